@@ -1,0 +1,106 @@
+package broker
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ID identifies a task, a group, a pipe, an inbox or a minion. It is a UUIDv7
+// (RFC 9562) whose random bits hold places of Arbiter's own; docs/wire.md has
+// the table. Nothing else may be derived from an ID, least of all order or
+// time. The zero ID identifies nothing.
+type ID uuid.UUID
+
+// Kind says what an [ID] identifies.
+type Kind uint8
+
+// The kinds. The values are on the wire; there is room for four.
+const (
+	KindTask  Kind = iota // a task
+	KindGroup             // a group or squad
+	KindPipe              // a pipe
+	KindParty             // a minion or an arbiter's inbox
+)
+
+// The places inside an ID:
+//
+//	bytes 0-5    unix time in ms            (RFC 9562)
+//	byte  6      0111, kind (2), queue hash bits 9-8
+//	byte  7      queue hash bits 7-0
+//	byte  8      10, random (6)
+//	byte  9      partition of the queue
+//	bytes 10-14  random
+//	byte  15     random; left to packing
+const (
+	queueHashBits = 10
+	queueHashMask = 1<<queueHashBits - 1
+)
+
+// NewID returns a fresh ID of a kind for something that lives in a partition
+// of a queue. Queue is empty for what lives in none.
+func NewID(kind Kind, queue string, partition uint8) ID {
+	var id ID
+	binary.BigEndian.PutUint64(id[0:8], uint64(time.Now().UnixMilli())<<16)
+	hash := QueueHash(queue)
+	id[6] = 0x70 | byte(kind&3)<<2 | byte(hash>>8)
+	id[7] = byte(hash)
+	// The generator of math/rand/v2 is ChaCha8, seeded by the operating system
+	// and held per thread: as unpredictable as needed here, and it never blocks.
+	binary.BigEndian.PutUint64(id[8:16], rand.Uint64())
+	id[8] = 0x80 | id[8]&0x3f
+	id[9] = partition
+	return id
+}
+
+// QueueHash returns the ten bits of a queue's name that an [ID] carries. Two
+// queues can share them: the hash says whom to ask first, never where a task is.
+func QueueHash(queue string) uint16 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(queue))
+	sum := h.Sum32()
+	return uint16(sum^sum>>queueHashBits^sum>>(2*queueHashBits)) & queueHashMask
+}
+
+// ParseID reads an ID in the usual text form of a UUID. The error wraps
+// [ErrInvalid].
+func ParseID(s string) (ID, error) {
+	u, err := uuid.Parse(s)
+	if err != nil || len(s) != 36 {
+		return ID{}, fmt.Errorf("%w: %q is not an id, want a UUID such as %q", ErrInvalid, s, "0198c0de-7000-7000-8000-000000000000")
+	}
+	return ID(u), nil
+}
+
+// Kind returns what the ID identifies.
+func (id ID) Kind() Kind { return Kind(id[6] >> 2 & 3) }
+
+// QueueHash returns the bits that [QueueHash] gave for the queue's name when
+// the ID was made.
+func (id ID) QueueHash() uint16 { return uint16(id[6]&3)<<8 | uint16(id[7]) }
+
+// Partition returns the partition of the queue that the ID was made for.
+func (id ID) Partition() uint8 { return id[9] }
+
+// IsZero reports whether the ID is the zero ID.
+func (id ID) IsZero() bool { return id == ID{} }
+
+// String returns the usual text form of a UUID, 36 characters.
+func (id ID) String() string { return uuid.UUID(id).String() }
+
+// MarshalText returns what [ID.String] does.
+func (id ID) MarshalText() ([]byte, error) { return uuid.UUID(id).MarshalText() }
+
+// UnmarshalText reads what [ID.MarshalText] wrote.
+func (id *ID) UnmarshalText(text []byte) error {
+	parsed, err := ParseID(string(text))
+	if err != nil {
+		return err
+	}
+	*id = parsed
+	return nil
+}

@@ -1,0 +1,90 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+)
+
+// Settlement says what became of one attempt.
+type Settlement struct {
+	Delivery *Delivery // as Dequeue returned it; the broker reads its ID, Queue, Attempt, Inbox, Unique and retentions
+	Verb     Verb
+	Delay    time.Duration // of VerbRetry and VerbSnooze
+	Outcome  Outcome       // of VerbFinish: what is kept and pushed to the inbox
+}
+
+// Verb is what a [Settlement] does.
+type Verb uint8
+
+// The verbs.
+const (
+	// VerbFinish ends the task with Outcome, whose State is final. A failed
+	// task becomes a dead letter.
+	VerbFinish Verb = iota
+	// VerbRetry makes it due again after Delay and counts a retry. A task that
+	// was cancelled meanwhile ends as canceled instead.
+	VerbRetry
+	// VerbSnooze is VerbRetry without counting a retry.
+	VerbSnooze
+	// VerbRelease gives it back unfinished, to the front of its queue and at
+	// once; nothing is counted. A task that was cancelled meanwhile ends as
+	// canceled instead.
+	VerbRelease
+)
+
+// Check reports whether the settlement makes sense and fits the limits. The
+// error wraps [ErrInvalid] or [ErrTooLarge].
+func (s *Settlement) Check(l Limits) error {
+	if s.Delivery == nil {
+		return fmt.Errorf("settlement: %w: no delivery", ErrInvalid)
+	}
+	name := s.Delivery.Name
+	switch {
+	case s.Verb > VerbRelease:
+		return fmt.Errorf("task %s: %w: settlement verb %d", name, ErrInvalid, s.Verb)
+	case s.Verb == VerbFinish && !s.Outcome.State.Final():
+		return fmt.Errorf("task %s: %w: settled as %s, which is not a final state", name, ErrInvalid, s.Outcome.State)
+	case s.Delay > MaxDuration:
+		return fmt.Errorf("task %s: %w: delay of %v, the limit is %v", name, ErrInvalid, s.Delay, MaxDuration)
+	case len(s.Outcome.Result) > l.Result:
+		return fmt.Errorf("task %s: %w: result of %d bytes, the limit is %d", name, ErrTooLarge, len(s.Outcome.Result), l.Result)
+	}
+	return nil
+}
+
+// Outcome is how a task ended.
+type Outcome struct {
+	State  State  // final
+	Codec  string // of Result
+	Result []byte // of a succeeded task; empty if it returns nothing
+	Err    *Failure
+
+	Name     string    // of the task
+	Attempts uint32    // number of the attempt that was settled
+	Retried  int       // how many retries were used
+	Minion   ID        // who settled it; zero if nobody ran it
+	Enqueued time.Time // these three by clients' clocks, in ms, for display only
+	Started  time.Time // of the attempt that was settled; zero if it never started
+	Finished time.Time
+}
+
+// Failure is an error as it travels.
+type Failure struct {
+	Type    string   // Go type of the error, such as "*fs.PathError"
+	Message string   // what Error() returned, at most MaxMessage bytes
+	Stack   string   // of a panic, at most MaxStack bytes
+	Chain   []string // messages of the errors it wraps, outermost first
+	Codes   []string // names of the registered errors it matches
+	Final   bool     // it was marked as not to be retried
+}
+
+// Status is what a look-up finds of a task.
+type Status struct {
+	ID      ID
+	State   State // StateUnknown if there is no record
+	Queue   string
+	Attempt uint32    // of the running attempt, or the last one; 0 if the broker can't tell
+	Minion  ID        // the owner while it runs
+	Due     time.Time // by the broker's clock, while scheduled or retrying
+	Outcome *Outcome  // once it is final; nil if the outcome is no longer kept
+}

@@ -1,0 +1,95 @@
+package broker
+
+import "fmt"
+
+// State is where a task is in its life. [Transitions] has the table of what
+// may follow what.
+type State uint8
+
+// The states. The values are on the wire: new ones are added at the end.
+const (
+	StateUnknown   State = iota // no record: never enqueued, or its retention has ended
+	StateScheduled              // waits for its time
+	StateBlocked                // waits for other tasks
+	StatePending                // ready to be taken by a minion
+	StateRunning                // owned by a minion
+	StateRetrying               // failed or snoozed, waits for its next attempt
+	StateSucceeded              // final: the handler returned without an error
+	StateFailed                 // final: the handler's error was the last word
+	StateCanceled               // final: killed
+	StateExpired                // final: its deadline passed first
+)
+
+// Phase is one of the original's three words for a state.
+type Phase string
+
+// The phases.
+const (
+	PhaseUnknown   Phase = ""
+	PhaseInitiated Phase = "initiated" // scheduled, blocked, pending or retrying
+	PhaseRunning   Phase = "running"
+	PhaseDone      Phase = "done" // any final state
+)
+
+// Transition is one row of the life cycle.
+type Transition struct {
+	From  State
+	To    State
+	Cause string // what makes it happen
+}
+
+// Transitions is the life cycle of a task, the only one there is: brokers obey
+// it, brokertest checks it, docs/architecture.md draws it.
+func Transitions() []Transition {
+	return []Transition{
+		{StateUnknown, StateScheduled, "enqueue with a delay"},
+		{StateUnknown, StatePending, "enqueue"},
+		{StateUnknown, StateBlocked, "enqueue as a member that waits for others"},
+		{StateScheduled, StatePending, "its time has come"},
+		{StateScheduled, StateCanceled, "cancel"},
+		{StateBlocked, StatePending, "what it waited for is done"},
+		{StateBlocked, StateCanceled, "cancel"},
+		{StatePending, StateRunning, "dequeue"},
+		{StatePending, StateCanceled, "cancel"},
+		{StateRunning, StateSucceeded, "settle"},
+		{StateRunning, StateFailed, "settle"},
+		{StateRunning, StateCanceled, "settle after cancel, or its minion died after cancel"},
+		{StateRunning, StateExpired, "settle after its deadline"},
+		{StateRunning, StateRetrying, "settle: retry or snooze"},
+		{StateRunning, StatePending, "released, or its minion died"},
+		{StateRetrying, StatePending, "its time has come"},
+		{StateRetrying, StateCanceled, "cancel"},
+		{StateFailed, StatePending, "requeued by an operator"},
+	}
+}
+
+var stateNames = [...]string{
+	"unknown", "scheduled", "blocked", "pending", "running", "retrying",
+	"succeeded", "failed", "canceled", "expired",
+}
+
+// String returns the state's name in lower case.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("state(%d)", uint8(s))
+}
+
+// Final reports whether the state is one a task stays in: succeeded, failed,
+// canceled or expired.
+func (s State) Final() bool { return s >= StateSucceeded && s <= StateExpired }
+
+// Phase returns the original's word for the state.
+func (s State) Phase() Phase {
+	switch {
+	case s.Final():
+		return PhaseDone
+	case s == StateRunning:
+		return PhaseRunning
+	case s == StateUnknown || s > StateExpired:
+		return PhaseUnknown
+	default:
+		return PhaseInitiated
+	}
+}

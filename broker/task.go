@@ -1,0 +1,128 @@
+package broker
+
+import (
+	"fmt"
+	"hash/crc32"
+	"time"
+)
+
+// Task is one task as it is handed to [Broker.Enqueue]. Durations count from
+// the moment the broker stores the task, by the broker's clock: a client's own
+// clock decides nothing.
+type Task struct {
+	ID      ID     // from NewID(KindTask, Queue, partition); must not be zero
+	Name    string // what minions register the handler under
+	Queue   string
+	Codec   string // name of the codec of Payload
+	Payload []byte // the encoded arguments; may be empty
+
+	Inbox     ID                // where the outcome is pushed; zero if nobody waits for it
+	Delay     time.Duration     // when it becomes due; 0 or less is at once
+	Deadline  time.Duration     // when it expires unless it is done; 0 is never
+	Timeout   time.Duration     // of one attempt; 0 is none
+	Retries   int               // how often it may be retried; DefaultRetries leaves it to the minion
+	Retention time.Duration     // how long its outcome is kept once it is final; 0 keeps none
+	DeadFor   time.Duration     // how long it is kept as a dead letter if it fails
+	Unique    string            // unique key within the queue while the task is not final; "" is none
+	Meta      map[string]string // travels with the task; trace context too
+
+	Parent   ID        // the task that submitted it; zero if none did
+	Group    ID        // reserved for workflows
+	Step     uint32    // reserved for workflows
+	Priority int8      // reserved for priorities within a queue
+	Schema   uint64    // hash of the argument and result types; 0 if unknown
+	Enqueued time.Time // by the submitter's clock, in ms, for display only
+}
+
+// DefaultRetries as Task.Retries leaves the number to the minion.
+const DefaultRetries = -1
+
+// MaxRetries is the largest Task.Retries.
+const MaxRetries = 10_000
+
+// Check reports whether the task can be enqueued within the limits. The error
+// wraps [ErrInvalid] or [ErrTooLarge] and names the task.
+func (t *Task) Check(l Limits) error {
+	if err := CheckName("task", t.Name); err != nil {
+		return err
+	}
+	if err := CheckName("queue", t.Queue); err != nil {
+		return fmt.Errorf("task %s: %w", t.Name, err)
+	}
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("task %s: %w: %s", t.Name, ErrInvalid, fmt.Sprintf(format, args...))
+	}
+	large := func(what string, size, limit int) error {
+		return fmt.Errorf("task %s: %w: %s of %d bytes, the limit is %d", t.Name, ErrTooLarge, what, size, limit)
+	}
+	switch {
+	case t.ID.IsZero():
+		return bad("no id")
+	case len(t.Codec) > 32:
+		return bad("codec name %.40q is longer than 32 bytes", t.Codec)
+	case len(t.Payload) > l.Payload:
+		return large("payload", len(t.Payload), l.Payload)
+	case len(t.Unique) > MaxUniqueKey:
+		return large("unique key", len(t.Unique), MaxUniqueKey)
+	case t.Retries < DefaultRetries || t.Retries > MaxRetries:
+		return bad("%d retries, want 0 to %d", t.Retries, MaxRetries)
+	case t.Delay > MaxDuration:
+		return bad("delay of %v, the limit is %v", t.Delay, MaxDuration)
+	case t.Timeout < 0 || t.Timeout > MaxDuration:
+		return bad("timeout of %v, want 0 to %v", t.Timeout, MaxDuration)
+	case t.Deadline > MaxDuration:
+		return bad("deadline in %v, the limit is %v", t.Deadline, MaxDuration)
+	case t.Retention < 0 || t.Retention > MaxDuration:
+		return bad("retention of %v, want 0 to %v", t.Retention, MaxDuration)
+	case t.DeadFor < 0 || t.DeadFor > MaxDuration:
+		return bad("dead-letter retention of %v, want 0 to %v", t.DeadFor, MaxDuration)
+	}
+	size := 0
+	for k, v := range t.Meta {
+		size += len(k) + len(v)
+	}
+	if size > l.Meta {
+		return large("metadata", size, l.Meta)
+	}
+	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Digest returns four bytes that tell a repeated enqueue from another task
+// with the same id: the CRC-32C of name, codec and payload.
+func (t *Task) Digest() uint32 {
+	var buf [256]byte
+	b := append(buf[:0], t.Name...)
+	b = append(b, 0)
+	b = append(b, t.Codec...)
+	b = append(b, 0)
+	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, t.Payload)
+}
+
+// Size returns about how many bytes the task takes in a store.
+func (t *Task) Size() int {
+	n := 128 + len(t.Name) + len(t.Payload) + len(t.Unique)
+	for k, v := range t.Meta {
+		n += len(k) + len(v) + 4
+	}
+	return n
+}
+
+// NoDeadline is the Delivery.Left of a task that has no deadline.
+const NoDeadline = time.Duration(1<<63 - 1)
+
+// Delivery is one attempt at a task, handed to a consumer.
+type Delivery struct {
+	Task // Delay and Deadline are as they were and of no more use
+
+	Attempt    uint32        // 1 for the first; a fencing token: it only grows
+	Retried    int           // how many retries have been used up
+	Recoveries int           // how many attempts were cut short by a minion's death
+	Left       time.Duration // until the deadline when it was handed out; NoDeadline if it has none
+	Canceled   bool          // it was cancelled before; settle it as StateCanceled and do not run it
+
+	// Err is set when the stored record can't be read. Whatever could be read
+	// is there, ID, Queue and Attempt always; settle it as StateFailed.
+	Err error
+}
