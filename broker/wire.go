@@ -27,8 +27,9 @@ const (
 	OffsetRecoveries = 23 // uint8
 	OffsetFlags      = 24 // uint8, Flag…
 	OffsetDigest     = 25 // uint32, Task.Digest
-	OffsetDeadline   = 29 // 6 bytes, unix ms by the broker's clock, 0 is none
-	HeadSize         = 35
+	OffsetInbox      = 29 // 16 bytes, all 0 is none
+	OffsetDeadline   = 45 // 6 bytes, unix ms by the broker's clock, 0 is none
+	HeadSize         = 51
 
 	// FlagCanceled marks a task that was cancelled while it ran and whose owner
 	// died: whoever takes it next settles it as canceled.
@@ -73,6 +74,7 @@ func AppendRecord(dst []byte, t *Task) []byte {
 		head[OffsetFlags] = FlagUnique
 	}
 	binary.BigEndian.PutUint32(head[OffsetDigest:], t.Digest())
+	copy(head[OffsetInbox:], t.Inbox[:])
 	dst = append(dst, head[:]...)
 	n := t.bodyLen()
 	return encode(dst, func(e *msgpack.Encoder) {
@@ -89,7 +91,6 @@ const (
 	fieldName = iota
 	fieldPayload
 	fieldCodec
-	fieldInbox
 	fieldEnqueued
 	fieldRetries
 	fieldTimeout
@@ -143,8 +144,6 @@ func (t *Task) encodeField(e *msgpack.Encoder, field int) {
 		encodeBytes(e, t.Payload)
 	case fieldCodec:
 		encodeCodec(e, t.Codec)
-	case fieldInbox:
-		encodeID(e, t.Inbox)
 	case fieldEnqueued:
 		encodeTime(e, t.Enqueued)
 	case fieldRetries:
@@ -181,8 +180,6 @@ func (t *Task) decodeField(d *msgpack.Decoder, field int) error {
 		t.Payload, err = d.DecodeBytes()
 	case fieldCodec:
 		t.Codec, err = decodeCodec(d)
-	case fieldInbox:
-		t.Inbox, err = decodeID(d)
 	case fieldEnqueued:
 		t.Enqueued, err = decodeTime(d)
 	case fieldRetries:
@@ -235,6 +232,7 @@ func ParseRecord(d *Delivery, record []byte, now int64) error {
 	d.Attempt = binary.BigEndian.Uint32(record[OffsetAttempt:])
 	d.Retried = int(binary.BigEndian.Uint16(record[OffsetRetried:]))
 	d.Recoveries = int(record[OffsetRecoveries])
+	copy(d.Inbox[:], record[OffsetInbox:])
 	d.Canceled = record[OffsetFlags]&FlagCanceled != 0
 	d.Left = NoDeadline
 	if at := uint48(record[OffsetDeadline:]); at != 0 {

@@ -1,0 +1,140 @@
+package codec
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// binding follows which parameters have got an argument while the arguments of
+// one call are decoded. Both codecs use it, so that both have the same rules.
+type binding struct {
+	*signature
+	bound      bits
+	positional bool // the array under the empty key was seen
+}
+
+// errTwicePositional is the error for the empty key that is in a map twice.
+var errTwicePositional = because(ErrDuplicate, "the positional arguments are given twice")
+
+// bits is a set of small numbers that needs no memory of its own below 64.
+type bits struct {
+	low  uint64
+	high map[int]bool
+	n    int // how many there are
+}
+
+func (b *bits) has(i int) bool {
+	if i < 64 {
+		return b.low&(1<<i) != 0
+	}
+	return b.high[i]
+}
+
+// add adds i, which is not in the set yet.
+func (b *bits) add(i int) {
+	b.n++
+	if i < 64 {
+		b.low |= 1 << i
+		return
+	}
+	if b.high == nil {
+		b.high = make(map[int]bool)
+	}
+	b.high[i] = true
+}
+
+// bind notes that the parameter i gets an argument.
+func (b *binding) bind(i int) error {
+	if b.bound.has(i) {
+		return atName(ErrDuplicate, b.params[i].name)
+	}
+	b.bound.add(i)
+	return nil
+}
+
+// bindName notes that the parameter of that name gets an argument, and returns
+// its number.
+func (b *binding) bindName(name []byte) (int, error) {
+	// Senders write the parameters in order, so the next one is a good guess.
+	i := b.bound.n
+	if i >= len(b.params) || b.params[i].name != string(name) {
+		var ok bool
+		if i, ok = b.byName[string(name)]; !ok {
+			return 0, atName(because(ErrUnknown, "unknown parameter; there are %s", b.names()), string(name))
+		}
+	}
+	return i, b.bind(i)
+}
+
+// bindPositional notes that there are n positional arguments. The first fixed of
+// them belong to a parameter each, which the caller has to bind; if there are
+// more, they belong to the variadic parameter, which is bound here.
+func (b *binding) bindPositional(n int) (fixed int, err error) {
+	if b.positional {
+		return 0, errTwicePositional
+	}
+	b.positional = true
+	fixed = len(b.params)
+	if b.variadic {
+		fixed--
+	}
+	switch {
+	case n <= fixed:
+		return n, nil
+	case b.variadic:
+		return fixed, b.bind(fixed)
+	}
+	return 0, because(ErrUnknown, "%s", b.count(n))
+}
+
+// finish looks at the parameters without an argument: it sets the fields of the
+// optional ones in v to zero, and the first of the others is an error. Got is
+// how many positional arguments there were if there were only such, else -1.
+func (b *binding) finish(v reflect.Value, got int) error {
+	if b.bound.n == len(b.params) {
+		return nil
+	}
+	for i := range b.params {
+		p := &b.params[i]
+		switch {
+		case b.bound.has(i):
+		case p.optional:
+			p.in(v).SetZero()
+		case got >= 0:
+			return atName(because(ErrMissing, "missing parameter: %s", b.count(got)), p.name)
+		default:
+			return atName(ErrMissing, p.name)
+		}
+	}
+	return nil
+}
+
+// count says that there are n positional arguments, and how many there should be.
+func (b *binding) count(n int) string {
+	want := fmt.Sprint(b.atLeast)
+	switch {
+	case b.variadic:
+		want = "at least " + want
+	case b.atLeast < len(b.params):
+		want = fmt.Sprintf("%s to %d", want, len(b.params))
+	}
+	return fmt.Sprintf("got %d positional arguments, want %s", n, want)
+}
+
+// names lists the parameters for an error.
+func (b *binding) names() string {
+	if len(b.params) == 0 {
+		return "none"
+	}
+	s := ""
+	for i := range b.params {
+		if len(s) > maxPath {
+			return s + ", …"
+		}
+		if i > 0 {
+			s += ", "
+		}
+		s += b.params[i].name
+	}
+	return s
+}

@@ -1,0 +1,91 @@
+// Package codec turns the arguments and results of tasks into bytes and back.
+//
+// A [Codec] has two pairs of methods. AppendValue and DecodeValue carry one
+// value: a result. AppendArgs and DecodeArgs carry the arguments of a call.
+// There are two codecs, [Msgpack] (the default) and [JSON]; a message names its
+// codec, and [ByName] finds it again.
+//
+// The arguments of a task are the exported fields of a struct:
+//
+//	type Add struct {
+//		X  int   `arbiter:"x"`
+//		Y  int   `arbiter:"y,optional"`
+//		More []int `arbiter:"more,variadic"`
+//	}
+//	c := codec.Msgpack()
+//	data, err := c.AppendArgs(nil, Add{X: 1, Y: 2})         // {"x":1,"y":2,"more":nil}
+//	data, err = c.AppendArgs(nil, codec.Arguments{Positional: []any{1, 2, 3, 4}}) // [1,2,3,4]
+//	var add Add
+//	err = c.DecodeArgs(data, &add)                          // Add{X: 1, Y: 2, More: []int{3, 4}}
+//
+// # Parameters
+//
+// Each exported field of such a struct is a parameter; their order is the order
+// of the fields. The tag `arbiter:"name,options"` names it (without a name, the
+// parameter is called as the field) and `arbiter:"-"` leaves the field out. The
+// options are
+//
+//   - optional: the parameter may be missing when decoding; the field is then
+//     set to its zero value.
+//   - variadic: only on the last parameter, a slice. By position it takes all
+//     the values that remain, which may be none. By name it is a slice like any
+//     other, and may be missing.
+//
+// A name is a letter or an underscore followed by letters, digits, underscores
+// and hyphens. The parameters of an embedded struct are inlined; two parameters
+// of one name are refused. [CheckArgs] tells at the start of a program what
+// would otherwise fail at the first call.
+//
+// The wire form of a struct is a map by parameter name with every parameter in
+// it, in field order. A caller that has no struct uses [Arguments], by position,
+// by name or both. DecodeArgs takes every form into either destination. It is
+// strict about the set of parameters: a missing, an unknown and a repeated one
+// are errors that name it.
+//
+// # Values
+//
+// Inside a value, a struct is a map by field name. Msgpack reads the tag
+// `msgpack:"name,omitempty"` and, where a field has none, the tag
+// `json:"name,omitempty,omitzero"`; JSON reads the json tag. So one set of json
+// tags serves both. Unknown keys inside a nested struct are ignored and missing
+// ones leave zero values, so that such types may grow.
+//
+// Decoding replaces what the destination held. It never changes a value to make
+// it fit: a number out of range, a value of another type, a null where the type
+// has none, an array of another length than the Go array, bytes missing or left
+// over, and nesting deeper than 1000 levels are errors. An [Error] says where,
+// as in "msgpack: opts.Sizes[3]: 300 overflows int8". After an error the
+// destination may be half filled.
+//
+// A length that is declared in the input is compared with the bytes that remain
+// before anything is allocated for it. What is decoded never shares memory with
+// the input.
+//
+// # The type any
+//
+// A destination of type any receives, from both codecs:
+//
+//   - int64 for an integer, or uint64 if it fits only there,
+//   - float64 for every other number,
+//   - string, bool, and nil,
+//   - []any for an array,
+//   - map[string]any for a map,
+//   - []byte for binary data (msgpack only: in JSON it is a base64 string),
+//   - time.Time in UTC for a timestamp (msgpack only: in JSON it is a string),
+//   - map[any]any for a map that has a key which is no string (msgpack only).
+//
+// JSON has one kind of number. A float64 without a fraction is written as an
+// integer there, and so comes back as int64.
+//
+// # Types with an encoding of their own
+//
+// Msgpack honours, in this order, on value and on pointer receivers:
+// msgpack.CustomEncoder with msgpack.CustomDecoder, msgpack.Marshaler with
+// msgpack.Unmarshaler, time.Time (a msgpack timestamp), encoding.BinaryMarshaler
+// with encoding.BinaryUnmarshaler (binary), encoding.TextMarshaler with
+// encoding.TextUnmarshaler (a string). The first of which a type has both halves
+// is taken. A type that has only the encoding half can be sent and not received.
+// JSON honours what encoding/json does. A method that panics becomes an error.
+//
+// A struct of arguments is always encoded by its fields, whatever its methods.
+package codec

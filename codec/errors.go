@@ -1,0 +1,175 @@
+package codec
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// The reasons for which encoding, decoding and [CheckArgs] fail, for errors.Is.
+// An error of a type's own method carries none of them.
+var (
+	// ErrOverflow: a number does not fit the Go type without loss: out of range,
+	// negative for an unsigned type, or with a fraction for an integer type.
+	ErrOverflow = errors.New("number does not fit the type")
+	// ErrMissing: a parameter that is not optional has no argument.
+	ErrMissing = errors.New("missing parameter")
+	// ErrUnknown: an argument has no parameter: its name is unknown, or there are
+	// more positional arguments than parameters.
+	ErrUnknown = errors.New("unknown parameter")
+	// ErrDuplicate: an argument is given twice, or two keys of a map are encoded
+	// alike.
+	ErrDuplicate = errors.New("given twice")
+	// ErrTruncated: the input ends inside the value.
+	ErrTruncated = errors.New("truncated input")
+	// ErrTrailing: there are bytes after the value.
+	ErrTrailing = errors.New("bytes after the value")
+	// ErrSyntax: the bytes are not of the codec's format at all.
+	ErrSyntax = errors.New("malformed input")
+	// ErrType: the value is of another type than the destination.
+	ErrType = errors.New("wrong type")
+	// ErrUnsupported: the Go type or value cannot be encoded or decoded: a
+	// channel, a function, a map with structs for keys.
+	ErrUnsupported = errors.New("unsupported type")
+	// ErrTooDeep: the value is nested deeper than 1000 levels, or is cyclic.
+	ErrTooDeep = errors.New("nested too deeply")
+)
+
+// maxDepth is how many arrays and maps may be inside each other. It bounds the
+// stack that a message can make its receiver use.
+const maxDepth = 1000
+
+// Error is the error of a [Codec]: what went wrong, and where in the value.
+type Error struct {
+	// Codec is the name of the codec, and empty in an error of [CheckArgs].
+	Codec string
+	// Path leads to the place: the name of the parameter, then field names, keys
+	// and indexes as in "opts.Sizes[3]". It is empty for the value as a whole,
+	// and ends in an ellipsis if it is very long.
+	Path string
+	// Err is the reason. It wraps one of the sentinel errors of this package, or
+	// the error of a method of the value.
+	Err error
+}
+
+// Error returns the codec, the path and the reason, as in
+// "msgpack: y: 300 overflows int8".
+func (e *Error) Error() string {
+	codec := e.Codec
+	if codec == "" {
+		codec = "codec"
+	}
+	if e.Path == "" {
+		return codec + ": " + e.Err.Error()
+	}
+	return codec + ": " + e.Path + ": " + e.Err.Error()
+}
+
+// Unwrap returns the reason.
+func (e *Error) Unwrap() error { return e.Err }
+
+// reason is a sentinel error that says more than the sentinel does.
+type reason struct {
+	sentinel error
+	text     string
+}
+
+func (r *reason) Error() string { return r.text }
+func (r *reason) Unwrap() error { return r.sentinel }
+
+func because(sentinel error, format string, args ...any) error {
+	return &reason{sentinel, fmt.Sprintf(format, args...)}
+}
+
+// overflows is the error for a number, in its textual form, that t cannot hold.
+func overflows(number string, t reflect.Type) error {
+	if strings.ContainsAny(number, ".eEnN") {
+		return because(ErrOverflow, "%s does not fit %s", number, t)
+	}
+	return because(ErrOverflow, "%s overflows %s", shorten(number), t)
+}
+
+// finish turns an error from inside a codec into the one that callers see.
+func finish(codec string, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := located(err)
+	e.Codec = codec
+	e.Path = strings.TrimPrefix(e.Path, ".")
+	return e
+}
+
+// located returns err as an Error that may be changed. Inside the package Path
+// grows to the left while the error travels outwards, and begins with a dot if
+// it begins with a name.
+func located(err error) *Error {
+	// Not errors.As: an Error deeper in the chain belongs to another call, made
+	// by a method of the user's.
+	if e, ok := err.(*Error); ok {
+		return e
+	}
+	return &Error{Err: err}
+}
+
+// maxPath is the length in bytes above which a path loses its inner end.
+const maxPath = 200
+
+func prepend(err error, segment string) error {
+	e := located(err)
+	if len(e.Path) > maxPath {
+		e.Path = cut(e.Path, maxPath) + "…"
+	}
+	e.Path = segment + e.Path
+	return e
+}
+
+// atName says that err happened at the parameter, field or key of that name.
+func atName(err error, name string) error { return prepend(err, nameSegment(name)) }
+
+// atIndex says that err happened at that index of an array.
+func atIndex(err error, i int) error { return prepend(err, "["+strconv.Itoa(i)+"]") }
+
+func nameSegment(name string) string {
+	if validName(name) && len(name) <= maxShown {
+		return "." + name
+	}
+	return "[" + strconv.Quote(shorten(name)) + "]"
+}
+
+// maxShown is how many bytes of a name or number from the input are shown, since
+// errors are stored and logged.
+const maxShown = 64
+
+func shorten(s string) string {
+	if len(s) <= maxShown {
+		return s
+	}
+	return cut(s, maxShown) + "…"
+}
+
+// cut returns at most the first n bytes of s without splitting a rune.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "")
+}
+
+// validName reports whether s can be the name of a parameter: a letter or
+// underscore, then letters, digits, underscores and hyphens. That keeps names
+// unambiguous in paths, tags and command lines.
+func validName(s string) bool {
+	for i, r := range s {
+		switch {
+		case r == '_' || unicode.IsLetter(r):
+		case i > 0 && (r == '-' || unicode.IsDigit(r)):
+		default:
+			return false
+		}
+	}
+	return s != ""
+}

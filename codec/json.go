@@ -1,0 +1,93 @@
+package codec
+
+import "reflect"
+
+const jsonName = "json"
+
+// jsonCodec is the codec that JSON returns.
+type jsonCodec struct{}
+
+// JSON returns the codec named "json", for receivers and people that read JSON.
+//
+// Values follow the rules of encoding/json, to which it adds the strictness that
+// is described for the package. So bytes are base64 strings, a time.Time is a
+// string with its zone, an integer literal is demanded for an integer (2.0 is
+// none), names of nested fields match without regard to case, and invalid UTF-8
+// is replaced. HTML characters are not escaped. Methods on pointer receivers are
+// called, but as in encoding/json not for values inside maps and interfaces.
+func JSON() Codec { return jsonCodec{} }
+
+func (jsonCodec) Name() string { return jsonName }
+
+func (jsonCodec) AppendValue(dst []byte, v any) ([]byte, error) {
+	w := jsonWriter{buf: dst}
+	if err := w.value(addressable(v)); err != nil {
+		return dst, finish(jsonName, err)
+	}
+	if err := jsonDepth(w.buf[len(dst):]); err != nil {
+		return dst, finish(jsonName, err)
+	}
+	return w.buf, nil
+}
+
+// addressable returns v, or a pointer to a copy of it where that can make a
+// difference: encoding/json calls the methods on pointer receivers only of what
+// has an address.
+func addressable(v any) any {
+	rv := reflect.ValueOf(v)
+	switch k := rv.Kind(); {
+	case k == reflect.Struct || k == reflect.Array:
+	case k == reflect.Invalid || k == reflect.Pointer || rv.Type().PkgPath() == "":
+		return v
+	}
+	return receiver(rv)
+}
+
+func (jsonCodec) DecodeValue(data []byte, v any) error {
+	rv, err := target(v)
+	if err == nil {
+		if data, err = jsonOne(data); err == nil {
+			err = jsonInto(data, rv)
+		}
+	}
+	return finish(jsonName, err)
+}
+
+func (jsonCodec) AppendArgs(dst []byte, args any) ([]byte, error) {
+	w := jsonWriter{buf: dst}
+	var err error
+	if a, ok := argumentsOf(args); ok {
+		err = w.arguments(a)
+	} else {
+		err = w.args(args)
+	}
+	if err == nil {
+		err = jsonDepth(w.buf[len(dst):])
+	}
+	if err != nil {
+		return dst, finish(jsonName, err)
+	}
+	return w.buf, nil
+}
+
+func (jsonCodec) DecodeArgs(data []byte, args any) error {
+	if a, ok := args.(*Arguments); ok && a != nil {
+		data, err := jsonOne(data)
+		if err == nil {
+			err = jsonArguments(data, a)
+		}
+		return finish(jsonName, err)
+	}
+	v, err := argsTarget(args)
+	if err != nil {
+		return finish(jsonName, err)
+	}
+	sig, err := signatureOf(v.Type())
+	if err != nil {
+		return finish(jsonName, err)
+	}
+	if data, err = jsonOne(data); err == nil {
+		err = jsonArgs(data, sig, v)
+	}
+	return finish(jsonName, err)
+}

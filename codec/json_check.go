@@ -1,0 +1,149 @@
+package codec
+
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"sync"
+)
+
+// jsonTraits are what encoding/json alone would not handle in a type.
+type jsonTraits struct {
+	any   bool // there can be an any in it, and so a json.Number
+	array bool // there can be an array in it, whose length is to be checked
+}
+
+var jsonTraitsOf sync.Map // reflect.Type -> jsonTraits
+
+func traitsOf(t reflect.Type) jsonTraits {
+	if traits, ok := jsonTraitsOf.Load(t); ok {
+		return traits.(jsonTraits)
+	}
+	var traits jsonTraits
+	traits.collect(t, make(map[reflect.Type]bool))
+	jsonTraitsOf.Store(t, traits)
+	return traits
+}
+
+func (j *jsonTraits) collect(t reflect.Type, seen map[reflect.Type]bool) {
+	if seen[t] {
+		return
+	}
+	seen[t] = true
+	if m, text := jsonMethods(t); m || text {
+		return
+	}
+	switch t.Kind() {
+	case reflect.Interface:
+		j.any = true
+	case reflect.Array:
+		j.array = true
+		j.collect(t.Elem(), seen)
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		j.collect(t.Elem(), seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if f := t.Field(i); f.IsExported() || f.Anonymous {
+				j.collect(f.Type, seen)
+			}
+		}
+	}
+}
+
+// jsonMethods reports by which methods of its own a type is decoded.
+func jsonMethods(t reflect.Type) (unmarshalJSON, unmarshalText bool) {
+	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
+		return false, false
+	}
+	pt := reflect.PointerTo(t)
+	return pt.Implements(reflect.TypeFor[json.Unmarshaler]()),
+		pt.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// jsonCheck looks, in a value that encoding/json has decoded into the type t, for
+// what it passes over: null for a type that has no such value, and arrays of
+// another length than the Go array has.
+func jsonCheck(raw []byte, t reflect.Type) error {
+	null := raw[0] == 'n'
+	byJSON, byText := jsonMethods(t)
+	switch k := t.Kind(); {
+	case byJSON && t != timeType:
+		return nil
+	case k == reflect.Interface:
+		return nil
+	case null && (k == reflect.Pointer || k == reflect.Slice || k == reflect.Map):
+		return nil
+	case null:
+		return because(ErrType, "found null, want %s", t)
+	case byJSON || byText:
+		return nil
+	case k == reflect.Pointer:
+		return jsonCheck(raw, t.Elem())
+	case k == reflect.Map && raw[0] == '{':
+		for c := range jsonChildren(raw) {
+			if err := jsonCheck(c.raw, t.Elem()); err != nil {
+				return atName(err, c.name())
+			}
+		}
+	case (k == reflect.Slice || k == reflect.Array) && raw[0] == '[':
+		return jsonCheckArray(raw, t)
+	case k == reflect.Struct && raw[0] == '{':
+		fields := jsonFieldsOf(t)
+		for c := range jsonChildren(raw) {
+			if f := fields.find(c.name()); f != nil {
+				if err := jsonCheck(c.raw, f.typ); err != nil {
+					return atName(err, f.name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func jsonCheckArray(raw []byte, t reflect.Type) error {
+	n := 0
+	for c := range jsonChildren(raw) {
+		if err := jsonCheck(c.raw, t.Elem()); err != nil {
+			return atIndex(err, n)
+		}
+		n++
+	}
+	if t.Kind() == reflect.Array && n != t.Len() {
+		return because(ErrType, "found %d elements, want %s", n, t)
+	}
+	return nil
+}
+
+// jsonFields are the fields of a struct as encoding/json finds them.
+type jsonFields struct {
+	fields []field
+	byName map[string]int
+}
+
+var jsonFieldsCache sync.Map // reflect.Type of a struct -> *jsonFields
+
+func jsonFieldsOf(t reflect.Type) *jsonFields {
+	if f, ok := jsonFieldsCache.Load(t); ok {
+		return f.(*jsonFields)
+	}
+	f := &jsonFields{structFields(t, "json"), make(map[string]int)}
+	for i := range f.fields {
+		f.byName[f.fields[i].name] = i
+	}
+	jsonFieldsCache.Store(t, f)
+	return f
+}
+
+// find returns the field of that name, if need be without regard to case.
+func (f *jsonFields) find(name string) *field {
+	if i, ok := f.byName[name]; ok {
+		return &f.fields[i]
+	}
+	for i := range f.fields {
+		if strings.EqualFold(f.fields[i].name, name) {
+			return &f.fields[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+)
+
+// jsonInto decodes raw, a valid value, into v, which has an address. Whatever v
+// held is replaced.
+func jsonInto(raw []byte, v reflect.Value) error {
+	v.SetZero()
+	if p, ok := v.Addr().Interface().(*any); ok {
+		var err error
+		*p, _, err = jsonAny(raw, 0)
+		return err
+	}
+	traits := traitsOf(v.Type())
+	err := guard("decoding", v.Type(), func() error {
+		ptr := v.Addr().Interface()
+		if !traits.any {
+			return json.Unmarshal(raw, ptr)
+		}
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.UseNumber()
+		return dec.Decode(ptr)
+	})
+	if err != nil {
+		return jsonDecodeError(raw, err)
+	}
+	// What encoding/json lets pass.
+	if traits.array || bytes.Contains(raw, []byte("null")) {
+		if err := jsonCheck(raw, v.Type()); err != nil {
+			return err
+		}
+	}
+	if traits.any {
+		return plainNumbers(v)
+	}
+	return nil
+}
+
+// jsonDecodeError turns an error of encoding/json into one of this package.
+func jsonDecodeError(raw []byte, err error) error {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		why := because(ErrType, "found %s, want %s", e.Value, e.Type)
+		if number, ok := strings.CutPrefix(e.Value, "number "); ok {
+			// A key that should be an integer is called a number, too.
+			if c := number[0]; c == '-' || '0' <= c && c <= '9' {
+				why = overflows(number, e.Type)
+			} else {
+				why = because(ErrType, "found the key %q, want %s", shorten(number), e.Type)
+			}
+		}
+		return prepend(why, jsonPath(raw, int(e.Offset)))
+	}
+	if _, ok := errors.AsType[base64.CorruptInputError](err); ok {
+		return because(ErrType, "found a string that is not base64, want bytes")
+	}
+	return err
+}
+
+// jsonEncodeError turns an error of encoding/json into one of this package.
+func jsonEncodeError(err error) error {
+	if e, ok := errors.AsType[*json.UnsupportedTypeError](err); ok {
+		return because(ErrUnsupported, "%s cannot be encoded", e.Type)
+	}
+	if e, ok := errors.AsType[*json.UnsupportedValueError](err); ok {
+		if e.Value.IsValid() && e.Value.CanFloat() {
+			return because(ErrUnsupported, "JSON has no number for %s", e.Str)
+		}
+		return because(ErrTooDeep, "nested too deeply: %s", e.Str)
+	}
+	return err
+}
+
+// jsonArgs decodes arguments of either form into the struct v.
+func jsonArgs(raw []byte, sig *signature, v reflect.Value) error {
+	b := binding{signature: sig}
+	got := -1
+	var err error
+	switch raw[0] {
+	case '[':
+		got, err = jsonPositional(&b, raw, v)
+	case '{':
+		err = jsonNamed(&b, raw, v)
+	default:
+		err = jsonBadForm(raw)
+	}
+	if err != nil {
+		return err
+	}
+	return b.finish(v, got)
+}
+
+// jsonBadForm is the error for arguments that are neither array nor object.
+func jsonBadForm(raw []byte) error {
+	return because(ErrType, "found %s, want an array or an object of arguments", jsonKind(raw))
+}
+
+func jsonNotPositional(raw []byte) error {
+	return because(ErrType, "found %s under the empty key, want the array of the positional arguments", jsonKind(raw))
+}
+
+func jsonNamed(b *binding, raw []byte, v reflect.Value) error {
+	for c := range jsonChildren(raw) {
+		name := jsonText(c.key)
+		if len(name) == 0 {
+			if c.raw[0] != '[' {
+				return jsonNotPositional(c.raw)
+			}
+			if _, err := jsonPositional(b, c.raw, v); err != nil {
+				return err
+			}
+			continue
+		}
+		i, err := b.bindName(name)
+		if err != nil {
+			return err
+		}
+		if err := jsonInto(c.raw, b.params[i].in(v)); err != nil {
+			return atName(err, b.params[i].name)
+		}
+	}
+	return nil
+}
+
+// jsonPositional decodes an array of arguments, and returns how many there were.
+func jsonPositional(b *binding, raw []byte, v reflect.Value) (n int, err error) {
+	var values [][]byte
+	for c := range jsonChildren(raw) {
+		values = append(values, c.raw)
+	}
+	fixed, err := b.bindPositional(len(values))
+	if err != nil {
+		return 0, err
+	}
+	for i, raw := range values[:fixed] {
+		if err := b.bind(i); err != nil {
+			return 0, err
+		}
+		if err := jsonInto(raw, b.params[i].in(v)); err != nil {
+			return 0, atName(err, b.params[i].name)
+		}
+	}
+	if more := values[fixed:]; len(more) > 0 {
+		last := &b.params[fixed]
+		slice := reflect.MakeSlice(last.typ, len(more), len(more))
+		for i, raw := range more {
+			if err := jsonInto(raw, slice.Index(i)); err != nil {
+				return 0, atName(atIndex(err, i), last.name)
+			}
+		}
+		last.in(v).Set(slice)
+	}
+	return len(values), nil
+}
+
+// jsonArguments decodes arguments of either form into a.
+func jsonArguments(raw []byte, a *Arguments) error {
+	*a = Arguments{}
+	switch raw[0] {
+	case '[':
+		return jsonUntyped(raw, a)
+	case '{':
+	default:
+		return jsonBadForm(raw)
+	}
+	positional := false
+	for c := range jsonChildren(raw) {
+		name := c.name()
+		_, twice := a.Named[name]
+		switch {
+		case name != "" && twice:
+			return atName(ErrDuplicate, name)
+		case name != "":
+			value, _, err := jsonAny(c.raw, 0)
+			if err != nil {
+				return atName(err, name)
+			}
+			if a.Named == nil {
+				a.Named = make(map[string]any)
+			}
+			a.Named[name] = value
+		case positional:
+			return errTwicePositional
+		case c.raw[0] != '[':
+			return jsonNotPositional(c.raw)
+		default:
+			positional = true
+			if err := jsonUntyped(c.raw, a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// jsonUntyped decodes an array into a.Positional. An empty one is nil, so that
+// no arguments are the zero value.
+func jsonUntyped(raw []byte, a *Arguments) error {
+	values, _, err := jsonAny(raw, 0)
+	if s, ok := values.([]any); ok && len(s) > 0 {
+		a.Positional = s
+	}
+	return err
+}

@@ -1,0 +1,176 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"strconv"
+)
+
+// jsonOne returns data without the space around its value, after checking that
+// this is one valid value which is not nested too deeply. The other functions of
+// this file rely on that.
+func jsonOne(data []byte) ([]byte, error) {
+	if !json.Valid(data) {
+		return nil, jsonInvalid(data)
+	}
+	return bytes.TrimSpace(data), jsonDepth(data)
+}
+
+// jsonInvalid returns what is wrong with data, which is not valid.
+func jsonInvalid(data []byte) error {
+	var first json.RawMessage
+	dec := json.NewDecoder(bytes.NewReader(data))
+	err := dec.Decode(&first)
+	switch {
+	case err == nil:
+		return because(ErrTrailing, "%d bytes after the value", int64(len(data))-dec.InputOffset())
+	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+		return ErrTruncated
+	}
+	return because(ErrSyntax, "malformed input: %v", err)
+}
+
+// jsonDepth returns an error if raw is nested too deeply.
+func jsonDepth(raw []byte) error {
+	depth := 0
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			i = jsonEnd(raw, i) - 1
+		case '{', '[':
+			if depth++; depth > maxDepth {
+				return ErrTooDeep
+			}
+		case '}', ']':
+			depth--
+		}
+	}
+	return nil
+}
+
+// jsonKind returns what raw is, as encoding/json calls it.
+func jsonKind(raw []byte) string {
+	switch raw[0] {
+	case '"':
+		return "string"
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	case 't', 'f':
+		return "bool"
+	case 'n':
+		return "null"
+	}
+	return "number"
+}
+
+// jsonChild is a value in an array or object.
+type jsonChild struct {
+	key []byte // in its quotes; nil in an array
+	raw []byte
+	at  int // where raw begins in the array or object
+}
+
+// name returns the key as the string that it stands for.
+func (c jsonChild) name() string { return string(jsonText(c.key)) }
+
+// jsonChildren returns the values in raw, which is an array or object.
+func jsonChildren(raw []byte) iter.Seq[jsonChild] {
+	return func(yield func(jsonChild) bool) {
+		for i := 1; ; {
+			if i = jsonNext(raw, i); raw[i] == ']' || raw[i] == '}' {
+				return
+			}
+			var c jsonChild
+			if raw[0] == '{' {
+				end := jsonEnd(raw, i)
+				c.key = raw[i:end]
+				i = jsonSpace(raw, jsonSpace(raw, end)+1) // over the colon
+			}
+			end := jsonEnd(raw, i)
+			c.raw, c.at = raw[i:end], i
+			if !yield(c) {
+				return
+			}
+			i = end
+		}
+	}
+}
+
+// jsonSpace returns where the space at raw[i:] ends.
+func jsonSpace(raw []byte, i int) int {
+	for raw[i] == ' ' || raw[i] == '\t' || raw[i] == '\n' || raw[i] == '\r' {
+		i++
+	}
+	return i
+}
+
+// jsonEnd returns where the value that begins at raw[i] ends.
+func jsonEnd(raw []byte, i int) int {
+	switch raw[i] {
+	case '"':
+		for i++; raw[i] != '"'; i++ {
+			if raw[i] == '\\' {
+				i++
+			}
+		}
+		return i + 1
+	case '{', '[':
+		for depth := 0; ; i++ {
+			switch raw[i] {
+			case '"':
+				i = jsonEnd(raw, i) - 1
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+		}
+	}
+	for i < len(raw) && bytes.IndexByte([]byte(",]}: \t\r\n"), raw[i]) < 0 {
+		i++
+	}
+	return i
+}
+
+// jsonPath returns the path to the value in raw that encoding/json has read just
+// before the offset.
+func jsonPath(raw []byte, offset int) string {
+	path := ""
+	for {
+		c, i, ok := jsonChildAt(raw, offset)
+		switch {
+		case !ok:
+			return path
+		case c.key != nil:
+			path += nameSegment(c.name())
+		default:
+			path += "[" + strconv.Itoa(i) + "]"
+		}
+		if len(path) > maxPath {
+			return path
+		}
+		raw, offset = c.raw, offset-c.at
+	}
+}
+
+// jsonChildAt returns the value in raw, with its index, that holds the offset.
+func jsonChildAt(raw []byte, offset int) (found jsonChild, i int, ok bool) {
+	// The offset 1 is just after the bracket: raw as a whole is meant.
+	if offset <= 1 || raw[0] != '{' && raw[0] != '[' {
+		return found, 0, false
+	}
+	for c := range jsonChildren(raw) {
+		if offset <= c.at+len(c.raw) {
+			return c, i, true
+		}
+		i++
+	}
+	return found, 0, false
+}

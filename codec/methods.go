@@ -1,0 +1,211 @@
+package codec
+
+import (
+	"bytes"
+	"encoding"
+	"fmt"
+	"reflect"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// ownMethod is a pair of methods by which a type encodes and decodes itself.
+type ownMethod uint8
+
+const (
+	ownNone ownMethod = iota
+	ownCustom
+	ownMsgpack
+	ownBinary
+	ownText
+)
+
+// ownPairs are the pairs in the order in which they are looked for.
+var ownPairs = [...]struct {
+	method             ownMethod
+	encIface, decIface reflect.Type
+	encName, decName   string
+}{
+	{ownCustom, reflect.TypeFor[msgpack.CustomEncoder](), reflect.TypeFor[msgpack.CustomDecoder](), "EncodeMsgpack", "DecodeMsgpack"},
+	{ownMsgpack, reflect.TypeFor[msgpack.Marshaler](), reflect.TypeFor[msgpack.Unmarshaler](), "MarshalMsgpack", "UnmarshalMsgpack"},
+	{ownBinary, reflect.TypeFor[encoding.BinaryMarshaler](), reflect.TypeFor[encoding.BinaryUnmarshaler](), "MarshalBinary", "UnmarshalBinary"},
+	{ownText, reflect.TypeFor[encoding.TextMarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](), "MarshalText", "UnmarshalText"},
+}
+
+// encoder returns the name of the method that encodes.
+func (m ownMethod) encoder() string { return ownPairs[m-1].encName }
+
+// decoder returns the name of the method that decodes.
+func (m ownMethod) decoder() string { return ownPairs[m-1].decName }
+
+// ownMethods returns by which methods of its own a type is encoded and decoded:
+// the first pair it has; else the halves that it has, of which the encoding one
+// may be of another pair than the decoding one.
+func ownMethods(t reflect.Type) (enc, dec ownMethod) {
+	// A pointer is followed first, and what is in an interface has a plan of its
+	// own. Time has binary methods, but a format of its own in msgpack.
+	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface || t == timeType {
+		return ownNone, ownNone
+	}
+	pt := reflect.PointerTo(t) // has the methods of t, too
+	for _, pair := range ownPairs {
+		e, d := pt.Implements(pair.encIface), pt.Implements(pair.decIface)
+		if e && d {
+			return pair.method, pair.method
+		}
+		if e && enc == ownNone {
+			enc = pair.method
+		}
+		if d && dec == ownNone {
+			dec = pair.method
+		}
+	}
+	return enc, dec
+}
+
+// call calls a method of the user's, and says which in its error.
+func call(method string, t reflect.Type, f func() error) error {
+	err := guard(method+" of", t, f)
+	if _, panicked := err.(*panicError); err == nil || panicked {
+		return err
+	}
+	return fmt.Errorf("%s of %s: %w", method, t, err)
+}
+
+// guard calls f, which runs methods of the user's. A panic in it is its error.
+func guard(doing string, t reflect.Type, f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &panicError{fmt.Sprintf("%s %s panicked: %v", doing, t, r)}
+		}
+	}()
+	return f()
+}
+
+// panicError is the error for a method that panicked.
+type panicError struct{ text string }
+
+func (e *panicError) Error() string { return e.text }
+
+// receiver returns a pointer to v, or to a copy of it if v has no address.
+func receiver(v reflect.Value) any {
+	if v.CanAddr() {
+		return v.Addr().Interface()
+	}
+	p := reflect.New(v.Type())
+	p.Elem().Set(v)
+	return p.Interface()
+}
+
+// marshalText returns the text of v, whose type has the method.
+func marshalText(v reflect.Value) (text []byte, err error) {
+	err = call("MarshalText", v.Type(), func() (err error) {
+		text, err = receiver(v).(encoding.TextMarshaler).MarshalText()
+		return err
+	})
+	return text, err
+}
+
+// unmarshalText sets v, which has an address and whose pointer type has the
+// method, from the text.
+func unmarshalText(v reflect.Value, text []byte) error {
+	return call("UnmarshalText", v.Type(), func() error {
+		return v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText(text)
+	})
+}
+
+// appendMethods appends v as its own methods encode it.
+func (p *plan) appendMethods(dst []byte, v reflect.Value, depth int) ([]byte, error) {
+	// As in the msgpack library, a nil slice or map is nil, and not asked.
+	if k := v.Kind(); (k == reflect.Slice || k == reflect.Map || k == reflect.Func || k == reflect.Chan) && v.IsNil() {
+		return append(dst, codeNil), nil
+	}
+	var data []byte
+	if p.encMethods == ownText {
+		data, err := marshalText(v)
+		if err != nil {
+			return dst, err
+		}
+		return appendString(dst, string(data))
+	}
+	method := p.encMethods.encoder()
+	err := call(method, p.typ, func() (err error) {
+		switch m := receiver(v); p.encMethods {
+		case ownCustom:
+			data, err = encodeCustom(m.(msgpack.CustomEncoder))
+		case ownMsgpack:
+			data, err = m.(msgpack.Marshaler).MarshalMsgpack()
+		case ownBinary:
+			data, err = m.(encoding.BinaryMarshaler).MarshalBinary()
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return dst, err
+	case p.encMethods == ownBinary:
+		return appendBytes(dst, data)
+	}
+	// A method that writes too little or too much would shift all that follows.
+	if rest, err := skip(data, depth); err != nil || len(rest) > 0 {
+		return dst, because(ErrSyntax, "%s of %s did not write one msgpack value", method, p.typ)
+	}
+	return append(dst, data...), nil
+}
+
+func encodeCustom(m msgpack.CustomEncoder) ([]byte, error) {
+	var out bytes.Buffer
+	enc := msgpack.NewEncoder(&out)
+	enc.UseCompactInts(true)
+	enc.SetSortMapKeys(true)
+	enc.SetCustomStructTag("json")
+	err := m.EncodeMsgpack(enc)
+	return out.Bytes(), err
+}
+
+// takeMethods decodes the first value of in into v by its own methods.
+func (p *plan) takeMethods(in []byte, v reflect.Value, depth int) (rest []byte, err error) {
+	v.SetZero()
+	if k := v.Kind(); (k == reflect.Slice || k == reflect.Map || k == reflect.Func || k == reflect.Chan) && isNil(in) {
+		return in[1:], nil
+	}
+	switch p.decMethods {
+	case ownText, ownBinary:
+		var data []byte
+		if data, rest, err = takeStringOrBytes(in); err != nil {
+			return nil, p.explain(err, in)
+		}
+		data = data[:len(data):len(data)]
+		if p.decMethods == ownText {
+			return rest, unmarshalText(v, data)
+		}
+		return rest, call("UnmarshalBinary", p.typ, func() error {
+			return v.Addr().Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(data)
+		})
+	}
+	// The value is checked as a whole before the method, or the library under it,
+	// believes the lengths in it.
+	if rest, err = skip(in, depth); err != nil {
+		return nil, err
+	}
+	data := in[:len(in)-len(rest)]
+	return rest, call(p.decMethods.decoder(), p.typ, func() error {
+		if p.decMethods == ownMsgpack {
+			return v.Addr().Interface().(msgpack.Unmarshaler).UnmarshalMsgpack(bytes.Clone(data))
+		}
+		return decodeCustom(v.Addr().Interface().(msgpack.CustomDecoder), data)
+	})
+}
+
+func decodeCustom(m msgpack.CustomDecoder, data []byte) error {
+	r := bytes.NewReader(data)
+	dec := msgpack.NewDecoder(r) // reads r directly, without a buffer of its own
+	dec.SetCustomStructTag("json")
+	if err := m.DecodeMsgpack(dec); err != nil {
+		return err
+	}
+	if r.Len() > 0 {
+		return because(ErrTrailing, "left %d of %d bytes unread", r.Len(), len(data))
+	}
+	return nil
+}

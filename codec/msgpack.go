@@ -1,0 +1,149 @@
+package codec
+
+import "reflect"
+
+const msgpackName = "msgpack"
+
+// msgpackCodec is the codec that Msgpack returns.
+type msgpackCodec struct{}
+
+// Msgpack returns the default codec, named "msgpack": compact and fast, readable
+// from every language, and the one that keeps integers, floats, binary data and
+// times apart.
+//
+// Integers are written in their shortest form and read from any, and from floats
+// without a fraction. Floats are written as float32 or float64 by their type.
+// Strings and bytes are not taken for each other. A time.Time keeps its instant
+// and comes back in UTC. The keys of maps are strings, integers or
+// encoding.TextMarshalers; in a map[any]any also booleans, floats, times and nil.
+func Msgpack() Codec { return msgpackCodec{} }
+
+func (msgpackCodec) Name() string { return msgpackName }
+
+func (msgpackCodec) AppendValue(dst []byte, v any) ([]byte, error) {
+	out, err := appendAny(dst, v, 0)
+	if err != nil {
+		return dst, finish(msgpackName, err)
+	}
+	return out, nil
+}
+
+func (msgpackCodec) DecodeValue(data []byte, v any) error {
+	rv, err := target(v)
+	if err != nil {
+		return finish(msgpackName, err)
+	}
+	rest, err := planOf(rv.Type()).take(data, rv, 0)
+	return end(rest, err)
+}
+
+func (msgpackCodec) AppendArgs(dst []byte, args any) ([]byte, error) {
+	var out []byte
+	var err error
+	if a, ok := argumentsOf(args); ok {
+		out, err = appendArguments(dst, a)
+	} else {
+		out, err = appendArgs(dst, args)
+	}
+	if err != nil {
+		return dst, finish(msgpackName, err)
+	}
+	return out, nil
+}
+
+func (msgpackCodec) DecodeArgs(data []byte, args any) error {
+	if a, ok := args.(*Arguments); ok && a != nil {
+		rest, err := takeArguments(data, a)
+		return end(rest, err)
+	}
+	v, err := argsTarget(args)
+	if err != nil {
+		return finish(msgpackName, err)
+	}
+	p, err := argsPlanOf(v.Type())
+	if err != nil {
+		return finish(msgpackName, err)
+	}
+	rest, err := p.take(data, v)
+	return end(rest, err)
+}
+
+// end returns the error of decoding, or that there is a rest.
+func end(rest []byte, err error) error {
+	if err == nil && len(rest) > 0 {
+		err = because(ErrTrailing, "%d bytes after the value", len(rest))
+	}
+	return finish(msgpackName, err)
+}
+
+// appendArgs adds the struct args as a map by parameter name.
+func appendArgs(dst []byte, args any) ([]byte, error) {
+	v, err := argsValue(args)
+	if err != nil {
+		return dst, err
+	}
+	p, err := argsPlanOf(v.Type())
+	if err != nil {
+		return dst, err
+	}
+	dst = append(dst, p.head...)
+	for i := range p.params {
+		param := &p.params[i]
+		dst = append(dst, p.names[i]...)
+		if dst, err = p.plans[i].append(dst, param.in(v), 1); err != nil {
+			return dst, atName(err, param.name)
+		}
+	}
+	return dst, nil
+}
+
+func appendArguments(dst []byte, a Arguments) ([]byte, error) {
+	if len(a.Named) == 0 {
+		return appendAnySlice(dst, a.Positional, 0)
+	}
+	if _, ok := a.Named[""]; ok {
+		return dst, errNoName
+	}
+	n := len(a.Named)
+	if len(a.Positional) > 0 {
+		n++
+	}
+	dst, err := appendMapHead(dst, n)
+	if err == nil && len(a.Positional) > 0 {
+		// The empty key is in its place here: it sorts first.
+		dst, _ = appendString(dst, "")
+		dst, err = appendAnySlice(dst, a.Positional, 1)
+	}
+	if err != nil {
+		return dst, err
+	}
+	return appendNamed(dst, a.Named, 0)
+}
+
+// argsPlan is how Msgpack handles a struct of arguments.
+type argsPlan struct {
+	*signature
+	head  []byte   // of the map
+	names [][]byte // the encoded names
+	plans []*plan
+}
+
+// argsPlanOf returns the plan of a struct type of arguments.
+func argsPlanOf(t reflect.Type) (*argsPlan, error) {
+	if p, ok := argsPlans.Load(t); ok {
+		return p.(*argsPlan), nil
+	}
+	sig, err := signatureOf(t)
+	if err != nil {
+		return nil, err
+	}
+	p := &argsPlan{signature: sig}
+	p.head, _ = appendMapHead(nil, len(sig.params)) // neither that many parameters
+	for _, param := range sig.params {
+		name, _ := appendString(nil, param.name) // nor so long a name can be compiled
+		p.names = append(p.names, name)
+		p.plans = append(p.plans, planOf(param.typ))
+	}
+	stored, _ := argsPlans.LoadOrStore(t, p)
+	return stored.(*argsPlan), nil
+}

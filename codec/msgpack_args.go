@@ -1,0 +1,183 @@
+package codec
+
+import (
+	"reflect"
+	"sync"
+)
+
+var argsPlans sync.Map // reflect.Type of a struct -> *argsPlan
+
+// take decodes arguments of either form into the struct v.
+func (p *argsPlan) take(in []byte, v reflect.Value) (rest []byte, err error) {
+	b := binding{signature: p.signature}
+	got := -1
+	switch f := formOf(in); f {
+	case famArray:
+		rest, got, err = p.takePositional(&b, in, v, 0)
+	case famMap:
+		rest, err = p.takeNamed(&b, in, v)
+	default:
+		return nil, badForm(in, f)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rest, b.finish(v, got)
+}
+
+// formOf returns the family of the first value of in.
+func formOf(in []byte) family {
+	if len(in) == 0 {
+		return famNever
+	}
+	return familyOf(in[0])
+}
+
+// badForm is the error for arguments that are neither array nor map.
+func badForm(in []byte, f family) error {
+	switch {
+	case len(in) == 0:
+		return ErrTruncated
+	case f == famNever:
+		return errNever
+	}
+	return because(ErrType, "found %s, want an array or a map of arguments", f)
+}
+
+func (p *argsPlan) takeNamed(b *binding, in []byte, v reflect.Value) ([]byte, error) {
+	n, rest, err := takeMapHead(in)
+	if err != nil {
+		return nil, err
+	}
+	for range n {
+		var name []byte
+		if name, rest, err = takeName(rest); err != nil {
+			return nil, err
+		}
+		if len(name) == 0 {
+			if rest, err = p.takeUnnamed(b, rest, v); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		i, err := b.bindName(name)
+		if err != nil {
+			return nil, err
+		}
+		param := &p.params[i]
+		if rest, err = p.plans[i].take(rest, param.in(v), 1); err != nil {
+			return nil, atName(err, param.name)
+		}
+	}
+	return rest, nil
+}
+
+// takeUnnamed decodes the positional arguments that are in a map.
+func (p *argsPlan) takeUnnamed(b *binding, in []byte, v reflect.Value) ([]byte, error) {
+	if f := formOf(in); f != famArray {
+		return nil, notPositional(in, f)
+	}
+	rest, _, err := p.takePositional(b, in, v, 1)
+	return rest, err
+}
+
+// notPositional is the error for something else under the empty key.
+func notPositional(in []byte, f family) error {
+	if len(in) == 0 {
+		return ErrTruncated
+	}
+	return because(ErrType, "found %s under the empty key, want the array of the positional arguments", f)
+}
+
+// takePositional decodes an array of arguments, and returns how many there were.
+func (p *argsPlan) takePositional(b *binding, in []byte, v reflect.Value, depth int) (rest []byte, n int, err error) {
+	n, rest, err = takeArrayHead(in)
+	if err != nil {
+		return nil, 0, err
+	}
+	fixed, err := b.bindPositional(n)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := range fixed {
+		param := &p.params[i]
+		if err = b.bind(i); err == nil {
+			if rest, err = p.plans[i].take(rest, param.in(v), depth+1); err != nil {
+				err = atName(err, param.name)
+			}
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+	if n > fixed {
+		last := &p.params[fixed]
+		if rest, err = p.plans[fixed].takeElems(rest, n-fixed, last.in(v), depth); err != nil {
+			return nil, 0, atName(err, last.name)
+		}
+	}
+	return rest, n, nil
+}
+
+// takeArguments decodes arguments of either form into a.
+func takeArguments(in []byte, a *Arguments) (rest []byte, err error) {
+	*a = Arguments{}
+	switch f := formOf(in); f {
+	case famArray:
+		a.Positional, rest, err = takeUntyped(in, 0)
+		return rest, err
+	case famMap:
+	default:
+		return nil, badForm(in, f)
+	}
+	n, rest, err := takeMapHead(in)
+	if err != nil {
+		return nil, err
+	}
+	positional := false
+	for range n {
+		var name []byte
+		if name, rest, err = takeName(rest); err != nil {
+			return nil, err
+		}
+		if len(name) > 0 {
+			if rest, err = takeNamedAny(rest, a, string(name)); err != nil {
+				return nil, atName(err, string(name))
+			}
+			continue
+		}
+		switch f := formOf(rest); {
+		case positional:
+			return nil, errTwicePositional
+		case f != famArray:
+			return nil, notPositional(rest, f)
+		}
+		positional = true
+		if a.Positional, rest, err = takeUntyped(rest, 1); err != nil {
+			return nil, err
+		}
+	}
+	return rest, nil
+}
+
+// takeNamedAny decodes the next value into a.Named.
+func takeNamedAny(in []byte, a *Arguments, name string) (rest []byte, err error) {
+	if _, twice := a.Named[name]; twice {
+		return nil, ErrDuplicate
+	}
+	if a.Named == nil {
+		a.Named = make(map[string]any)
+	}
+	a.Named[name], rest, err = takeAny(in, 1)
+	return rest, err
+}
+
+// takeUntyped decodes an array of values. An empty one is nil, so that no
+// arguments are the zero value.
+func takeUntyped(in []byte, depth int) (s []any, rest []byte, err error) {
+	n, rest, err := takeArrayHead(in)
+	if err != nil || n == 0 {
+		return nil, rest, err
+	}
+	return takeAnyElems(rest, n, depth)
+}

@@ -1,0 +1,344 @@
+package codec
+
+import (
+	"bytes"
+	"math"
+	"reflect"
+	"time"
+)
+
+// take decodes the first value of in into v, which is of the plan's type, has an
+// address, and is inside depth arrays and maps. Whatever v held is replaced.
+func (p *plan) take(in []byte, v reflect.Value, depth int) (rest []byte, err error) {
+	switch p.dec {
+	case opInt:
+		if len(in) > 0 && in[0] < codeFixMap { // by far the most common
+			v.SetInt(int64(in[0]))
+			return in[1:], nil
+		}
+		rest, err = p.takeInt(in, v)
+	case opUint:
+		rest, err = p.takeUint(in, v)
+	case opFloat32, opFloat64:
+		rest, err = p.takeFloat(in, v)
+	case opBool:
+		rest, err = takeBool(in, v)
+	case opString:
+		var s []byte
+		if s, rest, err = takeString(in); err == nil {
+			v.SetString(string(s))
+		}
+	case opBytes:
+		rest, err = takeBytesInto(in, v)
+	case opByteArray:
+		rest, err = takeByteArray(in, v)
+	case opSlice:
+		rest, err = p.takeSlice(in, v, depth)
+	case opArray:
+		rest, err = p.takeArray(in, v, depth)
+	case opMap:
+		rest, err = p.takeMap(in, v, depth)
+	case opAnyMap:
+		rest, err = takeAnyMapInto(in, v, depth)
+	case opStruct:
+		rest, err = p.takeStruct(in, v, depth)
+	case opPointer:
+		rest, err = p.takePointer(in, v, depth)
+	case opInterface:
+		rest, err = takeInterface(in, v, depth)
+	case opTime:
+		var t time.Time
+		if t, rest, err = takeTime(in); err == nil {
+			v.Set(reflect.ValueOf(t))
+		}
+	case opMethods:
+		return p.takeMethods(in, v, depth)
+	default:
+		if isNil(in) && v.Kind() == reflect.Interface {
+			v.SetZero()
+			return in[1:], nil
+		}
+		return nil, p.err
+	}
+	if err == errMismatch {
+		err = p.explain(err, in)
+	}
+	return rest, err
+}
+
+// explain says what is wrong with the type of the first value of in.
+func (p *plan) explain(err error, in []byte) error {
+	switch {
+	case err != errMismatch:
+		return err
+	case in[0] == codeNever:
+		return errNever
+	}
+	return because(ErrType, "found %s, want %s", familyOf(in[0]), p.typ)
+}
+
+func (p *plan) takeInt(in []byte, v reflect.Value) ([]byte, error) {
+	n, rest, err := takeNumber(in)
+	if err != nil {
+		return nil, err
+	}
+	i, ok := n.int()
+	if !ok || v.OverflowInt(i) {
+		return nil, overflows(n.String(), p.typ)
+	}
+	v.SetInt(i)
+	return rest, nil
+}
+
+func (p *plan) takeUint(in []byte, v reflect.Value) ([]byte, error) {
+	n, rest, err := takeNumber(in)
+	if err != nil {
+		return nil, err
+	}
+	u, ok := n.uint()
+	if !ok || v.OverflowUint(u) {
+		return nil, overflows(n.String(), p.typ)
+	}
+	v.SetUint(u)
+	return rest, nil
+}
+
+// takeFloat rounds a float64 for a float32, as a conversion does, but takes an
+// integer only if it is exact: who counts does not expect rounding.
+func (p *plan) takeFloat(in []byte, v reflect.Value) ([]byte, error) {
+	n, rest, err := takeNumber(in)
+	if err != nil {
+		return nil, err
+	}
+	f := n.float()
+	if p.dec == opFloat32 && !math.IsInf(f, 0) {
+		if f = float64(float32(f)); math.IsInf(f, 0) {
+			return nil, overflows(n.String(), p.typ)
+		}
+	}
+	if !n.exactly(f) {
+		return nil, because(ErrOverflow, "%s does not fit %s exactly", n, p.typ)
+	}
+	v.SetFloat(f)
+	return rest, nil
+}
+
+func takeBool(in []byte, v reflect.Value) ([]byte, error) {
+	if len(in) == 0 {
+		return nil, ErrTruncated
+	}
+	if in[0] != codeTrue && in[0] != codeFalse {
+		return nil, errMismatch
+	}
+	v.SetBool(in[0] == codeTrue)
+	return in[1:], nil
+}
+
+func takeBytesInto(in []byte, v reflect.Value) ([]byte, error) {
+	if isNil(in) {
+		v.SetZero()
+		return in[1:], nil
+	}
+	b, rest, err := takeBytes(in)
+	if err == nil {
+		v.SetBytes(bytes.Clone(b))
+	}
+	return rest, err
+}
+
+func takeByteArray(in []byte, v reflect.Value) ([]byte, error) {
+	b, rest, err := takeBytes(in)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) != v.Len() {
+		return nil, because(ErrType, "found %d bytes, want %s", len(b), v.Type())
+	}
+	copy(v.Bytes(), b)
+	return rest, nil
+}
+
+func (p *plan) takePointer(in []byte, v reflect.Value, depth int) ([]byte, error) {
+	if isNil(in) {
+		v.SetZero()
+		return in[1:], nil
+	}
+	elem := reflect.New(p.elem.typ)
+	rest, err := p.elem.take(in, elem.Elem(), depth)
+	if err != nil {
+		return nil, err
+	}
+	v.Set(elem)
+	return rest, nil
+}
+
+func takeInterface(in []byte, v reflect.Value, depth int) ([]byte, error) {
+	x, rest, err := takeAny(in, depth)
+	if err != nil {
+		return nil, err
+	}
+	if x == nil {
+		v.SetZero()
+	} else {
+		v.Set(reflect.ValueOf(x))
+	}
+	return rest, nil
+}
+
+func (p *plan) takeArray(in []byte, v reflect.Value, depth int) ([]byte, error) {
+	n, rest, err := takeArrayHead(in)
+	switch {
+	case err != nil:
+		return nil, err
+	case depth >= maxDepth:
+		return nil, ErrTooDeep
+	case n != v.Len():
+		return nil, because(ErrType, "found %d elements, want %s", n, p.typ)
+	}
+	for i := range n {
+		if rest, err = p.elem.take(rest, v.Index(i), depth+1); err != nil {
+			return nil, atIndex(err, i)
+		}
+	}
+	return rest, nil
+}
+
+func (p *plan) takeSlice(in []byte, v reflect.Value, depth int) ([]byte, error) {
+	if isNil(in) {
+		v.SetZero()
+		return in[1:], nil
+	}
+	n, rest, err := takeArrayHead(in)
+	if err != nil {
+		return nil, err
+	}
+	return p.takeElems(rest, n, v, depth)
+}
+
+// maxAhead is how many bytes are allocated for elements that have not been seen
+// yet. An element may be one byte in the input and many in memory.
+const maxAhead = 64 << 10
+
+// takeElems decodes the next n values into the slice v.
+func (p *plan) takeElems(in []byte, n int, v reflect.Value, depth int) (rest []byte, err error) {
+	if depth >= maxDepth {
+		return nil, ErrTooDeep
+	}
+	v.SetZero()
+	if n == 0 {
+		v.Set(reflect.MakeSlice(p.typ, 0, 0))
+		return in, nil
+	}
+	ahead := maxAhead / max(1, int(p.elem.typ.Size()))
+	for i := range n {
+		if i == v.Len() {
+			v.Grow(min(n-i, max(ahead, 1)))
+			v.SetLen(min(n, v.Cap()))
+		}
+		if in, err = p.elem.take(in, v.Index(i), depth+1); err != nil {
+			return nil, atIndex(err, i)
+		}
+	}
+	return in, nil
+}
+
+func (p *plan) takeStruct(in []byte, v reflect.Value, depth int) ([]byte, error) {
+	n, rest, err := takeMapHead(in)
+	switch {
+	case err != nil:
+		return nil, err
+	case depth >= maxDepth:
+		return nil, ErrTooDeep
+	}
+	v.SetZero()
+	next := 0
+	for range n {
+		var name []byte
+		if name, rest, err = takeName(rest); err != nil {
+			return nil, err
+		}
+		// Senders mostly write the fields in the order in which they are here.
+		i, ok := next, next < len(p.fields) && p.fields[next].name == string(name)
+		if !ok {
+			i, ok = p.byName[string(name)]
+		}
+		if !ok {
+			if rest, err = skip(rest, depth+1); err != nil {
+				return nil, atName(err, string(name))
+			}
+			continue
+		}
+		next = i + 1
+		f := &p.fields[i]
+		fv, err := f.make(v)
+		if err == nil {
+			rest, err = f.plan.take(rest, fv, depth+1)
+		}
+		if err != nil {
+			return nil, atName(err, f.name)
+		}
+	}
+	return rest, nil
+}
+
+// takeName returns a key that must be a string.
+func takeName(in []byte) (name, rest []byte, err error) {
+	if name, rest, err = takeString(in); err == errMismatch {
+		err = because(ErrType, "found %s, want a name", familyOf(in[0]))
+	}
+	return name, rest, err
+}
+
+func (p *plan) takeMap(in []byte, v reflect.Value, depth int) ([]byte, error) {
+	if isNil(in) {
+		v.SetZero()
+		return in[1:], nil
+	}
+	n, rest, err := takeMapHead(in)
+	switch {
+	case err != nil:
+		return nil, err
+	case depth >= maxDepth:
+		return nil, ErrTooDeep
+	}
+	entrySize := int(p.mapKey.typ.Size() + p.elem.typ.Size())
+	v.Set(reflect.MakeMapWithSize(p.typ, min(n, maxAhead/max(1, entrySize))))
+	key := reflect.New(p.mapKey.typ).Elem()
+	elem := reflect.New(p.elem.typ).Elem()
+	for range n {
+		if rest, err = p.mapKey.takeKey(rest, key); err != nil {
+			return nil, err
+		}
+		if rest, err = p.elem.take(rest, elem, depth+1); err != nil {
+			return nil, atName(err, showKey(key))
+		}
+		v.SetMapIndex(key, elem)
+	}
+	return rest, nil
+}
+
+// takeKey decodes the key of a map into v.
+func (p *plan) takeKey(in []byte, v reflect.Value) (rest []byte, err error) {
+	var s []byte
+	switch p.key {
+	case keyString:
+		if s, rest, err = takeString(in); err == nil {
+			v.SetString(string(s))
+		}
+	case keyInt:
+		rest, err = p.takeInt(in, v)
+	case keyUint:
+		rest, err = p.takeUint(in, v)
+	case keyText:
+		if s, rest, err = takeStringOrBytes(in); err == nil {
+			v.SetZero()
+			err = unmarshalText(v, s[:len(s):len(s)])
+		}
+	default:
+		var key any
+		if key, rest, err = takeAnyKey(in); err == nil {
+			v.Set(reflect.ValueOf(&key).Elem())
+		}
+	}
+	return rest, p.explain(err, in)
+}

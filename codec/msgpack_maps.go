@@ -1,0 +1,164 @@
+package codec
+
+import (
+	"bytes"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+)
+
+// appendMap adds the map v with its keys in order: strings by their bytes, and
+// other keys by those of their encoding. The entries are encoded as they come,
+// and sorted where they are.
+func (p *plan) appendMap(dst []byte, v reflect.Value, depth int) ([]byte, error) {
+	if v.IsNil() {
+		return append(dst, codeNil), nil
+	}
+	if depth >= maxDepth {
+		return dst, ErrTooDeep
+	}
+	dst, err := appendMapHead(dst, v.Len())
+	if err != nil {
+		return dst, err
+	}
+	start := len(dst)
+	entries := make([]entry, 0, v.Len())
+	key := reflect.New(p.mapKey.typ).Elem()
+	elem := reflect.New(p.elem.typ).Elem()
+	for iter := v.MapRange(); iter.Next(); {
+		key.SetIterKey(iter)
+		elem.SetIterValue(iter)
+		e := entry{start: len(dst)}
+		if dst, err = p.mapKey.appendKey(dst, key); err != nil {
+			return dst, err
+		}
+		e.value = len(dst)
+		if dst, err = p.elem.append(dst, elem, depth+1); err != nil {
+			return dst, atName(err, showKey(key))
+		}
+		e.end = len(dst)
+		entries = append(entries, e)
+	}
+	return sortEntries(dst, start, entries)
+}
+
+// entry is where an encoded entry of a map is: start to value is the key.
+type entry struct{ start, value, end int }
+
+// sortEntries sorts the entries that are in dst from start on. Two equal keys,
+// which different values of the Go type may well give, are an error.
+func sortEntries(dst []byte, start int, entries []entry) ([]byte, error) {
+	slices.SortFunc(entries, func(a, b entry) int {
+		return compareKeys(dst[a.start:a.value], dst[b.start:b.value])
+	})
+	for i := 1; i < len(entries); i++ {
+		a, b := entries[i-1], entries[i]
+		if bytes.Equal(dst[a.start:a.value], dst[b.start:b.value]) {
+			return dst, because(ErrDuplicate, "two keys of the map are both encoded as %q", shorten(string(dst[a.start:a.value])))
+		}
+	}
+	sorted := make([]byte, 0, len(dst)-start)
+	for _, e := range entries {
+		sorted = append(sorted, dst[e.start:e.end]...)
+	}
+	return append(dst[:start], sorted...), nil
+}
+
+// compareKeys compares two encoded keys: strings as the strings that they are,
+// so that the order is the same as in JSON.
+func compareKeys(a, b []byte) int {
+	if s, _, err := takeString(a); err == nil {
+		if t, _, err := takeString(b); err == nil {
+			return bytes.Compare(s, t)
+		}
+	}
+	return bytes.Compare(a, b)
+}
+
+// appendKey adds the key v of a map.
+func (p *plan) appendKey(dst []byte, v reflect.Value) ([]byte, error) {
+	switch p.key {
+	case keyString:
+		return appendString(dst, v.String())
+	case keyInt:
+		return appendInt(dst, v.Int()), nil
+	case keyUint:
+		return appendUint(dst, v.Uint()), nil
+	case keyText:
+		text, err := marshalText(v)
+		if err != nil {
+			return dst, err
+		}
+		return appendString(dst, string(text))
+	case keyAny:
+		return appendAnyKey(dst, v.Elem())
+	}
+	return dst, p.err
+}
+
+// appendAnyKey adds a key that was in an interface. Besides what can be the key
+// of a map by its type, that is all that the decoder puts into map[any]any.
+func appendAnyKey(dst []byte, v reflect.Value) ([]byte, error) {
+	if !v.IsValid() {
+		return append(dst, codeNil), nil
+	}
+	p := planOf(v.Type())
+	if p.key != keyNone {
+		return p.appendKey(dst, v)
+	}
+	switch p.enc {
+	case opBool, opTime:
+		return p.append(dst, v, 0)
+	case opFloat32, opFloat64:
+		if !math.IsNaN(v.Float()) {
+			return p.append(dst, v, 0)
+		}
+		return dst, because(ErrUnsupported, "NaN cannot be the key of a map")
+	}
+	return dst, because(ErrUnsupported, "%s cannot be the key of a map", v.Type())
+}
+
+// showKey returns the key v of a map for a path.
+func showKey(v reflect.Value) string {
+	switch {
+	case v.Kind() == reflect.Interface && !v.IsNil():
+		return showKey(v.Elem())
+	case v.Kind() == reflect.String:
+		return v.String()
+	case v.CanInt():
+		return number{numInt, uint64(v.Int())}.String()
+	case v.CanUint():
+		return number{numUint, v.Uint()}.String()
+	}
+	return v.Type().String()
+}
+
+// appendAnyMap is appendMap for the most common type.
+func appendAnyMap(dst []byte, m map[string]any, depth int) ([]byte, error) {
+	if m == nil {
+		return append(dst, codeNil), nil
+	}
+	if depth >= maxDepth {
+		return dst, ErrTooDeep
+	}
+	dst, err := appendMapHead(dst, len(m))
+	if err != nil {
+		return dst, err
+	}
+	return appendNamed(dst, m, depth)
+}
+
+// appendNamed adds the entries of m, sorted, without a head.
+func appendNamed(dst []byte, m map[string]any, depth int) ([]byte, error) {
+	var err error
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if dst, err = appendString(dst, k); err != nil {
+			return dst, err
+		}
+		if dst, err = appendAny(dst, m[k], depth+1); err != nil {
+			return dst, atName(err, k)
+		}
+	}
+	return dst, nil
+}

@@ -1,0 +1,225 @@
+package codec
+
+import (
+	"encoding"
+	"reflect"
+	"sync"
+	"time"
+)
+
+// op is what Msgpack does with a value.
+type op uint8
+
+const (
+	opNone op = iota // plan.err says why
+	opBool
+	opInt
+	opUint
+	opFloat32
+	opFloat64
+	opString
+	opBytes     // a slice of bytes
+	opByteArray // an array of bytes
+	opSlice
+	opArray
+	opMap
+	opAnyMap // exactly map[string]any, which needs no reflection
+	opStruct
+	opPointer
+	opInterface
+	opTime
+	opMethods // by methods of its own
+)
+
+// plan is how Msgpack handles one Go type, worked out once. Plans of recursive
+// types refer to each other in cycles.
+type plan struct {
+	typ      reflect.Type
+	enc, dec op
+	key      keyKind // how a value of the type is encoded as the key of a map
+	err      error   // the reason of opNone
+
+	elem   *plan // of a slice, array, pointer or map
+	mapKey *plan
+	fields []planField
+	byName map[string]int
+	always bool // every field is always encoded
+
+	encMethods, decMethods ownMethod
+}
+
+type planField struct {
+	field
+	plan *plan
+	head []byte // the encoded name
+}
+
+var plans sync.Map // reflect.Type -> *plan, complete
+
+// planOf returns the plan of a type.
+func planOf(t reflect.Type) *plan {
+	if p, ok := plans.Load(t); ok {
+		return p.(*plan)
+	}
+	b := builder{}
+	p := b.plan(t)
+	// Only now, when all are complete, may others see them. If somebody else has
+	// built the same ones at this moment, both sets work.
+	for t, p := range b {
+		plans.LoadOrStore(t, p)
+	}
+	return p
+}
+
+// builder holds the plans of one planOf, some of which are not complete yet.
+type builder map[reflect.Type]*plan
+
+func (b builder) plan(t reflect.Type) *plan {
+	if p, ok := plans.Load(t); ok {
+		return p.(*plan)
+	}
+	if p := b[t]; p != nil {
+		return p
+	}
+	p := &plan{typ: t, key: keyKindOf(t)}
+	b[t] = p
+	p.encMethods, p.decMethods = ownMethods(t)
+	if p.encMethods != ownNone && p.decMethods != ownNone {
+		p.enc, p.dec = opMethods, opMethods
+		return p
+	}
+	b.byKind(p)
+	switch {
+	case p.encMethods != ownNone:
+		p.enc, p.dec = opMethods, opNone
+		p.err = because(ErrUnsupported, "cannot decode %s, which has %s but not %s",
+			t, p.encMethods.encoder(), p.encMethods.decoder())
+	case p.decMethods != ownNone:
+		p.dec = opMethods
+	}
+	return p
+}
+
+var kindOps = map[reflect.Kind]op{
+	reflect.Bool: opBool, reflect.String: opString,
+	reflect.Int: opInt, reflect.Int8: opInt, reflect.Int16: opInt, reflect.Int32: opInt, reflect.Int64: opInt,
+	reflect.Uint: opUint, reflect.Uint8: opUint, reflect.Uint16: opUint, reflect.Uint32: opUint, reflect.Uint64: opUint,
+	reflect.Uintptr: opUint, reflect.Float32: opFloat32, reflect.Float64: opFloat64,
+	reflect.Slice: opSlice, reflect.Array: opArray, reflect.Map: opMap, reflect.Struct: opStruct,
+	reflect.Pointer: opPointer, reflect.Interface: opInterface,
+}
+
+var (
+	timeType   = reflect.TypeFor[time.Time]()
+	anyMapType = reflect.TypeFor[map[string]any]()
+)
+
+// byKind fills in p by the kind of its type, without regard to methods.
+func (b builder) byKind(p *plan) {
+	t := p.typ
+	o := kindOps[t.Kind()]
+	switch {
+	case t == timeType:
+		o = opTime
+	case t == anyMapType:
+		o = opAnyMap
+	case o == opSlice || o == opArray:
+		p.elem = b.plan(t.Elem())
+		if p.elem.enc == opUint && p.elem.dec == opUint && t.Elem().Kind() == reflect.Uint8 {
+			o = map[op]op{opSlice: opBytes, opArray: opByteArray}[o]
+		}
+	case o == opMap:
+		p.mapKey, p.elem = b.plan(t.Key()), b.plan(t.Elem())
+		if p.mapKey.key == keyNone {
+			o, p.err = opNone, because(ErrUnsupported, "%s cannot be the key of a map; a string, an integer or an encoding.TextMarshaler can", t.Key())
+		}
+	case o == opPointer && onlyPointers(t):
+		o, p.err = opNone, because(ErrUnsupported, "%s points to nothing but itself", t)
+	case o == opPointer:
+		p.elem = b.plan(t.Elem())
+	case o == opStruct:
+		if o = b.structPlan(p); o == opNone {
+			p.err = because(ErrUnsupported, "%s has no exported fields, and no methods to encode it", t)
+		}
+	case o == opNone:
+		p.err = because(ErrUnsupported, "%s cannot be encoded", t)
+	}
+	p.enc, p.dec = o, o
+	if o == opInterface && t.NumMethod() > 0 {
+		p.dec, p.err = opNone, because(ErrUnsupported, "cannot decode into the interface %s; use a concrete type or any", t)
+	}
+}
+
+// structPlan adds the fields of a struct. A struct that has fields, but none
+// that is seen from outside, would silently lose all it holds: that is opNone.
+func (b builder) structPlan(p *plan) op {
+	fields := structFields(p.typ, "msgpack", "json")
+	p.byName = make(map[string]int, len(fields))
+	p.always = true
+	exported := p.typ.NumField() == 0
+	for i := range p.typ.NumField() {
+		exported = exported || p.typ.Field(i).IsExported()
+	}
+	if len(fields) == 0 && !exported {
+		return opNone
+	}
+	for i, f := range fields {
+		head, _ := appendString(nil, f.name) // a name in the program's source is not too long
+		p.fields = append(p.fields, planField{field: f, plan: b.plan(f.typ), head: head})
+		p.byName[f.name] = i
+		p.always = p.always && !f.omitEmpty && !f.omitZero && !throughPointer(p.typ, f.index)
+	}
+	return opStruct
+}
+
+// throughPointer reports whether the way to a field leads through a pointer.
+func throughPointer(t reflect.Type, index []int) bool {
+	for _, i := range index[:len(index)-1] {
+		if t = t.Field(i).Type; t.Kind() == reflect.Pointer {
+			return true
+		}
+	}
+	return false
+}
+
+// onlyPointers reports whether t is a type like "type P *P".
+func onlyPointers(t reflect.Type) bool {
+	seen := make(map[reflect.Type]bool)
+	for ; t.Kind() == reflect.Pointer; t = t.Elem() {
+		if seen[t] {
+			return true
+		}
+		seen[t] = true
+	}
+	return false
+}
+
+// keyKind is how values of a type are encoded as the keys of a map.
+type keyKind uint8
+
+const (
+	keyNone keyKind = iota
+	keyString
+	keyInt
+	keyUint
+	keyText
+	keyAny // as the value in the interface is
+)
+
+// keyKindOf follows encoding/json: strings as they are, then MarshalText, then
+// integers.
+func keyKindOf(t reflect.Type) keyKind {
+	switch o := kindOps[t.Kind()]; {
+	case o == opString:
+		return keyString
+	case o == opInterface && t.NumMethod() == 0:
+		return keyAny
+	case o != opInterface && o != opPointer && t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
+		return keyText
+	case o == opInt:
+		return keyInt
+	case o == opUint:
+		return keyUint
+	}
+	return keyNone
+}

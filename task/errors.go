@@ -1,0 +1,78 @@
+package task
+
+import (
+	"errors"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// The errors of package broker that callers of tasks meet. They are the same
+// variables.
+var (
+	// ErrInvalid is wrapped by errors about names, options and arguments that
+	// can never be accepted as they are.
+	ErrInvalid = broker.ErrInvalid
+	// ErrTooLarge is wrapped by errors about what is over its limit. It wraps
+	// ErrInvalid.
+	ErrTooLarge = broker.ErrTooLarge
+	// ErrDuplicate is wrapped by the error of a call whose unique key is taken.
+	ErrDuplicate = broker.ErrDuplicate
+	// ErrNotFound says that a task is unknown, or its result not kept any more.
+	ErrNotFound = broker.ErrNotFound
+	// ErrLeaseLost is the cause of the end of a handler's context when its
+	// minion lost the task: it may be running elsewhere by now.
+	ErrLeaseLost = broker.ErrLeaseLost
+	// ErrCanceled is wrapped by the error of a task that was killed, and is the
+	// cause of the end of its handler's context.
+	ErrCanceled = broker.ErrCanceled
+	// ErrExpired is wrapped by the error of a task whose deadline passed.
+	ErrExpired = broker.ErrExpired
+	// ErrClosed says that the arbiter, minion or broker was closed.
+	ErrClosed = broker.ErrClosed
+	// ErrUnavailable is wrapped by errors of a broker that can't be reached.
+	ErrUnavailable = broker.ErrUnavailable
+	// ErrIndeterminate is wrapped by errors after which it is unknown whether
+	// a request took effect. Sending the same Call again is safe.
+	ErrIndeterminate = broker.ErrIndeterminate
+)
+
+// DuplicateError names the task that holds a unique key. It wraps
+// [ErrDuplicate].
+type DuplicateError = broker.DuplicateError
+
+// What a minion finds wrong with a task.
+var (
+	// ErrUnknownTask is the reason of a dead letter whose name no handler was
+	// registered under.
+	ErrUnknownTask = errors.New("unknown task")
+	// ErrBadArguments is the reason of a dead letter whose arguments its
+	// handler can't take. Such a task is not retried.
+	ErrBadArguments = errors.New("arguments do not fit the task")
+	// ErrBadResult is the reason of a dead letter whose result can't be
+	// encoded or is over the limit. Such a task is not retried.
+	ErrBadResult = errors.New("result cannot be stored")
+	// ErrPanic is wrapped by the error of a handler that panicked. It is
+	// retried like any other error.
+	ErrPanic = errors.New("panic")
+	// ErrMinionDied is the reason of a dead letter that was lost with its
+	// minion too often.
+	ErrMinionDied = errors.New("the task's minion died too often while it ran")
+	// ErrTimeout is the cause of the end of a handler's context when its
+	// timeout is over.
+	ErrTimeout = errors.New("timeout of the attempt is over")
+	// ErrStopping is the cause of the end of a handler's context when its
+	// minion stops and the time to drain is over; the task goes back to its
+	// queue.
+	ErrStopping = errors.New("the minion is stopping")
+)
+
+// built in: errors that come back as themselves, see RegisterError.
+func init() {
+	for name, err := range map[string]error{
+		"unknown task": ErrUnknownTask, "bad arguments": ErrBadArguments,
+		"bad result": ErrBadResult, "panic": ErrPanic, "minion died": ErrMinionDied,
+		"timeout": ErrTimeout,
+	} {
+		registered.add(name, err)
+	}
+}

@@ -1,0 +1,71 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// Future is a call that was sent. Its methods may be called concurrently.
+type Future[Result any] struct {
+	id     ID
+	from   Submitter
+	mu     sync.Mutex
+	done   bool
+	result Result
+	err    error
+}
+
+// NewFuture returns the future of a task that was sent before, perhaps by
+// another process: any submitter of the same broker and namespace can wait for
+// it, as long as its result is kept.
+func NewFuture[Result any](s Submitter, id ID) *Future[Result] {
+	return &Future[Result]{id: id, from: s}
+}
+
+// ID returns the task's id.
+func (f *Future[Result]) ID() ID { return f.id }
+
+// Result waits until the task is done and returns its result. It may be called
+// again, and gives the same. The error is
+//
+//   - ctx's error, if ctx ends first; the task goes on,
+//   - a [*RemoteError], if the handler's error had the last word,
+//   - one that wraps [ErrCanceled] or [ErrExpired],
+//   - [ErrNotFound], if the result is not kept any more,
+//   - [ErrClosed], if the submitter was closed first,
+//   - a [*codec.Error], if what came back is no Result.
+func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
+	f.mu.Lock()
+	if f.done {
+		defer f.mu.Unlock()
+		return f.result, f.err
+	}
+	f.mu.Unlock()
+
+	var result Result
+	err := f.from.Await(ctx, f.id, &result)
+	if unfinished(ctx, err) {
+		var none Result
+		return none, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.done {
+		f.done, f.result, f.err = true, result, err
+	}
+	return f.result, f.err
+}
+
+// unfinished reports whether err speaks of the wait and not of the task. A
+// task's own error can wrap context.Canceled; then it is a *RemoteError.
+func unfinished(ctx context.Context, err error) bool {
+	if err == nil {
+		return false
+	}
+	var remote *RemoteError
+	if errors.As(err, &remote) {
+		return false
+	}
+	return ctx.Err() != nil || !errors.Is(err, ErrCanceled) && !errors.Is(err, ErrExpired)
+}

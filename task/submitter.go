@@ -1,0 +1,26 @@
+package task
+
+import (
+	"context"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// ID identifies a task. See [broker.ID].
+type ID = broker.ID
+
+// ParseID reads an [ID] in the text form of a UUID.
+func ParseID(s string) (ID, error) { return broker.ParseID(s) }
+
+// Submitter sends calls and waits for their results: an arbiter, or what a
+// running task finds in its context. Its methods may be called concurrently.
+type Submitter interface {
+	// Submit stores calls, in as few round trips as possible. It returns nil
+	// if all of them are stored; else a *SubmitError says which are not.
+	Submit(ctx context.Context, calls ...Bound) error
+
+	// Await waits until the task is done and decodes its result into the
+	// pointer into, or drops it if into is nil. The errors are those of
+	// Future.Result.
+	Await(ctx context.Context, id ID, into any) error
+}

@@ -1,0 +1,77 @@
+package task
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+)
+
+// Task is the typed handle of a kind of task. It is a small value: copy it
+// freely. The zero Task has no name, and sending a call of it is an error.
+//
+// Args is a struct whose exported fields are the parameters; package codec has
+// the rules. Result is any type that the codec can encode, or [None].
+type Task[Args, Result any] struct {
+	name     string
+	defaults []Option
+	err      error // what is wrong with the definition; reported when it is used
+}
+
+// None is the Result of a task that returns nothing but an error.
+type None = struct{}
+
+// Define returns the handle of the task with a name, and the options that all
+// its calls start with. It never fails: a bad name, or an Args type that can't
+// be arguments, is reported by whatever uses the handle.
+func Define[Args, Result any](name string, defaults ...Option) Task[Args, Result] {
+	t := Task[Args, Result]{name: name, defaults: slices.Clip(defaults)}
+	if err := broker.CheckName("task", name); err != nil {
+		t.err = err
+	} else if err := codec.CheckArgs(reflect.TypeFor[Args]()); err != nil {
+		t.err = fmt.Errorf("task %s: %w: %w", name, broker.ErrInvalid, err)
+	}
+	return t
+}
+
+// Name returns the name that minions know the task by.
+func (t Task[Args, Result]) Name() string { return t.name }
+
+// With returns a copy of the handle whose calls have the options too. Later
+// options win over earlier ones.
+func (t Task[Args, Result]) With(opts ...Option) Task[Args, Result] {
+	t.defaults = append(slices.Clip(t.defaults), opts...)
+	return t
+}
+
+// Bind returns a call with the arguments, to be sent later, alone or with
+// others. The arguments are encoded when it is sent; do not change what they
+// point to before.
+func (t Task[Args, Result]) Bind(args Args) Call[Result] {
+	req := &Request{name: t.name, args: args, err: t.err}
+	if t.name == "" && t.err == nil {
+		req.err = fmt.Errorf("task: %w: the zero Task; use task.Define or a generated handle", broker.ErrInvalid)
+	}
+	req.settings = resolve(t.defaults)
+	return Call[Result]{req}
+}
+
+// Apply sends a call and returns its future. The errors are those of
+// [Call.Send].
+func (t Task[Args, Result]) Apply(ctx context.Context, s Submitter, args Args) (*Future[Result], error) {
+	return t.Bind(args).Send(ctx, s)
+}
+
+// Call sends a call and waits for its result. The errors are those of
+// [Call.Send] and [Future.Result].
+func (t Task[Args, Result]) Call(ctx context.Context, s Submitter, args Args) (Result, error) {
+	fut, err := t.Apply(ctx, s, args)
+	if err != nil {
+		var none Result
+		return none, err
+	}
+	return fut.Result(ctx)
+}
