@@ -1,0 +1,226 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// beatQueues is how many queues one run of the beat script serves.
+const beatQueues = 50
+
+// Heartbeat implements [broker.Consumer].
+func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	var calls []*call
+	var parts [][]*keys
+	listens := 0
+	if !c.single {
+		listens = 1
+	}
+	_, cluster := c.b.rdb.(*redis.ClusterClient)
+	for i := 0; i < len(c.order); {
+		n := min(beatQueues, len(c.order)-i)
+		if cluster { // queues are in slots of their own
+			n = 1
+		}
+		part := c.order[i : i+n]
+		i += n
+		var names []string
+		for _, k := range part {
+			names = append(names, k.minions, k.watch, k.ready, k.held, k.due, k.stop, k.keep, k.flight(c.minion), k.claim(c.minion))
+		}
+		parts = append(parts, part)
+		calls = append(calls, &call{script: scriptBeat, keys: names, args: []any{c.minion, c.leaseMillis(), listens}})
+	}
+	info, err := c.describe(load)
+	if err != nil {
+		return err
+	}
+	calls = append(calls, &call{
+		script: scriptAnnounce, keys: []string{c.b.space.beats, c.b.space.infos},
+		args: []any{c.minion, c.leaseMillis(), info},
+	})
+	runAll(ctx, c.b.rdb, calls)
+	held := 0
+	for i, part := range parts {
+		if calls[i].err != nil {
+			return calls[i].err
+		}
+		if calls[i].reply == nil {
+			return c.lose()
+		}
+		list := toList(calls[i].reply)
+		now := toInt(item(list, 0))
+		for j, k := range part {
+			held += c.attend(ctx, k, toList(item(list, 1+j)), now)
+		}
+	}
+	c.compare(held)
+	return nil
+}
+
+// attend does what a heartbeat says there is to do in a queue, and returns how
+// many tasks the server thinks we hold there.
+func (c *consumer) attend(ctx context.Context, k *keys, todo []any, now int64) int {
+	c.note(k, item(todo, 0), now)
+	if toInt(item(todo, 1)) == 1 && !c.single {
+		c.again(k)
+	}
+	c.change()
+	for _, id := range toStrings(item(todo, 5)) {
+		c.cancel(toID(id))
+	}
+	for _, minion := range toStrings(item(todo, 3)) {
+		if minion == c.minion {
+			continue
+		}
+		n, err := c.b.leave(ctx, k, minion, "died")
+		if err != nil {
+			c.b.log.Warn("redis: can't bring back a dead minion's tasks; will try again", "queue", k.queue, "minion", toID(minion), "error", err)
+		} else if n > 0 {
+			c.b.log.Warn("redis: a minion died; its tasks are back", "queue", k.queue, "minion", toID(minion), "tasks", n)
+		}
+	}
+	for _, class := range toStrings(item(todo, 4)) {
+		if err := c.b.sweep(ctx, k, class); err != nil {
+			c.b.log.Warn("redis: can't forget old tasks; will try again", "queue", k.queue, "error", err)
+		}
+	}
+	return int(toInt(item(todo, 2)))
+}
+
+// compare notices, at the second heartbeat in a row, that the server thinks we
+// hold more than we do: a reply was lost, and the client library hid it.
+func (c *consumer) compare(held int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if held > len(c.held) {
+		c.strange++
+	} else {
+		c.strange = 0
+	}
+	if c.strange >= 2 {
+		c.strange, c.suspect = 0, true
+	}
+	for id, at := range c.early {
+		if time.Since(at) > earlyFor {
+			delete(c.early, id)
+		}
+	}
+}
+
+// description is what a minion says of itself, as an array that may only grow.
+type description struct {
+	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
+	Queues   []string
+	Slots    int
+	Active   int
+	Host     string
+	PID      int
+	Started  int64
+}
+
+func (c *consumer) describe(load broker.Load) ([]byte, error) {
+	return msgpack.Marshal(&description{
+		Queues: c.cfg.Queues, Slots: c.cfg.Slots, Active: load.Active,
+		Host: c.cfg.Host, PID: c.cfg.PID, Started: c.started.UnixMilli(),
+	})
+}
+
+// Minions implements [broker.Broker].
+func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	reply, err := scriptCensus.run(ctx, b.rdb, []string{b.space.beats, b.space.infos})
+	if err != nil {
+		return nil, err
+	}
+	var out []broker.MinionInfo
+	for _, e := range toList(reply) {
+		pair := toList(e)
+		text := toString(item(pair, 1))
+		if len(text) < 6 {
+			continue
+		}
+		var d description
+		if err := msgpack.Unmarshal([]byte(text[6:]), &d); err != nil {
+			b.log.Warn("redis: can't read what a minion says of itself", "error", err)
+			continue
+		}
+		out = append(out, broker.MinionInfo{
+			ID: toID(item(pair, 0)), Queues: d.Queues, Slots: d.Slots, Active: d.Active,
+			Host: d.Host, PID: d.PID, Started: toTime(d.Started), Beat: toTime(uint48(text)),
+		})
+	}
+	return out, nil
+}
+
+// leave gives back what a minion holds in a queue, and returns how many tasks
+// that were. Why is died or left.
+func (b *Broker) leave(ctx context.Context, k *keys, minion, why string) (int, error) {
+	n := 0
+	for {
+		reply, err := scriptLeave.run(ctx, b.rdb,
+			[]string{k.minions, k.watch, k.ready, k.held, k.flight(minion), k.claim(minion), k.stop, k.odd},
+			minion, k.wake, why, fenceFor.Milliseconds())
+		if err != nil {
+			return n, err
+		}
+		list := toList(reply)
+		n += int(toInt(item(list, 1)))
+		if toInt(item(list, 0)) == 0 {
+			return n, nil
+		}
+	}
+}
+
+// fenceFor is how long a process may have been stopped and still not do harm
+// with a blocking move it was about to send.
+const fenceFor = 7 * 24 * time.Hour
+
+func (b *Broker) sweep(ctx context.Context, k *keys, class string) error {
+	for range 20 { // the rest at the next heartbeat
+		reply, err := scriptSweep.run(ctx, b.rdb, []string{k.keep, k.forget(class), k.state, k.dead}, class)
+		if err != nil {
+			return err
+		}
+		if toInt(item(toList(reply), 0)) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// unlock frees the unique keys of messages that are gone. It may fail: a key
+// whose task is final is no obstacle, it only takes room.
+func (b *Broker) unlock(ctx context.Context, k *keys, msgs []string) {
+	var args []any
+	for _, msg := range msgs {
+		var d broker.Delivery
+		if err := broker.ParseRecord(&d, []byte(msg), 0); err == nil && d.Unique != "" {
+			args = append(args, d.Unique, d.ID[:])
+		}
+	}
+	if len(args) == 0 {
+		return
+	}
+	if _, err := scriptUnlock.run(ctx, b.rdb, []string{k.unique}, args...); err != nil && !errors.Is(err, context.Canceled) {
+		b.log.Debug("redis: can't free unique keys of cancelled tasks", "queue", k.queue, "error", err)
+	}
+}
+
+func uint48(s string) (n int64) {
+	for i := range 6 {
+		n = n<<8 | int64(s[i])
+	}
+	return n
+}

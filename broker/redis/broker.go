@@ -1,0 +1,102 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Broker keeps tasks in Redis. Make one with [Open] or [New].
+type Broker struct {
+	rdb    redis.UniversalClient
+	owned  bool // Close closes rdb
+	cfg    config
+	log    *slog.Logger
+	space  space
+	queues directory
+	hub    hub
+
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup // goroutines of this broker
+}
+
+var (
+	_ broker.Broker    = (*Broker)(nil)
+	_ broker.Inspector = (*Broker)(nil)
+)
+
+// New returns a broker on a client that exists already: a *redis.Client, also
+// of Sentinel, or a *redis.ClusterClient. Close leaves the client open. New
+// does not talk to the server. The error wraps [broker.ErrInvalid].
+func New(client redis.UniversalClient, opts ...Option) (*Broker, error) {
+	cfg := newConfig(opts)
+	if cfg.err != nil {
+		return nil, cfg.err
+	}
+	return newBroker(client, cfg)
+}
+
+func newBroker(client redis.UniversalClient, cfg config) (*Broker, error) {
+	switch client.(type) {
+	case *redis.Client, *redis.ClusterClient:
+	default:
+		return nil, fmt.Errorf("redis: %w client %T, want *redis.Client or *redis.ClusterClient", broker.ErrInvalid, client)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	b := &Broker{rdb: client, cfg: cfg, log: cfg.logger, space: newSpace(cfg.namespace), ctx: ctx, stop: stop}
+	b.queues.init(b)
+	b.hub.init(b)
+	return b, nil
+}
+
+// Limits implements [broker.Broker].
+func (b *Broker) Limits() broker.Limits { return b.cfg.limits }
+
+// Close implements [broker.Broker].
+func (b *Broker) Close() error {
+	b.stop()
+	b.hub.close()
+	b.wg.Wait()
+	if b.owned {
+		if err := b.rdb.Close(); err != nil && err != redis.ErrClosed {
+			return fmt.Errorf("redis: close: %w", err)
+		}
+	}
+	return nil
+}
+
+// alive returns ErrClosed after Close, and ctx's error after its end.
+func (b *Broker) alive(ctx context.Context) error {
+	if b.ctx.Err() != nil {
+		return broker.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// blocking returns a client with one connection for commands that block, to the
+// server of key. Closing it ends such a command at once; whatever the server
+// still does for it must be harmless.
+func (b *Broker) blocking(ctx context.Context, key string) (*redis.Client, error) {
+	var node *redis.Client
+	switch c := b.rdb.(type) {
+	case *redis.Client:
+		node = c
+	case *redis.ClusterClient:
+		n, err := c.MasterForKey(ctx, key)
+		if err != nil {
+			return nil, fault("find the master of "+key, err)
+		}
+		node = n
+	}
+	o := *node.Options()
+	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 1, 0, 1, 1
+	o.MaxRetries = -1
+	o.ReadTimeout = b.cfg.slice + 3*1e9
+	return redis.NewClient(&o), nil
+}

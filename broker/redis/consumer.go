@@ -1,0 +1,237 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// consumer is a minion's place. What it does is spread over dequeue.go, pop.go,
+// settle.go, beat.go and leave.go.
+type consumer struct {
+	b      *Broker
+	id     broker.ID
+	minion string // id as the keys and scripts have it
+	cfg    broker.ConsumerConfig
+	queues map[string]*keys
+	order  []*keys
+	single bool // one queue: it waits with blocking moves; else it listens
+
+	mu      sync.Mutex
+	held    map[broker.ID]holding   // what was handed out and is not settled
+	early   map[broker.ID]time.Time // cancels that came before their task did
+	ready   map[*keys]bool          // queues that may have tasks; for several queues
+	due     map[*keys]time.Time     // when a queue's next task is due, by our clock
+	suspect bool                    // a reply was lost: ask the server what we hold
+	strange int                     // heartbeats in a row that counted more than we hold
+	lost    bool                    // no longer registered
+	closed  bool
+	beats   int
+
+	changed chan struct{} // capacity 1: ready, due, suspect or lost has changed
+	gone    chan struct{} // closed by Close
+	info    []byte        // what announce says, without the load
+	started time.Time
+	sub     *subscription
+	pop     popper
+}
+
+type holding struct {
+	attempt uint32
+	keys    *keys
+}
+
+// Consume implements [broker.Broker].
+func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	if len(cfg.Queues) == 0 {
+		return nil, fmt.Errorf("consumer: %w: no queue", broker.ErrInvalid)
+	}
+	if cfg.Slots < 1 {
+		return nil, fmt.Errorf("consumer: %w: %d slots, want 1 or more", broker.ErrInvalid, cfg.Slots)
+	}
+	c := &consumer{
+		b: b, id: broker.NewID(broker.KindParty, "", 0), cfg: cfg,
+		queues: make(map[string]*keys), single: len(cfg.Queues) == 1,
+		held: make(map[broker.ID]holding), early: make(map[broker.ID]time.Time),
+		ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
+		changed: make(chan struct{}, 1), gone: make(chan struct{}), started: time.Now(),
+	}
+	c.minion = string(c.id[:])
+	for _, q := range cfg.Queues {
+		if err := broker.CheckName("queue", q); err != nil {
+			return nil, err
+		}
+		if c.queues[q] == nil {
+			k := b.queues.get(q)
+			c.queues[q] = k
+			c.order = append(c.order, k)
+			c.ready[k] = true
+		}
+	}
+	if err := c.join(ctx); err != nil {
+		c.abandon()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *consumer) join(ctx context.Context) error {
+	channels := []string{channel(c.b.space.channels, c.id)}
+	if !c.single {
+		for _, k := range c.order {
+			channels = append(channels, k.wake)
+		}
+	}
+	sub, err := c.b.hub.subscribe(ctx, channels, c.hear, c.heal)
+	if err != nil {
+		return err
+	}
+	c.sub = sub
+	listens := "0"
+	if !c.single {
+		listens = "1"
+	}
+	calls := make([]*call, len(c.order))
+	for i, k := range c.order {
+		if err := c.b.queues.register(ctx, k); err != nil {
+			return err
+		}
+		calls[i] = &call{
+			script: scriptJoin,
+			keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd},
+			args:   []any{c.minion, c.leaseMillis(), k.wake, listens},
+		}
+	}
+	runAll(ctx, c.b.rdb, calls)
+	for _, call := range calls {
+		if call.err != nil {
+			return call.err
+		}
+	}
+	return c.Heartbeat(ctx, broker.Load{})
+}
+
+// abandon ends a consumer that could not be opened; what it registered ends
+// with its lease.
+func (c *consumer) abandon() {
+	if c.sub != nil {
+		c.sub.close()
+	}
+}
+
+func (c *consumer) leaseMillis() int64 { return c.b.cfg.lease.Milliseconds() }
+
+// ID implements [broker.Consumer].
+func (c *consumer) ID() broker.ID { return c.id }
+
+// Lease implements [broker.Consumer].
+func (c *consumer) Lease() (lease, every time.Duration) {
+	return c.b.cfg.lease, c.b.cfg.lease / 3
+}
+
+// hear takes what is published to the consumer's channels.
+func (c *consumer) hear(ch, payload string) {
+	if ch == channel(c.b.space.channels, c.id) {
+		if len(payload) == len(broker.ID{}) {
+			c.cancel(toID(payload))
+		}
+		return
+	}
+	c.mu.Lock()
+	for _, k := range c.order {
+		if k.wake == ch {
+			c.ready[k] = true
+		}
+	}
+	c.mu.Unlock()
+	c.change()
+}
+
+// heal is told that messages may have been lost.
+func (c *consumer) heal() {
+	c.mu.Lock()
+	for _, k := range c.order {
+		c.ready[k] = true
+	}
+	c.mu.Unlock()
+	c.change()
+}
+
+func (c *consumer) change() {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}
+
+// earlyFor is how long a cancel waits for its task to be delivered.
+const earlyFor = 30 * time.Second
+
+func (c *consumer) cancel(id broker.ID) {
+	c.mu.Lock()
+	_, holds := c.held[id]
+	if !holds && len(c.early) < broker.MaxBatch {
+		c.early[id] = time.Now()
+	}
+	c.mu.Unlock()
+	if holds && c.cfg.OnCancel != nil {
+		c.cfg.OnCancel(id)
+	}
+}
+
+// usable says whether the consumer can still ask for tasks.
+func (c *consumer) usable(ctx context.Context) error {
+	if err := c.b.alive(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return broker.ErrClosed
+	case c.lost:
+		return fmt.Errorf("minion %s: %w", c.id, broker.ErrLeaseLost)
+	}
+	return nil
+}
+
+func (c *consumer) lose() error {
+	c.mu.Lock()
+	c.lost = true
+	clear(c.held)
+	c.mu.Unlock()
+	c.change()
+	return fmt.Errorf("minion %s: %w: it is not registered any more", c.id, broker.ErrLeaseLost)
+}
+
+// Close implements [broker.Consumer].
+func (c *consumer) Close(ctx context.Context) error {
+	c.mu.Lock()
+	first := !c.closed
+	c.closed = true
+	clear(c.held)
+	c.mu.Unlock()
+	if first {
+		close(c.gone)
+		c.sub.close()
+	}
+	var err error
+	for _, k := range c.order {
+		if _, e := c.b.leave(ctx, k, c.minion, "left"); e != nil && err == nil {
+			err = e
+		}
+	}
+	// Only now: the fence is up, so whatever the blocking move still does is refused.
+	c.pop.close()
+	_, e := scriptAnnounce.run(ctx, c.b.rdb, []string{c.b.space.beats, c.b.space.infos}, c.minion, 0, "")
+	if err == nil && e != nil {
+		err = e
+	}
+	return err
+}

@@ -1,0 +1,308 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Dequeue implements [broker.Consumer].
+func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait time.Duration) ([]*broker.Delivery, error) {
+	if err := c.usable(ctx); err != nil {
+		return nil, err
+	}
+	order := make([]*keys, len(queues))
+	for i, q := range queues {
+		if order[i] = c.queues[q]; order[i] == nil {
+			return nil, fmt.Errorf("dequeue: %w: queue %q is not one of this consumer", broker.ErrInvalid, q)
+		}
+	}
+	if most < 1 || len(order) == 0 {
+		return nil, fmt.Errorf("dequeue: %w: %d tasks of %d queues", broker.ErrInvalid, most, len(order))
+	}
+	most = min(most, broker.MaxBatch)
+	deadline := time.NewTimer(max(wait, 0))
+	defer deadline.Stop()
+
+	fetch := true // ask before waiting
+	for {
+		if err := c.usable(ctx); err != nil {
+			return nil, err
+		}
+		if out, err := c.adopt(ctx, most); err != nil || len(out) > 0 {
+			return out, err
+		}
+		if out := c.takePopped(); out != nil {
+			return c.hand(out)
+		}
+		if fetch {
+			out, err := c.fetch(ctx, order, most)
+			if err != nil || len(out) > 0 {
+				return out, err
+			}
+		}
+		if wait <= 0 {
+			return nil, nil
+		}
+		var popped <-chan popped
+		if c.single {
+			if err := c.pop.start(ctx, c.b, order[0], c.minion); err != nil {
+				return nil, err
+			}
+			popped = c.pop.results()
+		}
+		next, stop := c.nextDue(order)
+		fetch = true
+		select {
+		case r := <-popped:
+			out, again, err := c.popped(order[0], r)
+			stop()
+			if err != nil {
+				return nil, err
+			}
+			if out != nil {
+				return c.hand(out)
+			}
+			// A token asks for the script; the end of a slice needs none.
+			fetch = again
+		case <-next:
+		case <-c.changed:
+		case <-deadline.C:
+			stop()
+			return nil, nil
+		case <-ctx.Done():
+			stop()
+			return nil, ctx.Err()
+		case <-c.b.ctx.Done():
+			stop()
+			return nil, broker.ErrClosed
+		case <-c.gone:
+			stop()
+			return nil, broker.ErrClosed
+		}
+		stop()
+	}
+}
+
+// hand returns one delivery as a batch.
+func (c *consumer) hand(d *broker.Delivery) ([]*broker.Delivery, error) {
+	return []*broker.Delivery{d}, nil
+}
+
+// takePopped returns what a blocking move brought after its Dequeue had gone.
+func (c *consumer) takePopped() *broker.Delivery {
+	if !c.single {
+		return nil
+	}
+	select {
+	case r := <-c.pop.results():
+		out, _, err := c.popped(c.order[0], r)
+		if err != nil {
+			c.change()
+		}
+		return out
+	default:
+		return nil
+	}
+}
+
+// popped reads the result of a blocking move. Again says that it was a token.
+func (c *consumer) popped(k *keys, r popped) (out *broker.Delivery, again bool, err error) {
+	c.pop.taken(r)
+	if r.err != nil {
+		c.mu.Lock()
+		c.suspect = true
+		c.mu.Unlock()
+		return nil, true, r.err
+	}
+	if r.msg == "" {
+		return nil, false, nil
+	}
+	out = c.deliver(k, r.msg, time.Now().UnixMilli())
+	return out, out == nil, nil
+}
+
+// deliver turns a message into a delivery and remembers that we hold it. It
+// returns nil for what is no message; the scripts put that aside.
+func (c *consumer) deliver(k *keys, msg string, now int64) *broker.Delivery {
+	d := &broker.Delivery{}
+	d.Queue = k.queue
+	if err := broker.ParseRecord(d, []byte(msg), now); err != nil {
+		if d.ID.IsZero() || errors.Is(err, broker.ErrVersion) {
+			if msg != "!" {
+				c.b.log.Error("redis: a record in the queue can't be read and was put aside", "queue", k.queue, "error", err)
+			}
+			return nil
+		}
+		d.Err = err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held[d.ID] = holding{d.Attempt, k}
+	if _, ok := c.early[d.ID]; ok {
+		delete(c.early, d.ID)
+		d.Canceled = true
+	}
+	return d
+}
+
+// nextDue returns a channel that tells when the next task becomes due, and how
+// to release it.
+func (c *consumer) nextDue(order []*keys) (<-chan time.Time, func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var first time.Time
+	for _, k := range order {
+		if at, ok := c.due[k]; ok && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	if first.IsZero() {
+		return nil, func() {}
+	}
+	t := time.NewTimer(time.Until(first))
+	return t.C, func() { t.Stop() }
+}
+
+// note keeps when the next task of a queue is due: by the server's clock at
+// due, which is now there.
+func (c *consumer) note(k *keys, due any, now int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at := toInt(due); at > 0 {
+		// A millisecond more: the server compares whole ones.
+		c.due[k] = time.Now().Add(time.Duration(at-now+1) * time.Millisecond)
+	} else {
+		delete(c.due, k)
+	}
+}
+
+// fetch asks the queues that may have tasks, in order.
+func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broker.Delivery, error) {
+	if c.single && c.pop.busy() {
+		most-- // the move may bring one; it gets what becomes due, too
+	}
+	var out []*broker.Delivery
+	for _, k := range order {
+		c.mu.Lock()
+		ask := c.single || c.ready[k]
+		if at, ok := c.due[k]; ok && !time.Now().Before(at) {
+			ask = true
+		}
+		delete(c.ready, k) // a wake-up that comes from here on counts
+		c.mu.Unlock()
+		if !ask || (len(out) >= most && !c.single) {
+			if ask {
+				c.again(k)
+			}
+			continue
+		}
+		got, more, err := c.fetchOne(ctx, k, most-len(out))
+		out = append(out, got...)
+		if err != nil {
+			c.again(k)
+			if len(out) > 0 && !errors.Is(err, broker.ErrLeaseLost) {
+				return out, nil // the next call meets the error again
+			}
+			return nil, err
+		}
+		if more {
+			c.again(k)
+		}
+	}
+	return out, nil
+}
+
+func (c *consumer) again(k *keys) {
+	c.mu.Lock()
+	c.ready[k] = true
+	c.mu.Unlock()
+}
+
+func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*broker.Delivery, more bool, err error) {
+	for {
+		reply, err := scriptDequeue.run(ctx, c.b.rdb,
+			[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch},
+			c.minion, k.wake, max(most, 0), broker.MaxBatchBytes)
+		if err != nil {
+			c.mu.Lock()
+			c.suspect = c.suspect || errors.Is(err, broker.ErrIndeterminate)
+			c.mu.Unlock()
+			return nil, true, err
+		}
+		if reply == nil {
+			return nil, false, c.lose()
+		}
+		list := toList(reply)
+		now := toInt(item(list, 0))
+		c.note(k, item(list, 1), now)
+		more = toInt(item(list, 2)) == 1
+		for _, msg := range toStrings(item(list, 3)) {
+			if d := c.deliver(k, msg, now); d != nil {
+				out = append(out, d)
+			}
+		}
+		c.b.unlock(ctx, k, toStrings(item(list, 4)))
+		// A run of cancelled messages fills a call without bringing anything.
+		if len(out) > 0 || !more || most <= 0 {
+			return out, more, nil
+		}
+	}
+}
+
+// adopt hands out what the server says we hold and we never heard of, after a
+// reply was lost.
+func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, error) {
+	c.mu.Lock()
+	suspect := c.suspect
+	c.mu.Unlock()
+	if !suspect {
+		return nil, nil
+	}
+	var out []*broker.Delivery
+	complete := true
+	for _, k := range c.order {
+		flight := k.flight(c.minion)
+		reply, err := scriptAdopt.run(ctx, c.b.rdb, []string{flight, k.claim(c.minion), k.minions, k.odd}, c.minion)
+		if err != nil {
+			return out, err
+		}
+		if reply == nil {
+			return nil, c.lose()
+		}
+		list := toList(reply)
+		now := toInt(item(list, 0))
+		var unknown []string
+		c.mu.Lock()
+		for _, id := range toStrings(item(list, 1)) {
+			if _, ok := c.held[toID(id)]; !ok {
+				unknown = append(unknown, id)
+			}
+		}
+		c.mu.Unlock()
+		if len(unknown) > most-len(out) {
+			unknown, complete = unknown[:most-len(out)], false
+		}
+		if len(unknown) == 0 {
+			continue
+		}
+		msgs, err := c.b.rdb.HMGet(ctx, flight, unknown...).Result()
+		if err != nil {
+			return out, fault("adopt tasks", err)
+		}
+		for _, m := range msgs {
+			if msg, ok := m.(string); ok {
+				if d := c.deliver(k, msg, now); d != nil {
+					out = append(out, d)
+				}
+			}
+		}
+	}
+	c.mu.Lock()
+	c.suspect = !complete
+	c.mu.Unlock()
+	return out, nil
+}

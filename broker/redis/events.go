@@ -1,0 +1,219 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Publish implements [broker.Broker].
+func (b *Broker) Publish(ctx context.Context, events []broker.Event) error {
+	if err := b.alive(ctx); err != nil {
+		return err
+	}
+	for len(events) > 0 {
+		topic := events[0].Topic
+		if err := broker.CheckName("topic", topic); err != nil {
+			return err
+		}
+		args := []any{broker.MaxInbox, broker.DefaultRetention.Milliseconds()}
+		n, size := 0, 0
+		for n < len(events) && events[n].Topic == topic && n < broker.MaxBatch && (n == 0 || size < broker.MaxBatchBytes) {
+			p := events[n].Payload
+			if len(p) > b.cfg.limits.Payload {
+				return fmt.Errorf("event of topic %s: %w: payload of %d bytes, the limit is %d", topic, broker.ErrTooLarge, len(p), b.cfg.limits.Payload)
+			}
+			args = append(args, p)
+			size += len(p)
+			n++
+		}
+		if _, err := scriptPublish.run(ctx, b.rdb, []string{b.space.topics + topic}, args...); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// topic reads a stream.
+type topic struct {
+	b      *Broker
+	name   string
+	stream string
+	at     string // id of the last event that was returned
+	known  bool   // at is an event's, so that the next one must name it
+
+	mu     sync.Mutex
+	client *redis.Client
+	closed bool
+	done   chan struct{}
+	wg     sync.WaitGroup
+	reply  chan read
+	busy   bool
+}
+
+type read struct {
+	messages []redis.XMessage
+	err      error
+}
+
+// Subscribe implements [broker.Broker].
+func (b *Broker) Subscribe(ctx context.Context, name string, after broker.Cursor) (broker.Subscription, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	if err := broker.CheckName("topic", name); err != nil {
+		return nil, err
+	}
+	t := &topic{b: b, name: name, stream: b.space.topics + name, done: make(chan struct{}), reply: make(chan read, 1)}
+	switch after {
+	case broker.CursorStart, "":
+		t.at = "0-0"
+	case broker.CursorNow:
+		at, known, err := t.end(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t.at, t.known = at, known
+	default:
+		ms, seq, ok := strings.Cut(string(after), "-")
+		if _, err := strconv.ParseUint(ms, 10, 64); err != nil || !ok {
+			return nil, fmt.Errorf("topic %s: %w cursor %.40q", name, broker.ErrInvalid, string(after))
+		}
+		if _, err := strconv.ParseUint(seq, 10, 64); err != nil {
+			return nil, fmt.Errorf("topic %s: %w cursor %.40q", name, broker.ErrInvalid, string(after))
+		}
+		t.at, t.known = string(after), true
+	}
+	return t, nil
+}
+
+// end returns the place after all events there are.
+func (t *topic) end(ctx context.Context) (at string, known bool, err error) {
+	last, err := t.b.rdb.XRevRangeN(ctx, t.stream, "+", "-", 1).Result()
+	if err != nil {
+		return "", false, fault("read topic "+t.name, err)
+	}
+	if len(last) > 0 {
+		return last[0].ID, true, nil
+	}
+	// Ids begin with the server's time: all that come are later than before now.
+	now, err := t.b.rdb.Time(ctx).Result()
+	if err != nil {
+		return "", false, fault("read topic "+t.name, err)
+	}
+	return strconv.FormatInt(now.UnixMilli()-1, 10) + "-18446744073709551615", false, nil
+}
+
+// Receive implements [broker.Subscription].
+func (t *topic) Receive(ctx context.Context) (events []broker.Event, missed bool, err error) {
+	pause := 10 * time.Millisecond
+	for {
+		if err := t.start(ctx); err != nil {
+			return nil, false, err
+		}
+		var r read
+		select {
+		case r = <-t.reply:
+			t.mu.Lock()
+			t.busy = false
+			t.mu.Unlock()
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		case <-t.done:
+			return nil, false, broker.ErrClosed
+		case <-t.b.ctx.Done():
+			return nil, false, broker.ErrClosed
+		}
+		if r.err != nil {
+			t.drop()
+			t.b.log.Debug("redis: reading a topic was interrupted", "topic", t.name, "error", r.err)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return nil, false, ctx.Err()
+			case <-t.done:
+			}
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		for _, m := range r.messages {
+			before, _ := m.Values["p"].(string)
+			data, _ := m.Values["d"].(string)
+			if t.known && before != t.at {
+				missed = true
+			}
+			t.at, t.known = m.ID, true
+			events = append(events, broker.Event{Topic: t.name, Cursor: broker.Cursor(m.ID), Payload: []byte(data)})
+		}
+		if len(events) > 0 {
+			return events, missed, nil
+		}
+	}
+}
+
+// start begins a read unless one is under way.
+func (t *topic) start(ctx context.Context) error {
+	if err := t.b.alive(ctx); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return broker.ErrClosed
+	}
+	if t.busy {
+		return nil
+	}
+	if t.client == nil {
+		client, err := t.b.blocking(ctx, t.stream)
+		if err != nil {
+			return err
+		}
+		t.client = client
+	}
+	t.busy = true
+	client, at := t.client, t.at
+	t.wg.Go(func() {
+		streams, err := client.XRead(t.b.ctx, &redis.XReadArgs{Streams: []string{t.stream, at}, Count: 500, Block: t.b.cfg.slice}).Result()
+		if err == redis.Nil {
+			err = nil
+		}
+		r := read{err: err}
+		if len(streams) > 0 {
+			r.messages = streams[0].Messages
+		}
+		t.reply <- r
+	})
+	return nil
+}
+
+func (t *topic) drop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.client != nil {
+		_ = t.client.Close()
+		t.client = nil
+	}
+}
+
+// Close implements [broker.Subscription].
+func (t *topic) Close() error {
+	t.mu.Lock()
+	first := !t.closed
+	t.closed = true
+	t.mu.Unlock()
+	t.drop()
+	if first {
+		close(t.done)
+	}
+	t.wg.Wait()
+	return nil
+}

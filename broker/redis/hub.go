@@ -1,0 +1,243 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// hub is the one pub/sub connection of a broker: all its consumers and inboxes
+// share it. It lives while somebody listens.
+type hub struct {
+	b *Broker
+
+	mu      sync.Mutex
+	ps      *redis.PubSub
+	done    chan struct{} // closed when the reader has ended
+	byChan  map[string][]*subscription
+	waiting map[string][]chan struct{} // for the server's confirmation
+}
+
+// subscription is one listener's channels.
+type subscription struct {
+	hub      *hub
+	channels []string
+	hear     func(channel, payload string) // must not block
+	heal     func()                        // messages may have been lost; must not block
+	once     sync.Once
+}
+
+const (
+	// quiet is how long nothing may come before the connection is tried.
+	quiet = 10 * time.Second
+	// patience is how long the answer to that may take.
+	patience = 3 * time.Second
+)
+
+func (h *hub) init(b *Broker) {
+	h.b = b
+	h.byChan = make(map[string][]*subscription)
+	h.waiting = make(map[string][]chan struct{})
+}
+
+// subscribe listens to channels; it returns when the server has confirmed them.
+func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channel, payload string), heal func()) (*subscription, error) {
+	s := &subscription{hub: h, channels: channels, hear: hear, heal: heal}
+	h.mu.Lock()
+	if h.b.ctx.Err() != nil {
+		h.mu.Unlock()
+		return nil, broker.ErrClosed
+	}
+	if h.ps == nil {
+		h.ps = h.b.rdb.Subscribe(h.b.ctx)
+		h.done = make(chan struct{})
+		go h.read(h.ps, h.done)
+	}
+	var fresh []string
+	var confirmed []chan struct{}
+	for _, ch := range channels {
+		if len(h.byChan[ch]) == 0 {
+			fresh = append(fresh, ch)
+		}
+		h.byChan[ch] = append(h.byChan[ch], s)
+		c := make(chan struct{})
+		h.waiting[ch] = append(h.waiting[ch], c)
+		confirmed = append(confirmed, c)
+	}
+	ps := h.ps
+	if len(fresh) < len(channels) {
+		fresh = channels // somebody else's confirmation may have come before
+	}
+	h.mu.Unlock()
+
+	if err := ps.Subscribe(h.b.ctx, fresh...); err != nil {
+		s.close()
+		return nil, fault("subscribe", err)
+	}
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	for _, c := range confirmed {
+		select {
+		case <-c:
+		case <-ctx.Done():
+			s.close()
+			return nil, ctx.Err()
+		case <-h.b.ctx.Done():
+			s.close()
+			return nil, broker.ErrClosed
+		case <-timeout.C:
+			s.close()
+			return nil, fault("subscribe", errors.New("no confirmation"))
+		}
+	}
+	return s, nil
+}
+
+// close ends the subscription. It may be called twice.
+func (s *subscription) close() {
+	s.once.Do(func() {
+		h := s.hub
+		h.mu.Lock()
+		var over []string
+		for _, ch := range s.channels {
+			rest := slices.DeleteFunc(h.byChan[ch], func(o *subscription) bool { return o == s })
+			if len(rest) == 0 {
+				delete(h.byChan, ch)
+				delete(h.waiting, ch)
+				over = append(over, ch)
+			} else {
+				h.byChan[ch] = rest
+			}
+		}
+		ps, done := h.ps, h.done
+		last := len(h.byChan) == 0
+		if last {
+			h.ps = nil
+		}
+		h.mu.Unlock()
+		switch {
+		case ps == nil:
+		case last:
+			_ = ps.Close()
+			<-done
+		case len(over) > 0:
+			_ = ps.Unsubscribe(h.b.ctx, over...)
+		}
+	})
+}
+
+func (h *hub) close() {
+	h.mu.Lock()
+	ps, done := h.ps, h.done
+	h.ps = nil
+	h.mu.Unlock()
+	if ps != nil {
+		_ = ps.Close()
+		<-done
+	}
+}
+
+// read hands out what comes, until ps is closed.
+func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
+	defer close(done)
+	wait := quiet
+	pause := 10 * time.Millisecond
+	for {
+		msg, err := ps.ReceiveTimeout(h.b.ctx, wait)
+		switch {
+		case err == nil:
+			wait, pause = quiet, 10*time.Millisecond
+			h.dispatch(msg)
+			continue
+		case h.b.ctx.Err() != nil || errors.Is(err, redis.ErrClosed) || !h.current(ps):
+			return
+		}
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() && wait == quiet {
+			wait = patience
+			if ps.Ping(h.b.ctx) == nil {
+				continue
+			}
+		}
+		// The connection is gone; the client makes a new one and subscribes again,
+		// and the confirmation of that is where listeners are told.
+		if wait == patience {
+			_ = ps.Subscribe(h.b.ctx, h.channels()...) // a write to a dead connection makes it noticed
+		}
+		wait = quiet
+		h.b.log.Debug("redis: subscription interrupted", "error", err)
+		h.healAll()
+		select {
+		case <-time.After(pause):
+		case <-h.b.ctx.Done():
+			return
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+func (h *hub) current(ps *redis.PubSub) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ps == ps
+}
+
+func (h *hub) channels() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]string, 0, len(h.byChan))
+	for ch := range h.byChan {
+		out = append(out, ch)
+	}
+	return out
+}
+
+func (h *hub) healAll() {
+	h.mu.Lock()
+	all := make(map[*subscription]bool)
+	for _, list := range h.byChan {
+		for _, s := range list {
+			all[s] = true
+		}
+	}
+	h.mu.Unlock()
+	for s := range all {
+		s.heal()
+	}
+}
+
+func (h *hub) dispatch(msg any) {
+	switch m := msg.(type) {
+	case *redis.Subscription:
+		if m.Kind != "subscribe" {
+			return
+		}
+		h.mu.Lock()
+		confirmed := h.waiting[m.Channel]
+		delete(h.waiting, m.Channel)
+		list := slices.Clone(h.byChan[m.Channel])
+		h.mu.Unlock()
+		for _, c := range confirmed {
+			close(c)
+		}
+		if len(confirmed) == 0 { // subscribed again: by a new connection
+			for _, s := range list {
+				s.heal()
+			}
+		}
+	case *redis.Message:
+		h.mu.Lock()
+		list := slices.Clone(h.byChan[m.Channel])
+		h.mu.Unlock()
+		for _, s := range list {
+			s.hear(m.Channel, m.Payload)
+		}
+	}
+}

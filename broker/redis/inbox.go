@@ -1,0 +1,123 @@
+package redis
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// inbox receives what settle and cancel publish. What is lost on the way is
+// not lost for good: outcomes are kept by id, and a gap says to look.
+type inbox struct {
+	b   *Broker
+	sub *subscription
+
+	mu      sync.Mutex
+	letters []broker.Letter
+	gap     bool
+	closed  bool
+	arrived chan struct{} // capacity 1
+	done    chan struct{}
+}
+
+// Inbox implements [broker.Broker].
+func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	in := &inbox{b: b, arrived: make(chan struct{}, 1), done: make(chan struct{})}
+	sub, err := b.hub.subscribe(ctx, []string{channel(b.space.inboxes, id)}, in.hear, in.heal)
+	if err != nil {
+		return nil, err
+	}
+	in.sub = sub
+	return in, nil
+}
+
+// hear takes letters: id, length and record, one after the other.
+func (in *inbox) hear(_, payload string) {
+	var letters []broker.Letter
+	for rest := payload; len(rest) > 0; {
+		const head = len(broker.ID{}) + 4
+		if len(rest) < head {
+			in.b.log.Error("redis: a truncated result in an inbox; it will be looked up")
+			in.heal()
+			break
+		}
+		n := int(binary.BigEndian.Uint32([]byte(rest[head-4 : head])))
+		if n > len(rest)-head {
+			in.b.log.Error("redis: a truncated result in an inbox; it will be looked up")
+			in.heal()
+			break
+		}
+		outcome, err := broker.ParseOutcome([]byte(rest[head : head+n]))
+		if err != nil {
+			in.b.log.Error("redis: can't read a result", "task.id", toID(rest), "error", err)
+		} else {
+			letters = append(letters, broker.Letter{ID: toID(rest), Outcome: outcome})
+		}
+		rest = rest[head+n:]
+	}
+	in.mu.Lock()
+	if room := broker.MaxInbox - len(in.letters); len(letters) > room {
+		letters = letters[:room]
+		in.gap = true
+	}
+	in.letters = append(in.letters, letters...)
+	in.mu.Unlock()
+	in.wake()
+}
+
+func (in *inbox) heal() {
+	in.mu.Lock()
+	in.gap = true
+	in.mu.Unlock()
+	in.wake()
+}
+
+func (in *inbox) wake() {
+	select {
+	case in.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// Receive implements [broker.Inbox].
+func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
+	for {
+		in.mu.Lock()
+		if in.closed || in.b.ctx.Err() != nil {
+			in.mu.Unlock()
+			return broker.Mail{}, broker.ErrClosed
+		}
+		if len(in.letters) > 0 || in.gap {
+			mail := broker.Mail{Letters: in.letters, Gap: in.gap}
+			in.letters, in.gap = nil, false
+			in.mu.Unlock()
+			return mail, nil
+		}
+		in.mu.Unlock()
+		select {
+		case <-in.arrived:
+		case <-ctx.Done():
+			return broker.Mail{}, ctx.Err()
+		case <-in.done:
+		case <-in.b.ctx.Done():
+		}
+	}
+}
+
+// Close implements [broker.Inbox].
+func (in *inbox) Close() error {
+	in.mu.Lock()
+	first := !in.closed
+	in.closed = true
+	in.mu.Unlock()
+	if first {
+		close(in.done)
+		in.sub.close()
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Queues implements [broker.Inspector]. The counts of one queue are taken one
+// after the other, not at one moment.
+func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	all, err := b.queues.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]broker.QueueInfo, len(all))
+	for i, k := range all {
+		if out[i], err = b.inspect(ctx, k); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (b *Broker) inspect(ctx context.Context, k *keys) (broker.QueueInfo, error) {
+	info := broker.QueueInfo{Name: k.queue}
+	pipe := b.rdb.Pipeline()
+	ready, head := pipe.LLen(ctx, k.ready), pipe.LIndex(ctx, k.ready, 0)
+	held, gone := pipe.LLen(ctx, k.held), pipe.SCard(ctx, k.gone)
+	due, dead, odd := pipe.ZCard(ctx, k.due), pipe.HLen(ctx, k.dead), pipe.LLen(ctx, k.odd)
+	minions := pipe.ZRange(ctx, k.minions, 0, -1)
+	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
+		return info, fault("inspect queue "+k.queue, err)
+	}
+	info.Pending = int(ready.Val() + held.Val() - gone.Val())
+	if head.Val() == "!" {
+		info.Pending--
+	}
+	info.Scheduled, info.Dead, info.Unreadable = int(due.Val()), int(dead.Val()), int(odd.Val())
+	if len(minions.Val()) == 0 {
+		return info, nil
+	}
+	pipe = b.rdb.Pipeline()
+	var counts []*redis.IntCmd
+	for _, m := range minions.Val() {
+		counts = append(counts, pipe.HLen(ctx, k.flight(m)), pipe.LLen(ctx, k.claim(m)))
+	}
+	_, _ = pipe.Exec(ctx) // a minion that has just left has no list: it counts as 0
+	for _, c := range counts {
+		info.Running += int(c.Val())
+	}
+	return info, nil
+}
+
+// DeadLetters implements [broker.Inspector].
+func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int) ([]broker.DeadLetter, string, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, "", err
+	}
+	if err := broker.CheckName("queue", queue); err != nil {
+		return nil, "", err
+	}
+	cursor := uint64(0)
+	if after != "" {
+		n, err := strconv.ParseUint(after, 10, 64)
+		if err != nil {
+			return nil, "", fmt.Errorf("dead letters of %s: %w cursor %.40q", queue, broker.ErrInvalid, after)
+		}
+		cursor = n
+	}
+	k := b.queues.get(queue)
+	page, next, err := b.rdb.HScan(ctx, k.dead, cursor, "", int64(max(limit, 1))).Result()
+	if err != nil {
+		return nil, "", fault("dead letters", err)
+	}
+	var letters []broker.DeadLetter
+	var ids []any
+	for i := 0; i+1 < len(page); i += 2 {
+		var d broker.Delivery
+		d.Queue = queue
+		if err := broker.ParseRecord(&d, []byte(page[i+1]), 0); err != nil && d.ID.IsZero() {
+			continue
+		}
+		letters = append(letters, broker.DeadLetter{Task: d.Task})
+		ids = append(ids, page[i])
+	}
+	for at := 0; at < len(ids); at += broker.MaxBatch {
+		chunk := ids[at:min(at+broker.MaxBatch, len(ids))]
+		reply, err := scriptStatus.run(ctx, b.rdb, []string{k.state}, chunk...)
+		if err != nil {
+			return nil, "", err
+		}
+		for i, v := range toStrings(reply) {
+			st := broker.Status{ID: letters[at+i].Task.ID}
+			if len(v) > originSize && readFinal(&st, v) == nil && st.Outcome != nil {
+				letters[at+i].Outcome = *st.Outcome
+			}
+		}
+	}
+	if next == 0 {
+		return letters, "", nil
+	}
+	return letters, strconv.FormatUint(next, 10), nil
+}
+
+// Requeue implements [broker.Inspector].
+func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	errs := make([]error, len(ids))
+	for i, id := range ids {
+		errs[i] = fmt.Errorf("dead letter %s: %w", id, broker.ErrNotFound)
+	}
+	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
+		args := []any{k.wake}
+		for _, p := range places {
+			args = append(args, ids[p][:])
+		}
+		reply, err := scriptRequeue.run(ctx, b.rdb, []string{k.dead, k.state, k.ready, k.held, k.watch}, args...)
+		if err != nil {
+			return nil, err
+		}
+		found := make([]bool, len(places))
+		for i, v := range toList(reply) {
+			if toInt(v) == 1 {
+				found[i], errs[places[i]] = true, nil
+			}
+		}
+		return found, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return errs, nil
+}

@@ -1,0 +1,79 @@
+package redis
+
+import (
+	"encoding/hex"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// keys are the names of all keys of one queue. They share the hash slot of
+// {namespace:queue}, so that scripts can use them together in a cluster.
+type keys struct {
+	queue string
+	base  string // {namespace:queue}:
+
+	ready   string // list of messages, or a token; see push.lua
+	held    string // list of messages that must be looked at
+	gone    string // set of ids in held that were cancelled
+	state   string // hash of id -> what is known of it; see status.lua
+	due     string // sorted set of ids by due time in unix ms
+	later   string // hash of id -> message of what is in due
+	unique  string // hash of unique key -> id
+	dead    string // hash of id -> message of dead letters
+	odd     string // list of what is no message of a known version
+	stop    string // set of ids that are running and were cancelled
+	minions string // sorted set of minions by the end of their lease; -1 is dead
+	watch   string // sorted set of minions that listen to the wake channel
+	keep    string // sorted set of classes of retention by next expiry
+	meta    string // exists if the queue is registered
+	wake    string // channel
+}
+
+func newKeys(namespace, queue string) *keys {
+	base := "{" + namespace + ":" + queue + "}:"
+	return &keys{
+		queue: queue, base: base,
+		ready: base + "ready", held: base + "held", gone: base + "gone",
+		state: base + "state", due: base + "due", later: base + "later",
+		unique: base + "unique", dead: base + "dead", odd: base + "odd",
+		stop: base + "stop", minions: base + "minions", watch: base + "watch",
+		keep: base + "keep", meta: base + "meta",
+		wake: namespace + ":wake:" + queue,
+	}
+}
+
+// claim is the list that a minion's blocking moves go to.
+func (k *keys) claim(minion string) string {
+	return k.base + "claim:" + hex.EncodeToString([]byte(minion))
+}
+
+// flight is the hash of what a minion owns.
+func (k *keys) flight(minion string) string {
+	return k.base + "flight:" + hex.EncodeToString([]byte(minion))
+}
+
+// forget is the list of ids of a class of retention, oldest first.
+func (k *keys) forget(class string) string { return k.base + "keep:" + class }
+
+// space are the keys and channels of a namespace that belong to no queue.
+type space struct {
+	queues   string // set of the names of all queues
+	beats    string // sorted set of minions by the end of their lease
+	infos    string // hash of minion -> what it says of itself
+	inboxes  string // prefix of channels
+	channels string // prefix of minions' channels
+	topics   string // prefix of streams
+}
+
+func newSpace(namespace string) space {
+	return space{
+		queues:   namespace + ":queues",
+		beats:    "{" + namespace + "}:minions",
+		infos:    "{" + namespace + "}:infos",
+		inboxes:  namespace + ":inbox:",
+		channels: namespace + ":minion:",
+		topics:   namespace + ":topic:",
+	}
+}
+
+func channel(prefix string, id broker.ID) string { return prefix + hex.EncodeToString(id[:]) }

@@ -1,0 +1,167 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Lookup implements [broker.Broker].
+func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	out := make([]broker.Status, len(ids))
+	for i, id := range ids {
+		out[i].ID = id
+	}
+	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
+		args := make([]any, len(places))
+		for i, p := range places {
+			args[i] = ids[p][:]
+		}
+		reply, err := scriptStatus.run(ctx, b.rdb, []string{k.state}, args...)
+		if err != nil {
+			return nil, err
+		}
+		found := make([]bool, len(places))
+		var open []int
+		for i, v := range toStrings(reply) {
+			st := &out[places[i]]
+			switch {
+			case v == "":
+				continue
+			case len(v) > originSize:
+				if err := readFinal(st, v); err != nil {
+					return nil, err
+				}
+			default:
+				open = append(open, places[i])
+			}
+			found[i] = true
+			st.Queue = k.queue
+		}
+		return found, b.locate(ctx, k, open, out)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// The parts of a value in the state hash.
+const (
+	originSize = 20                     // digest and inbox
+	finalSize  = originSize + 1 + 6 + 4 // and state, time, attempt
+)
+
+func readFinal(st *broker.Status, v string) error {
+	if len(v) < finalSize {
+		return fmt.Errorf("task %s: %w: its state has %d bytes", st.ID, broker.ErrMalformed, len(v))
+	}
+	st.State = broker.State(v[originSize])
+	st.Attempt = uint32(uint48("\x00\x00" + v[finalSize-4:finalSize]))
+	if rest := v[finalSize:]; len(rest) > 4 {
+		o, err := broker.ParseOutcome([]byte(rest[4:]))
+		if err != nil {
+			return fmt.Errorf("task %s: %w", st.ID, err)
+		}
+		st.Outcome = &o
+	}
+	return nil
+}
+
+// locateBatch bounds a script whose work grows with tasks times minions.
+const locateBatch = 100
+
+// locate fills in where the tasks at the places are, which are not final.
+func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker.Status) error {
+	var minions []string
+	for len(places) > 0 {
+		n := min(len(places), locateBatch)
+		tries := 0
+	again:
+		names := []string{k.due, k.later, k.minions, k.state}
+		args := []any{len(minions)}
+		for _, m := range minions {
+			names = append(names, k.flight(m), k.claim(m))
+			args = append(args, m)
+		}
+		for _, p := range places[:n] {
+			args = append(args, out[p].ID[:])
+		}
+		reply, err := scriptLocate.run(ctx, b.rdb, names, args...)
+		if err != nil {
+			return err
+		}
+		list := toList(reply)
+		if item(list, 0) == nil {
+			minions = toStrings(item(list, 1))
+			if tries++; tries < minionRetries {
+				goto again
+			}
+			return fmt.Errorf("redis look-up: %w: minions of queue %s come and go", broker.ErrUnavailable, k.queue)
+		}
+		var done []int
+		for i, e := range toList(item(list, 0)) {
+			if !readPlace(&out[places[i]], toList(e)) {
+				done = append(done, places[i])
+			}
+		}
+		if err := b.readDone(ctx, k, done, out); err != nil {
+			return err
+		}
+		places = places[n:]
+	}
+	return nil
+}
+
+// readPlace reads what locate found. It returns false if the task has become
+// final since its state was read.
+func readPlace(st *broker.Status, place []any) bool {
+	head := toString(item(place, 2))
+	var d broker.Delivery
+	if len(head) >= broker.HeadSize {
+		// A head without its body: everything of the head is read.
+		_ = broker.ParseRecord(&d, []byte(head), 0)
+	}
+	st.Attempt = d.Attempt
+	switch toString(item(place, 0)) {
+	case "later":
+		st.State, st.Due = broker.StateScheduled, toTime(toInt(item(place, 1)))
+		if d.Attempt > 1 {
+			st.State = broker.StateRetrying
+		}
+	case "running":
+		st.State, st.Minion = broker.StateRunning, toID(item(place, 1))
+	case "ready":
+		st.State = broker.StatePending
+	default:
+		return false
+	}
+	return true
+}
+
+// readDone reads the states of tasks that are final by now.
+func (b *Broker) readDone(ctx context.Context, k *keys, places []int, out []broker.Status) error {
+	if len(places) == 0 {
+		return nil
+	}
+	args := make([]any, len(places))
+	for i, p := range places {
+		args[i] = out[p].ID[:]
+	}
+	reply, err := scriptStatus.run(ctx, b.rdb, []string{k.state}, args...)
+	if err != nil {
+		return err
+	}
+	for i, v := range toStrings(reply) {
+		if len(v) > originSize {
+			if err := readFinal(&out[places[i]], v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,13 @@
+-- adopt tells what a minion holds, after a reply to it was lost.
+--
+-- KEYS  1 flight  2 claim  3 minions  4 odd
+-- ARGV  1 minion
+-- Returns false if the minion is not registered, else the server's time and the
+-- ids.
+
+local score = redis.call('ZSCORE', KEYS[3], ARGV[1])
+if not score or tonumber(score) < 0 then
+  return false
+end
+absorb(KEYS[2], KEYS[1], KEYS[4])
+return { now(), redis.call('HKEYS', KEYS[1]) }

@@ -1,0 +1,116 @@
+-- cancel ends tasks of one queue.
+--
+-- KEYS  1 state  2 due  3 later  4 gone  5 stop  6 ready  7 held  8 minions
+--       9 keep  10 list of the class of retention  11 watch, then flight and
+--       claim of each minion of ARGV
+-- ARGV  1 number of minions, then their ids, then name of the class, ms for
+--       which the outcome can be read, ms until it is swept, wake channel,
+--       prefix of inbox channels, prefix of minion channels, the outcome
+--       (length and record), then the ids
+-- Returns false and the ids of all minions if one is not among those of ARGV
+-- (nothing is done; call again), else for each id its verdict: 0 unknown,
+-- 1 never starts, 2 runs and its minion was told, 3 final before; and then
+-- messages that went and held a unique key.
+
+local state, due, later, gone, stop, ready, held, minions, keep, list, watch =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local count = tonumber(ARGV[1])
+local known = {}
+for i = 1, count do
+  known[ARGV[1 + i]] = true
+end
+local members = redis.call('ZRANGE', minions, 0, -1)
+for _, m in ipairs(members) do
+  if not known[m] then
+    return { false, members }
+  end
+end
+local at = count + 2
+local class, readms, sweepms, wake = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
+local inboxes, channels, outcome = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+at = at + 7
+
+local claimed -- id -> minion, of all claim lists; read when it is first needed
+local function owner(id)
+  for i = 1, count do
+    if redis.call('HEXISTS', KEYS[10 + 2 * i], id) == 1 then
+      return ARGV[1 + i]
+    end
+  end
+  if not claimed then
+    claimed = {}
+    for i = 1, count do
+      -- A minion that has left has a fence there instead of a list.
+      if known[ARGV[1 + i]] and redis.call('TYPE', KEYS[11 + 2 * i]).ok == 'list' then
+        for _, msg in ipairs(redis.call('LRANGE', KEYS[11 + 2 * i], 0, -1)) do
+          claimed[string.sub(msg, 2, 17)] = ARGV[1 + i]
+        end
+      end
+    end
+  end
+  return claimed[id]
+end
+
+local function hex(s)
+  return (string.gsub(s, '.', function(c) return string.format('%02x', string.byte(c)) end))
+end
+
+redis.call('ZREM', minions, '') -- see dequeue.lua
+local t = now()
+local verdicts, uniques, forget = {}, {}, { big(t + sweepms, 6) }
+for i = at, #ARGV do
+  local id = ARGV[i]
+  local s = redis.call('HGET', state, id)
+  local verdict
+  if not s then
+    verdict = 0
+  elseif #s > 20 then
+    -- Final, unless nobody may see it any more.
+    verdict = number(s, 22, 6) > t and 3 or 0
+  else
+    local by = nil
+    local msg = redis.call('HGET', later, id)
+    if msg then
+      if math.floor(string.byte(msg, 25) / 2) % 2 == 1 then
+        uniques[#uniques + 1] = msg
+      end
+    else
+      by = owner(id)
+    end
+    if by then
+      redis.call('SADD', stop, id)
+      redis.call('PUBLISH', channels .. hex(by), id)
+      verdict = 2
+    else
+      if not msg then
+        -- It is in the list: leave a tombstone, and see that it is looked at.
+        redis.call('SADD', gone, id)
+        if redis.call('EXISTS', held) == 0 and redis.call('EXISTS', ready) == 1 then
+          redis.call('RENAME', ready, held)
+        end
+        if redis.call('EXISTS', held) == 1 then
+          nudge(ready, watch, wake)
+        else
+          redis.call('DEL', gone) -- its message is nowhere
+        end
+      end
+      redis.call('HSET', state, id, s .. string.char(8) .. big(t + readms, 6) .. big(0, 4) .. outcome)
+      local inbox = string.sub(s, 5, 20)
+      if inbox ~= string.rep('\0', 16) then
+        redis.call('PUBLISH', inboxes .. hex(inbox), id .. outcome)
+      end
+      if msg then
+        redis.call('HDEL', later, id)
+        redis.call('ZREM', due, id)
+      end
+      forget[#forget + 1] = id
+      verdict = 1
+    end
+  end
+  verdicts[#verdicts + 1] = verdict
+end
+if #forget > 1 then
+  redis.call('RPUSH', list, table.concat(forget))
+  redis.call('ZADD', keep, 'NX', t + sweepms, class)
+end
+return { verdicts, uniques }

@@ -1,0 +1,16 @@
+-- census lists the living minions of a namespace.
+--
+-- KEYS  1 beats  2 infos
+-- Returns for each its id, and what it said of itself behind the time of its last
+-- beat (6 bytes).
+
+local alive = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now(), '+inf')
+local out = {}
+for i = 1, #alive, 1000 do
+  for j, info in ipairs(redis.call('HMGET', KEYS[2], unpack(alive, i, math.min(i + 999, #alive)))) do
+    if info then
+      out[#out + 1] = { alive[i + j - 1], info }
+    end
+  end
+end
+return out

@@ -1,0 +1,105 @@
+-- dequeue makes due what is due, then hands messages of one queue to a minion.
+--
+-- KEYS  1 ready  2 held  3 gone  4 due  5 later  6 flight  7 minions  8 odd
+--       9 watch
+-- ARGV  1 minion  2 wake channel  3 how many at most  4 bytes at most
+-- Returns false if the minion is not registered, else a list: server's time,
+-- when the next one is due ('' if none), whether more are left (0 or 1), the
+-- messages, messages that were dropped because they had been cancelled and
+-- that held a unique key.
+
+local ready, held, gone, due, later, flight, minions, odd, watch =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local minion, wake, most, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local lease = redis.call('ZSCORE', minions, minion)
+if not lease or tonumber(lease) < 0 then
+  return false
+end
+-- A server that is out of memory refuses a script's first write if it may need
+-- memory, and allows everything after another one. Tasks must go on then: so
+-- the first write is one that needs none and does nothing.
+redis.call('HDEL', flight, '')
+
+local t = now()
+
+-- What is due. Batches grow as long as messages are small.
+local batch, moved, bytes = 8, 0, 0
+while moved < 1000 and bytes < 1048576 do
+  local ids = redis.call('ZRANGEBYSCORE', due, '-inf', t, 'LIMIT', 0, batch)
+  if #ids == 0 then
+    break
+  end
+  local msgs = {}
+  for i, msg in ipairs(redis.call('HMGET', later, unpack(ids))) do
+    if msg then
+      msgs[#msgs + 1] = msg
+      bytes = bytes + #msg
+    end
+  end
+  push(ready, held, watch, wake, msgs, false)
+  redis.call('ZREM', due, unpack(ids))
+  redis.call('HDEL', later, unpack(ids))
+  moved = moved + #ids
+  batch = math.min(batch * 4, 500)
+end
+local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+
+-- What is ready.
+local out, dropped = {}, {}
+local careful = redis.call('EXISTS', held) == 1
+local from = careful and held or ready
+local looked, left = 0, true
+batch = 64
+while #out < most and room > 0 and looked < 2000 do
+  local msgs = redis.call('LRANGE', from, 0, math.min(most - #out, batch) - 1)
+  if #msgs == 0 then
+    left = false
+    break
+  end
+  local good, ids, strange = {}, {}, {}
+  for _, msg in ipairs(msgs) do
+    if readable(msg) then
+      good[#good + 1] = msg
+      ids[#ids + 1] = string.sub(msg, 2, 17)
+    elseif msg ~= '!' then
+      strange[#strange + 1] = msg
+    end
+  end
+  local pairs = {}
+  if #good > 0 then
+    local is = careful and redis.call('SMISMEMBER', gone, unpack(ids))
+    for i, msg in ipairs(good) do
+      if is and is[i] == 1 then
+        redis.call('SREM', gone, ids[i])
+        if math.floor(string.byte(msg, 25) / 2) % 2 == 1 then -- FlagUnique
+          dropped[#dropped + 1] = msg
+        end
+      else
+        out[#out + 1] = msg
+        pairs[#pairs + 1] = ids[i]
+        pairs[#pairs + 1] = msg
+        room = room - #msg
+      end
+    end
+  end
+  if #pairs > 0 then
+    redis.call('HSET', flight, unpack(pairs))
+  end
+  if #strange > 0 then
+    redis.call('RPUSH', odd, unpack(strange))
+  end
+  redis.call('LTRIM', from, #msgs, -1)
+  looked = looked + #msgs
+end
+if left then
+  left = redis.call('EXISTS', from) == 1
+end
+if careful then
+  if left then
+    nudge(ready, watch, wake) -- and so on, until nothing is held
+  else
+    redis.call('DEL', gone)
+  end
+end
+return { t, head[2] or '', left and 1 or 0, out, dropped }

@@ -1,0 +1,117 @@
+-- enqueue stores new tasks, each once: an id that is known with the same
+-- content is left out, with other content refused.
+--
+-- KEYS  1 ready  2 held  3 state  4 due  5 later  6 unique  7 meta  8 watch
+-- ARGV  1 wake channel  2 number of plain messages, then these
+--       then for each other one: message, delay in ms, time to its deadline in
+--       ms (0 is none), unique key ('' is none)
+-- Returns false if the queue is not registered (nothing is done; register it
+-- and call again), else a list with index (from 1) and holder's id for each
+-- that was refused; the holder is its own id if the content differs.
+
+local ready, held, state, due, later, unique, meta, watch =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local wake, plain = ARGV[1], tonumber(ARGV[2])
+
+if redis.call('EXISTS', meta) == 0 then
+  return false
+end
+
+local first = 3 + plain -- of the other messages in ARGV
+local total = plain + (#ARGV - first + 1) / 4
+local function message(i)
+  if i <= plain then
+    return ARGV[2 + i]
+  end
+  return ARGV[first + (i - plain - 1) * 4]
+end
+
+local ids = {}
+for i = 1, total do
+  ids[i] = string.sub(message(i), 2, 17)
+end
+local known = redis.call('HMGET', state, unpack(ids))
+
+-- Check everything.
+local refused = {}
+local seen = {}  -- id -> what this call adds to state
+local locks = {} -- unique key -> id, of this call
+local states, msgs, dues, laters, uniques = {}, {}, {}, {}, {}
+local t
+for i = 1, total do
+  local id, msg = ids[i], message(i)
+  local origin = string.sub(msg, 26, 45) -- digest and inbox
+  local old = known[i] or seen[id]
+  local holder
+  if old then
+    if string.sub(old, 1, 4) ~= string.sub(origin, 1, 4) then
+      holder = id
+    end
+  else
+    local delay, key = 0, ''
+    if i > plain then
+      local at = first + (i - plain - 1) * 4
+      delay, key = tonumber(ARGV[at + 1]), ARGV[at + 3]
+      local left = tonumber(ARGV[at + 2])
+      if delay > 0 or left > 0 then
+        t = t or now()
+      end
+      if left > 0 then
+        msg = string.sub(msg, 1, 45) .. big(t + left, 6) .. string.sub(msg, 52)
+      end
+      if key ~= '' then
+        holder = locks[key] or redis.call('HGET', unique, key)
+        if holder and not locks[key] then
+          -- A key can't outlive its task: one whose holder is done is free.
+          local s = redis.call('HGET', state, holder)
+          if not s or #s > 20 then
+            holder = nil
+          end
+        end
+        holder = holder or nil
+      end
+    end
+    if not holder then
+      seen[id] = origin
+      states[#states + 1] = id
+      states[#states + 1] = origin
+      if key ~= '' then
+        locks[key] = id
+        uniques[#uniques + 1] = key
+        uniques[#uniques + 1] = id
+      end
+      if delay > 0 then
+        dues[#dues + 1] = t + delay
+        dues[#dues + 1] = id
+        laters[#laters + 1] = id
+        laters[#laters + 1] = msg
+      else
+        msgs[#msgs + 1] = msg
+      end
+    end
+  end
+  if holder then
+    refused[#refused + 1] = i
+    refused[#refused + 1] = holder
+  end
+end
+
+-- Then write. The messages come before the states: if a write failed between
+-- them, a task could run twice, but never not at all.
+if #dues > 0 then
+  local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+  redis.call('HSET', later, unpack(laters))
+  redis.call('ZADD', due, unpack(dues))
+  local sooner = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+  if #head == 0 or tonumber(sooner[2]) < tonumber(head[2]) then
+    nudge(ready, watch, wake) -- somebody must set a timer
+  end
+end
+push(ready, held, watch, wake, msgs, false)
+if #states > 0 then
+  redis.call('HSET', state, unpack(states))
+end
+if #uniques > 0 then
+  redis.call('HSET', unique, unpack(uniques))
+end
+return refused

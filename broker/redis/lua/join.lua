@@ -1,0 +1,24 @@
+-- join registers a minion with a queue, and gives messages that were put aside
+-- another chance: this minion may know their version.
+--
+-- KEYS  1 minions  2 watch  3 ready  4 held  5 odd
+-- ARGV  1 minion  2 lease in ms  3 wake channel  4 whether it listens there (0, 1)
+-- Returns 1.
+
+local minions, watch, ready, held, odd = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local minion, lease, wake = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+
+local t = now()
+redis.call('ZADD', minions, t + lease, minion)
+if ARGV[4] == '1' then
+  redis.call('ZADD', watch, t + lease, minion)
+end
+local known = {}
+for _, msg in ipairs(redis.call('LRANGE', odd, 0, 99)) do
+  if readable(msg) then
+    known[#known + 1] = msg
+    redis.call('LREM', odd, 1, msg)
+  end
+end
+push(ready, held, watch, wake, known, false)
+return 1

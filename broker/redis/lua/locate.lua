@@ -1,0 +1,59 @@
+-- locate finds out where tasks are that are not final.
+--
+-- KEYS  1 due  2 later  3 minions  4 state, then flight and claim of each
+--       minion of ARGV
+-- ARGV  1 number of minions, then their ids, then ids of tasks
+-- Returns false and the ids of all minions if one is not among those of ARGV
+-- (call again), else for each task a list: 'later', due in ms, head of its
+-- message; or 'running', minion, head of its message; or 'ready'; or 'done' if it
+-- has become final meanwhile.
+
+local due, later, minions, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local count = tonumber(ARGV[1])
+local known = {}
+for i = 1, count do
+  known[ARGV[1 + i]] = true
+end
+local members = redis.call('ZRANGE', minions, 0, -1)
+for _, m in ipairs(members) do
+  if not known[m] then
+    return { false, members }
+  end
+end
+local ids = {}
+for i = count + 2, #ARGV do
+  ids[#ids + 1] = ARGV[i]
+end
+
+local found = {}
+for i = 1, count do
+  local flight, claim = KEYS[3 + 2 * i], KEYS[4 + 2 * i]
+  for k, id in ipairs(ids) do
+    if not found[k] and redis.call('HEXISTS', flight, id) == 1 then
+      found[k] = { 'running', ARGV[1 + i], string.sub(redis.call('HGET', flight, id), 1, 51) }
+    end
+  end
+  if redis.call('TYPE', claim).ok == 'list' then
+    local claimed = {}
+    for _, msg in ipairs(redis.call('LRANGE', claim, 0, -1)) do
+      claimed[string.sub(msg, 2, 17)] = msg
+    end
+    for k, id in ipairs(ids) do
+      if claimed[id] then
+        found[k] = { 'running', ARGV[1 + i], string.sub(claimed[id], 1, 51) }
+      end
+    end
+  end
+end
+for k, id in ipairs(ids) do
+  if not found[k] then
+    local msg = redis.call('HGET', later, id)
+    if msg then
+      found[k] = { 'later', redis.call('ZSCORE', due, id), string.sub(msg, 1, 51) }
+    else
+      local s = redis.call('HGET', state, id)
+      found[k] = { s and #s == 20 and 'ready' or 'done' }
+    end
+  end
+end
+return { found }

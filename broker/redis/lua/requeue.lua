@@ -1,0 +1,26 @@
+-- requeue makes dead letters pending again, with all their retries and without
+-- their deadline.
+--
+-- KEYS  1 dead  2 state  3 ready  4 held  5 watch
+-- ARGV  1 wake channel, then ids
+-- Returns for each id 1, or 0 if it is no dead letter.
+
+local dead, state, ready, held, watch = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local out = {}
+for i = 2, #ARGV do
+  local id = ARGV[i]
+  local msg = redis.call('HGET', dead, id)
+  if msg then
+    local flags = string.byte(msg, 25)
+    msg = string.sub(msg, 1, 17) .. big(number(msg, 18, 4) + 1, 4) ..
+      '\0\0\0' .. string.char(flags - flags % 2) .. string.sub(msg, 26, 45) ..
+      '\0\0\0\0\0\0' .. string.sub(msg, 52)
+    push(ready, held, watch, ARGV[1], { msg }, false)
+    redis.call('HSET', state, id, string.sub(msg, 26, 45))
+    redis.call('HDEL', dead, id)
+    out[#out + 1] = 1
+  else
+    out[#out + 1] = 0
+  end
+end
+return out

@@ -1,0 +1,158 @@
+-- settle ends attempts of one minion at tasks of one queue.
+--
+-- KEYS  1 flight  2 claim  3 minions  4 state  5 due  6 later  7 dead  8 unique
+--       9 stop  10 keep  11 ready  12 held  13 watch  14 odd, then the list of
+--       each class of retention that ARGV speaks of
+-- ARGV  1 minion  2 wake channel  3 number of groups, then for each group
+--         verb (finish, retry, snooze, release)
+--         a: finish: state; retry, snooze: delay in ms; release: 0
+--         class of retention, as index of its key
+--         name of that class
+--         ms for which the outcome can be read
+--         ms until it is swept
+--         inbox channel ('' for none)
+--         number of tasks, then for each: id, attempt (4 bytes), unique key
+--         (''), length (4 bytes) and outcome ('' keeps none)
+--       The outcome of a task that is not finished is the one it gets if it was
+--       cancelled meanwhile. A class that starts with d keeps dead letters.
+-- Returns a list: when the next task is due ('' if not known), then the place
+-- (from 1, over all groups) of each task that the minion did not own.
+
+local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready, held, watch, odd =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8],
+  KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+redis.call('HDEL', flight, '') -- see dequeue.lua: goes on when out of memory
+
+local lease = redis.call('ZSCORE', minions, minion)
+local owner = lease and tonumber(lease) >= 0
+if owner then
+  absorb(claim, flight, odd)
+end
+local t = now()
+local stopping = redis.call('EXISTS', stop) == 1
+local lost, done = { '' }, {}
+local place, at = 0, 4
+
+-- finish writes a final state for tasks, tells the inbox, and keeps track of
+-- when to forget them.
+local function finish(final, list, class, readms, sweepms, inbox, items)
+  if #items == 0 then
+    return
+  end
+  local mark = string.char(final) .. big(t + readms, 6)
+  local states, letters, forget = {}, {}, { big(t + sweepms, 6) }
+  for _, item in ipairs(items) do
+    states[#states + 1] = item.id
+    states[#states + 1] = string.sub(item.msg, 26, 45) .. mark .. item.attempt .. (readms > 0 and item.outcome or '')
+    letters[#letters + 1] = item.id
+    letters[#letters + 1] = item.outcome
+    forget[#forget + 1] = item.id
+  end
+  redis.call('HSET', state, unpack(states))
+  redis.call('RPUSH', list, table.concat(forget))
+  redis.call('ZADD', keep, 'NX', t + sweepms, class)
+  if string.sub(class, 1, 1) == 'd' then
+    local pairs = {}
+    for _, item in ipairs(items) do
+      pairs[#pairs + 1] = item.id
+      pairs[#pairs + 1] = item.msg
+    end
+    redis.call('HSET', dead, unpack(pairs))
+  end
+  for _, item in ipairs(items) do
+    if item.unique ~= '' and redis.call('HGET', unique, item.unique) == item.id then
+      redis.call('HDEL', unique, item.unique)
+    end
+  end
+  if inbox ~= '' then
+    redis.call('PUBLISH', inbox, table.concat(letters))
+  end
+end
+
+for _ = 1, groups do
+  local verb, a, list, class = ARGV[at], tonumber(ARGV[at + 1]), KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3]
+  local readms, sweepms, inbox, n = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6], tonumber(ARGV[at + 7])
+  at = at + 8
+
+  -- Check everything.
+  local ids = {}
+  for i = 1, n do
+    ids[i] = ARGV[at + (i - 1) * 4]
+  end
+  local msgs = redis.call('HMGET', flight, unpack(ids))
+  local is = stopping and redis.call('SMISMEMBER', stop, unpack(ids))
+  local items, canceled, settled = {}, {}, {}
+  for i = 1, n do
+    local k = at + (i - 1) * 4
+    local id, attempt, msg = ids[i], ARGV[k + 1], msgs[i]
+    if owner and msg and not done[id] and string.sub(msg, 18, 21) == attempt then
+      done[id] = true
+      settled[#settled + 1] = id
+      local item = { id = id, attempt = attempt, unique = ARGV[k + 2], outcome = ARGV[k + 3], msg = msg }
+      if verb ~= 'finish' and is and is[i] == 1 then
+        canceled[#canceled + 1] = item
+      else
+        items[#items + 1] = item
+      end
+    else
+      -- Settled before by the same attempt, and the reply was lost: accepted.
+      local s = redis.call('HGET', state, id)
+      if not (s and #s > 20 and string.sub(s, 28, 31) == attempt) then
+        lost[#lost + 1] = place + i
+      end
+    end
+  end
+
+  -- Then write; what removes the task from flight comes last, so that an error
+  -- on the way leaves it with its owner.
+  if verb == 'finish' then
+    finish(a, list, class, readms, sweepms, inbox, items)
+  else
+    finish(8, list, class, readms, sweepms, inbox, canceled)
+    local again, dues = {}, {}
+    for _, item in ipairs(items) do
+      local msg = item.msg
+      local retried = string.sub(msg, 22, 23)
+      if verb == 'retry' then
+        retried = big(math.min(number(msg, 22, 2) + 1, 65535), 2)
+      end
+      msg = string.sub(msg, 1, 17) .. big(number(msg, 18, 4) + 1, 4) .. retried .. string.sub(msg, 24)
+      if verb == 'release' or a <= 0 then
+        again[#again + 1] = msg
+      else
+        again[#again + 1] = item.id
+        again[#again + 1] = msg
+        dues[#dues + 1] = t + a
+        dues[#dues + 1] = item.id
+      end
+    end
+    if #dues > 0 then
+      local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+      redis.call('HSET', later, unpack(again))
+      redis.call('ZADD', due, unpack(dues))
+      lost[1] = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+      if #head == 0 or tonumber(lost[1]) < tonumber(head[2]) then
+        nudge(ready, watch, wake)
+      end
+    elseif verb == 'release' then
+      local back = {} -- the first one shall come to stand first
+      for i = #again, 1, -1 do
+        back[#back + 1] = again[i]
+      end
+      push(ready, held, watch, wake, back, true)
+    else
+      push(ready, held, watch, wake, again, false)
+    end
+  end
+  if #settled > 0 then
+    redis.call('HDEL', flight, unpack(settled))
+    if stopping then
+      redis.call('SREM', stop, unpack(settled))
+    end
+  end
+  at = at + n * 4
+  place = place + n
+end
+return lost

@@ -1,0 +1,46 @@
+-- sweep forgets tasks of one class of retention whose time is over. It goes in
+-- steps; call it until it returns 0.
+--
+-- KEYS  1 keep  2 list of the class  3 state  4 dead
+-- ARGV  1 name of the class
+-- Returns 1 if there is more, and how many were forgotten.
+
+local keep, list, state, dead, class = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
+local t = now()
+local n = 0
+while n < 1000 do
+  local blob = redis.call('LINDEX', list, 0)
+  if not blob then
+    redis.call('ZREM', keep, class)
+    return { 0, n }
+  end
+  local at = number(blob, 1, 6)
+  if at > t then
+    redis.call('ZADD', keep, 'XX', at, class)
+    return { 0, n }
+  end
+  local ids = {}
+  for i = 7, #blob, 16 do
+    ids[#ids + 1] = string.sub(blob, i, i + 15)
+  end
+  if string.sub(class, 1, 1) == 'd' then
+    -- A dead letter may have been requeued since, and be alive, or done again.
+    local over = {}
+    for _, id in ipairs(ids) do
+      local s = redis.call('HGET', state, id)
+      if not s or (#s > 20 and number(s, 22, 6) <= t) then
+        over[#over + 1] = id
+      end
+    end
+    ids = over
+    if #ids > 0 then
+      redis.call('HDEL', dead, unpack(ids))
+    end
+  end
+  if #ids > 0 then
+    redis.call('HDEL', state, unpack(ids))
+  end
+  redis.call('LPOP', list)
+  n = n + math.max(#ids, 1)
+end
+return { 1, n }

@@ -1,0 +1,217 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Open connects to what the URL names, and checks that it can serve:
+//
+//	redis://user:password@host:6379/0                          one server
+//	rediss://…                                                 the same with TLS
+//	unix:///run/redis.sock?db=0                                a socket
+//	redis+sentinel://user:password@host1:26379,host2/master/0  Sentinel
+//	redis+cluster://user:password@host1:6379,host2:6379        Cluster
+//
+// rediss+sentinel and rediss+cluster use TLS. Further parameters are those of
+// go-redis' ParseURL. The error names the address; it wraps
+// [broker.ErrInvalid] for a URL, an option or a server that can't be used, and
+// [broker.ErrUnavailable] if nobody answers. A server that may evict keys is
+// only warned of.
+func Open(ctx context.Context, rawURL string, opts ...Option) (*Broker, error) {
+	cfg := newConfig(opts)
+	if cfg.err != nil {
+		return nil, cfg.err
+	}
+	uni, single, err := parseURL(rawURL, &cfg)
+	if err != nil {
+		return nil, err
+	}
+	var client redis.UniversalClient
+	if single != nil {
+		client = redis.NewClient(single)
+	} else {
+		client = redis.NewUniversalClient(uni)
+	}
+	b, err := newBroker(client, cfg)
+	if err == nil {
+		b.owned = true
+		err = b.check(ctx)
+	}
+	if err != nil {
+		_ = client.Close()
+		return nil, fmt.Errorf("redis: open %s: %w", redact(rawURL), err)
+	}
+	return b, nil
+}
+
+// redact leaves out what must not be in a log.
+func redact(rawURL string) string {
+	scheme, rest, ok := strings.Cut(rawURL, "://")
+	if !ok {
+		return "a URL without scheme"
+	}
+	if i := strings.LastIndex(rest, "@"); i >= 0 {
+		rest = rest[i+1:]
+	}
+	rest, _, _ = strings.Cut(rest, "?")
+	return scheme + "://" + rest
+}
+
+func parseURL(rawURL string, cfg *config) (*redis.UniversalOptions, *redis.Options, error) {
+	bad := func(err error) error {
+		return fmt.Errorf("redis: %w URL %s: %w", broker.ErrInvalid, redact(rawURL), err)
+	}
+	scheme, _, _ := strings.Cut(rawURL, "://")
+	switch scheme {
+	case "redis", "rediss", "unix":
+		o, err := redis.ParseURL(rawURL)
+		if err != nil {
+			return nil, nil, bad(err)
+		}
+		if cfg.tls != nil {
+			o.TLSConfig = cfg.tls
+		}
+		if cfg.username != "" || cfg.password != "" {
+			o.Username, o.Password = cfg.username, cfg.password
+		}
+		return nil, o, nil
+	case "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
+		u, err := parseMany(rawURL, cfg)
+		if err != nil {
+			return nil, nil, bad(err)
+		}
+		return u, nil, nil
+	}
+	return nil, nil, bad(fmt.Errorf("scheme %q, want redis, rediss, unix, redis+sentinel or redis+cluster", scheme))
+}
+
+// parseMany reads a URL with several hosts, which net/url refuses: they are
+// taken out first.
+func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
+	scheme, rest, _ := strings.Cut(rawURL, "://")
+	authority, path := rest, ""
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		authority, path = rest[:i], rest[i:]
+	}
+	login, hosts := "", authority
+	if i := strings.LastIndex(authority, "@"); i >= 0 {
+		login, hosts = authority[:i+1], authority[i+1:]
+	}
+	kind, cluster := strings.CutSuffix(scheme, "+cluster")
+	port := "6379"
+	if !cluster {
+		kind, _ = strings.CutSuffix(scheme, "+sentinel")
+		port = "26379"
+	}
+	var addrs []string
+	for host := range strings.SplitSeq(hosts, ",") {
+		if host == "" {
+			return nil, fmt.Errorf("an empty host")
+		}
+		if !strings.Contains(host[strings.LastIndex(host, "]")+1:], ":") {
+			host += ":" + port
+		}
+		addrs = append(addrs, host)
+	}
+	master, db := "", 0
+	query := ""
+	if i := strings.Index(path, "?"); i >= 0 {
+		path, query = path[:i], path[i:]
+	}
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	if cluster {
+		if strings.Trim(path, "/0") != "" {
+			return nil, fmt.Errorf("a cluster has no database %q", path)
+		}
+	} else {
+		if master = parts[0]; master == "" || len(parts) > 2 {
+			return nil, fmt.Errorf("path %q, want /master or /master/db", path)
+		}
+		if len(parts) == 2 {
+			n, err := strconv.Atoi(parts[1])
+			if err != nil {
+				return nil, fmt.Errorf("database %q is no number", parts[1])
+			}
+			db = n
+		}
+	}
+	// The rest is as for one server.
+	one, err := redis.ParseURL((&url.URL{Scheme: kind, Host: "127.0.0.1"}).String() + "/" + strconv.Itoa(db) + query)
+	if err != nil {
+		return nil, err
+	}
+	if login != "" {
+		withLogin, err := redis.ParseURL(kind + "://" + login + "127.0.0.1/0")
+		if err != nil {
+			return nil, err
+		}
+		one.Username, one.Password = withLogin.Username, withLogin.Password
+	}
+	if cfg.username != "" || cfg.password != "" {
+		one.Username, one.Password = cfg.username, cfg.password
+	}
+	u := &redis.UniversalOptions{
+		Addrs: addrs, MasterName: master, DB: db, IsClusterMode: cluster,
+		Username: one.Username, Password: one.Password, Protocol: one.Protocol,
+		DialTimeout: one.DialTimeout, ReadTimeout: one.ReadTimeout, WriteTimeout: one.WriteTimeout,
+		PoolSize: one.PoolSize, PoolTimeout: one.PoolTimeout, MinIdleConns: one.MinIdleConns,
+		MaxRetries: one.MaxRetries, ClientName: one.ClientName,
+	}
+	if kind == "rediss" {
+		u.TLSConfig = one.TLSConfig
+		u.TLSConfig.ServerName = "" // each host has its own
+	}
+	if cfg.tls != nil {
+		u.TLSConfig = cfg.tls
+	}
+	return u, nil
+}
+
+// check finds out whether the server can be used.
+func (b *Broker) check(ctx context.Context) error {
+	if err := b.rdb.Ping(ctx).Err(); err != nil {
+		return fault("ping", err)
+	}
+	info, err := b.rdb.Info(ctx, "server", "memory").Result()
+	if err != nil {
+		info, err = b.rdb.Info(ctx).Result()
+	}
+	if err != nil { // an ACL may forbid it, and nothing needs it
+		b.log.Debug("redis: can't read INFO to check the server's version and eviction policy", "error", err)
+		return nil
+	}
+	fields := map[string]string{}
+	for line := range strings.Lines(info) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			fields[k] = v
+		}
+	}
+	if v := fields["redis_version"]; v != "" && !atLeast(v, 6, 2) {
+		return fmt.Errorf("%w: the server is Redis %s, want 6.2 or newer", broker.ErrInvalid, v)
+	}
+	if p := fields["maxmemory_policy"]; p != "" && p != "noeviction" {
+		b.log.Warn("redis: the server may evict tasks; set maxmemory-policy noeviction", "maxmemory_policy", p)
+	}
+	return nil
+}
+
+func atLeast(version string, major, minor int) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return true // not a version we know how to read
+	}
+	x, err1 := strconv.Atoi(parts[0])
+	y, err2 := strconv.Atoi(parts[1])
+	if err1 != nil || err2 != nil {
+		return true
+	}
+	return x > major || x == major && y >= minor
+}

@@ -1,0 +1,103 @@
+package redis
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Option changes how a [Broker] works.
+type Option interface{ apply(*config) }
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+type config struct {
+	namespace string
+	lease     time.Duration
+	slice     time.Duration
+	limits    broker.Limits
+	logger    *slog.Logger
+	tls       *tls.Config
+	username  string
+	password  string
+	err       error
+}
+
+// The times of a broker that was given no others.
+const (
+	DefaultNamespace = "arbiter"
+	DefaultLease     = 12 * time.Second
+)
+
+func newConfig(opts []Option) config {
+	c := config{namespace: DefaultNamespace, lease: DefaultLease, logger: slog.Default()}
+	for _, o := range opts {
+		if o != nil {
+			o.apply(&c)
+		}
+	}
+	c.limits = c.limits.WithDefaults()
+	// A blocking move lasts a bounded time, so that a connection that has
+	// silently died is noticed.
+	c.slice = min(c.lease/2, 5*time.Second)
+	return c
+}
+
+func (c *config) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+// Namespace keeps this broker's keys apart from those of others in the same
+// database: 1 to 128 of A-Z a-z 0-9 _ . and -. The default is
+// [DefaultNamespace].
+func Namespace(name string) Option {
+	return optionFunc(func(c *config) {
+		if err := broker.CheckName("namespace", name); err != nil {
+			c.fail(err)
+		}
+		c.namespace = name
+	})
+}
+
+// Lease is how long a minion that is not heard of keeps its tasks: 300 ms to
+// an hour. It sends a heartbeat three times as often. The default is
+// [DefaultLease].
+func Lease(d time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if d < 300*time.Millisecond || d > time.Hour {
+			c.fail(fmt.Errorf("redis: %w: Lease(%v), want 300ms to 1h", broker.ErrInvalid, d))
+		}
+		c.lease = d
+	})
+}
+
+// Limits changes the sizes that are refused. What is 0 keeps its default.
+func Limits(l broker.Limits) Option {
+	return optionFunc(func(c *config) { c.limits = l })
+}
+
+// Logger is told what an operator should know. The default is slog.Default().
+func Logger(l *slog.Logger) Option {
+	return optionFunc(func(c *config) {
+		if l != nil {
+			c.logger = l
+		}
+	})
+}
+
+// TLS is how [Open] connects, over what the URL says. [New] ignores it: its
+// client has connections of its own.
+func TLS(t *tls.Config) Option { return optionFunc(func(c *config) { c.tls = t }) }
+
+// Login is the ACL user and password with which [Open] connects, over what the
+// URL says. [New] ignores it.
+func Login(username, password string) Option {
+	return optionFunc(func(c *config) { c.username, c.password = username, password })
+}

@@ -1,0 +1,133 @@
+package redis
+
+import (
+	"context"
+	"crypto/sha1"
+	"embed"
+	"encoding/hex"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed lua/*.lua
+var sources embed.FS
+
+// script is a Lua script as it is sent.
+type script struct {
+	name string
+	text string
+	sha  string
+}
+
+// load reads a script and puts the files it includes in front of it.
+func load(name string, includes ...string) *script {
+	var b strings.Builder
+	for _, file := range append(includes, name) {
+		text, err := sources.ReadFile("lua/" + file + ".lua")
+		if err != nil {
+			panic(err) // an embedded file: seen by every test
+		}
+		b.Write(text)
+	}
+	sum := sha1.Sum([]byte(b.String()))
+	return &script{name: name, text: b.String(), sha: hex.EncodeToString(sum[:])}
+}
+
+var (
+	scriptEnqueue  = load("enqueue", "clock", "number", "push")
+	scriptDequeue  = load("dequeue", "clock", "readable", "push")
+	scriptSettle   = load("settle", "clock", "number", "push", "readable", "absorb")
+	scriptJoin     = load("join", "clock", "push", "readable")
+	scriptBeat     = load("beat", "clock")
+	scriptLeave    = load("leave", "clock", "number", "push", "readable", "absorb")
+	scriptAdopt    = load("adopt", "clock", "readable", "absorb")
+	scriptCancel   = load("cancel", "clock", "number", "push")
+	scriptUnlock   = load("unlock")
+	scriptStatus   = load("status", "clock", "number")
+	scriptLocate   = load("locate")
+	scriptSweep    = load("sweep", "clock", "number")
+	scriptRequeue  = load("requeue", "number", "push")
+	scriptAnnounce = load("announce", "clock", "number")
+	scriptCensus   = load("census", "clock")
+	scriptPublish  = load("publish", "clock")
+)
+
+// onceCmd is a command that the client must not send again by itself. Most
+// scripts hand out or settle tasks: whether a lost reply may be asked for again
+// is for the caller to decide.
+type onceCmd struct{ *redis.Cmd }
+
+// NoRetry implements [redis.Cmder].
+func (onceCmd) NoRetry() bool { return true }
+
+func (s *script) command(ctx context.Context, verb, body string, keys []string, args []any) onceCmd {
+	all := make([]any, 0, 3+len(keys)+len(args))
+	all = append(all, verb, body, len(keys))
+	for _, k := range keys {
+		all = append(all, k)
+	}
+	return onceCmd{redis.NewCmd(ctx, append(all, args...)...)}
+}
+
+// run executes the script once. A server that has forgotten it gets its text;
+// the first try did nothing then. The error is classified, see fault.
+func (s *script) run(ctx context.Context, rdb redis.UniversalClient, keys []string, args ...any) (any, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	cmd := s.command(ctx, "evalsha", s.sha, keys, args)
+	_ = rdb.Process(ctx, cmd)
+	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		cmd = s.command(ctx, "eval", s.text, keys, args)
+		_ = rdb.Process(ctx, cmd)
+	}
+	reply, err := cmd.Result()
+	if err == redis.Nil { // a script that returned false
+		return nil, nil
+	}
+	return reply, fault(s.name, err)
+}
+
+// call is one of several runs of scripts that share a round trip.
+type call struct {
+	script *script
+	keys   []string
+	args   []any
+
+	reply any
+	err   error
+}
+
+// runAll executes scripts in one round trip, each as run would.
+func runAll(ctx context.Context, rdb redis.UniversalClient, calls []*call) {
+	if len(calls) == 1 {
+		c := calls[0]
+		c.reply, c.err = c.script.run(ctx, rdb, c.keys, c.args...)
+		return
+	}
+	if err := ctx.Err(); err != nil {
+		for _, c := range calls {
+			c.err = err
+		}
+		return
+	}
+	pipe := rdb.Pipeline()
+	cmds := make([]onceCmd, len(calls))
+	for i, c := range calls {
+		cmds[i] = c.script.command(ctx, "evalsha", c.script.sha, c.keys, c.args)
+		_ = pipe.Process(ctx, cmds[i])
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for i, c := range calls {
+		c.reply, c.err = cmds[i].Result()
+		switch {
+		case c.err == redis.Nil:
+			c.reply, c.err = nil, nil
+		case redis.HasErrorPrefix(c.err, "NOSCRIPT"):
+			c.reply, c.err = c.script.run(ctx, rdb, c.keys, c.args...)
+		default:
+			c.err = fault(c.script.name, c.err)
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package redis
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Settle implements [broker.Consumer].
+func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]error, error) {
+	if err := c.b.alive(ctx); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
+	if closed {
+		return nil, broker.ErrClosed
+	}
+	errs := make([]error, len(batch))
+	var order []*settling
+	open := make(map[*keys]*settling)
+	for i := range batch {
+		s := &batch[i]
+		if errs[i] = s.Check(c.b.cfg.limits); errs[i] != nil {
+			continue
+		}
+		k := c.queues[s.Delivery.Queue]
+		if k == nil {
+			errs[i] = fmt.Errorf("task %s: %w: queue %q is not one of this consumer", s.Delivery.ID, broker.ErrLeaseLost, s.Delivery.Queue)
+			continue
+		}
+		st := open[k]
+		if st == nil || st.full() {
+			st = &settling{keys: k, groups: make(map[group]*members)}
+			open[k] = st
+			order = append(order, st)
+		}
+		st.add(i, s, c.b.space.inboxes)
+	}
+	calls := make([]*call, len(order))
+	for i, st := range order {
+		calls[i] = st.call(c.minion)
+	}
+	if len(calls) > 0 {
+		runAll(ctx, c.b.rdb, calls)
+	}
+	var failed error
+	for i, st := range order {
+		if err := calls[i].err; err != nil {
+			// What the other calls did is known, but settling again tells the same.
+			failed = err
+			continue
+		}
+		c.settled(st, toList(calls[i].reply), batch, errs)
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return errs, nil
+}
+
+// settled reads the reply to one call.
+func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement, errs []error) {
+	if due := toInt(item(reply, 0)); due > 0 {
+		c.change() // the dequeue script will tell when exactly
+		c.mu.Lock()
+		c.due[st.keys] = time.Now()
+		c.mu.Unlock()
+	}
+	if len(reply) > 1 {
+		for _, p := range reply[1:] {
+			place := st.places[toInt(p)-1]
+			d := batch[place].Delivery
+			errs[place] = fmt.Errorf("task %s %s, attempt %d: %w", d.Name, d.ID, d.Attempt, broker.ErrLeaseLost)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, place := range st.places {
+		d := batch[place].Delivery
+		if h, ok := c.held[d.ID]; ok && h.attempt == d.Attempt {
+			delete(c.held, d.ID)
+		}
+	}
+}
+
+// settling is what one run of the settle script is told.
+type settling struct {
+	keys   *keys
+	groups map[group]*members
+	order  []group
+	places []int // in the batch, in the order of the call; set by call
+	count  int
+	size   int
+}
+
+// group is what settlements must have in common to share their arguments.
+type group struct {
+	verb  string
+	a     int64
+	class string
+	read  time.Duration
+	sweep time.Duration
+	inbox string
+}
+
+type members struct {
+	places []int
+	args   []any
+}
+
+func (st *settling) full() bool {
+	return st.count >= broker.MaxBatch || st.size >= broker.MaxBatchBytes
+}
+
+var verbs = [...]string{
+	broker.VerbFinish: "finish", broker.VerbRetry: "retry",
+	broker.VerbSnooze: "snooze", broker.VerbRelease: "release",
+}
+
+func (st *settling) add(place int, s *broker.Settlement, inboxes string) {
+	d := s.Delivery
+	outcome := &s.Outcome
+	g := group{verb: verbs[s.Verb]}
+	dead := false
+	switch s.Verb {
+	case broker.VerbFinish:
+		g.a = int64(outcome.State)
+		dead = outcome.State == broker.StateFailed
+	default:
+		if s.Verb != broker.VerbRelease && s.Delay > 0 {
+			g.a = int64((s.Delay + time.Millisecond - 1) / time.Millisecond)
+		}
+		// What it comes to if it was cancelled meanwhile.
+		canceled := *outcome
+		canceled.State, canceled.Result, canceled.Err = broker.StateCanceled, nil, nil
+		canceled.Name, canceled.Attempts, canceled.Retried = d.Name, d.Attempt, d.Retried
+		outcome = &canceled
+	}
+	g.class, g.read, g.sweep = retention(d.Retention, d.DeadFor, dead)
+	if !d.Inbox.IsZero() {
+		g.inbox = channel(inboxes, d.Inbox)
+	}
+	m := st.groups[g]
+	if m == nil {
+		m = &members{}
+		st.groups[g] = m
+		st.order = append(st.order, g)
+	}
+	record := frame(outcome)
+	st.count++
+	st.size += len(record) + 64
+	m.places = append(m.places, place)
+	var attempt [4]byte
+	binary.BigEndian.PutUint32(attempt[:], d.Attempt)
+	m.args = append(m.args, d.ID[:], attempt[:], d.Unique, record)
+}
+
+// frame returns an outcome's record behind its length.
+func frame(o *broker.Outcome) []byte {
+	record := broker.AppendOutcome(make([]byte, 4, 128+len(o.Result)), o)
+	binary.BigEndian.PutUint32(record, uint32(len(record)-4))
+	return record
+}
+
+// retention returns the class that a task is forgotten with, how long its
+// outcome can be read, and how long its id is remembered. All tasks of a class
+// are swept in the order in which they came to it.
+func retention(keep, deadFor time.Duration, dead bool) (class string, read, sweep time.Duration) {
+	prefix := "r"
+	if dead {
+		prefix, keep = "d", deadFor
+	}
+	sweep = max(keep, broker.MinTombstone)
+	if r := sweep % time.Minute; r > 0 {
+		sweep += time.Minute - r
+	}
+	return prefix + strconv.FormatInt(int64(sweep/time.Minute), 10), keep, sweep
+}
+
+func (st *settling) call(minion string) *call {
+	k := st.keys
+	keys := []string{
+		k.flight(minion), k.claim(minion), k.minions, k.state, k.due, k.later, k.dead,
+		k.unique, k.stop, k.keep, k.ready, k.held, k.watch, k.odd,
+	}
+	lists := make(map[string]int)
+	args := []any{minion, k.wake, len(st.order)}
+	for _, g := range st.order {
+		at, ok := lists[g.class]
+		if !ok {
+			keys = append(keys, k.forget(g.class))
+			at = len(keys)
+			lists[g.class] = at
+		}
+		m := st.groups[g]
+		args = append(args, g.verb, g.a, at, g.class, g.read.Milliseconds(), g.sweep.Milliseconds(), g.inbox, len(m.places))
+		args = append(args, m.args...)
+		st.places = append(st.places, m.places...)
+	}
+	return &call{script: scriptSettle, keys: keys, args: args}
+}
