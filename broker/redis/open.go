@@ -65,6 +65,9 @@ func redact(rawURL string) string {
 	return scheme + "://" + rest
 }
 
+// parseURL reads a URL. Its client does not repeat commands or dials unless the
+// URL says so: an absent server is an error at once, and who waits longer knows
+// better what may be repeated.
 func parseURL(rawURL string, cfg *config) (*redis.UniversalOptions, *redis.Options, error) {
 	bad := func(err error) error {
 		return fmt.Errorf("redis: %w URL %s: %w", broker.ErrInvalid, redact(rawURL), err)
@@ -82,6 +85,10 @@ func parseURL(rawURL string, cfg *config) (*redis.UniversalOptions, *redis.Optio
 		if cfg.username != "" || cfg.password != "" {
 			o.Username, o.Password = cfg.username, cfg.password
 		}
+		if o.MaxRetries == 0 {
+			o.MaxRetries = -1
+		}
+		o.DialerRetries = 1
 		return nil, o, nil
 	case "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
 		u, err := parseMany(rawURL, cfg)
@@ -163,7 +170,10 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 		Username: one.Username, Password: one.Password, Protocol: one.Protocol,
 		DialTimeout: one.DialTimeout, ReadTimeout: one.ReadTimeout, WriteTimeout: one.WriteTimeout,
 		PoolSize: one.PoolSize, PoolTimeout: one.PoolTimeout, MinIdleConns: one.MinIdleConns,
-		MaxRetries: one.MaxRetries, ClientName: one.ClientName,
+		MaxRetries: one.MaxRetries, ClientName: one.ClientName, DialerRetries: 1,
+	}
+	if u.MaxRetries == 0 && !cluster { // a cluster's client needs them to follow its slots
+		u.MaxRetries = -1
 	}
 	if kind == "rediss" {
 		u.TLSConfig = one.TLSConfig
