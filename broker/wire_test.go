@@ -1,0 +1,227 @@
+package broker
+
+import (
+	"encoding/hex"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write golden files of records that do not exist yet")
+
+func fixedID(fill byte) (id ID) {
+	for i := range id {
+		id[i] = fill + byte(i)
+	}
+	return id
+}
+
+func fullTask() *Task {
+	return &Task{
+		ID: fixedID(1), Name: "simple_add", Queue: "q", Codec: "json", Payload: []byte(`{"x":1}`),
+		Inbox: fixedID(33), Timeout: 1500 * time.Microsecond, Retries: 7, Retention: 90 * time.Second, DeadFor: time.Hour,
+		Unique: "only one", Meta: map[string]string{"b": "2", "a": "1"}, Parent: fixedID(65), Group: fixedID(97),
+		Step: 70000, Priority: -3, Schema: 1 << 63, Enqueued: time.UnixMilli(1_700_000_000_123).UTC(),
+	}
+}
+
+func smallTask() *Task {
+	return &Task{
+		ID: fixedID(1), Name: "t", Queue: "q", Codec: "msgpack", Payload: []byte{0x90}, Retries: DefaultRetries,
+		Retention: DefaultRetention, DeadFor: DefaultDeadRetention,
+	}
+}
+
+func outcomes() map[string]*Outcome {
+	at := time.UnixMilli(1_700_000_000_123).UTC()
+	return map[string]*Outcome{
+		"outcome_succeeded": {
+			State: StateSucceeded, Codec: "msgpack", Result: []byte{3}, Name: "simple_add", Attempts: 2, Retried: 1,
+			Minion: fixedID(9), Enqueued: at, Started: at.Add(time.Second), Finished: at.Add(2 * time.Second),
+		},
+		"outcome_failed": {
+			State: StateFailed, Codec: "json", Name: "t", Attempts: 1, Err: &Failure{
+				Type: "*fs.PathError", Message: "no", Stack: "here", Chain: []string{"a", "b"}, Codes: []string{"c"}, Final: true,
+			},
+		},
+	}
+}
+
+// golden compares a record with the file that an older version wrote, which
+// every version must go on reading. It returns the file's content.
+func golden(t *testing.T, name string, record []byte) []byte {
+	t.Helper()
+	path := filepath.Join("testdata", name+".hex")
+	if *update {
+		if _, err := os.Stat(path); err != nil {
+			if err := os.WriteFile(path, []byte(hex.EncodeToString(record)+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != string(record) {
+		t.Errorf("%s: the record is written differently from its golden file:\n%x\n%x", name, record, want)
+	}
+	return want
+}
+
+func TestGoldenRecords(t *testing.T) {
+	for name, task := range map[string]*Task{"task_full": fullTask(), "task_small": smallTask()} {
+		data := golden(t, name, AppendRecord(nil, task))
+		var d Delivery
+		if err := ParseRecord(&d, data, 0); err != nil {
+			t.Fatal(err)
+		}
+		d.Queue = task.Queue // says the place where it is kept
+		if !reflect.DeepEqual(&d.Task, task) || d.Attempt != 1 || d.Left != NoDeadline {
+			t.Errorf("%s:\n got %+v\nwant %+v", name, d.Task, *task)
+		}
+	}
+	for name, o := range outcomes() {
+		got, err := ParseOutcome(golden(t, name, AppendOutcome(nil, o)))
+		if err != nil || !reflect.DeepEqual(&got, o) {
+			t.Errorf("%s:\n got %+v, %v\nwant %+v", name, got, err, *o)
+		}
+	}
+}
+
+func TestBrokenRecords(t *testing.T) {
+	record := AppendRecord(nil, fullTask())
+	for n := range record {
+		var d Delivery
+		if err := ParseRecord(&d, record[:n], 0); !errors.Is(err, ErrMalformed) {
+			t.Errorf("cut after %d bytes: %v", n, err)
+		} else if (n >= HeadSize) != (d.ID == fixedID(1)) {
+			t.Errorf("cut after %d bytes: id %v", n, d.ID)
+		}
+	}
+	var d Delivery
+	if err := ParseRecord(&d, append(record[:len(record):len(record)], 0), 0); !errors.Is(err, ErrMalformed) {
+		t.Errorf("trailing byte: %v", err)
+	}
+	record[0]++
+	if err := ParseRecord(&d, record, 0); !errors.Is(err, ErrVersion) {
+		t.Errorf("newer version: %v", err)
+	}
+	for name, o := range outcomes() {
+		data := AppendOutcome(nil, o)
+		for n := range data {
+			if _, err := ParseOutcome(data[:n]); !errors.Is(err, ErrMalformed) {
+				t.Errorf("%s cut after %d bytes: %v", name, n, err)
+			}
+		}
+	}
+}
+
+func FuzzParseRecord(f *testing.F) {
+	f.Add(AppendRecord(nil, fullTask()))
+	f.Add(AppendRecord(nil, smallTask()))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var d Delivery
+		if err := ParseRecord(&d, data, 1); err != nil {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) {
+				t.Errorf("an error that is neither: %v", err)
+			}
+			return
+		}
+		_ = AppendRecord(nil, &d.Task)
+	})
+}
+
+func FuzzParseOutcome(f *testing.F) {
+	for _, o := range outcomes() {
+		f.Add(AppendOutcome(nil, o))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		o, err := ParseOutcome(data)
+		if err != nil {
+			return
+		}
+		again, err := ParseOutcome(AppendOutcome(nil, &o))
+		if err != nil || again.State != o.State || again.Name != o.Name {
+			t.Errorf("%+v came back as %+v, %v", o, again, err)
+		}
+	})
+}
+
+func TestID(t *testing.T) {
+	for _, queue := range []string{"", "default", "a.b-c_d"} {
+		for kind := KindTask; kind <= KindParty; kind++ {
+			id := NewID(kind, queue, 200)
+			if id.Kind() != kind || id.QueueHash() != QueueHash(queue) || id.Partition() != 200 {
+				t.Errorf("%v: kind %d, hash %d, partition %d", id, id.Kind(), id.QueueHash(), id.Partition())
+			}
+			if id[6]>>4 != 7 || id[8]>>6 != 2 {
+				t.Errorf("%v is no UUIDv7", id)
+			}
+			back, err := ParseID(id.String())
+			if err != nil || back != id {
+				t.Errorf("%v came back as %v, %v", id, back, err)
+			}
+		}
+	}
+	for _, s := range []string{"", "x", "{0198c0de-7000-7000-8000-000000000000}", "0198c0de7000700080000000000000000000"} {
+		if _, err := ParseID(s); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
+func TestTransitionsAndPhases(t *testing.T) {
+	reached := map[State]bool{StateUnknown: true}
+	for _, tr := range Transitions() {
+		if tr.From.Final() && tr.From != StateFailed {
+			t.Errorf("%v leads from a final state", tr)
+		}
+		reached[tr.To] = true
+	}
+	for s := StateUnknown; s <= StateExpired; s++ {
+		if !reached[s] {
+			t.Errorf("no transition leads to %v", s)
+		}
+		if s.Final() != (s.Phase() == PhaseDone) {
+			t.Errorf("%v: final %v, phase %v", s, s.Final(), s.Phase())
+		}
+	}
+}
+
+func TestCheckTask(t *testing.T) {
+	limits := Limits{}.WithDefaults()
+	if err := fullTask().Check(limits); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Task){
+		"name":      func(x *Task) { x.Name = "a b" },
+		"queue":     func(x *Task) { x.Queue = strings.Repeat("q", 129) },
+		"id":        func(x *Task) { x.ID = ID{} },
+		"payload":   func(x *Task) { x.Payload = make([]byte, DefaultMaxPayload+1) },
+		"metadata":  func(x *Task) { x.Meta["c"] = strings.Repeat("x", DefaultMaxMeta) },
+		"unique":    func(x *Task) { x.Unique = strings.Repeat("x", MaxUniqueKey+1) },
+		"retries":   func(x *Task) { x.Retries = MaxRetries + 1 },
+		"timeout":   func(x *Task) { x.Timeout = -1 },
+		"delay":     func(x *Task) { x.Delay = MaxDuration + 1 },
+		"retention": func(x *Task) { x.Retention = -1 },
+	} {
+		task := fullTask()
+		change(task)
+		err := task.Check(limits)
+		if !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		} else if !strings.Contains(err.Error(), name) && name != "id" && name != "name" {
+			t.Errorf("%s: the error does not name it: %v", name, err)
+		}
+	}
+}
