@@ -3,17 +3,21 @@ package task
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 )
 
 // Future is a call that was sent. Its methods may be called concurrently.
 type Future[Result any] struct {
-	id     ID
-	from   Submitter
-	mu     sync.Mutex
-	done   bool
-	result Result
-	err    error
+	id   ID
+	from Submitter
+
+	mu      sync.Mutex // guards what follows
+	done    bool
+	result  Result
+	err     error
+	waiting bool          // somebody asks the submitter
+	turn    chan struct{} // closed when that has an answer; nil if nobody else asks
 }
 
 // NewFuture returns the future of a task that was sent before, perhaps by
@@ -36,6 +40,10 @@ func (f *Future[Result]) ID() ID { return f.id }
 //   - [ErrClosed], if the submitter was closed first,
 //   - a [*codec.Error], if what came back is no Result.
 func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
+	var result Result
+	if err := f.takeTurn(ctx); err != nil {
+		return result, err
+	}
 	f.mu.Lock()
 	if f.done {
 		defer f.mu.Unlock()
@@ -43,18 +51,44 @@ func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
 	}
 	f.mu.Unlock()
 
-	var result Result
 	err := f.from.Await(ctx, f.id, &result)
+
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiting = false
+	if f.turn != nil {
+		close(f.turn)
+		f.turn = nil
+	}
 	if unfinished(ctx, err) {
 		var none Result
 		return none, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.done {
-		f.done, f.result, f.err = true, result, err
+	f.done, f.result, f.err = true, result, err
+	return result, err
+}
+
+// takeTurn waits until the future is done or nobody else asks the submitter:
+// a result that is kept for no time can be had only once.
+func (f *Future[Result]) takeTurn(ctx context.Context) error {
+	for {
+		f.mu.Lock()
+		if f.done || !f.waiting {
+			f.waiting = !f.done
+			f.mu.Unlock()
+			return nil
+		}
+		if f.turn == nil {
+			f.turn = make(chan struct{})
+		}
+		turn := f.turn
+		f.mu.Unlock()
+		select {
+		case <-turn:
+		case <-ctx.Done():
+			return fmt.Errorf("task %s: %w", f.id, ctx.Err())
+		}
 	}
-	return f.result, f.err
 }
 
 // unfinished reports whether err speaks of the wait and not of the task. A

@@ -38,6 +38,7 @@ type Settings struct {
 	Unique    string            // Unique; default none
 	Meta      map[string]string // Meta; default none
 	Schema    uint64            // Schema; default 0
+	Priority  int8              // Priority; default 0
 
 	err error
 }
@@ -67,7 +68,7 @@ func (s Settings) record(now time.Time) *broker.Task {
 	t := &broker.Task{
 		Queue: s.Queue, Delay: s.Delay, Deadline: s.Within, Timeout: s.Timeout,
 		Retries: s.Retries, Retention: s.Retention, DeadFor: s.DeadFor,
-		Unique: s.Unique, Meta: s.Meta, Schema: s.Schema, Enqueued: now,
+		Unique: s.Unique, Meta: s.Meta, Schema: s.Schema, Priority: s.Priority, Enqueued: now,
 	}
 	if !s.ETA.IsZero() {
 		t.Delay = max(t.Delay, s.ETA.Sub(now))

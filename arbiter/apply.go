@@ -1,0 +1,132 @@
+package arbiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// MaxCount is the largest [Count].
+const MaxCount = 100_000
+
+// ApplyOption changes what [Arbiter.Apply] does.
+type ApplyOption interface {
+	applyTo(*application)
+}
+
+// application is an Apply under way.
+type application struct {
+	args  codec.Arguments
+	count int
+	opts  []task.Option
+	sync  bool
+	err   error
+}
+
+type applyFunc func(*application)
+
+func (f applyFunc) applyTo(a *application) { f(a) }
+
+// Args are the arguments by position: the first parameters of the task. The
+// default is none. Both Args and [KwArgs] can be given, for different
+// parameters.
+func Args(args ...any) ApplyOption {
+	return applyFunc(func(a *application) { a.args.Positional = args })
+}
+
+// KwArgs are arguments by the names of the parameters. The default is none.
+func KwArgs(args map[string]any) ApplyOption {
+	return applyFunc(func(a *application) { a.args.Named = args })
+}
+
+// Count starts n copies of the task, 1 to [MaxCount]. The default is 1.
+func Count(n int) ApplyOption {
+	return applyFunc(func(a *application) {
+		if n < 1 || n > MaxCount {
+			a.err = fmt.Errorf("%w option: Count(%d), want 1 to %d", broker.ErrInvalid, n, MaxCount)
+		}
+		a.count = n
+	})
+}
+
+// Queue sends the task to a queue. The default is [task.DefaultQueue].
+func Queue(name string) ApplyOption {
+	return applyFunc(func(a *application) { a.opts = append(a.opts, task.Queue(name)) })
+}
+
+// Options adds options of package task, such as [task.Delay] and
+// [task.Retries]. Later ones win over earlier ones.
+func Options(opts ...task.Option) ApplyOption {
+	return applyFunc(func(a *application) { a.opts = append(a.opts, opts...) })
+}
+
+// Sync lets Apply wait until all the tasks are done, whatever became of them;
+// [Arbiter.Status] and [Arbiter.WaitForTasks] tell that. The default is to
+// return when they are stored.
+func Sync() ApplyOption {
+	return applyFunc(func(a *application) { a.sync = true })
+}
+
+// Apply starts a task by its name and returns the ids of its copies. The tasks
+// are stored when it returns, whether there is a minion for them or not. That
+// there is no such task, or that the arguments do not fit it, is known by the
+// minion alone: it fails the task with that reason.
+//
+// If some are not stored, the error is a [*task.SubmitError], as that of
+// [Arbiter.Submit], and the ids are those of the tasks that are stored or may
+// be. With [Sync] the error can also be ctx's, or [task.ErrClosed], and the ids
+// are all there.
+func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) ([]task.ID, error) {
+	app := application{count: 1}
+	for _, o := range opts {
+		if o != nil {
+			o.applyTo(&app)
+		}
+	}
+	if app.err != nil {
+		return nil, fmt.Errorf("apply %s: %w", name, app.err)
+	}
+	requests := make([]*task.Request, app.count)
+	calls := make([]task.Bound, app.count)
+	for i := range calls {
+		requests[i] = task.NewRequest(name, app.args, app.opts...)
+		calls[i] = requests[i]
+	}
+	err := a.client.Submit(ctx, calls...)
+	lost := make([]bool, len(calls))
+	var sub *task.SubmitError
+	if errors.As(err, &sub) {
+		for _, f := range sub.Failed {
+			lost[f.Index] = !errors.Is(f.Err, task.ErrIndeterminate)
+		}
+	}
+	ids := make([]task.ID, 0, len(calls))
+	for i, req := range requests {
+		if !lost[i] {
+			ids = append(ids, req.ID())
+		}
+	}
+	if err == nil && app.sync {
+		err = a.sync(ctx, ids)
+	}
+	return ids, err
+}
+
+// sync waits until tasks are done, and leaves their outcomes for who asks next.
+func (a *Arbiter) sync(ctx context.Context, ids []task.ID) error {
+	w := a.client.Watch(ids...)
+	defer w.Close()
+	for left := w.Len(); left > 0; {
+		arrivals, err := w.Wait(ctx)
+		if err != nil {
+			return fmt.Errorf("wait for %d of %d tasks: %w", left, w.Len(), err)
+		}
+		a.client.Restore(arrivals...)
+		left -= len(arrivals)
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package arbiter
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+)
+
+// Option changes an arbiter; see [New].
+type Option interface {
+	apply(*config)
+}
+
+type config struct {
+	codec  codec.Codec
+	codecs []codec.Codec
+	log    *slog.Logger
+	err    error
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+func (c *config) fail(format string, args ...any) {
+	if c.err == nil {
+		c.err = fmt.Errorf("%w option: %s", broker.ErrInvalid, fmt.Sprintf(format, args...))
+	}
+}
+
+// Codec encodes arguments and events with c. The default is [codec.Msgpack].
+// Results come back in the codec of the task's arguments.
+func Codec(c codec.Codec) Option {
+	return optionFunc(func(cfg *config) {
+		if c == nil {
+			cfg.fail("Codec(nil)")
+			return
+		}
+		cfg.codec = c
+	})
+}
+
+// Codecs adds codecs that results and events of others may be encoded with. The
+// built in ones, and that of [Codec], are always understood.
+func Codecs(more ...codec.Codec) Option {
+	return optionFunc(func(cfg *config) {
+		for i, c := range more {
+			if c == nil {
+				cfg.fail("Codecs: number %d is nil", i+1)
+				return
+			}
+		}
+		cfg.codecs = append(cfg.codecs, more...)
+	})
+}
+
+// Logger is told of a broker that is out of reach (warn) and back (info). The
+// default is [slog.Default].
+func Logger(l *slog.Logger) Option {
+	return optionFunc(func(cfg *config) {
+		if l == nil {
+			cfg.fail("Logger(nil)")
+			return
+		}
+		cfg.log = l
+	})
+}

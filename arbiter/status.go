@@ -1,0 +1,169 @@
+package arbiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Outcome says how a task ended.
+type Outcome string
+
+// The outcomes. A task that isn't done has none.
+const (
+	Succeeded Outcome = "succeeded" // its handler returned without an error
+	Failed    Outcome = "failed"    // its handler's error was the last word
+	Canceled  Outcome = "canceled"  // it was killed
+	Expired   Outcome = "expired"   // its deadline passed first
+)
+
+// ErrNotDone is wrapped by the error of [Status.Decode] for a task that has no
+// result yet.
+var ErrNotDone = errors.New("the task is not done")
+
+// Status is what is known of a task. It marshals to JSON with the keys of the
+// original Arbiter, and some beside them; see [Status.MarshalJSON].
+type Status struct {
+	ID      task.ID
+	Queue   string
+	State   broker.Phase // initiated, running or done
+	Detail  broker.State // the same in more detail, such as retrying
+	Outcome Outcome      // once it is done
+
+	// Attempts is the number of the running attempt, or of the last one; 0 if
+	// there was none, or if the broker can't tell.
+	Attempts int
+	Minion   task.ID   // who runs it, or settled it; zero if nobody did
+	Due      time.Time // by the broker's clock, while it waits for its time
+
+	// Known once the task is done, and as long as its result is kept.
+	Name    string
+	Retried int // how many retries were used
+	Error   *Failure
+	// By the clocks of the arbiter and of the minion; zero if unknown.
+	EnqueuedAt, StartedAt, FinishedAt time.Time
+
+	outcome *broker.Outcome
+	codecs  []codec.Codec
+}
+
+// Failure is the error of a task, as it came from the minion.
+type Failure struct {
+	Type    string   `json:"type"`              // Go type of the error there, such as "*fs.PathError"
+	Message string   `json:"message"`           // what its Error returned
+	Stack   string   `json:"stack,omitempty"`   // where it panicked; empty for a returned error
+	Chain   []string `json:"chain,omitempty"`   // messages of the errors it wraps, outermost first
+	Final   bool     `json:"final,omitempty"`   // it was marked as not to be retried
+	Matches []string `json:"matches,omitempty"` // names of the registered errors that it is
+}
+
+// Status looks a task up. Any process may ask for any task, as long as its
+// result is kept. The error wraps [task.ErrNotFound] if the task is unknown,
+// or [task.ErrUnavailable] or [task.ErrClosed].
+func (a *Arbiter) Status(ctx context.Context, id task.ID) (Status, error) {
+	if err := a.open(); err != nil {
+		return Status{ID: id}, fmt.Errorf("status of task %s: %w", id, err)
+	}
+	found, err := a.b.Lookup(ctx, []task.ID{id})
+	if err != nil {
+		return Status{ID: id}, fmt.Errorf("status of task %s: %w", id, err)
+	}
+	if len(found) != 1 || found[0].State == broker.StateUnknown {
+		return Status{ID: id}, fmt.Errorf("task %s: %w", id, broker.ErrNotFound)
+	}
+	f := &found[0]
+	st := a.status(id, f.Queue, f.State, f.Outcome)
+	if f.Outcome == nil {
+		st.Attempts, st.Minion = int(f.Attempt), f.Minion
+	}
+	st.Due = f.Due
+	return st, nil
+}
+
+// open returns ErrClosed if the arbiter is closed.
+func (a *Arbiter) open() error {
+	select {
+	case <-a.client.Done():
+		return broker.ErrClosed
+	default:
+		return nil
+	}
+}
+
+func (a *Arbiter) arrived(arrival *client.Arrival) Status {
+	return a.status(arrival.ID, arrival.Queue, arrival.State, arrival.Outcome)
+}
+
+func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker.Outcome) Status {
+	st := Status{
+		ID: id, Queue: queue, State: state.Phase(), Detail: state,
+		outcome: o, codecs: a.codecs,
+	}
+	if state.Final() {
+		st.Outcome = Outcome(state.String())
+	}
+	if o == nil {
+		return st
+	}
+	st.Name, st.Attempts, st.Retried, st.Minion = o.Name, int(o.Attempts), o.Retried, o.Minion
+	st.EnqueuedAt, st.StartedAt, st.FinishedAt = o.Enqueued, o.Started, o.Finished
+	if f := o.Err; f != nil {
+		st.Error = &Failure{
+			Type: f.Type, Message: f.Message, Stack: f.Stack,
+			Chain: f.Chain, Final: f.Final, Matches: f.Codes,
+		}
+	}
+	return st
+}
+
+// Err returns the error that a future of the task would give: nil if the task
+// succeeded or is not done, a [*task.RemoteError] if it failed, and one that
+// wraps [task.ErrCanceled] or [task.ErrExpired].
+func (st Status) Err() error {
+	if st.State != broker.PhaseDone {
+		return nil
+	}
+	o := st.outcome
+	if o == nil { // not kept; the state alone must do
+		o = &broker.Outcome{State: st.Detail, Name: st.Name}
+	}
+	return client.Error(st.ID, o)
+}
+
+// Decode decodes the result into the pointer v. A task that returns nothing
+// leaves v as it is. The error is that of [Status.Err]; or it wraps
+// [ErrNotDone], or [task.ErrNotFound] if the result isn't kept any more; or it
+// is a [*codec.Error], if the result is no such value.
+func (st Status) Decode(v any) error {
+	if st.State != broker.PhaseDone {
+		return fmt.Errorf("task %s: %w", st.ID, ErrNotDone)
+	}
+	if err := st.Err(); err != nil {
+		return err
+	}
+	if st.outcome == nil {
+		return fmt.Errorf("task %s: %w: its result is not kept any more", st.ID, broker.ErrNotFound)
+	}
+	if len(st.outcome.Result) == 0 {
+		return nil
+	}
+	if err := client.DecodeResult(st.outcome, v, st.codecs); err != nil {
+		return fmt.Errorf("task %s (%s): %w", st.Name, st.ID, err)
+	}
+	return nil
+}
+
+// Result returns the result by the codec's rule for the type any: int64 or
+// uint64, float64, string, bool, nil, []any, map[string]any and so on. The
+// errors are those of [Status.Decode].
+func (st Status) Result() (any, error) {
+	var v any
+	err := st.Decode(&v)
+	return v, err
+}

@@ -1,0 +1,93 @@
+package arbiter
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// statusJSON is a Status in JSON. The first three keys are the original's.
+type statusJSON struct {
+	TaskType    string       `json:"task_type"`
+	State       broker.Phase `json:"state"`
+	Result      any          `json:"result"`
+	ResultError string       `json:"result_error,omitempty"`
+	ID          task.ID      `json:"id"`
+	Detail      string       `json:"detail,omitempty"`
+	Outcome     Outcome      `json:"outcome,omitempty"`
+	Error       *Failure     `json:"error,omitempty"`
+	Name        string       `json:"name,omitempty"`
+	Queue       string       `json:"queue,omitempty"`
+	Attempts    int          `json:"attempts,omitempty"`
+	Retried     int          `json:"retried,omitempty"`
+	Minion      *task.ID     `json:"minion,omitempty"`
+	DueAt       time.Time    `json:"due_at,omitzero"`
+	EnqueuedAt  time.Time    `json:"enqueued_at,omitzero"`
+	StartedAt   time.Time    `json:"started_at,omitzero"`
+	FinishedAt  time.Time    `json:"finished_at,omitzero"`
+}
+
+// MarshalJSON writes the status with the keys of the original, task_type,
+// state and result, and beside them id, detail (the state in more detail,
+// until the task is done), outcome, error (type, message, stack, chain), name,
+// queue, attempts, retried, minion, and the times due_at, enqueued_at,
+// started_at and finished_at in the form of RFC 3339. What isn't known is left
+// out, but result, which is null unless the task succeeded. If the result can't
+// be decoded, result_error says why. What JSON has no form for becomes a
+// string: numbers that aren't finite, and keys of maps that are no strings.
+func (st Status) MarshalJSON() ([]byte, error) {
+	out := statusJSON{
+		TaskType: "task", State: st.State, ID: st.ID, Outcome: st.Outcome, Error: st.Error,
+		Name: st.Name, Queue: st.Queue, Attempts: st.Attempts, Retried: st.Retried,
+		DueAt: st.Due, EnqueuedAt: st.EnqueuedAt, StartedAt: st.StartedAt, FinishedAt: st.FinishedAt,
+	}
+	if st.State != broker.PhaseDone && st.Detail != broker.StateUnknown {
+		out.Detail = st.Detail.String()
+	}
+	if !st.Minion.IsZero() {
+		out.Minion = &st.Minion
+	}
+	if st.Outcome == Succeeded {
+		result, err := st.Result()
+		if err != nil {
+			out.ResultError = err.Error()
+		} else {
+			out.Result = forJSON(result)
+		}
+	}
+	return json.Marshal(out)
+}
+
+// forJSON replaces what encoding/json refuses among the types that a codec
+// decodes into an any.
+func forJSON(v any) any {
+	switch v := v.(type) {
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Sprint(v)
+		}
+	case []any:
+		for i := range v {
+			v[i] = forJSON(v[i])
+		}
+	case map[string]any:
+		for k, e := range v {
+			v[k] = forJSON(e)
+		}
+	case map[any]any:
+		m := make(map[string]any, len(v))
+		for k, e := range v {
+			m[fmt.Sprint(k)] = forJSON(e)
+		}
+		return m
+	case time.Time: // a year that RFC 3339 can't have
+		if y := v.Year(); y < 0 || y > 9999 {
+			return v.String()
+		}
+	}
+	return v
+}

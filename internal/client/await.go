@@ -1,0 +1,124 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// maxSpare is how many watches are kept to be used again.
+const maxSpare = 64
+
+// Await implements [task.Submitter].
+func (c *Client) Await(ctx context.Context, id task.ID, into any) error {
+	a, err := c.await(ctx, id)
+	if err != nil {
+		return fmt.Errorf("task %s: %w", id, err)
+	}
+	if err := a.Err(); err != nil {
+		return err
+	}
+	return c.decode(id, a.Outcome, into)
+}
+
+// await is a Watch for a single task, without its garbage.
+func (c *Client) await(ctx context.Context, id broker.ID) (Arrival, error) {
+	now := time.Now()
+	c.mu.Lock()
+	if a, ok := c.table.take(id); ok {
+		c.mu.Unlock()
+		return a, nil
+	}
+	var w *Watch
+	if n := len(c.spare); n > 0 {
+		w, c.spare = c.spare[n-1], c.spare[:n-1]
+	} else {
+		w = newWatch(c)
+	}
+	w.one[0] = id
+	w.ids = w.one[:]
+	c.table.wait(id, w, now)
+	c.schedule(now)
+	c.mu.Unlock()
+
+	arrivals, err := w.Wait(ctx)
+	if err != nil {
+		w.Close() // and not used again: somebody may be about to signal it
+		return Arrival{}, err
+	}
+	a := arrivals[0]
+	c.mu.Lock()
+	// It arrived, so no entry refers to w; the token may still be there if Wait
+	// saw the arrival before it.
+	select {
+	case <-w.signal:
+	default:
+	}
+	w.ids, w.ready = nil, arrivals[:0]
+	arrivals[0] = Arrival{}
+	if len(c.spare) < maxSpare {
+		c.spare = append(c.spare, w)
+	}
+	c.mu.Unlock()
+	return a, nil
+}
+
+// Err returns what keeps the arrival from having an outcome: an error that
+// wraps ErrNotFound.
+func (a *Arrival) Err() error {
+	switch {
+	case a.Outcome != nil:
+		return nil
+	case a.State.Final():
+		return fmt.Errorf("task %s: %w: it is %s, and its result is not kept any more", a.ID, broker.ErrNotFound, a.State)
+	case a.Own:
+		return fmt.Errorf("task %s: %w: it was sent from here, and its result is not kept any more", a.ID, broker.ErrNotFound)
+	}
+	return fmt.Errorf("task %s: %w", a.ID, broker.ErrNotFound)
+}
+
+// Error returns the error of a task that ended with the outcome, as a future
+// gives it: nil if it succeeded.
+func Error(id broker.ID, o *broker.Outcome) error {
+	switch o.State {
+	case broker.StateSucceeded:
+		return nil
+	case broker.StateCanceled:
+		return fmt.Errorf("task %s (%s): %w", o.Name, id, broker.ErrCanceled)
+	case broker.StateExpired:
+		return fmt.Errorf("task %s (%s): %w", o.Name, id, broker.ErrExpired)
+	}
+	return task.NewRemoteError(id, o)
+}
+
+// decode decodes the result of an outcome into the pointer into, or returns the
+// error of a task that did not succeed. No result at all leaves into as it is,
+// and so does a nil into.
+func (c *Client) decode(id broker.ID, o *broker.Outcome, into any) error {
+	if err := Error(id, o); err != nil {
+		return err
+	}
+	if into == nil || len(o.Result) == 0 {
+		return nil
+	}
+	if err := DecodeResult(o, into, c.codecs); err != nil {
+		return fmt.Errorf("task %s (%s): %w", o.Name, id, err)
+	}
+	return nil
+}
+
+// DecodeResult decodes the result of an outcome with the codec that it names.
+func DecodeResult(o *broker.Outcome, into any, codecs []codec.Codec) error {
+	enc, err := codec.ByName(o.Codec, codecs...)
+	if err != nil {
+		return fmt.Errorf("result: %w", err)
+	}
+	if err := enc.DecodeValue(o.Result, into); err != nil {
+		return fmt.Errorf("result: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Config is what a client is made of.
+type Config struct {
+	Broker broker.Broker
+	Codec  codec.Codec   // of what is sent; default codec.Msgpack
+	Codecs []codec.Codec // further ones that results may have
+	Logger *slog.Logger  // default slog.Default
+}
+
+// Client sends tasks and waits for their outcomes. Its methods may be called
+// concurrently. It opens its inbox with the first submission, and has neither
+// goroutine nor timer before that.
+type Client struct {
+	b      broker.Broker
+	codec  codec.Codec
+	codecs []codec.Codec
+	log    *slog.Logger
+	limits broker.Limits
+	sender *sender
+	inbox  mailbox
+
+	ctx     context.Context // ends last, when Close has let the submissions finish
+	cancel  context.CancelFunc
+	closing chan struct{} // closed first: nothing is tried again
+	done    chan struct{} // closed when all waits end
+	once    sync.Once     // of Close
+	fail    sync.Once     // of done
+	wg      sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows
+	closed   bool
+	table    table
+	spare    []*Watch  // used again, to spare garbage
+	sweeping bool      // a goroutine runs sweep
+	armed    time.Time // when timer goes off; zero if it does not
+	timer    *time.Timer
+}
+
+// New returns a client. It does not own the broker.
+func New(cfg Config) *Client {
+	c := &Client{
+		b: cfg.Broker, codec: cfg.Codec, codecs: cfg.Codecs, log: cfg.Logger,
+		limits:  cfg.Broker.Limits().WithDefaults(),
+		closing: make(chan struct{}),
+		done:    make(chan struct{}),
+		table:   newTable(),
+	}
+	if c.codec == nil {
+		c.codec = codec.Msgpack()
+	}
+	c.codecs = append([]codec.Codec{c.codec}, c.codecs...)
+	if c.log == nil {
+		c.log = slog.Default()
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.sender = &sender{enqueue: c.b.Enqueue, ctx: c.ctx, closing: c.closing}
+	return c
+}
+
+// Codec returns the codec of what is sent.
+func (c *Client) Codec() codec.Codec { return c.codec }
+
+// Done returns a channel that is closed when the client or its broker is.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Submit implements [task.Submitter].
+func (c *Client) Submit(ctx context.Context, calls ...task.Bound) error {
+	return c.submit(ctx, broker.ID{}, calls)
+}
+
+// Child is a client inside a running task: what it sends has that task as its
+// parent.
+type Child struct {
+	Client *Client
+	Parent broker.ID
+}
+
+// Submit implements [task.Submitter].
+func (s *Child) Submit(ctx context.Context, calls ...task.Bound) error {
+	return s.Client.submit(ctx, s.Parent, calls)
+}
+
+// Await implements [task.Submitter].
+func (s *Child) Await(ctx context.Context, id task.ID, into any) error {
+	return s.Client.Await(ctx, id, into)
+}
+
+// Close ends all waits with ErrClosed, lets what is being sent reach the
+// broker, and returns when no goroutine of the client is left. It may be called
+// twice.
+func (c *Client) Close() error {
+	c.once.Do(func() {
+		c.mu.Lock()
+		c.closed = true
+		if c.timer != nil {
+			c.timer.Stop()
+		}
+		c.mu.Unlock()
+		close(c.closing)
+		c.endWaits()
+		c.sender.close()
+		c.cancel()
+		c.inbox.close()
+		c.wg.Wait()
+	})
+	return nil
+}
+
+// endWaits lets every wait return ErrClosed.
+func (c *Client) endWaits() { c.fail.Do(func() { close(c.done) }) }
+
+// spawn starts a goroutine that Close waits for, unless Close was called. c.mu
+// is held.
+func (c *Client) spawn(f func()) bool {
+	if c.closed {
+		return false
+	}
+	c.wg.Add(1)
+	go func() {
+		defer c.wg.Done()
+		f()
+	}()
+	return true
+}
+
+// retryable reports whether the request that ended in err can be sent again
+// with some hope.
+func retryable(err error) bool {
+	return (errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrIndeterminate)) &&
+		!errors.Is(err, broker.ErrClosed) && !errors.Is(err, broker.ErrInvalid)
+}

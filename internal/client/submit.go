@@ -1,0 +1,160 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// submission is a Submit under way.
+type submission struct {
+	calls []task.Bound
+	errs  []error        // nil, or one for each call
+	tasks []*broker.Task // what is sent
+	index []int          // where each of tasks is in calls; nil if they are the same
+}
+
+func (c *Client) submit(ctx context.Context, parent broker.ID, calls []task.Bound) error {
+	if len(calls) == 0 {
+		return nil
+	}
+	s := submission{calls: calls}
+	if err := c.ready(ctx); err != nil {
+		for i := range calls {
+			s.fail(i, err)
+		}
+		return s.err()
+	}
+	now := time.Now()
+	again := s.prepare(c, parent, now)
+	if len(s.tasks) == 0 {
+		return s.err()
+	}
+	// What comes back may be faster than the reply, so it is expected first.
+	c.mu.Lock()
+	for i, t := range s.tasks {
+		c.table.expect(t.ID, t.Queue, again != nil && again[i], now)
+	}
+	c.schedule(now)
+	c.mu.Unlock()
+
+	errs := c.sender.send(ctx, s.tasks)
+
+	now = time.Now()
+	c.mu.Lock()
+	for i, t := range s.tasks {
+		stored := errs == nil || errs[i] == nil || errors.Is(errs[i], broker.ErrIndeterminate)
+		c.table.sent(t.ID, stored, now)
+	}
+	c.schedule(now)
+	c.mu.Unlock()
+	for i, err := range errs {
+		if err != nil {
+			s.fail(s.place(i), err)
+		}
+	}
+	return s.err()
+}
+
+// ready reports why nothing can be sent.
+func (c *Client) ready(ctx context.Context) error {
+	select {
+	case <-c.closing:
+		return broker.ErrClosed
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("not sent: %w", err)
+	}
+	if err := c.openInbox(ctx); err != nil {
+		return fmt.Errorf("not sent: inbox: %w", err)
+	}
+	return nil
+}
+
+// prepare makes the tasks of the calls, as far as they can be sent. The result
+// says which of tasks were prepared before, nil if none was.
+func (s *submission) prepare(c *Client, parent broker.ID, now time.Time) (again []bool) {
+	s.tasks = make([]*broker.Task, 0, len(s.calls))
+	for i, call := range s.calls {
+		t, repeat, err := c.prepare(call, now)
+		if err != nil {
+			if s.index == nil { // up to here they were the same
+				s.index = make([]int, len(s.tasks), len(s.calls))
+				for k := range s.index {
+					s.index[k] = k
+				}
+			}
+			s.fail(i, err)
+			continue
+		}
+		t.Inbox, t.Parent = c.inbox.id, parent
+		if repeat && again == nil {
+			again = make([]bool, len(s.calls))
+		}
+		if repeat {
+			again[len(s.tasks)] = true
+		}
+		s.tasks = append(s.tasks, t)
+		if s.index != nil {
+			s.index = append(s.index, i)
+		}
+	}
+	return again
+}
+
+func (c *Client) prepare(call task.Bound, now time.Time) (t *broker.Task, repeat bool, err error) {
+	var req *task.Request
+	if call != nil {
+		req = call.Request()
+	}
+	if req == nil {
+		return nil, false, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid)
+	}
+	repeat = !req.ID().IsZero()
+	t, err = req.Prepare(c.codec, now)
+	if err != nil {
+		return nil, false, err
+	}
+	return t, repeat, t.Check(c.limits)
+}
+
+// place returns where the i-th of tasks is in calls.
+func (s *submission) place(i int) int {
+	if s.index == nil {
+		return i
+	}
+	return s.index[i]
+}
+
+func (s *submission) fail(i int, err error) {
+	if s.errs == nil {
+		s.errs = make([]error, len(s.calls))
+	}
+	s.errs[i] = err
+}
+
+// err returns nil or a *task.SubmitError.
+func (s *submission) err() error {
+	var failed []task.FailedCall
+	for i, err := range s.errs {
+		if err == nil {
+			continue
+		}
+		f := task.FailedCall{Index: i, Name: "call", Err: err}
+		if s.calls[i] != nil {
+			if req := s.calls[i].Request(); req != nil {
+				f.ID, f.Name = req.ID(), req.Name()
+			}
+		}
+		failed = append(failed, f)
+	}
+	if failed == nil {
+		return nil
+	}
+	return &task.SubmitError{Failed: failed, Total: len(s.calls)}
+}

@@ -1,0 +1,122 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/backoff"
+)
+
+// Looking up what somebody waits for. It happens at once for a task that this
+// client did not send, and for all after a gap in the inbox; and now and then
+// for each, so that a lost push costs seconds and no wait hangs. One goroutine
+// does it at a time, and only while there is something to look up; those that
+// come meanwhile share its next look-up.
+
+const (
+	// timedParts is how many look-ups, of up to MaxBatch tasks each, go out one
+	// after the other for tasks whose time has come. The rest waits for
+	// sweepPause, so that a million waits are no storm.
+	timedParts = 4
+	sweepPause = 250 * time.Millisecond
+)
+
+// schedule sees to it that the next look-up happens. c.mu is held.
+func (c *Client) schedule(now time.Time) {
+	if c.sweeping || c.closed {
+		return
+	}
+	if c.table.levels[levelNow].first != nil {
+		c.sweeping = c.spawn(func() { c.sweep(false) })
+		return
+	}
+	if at, ok := c.table.nextDue(); ok {
+		c.arm(at, now)
+	}
+}
+
+// arm sets the timer, unless it goes off before that anyway. c.mu is held. A
+// timer that finds nothing to do is not set again, so it stops when nobody
+// waits; that is cheaper than setting and stopping it for each wait.
+func (c *Client) arm(at, now time.Time) {
+	if !c.armed.IsZero() && !at.Before(c.armed) {
+		return
+	}
+	c.armed = at
+	if c.timer == nil {
+		c.timer = time.AfterFunc(at.Sub(now), c.onTimer)
+		return
+	}
+	c.timer.Reset(at.Sub(now))
+}
+
+func (c *Client) onTimer() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.armed = time.Time{}
+	if !c.sweeping && !c.closed {
+		c.sweeping = c.spawn(func() { c.sweep(true) })
+	}
+}
+
+// sweep looks up what is due until nothing is.
+func (c *Client) sweep(timed bool) {
+	var ids []broker.ID
+	parts, try := 0, 0
+	for {
+		now := time.Now()
+		c.mu.Lock()
+		ids = c.table.due(ids[:0], broker.MaxBatch, now, timed && parts < timedParts)
+		if len(ids) == 0 {
+			c.sweeping = false
+			if at, ok := c.table.nextDue(); ok && !c.closed {
+				if least := now.Add(sweepPause); timed && at.Before(least) {
+					at = least
+				}
+				c.arm(at, now)
+			}
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+
+		found, err := c.b.Lookup(c.ctx, ids)
+		if err == nil && len(found) != len(ids) {
+			err = fmt.Errorf("the broker answered for %d tasks of %d", len(found), len(ids))
+		}
+		switch {
+		case err == nil:
+			if try > 0 {
+				c.log.Info("results can be looked up again")
+			}
+			parts, try = parts+1, 0
+			now = time.Now()
+			c.mu.Lock()
+			for i := range found {
+				c.table.found(ids[i], &found[i], now)
+			}
+			c.mu.Unlock()
+		case errors.Is(err, broker.ErrClosed):
+			c.endWaits()
+			c.stopSweeping()
+			return
+		default:
+			if try == 0 && c.ctx.Err() == nil {
+				c.log.Warn("results can't be looked up, trying again", "error", err)
+			}
+			if !backoff.Sleep(c.ctx, backoff.Delay(try, fastest, slowest)) {
+				c.stopSweeping()
+				return
+			}
+			try++
+		}
+	}
+}
+
+func (c *Client) stopSweeping() {
+	c.mu.Lock()
+	c.sweeping = false
+	c.mu.Unlock()
+}

@@ -1,0 +1,325 @@
+package client
+
+import (
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// How much a client keeps of what nobody waits for.
+const (
+	maxIdle  = broker.MaxInbox // tasks sent and not awaited, arrived or not
+	maxBytes = 64 << 20        // of their outcomes
+)
+
+// table is what a client knows of tasks. An entry is there because the task was
+// sent from here or because somebody waits for it. Those that nobody waits for
+// are bounded: the oldest are forgotten, and who asks for one later gets it by a
+// look-up. Those that somebody waits for are in one of the levels, each of
+// which is looked up again after a time of its own; so all entries of a level
+// are in the order in which they are due.
+type table struct {
+	entries map[broker.ID]*entry
+	idle    list // nobody waits for them; the oldest first
+	levels  [levelCount]list
+	bytes   int // of the outcomes in idle
+
+	maxIdle, maxBytes int
+}
+
+// entry is one task.
+type entry struct {
+	id      broker.ID
+	queue   string
+	own     bool // sent from here: its outcome is pushed
+	sending int  // submissions under way
+	doubt   bool // its push may have come and gone: look it up before waiting
+	missed  bool // a look-up has found no outcome, the push may still be on its way
+	outcome *broker.Outcome
+	watch   *Watch // the first of those who wait
+	more    []*Watch
+
+	level      int
+	due        time.Time // of the next look-up
+	in         *list
+	prev, next *entry
+}
+
+// Arrival is the end of a wait for one task.
+type Arrival struct {
+	ID      broker.ID
+	Queue   string          // empty if it isn't known
+	State   broker.State    // final, or StateUnknown if there is no such task
+	Outcome *broker.Outcome // nil if the task is unknown or its outcome isn't kept
+	Own     bool            // it was sent from here
+}
+
+const (
+	levelNow     = iota
+	levelForeign // what others sent: nothing tells us but looking
+	_
+	levelForeignLast
+	levelOwn // what was sent from here: only a lost push makes this necessary
+	_
+	_
+	_
+	levelOwnLast
+	levelCount
+)
+
+var pace = [levelCount]time.Duration{
+	0,
+	500 * time.Millisecond, time.Second, 2 * time.Second,
+	3 * time.Second, 6 * time.Second, 12 * time.Second, 24 * time.Second, 30 * time.Second,
+}
+
+func newTable() table {
+	return table{entries: make(map[broker.ID]*entry), maxIdle: maxIdle, maxBytes: maxBytes}
+}
+
+// expect notes a task that is about to be sent. Again says that it was sent
+// before, perhaps: its push may have come already.
+func (t *table) expect(id broker.ID, queue string, again bool, now time.Time) {
+	e := t.entries[id]
+	if e == nil {
+		e = &entry{id: id}
+		t.entries[id] = e
+		t.idle.push(e)
+		t.trim()
+	}
+	e.own, e.queue = true, queue
+	e.sending++
+	if again && e.outcome == nil {
+		e.doubt = true
+		if e.watch != nil {
+			t.move(e, levelNow, now)
+		}
+	}
+}
+
+// sent ends what expect began.
+func (t *table) sent(id broker.ID, stored bool, now time.Time) {
+	e := t.entries[id]
+	if e == nil {
+		return
+	}
+	e.sending--
+	switch {
+	case stored || e.sending > 0 || e.outcome != nil:
+	case e.watch == nil:
+		t.drop(e)
+	default: // somebody got hold of the id, and shall learn soon that it is none
+		e.own = false
+		t.move(e, levelNow, now)
+	}
+}
+
+// take returns the outcome of a task that has arrived, and forgets it.
+func (t *table) take(id broker.ID) (Arrival, bool) {
+	e := t.entries[id]
+	if e == nil || e.outcome == nil {
+		return Arrival{}, false
+	}
+	t.drop(e)
+	return e.arrival(e.outcome.State, e.outcome), true
+}
+
+// wait adds w to those who wait for a task that has not arrived.
+func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
+	e := t.entries[id]
+	if e == nil {
+		e = &entry{id: id}
+		t.entries[id] = e
+	}
+	if e.watch != nil {
+		e.more = append(e.more, w)
+		return
+	}
+	e.watch = w
+	if e.own && !e.doubt {
+		t.move(e, levelOwn, now)
+	} else {
+		t.move(e, levelNow, now)
+	}
+}
+
+// unwait takes w from those who wait for a task.
+func (t *table) unwait(id broker.ID, w *Watch) {
+	e := t.entries[id]
+	if e == nil || e.watch == nil {
+		return
+	}
+	for i, other := range e.more {
+		if other == w {
+			e.more = append(e.more[:i], e.more[i+1:]...)
+			return
+		}
+	}
+	if e.watch != w {
+		return
+	}
+	e.watch = nil
+	if n := len(e.more); n > 0 {
+		e.watch, e.more = e.more[n-1], e.more[:n-1]
+		return
+	}
+	if !e.own {
+		t.drop(e)
+		return
+	}
+	e.unlink()
+	t.idle.push(e)
+	t.trim()
+}
+
+// deliver takes a pushed outcome. It keeps o only if somebody waits.
+func (t *table) deliver(id broker.ID, o *broker.Outcome) {
+	e := t.entries[id]
+	switch {
+	case e == nil || e.outcome != nil: // forgotten, or pushed twice
+	case e.watch != nil:
+		t.finish(e, o.State, o)
+	default:
+		kept := *o // o is a part of something larger
+		e.outcome = &kept
+		t.bytes += outcomeSize(&kept)
+		t.trim()
+	}
+}
+
+// found takes what a look-up says of a task.
+func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
+	e := t.entries[id]
+	if e == nil || e.watch == nil {
+		return
+	}
+	if st.Queue != "" {
+		e.queue = st.Queue
+	}
+	final := st.State.Final()
+	switch {
+	case final && st.Outcome != nil:
+		t.finish(e, st.State, st.Outcome)
+	case final || st.State == broker.StateUnknown:
+		switch {
+		case e.sending > 0: // it will be known soon
+			t.move(e, levelForeign, now)
+		case e.own && !e.missed:
+			// What is kept for no time at all is only in the push.
+			e.missed = true
+			t.move(e, levelForeign, now)
+		default:
+			t.finish(e, st.State, nil)
+		}
+	default:
+		e.doubt, e.missed = false, false
+		t.step(e, now)
+	}
+}
+
+// step moves an entry that isn't done to the next level.
+func (t *table) step(e *entry, now time.Time) {
+	first, last := levelForeign, levelForeignLast
+	if e.own {
+		first, last = levelOwn, levelOwnLast
+	}
+	level := first
+	if e.level >= first && e.level <= last {
+		level = min(e.level+1, last)
+	}
+	t.move(e, level, now)
+}
+
+func (t *table) move(e *entry, level int, now time.Time) {
+	e.unlink()
+	e.level, e.due = level, now.Add(pace[level])
+	t.levels[level].push(e)
+}
+
+// gap makes everything doubtful whose push may have been lost.
+func (t *table) gap(now time.Time) {
+	for e := t.idle.first; e != nil; e = e.next {
+		e.doubt = e.outcome == nil
+	}
+	for level := levelNow + 1; level < levelCount; level++ {
+		for e := t.levels[level].first; e != nil; e = t.levels[level].first {
+			t.move(e, levelNow, now)
+		}
+	}
+}
+
+// due appends the ids to look up now, up to n. Timed says whether those whose
+// time has come are asked for too, or only those that can't wait.
+func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.ID {
+	for level := range t.levels {
+		if level > levelNow && !timed {
+			break
+		}
+		for e := t.levels[level].first; e != nil && len(ids) < n && !e.due.After(now); e = e.next {
+			ids = append(ids, e.id)
+		}
+	}
+	return ids
+}
+
+// nextDue returns when the next look-up is due, if one is.
+func (t *table) nextDue() (at time.Time, ok bool) {
+	for level := range t.levels {
+		if e := t.levels[level].first; e != nil && (!ok || e.due.Before(at)) {
+			at, ok = e.due, true
+		}
+	}
+	return at, ok
+}
+
+func (t *table) finish(e *entry, state broker.State, o *broker.Outcome) {
+	a := e.arrival(state, o)
+	e.watch.put(a)
+	for _, w := range e.more {
+		w.put(a)
+	}
+	t.drop(e)
+}
+
+func (t *table) drop(e *entry) {
+	if e.outcome != nil {
+		t.bytes -= outcomeSize(e.outcome)
+	}
+	e.unlink()
+	delete(t.entries, e.id)
+}
+
+func (t *table) trim() {
+	for t.idle.first != nil && (t.idle.len > t.maxIdle || t.bytes > t.maxBytes) {
+		t.drop(t.idle.first)
+	}
+}
+
+func (e *entry) arrival(state broker.State, o *broker.Outcome) Arrival {
+	return Arrival{ID: e.id, Queue: e.queue, State: state, Outcome: o, Own: e.own}
+}
+
+// outcomeSize is about what an outcome takes in memory.
+func outcomeSize(o *broker.Outcome) int {
+	n := 256 + len(o.Result)
+	if f := o.Err; f != nil {
+		n += 128 + len(f.Message) + len(f.Stack)
+		for _, s := range f.Chain {
+			n += 16 + len(s)
+		}
+	}
+	return n
+}
+
+// restore puts back an arrival that nobody has read.
+func (t *table) restore(a Arrival) {
+	if t.entries[a.ID] != nil {
+		return
+	}
+	kept := *a.Outcome
+	e := &entry{id: a.ID, queue: a.Queue, own: a.Own, outcome: &kept}
+	t.entries[a.ID] = e
+	t.idle.push(e)
+	t.bytes += outcomeSize(&kept)
+	t.trim()
+}

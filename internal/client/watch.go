@@ -1,0 +1,111 @@
+package client
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Watch waits for the ends of tasks. It is for one goroutine.
+type Watch struct {
+	c      *Client
+	ids    []broker.ID
+	ready  []Arrival     // guarded by c.mu
+	signal chan struct{} // holds a token if ready may have something
+	one    [1]broker.ID  // ids of a wait for a single task
+}
+
+func newWatch(c *Client) *Watch {
+	return &Watch{c: c, signal: make(chan struct{}, 1)}
+}
+
+// Watch begins a wait for tasks, each of which arrives once, however often it is
+// given. Whoever calls it calls Close in the end.
+func (c *Client) Watch(ids ...broker.ID) *Watch {
+	w := newWatch(c)
+	seen := make(map[broker.ID]struct{}, len(ids))
+	w.ids = make([]broker.ID, 0, len(ids))
+	for _, id := range ids {
+		if _, dup := seen[id]; !dup {
+			seen[id] = struct{}{}
+			w.ids = append(w.ids, id)
+		}
+	}
+	now := time.Now()
+	// Not all in one go: others need the table too.
+	for part := range slices.Chunk(w.ids, broker.MaxBatch) {
+		c.mu.Lock()
+		for _, id := range part {
+			if a, ok := c.table.take(id); ok {
+				w.put(a)
+			} else {
+				c.table.wait(id, w, now)
+			}
+		}
+		c.schedule(now)
+		c.mu.Unlock()
+	}
+	return w
+}
+
+// Len returns how many arrivals there will be in all.
+func (w *Watch) Len() int { return len(w.ids) }
+
+// put hands over an arrival. c.mu is held.
+func (w *Watch) put(a Arrival) {
+	w.ready = append(w.ready, a)
+	select {
+	case w.signal <- struct{}{}:
+	default:
+	}
+}
+
+// Wait waits for arrivals and returns all there are since the last time, at
+// least one. The error is ctx's or ErrClosed.
+func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
+	for {
+		w.c.mu.Lock()
+		ready := w.ready
+		w.ready = nil
+		w.c.mu.Unlock()
+		if len(ready) > 0 {
+			return ready, nil
+		}
+		select {
+		case <-w.signal:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-w.c.done:
+			return nil, broker.ErrClosed
+		}
+	}
+}
+
+// Close ends the wait for what has not arrived.
+func (w *Watch) Close() {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	for _, id := range w.ids {
+		w.c.table.unwait(id, w)
+	}
+	// What arrived and was not read is there for the next who asks.
+	for _, a := range w.ready {
+		if a.Outcome != nil && a.Own {
+			w.c.table.restore(a)
+		}
+	}
+	w.ids, w.ready = nil, nil
+}
+
+// Restore puts arrivals back, for whoever asks for these tasks next.
+func (c *Client) Restore(arrivals ...Arrival) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range arrivals {
+		if a.Outcome != nil && a.Own {
+			c.table.restore(a)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package minion
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/backoff"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// consume takes tasks as long as there are free slots. It returns nil when the
+// run is stopped, errLost when the lease is lost, and else what the broker
+// said for good.
+func (s *session) consume() error {
+	r := s.r
+	// What ends a dequeue: the run is stopped, or the lease lost.
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	unhook := context.AfterFunc(r.stop, cancel)
+	defer unhook()
+	for try := 0; ; {
+		n := r.free(ctx)
+		if n == 0 {
+			return s.over()
+		}
+		// Whatever was cancelled before has been sorted out: what comes now was
+		// not ours then.
+		r.mu.Lock()
+		clear(s.early)
+		r.mu.Unlock()
+		got, err := s.consumer.Dequeue(ctx, r.pick.next(), n, dequeueWait)
+		s.take(got)
+		switch {
+		case ctx.Err() != nil:
+			return s.over()
+		case err == nil:
+			r.out.over("dequeue")
+			try = 0
+		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrInvalid):
+			return err
+		case errors.Is(err, broker.ErrLeaseLost):
+			s.lose(err)
+			return errLost
+		default:
+			r.out.failed("dequeue", err)
+			backoff.Sleep(ctx, backoff.Delay(try, fastest, slowest))
+			try++
+		}
+	}
+}
+
+// over says why there is nothing more to take.
+func (s *session) over() error {
+	switch why := s.reason(); {
+	case errors.Is(why, broker.ErrClosed):
+		return why
+	case why != nil:
+		return errLost
+	}
+	return nil
+}
+
+// take starts what was dequeued, or settles what shall not run.
+func (s *session) take(got []*broker.Delivery) {
+	if len(got) == 0 {
+		return
+	}
+	r := s.r
+	now := time.Now()
+	starts := make([]*attempt, 0, len(got))
+	var settles []broker.Settlement
+	for _, d := range got {
+		if r.stop.Err() != nil { // it came too late to begin
+			settles = append(settles, broker.Settlement{Delivery: d, Verb: broker.VerbRelease})
+			continue
+		}
+		a := newAttempt(s, d)
+		if st := a.refuse(); st != nil {
+			settles = append(settles, *st)
+			continue
+		}
+		a.arm(now)
+		starts = append(starts, a)
+	}
+	var canceled []*attempt
+	r.mu.Lock()
+	for _, a := range starts {
+		if _, ok := s.early[a.d.ID]; ok {
+			canceled = append(canceled, a)
+		}
+		s.running[a.d.ID] = a
+		r.begin(a)
+	}
+	if !s.lost {
+		for _, st := range settles {
+			s.add(st)
+		}
+	}
+	r.mu.Unlock()
+	for _, a := range canceled {
+		a.cancel(task.ErrCanceled)
+	}
+}

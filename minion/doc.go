@@ -1,0 +1,71 @@
+// Package minion executes tasks.
+//
+// # The model
+//
+// A [Minion] takes tasks from queues of a broker and runs the handlers that are
+// registered for them, each in one of its slots. While a handler runs, the
+// minion owns its task, by a lease on the whole minion that heartbeats renew.
+// When the handler returns, the minion settles the task: it has succeeded, or
+// failed for good, or is retried later. A minion that dies owns nothing any
+// more once its lease has ended; its tasks start again elsewhere, as the next
+// attempt, and no retry is used up by that.
+//
+// A program makes a minion, registers its handlers, and runs it:
+//
+//	m := minion.New(b, minion.Queue("default"))     // b is a broker: memory.New(), redis.Open(…)
+//	err := tasks.RegisterTasks(m)                   // generated; or task.Handle(m, AddTask, add)
+//	err = m.Run(ctx, 3)                             // 3 slots; returns when ctx ends and the work is drained
+//
+// # What a handler's return means
+//
+//   - nil: the task has succeeded, even if its context ended meanwhile.
+//   - an error: the task is retried, after a pause, as often as its policy
+//     allows, and then fails: it becomes a dead letter that keeps the error.
+//   - [task.NoRetry] of an error: it fails at once.
+//   - [task.RetryAfter]: it is retried after the time that was given.
+//   - [task.Snooze]: it runs again after that time, and no retry is used up.
+//   - a panic, or runtime.Goexit: an error that wraps [task.ErrPanic], with its
+//     stack. The minion goes on.
+//
+// Arguments that don't fit and results that can't be stored fail at once. A
+// retry that would come after the task's deadline is not made: the task fails
+// with the error that it has. A snooze past the deadline ends there, as expired.
+//
+// # The context of a handler
+//
+// It ends for a reason that context.Cause tells:
+//
+//   - [task.ErrCanceled]: somebody killed the task. If the handler returns an
+//     error, the task is canceled.
+//   - [task.ErrTimeout]: the timeout of the attempt is over. An error of the
+//     handler is one more failure, and says so.
+//   - [task.ErrExpired]: the task's deadline has passed. If the handler returns
+//     an error, the task is expired.
+//   - [task.ErrStopping]: the minion stops, and the time to drain is over. If
+//     the handler returns an error, the task goes back to its queue.
+//   - [task.ErrLeaseLost]: the minion could not renew its lease, and another may
+//     run the task soon. What the handler returns is dropped.
+//
+// A process that was stopped as a whole, or a machine that slept, can't notice
+// that its lease has ended: its handlers go on for a moment when it wakes up.
+// Their results are refused by the broker, but what they do elsewhere is done.
+// A handler that must not do things twice uses the attempt's number, which only
+// ever grows, as a fencing token: [task.FromContext] gives it, together with
+// the id, the queue, the metadata, and a [task.Submitter] to send tasks with.
+//
+// # Waiting for tasks within tasks
+//
+// A handler that waits for another task keeps its slot meanwhile. If all slots
+// are held by handlers that wait for tasks of the same queues, nobody is left to
+// run these, and all wait for ever. So let tasks that wait and tasks that they
+// wait for live in different queues, each with a minion of its own, or bound the
+// wait with a timeout.
+//
+// # Stopping
+//
+// When the context of Run ends, or [Minion.Stop] is called, the minion takes no
+// more tasks and lets those that run finish, for [DrainTimeout]. Then their
+// contexts end with ErrStopping, and two seconds later whatever still runs is
+// given back to its queue, at once and with no retry used up. Nothing that such
+// a handler returns later has any effect.
+package minion

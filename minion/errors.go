@@ -1,0 +1,92 @@
+package minion
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// ErrAbandoned is wrapped by the error of Run when handlers still run although
+// the minion has stopped, because they ignored the end of their contexts. The
+// error names their tasks, which were given back to their queues.
+var ErrAbandoned = errors.New("handlers still run")
+
+// errLost says that a session has lost its lease.
+var errLost = errors.New("lease lost")
+
+// errForeignContext is returned to middleware that calls next with a context
+// that isn't derived from its own.
+var errForeignContext = task.NoRetry(fmt.Errorf("%w: middleware called its handler with a context of another origin", broker.ErrInvalid))
+
+// panicError is a handler's panic. It wraps task.ErrPanic, and the value if
+// that is an error.
+type panicError struct {
+	value any
+	stack string
+}
+
+// newPanic must be called by the function that is deferred. A nil value is a
+// runtime.Goexit.
+func newPanic(value any) *panicError {
+	e := &panicError{value: value, stack: string(debug.Stack())}
+	// What is above the panic's own frame is how the stack was taken.
+	if i := strings.LastIndex(e.stack, "\npanic("); value != nil && i >= 0 {
+		e.stack = e.stack[i+1:]
+	}
+	if len(e.stack) > broker.MaxStack {
+		e.stack = e.stack[:broker.MaxStack]
+	}
+	return e
+}
+
+func (e *panicError) Error() string {
+	if e.value == nil {
+		return fmt.Sprintf("%v: the handler called runtime.Goexit", task.ErrPanic)
+	}
+	return fmt.Sprintf("%v: %v", task.ErrPanic, e.value)
+}
+
+func (e *panicError) Is(target error) bool { return target == task.ErrPanic }
+
+func (e *panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}
+
+// timeoutError is what a handler returned when its timeout was over. It is
+// task.ErrTimeout, and wraps the handler's error.
+type timeoutError struct {
+	timeout time.Duration
+	err     error
+}
+
+func (e *timeoutError) Error() string {
+	return fmt.Sprintf("%v (%v): %v", task.ErrTimeout, e.timeout, e.err)
+}
+
+func (e *timeoutError) Is(target error) bool { return target == task.ErrTimeout }
+
+func (e *timeoutError) Unwrap() error { return e.err }
+
+// newFailure returns an error as it travels, with the stack of a panic. Its
+// type is the user's, not that of what is wrapped around it here.
+func newFailure(err error) *broker.Failure {
+	f := task.NewFailure(err)
+	var over *timeoutError
+	if errors.As(err, &over) {
+		f.Type = fmt.Sprintf("%T", over.err)
+	}
+	var p *panicError
+	if errors.As(err, &p) {
+		f.Stack = p.stack
+		if p.value != nil {
+			f.Type = fmt.Sprintf("%T", p.value)
+		}
+	}
+	return f
+}

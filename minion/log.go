@@ -1,0 +1,80 @@
+package minion
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// logger adds to a slog.Logger what all lines about a task have.
+type logger struct{ l *slog.Logger }
+
+func (l logger) debug(msg string, args ...any) { l.l.Debug(msg, args...) }
+func (l logger) info(msg string, args ...any)  { l.l.Info(msg, args...) }
+func (l logger) warn(msg string, args ...any)  { l.l.Warn(msg, args...) }
+
+func (l logger) enabled(level slog.Level) bool {
+	return l.l.Enabled(context.Background(), level)
+}
+
+func (l logger) task(level slog.Level, msg string, d *broker.Delivery, args ...any) {
+	if !l.enabled(level) {
+		return
+	}
+	l.l.Log(context.Background(), level, msg, append([]any{
+		"task.id", d.ID.String(), "task.name", d.Name, "queue", d.Queue, "attempt", d.Attempt,
+	}, args...)...)
+}
+
+// outage says once that the broker is out of reach, and once that it is back,
+// whatever notices it.
+type outage struct {
+	log  logger
+	down atomic.Bool
+
+	mu  sync.Mutex
+	ops map[string]struct{} // what failed, and has not succeeded since
+}
+
+func (o *outage) failed(op string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.ops) == 0 {
+		o.log.warn("broker out of reach, trying again", "op", op, "error", err)
+		o.ops = make(map[string]struct{})
+		o.down.Store(true)
+	}
+	o.ops[op] = struct{}{}
+}
+
+// over notes that something succeeds again.
+func (o *outage) over(op string) {
+	if !o.down.Load() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, ok := o.ops[op]; !ok {
+		return
+	}
+	delete(o.ops, op)
+	if len(o.ops) == 0 {
+		o.down.Store(false)
+		o.log.info("broker is back")
+	}
+}
+
+// clear notes that a new session begins: all that failed was of old ones.
+func (o *outage) clear() {
+	if !o.down.Load() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.ops)
+	o.down.Store(false)
+	o.log.info("broker is back")
+}

@@ -1,0 +1,178 @@
+package minion
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Minion runs tasks. It is a [task.Registrar]. A Minion runs once: register its
+// handlers, call [Minion.Run], and make another one to run again. Its methods
+// may be called concurrently.
+type Minion struct {
+	b   broker.Broker
+	cfg config
+
+	mu       sync.Mutex // guards what follows
+	handlers map[string]*handler
+	phase    phase
+
+	// halt ends when Stop is called, hurry when there is no time to drain.
+	halt, hurry         context.Context
+	haltNow, hurryUpNow context.CancelFunc
+	ended               chan struct{} // closed when Run has returned
+}
+
+// MaxSlots is the largest number of slots of a minion.
+const MaxSlots = 1_000_000
+
+type phase uint8
+
+const (
+	fresh phase = iota
+	running
+	ended
+)
+
+// handler is a registration and how it is called.
+type handler struct {
+	task.Registration
+	run Handler // with the middleware around it; nil if there is none
+}
+
+var _ task.Registrar = (*Minion)(nil)
+
+// New returns a minion on a broker, which it does not own. It has neither
+// goroutine nor connection before Run. An option that can't be is reported by
+// Register and Run.
+func New(b broker.Broker, opts ...Option) *Minion {
+	m := &Minion{b: b, cfg: configure(opts), handlers: make(map[string]*handler), ended: make(chan struct{})}
+	if b == nil && m.cfg.err == nil {
+		m.cfg.err = fmt.Errorf("%w: the broker is nil", broker.ErrInvalid)
+	}
+	m.halt, m.haltNow = context.WithCancel(context.Background())
+	m.hurry, m.hurryUpNow = context.WithCancel(context.Background())
+	return m
+}
+
+// Register adds handlers: all of them, or none and an error that wraps
+// [task.ErrInvalid] and names the task or the option: its definition is wrong,
+// its name is taken, or an option of [New] can't be. It must come before Run,
+// which would fail the tasks of a name that is registered too late.
+func (m *Minion) Register(handlers ...task.Registration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cfg.err != nil {
+		return fmt.Errorf("minion: %w", m.cfg.err)
+	}
+	if m.phase != fresh {
+		return fmt.Errorf("minion: %w: Register after Run", broker.ErrInvalid)
+	}
+	added := make(map[string]*handler, len(handlers))
+	for _, reg := range handlers {
+		switch {
+		case reg.Err != nil:
+			return fmt.Errorf("minion: %w", reg.Err)
+		case reg.Handler == nil:
+			return fmt.Errorf("minion: task %s: %w: its handler is nil", reg.Name, broker.ErrInvalid)
+		case m.handlers[reg.Name] != nil || added[reg.Name] != nil:
+			return fmt.Errorf("minion: task %s: %w: the name is taken by another handler", reg.Name, broker.ErrInvalid)
+		}
+		if err := broker.CheckName("task", reg.Name); err != nil {
+			return fmt.Errorf("minion: %w", err)
+		}
+		added[reg.Name] = &handler{reg, chain(m.cfg.use)}
+	}
+	for name, h := range added {
+		m.handlers[name] = h
+	}
+	return nil
+}
+
+// Run takes tasks and runs them in the given number of slots until ctx ends or
+// [Minion.Stop] is called, and returns once the work is drained; see
+// [DrainTimeout]. It is nil then, unless handlers that ignore their contexts
+// still run ([ErrAbandoned], with the names of their tasks) or results could not
+// be handed to the broker any more.
+//
+// A broker that can't be reached is no error, neither at the start nor later:
+// Run tries again until ctx ends. It returns [task.ErrClosed] if the broker was
+// closed, or if Stop was called before Run; and an error that wraps
+// [task.ErrInvalid] at once if there is no slot, or more than [MaxSlots], no
+// handler is registered, an option can't be, the broker refuses the minion for
+// good, or Run was called before.
+//
+// The values of ctx are there in the contexts of the handlers.
+func (m *Minion) Run(ctx context.Context, slots int) error {
+	if err := m.begin(slots); err != nil {
+		return fmt.Errorf("minion: %w", err)
+	}
+	defer func() {
+		m.mu.Lock()
+		m.phase = ended
+		m.mu.Unlock()
+		close(m.ended)
+	}()
+	if err := newRun(m, ctx, slots).serve(); err != nil {
+		return fmt.Errorf("minion: %w", err)
+	}
+	return nil
+}
+
+func (m *Minion) begin(slots int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.cfg.err != nil:
+		return m.cfg.err
+	case m.phase != fresh:
+		return fmt.Errorf("%w: Run was called before", broker.ErrInvalid)
+	case slots < 1 || slots > MaxSlots:
+		return fmt.Errorf("%w: %d slots, want 1 to %d", broker.ErrInvalid, slots, MaxSlots)
+	case len(m.handlers) == 0:
+		return fmt.Errorf("%w: no task is registered", broker.ErrInvalid)
+	case m.halt.Err() != nil:
+		return fmt.Errorf("stopped before it ran: %w", broker.ErrClosed)
+	}
+	m.phase = running
+	return nil
+}
+
+// Stop ends [Minion.Run], as the end of its context does, and waits until it
+// has returned. If ctx ends first, the time to drain is over, and Stop returns
+// ctx's error without waiting any longer. Stop may be called twice, and before
+// Run, which then returns [task.ErrClosed].
+func (m *Minion) Stop(ctx context.Context) error {
+	if !m.stop() {
+		return nil
+	}
+	select {
+	case <-m.ended:
+		return nil
+	case <-ctx.Done():
+		m.hurryUpNow()
+		return ctx.Err()
+	}
+}
+
+// Close is [Minion.Stop] without time to drain: the contexts of running
+// handlers end at once, and Close waits until Run has returned, two seconds for
+// handlers that ignore it. Its error is always nil.
+func (m *Minion) Close() error {
+	m.hurryUpNow()
+	if m.stop() {
+		<-m.ended
+	}
+	return nil
+}
+
+// stop asks Run to stop and reports whether it was ever called.
+func (m *Minion) stop() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.haltNow()
+	return m.phase != fresh
+}

@@ -1,0 +1,210 @@
+package minion
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// The defaults of a minion.
+const (
+	DefaultDrainTimeout  = 25 * time.Second // below the 30 s that Kubernetes gives
+	DefaultMaxRecoveries = 3
+	// MaxWeight is the largest weight of a queue.
+	MaxWeight = 1_000_000
+)
+
+// Option changes a minion; see [New]. A value that can't be is reported by
+// Register and Run.
+type Option interface {
+	apply(*config)
+}
+
+type config struct {
+	queues  []string
+	weights []int // of queues; nil if their order is strict
+	retries int
+	backoff task.Backoff
+	drain   time.Duration
+	deaths  int
+	log     *slog.Logger
+	codec   codec.Codec
+	codecs  []codec.Codec
+	use     []Middleware
+	err     error
+}
+
+func configure(opts []Option) config {
+	cfg := config{
+		retries: task.DefaultMaxRetries,
+		drain:   DefaultDrainTimeout,
+		deaths:  DefaultMaxRecoveries,
+		codec:   codec.Msgpack(),
+	}
+	for _, o := range opts {
+		if o != nil {
+			o.apply(&cfg)
+		}
+	}
+	if cfg.queues == nil {
+		cfg.queues = []string{task.DefaultQueue}
+	}
+	if cfg.backoff == nil {
+		cfg.backoff = task.Exponential(task.DefaultBackoffBase, task.DefaultBackoffCap)
+	}
+	if cfg.log == nil {
+		cfg.log = slog.Default()
+	}
+	return cfg
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+func (c *config) fail(format string, args ...any) {
+	if c.err == nil {
+		c.err = fmt.Errorf("%w option: %s", broker.ErrInvalid, fmt.Sprintf(format, args...))
+	}
+}
+
+func (c *config) setQueues(option string, names []string, weights []int) {
+	switch {
+	case c.queues != nil:
+		c.fail("%s: the queues were given before; name them all in one Queues or Weighted", option)
+	case len(names) == 0:
+		c.fail("%s: no queue", option)
+	}
+	for i, name := range names {
+		if err := broker.CheckName("queue", name); err != nil && c.err == nil {
+			c.err = err
+		}
+		if slices.Contains(names[:i], name) {
+			c.fail("%s: queue %s is there twice", option, name)
+		}
+	}
+	c.queues, c.weights = names, weights
+}
+
+// Queue serves one queue. The default is [task.DefaultQueue].
+func Queue(name string) Option {
+	return optionFunc(func(c *config) { c.setQueues("Queue", []string{name}, nil) })
+}
+
+// Queues serves several queues in a strict order: a task of a later one is
+// taken only if the earlier ones have none.
+func Queues(names ...string) Option {
+	names = slices.Clone(names)
+	return optionFunc(func(c *config) { c.setQueues("Queues", names, nil) })
+}
+
+// Weighted serves several queues by weight, 1 to [MaxWeight]: as long as all of
+// them have tasks, each is the first to be asked in proportion to its weight.
+// None is starved, and no slot is idle while any has a task.
+func Weighted(weights map[string]int) Option {
+	names := make([]string, 0, len(weights))
+	for name := range weights {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	list := make([]int, len(names))
+	for i, name := range names {
+		list[i] = weights[name]
+	}
+	return optionFunc(func(c *config) {
+		for i, w := range list {
+			if w < 1 || w > MaxWeight {
+				c.fail("Weighted: queue %s has weight %d, want 1 to %d", names[i], w, MaxWeight)
+			}
+		}
+		c.setQueues("Weighted", names, list)
+	})
+}
+
+// Retry is the retry policy of tasks that have none of their own: how often a
+// task is run again after its handler failed, 0 to 10,000, and how long it
+// waits before. The default is 3 and [task.Exponential](1 s, 10 min); a nil
+// backoff is that too.
+func Retry(retries int, backoff task.Backoff) Option {
+	return optionFunc(func(c *config) {
+		if retries < 0 || retries > broker.MaxRetries {
+			c.fail("Retry(%d), want 0 to %d", retries, broker.MaxRetries)
+		}
+		c.retries, c.backoff = retries, backoff
+	})
+}
+
+// DrainTimeout is how long handlers may go on when the minion stops, before
+// their contexts end. The default is 25 s. With 0 they end at once.
+func DrainTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if d < 0 || d > broker.MaxDuration {
+			c.fail("DrainTimeout(%v), want 0 to %v", d, broker.MaxDuration)
+		}
+		c.drain = d
+	})
+}
+
+// MaxRecoveries is how often a task may be lost with its minion, 1 to 255,
+// before it is given up as a dead letter with [task.ErrMinionDied]: it may be
+// the task that kills them. The default is 3.
+func MaxRecoveries(n int) Option {
+	return optionFunc(func(c *config) {
+		if n < 1 || n > 255 {
+			c.fail("MaxRecoveries(%d), want 1 to 255", n)
+		}
+		c.deaths = n
+	})
+}
+
+// Logger is told what happens, with the attributes task.id, task.name, queue,
+// attempt and duration where they apply. The levels are
+//
+//   - debug: a task succeeded, was snoozed or released; the minion started,
+//     stopped;
+//   - info: a task was canceled or expired; the broker is back;
+//   - warn: a task failed and is retried; a lease was lost, a result dropped;
+//     the broker is out of reach;
+//   - error: a task failed for good.
+//
+// The default is [slog.Default].
+func Logger(l *slog.Logger) Option {
+	return optionFunc(func(c *config) {
+		if l == nil {
+			c.fail("Logger(nil)")
+		}
+		c.log = l
+	})
+}
+
+// Codec is how tasks that handlers send are encoded. The default is
+// [codec.Msgpack]. Results are encoded as the task's arguments were.
+func Codec(enc codec.Codec) Option {
+	return optionFunc(func(c *config) {
+		if enc == nil {
+			c.fail("Codec(nil)")
+			return
+		}
+		c.codec = enc
+	})
+}
+
+// Codecs adds codecs that tasks may be encoded with. The built in ones, and
+// that of [Codec], are always understood. A task with an unknown one becomes a
+// dead letter.
+func Codecs(more ...codec.Codec) Option {
+	return optionFunc(func(c *config) {
+		for i, enc := range more {
+			if enc == nil {
+				c.fail("Codecs: number %d is nil", i+1)
+				return
+			}
+		}
+		c.codecs = append(c.codecs, more...)
+	})
+}

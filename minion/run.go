@@ -1,0 +1,162 @@
+package minion
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/client"
+)
+
+const (
+	// grace is how long handlers have from the end of their contexts until they
+	// are abandoned.
+	grace = 2 * time.Second
+	// lastWords is how long the last settlements and the broker's goodbye may
+	// take.
+	lastWords = 5 * time.Second
+	// dequeueWait bounds how long a dequeue waits for work. The broker wakes it.
+	dequeueWait = time.Minute
+
+	fastest = 50 * time.Millisecond
+	slowest = 2 * time.Second
+)
+
+// run is a Run under way: its slots, which outlive leases, and its sessions at
+// the broker, of which one at a time has a lease.
+type run struct {
+	m      *Minion
+	log    logger
+	slots  int
+	codecs []codec.Codec
+	limits broker.Limits
+	client *client.Client
+	out    outage
+	pick   picker
+	host   string
+	bound  int // of unsettled: as long as more wait, none is taken
+
+	base    context.Context // values for handlers; does not end
+	stop    context.Context // ends when no more work shall be taken
+	stopNow context.CancelFunc
+	bg      context.Context // ends when nobody tries any longer to settle
+	bgEnd   context.CancelFunc
+	wg      sync.WaitGroup // all goroutines but the workers
+
+	work  chan *attempt // to idle workers; has room for all of them
+	freed chan struct{} // wakes who waits for a slot, or for room to settle
+
+	// mu guards what follows, and the fields of sessions that say so. It is
+	// never held while the broker is asked something.
+	mu        sync.Mutex
+	busy      int        // slots in which a handler runs
+	idle      int        // workers that wait for work
+	unsettled int        // settlements that the broker has not accepted
+	dropped   int        // settlements that were given up when the run ended
+	waiting   bool       // for freed
+	sessions  []*session // those with a lease, handlers or settlements left
+	quiet     chan struct{}
+}
+
+func newRun(m *Minion, ctx context.Context, slots int) *run {
+	r := &run{
+		m: m, log: logger{m.cfg.log}, slots: slots,
+		codecs: append([]codec.Codec{m.cfg.codec}, m.cfg.codecs...),
+		limits: m.b.Limits().WithDefaults(),
+		client: client.New(client.Config{Broker: m.b, Codec: m.cfg.codec, Codecs: m.cfg.codecs, Logger: m.cfg.log}),
+		pick:   picker{names: m.cfg.queues, weights: m.cfg.weights},
+		bound:  max(2*slots, broker.MaxBatch),
+		base:   context.WithoutCancel(ctx),
+		work:   make(chan *attempt, slots),
+		freed:  make(chan struct{}, 1),
+	}
+	r.out.log = r.log
+	r.host, _ = os.Hostname() // for show only
+	r.stop, r.stopNow = context.WithCancel(ctx)
+	r.bg, r.bgEnd = context.WithCancel(context.Background())
+	return r
+}
+
+// serve runs until it is stopped, with one session after the other.
+func (r *run) serve() error {
+	unhook := context.AfterFunc(r.m.halt, r.stopNow)
+	defer unhook()
+	defer r.stopNow()
+	r.log.debug("minion started", "queues", r.m.cfg.queues, "slots", r.slots)
+	for {
+		s, err := r.open()
+		if s == nil {
+			return r.finish(nil, err)
+		}
+		err = s.consume()
+		if !errors.Is(err, errLost) {
+			return r.finish(s, err)
+		}
+		r.wg.Go(s.wrapUp)
+	}
+}
+
+// free waits for free slots and returns their number; 0 if ctx ends first.
+func (r *run) free(ctx context.Context) int {
+	for {
+		r.mu.Lock()
+		n := r.slots - r.busy
+		if n > 0 && r.unsettled < r.bound {
+			r.mu.Unlock()
+			return min(n, broker.MaxBatch)
+		}
+		r.waiting = true
+		r.mu.Unlock()
+		select {
+		case <-r.freed:
+		case <-ctx.Done():
+			return 0
+		}
+	}
+}
+
+// changed wakes those who wait for slots or for the end of everything. r.mu is
+// held.
+func (r *run) changed() {
+	if r.waiting {
+		r.waiting = false
+		select {
+		case r.freed <- struct{}{}:
+		default:
+		}
+	}
+	if r.quiet != nil && r.busy == 0 && r.unsettled == 0 {
+		close(r.quiet)
+		r.quiet = nil
+	}
+}
+
+// silence waits until no handler runs and nothing is left to settle, at most
+// for d or until ctx ends, and reports whether it came.
+func (r *run) silence(ctx context.Context, d time.Duration) bool {
+	r.mu.Lock()
+	if r.busy == 0 && r.unsettled == 0 {
+		r.mu.Unlock()
+		return true
+	}
+	quiet := make(chan struct{})
+	r.quiet = quiet
+	r.mu.Unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-quiet:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	still := r.quiet != nil
+	r.quiet = nil
+	return !still
+}

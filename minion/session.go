@@ -1,0 +1,182 @@
+package minion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/backoff"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// session is the time from opening a consumer until its lease is lost or the
+// run ends. An attempt belongs to the session that took it, and is settled by
+// it or not at all.
+type session struct {
+	r        *run
+	consumer broker.Consumer
+	id       broker.ID
+	lease    time.Duration
+	every    time.Duration
+	margin   time.Duration // how long before its end the lease counts as lost
+	watchdog *time.Timer   // goes off then
+
+	ctx    context.Context // the parent of its handlers'; ends with the lease
+	cancel context.CancelCauseFunc
+	bg     context.Context // ends when the session has nothing left to do
+	bgEnd  context.CancelFunc
+
+	// Guarded by r.mu.
+	running map[broker.ID]*attempt
+	early   map[broker.ID]struct{} // cancelled, and not (yet) running here
+	lost    bool                   // the lease is lost: nothing that ends now is settled
+	sealed  bool                   // the run is over: the same
+	why     error                  // of lost
+	queue   []broker.Settlement
+	asleep  bool // the settler waits for wake
+	last    bool // the settler shall end when the queue is empty
+	gone    bool // leave was called
+
+	wake    chan struct{}
+	flushed chan struct{} // closed when the settler has ended
+}
+
+// open makes a session. It tries until it succeeds; if the run is stopped
+// meanwhile it returns neither session nor error.
+func (r *run) open() (*session, error) {
+	for try := 0; r.stop.Err() == nil; try++ {
+		s := &session{
+			r:       r,
+			running: make(map[broker.ID]*attempt),
+			early:   make(map[broker.ID]struct{}),
+			wake:    make(chan struct{}, 1),
+			flushed: make(chan struct{}),
+		}
+		began := time.Now() // the lease is no shorter than from here
+		var err error
+		s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
+			Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel,
+		})
+		switch {
+		case err == nil:
+			r.out.clear()
+			s.start(began)
+			return s, nil
+		case r.stop.Err() != nil:
+			return nil, nil
+		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrInvalid):
+			return nil, err
+		}
+		r.out.failed("register", err)
+		backoff.Sleep(r.stop, backoff.Delay(try, fastest, slowest))
+	}
+	return nil, nil
+}
+
+// start sets the goroutines of a session going.
+func (s *session) start(began time.Time) {
+	r := s.r
+	s.id = s.consumer.ID()
+	s.lease, s.every = s.consumer.Lease()
+	s.margin = min(max(s.lease/6, 500*time.Millisecond), s.lease/2)
+	s.ctx, s.cancel = context.WithCancelCause(r.base)
+	s.bg, s.bgEnd = context.WithCancel(r.bg)
+	r.mu.Lock()
+	r.sessions = slices.DeleteFunc(r.sessions, func(old *session) bool {
+		return old.gone && len(old.running) == 0
+	})
+	r.sessions = append(r.sessions, s)
+	r.mu.Unlock()
+	s.watchdog = time.AfterFunc(s.lease, func() {
+		s.lose(fmt.Errorf("%w: no heartbeat for %v", broker.ErrLeaseLost, s.lease-s.margin))
+	})
+	s.beaten(began)
+	r.wg.Go(s.heartbeats)
+	r.wg.Go(s.settler)
+}
+
+// lose ends the lease here: the contexts of all its handlers end, and nothing
+// they return is settled. Only the first call counts.
+func (s *session) lose(why error) {
+	r := s.r
+	r.mu.Lock()
+	if s.lost || s.sealed {
+		r.mu.Unlock()
+		return
+	}
+	s.lost, s.why = true, why
+	n := len(s.running)
+	r.mu.Unlock()
+	s.watchdog.Stop()
+	if !errors.Is(why, broker.ErrLeaseLost) {
+		why = fmt.Errorf("%w: %w", task.ErrLeaseLost, why)
+	}
+	s.cancel(why)
+	r.log.warn("lease lost: running tasks are told to stop, and may run elsewhere", "error", why, "running", n)
+}
+
+// reason returns why the session was lost, nil if it was not.
+func (s *session) reason() error {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	return s.why
+}
+
+// onCancel is called by the broker, which says that it must not block.
+func (s *session) onCancel(id broker.ID) {
+	s.r.mu.Lock()
+	a := s.running[id]
+	if a == nil {
+		// It may be on its way to us.
+		s.early[id] = struct{}{}
+	}
+	s.r.mu.Unlock()
+	if a != nil {
+		a.cancel(task.ErrCanceled)
+	}
+}
+
+// wrapUp ends a session whose lease was lost: what was done before is settled
+// if the broker still accepts it, and it gets back what it still thinks we have.
+func (s *session) wrapUp() {
+	// Who takes the tasks next should not meet our handlers. They have been
+	// told, so this is short.
+	for range int(grace / fastest) {
+		s.r.mu.Lock()
+		n := len(s.running)
+		s.r.mu.Unlock()
+		if n == 0 || !backoff.Sleep(s.bg, fastest) {
+			break
+		}
+	}
+	s.finishQueue()
+	<-s.flushed
+	s.leave()
+}
+
+// finishQueue lets the settler end when its queue is empty.
+func (s *session) finishQueue() {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	s.last = true
+	s.rouse()
+}
+
+// leave closes the consumer and ends what is left of the session.
+func (s *session) leave() {
+	s.watchdog.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	if err := s.consumer.Close(ctx); err != nil && !errors.Is(err, broker.ErrLeaseLost) && !errors.Is(err, broker.ErrClosed) {
+		s.r.log.warn("could not sign off; what is left comes back when the lease ends", "error", err)
+	}
+	s.cancel(task.ErrLeaseLost)
+	s.bgEnd()
+	s.r.mu.Lock()
+	s.gone = true
+	s.r.mu.Unlock()
+}

@@ -1,0 +1,173 @@
+package minion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/backoff"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// The settler of a session hands settlements to the broker, one batch at a time;
+// while one is under way the next gathers. So a settlement that comes alone
+// goes at once, and many share a request, without a timer. A batch is tried
+// until the broker has answered: a short outage after a success must not make
+// the task run again, and whether the lease is lost the broker knows best.
+
+// add queues a settlement. r.mu is held.
+func (s *session) add(st broker.Settlement) {
+	s.queue = append(s.queue, st)
+	s.r.unsettled++
+	s.rouse()
+}
+
+// rouse wakes the settler. r.mu is held.
+func (s *session) rouse() {
+	if s.asleep {
+		s.asleep = false
+		s.wake <- struct{}{} // has room for one
+	}
+}
+
+func (s *session) settler() {
+	defer close(s.flushed)
+	var batch []broker.Settlement
+	for {
+		batch = s.next(batch[:0])
+		if len(batch) == 0 {
+			return
+		}
+		s.settle(batch)
+		clear(batch) // keeps no task alive
+	}
+}
+
+// next waits for settlements and moves as many to batch as fit in a request;
+// none says that there will be no more.
+func (s *session) next(batch []broker.Settlement) []broker.Settlement {
+	r := s.r
+	for {
+		r.mu.Lock()
+		n, bytes := 0, 0
+		for i := range s.queue {
+			bytes += len(s.queue[i].Outcome.Result) + 128
+			if n == broker.MaxBatch || n > 0 && bytes > broker.MaxBatchBytes {
+				break
+			}
+			n++
+		}
+		if n > 0 {
+			batch = append(batch, s.queue[:n]...)
+			rest := copy(s.queue, s.queue[n:])
+			clear(s.queue[rest:])
+			s.queue = s.queue[:rest]
+			r.mu.Unlock()
+			return batch
+		}
+		if s.last {
+			r.mu.Unlock()
+			return nil
+		}
+		s.asleep = true
+		r.mu.Unlock()
+		<-s.wake
+	}
+}
+
+// settle returns when the broker has answered for all of the batch, or nobody
+// waits for that any more.
+func (s *session) settle(batch []broker.Settlement) {
+	r := s.r
+	for try := 0; len(batch) > 0; try++ {
+		ctx, cancel := context.WithTimeout(s.bg, s.lease)
+		errs, err := s.consumer.Settle(ctx, batch)
+		cancel()
+		if err == nil && len(errs) != len(batch) {
+			err = fmt.Errorf("the broker answered for %d of %d settlements", len(errs), len(batch))
+		}
+		pause := true
+		switch {
+		case err == nil:
+			r.out.over("settle")
+			n := len(batch)
+			batch, pause = s.answered(batch, errs)
+			s.settled(n - len(batch))
+		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrLeaseLost):
+			s.lose(err)
+			s.giveUp(batch, err)
+			return
+		case s.bg.Err() == nil:
+			r.out.failed("settle", err)
+		}
+		if len(batch) > 0 && pause && !backoff.Sleep(s.bg, backoff.Delay(try, fastest, slowest)) {
+			r.mu.Lock()
+			r.dropped += len(batch)
+			r.mu.Unlock()
+			s.giveUp(batch, errors.Join(err, errors.New("the minion has stopped")))
+			return
+		}
+	}
+}
+
+// answered goes through the broker's answers and returns, in the memory of
+// batch, what is to be settled again, and whether that should wait.
+func (s *session) answered(batch []broker.Settlement, errs []error) (again []broker.Settlement, pause bool) {
+	again = batch[:0]
+	for i, err := range errs {
+		st := batch[i]
+		switch {
+		case err == nil:
+		case errors.Is(err, broker.ErrLeaseLost):
+			s.r.log.task(slog.LevelWarn, "result dropped: the broker says that the minion does not own the task", st.Delivery)
+		case errors.Is(err, broker.ErrInvalid):
+			// What can't be stored as it is ends as a failure that can, and says so.
+			if refused(&st) {
+				s.r.log.task(slog.LevelError, "task can't be settled", st.Delivery, "error", err)
+				continue
+			}
+			st = failed(&st, fmt.Errorf("%w: %w", task.ErrBadResult, err))
+			s.r.log.task(slog.LevelError, "task failed", st.Delivery, "error", err)
+			again = append(again, st)
+		default:
+			again = append(again, st)
+			pause = true
+			s.r.out.failed("settle", err)
+		}
+	}
+	return again, pause
+}
+
+// refused reports whether a settlement is already the smallest there is.
+func refused(st *broker.Settlement) bool {
+	return st.Verb == broker.VerbFinish && st.Outcome.State == broker.StateFailed &&
+		len(st.Outcome.Result) == 0 && st.Outcome.Err != nil && st.Outcome.Err.Stack == ""
+}
+
+// failed returns the settlement of the same attempt as a failure.
+func failed(st *broker.Settlement, err error) broker.Settlement {
+	o := st.Outcome
+	o.State, o.Result, o.Err = broker.StateFailed, nil, task.NewFailure(err)
+	d := st.Delivery
+	o.Name, o.Attempts, o.Retried, o.Enqueued = d.Name, d.Attempt, d.Retried, d.Enqueued
+	return broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Outcome: o}
+}
+
+// settled notes that n settlements are done with.
+func (s *session) settled(n int) {
+	r := s.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unsettled -= n
+	r.changed()
+}
+
+// giveUp drops settlements.
+func (s *session) giveUp(batch []broker.Settlement, err error) {
+	for i := range batch {
+		s.r.log.task(slog.LevelWarn, "result dropped: it could not be handed to the broker", batch[i].Delivery, "error", err)
+	}
+	s.settled(len(batch))
+}

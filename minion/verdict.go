@@ -1,0 +1,134 @@
+package minion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// refuse returns the settlement of a task that shall not run, else nil.
+func (a *attempt) refuse() *broker.Settlement {
+	switch {
+	case a.d.Canceled:
+		return a.finish(broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran")
+	case a.d.Err == nil && a.d.Left <= 0:
+		return a.finish(broker.StateExpired, nil, slog.LevelInfo, "task expired before it ran")
+	case a.bad != nil:
+		return a.finish(broker.StateFailed, a.bad, slog.LevelError, "task failed: it can't run")
+	}
+	return nil
+}
+
+// verdict is judge for an error of the user's, whose methods may panic.
+func (a *attempt) verdict(err error) (st *broker.Settlement) {
+	defer func() {
+		if p := recover(); p != nil {
+			st = a.judge(fmt.Errorf("%w in a method of the handler's error, a %T: %v", task.ErrPanic, err, p))
+		}
+	}()
+	return a.judge(err)
+}
+
+// judge returns what becomes of a task whose handler has returned err; nil if
+// that is no longer ours to say. doc.go has the rules.
+func (a *attempt) judge(err error) *broker.Settlement {
+	if err == nil {
+		return a.finish(broker.StateSucceeded, nil, slog.LevelDebug, "task succeeded")
+	}
+	var snooze *task.SnoozeError
+	var after *task.RetryAfterError
+	var final *task.NoRetryError
+	explicit := errors.As(err, &snooze) || errors.As(err, &after) || errors.As(err, &final)
+
+	switch cause := context.Cause(a.ctx); {
+	case cause == nil:
+	case errors.Is(cause, task.ErrLeaseLost):
+		return nil
+	case errors.Is(cause, task.ErrCanceled):
+		return a.finish(broker.StateCanceled, err, slog.LevelInfo, "task canceled")
+	case errors.Is(cause, task.ErrStopping) && !explicit:
+		a.s.r.log.task(slog.LevelDebug, "task released: the minion stops", a.d, "error", err)
+		return &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease}
+	case errors.Is(cause, task.ErrExpired):
+		return a.finish(broker.StateExpired, err, slog.LevelInfo, "task expired")
+	case errors.Is(cause, task.ErrTimeout) && !errors.Is(err, task.ErrTimeout):
+		err = &timeoutError{a.timeout, err}
+	}
+	if snooze != nil {
+		return a.snooze(snooze.After)
+	}
+	if final != nil || unfit(err) {
+		return a.finish(broker.StateFailed, err, slog.LevelError, "task failed: not to be retried")
+	}
+	if a.d.Retried >= a.info.MaxRetries {
+		return a.finish(broker.StateFailed, err, slog.LevelError, "task failed: no retries left")
+	}
+	return a.retry(after, err)
+}
+
+// unfit reports whether err says that arguments or result can never fit. The
+// error of another task that this one waited for says nothing of the kind.
+func unfit(err error) bool {
+	var remote *task.RemoteError
+	return (errors.Is(err, task.ErrBadArguments) || errors.Is(err, task.ErrBadResult)) && !errors.As(err, &remote)
+}
+
+func (a *attempt) retry(after *task.RetryAfterError, err error) *broker.Settlement {
+	var delay time.Duration
+	if after != nil {
+		delay = after.After
+	} else {
+		delay = a.backoff(err)
+	}
+	delay = clamp(delay)
+	if !a.deadline.IsZero() && delay >= time.Until(a.deadline) {
+		return a.finish(broker.StateFailed, err, slog.LevelError, "task failed: a retry would come after its deadline")
+	}
+	a.s.r.log.task(slog.LevelWarn, "task failed, to be retried", a.d,
+		"error", err, "duration", time.Since(a.started), "retry_in", delay, "retries_left", a.info.MaxRetries-a.d.Retried-1)
+	return &broker.Settlement{Delivery: a.d, Verb: broker.VerbRetry, Delay: delay}
+}
+
+func (a *attempt) snooze(delay time.Duration) *broker.Settlement {
+	delay = clamp(delay)
+	if !a.deadline.IsZero() {
+		// It becomes due once more, to be found expired at its deadline and not
+		// at the end of the snooze.
+		delay = min(delay, max(time.Until(a.deadline), 0)+time.Millisecond)
+	}
+	a.s.r.log.task(slog.LevelDebug, "task snoozed", a.d, "duration", time.Since(a.started), "due_in", delay)
+	return &broker.Settlement{Delivery: a.d, Verb: broker.VerbSnooze, Delay: delay}
+}
+
+// finish returns the settlement of a task that is done, and logs it.
+func (a *attempt) finish(state broker.State, err error, level slog.Level, msg string) *broker.Settlement {
+	d := a.d
+	now := time.Now()
+	st := &broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Outcome: broker.Outcome{
+		State: state, Codec: d.Codec,
+		Name: d.Name, Attempts: d.Attempt, Retried: d.Retried, Minion: a.s.id,
+		Enqueued: d.Enqueued, Started: a.started, Finished: now,
+	}}
+	if state == broker.StateSucceeded {
+		st.Outcome.Result = a.result
+	}
+	if err != nil {
+		st.Outcome.Err = newFailure(err)
+	}
+	if log := a.s.r.log; log.enabled(level) {
+		var args []any
+		if !a.started.IsZero() {
+			args = append(args, "duration", now.Sub(a.started))
+		}
+		if err != nil {
+			args = append(args, "error", err)
+		}
+		log.task(level, msg, d, args...)
+	}
+	return st
+}

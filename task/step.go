@@ -1,0 +1,54 @@
+package task
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+)
+
+// Step is a call that still lacks one argument: the result of the call before
+// it, of type Upstream. The other arguments are bound. Generated handles have a
+// method Step where the function has a parameter named upstream, or one that
+// its directive names with upstream=. The zero Step belongs to no task, and
+// sending a call of it is an error.
+type Step[Upstream, Result any] struct {
+	req   *Request // its arguments are codec.Arguments, named, without param
+	param string
+}
+
+// NewStep returns the step of the task in which param is the parameter that
+// waits, and others are the arguments of all other parameters by name. Others
+// belongs to the step from now on.
+func NewStep[Upstream, Args, Result any](t Task[Args, Result], param string, others map[string]any) Step[Upstream, Result] {
+	req := &Request{name: t.name, args: codec.Arguments{Named: others}, err: t.err, settings: resolve(t.defaults)}
+	if _, bound := others[param]; bound && req.err == nil {
+		req.err = fmt.Errorf("task %s: %w: the parameter %s of the step is bound already", t.name, broker.ErrInvalid, param)
+	}
+	return Step[Upstream, Result]{req, param}
+}
+
+// Bind returns the call with upstream as its missing argument. Each call has an
+// id of its own.
+func (s Step[Upstream, Result]) Bind(upstream Upstream) Call[Result] {
+	if s.req == nil {
+		return Call[Result]{NewRequest("", nil)}
+	}
+	named := make(map[string]any, 1)
+	if args, ok := s.req.args.(codec.Arguments); ok {
+		maps.Copy(named, args.Named)
+	}
+	named[s.param] = upstream
+	return Call[Result]{&Request{
+		name: s.req.name, args: codec.Arguments{Named: named}, settings: s.req.settings, err: s.req.err,
+	}}
+}
+
+// Upstream returns the name of the parameter that waits. It is empty for the
+// zero Step.
+func (s Step[Upstream, Result]) Upstream() string { return s.param }
+
+// Unbound returns the request of the step, whose arguments lack the one that
+// waits; nil for the zero Step. Only those who write a [Submitter] need it.
+func (s Step[Upstream, Result]) Unbound() *Request { return s.req }
