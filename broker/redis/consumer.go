@@ -29,11 +29,9 @@ type consumer struct {
 	strange int                     // heartbeats in a row that counted more than we hold
 	lost    bool                    // no longer registered
 	closed  bool
-	beats   int
 
 	changed chan struct{} // capacity 1: ready, due, suspect or lost has changed
 	gone    chan struct{} // closed by Close
-	info    []byte        // what announce says, without the load
 	started time.Time
 	sub     *subscription
 	pop     popper

@@ -130,6 +130,7 @@ func readPlace(st *broker.Status, place []any) bool {
 	switch toString(item(place, 0)) {
 	case "later":
 		st.State, st.Due = broker.StateScheduled, toTime(toInt(item(place, 1)))
+		st.Attempt-- // the message has the number of the next one
 		if d.Attempt > 1 {
 			st.State = broker.StateRetrying
 		}

@@ -3,9 +3,8 @@ package redis_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,8 +15,6 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
-
-var spaces atomic.Int64
 
 // onEach runs a test on miniredis and on a real server.
 func onEach(t *testing.T, body func(t *testing.T, url string)) {
@@ -163,7 +160,7 @@ func TestCancel(t *testing.T) {
 		first := dequeue(t, c, 1, time.Second, "q")[0]
 		verdicts, err := b.Cancel(t.Context(), []broker.ID{tasks[2].ID, first.ID, later.ID, broker.NewID(broker.KindTask, "q", 0)})
 		want := []broker.CancelVerdict{broker.CancelPrevented, broker.CancelRequested, broker.CancelPrevented, broker.CancelUnknown}
-		if err != nil || fmt.Sprint(verdicts) != fmt.Sprint(want) {
+		if err != nil || !slices.Equal(verdicts, want) {
 			t.Fatalf("verdicts %v, %v", verdicts, err)
 		}
 		if id := <-told; id != first.ID {

@@ -1,0 +1,43 @@
+package memory
+
+import (
+	"context"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Cancel ends tasks, as [broker.Broker] says.
+func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVerdict, error) {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]broker.CancelVerdict, len(ids))
+	var post post
+	for i, id := range ids {
+		r, _ := b.index.find(id)
+		if r == nil {
+			continue
+		}
+		var owner *consumer
+		q := r.queue
+		q.lock(now)
+		switch {
+		case r.waits():
+			post.add(q.cancel(r, now))
+			out[i] = broker.CancelPrevented
+		case r.state == broker.StateRunning:
+			q.mark(r)
+			owner = r.hold.c
+			out[i] = broker.CancelRequested
+		case r.visible(now):
+			out[i] = broker.CancelTooLate
+		}
+		q.unlock()
+		if owner != nil && owner.cfg.OnCancel != nil {
+			owner.cfg.OnCancel(id)
+		}
+	}
+	post.deliver(b)
+	return out, nil
+}

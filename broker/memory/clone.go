@@ -1,0 +1,55 @@
+package memory
+
+import (
+	"maps"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Nothing that comes from outside is kept, and nothing that is kept goes out,
+// but as a copy that shares no memory that anybody could write to.
+
+func copyBytes(b []byte) []byte { return append([]byte(nil), b...) }
+
+// copyMeta returns nil for a map that is empty.
+func copyMeta(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	return maps.Clone(m)
+}
+
+func copyTask(t *broker.Task) *broker.Task {
+	c := *t
+	c.Payload = copyBytes(t.Payload)
+	c.Meta = copyMeta(t.Meta)
+	return &c
+}
+
+// copyOutcome returns a copy, with the error's texts cut to their limits.
+func copyOutcome(o *broker.Outcome) *broker.Outcome {
+	c := *o
+	c.Result = copyBytes(o.Result)
+	if o.Err != nil {
+		f := *o.Err
+		f.Message = cut(f.Message, broker.MaxMessage)
+		f.Stack = cut(f.Stack, broker.MaxStack)
+		f.Chain = slices.Clone(f.Chain)
+		f.Codes = slices.Clone(f.Codes)
+		c.Err = &f
+	}
+	return &c
+}
+
+// cut returns at most n bytes of s, and no part of a character.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

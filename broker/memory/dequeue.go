@@ -1,0 +1,99 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Dequeue takes tasks, as [broker.Consumer] says.
+func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait time.Duration) ([]*broker.Delivery, error) {
+	now, err := c.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if most < 1 || len(queues) == 0 {
+		return nil, fmt.Errorf("dequeue: %w: %d tasks of %d queues", broker.ErrInvalid, most, len(queues))
+	}
+	most = min(most, broker.MaxBatch)
+	holds := make([]*hold, len(queues))
+	for i, name := range queues {
+		if holds[i] = c.holdOf(name); holds[i] == nil {
+			return nil, fmt.Errorf("dequeue: %w: queue %q is not one of this consumer", broker.ErrInvalid, name)
+		}
+	}
+	out, err := c.take(holds, most, now, nil)
+	if err != nil || len(out) > 0 || wait <= 0 {
+		return out, err
+	}
+	wake := make(chan struct{}, 1)
+	defer func() {
+		for _, h := range holds {
+			h.q.mu.Lock()
+			delete(h.q.waiters, wake)
+			h.q.mu.Unlock()
+		}
+	}()
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	for {
+		out, err := c.take(holds, most, c.b.clock.now(), wake)
+		if err != nil || len(out) > 0 {
+			return out, err
+		}
+		select {
+		case <-wake:
+		case <-over.C:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-c.end:
+			return nil, c.over()
+		case <-c.b.done:
+			return nil, broker.ErrClosed
+		}
+	}
+}
+
+// take takes what is ready. Where it finds nothing, wake is noted.
+func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}) ([]*broker.Delivery, error) {
+	var out []*broker.Delivery
+	bytes := 0
+	for _, h := range holds {
+		q := h.q
+		q.lock(now)
+		if c.gone.Load() {
+			q.unlock()
+			return nil, c.over()
+		}
+		for len(out) < most && bytes < broker.MaxBatchBytes && q.ready.n > 0 {
+			r := q.ready.head
+			q.detach(r)
+			q.give(r, h)
+			bytes += r.task.Size()
+			out = append(out, r.delivery(now))
+		}
+		if len(out) == 0 && wake != nil {
+			q.waiters[wake] = struct{}{}
+		}
+		q.unlock()
+		if len(out) == most {
+			break
+		}
+	}
+	return out, nil
+}
+
+// delivery returns a copy of a running task.
+func (r *record) delivery(now instant) *broker.Delivery {
+	d := &broker.Delivery{
+		Task: *copyTask(r.task), Attempt: r.attempt, Retried: int(r.retried),
+		Recoveries: int(r.recoveries), Left: broker.NoDeadline, Canceled: r.canceled,
+	}
+	if r.deadline != never {
+		d.Left = time.Duration(r.deadline - now)
+	}
+	return d
+}

@@ -1,0 +1,17 @@
+// Package memory keeps tasks in the memory of one process: for tests, for a
+// first try, and for programs that need no more. It keeps every promise of
+// package broker but one: all is gone with the process.
+//
+//	b := memory.New()
+//	m := minion.New(b, minion.Queue("default"))
+//	arb, err := arbiter.New(b)
+//
+// It starts no goroutine, waits on channels only and knows no time but that of
+// package time. So it runs in a bubble of testing/synctest, where a week of
+// delays passes in a millisecond:
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		b := memory.New()
+//		…
+//	})
+package memory

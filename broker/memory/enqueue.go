@@ -1,0 +1,110 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Enqueue stores tasks, as [broker.Broker] says. Tasks of a batch that fail
+// don't keep the others from being stored.
+func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	fail := func(i int, err error) {
+		if errs == nil {
+			errs = make([]error, len(tasks))
+		}
+		errs[i] = err
+	}
+	var few [16]*record
+	for at := 0; at < len(tasks); at += broker.MaxBatch {
+		part := tasks[at:min(at+broker.MaxBatch, len(tasks))]
+		// What takes time is done before anything is locked.
+		records := slices.Grow(few[:0], len(part))
+		for i, t := range part {
+			r, err := b.record(t, now)
+			if err != nil {
+				fail(at+i, err)
+			}
+			records = append(records, r)
+		}
+		var q *queue
+		for i, r := range records {
+			if r == nil {
+				continue
+			}
+			if r.queue != q {
+				if q != nil {
+					q.unlock()
+				}
+				q = r.queue
+				q.lock(now)
+			}
+			if err := q.admit(r, now); err != nil {
+				fail(at+i, err)
+			}
+		}
+		if q != nil {
+			q.unlock()
+		}
+	}
+	b.help(now)
+	return broker.NewBatchError(errs)
+}
+
+// record returns a record of a task that nobody knows yet, or why there can't
+// be one.
+func (b *Broker) record(t *broker.Task, now instant) (*record, error) {
+	if t == nil {
+		return nil, fmt.Errorf("%w: no task", broker.ErrInvalid)
+	}
+	if err := t.Check(b.limits); err != nil {
+		return nil, err
+	}
+	q := b.queue(t.Queue)
+	r := &record{
+		id: t.ID, queue: q, digest: t.Digest(),
+		attempt: 1, slot: -1, deadline: never,
+		kept: never, forgotten: never,
+		task: copyTask(t),
+	}
+	r.task.Queue = q.name
+	if t.Deadline != 0 {
+		r.deadline = now.plus(t.Deadline)
+	}
+	return r, nil
+}
+
+// admit stores a new record, unless that was done before, or its id or unique
+// key is another task's.
+func (q *queue) admit(r *record, now instant) error {
+	t := r.task
+	s := q.b.index.shard(r.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if digest, ok := s.taken(r.id, now); ok {
+		if digest == r.digest {
+			return nil
+		}
+		return &broker.DuplicateError{ID: r.id, Holder: r.id}
+	}
+	if t.Unique != "" {
+		if h := q.holder(t.Unique); h != nil {
+			return &broker.DuplicateError{ID: r.id, Holder: h.id, Key: t.Unique}
+		}
+		q.unique.put(t.Unique, r)
+	}
+	s.add(r)
+	if t.Delay > 0 {
+		q.wait(r, broker.StateScheduled, now.plus(t.Delay))
+	} else {
+		q.back(r)
+	}
+	return nil
+}

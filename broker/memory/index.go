@@ -1,0 +1,152 @@
+package memory
+
+import (
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// index leads from ids to records. It is cut in shards, each with a lock of its
+// own, because every operation passes here.
+type index struct {
+	shards [shardCount]shard
+	sweep  *alarm // rings when a shard has something to sweep
+}
+
+// shardCount is a power of two.
+const shardCount = 64
+
+// shard is one part of the index. What it knows of a task is either the record
+// or, once neither outcome nor dead letter are to be seen any more, a tombstone.
+type shard struct {
+	mu         sync.Mutex
+	records    table[broker.ID, *record]
+	tombstones table[broker.ID, tombstone]
+	agenda     agenda[broker.ID] // of what is final
+}
+
+// tombstone is all that is left of a task: enough to answer those who repeat
+// themselves. It has no pointers, so millions of them are cheap.
+type tombstone struct {
+	until  instant
+	digest uint32
+	last   settled
+}
+
+func (x *index) init(sweep *alarm) {
+	x.sweep = sweep
+	for i := range x.shards {
+		s := &x.shards[i]
+		s.records = newTable[broker.ID, *record]()
+		s.tombstones = newTable[broker.ID, tombstone]()
+	}
+}
+
+// shard returns where an id belongs. Bytes 10 to 14 are random; the last one is
+// not used, so ids that differ in it only are found together.
+func (x *index) shard(id broker.ID) *shard {
+	h := binary.BigEndian.Uint32(id[10:14]) ^ uint32(id[14])
+	h ^= h >> 16
+	h ^= h >> 8
+	return &x.shards[h%shardCount]
+}
+
+// find returns the record with the id; or nil and the tombstone, which is zero
+// if there is none.
+func (x *index) find(id broker.ID) (*record, tombstone) {
+	s := x.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r, ok := s.records.get(id); ok {
+		return r, tombstone{}
+	}
+	t, _ := s.tombstones.get(id)
+	return nil, t
+}
+
+// taken returns the digest of the task that an id belongs to, if to any.
+func (s *shard) taken(id broker.ID, now instant) (digest uint32, ok bool) {
+	if r, ok := s.records.get(id); ok {
+		return r.digest, now < r.forgotten
+	}
+	t, ok := s.tombstones.get(id)
+	if ok && now >= t.until {
+		s.tombstones.drop(id)
+		ok = false
+	}
+	return t.digest, ok
+}
+
+// add makes a record known whose id is not taken.
+func (s *shard) add(r *record) { s.records.put(r.id, r) }
+
+// retire notes until when a record that is final is kept: for keep, and its id
+// for at least as long as ids are remembered.
+func (x *index) retire(r *record, now instant, keep time.Duration) {
+	s := x.shard(r.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.kept = now.plus(keep)
+	r.forgotten = now.plus(max(keep, broker.MinTombstone))
+	if keep > 0 {
+		s.agenda.add(r.kept, r.id)
+	} else {
+		s.bury(r)
+	}
+	x.sweep.set(s.agenda.next())
+}
+
+// revive takes back what retire noted. It reports false if that is too late.
+func (x *index) revive(r *record) bool {
+	s := x.shard(r.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, _ := s.records.get(r.id); known != r {
+		return false
+	}
+	r.kept, r.forgotten = never, never
+	return true
+}
+
+// bury puts a tombstone in the place of a record.
+func (s *shard) bury(r *record) {
+	s.records.drop(r.id)
+	s.tombstones.put(r.id, tombstone{until: r.forgotten, digest: r.digest, last: r.last})
+	s.agenda.add(r.forgotten, r.id)
+}
+
+// tidy sweeps up to n entries whose time has passed. It returns how many it
+// looked at, and when there will be more to do.
+func (s *shard) tidy(now instant, n int) (done int, next instant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for done < n {
+		ids := s.agenda.take(now, n-done)
+		if len(ids) == 0 {
+			break
+		}
+		done += len(ids)
+		for _, id := range ids {
+			s.expire(id, now)
+		}
+	}
+	return done, s.agenda.next()
+}
+
+// expire drops what is over of an id. The agenda may name one more than once,
+// or one that lives again.
+func (s *shard) expire(id broker.ID, now instant) {
+	if t, ok := s.tombstones.get(id); ok && t.until <= now {
+		s.tombstones.drop(id)
+	}
+	r, ok := s.records.get(id)
+	switch {
+	case !ok || r.kept > now:
+	case r.forgotten > now:
+		s.bury(r)
+	default:
+		s.records.drop(id)
+	}
+}

@@ -1,0 +1,99 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Queues counts what is in each queue, as [broker.Inspector] says.
+func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []broker.QueueInfo
+	b.queues.Range(func(_, v any) bool {
+		q := v.(*queue)
+		q.lock(now)
+		out = append(out, broker.QueueInfo{
+			Name: q.name, Pending: q.ready.n, Running: q.running, Scheduled: len(q.later), Dead: q.dead.n,
+		})
+		q.unlock()
+		return true
+	})
+	slices.SortFunc(out, func(x, y broker.QueueInfo) int { return strings.Compare(x.Name, y.Name) })
+	return out, nil
+}
+
+// DeadLetters lists dead letters, as [broker.Inspector] says, oldest first.
+func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int) ([]broker.DeadLetter, string, error) {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := broker.CheckName("queue", queue); err != nil {
+		return nil, "", err
+	}
+	from := uint64(0)
+	if after != "" {
+		if from, err = strconv.ParseUint(after, 10, 64); err != nil {
+			return nil, "", fmt.Errorf("dead letters of %s: %w cursor %.40q", queue, broker.ErrInvalid, after)
+		}
+	}
+	q := b.queue(queue)
+	q.lock(now)
+	defer q.unlock()
+	var out []broker.DeadLetter
+	for r := q.dead.head; r != nil; r = r.next {
+		if r.seq <= from {
+			continue
+		}
+		if len(out) == max(limit, 1) {
+			return out, strconv.FormatUint(from, 10), nil
+		}
+		from = r.seq
+		letter := broker.DeadLetter{Task: *copyTask(r.task)}
+		if r.outcome != nil {
+			letter.Outcome = *copyOutcome(r.outcome)
+		}
+		out = append(out, letter)
+	}
+	return out, "", nil
+}
+
+// Requeue makes dead letters pending again, as [broker.Inspector] says, without
+// their deadlines.
+func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	errs := make([]error, len(ids))
+	for i, id := range ids {
+		r, _ := b.index.find(id)
+		if r == nil || !r.queue.requeue(r, now) {
+			errs[i] = fmt.Errorf("dead letter %s: %w", id, broker.ErrNotFound)
+		}
+	}
+	return errs, nil
+}
+
+func (q *queue) requeue(r *record, now instant) bool {
+	q.lock(now)
+	defer q.unlock()
+	// Of those that failed only dead letters are in the timeline.
+	if r.state != broker.StateFailed || r.slot < 0 || !q.b.index.revive(r) {
+		return false
+	}
+	q.detach(r)
+	r.attempt++
+	r.retried, r.recoveries, r.canceled = 0, 0, false
+	r.deadline, r.outcome = never, nil
+	q.back(r)
+	return true
+}

@@ -1,0 +1,156 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// members are the consumers that live.
+type members struct {
+	b     *Broker
+	alarm alarm // rings when a lease may have ended
+
+	mu     sync.Mutex
+	all    map[*consumer]struct{}
+	number uint32 // of the last one
+}
+
+func (m *members) init(b *Broker) {
+	m.b = b
+	m.all = map[*consumer]struct{}{}
+	m.alarm.init(&b.clock, m.ring)
+}
+
+func (m *members) add(c *consumer, now instant) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.number++
+	c.number = m.number
+	c.expires = now.plus(m.b.lease)
+	m.all[c] = struct{}{}
+	m.alarm.set(c.expires)
+}
+
+// beat extends a lease, unless it has ended.
+func (m *members) beat(c *consumer, now instant, load broker.Load) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.all[c]; !ok {
+		return false
+	}
+	c.beat = now
+	c.expires = max(c.expires, now.plus(m.b.lease))
+	c.active = load.Active
+	return true
+}
+
+// remove ends a consumer. It reports false if that was done before.
+func (m *members) remove(c *consumer) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.end(c)
+}
+
+func (m *members) end(c *consumer) bool {
+	if _, ok := m.all[c]; !ok {
+		return false
+	}
+	delete(m.all, c)
+	c.gone.Store(true)
+	close(c.end)
+	return true
+}
+
+// ended ends the consumers whose leases have, and sets the alarm for the next.
+func (m *members) ended(now instant) (gone []*consumer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := never
+	for c := range m.all {
+		if c.expires > now {
+			next = min(next, c.expires)
+			continue
+		}
+		m.end(c)
+		gone = append(gone, c)
+	}
+	m.alarm.set(next)
+	return gone
+}
+
+// reap ends the consumers whose leases have ended, if there can be any, and
+// brings back what they held.
+func (b *Broker) reap(now instant) {
+	if b.members.alarm.due(now) {
+		b.members.alarm.clear()
+		b.reapNow(now)
+	}
+}
+
+func (b *Broker) reapNow(now instant) {
+	for _, c := range b.members.ended(now) {
+		c.handBack(true)
+	}
+}
+
+// ring is what the alarm runs.
+func (m *members) ring() { m.b.reapNow(m.b.clock.now()) }
+
+// handBack puts what a consumer that is gone held in front of what is ready, in
+// the order it was taken, with the next attempt's number; in chunks, the last
+// first. If the consumer died that is counted, and what was cancelled is handed
+// out once more, to be settled so by somebody who knows how; if it was closed,
+// what was cancelled ends here.
+func (c *consumer) handBack(died bool) {
+	var post post
+	for _, h := range c.holds {
+		for more := true; more; {
+			now := c.b.clock.now()
+			h.q.lock(now)
+			for n := 0; n < broker.MaxBatch && h.list.tail != nil; n++ {
+				r := h.list.tail
+				if r.canceled && !died {
+					post.add(h.q.cancel(r, now))
+					continue
+				}
+				if died {
+					r.recoveries++
+				}
+				h.q.detach(r)
+				r.attempt++
+				h.q.front(r)
+			}
+			more = h.list.tail != nil
+			h.q.unlock()
+		}
+	}
+	post.deliver(c.b)
+}
+
+// Minions returns the living minions, the oldest first.
+func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
+	if _, err := b.enter(ctx); err != nil {
+		return nil, err
+	}
+	m := &b.members
+	m.mu.Lock()
+	infos := make([]broker.MinionInfo, 0, len(m.all))
+	order := make(map[broker.ID]uint32, len(m.all))
+	for c := range m.all {
+		order[c.id] = c.number
+		infos = append(infos, broker.MinionInfo{
+			ID: c.id, Queues: slices.Clone(c.cfg.Queues), Slots: c.cfg.Slots, Active: c.active,
+			Host: c.cfg.Host, PID: c.cfg.PID,
+			Started: b.clock.wall(c.started), Beat: b.clock.wall(c.beat),
+		})
+	}
+	m.mu.Unlock()
+	slices.SortFunc(infos, func(x, y broker.MinionInfo) int {
+		return cmp.Compare(order[x.ID], order[y.ID])
+	})
+	return infos, nil
+}

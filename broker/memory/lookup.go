@@ -1,0 +1,41 @@
+package memory
+
+import (
+	"context"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Lookup tells where tasks are, as [broker.Broker] says.
+func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]broker.Status, len(ids))
+	for i, id := range ids {
+		out[i].ID = id
+		if r, _ := b.index.find(id); r != nil {
+			r.queue.lock(now)
+			r.status(&out[i], now)
+			r.queue.unlock()
+		}
+	}
+	return out, nil
+}
+
+func (r *record) status(st *broker.Status, now instant) {
+	if !r.visible(now) {
+		return
+	}
+	st.State, st.Queue, st.Attempt = r.state, r.queue.name, r.attempted()
+	switch r.state {
+	case broker.StateRunning:
+		st.Minion = r.hold.c.id
+	case broker.StateScheduled, broker.StateRetrying:
+		st.Due = r.queue.b.clock.wall(r.at)
+	}
+	if r.outcome != nil {
+		st.Outcome = copyOutcome(r.outcome)
+	}
+}

@@ -1,0 +1,171 @@
+package memory
+
+import (
+	"sync"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// queue keeps the tasks of one queue. Its methods but lock want its lock to be
+// held, and it is unlocked by unlock only.
+type queue struct {
+	name  string
+	b     *Broker
+	alarm alarm // rings when a task becomes due or a dead letter ends
+
+	mu      sync.Mutex
+	ready   list     // pending
+	later   timeline // scheduled and retrying
+	running int      // in the lists of holds
+	dead    list     // dead letters, in the order they came
+	ending  timeline // the same, by their end
+	unique  table[string, *record]
+	seq     uint64
+
+	// waiters are the wake-up channels of those who found nothing. Whenever the
+	// lock is free, nothing is ready or nobody waits.
+	waiters map[chan struct{}]struct{}
+}
+
+// queue returns the queue with a valid name, which need not have been known.
+func (b *Broker) queue(name string) *queue {
+	if q, ok := b.queues.Load(name); ok {
+		return q.(*queue)
+	}
+	q := &queue{
+		name: name, b: b,
+		unique:  newTable[string, *record](),
+		waiters: map[chan struct{}]struct{}{},
+	}
+	q.alarm.init(&b.clock, q.update)
+	known, _ := b.queues.LoadOrStore(name, q)
+	return known.(*queue)
+}
+
+// lock locks the queue and brings it to the state that it has now.
+func (q *queue) lock(now instant) {
+	q.mu.Lock()
+	for r := q.later.due(now); r != nil; r = q.later.due(now) {
+		r.state = broker.StatePending
+		q.ready.pushBack(r)
+	}
+	for r := q.ending.due(now); r != nil; r = q.ending.due(now) {
+		q.dead.remove(r)
+		r.task = nil
+	}
+}
+
+// unlock unlocks the queue. If anything is ready it wakes all who wait: the
+// losers wait again, and no wake-up is ever lost.
+func (q *queue) unlock() {
+	if q.ready.n > 0 && len(q.waiters) > 0 {
+		for wake := range q.waiters {
+			select {
+			case wake <- struct{}{}:
+			default: // it has one already
+			}
+		}
+		clear(q.waiters)
+	}
+	q.mu.Unlock()
+}
+
+// update is what the queue's alarm runs.
+func (q *queue) update() {
+	q.lock(q.b.clock.now())
+	q.alarm.set(min(q.later.first(), q.ending.first()))
+	q.unlock()
+}
+
+// detach takes a record out of the place it is in. The caller puts it in
+// another at once.
+func (q *queue) detach(r *record) {
+	switch r.state {
+	case broker.StatePending:
+		q.ready.remove(r)
+	case broker.StateScheduled, broker.StateRetrying:
+		q.later.remove(r)
+	case broker.StateRunning:
+		h := r.hold
+		h.list.remove(r)
+		if r.canceled {
+			h.canceled--
+		}
+		r.hold = nil
+		q.running--
+	case broker.StateFailed:
+		q.dead.remove(r)
+		q.ending.remove(r)
+	}
+}
+
+// back puts a detached record at the end of what is ready.
+func (q *queue) back(r *record) {
+	r.state = broker.StatePending
+	q.ready.pushBack(r)
+}
+
+// front puts a detached record before all that is ready.
+func (q *queue) front(r *record) {
+	r.state = broker.StatePending
+	q.ready.pushFront(r)
+}
+
+// wait lets a detached record wait for its time in a state.
+func (q *queue) wait(r *record, state broker.State, due instant) {
+	r.state = state
+	q.seq++
+	r.at, r.seq = due, q.seq
+	q.later.push(r)
+	q.alarm.set(due)
+}
+
+// give makes a hold the owner of a detached record.
+func (q *queue) give(r *record, h *hold) {
+	r.state = broker.StateRunning
+	r.hold = h
+	h.list.pushBack(r)
+	if r.canceled {
+		h.canceled++
+	}
+	q.running++
+}
+
+// mark notes that a running task was cancelled.
+func (q *queue) mark(r *record) {
+	if !r.canceled {
+		r.canceled = true
+		r.hold.canceled++
+	}
+}
+
+// finish ends a task. Outcome is not written again by anybody.
+func (q *queue) finish(r *record, o *broker.Outcome, now instant) {
+	q.detach(r)
+	t := r.task
+	r.state = o.State
+	if t.Unique != "" && q.holder(t.Unique) == r {
+		q.unique.drop(t.Unique)
+	}
+	keep := t.Retention
+	if o.State == broker.StateFailed && t.DeadFor > 0 {
+		keep = max(keep, t.DeadFor)
+		q.seq++
+		r.at, r.seq = now.plus(t.DeadFor), q.seq
+		q.dead.pushBack(r)
+		q.ending.push(r)
+		q.alarm.set(r.at)
+	} else {
+		r.task = nil
+	}
+	if keep > 0 {
+		r.outcome = o
+	}
+	q.b.index.retire(r, now, keep)
+}
+
+// holder returns the task that holds a unique key, or nil.
+func (q *queue) holder(key string) *record {
+	r, _ := q.unique.get(key)
+	return r
+}

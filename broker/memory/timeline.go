@@ -1,0 +1,83 @@
+package memory
+
+// timeline is a heap of records, the one with the earliest time first and among
+// equals the one that came first. Each record knows its slot, so that it can
+// leave at any time. A record is in one timeline at most.
+type timeline []*record
+
+// first returns the earliest time, never if there is none.
+func (h timeline) first() instant {
+	if len(h) == 0 {
+		return never
+	}
+	return h[0].at
+}
+
+func (h *timeline) push(r *record) {
+	*h = append(*h, r)
+	r.slot = int32(len(*h) - 1)
+	h.up(len(*h) - 1)
+}
+
+// due removes and returns the first record if its time has come, else nil.
+func (h *timeline) due(now instant) *record {
+	if h.first() > now {
+		return nil
+	}
+	r := (*h)[0]
+	h.remove(r)
+	return r
+}
+
+func (h *timeline) remove(r *record) {
+	i, last := int(r.slot), len(*h)-1
+	h.swap(i, last)
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	r.slot = -1
+	if i < last {
+		h.down(i)
+		h.up(i)
+	}
+	if cap(*h) > 1024 && len(*h) < cap(*h)/4 {
+		*h = append(make(timeline, 0, 2*len(*h)), *h...)
+	}
+}
+
+func (h timeline) less(i, j int) bool {
+	a, b := h[i], h[j]
+	return a.at < b.at || a.at == b.at && a.seq < b.seq
+}
+
+func (h timeline) swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].slot, h[j].slot = int32(i), int32(j)
+}
+
+func (h timeline) up(i int) {
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !h.less(i, parent) {
+			return
+		}
+		h.swap(i, parent)
+		i = parent
+	}
+}
+
+func (h timeline) down(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(h) {
+			return
+		}
+		if child+1 < len(h) && h.less(child+1, child) {
+			child++
+		}
+		if !h.less(child, i) {
+			return
+		}
+		h.swap(i, child)
+		i = child
+	}
+}
