@@ -1,0 +1,37 @@
+package task_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestFloors holds the arrows of docs/architecture.md: a package imports only
+// what is below it.
+func TestFloors(t *testing.T) {
+	const house = "github.com/go-arbiter/arbiter/"
+	common := []string{"github.com/redis/", "golang.org/x/tools", "testing", "github.com/alicebob/", "pgregory.net/"}
+	for pkg, forbidden := range map[string][]string{
+		"codec":          {house + "broker", house + "task", house + "arbiter", house + "minion", "github.com/redis/"},
+		"broker":         {house + "broker/", house + "task", house + "arbiter", house + "minion", "github.com/redis/"},
+		"task":           append([]string{house + "broker/", house + "arbiter", house + "minion", house + "internal"}, common...),
+		"arbiter":        append([]string{house + "broker/", house + "minion"}, common...),
+		"minion":         append([]string{house + "broker/", house + "arbiter"}, common...),
+		"broker/memory":  append([]string{house + "broker/redis", house + "task", house + "codec"}, common...),
+		"broker/redis":   {house + "broker/memory", house + "task", house + "codec", "testing", "github.com/alicebob/"},
+		"examples/tasks": common,
+	} {
+		out, err := exec.Command("go", "list", "-deps", house+pkg).Output()
+		if err != nil {
+			t.Fatalf("go list %s: %v", pkg, err)
+		}
+		for dep := range strings.Lines(string(out)) {
+			dep = strings.TrimSpace(dep)
+			for _, f := range forbidden {
+				if dep == f || strings.HasPrefix(dep, f) && (strings.HasSuffix(f, "/") || strings.HasPrefix(dep, f+"/")) {
+					t.Errorf("%s depends on %s", pkg, dep)
+				}
+			}
+		}
+	}
+}
