@@ -111,6 +111,17 @@ func (q *queue) front(r *record) {
 	q.ready.pushFront(r)
 }
 
+// behind puts a detached record behind another one, or to the front if that is
+// nil or not ready any more.
+func (q *queue) behind(before, r *record) {
+	r.state = broker.StatePending
+	if before == nil || before.state != broker.StatePending {
+		q.ready.pushFront(r)
+		return
+	}
+	q.ready.insert(before, r)
+}
+
 // wait lets a detached record wait for its time in a state.
 func (q *queue) wait(r *record, state broker.State, due instant) {
 	r.state = state

@@ -104,6 +104,17 @@ func (l *list) pushFront(r *record) {
 	l.n++
 }
 
+// insert puts r behind another record of the list.
+func (l *list) insert(before, r *record) {
+	if before.next == nil {
+		l.pushBack(r)
+		return
+	}
+	r.prev, r.next = before, before.next
+	before.next.prev, before.next = r, r
+	l.n++
+}
+
 func (l *list) remove(r *record) {
 	if r.prev != nil {
 		r.prev.next = r.next

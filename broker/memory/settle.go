@@ -17,24 +17,24 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		return nil, err
 	}
 	errs := make([]error, len(batch))
-	var post post
+	turn := turn{now: now, released: map[*queue]*record{}}
 	for i := range batch {
-		if batch[i].Verb != broker.VerbRelease {
-			errs[i] = c.settle(&batch[i], now, &post)
-		}
+		errs[i] = c.settle(&batch[i], &turn)
 	}
-	// The first one that is released shall come to stand first.
-	for i := len(batch) - 1; i >= 0; i-- {
-		if batch[i].Verb == broker.VerbRelease {
-			errs[i] = c.settle(&batch[i], now, &post)
-		}
-	}
-	post.deliver(c.b)
+	turn.post.deliver(c.b)
 	c.b.help(now)
 	return errs, nil
 }
 
-func (c *consumer) settle(s *broker.Settlement, now instant, post *post) error {
+// turn is what the settlements of one batch share.
+type turn struct {
+	now      instant
+	post     post
+	released map[*queue]*record // the last one that was released to the front
+}
+
+func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
+	now := turn.now
 	if err := s.Check(c.b.limits); err != nil {
 		return err
 	}
@@ -59,15 +59,17 @@ func (c *consumer) settle(s *broker.Settlement, now instant, post *post) error {
 	r.last = last
 	switch {
 	case s.Verb == broker.VerbFinish:
-		post.add(q.end(r, copyOutcome(&s.Outcome), now))
+		turn.post.add(q.end(r, copyOutcome(&s.Outcome), now))
 	case r.canceled:
-		post.add(q.cancel(r, now))
+		turn.post.add(q.cancel(r, now))
 	default:
 		q.detach(r)
 		r.attempt++
 		switch {
 		case s.Verb == broker.VerbRelease:
-			q.front(r)
+			// The first one that is released shall come to stand first.
+			q.behind(turn.released[q], r)
+			turn.released[q] = r
 			return nil
 		case s.Verb == broker.VerbRetry:
 			r.retried++

@@ -44,7 +44,7 @@ func newConfig(opts []Option) config {
 	c.limits = c.limits.WithDefaults()
 	// A blocking move lasts a bounded time, so that a connection that has
 	// silently died is noticed.
-	c.slice = min(c.lease/2, 5*time.Second)
+	c.slice = min(max(c.lease/2, time.Second), 5*time.Second)
 	return c
 }
 
