@@ -1,0 +1,241 @@
+package brokertest
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Delayed tasks are handed out in time: never before, and soon after.
+var delayedTests = []test{
+	{"NotBeforeItsTime", delayedNotBefore, 0},
+	{"InTimeOnAnIdleConsumer", delayedInTime, 0},
+	{"SoonerOneWakes", delayedSoonerWakes, 0},
+	{"InOrderOfTheirTimes", delayedInOrder, 0},
+	{"Many", delayedMany, 0},
+	{"ManyAtOnce", delayedManyAtOnce, 0},
+	{"AcrossQueues", delayedAcrossQueues, 0},
+	{"OverdueWithoutAConsumer", delayedOverdue, 0},
+	{"NegativeIsAtOnce", delayedNegative, 0},
+	{"RetryAndSnoozeInTime", delayedRetry, 0},
+	{"NotBehindOthers", delayedNotBehindOthers, 0},
+	{"Long", delayedLong, needJump},
+}
+
+// arrive waits for the one task that is due between the times, if nothing was
+// late. Clocks may be rounded to a millisecond or two.
+func (m *minion) arrive(id broker.ID, from, to time.Time) *broker.Delivery {
+	m.r.Helper()
+	d := m.take1()
+	now := time.Now()
+	m.r.same([]broker.ID{d.ID}, []broker.ID{id})
+	if early := from.Sub(now); early > 2*time.Millisecond {
+		m.r.Fatalf("task %s was handed out %v before its time", d.ID, early)
+	}
+	if late := now.Sub(to); late > m.r.Slack {
+		m.r.Fatalf("task %s was handed out %v late, at most %v is right", d.ID, late, m.r.Slack)
+	}
+	return d
+}
+
+func delayedNotBefore(r *rig) {
+	m := r.minion()
+	task := r.task(after(max(300*time.Millisecond, 6*r.Slack)))
+	from := time.Now().Add(task.Delay)
+	r.enqueue(task)
+	to := time.Now().Add(task.Delay)
+	for range 3 {
+		m.none()
+		r.in(broker.StateScheduled, task.ID)
+	}
+	m.arrive(task.ID, from, to)
+	m.none()
+}
+
+func delayedInTime(r *rig) {
+	for _, queues := range [][]string{{"q"}, {"q", "r"}} {
+		m := r.minion(queues...)
+		for _, delay := range []time.Duration{time.Millisecond, 30 * time.Millisecond, 251 * time.Millisecond} {
+			task := r.task(after(delay))
+			from := time.Now().Add(delay)
+			r.enqueue(task)
+			d := m.arrive(task.ID, from, time.Now().Add(delay))
+			r.attempt(d, 1, 0, 0)
+			m.settle(m.succeed(d))
+		}
+		m.close()
+	}
+}
+
+func delayedSoonerWakes(r *rig) {
+	m := r.minion()
+	r.enqueue(r.task(after(time.Hour)), r.task(after(time.Minute)))
+	done := m.waiting(r.ctx, 5, patience)
+	const soon, sooner = 400 * time.Millisecond, 150 * time.Millisecond
+	second, first := r.task(after(soon)), r.task(after(sooner))
+	from := time.Now().Add(soon)
+	r.enqueue(second)
+	r.enqueue(first)
+	start := time.Now()
+	got := <-done
+	if got.err != nil {
+		r.Fatalf("Dequeue: %v", got.err)
+	}
+	r.same(takenOf(got.tasks), []broker.ID{first.ID})
+	if took := got.at.Sub(start); took > sooner+r.Slack {
+		r.Fatalf("a task due in %v came after %v", sooner, took)
+	}
+	m.arrive(second.ID, from, start.Add(soon))
+}
+
+func delayedInOrder(r *rig) {
+	m := r.minion()
+	tasks := make([]*broker.Task, 5)
+	for _, i := range []int{3, 0, 4, 2, 1} {
+		tasks[i] = r.task(after(time.Duration(i+1) * 80 * time.Millisecond))
+		r.enqueue(tasks[i])
+	}
+	r.same(takenOf(m.take(5)), idsOf(tasks))
+}
+
+func delayedMany(r *rig) {
+	const n, span = 300, 600
+	rng := rand.New(rand.NewPCG(1, 2))
+	tasks := r.batch(n)
+	from, to := map[broker.ID]time.Time{}, map[broker.ID]time.Time{}
+	for part := range slices.Chunk(tasks, 50) {
+		for _, task := range part {
+			task.Delay = time.Duration(rng.IntN(span)) * time.Millisecond
+			from[task.ID] = time.Now().Add(task.Delay)
+		}
+		r.enqueue(part...)
+		for _, task := range part {
+			to[task.ID] = time.Now().Add(task.Delay)
+		}
+	}
+	m := r.minion()
+	opened := time.Now()
+	var got []broker.ID
+	for len(got) < n {
+		for _, d := range m.take(1) {
+			now := time.Now()
+			if early := from[d.ID].Sub(now); early > 2*time.Millisecond {
+				r.Fatalf("task %s was handed out %v before its time", d.ID, early)
+			}
+			due := to[d.ID]
+			if due.Before(opened) {
+				due = opened
+			}
+			// Those that are due at the same time queue up here.
+			if late := now.Sub(due); late > 4*r.Slack+r.Prompt/4 {
+				r.Fatalf("task %s was handed out %v late", d.ID, late)
+			}
+			m.settle(m.succeed(d))
+			got = append(got, d.ID)
+		}
+	}
+	r.sameSet(got, idsOf(tasks))
+	m.none()
+}
+
+// More tasks than one operation may move are due at the same moment.
+func delayedManyAtOnce(r *rig) {
+	tasks := r.batch(2*broker.MaxBatch+100, after(200*time.Millisecond))
+	r.enqueue(tasks...)
+	m := r.minion()
+	r.sameSet(takenOf(m.take(len(tasks))), idsOf(tasks))
+	m.none()
+}
+
+func delayedAcrossQueues(r *rig) {
+	m := r.minion("a", "b", "c")
+	for i, queue := range []string{"b", "c", "a", "c"} {
+		delay := time.Duration(20+60*i) * time.Millisecond
+		task := r.task(onQueue(queue), after(delay))
+		from := time.Now().Add(delay)
+		r.enqueue(task)
+		m.arrive(task.ID, from, time.Now().Add(delay))
+	}
+}
+
+func delayedOverdue(r *rig) {
+	tasks := r.batch(3, after(50*time.Millisecond))
+	r.enqueue(tasks...)
+	r.Advance(50*time.Millisecond + r.Slack)
+	m := r.minion()
+	start := time.Now()
+	r.sameSet(takenOf(m.take(3)), idsOf(tasks))
+	if took := time.Since(start); took > r.Prompt {
+		r.Fatalf("overdue tasks were handed out after %v", took)
+	}
+}
+
+func delayedNegative(r *rig) {
+	tasks := r.batch(2, after(-time.Hour))
+	r.enqueue(tasks...)
+	r.in(broker.StatePending, idsOf(tasks)...)
+	r.same(takenOf(r.minion().take(2)), idsOf(tasks))
+}
+
+func delayedRetry(r *rig) {
+	m := r.minion()
+	task := r.task()
+	r.enqueue(task)
+	d := m.take1()
+	for i, settle := range []func(*broker.Delivery, time.Duration) broker.Settlement{retry, snooze, retry} {
+		delay := time.Duration(20+90*i) * time.Millisecond
+		from := time.Now().Add(delay)
+		m.settle(settle(d, delay))
+		d = m.arrive(task.ID, from, time.Now().Add(delay))
+	}
+	r.attempt(d, 4, 2, 0)
+}
+
+// What is due is handed out though the queue never runs empty.
+func delayedNotBehindOthers(r *rig) {
+	m := r.minion()
+	task := r.task(after(100 * time.Millisecond))
+	r.enqueue(task)
+	start := time.Now()
+	for {
+		r.enqueue(r.batch(2)...)
+		d := m.take1()
+		m.settle(m.succeed(d))
+		if d.ID == task.ID {
+			return
+		}
+		if time.Since(start) > patience {
+			r.Fatalf("a delayed task is never handed out while others are pending")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func delayedLong(r *rig) {
+	delays := []time.Duration{time.Minute, 25 * time.Hour, 40 * 24 * time.Hour, broker.MaxDuration}
+	var tasks []*broker.Task
+	for _, delay := range delays {
+		tasks = append(tasks, r.task(after(delay)))
+	}
+	r.enqueue(tasks...)
+	passed := time.Duration(0)
+	for i, delay := range delays {
+		r.Advance(delay - passed - 30*time.Second)
+		m := r.minion()
+		m.none()
+		r.in(broker.StateScheduled, tasks[i].ID)
+		m.close()
+		r.Advance(time.Minute)
+		m = r.minion()
+		r.same(takenOf(m.take(1)), []broker.ID{tasks[i].ID})
+		m.none()
+		m.close()
+		m = r.minion()
+		d := m.take1()
+		m.settle(m.succeed(d))
+		m.close()
+		passed = delay + 30*time.Second
+	}
+}

@@ -1,0 +1,271 @@
+package brokertest
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// What is handed out is what was enqueued.
+var deliveryTests = []test{
+	{"EveryField", deliveryEveryField, 0},
+	{"ExtremeFields", deliveryExtremeFields, 0},
+	{"EmptyPayload", deliveryEmptyPayload, 0},
+	{"AllBytesInPayload", deliveryAllBytes, 0},
+	{"LargestPayload", deliveryLargestPayload, 0},
+	{"UnicodeMetadata", deliveryUnicode, 0},
+	{"SameAtEveryAttempt", deliverySameAtEveryAttempt, 0},
+	{"FirstAttempt", deliveryFirstAttempt, 0},
+	{"NoDeadline", deliveryNoDeadline, 0},
+	{"TimeLeft", deliveryTimeLeft, 0},
+	{"TimeLeftIsOverall", deliveryTimeLeftIsOverall, 0},
+	{"PastItsDeadline", deliveryPastDeadline, 0},
+	{"LongDeadline", deliveryLongDeadline, needJump},
+	{"BelongsToTheCaller", deliveryBelongsToCaller, 0},
+}
+
+// full returns a task whose every field is set.
+func full(r *rig) *broker.Task {
+	return r.task(func(t *broker.Task) {
+		t.Name = "pkg.Type.Method"
+		t.Codec = "json+zstd"
+		t.Payload = []byte(`{"x":1}`)
+		t.Inbox = broker.NewID(broker.KindParty, "", 0)
+		t.Deadline = time.Hour
+		t.Timeout = 1500 * time.Millisecond
+		t.Retries = 7
+		t.Retention = 90 * time.Minute
+		t.DeadFor = 3 * 24 * time.Hour
+		t.Unique = "key of " + t.Queue
+		t.Meta = map[string]string{"traceparent": "00-1", "empty": "", "": "no key"}
+		t.Parent = broker.NewID(broker.KindTask, "parent", 3)
+		t.Group = broker.NewID(broker.KindGroup, "", 0)
+		t.Step = 4
+		t.Priority = -5
+		t.Schema = 0x0123456789abcdef
+	})
+}
+
+// delivers enqueues a task, takes it and compares.
+func (m *minion) delivers(task *broker.Task) *broker.Delivery {
+	m.r.Helper()
+	m.r.enqueue(task)
+	d := m.take1()
+	m.equals(d, task)
+	return d
+}
+
+// equals checks that a delivery is the task as it was enqueued.
+func (m *minion) equals(d *broker.Delivery, task *broker.Task) {
+	m.r.Helper()
+	if d.Err != nil {
+		m.r.Fatalf("the record can't be read: %v", d.Err)
+	}
+	if diff := diffTask(d.Task, *task); diff != "" {
+		m.r.Fatalf("the task changed on its way: %s", diff)
+	}
+}
+
+func deliveryEveryField(r *rig) {
+	m := r.minion()
+	m.delivers(full(r))
+	m.delivers(r.task(func(t *broker.Task) { // as little as there can be
+		*t = broker.Task{Name: "n", Queue: "q", Codec: "msgpack", ID: broker.NewID(broker.KindTask, "q", 0)}
+	}))
+	for _, set := range []func(t *broker.Task){ // fields at the end may be left out of a record
+		func(t *broker.Task) { t.Retention, t.DeadFor = 0, 0 },
+		func(t *broker.Task) { t.Retention, t.DeadFor = broker.DefaultRetention, broker.DefaultDeadRetention },
+		func(t *broker.Task) { t.Retries = broker.DefaultRetries },
+		func(t *broker.Task) { t.Timeout = time.Microsecond },
+		func(t *broker.Task) { t.Meta = map[string]string{"k": "v"} },
+		func(t *broker.Task) { t.Group = broker.NewID(broker.KindPipe, "", 9) },
+		func(t *broker.Task) { t.Step = 1 },
+		func(t *broker.Task) { t.Priority = 1 },
+		func(t *broker.Task) { t.Schema = 1 },
+		func(t *broker.Task) { t.Enqueued = time.Time{} },
+	} {
+		m.delivers(r.task(set))
+	}
+}
+
+func deliveryExtremeFields(r *rig) {
+	m := r.minion("q", strings.Repeat("Q", broker.MaxName))
+	for _, set := range []func(t *broker.Task){
+		func(t *broker.Task) { t.Name = strings.Repeat("n", broker.MaxName) },
+		func(t *broker.Task) { t.Queue = strings.Repeat("Q", broker.MaxName) },
+		func(t *broker.Task) { t.Codec = strings.Repeat("c", 32) },
+		func(t *broker.Task) { t.Retries = broker.MaxRetries },
+		func(t *broker.Task) { t.Retries = 0 },
+		func(t *broker.Task) { t.Timeout = broker.MaxDuration },
+		func(t *broker.Task) { t.Retention, t.DeadFor = broker.MaxDuration, broker.MaxDuration },
+		func(t *broker.Task) { t.Retention, t.DeadFor = time.Millisecond, time.Millisecond },
+		func(t *broker.Task) { t.Step = math.MaxUint32 },
+		func(t *broker.Task) { t.Priority = math.MinInt8 },
+		func(t *broker.Task) { t.Priority = math.MaxInt8 },
+		func(t *broker.Task) { t.Schema = math.MaxUint64 },
+		func(t *broker.Task) { t.Deadline = broker.MaxDuration },
+		func(t *broker.Task) { t.Enqueued = time.UnixMilli(1).UTC() },
+	} {
+		m.delivers(r.task(set))
+	}
+}
+
+func deliveryEmptyPayload(r *rig) {
+	m := r.minion()
+	m.delivers(r.task(payload(nil)))
+	m.delivers(r.task(payload([]byte{})))
+}
+
+func deliveryAllBytes(r *rig) {
+	m := r.minion()
+	all := make([]byte, 0, 1024)
+	for i := range 256 {
+		m.delivers(r.task(payload([]byte{byte(i)})))
+		all = append(all, byte(i), byte(255-i), 0, '\n')
+	}
+	m.delivers(r.task(payload(all)))
+}
+
+func deliveryLargestPayload(r *rig) {
+	b := make([]byte, r.Broker.Limits().Payload)
+	for i := range b {
+		b[i] = byte(i * i >> 3)
+	}
+	r.minion().delivers(r.task(payload(b)))
+}
+
+func deliveryUnicode(r *rig) {
+	r.minion().delivers(r.task(func(t *broker.Task) {
+		t.Meta = map[string]string{
+			"ключ": "значение", "鍵": "値", "emoji": "🦔\u200d🔥", "nul": "a\x00b",
+			"raw": "\xff\xfe", "lines": "a\r\nb", "long": strings.Repeat("ü", 1000),
+		}
+		t.Unique = "единственный"
+		t.Payload = []byte("жизнь")
+	}))
+}
+
+func deliverySameAtEveryAttempt(r *rig) {
+	dying, m := r.minion(), r.minion()
+	task := full(r)
+	d := m.delivers(task)
+	for _, settle := range []broker.Settlement{retry(d, 0), release(d), snooze(d, 10*time.Millisecond)} {
+		settle.Delivery = d
+		m.settle(settle)
+		d = m.take1()
+		m.equals(d, task)
+	}
+	m.settle(release(d))
+	m.equals(dying.take1(), task)
+	r.reap([]*minion{m}, dying)
+	m.equals(m.take1(), task)
+}
+
+func deliveryFirstAttempt(r *rig) {
+	m := r.minion()
+	r.enqueue(r.task(), r.task(after(20*time.Millisecond)))
+	for _, d := range m.take(2) {
+		r.attempt(d, 1, 0, 0)
+		if d.Canceled || d.Err != nil {
+			r.Fatalf("canceled: %v, err: %v", d.Canceled, d.Err)
+		}
+	}
+}
+
+func deliveryNoDeadline(r *rig) {
+	m := r.minion()
+	r.enqueue(r.task())
+	d := m.take1()
+	if d.Left != broker.NoDeadline {
+		r.Fatalf("Left is %v, want NoDeadline", d.Left)
+	}
+	m.settle(retry(d, 10*time.Millisecond))
+	if d = m.take1(); d.Left != broker.NoDeadline {
+		r.Fatalf("Left is %v at the second attempt, want NoDeadline", d.Left)
+	}
+}
+
+// left checks how much time was left of a deadline when a task was handed out
+// just now, enqueued at start by the broker's clock.
+func (r *rig) left(d *broker.Delivery, deadline time.Duration, start time.Time) {
+	r.Helper()
+	want := deadline - r.Now().Sub(start)
+	if off := d.Left - want; off < -r.Slack || off > r.Slack+r.Prompt {
+		r.Fatalf("Left is %v, want %v", d.Left, want)
+	}
+}
+
+func deliveryTimeLeft(r *rig) {
+	m := r.minion()
+	for _, deadline := range []time.Duration{5 * time.Second, time.Hour, 1000 * 24 * time.Hour} {
+		start := r.Now()
+		r.enqueue(r.task(within(deadline)))
+		r.left(m.take1(), deadline, start)
+	}
+	// It counts from the enqueue, not from when a task becomes due.
+	start := r.Now()
+	r.enqueue(r.task(within(time.Minute), after(300*time.Millisecond)))
+	r.left(m.take1(), time.Minute, start)
+}
+
+// Neither a retry nor a recovery gives a task more time.
+func deliveryTimeLeftIsOverall(r *rig) {
+	m, dying := r.minion(), r.minion()
+	start := r.Now()
+	r.enqueue(r.task(within(time.Minute)))
+	d := m.take1()
+	for range 2 {
+		m.settle(retry(d, 150*time.Millisecond))
+		d = m.take1()
+		r.left(d, time.Minute, start)
+	}
+	m.settle(release(d))
+	dying.take1()
+	r.reap([]*minion{m}, dying)
+	r.left(m.take1(), time.Minute, start)
+}
+
+// A task past its deadline is handed out: whoever gets it settles it as expired.
+func deliveryPastDeadline(r *rig) {
+	m := r.minion()
+	task := r.task(within(50 * time.Millisecond))
+	r.enqueue(task)
+	r.pass(150*time.Millisecond, m)
+	d := m.take1()
+	if d.Left > 0 || d.Left < -150*time.Millisecond-r.Slack-r.Prompt {
+		r.Fatalf("Left is %v, want about -100ms", d.Left)
+	}
+	m.settle(m.finish(d, broker.StateExpired))
+	r.in(broker.StateExpired, task.ID)
+}
+
+func deliveryLongDeadline(r *rig) {
+	start := r.Now()
+	r.enqueue(r.task(within(48*time.Hour)), r.task(within(time.Hour)))
+	r.Advance(24 * time.Hour)
+	ds := r.minion().take(2)
+	r.left(ds[0], 48*time.Hour, start)
+	r.left(ds[1], time.Hour, start)
+}
+
+func deliveryBelongsToCaller(r *rig) {
+	m := r.minion()
+	task := full(r)
+	d := m.delivers(task)
+	for i := range d.Payload {
+		d.Payload[i] = 'X'
+	}
+	for k := range d.Meta {
+		d.Meta[k] = "changed"
+	}
+	d.Meta["more"] = "more"
+	m.settle(release(d))
+	d = m.take1()
+	if !bytes.Equal(d.Payload, task.Payload) {
+		r.Fatalf("the payload is now %q", d.Payload)
+	}
+	m.equals(d, task)
+}

@@ -1,0 +1,44 @@
+// Package brokertest is the conformance suite of the contract in package
+// broker. Whoever writes a broker runs it and is done:
+//
+//	func TestConformance(t *testing.T) {
+//		brokertest.Run(t, brokertest.Config{
+//			Open: func(t testing.TB) brokertest.Harness {
+//				b := mybroker.New(mybroker.Lease(time.Second))
+//				return brokertest.Harness{Broker: b, Lease: time.Second}
+//			},
+//		})
+//	}
+//
+// # What it asks for
+//
+// Every promise of the contract is a named test, such as
+// Cancel/WaitingNeverStarts, so that a failure says what was broken. The
+// groups follow the contract's methods; Stress runs many consumers at once and
+// checks the history afterwards; Model draws random operations and compares
+// the broker with a small state machine after each of them.
+//
+// Each test opens an empty broker of its own with [Config.Open]. What a broker
+// can't do (an [broker.Inspector], a second client, a clock that jumps) is left
+// out of its [Harness]; the tests for it are then not run at all, and the log
+// says which and why.
+//
+// # Time
+//
+// Three kinds of clock are provided for. A broker in memory runs in a
+// [testing/synctest] bubble ([Config.Bubble]), where hours pass in no time. An
+// emulated store may let its clock jump ([Harness.Advance] with
+// [Harness.CanJump]). On a real server time is real: the suite then asks only
+// for short times, a few leases and delays of less than a second, so a lease of
+// one second or less makes it quick, and [Config.Parallel] makes it quicker.
+//
+// # Where the contract leaves room
+//
+// The suite takes the contract at its word and accepts whatever it allows:
+// a dequeue that returns fewer than there are, a repeated settlement of a retry
+// that is answered with nil or [broker.ErrLeaseLost], a canceled task whose
+// owner died that is final at once or handed out marked. It is strict where
+// users would notice: attempts are numbered without gaps, what comes back from
+// a dead or closed consumer comes back in the order it was taken, and a record
+// that is handed out equals the one enqueued but for Delay and Deadline.
+package brokertest

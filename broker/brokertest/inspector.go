@@ -1,0 +1,372 @@
+package brokertest
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+var inspectorTests = []test{
+	{"Counts", inspectorCounts, needInspector},
+	{"CountsAfterCancel", inspectorCountsAfterCancel, needInspector},
+	{"QueuesAreSorted", inspectorQueuesSorted, needInspector},
+	{"DeadLetter", inspectorDeadLetter, needInspector},
+	{"OnlyFailedAreDead", inspectorOnlyFailed, needInspector},
+	{"Paging", inspectorPaging, needInspector},
+	{"Requeue", inspectorRequeue, needInspector},
+	{"RequeueHasAllItsRetries", inspectorRequeueRetries, needInspector},
+	{"RequeueNotFound", inspectorRequeueNotFound, needInspector},
+	{"RequeueAndFailAgain", inspectorRequeueAgain, needInspector},
+	{"RequeueMany", inspectorRequeueMany, needInspector},
+	{"RequeueOutlivesItsExpiry", inspectorRequeueOutlives, needInspector},
+	{"RequeueConcurrently", inspectorRequeueConcurrently, needInspector},
+}
+
+// counts returns what the inspector counts in a queue.
+func counts(r *rig, queue string) broker.QueueInfo {
+	r.Helper()
+	infos, err := r.inspector().Queues(r.ctx)
+	if err != nil {
+		r.Fatalf("Queues: %v", err)
+	}
+	for _, info := range infos {
+		if info.Name == queue {
+			return info
+		}
+	}
+	r.Fatalf("queue %q is not listed", queue)
+	return broker.QueueInfo{}
+}
+
+// deadLetters reads all dead letters of a queue in pages, each once.
+func deadLetters(r *rig, queue string, page int) map[broker.ID]*broker.DeadLetter {
+	r.Helper()
+	all := map[broker.ID]*broker.DeadLetter{}
+	after := ""
+	for range 10_000 {
+		letters, next, err := r.inspector().DeadLetters(r.ctx, queue, after, page)
+		if err != nil {
+			r.Fatalf("DeadLetters: %v", err)
+		}
+		if len(letters) > page {
+			r.Fatalf("DeadLetters returned %d letters, the limit was %d", len(letters), page)
+		}
+		for _, l := range letters {
+			if all[l.Task.ID] != nil {
+				r.Fatalf("dead letter %s is listed twice", l.Task.ID)
+			}
+			all[l.Task.ID] = &l
+		}
+		if next == "" {
+			return all
+		}
+		after = next
+	}
+	r.Fatalf("DeadLetters has no end")
+	return nil
+}
+
+// requeued returns the entries of a requeue.
+func requeued(r *rig, ids ...broker.ID) []error {
+	r.Helper()
+	errs, err := r.inspector().Requeue(r.ctx, ids)
+	if err != nil {
+		r.Fatalf("Requeue: %v", err)
+	}
+	if len(errs) != len(ids) {
+		r.Fatalf("Requeue returned %d entries for %d ids", len(errs), len(ids))
+	}
+	return errs
+}
+
+// requeue must succeed.
+func requeue(r *rig, ids ...broker.ID) {
+	r.Helper()
+	for i, err := range requeued(r, ids...) {
+		if err != nil {
+			r.Fatalf("Requeue, entry %d: %v", i, err)
+		}
+	}
+}
+
+// bury enqueues tasks that fail.
+func bury(r *rig, m *minion, tasks ...*broker.Task) []broker.Settlement {
+	r.Helper()
+	r.enqueue(tasks...)
+	batch := make([]broker.Settlement, len(tasks))
+	for i, d := range m.take(len(tasks)) {
+		batch[i] = m.finish(d, broker.StateFailed)
+	}
+	m.settle(batch...)
+	return batch
+}
+
+func inspectorCounts(r *rig) {
+	m := r.minion("q", "other")
+	r.enqueue(r.batch(10)...)
+	r.enqueue(r.batch(3, after(time.Hour))...)
+	r.enqueue(r.batch(2, onQueue("other"))...)
+	check := func(want broker.QueueInfo) {
+		r.Helper()
+		want.Name = "q"
+		if got := counts(r, "q"); got != want {
+			r.Fatalf("%+v, want %+v", got, want)
+		}
+	}
+	check(broker.QueueInfo{Pending: 10, Scheduled: 3})
+	ds := m.takeFrom([]string{"q"}, 7)
+	check(broker.QueueInfo{Pending: 3, Running: 7, Scheduled: 3})
+	m.settle(m.succeed(ds[0]), m.finish(ds[1], broker.StateFailed), retry(ds[2], time.Hour),
+		snooze(ds[3], time.Hour), release(ds[4]), m.finish(ds[5], broker.StateExpired))
+	check(broker.QueueInfo{Pending: 4, Running: 1, Scheduled: 5, Dead: 1})
+	if got := counts(r, "other"); got != (broker.QueueInfo{Name: "other", Pending: 2}) {
+		r.Fatalf("%+v, want 2 pending", got)
+	}
+	m.close()
+	check(broker.QueueInfo{Pending: 5, Scheduled: 5, Dead: 1})
+}
+
+func inspectorCountsAfterCancel(r *rig) {
+	m := r.minion()
+	tasks := append(r.batch(6), r.batch(4, after(time.Hour))...)
+	r.enqueue(tasks...)
+	d := m.take1()
+	r.cancel(d.ID, tasks[1].ID, tasks[2].ID, tasks[8].ID, tasks[9].ID)
+	want := broker.QueueInfo{Name: "q", Pending: 3, Running: 1, Scheduled: 2}
+	if got := counts(r, "q"); got != want {
+		r.Fatalf("%+v, want %+v", got, want)
+	}
+	m.settle(m.finish(d, broker.StateCanceled))
+	m.take(3)
+	want.Pending, want.Running = 0, 3
+	if got := counts(r, "q"); got != want {
+		r.Fatalf("%+v, want %+v", got, want)
+	}
+}
+
+func inspectorQueuesSorted(r *rig) {
+	for _, queue := range []string{"m", "z", "a", "B", "a.b", "a-b"} {
+		r.enqueue(r.task(onQueue(queue)))
+	}
+	infos, err := r.inspector().Queues(r.ctx)
+	if err != nil {
+		r.Fatalf("Queues: %v", err)
+	}
+	var names []string
+	for _, info := range infos {
+		names = append(names, info.Name)
+	}
+	if want := []string{"B", "a", "a-b", "a.b", "m", "z"}; !slices.Equal(names, want) {
+		r.Fatalf("queues are %s, want %s", strings.Join(names, " "), strings.Join(want, " "))
+	}
+}
+
+func inspectorDeadLetter(r *rig) {
+	m := r.minion()
+	task := full(r)
+	want := bury(r, m, task)[0]
+	dead := deadLetters(r, "q", 10)[task.ID]
+	if dead == nil {
+		r.Fatalf("a failed task is not among the dead letters")
+	}
+	if diff := diffTask(dead.Task, *task); diff != "" {
+		r.Fatalf("the task changed on its way: %s", diff)
+	}
+	r.equal(dead.Outcome, want.Outcome)
+	if others := deadLetters(r, "elsewhere", 10); len(others) > 0 {
+		r.Fatalf("it is among those of another queue as well")
+	}
+}
+
+func inspectorOnlyFailed(r *rig) {
+	m := r.minion()
+	tasks := r.batch(4)
+	r.enqueue(tasks...)
+	for i, d := range m.take(4) {
+		m.settle(m.finish(d, finals[i]))
+	}
+	dead := deadLetters(r, "q", 10)
+	if len(dead) != 1 || dead[tasks[1].ID] == nil {
+		r.Fatalf("%d dead letters, want the failed one alone", len(dead))
+	}
+	errs := requeued(r, idsOf(tasks)...)
+	for i, err := range errs {
+		if (i == 1) != (err == nil) {
+			r.Fatalf("Requeue of a task that %s: %v", finals[i], err)
+		}
+	}
+	r.same(takenOf(m.take(1)), idsOf(tasks[1:2]))
+	m.none()
+}
+
+func inspectorPaging(r *rig) {
+	m := r.minion()
+	tasks := r.batch(57)
+	bury(r, m, tasks...)
+	for _, page := range []int{1, 10, 57, 100, 5000} {
+		dead := deadLetters(r, "q", page)
+		if len(dead) != len(tasks) {
+			r.Fatalf("in pages of %d there are %d dead letters, want %d", page, len(dead), len(tasks))
+		}
+	}
+	letters, next, err := r.inspector().DeadLetters(r.ctx, "nowhere", "", 10)
+	if err != nil || len(letters) > 0 || next != "" {
+		r.Fatalf("DeadLetters of an unknown queue: %d, %q, %v", len(letters), next, err)
+	}
+}
+
+func inspectorRequeue(r *rig) {
+	m, mail := r.minion(), r.mail()
+	task := r.task(inbox(mail.id))
+	bury(r, m, task)
+	mail.take(1)
+	requeue(r, task.ID)
+	r.in(broker.StatePending, task.ID)
+	if dead := deadLetters(r, "q", 10); len(dead) > 0 {
+		r.Fatalf("it is still among the dead letters")
+	}
+	if got := counts(r, "q"); got.Pending != 1 || got.Dead != 0 {
+		r.Fatalf("%+v, want one pending", got)
+	}
+	r.enqueue(task) // a repeat is as harmless as ever
+	d := m.take1()
+	m.equals(d, task)
+	if d.Attempt <= 1 {
+		r.Fatalf("attempt %d, which was used up before", d.Attempt)
+	}
+	s := m.succeed(d)
+	m.settle(s)
+	r.equal(r.outcome(task.ID), s.Outcome)
+	r.equal(mail.take(1)[0].Outcome, s.Outcome)
+	m.none()
+}
+
+func inspectorRequeueRetries(r *rig) {
+	m := r.minion()
+	task := r.task()
+	r.enqueue(task)
+	for range 3 {
+		m.settle(retry(m.take1(), 0))
+	}
+	dying := r.minion()
+	dying.take1()
+	r.reap([]*minion{m}, dying)
+	d := m.take1()
+	r.attempt(d, 5, 3, 1)
+	m.settle(m.finish(d, broker.StateFailed))
+	requeue(r, task.ID)
+	d = m.take1()
+	if d.Retried != 0 || d.Recoveries != 0 || d.Attempt <= 5 {
+		r.Fatalf("attempt %d, retried %d, recoveries %d; want more than 5, 0, 0", d.Attempt, d.Retried, d.Recoveries)
+	}
+}
+
+func inspectorRequeueNotFound(r *rig) {
+	m := r.minion()
+	dead, running, pending := r.task(), r.task(), r.task()
+	bury(r, m, dead)
+	r.enqueue(running)
+	m.take1()
+	r.enqueue(pending)
+	errs := requeued(r, broker.NewID(broker.KindTask, "q", 0), dead.ID, running.ID, pending.ID)
+	for i, err := range errs {
+		if i == 1 {
+			if err != nil {
+				r.Fatalf("Requeue: %v", err)
+			}
+			continue
+		}
+		r.is(err, broker.ErrNotFound)
+	}
+	r.is(requeued(r, dead.ID)[0], broker.ErrNotFound) // the second time
+	r.sameSet(takenOf(m.take(2)), []broker.ID{dead.ID, pending.ID})
+	m.none()
+	if errs := requeued(r); len(errs) > 0 {
+		r.Fatalf("Requeue of nothing: %v", errs)
+	}
+}
+
+func inspectorRequeueAgain(r *rig) {
+	m := r.minion()
+	task := r.task()
+	bury(r, m, task)
+	for range 3 {
+		requeue(r, task.ID)
+		s := m.finish(m.take1(), broker.StateFailed)
+		m.settle(s)
+		dead := deadLetters(r, "q", 10)
+		if len(dead) != 1 || dead[task.ID] == nil {
+			r.Fatalf("%d dead letters, want the task again", len(dead))
+		}
+		r.equal(dead[task.ID].Outcome, s.Outcome)
+	}
+	requeue(r, task.ID)
+	r.canceled(task.ID, broker.CancelPrevented)
+	m.none()
+	r.is(requeued(r, task.ID)[0], broker.ErrNotFound)
+}
+
+func inspectorRequeueMany(r *rig) {
+	const n = 2*broker.MaxBatch + 345
+	m := r.minion()
+	tasks := r.batch(n)
+	bury(r, m, tasks...)
+	requeue(r, idsOf(tasks)...)
+	r.sameSet(takenOf(m.take(n)), idsOf(tasks))
+	m.none()
+}
+
+// A task that was requeued is not swept away when it would have ended as a
+// dead letter, nor is its next outcome.
+func inspectorRequeueOutlives(r *rig) {
+	const keep = 300 * time.Millisecond
+	m := r.minion()
+	waits, done := r.task(kept(keep, keep)), r.task(kept(keep, keep))
+	bury(r, m, waits, done)
+	requeue(r, done.ID)
+	d := m.take1()
+	requeue(r, waits.ID)
+	r.pass(keep-r.Slack, m)
+	s := m.succeed(d)
+	m.settle(s)
+	r.pass(2*r.Slack, m)
+	r.in(broker.StatePending, waits.ID)
+	r.equal(r.outcome(done.ID), s.Outcome)
+	r.same(takenOf(m.take(1)), []broker.ID{waits.ID})
+	r.pass(keep, m)
+	r.absent(broker.StateSucceeded, done.ID)
+	r.in(broker.StateRunning, waits.ID)
+}
+
+func inspectorRequeueConcurrently(r *rig) {
+	m := r.minion()
+	task := r.task()
+	for range 10 {
+		if r.lookup(task.ID)[0].State == broker.StateUnknown {
+			bury(r, m, task)
+		}
+		ok := make([]bool, 4)
+		together(many(4, func(i int) {
+			errs, err := r.inspector().Requeue(r.ctx, []broker.ID{task.ID})
+			if err != nil {
+				r.Errorf("Requeue: %v", err)
+				return
+			}
+			ok[i] = errs[0] == nil
+		})...)
+		won := 0
+		for _, yes := range ok {
+			if yes {
+				won++
+			}
+		}
+		if won != 1 {
+			r.Fatalf("%d of 4 requeues succeeded, want 1", won)
+		}
+		d := m.take1()
+		m.none()
+		m.settle(m.finish(d, broker.StateFailed))
+	}
+}

@@ -1,0 +1,128 @@
+package brokertest
+
+import (
+	"strings"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Every size and name has a limit, and what is over it is refused with an error
+// that names it.
+var limitTests = []test{
+	{"AreSet", limitsAreSet, 0},
+	{"Payload", limitsPayload, 0},
+	{"Metadata", limitsMeta, 0},
+	{"UniqueKey", limitsUnique, 0},
+	{"Result", limitsResult, 0},
+	{"Names", limitsNames, 0},
+	{"Numbers", limitsNumbers, 0},
+	{"Consume", limitsConsume, 0},
+}
+
+func limitsAreSet(r *rig) {
+	if l := r.Broker.Limits(); l.Payload <= 0 || l.Result <= 0 || l.Meta <= 0 {
+		r.Fatalf("%+v", l)
+	}
+}
+
+// over checks that a task is refused as too large, with the limit named, and
+// that the same task within it is delivered.
+func over(r *rig, limit string, within, beyond func(*broker.Task)) {
+	r.Helper()
+	m := r.minion()
+	task := r.task(beyond)
+	err := r.refused(task)
+	r.is(err, broker.ErrTooLarge)
+	r.is(err, broker.ErrInvalid)
+	if !strings.Contains(err.Error(), limit) || !strings.Contains(err.Error(), task.Name) {
+		r.Fatalf("error %q names neither limit %s nor task %s", err, limit, task.Name)
+	}
+	r.in(broker.StateUnknown, task.ID)
+	m.none()
+	m.delivers(r.task(within))
+}
+
+func limitsPayload(r *rig) {
+	limit := r.Broker.Limits().Payload
+	over(r, itoa(limit), payload(make([]byte, limit)), payload(make([]byte, limit+1)))
+}
+
+func limitsMeta(r *rig) {
+	limit := r.Broker.Limits().Meta
+	meta := func(size int) func(*broker.Task) {
+		return func(t *broker.Task) {
+			t.Meta = map[string]string{"abc": strings.Repeat("v", size-7), "": "half"}
+		}
+	}
+	over(r, itoa(limit), meta(limit), meta(limit+1))
+}
+
+func limitsUnique(r *rig) {
+	key := strings.Repeat("k", broker.MaxUniqueKey)
+	over(r, itoa(broker.MaxUniqueKey), keyed(key), keyed(key+"k"))
+}
+
+func limitsResult(r *rig) {
+	m := r.minion()
+	task := r.task()
+	r.enqueue(task)
+	d := m.take1()
+	limit := r.Broker.Limits().Result
+	s := m.succeed(d)
+	s.Outcome.Result = make([]byte, limit+1)
+	err := m.settled(s)[0]
+	r.is(err, broker.ErrTooLarge)
+	if !strings.Contains(err.Error(), itoa(limit)) || !strings.Contains(err.Error(), task.Name) {
+		r.Fatalf("error %q names neither the limit nor the task", err)
+	}
+	s.Outcome.Result = make([]byte, limit)
+	m.settle(s)
+	r.equal(r.outcome(task.ID), s.Outcome)
+}
+
+var badNames = []string{
+	"", " ", "a b", "a/b", "a:b", "{a}", "a\n", "ä", "a*", "\x00", strings.Repeat("n", broker.MaxName+1),
+}
+
+func limitsNames(r *rig) {
+	for _, name := range badNames {
+		r.is(r.refused(r.task(onQueue(name))), broker.ErrInvalid)
+		r.is(r.refused(r.task(func(t *broker.Task) { t.Name = name })), broker.ErrInvalid)
+	}
+}
+
+func limitsNumbers(r *rig) {
+	for _, bad := range []func(t *broker.Task){
+		func(t *broker.Task) { t.Codec = strings.Repeat("c", 33) },
+		func(t *broker.Task) { t.Retries = broker.MaxRetries + 1 },
+		func(t *broker.Task) { t.Retries = broker.DefaultRetries - 1 },
+		func(t *broker.Task) { t.Delay = broker.MaxDuration + 1 },
+		func(t *broker.Task) { t.Deadline = broker.MaxDuration + 1 },
+		func(t *broker.Task) { t.Timeout = broker.MaxDuration + 1 },
+		func(t *broker.Task) { t.Timeout = -1 },
+		func(t *broker.Task) { t.Retention = broker.MaxDuration + 1 },
+		func(t *broker.Task) { t.Retention = -time.Nanosecond },
+		func(t *broker.Task) { t.DeadFor = broker.MaxDuration + 1 },
+		func(t *broker.Task) { t.DeadFor = -1 },
+	} {
+		r.is(r.refused(r.task(bad)), broker.ErrInvalid)
+	}
+	zero := r.task()
+	zero.ID = broker.ID{}
+	r.is(r.refused(zero), broker.ErrInvalid)
+	r.minion().none()
+}
+
+func limitsConsume(r *rig) {
+	for _, queues := range [][]string{nil, {""}, {"q", "no spaces"}, {strings.Repeat("q", broker.MaxName+1)}} {
+		c, err := r.Broker.Consume(r.ctx, broker.ConsumerConfig{Queues: queues, Slots: 1})
+		if c != nil && err == nil {
+			r.Fatalf("Consume of %q succeeded", queues)
+		}
+		r.is(err, broker.ErrInvalid)
+	}
+	if n := len(r.registry(r.Broker)); n != 0 {
+		r.Fatalf("%d minions are registered that could not be opened", n)
+	}
+}

@@ -1,0 +1,272 @@
+package brokertest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// minion is a consumer in a test.
+type minion struct {
+	broker.Consumer
+	r      *rig
+	queues []string
+	beaten time.Time // when it last sent a heartbeat, by the broker's clock
+
+	mu     sync.Mutex
+	killed map[broker.ID]int // how often OnCancel told of a task
+}
+
+// minion opens a consumer of the queues, or of "q" if none is given.
+func (r *rig) minion(queues ...string) *minion {
+	r.Helper()
+	return r.minionAt(r.Broker, queues...)
+}
+
+func (r *rig) minionAt(b broker.Broker, queues ...string) *minion {
+	r.Helper()
+	if len(queues) == 0 {
+		queues = []string{"q"}
+	}
+	m := &minion{r: r, queues: queues, beaten: r.Now(), killed: map[broker.ID]int{}}
+	c, err := b.Consume(r.ctx, broker.ConsumerConfig{
+		Queues: queues, Slots: 10, Host: "host", PID: 1, OnCancel: m.onCancel,
+	})
+	if err != nil {
+		r.Fatalf("Consume: %v", err)
+	}
+	m.Consumer = c
+	return m
+}
+
+func (m *minion) onCancel(id broker.ID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.killed[id]++
+}
+
+// told reports whether OnCancel told of the task.
+func (m *minion) told(id broker.ID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.killed[id] > 0
+}
+
+// beat sends a heartbeat of each.
+func beat(minions ...*minion) {
+	for _, m := range minions {
+		m.r.Helper()
+		if err := m.Heartbeat(m.r.ctx, broker.Load{}); err != nil {
+			m.r.Fatalf("Heartbeat: %v", err)
+		}
+		m.beaten = m.r.Now()
+	}
+}
+
+// keep sends a heartbeat if it is time to, as a living minion does, and returns
+// how often it is.
+func (m *minion) keep() time.Duration {
+	m.r.Helper()
+	_, every := m.Lease()
+	if m.r.Now().Sub(m.beaten) >= every {
+		beat(m)
+	}
+	return every
+}
+
+// take dequeues until it has n tasks.
+func (m *minion) take(n int) []*broker.Delivery {
+	m.r.Helper()
+	return m.takeFrom(m.queues, n)
+}
+
+// take1 dequeues one task.
+func (m *minion) take1() *broker.Delivery {
+	m.r.Helper()
+	return m.take(1)[0]
+}
+
+func (m *minion) takeFrom(queues []string, n int) []*broker.Delivery {
+	m.r.Helper()
+	var got []*broker.Delivery
+	for start := time.Now(); len(got) < n; {
+		if time.Since(start) > patience {
+			m.r.Fatalf("dequeued %d tasks, want %d", len(got), n)
+		}
+		ds, err := m.Dequeue(m.r.ctx, queues, n-len(got), m.keep())
+		if err != nil {
+			m.r.Fatalf("Dequeue: %v", err)
+		}
+		m.check(ds, queues, n-len(got))
+		got = append(got, ds...)
+	}
+	return got
+}
+
+// check checks what holds for all deliveries.
+func (m *minion) check(ds []*broker.Delivery, queues []string, n int) {
+	m.r.Helper()
+	if len(ds) > n {
+		m.r.Fatalf("Dequeue returned %d tasks, asked for %d", len(ds), n)
+	}
+	for _, d := range ds {
+		asked := false
+		for _, q := range queues {
+			asked = asked || q == d.Queue
+		}
+		if !asked {
+			m.r.Fatalf("Dequeue of %v returned a task of queue %q", queues, d.Queue)
+		}
+		if d.Attempt == 0 || d.ID.IsZero() {
+			m.r.Fatalf("Dequeue returned task %s with attempt %d", d.ID, d.Attempt)
+		}
+	}
+}
+
+// none checks that there is nothing to dequeue.
+func (m *minion) none() {
+	m.r.Helper()
+	m.keep()
+	ds, err := m.Dequeue(m.r.ctx, m.queues, 10, m.r.Slack)
+	if err != nil {
+		m.r.Fatalf("Dequeue: %v", err)
+	}
+	for _, d := range ds {
+		m.r.Fatalf("task %s was handed out (attempt %d), want none", d.ID, d.Attempt)
+	}
+}
+
+// tryTake returns what there is now and soon, up to n; the test may go on
+// without.
+func (m *minion) tryTake(n int) []*broker.Delivery {
+	m.r.Helper()
+	var got []*broker.Delivery
+	for len(got) < n {
+		m.keep()
+		ds, err := m.Dequeue(m.r.ctx, m.queues, n-len(got), m.r.Slack)
+		if err != nil {
+			m.r.Fatalf("Dequeue: %v", err)
+		}
+		m.check(ds, m.queues, n-len(got))
+		if len(ds) == 0 {
+			break
+		}
+		got = append(got, ds...)
+	}
+	return got
+}
+
+// dequeued is what a dequeue in another goroutine returned.
+type dequeued struct {
+	tasks []*broker.Delivery
+	err   error
+	took  time.Duration
+	at    time.Time
+}
+
+// waiting starts a dequeue in another goroutine and lets it wait.
+func (m *minion) waiting(ctx context.Context, max int, wait time.Duration) <-chan dequeued {
+	done := m.start(ctx, max, wait)
+	m.r.idle()
+	return done
+}
+
+// start starts a dequeue in another goroutine.
+func (m *minion) start(ctx context.Context, max int, wait time.Duration) <-chan dequeued {
+	done := make(chan dequeued, 1)
+	go func() {
+		start := time.Now()
+		ds, err := m.Dequeue(ctx, m.queues, max, wait)
+		now := time.Now()
+		done <- dequeued{ds, err, now.Sub(start), now}
+	}()
+	return done
+}
+
+// woken returns what a waiting dequeue returned, which must be soon and tasks.
+func (r *rig) woken(done <-chan dequeued, start time.Time) []*broker.Delivery {
+	r.Helper()
+	got := <-done
+	if got.err != nil {
+		r.Fatalf("Dequeue: %v", got.err)
+	}
+	if len(got.tasks) == 0 {
+		r.Fatalf("Dequeue returned nothing after %v", got.took)
+	}
+	if late := got.at.Sub(start); late > r.Prompt {
+		r.Fatalf("Dequeue was woken after %v, want at most %v", late, r.Prompt)
+	}
+	return got.tasks
+}
+
+// settle must accept every settlement.
+func (m *minion) settle(batch ...broker.Settlement) {
+	m.r.Helper()
+	for i, err := range m.settled(batch...) {
+		if err != nil {
+			m.r.Fatalf("Settle, entry %d: %v", i, err)
+		}
+	}
+}
+
+// settled returns the entries of a settlement.
+func (m *minion) settled(batch ...broker.Settlement) []error {
+	m.r.Helper()
+	m.keep()
+	errs, err := m.Settle(m.r.ctx, batch)
+	if err != nil {
+		m.r.Fatalf("Settle: %v", err)
+	}
+	if len(errs) != len(batch) {
+		m.r.Fatalf("Settle returned %d entries for %d settlements", len(errs), len(batch))
+	}
+	return errs
+}
+
+// finish returns a settlement that ends the attempt in a final state, with an
+// outcome that tells it apart from others.
+func (m *minion) finish(d *broker.Delivery, state broker.State) broker.Settlement {
+	o := broker.Outcome{
+		State: state, Codec: "json", Name: d.Name,
+		Attempts: d.Attempt, Retried: d.Retried, Minion: m.ID(),
+		Enqueued: d.Enqueued, Started: m.r.Now().Truncate(time.Millisecond),
+	}
+	o.Finished = o.Started.Add(3 * time.Millisecond)
+	switch state {
+	case broker.StateSucceeded:
+		o.Result = append([]byte("result of "), d.ID[:]...)
+	default:
+		o.Err = &broker.Failure{
+			Type: "*test.Error", Message: state.String() + ": " + d.ID.String(),
+			Stack: "goroutine 1", Chain: []string{"outer", "inner"}, Codes: []string{"code"},
+			Final: state == broker.StateFailed,
+		}
+	}
+	return broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Outcome: o}
+}
+
+func (m *minion) succeed(d *broker.Delivery) broker.Settlement {
+	return m.finish(d, broker.StateSucceeded)
+}
+
+func retry(d *broker.Delivery, delay time.Duration) broker.Settlement {
+	return broker.Settlement{Delivery: d, Verb: broker.VerbRetry, Delay: delay}
+}
+
+func snooze(d *broker.Delivery, delay time.Duration) broker.Settlement {
+	return broker.Settlement{Delivery: d, Verb: broker.VerbSnooze, Delay: delay}
+}
+
+func release(d *broker.Delivery) broker.Settlement {
+	return broker.Settlement{Delivery: d, Verb: broker.VerbRelease}
+}
+
+// close must succeed.
+func (m *minion) close() {
+	m.r.Helper()
+	if err := m.Close(m.r.ctx); err != nil {
+		m.r.Fatalf("Close of the consumer: %v", err)
+	}
+}

@@ -1,0 +1,126 @@
+package brokertest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// The registry of those who live.
+var minionTests = []test{
+	{"Registered", minionRegistered, 0},
+	{"LoadOfTheLastHeartbeat", minionLoad, 0},
+	{"GoneAfterClose", minionGoneAfterClose, 0},
+	{"GoneAfterDeath", minionGoneAfterDeath, 0},
+	{"ByAnotherClient", minionByAnotherClient, 0},
+	{"IDsNeverComeBack", minionIDs, 0},
+}
+
+func (r *rig) registry(b broker.Broker) map[broker.ID]broker.MinionInfo {
+	r.Helper()
+	infos, err := b.Minions(r.ctx)
+	if err != nil {
+		r.Fatalf("Minions: %v", err)
+	}
+	m := map[broker.ID]broker.MinionInfo{}
+	for _, info := range infos {
+		m[info.ID] = info
+	}
+	if len(m) != len(infos) {
+		r.Fatalf("Minions lists somebody twice")
+	}
+	return m
+}
+
+func minionRegistered(r *rig) {
+	if n := len(r.registry(r.Broker)); n != 0 {
+		r.Fatalf("%d minions of an empty broker", n)
+	}
+	start := r.Now()
+	c, err := r.Broker.Consume(r.ctx, broker.ConsumerConfig{
+		Queues: []string{"b", "a"}, Slots: 7, Host: "hôst", PID: 4711,
+	})
+	if err != nil {
+		r.Fatalf("Consume: %v", err)
+	}
+	info, ok := r.registry(r.Broker)[c.ID()]
+	if !ok {
+		r.Fatalf("a new consumer is not registered")
+	}
+	slices.Sort(info.Queues)
+	if !slices.Equal(info.Queues, []string{"a", "b"}) || info.Slots != 7 || info.Active != 0 ||
+		info.Host != "hôst" || info.PID != 4711 {
+		r.Fatalf("registered as %+v", info)
+	}
+	for _, at := range []time.Time{info.Started, info.Beat} {
+		if at.Before(start.Add(-r.Slack)) || at.After(r.Now().Add(r.Slack)) {
+			r.Fatalf("started %v, beat %v, at about %v", info.Started, info.Beat, start)
+		}
+	}
+}
+
+func minionLoad(r *rig) {
+	m := r.minion()
+	started := r.registry(r.Broker)[m.ID()].Started
+	for _, active := range []int{3, 10, 0} {
+		r.Advance(r.Lease / 10)
+		now := r.Now()
+		if err := m.Heartbeat(r.ctx, broker.Load{Active: active}); err != nil {
+			r.Fatalf("Heartbeat: %v", err)
+		}
+		info := r.registry(r.Broker)[m.ID()]
+		if info.Active != active || !info.Started.Equal(started) || info.Beat.Before(now.Add(-2*time.Millisecond)) {
+			r.Fatalf("after a heartbeat with %d active slots: %+v", active, info)
+		}
+	}
+}
+
+func minionGoneAfterClose(r *rig) {
+	a, b := r.minion(), r.minion()
+	a.close()
+	reg := r.registry(r.Broker)
+	if _, there := reg[a.ID()]; there || len(reg) != 1 {
+		r.Fatalf("%v, want only the open one", reg)
+	}
+	b.close()
+	if n := len(r.registry(r.Broker)); n != 0 {
+		r.Fatalf("%d minions are left", n)
+	}
+}
+
+func minionGoneAfterDeath(r *rig) {
+	a, b := r.minion(), r.minion()
+	r.pass(r.Lease+r.Slack, b)
+	reg := r.registry(r.Broker)
+	if _, there := reg[a.ID()]; there || len(reg) != 1 {
+		r.Fatalf("%v, want only the living one", reg)
+	}
+	r.Advance(r.Lease + r.Slack) // nobody is left to clean up
+	if n := len(r.registry(r.Broker)); n != 0 {
+		r.Fatalf("%d minions are listed after their leases", n)
+	}
+}
+
+func minionByAnotherClient(r *rig) {
+	other := r.other()
+	a, b := r.minion("a"), r.minionAt(other, "b")
+	for _, c := range []broker.Broker{r.Broker, other} {
+		reg := r.registry(c)
+		if len(reg) != 2 || !slices.Equal(reg[a.ID()].Queues, []string{"a"}) || !slices.Equal(reg[b.ID()].Queues, []string{"b"}) {
+			r.Fatalf("Minions: %v, want both", reg)
+		}
+	}
+}
+
+func minionIDs(r *rig) {
+	seen := map[broker.ID]bool{}
+	for range 20 {
+		m := r.minion()
+		if seen[m.ID()] {
+			r.Fatalf("id %s came back", m.ID())
+		}
+		seen[m.ID()] = true
+		m.close()
+	}
+}

@@ -1,0 +1,245 @@
+package brokertest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// model is the contract as a state machine, for one caller at a time. It is
+// written from the contract and knows nothing of any broker. Where the contract
+// leaves room, it says what is allowed, and takes over what the broker chose.
+type model struct {
+	tasks []*mtask // in the order they were made
+	// ready holds the pending tasks of each queue whose order is known: those
+	// that were never delayed, and those that went back to the front. What became
+	// due by itself is somewhere in between: see mtask.due.
+	ready   map[string][]*mtask
+	endings []ending // what inboxes must be told, in any order
+	slack   time.Duration
+	t0, t1  time.Time // when the operation began and ended, by the broker's clock
+}
+
+// mtask is a task in the model.
+type mtask struct {
+	*broker.Task
+	n          int // its number in the history
+	state      broker.State
+	attempt    uint32 // of the next or current delivery; 0 if any larger number will do
+	retried    int
+	recoveries int
+	owner      *minion // while it runs
+	killed     bool    // cancelled while it ran
+	due        moment  // while scheduled or retrying
+	ended      moment  // once it is final
+	outcome    *broker.Outcome
+	settled    *broker.Settlement // that ended it; nil if a cancel did
+}
+
+type ending struct {
+	id    broker.ID
+	state broker.State
+}
+
+// moment is a time that is known as well as the clock could be read.
+type moment struct{ from, to time.Time }
+
+func (t moment) plus(d time.Duration) moment { return moment{t.from.Add(d), t.to.Add(d)} }
+
+func (m *model) now() moment { return moment{m.t0, m.t1} }
+
+// passed reports whether a moment has surely passed, before the operation.
+func (m *model) passed(t moment) bool { return !m.t0.Before(t.to.Add(m.slack)) }
+
+// ahead reports whether a moment is surely still to come, after the operation.
+func (m *model) ahead(t moment) bool { return m.t1.Before(t.from.Add(-2 * time.Millisecond)) }
+
+// holder returns the task that holds the unique key of t, if another one does.
+func (m *model) holder(t *mtask) *mtask {
+	for _, o := range m.tasks {
+		if o != t && t.Unique != "" && o.Unique == t.Unique && o.Queue == t.Queue &&
+			o.state != broker.StateUnknown && !o.state.Final() {
+			return o
+		}
+	}
+	return nil
+}
+
+// keep returns how long the record of a final task reads as kept.
+func (t *mtask) keep() time.Duration {
+	if t.state == broker.StateFailed {
+		return max(t.Retention, t.DeadFor)
+	}
+	return t.Retention
+}
+
+// lives reports whether the outcome is surely kept, and whether it is surely
+// not. Only in between neither holds.
+func (m *model) lives(t *mtask) (yes, no bool) {
+	end := t.ended.plus(t.keep())
+	return m.ahead(end), m.passed(end)
+}
+
+// store makes a new task.
+func (m *model) store(t *mtask) {
+	t.attempt = 1
+	if t.Delay > 0 {
+		t.state, t.due = broker.StateScheduled, m.now().plus(t.Delay)
+		return
+	}
+	t.state = broker.StatePending
+	m.ready[t.Queue] = append(m.ready[t.Queue], t)
+}
+
+// take checks that t may be handed out now, as the next one of its queue, and
+// to somebody who asked for the queues in that order.
+func (m *model) take(t *mtask, queues []string, to *minion) error {
+	for _, queue := range queues[:slices.Index(queues, t.Queue)] {
+		if o := m.available(queue); o != nil {
+			return fmt.Errorf("task %d of queue %s was handed out before task %d of queue %s", t.n, t.Queue, o.n, queue)
+		}
+	}
+	switch ready := m.ready[t.Queue]; {
+	case t.state == broker.StateScheduled || t.state == broker.StateRetrying:
+		if m.ahead(t.due) {
+			return fmt.Errorf("task %d was handed out %v before its time", t.n, t.due.from.Sub(m.t1))
+		}
+	case t.state != broker.StatePending:
+		return fmt.Errorf("task %d was handed out while it was %s", t.n, t.state)
+	case ready[0] != t:
+		return fmt.Errorf("task %d was handed out before task %d", t.n, ready[0].n)
+	default:
+		m.ready[t.Queue] = ready[1:]
+	}
+	t.state, t.owner = broker.StateRunning, to
+	return nil
+}
+
+// available returns a task of the queue that a dequeue must find.
+func (m *model) available(queue string) *mtask {
+	if ready := m.ready[queue]; len(ready) > 0 {
+		return ready[0]
+	}
+	for _, t := range m.tasks {
+		if t.Queue == queue && m.isDue(t) {
+			return t
+		}
+	}
+	return nil
+}
+
+func (m *model) isDue(t *mtask) bool {
+	return (t.state == broker.StateScheduled || t.state == broker.StateRetrying) && m.passed(t.due)
+}
+
+// settle applies an accepted settlement of the owner.
+func (m *model) settle(t *mtask, s broker.Settlement) {
+	t.owner = nil
+	switch {
+	case s.Verb == broker.VerbFinish:
+		o := s.Outcome
+		t.settled = &s
+		m.end(t, o.State, &o)
+	case t.killed:
+		m.end(t, broker.StateCanceled, nil)
+	case s.Verb == broker.VerbRelease:
+		m.front(t)
+	default:
+		t.attempt++
+		if s.Verb == broker.VerbRetry {
+			t.retried++
+		}
+		t.state, t.due = broker.StateRetrying, m.now().plus(max(0, s.Delay))
+	}
+}
+
+// front puts tasks back to the front of their queue, in their order.
+func (m *model) front(tasks ...*mtask) {
+	for _, t := range slices.Backward(tasks) {
+		t.state, t.owner = broker.StatePending, nil
+		t.attempt++
+		m.ready[t.Queue] = slices.Insert(m.ready[t.Queue], 0, t)
+	}
+}
+
+// end makes a task final.
+func (m *model) end(t *mtask, state broker.State, o *broker.Outcome) {
+	t.state, t.outcome, t.ended = state, o, m.now()
+	t.owner, t.killed = nil, false
+	m.endings = append(m.endings, ending{t.ID, state})
+}
+
+// cancel returns the verdict that must be given, and applies it. More says that
+// "unknown" is right too.
+func (m *model) cancel(t *mtask) (verdict broker.CancelVerdict, more bool) {
+	switch {
+	case t.state == broker.StateUnknown:
+		return broker.CancelUnknown, false
+	case t.state == broker.StateRunning:
+		t.killed = true
+		return broker.CancelRequested, false
+	case t.state.Final():
+		yes, _ := m.lives(t)
+		return broker.CancelTooLate, !yes
+	}
+	m.ready[t.Queue] = slices.DeleteFunc(m.ready[t.Queue], func(o *mtask) bool { return o == t })
+	m.end(t, broker.StateCanceled, nil)
+	t.settled = nil
+	return broker.CancelPrevented, false
+}
+
+// requeue makes a dead letter pending again, somewhere in its queue.
+func (m *model) requeue(t *mtask) {
+	t.state, t.due = broker.StateRetrying, m.now()
+	t.attempt, t.retried, t.recoveries = 0, 0, 0
+	t.outcome, t.settled = nil, nil
+}
+
+// held returns what a minion owns, in the order it was handed out.
+func (m *model) held(by *minion, order []*mtask) []*mtask {
+	var held []*mtask
+	for _, t := range order {
+		if t.owner == by && !slices.Contains(held, t) {
+			held = append(held, t)
+		}
+	}
+	return held
+}
+
+// status checks what a look-up found of t.
+func (m *model) status(t *mtask, st broker.Status) error {
+	wrong := func() error {
+		return fmt.Errorf("task %d is found %s (attempt %d), it is %s (attempt %d)", t.n, st.State, st.Attempt, t.state, t.attempt)
+	}
+	switch {
+	case t.state.Final():
+		yes, no := m.lives(t)
+		full := st.State == t.state && st.Outcome != nil
+		gone := (st.State == broker.StateUnknown || st.State == t.state) && st.Outcome == nil
+		// While a failed task is a dead letter its outcome may be kept there alone.
+		dead := t.state == broker.StateFailed && !m.ahead(t.ended.plus(t.Retention))
+		switch {
+		case yes && !full && !(dead && st.State == t.state):
+			return fmt.Errorf("task %d is found %s, outcome: %v; it is %s, and its outcome is kept", t.n, st.State, st.Outcome, t.state)
+		case no && !gone:
+			return fmt.Errorf("task %d is found %s, outcome: %v, after its retention", t.n, st.State, st.Outcome)
+		case !full && !gone:
+			return wrong()
+		case st.Outcome != nil && t.outcome != nil:
+			if diff := diffOutcome(*st.Outcome, *t.outcome); diff != "" {
+				return fmt.Errorf("outcome of task %d differs: %s", t.n, diff)
+			}
+		}
+	case st.State == broker.StatePending && !m.ahead(t.due) &&
+		(t.state == broker.StateScheduled || t.state == broker.StateRetrying): // its time may have come
+	case st.State != t.state:
+		return wrong()
+	case t.state == broker.StateRunning:
+		if st.Minion != t.owner.ID() || st.Attempt != t.attempt {
+			return fmt.Errorf("task %d runs at %s as attempt %d, want %s, %d", t.n, st.Minion, st.Attempt, t.owner.ID(), t.attempt)
+		}
+	}
+	return nil
+}

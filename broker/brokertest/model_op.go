@@ -1,0 +1,118 @@
+package brokertest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// op is one step of a random program. A program is plain data, drawn before it
+// runs, so that it shrinks well and can run in a bubble. Numbers name tasks,
+// deliveries and minions modulo how many there are.
+type op struct {
+	kind  opKind
+	who   int // minion
+	which int // task or delivery
+	n     int // how many, or one of several choices
+	delay int // in eighths of a lease
+}
+
+type opKind int
+
+const (
+	opEnqueue opKind = iota
+	opRepeat
+	opDequeue
+	opSettle
+	opSteal
+	opCancel
+	opAdvance
+	opDie
+	opClose
+	opRequeue
+)
+
+// Which of the choices n stands for.
+var (
+	opQueues  = [][]string{{"a"}, {"b"}, {"a", "b"}, {"b", "a"}}
+	opSettles = []string{"succeeded", "failed", "canceled", "expired", "retry", "snooze", "release"}
+	opKeys    = []string{"", "", "", "k", "l"}
+	opNames   = []string{"A", "B", "C"}
+)
+
+// Shares of the operations.
+var opShares = []opKind{
+	opEnqueue, opEnqueue, opEnqueue, opEnqueue, opEnqueue,
+	opDequeue, opDequeue, opDequeue, opDequeue,
+	opSettle, opSettle, opSettle, opSettle, opSettle,
+	opRepeat, opCancel, opCancel, opAdvance, opAdvance, opSteal, opDie, opClose, opRequeue,
+}
+
+func drawOp(t *rapid.T) op {
+	return op{
+		kind:  rapid.SampledFrom(opShares).Draw(t, "op"),
+		who:   rapid.IntRange(0, len(opNames)-1).Draw(t, "who"),
+		which: rapid.IntRange(0, 15).Draw(t, "which"),
+		n:     rapid.IntRange(0, 59).Draw(t, "n"),
+		delay: rapid.SampledFrom([]int{0, 0, 0, 1, 3, 9}).Draw(t, "delay"),
+	}
+}
+
+// String says what is drawn; the history of a failed run says what became of it.
+func (o op) String() string {
+	return fmt.Sprintf("%s(%s %d %d %d)", [...]string{
+		"enqueue", "repeat", "dequeue", "settle", "steal", "cancel", "advance", "die", "close", "requeue",
+	}[o.kind], opNames[o.who], o.which, o.n, o.delay)
+}
+
+// GoString is what rapid prints.
+func (o op) GoString() string { return o.String() }
+
+// task returns a task as the operation draws it. Times are odd multiples of a
+// sixteenth of a lease, so that no two of them fall together.
+func (o op) task(r *rig, mail broker.ID) *broker.Task {
+	unit := r.Lease / 16
+	t := r.task(onQueue([]string{"a", "b"}[o.n%2]), keyed(opKeys[o.n/2%len(opKeys)]), inbox(mail))
+	if o.delay > 0 {
+		t.Delay = time.Duration(2*o.delay+1) * unit
+	}
+	t.Retention = []time.Duration{0, 7 * unit, time.Hour, time.Hour}[o.which%4]
+	t.DeadFor = []time.Duration{0, 13 * unit, time.Hour}[o.which/4%3]
+	return t
+}
+
+// settlement returns how a delivery is settled.
+func (o op) settlement(m *minion, d *broker.Delivery) (broker.Settlement, string) {
+	word := opSettles[o.n%len(opSettles)]
+	delay := time.Duration(0)
+	if o.delay > 0 {
+		delay = time.Duration(2*o.delay+1) * m.r.Lease / 16
+	}
+	switch word {
+	case "retry":
+		return retry(d, delay), fmt.Sprintf("retry in %v", delay)
+	case "snooze":
+		return snooze(d, delay), fmt.Sprintf("snooze for %v", delay)
+	case "release":
+		return release(d), word
+	}
+	return m.finish(d, finals[o.n%len(opSettles)]), word
+}
+
+// account is the history of a run in words.
+type account struct{ lines []string }
+
+func (a *account) add(format string, args ...any) {
+	a.lines = append(a.lines, fmt.Sprintf("%3d. ", len(a.lines)+1)+fmt.Sprintf(format, args...))
+}
+
+// more adds to the last line.
+func (a *account) more(format string, args ...any) {
+	a.lines[len(a.lines)-1] += fmt.Sprintf(format, args...)
+}
+
+func (a *account) String() string { return strings.Join(a.lines, "\n") }

@@ -1,0 +1,381 @@
+package brokertest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// step does one operation on the broker and the model, and compares.
+func (x *execution) step(o op) {
+	for _, m := range x.living() {
+		m.keep()
+	}
+	switch o.kind {
+	case opEnqueue:
+		t := &mtask{Task: o.task(x.rig, x.mail.id), n: len(x.model.tasks) + 1}
+		x.model.tasks = append(x.model.tasks, t)
+		x.byID[t.ID] = t
+		x.account.add("enqueue task %d on %s, delay %v, key %q, kept for %v, dead for %v",
+			t.n, t.Queue, t.Delay, t.Unique, t.Retention, t.DeadFor)
+		x.enqueue(t)
+	case opDequeue:
+		x.dequeue(x.minionOf(o.who), opNames[o.who], opQueues[o.n%len(opQueues)], 1+o.n/4%6)
+	case opAdvance:
+		d := []time.Duration{2, 4, 10, 22}[o.n%4] * x.Lease / 16
+		x.account.add("%v pass", d)
+		x.pass(d, x.living()...)
+	case opDie, opClose:
+		x.leave(o)
+	case opSettle, opSteal:
+		if len(x.hands) > 0 {
+			h := x.hands[len(x.hands)-1-o.which%len(x.hands)]
+			if o.kind == opSteal {
+				x.steal(o, h)
+			} else {
+				x.settleHand(o, h)
+			}
+		}
+	default:
+		if len(x.model.tasks) > 0 {
+			t := x.model.tasks[o.which%len(x.model.tasks)]
+			map[opKind]func(op, *mtask){opRepeat: x.repeat, opCancel: x.cancelTask, opRequeue: x.requeue}[o.kind](o, t)
+		}
+	}
+	x.compare()
+}
+
+// timed notes the broker's time before and after an operation.
+func (x *execution) timed(fn func()) {
+	x.model.t0 = x.Now()
+	fn()
+	x.model.t1 = x.Now()
+}
+
+func (x *execution) must(err error) {
+	if err != nil {
+		x.Fatalf("%v", err)
+	}
+}
+
+func (x *execution) living() []*minion {
+	alive := []*minion{x.janitor}
+	for _, m := range x.open {
+		if m != nil {
+			alive = append(alive, m)
+		}
+	}
+	return alive
+}
+
+// minionOf returns the open minion of that name.
+func (x *execution) minionOf(who int) *minion {
+	if x.open[who] == nil {
+		x.open[who] = x.minion("a", "b")
+	}
+	return x.open[who]
+}
+
+// enqueue enqueues a task that has no record.
+func (x *execution) enqueue(t *mtask) {
+	var err error
+	x.timed(func() { err = x.Broker.Enqueue(x.ctx, []*broker.Task{t.Task}) })
+	if holder := x.model.holder(t); holder != nil {
+		x.account.more(": refused, task %d has the key", holder.n)
+		x.duplicate(err, t.ID, holder.ID, t.Unique)
+		return
+	}
+	x.must(err)
+	x.model.store(t)
+}
+
+func (x *execution) repeat(o op, t *mtask) {
+	if t.state == broker.StateUnknown {
+		x.account.add("enqueue task %d again", t.n)
+		x.enqueue(t)
+		return
+	}
+	again := *t.Task
+	content := "the same"
+	if o.n%3 == 0 {
+		content = "other"
+		again.Payload = append(slices.Clone(again.Payload), 'X')
+	}
+	var err error
+	sure := !t.state.Final()
+	if !sure {
+		x.timed(func() {})
+		if !x.model.ahead(t.ended.plus(max(t.keep(), broker.MinTombstone) - x.Lease)) {
+			return // it may be forgotten
+		}
+		sure, _ = x.model.lives(t)
+	}
+	x.account.add("enqueue task %d again, %s content", t.n, content)
+	x.timed(func() { err = x.Broker.Enqueue(x.ctx, []*broker.Task{&again}) })
+	switch {
+	case content == "the same":
+		x.must(err)
+	case sure || err != nil: // a tombstone may know the id alone
+		x.duplicate(err, t.ID, t.ID, "")
+	}
+}
+
+func (x *execution) dequeue(m *minion, name string, queues []string, max int) []*hand {
+	x.account.add("%s takes up to %d of %v:", name, max, queues)
+	var got []*hand
+	for len(got) < max {
+		var ds []*broker.Delivery
+		var err error
+		x.timed(func() { ds, err = m.Dequeue(x.ctx, queues, max-len(got), 0) })
+		x.must(err)
+		m.check(ds, queues, max-len(got))
+		for _, d := range ds {
+			t := x.byID[d.ID]
+			x.account.more(" task %d (attempt %d)", t.n, d.Attempt)
+			x.must(x.model.take(t, queues, m))
+			if t.attempt == 0 { // requeued: any number that was not used before
+				for _, h := range x.hands {
+					if h.task == t && h.Attempt >= d.Attempt {
+						x.Fatalf("attempt %d of task %d after attempt %d", d.Attempt, t.n, h.Attempt)
+					}
+				}
+				t.attempt = d.Attempt
+			}
+			x.attempt(d, t.attempt, t.retried, t.recoveries)
+			if d.Canceled != t.killed {
+				x.Fatalf("task %d is handed out, canceled: %v, want %v", t.n, d.Canceled, t.killed)
+			}
+			m.equals(d, t.Task)
+			h := &hand{Delivery: d, to: m, task: t}
+			x.hands = append(x.hands, h)
+			got = append(got, h)
+		}
+		if len(ds) == 0 {
+			break
+		}
+	}
+	if len(got) < max {
+		for _, queue := range queues {
+			if t := x.model.available(queue); t != nil {
+				x.Fatalf("task %d is not handed out", t.n)
+			}
+		}
+	}
+	return got
+}
+
+// owns reports whether the hand holds the current attempt.
+func (h *hand) owns() bool {
+	return h.task.state == broker.StateRunning && h.task.owner == h.to && h.task.attempt == h.Attempt
+}
+
+func (x *execution) settleHand(o op, h *hand) {
+	s, word := o.settlement(h.to, h.Delivery)
+	if h.done != nil && o.n >= 30 {
+		s, word = *h.done, "as before"
+	}
+	x.account.add("settle attempt %d of task %d: %s", h.Attempt, h.task.n, word)
+	var errs []error
+	var err error
+	x.timed(func() { errs, err = h.to.Settle(x.ctx, []broker.Settlement{s}) })
+	if h.gone {
+		x.account.more(" (too late)")
+		if h.done == nil && lost(errs, err) == nil { // else it may be the repeat of an accepted one
+			x.Fatalf("a settlement of a minion that is gone was accepted")
+		}
+		return
+	}
+	x.must(err)
+	switch {
+	case h.owns():
+		x.must(errs[0])
+		h.done = &s
+		x.model.settle(h.task, s)
+	case errs[0] != nil:
+		x.is(errs[0], broker.ErrLeaseLost)
+		yes, _ := x.model.lives(h.task)
+		if last := h.task.settled; last != nil && last.Delivery == h.Delivery && word == "as before" && yes {
+			x.Fatalf("the repeat of an accepted settlement: %v", errs[0])
+		}
+	}
+}
+
+// steal settles what is in another minion's hands.
+func (x *execution) steal(o op, h *hand) {
+	m := x.minionOf(o.who)
+	if m == h.to {
+		return
+	}
+	s, word := o.settlement(m, h.Delivery)
+	x.account.add("%s settles attempt %d of task %d, which it does not own: %s", opNames[o.who], h.Attempt, h.task.n, word)
+	x.is(m.settled(s)[0], broker.ErrLeaseLost)
+}
+
+func (x *execution) cancelTask(_ op, t *mtask) {
+	x.account.add("cancel task %d", t.n)
+	var got broker.CancelVerdict
+	x.timed(func() { got = x.cancel(t.ID)[0] })
+	owner, marked := t.owner, t.killed
+	want, more := x.model.cancel(t)
+	x.account.more(": %s", got)
+	if got != want && (!more || got != broker.CancelUnknown) {
+		x.Fatalf("verdict is %q, want %q", got, want)
+	}
+	if owner != nil && !marked {
+		owner.isTold(t.ID, time.Now())
+	}
+}
+
+func (x *execution) requeue(_ op, t *mtask) {
+	i, ok := x.Broker.(broker.Inspector)
+	if !ok || t.Unique != "" {
+		return
+	}
+	x.account.add("requeue task %d", t.n)
+	var errs []error
+	var err error
+	x.timed(func() { errs, err = i.Requeue(x.ctx, []broker.ID{t.ID}) })
+	x.must(err)
+	end := t.ended.plus(t.DeadFor)
+	dead := t.state == broker.StateFailed
+	if errs[0] == nil {
+		if !dead || x.model.passed(end) {
+			x.Fatalf("a task that is %s and no dead letter was requeued", t.state)
+		}
+		x.model.requeue(t)
+		return
+	}
+	x.account.more(": %v", errs[0])
+	x.is(errs[0], broker.ErrNotFound)
+	if dead && x.model.ahead(end) {
+		x.Fatalf("a dead letter is not found")
+	}
+}
+
+// leave closes a minion, or lets it die.
+func (x *execution) leave(o op) {
+	m := x.open[o.who]
+	if m == nil {
+		return
+	}
+	x.account.add("%s %s", opNames[o.who], map[opKind]string{opDie: "dies", opClose: "closes"}[o.kind])
+	x.open[o.who] = nil
+	var order []*mtask
+	for _, h := range x.hands {
+		if h.to == m {
+			h.gone = true
+			if h.owns() {
+				order = append(order, h.task)
+			}
+		}
+	}
+	held := x.model.held(m, order)
+	var states []broker.State
+	x.timed(func() {
+		if o.kind == opClose {
+			m.close()
+			states = x.states(held)
+			return
+		}
+		x.reap(x.living(), m)
+		x.eventually("what the dead one held is back", func() bool {
+			beat(x.living()...)
+			states = x.states(held)
+			return !slices.Contains(states, broker.StateRunning)
+		})
+	})
+	var back []*mtask
+	for i, t := range held {
+		switch {
+		case t.killed && states[i] != broker.StatePending: // it is canceled, and perhaps no longer kept
+			x.model.end(t, broker.StateCanceled, nil)
+		case states[i] != broker.StatePending:
+			x.Fatalf("task %d, which it held, is %s", t.n, states[i])
+		default:
+			if back = append(back, t); o.kind == opDie {
+				t.recoveries++
+			}
+		}
+	}
+	x.model.front(back...)
+}
+
+func (x *execution) states(tasks []*mtask) []broker.State {
+	ids := make([]broker.ID, len(tasks))
+	for i, t := range tasks {
+		ids[i] = t.ID
+	}
+	states := make([]broker.State, len(tasks))
+	for i, st := range x.lookup(ids...) {
+		states[i] = st.State
+	}
+	return states
+}
+
+// compare looks every task up.
+func (x *execution) compare() {
+	ids := make([]broker.ID, len(x.model.tasks))
+	for i, t := range x.model.tasks {
+		ids[i] = t.ID
+	}
+	var sts []broker.Status
+	x.timed(func() { sts = x.lookup(ids...) })
+	for i, t := range x.model.tasks {
+		x.must(x.model.status(t, sts[i]))
+	}
+}
+
+// finish ends every task and counts the letters.
+func (x *execution) finish() {
+	for who := range x.open {
+		x.leave(op{kind: opClose, who: who})
+	}
+	last := x.minion("a", "b")
+	x.open[0] = last
+	open := func() bool {
+		return slices.ContainsFunc(x.model.tasks, func(t *mtask) bool {
+			return t.state != broker.StateUnknown && !t.state.Final()
+		})
+	}
+	for range 40 {
+		for _, h := range x.dequeue(last, "the last one", []string{"a", "b"}, len(x.model.tasks)+1) {
+			s := last.succeed(h.Delivery)
+			if h.Canceled {
+				s = last.finish(h.Delivery, broker.StateCanceled)
+			}
+			x.timed(func() { last.settle(s) })
+			x.model.settle(h.task, s)
+		}
+		x.compare()
+		if !open() {
+			break
+		}
+		x.pass(x.Lease/8, x.living()...)
+	}
+	if open() {
+		x.Fatalf("there are tasks that never end")
+	}
+	x.account.add("all are final")
+	want := map[ending]int{}
+	for _, e := range x.model.endings {
+		want[e]++
+	}
+	for _, l := range x.mail.take(len(x.model.endings)) {
+		if e := (ending{l.ID, l.Outcome.State}); want[e] == 0 {
+			x.Fatalf("a letter says that task %d ended as %s, one too many", x.byID[l.ID].n, l.Outcome.State)
+		} else {
+			want[e]--
+		}
+	}
+	x.mail.none()
+	if _, ok := x.Broker.(broker.Inspector); ok && len(x.model.endings) > 0 {
+		infos, err := x.inspector().Queues(x.ctx)
+		x.must(err)
+		for _, info := range infos {
+			if info.Pending+info.Running+info.Scheduled+info.Unreadable != 0 {
+				x.Fatalf("all tasks are final, and the inspector counts %+v", info)
+			}
+		}
+	}
+}

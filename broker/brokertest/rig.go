@@ -1,0 +1,292 @@
+package brokertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// patience is how long a test waits for what must happen before it gives up.
+const patience = 10 * time.Second
+
+// rig is a harness at work: the broker under test and what tests do to it.
+// Methods that end the test must be called from its own goroutine.
+type rig struct {
+	testing.TB
+	Harness
+	ctx   context.Context
+	light bool
+	tasks int // numbers the payloads
+}
+
+func newRig(t *testing.T, cfg Config) *rig {
+	t.Helper()
+	return rigOn(t, t.Context(), cfg)
+}
+
+func rigOn(t testing.TB, ctx context.Context, cfg Config) *rig {
+	t.Helper()
+	r := &rig{TB: t, Harness: cfg.open(t), ctx: ctx, light: cfg.Light}
+	t.Cleanup(func() {
+		if err := r.Broker.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return r
+}
+
+// other returns another client of the store, or the same one if there is none.
+func (r *rig) other() broker.Broker {
+	r.Helper()
+	if r.Reopen == nil {
+		return r.Broker
+	}
+	b := r.Reopen(r.TB)
+	r.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+func (r *rig) inspector() broker.Inspector { return r.Broker.(broker.Inspector) }
+
+// task returns a valid task of queue "q" with a payload of its own, changed by
+// the options.
+func (r *rig) task(with ...func(*broker.Task)) *broker.Task {
+	r.tasks++
+	t := &broker.Task{
+		Name:      "test.task",
+		Queue:     "q",
+		Codec:     "json",
+		Payload:   fmt.Appendf(nil, "%d", r.tasks),
+		Retries:   3,
+		Retention: broker.DefaultRetention,
+		DeadFor:   broker.DefaultDeadRetention,
+		Enqueued:  r.Now().Truncate(time.Millisecond),
+	}
+	for _, opt := range with {
+		opt(t)
+	}
+	if t.ID.IsZero() {
+		t.ID = broker.NewID(broker.KindTask, t.Queue, 0)
+	}
+	return t
+}
+
+func onQueue(name string) func(*broker.Task)    { return func(t *broker.Task) { t.Queue = name } }
+func after(d time.Duration) func(*broker.Task)  { return func(t *broker.Task) { t.Delay = d } }
+func keyed(key string) func(*broker.Task)       { return func(t *broker.Task) { t.Unique = key } }
+func inbox(id broker.ID) func(*broker.Task)     { return func(t *broker.Task) { t.Inbox = id } }
+func payload(b []byte) func(*broker.Task)       { return func(t *broker.Task) { t.Payload = b } }
+func within(d time.Duration) func(*broker.Task) { return func(t *broker.Task) { t.Deadline = d } }
+
+func kept(retention, dead time.Duration) func(*broker.Task) {
+	return func(t *broker.Task) { t.Retention, t.DeadFor = retention, dead }
+}
+
+// batch returns n tasks with the options.
+func (r *rig) batch(n int, with ...func(*broker.Task)) []*broker.Task {
+	tasks := make([]*broker.Task, n)
+	for i := range tasks {
+		tasks[i] = r.task(with...)
+	}
+	return tasks
+}
+
+// enqueue must succeed.
+func (r *rig) enqueue(tasks ...*broker.Task) {
+	r.Helper()
+	if err := r.Broker.Enqueue(r.ctx, tasks); err != nil {
+		r.Fatalf("Enqueue of %d tasks: %v", len(tasks), err)
+	}
+}
+
+// refused enqueues one task that must be refused, and returns why.
+func (r *rig) refused(t *broker.Task) error {
+	r.Helper()
+	return r.refusals([]*broker.Task{t}, 0)[0]
+}
+
+// refusals enqueues a batch that must be refused at exactly the indexes, and
+// returns its errors.
+func (r *rig) refusals(tasks []*broker.Task, at ...int) []error {
+	r.Helper()
+	err := r.Broker.Enqueue(r.ctx, tasks)
+	var batch *broker.BatchError
+	if !errors.As(err, &batch) {
+		r.Fatalf("Enqueue returned %v, want a *BatchError", err)
+	}
+	if len(batch.Errs) != len(tasks) {
+		r.Fatalf("BatchError has %d entries for %d tasks", len(batch.Errs), len(tasks))
+	}
+	want := map[int]bool{}
+	for _, i := range at {
+		want[i] = true
+	}
+	for i, err := range batch.Errs {
+		if want[i] != (err != nil) {
+			r.Fatalf("task %d of the batch: error is %v, want one: %v", i, err, want[i])
+		}
+	}
+	return batch.Errs
+}
+
+// lookup returns the statuses of the ids, after checking their shape.
+func (r *rig) lookup(ids ...broker.ID) []broker.Status {
+	r.Helper()
+	sts, err := r.Broker.Lookup(r.ctx, ids)
+	if err != nil {
+		r.Fatalf("Lookup: %v", err)
+	}
+	if len(sts) != len(ids) {
+		r.Fatalf("Lookup returned %d statuses for %d ids", len(sts), len(ids))
+	}
+	for i, st := range sts {
+		if st.ID != ids[i] {
+			r.Fatalf("Lookup: status %d is of %s, want %s", i, st.ID, ids[i])
+		}
+		if st.Outcome != nil && (!st.State.Final() || st.Outcome.State != st.State) {
+			r.Fatalf("Lookup of %s: state is %s, but that of its outcome %s", st.ID, st.State, st.Outcome.State)
+		}
+	}
+	return sts
+}
+
+// in checks the states of tasks.
+func (r *rig) in(state broker.State, ids ...broker.ID) {
+	r.Helper()
+	for _, st := range r.lookup(ids...) {
+		if st.State != state {
+			r.Fatalf("state of %s is %s, want %s", st.ID, st.State, state)
+		}
+	}
+}
+
+// outcome returns the outcome of a final task.
+func (r *rig) outcome(id broker.ID) broker.Outcome {
+	r.Helper()
+	st := r.lookup(id)[0]
+	if st.Outcome == nil {
+		r.Fatalf("task %s is %s and has no outcome", id, st.State)
+	}
+	return *st.Outcome
+}
+
+// cancel returns the verdicts on the ids.
+func (r *rig) cancel(ids ...broker.ID) []broker.CancelVerdict {
+	r.Helper()
+	return r.cancelAt(r.Broker, ids...)
+}
+
+func (r *rig) cancelAt(b broker.Broker, ids ...broker.ID) []broker.CancelVerdict {
+	r.Helper()
+	verdicts, err := b.Cancel(r.ctx, ids)
+	if err != nil {
+		r.Fatalf("Cancel: %v", err)
+	}
+	if len(verdicts) != len(ids) {
+		r.Fatalf("Cancel returned %d verdicts for %d ids", len(verdicts), len(ids))
+	}
+	return verdicts
+}
+
+// canceled cancels one task and checks the verdict.
+func (r *rig) canceled(id broker.ID, want broker.CancelVerdict) {
+	r.Helper()
+	if got := r.cancel(id)[0]; got != want {
+		r.Fatalf("Cancel's verdict is %q, want %q", got, want)
+	}
+}
+
+// idle gives what was started in other goroutines the time to wait for
+// something.
+func (r *rig) idle() { time.Sleep(max(r.Slack, 20*time.Millisecond)) }
+
+// pass lets d pass while the minions beat.
+func (r *rig) pass(d time.Duration, alive ...*minion) {
+	r.Helper()
+	for d > 0 && len(alive) > 0 {
+		_, every := alive[0].Lease()
+		step := min(d, every/2)
+		beat(alive...)
+		r.Advance(step)
+		d -= step
+	}
+	if d > 0 {
+		r.Advance(d)
+	}
+	beat(alive...)
+}
+
+// reap lets the leases of all but the living end, and waits until the registry
+// has forgotten the dead.
+func (r *rig) reap(alive []*minion, dead ...*minion) {
+	r.Helper()
+	r.pass(r.Lease+r.Slack, alive...)
+	r.eventually("the registry forgets the dead", func() bool {
+		beat(alive...)
+		infos, err := r.Broker.Minions(r.ctx)
+		if err != nil {
+			r.Fatalf("Minions: %v", err)
+		}
+		for _, m := range dead {
+			for _, info := range infos {
+				if info.ID == m.ID() {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// back waits until the tasks are pending again while the minions beat: it takes
+// heartbeats to bring back what dead consumers held.
+func (r *rig) back(ids []broker.ID, alive ...*minion) {
+	r.Helper()
+	r.eventually("the tasks are pending again", func() bool {
+		beat(alive...)
+		for _, st := range r.lookup(ids...) {
+			if st.State != broker.StatePending {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// eventually waits until what is true.
+func (r *rig) eventually(what string, is func() bool) {
+	r.Helper()
+	for start := time.Now(); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Since(start) > patience {
+			r.Fatalf("after %v still not: %s", patience, what)
+		}
+	}
+}
+
+// together runs the functions at the same time and waits for all.
+func together(fns ...func()) {
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for _, fn := range fns {
+		wg.Go(func() {
+			<-start
+			fn()
+		})
+	}
+	close(start)
+	wg.Wait()
+}
+
+// many returns n functions that call fn with their number.
+func many(n int, fn func(i int)) []func() {
+	fns := make([]func(), n)
+	for i := range fns {
+		fns[i] = func() { fn(i) }
+	}
+	return fns
+}

@@ -1,0 +1,123 @@
+package brokertest
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Run runs the suite: a subtest for each group, and within it one for each
+// promise.
+func Run(t *testing.T, cfg Config) {
+	can := probe(t, cfg)
+	for _, g := range groups() {
+		t.Run(g.name, func(t *testing.T) {
+			var missing []string
+			for _, test := range g.tests {
+				if lack := test.needs &^ can; lack != 0 {
+					missing = append(missing, test.name+" (needs "+lack.String()+")")
+					continue
+				}
+				t.Run(test.name, func(t *testing.T) {
+					if cfg.Parallel {
+						t.Parallel()
+					}
+					cfg.bubble(t, func(t *testing.T) { test.body(newRig(t, cfg)) })
+				})
+			}
+			if len(missing) > 0 {
+				t.Logf("left out: %s", strings.Join(missing, ", "))
+			}
+		})
+	}
+	t.Run("Model", func(t *testing.T) { runModel(t, cfg) })
+}
+
+type group struct {
+	name  string
+	tests []test
+}
+
+// test is one promise. Its body runs in a bubble, if there is one, with a fresh
+// broker.
+type test struct {
+	name  string
+	body  func(r *rig)
+	needs needs
+}
+
+func groups() []group {
+	return []group{
+		{"Enqueue", enqueueTests},
+		{"Repeat", repeatTests},
+		{"Unique", uniqueTests},
+		{"Dequeue", dequeueTests},
+		{"Wake", wakeTests},
+		{"Delayed", delayedTests},
+		{"Delivery", deliveryTests},
+		{"Settle", settleTests},
+		{"Owner", ownerTests},
+		{"Lease", leaseTests},
+		{"Cancel", cancelTests},
+		{"Kill", killTests},
+		{"Lookup", lookupTests},
+		{"Retention", retentionTests},
+		{"Inbox", inboxTests},
+		{"Events", eventTests},
+		{"Limits", limitTests},
+		{"Malformed", malformedTests},
+		{"Inspector", inspectorTests},
+		{"Minions", minionTests},
+		{"Close", closeTests},
+		{"Context", contextTests},
+		{"Stress", stressTests},
+	}
+}
+
+// needs are capabilities that a test can't do without.
+type needs uint8
+
+const (
+	needInspector needs = 1 << iota
+	needMalform
+	needJump
+	needReopen
+	needHeavy
+)
+
+func (n needs) String() string {
+	var words []string
+	for i, word := range []string{
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set",
+	} {
+		if n&(1<<i) != 0 {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, " and ")
+}
+
+// probe opens a broker to see what it and its harness can do.
+func probe(t *testing.T, cfg Config) needs {
+	t.Helper()
+	var can needs
+	cfg.bubble(t, func(t *testing.T) {
+		h := cfg.open(t)
+		t.Cleanup(func() { _ = h.Broker.Close() })
+		for flag, has := range map[needs]bool{
+			needMalform: h.Malform != nil,
+			needJump:    h.CanJump,
+			needReopen:  h.Reopen != nil,
+			needHeavy:   !cfg.Light,
+		} {
+			if has {
+				can |= flag
+			}
+		}
+		if _, ok := h.Broker.(broker.Inspector); ok {
+			can |= needInspector
+		}
+	})
+	return can
+}
