@@ -1,6 +1,9 @@
 package codec
 
-import "reflect"
+import (
+	"encoding"
+	"reflect"
+)
 
 // CheckArgs reports whether the struct type t can be one of arguments: whether
 // its parameters have valid and different names, and types that [Msgpack] can
@@ -35,17 +38,15 @@ func (p *plan) check(seen map[*plan]bool) error {
 	switch {
 	case p.err != nil:
 		return p.err
-	case p.encMethods == ownNone && p.decMethods != ownNone && !(p.decMethods == ownText && p.enc == opString):
+	case p.encMethods == ownNone && p.decMethods != ownNone && (p.decMethods != ownText || p.enc != opString):
 		// Text goes into a type that is a string just as well.
 		return because(ErrUnsupported, "%s has %s but not %s, so it is encoded as a %s",
 			p.typ, p.decMethods.decoder(), p.decMethods.encoder(), p.typ.Kind())
 	case p.enc == opMethods:
 		return nil
 	}
-	if p.mapKey != nil && p.mapKey.key == keyText {
-		if _, dec := ownMethods(p.mapKey.typ); dec == ownNone {
-			return prepend(because(ErrUnsupported, "%s has MarshalText but not UnmarshalText", p.mapKey.typ), "[key]")
-		}
+	if k := p.mapKey; k != nil && k.key == keyText && !reflect.PointerTo(k.typ).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return prepend(halfPair(k.typ, ownText), "[key]")
 	}
 	if p.elem != nil {
 		if err := p.elem.check(seen); err != nil {

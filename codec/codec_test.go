@@ -1,292 +1,256 @@
 package codec_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-func codecs() []codec.Codec { return []codec.Codec{codec.Msgpack(), codec.JSON()} }
-
-type pairArgs struct {
-	X int8 `arbiter:"x"`
-	Y int  `arbiter:"y"`
-}
-
-type optionalArgs struct {
-	Name  string   `arbiter:"name"`
-	Loud  bool     `arbiter:"loud,optional"`
-	Words []string `arbiter:"words,variadic"`
-}
-
-type nested struct {
-	A     uint8             `msgpack:"a" json:"a"`
-	Sizes []int16           `msgpack:"sizes" json:"sizes"`
-	Map   map[string]uint32 `msgpack:"map" json:"map"`
-	Next  *nested           `msgpack:"next,omitempty" json:"next,omitempty"`
-	At    time.Time         `msgpack:"at" json:"at"`
-	Raw   []byte            `msgpack:"raw" json:"raw"`
-	F     float32           `msgpack:"f" json:"f"`
-}
-
-type nestedArgs struct {
-	Opts nested `arbiter:"opts"`
-}
-
-func TestArgsForms(t *testing.T) {
-	type call struct {
-		in   any
-		want any
-		err  error
-		says string
+// bothCodecs runs a test of a rule that the codecs share with each of them.
+func bothCodecs(t *testing.T, test func(t *testing.T, c codec.Codec)) {
+	t.Helper()
+	for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
+		t.Run(c.Name(), func(t *testing.T) { test(t, c) })
 	}
-	for _, c := range codecs() {
-		for name, tt := range map[string]call{
-			"struct":              {in: pairArgs{1, 2}, want: pairArgs{1, 2}},
-			"pointer":             {in: &pairArgs{1, 2}, want: pairArgs{1, 2}},
-			"positional":          {in: codec.Arguments{Positional: []any{1, 2}}, want: pairArgs{1, 2}},
-			"named":               {in: codec.Arguments{Named: map[string]any{"y": 2, "x": 1}}, want: pairArgs{1, 2}},
-			"mixed":               {in: codec.Arguments{Positional: []any{1}, Named: map[string]any{"y": 2}}, want: pairArgs{1, 2}},
-			"too few":             {in: codec.Arguments{Positional: []any{1}}, want: pairArgs{}, err: codec.ErrMissing},
-			"too many":            {in: codec.Arguments{Positional: []any{1, 2, 3}}, want: pairArgs{}, err: codec.ErrUnknown, says: "3"},
-			"none":                {in: codec.Arguments{}, want: pairArgs{}, err: codec.ErrMissing},
-			"missing":             {in: codec.Arguments{Named: map[string]any{"x": 1}}, want: pairArgs{}, err: codec.ErrMissing, says: "y"},
-			"unknown":             {in: codec.Arguments{Named: map[string]any{"x": 1, "y": 2, "z": 3}}, want: pairArgs{}, err: codec.ErrUnknown, says: "z"},
-			"overflow":            {in: codec.Arguments{Positional: []any{300, 2}}, want: pairArgs{}, err: codec.ErrOverflow, says: "x"},
-			"wrong type":          {in: codec.Arguments{Positional: []any{1, "2"}}, want: pairArgs{}, err: codec.ErrType, says: "y"},
-			"fraction":            {in: codec.Arguments{Positional: []any{1, 2.5}}, want: pairArgs{}, says: "y"},
-			"optional left out":   {in: codec.Arguments{Named: map[string]any{"name": "n"}}, want: optionalArgs{Name: "n"}},
-			"variadic positional": {in: codec.Arguments{Positional: []any{"n", true, "a", "b"}}, want: optionalArgs{"n", true, []string{"a", "b"}}},
-			"variadic none":       {in: codec.Arguments{Positional: []any{"n", true}}, want: optionalArgs{Name: "n", Loud: true}},
-			"nested overflow":     {in: codec.Arguments{Named: map[string]any{"opts": map[string]any{"sizes": []int{1, 2, 70000}}}}, want: nestedArgs{}, err: codec.ErrOverflow, says: "opts.sizes[2]"},
-			"nested unknown":      {in: codec.Arguments{Named: map[string]any{"opts": map[string]any{"new": 1, "a": 7}}}, want: nestedArgs{nested{A: 7}}},
-		} {
-			t.Run(c.Name()+"/"+name, func(t *testing.T) {
-				data, err := c.AppendArgs([]byte("prefix"), tt.in)
-				if err != nil {
-					t.Fatal(err)
-				}
-				data = data[len("prefix"):]
-				got := reflect.New(reflect.TypeOf(tt.want))
-				err = c.DecodeArgs(data, got.Interface())
-				if tt.err == nil && tt.says == "" {
-					if err != nil || !sameArgs(got.Elem().Interface(), tt.want) {
-						t.Errorf("got %+v, %v, want %+v", got.Elem(), err, tt.want)
-					}
-					return
-				}
-				var e *codec.Error
-				if !errors.As(err, &e) || tt.err != nil && !errors.Is(err, tt.err) || !strings.Contains(strings.ToLower(err.Error()), tt.says) {
-					t.Errorf("error %v, want %v that says %q", err, tt.err, tt.says)
-				}
-			})
+}
+
+// encode returns the encoding of one value.
+func encode(t testing.TB, c codec.Codec, v any) []byte {
+	t.Helper()
+	data, err := c.AppendValue(nil, v)
+	if err != nil {
+		t.Fatalf("encoding %#v: %v", v, err)
+	}
+	return data
+}
+
+// rawMap returns a map of fewer than 16 entries with these keys and values in
+// this order, which may repeat keys, as no codec writes it.
+func rawMap(t testing.TB, c codec.Codec, keysAndValues ...any) []byte {
+	t.Helper()
+	var parts [][]byte
+	for _, v := range keysAndValues {
+		parts = append(parts, encode(t, c, v))
+	}
+	if c.Name() == "msgpack" {
+		return append([]byte{0x80 | byte(len(parts)/2)}, bytes.Join(parts, nil)...)
+	}
+	out := []byte("{")
+	for i, part := range parts {
+		out = append(append(out, part...), []string{":", ","}[i%2]...)
+	}
+	return append(bytes.TrimSuffix(out, []byte(",")), '}')
+}
+
+// failure is what an error must be.
+type failure struct {
+	is   error  // a sentinel
+	path string // exactly
+	says string // a part of the text
+}
+
+func (f failure) check(t *testing.T, codecName string, err error) {
+	t.Helper()
+	e, ok := errors.AsType[*codec.Error](err)
+	if !ok {
+		t.Fatalf("error %v (%T), want a *codec.Error", err, err)
+	}
+	if f.is != nil && !errors.Is(err, f.is) {
+		t.Errorf("error %q is not %q", err, f.is)
+	}
+	if e.Codec != codecName || e.Path != f.path {
+		t.Errorf("error %q of codec %q at %q, want codec %q at %q", err, e.Codec, e.Path, codecName, f.path)
+	}
+	if !strings.Contains(err.Error(), f.says) {
+		t.Errorf("error %q does not say %q", err, f.says)
+	}
+}
+
+func TestNames(t *testing.T) {
+	valid := regexp.MustCompile(`^[a-z0-9.+-]{1,32}$`)
+	bothCodecs(t, func(t *testing.T, c codec.Codec) {
+		if !valid.MatchString(c.Name()) {
+			t.Errorf("invalid name %q", c.Name())
 		}
-	}
-}
-
-// sameArgs takes an empty slice for nil: the wire has no difference for some.
-func sameArgs(a, b any) bool {
-	return reflect.DeepEqual(a, b) || fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b)
-}
-
-func TestGoldenArgs(t *testing.T) {
-	for name, want := range map[string]string{
-		"msgpack": "\x82\xa1x\x01\xa1y\xcd\x01\x2c",
-		"json":    `{"x":1,"y":300}`,
-	} {
-		c, err := codec.ByName(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := c.AppendArgs(nil, pairArgs{1, 300}); err != nil || string(got) != want {
-			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
-		}
-	}
-}
-
-func TestValues(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
-	deep := nested{A: 255, Sizes: []int16{-1, 32767}, Map: map[string]uint32{"b": 2, "a": math.MaxUint32}, Next: &nested{F: 1.5}, At: at, Raw: []byte{0, 1, 255}}
-	for _, c := range codecs() {
-		for _, v := range []any{
-			1, -1, int8(-128), int64(math.MinInt64), int64(math.MaxInt64), uint64(math.MaxUint64), uint8(255), 1.5, float32(1.5),
-			true, "", "ä\x00z", []byte{1, 2}, []int{1, 2, 3}, [2]string{"a", "b"}, map[string]int{"a": 1}, map[int]string{1: "x"},
-			deep, &deep, time.Second, at,
-		} {
-			t.Run(fmt.Sprintf("%s/%T", c.Name(), v), func(t *testing.T) {
-				data, err := c.AppendValue(nil, v)
-				if err != nil {
-					t.Fatal(err)
-				}
-				again, err := c.AppendValue(nil, v)
-				if err != nil || string(again) != string(data) {
-					t.Errorf("equal values, other bytes: %q and %q", data, again)
-				}
-				got := reflect.New(reflect.TypeOf(v))
-				if err := c.DecodeValue(data, got.Interface()); err != nil {
-					t.Fatal(err)
-				}
-				back, err := c.AppendValue(nil, got.Elem().Interface())
-				if err != nil || string(back) != string(data) {
-					t.Errorf("%+v came back as %+v", v, got.Elem())
-				}
-				for n := range data {
-					if err := c.DecodeValue(data[:n], reflect.New(reflect.TypeOf(v)).Interface()); err == nil && c.Name() == "msgpack" {
-						t.Errorf("cut after %d of %d bytes, and no error", n, len(data))
-					}
-				}
-				if err := c.DecodeValue(append(data[:len(data):len(data)], data...), reflect.New(reflect.TypeOf(v)).Interface()); err == nil {
-					if _, number := v.(int); !number && c.Name() == "msgpack" {
-						t.Error("trailing bytes, and no error")
-					}
-				}
-			})
-		}
-	}
-}
-
-func TestAnyRule(t *testing.T) {
-	for _, c := range codecs() {
-		for _, tt := range []struct{ in, want any }{
-			{int8(5), int64(5)}, {uint8(200), int64(200)}, {uint64(math.MaxUint64), uint64(math.MaxUint64)}, {-70000, int64(-70000)},
-			{1.5, 1.5}, {"s", "s"}, {true, true}, {nil, nil}, {[]int{1}, []any{int64(1)}}, {map[string]int{"a": 1}, map[string]any{"a": int64(1)}},
-		} {
-			data, err := c.AppendValue(nil, tt.in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got any
-			if err := c.DecodeValue(data, &got); err != nil || !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("%s: %T(%v) came as %T(%v), %v", c.Name(), tt.in, tt.in, got, got, err)
-			}
-		}
-	}
-}
-
-type cyclic struct{ Next *cyclic }
-
-type panics struct{}
-
-func (*panics) MarshalText() ([]byte, error) { panic("on purpose") }
-
-func TestRefused(t *testing.T) {
-	loop := &cyclic{}
-	loop.Next = loop
-	for _, c := range codecs() {
-		for name, v := range map[string]any{
-			"chan": make(chan int), "func": func() {}, "complex": complex(1, 2), "cycle": loop,
-			"struct": struct{ C chan int }{}, "map key": map[[1]int]int{{1}: 1}, "panic": &panics{},
-		} {
-			if _, err := c.AppendValue(nil, v); err == nil {
-				t.Errorf("%s: %s is encoded", c.Name(), name)
-			} else {
-				t.Logf("%s: %v", name, err)
-			}
-		}
-		for name, v := range map[string]any{"int": 1, "nil": nil, "nil pointer": (*pairArgs)(nil), "map": map[string]any{}} {
-			if _, err := c.AppendArgs(nil, v); err == nil {
-				t.Errorf("%s: %s is taken for arguments", c.Name(), name)
-			}
-		}
-	}
-	for name, typ := range map[string]reflect.Type{
-		"int": reflect.TypeFor[int](), "chan field": reflect.TypeFor[struct{ Done chan int }](),
-		"two names": reflect.TypeFor[struct {
-			A int `arbiter:"x"`
-			B int `arbiter:"x"`
-		}](),
-		"bad name": reflect.TypeFor[struct {
-			A int `arbiter:"a b"`
-		}](),
-	} {
-		if err := codec.CheckArgs(typ); err == nil {
-			t.Errorf("%s can be arguments", name)
-		} else {
-			t.Logf("%s: %v", name, err)
-		}
-	}
-	if _, err := codec.ByName("pickle"); !errors.Is(err, codec.ErrUnknownCodec) {
-		t.Error(err)
-	}
-}
-
-func TestHugeLengths(t *testing.T) {
-	for _, data := range []string{"\xdd\xff\xff\xff\xff", "\xdf\xff\xff\xff\xff", "\xc6\xff\xff\xff\xff", "\xdb\xff\xff\xff\xff", "\xc9\xff\xff\xff\xff\x01"} {
-		for _, target := range []any{new(any), new([]int), new(map[string]int), new([]byte), new(string), new([4]int)} {
-			if err := codec.Msgpack().DecodeValue([]byte(data), target); err == nil {
-				t.Errorf("%q into %T: no error", data, target)
-			}
-		}
-	}
-	deep := strings.Repeat("\x91", 100_000) + "\x01"
-	var v any
-	if err := codec.Msgpack().DecodeValue([]byte(deep), &v); !errors.Is(err, codec.ErrTooDeep) {
-		t.Errorf("%.100v", err)
-	}
-	if err := codec.JSON().DecodeValue([]byte(strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)), &v); err == nil {
-		t.Error("deep JSON: no error")
-	}
-}
-
-func FuzzDecode(f *testing.F) {
-	for _, c := range codecs() {
-		for _, v := range []any{1, "s", []any{1, "a", nil}, map[string]any{"x": 1, "y": 2}, nested{At: time.Unix(1, 0)}} {
-			data, err := c.AppendValue(nil, v)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(data)
-		}
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, c := range codecs() {
-			for _, target := range []func() any{
-				func() any { return new(any) }, func() any { return new(nested) }, func() any { return new([]int8) },
-				func() any { return new(map[string]uint16) }, func() any { return new(time.Time) },
-			} {
-				v := target()
-				if c.DecodeValue(data, v) != nil {
-					continue
-				}
-				one, err := c.AppendValue(nil, v)
-				if err != nil {
-					continue // such as a year that JSON can't write
-				}
-				w := target()
-				if err := c.DecodeValue(one, w); err != nil {
-					t.Fatalf("%s: %q was decoded to %#v, and what that is encoded to is refused: %v", c.Name(), data, v, err)
-				}
-				if two, err := c.AppendValue(nil, w); err != nil || string(one) != string(two) {
-					t.Fatalf("%s: %q and %q, %v", c.Name(), one, two, err)
-				}
-			}
-			_ = c.DecodeArgs(data, new(pairArgs))
-			_ = c.DecodeArgs(data, new(optionalArgs))
-			_ = c.DecodeArgs(data, new(codec.Arguments))
+		if got, err := codec.ByName(c.Name()); err != nil || got != c {
+			t.Errorf("ByName(%q) = %v, %v", c.Name(), got, err)
 		}
 	})
 }
 
-func ExampleCodec() {
-	type Args struct {
-		X int `arbiter:"x"`
-		Y int `arbiter:"y,optional"`
-	}
-	c := codec.JSON()
-	data, err := c.AppendArgs(nil, Args{X: 1, Y: 2})
-	fmt.Println(string(data), err)
+// renamed is a codec under another name.
+type renamed struct {
+	codec.Codec
+	name string
+}
 
-	var args Args
-	fmt.Println(c.DecodeArgs([]byte(`[1]`), &args), args.X)
-	fmt.Println(c.DecodeArgs([]byte(`{"x": 1, "z": 3}`), &args))
-	// Output:
-	// {"x":1,"y":2} <nil>
-	// <nil> 1
-	// json: z: unknown parameter; there are x, y
+func (r renamed) Name() string { return r.name }
+
+func TestByName(t *testing.T) {
+	cbor, mine := renamed{codec.Msgpack(), "cbor"}, renamed{codec.JSON(), "json"}
+	if got, err := codec.ByName("cbor", nil, mine, cbor); err != nil || got != cbor {
+		t.Errorf("the codec that was given: %v, %v", got, err)
+	}
+	if got, err := codec.ByName("json", mine); err != nil || got != mine {
+		t.Errorf("a codec that was given instead of a built-in one: %v, %v", got, err)
+	}
+	for _, name := range []string{"", "pickle", "Json", strings.Repeat("x", 10_000)} {
+		_, err := codec.ByName(name, cbor)
+		if !errors.Is(err, codec.ErrUnknownCodec) {
+			t.Errorf("%.20q: %v", name, err)
+		} else if len(err.Error()) > 300 {
+			t.Errorf("the error for %.20q is %d bytes long", name, len(err.Error()))
+		}
+	}
+}
+
+// TestAppend: the Append methods add to dst, and leave it alone on error.
+func TestAppend(t *testing.T) {
+	bothCodecs(t, func(t *testing.T, c codec.Codec) {
+		for _, appendTo := range []func([]byte, any) ([]byte, error){
+			func(dst []byte, v any) ([]byte, error) { return c.AppendValue(dst, v) },
+			func(dst []byte, v any) ([]byte, error) { return c.AppendArgs(dst, struct{ V any }{v}) },
+		} {
+			alone, err := appendTo(nil, []any{1, "two"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			dst := append(make([]byte, 0, 100), "before"...)
+			if got, err := appendTo(dst, []any{1, "two"}); err != nil || string(got) != "before"+string(alone) {
+				t.Errorf("%q, %v; want it after %q", got, err, dst)
+			}
+			got, err := appendTo(dst, []any{1, "two", make(chan int)})
+			if err == nil || string(got) != "before" {
+				t.Errorf("on error %v: %q, want %q", err, got, dst)
+			}
+		}
+	})
+}
+
+// TestNoAliasing: what is decoded does not change with the input.
+func TestNoAliasing(t *testing.T) {
+	type all struct {
+		S string
+		B []byte
+		A any
+		M map[string]any
+		R rawText
+	}
+	in := all{"string", []byte("bytes"), []any{"any"}, map[string]any{"key": "value"}, "raw"}
+	bothCodecs(t, func(t *testing.T, c codec.Codec) {
+		var got all
+		data := encode(t, c, in)
+		if err := c.DecodeValue(data, &got); err != nil {
+			t.Fatal(err)
+		}
+		clear(data)
+		if !reflect.DeepEqual(got, in) {
+			t.Errorf("after the input was overwritten: %#v, want %#v", got, in)
+		}
+		got = all{}
+		if err := c.DecodeArgs(mustArgs(t, c, in), &got); err != nil || !reflect.DeepEqual(got, in) {
+			t.Errorf("as arguments: %#v, %v", got, err)
+		}
+	})
+}
+
+func mustArgs(t testing.TB, c codec.Codec, args any) []byte {
+	t.Helper()
+	data, err := c.AppendArgs(nil, args)
+	if err != nil {
+		t.Fatalf("encoding the arguments %#v: %v", args, err)
+	}
+	return data
+}
+
+// rawText is a string with methods.
+type rawText string
+
+func (r rawText) MarshalText() ([]byte, error)  { return []byte(r), nil }
+func (r *rawText) UnmarshalText(b []byte) error { *r = rawText(b); return nil }
+
+// TestReplaces: nothing of what the destination held is left.
+func TestReplaces(t *testing.T) {
+	type inner struct {
+		A int `json:"a,omitempty"`
+		B int `json:"b,omitempty"`
+	}
+	type args struct {
+		In   inner          `arbiter:"in"`
+		List []inner        `arbiter:"list"`
+		Map  map[string]int `arbiter:"map"`
+		Ptr  *inner         `arbiter:"ptr"`
+		Any  any            `arbiter:"any"`
+		Opt  int            `arbiter:"opt,optional"`
+		Skip int            `arbiter:"-"`
+	}
+	bothCodecs(t, func(t *testing.T, c codec.Codec) {
+		data := mustArgs(t, c, codec.Arguments{Named: map[string]any{
+			"in": inner{A: 1}, "list": []inner{{A: 2}}, "map": map[string]int{"new": 1}, "ptr": inner{A: 3}, "any": map[string]any{},
+		}})
+		shared := inner{B: 8}
+		backing := []inner{{B: 9}, {B: 9}}
+		got := args{inner{B: 7}, backing, map[string]int{"old": 1}, &shared, map[string]any{"old": 1}, 5, 6}
+		if err := c.DecodeArgs(data, &got); err != nil {
+			t.Fatal(err)
+		}
+		want := args{inner{A: 1}, []inner{{A: 2}}, map[string]int{"new": 1}, &inner{A: 3}, map[string]any{}, 0, 6}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		if shared.B != 8 || backing[0].B != 9 {
+			t.Error("what the destination pointed to was changed")
+		}
+	})
+}
+
+func TestErrorText(t *testing.T) {
+	why := errors.New("why")
+	for want, e := range map[string]*codec.Error{
+		"msgpack: y: why": {Codec: "msgpack", Path: "y", Err: why},
+		"json: why":       {Codec: "json", Err: why},
+		"codec: a[]: why": {Path: "a[]", Err: why},
+	} {
+		if e.Error() != want || !errors.Is(e, why) {
+			t.Errorf("%q, want %q", e, want)
+		}
+	}
+	var pair struct {
+		X int8 `arbiter:"x"`
+		Y int8 `arbiter:"y"`
+	}
+	bothCodecs(t, func(t *testing.T, c codec.Codec) {
+		data := mustArgs(t, c, codec.Arguments{Positional: []any{1, 300}})
+		if got, want := fmt.Sprint(c.DecodeArgs(data, &pair)), c.Name()+": y: 300 overflows int8"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	})
+}
+
+// TestLongNames: names from the input cannot make errors long, or hide in them.
+func TestLongNames(t *testing.T) {
+	long := strings.Repeat("ä", 100_000)
+	bothCodecs(t, func(t *testing.T, c codec.Codec) {
+		var args struct{ X int }
+		err := c.DecodeArgs(rawMap(t, c, long, 1), &args)
+		if !errors.Is(err, codec.ErrUnknown) || len(err.Error()) > 400 {
+			t.Errorf("%d bytes: %.300v", len(err.Error()), err)
+		}
+		err = c.DecodeArgs(rawMap(t, c, "a: b\n", 1), &args)
+		failure{codec.ErrUnknown, `["a: b\n"]`, "there are X"}.check(t, c.Name(), err)
+
+		var v map[string]any = map[string]any{"x": make(chan int)}
+		for range 900 {
+			v = map[string]any{"some_key": v}
+		}
+		if _, err = c.AppendArgs(nil, codec.Arguments{Named: v}); err == nil || len(err.Error()) > 500 {
+			t.Errorf("%.300v", err)
+		}
+	})
 }

@@ -107,9 +107,9 @@ func finish(codec string, err error) error {
 // grows to the left while the error travels outwards, and begins with a dot if
 // it begins with a name.
 func located(err error) *Error {
-	// Not errors.As: an Error deeper in the chain belongs to another call, made
-	// by a method of the user's.
-	if e, ok := err.(*Error); ok {
+	// An Error deeper in the chain belongs to another call, by a method of the
+	// user's.
+	if e, ok := err.(*Error); ok { //nolint:errorlint // so not errors.As
 		return e
 	}
 	return &Error{Err: err}

@@ -49,7 +49,7 @@ func jsonDecodeError(raw []byte, err error) error {
 		why := because(ErrType, "found %s, want %s", e.Value, e.Type)
 		if number, ok := strings.CutPrefix(e.Value, "number "); ok {
 			// A key that should be an integer is called a number, too.
-			if c := number[0]; c == '-' || '0' <= c && c <= '9' {
+			if strings.IndexAny(number, "-0123456789") == 0 {
 				why = overflows(number, e.Type)
 			} else {
 				why = because(ErrType, "found the key %q, want %s", shorten(number), e.Type)

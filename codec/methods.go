@@ -65,27 +65,23 @@ func ownMethods(t reflect.Type) (enc, dec ownMethod) {
 
 // call calls a method of the user's, and says which in its error.
 func call(method string, t reflect.Type, f func() error) error {
-	err := guard(method+" of", t, f)
-	if _, panicked := err.(*panicError); err == nil || panicked {
-		return err
-	}
-	return fmt.Errorf("%s of %s: %w", method, t, err)
+	return guard(method, t, func() error {
+		if err := f(); err != nil {
+			return fmt.Errorf("%s of %s: %w", method, t, err)
+		}
+		return nil
+	})
 }
 
 // guard calls f, which runs methods of the user's. A panic in it is its error.
 func guard(doing string, t reflect.Type, f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &panicError{fmt.Sprintf("%s %s panicked: %v", doing, t, r)}
+			err = fmt.Errorf("%s of %s panicked: %v", doing, t, r)
 		}
 	}()
 	return f()
 }
-
-// panicError is the error for a method that panicked.
-type panicError struct{ text string }
-
-func (e *panicError) Error() string { return e.text }
 
 // receiver returns a pointer to v, or to a copy of it if v has no address.
 func receiver(v reflect.Value) any {
@@ -106,12 +102,18 @@ func marshalText(v reflect.Value) (text []byte, err error) {
 	return text, err
 }
 
-// unmarshalText sets v, which has an address and whose pointer type has the
-// method, from the text.
+// unmarshalText sets v, which has an address, from the text.
 func unmarshalText(v reflect.Value, text []byte) error {
-	return call("UnmarshalText", v.Type(), func() error {
-		return v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText(text)
-	})
+	m, ok := v.Addr().Interface().(encoding.TextUnmarshaler)
+	if !ok {
+		return halfPair(v.Type(), ownText)
+	}
+	return call("UnmarshalText", v.Type(), func() error { return m.UnmarshalText(text) })
+}
+
+// halfPair is the error for decoding a type that only encodes itself.
+func halfPair(t reflect.Type, enc ownMethod) error {
+	return because(ErrUnsupported, "cannot decode %s, which has %s but not %s", t, enc.encoder(), enc.decoder())
 }
 
 // appendMethods appends v as its own methods encode it.

@@ -55,8 +55,8 @@ func takeAnyTime(in []byte) (any, []byte, error) {
 }
 
 // anyAhead is how many elements of an array or map of any are allocated before
-// they have been seen.
-const anyAhead = 1024
+// they have been seen; see maxAhead.
+const anyAhead = 64
 
 func takeAnySlice(in []byte, depth int) (any, []byte, error) {
 	n, rest, err := takeArrayHead(in)

@@ -216,8 +216,9 @@ func (p *plan) takeSlice(in []byte, v reflect.Value, depth int) ([]byte, error) 
 }
 
 // maxAhead is how many bytes are allocated for elements that have not been seen
-// yet. An element may be one byte in the input and many in memory.
-const maxAhead = 64 << 10
+// yet. An element may be one byte in the input and many in memory, and each of
+// the arrays inside each other may claim all the bytes that remain.
+const maxAhead = 4 << 10
 
 // takeElems decodes the next n values into the slice v.
 func (p *plan) takeElems(in []byte, n int, v reflect.Value, depth int) (rest []byte, err error) {

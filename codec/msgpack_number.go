@@ -91,7 +91,7 @@ func takeNumber(in []byte) (n number, rest []byte, err error) {
 	if code < codeFixMap || code >= codeNegative {
 		return number{bits: uint64(int64(int8(code)))}, in[1:], nil
 	}
-	size := 0
+	var size int
 	switch code {
 	case codeUint8, codeInt8:
 		size = 1

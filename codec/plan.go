@@ -92,8 +92,7 @@ func (b builder) plan(t reflect.Type) *plan {
 	switch {
 	case p.encMethods != ownNone:
 		p.enc, p.dec = opMethods, opNone
-		p.err = because(ErrUnsupported, "cannot decode %s, which has %s but not %s",
-			t, p.encMethods.encoder(), p.encMethods.decoder())
+		p.err = halfPair(t, p.encMethods)
 	case p.decMethods != ownNone:
 		p.dec = opMethods
 	}

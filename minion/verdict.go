@@ -28,7 +28,11 @@ func (a *attempt) refuse() *broker.Settlement {
 func (a *attempt) verdict(err error) (st *broker.Settlement) {
 	defer func() {
 		if p := recover(); p != nil {
-			st = a.judge(fmt.Errorf("%w in a method of the handler's error, a %T: %v", task.ErrPanic, err, p))
+			culprit := any(err)
+			if thrown, ok := culprit.(*panicError); ok {
+				culprit = thrown.value
+			}
+			st = a.judge(fmt.Errorf("%w in a method of the handler's error, a %T: %v", task.ErrPanic, culprit, p))
 		}
 	}()
 	return a.judge(err)

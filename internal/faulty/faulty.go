@@ -58,8 +58,9 @@ type Hooks struct {
 	Lose func(letter broker.Letter) bool
 	// Gap says whether a receipt, after its losses, is reported as one with a gap.
 	Gap func() bool
-	// Settled may change the result of a settlement that was carried out.
-	Settled func(s broker.Settlement, err error) error
+	// Refuse says what the broker does not take: the others of the batch are
+	// carried out.
+	Refuse func(s broker.Settlement) error
 }
 
 // New wraps a broker.
@@ -189,16 +190,30 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	if err := c.b.before(ctx, Settle, len(batch)); err != nil {
 		return nil, err
 	}
-	errs, err := c.Consumer.Settle(ctx, batch)
+	refused := make([]error, len(batch))
+	var rest []broker.Settlement
+	refuse := c.b.now().Refuse
+	for i, st := range batch {
+		if refuse != nil {
+			refused[i] = refuse(st)
+		}
+		if refused[i] == nil {
+			rest = append(rest, st)
+		}
+	}
+	errs, err := c.Consumer.Settle(ctx, rest)
 	if lost := c.b.after(Settle, len(batch)); lost != nil {
 		return nil, lost
 	}
-	if f := c.b.now().Settled; f != nil && err == nil {
-		for i := range errs {
-			errs[i] = f(batch[i], errs[i])
+	if err != nil || len(rest) == len(batch) {
+		return errs, err
+	}
+	for i := range refused {
+		if refused[i] == nil {
+			refused[i], errs = errs[0], errs[1:]
 		}
 	}
-	return errs, err
+	return refused, nil
 }
 
 func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
@@ -248,4 +263,18 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 			return mail, nil
 		}
 	}
+}
+
+// Total returns how many requests there were of all kinds but receipts, which
+// are pushed.
+func (b *Broker) Total() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for op, calls := range b.calls {
+		if op != Receive {
+			n += calls
+		}
+	}
+	return n
 }
