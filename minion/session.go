@@ -67,7 +67,7 @@ func (r *run) open() (*session, error) {
 			s.start(began)
 			return s, nil
 		case r.stop.Err() != nil:
-			return nil, nil
+			return nil, nil //nolint:nilerr // it was asked to stop; that is no error
 		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrInvalid):
 			return nil, err
 		}

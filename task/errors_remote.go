@@ -72,7 +72,7 @@ func NewFailure(err error) *broker.Failure {
 // plain removes the marks that only speak to the minion.
 func plain(err error) error {
 	for {
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // peels one layer at a time
 		case *NoRetryError:
 			err = e.Err
 		case *RetryAfterError:

@@ -224,12 +224,12 @@ func inboxSettledElsewhere(r *rig) {
 }
 
 func inboxEnqueuedElsewhere(r *rig) {
-	mail, m, other := r.mail(), r.minion(), r.other()
+	mail, other := r.mail(), r.other()
 	task := r.task(inbox(mail.id), onQueue("never.used.before"))
 	if err := other.Enqueue(r.ctx, []*broker.Task{task}); err != nil {
 		r.Fatalf("Enqueue: %v", err)
 	}
-	m = r.minion("never.used.before")
+	m := r.minion("never.used.before")
 	m.settle(m.succeed(m.take1()))
 	r.same([]broker.ID{mail.take(1)[0].ID}, []broker.ID{task.ID})
 }

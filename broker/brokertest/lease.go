@@ -329,10 +329,9 @@ func leaseCloseGivesBack(r *rig) {
 	}
 	r.sameSet(takenOf(got), idsOf(tasks))
 	for _, d := range got {
-		switch {
-		case d.ID == tasks[1].ID:
+		if d.ID == tasks[1].ID {
 			r.attempt(d, 3, 1, 0)
-		default:
+		} else {
 			r.attempt(d, 2, 0, 0)
 		}
 	}

@@ -167,7 +167,7 @@ func lookupMoreThanMaxBatch(r *rig) {
 
 func lookupByAnotherClient(r *rig) {
 	other := r.Reopen(r.TB)
-	defer other.Close()
+	defer func() { _ = other.Close() }()
 	m := r.minion()
 	tasks := r.batch(2)
 	r.enqueue(tasks...)

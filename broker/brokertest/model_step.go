@@ -23,7 +23,7 @@ func (x *execution) step(o op) {
 	case opDequeue:
 		x.dequeue(x.minionOf(o.who), opNames[o.who], opQueues[o.n%len(opQueues)], 1+o.n/4%6)
 	case opAdvance:
-		d := []time.Duration{2, 4, 10, 22}[o.n%4] * x.Lease / 16
+		d := x.Lease / 16 * []time.Duration{2, 4, 10, 22}[o.n%4] //nolint:durationcheck // numbers of sixteenths
 		x.account.add("%v pass", d)
 		x.pass(d, x.living()...)
 	case opDie, opClose:

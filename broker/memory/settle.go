@@ -65,13 +65,13 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 	default:
 		q.detach(r)
 		r.attempt++
-		switch {
-		case s.Verb == broker.VerbRelease:
+		switch s.Verb {
+		case broker.VerbRelease:
 			// The first one that is released shall come to stand first.
 			q.behind(turn.released[q], r)
 			turn.released[q] = r
 			return nil
-		case s.Verb == broker.VerbRetry:
+		case broker.VerbRetry:
 			r.retried++
 		}
 		if s.Delay > 0 {

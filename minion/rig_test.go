@@ -1,0 +1,189 @@
+package minion_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// args are those of the tasks of these tests.
+type args struct {
+	N int `arbiter:"n"`
+}
+
+var work = task.Define[args, int]("work")
+
+// rig is a broker with an arbiter and minions, in a bubble.
+type rig struct {
+	*testing.T
+	b    *faulty.Broker
+	arb  *arbiter.Arbiter
+	logs *logs
+}
+
+// bubble runs f in a bubble of fake time, with a rig that is taken down after.
+func bubble(t *testing.T, f func(t *testing.T, r *rig), opts ...memory.Option) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{T: t, b: faulty.New(memory.New(opts...)), logs: &logs{}}
+		arb, err := arbiter.New(r.b, arbiter.Logger(slog.New(slog.DiscardHandler)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.arb = arb
+		defer func() {
+			_ = arb.Close()
+			_ = r.b.Close()
+		}()
+		f(t, r)
+	})
+}
+
+// crew is a minion that runs.
+type crew struct {
+	*minion.Minion
+	r    *rig
+	halt context.CancelFunc
+	done chan struct{}
+	err  error
+}
+
+// crew starts a minion with the handler for work. The bubble's end stops it.
+func (r *rig) crew(slots int, fn func(context.Context, args) (int, error), opts ...minion.Option) *crew {
+	r.Helper()
+	opts = append([]minion.Option{minion.Logger(r.logs.logger())}, opts...)
+	m := minion.New(r.b, opts...)
+	if err := task.Handle(m, work, fn); err != nil {
+		r.Fatal(err)
+	}
+	return r.start(m, slots)
+}
+
+func (r *rig) start(m *minion.Minion, slots int) *crew {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &crew{Minion: m, r: r, halt: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(c.done)
+		c.err = m.Run(ctx, slots)
+	}()
+	r.Cleanup(func() { _ = c.stop() })
+	return c
+}
+
+// stop ends the minion's context and returns what Run returned.
+func (c *crew) stop() error {
+	c.halt()
+	<-c.done
+	return c.err
+}
+
+func (r *rig) send(n int, opts ...task.Option) *task.Future[int] {
+	r.Helper()
+	fut, err := work.With(opts...).Apply(context.Background(), r.arb, args{n})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return fut
+}
+
+// status looks a task up.
+func (r *rig) status(id task.ID) arbiter.Status {
+	r.Helper()
+	st, err := r.arb.Status(context.Background(), id)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return st
+}
+
+// result waits for a task, and fails the test if it takes longer than anything
+// should.
+func (r *rig) result(fut *task.Future[int]) (int, error) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 1000*time.Hour)
+	defer cancel()
+	n, err := fut.Result(ctx)
+	if ctx.Err() != nil {
+		r.Fatalf("task %s: %v", fut.ID(), err)
+	}
+	return n, err
+}
+
+// want checks the end of a task.
+func (r *rig) want(fut *task.Future[int], state broker.State, attempts, retried int) arbiter.Status {
+	r.Helper()
+	_, _ = r.result(fut)
+	st := r.status(fut.ID())
+	if st.Detail != state || st.Attempts != attempts || st.Retried != retried {
+		r.Errorf("the task is %s after attempt %d with %d retries, want %s after %d with %d",
+			st.Detail, st.Attempts, st.Retried, state, attempts, retried)
+	}
+	return st
+}
+
+// dead returns the dead letters of a queue.
+func (r *rig) dead(queue string) []broker.DeadLetter {
+	r.Helper()
+	letters, _, err := r.b.Broker.(broker.Inspector).DeadLetters(context.Background(), queue, "", 1000)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return letters
+}
+
+// near checks a time that has passed.
+func (r *rig) near(what string, got, want time.Duration) {
+	r.Helper()
+	if got < want || got > want+50*time.Millisecond {
+		r.Errorf("%s after %v, want %v", what, got, want)
+	}
+}
+
+// logs keeps what was logged.
+type logs struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logs) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(io.Writer(l), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *logs) count(part string) int { return strings.Count(l.String(), part) }
+
+// obey waits for the end of ctx and returns its error, as a good handler does.
+func obey(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+var errBad = errors.New("bad")
