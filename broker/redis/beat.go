@@ -88,6 +88,10 @@ func (c *consumer) attend(ctx context.Context, k *keys, todo []any, now int64) i
 		} else if n > 0 {
 			c.b.log.Warn("redis: a minion died; its tasks are back", "queue", k.queue, "minion", toID(minion), "tasks", n)
 		}
+		if err == nil {
+			// What it said of itself goes too; if that fails, it ends with its lease.
+			_, _ = scriptAnnounce.run(ctx, c.b.rdb, []string{c.b.space.beats, c.b.space.infos}, minion, 0, "")
+		}
 	}
 	for _, class := range toStrings(item(todo, 4)) {
 		if err := c.b.sweep(ctx, k, class); err != nil {

@@ -1,0 +1,71 @@
+//go:build conformance
+
+// The whole suite on Redis: go test -tags conformance -run Conformance ./broker/redis
+
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/brokertest"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+)
+
+var namespaces atomic.Int64
+
+// harness opens a namespace of its own on a server.
+func harness(t testing.TB, url string) brokertest.Harness {
+	const lease = 900 * time.Millisecond
+	namespace := fmt.Sprintf("ns%d", namespaces.Add(1))
+	reopen := func(t testing.TB) broker.Broker {
+		b, err := redis.Open(context.Background(), url, redis.Namespace(namespace), redis.Lease(lease))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	opts, err := goredis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := goredis.NewClient(opts)
+	t.Cleanup(func() { _ = raw.Close() })
+	return brokertest.Harness{
+		Broker: reopen(t), Lease: lease, Reopen: reopen,
+		Malform: func(queue string, record []byte) {
+			if err := raw.RPush(context.Background(), "{"+namespace+":"+queue+"}:ready", record).Err(); err != nil {
+				t.Error(err)
+			}
+		},
+	}
+}
+
+func TestConformanceMiniredis(t *testing.T) {
+	brokertest.Run(t, brokertest.Config{
+		Parallel: true, Light: true,
+		Open: func(t testing.TB) brokertest.Harness {
+			return harness(t, "redis://"+miniredis.RunT(t).Addr())
+		},
+	})
+}
+
+func TestConformanceServer(t *testing.T) {
+	path := redistest.Path(t)
+	if path == "" {
+		return // Path has said why
+	}
+	server := redistest.Start(t, path)
+	brokertest.Run(t, brokertest.Config{
+		Parallel: true,
+		Open:     func(t testing.TB) brokertest.Harness { return harness(t, "redis://"+server.Addr) },
+	})
+}
