@@ -118,7 +118,7 @@ func (b *binding) count(n int) string {
 	case b.atLeast < len(b.params):
 		want = fmt.Sprintf("%s to %d", want, len(b.params))
 	}
-	return fmt.Sprintf("got %d positional arguments, want %s", n, want)
+	return fmt.Sprintf("positional arguments: got %d, want %s", n, want)
 }
 
 // names lists the parameters for an error.

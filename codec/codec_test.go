@@ -245,7 +245,7 @@ func TestLongNames(t *testing.T) {
 		err = c.DecodeArgs(rawMap(t, c, "a: b\n", 1), &args)
 		failure{codec.ErrUnknown, `["a: b\n"]`, "there are X"}.check(t, c.Name(), err)
 
-		var v map[string]any = map[string]any{"x": make(chan int)}
+		v := map[string]any{"x": make(chan int)}
 		for range 900 {
 			v = map[string]any{"some_key": v}
 		}

@@ -307,8 +307,9 @@ func (p *plan) takeMap(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	key := reflect.New(p.mapKey.typ).Elem()
 	elem := reflect.New(p.elem.typ).Elem()
 	for range n {
-		if rest, err = p.mapKey.takeKey(rest, key); err != nil {
-			return nil, err
+		entry := rest
+		if rest, err = p.mapKey.takeKey(entry, key); err != nil {
+			return nil, atKey(err, entry)
 		}
 		if rest, err = p.elem.take(rest, elem, depth+1); err != nil {
 			return nil, atName(err, showKey(key))
@@ -316,6 +317,15 @@ func (p *plan) takeMap(in []byte, v reflect.Value, depth int) ([]byte, error) {
 		v.SetMapIndex(key, elem)
 	}
 	return rest, nil
+}
+
+// atKey says that err happened at the key at the start of in.
+func atKey(err error, in []byte) error {
+	key, _, unreadable := takeAnyKey(in)
+	if unreadable != nil {
+		return err
+	}
+	return atName(err, showKey(reflect.ValueOf(&key).Elem()))
 }
 
 // takeKey decodes the key of a map into v.

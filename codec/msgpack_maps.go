@@ -103,18 +103,15 @@ func appendAnyKey(dst []byte, v reflect.Value) ([]byte, error) {
 	if !v.IsValid() {
 		return append(dst, codeNil), nil
 	}
-	p := planOf(v.Type())
-	if p.key != keyNone {
-		return p.appendKey(dst, v)
-	}
-	switch p.enc {
-	case opBool, opTime:
+	switch p := planOf(v.Type()); {
+	case p.enc == opTime || p.enc == opBool: // a time has a text, too, but is decoded as a time
 		return p.append(dst, v, 0)
-	case opFloat32, opFloat64:
-		if !math.IsNaN(v.Float()) {
-			return p.append(dst, v, 0)
-		}
+	case p.key != keyNone:
+		return p.appendKey(dst, v)
+	case v.CanFloat() && math.IsNaN(v.Float()):
 		return dst, because(ErrUnsupported, "NaN cannot be the key of a map")
+	case p.enc == opFloat32 || p.enc == opFloat64:
+		return p.append(dst, v, 0)
 	}
 	return dst, because(ErrUnsupported, "%s cannot be the key of a map", v.Type())
 }

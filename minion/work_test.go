@@ -97,6 +97,7 @@ func TestDemandDriven(t *testing.T) {
 		r.fill(500, "default")
 		for range 100 {
 			time.Sleep(300 * time.Millisecond)
+			synctest.Wait() // what is done is settled
 			q, err := r.b.Broker.(broker.Inspector).Queues(t.Context())
 			if err != nil {
 				t.Fatal(err)

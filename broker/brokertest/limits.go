@@ -15,6 +15,7 @@ var limitTests = []test{
 	{"Metadata", limitsMeta, 0},
 	{"UniqueKey", limitsUnique, 0},
 	{"Result", limitsResult, 0},
+	{"ErrorTextsAreCut", limitsErrorTexts, 0},
 	{"Names", limitsNames, 0},
 	{"Numbers", limitsNumbers, 0},
 	{"Consume", limitsConsume, 0},
@@ -79,6 +80,30 @@ func limitsResult(r *rig) {
 	s.Outcome.Result = make([]byte, limit)
 	m.settle(s)
 	r.equal(r.outcome(task.ID), s.Outcome)
+}
+
+// An error that is too long is cut, not refused: the task has ended.
+func limitsErrorTexts(r *rig) {
+	m, mail := r.minion(), r.mail()
+	task := r.task(inbox(mail.id))
+	r.enqueue(task)
+	s := m.finish(m.take1(), broker.StateFailed)
+	s.Outcome.Err.Message = strings.Repeat("messagé ", broker.MaxMessage/8)
+	s.Outcome.Err.Stack = strings.Repeat("stäck\n", broker.MaxStack/6)
+	m.settle(s)
+	for _, o := range []broker.Outcome{r.outcome(task.ID), mail.take(1)[0].Outcome} {
+		for _, text := range []struct {
+			got, whole string
+			limit      int
+		}{
+			{o.Err.Message, s.Outcome.Err.Message, broker.MaxMessage},
+			{o.Err.Stack, s.Outcome.Err.Stack, broker.MaxStack},
+		} {
+			if len(text.got) > text.limit || len(text.got) < text.limit-64 || text.got[:100] != text.whole[:100] {
+				r.Fatalf("a text of %d bytes was cut to %d, the limit is %d", len(text.whole), len(text.got), text.limit)
+			}
+		}
+	}
 }
 
 var badNames = []string{

@@ -191,16 +191,12 @@ func lookupSameHash(r *rig) {
 		}
 	}
 	task := r.task(onQueue(b))
-	stray := r.task(onQueue(b)) // its id was made for another queue
-	stray.ID = broker.NewID(broker.KindTask, "elsewhere", 0)
-	r.enqueue(r.task(onQueue(a)), task, stray)
-	m := r.minion(b)
-	for _, st := range r.lookup(task.ID, stray.ID) {
-		if st.State != broker.StatePending || st.Queue != b {
-			r.Fatalf("task is %s in queue %q, want pending in %q", st.State, st.Queue, b)
-		}
+	r.enqueue(r.task(onQueue(a)), task)
+	if st := r.lookup(task.ID)[0]; st.State != broker.StatePending || st.Queue != b {
+		r.Fatalf("task is %s in queue %q, want pending in %q", st.State, st.Queue, b)
 	}
-	r.canceled(stray.ID, broker.CancelPrevented)
+	m := r.minion(b)
 	r.same(takenOf(m.take(1)), []broker.ID{task.ID})
+	r.canceled(task.ID, broker.CancelRequested)
 	m.none()
 }

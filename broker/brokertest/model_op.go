@@ -72,16 +72,20 @@ func (o op) String() string {
 // GoString is what rapid prints.
 func (o op) GoString() string { return o.String() }
 
-// task returns a task as the operation draws it. Times are odd multiples of a
-// sixteenth of a lease, so that no two of them fall together.
+// times returns n sixteenths of a lease, in ms as records have it.
+func times(n int, r *rig) time.Duration {
+	return (time.Duration(n) * r.Lease / 16).Truncate(time.Millisecond)
+}
+
+// task returns a task as the operation draws it. Its times are odd multiples,
+// those that pass are even: no two moments fall together.
 func (o op) task(r *rig, mail broker.ID) *broker.Task {
-	unit := r.Lease / 16
 	t := r.task(onQueue([]string{"a", "b"}[o.n%2]), keyed(opKeys[o.n/2%len(opKeys)]), inbox(mail))
 	if o.delay > 0 {
-		t.Delay = time.Duration(2*o.delay+1) * unit
+		t.Delay = times(2*o.delay+1, r)
 	}
-	t.Retention = []time.Duration{0, 7 * unit, time.Hour, time.Hour}[o.which%4]
-	t.DeadFor = []time.Duration{0, 13 * unit, time.Hour}[o.which/4%3]
+	t.Retention = []time.Duration{0, times(7, r), time.Hour, time.Hour}[o.which%4]
+	t.DeadFor = []time.Duration{0, times(13, r), time.Hour}[o.which/4%3]
 	return t
 }
 
@@ -90,7 +94,7 @@ func (o op) settlement(m *minion, d *broker.Delivery) (broker.Settlement, string
 	word := opSettles[o.n%len(opSettles)]
 	delay := time.Duration(0)
 	if o.delay > 0 {
-		delay = time.Duration(2*o.delay+1) * m.r.Lease / 16
+		delay = times(2*o.delay+1, m.r)
 	}
 	switch word {
 	case "retry":

@@ -78,7 +78,7 @@ func (a *Arrival) Err() error {
 	case a.Own:
 		return fmt.Errorf("task %s: %w: it was sent from here, and its result is not kept any more", a.ID, broker.ErrNotFound)
 	}
-	return fmt.Errorf("task %s: %w", a.ID, broker.ErrNotFound)
+	return fmt.Errorf("task %s: %w: it was never sent, or its result is not kept any more", a.ID, broker.ErrNotFound)
 }
 
 // Error returns the error of a task that ended with the outcome, as a future

@@ -199,6 +199,9 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 	final := st.State.Final()
 	switch {
 	case final && st.Outcome != nil:
+		if e.own && e.level >= levelOwn {
+			t.mistrust() // a push that should have come has not
+		}
 		t.finish(e, st.State, st.Outcome)
 	case final || st.State == broker.StateUnknown:
 		switch {
@@ -236,11 +239,18 @@ func (t *table) move(e *entry, level int, now time.Time) {
 	t.levels[level].push(e)
 }
 
-// gap makes everything doubtful whose push may have been lost.
-func (t *table) gap(now time.Time) {
+// mistrust lets whoever asks next for something that has not arrived look it up
+// first.
+func (t *table) mistrust() {
 	for e := t.idle.first; e != nil; e = e.next {
 		e.doubt = e.outcome == nil
 	}
+}
+
+// gap makes everything doubtful whose push may have been lost, and what is
+// awaited due at once.
+func (t *table) gap(now time.Time) {
+	t.mistrust()
 	for level := levelNow + 1; level < levelCount; level++ {
 		for e := t.levels[level].first; e != nil; e = t.levels[level].first {
 			t.move(e, levelNow, now)

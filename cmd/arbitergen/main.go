@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+
+	"github.com/go-arbiter/arbiter/internal/gen"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("arbitergen", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage) }
+	cfg := gen.Config{Stdout: stdout, Stderr: stderr}
+	flags.BoolVar(&cfg.Check, "check", false, "")
+	flags.StringVar(&cfg.Schema, "schema", "", "")
+	flags.StringVar(&cfg.Compat, "compat", "", "")
+	showVersion := flags.Bool("version", false, "")
+	switch err := flags.Parse(args); {
+	case err == flag.ErrHelp:
+		return gen.OK
+	case err != nil:
+		return gen.Failed
+	case *showVersion:
+		fmt.Fprintln(stdout, version())
+		return gen.OK
+	}
+	cfg.Patterns = flags.Args()
+	var err error
+	if cfg.Dir, err = os.Getwd(); err != nil {
+		fmt.Fprintln(stderr, "arbitergen:", err)
+		return gen.Failed
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	return gen.Run(ctx, cfg)
+}
+
+// version returns the version of the module that the command was built from,
+// and of Go.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "arbitergen (unknown version)"
+	}
+	return fmt.Sprintf("arbitergen %s %s", info.Main.Version, info.GoVersion)
+}

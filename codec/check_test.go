@@ -1,0 +1,117 @@
+package codec_test
+
+import (
+	"encoding/json"
+	"math/big"
+	"net/url"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/codec"
+)
+
+type mapLoop map[string]*mapLoop
+
+func TestCheckArgs(t *testing.T) {
+	for _, v := range []any{
+		struct{}{}, pairArgs{}, optionalArgs{}, trailingArgs{}, embeddedArgs{}, argsWithMethods{},
+		struct {
+			A  any
+			B  map[string]map[int][]*[2]float32
+			T  treeNode
+			L  mapLoop
+			U  *url.URL
+			I  big.Int
+			At time.Time
+			R  json.RawMessage
+			K  map[textKey]textOne
+			M  map[any]any
+			ok chan int
+			No chan int `arbiter:"-"`
+			Ü  int
+			V  []byte `arbiter:"v-1_x,optional,variadic"`
+		}{},
+		struct{ time.Time }{},
+		struct{ X stringText }{},
+	} {
+		if err := codec.CheckArgs(reflect.TypeOf(v)); err != nil {
+			t.Errorf("%T: %v", v, err)
+		}
+	}
+}
+
+// stringText is a string that checks itself when it is decoded.
+type stringText string
+
+func (s *stringText) UnmarshalText(b []byte) error { *s = stringText(b); return nil }
+
+func TestCheckArgsRefuses(t *testing.T) {
+	unsupported := codec.ErrUnsupported
+	for name, tt := range map[string]struct {
+		in   any
+		want failure
+	}{
+		"nil":     {nil, failure{codec.ErrType, "", "must be a struct"}},
+		"int":     {1, failure{codec.ErrType, "", "int"}},
+		"pointer": {&pairArgs{}, failure{codec.ErrType, "", "*codec_test.pairArgs"}},
+		"map":     {dict{}, failure{is: codec.ErrType}},
+		"chan":    {struct{ Done chan int }{}, failure{unsupported, "Done", "chan int cannot be encoded"}},
+		"func":    {struct{ F func() }{}, failure{unsupported, "F", "func()"}},
+		"complex": {struct{ C []complex128 }{}, failure{unsupported, "C[]", "complex128"}},
+		"nested": {struct {
+			M map[string][]struct{ P *chan int }
+		}{}, failure{unsupported, "M[][].P", "chan int"}},
+		"nested name": {struct {
+			S struct {
+				P chan int `json:"p"`
+			} `arbiter:"s"`
+		}{}, failure{unsupported, "s.p", "chan int"}},
+		"interface":       {struct{ E error }{}, failure{unsupported, "E", "the interface error"}},
+		"map key":         {struct{ M map[struct{ A int }]int }{}, failure{unsupported, "M", "key of a map"}},
+		"map key methods": {struct{ M map[onlyEncodes]int }{}, failure{unsupported, "M[key]", "not UnmarshalText"}},
+		"only encodes":    {struct{ O onlyEncodes }{}, failure{unsupported, "O", "not UnmarshalText"}},
+		"only decodes":    {struct{ O *onlyDecodes }{}, failure{unsupported, "O", "not MarshalText"}},
+		"no fields":       {struct{ S struct{ a int } }{}, failure{unsupported, "S", "no exported fields"}},
+		"pointer loop":    {struct{ P pointerLoop }{}, failure{unsupported, "P", "itself"}},
+		"same name": {struct {
+			A int `arbiter:"x"`
+			B int `arbiter:"x"`
+		}{}, failure{codec.ErrDuplicate, "B", `"x"`}},
+		"same, embedded": {struct {
+			Base
+			ID int
+		}{}, failure{codec.ErrDuplicate, "ID", ""}},
+		"bad name": {struct {
+			A int `arbiter:"a b"`
+		}{}, failure{unsupported, "A", `"a b"`}},
+		"bad first": {struct {
+			A int `arbiter:"1"`
+		}{}, failure{unsupported, "A", `"1"`}},
+		"dash": {struct {
+			A int `arbiter:"-,"`
+		}{}, failure{unsupported, "A", `"-"`}},
+		"no option": {struct {
+			A int `arbiter:"a,"`
+		}{}, failure{unsupported, "A", `""`}},
+		"option": {struct {
+			A int `arbiter:"a,optionel"`
+		}{}, failure{unsupported, "A", `"optionel"`}},
+		"unexported": {struct {
+			a int `arbiter:"a"`
+		}{}, failure{unsupported, "a", "exported"}},
+		"embedded ptr": {struct{ *Base }{}, failure{unsupported, "Base", "pointer"}},
+		"variadic int": {struct {
+			A int `arbiter:"a,variadic"`
+		}{}, failure{unsupported, "A", "must be a slice"}},
+		"variadic first": {struct {
+			A []int `arbiter:"a,variadic"`
+			B int
+		}{}, failure{unsupported, "B", "must be the last"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := codec.CheckArgs(reflect.TypeOf(tt.in))
+			tt.want.check(t, "", err)
+		})
+	}
+}

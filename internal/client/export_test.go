@@ -1,0 +1,11 @@
+package client
+
+// SetMaxIdle bounds what the client keeps for nobody.
+func (c *Client) SetMaxIdle(n int) { c.table.maxIdle = n }
+
+// Entries returns how many tasks the client knows.
+func (c *Client) Entries() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.table.entries)
+}

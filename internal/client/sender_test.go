@@ -1,0 +1,267 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+func tasks(n int) []*broker.Task {
+	list := make([]*broker.Task, n)
+	for i := range list {
+		list[i] = &broker.Task{ID: broker.NewID(broker.KindTask, "q", 0), Name: "t", Queue: "q"}
+	}
+	return list
+}
+
+func newSender(f func(context.Context, []*broker.Task) error) *sender {
+	return &sender{enqueue: f, ctx: context.Background(), closing: make(chan struct{})}
+}
+
+var (
+	errAway = fmt.Errorf("%w: away", broker.ErrUnavailable)
+	errLost = fmt.Errorf("%w: %w", broker.ErrUnavailable, broker.ErrIndeterminate)
+)
+
+// While the first request is under way the others gather; one more takes them.
+func TestSenderGathers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		s := newSender(func(_ context.Context, tasks []*broker.Task) error {
+			sizes = append(sizes, len(tasks))
+			time.Sleep(time.Millisecond)
+			return nil
+		})
+		var wg sync.WaitGroup
+		for range 101 {
+			wg.Go(func() {
+				if errs := s.send(t.Context(), tasks(1)); errs != nil {
+					t.Errorf("send: %v", errs)
+				}
+			})
+		}
+		wg.Wait()
+		s.close()
+		if len(sizes) != 2 || sizes[0] != 1 || sizes[1] != 100 {
+			t.Errorf("requests of %v tasks, want one of 1 and one of 100", sizes)
+		}
+		if s.busy {
+			t.Error("the sender is still busy")
+		}
+	})
+}
+
+func TestSenderBoundsItsRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		var total atomic.Int64
+		s := newSender(func(_ context.Context, tasks []*broker.Task) error {
+			sizes = append(sizes, len(tasks))
+			total.Add(int64(len(tasks)))
+			time.Sleep(time.Millisecond)
+			return nil
+		})
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() { s.send(t.Context(), tasks(100)) })
+		}
+		wg.Wait()
+		for _, n := range sizes {
+			if n > broker.MaxBatch {
+				t.Errorf("a request of %d tasks", n)
+			}
+		}
+		if total.Load() != 5000 {
+			t.Errorf("%d tasks were sent, want 5000", total.Load())
+		}
+	})
+}
+
+func TestSenderBoundsBytes(t *testing.T) {
+	s := newSender(nil)
+	for range 10 {
+		s.queue = append(s.queue, &parcel{tasks: tasks(1), bytes: broker.MaxBatchBytes/4 + 1})
+	}
+	for len(s.queue) > 0 {
+		if n := len(s.gather()); n > 3 {
+			t.Fatalf("%d parcels in a request, which is too many bytes", n)
+		}
+	}
+}
+
+// A large submission goes by itself, and does not wait for others.
+func TestSenderSolo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		block := make(chan struct{})
+		s := newSender(func(_ context.Context, tasks []*broker.Task) error {
+			if len(tasks) == 1 {
+				<-block
+			}
+			return nil
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { s.send(t.Context(), tasks(1)) })
+		synctest.Wait()
+		if errs := s.send(t.Context(), tasks(soloTasks)); errs != nil {
+			t.Error(errs)
+		}
+		close(block)
+		wg.Wait()
+	})
+}
+
+func TestSenderRetries(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		reply []error
+		want  error
+		calls int
+	}{
+		{"away for a moment", []error{errAway, errAway, nil}, nil, 3},
+		{"reply lost", []error{errLost, nil}, nil, 2},
+		{"refused", []error{broker.ErrTooLarge}, broker.ErrInvalid, 1},
+		{"closed", []error{broker.ErrClosed}, broker.ErrClosed, 1},
+		{"lost, then away for long", []error{errLost, errAway}, broker.ErrIndeterminate, 0},
+		{"lost, then refused", []error{errLost, broker.ErrInvalid}, broker.ErrInvalid, 2},
+		{"away for long", []error{errAway}, broker.ErrUnavailable, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				s := newSender(func(context.Context, []*broker.Task) error {
+					calls++
+					return c.reply[min(calls, len(c.reply))-1]
+				})
+				began := time.Now()
+				errs := s.send(t.Context(), tasks(1))
+				if c.want == nil && errs != nil && errs[0] != nil {
+					t.Errorf("send: %v", errs[0])
+				}
+				if c.want != nil && (errs == nil || !errors.Is(errs[0], c.want)) {
+					t.Errorf("send: %v, want %v", errs, c.want)
+				}
+				if c.calls > 0 && calls != c.calls {
+					t.Errorf("%d requests, want %d", calls, c.calls)
+				}
+				if d := time.Since(began); c.calls == 0 && (d < patience || d > patience+slowest) {
+					t.Errorf("gave up after %v, want about %v", d, patience)
+				}
+			})
+		})
+	}
+}
+
+// Of a batch, only what is worth it is sent again.
+func TestSenderRetriesParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		s := newSender(func(_ context.Context, tasks []*broker.Task) error {
+			sizes = append(sizes, len(tasks))
+			if len(sizes) == 1 {
+				return broker.NewBatchError([]error{nil, errLost, broker.ErrInvalid})
+			}
+			return nil
+		})
+		errs := s.send(t.Context(), tasks(3))
+		if len(sizes) != 2 || sizes[1] != 1 {
+			t.Errorf("requests of %v tasks, want 3 and 1", sizes)
+		}
+		if errs[0] != nil || errs[1] != nil || !errors.Is(errs[2], broker.ErrInvalid) {
+			t.Errorf("errors %v", errs)
+		}
+	})
+}
+
+// The end of one caller's ctx does not end what others have sent with it.
+func TestSenderLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		step := make(chan struct{})
+		n := 0
+		s := newSender(func(_ context.Context, tasks []*broker.Task) error {
+			<-step
+			n += len(tasks)
+			return nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { s.send(t.Context(), tasks(1)) })
+		synctest.Wait()
+		var queued, taken, stays []error
+		short, cancelShort := context.WithCancel(t.Context())
+		wg.Go(func() { queued = s.send(short, tasks(1)) })
+		wg.Go(func() { taken = s.send(ctx, tasks(1)) })
+		wg.Go(func() { stays = s.send(t.Context(), tasks(1)) })
+		synctest.Wait()
+		cancelShort()
+		synctest.Wait()
+		if queued == nil || errors.Is(queued[0], broker.ErrIndeterminate) || !errors.Is(queued[0], context.Canceled) {
+			t.Errorf("left before it was sent: %v, want that it was not sent", queued)
+		}
+		step <- struct{}{} // the first is through, the next request holds the two others
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if taken == nil || !errors.Is(taken[0], broker.ErrIndeterminate) || !errors.Is(taken[0], context.Canceled) {
+			t.Errorf("left while it was sent: %v, want that it is unknown", taken)
+		}
+		step <- struct{}{}
+		wg.Wait()
+		s.close()
+		if stays != nil {
+			t.Errorf("who stayed: %v", stays)
+		}
+		if n != 3 {
+			t.Errorf("%d tasks were sent, want 3", n)
+		}
+	})
+}
+
+// A lone caller's ctx ends its request itself.
+func TestSenderAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(func(ctx context.Context, _ []*broker.Task) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		errs := s.send(ctx, tasks(1))
+		if errs == nil || !errors.Is(errs[0], broker.ErrIndeterminate) || !errors.Is(errs[0], context.DeadlineExceeded) {
+			t.Errorf("send: %v, want that it is unknown, by the end of ctx", errs)
+		}
+	})
+}
+
+func TestSenderClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		step := make(chan struct{})
+		s := newSender(func(context.Context, []*broker.Task) error { <-step; return nil })
+		var wg sync.WaitGroup
+		var a, b []error
+		wg.Go(func() { a = s.send(t.Context(), tasks(1)) })
+		synctest.Wait()
+		wg.Go(func() { b = s.send(t.Context(), tasks(1)) })
+		synctest.Wait()
+		closed := false
+		wg.Go(func() { s.close(); closed = true })
+		synctest.Wait()
+		if closed {
+			t.Error("close did not wait for what is being sent")
+		}
+		if errs := s.send(t.Context(), tasks(1)); errs == nil || !errors.Is(errs[0], broker.ErrClosed) {
+			t.Errorf("send after close: %v", errs)
+		}
+		close(step)
+		wg.Wait()
+		if a != nil || b != nil {
+			t.Errorf("what was sent before: %v, %v", a, b)
+		}
+	})
+}

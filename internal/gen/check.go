@@ -1,0 +1,77 @@
+package gen
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/build"
+	"go/importer"
+	"go/types"
+	"io"
+	"os"
+)
+
+// check checks the types of the units, which come with their dependencies
+// first. The bodies of functions are left alone.
+func (p *program) check(order []*unit) {
+	compiled := importer.ForCompiler(p.fset, "gc", p.openExport)
+	for _, u := range order {
+		u.declare()
+		u.check(&unitImporter{unit: u, program: p, compiled: compiled})
+	}
+}
+
+// openExport opens the export data of a package of another module.
+func (p *program) openExport(path string) (io.ReadCloser, error) {
+	if pkg := p.exports[path]; pkg != nil && pkg.Export != "" {
+		return os.Open(pkg.Export)
+	}
+	return nil, errors.New(p.exportError(path))
+}
+
+func (u *unit) check(imports types.Importer) {
+	conf := types.Config{
+		GoVersion:        u.goVersion,
+		IgnoreFuncBodies: true,
+		FakeImportC:      true,
+		Importer:         imports,
+		Sizes:            types.SizesFor("gc", build.Default.GOARCH),
+		Error: func(err error) {
+			if found, ok := errors.AsType[types.Error](err); ok && !u.tainted {
+				u.errorAt(found.Pos, found.Msg)
+			}
+		},
+	}
+	u.defs = make(map[*ast.Ident]types.Object)
+	// The error is the first of those that were reported.
+	u.pkg, _ = conf.Check(u.path, u.fset, u.trees(), &types.Info{Defs: u.defs})
+	u.failed = u.failed || u.tainted
+}
+
+// unitImporter finds what one unit imports.
+type unitImporter struct {
+	unit     *unit
+	program  *program
+	compiled types.Importer
+}
+
+// Import implements [types.Importer].
+func (i *unitImporter) Import(path string) (*types.Package, error) {
+	target := i.unit.resolve(path)
+	switch {
+	case path == "unsafe":
+		return types.Unsafe, nil
+	case !i.unit.needs[path]:
+		// Only the bodies of functions use it.
+		pkg := types.NewPackage(target, i.program.packageName(target))
+		pkg.MarkComplete()
+		return pkg, nil
+	}
+	if dep := i.program.units[target]; dep != nil {
+		if dep.pkg == nil {
+			return nil, fmt.Errorf("package %s has errors", target)
+		}
+		return dep.pkg, nil
+	}
+	return i.compiled.Import(target)
+}

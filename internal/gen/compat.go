@@ -1,0 +1,103 @@
+package gen
+
+import (
+	"cmp"
+	"fmt"
+	"go/token"
+	"maps"
+	"slices"
+)
+
+// comparison compares tasks with a kept manifest: which of those that were
+// submitted then cannot be executed now?
+type comparison struct {
+	old, new *manifest
+	path     string // of the kept manifest
+	found    []Diagnostic
+}
+
+// compareManifests returns the changes that break tasks which are queued.
+// Warnings among them are about what only may.
+func compareManifests(old, new *manifest, path string) []Diagnostic {
+	c := &comparison{old: old, new: new, path: path}
+	for _, name := range slices.Sorted(maps.Keys(old.Tasks)) {
+		before, now := old.Tasks[name], new.Tasks[name]
+		if now == nil {
+			c.found = append(c.found, Diagnostic{
+				Pos:  token.Position{Filename: path},
+				Msg:  fmt.Sprintf("%s: the task was removed or renamed", name),
+				Help: []string{"it ran " + before.Func + "; keep it until none is queued"},
+			})
+			continue
+		}
+		c.params(name, before, now)
+		c.result(name, before, now)
+		if q, r := cmp.Or(before.Queue, "default"), cmp.Or(now.Queue, "default"); q != r {
+			c.report(now, true, "%s: the queue was %s and is %s; keep a minion on the old one until it is empty", name, q, r)
+		}
+	}
+	slices.SortStableFunc(c.found, compareDiagnostics)
+	return c.found
+}
+
+func (c *comparison) report(now *manifestTask, warning bool, format string, args ...any) {
+	pos := token.Position{Filename: c.path}
+	if now.task != nil {
+		pos = now.task.unit.position(now.task.pos())
+	}
+	c.found = append(c.found, Diagnostic{Pos: pos, Msg: fmt.Sprintf(format, args...), Warning: warning})
+}
+
+// params compares the parameters. By name, a queued task has an argument for
+// each that there was, and for no other.
+func (c *comparison) params(name string, before, now *manifestTask) {
+	index := func(t *manifestTask, param string) int {
+		return slices.IndexFunc(t.Params, func(p schemaParam) bool { return p.Name == param })
+	}
+	order := -1
+	for _, old := range before.Params {
+		i := index(now, old.Name)
+		if i < 0 {
+			c.report(now, false, "%s: parameter %s was removed or renamed", name, old.Name)
+			continue
+		}
+		if i < order {
+			c.report(now, false, "%s: parameter %s has another place; tasks that were sent by position would get wrong arguments", name, old.Name)
+		}
+		order = max(order, i)
+		if old.Variadic && !now.Params[i].Variadic {
+			c.report(now, false, "%s: parameter %s is no longer variadic; tasks that were sent by position would not fit", name, old.Name)
+		}
+		d := differ{old: c.old.Types, new: c.new.Types}
+		if msg := d.value(old.Type, now.Params[i].Type, old.Name); msg != "" {
+			c.report(now, false, "%s: parameter %s", name, msg)
+		}
+	}
+	for _, p := range now.Params {
+		if index(before, p.Name) < 0 && !p.Variadic {
+			c.report(now, false, "%s: parameter %s was added; queued tasks have no argument for it", name, p.Name)
+		}
+	}
+}
+
+// result compares the results, which travel in both directions: who waits may
+// be older than who answers, and the other way round.
+func (c *comparison) result(name string, before, now *manifestTask) {
+	switch {
+	case before.Result == now.Result && before.Result == "":
+		return
+	case before.Result == "":
+		c.report(now, false, "%s: a result %s was added; tasks that are done have none", name, now.Result)
+		return
+	case now.Result == "":
+		c.report(now, false, "%s: the result %s was removed", name, before.Result)
+		return
+	}
+	forth := differ{old: c.old.Types, new: c.new.Types}
+	back := differ{old: c.new.Types, new: c.old.Types, growing: true}
+	if msg := forth.value(before.Result, now.Result, "result"); msg != "" {
+		c.report(now, false, "%s: %s", name, msg)
+	} else if back.value(now.Result, before.Result, "result") != "" {
+		c.report(now, false, "%s: result changed from %s to %s; who waits for it since before cannot decode it", name, before.Result, now.Result)
+	}
+}

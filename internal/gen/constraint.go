@@ -1,0 +1,72 @@
+package gen
+
+import (
+	"fmt"
+	"go/build/constraint"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The systems and architectures that a file's name can be built for, as in
+// go/build.
+var (
+	knownOS = strings.Fields("aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd " +
+		"openbsd plan9 solaris wasip1 windows zos")
+	knownArch = strings.Fields("386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le " +
+		"mips64p32 mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm")
+)
+
+// constraintOf returns what a file is built for, by its name and its //go:build
+// line; empty if always.
+func constraintOf(f *file) string {
+	var all []string
+	parts := strings.Split(strings.TrimSuffix(strings.TrimSuffix(filepath.Base(f.path), ".go"), "_test"), "_")
+	if n := len(parts); n > 1 && slices.Contains(knownArch, parts[n-1]) {
+		all = append(all, parts[n-1])
+		parts = parts[:n-1]
+	}
+	if n := len(parts); n > 1 && slices.Contains(knownOS, parts[n-1]) {
+		all = append(all, parts[n-1])
+	}
+	slices.Reverse(all) // the system comes first
+	for _, group := range f.syntax.Comments {
+		if group.Pos() > f.syntax.Package {
+			break
+		}
+		for _, c := range group.List {
+			if expr, err := constraint.Parse(c.Text); constraint.IsGoBuild(c.Text) && err == nil {
+				all = append(all, operand(expr, len(all) > 0))
+			}
+		}
+	}
+	return strings.Join(all, " && ")
+}
+
+// operand writes an expression so that && can stand before it.
+func operand(expr constraint.Expr, inAnd bool) string {
+	if _, or := expr.(*constraint.OrExpr); or && inAnd {
+		return "(" + expr.String() + ")"
+	}
+	return expr.String()
+}
+
+// constraint returns what the generated file has to be built for: what all the
+// files of the tasks are built for.
+func commonConstraint(tasks []*task) (string, bool) {
+	common := constraintOf(tasks[0].file)
+	for _, t := range tasks[1:] {
+		if c := constraintOf(t.file); c != common {
+			name := func(t *task, c string) string {
+				if c == "" {
+					c = "any platform"
+				}
+				return fmt.Sprintf("%s is built for %s", filepath.Base(t.file.path), c)
+			}
+			t.errorAt(t.pos(), fmt.Sprintf("tasks of one package need one build constraint: %s, but %s", name(t, c), name(tasks[0], common)),
+				"annotate a function in a file without a constraint, and call this one there,", "or move it to a package of its own")
+			return "", false
+		}
+	}
+	return common, true
+}

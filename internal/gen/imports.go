@@ -1,0 +1,104 @@
+package gen
+
+import (
+	"fmt"
+	"go/types"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The packages that generated code always imports.
+const (
+	contextPath = "context"
+	taskPath    = "github.com/go-arbiter/arbiter/task"
+)
+
+// importTable gives the packages that a generated file imports their names
+// there. Who comes first gets the better name.
+type importTable struct {
+	self    *types.Package
+	names   map[string]string   // by path
+	aliases map[string][]string // what the user's files call packages, by path
+	taken   map[string]bool     // names in the package and of other imports
+}
+
+func newImportTable(u *unit, taken map[string]bool) *importTable {
+	t := &importTable{self: u.pkg, names: make(map[string]string), aliases: make(map[string][]string), taken: taken}
+	for _, tree := range u.trees() {
+		for _, spec := range tree.Imports {
+			if spec.Name != nil && spec.Name.Name != "." && spec.Name.Name != "_" {
+				path := u.resolve(importPath(spec))
+				t.aliases[path] = append(t.aliases[path], spec.Name.Name)
+			}
+		}
+	}
+	return t
+}
+
+// add imports a package, and returns the name it has in this file: its own if
+// that is free, else one that the user gave it in another file, else its own
+// with a number.
+func (t *importTable) add(path, name string) string {
+	if known, ok := t.names[path]; ok {
+		return known
+	}
+	candidates := append([]string{name}, t.aliases[path]...)
+	i := slices.IndexFunc(candidates, func(c string) bool { return !t.taken[c] })
+	if i >= 0 {
+		name = candidates[i]
+	} else {
+		n := 2
+		for t.taken[name+strconv.Itoa(n)] {
+			n++
+		}
+		name += strconv.Itoa(n)
+	}
+	t.names[path] = name
+	t.taken[name] = true
+	return name
+}
+
+// qualifier is a [types.Qualifier] that imports what it is asked for.
+func (t *importTable) qualifier(pkg *types.Package) string {
+	if pkg == t.self {
+		return ""
+	}
+	return t.add(pkg.Path(), pkg.Name())
+}
+
+// decl returns the import declaration: the standard library, then the rest.
+func (t *importTable) decl() string {
+	var std, rest []string
+	for path, name := range t.names {
+		line := strconv.Quote(path)
+		if name != assumedName(path) {
+			line = name + " " + line
+		}
+		if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") {
+			rest = append(rest, line)
+		} else {
+			std = append(std, line)
+		}
+	}
+	for _, group := range [][]string{std, rest} {
+		slices.SortFunc(group, func(a, b string) int {
+			return strings.Compare(a[strings.Index(a, `"`):], b[strings.Index(b, `"`):])
+		})
+	}
+	return fmt.Sprintf("import (\n%s\n\n%s\n)\n", strings.Join(std, "\n"), strings.Join(rest, "\n"))
+}
+
+var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
+
+// assumedName returns the name that readers expect a package of that path to
+// have. If it has another, its import says so.
+func assumedName(importPath string) string {
+	base := path.Base(importPath)
+	if dir := path.Dir(importPath); majorVersion.MatchString(base) && dir != "." {
+		return path.Base(dir)
+	}
+	return base
+}

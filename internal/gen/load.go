@@ -1,0 +1,219 @@
+package gen
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// folder is a folder of the user's that generated files may be in.
+type folder struct {
+	pkg      *listed
+	base     *unit // nil if there is no task, nor something like one
+	external *unit // the same for external tests
+	// The generated files that are in this build, by name. Others, that are
+	// excluded by a build tag, may be right for another build: they stay.
+	present map[string]bool
+}
+
+// program is what one run works on.
+type program struct {
+	dir     string // the current folder
+	fset    *token.FileSet
+	diags   *diagnostics
+	listed  map[string]*listed // by import path
+	folders []*folder          // the matched ones, in the order of their paths
+	units   map[string]*unit   // by import path; those of other packages are added on demand
+	exports map[string]*listed // packages of other modules, with export data
+}
+
+// load reads the matched packages. Types are not known yet.
+func load(ctx context.Context, dir string, patterns []string, diags *diagnostics) (*program, error) {
+	p := &program{
+		dir: dir, fset: token.NewFileSet(), diags: diags,
+		listed: make(map[string]*listed), units: make(map[string]*unit), exports: make(map[string]*listed),
+	}
+	pkgs, err := describe(ctx, dir, patterns)
+	if err != nil {
+		return nil, err
+	}
+	for _, pkg := range pkgs {
+		p.listed[pkg.ImportPath] = pkg
+		if pkg.DepOnly {
+			continue
+		}
+		if msg := unsuitable(pkg); msg != "" {
+			diags.errorf("%s", msg)
+			continue
+		}
+		p.folders = append(p.folders, &folder{pkg: pkg})
+	}
+	slices.SortFunc(p.folders, func(a, b *folder) int { return cmp.Compare(a.pkg.Dir, b.pkg.Dir) })
+	if err := p.readFolders(); err != nil {
+		return nil, err
+	}
+	for _, f := range p.folders {
+		for _, u := range []*unit{f.base, f.external} {
+			if u != nil {
+				p.units[u.path] = u
+			}
+		}
+	}
+	return p, nil
+}
+
+// unsuitable returns why there is nothing to generate for a matched package, or
+// nothing if it is to be looked at.
+func unsuitable(pkg *listed) string {
+	switch {
+	case pkg.ImportPath == "command-line-arguments":
+		return "want packages or folders, not Go files: arbitergen works on whole packages"
+	case len(pkg.GoFiles)+len(pkg.CgoFiles)+len(pkg.TestGoFiles)+len(pkg.XTestGoFiles) == 0 && pkg.Error != nil:
+		return oneLine(pkg.Error.Err)
+	case !pkg.local():
+		return fmt.Sprintf("%s is not in the main module: code is only generated there", pkg.ImportPath)
+	}
+	return ""
+}
+
+// readFolders reads and parses the folders, several at a time.
+func (p *program) readFolders() error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(p.folders))
+	limit := make(chan struct{}, 16) // open files
+	for i, f := range p.folders {
+		wg.Go(func() {
+			limit <- struct{}{}
+			defer func() { <-limit }()
+			errs[i] = p.readFolder(f)
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *program) readFolder(f *folder) error {
+	pkg := f.pkg
+	base, err := readFiles(pkg.Dir, slices.Concat(pkg.GoFiles, pkg.CgoFiles), false)
+	if err != nil {
+		return err
+	}
+	tests, err := readFiles(pkg.Dir, pkg.TestGoFiles, true)
+	if err != nil {
+		return err
+	}
+	external, err := readFiles(pkg.Dir, pkg.XTestGoFiles, true)
+	if err != nil {
+		return err
+	}
+	f.present = make(map[string]bool)
+	for _, name := range slices.Concat(pkg.GoFiles, pkg.TestGoFiles, pkg.XTestGoFiles) {
+		if src, err := os.ReadFile(filepath.Join(pkg.Dir, name)); slices.Contains(genFiles, name) && err == nil {
+			f.present[name] = ours(name, src)
+		}
+	}
+	// External tests may use names that are declared for them in the tests of
+	// the package itself.
+	if anyMentions(tests) || anyMentions(external) {
+		base = append(base, tests...)
+	}
+	if anyMentions(base) || anyMentions(external) && len(tests) > 0 {
+		f.base = p.newUnit(pkg, base)
+		f.base.parse()
+		f.base.findFunctions()
+		f.base.checkListed(pkg)
+	}
+	if anyMentions(external) {
+		f.external = p.newUnit(pkg, external)
+		f.external.path += "_test"
+		f.external.external = true
+		f.external.parse()
+		f.external.findFunctions()
+	}
+	return nil
+}
+
+func (p *program) newUnit(pkg *listed, files []*file) *unit {
+	u := &unit{
+		path: pkg.ImportPath, dir: pkg.Dir, importMap: pkg.ImportMap, files: files,
+		otherFiles: slices.Concat(pkg.IgnoredGoFiles, pkg.TestGoFiles), fset: p.fset, diags: p.diags,
+	}
+	if pkg.Module != nil && pkg.Module.GoVersion != "" {
+		u.goVersion = "go" + pkg.Module.GoVersion
+	}
+	return u
+}
+
+// unit returns the package of a main module that others import.
+func (p *program) unit(pkg *listed) *unit {
+	if u := p.units[pkg.ImportPath]; u != nil {
+		return u
+	}
+	files, err := readFiles(pkg.Dir, slices.Concat(pkg.GoFiles, pkg.CgoFiles), false)
+	u := p.newUnit(pkg, files)
+	p.units[pkg.ImportPath] = u
+	if err != nil {
+		u.failed, u.tainted = true, true
+		p.diags.errorf("%v", err)
+		return u
+	}
+	u.parse()
+	u.checkListed(pkg)
+	// Mistakes in its directives are reported when the package is matched.
+	u.diags = new(diagnostics)
+	u.findFunctions()
+	u.diags, u.failed = p.diags, u.tainted
+	return u
+}
+
+// annotatedUnits returns the matched units that have tasks.
+func (p *program) annotatedUnits() []*unit {
+	var units []*unit
+	for _, f := range p.folders {
+		for _, u := range []*unit{f.base, f.external} {
+			if u != nil && len(u.functions) > 0 {
+				units = append(units, u)
+			}
+		}
+	}
+	return units
+}
+
+// listMissing lists the packages that only test files import: go list did not
+// follow those.
+func (p *program) listMissing(ctx context.Context, units []*unit) error {
+	missing := make(map[string]bool)
+	for _, u := range units {
+		for _, tree := range u.trees() {
+			for _, spec := range tree.Imports {
+				if path := u.resolve(importPath(spec)); p.listed[path] == nil && path != "C" && path != "unsafe" && path != "" {
+					missing[path] = true
+				}
+			}
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	pkgs, err := describe(ctx, p.dir, slices.Sorted(maps.Keys(missing)))
+	if err != nil {
+		return err
+	}
+	for _, pkg := range pkgs {
+		if p.listed[pkg.ImportPath] == nil {
+			p.listed[pkg.ImportPath] = pkg
+		}
+	}
+	return nil
+}

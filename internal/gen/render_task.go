@@ -1,0 +1,141 @@
+package gen
+
+import (
+	"fmt"
+	"go/types"
+	"maps"
+	"strings"
+)
+
+// handle writes the arguments and the handle of a task.
+func (r *renderer) handle(t *task) {
+	r.arguments(t)
+	r.p("\n// %s is the handle of %s, the task %s.", t.handle, t.spoken(), t.taskID)
+	r.p("var %s = %s{%s}", t.handle, t.wrapper, r.define(t))
+	r.p("\ntype %s struct{ %s.Task[%s, %s] }", t.wrapper, r.task, t.args, r.resultType(t))
+	r.methods(t)
+	if t.step >= 0 {
+		r.step(t)
+	}
+}
+
+func (r *renderer) arguments(t *task) {
+	r.p("\n// %s are the arguments of %s.", t.args, t.spoken())
+	if len(t.params) == 0 {
+		r.p("type %s struct{}", t.args)
+		return
+	}
+	r.p("type %s struct {", t.args)
+	for i, p := range t.params {
+		options := ""
+		if t.variadic() && i == len(t.params)-1 {
+			options = ",variadic"
+		}
+		r.p("%s %s `arbiter:\"%s%s\"`", p.field, r.typ(p.typ), p.name, options)
+	}
+	r.p("}")
+}
+
+// define writes the call that makes the generic handle. Options whose values
+// are explained have a line of their own.
+func (r *renderer) define(t *task) string {
+	head := fmt.Sprintf("%s.Define[%s, %s](%q", r.task, t.args, r.resultType(t), t.taskID)
+	hash := fmt.Sprintf("%s.Schema(%#016x)", r.task, t.schema.hash())
+	if len(t.opts.settings) == 0 {
+		return head + ", " + hash + ")"
+	}
+	var b strings.Builder
+	b.WriteString(head + ",\n")
+	for _, s := range t.opts.settings {
+		fmt.Fprintf(&b, "%s.%s,", r.task, s.code)
+		if s.note != "" {
+			b.WriteString(" // " + s.note)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String() + hash + ",\n)"
+}
+
+// methods writes the methods that mirror the parameters of the function. In
+// their bodies, parameters hide whatever else has their names.
+func (r *renderer) methods(t *task) {
+	used := map[string]bool{t.args: true, t.wrapper: true}
+	params := visible(t.params, used)
+	names := locals(used, params, "t", "ctx", "s")
+	self, ctx, submitter := names[0], names[1], names[2]
+	recv := fmt.Sprintf("func (%s %s)", self, t.wrapper)
+	sender := []string{ctx + " " + r.context + ".Context", submitter + " " + r.task + ".Submitter"}
+	args := fmt.Sprintf("%s{%s}", t.args, join(params))
+
+	// gofmt leaves functions in one line if they are short.
+	r.p("\nfunc (t %s) With(opts ...%s.Option) %s { return %s{t.Task.With(opts...)} }", t.wrapper, r.task, t.wrapper, t.wrapper)
+	r.p("\n%s Bind(%s) %s.Call[%s] { return %s.Task.Bind(%s) }", recv,
+		r.parameters(nil, params, t.variadic()), r.task, r.resultType(t), self, args)
+	r.p("\n%s Apply(%s) (*%s.Future[%s], error) {", recv, r.parameters(sender, params, t.variadic()), r.task, r.resultType(t))
+	r.p("return %s.Task.Apply(%s, %s, %s)", self, ctx, submitter, args)
+	r.p("}")
+	if t.result != nil {
+		r.p("\n%s Call(%s) (%s, error) {", recv, r.parameters(sender, params, t.variadic()), r.typ(t.result))
+		r.p("return %s.Task.Call(%s, %s, %s)", self, ctx, submitter, args)
+	} else {
+		r.p("\n%s Call(%s) error {", recv, r.parameters(sender, params, t.variadic()))
+		r.p("_, err := %s.Task.Call(%s, %s, %s)", self, ctx, submitter, args)
+		r.p("return err")
+	}
+	r.p("}")
+}
+
+// step writes the method that binds all parameters but the one that takes the
+// previous result.
+func (r *renderer) step(t *task) {
+	hidden := maps.Clone(r.scope)
+	for _, name := range types.Universe.Names() {
+		hidden[name] = true
+	}
+	var others []param
+	var bound []string
+	params := visible(t.params, hidden)
+	for i, p := range params {
+		if i != t.step {
+			others = append(others, p)
+			bound = append(bound, fmt.Sprintf("%q: %s", t.params[i].name, p.name))
+		}
+	}
+	upstream := t.params[t.step]
+	variadic := t.variadic() && t.step != len(t.params)-1
+	self := locals(r.scope, others, "t")[0]
+	named := "nil"
+	if len(bound) > 0 {
+		named = fmt.Sprintf("map[string]any{%s}", strings.Join(bound, ", "))
+	}
+	r.p("\n// Step binds all parameters but %s, which gets the result of the step before.", upstream.name)
+	r.p("func (%s %s) Step(%s) %s.Step[%s, %s] {", self, t.wrapper,
+		r.parameters(nil, others, variadic), r.task, r.typ(upstream.typ), r.resultType(t))
+	r.p("return %s.NewStep[%s](%s.Task, %q, %s)", r.task, r.typ(upstream.typ), self, upstream.name, named)
+	r.p("}")
+}
+
+// visible returns the parameters under names that hide none of the others.
+func visible(params []param, others map[string]bool) []param {
+	renamed := make([]param, len(params))
+	taken := make(map[string]bool)
+	for _, p := range params {
+		taken[p.name] = true
+	}
+	for i, p := range params {
+		for others[p.name] || p.name != params[i].name && taken[p.name] {
+			p.name += "_"
+		}
+		renamed[i] = p
+	}
+	return renamed
+}
+
+// join lists the names of the parameters.
+func join(params []param) string {
+	names := make([]string, len(params))
+	for i, p := range params {
+		names[i] = p.name
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,129 @@
+package gen
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"regexp"
+	"strings"
+)
+
+// scan finds the directives in the comments of a file, and what was probably
+// meant as one.
+func (u *unit) scan(f *file) {
+	places := commentPlaces(f.syntax)
+	for _, group := range f.syntax.Comments {
+		place := places[group]
+		for _, c := range group.List {
+			d, ok := ast.ParseDirective(c.Slash, c.Text)
+			switch {
+			case !ok || d.Tool != directiveTool:
+				u.nearMiss(c, place)
+			case d.Name != directiveName:
+				u.errorf(c.Slash, "unknown directive //%s:%s%s", d.Tool, d.Name, suggest(d.Name, []string{directiveName}))
+			case place.fn == nil:
+				u.errorAt(c.Slash, directive+" "+place.where(), "it must be directly above a function or method, with no empty line between")
+			default:
+				u.annotate(f, place.fn, d)
+			}
+		}
+	}
+}
+
+// annotate notes a function with a directive.
+func (u *unit) annotate(f *file, fn *ast.FuncDecl, d ast.Directive) {
+	if n := len(u.functions); n > 0 && u.functions[n-1].fn == fn {
+		u.errorf(d.Slash, "%s has two %s directives; the first is in line %d",
+			fn.Name.Name, directive, u.position(u.functions[n-1].opts.pos).Line)
+		return
+	}
+	opts, wrong := parseDirective(d)
+	for _, w := range wrong {
+		u.errorAt(w.pos, w.msg, w.help...)
+	}
+	switch name := fn.Name.Name; {
+	case name == "_", fn.Recv == nil && (name == "init" || name == "main" && f.syntax.Name.Name == "main"):
+		u.errorf(d.Slash, "func %s cannot be called, and so cannot be a task", name)
+	default:
+		u.functions = append(u.functions, &annotated{f, fn, opts})
+	}
+}
+
+// misses match what was probably meant as a directive: with a space, in capital
+// letters, in a comment of the other kind. The rest of the line is a submatch.
+var misses = []*regexp.Regexp{
+	regexp.MustCompile(`^(?://|/\*)\s*(?i:arbiter):(?i:tasks?)(?:\s+(.*)|\*/)?$`),
+	regexp.MustCompile(`^//(?i:arbiter)(?:\s+:\s*|:\s+)(?i:task)(?:\s+(.*))?$`),
+}
+
+// nearMiss complains about a comment that looks like a directive and is none.
+// Away from functions it may as well be prose, and is a warning.
+func (u *unit) nearMiss(c *ast.Comment, place commentPlace) {
+	line, _, _ := strings.Cut(c.Text, "\n")
+	for _, miss := range misses {
+		found := miss.FindStringSubmatch(strings.TrimSpace(line))
+		if found == nil {
+			continue
+		}
+		first, _, _ := strings.Cut(strings.TrimSuffix(found[1], "*/"), " ")
+		if first != "" && !strings.Contains(first, "=") {
+			return // a sentence that begins with these words
+		}
+		msg := fmt.Sprintf("%s is no directive; did you mean %s?", strings.TrimSpace(strings.TrimSuffix(line, found[1])), directive)
+		if place.fn == nil {
+			u.warnf(c.Slash, "%s", msg)
+		} else {
+			u.errorAt(c.Slash, msg, "directives are // comments in lower case and have no spaces around the colon")
+		}
+		return
+	}
+}
+
+// commentPlace is what a comment belongs to.
+type commentPlace struct {
+	fn   *ast.FuncDecl // the function it is directly above
+	what string        // or what else it is above; empty if nothing
+}
+
+func (p commentPlace) where() string {
+	if p.what == "" {
+		return "stands alone"
+	}
+	return "is above " + p.what
+}
+
+// commentPlaces returns what the comments above declarations belong to.
+func commentPlaces(tree *ast.File) map[*ast.CommentGroup]commentPlace {
+	places := make(map[*ast.CommentGroup]commentPlace)
+	if tree.Doc != nil {
+		places[tree.Doc] = commentPlace{what: "the package clause"}
+	}
+	for _, decl := range tree.Decls {
+		switch decl := decl.(type) {
+		case *ast.FuncDecl:
+			places[decl.Doc] = commentPlace{fn: decl}
+		case *ast.GenDecl:
+			places[decl.Doc] = commentPlace{what: genDeclName(decl.Tok)}
+			for _, spec := range decl.Specs {
+				switch spec := spec.(type) {
+				case *ast.TypeSpec:
+					places[spec.Doc] = commentPlace{what: genDeclName(decl.Tok)}
+				case *ast.ValueSpec:
+					places[spec.Doc] = commentPlace{what: genDeclName(decl.Tok)}
+				}
+			}
+		}
+	}
+	delete(places, nil) // the documentation of what has none
+	return places
+}
+
+func genDeclName(tok token.Token) string {
+	switch tok {
+	case token.TYPE:
+		return "a type"
+	case token.IMPORT:
+		return "an import"
+	}
+	return "a " + tok.String() // var or const
+}

@@ -1,0 +1,176 @@
+package gen
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"go/token"
+	"go/types"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// schema is the form that a task's arguments and result have on their way.
+type schema struct {
+	params []schemaParam
+	result string // shape; empty if there is none
+	defs   map[string]*definition
+}
+
+type schemaParam struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"` // shape
+	Variadic bool   `json:"variadic,omitempty"`
+}
+
+// accepted says which types can be encoded.
+var accepted = []string{
+	"accepted: bool, numbers, strings, []byte, time.Time and any; slices, arrays, maps,",
+	"pointers and structs of these; types with MarshalText and UnmarshalText,",
+	"MarshalBinary and UnmarshalBinary, or the same for msgpack",
+}
+
+// readSchema finds the shapes of the types, or reports those that have none.
+func (t *task) readSchema() bool {
+	s, ok := newShaper(), true
+	shape := func(where subject) string {
+		shape, refused := s.shape(where.typ, where.root(t.unit.qualifier))
+		if refused != nil {
+			ok = false
+			t.refuse(where, refused)
+		}
+		return shape
+	}
+	for i, p := range t.params {
+		t.schema.params = append(t.schema.params, schemaParam{
+			Name:     p.name,
+			Type:     shape(subject{fmt.Sprintf("parameter %d", p.number), p.name, p.typ, p.pos()}),
+			Variadic: t.variadic() && i == len(t.params)-1,
+		})
+	}
+	if t.result != nil {
+		t.schema.result = shape(subject{"result", "result", t.result, t.fn.Type.Results.Pos()})
+	}
+	t.schema.defs = s.defs
+	return ok
+}
+
+// subject is a parameter or the result, for messages.
+type subject struct {
+	what string // parameter 2
+	name string
+	typ  types.Type
+	pos  token.Pos
+}
+
+// root returns what paths begin with: the name of the type, or if it has none
+// that of the parameter.
+func (s subject) root(qualifier types.Qualifier) string {
+	typ := s.typ
+	for {
+		switch t := typ.(type) {
+		case *types.Pointer:
+			typ = t.Elem()
+		case *types.Named, *types.Alias:
+			return types.TypeString(t, qualifier)
+		default:
+			return s.name
+		}
+	}
+}
+
+// refuse reports a type that cannot be encoded.
+func (t *task) refuse(where subject, r *refusal) {
+	if r.typ == types.Typ[types.Invalid] {
+		if !t.unit.failed { // else it has been reported as what it is
+			t.errorAt(where.pos, where.what+" has a type of cgo, which cannot be encoded", accepted...)
+		}
+		return
+	}
+	root := where.root(t.unit.qualifier)
+	typ := types.TypeString(r.typ, t.unit.qualifier)
+	place := fmt.Sprintf("%s (%s)", r.path, typ)
+	help := slices.Clone(r.help)
+	switch {
+	case r.path != root:
+		if strings.Contains(strings.TrimPrefix(r.path, root), ".") {
+			help = append(help, "to leave the field out, give it the tag `msgpack:\"-\"`")
+		}
+	case typ != root:
+		place = typ
+	default:
+		place = fmt.Sprintf("%s (%s)", typ, kindName(r.typ))
+	}
+	t.errorAt(where.pos, fmt.Sprintf("%s: %s %s", where.what, place, r.why), append(help, accepted...)...)
+}
+
+// kindName says in a word what a named type is.
+func kindName(t types.Type) string {
+	switch u := t.Underlying().(type) {
+	case *types.Struct:
+		return "struct"
+	case *types.Interface:
+		return "interface"
+	default:
+		return types.TypeString(u, (*types.Package).Name)
+	}
+}
+
+// hash returns a number that is the same for all schemas under which the same
+// bytes mean the same, names of structs aside. It is never 0.
+func (s *schema) hash() uint64 {
+	c := canonical{schema: s, number: make(map[string]int)}
+	for _, p := range s.params {
+		fmt.Fprintf(&c.text, "%s %s %v\n", p.Name, c.shape(p.Type), p.Variadic)
+	}
+	fmt.Fprintf(&c.text, "= %s\n", c.shape(s.result))
+	for c.written < len(c.order) { // each may add to the order
+		c.define(c.order[c.written])
+		c.written++
+	}
+	sum := sha256.Sum256([]byte(c.text.String()))
+	return max(binary.BigEndian.Uint64(sum[:]), 1)
+}
+
+// canonical writes a schema in a form in which definitions have numbers for
+// names, in the order in which they are met.
+type canonical struct {
+	schema  *schema
+	number  map[string]int
+	order   []string
+	written int
+	text    strings.Builder
+}
+
+// shape returns a shape with the number of its definition for a name.
+func (c *canonical) shape(shape string) string {
+	outer, leaf := splitShape(shape)
+	if c.schema.defs[leaf] == nil {
+		return shape
+	}
+	if _, ok := c.number[leaf]; !ok {
+		c.number[leaf] = len(c.order)
+		c.order = append(c.order, leaf)
+	}
+	return fmt.Sprintf("%s#%d", outer, c.number[leaf])
+}
+
+func (c *canonical) define(name string) {
+	def := c.schema.defs[name]
+	switch {
+	case def.Encoding != "":
+		fmt.Fprintf(&c.text, "%s of %s\n", def.Encoding, name)
+	case def.Type != "":
+		fmt.Fprintf(&c.text, "%s\n", c.shape(def.Type))
+	default:
+		fields := make(map[string]string) // their order does not matter
+		for _, f := range def.Fields {
+			fields[f.Name] = f.Type
+		}
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			fmt.Fprintf(&c.text, "%s %s,", name, c.shape(fields[name]))
+		}
+		c.text.WriteByte('\n')
+	}
+}

@@ -1,0 +1,244 @@
+package gen
+
+import (
+	"go/types"
+	"strconv"
+	"strings"
+)
+
+// The form that values of a type have on their way is written as a shape: the
+// Go type without names that do not matter. Its grammar is
+//
+//	shape = "*" shape | "[]" shape | "[" number "]" shape | "map[" shape "]" shape | leaf
+//	leaf  = "bool" | "int8" … | "string" | "bytes" | "time" | "any" | name
+//
+// where a name, which has a dot or a brace in it, is that of a definition.
+
+// splitShape cuts a shape in what is around its leaf, and the leaf.
+func splitShape(shape string) (outer, leaf string) {
+	leaf = shape
+	for {
+		switch {
+		case strings.HasPrefix(leaf, "*"):
+			leaf = leaf[1:]
+		case strings.HasPrefix(leaf, "["), strings.HasPrefix(leaf, "map["):
+			leaf = leaf[closing(leaf)+1:]
+		default:
+			return shape[:len(shape)-len(leaf)], leaf
+		}
+	}
+}
+
+// closing returns the index of the bracket that closes the first one.
+func closing(shape string) int {
+	depth := 0
+	for i := range len(shape) {
+		switch shape[i] {
+		case '[':
+			depth++
+		case ']':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(shape) - 1 // only in a manifest that was edited
+}
+
+// definition is what a shape refers to by name.
+type definition struct {
+	Fields   []shapeField `json:"fields,omitempty"`   // of a struct
+	Encoding string       `json:"encoding,omitempty"` // the method by which values encode themselves
+	Type     string       `json:"type,omitempty"`     // the shape of a recursive type that is no struct
+}
+
+// shapeField is a field of a struct, with the name that it has on its way.
+type shapeField struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+}
+
+// refusal is the reason why a type cannot be encoded.
+type refusal struct {
+	path string // leads from the parameter's type to the place
+	typ  types.Type
+	why  string
+	help []string
+}
+
+// shaper finds the shapes of types, with the rules of package codec.
+type shaper struct {
+	defs map[string]*definition
+	open map[string]bool // named types that are no structs and being worked on; true if they recur
+}
+
+func newShaper() *shaper {
+	return &shaper{defs: make(map[string]*definition), open: make(map[string]bool)}
+}
+
+// fullName writes a type with whole import paths.
+func fullName(t types.Type) string {
+	return types.TypeString(t, (*types.Package).Path)
+}
+
+// shape returns the shape of a type that path leads to.
+func (s *shaper) shape(t types.Type, path string) (string, *refusal) {
+	t = types.Unalias(t)
+	switch {
+	case isTime(t):
+		return "time", nil
+	case isLock(t):
+		return "", &refusal{path, t, "is a lock and cannot be copied", nil}
+	}
+	if shape, ok, refused := s.ownShape(t, path); ok || refused != nil {
+		return shape, refused
+	}
+	named, ok := t.(*types.Named)
+	if !ok {
+		return s.byKind(t, "", path)
+	}
+	key := fullName(named)
+	if _, isStruct := named.Underlying().(*types.Struct); isStruct {
+		return s.byKind(t, key, path)
+	}
+	if _, working := s.open[key]; working {
+		s.open[key] = true
+		return key, nil
+	}
+	s.open[key] = false
+	shape, refused := s.byKind(t, key, path)
+	if s.open[key] && refused == nil {
+		s.defs[key] = &definition{Type: shape}
+		shape = key
+	}
+	delete(s.open, key)
+	return shape, refused
+}
+
+// ownShape is shape for types that encode themselves.
+func (s *shaper) ownShape(t types.Type, path string) (shape string, ok bool, refused *refusal) {
+	enc, dec := ownMethods(t)
+	switch {
+	case enc.encode != "" && enc == dec:
+		key := fullName(t)
+		s.defs[key] = &definition{Encoding: enc.encode}
+		return key, true, nil
+	case enc.encode != "":
+		return "", false, &refusal{path, t, "has " + enc.encode + " but not " + enc.decode + ", and cannot be decoded",
+			[]string{"give it a method " + enc.decode + " with a pointer receiver"}}
+	case dec.decode != "" && (dec != textPair || !isString(t)):
+		// Text goes into a string that has only UnmarshalText just as well.
+		return "", false, &refusal{path, t, "has " + dec.decode + " but not " + dec.encode + ", and would not be encoded for it",
+			[]string{"give it a method " + dec.encode}}
+	}
+	return "", false, nil
+}
+
+// byKind is shape without regard to methods. Key is the name of a named type.
+func (s *shaper) byKind(t types.Type, key, path string) (string, *refusal) {
+	switch u := t.Underlying().(type) {
+	case *types.Basic:
+		return basicShape(t, u, path)
+	case *types.Pointer:
+		if onlyPointers(t) {
+			return "", &refusal{path, t, "points to nothing but itself", nil}
+		}
+		return s.with("*", u.Elem(), path)
+	case *types.Slice:
+		shape, refused := s.with("[]", u.Elem(), path+"[0]")
+		if shape == "[]uint8" {
+			shape = "bytes"
+		}
+		return shape, refused
+	case *types.Array:
+		return s.with("["+strconv.FormatInt(u.Len(), 10)+"]", u.Elem(), path+"[0]")
+	case *types.Map:
+		keyShape, refused := s.keyShape(u.Key(), path)
+		if refused != nil {
+			return "", refused
+		}
+		return s.with("map["+keyShape+"]", u.Elem(), path+"[key]")
+	case *types.Struct:
+		if key == "" {
+			key = fullName(u)
+		}
+		return s.structShape(t, u, key, path)
+	case *types.Interface:
+		if u.Empty() {
+			return "any", nil
+		}
+		return "", &refusal{path, t, "is an interface with methods, and cannot be decoded",
+			[]string{"use a concrete type, or any"}}
+	}
+	return "", &refusal{path, t, "cannot be encoded", nil}
+}
+
+func (s *shaper) with(prefix string, elem types.Type, path string) (string, *refusal) {
+	shape, refused := s.shape(elem, path)
+	return prefix + shape, refused
+}
+
+func basicShape(t types.Type, b *types.Basic, path string) (string, *refusal) {
+	switch info := b.Info(); {
+	case b.Kind() == types.UnsafePointer, b.Kind() == types.Invalid, info&types.IsComplex != 0:
+		return "", &refusal{path, t, "cannot be encoded", nil}
+	}
+	return types.Typ[b.Kind()].Name(), nil // uint8, where b may be called byte
+}
+
+// keyShape returns the shape of the keys of a map.
+func (s *shaper) keyShape(t types.Type, path string) (string, *refusal) {
+	t = types.Unalias(t)
+	enc, dec := textMethods(t)
+	switch u := t.Underlying().(type) {
+	case *types.Interface:
+		if u.Empty() {
+			return "any", nil
+		}
+	case *types.Basic:
+		if u.Kind() == types.String {
+			return "string", nil
+		}
+		if !enc && u.Info()&types.IsInteger != 0 {
+			return basicShape(t, u, path)
+		}
+	}
+	if enc && dec {
+		key := fullName(t)
+		s.defs[key] = &definition{Encoding: textPair.encode}
+		return key, nil
+	}
+	return "", &refusal{path, t, "cannot be the key of a map", []string{"keys are strings, integers, any, or have MarshalText and UnmarshalText"}}
+}
+
+// onlyPointers reports whether t is a type like "type P *P".
+func onlyPointers(t types.Type) bool {
+	seen := make(map[types.Type]bool)
+	for {
+		p, ok := t.Underlying().(*types.Pointer)
+		if !ok {
+			return false
+		}
+		if seen[t] {
+			return true
+		}
+		seen[t] = true
+		t = types.Unalias(p.Elem())
+	}
+}
+
+func isString(t types.Type) bool {
+	b, ok := t.Underlying().(*types.Basic)
+	return ok && b.Kind() == types.String
+}
+
+func isTime(t types.Type) bool { return isNamed(t, "time", "Time") }
+
+// isNamed reports whether t is the type of that package and name.
+func isNamed(t types.Type, pkg, name string) bool {
+	named, ok := types.Unalias(t).(*types.Named)
+	return ok && named.Obj().Name() == name && named.Obj().Pkg() != nil && named.Obj().Pkg().Path() == pkg
+}
+
+// joined returns the path of a field.
+func joined(path, field string) string { return strings.TrimPrefix(path+"."+field, ".") }

@@ -1,0 +1,195 @@
+package gen
+
+import (
+	"fmt"
+	"go/token"
+	"go/types"
+	"slices"
+	"strings"
+)
+
+// task is a function to generate code for.
+type task struct {
+	names
+	*annotated
+	unit    *unit
+	sig     *types.Signature
+	taskID  string // the name it is registered under
+	context bool   // the first parameter is the context
+	params  []param
+	result  types.Type // nil if there is none
+	err     bool       // the last result is an error
+	step    int        // which parameter takes the previous result; -1 if none does
+	schema  schema
+	wrapper string // the type of the handle
+}
+
+// param is a parameter whose type is known.
+type param struct {
+	parameter
+	typ types.Type // a slice for a variadic one
+}
+
+// variadic reports whether the last parameter is.
+func (t *task) variadic() bool { return t.sig.Variadic() }
+
+// receiver returns the type of a method's receiver as it is written.
+func (t *task) recv() types.Type { return t.sig.Recv().Type() }
+
+// pos returns where the function is.
+func (t *task) pos() token.Pos { return t.fn.Name.Pos() }
+
+// tasks returns the tasks of the unit, and reports those that cannot be.
+func (u *unit) tasks() []*task {
+	var tasks []*task
+	for _, a := range u.functions {
+		fn, ok := u.defs[a.fn.Name].(*types.Func)
+		if !ok {
+			continue // it has an error that was reported
+		}
+		t := &task{names: namesOf(a.fn), annotated: a, unit: u, sig: fn.Signature(), step: -1}
+		if t.read() {
+			tasks = append(tasks, t)
+		}
+	}
+	return tasks
+}
+
+// errorAt reports an error about the task.
+func (t *task) errorAt(pos token.Pos, msg string, help ...string) {
+	t.unit.errorAt(pos, t.spoken()+": "+msg, help...)
+}
+
+// spoken is what messages call the function: Add, or Worker.Add.
+func (t *task) spoken() string {
+	if t.receiver != "" {
+		return t.receiver + "." + t.fn.Name.Name
+	}
+	return t.fn.Name.Name
+}
+
+// read fills in the task. It returns false if it has reported why that cannot
+// be.
+func (t *task) read() bool {
+	if isGeneric(t.fn) {
+		t.errorAt(t.pos(), "a generic function cannot be a task",
+			"a task has one signature; annotate a function that calls this one with the types filled in")
+		return false
+	}
+	ok := t.readName()
+	ok = t.readParams() && ok
+	ok = t.readResults() && ok
+	ok = t.readStep() && ok
+	return ok && t.readSchema()
+}
+
+func (t *task) readName() bool {
+	t.taskID = t.opts.name
+	if t.taskID != "" {
+		return true // checked with the directive
+	}
+	t.taskID = t.unit.name + "." + t.spoken()
+	if err := checkName("task", t.taskID); err != nil {
+		t.errorAt(t.pos(), fmt.Sprintf("its default name %s is %v", t.taskID, err), "choose a name with "+directive+" name=NAME")
+		return false
+	}
+	return true
+}
+
+func (t *task) readParams() bool {
+	ok := true
+	vars := slices.Collect(t.sig.Params().Variables())
+	if t.context = len(vars) > 0 && isContext(vars[0].Type()); t.context {
+		vars = vars[1:]
+	}
+	for i, p := range parametersOf(t.fn, t.context) {
+		t.params = append(t.params, param{p, vars[i].Type()})
+		if isContext(vars[i].Type()) {
+			t.errorAt(p.pos(), fmt.Sprintf("parameter %d: a context must be the first parameter", p.number))
+			ok = false
+		}
+	}
+	return ok
+}
+
+func isContext(t types.Type) bool { return isNamed(t, "context", "Context") }
+
+// pos returns where the parameter is.
+func (p parameter) pos() token.Pos {
+	if p.ident != nil {
+		return p.ident.Pos()
+	}
+	return p.typ.Pos()
+}
+
+func (t *task) readResults() bool {
+	results := slices.Collect(t.sig.Results().Variables())
+	if n := len(results); n > 0 && isError(results[n-1].Type()) {
+		t.err = true
+		results = results[:n-1]
+	}
+	switch {
+	case len(results) == 0:
+	case len(results) == 1 && !isError(results[0].Type()):
+		t.result = results[0].Type()
+	default:
+		t.errorAt(t.fn.Type.Results.Pos(), "cannot return "+types.TypeString(t.sig.Results(), t.unit.qualifier),
+			"accepted results: none, (error), (R) and (R, error), with one type R that can be encoded")
+		return false
+	}
+	return true
+}
+
+func isError(t types.Type) bool { return types.Identical(t, types.Universe.Lookup("error").Type()) }
+
+// readStep finds the parameter that takes the result of the step before.
+func (t *task) readStep() bool {
+	name := t.opts.upstream
+	if name == "" {
+		name = "upstream"
+	}
+	t.step = slices.IndexFunc(t.params, func(p param) bool { return p.name == name })
+	if t.step >= 0 || t.opts.upstream == "" {
+		return true
+	}
+	known := make([]string, len(t.params))
+	for i, p := range t.params {
+		known[i] = p.name
+	}
+	t.errorAt(t.opts.at["upstream"], fmt.Sprintf("there is no parameter %s%s", name, suggest(name, known)),
+		"its parameters: "+strings.Join(known, ", "))
+	return false
+}
+
+// qualifier writes the names of packages as messages show them.
+func (u *unit) qualifier(pkg *types.Package) string {
+	if pkg == u.pkg {
+		return ""
+	}
+	return pkg.Name()
+}
+
+// duplicates reports tasks of one name.
+func duplicates(tasks []*task) {
+	first := make(map[string]*task)
+	for _, t := range tasks {
+		other := first[t.taskID]
+		if other == nil {
+			first[t.taskID] = t
+			continue
+		}
+		at := other.unit.position(other.pos())
+		t.errorAt(t.namePos(), fmt.Sprintf("the task name %s is taken by %s at %s:%d",
+			t.taskID, other.spoken(), relative(t.unit.dir, at.Filename), at.Line),
+			"choose another with "+directive+" name=NAME")
+		other.unit.failed = true
+	}
+}
+
+// namePos returns where the task's name is written, or else the function's.
+func (t *task) namePos() token.Pos {
+	if pos, ok := t.opts.at["name"]; ok {
+		return pos
+	}
+	return t.pos()
+}

@@ -1,0 +1,76 @@
+package minion_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+var quiet = minion.Logger(slog.New(slog.DiscardHandler))
+
+// A task that fails is retried; what fails for good comes back as the error.
+func ExampleRetry() {
+	ctx := context.Background()
+	b := memory.New()
+	m := minion.New(b, quiet, minion.Retry(5, task.Constant(time.Millisecond)))
+	flaky := task.Define[Number, string]("flaky")
+	err := task.Handle(m, flaky, func(ctx context.Context, a Number) (string, error) {
+		info, _ := task.FromContext(ctx)
+		switch {
+		case a.N < 0:
+			return "", task.NoRetry(errors.New("negative")) // would never work
+		case info.Attempt <= uint32(a.N):
+			return "", errors.New("not this time")
+		}
+		return fmt.Sprintf("attempt %d of up to %d", info.Attempt, 1+info.MaxRetries), nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	arb, end := scene(b, m)
+	defer end()
+
+	fmt.Println(flaky.Call(ctx, arb, Number{3}))
+	_, err = flaky.Call(ctx, arb, Number{-1})
+	var remote *task.RemoteError
+	if errors.As(err, &remote) {
+		fmt.Println(remote.Message, "after", remote.Attempts, "attempt")
+	}
+	_, err = flaky.With(task.Retries(1)).Call(ctx, arb, Number{9})
+	fmt.Println(err)
+
+	// Output:
+	// attempt 4 of up to 6 <nil>
+	// negative after 1 attempt
+	// task flaky: not this time
+}
+
+// A task that can't be done yet is no failure: it comes again.
+func ExampleMinion_snooze() {
+	ctx := context.Background()
+	b := memory.New()
+	m := minion.New(b, quiet, minion.Retry(0, nil))
+	ready := time.Now().Add(20 * time.Millisecond)
+	wait := task.Define[Number, string]("wait")
+	err := task.Handle(m, wait, func(context.Context, Number) (string, error) {
+		if time.Now().Before(ready) {
+			return "", task.Snooze(5 * time.Millisecond)
+		}
+		return "ready", nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	arb, end := scene(b, m)
+	defer end()
+	fmt.Println(wait.Call(ctx, arb, Number{}))
+
+	// Output: ready <nil>
+}

@@ -1,0 +1,77 @@
+package minion_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// AddArgs are the arguments of AddTask. Usually arbitergen writes this type and
+// the handle, from an annotated function.
+type AddArgs struct {
+	X int `arbiter:"x"`
+	Y int `arbiter:"y"`
+}
+
+// AddTask is the handle of the task simple_add.
+var AddTask = task.Define[AddArgs, int]("simple_add")
+
+func add(_ context.Context, a AddArgs) (int, error) { return a.X + a.Y, nil }
+
+// Number is the argument of the other tasks here.
+type Number struct {
+	N int `arbiter:"n"`
+}
+
+// scene runs a minion until the function it returns is called, and an arbiter.
+func scene(b *memory.Broker, m *minion.Minion) (arb *arbiter.Arbiter, end func()) {
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := m.Run(ctx, 3); err != nil {
+			log.Print(err)
+		}
+	}()
+	return arb, func() {
+		cancel()
+		<-done
+		_ = arb.Close()
+	}
+}
+
+// A minion with a task and three slots, and an arbiter that calls it.
+func Example() {
+	b := memory.New()
+	m := minion.New(b, minion.Queue("default"))
+	if err := task.Handle(m, AddTask, add); err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- m.Run(ctx, 3) }()
+
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+	sum, err := AddTask.Call(ctx, arb, AddArgs{1, 2})
+	fmt.Println(sum, err)
+
+	cancel() // the minion stops when its work is drained
+	fmt.Println(<-done)
+
+	// Output:
+	// 3 <nil>
+	// <nil>
+}

@@ -1,0 +1,39 @@
+package minion_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// A handler by name, for arguments that are not known beforehand.
+func ExampleMinion_untyped() {
+	ctx := context.Background()
+	b := memory.New()
+	m := minion.New(b)
+	err := task.HandleFunc(m, "count", func(_ context.Context, args codec.Arguments) (any, error) {
+		return len(args.Positional) + len(args.Named), nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	arb, end := scene(b, m)
+	defer end()
+	ids, err := arb.Apply(ctx, "count", arbiter.Args("a", 2, nil), arbiter.Sync())
+	if err != nil {
+		log.Fatal(err)
+	}
+	st, err := arb.Status(ctx, ids[0])
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(st.Result())
+
+	// Output: 3 <nil>
+}

@@ -1,0 +1,43 @@
+package minion_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// A task sends tasks and waits for them. It keeps its slot meanwhile, so there
+// must be others: here three slots run one such task at a time.
+func ExampleMinion_tasksWithinTasks() {
+	ctx := context.Background()
+	b := memory.New()
+	m := minion.New(b)
+	sumTo := task.Define[Number, int]("sum_to")
+	err := task.Handle(m, sumTo, func(ctx context.Context, a Number) (int, error) {
+		info, _ := task.FromContext(ctx)
+		total := 0
+		for i := range a.N {
+			sum, err := AddTask.Call(ctx, info.Submitter, AddArgs{total, i + 1})
+			if err != nil {
+				return 0, err
+			}
+			total = sum
+		}
+		return total, nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := task.Handle(m, AddTask, add); err != nil {
+		log.Fatal(err)
+	}
+	arb, end := scene(b, m)
+	defer end()
+	fmt.Println(sumTo.Call(ctx, arb, Number{4}))
+
+	// Output: 10 <nil>
+}
