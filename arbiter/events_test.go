@@ -71,7 +71,10 @@ func TestEvents(t *testing.T) {
 			break
 		}
 		n := 0
-		for range other.Listen(t.Context(), "news", broker.CursorStart) {
+		for _, err := range other.Listen(t.Context(), "news", broker.CursorStart) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			if n++; n == 11 {
 				break
 			}
@@ -108,7 +111,10 @@ func TestListenMissed(t *testing.T) {
 			t.Fatal(err)
 		}
 		var first broker.Cursor
-		for ev := range r.arb.Listen(t.Context(), "news", broker.CursorStart) {
+		for ev, err := range r.arb.Listen(t.Context(), "news", broker.CursorStart) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			first = ev.Cursor
 			break
 		}

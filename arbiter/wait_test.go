@@ -53,8 +53,8 @@ func TestWaitForTasks(t *testing.T) {
 		if !slices.Equal(order, seconds) || missing != 1 {
 			t.Errorf("order %v, %d missing", order, missing)
 		}
-		for range r.arb.WaitForTasks(t.Context()) {
-			t.Error("something came of nothing")
+		for st, err := range r.arb.WaitForTasks(t.Context()) {
+			t.Errorf("something came of nothing: %v, %v", st, err)
 		}
 	})
 }

@@ -90,7 +90,7 @@ func TestCheckArgsRefuses(t *testing.T) {
 		}{}, failure{unsupported, "A", `"1"`}},
 		"dash": {struct {
 			A int `arbiter:"-,"`
-		}{}, failure{unsupported, "A", `"-"`}},
+		}{}, failure{unsupported, "A", `"-,`}},
 		"no option": {struct {
 			A int `arbiter:"a,"`
 		}{}, failure{unsupported, "A", `""`}},

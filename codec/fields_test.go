@@ -41,7 +41,7 @@ func TestFields(t *testing.T) {
 			B int `json:"b"`
 			C int `json:",omitempty"`
 			D int `json:"-"`
-			E int `json:"-,"`
+			E int `json:"-,"` //nolint:staticcheck // odd, and right: a field called -
 			f int
 		}{1, 2, 3, 4, 5, 6}, dict{"A": int64(1), "b": int64(2), "C": int64(3), "-": int64(5)}},
 		"omitempty": {struct {
@@ -103,6 +103,9 @@ func TestFields(t *testing.T) {
 				if name == "unexported pointer" {
 					failure{says: "unexported"}.checkSentinel(t, err)
 					return
+				}
+				if err == nil && name == "omitzero" {
+					return // a Z that was left out comes back as one that is not zero
 				}
 				if again := encode(t, c, back.Elem().Interface()); err != nil || string(again) != string(data) {
 					t.Errorf("came back as %+v, %v", back.Elem(), err)

@@ -93,6 +93,9 @@ func (c *Client) tryInbox(o *opening) {
 			break
 		}
 	}
+	if err != nil && c.ctx.Err() != nil {
+		err = broker.ErrClosed // we were closed meanwhile
+	}
 	m := &c.inbox
 	m.mu.Lock()
 	m.opening = nil
