@@ -3,10 +3,12 @@ package redistest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,19 +37,36 @@ func Path(t testing.TB) string {
 // Server is a redis-server of a test's own.
 type Server struct {
 	Addr string
-	cmd  *exec.Cmd
+	path string
 	args []string
 	t    testing.TB
+
+	proc   *os.Process
+	exited chan struct{} // closed when proc has ended
 }
 
 // Start starts a server without persistence on a free port, with further
 // arguments as for the command. The test's end stops it.
 func Start(t testing.TB, path string, args ...string) *Server {
 	t.Helper()
+	return startOn(t, path, func(port int) []string {
+		return append(append(plain(t), "--port", fmt.Sprint(port)), args...)
+	})
+}
+
+// plain are the arguments of a server without persistence.
+func plain(t testing.TB) []string {
+	return []string{"--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--appendonly", "no"}
+}
+
+// startOn starts a server with the arguments for a free port.
+func startOn(t testing.TB, path string, args func(port int) []string) *Server {
+	t.Helper()
 	var err error
 	for range 5 { // another process may take the port first
-		var s *Server
-		if s, err = start(t, path, freePort(t), args); err == nil {
+		port := freePort(t)
+		s := &Server{Addr: fmt.Sprintf("127.0.0.1:%d", port), path: path, args: args(port), t: t}
+		if err = s.run(); err == nil {
 			t.Cleanup(s.Kill)
 			return s
 		}
@@ -66,47 +85,94 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func start(t testing.TB, path string, port int, args []string) (*Server, error) {
-	s := &Server{Addr: fmt.Sprintf("127.0.0.1:%d", port), t: t}
-	s.args = append([]string{
-		"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--dir", t.TempDir(),
-		"--save", "", "--appendonly", "no",
-	}, args...)
-	s.cmd = exec.Command(path, s.args...)
-	return s, s.run()
-}
-
-func (s *Server) run() error {
-	if err := s.cmd.Start(); err != nil {
+// launch starts the process.
+func (s *Server) launch(args []string) error {
+	cmd := exec.Command(s.path, args...)
+	if err := cmd.Start(); err != nil {
 		return err
 	}
-	client := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1})
+	exited := make(chan struct{})
+	s.proc, s.exited = cmd.Process, exited
+	go func() {
+		_ = cmd.Wait()
+		close(exited)
+	}()
+	return nil
+}
+
+// run starts the process and waits until it serves, be it with an error that
+// asks for a password.
+func (s *Server) run(args ...string) error {
+	if err := s.launch(append(slices.Clone(s.args), args...)); err != nil {
+		return err
+	}
+	client := s.client()
 	defer func() { _ = client.Close() }()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		err := client.Ping(context.Background()).Err()
-		if err == nil {
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		err := listens(s.Addr)
+		if err == nil && !s.tls() {
+			err = client.Ping(context.Background()).Err()
+		}
+		if err == nil || redis.HasErrorPrefix(err, "NOAUTH") {
 			return nil
 		}
 		if time.Now().After(deadline) {
 			s.Kill()
 			return err
 		}
+		select {
+		case <-s.exited:
+			return errors.New("the process ended at once")
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
+}
+
+func (s *Server) tls() bool { return slices.Contains(s.args, "--tls-port") }
+
+func listens(addr string) error {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// URL is where the server is, for redis.Open.
+func (s *Server) URL() string { return "redis://" + s.Addr + "/0" }
+
+// Client returns a client of the server, which the test's end closes.
+func (s *Server) Client() *redis.Client {
+	c := s.client()
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func (s *Server) client() *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, DialerRetries: 1})
 }
 
 // Kill ends the server as SIGKILL does. It may be called twice.
 func (s *Server) Kill() {
-	if s.cmd.ProcessState == nil {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
+	if s.proc != nil {
+		_ = s.proc.Kill()
+		<-s.exited
 	}
 }
 
-// Restart starts the server again after Kill, on the same port and folder.
-func (s *Server) Restart() {
+// Restart starts the server again after Kill, on the same port and folder, with
+// further arguments, and waits until it serves.
+func (s *Server) Restart(args ...string) {
 	s.t.Helper()
-	s.cmd = exec.Command(s.cmd.Path, s.args...)
-	if err := s.run(); err != nil {
+	if err := s.run(args...); err != nil {
 		s.t.Fatalf("restart redis-server: %v", err)
+	}
+}
+
+// Launch is Restart without waiting: the server may still be loading.
+func (s *Server) Launch(args ...string) {
+	s.t.Helper()
+	if err := s.launch(append(slices.Clone(s.args), args...)); err != nil {
+		s.t.Fatalf("launch redis-server: %v", err)
 	}
 }

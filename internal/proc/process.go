@@ -1,0 +1,155 @@
+//go:build unix
+
+package proc
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Process is a process that plays a role.
+type Process struct {
+	PID    int
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	exited chan struct{}
+
+	mu     sync.Mutex
+	output strings.Builder
+	grown  chan struct{} // closed at every growth of output, and replaced
+}
+
+// Start starts a process with a role and a config that JSON can carry. The
+// test's end kills it; if the test has failed, what it printed is logged.
+func Start(t testing.TB, role string, config any) *Process {
+	t.Helper()
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Process{cmd: exec.Command(exe), exited: make(chan struct{}), grown: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), envRole+"="+role, envConfig+"="+string(text))
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("start a %s: %v", role, err)
+	}
+	p.PID = p.cmd.Process.Pid
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("%s %d printed:\n%s", role, p.PID, p.Output())
+		}
+	})
+	return p
+}
+
+// Write implements [io.Writer] for what the process prints.
+func (p *Process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.output.Write(b)
+	close(p.grown)
+	p.grown = make(chan struct{})
+	return len(b), nil
+}
+
+// Output returns what the process has printed, on both of its outputs.
+func (p *Process) Output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.String()
+}
+
+// patience is how long anything may take that a test waits for.
+const patience = 60 * time.Second
+
+// WaitFor waits until the process has printed a text, and fails the test if it
+// does not.
+func (p *Process) WaitFor(t testing.TB, text string) {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for over := false; ; {
+		p.mu.Lock()
+		found, grown := strings.Contains(p.output.String(), text), p.grown
+		p.mu.Unlock()
+		if found {
+			return
+		}
+		if over {
+			t.Fatalf("process %d has ended and did not print %q", p.PID, text)
+		}
+		select {
+		case <-grown:
+		case <-p.exited: // it may have printed it last
+			over = true
+		case <-timer.C:
+			t.Fatalf("process %d has not printed %q", p.PID, text)
+		}
+	}
+}
+
+// Wait waits for the end of the process and returns its exit status; -1 if a
+// signal ended it.
+func (p *Process) Wait(t testing.TB) int {
+	t.Helper()
+	select {
+	case <-p.exited:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(patience):
+		t.Fatalf("process %d does not end", p.PID)
+		return 0
+	}
+}
+
+// Kill ends the process with SIGKILL and waits for its end. It may be called
+// twice.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.exited
+	_ = p.stdin.Close()
+}
+
+// Terminate asks the process to end, with SIGTERM, and returns its exit status.
+func (p *Process) Terminate(t testing.TB) int {
+	t.Helper()
+	p.signal(t, syscall.SIGTERM)
+	return p.Wait(t)
+}
+
+// Stop stops the process with SIGSTOP, as a machine that is paused.
+func (p *Process) Stop(t testing.TB) {
+	t.Helper()
+	p.signal(t, syscall.SIGSTOP)
+}
+
+// Continue lets a stopped process go on, with SIGCONT.
+func (p *Process) Continue(t testing.TB) {
+	t.Helper()
+	p.signal(t, syscall.SIGCONT)
+}
+
+func (p *Process) signal(t testing.TB, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatalf("signal %v to process %d: %v", s, p.PID, err)
+	}
+}

@@ -1,0 +1,93 @@
+package redisproxy
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"strings"
+	"sync"
+)
+
+// Command is a command with its arguments, as a client sent it.
+type Command []string
+
+// Name returns the command's name in lower case.
+func (c Command) Name() string { return strings.ToLower(c[0]) }
+
+// Matcher chooses commands. Text is that of the script it runs, empty if it
+// runs none or one that never came through the proxy.
+type Matcher func(c Command, text string) bool
+
+// Named chooses commands by name.
+func Named(names ...string) Matcher {
+	return func(c Command, _ string) bool {
+		for _, n := range names {
+			if strings.EqualFold(n, c[0]) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// Script chooses runs of the script that has a comment line which starts with
+// its name: "-- name does this and that". It is known once a client has sent
+// its text.
+func Script(name string) Matcher {
+	mark := "-- " + name + " "
+	return func(_ Command, text string) bool {
+		return strings.HasPrefix(text, mark) || strings.Contains(text, "\n"+mark)
+	}
+}
+
+// WithKey chooses among the matcher's commands those that have an argument
+// which contains part.
+func (m Matcher) WithKey(part string) Matcher {
+	return func(c Command, text string) bool {
+		if m != nil && !m(c, text) {
+			return false
+		}
+		for _, arg := range c[1:] {
+			if strings.Contains(arg, part) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// scripts are the texts that came by.
+type scripts struct {
+	mu    sync.Mutex
+	bySHA map[string]string
+}
+
+// text returns that of the script a command runs.
+func (s *scripts) text(c Command) string {
+	if len(c) < 2 {
+		return ""
+	}
+	switch c.Name() {
+	case "eval":
+		return s.learn(c[1])
+	case "script":
+		if len(c) > 2 && strings.EqualFold(c[1], "load") {
+			s.learn(c[2])
+		}
+	case "evalsha":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.bySHA[strings.ToLower(c[1])]
+	}
+	return ""
+}
+
+func (s *scripts) learn(text string) string {
+	sum := sha1.Sum([]byte(text))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bySHA == nil {
+		s.bySHA = make(map[string]string)
+	}
+	s.bySHA[hex.EncodeToString(sum[:])] = text
+	return text
+}

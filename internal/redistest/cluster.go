@@ -1,0 +1,67 @@
+package redistest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// slots is how many a cluster has.
+const slots = 16384
+
+// Cluster is a cluster of masters without replicas.
+type Cluster struct {
+	Nodes []*Server
+}
+
+// StartCluster starts a cluster of n masters that share the slots evenly.
+func StartCluster(t testing.TB, path string, n int) *Cluster {
+	t.Helper()
+	ctx := context.Background()
+	c := &Cluster{}
+	var clients []*redis.Client
+	var buses []int
+	for i := range n {
+		var bus int
+		node := startOn(t, path, func(port int) []string {
+			bus = freePort(t) // the usual one, port + 10000, may be none
+			return append(plain(t), "--port", fmt.Sprint(port), "--cluster-enabled", "yes",
+				"--cluster-port", fmt.Sprint(bus), "--cluster-node-timeout", "2000")
+		})
+		client := node.Client()
+		err := client.ClusterAddSlotsRange(ctx, slots*i/n, slots*(i+1)/n-1).Err()
+		if err != nil {
+			t.Fatalf("give slots to node %d: %v", i, err)
+		}
+		c.Nodes, clients, buses = append(c.Nodes, node), append(clients, client), append(buses, bus)
+	}
+	for i := 1; i < n; i++ {
+		host, port, _ := net.SplitHostPort(c.Nodes[i].Addr)
+		if err := clients[0].Do(ctx, "cluster", "meet", host, port, buses[i]).Err(); err != nil {
+			t.Fatalf("meet node %d: %v", i, err)
+		}
+	}
+	wait(t, "the cluster is formed", func() bool {
+		for _, client := range clients {
+			info := client.ClusterInfo(ctx).Val()
+			if !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d", n)) {
+				return false
+			}
+		}
+		return true
+	})
+	return c
+}
+
+// URL is where the cluster is, for redis.Open.
+func (c *Cluster) URL() string {
+	addrs := make([]string, len(c.Nodes))
+	for i, node := range c.Nodes {
+		addrs[i] = node.Addr
+	}
+	return "redis+cluster://" + strings.Join(addrs, ",")
+}
