@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// barePing is go-redis with the smallest command there is: the floor of every
+// call that needs Redis.
+var barePing = map[string]func(context.Context, *trial) ([]float64, error){
+	"enqueue-1":   pingRate(1),
+	"enqueue-100": pingRate(manyCallers),
+	"pickup":      pingLatency,
+	"roundtrip":   pingLatency,
+}
+
+func pingRate(callers int) func(context.Context, *trial) ([]float64, error) {
+	return func(ctx context.Context, t *trial) ([]float64, error) {
+		done, took, err := t.spread(ctx, callers, 1, t.n, func(ctx context.Context, _ int) error {
+			return t.srv.client.Ping(ctx).Err()
+		})
+		return t.rateOr(done, t.n, took, err)
+	}
+}
+
+func pingLatency(ctx context.Context, t *trial) ([]float64, error) {
+	return t.sample(ctx, func() (time.Duration, error) {
+		began := time.Now()
+		err := t.srv.client.Ping(ctx).Err()
+		return time.Since(began), err
+	})
+}
+
+// bareList is go-redis with a list: what Redis can do for a queue that promises
+// nothing. An entry is as long as a small message of ours.
+var bareList = map[string]func(context.Context, *trial) ([]float64, error){
+	"enqueue-bulk": func(ctx context.Context, t *trial) ([]float64, error) {
+		done, took, err := t.spread(ctx, bulkCallers, bulkBatch, t.n, pushList(t.srv.client, listEntry))
+		return t.rateOr(done, t.n, took, err)
+	},
+	"drain-10":  drainList(10),
+	"drain-100": drainList(100),
+	"drain-500": drainList(500),
+	"bytes-pending": func(ctx context.Context, t *trial) ([]float64, error) {
+		t.sys = &listSystem{t.srv.client}
+		return bytesPending(ctx, t)
+	},
+}
+
+const listKey = "bench:list"
+
+var listEntry = strings.Repeat("x", 64)
+
+func pushList(c *redis.Client, entry string) func(context.Context, int) error {
+	return func(ctx context.Context, n int) error {
+		entries := make([]any, n)
+		for i := range entries {
+			entries[i] = entry
+		}
+		return c.RPush(ctx, listKey, entries...).Err()
+	}
+}
+
+// drainList pops so many entries at a time.
+func drainList(batch int) func(context.Context, *trial) ([]float64, error) {
+	return func(ctx context.Context, t *trial) ([]float64, error) {
+		for left := t.n; left > 0; left -= bulkBatch {
+			if err := pushList(t.srv.client, listEntry)(ctx, min(left, bulkBatch)); err != nil {
+				return nil, err
+			}
+		}
+		done, took, err := t.spread(ctx, 1, batch, t.n, func(ctx context.Context, n int) error {
+			got, err := t.srv.client.LPopCount(ctx, listKey, n).Result()
+			if err == nil && len(got) != n {
+				err = fmt.Errorf("%d entries, want %d", len(got), n)
+			}
+			return err
+		})
+		return t.rateOr(done, t.n, took, err)
+	}
+}
+
+// listSystem is a list in the shape of a system, as far as filling it goes.
+type listSystem struct{ c *redis.Client }
+
+func (s *listSystem) Enqueue(ctx context.Context, _, _ int) error {
+	return s.EnqueueAll(ctx, 1)
+}
+
+func (s *listSystem) EnqueueAll(ctx context.Context, n int) error {
+	return pushList(s.c, listEntry)(ctx, n)
+}
+
+func (s *listSystem) Work(context.Context, int, work) (func(), error) {
+	return nil, errors.New("a bare list has no workers")
+}
+
+func (s *listSystem) Close() {}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime/pprof"
+	"time"
+)
+
+// config is what the flags say.
+type config struct {
+	n        int
+	runs     int
+	peers    string
+	format   string
+	short    bool
+	growth   bool
+	measures string
+	limit    time.Duration
+	profile  string
+}
+
+// size is how much is measured.
+type size struct {
+	n       int           // tasks of a trial
+	limit   time.Duration // of a trial
+	samples int           // of a latency
+	idle    time.Duration // how long idle traffic is counted
+}
+
+func parse(args []string) (config, error) {
+	var c config
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.IntVar(&c.n, "n", 100_000, "tasks of a trial")
+	f.IntVar(&c.runs, "runs", 3, "trials of each measure and system")
+	f.StringVar(&c.peers, "peers", "all", "all, none, or names separated by commas")
+	f.StringVar(&c.format, "format", "table", "table or tsv")
+	f.BoolVar(&c.short, "short", false, "small and once, within a minute")
+	f.BoolVar(&c.growth, "growth", false, "measure how ours grows, instead of the peers")
+	f.StringVar(&c.measures, "measures", "", "only measures that match the regular expression")
+	f.DurationVar(&c.limit, "limit", 5*time.Second, "the longest a trial may measure")
+	f.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile of all that is measured to the file")
+	if err := f.Parse(args); err != nil {
+		return c, err
+	}
+	switch {
+	case f.NArg() > 0:
+		return c, fmt.Errorf("unknown argument %q", f.Arg(0))
+	case c.n < 1 || c.runs < 1 || c.limit <= 0:
+		return c, fmt.Errorf("-n, -runs and -limit must be positive")
+	case c.format != "table" && c.format != "tsv":
+		return c, fmt.Errorf("-format %q, want table or tsv", c.format)
+	}
+	if c.short {
+		c.n, c.runs, c.limit = min(c.n, 10_000), 1, min(c.limit, 200*time.Millisecond)
+	}
+	return c, nil
+}
+
+func (c *config) size() size {
+	if c.short {
+		return size{n: c.n, limit: c.limit, samples: 100, idle: time.Second}
+	}
+	return size{n: c.n, limit: c.limit, samples: 1000, idle: 10 * time.Second}
+}
+
+func main() {
+	log.SetFlags(0)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	c, err := parse(os.Args[1:])
+	if err == nil {
+		err = run(ctx, c)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, c config) error {
+	quiet()
+	filter, err := regexp.Compile(c.measures)
+	if err != nil {
+		return fmt.Errorf("-measures: %w", err)
+	}
+	plan, err := makePlan(c, filter)
+	if err != nil {
+		return err
+	}
+	if c.profile != "" {
+		f, err := os.Create(c.profile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	servers := &servers{}
+	defer servers.stop()
+	rep := plan.execute(ctx, servers)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.format == "tsv" {
+		return rep.tsv(os.Stdout)
+	}
+	return rep.table(os.Stdout)
+}

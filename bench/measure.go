@@ -1,0 +1,50 @@
+package main
+
+import "context"
+
+// measure is what is measured in one trial; it can give several rows.
+type measure struct {
+	name string
+	rows []rowKind
+	run  func(ctx context.Context, t *trial) ([]float64, error)
+	// memory says that it is a measure of what needs no server.
+	memory bool
+}
+
+// rowKind is a row of the output.
+type rowKind struct {
+	name, unit string
+}
+
+func rate(name string, run func(context.Context, *trial) ([]float64, error)) measure {
+	return measure{name: name, rows: []rowKind{{name, "tasks/s"}}, run: run}
+}
+
+func latency(name string, run func(context.Context, *trial) ([]float64, error)) measure {
+	return measure{name: name, rows: []rowKind{{name + "-p50", "ms"}, {name + "-p99", "ms"}}, run: run}
+}
+
+// measures returns all there are, in the order of the output.
+func measures() []measure {
+	list := []measure{
+		rate("enqueue-1", enqueueOne),
+		rate("enqueue-100", enqueueMany),
+		rate("enqueue-bulk", enqueueBulk),
+		rate("drain-10", drain(10)),
+		rate("drain-100", drain(100)),
+		rate("drain-500", drain(500)),
+		{name: "pipeline", run: pipeline, rows: []rowKind{
+			{"pipeline", "tasks/s"}, {"redis-cpu", "s/100k"}, {"process-cpu", "s/100k"},
+		}},
+		latency("pickup", pickup),
+		latency("roundtrip", roundtrip),
+		{name: "bytes-pending", run: bytesPending, rows: []rowKind{{"bytes-pending", "B/task"}}},
+		{name: "idle-commands", run: idleCommands, rows: []rowKind{{"idle-commands", "commands/s"}}},
+	}
+	mem := rate("mem-pipeline", memPipeline)
+	mem.memory = true
+	list = append(list, mem)
+	mem = latency("mem-roundtrip", roundtrip)
+	mem.memory = true
+	return append(list, mem)
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// plan is what is to be measured.
+type plan struct {
+	size
+	runs     int
+	measures []measure
+	systems  []contender
+}
+
+func makePlan(c config, filter *regexp.Regexp) (*plan, error) {
+	p := &plan{size: c.size(), runs: c.runs}
+	list, systems := measures(), contenders()
+	if c.growth {
+		list, systems = growthMeasures(c.short), growthSystems()
+	}
+	for _, m := range list {
+		if filter.MatchString(m.name) {
+			p.measures = append(p.measures, m)
+		}
+	}
+	if len(p.measures) == 0 {
+		return nil, fmt.Errorf("-measures %q: no measure matches", c.measures)
+	}
+	wanted := strings.Split(c.peers, ",")
+	var names []string
+	for _, s := range systems {
+		if s.peer {
+			names = append(names, s.name)
+		}
+		if !s.peer || c.peers == "all" || slices.Contains(wanted, s.name) {
+			p.systems = append(p.systems, s)
+		}
+	}
+	for _, name := range wanted {
+		if c.peers != "all" && c.peers != "none" && !c.growth && !slices.Contains(names, name) {
+			return nil, fmt.Errorf("-peers: no peer %q, want all, none, or some of %s", name, strings.Join(names, ","))
+		}
+	}
+	return p, nil
+}
+
+// takesPart reports whether a system is measured by m.
+func (s *contender) takesPart(m *measure) bool {
+	switch {
+	case s.bare != nil:
+		return s.bare[m.name] != nil
+	case s.only != nil:
+		return slices.Contains(s.only, m.name)
+	}
+	return m.memory == (s.server == none)
+}
+
+// execute runs the plan and returns what came out.
+func (p *plan) execute(ctx context.Context, srvs *servers) *report {
+	rep := &report{}
+	for i := range p.measures {
+		m := &p.measures[i]
+		blocks := make(map[string]*block)
+		for range p.runs {
+			for k := range p.systems {
+				s := &p.systems[k]
+				if !s.takesPart(m) || ctx.Err() != nil {
+					continue
+				}
+				b := blocks[s.name]
+				if b == nil {
+					b = rep.block(m, s)
+					blocks[s.name] = b
+				}
+				if b.err != nil {
+					continue // it will not do better
+				}
+				b.add(p.trial(ctx, srvs, m, s))
+			}
+		}
+	}
+	return rep
+}
+
+// trial runs one trial. One that does not end is left behind.
+func (p *plan) trial(ctx context.Context, srvs *servers, m *measure, s *contender) (values []float64, note string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 8*p.limit+20*time.Second)
+	defer cancel()
+	t := &trial{size: p.size}
+	if t.srv, err = srvs.get(ctx, s.server); err != nil {
+		return nil, "", err
+	}
+	if t.srv != nil {
+		if err := t.srv.client.FlushAll(ctx).Err(); err != nil {
+			return nil, "", err
+		}
+	}
+	type outcome struct {
+		values []float64
+		err    error
+	}
+	ended := make(chan outcome, 1)
+	go func() {
+		values, err := t.run(ctx, m, s)
+		ended <- outcome{values, err}
+	}()
+	select {
+	case o := <-ended:
+		return o.values, t.note, o.err
+	case <-ctx.Done():
+	}
+	// It may be about to notice by itself.
+	select {
+	case o := <-ended:
+		return o.values, t.note, o.err
+	case <-time.After(time.Second):
+		return nil, "", fmt.Errorf("no answer: %w", ctx.Err())
+	}
+}
+
+func (t *trial) run(ctx context.Context, m *measure, s *contender) (values []float64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	if s.bare != nil {
+		return s.bare[m.name](ctx, t)
+	}
+	if t.sys, err = s.open(ctx, t.srv); err != nil {
+		return nil, err
+	}
+	defer t.sys.Close()
+	return m.run(ctx, t)
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// trial is one measure of one system, under way.
+type trial struct {
+	size
+	sys  system
+	srv  *server // nil if the system needs none
+	note string  // what is to be said about it
+}
+
+// The callers that submit at once.
+const (
+	manyCallers = 100 // of single tasks
+	bulkCallers = 4   // of batches
+	bestCallers = 50  // of single tasks, by a system that knows no batches
+	bulkBatch   = 1000
+	flowBatch   = 500 // of the pipeline
+)
+
+var errNone = errors.New("it has no such thing")
+
+// pause is a sleep that ends with ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// spread calls send from several callers, each time for up to batch tasks,
+// until n tasks were sent or the trial's time is up. It returns how many were,
+// and how long it took.
+func (t *trial) spread(ctx context.Context, callers, batch, n int, send func(ctx context.Context, n int) error) (int, time.Duration, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var taken, sent atomic.Int64
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for ctx.Err() == nil && time.Since(begin) < t.limit {
+				k := min(batch, n-int(taken.Add(int64(batch)))+batch)
+				if k <= 0 {
+					return
+				}
+				if err := send(ctx, k); err != nil {
+					cancel(err)
+					return
+				}
+				sent.Add(int64(k))
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(begin)
+	return int(sent.Load()), took, context.Cause(ctx)
+}
+
+// fill stores tasks in the best way that the system has.
+func (t *trial) fill(ctx context.Context, n int) (int, time.Duration, error) {
+	if b, ok := t.sys.(bulker); ok {
+		return t.spread(ctx, bulkCallers, bulkBatch, n, b.EnqueueAll)
+	}
+	return t.spread(ctx, bestCallers, 1, n, t.one)
+}
+
+func (t *trial) one(ctx context.Context, _ int) error { return t.sys.Enqueue(ctx, 0, 1) }
+
+// rate returns tasks a second as the values of a measure, and notes that the
+// time was up before all were done.
+func (t *trial) rate(done, n int, took time.Duration) ([]float64, error) {
+	if done == 0 {
+		return nil, fmt.Errorf("nothing was done in %v", took.Round(time.Millisecond))
+	}
+	if done < n {
+		t.note = fmt.Sprintf("%d of %d tasks within the time limit", done, n)
+	}
+	return []float64{float64(done) / took.Seconds()}, nil
+}
+
+// meter is a work that counts.
+type meter struct {
+	target      int64
+	count       atomic.Int64
+	first, last time.Time // of the count; read them after done
+	done        chan struct{}
+}
+
+func newMeter(target int) *meter {
+	return &meter{target: int64(target), done: make(chan struct{})}
+}
+
+func (m *meter) add(x, y int) int {
+	switch n := m.count.Add(1); {
+	case n == 1 && m.target == 1:
+		m.first = time.Now()
+		m.last = m.first
+		close(m.done)
+	case n == 1:
+		m.first = time.Now()
+	case n == m.target:
+		m.last = time.Now()
+		close(m.done)
+	}
+	return x + y
+}
+
+// wait waits until the target is reached, at most for d, and returns the count
+// and the time since the first.
+func (m *meter) wait(ctx context.Context, d time.Duration) (int, time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-m.done:
+		return int(m.target), m.last.Sub(m.first)
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return int(min(m.count.Load(), m.target)), d
+}
