@@ -28,7 +28,9 @@ type Broker interface {
 	// Cancel ends tasks. One that waits in the broker is final when Cancel
 	// returns and never starts; one that runs is marked, its owner is told
 	// through ConsumerConfig.OnCancel, and it is never retried or released. The
-	// inboxes of the waiting ones are told. Repeating it is harmless.
+	// inboxes of the waiting ones are told. Repeating it is harmless. A broker
+	// that does not open the records of waiting tasks may keep their outcome for
+	// DefaultRetention, whatever theirs is, and leave out the name.
 	Cancel(ctx context.Context, ids []ID) ([]CancelVerdict, error)
 
 	// Consume opens a consumer: the place of one minion. It is registered and
@@ -121,7 +123,9 @@ type Consumer interface {
 	Heartbeat(ctx context.Context, load Load) error
 
 	// Close ends the consumer. What it still holds goes back to the front of its
-	// queues at once, with nothing counted. It may be called twice.
+	// queues at once, with nothing counted. What a dead consumer held goes there
+	// too, with a recovery counted. In which order such tasks stand there is not
+	// promised. It may be called twice.
 	Close(ctx context.Context) error
 }
 
@@ -198,8 +202,9 @@ type Inspector interface {
 	// Queues returns every queue the broker knows, sorted by name.
 	Queues(ctx context.Context) ([]QueueInfo, error)
 
-	// DeadLetters returns up to limit dead letters of a queue, in no particular
-	// order, after the cursor; "" starts, and a returned "" says there are no more.
+	// DeadLetters returns dead letters of a queue, in no particular order, after
+	// the cursor; "" starts, and a returned "" says there are no more. It returns
+	// about as many as limit says: a broker may have reasons for a few more.
 	DeadLetters(ctx context.Context, queue, after string, limit int) (letters []DeadLetter, next string, err error)
 
 	// Requeue makes dead letters pending again, with all their retries. The

@@ -3,7 +3,6 @@ package broker
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"time"
 
@@ -58,11 +57,12 @@ func NewID(kind Kind, queue string, partition uint8) ID {
 }
 
 // QueueHash returns the ten bits of a queue's name that an [ID] carries. Two
-// queues can share them: the hash says whom to ask first, never where a task is.
+// queues can share them: the hash says whom to ask, not which of them has a task.
 func QueueHash(queue string) uint16 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(queue))
-	sum := h.Sum32()
+	sum := uint32(2166136261) // FNV-1a; hash/fnv allocates
+	for i := range len(queue) {
+		sum = (sum ^ uint32(queue[i])) * 16777619
+	}
 	return uint16(sum^sum>>queueHashBits^sum>>(2*queueHashBits)) & queueHashMask
 }
 

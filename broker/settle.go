@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // Settlement says what became of one attempt.
@@ -76,6 +77,22 @@ type Failure struct {
 	Chain   []string // messages of the errors it wraps, outermost first
 	Codes   []string // names of the registered errors it matches
 	Final   bool     // it was marked as not to be retried
+}
+
+// Trim cuts message and stack to their limits, between characters.
+func (f *Failure) Trim() {
+	f.Message = cut(f.Message, MaxMessage)
+	f.Stack = cut(f.Stack, MaxStack)
+}
+
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // Status is what a look-up finds of a task.

@@ -22,7 +22,7 @@ type Task struct {
 	Timeout   time.Duration     // of one attempt; 0 is none
 	Retries   int               // how often it may be retried; DefaultRetries leaves it to the minion
 	Retention time.Duration     // how long its outcome is kept once it is final; 0 keeps none
-	DeadFor   time.Duration     // how long it is kept as a dead letter if it fails
+	DeadFor   time.Duration     // how long it is kept as a dead letter if it fails, or for Retention if that is longer; 0: not at all
 	Unique    string            // unique key within the queue while the task is not final; "" is none
 	Meta      map[string]string // travels with the task; trace context too
 
@@ -58,6 +58,8 @@ func (t *Task) Check(l Limits) error {
 	switch {
 	case t.ID.IsZero():
 		return bad("no id")
+	case t.ID.QueueHash() != QueueHash(t.Queue):
+		return bad("the id was made for another queue than %s", t.Queue)
 	case len(t.Codec) > 32:
 		return bad("codec name %.40q is longer than 32 bytes", t.Codec)
 	case len(t.Payload) > l.Payload:
@@ -116,6 +118,7 @@ const NoDeadline = time.Duration(1<<63 - 1)
 type Delivery struct {
 	Task // Delay and Deadline are as they were and of no more use
 
+	Minion     ID            // the consumer it was handed to; no other may settle it
 	Attempt    uint32        // 1 for the first; a fencing token: it only grows
 	Retried    int           // how many retries have been used up
 	Recoveries int           // how many attempts were cut short by a minion's death

@@ -42,7 +42,9 @@ func AppendOutcome(dst []byte, o *Outcome) []byte {
 		encodeTime(e, o.Enqueued)
 		encodeTime(e, o.Started)
 		encodeTime(e, o.Finished)
-		if f := o.Err; f != nil {
+		if o.Err != nil {
+			f := *o.Err
+			f.Trim()
 			_ = e.EncodeArrayLen(6)
 			_ = e.EncodeString(f.Type)
 			_ = e.EncodeString(f.Message)

@@ -200,6 +200,11 @@ func TestTransitionsAndPhases(t *testing.T) {
 
 func TestCheckTask(t *testing.T) {
 	limits := Limits{}.WithDefaults()
+	fullTask := func() *Task {
+		task := fullTask()
+		task.ID = NewID(KindTask, task.Queue, 0)
+		return task
+	}
 	if err := fullTask().Check(limits); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ var leaseTests = []test{
 	{"BackByItself", leaseBackByItself, 0},
 	{"LateSettlement", leaseLateSettlement, 0},
 	{"LateHeartbeat", leaseLateHeartbeat, 0},
-	{"DeathKeepsOrder", leaseDeathKeepsOrder, 0},
+	{"DeathGoesToTheFront", leaseDeathGoesToTheFront, 0},
 	{"DeathsAreCounted", leaseDeathsAreCounted, 0},
 	{"RetriesAndDeathsAreApart", leaseRetriesAndDeaths, 0},
 	{"DeathOfARetry", leaseDeathOfARetry, 0},
@@ -50,7 +50,8 @@ func leaseBackAfterDeath(r *rig) {
 	r.reap([]*minion{m}, dying)
 	r.back(idsOf(tasks), m)
 	ds := m.take(3)
-	r.same(takenOf(ds), idsOf(tasks))
+	r.sameSet(takenOf(ds[:2]), idsOf(tasks[:2]))
+	r.same(takenOf(ds[2:]), idsOf(tasks[2:]))
 	r.attempt(ds[0], 2, 0, 1)
 	r.attempt(ds[1], 2, 0, 1)
 	r.attempt(ds[2], 1, 0, 0)
@@ -123,8 +124,8 @@ func leaseLateSettlement(r *rig) {
 	want := m.succeed(ds[0])
 	m.settle(want, retry(ds[1], time.Hour))
 	refused() // when they are settled
-	r.equal(r.outcome(tasks[0].ID), want.Outcome)
-	r.in(broker.StateRetrying, tasks[1].ID)
+	r.equal(r.outcome(ds[0].ID), want.Outcome)
+	r.in(broker.StateRetrying, ds[1].ID)
 	mail.take(1)
 	mail.none()
 	m.none()
@@ -158,7 +159,7 @@ func leaseLateHeartbeat(r *rig) {
 	m.none()
 }
 
-func leaseDeathKeepsOrder(r *rig) {
+func leaseDeathGoesToTheFront(r *rig) {
 	dying, m := r.minion(), r.minion()
 	tasks := r.batch(30)
 	r.enqueue(tasks...)
@@ -166,7 +167,9 @@ func leaseDeathKeepsOrder(r *rig) {
 	dying.take(13)
 	r.reap([]*minion{m}, dying)
 	r.back(idsOf(tasks), m)
-	r.same(takenOf(m.take(30)), idsOf(tasks))
+	got := takenOf(m.take(30))
+	r.sameSet(got[:20], idsOf(tasks[:20]))
+	r.same(got[20:], idsOf(tasks[20:]))
 }
 
 func leaseDeathsAreCounted(r *rig) {
@@ -227,10 +230,10 @@ func leaseDeathSeveralQueues(r *rig) {
 	dying.take(6)
 	r.reap([]*minion{m}, dying)
 	r.back(idsOf(b), m) // m serves only one of the queues
-	r.same(takenOf(m.take(3)), idsOf(b))
+	r.sameSet(takenOf(m.take(3)), idsOf(b))
 	late := r.minion("a")
 	r.back(idsOf(a), late, m)
-	r.same(takenOf(late.take(3)), idsOf(a))
+	r.sameSet(takenOf(late.take(3)), idsOf(a))
 }
 
 func leaseDeathWithThousands(r *rig) {
@@ -242,7 +245,7 @@ func leaseDeathWithThousands(r *rig) {
 	r.reap([]*minion{m}, dying)
 	r.back(idsOf(tasks), m)
 	got := m.take(n)
-	r.same(takenOf(got), idsOf(tasks))
+	r.sameSet(takenOf(got), idsOf(tasks))
 	for _, d := range got {
 		r.attempt(d, 2, 0, 1)
 	}
@@ -261,8 +264,13 @@ func leaseDeathWithLargePayloads(r *rig) {
 	dying.take(n)
 	r.reap([]*minion{m}, dying)
 	r.back(idsOf(tasks), m)
-	for i, d := range m.take(n) {
-		m.equals(d, tasks[i])
+	sent := map[broker.ID]*broker.Task{}
+	for _, task := range tasks {
+		sent[task.ID] = task
+	}
+	for _, d := range m.take(n) {
+		m.equals(d, sent[d.ID])
+		delete(sent, d.ID)
 	}
 }
 
@@ -347,7 +355,9 @@ func leaseCloseThousands(r *rig) {
 	m.take(n)
 	m.close()
 	r.in(broker.StatePending, idsOf(tasks)...)
-	r.same(takenOf(other.take(n+5)), idsOf(tasks))
+	got := takenOf(other.take(n + 5))
+	r.sameSet(got[:n], idsOf(tasks[:n]))
+	r.same(got[n:], idsOf(tasks[n:]))
 	other.none()
 }
 

@@ -53,7 +53,7 @@ func runProgram(t testing.TB, cfg Config, program []op) (fault string) {
 	r := rigOn(c, ctx, cfg)
 	x := &execution{
 		rig:   r,
-		model: &model{ready: map[string][]*mtask{}, slack: r.Slack},
+		model: &model{ready: map[string][]*mtask{}, slack: r.Slack, strict: cfg.Bubble != nil},
 		byID:  map[broker.ID]*mtask{},
 		mail:  r.mail(),
 		open:  make([]*minion, len(opNames)),

@@ -3,7 +3,6 @@ package memory
 import (
 	"maps"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -34,22 +33,10 @@ func copyOutcome(o *broker.Outcome) *broker.Outcome {
 	c.Result = copyBytes(o.Result)
 	if o.Err != nil {
 		f := *o.Err
-		f.Message = cut(f.Message, broker.MaxMessage)
-		f.Stack = cut(f.Stack, broker.MaxStack)
+		f.Trim()
 		f.Chain = slices.Clone(f.Chain)
 		f.Codes = slices.Clone(f.Codes)
 		c.Err = &f
 	}
 	return &c
-}
-
-// cut returns at most n bytes of s, and no part of a character.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

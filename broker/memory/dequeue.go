@@ -73,7 +73,9 @@ func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}
 			q.detach(r)
 			q.give(r, h)
 			bytes += r.task.Size()
-			out = append(out, r.delivery(now))
+			d := r.delivery(now)
+			d.Minion = c.id
+			out = append(out, d)
 		}
 		if len(out) == 0 && wake != nil {
 			q.waiters[wake] = struct{}{}

@@ -162,7 +162,7 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant) {
 	if o.State == broker.StateFailed && t.DeadFor > 0 {
 		keep = max(keep, t.DeadFor)
 		q.seq++
-		r.at, r.seq = now.plus(t.DeadFor), q.seq
+		r.at, r.seq = now.plus(keep), q.seq
 		q.dead.pushBack(r)
 		q.ending.push(r)
 		q.alarm.set(r.at)

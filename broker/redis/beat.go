@@ -44,10 +44,6 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	if err != nil {
 		return err
 	}
-	calls = append(calls, &call{
-		script: scriptAnnounce, keys: []string{c.b.space.beats, c.b.space.infos},
-		args: []any{c.minion, c.leaseMillis(), info},
-	})
 	runAll(ctx, c.b.rdb, calls)
 	held := 0
 	for i, part := range parts {
@@ -64,7 +60,9 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 		}
 	}
 	c.compare(held)
-	return nil
+	// Only now: a minion that lost its lease must not seem to live.
+	_, err = scriptAnnounce.run(ctx, c.b.rdb, []string{c.b.space.beats, c.b.space.infos}, c.minion, c.leaseMillis(), info)
+	return err
 }
 
 // attend does what a heartbeat says there is to do in a queue, and returns how

@@ -78,25 +78,3 @@ func (b *Broker) alive(ctx context.Context) error {
 	}
 	return ctx.Err()
 }
-
-// blocking returns a client with one connection for commands that block, to the
-// server of key. Closing it ends such a command at once; whatever the server
-// still does for it must be harmless.
-func (b *Broker) blocking(ctx context.Context, key string) (*redis.Client, error) {
-	var node *redis.Client
-	switch c := b.rdb.(type) {
-	case *redis.Client:
-		node = c
-	case *redis.ClusterClient:
-		n, err := c.MasterForKey(ctx, key)
-		if err != nil {
-			return nil, fault("find the master of "+key, err)
-		}
-		node = n
-	}
-	o := *node.Options()
-	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 1, 0, 1, 1
-	o.MaxRetries = -1
-	o.ReadTimeout = b.cfg.slice + 3*1e9
-	return redis.NewClient(&o), nil
-}

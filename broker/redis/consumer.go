@@ -34,7 +34,9 @@ type consumer struct {
 	gone    chan struct{} // closed by Close
 	started time.Time
 	sub     *subscription
-	pop     popper
+
+	dequeuing sync.Mutex // held by Dequeue
+	pop       popper     // used with it
 }
 
 type holding struct {
@@ -219,14 +221,15 @@ func (c *consumer) Close(ctx context.Context) error {
 		close(c.gone)
 		c.sub.close()
 	}
+	c.dequeuing.Lock() // it has been told, by gone
+	c.pop.close()
+	c.dequeuing.Unlock()
 	var err error
 	for _, k := range c.order {
 		if _, e := c.b.leave(ctx, k, c.minion, "left"); e != nil && err == nil {
 			err = e
 		}
 	}
-	// Only now: the fence is up, so whatever the blocking move still does is refused.
-	c.pop.close()
 	_, e := scriptAnnounce.run(ctx, c.b.rdb, []string{c.b.space.beats, c.b.space.infos}, c.minion, 0, "")
 	if err == nil && e != nil {
 		err = e

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -24,112 +25,122 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 		return nil, fmt.Errorf("dequeue: %w: %d tasks of %d queues", broker.ErrInvalid, most, len(order))
 	}
 	most = min(most, broker.MaxBatch)
-	deadline := time.NewTimer(max(wait, 0))
-	defer deadline.Stop()
-
-	fetch := true // ask before waiting
-	for {
+	c.dequeuing.Lock()
+	defer c.dequeuing.Unlock()
+	if wait <= 0 { // it can't be woken
+		for _, k := range order {
+			c.again(k)
+		}
+	}
+	for until := time.Now().Add(wait); ; {
 		if err := c.usable(ctx); err != nil {
 			return nil, err
 		}
 		if out, err := c.adopt(ctx, most); err != nil || len(out) > 0 {
 			return out, err
 		}
-		if out := c.takePopped(); out != nil {
-			return c.hand(out)
+		if out, err := c.fetch(ctx, order, most); err != nil || len(out) > 0 {
+			return out, err
 		}
-		if fetch {
-			out, err := c.fetch(ctx, order, most)
-			if err != nil || len(out) > 0 {
+		if out, err := c.await(ctx, order, until); err != nil || len(out) > 0 {
+			return out, err
+		}
+		if !time.Now().Before(until) {
+			return nil, nil
+		}
+	}
+}
+
+// await waits until there is something to ask the server for, at most until
+// then. A consumer of one queue waits with a blocking move, which may bring a
+// task itself; none is under way when await returns.
+func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([]*broker.Delivery, error) {
+	left := time.Until(until)
+	if left <= 0 {
+		return nil, nil
+	}
+	deadline := time.NewTimer(left)
+	defer deadline.Stop()
+	var move <-chan popped // nil if none is under way
+	for {
+		if c.single && move == nil {
+			var err error
+			if move, err = c.pop.start(ctx, c.b, order[0], c.minion, time.Until(until)); err != nil {
+				return nil, err
+			}
+		}
+		next, stop := c.nextDue(order)
+		var why error
+		select {
+		case r := <-move:
+			move = nil
+			stop()
+			out, token, err := c.popped(order[0], r)
+			if err != nil || len(out) > 0 || token {
+				return out, err
+			}
+			continue // the end of a slice
+		case <-c.changed:
+			stop()
+			if !c.pressing(order) {
+				continue
+			}
+		case <-next:
+		case <-deadline.C:
+		case <-ctx.Done():
+			why = ctx.Err()
+		case <-c.b.ctx.Done():
+			why = broker.ErrClosed
+		case <-c.gone:
+			why = broker.ErrClosed
+		}
+		stop()
+		if move != nil {
+			// What comes at the last moment is ours.
+			if out, _, err := c.popped(order[0], c.pop.end()); len(out) > 0 || why == nil && err != nil {
 				return out, err
 			}
 		}
-		if wait <= 0 {
-			return nil, nil
-		}
-		var popped <-chan popped
-		if c.single {
-			if err := c.pop.start(ctx, c.b, order[0], c.minion); err != nil {
-				return nil, err
-			}
-			popped = c.pop.results()
-		}
-		next, stop := c.nextDue(order)
-		fetch = true
-		select {
-		case r := <-popped:
-			out, again, err := c.popped(order[0], r)
-			stop()
-			if err != nil {
-				return nil, err
-			}
-			if out != nil {
-				return c.hand(out)
-			}
-			// A token asks for the script; the end of a slice needs none.
-			fetch = again
-		case <-next:
-		case <-c.changed:
-		case <-deadline.C:
-			stop()
-			return nil, nil
-		case <-ctx.Done():
-			stop()
-			return nil, ctx.Err()
-		case <-c.b.ctx.Done():
-			stop()
-			return nil, broker.ErrClosed
-		case <-c.gone:
-			stop()
-			return nil, broker.ErrClosed
-		}
-		stop()
+		return nil, why
 	}
 }
 
-// hand returns one delivery as a batch.
-func (c *consumer) hand(d *broker.Delivery) ([]*broker.Delivery, error) {
-	return []*broker.Delivery{d}, nil
+// pressing says whether a change is one that asking the server answers.
+func (c *consumer) pressing(order []*keys) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.suspect || c.lost || c.closed {
+		return true
+	}
+	return !c.single && slices.ContainsFunc(order, func(k *keys) bool { return c.ready[k] })
 }
 
-// takePopped returns what a blocking move brought after its Dequeue had gone.
-func (c *consumer) takePopped() *broker.Delivery {
-	if !c.single {
-		return nil
-	}
-	select {
-	case r := <-c.pop.results():
-		out, _, err := c.popped(c.order[0], r)
-		if err != nil {
-			c.change()
-		}
-		return out
-	default:
-		return nil
-	}
-}
-
-// popped reads the result of a blocking move. Again says that it was a token.
-func (c *consumer) popped(k *keys, r popped) (out *broker.Delivery, again bool, err error) {
+// popped reads the result of a blocking move. A token sends us to the script.
+func (c *consumer) popped(k *keys, r popped) (out []*broker.Delivery, token bool, err error) {
 	c.pop.taken(r)
 	if r.err != nil {
 		c.mu.Lock()
 		c.suspect = true
 		c.mu.Unlock()
-		return nil, true, r.err
+		if r.cut {
+			return nil, false, nil
+		}
+		return nil, false, r.err
 	}
 	if r.msg == "" {
 		return nil, false, nil
 	}
-	out = c.deliver(k, r.msg, time.Now().UnixMilli())
-	return out, out == nil, nil
+	if d := c.deliver(k, r.msg, time.Now().UnixMilli()); d != nil {
+		return []*broker.Delivery{d}, false, nil
+	}
+	return nil, true, nil
 }
 
 // deliver turns a message into a delivery and remembers that we hold it. It
 // returns nil for what is no message; the scripts put that aside.
 func (c *consumer) deliver(k *keys, msg string, now int64) *broker.Delivery {
 	d := &broker.Delivery{}
-	d.Queue = k.queue
+	d.Queue, d.Minion = k.queue, c.id
 	if err := broker.ParseRecord(d, []byte(msg), now); err != nil {
 		if d.ID.IsZero() || errors.Is(err, broker.ErrVersion) {
 			if msg != "!" {
@@ -182,9 +193,6 @@ func (c *consumer) note(k *keys, due any, now int64) {
 
 // fetch asks the queues that may have tasks, in order.
 func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broker.Delivery, error) {
-	if c.single && c.pop.busy() {
-		most-- // the move may bring one; it gets what becomes due, too
-	}
 	var out []*broker.Delivery
 	for _, k := range order {
 		c.mu.Lock()
@@ -194,7 +202,7 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 		}
 		delete(c.ready, k) // a wake-up that comes from here on counts
 		c.mu.Unlock()
-		if !ask || (len(out) >= most && !c.single) {
+		if !ask || len(out) >= most {
 			if ask {
 				c.again(k)
 			}
@@ -226,7 +234,7 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 	for {
 		reply, err := scriptDequeue.run(ctx, c.b.rdb,
 			[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch},
-			c.minion, k.wake, max(most, 0), broker.MaxBatchBytes)
+			c.minion, k.wake, most, broker.MaxBatchBytes)
 		if err != nil {
 			c.mu.Lock()
 			c.suspect = c.suspect || errors.Is(err, broker.ErrIndeterminate)
@@ -247,7 +255,7 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		}
 		c.b.unlock(ctx, k, toStrings(item(list, 4)))
 		// A run of cancelled messages fills a call without bringing anything.
-		if len(out) > 0 || !more || most <= 0 {
+		if len(out) > 0 || !more {
 			return out, more, nil
 		}
 	}

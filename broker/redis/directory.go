@@ -17,10 +17,12 @@ type directory struct {
 	byName map[string]*keys
 	byHash map[uint16][]*keys
 	read   time.Time // when the registry was last read
+	count  int       // how many there were
 }
 
-// reread is how often an unknown id makes the registry be read again.
-const reread = time.Second
+// reread is how long the registry is not read again while it has as many queues
+// as before. Their number only grows, unless the server lost its data.
+const reread = 10 * time.Second
 
 func (d *directory) init(b *Broker) {
 	d.b = b
@@ -64,7 +66,7 @@ func (d *directory) all(ctx context.Context) ([]*keys, error) {
 	slices.Sort(names)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.read = time.Now()
+	d.read, d.count = time.Now(), len(names)
 	list := make([]*keys, len(names))
 	for i, name := range names {
 		list[i] = d.add(name)
@@ -101,16 +103,27 @@ func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *key
 			}
 			open = slices.DeleteFunc(open, func(p int) bool { return found[p] })
 		}
-		d.mu.Lock()
-		fresh := time.Since(d.read) < reread
-		d.mu.Unlock()
-		if len(open) == 0 || round > 0 || fresh {
+		if len(open) == 0 || round > 0 {
 			return nil
+		}
+		if stale, err := d.stale(ctx); err != nil || !stale {
+			return err
 		}
 		if _, err := d.all(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// stale says whether the registry may have queues that are not known here.
+func (d *directory) stale(ctx context.Context) (bool, error) {
+	n, err := d.b.rdb.SCard(ctx, d.b.space.queues).Result()
+	if err != nil {
+		return false, fault("count queues", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return n != int64(d.count) || time.Since(d.read) > reread, nil
 }
 
 // next returns a queue that was not asked yet and the places of the ids that

@@ -30,6 +30,9 @@ func fault(what string, err error) error {
 	if errors.Is(err, redis.ErrClosed) {
 		return broker.ErrClosed
 	}
+	if errors.Is(err, net.ErrClosed) { // while the command was under way
+		return fmt.Errorf("redis %s: %w: %w", what, broker.ErrClosed, broker.ErrIndeterminate)
+	}
 	for _, r := range refusals {
 		if redis.HasErrorPrefix(err, r) || strings.Contains(err.Error(), "-"+r+" ") {
 			return fmt.Errorf("redis %s: %w: %w", what, broker.ErrUnavailable, err)

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
@@ -101,9 +102,12 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 			st := broker.Status{ID: letters[at+i].Task.ID}
 			if len(v) > originSize && readFinal(&st, v) == nil && st.Outcome != nil {
 				letters[at+i].Outcome = *st.Outcome
+			} else {
+				letters[at+i].Task.ID = broker.ID{} // its time is over
 			}
 		}
 	}
+	letters = slices.DeleteFunc(letters, func(l broker.DeadLetter) bool { return l.Task.ID.IsZero() })
 	if next == 0 {
 		return letters, "", nil
 	}

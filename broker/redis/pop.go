@@ -2,90 +2,119 @@ package redis
 
 import (
 	"context"
-	"sync"
+	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
 // popper waits for one message at a time with a blocking move, on a connection
 // of its own. The message is in the minion's claim list when it returns, and
-// stays there whatever happens to the reply.
+// stays there whatever happens to the reply. It belongs to whoever dequeues.
 type popper struct {
-	mu      sync.Mutex
-	client  *redis.Client
-	waiting bool        // a move is under way, or its result not taken
-	result  chan popped // capacity 1
-	wg      sync.WaitGroup
-	closed  bool
+	client *redis.Client
+	conn   *redis.Conn // the one that waits
+	id     int64       // its id at the server, to end a wait; 0 if that can't be had
+	result chan popped // capacity 1
 }
 
 type popped struct {
 	msg string // empty if the time was over
 	err error
+	cut bool // we ended it by closing the connection
 }
 
-// start begins a move unless one is under way.
-func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.waiting || p.closed {
-		return nil
-	}
+// start begins a move that lasts until a message comes, at most for wait.
+func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, wait time.Duration) (<-chan popped, error) {
 	if p.client == nil {
 		client, err := b.blocking(ctx, k.ready)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		p.client = client
+		p.client, p.conn, p.result = client, client.Conn(), make(chan popped, 1)
+		id, err := p.conn.ClientID(ctx).Result()
+		if err != nil && fatal(err) {
+			p.close()
+			return nil, fault("connect", err)
+		}
+		p.id = id
 	}
-	if p.result == nil {
-		p.result = make(chan popped, 1)
-	}
-	p.waiting = true
-	client := p.client
-	p.wg.Go(func() {
-		msg, err := client.BLMove(b.ctx, k.ready, k.claim(minion), "LEFT", "RIGHT", b.cfg.slice).Result()
+	seconds := strconv.FormatFloat(max(min(wait, b.cfg.slice), time.Millisecond).Seconds(), 'f', 3, 64)
+	cmd := redis.NewStringCmd(context.Background(), "blmove", k.ready, k.claim(minion), "left", "right", seconds)
+	conn, result := p.conn, p.result
+	go func() {
+		_ = conn.Process(context.Background(), cmd)
+		msg, err := cmd.Result()
 		if err == redis.Nil {
 			err = nil
 		}
-		p.result <- popped{msg, fault("wait for a task", err)}
-	})
-	return nil
+		result <- popped{msg: msg, err: fault("wait for a task", err)}
+	}()
+	return result, nil
 }
 
-// results is where the result of the move arrives; nil if none was started.
-func (p *popper) results() <-chan popped {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.result
+// fatal says that the connection is of no use, and not that the server refuses
+// a command.
+func fatal(err error) bool {
+	_, refused := err.(redis.Error)
+	return !refused
+}
+
+// endWithin is how long the server may take to end a move.
+const endWithin = time.Second
+
+// end ends a move that is under way and returns what came of it: perhaps a
+// message, at the last moment.
+func (p *popper) end() popped {
+	ctx, cancel := context.WithTimeout(context.Background(), endWithin)
+	defer cancel()
+	if p.id != 0 && p.client.ClientUnblock(ctx, p.id).Err() == nil {
+		select {
+		case r := <-p.result:
+			return r
+		case <-ctx.Done():
+		}
+	}
+	_ = p.conn.Close()
+	_ = p.client.Close()
+	r := <-p.result
+	r.cut = true
+	return r
 }
 
 // taken says that a result was received. After an error the connection is not
 // used again: the server may be another one by now.
 func (p *popper) taken(r popped) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.waiting = false
-	if r.err != nil && p.client != nil {
-		_ = p.client.Close()
-		p.client = nil
+	if r.err != nil || r.cut {
+		p.close()
 	}
 }
 
-func (p *popper) busy() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.waiting
-}
-
-// close ends a move that is under way, and waits for its end.
 func (p *popper) close() {
-	p.mu.Lock()
-	p.closed = true
 	if p.client != nil {
+		_ = p.conn.Close()
 		_ = p.client.Close()
 		p.client = nil
 	}
-	p.mu.Unlock()
-	p.wg.Wait()
+}
+
+// blocking returns a client for commands that block, to the server of key: one
+// connection waits, another one ends that.
+func (b *Broker) blocking(ctx context.Context, key string) (*redis.Client, error) {
+	var node *redis.Client
+	switch c := b.rdb.(type) {
+	case *redis.Client:
+		node = c
+	case *redis.ClusterClient:
+		n, err := c.MasterForKey(ctx, key)
+		if err != nil {
+			return nil, fault("find the master of "+key, err)
+		}
+		node = n
+	}
+	o := *node.Options()
+	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 2, 0, 2, 2
+	o.MaxRetries = -1
+	o.ReadTimeout = b.cfg.slice + 3*time.Second
+	return redis.NewClient(&o), nil
 }

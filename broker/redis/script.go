@@ -47,7 +47,7 @@ var (
 	scriptStatus   = load("status", "clock", "number")
 	scriptLocate   = load("locate")
 	scriptSweep    = load("sweep", "clock", "number")
-	scriptRequeue  = load("requeue", "number", "push")
+	scriptRequeue  = load("requeue", "clock", "number", "push")
 	scriptAnnounce = load("announce", "clock", "number")
 	scriptCensus   = load("census", "clock")
 	scriptPublish  = load("publish", "clock")

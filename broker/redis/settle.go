@@ -30,8 +30,8 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 			continue
 		}
 		k := c.queues[s.Delivery.Queue]
-		if k == nil {
-			errs[i] = fmt.Errorf("task %s: %w: queue %q is not one of this consumer", s.Delivery.ID, broker.ErrLeaseLost, s.Delivery.Queue)
+		if k == nil || s.Delivery.Minion != c.id {
+			errs[i] = lost(s.Delivery)
 			continue
 		}
 		st := open[k]
@@ -75,8 +75,7 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 	if len(reply) > 1 {
 		for _, p := range reply[1:] {
 			place := st.places[toInt(p)-1]
-			d := batch[place].Delivery
-			errs[place] = fmt.Errorf("task %s %s, attempt %d: %w", d.Name, d.ID, d.Attempt, broker.ErrLeaseLost)
+			errs[place] = lost(batch[place].Delivery)
 		}
 	}
 	c.mu.Lock()
@@ -87,6 +86,10 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 			delete(c.held, d.ID)
 		}
 	}
+}
+
+func lost(d *broker.Delivery) error {
+	return fmt.Errorf("task %s %s, attempt %d: %w", d.Name, d.ID, d.Attempt, broker.ErrLeaseLost)
 }
 
 // settling is what one run of the settle script is told.
@@ -131,7 +134,7 @@ func (st *settling) add(place int, s *broker.Settlement, inboxes string) {
 	switch s.Verb {
 	case broker.VerbFinish:
 		g.a = int64(outcome.State)
-		dead = outcome.State == broker.StateFailed
+		dead = outcome.State == broker.StateFailed && d.DeadFor > 0
 	default:
 		if s.Verb != broker.VerbRelease && s.Delay > 0 {
 			g.a = int64((s.Delay + time.Millisecond - 1) / time.Millisecond)
@@ -174,7 +177,7 @@ func frame(o *broker.Outcome) []byte {
 func retention(keep, deadFor time.Duration, dead bool) (class string, read, sweep time.Duration) {
 	prefix := "r"
 	if dead {
-		prefix, keep = "d", deadFor
+		prefix, keep = "d", max(keep, deadFor)
 	}
 	sweep = max(keep, broker.MinTombstone)
 	if r := sweep % time.Minute; r > 0 {

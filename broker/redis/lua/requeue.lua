@@ -3,14 +3,16 @@
 --
 -- KEYS  1 dead  2 state  3 ready  4 held  5 watch
 -- ARGV  1 wake channel, then ids
--- Returns for each id 1, or 0 if it is no dead letter.
+-- Returns for each id 1, or 0 if it is no dead letter any more.
 
 local dead, state, ready, held, watch = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local t = now()
 local out = {}
 for i = 2, #ARGV do
   local id = ARGV[i]
   local msg = redis.call('HGET', dead, id)
-  if msg then
+  local s = redis.call('HGET', state, id)
+  if msg and s and #s > 20 and number(s, 22, 6) > t then
     local flags = string.byte(msg, 25)
     msg = string.sub(msg, 1, 17) .. big(number(msg, 18, 4) + 1, 4) ..
       '\0\0\0' .. string.char(flags - flags % 2) .. string.sub(msg, 26, 45) ..

@@ -32,7 +32,7 @@ if owner then
 end
 local t = now()
 local stopping = redis.call('EXISTS', stop) == 1
-local lost, done = { '' }, {}
+local lost, done = { '' }, {} -- done: id -> attempt
 local place, at = 0, 4
 
 -- finish writes a final state for tasks, tells the inbox, and keeps track of
@@ -87,8 +87,10 @@ for _ = 1, groups do
   for i = 1, n do
     local k = at + (i - 1) * 4
     local id, attempt, msg = ids[i], ARGV[k + 1], msgs[i]
-    if owner and msg and not done[id] and string.sub(msg, 18, 21) == attempt then
-      done[id] = true
+    if done[id] == attempt then
+      -- The same again, in one call: accepted.
+    elseif owner and msg and not done[id] and string.sub(msg, 18, 21) == attempt then
+      done[id] = attempt
       settled[#settled + 1] = id
       local item = { id = id, attempt = attempt, unique = ARGV[k + 2], outcome = ARGV[k + 3], msg = msg }
       if verb ~= 'finish' and is and is[i] == 1 then
@@ -100,7 +102,10 @@ for _ = 1, groups do
       -- Settled before by the same attempt, and the reply was lost: accepted.
       local s = redis.call('HGET', state, id)
       if not (s and #s > 20 and string.sub(s, 28, 31) == attempt) then
-        lost[#lost + 1] = place + i
+        local m = verb ~= 'finish' and redis.call('HGET', later, id)
+        if not (m and string.sub(m, 18, 21) == big(number(attempt, 1, 4) + 1, 4)) then
+          lost[#lost + 1] = place + i
+        end
       end
     end
   end
