@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -18,17 +19,18 @@ func main() {
 
 func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("arbitergen", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage) }
+	flags.SetOutput(io.Discard) // errors are printed below, without all of the usage
 	cfg := gen.Config{Stdout: stdout, Stderr: stderr}
 	flags.BoolVar(&cfg.Check, "check", false, "")
 	flags.StringVar(&cfg.Schema, "schema", "", "")
 	flags.StringVar(&cfg.Compat, "compat", "", "")
 	showVersion := flags.Bool("version", false, "")
 	switch err := flags.Parse(args); {
-	case err == flag.ErrHelp:
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
 		return gen.OK
 	case err != nil:
+		fmt.Fprintf(stderr, "arbitergen: %v; see arbitergen -h\n", err)
 		return gen.Failed
 	case *showVersion:
 		fmt.Fprintln(stdout, version())

@@ -2,10 +2,10 @@ package main
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -36,14 +36,15 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, env...)
 			e.Setenv("ROOT", root)
-			e.Setenv("GOFLAGS", "-mod=mod")
+			e.Setenv("GOFLAGS", "")
 			e.Setenv("GOPROXY", "off")
 			e.Setenv("GOTOOLCHAIN", "local")
 			e.Setenv("GONOSUMDB", "*")
 			e.Setenv("GOWORK", "off")
+			e.Values["stamped"] = make(stamped)
 			return writeModule(root, e.WorkDir)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"gen": cmdGen, "functions": cmdFunctions},
+		Cmds: commands,
 	})
 }
 
@@ -61,54 +62,27 @@ func goEnv(t *testing.T, names ...string) []string {
 	return lines
 }
 
-// writeModule makes dir the module m, unless the script has a go.mod.
+// writeModule makes dir the module m, unless the script has a go.mod. It
+// requires what the module under test does, so that nothing is looked up.
 func writeModule(root, dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
 		return nil
 	}
-	mod := "module m\n\ngo 1.26\n\nrequire github.com/go-arbiter/arbiter v0.0.0\n\n" +
-		"replace github.com/go-arbiter/arbiter => " + root + "\n"
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		return err
+	}
 	sum, err := os.ReadFile(filepath.Join(root, "go.sum"))
 	if err != nil {
 		return err
 	}
+	const path = "github.com/go-arbiter/arbiter"
+	text := strings.Replace(string(mod), "module "+path, "module m", 1)
+	text = toolLine.ReplaceAllString(text, "") + "\nrequire " + path + " v0.0.0\n\nreplace " + path + " => " + root + "\n"
 	if err := os.WriteFile(filepath.Join(dir, "go.sum"), sum, 0o666); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "go.mod"), []byte(mod), 0o666)
+	return os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text), 0o666)
 }
 
-// cmdGen generates code, compiles it, tests included, and generates it again:
-// the second run must change nothing.
-//
-//	gen [packages]
-func cmdGen(ts *testscript.TestScript, neg bool, args []string) {
-	if neg {
-		ts.Fatalf("unsupported: ! gen")
-	}
-	if len(args) == 0 {
-		args = []string{"."}
-	}
-	ts.Check(ts.Exec("arbitergen", args...))
-	ts.Check(ts.Exec("go", append([]string{"vet"}, args...)...))
-	ts.Check(ts.Exec("arbitergen", append([]string{"-check"}, args...)...))
-}
-
-// cmdFunctions writes a package with many tasks.
-//
-//	functions FILE PACKAGE NUMBER
-func cmdFunctions(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: functions FILE PACKAGE NUMBER")
-	}
-	var n int
-	_, err := fmt.Sscan(args[2], &n)
-	ts.Check(err)
-	var b strings.Builder
-	fmt.Fprintf(&b, "package %s\n\nimport \"context\"\n", args[1])
-	for i := range n {
-		fmt.Fprintf(&b, "\n//arbiter:task\nfunc F%d(ctx context.Context, x, y int) (int, error) { return x + y, nil }\n", i)
-	}
-	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o777))
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o666))
-}
+var toolLine = regexp.MustCompile(`(?m)^tool .*\n`)

@@ -9,6 +9,7 @@ import (
 	"go/types"
 	"io"
 	"os"
+	"strings"
 )
 
 // check checks the types of the units, which come with their dependencies
@@ -37,14 +38,17 @@ func (u *unit) check(imports types.Importer) {
 		Importer:         imports,
 		Sizes:            types.SizesFor("gc", build.Default.GOARCH),
 		Error: func(err error) {
-			if found, ok := errors.AsType[types.Error](err); ok && !u.tainted {
+			found, ok := errors.AsType[types.Error](err)
+			// An invalid type is one of a name that will be generated, or of one
+			// that has an error of its own.
+			if ok && !u.tainted && !strings.Contains(found.Msg, "invalid type") {
 				u.errorAt(found.Pos, found.Msg)
 			}
 		},
 	}
 	u.defs = make(map[*ast.Ident]types.Object)
 	// The error is the first of those that were reported.
-	u.pkg, _ = conf.Check(u.path, u.fset, u.trees(), &types.Info{Defs: u.defs})
+	u.pkg, _ = conf.Check(u.path, u.program.fset, u.trees(), &types.Info{Defs: u.defs})
 	u.failed = u.failed || u.tainted
 }
 

@@ -34,7 +34,7 @@ func (d *differ) value(old, new, path string) string {
 	case newPrefix == "*" && oldPrefix != "*":
 		return d.value(old, newRest, path) // it may be nil now, and never was
 	case oldPrefix == "*" && newPrefix != "*":
-		return changed + ", which nil is not"
+		return changed + ", which cannot be nil"
 	case oldPrefix == newPrefix && oldPrefix != "":
 		return d.value(oldRest, newRest, path+inside(oldPrefix))
 	case strings.HasPrefix(oldPrefix, "[") && newPrefix == "[]":

@@ -3,44 +3,70 @@ package gen
 import (
 	"go/ast"
 	"go/token"
-	"maps"
 )
 
 // declare adds to the syntax trees what will be generated, so that code which
 // uses it can be checked. The types of arguments are complete: they can be part
-// of another task's signature. The handles and functions are there in name
-// only. Their type is one that has an error which was reported elsewhere, and
-// so nothing that is done with them is an error.
+// of another task's signature. The handles, their types and the functions are
+// there in name only. Their type is one that has an error which was reported
+// elsewhere, and so nothing that is done with them is an error.
 //
 // Names that the user's code declares are left out; see checkNames.
 func (u *unit) declare() {
-	u.declared = u.declaredNames()
-	taken := maps.Clone(u.declared)
-	add := func(f *file, decl *ast.GenDecl, name *ast.Ident) {
-		if _, ok := taken[name.Name]; !ok {
-			taken[name.Name] = name.Pos()
-			f.syntax.Decls = append(f.syntax.Decls, decl)
+	if len(u.functions) == 0 {
+		return
+	}
+	own := u.declaredNames()
+	u.declared = u.namesOfPackage(own)
+	taken := make(map[string]bool)
+	for name := range u.declared {
+		taken[name] = true
+	}
+	added := make(map[string]bool)
+	add := func(a *annotated, tok token.Token, name string, typ ast.Expr) {
+		_, declared := own[name]
+		if declared || added[name] {
+			return
 		}
+		added[name], taken[name] = true, true
+		ident := newIdent(a, name)
+		var spec ast.Spec = &ast.TypeSpec{Name: ident, Type: typ}
+		if tok == token.VAR {
+			spec = &ast.ValueSpec{Names: []*ast.Ident{ident}, Type: typ}
+		}
+		decl := &ast.GenDecl{TokPos: ident.NamePos, Tok: tok, Specs: []ast.Spec{spec}}
+		a.file.syntax.Decls = append(a.file.syntax.Decls, decl)
 	}
 	for _, a := range u.functions {
 		if isGeneric(a.fn) {
 			continue // refused later, and its types mean nothing outside of it
 		}
-		n := namesOf(a.fn)
-		pos := a.fn.Name.Pos()
-		ident := func(name string) *ast.Ident { return &ast.Ident{Name: name, NamePos: pos} }
-
-		fields := &ast.FieldList{Opening: pos, Closing: pos}
-		for _, p := range parametersOf(a.fn, seemsContext(a.fn)) {
-			fields.List = append(fields.List, &ast.Field{Names: []*ast.Ident{ident(p.field)}, Type: p.fieldType()})
-		}
-		args := &ast.TypeSpec{Name: ident(n.args), Type: &ast.StructType{Struct: pos, Fields: fields}}
-		add(a.file, &ast.GenDecl{TokPos: pos, Tok: token.TYPE, Specs: []ast.Spec{args}}, args.Name)
-		for _, name := range []string{n.handle, n.register(u.inTestFile(a))} {
-			spec := &ast.ValueSpec{Names: []*ast.Ident{ident(name)}, Type: &ast.BadExpr{From: pos, To: pos}}
-			add(a.file, &ast.GenDecl{TokPos: pos, Tok: token.VAR, Specs: []ast.Spec{spec}}, spec.Names[0])
-		}
+		add(a, token.TYPE, a.names.args, argsStruct(a))
+		add(a, token.VAR, a.names.handle, invalidType(a))
+		add(a, token.VAR, a.names.register(u.inTestFile(a)), invalidType(a))
 	}
+	for _, a := range u.functions { // last: they make way for all others
+		a.wrapper = a.names.freeWrapper(taken)
+		add(a, token.TYPE, a.wrapper, invalidType(a))
+	}
+}
+
+func newIdent(a *annotated, name string) *ast.Ident {
+	return &ast.Ident{Name: name, NamePos: a.fn.Name.Pos()}
+}
+
+func invalidType(a *annotated) ast.Expr {
+	return &ast.BadExpr{From: a.fn.Name.Pos(), To: a.fn.Name.Pos()}
+}
+
+// argsStruct returns the type of a function's arguments.
+func argsStruct(a *annotated) ast.Expr {
+	pos := a.fn.Name.Pos()
+	fields := &ast.FieldList{Opening: pos, Closing: pos}
+	for _, p := range parametersOf(a.fn, seemsContext(a.fn)) {
+		fields.List = append(fields.List, &ast.Field{Names: []*ast.Ident{newIdent(a, p.field)}, Type: p.fieldType()})
+	}
+	return &ast.StructType{Struct: pos, Fields: fields}
 }
 
 // seemsContext reports whether the first parameter is a context, as far as can

@@ -2,8 +2,10 @@ package gen
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"go/token"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,10 +14,11 @@ import (
 
 // Diagnostic is something that is wrong in the user's code, or looks so.
 type Diagnostic struct {
-	Pos     token.Position // the file name is absolute; no position speaks of the run
-	Msg     string         // one line
-	Help    []string       // more lines: what is accepted, what to do
-	Warning bool           // does not keep code from being generated
+	Pos      token.Position // the file name is absolute; no position speaks of the run
+	Msg      string         // one line
+	Help     []string       // more lines: what to do
+	Accepted []string       // further lines, which many have: they are printed once
+	Warning  bool           // does not keep code from being generated
 }
 
 // compareDiagnostics orders diagnostics as a reader walks through the files.
@@ -31,7 +34,9 @@ func compareDiagnostics(a, b Diagnostic) int {
 // format renders the diagnostic as compilers do, its path relative to dir.
 func (d Diagnostic) format(dir string) string {
 	var b strings.Builder
-	if d.Pos.Filename != "" {
+	if d.Pos.Filename == "" {
+		b.WriteString("arbitergen: ")
+	} else {
 		d.Pos.Filename = relative(dir, d.Pos.Filename)
 		fmt.Fprintf(&b, "%s: ", d.Pos)
 	}
@@ -40,10 +45,18 @@ func (d Diagnostic) format(dir string) string {
 	}
 	b.WriteString(d.Msg)
 	b.WriteByte('\n')
-	for _, line := range d.Help {
+	for _, line := range slices.Concat(d.Help, d.Accepted) {
 		fmt.Fprintf(&b, "\t%s\n", line)
 	}
 	return b.String()
+}
+
+// fileError is the diagnostic for an error with a file.
+func fileError(path string, err error) Diagnostic {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pathErr.Err // the path is said already
+	}
+	return Diagnostic{Pos: token.Position{Filename: path}, Msg: err.Error()}
 }
 
 // relative returns the shorter of a path's two forms, as the go command does.
@@ -75,5 +88,14 @@ func (d *diagnostics) errorf(format string, args ...any) {
 // places of one syntax tree is complained about twice.
 func (d *diagnostics) sorted() []Diagnostic {
 	list := slices.SortedFunc(slices.Values(d.list), compareDiagnostics)
-	return slices.CompactFunc(list, func(a, b Diagnostic) bool { return compareDiagnostics(a, b) == 0 })
+	list = slices.CompactFunc(list, func(a, b Diagnostic) bool { return compareDiagnostics(a, b) == 0 })
+	explained := make(map[string]bool)
+	for i := range list {
+		text := strings.Join(list[i].Accepted, "\n")
+		if explained[text] {
+			list[i].Accepted = nil
+		}
+		explained[text] = true
+	}
+	return list
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
-	"strconv"
 	"strings"
 )
 
@@ -34,9 +33,9 @@ type setting struct {
 
 // complaint is an error in a directive.
 type complaint struct {
-	pos  token.Pos
-	msg  string
-	help []string
+	pos      token.Pos
+	msg      string
+	accepted []string
 }
 
 // parseDirective reads the words of a directive. It returns what it understands
@@ -49,36 +48,38 @@ func parseDirective(d ast.Directive) (options, []complaint) {
 	}
 	var wrong []complaint
 	for _, word := range words {
-		if msg := opts.set(word.Arg, word.Pos); msg != "" {
-			wrong = append(wrong, complaint{word.Pos, msg, []string{"accepted: " + directive + keyForms()}})
+		if key, value, _ := strings.Cut(word.Arg, "="); strings.HasPrefix(value, `"`) || strings.HasPrefix(value, "`") {
+			msg := fmt.Sprintf(`quotes go around the whole word, as in "%s=two words"`, key)
+			return opts, append(wrong, complaint{word.Pos, msg, nil}) // what follows may be a part of it
+		}
+		if msg, accepted := opts.set(word.Arg, word.Pos); msg != "" {
+			wrong = append(wrong, complaint{word.Pos, msg, accepted})
 		}
 	}
 	return opts, wrong
 }
 
-// set takes over one word. It returns what is wrong with it.
-func (o *options) set(word string, pos token.Pos) string {
+// set takes over one word. It returns what is wrong with it, and what would not
+// be.
+func (o *options) set(word string, pos token.Pos) (msg string, accepted []string) {
 	name, value, found := strings.Cut(word, "=")
 	k, known := findKey(name)
 	_, twice := o.at[name]
 	switch {
 	case !found && known:
-		return fmt.Sprintf("%s lacks its value: want %s=%s", name, name, k.form)
+		return fmt.Sprintf("%s lacks its value: want %s=%s", name, name, k.form), nil
 	case !found:
-		return fmt.Sprintf("%q is not of the form key=value", word)
+		return fmt.Sprintf("%q is not of the form key=value", word), keyForms()
 	case !known:
-		return fmt.Sprintf("unknown key %q%s", name, suggest(name, keyNames()))
+		return fmt.Sprintf("unknown key %q%s", name, suggest(name, keyNames())), keyForms()
 	case twice:
-		return name + " is given twice"
+		return name + " is given twice", nil
 	case value == "":
-		return fmt.Sprintf("%s is empty: want %s=%s", name, name, k.form)
-	case value[0] == '"' || value[0] == '`':
-		return fmt.Sprintf("%s: quotes go around the whole word, as in %s, and only spaces need them",
-			word, strconv.Quote(name+"="+strings.Trim(value, "\"`")))
+		return fmt.Sprintf("%s is empty: want %s=%s", name, name, k.form), nil
 	}
 	o.at[name] = pos
 	if err := k.set(o, value); err != nil {
-		return fmt.Sprintf("%s=%s: %v", name, value, err)
+		return fmt.Sprintf("%s=%s: %v", name, value, err), nil
 	}
-	return ""
+	return "", nil
 }

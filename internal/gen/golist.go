@@ -27,6 +27,7 @@ type listed struct {
 	DepOnly        bool
 	Export         string // file of export data, if it was asked for
 	Module         *struct {
+		Path      string
 		Main      bool
 		GoVersion string
 	}

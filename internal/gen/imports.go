@@ -20,13 +20,14 @@ const (
 // there. Who comes first gets the better name.
 type importTable struct {
 	self    *types.Package
+	module  string              // path of the user's module
 	names   map[string]string   // by path
 	aliases map[string][]string // what the user's files call packages, by path
 	taken   map[string]bool     // names in the package and of other imports
 }
 
 func newImportTable(u *unit, taken map[string]bool) *importTable {
-	t := &importTable{self: u.pkg, names: make(map[string]string), aliases: make(map[string][]string), taken: taken}
+	t := &importTable{self: u.pkg, module: u.module, names: make(map[string]string), aliases: make(map[string][]string), taken: taken}
 	for _, tree := range u.trees() {
 		for _, spec := range tree.Imports {
 			if spec.Name != nil && spec.Name.Name != "." && spec.Name.Name != "_" {
@@ -77,10 +78,10 @@ func (t *importTable) decl() string {
 		if name != assumedName(path) {
 			line = name + " " + line
 		}
-		if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") {
-			rest = append(rest, line)
-		} else {
+		if t.isStandard(path) {
 			std = append(std, line)
+		} else {
+			rest = append(rest, line)
 		}
 	}
 	for _, group := range [][]string{std, rest} {
@@ -89,6 +90,12 @@ func (t *importTable) decl() string {
 		})
 	}
 	return fmt.Sprintf("import (\n%s\n\n%s\n)\n", strings.Join(std, "\n"), strings.Join(rest, "\n"))
+}
+
+// isStandard reports whether a package is, by its path, of the standard library.
+func (t *importTable) isStandard(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".") && path != t.module && !strings.HasPrefix(path, t.module+"/")
 }
 
 var majorVersion = regexp.MustCompile(`^v[0-9]+$`)

@@ -68,12 +68,12 @@ func keyNames() []string {
 }
 
 // keyForms lists all keys with the form of their values.
-func keyForms() string {
-	var b strings.Builder
-	for _, k := range keyList {
-		fmt.Fprintf(&b, " %s=%s", k.name, k.form)
+func keyForms() []string {
+	forms := make([]string, len(keyList))
+	for i, k := range keyList {
+		forms[i] = k.name + "=" + k.form
 	}
-	return b.String()
+	return []string{"accepted: " + strings.Join(forms, " ")}
 }
 
 func checkName(what, name string) error {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -53,6 +54,9 @@ func load(ctx context.Context, dir string, patterns []string, diags *diagnostics
 			continue
 		}
 		p.folders = append(p.folders, &folder{pkg: pkg})
+	}
+	if !slices.ContainsFunc(pkgs, func(pkg *listed) bool { return !pkg.DepOnly }) {
+		diags.add(Diagnostic{Msg: strings.Join(patterns, " ") + " matched no packages", Warning: true})
 	}
 	slices.SortFunc(p.folders, func(a, b *folder) int { return cmp.Compare(a.pkg.Dir, b.pkg.Dir) })
 	if err := p.readFolders(); err != nil {
@@ -118,7 +122,7 @@ func (p *program) readFolder(f *folder) error {
 		return err
 	}
 	f.present = make(map[string]bool)
-	for _, name := range slices.Concat(pkg.GoFiles, pkg.TestGoFiles, pkg.XTestGoFiles) {
+	for _, name := range slices.Concat(pkg.GoFiles, pkg.TestGoFiles, pkg.XTestGoFiles, pkg.InvalidGoFiles) {
 		if src, err := os.ReadFile(filepath.Join(pkg.Dir, name)); slices.Contains(genFiles, name) && err == nil {
 			f.present[name] = ours(name, src)
 		}
@@ -147,10 +151,13 @@ func (p *program) readFolder(f *folder) error {
 func (p *program) newUnit(pkg *listed, files []*file) *unit {
 	u := &unit{
 		path: pkg.ImportPath, dir: pkg.Dir, importMap: pkg.ImportMap, files: files,
-		otherFiles: slices.Concat(pkg.IgnoredGoFiles, pkg.TestGoFiles), fset: p.fset, diags: p.diags,
+		otherFiles: slices.Concat(pkg.IgnoredGoFiles, pkg.TestGoFiles), program: p,
 	}
-	if pkg.Module != nil && pkg.Module.GoVersion != "" {
-		u.goVersion = "go" + pkg.Module.GoVersion
+	if pkg.Module != nil {
+		u.module = pkg.Module.Path
+		if v := pkg.Module.GoVersion; v != "" {
+			u.goVersion = "go" + v
+		}
 	}
 	return u
 }
@@ -171,9 +178,9 @@ func (p *program) unit(pkg *listed) *unit {
 	u.parse()
 	u.checkListed(pkg)
 	// Mistakes in its directives are reported when the package is matched.
-	u.diags = new(diagnostics)
+	u.quiet = true
 	u.findFunctions()
-	u.diags, u.failed = p.diags, u.tainted
+	u.quiet, u.failed = false, u.tainted
 	return u
 }
 

@@ -72,11 +72,11 @@ func readManifest(path string) (*manifest, error) {
 	}
 	m := new(manifest)
 	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("%s: not a manifest of tasks: %w", path, err)
+		return nil, fmt.Errorf("not a manifest of tasks: %w", err)
 	}
 	if m.Version != manifestVersion {
-		return nil, fmt.Errorf("%s: version %d of the manifest, want %d: it was written by another version of arbitergen",
-			path, m.Version, manifestVersion)
+		return nil, fmt.Errorf("version %d of the manifest, want %d: it was written by another version of arbitergen",
+			m.Version, manifestVersion)
 	}
 	return m, nil
 }

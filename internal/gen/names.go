@@ -47,17 +47,18 @@ func (n names) register(inTestFile bool) string {
 	return "Register" + n.receiver + test + "Tasks"
 }
 
-// wrapper returns what the type of the handle may be called, best first. It is
-// not exported and has to make way for all other names.
-func (n names) wrapper(attempt int) string {
-	switch name := uncapitalized(n.handle); {
-	case attempt == 0 && name != n.handle:
-		return name
-	case attempt <= 1:
-		return uncapitalized(n.base) + "Handle"
-	default:
-		return uncapitalized(n.base) + "Handle" + strconv.Itoa(attempt)
+// freeWrapper returns what the type of the handle is called, and takes it: it
+// is not exported and has to make way for all other names.
+func (n names) freeWrapper(taken map[string]bool) string {
+	name := uncapitalized(n.handle)
+	for i := 1; taken[name]; i++ {
+		name = uncapitalized(n.base) + "Handle"
+		if i > 1 {
+			name += strconv.Itoa(i)
+		}
 	}
+	taken[name] = true
+	return name
 }
 
 // receiverName returns the name of a method's receiver's type, or nothing.

@@ -72,7 +72,7 @@ func (r *renderer) resultType(t *task) string {
 // in front.
 func (r *renderer) signature(t *task) string {
 	text := signatureText(t.sig, r.imports.qualifier)
-	if t.receiver == "" {
+	if t.names.receiver == "" {
 		return text
 	}
 	recv := r.typ(t.recv())
@@ -114,7 +114,7 @@ func (r *renderer) assertions(tasks []*task) {
 	r.p("var (")
 	for _, t := range tasks {
 		fn := t.fn.Name.Name
-		if t.receiver != "" {
+		if t.names.receiver != "" {
 			recv := r.typ(t.recv())
 			if strings.HasPrefix(recv, "*") {
 				recv = "(" + recv + ")"

@@ -12,10 +12,10 @@ func registerGroups(tasks []*task) [][]*task {
 	var groups [][]*task
 	index := make(map[string]int)
 	for _, t := range tasks {
-		i, ok := index[t.receiver]
+		i, ok := index[t.names.receiver]
 		if !ok {
 			i = len(groups)
-			index[t.receiver] = i
+			index[t.names.receiver] = i
 			groups = append(groups, nil)
 		}
 		groups[i] = append(groups[i], t)
@@ -34,7 +34,7 @@ func (r *renderer) register(tasks []*task) {
 	if first.unit.inTestFile(first.annotated) {
 		what = "the tasks in test files"
 	}
-	if first.receiver != "" {
+	if first.names.receiver != "" {
 		recv = names[1] + "."
 		params += fmt.Sprintf(", %s %s", names[1], r.receiver(tasks))
 		what = "the tasks of " + names[1]
@@ -81,7 +81,7 @@ func (r *renderer) implement(t *task, recv, ctx, args string) {
 	call := fmt.Sprintf("%s%s(%s)", recv, t.fn.Name.Name, list)
 
 	r.p("%s.Implement(%s.Task, func(%s %s.Context, %s %s) (%s, error) {",
-		r.task, t.handle, ctxParam, r.context, argsParam, t.args, r.resultType(t))
+		r.task, t.names.handle, ctxParam, r.context, argsParam, t.names.args, r.resultType(t))
 	switch none := r.task + ".None{}"; {
 	case t.result != nil && t.err:
 		r.p("return %s", call)

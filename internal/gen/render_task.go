@@ -10,9 +10,9 @@ import (
 // handle writes the arguments and the handle of a task.
 func (r *renderer) handle(t *task) {
 	r.arguments(t)
-	r.p("\n// %s is the handle of %s, the task %s.", t.handle, t.spoken(), t.taskID)
-	r.p("var %s = %s{%s}", t.handle, t.wrapper, r.define(t))
-	r.p("\ntype %s struct{ %s.Task[%s, %s] }", t.wrapper, r.task, t.args, r.resultType(t))
+	r.p("\n// %s is the handle of %s, the task %s.", t.names.handle, t.spoken(), t.taskID)
+	r.p("var %s = %s{%s}", t.names.handle, t.wrapper, r.define(t))
+	r.p("\ntype %s struct{ %s.Task[%s, %s] }", t.wrapper, r.task, t.names.args, r.resultType(t))
 	r.methods(t)
 	if t.step >= 0 {
 		r.step(t)
@@ -20,12 +20,12 @@ func (r *renderer) handle(t *task) {
 }
 
 func (r *renderer) arguments(t *task) {
-	r.p("\n// %s are the arguments of %s.", t.args, t.spoken())
+	r.p("\n// %s are the arguments of %s.", t.names.args, t.spoken())
 	if len(t.params) == 0 {
-		r.p("type %s struct{}", t.args)
+		r.p("type %s struct{}", t.names.args)
 		return
 	}
-	r.p("type %s struct {", t.args)
+	r.p("type %s struct {", t.names.args)
 	for i, p := range t.params {
 		options := ""
 		if t.variadic() && i == len(t.params)-1 {
@@ -39,7 +39,7 @@ func (r *renderer) arguments(t *task) {
 // define writes the call that makes the generic handle. Options whose values
 // are explained have a line of their own.
 func (r *renderer) define(t *task) string {
-	head := fmt.Sprintf("%s.Define[%s, %s](%q", r.task, t.args, r.resultType(t), t.taskID)
+	head := fmt.Sprintf("%s.Define[%s, %s](%q", r.task, t.names.args, r.resultType(t), t.taskID)
 	hash := fmt.Sprintf("%s.Schema(%#016x)", r.task, t.schema.hash())
 	if len(t.opts.settings) == 0 {
 		return head + ", " + hash + ")"
@@ -59,13 +59,13 @@ func (r *renderer) define(t *task) string {
 // methods writes the methods that mirror the parameters of the function. In
 // their bodies, parameters hide whatever else has their names.
 func (r *renderer) methods(t *task) {
-	used := map[string]bool{t.args: true, t.wrapper: true}
+	used := map[string]bool{t.names.args: true, t.wrapper: true}
 	params := visible(t.params, used)
 	names := locals(used, params, "t", "ctx", "s")
 	self, ctx, submitter := names[0], names[1], names[2]
 	recv := fmt.Sprintf("func (%s %s)", self, t.wrapper)
 	sender := []string{ctx + " " + r.context + ".Context", submitter + " " + r.task + ".Submitter"}
-	args := fmt.Sprintf("%s{%s}", t.args, join(params))
+	args := fmt.Sprintf("%s{%s}", t.names.args, join(params))
 
 	// gofmt leaves functions in one line if they are short.
 	r.p("\nfunc (t %s) With(opts ...%s.Option) %s { return %s{t.Task.With(opts...)} }", t.wrapper, r.task, t.wrapper, t.wrapper)

@@ -91,7 +91,8 @@ func (r *run) schema(m *manifest, outputs []output) ([]output, bool, error) {
 	if r.Compat != "" {
 		old, err := readManifest(r.path(r.Compat))
 		if err != nil {
-			return nil, true, err
+			r.diags.add(fileError(r.path(r.Compat), err))
+			return nil, true, nil
 		}
 		for _, d := range compareManifests(old, m, r.path(r.Compat)) {
 			compatible = compatible && d.Warning
@@ -120,13 +121,13 @@ func (r *run) finish(outputs []output) error {
 	for _, o := range outputs {
 		if !r.Check {
 			if err := o.write(); err != nil {
-				r.diags.errorf("%v", err)
+				r.diags.add(fileError(o.path, err))
 			}
 			continue
 		}
 		diff, err := o.diff(r.Dir)
 		if err != nil {
-			r.diags.errorf("%v", err)
+			r.diags.add(fileError(o.path, err))
 		}
 		if len(diff) > 0 {
 			r.different++

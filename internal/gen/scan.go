@@ -33,19 +33,19 @@ func (u *unit) scan(f *file) {
 // annotate notes a function with a directive.
 func (u *unit) annotate(f *file, fn *ast.FuncDecl, d ast.Directive) {
 	if n := len(u.functions); n > 0 && u.functions[n-1].fn == fn {
-		u.errorf(d.Slash, "%s has two %s directives; the first is in line %d",
-			fn.Name.Name, directive, u.position(u.functions[n-1].opts.pos).Line)
+		u.errorf(d.Slash, "%s has two %s directives; the first is at %s",
+			fn.Name.Name, directive, u.place(u.functions[n-1].opts.pos))
 		return
 	}
 	opts, wrong := parseDirective(d)
 	for _, w := range wrong {
-		u.errorAt(w.pos, w.msg, w.help...)
+		u.fail(w.pos, Diagnostic{Msg: w.msg, Accepted: w.accepted})
 	}
 	switch name := fn.Name.Name; {
 	case name == "_", fn.Recv == nil && (name == "init" || name == "main" && f.syntax.Name.Name == "main"):
 		u.errorf(d.Slash, "func %s cannot be called, and so cannot be a task", name)
 	default:
-		u.functions = append(u.functions, &annotated{f, fn, opts})
+		u.functions = append(u.functions, &annotated{file: f, fn: fn, opts: opts, names: namesOf(fn)})
 	}
 }
 

@@ -84,34 +84,30 @@ func (s subject) root(qualifier types.Qualifier) string {
 func (t *task) refuse(where subject, r *refusal) {
 	if r.typ == types.Typ[types.Invalid] {
 		if !t.unit.failed { // else it has been reported as what it is
-			t.errorAt(where.pos, where.what+" has a type of cgo, which cannot be encoded", accepted...)
+			t.fail(where.pos, Diagnostic{Msg: where.what + " has a type of cgo, which cannot be encoded", Accepted: accepted})
 		}
 		return
 	}
 	root := where.root(t.unit.qualifier)
 	typ := types.TypeString(r.typ, t.unit.qualifier)
 	place := fmt.Sprintf("%s (%s)", r.path, typ)
-	help := slices.Clone(r.help)
-	switch {
-	case r.path != root:
-		if strings.Contains(strings.TrimPrefix(r.path, root), ".") {
-			help = append(help, "to leave the field out, give it the tag `msgpack:\"-\"`")
-		}
-	case typ != root:
+	if r.path == root {
 		place = typ
-	default:
-		place = fmt.Sprintf("%s (%s)", typ, kindName(r.typ))
+		if underlying := underlyingText(r.typ); typ == root && underlying != "" {
+			place = fmt.Sprintf("%s (%s)", typ, underlying)
+		}
 	}
-	t.errorAt(where.pos, fmt.Sprintf("%s: %s %s", where.what, place, r.why), append(help, accepted...)...)
+	t.fail(where.pos, Diagnostic{
+		Msg: fmt.Sprintf("%s: %s %s", where.what, place, r.why), Help: r.help, Accepted: accepted,
+	})
 }
 
-// kindName says in a word what a named type is.
-func kindName(t types.Type) string {
+// underlyingText writes what a named type is, unless that is long, or clear from
+// what is said about it.
+func underlyingText(t types.Type) string {
 	switch u := t.Underlying().(type) {
-	case *types.Struct:
-		return "struct"
-	case *types.Interface:
-		return "interface"
+	case *types.Struct, *types.Interface:
+		return ""
 	default:
 		return types.TypeString(u, (*types.Package).Name)
 	}

@@ -6,76 +6,64 @@ import (
 	"go/token"
 	"go/types"
 	"maps"
-	"path/filepath"
 	"regexp"
-	"slices"
 )
 
-// checkNames reports names of generated code that are taken, and chooses those
-// of the handles' types. It returns all names of the package, those that will
-// be generated among them.
+// checkNames reports names of generated code that are taken. It returns all
+// names of the package, those that will be generated among them.
 func (u *unit) checkNames(tasks []*task) map[string]bool {
-	declared := u.namesOfPackage()
-	generated := make(map[string]string) // what each name is: the handle of Add
-	for _, t := range tasks {
-		u.claim(t, t.args, "the arguments of "+t.spoken(), declared, generated)
-		u.claim(t, t.handle, "the handle of "+t.spoken(), declared, generated)
-		u.claim(t, t.registerName(), t.group(), declared, generated)
-		t.checkShadows(declared)
-	}
 	names := make(map[string]bool)
-	for name := range declared {
+	for name := range u.declared {
 		names[name] = true
 	}
-	for name := range generated {
-		names[name] = true
-	}
+	claims := make(map[string]claim)
 	for _, t := range tasks {
-		attempt := 0
-		for names[t.names.wrapper(attempt)] {
-			attempt++
-		}
-		t.wrapper = t.names.wrapper(attempt)
+		u.claim(t.names.args, claim{t, "the type of its arguments"}, claims)
+		u.claim(t.names.handle, claim{t, "its handle"}, claims)
+		u.claim(t.registerName(), claim{t, registration}, claims)
+		t.checkShadows()
 		names[t.wrapper] = true
+	}
+	for name := range claims {
+		names[name] = true
 	}
 	return names
 }
 
-// group describes the tasks that are registered together with this one.
-func (t *task) group() string {
-	what := "the function that registers tasks"
-	if t.receiver != "" {
-		what = "the function that registers the tasks of " + t.receiver
-	}
-	if t.unit.inTestFile(t.annotated) {
-		what += " in test files"
-	}
-	return what
-}
-
 func (t *task) registerName() string { return t.names.register(t.unit.inTestFile(t.annotated)) }
 
-// claim notes a name that is going to be generated.
-func (u *unit) claim(t *task, name, what string, declared map[string]token.Pos, generated map[string]string) {
-	other, claimed := generated[name]
-	switch pos, exists := declared[name]; {
-	case claimed && other == what: // as the function that registers both
+// claim is a name that is going to be generated for a task.
+type claim struct {
+	task *task
+	what string
+}
+
+// registration is what the tasks of one receiver share.
+const registration = "the function that registers it"
+
+func (u *unit) claim(name string, c claim, claims map[string]claim) {
+	other, claimed := claims[name]
+	pos, exists := u.declared[name]
+	switch {
+	case claimed && c.what == registration && other.what == registration && c.task.names.receiver == other.task.names.receiver:
+		return
 	case claimed:
-		t.errorAt(t.pos(), fmt.Sprintf("%s would be called %s, as %s would", what, name, other), "rename one of the two")
+		c.task.errorAt(c.task.pos(), fmt.Sprintf("%s would be called %s, which is generated for %s already",
+			c.what, name, other.task.spoken()), "rename one of the two")
 	case exists:
-		at := u.position(pos)
-		t.errorAt(t.pos(), fmt.Sprintf("%s would be called %s, which is declared at %s:%d",
-			what, name, relative(u.dir, at.Filename), at.Line), "rename one of the two")
+		c.task.errorAt(c.task.pos(), fmt.Sprintf("%s would be called %s, which is declared at %s",
+			c.what, name, u.place(pos)), "rename one of the two")
 	}
-	generated[name] = what
+	claims[name] = c
 }
 
 // namesOfPackage returns the names that generated code must not declare: those
-// of the package, in all files whatever they are built for, and of imports.
-func (u *unit) namesOfPackage() map[string]token.Pos {
-	names := maps.Clone(u.declared)
-	for _, f := range u.files {
-		for _, spec := range f.syntax.Imports {
+// that the unit's own files declare, those of imports, and those of the
+// package's other files, whatever they are built for.
+func (u *unit) namesOfPackage(own map[string]token.Pos) map[string]token.Pos {
+	names := maps.Clone(own)
+	for _, tree := range u.trees() {
+		for _, spec := range tree.Imports {
 			if spec.Name != nil {
 				names[spec.Name.Name] = spec.Pos()
 			}
@@ -87,7 +75,7 @@ func (u *unit) namesOfPackage() map[string]token.Pos {
 	}
 	for _, f := range others {
 		// Errors are for others to report: the file is not part of this build.
-		tree, _ := parser.ParseFile(u.fset, f.path, f.src, parser.SkipObjectResolution)
+		tree, _ := parser.ParseFile(u.program.fset, f.path, f.src, parser.SkipObjectResolution)
 		if tree != nil && tree.Name != nil && tree.Name.Name == u.name {
 			collectNames(tree, names)
 		}
@@ -98,16 +86,17 @@ func (u *unit) namesOfPackage() map[string]token.Pos {
 	return names
 }
 
+var words = regexp.MustCompile(`[\pL_.][\pL\pN_.]*`)
+
 // checkShadows reports predeclared types that the package gives another
 // meaning, and that the signature needs.
-func (t *task) checkShadows(declared map[string]token.Pos) {
+func (t *task) checkShadows() {
 	text := signatureText(t.sig, func(p *types.Package) string { return p.Name() }) + " error"
-	words := regexp.MustCompile(`[\pL_.][\pL\pN_.]*`).FindAllString(text, -1)
-	for _, name := range slices.Sorted(maps.Keys(declared)) {
-		if types.Universe.Lookup(name) != nil && slices.Contains(words, name) {
-			t.errorAt(t.pos(), fmt.Sprintf("generated code needs the predeclared %s, and %s:%d declares another",
-				name, filepath.Base(t.unit.position(declared[name]).Filename), t.unit.position(declared[name]).Line),
-				"rename the one of the package")
+	for _, name := range words.FindAllString(text, -1) {
+		pos, declared := t.unit.declared[name]
+		if declared && types.Universe.Lookup(name) != nil {
+			t.errorAt(t.pos(), fmt.Sprintf("generated code needs the predeclared %s, and %s declares another",
+				name, t.unit.place(pos)), "rename the one of the package")
 		}
 	}
 }

@@ -30,6 +30,9 @@ func (s *shaper) structShape(t types.Type, u *types.Struct, key, path string) (s
 		shape, refused := s.shape(f.typ, f.path)
 		if refused != nil {
 			delete(s.defs, key)
+			if refused.help == nil {
+				refused.help = []string{"to leave the field out, give it the tag `msgpack:\"-\"`"}
+			}
 			return "", refused
 		}
 		def.Fields = append(def.Fields, shapeField{f.name, shape})

@@ -10,7 +10,6 @@ import (
 
 // task is a function to generate code for.
 type task struct {
-	names
 	*annotated
 	unit    *unit
 	sig     *types.Signature
@@ -21,7 +20,6 @@ type task struct {
 	err     bool       // the last result is an error
 	step    int        // which parameter takes the previous result; -1 if none does
 	schema  schema
-	wrapper string // the type of the handle
 }
 
 // param is a parameter whose type is known.
@@ -47,7 +45,7 @@ func (u *unit) tasks() []*task {
 		if !ok {
 			continue // it has an error that was reported
 		}
-		t := &task{names: namesOf(a.fn), annotated: a, unit: u, sig: fn.Signature(), step: -1}
+		t := &task{annotated: a, unit: u, sig: fn.Signature(), step: -1}
 		if t.read() {
 			tasks = append(tasks, t)
 		}
@@ -57,13 +55,18 @@ func (u *unit) tasks() []*task {
 
 // errorAt reports an error about the task.
 func (t *task) errorAt(pos token.Pos, msg string, help ...string) {
-	t.unit.errorAt(pos, t.spoken()+": "+msg, help...)
+	t.fail(pos, Diagnostic{Msg: msg, Help: help})
+}
+
+func (t *task) fail(pos token.Pos, d Diagnostic) {
+	d.Msg = t.spoken() + ": " + d.Msg
+	t.unit.fail(pos, d)
 }
 
 // spoken is what messages call the function: Add, or Worker.Add.
 func (t *task) spoken() string {
-	if t.receiver != "" {
-		return t.receiver + "." + t.fn.Name.Name
+	if t.names.receiver != "" {
+		return t.names.receiver + "." + t.fn.Name.Name
 	}
 	return t.fn.Name.Name
 }
@@ -178,9 +181,8 @@ func duplicates(tasks []*task) {
 			first[t.taskID] = t
 			continue
 		}
-		at := other.unit.position(other.pos())
-		t.errorAt(t.namePos(), fmt.Sprintf("the task name %s is taken by %s at %s:%d",
-			t.taskID, other.spoken(), relative(t.unit.dir, at.Filename), at.Line),
+		t.errorAt(t.namePos(), fmt.Sprintf("the task name %s is taken by %s at %s",
+			t.taskID, other.spoken(), other.unit.place(other.pos())),
 			"choose another with "+directive+" name=NAME")
 		other.unit.failed = true
 	}

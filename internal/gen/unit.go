@@ -17,6 +17,7 @@ type unit struct {
 	path       string // import path; that of external tests ends in _test
 	name       string // package clause
 	dir        string
+	module     string // path of its module
 	goVersion  string
 	importMap  map[string]string
 	files      []*file
@@ -26,12 +27,12 @@ type unit struct {
 	needs      map[string]bool
 	deps       []*unit // of the main module, directly imported and needed
 
-	declared map[string]token.Pos // what the files declare for the package
+	declared map[string]token.Pos // names of the package that are not generated
 	pkg      *types.Package
 	defs     map[*ast.Ident]types.Object
 
-	fset  *token.FileSet
-	diags *diagnostics
+	program *program
+	quiet   bool // what is wrong is reported elsewhere
 	// Nothing is generated for a unit that failed. What is wrong with types is
 	// not even reported where syntax is missing: it would be wrong for that.
 	failed, tainted bool
@@ -39,15 +40,28 @@ type unit struct {
 
 // annotated is a function or method with a directive.
 type annotated struct {
-	file *file
-	fn   *ast.FuncDecl
-	opts options
+	file    *file
+	fn      *ast.FuncDecl
+	opts    options
+	names   names
+	wrapper string // the type of the handle
 }
 
-// errorAt reports an error, after which nothing is generated for the unit.
-func (u *unit) errorAt(pos token.Pos, msg string, help ...string) {
+// fail reports an error, after which nothing is generated for the unit.
+func (u *unit) fail(pos token.Pos, d Diagnostic) {
 	u.failed = true
-	u.diags.add(Diagnostic{Pos: u.position(pos), Msg: msg, Help: help})
+	d.Pos = u.position(pos)
+	u.report(d)
+}
+
+func (u *unit) report(d Diagnostic) {
+	if !u.quiet {
+		u.program.diags.add(d)
+	}
+}
+
+func (u *unit) errorAt(pos token.Pos, msg string, help ...string) {
+	u.fail(pos, Diagnostic{Msg: msg, Help: help})
 }
 
 func (u *unit) errorf(pos token.Pos, format string, args ...any) {
@@ -55,20 +69,26 @@ func (u *unit) errorf(pos token.Pos, format string, args ...any) {
 }
 
 func (u *unit) warnf(pos token.Pos, format string, args ...any) {
-	u.diags.add(Diagnostic{Pos: u.position(pos), Msg: fmt.Sprintf(format, args...), Warning: true})
+	u.report(Diagnostic{Pos: u.position(pos), Msg: fmt.Sprintf(format, args...), Warning: true})
 }
 
 // position ignores //line comments: it is this file that has to be edited.
 func (u *unit) position(pos token.Pos) token.Position {
-	return u.fset.PositionFor(pos, false)
+	return u.program.fset.PositionFor(pos, false)
+}
+
+// place writes a position within a message.
+func (u *unit) place(pos token.Pos) string {
+	p := u.position(pos)
+	return fmt.Sprintf("%s:%d", relative(u.program.dir, p.Filename), p.Line)
 }
 
 // parse parses all files.
 func (u *unit) parse() {
 	for _, f := range u.files {
-		for _, e := range f.parse(u.fset) {
+		for _, e := range f.parse(u.program.fset) {
 			u.failed, u.tainted = true, true
-			u.diags.add(Diagnostic{Pos: e.Pos, Msg: e.Msg})
+			u.report(Diagnostic{Pos: e.Pos, Msg: e.Msg})
 		}
 		switch {
 		case f.syntax == nil || f.syntax.Name == nil:
@@ -107,7 +127,7 @@ func (u *unit) checkListed(pkg *listed) {
 	if name != "." {
 		pos = parsePosition(u.dir, pkg.Error.Pos)
 	}
-	u.diags.add(Diagnostic{Pos: pos, Msg: oneLine(pkg.Error.Err)})
+	u.report(Diagnostic{Pos: pos, Msg: oneLine(pkg.Error.Err)})
 }
 
 // parsePosition reads a position that go list gives relative to some folder.

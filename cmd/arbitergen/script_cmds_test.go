@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// commands are what scripts can do beside the commands of testscript.
+var commands = map[string]func(*testscript.TestScript, bool, []string){
+	"gen":       cmdGen,
+	"functions": cmdFunctions,
+	"crlf":      edit(func(src []byte) []byte { return bytes.ReplaceAll(src, []byte("\n"), []byte("\r\n")) }),
+	"bom":       edit(func(src []byte) []byte { return append([]byte("\ufeff"), src...) }),
+	"ls":        cmdLs,
+	"stamp":     cmdStamp,
+	"unchanged": cmdUnchanged,
+}
+
+// cmdGen generates code, compiles it, tests included, and generates it again:
+// the second run must change nothing.
+//
+//	gen [packages]
+func cmdGen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("unsupported: ! gen")
+	}
+	if len(args) == 0 {
+		args = []string{"."}
+	}
+	ts.Check(ts.Exec("arbitergen", args...))
+	ts.Check(ts.Exec("go", append([]string{"vet"}, args...)...))
+	ts.Check(ts.Exec("arbitergen", append([]string{"-check"}, args...)...))
+}
+
+// cmdFunctions writes a package with many tasks.
+//
+//	functions FILE PACKAGE NUMBER
+func cmdFunctions(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: functions FILE PACKAGE NUMBER")
+	}
+	var n int
+	_, err := fmt.Sscan(args[2], &n)
+	ts.Check(err)
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o777))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), functions(args[1], n), 0o666))
+}
+
+// functions returns a file with n tasks.
+func functions(pkg string, n int) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "package %s\n\nimport \"context\"\n", pkg)
+	for i := range n {
+		fmt.Fprintf(&b, "\n//arbiter:task\nfunc F%d(ctx context.Context, x, y int) (int, error) { return x + y, nil }\n", i)
+	}
+	return b.Bytes()
+}
+
+// edit is a command that changes a file.
+//
+//	NAME FILE
+func edit(change func([]byte) []byte) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), change([]byte(ts.ReadFile(args[0]))), 0o666))
+	}
+}
+
+// cmdLs checks that a folder holds these files and no others.
+//
+//	ls DIR FILES
+func cmdLs(ts *testscript.TestScript, _ bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if !slices.Equal(names, args[1:]) {
+		ts.Fatalf("%s has %s", args[0], strings.Join(names, " "))
+	}
+}
+
+// stamped is what cmdStamp saw, by path.
+type stamped map[string]os.FileInfo
+
+// cmdStamp notes a file, for unchanged.
+//
+//	stamp FILE
+func cmdStamp(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Value("stamped").(stamped)[args[0]] = info
+}
+
+// cmdUnchanged checks that a file is the very one that was noted, and was not
+// written since.
+//
+//	unchanged FILE
+func cmdUnchanged(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	before := ts.Value("stamped").(stamped)[args[0]]
+	if !os.SameFile(before, info) || !before.ModTime().Equal(info.ModTime()) {
+		ts.Fatalf("%s was written again", args[0])
+	}
+}
