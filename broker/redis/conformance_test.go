@@ -1,7 +1,3 @@
-//go:build conformance
-
-// The whole suite on Redis: go test -tags conformance -run Conformance ./broker/redis
-
 package redis_test
 
 import (
@@ -49,6 +45,7 @@ func harness(t testing.TB, url string) brokertest.Harness {
 	}
 }
 
+// The whole suite on Redis' stand-in, and on a server.
 func TestConformanceMiniredis(t *testing.T) {
 	brokertest.Run(t, brokertest.Config{
 		Parallel: true, Light: true,

@@ -75,8 +75,7 @@ func (p *popper) end() popped {
 		case <-ctx.Done():
 		}
 	}
-	_ = p.conn.Close()
-	_ = p.client.Close()
+	_ = p.client.Close() // and the connection with it
 	r := <-p.result
 	r.cut = true
 	return r
