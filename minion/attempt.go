@@ -30,8 +30,11 @@ type attempt struct {
 	deadline time.Time          // of the task; zero is none
 	expire   context.CancelFunc // frees the timer of timeout and deadline; nil if there is none
 
-	started time.Time
-	result  []byte
+	received time.Time
+	held     bool // it had to wait for a slot
+	started  time.Time
+	result   []byte
+	next     *attempt // to be run by the same worker
 }
 
 // newAttempt finds what is needed to run a delivery.
@@ -63,8 +66,17 @@ func (r *run) known() string {
 	return strings.Join(names, ", ")
 }
 
-// arm makes the context of the handler, for a task that was received at a time.
-func (a *attempt) arm(received time.Time) {
+// receive makes what ends the attempt, for a task that was received at a time.
+func (a *attempt) receive(at time.Time) {
+	a.received = at
+	a.ctx, a.cancel = context.WithCancelCause(a.s.ctx)
+	if a.d.Left != broker.NoDeadline {
+		a.deadline = at.Add(a.d.Left)
+	}
+}
+
+// arm makes the context of the handler, which is about to start.
+func (a *attempt) arm() {
 	d, m := a.d, a.s.r.m
 	a.child = client.Child{Client: a.s.r.client, Parent: d.ID}
 	a.info = task.Info{
@@ -72,20 +84,18 @@ func (a *attempt) arm(received time.Time) {
 		Attempt: d.Attempt, Retried: d.Retried, MaxRetries: a.maxRetries(), Recoveries: d.Recoveries,
 		Meta: d.Meta, Enqueued: d.Enqueued, Submitter: &a.child,
 	}
-	ctx, cancel := context.WithCancelCause(a.s.ctx)
-	a.cancel = cancel
 	a.timeout = d.Timeout
 	if a.timeout == 0 {
 		a.timeout = a.h.Settings.Timeout
 	}
 	limit, cause := a.timeout, task.ErrTimeout
-	if d.Left != broker.NoDeadline {
-		a.deadline = received.Add(d.Left)
-		if limit == 0 || d.Left < limit {
-			limit, cause = d.Left, task.ErrExpired
+	if !a.deadline.IsZero() {
+		if left := a.deadline.Sub(a.started); limit == 0 || left < limit {
+			limit, cause = left, task.ErrExpired
 		}
 	}
-	if limit > 0 {
+	ctx := a.ctx
+	if limit != 0 {
 		ctx, a.expire = context.WithTimeoutCause(ctx, limit, cause)
 	}
 	ctx = task.NewContext(ctx, &a.info)
@@ -99,6 +109,12 @@ func (a *attempt) arm(received time.Time) {
 // return, panic, or end its goroutine.
 func (a *attempt) execute() {
 	a.started = time.Now()
+	if st, over := a.overtaken(); over {
+		a.cancel(nil)
+		a.s.r.end(a, st, true)
+		return
+	}
+	a.arm()
 	var err error
 	returned := false
 	defer func() {

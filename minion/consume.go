@@ -81,7 +81,7 @@ func (s *session) take(got []*broker.Delivery) {
 			settles = append(settles, *st)
 			continue
 		}
-		a.arm(now)
+		a.receive(now)
 		starts = append(starts, a)
 	}
 	var canceled []*attempt
@@ -91,7 +91,11 @@ func (s *session) take(got []*broker.Delivery) {
 			canceled = append(canceled, a)
 		}
 		s.running[a.d.ID] = a
-		r.begin(a)
+		if r.busy < r.slots {
+			r.begin(a)
+		} else {
+			r.hold(a)
+		}
 	}
 	if !s.lost {
 		for _, st := range settles {

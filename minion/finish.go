@@ -16,6 +16,9 @@ import (
 // fatal what ended it, nil if it was asked to stop. It returns Run's error.
 func (r *run) finish(s *session, fatal error) error {
 	r.stopNow()
+	r.mu.Lock()
+	r.giveBack()
+	r.mu.Unlock()
 	if fatal != nil {
 		if s != nil {
 			s.lose(fatal) // nothing can be settled any more

@@ -58,6 +58,7 @@ type run struct {
 	unsettled int        // settlements that the broker has not accepted
 	dropped   int        // settlements that were given up when the run ended
 	waiting   bool       // for freed
+	ahead     ahead      // attempts that wait for a slot
 	sessions  []*session // those with a lease, handlers or settlements left
 	quiet     chan struct{}
 }
@@ -100,11 +101,12 @@ func (r *run) serve() error {
 	}
 }
 
-// free waits for free slots and returns their number; 0 if ctx ends first.
+// free waits until tasks can be taken and returns how many; 0 if ctx ends first.
 func (r *run) free(ctx context.Context) int {
 	for {
 		r.mu.Lock()
-		n := r.slots - r.busy
+		r.ahead.measure(time.Now())
+		n := r.room()
 		if n > 0 && r.unsettled < r.bound {
 			r.mu.Unlock()
 			return min(n, broker.MaxBatch)
@@ -122,7 +124,7 @@ func (r *run) free(ctx context.Context) int {
 // changed wakes those who wait for slots or for the end of everything. r.mu is
 // held.
 func (r *run) changed() {
-	if r.waiting {
+	if r.waiting && r.unsettled < r.bound && r.room() > 0 {
 		r.waiting = false
 		select {
 		case r.freed <- struct{}{}:

@@ -109,6 +109,7 @@ func (s *session) lose(why error) {
 		return
 	}
 	s.lost, s.why = true, why
+	r.giveBack()
 	n := len(s.running)
 	r.mu.Unlock()
 	s.watchdog.Stop()

@@ -24,6 +24,26 @@ func (a *attempt) refuse() *broker.Settlement {
 	return nil
 }
 
+// overtaken reports whether an attempt that waited for a slot shall not start
+// any more, and returns its settlement; nil if that is not ours to say.
+func (a *attempt) overtaken() (st *broker.Settlement, over bool) {
+	if !a.held {
+		return nil, false
+	}
+	began := a.started
+	a.started = time.Time{} // it did not
+	switch cause := context.Cause(a.ctx); {
+	case errors.Is(cause, task.ErrCanceled):
+		return a.finish(broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran"), true
+	case cause != nil:
+		return nil, true
+	case !a.deadline.IsZero() && !began.Before(a.deadline):
+		return a.finish(broker.StateExpired, nil, slog.LevelInfo, "task expired before it ran"), true
+	}
+	a.started = began
+	return nil, false
+}
+
 // verdict is judge for an error of the user's, whose methods may panic.
 func (a *attempt) verdict(err error) (st *broker.Settlement) {
 	defer func() {

@@ -24,18 +24,31 @@ func (r *run) begin(a *attempt) {
 func (r *run) worker(a *attempt) {
 	for a != nil {
 		a.execute()
-		a = <-r.work // nil when the run is over
+		if next := a.next; next != nil {
+			a.next, a = nil, next
+		} else {
+			a = <-r.work // nil when the run is over
+		}
 	}
 }
 
-// end frees the slot of an attempt and hands its settlement on, unless it is
-// nil or comes too late. Alive says that its goroutine is there for another.
+// end hands the settlement of an attempt on, unless it is nil or comes too
+// late, and frees the slot, or gives it to an attempt that waits. Alive says
+// that its goroutine is there for another.
 func (r *run) end(a *attempt, st *broker.Settlement, alive bool) {
 	s := a.s
 	r.mu.Lock()
+	r.ahead.ended++
 	r.busy--
-	if alive {
+	switch next := r.ahead.pop(); {
+	case next == nil && alive:
 		r.idle++
+	case next == nil:
+	case alive:
+		r.busy++
+		a.next = next
+	default:
+		r.begin(next)
 	}
 	if s.running[a.d.ID] == a {
 		delete(s.running, a.d.ID)

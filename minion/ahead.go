@@ -1,0 +1,119 @@
+package minion
+
+import (
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// When tasks take microseconds, a request for each set of free slots would keep
+// them waiting. So a minion takes some tasks ahead: no more than its slots have
+// finished in the last millisecond or so, and none while they are slow. What
+// has waited for longer than patience, because tasks take longer now, goes back
+// to the front of its queue.
+const (
+	lookAhead = time.Millisecond
+	patience  = 10 * time.Millisecond
+)
+
+// ahead are the attempts that wait for a slot. r.mu guards it.
+type ahead struct {
+	waits []*attempt // the first of them at head
+	head  int
+	timer *time.Timer // goes off when the first may have waited too long; nil before there was one
+	armed bool
+
+	ended int       // attempts that ended since mark
+	mark  time.Time // when the pace was last taken
+	pace  int       // attempts that end in lookAhead
+}
+
+func (h *ahead) len() int { return len(h.waits) - h.head }
+
+// pop returns the attempt that has waited longest, nil if there is none.
+func (h *ahead) pop() *attempt {
+	if h.head == len(h.waits) {
+		return nil
+	}
+	a := h.waits[h.head]
+	h.waits[h.head] = nil
+	h.head++
+	switch {
+	case h.head == len(h.waits):
+		h.waits, h.head = h.waits[:0], 0
+	case h.head >= broker.MaxBatch: // the rest is small: it is bounded by pace
+		n := copy(h.waits, h.waits[h.head:])
+		clear(h.waits[n:])
+		h.waits, h.head = h.waits[:n], 0
+	}
+	return a
+}
+
+// measure takes the pace of what has ended lately.
+func (h *ahead) measure(now time.Time) {
+	since := now.Sub(h.mark)
+	if since < lookAhead {
+		return
+	}
+	h.pace = int(min(int64(h.ended)*int64(lookAhead)/int64(since), broker.MaxBatch))
+	h.ended, h.mark = 0, now
+}
+
+// room returns how many tasks can be taken now. As long as all slots are busy
+// it is none rather than a few. r.mu is held.
+func (r *run) room() int {
+	n := r.slots - r.busy + r.ahead.pace - r.ahead.len()
+	if r.busy == r.slots && n < (r.ahead.pace+1)/2 {
+		return 0
+	}
+	return max(n, 0)
+}
+
+// hold lets an attempt wait for a slot. r.mu is held.
+func (r *run) hold(a *attempt) {
+	h := &r.ahead
+	a.held = true
+	h.waits = append(h.waits, a)
+	if h.armed {
+		return
+	}
+	h.armed = true
+	if h.timer == nil {
+		h.timer = time.AfterFunc(patience, r.giveBackOld)
+	} else {
+		h.timer.Reset(patience)
+	}
+}
+
+// giveBackOld gives back what waits if the first has waited for too long.
+func (r *run) giveBackOld() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := &r.ahead
+	h.armed = false
+	if h.len() == 0 {
+		return
+	}
+	if left := patience - time.Since(h.waits[h.head].received); left > 0 {
+		h.armed = true
+		h.timer.Reset(left)
+		return
+	}
+	r.giveBack() // all of it, or the rest would come to stand before this
+}
+
+// giveBack releases the attempts that wait, or drops them if their lease is
+// lost. r.mu is held.
+func (r *run) giveBack() {
+	for a := r.ahead.pop(); a != nil; a = r.ahead.pop() {
+		s := a.s
+		if s.running[a.d.ID] == a {
+			delete(s.running, a.d.ID)
+		}
+		if !s.lost && !s.sealed {
+			s.add(broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease})
+		}
+		a.cancel(nil)
+	}
+	r.changed()
+}

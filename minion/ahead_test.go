@@ -1,0 +1,219 @@
+package minion_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+const quick = 100 * time.Microsecond
+
+// sendAll sends tasks numbered from 0, in order.
+func (r *rig) sendAll(n int, opts ...task.Option) []*task.Future[int] {
+	r.Helper()
+	calls := make([]task.Call[int], n)
+	for i := range calls {
+		calls[i] = work.With(opts...).Bind(args{i})
+	}
+	futs, err := task.SendAll(context.Background(), r.arb, calls...)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return futs
+}
+
+func (r *rig) queue() broker.QueueInfo {
+	r.Helper()
+	infos, err := r.b.Broker.(broker.Inspector).Queues(context.Background())
+	if err != nil || len(infos) != 1 {
+		r.Fatalf("queues: %v, %v", infos, err)
+	}
+	return infos[0]
+}
+
+// order notes which tasks were run.
+type order struct {
+	mu   sync.Mutex
+	nums []int
+}
+
+func (o *order) add(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.nums = append(o.nums, n)
+}
+
+// Short tasks are taken ahead: many in a request, and no more than the slots
+// finish in about a millisecond.
+func TestTakeAhead(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const slots, n = 2, 1000
+		futs := r.sendAll(n)
+		var mu sync.Mutex
+		most := 0
+		r.crew(slots, func(_ context.Context, a args) (int, error) {
+			mu.Lock()
+			most = max(most, r.queue().Running)
+			mu.Unlock()
+			time.Sleep(quick)
+			return a.N, nil
+		})
+		for i, fut := range futs {
+			if got, err := r.result(fut); got != i || err != nil {
+				t.Fatalf("result: %d, %v", got, err)
+			}
+		}
+		pace := slots * int(time.Millisecond/quick)
+		if limit := slots + pace + slots; most > limit || most <= slots {
+			t.Errorf("%d tasks were taken at once, want more than %d and at most %d", most, slots, limit)
+		}
+		if calls := r.b.Calls(faulty.Dequeue); calls > n/5 {
+			t.Errorf("%d tasks took %d requests", n, calls)
+		}
+	})
+}
+
+// Tasks that take long are not taken before a slot is free.
+func TestTakeNoneAhead(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		futs := r.sendAll(20)
+		most := 0
+		r.crew(1, func(_ context.Context, a args) (int, error) {
+			time.Sleep(2 * time.Millisecond)
+			most = max(most, r.queue().Running)
+			return a.N, nil
+		})
+		for _, fut := range futs {
+			_, _ = r.result(fut)
+		}
+		if most != 1 {
+			t.Errorf("%d tasks were taken at once for one slot", most)
+		}
+	})
+}
+
+// slowAfter is a handler whose task with a number takes long.
+func (o *order) slowAfter(number int, long time.Duration) func(context.Context, args) (int, error) {
+	return func(_ context.Context, a args) (int, error) {
+		o.add(a.N)
+		if a.N == number {
+			time.Sleep(long)
+		} else {
+			time.Sleep(quick)
+		}
+		return a.N, nil
+	}
+}
+
+// until waits until a task has started.
+func (o *order) until(n int) {
+	for {
+		o.mu.Lock()
+		l := len(o.nums)
+		started := l > 0 && o.nums[l-1] == n
+		o.mu.Unlock()
+		if started {
+			return
+		}
+		time.Sleep(quick / 2)
+	}
+}
+
+// What was taken ahead and does not start in time goes back in its order, and
+// whoever has a slot runs it.
+func TestGiveBack(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const slow, n = 100, 130
+		futs := r.sendAll(n)
+		var mine, other order
+		r.crew(1, mine.slowAfter(slow, time.Second))
+		mine.until(slow)
+		if held := r.queue().Running - 1; held < 1 || held > 12 {
+			t.Errorf("%d tasks wait for the slot", held)
+		}
+		time.Sleep(50 * time.Millisecond)
+		if q := r.queue(); q.Running != 1 || q.Pending != n-slow-1 {
+			t.Errorf("%d are running and %d pending, want 1 and %d", q.Running, q.Pending, n-slow-1)
+		}
+		began := time.Now()
+		r.crew(1, other.slowAfter(-1, 0))
+		for i, fut := range futs[slow+1:] {
+			if got, err := r.result(fut); got != slow+1+i || err != nil {
+				t.Errorf("result: %d, %v", got, err)
+			}
+			if st := r.status(fut.ID()); st.Retried != 0 {
+				t.Errorf("given back and counted: %+v", st)
+			}
+		}
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("the other minion took %v", took)
+		}
+		for i, got := range other.nums {
+			if got != slow+1+i {
+				t.Fatalf("the other minion ran %v", other.nums)
+			}
+		}
+		r.want(futs[slow], broker.StateSucceeded, 1, 0)
+		if len(mine.nums) != slow+1 {
+			t.Errorf("the first minion ran %d tasks", len(mine.nums))
+		}
+	})
+}
+
+// A task that is killed, or expires, while it waits for a slot does not start.
+func TestKillAhead(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const slow = 100
+		futs := r.sendAll(slow+10, task.Within(time.Second))
+		var o order
+		r.crew(1, o.slowAfter(slow, 5*time.Millisecond))
+		o.until(slow)
+		if held := r.queue().Running - 1; held < 3 {
+			t.Fatalf("%d tasks wait for the slot", held)
+		}
+		if _, err := r.arb.Kill(t.Context(), futs[slow+2].ID()); err != nil {
+			t.Fatal(err)
+		}
+		for i, fut := range futs {
+			switch _, err := r.result(fut); {
+			case i == slow+2:
+				r.want(fut, broker.StateCanceled, 1, 0)
+			case err != nil:
+				t.Errorf("task %d: %v", i, err)
+			}
+		}
+		for _, n := range o.nums {
+			if n == slow+2 {
+				t.Error("the killed task ran")
+			}
+		}
+	})
+}
+
+// A minion that stops gives back at once what has not started.
+func TestStopAhead(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const slow, n = 100, 130
+		futs := r.sendAll(n)
+		var o order
+		c := r.crew(1, o.slowAfter(slow, 5*time.Millisecond))
+		o.until(slow)
+		if err := c.stop(); err != nil {
+			t.Errorf("run: %v", err)
+		}
+		if q := r.queue(); q.Running != 0 || q.Pending != n-slow-1 {
+			t.Errorf("%d are running and %d pending, want 0 and %d", q.Running, q.Pending, n-slow-1)
+		}
+		r.want(futs[slow], broker.StateSucceeded, 1, 0)
+		synctest.Wait()
+		if len(o.nums) != slow+1 {
+			t.Errorf("%d tasks ran, want %d", len(o.nums), slow+1)
+		}
+	})
+}
