@@ -22,6 +22,7 @@ func needServer(t *testing.T) {
 
 // TestEverySystem runs every system through what it takes part in, smallest.
 func TestEverySystem(t *testing.T) {
+	t.Parallel()
 	needServer(t)
 	p, err := makePlan(config{n: 300, runs: 1, peers: "all", short: true},
 		regexp.MustCompile("enqueue|drain-100|bytes|mem"))
@@ -49,6 +50,7 @@ func TestEverySystem(t *testing.T) {
 
 // TestOursHasAll runs ours and the bare limits through every measure.
 func TestOursHasAll(t *testing.T) {
+	t.Parallel()
 	needServer(t)
 	p, err := makePlan(config{n: 1000, runs: 1, peers: "none", short: true}, regexp.MustCompile(""))
 	if err != nil {
@@ -67,6 +69,29 @@ func TestOursHasAll(t *testing.T) {
 	for _, m := range measures() {
 		if !seen[m.name] {
 			t.Errorf("ours has no %s", m.name)
+		}
+	}
+}
+
+// TestGrowth runs the smallest of each kind of growth.
+func TestGrowth(t *testing.T) {
+	t.Parallel()
+	needServer(t)
+	p, err := makePlan(config{n: 500, runs: 1, growth: true, short: true},
+		regexp.MustCompile(`pending=1000]|payload=(100|262144)]|slots=1]|queues=10]|minions=1]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.limit, p.idle = 5*time.Second, 50*time.Millisecond
+	srvs := &servers{}
+	defer srvs.stop()
+	rep := p.execute(t.Context(), srvs)
+	if len(rep.blocks) != 10 {
+		t.Errorf("%d blocks, want 10", len(rep.blocks))
+	}
+	for _, b := range rep.blocks {
+		if b.err != nil || len(b.notes) > 0 {
+			t.Errorf("%s of %s: %v %v", b.measure.name, b.system.name, b.err, b.notes)
 		}
 	}
 }

@@ -1,4 +1,55 @@
 package main
 
-func growthMeasures(bool) []measure { return nil }
-func growthSystems() []contender    { return nil }
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// growth.go has the list of what shows how ours grows; growth_*.go measure it.
+// A row's name has the size in brackets, as in drain[pending=1000000].
+
+// extra is what a trial of growth may take beyond its measuring time: filling a
+// queue with millions of tasks is not quick.
+const extra = 5 * time.Minute
+
+func growthMeasures(short bool) []measure {
+	sizes := func(small, all []int) []int {
+		if short {
+			return small
+		}
+		return all
+	}
+	var list []measure
+	add := func(what, unit, size string, n int, run func(n int) func(context.Context, *trial) ([]float64, error)) {
+		name := fmt.Sprintf("%s[%s=%d]", what, size, n)
+		list = append(list, measure{name: name, rows: []rowKind{{name, unit}}, run: run(n), extra: extra})
+	}
+	for _, n := range sizes([]int{1_000, 10_000}, []int{10_000, 1_000_000, 5_000_000}) {
+		add("drain", "tasks/s", "pending", n, drainPending)
+	}
+	for _, n := range payloads {
+		add("move", "MB/s", "payload", n, movePayload)
+	}
+	for _, n := range sizes([]int{1, 100, 1_000}, []int{1, 10, 100, 1_000, 10_000}) {
+		add("drain", "tasks/s", "slots", n, drain)
+	}
+	for _, n := range sizes([]int{1, 10}, []int{1, 100, 1_000}) {
+		add("drain", "tasks/s", "queues", n, drainQueues)
+		add("idle-commands", "commands/s", "queues", n, idleQueues)
+	}
+	for _, n := range sizes([]int{1, 10}, []int{1, 10, 100, 1_000}) {
+		add("idle-commands", "commands/s/minion", "minions", n, idleMinions)
+		add("recovery-cpu", "ms/minion", "minions", n, recoverMinions)
+	}
+	return list
+}
+
+// growthSystems are ours, and for payloads a bare list.
+func growthSystems() []contender {
+	list := contender{name: "redis-list", bare: map[string]func(context.Context, *trial) ([]float64, error){}}
+	for _, n := range payloads {
+		list.bare[fmt.Sprintf("move[payload=%d]", n)] = moveList(n)
+	}
+	return []contender{{name: "arbiter", ours: true, open: openArbiter}, list}
+}

@@ -1,6 +1,9 @@
 package main
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // measure is what is measured in one trial; it can give several rows.
 type measure struct {
@@ -9,6 +12,7 @@ type measure struct {
 	run  func(ctx context.Context, t *trial) ([]float64, error)
 	// memory says that it is a measure of what needs no server.
 	memory bool
+	extra  time.Duration // what a trial may take beside measuring
 }
 
 // rowKind is a row of the output.

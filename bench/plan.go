@@ -89,7 +89,7 @@ func (p *plan) execute(ctx context.Context, srvs *servers) *report {
 
 // trial runs one trial. One that does not end is left behind.
 func (p *plan) trial(ctx context.Context, srvs *servers, m *measure, s *contender) (values []float64, note string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 8*p.limit+20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 8*p.limit+20*time.Second+m.extra)
 	defer cancel()
 	t := &trial{size: p.size}
 	if t.srv, err = srvs.get(ctx, s.server); err != nil {
