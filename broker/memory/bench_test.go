@@ -1,0 +1,104 @@
+package memory_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/memory"
+)
+
+var queues = []string{"default"}
+
+func batch(n int, inbox broker.ID) []*broker.Task {
+	tasks := make([]*broker.Task, n)
+	for i := range tasks {
+		tasks[i] = &broker.Task{
+			ID: broker.NewID(broker.KindTask, "default", 0), Name: "simple_add", Queue: "default",
+			Codec: "msgpack", Payload: []byte{0x82, 0xa1, 'x', 1, 0xa1, 'y', 2}, Inbox: inbox,
+			Retries: broker.DefaultRetries, Retention: time.Hour, DeadFor: time.Hour,
+		}
+	}
+	return tasks
+}
+
+// BenchmarkEnqueue is the cost of a task. Making it is not counted.
+func BenchmarkEnqueue(b *testing.B) {
+	for _, size := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			ctx := context.Background()
+			br := memory.New()
+			defer func() { _ = br.Close() }()
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				if n%size == 0 {
+					b.StopTimer()
+					tasks := batch(size, broker.ID{})
+					b.StartTimer()
+					if err := br.Enqueue(ctx, tasks); err != nil {
+						b.Fatal(err)
+					}
+				}
+				n++
+			}
+		})
+	}
+}
+
+// BenchmarkCycle is the cost of a task from its making to its outcome in an
+// inbox, one batch after the other.
+func BenchmarkCycle(b *testing.B) {
+	for _, size := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			ctx := context.Background()
+			br := memory.New()
+			defer func() { _ = br.Close() }()
+			id := broker.NewID(broker.KindParty, "", 0)
+			in, err := br.Inbox(ctx, id)
+			if err != nil {
+				b.Fatal(err)
+			}
+			c, err := br.Consume(ctx, broker.ConsumerConfig{Queues: queues, Slots: size})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				if n++; n%size == 0 {
+					cycle(b, br, c, in, batch(size, id))
+				}
+			}
+		})
+	}
+}
+
+func cycle(b *testing.B, br *memory.Broker, c broker.Consumer, in broker.Inbox, tasks []*broker.Task) {
+	ctx := context.Background()
+	if err := br.Enqueue(ctx, tasks); err != nil {
+		b.Fatal(err)
+	}
+	got, err := c.Dequeue(ctx, queues, len(tasks), 0)
+	if err != nil || len(got) != len(tasks) {
+		b.Fatal(len(got), err)
+	}
+	settle := make([]broker.Settlement, len(got))
+	for i, d := range got {
+		settle[i] = broker.Settlement{Delivery: d, Outcome: broker.Outcome{
+			State: broker.StateSucceeded, Codec: "msgpack", Result: []byte{3}, Name: d.Name, Attempts: 1,
+		}}
+	}
+	if _, err := c.Settle(ctx, settle); err != nil {
+		b.Fatal(err)
+	}
+	for left := len(tasks); left > 0; {
+		mail, err := in.Receive(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		left -= len(mail.Letters)
+	}
+}

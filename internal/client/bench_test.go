@@ -1,0 +1,95 @@
+package client_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// mirror is a broker whose tasks are done as soon as they are stored.
+type mirror struct {
+	broker.Broker
+	mail chan broker.Mail
+}
+
+func (*mirror) Limits() broker.Limits { return broker.Limits{} }
+func (*mirror) Close() error          { return nil }
+
+func (m *mirror) Enqueue(_ context.Context, tasks []*broker.Task) error {
+	letters := make([]broker.Letter, len(tasks))
+	for i, t := range tasks {
+		letters[i] = broker.Letter{ID: t.ID, Outcome: broker.Outcome{
+			State: broker.StateSucceeded, Name: t.Name, Codec: t.Codec, Result: []byte{3},
+		}}
+	}
+	m.mail <- broker.Mail{Letters: letters}
+	return nil
+}
+
+func (m *mirror) Inbox(context.Context, broker.ID) (broker.Inbox, error) { return mirrorInbox{m}, nil }
+
+type mirrorInbox struct{ m *mirror }
+
+func (in mirrorInbox) Receive(ctx context.Context) (broker.Mail, error) {
+	select {
+	case mail := <-in.m.mail:
+		return mail, nil
+	case <-ctx.Done():
+		return broker.Mail{}, ctx.Err()
+	}
+}
+
+func (mirrorInbox) Close() error { return nil }
+
+type pair struct {
+	X int `arbiter:"x"`
+	Y int `arbiter:"y"`
+}
+
+var addPair = task.Define[pair, int]("add")
+
+// BenchmarkWakeUp is a task from its call to its result, without a broker: what
+// is left is the wake-up of who waits.
+func BenchmarkWakeUp(b *testing.B) {
+	c := client.New(client.Config{Broker: &mirror{mail: make(chan broker.Mail, 64)}})
+	defer func() { _ = c.Close() }()
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		if sum, err := addPair.Call(ctx, c, pair{1, 2}); err != nil || sum != 3 {
+			b.Fatal(sum, err)
+		}
+	}
+}
+
+// BenchmarkBatch is the same for a batch of 500 whose results are awaited in
+// turn, for each task.
+func BenchmarkBatch(b *testing.B) {
+	c := client.New(client.Config{Broker: &mirror{mail: make(chan broker.Mail, 64)}})
+	defer func() { _ = c.Close() }()
+	ctx := context.Background()
+	const size = 500
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		if n++; n%size != 0 {
+			continue
+		}
+		calls := make([]task.Call[int], size)
+		for i := range calls {
+			calls[i] = addPair.Bind(pair{1, 2})
+		}
+		futs, err := task.SendAll(ctx, c, calls...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, fut := range futs {
+			if _, err := fut.Result(ctx); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
