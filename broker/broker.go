@@ -85,6 +85,11 @@ type ConsumerConfig struct {
 	Host   string   // for MinionInfo
 	PID    int      // for MinionInfo
 
+	// OnArrivals is told that a queue has arrivals, by a settlement of this
+	// consumer or since somebody left them; see [Flows]. It must not block. Nil
+	// means nobody listens.
+	OnArrivals func(queue string)
+
 	// OnCancel is told of every cancelled task that this consumer owns, perhaps
 	// more than once. It must not block. Nil means nobody listens.
 	OnCancel func(id ID)

@@ -12,6 +12,7 @@ type Settlement struct {
 	Verb     Verb
 	Delay    time.Duration // of VerbRetry and VerbSnooze
 	Outcome  Outcome       // of VerbFinish: what is kept and pushed to the inbox
+	Submit   []*Task       // of VerbFinish as succeeded: stored with it as arrivals of the queue; see [Flows]
 }
 
 // Verb is what a [Settlement] does.

@@ -27,8 +27,10 @@ type Task struct {
 	Meta      map[string]string // travels with the task; trace context too
 
 	Parent   ID        // the task that submitted it; zero if none did
-	Group    ID        // reserved for workflows
-	Step     uint32    // reserved for workflows
+	Group    ID        // the flow whose member it is; zero is none
+	Step     uint32    // its place there, StepCallback or StepFinalizer
+	Blocked  bool      // it waits for [Flows.Release]; with a Delay no longer than that
+	Upstream string    // parameter that gets the result of what it waits for; "" is none
 	Priority int8      // reserved for priorities within a queue
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
 	Enqueued time.Time // by the submitter's clock, in ms, for display only

@@ -36,6 +36,8 @@ const (
 	FlagCanceled = 1
 	// FlagUnique marks a task that holds a unique key.
 	FlagUnique = 2
+	// FlagBlocked marks a task that waits for others.
+	FlagBlocked = 4
 )
 
 // ErrVersion is wrapped by the error of a record that a newer version wrote.
@@ -73,6 +75,9 @@ func AppendRecord(dst []byte, t *Task) []byte {
 	if t.Unique != "" {
 		head[OffsetFlags] = FlagUnique
 	}
+	if t.Blocked {
+		head[OffsetFlags] |= FlagBlocked
+	}
 	binary.BigEndian.PutUint32(head[OffsetDigest:], t.Digest())
 	copy(head[OffsetInbox:], t.Inbox[:])
 	dst = append(dst, head[:]...)
@@ -103,10 +108,13 @@ const (
 	fieldStep
 	fieldPriority
 	fieldSchema
+	fieldUpstream
 )
 
 func (t *Task) bodyLen() int {
 	switch {
+	case t.Upstream != "":
+		return fieldUpstream + 1
 	case t.Schema != 0:
 		return fieldSchema + 1
 	case t.Priority != 0:
@@ -168,6 +176,8 @@ func (t *Task) encodeField(e *msgpack.Encoder, field int) {
 		_ = e.EncodeInt(int64(t.Priority))
 	case fieldSchema:
 		_ = e.EncodeUint(t.Schema)
+	case fieldUpstream:
+		_ = e.EncodeString(t.Upstream)
 	}
 }
 
@@ -208,6 +218,8 @@ func (t *Task) decodeField(d *msgpack.Decoder, field int) error {
 		t.Priority, err = d.DecodeInt8()
 	case fieldSchema:
 		t.Schema, err = d.DecodeUint64()
+	case fieldUpstream:
+		t.Upstream, err = d.DecodeString()
 	default: // of a newer writer: the array may only grow
 		err = d.Skip()
 	}
@@ -234,6 +246,7 @@ func ParseRecord(d *Delivery, record []byte, now int64) error {
 	d.Recoveries = int(record[OffsetRecoveries])
 	copy(d.Inbox[:], record[OffsetInbox:])
 	d.Canceled = record[OffsetFlags]&FlagCanceled != 0
+	d.Blocked = record[OffsetFlags]&FlagBlocked != 0
 	d.Left = NoDeadline
 	if at := uint48(record[OffsetDeadline:]); at != 0 {
 		d.Left = time.Duration(at-now) * time.Millisecond

@@ -15,9 +15,12 @@ type agenda[K any] struct {
 	minutes minutes         // the keys of lists
 }
 
+// minuteEnd returns the end of the minute that an instant is in.
+func minuteEnd(at instant) instant { return (at + minute - 1) / minute * minute }
+
 // add notes the key for the end of the minute that at is in.
 func (a *agenda[K]) add(at instant, k K) {
-	end := (at + minute - 1) / minute * minute
+	end := minuteEnd(at)
 	l, ok := a.lists[end]
 	if !ok {
 		if a.lists == nil {

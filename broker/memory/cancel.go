@@ -15,8 +15,11 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 	out := make([]broker.CancelVerdict, len(ids))
 	var post post
 	for i, id := range ids {
-		r, _ := b.index.find(id)
+		r, tomb := b.index.find(id)
 		if r == nil {
+			if now < tomb.kept {
+				out[i] = broker.CancelTooLate
+			}
 			continue
 		}
 		var owner *consumer

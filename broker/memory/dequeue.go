@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -60,6 +61,7 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 // take takes what is ready. Where it finds nothing, wake is noted.
 func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}) ([]*broker.Delivery, error) {
 	var out []*broker.Delivery
+	var in slabs[broker.Delivery]
 	bytes := 0
 	for _, h := range holds {
 		q := h.q
@@ -68,12 +70,16 @@ func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}
 			q.unlock()
 			return nil, c.over()
 		}
+		if n := min(most-len(out), q.ready.n); n > 0 {
+			out = slices.Grow(out, n)
+			in.slab.left, in.copier.left = n, n
+		}
 		for len(out) < most && bytes < broker.MaxBatchBytes && q.ready.n > 0 {
 			r := q.ready.head
 			q.detach(r)
 			q.give(r, h)
 			bytes += r.task.Size()
-			d := r.delivery(now)
+			d := r.delivery(now, &in)
 			d.Minion = c.id
 			out = append(out, d)
 		}
@@ -89,11 +95,12 @@ func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}
 }
 
 // delivery returns a copy of a running task.
-func (r *record) delivery(now instant) *broker.Delivery {
-	d := &broker.Delivery{
-		Task: *copyTask(r.task), Attempt: r.attempt, Retried: int(r.retried),
-		Recoveries: int(r.recoveries), Left: broker.NoDeadline, Canceled: r.canceled,
-	}
+func (r *record) delivery(now instant, in *slabs[broker.Delivery]) *broker.Delivery {
+	d := in.next()
+	d.Task = *r.task
+	d.Payload, d.Meta = in.copy(d.Payload), copyMeta(d.Meta)
+	d.Attempt, d.Retried, d.Recoveries = r.attempt, int(r.retried), int(r.recoveries)
+	d.Left, d.Canceled = broker.NoDeadline, r.canceled
 	if r.deadline != never {
 		d.Left = time.Duration(r.deadline - now)
 	}

@@ -27,8 +27,9 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 		part := tasks[at:min(at+broker.MaxBatch, len(tasks))]
 		// What takes time is done before anything is locked.
 		records := slices.Grow(few[:0], len(part))
+		in := slabs[stored]{slab[stored]{left: len(part)}, copier{left: len(part)}}
 		for i, t := range part {
-			r, err := b.record(t, now)
+			r, err := b.record(t, now, &in)
 			if err != nil {
 				fail(at+i, err)
 			}
@@ -60,21 +61,28 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 
 // record returns a record of a task that nobody knows yet, or why there can't
 // be one.
-func (b *Broker) record(t *broker.Task, now instant) (*record, error) {
+func (b *Broker) record(t *broker.Task, now instant, in *slabs[stored]) (*record, error) {
 	if t == nil {
 		return nil, fmt.Errorf("%w: no task", broker.ErrInvalid)
 	}
 	if err := t.Check(b.limits); err != nil {
 		return nil, err
 	}
+	if t.Delay > 0 { // it stays long, and shall keep no others alive
+		in = &slabs[stored]{}
+	}
 	q := b.queue(t.Queue)
-	r := &record{
+	s := in.next()
+	s.data = *t
+	s.data.Payload, s.data.Meta = in.copy(t.Payload), copyMeta(t.Meta)
+	s.data.Queue = q.name
+	s.record = record{
 		id: t.ID, queue: q, digest: t.Digest(),
 		attempt: 1, slot: -1, deadline: never,
 		kept: never, forgotten: never,
-		task: copyTask(t),
+		task: &s.data,
 	}
-	r.task.Queue = q.name
+	r := &s.record
 	if t.Deadline != 0 {
 		r.deadline = now.plus(t.Deadline)
 	}

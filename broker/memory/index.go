@@ -18,21 +18,25 @@ type index struct {
 // shardCount is a power of two.
 const shardCount = 64
 
-// shard is one part of the index. What it knows of a task is either the record
-// or, once neither outcome nor dead letter are to be seen any more, a tombstone.
+// shard is one part of the index. What it knows of a task is the record or, once
+// it is final and no dead letter, a tombstone.
 type shard struct {
 	mu         sync.Mutex
 	records    table[broker.ID, *record]
 	tombstones table[broker.ID, tombstone]
-	agenda     agenda[broker.ID] // of what is final
+	agenda     agenda[broker.ID]  // of what is final
+	arenas     map[instant]*arena // the outcomes of tombstones, by the end of their minute
 }
 
-// tombstone is all that is left of a task: enough to answer those who repeat
-// themselves. It has no pointers, so millions of them are cheap.
+// tombstone is what is left of a task: enough to answer those who repeat
+// themselves, and where its outcome is. It has no pointers, so millions of them
+// are cheap.
 type tombstone struct {
-	until  instant
-	digest uint32
-	last   settled
+	kept    instant // until when the outcome is there to see; 0 if there is none
+	until   instant // when the id may be used again
+	outcome place
+	digest  uint32
+	last    settled
 }
 
 func (x *index) init(sweep *alarm) {
@@ -41,6 +45,7 @@ func (x *index) init(sweep *alarm) {
 		s := &x.shards[i]
 		s.records = newTable[broker.ID, *record]()
 		s.tombstones = newTable[broker.ID, tombstone]()
+		s.arenas = map[instant]*arena{}
 	}
 }
 
@@ -66,6 +71,18 @@ func (x *index) find(id broker.ID) (*record, tombstone) {
 	return nil, t
 }
 
+// final returns what is kept of a task that has a tombstone; an empty queue says
+// that nothing is.
+func (x *index) final(id broker.ID, now instant) (queue string, o *broker.Outcome) {
+	s := x.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t, ok := s.tombstones.get(id); ok && now < t.kept {
+		return s.arenas[minuteEnd(t.kept)].get(t.outcome)
+	}
+	return "", nil
+}
+
 // taken returns the digest of the task that an id belongs to, if to any.
 func (s *shard) taken(id broker.ID, now instant) (digest uint32, ok bool) {
 	if r, ok := s.records.get(id); ok {
@@ -83,17 +100,31 @@ func (s *shard) taken(id broker.ID, now instant) (digest uint32, ok bool) {
 func (s *shard) add(r *record) { s.records.put(r.id, r) }
 
 // retire notes until when a record that is final is kept: for keep, and its id
-// for at least as long as ids are remembered.
-func (x *index) retire(r *record, now instant, keep time.Duration) {
+// for at least as long as ids are remembered. A tombstone takes its place if
+// that can keep the outcome; a nil one stays with the record.
+func (x *index) retire(r *record, o *broker.Outcome, now instant, keep time.Duration) {
 	s := x.shard(r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.kept = now.plus(keep)
 	r.forgotten = now.plus(max(keep, broker.MinTombstone))
-	if keep > 0 {
-		s.agenda.add(r.kept, r.id)
-	} else {
+	switch {
+	case keep <= 0:
 		s.bury(r)
+	case o == nil:
+		s.agenda.add(r.kept, r.id)
+	default:
+		end := minuteEnd(r.kept)
+		a := s.arenas[end]
+		if a == nil {
+			a = &arena{}
+			s.arenas[end] = a
+		}
+		s.records.drop(r.id)
+		s.tombstones.put(r.id, tombstone{
+			kept: r.kept, until: r.forgotten, outcome: a.add(r.queue.name, o), digest: r.digest, last: r.last,
+		})
+		s.agenda.add(r.kept, r.id)
 	}
 	x.sweep.set(s.agenda.next())
 }
@@ -122,6 +153,11 @@ func (s *shard) bury(r *record) {
 func (s *shard) tidy(now instant, n int) (done int, next instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for end := range s.arenas {
+		if end <= now {
+			delete(s.arenas, end)
+		}
+	}
 	for done < n {
 		ids := s.agenda.take(now, n-done)
 		if len(ids) == 0 {
@@ -138,8 +174,14 @@ func (s *shard) tidy(now instant, n int) (done int, next instant) {
 // expire drops what is over of an id. The agenda may name one more than once,
 // or one that lives again.
 func (s *shard) expire(id broker.ID, now instant) {
-	if t, ok := s.tombstones.get(id); ok && t.until <= now {
+	switch t, ok := s.tombstones.get(id); {
+	case !ok:
+	case t.until <= now:
 		s.tombstones.drop(id)
+	case t.kept != 0 && t.kept <= now: // the id outlives the outcome
+		t.kept = 0
+		s.tombstones.put(id, t)
+		s.agenda.add(t.until, id)
 	}
 	r, ok := s.records.get(id)
 	switch {

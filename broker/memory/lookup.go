@@ -15,10 +15,18 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 	out := make([]broker.Status, len(ids))
 	for i, id := range ids {
 		out[i].ID = id
-		if r, _ := b.index.find(id); r != nil {
+		r, _ := b.index.find(id)
+		if r != nil {
 			r.queue.lock(now)
+			ended := r.task == nil && r.outcome == nil // since it was found
 			r.status(&out[i], now)
 			r.queue.unlock()
+			if !ended {
+				continue
+			}
+		}
+		if queue, o := b.index.final(id, now); o != nil {
+			out[i] = broker.Status{ID: id, State: o.State, Queue: queue, Attempt: o.Attempts, Outcome: o}
 		}
 	}
 	return out, nil

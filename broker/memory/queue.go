@@ -150,7 +150,7 @@ func (q *queue) mark(r *record) {
 	}
 }
 
-// finish ends a task. Outcome is not written again by anybody.
+// finish ends a task. It keeps a copy of the outcome.
 func (q *queue) finish(r *record, o *broker.Outcome, now instant) {
 	q.detach(r)
 	t := r.task
@@ -159,6 +159,7 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant) {
 		q.unique.drop(t.Unique)
 	}
 	keep := t.Retention
+	var small *broker.Outcome
 	if o.State == broker.StateFailed && t.DeadFor > 0 {
 		keep = max(keep, t.DeadFor)
 		q.seq++
@@ -166,13 +167,18 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant) {
 		q.dead.pushBack(r)
 		q.ending.push(r)
 		q.alarm.set(r.at)
+		r.outcome = copyOutcome(o)
 	} else {
 		r.task = nil
+		switch {
+		case keep <= 0:
+		case compact(o):
+			small = o
+		default:
+			r.outcome = copyOutcome(o)
+		}
 	}
-	if keep > 0 {
-		r.outcome = o
-	}
-	q.b.index.retire(r, now, keep)
+	q.b.index.retire(r, small, now, keep)
 }
 
 // holder returns the task that holds a unique key, or nil.

@@ -1,0 +1,144 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Flow is a group or a pipe: tasks that are counted in one place as they
+// become final, and what follows from that. A flow's members are tasks or other
+// flows, known by their places from 0. Who drives it is in internal/flow; the
+// broker stores and counts.
+type Flow struct {
+	ID        ID            // KindGroup: members in any order; KindPipe: one after the other
+	Size      int           // how many members there are, at least 1
+	Need      int           // how many of them must succeed; once fewer can, the others are cancelled
+	Callback  ID            // blocked until all members are final and Need of them succeeded; zero is none
+	Finalizer ID            // blocked until all else is final; zero is none
+	Group     ID            // the flow that this one is a member of; zero is none
+	Step      uint32        // its place there
+	Inbox     ID            // where its outcome is pushed; zero if nobody waits for it
+	Retention time.Duration // how long it is kept once it has ended
+}
+
+// Places in a flow of what is no member.
+const (
+	StepCallback  uint32 = 1<<32 - 1
+	StepFinalizer uint32 = 1<<32 - 2
+	MaxMembers           = 10_000_000
+)
+
+// Check reports whether the flow makes sense. The error wraps [ErrInvalid].
+func (f *Flow) Check() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("flow %s: %w: %s", f.ID, ErrInvalid, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case f.ID.Kind() != KindGroup && f.ID.Kind() != KindPipe:
+		return bad("its id is not one of a group or pipe")
+	case f.Size < 1 || f.Size > MaxMembers:
+		return bad("%d members, want 1 to %d", f.Size, MaxMembers)
+	case f.Need < 0 || f.Need > f.Size:
+		return bad("%d of %d members must succeed", f.Need, f.Size)
+	case f.ID.Kind() == KindPipe && f.Need != f.Size:
+		return bad("all steps of a pipe must succeed")
+	case f.Retention < 0 || f.Retention > MaxDuration:
+		return bad("retention of %v, want 0 to %v", f.Retention, MaxDuration)
+	}
+	return nil
+}
+
+// Flows is an optional capability: what groups, pipes and tasks that follow
+// from a settlement need. Use a type assertion to find out whether a Broker has
+// it. Every method may be repeated, by anybody and at once with others: what was
+// done before is not done again.
+//
+// A task with a Group is a member of that flow. The moment it becomes final, by
+// a settlement or a cancel, its [Arrival] is stored with that in its own queue,
+// and stays until it is confirmed. Whoever finds it counts it with Arrive, does
+// what follows, and confirms: if that party dies in between, another one does
+// it again.
+type Flows interface {
+	// OpenFlow stores a flow, and the ids of its members from a place on. The
+	// first call has place 0; a large flow is opened by several calls, each of
+	// up to MaxBatch members. Whoever opens it stores its tasks afterwards.
+	OpenFlow(ctx context.Context, f *Flow, from int, members []ID) error
+
+	// LookupFlow returns how far a flow is; ErrNotFound if there is none.
+	LookupFlow(ctx context.Context, id ID) (*Progress, error)
+
+	// Members returns up to limit members from a place on. What has not arrived
+	// has StateUnknown.
+	Members(ctx context.Context, id ID, from, limit int) ([]Member, error)
+
+	// Arrivals returns up to limit arrivals of a queue, in no order. An empty
+	// queue stands for those queues where a Cancel through this Broker made some.
+	Arrivals(ctx context.Context, queue string, limit int) ([]Arrival, error)
+
+	// Arrive counts members, each once: the first outcome of a place stays.
+	// ErrNotFound says that the flow is not kept any more.
+	Arrive(ctx context.Context, id ID, arrivals []Arrival) (*Progress, error)
+
+	// Confirm forgets arrivals of a queue, by their Task.
+	Confirm(ctx context.Context, queue string, tasks []ID) error
+
+	// Blocked returns what is stored of blocked tasks; nil for those that are
+	// not blocked, or not any more.
+	Blocked(ctx context.Context, ids []ID) ([]*Task, error)
+
+	// Release makes blocked tasks pending, as they are given here: their
+	// arguments may be complete by now. A task that is not blocked stays as it is.
+	Release(ctx context.Context, tasks []*Task) error
+
+	// MarkFlow sets marks. They never go away.
+	MarkFlow(ctx context.Context, id ID, marks Marks) error
+
+	// EndFlow gives a flow its outcome, which is kept for its retention and
+	// pushed to its inbox. The first outcome stays.
+	EndFlow(ctx context.Context, id ID, o *Outcome) error
+}
+
+// Marks are notes on a flow.
+type Marks uint8
+
+// The marks.
+const (
+	MarkKilled Marks = 1 << iota // somebody killed it: what has not started never does
+	MarkSwept                    // all members were cancelled since it could not succeed any more
+)
+
+// Progress is how far a flow is.
+type Progress struct {
+	Flow      Flow
+	Listed    int // how many members are listed; fewer than Size while it is opened
+	Succeeded int
+	Failed    int   // members that are final and did not succeed
+	Callback  State // StateUnknown until it is final
+	Finalizer State // the same
+	Marks     Marks
+	Outcome   *Outcome // once it has ended
+}
+
+// Arrived returns how many members are final.
+func (p *Progress) Arrived() int { return p.Succeeded + p.Failed }
+
+// Doomed reports whether too few members can still succeed.
+func (p *Progress) Doomed() bool { return p.Flow.Size-p.Failed < p.Flow.Need }
+
+// Member is one member of a flow.
+type Member struct {
+	ID      ID
+	State   State    // StateUnknown until it has arrived
+	Outcome *Outcome // the same
+}
+
+// Arrival tells that a member of a flow is final, or that a task was submitted
+// with the settlement of another one.
+type Arrival struct {
+	Task    ID     // the member, or the task that was submitted
+	Flow    ID     // whose member it is; zero for a submitted task
+	Step    uint32 // its place in the flow, StepCallback or StepFinalizer
+	Outcome Outcome
+	Submit  *Task // a task that is to be enqueued; nil for a member
+}
