@@ -80,8 +80,9 @@ type Flows interface {
 	// ErrNotFound says that the flow is not kept any more.
 	Arrive(ctx context.Context, id ID, arrivals []Arrival) (*Progress, error)
 
-	// Confirm forgets arrivals of a queue, by their Task.
-	Confirm(ctx context.Context, queue string, tasks []ID) error
+	// Confirm forgets arrivals of a queue. Of each it reads Task and whether it
+	// is one that submits: a task can have both at the same time.
+	Confirm(ctx context.Context, queue string, arrivals []Arrival) error
 
 	// Blocked returns what is stored of blocked tasks; nil for those that are
 	// not blocked, or not any more.
