@@ -32,6 +32,7 @@ type entry struct {
 	id      broker.ID
 	queue   string
 	own     bool // sent from here: its outcome is pushed
+	shared  bool // perhaps first sent from elsewhere, and pushed there
 	sending int  // submissions under way
 	doubt   bool // its push may have come and gone: look it up before waiting
 	missed  bool // a look-up has found no outcome, the push may still be on its way
@@ -87,6 +88,7 @@ func (t *table) expect(id broker.ID, queue string, again bool, now time.Time) {
 		t.idle.push(e)
 		t.trim()
 	}
+	e.shared = again && (e.shared || !e.own)
 	e.own, e.queue = true, queue
 	e.sending++
 	if again && e.outcome == nil {
@@ -136,7 +138,7 @@ func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 		return
 	}
 	e.watch = w
-	if e.own && !e.doubt {
+	if e.own && !e.doubt && !e.shared {
 		t.move(e, levelOwn, now)
 	} else {
 		t.move(e, levelNow, now)
@@ -223,7 +225,7 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 // step moves an entry that isn't done to the next level.
 func (t *table) step(e *entry, now time.Time) {
 	first, last := levelForeign, levelForeignLast
-	if e.own {
+	if e.own && !e.shared {
 		first, last = levelOwn, levelOwnLast
 	}
 	level := first

@@ -156,10 +156,19 @@ func TestTablePace(t *testing.T) {
 	tab.unwait(foreign, w)
 
 	again := newID()
-	tab.expect(again, "q", true, now)
-	tab.sent(again, true, now)
+	for _, repeat := range []bool{false, true} {
+		tab.expect(again, "q", repeat, now)
+		tab.sent(again, true, now)
+	}
 	tab.wait(again, w, now)
 	check("a task sent again", steps(again, 3), 0, 3*s, 6*s)
+	tab.unwait(again, w)
+
+	shared := newID() // perhaps first sent by another client, and pushed there
+	tab.expect(shared, "q", true, now)
+	tab.sent(shared, true, now)
+	tab.wait(shared, w, now)
+	check("a task that others may have sent before", steps(shared, 3), 0, s/2, s)
 }
 
 func TestTableFound(t *testing.T) {

@@ -14,7 +14,7 @@ type Command []string
 func (c Command) Name() string { return strings.ToLower(c[0]) }
 
 // Matcher chooses commands. Text is that of the script it runs, empty if it
-// runs none or one that never came through the proxy.
+// runs none or one whose text never came through a proxy.
 type Matcher func(c Command, text string) bool
 
 // Named chooses commands by name.
@@ -55,39 +55,37 @@ func (m Matcher) WithKey(part string) Matcher {
 	}
 }
 
-// scripts are the texts that came by.
-type scripts struct {
-	mu    sync.Mutex
+// scripts are the texts that came by, of all proxies: a server that one of them
+// has taught a script knows it when it is asked through another.
+var scripts = struct {
+	sync.Mutex
 	bySHA map[string]string
-}
+}{bySHA: make(map[string]string)}
 
-// text returns that of the script a command runs.
-func (s *scripts) text(c Command) string {
+// textOf returns that of the script a command runs.
+func textOf(c Command) string {
 	if len(c) < 2 {
 		return ""
 	}
 	switch c.Name() {
 	case "eval":
-		return s.learn(c[1])
+		return learn(c[1])
 	case "script":
 		if len(c) > 2 && strings.EqualFold(c[1], "load") {
-			s.learn(c[2])
+			learn(c[2])
 		}
 	case "evalsha":
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.bySHA[strings.ToLower(c[1])]
+		scripts.Lock()
+		defer scripts.Unlock()
+		return scripts.bySHA[strings.ToLower(c[1])]
 	}
 	return ""
 }
 
-func (s *scripts) learn(text string) string {
+func learn(text string) string {
 	sum := sha1.Sum([]byte(text))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.bySHA == nil {
-		s.bySHA = make(map[string]string)
-	}
-	s.bySHA[hex.EncodeToString(sum[:])] = text
+	scripts.Lock()
+	defer scripts.Unlock()
+	scripts.bySHA[hex.EncodeToString(sum[:])] = text
 	return text
 }

@@ -76,7 +76,7 @@ func (in *Injection) Remove() {
 
 // strike returns the fault for a command, if there is one.
 func (p *Proxy) strike(c Command) (Fault, bool) {
-	text := p.scripts.text(c)
+	text := textOf(c)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.commands++

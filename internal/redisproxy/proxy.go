@@ -9,10 +9,9 @@ import (
 // Proxy is a proxy in front of one server. Its methods may be called
 // concurrently.
 type Proxy struct {
-	Addr    string
-	target  string
-	scripts scripts
-	wg      sync.WaitGroup
+	Addr   string
+	target string
+	wg     sync.WaitGroup
 
 	mu       sync.Mutex
 	listener net.Listener

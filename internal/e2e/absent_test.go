@@ -1,0 +1,64 @@
+//go:build unix
+
+package e2e
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/proc"
+)
+
+// nowhere returns an address where nobody listens.
+func nowhere(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// A server that is not there is an error at once, which names the address.
+func TestAbsentServer(t *testing.T) {
+	t.Parallel()
+	addr := nowhere(t)
+	for _, url := range []string{
+		"redis://" + addr + "/0",
+		"rediss://" + addr + "/0",
+		"redis+sentinel://" + addr + "/mymaster/0",
+		"redis+cluster://" + addr,
+	} {
+		began := time.Now()
+		_, err := redis.Open(t.Context(), url)
+		if !errors.Is(err, broker.ErrUnavailable) || !strings.Contains(err.Error(), addr) {
+			t.Errorf("%s: %v", url, err)
+		}
+		if d := time.Since(began); d > 5*time.Second {
+			t.Errorf("%s: after %v", url, d)
+		}
+		t.Logf("%v: %v", time.Since(began).Round(time.Millisecond), err)
+	}
+}
+
+// The same for a process: it ends with the error.
+func TestAbsentServerForProcess(t *testing.T) {
+	t.Parallel()
+	addr := nowhere(t)
+	for _, role := range []string{"minion", "arbiter"} {
+		began := time.Now()
+		p := proc.Start(t, role, config{URL: "redis://secret:password@" + addr + "/0", Tasks: 1})
+		if status := p.Wait(t); status != 1 || !strings.Contains(p.Output(), addr) || strings.Contains(p.Output(), "password") {
+			t.Errorf("%s: status %d, %s", role, status, p.Output())
+		}
+		if d := time.Since(began); d > 10*time.Second {
+			t.Errorf("%s: after %v", role, d)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+//go:build unix
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// ledger is a file to which handlers of all processes append what they do.
+type ledger string
+
+func newLedger(t testing.TB) ledger {
+	t.Helper()
+	return ledger(filepath.Join(t.TempDir(), "ledger"))
+}
+
+// entry is a line of a ledger.
+type entry struct {
+	Event   string // start or end
+	ID      string
+	Attempt int
+	PID     int
+}
+
+// note appends an entry. A line is short enough to be written as a whole.
+func (l ledger) note(event string, info task.Info) error {
+	f, err := os.OpenFile(string(l), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%s %s %d %d\n", event, info.ID, info.Attempt, os.Getpid())
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// read returns all entries, in the order in which they were written.
+func (l ledger) read(t testing.TB) []entry {
+	t.Helper()
+	data, err := os.ReadFile(string(l))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	var all []entry
+	for line := range strings.Lines(string(data)) {
+		var e entry
+		if _, err := fmt.Sscan(line, &e.Event, &e.ID, &e.Attempt, &e.PID); err != nil {
+			t.Fatalf("ledger: %q: %v", line, err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// starts returns how often attempts were started, by any process, or by one.
+func (l ledger) starts(t testing.TB, pid int) int {
+	t.Helper()
+	n := 0
+	for _, e := range l.read(t) {
+		if e.Event == "start" && (pid == 0 || e.PID == pid) {
+			n++
+		}
+	}
+	return n
+}
+
+// check fails the test if an attempt was started twice, and returns the
+// attempts of each task that were started.
+func (l ledger) check(t testing.TB) map[string][]entry {
+	t.Helper()
+	byID := make(map[string][]entry)
+	for _, e := range l.read(t) {
+		if e.Event != "start" {
+			continue
+		}
+		for _, old := range byID[e.ID] {
+			if old.Attempt == e.Attempt {
+				t.Errorf("task %s: attempt %d was started twice, by processes %d and %d", e.ID, e.Attempt, old.PID, e.PID)
+			}
+		}
+		byID[e.ID] = append(byID[e.ID], e)
+	}
+	return byID
+}
+
+// once fails the test if one of n tasks was started more than once, or never.
+func (l ledger) once(t testing.TB, n int) {
+	t.Helper()
+	byID := l.check(t)
+	if len(byID) != n {
+		t.Errorf("%d tasks were started, want %d", len(byID), n)
+	}
+	for id, starts := range byID {
+		if len(starts) > 1 {
+			t.Errorf("task %s was started %d times: %v", id, len(starts), starts)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+//go:build unix
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// insist sends a call until it is stored, as a caller does who takes no error
+// for an answer. It is the same call, so it is stored once.
+func (r *rig) insist(ctx context.Context, call task.Call[answer]) (*task.Future[answer], error) {
+	for {
+		fut, err := call.Send(ctx, r.arb)
+		if err == nil || ctx.Err() != nil || !errors.Is(err, broker.ErrUnavailable) && !errors.Is(err, broker.ErrIndeterminate) {
+			return fut, err
+		}
+	}
+}
+
+// stream sends tasks one after the other until the returned function is called,
+// which gives the futures.
+func (r *rig) stream(a args) (stop func() []*task.Future[answer]) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	over := make(chan struct{})
+	out := make(chan []*task.Future[answer], 1)
+	go func() {
+		var futs []*task.Future[answer]
+		defer func() { out <- futs }()
+		for a.N = 0; ; a.N++ {
+			fut, err := r.insist(ctx, work.Bind(a))
+			if err != nil {
+				r.Errorf("send task %d: %v", a.N, err)
+				return
+			}
+			futs = append(futs, fut)
+			select {
+			case <-over:
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	}()
+	return func() []*task.Future[answer] {
+		defer cancel()
+		close(over)
+		return <-out
+	}
+}
+
+// The server is killed and comes back with its append-only file, twice, while
+// tasks are sent and run: nothing that was accepted is lost, and each has one
+// result. What was being settled when it went may run again.
+func TestServerRestart(t *testing.T) {
+	t.Parallel()
+	r, s := onServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	if r == nil {
+		return
+	}
+	r.minion()
+	r.minion(func(c *config) { c.Queues = []string{task.DefaultQueue, "other"} })
+	stop := r.stream(args{For: 5 * time.Millisecond})
+	for _, pause := range []time.Duration{300 * time.Millisecond, 2 * lease} {
+		time.Sleep(300 * time.Millisecond)
+		s.Kill()
+		time.Sleep(pause)
+		s.Restart()
+	}
+	time.Sleep(300 * time.Millisecond)
+	futs := stop()
+	r.results(futs)
+	t.Logf("%d tasks", len(futs))
+	if starts := r.cfg.Ledger.check(t); len(starts) != len(futs) {
+		t.Errorf("%d tasks were started, and %d accepted", len(starts), len(futs))
+	}
+}
+
+// The server comes back with nothing: waits for what it had end with an error,
+// and the same minions and the same arbiter work on.
+func TestEmptyServer(t *testing.T) {
+	t.Parallel()
+	r, s := onServer(t)
+	if r == nil {
+		return
+	}
+	r.minion()
+	r.minion(func(c *config) { c.Queues = []string{"a", "b"} })
+	lost := r.send(3, args{Hang: true}) // running
+	r.started(3)
+	lost = append(lost, r.send(2, args{}, task.Delay(time.Hour))...)
+	s.Kill()
+	time.Sleep(200 * time.Millisecond)
+	s.Restart()
+	began := time.Now()
+	for i, f := range lost {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		_, err := f.Result(ctx)
+		if !errors.Is(err, task.ErrNotFound) {
+			t.Errorf("wait for task %d: %v, want one that is %v", i, err, task.ErrNotFound)
+		}
+		cancel()
+	}
+	t.Logf("the waits ended after %v", time.Since(began).Round(time.Millisecond))
+	for _, queue := range []string{task.DefaultQueue, "a", "b"} {
+		began := time.Now()
+		r.results(r.send(20, args{}, task.Queue(queue)))
+		r.results(r.send(1, args{}, task.Queue(queue), task.Delay(100*time.Millisecond)))
+		t.Logf("queue %s serves, after %v", queue, time.Since(began).Round(time.Millisecond))
+	}
+	r.workers(2)
+	hang := r.send(1, args{Hang: true})[0]
+	r.eventually("the last task is running", func() bool {
+		st, err := r.arb.Status(t.Context(), hang.ID())
+		return err == nil && st.State == broker.PhaseRunning
+	})
+	if v, err := r.arb.Kill(t.Context(), hang.ID(), arbiter.Wait()); err != nil || v != arbiter.Stopped {
+		t.Errorf("kill: %v, %v", v, err)
+	}
+}

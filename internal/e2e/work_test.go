@@ -1,0 +1,54 @@
+//go:build unix
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// args say what the handler shall do.
+type args struct {
+	N    int           `arbiter:"n"`
+	For  time.Duration `arbiter:"for"`  // how long it takes
+	Hang bool          `arbiter:"hang"` // the first attempt takes until its context ends
+	Deaf bool          `arbiter:"deaf"` // it does not look at its context
+}
+
+// answer is what it returns.
+type answer struct {
+	N       int
+	Attempt int
+	PID     int
+}
+
+var work = task.Define[args, answer]("work")
+
+// handler returns the handler of work, which writes to a ledger.
+func handler(l ledger) func(context.Context, args) (answer, error) {
+	return func(ctx context.Context, a args) (answer, error) {
+		info, _ := task.FromContext(ctx)
+		if err := l.note("start", info); err != nil {
+			return answer{}, err
+		}
+		if a.Hang && info.Attempt == 1 {
+			<-ctx.Done()
+			return answer{}, context.Cause(ctx)
+		}
+		if a.For > 0 {
+			over := ctx.Done()
+			if a.Deaf {
+				over = nil
+			}
+			select {
+			case <-time.After(a.For):
+			case <-over:
+				return answer{}, context.Cause(ctx)
+			}
+		}
+		return answer{a.N, int(info.Attempt), os.Getpid()}, l.note("end", info)
+	}
+}
