@@ -17,6 +17,9 @@ import (
 func (p *program) check(order []*unit) {
 	compiled := importer.ForCompiler(p.fset, "gc", p.openExport)
 	for _, u := range order {
+		for _, dep := range u.deps {
+			u.tainted = u.tainted || dep.tainted
+		}
 		u.declare()
 		u.check(&unitImporter{unit: u, program: p, compiled: compiled})
 	}
@@ -31,6 +34,7 @@ func (p *program) openExport(path string) (io.ReadCloser, error) {
 }
 
 func (u *unit) check(imports types.Importer) {
+	var wrong []Diagnostic
 	conf := types.Config{
 		GoVersion:        u.goVersion,
 		IgnoreFuncBodies: true,
@@ -39,16 +43,28 @@ func (u *unit) check(imports types.Importer) {
 		Sizes:            types.SizesFor("gc", build.Default.GOARCH),
 		Error: func(err error) {
 			found, ok := errors.AsType[types.Error](err)
+			more, continued := strings.CutPrefix(found.Msg, "\t")
+			switch {
 			// An invalid type is one of a name that will be generated, or of one
 			// that has an error of its own.
-			if ok && !u.tainted && !strings.Contains(found.Msg, "invalid type") {
-				u.errorAt(found.Pos, found.Msg)
+			case !ok, u.tainted, strings.Contains(found.Msg, "invalid type"):
+			case continued && len(wrong) > 0:
+				last := &wrong[len(wrong)-1]
+				last.Help = append(last.Help, u.place(found.Pos)+": "+more)
+			default:
+				wrong = append(wrong, Diagnostic{Pos: u.position(found.Pos), Msg: found.Msg})
 			}
 		},
 	}
 	u.defs = make(map[*ast.Ident]types.Object)
 	// The error is the first of those that were reported.
 	u.pkg, _ = conf.Check(u.path, u.program.fset, u.trees(), &types.Info{Defs: u.defs})
+	for _, d := range wrong {
+		u.report(d)
+	}
+	// Types are only looked into if all are right: a wrong one may have no end,
+	// as T in "type T[P any] struct{ Next *T[[]P] }".
+	u.tainted = u.tainted || len(wrong) > 0
 	u.failed = u.failed || u.tainted
 }
 

@@ -84,7 +84,6 @@ func (r *requirements) need(u *unit, spec *ast.ImportSpec) {
 	}
 	r.visit(dep)
 	u.deps = append(u.deps, dep)
-	u.tainted = u.tainted || dep.tainted
 }
 
 // exportError returns why there is no export data of a package.

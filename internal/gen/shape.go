@@ -66,6 +66,10 @@ type refusal struct {
 	help []string
 }
 
+func refuse(path string, typ types.Type, why string, help ...string) *refusal {
+	return &refusal{path: path, typ: typ, why: why, help: help}
+}
+
 // shaper finds the shapes of types, with the rules of package codec.
 type shaper struct {
 	defs map[string]*definition
@@ -88,7 +92,7 @@ func (s *shaper) shape(t types.Type, path string) (string, *refusal) {
 	case isTime(t):
 		return "time", nil
 	case isLock(t):
-		return "", &refusal{path, t, "is a lock and cannot be copied", nil}
+		return "", refuse(path, t, "is a lock and cannot be copied")
 	}
 	if shape, ok, refused := s.ownShape(t, path); ok || refused != nil {
 		return shape, refused
@@ -124,12 +128,12 @@ func (s *shaper) ownShape(t types.Type, path string) (shape string, ok bool, ref
 		s.defs[key] = &definition{Encoding: enc.encode}
 		return key, true, nil
 	case enc.encode != "":
-		return "", false, &refusal{path, t, "has " + enc.encode + " but not " + enc.decode + ", and cannot be decoded",
-			[]string{"give it a method " + enc.decode + " with a pointer receiver"}}
+		return "", false, refuse(path, t, "has "+enc.encode+" but not "+enc.decode+", and cannot be decoded",
+			"give it a method "+enc.decode+" with a pointer receiver")
 	case dec.decode != "" && (dec != textPair || !isString(t)):
 		// Text goes into a string that has only UnmarshalText just as well.
-		return "", false, &refusal{path, t, "has " + dec.decode + " but not " + dec.encode + ", and would not be encoded for it",
-			[]string{"give it a method " + dec.encode}}
+		return "", false, refuse(path, t, "has "+dec.decode+" but not "+dec.encode+", and would not be encoded for it",
+			"give it a method "+dec.encode)
 	}
 	return "", false, nil
 }
@@ -141,7 +145,7 @@ func (s *shaper) byKind(t types.Type, key, path string) (string, *refusal) {
 		return basicShape(t, u, path)
 	case *types.Pointer:
 		if onlyPointers(t) {
-			return "", &refusal{path, t, "points to nothing but itself", nil}
+			return "", refuse(path, t, "points to nothing but itself")
 		}
 		return s.with("*", u.Elem(), path)
 	case *types.Slice:
@@ -167,10 +171,9 @@ func (s *shaper) byKind(t types.Type, key, path string) (string, *refusal) {
 		if u.Empty() {
 			return "any", nil
 		}
-		return "", &refusal{path, t, "is an interface with methods, and cannot be decoded",
-			[]string{"use a concrete type, or any"}}
+		return "", refuse(path, t, "is an interface with methods, and cannot be decoded", "use a concrete type, or any")
 	}
-	return "", &refusal{path, t, "cannot be encoded", nil}
+	return "", refuse(path, t, "cannot be encoded")
 }
 
 func (s *shaper) with(prefix string, elem types.Type, path string) (string, *refusal) {
@@ -181,7 +184,7 @@ func (s *shaper) with(prefix string, elem types.Type, path string) (string, *ref
 func basicShape(t types.Type, b *types.Basic, path string) (string, *refusal) {
 	switch info := b.Info(); {
 	case b.Kind() == types.UnsafePointer, b.Kind() == types.Invalid, info&types.IsComplex != 0:
-		return "", &refusal{path, t, "cannot be encoded", nil}
+		return "", refuse(path, t, "cannot be encoded")
 	}
 	return types.Typ[b.Kind()].Name(), nil // uint8, where b may be called byte
 }
@@ -208,7 +211,8 @@ func (s *shaper) keyShape(t types.Type, path string) (string, *refusal) {
 		s.defs[key] = &definition{Encoding: textPair.encode}
 		return key, nil
 	}
-	return "", &refusal{path, t, "cannot be the key of a map", []string{"keys are strings, integers, any, or have MarshalText and UnmarshalText"}}
+	return "", refuse(path, t, "cannot be the key of a map",
+		"keys are strings, integers, any, or have MarshalText and UnmarshalText")
 }
 
 // onlyPointers reports whether t is a type like "type P *P".

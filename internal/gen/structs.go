@@ -15,14 +15,14 @@ func (s *shaper) structShape(t types.Type, u *types.Struct, key, path string) (s
 		return key, nil
 	}
 	if at, lock := findLock(u, path); lock != nil {
-		return "", &refusal{at, lock, "is a lock and cannot be copied", nil}
+		return "", refuse(at, lock, "is a lock and cannot be copied")
 	}
 	fields, refused := structFields(u, path)
 	if refused != nil {
 		return "", refused
 	}
 	if len(fields) == 0 && u.NumFields() > 0 && !anyExported(u) {
-		return "", &refusal{path, t, "has no exported fields, and no methods to encode it", nil}
+		return "", refuse(path, t, "has no exported fields, and no methods to encode it")
 	}
 	def := &definition{Fields: make([]shapeField, 0, len(fields))}
 	s.defs[key] = def // now, since fields may refer to it
@@ -88,7 +88,7 @@ func structFields(t *types.Struct, path string) ([]structField, *refusal) {
 				inner, pointer := plainStruct(v.Type())
 				switch inline := v.Embedded() && !f.tagged && inner != nil; {
 				case inline && pointer && !v.Exported():
-					return nil, &refusal{f.path, v.Type(), "is an embedded pointer to an unexported struct, and cannot be decoded", nil}
+					return nil, refuse(f.path, v.Type(), "is an embedded pointer to an unexported struct, and cannot be decoded")
 				case inline && !visited[inner]:
 					deeper = append(deeper, embedded{inner, f.path, f.index})
 				case !inline && v.Exported():

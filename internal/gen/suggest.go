@@ -1,14 +1,23 @@
 package gen
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // suggest returns "; did you mean x?" for the candidate that word was probably
 // meant to be, or nothing.
 func suggest(word string, candidates []string) string {
-	best, least := "", 3 // more than two typing errors are another word
+	best, least := "", 2 // more than one typing error, or two in a long word, is another word
+	if len(word) > 5 {
+		least = 3
+	}
 	for _, c := range candidates {
 		if d := distance(word, c); d < least && d < len(c) {
 			best, least = c, d
+		}
+		if best == "" && len(word) > 2 && strings.HasPrefix(c, word) {
+			best = c
 		}
 	}
 	if best == "" {

@@ -33,8 +33,8 @@ type unit struct {
 
 	program *program
 	quiet   bool // what is wrong is reported elsewhere
-	// Nothing is generated for a unit that failed. What is wrong with types is
-	// not even reported where syntax is missing: it would be wrong for that.
+	// Nothing is generated for a unit that failed. The types of a tainted one, and
+	// of those that need it, are not to be relied on: nothing is said about them.
 	failed, tainted bool
 }
 
