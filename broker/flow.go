@@ -80,9 +80,9 @@ type Flows interface {
 	// ErrNotFound says that the flow is not kept any more.
 	Arrive(ctx context.Context, id ID, arrivals []Arrival) (*Progress, error)
 
-	// Confirm forgets arrivals of a queue. Of each it reads Task and whether it
-	// is one that submits: a task can have both at the same time.
-	Confirm(ctx context.Context, queue string, arrivals []Arrival) error
+	// Confirm forgets arrivals. Of each it reads Queue, Task and whether it is one
+	// that submits: a task can have both at the same time.
+	Confirm(ctx context.Context, arrivals []Arrival) error
 
 	// Blocked returns what is stored of blocked tasks; nil for those that are
 	// not blocked, or not any more.
@@ -137,6 +137,7 @@ type Member struct {
 // Arrival tells that a member of a flow is final, or that a task was submitted
 // with the settlement of another one.
 type Arrival struct {
+	Queue   string // where it is stored
 	Task    ID     // the member, or the task that was submitted
 	Flow    ID     // whose member it is; zero for a submitted task
 	Step    uint32 // its place in the flow, StepCallback or StepFinalizer
