@@ -27,7 +27,7 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 		q.lock(now)
 		switch {
 		case r.waits():
-			post.add(q.cancel(r, now))
+			q.cancel(r, now, &post)
 			out[i] = broker.CancelPrevented
 		case r.state == broker.StateRunning:
 			q.mark(r)

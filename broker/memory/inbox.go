@@ -7,33 +7,44 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// letter tells an inbox of an outcome, which nobody writes to any more.
-type letter struct {
-	inbox   broker.ID
-	id      broker.ID
-	outcome *broker.Outcome
+// post gathers letters while locks are held, and delivers them after.
+type post struct {
+	letters []broker.Letter
+	runs    []postRun // of letters to the same inbox
+	small   copier
 }
 
-// post gathers letters while locks are held, and delivers them after.
-type post struct{ letters []letter }
+type postRun struct {
+	inbox broker.ID
+	end   int // in letters
+}
 
-func (p *post) add(l letter) {
-	if !l.inbox.IsZero() {
-		p.letters = append(p.letters, l)
+// add adds a letter with a copy of the outcome, unless nobody waits for it.
+func (p *post) add(inbox, id broker.ID, o *broker.Outcome) {
+	if inbox.IsZero() {
+		return
+	}
+	p.letters = append(p.letters, broker.Letter{ID: id, Outcome: *o})
+	c := &p.letters[len(p.letters)-1].Outcome
+	if o.Err == nil {
+		c.Result = p.small.copy(o.Result)
+	} else {
+		*c = *copyOutcome(o)
+	}
+	if n := len(p.runs); n > 0 && p.runs[n-1].inbox == inbox {
+		p.runs[n-1].end = len(p.letters)
+	} else {
+		p.runs = append(p.runs, postRun{inbox, len(p.letters)})
 	}
 }
 
 func (p *post) deliver(b *Broker) {
-	for at := 0; at < len(p.letters); {
-		id := p.letters[at].inbox
-		end := at + 1
-		for end < len(p.letters) && p.letters[end].inbox == id {
-			end++
+	at := 0
+	for _, run := range p.runs {
+		if in := b.inboxes.get(run.inbox); in != nil {
+			in.put(p.letters[at:run.end:run.end])
 		}
-		if in := b.inboxes.get(id); in != nil {
-			in.put(p.letters[at:end])
-		}
-		at = end
+		at = run.end
 	}
 }
 
@@ -81,14 +92,17 @@ func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) 
 	return in, nil
 }
 
-func (in *inbox) put(letters []letter) {
+// put takes letters, which are its own from then on.
+func (in *inbox) put(letters []broker.Letter) {
 	in.mu.Lock()
-	for _, l := range letters {
-		if len(in.letters) >= broker.MaxInbox {
-			in.gap = true
-			break
-		}
-		in.letters = append(in.letters, broker.Letter{ID: l.id, Outcome: *copyOutcome(l.outcome)})
+	if room := broker.MaxInbox - len(in.letters); len(letters) > room {
+		letters = letters[:room:room]
+		in.gap = true
+	}
+	if in.letters == nil {
+		in.letters = letters
+	} else {
+		in.letters = append(in.letters, letters...)
 	}
 	in.mu.Unlock()
 	select {

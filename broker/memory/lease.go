@@ -114,7 +114,7 @@ func (c *consumer) handBack(died bool) {
 			for n := 0; n < broker.MaxBatch && h.list.tail != nil; n++ {
 				r := h.list.tail
 				if r.canceled && !died {
-					post.add(h.q.cancel(r, now))
+					h.q.cancel(r, now, &post)
 					continue
 				}
 				if died {

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -17,10 +18,14 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		return nil, err
 	}
 	errs := make([]error, len(batch))
-	turn := turn{now: now, released: map[*queue]*record{}}
+	turn := turn{now: now, post: post{small: copier{left: len(batch)}}}
 	for i := range batch {
+		if i == 1 {
+			turn.post.letters = slices.Grow(turn.post.letters, len(batch)-1)
+		}
 		errs[i] = c.settle(&batch[i], &turn)
 	}
+	turn.lock(nil)
 	turn.post.deliver(c.b)
 	c.b.help(now)
 	return errs, nil
@@ -30,7 +35,21 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 type turn struct {
 	now      instant
 	post     post
+	q        *queue             // locked, unless nil
 	released map[*queue]*record // the last one that was released to the front
+}
+
+// lock locks a queue, if there is one, and unlocks the one before.
+func (t *turn) lock(q *queue) {
+	if t.q == q {
+		return
+	}
+	if t.q != nil {
+		t.q.unlock()
+	}
+	if t.q = q; q != nil {
+		q.lock(t.now)
+	}
 }
 
 func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
@@ -48,8 +67,7 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 		return lost(d)
 	}
 	q := r.queue
-	q.lock(now)
-	defer q.unlock()
+	turn.lock(q)
 	if r.state != broker.StateRunning || r.hold.c != c || r.attempt != d.Attempt || c.gone.Load() {
 		if r.last == last {
 			return nil
@@ -59,9 +77,11 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 	r.last = last
 	switch {
 	case s.Verb == broker.VerbFinish:
-		turn.post.add(q.end(r, copyOutcome(&s.Outcome), now))
+		inbox := r.task.Inbox
+		q.finish(r, &s.Outcome, now)
+		turn.post.add(inbox, r.id, &s.Outcome)
 	case r.canceled:
-		turn.post.add(q.cancel(r, now))
+		q.cancel(r, now, &turn.post)
 	default:
 		q.detach(r)
 		r.attempt++
@@ -69,6 +89,9 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 		case broker.VerbRelease:
 			// The first one that is released shall come to stand first.
 			q.behind(turn.released[q], r)
+			if turn.released == nil {
+				turn.released = make(map[*queue]*record, 1)
+			}
 			turn.released[q] = r
 			return nil
 		case broker.VerbRetry:
@@ -87,17 +110,13 @@ func lost(d *broker.Delivery) error {
 	return fmt.Errorf("task %s %s, attempt %d: %w", d.Name, d.ID, d.Attempt, broker.ErrLeaseLost)
 }
 
-// end finishes a task and returns the letter that tells of it.
-func (q *queue) end(r *record, o *broker.Outcome, now instant) letter {
-	l := letter{inbox: r.task.Inbox, id: r.id, outcome: o}
-	q.finish(r, o, now)
-	return l
-}
-
-// cancel finishes a task as canceled.
-func (q *queue) cancel(r *record, now instant) letter {
-	return q.end(r, &broker.Outcome{
+// cancel finishes a task as canceled, and leaves a letter that tells of it.
+func (q *queue) cancel(r *record, now instant, p *post) {
+	o := broker.Outcome{
 		State: broker.StateCanceled, Name: r.task.Name, Attempts: r.attempted(), Retried: int(r.retried),
 		Enqueued: r.task.Enqueued, Finished: q.b.clock.wall(now),
-	}, now)
+	}
+	inbox := r.task.Inbox
+	q.finish(r, &o, now)
+	p.add(inbox, r.id, &o)
 }
