@@ -48,8 +48,17 @@ func (s *Settlement) Check(l Limits) error {
 		return fmt.Errorf("task %s: %w: settled as %s, which is not a final state", name, ErrInvalid, s.Outcome.State)
 	case s.Delay > MaxDuration:
 		return fmt.Errorf("task %s: %w: delay of %v, the limit is %v", name, ErrInvalid, s.Delay, MaxDuration)
+	case len(s.Submit) > 0 && (s.Verb != VerbFinish || s.Outcome.State != StateSucceeded):
+		return fmt.Errorf("task %s: %w: only a task that succeeded can submit others with its settlement", name, ErrInvalid)
+	case len(s.Submit) > MaxBatch:
+		return fmt.Errorf("task %s: %w: %d tasks to submit with the settlement, the limit is %d", name, ErrTooLarge, len(s.Submit), MaxBatch)
 	case len(s.Outcome.Result) > l.Result:
 		return fmt.Errorf("task %s: %w: result of %d bytes, the limit is %d", name, ErrTooLarge, len(s.Outcome.Result), l.Result)
+	}
+	for _, t := range s.Submit {
+		if err := t.Check(l); err != nil {
+			return fmt.Errorf("task %s: submits %w", name, err)
+		}
 	}
 	return nil
 }

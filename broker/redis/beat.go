@@ -35,7 +35,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 		i += n
 		var names []string
 		for _, k := range part {
-			names = append(names, k.minions, k.watch, k.ready, k.held, k.due, k.stop, k.keep, k.flight(c.minion), k.claim(c.minion))
+			names = append(names, k.minions, k.watch, k.ready, k.held, k.due, k.stop, k.keep, k.flight(c.minion), k.claim(c.minion), k.outbox)
 		}
 		parts = append(parts, part)
 		calls = append(calls, &call{script: scriptBeat, keys: names, args: []any{c.minion, c.leaseMillis(), listens}})
@@ -90,6 +90,9 @@ func (c *consumer) attend(ctx context.Context, k *keys, todo []any, now int64) i
 			// What it said of itself goes too; if that fails, it ends with its lease.
 			_, _ = scriptAnnounce.run(ctx, c.b.rdb, []string{c.b.space.beats, c.b.space.infos}, minion, 0, "")
 		}
+	}
+	if toInt(item(todo, 6)) > 0 {
+		c.arrived(k)
 	}
 	for _, class := range toStrings(item(todo, 4)) {
 		if err := c.b.sweep(ctx, k, class); err != nil {

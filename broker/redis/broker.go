@@ -13,13 +13,14 @@ import (
 
 // Broker keeps tasks in Redis. Make one with [Open] or [New].
 type Broker struct {
-	rdb    redis.UniversalClient
-	owned  bool // Close closes rdb
-	cfg    config
-	log    *slog.Logger
-	space  space
-	queues directory
-	hub    hub
+	rdb     redis.UniversalClient
+	owned   bool // Close closes rdb
+	cfg     config
+	log     *slog.Logger
+	space   space
+	queues  directory
+	arrived arrivedIn
+	hub     hub
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc

@@ -47,7 +47,7 @@ func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, error
 	for range minionRetries {
 		names := []string{
 			k.state, k.due, k.later, k.gone, k.stop, k.ready, k.held, k.minions,
-			k.keep, k.forget(class), k.watch,
+			k.keep, k.forget(class), k.watch, k.flows, k.outbox,
 		}
 		args := []any{len(minions)}
 		for _, m := range minions {
@@ -65,6 +65,9 @@ func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, error
 			continue
 		}
 		b.unlock(ctx, k, toStrings(item(list, 1)))
+		if toInt(item(list, 2)) > 0 {
+			b.arrived.add(k)
+		}
 		return toList(item(list, 0)), nil
 	}
 	return nil, fmt.Errorf("redis cancel: %w: minions of queue %s come and go", broker.ErrUnavailable, k.queue)

@@ -163,6 +163,13 @@ func (c *consumer) heal() {
 	c.change()
 }
 
+// arrived says that a queue has arrivals.
+func (c *consumer) arrived(k *keys) {
+	if c.cfg.OnArrivals != nil {
+		c.cfg.OnArrivals(k.queue)
+	}
+}
+
 func (c *consumer) change() {
 	select {
 	case c.changed <- struct{}{}:

@@ -191,6 +191,19 @@ func (c *consumer) note(k *keys, due any, now int64) {
 	}
 }
 
+// soon keeps that a queue's next task is due in a while, perhaps sooner than was
+// known.
+func (c *consumer) soon(k *keys, d time.Duration) {
+	at := time.Now().Add(d)
+	c.mu.Lock()
+	old, ok := c.due[k]
+	if !ok || at.Before(old) {
+		c.due[k] = at
+	}
+	c.mu.Unlock()
+	c.change()
+}
+
 // fetch asks the queues that may have tasks, in order.
 func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broker.Delivery, error) {
 	var out []*broker.Delivery

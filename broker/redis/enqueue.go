@@ -45,12 +45,20 @@ type part struct {
 func (p *part) add(place int, t *broker.Task) {
 	msg := broker.AppendRecord(make([]byte, 0, t.Size()), t)
 	p.size += t.Size()
-	if t.Delay <= 0 && t.Deadline <= 0 && t.Unique == "" {
+	if t.Delay <= 0 && t.Deadline <= 0 && t.Unique == "" && t.Group.IsZero() && !t.Blocked {
 		p.plain = append(p.plain, msg)
 		p.places = append(p.places, place)
 		return
 	}
-	p.other = append(p.other, msg, millis(t.Delay), millis(t.Deadline), t.Unique)
+	var ref []byte
+	if !t.Group.IsZero() {
+		ref = broker.AppendFlowRef(nil, t)
+	}
+	blocked := 0
+	if t.Blocked {
+		blocked = 1
+	}
+	p.other = append(p.other, msg, millis(t.Delay), millis(t.Deadline), t.Unique, ref, blocked)
 	p.last = append(p.last, place)
 }
 
@@ -61,7 +69,7 @@ func (p *part) call() *call {
 	args = append(append(args, p.plain...), p.other...)
 	return &call{
 		script: scriptEnqueue,
-		keys:   []string{k.ready, k.held, k.state, k.due, k.later, k.unique, k.meta, k.watch},
+		keys:   []string{k.ready, k.held, k.state, k.due, k.later, k.unique, k.meta, k.watch, k.flows},
 		args:   args,
 	}
 }

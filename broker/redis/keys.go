@@ -21,6 +21,8 @@ type keys struct {
 	unique  string // hash of unique key -> id
 	dead    string // hash of id -> message of dead letters
 	odd     string // list of what is no message of a known version
+	flows   string // hash of id -> place in a flow, of members that are not final
+	outbox  string // hash of arrivals; see arrive.lua
 	stop    string // set of ids that are running and were cancelled
 	minions string // sorted set of minions by the end of their lease; -1 is dead
 	watch   string // sorted set of minions that listen to the wake channel
@@ -36,6 +38,7 @@ func newKeys(namespace, queue string) *keys {
 		ready: base + "ready", held: base + "held", gone: base + "gone",
 		state: base + "state", due: base + "due", later: base + "later",
 		unique: base + "unique", dead: base + "dead", odd: base + "odd",
+		flows: base + "flows", outbox: base + "outbox",
 		stop: base + "stop", minions: base + "minions", watch: base + "watch",
 		keep: base + "keep", meta: base + "meta",
 		wake: namespace + ":wake:" + queue,
@@ -54,6 +57,18 @@ func (k *keys) flight(minion string) string {
 
 // forget is the list of ids of a class of retention, oldest first.
 func (k *keys) forget(class string) string { return k.base + "keep:" + class }
+
+// flowKeys are the names of all keys of one flow. They share a hash slot.
+type flowKeys struct {
+	flow    string // hash: record, counts, marks and outcome
+	members string // ids, 16 bytes each
+	results string // hash of place -> state and outcome
+}
+
+func newFlowKeys(namespace string, id broker.ID) flowKeys {
+	base := "{" + namespace + ":flow:" + hex.EncodeToString(id[:]) + "}:"
+	return flowKeys{flow: base + "flow", members: base + "members", results: base + "results"}
+}
 
 // space are the keys and channels of a namespace that belong to no queue.
 type space struct {

@@ -16,6 +16,9 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 	for i, id := range ids {
 		out[i].ID = id
 	}
+	if err := b.lookupFlows(ctx, ids, out); err != nil {
+		return nil, err
+	}
 	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
 		args := make([]any, len(places))
 		for i, p := range places {
@@ -131,7 +134,10 @@ func readPlace(st *broker.Status, place []any) bool {
 	case "later":
 		st.State, st.Due = broker.StateScheduled, toTime(toInt(item(place, 1)))
 		st.Attempt-- // the message has the number of the next one
-		if d.Attempt > 1 {
+		switch {
+		case d.Blocked:
+			st.State = broker.StateBlocked
+		case d.Attempt > 1:
 			st.State = broker.StateRetrying
 		}
 	case "running":

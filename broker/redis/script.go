@@ -37,12 +37,12 @@ func load(name string, includes ...string) *script {
 var (
 	scriptEnqueue  = load("enqueue", "clock", "number", "push")
 	scriptDequeue  = load("dequeue", "clock", "readable", "push")
-	scriptSettle   = load("settle", "clock", "number", "push", "readable", "absorb")
+	scriptSettle   = load("settle", "clock", "number", "push", "readable", "absorb", "arrive")
 	scriptJoin     = load("join", "clock", "push", "readable")
 	scriptBeat     = load("beat", "clock")
 	scriptLeave    = load("leave", "clock", "number", "push", "readable", "absorb")
 	scriptAdopt    = load("adopt", "clock", "readable", "absorb")
-	scriptCancel   = load("cancel", "clock", "number", "push")
+	scriptCancel   = load("cancel", "clock", "number", "push", "arrive")
 	scriptUnlock   = load("unlock")
 	scriptStatus   = load("status", "clock", "number")
 	scriptLocate   = load("locate")
@@ -51,6 +51,13 @@ var (
 	scriptAnnounce = load("announce", "clock", "number")
 	scriptCensus   = load("census", "clock")
 	scriptPublish  = load("publish", "clock")
+	scriptRelease  = load("release", "push")
+
+	scriptFlowOpen   = load("flow_open")
+	scriptFlowLookup = load("flow_lookup", "clock", "flow_look")
+	scriptFlowArrive = load("flow_arrive", "clock", "flow_look")
+	scriptFlowMark   = load("flow_mark")
+	scriptFlowEnd    = load("flow_end", "clock", "number")
 )
 
 // onceCmd is a command that the client must not send again by itself. Most

@@ -66,14 +66,14 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 
 // settled reads the reply to one call.
 func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement, errs []error) {
-	if due := toInt(item(reply, 0)); due > 0 {
-		c.change() // the dequeue script will tell when exactly
-		c.mu.Lock()
-		c.due[st.keys] = time.Now()
-		c.mu.Unlock()
+	if due := item(reply, 0); due != "" {
+		c.soon(st.keys, time.Duration(toInt(due)+1)*time.Millisecond)
 	}
-	if len(reply) > 1 {
-		for _, p := range reply[1:] {
+	if toInt(item(reply, 1)) > 0 {
+		c.arrived(st.keys)
+	}
+	if len(reply) > 2 {
+		for _, p := range reply[2:] {
 			place := st.places[toInt(p)-1]
 			errs[place] = lost(batch[place].Delivery)
 		}
@@ -110,11 +110,13 @@ type group struct {
 	read  time.Duration
 	sweep time.Duration
 	inbox string
+	alone int // place in the batch, of one that submits tasks; else -1
 }
 
 type members struct {
-	places []int
-	args   []any
+	places  []int
+	args    []any
+	submits []any
 }
 
 func (st *settling) full() bool {
@@ -129,7 +131,10 @@ var verbs = [...]string{
 func (st *settling) add(place int, s *broker.Settlement, inboxes string) {
 	d := s.Delivery
 	outcome := &s.Outcome
-	g := group{verb: verbs[s.Verb]}
+	g := group{verb: verbs[s.Verb], alone: -1}
+	if len(s.Submit) > 0 {
+		g.alone = place
+	}
 	dead := false
 	switch s.Verb {
 	case broker.VerbFinish:
@@ -162,6 +167,11 @@ func (st *settling) add(place int, s *broker.Settlement, inboxes string) {
 	var attempt [4]byte
 	binary.BigEndian.PutUint32(attempt[:], d.Attempt)
 	m.args = append(m.args, d.ID[:], attempt[:], d.Unique, record)
+	for _, t := range s.Submit {
+		record := broker.AppendSubmit(nil, t)
+		st.size += len(record)
+		m.submits = append(m.submits, t.ID[:], record)
+	}
 }
 
 // frame returns an outcome's record behind its length.
@@ -190,7 +200,7 @@ func (st *settling) call(minion string) *call {
 	k := st.keys
 	keys := []string{
 		k.flight(minion), k.claim(minion), k.minions, k.state, k.due, k.later, k.dead,
-		k.unique, k.stop, k.keep, k.ready, k.held, k.watch, k.odd,
+		k.unique, k.stop, k.keep, k.ready, k.held, k.watch, k.odd, k.flows, k.outbox,
 	}
 	lists := make(map[string]int)
 	args := []any{minion, k.wake, len(st.order)}
@@ -204,6 +214,7 @@ func (st *settling) call(minion string) *call {
 		m := st.groups[g]
 		args = append(args, g.verb, g.a, at, g.class, g.read.Milliseconds(), g.sweep.Milliseconds(), g.inbox, len(m.places))
 		args = append(args, m.args...)
+		args = append(append(args, len(m.submits)/2), m.submits...)
 		st.places = append(st.places, m.places...)
 	}
 	return &call{script: scriptSettle, keys: keys, args: args}

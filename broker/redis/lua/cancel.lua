@@ -1,19 +1,20 @@
 -- cancel ends tasks of one queue.
 --
 -- KEYS  1 state  2 due  3 later  4 gone  5 stop  6 ready  7 held  8 minions
---       9 keep  10 list of the class of retention  11 watch, then flight and
---       claim of each minion of ARGV
+--       9 keep  10 list of the class of retention  11 watch  12 flows
+--       13 outbox, then flight and claim of each minion of ARGV
 -- ARGV  1 number of minions, then their ids, then name of the class, ms for
 --       which the outcome can be read, ms until it is swept, wake channel,
 --       prefix of inbox channels, prefix of minion channels, the outcome
 --       (length and record), then the ids
 -- Returns false and the ids of all minions if one is not among those of ARGV
 -- (nothing is done; call again), else for each id its verdict: 0 unknown,
--- 1 never starts, 2 runs and its minion was told, 3 final before; and then
--- messages that went and held a unique key.
+-- 1 never starts, 2 runs and its minion was told, 3 final before; then
+-- messages that went and held a unique key; and then how many arrivals it made.
 
-local state, due, later, gone, stop, ready, held, minions, keep, list, watch =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local state, due, later, gone, stop, ready, held, minions, keep, list, watch, flows, outbox =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
+local spare = 13 -- KEYS before those of the minions
 local count = tonumber(ARGV[1])
 local known = {}
 for i = 1, count do
@@ -33,7 +34,7 @@ at = at + 7
 local claimed -- id -> minion, of all claim lists; read when it is first needed
 local function owner(id)
   for i = 1, count do
-    if redis.call('HEXISTS', KEYS[10 + 2 * i], id) == 1 then
+    if redis.call('HEXISTS', KEYS[spare - 1 + 2 * i], id) == 1 then
       return ARGV[1 + i]
     end
   end
@@ -41,8 +42,8 @@ local function owner(id)
     claimed = {}
     for i = 1, count do
       -- A minion that has left has a fence there instead of a list.
-      if known[ARGV[1 + i]] and redis.call('TYPE', KEYS[11 + 2 * i]).ok == 'list' then
-        for _, msg in ipairs(redis.call('LRANGE', KEYS[11 + 2 * i], 0, -1)) do
+      if known[ARGV[1 + i]] and redis.call('TYPE', KEYS[spare + 2 * i]).ok == 'list' then
+        for _, msg in ipairs(redis.call('LRANGE', KEYS[spare + 2 * i], 0, -1)) do
           claimed[string.sub(msg, 2, 17)] = ARGV[1 + i]
         end
       end
@@ -57,7 +58,7 @@ end
 
 redis.call('ZREM', minions, '') -- see dequeue.lua
 local t = now()
-local verdicts, uniques, forget = {}, {}, { big(t + sweepms, 6) }
+local verdicts, uniques, forget, ended = {}, {}, { big(t + sweepms, 6) }, {}
 for i = at, #ARGV do
   local id = ARGV[i]
   local s = redis.call('HGET', state, id)
@@ -104,6 +105,7 @@ for i = at, #ARGV do
         redis.call('ZREM', due, id)
       end
       forget[#forget + 1] = id
+      ended[#ended + 1] = { id = id, outcome = outcome }
       verdict = 1
     end
   end
@@ -113,4 +115,4 @@ if #forget > 1 then
   redis.call('RPUSH', list, table.concat(forget))
   redis.call('ZADD', keep, 'NX', t + sweepms, class)
 end
-return { verdicts, uniques }
+return { verdicts, uniques, arrive(flows, outbox, ended) }

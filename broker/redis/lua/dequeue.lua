@@ -33,6 +33,10 @@ while moved < 1000 and bytes < 1048576 do
   local msgs = {}
   for i, msg in ipairs(redis.call('HMGET', later, unpack(ids))) do
     if msg then
+      local flags = string.byte(msg, 25)
+      if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked: it was to wait no longer
+        msg = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26)
+      end
       msgs[#msgs + 1] = msg
       bytes = bytes + #msg
     end

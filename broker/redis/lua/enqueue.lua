@@ -2,15 +2,17 @@
 -- content is left out, with other content refused.
 --
 -- KEYS  1 ready  2 held  3 state  4 due  5 later  6 unique  7 meta  8 watch
+--       9 flows
 -- ARGV  1 wake channel  2 number of plain messages, then these
 --       then for each other one: message, delay in ms, time to its deadline in
---       ms (0 is none), unique key ('' is none)
+--       ms (0 is none), unique key ('' is none), its place in a flow ('' is
+--       none), whether it is blocked (0, 1)
 -- Returns false if the queue is not registered (nothing is done; register it
 -- and call again), else a list with index (from 1) and holder's id for each
 -- that was refused; the holder is its own id if the content differs.
 
-local ready, held, state, due, later, unique, meta, watch =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local ready, held, state, due, later, unique, meta, watch, flows =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local wake, plain = ARGV[1], tonumber(ARGV[2])
 
 if redis.call('EXISTS', meta) == 0 then
@@ -18,12 +20,12 @@ if redis.call('EXISTS', meta) == 0 then
 end
 
 local first = 3 + plain -- of the other messages in ARGV
-local total = plain + (#ARGV - first + 1) / 4
+local total = plain + (#ARGV - first + 1) / 6
 local function message(i)
   if i <= plain then
     return ARGV[2 + i]
   end
-  return ARGV[first + (i - plain - 1) * 4]
+  return ARGV[first + (i - plain - 1) * 6]
 end
 
 local ids = {}
@@ -36,7 +38,7 @@ local known = redis.call('HMGET', state, unpack(ids))
 local refused = {}
 local seen = {}  -- id -> what this call adds to state
 local locks = {} -- unique key -> id, of this call
-local states, msgs, dues, laters, uniques = {}, {}, {}, {}, {}
+local states, msgs, dues, laters, uniques, places = {}, {}, {}, {}, {}, {}
 local t
 for i = 1, total do
   local id, msg = ids[i], message(i)
@@ -48,9 +50,10 @@ for i = 1, total do
       holder = id
     end
   else
-    local delay, key = 0, ''
+    local delay, key, place, blocked = 0, '', '', false
     if i > plain then
-      local at = first + (i - plain - 1) * 4
+      local at = first + (i - plain - 1) * 6
+      place, blocked = ARGV[at + 4], ARGV[at + 5] == '1'
       delay, key = tonumber(ARGV[at + 1]), ARGV[at + 3]
       local left = tonumber(ARGV[at + 2])
       if delay > 0 or left > 0 then
@@ -80,9 +83,15 @@ for i = 1, total do
         uniques[#uniques + 1] = key
         uniques[#uniques + 1] = id
       end
+      if place ~= '' then
+        places[#places + 1] = id
+        places[#places + 1] = place
+      end
       if delay > 0 then
         dues[#dues + 1] = t + delay
         dues[#dues + 1] = id
+      end
+      if delay > 0 or blocked then
         laters[#laters + 1] = id
         laters[#laters + 1] = msg
       else
@@ -98,9 +107,14 @@ end
 
 -- Then write. The messages come before the states: if a write failed between
 -- them, a task could run twice, but never not at all.
+if #places > 0 then
+  redis.call('HSET', flows, unpack(places))
+end
+if #laters > 0 then
+  redis.call('HSET', later, unpack(laters))
+end
 if #dues > 0 then
   local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
-  redis.call('HSET', later, unpack(laters))
   redis.call('ZADD', due, unpack(dues))
   local sooner = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
   if #head == 0 or tonumber(sooner[2]) < tonumber(head[2]) then

@@ -49,7 +49,7 @@ for k, id in ipairs(ids) do
   if not found[k] then
     local msg = redis.call('HGET', later, id)
     if msg then
-      found[k] = { 'later', redis.call('ZSCORE', due, id), string.sub(msg, 1, 51) }
+      found[k] = { 'later', redis.call('ZSCORE', due, id) or '', string.sub(msg, 1, 51) }
     else
       local s = redis.call('HGET', state, id)
       found[k] = { s and #s == 20 and 'ready' or 'done' }

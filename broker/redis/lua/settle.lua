@@ -1,8 +1,8 @@
 -- settle ends attempts of one minion at tasks of one queue.
 --
 -- KEYS  1 flight  2 claim  3 minions  4 state  5 due  6 later  7 dead  8 unique
---       9 stop  10 keep  11 ready  12 held  13 watch  14 odd, then the list of
---       each class of retention that ARGV speaks of
+--       9 stop  10 keep  11 ready  12 held  13 watch  14 odd  15 flows
+--       16 outbox, then the list of each class of retention that ARGV speaks of
 -- ARGV  1 minion  2 wake channel  3 number of groups, then for each group
 --         verb (finish, retry, snooze, release)
 --         a: finish: state; retry, snooze: delay in ms; release: 0
@@ -12,15 +12,18 @@
 --         ms until it is swept
 --         inbox channel ('' for none)
 --         number of tasks, then for each: id, attempt (4 bytes), unique key
---         (''), length (4 bytes) and outcome ('' keeps none)
+--         (''), length (4 bytes) and outcome
+--         number of tasks to be submitted with the only task of the group, then
+--         for each: id and record
 --       The outcome of a task that is not finished is the one it gets if it was
 --       cancelled meanwhile. A class that starts with d keeps dead letters.
--- Returns a list: when the next task is due ('' if not known), then the place
--- (from 1, over all groups) of each task that the minion did not own.
+-- Returns a list: in how many ms the next task is due ('' if not known), how many
+-- arrivals it made, then the place (from 1, over all groups) of each task that
+-- the minion did not own.
 
-local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready, held, watch, odd =
+local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready, held, watch, odd, flows, outbox =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8],
-  KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+  KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 redis.call('HDEL', flight, '') -- see dequeue.lua: goes on when out of memory
@@ -32,7 +35,7 @@ if owner then
 end
 local t = now()
 local stopping = redis.call('EXISTS', stop) == 1
-local lost, done = { '' }, {} -- done: id -> attempt
+local lost, done = { '', 0 }, {} -- done: id -> attempt
 local place, at = 0, 4
 
 -- finish writes a final state for tasks, tells the inbox, and keeps track of
@@ -51,6 +54,7 @@ local function finish(final, list, class, readms, sweepms, inbox, items)
     forget[#forget + 1] = item.id
   end
   redis.call('HSET', state, unpack(states))
+  lost[2] = lost[2] + arrive(flows, outbox, items)
   redis.call('RPUSH', list, table.concat(forget))
   redis.call('ZADD', keep, 'NX', t + sweepms, class)
   if string.sub(class, 1, 1) == 'd' then
@@ -112,7 +116,18 @@ for _ = 1, groups do
 
   -- Then write; what removes the task from flight comes last, so that an error
   -- on the way leaves it with its owner.
+  local submits = at + n * 4
+  local more = tonumber(ARGV[submits])
   if verb == 'finish' then
+    if more > 0 and #items == 1 then
+      local notes = {}
+      for i = submits + 1, submits + 2 * more, 2 do
+        notes[#notes + 1] = 's' .. ARGV[i]
+        notes[#notes + 1] = ARGV[i + 1]
+      end
+      redis.call('HSET', outbox, unpack(notes))
+      lost[2] = lost[2] + more
+    end
     finish(a, list, class, readms, sweepms, inbox, items)
   else
     finish(8, list, class, readms, sweepms, inbox, canceled)
@@ -137,8 +152,9 @@ for _ = 1, groups do
       local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
       redis.call('HSET', later, unpack(again))
       redis.call('ZADD', due, unpack(dues))
-      lost[1] = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
-      if #head == 0 or tonumber(lost[1]) < tonumber(head[2]) then
+      local soon = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
+      lost[1] = math.max(soon - t, 0)
+      if #head == 0 or soon < tonumber(head[2]) then
         nudge(ready, watch, wake)
       end
     elseif verb == 'release' then
@@ -157,7 +173,7 @@ for _ = 1, groups do
       redis.call('SREM', stop, unpack(settled))
     end
   end
-  at = at + n * 4
+  at = submits + 1 + 2 * more
   place = place + n
 end
 return lost

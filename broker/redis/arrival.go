@@ -1,0 +1,188 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// arrivedIn knows in which queues a cancel has made arrivals.
+type arrivedIn struct {
+	mu     sync.Mutex
+	queues map[*keys]bool
+}
+
+func (a *arrivedIn) add(k *keys) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.queues == nil {
+		a.queues = make(map[*keys]bool)
+	}
+	a.queues[k] = true
+}
+
+// take returns one of the queues and forgets it; nil if there is none.
+func (a *arrivedIn) take() *keys {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for k := range a.queues {
+		delete(a.queues, k)
+		return k
+	}
+	return nil
+}
+
+// Arrivals implements [broker.Flows].
+func (b *Broker) Arrivals(ctx context.Context, queue string, limit int) ([]broker.Arrival, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	limit = min(max(limit, 1), broker.MaxBatch)
+	if queue != "" {
+		if err := broker.CheckName("queue", queue); err != nil {
+			return nil, err
+		}
+		return b.arrivalsOf(ctx, b.queues.get(queue), limit)
+	}
+	for k := b.arrived.take(); k != nil; k = b.arrived.take() {
+		found, err := b.arrivalsOf(ctx, k, limit)
+		if err != nil || len(found) > 0 {
+			b.arrived.add(k) // until there are none
+			return found, err
+		}
+	}
+	return nil, nil
+}
+
+func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.Arrival, error) {
+	var found []broker.Arrival
+	for cursor := uint64(0); ; {
+		page, next, err := b.rdb.HScan(ctx, k.outbox, cursor, "", int64(limit)).Result()
+		if err != nil {
+			return nil, fault("arrivals", err)
+		}
+		for i := 0; i+1 < len(page) && len(found) < limit; i += 2 {
+			a, err := readArrival(page[i], page[i+1])
+			if err != nil { // of a newer version, or damaged: it stays
+				b.log.Error("redis: an arrival can't be read", "queue", k.queue, "error", err)
+				continue
+			}
+			a.Queue = k.queue
+			found = append(found, a)
+		}
+		if cursor = next; cursor == 0 || len(found) > 0 {
+			return found, nil
+		}
+	}
+}
+
+// readArrival reads an entry of an outbox: see arrive.lua and settle.lua.
+func readArrival(field, value string) (a broker.Arrival, err error) {
+	if len(field) != 1+len(a.Task) {
+		return a, fmt.Errorf("%w: an arrival's name of %d bytes", broker.ErrMalformed, len(field))
+	}
+	a.Task = toID(field[1:])
+	if field[0] == 's' {
+		a.Submit, err = broker.ParseSubmit([]byte(value))
+		return a, err
+	}
+	if a.Flow, a.Step, err = broker.ParseFlowRef([]byte(value)); err != nil {
+		return a, err
+	}
+	a.Outcome, err = broker.ParseOutcome([]byte(value[broker.FlowRefSize:]))
+	return a, err
+}
+
+// Confirm implements [broker.Flows].
+func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
+	if err := b.alive(ctx); err != nil {
+		return err
+	}
+	fields := make(map[string][]string)
+	for i := range arrivals {
+		a := &arrivals[i]
+		kind := "m"
+		if a.Submit != nil {
+			kind = "s"
+		}
+		fields[a.Queue] = append(fields[a.Queue], kind+string(a.Task[:]))
+	}
+	for queue, names := range fields {
+		if err := b.rdb.HDel(ctx, b.queues.get(queue).outbox, names...).Err(); err != nil {
+			return fault("confirm arrivals", err)
+		}
+	}
+	return nil
+}
+
+// Blocked implements [broker.Flows].
+func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	out := make([]*broker.Task, len(ids))
+	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
+		names := make([]string, len(places))
+		for i, p := range places {
+			names[i] = string(ids[p][:])
+		}
+		msgs, err := b.rdb.HMGet(ctx, k.later, names...).Result()
+		if err != nil {
+			return nil, fault("blocked tasks", err)
+		}
+		found := make([]bool, len(places))
+		for i, v := range msgs {
+			msg, ok := v.(string)
+			if !ok {
+				continue
+			}
+			found[i] = true
+			var d broker.Delivery
+			d.Queue = k.queue
+			if err := broker.ParseRecord(&d, []byte(msg), 0); err != nil {
+				return nil, fmt.Errorf("task %s: %w", ids[places[i]], err)
+			}
+			if d.Blocked {
+				out[places[i]] = &d.Task
+			}
+		}
+		return found, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Release implements [broker.Flows].
+func (b *Broker) Release(ctx context.Context, tasks []*broker.Task) error {
+	if err := b.alive(ctx); err != nil {
+		return err
+	}
+	var calls []*call
+	open := make(map[*keys]*call)
+	sizes := make(map[*call]int)
+	for _, t := range tasks {
+		if err := t.Check(b.cfg.limits); err != nil {
+			return err
+		}
+		k := b.queues.get(t.Queue)
+		c := open[k]
+		if c == nil || len(c.args) > 2*broker.MaxBatch || sizes[c]+t.Size() > broker.MaxBatchBytes {
+			c = &call{script: scriptRelease, keys: []string{k.ready, k.held, k.due, k.later, k.watch}, args: []any{k.wake}}
+			open[k] = c
+			calls = append(calls, c)
+		}
+		c.args = append(c.args, t.ID[:], broker.AppendRecord(nil, t))
+		sizes[c] += t.Size()
+	}
+	runAll(ctx, b.rdb, calls)
+	for _, c := range calls {
+		if c.err != nil {
+			return c.err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package redis
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+var _ broker.Flows = (*Broker)(nil)
+
+// idleFlow is how long a flow is kept in which nothing happens: one whose
+// submitter died half-way, or that waits for minions nobody starts.
+const idleFlow = 30 * 24 * time.Hour
+
+// OpenFlow implements [broker.Flows].
+func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members []broker.ID) error {
+	if err := b.alive(ctx); err != nil {
+		return err
+	}
+	if err := f.Check(); err != nil {
+		return err
+	}
+	if from < 0 || len(members) > broker.MaxBatch || from+len(members) > f.Size {
+		return fmt.Errorf("flow %s: %w: members %d to %d of %d", f.ID, broker.ErrInvalid, from, from+len(members), f.Size)
+	}
+	ids := make([]byte, 0, 16*len(members))
+	for _, id := range members {
+		ids = append(ids, id[:]...)
+	}
+	k := newFlowKeys(b.cfg.namespace, f.ID)
+	reply, err := scriptFlowOpen.run(ctx, b.rdb, []string{k.flow, k.members},
+		broker.AppendFlow(nil, f), from, ids, idleFlow.Milliseconds())
+	if err != nil {
+		return err
+	}
+	switch toInt(reply) {
+	case 0:
+		return fmt.Errorf("flow %s: %w", f.ID, &broker.DuplicateError{ID: f.ID, Holder: f.ID})
+	case -1:
+		return fmt.Errorf("flow %s: %w: members before %d are missing", f.ID, broker.ErrInvalid, from)
+	}
+	return nil
+}
+
+// LookupFlow implements [broker.Flows].
+func (b *Broker) LookupFlow(ctx context.Context, id broker.ID) (*broker.Progress, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	k := newFlowKeys(b.cfg.namespace, id)
+	reply, err := scriptFlowLookup.run(ctx, b.rdb, []string{k.flow, k.members})
+	if err != nil {
+		return nil, err
+	}
+	return readProgress(id, reply)
+}
+
+// readProgress reads what flow_look.lua returns.
+func readProgress(id broker.ID, reply any) (*broker.Progress, error) {
+	if reply == nil {
+		return nil, fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
+	}
+	list := toList(reply)
+	f, err := broker.ParseFlow([]byte(toString(item(list, 0))))
+	if err != nil {
+		return nil, fmt.Errorf("flow %s: %w", id, err)
+	}
+	p := &broker.Progress{
+		Flow: f, Listed: int(toInt(item(list, 1))),
+		Succeeded: int(toInt(item(list, 2))), Failed: int(toInt(item(list, 3))),
+		Callback: broker.State(toInt(item(list, 4))), Finalizer: broker.State(toInt(item(list, 5))),
+		Marks: broker.Marks(toInt(item(list, 6))),
+	}
+	if record := toString(item(list, 7)); record != "" {
+		o, err := broker.ParseOutcome([]byte(record))
+		if err != nil {
+			return nil, fmt.Errorf("flow %s: %w", id, err)
+		}
+		p.Outcome = &o
+	}
+	return p, nil
+}
+
+// Members implements [broker.Flows].
+func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int) ([]broker.Member, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	if from < 0 || limit < 1 {
+		return nil, fmt.Errorf("flow %s: %w: %d members from %d on", id, broker.ErrInvalid, limit, from)
+	}
+	limit = min(limit, broker.MaxBatch)
+	k := newFlowKeys(b.cfg.namespace, id)
+	pipe := b.rdb.Pipeline()
+	exists := pipe.Exists(ctx, k.flow)
+	ids := pipe.GetRange(ctx, k.members, int64(16*from), int64(16*(from+limit)-1))
+	places := make([]string, limit)
+	for i := range places {
+		places[i] = string(binary.BigEndian.AppendUint32(nil, uint32(from+i)))
+	}
+	results := pipe.HMGet(ctx, k.results, places...)
+	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
+		return nil, fault("members of a flow", err)
+	}
+	if exists.Val() == 0 {
+		return nil, fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
+	}
+	members := make([]broker.Member, len(ids.Val())/16)
+	for i := range members {
+		members[i].ID = toID(ids.Val()[16*i:])
+		if v := toString(results.Val()[i]); v != "" {
+			o, err := broker.ParseOutcome([]byte(v[1:]))
+			if err != nil {
+				return nil, fmt.Errorf("flow %s, member %d: %w", id, from+i, err)
+			}
+			members[i].State, members[i].Outcome = o.State, &o
+		}
+	}
+	return members, nil
+}
+
+// Arrive implements [broker.Flows].
+func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arrival) (*broker.Progress, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	k := newFlowKeys(b.cfg.namespace, id)
+	keys := []string{k.flow, k.members, k.results}
+	for {
+		n, size := 0, 0
+		args := []any{idleFlow.Milliseconds()}
+		for n < len(arrivals) && n < broker.MaxBatch && size < broker.MaxBatchBytes {
+			a := &arrivals[n]
+			record := broker.AppendOutcome(nil, &a.Outcome)
+			args = append(args, binary.BigEndian.AppendUint32(nil, a.Step), strconv.Itoa(int(a.Outcome.State)), record)
+			size += len(record)
+			n++
+		}
+		if n == 0 {
+			return b.LookupFlow(ctx, id)
+		}
+		reply, err := scriptFlowArrive.run(ctx, b.rdb, keys, args...)
+		if err != nil {
+			return nil, err
+		}
+		if arrivals = arrivals[n:]; len(arrivals) == 0 || reply == nil {
+			return readProgress(id, reply)
+		}
+	}
+}
+
+// MarkFlow implements [broker.Flows].
+func (b *Broker) MarkFlow(ctx context.Context, id broker.ID, marks broker.Marks) error {
+	if err := b.alive(ctx); err != nil {
+		return err
+	}
+	var args []any
+	if marks&broker.MarkKilled != 0 {
+		args = append(args, "killed", int(broker.MarkKilled))
+	}
+	if marks&broker.MarkSwept != 0 {
+		args = append(args, "swept", int(broker.MarkSwept))
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	reply, err := scriptFlowMark.run(ctx, b.rdb, []string{newFlowKeys(b.cfg.namespace, id).flow}, args...)
+	if err == nil && toInt(reply) == 0 {
+		err = fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
+	}
+	return err
+}
+
+// EndFlow implements [broker.Flows].
+func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) error {
+	p, err := b.LookupFlow(ctx, id)
+	if err != nil {
+		return err
+	}
+	k := newFlowKeys(b.cfg.namespace, id)
+	inbox := ""
+	if !p.Flow.Inbox.IsZero() {
+		inbox = channel(b.space.inboxes, p.Flow.Inbox)
+	}
+	keep := max(p.Flow.Retention, broker.MinTombstone)
+	reply, err := scriptFlowEnd.run(ctx, b.rdb, []string{k.flow, k.members, k.results},
+		broker.AppendOutcome(nil, o), p.Flow.Retention.Milliseconds(), keep.Milliseconds(), inbox, id[:])
+	if err == nil && toInt(reply) < 0 {
+		err = fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
+	}
+	return err
+}
+
+// lookupFlows fills in what is known of those ids that are flows.
+func (b *Broker) lookupFlows(ctx context.Context, ids []broker.ID, out []broker.Status) error {
+	var calls []*call
+	var places []int
+	for i, id := range ids {
+		if kind := id.Kind(); kind == broker.KindGroup || kind == broker.KindPipe {
+			k := newFlowKeys(b.cfg.namespace, id)
+			calls = append(calls, &call{script: scriptFlowLookup, keys: []string{k.flow, k.members}})
+			places = append(places, i)
+		}
+	}
+	if len(calls) == 0 {
+		return nil
+	}
+	runAll(ctx, b.rdb, calls)
+	for i, c := range calls {
+		if c.err != nil {
+			return c.err
+		}
+		if c.reply == nil {
+			continue
+		}
+		p, err := readProgress(ids[places[i]], c.reply)
+		if err != nil {
+			return err
+		}
+		st := &out[places[i]]
+		switch {
+		case p.Outcome != nil:
+			st.State, st.Outcome = p.Outcome.State, p.Outcome
+		case p.Arrived() > 0:
+			st.State = broker.StateRunning
+		default:
+			st.State = broker.StatePending
+		}
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+-- flow_arrive counts members of a flow, each once.
+--
+-- KEYS  1 flow  2 members  3 results
+-- ARGV  1 for how many ms it is kept without a change, then for each: its place
+--       (4 bytes), its state as a number, its outcome
+-- Returns what flow_look.lua says.
+
+local flow, members, results = KEYS[1], KEYS[2], KEYS[3]
+if redis.call('EXISTS', flow) == 0 then
+  return false
+end
+local places = {}
+for i = 2, #ARGV, 3 do
+  places[#places + 1] = ARGV[i]
+end
+local known = redis.call('HMGET', results, unpack(places))
+local seen, news, ok, bad = {}, {}, 0, 0
+local others = {}
+for k, place in ipairs(places) do
+  if not known[k] and not seen[place] then
+    seen[place] = true
+    local state, outcome = ARGV[3 * k], ARGV[3 * k + 1]
+    news[#news + 1] = place
+    news[#news + 1] = string.char(state) .. outcome
+    if place == '\255\255\255\255' then
+      others[#others + 1] = 'callback'
+      others[#others + 1] = state
+    elseif place == '\255\255\255\254' then
+      others[#others + 1] = 'finalizer'
+      others[#others + 1] = state
+    elseif state == '6' then -- succeeded
+      ok = ok + 1
+    else
+      bad = bad + 1
+    end
+  end
+end
+if #news > 0 then
+  -- Results and counts belong together: what may fail for want of memory comes
+  -- first, and counting needs none.
+  redis.call('HSET', results, unpack(news))
+  if ok > 0 then
+    redis.call('HINCRBY', flow, 'ok', ok)
+  end
+  if bad > 0 then
+    redis.call('HINCRBY', flow, 'bad', bad)
+  end
+  if #others > 0 then
+    redis.call('HSET', flow, unpack(others))
+  end
+  if redis.call('HEXISTS', flow, 'outcome') == 0 then
+    for _, key in ipairs(KEYS) do
+      redis.call('PEXPIRE', key, ARGV[1])
+    end
+  end
+end
+return look(flow, members)

@@ -1,0 +1,22 @@
+-- flow_end gives a flow its outcome, once.
+--
+-- KEYS  1 flow  2 members  3 results
+-- ARGV  1 outcome  2 ms for which it can be read  3 ms until it is forgotten
+--       4 inbox channel ('' for none)  5 id
+-- Returns 1, or 0 if it has ended before, or -1 if there is no such flow.
+
+local flow = KEYS[1]
+if redis.call('EXISTS', flow) == 0 then
+  return -1
+end
+if redis.call('HEXISTS', flow, 'outcome') == 1 then
+  return 0
+end
+redis.call('HSET', flow, 'outcome', ARGV[1], 'until', now() + ARGV[2])
+for _, key in ipairs(KEYS) do
+  redis.call('PEXPIRE', key, ARGV[3])
+end
+if ARGV[4] ~= '' then
+  redis.call('PUBLISH', ARGV[4], ARGV[5] .. big(#ARGV[1], 4) .. ARGV[1])
+end
+return 1

@@ -1,0 +1,6 @@
+-- flow_lookup tells how far a flow is.
+--
+-- KEYS  1 flow  2 members
+-- Returns what flow_look.lua says.
+
+return look(KEYS[1], KEYS[2])

@@ -1,0 +1,30 @@
+-- release makes blocked tasks pending. Who they are is in the head of their
+-- message and stays; the body is replaced.
+--
+-- KEYS  1 ready  2 held  3 due  4 later  5 watch
+-- ARGV  1 wake channel, then for each its id and its new message
+-- Returns how many there were; others are not blocked (any more).
+
+local ready, held, due, later, watch = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+redis.call('HDEL', later, '') -- see dequeue.lua
+local ids, msgs = {}, {}
+local seen = {}
+for i = 2, #ARGV, 2 do
+  local id = ARGV[i]
+  local msg = not seen[id] and redis.call('HGET', later, id)
+  if msg then
+    local flags = string.byte(msg, 25)
+    if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked
+      seen[id] = true
+      ids[#ids + 1] = id
+      msgs[#msgs + 1] = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26, 51) ..
+        string.sub(ARGV[i + 1], 52)
+    end
+  end
+end
+if #ids > 0 then
+  push(ready, held, watch, ARGV[1], msgs, false)
+  redis.call('ZREM', due, unpack(ids))
+  redis.call('HDEL', later, unpack(ids))
+end
+return #ids
