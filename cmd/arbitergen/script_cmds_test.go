@@ -18,6 +18,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"crlf":      edit(func(src []byte) []byte { return bytes.ReplaceAll(src, []byte("\n"), []byte("\r\n")) }),
 	"bom":       edit(func(src []byte) []byte { return append([]byte("\ufeff"), src...) }),
 	"ls":        cmdLs,
+	"readme":    cmdReadme,
 	"stamp":     cmdStamp,
 	"unchanged": cmdUnchanged,
 }
@@ -84,6 +85,19 @@ func cmdLs(ts *testscript.TestScript, _ bool, args []string) {
 	if !slices.Equal(names, args[1:]) {
 		ts.Fatalf("%s has %s", args[0], strings.Join(names, " "))
 	}
+}
+
+// cmdReadme writes the first block of code in the README that begins with a line.
+//
+//	readme LINE FILE
+func cmdReadme(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(filepath.Join(ts.Getenv("ROOT"), "README.md"))
+	_, code, found := strings.Cut(text, "```go\n"+args[0]+"\n")
+	code, _, closed := strings.Cut(code, "```\n")
+	if !found || !closed {
+		ts.Fatalf("the README has no code that begins with %s", args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(args[0]+"\n"+code), 0o666))
 }
 
 // stamped is what cmdStamp saw, by path.

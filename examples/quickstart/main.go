@@ -72,7 +72,7 @@ func submit(ctx context.Context, b broker.Broker) error {
 	defer func() { _ = arb.Close() }()
 
 	for x := 1; x <= 3; x++ {
-		sum, err := tasks.AddTask.Call(ctx, arb, tasks.AddArgs{X: x, Y: x + 1})
+		sum, err := tasks.AddTask.Call(ctx, arb, x, x+1)
 		if err != nil {
 			return err
 		}
