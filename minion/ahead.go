@@ -8,8 +8,8 @@ import (
 
 // When tasks take microseconds, a request for each set of free slots would keep
 // them waiting. So a minion takes some tasks ahead: no more than its slots have
-// finished in the last millisecond or so, and none while they are slow. What
-// has waited for longer than patience, because tasks take longer now, goes back
+// finished in the last millisecond or so, and none while they take longer than
+// that. What has waited for longer than patience, because tasks take longer now, goes back
 // to the front of its queue.
 const (
 	lookAhead = time.Millisecond
@@ -23,9 +23,10 @@ type ahead struct {
 	timer *time.Timer // goes off when the first may have waited too long; nil before there was one
 	armed bool
 
-	ended int       // attempts that ended since mark
-	mark  time.Time // when the pace was last taken
-	pace  int       // attempts that end in lookAhead
+	usual time.Duration // about how long attempts take
+	ended int           // how many ended since mark
+	mark  time.Time     // when the pace was last taken
+	pace  int           // how many end in lookAhead
 }
 
 func (h *ahead) len() int { return len(h.waits) - h.head }
@@ -49,13 +50,27 @@ func (h *ahead) pop() *attempt {
 	return a
 }
 
+// note takes note of an attempt that has ended.
+func (h *ahead) note(a *attempt) {
+	h.ended++
+	if !a.started.IsZero() && !a.finished.IsZero() {
+		h.usual += (a.finished.Sub(a.started) - h.usual) / memory
+	}
+}
+
+// memory is over how many attempts usual is the mean, more or less.
+const memory = 16
+
 // measure takes the pace of what has ended lately.
 func (h *ahead) measure(now time.Time) {
 	since := now.Sub(h.mark)
 	if since < lookAhead {
 		return
 	}
-	h.pace = int(min(int64(h.ended)*int64(lookAhead)/int64(since), broker.MaxBatch))
+	h.pace = 0
+	if h.usual <= lookAhead {
+		h.pace = int(min(int64(h.ended)*int64(lookAhead)/int64(since), broker.MaxBatch))
+	}
 	h.ended, h.mark = 0, now
 }
 
@@ -107,13 +122,11 @@ func (r *run) giveBackOld() {
 func (r *run) giveBack() {
 	for a := r.ahead.pop(); a != nil; a = r.ahead.pop() {
 		s := a.s
-		if s.running[a.d.ID] == a {
-			delete(s.running, a.d.ID)
-		}
+		s.running.remove(a)
 		if !s.lost && !s.sealed {
 			s.add(broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease})
 		}
-		a.cancel(nil)
+		a.life.end(nil)
 	}
 	r.changed()
 }

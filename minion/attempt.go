@@ -24,8 +24,8 @@ type attempt struct {
 	info  task.Info
 	child client.Child
 
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
+	life     life               // ends with the attempt, or what ends that
+	ctx      context.Context    // of the handler: life, and more
 	timeout  time.Duration      // of the attempt; 0 is none
 	deadline time.Time          // of the task; zero is none
 	expire   context.CancelFunc // frees the timer of timeout and deadline; nil if there is none
@@ -34,7 +34,12 @@ type attempt struct {
 	held     bool // it had to wait for a slot
 	started  time.Time
 	result   []byte
+	finished time.Time
+	st       broker.Settlement
 	next     *attempt // to be run by the same worker
+
+	left, right *attempt // in the session's roster
+	listed      bool
 }
 
 // newAttempt finds what is needed to run a delivery.
@@ -69,7 +74,7 @@ func (r *run) known() string {
 // receive makes what ends the attempt, for a task that was received at a time.
 func (a *attempt) receive(at time.Time) {
 	a.received = at
-	a.ctx, a.cancel = context.WithCancelCause(a.s.ctx)
+	a.life.parent = a.s.ctx
 	if a.d.Left != broker.NoDeadline {
 		a.deadline = at.Add(a.d.Left)
 	}
@@ -94,7 +99,7 @@ func (a *attempt) arm() {
 			limit, cause = left, task.ErrExpired
 		}
 	}
-	ctx := a.ctx
+	var ctx context.Context = &a.life
 	if limit != 0 {
 		ctx, a.expire = context.WithTimeoutCause(ctx, limit, cause)
 	}
@@ -108,9 +113,11 @@ func (a *attempt) arm() {
 // execute runs the handler and settles the attempt, whatever the handler does:
 // return, panic, or end its goroutine.
 func (a *attempt) execute() {
-	a.started = time.Now()
+	if a.started.IsZero() {
+		a.started = time.Now()
+	}
 	if st, over := a.overtaken(); over {
-		a.cancel(nil)
+		a.life.end(nil)
 		a.s.r.end(a, st, true)
 		return
 	}
@@ -125,7 +132,7 @@ func (a *attempt) execute() {
 			err = newPanic(p)
 		}
 		st := a.verdict(err)
-		a.cancel(nil)
+		a.life.end(nil)
 		if a.expire != nil {
 			a.expire()
 		}

@@ -90,7 +90,7 @@ func (s *session) take(got []*broker.Delivery) {
 		if _, ok := s.early[a.d.ID]; ok {
 			canceled = append(canceled, a)
 		}
-		s.running[a.d.ID] = a
+		s.running.add(a)
 		if r.busy < r.slots {
 			r.begin(a)
 		} else {
@@ -104,6 +104,6 @@ func (s *session) take(got []*broker.Delivery) {
 	}
 	r.mu.Unlock()
 	for _, a := range canceled {
-		a.cancel(task.ErrCanceled)
+		a.life.end(task.ErrCanceled)
 	}
 }

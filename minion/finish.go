@@ -52,13 +52,13 @@ func (r *run) tellAll() {
 	r.mu.Lock()
 	var told []*attempt
 	for _, s := range r.sessions {
-		for _, a := range s.running {
+		for a := s.running.first; a != nil; a = a.right {
 			told = append(told, a)
 		}
 	}
 	r.mu.Unlock()
 	for _, a := range told {
-		a.cancel(task.ErrStopping)
+		a.life.end(task.ErrStopping)
 	}
 }
 
@@ -70,7 +70,7 @@ func (r *run) seal() []*attempt {
 	var left []*attempt
 	for _, s := range r.sessions {
 		s.sealed = true
-		for _, a := range s.running {
+		for a := s.running.first; a != nil; a = a.right {
 			left = append(left, a)
 		}
 	}

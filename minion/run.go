@@ -74,6 +74,7 @@ func newRun(m *Minion, ctx context.Context, slots int) *run {
 		base:   context.WithoutCancel(ctx),
 		work:   make(chan *attempt, slots),
 		freed:  make(chan struct{}, 1),
+		ahead:  ahead{usual: memory * lookAhead}, // until many have been short
 	}
 	r.out.log = r.log
 	r.host, _ = os.Hostname() // for show only

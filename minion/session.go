@@ -31,7 +31,7 @@ type session struct {
 	bgEnd  context.CancelFunc
 
 	// Guarded by r.mu.
-	running map[broker.ID]*attempt
+	running roster
 	early   map[broker.ID]struct{} // cancelled, and not (yet) running here
 	lost    bool                   // the lease is lost: nothing that ends now is settled
 	sealed  bool                   // the run is over: the same
@@ -51,7 +51,6 @@ func (r *run) open() (*session, error) {
 	for try := 0; r.stop.Err() == nil; try++ {
 		s := &session{
 			r:       r,
-			running: make(map[broker.ID]*attempt),
 			early:   make(map[broker.ID]struct{}),
 			wake:    make(chan struct{}, 1),
 			flushed: make(chan struct{}),
@@ -87,7 +86,7 @@ func (s *session) start(began time.Time) {
 	s.bg, s.bgEnd = context.WithCancel(r.bg)
 	r.mu.Lock()
 	r.sessions = slices.DeleteFunc(r.sessions, func(old *session) bool {
-		return old.gone && len(old.running) == 0
+		return old.gone && old.running.n == 0
 	})
 	r.sessions = append(r.sessions, s)
 	r.mu.Unlock()
@@ -110,7 +109,7 @@ func (s *session) lose(why error) {
 	}
 	s.lost, s.why = true, why
 	r.giveBack()
-	n := len(s.running)
+	n := s.running.n
 	r.mu.Unlock()
 	s.watchdog.Stop()
 	if !errors.Is(why, broker.ErrLeaseLost) {
@@ -130,14 +129,14 @@ func (s *session) reason() error {
 // onCancel is called by the broker, which says that it must not block.
 func (s *session) onCancel(id broker.ID) {
 	s.r.mu.Lock()
-	a := s.running[id]
+	a := s.running.find(id)
 	if a == nil {
 		// It may be on its way to us.
 		s.early[id] = struct{}{}
 	}
 	s.r.mu.Unlock()
 	if a != nil {
-		a.cancel(task.ErrCanceled)
+		a.life.end(task.ErrCanceled)
 	}
 }
 
@@ -148,7 +147,7 @@ func (s *session) wrapUp() {
 	// told, so this is short.
 	for range int(grace / fastest) {
 		s.r.mu.Lock()
-		n := len(s.running)
+		n := s.running.n
 		s.r.mu.Unlock()
 		if n == 0 || !backoff.Sleep(s.bg, fastest) {
 			break

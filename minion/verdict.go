@@ -32,7 +32,7 @@ func (a *attempt) overtaken() (st *broker.Settlement, over bool) {
 	}
 	began := a.started
 	a.started = time.Time{} // it did not
-	switch cause := context.Cause(a.ctx); {
+	switch cause := a.life.why(); {
 	case errors.Is(cause, task.ErrCanceled):
 		return a.finish(broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran"), true
 	case cause != nil:
@@ -133,7 +133,9 @@ func (a *attempt) snooze(delay time.Duration) *broker.Settlement {
 func (a *attempt) finish(state broker.State, err error, level slog.Level, msg string) *broker.Settlement {
 	d := a.d
 	now := time.Now()
-	st := &broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Outcome: broker.Outcome{
+	a.finished = now
+	st := &a.st
+	*st = broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Outcome: broker.Outcome{
 		State: state, Codec: d.Codec,
 		Name: d.Name, Attempts: d.Attempt, Retried: d.Retried, Minion: a.s.id,
 		Enqueued: d.Enqueued, Started: a.started, Finished: now,

@@ -25,6 +25,7 @@ func (r *run) worker(a *attempt) {
 	for a != nil {
 		a.execute()
 		if next := a.next; next != nil {
+			next.started = a.finished // asking for the time is not free
 			a.next, a = nil, next
 		} else {
 			a = <-r.work // nil when the run is over
@@ -38,7 +39,7 @@ func (r *run) worker(a *attempt) {
 func (r *run) end(a *attempt, st *broker.Settlement, alive bool) {
 	s := a.s
 	r.mu.Lock()
-	r.ahead.ended++
+	r.ahead.note(a)
 	r.busy--
 	switch next := r.ahead.pop(); {
 	case next == nil && alive:
@@ -50,9 +51,7 @@ func (r *run) end(a *attempt, st *broker.Settlement, alive bool) {
 	default:
 		r.begin(next)
 	}
-	if s.running[a.d.ID] == a {
-		delete(s.running, a.d.ID)
-	}
+	s.running.remove(a)
 	late := s.lost || s.sealed
 	if st != nil && !late {
 		s.add(*st)
