@@ -2,8 +2,6 @@ package memory
 
 import (
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -17,16 +15,12 @@ type queue struct {
 
 	mu      sync.Mutex
 	ready   list     // pending
-	later   timeline // scheduled, retrying, and what is blocked for a time only
-	asleep  int      // how many of later are blocked
+	later   timeline // scheduled and retrying
 	running int      // in the lists of holds
 	dead    list     // dead letters, in the order they came
 	ending  timeline // the same, by their end
 	unique  table[string, *record]
 	seq     uint64
-
-	arrivals table[broker.ID, *arrival]
-	orphans  atomic.Int32 // how many arrivals a Cancel made
 
 	// waiters are the wake-up channels of those who found nothing. Whenever the
 	// lock is free, nothing is ready or nobody waits.
@@ -40,9 +34,8 @@ func (b *Broker) queue(name string) *queue {
 	}
 	q := &queue{
 		name: name, b: b,
-		unique:   newTable[string, *record](),
-		arrivals: newTable[broker.ID, *arrival](),
-		waiters:  map[chan struct{}]struct{}{},
+		unique:  newTable[string, *record](),
+		waiters: map[chan struct{}]struct{}{},
 	}
 	q.alarm.init(&b.clock, q.update)
 	known, _ := b.queues.LoadOrStore(name, q)
@@ -53,10 +46,8 @@ func (b *Broker) queue(name string) *queue {
 func (q *queue) lock(now instant) {
 	q.mu.Lock()
 	for r := q.later.due(now); r != nil; r = q.later.due(now) {
-		if r.state == broker.StateBlocked {
-			q.asleep--
-		}
-		q.back(r)
+		r.state = broker.StatePending
+		q.ready.pushBack(r)
 	}
 	for r := q.ending.due(now); r != nil; r = q.ending.due(now) {
 		q.dead.remove(r)
@@ -94,11 +85,6 @@ func (q *queue) detach(r *record) {
 		q.ready.remove(r)
 	case broker.StateScheduled, broker.StateRetrying:
 		q.later.remove(r)
-	case broker.StateBlocked:
-		if r.slot >= 0 {
-			q.later.remove(r)
-			q.asleep--
-		}
 	case broker.StateRunning:
 		h := r.hold
 		h.list.remove(r)
@@ -145,16 +131,6 @@ func (q *queue) wait(r *record, state broker.State, due instant) {
 	q.alarm.set(due)
 }
 
-// block lets a detached record wait for its release, or no longer than delay if
-// that is positive.
-func (q *queue) block(r *record, delay time.Duration, now instant) {
-	r.state = broker.StateBlocked
-	if delay > 0 {
-		q.wait(r, broker.StateBlocked, now.plus(delay))
-		q.asleep++
-	}
-}
-
 // give makes a hold the owner of a detached record.
 func (q *queue) give(r *record, h *hold) {
 	r.state = broker.StateRunning
@@ -174,17 +150,13 @@ func (q *queue) mark(r *record) {
 	}
 }
 
-// finish ends a task. It keeps a copy of the outcome, but for the arrival of a
-// flow's member, which shares it.
+// finish ends a task. It keeps a copy of the outcome.
 func (q *queue) finish(r *record, o *broker.Outcome, now instant) {
 	q.detach(r)
 	t := r.task
 	r.state = o.State
 	if t.Unique != "" && q.holder(t.Unique) == r {
 		q.unique.drop(t.Unique)
-	}
-	if !t.Group.IsZero() {
-		q.arrive(broker.Arrival{Task: r.id, Flow: t.Group, Step: t.Step, Outcome: *o})
 	}
 	keep := t.Retention
 	var small *broker.Outcome
