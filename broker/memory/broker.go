@@ -10,7 +10,7 @@ import (
 )
 
 // Broker keeps tasks in the memory of the process. It implements
-// [broker.Broker] and [broker.Inspector]; [New] makes one.
+// [broker.Broker], [broker.Inspector] and [broker.Flows]; [New] makes one.
 //
 // Locks are taken in this order, none twice, and never held across a wait or a
 // call of the user's: sweeper.mu, queue.mu (one at a time), then one of
@@ -34,6 +34,7 @@ type Broker struct {
 var (
 	_ broker.Broker    = (*Broker)(nil)
 	_ broker.Inspector = (*Broker)(nil)
+	_ broker.Flows     = (*Broker)(nil)
 )
 
 // New returns an empty broker. It starts no goroutine.

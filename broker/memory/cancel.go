@@ -28,6 +28,7 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 		switch {
 		case r.waits():
 			q.cancel(r, now, &post)
+			q.orphan(id)
 			out[i] = broker.CancelPrevented
 		case r.state == broker.StateRunning:
 			q.mark(r)

@@ -70,6 +70,7 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		}
 	}
 	b.members.add(c, now)
+	c.tellLeft(now)
 	return c, nil
 }
 
@@ -107,7 +108,7 @@ func (c *consumer) over() error {
 }
 
 // Heartbeat extends the lease and publishes the load. It tells OnCancel again
-// of what is still held though it was cancelled.
+// of what is still held though it was cancelled, and OnArrivals of what is left.
 func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	now, err := c.enter(ctx)
 	if err != nil {
@@ -116,6 +117,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	if !c.b.members.beat(c, now, load) {
 		return errLost
 	}
+	c.tellLeft(now)
 	if c.cfg.OnCancel == nil {
 		return nil
 	}

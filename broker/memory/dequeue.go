@@ -61,7 +61,7 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 // take takes what is ready. Where it finds nothing, wake is noted.
 func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}) ([]*broker.Delivery, error) {
 	var out []*broker.Delivery
-	var in slabs[broker.Delivery]
+	var in outtake
 	bytes := 0
 	for _, h := range holds {
 		q := h.q
@@ -95,9 +95,10 @@ func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}
 }
 
 // delivery returns a copy of a running task.
-func (r *record) delivery(now instant, in *slabs[broker.Delivery]) *broker.Delivery {
+func (r *record) delivery(now instant, in *outtake) *broker.Delivery {
 	d := in.next()
 	d.Task = *r.task
+	d.Blocked = false
 	d.Payload, d.Meta = in.copy(d.Payload), copyMeta(d.Meta)
 	d.Attempt, d.Retried, d.Recoveries = r.attempt, int(r.retried), int(r.recoveries)
 	d.Left, d.Canceled = broker.NoDeadline, r.canceled

@@ -27,7 +27,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 		part := tasks[at:min(at+broker.MaxBatch, len(tasks))]
 		// What takes time is done before anything is locked.
 		records := slices.Grow(few[:0], len(part))
-		in := slabs[stored]{slab[stored]{left: len(part)}, copier{left: len(part)}}
+		in := intake{slab: slab[stored]{left: len(part)}, copier: copier{left: len(part)}}
 		for i, t := range part {
 			r, err := b.record(t, now, &in)
 			if err != nil {
@@ -61,17 +61,21 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 
 // record returns a record of a task that nobody knows yet, or why there can't
 // be one.
-func (b *Broker) record(t *broker.Task, now instant, in *slabs[stored]) (*record, error) {
+func (b *Broker) record(t *broker.Task, now instant, in *intake) (*record, error) {
 	if t == nil {
 		return nil, fmt.Errorf("%w: no task", broker.ErrInvalid)
 	}
 	if err := t.Check(b.limits); err != nil {
 		return nil, err
 	}
-	if t.Delay > 0 { // it stays long, and shall keep no others alive
-		in = &slabs[stored]{}
+	if t.Delay > 0 || t.Blocked { // it stays long, and shall keep no others alive
+		in = &intake{}
 	}
-	q := b.queue(t.Queue)
+	q := in.queue
+	if q == nil || q.name != t.Queue {
+		q = b.queue(t.Queue)
+		in.queue = q
+	}
 	s := in.next()
 	s.data = *t
 	s.data.Payload, s.data.Meta = in.copy(t.Payload), copyMeta(t.Meta)
@@ -109,9 +113,12 @@ func (q *queue) admit(r *record, now instant) error {
 		q.unique.put(t.Unique, r)
 	}
 	s.add(r)
-	if t.Delay > 0 {
+	switch {
+	case t.Blocked:
+		q.block(r, t.Delay, now)
+	case t.Delay > 0:
 		q.wait(r, broker.StateScheduled, now.plus(t.Delay))
-	} else {
+	default:
 		q.back(r)
 	}
 	return nil

@@ -24,7 +24,8 @@ type shard struct {
 	mu         sync.Mutex
 	records    table[broker.ID, *record]
 	tombstones table[broker.ID, tombstone]
-	agenda     agenda[broker.ID]  // of what is final
+	flows      table[broker.ID, *flow]
+	agenda     agenda[broker.ID]  // of what is final, and of all flows
 	arenas     map[instant]*arena // the outcomes of tombstones, by the end of their minute
 }
 
@@ -45,6 +46,7 @@ func (x *index) init(sweep *alarm) {
 		s := &x.shards[i]
 		s.records = newTable[broker.ID, *record]()
 		s.tombstones = newTable[broker.ID, tombstone]()
+		s.flows = newTable[broker.ID, *flow]()
 		s.arenas = map[instant]*arena{}
 	}
 }
@@ -166,6 +168,7 @@ func (s *shard) tidy(now instant, n int) (done int, next instant) {
 		done += len(ids)
 		for _, id := range ids {
 			s.expire(id, now)
+			s.expireFlow(id, now)
 		}
 	}
 	return done, s.agenda.next()

@@ -21,7 +21,7 @@ func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 		q := v.(*queue)
 		q.lock(now)
 		out = append(out, broker.QueueInfo{
-			Name: q.name, Pending: q.ready.n, Running: q.running, Scheduled: len(q.later), Dead: q.dead.n,
+			Name: q.name, Pending: q.ready.n, Running: q.running, Scheduled: len(q.later) - q.asleep, Dead: q.dead.n,
 		})
 		q.unlock()
 		return true

@@ -6,7 +6,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Lookup tells where tasks are, as [broker.Broker] says.
+// Lookup tells where tasks and flows are, as [broker.Broker] says.
 func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -27,6 +27,8 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 		}
 		if queue, o := b.index.final(id, now); o != nil {
 			out[i] = broker.Status{ID: id, State: o.State, Queue: queue, Attempt: o.Attempts, Outcome: o}
+		} else if r == nil && isFlow(id) {
+			b.index.flowStatus(&out[i], now)
 		}
 	}
 	return out, nil
@@ -40,8 +42,10 @@ func (r *record) status(st *broker.Status, now instant) {
 	switch r.state {
 	case broker.StateRunning:
 		st.Minion = r.hold.c.id
-	case broker.StateScheduled, broker.StateRetrying:
-		st.Due = r.queue.b.clock.wall(r.at)
+	case broker.StateScheduled, broker.StateRetrying, broker.StateBlocked:
+		if r.slot >= 0 {
+			st.Due = r.queue.b.clock.wall(r.at)
+		}
 	}
 	if r.outcome != nil {
 		st.Outcome = copyOutcome(r.outcome)

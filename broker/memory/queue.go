@@ -2,6 +2,8 @@ package memory
 
 import (
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -15,12 +17,16 @@ type queue struct {
 
 	mu      sync.Mutex
 	ready   list     // pending
-	later   timeline // scheduled and retrying
+	later   timeline // scheduled, retrying, and what is blocked for a time only
+	asleep  int      // how many of later are blocked
 	running int      // in the lists of holds
 	dead    list     // dead letters, in the order they came
 	ending  timeline // the same, by their end
 	unique  table[string, *record]
 	seq     uint64
+
+	arrivals table[arrivalKey, *arrival]
+	orphans  atomic.Int32 // how many arrivals a Cancel made
 
 	// waiters are the wake-up channels of those who found nothing. Whenever the
 	// lock is free, nothing is ready or nobody waits.
@@ -34,8 +40,9 @@ func (b *Broker) queue(name string) *queue {
 	}
 	q := &queue{
 		name: name, b: b,
-		unique:  newTable[string, *record](),
-		waiters: map[chan struct{}]struct{}{},
+		unique:   newTable[string, *record](),
+		arrivals: newTable[arrivalKey, *arrival](),
+		waiters:  map[chan struct{}]struct{}{},
 	}
 	q.alarm.init(&b.clock, q.update)
 	known, _ := b.queues.LoadOrStore(name, q)
@@ -46,8 +53,10 @@ func (b *Broker) queue(name string) *queue {
 func (q *queue) lock(now instant) {
 	q.mu.Lock()
 	for r := q.later.due(now); r != nil; r = q.later.due(now) {
-		r.state = broker.StatePending
-		q.ready.pushBack(r)
+		if r.state == broker.StateBlocked {
+			q.asleep--
+		}
+		q.back(r)
 	}
 	for r := q.ending.due(now); r != nil; r = q.ending.due(now) {
 		q.dead.remove(r)
@@ -85,6 +94,11 @@ func (q *queue) detach(r *record) {
 		q.ready.remove(r)
 	case broker.StateScheduled, broker.StateRetrying:
 		q.later.remove(r)
+	case broker.StateBlocked:
+		if r.slot >= 0 {
+			q.later.remove(r)
+			q.asleep--
+		}
 	case broker.StateRunning:
 		h := r.hold
 		h.list.remove(r)
@@ -131,6 +145,16 @@ func (q *queue) wait(r *record, state broker.State, due instant) {
 	q.alarm.set(due)
 }
 
+// block lets a detached record wait for its release, or no longer than delay if
+// that is positive.
+func (q *queue) block(r *record, delay time.Duration, now instant) {
+	r.state = broker.StateBlocked
+	if delay > 0 {
+		q.wait(r, broker.StateBlocked, now.plus(delay))
+		q.asleep++
+	}
+}
+
 // give makes a hold the owner of a detached record.
 func (q *queue) give(r *record, h *hold) {
 	r.state = broker.StateRunning
@@ -157,6 +181,9 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant) {
 	r.state = o.State
 	if t.Unique != "" && q.holder(t.Unique) == r {
 		q.unique.drop(t.Unique)
+	}
+	if !t.Group.IsZero() {
+		q.arrive(broker.Arrival{Task: r.id, Flow: t.Group, Step: t.Step, Outcome: *copyOutcome(o)})
 	}
 	keep := t.Retention
 	var small *broker.Outcome

@@ -5,8 +5,8 @@ import (
 )
 
 // record is one task in the broker. The index leads from its id to it; its
-// queue decides what happens to it. It is in exactly one place, which its state
-// names; queue.detach and queue.place are the only ones to move it.
+// queue decides what happens to it. It is in one place at most, which its state
+// names: only what is blocked for good, or final and no dead letter, is in none.
 //
 // What task and outcome point to is never written again: who has read the
 // pointer under a lock may go on reading without, and whoever hands any of it
@@ -69,7 +69,7 @@ func (r *record) attempted() uint32 {
 // waits reports whether the task is one that cancel prevents.
 func (r *record) waits() bool {
 	switch r.state {
-	case broker.StatePending, broker.StateScheduled, broker.StateRetrying:
+	case broker.StatePending, broker.StateScheduled, broker.StateRetrying, broker.StateBlocked:
 		return true
 	}
 	return false

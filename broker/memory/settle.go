@@ -27,6 +27,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	}
 	turn.lock(nil)
 	turn.post.deliver(c.b)
+	c.tell(turn.arrived)
 	c.b.help(now)
 	return errs, nil
 }
@@ -37,6 +38,7 @@ type turn struct {
 	post     post
 	q        *queue             // locked, unless nil
 	released map[*queue]*record // the last one that was released to the front
+	arrived  []string           // queues with new arrivals
 }
 
 // lock locks a queue, if there is one, and unlocks the one before.
@@ -49,6 +51,13 @@ func (t *turn) lock(q *queue) {
 	}
 	if t.q = q; q != nil {
 		q.lock(t.now)
+	}
+}
+
+// note notes a queue that has more arrivals than before.
+func (t *turn) note(q *queue, before int) {
+	if q.arrivals.size() > before && (len(t.arrived) == 0 || t.arrived[len(t.arrived)-1] != q.name) {
+		t.arrived = append(t.arrived, q.name)
 	}
 }
 
@@ -75,13 +84,17 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 		return lost(d)
 	}
 	r.last = last
+	before := q.arrivals.size()
 	switch {
 	case s.Verb == broker.VerbFinish:
 		inbox := r.task.Inbox
 		q.finish(r, &s.Outcome, now)
 		turn.post.add(inbox, r.id, &s.Outcome)
+		q.submit(s.Submit)
+		turn.note(q, before)
 	case r.canceled:
 		q.cancel(r, now, &turn.post)
+		turn.note(q, before)
 	default:
 		q.detach(r)
 		r.attempt++

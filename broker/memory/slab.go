@@ -44,9 +44,16 @@ func (c *copier) copy(b []byte) []byte {
 	return c.block[n:len(c.block):len(c.block)]
 }
 
-// slabs are those of tasks and their payloads.
-type slabs[T any] struct {
-	slab[T]
+// intake is what the tasks of an enqueue share.
+type intake struct {
+	slab[stored]
+	copier
+	queue *queue // of the one before
+}
+
+// outtake is what the deliveries of a dequeue share.
+type outtake struct {
+	slab[broker.Delivery]
 	copier
 }
 

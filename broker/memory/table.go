@@ -17,6 +17,13 @@ func (t *table[K, V]) get(k K) (V, bool) {
 	return v, ok
 }
 
+func (t *table[K, V]) has(k K) bool {
+	_, ok := t.m[k]
+	return ok
+}
+
+func (t *table[K, V]) size() int { return len(t.m) }
+
 func (t *table[K, V]) put(k K, v V) {
 	t.m[k] = v
 	t.peak = max(t.peak, len(t.m))

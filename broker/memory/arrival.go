@@ -1,0 +1,176 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// arrival is one that waits to be confirmed. But for orphan it is never written
+// again.
+type arrival struct {
+	broker.Arrival
+	orphan bool // made by a Cancel: no consumer was told of it
+}
+
+// arrivalKey tells arrivals of a queue apart: a task that was submitted may be
+// final before its submission is confirmed.
+type arrivalKey struct {
+	task    broker.ID
+	submits bool
+}
+
+func keyOf(a *broker.Arrival) arrivalKey { return arrivalKey{a.Task, a.Submit != nil} }
+
+// arrive stores an arrival, whose memory is nobody's to write to, unless there is
+// one already.
+func (q *queue) arrive(a broker.Arrival) {
+	a.Queue = q.name
+	if k := keyOf(&a); !q.arrivals.has(k) {
+		q.arrivals.put(k, &arrival{Arrival: a})
+	}
+}
+
+// orphan notes that it was a Cancel that made the arrival of a task, if there is
+// one.
+func (q *queue) orphan(task broker.ID) {
+	if a, ok := q.arrivals.get(arrivalKey{task: task}); ok && !a.orphan {
+		a.orphan = true
+		q.orphans.Add(1)
+	}
+}
+
+// confirm forgets an arrival.
+func (q *queue) confirm(k arrivalKey) {
+	a, ok := q.arrivals.get(k)
+	if !ok {
+		return
+	}
+	q.arrivals.drop(k)
+	if a.orphan {
+		q.orphans.Add(-1)
+	}
+}
+
+// submit stores copies of tasks that are submitted with a settlement.
+func (q *queue) submit(tasks []*broker.Task) {
+	for _, t := range tasks {
+		q.arrive(broker.Arrival{Task: t.ID, Submit: copyTask(t)})
+	}
+}
+
+// tell tells the consumer of queues with arrivals.
+func (c *consumer) tell(queues []string) {
+	if c.cfg.OnArrivals == nil {
+		return
+	}
+	for _, name := range queues {
+		c.cfg.OnArrivals(name)
+	}
+}
+
+// tellLeft tells the consumer of its queues that have arrivals.
+func (c *consumer) tellLeft(now instant) {
+	if c.cfg.OnArrivals == nil {
+		return
+	}
+	var left []string
+	for _, h := range c.holds {
+		h.q.lock(now)
+		if h.q.arrivals.size() > 0 {
+			left = append(left, h.q.name)
+		}
+		h.q.unlock()
+	}
+	c.tell(left)
+}
+
+// Arrivals returns arrivals, as [broker.Flows] says.
+func (b *Broker) Arrivals(ctx context.Context, name string, limit int) ([]broker.Arrival, error) {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if limit < 1 {
+		return nil, fmt.Errorf("arrivals: %w: a limit of %d", broker.ErrInvalid, limit)
+	}
+	page := arrivalPage{limit: min(limit, broker.MaxBatch)}
+	if name != "" {
+		if err := broker.CheckName("queue", name); err != nil {
+			return nil, err
+		}
+		page.read(b.queue(name), now)
+	} else {
+		b.queues.Range(func(_, v any) bool {
+			if q := v.(*queue); q.orphans.Load() > 0 {
+				page.read(q, now)
+			}
+			return !page.full()
+		})
+	}
+	out := make([]broker.Arrival, len(page.found))
+	for i, a := range page.found {
+		out[i] = a.copy()
+	}
+	return out, nil
+}
+
+// arrivalPage is what one call returns.
+type arrivalPage struct {
+	limit int
+	found []*arrival
+	bytes int
+}
+
+func (p *arrivalPage) full() bool {
+	return len(p.found) == p.limit || p.bytes >= broker.MaxBatchBytes
+}
+
+func (p *arrivalPage) read(q *queue, now instant) {
+	q.lock(now)
+	defer q.unlock()
+	for _, a := range q.arrivals.m {
+		if p.full() {
+			return
+		}
+		p.found = append(p.found, a)
+		p.bytes += len(a.Outcome.Result)
+		if a.Submit != nil {
+			p.bytes += a.Submit.Size()
+		}
+	}
+}
+
+// copy returns what may go out.
+func (a *arrival) copy() broker.Arrival {
+	c := a.Arrival
+	c.Outcome = *copyOutcome(&c.Outcome)
+	if c.Submit != nil {
+		c.Submit = copyTask(c.Submit)
+	}
+	return c
+}
+
+// Confirm forgets arrivals, as [broker.Flows] says.
+func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range arrivals {
+		if err := broker.CheckName("queue", arrivals[i].Queue); err != nil {
+			return err
+		}
+	}
+	for at := 0; at < len(arrivals); {
+		q := b.queue(arrivals[at].Queue)
+		q.lock(now)
+		for at < len(arrivals) && arrivals[at].Queue == q.name {
+			q.confirm(keyOf(&arrivals[at]))
+			at++
+		}
+		q.unlock()
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Blocked returns blocked tasks, as [broker.Flows] says.
+func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, error) {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*broker.Task, len(ids))
+	for i, id := range ids {
+		r, _ := b.index.find(id)
+		if r == nil {
+			continue
+		}
+		r.queue.lock(now)
+		blocked, t := r.state == broker.StateBlocked, r.task
+		r.queue.unlock()
+		if blocked {
+			out[i] = copyTask(t)
+		}
+	}
+	return out, nil
+}
+
+// Release makes blocked tasks pending, as [broker.Flows] says.
+func (b *Broker) Release(ctx context.Context, tasks []*broker.Task) error {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i, t := range tasks {
+		if err := b.release(t, now); err != nil {
+			if errs == nil {
+				errs = make([]error, len(tasks))
+			}
+			errs[i] = err
+		}
+	}
+	return broker.NewBatchError(errs)
+}
+
+func (b *Broker) release(t *broker.Task, now instant) error {
+	if t == nil {
+		return fmt.Errorf("%w: no task", broker.ErrInvalid)
+	}
+	if err := t.Check(b.limits); err != nil {
+		return err
+	}
+	r, _ := b.index.find(t.ID)
+	if r == nil {
+		return nil
+	}
+	q := r.queue
+	if t.Queue != q.name {
+		return fmt.Errorf("task %s: %w: it is in queue %s, not %s", t.Name, broker.ErrInvalid, q.name, t.Queue)
+	}
+	whole := copyTask(t)
+	q.lock(now)
+	defer q.unlock()
+	if r.state != broker.StateBlocked {
+		return nil
+	}
+	// What others know it by stays.
+	whole.Queue, whole.Unique, whole.Inbox = q.name, r.task.Unique, r.task.Inbox
+	whole.Group, whole.Step = r.task.Group, r.task.Step
+	q.detach(r)
+	r.task = whole
+	q.back(r)
+	return nil
+}

@@ -1,0 +1,170 @@
+package memory
+
+import (
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// flow is a group or pipe, guarded by the lock of its shard. Outcomes are never
+// written again: who has read a pointer may go on reading without the lock.
+type flow struct {
+	progress broker.Progress
+	parts    [][]member
+
+	kept      instant // until when it is there to see
+	forgotten instant // when the id may be used again; later than kept only if it has ended
+	noted     instant // when the agenda comes to it next
+}
+
+// member is a place of a flow.
+type member struct {
+	id      broker.ID
+	outcome *broker.Outcome // nil until it has arrived
+}
+
+const (
+	// idleFlow is how long a flow is kept after its last change: whoever opened
+	// it may have died before its tasks were stored, so it may never end. Retries
+	// and snoozes can put a member off for weeks.
+	idleFlow = 30 * 24 * time.Hour
+
+	// flowCheck is how often it is looked whether a flow is idle. If it were once,
+	// the agenda would remember for a month each that has long ended.
+	flowCheck = time.Hour
+
+	// memberPart is how many members share an allocation: a large flow grows
+	// without being copied.
+	memberPart = 1024
+)
+
+// isFlow reports whether an id may be that of a flow.
+func isFlow(id broker.ID) bool {
+	return id.Kind() == broker.KindGroup || id.Kind() == broker.KindPipe
+}
+
+// flow returns a flow that is there to see, or nil.
+func (s *shard) flow(id broker.ID, now instant) *flow {
+	if f, _ := s.flows.get(id); f != nil && now < f.kept {
+		return f
+	}
+	return nil
+}
+
+// known returns a flow whose id can't be used again yet, or nil.
+func (s *shard) known(id broker.ID, now instant) *flow {
+	if f, _ := s.flows.get(id); f != nil && now < f.forgotten {
+		return f
+	}
+	return nil
+}
+
+// note lets the agenda come to a flow when something of it ends.
+func (s *shard) note(f *flow, now instant) {
+	at := min(f.kept, now.plus(flowCheck))
+	if now >= f.kept {
+		at = f.forgotten
+	}
+	f.noted = at
+	s.agenda.add(at, f.progress.Flow.ID)
+}
+
+// expireFlow drops what is over of a flow, when the agenda comes to an id.
+func (s *shard) expireFlow(id broker.ID, now instant) {
+	f, ok := s.flows.get(id)
+	switch {
+	case !ok || f.noted > now:
+	case f.forgotten <= now:
+		s.flows.drop(id)
+	default:
+		if f.kept <= now {
+			f.strip()
+		}
+		s.note(f, now)
+	}
+}
+
+// strip drops all but what a repeated call is recognised by.
+func (f *flow) strip() {
+	f.parts = nil
+	f.progress.Outcome = nil
+}
+
+// changed keeps a flow that has not ended for longer.
+func (f *flow) changed(now instant) {
+	if f.progress.Outcome == nil {
+		f.kept = now.plus(idleFlow)
+		f.forgotten = f.kept
+	}
+}
+
+// member returns a place that is listed.
+func (f *flow) member(i int) *member { return &f.parts[i/memberPart][i%memberPart] }
+
+// list adds the next member.
+func (f *flow) list(id broker.ID) {
+	if f.progress.Listed%memberPart == 0 {
+		f.parts = append(f.parts, nil)
+	}
+	last := &f.parts[len(f.parts)-1]
+	*last = append(*last, member{id: id})
+	f.progress.Listed++
+}
+
+// arrive counts what has arrived at a step, which is one of the flow's, unless
+// it was counted before.
+func (f *flow) arrive(step uint32, o *broker.Outcome, now instant) {
+	p := &f.progress
+	switch step {
+	case broker.StepCallback:
+		if p.Callback != broker.StateUnknown {
+			return
+		}
+		p.Callback = o.State
+	case broker.StepFinalizer:
+		if p.Finalizer != broker.StateUnknown {
+			return
+		}
+		p.Finalizer = o.State
+	default:
+		m := f.member(int(step))
+		if m.outcome != nil {
+			return
+		}
+		m.outcome = o
+		if o.State == broker.StateSucceeded {
+			p.Succeeded++
+		} else {
+			p.Failed++
+		}
+	}
+	f.changed(now)
+}
+
+// end gives a flow its outcome.
+func (f *flow) end(o *broker.Outcome, now instant) {
+	keep := f.progress.Flow.Retention
+	f.progress.Outcome = o
+	f.kept = now.plus(keep)
+	f.forgotten = now.plus(max(keep, broker.MinTombstone))
+	if keep <= 0 {
+		f.strip()
+	}
+}
+
+// flowStatus tells where a flow is, as if it were a task.
+func (x *index) flowStatus(st *broker.Status, now instant) {
+	s := x.shard(st.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.flow(st.ID, now)
+	switch {
+	case f == nil:
+	case f.progress.Outcome != nil:
+		st.State, st.Outcome = f.progress.Outcome.State, copyOutcome(f.progress.Outcome)
+	case f.progress.Arrived() > 0:
+		st.State = broker.StateRunning
+	default:
+		st.State = broker.StatePending
+	}
+}
