@@ -59,25 +59,36 @@ func (f *Flow) Check() error {
 // and stays until it is confirmed. Whoever finds it counts it with Arrive, does
 // what follows, and confirms: if that party dies in between, another one does
 // it again.
+//
+// A flow is kept until its retention after its end is over, and one that does
+// not end for 30 days after its last change. From then on it is ErrNotFound.
+// [Broker.Lookup] finds a flow too: in the state of its outcome, with that; or
+// running once a member has arrived; or pending. [Broker.Cancel] does not know
+// flows: whoever kills one marks it and cancels its members.
 type Flows interface {
 	// OpenFlow stores a flow, and the ids of its members from a place on. The
 	// first call has place 0; a large flow is opened by several calls, each of
 	// up to MaxBatch members. Whoever opens it stores its tasks afterwards.
+	// Places that are left out are ErrInvalid; a *DuplicateError says that the id
+	// belongs to another flow, or a place to another member.
 	OpenFlow(ctx context.Context, f *Flow, from int, members []ID) error
 
 	// LookupFlow returns how far a flow is; ErrNotFound if there is none.
 	LookupFlow(ctx context.Context, id ID) (*Progress, error)
 
 	// Members returns up to limit members from a place on. What has not arrived
-	// has StateUnknown.
+	// has StateUnknown. It may return fewer than there are, as much as one
+	// operation may move; none says that there are no more.
 	Members(ctx context.Context, id ID, from, limit int) ([]Member, error)
 
 	// Arrivals returns up to limit arrivals of a queue, in no order. An empty
 	// queue stands for those queues where a Cancel through this Broker made some.
+	// It may return fewer than there are; none says that there are no more.
 	Arrivals(ctx context.Context, queue string, limit int) ([]Arrival, error)
 
 	// Arrive counts members, each once: the first outcome of a place stays.
-	// ErrNotFound says that the flow is not kept any more.
+	// ErrNotFound says that the flow is not kept any more. What is not final or
+	// not at a place of the flow is ErrInvalid, and then none of them is counted.
 	Arrive(ctx context.Context, id ID, arrivals []Arrival) (*Progress, error)
 
 	// Confirm forgets arrivals. Of each it reads Queue, Task and whether it is one
@@ -89,14 +100,19 @@ type Flows interface {
 	Blocked(ctx context.Context, ids []ID) ([]*Task, error)
 
 	// Release makes blocked tasks pending, as they are given here: their
-	// arguments may be complete by now. A task that is not blocked stays as it is.
+	// arguments may be complete by now. They come to stand behind what is pending.
+	// A task that is not blocked stays as it is. Of one that is, its queue, unique
+	// key, inbox, flow and deadline stay, and it is recognised by its content at
+	// the first enqueue. The error is a *BatchError, as of Enqueue: one that can't
+	// be stored as it is given stays blocked.
 	Release(ctx context.Context, tasks []*Task) error
 
 	// MarkFlow sets marks. They never go away.
 	MarkFlow(ctx context.Context, id ID, marks Marks) error
 
 	// EndFlow gives a flow its outcome, which is kept for its retention and
-	// pushed to its inbox. The first outcome stays.
+	// pushed to its inbox. The first outcome stays. A flow with a retention of 0
+	// is gone with that: tell the flow that it is a member of first.
 	EndFlow(ctx context.Context, id ID, o *Outcome) error
 }
 
