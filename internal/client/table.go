@@ -22,7 +22,9 @@ type table struct {
 	entries map[broker.ID]*entry
 	idle    list // nobody waits for them; the oldest first
 	levels  [levelCount]list
-	bytes   int // of the outcomes in idle
+	bytes   int    // of the outcomes in idle
+	spare   *entry // entries to be used again, through their next
+	spares  int
 
 	maxIdle, maxBytes int
 }
@@ -83,8 +85,7 @@ func newTable() table {
 func (t *table) expect(id broker.ID, queue string, again bool, now time.Time) {
 	e := t.entries[id]
 	if e == nil {
-		e = &entry{id: id}
-		t.entries[id] = e
+		e = t.add(id)
 		t.idle.push(e)
 		t.trim()
 	}
@@ -122,16 +123,16 @@ func (t *table) take(id broker.ID) (Arrival, bool) {
 	if e == nil || e.outcome == nil {
 		return Arrival{}, false
 	}
+	a := e.arrival(e.outcome.State, e.outcome)
 	t.drop(e)
-	return e.arrival(e.outcome.State, e.outcome), true
+	return a, true
 }
 
 // wait adds w to those who wait for a task that has not arrived.
 func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 	e := t.entries[id]
 	if e == nil {
-		e = &entry{id: id}
-		t.entries[id] = e
+		e = t.add(id)
 	}
 	if e.watch != nil {
 		e.more = append(e.more, w)
@@ -293,12 +294,35 @@ func (t *table) finish(e *entry, state broker.State, o *broker.Outcome) {
 	t.drop(e)
 }
 
+// maxSpares bounds how many entries are kept to be used again.
+const maxSpares = 4096
+
+// add adds an entry.
+func (t *table) add(id broker.ID) *entry {
+	e := t.spare
+	if e == nil {
+		e = new(entry)
+	} else {
+		t.spare, e.next = e.next, nil
+		t.spares--
+	}
+	e.id = id
+	t.entries[id] = e
+	return e
+}
+
+// drop removes an entry. The caller does not use it again.
 func (t *table) drop(e *entry) {
 	if e.outcome != nil {
 		t.bytes -= outcomeSize(e.outcome)
 	}
 	e.unlink()
 	delete(t.entries, e.id)
+	*e = entry{}
+	if t.spares < maxSpares {
+		e.next, t.spare = t.spare, e
+		t.spares++
+	}
 }
 
 func (t *table) trim() {
@@ -329,8 +353,8 @@ func (t *table) restore(a Arrival) {
 		return
 	}
 	kept := *a.Outcome
-	e := &entry{id: a.ID, queue: a.Queue, own: a.Own, outcome: &kept}
-	t.entries[a.ID] = e
+	e := t.add(a.ID)
+	e.queue, e.own, e.outcome = a.Queue, a.Own, &kept
 	t.idle.push(e)
 	t.bytes += outcomeSize(&kept)
 	t.trim()
