@@ -96,7 +96,7 @@ func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) (
 		requests[i] = task.NewRequest(name, app.args, app.opts...)
 		calls[i] = requests[i]
 	}
-	err := a.client.Submit(ctx, calls...)
+	err := a.submit(ctx, calls)
 	lost := make([]bool, len(calls))
 	var sub *task.SubmitError
 	if errors.As(err, &sub) {

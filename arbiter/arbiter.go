@@ -18,6 +18,7 @@ type Arbiter struct {
 	client *client.Client
 	codec  codec.Codec
 	codecs []codec.Codec
+	roster *roster // nil unless schemas are checked
 }
 
 var _ task.Submitter = (*Arbiter)(nil)
@@ -39,7 +40,11 @@ func New(b broker.Broker, opts ...Option) (*Arbiter, error) {
 		return nil, fmt.Errorf("arbiter: %w", cfg.err)
 	}
 	c := client.New(client.Config{Broker: b, Codec: cfg.codec, Codecs: cfg.codecs, Logger: cfg.log})
-	return &Arbiter{b: b, client: c, codec: cfg.codec, codecs: append([]codec.Codec{cfg.codec}, cfg.codecs...)}, nil
+	a := &Arbiter{b: b, client: c, codec: cfg.codec, codecs: append([]codec.Codec{cfg.codec}, cfg.codecs...)}
+	if cfg.checkSchema {
+		a.roster = new(roster)
+	}
+	return a, nil
 }
 
 // Submit stores calls, in as few round trips as possible: those of one
@@ -51,7 +56,7 @@ func New(b broker.Broker, opts ...Option) (*Arbiter, error) {
 // seconds, or until ctx ends. If ctx ends while a request is under way, the
 // error of its calls wraps [task.ErrIndeterminate] and ctx's error.
 func (a *Arbiter) Submit(ctx context.Context, calls ...task.Bound) error {
-	return a.client.Submit(ctx, calls...)
+	return a.submit(ctx, calls)
 }
 
 // Await waits until a task is done and decodes its result into the pointer

@@ -17,7 +17,10 @@ type config struct {
 	codec  codec.Codec
 	codecs []codec.Codec
 	log    *slog.Logger
-	err    error
+
+	checkSchema bool
+
+	err error
 }
 
 type optionFunc func(*config)

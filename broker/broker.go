@@ -85,6 +85,10 @@ type ConsumerConfig struct {
 	Host   string   // for MinionInfo
 	PID    int      // for MinionInfo
 
+	// Tasks are the tasks it can run, by name, each with the hash of its schema,
+	// 0 if that is not known; for MinionInfo. Nobody changes the map any more.
+	Tasks map[string]uint64
+
 	// OnArrivals is told that a queue has arrivals, by a settlement of this
 	// consumer or since somebody left them; see [Flows]. It must not block. Nil
 	// means nobody listens.
@@ -147,7 +151,8 @@ type MinionInfo struct {
 	Active  int
 	Host    string
 	PID     int
-	Started time.Time // these two by the broker's clock
+	Tasks   map[string]uint64 // as in ConsumerConfig; nil if the broker does not tell
+	Started time.Time         // these two by the broker's clock
 	Beat    time.Time
 }
 

@@ -59,6 +59,7 @@ func (r *run) open() (*session, error) {
 		var err error
 		s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
 			Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel,
+			Tasks: r.m.schemas(),
 		})
 		switch {
 		case err == nil:
