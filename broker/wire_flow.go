@@ -120,10 +120,32 @@ func AppendSubmit(dst []byte, t *Task) []byte {
 	return encode(dst, func(e *msgpack.Encoder) {
 		_ = e.EncodeArrayLen(4)
 		_ = e.EncodeString(t.Queue)
-		_ = e.EncodeInt(int64(t.Delay / time.Millisecond))
-		_ = e.EncodeInt(int64(t.Deadline / time.Millisecond))
+		_ = e.EncodeInt(wholeMillis(t.Delay))
+		_ = e.EncodeInt(wholeMillis(t.Deadline))
 		_ = e.EncodeBytes(AppendRecord(nil, t))
 	})
+}
+
+// wholeMillis returns the ms of a duration, away from 0 if it is not a whole
+// number of them: 0 means something else.
+func wholeMillis(d time.Duration) int64 {
+	ms := int64(d / time.Millisecond)
+	switch rest := d % time.Millisecond; {
+	case rest > 0:
+		ms++
+	case rest < 0:
+		ms--
+	}
+	return ms
+}
+
+// decodeMillis reads what wholeMillis returned.
+func decodeMillis(d *msgpack.Decoder) (time.Duration, error) {
+	ms, err := d.DecodeInt64()
+	if limit := int64(MaxDuration / time.Millisecond); err == nil && (ms > limit || ms < -limit) {
+		err = fmt.Errorf("%d ms, the limit is %d", ms, limit)
+	}
+	return time.Duration(ms) * time.Millisecond, err
 }
 
 // ParseSubmit reads what [AppendSubmit] wrote. The error wraps [ErrVersion] or
@@ -134,16 +156,16 @@ func ParseSubmit(record []byte) (*Task, error) {
 	}
 	var d Delivery
 	var queue string
-	var delay, deadline int64
+	var delay, deadline time.Duration
 	err := decode(record[1:], func(dec *msgpack.Decoder, field int) error {
 		var err error
 		switch field {
 		case 0:
 			queue, err = dec.DecodeString()
 		case 1:
-			delay, err = dec.DecodeInt64()
+			delay, err = decodeMillis(dec)
 		case 2:
-			deadline, err = dec.DecodeInt64()
+			deadline, err = decodeMillis(dec)
 		case 3:
 			var record []byte
 			if record, err = dec.DecodeBytes(); err == nil {
@@ -157,7 +179,6 @@ func ParseSubmit(record []byte) (*Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Queue = queue
-	d.Delay, d.Deadline = time.Duration(delay)*time.Millisecond, time.Duration(deadline)*time.Millisecond
+	d.Queue, d.Delay, d.Deadline = queue, delay, deadline
 	return &d.Task, nil
 }

@@ -1,0 +1,171 @@
+package broker
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+)
+
+func flows() map[string]*Flow {
+	group, pipe := fixedID(17), fixedID(81)
+	group[6], pipe[6] = 0x70|byte(KindGroup)<<2, 0x70|byte(KindPipe)<<2
+	return map[string]*Flow{
+		"flow_full": {
+			ID: group, Size: 70_000, Need: 3, Callback: fixedID(33), Finalizer: fixedID(49), Group: pipe,
+			Step: 70_001, Inbox: fixedID(65), Retention: 90 * time.Second,
+		},
+		"flow_small": {ID: pipe, Size: 1, Need: 1, Retention: DefaultRetention},
+	}
+}
+
+// blockedTask has what a record of a task gained for flows.
+func blockedTask() *Task {
+	t := smallTask()
+	t.Blocked, t.Group, t.Step, t.Upstream = true, fixedID(97), StepCallback, "x"
+	return t
+}
+
+func submitted() *Task {
+	t := fullTask()
+	t.Queue, t.Delay, t.Deadline = "other", 1500*time.Millisecond, time.Hour
+	return t
+}
+
+func TestGoldenFlows(t *testing.T) {
+	for name, f := range flows() {
+		got, err := ParseFlow(golden(t, name, AppendFlow(nil, f)))
+		if err != nil || got != *f {
+			t.Errorf("%s:\n got %+v, %v\nwant %+v", name, got, err, *f)
+		}
+	}
+	task := submitted()
+	got, err := ParseSubmit(golden(t, "submit", AppendSubmit(nil, task)))
+	if err != nil || !reflect.DeepEqual(got, task) {
+		t.Errorf("submission:\n got %+v, %v\nwant %+v", got, err, *task)
+	}
+	task = blockedTask()
+	var d Delivery
+	if err := ParseRecord(&d, golden(t, "task_blocked", AppendRecord(nil, task)), 0); err != nil {
+		t.Fatal(err)
+	}
+	d.Queue = task.Queue
+	if !reflect.DeepEqual(&d.Task, task) {
+		t.Errorf("blocked task:\n got %+v\nwant %+v", d.Task, *task)
+	}
+	id, step, err := ParseFlowRef(append(golden(t, "flow_ref", AppendFlowRef(nil, task)), 1, 2))
+	if err != nil || id != task.Group || step != task.Step {
+		t.Errorf("place in a flow: %s, %d, %v", id, step, err)
+	}
+}
+
+func TestBrokenFlows(t *testing.T) {
+	parsers := map[string]func([]byte) error{
+		"submit": func(b []byte) error { _, err := ParseSubmit(b); return err },
+	}
+	records := map[string][]byte{"submit": AppendSubmit(nil, submitted())}
+	for name, f := range flows() {
+		records[name] = AppendFlow(nil, f)
+		parsers[name] = func(b []byte) error { _, err := ParseFlow(b); return err }
+	}
+	for name, record := range records {
+		parse := parsers[name]
+		for n := range record {
+			if err := parse(record[:n]); !errors.Is(err, ErrMalformed) {
+				t.Errorf("%s cut after %d bytes: %v", name, n, err)
+			}
+		}
+		if err := parse(append(record[:len(record):len(record)], 0)); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s with a trailing byte: %v", name, err)
+		}
+		record[0]++
+		if err := parse(record); !errors.Is(err, ErrVersion) {
+			t.Errorf("%s of a newer version: %v", name, err)
+		}
+	}
+	ref := AppendFlowRef(nil, blockedTask())
+	if len(ref) != FlowRefSize {
+		t.Errorf("a place in a flow has %d bytes, want %d", len(ref), FlowRefSize)
+	}
+	for n := range ref {
+		if _, _, err := ParseFlowRef(ref[:n]); !errors.Is(err, ErrMalformed) {
+			t.Errorf("place in a flow cut after %d bytes: %v", n, err)
+		}
+	}
+	for name, change := range map[string]func(*Flow){
+		"id":        func(f *Flow) { f.ID = NewID(KindTask, "", 0) },
+		"no member": func(f *Flow) { f.Size, f.Need = 0, 0 },
+		"too large": func(f *Flow) { f.Size = MaxMembers + 1 },
+		"need":      func(f *Flow) { f.Need = f.Size + 1 },
+		"pipe":      func(f *Flow) { f.ID = NewID(KindPipe, "", 0) },
+		"retention": func(f *Flow) { f.Retention = MaxDuration + time.Hour },
+	} {
+		f := *flows()["flow_full"]
+		change(&f)
+		if err := f.Check(); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := ParseFlow(AppendFlow(nil, &f)); !errors.Is(err, ErrMalformed) {
+			t.Errorf("record of a flow, %s: %v", name, err)
+		}
+	}
+}
+
+// A time that is not 0 is never read as 0: that would mean at once, or never.
+func TestSubmitTimes(t *testing.T) {
+	for d, want := range map[time.Duration]time.Duration{
+		0: 0, 1: time.Millisecond, -1: -time.Millisecond,
+		time.Millisecond: time.Millisecond, time.Millisecond + 1: 2 * time.Millisecond,
+		-time.Millisecond: -time.Millisecond, -time.Millisecond - 1: -2 * time.Millisecond,
+		MaxDuration: MaxDuration,
+	} {
+		task := submitted()
+		task.Delay, task.Deadline = d, d
+		got, err := ParseSubmit(AppendSubmit(nil, task))
+		if err != nil || got.Delay != want || got.Deadline != want {
+			t.Errorf("%d became %v and %v (%v), want %v", d, got.Delay, got.Deadline, err, want)
+		}
+	}
+	task := submitted()
+	task.Delay = MaxDuration + time.Millisecond
+	if _, err := ParseSubmit(AppendSubmit(nil, task)); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a delay over the limit: %v", err)
+	}
+}
+
+func FuzzParseFlow(f *testing.F) {
+	for _, flow := range flows() {
+		f.Add(AppendFlow(nil, flow))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		flow, err := ParseFlow(data)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) {
+				t.Errorf("an error that is neither: %v", err)
+			}
+			return
+		}
+		again, err := ParseFlow(AppendFlow(nil, &flow))
+		if err != nil || again != flow {
+			t.Errorf("%+v came back as %+v, %v", flow, again, err)
+		}
+	})
+}
+
+func FuzzParseSubmit(f *testing.F) {
+	f.Add(AppendSubmit(nil, submitted()))
+	f.Add(AppendSubmit(nil, blockedTask()))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		task, err := ParseSubmit(data)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) {
+				t.Errorf("an error that is neither: %v", err)
+			}
+			return
+		}
+		again, err := ParseSubmit(AppendSubmit(nil, task))
+		if err != nil || again.ID != task.ID || again.Queue != task.Queue || again.Delay != task.Delay || again.Deadline != task.Deadline {
+			t.Errorf("%+v came back as %+v, %v", task, again, err)
+		}
+	})
+}
