@@ -138,6 +138,43 @@ func TestLookupsAreShared(t *testing.T) {
 	})
 }
 
+// A look-up whose reply never comes, because it is too much, is tried in smaller
+// parts.
+func TestLookupsShrink(t *testing.T) {
+	bubble(t, func(t *testing.T, b *faulty.Broker, c *client.Client) {
+		consume(t, b)
+		calls := requests(1000)
+		other := client.New(client.Config{Broker: b})
+		if err := other.Submit(t.Context(), calls...); err != nil {
+			t.Fatal(err)
+		}
+		_ = other.Close()
+		synctest.Wait()
+		b.Set(faulty.Hooks{After: func(op faulty.Op, n int) error {
+			if op == faulty.Lookup && n > 40 {
+				return faulty.ErrLostReply
+			}
+			return nil
+		}})
+		var ids []broker.ID
+		for _, call := range calls {
+			ids = append(ids, call.Request().ID())
+		}
+		w := c.Watch(ids...)
+		defer w.Close()
+		for left := w.Len(); left > 0; {
+			arrivals, err := w.Wait(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			left -= len(arrivals)
+		}
+		if n := b.Calls(faulty.Lookup); n > 100 {
+			t.Errorf("%d look-ups", n)
+		}
+	})
+}
+
 // Waits that come and go, with and without a result, leave nothing behind.
 func TestWaitsComeAndGo(t *testing.T) {
 	bubble(t, func(t *testing.T, b *faulty.Broker, c *client.Client) {

@@ -65,10 +65,11 @@ func (c *Client) onTimer() {
 func (c *Client) sweep(timed bool) {
 	var ids []broker.ID
 	parts, try := 0, 0
+	most := broker.MaxBatch
 	for {
 		now := time.Now()
 		c.mu.Lock()
-		ids = c.table.due(ids[:0], broker.MaxBatch, now, timed && parts < timedParts)
+		ids = c.table.due(ids[:0], most, now, timed && parts < timedParts)
 		if len(ids) == 0 {
 			c.sweeping = false
 			if at, ok := c.table.nextDue(); ok && !c.closed {
@@ -92,6 +93,7 @@ func (c *Client) sweep(timed bool) {
 				c.log.Info("results can be looked up again")
 			}
 			parts, try = parts+1, 0
+			most = min(2*most, broker.MaxBatch)
 			now = time.Now()
 			c.mu.Lock()
 			for i := range found {
@@ -105,6 +107,10 @@ func (c *Client) sweep(timed bool) {
 		default:
 			if try == 0 && c.ctx.Err() == nil {
 				c.log.Warn("results can't be looked up, trying again", "error", err)
+			}
+			if errors.Is(err, broker.ErrIndeterminate) {
+				// Large results may be more than the connection brings in time.
+				most = max(most/4, 1)
 			}
 			if !backoff.Sleep(c.ctx, backoff.Delay(try, fastest, slowest)) {
 				c.stopSweeping()
