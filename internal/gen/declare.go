@@ -17,10 +17,12 @@ func (u *unit) declare() {
 		return
 	}
 	own := u.declaredNames()
-	u.declared = u.namesOfPackage(own)
+	u.declared, u.imported = u.namesOfPackage(own), u.namesOfImports()
 	taken := make(map[string]bool)
-	for name := range u.declared {
-		taken[name] = true
+	for _, names := range []map[string]token.Pos{u.declared, u.imported} {
+		for name := range names {
+			taken[name] = true
+		}
 	}
 	added := make(map[string]bool)
 	add := func(a *annotated, tok token.Token, name string, typ ast.Expr) {

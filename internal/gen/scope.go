@@ -44,6 +44,9 @@ const registration = "the function that registers it"
 func (u *unit) claim(name string, c claim, claims map[string]claim) {
 	other, claimed := claims[name]
 	pos, exists := u.declared[name]
+	if !exists {
+		pos, exists = u.imported[name]
+	}
 	switch {
 	case claimed && c.what == registration && other.what == registration && c.task.names.receiver == other.task.names.receiver:
 		return
@@ -57,18 +60,24 @@ func (u *unit) claim(name string, c claim, claims map[string]claim) {
 	claims[name] = c
 }
 
-// namesOfPackage returns the names that generated code must not declare: those
-// that the unit's own files declare, those of imports, and those of the
-// package's other files, whatever they are built for.
-func (u *unit) namesOfPackage(own map[string]token.Pos) map[string]token.Pos {
-	names := maps.Clone(own)
+// namesOfImports returns the names that the files give to imports. They are none
+// of the package, but it must not declare them.
+func (u *unit) namesOfImports() map[string]token.Pos {
+	names := make(map[string]token.Pos)
 	for _, tree := range u.trees() {
 		for _, spec := range tree.Imports {
-			if spec.Name != nil {
+			if spec.Name != nil && spec.Name.Name != "." {
 				names[spec.Name.Name] = spec.Pos()
 			}
 		}
 	}
+	return names
+}
+
+// namesOfPackage returns the names that the package declares: in the unit's own
+// files, and in the others whatever they are built for.
+func (u *unit) namesOfPackage(own map[string]token.Pos) map[string]token.Pos {
+	names := maps.Clone(own)
 	others, err := readFiles(u.dir, u.otherFiles, false)
 	if err != nil {
 		return names // gone since it was listed
@@ -81,7 +90,6 @@ func (u *unit) namesOfPackage(own map[string]token.Pos) map[string]token.Pos {
 		}
 	}
 	delete(names, "_")
-	delete(names, ".")
 	delete(names, "init")
 	return names
 }

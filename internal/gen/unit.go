@@ -28,6 +28,7 @@ type unit struct {
 	deps       []*unit // of the main module, directly imported and needed
 
 	declared map[string]token.Pos // names of the package that are not generated
+	imported map[string]token.Pos // names of imports in single files
 	pkg      *types.Package
 	defs     map[*ast.Ident]types.Object
 
