@@ -103,6 +103,35 @@ func TestStoppedMinion(t *testing.T) {
 	r.cfg.Ledger.check(t)
 }
 
+// A minion that is asked to end gives back what it runs: it is run elsewhere
+// without waiting for the end of a lease, and no retry is used.
+func TestTerminatedMinion(t *testing.T) {
+	t.Parallel()
+	r, _ := onServer(t)
+	if r == nil {
+		return
+	}
+	r.cfg.Lease = 0
+	first := r.process()
+	futs := r.send(10, args{Hang: true})
+	r.started(10)
+	other := r.process()
+	r.workers(2)
+	began := time.Now()
+	if status := first.Terminate(t); status != 0 {
+		t.Errorf("it ended with status %d", status)
+	}
+	for i, a := range r.results(futs) {
+		if a.Attempt != 2 || a.PID != other.PID {
+			t.Errorf("task %d returned %+v, want attempt 2 in process %d", i, a, other.PID)
+		}
+	}
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("the tasks were done only after %v", d)
+	}
+	r.cfg.Ledger.check(t)
+}
+
 // futures returns new ones of the same tasks, which ask the broker.
 func futures(r *rig, old []*task.Future[answer]) []*task.Future[answer] {
 	out := make([]*task.Future[answer], len(old))
@@ -130,6 +159,9 @@ func TestTenThousand(t *testing.T) {
 	arb := proc.Start(t, "arbiter", c)
 	r.eventually("the victim is at work", func() bool { return r.cfg.Ledger.starts(t, victim.PID) > n/10 })
 	victim.Kill()
+	if strings.Contains(arb.Output(), "results") {
+		t.Fatal("all was done before the kill")
+	}
 	if status := arb.Wait(t); status != 0 || !strings.Contains(arb.Output(), "10000 results\n") {
 		t.Fatalf("the arbiter ended with status %d", status)
 	}

@@ -85,7 +85,7 @@ func arbiterRole(ctx context.Context, text json.RawMessage) error {
 	for len(ids) < c.Tasks {
 		calls := make([]task.Call[answer], min(500, c.Tasks-len(ids)))
 		for i := range calls {
-			calls[i] = work.Bind(args{N: len(ids) + i, For: time.Millisecond})
+			calls[i] = work.Bind(args{N: len(ids) + i, For: 3 * time.Millisecond})
 		}
 		futs, err := task.SendAll(ctx, arb, calls...)
 		if err != nil {

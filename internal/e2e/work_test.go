@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-arbiter/arbiter/task"
@@ -16,6 +17,7 @@ type args struct {
 	For  time.Duration `arbiter:"for"`  // how long it takes
 	Hang bool          `arbiter:"hang"` // the first attempt takes until its context ends
 	Deaf bool          `arbiter:"deaf"` // it does not look at its context
+	Fill int           `arbiter:"fill"` // bytes of the result beside the rest
 }
 
 // answer is what it returns.
@@ -23,6 +25,7 @@ type answer struct {
 	N       int
 	Attempt int
 	PID     int
+	Fill    string
 }
 
 var work = task.Define[args, answer]("work")
@@ -49,6 +52,6 @@ func handler(l ledger) func(context.Context, args) (answer, error) {
 				return answer{}, context.Cause(ctx)
 			}
 		}
-		return answer{a.N, int(info.Attempt), os.Getpid()}, l.note("end", info)
+		return answer{a.N, int(info.Attempt), os.Getpid(), strings.Repeat("x", a.Fill)}, l.note("end", info)
 	}
 }

@@ -1,0 +1,96 @@
+//go:build unix
+
+package e2e
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// login is a server with two users: all may do everything, weak may only read.
+func login(t *testing.T) (addr string) {
+	t.Helper()
+	path := redistest.Path(t)
+	if path == "" {
+		return ""
+	}
+	s := redistest.Start(t, path)
+	for _, rule := range [][]any{
+		{"acl", "setuser", "all", "on", ">secret", "~*", "&*", "+@all"},
+		{"acl", "setuser", "weak", "on", ">secret", "~*", "&*", "+@read", "+@connection", "+@pubsub", "-info"},
+		{"acl", "setuser", "default", "off"},
+	} {
+		if err := s.Client().Do(t.Context(), rule...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s.Addr
+}
+
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	addr := login(t)
+	if addr == "" {
+		return
+	}
+	for url, want := range map[string]string{
+		"redis://" + addr + "/0":            "NOAUTH",
+		"redis://all:wrong@" + addr + "/0":  "WRONGPASS",
+		"redis://nobody:abc@" + addr + "/0": "WRONGPASS",
+	} {
+		_, err := redis.Open(t.Context(), url)
+		if !errors.Is(err, broker.ErrUnavailable) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), addr) {
+			t.Errorf("open %s: %v, want %s", url, err, want)
+		}
+	}
+	for url, opts := range map[string][]redis.Option{
+		"redis://all:secret@" + addr + "/0": {redis.Namespace("by-url")},
+		"redis://" + addr + "/0":            {redis.Namespace("by-option"), redis.Login("all", "secret")},
+	} {
+		r := newRig(t, url, opts...)
+		r.minion()
+		r.results(r.send(3, args{}))
+		r.cfg.Ledger.once(t, 3)
+	}
+}
+
+// A user without the rights is told so.
+func TestNoRights(t *testing.T) {
+	t.Parallel()
+	addr := login(t)
+	if addr == "" {
+		return
+	}
+	r := newRig(t, "redis://weak:secret@"+addr+"/0")
+	r.refused("NOPERM")
+	r.minion() // it goes on trying, and says why
+	r.eventually("the minion has said what is wrong", func() bool { return strings.Contains(r.logs.String(), "NOPERM") })
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	s, conf := redistest.StartTLS(t, path, "--requirepass", "secret")
+	url := "rediss://:secret@" + s.Addr + "/0"
+	if _, err := redis.Open(t.Context(), url); !errors.Is(err, broker.ErrUnavailable) || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a server with a certificate nobody trusts: %v", err)
+	}
+	for _, queues := range [][]string{{"one"}, {"two", "three"}} {
+		r := newRig(t, url, redis.TLS(conf))
+		r.minion(func(c *config) { c.Queues = queues })
+		r.results(r.send(5, args{}, task.Queue(queues[0])))
+		r.cfg.Ledger.once(t, 5)
+	}
+	if _, err := redis.Open(t.Context(), "redis://:secret@"+s.Addr+"/0"); !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("without TLS: %v", err)
+	}
+}

@@ -1,0 +1,93 @@
+//go:build unix
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// The clocks of clients and server are hours apart: delays, leases and retention
+// are as they should be, for only the server's clock counts.
+// Two clients whose clocks differ never meet but by the server, so this shows
+// it for them too.
+func TestClocksApart(t *testing.T) {
+	t.Parallel()
+	for name, offset := range map[string]time.Duration{"server ahead": 5 * time.Hour, "server behind": -5 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testClocks(newRig(t, shifted(t, offset)))
+		})
+	}
+}
+
+// shifted starts a server whose clock is off, and returns its URL.
+func shifted(t *testing.T, offset time.Duration) string {
+	s := miniredis.RunT(t)
+	s.SetTime(time.Now().Add(offset))
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() { // SetTime stops its clock, so it is set again and again
+		defer close(ended)
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(2 * time.Millisecond):
+				s.SetTime(time.Now().Add(offset))
+			}
+		}
+	}()
+	t.Cleanup(func() { close(over); <-ended })
+	return "redis://" + s.Addr() + "/0"
+}
+
+func testClocks(r *rig) {
+	r.minion()
+	r.minion(func(c *config) { c.Queues = []string{"a", "b"} })
+	for _, queue := range []string{task.DefaultQueue, "a"} {
+		q := task.Queue(queue)
+		began := time.Now()
+		delayed := r.send(1, args{}, q, task.Delay(500*time.Millisecond))
+		r.results(r.send(20, args{}, q))
+		r.results(delayed)
+		if d := time.Since(began); d < 450*time.Millisecond || d > 5*time.Second {
+			r.Errorf("queue %s: a delay of 500ms took %v", queue, d) // the clock goes in steps
+		}
+		kept := r.send(1, args{}, q, task.Retention(time.Minute))[0]
+		if _, err := kept.Result(r.Context()); err != nil {
+			r.Error(err)
+		}
+		if st, err := r.arb.Status(r.Context(), kept.ID()); err != nil || st.Outcome != arbiter.Succeeded {
+			r.Errorf("queue %s: a result kept for a minute: %+v, %v", queue, st, err)
+		}
+	}
+	// Leases hold while they are renewed, and end when they are not.
+	long := r.send(3, args{For: 2 * lease})
+	for i, a := range r.results(long) {
+		if a.Attempt != 1 {
+			r.Errorf("task %d lost its lease: %+v", i, a)
+		}
+	}
+	r.killsOther()
+	r.cfg.Ledger.check(r)
+}
+
+// killsOther lets a minion process take a task and kills it.
+func (r *rig) killsOther() {
+	r.Helper()
+	p := r.process(func(c *config) { c.Queues = []string{"victim"} })
+	futs := r.send(1, args{Hang: true}, task.Queue("victim"))
+	r.eventually("the victim runs the task", func() bool { return r.cfg.Ledger.starts(r, p.PID) == 1 })
+	p.Kill()
+	began := time.Now()
+	r.minion(func(c *config) { c.Queues = []string{"victim"} })
+	r.results(futs)
+	if d := time.Since(began); d > 4*lease {
+		r.Errorf("the task of a killed minion came back after %v", d)
+	}
+}

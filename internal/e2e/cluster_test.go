@@ -1,0 +1,98 @@
+//go:build unix
+
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// A cluster of three masters with eight queues: minions that serve all of them
+// or one, and everything that is asked by id.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	s := redistest.StartCluster(t, path, 3)
+	r := newRig(t, s.URL())
+	queues := make([]string, 8)
+	for i := range queues {
+		queues[i] = fmt.Sprintf("queue-%d", i)
+	}
+	r.minion(func(c *config) { c.Queues, c.Slots = queues, 20 })
+	r.minion(func(c *config) { c.Queues = queues[:1] })
+	r.workers(2)
+	for i, node := range s.Nodes {
+		if n := node.Client().DBSize(t.Context()).Val(); n == 0 {
+			t.Errorf("node %d has no keys: the queues are not spread", i)
+		}
+	}
+
+	// A batch for all queues, some at once, some later.
+	var calls []task.Call[answer]
+	for i, q := range append(queues, queues...) {
+		call := work.With(task.Queue(q)).Bind(args{N: i})
+		if i >= len(queues) {
+			call = call.With(task.Delay(200 * time.Millisecond))
+		}
+		calls = append(calls, call)
+	}
+	futs, err := task.SendAll(t.Context(), r.arb, calls...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.results(futs)
+	// Another arbiter asks for them by id alone.
+	b, err := r.cfg.open(t.Context(), r.logs.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Close() }()
+	other, err := arbiter.New(b, arbiter.Logger(r.logs.logger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	for i, f := range futs {
+		st, err := other.Status(t.Context(), f.ID())
+		if err != nil || st.Outcome != arbiter.Succeeded || st.Queue != queues[i%len(queues)] {
+			t.Errorf("status of task %d: %+v, %v", i, st, err)
+		}
+	}
+	for _, q := range queues {
+		testKillInCluster(r, other, q)
+	}
+	started := r.cfg.Ledger.check(t)
+	if want := len(futs) + len(queues); len(started) != want {
+		t.Errorf("%d tasks were started, want %d", len(started), want)
+	}
+}
+
+// testKillInCluster kills a waiting task of a queue and a running one, by id.
+func testKillInCluster(r *rig, arb *arbiter.Arbiter, queue string) {
+	r.Helper()
+	waiting := r.send(1, args{}, task.Queue(queue), task.Delay(time.Hour))[0]
+	running := r.send(1, args{Hang: true}, task.Queue(queue))[0]
+	r.eventually("the task is running", func() bool {
+		st, err := arb.Status(r.Context(), running.ID())
+		return err == nil && st.State == broker.PhaseRunning
+	})
+	if v, err := arb.Kill(r.Context(), waiting.ID()); err != nil || v != arbiter.NeverStarted {
+		r.Errorf("kill of a waiting task of %s: %v, %v", queue, v, err)
+	}
+	began := time.Now()
+	if v, err := arb.Kill(r.Context(), running.ID(), arbiter.Wait()); err != nil || v != arbiter.Stopped {
+		r.Errorf("kill of a running task of %s: %v, %v", queue, v, err)
+	}
+	if d := time.Since(began); d > 3*time.Second {
+		r.Errorf("that took %v", d)
+	}
+}

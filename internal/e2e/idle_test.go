@@ -1,0 +1,51 @@
+//go:build unix
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/internal/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Who has nothing to do sends less than two commands a second. What scripts
+// call on the server is none that was sent, and is not counted.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	const window = 10 * time.Second
+	s := redistest.Start(t, path)
+	worker := newRig(t, s.URL()) // serves whoever has no minion of its own
+	worker.minion(func(c *config) { c.Queues = []string{"served"} })
+	for name, queues := range map[string][]string{
+		"minion of one queue":    {"a"},
+		"minion of three queues": {"b", "c", "d"},
+		"arbiter":                nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := redisproxy.Start(t, s.Addr)
+			if queues == nil {
+				r := newRig(t, p.URL())
+				r.results(r.send(5, args{}, task.Queue("served")))
+			} else {
+				r := &rig{T: t, cfg: worker.cfg, logs: worker.logs}
+				r.minion(func(cfg *config) { cfg.URL, cfg.Lease, cfg.Queues = p.URL(), 0, queues })
+			}
+			time.Sleep(500 * time.Millisecond) // it settles down
+			before := p.Commands()
+			time.Sleep(window)
+			rate := float64(p.Commands()-before) / window.Seconds()
+			t.Logf("%.2f commands a second", rate)
+			if rate >= 2 {
+				t.Errorf("that is too many")
+			}
+		})
+	}
+}
