@@ -14,42 +14,63 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 		return err
 	}
 	errs := make([]error, len(tasks))
-	parts := make(map[string]*part)
-	var full []*part
+	var parts []*part
+	var open map[string]*part // the last part of each queue, if there are several
+	var seen map[broker.ID]bool
+	if len(tasks) > 1 {
+		seen = make(map[broker.ID]bool, len(tasks))
+	}
+	var p *part
 	for i, t := range tasks {
 		if errs[i] = t.Check(b.cfg.limits); errs[i] != nil {
 			continue
 		}
-		p := parts[t.Queue]
-		if p == nil || p.size+t.Size() > broker.MaxBatchBytes || len(p.places)+len(p.last) == broker.MaxBatch {
-			p = &part{keys: b.queues.get(t.Queue)}
-			parts[t.Queue] = p
-			full = append(full, p)
+		if p != nil && p.keys.queue != t.Queue {
+			if open == nil {
+				open = make(map[string]*part)
+			}
+			open[p.keys.queue] = p
+			p = open[t.Queue]
 		}
-		p.add(i, t)
+		size := t.Size()
+		if p == nil || p.size+size > broker.MaxBatchBytes || p.count() == broker.MaxBatch {
+			p = &part{keys: b.queues.get(t.Queue), simple: true}
+			parts = append(parts, p)
+		}
+		p.size += size
+		p.add(i, t, size)
+		if seen != nil {
+			if seen[t.ID] { // which of them counts the script has to say
+				p.simple = false
+			}
+			seen[t.ID] = true
+		}
 	}
-	b.sendParts(ctx, full, tasks, errs)
+	b.sendParts(ctx, parts, tasks, errs)
 	return broker.NewBatchError(errs)
 }
 
-// part is what one run of the enqueue script stores.
+// part is what one run of an enqueue script stores.
 type part struct {
 	keys   *keys
-	places []int // in the batch: plain ones first
+	simple bool // enqueue_plain can do it: nothing is in other, and no id twice
 	size   int
+	places []int // of plain in the batch
 	plain  []any
+	last   []int // of other
 	other  []any
-	last   []int // places of other
 }
 
-func (p *part) add(place int, t *broker.Task) {
-	msg := broker.AppendRecord(make([]byte, 0, t.Size()), t)
-	p.size += t.Size()
+func (p *part) count() int { return len(p.places) + len(p.last) }
+
+func (p *part) add(place int, t *broker.Task, size int) {
+	msg := broker.AppendRecord(make([]byte, 0, size), t)
 	if t.Delay <= 0 && t.Deadline <= 0 && t.Unique == "" && t.Group.IsZero() && !t.Blocked {
 		p.plain = append(p.plain, msg)
 		p.places = append(p.places, place)
 		return
 	}
+	p.simple = false
 	var ref []byte
 	if !t.Group.IsZero() {
 		ref = broker.AppendFlowRef(nil, t)
@@ -64,6 +85,13 @@ func (p *part) add(place int, t *broker.Task) {
 
 func (p *part) call() *call {
 	k := p.keys
+	if p.simple {
+		return &call{
+			script: scriptPlain,
+			keys:   []string{k.ready, k.held, k.state, k.meta, k.watch},
+			args:   append([]any{k.wake}, p.plain...),
+		}
+	}
 	args := make([]any, 0, 2+len(p.plain)+len(p.other))
 	args = append(args, k.wake, len(p.plain))
 	args = append(append(args, p.plain...), p.other...)
@@ -74,8 +102,8 @@ func (p *part) call() *call {
 	}
 }
 
-// sendParts stores the parts in one round trip, or two where a queue has to be
-// registered.
+// sendParts stores the parts in one round trip, or more where the simple script
+// does not do or a queue has to be registered.
 func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.Task, errs []error) {
 	for try := 0; len(parts) > 0; try++ {
 		calls := make([]*call, len(parts))
@@ -85,10 +113,17 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 		runAll(ctx, b.rdb, calls)
 		var again []*part
 		for i, p := range parts {
-			places := append(p.places[:len(p.places):len(p.places)], p.last...)
-			err := calls[i].err
-			if err == nil && calls[i].reply == nil { // not registered
-				if err = b.queues.register(ctx, p.keys); err == nil && try == 0 {
+			err, reply := calls[i].err, calls[i].reply
+			switch {
+			case err != nil:
+			case p.simple:
+				if toInt(reply) == 0 {
+					p.simple = false
+					again = append(again, p)
+				}
+				continue
+			case reply == nil: // not registered
+				if err = b.queues.register(ctx, p.keys); err == nil && try < 2 {
 					again = append(again, p)
 					continue
 				}
@@ -96,23 +131,28 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 					err = broker.ErrUnavailable // the store is emptied while we use it
 				}
 			}
-			if err != nil {
-				for _, place := range places {
-					errs[place] = err
-				}
-				continue
-			}
-			refused, _ := calls[i].reply.([]any)
-			for j := 0; j+1 < len(refused); j += 2 {
-				place := places[toInt(refused[j])-1]
-				e := &broker.DuplicateError{ID: tasks[place].ID, Holder: toID(refused[j+1])}
-				if e.Holder != e.ID {
-					e.Key = tasks[place].Unique
-				}
-				errs[place] = e
-			}
+			p.answer(tasks, errs, toList(reply), err)
 		}
 		parts = again
+	}
+}
+
+// answer sets the errors of the part's tasks: all alike, or what the script said.
+func (p *part) answer(tasks []*broker.Task, errs []error, refused []any, err error) {
+	places := append(p.places[:len(p.places):len(p.places)], p.last...)
+	if err != nil {
+		for _, place := range places {
+			errs[place] = err
+		}
+		return
+	}
+	for j := 0; j+1 < len(refused); j += 2 {
+		place := places[toInt(refused[j])-1]
+		e := &broker.DuplicateError{ID: tasks[place].ID, Holder: toID(refused[j+1])}
+		if e.Holder != e.ID {
+			e.Key = tasks[place].Unique
+		}
+		errs[place] = e
 	}
 }
 

@@ -36,6 +36,7 @@ func load(name string, includes ...string) *script {
 
 var (
 	scriptEnqueue  = load("enqueue", "clock", "number", "push")
+	scriptPlain    = load("enqueue_plain", "push")
 	scriptDequeue  = load("dequeue", "clock", "readable", "push")
 	scriptSettle   = load("settle", "clock", "number", "push", "readable", "absorb", "arrive")
 	scriptJoin     = load("join", "clock", "push", "readable")

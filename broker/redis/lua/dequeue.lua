@@ -56,35 +56,28 @@ local from = careful and held or ready
 local looked, left = 0, true
 batch = 64
 while #out < most and room > 0 and looked < 2000 do
-  local msgs = redis.call('LRANGE', from, 0, math.min(most - #out, batch) - 1)
-  if #msgs == 0 then
+  local msgs = redis.call('LPOP', from, math.min(most - #out, batch))
+  if not msgs then
     left = false
     break
   end
-  local good, ids, strange = {}, {}, {}
-  for _, msg in ipairs(msgs) do
+  local pairs, strange, size = {}, {}, 0
+  for i = 1, #msgs do
+    local msg = msgs[i]
     if readable(msg) then
-      good[#good + 1] = msg
-      ids[#ids + 1] = string.sub(msg, 2, 17)
-    elseif msg ~= '!' then
-      strange[#strange + 1] = msg
-    end
-  end
-  local pairs = {}
-  if #good > 0 then
-    local is = careful and redis.call('SMISMEMBER', gone, unpack(ids))
-    for i, msg in ipairs(good) do
-      if is and is[i] == 1 then
-        redis.call('SREM', gone, ids[i])
+      local id = string.sub(msg, 2, 17)
+      if careful and redis.call('SREM', gone, id) == 1 then
         if math.floor(string.byte(msg, 25) / 2) % 2 == 1 then -- FlagUnique
           dropped[#dropped + 1] = msg
         end
       else
         out[#out + 1] = msg
-        pairs[#pairs + 1] = ids[i]
+        pairs[#pairs + 1] = id
         pairs[#pairs + 1] = msg
-        room = room - #msg
+        size = size + #msg
       end
+    elseif msg ~= '!' then
+      strange[#strange + 1] = msg
     end
   end
   if #pairs > 0 then
@@ -93,8 +86,11 @@ while #out < most and room > 0 and looked < 2000 do
   if #strange > 0 then
     redis.call('RPUSH', odd, unpack(strange))
   end
-  redis.call('LTRIM', from, #msgs, -1)
   looked = looked + #msgs
+  room = room - size
+  if size < 65536 then -- small ones: more at a time
+    batch = math.min(batch * 4, 500)
+  end
 end
 if left then
   left = redis.call('EXISTS', from) == 1

@@ -26,6 +26,8 @@ local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready
   KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
+local sub = string.sub
+
 redis.call('HDEL', flight, '') -- see dequeue.lua: goes on when out of memory
 
 local lease = redis.call('ZSCORE', minions, minion)
@@ -35,40 +37,58 @@ if owner then
 end
 local t = now()
 local stopping = redis.call('EXISTS', stop) == 1
-local lost, done = { '', 0 }, {} -- done: id -> attempt
+local flowing = redis.call('EXISTS', flows) == 1
+local reply = { '', 0 }
+local done = {} -- id -> attempt
 local place, at = 0, 4
 
--- finish writes a final state for tasks, tells the inbox, and keeps track of
--- when to forget them.
-local function finish(final, list, class, readms, sweepms, inbox, items)
-  if #items == 0 then
+-- Of the group at hand: where its first task is in ARGV, ids and messages.
+local ids, msgs
+local function arg(i, k) -- 0 id, 1 attempt, 2 unique key, 3 outcome
+  return ARGV[at + (i - 1) * 4 + k]
+end
+
+-- finish writes a final state for some tasks of the group, tells the inbox, and
+-- keeps track of when to forget them.
+local function finish(final, list, class, readms, sweepms, inbox, which)
+  local n = #which
+  if n == 0 then
     return
   end
   local mark = string.char(final) .. big(t + readms, 6)
   local states, letters, forget = {}, {}, { big(t + sweepms, 6) }
-  for _, item in ipairs(items) do
-    states[#states + 1] = item.id
-    states[#states + 1] = string.sub(item.msg, 26, 45) .. mark .. item.attempt .. (readms > 0 and item.outcome or '')
-    letters[#letters + 1] = item.id
-    letters[#letters + 1] = item.outcome
-    forget[#forget + 1] = item.id
+  for x = 1, n do
+    local i = which[x]
+    local id, outcome = ids[i], arg(i, 3)
+    states[2 * x - 1] = id
+    states[2 * x] = sub(msgs[i], 26, 45) .. mark .. arg(i, 1) .. (readms > 0 and outcome or '')
+    letters[2 * x - 1] = id
+    letters[2 * x] = outcome
+    forget[x + 1] = id
   end
   redis.call('HSET', state, unpack(states))
-  lost[2] = lost[2] + arrive(flows, outbox, items)
   redis.call('RPUSH', list, table.concat(forget))
   redis.call('ZADD', keep, 'NX', t + sweepms, class)
-  if string.sub(class, 1, 1) == 'd' then
+  if sub(class, 1, 1) == 'd' then
     local pairs = {}
-    for _, item in ipairs(items) do
-      pairs[#pairs + 1] = item.id
-      pairs[#pairs + 1] = item.msg
+    for _, i in ipairs(which) do
+      pairs[#pairs + 1] = ids[i]
+      pairs[#pairs + 1] = msgs[i]
     end
     redis.call('HSET', dead, unpack(pairs))
   end
-  for _, item in ipairs(items) do
-    if item.unique ~= '' and redis.call('HGET', unique, item.unique) == item.id then
-      redis.call('HDEL', unique, item.unique)
+  for x = 1, n do
+    local key = arg(which[x], 2)
+    if key ~= '' and redis.call('HGET', unique, key) == ids[which[x]] then
+      redis.call('HDEL', unique, key)
     end
+  end
+  if flowing then
+    local items = {}
+    for x, i in ipairs(which) do
+      items[x] = { id = ids[i], outcome = arg(i, 3) }
+    end
+    reply[2] = reply[2] + arrive(flows, outbox, items)
   end
   if inbox ~= '' then
     redis.call('PUBLISH', inbox, table.concat(letters))
@@ -81,34 +101,30 @@ for _ = 1, groups do
   at = at + 8
 
   -- Check everything.
-  local ids = {}
+  ids = {}
   for i = 1, n do
-    ids[i] = ARGV[at + (i - 1) * 4]
+    ids[i] = arg(i, 0)
   end
-  local msgs = redis.call('HMGET', flight, unpack(ids))
-  local is = stopping and redis.call('SMISMEMBER', stop, unpack(ids))
-  local items, canceled, settled = {}, {}, {}
+  msgs = redis.call('HMGET', flight, unpack(ids))
+  local is = verb ~= 'finish' and stopping and redis.call('SMISMEMBER', stop, unpack(ids))
+  local owned, canceled, settled = {}, {}, {}
   for i = 1, n do
-    local k = at + (i - 1) * 4
-    local id, attempt, msg = ids[i], ARGV[k + 1], msgs[i]
-    if done[id] == attempt then
-      -- The same again, in one call: accepted.
-    elseif owner and msg and not done[id] and string.sub(msg, 18, 21) == attempt then
+    local id, attempt, msg = ids[i], arg(i, 1), msgs[i]
+    if owner and msg and not done[id] and sub(msg, 18, 21) == attempt then
       done[id] = attempt
       settled[#settled + 1] = id
-      local item = { id = id, attempt = attempt, unique = ARGV[k + 2], outcome = ARGV[k + 3], msg = msg }
-      if verb ~= 'finish' and is and is[i] == 1 then
-        canceled[#canceled + 1] = item
+      if is and is[i] == 1 then
+        canceled[#canceled + 1] = i
       else
-        items[#items + 1] = item
+        owned[#owned + 1] = i
       end
-    else
+    elseif done[id] ~= attempt then -- else it is there twice: accepted
       -- Settled before by the same attempt, and the reply was lost: accepted.
       local s = redis.call('HGET', state, id)
-      if not (s and #s > 20 and string.sub(s, 28, 31) == attempt) then
+      if not (s and #s > 20 and sub(s, 28, 31) == attempt) then
         local m = verb ~= 'finish' and redis.call('HGET', later, id)
-        if not (m and string.sub(m, 18, 21) == big(number(attempt, 1, 4) + 1, 4)) then
-          lost[#lost + 1] = place + i
+        if not (m and sub(m, 18, 21) == big(number(attempt, 1, 4) + 1, 4)) then
+          reply[#reply + 1] = place + i
         end
       end
     end
@@ -119,33 +135,33 @@ for _ = 1, groups do
   local submits = at + n * 4
   local more = tonumber(ARGV[submits])
   if verb == 'finish' then
-    if more > 0 and #items == 1 then
+    if more > 0 and #owned == 1 then
       local notes = {}
       for i = submits + 1, submits + 2 * more, 2 do
         notes[#notes + 1] = 's' .. ARGV[i]
         notes[#notes + 1] = ARGV[i + 1]
       end
       redis.call('HSET', outbox, unpack(notes))
-      lost[2] = lost[2] + more
+      reply[2] = reply[2] + more
     end
-    finish(a, list, class, readms, sweepms, inbox, items)
+    finish(a, list, class, readms, sweepms, inbox, owned)
   else
     finish(8, list, class, readms, sweepms, inbox, canceled)
     local again, dues = {}, {}
-    for _, item in ipairs(items) do
-      local msg = item.msg
-      local retried = string.sub(msg, 22, 23)
+    for _, i in ipairs(owned) do
+      local msg = msgs[i]
+      local retried = sub(msg, 22, 23)
       if verb == 'retry' then
         retried = big(math.min(number(msg, 22, 2) + 1, 65535), 2)
       end
-      msg = string.sub(msg, 1, 17) .. big(number(msg, 18, 4) + 1, 4) .. retried .. string.sub(msg, 24)
+      msg = sub(msg, 1, 17) .. big(number(msg, 18, 4) + 1, 4) .. retried .. sub(msg, 24)
       if verb == 'release' or a <= 0 then
         again[#again + 1] = msg
       else
-        again[#again + 1] = item.id
+        again[#again + 1] = ids[i]
         again[#again + 1] = msg
         dues[#dues + 1] = t + a
-        dues[#dues + 1] = item.id
+        dues[#dues + 1] = ids[i]
       end
     end
     if #dues > 0 then
@@ -153,7 +169,7 @@ for _ = 1, groups do
       redis.call('HSET', later, unpack(again))
       redis.call('ZADD', due, unpack(dues))
       local soon = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
-      lost[1] = math.max(soon - t, 0)
+      reply[1] = math.max(soon - t, 0)
       if #head == 0 or soon < tonumber(head[2]) then
         nudge(ready, watch, wake)
       end
@@ -176,4 +192,4 @@ for _ = 1, groups do
   at = submits + 1 + 2 * more
   place = place + n
 end
-return lost
+return reply
