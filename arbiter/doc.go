@@ -20,7 +20,7 @@
 //
 //	arb, err := arbiter.New(b)                      // b is a broker: memory.New(), redis.Open(…)
 //	defer arb.Close()
-//	sum, err := AddTask.Call(ctx, arb, AddArgs{1, 2})   // send, and wait for the result
+//	sum, err := AddTask.Call(ctx, arb, 1, 2)        // send, and wait for the result
 //
 // The same by name, as in the original, and several at once:
 //

@@ -23,7 +23,7 @@ func ExampleArbiter_Kill() {
 	}
 	defer func() { _ = arb.Close() }()
 
-	fut, err := AddTask.With(task.Delay(time.Hour)).Apply(ctx, arb, AddArgs{1, 2})
+	fut, err := AddTask.With(task.Delay(time.Hour)).Apply(ctx, arb, 1, 2)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func ExampleArbiter_Status() {
 		log.Fatal(err)
 	}
 	defer func() { _ = sender.Close() }()
-	fut, err := AddTask.With(task.Delay(time.Hour)).Apply(ctx, sender, AddArgs{1, 2})
+	fut, err := AddTask.With(task.Delay(time.Hour)).Apply(ctx, sender, 1, 2)
 	if err != nil {
 		log.Fatal(err)
 	}

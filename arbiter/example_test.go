@@ -12,22 +12,17 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// AddArgs are the arguments of AddTask. Usually arbitergen writes this type and
-// the handle, from an annotated function.
-type AddArgs struct {
-	X int `arbiter:"x"`
-	Y int `arbiter:"y"`
-}
+//go:generate go tool arbitergen
 
-// AddTask is the handle of the task simple_add.
-var AddTask = task.Define[AddArgs, int]("simple_add")
-
-func add(_ context.Context, a AddArgs) (int, error) { return a.X + a.Y, nil }
+// Add returns x + y. Its handle is AddTask, in the generated file.
+//
+//arbiter:task name=simple_add
+func Add(_ context.Context, x, y int) (int, error) { return x + y, nil }
 
 // startMinion runs a minion for the examples, until its stop is called.
 func startMinion(b *memory.Broker) (stop func()) {
 	m := minion.New(b, minion.Queue("default"))
-	if err := task.Handle(m, AddTask, add); err != nil {
+	if err := RegisterTasks(m); err != nil {
 		log.Fatal(err)
 	}
 	go func() {
@@ -51,7 +46,7 @@ func Example() {
 	defer func() { _ = arb.Close() }()
 
 	// Typed: send it and get a future, ...
-	fut, err := AddTask.Apply(ctx, arb, AddArgs{1, 2})
+	fut, err := AddTask.Apply(ctx, arb, 1, 2)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -59,7 +54,7 @@ func Example() {
 	fmt.Println(sum, err)
 
 	// ... or both in one.
-	sum, err = AddTask.Call(ctx, arb, AddArgs{3, 4})
+	sum, err = AddTask.Call(ctx, arb, 3, 4)
 	fmt.Println(sum, err)
 
 	// Output:

@@ -59,7 +59,7 @@ func ExampleArbiter_Submit() {
 
 	calls := make([]task.Call[int], 100)
 	for i := range calls {
-		calls[i] = AddTask.Bind(AddArgs{i, i})
+		calls[i] = AddTask.Bind(i, i)
 	}
 	futs, err := task.SendAll(ctx, arb, calls...)
 	if err != nil {

@@ -20,7 +20,7 @@ func ExampleArbiter_Workers() {
 	}
 	defer func() { _ = arb.Close() }()
 	// When it has run a task, the minion is there.
-	if _, err := AddTask.Call(ctx, arb, AddArgs{1, 2}); err != nil {
+	if _, err := AddTask.Call(ctx, arb, 1, 2); err != nil {
 		log.Fatal(err)
 	}
 

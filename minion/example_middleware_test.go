@@ -23,12 +23,12 @@ func ExampleUse() {
 		}
 	}
 	m := minion.New(b, minion.Use(announce))
-	if err := task.Handle(m, AddTask, add); err != nil {
+	if err := RegisterTasks(m); err != nil {
 		log.Fatal(err)
 	}
 	arb, end := scene(b, m)
 	defer end()
-	fmt.Println(AddTask.Call(context.Background(), arb, AddArgs{1, 2}))
+	fmt.Println(AddTask.Call(context.Background(), arb, 1, 2))
 
 	// Output:
 	// begin simple_add attempt 1

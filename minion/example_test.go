@@ -8,20 +8,14 @@ import (
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/minion"
-	"github.com/go-arbiter/arbiter/task"
 )
 
-// AddArgs are the arguments of AddTask. Usually arbitergen writes this type and
-// the handle, from an annotated function.
-type AddArgs struct {
-	X int `arbiter:"x"`
-	Y int `arbiter:"y"`
-}
+//go:generate go tool arbitergen
 
-// AddTask is the handle of the task simple_add.
-var AddTask = task.Define[AddArgs, int]("simple_add")
-
-func add(_ context.Context, a AddArgs) (int, error) { return a.X + a.Y, nil }
+// Add returns x + y. Its handle is AddTask, in the generated file.
+//
+//arbiter:task name=simple_add
+func Add(_ context.Context, x, y int) (int, error) { return x + y, nil }
 
 // Number is the argument of the other tasks here.
 type Number struct {
@@ -53,7 +47,7 @@ func scene(b *memory.Broker, m *minion.Minion) (arb *arbiter.Arbiter, end func()
 func Example() {
 	b := memory.New()
 	m := minion.New(b, minion.Queue("default"))
-	if err := task.Handle(m, AddTask, add); err != nil {
+	if err := RegisterTasks(m); err != nil {
 		log.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -65,7 +59,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer func() { _ = arb.Close() }()
-	sum, err := AddTask.Call(ctx, arb, AddArgs{1, 2})
+	sum, err := AddTask.Call(ctx, arb, 1, 2)
 	fmt.Println(sum, err)
 
 	cancel() // the minion stops when its work is drained

@@ -21,7 +21,7 @@ func ExampleMinion_tasksWithinTasks() {
 		info, _ := task.FromContext(ctx)
 		total := 0
 		for i := range a.N {
-			sum, err := AddTask.Call(ctx, info.Submitter, AddArgs{total, i + 1})
+			sum, err := AddTask.Call(ctx, info.Submitter, total, i+1)
 			if err != nil {
 				return 0, err
 			}
@@ -32,7 +32,7 @@ func ExampleMinion_tasksWithinTasks() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := task.Handle(m, AddTask, add); err != nil {
+	if err := RegisterTasks(m); err != nil {
 		log.Fatal(err)
 	}
 	arb, end := scene(b, m)

@@ -172,19 +172,22 @@ func (u *unit) qualifier(pkg *types.Package) string {
 	return pkg.Name()
 }
 
-// duplicates reports tasks of one name.
+// duplicates reports tasks of one name. Those in test files are never in one
+// program with tasks of other packages.
 func duplicates(tasks []*task) {
-	first := make(map[string]*task)
+	byName := make(map[string][]*task)
 	for _, t := range tasks {
-		other := first[t.taskID]
-		if other == nil {
-			first[t.taskID] = t
-			continue
+		meets := func(other *task) bool {
+			return other.unit.dir == t.unit.dir || !other.file.test && !t.file.test
 		}
-		t.errorAt(t.namePos(), fmt.Sprintf("the task name %s is taken by %s at %s",
-			t.taskID, other.spoken(), other.unit.place(other.pos())),
-			"choose another with "+directive+" name=NAME")
-		other.unit.failed = true
+		if i := slices.IndexFunc(byName[t.taskID], meets); i >= 0 {
+			other := byName[t.taskID][i]
+			t.errorAt(t.namePos(), fmt.Sprintf("the task name %s is taken by %s at %s",
+				t.taskID, other.spoken(), other.unit.place(other.pos())),
+				"choose another with "+directive+" name=NAME")
+			other.unit.failed = true
+		}
+		byName[t.taskID] = append(byName[t.taskID], t)
 	}
 }
 
