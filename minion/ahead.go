@@ -9,25 +9,27 @@ import (
 // When tasks take microseconds, a request for each set of free slots would keep
 // them waiting. So a minion takes some tasks ahead: no more than its slots have
 // finished in the last millisecond or so, and none while they take longer than
-// that. What has waited for longer than patience, because tasks take longer now, goes back
-// to the front of its queue.
+// that. What has waited for longer than patience, because tasks take longer now,
+// goes back to the front of its queue.
 const (
 	lookAhead = time.Millisecond
 	patience  = 10 * time.Millisecond
 )
 
-// ahead are the attempts that wait for a slot. r.mu guards it.
+// ahead are the attempts that have not started. r.mu guards it.
 type ahead struct {
 	waits []*attempt // the first of them at head
 	head  int
 	timer *time.Timer // goes off when the first may have waited too long; nil before there was one
-	armed bool
+	armed bool        // it will
 
 	usual time.Duration // about how long attempts take
 	ended int           // how many ended since mark
 	mark  time.Time     // when the pace was last taken
 	pace  int           // how many end in lookAhead
 }
+
+func (h *ahead) push(a *attempt) { h.waits = append(h.waits, a) }
 
 func (h *ahead) len() int { return len(h.waits) - h.head }
 
@@ -77,20 +79,19 @@ func (h *ahead) measure(now time.Time) {
 // room returns how many tasks can be taken now. As long as all slots are busy
 // it is none rather than a few. r.mu is held.
 func (r *run) room() int {
-	n := r.slots - r.busy + r.ahead.pace - r.ahead.len()
-	if r.busy == r.slots && n < (r.ahead.pace+1)/2 {
+	taken := r.busy + r.ahead.len()
+	n := r.slots + r.ahead.pace - taken
+	if taken >= r.slots && n < (r.ahead.pace+1)/2 {
 		return 0
 	}
 	return max(n, 0)
 }
 
-// hold lets an attempt wait for a slot. r.mu is held.
-func (r *run) hold(a *attempt) {
+// watchAhead sees to it that what waits does not wait for long. r.mu is held.
+func (r *run) watchAhead() {
 	h := &r.ahead
-	a.held = true
-	h.waits = append(h.waits, a)
-	if h.armed {
-		return
+	if h.armed || r.busy+h.len() <= r.slots {
+		return // each has a slot
 	}
 	h.armed = true
 	if h.timer == nil {
@@ -109,9 +110,10 @@ func (r *run) giveBackOld() {
 	if h.len() == 0 {
 		return
 	}
-	if left := patience - time.Since(h.waits[h.head].received); left > 0 {
+	left := patience - time.Since(h.waits[h.head].received)
+	if left > 0 || r.busy < r.slots { // what has a slot is about to start
 		h.armed = true
-		h.timer.Reset(left)
+		h.timer.Reset(max(left, lookAhead))
 		return
 	}
 	r.giveBack() // all of it, or the rest would come to stand before this

@@ -31,11 +31,9 @@ type attempt struct {
 	expire   context.CancelFunc // frees the timer of timeout and deadline; nil if there is none
 
 	received time.Time
-	held     bool // it had to wait for a slot
 	started  time.Time
 	result   []byte
 	finished time.Time
-	st       broker.Settlement
 	next     *attempt // to be run by the same worker
 
 	left, right *attempt // in the session's roster
@@ -116,9 +114,10 @@ func (a *attempt) execute() {
 	if a.started.IsZero() {
 		a.started = time.Now()
 	}
-	if st, over := a.overtaken(); over {
+	var st broker.Settlement
+	if settled, over := a.overtaken(&st); over {
 		a.life.end(nil)
-		a.s.r.end(a, st, true)
+		a.s.r.end(a, &st, settled, true)
 		return
 	}
 	a.arm()
@@ -131,12 +130,12 @@ func (a *attempt) execute() {
 			alive = p != nil // else it is a Goexit, which can't be held up
 			err = newPanic(p)
 		}
-		st := a.verdict(err)
+		settled := a.verdict(&st, err)
 		a.life.end(nil)
 		if a.expire != nil {
 			a.expire()
 		}
-		a.s.r.end(a, st, alive)
+		a.s.r.end(a, &st, settled, alive)
 	}()
 	if run := a.h.run; run != nil {
 		err = run(a.ctx)

@@ -77,8 +77,9 @@ func (s *session) take(got []*broker.Delivery) {
 			continue
 		}
 		a := newAttempt(s, d)
-		if st := a.refuse(); st != nil {
-			settles = append(settles, *st)
+		var st broker.Settlement
+		if a.refuse(&st) {
+			settles = append(settles, st)
 			continue
 		}
 		a.receive(now)
@@ -91,11 +92,11 @@ func (s *session) take(got []*broker.Delivery) {
 			canceled = append(canceled, a)
 		}
 		s.running.add(a)
-		if r.busy < r.slots {
-			r.begin(a)
-		} else {
-			r.hold(a)
-		}
+		r.ahead.push(a)
+	}
+	if len(starts) > 0 {
+		r.watchAhead()
+		r.wake()
 	}
 	if !s.lost {
 		for _, st := range settles {

@@ -47,7 +47,7 @@ type run struct {
 	bgEnd   context.CancelFunc
 	wg      sync.WaitGroup // all goroutines but the workers
 
-	work  chan *attempt // to idle workers; has room for all of them
+	work  chan struct{} // wakes idle workers; has room for all of them
 	freed chan struct{} // wakes who waits for a slot, or for room to settle
 
 	// mu guards what follows, and the fields of sessions that say so. It is
@@ -55,10 +55,11 @@ type run struct {
 	mu        sync.Mutex
 	busy      int        // slots in which a handler runs
 	idle      int        // workers that wait for work
+	waking    bool       // one of them, or a new one, is about to take an attempt
 	unsettled int        // settlements that the broker has not accepted
 	dropped   int        // settlements that were given up when the run ended
 	waiting   bool       // for freed
-	ahead     ahead      // attempts that wait for a slot
+	ahead     ahead      // attempts that wait for a worker, or for a slot
 	sessions  []*session // those with a lease, handlers or settlements left
 	quiet     chan struct{}
 }
@@ -72,7 +73,7 @@ func newRun(m *Minion, ctx context.Context, slots int) *run {
 		pick:   picker{names: m.cfg.queues, weights: m.cfg.weights},
 		bound:  max(2*slots, broker.MaxBatch),
 		base:   context.WithoutCancel(ctx),
-		work:   make(chan *attempt, slots),
+		work:   make(chan struct{}, slots),
 		freed:  make(chan struct{}, 1),
 		ahead:  ahead{usual: memory * lookAhead}, // until many have been short
 	}

@@ -11,58 +11,63 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// refuse returns the settlement of a task that shall not run, else nil.
-func (a *attempt) refuse() *broker.Settlement {
+// What follows writes a settlement to st and reports whether there is one.
+
+// refuse settles a task that shall not run.
+func (a *attempt) refuse(st *broker.Settlement) bool {
 	switch {
 	case a.d.Canceled:
-		return a.finish(broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran")
+		return a.finish(st, broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran")
 	case a.d.Err == nil && a.d.Left <= 0:
-		return a.finish(broker.StateExpired, nil, slog.LevelInfo, "task expired before it ran")
+		return a.finish(st, broker.StateExpired, nil, slog.LevelInfo, "task expired before it ran")
 	case a.bad != nil:
-		return a.finish(broker.StateFailed, a.bad, slog.LevelError, "task failed: it can't run")
+		return a.finish(st, broker.StateFailed, a.bad, slog.LevelError, "task failed: it can't run")
 	}
-	return nil
+	return false
 }
 
-// overtaken reports whether an attempt that waited for a slot shall not start
-// any more, and returns its settlement; nil if that is not ours to say.
-func (a *attempt) overtaken() (st *broker.Settlement, over bool) {
-	if !a.held {
-		return nil, false
+// overtaken also reports whether an attempt shall not start any more.
+func (a *attempt) overtaken(st *broker.Settlement) (settled, over bool) {
+	cause := a.life.why()
+	if cause == nil && a.deadline.IsZero() {
+		return false, false
 	}
 	began := a.started
 	a.started = time.Time{} // it did not
-	switch cause := a.life.why(); {
+	switch {
 	case errors.Is(cause, task.ErrCanceled):
-		return a.finish(broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran"), true
+		return a.finish(st, broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran"), true
+	case errors.Is(cause, task.ErrStopping):
+		*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease}
+		return true, true
 	case cause != nil:
-		return nil, true
+		return false, true
 	case !a.deadline.IsZero() && !began.Before(a.deadline):
-		return a.finish(broker.StateExpired, nil, slog.LevelInfo, "task expired before it ran"), true
+		return a.finish(st, broker.StateExpired, nil, slog.LevelInfo, "task expired before it ran"), true
 	}
 	a.started = began
-	return nil, false
+	return false, false
 }
 
 // verdict is judge for an error of the user's, whose methods may panic.
-func (a *attempt) verdict(err error) (st *broker.Settlement) {
+func (a *attempt) verdict(st *broker.Settlement, err error) (settled bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			culprit := any(err)
 			if thrown, ok := culprit.(*panicError); ok {
 				culprit = thrown.value
 			}
-			st = a.judge(fmt.Errorf("%w in a method of the handler's error, a %T: %v", task.ErrPanic, culprit, p))
+			settled = a.judge(st, fmt.Errorf("%w in a method of the handler's error, a %T: %v", task.ErrPanic, culprit, p))
 		}
 	}()
-	return a.judge(err)
+	return a.judge(st, err)
 }
 
-// judge returns what becomes of a task whose handler has returned err; nil if
-// that is no longer ours to say. doc.go has the rules.
-func (a *attempt) judge(err error) *broker.Settlement {
+// judge says what becomes of a task whose handler has returned err, unless that
+// is no longer ours to say. doc.go has the rules.
+func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	if err == nil {
-		return a.finish(broker.StateSucceeded, nil, slog.LevelDebug, "task succeeded")
+		return a.finish(st, broker.StateSucceeded, nil, slog.LevelDebug, "task succeeded")
 	}
 	var snooze *task.SnoozeError
 	var after *task.RetryAfterError
@@ -72,27 +77,28 @@ func (a *attempt) judge(err error) *broker.Settlement {
 	switch cause := context.Cause(a.ctx); {
 	case cause == nil:
 	case errors.Is(cause, task.ErrLeaseLost):
-		return nil
+		return false
 	case errors.Is(cause, task.ErrCanceled):
-		return a.finish(broker.StateCanceled, err, slog.LevelInfo, "task canceled")
+		return a.finish(st, broker.StateCanceled, err, slog.LevelInfo, "task canceled")
 	case errors.Is(cause, task.ErrStopping) && !explicit:
 		a.s.r.log.task(slog.LevelDebug, "task released: the minion stops", a.d, "error", err)
-		return &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease}
+		*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease}
+		return true
 	case errors.Is(cause, task.ErrExpired):
-		return a.finish(broker.StateExpired, err, slog.LevelInfo, "task expired")
+		return a.finish(st, broker.StateExpired, err, slog.LevelInfo, "task expired")
 	case errors.Is(cause, task.ErrTimeout) && !errors.Is(err, task.ErrTimeout):
 		err = &timeoutError{a.timeout, err}
 	}
 	if snooze != nil {
-		return a.snooze(snooze.After)
+		return a.snooze(st, snooze.After)
 	}
 	if final != nil || unfit(err) {
-		return a.finish(broker.StateFailed, err, slog.LevelError, "task failed: not to be retried")
+		return a.finish(st, broker.StateFailed, err, slog.LevelError, "task failed: not to be retried")
 	}
 	if a.d.Retried >= a.info.MaxRetries {
-		return a.finish(broker.StateFailed, err, slog.LevelError, "task failed: no retries left")
+		return a.finish(st, broker.StateFailed, err, slog.LevelError, "task failed: no retries left")
 	}
-	return a.retry(after, err)
+	return a.retry(st, after, err)
 }
 
 // unfit reports whether err says that arguments or result can never fit. The
@@ -102,7 +108,7 @@ func unfit(err error) bool {
 	return (errors.Is(err, task.ErrBadArguments) || errors.Is(err, task.ErrBadResult)) && !errors.As(err, &remote)
 }
 
-func (a *attempt) retry(after *task.RetryAfterError, err error) *broker.Settlement {
+func (a *attempt) retry(st *broker.Settlement, after *task.RetryAfterError, err error) bool {
 	var delay time.Duration
 	if after != nil {
 		delay = after.After
@@ -111,14 +117,15 @@ func (a *attempt) retry(after *task.RetryAfterError, err error) *broker.Settleme
 	}
 	delay = clamp(delay)
 	if !a.deadline.IsZero() && delay >= time.Until(a.deadline) {
-		return a.finish(broker.StateFailed, err, slog.LevelError, "task failed: a retry would come after its deadline")
+		return a.finish(st, broker.StateFailed, err, slog.LevelError, "task failed: a retry would come after its deadline")
 	}
 	a.s.r.log.task(slog.LevelWarn, "task failed, to be retried", a.d,
 		"error", err, "duration", time.Since(a.started), "retry_in", delay, "retries_left", a.info.MaxRetries-a.d.Retried-1)
-	return &broker.Settlement{Delivery: a.d, Verb: broker.VerbRetry, Delay: delay}
+	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRetry, Delay: delay}
+	return true
 }
 
-func (a *attempt) snooze(delay time.Duration) *broker.Settlement {
+func (a *attempt) snooze(st *broker.Settlement, delay time.Duration) bool {
 	delay = clamp(delay)
 	if !a.deadline.IsZero() {
 		// It becomes due once more, to be found expired at its deadline and not
@@ -126,15 +133,15 @@ func (a *attempt) snooze(delay time.Duration) *broker.Settlement {
 		delay = min(delay, max(time.Until(a.deadline), 0)+time.Millisecond)
 	}
 	a.s.r.log.task(slog.LevelDebug, "task snoozed", a.d, "duration", time.Since(a.started), "due_in", delay)
-	return &broker.Settlement{Delivery: a.d, Verb: broker.VerbSnooze, Delay: delay}
+	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbSnooze, Delay: delay}
+	return true
 }
 
-// finish returns the settlement of a task that is done, and logs it.
-func (a *attempt) finish(state broker.State, err error, level slog.Level, msg string) *broker.Settlement {
+// finish settles a task that is done, and logs it.
+func (a *attempt) finish(st *broker.Settlement, state broker.State, err error, level slog.Level, msg string) bool {
 	d := a.d
 	now := time.Now()
 	a.finished = now
-	st := &a.st
 	*st = broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Outcome: broker.Outcome{
 		State: state, Codec: d.Codec,
 		Name: d.Name, Attempts: d.Attempt, Retried: d.Retried, Minion: a.s.id,
@@ -156,5 +163,5 @@ func (a *attempt) finish(state broker.State, err error, level slog.Level, msg st
 		}
 		log.task(level, msg, d, args...)
 	}
-	return st
+	return true
 }

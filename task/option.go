@@ -54,6 +54,17 @@ func resolve(opts []Option) Settings {
 
 func (s Settings) with(opts []Option) Settings {
 	s.Meta = maps.Clone(s.Meta)
+	if len(opts) == 0 {
+		return s
+	}
+	return apply(s, opts)
+}
+
+// apply is a function of its own so that settings without options, the most
+// common ones, stay off the heap.
+//
+//go:noinline
+func apply(s Settings, opts []Option) Settings {
 	for _, o := range opts {
 		if o != nil {
 			o.apply(&s)
