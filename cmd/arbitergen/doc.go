@@ -25,7 +25,7 @@
 //
 // # Keys
 //
-//	name=NAME           the task's name; default package.Func or package.Type.Method
+//	name=NAME           the task's name; default pkg.Func or pkg.Type.Method
 //	queue=NAME          the queue it is sent to
 //	timeout=DURATION    of one attempt, such as 30s
 //	retries=NUMBER      how often it is run again after an error, 0 to 10000
@@ -49,9 +49,17 @@
 //
 // # Schemas
 //
-// With -schema FILE, the names, parameters and results of all tasks are written
-// to a file that a team keeps under version control. With -compat FILE, the
-// tasks are compared with it, and changes that break tasks which are queued are
-// refused: nothing is written and the exit code is 1. Both together, with one
-// file, move on to the new schemas if they are compatible.
+// With -schema FILE, the names, parameters and results of all tasks of the given
+// packages are written to a file that a team keeps under version control. With
+// -compat FILE, the tasks are compared with it, and changes that break tasks
+// which are queued are refused: a parameter that is removed, renamed, added or
+// of a narrower type, another result, a task that is gone. Nothing is written
+// then and the exit code is 1. Both together, with one file, move on to the new
+// schemas if they are compatible. Give both the same packages:
+//
+//	go tool arbitergen -compat tasks.json -schema tasks.json ./...
+//
+// At run time, generated handles carry the hash of their schema, minions tell
+// those that they run, and an arbiter with the option CheckSchema refuses calls
+// that no living minion can decode.
 package main

@@ -3,15 +3,17 @@
 //
 // A run passes through these stages, each in files of its own:
 //
-//	golist, unit   which packages there are, and what is in their files
-//	directive      the comments: where they stand, what they say
-//	load, check    types, from source and export data, without function bodies
-//	signature      a task for each annotated function
-//	shape          whether its types can be encoded, and how they look then
-//	names          what generated code calls everything
-//	render         the code
-//	output         write, compare or remove files
-//	manifest       the tasks' schemas, to keep and to compare with later
+//	golist, load, unit       which packages there are, and what is in their files
+//	scan, directive, keys    the comments: where they stand, what they say
+//	needs, require           which of the imports matter
+//	declare, check           types, from source and export data, without bodies
+//	task                     what an annotated function is as a task
+//	shape, structs, methods  whether its types can be encoded, and how
+//	names, scope, imports    what generated code calls everything
+//	render                   the code
+//	output                   write, compare or remove files
+//	schema, manifest         what the tasks look like on their way, to keep
+//	compat                   and to compare with later
 //
 // The packages that are worked on need not compile: they may miss the very
 // names that are about to be generated. So the old generated file is never
