@@ -60,20 +60,29 @@ func fatal(err error) bool {
 	return !refused
 }
 
-// endWithin is how long the server may take to end a move.
-const endWithin = time.Second
+// How long the server may take to end a move, and how long one that can't be
+// told to end is given to do so by itself: many do, when the time is over.
+const (
+	endWithin = time.Second
+	endItself = 250 * time.Millisecond
+)
 
 // end ends a move that is under way and returns what came of it: perhaps a
 // message, at the last moment.
 func (p *popper) end() popped {
-	ctx, cancel := context.WithTimeout(context.Background(), endWithin)
-	defer cancel()
-	if p.id != 0 && p.client.ClientUnblock(ctx, p.id).Err() == nil {
-		select {
-		case r := <-p.result:
-			return r
-		case <-ctx.Done():
+	wait := endItself
+	if p.id != 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), endWithin)
+		defer cancel()
+		wait = 0
+		if p.client.ClientUnblock(ctx, p.id).Err() == nil {
+			wait = endWithin
 		}
+	}
+	select {
+	case r := <-p.result:
+		return r
+	case <-time.After(wait):
 	}
 	_ = p.client.Close() // and the connection with it
 	r := <-p.result
