@@ -19,6 +19,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"bom":       edit(func(src []byte) []byte { return append([]byte("\ufeff"), src...) }),
 	"ls":        cmdLs,
 	"readme":    cmdReadme,
+	"register":  cmdRegister,
 	"stamp":     cmdStamp,
 	"unchanged": cmdUnchanged,
 }
@@ -37,6 +38,39 @@ func cmdGen(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec("arbitergen", args...))
 	ts.Check(ts.Exec("go", append([]string{"vet"}, args...)...))
 	ts.Check(ts.Exec("arbitergen", append([]string{"-check"}, args...)...))
+}
+
+// registers is a test that the library accepts the handles: the types of their
+// arguments, their names and their options.
+const registers = `package PACKAGE
+
+import (
+	"testing"
+
+	"github.com/go-arbiter/arbiter/task"
+)
+
+type registrar struct{ *testing.T }
+
+func (r registrar) Register(handlers ...task.Registration) error {
+	for _, h := range handlers {
+		if h.Err != nil {
+			r.Error(h.Err)
+		}
+	}
+	return nil
+}
+
+func TestRegister(t *testing.T) { _ = RegisterTasks(registrar{t}) }
+`
+
+// cmdRegister registers the tasks of the package in the current folder.
+//
+//	register PACKAGE
+func cmdRegister(ts *testscript.TestScript, _ bool, args []string) {
+	src := strings.Replace(registers, "PACKAGE", args[0], 1)
+	ts.Check(os.WriteFile(ts.MkAbs("register_test.go"), []byte(src), 0o666))
+	ts.Check(ts.Exec("go", "test", "."))
 }
 
 // cmdFunctions writes a package with many tasks.

@@ -61,8 +61,8 @@ func (r *renderer) define(t *task) string {
 func (r *renderer) methods(t *task) {
 	used := map[string]bool{t.names.args: true, t.wrapper: true}
 	params := visible(t.params, used)
-	names := locals(used, params, "t", "ctx", "s")
-	self, ctx, submitter := names[0], names[1], names[2]
+	names := locals(used, params, "t", "ctx", "s", "err")
+	self, ctx, submitter, errName := names[0], names[1], names[2], names[3]
 	recv := fmt.Sprintf("func (%s %s)", self, t.wrapper)
 	sender := []string{ctx + " " + r.context + ".Context", submitter + " " + r.task + ".Submitter"}
 	args := fmt.Sprintf("%s{%s}", t.names.args, join(params))
@@ -79,8 +79,8 @@ func (r *renderer) methods(t *task) {
 		r.p("return %s.Task.Call(%s, %s, %s)", self, ctx, submitter, args)
 	} else {
 		r.p("\n%s Call(%s) error {", recv, r.parameters(sender, params, t.variadic()))
-		r.p("_, err := %s.Task.Call(%s, %s, %s)", self, ctx, submitter, args)
-		r.p("return err")
+		r.p("_, %s := %s.Task.Call(%s, %s, %s)", errName, self, ctx, submitter, args)
+		r.p("return %s", errName)
 	}
 	r.p("}")
 }

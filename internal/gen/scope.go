@@ -96,10 +96,13 @@ func (u *unit) namesOfPackage(own map[string]token.Pos) map[string]token.Pos {
 
 var words = regexp.MustCompile(`[\pL_.][\pL\pN_.]*`)
 
-// checkShadows reports predeclared types that the package gives another
-// meaning, and that the signature needs.
+// checkShadows reports predeclared names that the package gives another meaning,
+// and that generated code needs.
 func (t *task) checkShadows() {
-	text := signatureText(t.sig, func(p *types.Package) string { return p.Name() }) + " error"
+	text := signatureText(t.sig, func(p *types.Package) string { return p.Name() }) + " error nil"
+	if t.step >= 0 {
+		text += " string any"
+	}
 	for _, name := range words.FindAllString(text, -1) {
 		pos, declared := t.unit.declared[name]
 		if declared && types.Universe.Lookup(name) != nil {
