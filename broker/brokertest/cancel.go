@@ -258,11 +258,11 @@ func cancelWaitingConsumer(r *rig) {
 	m := r.minion()
 	done := m.waiting(r.ctx, 5, patience)
 	for range 10 {
-		task := r.task(after(20 * time.Millisecond))
+		task := r.task(after(300 * time.Millisecond))
 		r.enqueue(task)
 		r.canceled(task.ID, broker.CancelPrevented)
 	}
-	r.Advance(40 * time.Millisecond)
+	r.Advance(350 * time.Millisecond)
 	task := r.task()
 	start := time.Now()
 	r.enqueue(task)

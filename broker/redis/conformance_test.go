@@ -20,7 +20,7 @@ var namespaces atomic.Int64
 
 // harness opens a namespace of its own on a server.
 func harness(t testing.TB, url string) brokertest.Harness {
-	const lease = 900 * time.Millisecond
+	const lease = 1500 * time.Millisecond
 	namespace := fmt.Sprintf("ns%d", namespaces.Add(1))
 	reopen := func(t testing.TB) broker.Broker {
 		b, err := redis.Open(context.Background(), url, redis.Namespace(namespace), redis.Lease(lease))
