@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -74,8 +75,8 @@ func TestSendOfUnknownOutcome(t *testing.T) {
 	in := p.Inject(redisproxy.Fault{Match: redisproxy.Script("enqueue"), Do: redisproxy.CutAfter, Times: -1})
 	call := work.Bind(args{})
 	_, err := call.Send(t.Context(), r.arb)
-	sub, ok := err.(*task.SubmitError)
-	if !ok || !sub.Indeterminate() || sub.Failed[0].ID != call.Request().ID() {
+	var sub *task.SubmitError
+	if !errors.As(err, &sub) || !sub.Indeterminate() || sub.Failed[0].ID != call.Request().ID() {
 		t.Fatalf("send: %v, want a *task.SubmitError that is indeterminate and has the id", err)
 	}
 	t.Logf("after %d tries: %v", in.Hits(), err)

@@ -3,6 +3,7 @@ package redisproxy
 import (
 	"crypto/sha1"
 	"encoding/hex"
+	"regexp"
 	"strings"
 	"sync"
 )
@@ -29,14 +30,12 @@ func Named(names ...string) Matcher {
 	}
 }
 
-// Script chooses runs of the script that has a comment line which starts with
-// its name: "-- name does this and that". It is known once a client has sent
-// its text.
+// Script chooses runs of the scripts that have a comment line which begins with
+// the name, or with it and further words: "-- name does this", "-- name_fast
+// does it faster". A script is known once a client has sent its text.
 func Script(name string) Matcher {
-	mark := "-- " + name + " "
-	return func(_ Command, text string) bool {
-		return strings.HasPrefix(text, mark) || strings.Contains(text, "\n"+mark)
-	}
+	mark := regexp.MustCompile(`(?m)^-- ` + regexp.QuoteMeta(name) + `[ _]`)
+	return func(_ Command, text string) bool { return text != "" && mark.MatchString(text) }
 }
 
 // WithKey chooses among the matcher's commands those that have an argument

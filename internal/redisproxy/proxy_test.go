@@ -119,8 +119,8 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	ctx := t.Context()
-	add := redis.NewScript("-- add counts.\nreturn redis.call('INCR', KEYS[1])")
-	other := redis.NewScript("-- other does nothing.\nreturn 1")
+	add := redis.NewScript("-- add_one counts.\nreturn redis.call('INCR', KEYS[1])")
+	other := redis.NewScript("-- additional does nothing.\nreturn 1")
 	for _, s := range []*redis.Script{add, other} {
 		if err := s.Run(ctx, r.through, []string{"n"}).Err(); err != nil {
 			t.Fatal(err)
