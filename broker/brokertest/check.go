@@ -117,10 +117,10 @@ func diffOutcome(got, want broker.Outcome) string {
 	return diff(reflect.ValueOf(got), reflect.ValueOf(want))
 }
 
-// diffTask tells in what a delivered task differs from the one enqueued. Delay
-// and Deadline are of no more use once a task is handed out.
+// diffTask tells in what a delivered task differs from the one enqueued. Delay,
+// Deadline and Blocked are of no more use once a task is handed out.
 func diffTask(got, want broker.Task) string {
-	got.Delay, got.Deadline = want.Delay, want.Deadline
+	got.Delay, got.Deadline, got.Blocked = want.Delay, want.Deadline, want.Blocked
 	return diff(reflect.ValueOf(got), reflect.ValueOf(want))
 }
 

@@ -52,6 +52,19 @@ func closeMethods(r *rig) {
 		calls["DeadLetters"] = func() error { _, _, err := i.DeadLetters(r.ctx, "q", "", 10); return err }
 		calls["Requeue"] = func() error { _, err := i.Requeue(r.ctx, ids); return err }
 	}
+	if f, ok := b.(broker.Flows); ok {
+		flow := r.group(1)
+		calls["OpenFlow"] = func() error { return f.OpenFlow(r.ctx, flow, 0, ids) }
+		calls["LookupFlow"] = func() error { _, err := f.LookupFlow(r.ctx, flow.ID); return err }
+		calls["Members"] = func() error { _, err := f.Members(r.ctx, flow.ID, 0, 1); return err }
+		calls["Arrivals"] = func() error { _, err := f.Arrivals(r.ctx, "q", 1); return err }
+		calls["Arrive"] = func() error { _, err := f.Arrive(r.ctx, flow.ID, nil); return err }
+		calls["Confirm"] = func() error { return f.Confirm(r.ctx, []broker.Arrival{{Queue: "q", Task: task.ID}}) }
+		calls["Blocked"] = func() error { _, err := f.Blocked(r.ctx, ids); return err }
+		calls["Release"] = func() error { return f.Release(r.ctx, []*broker.Task{task}) }
+		calls["MarkFlow"] = func() error { return f.MarkFlow(r.ctx, flow.ID, broker.MarkKilled) }
+		calls["EndFlow"] = func() error { return f.EndFlow(r.ctx, flow.ID, &broker.Outcome{State: broker.StateFailed}) }
+	}
 	for name, call := range calls {
 		if err := call(); !errors.Is(err, broker.ErrClosed) {
 			r.Errorf("%s after Close: %v, want ErrClosed", name, err)

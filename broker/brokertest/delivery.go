@@ -44,6 +44,7 @@ func full(r *rig) *broker.Task {
 		t.Parent = broker.NewID(broker.KindTask, "parent", 3)
 		t.Group = broker.NewID(broker.KindGroup, "", 0)
 		t.Step = 4
+		t.Upstream = "sum"
 		t.Priority = -5
 		t.Schema = 0x0123456789abcdef
 	})
@@ -85,6 +86,7 @@ func deliveryEveryField(r *rig) {
 		func(t *broker.Task) { t.Step = 1 },
 		func(t *broker.Task) { t.Priority = 1 },
 		func(t *broker.Task) { t.Schema = 1 },
+		func(t *broker.Task) { t.Upstream = "x" },
 		func(t *broker.Task) { t.Enqueued = time.Time{} },
 	} {
 		m.delivers(r.task(set))

@@ -17,6 +17,7 @@ type minion struct {
 
 	mu     sync.Mutex
 	killed map[broker.ID]int // how often OnCancel told of a task
+	heard  map[string]bool   // the queues that OnArrivals told of
 }
 
 // minion opens a consumer of the queues, or of "q" if none is given.
@@ -30,9 +31,9 @@ func (r *rig) minionAt(b broker.Broker, queues ...string) *minion {
 	if len(queues) == 0 {
 		queues = []string{"q"}
 	}
-	m := &minion{r: r, queues: queues, beaten: r.Now(), killed: map[broker.ID]int{}}
+	m := &minion{r: r, queues: queues, beaten: r.Now(), killed: map[broker.ID]int{}, heard: map[string]bool{}}
 	c, err := b.Consume(r.ctx, broker.ConsumerConfig{
-		Queues: queues, Slots: 10, Host: "host", PID: 1, OnCancel: m.onCancel,
+		Queues: queues, Slots: 10, Host: "host", PID: 1, OnCancel: m.onCancel, OnArrivals: m.onArrivals,
 	})
 	if err != nil {
 		r.Fatalf("Consume: %v", err)
@@ -45,6 +46,21 @@ func (m *minion) onCancel(id broker.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.killed[id]++
+}
+
+func (m *minion) onArrivals(queue string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heard[queue] = true
+}
+
+// hears reports whether OnArrivals told of the queue since it was asked last.
+func (m *minion) hears(queue string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	yes := m.heard[queue]
+	delete(m.heard, queue)
+	return yes
 }
 
 // told reports whether OnCancel told of the task.

@@ -68,6 +68,7 @@ func groups() []group {
 		{"Limits", limitTests},
 		{"Malformed", malformedTests},
 		{"Inspector", inspectorTests},
+		{"Flow", flowTests()},
 		{"Minions", minionTests},
 		{"Close", closeTests},
 		{"Context", contextTests},
@@ -84,12 +85,13 @@ const (
 	needJump
 	needReopen
 	needHeavy
+	needFlows
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -117,6 +119,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Inspector); ok {
 			can |= needInspector
+		}
+		if _, ok := h.Broker.(broker.Flows); ok {
+			can |= needFlows
 		}
 	})
 	return can

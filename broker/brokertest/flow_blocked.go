@@ -1,0 +1,239 @@
+package brokertest
+
+import (
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// A blocked task waits for its release, or for its time.
+var flowBlockedTests = []test{
+	{"BlockedIsNotHandedOut", flowBlockedStays, 0},
+	{"BlockedIsReturned", flowBlockedReturned, 0},
+	{"BlockedAgain", flowBlockedAgain, 0},
+	{"BlockedHoldsItsKey", flowBlockedKey, 0},
+	{"BlockedForATime", flowBlockedForATime, 0},
+	{"BlockedForATimeWakes", flowBlockedWakes, 0},
+	{"BlockedForATimeAndReleased", flowBlockedAndReleased, 0},
+	{"BlockedForALongTime", flowBlockedLong, needJump},
+	{"BlockedIsCanceled", flowBlockedCanceled, 0},
+	{"BlockedForATimeIsCanceled", flowBlockedTimeCanceled, 0},
+	{"BlockedKeepsItsDeadline", flowBlockedDeadline, 0},
+	{"BlockedMany", flowBlockedMany, 0},
+}
+
+func flowBlockedStays(r *rig) {
+	m := r.minion()
+	task, pending := r.task(blocked), r.task()
+	r.enqueue(task, pending)
+	r.in(broker.StateBlocked, task.ID)
+	r.same(takenOf(m.take(1)), []broker.ID{pending.ID})
+	m.none()
+	r.pass(r.Lease/2, m)
+	m.none()
+	st := r.lookup(task.ID)[0]
+	if st.State != broker.StateBlocked || st.Queue != "q" || !st.Due.IsZero() || !st.Minion.IsZero() || st.Outcome != nil {
+		r.Fatalf("a blocked task is found as %+v", st)
+	}
+}
+
+func flowBlockedReturned(r *rig) {
+	m := r.minion()
+	all, small, timed := full(r), r.task(), r.task(after(time.Hour))
+	all.Blocked, small.Blocked, timed.Blocked = true, true, true
+	pending, canceled, done := r.task(), r.task(blocked), r.task()
+	r.enqueue(done)
+	m.settle(m.succeed(m.take1()))
+	r.enqueue(all, small, pending, canceled, timed)
+	r.canceled(canceled.ID, broker.CancelPrevented)
+	ids := []broker.ID{pending.ID, all.ID, newIDs(1)[0], canceled.ID, small.ID, done.ID, timed.ID, all.ID}
+	want := []*broker.Task{nil, all, nil, nil, small, nil, timed, all}
+	for range 2 {
+		for i, got := range r.waiting(ids...) {
+			switch {
+			case (got == nil) != (want[i] == nil):
+				r.Fatalf("Blocked, entry %d: %v, want %v", i, got, want[i])
+			case got != nil:
+				if diff := diffTask(*got, *want[i]); diff != "" {
+					r.Fatalf("Blocked, entry %d: %s", i, diff)
+				}
+				clear(got.Payload) // it is the caller's
+				clear(got.Meta)
+			}
+		}
+	}
+	r.releases(small)
+	if r.waiting(small.ID)[0] != nil {
+		r.Fatalf("a task that was released is returned as blocked")
+	}
+	r.waiting()
+}
+
+// Enqueueing it again is harmless, whatever became of it, and is known by what
+// it was at first.
+func flowBlockedAgain(r *rig) {
+	m := r.minion()
+	task := r.task(blocked)
+	again := func(state broker.State) {
+		r.Helper()
+		r.enqueue(task)
+		r.in(state, task.ID)
+		other := *task
+		other.Payload = []byte("other content")
+		r.duplicate(r.refused(&other), task.ID, task.ID, "")
+		r.in(state, task.ID)
+	}
+	r.enqueue(task)
+	again(broker.StateBlocked)
+	m.none()
+	whole := *task
+	whole.Payload = []byte("with the result of what it waited for")
+	r.releases(&whole)
+	again(broker.StatePending)
+	d := m.take1()
+	m.equals(d, &whole)
+	again(broker.StateRunning)
+	m.settle(retry(d, time.Hour))
+	again(broker.StateRetrying)
+	r.canceled(task.ID, broker.CancelPrevented)
+	again(broker.StateCanceled)
+	m.none()
+}
+
+func flowBlockedKey(r *rig) {
+	m := r.minion()
+	task := r.task(blocked, keyed("k"))
+	r.enqueue(task)
+	held(r, task.ID)
+	r.releases(task)
+	held(r, task.ID)
+	d := m.take1()
+	m.equals(d, task)
+	held(r, task.ID)
+	m.settle(m.succeed(d))
+	task = r.task(blocked, keyed("k"))
+	r.enqueue(task)
+	r.canceled(task.ID, broker.CancelPrevented)
+	r.enqueue(r.task(keyed("k")))
+}
+
+func flowBlockedForATime(r *rig) {
+	m := r.minion()
+	task := r.task(blocked, after(max(300*time.Millisecond, 6*r.Slack)))
+	from, at := time.Now().Add(task.Delay), r.Now()
+	r.enqueue(task)
+	to := time.Now().Add(task.Delay)
+	for range 3 {
+		m.none()
+		st := r.lookup(task.ID)[0]
+		if off := st.Due.Sub(at.Add(task.Delay)); st.State != broker.StateBlocked || off < -r.Slack || off > r.Slack+r.Prompt {
+			r.Fatalf("the task is %s, due at %v; want blocked until %v", st.State, st.Due, at.Add(task.Delay))
+		}
+	}
+	d := m.arrive(task.ID, from, to)
+	m.equals(d, task)
+	r.attempt(d, 1, 0, 0)
+	m.none()
+	if r.waiting(task.ID)[0] != nil {
+		r.Fatalf("it is returned as blocked while it runs")
+	}
+	m.settle(m.succeed(d))
+	r.in(broker.StateSucceeded, task.ID)
+}
+
+func flowBlockedWakes(r *rig) {
+	m := r.minion()
+	task := r.task(blocked, after(100*time.Millisecond))
+	done := m.waiting(r.ctx, 1, patience)
+	start := time.Now()
+	r.enqueue(task)
+	r.same(takenOf(r.woken(done, start.Add(task.Delay))), []broker.ID{task.ID})
+}
+
+// Whichever comes first makes it pending, and the other does nothing.
+func flowBlockedAndReleased(r *rig) {
+	m := r.minion()
+	early, late := r.task(blocked, after(200*time.Millisecond)), r.task(blocked, after(50*time.Millisecond))
+	r.enqueue(early, late)
+	whole := *early
+	whole.Payload = []byte("whole")
+	r.releases(&whole)
+	d := m.take1()
+	m.equals(d, &whole)
+	m.equals(m.take1(), late)
+	r.releases(late)
+	r.pass(250*time.Millisecond, m)
+	m.none()
+	r.in(broker.StateRunning, early.ID, late.ID)
+}
+
+func flowBlockedLong(r *rig) {
+	task := r.task(blocked, after(40*24*time.Hour))
+	r.enqueue(task)
+	r.Advance(39 * 24 * time.Hour)
+	r.in(broker.StateBlocked, task.ID)
+	r.minion().none()
+	r.Advance(25 * time.Hour)
+	r.minion().equals(r.minion().take1(), task)
+}
+
+func flowBlockedCanceled(r *rig) {
+	m, mail := r.minion(), r.mail()
+	task := r.task(blocked, inbox(mail.id))
+	r.enqueue(task)
+	r.canceled(task.ID, broker.CancelPrevented)
+	r.in(broker.StateCanceled, task.ID)
+	o := r.outcome(task.ID)
+	if o.State != broker.StateCanceled || !o.Minion.IsZero() || !o.Started.IsZero() {
+		r.Fatalf("outcome of a task that was cancelled while it was blocked: %+v", o)
+	}
+	r.equal(mail.take(1)[0].Outcome, o)
+	r.canceled(task.ID, broker.CancelTooLate)
+	r.releases(task)
+	r.in(broker.StateCanceled, task.ID)
+	m.none()
+	mail.none()
+}
+
+func flowBlockedTimeCanceled(r *rig) {
+	m := r.minion()
+	tasks := r.batch(3, blocked, after(100*time.Millisecond))
+	r.enqueue(tasks...)
+	r.canceled(tasks[1].ID, broker.CancelPrevented)
+	r.in(broker.StateCanceled, tasks[1].ID)
+	r.sameSet(takenOf(m.take(2)), []broker.ID{tasks[0].ID, tasks[2].ID})
+	r.pass(50*time.Millisecond, m)
+	m.none()
+	r.in(broker.StateCanceled, tasks[1].ID)
+}
+
+// It counts from the enqueue, not from the release.
+func flowBlockedDeadline(r *rig) {
+	m := r.minion()
+	start := r.Now()
+	task, past := r.task(blocked, within(time.Minute)), r.task(blocked, within(50*time.Millisecond))
+	r.enqueue(task, past)
+	r.pass(150*time.Millisecond, m)
+	r.releases(task, past)
+	r.left(m.take1(), time.Minute, start)
+	if d := m.take1(); d.Left > 0 {
+		r.Fatalf("Left is %v, want less than none", d.Left)
+	}
+}
+
+func flowBlockedMany(r *rig) {
+	const n = 2*broker.MaxBatch + 345
+	m := r.minion()
+	tasks := r.batch(n, blocked)
+	r.enqueue(tasks...)
+	r.in(broker.StateBlocked, idsOf(tasks)...)
+	for i, t := range r.waiting(idsOf(tasks)...) {
+		if t == nil {
+			r.Fatalf("task %d is not returned as blocked", i)
+		}
+	}
+	m.none()
+	r.releases(tasks...)
+	r.same(takenOf(m.take(n)), idsOf(tasks))
+	m.none()
+}

@@ -1,0 +1,315 @@
+package brokertest
+
+import (
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+var flowOpenTests = []test{
+	{"Open", flowOpen, 0},
+	{"OpenEveryField", flowOpenEveryField, 0},
+	{"OpenInParts", flowOpenInParts, 0},
+	{"OpenAgain", flowOpenAgain, 0},
+	{"OpenWithAGap", flowOpenGap, 0},
+	{"OpenAnother", flowOpenAnother, 0},
+	{"OpenLimits", flowOpenLimits, 0},
+	{"OpenConcurrently", flowOpenConcurrently, 0},
+	{"OpenIsOfTheCaller", flowOpenBelongs, 0},
+	{"Unknown", flowUnknown, 0},
+	{"ByAnotherClient", flowByAnotherClient, 0},
+	{"KeptForWeeks", flowKeptForWeeks, needJump},
+}
+
+func flowOpen(r *rig) {
+	f, ids := r.opened(3)
+	p := r.progress(f)
+	r.counted(p, 0, 0)
+	if p.Listed != 3 || p.Callback != broker.StateUnknown || p.Finalizer != broker.StateUnknown || p.Marks != 0 || p.Outcome != nil {
+		r.Fatalf("a flow that was just opened: %+v", *p)
+	}
+	r.same(listed(r.members(f, 10)), ids)
+	for _, m := range r.members(f, 10) {
+		if m.State != broker.StateUnknown {
+			r.Fatalf("a member is %s before it has arrived", m.State)
+		}
+	}
+}
+
+// listed returns the ids of members.
+func listed(members []broker.Member) []broker.ID {
+	ids := make([]broker.ID, len(members))
+	for i, m := range members {
+		ids[i] = m.ID
+	}
+	return ids
+}
+
+func flowOpenEveryField(r *rig) {
+	for _, f := range []*broker.Flow{
+		r.fullFlow(5),
+		r.group(2, func(f *broker.Flow) {
+			f.ID, f.Retention = broker.NewID(broker.KindPipe, "", 0), broker.DefaultRetention
+		}),
+		r.group(1, func(f *broker.Flow) { f.Need, f.Retention = 0, 0 }),
+		r.group(broker.MaxMembers, func(f *broker.Flow) { f.Retention = broker.MaxDuration }),
+	} {
+		r.opens(f, 0, newIDs(1))
+		if p := r.progress(f); p.Listed != 1 {
+			r.Fatalf("%d members are listed, want 1", p.Listed)
+		}
+	}
+	none := r.group(2)
+	r.opens(none, 0, nil)
+	if p := r.progress(none); p.Listed != 0 {
+		r.Fatalf("%d members are listed, want none", p.Listed)
+	}
+	r.opens(none, 0, newIDs(2))
+	if p := r.progress(none); p.Listed != 2 {
+		r.Fatalf("%d members are listed, want 2", p.Listed)
+	}
+}
+
+// Thousands of members, of which each part may be opened and counted again.
+func flowOpenInParts(r *rig) {
+	const n = 5000
+	f, ids := r.group(n), newIDs(n)
+	for from := 0; from < n; from += broker.MaxBatch {
+		r.opens(f, from, ids[from:from+broker.MaxBatch])
+		r.opens(f, from, ids[from:from+broker.MaxBatch])
+		if p := r.progress(f); p.Listed != from+broker.MaxBatch {
+			r.Fatalf("%d members are listed, want %d", p.Listed, from+broker.MaxBatch)
+		}
+	}
+	for from := 0; from < n; from += broker.MaxBatch {
+		r.opens(f, from, ids[from:from+broker.MaxBatch])
+	}
+	r.same(listed(r.members(f, 777)), ids)
+	succeeded, failed := 0, 0
+	for from := 0; from < n; from += 500 {
+		var part []broker.Arrival
+		for i := from; i < from+500; i++ {
+			state := finals[i%3%2]
+			if state == broker.StateSucceeded {
+				succeeded++
+			} else {
+				failed++
+			}
+			part = append(part, came(f, ids[i], i, state))
+		}
+		r.counted(r.arrive(f, part...), succeeded, failed)
+		r.counted(r.arrive(f, part...), succeeded, failed)
+	}
+	for i, m := range r.members(f, broker.MaxBatch) {
+		if m.ID != ids[i] || m.State != finals[i%3%2] {
+			r.Fatalf("member %d is %s (%s), want %s (%s)", i, m.ID, m.State, ids[i], finals[i%3%2])
+		}
+	}
+}
+
+func flowOpenAgain(r *rig) {
+	f, ids := r.group(4), newIDs(4)
+	again := func(parts int) {
+		r.Helper()
+		for i := range parts {
+			r.opens(f, 2*i, ids[2*i:2*i+2])
+		}
+	}
+	again(1)
+	again(1)
+	again(2)
+	r.opens(f, 1, ids[1:3]) // cut in another way
+	r.opens(f, 0, ids)
+	r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded))
+	again(2)
+	r.counted(r.progress(f), 1, 0)
+	r.end(f, endedAs(f.ID, broker.StateFailed))
+	again(2)
+	p := r.progress(f)
+	r.counted(p, 1, 0)
+	if p.Listed != 4 || p.Outcome == nil {
+		r.Fatalf("a flow that has ended and was opened again: %+v", *p)
+	}
+	r.same(listed(r.members(f, 10)), ids)
+}
+
+func flowOpenGap(r *rig) {
+	f, ids := r.group(10), newIDs(10)
+	r.is(r.flows().OpenFlow(r.ctx, f, 2, ids[2:4]), broker.ErrInvalid)
+	r.noFlow(f)
+	r.opens(f, 0, ids[:2])
+	r.is(r.flows().OpenFlow(r.ctx, f, 3, ids[3:]), broker.ErrInvalid)
+	if p := r.progress(f); p.Listed != 2 {
+		r.Fatalf("%d members are listed, want 2", p.Listed)
+	}
+	r.opens(f, 2, ids[2:])
+	r.same(listed(r.members(f, 10)), ids)
+}
+
+// refusedFlow checks the error of a flow that is another one.
+func (r *rig) refusedFlow(err error) {
+	r.Helper()
+	if !errors.Is(err, broker.ErrInvalid) && !errors.Is(err, broker.ErrDuplicate) {
+		r.Fatalf("error is %v, want one that wraps ErrInvalid or ErrDuplicate", err)
+	}
+}
+
+func flowOpenAnother(r *rig) {
+	f, ids := r.fullFlow(4), newIDs(5)
+	r.opens(f, 0, ids[:2])
+	for name, change := range map[string]func(*broker.Flow){
+		"size":      func(f *broker.Flow) { f.Size++ },
+		"need":      func(f *broker.Flow) { f.Need-- },
+		"callback":  func(f *broker.Flow) { f.Callback = broker.ID{} },
+		"finalizer": func(f *broker.Flow) { f.Finalizer = ids[4] },
+		"group":     func(f *broker.Flow) { f.Group = broker.NewID(broker.KindGroup, "", 0) },
+		"step":      func(f *broker.Flow) { f.Step++ },
+		"inbox":     func(f *broker.Flow) { f.Inbox = ids[4] },
+		"retention": func(f *broker.Flow) { f.Retention += time.Second },
+	} {
+		other := *f
+		change(&other)
+		for from := range 3 {
+			if err := r.flows().OpenFlow(r.ctx, &other, from, ids[from:4]); err == nil {
+				r.Fatalf("a flow with another %s was opened from place %d on", name, from)
+			} else {
+				r.refusedFlow(err)
+			}
+		}
+	}
+	r.refusedFlow(r.flows().OpenFlow(r.ctx, f, 0, []broker.ID{ids[0], ids[4]}))
+	r.refusedFlow(r.flows().OpenFlow(r.ctx, f, 0, []broker.ID{ids[0], ids[4], ids[2], ids[3]}))
+	if p := r.progress(f); p.Listed != 2 {
+		r.Fatalf("%d members are listed, want 2", p.Listed)
+	}
+	r.opens(f, 2, ids[2:4])
+	r.same(listed(r.members(f, 10)), ids[:4])
+}
+
+func flowOpenLimits(r *rig) {
+	ids := newIDs(broker.MaxBatch + 1)
+	refused := func(what string, f *broker.Flow, from int, part []broker.ID) {
+		r.Helper()
+		if err := r.flows().OpenFlow(r.ctx, f, from, part); !errors.Is(err, broker.ErrInvalid) {
+			r.Fatalf("%s: %v, want ErrInvalid", what, err)
+		}
+		_, err := r.flows().LookupFlow(r.ctx, f.ID)
+		r.is(err, broker.ErrNotFound)
+	}
+	refused("more members at once than MaxBatch", r.group(5000), 0, ids)
+	refused("more members than its size", r.group(2), 0, ids[:3])
+	refused("a negative place", r.group(2), -1, ids[:1])
+	for name, change := range map[string]func(*broker.Flow){
+		"no members":                   func(f *broker.Flow) { f.Size, f.Need = 0, 0 },
+		"too many members":             func(f *broker.Flow) { f.Size = broker.MaxMembers + 1 },
+		"more needed than there are":   func(f *broker.Flow) { f.Need = 4 },
+		"a negative need":              func(f *broker.Flow) { f.Need = -1 },
+		"a task's id":                  func(f *broker.Flow) { f.ID = ids[0] },
+		"no id":                        func(f *broker.Flow) { f.ID = broker.ID{} },
+		"a pipe that may fail":         func(f *broker.Flow) { f.ID, f.Need = broker.NewID(broker.KindPipe, "", 0), 2 },
+		"a negative retention":         func(f *broker.Flow) { f.Retention = -time.Second },
+		"a retention over MaxDuration": func(f *broker.Flow) { f.Retention = broker.MaxDuration + time.Hour },
+	} {
+		refused(name, r.group(3, change), 0, ids[:1])
+	}
+}
+
+func flowOpenConcurrently(r *rig) {
+	other := r.other()
+	f, ids := r.group(3*broker.MaxBatch), newIDs(3*broker.MaxBatch)
+	together(many(6, func(i int) {
+		b := []broker.Broker{r.Broker, other}[i%2]
+		for from := 0; from < len(ids); from += 500 {
+			if err := r.flowsAt(b).OpenFlow(r.ctx, f, from, ids[from:from+500]); err != nil {
+				r.Errorf("OpenFlow from place %d: %v", from, err)
+				return
+			}
+		}
+	})...)
+	r.same(listed(r.members(f, broker.MaxBatch)), ids)
+
+	// Of several with the same id one stays.
+	id := broker.NewID(broker.KindGroup, "", 0)
+	var won atomic.Int32
+	together(many(6, func(i int) {
+		g := r.group(i + 1)
+		g.ID = id
+		if r.flows().OpenFlow(r.ctx, g, 0, ids[:1]) == nil {
+			won.Add(1)
+		}
+	})...)
+	if won.Load() != 1 {
+		r.Fatalf("%d different flows with the same id were opened, want 1", won.Load())
+	}
+}
+
+func flowOpenBelongs(r *rig) {
+	f, ids := r.fullFlow(3), newIDs(3)
+	given, want := slices.Clone(ids), *f
+	r.opens(f, 0, given)
+	clear(given)
+	*f = broker.Flow{}
+	r.same(listed(r.members(&want, 10)), ids)
+	r.progress(&want).Flow = broker.Flow{}
+	r.progress(&want)
+}
+
+func flowUnknown(r *rig) {
+	f := r.group(1)
+	id := newIDs(1)[0]
+	r.noFlow(f)
+	_, err := r.flows().Arrive(r.ctx, f.ID, []broker.Arrival{came(f, id, 0, broker.StateSucceeded)})
+	r.is(err, broker.ErrNotFound)
+	r.is(r.flows().MarkFlow(r.ctx, f.ID, broker.MarkKilled), broker.ErrNotFound)
+	o := endedAs(f.ID, broker.StateSucceeded)
+	r.is(r.flows().EndFlow(r.ctx, f.ID, &o), broker.ErrNotFound)
+	r.noFlow(f)
+	r.in(broker.StateUnknown, f.ID)
+	r.opens(f, 0, []broker.ID{id}) // nothing of that stands in the way
+	r.counted(r.progress(f), 0, 0)
+}
+
+func flowByAnotherClient(r *rig) {
+	other := r.flowsAt(r.other())
+	f, ids := r.opened(2)
+	p, err := other.Arrive(r.ctx, f.ID, []broker.Arrival{came(f, ids[1], 1, broker.StateFailed)})
+	if err != nil || p.Flow != *f {
+		r.Fatalf("Arrive: %+v, %v", p, err)
+	}
+	r.counted(p, 0, 1)
+	r.counted(r.progress(f), 0, 1)
+	o := endedAs(f.ID, broker.StateFailed)
+	if err := other.EndFlow(r.ctx, f.ID, &o); err != nil {
+		r.Fatalf("EndFlow: %v", err)
+	}
+	r.equal(*r.progress(f).Outcome, o)
+}
+
+// A flow that does not end is kept for 30 days after its last change.
+func flowKeptForWeeks(r *rig) {
+	const days = 24 * time.Hour
+	f, ids := r.group(4), newIDs(4)
+	r.opens(f, 0, ids[:3])
+	for _, change := range []func(){
+		func() { r.opens(f, 3, ids[3:]) },
+		func() { r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded)) },
+		func() { r.arrive(f, came(f, ids[1], 1, broker.StateFailed)) },
+		func() {
+			if err := r.flows().MarkFlow(r.ctx, f.ID, broker.MarkKilled); err != nil {
+				r.Fatalf("MarkFlow: %v", err)
+			}
+		},
+	} {
+		r.Advance(29 * days)
+		change()
+	}
+	r.Advance(29 * days)
+	r.counted(r.progress(f), 1, 1)
+	r.same(listed(r.members(f, 10)), ids)
+	r.Advance(2 * days)
+	r.noFlow(f)
+	r.in(broker.StateUnknown, f.ID)
+}
