@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"cmp"
 	"fmt"
 	"go/build/constraint"
 	"path/filepath"
@@ -51,22 +52,22 @@ func operand(expr constraint.Expr, inAnd bool) string {
 	return expr.String()
 }
 
-// constraint returns what the generated file has to be built for: what all the
-// files of the tasks are built for.
-func commonConstraint(tasks []*task) (string, bool) {
-	common := constraintOf(tasks[0].file)
+// commonConstraint returns what the generated file has to be built for: what the
+// files of all its tasks are. It reports a task for which that is something else.
+func commonConstraint(tasks []*task) string {
+	first := tasks[0]
+	common := constraintOf(first.file)
 	for _, t := range tasks[1:] {
 		if c := constraintOf(t.file); c != common {
-			name := func(t *task, c string) string {
-				if c == "" {
-					c = "any platform"
-				}
-				return fmt.Sprintf("%s is built for %s", filepath.Base(t.file.path), c)
-			}
-			t.errorAt(t.pos(), fmt.Sprintf("tasks of one package need one build constraint: %s, but %s", name(t, c), name(tasks[0], common)),
+			t.errorAt(t.pos(), fmt.Sprintf("tasks of one package need one build constraint: %s, but %s",
+				builtFor(t.file, c), builtFor(first.file, common)),
 				"annotate a function in a file without a constraint, and call this one there,", "or move it to a package of its own")
-			return "", false
+			break
 		}
 	}
-	return common, true
+	return common
+}
+
+func builtFor(f *file, constraint string) string {
+	return fmt.Sprintf("%s is built for %s", filepath.Base(f.path), cmp.Or(constraint, "any platform"))
 }

@@ -23,6 +23,11 @@ type folder struct {
 	present map[string]bool
 }
 
+// units returns what the folder has of the two.
+func (f *folder) units() []*unit {
+	return slices.DeleteFunc([]*unit{f.base, f.external}, func(u *unit) bool { return u == nil })
+}
+
 // program is what one run works on.
 type program struct {
 	dir     string // the current folder
@@ -63,10 +68,8 @@ func load(ctx context.Context, dir string, patterns []string, diags *diagnostics
 		return nil, err
 	}
 	for _, f := range p.folders {
-		for _, u := range []*unit{f.base, f.external} {
-			if u != nil {
-				p.units[u.path] = u
-			}
+		for _, u := range f.units() {
+			p.units[u.path] = u
 		}
 	}
 	return p, nil
@@ -188,8 +191,8 @@ func (p *program) unit(pkg *listed) *unit {
 func (p *program) annotatedUnits() []*unit {
 	var units []*unit
 	for _, f := range p.folders {
-		for _, u := range []*unit{f.base, f.external} {
-			if u != nil && len(u.functions) > 0 {
+		for _, u := range f.units() {
+			if len(u.functions) > 0 {
 				units = append(units, u)
 			}
 		}

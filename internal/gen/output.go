@@ -17,34 +17,18 @@ type output struct {
 	content []byte // nil if the file should not be there
 }
 
-// outputs returns the generated files of a folder, rendered.
+// outputs returns the generated files of a folder, rendered. If one of its units
+// has failed there are none: its files stay as they are.
 func (f *folder) outputs(tasks map[*unit][]*task) ([]output, error) {
 	wanted := make(map[string][]byte)
-	for _, u := range []*unit{f.base, f.external} {
-		if u == nil {
-			continue
-		}
+	for _, u := range f.units() {
 		if u.failed {
-			return nil, nil // its files stay as they are
-		}
-		if len(tasks[u]) == 0 {
-			continue
-		}
-		var plain, tests []*task
-		for _, t := range tasks[u] {
-			if t.file.test {
-				tests = append(tests, t)
-			} else {
-				plain = append(plain, t)
-			}
+			return nil, nil
 		}
 		scope := u.checkNames(tasks[u])
-		for _, group := range [][]*task{plain, tests} {
-			if len(group) == 0 {
-				continue
-			}
-			constraint, ok := commonConstraint(group)
-			if !ok || u.failed {
+		for _, group := range byFile(tasks[u]) {
+			constraint := commonConstraint(group)
+			if u.failed {
 				return nil, nil
 			}
 			code, err := u.render(group, constraint, scope)
@@ -53,11 +37,26 @@ func (f *folder) outputs(tasks map[*unit][]*task) ([]output, error) {
 			}
 			wanted[f.fileName(u, group[0])] = code
 		}
-		if u.failed {
-			return nil, nil
-		}
 	}
 	return f.compare(wanted), nil
+}
+
+// byFile returns the tasks by the file that is generated for them: the package's
+// own, and that of its tests.
+func byFile(tasks []*task) [][]*task {
+	var groups [][]*task
+	for _, test := range []bool{false, true} {
+		var group []*task
+		for _, t := range tasks {
+			if t.file.test == test {
+				group = append(group, t)
+			}
+		}
+		if group != nil {
+			groups = append(groups, group)
+		}
+	}
+	return groups
 }
 
 // fileName returns the name of the generated file that a task belongs in.
