@@ -22,8 +22,8 @@ import (
 // Generated handles carry the hash of their schema. Where it is not known, as
 // for a task that is started by its name, only the name counts. A queue without
 // minions refuses nothing: the ones to come may be right. The minions are asked
-// for at most once a second, and again before a call is refused. The default is
-// not to check.
+// for at most once a second, and again before a call is refused. Pipes and groups
+// are not checked. The default is not to check.
 func CheckSchema() Option {
 	return optionFunc(func(cfg *config) { cfg.checkSchema = true })
 }
@@ -134,6 +134,9 @@ func mismatches(minions []broker.MinionInfo, calls []task.Bound) (refused []task
 			continue // no call, or one that was sent before and may be stored
 		}
 		req := call.Request()
+		if req.Flow() != nil {
+			continue
+		}
 		k := kind{req.Name(), req.Settings().Queue, req.Settings().Schema}
 		verdict, ok := verdicts[k]
 		if !ok {

@@ -21,8 +21,12 @@ type attempt struct {
 	codec codec.Codec
 	bad   error // why it can't run
 
-	info  task.Info
-	child client.Child
+	info    task.Info
+	child   client.Child
+	submits submits
+	waits   int  // how many of its goroutines wait for other tasks; r.mu guards these three
+	lent    bool // its slot is lent
+	over    bool // it has ended
 
 	life     life               // ends with the attempt, or what ends that
 	ctx      context.Context    // of the handler: life, and more
@@ -49,6 +53,8 @@ func newAttempt(s *session, d *broker.Delivery) *attempt {
 		a.bad = d.Err
 	case a.h == nil:
 		a.bad = fmt.Errorf("%w %q: this minion knows %s", task.ErrUnknownTask, d.Name, s.r.known())
+	case d.Upstream != "":
+		a.bad = noUpstream(d)
 	case d.Recoveries >= s.r.m.cfg.deaths:
 		a.bad = fmt.Errorf("%w: %d times", task.ErrMinionDied, d.Recoveries)
 	}
@@ -81,11 +87,12 @@ func (a *attempt) receive(at time.Time) {
 // arm makes the context of the handler, which is about to start.
 func (a *attempt) arm() {
 	d, m := a.d, a.s.r.m
-	a.child = client.Child{Client: a.s.r.client, Parent: d.ID}
+	a.child.Client, a.child.Parent, a.child.Attempt = a.s.r.client, d.ID, d.Attempt
 	a.info = task.Info{
 		ID: d.ID, Name: d.Name, Queue: d.Queue,
 		Attempt: d.Attempt, Retried: d.Retried, MaxRetries: a.maxRetries(), Recoveries: d.Recoveries,
-		Meta: d.Meta, Enqueued: d.Enqueued, Submitter: &a.child,
+		Meta: d.Meta, Enqueued: d.Enqueued,
+		Submitter: (*within)(a), OnSuccess: (*later)(a),
 	}
 	a.timeout = d.Timeout
 	if a.timeout == 0 {
@@ -148,6 +155,8 @@ func (a *attempt) execute() {
 // handle calls the registered handler and keeps its result.
 func (a *attempt) handle(ctx context.Context) error {
 	a.result = nil
+	a.submits.reset()
+	a.child.Reset()
 	out, err := a.h.Handler(ctx, a.codec, a.d.Payload, nil)
 	if err != nil {
 		return err

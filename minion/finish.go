@@ -84,6 +84,7 @@ func (r *run) sayGoodbye(s *session) {
 		r.wg.Go(func() {
 			s.finishQueue()
 			<-s.flushed
+			<-s.errands.done
 			s.leave()
 		})
 	}

@@ -53,7 +53,8 @@ type run struct {
 	// mu guards what follows, and the fields of sessions that say so. It is
 	// never held while the broker is asked something.
 	mu        sync.Mutex
-	busy      int        // slots in which a handler runs
+	busy      int        // slots in which a handler runs; more than there are when lent ones came back
+	lent      int        // handlers that wait for other tasks, and have lent their slots
 	idle      int        // workers that wait for work
 	waking    bool       // one of them, or a new one, is about to take an attempt
 	unsettled int        // settlements that the broker has not accepted
@@ -133,17 +134,21 @@ func (r *run) changed() {
 		default:
 		}
 	}
-	if r.quiet != nil && r.busy == 0 && r.unsettled == 0 {
+	if r.quiet != nil && r.still() {
 		close(r.quiet)
 		r.quiet = nil
 	}
 }
 
+// still reports whether no handler runs and nothing is left to settle. r.mu is
+// held.
+func (r *run) still() bool { return r.busy+r.lent == 0 && r.unsettled == 0 }
+
 // silence waits until no handler runs and nothing is left to settle, at most
 // for d or until ctx ends, and reports whether it came.
 func (r *run) silence(ctx context.Context, d time.Duration) bool {
 	r.mu.Lock()
-	if r.busy == 0 && r.unsettled == 0 {
+	if r.still() {
 		r.mu.Unlock()
 		return true
 	}

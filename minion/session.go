@@ -43,6 +43,7 @@ type session struct {
 
 	wake    chan struct{}
 	flushed chan struct{} // closed when the settler has ended
+	errands errands
 }
 
 // open makes a session. It tries until it succeeds; if the run is stopped
@@ -54,11 +55,12 @@ func (r *run) open() (*session, error) {
 			early:   make(map[broker.ID]struct{}),
 			wake:    make(chan struct{}, 1),
 			flushed: make(chan struct{}),
+			errands: newErrands(),
 		}
 		began := time.Now() // the lease is no shorter than from here
 		var err error
 		s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
-			Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel,
+			Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.errands.tell,
 			Tasks: r.m.schemas(),
 		})
 		switch {
@@ -97,6 +99,7 @@ func (s *session) start(began time.Time) {
 	s.beaten(began)
 	r.wg.Go(s.heartbeats)
 	r.wg.Go(s.settler)
+	r.wg.Go(s.runErrands)
 }
 
 // lose ends the lease here: the contexts of all its handlers end, and nothing
@@ -156,6 +159,7 @@ func (s *session) wrapUp() {
 	}
 	s.finishQueue()
 	<-s.flushed
+	<-s.errands.done
 	s.leave()
 }
 

@@ -54,6 +54,9 @@ func (s *session) next(batch []broker.Settlement) []broker.Settlement {
 		n, bytes := 0, 0
 		for i := range s.queue {
 			bytes += len(s.queue[i].Outcome.Result) + 128
+			for _, t := range s.queue[i].Submit {
+				bytes += t.Size()
+			}
 			if n == broker.MaxBatch || n > 0 && bytes > broker.MaxBatchBytes {
 				break
 			}

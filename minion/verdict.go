@@ -148,7 +148,7 @@ func (a *attempt) finish(st *broker.Settlement, state broker.State, err error, l
 		Enqueued: d.Enqueued, Started: a.started, Finished: now,
 	}}
 	if state == broker.StateSucceeded {
-		st.Outcome.Result = a.result
+		st.Outcome.Result, st.Submit = a.result, a.submits.take()
 	}
 	if err != nil {
 		st.Outcome.Err = newFailure(err)

@@ -18,7 +18,7 @@ import (
 // wake wakes a worker, or makes one, if there is something for it to do. r.mu is
 // held.
 func (r *run) wake() {
-	if r.waking || r.busy == r.slots || r.ahead.len() == 0 {
+	if r.waking || r.busy >= r.slots || r.ahead.len() == 0 {
 		return
 	}
 	r.waking = true
@@ -66,12 +66,18 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) {
 	s := a.s
 	r.mu.Lock()
 	r.ahead.note(a)
+	r.takeBack(a)
+	a.over = true
 	r.busy--
-	if !alive {
+	if alive && r.busy < r.slots {
+		a.next = r.ahead.pop()
+	}
+	switch {
+	case !alive:
 		r.wake()
-	} else if a.next = r.ahead.pop(); a.next != nil {
+	case a.next != nil:
 		r.busy++
-	} else {
+	default:
 		r.idle++
 	}
 	s.running.remove(a)

@@ -4,7 +4,8 @@ import (
 	"context"
 )
 
-// Call is one invocation of a task: bound to its arguments, not sent yet. It
+// Call is one invocation of a task: bound to its arguments, not sent yet. It can
+// also be of several, see [Then] and [All]. It
 // has reference semantics: all copies are the same invocation, which gets its
 // id when it is first sent and keeps it. Sending it again is a repeat that
 // makes no second task.
@@ -22,14 +23,14 @@ type Bound interface {
 func (c Call[Result]) Request() *Request { return c.req }
 
 // With returns another invocation with the same arguments and the options
-// added. It has an id of its own.
+// added. It has an id of its own. Of a pipe or group, each task gets the options;
+// [Delay], [ETA] and [Unique] are for single tasks only, and [Retention] is that
+// of the whole too.
 func (c Call[Result]) With(opts ...Option) Call[Result] {
 	if c.req == nil {
 		return c
 	}
-	req := &Request{name: c.req.name, args: c.req.args, err: c.req.err}
-	req.settings = c.req.settings.with(opts)
-	return Call[Result]{req}
+	return Call[Result]{c.req.with(opts)}
 }
 
 // Send sends the call and returns its future. An error that wraps

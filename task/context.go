@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -22,8 +23,16 @@ type Info struct {
 	Meta     map[string]string // shared by all who ask: do not change it
 	Enqueued time.Time         // by the submitter's clock
 
-	// Submitter sends tasks from within this one.
+	// Submitter sends tasks from within this one, at once. A repeated attempt
+	// that sends a task of the same name, queue and arguments as an earlier one did
+	// makes no second: the ids are derived from the parent, that, and how many such
+	// ones the attempt has sent before. The order does not matter; arguments that
+	// change from attempt to attempt, such as the time, make other tasks. It holds
+	// as long as the record of the earlier one does.
 	Submitter Submitter
+
+	// OnSuccess is what [OnSuccess] returns.
+	OnSuccess Submitter
 }
 
 type infoKey struct{}
@@ -43,3 +52,37 @@ func FromContext(ctx context.Context) (Info, bool) {
 	}
 	return *info, true
 }
+
+// OnSuccess returns a submitter for what shall be sent only if the attempt that
+// ctx belongs to succeeds: its calls are stored together with the success, all
+// or nothing, and sent right after. Their futures have ids; waiting for them
+// within the attempt is [ErrNotSubmitted]. At most 1,000 single tasks with 4 MiB
+// of arguments can be sent so; pipes and groups can not: send a task that sends
+// them. A call that the broker refuses then, as one whose unique key is taken,
+// is logged and dropped. Outside of an attempt all its calls are refused.
+func OnSuccess(ctx context.Context) Submitter {
+	if info, ok := ctx.Value(infoKey{}).(*Info); ok && info != nil && info.OnSuccess != nil {
+		return info.OnSuccess
+	}
+	return nowhere{}
+}
+
+// nowhere is a submitter outside of an attempt.
+type nowhere struct{}
+
+func (nowhere) Submit(_ context.Context, calls ...Bound) error {
+	e := &SubmitError{Total: len(calls)}
+	for i, call := range calls {
+		f := FailedCall{Index: i, Name: "call", Err: fmt.Errorf("%w: OnSuccess is for the context of a running task", ErrInvalid)}
+		if call != nil && call.Request() != nil {
+			f.Name = call.Request().Name()
+		}
+		e.Failed = append(e.Failed, f)
+	}
+	if e.Failed == nil {
+		return nil
+	}
+	return e
+}
+
+func (nowhere) Await(context.Context, ID, any) error { return ErrNotSubmitted }

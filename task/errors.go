@@ -2,6 +2,7 @@ package task
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -66,12 +67,27 @@ var (
 	ErrStopping = errors.New("the minion is stopping")
 )
 
+// What groups, pipes and tasks within tasks add.
+var (
+	// ErrFlowFailed is wrapped by the error of a group or pipe that has failed
+	// because a member did. The error names it, and is the member's errors too as
+	// far as they were registered.
+	ErrFlowFailed = errors.New("a group or pipe has failed")
+	// ErrNotSubmitted is the error of waiting for a call that is stored only when
+	// the task that waits has succeeded; see [OnSuccess].
+	ErrNotSubmitted = errors.New("not submitted before the task succeeds")
+	// ErrNoUpstream is the reason of a dead letter that was to get the result of
+	// another task, which could not be put among its arguments. It wraps
+	// ErrBadArguments.
+	ErrNoUpstream = fmt.Errorf("%w: the result before it is missing", ErrBadArguments)
+)
+
 // built in: errors that come back as themselves, see RegisterError.
 func init() {
 	for name, err := range map[string]error{
 		"unknown task": ErrUnknownTask, "bad arguments": ErrBadArguments,
 		"bad result": ErrBadResult, "panic": ErrPanic, "minion died": ErrMinionDied,
-		"timeout": ErrTimeout,
+		"timeout": ErrTimeout, "flow failed": ErrFlowFailed, "no upstream": ErrNoUpstream,
 	} {
 		registered.add(name, err)
 	}

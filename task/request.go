@@ -16,11 +16,14 @@ type Request struct {
 	args     any
 	settings Settings
 	err      error
+	upstream string // parameter that gets the result of what is before; "" is none
+	parts    *parts // of a pipe or group; nil for a task
 
 	mu      sync.Mutex
 	id      ID
 	codec   string
 	payload []byte
+	flow    *Flow // made of parts when it is first asked for
 }
 
 // NewRequest returns a request by name, for callers without a typed handle.
@@ -52,14 +55,21 @@ func (r *Request) ID() ID {
 
 // Prepare encodes the request, once, and gives it its id, once: whatever is
 // prepared again has the same id, codec and payload. Parties that
-// differ between sends (inbox, parent) are the caller's to fill in. The error
-// wraps [ErrInvalid] and names the task; an error leaves the request as it was.
+// differ between sends (inbox, parent, flow) are the caller's to fill in. The
+// error wraps [ErrInvalid] and names the task; an error leaves the request as it
+// was. A request that has a [Request.Flow] is not one task: prepare its members.
 func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
-	if r.err != nil {
-		return nil, r.err
+	return r.PrepareAs(c, now, nil)
+}
+
+// PrepareAs is Prepare with the id that newID makes for a task that has none
+// yet; a nil newID makes a fresh one.
+func (r *Request) PrepareAs(c codec.Codec, now time.Time, newID func(*broker.Task) ID) (*broker.Task, error) {
+	if err := r.Check(); err != nil {
+		return nil, err
 	}
-	if r.settings.err != nil {
-		return nil, fmt.Errorf("task %s: %w", r.name, r.settings.err)
+	if r.parts != nil {
+		return nil, fmt.Errorf("%s: %w: it is not a single task", r.name, broker.ErrInvalid)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,9 +79,26 @@ func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
 			return nil, fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
 		}
 		r.payload, r.codec = payload, c.Name()
-		r.id = broker.NewID(broker.KindTask, r.settings.Queue, 0)
+		if newID == nil {
+			r.id = broker.NewID(broker.KindTask, r.settings.Queue, 0)
+		} else {
+			r.id = newID(r.record(now))
+		}
 	}
+	return r.record(now), nil
+}
+
+func (r *Request) record(now time.Time) *broker.Task {
 	t := r.settings.record(now)
-	t.ID, t.Name, t.Codec, t.Payload = r.id, r.name, r.codec, r.payload
-	return t, nil
+	t.ID, t.Name, t.Codec, t.Payload, t.Upstream = r.id, r.name, r.codec, r.payload, r.upstream
+	return t
+}
+
+// Check returns what is wrong with the request, as far as that is known before
+// it is encoded.
+func (r *Request) Check() error {
+	if r.err == nil && r.settings.err != nil {
+		return fmt.Errorf("task %s: %w", r.name, r.settings.err)
+	}
+	return r.err
 }

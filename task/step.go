@@ -2,7 +2,6 @@ package task
 
 import (
 	"fmt"
-	"maps"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
@@ -22,11 +21,20 @@ type Step[Upstream, Result any] struct {
 // waits, and others are the arguments of all other parameters by name. Others
 // belongs to the step from now on.
 func NewStep[Upstream, Args, Result any](t Task[Args, Result], param string, others map[string]any) Step[Upstream, Result] {
-	req := &Request{name: t.name, args: codec.Arguments{Named: others}, err: t.err, settings: resolve(t.defaults)}
+	req := &Request{name: t.name, args: codec.Arguments{Named: others}, err: t.err, settings: resolve(t.defaults), upstream: param}
 	if _, bound := others[param]; bound && req.err == nil {
 		req.err = fmt.Errorf("task %s: %w: the parameter %s of the step is bound already", t.name, broker.ErrInvalid, param)
 	}
 	return Step[Upstream, Result]{req, param}
+}
+
+// With returns a copy of the step whose calls have the options too. What
+// [Call.With] says of pipes and groups is so here.
+func (s Step[Upstream, Result]) With(opts ...Option) Step[Upstream, Result] {
+	if s.req != nil {
+		s.req = s.req.with(opts)
+	}
+	return s
 }
 
 // Bind returns the call with upstream as its missing argument. Each call has an
@@ -35,18 +43,11 @@ func (s Step[Upstream, Result]) Bind(upstream Upstream) Call[Result] {
 	if s.req == nil {
 		return Call[Result]{NewRequest("", nil)}
 	}
-	named := make(map[string]any, 1)
-	if args, ok := s.req.args.(codec.Arguments); ok {
-		maps.Copy(named, args.Named)
-	}
-	named[s.param] = upstream
-	return Call[Result]{&Request{
-		name: s.req.name, args: codec.Arguments{Named: named}, settings: s.req.settings, err: s.req.err,
-	}}
+	return Call[Result]{s.req.bind(upstream)}
 }
 
 // Upstream returns the name of the parameter that waits. It is empty for the
-// zero Step.
+// zero Step, and for one that is made of several.
 func (s Step[Upstream, Result]) Upstream() string { return s.param }
 
 // Unbound returns the request of the step, whose arguments lack the one that

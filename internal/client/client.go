@@ -78,24 +78,7 @@ func (c *Client) Done() <-chan struct{} { return c.done }
 
 // Submit implements [task.Submitter].
 func (c *Client) Submit(ctx context.Context, calls ...task.Bound) error {
-	return c.submit(ctx, broker.ID{}, calls)
-}
-
-// Child is a client inside a running task: what it sends has that task as its
-// parent.
-type Child struct {
-	Client *Client
-	Parent broker.ID
-}
-
-// Submit implements [task.Submitter].
-func (s *Child) Submit(ctx context.Context, calls ...task.Bound) error {
-	return s.Client.submit(ctx, s.Parent, calls)
-}
-
-// Await implements [task.Submitter].
-func (s *Child) Await(ctx context.Context, id task.ID, into any) error {
-	return s.Client.Await(ctx, id, into)
+	return c.submit(ctx, nil, calls)
 }
 
 // Close ends all waits with ErrClosed, lets what is being sent reach the

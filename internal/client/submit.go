@@ -16,9 +16,11 @@ type submission struct {
 	errs  []error        // nil, or one for each call
 	tasks []*broker.Task // what is sent
 	index []int          // where each of tasks is in calls; nil if they are the same
+	flows map[int]error  // the calls that are pipes or groups, which were sent, and what came of that
 }
 
-func (c *Client) submit(ctx context.Context, parent broker.ID, calls []task.Bound) error {
+// submit sends calls for who runs in from, nil for nobody.
+func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) error {
 	if len(calls) == 0 {
 		return nil
 	}
@@ -30,7 +32,8 @@ func (c *Client) submit(ctx context.Context, parent broker.ID, calls []task.Boun
 		return s.err()
 	}
 	now := time.Now()
-	again := s.prepare(c, parent, now)
+	s.sendFlows(ctx, c, from)
+	again := s.prepare(c, from, now)
 	if len(s.tasks) == 0 {
 		return s.err()
 	}
@@ -78,11 +81,16 @@ func (c *Client) ready(ctx context.Context) error {
 
 // prepare makes the tasks of the calls, as far as they can be sent. The result
 // says which of tasks were prepared before, nil if none was.
-func (s *submission) prepare(c *Client, parent broker.ID, now time.Time) (again []bool) {
+func (s *submission) prepare(c *Client, from *Child, now time.Time) (again []bool) {
 	s.tasks = make([]*broker.Task, 0, len(s.calls))
 	for i, call := range s.calls {
-		t, repeat, err := c.prepare(call, now)
-		if err != nil {
+		var t *broker.Task
+		var repeat bool
+		err, sent := s.flowErr(i)
+		if !sent {
+			t, repeat, err = c.prepare(call, from, now)
+		}
+		if err != nil || sent {
 			if s.index == nil { // up to here they were the same
 				s.index = make([]int, len(s.tasks), len(s.calls))
 				for k := range s.index {
@@ -92,7 +100,7 @@ func (s *submission) prepare(c *Client, parent broker.ID, now time.Time) (again 
 			s.fail(i, err)
 			continue
 		}
-		t.Inbox, t.Parent = c.inbox.id, parent
+		t.Inbox = c.inbox.id
 		if repeat && again == nil {
 			again = make([]bool, len(s.calls))
 		}
@@ -107,20 +115,27 @@ func (s *submission) prepare(c *Client, parent broker.ID, now time.Time) (again 
 	return again
 }
 
-func (c *Client) prepare(call task.Bound, now time.Time) (t *broker.Task, repeat bool, err error) {
-	var req *task.Request
-	if call != nil {
-		req = call.Request()
-	}
+func (c *Client) prepare(call task.Bound, from *Child, now time.Time) (t *broker.Task, repeat bool, err error) {
+	req := requestOf(call)
 	if req == nil {
 		return nil, false, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid)
 	}
-	repeat = !req.ID().IsZero()
-	t, err = req.Prepare(c.codec, now)
+	repeat = from.repeats() || !req.ID().IsZero()
+	t, err = from.prepare(req, c.codec, now)
 	if err != nil {
 		return nil, false, err
 	}
+	if t.Upstream != "" {
+		return nil, false, fmt.Errorf("task %s: %w: it waits for the result of another one; send it by task.Then", t.Name, broker.ErrInvalid)
+	}
 	return t, repeat, t.Check(c.limits)
+}
+
+func requestOf(call task.Bound) *task.Request {
+	if call == nil {
+		return nil
+	}
+	return call.Request()
 }
 
 // place returns where the i-th of tasks is in calls.
@@ -146,10 +161,8 @@ func (s *submission) err() error {
 			continue
 		}
 		f := task.FailedCall{Index: i, Name: "call", Err: err}
-		if s.calls[i] != nil {
-			if req := s.calls[i].Request(); req != nil {
-				f.ID, f.Name = req.ID(), req.Name()
-			}
+		if req := requestOf(s.calls[i]); req != nil {
+			f.ID, f.Name = req.ID(), req.Name()
 		}
 		failed = append(failed, f)
 	}

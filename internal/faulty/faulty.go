@@ -143,7 +143,11 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 	if err := b.before(ctx, Cancel, len(ids)); err != nil {
 		return nil, err
 	}
-	return b.Broker.Cancel(ctx, ids)
+	verdicts, err := b.Broker.Cancel(ctx, ids)
+	if lost := b.after(Cancel, len(ids)); lost != nil {
+		return nil, lost
+	}
+	return verdicts, err
 }
 
 // Consume implements [broker.Broker].

@@ -1,0 +1,201 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+)
+
+// Joiner is an optional capability of a [Codec]: to put encoded values together
+// without knowing their types. Results become arguments that way. [Msgpack] and
+// [JSON] have it. Both methods return dst as it was on error, and check that
+// what they are given is encoded as it should be.
+type Joiner interface {
+	// AppendJoined adds an array of encoded values. Each that is nil is the codec's
+	// nil in it.
+	AppendJoined(dst []byte, values [][]byte) ([]byte, error)
+
+	// AppendArg adds the encoded arguments with one more, an encoded value under a
+	// name. The name must be that of a parameter, and not be among the arguments.
+	AppendArg(dst, args []byte, name string, value []byte) ([]byte, error)
+}
+
+var (
+	_ Joiner = msgpackCodec{}
+	_ Joiner = jsonCodec{}
+)
+
+func badArgName(name string) error {
+	return because(ErrUnsupported, "%q cannot be the name of a parameter", shorten(name))
+}
+
+func (msgpackCodec) AppendJoined(dst []byte, values [][]byte) ([]byte, error) {
+	out, err := appendArrayHead(dst, len(values))
+	for i := 0; err == nil && i < len(values); i++ {
+		if values[i] == nil {
+			out = append(out, codeNil)
+			continue
+		}
+		if err = oneValue(values[i], 1); err != nil {
+			err = atIndex(err, i)
+		}
+		out = append(out, values[i]...)
+	}
+	if err != nil {
+		return dst, finish(msgpackName, err)
+	}
+	return out, nil
+}
+
+// oneValue checks that data is one value, which stands at a depth.
+func oneValue(data []byte, depth int) error {
+	rest, err := skip(data, depth)
+	if err == nil && len(rest) > 0 {
+		err = because(ErrTrailing, "%d bytes after the value", len(rest))
+	}
+	return err
+}
+
+func (msgpackCodec) AppendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
+	out, err := appendArg(dst, args, name, value)
+	if err != nil {
+		return dst, finish(msgpackName, err)
+	}
+	return out, nil
+}
+
+func appendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
+	if !validName(name) {
+		return dst, badArgName(name)
+	}
+	if err := oneValue(value, 1); err != nil {
+		return dst, atName(err, name)
+	}
+	var err error
+	switch f := formOf(args); f {
+	case famArray: // positional arguments go under the empty key
+		if err = oneValue(args, 1); err != nil {
+			return dst, err
+		}
+		n, _, _ := takeArrayHead(args)
+		if n == 0 {
+			dst, _ = appendMapHead(dst, 1)
+			break
+		}
+		dst, _ = appendMapHead(dst, 2)
+		dst, _ = appendString(dst, "")
+		dst = append(dst, args...)
+	case famMap:
+		n, entries, err := takeMapHead(args)
+		if err == nil {
+			err = checkEntries(entries, n, name)
+		}
+		if err == nil && uint64(n) >= math.MaxUint32 {
+			err = because(ErrOverflow, "more arguments than a map can have")
+		}
+		if err != nil {
+			return dst, err
+		}
+		dst, _ = appendMapHead(dst, n+1)
+		dst = append(dst, entries...)
+	default:
+		return dst, badForm(args, f)
+	}
+	if dst, err = appendString(dst, name); err != nil {
+		return dst, err
+	}
+	return append(dst, value...), nil
+}
+
+// checkEntries checks that in is n entries of a map, none of which is named so.
+func checkEntries(in []byte, n int, name string) error {
+	for range n {
+		key, rest, err := takeName(in)
+		if err != nil {
+			return err
+		}
+		if string(key) == name {
+			return atName(ErrDuplicate, name)
+		}
+		if in, err = skip(rest, 1); err != nil {
+			return err
+		}
+	}
+	if len(in) > 0 {
+		return because(ErrTrailing, "%d bytes after the value", len(in))
+	}
+	return nil
+}
+
+func (jsonCodec) AppendJoined(dst []byte, values [][]byte) ([]byte, error) {
+	out := append(dst, '[')
+	for i, v := range values {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if v == nil {
+			out = append(out, "null"...)
+			continue
+		}
+		one, err := jsonOne(v)
+		if err != nil {
+			return dst, finish(jsonName, atIndex(err, i))
+		}
+		out = append(out, one...)
+	}
+	out = append(out, ']')
+	if err := jsonDepth(out[len(dst):]); err != nil {
+		return dst, finish(jsonName, err)
+	}
+	return out, nil
+}
+
+func (jsonCodec) AppendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
+	out, err := jsonAppendArg(dst, args, name, value)
+	if err == nil {
+		err = jsonDepth(out[len(dst):])
+	}
+	if err != nil {
+		return dst, finish(jsonName, err)
+	}
+	return out, nil
+}
+
+func jsonAppendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
+	if !validName(name) {
+		return dst, badArgName(name)
+	}
+	value, err := jsonOne(value)
+	if err != nil {
+		return dst, atName(err, name)
+	}
+	if args, err = jsonOne(args); err != nil {
+		return dst, err
+	}
+	empty := len(bytes.TrimSpace(args[1:len(args)-min(1, len(args)-1)])) == 0
+	switch args[0] {
+	case '[':
+		dst = append(dst, '{')
+		if !empty {
+			dst = append(append(append(dst, `"":`...), args...), ',')
+		}
+	case '{':
+		for c := range jsonChildren(args) {
+			if c.name() == name {
+				return dst, atName(ErrDuplicate, name)
+			}
+		}
+		dst = append(dst, args[:len(args)-1]...)
+		if !empty {
+			dst = append(dst, ',')
+		}
+	default:
+		return dst, because(ErrType, "found %s, want an array or an object of arguments", jsonKind(args))
+	}
+	quoted, err := json.Marshal(name)
+	if err != nil {
+		return dst, err
+	}
+	dst = append(append(dst, quoted...), ':')
+	return append(append(dst, value...), '}'), nil
+}

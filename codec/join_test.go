@@ -1,0 +1,157 @@
+package codec_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/codec"
+)
+
+func joiner(t testing.TB, c codec.Codec) codec.Joiner {
+	t.Helper()
+	j, ok := c.(codec.Joiner)
+	if !ok {
+		t.Fatalf("%s can't join", c.Name())
+	}
+	return j
+}
+
+func TestAppendJoined(t *testing.T) {
+	bothCodecs(t, func(t *testing.T, c codec.Codec) {
+		var values [][]byte
+		want := []any{}
+		for i := range 40 { // more than a short head has room for
+			values = append(values, encode(t, c, i))
+			want = append(want, int64(i))
+			data, err := joiner(t, c).AppendJoined([]byte("before"), values)
+			if err != nil || string(data[:6]) != "before" {
+				t.Fatalf("%d values: %q, %v", len(values), data, err)
+			}
+			var got any
+			if err := c.DecodeValue(data[6:], &got); err != nil || !reflect.DeepEqual(got, any(want)) {
+				t.Fatalf("%d values: %v, %v", len(values), got, err)
+			}
+		}
+		data, err := joiner(t, c).AppendJoined(nil, [][]byte{encode(t, c, 7), nil})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ptrs []*int
+		if err := c.DecodeValue(data, &ptrs); err != nil || len(ptrs) != 2 || *ptrs[0] != 7 || ptrs[1] != nil {
+			t.Errorf("a missing value: %v, %v", ptrs, err)
+		}
+		bad := append(encode(t, c, 1), encode(t, c, "x")...)
+		for _, v := range [][]byte{{}, bad, {0xc1}} {
+			if out, err := joiner(t, c).AppendJoined([]byte("d"), [][]byte{v}); err == nil || string(out) != "d" {
+				t.Errorf("joined %x: %x, %v", v, out, err)
+			}
+		}
+	})
+}
+
+type joinArgs struct {
+	A        int    `arbiter:"a"`
+	B        string `arbiter:"b,optional"`
+	Upstream []int  `arbiter:"upstream"`
+}
+
+func TestAppendArg(t *testing.T) {
+	bothCodecs(t, func(t *testing.T, c codec.Codec) {
+		want := joinArgs{1, "x", []int{3}}
+		for _, args := range []codec.Arguments{
+			{Positional: []any{1, "x"}},
+			{Named: map[string]any{"a": 1, "b": "x"}},
+			{Positional: []any{1}, Named: map[string]any{"b": "x"}},
+		} {
+			data, err := c.AppendArgs(nil, args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := joiner(t, c).AppendArg(nil, data, "upstream", encode(t, c, []int{3}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got joinArgs
+			if err := c.DecodeArgs(out, &got); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%v: %v, %v", args, got, err)
+			}
+			if _, err := joiner(t, c).AppendArg(nil, out, "upstream", encode(t, c, 1)); !errors.Is(err, codec.ErrDuplicate) {
+				t.Errorf("the same name again: %v", err)
+			}
+		}
+		var none []byte
+		none, err := c.AppendArgs(none, codec.Arguments{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := joiner(t, c).AppendArg([]byte("d"), none, "upstream", encode(t, c, 5))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got codec.Arguments
+		if err := c.DecodeArgs(out[1:], &got); err != nil || !reflect.DeepEqual(got, codec.Arguments{Named: map[string]any{"upstream": int64(5)}}) {
+			t.Errorf("to no arguments: %v, %v", got, err)
+		}
+	})
+}
+
+func TestAppendArgRefuses(t *testing.T) {
+	bothCodecs(t, func(t *testing.T, c codec.Codec) {
+		ok, one := rawMap(t, c, "a", 1), encode(t, c, 1)
+		two := append(append([]byte{}, one...), encode(t, c, "x")...)
+		for what, in := range map[string]struct {
+			args  []byte
+			name  string
+			value []byte
+		}{
+			"no name":         {ok, "", one},
+			"bad name":        {ok, "a b", one},
+			"no arguments":    {nil, "upstream", one},
+			"a number":        {one, "upstream", one},
+			"two values":      {ok, "upstream", two},
+			"no value":        {ok, "upstream", nil},
+			"arguments twice": {append(append([]byte{}, ok...), ok...), "upstream", one},
+		} {
+			if out, err := joiner(t, c).AppendArg([]byte("d"), in.args, in.name, in.value); err == nil || string(out) != "d" {
+				t.Errorf("%s: %x, %v", what, out, err)
+			}
+		}
+	})
+}
+
+// FuzzJoin holds that what was joined can be decoded, and is what it was.
+func FuzzJoin(f *testing.F) {
+	for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
+		args, _ := c.AppendArgs(nil, codec.Arguments{Positional: []any{1}, Named: map[string]any{"b": "x"}})
+		value, _ := c.AppendValue(nil, []any{1, "x", nil})
+		f.Add(args, value)
+	}
+	f.Fuzz(func(t *testing.T, args, value []byte) {
+		for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
+			var before codec.Arguments
+			var v any
+			bad := c.DecodeArgs(args, &before) != nil || c.DecodeValue(value, &v) != nil
+			j := joiner(t, c)
+			if out, err := j.AppendArg(nil, args, "upstream", value); err == nil {
+				var after codec.Arguments
+				if err := c.DecodeArgs(out, &after); err != nil && !bad {
+					t.Errorf("%s: %q and %q make %q: %v", c.Name(), args, value, out, err)
+				} else if err == nil && len(after.Named) != len(before.Named)+1 && !bad {
+					t.Errorf("%s: %q and %q make %v of %v", c.Name(), args, value, after, before)
+				}
+			} else if !bad && before.Named["upstream"] == nil && len(value) < 1000 {
+				if _, has := before.Named["upstream"]; !has {
+					t.Errorf("%s: %q and %q: %v", c.Name(), args, value, err)
+				}
+			}
+			out, err := j.AppendJoined(nil, [][]byte{value, value})
+			var both []any
+			if err == nil && !bad {
+				if err := c.DecodeValue(out, &both); err != nil || len(both) != 2 {
+					t.Errorf("%s: twice %q is %q: %v", c.Name(), value, out, err)
+				}
+			}
+		}
+	})
+}

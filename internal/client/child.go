@@ -1,0 +1,121 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Child is a client inside a running task: what it sends has that task as its
+// parent. The ids are derived from the parent, the task's name, queue and
+// arguments, and how many such ones the attempt has sent before: another attempt
+// that sends the same makes no second task, in whatever order it does so.
+type Child struct {
+	Client  *Client
+	Parent  broker.ID
+	Attempt uint32 // after the first, what is sent may have been sent before
+
+	mu           sync.Mutex
+	began, again bool                // the handler has run, or more than once
+	sent         map[[16]byte]uint32 // how often the like was sent
+}
+
+// Submit implements [task.Submitter].
+func (s *Child) Submit(ctx context.Context, calls ...task.Bound) error {
+	return s.Client.submit(ctx, s, calls)
+}
+
+// Await implements [task.Submitter].
+func (s *Child) Await(ctx context.Context, id task.ID, into any) error {
+	return s.Client.Await(ctx, id, into)
+}
+
+// Prepare returns the record of a call that is a single task.
+func (s *Child) Prepare(call task.Bound, now time.Time) (*broker.Task, error) {
+	t, _, err := s.Client.prepare(call, s, now)
+	return t, err
+}
+
+// Reset forgets what was sent: what comes now is sent by another run of the
+// handler, and is the same.
+func (s *Child) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.again, s.began = s.again || s.began, true
+	s.sent = nil
+}
+
+// repeats reports whether what is sent may have been sent before, by another run.
+func (s *Child) repeats() bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Attempt > 1 || s.again
+}
+
+// prepare returns the record of a request.
+func (s *Child) prepare(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
+	if s == nil {
+		return req.Prepare(c, now)
+	}
+	t, err := req.PrepareAs(c, now, s.taskID)
+	if err != nil {
+		return nil, err
+	}
+	t.Parent = s.Parent
+	return t, nil
+}
+
+// taskID returns the id of a task that is sent for the first time in this
+// attempt.
+func (s *Child) taskID(t *broker.Task) broker.ID {
+	h := sha256.New()
+	h.Write(s.Parent[:])
+	for _, part := range [][]byte{[]byte(t.Queue), []byte(t.Name), []byte(t.Codec), t.Payload} {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
+		h.Write(n[:])
+		h.Write(part)
+	}
+	var key [16]byte
+	copy(key[:], h.Sum(nil))
+	s.mu.Lock()
+	if s.sent == nil {
+		s.sent = make(map[[16]byte]uint32)
+	}
+	n := s.sent[key]
+	s.sent[key] = n + 1
+	s.mu.Unlock()
+	return s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], n))
+}
+
+// flowID returns the id of a flow, by those of its members: they are derived
+// themselves.
+func (s *Child) flowID(kind broker.Kind, members []broker.ID) broker.ID {
+	h := sha256.New()
+	h.Write([]byte{byte(kind)})
+	for i := range members {
+		h.Write(members[i][:])
+	}
+	return s.derive(kind, "", h.Sum(nil))
+}
+
+// derive returns the id that the parent and a seed always give. Its time is that
+// of the parent, to the minute: two bytes more that tell ids apart.
+func (s *Child) derive(kind broker.Kind, queue string, seed []byte) broker.ID {
+	sum := sha256.Sum256(append(s.Parent[:len(s.Parent):len(s.Parent)], seed...))
+	id := broker.NewID(kind, queue, 0)
+	copy(id[0:4], s.Parent[0:4])
+	copy(id[4:6], sum[0:2])
+	id[8] = 0x80 | sum[2]&0x3f
+	copy(id[10:16], sum[3:9])
+	return id
+}

@@ -1,0 +1,100 @@
+package faulty
+
+import (
+	"context"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// The operations of [broker.Flows], which the wrapped broker must have.
+const (
+	OpenFlow   Op = "open flow"
+	LookupFlow Op = "look up flow"
+	Members    Op = "members"
+	Arrivals   Op = "arrivals"
+	Arrive     Op = "arrive"
+	Confirm    Op = "confirm"
+	Blocked    Op = "blocked"
+	Release    Op = "release"
+	MarkFlow   Op = "mark flow"
+	EndFlow    Op = "end flow"
+)
+
+var _ broker.Flows = (*Broker)(nil)
+
+func (b *Broker) flows() broker.Flows { return b.Broker.(broker.Flows) }
+
+// do carries out a request that answers with an error alone.
+func (b *Broker) do(ctx context.Context, op Op, n int, f func() error) error {
+	if err := b.before(ctx, op, n); err != nil {
+		return err
+	}
+	err := f()
+	if lost := b.after(op, n); lost != nil {
+		return lost
+	}
+	return err
+}
+
+// ask carries out a request that answers with something.
+func ask[T any](ctx context.Context, b *Broker, op Op, n int, f func() (T, error)) (T, error) {
+	var out, none T
+	err := b.do(ctx, op, n, func() (err error) {
+		out, err = f()
+		return err
+	})
+	if err != nil {
+		return none, err
+	}
+	return out, nil
+}
+
+// OpenFlow implements [broker.Flows].
+func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members []broker.ID) error {
+	return b.do(ctx, OpenFlow, len(members), func() error { return b.flows().OpenFlow(ctx, f, from, members) })
+}
+
+// LookupFlow implements [broker.Flows].
+func (b *Broker) LookupFlow(ctx context.Context, id broker.ID) (*broker.Progress, error) {
+	return ask(ctx, b, LookupFlow, 1, func() (*broker.Progress, error) { return b.flows().LookupFlow(ctx, id) })
+}
+
+// Members implements [broker.Flows].
+func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int) ([]broker.Member, error) {
+	return ask(ctx, b, Members, limit, func() ([]broker.Member, error) { return b.flows().Members(ctx, id, from, limit) })
+}
+
+// Arrivals implements [broker.Flows].
+func (b *Broker) Arrivals(ctx context.Context, queue string, limit int) ([]broker.Arrival, error) {
+	return ask(ctx, b, Arrivals, limit, func() ([]broker.Arrival, error) { return b.flows().Arrivals(ctx, queue, limit) })
+}
+
+// Arrive implements [broker.Flows].
+func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arrival) (*broker.Progress, error) {
+	return ask(ctx, b, Arrive, len(arrivals), func() (*broker.Progress, error) { return b.flows().Arrive(ctx, id, arrivals) })
+}
+
+// Confirm implements [broker.Flows].
+func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
+	return b.do(ctx, Confirm, len(arrivals), func() error { return b.flows().Confirm(ctx, arrivals) })
+}
+
+// Blocked implements [broker.Flows].
+func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, error) {
+	return ask(ctx, b, Blocked, len(ids), func() ([]*broker.Task, error) { return b.flows().Blocked(ctx, ids) })
+}
+
+// Release implements [broker.Flows].
+func (b *Broker) Release(ctx context.Context, tasks []*broker.Task) error {
+	return b.do(ctx, Release, len(tasks), func() error { return b.flows().Release(ctx, tasks) })
+}
+
+// MarkFlow implements [broker.Flows].
+func (b *Broker) MarkFlow(ctx context.Context, id broker.ID, marks broker.Marks) error {
+	return b.do(ctx, MarkFlow, 1, func() error { return b.flows().MarkFlow(ctx, id, marks) })
+}
+
+// EndFlow implements [broker.Flows].
+func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) error {
+	return b.do(ctx, EndFlow, 1, func() error { return b.flows().EndFlow(ctx, id, o) })
+}

@@ -1,0 +1,277 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+)
+
+// Driver moves flows on. It has no state: copies and drivers of other
+// processes do the same. Its methods may be called concurrently.
+type Driver struct {
+	Broker broker.Broker // does nothing unless it has broker.Flows
+	Codecs []codec.Codec // that results may have, beside the built-in ones
+	Log    *slog.Logger
+}
+
+// Drain does what follows from the arrivals of a queue, until there are none.
+// The empty queue stands for those where a Cancel through this broker made
+// some. After an error what is left is for the next Drain.
+func (d *Driver) Drain(ctx context.Context, queue string) error {
+	f, ok := d.Broker.(broker.Flows)
+	if !ok {
+		return nil
+	}
+	w := &work{Driver: d, f: f}
+	err := w.drain(ctx, queue)
+	for err == nil && w.canceled { // which has made arrivals of its own
+		w.canceled = false
+		err = w.drain(ctx, "")
+	}
+	return err
+}
+
+// work is a Drain or a Kill under way.
+type work struct {
+	*Driver
+	f        broker.Flows
+	canceled bool    // tasks were cancelled, so there may be arrivals anywhere
+	verdict  Verdict // of a Kill; nil if nobody asks
+}
+
+// drain goes on until a page has nothing that could be done. What could not be
+// done does not keep the rest from it.
+func (w *work) drain(ctx context.Context, queue string) error {
+	for {
+		page, err := w.f.Arrivals(ctx, queue, broker.MaxBatch)
+		if err != nil || len(page) == 0 {
+			return wrap("arrivals", err)
+		}
+		done, bad := w.page(ctx, page)
+		if len(done) > 0 {
+			bad = errors.Join(bad, wrap("confirm", w.f.Confirm(ctx, done)))
+		}
+		if bad != nil {
+			return bad
+		}
+	}
+}
+
+// page does what follows from arrivals, and returns those to be confirmed.
+func (w *work) page(ctx context.Context, page []broker.Arrival) (done []broker.Arrival, err error) {
+	var submits []broker.Arrival
+	flows := make(map[broker.ID][]broker.Arrival)
+	var order []broker.ID
+	for _, a := range page {
+		switch {
+		case a.Submit != nil:
+			submits = append(submits, a)
+			continue
+		case flows[a.Flow] == nil:
+			order = append(order, a.Flow)
+		}
+		flows[a.Flow] = append(flows[a.Flow], a)
+	}
+	done, err = w.submit(ctx, submits)
+	for _, id := range order {
+		if bad := w.advance(ctx, id, flows[id]); bad != nil {
+			err = errors.Join(err, fmt.Errorf("flow %s: %w", id, bad))
+			continue
+		}
+		done = append(done, flows[id]...)
+	}
+	return done, err
+}
+
+// submit enqueues what tasks have submitted with their settlements, and returns
+// what has been seen to.
+func (w *work) submit(ctx context.Context, arrivals []broker.Arrival) (done []broker.Arrival, err error) {
+	if len(arrivals) == 0 {
+		return nil, nil
+	}
+	tasks := make([]*broker.Task, len(arrivals))
+	for i := range arrivals {
+		tasks[i] = arrivals[i].Submit
+	}
+	errs, err := split(w.Broker.Enqueue(ctx, tasks), len(tasks))
+	if err != nil {
+		return nil, fmt.Errorf("enqueue: %w", err)
+	}
+	for i, bad := range errs {
+		var dup *broker.DuplicateError
+		switch {
+		case bad == nil:
+		case errors.As(bad, &dup) && dup.Holder == dup.ID:
+			// It was stored before, and may have got its arguments since.
+		case errors.Is(bad, broker.ErrInvalid), errors.Is(bad, broker.ErrDuplicate):
+			w.Log.Error("task that another one has submitted is refused", "task.id", tasks[i].ID.String(),
+				"task.name", tasks[i].Name, "queue", tasks[i].Queue, "parent", tasks[i].Parent.String(), "error", bad)
+		default:
+			err = errors.Join(err, bad)
+			continue
+		}
+		done = append(done, arrivals[i])
+	}
+	return done, err
+}
+
+// split returns the errors of the parts of a batch.
+func split(err error, n int) ([]error, error) {
+	var batch *broker.BatchError
+	if errors.As(err, &batch) && len(batch.Errs) == n {
+		return batch.Errs, nil
+	}
+	return make([]error, n), err
+}
+
+// advance counts members of a flow and does what follows, up to the outermost
+// flow that ends by it.
+func (w *work) advance(ctx context.Context, id broker.ID, arrivals []broker.Arrival) error {
+	for {
+		p, err := w.arrive(ctx, id, arrivals)
+		if err != nil || p == nil {
+			return err
+		}
+		o, err := w.follow(ctx, p, arrivals)
+		if err != nil || o == nil || p.Flow.Group.IsZero() {
+			return err
+		}
+		// Another driver may have ended it, and the first outcome counts.
+		switch now, err := w.f.LookupFlow(ctx, id); {
+		case err == nil && now.Outcome != nil:
+			o = now.Outcome
+		case err != nil && !errors.Is(err, broker.ErrNotFound):
+			return wrap("look up", err)
+		}
+		arrivals = []broker.Arrival{{Task: id, Flow: p.Flow.Group, Step: p.Flow.Step, Outcome: *o}}
+		id = p.Flow.Group
+	}
+}
+
+// arrive counts members. There is no progress of a flow that is not kept any
+// more: nobody waits for it.
+func (w *work) arrive(ctx context.Context, id broker.ID, arrivals []broker.Arrival) (*broker.Progress, error) {
+	p, err := w.f.Arrive(ctx, id, arrivals)
+	switch {
+	case err == nil:
+		return p, nil
+	case errors.Is(err, broker.ErrNotFound):
+		return nil, nil
+	case !errors.Is(err, broker.ErrInvalid):
+		return nil, wrap("arrive", err)
+	}
+	// One that can never be counted must not keep the others from it.
+	for _, a := range arrivals {
+		switch _, err := w.f.Arrive(ctx, id, []broker.Arrival{a}); {
+		case errors.Is(err, broker.ErrInvalid):
+			w.Log.Error("what has arrived is no member of its flow", "task.id", a.Task.String(),
+				"flow", id.String(), "step", a.Step, "error", err)
+		case err != nil && !errors.Is(err, broker.ErrNotFound):
+			return nil, wrap("arrive", err)
+		}
+	}
+	p, err = w.f.LookupFlow(ctx, id)
+	if errors.Is(err, broker.ErrNotFound) {
+		return nil, nil
+	}
+	return p, wrap("look up", err)
+}
+
+// follow does what follows from the progress of a flow. It returns the outcome
+// of one that has ended.
+func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) (*broker.Outcome, error) {
+	fl := &p.Flow
+	killed := p.Marks&broker.MarkKilled != 0
+	whole := p.Listed == fl.Size && p.Arrived() == fl.Size
+	switch {
+	case p.Outcome != nil:
+		return p.Outcome, nil
+	case whole:
+	case killed || p.Doomed():
+		if p.Marks&broker.MarkSwept != 0 {
+			return nil, nil
+		}
+		if err := w.sweep(ctx, p); err != nil {
+			return nil, err
+		}
+		return nil, wrap("mark", w.f.MarkFlow(ctx, fl.ID, broker.MarkSwept))
+	case fl.ID.Kind() == broker.KindPipe:
+		return nil, w.nextStep(ctx, p, arrivals)
+	}
+	if !whole {
+		return nil, nil
+	}
+	if !fl.Callback.IsZero() && !p.Callback.Final() {
+		if killed || p.Succeeded < fl.Need {
+			return nil, w.dropCallback(ctx, p)
+		}
+		return nil, w.start(ctx, fl.Callback, &upstream{w: w, flow: p})
+	}
+	if !fl.Finalizer.IsZero() && !p.Finalizer.Final() {
+		return nil, w.start(ctx, fl.Finalizer, nil)
+	}
+	o, err := w.outcome(ctx, p, arrivals)
+	if err != nil {
+		return nil, err
+	}
+	err = w.f.EndFlow(ctx, fl.ID, o)
+	if errors.Is(err, broker.ErrTooLarge) { // whatever is too large is the result
+		o.Result = nil
+		o.Err = unjoined(err)
+		err = w.f.EndFlow(ctx, fl.ID, o)
+	}
+	if err != nil {
+		return nil, wrap("end", err)
+	}
+	return o, nil
+}
+
+// nextStep starts the step of a pipe that comes after those that succeeded.
+func (w *work) nextStep(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) error {
+	if p.Succeeded == 0 || p.Succeeded >= p.Listed {
+		return nil // it began by itself, or the rest is not listed yet
+	}
+	next, err := w.f.Members(ctx, p.Flow.ID, p.Succeeded, 1)
+	if err != nil || len(next) == 0 || next[0].State.Final() {
+		return wrap("members", err)
+	}
+	return w.start(ctx, next[0].ID, &upstream{w: w, flow: p, step: p.Succeeded - 1, arrivals: arrivals})
+}
+
+// dropCallback lets a callback that will never run be final.
+func (w *work) dropCallback(ctx context.Context, p *broker.Progress) error {
+	lost, err := w.cancel(ctx, []place{{p.Flow.Callback, broker.StepCallback}})
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	// It is not stored: it never arrives by itself.
+	return w.advance(ctx, p.Flow.ID, lostArrivals(p.Flow.ID, lost))
+}
+
+// outcomeAt returns the outcome of a member: from arrivals, if it is there.
+func (w *work) outcomeAt(ctx context.Context, flow broker.ID, step int, arrivals []broker.Arrival) (*broker.Outcome, error) {
+	i := slices.IndexFunc(arrivals, func(a broker.Arrival) bool { return a.Step == uint32(step) })
+	if i >= 0 {
+		return &arrivals[i].Outcome, nil
+	}
+	m, err := w.f.Members(ctx, flow, step, 1)
+	if err != nil {
+		return nil, wrap("members", err)
+	}
+	if len(m) == 0 || m[0].Outcome == nil {
+		return nil, fmt.Errorf("member %d has no outcome", step)
+	}
+	return m[0].Outcome, nil
+}
+
+func wrap(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

@@ -1,0 +1,172 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"maps"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+)
+
+// ReasonKey is where the metadata of a task that is started without what it
+// waits for says why.
+const ReasonKey = "arbiter.upstream"
+
+// start lets what is blocked run: a task, the first member of a pipe, all
+// members of a group. Up is what they get; nil is nothing. What is not blocked
+// any more, since it was started before or cancelled, stays as it is.
+func (w *work) start(ctx context.Context, id broker.ID, up *upstream) error {
+	if id.Kind() == broker.KindTask {
+		return w.release(ctx, []broker.ID{id}, up)
+	}
+	limit := broker.MaxBatch
+	if id.Kind() == broker.KindPipe {
+		limit = 1
+	}
+	for from := 0; ; {
+		page, err := w.f.Members(ctx, id, from, limit)
+		if errors.Is(err, broker.ErrNotFound) {
+			return nil // it has ended long ago
+		}
+		if err != nil {
+			return wrap("members", err)
+		}
+		var tasks []broker.ID
+		for _, m := range page {
+			switch {
+			case m.State.Final():
+			case m.ID.Kind() == broker.KindTask:
+				tasks = append(tasks, m.ID)
+			default:
+				if err := w.start(ctx, m.ID, up); err != nil {
+					return err
+				}
+			}
+		}
+		if err := w.release(ctx, tasks, up); err != nil {
+			return err
+		}
+		from += len(page)
+		if len(page) == 0 || limit == 1 {
+			return nil
+		}
+	}
+}
+
+// blockedPart bounds the records that are read at once: arguments can be large.
+const blockedPart = 100
+
+// release gives blocked tasks their arguments and makes them pending.
+func (w *work) release(ctx context.Context, ids []broker.ID, up *upstream) error {
+	for len(ids) > 0 {
+		part := ids[:min(len(ids), blockedPart)]
+		ids = ids[len(part):]
+		tasks, err := w.f.Blocked(ctx, part)
+		if err != nil {
+			return wrap("blocked", err)
+		}
+		var batch []*broker.Task
+		size := 0
+		for _, t := range tasks {
+			if t == nil {
+				continue
+			}
+			t, err := w.compose(ctx, t, up)
+			if err != nil {
+				return err
+			}
+			if size += t.Size(); size > broker.MaxBatchBytes && len(batch) > 0 {
+				if err := w.releaseBatch(ctx, batch); err != nil {
+					return err
+				}
+				batch, size = nil, t.Size()
+			}
+			batch = append(batch, t)
+		}
+		if err := w.releaseBatch(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *work) releaseBatch(ctx context.Context, batch []*broker.Task) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	return wrap("release", w.f.Release(ctx, batch))
+}
+
+// compose returns a blocked task as it is to run: with the result that it waits
+// for among its arguments. If that can't be, it is to run without, which its
+// minion refuses: so the user learns why.
+func (w *work) compose(ctx context.Context, t *broker.Task, up *upstream) (*broker.Task, error) {
+	ready := *t
+	ready.Blocked, ready.Delay = false, 0
+	if t.Upstream == "" {
+		return &ready, nil
+	}
+	var why error
+	if up == nil {
+		why = errors.New("nothing was before it")
+	} else {
+		value, bad, err := up.value(ctx, t.Codec)
+		if err != nil {
+			return nil, err
+		}
+		if why = bad; why == nil {
+			ready.Payload, why = w.insert(t, value)
+		}
+	}
+	if why != nil {
+		ready.Payload = t.Payload
+		if ready.Meta = withReason(t.Meta, why.Error()); ready.Check(w.limits()) != nil {
+			ready.Meta = t.Meta
+		}
+		return &ready, nil
+	}
+	ready.Upstream = ""
+	return &ready, nil
+}
+
+func withReason(meta map[string]string, why string) map[string]string {
+	const most = 400
+	if len(why) > most {
+		why = why[:most]
+	}
+	meta = maps.Clone(meta)
+	if meta == nil {
+		meta = make(map[string]string, 1)
+	}
+	meta[ReasonKey] = why
+	return meta
+}
+
+// insert returns the arguments of a task with one more.
+func (w *work) insert(t *broker.Task, value []byte) ([]byte, error) {
+	j, err := w.joiner(t.Codec)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := j.AppendArg(nil, t.Payload, t.Upstream, value)
+	if err == nil && len(payload) > w.limits().Payload {
+		err = tooLarge("payload", len(payload), w.limits().Payload)
+	}
+	return payload, err
+}
+
+func (w *work) limits() broker.Limits { return w.Broker.Limits().WithDefaults() }
+
+// joiner returns what joins values of a codec.
+func (w *work) joiner(name string) (codec.Joiner, error) {
+	c, err := codec.ByName(name, w.Codecs...)
+	if err != nil {
+		return nil, err
+	}
+	j, ok := c.(codec.Joiner)
+	if !ok {
+		return nil, errors.New("codec " + name + " can't join values")
+	}
+	return j, nil
+}

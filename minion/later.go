@@ -1,0 +1,98 @@
+package minion
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// later is an attempt as the submitter of what is stored with its success.
+type later attempt
+
+// Submit implements [task.Submitter].
+func (l *later) Submit(_ context.Context, calls ...task.Bound) error {
+	a := (*attempt)(l)
+	e := &task.SubmitError{Total: len(calls)}
+	now := time.Now()
+	for i, call := range calls {
+		if err := a.submitLater(call, now); err != nil {
+			f := task.FailedCall{Index: i, Name: "call", Err: err}
+			if call != nil && call.Request() != nil {
+				f.ID, f.Name = call.Request().ID(), call.Request().Name()
+			}
+			e.Failed = append(e.Failed, f)
+		}
+	}
+	if e.Failed == nil {
+		return nil
+	}
+	return e
+}
+
+// Await implements [task.Submitter].
+func (l *later) Await(_ context.Context, id task.ID, _ any) error {
+	return fmt.Errorf("task %s: %w", id, task.ErrNotSubmitted)
+}
+
+func (a *attempt) submitLater(call task.Bound, now time.Time) error {
+	if call != nil && call.Request() != nil && call.Request().Flow() != nil {
+		return fmt.Errorf("%s: %w: only single tasks can be sent on success; send one that sends it", call.Request().Name(), broker.ErrInvalid)
+	}
+	t, err := a.child.Prepare(call, now)
+	if err != nil {
+		return err
+	}
+	if err := a.submits.add(t); err != nil {
+		return fmt.Errorf("task %s: %w", t.Name, err)
+	}
+	return nil
+}
+
+// submits are the tasks that an attempt sends if it succeeds.
+type submits struct {
+	mu    sync.Mutex
+	tasks []*broker.Task
+	bytes int
+	taken bool
+}
+
+func (s *submits) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tasks, s.bytes = nil, 0
+}
+
+// take returns the tasks. What comes later comes too late.
+func (s *submits) take() []*broker.Task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = true
+	return s.tasks
+}
+
+func (s *submits) add(t *broker.Task) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken {
+		return fmt.Errorf("%w: the task that sends it has returned", broker.ErrInvalid)
+	}
+	for _, other := range s.tasks {
+		if other.ID == t.ID {
+			return nil // it is sent again
+		}
+	}
+	size := t.Size()
+	switch {
+	case len(s.tasks) == broker.MaxBatch:
+		return fmt.Errorf("%w: more than %d tasks sent on success", broker.ErrTooLarge, broker.MaxBatch)
+	case s.bytes+size > broker.MaxBatchBytes:
+		return fmt.Errorf("%w: tasks sent on success of %d bytes, the limit is %d", broker.ErrTooLarge, s.bytes+size, broker.MaxBatchBytes)
+	}
+	s.tasks = append(s.tasks, t)
+	s.bytes += size
+	return nil
+}
