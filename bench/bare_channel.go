@@ -67,12 +67,17 @@ func channelPipeline(_ context.Context, t *trial) ([]float64, error) {
 	p := startPool()
 	defer close(p.tasks)
 	const parts = 2
+	n := max(t.n/parts, 1)
+	return t.memFlow(parts*n, func() (int, time.Duration, error) { return p.flow(parts, n) })
+}
+
+// flow sends n tasks in each of its parts.
+func (p *channelPool) flow(parts, n int) (int, time.Duration, error) {
 	errs := make([]error, 2*parts)
 	began := time.Now()
 	var wg sync.WaitGroup
 	for i := range parts {
 		reply := make(chan []byte, 1000)
-		n := t.n / parts
 		wg.Go(func() {
 			for k := 0; k < n && errs[i] == nil; k++ {
 				errs[i] = p.send(k, k+1, reply)
@@ -88,10 +93,10 @@ func channelPipeline(_ context.Context, t *trial) ([]float64, error) {
 	took := time.Since(began)
 	for _, err := range errs {
 		if err != nil {
-			return nil, err
+			return 0, 0, err
 		}
 	}
-	return t.rate(t.n/parts*parts, t.n/parts*parts, took)
+	return parts * n, took, nil
 }
 
 func channelRoundtrip(ctx context.Context, t *trial) ([]float64, error) {

@@ -92,11 +92,26 @@ func pipeline(ctx context.Context, t *trial) ([]float64, error) {
 
 // memPipeline is pipeline without a server.
 func memPipeline(ctx context.Context, t *trial) ([]float64, error) {
-	done, took, err := t.flow(ctx)
+	return t.memFlow(t.n, func() (int, time.Duration, error) { return t.flow(ctx) })
+}
+
+// memFlow returns the rate of what flow does, and the CPU time that 100,000
+// tasks took: unlike the rate it hardly depends on what else the machine does.
+func (t *trial) memFlow(n int, flow func() (int, time.Duration, error)) ([]float64, error) {
+	before, err := processCPU()
 	if err != nil {
 		return nil, err
 	}
-	return t.rate(done, t.n, took)
+	done, took, err := flow()
+	if err != nil {
+		return nil, err
+	}
+	after, err := processCPU()
+	if err != nil {
+		return nil, err
+	}
+	values, err := t.rate(done, n, took)
+	return append(values, (after-before)*100_000/float64(max(done, 1))), err
 }
 
 // flow sends tasks through the system and returns how many came out.
