@@ -35,7 +35,8 @@
 // are stored and which are not. Where the broker can't be reached, or a reply
 // is lost, the arbiter tries again for five seconds, or until the context
 // ends; if it is still unknown then whether a task is stored, the error wraps
-// [task.ErrIndeterminate], and sending the same Call again is safe.
+// [task.ErrIndeterminate], and sending the same Call again is safe. With
+// [CheckSchema], a call that no living minion can decode is refused at once.
 //
 // A wait ends with the task, with its context or with [Arbiter.Close], never
 // with a broker that is out of reach for a while: it goes on when the broker is
