@@ -32,7 +32,7 @@ const (
 //	byte  6      0111, kind (2), queue hash bits 9-8
 //	byte  7      queue hash bits 7-0
 //	byte  8      10, random (6)
-//	byte  9      partition of the queue
+//	byte  9      partition, modulo their number
 //	bytes 10-14  random
 //	byte  15     random; left to packing
 const (
@@ -40,8 +40,9 @@ const (
 	queueHashMask = 1<<queueHashBits - 1
 )
 
-// NewID returns a fresh ID of a kind for something that lives in a partition
-// of a queue. Queue is empty for what lives in none.
+// NewID returns a fresh ID of a kind for something that lives in a queue. Queue
+// is empty for what lives in none. A queue that has n partitions keeps it in the
+// one that is partition modulo n.
 func NewID(kind Kind, queue string, partition uint8) ID {
 	var id ID
 	binary.BigEndian.PutUint64(id[0:8], uint64(time.Now().UnixMilli())<<16)
@@ -83,7 +84,7 @@ func (id ID) Kind() Kind { return Kind(id[6] >> 2 & 3) }
 // the ID was made.
 func (id ID) QueueHash() uint16 { return uint16(id[6]&3)<<8 | uint16(id[7]) }
 
-// Partition returns the partition of the queue that the ID was made for.
+// Partition returns the number that says in which partition of its queue it is.
 func (id ID) Partition() uint8 { return id[9] }
 
 // IsZero reports whether the ID is the zero ID.

@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -32,6 +33,11 @@ func NewRequest(name string, args any, opts ...Option) *Request {
 	req := &Request{name: name, args: args, settings: resolve(opts)}
 	req.err = broker.CheckName("task", name)
 	return req
+}
+
+// FailedRequest returns a request that can't be sent: err says why.
+func FailedRequest(name string, err error) *Request {
+	return &Request{name: name, settings: resolve(nil), err: fmt.Errorf("task %s: %w", name, err)}
 }
 
 // Request implements [Bound].
@@ -80,7 +86,7 @@ func (r *Request) PrepareAs(c codec.Codec, now time.Time, newID func(*broker.Tas
 		}
 		r.payload, r.codec = payload, c.Name()
 		if newID == nil {
-			r.id = broker.NewID(broker.KindTask, r.settings.Queue, 0)
+			r.id = broker.NewID(broker.KindTask, r.settings.Queue, uint8(rand.Uint32()))
 		} else {
 			r.id = newID(r.record(now))
 		}

@@ -44,7 +44,18 @@ func (b *Broker) Arrivals(ctx context.Context, queue string, limit int) ([]broke
 		if err := broker.CheckName("queue", queue); err != nil {
 			return nil, err
 		}
-		return b.arrivalsOf(ctx, b.queues.get(queue), limit)
+		q, err := b.queues.open(ctx, queue)
+		if err != nil {
+			return nil, err
+		}
+		var found []broker.Arrival
+		for _, k := range q.parts {
+			some, err := b.arrivalsOf(ctx, k, limit-len(found))
+			if found = append(found, some...); err != nil || len(found) == limit {
+				return found, err
+			}
+		}
+		return found, nil
 	}
 	for k := b.arrived.take(); k != nil; k = b.arrived.take() {
 		found, err := b.arrivalsOf(ctx, k, limit)
@@ -100,17 +111,24 @@ func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
-	fields := make(map[string][]string)
+	fields := make(map[*keys][]string)
 	for i := range arrivals {
 		a := &arrivals[i]
-		kind := "m"
-		if a.Submit != nil {
-			kind = "s"
+		q, err := b.queues.open(ctx, a.Queue)
+		if err != nil {
+			return err
 		}
-		fields[a.Queue] = append(fields[a.Queue], kind+string(a.Task[:]))
+		if a.Submit == nil {
+			k := q.of(a.Task)
+			fields[k] = append(fields[k], "m"+string(a.Task[:]))
+			continue
+		}
+		for _, k := range q.parts { // it is where its submitter is
+			fields[k] = append(fields[k], "s"+string(a.Task[:]))
+		}
 	}
-	for queue, names := range fields {
-		if err := b.rdb.HDel(ctx, b.queues.get(queue).outbox, names...).Err(); err != nil {
+	for k, names := range fields {
+		if err := b.rdb.HDel(ctx, k.outbox, names...).Err(); err != nil {
 			return fault("confirm arrivals", err)
 		}
 	}
@@ -168,7 +186,11 @@ func (b *Broker) Release(ctx context.Context, tasks []*broker.Task) error {
 		if err := t.Check(b.cfg.limits); err != nil {
 			return err
 		}
-		k := b.queues.get(t.Queue)
+		q, err := b.queues.open(ctx, t.Queue)
+		if err != nil {
+			return err
+		}
+		k := q.of(t.ID)
 		c := open[k]
 		if c == nil || len(c.args) > 2*broker.MaxBatch || sizes[c]+t.Size() > broker.MaxBatchBytes {
 			c = &call{script: scriptRelease, keys: []string{k.ready, k.held, k.due, k.later, k.watch}, args: []any{k.wake}}

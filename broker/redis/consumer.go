@@ -16,9 +16,9 @@ type consumer struct {
 	id     broker.ID
 	minion string // id as the keys and scripts have it
 	cfg    broker.ConsumerConfig
-	queues map[string]*keys
+	queues map[string]*queue
 	order  []*keys
-	single bool // one queue: it waits with blocking moves; else it listens
+	single bool // one place to ask: it waits with blocking moves; else it listens
 
 	mu      sync.Mutex
 	held    map[broker.ID]holding   // what was handed out and is not settled
@@ -36,6 +36,7 @@ type consumer struct {
 	sub     *subscription
 
 	dequeuing sync.Mutex // held by Dequeue
+	turn      int        // counts its calls; used with it
 	pop       popper     // used with it
 }
 
@@ -57,8 +58,8 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 	}
 	c := &consumer{
 		b: b, id: broker.NewID(broker.KindParty, "", 0), cfg: cfg,
-		queues: make(map[string]*keys), single: len(cfg.Queues) == 1,
-		held: make(map[broker.ID]holding), early: make(map[broker.ID]time.Time),
+		queues: make(map[string]*queue),
+		held:   make(map[broker.ID]holding), early: make(map[broker.ID]time.Time),
 		ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
 		changed: make(chan struct{}, 1), gone: make(chan struct{}), started: time.Now(),
 	}
@@ -67,13 +68,19 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		if err := broker.CheckName("queue", q); err != nil {
 			return nil, err
 		}
-		if c.queues[q] == nil {
-			k := b.queues.get(q)
-			c.queues[q] = k
+		if c.queues[q] != nil {
+			continue
+		}
+		if err := b.queues.register(ctx, q); err != nil {
+			return nil, err
+		}
+		c.queues[q] = b.queues.known(q)
+		for _, k := range c.queues[q].parts {
 			c.order = append(c.order, k)
 			c.ready[k] = true
 		}
 	}
+	c.single = len(c.order) == 1
 	if err := c.join(ctx); err != nil {
 		c.abandon()
 		return nil, err
@@ -99,9 +106,6 @@ func (c *consumer) join(ctx context.Context) error {
 	}
 	calls := make([]*call, len(c.order))
 	for i, k := range c.order {
-		if err := c.b.queues.register(ctx, k); err != nil {
-			return err
-		}
 		calls[i] = &call{
 			script: scriptJoin,
 			keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd},

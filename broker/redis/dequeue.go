@@ -15,18 +15,22 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 	if err := c.usable(ctx); err != nil {
 		return nil, err
 	}
-	order := make([]*keys, len(queues))
-	for i, q := range queues {
-		if order[i] = c.queues[q]; order[i] == nil {
-			return nil, fmt.Errorf("dequeue: %w: queue %q is not one of this consumer", broker.ErrInvalid, q)
+	c.dequeuing.Lock()
+	defer c.dequeuing.Unlock()
+	c.turn++
+	order := make([]*keys, 0, len(c.order))
+	for _, name := range queues {
+		q := c.queues[name]
+		if q == nil {
+			return nil, fmt.Errorf("dequeue: %w: queue %q is not one of this consumer", broker.ErrInvalid, name)
 		}
+		first := c.turn % len(q.parts) // each partition comes first in its turn
+		order = append(append(order, q.parts[first:]...), q.parts[:first]...)
 	}
 	if most < 1 || len(order) == 0 {
 		return nil, fmt.Errorf("dequeue: %w: %d tasks of %d queues", broker.ErrInvalid, most, len(order))
 	}
 	most = min(most, broker.MaxBatch)
-	c.dequeuing.Lock()
-	defer c.dequeuing.Unlock()
 	if wait <= 0 { // it can't be woken
 		for _, k := range order {
 			c.again(k)
@@ -71,6 +75,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 		}
 		next, stop := c.nextDue(order)
 		var why error
+		now := true
 		select {
 		case r := <-move:
 			move = nil
@@ -87,6 +92,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 			}
 		case <-next:
 		case <-deadline.C:
+			now = false
 		case <-ctx.Done():
 			why = ctx.Err()
 		case <-c.b.ctx.Done():
@@ -97,7 +103,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 		stop()
 		if move != nil {
 			// What comes at the last moment is ours.
-			if out, _, err := c.popped(order[0], c.pop.end()); len(out) > 0 || why == nil && err != nil {
+			if out, _, err := c.popped(order[0], c.pop.end(now)); len(out) > 0 || why == nil && err != nil {
 				return out, err
 			}
 		}

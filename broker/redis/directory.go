@@ -2,20 +2,38 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// directory knows the queues of a namespace: which are registered, and which an
-// id may belong to.
+// queue is a queue as the registry has it.
+type queue struct {
+	name  string
+	parts []*keys // its partitions, usually one
+}
+
+// of returns where a task is. How many partitions a queue has never changes, so
+// this does not either.
+func (q *queue) of(id broker.ID) *keys {
+	if len(q.parts) == 1 {
+		return q.parts[0]
+	}
+	return q.parts[int(id.Partition())%len(q.parts)]
+}
+
+// directory knows the queues of a namespace: how many partitions each has, and
+// which an id may belong to.
 type directory struct {
 	b      *Broker
-	mu     sync.Mutex
-	byName map[string]*keys
-	byHash map[uint16][]*keys
+	mu     sync.RWMutex
+	byName map[string]*queue
+	byHash map[uint16][]*queue
 	read   time.Time // when the registry was last read
 	count  int       // how many there were
 }
@@ -26,58 +44,97 @@ const reread = 10 * time.Second
 
 func (d *directory) init(b *Broker) {
 	d.b = b
-	d.byName = make(map[string]*keys)
-	d.byHash = make(map[uint16][]*keys)
+	d.byName = make(map[string]*queue)
+	d.byHash = make(map[uint16][]*queue)
 }
 
-// get returns the keys of a queue.
-func (d *directory) get(queue string) *keys {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.add(queue)
+// known returns a queue that was seen before; nil if it was not.
+func (d *directory) known(name string) *queue {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.byName[name]
 }
 
-func (d *directory) add(queue string) *keys {
-	k := d.byName[queue]
-	if k == nil {
-		k = newKeys(d.b.cfg.namespace, queue)
-		d.byName[queue] = k
-		h := broker.QueueHash(queue)
-		d.byHash[h] = append(d.byHash[h], k)
+// open returns a queue, and registers it if it is new.
+func (d *directory) open(ctx context.Context, name string) (*queue, error) {
+	if q := d.known(name); q != nil {
+		return q, nil
 	}
-	return k
+	if err := d.register(ctx, name); err != nil {
+		return nil, err
+	}
+	return d.known(name), nil
 }
 
 // register puts a queue into the registry, first where all queues are found,
-// then in its own slot. Repeating it is harmless.
-func (d *directory) register(ctx context.Context, k *keys) error {
-	if err := d.b.rdb.SAdd(ctx, d.b.space.queues, k.queue).Err(); err != nil {
-		return fault("register queue "+k.queue, err)
+// then in its own slots. Repeating it is harmless. Whoever comes first says how
+// many partitions it has.
+func (d *directory) register(ctx context.Context, name string) error {
+	pipe := d.b.rdb.Pipeline()
+	pipe.HSetNX(ctx, d.b.space.queues, name, d.b.cfg.partitions)
+	n := pipe.HGet(ctx, d.b.space.queues, name)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fault("register queue "+name, err)
 	}
-	return fault("register queue "+k.queue, d.b.rdb.Set(ctx, k.meta, "1", 0).Err())
+	d.mu.Lock()
+	q, err := d.add(name, n.Val())
+	d.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	pipe = d.b.rdb.Pipeline()
+	for _, k := range q.parts {
+		pipe.Set(ctx, k.meta, "1", 0)
+	}
+	_, err = pipe.Exec(ctx)
+	return fault("register queue "+name, err)
 }
 
-// all reads the registry.
-func (d *directory) all(ctx context.Context) ([]*keys, error) {
-	names, err := d.b.rdb.SMembers(ctx, d.b.space.queues).Result()
+// add takes over what the registry says of a queue. d.mu is held.
+func (d *directory) add(name, partitions string) (*queue, error) {
+	n, err := strconv.Atoi(partitions)
+	if err != nil || n < 1 || n > MaxPartitions {
+		return nil, fmt.Errorf("redis: queue %s: %w: %q partitions in the registry", name, broker.ErrMalformed, partitions)
+	}
+	old := d.byName[name]
+	if old != nil && len(old.parts) == n {
+		return old, nil
+	}
+	q := &queue{name: name, parts: make([]*keys, n)}
+	for i := range q.parts {
+		q.parts[i] = newKeys(d.b.cfg.namespace, name, i, n)
+	}
+	h := broker.QueueHash(name)
+	d.byName[name] = q
+	d.byHash[h] = append(slices.DeleteFunc(slices.Clone(d.byHash[h]), func(o *queue) bool { return o == old }), q)
+	return q, nil
+}
+
+// all reads the registry. The queues are sorted by name.
+func (d *directory) all(ctx context.Context) ([]*queue, error) {
+	names, err := d.b.rdb.HGetAll(ctx, d.b.space.queues).Result()
 	if err != nil {
 		return nil, fault("list queues", err)
 	}
-	slices.Sort(names)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.read, d.count = time.Now(), len(names)
-	list := make([]*keys, len(names))
-	for i, name := range names {
-		list[i] = d.add(name)
+	list := make([]*queue, 0, len(names))
+	for name, n := range names {
+		q, err := d.add(name, n)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, q)
 	}
+	slices.SortFunc(list, func(a, b *queue) int { return strings.Compare(a.name, b.name) })
 	return list, nil
 }
 
-// each calls visit with the ids that may be in a queue, for one queue after the
-// other, until visit has found them all. It first asks the queues known here and
-// reads the registry only if some ids were in none of them. Visit returns
-// which ids, by their places in the list it was given, were found.
+// each calls visit with the ids that may be in a partition of a queue, for one
+// after the other, until visit has found them all. It first asks the queues
+// known here and reads the registry only if some ids were in none of them. Visit
+// returns which ids, by their places in the list it was given, were found.
 func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *keys, places []int) (found []bool, err error)) error {
 	open := make([]int, len(ids)) // places of the ids not found yet
 	for i := range ids {
@@ -117,24 +174,25 @@ func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *key
 
 // stale says whether the registry may have queues that are not known here.
 func (d *directory) stale(ctx context.Context) (bool, error) {
-	n, err := d.b.rdb.SCard(ctx, d.b.space.queues).Result()
+	n, err := d.b.rdb.HLen(ctx, d.b.space.queues).Result()
 	if err != nil {
 		return false, fault("count queues", err)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	return n != int64(d.count) || time.Since(d.read) > reread, nil
 }
 
-// next returns a queue that was not asked yet and the places of the ids that
+// next returns a partition that was not asked yet and the places of the ids that
 // may be in it.
 func (d *directory) next(ids []broker.ID, open []int, asked map[*keys]bool) (*keys, []int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	var pick *keys
 	var places []int
 	for _, p := range open {
-		for _, k := range d.byHash[ids[p].QueueHash()] {
+		for _, q := range d.byHash[ids[p].QueueHash()] {
+			k := q.of(ids[p])
 			if pick == nil && !asked[k] {
 				pick = k
 			}

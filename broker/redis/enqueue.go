@@ -15,26 +15,33 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	}
 	errs := make([]error, len(tasks))
 	var parts []*part
-	var open map[string]*part // the last part of each queue, if there are several
+	var open map[*keys]*part // the last part of each place, if there are several
 	var seen map[broker.ID]bool
 	if len(tasks) > 1 {
 		seen = make(map[broker.ID]bool, len(tasks))
 	}
+	var q *queue
 	var p *part
 	for i, t := range tasks {
 		if errs[i] = t.Check(b.cfg.limits); errs[i] != nil {
 			continue
 		}
-		if p != nil && p.keys.queue != t.Queue {
-			if open == nil {
-				open = make(map[string]*part)
+		if q == nil || q.name != t.Queue {
+			if q, errs[i] = b.queues.open(ctx, t.Queue); errs[i] != nil {
+				continue
 			}
-			open[p.keys.queue] = p
-			p = open[t.Queue]
+		}
+		k := q.of(t.ID)
+		if p != nil && p.keys != k {
+			if open == nil {
+				open = make(map[*keys]*part)
+			}
+			open[p.keys] = p
+			p = open[k]
 		}
 		size := t.Size()
 		if p == nil || p.size+size > broker.MaxBatchBytes || p.count() == broker.MaxBatch {
-			p = &part{keys: b.queues.get(t.Queue), simple: true}
+			p = &part{keys: k, simple: true}
 			parts = append(parts, p)
 		}
 		p.size += size
@@ -123,7 +130,7 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 				}
 				continue
 			case reply == nil: // not registered
-				if err = b.queues.register(ctx, p.keys); err == nil && try < 2 {
+				if err = b.queues.register(ctx, p.keys.queue); err == nil && try < 2 {
 					again = append(again, p)
 					continue
 				}

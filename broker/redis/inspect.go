@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -22,31 +21,36 @@ func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 		return nil, err
 	}
 	out := make([]broker.QueueInfo, len(all))
-	for i, k := range all {
-		if out[i], err = b.inspect(ctx, k); err != nil {
-			return nil, err
+	for i, q := range all {
+		out[i].Name = q.name
+		for _, k := range q.parts {
+			if err := b.inspect(ctx, k, &out[i]); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil
 }
 
-func (b *Broker) inspect(ctx context.Context, k *keys) (broker.QueueInfo, error) {
-	info := broker.QueueInfo{Name: k.queue}
+// inspect adds what is in a partition.
+func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) error {
 	pipe := b.rdb.Pipeline()
 	ready, head := pipe.LLen(ctx, k.ready), pipe.LIndex(ctx, k.ready, 0)
 	held, gone := pipe.LLen(ctx, k.held), pipe.SCard(ctx, k.gone)
 	due, dead, odd := pipe.ZCard(ctx, k.due), pipe.HLen(ctx, k.dead), pipe.LLen(ctx, k.odd)
 	minions := pipe.ZRange(ctx, k.minions, 0, -1)
 	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
-		return info, fault("inspect queue "+k.queue, err)
+		return fault("inspect queue "+k.queue, err)
 	}
-	info.Pending = int(ready.Val() + held.Val() - gone.Val())
+	info.Pending += int(ready.Val() + held.Val() - gone.Val())
 	if head.Val() == "!" {
 		info.Pending--
 	}
-	info.Scheduled, info.Dead, info.Unreadable = int(due.Val()), int(dead.Val()), int(odd.Val())
+	info.Scheduled += int(due.Val())
+	info.Dead += int(dead.Val())
+	info.Unreadable += int(odd.Val())
 	if len(minions.Val()) == 0 {
-		return info, nil
+		return nil
 	}
 	pipe = b.rdb.Pipeline()
 	var counts []*redis.IntCmd
@@ -57,7 +61,7 @@ func (b *Broker) inspect(ctx context.Context, k *keys) (broker.QueueInfo, error)
 	for _, c := range counts {
 		info.Running += int(c.Val())
 	}
-	return info, nil
+	return nil
 }
 
 // DeadLetters implements [broker.Inspector].
@@ -68,15 +72,22 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	if err := broker.CheckName("queue", queue); err != nil {
 		return nil, "", err
 	}
-	cursor := uint64(0)
+	part, cursor := 0, uint64(0)
 	if after != "" {
-		n, err := strconv.ParseUint(after, 10, 64)
-		if err != nil {
+		if n, err := fmt.Sscanf(after, "%d/%d", &part, &cursor); n != 2 || err != nil || part < 0 {
 			return nil, "", fmt.Errorf("dead letters of %s: %w cursor %.40q", queue, broker.ErrInvalid, after)
 		}
-		cursor = n
 	}
-	k := b.queues.get(queue)
+	if b.queues.known(queue) == nil {
+		if _, err := b.queues.all(ctx); err != nil {
+			return nil, "", err
+		}
+	}
+	q := b.queues.known(queue)
+	if q == nil || part >= len(q.parts) {
+		return nil, "", nil
+	}
+	k := q.parts[part]
 	page, next, err := b.rdb.HScan(ctx, k.dead, cursor, "", int64(max(limit, 1))).Result()
 	if err != nil {
 		return nil, "", fault("dead letters", err)
@@ -109,9 +120,11 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	}
 	letters = slices.DeleteFunc(letters, func(l broker.DeadLetter) bool { return l.Task.ID.IsZero() })
 	if next == 0 {
-		return letters, "", nil
+		if part++; part == len(q.parts) {
+			return letters, "", nil
+		}
 	}
-	return letters, strconv.FormatUint(next, 10), nil
+	return letters, fmt.Sprintf("%d/%d", part, next), nil
 }
 
 // Requeue implements [broker.Inspector].

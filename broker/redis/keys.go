@@ -2,15 +2,17 @@ package redis
 
 import (
 	"encoding/hex"
+	"strconv"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// keys are the names of all keys of one queue. They share the hash slot of
-// {namespace:queue}, so that scripts can use them together in a cluster.
+// keys are the names of all keys of one queue, or of one of its partitions. They
+// share the hash slot of {namespace:queue}, or {namespace:queue:partition}, so
+// that scripts can use them together in a cluster.
 type keys struct {
 	queue string
-	base  string // {namespace:queue}:
+	base  string // what all of them begin with
 
 	ready   string // list of messages, or a token; see push.lua
 	held    string // list of messages that must be looked at
@@ -31,8 +33,14 @@ type keys struct {
 	wake    string // channel
 }
 
-func newKeys(namespace, queue string) *keys {
-	base := "{" + namespace + ":" + queue + "}:"
+func newKeys(namespace, queue string, partition, of int) *keys {
+	name := namespace + ":" + queue
+	wake := namespace + ":wake:" + queue
+	if of > 1 {
+		n := ":" + strconv.Itoa(partition)
+		name, wake = name+n, wake+n
+	}
+	base := "{" + name + "}:"
 	return &keys{
 		queue: queue, base: base,
 		ready: base + "ready", held: base + "held", gone: base + "gone",
@@ -41,7 +49,7 @@ func newKeys(namespace, queue string) *keys {
 		flows: base + "flows", outbox: base + "outbox",
 		stop: base + "stop", minions: base + "minions", watch: base + "watch",
 		keep: base + "keep", meta: base + "meta",
-		wake: namespace + ":wake:" + queue,
+		wake: wake,
 	}
 }
 
@@ -72,7 +80,7 @@ func newFlowKeys(namespace string, id broker.ID) flowKeys {
 
 // space are the keys and channels of a namespace that belong to no queue.
 type space struct {
-	queues   string // set of the names of all queues
+	queues   string // hash of the names of all queues -> number of partitions
 	beats    string // sorted set of minions by the end of their lease
 	infos    string // hash of minion -> what it says of itself
 	inboxes  string // prefix of channels

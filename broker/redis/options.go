@@ -17,15 +17,16 @@ type optionFunc func(*config)
 func (f optionFunc) apply(c *config) { f(c) }
 
 type config struct {
-	namespace string
-	lease     time.Duration
-	slice     time.Duration
-	limits    broker.Limits
-	logger    *slog.Logger
-	tls       *tls.Config
-	username  string
-	password  string
-	err       error
+	namespace  string
+	lease      time.Duration
+	partitions int
+	slice      time.Duration
+	limits     broker.Limits
+	logger     *slog.Logger
+	tls        *tls.Config
+	username   string
+	password   string
+	err        error
 }
 
 // The times of a broker that was given no others.
@@ -34,8 +35,11 @@ const (
 	DefaultLease     = 12 * time.Second
 )
 
+// MaxPartitions is the largest number of partitions of a queue.
+const MaxPartitions = 256
+
 func newConfig(opts []Option) config {
-	c := config{namespace: DefaultNamespace, lease: DefaultLease, logger: slog.Default()}
+	c := config{namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, logger: slog.Default()}
 	for _, o := range opts {
 		if o != nil {
 			o.apply(&c)
@@ -75,6 +79,19 @@ func Lease(d time.Duration) Option {
 			c.fail(fmt.Errorf("redis: %w: Lease(%v), want 300ms to 1h", broker.ErrInvalid, d))
 		}
 		c.lease = d
+	})
+}
+
+// Partitions divides each queue that this broker is the first to use into n
+// parts, 1 to [MaxPartitions], that a cluster can spread over its masters. A
+// queue keeps its number for good, whatever other brokers are told. The parts of
+// a queue have no order among each other. The default is 1.
+func Partitions(n int) Option {
+	return optionFunc(func(c *config) {
+		if n < 1 || n > MaxPartitions {
+			c.fail(fmt.Errorf("redis: %w: Partitions(%d), want 1 to %d", broker.ErrInvalid, n, MaxPartitions))
+		}
+		c.partitions = n
 	})
 }
 

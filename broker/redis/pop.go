@@ -68,9 +68,13 @@ const (
 )
 
 // end ends a move that is under way and returns what came of it: perhaps a
-// message, at the last moment.
-func (p *popper) end() popped {
+// message, at the last moment. Now says that there is no time for a server that
+// can't be told to.
+func (p *popper) end(now bool) popped {
 	wait := endItself
+	if now {
+		wait = 0
+	}
 	if p.id != 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), endWithin)
 		defer cancel()

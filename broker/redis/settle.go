@@ -29,11 +29,12 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		if errs[i] = s.Check(c.b.cfg.limits); errs[i] != nil {
 			continue
 		}
-		k := c.queues[s.Delivery.Queue]
-		if k == nil || s.Delivery.Minion != c.id {
+		q := c.queues[s.Delivery.Queue]
+		if q == nil || s.Delivery.Minion != c.id {
 			errs[i] = lost(s.Delivery)
 			continue
 		}
+		k := q.of(s.Delivery.ID)
 		st := open[k]
 		if st == nil || st.full() {
 			st = &settling{keys: k, groups: make(map[group]*members)}

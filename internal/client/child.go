@@ -116,6 +116,7 @@ func (s *Child) derive(kind broker.Kind, queue string, seed []byte) broker.ID {
 	copy(id[0:4], s.Parent[0:4])
 	copy(id[4:6], sum[0:2])
 	id[8] = 0x80 | sum[2]&0x3f
+	id[9] = sum[9]
 	copy(id[10:16], sum[3:9])
 	return id
 }

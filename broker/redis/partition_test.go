@@ -1,0 +1,83 @@
+package redis_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+)
+
+// A queue keeps the partitions it was made with, and everything finds its
+// tasks in all of them.
+func TestPartitions(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := open(t, url, redis.Partitions(3))
+		var tasks []*broker.Task
+		var ids []broker.ID
+		for i := range 90 {
+			task := newTask("q", func(task *broker.Task) { task.ID = broker.NewID(broker.KindTask, "q", uint8(i)) })
+			tasks, ids = append(tasks, task), append(ids, task.ID)
+		}
+		if err := b.Enqueue(t.Context(), tasks); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Enqueue(t.Context(), tasks); err != nil { // a repeat
+			t.Fatal(err)
+		}
+		other := open(t, url) // it was told of one partition
+		sts, err := other.Lookup(t.Context(), ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, st := range sts {
+			if st.State != broker.StatePending || st.Queue != "q" {
+				t.Fatalf("task %s is %v in %q", st.ID, st.State, st.Queue)
+			}
+		}
+		verdicts, err := other.Cancel(t.Context(), ids[:30])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range verdicts {
+			if v != broker.CancelPrevented {
+				t.Fatalf("Cancel of task %d: %v", i, v)
+			}
+		}
+		c := consume(t, other, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 100})
+		got := dequeue(t, c, 60, 5*time.Second, "q")
+		if len(got) != 60 {
+			t.Fatalf("got %d tasks, want 60", len(got))
+		}
+		batch := make([]broker.Settlement, len(got))
+		for i, d := range got {
+			batch[i] = broker.Settlement{Delivery: d, Outcome: broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "no"}}}
+		}
+		if errs, err := c.Settle(t.Context(), batch); err != nil || errs[0] != nil {
+			t.Fatal(errs, err)
+		}
+		letters := map[broker.ID]bool{}
+		for after, pages := "", 0; ; pages++ {
+			page, next, err := other.DeadLetters(t.Context(), "q", after, 7)
+			if err != nil || pages > 100 {
+				t.Fatal(pages, err)
+			}
+			for _, l := range page {
+				letters[l.Task.ID] = true
+			}
+			if after = next; after == "" {
+				break
+			}
+		}
+		infos, err := b.Queues(t.Context())
+		if err != nil || len(infos) != 1 || infos[0].Dead != 60 || len(letters) != 60 {
+			t.Fatalf("%d dead letters; queues: %+v, %v", len(letters), infos, err)
+		}
+		if errs, err := b.Requeue(t.Context(), ids); err != nil || errs[89] != nil || errs[0] == nil {
+			t.Fatal(errs, err)
+		}
+		if again := dequeue(t, c, 60, 5*time.Second, "q"); len(again) != 60 {
+			t.Fatalf("%d tasks after Requeue, want 60", len(again))
+		}
+	})
+}
