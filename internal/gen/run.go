@@ -79,8 +79,11 @@ func (r *run) outputs(ctx context.Context) (outputs []output, compatible bool, e
 		}
 		outputs = append(outputs, files...)
 	}
-	if r.hasErrors() {
-		return outputs, true, nil // a manifest without what is wrong would be wrong itself
+	if r.hasErrors() { // a manifest without what is wrong would be wrong itself
+		if r.Compat != "" {
+			outputs = nil // and what cannot be compared is not written
+		}
+		return outputs, true, nil
 	}
 	return r.schema(newManifest(all), outputs)
 }
