@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -93,4 +95,23 @@ func TestTLS(t *testing.T) {
 	if _, err := redis.Open(t.Context(), "redis://:secret@"+s.Addr+"/0"); !errors.Is(err, broker.ErrUnavailable) {
 		t.Errorf("without TLS: %v", err)
 	}
+}
+
+func TestUnixSocket(t *testing.T) {
+	t.Parallel()
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	dir, err := os.MkdirTemp("", "") // a socket's path has to be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	redistest.Start(t, path, "--unixsocket", socket)
+	r := newRig(t, "unix://"+socket+"?db=3")
+	r.minion()
+	r.results(r.send(5, args{}))
+	r.cfg.Ledger.once(t, 5)
 }

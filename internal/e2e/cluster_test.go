@@ -96,3 +96,36 @@ func testKillInCluster(r *rig, arb *arbiter.Arbiter, queue string) {
 		r.Errorf("that took %v", d)
 	}
 }
+
+// A master of a cluster is killed and comes back with its file: what is in its
+// queues waits, the queues of the others are served, and nothing is lost.
+func TestClusterNodeRestart(t *testing.T) {
+	t.Parallel()
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	s := redistest.StartCluster(t, path, 3, "--cluster-require-full-coverage", "no", "--appendonly", "yes", "--appendfsync", "always")
+	r := newRig(t, s.URL())
+	queues := make([]string, 6)
+	for i := range queues {
+		queues[i] = fmt.Sprintf("queue-%d", i)
+	}
+	r.minion(func(c *config) { c.Queues, c.Slots = queues, 20 })
+	for _, q := range queues {
+		r.minion(func(c *config) { c.Queues = []string{q} })
+	}
+	r.workers(7)
+	stop := r.stream(args{For: 5 * time.Millisecond}, queues...)
+	time.Sleep(300 * time.Millisecond)
+	s.Nodes[1].Kill()
+	time.Sleep(2 * lease)
+	s.Nodes[1].Restart()
+	time.Sleep(300 * time.Millisecond)
+	futs := stop()
+	r.results(futs)
+	t.Logf("%d tasks", len(futs))
+	if starts := r.cfg.Ledger.check(t); len(starts) != len(futs) {
+		t.Errorf("%d tasks were started, and %d accepted", len(starts), len(futs))
+	}
+}

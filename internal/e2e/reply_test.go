@@ -16,7 +16,7 @@ func behindProxy(t *testing.T, s *redistest.Server, opts ...redis.Option) (*rig,
 	t.Helper()
 	p := redisproxy.Start(t, s.Addr)
 	// A reply that does not come is given up soon.
-	r := newRig(t, p.URL()+"?read_timeout=400ms", append(opts, redis.Namespace(namespace(t)))...)
+	r := newRig(t, p.URL()+"?read_timeout=1s", append(opts, redis.Namespace(namespace(t)))...)
 	return r, p
 }
 
@@ -48,6 +48,7 @@ func TestLostReplies(t *testing.T) {
 			t.Run(command+", "+action, func(t *testing.T) {
 				t.Parallel()
 				r, p := behindProxy(t, s)
+				r.cfg.Lease = 3 * time.Second
 				silent := do == redisproxy.HalfOpen || do == redisproxy.HalfOpenAfter
 				r.minion(func(c *config) { c.Slots = 4 })
 				r.results(r.send(5, args{}))

@@ -24,9 +24,9 @@ func (r *rig) insist(ctx context.Context, call task.Call[answer]) (*task.Future[
 	}
 }
 
-// stream sends tasks one after the other until the returned function is called,
-// which gives the futures.
-func (r *rig) stream(a args) (stop func() []*task.Future[answer]) {
+// stream sends tasks one after the other, to the queues in turn, until the
+// returned function is called, which gives the futures.
+func (r *rig) stream(a args, queues ...string) (stop func() []*task.Future[answer]) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	over := make(chan struct{})
 	out := make(chan []*task.Future[answer], 1)
@@ -34,7 +34,11 @@ func (r *rig) stream(a args) (stop func() []*task.Future[answer]) {
 		var futs []*task.Future[answer]
 		defer func() { out <- futs }()
 		for a.N = 0; ; a.N++ {
-			fut, err := r.insist(ctx, work.Bind(a))
+			call := work.Bind(a)
+			if len(queues) > 0 {
+				call = call.With(task.Queue(queues[a.N%len(queues)]))
+			}
+			fut, err := r.insist(ctx, call)
 			if err != nil {
 				r.Errorf("send task %d: %v", a.N, err)
 				return

@@ -146,6 +146,9 @@ func (r *rig) results(futs []*task.Future[answer]) []answer {
 		}
 		out[i] = a
 		st, err := r.arb.Status(ctx, f.ID())
+		for errors.Is(err, broker.ErrUnavailable) && ctx.Err() == nil { // it does not try again by itself
+			st, err = r.arb.Status(ctx, f.ID())
+		}
 		if err != nil {
 			r.Errorf("status of task %d: %v", i, err)
 			continue

@@ -44,13 +44,13 @@ func TestStorm(t *testing.T) {
 
 func storm(t *testing.T, s *redistest.Server, rnd *rand.Rand) {
 	p := redisproxy.Start(t, s.Addr)
-	r := newRig(t, p.URL()+"?read_timeout=500ms", redis.Namespace("storm"))
+	r := newRig(t, p.URL()+"?read_timeout=1s", redis.Namespace("storm"))
 	queues := []string{"a", "b", "c"}
 	var fronts []*redisproxy.Proxy // of minions
 	for _, serves := range [][]string{queues[:1], queues[:1], queues, queues} {
 		front := redisproxy.Start(t, s.Addr)
 		fronts = append(fronts, front)
-		r.minion(func(c *config) { c.Queues, c.URL = serves, front.URL()+"?read_timeout=500ms" })
+		r.minion(func(c *config) { c.Queues, c.URL = serves, front.URL()+"?read_timeout=1s" })
 	}
 	for _, q := range queues {
 		r.results(r.send(2, args{}, task.Queue(q))) // the proxy learns the scripts

@@ -18,8 +18,9 @@ type Cluster struct {
 	Nodes []*Server
 }
 
-// StartCluster starts a cluster of n masters that share the slots evenly.
-func StartCluster(t testing.TB, path string, n int) *Cluster {
+// StartCluster starts a cluster of n masters that share the slots evenly, with
+// further arguments for each.
+func StartCluster(t testing.TB, path string, n int, args ...string) *Cluster {
 	t.Helper()
 	ctx := context.Background()
 	c := &Cluster{}
@@ -29,8 +30,8 @@ func StartCluster(t testing.TB, path string, n int) *Cluster {
 		var bus int
 		node := startOn(t, path, func(port int) []string {
 			bus = freePort(t) // the usual one, port + 10000, may be none
-			return append(plain(t), "--port", fmt.Sprint(port), "--cluster-enabled", "yes",
-				"--cluster-port", fmt.Sprint(bus), "--cluster-node-timeout", "2000")
+			return append(append(plain(t), "--port", fmt.Sprint(port), "--cluster-enabled", "yes",
+				"--cluster-port", fmt.Sprint(bus), "--cluster-node-timeout", "2000"), args...)
 		})
 		client := node.Client()
 		err := client.ClusterAddSlotsRange(ctx, slots*i/n, slots*(i+1)/n-1).Err()
