@@ -196,7 +196,12 @@ func flowRetention(r *rig) {
 	r.end(f, o)
 	r.pass(keep/2, m)
 	r.equal(*r.progress(f).Outcome, o)
-	r.end(f, o) // a repeat does not keep it longer
+	r.end(f, o) // neither a repeat nor anything else keeps it longer
+	r.open(f, ids)
+	r.arrive(f, came(f, ids[1], 1, broker.StateSucceeded))
+	if err := r.flows().MarkFlow(r.ctx, f.ID, broker.MarkKilled); err != nil {
+		r.Fatalf("MarkFlow: %v", err)
+	}
 	r.pass(keep/2+r.Slack, m)
 	r.noFlow(f)
 	r.absent(o.State, f.ID)
@@ -267,16 +272,24 @@ func flowRetentionHours(r *rig) {
 
 // The id is remembered as long as a task's.
 func flowTombstone(r *rig) {
-	mail := r.mail()
-	f, ids := r.opened(2, keptFor(0), toInbox(mail.id))
-	o := endedAs(f.ID, broker.StateSucceeded)
-	r.end(f, o)
-	mail.take(1)
-	r.Advance(broker.MinTombstone - time.Minute)
-	r.open(f, ids)
-	r.noFlow(f)
-	mail.none()
+	ids := newIDs(2)
+	var flows []*broker.Flow
+	for _, keep := range []time.Duration{0, time.Minute, 4 * time.Minute} {
+		f := r.group(2, keptFor(keep))
+		r.open(f, ids)
+		r.end(f, endedAs(f.ID, broker.StateSucceeded))
+		flows = append(flows, f)
+	}
+	for range 3 {
+		r.Advance((broker.MinTombstone - time.Minute) / 3)
+	}
+	for _, f := range flows {
+		r.open(f, ids)
+		r.noFlow(f)
+	}
 	r.Advance(time.Hour)
-	r.open(f, ids) // by then it is forgotten
-	r.counted(r.progress(f), 0, 0)
+	for _, f := range flows {
+		r.open(f, ids) // by then it is forgotten
+		r.counted(r.progress(f), 0, 0)
+	}
 }

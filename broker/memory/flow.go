@@ -101,14 +101,23 @@ func (f *flow) changed(now instant) {
 // member returns a place that is listed.
 func (f *flow) member(i int) *member { return &f.parts[i/memberPart][i%memberPart] }
 
-// list adds the next member.
-func (f *flow) list(id broker.ID) {
-	if f.progress.Listed%memberPart == 0 {
-		f.parts = append(f.parts, nil)
+// list adds the next members.
+func (f *flow) list(ids []broker.ID) {
+	for len(ids) > 0 {
+		if f.progress.Listed%memberPart == 0 {
+			f.parts = append(f.parts, nil)
+		}
+		last := &f.parts[len(f.parts)-1]
+		have, more := len(*last), min(len(ids), memberPart-len(*last))
+		if have+more > cap(*last) {
+			*last = append(make([]member, 0, min(max(2*have, have+more), memberPart)), *last...)
+		}
+		for _, id := range ids[:more] {
+			*last = append(*last, member{id: id})
+		}
+		f.progress.Listed += more
+		ids = ids[more:]
 	}
-	last := &f.parts[len(f.parts)-1]
-	*last = append(*last, member{id: id})
-	f.progress.Listed++
 }
 
 // arrive counts what has arrived at a step, which is one of the flow's, unless

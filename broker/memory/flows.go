@@ -64,8 +64,8 @@ func (s *shard) open(f *broker.Flow, from int, members []broker.ID, now instant)
 			return &broker.DuplicateError{ID: f.ID, Holder: f.ID}
 		}
 	}
-	for _, id := range members[again:] {
-		k.list(id)
+	if again < len(members) {
+		k.list(members[again:])
 		k.changed(now)
 	}
 	return nil
