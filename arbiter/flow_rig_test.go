@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/faulty"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -148,3 +150,15 @@ func run[R any](r *rig, call task.Call[R]) (R, error) {
 	}
 	return await(r, fut)
 }
+
+// slowly lets everything that is stored take a while.
+func slowly(b *faulty.Broker, d time.Duration) {
+	b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+		if op == faulty.Enqueue || op == faulty.OpenFlow {
+			time.Sleep(d)
+		}
+		return nil
+	}})
+}
+
+func brokerLimits(n int) broker.Limits { return broker.Limits{Payload: n, Result: n} }

@@ -27,7 +27,7 @@ const (
 // result yet.
 var ErrNotDone = errors.New("the task is not done")
 
-// Status is what is known of a task. It marshals to JSON with the keys of the
+// Status is what is known of a task, or of a group or pipe. It marshals to JSON with the keys of the
 // original Arbiter, and some beside them; see [Status.MarshalJSON].
 type Status struct {
 	ID      task.ID
@@ -49,6 +49,9 @@ type Status struct {
 	// By the clocks of the arbiter and of the minion; zero if unknown.
 	EnqueuedAt, StartedAt, FinishedAt time.Time
 
+	// Flow has what is known of the members; nil unless it is a group or pipe.
+	Flow *FlowStatus
+
 	outcome *broker.Outcome
 	codecs  []codec.Codec
 }
@@ -63,10 +66,14 @@ type Failure struct {
 	Matches []string `json:"matches,omitempty"` // names of the registered errors that it is
 }
 
-// Status looks a task up. Any process may ask for any task, as long as its
+// Status looks a task up, or a group or pipe with its members; see
+// [FlowStatus]. Any process may ask for any task, as long as its
 // result is kept. The error wraps [task.ErrNotFound] if the task is unknown,
 // or [task.ErrUnavailable] or [task.ErrClosed].
 func (a *Arbiter) Status(ctx context.Context, id task.ID) (Status, error) {
+	if client.IsFlow(id) {
+		return a.flowStatus(ctx, id)
+	}
 	if err := a.open(); err != nil {
 		return Status{ID: id}, fmt.Errorf("status of task %s: %w", id, err)
 	}
@@ -149,6 +156,9 @@ func (st Status) Decode(v any) error {
 	}
 	if st.outcome == nil {
 		return fmt.Errorf("task %s: %w: its result is not kept any more", st.ID, broker.ErrNotFound)
+	}
+	if st.outcome.Err != nil { // a group that succeeded, and has no result
+		return task.NewRemoteError(st.ID, st.outcome)
 	}
 	if len(st.outcome.Result) == 0 {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -37,11 +38,13 @@ type statusJSON struct {
 // queue, attempts, retried, minion, and the times due_at, enqueued_at,
 // started_at and finished_at in the form of RFC 3339. What isn't known is left
 // out, but result, which is null unless the task succeeded. If the result can't
-// be decoded, result_error says why. What JSON has no form for becomes a
+// be decoded, result_error says why. A group or pipe has also initiated, running
+// and done, the numbers of its members, and tasks, which are their statuses; see
+// [FlowStatus]. What JSON has no form for becomes a
 // string: numbers that aren't finite, and keys of maps that are no strings.
 func (st Status) MarshalJSON() ([]byte, error) {
 	out := statusJSON{
-		TaskType: "task", State: st.State, ID: st.ID, Outcome: st.Outcome, Error: st.Error,
+		TaskType: client.KindName(st.ID), State: st.State, ID: st.ID, Outcome: st.Outcome, Error: st.Error,
 		Name: st.Name, Queue: st.Queue, Attempts: st.Attempts, Retried: st.Retried,
 		DueAt: st.Due, EnqueuedAt: st.EnqueuedAt, StartedAt: st.StartedAt, FinishedAt: st.FinishedAt,
 	}
@@ -58,6 +61,9 @@ func (st Status) MarshalJSON() ([]byte, error) {
 		} else {
 			out.Result = forJSON(result)
 		}
+	}
+	if st.Flow != nil {
+		return json.Marshal(st.Flow.json(out))
 	}
 	return json.Marshal(out)
 }

@@ -88,6 +88,7 @@ func init() {
 		"unknown task": ErrUnknownTask, "bad arguments": ErrBadArguments,
 		"bad result": ErrBadResult, "panic": ErrPanic, "minion died": ErrMinionDied,
 		"timeout": ErrTimeout, "flow failed": ErrFlowFailed, "no upstream": ErrNoUpstream,
+		"too large": ErrTooLarge,
 	} {
 		registered.add(name, err)
 	}

@@ -91,6 +91,13 @@ func (r *Request) Waiting(param string) *Request {
 	return c
 }
 
+// WithArgs returns a request like r with other arguments.
+func (r *Request) WithArgs(args any) *Request {
+	c := r.clone()
+	c.args = args
+	return c
+}
+
 // clone returns another request for the same; nil if r is.
 func (r *Request) clone() *Request {
 	if r == nil {
@@ -176,10 +183,11 @@ func NewPipe(steps []*Request) *Request {
 	return newFlow(&parts{kind: broker.KindPipe, members: steps, size: len(steps)})
 }
 
-// NewGroup returns the request of a group. The first thing that is wrong with
-// it is reported when it is sent.
-func NewGroup(members []*Request, s GroupSettings) *Request {
+// NewGroup returns the request of a group. Options are its own, not those of its
+// members. The first thing that is wrong with it is reported when it is sent.
+func NewGroup(members []*Request, s GroupSettings, opts ...Option) *Request {
 	r := newFlow(&parts{kind: broker.KindGroup, members: members, size: len(members), group: s})
+	r.settings = r.settings.with(opts)
 	if r.err == nil && (s.Need < 0 || s.Need > len(members)) {
 		r.err = fmt.Errorf("group: %w: %d of %d members must succeed", broker.ErrInvalid, s.Need, len(members))
 	}

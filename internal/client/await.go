@@ -102,7 +102,13 @@ func (c *Client) decode(id broker.ID, o *broker.Outcome, into any) error {
 	if err := Error(id, o); err != nil {
 		return err
 	}
-	if into == nil || len(o.Result) == 0 {
+	if into == nil {
+		return nil
+	}
+	if o.Err != nil { // a group that succeeded, and has no result
+		return task.NewRemoteError(id, o)
+	}
+	if len(o.Result) == 0 {
 		return nil
 	}
 	if err := DecodeResult(o, into, c.codecs); err != nil {

@@ -19,6 +19,10 @@ const (
 // fault of a member.
 const FailedCode = "flow failed"
 
+// TooLargeCode is the code of a Failure that says that something is over its
+// limit.
+const TooLargeCode = "too large"
+
 // outcome returns how a flow has ended whose members are all final, and so are
 // its callback and finalizer.
 func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) (*broker.Outcome, error) {
@@ -60,7 +64,12 @@ func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broke
 // unjoined is the note of a group that succeeded and has no result of its own.
 // Its members' results are there all the same.
 func unjoined(why error) *broker.Failure {
-	return &broker.Failure{Type: fmt.Sprintf("%T", why), Message: "the results of the group can't be joined: " + why.Error(), Final: true}
+	f := &broker.Failure{Type: fmt.Sprintf("%T", why), Message: "the results of the group can't be joined: " + why.Error()}
+	if errors.Is(why, broker.ErrTooLarge) {
+		f.Codes = []string{TooLargeCode}
+	}
+	f.Trim()
+	return f
 }
 
 func (w *work) lastStep(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) (*broker.Outcome, error) {

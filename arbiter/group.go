@@ -1,0 +1,283 @@
+package arbiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// GroupOption changes a group; see [Arbiter.Group].
+type GroupOption interface {
+	applyGroup(*groupConfig)
+}
+
+type groupConfig struct {
+	task.GroupSettings
+	opts []task.Option
+	err  error
+}
+
+type groupFunc func(*groupConfig)
+
+func (f groupFunc) applyGroup(c *groupConfig) { f(c) }
+
+// Callback starts a call once, when all members are done and as many of them
+// have succeeded as must: all, unless [Need] or [CollectAll] says otherwise. It
+// gets its own arguments only; see [CallbackStep] and [GroupThen] for one that
+// takes the results. A callback that will never run is canceled, and the group's
+// [Status] says why. The default is none.
+func Callback(call task.Bound) GroupOption {
+	return groupFunc(func(c *groupConfig) {
+		if c.Callback = requestOf(call); c.Callback == nil {
+			c.err = fmt.Errorf("%w option: Callback of no call", broker.ErrInvalid)
+		}
+	})
+}
+
+// CallbackStep is [Callback] for a step that takes the results of all members,
+// in the order given: nil for those that did not succeed.
+func CallbackStep[X any](step task.Step[[]any, X]) GroupOption {
+	return callbackStep(step.Unbound())
+}
+
+func callbackStep(req *task.Request) GroupOption {
+	return groupFunc(func(c *groupConfig) {
+		if c.Callback = req; req == nil {
+			c.err = fmt.Errorf("%w option: a callback that is no step", broker.ErrInvalid)
+		}
+	})
+}
+
+// Finalizer starts a call last, always: whether members have succeeded, failed,
+// or were killed, after them and the callback. If timeout is not 0 it starts no
+// later than that after the group was sent, whatever the others do then. It is a
+// single task. The default is none.
+func Finalizer(call task.Bound, timeout time.Duration) GroupOption {
+	return groupFunc(func(c *groupConfig) {
+		if c.Finalizer = requestOf(call); c.Finalizer == nil {
+			c.err = fmt.Errorf("%w option: Finalizer of no call", broker.ErrInvalid)
+		}
+		c.Timeout = timeout
+	})
+}
+
+// Need is how many members must succeed. Once fewer can, the others are
+// cancelled, and the group fails. The default is all of them: the first failure
+// ends the group.
+func Need(n int) GroupOption {
+	return groupFunc(func(c *groupConfig) { c.Need = n })
+}
+
+// CollectAll is [Need] of 0: no failure ends the group, and the callback runs
+// when all members are done, whatever became of them.
+func CollectAll() GroupOption { return Need(0) }
+
+// GroupRetention is how long a group is kept once it has ended. The default is
+// an hour.
+func GroupRetention(d time.Duration) GroupOption {
+	return groupFunc(func(c *groupConfig) { c.opts = append(c.opts, task.Retention(d)) })
+}
+
+func requestOf(call task.Bound) *task.Request {
+	if call == nil {
+		return nil
+	}
+	return call.Request()
+}
+
+// Group is a group that was sent. It lives in the broker: whoever settles its
+// last member moves it on, and it needs no process to remember it.
+type Group struct {
+	flowHandle
+	callback, finalizer task.ID
+}
+
+// Group sends calls as a group: in any order, with one id. The calls are of any
+// result types, and can be pipes and groups themselves; the group's members are
+// copies of them, with ids of their own. See [GroupOf] for calls of one result
+// type.
+//
+// If sending fails, the error is a [*task.SubmitError], and the group is there
+// all the same: [Group.Send] sends it again. One that wraps [task.ErrInvalid] or
+// [task.ErrDuplicate] says that a call can't be stored; what was stored before
+// is killed.
+func (a *Arbiter) Group(ctx context.Context, calls []task.Bound, opts ...GroupOption) (*Group, error) {
+	cfg := groupConfig{GroupSettings: task.GroupSettings{Need: len(calls)}}
+	for _, o := range opts {
+		if o != nil {
+			o.applyGroup(&cfg)
+		}
+	}
+	if cfg.err != nil {
+		return nil, fmt.Errorf("group: %w", cfg.err)
+	}
+	members := make([]*task.Request, len(calls))
+	for i, call := range calls {
+		members[i] = requestOf(call)
+	}
+	req := task.NewGroup(members, cfg.GroupSettings, cfg.opts...)
+	g := &Group{flowHandle: flowHandle{a: a, req: req}}
+	err := g.Send(ctx)
+	f := req.Flow()
+	g.callback, g.finalizer = idOf(f.Callback), idOf(f.Finalizer)
+	return g, err
+}
+
+func idOf(req *task.Request) task.ID {
+	if req == nil {
+		return task.ID{}
+	}
+	return req.ID()
+}
+
+// FindGroup returns a group or pipe that was sent before, perhaps by another
+// process. The error wraps [task.ErrNotFound] if it is unknown.
+func (a *Arbiter) FindGroup(ctx context.Context, id task.ID) (*Group, error) {
+	p, err := a.lookupFlow(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &Group{flowHandle: flowHandle{a: a, id: id}, callback: p.Flow.Callback, finalizer: p.Flow.Finalizer}, nil
+}
+
+// Callback returns the id of the callback; zero if there is none.
+func (g *Group) Callback() task.ID { return g.callback }
+
+// Finalizer returns the id of the finalizer; zero if there is none.
+func (g *Group) Finalizer() task.ID { return g.finalizer }
+
+// flowHandle is what groups and pipes have in common.
+type flowHandle struct {
+	a   *Arbiter
+	req *task.Request // nil if it was not sent from here
+	id  task.ID       // if so
+}
+
+// ID returns the id, under which any process can ask for it.
+func (h *flowHandle) ID() task.ID {
+	if h.req != nil {
+		return h.req.ID()
+	}
+	return h.id
+}
+
+// Send sends it again after an error that wraps [task.ErrIndeterminate] or
+// [task.ErrUnavailable]. Nothing is stored twice.
+func (h *flowHandle) Send(ctx context.Context) error {
+	if h.req == nil {
+		return nil
+	}
+	return h.a.client.SubmitWatched(ctx, h.req)
+}
+
+// Members returns the ids of the members, in the order given. The error wraps
+// [task.ErrNotFound] if it is not kept any more.
+func (h *flowHandle) Members(ctx context.Context) ([]task.ID, error) {
+	if h.req != nil {
+		members := h.req.Flow().Members
+		ids := make([]task.ID, len(members))
+		for i, m := range members {
+			ids[i] = m.ID()
+		}
+		return ids, nil
+	}
+	var ids []task.ID
+	for m, err := range h.a.members(ctx, h.id) {
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, m.ID)
+	}
+	return ids, nil
+}
+
+// Wait yields the status of each member once it is done, in the order in which
+// they are done, as [Arbiter.WaitForTasks] does. It does not wait for callback
+// and finalizer.
+func (h *flowHandle) Wait(ctx context.Context) iter.Seq2[Status, error] {
+	return func(yield func(Status, error) bool) {
+		ids, err := h.Members(ctx)
+		if err != nil {
+			yield(Status{}, err)
+			return
+		}
+		for st, err := range h.a.WaitForTasks(ctx, ids...) {
+			if !yield(st, err) {
+				return
+			}
+		}
+	}
+}
+
+// Status returns its status; see [Arbiter.Status].
+func (h *flowHandle) Status(ctx context.Context) (Status, error) { return h.a.Status(ctx, h.ID()) }
+
+// Kill kills it; see [Arbiter.KillGroup].
+func (h *flowHandle) Kill(ctx context.Context, opts ...KillOption) ([]Killed, error) {
+	return h.a.KillGroup(ctx, h.ID(), opts...)
+}
+
+// Result waits until it has ended, callback and finalizer included, and decodes
+// its result into the pointer into, or drops it if into is nil. The result of a
+// pipe is that of its last step; of a group that of its callback, or else the
+// results of all members in the order given, nil for those that did not succeed.
+// The errors are those of [task.Future.Result]; that of a group or pipe that has
+// failed wraps [task.ErrFlowFailed] and names the member.
+func (h *flowHandle) Result(ctx context.Context, into any) error {
+	return h.a.client.Await(ctx, h.ID(), into)
+}
+
+// flows returns what the broker has for groups.
+func (a *Arbiter) flows() (broker.Flows, error) {
+	if err := a.open(); err != nil {
+		return nil, err
+	}
+	f, ok := a.b.(broker.Flows)
+	if !ok {
+		return nil, fmt.Errorf("%w: the broker keeps no groups", errors.ErrUnsupported)
+	}
+	return f, nil
+}
+
+func (a *Arbiter) lookupFlow(ctx context.Context, id task.ID) (*broker.Progress, error) {
+	f, err := a.flows()
+	if err == nil {
+		var p *broker.Progress
+		if p, err = f.LookupFlow(ctx, id); err == nil {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("%s %s: %w", kindOf(id), id, err)
+}
+
+// members yields the members of a flow, page by page.
+func (a *Arbiter) members(ctx context.Context, id task.ID) iter.Seq2[broker.Member, error] {
+	return func(yield func(broker.Member, error) bool) {
+		f, err := a.flows()
+		for from := 0; err == nil; {
+			var page []broker.Member
+			if page, err = f.Members(ctx, id, from, broker.MaxBatch); err != nil {
+				break
+			}
+			if len(page) == 0 {
+				return
+			}
+			for _, m := range page {
+				if !yield(m, nil) {
+					return
+				}
+			}
+			from += len(page)
+		}
+		yield(broker.Member{}, fmt.Errorf("members of %s %s: %w", kindOf(id), id, err))
+	}
+}
+
+// kindOf returns what an id stands for, in a word.
+func kindOf(id task.ID) string { return client.KindName(id) }

@@ -1,0 +1,93 @@
+package arbiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// GroupFuture is a [Group] whose members all have one result type.
+type GroupFuture[R any] struct{ *Group }
+
+// GroupOf is [Arbiter.Group] for calls of one result type.
+func GroupOf[R any](ctx context.Context, a *Arbiter, calls []task.Call[R], opts ...GroupOption) (*GroupFuture[R], error) {
+	g, err := a.Group(ctx, task.Calls(calls...), opts...)
+	if g == nil {
+		return nil, err
+	}
+	return &GroupFuture[R]{g}, err
+}
+
+// GroupThen is [GroupOf] with a callback that takes the results of all members,
+// in the order given: it compiles only where they fit. It returns the callback's
+// future, too. The results together must fit into the payload of a task.
+func GroupThen[R, X any](ctx context.Context, a *Arbiter, calls []task.Call[R], callback task.Step[[]R, X], opts ...GroupOption) (*GroupFuture[R], *task.Future[X], error) {
+	g, err := GroupOf(ctx, a, calls, append(opts[:len(opts):len(opts)], callbackStep(callback.Unbound()))...)
+	if g == nil {
+		return nil, nil, err
+	}
+	return g, task.NewFuture[X](a, g.Callback()), err
+}
+
+// maxNamed is how many members the error of Results names.
+const maxNamed = 10
+
+// Results waits until all members are done, and returns their results in the
+// order given. If some did not succeed, the others are there all the same, and
+// the error joins those of the first ten of them, each as [task.Future.Result]
+// gives it. It does not wait for callback and finalizer.
+func (g *GroupFuture[R]) Results(ctx context.Context) ([]R, error) {
+	ids, err := g.Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	place := make(map[task.ID]int, len(ids))
+	for i, id := range ids {
+		place[id] = i
+	}
+	out := make([]R, len(ids))
+	errs := make(map[int]error)
+	w := g.a.client.Watch(ids...)
+	defer w.Close()
+	for left := w.Len(); left > 0; {
+		arrivals, err := w.Wait(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("wait for %d of %d members: %w", left, w.Len(), err)
+		}
+		left -= len(arrivals)
+		for i := range arrivals {
+			at := place[arrivals[i].ID]
+			if err := g.decode(&arrivals[i], &out[at]); err != nil {
+				errs[at] = err
+			}
+		}
+	}
+	return out, memberErrors(errs, len(ids))
+}
+
+func (g *GroupFuture[R]) decode(arrival *client.Arrival, into *R) error {
+	if err := arrival.Err(); err != nil {
+		return err
+	}
+	return g.a.arrived(arrival).Decode(into)
+}
+
+// memberErrors joins the errors of members, by their places.
+func memberErrors(errs map[int]error, n int) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	var joined []error
+	for i := 0; i < n && len(joined) < min(len(errs), maxNamed); i++ {
+		if err := errs[i]; err != nil {
+			joined = append(joined, fmt.Errorf("member %d: %w", i, err))
+		}
+	}
+	if more := len(errs) - len(joined); more > 0 {
+		joined = append(joined, fmt.Errorf("and %d members more", more))
+	}
+	return errors.Join(joined...)
+}

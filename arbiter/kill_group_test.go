@@ -1,0 +1,190 @@
+package arbiter_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// verdicts returns what a kill found, without the ids.
+func verdicts(killed []arbiter.Killed) []arbiter.Verdict {
+	out := make([]arbiter.Verdict, len(killed))
+	for i, k := range killed {
+		out[i] = k.Verdict
+	}
+	slices.Sort(out)
+	return out
+}
+
+// SEED: arbiter.kill_group(id), from another process.
+func TestKillGroup(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		j := r.flowCrew(2, func(ctx context.Context, a args) (int, error) {
+			n, err := slow(ctx, a)
+			if err != nil && !errors.Is(context.Cause(ctx), task.ErrCanceled) {
+				t.Errorf("cause %v", context.Cause(ctx))
+			}
+			return n, err
+		})
+		g, err := arbiter.GroupOf(t.Context(), r.arb, works(1, 1000, 1000, 1000, 1000), arbiter.Callback(note(1)), arbiter.Finalizer(note(2), 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		began := time.Now()
+		other := r.arbiter()
+		killed, err := other.KillGroup(t.Context(), g.ID(), arbiter.Wait())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// the callback and two members had not started
+		want := []arbiter.Verdict{arbiter.NeverStarted, arbiter.NeverStarted, arbiter.NeverStarted, arbiter.Stopped, arbiter.Stopped, arbiter.TooLate}
+		if got := verdicts(killed); !slices.Equal(got, want) {
+			t.Errorf("verdicts %v, want %v", got, want)
+		}
+		if err := r.ended(g); !errors.Is(err, task.ErrCanceled) {
+			t.Errorf("error %v", err)
+		}
+		r.near("the end", began, 0, 5*time.Second)
+		if got := j.noted(); !slices.Equal(got, []int{2}) || j.count("work") != 3 {
+			t.Errorf("notes %v, %d members ran", got, j.count("work"))
+		}
+		_, f := r.flowOf(g.ID())
+		if !f.Killed || f.Reason != "the group was killed" || f.Callback.Outcome != arbiter.Canceled {
+			t.Errorf("%+v", f)
+		}
+		killed, err = other.KillGroup(t.Context(), g.ID())
+		if err != nil || len(killed) != 5 || verdicts(killed)[0] != arbiter.TooLate || verdicts(killed)[4] != arbiter.TooLate {
+			t.Errorf("again: %v, %v", killed, err)
+		}
+	})
+}
+
+// SEED: arbiter.kill of a queued task, of a pipe, of what is in it.
+func TestKillPipe(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		j := r.flowCrew(2, slow)
+		call := task.Then(task.Then(work.Bind(args{1000}), plus(1)), task.Fork(plus(1), task.Chain(plus(2), plus(3))))
+		fut, err := call.Send(t.Context(), r.arb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if v, err := r.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil {
+			t.Errorf("%s, %v", v, err)
+		}
+		if _, err := await(t, fut); !errors.Is(err, task.ErrCanceled) {
+			t.Errorf("error %v", err)
+		}
+		if j.count("add") != 0 {
+			t.Error("steps ran")
+		}
+		if v, err := r.arb.Kill(t.Context(), fut.ID()); v != arbiter.TooLate || err != nil {
+			t.Errorf("again: %s, %v", v, err)
+		}
+	})
+}
+
+// A member that is killed alone counts as one that did not succeed.
+func TestKillMember(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		delayed := work.With(task.Delay(time.Hour)).Bind(args{1})
+		g, err := r.arb.Group(t.Context(), []task.Bound{delayed, work.With(task.Delay(time.Hour)).Bind(args{2})}, arbiter.Callback(note(1)), arbiter.CollectAll())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids, err := g.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range ids { // there is no minion: the arbiter itself moves the group on
+			if v, err := r.arb.Kill(t.Context(), id); v != arbiter.NeverStarted || err != nil {
+				t.Errorf("%s, %v", v, err)
+			}
+		}
+		j := r.flowCrew(1, echo)
+		if err := r.ended(g); err != nil {
+			t.Error(err)
+		}
+		if j.count("note") != 1 || j.count("work") != 0 {
+			t.Errorf("%d callbacks, %d members ran", j.count("note"), j.count("work"))
+		}
+	})
+}
+
+// A handler that ignores its context is unresponsive, and its verdict says so.
+func TestKillUnresponsive(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.flowCrew(2, func(_ context.Context, a args) (int, error) {
+			time.Sleep(time.Duration(a.N) * time.Second)
+			return a.N, nil
+		})
+		deaf := r.send(60)
+		time.Sleep(time.Second)
+		began := time.Now()
+		v, err := r.arb.Kill(t.Context(), deaf.ID(), arbiter.WaitFor(5*time.Second))
+		if v != arbiter.Unresponsive || err != nil {
+			t.Errorf("%s, %v", v, err)
+		}
+		r.near("the verdict", began, 5*time.Second, time.Second)
+		v, err = r.arb.Kill(t.Context(), deaf.ID(), arbiter.WaitFor(time.Hour))
+		if v != arbiter.TooLate || err != nil { // it finished all the same
+			t.Errorf("%s, %v", v, err)
+		}
+	})
+}
+
+// No member starts after KillGroup has returned, wherever the sender is.
+func TestKillGroupWhileItIsSent(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var dead atomic.Bool
+		j := r.flowCrew(4, func(ctx context.Context, a args) (int, error) {
+			if dead.Load() {
+				t.Error("a member starts after the kill")
+			}
+			return slow(ctx, a)
+		})
+		_ = j
+		calls := make([]task.Call[int], 3000)
+		for i := range calls {
+			calls[i] = work.Bind(args{1})
+		}
+		call := task.All(calls...)
+		sent := make(chan error, 1)
+		slowly(r.b, 10*time.Millisecond)
+		go func() {
+			_, err := call.Send(context.Background(), r.arb)
+			sent <- err
+		}()
+		for call.Request().ID().IsZero() {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(25 * time.Millisecond)
+		other := r.arbiter()
+		for {
+			_, err := other.KillGroup(t.Context(), call.Request().ID())
+			if !errors.Is(err, task.ErrNotFound) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		dead.Store(true)
+		if err := <-sent; err != nil && !errors.Is(err, task.ErrIndeterminate) {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		st, _ := r.flowOf(call.Request().ID())
+		if st.Outcome != arbiter.Canceled {
+			t.Errorf("%+v", st)
+		}
+	})
+}
