@@ -6,32 +6,32 @@ usage: arbitergen [flags] [packages]
 
 Above a function, a comment makes it a task:
 
-	//go:generate go tool arbitergen
+    //go:generate go tool arbitergen
 
-	// Add returns x + y.
-	//
-	//arbiter:task name=simple_add
-	func Add(ctx context.Context, x, y int) (int, error) { return x + y, nil }
+    // Add returns x + y.
+    //
+    //arbiter:task name=simple_add
+    func Add(ctx context.Context, x, y int) (int, error) { return x + y, nil }
 
 This gives AddArgs, AddTask with Bind, Apply and Call(ctx, s, x, y), and
 RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
 
-	name=NAME           the task's name; default package.Func
-	queue=NAME          the queue it is sent to
-	timeout=DURATION    of one attempt, such as 30s
-	retries=NUMBER      how often it is run again after an error
-	retention=DURATION  how long its result is kept
-	unique=KEY          no second call while one is queued or runs
-	priority=NUMBER     -128 to 127
-	upstream=PARAMETER  takes the previous step's result; default upstream
+    name=NAME           the task's name; default package.Func
+    queue=NAME          the queue it is sent to
+    timeout=DURATION    of one attempt, such as 30s
+    retries=NUMBER      how often it is run again after an error
+    retention=DURATION  how long its result is kept
+    unique=KEY          no second call while one is queued or runs
+    priority=NUMBER     -128 to 127
+    upstream=PARAMETER  takes the previous step's result; default upstream
 
 Packages are named as for go build; the default is the current folder.
 
-	-check        write nothing; print what would change, and exit with 1
-	-schema FILE  also write the schemas of all tasks, as JSON
-	-compat FILE  write nothing, and exit with 1, if a change since that FILE
-	              was written breaks tasks that are queued
-	-version      print the version
+    -check        write nothing; print what would change, and exit with 1
+    -schema FILE  also write the schemas of all tasks, as JSON
+    -compat FILE  write nothing, and exit with 1, if a change since that FILE
+                  was written breaks tasks that are queued
+    -version      print the version
 
 The exit code is 2 if something is wrong; errors have file:line:col.
 `
