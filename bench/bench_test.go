@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os/exec"
 	"regexp"
 	"testing"
@@ -116,7 +117,7 @@ func TestPlanGoesOn(t *testing.T) {
 	m := measure{name: "m", rows: []rowKind{{"m", "u"}}, memory: true,
 		run: func(ctx context.Context, _ *trial) ([]float64, error) { <-ctx.Done(); return nil, ctx.Err() }}
 	bad := func(context.Context, *server) (system, error) { panic("bad") }
-	p := &plan{runs: 2, measures: []measure{m}, systems: []contender{{name: "a", server: none, open: bad}}}
+	p := &plan{runs: 2, progress: io.Discard, measures: []measure{m}, systems: []contender{{name: "a", server: none, open: bad}}}
 	rep := p.execute(t.Context(), &servers{})
 	if len(rep.blocks) != 1 || rep.blocks[0].err == nil {
 		t.Errorf("got %+v, want one block with an error", rep.blocks)

@@ -31,6 +31,8 @@
 //	ratio    measure  peer  ours/peer
 //	note     measure  system  text
 //
-// separated by tabs, or as tables with -format table. Figures depend on the
+// separated by tabs, or as tables with -format table; what it is about to measure
+// goes to stderr. A latency is also compared with ping-p50, the median of a bare
+// PING. Figures depend on the
 // machine; ratios of one call are what can be compared.
 package main

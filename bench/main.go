@@ -92,6 +92,7 @@ func run(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
+	plan.progress = os.Stderr
 	if c.profile != "" {
 		f, err := os.Create(c.profile)
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,12 +14,13 @@ import (
 type plan struct {
 	size
 	runs     int
+	progress io.Writer // gets a line before each run of a measure
 	measures []measure
 	systems  []contender
 }
 
 func makePlan(c config, filter *regexp.Regexp) (*plan, error) {
-	p := &plan{size: c.size(), runs: c.runs}
+	p := &plan{size: c.size(), runs: c.runs, progress: io.Discard}
 	list, systems := measures(), contenders()
 	if c.growth {
 		list, systems = growthMeasures(c.short), growthSystems()
@@ -66,7 +68,8 @@ func (p *plan) execute(ctx context.Context, srvs *servers) *report {
 	for i := range p.measures {
 		m := &p.measures[i]
 		blocks := make(map[string]*block)
-		for range p.runs {
+		for run := range p.runs {
+			_, _ = fmt.Fprintf(p.progress, "%s, run %d of %d\n", m.name, run+1, p.runs)
 			for k := range p.systems {
 				s := &p.systems[k]
 				if !s.takesPart(m) || ctx.Err() != nil {

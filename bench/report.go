@@ -66,12 +66,14 @@ func (r *report) lines() (figures, ratios, notes [][]string) {
 			figures = append(figures, []string{
 				kind.name, b.system.name, number(sum.median), number(sum.min), number(sum.max), kind.unit,
 			})
-			if own := r.own(b.measure); own != nil && !b.system.ours {
-				ratio := "-"
-				if ours, ok := own.row(i); ok && sum.median != 0 {
-					ratio = number(ours.median / sum.median)
-				}
-				ratios = append(ratios, []string{"ratio", kind.name, b.system.name, ratio})
+			own := r.own(b.measure)
+			if own == nil || b.system.ours {
+				continue
+			}
+			ratios = append(ratios, []string{"ratio", kind.name, b.system.name, ratio(own, i, sum)})
+			if b.system.floor && i > 0 { // the usual floor is the measure of what is seldom too
+				first, _ := b.row(0)
+				ratios = append(ratios, []string{"ratio", kind.name, b.system.name + "-p50", ratio(own, i, first)})
 			}
 		}
 		if b.err != nil {
@@ -86,6 +88,15 @@ func (r *report) lines() (figures, ratios, notes [][]string) {
 		}
 	}
 	return figures, ratios, notes
+}
+
+// ratio returns the i-th row of ours in terms of a peer's.
+func ratio(own *block, i int, peer summary) string {
+	ours, ok := own.row(i)
+	if !ok || peer.median == 0 {
+		return "-"
+	}
+	return number(ours.median / peer.median)
 }
 
 // own returns the block that ratios refer to: the first of ours.

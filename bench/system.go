@@ -36,6 +36,7 @@ type contender struct {
 	name   string
 	ours   bool
 	peer   bool // can be left out by -peers
+	floor  bool // its p50 is what all percentiles are compared with
 	server kind
 	open   func(ctx context.Context, srv *server) (system, error)
 	// only names the measures it takes part in; nil is all that need Redis.
@@ -56,7 +57,7 @@ func contenders() []contender {
 		{name: "taskq", peer: true, open: openTaskq},
 		{name: "gocraft", peer: true, open: openGocraft},
 		{name: "machinery", peer: true, open: openMachinery},
-		{name: "ping", bare: barePing},
+		{name: "ping", floor: true, bare: barePing},
 		{name: "redis-list", bare: bareList},
 		{name: "channel-pool", server: none, bare: bareChannel},
 	}
