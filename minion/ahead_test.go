@@ -2,6 +2,8 @@ package minion_test
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -215,6 +218,50 @@ func TestStopAhead(t *testing.T) {
 		synctest.Wait()
 		if len(o.nums) != slow+1 {
 			t.Errorf("%d tasks ran, want %d", len(o.nums), slow+1)
+		}
+	})
+}
+
+// Handlers that wait for each other all get the slots that they need.
+func TestAllSlotsStart(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const slots = 50
+		var started sync.WaitGroup
+		started.Add(slots)
+		r.crew(slots, func(_ context.Context, a args) (int, error) {
+			started.Done()
+			started.Wait()
+			return a.N, nil
+		})
+		for range 3 {
+			for i, fut := range r.sendAll(slots) {
+				if got, err := r.result(fut); got != i || err != nil {
+					t.Fatalf("result: %d, %v", got, err)
+				}
+			}
+			started.Add(slots)
+		}
+	})
+}
+
+// A handler that ends its goroutine takes nobody's slot along, even while others
+// wait for one.
+func TestGoexitAhead(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.crew(2, func(_ context.Context, a args) (int, error) {
+			time.Sleep(quick)
+			if a.N%10 == 9 {
+				runtime.Goexit()
+			}
+			return a.N, nil
+		}, minion.Retry(0, nil))
+		for i, fut := range r.sendAll(300) {
+			switch _, err := r.result(fut); {
+			case i%10 == 9 && !errors.Is(err, task.ErrPanic):
+				t.Errorf("the error of a Goexit is %v", err)
+			case i%10 != 9 && err != nil:
+				t.Errorf("task %d: %v", i, err)
+			}
 		}
 	})
 }
