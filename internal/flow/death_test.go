@@ -1,0 +1,159 @@
+package flow_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/go-arbiter/arbiter/task"
+)
+
+func group(s task.GroupSettings, members ...task.Bound) task.Bound {
+	requests := make([]*task.Request, len(members))
+	for i, m := range members {
+		requests[i] = m.Request()
+	}
+	return task.NewGroup(requests, s)
+}
+
+func num(n int) task.Call[int] { return work.Bind(numArgs{n}) }
+
+// scenarios are flows and what is to come of them.
+var scenarios = []struct {
+	name string
+	call func() task.Bound
+	want string
+	ran  map[string]int
+}{
+	{
+		name: "pipe",
+		call: func() task.Bound { return task.Then(task.Then(num(1), plus(10)), plus(100)) },
+		want: `succeeded 111 ""`,
+		ran:  map[string]int{"work 1": 1, "add 11": 1, "add 111": 1},
+	},
+	{
+		name: "pipe that fails",
+		call: func() task.Bound { return task.Then(task.Then(num(-1), plus(10)), plus(100)) },
+		want: `failed <nil> "member 0 (work) failed: negative"`,
+		ran:  map[string]int{"work -1": 1},
+	},
+	{
+		name: "group with callback and finalizer in two queues",
+		call: func() task.Bound {
+			return group(task.GroupSettings{Need: 3, Callback: sum().Unbound(), Finalizer: num(7).Request()},
+				num(1), other.Bind(numArgs{2}), num(3))
+		},
+		want: `succeeded 6 ""`,
+		ran:  map[string]int{"work 1": 1, "work 2": 1, "work 3": 1, "sum 6": 1, "work 7": 1},
+	},
+	{
+		name: "group that fails",
+		call: func() task.Bound {
+			return group(task.GroupSettings{Need: 2, Callback: sum().Unbound(), Finalizer: num(7).Request()},
+				num(-1), task.Then(other.Bind(numArgs{2}), plus(1)))
+		},
+		want: `failed <nil> "member 0 (work) failed: negative"`,
+		ran:  map[string]int{"work -1": 1, "work 2": 1, "work 7": 1}, // 2 is under way by then
+	},
+	{
+		name: "group that collects",
+		call: func() task.Bound {
+			return group(task.GroupSettings{Callback: other.Bind(numArgs{9}).Request()}, num(-1), num(2))
+		},
+		want: `succeeded 9 ""`,
+		ran:  map[string]int{"work -1": 1, "work 2": 1, "work 9": 1},
+	},
+	{
+		name: "flows in flows",
+		call: func() task.Bound {
+			inner := task.Then(task.All(num(1), task.Then(num(2), plus(20))), sum())
+			forked := task.Then(inner, task.Fork(plus(100), task.Chain(plus(200), plus(1000))))
+			return group(task.GroupSettings{Need: 2, Callback: task.Chain(task.Fork(sum(), sum()), sum()).Unbound(), Finalizer: num(7).Request()},
+				task.Then(forked, sum()), num(5))
+		},
+		want: `succeeded 2702 ""`,
+		ran: map[string]int{
+			"work 1": 1, "work 2": 1, "add 22": 1, "sum 23": 1, "add 123": 1, "add 223": 1, "add 1223": 1,
+			"sum 1346": 1, "work 5": 1, "sum 1351": 2, "sum 2702": 1, "work 7": 1,
+		},
+	},
+}
+
+func TestScenarios(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 0, false)
+				defer w.close()
+				if got := text(w.outcome(w.send(s.call()))); got != s.want {
+					t.Errorf("outcome %s, want %s", got, s.want)
+				}
+				w.same(s.ran)
+			})
+		})
+	}
+}
+
+// A driver dies before or after each of its calls, and another one goes on: the
+// same comes of it, and nothing runs twice.
+func TestDeathAtEachCall(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			for _, after := range []bool{false, true} {
+				for lethal := 1; ; lethal++ {
+					died := false
+					synctest.Test(t, func(t *testing.T) {
+						w := newWorld(t, lethal, after)
+						defer w.close()
+						if got := text(w.outcome(w.send(s.call()))); got != s.want {
+							t.Errorf("death at call %d (after it: %v): outcome %s, want %s", lethal, after, got, s.want)
+						}
+						w.same(s.ran)
+						died = w.deaths > 0
+					})
+					if t.Failed() || !died {
+						t.Logf("%d deaths", lethal-1)
+						break
+					}
+				}
+			}
+		})
+	}
+}
+
+// A kill dies at each of its calls, and is done again: nothing starts after it.
+func TestKillDiesAtEachCall(t *testing.T) {
+	for lethal := 1; ; lethal++ {
+		died := false
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, lethal, lethal%2 == 0)
+			defer w.close()
+			id := w.send(scenarios[len(scenarios)-1].call())
+			if lethal%3 > 0 { // not only at the beginning
+				w.run()
+			}
+			before := w.ran["work 7"]
+			for try := 0; ; try++ {
+				err := w.driver.Kill(context.Background(), id, nil)
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, errDead) || try > 2 {
+					t.Fatal(err)
+				}
+				died = true
+				w.reborn()
+			}
+			w.ran = map[string]int{"work 7": before}
+			if got := text(w.outcome(id)); got != `canceled <nil> ""` {
+				t.Errorf("death at call %d: outcome %s", lethal, got)
+			}
+			w.same(map[string]int{"work 7": 1}) // the finalizer
+		})
+		if t.Failed() || !died && lethal > 10 {
+			t.Logf("%d deaths", lethal-1)
+			return
+		}
+	}
+}
