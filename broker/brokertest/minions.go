@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -40,6 +41,7 @@ func minionRegistered(r *rig) {
 	start := r.Now()
 	c, err := r.Broker.Consume(r.ctx, broker.ConsumerConfig{
 		Queues: []string{"b", "a"}, Slots: 7, Host: "hôst", PID: 4711,
+		Tasks: map[string]uint64{"t": 1 << 63, "no.schema": 0},
 	})
 	if err != nil {
 		r.Fatalf("Consume: %v", err)
@@ -50,7 +52,8 @@ func minionRegistered(r *rig) {
 	}
 	slices.Sort(info.Queues)
 	if !slices.Equal(info.Queues, []string{"a", "b"}) || info.Slots != 7 || info.Active != 0 ||
-		info.Host != "hôst" || info.PID != 4711 {
+		info.Host != "hôst" || info.PID != 4711 ||
+		!maps.Equal(info.Tasks, map[string]uint64{"t": 1 << 63, "no.schema": 0}) {
 		r.Fatalf("registered as %+v", info)
 	}
 	for _, at := range []time.Time{info.Started, info.Beat} {

@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -144,7 +145,7 @@ func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
 		order[c.id] = c.number
 		infos = append(infos, broker.MinionInfo{
 			ID: c.id, Queues: slices.Clone(c.cfg.Queues), Slots: c.cfg.Slots, Active: c.active,
-			Host: c.cfg.Host, PID: c.cfg.PID,
+			Host: c.cfg.Host, PID: c.cfg.PID, Tasks: maps.Clone(c.cfg.Tasks),
 			Started: b.clock.wall(c.started), Beat: b.clock.wall(c.beat),
 		})
 	}

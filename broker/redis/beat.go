@@ -61,8 +61,28 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	}
 	c.compare(held)
 	// Only now: a minion that lost its lease must not seem to live.
-	_, err = scriptAnnounce.run(ctx, c.b.rdb, []string{c.b.space.beats, c.b.space.infos}, c.minion, c.leaseMillis(), info)
-	return err
+	return c.announce(ctx, info)
+}
+
+// announce tells the namespace about the minion. Which tasks it can run may be
+// long: the server hears it once, or again if it has forgotten.
+func (c *consumer) announce(ctx context.Context, info []byte) error {
+	var tasks []byte
+	for {
+		told, err := c.b.announce(ctx, c.minion, c.leaseMillis(), info, tasks)
+		if err != nil || told || tasks != nil {
+			return err
+		}
+		if tasks, err = msgpack.Marshal(c.cfg.Tasks); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *Broker) announce(ctx context.Context, minion string, lease int64, info, tasks []byte) (told bool, err error) {
+	s := b.space
+	reply, err := scriptAnnounce.run(ctx, b.rdb, []string{s.beats, s.infos, s.tasks}, minion, lease, info, tasks)
+	return toInt(reply) == 1, err
 }
 
 // attend does what a heartbeat says there is to do in a queue, and returns how
@@ -88,7 +108,7 @@ func (c *consumer) attend(ctx context.Context, k *keys, todo []any, now int64) i
 		}
 		if err == nil {
 			// What it said of itself goes too; if that fails, it ends with its lease.
-			_, _ = scriptAnnounce.run(ctx, c.b.rdb, []string{c.b.space.beats, c.b.space.infos}, minion, 0, "")
+			_, _ = c.b.announce(ctx, minion, 0, nil, nil)
 		}
 	}
 	if toInt(item(todo, 6)) > 0 {
@@ -145,7 +165,7 @@ func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
-	reply, err := scriptCensus.run(ctx, b.rdb, []string{b.space.beats, b.space.infos})
+	reply, err := scriptCensus.run(ctx, b.rdb, []string{b.space.beats, b.space.infos, b.space.tasks})
 	if err != nil {
 		return nil, err
 	}
@@ -161,9 +181,15 @@ func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
 			b.log.Warn("redis: can't read what a minion says of itself", "error", err)
 			continue
 		}
+		var tasks map[string]uint64
+		if text := toString(item(pair, 2)); text != "" {
+			if err := msgpack.Unmarshal([]byte(text), &tasks); err != nil {
+				b.log.Warn("redis: can't read which tasks a minion can run", "error", err)
+			}
+		}
 		out = append(out, broker.MinionInfo{
 			ID: toID(item(pair, 0)), Queues: d.Queues, Slots: d.Slots, Active: d.Active,
-			Host: d.Host, PID: d.PID, Started: toTime(d.Started), Beat: toTime(uint48(text)),
+			Host: d.Host, PID: d.PID, Tasks: tasks, Started: toTime(d.Started), Beat: toTime(uint48(text)),
 		})
 	}
 	return out, nil

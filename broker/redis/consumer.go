@@ -241,7 +241,7 @@ func (c *consumer) Close(ctx context.Context) error {
 			err = e
 		}
 	}
-	_, e := scriptAnnounce.run(ctx, c.b.rdb, []string{c.b.space.beats, c.b.space.infos}, c.minion, 0, "")
+	_, e := c.b.announce(ctx, c.minion, 0, nil, nil)
 	if err == nil && e != nil {
 		err = e
 	}

@@ -83,6 +83,7 @@ type space struct {
 	queues   string // hash of the names of all queues -> number of partitions
 	beats    string // sorted set of minions by the end of their lease
 	infos    string // hash of minion -> what it says of itself
+	tasks    string // hash of minion -> which tasks it can run
 	inboxes  string // prefix of channels
 	channels string // prefix of minions' channels
 	topics   string // prefix of streams
@@ -93,6 +94,7 @@ func newSpace(namespace string) space {
 		queues:   namespace + ":queues",
 		beats:    "{" + namespace + "}:minions",
 		infos:    "{" + namespace + "}:infos",
+		tasks:    "{" + namespace + "}:tasks",
 		inboxes:  namespace + ":inbox:",
 		channels: namespace + ":minion:",
 		topics:   namespace + ":topic:",

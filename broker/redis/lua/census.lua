@@ -1,15 +1,16 @@
 -- census lists the living minions of a namespace.
 --
--- KEYS  1 beats  2 infos
--- Returns for each its id, and what it said of itself behind the time of its last
--- beat (6 bytes).
+-- KEYS  1 beats  2 infos  3 tasks
+-- Returns for each its id, what it said of itself behind the time of its last
+-- beat (6 bytes), and which tasks it can run.
 
 local alive = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now(), '+inf')
 local out = {}
 for i = 1, #alive, 1000 do
+  local tasks = redis.call('HMGET', KEYS[3], unpack(alive, i, math.min(i + 999, #alive)))
   for j, info in ipairs(redis.call('HMGET', KEYS[2], unpack(alive, i, math.min(i + 999, #alive)))) do
     if info then
-      out[#out + 1] = { alive[i + j - 1], info }
+      out[#out + 1] = { alive[i + j - 1], info, tasks[j] or '' }
     end
   end
 end
