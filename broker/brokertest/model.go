@@ -26,19 +26,20 @@ type model struct {
 
 // mtask is a task in the model.
 type mtask struct {
-	*broker.Task
-	n          int // its number in the history
-	state      broker.State
-	attempt    uint32 // of the next or current delivery; 0 if any larger number will do
-	retried    int
-	recoveries int
-	owner      *minion // while it runs
-	killed     bool    // cancelled while it ran
-	back       int     // tasks with the same number came back together; 0 if it did not
-	due        moment  // while scheduled or retrying
-	ended      moment  // once it is final
-	outcome    *broker.Outcome
-	settled    *broker.Settlement // that ended it; nil if a cancel did
+	*broker.Task              // as it was enqueued or released
+	first        *broker.Task // as it was enqueued first
+	n            int          // its number in the history
+	state        broker.State
+	attempt      uint32 // of the next or current delivery; 0 if any larger number will do
+	retried      int
+	recoveries   int
+	owner        *minion // while it runs
+	killed       bool    // cancelled while it ran
+	back         int     // tasks with the same number came back together; 0 if it did not
+	due          moment  // while it waits for a time
+	ended        moment  // once it is final
+	outcome      *broker.Outcome
+	settled      *broker.Settlement // that ended it; nil if a cancel did
 }
 
 type ending struct {
@@ -88,6 +89,11 @@ func (m *model) lives(t *mtask) (yes, no bool) {
 // store makes a new task.
 func (m *model) store(t *mtask) {
 	t.attempt = 1
+	t.first = t.Task
+	if t.Blocked {
+		t.state, t.due = broker.StateBlocked, m.now().plus(t.Delay)
+		return
+	}
 	if t.Delay > 0 {
 		t.state, t.due = broker.StateScheduled, m.now().plus(t.Delay)
 		return
@@ -108,7 +114,7 @@ func (m *model) take(t *mtask, queues []string, to *minion) error {
 		}
 	}
 	switch ready := m.ready[t.Queue]; {
-	case t.state == broker.StateScheduled || t.state == broker.StateRetrying:
+	case t.timed():
 		if m.ahead(t.due) {
 			return fmt.Errorf("task %d was handed out %v before its time", t.n, t.due.from.Sub(m.t1))
 		}
@@ -143,7 +149,24 @@ func (m *model) available(queue string) *mtask {
 }
 
 func (m *model) isDue(t *mtask) bool {
-	return (t.state == broker.StateScheduled || t.state == broker.StateRetrying) && m.passed(t.due)
+	return t.timed() && m.passed(t.due)
+}
+
+// timed reports whether t becomes due by itself.
+func (t *mtask) timed() bool {
+	switch t.state {
+	case broker.StateScheduled, broker.StateRetrying:
+		return true
+	case broker.StateBlocked:
+		return t.Delay > 0
+	}
+	return false
+}
+
+// release applies the release of a blocked task, as it is given.
+func (m *model) release(t *mtask, whole *broker.Task) {
+	t.Task, t.state = whole, broker.StatePending
+	m.ready[t.Queue] = append(m.ready[t.Queue], t)
 }
 
 // settle applies an accepted settlement of the owner.
@@ -247,8 +270,7 @@ func (m *model) status(t *mtask, st broker.Status) error {
 				return fmt.Errorf("outcome of task %d differs: %s", t.n, diff)
 			}
 		}
-	case st.State == broker.StatePending && !m.ahead(t.due) &&
-		(t.state == broker.StateScheduled || t.state == broker.StateRetrying): // its time may have come
+	case st.State == broker.StatePending && t.timed() && !m.ahead(t.due): // its time may have come
 	case st.State != t.state:
 		return wrong()
 	case t.state == broker.StateRunning:

@@ -34,6 +34,7 @@ const (
 	opDie
 	opClose
 	opRequeue
+	opUnblock
 )
 
 // Which of the choices n stands for.
@@ -49,7 +50,7 @@ var opShares = []opKind{
 	opEnqueue, opEnqueue, opEnqueue, opEnqueue, opEnqueue,
 	opDequeue, opDequeue, opDequeue, opDequeue,
 	opSettle, opSettle, opSettle, opSettle, opSettle,
-	opRepeat, opCancel, opCancel, opAdvance, opAdvance, opSteal, opDie, opClose, opRequeue,
+	opRepeat, opCancel, opCancel, opAdvance, opAdvance, opSteal, opDie, opClose, opRequeue, opUnblock, opUnblock,
 }
 
 func drawOp(t *rapid.T) op {
@@ -65,7 +66,7 @@ func drawOp(t *rapid.T) op {
 // String says what is drawn; the history of a failed run says what became of it.
 func (o op) String() string {
 	return fmt.Sprintf("%s(%s %d %d %d)", [...]string{
-		"enqueue", "repeat", "dequeue", "settle", "steal", "cancel", "advance", "die", "close", "requeue",
+		"enqueue", "repeat", "dequeue", "settle", "steal", "cancel", "advance", "die", "close", "requeue", "unblock",
 	}[o.kind], opNames[o.who], o.which, o.n, o.delay)
 }
 
@@ -78,11 +79,15 @@ func times(n int, r *rig) time.Duration {
 }
 
 // task returns a task as the operation draws it. Its times are odd multiples,
-// those that pass are even: no two moments fall together.
-func (o op) task(r *rig, mail broker.ID) *broker.Task {
+// those that pass are even: no two moments fall together. Some are members of the
+// flow, and some of them blocked, if there is one.
+func (o op) task(r *rig, mail, flow broker.ID) *broker.Task {
 	t := r.task(onQueue([]string{"a", "b"}[o.n%2]), keyed(opKeys[o.n/2%len(opKeys)]), inbox(mail))
 	if o.delay > 0 {
 		t.Delay = times(2*o.delay+1, r)
+	}
+	if !flow.IsZero() && o.who > 0 {
+		t.Group, t.Step, t.Blocked = flow, uint32(o.n), o.n >= 40
 	}
 	t.Retention = []time.Duration{0, times(7, r), time.Hour, time.Hour}[o.which%4]
 	t.DeadFor = []time.Duration{0, times(13, r), time.Hour}[o.which/4%3]

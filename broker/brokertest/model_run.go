@@ -67,6 +67,9 @@ func runProgram(t testing.TB, cfg Config, program []op) (fault string) {
 			panic(p)
 		}
 	}()
+	if _, ok := r.Broker.(broker.Flows); ok {
+		x.flow = broker.NewID(broker.KindGroup, "", 0)
+	}
 	x.janitor = r.minion("a", "b")
 	for _, o := range program {
 		x.step(o)
@@ -101,6 +104,7 @@ type execution struct {
 	model   *model
 	byID    map[broker.ID]*mtask
 	mail    *mailbox
+	flow    broker.ID // whose members some tasks are; zero if the broker has no Flows
 	janitor *minion   // serves every queue, but takes nothing: it buries the dead
 	open    []*minion // by name; nil is closed
 	hands   []*hand   // everything that was ever handed out

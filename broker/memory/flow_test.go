@@ -19,7 +19,7 @@ func TestFlowsAreForgotten(t *testing.T) {
 		for i := range n {
 			f := &broker.Flow{
 				ID: broker.NewID(broker.KindGroup, "", 0), Size: 2, Need: 1,
-				Retention: []time.Duration{0, time.Minute, time.Hour, time.Hour}[i%4],
+				Retention: []time.Duration{0, time.Minute, 3 * time.Hour, time.Hour}[i%4],
 			}
 			ids := []broker.ID{broker.NewID(broker.KindTask, "q", 0), broker.NewID(broker.KindTask, "q", 0)}
 			if err := b.OpenFlow(t.Context(), f, 0, ids); err != nil {
@@ -57,7 +57,8 @@ func TestFlowsAreForgotten(t *testing.T) {
 		check(0, n, n*3/4, 2*n)
 		check(3*time.Minute, n, n/2, 2*n)
 		check(9*time.Minute, n/2, n/2, 2*n)
-		check(50*time.Minute, n/4, n/4, n/4)
+		check(50*time.Minute, n/2, n/2, n/2)
+		check(2*time.Hour, n/4, n/4, n/4)
 		check(29*24*time.Hour, n/4, n/4, n/4)
 		check(2*24*time.Hour, 0, 0, 0)
 		if _, err := b.LookupFlow(t.Context(), flows[3].ID); err == nil {
