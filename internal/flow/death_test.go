@@ -19,10 +19,12 @@ func group(s task.GroupSettings, members ...task.Bound) task.Bound {
 
 func num(n int) task.Call[int] { return work.Bind(numArgs{n}) }
 
+type callFunc = func() task.Bound
+
 // scenarios are flows and what is to come of them.
 var scenarios = []struct {
 	name string
-	call func() task.Bound
+	call callFunc
 	want string
 	ran  map[string]int
 }{

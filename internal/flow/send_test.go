@@ -54,7 +54,7 @@ func TestSendFailsAtEachCall(t *testing.T) {
 						}
 						w.same(s.ran)
 					})
-					if t.Failed() || !died {
+					if t.Failed() || !died && lethal > 1 { // opening the inbox has no After
 						t.Logf("%d failures", lethal-1)
 						break
 					}

@@ -58,13 +58,15 @@ var queues = []string{"default", "other"}
 // drivers that die.
 type world struct {
 	testing.TB
-	b      broker.Broker
-	bad    *faulty.Broker // through which drivers look at b
-	c      *client.Client
-	worker broker.Consumer
-	driver *flow.Driver
-	ran    map[string]int
-	deaths int
+	b        broker.Broker
+	bad      *faulty.Broker // through which drivers look at b
+	c        *client.Client
+	worker   broker.Consumer
+	driver   *flow.Driver
+	ran      map[string]int
+	deaths   int
+	idle     time.Duration // how long to wait when there is nothing to do
+	patience int           // how often
 
 	mu     sync.Mutex
 	calls  int // of the driver, so far
@@ -77,7 +79,12 @@ var errDead = errors.New("the driver is dead")
 
 func newWorld(t testing.TB, lethal int, after bool) *world {
 	t.Helper()
-	w := &world{TB: t, b: memory.New(), ran: make(map[string]int), lethal: lethal, after: after}
+	return worldOf(t, memory.New(), lethal, after)
+}
+
+func worldOf(t testing.TB, b broker.Broker, lethal int, after bool) *world {
+	t.Helper()
+	w := &world{TB: t, b: b, idle: time.Second, patience: 3, ran: make(map[string]int), lethal: lethal, after: after}
 	w.bad = faulty.New(w.b)
 	w.bad.Set(faulty.Hooks{
 		Before: func(context.Context, faulty.Op, int) error {
@@ -156,11 +163,11 @@ func (w *world) outcome(id broker.ID) *broker.Outcome {
 		}
 		if n > 0 {
 			idle = 0
-		} else if idle++; idle > 3 {
+		} else if idle++; idle > w.patience {
 			w.Fatalf("nothing happens any more: %+v", p)
 		}
 		if n == 0 {
-			time.Sleep(time.Second)
+			time.Sleep(w.idle)
 		}
 	}
 }

@@ -1,0 +1,59 @@
+package flow_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+)
+
+// The same on Redis, and on a Cluster where the queues and flows are in different
+// slots.
+func TestOnRedis(t *testing.T) {
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	onRedis(t, redistest.Start(t, path).URL(), 1)
+}
+
+func TestOnCluster(t *testing.T) {
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	onRedis(t, redistest.StartCluster(t, path, 3).URL(), 7)
+}
+
+// onRedis lets drivers die at each stride-th call.
+func onRedis(t *testing.T, url string, stride int) {
+	for i, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			for lethal := 0; ; lethal += stride {
+				name := fmt.Sprintf("n%d-%d", i, lethal)
+				died := outcomeOnRedis(t, url, name, lethal, s.call, s.want, s.ran)
+				if t.Failed() || lethal > 0 && !died || testing.Short() {
+					break
+				}
+			}
+		})
+	}
+}
+
+func outcomeOnRedis(t *testing.T, url, namespace string, lethal int, call callFunc, want string, ran map[string]int) (died bool) {
+	b, err := redis.Open(context.Background(), url, redis.Namespace(namespace), redis.Logger(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := worldOf(t, b, lethal, lethal%2 == 0)
+	defer w.close()
+	w.idle, w.patience = 10*time.Millisecond, 500
+	if got := text(w.outcome(w.send(call()))); got != want {
+		t.Errorf("death at call %d: outcome %s, want %s", lethal, got, want)
+	}
+	w.same(ran)
+	return w.deaths > 0
+}
