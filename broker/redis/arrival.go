@@ -179,32 +179,37 @@ func (b *Broker) Release(ctx context.Context, tasks []*broker.Task) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
+	errs := make([]error, len(tasks))
 	var calls []*call
-	open := make(map[*keys]*call)
-	sizes := make(map[*call]int)
-	for _, t := range tasks {
-		if err := t.Check(b.cfg.limits); err != nil {
-			return err
+	var places [][]int // of each call in tasks
+	open := make(map[*keys]int)
+	sizes := make(map[*keys]int)
+	for i, t := range tasks {
+		if errs[i] = t.Check(b.cfg.limits); errs[i] != nil {
+			continue
 		}
 		q, err := b.queues.open(ctx, t.Queue)
 		if err != nil {
-			return err
+			errs[i] = err
+			continue
 		}
 		k := q.of(t.ID)
-		c := open[k]
-		if c == nil || len(c.args) > 2*broker.MaxBatch || sizes[c]+t.Size() > broker.MaxBatchBytes {
-			c = &call{script: scriptRelease, keys: []string{k.ready, k.held, k.due, k.later, k.watch}, args: []any{k.wake}}
-			open[k] = c
-			calls = append(calls, c)
+		n, ok := open[k]
+		if !ok || len(places[n]) == broker.MaxBatch || sizes[k]+t.Size() > broker.MaxBatchBytes {
+			n = len(calls)
+			open[k], sizes[k] = n, 0
+			calls = append(calls, &call{script: scriptRelease, keys: []string{k.ready, k.held, k.due, k.later, k.watch}, args: []any{k.wake}})
+			places = append(places, nil)
 		}
-		c.args = append(c.args, t.ID[:], broker.AppendRecord(nil, t))
-		sizes[c] += t.Size()
+		calls[n].args = append(calls[n].args, t.ID[:], broker.AppendRecord(nil, t))
+		places[n] = append(places[n], i)
+		sizes[k] += t.Size()
 	}
 	runAll(ctx, b.rdb, calls)
-	for _, c := range calls {
-		if c.err != nil {
-			return c.err
+	for n, c := range calls {
+		for _, i := range places[n] {
+			errs[i] = c.err
 		}
 	}
-	return nil
+	return broker.NewBatchError(errs)
 }

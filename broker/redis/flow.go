@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/go-arbiter/arbiter/broker"
 )
 
@@ -97,24 +95,22 @@ func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int) ([]
 	}
 	limit = min(limit, broker.MaxBatch)
 	k := newFlowKeys(b.cfg.namespace, id)
-	pipe := b.rdb.Pipeline()
-	exists := pipe.Exists(ctx, k.flow)
-	ids := pipe.GetRange(ctx, k.members, int64(16*from), int64(16*(from+limit)-1))
-	places := make([]string, limit)
-	for i := range places {
-		places[i] = string(binary.BigEndian.AppendUint32(nil, uint32(from+i)))
+	args := []any{from}
+	for i := range limit {
+		args = append(args, binary.BigEndian.AppendUint32(nil, uint32(from+i)))
 	}
-	results := pipe.HMGet(ctx, k.results, places...)
-	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
-		return nil, fault("members of a flow", err)
+	reply, err := scriptMembers.run(ctx, b.rdb, []string{k.flow, k.members, k.results}, args...)
+	if err != nil {
+		return nil, err
 	}
-	if exists.Val() == 0 {
+	if reply == nil {
 		return nil, fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
 	}
-	members := make([]broker.Member, len(ids.Val())/16)
+	ids, results := toString(item(toList(reply), 0)), toList(item(toList(reply), 1))
+	members := make([]broker.Member, len(ids)/16)
 	for i := range members {
-		members[i].ID = toID(ids.Val()[16*i:])
-		if v := toString(results.Val()[i]); v != "" {
+		members[i].ID = toID(ids[16*i:])
+		if v := toString(item(results, i)); v != "" {
 			o, err := broker.ParseOutcome([]byte(v[1:]))
 			if err != nil {
 				return nil, fmt.Errorf("flow %s, member %d: %w", id, from+i, err)
@@ -129,6 +125,11 @@ func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int) ([]
 func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arrival) (*broker.Progress, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
+	}
+	for i := range arrivals {
+		if a := &arrivals[i]; !a.Outcome.State.Final() {
+			return nil, fmt.Errorf("flow %s, place %d: %w: arrived as %s, which is not a final state", id, a.Step, broker.ErrInvalid, a.Outcome.State)
+		}
 	}
 	k := newFlowKeys(b.cfg.namespace, id)
 	keys := []string{k.flow, k.members, k.results}
@@ -148,6 +149,9 @@ func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arr
 		reply, err := scriptFlowArrive.run(ctx, b.rdb, keys, args...)
 		if err != nil {
 			return nil, err
+		}
+		if toInt(reply) < 0 {
+			return nil, fmt.Errorf("flow %s: %w: an arrival at a place it does not have", id, broker.ErrInvalid)
 		}
 		if arrivals = arrivals[n:]; len(arrivals) == 0 || reply == nil {
 			return readProgress(id, reply)
@@ -179,6 +183,12 @@ func (b *Broker) MarkFlow(ctx context.Context, id broker.ID, marks broker.Marks)
 
 // EndFlow implements [broker.Flows].
 func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) error {
+	switch {
+	case !o.State.Final():
+		return fmt.Errorf("flow %s: %w: ended as %s, which is not a final state", id, broker.ErrInvalid, o.State)
+	case len(o.Result) > b.cfg.limits.Result:
+		return fmt.Errorf("flow %s: %w: result of %d bytes, the limit is %d", id, broker.ErrTooLarge, len(o.Result), b.cfg.limits.Result)
+	}
 	p, err := b.LookupFlow(ctx, id)
 	if err != nil {
 		return err

@@ -56,9 +56,10 @@ var (
 
 	scriptFlowOpen   = load("flow_open")
 	scriptFlowLookup = load("flow_lookup", "clock", "flow_look")
-	scriptFlowArrive = load("flow_arrive", "clock", "flow_look")
-	scriptFlowMark   = load("flow_mark")
-	scriptFlowEnd    = load("flow_end", "clock", "number")
+	scriptFlowArrive = load("flow_arrive", "clock", "number", "flow_look")
+	scriptFlowMark   = load("flow_mark", "clock", "flow_look")
+	scriptMembers    = load("flow_members", "clock", "flow_look")
+	scriptFlowEnd    = load("flow_end", "clock", "number", "flow_look")
 )
 
 // onceCmd is a command that the client must not send again by itself. Most

@@ -3,15 +3,22 @@
 -- KEYS  1 flow  2 members  3 results
 -- ARGV  1 for how many ms it is kept without a change, then for each: its place
 --       (4 bytes), its state as a number, its outcome
--- Returns what flow_look.lua says.
+-- Returns what flow_look.lua says; false if there is none; -1 if a place is none
+-- of the flow, or not opened yet, and then nothing is counted.
 
 local flow, members, results = KEYS[1], KEYS[2], KEYS[3]
-if redis.call('EXISTS', flow) == 0 then
+if not kept(flow) then
   return false
 end
+local callback, finalizer = '\255\255\255\255', '\255\255\255\254'
+local listed = redis.call('STRLEN', members) / 16
 local places = {}
 for i = 2, #ARGV, 3 do
-  places[#places + 1] = ARGV[i]
+  local place = ARGV[i]
+  if place ~= callback and place ~= finalizer and number(place, 1, 4) >= listed then
+    return -1
+  end
+  places[#places + 1] = place
 end
 local known = redis.call('HMGET', results, unpack(places))
 local seen, news, ok, bad = {}, {}, 0, 0
@@ -21,11 +28,11 @@ for k, place in ipairs(places) do
     seen[place] = true
     local state, outcome = ARGV[3 * k], ARGV[3 * k + 1]
     news[#news + 1] = place
-    news[#news + 1] = string.char(state) .. outcome
-    if place == '\255\255\255\255' then
+    news[#news + 1] = string.char(tonumber(state)) .. outcome
+    if place == callback then
       others[#others + 1] = 'callback'
       others[#others + 1] = state
-    elseif place == '\255\255\255\254' then
+    elseif place == finalizer then
       others[#others + 1] = 'finalizer'
       others[#others + 1] = state
     elseif state == '6' then -- succeeded

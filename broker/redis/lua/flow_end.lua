@@ -6,7 +6,7 @@
 -- Returns 1, or 0 if it has ended before, or -1 if there is no such flow.
 
 local flow = KEYS[1]
-if redis.call('EXISTS', flow) == 0 then
+if not kept(flow) then
   return -1
 end
 if redis.call('HEXISTS', flow, 'outcome') == 1 then

@@ -4,7 +4,7 @@
 -- ARGV  names and values
 -- Returns 1, or 0 if there is no such flow.
 
-if redis.call('EXISTS', KEYS[1]) == 0 then
+if not kept(KEYS[1]) then
   return 0
 end
 redis.call('HSET', KEYS[1], unpack(ARGV))
