@@ -6,6 +6,8 @@
 //	go run . -growth                      # how ours grows instead
 //	go run . -measures 'drain|pipeline' -peers taskq
 //
+// The first, with all peers, takes about half an hour: several stop slowly.
+//
 // # How it measures
 //
 // It starts a redis-server of its own, without persistence, on a free port;

@@ -43,7 +43,7 @@ func parse(args []string) (config, error) {
 	f.BoolVar(&c.short, "short", false, "small and once, within a minute")
 	f.BoolVar(&c.growth, "growth", false, "measure how ours grows, instead of the peers")
 	f.StringVar(&c.measures, "measures", "", "only measures that match the regular expression")
-	f.DurationVar(&c.limit, "limit", 5*time.Second, "the longest a trial may measure")
+	f.DurationVar(&c.limit, "limit", 3*time.Second, "the longest a trial may measure")
 	f.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile of all that is measured to the file")
 	if err := f.Parse(args); err != nil {
 		return c, err
