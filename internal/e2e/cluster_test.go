@@ -97,8 +97,7 @@ func testKillInCluster(r *rig, arb *arbiter.Arbiter, queue string) {
 	}
 }
 
-// A master of a cluster is killed and comes back with its file: what is in its
-// queues waits, the queues of the others are served, and nothing is lost.
+// A master of a cluster is killed and comes back with its file: nothing is lost.
 func TestClusterNodeRestart(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
