@@ -24,6 +24,7 @@ type attempt struct {
 	info    task.Info
 	child   client.Child
 	submits submits
+	heirs   heirs
 	waits   int  // how many of its goroutines wait for other tasks; r.mu guards these three
 	lent    bool // its slot is lent
 	over    bool // it has ended
@@ -87,7 +88,7 @@ func (a *attempt) receive(at time.Time) {
 // arm makes the context of the handler, which is about to start.
 func (a *attempt) arm() {
 	d, m := a.d, a.s.r.m
-	a.child.Client, a.child.Parent, a.child.Attempt = a.s.r.client, d.ID, d.Attempt
+	a.child.Client, a.child.Parent, a.child.Attempt, a.child.Heirs = a.s.r.client, d.ID, d.Attempt, (*within)(a)
 	a.info = task.Info{
 		ID: d.ID, Name: d.Name, Queue: d.Queue,
 		Attempt: d.Attempt, Retried: d.Retried, MaxRetries: a.maxRetries(), Recoveries: d.Recoveries,

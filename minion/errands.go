@@ -17,8 +17,23 @@ import (
 type errands struct {
 	mu     sync.Mutex
 	queues map[string]struct{} // which have arrivals
+	kills  []broker.ID         // of what was sent by tasks that were killed
 	wake   chan struct{}
 	done   chan struct{} // closed when nothing is done any more
+}
+
+// kill notes what is to be killed.
+func (e *errands) kill(ids []broker.ID) {
+	if len(ids) == 0 {
+		return
+	}
+	e.mu.Lock()
+	e.kills = append(e.kills, ids...)
+	e.mu.Unlock()
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
 }
 
 // lastErrands is how long a session that ends still does errands.
@@ -39,15 +54,41 @@ func (e *errands) tell(queue string) {
 	}
 }
 
-// next returns a queue that has arrivals, and forgets it.
-func (e *errands) next() (queue string, ok bool) {
+// errand is one of them.
+type errand struct {
+	queue string      // that has arrivals
+	kills []broker.ID // or what is to be killed
+}
+
+func (n errand) do(ctx context.Context, d *flow.Driver) error {
+	if n.kills != nil {
+		return d.KillAll(ctx, n.kills)
+	}
+	return d.Drain(ctx, n.queue)
+}
+
+// next returns an errand, and forgets it.
+func (e *errands) next() (n errand, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for queue = range e.queues {
-		delete(e.queues, queue)
-		return queue, true
+	if len(e.kills) > 0 {
+		n.kills, e.kills = e.kills, nil
+		return n, true
 	}
-	return "", false
+	for queue := range e.queues {
+		delete(e.queues, queue)
+		return errand{queue: queue}, true
+	}
+	return errand{}, false
+}
+
+// again notes an errand that has failed.
+func (e *errands) again(n errand) {
+	if n.kills != nil {
+		e.kill(n.kills)
+	} else {
+		e.tell(n.queue)
+	}
 }
 
 // runErrands does errands until the session has nothing left to settle.
@@ -68,7 +109,7 @@ func (s *session) runErrands() {
 // has ended.
 func (s *session) doErrands(ctx context.Context, d *flow.Driver, flushed <-chan struct{}) bool {
 	for try := 0; ; {
-		queue, ok := s.errands.next()
+		errand, ok := s.errands.next()
 		if !ok {
 			select {
 			case <-s.errands.wake:
@@ -84,7 +125,7 @@ func (s *session) doErrands(ctx context.Context, d *flow.Driver, flushed <-chan 
 			}
 			continue
 		}
-		err := d.Drain(ctx, queue)
+		err := errand.do(ctx, d)
 		switch {
 		case err == nil:
 			s.r.out.over("flows")
@@ -93,7 +134,7 @@ func (s *session) doErrands(ctx context.Context, d *flow.Driver, flushed <-chan 
 			return false
 		default:
 			s.r.out.failed("flows", err)
-			s.errands.tell(queue)
+			s.errands.again(errand)
 			if !backoff.Sleep(ctx, backoff.Delay(try, fastest, slowest)) {
 				return false
 			}

@@ -79,6 +79,7 @@ func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	case errors.Is(cause, task.ErrLeaseLost):
 		return false
 	case errors.Is(cause, task.ErrCanceled):
+		a.s.errands.kill(a.heirs.take())
 		return a.finish(st, broker.StateCanceled, err, slog.LevelInfo, "task canceled")
 	case errors.Is(cause, task.ErrStopping) && !explicit:
 		a.s.r.log.task(slog.LevelDebug, "task released: the minion stops", a.d, "error", err)

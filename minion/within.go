@@ -3,6 +3,10 @@ package minion
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/flow"
@@ -25,6 +29,46 @@ func (w *within) Await(ctx context.Context, id task.ID, into any) error {
 	r.lend(a)
 	defer r.reclaim(a)
 	return w.child.Await(ctx, id, into)
+}
+
+// maxHeirs bounds how many calls of one attempt end with it.
+const maxHeirs = 10_000
+
+// heirs are what an attempt has sent that ends with it.
+type heirs struct {
+	mu  sync.Mutex
+	ids map[broker.ID]struct{}
+}
+
+// Endow implements [client.Heirs]: what inherits has no more time than the task.
+func (w *within) Endow(t *broker.Task) {
+	if w.deadline.IsZero() {
+		return
+	}
+	// One that has passed must stay one: 0 would mean none.
+	if left := max(time.Until(w.deadline), time.Nanosecond); t.Deadline == 0 || left < t.Deadline {
+		t.Deadline = left
+	}
+}
+
+// Sent implements [client.Heirs].
+func (w *within) Sent(id broker.ID) {
+	h := &w.heirs
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ids == nil {
+		h.ids = make(map[broker.ID]struct{})
+	}
+	if len(h.ids) < maxHeirs {
+		h.ids[id] = struct{}{}
+	}
+}
+
+// take returns what has been sent.
+func (h *heirs) take() []broker.ID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.ids))
 }
 
 // noUpstream is why a task can't run that waited for a result and was started

@@ -39,6 +39,7 @@ type Settings struct {
 	Meta      map[string]string // Meta; default none
 	Schema    uint64            // Schema; default 0
 	Priority  int8              // Priority; default 0
+	Inherit   bool              // Inherit; default false
 
 	err error
 }

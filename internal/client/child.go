@@ -20,10 +20,20 @@ type Child struct {
 	Client  *Client
 	Parent  broker.ID
 	Attempt uint32 // after the first, what is sent may have been sent before
+	Heirs   Heirs  // told of calls that inherit; nil if nobody is
 
 	mu           sync.Mutex
 	began, again bool                // the handler has run, or more than once
 	sent         map[[16]byte]uint32 // how often the like was sent
+}
+
+// Heirs is told of calls that inherit from the task that sends them.
+type Heirs interface {
+	// Endow changes the record of a task before it is sent.
+	Endow(t *broker.Task)
+	// Sent is told of what is about to be sent: a task that is sent alone, or a
+	// pipe or group.
+	Sent(id broker.ID)
 }
 
 // Submit implements [task.Submitter].
@@ -51,6 +61,13 @@ func (s *Child) Reset() {
 	s.sent = nil
 }
 
+// sends tells the heirs' keeper what is about to be sent.
+func (s *Child) sends(req *task.Request) {
+	if s != nil && s.Heirs != nil && req.Settings().Inherit {
+		s.Heirs.Sent(req.ID())
+	}
+}
+
 // repeats reports whether what is sent may have been sent before, by another run.
 func (s *Child) repeats() bool {
 	if s == nil {
@@ -71,6 +88,9 @@ func (s *Child) prepare(req *task.Request, c codec.Codec, now time.Time) (*broke
 		return nil, err
 	}
 	t.Parent = s.Parent
+	if s.Heirs != nil && req.Settings().Inherit {
+		s.Heirs.Endow(t)
+	}
 	return t, nil
 }
 

@@ -98,6 +98,7 @@ func (c *Client) sendFlow(ctx context.Context, from *Child, req *task.Request, w
 	}
 	p.link()
 	root := req.ID()
+	from.sends(req)
 	expected := p.expect()
 	stored, err := p.send(ctx, flows)
 	c.mu.Lock()

@@ -125,6 +125,7 @@ func (c *Client) prepare(call task.Bound, from *Child, now time.Time) (t *broker
 	if err != nil {
 		return nil, false, err
 	}
+	from.sends(req)
 	if t.Upstream != "" {
 		return nil, false, fmt.Errorf("task %s: %w: it waits for the result of another one; send it by task.Then", t.Name, broker.ErrInvalid)
 	}

@@ -34,6 +34,28 @@ func (d *Driver) Kill(ctx context.Context, id broker.ID, tell Verdict) error {
 	return d.Drain(ctx, "")
 }
 
+// KillAll ends tasks and flows, as far as they are there.
+func (d *Driver) KillAll(ctx context.Context, ids []broker.ID) error {
+	var tasks []broker.ID
+	for _, id := range ids {
+		if id.Kind() == broker.KindTask {
+			tasks = append(tasks, id)
+			continue
+		}
+		if err := d.Kill(ctx, id, nil); err != nil && !errors.Is(err, broker.ErrNotFound) {
+			return err
+		}
+	}
+	for len(tasks) > 0 {
+		part := tasks[:min(len(tasks), broker.MaxBatch)]
+		tasks = tasks[len(part):]
+		if _, err := d.Broker.Cancel(ctx, part); err != nil {
+			return wrap("cancel", err)
+		}
+	}
+	return d.Drain(ctx, "")
+}
+
 // Bury does for a flow that was killed what its members that were never stored
 // will not do: they arrive as cancelled.
 func (d *Driver) Bury(ctx context.Context, id broker.ID) error {

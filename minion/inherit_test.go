@@ -1,0 +1,90 @@
+package minion_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// A task that is killed takes along what inherits from it: tasks, groups, and
+// what they have sent themselves; all else goes on.
+func TestInheritedKill(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		heir := work.With(task.Inherit())
+		var ids []task.ID
+		r.family(10, func(ctx context.Context, _ args) (int, error) {
+			return 0, obey(ctx)
+		}, func(ctx context.Context, a args) (int, error) {
+			s := submitter(ctx)
+			send := func(call task.Call[int]) {
+				fut, err := call.Send(ctx, s)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				ids = append(ids, fut.ID())
+			}
+			if a.N > 0 {
+				send(parent.With(task.Inherit()).Bind(args{a.N - 1}))
+				return 0, obey(ctx)
+			}
+			send(heir.Bind(args{1}))
+			send(heir.With(task.Delay(time.Hour)).Bind(args{2}))
+			group, err := task.All(work.Bind(args{3}), work.Bind(args{4})).With(task.Inherit()).Send(ctx, s)
+			if err != nil {
+				t.Error(err)
+				return 0, err
+			}
+			ids = append(ids, group.ID())
+			send(work.Bind(args{5})) // on its own
+			return 0, obey(ctx)
+		})
+		fut, err := parent.Apply(t.Context(), r.arb, args{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if v, err := r.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil {
+			t.Fatal(v, err)
+		}
+		time.Sleep(time.Second)
+		for i, id := range ids {
+			st := r.status(id)
+			if last := i == len(ids)-1; (st.Outcome == arbiter.Canceled) == last {
+				t.Errorf("%d: %+v", i, st)
+			}
+		}
+		if len(ids) != 5 {
+			t.Errorf("%d were sent", len(ids))
+		}
+		_, _ = r.arb.Kill(t.Context(), ids[len(ids)-1], arbiter.Wait())
+	})
+}
+
+func TestInheritedDeadline(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.family(3, func(ctx context.Context, _ args) (int, error) {
+			return 0, obey(ctx)
+		}, func(ctx context.Context, _ args) (int, error) {
+			fut, err := work.With(task.Inherit()).Apply(ctx, submitter(ctx), args{1})
+			if err != nil {
+				return 0, err
+			}
+			_, err = fut.Result(context.WithoutCancel(ctx))
+			return 0, err
+		})
+		began := time.Now()
+		fut, err := parent.With(task.Within(5*time.Second)).Apply(t.Context(), r.arb, args{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.result(fut); !errors.Is(err, task.ErrExpired) {
+			t.Errorf("error %v", err)
+		}
+		r.near("the end", time.Since(began), 5*time.Second)
+	})
+}
