@@ -69,6 +69,9 @@ func (p *plan) execute(ctx context.Context, srvs *servers) *report {
 		m := &p.measures[i]
 		blocks := make(map[string]*block)
 		for run := range p.runs {
+			if ctx.Err() != nil {
+				return rep
+			}
 			_, _ = fmt.Fprintf(p.progress, "%s, run %d of %d\n", m.name, run+1, p.runs)
 			for k := range p.systems {
 				s := &p.systems[k]
