@@ -1,0 +1,67 @@
+package memory
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// What an arena was given comes back, whatever its size, with times to the ms.
+func TestArena(t *testing.T) {
+	now := time.UnixMilli(1_700_000_000_123)
+	given := []broker.Outcome{
+		{State: broker.StateSucceeded},
+		{State: broker.StateCanceled, Name: "n", Attempts: 0, Finished: now},
+		{State: broker.StateExpired, Codec: "json", Name: strings.Repeat("n", 128), Attempts: 1 << 31, Retried: 10_000},
+		{State: broker.StateSucceeded, Codec: "msgpack", Result: []byte{3}, Name: "simple_add", Attempts: 1,
+			Minion: broker.NewID(broker.KindParty, "q", 0), Enqueued: now, Started: now.Add(time.Second), Finished: now.Add(time.Minute)},
+		{State: broker.StateSucceeded, Result: bytes.Repeat([]byte{1}, 3*lastChunk)},
+		{State: broker.StateSucceeded, Result: []byte("after a large one"), Started: time.UnixMilli(-5)},
+	}
+	var a arena
+	var places []place
+	const rounds = 500
+	for range rounds {
+		for i := range given {
+			places = append(places, a.add("queue", &given[i]))
+		}
+	}
+	for i, at := range places {
+		want := &given[i%len(given)]
+		queue, got := a.get(at)
+		if queue != "queue" || !reflect.DeepEqual(got, want) {
+			t.Fatalf("outcome %d of %s is %+v, want %+v", i, queue, got, want)
+		}
+	}
+	_, first := a.get(places[3])
+	first.Result[0] = 9
+	if _, again := a.get(places[3]); again.Result[0] != 3 {
+		t.Error("what is handed out shares memory with what is kept")
+	}
+}
+
+// Small slices share blocks, and none can be extended into the next.
+func TestCopier(t *testing.T) {
+	c := copier{left: 100}
+	var copies [][]byte
+	for i := range 100 {
+		given := bytes.Repeat([]byte{byte(i)}, i)
+		got := c.copy(given)
+		if !bytes.Equal(got, given) {
+			t.Fatalf("copy %d is %v", i, got)
+		}
+		copies = append(copies, got)
+	}
+	for _, b := range copies {
+		_ = append(b, 255)
+	}
+	for i, b := range copies {
+		if !bytes.Equal(b, bytes.Repeat([]byte{byte(i)}, i)) {
+			t.Errorf("copy %d has become %v", i, b)
+		}
+	}
+}
