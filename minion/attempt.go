@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -21,13 +21,11 @@ type attempt struct {
 	codec codec.Codec
 	bad   error // why it can't run
 
-	info    task.Info
-	child   client.Child
-	submits submits
-	heirs   heirs
-	waits   int  // how many of its goroutines wait for other tasks; r.mu guards these three
-	lent    bool // its slot is lent
-	over    bool // it has ended
+	info  task.Info
+	kin   atomic.Pointer[kin] // made when the handler first sends something
+	waits int32               // how many of its goroutines wait for other tasks; r.mu guards these three
+	lent  bool                // its slot is lent
+	over  bool                // it has ended
 
 	life     life               // ends with the attempt, or what ends that
 	ctx      context.Context    // of the handler: life, and more
@@ -88,7 +86,6 @@ func (a *attempt) receive(at time.Time) {
 // arm makes the context of the handler, which is about to start.
 func (a *attempt) arm() {
 	d, m := a.d, a.s.r.m
-	a.child.Client, a.child.Parent, a.child.Attempt, a.child.Heirs = a.s.r.client, d.ID, d.Attempt, (*within)(a)
 	a.info = task.Info{
 		ID: d.ID, Name: d.Name, Queue: d.Queue,
 		Attempt: d.Attempt, Retried: d.Retried, MaxRetries: a.maxRetries(), Recoveries: d.Recoveries,
@@ -156,8 +153,10 @@ func (a *attempt) execute() {
 // handle calls the registered handler and keeps its result.
 func (a *attempt) handle(ctx context.Context) error {
 	a.result = nil
-	a.submits.reset()
-	a.child.Reset()
+	if k := a.kin.Load(); k != nil { // middleware runs the handler again
+		k.submits.reset()
+		k.child.Reset()
+	}
 	out, err := a.h.Handler(ctx, a.codec, a.d.Payload, nil)
 	if err != nil {
 		return err

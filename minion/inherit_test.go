@@ -3,6 +3,7 @@ package minion_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,7 +16,13 @@ import (
 func TestInheritedKill(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		heir := work.With(task.Inherit())
+		var mu sync.Mutex
 		var ids []task.ID
+		sent := func(id task.ID) {
+			mu.Lock()
+			defer mu.Unlock()
+			ids = append(ids, id)
+		}
 		r.family(10, func(ctx context.Context, _ args) (int, error) {
 			return 0, obey(ctx)
 		}, func(ctx context.Context, a args) (int, error) {
@@ -26,7 +33,7 @@ func TestInheritedKill(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				ids = append(ids, fut.ID())
+				sent(fut.ID())
 			}
 			if a.N > 0 {
 				send(parent.With(task.Inherit()).Bind(args{a.N - 1}))
@@ -39,7 +46,7 @@ func TestInheritedKill(t *testing.T) {
 				t.Error(err)
 				return 0, err
 			}
-			ids = append(ids, group.ID())
+			sent(group.ID())
 			send(work.Bind(args{5})) // on its own
 			return 0, obey(ctx)
 		})
@@ -75,7 +82,10 @@ func TestInheritedDeadline(t *testing.T) {
 				return 0, err
 			}
 			_, err = fut.Result(context.WithoutCancel(ctx))
-			return 0, err
+			if !errors.Is(err, task.ErrExpired) {
+				t.Errorf("the heir: %v", err)
+			}
+			return 0, obey(ctx)
 		})
 		began := time.Now()
 		fut, err := parent.With(task.Within(5*time.Second)).Apply(t.Context(), r.arb, args{1})

@@ -42,11 +42,12 @@ func (a *attempt) submitLater(call task.Bound, now time.Time) error {
 	if call != nil && call.Request() != nil && call.Request().Flow() != nil {
 		return fmt.Errorf("%s: %w: only single tasks can be sent on success; send one that sends it", call.Request().Name(), broker.ErrInvalid)
 	}
-	t, err := a.child.Prepare(call, now)
+	k := a.family()
+	t, err := k.child.Prepare(call, now)
 	if err != nil {
 		return err
 	}
-	if err := a.submits.add(t); err != nil {
+	if err := k.submits.add(t); err != nil {
 		return fmt.Errorf("task %s: %w", t.Name, err)
 	}
 	return nil

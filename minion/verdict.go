@@ -79,7 +79,7 @@ func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	case errors.Is(cause, task.ErrLeaseLost):
 		return false
 	case errors.Is(cause, task.ErrCanceled):
-		a.s.errands.kill(a.heirs.take())
+		a.s.errands.kill(a.inherited())
 		return a.finish(st, broker.StateCanceled, err, slog.LevelInfo, "task canceled")
 	case errors.Is(cause, task.ErrStopping) && !explicit:
 		a.s.r.log.task(slog.LevelDebug, "task released: the minion stops", a.d, "error", err)
@@ -149,7 +149,7 @@ func (a *attempt) finish(st *broker.Settlement, state broker.State, err error, l
 		Enqueued: d.Enqueued, Started: a.started, Finished: now,
 	}}
 	if state == broker.StateSucceeded {
-		st.Outcome.Result, st.Submit = a.result, a.submits.take()
+		st.Outcome.Result, st.Submit = a.result, a.submitted()
 	}
 	if err != nil {
 		st.Outcome.Err = newFailure(err)

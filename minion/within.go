@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/flow"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -19,7 +20,7 @@ type within attempt
 
 // Submit implements [task.Submitter].
 func (w *within) Submit(ctx context.Context, calls ...task.Bound) error {
-	return w.child.Submit(ctx, calls...)
+	return (*attempt)(w).family().child.Submit(ctx, calls...)
 }
 
 // Await implements [task.Submitter]. Meanwhile the slot is lent.
@@ -28,7 +29,40 @@ func (w *within) Await(ctx context.Context, id task.ID, into any) error {
 	r := a.s.r
 	r.lend(a)
 	defer r.reclaim(a)
-	return w.child.Await(ctx, id, into)
+	return r.client.Await(ctx, id, into)
+}
+
+// kin is what an attempt has sent. Most send nothing.
+type kin struct {
+	child   client.Child
+	submits submits
+	heirs   heirs
+}
+
+func (a *attempt) family() *kin {
+	if k := a.kin.Load(); k != nil {
+		return k
+	}
+	k := &kin{}
+	k.child.Client, k.child.Parent, k.child.Attempt, k.child.Heirs = a.s.r.client, a.d.ID, a.d.Attempt, (*within)(a)
+	a.kin.CompareAndSwap(nil, k)
+	return a.kin.Load()
+}
+
+// submitted returns what is stored with the attempt's success.
+func (a *attempt) submitted() []*broker.Task {
+	if k := a.kin.Load(); k != nil {
+		return k.submits.take()
+	}
+	return nil
+}
+
+// inherited returns what ends with the attempt.
+func (a *attempt) inherited() []broker.ID {
+	if k := a.kin.Load(); k != nil {
+		return k.heirs.take()
+	}
+	return nil
 }
 
 // maxHeirs bounds how many calls of one attempt end with it.
@@ -53,7 +87,7 @@ func (w *within) Endow(t *broker.Task) {
 
 // Sent implements [client.Heirs].
 func (w *within) Sent(id broker.ID) {
-	h := &w.heirs
+	h := &(*attempt)(w).family().heirs
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ids == nil {

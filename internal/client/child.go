@@ -22,9 +22,9 @@ type Child struct {
 	Attempt uint32 // after the first, what is sent may have been sent before
 	Heirs   Heirs  // told of calls that inherit; nil if nobody is
 
-	mu           sync.Mutex
-	began, again bool                // the handler has run, or more than once
-	sent         map[[16]byte]uint32 // how often the like was sent
+	mu    sync.Mutex
+	again bool                // Reset was called
+	sent  map[[16]byte]uint32 // how often the like was sent
 }
 
 // Heirs is told of calls that inherit from the task that sends them.
@@ -57,7 +57,7 @@ func (s *Child) Prepare(call task.Bound, now time.Time) (*broker.Task, error) {
 func (s *Child) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.again, s.began = s.again || s.began, true
+	s.again = true
 	s.sent = nil
 }
 
