@@ -17,11 +17,11 @@ func TestInheritedKill(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		heir := work.With(task.Inherit())
 		var mu sync.Mutex
-		var ids []task.ID
-		sent := func(id task.ID) {
+		heirs := make(map[task.ID]bool)
+		sent := func(id task.ID, heir bool) {
 			mu.Lock()
 			defer mu.Unlock()
-			ids = append(ids, id)
+			heirs[id] = heir
 		}
 		r.family(10, func(ctx context.Context, _ args) (int, error) {
 			return 0, obey(ctx)
@@ -33,7 +33,7 @@ func TestInheritedKill(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				sent(fut.ID())
+				sent(fut.ID(), call.Request().Settings().Inherit)
 			}
 			if a.N > 0 {
 				send(parent.With(task.Inherit()).Bind(args{a.N - 1}))
@@ -46,7 +46,7 @@ func TestInheritedKill(t *testing.T) {
 				t.Error(err)
 				return 0, err
 			}
-			sent(group.ID())
+			sent(group.ID(), true)
 			send(work.Bind(args{5})) // on its own
 			return 0, obey(ctx)
 		})
@@ -59,16 +59,19 @@ func TestInheritedKill(t *testing.T) {
 			t.Fatal(v, err)
 		}
 		time.Sleep(time.Second)
-		for i, id := range ids {
-			st := r.status(id)
-			if last := i == len(ids)-1; (st.Outcome == arbiter.Canceled) == last {
-				t.Errorf("%d: %+v", i, st)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(heirs) != 5 {
+			t.Errorf("%d were sent", len(heirs))
+		}
+		for id, heir := range heirs {
+			if st := r.status(id); (st.Outcome == arbiter.Canceled) != heir {
+				t.Errorf("an heir is %v: %+v", heir, st)
+			}
+			if !heir {
+				_, _ = r.arb.Kill(t.Context(), id, arbiter.Wait())
 			}
 		}
-		if len(ids) != 5 {
-			t.Errorf("%d were sent", len(ids))
-		}
-		_, _ = r.arb.Kill(t.Context(), ids[len(ids)-1], arbiter.Wait())
 	})
 }
 
