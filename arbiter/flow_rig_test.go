@@ -121,7 +121,7 @@ func (r *rig) flowCrew(slots int, fn func(context.Context, args) (int, error), o
 		r.Fatal(err)
 	}
 	go func() {
-		if err := m.Run(context.Background(), slots); err != nil && !errors.Is(err, task.ErrClosed) && !errors.Is(err, minion.ErrAbandoned) {
+		if err := m.Run(context.Background(), slots); err != nil && !errors.Is(err, task.ErrClosed) && !errors.Is(err, minion.ErrAbandoned) && !errors.Is(err, task.ErrUnavailable) {
 			r.Errorf("run: %v", err)
 		}
 	}()

@@ -55,11 +55,24 @@
 //
 // # Waiting for tasks within tasks
 //
-// A handler that waits for another task keeps its slot meanwhile. If all slots
-// are held by handlers that wait for tasks of the same queues, nobody is left to
-// run these, and all wait for ever. So let tasks that wait and tasks that they
-// wait for live in different queues, each with a minion of its own, or bound the
-// wait with a timeout.
+// A handler that waits for another task by the submitter of its context lends
+// its slot meanwhile, so tasks of tasks never starve themselves, even in one
+// slot. When its wait is over the handler goes on at once: for a while more may
+// run than there are slots, and none begins until there are fewer again. Up to
+// 10,000 handlers of a minion can wait so at a time; one beyond that keeps its
+// slot. A handler that waits by an arbiter of its own keeps its slot, too.
+//
+// What a handler sends goes at once, and has an id that is derived from its own
+// task: a repeated attempt that sends the same sends nothing new. What shall go
+// only if the attempt succeeds is sent with [task.OnSuccess], and what shall end
+// with the task has the option [task.Inherit].
+//
+// # Groups and pipes
+//
+// A minion moves on the groups and pipes whose members it settles: it starts
+// their next steps, callbacks and finalizers, in queues that may be those of
+// other minions. If it dies in the middle, another one does it again from the
+// start; nothing runs twice by that.
 //
 // # Stopping
 //

@@ -10,8 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A task sends tasks and waits for them. It keeps its slot meanwhile, so there
-// must be others: here three slots run one such task at a time.
+// A task sends tasks and waits for them. Meanwhile it lends its slot: this works
+// in one slot as well.
 func ExampleMinion_tasksWithinTasks() {
 	ctx := context.Background()
 	b := memory.New()

@@ -1,0 +1,212 @@
+package arbiter_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Total adds up the results of a group.
+//
+//arbiter:task name=total
+func Total(_ context.Context, upstream []int) (int, error) {
+	total := 0
+	for _, n := range upstream {
+		total += n
+	}
+	return total, nil
+}
+
+// Increase adds n to what is before it in a pipe.
+//
+//arbiter:task name=increase
+func Increase(_ context.Context, upstream, n int) (int, error) { return upstream + n, nil }
+
+// A group of any calls, with a callback and a finalizer. Both are in the broker:
+// they run even if this process dies right after Group has returned.
+func ExampleArbiter_Group() {
+	ctx := context.Background()
+	b := memory.New()
+	defer startMinion(b)()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+
+	g, err := arb.Group(ctx, []task.Bound{AddTask.Bind(1, 2), TotalTask.Bind([]int{3, 4})},
+		arbiter.Callback(AddTask.Bind(10, 20)),
+		arbiter.Finalizer(AddTask.Bind(100, 200), time.Minute))
+	if err != nil {
+		log.Fatal(err)
+	}
+	done := 0
+	for st, err := range g.Wait(ctx) {
+		if err != nil || st.Outcome != arbiter.Succeeded {
+			log.Fatal(st, err)
+		}
+		done++
+	}
+	var n int
+	err = g.Result(ctx, &n) // of the callback; the finalizer is done as well
+	fmt.Println(done, n, err)
+
+	// Output: 2 30 <nil>
+}
+
+// A group whose calls have one result type, and its results in the order given.
+func ExampleGroupOf() {
+	ctx := context.Background()
+	b := memory.New()
+	defer startMinion(b)()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+
+	g, err := arbiter.GroupOf(ctx, arb, []task.Call[int]{AddTask.Bind(1, 2), AddTask.Bind(3, 4)}, arbiter.CollectAll())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(g.Results(ctx))
+
+	// Output: [3 7] <nil>
+}
+
+// A callback that takes the results of all members. It compiles only where they
+// fit.
+func ExampleGroupThen() {
+	ctx := context.Background()
+	b := memory.New()
+	defer startMinion(b)()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+
+	calls := []task.Call[int]{AddTask.Bind(1, 2), AddTask.Bind(3, 4), AddTask.Bind(5, 6)}
+	_, total, err := arbiter.GroupThen(ctx, arb, calls, TotalTask.Step())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(total.Result(ctx))
+
+	// Output: 21 <nil>
+}
+
+// The status of a group has the keys of the original Arbiter, among others. Any
+// process can ask for it by its id.
+func ExampleArbiter_Status_group() {
+	ctx := context.Background()
+	b := memory.New()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+
+	g, err := arb.Group(ctx, []task.Bound{AddTask.Bind(1, 2), AddTask.Bind(3, 4)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	st, err := arb.Status(ctx, g.ID())
+	if err != nil {
+		log.Fatal(err)
+	}
+	text, err := json.Marshal(st)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var keys struct {
+		State                    string
+		Initiated, Running, Done int
+		Tasks                    []any
+	}
+	if err := json.Unmarshal(text, &keys); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(keys.State, keys.Initiated, keys.Running, keys.Done, len(keys.Tasks))
+
+	// Output: initiated 2 0 0 2
+}
+
+// Members that wait never start; a callback that will never run says why.
+func ExampleArbiter_KillGroup() {
+	ctx := context.Background()
+	b := memory.New()
+	defer startMinion(b)()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+
+	later := AddTask.With(task.Delay(time.Hour))
+	g, err := arb.Group(ctx, []task.Bound{later.Bind(1, 2), later.Bind(3, 4)}, arbiter.Callback(AddTask.Bind(5, 6)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	killed, err := arb.KillGroup(ctx, g.ID())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, k := range killed {
+		fmt.Println(k.Verdict)
+	}
+	fmt.Println(errors.Is(g.Result(ctx, nil), task.ErrCanceled))
+	st, err := g.Status(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(st.Flow.Reason)
+
+	// Output:
+	// never started
+	// never started
+	// never started
+	// true
+	// the group was killed
+}
+
+// A pipe by name: each step gets the result of the one before it as upstream, and
+// the persistent arguments.
+func ExampleArbiter_Pipe() {
+	ctx := context.Background()
+	b := memory.New()
+	defer startMinion(b)()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+
+	increase := arbiter.Named("increase")
+	first := arbiter.Named("increase", arbiter.KwArgs(map[string]any{"upstream": 1, "n": 1}))
+	p, err := arb.Pipe(ctx, []task.Bound{first, increase, increase},
+		arbiter.PersistentKwArgs(map[string]any{"n": 10}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(p.ID() != task.ID{}) // at once
+	for st, err := range p.Wait(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(st.Result())
+	}
+
+	// Output:
+	// true
+	// 2 <nil>
+	// 12 <nil>
+	// 22 <nil>
+}

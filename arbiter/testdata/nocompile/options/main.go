@@ -1,0 +1,20 @@
+// Options given to what they are not for.
+package main
+
+import (
+	"context"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+func main() {
+	ctx := context.Background()
+	var arb *arbiter.Arbiter
+	_, _ = arb.Group(ctx, nil, arbiter.Need(1))
+	_, _ = arb.Group(ctx, nil, arbiter.PersistentArgs(1)) // ERROR missing method applyGroup
+	_, _ = arb.Pipe(ctx, nil, arbiter.Need(1))            // ERROR missing method applyPipe
+	_, _ = arb.Kill(ctx, task.ID{}, arbiter.Need(1))      // ERROR missing method applyKill
+	_, _ = arb.Apply(ctx, "a", arbiter.CollectAll())      // ERROR missing method applyTo
+	_, _ = arb.Group(ctx, nil, arbiter.Wait())            // ERROR missing method applyGroup
+}
