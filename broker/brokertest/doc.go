@@ -19,9 +19,9 @@
 // the broker with a small state machine after each of them.
 //
 // Each test opens an empty broker of its own with [Config.Open]. What a broker
-// can't do (an [broker.Inspector], a second client, a clock that jumps) is left
-// out of its [Harness]; the tests for it are then not run at all, and the log
-// says which and why.
+// can't do ([broker.Flows], an [broker.Inspector], a second client, a clock that
+// jumps) is left out of its [Harness]; the tests for it are then not run at all,
+// and the log says which and why.
 //
 // # Time
 //
@@ -37,8 +37,8 @@
 // The suite takes the contract at its word and accepts whatever it allows:
 // a dequeue that returns fewer than there are, a repeated settlement of a retry
 // that is answered with nil or [broker.ErrLeaseLost], a canceled task whose
-// owner died that is final at once or handed out marked. It is strict where
-// users would notice: attempts are numbered without gaps, what comes back from
+// owner died that is final at once or handed out marked, a consumer that is told
+// of arrivals more often than needed. It is strict where users would notice: attempts are numbered without gaps, what comes back from
 // a dead or closed consumer comes back in the order it was taken, and a record
-// that is handed out equals the one enqueued but for Delay and Deadline.
+// that is handed out equals the one enqueued but for Delay, Deadline and Blocked.
 package brokertest

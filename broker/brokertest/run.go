@@ -14,9 +14,11 @@ func Run(t *testing.T, cfg Config) {
 	for _, g := range groups() {
 		t.Run(g.name, func(t *testing.T) {
 			var missing []string
+			common := ^needs(0) // what all that are left out lack
 			for _, test := range g.tests {
 				if lack := test.needs &^ can; lack != 0 {
 					missing = append(missing, test.name+" (needs "+lack.String()+")")
+					common &= lack
 					continue
 				}
 				t.Run(test.name, func(t *testing.T) {
@@ -26,7 +28,10 @@ func Run(t *testing.T, cfg Config) {
 					cfg.bubble(t, func(t *testing.T) { test.body(newRig(t, cfg)) })
 				})
 			}
-			if len(missing) > 0 {
+			switch {
+			case len(missing) == len(g.tests) && common != 0:
+				t.Logf("left out, all of them: they need %s", common)
+			case len(missing) > 0:
 				t.Logf("left out: %s", strings.Join(missing, ", "))
 			}
 		})
