@@ -38,7 +38,8 @@
 // a dequeue that returns fewer than there are, a repeated settlement of a retry
 // that is answered with nil or [broker.ErrLeaseLost], a canceled task whose
 // owner died that is final at once or handed out marked, a consumer that is told
-// of arrivals more often than needed. It is strict where users would notice: attempts are numbered without gaps, what comes back from
-// a dead or closed consumer comes back in the order it was taken, and a record
-// that is handed out equals the one enqueued but for Delay, Deadline and Blocked.
+// of arrivals more often than needed. It is strict where users would notice:
+// attempts are numbered without gaps, what comes back from a dead or closed
+// consumer comes back in the order it was taken, and a record that is handed out
+// equals the one enqueued but for Delay, Deadline and Blocked.
 package brokertest
