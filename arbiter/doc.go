@@ -29,6 +29,24 @@
 //		fmt.Println(st.ID, st.Outcome, err)
 //	}
 //
+// # Groups and pipes
+//
+// Several calls are sent as one: a group in any order, with a callback when all
+// are done and a finalizer after all else; a pipe one after the other, each with
+// the result of the one before. They live in the broker. Whoever settles a member
+// does what follows from it within milliseconds, and if that process dies in the
+// middle, another one does it: this one need not be there any more.
+//
+//	g, err := arb.Group(ctx, calls, arbiter.Callback(call), arbiter.Finalizer(call, timeout))
+//	for st, err := range g.Wait(ctx) { … }            // each member as it is done
+//	g, total, err := arbiter.GroupThen(ctx, arb, calls, TotalTask.Step()) // typed, with the results
+//	p, err := arb.Pipe(ctx, steps, arbiter.PersistentArgs(…))             // by name; typed: task.Then
+//
+// By default all members must succeed: the first that does not ends the group,
+// the others are cancelled, and the callback never runs; its reason is in the
+// group's [Status]. [Need] and [CollectAll] are the other policies. [Arbiter.Kill]
+// and [Arbiter.KillGroup] end tasks, groups and pipes from any process.
+//
 // # What can go wrong
 //
 // A submission that fails returns a [*task.SubmitError] that says which tasks

@@ -28,7 +28,9 @@ type Info struct {
 	// makes no second: the ids are derived from the parent, that, and how many such
 	// ones the attempt has sent before. The order does not matter; arguments that
 	// change from attempt to attempt, such as the time, make other tasks. It holds
-	// as long as the record of the earlier one does.
+	// as long as the record of the earlier one does. An attempt after a [Snooze] is
+	// a repeated one, too: what each shall send needs a number among its arguments.
+	// While a handler waits for a result by this submitter, its slot is lent.
 	Submitter Submitter
 
 	// OnSuccess is what [OnSuccess] returns.

@@ -30,6 +30,19 @@
 //		return a.X + a.Y, nil
 //	})
 //
+// # Calls of several tasks
+//
+// A call can be of several tasks, kept and moved on by the broker as one:
+//
+//	call := task.Then(FetchTask.Bind(url), ParseTask.Step())           // a pipe
+//	call := task.Then(task.All(calls...), TotalTask.Step())            // a group and its callback
+//
+// A [Step] is a call that lacks the result of the one before it. [Then], [All],
+// [Collect], [Quorum], [Fork] and [Chain] compile only where result and parameter
+// fit, and nest to any depth. If a member fails that had to succeed, the error
+// wraps [ErrFlowFailed] and names it. Package arbiter has handles of groups and
+// pipes that show each member.
+//
 // # Life cycle and errors
 //
 // A handler that returns an error is run again, by the task's retry policy,

@@ -64,6 +64,7 @@ type flowPlan struct {
 	again bool // it may have been sent before
 	flows []openFlow
 	tasks []flowTask
+	parts int // in how many requests those tasks went that may run at once
 }
 
 // openFlow is one of the flows.
@@ -115,7 +116,7 @@ func (c *Client) sendFlow(ctx context.Context, from *Child, req *task.Request, w
 		}
 		return err
 	}
-	if err == nil && (p.again || len(p.tasks) > broker.MaxBatch) {
+	if err == nil && (p.again || p.parts > 1) {
 		// Meanwhile it may have been killed, or have failed.
 		err = c.Driver().Sweep(ctx, root)
 	}

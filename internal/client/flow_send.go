@@ -84,7 +84,13 @@ func (p *flowPlan) store(ctx context.Context, blocked bool) error {
 				return err
 			}
 			batch, size = nil, 0
+			if !blocked {
+				p.parts++
+			}
 		}
+	}
+	if !blocked && len(batch) > 0 {
+		p.parts++
 	}
 	return p.enqueue(ctx, batch)
 }

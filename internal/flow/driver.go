@@ -141,12 +141,14 @@ func (w *work) advance(ctx context.Context, id broker.ID, arrivals []broker.Arri
 		if err != nil || o == nil || p.Flow.Group.IsZero() {
 			return err
 		}
-		// Another driver may have ended it, and the first outcome counts.
-		switch now, err := w.f.LookupFlow(ctx, id); {
-		case err == nil && now.Outcome != nil:
-			o = now.Outcome
-		case err != nil && !errors.Is(err, broker.ErrNotFound):
-			return wrap("look up", err)
+		if p.Outcome == nil { // Another driver may have ended it, and the first outcome counts.
+			now, err := w.f.LookupFlow(ctx, id)
+			switch {
+			case err == nil && now.Outcome != nil:
+				o = now.Outcome
+			case err != nil && !errors.Is(err, broker.ErrNotFound):
+				return wrap("look up", err)
+			}
 		}
 		arrivals = []broker.Arrival{{Task: id, Flow: p.Flow.Group, Step: p.Flow.Step, Outcome: *o}}
 		id = p.Flow.Group

@@ -161,8 +161,11 @@ func (w *work) callbackOutcome(ctx context.Context, p *broker.Progress, o *broke
 			end = found[0].Outcome
 		}
 	}
-	if end == nil { // not kept any more
+	if end == nil {
 		end = &broker.Outcome{State: p.Callback}
+		if p.Callback == broker.StateSucceeded {
+			end.Err = &broker.Failure{Message: "the result of the callback is not kept any more"}
+		}
 	}
 	if end.State != broker.StateSucceeded {
 		who := "the callback"
