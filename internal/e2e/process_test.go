@@ -92,7 +92,7 @@ func TestStoppedMinion(t *testing.T) {
 		return ends == n
 	})
 	sleeper.WaitFor(t, "result dropped")
-	// Whatever it sent has been refused: the results are the same.
+	// Whatever it had to say changed nothing: the results are the same.
 	for i, a := range r.results(futures(r, done)) {
 		if a.Attempt != 2 || a.PID != other.PID {
 			t.Errorf("after the late settlements, task %d returned %+v", i, a)
