@@ -45,6 +45,9 @@ const MaxRetries = 10_000
 // Check reports whether the task can be enqueued within the limits. The error
 // wraps [ErrInvalid] or [ErrTooLarge] and names the task.
 func (t *Task) Check(l Limits) error {
+	if t == nil {
+		return fmt.Errorf("task: %w: it is nil", ErrInvalid)
+	}
 	if err := CheckName("task", t.Name); err != nil {
 		return err
 	}

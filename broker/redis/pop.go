@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -56,8 +57,8 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 // fatal says that the connection is of no use, and not that the server refuses
 // a command.
 func fatal(err error) bool {
-	_, refused := err.(redis.Error)
-	return !refused
+	var reply redis.Error
+	return !errors.As(err, &reply)
 }
 
 // How long the server may take to end a move, and how long one that can't be
