@@ -95,7 +95,7 @@ func (t *trial) rate(done, n int, took time.Duration) ([]float64, error) {
 type meter struct {
 	target      int64
 	count       atomic.Int64
-	first, last time.Time // of the count; read them after done
+	first, last atomic.Int64 // when the count began and was reached, as Unix ns; 0 is not yet
 	done        chan struct{}
 }
 
@@ -104,30 +104,35 @@ func newMeter(target int) *meter {
 }
 
 func (m *meter) add(x, y int) int {
-	switch n := m.count.Add(1); {
-	case n == 1 && m.target == 1:
-		m.first = time.Now()
-		m.last = m.first
-		close(m.done)
-	case n == 1:
-		m.first = time.Now()
-	case n == m.target:
-		m.last = time.Now()
+	n := m.count.Add(1)
+	if n == 1 {
+		m.first.Store(time.Now().UnixNano())
+	}
+	if n == m.target {
+		m.last.Store(time.Now().UnixNano())
 		close(m.done)
 	}
 	return x + y
 }
 
-// wait waits until the target is reached, at most for d, and returns the count
-// and the time since the first.
+// wait waits until the target is reached, at most for d from the first and as
+// long for that, and returns the count and the time since the first. Who polls
+// may begin late, and is not to be blamed for that here.
 func (m *meter) wait(ctx context.Context, d time.Duration) (int, time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-m.done:
-		return int(m.target), m.last.Sub(m.first)
-	case <-timer.C:
-	case <-ctx.Done():
+	for {
+		select {
+		case <-m.done:
+			return int(m.target), time.Duration(m.last.Load() - m.first.Load())
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		first := m.first.Load()
+		took := time.Duration(time.Now().UnixNano() - first)
+		if first == 0 || took >= d || ctx.Err() != nil {
+			return int(min(m.count.Load(), m.target)), took
+		}
+		timer.Reset(d - took)
 	}
-	return int(min(m.count.Load(), m.target)), d
 }

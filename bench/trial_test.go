@@ -53,7 +53,7 @@ func TestMeter(t *testing.T) {
 	}
 	m := newMeter(3)
 	m.add(1, 1)
-	if got, took := m.wait(t.Context(), time.Millisecond); got != 1 || took != time.Millisecond {
+	if got, took := m.wait(t.Context(), time.Millisecond); got != 1 || took < time.Millisecond {
 		t.Errorf("counted %d in %v, want 1 within the limit", got, took)
 	}
 }
