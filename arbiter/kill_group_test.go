@@ -142,6 +142,14 @@ func TestKillUnresponsive(t *testing.T) {
 
 // No member starts after KillGroup has returned, wherever the sender is.
 func TestKillGroupWhileItIsSent(t *testing.T) {
+	for _, pause := range []time.Duration{10 * time.Millisecond, 300 * time.Millisecond} {
+		for _, at := range []time.Duration{1, 3, 7} {
+			killWhileItIsSent(t, pause, at*pause)
+		}
+	}
+}
+
+func killWhileItIsSent(t *testing.T, pause, at time.Duration) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var dead atomic.Bool
 		j := r.flowCrew(4, func(ctx context.Context, a args) (int, error) {
@@ -150,14 +158,13 @@ func TestKillGroupWhileItIsSent(t *testing.T) {
 			}
 			return slow(ctx, a)
 		})
-		_ = j
-		calls := make([]task.Call[int], 3000)
+		calls := make([]task.Call[int], 5000)
 		for i := range calls {
 			calls[i] = work.Bind(args{1})
 		}
 		call := task.All(calls...)
 		sent := make(chan error, 1)
-		slowly(r.b, 10*time.Millisecond)
+		slowly(r.b, pause)
 		go func() {
 			_, err := call.Send(context.Background(), r.arb)
 			sent <- err
@@ -165,7 +172,7 @@ func TestKillGroupWhileItIsSent(t *testing.T) {
 		for call.Request().ID().IsZero() {
 			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(25 * time.Millisecond)
+		time.Sleep(at)
 		other := r.arbiter()
 		for {
 			_, err := other.KillGroup(t.Context(), call.Request().ID())
@@ -185,6 +192,9 @@ func TestKillGroupWhileItIsSent(t *testing.T) {
 		st, _ := r.flowOf(call.Request().ID())
 		if st.Outcome != arbiter.Canceled {
 			t.Errorf("%+v", st)
+		}
+		if n := j.count("work"); n > 2000 {
+			t.Errorf("%d members ran", n)
 		}
 	})
 }

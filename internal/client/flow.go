@@ -116,7 +116,7 @@ func (c *Client) sendFlow(ctx context.Context, from *Child, req *task.Request, w
 		}
 		return err
 	}
-	if err == nil && (p.again || p.parts > 1) {
+	if errors.Is(err, errOver) || err == nil && (p.again || p.parts > 1) {
 		// Meanwhile it may have been killed, or have failed.
 		err = c.Driver().Sweep(ctx, root)
 	}

@@ -18,7 +18,7 @@ func (p *flowPlan) send(ctx context.Context, flows broker.Flows) (stored bool, e
 		}
 	}
 	for _, blocked := range []bool{true, false} {
-		if err := p.store(ctx, blocked); err != nil {
+		if err := p.store(ctx, flows, blocked); err != nil {
 			return true, err
 		}
 	}
@@ -65,7 +65,7 @@ func (p *flowPlan) sameButInbox(ctx context.Context, flows broker.Flows, f *brok
 }
 
 // store enqueues the tasks that are blocked, or those that are not.
-func (p *flowPlan) store(ctx context.Context, blocked bool) error {
+func (p *flowPlan) store(ctx context.Context, flows broker.Flows, blocked bool) error {
 	var batch []*broker.Task
 	size := 0
 	for i := range p.tasks {
@@ -80,19 +80,27 @@ func (p *flowPlan) store(ctx context.Context, blocked bool) error {
 		batch = append(batch, t)
 		size += t.Size()
 		if len(batch) == broker.MaxBatch || size >= broker.MaxBatchBytes {
-			if err := p.enqueue(ctx, batch); err != nil {
+			if err := p.enqueue(ctx, flows, batch); err != nil {
 				return err
 			}
 			batch, size = nil, 0
-			if !blocked {
-				p.parts++
-			}
 		}
 	}
-	if !blocked && len(batch) > 0 {
-		p.parts++
-	}
-	return p.enqueue(ctx, batch)
+	return p.enqueue(ctx, flows, batch)
+}
+
+// briefly is how long sending may have taken before it is asked whether there is
+// still a point in it. It is less than a kill is patient with senders.
+const briefly = 100 * time.Millisecond
+
+// errOver says that the rest need not be sent.
+var errOver = errors.New("the flow was killed or has failed while it was sent")
+
+// over reports whether a flow was killed, or has failed, while it is sent. If that
+// can't be told it goes on.
+func (p *flowPlan) over(ctx context.Context, flows broker.Flows) bool {
+	now, err := flows.LookupFlow(ctx, p.flows[0].ID)
+	return err == nil && now.Marks&(broker.MarkKilled|broker.MarkSwept) != 0
 }
 
 // record returns the record of a task as it is stored.
@@ -111,9 +119,15 @@ func (p *flowPlan) record(ft *flowTask) (*broker.Task, error) {
 	return t, nil
 }
 
-func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
+func (p *flowPlan) enqueue(ctx context.Context, flows broker.Flows, batch []*broker.Task) error {
 	if len(batch) == 0 {
 		return nil
+	}
+	if !batch[0].Blocked { // they may run as soon as they are stored
+		if (p.parts > 0 || time.Since(p.now) > briefly) && p.over(ctx, flows) {
+			return errOver
+		}
+		p.parts++
 	}
 	var first error
 	for i, err := range p.c.sender.send(ctx, batch) {

@@ -70,8 +70,9 @@ func (d *Driver) Bury(ctx context.Context, id broker.ID) error {
 	return d.Drain(ctx, "")
 }
 
-// Sweep cancels what is left of a flow that can't succeed any more. Whoever has
-// stored members calls it: they may have come after all others were cancelled.
+// Sweep cancels what is left of a flow that was killed or can't succeed any more.
+// Whoever has stored members calls it when it stores no more: some may have come
+// after all others were cancelled, and those that never come arrive by this.
 func (d *Driver) Sweep(ctx context.Context, id broker.ID) error {
 	f, ok := d.Broker.(broker.Flows)
 	if !ok {
@@ -89,9 +90,9 @@ func (d *Driver) Sweep(ctx context.Context, id broker.ID) error {
 		return nil
 	}
 	if p.Marks&broker.MarkKilled != 0 {
-		err = w.kill(ctx, id, false)
+		err = w.kill(ctx, id, true)
 	} else {
-		err = w.sweep(ctx, p)
+		err = w.bury(ctx, p)
 	}
 	if err != nil {
 		return err
