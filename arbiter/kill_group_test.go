@@ -143,8 +143,8 @@ func TestKillUnresponsive(t *testing.T) {
 // No member starts after KillGroup has returned, wherever the sender is.
 func TestKillGroupWhileItIsSent(t *testing.T) {
 	for _, pause := range []time.Duration{10 * time.Millisecond, 300 * time.Millisecond} {
-		for _, at := range []time.Duration{1, 3, 7} {
-			killWhileItIsSent(t, pause, at*pause)
+		for _, at := range []int{1, 3, 7} {
+			killWhileItIsSent(t, pause, time.Duration(at)*pause)
 		}
 	}
 }
