@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,7 +13,7 @@ import (
 )
 
 // beatQueues is how many queues one run of the beat script serves.
-const beatQueues = 50
+const beatQueues = 500
 
 // Heartbeat implements [broker.Consumer].
 func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
@@ -47,21 +48,36 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	runAll(ctx, c.b.rdb, calls)
 	held := 0
 	for i, part := range parts {
-		if calls[i].err != nil {
-			return calls[i].err
+		if err := calls[i].err; err != nil {
+			for _, k := range part {
+				if err := c.missed(k, err); err != nil {
+					return err
+				}
+			}
+			continue
 		}
 		if calls[i].reply == nil {
-			return c.lose()
+			// With a part of one queue we know which, and hold nothing where it was away.
+			if len(part) > 1 || !c.isAway(part[0]) || c.reenter(ctx, part[0]) != nil {
+				return c.lose()
+			}
+			c.back(part[0])
+			continue
 		}
 		list := toList(calls[i].reply)
 		now := toInt(item(list, 0))
 		for j, k := range part {
+			c.back(k)
 			held += c.attend(ctx, k, toList(item(list, 1+j)), now)
 		}
 	}
 	c.compare(held)
-	// Only now: a minion that lost its lease must not seem to live.
-	return c.announce(ctx, info)
+	// Only now: a minion that lost its lease must not seem to live. If it fails, the
+	// lease is extended all the same; only the census does not know.
+	if err := c.announce(ctx, info); err != nil {
+		c.b.log.Warn("redis: can't tell the namespace about the minion; will try again", "minion", c.id, "error", err)
+	}
+	return nil
 }
 
 // announce tells the namespace about the minion. Which tasks it can run may be
@@ -96,7 +112,11 @@ func (c *consumer) attend(ctx context.Context, k *keys, todo []any, now int64) i
 	for _, id := range toStrings(item(todo, 5)) {
 		c.cancel(toID(id))
 	}
-	for _, minion := range toStrings(item(todo, 3)) {
+	dead := toStrings(item(todo, 3))
+	if len(dead) == deadAtOnce { // a whole host is gone: there may be more
+		dead = c.b.dead(ctx, k, dead, now)
+	}
+	for _, minion := range dead {
 		if minion == c.minion {
 			continue
 		}
@@ -120,6 +140,21 @@ func (c *consumer) attend(ctx context.Context, k *keys, todo []any, now int64) i
 		}
 	}
 	return int(toInt(item(todo, 2)))
+}
+
+// deadAtOnce is how many dead minions the beat script tells of.
+const deadAtOnce = 10
+
+// dead returns all minions of a queue whose lease has ended; those that are
+// known if that can't be told.
+func (b *Broker) dead(ctx context.Context, k *keys, known []string, now int64) []string {
+	all, err := b.rdb.ZRangeByScore(ctx, k.minions, &redis.ZRangeBy{
+		Min: "-inf", Max: strconv.FormatInt(now, 10), Count: broker.MaxBatch,
+	}).Result()
+	if err != nil {
+		return known
+	}
+	return all
 }
 
 // compare notices, at the second heartbeat in a row, that the server thinks we

@@ -24,10 +24,13 @@ type consumer struct {
 	held    map[broker.ID]holding   // what was handed out and is not settled
 	early   map[broker.ID]time.Time // cancels that came before their task did
 	ready   map[*keys]bool          // queues that may have tasks; for several queues
-	due     map[*keys]time.Time     // when a queue's next task is due, by our clock
-	suspect bool                    // a reply was lost: ask the server what we hold
-	strange int                     // heartbeats in a row that counted more than we hold
-	lost    bool                    // no longer registered
+	clock   int64                   // the server's time in ms at clockAt
+	clockAt time.Time
+	due     map[*keys]time.Time // when a queue's next task is due, by our clock
+	suspect bool                // a reply was lost: ask the server what we hold
+	strange int                 // heartbeats in a row that counted more than we hold
+	away    map[*keys]bool      // queues whose server can't be reached
+	lost    bool                // no longer registered
 	closed  bool
 
 	changed chan struct{} // capacity 1: ready, due, suspect or lost has changed
@@ -60,7 +63,7 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		b: b, id: broker.NewID(broker.KindParty, "", 0), cfg: cfg,
 		queues: make(map[string]*queue),
 		held:   make(map[broker.ID]holding), early: make(map[broker.ID]time.Time),
-		ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
+		away: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
 		changed: make(chan struct{}, 1), gone: make(chan struct{}), started: time.Now(),
 	}
 	c.minion = string(c.id[:])
@@ -71,7 +74,7 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		if c.queues[q] != nil {
 			continue
 		}
-		if err := b.queues.register(ctx, q); err != nil {
+		if err := b.queues.register(ctx, q); err != nil && b.queues.known(q) == nil {
 			return nil, err
 		}
 		c.queues[q] = b.queues.known(q)
@@ -100,22 +103,16 @@ func (c *consumer) join(ctx context.Context) error {
 		return err
 	}
 	c.sub = sub
-	listens := "0"
-	if !c.single {
-		listens = "1"
-	}
 	calls := make([]*call, len(c.order))
 	for i, k := range c.order {
-		calls[i] = &call{
-			script: scriptJoin,
-			keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd},
-			args:   []any{c.minion, c.leaseMillis(), k.wake, listens},
-		}
+		calls[i] = c.enter(k)
 	}
 	runAll(ctx, c.b.rdb, calls)
-	for _, call := range calls {
+	for i, call := range calls {
 		if call.err != nil {
-			return call.err
+			if err := c.missed(c.order[i], call.err); err != nil {
+				return err
+			}
 		}
 	}
 	return c.Heartbeat(ctx, broker.Load{})

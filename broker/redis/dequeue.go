@@ -118,7 +118,7 @@ func (c *consumer) pressing(order []*keys) bool {
 	if c.suspect || c.lost || c.closed {
 		return true
 	}
-	return !c.single && slices.ContainsFunc(order, func(k *keys) bool { return c.ready[k] })
+	return !c.single && slices.ContainsFunc(order, func(k *keys) bool { return c.ready[k] && !c.away[k] })
 }
 
 // popped reads the result of a blocking move. A token sends us to the script.
@@ -136,7 +136,7 @@ func (c *consumer) popped(k *keys, r popped) (out []*broker.Delivery, token bool
 	if r.msg == "" {
 		return nil, false, nil
 	}
-	if d := c.deliver(k, r.msg, time.Now().UnixMilli()); d != nil {
+	if d := c.deliver(k, r.msg, c.serverNow()); d != nil {
 		return []*broker.Delivery{d}, false, nil
 	}
 	return nil, true, nil
@@ -173,7 +173,7 @@ func (c *consumer) nextDue(order []*keys) (<-chan time.Time, func()) {
 	defer c.mu.Unlock()
 	var first time.Time
 	for _, k := range order {
-		if at, ok := c.due[k]; ok && (first.IsZero() || at.Before(first)) {
+		if at, ok := c.due[k]; ok && !c.away[k] && (first.IsZero() || at.Before(first)) {
 			first = at
 		}
 	}
@@ -184,11 +184,20 @@ func (c *consumer) nextDue(order []*keys) (<-chan time.Time, func()) {
 	return t.C, func() { t.Stop() }
 }
 
+// serverNow is the server's time in ms: what it was at the last reply, and what
+// has passed since by our monotonic clock.
+func (c *consumer) serverNow() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.clock + time.Since(c.clockAt).Milliseconds()
+}
+
 // note keeps when the next task of a queue is due: by the server's clock at
 // due, which is now there.
 func (c *consumer) note(k *keys, due any, now int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.clock, c.clockAt = now, time.Now()
 	if at := toInt(due); at > 0 {
 		// A millisecond more: the server compares whole ones.
 		c.due[k] = time.Now().Add(time.Duration(at-now+1) * time.Millisecond)
@@ -215,11 +224,13 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 	var out []*broker.Delivery
 	for _, k := range order {
 		c.mu.Lock()
-		ask := c.single || c.ready[k]
-		if at, ok := c.due[k]; ok && !time.Now().Before(at) {
+		ask := c.single || c.ready[k] && !c.away[k]
+		if at, ok := c.due[k]; ok && !c.away[k] && !time.Now().Before(at) {
 			ask = true
 		}
-		delete(c.ready, k) // a wake-up that comes from here on counts
+		if ask {
+			delete(c.ready, k) // a wake-up that comes from here on counts
+		}
 		c.mu.Unlock()
 		if !ask || len(out) >= most {
 			if ask {
@@ -231,6 +242,9 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 		out = append(out, got...)
 		if err != nil {
 			c.again(k)
+			if err = c.missed(k, err); err == nil {
+				continue
+			}
 			if len(out) > 0 && !errors.Is(err, broker.ErrLeaseLost) {
 				return out, nil // the next call meets the error again
 			}

@@ -70,24 +70,27 @@ func (d *directory) open(ctx context.Context, name string) (*queue, error) {
 // then in its own slots. Repeating it is harmless. Whoever comes first says how
 // many partitions it has.
 func (d *directory) register(ctx context.Context, name string) error {
-	pipe := d.b.rdb.Pipeline()
-	pipe.HSetNX(ctx, d.b.space.queues, name, d.b.cfg.partitions)
-	n := pipe.HGet(ctx, d.b.space.queues, name)
-	if _, err := pipe.Exec(ctx); err != nil {
-		return fault("register queue "+name, err)
+	n, err := scriptRegister.run(ctx, d.b.rdb, []string{d.b.space.queues}, name, d.b.cfg.partitions)
+	if err != nil {
+		return err
 	}
 	d.mu.Lock()
-	q, err := d.add(name, n.Val())
+	q, err := d.add(name, toString(n))
 	d.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	pipe = d.b.rdb.Pipeline()
-	for _, k := range q.parts {
-		pipe.Set(ctx, k.meta, "1", 0)
+	calls := make([]*call, len(q.parts))
+	for i, k := range q.parts {
+		calls[i] = &call{script: scriptFound, keys: []string{k.meta, k.state}}
 	}
-	_, err = pipe.Exec(ctx)
-	return fault("register queue "+name, err)
+	runAll(ctx, d.b.rdb, calls)
+	for _, c := range calls {
+		if c.err != nil {
+			return c.err
+		}
+	}
+	return nil
 }
 
 // add takes over what the registry says of a queue. d.mu is held.

@@ -105,11 +105,11 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	}
 	for at := 0; at < len(ids); at += broker.MaxBatch {
 		chunk := ids[at:min(at+broker.MaxBatch, len(ids))]
-		reply, err := scriptStatus.run(ctx, b.rdb, []string{k.state}, chunk...)
+		values, err := b.states(ctx, k, chunk)
 		if err != nil {
 			return nil, "", err
 		}
-		for i, v := range toStrings(reply) {
+		for i, v := range values {
 			st := broker.Status{ID: letters[at+i].Task.ID}
 			if len(v) > originSize && readFinal(&st, v) == nil && st.Outcome != nil {
 				letters[at+i].Outcome = *st.Outcome

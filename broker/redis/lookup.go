@@ -24,13 +24,13 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 		for i, p := range places {
 			args[i] = ids[p][:]
 		}
-		reply, err := scriptStatus.run(ctx, b.rdb, []string{k.state}, args...)
+		values, err := b.states(ctx, k, args)
 		if err != nil {
 			return nil, err
 		}
 		found := make([]bool, len(places))
 		var open []int
-		for i, v := range toStrings(reply) {
+		for i, v := range values {
 			st := &out[places[i]]
 			switch {
 			case v == "":
@@ -51,6 +51,23 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 		return nil, err
 	}
 	return out, nil
+}
+
+// states reads the states of tasks, in as many calls as their outcomes need.
+func (b *Broker) states(ctx context.Context, k *keys, ids []any) ([]string, error) {
+	values := make([]string, 0, len(ids))
+	for len(values) < len(ids) {
+		reply, err := scriptStatus.run(ctx, b.rdb, []string{k.state}, ids[len(values):]...)
+		if err != nil {
+			return nil, err
+		}
+		some := toStrings(reply)
+		if len(some) == 0 {
+			return nil, fmt.Errorf("redis status: %w: an empty reply", broker.ErrMalformed)
+		}
+		values = append(values, some...)
+	}
+	return values, nil
 }
 
 // The parts of a value in the state hash.
@@ -159,11 +176,11 @@ func (b *Broker) readDone(ctx context.Context, k *keys, places []int, out []brok
 	for i, p := range places {
 		args[i] = out[p].ID[:]
 	}
-	reply, err := scriptStatus.run(ctx, b.rdb, []string{k.state}, args...)
+	values, err := b.states(ctx, k, args)
 	if err != nil {
 		return err
 	}
-	for i, v := range toStrings(reply) {
+	for i, v := range values {
 		if len(v) > originSize {
 			if err := readFinal(&out[places[i]], v); err != nil {
 				return err

@@ -39,6 +39,8 @@ var (
 	scriptPlain    = load("enqueue_plain", "push")
 	scriptDequeue  = load("dequeue", "clock", "readable", "push")
 	scriptSettle   = load("settle", "clock", "number", "push", "readable", "absorb", "arrive")
+	scriptRegister = load("register")
+	scriptFound    = load("found")
 	scriptJoin     = load("join", "clock", "push", "readable")
 	scriptBeat     = load("beat", "clock")
 	scriptLeave    = load("leave", "clock", "number", "push", "readable", "absorb")

@@ -43,6 +43,7 @@ for k, place in ipairs(places) do
   end
 end
 if #news > 0 then
+  redis.call('HDEL', results, '') -- see dequeue.lua
   -- Results and counts belong together: what may fail for want of memory comes
   -- first, and counting needs none.
   redis.call('HSET', results, unpack(news))

@@ -12,6 +12,7 @@ end
 if redis.call('HEXISTS', flow, 'outcome') == 1 then
   return 0
 end
+redis.call('HDEL', flow, '') -- see dequeue.lua
 redis.call('HSET', flow, 'outcome', ARGV[1], 'until', now() + ARGV[2])
 for _, key in ipairs(KEYS) do
   redis.call('PEXPIRE', key, ARGV[3])

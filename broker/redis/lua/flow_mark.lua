@@ -7,5 +7,6 @@
 if not kept(KEYS[1]) then
   return 0
 end
+redis.call('HDEL', KEYS[1], '') -- see dequeue.lua
 redis.call('HSET', KEYS[1], unpack(ARGV))
 return 1

@@ -9,6 +9,7 @@ local minions, watch, ready, held, odd = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEY
 local minion, lease, wake = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
 local t = now()
+redis.call('ZREM', minions, '') -- see dequeue.lua
 redis.call('ZADD', minions, t + lease, minion)
 if ARGV[4] == '1' then
   redis.call('ZADD', watch, t + lease, minion)

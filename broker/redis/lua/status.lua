@@ -2,15 +2,22 @@
 --
 -- KEYS  1 state
 -- ARGV  ids
--- Returns for each: '' if there is none, or it may not be seen any more; else
--- as it is: 20 bytes (digest, inbox) and, if it is final, state, time until
--- which it may be seen (6), attempt (4), length (4) and outcome.
+-- Returns for each, or only the first ones where they are large: '' if there is
+-- none, or it may not be seen any more; else as it is: 20 bytes (digest, inbox)
+-- and, if it is final, state, time until which it may be seen (6), attempt (4),
+-- length (4) and outcome.
 
 local t = now()
-local values = redis.call('HMGET', KEYS[1], unpack(ARGV))
-for i, s in ipairs(values) do
-  if not s or (#s > 20 and number(s, 22, 6) <= t) then
-    values[i] = ''
+local values, bytes, at = {}, 0, 1
+while at <= #ARGV and bytes < 4194304 do
+  local to = math.min(at + 49, #ARGV)
+  for _, s in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV, at, to))) do
+    if not s or (#s > 20 and number(s, 22, 6) <= t) then
+      s = ''
+    end
+    values[#values + 1] = s
+    bytes = bytes + #s
   end
+  at = to + 1
 end
 return values

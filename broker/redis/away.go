@@ -1,0 +1,74 @@
+package redis
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// In a cluster one master can be away while the others serve. A consumer of
+// several queues goes on with those it reaches. The queues of the other one are
+// tried again with every heartbeat; what it holds there it can neither keep nor
+// settle, so then its heartbeat fails as a whole.
+
+// missed notes that a queue's server can't be reached, and returns err if that
+// ends more than this queue.
+func (c *consumer) missed(k *keys, err error) error {
+	if c.single || !errors.Is(err, broker.ErrUnavailable) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.held {
+		if h.keys == k {
+			return err
+		}
+	}
+	if !c.away[k] {
+		c.away[k] = true
+		c.b.log.Warn("redis: a queue can't be reached; the others are served", "queue", k.queue, "error", err)
+	}
+	if len(c.away) == len(c.order) {
+		return err
+	}
+	return nil
+}
+
+// isAway says whether a queue is not to be asked.
+func (c *consumer) isAway(k *keys) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.away[k]
+}
+
+// back notes that a queue is reached again.
+func (c *consumer) back(k *keys) {
+	c.mu.Lock()
+	if c.away[k] {
+		delete(c.away, k)
+		c.ready[k] = true
+	}
+	c.mu.Unlock()
+}
+
+// enter registers the consumer with one queue.
+func (c *consumer) enter(k *keys) *call {
+	listens := 1
+	if c.single {
+		listens = 0
+	}
+	return &call{
+		script: scriptJoin,
+		keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd},
+		args:   []any{c.minion, c.leaseMillis(), k.wake, listens},
+	}
+}
+
+// reenter registers the consumer again with a queue that was away for longer
+// than its lease.
+func (c *consumer) reenter(ctx context.Context, k *keys) error {
+	entry := c.enter(k)
+	runAll(ctx, c.b.rdb, []*call{entry})
+	return entry.err
+}

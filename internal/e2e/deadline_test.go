@@ -1,0 +1,44 @@
+//go:build unix
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Deadlines are by the server's clock too, whichever way a task comes to a
+// minion.
+func TestDeadlinesClocksApart(t *testing.T) {
+	t.Parallel()
+	for name, offset := range map[string]time.Duration{"server ahead": 5 * time.Hour, "server behind": -5 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, shifted(t, offset))
+			r.minion()
+			r.minion(func(c *config) { c.Queues = []string{"a", "b"} })
+			for _, queue := range []string{task.DefaultQueue, "a"} {
+				testDeadlines(r, task.Queue(queue))
+			}
+		})
+	}
+}
+
+func testDeadlines(r *rig, q task.Option) {
+	// One at a time, each met by a minion that waits.
+	for range 5 {
+		time.Sleep(20 * time.Millisecond)
+		r.results(r.send(1, args{}, q, task.Within(10*time.Minute)))
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	_, err := r.send(1, args{Hang: true}, q, task.Within(300*time.Millisecond))[0].Result(ctx)
+	if !errors.Is(err, broker.ErrExpired) {
+		r.Errorf("a task past its deadline: %v", err)
+	}
+}
