@@ -20,6 +20,10 @@ func TestFlowsInJSON(t *testing.T) {
 		if n, err := run(r, call); n != 13 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
+		n, err := run(r, task.Then(task.Collect(work.Bind(args{0})), countStep()))
+		if n != 0 || err != nil {
+			t.Errorf("none succeeded: %d, %v", n, err)
+		}
 		got, err := run(r, task.Collect(work.Bind(args{1}), work.Bind(args{0})))
 		if err != nil || len(got) != 2 || *got[0] != 1 || got[1] != nil {
 			t.Errorf("%v, %v", got, err)

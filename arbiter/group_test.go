@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/faulty"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -321,5 +322,77 @@ func TestGroupMemberRefused(t *testing.T) {
 			t.Errorf("notes %v, %d members ran", got, j.count("work"))
 		}
 		_ = holder
+	})
+}
+
+// A group is kept for its own retention; its handle kills it, and a loop over its
+// members may be left.
+func TestGroupHandle(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.flowCrew(1, slow)
+		g, err := arbiter.GroupOf(t.Context(), r.arb, works(1, 1000), arbiter.GroupRetention(10*time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for st, err := range g.Wait(t.Context()) {
+			if err != nil || st.Outcome != arbiter.Succeeded {
+				t.Fatal(st, err)
+			}
+			break
+		}
+		killed, err := g.Kill(t.Context(), arbiter.Wait())
+		if got := verdicts(killed); err != nil || len(got) != 2 || got[0] != arbiter.Stopped {
+			t.Errorf("%v, %v", got, err)
+		}
+		if err := r.ended(g); !errors.Is(err, task.ErrCanceled) {
+			t.Error(err)
+		}
+		time.Sleep(9 * time.Minute)
+		if st, err := g.Status(t.Context()); err != nil || st.Outcome != arbiter.Canceled {
+			t.Errorf("%+v, %v", st, err)
+		}
+		time.Sleep(3 * time.Minute)
+		if _, err := g.Status(t.Context()); !errors.Is(err, task.ErrNotFound) {
+			t.Errorf("after its retention: %v", err)
+		}
+		if _, err := r.arb.KillGroup(t.Context(), g.ID()); !errors.Is(err, task.ErrNotFound) {
+			t.Errorf("kill after its retention: %v", err)
+		}
+		_ = r.arb.Close()
+		if _, err := g.Status(t.Context()); !errors.Is(err, task.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+		if err := g.Send(t.Context()); !errors.Is(err, task.ErrClosed) {
+			t.Errorf("send after Close: %v", err)
+		}
+	})
+}
+
+// A broker that is out of reach while a group is sent: it is tried again, and
+// after that the group's Send does it.
+func TestGroupSentAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		j := r.flowCrew(1, echo)
+		out := true
+		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+			if out && op == faulty.Enqueue {
+				return faulty.ErrUnavailable
+			}
+			return nil
+		}})
+		g, err := arbiter.GroupOf(t.Context(), r.arb, works(1, 2), arbiter.Callback(note(1)))
+		if !errors.Is(err, task.ErrIndeterminate) || !errors.Is(err, task.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		out = false
+		if err := g.Send(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := g.Results(t.Context()); !slices.Equal(got, []int{1, 2}) || err != nil {
+			t.Errorf("%v, %v", got, err)
+		}
+		if err := r.ended(g); err != nil || j.count("note") != 1 {
+			t.Errorf("%d callbacks, %v", j.count("note"), err)
+		}
 	})
 }

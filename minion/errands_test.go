@@ -22,6 +22,7 @@ func TestStopMovesFlowsOn(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var c *crew
 		c = r.crew(2, func(context.Context, args) (int, error) {
+			time.Sleep(time.Second) // until the other one runs, too
 			c.halt()
 			time.Sleep(time.Second)
 			return 1, nil

@@ -273,3 +273,45 @@ func TestOnSuccessIsNotLost(t *testing.T) {
 		}
 	})
 }
+
+// Middleware that runs the handler again sends what the last run has sent, and
+// nothing twice.
+func TestMiddlewareRunsAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var ran, runs atomic.Int32
+		again := func(next minion.Handler) minion.Handler {
+			return func(ctx context.Context) error {
+				if err := next(ctx); err != nil {
+					return next(ctx)
+				}
+				return nil
+			}
+		}
+		r.family(2, func(context.Context, args) (int, error) {
+			ran.Add(1)
+			return 0, nil
+		}, func(ctx context.Context, _ args) (int, error) {
+			if _, err := work.Apply(ctx, submitter(ctx), args{1}); err != nil {
+				return 0, err
+			}
+			if _, err := work.Apply(ctx, task.OnSuccess(ctx), args{2}); err != nil {
+				return 0, err
+			}
+			if runs.Add(1) == 1 {
+				return 0, errBad
+			}
+			return 0, nil
+		}, minion.Use(again))
+		fut, err := parent.Apply(t.Context(), r.arb, args{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.result(fut); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if ran.Load() != 2 {
+			t.Errorf("%d tasks ran, want 2", ran.Load())
+		}
+	})
+}

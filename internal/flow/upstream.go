@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func (w *work) encoded(o *broker.Outcome) ([]byte, error) {
 // than limit allows.
 func (w *work) join(ctx context.Context, p *broker.Progress, limit int) (raw []byte, name string, bad, err error) {
 	var values [][]byte
-	size := 5
+	size, guess := 5, ""
 	for from := 0; from < p.Listed; {
 		page, err := w.f.Members(ctx, p.Flow.ID, from, broker.MaxBatch)
 		if err != nil {
@@ -83,7 +84,9 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int) (raw []b
 		}
 		for _, m := range page {
 			var v []byte
-			if o := m.Outcome; o != nil && o.State == broker.StateSucceeded {
+			if o := m.Outcome; o != nil && o.State != broker.StateSucceeded {
+				guess = cmp.Or(guess, o.Codec)
+			} else if o != nil {
 				switch {
 				case name == "":
 					name = o.Codec
@@ -101,25 +104,12 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int) (raw []b
 		}
 		from += len(page)
 	}
-	if name == "" { // none succeeded, and none had to
-		name = codec.Msgpack().Name()
-		if len(values) > 0 && p.Flow.Callback.Kind() == broker.KindTask && !p.Flow.Callback.IsZero() {
-			name = w.codecOf(ctx, p.Flow.Callback)
-		}
-	}
+	name = cmp.Or(name, guess, codec.Msgpack().Name()) // perhaps none succeeded, and none had to
 	j, bad := w.joiner(name)
 	if bad == nil {
 		raw, bad = j.AppendJoined(nil, values)
 	}
 	return raw, name, bad, nil
-}
-
-// codecOf returns the codec of a blocked task's arguments.
-func (w *work) codecOf(ctx context.Context, id broker.ID) string {
-	if t, err := w.f.Blocked(ctx, []broker.ID{id}); err == nil && len(t) == 1 && t[0] != nil {
-		return t[0].Codec
-	}
-	return codec.Msgpack().Name()
 }
 
 func tooLarge(what string, size, limit int) error {
