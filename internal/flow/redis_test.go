@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
@@ -56,4 +58,42 @@ func outcomeOnRedis(t *testing.T, url, namespace string, lethal int, call callFu
 	}
 	w.same(ran)
 	return w.deaths > 0
+}
+
+// Another attempt, at another minion, sends the same flow and gets its result.
+func TestAttemptsOnRedis(t *testing.T) {
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	b, err := redis.Open(t.Context(), redistest.Start(t, path).URL(), redis.Logger(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := worldOf(t, b, 0, false)
+	defer w.close()
+	w.idle, w.patience = 10*time.Millisecond, 500
+	s := scenarios[len(scenarios)-1]
+	parent := broker.NewID(broker.KindTask, "default", 0)
+	first := client.Child{Client: w.c, Parent: parent, Attempt: 1}
+	if err := first.Submit(t.Context(), s.call()); err != nil {
+		t.Fatal(err)
+	}
+	c := client.New(client.Config{Broker: b, Logger: silent})
+	defer func() { _ = c.Close() }()
+	second := client.Child{Client: c, Parent: parent, Attempt: 2}
+	call := s.call()
+	if err := second.Submit(t.Context(), call); err != nil {
+		t.Fatal(err)
+	}
+	if got := text(w.outcome(call.Request().ID())); got != s.want {
+		t.Errorf("outcome %s, want %s", got, s.want)
+	}
+	w.same(s.ran)
+	var n int
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := second.Await(ctx, call.Request().ID(), &n); err != nil || n != 2702 {
+		t.Errorf("the second attempt gets %d, %v", n, err)
+	}
 }

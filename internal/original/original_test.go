@@ -1,0 +1,184 @@
+package original
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// 20 tasks in tasks, and 10 slots.
+func TestTaskInTask(t *testing.T) {
+	onBoth(t, 10, func(r *rig) {
+		ids, err := r.arb.Apply(r.ctx(), "add_in_task", arbiter.Args(1, 2), arbiter.Count(20))
+		if err != nil {
+			r.Fatal(err)
+		}
+		n := 0
+		for st, err := range r.arb.WaitForTasks(r.ctx(), ids...) {
+			sum, bad := st.Result()
+			if err != nil || bad != nil || sum != int64(3) {
+				r.Fatalf("%v, %v, %v", sum, bad, err)
+			}
+			n++
+		}
+		if n != 20 {
+			r.Errorf("%d of 20", n)
+		}
+	})
+}
+
+// A pipe of 20 steps with persistent arguments.
+func TestPipe(t *testing.T) {
+	onBoth(t, 3, func(r *rig) {
+		steps := make([]task.Bound, 20)
+		for i := range steps {
+			steps[i] = arbiter.Named("simple_add", arbiter.Args(1))
+		}
+		p, err := r.arb.Pipe(r.ctx(), steps, arbiter.PersistentArgs(4))
+		if err != nil || p.ID() == (task.ID{}) {
+			r.Fatal(err)
+		}
+		want := int64(0)
+		for st, err := range p.Wait(r.ctx()) {
+			want += 5
+			if sum, bad := st.Result(); err != nil || bad != nil || sum != want {
+				r.Fatalf("%v, want %d; %v, %v", sum, want, bad, err)
+			}
+		}
+		if want != 100 {
+			r.Errorf("the last step gives %d", want)
+		}
+	})
+}
+
+// Kill of a long task, and of one that has not started.
+func TestKill(t *testing.T) {
+	onBoth(t, 1, func(r *rig) {
+		ids, err := r.arb.Apply(r.ctx(), "long_running", arbiter.Count(2))
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.until("a task runs", func() bool { return r.started.Load() == 1 })
+		var runs, waits task.ID
+		r.until("its state", func() bool {
+			for _, id := range ids {
+				st, err := r.arb.Status(r.ctx(), id)
+				if err != nil {
+					r.Fatal(err)
+				}
+				if st.State == broker.PhaseRunning {
+					runs = id
+				} else {
+					waits = id
+				}
+			}
+			return runs != task.ID{}
+		})
+		if v, err := r.arb.Kill(r.ctx(), waits); v != arbiter.NeverStarted || err != nil {
+			r.Errorf("the one that waits: %s, %v", v, err)
+		}
+		began := time.Now()
+		if v, err := r.arb.Kill(r.ctx(), runs, arbiter.Wait()); v != arbiter.Stopped || err != nil {
+			r.Errorf("the one that runs: %s, %v", v, err)
+		}
+		if d := time.Since(began); d > 5*time.Second {
+			r.Errorf("it took %v", d)
+		}
+		if r.started.Load() != 1 {
+			r.Errorf("%d have started", r.started.Load())
+		}
+	})
+}
+
+// Kill of a group: no member starts any more, the finalizer runs.
+func TestKillGroup(t *testing.T) {
+	onBoth(t, 2, func(r *rig) {
+		members := make([]task.Bound, 10)
+		for i := range members {
+			members[i] = arbiter.Named("long_running")
+		}
+		g, err := r.arb.Group(r.ctx(), members, arbiter.Callback(arbiter.Named("callback")), arbiter.Finalizer(arbiter.Named("finalize"), 0))
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.until("two run", func() bool { return r.started.Load() == 2 })
+		killed, err := r.arb.KillGroup(r.ctx(), g.ID(), arbiter.Wait())
+		counts := make(map[arbiter.Verdict]int)
+		for _, k := range killed {
+			counts[k.Verdict]++
+		}
+		if err != nil || counts[arbiter.Stopped] != 2 || counts[arbiter.NeverStarted] != 9 {
+			r.Errorf("%v, %v", counts, err)
+		}
+		if err := g.Result(r.ctx(), nil); !errors.Is(err, task.ErrCanceled) {
+			r.Errorf("the group: %v", err)
+		}
+		if r.started.Load() != 2 || r.callbacks.Load() != 0 || r.finals.Load() != 1 {
+			r.Errorf("%d started, %d callbacks, %d finalizers", r.started.Load(), r.callbacks.Load(), r.finals.Load())
+		}
+	})
+}
+
+// A group with callback and finalizer.
+func TestGroup(t *testing.T) {
+	onBoth(t, 3, func(r *rig) {
+		members := make([]task.Bound, 20)
+		for i := range members {
+			members[i] = arbiter.Named("simple_add", arbiter.Args(i, 1))
+		}
+		g, err := r.arb.Group(r.ctx(), members, arbiter.Callback(arbiter.Named("callback")), arbiter.Finalizer(arbiter.Named("finalize"), time.Minute))
+		if err != nil {
+			r.Fatal(err)
+		}
+		if err := g.Result(r.ctx(), nil); err != nil {
+			r.Error(err)
+		}
+		st, err := g.Status(r.ctx())
+		if err != nil || st.Flow.Done != 20 || st.Flow.Initiated != 0 || st.Flow.Running != 0 || len(st.Flow.Tasks) != 20 {
+			r.Errorf("%+v, %v", st.Flow, err)
+		}
+		if r.callbacks.Load() != 1 || r.finals.Load() != 1 {
+			r.Errorf("%d callbacks, %d finalizers", r.callbacks.Load(), r.finals.Load())
+		}
+	})
+}
+
+// A group whose member fails: the callback never runs and says why, the
+// finalizer runs.
+func TestGroupFails(t *testing.T) {
+	onBoth(t, 3, func(r *rig) {
+		members := []task.Bound{arbiter.Named("long_running"), arbiter.Named("simple_add", arbiter.Args("x")), arbiter.Named("long_running")}
+		g, err := r.arb.Group(r.ctx(), members, arbiter.Callback(arbiter.Named("callback")), arbiter.Finalizer(arbiter.Named("finalize"), 0))
+		if err != nil {
+			r.Fatal(err)
+		}
+		if err := g.Result(r.ctx(), nil); !errors.Is(err, task.ErrFlowFailed) {
+			r.Errorf("the group: %v", err)
+		}
+		st, err := g.Status(r.ctx())
+		if err != nil || st.Flow.Reason == "" || st.Flow.Callback.Outcome != arbiter.Canceled || st.Flow.Finalizer.Outcome != arbiter.Succeeded {
+			r.Errorf("%+v, %v", st.Flow, err)
+		}
+		if r.callbacks.Load() != 0 || r.finals.Load() != 1 {
+			r.Errorf("%d callbacks, %d finalizers", r.callbacks.Load(), r.finals.Load())
+		}
+	})
+}
+
+// A synchronous task.
+func TestSync(t *testing.T) {
+	onBoth(t, 2, func(r *rig) {
+		ids, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1, 2), arbiter.Sync())
+		if err != nil || len(ids) != 1 {
+			r.Fatal(ids, err)
+		}
+		st, err := r.arb.Status(r.ctx(), ids[0])
+		if sum, bad := st.Result(); err != nil || bad != nil || st.State != broker.PhaseDone || sum != int64(3) {
+			r.Errorf("%+v, %v, %v", st, bad, err)
+		}
+	})
+}
