@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -146,6 +147,55 @@ func TestKillGroupWhileItIsSent(t *testing.T) {
 		for _, at := range []int{1, 3, 7} {
 			killWhileItIsSent(t, pause, time.Duration(at)*pause)
 		}
+	}
+}
+
+// So it is with pipes in the group, most of which are not even opened yet.
+func TestKillNestedWhileItIsSent(t *testing.T) {
+	for _, at := range []time.Duration{20, 400, 1100, 1500, 2200} {
+		bubble(t, func(t *testing.T, r *rig) {
+			j := r.flowCrew(4, slow)
+			pipes := make([]*task.Request, 200)
+			for i := range pipes {
+				pipes[i] = task.Then(task.Then(work.Bind(args{1}), plus(1)), plus(2)).Request()
+			}
+			group := task.NewGroup(pipes, task.GroupSettings{
+				Need: 200, Callback: work.Bind(args{1}).Request(), Finalizer: noteTask.Bind(args{2}).Request(),
+			})
+			sent := make(chan error, 1)
+			slowly(r.b, 10*time.Millisecond)
+			go func() { sent <- r.arb.Submit(context.Background(), group) }()
+			time.Sleep(at * time.Millisecond)
+			other := r.arbiter()
+			if _, err := other.KillGroup(t.Context(), group.ID()); err != nil {
+				t.Fatal(err)
+			}
+			before := j.count("work")
+			if err := <-sent; err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Minute)
+			st, f := r.flowOf(group.ID())
+			if st.Outcome != arbiter.Canceled || f.Finalizer.Outcome != arbiter.Succeeded || j.count("work") != before || j.count("note") != 1 {
+				t.Errorf("after %d ms: %+v, %+v; %d and %d members ran, %d finalizers", at, st, f.Finalizer, before, j.count("work"), j.count("note"))
+			}
+			var ids []task.ID
+			for _, p := range group.Flow().Members {
+				ids = append(ids, p.ID())
+				for _, m := range p.Flow().Members {
+					ids = append(ids, m.ID())
+				}
+			}
+			found, err := r.b.Lookup(t.Context(), ids)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, st := range found {
+				if st.State != broker.StateUnknown && !st.State.Final() {
+					t.Fatalf("after %d ms: %s %s is left %s", at, st.ID.String(), st.Queue, st.State)
+				}
+			}
+		})
 	}
 }
 

@@ -116,7 +116,10 @@ func (c *Client) sendFlow(ctx context.Context, from *Child, req *task.Request, w
 		}
 		return err
 	}
-	if errors.Is(err, errOver) || err == nil && (p.again || p.parts > 1) {
+	switch {
+	case errors.Is(err, errOver):
+		err = p.abandon(ctx)
+	case err == nil && (p.again || p.parts > 1):
 		// Meanwhile it may have been killed, or have failed.
 		err = c.Driver().Sweep(ctx, root)
 	}

@@ -103,6 +103,23 @@ func (p *flowPlan) over(ctx context.Context, flows broker.Flows) bool {
 	return err == nil && now.Marks&(broker.MarkKilled|broker.MarkSwept) != 0
 }
 
+// abandon ends what was stored of a flow that is over. The flows in it may have
+// been opened when nobody looked for them any more.
+func (p *flowPlan) abandon(ctx context.Context) error {
+	d := p.c.Driver()
+	var waiting []broker.ID
+	for i := range p.tasks {
+		if ft := &p.tasks[i]; ft.blocked && ft.step != broker.StepFinalizer {
+			waiting = append(waiting, ft.req.ID())
+		}
+	}
+	err := errors.Join(d.KillAll(ctx, waiting), d.Sweep(ctx, p.flows[0].ID))
+	for i := 1; i < len(p.flows) && err == nil; i++ {
+		err = d.Bury(ctx, p.flows[i].ID)
+	}
+	return err
+}
+
 // record returns the record of a task as it is stored.
 func (p *flowPlan) record(ft *flowTask) (*broker.Task, error) {
 	t, err := p.from.prepare(ft.req, p.c.codec, p.now)

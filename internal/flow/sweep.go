@@ -135,14 +135,14 @@ func (w *work) bury(ctx context.Context, p *broker.Progress) error {
 	if err != nil {
 		return err
 	}
-	for len(lost) > 0 {
+	for {
 		part := lost[:min(len(lost), broker.MaxBatch)]
 		lost = lost[len(part):]
-		if err := w.advance(ctx, p.Flow.ID, lostArrivals(p.Flow.ID, part)); err != nil {
+		// Also if there is none: what follows may not have been stored before.
+		if err := w.advance(ctx, p.Flow.ID, lostArrivals(p.Flow.ID, part)); err != nil || len(lost) == 0 {
 			return err
 		}
 	}
-	return nil
 }
 
 func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool) (lost []place, err error) {
