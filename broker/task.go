@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"hash/crc32"
+	"sync"
 	"time"
 )
 
@@ -94,17 +95,22 @@ func (t *Task) Check(l Limits) error {
 	return nil
 }
 
+var digests = sync.Pool{New: func() any { return new([]byte) }}
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Digest returns four bytes that tell a repeated enqueue from another task
 // with the same id: the CRC-32C of name, codec and payload.
 func (t *Task) Digest() uint32 {
-	var buf [256]byte
-	b := append(buf[:0], t.Name...)
+	buf := digests.Get().(*[]byte)
+	b := append((*buf)[:0], t.Name...)
 	b = append(b, 0)
 	b = append(b, t.Codec...)
 	b = append(b, 0)
-	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, t.Payload)
+	sum := crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, t.Payload)
+	*buf = b
+	digests.Put(buf)
+	return sum
 }
 
 // Size returns about how many bytes the task takes in a store.

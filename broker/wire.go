@@ -46,6 +46,8 @@ var ErrVersion = errors.New("unknown record version")
 // ErrMalformed is wrapped by the error of a record that can't be read.
 var ErrMalformed = errors.New("malformed record")
 
+var readers = sync.Pool{New: func() any { return new(bytes.Reader) }}
+
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // encode appends to dst what fill writes. Writing to a bytes.Buffer can't fail,
@@ -266,10 +268,15 @@ func uint48(b []byte) int64 {
 
 // decode reads an array of at least least fields that fills data to its end.
 func decode(data []byte, field func(*msgpack.Decoder, int) error, least int) error {
-	r := bytes.NewReader(data)
+	r := readers.Get().(*bytes.Reader)
+	r.Reset(data)
 	dec := msgpack.GetDecoder()
-	defer msgpack.PutDecoder(dec)
 	dec.Reset(r)
+	defer func() {
+		msgpack.PutDecoder(dec)
+		r.Reset(nil)
+		readers.Put(r)
+	}()
 	n, err := dec.DecodeArrayLen()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, noEOF(err))

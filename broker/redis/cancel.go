@@ -42,7 +42,7 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 
 func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, error) {
 	class, read, sweep := retention(broker.DefaultRetention, 0, false)
-	outcome := frame(&broker.Outcome{State: broker.StateCanceled, Finished: time.Now()})
+	outcome := appendFrame(nil, &broker.Outcome{State: broker.StateCanceled, Finished: time.Now()})
 	var minions []string
 	for range minionRetries {
 		names := []string{

@@ -45,7 +45,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 			parts = append(parts, p)
 		}
 		p.size += size
-		p.add(i, t, size)
+		p.add(i, t, size, len(tasks)-i)
 		if seen != nil {
 			if seen[t.ID] { // which of them counts the script has to say
 				p.simple = false
@@ -62,22 +62,28 @@ type part struct {
 	keys   *keys
 	simple bool // enqueue_plain can do it: nothing is in other, and no id twice
 	size   int
-	places []int // of plain in the batch
-	plain  []any
-	last   []int // of other
+	places []int  // of plain in the batch
+	plain  []int  // where each ends in buf
+	buf    []byte // messages of plain, one behind the other
+	last   []int  // of other
 	other  []any
 }
 
 func (p *part) count() int { return len(p.places) + len(p.last) }
 
-func (p *part) add(place int, t *broker.Task, size int) {
-	msg := broker.AppendRecord(make([]byte, 0, size), t)
+// add adds a task; left says how many may still come.
+func (p *part) add(place int, t *broker.Task, size, left int) {
 	if t.Delay <= 0 && t.Deadline <= 0 && t.Unique == "" && t.Group.IsZero() && !t.Blocked {
-		p.plain = append(p.plain, msg)
+		if p.buf == nil {
+			p.buf = make([]byte, 0, size*max(1, min(left, broker.MaxBatch)))
+		}
+		p.buf = broker.AppendRecord(p.buf, t)
+		p.plain = append(p.plain, len(p.buf))
 		p.places = append(p.places, place)
 		return
 	}
 	p.simple = false
+	msg := broker.AppendRecord(nil, t)
 	var ref []byte
 	if !t.Group.IsZero() {
 		ref = broker.AppendFlowRef(nil, t)
@@ -92,20 +98,27 @@ func (p *part) add(place int, t *broker.Task, size int) {
 
 func (p *part) call() *call {
 	k := p.keys
+	args := make([]any, 0, 2+len(p.plain)+len(p.other))
+	args = append(args, k.wake)
+	if !p.simple {
+		args = append(args, len(p.plain))
+	}
+	from := 0
+	for _, to := range p.plain {
+		args = append(args, p.buf[from:to])
+		from = to
+	}
 	if p.simple {
 		return &call{
 			script: scriptPlain,
 			keys:   []string{k.ready, k.held, k.state, k.meta, k.watch},
-			args:   append([]any{k.wake}, p.plain...),
+			args:   args,
 		}
 	}
-	args := make([]any, 0, 2+len(p.plain)+len(p.other))
-	args = append(args, k.wake, len(p.plain))
-	args = append(append(args, p.plain...), p.other...)
 	return &call{
 		script: scriptEnqueue,
 		keys:   []string{k.ready, k.held, k.state, k.due, k.later, k.unique, k.meta, k.watch, k.flows},
-		args:   args,
+		args:   append(args, p.other...),
 	}
 }
 

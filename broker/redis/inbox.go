@@ -36,9 +36,22 @@ func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) 
 	return in, nil
 }
 
+// frames counts the letters of a payload.
+func frames(payload string) (n int) {
+	const head = len(broker.ID{}) + 4
+	for ; len(payload) >= head; n++ {
+		size := head + int(binary.BigEndian.Uint32([]byte(payload[head-4:head])))
+		if size > len(payload) {
+			break
+		}
+		payload = payload[size:]
+	}
+	return n
+}
+
 // hear takes letters: id, length and record, one after the other.
 func (in *inbox) hear(_, payload string) {
-	var letters []broker.Letter
+	letters := make([]broker.Letter, 0, frames(payload))
 	for rest := payload; len(rest) > 0; {
 		const head = len(broker.ID{}) + 4
 		if len(rest) < head {

@@ -116,7 +116,7 @@ type group struct {
 
 type members struct {
 	places  []int
-	args    []any
+	items   []byte // see settle.lua
 	submits []any
 }
 
@@ -161,13 +161,15 @@ func (st *settling) add(place int, s *broker.Settlement, inboxes string) {
 		st.groups[g] = m
 		st.order = append(st.order, g)
 	}
-	record := frame(outcome)
+	was := len(m.items)
+	m.items = binary.BigEndian.AppendUint32(m.items, d.Attempt)
+	m.items = binary.BigEndian.AppendUint16(m.items, uint16(len(d.Unique)))
+	m.items = append(m.items, d.Unique...)
+	m.items = append(m.items, d.ID[:]...)
+	m.items = appendFrame(m.items, outcome)
 	st.count++
-	st.size += len(record) + 64
+	st.size += len(m.items) - was
 	m.places = append(m.places, place)
-	var attempt [4]byte
-	binary.BigEndian.PutUint32(attempt[:], d.Attempt)
-	m.args = append(m.args, d.ID[:], attempt[:], d.Unique, record)
 	for _, t := range s.Submit {
 		record := broker.AppendSubmit(nil, t)
 		st.size += len(record)
@@ -175,11 +177,12 @@ func (st *settling) add(place int, s *broker.Settlement, inboxes string) {
 	}
 }
 
-// frame returns an outcome's record behind its length.
-func frame(o *broker.Outcome) []byte {
-	record := broker.AppendOutcome(make([]byte, 4, 128+len(o.Result)), o)
-	binary.BigEndian.PutUint32(record, uint32(len(record)-4))
-	return record
+// appendFrame appends an outcome's record behind its length.
+func appendFrame(dst []byte, o *broker.Outcome) []byte {
+	at := len(dst)
+	dst = broker.AppendOutcome(append(dst, 0, 0, 0, 0), o)
+	binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
+	return dst
 }
 
 // retention returns the class that a task is forgotten with, how long its
@@ -214,7 +217,7 @@ func (st *settling) call(minion string) *call {
 		}
 		m := st.groups[g]
 		args = append(args, g.verb, g.a, at, g.class, g.read.Milliseconds(), g.sweep.Milliseconds(), g.inbox, len(m.places))
-		args = append(args, m.args...)
+		args = append(args, m.items)
 		args = append(append(args, len(m.submits)/2), m.submits...)
 		st.places = append(st.places, m.places...)
 	}

@@ -11,8 +11,9 @@
 --         ms for which the outcome can be read
 --         ms until it is swept
 --         inbox channel ('' for none)
---         number of tasks, then for each: id, attempt (4 bytes), unique key
---         (''), length (4 bytes) and outcome
+--         number of tasks
+--         for each: attempt (4 bytes), length (2) and unique key, id (16),
+--         length (4) and outcome; one behind the other
 --         number of tasks to be submitted with the only task of the group, then
 --         for each: id and record
 --       The outcome of a task that is not finished is the one it gets if it was
@@ -42,10 +43,12 @@ local reply = { '', 0 }
 local done = {} -- id -> attempt
 local place, at = 0, 4
 
--- Of the group at hand: where its first task is in ARGV, ids and messages.
-local ids, msgs
-local function arg(i, k) -- 0 id, 1 attempt, 2 unique key, 3 outcome
-  return ARGV[at + (i - 1) * 4 + k]
+-- Of the tasks of the group at hand.
+local items, ids, attempts, keys, froms, tos, msgs
+
+-- outcome returns the outcome of a task, with its length in front.
+local function outcome(i)
+  return sub(items, froms[i] + 16, tos[i])
 end
 
 -- finish writes a final state for some tasks of the group, tells the inbox, and
@@ -59,12 +62,10 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   local states, letters, forget = {}, {}, { big(t + sweepms, 6) }
   for x = 1, n do
     local i = which[x]
-    local id, outcome = ids[i], arg(i, 3)
-    states[2 * x - 1] = id
-    states[2 * x] = sub(msgs[i], 26, 45) .. mark .. arg(i, 1) .. (readms > 0 and outcome or '')
-    letters[2 * x - 1] = id
-    letters[2 * x] = outcome
-    forget[x + 1] = id
+    states[2 * x - 1] = ids[i]
+    states[2 * x] = sub(msgs[i], 26, 45) .. mark .. attempts[i] .. (readms > 0 and outcome(i) or '')
+    letters[x] = sub(items, froms[i], tos[i])
+    forget[x + 1] = ids[i]
   end
   redis.call('HSET', state, unpack(states))
   redis.call('RPUSH', list, table.concat(forget))
@@ -78,17 +79,17 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
     redis.call('HSET', dead, unpack(pairs))
   end
   for x = 1, n do
-    local key = arg(which[x], 2)
+    local key = keys[which[x]]
     if key ~= '' and redis.call('HGET', unique, key) == ids[which[x]] then
       redis.call('HDEL', unique, key)
     end
   end
   if flowing then
-    local items = {}
+    local final = {}
     for x, i in ipairs(which) do
-      items[x] = { id = ids[i], outcome = arg(i, 3) }
+      final[x] = { id = ids[i], outcome = outcome(i) }
     end
-    reply[2] = reply[2] + arrive(flows, outbox, items)
+    reply[2] = reply[2] + arrive(flows, outbox, final)
   end
   if inbox ~= '' then
     redis.call('PUBLISH', inbox, table.concat(letters))
@@ -101,15 +102,25 @@ for _ = 1, groups do
   at = at + 8
 
   -- Check everything.
-  ids = {}
+  items, ids, attempts, keys, froms, tos = ARGV[at], {}, {}, {}, {}, {}
+  local from = 1
   for i = 1, n do
-    ids[i] = arg(i, 0)
+    local hi, lo = string.byte(items, from + 4, from + 5)
+    local key = from + 6
+    local id = key + hi * 256 + lo
+    local a3, a2, a1, a0 = string.byte(items, id + 16, id + 19)
+    local to = id + 19 + ((a3 * 256 + a2) * 256 + a1) * 256 + a0
+    attempts[i] = sub(items, from, from + 3)
+    keys[i] = key < id and sub(items, key, id - 1) or ''
+    ids[i] = sub(items, id, id + 15)
+    froms[i], tos[i] = id, to
+    from = to + 1
   end
   msgs = redis.call('HMGET', flight, unpack(ids))
   local is = verb ~= 'finish' and stopping and redis.call('SMISMEMBER', stop, unpack(ids))
   local owned, canceled, settled = {}, {}, {}
   for i = 1, n do
-    local id, attempt, msg = ids[i], arg(i, 1), msgs[i]
+    local id, attempt, msg = ids[i], attempts[i], msgs[i]
     if owner and msg and not done[id] and sub(msg, 18, 21) == attempt then
       done[id] = attempt
       settled[#settled + 1] = id
@@ -132,7 +143,7 @@ for _ = 1, groups do
 
   -- Then write; what removes the task from flight comes last, so that an error
   -- on the way leaves it with its owner.
-  local submits = at + n * 4
+  local submits = at + 1
   local more = tonumber(ARGV[submits])
   if verb == 'finish' then
     if more > 0 and #owned == 1 then
