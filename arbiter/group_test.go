@@ -322,6 +322,17 @@ func TestGroupMemberRefused(t *testing.T) {
 			t.Errorf("notes %v, %d members ran", got, j.count("work"))
 		}
 		_ = holder
+		g, err = r.arb.Group(t.Context(), []task.Bound{work.Bind(args{2})}, arbiter.Callback(note(1)),
+			arbiter.Finalizer(work.With(task.Unique("k")).Bind(args{1}), 0))
+		if !errors.Is(err, task.ErrDuplicate) {
+			t.Fatalf("its finalizer: %v", err)
+		}
+		if err := r.ended(g); !errors.Is(err, task.ErrCanceled) {
+			t.Errorf("the group without its finalizer: %v", err)
+		}
+		if j.count("work") != 0 {
+			t.Errorf("%d members ran", j.count("work"))
+		}
 	})
 }
 

@@ -152,7 +152,7 @@ func TestKillGroupWhileItIsSent(t *testing.T) {
 
 // So it is with pipes in the group, most of which are not even opened yet.
 func TestKillNestedWhileItIsSent(t *testing.T) {
-	for _, at := range []time.Duration{20, 400, 1100, 1500, 2200} {
+	for _, at := range []int{20, 400, 1100, 1500, 2200} {
 		bubble(t, func(t *testing.T, r *rig) {
 			j := r.flowCrew(4, slow)
 			pipes := make([]*task.Request, 200)
@@ -165,7 +165,7 @@ func TestKillNestedWhileItIsSent(t *testing.T) {
 			sent := make(chan error, 1)
 			slowly(r.b, 10*time.Millisecond)
 			go func() { sent <- r.arb.Submit(context.Background(), group) }()
-			time.Sleep(at * time.Millisecond)
+			time.Sleep(time.Duration(at) * time.Millisecond)
 			other := r.arbiter()
 			if _, err := other.KillGroup(t.Context(), group.ID()); err != nil {
 				t.Fatal(err)

@@ -57,14 +57,16 @@ func (c *Client) Driver() *flow.Driver {
 
 // flowPlan is a flow to be sent, with all that is in it.
 type flowPlan struct {
-	c     *Client
-	from  *Child
-	now   time.Time
-	watch bool
-	again bool // it may have been sent before
-	flows []openFlow
-	tasks []flowTask
-	parts int // in how many requests those tasks went that may run at once
+	c       *Client
+	from    *Child
+	now     time.Time
+	watch   bool
+	again   bool // it may have been sent before
+	flows   []openFlow
+	tasks   []flowTask
+	refused []*broker.Task // what can never be stored
+	why     error          // the first reason
+	parts   int            // in how many requests those tasks went that may run at once
 }
 
 // openFlow is one of the flows.
@@ -109,9 +111,8 @@ func (c *Client) sendFlow(ctx context.Context, from *Child, req *task.Request, w
 	}
 	c.schedule(now)
 	c.mu.Unlock()
-	if err != nil && stored && (errors.Is(err, broker.ErrInvalid) || errors.Is(err, broker.ErrDuplicate)) {
-		// It can't become whole.
-		if killed := c.Driver().Bury(ctx, root); killed != nil {
+	if p.why != nil { // it can't become whole
+		if killed := p.bury(ctx); killed != nil {
 			err = errors.Join(err, fmt.Errorf("%s %s is left half-stored: %w", req.Name(), root, killed))
 		}
 		return err

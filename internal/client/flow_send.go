@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ func (p *flowPlan) send(ctx context.Context, flows broker.Flows) (stored bool, e
 	for _, blocked := range []bool{true, false} {
 		if err := p.store(ctx, flows, blocked); err != nil {
 			return true, err
+		}
+		if p.why != nil { // all that waits was stored, so that it can end
+			return true, p.why
 		}
 	}
 	return true, nil
@@ -148,16 +152,28 @@ func (p *flowPlan) enqueue(ctx context.Context, flows broker.Flows, batch []*bro
 	}
 	var first error
 	for i, err := range p.c.sender.send(ctx, batch) {
-		if err == nil {
-			continue
-		}
-		err = fmt.Errorf("task %s: %w", batch[i].Name, err)
-		// What can never be stored counts for more than what may be later.
-		if first == nil || errors.Is(err, broker.ErrInvalid) || errors.Is(err, broker.ErrDuplicate) {
-			first = err
+		switch {
+		case err == nil:
+		case errors.Is(err, broker.ErrInvalid) || errors.Is(err, broker.ErrDuplicate):
+			p.refused = append(p.refused, batch[i])
+			p.why = cmp.Or(p.why, fmt.Errorf("task %s: %w", batch[i].Name, err))
+		default:
+			first = cmp.Or(first, fmt.Errorf("task %s: %w", batch[i].Name, err))
 		}
 	}
 	return first
+}
+
+// bury ends a flow of which some tasks can never be stored.
+func (p *flowPlan) bury(ctx context.Context) error {
+	d := p.c.Driver()
+	err := d.Bury(ctx, p.flows[0].ID)
+	for _, t := range p.refused {
+		if t.Step == broker.StepFinalizer { // the others were buried with their flows
+			err = errors.Join(err, d.Lost(ctx, t))
+		}
+	}
+	return err
 }
 
 // persist does something until it succeeds or has no hope any more, as long as a

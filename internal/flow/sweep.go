@@ -70,6 +70,16 @@ func (d *Driver) Bury(ctx context.Context, id broker.ID) error {
 	return d.Drain(ctx, "")
 }
 
+// Lost lets a task of a flow arrive as cancelled that can never be stored.
+func (d *Driver) Lost(ctx context.Context, t *broker.Task) error {
+	f, ok := d.Broker.(broker.Flows)
+	if !ok {
+		return nil
+	}
+	w := &work{Driver: d, f: f}
+	return w.advance(ctx, t.Group, lostArrivals(t.Group, []place{{t.ID, t.Step}}))
+}
+
 // Sweep cancels what is left of a flow that was killed or can't succeed any more.
 // Whoever has stored members calls it when it stores no more: some may have come
 // after all others were cancelled, and those that never come arrive by this.
