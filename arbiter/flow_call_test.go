@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-arbiter/arbiter/internal/faulty"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -120,5 +121,44 @@ func TestForkAndChain(t *testing.T) {
 		if err != nil || len(got) != 2 || got[0] != 4 || got[1] != 5 {
 			t.Errorf("a bound fork: %v, %v", got, err)
 		}
+	})
+}
+
+// Many pipes and tasks in one submission; those that are wrong fail alone.
+func TestSendManyFlows(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.flowCrew(20, echo)
+		var calls []task.Call[int]
+		for i := range 100 {
+			calls = append(calls, work.Bind(args{i}), task.Then(work.Bind(args{i}), plus(1)))
+		}
+		calls = append(calls, task.Call[int]{}, task.Then(task.Call[int]{}, plus(1)))
+		futs, err := task.SendAll(t.Context(), r.arb, calls...)
+		var sub *task.SubmitError
+		if !errors.As(err, &sub) || len(sub.Failed) != 2 || sub.Failed[0].Index != 200 || sub.Failed[1].Index != 201 || !errors.Is(err, task.ErrInvalid) {
+			t.Fatalf("error %v", err)
+		}
+		for i, fut := range futs[:200] {
+			if n, err := await(t, fut); n != i/2+i%2 || err != nil {
+				t.Errorf("call %d gives %d, %v", i, n, err)
+			}
+		}
+		if futs[200] != nil || futs[201] != nil {
+			t.Error("refused calls have futures")
+		}
+		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+			if op == faulty.OpenFlow {
+				return faulty.ErrUnavailable
+			}
+			return nil
+		}})
+		began := time.Now()
+		for i := range calls {
+			calls[i] = task.Then(work.Bind(args{i}), plus(1))
+		}
+		if _, err := task.SendAll(t.Context(), r.arb, calls...); !errors.As(err, &sub) || len(sub.Failed) != len(calls) || !errors.Is(err, task.ErrUnavailable) {
+			t.Errorf("without a broker: %v", err)
+		}
+		r.near("the error", began, 5*time.Second, 2*time.Second)
 	})
 }

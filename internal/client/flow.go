@@ -16,8 +16,11 @@ import (
 // that wait; last those that may run at once. Each step can be repeated, so a
 // call whose sending has failed half-way is sent again as a whole.
 
-// sendFlows sends those of the calls that are pipes or groups.
+// sendFlows sends those of the calls that are pipes or groups. They are planned in
+// order, since ids may depend on that, and sent side by side.
 func (s *submission) sendFlows(ctx context.Context, c *Client, from *Child) {
+	var plans []*flowPlan
+	var places []int
 	for i, call := range s.calls {
 		req := requestOf(call)
 		if req == nil || req.Flow() == nil {
@@ -26,7 +29,14 @@ func (s *submission) sendFlows(ctx context.Context, c *Client, from *Child) {
 		if s.flows == nil {
 			s.flows = make(map[int]error)
 		}
-		s.flows[i] = c.sendFlow(ctx, from, req, false)
+		p, err := c.plan(from, req, false)
+		if s.flows[i] = err; err == nil {
+			plans, places = append(plans, p), append(places, i)
+		}
+	}
+	errs := sideBySide(len(plans), func(i int) error { return plans[i].run(ctx) })
+	for i, err := range errs {
+		s.flows[places[i]] = err
 	}
 }
 
@@ -42,7 +52,10 @@ func (c *Client) SubmitWatched(ctx context.Context, call task.Bound) error {
 	err := c.ready(ctx)
 	req := requestOf(call)
 	if err == nil {
-		err = c.sendFlow(ctx, nil, req, true)
+		var p *flowPlan
+		if p, err = c.plan(nil, req, true); err == nil {
+			err = p.run(ctx)
+		}
 	}
 	if err == nil {
 		return nil
@@ -58,6 +71,7 @@ func (c *Client) Driver() *flow.Driver {
 // flowPlan is a flow to be sent, with all that is in it.
 type flowPlan struct {
 	c       *Client
+	b       broker.Flows
 	from    *Child
 	now     time.Time
 	watch   bool
@@ -89,21 +103,27 @@ type flowTask struct {
 // maxDepth bounds how deep flows may be in each other.
 const maxDepth = 100
 
-func (c *Client) sendFlow(ctx context.Context, from *Child, req *task.Request, watch bool) error {
+// plan prepares a call that is a pipe or group.
+func (c *Client) plan(from *Child, req *task.Request, watch bool) (*flowPlan, error) {
 	flows, ok := c.b.(broker.Flows)
 	if !ok {
-		return fmt.Errorf("%s: %w: the broker keeps no flows", req.Name(), broker.ErrInvalid)
+		return nil, fmt.Errorf("%s: %w: the broker keeps no flows", req.Name(), broker.ErrInvalid)
 	}
-	p := &flowPlan{c: c, from: from, now: time.Now(), watch: watch}
+	p := &flowPlan{c: c, b: flows, from: from, now: time.Now(), watch: watch}
 	p.again = from.repeats() || !req.ID().IsZero()
 	if err := p.add(req, -1, 0, false, 0); err != nil {
-		return err
+		return nil, err
 	}
 	p.link()
-	root := req.ID()
 	from.sends(req)
+	return p, nil
+}
+
+// run sends what was planned.
+func (p *flowPlan) run(ctx context.Context) error {
+	c, root := p.c, p.flows[0].ID
 	expected := p.expect()
-	stored, err := p.send(ctx, flows)
+	stored, err := p.send(ctx)
 	c.mu.Lock()
 	now := time.Now()
 	for _, id := range expected {
@@ -113,7 +133,7 @@ func (c *Client) sendFlow(ctx context.Context, from *Child, req *task.Request, w
 	c.mu.Unlock()
 	if p.why != nil { // it can't become whole
 		if killed := p.bury(ctx); killed != nil {
-			err = errors.Join(err, fmt.Errorf("%s %s is left half-stored: %w", req.Name(), root, killed))
+			err = errors.Join(err, fmt.Errorf("%s %s is left half-stored: %w", KindName(root), root, killed))
 		}
 		return err
 	}

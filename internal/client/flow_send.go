@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -12,14 +14,26 @@ import (
 
 // send stores all there is. Stored says that something may be, whatever the
 // error is.
-func (p *flowPlan) send(ctx context.Context, flows broker.Flows) (stored bool, err error) {
-	for i := range p.flows {
-		if err := p.open(ctx, flows, &p.flows[i], &stored); err != nil {
-			return stored, err
+func (p *flowPlan) send(ctx context.Context) (stored bool, err error) {
+	if err := p.open(ctx, &p.flows[0], &stored); err != nil {
+		return stored, err
+	}
+	inner := p.flows[1:]
+	var bad atomic.Pointer[error]
+	sideBySide(len(inner), func(i int) error {
+		var opened bool
+		if bad.Load() == nil {
+			if err := p.open(ctx, &inner[i], &opened); err != nil {
+				bad.CompareAndSwap(nil, &err)
+			}
 		}
+		return nil
+	})
+	if err := bad.Load(); err != nil {
+		return true, *err
 	}
 	for _, blocked := range []bool{true, false} {
-		if err := p.store(ctx, flows, blocked); err != nil {
+		if err := p.store(ctx, blocked); err != nil {
 			return true, err
 		}
 		if p.why != nil { // all that waits was stored, so that it can end
@@ -30,15 +44,19 @@ func (p *flowPlan) send(ctx context.Context, flows broker.Flows) (stored bool, e
 }
 
 // open stores a flow, and its members part by part.
-func (p *flowPlan) open(ctx context.Context, flows broker.Flows, f *openFlow, stored *bool) error {
+func (p *flowPlan) open(ctx context.Context, f *openFlow, stored *bool) error {
+	until := p.now.Add(patience) // as long as nothing is stored, all calls share it
 	for from := 0; from < len(f.members); from += broker.MaxBatch {
 		part := f.members[from:min(from+broker.MaxBatch, len(f.members))]
-		err := p.c.persist(ctx, func() error {
-			err := flows.OpenFlow(ctx, &f.Flow, from, part)
+		if from > 0 || f.parent >= 0 {
+			until = time.Now().Add(patience)
+		}
+		err := p.c.persist(ctx, until, func() error {
+			err := p.b.OpenFlow(ctx, &f.Flow, from, part)
 			*stored = *stored || err == nil || errors.Is(err, broker.ErrIndeterminate)
 			var dup *broker.DuplicateError
-			if errors.As(err, &dup) && from == 0 && p.sameButInbox(ctx, flows, &f.Flow) {
-				err = flows.OpenFlow(ctx, &f.Flow, from, part)
+			if errors.As(err, &dup) && from == 0 && p.sameButInbox(ctx, &f.Flow) {
+				err = p.b.OpenFlow(ctx, &f.Flow, from, part)
 			}
 			return err
 		})
@@ -51,11 +69,11 @@ func (p *flowPlan) open(ctx context.Context, flows broker.Flows, f *openFlow, st
 
 // sameButInbox reports whether a flow was stored before, by an earlier attempt
 // with another inbox, which f gets then.
-func (p *flowPlan) sameButInbox(ctx context.Context, flows broker.Flows, f *broker.Flow) bool {
+func (p *flowPlan) sameButInbox(ctx context.Context, f *broker.Flow) bool {
 	if !p.again {
 		return false
 	}
-	old, err := flows.LookupFlow(ctx, f.ID)
+	old, err := p.b.LookupFlow(ctx, f.ID)
 	if err != nil {
 		return false
 	}
@@ -69,7 +87,7 @@ func (p *flowPlan) sameButInbox(ctx context.Context, flows broker.Flows, f *brok
 }
 
 // store enqueues the tasks that are blocked, or those that are not.
-func (p *flowPlan) store(ctx context.Context, flows broker.Flows, blocked bool) error {
+func (p *flowPlan) store(ctx context.Context, blocked bool) error {
 	var batch []*broker.Task
 	size := 0
 	for i := range p.tasks {
@@ -84,13 +102,13 @@ func (p *flowPlan) store(ctx context.Context, flows broker.Flows, blocked bool) 
 		batch = append(batch, t)
 		size += t.Size()
 		if len(batch) == broker.MaxBatch || size >= broker.MaxBatchBytes {
-			if err := p.enqueue(ctx, flows, batch); err != nil {
+			if err := p.enqueue(ctx, batch); err != nil {
 				return err
 			}
 			batch, size = nil, 0
 		}
 	}
-	return p.enqueue(ctx, flows, batch)
+	return p.enqueue(ctx, batch)
 }
 
 // briefly is how long sending may have taken before it is asked whether there is
@@ -102,8 +120,8 @@ var errOver = errors.New("the flow was killed or has failed while it was sent")
 
 // over reports whether a flow was killed, or has failed, while it is sent. If that
 // can't be told it goes on.
-func (p *flowPlan) over(ctx context.Context, flows broker.Flows) bool {
-	now, err := flows.LookupFlow(ctx, p.flows[0].ID)
+func (p *flowPlan) over(ctx context.Context) bool {
+	now, err := p.b.LookupFlow(ctx, p.flows[0].ID)
 	return err == nil && now.Marks&(broker.MarkKilled|broker.MarkSwept) != 0
 }
 
@@ -140,12 +158,12 @@ func (p *flowPlan) record(ft *flowTask) (*broker.Task, error) {
 	return t, nil
 }
 
-func (p *flowPlan) enqueue(ctx context.Context, flows broker.Flows, batch []*broker.Task) error {
+func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 	if len(batch) == 0 {
 		return nil
 	}
 	if !batch[0].Blocked { // they may run as soon as they are stored
-		if (p.parts > 0 || time.Since(p.now) > briefly) && p.over(ctx, flows) {
+		if (p.parts > 0 || time.Since(p.now) > briefly) && p.over(ctx) {
 			return errOver
 		}
 		p.parts++
@@ -176,14 +194,42 @@ func (p *flowPlan) bury(ctx context.Context) error {
 	return err
 }
 
-// persist does something until it succeeds or has no hope any more, as long as a
-// submission is tried.
-func (c *Client) persist(ctx context.Context, f func() error) error {
-	until := time.Now().Add(patience)
+// persist does something until it succeeds, has no hope any more, or it is late.
+func (c *Client) persist(ctx context.Context, until time.Time, f func() error) error {
 	for try := 0; ; try++ {
 		err := f()
 		if err == nil || !retryable(err) || !time.Now().Before(until) || !c.sender.pause(ctx, try) {
 			return err
 		}
 	}
+}
+
+// abreast is how many flows are sent side by side.
+const abreast = 16
+
+// sideBySide calls f for each number below n, some at a time, and returns what
+// they return.
+func sideBySide(n int, f func(i int) error) []error {
+	errs := make([]error, n)
+	if n <= 1 {
+		for i := range errs {
+			errs[i] = f(i)
+		}
+		return errs
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(n, abreast) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				errs[i] = f(i)
+			}
+		})
+	}
+	wg.Wait()
+	return errs
 }
