@@ -42,6 +42,12 @@ func growthMeasures(short bool) []measure {
 		add("idle-commands", "commands/s/minion", "minions", n, idleMinions)
 		add("recovery-cpu", "ms/minion", "minions", n, recoverMinions)
 	}
+	for _, n := range sizes([]int{10, 1_000}, []int{10, 100, 1_000, 10_000, 100_000}) {
+		add("group", "tasks/s", "members", n, groupOf)
+	}
+	for _, n := range []int{1, masters} {
+		add("cluster-pipeline", "tasks/s", "partitions", n, clusterPipeline)
+	}
 	return list
 }
 
