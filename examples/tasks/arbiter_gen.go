@@ -13,6 +13,8 @@ const _ = task.GeneratedV1 // undefined: run go generate with the arbitergen of 
 // A function whose line does not compile has changed: run go generate.
 var (
 	_ = task.RunGoGenerateIfChanged[func(context.Context, int, int) (int, error)](Add)
+	_ = task.RunGoGenerateIfChanged[func(context.Context, int, int) (int, error)](Increase)
+	_ = task.RunGoGenerateIfChanged[func(context.Context, []int) (int, error)](Total)
 )
 
 // AddArgs are the arguments of Add.
@@ -38,11 +40,76 @@ func (t addTask) Call(ctx context.Context, s task.Submitter, x, y int) (int, err
 	return t.Task.Call(ctx, s, AddArgs{x, y})
 }
 
+// IncreaseArgs are the arguments of Increase.
+type IncreaseArgs struct {
+	Upstream int `arbiter:"upstream"`
+	N        int `arbiter:"n"`
+}
+
+// IncreaseTask is the handle of Increase, the task increase.
+var IncreaseTask = increaseTask{task.Define[IncreaseArgs, int]("increase", task.Schema(0x63efd245315b450d))}
+
+type increaseTask struct{ task.Task[IncreaseArgs, int] }
+
+func (t increaseTask) With(opts ...task.Option) increaseTask {
+	return increaseTask{t.Task.With(opts...)}
+}
+
+func (t increaseTask) Bind(upstream, n int) task.Call[int] {
+	return t.Task.Bind(IncreaseArgs{upstream, n})
+}
+
+func (t increaseTask) Apply(ctx context.Context, s task.Submitter, upstream, n int) (*task.Future[int], error) {
+	return t.Task.Apply(ctx, s, IncreaseArgs{upstream, n})
+}
+
+func (t increaseTask) Call(ctx context.Context, s task.Submitter, upstream, n int) (int, error) {
+	return t.Task.Call(ctx, s, IncreaseArgs{upstream, n})
+}
+
+// Step binds all parameters but upstream, which gets the result of the step before.
+func (t increaseTask) Step(n int) task.Step[int, int] {
+	return task.NewStep[int](t.Task, "upstream", map[string]any{"n": n})
+}
+
+// TotalArgs are the arguments of Total.
+type TotalArgs struct {
+	Upstream []int `arbiter:"upstream"`
+}
+
+// TotalTask is the handle of Total, the task total.
+var TotalTask = totalTask{task.Define[TotalArgs, int]("total", task.Schema(0xe7c734e42a67d3c8))}
+
+type totalTask struct{ task.Task[TotalArgs, int] }
+
+func (t totalTask) With(opts ...task.Option) totalTask { return totalTask{t.Task.With(opts...)} }
+
+func (t totalTask) Bind(upstream []int) task.Call[int] { return t.Task.Bind(TotalArgs{upstream}) }
+
+func (t totalTask) Apply(ctx context.Context, s task.Submitter, upstream []int) (*task.Future[int], error) {
+	return t.Task.Apply(ctx, s, TotalArgs{upstream})
+}
+
+func (t totalTask) Call(ctx context.Context, s task.Submitter, upstream []int) (int, error) {
+	return t.Task.Call(ctx, s, TotalArgs{upstream})
+}
+
+// Step binds all parameters but upstream, which gets the result of the step before.
+func (t totalTask) Step() task.Step[[]int, int] {
+	return task.NewStep[[]int](t.Task, "upstream", nil)
+}
+
 // RegisterTasks registers the tasks of this package: all, or none and an error.
 func RegisterTasks(r task.Registrar) error {
 	return r.Register(
 		task.Implement(AddTask.Task, func(ctx context.Context, a AddArgs) (int, error) {
 			return Add(ctx, a.X, a.Y)
+		}),
+		task.Implement(IncreaseTask.Task, func(ctx context.Context, a IncreaseArgs) (int, error) {
+			return Increase(ctx, a.Upstream, a.N)
+		}),
+		task.Implement(TotalTask.Task, func(ctx context.Context, a TotalArgs) (int, error) {
+			return Total(ctx, a.Upstream)
 		}),
 	)
 }

@@ -9,3 +9,19 @@ import "context"
 //
 //arbiter:task name=simple_add
 func Add(_ context.Context, x, y int) (int, error) { return x + y, nil }
+
+// Increase returns what came before in a pipe, plus n.
+//
+//arbiter:task name=increase
+func Increase(ctx context.Context, upstream, n int) (int, error) { return upstream + n, nil }
+
+// Total returns the sum of the results of a group.
+//
+//arbiter:task name=total
+func Total(ctx context.Context, upstream []int) (int, error) {
+	sum := 0
+	for _, n := range upstream {
+		sum += n
+	}
+	return sum, nil
+}
