@@ -78,7 +78,11 @@ func (in *inbox) hear(_, payload string) {
 		letters = letters[:room]
 		in.gap = true
 	}
-	in.letters = append(in.letters, letters...)
+	if len(in.letters) == 0 {
+		in.letters = letters
+	} else {
+		in.letters = append(in.letters, letters...)
+	}
 	in.mu.Unlock()
 	in.wake()
 }

@@ -41,11 +41,11 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 			open[k] = st
 			order = append(order, st)
 		}
-		st.add(i, s, c.b.space.inboxes)
+		st.add(i, s, len(batch)-i)
 	}
 	calls := make([]*call, len(order))
 	for i, st := range order {
-		calls[i] = st.call(c.minion)
+		calls[i] = st.call(c.minion, c.b.space.inboxes)
 	}
 	if len(calls) > 0 {
 		runAll(ctx, c.b.rdb, calls)
@@ -110,7 +110,7 @@ type group struct {
 	class string
 	read  time.Duration
 	sweep time.Duration
-	inbox string
+	inbox broker.ID
 	alone int // place in the batch, of one that submits tasks; else -1
 }
 
@@ -129,7 +129,11 @@ var verbs = [...]string{
 	broker.VerbSnooze: "snooze", broker.VerbRelease: "release",
 }
 
-func (st *settling) add(place int, s *broker.Settlement, inboxes string) {
+// itemSize is about how many bytes a settlement takes.
+const itemSize = 112
+
+// add adds a settlement; left says how many may still come.
+func (st *settling) add(place int, s *broker.Settlement, left int) {
 	d := s.Delivery
 	outcome := &s.Outcome
 	g := group{verb: verbs[s.Verb], alone: -1}
@@ -152,12 +156,13 @@ func (st *settling) add(place int, s *broker.Settlement, inboxes string) {
 		outcome = &canceled
 	}
 	g.class, g.read, g.sweep = retention(d.Retention, d.DeadFor, dead)
-	if !d.Inbox.IsZero() {
-		g.inbox = channel(inboxes, d.Inbox)
-	}
+	g.inbox = d.Inbox
 	m := st.groups[g]
 	if m == nil {
 		m = &members{}
+		if len(st.groups) == 0 { // most have one group
+			m.items = make([]byte, 0, itemSize*min(left, broker.MaxBatch))
+		}
 		st.groups[g] = m
 		st.order = append(st.order, g)
 	}
@@ -200,7 +205,7 @@ func retention(keep, deadFor time.Duration, dead bool) (class string, read, swee
 	return prefix + strconv.FormatInt(int64(sweep/time.Minute), 10), keep, sweep
 }
 
-func (st *settling) call(minion string) *call {
+func (st *settling) call(minion, inboxes string) *call {
 	k := st.keys
 	keys := []string{
 		k.flight(minion), k.claim(minion), k.minions, k.state, k.due, k.later, k.dead,
@@ -216,7 +221,11 @@ func (st *settling) call(minion string) *call {
 			lists[g.class] = at
 		}
 		m := st.groups[g]
-		args = append(args, g.verb, g.a, at, g.class, g.read.Milliseconds(), g.sweep.Milliseconds(), g.inbox, len(m.places))
+		inbox := ""
+		if !g.inbox.IsZero() {
+			inbox = channel(inboxes, g.inbox)
+		}
+		args = append(args, g.verb, g.a, at, g.class, g.read.Milliseconds(), g.sweep.Milliseconds(), inbox, len(m.places))
 		args = append(args, m.items)
 		args = append(append(args, len(m.submits)/2), m.submits...)
 		st.places = append(st.places, m.places...)
