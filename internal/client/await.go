@@ -15,14 +15,24 @@ const maxSpare = 64
 
 // Await implements [task.Submitter].
 func (c *Client) Await(ctx context.Context, id task.ID, into any) error {
-	a, err := c.await(ctx, id)
+	o, err := c.AwaitOutcome(ctx, id)
 	if err != nil {
-		return fmt.Errorf("task %s: %w", id, err)
-	}
-	if err := a.Err(); err != nil {
 		return err
 	}
-	return c.decode(id, a.Outcome, into)
+	return Decode(id, o, into, c.codecs)
+}
+
+// AwaitOutcome waits until the task is done and returns how. The errors are those
+// of Await that do not come from an outcome.
+func (c *Client) AwaitOutcome(ctx context.Context, id task.ID) (*broker.Outcome, error) {
+	a, err := c.await(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("task %s: %w", id, err)
+	}
+	if err := a.Err(); err != nil {
+		return nil, err
+	}
+	return a.Outcome, nil
 }
 
 // await is a Watch for a single task, without its garbage.
@@ -95,10 +105,10 @@ func Error(id broker.ID, o *broker.Outcome) error {
 	return task.NewRemoteError(id, o)
 }
 
-// decode decodes the result of an outcome into the pointer into, or returns the
+// Decode decodes the result of an outcome into the pointer into, or returns the
 // error of a task that did not succeed. No result at all leaves into as it is,
 // and so does a nil into.
-func (c *Client) decode(id broker.ID, o *broker.Outcome, into any) error {
+func Decode(id broker.ID, o *broker.Outcome, into any, codecs []codec.Codec) error {
 	if err := Error(id, o); err != nil {
 		return err
 	}
@@ -111,7 +121,7 @@ func (c *Client) decode(id broker.ID, o *broker.Outcome, into any) error {
 	if len(o.Result) == 0 {
 		return nil
 	}
-	if err := DecodeResult(o, into, c.codecs); err != nil {
+	if err := DecodeResult(o, into, codecs); err != nil {
 		return fmt.Errorf("task %s (%s): %w", o.Name, id, err)
 	}
 	return nil

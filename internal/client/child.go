@@ -52,6 +52,17 @@ func (s *Child) Prepare(call task.Bound, now time.Time) (*broker.Task, error) {
 	return t, err
 }
 
+// Record returns the record of a request that is sent from another process than
+// that of the client. It is not checked.
+func (s *Child) Record(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
+	return s.prepare(req, c, now)
+}
+
+// FlowID returns the id of a pipe or group with the members.
+func (s *Child) FlowID(kind broker.Kind, members []broker.ID) broker.ID {
+	return s.flowID(kind, members)
+}
+
 // Reset forgets what was sent: what comes now is sent by another run of the
 // handler, and is the same.
 func (s *Child) Reset() {

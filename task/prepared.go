@@ -1,0 +1,29 @@
+package task
+
+import (
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Prepared returns the request of a task that was prepared by another process,
+// with its id, codec and payload. Only those who carry requests from one process
+// to another need it.
+func Prepared(t *broker.Task, inherit bool) *Request {
+	return &Request{
+		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, upstream: t.Upstream,
+		settings: Settings{
+			Queue: t.Queue, Timeout: t.Timeout, Delay: t.Delay, Within: t.Deadline,
+			Retries: t.Retries, Retention: t.Retention, DeadFor: t.DeadFor,
+			Unique: t.Unique, Meta: t.Meta, Schema: t.Schema, Priority: t.Priority, Inherit: inherit,
+		},
+	}
+}
+
+// PreparedFlow is [Prepared] for a pipe or group.
+func PreparedFlow(id ID, f *Flow, retention time.Duration, inherit bool) *Request {
+	r := newFlow(&parts{kind: f.Kind, members: f.Members, size: len(f.Members), group: f.GroupSettings})
+	r.id, r.flow = id, f
+	r.settings.Retention, r.settings.Inherit = retention, inherit
+	return r
+}
