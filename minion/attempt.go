@@ -31,6 +31,7 @@ type attempt struct {
 	ctx      context.Context    // of the handler: life, and more
 	timeout  time.Duration      // of the attempt; 0 is none
 	deadline time.Time          // of the task; zero is none
+	limit    error              // which of these ends ctx
 	expire   context.CancelFunc // frees the timer of timeout and deadline; nil if there is none
 
 	received time.Time
@@ -103,6 +104,7 @@ func (a *attempt) arm() {
 		}
 	}
 	var ctx context.Context = &a.life
+	a.limit = cause
 	if limit != 0 {
 		ctx, a.expire = context.WithTimeoutCause(ctx, limit, cause)
 	}
@@ -157,7 +159,13 @@ func (a *attempt) handle(ctx context.Context) error {
 		k.submits.reset()
 		k.child.Reset()
 	}
-	out, err := a.h.Handler(ctx, a.codec, a.d.Payload, nil)
+	var out []byte
+	var err error
+	if a.h.isolated {
+		out, err = a.runIsolated(ctx)
+	} else {
+		out, err = a.h.Handler(ctx, a.codec, a.d.Payload, nil)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package minion_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"testing"
@@ -20,6 +21,7 @@ type feed struct {
 	grant   chan int
 	payload []byte
 	settled chan int
+	name    string // of the tasks; empty is "work"
 }
 
 func (*feed) Limits() broker.Limits { return broker.Limits{} }
@@ -46,7 +48,7 @@ func (f *feed) Dequeue(ctx context.Context, _ []string, most int, _ time.Duratio
 	out := make([]*broker.Delivery, n)
 	for i := range out {
 		out[i] = &broker.Delivery{Attempt: 1, Left: broker.NoDeadline, Task: broker.Task{
-			ID: broker.NewID(broker.KindTask, "default", 0), Name: "work", Queue: "default", Codec: "msgpack", Payload: f.payload,
+			ID: broker.NewID(broker.KindTask, "default", 0), Name: cmp.Or(f.name, "work"), Queue: "default", Codec: "msgpack", Payload: f.payload,
 		}}
 	}
 	return out, nil
@@ -55,6 +57,21 @@ func (f *feed) Dequeue(ctx context.Context, _ []string, most int, _ time.Duratio
 func (f *feed) Settle(_ context.Context, batch []broker.Settlement) ([]error, error) {
 	f.settled <- len(batch)
 	return make([]error, len(batch)), nil
+}
+
+// run hands out tasks in batches, as many as the benchmark wants.
+func (f *feed) run(b *testing.B, batch int) {
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		if n++; n%batch != 0 {
+			continue
+		}
+		f.grant <- batch
+		for left := batch; left > 0; {
+			left -= <-f.settled
+		}
+	}
 }
 
 // BenchmarkDispatch is what a minion adds to a task: from its dequeue to its
@@ -73,18 +90,7 @@ func BenchmarkDispatch(b *testing.B) {
 			}
 			go func() { _ = m.Run(context.Background(), slots) }()
 			defer func() { _ = m.Close() }()
-			const batch = 1000
-			n := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				if n++; n%batch != 0 {
-					continue
-				}
-				f.grant <- batch
-				for left := batch; left > 0; {
-					left -= <-f.settled
-				}
-			}
+			f.run(b, 1000)
 		})
 	}
 }
@@ -93,3 +99,27 @@ func BenchmarkDispatch(b *testing.B) {
 type feedBroker struct{ *feed }
 
 func (feedBroker) Close() error { return nil }
+
+// BenchmarkIsolated is BenchmarkDispatch with handlers in processes of their own,
+// and with a fresh process for every task.
+func BenchmarkIsolated(b *testing.B) {
+	for _, tt := range []struct {
+		name         string
+		slots, tasks int
+	}{{"1", 1, 0}, {"4", 4, 0}, {"fresh", 1, 1}} {
+		b.Run(tt.name, func(b *testing.B) {
+			payload, err := codec.Msgpack().AppendArgs(nil, args{1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			f := &feed{payload: payload, grant: make(chan int, 1), settled: make(chan int, 1024), name: "plain"}
+			m := minion.New(feedBroker{f}, minion.Isolated("plain"), minion.ChildTasks(tt.tasks))
+			if err := registerIsolated(m); err != nil {
+				b.Fatal(err)
+			}
+			go func() { _ = m.Run(context.Background(), tt.slots) }()
+			defer func() { _ = m.Close() }()
+			f.run(b, 10)
+		})
+	}
+}

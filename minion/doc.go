@@ -74,6 +74,13 @@
 // other minions. If it dies in the middle, another one does it again from the
 // start; nothing runs twice by that.
 //
+// # Processes of their own
+//
+// A handler that may end its process, takes memory without a bound, or ignores
+// its context can be [Isolated]: it runs in a child of the minion's, which calls
+// [Child] first in its main function. The end of the child is a failure of the
+// task, and the minion goes on.
+//
 // # Stopping
 //
 // When the context of Run ends, or [Minion.Stop] is called, the minion takes no

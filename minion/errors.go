@@ -81,6 +81,14 @@ func newFailure(err error) *broker.Failure {
 	if errors.As(err, &over) {
 		f.Type = fmt.Sprintf("%T", over.err)
 	}
+	var child *childError
+	if errors.As(err, &child) {
+		child.fill(f)
+	}
+	var crash *task.CrashError
+	if errors.As(err, &crash) {
+		f.Type, f.Stack = fmt.Sprintf("%T", crash), crash.Output
+	}
 	var p *panicError
 	if errors.As(err, &p) {
 		f.Stack = p.stack

@@ -29,6 +29,9 @@ func (r *run) finish(s *session, fatal error) error {
 		r.silence(context.Background(), grace)
 	}
 	left := r.seal()
+	if r.pool != nil {
+		r.pool.Close() // before their tasks may run elsewhere
+	}
 	r.sayGoodbye(s)
 	_ = r.client.Close()
 	close(r.work) // idle workers end, the others when their handlers return

@@ -18,6 +18,7 @@ type Minion struct {
 
 	mu       sync.Mutex // guards what follows
 	handlers map[string]*handler
+	isolates bool // some of them are isolated; known once it runs
 	phase    phase
 
 	// halt ends when Stop is called, hurry when there is no time to drain.
@@ -40,7 +41,8 @@ const (
 // handler is a registration and how it is called.
 type handler struct {
 	task.Registration
-	run Handler // with the middleware around it; nil if there is none
+	run      Handler // with the middleware around it; nil if there is none
+	isolated bool
 }
 
 var _ task.Registrar = (*Minion)(nil)
@@ -73,23 +75,28 @@ func (m *Minion) Register(handlers ...task.Registration) error {
 	}
 	added := make(map[string]*handler, len(handlers))
 	for _, reg := range handlers {
-		switch {
-		case reg.Err != nil:
-			return fmt.Errorf("minion: %w", reg.Err)
-		case reg.Handler == nil:
-			return fmt.Errorf("minion: task %s: %w: its handler is nil", reg.Name, broker.ErrInvalid)
-		case m.handlers[reg.Name] != nil || added[reg.Name] != nil:
-			return fmt.Errorf("minion: task %s: %w: the name is taken by another handler", reg.Name, broker.ErrInvalid)
-		}
-		if err := broker.CheckName("task", reg.Name); err != nil {
+		if err := checkRegistration(&reg, m.handlers[reg.Name] != nil || added[reg.Name] != nil); err != nil {
 			return fmt.Errorf("minion: %w", err)
 		}
-		added[reg.Name] = &handler{reg, chain(m.cfg.use)}
+		added[reg.Name] = &handler{Registration: reg, run: chain(m.cfg.use)}
 	}
 	for name, h := range added {
 		m.handlers[name] = h
 	}
 	return nil
+}
+
+// checkRegistration reports why a handler can't be registered.
+func checkRegistration(reg *task.Registration, taken bool) error {
+	switch {
+	case reg.Err != nil:
+		return reg.Err
+	case reg.Handler == nil:
+		return fmt.Errorf("task %s: %w: its handler is nil", reg.Name, broker.ErrInvalid)
+	case taken:
+		return fmt.Errorf("task %s: %w: the name is taken by another handler", reg.Name, broker.ErrInvalid)
+	}
+	return broker.CheckName("task", reg.Name)
 }
 
 // Run takes tasks and runs them in the given number of slots until ctx ends or
@@ -102,8 +109,8 @@ func (m *Minion) Register(handlers ...task.Registration) error {
 // Run tries again until ctx ends. It returns [task.ErrClosed] if the broker was
 // closed, or if Stop was called before Run; and an error that wraps
 // [task.ErrInvalid] at once if there is no slot, or more than [MaxSlots], no
-// handler is registered, an option can't be, the broker refuses the minion for
-// good, or Run was called before.
+// handler is registered, an option can't be, tasks are [Isolated] and [Child] was
+// not called, the broker refuses the minion for good, or Run was called before.
 //
 // The values of ctx are there in the contexts of the handlers.
 func (m *Minion) Run(ctx context.Context, slots int) error {
@@ -136,6 +143,9 @@ func (m *Minion) begin(slots int) error {
 		return fmt.Errorf("%w: no task is registered", broker.ErrInvalid)
 	case m.halt.Err() != nil:
 		return fmt.Errorf("stopped before it ran: %w", broker.ErrClosed)
+	}
+	if err := m.isolate(); err != nil {
+		return err
 	}
 	m.phase = running
 	return nil

@@ -26,25 +26,27 @@ type Option interface {
 }
 
 type config struct {
-	queues  []string
-	weights []int // of queues; nil if their order is strict
-	retries int
-	backoff task.Backoff
-	drain   time.Duration
-	deaths  int
-	log     *slog.Logger
-	codec   codec.Codec
-	codecs  []codec.Codec
-	use     []Middleware
-	err     error
+	queues    []string
+	weights   []int // of queues; nil if their order is strict
+	retries   int
+	backoff   task.Backoff
+	drain     time.Duration
+	deaths    int
+	log       *slog.Logger
+	codec     codec.Codec
+	codecs    []codec.Codec
+	use       []Middleware
+	isolation isolation
+	err       error
 }
 
 func configure(opts []Option) config {
 	cfg := config{
-		retries: task.DefaultMaxRetries,
-		drain:   DefaultDrainTimeout,
-		deaths:  DefaultMaxRecoveries,
-		codec:   codec.Msgpack(),
+		retries:   task.DefaultMaxRetries,
+		drain:     DefaultDrainTimeout,
+		deaths:    DefaultMaxRecoveries,
+		codec:     codec.Msgpack(),
+		isolation: isolation{grace: DefaultKillGrace},
 	}
 	for _, o := range opts {
 		if o != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +22,22 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv("GORACE") == "" { // under the race detector a process takes a second to exit
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=50")
+	}
+	if roles != nil && os.Getenv("ARBITER_TEST_ROLE") == "unhooked" {
+		roles()
+	}
+	minion.Child(registerIsolated)
+	if roles != nil {
+		roles()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// roles ends a process that a test has started. It is nil where tests start none.
+var roles func()
 
 // args are those of the tasks of these tests.
 type args struct {

@@ -10,6 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/internal/isolate"
 )
 
 const (
@@ -35,6 +36,7 @@ type run struct {
 	codecs []codec.Codec
 	limits broker.Limits
 	client *client.Client
+	pool   *isolate.Pool // nil if no task is isolated
 	out    outage
 	pick   picker
 	host   string
@@ -79,6 +81,7 @@ func newRun(m *Minion, ctx context.Context, slots int) *run {
 		ahead:  ahead{usual: memory * lookAhead}, // until many have been short
 	}
 	r.out.log = r.log
+	r.pool = newPool(m, r.log, slots)
 	r.host, _ = os.Hostname() // for show only
 	r.stop, r.stopNow = context.WithCancel(ctx)
 	r.bg, r.bgEnd = context.WithCancel(context.Background())

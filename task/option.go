@@ -40,6 +40,7 @@ type Settings struct {
 	Schema    uint64            // Schema; default 0
 	Priority  int8              // Priority; default 0
 	Inherit   bool              // Inherit; default false
+	Isolated  bool              // Isolated; default false
 
 	err error
 }

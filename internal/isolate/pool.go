@@ -1,0 +1,225 @@
+package isolate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Config is what a pool is made of.
+type Config struct {
+	Setup  []byte        // what every child is told once
+	Memory uint64        // bytes that a child may have; 0 is any number
+	Grace  time.Duration // from the end of a job's context until its child is killed
+	Jobs   int           // how many jobs a child runs, one after the other; 0 is any number
+	Idle   int           // how many children that have no job are kept
+
+	// Cause returns how the child is told why a context has ended, nil if it knows.
+	Cause func(ctx context.Context) []byte
+	// Output is told what the children print, line by line.
+	Output func(Line)
+}
+
+// Line is a line that a child has printed.
+type Line struct {
+	PID    int
+	Stream string // "stdout" or "stderr"
+	Text   string
+	Job    any // Tag of the job that it runs, or has run last; nil if there was none
+}
+
+// Pool runs jobs in child processes, each in one that has no other at that time.
+// Its methods may be called concurrently. It has neither process nor goroutine
+// before the first job.
+type Pool struct {
+	cfg Config
+
+	mu      sync.Mutex // guards what follows
+	closed  bool
+	idle    []*process
+	all     map[*process]struct{}
+	starts  chan start     // to the starter; nil until there is one
+	wg      sync.WaitGroup // processes, and those that may be about to come
+	starter sync.WaitGroup
+}
+
+// New returns a pool.
+func New(cfg Config) *Pool {
+	return &Pool{cfg: cfg, all: make(map[*process]struct{})}
+}
+
+// Job is something to be run by a child.
+type Job struct {
+	Body []byte
+	Tag  any
+	// Call answers a question of the job. Ctx ends with the job, or if nobody
+	// waits for the answer any more. It is called by goroutines of its own.
+	Call func(ctx context.Context, body []byte) []byte
+}
+
+// readiness is how long a child may take to be ready: as long as its init
+// functions take.
+const readiness = 30 * time.Second
+
+// Run runs a job and returns its result. If ctx ends the child is told, and if
+// the job does not end in the time of grace it is killed. The error is a
+// *task.CrashError, ErrClosed, or says why no child could be started.
+func (p *Pool) Run(ctx context.Context, job Job) ([]byte, error) {
+	c, err := p.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.run(ctx, job)
+	p.put(c)
+	return out, err
+}
+
+// get returns a process that is ready for a job: the last that had one, or a new
+// one.
+func (p *Pool) get(ctx context.Context) (*process, error) {
+	p.mu.Lock()
+	for n := len(p.idle); n > 0 && !p.closed; n-- {
+		c := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		if !c.gone.Load() {
+			p.mu.Unlock()
+			return c, nil
+		}
+	}
+	p.mu.Unlock()
+	c, err := p.spawn()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.await(ctx); err != nil {
+		if ctx.Err() == nil {
+			c.kill(err)
+		} else { // another job may have more time
+			go p.expect(c)
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+// expect takes in a process that nobody waits for when it is ready.
+func (p *Pool) expect(c *process) {
+	if err := c.await(context.Background()); err != nil {
+		c.kill(err)
+		return
+	}
+	p.put(c)
+}
+
+// put takes back a process that had a job.
+func (p *Pool) put(c *process) {
+	worn := c.gone.Load() || p.cfg.Jobs > 0 && int(c.job.Load()) >= p.cfg.Jobs
+	if !worn && p.cfg.Memory > 0 && resident(c.pid) > p.cfg.Memory/2 {
+		worn = true // what the last job has left would count against the next one
+	}
+	p.mu.Lock()
+	worn = worn || p.closed || len(p.idle) >= p.cfg.Idle
+	if !worn {
+		p.idle = append(p.idle, c)
+	}
+	p.mu.Unlock()
+	if worn {
+		c.retire()
+	}
+}
+
+// start asks for a process.
+type start struct {
+	done chan<- started
+}
+
+type started struct {
+	c   *process
+	err error
+}
+
+// spawn starts a process.
+func (p *Pool) spawn() (*process, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, broker.ErrClosed
+	}
+	if p.starts == nil {
+		p.starts = make(chan start)
+		p.starter.Go(p.start)
+	}
+	p.wg.Add(1)
+	p.mu.Unlock()
+	done := make(chan started, 1)
+	p.starts <- start{done}
+	s := <-done
+	if s.err != nil {
+		p.wg.Done()
+		return nil, fmt.Errorf("start a process: %w", s.err)
+	}
+	p.mu.Lock()
+	p.all[s.c] = struct{}{}
+	closed := p.closed
+	p.mu.Unlock()
+	go func() {
+		defer p.wg.Done()
+		s.c.serve()
+		p.mu.Lock()
+		delete(p.all, s.c)
+		p.idle = slices.DeleteFunc(p.idle, func(c *process) bool { return c == s.c })
+		p.mu.Unlock()
+	}()
+	if closed {
+		s.c.kill(broker.ErrClosed)
+		return nil, broker.ErrClosed
+	}
+	return s.c, nil
+}
+
+// start starts processes, all from one thread that lives as long as they do: the
+// kernel takes the end of the thread for that of the parent, and a thread of
+// which nothing is known may end at any time.
+func (p *Pool) start() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for s := range p.starts {
+		c, err := newProcess(p)
+		s.done <- started{c, err}
+	}
+}
+
+// lastMoment is how long a process that has nothing to do may take to end.
+const lastMoment = time.Second
+
+// Close ends all processes, those that have a job at once, and waits until they
+// have ended.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	first := !p.closed
+	p.closed = true
+	idle := p.idle
+	p.idle = nil
+	for c := range p.all {
+		if !slices.Contains(idle, c) {
+			c.kill(broker.ErrClosed)
+		}
+	}
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.retire()
+	}
+	p.wg.Wait()
+	if first && p.starts != nil { // nothing is started any more
+		close(p.starts)
+	}
+	p.starter.Wait()
+}
+
+var errSlow = errors.New("it was not ready in time")

@@ -1,0 +1,344 @@
+package isolate
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// process is a child, as its parent sees it.
+type process struct {
+	pool *Pool
+	cmd  *exec.Cmd
+	pid  int
+	in   *os.File // what it reads
+	out  *os.File // what it writes
+
+	frames chan frame    // to be written
+	quit   chan struct{} // closed when no more is to be written
+	ready  chan struct{} // closed when it has said hello
+	dead   chan struct{} // closed when it has ended and its output was read
+	gone   atomic.Bool   // it ends, or has
+	job    atomic.Uint32 // how many jobs it had; the last is the current one
+	said   report
+
+	mu      sync.Mutex // guards what follows
+	reaped  bool       // its id may be another one's
+	retired bool
+	why     error // why it was killed
+	current *running
+	tag     any // of the current job or, since output comes late, the last one
+	state   *os.ProcessState
+}
+
+// running is a job that a process has.
+type running struct {
+	Job
+	no   uint32
+	done chan []byte
+
+	ctx   context.Context // of its calls
+	mu    sync.Mutex
+	calls map[uint32]context.CancelFunc
+}
+
+// newProcess starts a process. It must be called by the pool's starter.
+func newProcess(p *Pool) (c *process, err error) {
+	path, err := executable()
+	if err != nil {
+		return nil, err
+	}
+	var files []*os.File
+	defer func() {
+		if err != nil {
+			for _, f := range files {
+				_ = f.Close()
+			}
+		}
+	}()
+	pipe := func() (r, w *os.File) {
+		if err == nil {
+			if r, w, err = os.Pipe(); err == nil {
+				files = append(files, r, w)
+			}
+		}
+		return r, w
+	}
+	itsIn, in := pipe()
+	out, itsOut := pipe()
+	if err != nil {
+		return nil, err
+	}
+	c = &process{
+		pool: p, in: in, out: out,
+		frames: make(chan frame, 16), quit: make(chan struct{}), ready: make(chan struct{}), dead: make(chan struct{}),
+	}
+	c.cmd = &exec.Cmd{Path: path, Args: os.Args, SysProcAttr: isolated(), WaitDelay: lastMoment}
+	stdout, stderr := c.lines("stdout"), c.lines("stderr")
+	c.cmd.Stdout, c.cmd.Stderr = stdout, stderr
+	ends := attach(c.cmd, itsIn, itsOut)
+	c.cmd.Env = append(os.Environ(), envChild+"="+strconv.Itoa(version)+","+ends)
+	if err := c.cmd.Start(); err != nil {
+		return nil, err
+	}
+	_, _ = itsIn.Close(), itsOut.Close()
+	c.mu.Lock() // it may have printed something
+	c.pid = c.cmd.Process.Pid
+	c.mu.Unlock()
+	setup := binary.BigEndian.AppendUint64(nil, p.cfg.Memory)
+	c.frames <- frame{kind: kindSetup, body: append(setup, p.cfg.Setup...)}
+	return c, nil
+}
+
+// lines returns what takes the output of a stream.
+func (c *process) lines(stream string) *lines {
+	return &lines{each: func(text string) {
+		c.said.add(text)
+		if c.pool.cfg.Output == nil {
+			return
+		}
+		line := Line{Stream: stream, Text: text}
+		c.mu.Lock()
+		line.PID, line.Job = c.pid, c.tag
+		c.mu.Unlock()
+		c.pool.cfg.Output(line)
+	}}
+}
+
+// serve reads what the process sends until it ends, and waits for that.
+func (c *process) serve() {
+	var wg sync.WaitGroup
+	wg.Go(c.writeAll)
+	r := bufio.NewReader(c.out)
+	for {
+		f, err := readFrame(r)
+		if err != nil {
+			break
+		}
+		c.take(f)
+	}
+	// Its end of the pipe is closed, by its death or on purpose. What it has
+	// started must not outlive it; and its id is its own until it is waited for.
+	c.gone.Store(true)
+	killAll(c.cmd.Process)
+	_ = c.cmd.Wait() // the state says it
+	c.mu.Lock()
+	c.reaped, c.state = true, c.cmd.ProcessState
+	c.mu.Unlock()
+	c.flush()
+	close(c.quit)
+	wg.Wait()
+	_, _ = c.in.Close(), c.out.Close()
+	close(c.dead)
+}
+
+// flush hands on last lines without an end.
+func (c *process) flush() {
+	for _, w := range []any{c.cmd.Stdout, c.cmd.Stderr} {
+		w.(*lines).end()
+	}
+}
+
+func (c *process) writeAll() {
+	for {
+		select {
+		case f := <-c.frames:
+			if f.write(c.in) != nil {
+				return // it is dead, or about to be
+			}
+		case <-c.quit:
+			return
+		}
+	}
+}
+
+// send has a frame written. It gives up when the process is dead.
+func (c *process) send(f frame) {
+	select {
+	case c.frames <- f:
+	case <-c.quit:
+	}
+}
+
+// take deals with a frame from the process.
+func (c *process) take(f frame) {
+	c.mu.Lock()
+	j := c.current
+	c.mu.Unlock()
+	if j != nil && j.no != f.job {
+		j = nil // a job that is over: its handler has left something behind
+	}
+	switch f.kind {
+	case kindHello:
+		select {
+		case <-c.ready:
+		default:
+			close(c.ready)
+		}
+	case kindBig:
+		c.kill(c.pool.tooBig())
+	case kindDone:
+		if j != nil {
+			select {
+			case j.done <- f.body:
+			default:
+			}
+		}
+	case kindCall:
+		if j != nil {
+			j.answer(c, f)
+		}
+	case kindDrop:
+		if j != nil {
+			j.mu.Lock()
+			cancel := j.calls[f.call]
+			j.mu.Unlock()
+			if cancel != nil {
+				cancel()
+			}
+		}
+	}
+}
+
+// answer has a call answered.
+func (j *running) answer(c *process, f frame) {
+	ctx, cancel := context.WithCancel(j.ctx)
+	j.mu.Lock()
+	j.calls[f.call] = cancel
+	j.mu.Unlock()
+	go func() {
+		out := j.Call(ctx, f.body)
+		cancel()
+		j.mu.Lock()
+		delete(j.calls, f.call)
+		j.mu.Unlock()
+		c.send(frame{kindReply, f.job, f.call, out})
+	}()
+}
+
+func (p *Pool) tooBig() error {
+	return fmt.Errorf("%w of %d bytes", task.ErrMemoryLimit, p.cfg.Memory)
+}
+
+// await waits until the process is ready.
+func (c *process) await(ctx context.Context) error {
+	timer := time.NewTimer(readiness)
+	defer timer.Stop()
+	select {
+	case <-c.ready:
+		return nil
+	case <-c.dead:
+		return c.crash()
+	case <-ctx.Done():
+		return fmt.Errorf("its process was not ready yet: %w", ctx.Err())
+	case <-timer.C:
+		return fmt.Errorf("process %d: %w: is minion.Child called first in main?", c.pid, errSlow)
+	}
+}
+
+// glance is how often the memory of a process with a limit is looked at.
+const glance = 25 * time.Millisecond
+
+// run has the process run a job.
+func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
+	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	j := &running{Job: job, done: make(chan []byte, 1), ctx: calls, calls: make(map[uint32]context.CancelFunc)}
+	c.said.reset()
+	c.mu.Lock()
+	j.no = c.job.Add(1)
+	c.current, c.tag = j, j.Tag
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.current = nil
+		c.mu.Unlock()
+	}()
+	c.send(frame{kind: kindRun, job: j.no, body: job.Body})
+
+	var look <-chan time.Time
+	if most := c.pool.cfg.Memory; most > 0 && watched {
+		ticker := time.NewTicker(glance)
+		defer ticker.Stop()
+		look = ticker.C
+	}
+	ended := ctx.Done()
+	var overdue <-chan time.Time
+	for {
+		select {
+		case out := <-j.done:
+			return out, nil
+		case <-c.dead:
+			select {
+			case out := <-j.done:
+				return out, nil
+			default:
+				return nil, c.crash()
+			}
+		case <-ended:
+			ended = nil
+			timer := time.NewTimer(c.pool.cfg.Grace)
+			defer timer.Stop()
+			overdue = timer.C
+			if cause := c.pool.cfg.Cause(ctx); cause != nil {
+				select {
+				case c.frames <- frame{kindCancel, j.no, 0, cause}:
+				default: // it reads nothing, and will be killed
+				}
+			}
+		case <-overdue:
+			overdue = nil
+			c.kill(fmt.Errorf("its handler ran on for %v after the end of its context: %w", c.pool.cfg.Grace, context.Cause(ctx)))
+		case <-look:
+			if resident(c.pid) > c.pool.cfg.Memory {
+				c.kill(c.pool.tooBig())
+			}
+		}
+	}
+}
+
+// kill ends the process and all it has started. Only the first reason counts.
+func (c *process) kill(why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reaped {
+		return
+	}
+	if c.why == nil && !c.gone.Load() {
+		c.why = why
+	}
+	c.gone.Store(true)
+	killAll(c.cmd.Process)
+}
+
+// retire ends a process that has no job: it is told by the end of its pipe, and
+// killed if it takes its time. It does not wait.
+func (c *process) retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.retired || c.reaped {
+		return
+	}
+	c.retired = true
+	c.gone.Store(true)
+	_ = c.in.Close()
+	time.AfterFunc(lastMoment, func() { c.kill(nil) })
+}
+
+// crash returns how the process has ended.
+func (c *process) crash() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &task.CrashError{
+		PID: c.pid, ExitCode: c.state.ExitCode(), Signal: killed(c.state), Reason: c.why, Output: c.said.String(),
+	}
+}

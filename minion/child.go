@@ -1,0 +1,162 @@
+package minion
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync/atomic"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/internal/isolate"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// hooked says that Child was called.
+var hooked atomic.Bool
+
+// Child is where isolated tasks run; see [Isolated]. A program that has such
+// tasks calls it first in its main function, or in TestMain:
+//
+//	func main() {
+//		minion.Child(tasks.RegisterTasks)
+//		…                                        // flags, brokers, servers, minions
+//	}
+//
+// In a process that a minion has started to run isolated tasks it registers their
+// handlers, runs what the minion sends, and never returns: so nothing that comes
+// after it happens twice. In every other process it returns at once, without
+// having called register. What comes before it, and init functions, happen in
+// both.
+//
+// The child has the program, arguments, environment and working directory of the
+// minion's process, but not its memory: what handlers need, such as connections,
+// register makes itself, and flags are not parsed yet. Of the options, which are
+// those of [New], only [Codec] and [Codecs] count: give the same here as there.
+// SIGINT and SIGTERM don't end a child: the minion says when it ends.
+func Child(register func(task.Registrar) error, opts ...Option) {
+	hooked.Store(true)
+	c, err := isolate.Attach()
+	if c == nil && err == nil {
+		return
+	}
+	if err == nil {
+		err = serveChild(c, register, configure(opts))
+	}
+	fmt.Fprintln(os.Stderr, "isolated task: the process can't run any:", err)
+	os.Exit(1)
+}
+
+// offspring is a child process.
+type offspring struct {
+	handlers map[string]task.Registration
+	codec    codec.Codec // of what is sent
+	codecs   []codec.Codec
+}
+
+var _ task.Registrar = (*offspring)(nil)
+
+// serveChild returns only if it can't begin.
+func serveChild(c *isolate.Child, register func(task.Registrar) error, cfg config) error {
+	if cfg.err != nil {
+		return cfg.err
+	}
+	o := &offspring{handlers: make(map[string]task.Registration), codecs: append([]codec.Codec{cfg.codec}, cfg.codecs...)}
+	var err error
+	if o.codec, err = codec.ByName(string(c.Setup), o.codecs...); err != nil {
+		return fmt.Errorf("the minion's codec is not among those of minion.Child: %w", err)
+	}
+	if register == nil {
+		return fmt.Errorf("minion.Child: %w: register is nil", broker.ErrInvalid)
+	}
+	if err := register(o); err != nil {
+		return err
+	}
+	c.Serve(o.run, causeOf)
+	return nil
+}
+
+// Register implements [task.Registrar].
+func (o *offspring) Register(handlers ...task.Registration) error {
+	for i, reg := range handlers {
+		_, taken := o.handlers[reg.Name]
+		for _, other := range handlers[:i] {
+			taken = taken || other.Name == reg.Name
+		}
+		if err := checkRegistration(&reg, taken); err != nil {
+			return err
+		}
+	}
+	for _, reg := range handlers {
+		o.handlers[reg.Name] = reg
+	}
+	return nil
+}
+
+// run runs a job.
+func (o *offspring) run(ctx context.Context, w *isolate.Work) []byte {
+	var job wireJob
+	if err := unpack(w.Body, &job); err != nil {
+		return pack(&wireDone{Err: packError(err)})
+	}
+	if job.Left > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, job.Left, causeOf([]byte(job.LeftCause)))
+		defer cancel()
+	}
+	sends := &proxy{
+		o: o, w: w,
+		child: client.Child{Parent: job.ID, Attempt: job.Attempt},
+	}
+	ctx = task.NewContext(ctx, &task.Info{
+		ID: job.ID, Name: job.Name, Queue: job.Queue,
+		Attempt: job.Attempt, Retried: job.Retried, MaxRetries: job.MaxRetries, Recoveries: job.Recoveries,
+		Meta: job.Meta, Enqueued: job.Enqueued,
+		Submitter: sends, OnSuccess: (*laterProxy)(sends),
+	})
+	out, err := o.handle(ctx, &job)
+	return pack(&wireDone{Result: out, Err: safeError(err)})
+}
+
+// handle calls the handler and turns its panics into errors.
+func (o *offspring) handle(ctx context.Context, job *wireJob) (out []byte, err error) {
+	reg, ok := o.handlers[job.Name]
+	if !ok {
+		return nil, task.NoRetry(fmt.Errorf("%w %q in the child: what minion.Child registers lacks it", task.ErrUnknownTask, job.Name))
+	}
+	enc, err := codec.ByName(job.Codec, o.codecs...)
+	if err != nil {
+		return nil, task.NoRetry(fmt.Errorf("in the child: %w", err))
+	}
+	done := make(chan struct{})
+	go func() { // a runtime.Goexit ends only this
+		defer close(done)
+		returned := false
+		defer func() {
+			if !returned {
+				err = newPanic(recover())
+			}
+		}()
+		out, err = reg.Handler(ctx, enc, job.Payload, nil)
+		returned = true
+	}()
+	<-done
+	if err != nil {
+		return nil, err
+	}
+	if len(out) > job.Limit {
+		return nil, fmt.Errorf("%w: %w: %d bytes, the limit is %d", task.ErrBadResult, broker.ErrTooLarge, len(out), job.Limit)
+	}
+	return out, nil
+}
+
+// safeError is packError for an error of the user's, whose methods may panic.
+func safeError(err error) (w *wireError) {
+	defer func() {
+		if p := recover(); p != nil {
+			w = packError(fmt.Errorf("%w in a method of the handler's error, a %T: %v", task.ErrPanic, err, p))
+		}
+	}()
+	return packError(err)
+}

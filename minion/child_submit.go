@@ -1,0 +1,160 @@
+package minion
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/internal/isolate"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// proxy is the submitter of a handler in a child. It prepares calls, with the ids
+// that the minion itself would give them, and the minion sends them.
+type proxy struct {
+	o     *offspring
+	w     *isolate.Work
+	child client.Child
+}
+
+// Submit implements [task.Submitter].
+func (p *proxy) Submit(ctx context.Context, calls ...task.Bound) error {
+	return p.submit(ctx, false, calls)
+}
+
+// Await implements [task.Submitter].
+func (p *proxy) Await(ctx context.Context, id task.ID, into any) error {
+	reply, err := p.ask(ctx, &wireCall{Await: id})
+	if err != nil {
+		return fmt.Errorf("task %s: %w", id, err)
+	}
+	if reply.Err != nil {
+		return reply.Err.unpack()
+	}
+	o, err := broker.ParseOutcome(reply.Outcome)
+	if err != nil {
+		return fmt.Errorf("task %s: %w", id, err)
+	}
+	return client.Decode(id, &o, into, p.o.codecs)
+}
+
+// laterProxy is proxy for what is sent if the task succeeds.
+type laterProxy proxy
+
+// Submit implements [task.Submitter].
+func (l *laterProxy) Submit(ctx context.Context, calls ...task.Bound) error {
+	return (*proxy)(l).submit(ctx, true, calls)
+}
+
+// Await implements [task.Submitter].
+func (l *laterProxy) Await(_ context.Context, id task.ID, _ any) error {
+	return fmt.Errorf("task %s: %w", id, task.ErrNotSubmitted)
+}
+
+func (p *proxy) submit(ctx context.Context, later bool, calls []task.Bound) error {
+	e := &task.SubmitError{Total: len(calls)}
+	fail := func(i int, err error) {
+		f := task.FailedCall{Index: i, Name: "call", Err: err}
+		if calls[i] != nil && calls[i].Request() != nil {
+			f.ID, f.Name = calls[i].Request().ID(), calls[i].Request().Name()
+		}
+		e.Failed = append(e.Failed, f)
+	}
+	msg := wireCall{Later: later}
+	var places []int
+	now := time.Now()
+	for i, call := range calls {
+		if call == nil || call.Request() == nil {
+			fail(i, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid))
+			continue
+		}
+		req, err := p.prepare(call.Request(), now, 0)
+		if err != nil {
+			fail(i, err)
+			continue
+		}
+		msg.Calls = append(msg.Calls, req)
+		places = append(places, i)
+	}
+	if len(msg.Calls) > 0 {
+		reply, err := p.ask(ctx, &msg)
+		if err == nil {
+			err = reply.Err.unpack()
+		}
+		for k := range places {
+			if err != nil {
+				fail(places[k], fmt.Errorf("not sent: %w", err))
+			}
+		}
+		if err == nil {
+			for _, f := range reply.Failed {
+				fail(places[f.Index], f.Err.unpack())
+			}
+		}
+	}
+	if e.Failed == nil {
+		return nil
+	}
+	return e
+}
+
+// maxDepth bounds how deep pipes and groups may be in each other.
+const maxDepth = 100
+
+// prepare encodes a request and gives it its id.
+func (p *proxy) prepare(req *task.Request, now time.Time, depth int) (wireRequest, error) {
+	f := req.Flow()
+	if f == nil {
+		t, err := p.child.Record(req, p.o.codec, now)
+		if err != nil {
+			return wireRequest{}, err
+		}
+		return wireRequest{Task: broker.AppendSubmit(nil, t), Inherit: req.Settings().Inherit}, nil
+	}
+	if depth == maxDepth {
+		return wireRequest{}, fmt.Errorf("%s: %w: more than %d flows in each other", req.Name(), broker.ErrInvalid, maxDepth)
+	}
+	if err := req.Check(); err != nil {
+		return wireRequest{}, err
+	}
+	w := wireRequest{
+		Kind: f.Kind, Need: f.Need, Timeout: f.Timeout,
+		Retention: req.Settings().Retention, Inherit: req.Settings().Inherit,
+	}
+	ids := make([]broker.ID, len(f.Members))
+	for i, m := range f.Members {
+		r, err := p.prepare(m, now, depth+1)
+		if err != nil {
+			return wireRequest{}, fmt.Errorf("member %d: %w", i, err)
+		}
+		w.Members = append(w.Members, r)
+		ids[i] = m.ID()
+	}
+	for _, follows := range []struct {
+		what string
+		req  *task.Request
+		to   **wireRequest
+	}{{"callback", f.Callback, &w.Callback}, {"finalizer", f.Finalizer, &w.Finalizer}} {
+		if follows.req == nil {
+			continue
+		}
+		r, err := p.prepare(follows.req, now, depth+1)
+		if err != nil {
+			return wireRequest{}, fmt.Errorf("%s: %w", follows.what, err)
+		}
+		*follows.to = &r
+	}
+	w.ID = req.FlowID(func(kind broker.Kind) broker.ID { return p.child.FlowID(kind, ids) })
+	return w, nil
+}
+
+func (p *proxy) ask(ctx context.Context, call *wireCall) (*wireReply, error) {
+	out, err := p.w.Call(ctx, pack(call))
+	if err != nil {
+		return nil, err
+	}
+	reply := &wireReply{}
+	return reply, unpack(out, reply)
+}

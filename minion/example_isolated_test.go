@@ -1,0 +1,40 @@
+package minion_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// QuitTask ends its process with a code.
+var QuitTask = task.Define[Number, int]("quit", task.Isolated(), task.Retries(0))
+
+// registerExample is for the minion and its children: the program's first line
+// is minion.Child(registerExample).
+func registerExample(r task.Registrar) error {
+	return task.Handle(r, QuitTask, func(_ context.Context, a Number) (int, error) {
+		os.Exit(a.N)
+		return 0, nil
+	})
+}
+
+// A handler that ends its process ends a child of the minion's.
+func ExampleIsolated() {
+	b := memory.New()
+	m := minion.New(b)
+	if err := registerExample(m); err != nil {
+		log.Fatal(err)
+	}
+	arb, end := scene(b, m)
+	defer end()
+	_, err := QuitTask.Call(context.Background(), arb, Number{3})
+	fmt.Println(errors.Is(err, task.ErrCrashed))
+
+	// Output: true
+}

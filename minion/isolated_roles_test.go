@@ -1,0 +1,80 @@
+//go:build unix
+
+package minion_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/internal/proc"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+func init() {
+	roles = func() {
+		proc.Main(map[string]proc.Role{"minion": playMinion, "unhooked": playUnhooked})
+	}
+}
+
+// playMinion runs a minion whose tasks never end, and prints what its children
+// do.
+func playMinion(context.Context, json.RawMessage) error {
+	b := memory.New()
+	m := minion.New(b, minion.Logger(slog.New(slog.NewTextHandler(os.Stdout, nil))))
+	if err := registerIsolated(m); err != nil {
+		return err
+	}
+	arb, err := arbiter.New(b)
+	if err != nil {
+		return err
+	}
+	for _, d := range []deed{{What: "spin", Text: "spins"}, {What: "obey", Text: "waits"}, {What: "echo"}} {
+		if _, err := isolated.Apply(context.Background(), arb, d); err != nil {
+			return err
+		}
+	}
+	return m.Run(context.Background(), 3)
+}
+
+// playUnhooked has not called minion.Child.
+func playUnhooked(ctx context.Context, _ json.RawMessage) error {
+	m := minion.New(memory.New())
+	if err := registerIsolated(m); err != nil {
+		return err
+	}
+	err := m.Run(ctx, 1)
+	if !errors.Is(err, broker.ErrInvalid) {
+		return fmt.Errorf("run returned %w", err)
+	}
+	fmt.Println(err)
+	// As if it were a child whose program does all else first.
+	if err := os.Setenv("ARBITER_ISOLATED", "1,3,4"); err != nil {
+		return err
+	}
+	m = minion.New(memory.New())
+	if err := task.Handle(m, plain, func(context.Context, args) (int, error) { return 0, nil }); err != nil {
+		return err
+	}
+	fmt.Println(m.Run(ctx, 1))
+	return nil
+}
+
+// A program that would run its main function twice is not let.
+func TestIsolatedUnhooked(t *testing.T) {
+	t.Parallel()
+	p := proc.Start(t, "unhooked", nil)
+	if status := p.Wait(t); status != 0 || !strings.Contains(p.Output(), "minion.Child was not called") ||
+		!strings.Contains(p.Output(), "is a child of a minion") {
+		t.Errorf("status %d", status)
+	}
+}

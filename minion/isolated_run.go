@@ -1,0 +1,122 @@
+package minion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/isolate"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// runIsolated has a child run the handler and returns its result.
+func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
+	job := wireJob{
+		ID: a.info.ID, Name: a.info.Name, Queue: a.info.Queue,
+		Attempt: a.info.Attempt, Retried: a.info.Retried, MaxRetries: a.info.MaxRetries, Recoveries: a.info.Recoveries,
+		Meta: a.info.Meta, Enqueued: a.info.Enqueued,
+		Codec: a.d.Codec, Payload: a.d.Payload, Limit: a.s.r.limits.Result,
+	}
+	if end, ok := ctx.Deadline(); ok {
+		job.Left = max(time.Until(end), time.Nanosecond)
+		job.LeftCause = "deadline exceeded" // middleware's, unless it is the attempt's
+		if own, ok := a.ctx.Deadline(); ok && own.Equal(end) {
+			job.LeftCause = causeName(a.limit)
+		}
+	}
+	out, err := a.s.r.pool.Run(ctx, isolate.Job{Body: pack(&job), Tag: a.d, Call: a.answer})
+	if err != nil {
+		return nil, err
+	}
+	var done wireDone
+	if err := unpack(out, &done); err != nil {
+		return nil, err
+	}
+	return done.Result, done.Err.unpack()
+}
+
+// answer does what the handler in the child asks for.
+func (a *attempt) answer(ctx context.Context, body []byte) []byte {
+	var call wireCall
+	var reply wireReply
+	if err := unpack(body, &call); err != nil {
+		reply.Err = packError(err)
+	} else if call.Await.IsZero() {
+		reply.submitted(a.submitFor(ctx, &call))
+	} else {
+		reply.Outcome, reply.Err = a.awaitFor(ctx, call.Await)
+	}
+	return pack(&reply)
+}
+
+func (a *attempt) submitFor(ctx context.Context, call *wireCall) error {
+	bound := make([]task.Bound, len(call.Calls))
+	for i := range call.Calls {
+		req, err := call.Calls[i].request()
+		if err != nil {
+			return err
+		}
+		bound[i] = req
+	}
+	if call.Later {
+		return (*later)(a).Submit(ctx, bound...)
+	}
+	return (*within)(a).Submit(ctx, bound...)
+}
+
+// submitted notes what came of a submission.
+func (r *wireReply) submitted(err error) {
+	var sub *task.SubmitError
+	if !errors.As(err, &sub) {
+		r.Err = packError(err)
+		return
+	}
+	for _, f := range sub.Failed {
+		r.Failed = append(r.Failed, wireFailed{f.Index, packError(f.Err)})
+	}
+}
+
+// awaitFor waits for a task, for which the slot is lent.
+func (a *attempt) awaitFor(ctx context.Context, id task.ID) ([]byte, *wireError) {
+	r := a.s.r
+	r.lend(a)
+	defer r.reclaim(a)
+	o, err := r.client.AwaitOutcome(ctx, id)
+	if err != nil {
+		return nil, packError(err)
+	}
+	return broker.AppendOutcome(nil, o), nil
+}
+
+// request returns the request that a child has prepared.
+func (w *wireRequest) request() (*task.Request, error) {
+	if w == nil {
+		return nil, nil
+	}
+	if len(w.Task) > 0 {
+		t, err := broker.ParseSubmit(w.Task)
+		if err != nil {
+			return nil, err
+		}
+		return task.Prepared(t, w.Inherit), nil
+	}
+	f := &task.Flow{Kind: w.Kind, Members: make([]*task.Request, len(w.Members))}
+	for i := range w.Members {
+		m, err := w.Members[i].request()
+		if err != nil {
+			return nil, fmt.Errorf("member %d: %w", i, err)
+		}
+		f.Members[i] = m
+	}
+	var err error
+	if f.Callback, err = w.Callback.request(); err != nil {
+		return nil, fmt.Errorf("callback: %w", err)
+	}
+	if f.Finalizer, err = w.Finalizer.request(); err != nil {
+		return nil, fmt.Errorf("finalizer: %w", err)
+	}
+	f.Need, f.Timeout = w.Need, w.Timeout
+	return task.PreparedFlow(w.ID, f, w.Retention, w.Inherit), nil
+}

@@ -1,0 +1,190 @@
+package minion_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// What an isolated task sends goes through its minion, whose slot it lends while
+// it waits.
+func TestIsolatedSubmit(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 1)
+	if tr, err := y.do(deed{What: "call", N: 1}); err != nil || tr.N != 2 || tr.Text != "false" {
+		t.Errorf("%+v, %v", tr, err)
+	}
+	if tr, err := y.do(deed{What: "call", N: -1}); err != nil || tr.Text != "true" {
+		t.Errorf("%+v, %v", tr, err)
+	}
+	if tr, err := y.do(deed{What: "pipe", N: 1}); err != nil || tr.Text != "[2 3]" {
+		t.Errorf("%+v, %v", tr, err)
+	}
+	if tr, err := y.do(deed{What: "refused", Text: "key"}); err != nil || tr.N != 1 {
+		t.Errorf("%+v, %v", tr, err)
+	}
+	tr, err := y.do(deed{What: "later", N: 5})
+	if err != nil || tr.N != 1 {
+		t.Fatalf("%+v, %v", tr, err)
+	}
+	id, err := task.ParseID(tr.Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for range 1000 { // it is sent right after the success
+		if n, err = task.NewFuture[int](y.arb, id).Result(t.Context()); !errors.Is(err, task.ErrNotFound) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n != 6 || err != nil {
+		t.Error(n, err)
+	}
+}
+
+// odd is a codec that children don't know.
+type odd struct{ codec.Codec }
+
+func (odd) Name() string { return "odd" }
+
+func TestIsolatedUnknown(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 1, minion.Retry(3, nil))
+	var e *task.RemoteError
+	if _, err := strange.Call(t.Context(), y.arb, args{1}); !errors.Is(err, task.ErrUnknownTask) || !errors.As(err, &e) || e.Attempts != 1 {
+		t.Error(err)
+	}
+	y = newYard(t, 1, minion.Codec(odd{codec.JSON()}))
+	e = y.remote(deed{What: "echo"})
+	if !errors.Is(e, task.ErrCrashed) || !strings.Contains(e.Message, "the minion's codec is not among those of minion.Child") {
+		t.Errorf("%+v", e)
+	}
+}
+
+// An attempt that has no time for the start of a child leaves it for the next.
+func TestIsolatedHaste(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 1)
+	e := y.remote(deed{What: "echo"}, task.Timeout(time.Millisecond/2))
+	if !errors.Is(e, task.ErrTimeout) || errors.Is(e, task.ErrCrashed) {
+		t.Errorf("%+v", e)
+	}
+	if tr, err := y.do(deed{What: "echo", N: 1}); err != nil || tr.N != 1 {
+		t.Errorf("%+v, %v", tr, err)
+	}
+}
+
+// All tasks of the minion can be isolated.
+func TestIsolatedAll(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 2, minion.Isolated(), minion.Codec(codec.JSON()))
+	if tr, err := y.do(deed{What: "call", N: 1}); err != nil || tr.N != 2 {
+		t.Errorf("%+v, %v", tr, err)
+	}
+	if _, err := plain.Call(t.Context(), y.arb, args{-1}); !errors.Is(err, errKnown) {
+		t.Error(err)
+	}
+}
+
+// printedID waits for a line of a child that ends in an id.
+func (y *yard) printedID(text string) task.ID {
+	y.Helper()
+	y.printed(text)
+	logged := y.logs.String()
+	at := indexAfter(logged, `msg="`+text+" ")
+	id, err := task.ParseID(logged[at : at+36])
+	if err != nil {
+		y.Fatal(err)
+	}
+	return id
+}
+
+// An attempt that sends what an earlier one sent, in another process, makes no
+// second task.
+func TestIsolatedRepeat(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 2, minion.Retry(1, task.Constant(0)))
+	tr, err := y.do(deed{What: "again", N: 1})
+	if err != nil || tr.N != 2 || tr.Text != y.printedID("again").String() {
+		t.Errorf("%+v, %v", tr, err)
+	}
+}
+
+func TestIsolatedWait(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 1)
+	if tr, err := y.do(deed{What: "impatient"}); err != nil || tr.Text != "true" {
+		t.Errorf("%+v, %v", tr, err)
+	}
+	if _, err := y.do(deed{What: "stray", Text: "astray"}); err != nil {
+		t.Error(err)
+	}
+	y.printed("astray submit plain: not sent: the task has")
+}
+
+func TestIsolatedHeir(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 1)
+	fut := y.send(deed{What: "heir"})
+	heir := y.printedID("heir")
+	if v, err := y.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil {
+		t.Error(v, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := task.NewFuture[int](y.arb, heir).Result(ctx); !errors.Is(err, task.ErrCanceled) {
+		t.Error(err)
+	}
+}
+
+// Middleware runs in the minion, around the child.
+func TestIsolatedMiddleware(t *testing.T) {
+	t.Parallel()
+	var saw error
+	y := newYard(t, 1, minion.Use(func(next minion.Handler) minion.Handler {
+		return func(ctx context.Context) error {
+			if info, _ := task.FromContext(ctx); info.Meta["in"] == "haste" {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 200*time.Millisecond)
+				defer cancel()
+			}
+			saw = next(ctx)
+			return saw
+		}
+	}))
+	if _, err := y.do(deed{What: "echo"}); err != nil { // a child is there
+		t.Fatal(err)
+	}
+	e := y.remote(deed{What: "obey"}, task.Meta("in", "haste"))
+	if !errors.Is(e, context.DeadlineExceeded) || !strings.Contains(e.Message, "cause: context deadline exceeded") {
+		t.Errorf("%+v", e)
+	}
+	e = y.remote(deed{What: "exit", N: 4})
+	var crash *task.CrashError
+	if !errors.As(saw, &crash) || crash.ExitCode != 4 || crash.Signal != "" || crash.Reason != nil || crash.Output != "before the end" {
+		t.Errorf("%v, %v", saw, e)
+	}
+}
+
+// A minion that stops while children start leaves none.
+func TestIsolatedStop(t *testing.T) {
+	t.Parallel()
+	for i := range 8 {
+		y := newYard(t, 3, minion.DrainTimeout(0))
+		for range 6 {
+			y.send(deed{What: "echo"})
+		}
+		time.Sleep(time.Duration(i) * 2 * time.Millisecond)
+		if err := y.stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}

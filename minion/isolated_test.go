@@ -1,0 +1,204 @@
+package minion_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// indexAfter returns where the text after a part of it begins, -1 if it has no
+// such part.
+func indexAfter(text, part string) int {
+	i := strings.Index(text, part)
+	if i < 0 {
+		return i
+	}
+	return i + len(part)
+}
+
+// alive reports whether there is a process, and it has not ended.
+func alive(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil || p.Signal(syscall.Signal(0)) != nil {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || !strings.Contains(string(stat), ") Z ") // nobody may have waited for it
+}
+
+func (y *yard) wantGone(pid int, within time.Duration) {
+	y.Helper()
+	for end := time.Now().Add(within); alive(pid); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			y.Fatalf("process %d is still there after %v", pid, within)
+		}
+	}
+}
+
+func TestIsolatedResult(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 2)
+	tr, err := y.do(deed{What: "echo", Text: "hello", N: 7})
+	if err != nil || tr.Text != "hello" || tr.N != 7 || tr.PID == os.Getpid() || tr.PID == 0 {
+		t.Errorf("%+v, %v", tr, err)
+	}
+	fut := y.send(deed{What: "info"}, task.Meta("k", "v"), task.Timeout(time.Minute))
+	tr, err = y.result(fut)
+	if want := fmt.Sprint(true, fut.ID(), "isolated", "default", 1, "v", true); err != nil || tr.Text != want {
+		t.Errorf("%+v, %v, want %s", tr, err, want)
+	}
+	if n, err := plain.Call(t.Context(), y.arb, args{1}); n != 2 || err != nil {
+		t.Error(n, err)
+	}
+}
+
+func TestIsolatedError(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 1, minion.Retry(3, nil))
+	e := y.remote(deed{What: "error", Text: "it"})
+	if e.Type != "*fmt.wrapError" || e.Message != "it: open x: known on both sides" || e.Attempts != 1 ||
+		!errors.Is(e, errKnown) || len(e.Chain) != 2 || e.Stack != "" {
+		t.Errorf("%+v", e)
+	}
+	e = y.remote(deed{What: "panic", Text: "oh"}, task.Retries(0))
+	if !errors.Is(e, task.ErrPanic) || e.Message != "panic: oh" || e.Type != "string" || !strings.Contains(e.Stack, "isolated_rig_test.go") {
+		t.Errorf("%+v", e)
+	}
+	e = y.remote(deed{What: "goexit"}, task.Retries(0))
+	if !errors.Is(e, task.ErrPanic) || !strings.Contains(e.Message, "Goexit") {
+		t.Errorf("%+v", e)
+	}
+	// None of them has cost the child its life.
+	first, _ := y.do(deed{What: "echo"})
+	_ = y.remote(deed{What: "panic"}, task.Retries(0))
+	if second, err := y.do(deed{What: "echo"}); err != nil || second.PID != first.PID {
+		t.Errorf("%+v, then %+v, %v", first, second, err)
+	}
+	// Arguments that don't fit are final, as in the minion's own process.
+	ids, err := y.arb.Apply(t.Context(), "isolated", arbiter.Args(1.5, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = y.result(task.NewFuture[trace](y.arb, ids[0]))
+	if !errors.Is(err, task.ErrBadArguments) || !errors.As(err, &e) || e.Attempts != 1 {
+		t.Error(err)
+	}
+}
+
+func TestIsolatedCrash(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 1)
+	for _, tt := range []struct {
+		do    deed
+		says  string
+		stack string
+	}{
+		{deed{What: "exit", N: 3}, "ended with exit code 3: before the end", "before the end"},
+		{deed{What: "exit"}, "ended with exit code 0: before the end", "before the end"},
+		{deed{What: "lone panic", Text: "alone"}, "ended with exit code 2: panic: alone", "goroutine "},
+		{deed{What: "fatal"}, "ended with exit code 2: fatal error: concurrent map", "goroutine "},
+		{deed{What: "kill"}, `ended by signal "killed"`, ""},
+	} {
+		e := y.remote(tt.do)
+		if !errors.Is(e, task.ErrCrashed) || e.Type != "*task.CrashError" ||
+			!strings.Contains(e.Message, tt.says) || !strings.Contains(e.Stack, tt.stack) {
+			t.Errorf("%+v: %+v", tt.do, e)
+		}
+		if tr, err := y.do(deed{What: "echo", N: 1}); err != nil || tr.N != 1 {
+			t.Errorf("after %+v: %+v, %v", tt.do, tr, err)
+		}
+	}
+}
+
+func TestIsolatedRetry(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 1, minion.Retry(1, task.Constant(0)))
+	tr, err := y.do(deed{What: "second"})
+	if err != nil || tr.N != 2 {
+		t.Errorf("%+v, %v", tr, err)
+	}
+	if e := y.remote(deed{What: "kill"}); e.Attempts != 2 || !errors.Is(e, task.ErrCrashed) {
+		t.Errorf("%+v", e)
+	}
+	// The child is killed from outside, as by the kernel when memory is short.
+	fut := y.send(deed{What: "spin", Text: "victim"})
+	for n, last := 0, 0; n < 2; {
+		pid := 0
+		for _, line := range strings.Split(y.logs.String(), "\n") {
+			if i := indexAfter(line, `msg="victim `); i > 0 {
+				_, _ = fmt.Sscanf(line[i:], "%d", &pid)
+			}
+		}
+		if pid == last {
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		n, last = n+1, pid
+		if err := kill(pid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var e *task.RemoteError
+	if _, err := y.result(fut); !errors.As(err, &e) || e.Attempts != 2 || !strings.Contains(e.Message, `signal "killed"`) {
+		t.Errorf("%+v", err)
+	}
+}
+
+func TestIsolatedTimeout(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 2)
+	if _, err := y.do(deed{What: "echo"}); err != nil { // a child is there
+		t.Fatal(err)
+	}
+	e := y.remote(deed{What: "obey"}, task.Timeout(100*time.Millisecond))
+	if !errors.Is(e, task.ErrTimeout) || errors.Is(e, task.ErrCrashed) ||
+		!strings.Contains(e.Message, "context deadline exceeded; cause: timeout of the attempt is over") {
+		t.Errorf("%+v", e)
+	}
+	began := time.Now()
+	e = y.remote(deed{What: "spin", Text: "slow"}, task.Timeout(100*time.Millisecond))
+	if took := time.Since(began); took < time.Second || took > 3*time.Second {
+		t.Errorf("after %v", took)
+	}
+	if !errors.Is(e, task.ErrTimeout) || !errors.Is(e, task.ErrCrashed) || e.Type != "*task.CrashError" {
+		t.Errorf("%+v", e)
+	}
+	y.wantGone(y.printed("slow"), 0)
+}
+
+// A handler in a loop that ignores its context is dead within two seconds of a
+// kill.
+func TestIsolatedKill(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 2)
+	fut := y.send(deed{What: "spin", Text: "endless"})
+	pid := y.printed("endless")
+	began := time.Now()
+	if v, err := y.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil {
+		t.Error(v, err)
+	}
+	y.wantGone(pid, 0)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("after %v", took)
+	}
+	if _, err := y.result(fut); !errors.Is(err, task.ErrCanceled) {
+		t.Error(err)
+	}
+	fut = y.send(deed{What: "obey", Text: "good 1"})
+	y.printed("good")
+	began = time.Now()
+	if v, err := y.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil || time.Since(began) > 900*time.Millisecond {
+		t.Error(v, err, time.Since(began))
+	}
+	if tr, err := y.do(deed{What: "echo", N: 1}); err != nil || tr.N != 1 {
+		t.Errorf("%+v, %v", tr, err)
+	}
+}
