@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	goredis.SetLogger(mute{}) // it tells of every failed dial, and here most are meant to fail
-	proc.Main(map[string]proc.Role{"minion": minionRole, "arbiter": arbiterRole})
+	proc.Main(map[string]proc.Role{"minion": minionRole, "arbiter": arbiterRole, "groups": groupsRole})
 	flag.Parse()
 	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) { // the default
 		// Most of these tests wait most of the time.
