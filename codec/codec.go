@@ -52,13 +52,23 @@ type Arguments struct {
 var ErrUnknownCodec = errors.New("codec: unknown codec")
 
 // ByName returns the codec of that name: the first among more that has it, else
-// [Msgpack] or [JSON]. Nil codecs in more are passed over. If there is none, the
-// error is [ErrUnknownCodec] with the name.
+// [Msgpack] or [JSON], unless one of more signs or encrypts: then nothing else is
+// accepted. Nil codecs in more are passed over. If there is none, the error is
+// [ErrUnknownCodec] with the name.
 func ByName(name string, more ...Codec) (Codec, error) {
+	locked := false
 	for _, c := range more {
-		if c != nil && c.Name() == name {
+		if c == nil {
+			continue
+		}
+		if c.Name() == name {
 			return c, nil
 		}
+		g, ok := c.(guarded)
+		locked = locked || ok && g.guarded()
+	}
+	if locked {
+		return nil, fmt.Errorf("%w %q: %w", ErrUnknownCodec, shorten(name), errGuarded)
 	}
 	switch name {
 	case msgpackName:

@@ -18,6 +18,13 @@
 //	var add Add
 //	err = c.DecodeArgs(data, &add)                          // Add{X: 1, Y: 2, More: []int{3, 4}}
 //
+// # Compressed, signed and encrypted
+//
+// [Compress], [Sign] and [Encrypt] make a codec of another one. Arbiters and
+// minions are told of it, each by its options Codec and Codecs:
+//
+//	c, err := codec.Sign(codec.Compress(codec.Msgpack()), key)
+//
 // # Parameters
 //
 // Each exported field of such a struct is a parameter; their order is the order

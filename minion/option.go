@@ -197,8 +197,9 @@ func Codec(enc codec.Codec) Option {
 }
 
 // Codecs adds codecs that tasks may be encoded with. The built in ones, and
-// that of [Codec], are always understood. A task with an unknown one becomes a
-// dead letter.
+// that of [Codec], are always understood; but where one of them signs or
+// encrypts, only those that do and are named here or there. A task with an
+// unknown one becomes a dead letter.
 func Codecs(more ...codec.Codec) Option {
 	return optionFunc(func(c *config) {
 		for i, enc := range more {

@@ -1,0 +1,54 @@
+package arbiter_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Arguments, results and events are compressed and signed: whoever can write to
+// the broker but does not know the key can't make minions run anything.
+func ExampleCodec_signed() {
+	ctx := context.Background()
+	b := memory.New()
+	key := []byte("a secret of 16 bytes or more")
+	signed, err := codec.Sign(codec.Compress(codec.Msgpack()), key)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	m := minion.New(b, minion.Codec(signed))
+	if err := RegisterTasks(m); err != nil {
+		log.Fatal(err)
+	}
+	go func() { _ = m.Run(ctx, 1) }()
+	defer func() { _ = m.Close() }()
+
+	arb, err := arbiter.New(b, arbiter.Codec(signed))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+	sum, err := AddTask.Call(ctx, arb, 1, 2)
+	fmt.Println(sum, err)
+
+	stranger, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = stranger.Close() }()
+	_, err = AddTask.Call(ctx, stranger, 1, 2)
+	var failed *task.RemoteError
+	fmt.Println(errors.As(err, &failed))
+
+	// Output:
+	// 3 <nil>
+	// true
+}
