@@ -28,6 +28,7 @@ var silent = slog.New(slog.DiscardHandler)
 // simple_add, add_in_task, long_running, and callbacks that are counted.
 type rig struct {
 	*testing.T
+	b         broker.Broker
 	arb       *arbiter.Arbiter
 	callbacks atomic.Int32
 	finals    atomic.Int32
@@ -55,7 +56,7 @@ func onBoth(t *testing.T, slots int, test func(r *rig)) {
 }
 
 func newRig(t *testing.T, b broker.Broker, slots int) *rig {
-	r := &rig{T: t}
+	r := &rig{T: t, b: b}
 	m := minion.New(b, minion.Logger(silent), minion.DrainTimeout(0))
 	if err := errors.Join(
 		task.HandleFunc(m, "simple_add", r.simpleAdd),
@@ -88,6 +89,10 @@ func newRig(t *testing.T, b broker.Broker, slots int) *rig {
 			t.Errorf("run: %v", err)
 		}
 		_ = b.Close()
+	})
+	r.until("the minion runs", func() bool {
+		all, err := b.Minions(r.ctx())
+		return err == nil && len(all) == 1
 	})
 	return r
 }

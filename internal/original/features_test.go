@@ -1,0 +1,246 @@
+package original
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// apply(…, tasks_count, task_args): copies of a task, stored at once, whether
+// somebody is free or not.
+func TestApply(t *testing.T) {
+	onBoth(t, 1, func(r *rig) {
+		ids, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1, 2), arbiter.Count(7))
+		if err != nil || len(ids) != 7 {
+			r.Fatal(ids, err)
+		}
+		if _, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1), arbiter.Queue("nobody.is.there")); err != nil {
+			r.Errorf("a queue without minions: %v", err)
+		}
+	})
+}
+
+// wait_for_tasks(keys): in the order in which they are done; an unknown key is
+// an error, and none waits for ever.
+func TestWaitForTasks(t *testing.T) {
+	onBoth(t, 2, func(r *rig) {
+		ids, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1, 2), arbiter.Count(5))
+		if err != nil {
+			r.Fatal(err)
+		}
+		unknown := broker.NewID(broker.KindTask, "default", 0)
+		seen, missing := 0, 0
+		for st, err := range r.arb.WaitForTasks(r.ctx(), append(ids, unknown)...) {
+			switch {
+			case errors.Is(err, task.ErrNotFound) && st.ID == unknown:
+				missing++
+			case err != nil:
+				r.Fatal(err)
+			default:
+				seen++
+			}
+		}
+		if seen != 5 || missing != 1 {
+			r.Errorf("%d came, %d were missing", seen, missing)
+		}
+	})
+}
+
+// status(key): the original's keys, for a task and for a group.
+func TestStatus(t *testing.T) {
+	onBoth(t, 2, func(r *rig) {
+		ids, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1, 2), arbiter.Sync())
+		if err != nil {
+			r.Fatal(err)
+		}
+		keys := statusOf(r, ids[0])
+		if keys["task_type"] != "task" || keys["name"] != "simple_add" || keys["state"] != "done" || keys["result"] != 3.0 {
+			r.Errorf("of a task: %v", keys)
+		}
+		g, err := r.arb.Group(r.ctx(), []task.Bound{arbiter.Named("simple_add", arbiter.Args(1)), arbiter.Named("simple_add", arbiter.Args(2))})
+		if err != nil {
+			r.Fatal(err)
+		}
+		for _, err := range g.Wait(r.ctx()) {
+			if err != nil {
+				r.Fatal(err)
+			}
+		}
+		r.until("the group is done", func() bool { return statusOf(r, g.ID())["state"] == "done" })
+		keys = statusOf(r, g.ID())
+		list, _ := keys["tasks"].([]any)
+		if keys["initiated"] != 0.0 || keys["running"] != 0.0 || keys["done"] != 2.0 || len(list) != 2 {
+			r.Errorf("of a group: %v", keys)
+		}
+	})
+}
+
+func statusOf(r *rig, id task.ID) map[string]any {
+	r.Helper()
+	st, err := r.arb.Status(r.ctx(), id)
+	if err != nil {
+		r.Fatal(err)
+	}
+	text, err := json.Marshal(st)
+	if err != nil {
+		r.Fatal(err)
+	}
+	var keys map[string]any
+	if err := json.Unmarshal(text, &keys); err != nil {
+		r.Fatal(err)
+	}
+	return keys
+}
+
+// workers(): total, active and available per queue.
+func TestWorkers(t *testing.T) {
+	onBoth(t, 3, func(r *rig) {
+		r.until("the minion is known", func() bool {
+			all, err := r.arb.Workers(r.ctx())
+			if err != nil {
+				r.Fatal(err)
+			}
+			return all["default"] == arbiter.Workers{Total: 3, Active: 0, Available: 3}
+		})
+	})
+}
+
+// minion.apply(…) in a task is TestTaskInTask; the RPC's call is synchronous, and
+// a remote error comes back as an error.
+func TestRPC(t *testing.T) {
+	onBoth(t, 1, func(r *rig) {
+		add := task.NewRequest("simple_add", codec.Arguments{Positional: []any{1, "two"}})
+		if err := r.arb.Submit(r.ctx(), add); err != nil {
+			r.Fatal(err)
+		}
+		var sum int
+		err := r.arb.Await(r.ctx(), add.ID(), &sum)
+		var remote *task.RemoteError
+		if !errors.As(err, &remote) || !strings.Contains(err.Error(), "not a number") {
+			r.Errorf("the error: %v", err)
+		}
+	})
+}
+
+// close(): what was sent goes on without its arbiter.
+func TestClose(t *testing.T) {
+	onBoth(t, 1, func(r *rig) {
+		if _, err := r.arb.Group(r.ctx(), []task.Bound{arbiter.Named("simple_add", arbiter.Args(1))},
+			arbiter.Callback(arbiter.Named("callback")), arbiter.Finalizer(arbiter.Named("finalize"), time.Minute)); err != nil {
+			r.Fatal(err)
+		}
+		if err := r.arb.Close(); err != nil {
+			r.Fatal(err)
+		}
+		r.until("callback and finalizer ran", func() bool { return r.callbacks.Load() == 1 && r.finals.Load() == 1 })
+	})
+}
+
+// The event node: events for everybody, compressed and signed (hmac_key); who
+// does not know the key is not heard.
+func TestEventNode(t *testing.T) {
+	onBoth(t, 1, func(r *rig) {
+		signed, err := codec.Sign(codec.Compress(codec.Msgpack()), []byte("0123456789abcdef"))
+		if err != nil {
+			r.Fatal(err)
+		}
+		friend, err := arbiter.New(r.b, arbiter.Codec(signed), arbiter.Logger(silent))
+		if err != nil {
+			r.Fatal(err)
+		}
+		defer func() { _ = friend.Close() }()
+		long := strings.Repeat("so it goes ", 200)
+		if err := r.arb.Emit(r.ctx(), "news", "from a stranger"); err != nil {
+			r.Fatal(err)
+		}
+		if err := friend.Emit(r.ctx(), "news", long); err != nil {
+			r.Fatal(err)
+		}
+		n := 0
+		for ev, err := range friend.Listen(r.ctx(), "news", broker.CursorStart) {
+			if err != nil {
+				r.Fatal(err)
+			}
+			var text string
+			err := ev.Decode(&text)
+			if n++; n == 1 {
+				if err == nil {
+					r.Errorf("the stranger is heard: %q", text)
+				}
+				continue
+			}
+			if text != long || err != nil {
+				r.Errorf("%.20q, %v", text, err)
+			}
+			break
+		}
+	})
+}
+
+// The mock event node, for tests without Redis, is the broker in memory.
+func TestMockEventNode(t *testing.T) {
+	b := memory.New()
+	arb, err := arbiter.New(b, arbiter.Logger(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := arb.Emit(t.Context(), "news", 1); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(arb.Close(), b.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Task meta travels with the task.
+func TestTaskMeta(t *testing.T) {
+	b := memory.New()
+	m := minion.New(b, minion.Logger(silent))
+	seen := make(chan string, 1)
+	if err := task.HandleFunc(m, "meta", func(ctx context.Context, _ codec.Arguments) (any, error) {
+		info, _ := task.FromContext(ctx)
+		seen <- info.Meta["trace"]
+		return nil, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	arb, err := arbiter.New(b, arbiter.Logger(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(context.Background(), 1) }()
+	if _, err := arb.Apply(t.Context(), "meta", arbiter.Options(task.Meta("trace", "abc"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-seen; got != "abc" {
+		t.Errorf("the task saw %q", got)
+	}
+	if err := errors.Join(arb.Close(), m.Close(), <-ended, b.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Task retention: what is finished is forgotten after its time, by the broker.
+func TestTaskRetention(t *testing.T) {
+	onBoth(t, 1, func(r *rig) {
+		ids, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1), arbiter.Sync(), arbiter.Options(task.Retention(300*time.Millisecond)))
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.until("it is forgotten", func() bool {
+			_, err := r.arb.Status(r.ctx(), ids[0])
+			return errors.Is(err, task.ErrNotFound)
+		})
+	})
+}
