@@ -97,6 +97,15 @@ type ConsumerConfig struct {
 	// OnCancel is told of every cancelled task that this consumer owns, perhaps
 	// more than once. It must not block. Nil means nobody listens.
 	OnCancel func(id ID)
+
+	// OnAssign is given tasks that were assigned to this consumer; see [Squads].
+	// Their memory is its own. It must not block. Nil means that the consumer is
+	// not to be assigned any.
+	OnAssign func(tasks []*Delivery)
+
+	// OnPost is given what was posted to this consumer; see [Squads]. It must not
+	// block, and may keep the payload. Nil means nobody listens.
+	OnPost func(payload []byte)
 }
 
 // Consumer is a minion's place at a broker. Dequeue is for one caller at a
@@ -158,7 +167,7 @@ type MinionInfo struct {
 
 // Inbox receives outcomes.
 type Inbox interface {
-	// Receive waits for deliveries. It returns at least one letter, or Gap set,
+	// Receive waits for deliveries. It returns at least one letter or post, or Gap set,
 	// or an error: ctx's, or ErrClosed. Connection troubles are not errors: the
 	// inbox mends itself and reports a gap.
 	Receive(ctx context.Context) (Mail, error)
@@ -172,6 +181,8 @@ type Mail struct {
 	// Gap says that letters may have been lost, by a broken connection or a
 	// full buffer: look up what is still awaited.
 	Gap bool
+	// Posts are what was posted to the inbox; see [Squads].
+	Posts [][]byte
 }
 
 // Letter tells the outcome of one task.

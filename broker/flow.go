@@ -107,7 +107,7 @@ type Flows interface {
 	// be stored as it is given stays blocked.
 	Release(ctx context.Context, tasks []*Task) error
 
-	// MarkFlow sets marks. They never go away.
+	// MarkFlow sets MarkKilled and MarkSwept. They never go away.
 	MarkFlow(ctx context.Context, id ID, marks Marks) error
 
 	// EndFlow gives a flow its outcome, which is kept for its retention and
@@ -123,6 +123,8 @@ type Marks uint8
 const (
 	MarkKilled Marks = 1 << iota // somebody killed it: what has not started never does
 	MarkSwept                    // all members were cancelled since it could not succeed any more
+	MarkStarted                  // a squad that was decided to start; only [Squads.Decide] sets it
+	MarkDropped                  // a squad that was decided not to; the same
 )
 
 // Progress is how far a flow is.

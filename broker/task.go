@@ -31,6 +31,7 @@ type Task struct {
 	Group    ID        // the flow whose member it is; zero is none
 	Step     uint32    // its place there, StepCallback or StepFinalizer
 	Blocked  bool      // it waits for [Flows.Release]; with a Delay no longer than that
+	Squad    bool      // it starts with others or not at all; whoever gets it asks [Squads.Decide] first
 	Upstream string    // parameter that gets the result of what it waits for; "" is none
 	Priority int8      // reserved for priorities within a queue
 	Schema   uint64    // hash of the argument and result types; 0 if unknown

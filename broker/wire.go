@@ -38,6 +38,8 @@ const (
 	FlagUnique = 2
 	// FlagBlocked marks a task that waits for others.
 	FlagBlocked = 4
+	// FlagSquad marks a member of a squad.
+	FlagSquad = 8
 )
 
 // ErrVersion is wrapped by the error of a record that a newer version wrote.
@@ -79,6 +81,9 @@ func AppendRecord(dst []byte, t *Task) []byte {
 	}
 	if t.Blocked {
 		head[OffsetFlags] |= FlagBlocked
+	}
+	if t.Squad {
+		head[OffsetFlags] |= FlagSquad
 	}
 	binary.BigEndian.PutUint32(head[OffsetDigest:], t.Digest())
 	copy(head[OffsetInbox:], t.Inbox[:])
@@ -249,6 +254,7 @@ func ParseRecord(d *Delivery, record []byte, now int64) error {
 	copy(d.Inbox[:], record[OffsetInbox:])
 	d.Canceled = record[OffsetFlags]&FlagCanceled != 0
 	d.Blocked = record[OffsetFlags]&FlagBlocked != 0
+	d.Squad = record[OffsetFlags]&FlagSquad != 0
 	d.Left = NoDeadline
 	if at := uint48(record[OffsetDeadline:]); at != 0 {
 		d.Left = time.Duration(at-now) * time.Millisecond

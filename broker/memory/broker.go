@@ -10,7 +10,7 @@ import (
 )
 
 // Broker keeps tasks in the memory of the process. It implements
-// [broker.Broker], [broker.Inspector] and [broker.Flows]; [New] makes one.
+// [broker.Broker], [broker.Inspector], [broker.Flows] and [broker.Squads]; [New] makes one.
 //
 // Locks are taken in this order, none twice, and never held across a wait or a
 // call of the user's: sweeper.mu, queue.mu (one at a time), then one of
@@ -35,6 +35,7 @@ var (
 	_ broker.Broker    = (*Broker)(nil)
 	_ broker.Inspector = (*Broker)(nil)
 	_ broker.Flows     = (*Broker)(nil)
+	_ broker.Squads    = (*Broker)(nil)
 )
 
 // New returns an empty broker. It starts no goroutine.

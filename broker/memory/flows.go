@@ -168,6 +168,7 @@ func (b *Broker) MarkFlow(ctx context.Context, id broker.ID, marks broker.Marks)
 		return err
 	}
 	return b.view(id, now, func(f *flow) error {
+		marks &= broker.MarkKilled | broker.MarkSwept
 		if f.progress.Marks|marks != f.progress.Marks {
 			f.progress.Marks |= marks
 			f.changed(now)

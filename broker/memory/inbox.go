@@ -69,6 +69,7 @@ type inbox struct {
 
 	mu      sync.Mutex
 	letters []broker.Letter
+	posts   [][]byte
 	gap     bool
 	arrived chan struct{} // has one if there is something to receive
 	once    sync.Once
@@ -122,10 +123,10 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		default:
 		}
 		in.mu.Lock()
-		mail := broker.Mail{Letters: in.letters, Gap: in.gap}
-		in.letters, in.gap = nil, false
+		mail := broker.Mail{Letters: in.letters, Gap: in.gap, Posts: in.posts}
+		in.letters, in.gap, in.posts = nil, false, nil
 		in.mu.Unlock()
-		if len(mail.Letters) > 0 || mail.Gap {
+		if len(mail.Letters) > 0 || mail.Gap || len(mail.Posts) > 0 {
 			return mail, nil
 		}
 		select {

@@ -93,6 +93,9 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 
 func (c *consumer) join(ctx context.Context) error {
 	channels := []string{channel(c.b.space.channels, c.id)}
+	if c.cfg.OnPost != nil || c.cfg.OnAssign != nil {
+		channels = append(channels, channel(c.b.space.posts, c.id))
+	}
 	if !c.single {
 		for _, k := range c.order {
 			channels = append(channels, k.wake)
@@ -142,6 +145,10 @@ func (c *consumer) hear(ch, payload string) {
 		if len(payload) == len(broker.ID{}) {
 			c.cancel(toID(payload))
 		}
+		return
+	}
+	if ch == channel(c.b.space.posts, c.id) {
+		c.posted(payload)
 		return
 	}
 	c.mu.Lock()

@@ -143,7 +143,8 @@ func (c *consumer) popped(k *keys, r popped) (out []*broker.Delivery, token bool
 }
 
 // deliver turns a message into a delivery and remembers that we hold it. It
-// returns nil for what is no message; the scripts put that aside.
+// returns nil for what is no message, which the scripts put aside, and for what we
+// hold already: it was assigned to us again, or found at the server meanwhile.
 func (c *consumer) deliver(k *keys, msg string, now int64) *broker.Delivery {
 	d := &broker.Delivery{}
 	d.Queue, d.Minion = k.queue, c.id
@@ -158,6 +159,9 @@ func (c *consumer) deliver(k *keys, msg string, now int64) *broker.Delivery {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if h, ok := c.held[d.ID]; ok && h.attempt == d.Attempt {
+		return nil
+	}
 	c.held[d.ID] = holding{d.Attempt, k}
 	if _, ok := c.early[d.ID]; ok {
 		delete(c.early, d.ID)

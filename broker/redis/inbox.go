@@ -12,10 +12,12 @@ import (
 // not lost for good: outcomes are kept by id, and a gap says to look.
 type inbox struct {
 	b   *Broker
+	box string // the channel of letters
 	sub *subscription
 
 	mu      sync.Mutex
 	letters []broker.Letter
+	posts   [][]byte
 	gap     bool
 	closed  bool
 	arrived chan struct{} // capacity 1
@@ -27,8 +29,8 @@ func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) 
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
-	in := &inbox{b: b, arrived: make(chan struct{}, 1), done: make(chan struct{})}
-	sub, err := b.hub.subscribe(ctx, []string{channel(b.space.inboxes, id)}, in.hear, in.heal)
+	in := &inbox{b: b, box: channel(b.space.inboxes, id), arrived: make(chan struct{}, 1), done: make(chan struct{})}
+	sub, err := b.hub.subscribe(ctx, []string{channel(b.space.inboxes, id), channel(b.space.posts, id)}, in.hear, in.heal)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +52,11 @@ func frames(payload string) (n int) {
 }
 
 // hear takes letters: id, length and record, one after the other.
-func (in *inbox) hear(_, payload string) {
+func (in *inbox) hear(ch, payload string) {
+	if ch != in.box {
+		in.post(payload)
+		return
+	}
 	letters := make([]broker.Letter, 0, frames(payload))
 	for rest := payload; len(rest) > 0; {
 		const head = len(broker.ID{}) + 4
@@ -109,9 +115,9 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 			in.mu.Unlock()
 			return broker.Mail{}, broker.ErrClosed
 		}
-		if len(in.letters) > 0 || in.gap {
-			mail := broker.Mail{Letters: in.letters, Gap: in.gap}
-			in.letters, in.gap = nil, false
+		if len(in.letters) > 0 || in.gap || len(in.posts) > 0 {
+			mail := broker.Mail{Letters: in.letters, Gap: in.gap, Posts: in.posts}
+			in.letters, in.gap, in.posts = nil, false, nil
 			in.mu.Unlock()
 			return mail, nil
 		}
@@ -137,4 +143,17 @@ func (in *inbox) Close() error {
 		in.sub.close()
 	}
 	return nil
+}
+
+// post takes what was posted, unless there is too much of it.
+func (in *inbox) post(payload string) {
+	if payload == "" || payload[0] != postBytes {
+		return
+	}
+	in.mu.Lock()
+	if len(in.posts) < broker.MaxInbox {
+		in.posts = append(in.posts, []byte(payload[1:]))
+	}
+	in.mu.Unlock()
+	in.wake()
 }

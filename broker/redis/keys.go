@@ -86,6 +86,7 @@ type space struct {
 	tasks    string // hash of minion -> which tasks it can run
 	inboxes  string // prefix of channels
 	channels string // prefix of minions' channels
+	posts    string // prefix of channels of minions and inboxes, for posts
 	topics   string // prefix of streams
 }
 
@@ -97,6 +98,7 @@ func newSpace(namespace string) space {
 		tasks:    "{" + namespace + "}:tasks",
 		inboxes:  namespace + ":inbox:",
 		channels: namespace + ":minion:",
+		posts:    namespace + ":post:",
 		topics:   namespace + ":topic:",
 	}
 }

@@ -61,6 +61,8 @@ var (
 	scriptFlowArrive = load("flow_arrive", "clock", "number", "flow_look")
 	scriptFlowMark   = load("flow_mark", "clock", "flow_look")
 	scriptMembers    = load("flow_members", "clock", "flow_look")
+	scriptAssign     = load("assign", "clock", "number")
+	scriptFlowDecide = load("flow_decide", "clock", "flow_look")
 	scriptFlowEnd    = load("flow_end", "clock", "number", "flow_look")
 )
 

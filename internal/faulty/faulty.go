@@ -263,7 +263,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		if h.Gap != nil && h.Gap() {
 			mail.Gap = true
 		}
-		if len(mail.Letters) > 0 || mail.Gap {
+		if len(mail.Letters) > 0 || mail.Gap || len(mail.Posts) > 0 {
 			return mail, nil
 		}
 	}

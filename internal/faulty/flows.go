@@ -98,3 +98,29 @@ func (b *Broker) MarkFlow(ctx context.Context, id broker.ID, marks broker.Marks)
 func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) error {
 	return b.do(ctx, EndFlow, 1, func() error { return b.flows().EndFlow(ctx, id, o) })
 }
+
+// The operations of [broker.Squads], which the wrapped broker must have.
+const (
+	Post   Op = "post"
+	Assign Op = "assign"
+	Decide Op = "decide"
+)
+
+var _ broker.Squads = (*Broker)(nil)
+
+func (b *Broker) squads() broker.Squads { return b.Broker.(broker.Squads) }
+
+// Post implements [broker.Squads].
+func (b *Broker) Post(ctx context.Context, to broker.ID, payload []byte) error {
+	return b.do(ctx, Post, 1, func() error { return b.squads().Post(ctx, to, payload) })
+}
+
+// Assign implements [broker.Squads].
+func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) error {
+	return b.do(ctx, Assign, len(ids), func() error { return b.squads().Assign(ctx, minion, ids) })
+}
+
+// Decide implements [broker.Squads].
+func (b *Broker) Decide(ctx context.Context, flow broker.ID, start bool) (bool, error) {
+	return ask(ctx, b, Decide, 1, func() (bool, error) { return b.squads().Decide(ctx, flow, start) })
+}

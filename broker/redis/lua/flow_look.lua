@@ -8,9 +8,9 @@ end
 -- succeeded and failed ones, state of callback and finalizer, marks, and its
 -- outcome ('' if it has not ended).
 local function look(flow, members)
-  local v = redis.call('HMGET', flow, 'flow', 'ok', 'bad', 'callback', 'finalizer', 'killed', 'swept', 'outcome')
+  local v = redis.call('HMGET', flow, 'flow', 'ok', 'bad', 'callback', 'finalizer', 'killed', 'swept', 'outcome', 'decided')
   return {
     v[1], redis.call('STRLEN', members) / 16, tonumber(v[2] or 0), tonumber(v[3] or 0),
-    tonumber(v[4] or 0), tonumber(v[5] or 0), tonumber(v[6] or 0) + tonumber(v[7] or 0), v[8] or '',
+    tonumber(v[4] or 0), tonumber(v[5] or 0), tonumber(v[6] or 0) + tonumber(v[7] or 0) + tonumber(v[9] or 0), v[8] or '',
   }
 end

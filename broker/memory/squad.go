@@ -1,0 +1,134 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Post sends bytes to a consumer or an inbox, as [broker.Squads] says.
+func (b *Broker) Post(ctx context.Context, to broker.ID, payload []byte) error {
+	if _, err := b.enter(ctx); err != nil {
+		return err
+	}
+	if err := broker.CheckPost(payload); err != nil {
+		return err
+	}
+	payload = bytes.Clone(payload)
+	if c := b.members.find(to); c != nil {
+		if c.cfg.OnPost != nil {
+			c.cfg.OnPost(payload)
+		}
+	} else if in := b.inboxes.get(to); in != nil {
+		in.post(payload)
+	}
+	return nil
+}
+
+// find returns a living consumer, nil if there is none with the id.
+func (m *members) find(id broker.ID) *consumer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for c := range m.all {
+		if c.id == id {
+			return c
+		}
+	}
+	return nil
+}
+
+// post takes a post, unless the inbox is full of them.
+func (in *inbox) post(payload []byte) {
+	in.mu.Lock()
+	if len(in.posts) < broker.MaxInbox {
+		in.posts = append(in.posts, payload)
+	}
+	in.mu.Unlock()
+	select {
+	case in.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// Assign hands blocked tasks to a consumer, as [broker.Squads] says.
+func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) error {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return err
+	}
+	if len(ids) > broker.MaxBatch {
+		return fmt.Errorf("assign: %w: %d tasks, the limit is %d", broker.ErrTooLarge, len(ids), broker.MaxBatch)
+	}
+	c := b.members.find(minion)
+	errs := make([]error, len(ids))
+	var out []*broker.Delivery
+	var in outtake
+	for i, id := range ids {
+		var d *broker.Delivery
+		if c != nil && c.cfg.OnAssign != nil {
+			d = c.assign(id, now, &in)
+		}
+		if d == nil {
+			errs[i] = fmt.Errorf("task %s: assign it to minion %s: %w", id, minion, broker.ErrNotFound)
+			continue
+		}
+		out = append(out, d)
+	}
+	if len(out) > 0 {
+		c.cfg.OnAssign(out)
+	}
+	return broker.NewBatchError(errs)
+}
+
+// assign makes the consumer the owner of a blocked task and returns it; nil if
+// that can't be.
+func (c *consumer) assign(id broker.ID, now instant, in *outtake) *broker.Delivery {
+	r, _ := c.b.index.find(id)
+	if r == nil {
+		return nil
+	}
+	q := r.queue
+	h := c.holdOf(q.name)
+	if h == nil {
+		return nil
+	}
+	q.lock(now)
+	defer q.unlock()
+	switch {
+	case c.gone.Load():
+		return nil
+	case r.state == broker.StateBlocked:
+		q.detach(r)
+		q.give(r, h)
+	case r.state == broker.StateRunning && r.hold == h:
+	default:
+		return nil
+	}
+	d := r.delivery(now, in)
+	d.Minion = c.id
+	return d
+}
+
+// Decide decides whether a flow starts, as [broker.Squads] says.
+func (b *Broker) Decide(ctx context.Context, id broker.ID, start bool) (started bool, err error) {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	err = b.view(id, now, func(f *flow) error {
+		p := &f.progress
+		if p.Marks&(broker.MarkStarted|broker.MarkDropped|broker.MarkKilled) == 0 && p.Outcome == nil {
+			if start {
+				p.Marks |= broker.MarkStarted
+			} else {
+				p.Marks |= broker.MarkDropped
+			}
+			f.changed(now)
+		}
+		started = p.Marks&broker.MarkStarted != 0
+		return nil
+	})
+	return started, err
+}

@@ -1,0 +1,46 @@
+-- assign hands blocked tasks of one queue to a minion, as if it had dequeued
+-- them, and sends them to it.
+--
+-- KEYS  1 due  2 later  3 flight  4 minions
+-- ARGV  1 minion  2 its channel for posts  3 the queue, as its channel is to hear
+--       it, then the ids
+-- Returns false if the minion is not registered or its lease has ended, else for
+-- each id 1 if the minion holds it now, or 0.
+
+local due, later, flight, minions = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local t = now()
+local lease = redis.call('ZSCORE', minions, ARGV[1])
+if not lease or tonumber(lease) <= t then
+  return false
+end
+local out, pairs, moved, sent = {}, {}, {}, { ARGV[3], big(t, 6) }
+for i = 4, #ARGV do
+  local id = ARGV[i]
+  local msg = redis.call('HGET', later, id)
+  if msg then
+    local flags = string.byte(msg, 25)
+    if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked
+      msg = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26)
+      pairs[#pairs + 1] = id
+      pairs[#pairs + 1] = msg
+      moved[#moved + 1] = id
+    else
+      msg = false
+    end
+  else
+    msg = redis.call('HGET', flight, id)
+  end
+  if msg then
+    sent[#sent + 1] = big(#msg, 4) .. msg
+  end
+  out[#out + 1] = msg and 1 or 0
+end
+if #moved > 0 then
+  redis.call('HSET', flight, unpack(pairs))
+  redis.call('ZREM', due, unpack(moved))
+  redis.call('HDEL', later, unpack(moved))
+end
+if #sent > 2 then
+  redis.call('PUBLISH', ARGV[2], table.concat(sent))
+end
+return out
