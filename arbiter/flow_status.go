@@ -198,6 +198,8 @@ func reason(f *FlowStatus, p *broker.Progress, blame *Status) string {
 		return ""
 	}
 	switch {
+	case p.Marks&broker.MarkDropped != 0:
+		return "the squad did not start"
 	case f.Killed:
 		return "the " + kindOf(p.Flow.ID) + " was killed"
 	case p.Doomed() && blame != nil:

@@ -121,10 +121,10 @@ type Marks uint8
 
 // The marks.
 const (
-	MarkKilled Marks = 1 << iota // somebody killed it: what has not started never does
-	MarkSwept                    // all members were cancelled since it could not succeed any more
-	MarkStarted                  // a squad that was decided to start; only [Squads.Decide] sets it
-	MarkDropped                  // a squad that was decided not to; the same
+	MarkKilled  Marks = 1 << iota // somebody killed it: what has not started never does
+	MarkSwept                     // all members were cancelled since it could not succeed any more
+	MarkStarted                   // a squad that was decided to start; only [Squads.Decide] sets it
+	MarkDropped                   // a squad that was decided not to; the same
 )
 
 // Progress is how far a flow is.

@@ -16,8 +16,10 @@ type minion struct {
 	beaten time.Time // when it last sent a heartbeat, by the broker's clock
 
 	mu     sync.Mutex
-	killed map[broker.ID]int // how often OnCancel told of a task
-	heard  map[string]bool   // the queues that OnArrivals told of
+	killed map[broker.ID]int  // how often OnCancel told of a task
+	heard  map[string]bool    // the queues that OnArrivals told of
+	given  []*broker.Delivery // what OnAssign gave
+	posts  []string           // what OnPost gave
 }
 
 // minion opens a consumer of the queues, or of "q" if none is given.
@@ -34,6 +36,7 @@ func (r *rig) minionAt(b broker.Broker, queues ...string) *minion {
 	m := &minion{r: r, queues: queues, beaten: r.Now(), killed: map[broker.ID]int{}, heard: map[string]bool{}}
 	c, err := b.Consume(r.ctx, broker.ConsumerConfig{
 		Queues: queues, Slots: 10, Host: "host", PID: 1, OnCancel: m.onCancel, OnArrivals: m.onArrivals,
+		OnAssign: m.onAssign, OnPost: m.onPost,
 	})
 	if err != nil {
 		r.Fatalf("Consume: %v", err)

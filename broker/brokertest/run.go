@@ -74,6 +74,7 @@ func groups() []group {
 		{"Malformed", malformedTests},
 		{"Inspector", inspectorTests},
 		{"Flow", flowTests()},
+		{"Squad", squadTests()},
 		{"Minions", minionTests},
 		{"Close", closeTests},
 		{"Context", contextTests},
@@ -91,12 +92,13 @@ const (
 	needReopen
 	needHeavy
 	needFlows
+	needSquads
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -127,6 +129,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Flows); ok {
 			can |= needFlows
+		}
+		if _, ok := h.Broker.(broker.Squads); ok {
+			can |= needSquads
 		}
 	})
 	return can

@@ -188,7 +188,8 @@ func (w *work) arrive(ctx context.Context, id broker.ID, arrivals []broker.Arriv
 // of one that has ended.
 func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) (*broker.Outcome, error) {
 	fl := &p.Flow
-	killed := p.Marks&broker.MarkKilled != 0
+	dropped := p.Marks&broker.MarkDropped != 0
+	killed := dropped || p.Marks&broker.MarkKilled != 0
 	whole := p.Listed == fl.Size && p.Arrived() == fl.Size
 	switch {
 	case p.Outcome != nil:
@@ -198,7 +199,13 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 		if p.Marks&broker.MarkSwept != 0 {
 			return nil, nil
 		}
-		if err := w.sweep(ctx, p); err != nil {
+		var err error
+		if dropped { // who was to store the rest of it may be gone
+			err = w.bury(ctx, p)
+		} else {
+			err = w.sweep(ctx, p)
+		}
+		if err != nil {
 			return nil, err
 		}
 		return nil, wrap("mark", w.f.MarkFlow(ctx, fl.ID, broker.MarkSwept))
@@ -210,11 +217,14 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 	}
 	if !fl.Callback.IsZero() && !p.Callback.Final() {
 		if killed || p.Succeeded < fl.Need {
-			return nil, w.dropCallback(ctx, p)
+			return nil, w.drop(ctx, p, place{fl.Callback, broker.StepCallback})
 		}
 		return nil, w.start(ctx, fl.Callback, &upstream{w: w, flow: p})
 	}
 	if !fl.Finalizer.IsZero() && !p.Finalizer.Final() {
+		if dropped {
+			return nil, w.drop(ctx, p, place{fl.Finalizer, broker.StepFinalizer})
+		}
 		return nil, w.start(ctx, fl.Finalizer, nil)
 	}
 	o, err := w.outcome(ctx, p, arrivals)
@@ -245,9 +255,9 @@ func (w *work) nextStep(ctx context.Context, p *broker.Progress, arrivals []brok
 	return w.start(ctx, next[0].ID, &upstream{w: w, flow: p, step: p.Succeeded - 1, arrivals: arrivals})
 }
 
-// dropCallback lets a callback that will never run be final.
-func (w *work) dropCallback(ctx context.Context, p *broker.Progress) error {
-	lost, err := w.cancel(ctx, []place{{p.Flow.Callback, broker.StepCallback}})
+// drop lets a callback or finalizer that will never run be final.
+func (w *work) drop(ctx context.Context, p *broker.Progress, what place) error {
+	lost, err := w.cancel(ctx, []place{what})
 	if err != nil || len(lost) == 0 {
 		return err
 	}

@@ -33,7 +33,7 @@ func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broke
 		o.Name = NamePipe
 	}
 	switch {
-	case p.Marks&broker.MarkKilled != 0:
+	case p.Marks&(broker.MarkKilled|broker.MarkDropped) != 0:
 		o.State = broker.StateCanceled
 		return o, nil
 	case pipe && p.Failed > 0:

@@ -133,7 +133,7 @@ func (w *work) kill(ctx context.Context, id broker.ID, bury bool) error {
 }
 
 // sweep cancels all members that are not final, and the callback of a flow that
-// was killed.
+// was killed or, being a squad, has not started.
 func (w *work) sweep(ctx context.Context, p *broker.Progress) error {
 	_, err := w.cancelMembers(ctx, p, false)
 	return err
@@ -157,7 +157,8 @@ func (w *work) bury(ctx context.Context, p *broker.Progress) error {
 
 func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool) (lost []place, err error) {
 	id := p.Flow.ID
-	if p.Marks&broker.MarkKilled != 0 && !p.Flow.Callback.IsZero() && !p.Callback.Final() {
+	const over = broker.MarkKilled | broker.MarkDropped
+	if p.Marks&over != 0 && !p.Flow.Callback.IsZero() && !p.Callback.Final() {
 		if lost, err = w.cancelPlaces(ctx, []place{{p.Flow.Callback, broker.StepCallback}}, bury); err != nil {
 			return nil, err
 		}

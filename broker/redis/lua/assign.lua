@@ -18,8 +18,8 @@ for i = 4, #ARGV do
   local id = ARGV[i]
   local msg = redis.call('HGET', later, id)
   if msg then
-    local flags = string.byte(msg, 25)
-    if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked
+    local flags, at = string.byte(msg, 25), redis.call('ZSCORE', due, id)
+    if math.floor(flags / 4) % 2 == 1 and not (at and tonumber(at) <= t) then -- FlagBlocked, and for longer
       msg = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26)
       pairs[#pairs + 1] = id
       pairs[#pairs + 1] = msg

@@ -1,0 +1,184 @@
+package brokertest
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// Blocked tasks that are handed to a minion.
+var assignTests = []test{
+	{"AssignHandsOver", assignHandsOver, 0},
+	{"AssignByAnotherClient", assignByOther, needReopen},
+	{"AssignAgain", assignAgain, 0},
+	{"AssignOfSeveralQueues", assignQueues, 0},
+	{"AssignWhatIsNotBlocked", assignNotBlocked, 0},
+	{"AssignToAnotherQueuesMinion", assignWrongQueue, 0},
+	{"AssignToTheDead", assignDead, 0},
+	{"AssignAtOnce", assignAtOnce, 0},
+	{"AssignMany", assignMany, 0},
+}
+
+func assignHandsOver(r *rig) {
+	m, other := r.minion(), r.minion()
+	f, tasks := r.team(2, inSquad)
+	r.enqueue(tasks...)
+	r.in(broker.StateBlocked, idsOf(tasks)...)
+	r.assign(m.ID(), idsOf(tasks))
+	given := m.gifts(2)
+	for _, t := range tasks {
+		d := given[t.ID]
+		want := *t
+		want.Blocked = false
+		m.equals(d, &want)
+		if d.Attempt != 1 || d.Minion != m.ID() || !d.Squad || d.Retried != 0 || d.Recoveries != 0 {
+			r.Fatalf("what was assigned is %+v", d)
+		}
+		if st := r.lookup(t.ID)[0]; st.State != broker.StateRunning || st.Minion != m.ID() || st.Attempt != 1 {
+			r.Fatalf("what was assigned is found as %+v", st)
+		}
+	}
+	other.none()
+	m.none()
+	m.settle(m.succeed(given[tasks[0].ID]), retry(given[tasks[1].ID], 0))
+	r.in(broker.StateSucceeded, tasks[0].ID)
+	// From here on it is a task as any other, that says what it belongs to.
+	d := other.take1()
+	if d.ID != tasks[1].ID || d.Attempt != 2 || !d.Squad || d.Group != f.ID {
+		r.Fatalf("the retry is %+v", d)
+	}
+}
+
+func assignByOther(r *rig) {
+	m := r.minion()
+	b := r.other()
+	task := r.task(inSquad)
+	r.enqueue(task)
+	r.assignAt(b, m.ID(), []broker.ID{task.ID})
+	m.settle(m.succeed(m.gifts(1)[task.ID]))
+	r.in(broker.StateSucceeded, task.ID)
+}
+
+func assignAgain(r *rig) {
+	m, other := r.minion(), r.minion()
+	task := r.task(inSquad)
+	r.enqueue(task)
+	for range 3 {
+		r.assign(m.ID(), []broker.ID{task.ID, task.ID})
+		r.assign(other.ID(), []broker.ID{task.ID}, 0)
+	}
+	r.enqueue(task) // which is known
+	d := m.gifts(1)[task.ID]
+	m.none()
+	other.none()
+	m.settle(m.succeed(d))
+	r.assign(m.ID(), []broker.ID{task.ID}, 0)
+	r.in(broker.StateSucceeded, task.ID)
+}
+
+func assignQueues(r *rig) {
+	m := r.minion("a", "b")
+	a, b := r.task(inSquad, onQueue("a")), r.task(inSquad, onQueue("b"))
+	r.enqueue(a, b)
+	r.assign(m.ID(), []broker.ID{a.ID, newIDs(1)[0], b.ID}, 1)
+	given := m.gifts(2)
+	if given[a.ID].Queue != "a" || given[b.ID].Queue != "b" {
+		r.Fatalf("queues %s and %s", given[a.ID].Queue, given[b.ID].Queue)
+	}
+	m.settle(m.succeed(given[a.ID]), m.succeed(given[b.ID]))
+}
+
+func assignNotBlocked(r *rig) {
+	m, other := r.minion(), r.minion()
+	taken, done, pending, scheduled, canceled := r.task(), r.task(), r.task(), r.task(after(time.Hour)), r.task(inSquad)
+	r.enqueue(done)
+	m.settle(m.succeed(m.take1()))
+	r.enqueue(taken)
+	d := other.take1()
+	r.enqueue(pending, scheduled, canceled)
+	r.canceled(canceled.ID, broker.CancelPrevented)
+	ids := []broker.ID{taken.ID, done.ID, pending.ID, scheduled.ID, canceled.ID, {}, newIDs(1)[0]}
+	r.assign(m.ID(), ids, 0, 1, 2, 3, 4, 5, 6)
+	r.in(broker.StateScheduled, scheduled.ID)
+	r.in(broker.StatePending, pending.ID)
+	r.in(broker.StateCanceled, canceled.ID)
+	other.settle(other.succeed(d))
+	r.assign(m.ID(), nil)
+	m.gifts(0)
+}
+
+func assignWrongQueue(r *rig) {
+	m := r.minion("other")
+	task := r.task(inSquad)
+	r.enqueue(task)
+	r.assign(m.ID(), []broker.ID{task.ID}, 0)
+	r.in(broker.StateBlocked, task.ID)
+	m.gifts(0)
+}
+
+func assignDead(r *rig) {
+	left, dead, alive := r.minion(), r.minion(), r.minion()
+	if err := left.Close(r.ctx); err != nil {
+		r.Fatalf("Close: %v", err)
+	}
+	task := r.task(inSquad)
+	r.enqueue(task)
+	r.assign(left.ID(), []broker.ID{task.ID}, 0)
+	r.assign(broker.NewID(broker.KindParty, "", 0), []broker.ID{task.ID}, 0)
+	r.pass(r.Lease+r.Slack, alive)
+	r.assign(dead.ID(), []broker.ID{task.ID}, 0)
+	r.in(broker.StateBlocked, task.ID)
+	r.assign(alive.ID(), []broker.ID{task.ID})
+	alive.gifts(1)
+}
+
+// Of several minions that a task is assigned to at once one gets it, and it is
+// not released as well.
+func assignAtOnce(r *rig) {
+	for range 10 {
+		minions := []*minion{r.minion(), r.minion()}
+		task := r.task(inSquad)
+		r.enqueue(task)
+		var got, free atomic.Int32
+		fns := many(4, func(i int) {
+			if r.squads().Assign(r.ctx, minions[i%2].ID(), []broker.ID{task.ID}) == nil {
+				got.Add(1 << (8 * (i % 2)))
+			}
+		})
+		together(append(fns, func() {
+			whole := *task
+			whole.Blocked = false
+			if err := r.flows().Release(r.ctx, []*broker.Task{&whole}); err != nil {
+				r.Errorf("Release: %v", err)
+			}
+		})...)
+		first, second := got.Load()&255 > 0, got.Load()>>8 > 0
+		if st := r.lookup(task.ID)[0]; st.State == broker.StatePending {
+			free.Add(1)
+		}
+		if first && second || (first || second) == (free.Load() > 0) {
+			r.Fatalf("first has it: %v, second: %v, pending: %v", first, second, free.Load() > 0)
+		}
+		for _, m := range minions {
+			if err := m.Close(r.ctx); err != nil {
+				r.Fatalf("Close: %v", err)
+			}
+		}
+		r.canceled(task.ID, broker.CancelPrevented)
+	}
+}
+
+func assignMany(r *rig) {
+	m := r.minion()
+	tasks := r.batch(broker.MaxBatch, inSquad)
+	r.enqueue(tasks...)
+	r.assign(m.ID(), idsOf(tasks))
+	given := m.gifts(len(tasks))
+	var batch []broker.Settlement
+	for _, d := range given {
+		batch = append(batch, m.succeed(d))
+	}
+	m.settle(batch...)
+	r.is(r.squads().Assign(r.ctx, m.ID(), newIDs(broker.MaxBatch+1)), broker.ErrTooLarge)
+}
