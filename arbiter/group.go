@@ -14,6 +14,7 @@ import (
 
 // GroupOption changes a group; see [Arbiter.Group].
 type GroupOption interface {
+	SquadOption
 	applyGroup(*groupConfig)
 }
 

@@ -79,7 +79,7 @@ func (h *ahead) measure(now time.Time) {
 // room returns how many tasks can be taken now. As long as all slots are busy
 // it is none rather than a few. r.mu is held.
 func (r *run) room() int {
-	taken := r.busy + r.ahead.len()
+	taken := r.busy + r.ahead.len() + r.reserved + r.asking
 	n := r.slots + r.ahead.pace - taken
 	if taken >= r.slots && n < (r.ahead.pace+1)/2 {
 		return 0
@@ -90,7 +90,7 @@ func (r *run) room() int {
 // watchAhead sees to it that what waits does not wait for long. r.mu is held.
 func (r *run) watchAhead() {
 	h := &r.ahead
-	if h.armed || r.busy+h.len() <= r.slots {
+	if h.armed || r.busy+r.reserved+h.len() <= r.slots {
 		return // each has a slot
 	}
 	h.armed = true
@@ -111,7 +111,7 @@ func (r *run) giveBackOld() {
 		return
 	}
 	left := patience - time.Since(h.waits[h.head].received)
-	if left > 0 || r.busy < r.slots { // what has a slot is about to start
+	if left > 0 || r.busy+r.reserved < r.slots { // what has a slot is about to start
 		h.armed = true
 		h.timer.Reset(max(left, lookAhead))
 		return

@@ -29,12 +29,18 @@ func (s *session) consume() error {
 		// not ours then.
 		r.mu.Lock()
 		clear(s.early)
+		once, end := context.WithCancel(ctx)
+		r.interrupt = end
 		r.mu.Unlock()
-		got, err := s.consumer.Dequeue(ctx, r.pick.next(), n, dequeueWait)
+		got, err := s.consumer.Dequeue(once, r.pick.next(), n, dequeueWait)
+		cut := once.Err() != nil
+		end()
 		s.take(got)
 		switch {
 		case ctx.Err() != nil:
 			return s.over()
+		case cut && errors.Is(err, context.Canceled):
+			// There is less room now.
 		case err == nil:
 			r.out.over("dequeue")
 			try = 0
@@ -70,6 +76,7 @@ func (s *session) take(got []*broker.Delivery) {
 	r := s.r
 	now := time.Now()
 	starts := make([]*attempt, 0, len(got))
+	var members []*attempt // of squads
 	var settles []broker.Settlement
 	for _, d := range got {
 		if r.stop.Err() != nil { // it came too late to begin
@@ -83,6 +90,10 @@ func (s *session) take(got []*broker.Delivery) {
 			continue
 		}
 		a.receive(now)
+		if d.Squad {
+			members = append(members, a)
+			continue
+		}
 		starts = append(starts, a)
 	}
 	var canceled []*attempt
@@ -93,6 +104,12 @@ func (s *session) take(got []*broker.Delivery) {
 		}
 		s.running.add(a)
 		r.ahead.push(a)
+	}
+	if !s.lost && !s.sealed {
+		for _, a := range members {
+			s.enlist(a)
+			s.takeStray(a)
+		}
 	}
 	if len(starts) > 0 {
 		r.watchAhead()

@@ -18,6 +18,9 @@ func (r *run) finish(s *session, fatal error) error {
 	r.stopNow()
 	r.mu.Lock()
 	r.giveBack()
+	for _, open := range r.sessions {
+		open.giveUpSquads()
+	}
 	r.mu.Unlock()
 	if fatal != nil {
 		if s != nil {

@@ -62,6 +62,12 @@ type run struct {
 	unsettled int        // settlements that the broker has not accepted
 	dropped   int        // settlements that were given up when the run ended
 	waiting   bool       // for freed
+	reserved  int        // slots that are held for squads, or for members about to start
+	asking    int        // members of squads that have no slot, and may not start
+	starting  []*attempt // members of squads that have one
+	waiters   waiters
+	desk      *desk      // of the last session
+	interrupt func()     // ends the dequeue that is under way, if any
 	ahead     ahead      // attempts that wait for a worker, or for a slot
 	sessions  []*session // those with a lease, handlers or settlements left
 	quiet     chan struct{}
@@ -136,6 +142,9 @@ func (r *run) changed() {
 		case r.freed <- struct{}{}:
 		default:
 		}
+	}
+	if len(r.waiters.list) > 0 && r.spare() > 0 {
+		r.desk.poke()
 	}
 	if r.quiet != nil && r.still() {
 		close(r.quiet)

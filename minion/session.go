@@ -40,10 +40,13 @@ type session struct {
 	asleep  bool // the settler waits for wake
 	last    bool // the settler shall end when the queue is empty
 	gone    bool // leave was called
+	holds   map[broker.ID]*hold
+	strays  map[*hold]struct{}
 
 	wake    chan struct{}
 	flushed chan struct{} // closed when the settler has ended
 	errands errands
+	desk    desk
 }
 
 // open makes a session. It tries until it succeeds; if the run is stopped
@@ -56,12 +59,15 @@ func (r *run) open() (*session, error) {
 			wake:    make(chan struct{}, 1),
 			flushed: make(chan struct{}),
 			errands: newErrands(),
+			holds:   make(map[broker.ID]*hold),
+			strays:  make(map[*hold]struct{}),
+			desk:    newDesk(),
 		}
 		began := time.Now() // the lease is no shorter than from here
 		var err error
 		s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
 			Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.errands.tell,
-			Tasks: r.m.schemas(),
+			Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.onPost,
 		})
 		switch {
 		case err == nil:
@@ -92,6 +98,7 @@ func (s *session) start(began time.Time) {
 		return old.gone && old.running.n == 0
 	})
 	r.sessions = append(r.sessions, s)
+	r.desk = &s.desk
 	r.mu.Unlock()
 	s.watchdog = time.AfterFunc(s.lease, func() {
 		s.lose(fmt.Errorf("%w: no heartbeat for %v", broker.ErrLeaseLost, s.lease-s.margin))
@@ -100,6 +107,7 @@ func (s *session) start(began time.Time) {
 	r.wg.Go(s.heartbeats)
 	r.wg.Go(s.settler)
 	r.wg.Go(s.runErrands)
+	r.wg.Go(s.runDesk)
 }
 
 // lose ends the lease here: the contexts of all its handlers end, and nothing
@@ -113,6 +121,7 @@ func (s *session) lose(why error) {
 	}
 	s.lost, s.why = true, why
 	r.giveBack()
+	s.giveUpSquads()
 	n := s.running.n
 	r.mu.Unlock()
 	s.watchdog.Stop()

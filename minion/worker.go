@@ -18,7 +18,7 @@ import (
 // wake wakes a worker, or makes one, if there is something for it to do. r.mu is
 // held.
 func (r *run) wake() {
-	if r.waking || r.busy >= r.slots || r.ahead.len() == 0 {
+	if r.waking || len(r.starting) == 0 && (r.busy+r.reserved >= r.slots || r.ahead.len() == 0) {
 		return
 	}
 	r.waking = true
@@ -36,13 +36,33 @@ func (r *run) woken() *attempt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waking = false
-	a := r.ahead.pop()
+	a := r.next()
 	if a == nil {
 		r.idle++
 		return nil
 	}
-	r.busy++
 	r.wake()
+	return a
+}
+
+// next returns an attempt that can start, and gives it its slot; nil if there is
+// none. r.mu is held.
+func (r *run) next() *attempt {
+	if len(r.starting) > 0 { // their slots are held
+		a := r.starting[0]
+		r.starting[0] = nil
+		r.starting = r.starting[1:]
+		r.reserved--
+		r.busy++
+		return a
+	}
+	if r.busy+r.reserved >= r.slots {
+		return nil
+	}
+	a := r.ahead.pop()
+	if a != nil {
+		r.busy++
+	}
 	return a
 }
 
@@ -69,14 +89,13 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) {
 	r.takeBack(a)
 	a.over = true
 	r.busy--
-	if alive && r.busy < r.slots {
-		a.next = r.ahead.pop()
+	if alive {
+		a.next = r.next()
 	}
 	switch {
 	case !alive:
 		r.wake()
 	case a.next != nil:
-		r.busy++
 	default:
 		r.idle++
 	}

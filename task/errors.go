@@ -37,6 +37,10 @@ var (
 	ErrIndeterminate = broker.ErrIndeterminate
 )
 
+// ErrNotEnoughWorkers is wrapped by the error of a squad that did not start: not
+// enough slots of minions were free at once.
+var ErrNotEnoughWorkers = errors.New("not enough free workers")
+
 // DuplicateError names the task that holds a unique key. It wraps
 // [ErrDuplicate].
 type DuplicateError = broker.DuplicateError

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/squad"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -43,9 +44,10 @@ type Client struct {
 	mu       sync.Mutex // guards what follows
 	closed   bool
 	table    table
-	spare    []*Watch  // used again, to spare garbage
-	sweeping bool      // a goroutine runs sweep
-	armed    time.Time // when timer goes off; zero if it does not
+	squads   map[broker.ID]chan squad.Message // that are being sent
+	spare    []*Watch                         // used again, to spare garbage
+	sweeping bool                             // a goroutine runs sweep
+	armed    time.Time                        // when timer goes off; zero if it does not
 	timer    *time.Timer
 }
 

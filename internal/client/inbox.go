@@ -148,6 +148,9 @@ func (c *Client) deliver(mail broker.Mail) {
 		letter := &mail.Letters[i]
 		c.table.deliver(letter.ID, &letter.Outcome)
 	}
+	for _, post := range mail.Posts {
+		c.hear(post)
+	}
 	if mail.Gap {
 		c.table.gap(now)
 		c.schedule(now)

@@ -201,7 +201,7 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 		}
 		var err error
 		if dropped { // who was to store the rest of it may be gone
-			err = w.bury(ctx, p)
+			err = w.buryDropped(ctx, p)
 		} else {
 			err = w.sweep(ctx, p)
 		}

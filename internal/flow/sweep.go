@@ -155,6 +155,18 @@ func (w *work) bury(ctx context.Context, p *broker.Progress) error {
 	}
 }
 
+// buryDropped cancels what is left of a squad that has not started, and lets arrive
+// what is not stored: whoever was to store it may be gone.
+func (w *work) buryDropped(ctx context.Context, p *broker.Progress) error {
+	lost, err := w.cancelMembers(ctx, p, true)
+	for err == nil && len(lost) > 0 {
+		part := lost[:min(len(lost), broker.MaxBatch)]
+		lost = lost[len(part):]
+		err = w.advance(ctx, p.Flow.ID, lostArrivals(p.Flow.ID, part))
+	}
+	return err
+}
+
 func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool) (lost []place, err error) {
 	id := p.Flow.ID
 	const over = broker.MarkKilled | broker.MarkDropped

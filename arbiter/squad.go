@@ -1,0 +1,142 @@
+package arbiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// SquadOption changes a squad; see [Arbiter.Squad]. Every [GroupOption] is one.
+type SquadOption interface {
+	applySquad(*squadConfig)
+}
+
+type squadConfig struct {
+	group groupConfig
+	wait  time.Duration
+}
+
+type squadFunc func(*squadConfig)
+
+func (f squadFunc) applySquad(c *squadConfig) { f(c) }
+
+func (f groupFunc) applySquad(c *squadConfig) { f(&c.group) }
+
+// WaitForWorkers lets [Arbiter.Squad] wait up to d until as many slots are free
+// at once as the squad has members. Minions go on with other tasks meanwhile, so
+// a large squad may wait in vain where they are always busy. The default is not
+// to wait.
+func WaitForWorkers(d time.Duration) SquadOption {
+	return squadFunc(func(c *squadConfig) {
+		if c.wait = d; d < 0 || d > broker.MaxDuration {
+			c.group.err = fmt.Errorf("%w option: WaitForWorkers(%v), want 0 to %v", broker.ErrInvalid, d, broker.MaxDuration)
+		}
+	})
+}
+
+// NotEnoughWorkersError says that a squad did not start because there were not
+// enough free slots. It wraps [task.ErrNotEnoughWorkers].
+type NotEnoughWorkersError struct {
+	Queues []WorkersWanted // sorted by name
+	Cause  error           // why places that were found are lost again; nil if there were none
+}
+
+// WorkersWanted are the slots that a squad needs in a queue, and those there
+// are. A minion of several queues counts for each of them, and has its slots
+// once: a squad of two queues may find too few although each has enough.
+type WorkersWanted struct {
+	Queue  string `json:"queue"`
+	Wanted int    `json:"wanted"` // one for each member
+	Free   int    `json:"free"`   // now, by the minions' own word
+	Total  int    `json:"total"`  // slots of all minions that serve the queue
+}
+
+// Error tells the numbers of each queue.
+func (e *NotEnoughWorkersError) Error() string {
+	parts := make([]string, len(e.Queues))
+	for i, q := range e.Queues {
+		parts[i] = fmt.Sprintf("queue %s: %d wanted, %d of %d free", q.Queue, q.Wanted, q.Free, q.Total)
+	}
+	text := "squad: " + task.ErrNotEnoughWorkers.Error() + ": " + strings.Join(parts, "; ")
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	return text
+}
+
+// Is reports whether target is [task.ErrNotEnoughWorkers].
+func (e *NotEnoughWorkersError) Is(target error) bool { return target == task.ErrNotEnoughWorkers }
+
+// Unwrap returns the cause.
+func (e *NotEnoughWorkersError) Unwrap() error { return e.Cause }
+
+// squadTries is how often a squad is stored: a minion may be lost with the places
+// that it held.
+const squadTries = 3
+
+// Squad sends calls as a group whose members start together, or not at all: each
+// has a slot of its own at a minion before the first one starts. It returns when
+// they have started. The calls are single tasks, 1,000 at most, without a delay;
+// apart from their start it is a [Group], with callback, finalizer, status and
+// kill.
+//
+// If there are too few free slots the error is a [*NotEnoughWorkersError], at once
+// unless [WaitForWorkers] says otherwise, and neither members nor callback nor
+// finalizer ever run. Of two squads for the same slots one gets them. A minion
+// gives a slot only if nothing else has a claim on it, ordinary tasks included.
+//
+// Once it has started the members are tasks as any others: one that is lost with
+// its minion, or fails and is retried, runs again by itself, where there is a
+// slot. Should this process die before Squad has returned, the squad either starts
+// as a whole or is canceled within seconds.
+//
+// Other errors are a [*task.SubmitError], and then nothing starts either, unless
+// it wraps [task.ErrIndeterminate]: the group's status tells.
+func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOption) (*Group, error) {
+	cfg := squadConfig{group: groupConfig{GroupSettings: task.GroupSettings{Need: len(calls)}}}
+	for _, o := range opts {
+		if o != nil {
+			o.applySquad(&cfg)
+		}
+	}
+	if cfg.group.err != nil {
+		return nil, fmt.Errorf("squad: %w", cfg.group.err)
+	}
+	until := time.Now().Add(cfg.wait)
+	for try := 1; ; try++ {
+		members := make([]*task.Request, len(calls))
+		for i, call := range calls {
+			members[i] = requestOf(call)
+		}
+		req := task.NewGroup(members, cfg.group.GroupSettings, cfg.group.opts...)
+		err := a.client.SubmitSquad(ctx, req, time.Until(until))
+		var short *client.Shortage
+		if errors.As(err, &short) {
+			if short.Stored && try < squadTries {
+				continue
+			}
+			return nil, notEnough(short)
+		}
+		g := &Group{flowHandle: flowHandle{a: a, id: req.ID()}}
+		if g.id.IsZero() {
+			return nil, err
+		}
+		f := req.Flow()
+		g.callback, g.finalizer = idOf(f.Callback), idOf(f.Finalizer)
+		return g, err
+	}
+}
+
+func notEnough(short *client.Shortage) error {
+	e := &NotEnoughWorkersError{Cause: short.Cause}
+	for _, q := range short.Queues {
+		e.Queues = append(e.Queues, WorkersWanted(q))
+	}
+	return e
+}

@@ -1,0 +1,284 @@
+package minion
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/backoff"
+	"github.com/go-arbiter/arbiter/internal/squad"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// A squad's members start together. A minion holds places for it, which are
+// slots that nothing else gets, then the members themselves, and starts them when
+// it is known that the squad has started; internal/squad has the whole story. The
+// minion alone knows which of its slots are free, so it alone gives them.
+
+// maxHold bounds how long places are held without a word from the arbiter.
+const maxHold = 30 * time.Second
+
+// hold is what a session keeps for a squad. r.mu guards it.
+type hold struct {
+	squad    broker.ID
+	round    uint32
+	arbiter  broker.ID // its inbox
+	places   int       // slots that are held: none for strays
+	members  []*attempt
+	timer    *time.Timer // goes off when the arbiter has been silent for too long
+	deciding bool        // the broker is asked what was decided
+	done     bool
+}
+
+// stray reports whether its members came without a place being held for them:
+// after a death, for a retry, or too late. They run as any other task if their
+// squad has started.
+func (h *hold) stray() bool { return h.places == 0 }
+
+// spare returns how many slots nobody has a claim on. r.mu is held.
+func (r *run) spare() int {
+	return max(r.slots-r.busy-r.ahead.len()-r.reserved-r.asking, 0)
+}
+
+// reserve holds places for a squad, all that are asked for or none, and returns
+// the answer.
+func (s *session) reserve(m squad.Message) squad.Message {
+	r := s.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old := s.holds[m.Squad]; old != nil && len(old.members) == 0 {
+		s.close(old) // it asks again
+		r.reserved -= old.places
+	}
+	kind := squad.Refused
+	if s.holds[m.Squad] == nil && m.N > 0 && !s.leaving() && r.spare() >= m.N {
+		h := &hold{squad: m.Squad, round: m.Round, arbiter: m.From, places: m.N}
+		h.timer = time.AfterFunc(min(m.For, maxHold), func() { s.desk.put(event{silent: h}) })
+		s.holds[m.Squad] = h
+		r.reserved += m.N
+		r.waiters.drop(m.Squad)
+		if r.interrupt != nil { // it may bring more than there is room for now
+			r.interrupt()
+		}
+		kind = squad.Granted
+	}
+	a := s.numbers(kind, m)
+	a.N = m.N
+	return a
+}
+
+// leaving reports whether nothing new shall begin. r.mu is held.
+func (s *session) leaving() bool { return s.lost || s.sealed || s.r.stop.Err() != nil }
+
+// numbers returns a message that tells of this minion's slots. r.mu is held.
+func (s *session) numbers(kind squad.Kind, to squad.Message) squad.Message {
+	m := squad.Message{Kind: kind, Squad: to.Squad, From: s.id, Round: to.Round}
+	if !s.leaving() {
+		m.Slots, m.Free, m.Held = s.r.slots, s.r.spare(), s.r.reserved-len(s.r.starting)
+	}
+	return m
+}
+
+// assigned takes in what was assigned to this minion.
+func (s *session) assigned(tasks []*broker.Delivery) {
+	now := time.Now()
+	for _, d := range tasks {
+		a := newAttempt(s, d)
+		var st broker.Settlement
+		refused := a.refuse(&st)
+		s.r.mu.Lock()
+		if s.lost || s.sealed || s.running.find(d.ID) != nil { // which knows it already
+			s.r.mu.Unlock()
+			continue
+		}
+		h := s.holds[d.Group]
+		switch {
+		case s.leaving():
+			s.add(broker.Settlement{Delivery: d, Verb: broker.VerbRelease})
+		case refused:
+			s.add(st)
+			s.answer(h, squad.Unfit)
+		case h == nil || h.deciding || len(h.members) == h.places:
+			a.receive(now)
+			s.enlist(a)
+			s.takeStray(a)
+		default:
+			a.receive(now)
+			s.enlist(a)
+			if h.members = append(h.members, a); len(h.members) == h.places {
+				s.answer(h, squad.Ready)
+			}
+		}
+		s.r.mu.Unlock()
+	}
+}
+
+// enlist makes an attempt known to those who cancel it. r.mu is held.
+func (s *session) enlist(a *attempt) {
+	if _, ok := s.early[a.d.ID]; ok {
+		a.life.end(task.ErrCanceled)
+	}
+	s.running.add(a)
+}
+
+// answer tells the arbiter of a hold something. r.mu is held.
+func (s *session) answer(h *hold, kind squad.Kind) {
+	if h != nil {
+		s.desk.send(h.arbiter, squad.Message{Kind: kind, Squad: h.squad, From: s.id, Round: h.round, N: len(h.members)})
+	}
+}
+
+// takeStray finds out whether a member may start that has no place. r.mu is held.
+func (s *session) takeStray(a *attempt) {
+	h := &hold{squad: a.d.Group, members: []*attempt{a}}
+	s.strays[h] = struct{}{}
+	s.r.asking++
+	s.decide(h)
+}
+
+// release ends a hold that the arbiter has no use for, or from whom nothing was
+// heard. If there are members, others may have started. r.mu is held.
+func (s *session) release(h *hold) {
+	switch {
+	case h == nil || h.done:
+	case len(h.members) == 0:
+		s.conclude(h, false)
+	default:
+		s.decide(h)
+	}
+}
+
+// decide asks the broker what was decided of a squad, and decides that it does
+// not start if nothing was. r.mu is held.
+func (s *session) decide(h *hold) {
+	if h.deciding {
+		return
+	}
+	h.deciding = true
+	s.r.wg.Go(func() {
+		ctx, cancel := context.WithCancel(s.ctx)
+		defer cancel()
+		defer context.AfterFunc(s.r.stop, cancel)()
+		started, ok := s.askDecision(ctx, h.squad)
+		s.r.mu.Lock()
+		defer s.r.mu.Unlock()
+		if ok {
+			s.conclude(h, started)
+		}
+	})
+}
+
+// askDecision returns what was decided; not ok if ctx ended before that was
+// known.
+func (s *session) askDecision(ctx context.Context, id broker.ID) (started, ok bool) {
+	b, can := s.r.m.b.(broker.Squads)
+	if !can {
+		return false, true
+	}
+	for try := 0; ctx.Err() == nil; try++ {
+		started, err := b.Decide(ctx, id, false)
+		switch {
+		case err == nil:
+			s.r.out.over("squads")
+			return started, true
+		case errors.Is(err, broker.ErrNotFound): // it has ended long ago
+			return false, true
+		case errors.Is(err, broker.ErrClosed):
+			return false, false
+		case ctx.Err() == nil:
+			s.r.out.failed("squads", err)
+		}
+		backoff.Sleep(ctx, backoff.Delay(try, fastest, slowest))
+	}
+	return false, false
+}
+
+// conclude starts the members of a hold, or ends them as canceled. Only the first
+// call counts. r.mu is held.
+func (s *session) conclude(h *hold, started bool) {
+	r := s.r
+	if h.done {
+		return
+	}
+	s.close(h)
+	switch {
+	case !started:
+		for _, a := range h.members {
+			st := broker.Settlement{Delivery: a.d, Verb: broker.VerbFinish, Outcome: broker.Outcome{
+				State: broker.StateCanceled, Name: a.d.Name, Attempts: a.d.Attempt, Retried: a.d.Retried,
+				Minion: s.id, Enqueued: a.d.Enqueued, Finished: time.Now(),
+			}}
+			s.discard(a, &st)
+		}
+		r.reserved -= h.places
+		if h.stray() {
+			r.asking -= len(h.members)
+		}
+	case h.stray():
+		r.asking -= len(h.members)
+		for _, a := range h.members {
+			a.received = time.Now()
+			r.ahead.push(a)
+		}
+		r.watchAhead()
+	default:
+		r.reserved -= h.places - len(h.members)
+		r.starting = append(r.starting, h.members...)
+	}
+	r.wake()
+	r.changed()
+}
+
+// close takes a hold off the books, but not its places. r.mu is held.
+func (s *session) close(h *hold) {
+	h.done = true
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+	if s.holds[h.squad] == h {
+		delete(s.holds, h.squad)
+	}
+	delete(s.strays, h)
+}
+
+// discard ends an attempt that has not started. r.mu is held.
+func (s *session) discard(a *attempt, st *broker.Settlement) {
+	s.running.remove(a)
+	if !s.lost && !s.sealed {
+		s.add(*st)
+	}
+	a.life.end(nil)
+}
+
+// giveUpSquads gives back all members that have not started, or drops them if their
+// lease is lost, and frees all places. r.mu is held.
+func (s *session) giveUpSquads() {
+	r := s.r
+	var members []*attempt
+	for _, h := range s.holds {
+		s.close(h)
+		r.reserved -= h.places
+		members = append(members, h.members...)
+	}
+	for h := range s.strays {
+		s.close(h)
+		r.asking -= len(h.members)
+		members = append(members, h.members...)
+	}
+	rest := r.starting[:0]
+	for _, a := range r.starting {
+		if a.s != s {
+			rest = append(rest, a)
+			continue
+		}
+		r.reserved--
+		members = append(members, a)
+	}
+	clear(r.starting[len(rest):])
+	r.starting = rest
+	for _, a := range members {
+		s.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease})
+	}
+	r.changed()
+}
