@@ -105,6 +105,7 @@ func (s *session) take(got []*broker.Delivery) {
 		s.running.add(a)
 		r.ahead.push(a)
 	}
+	r.waiters.seen(r.spare())
 	if !s.lost && !s.sealed {
 		for _, a := range members {
 			s.enlist(a)

@@ -171,7 +171,7 @@ type waiters struct {
 type waiter struct {
 	squad.Message
 	until time.Time
-	had   int // how many slots were free when it asked: it waits for more
+	had   int // the fewest free slots since it asked: it waits for more
 }
 
 // maxWaiters bounds them. A squad that is not told asks again by itself.
@@ -188,6 +188,13 @@ func (w *waiters) add(m squad.Message, free int) {
 	}
 	if len(w.list) < maxWaiters {
 		w.list = append(w.list, waiter{m, until, free})
+	}
+}
+
+// seen notes how many slots are free after some were taken.
+func (w *waiters) seen(free int) {
+	for i := range w.list {
+		w.list[i].had = min(w.list[i].had, free)
 	}
 }
 
@@ -211,7 +218,7 @@ func (w *waiters) next(free int) (told []squad.Message) {
 	for _, one := range w.list {
 		switch {
 		case !now.Before(one.until):
-		case free > one.had || free > 0 && free >= one.N:
+		case free > one.had:
 			told = append(told, one.Message)
 			free -= max(one.N, 1)
 		default:

@@ -58,6 +58,7 @@ func (s *session) reserve(m squad.Message) squad.Message {
 		s.holds[m.Squad] = h
 		r.reserved += m.N
 		r.waiters.drop(m.Squad)
+		r.waiters.seen(r.spare())
 		if r.interrupt != nil { // it may bring more than there is room for now
 			r.interrupt()
 		}
