@@ -17,7 +17,10 @@ import (
 
 func TestMain(m *testing.M) {
 	goredis.SetLogger(mute{}) // it tells of every failed dial, and here most are meant to fail
-	proc.Main(map[string]proc.Role{"minion": minionRole, "arbiter": arbiterRole, "groups": groupsRole})
+	proc.Main(map[string]proc.Role{
+		"minion": minionRole, "arbiter": arbiterRole, "groups": groupsRole,
+		"garrison": garrisonRole, "rival": rivalRole,
+	})
 	flag.Parse()
 	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) { // the default
 		// Most of these tests wait most of the time.
