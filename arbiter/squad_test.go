@@ -208,6 +208,8 @@ func TestTwoSquads(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.most != 3 {
 			t.Errorf("%d members ran at once", s.most)
 		}
@@ -281,7 +283,10 @@ func TestSquadRetry(t *testing.T) {
 			return a.N, nil
 		})
 		time.Sleep(time.Second)
-		if err := r.ended(r.squad(works(1, 2))); err != nil || tries != 3 {
+		err := r.ended(r.squad(works(1, 2)))
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil || tries != 3 {
 			t.Errorf("%v after %d tries", err, tries)
 		}
 	})

@@ -1,0 +1,100 @@
+package original
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// squad returns as many calls of a task.
+func squad(n int, name string, opts ...arbiter.ApplyOption) []task.Bound {
+	members := make([]task.Bound, n)
+	for i := range members {
+		members[i] = arbiter.Named(name, opts...)
+	}
+	return members
+}
+
+// muster sends a squad and waits for its end.
+func (r *rig) muster(members []task.Bound, opts ...arbiter.SquadOption) {
+	r.Helper()
+	r.allKnown()
+	g, err := r.arb.Squad(r.ctx(), members, opts...)
+	if err == nil {
+		err = g.Result(r.ctx(), nil)
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	st, err := g.Status(r.ctx())
+	if err != nil || st.Flow == nil || st.Flow.Done != len(members) {
+		r.Errorf("%+v, %v", st, err)
+	}
+}
+
+// allKnown waits until the minion is known.
+func (r *rig) allKnown() {
+	r.Helper()
+	r.until("the minion is known", func() bool {
+		minions, err := r.arb.Minions(r.ctx())
+		return err == nil && len(minions) > 0
+	})
+}
+
+// A squad of 3.
+func TestSquad(t *testing.T) {
+	onBoth(t, 3, func(r *rig) {
+		r.muster(squad(3, "simple_add", arbiter.Args(1, 2)))
+		_, err := r.arb.Squad(r.ctx(), squad(4, "simple_add", arbiter.Args(1, 2)))
+		var short *arbiter.NotEnoughWorkersError
+		if !errors.Is(err, task.ErrNotEnoughWorkers) || !errors.As(err, &short) || short.Queues[0].Wanted != 4 || short.Queues[0].Total != 3 {
+			r.Errorf("a squad of 4: %v", err)
+		}
+	})
+}
+
+// A squad with a callback.
+func TestSquadWithCallback(t *testing.T) {
+	onBoth(t, 3, func(r *rig) {
+		r.muster(squad(3, "simple_add", arbiter.Args(1, 2)), arbiter.Callback(arbiter.Named("callback")))
+		if r.callbacks.Load() != 1 {
+			r.Errorf("%d callbacks", r.callbacks.Load())
+		}
+	})
+}
+
+// A squad with a callback and a finalizer.
+func TestSquadWithCallbackAndFinalizer(t *testing.T) {
+	onBoth(t, 3, func(r *rig) {
+		r.muster(squad(3, "simple_add", arbiter.Args(1, 2)),
+			arbiter.Callback(arbiter.Named("callback")), arbiter.Finalizer(arbiter.Named("finalize"), 0))
+		if r.callbacks.Load() != 1 || r.finals.Load() != 1 {
+			r.Errorf("%d callbacks, %d finalizers", r.callbacks.Load(), r.finals.Load())
+		}
+	})
+}
+
+// Kill of a squad.
+func TestKillSquad(t *testing.T) {
+	onBoth(t, 3, func(r *rig) {
+		r.allKnown()
+		g, err := r.arb.Squad(r.ctx(), squad(3, "long_running"), arbiter.Callback(arbiter.Named("callback")))
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.until("all run", func() bool { return r.started.Load() == 3 })
+		killed, err := g.Kill(r.ctx(), arbiter.Wait())
+		counts := make(map[arbiter.Verdict]int)
+		for _, k := range killed {
+			counts[k.Verdict]++
+		}
+		if err != nil || counts[arbiter.Stopped] != 3 || r.callbacks.Load() != 0 {
+			r.Errorf("%v, %v, %d callbacks", counts, err, r.callbacks.Load())
+		}
+		if err := g.Result(r.ctx(), nil); !errors.Is(err, task.ErrCanceled) {
+			r.Errorf("the squad: %v", err)
+		}
+	})
+}
