@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,7 +21,18 @@ func (r *rig) doomed(n int64, late bool) (*arbiter.Arbiter, *atomic.Int64) {
 	r.Helper()
 	b := faulty.New(r.b)
 	var count atomic.Int64
-	b.Set(faulty.Hooks{
+	b.Set(deadly(&count, n, late))
+	arb, err := arbiter.New(b, arbiter.Logger(silent))
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { _ = arb.Close() })
+	return arb, &count
+}
+
+// deadly are the faults of a broker for somebody who dies with the n-th request.
+func deadly(count *atomic.Int64, n int64, late bool) faulty.Hooks {
+	return faulty.Hooks{
 		Before: func(_ context.Context, op faulty.Op, _ int) error {
 			if op == faulty.Receive {
 				return nil
@@ -35,13 +48,7 @@ func (r *rig) doomed(n int64, late bool) (*arbiter.Arbiter, *atomic.Int64) {
 			}
 			return nil
 		},
-	})
-	arb, err := arbiter.New(b, arbiter.Logger(silent))
-	if err != nil {
-		r.Fatal(err)
 	}
-	r.Cleanup(func() { _ = arb.Close() })
-	return arb, &count
 }
 
 // The arbiter dies with each of its requests, before it or after. The squad runs
@@ -62,9 +69,7 @@ func TestSquadArbiterDies(t *testing.T) {
 				over = err == nil && count.Load() < n
 				name := fmt.Sprintf("request %d, after it: %v, %v", n, late, err)
 				time.Sleep(8 * time.Second)
-				s.mu.Lock()
-				starts := len(s.starts)
-				s.mu.Unlock()
+				starts := s.count()
 				r.squad(works(1, 1, 1, 1)) // all slots are free
 				time.Sleep(time.Minute)
 				notes := append(one.noted(), two.noted()...)
@@ -117,4 +122,83 @@ func stored(r *rig, id task.ID) bool {
 		}
 	}
 	return false
+}
+
+// A minion dies with each of its requests while a squad is on its way to it: the
+// squad has not started, or runs to its end, with what was lost running again
+// elsewhere.
+func TestSquadMinionDies(t *testing.T) {
+	ran := map[bool]int{}
+	for _, late := range []bool{false, true} {
+		for n := int64(1); n < 40; n++ {
+			bubble(t, func(t *testing.T, r *rig) {
+				var s span
+				r.flowCrew(4, s.during)
+				b := faulty.New(r.b)
+				var count atomic.Int64
+				dead := &rig{T: t, b: b, arb: r.arb}
+				dead.flowCrew(2, s.during)
+				time.Sleep(time.Second)
+				b.Set(deadly(&count, n, late))
+				g, err := r.arb.Squad(t.Context(), task.Calls(works(3, 3, 3, 3, 3)...))
+				ran[err == nil]++
+				name := fmt.Sprintf("request %d, after it: %v, %v", n, late, err)
+				if err == nil {
+					if err := r.ended(g); err != nil {
+						t.Errorf("%s: it ends with %v", name, err)
+					}
+				}
+				time.Sleep(2 * time.Minute)
+				starts := s.count()
+				if err == nil && starts < 5 || err != nil && starts > 0 {
+					t.Errorf("%s: %d members have started", name, starts)
+				}
+				r.squad(works(1, 1, 1, 1))
+			})
+			if t.Failed() {
+				return
+			}
+		}
+	}
+	t.Logf("started in %d cases, not in %d", ran[true], ran[false])
+}
+
+// Posts are lost: squads start as a whole or not at all, and keep no slot.
+func TestSquadPostsLost(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var s span
+		r.flowCrew(2, s.during)
+		r.flowCrew(2, s.during)
+		time.Sleep(time.Second)
+		rnd := rand.New(rand.NewPCG(1, 2))
+		var mu sync.Mutex
+		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if op == faulty.Post && rnd.IntN(20) == 0 {
+				return faulty.ErrUnavailable
+			}
+			return nil
+		}})
+		ran, short := 0, 0
+		for range 100 {
+			before := s.count()
+			_, err := r.arb.Squad(t.Context(), task.Calls(works(1, 1, 1)...))
+			time.Sleep(time.Minute)
+			switch got := s.count() - before; {
+			case err == nil && got == 3:
+				ran++
+			case errors.Is(err, task.ErrNotEnoughWorkers) && got == 0:
+				short++
+			default:
+				t.Fatalf("%v, and %d members have started", err, got)
+			}
+		}
+		r.b.Set(faulty.Hooks{})
+		r.squad(works(1, 1, 1, 1))
+		t.Logf("%d squads ran, %d found too few workers", ran, short)
+		if ran == 0 || short == 0 {
+			t.Error("this shows nothing")
+		}
+	})
 }

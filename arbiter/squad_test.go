@@ -35,6 +35,13 @@ func (s *span) during(ctx context.Context, a args) (int, error) {
 	return slow(ctx, a)
 }
 
+// count returns how many handlers have started.
+func (s *span) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.starts)
+}
+
 // started checks that n members have started, all of them at about one time.
 func (s *span) started(t *testing.T, n int) {
 	t.Helper()
