@@ -1,0 +1,309 @@
+package minion_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/squad"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// captain speaks to a minion as an arbiter does that sends a squad.
+type captain struct {
+	*rig
+	minion broker.ID
+	inbox  broker.Inbox
+	id     broker.ID
+	squad  broker.ID
+}
+
+// captain returns one for the only minion, which is known by now.
+func (r *rig) captain() *captain {
+	r.Helper()
+	minions, err := r.b.Minions(r.Context())
+	if err != nil || len(minions) != 1 {
+		r.Fatalf("%v, %v", minions, err)
+	}
+	c := &captain{
+		rig: r, minion: minions[0].ID,
+		id: broker.NewID(broker.KindParty, "", 0), squad: broker.NewID(broker.KindGroup, "", 0),
+	}
+	if c.inbox, err = r.b.Inbox(r.Context(), c.id); err != nil {
+		r.Fatal(err)
+	}
+	return c
+}
+
+// say posts a message to the minion.
+func (c *captain) say(kind squad.Kind, n int, d time.Duration) {
+	c.Helper()
+	m := squad.Message{Kind: kind, Squad: c.squad, From: c.id, Round: 1, N: n, For: d}
+	if err := c.b.Post(c.Context(), c.minion, m.Append(nil)); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// hears returns the next message of the minion, which must be of a kind.
+func (c *captain) hears(kind squad.Kind) squad.Message {
+	c.Helper()
+	ctx, cancel := context.WithTimeout(c.Context(), time.Hour)
+	defer cancel()
+	mail, err := c.inbox.Receive(ctx)
+	if err != nil || len(mail.Posts) != 1 {
+		c.Fatalf("%v, %v", mail, err)
+	}
+	m, err := squad.Parse(mail.Posts[0])
+	if err != nil || m.Kind != kind || m.Squad != c.squad || m.From != c.minion || m.Round != 1 {
+		c.Fatalf("%+v, %v, want kind %d", m, err, kind)
+	}
+	return m
+}
+
+// numbers checks what the minion says of its slots.
+func (c *captain) numbers(m squad.Message, slots, free, held int) {
+	c.Helper()
+	if m.Slots != slots || m.Free != free || m.Held != held {
+		c.Errorf("%d slots, %d free, %d held, want %d, %d, %d", m.Slots, m.Free, m.Held, slots, free, held)
+	}
+}
+
+// store stores a squad with n members, and assigns these.
+func (c *captain) store(n int) []broker.ID {
+	c.Helper()
+	f := &broker.Flow{ID: c.squad, Size: n, Need: n, Retention: time.Hour}
+	tasks := make([]*broker.Task, n)
+	ids := make([]broker.ID, n)
+	for i := range tasks {
+		ids[i] = broker.NewID(broker.KindTask, task.DefaultQueue, 0)
+		tasks[i] = &broker.Task{
+			ID: ids[i], Name: "work", Queue: task.DefaultQueue, Codec: "msgpack", Payload: []byte{0x81, 0xa1, 'n', 1},
+			Group: f.ID, Step: uint32(i), Blocked: true, Squad: true, Delay: time.Minute, Retention: 24 * time.Hour,
+		}
+	}
+	if err := c.b.OpenFlow(c.Context(), f, 0, ids); err != nil {
+		c.Fatal(err)
+	}
+	if err := c.b.Enqueue(c.Context(), tasks); err != nil {
+		c.Fatal(err)
+	}
+	if err := c.b.Assign(c.Context(), c.minion, ids); err != nil {
+		c.Fatal(err)
+	}
+	return ids
+}
+
+// hour is a handler that takes an hour.
+func hour(running *atomic.Int32) func(context.Context, args) (int, error) {
+	return func(ctx context.Context, a args) (int, error) {
+		running.Add(1)
+		defer running.Add(-1)
+		select {
+		case <-time.After(time.Hour):
+			return a.N, nil
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// settled lets everything happen that needs no time, or little.
+func settled() {
+	time.Sleep(100 * time.Millisecond)
+	synctest.Wait()
+}
+
+func (c *captain) running(running *atomic.Int32, want int32) {
+	c.Helper()
+	settled()
+	if n := running.Load(); n != want {
+		c.Errorf("%d handlers run, want %d", n, want)
+	}
+}
+
+// Places are held for as long as was asked, and ordinary tasks do not get them.
+func TestPlacesAreHeld(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var running atomic.Int32
+		r.crew(5, hour(&running))
+		settled()
+		c := r.captain()
+		r.send(1)
+		c.running(&running, 1)
+		c.say(squad.Ask, 0, 0)
+		c.numbers(c.hears(squad.Numbers), 5, 4, 0)
+		c.say(squad.Reserve, 5, time.Second)
+		c.numbers(c.hears(squad.Refused), 5, 4, 0)
+		c.say(squad.Reserve, 3, 5*time.Second)
+		c.numbers(c.hears(squad.Granted), 5, 1, 3)
+		for range 4 {
+			r.send(1)
+		}
+		c.running(&running, 2)
+		c.say(squad.Ask, 0, 0)
+		c.numbers(c.hears(squad.Numbers), 5, 0, 3)
+		time.Sleep(5 * time.Second)
+		c.running(&running, 5)
+		c.say(squad.Ask, 0, 0)
+		c.numbers(c.hears(squad.Numbers), 5, 0, 0)
+	})
+}
+
+// Places that are given back, or asked for again with another number.
+func TestPlacesAreFreed(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var running atomic.Int32
+		r.crew(5, hour(&running))
+		settled()
+		c := r.captain()
+		c.say(squad.Reserve, 4, 5*time.Second)
+		c.hears(squad.Granted)
+		c.say(squad.Reserve, 5, 5*time.Second)
+		c.numbers(c.hears(squad.Granted), 5, 0, 5)
+		for range 6 {
+			r.send(1)
+		}
+		c.running(&running, 0)
+		c.say(squad.Free, 0, 0)
+		c.running(&running, 5)
+	})
+}
+
+// The members wait until the squad has started.
+func TestMembersStart(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var running atomic.Int32
+		r.crew(5, hour(&running))
+		settled()
+		c := r.captain()
+		c.say(squad.Reserve, 3, 5*time.Second)
+		c.hears(squad.Granted)
+		c.store(3)
+		if m := c.hears(squad.Ready); m.N != 3 {
+			t.Errorf("%+v", m)
+		}
+		c.running(&running, 0)
+		if _, err := r.b.Decide(t.Context(), c.squad, true); err != nil {
+			t.Fatal(err)
+		}
+		c.say(squad.Go, 0, 0)
+		c.running(&running, 3)
+	})
+}
+
+// An arbiter that is not heard any more: if it had decided, the members start when
+// the time of their places is over; if not, they never do.
+func TestSilentArbiter(t *testing.T) {
+	for _, start := range []bool{true, false} {
+		bubble(t, func(t *testing.T, r *rig) {
+			var running atomic.Int32
+			r.crew(3, hour(&running))
+			settled()
+			c := r.captain()
+			c.say(squad.Reserve, 3, 5*time.Second)
+			c.hears(squad.Granted)
+			ids := c.store(3)
+			c.hears(squad.Ready)
+			want, state := int32(0), broker.StateCanceled
+			if start {
+				want, state = 3, broker.StateRunning
+				if _, err := r.b.Decide(t.Context(), c.squad, true); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(4 * time.Second)
+			c.running(&running, 0)
+			time.Sleep(2 * time.Second)
+			c.running(&running, want)
+			for _, id := range ids {
+				if st := r.status(id); st.Detail != state {
+					t.Errorf("a member is %s, want %s", st.Detail, state)
+				}
+			}
+			c.say(squad.Ask, 0, 0)
+			c.numbers(c.hears(squad.Numbers), 3, 3-int(want), 0)
+		})
+	}
+}
+
+// A minion that stops gives members back that have not started: another one finds
+// out what was decided.
+func TestStopWithMembers(t *testing.T) {
+	for _, start := range []bool{true, false} {
+		bubble(t, func(t *testing.T, r *rig) {
+			var running atomic.Int32
+			first := r.crew(3, hour(&running))
+			settled()
+			c := r.captain()
+			c.say(squad.Reserve, 3, 5*time.Second)
+			c.hears(squad.Granted)
+			ids := c.store(3)
+			c.hears(squad.Ready)
+			if err := first.stop(); err != nil {
+				t.Error(err)
+			}
+			if _, err := r.b.Decide(t.Context(), c.squad, start); err != nil {
+				t.Fatal(err)
+			}
+			r.crew(2, hour(&running))
+			time.Sleep(3 * time.Hour)
+			state := broker.StateCanceled
+			if start {
+				state = broker.StateSucceeded
+			}
+			for _, id := range ids {
+				if st := r.status(id); st.Detail != state {
+					t.Errorf("a member is %s, want %s", st.Detail, state)
+				}
+			}
+		})
+	}
+}
+
+// A member that is killed while it waits for the others never starts.
+func TestKillOfMember(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var running atomic.Int32
+		r.crew(3, hour(&running))
+		settled()
+		c := r.captain()
+		c.say(squad.Reserve, 2, 5*time.Second)
+		c.hears(squad.Granted)
+		ids := c.store(2)
+		c.hears(squad.Ready)
+		if _, err := r.arb.Kill(t.Context(), ids[0]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.b.Decide(t.Context(), c.squad, true); err != nil {
+			t.Fatal(err)
+		}
+		c.say(squad.Go, 0, 0)
+		settled()
+		if st := r.status(ids[0]); st.Detail != broker.StateCanceled {
+			t.Errorf("it is %s", st.Detail)
+		}
+	})
+}
+
+// What is posted by whoever knows no better does no harm.
+func TestBadPosts(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var running atomic.Int32
+		r.crew(2, hour(&running))
+		settled()
+		c := r.captain()
+		for _, post := range [][]byte{nil, {}, {1}, {9, 9}, make([]byte, 100)} {
+			if err := r.b.Post(t.Context(), c.minion, post); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, kind := range []squad.Kind{0, squad.Free, squad.Go, squad.Granted, 200} {
+			c.say(kind, 1, 0)
+		}
+		c.say(squad.Reserve, 0, time.Second)
+		c.numbers(c.hears(squad.Refused), 2, 2, 0)
+	})
+}
