@@ -47,6 +47,14 @@
 // group's [Status]. [Need] and [CollectAll] are the other policies. [Arbiter.Kill]
 // and [Arbiter.KillGroup] end tasks, groups and pipes from any process.
 //
+// # Tasks that belong together
+//
+// [Arbiter.Group] sends tasks that are done in any order, with a callback and a
+// finalizer, [Arbiter.Pipe] tasks that are done one after the other, and
+// [Arbiter.Squad] tasks that start together or not at all. What the types of
+// results and parameters can say is said by [GroupOf], [GroupThen], [SquadOf],
+// [SquadThen] and, for what is made before it is sent, by package task.
+//
 // # What can go wrong
 //
 // A submission that fails returns a [*task.SubmitError] that says which tasks

@@ -48,6 +48,7 @@ func Transitions() []Transition {
 		{StateScheduled, StatePending, "its time has come"},
 		{StateScheduled, StateCanceled, "cancel"},
 		{StateBlocked, StatePending, "what it waited for is done"},
+		{StateBlocked, StateRunning, "assigned to a minion"},
 		{StateBlocked, StateCanceled, "cancel"},
 		{StatePending, StateRunning, "dequeue"},
 		{StatePending, StateCanceled, "cancel"},

@@ -81,6 +81,14 @@
 // [Child] first in its main function. The end of the child is a failure of the
 // task, and the minion goes on.
 //
+// # Squads
+//
+// A squad is a group whose members start together. A minion that is asked holds
+// slots for it, if as many are free, and nothing else runs in these until the
+// members have come and start, or the squad is given up, which takes five seconds
+// if its arbiter dies. Tasks that wait for slots are served as before: a minion
+// keeps none back for squads that found too few.
+//
 // # Stopping
 //
 // When the context of Run ends, or [Minion.Stop] is called, the minion takes no
