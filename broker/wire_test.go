@@ -37,6 +37,12 @@ func smallTask() *Task {
 	}
 }
 
+func squadTask() *Task {
+	t := smallTask()
+	t.Group, t.Blocked, t.Squad = fixedID(97), true, true
+	return t
+}
+
 func outcomes() map[string]*Outcome {
 	at := time.UnixMilli(1_700_000_000_123).UTC()
 	return map[string]*Outcome{
@@ -79,7 +85,7 @@ func golden(t *testing.T, name string, record []byte) []byte {
 }
 
 func TestGoldenRecords(t *testing.T) {
-	for name, task := range map[string]*Task{"task_full": fullTask(), "task_small": smallTask()} {
+	for name, task := range map[string]*Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask()} {
 		data := golden(t, name, AppendRecord(nil, task))
 		var d Delivery
 		if err := ParseRecord(&d, data, 0); err != nil {

@@ -158,6 +158,24 @@ func TestSquadRush(t *testing.T) {
 	t.Logf("%d squads ran, %d were refused", ran, short)
 }
 
+// The same on a cluster, where the queues and each squad are in slots of their own.
+func TestSquadsOnCluster(t *testing.T) {
+	t.Parallel()
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	r := newRig(t, redistest.StartCluster(t, path, 3).URL())
+	r.garrison()
+	a, b := r.rival(0, 10, 3, time.Minute), r.rival(1, 10, 3, time.Minute)
+	if a.Wait(t) != 0 || b.Wait(t) != 0 {
+		t.Error("a rival has failed")
+	}
+	if n := len(r.squadsRun()); n != 20 {
+		t.Errorf("%d squads ran", n)
+	}
+}
+
 // Rivals are killed in the middle. What they left does not run in part, and keeps
 // no slot.
 func TestSquadRivalsKilled(t *testing.T) {
