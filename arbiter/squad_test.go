@@ -253,6 +253,27 @@ func TestSquadWaits(t *testing.T) {
 	})
 }
 
+// The callback of a typed squad gets the members' results.
+func TestSquadThen(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.flowCrew(3, slow)
+		time.Sleep(time.Second)
+		g, total, err := arbiter.SquadThen(t.Context(), r.arb, works(1, 2, 3), sumStep())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum, err := await(t, total); sum != 6 || err != nil {
+			t.Errorf("%d, %v", sum, err)
+		}
+		if results, err := g.Results(t.Context()); !slices.Equal(results, []int{1, 2, 3}) || err != nil {
+			t.Errorf("%v, %v", results, err)
+		}
+		if _, _, err := arbiter.SquadThen(t.Context(), r.arb, works(1, 2, 3, 4), sumStep()); !errors.Is(err, task.ErrNotEnoughWorkers) {
+			t.Error(err)
+		}
+	})
+}
+
 // What can't be a squad is refused before a slot is asked for.
 func TestSquadInvalid(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

@@ -108,8 +108,7 @@ func (s *session) take(got []*broker.Delivery) {
 	r.waiters.seen(r.spare())
 	if !s.lost && !s.sealed {
 		for _, a := range members {
-			s.enlist(a)
-			s.takeStray(a)
+			s.enroll(a)
 		}
 	}
 	if len(starts) > 0 {

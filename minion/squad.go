@@ -93,34 +93,38 @@ func (s *session) assigned(tasks []*broker.Delivery) {
 			s.r.mu.Unlock()
 			continue
 		}
-		h := s.holds[d.Group]
 		switch {
 		case s.leaving():
 			s.add(broker.Settlement{Delivery: d, Verb: broker.VerbRelease})
 		case refused:
 			s.add(st)
-			s.answer(h, squad.Unfit)
-		case h == nil || h.deciding || len(h.members) == h.places:
-			a.receive(now)
-			s.enlist(a)
-			s.takeStray(a)
+			s.answer(s.holds[d.Group], squad.Unfit)
 		default:
 			a.receive(now)
-			s.enlist(a)
-			if h.members = append(h.members, a); len(h.members) == h.places {
-				s.answer(h, squad.Ready)
-			}
+			s.enroll(a)
 		}
 		s.r.mu.Unlock()
 	}
 }
 
-// enlist makes an attempt known to those who cancel it. r.mu is held.
-func (s *session) enlist(a *attempt) {
+// enroll puts a member at the place that is held for it, or finds out whether it
+// may start without. r.mu is held.
+func (s *session) enroll(a *attempt) {
 	if _, ok := s.early[a.d.ID]; ok {
 		a.life.end(task.ErrCanceled)
 	}
 	s.running.add(a)
+	h := s.holds[a.d.Group]
+	if h == nil || h.deciding || len(h.members) == h.places {
+		stray := &hold{squad: a.d.Group, members: []*attempt{a}}
+		s.strays[stray] = struct{}{}
+		s.r.asking++
+		s.decide(stray)
+		return
+	}
+	if h.members = append(h.members, a); len(h.members) == h.places {
+		s.answer(h, squad.Ready)
+	}
 }
 
 // answer tells the arbiter of a hold something. r.mu is held.
@@ -128,14 +132,6 @@ func (s *session) answer(h *hold, kind squad.Kind) {
 	if h != nil {
 		s.desk.send(h.arbiter, squad.Message{Kind: kind, Squad: h.squad, From: s.id, Round: h.round, N: len(h.members)})
 	}
-}
-
-// takeStray finds out whether a member may start that has no place. r.mu is held.
-func (s *session) takeStray(a *attempt) {
-	h := &hold{squad: a.d.Group, members: []*attempt{a}}
-	s.strays[h] = struct{}{}
-	s.r.asking++
-	s.decide(h)
 }
 
 // release ends a hold that the arbiter has no use for, or from whom nothing was

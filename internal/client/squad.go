@@ -38,6 +38,7 @@ type squadPlan struct {
 	want    map[string]int // members of each queue
 	heard   chan squad.Message
 	round   uint32
+	parties []squad.Party // as far as they have answered
 	shares  []squad.Share // for which places may be held
 	stored  bool
 }
@@ -153,15 +154,21 @@ func (s *squadPlan) muster(ctx context.Context) error {
 		return fmt.Errorf("decide: %w", err)
 	}
 	if !started {
-		return errLate
+		return s.late(ctx)
 	}
 	s.tell(squad.Go)
 	return nil
 }
 
-// errLate says that the squad was decided not to start, since this took too long
-// or somebody has killed it.
-var errLate = errors.New("it was given up before it could start")
+// late says why the squad was decided not to start: it was killed, or all this
+// took longer than places are held.
+func (s *squadPlan) late(ctx context.Context) error {
+	p, err := s.b.LookupFlow(ctx, s.id)
+	if err == nil && p.Marks&broker.MarkKilled != 0 {
+		return fmt.Errorf("it was killed before it could start: %w", broker.ErrCanceled)
+	}
+	return s.lost(errors.New("it was given up before it could start"))
+}
 
 // store stores the flows and all tasks: those that follow from the members first.
 func (s *squadPlan) store(ctx context.Context) error {
@@ -200,9 +207,16 @@ func (s *squadPlan) assign(ctx context.Context) error {
 	return nil
 }
 
-// gone is the shortage that comes from the loss of a minion.
+// lost is the shortage that comes from the loss of places that were held.
+func (s *squadPlan) lost(why error) error {
+	e := s.shortage()
+	e.Stored, e.Cause = true, why
+	return e
+}
+
+// gone is that which comes from the loss of a minion.
 func (s *squadPlan) gone(minion broker.ID, err error) error {
-	return &Shortage{Stored: true, Cause: fmt.Errorf("minion %s is lost: %w", minion, err)}
+	return s.lost(fmt.Errorf("minion %s is lost: %w", minion, err))
 }
 
 // allReady waits until all minions have their members.

@@ -11,6 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/backoff"
 	"github.com/go-arbiter/arbiter/internal/squad"
+	"github.com/go-arbiter/arbiter/task"
 )
 
 // Shortage says that there were not enough free slots for a squad.
@@ -26,16 +27,9 @@ type QueueShortage struct {
 	Wanted, Free, Total int
 }
 
-func (e *Shortage) Error() string {
-	parts := make([]string, 0, len(e.Queues))
-	for _, q := range e.Queues {
-		parts = append(parts, fmt.Sprintf("queue %s: %d wanted, %d of %d free", q.Queue, q.Wanted, q.Free, q.Total))
-	}
-	if e.Cause != nil {
-		parts = append(parts, e.Cause.Error())
-	}
-	return "not enough free workers: " + strings.Join(parts, "; ")
-}
+// Error does not tell the numbers: that is for whoever makes an error of the
+// user's of it.
+func (e *Shortage) Error() string { return task.ErrNotEnoughWorkers.Error() }
 
 const (
 	// answerWithin is how long a minion has to answer.
@@ -125,11 +119,11 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 	until := began.Add(wait)
 	for try := 0; ; try++ {
 		s.round++
-		parties, err := s.survey(ctx)
-		if err != nil {
+		if err := s.survey(ctx); err != nil {
 			return err
 		}
-		shares, ok := squad.Plan(s.want, parties, func(p *squad.Party) int { return p.Free })
+		var err error
+		shares, ok := squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free })
 		if ok {
 			if ok, err = s.reserve(ctx, shares); ok || err != nil {
 				return err
@@ -137,7 +131,7 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 		}
 		rivals := ok // somebody was faster
 		if !rivals {
-			_, rivals = squad.Plan(s.want, parties, func(p *squad.Party) int { return p.Free + p.Held })
+			_, rivals = squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free + p.Held })
 		}
 		now := time.Now()
 		switch {
@@ -145,11 +139,11 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 			// Those who met shall not meet again.
 			backoff.Sleep(ctx, rand.N(min(2*time.Millisecond<<min(try, 6), 100*time.Millisecond)))
 		case now.Before(until):
-			if err := s.vacancy(ctx, until, parties); err != nil {
+			if err := s.vacancy(ctx, until); err != nil {
 				return err
 			}
 		default:
-			return s.shortage(parties)
+			return s.shortage()
 		}
 	}
 }
@@ -157,32 +151,32 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 // survey asks all minions that serve a queue of the squad how many of their slots
 // are free, until there are enough or all have answered. Those that do not have
 // none.
-func (s *squadPlan) survey(ctx context.Context) ([]squad.Party, error) {
+func (s *squadPlan) survey(ctx context.Context) error {
 	var minions []broker.MinionInfo
 	err := s.c.persist(ctx, time.Now().Add(patience), func() (err error) {
 		minions, err = s.c.b.Minions(ctx)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("minions: %w", err)
+		return fmt.Errorf("minions: %w", err)
 	}
-	var parties []squad.Party
+	s.parties = nil
 	place := make(map[broker.ID]int)
 	for i := range minions {
 		m := &minions[i]
 		if !slices.ContainsFunc(m.Queues, func(q string) bool { return s.want[q] > 0 }) {
 			continue
 		}
-		place[m.ID] = len(parties)
-		parties = append(parties, squad.Party{ID: m.ID, Queues: m.Queues, Slots: m.Slots})
+		place[m.ID] = len(s.parties)
+		s.parties = append(s.parties, squad.Party{ID: m.ID, Queues: m.Queues, Slots: m.Slots})
 		s.say(ctx, m.ID, squad.Message{Kind: squad.Ask})
 	}
 	over := time.NewTimer(answerWithin)
 	defer over.Stop()
-	for left := len(parties); left > 0; {
+	for left := len(s.parties); left > 0; {
 		m, ok, err := s.next(ctx, over.C)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !ok {
 			break
@@ -192,13 +186,13 @@ func (s *squadPlan) survey(ctx context.Context) ([]squad.Party, error) {
 			continue
 		}
 		left--
-		p := &parties[i]
+		p := &s.parties[i]
 		p.Slots, p.Free, p.Held = m.Slots, m.Free, m.Held
-		if _, enough := squad.Plan(s.want, parties, func(p *squad.Party) int { return p.Free }); enough {
+		if _, enough := squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free }); enough {
 			break
 		}
 	}
-	return parties, nil
+	return nil
 }
 
 // reserve has the places held that the shares say, by one minion after the
@@ -233,11 +227,11 @@ func (s *squadPlan) granted(ctx context.Context, minion broker.ID) (bool, error)
 
 // vacancy waits until a minion says that slots have become free, or it is time to
 // ask again.
-func (s *squadPlan) vacancy(ctx context.Context, until time.Time, parties []squad.Party) error {
+func (s *squadPlan) vacancy(ctx context.Context, until time.Time) error {
 	pause := min(askAgain/2+rand.N(askAgain), time.Until(until))
-	known := make(map[broker.ID]int, len(parties))
-	for i := range parties {
-		p := &parties[i]
+	known := make(map[broker.ID]int, len(s.parties))
+	for i := range s.parties {
+		p := &s.parties[i]
 		known[p.ID] = p.Free
 		n := 0
 		for _, q := range p.Queues {
@@ -259,14 +253,14 @@ func (s *squadPlan) vacancy(ctx context.Context, until time.Time, parties []squa
 }
 
 // shortage returns the numbers of each queue.
-func (s *squadPlan) shortage(parties []squad.Party) *Shortage {
+func (s *squadPlan) shortage() *Shortage {
 	e := &Shortage{}
 	for q, n := range s.want {
 		out := QueueShortage{Queue: q, Wanted: n}
-		for i := range parties {
-			if slices.Contains(parties[i].Queues, q) {
-				out.Free += parties[i].Free
-				out.Total += parties[i].Slots
+		for i := range s.parties {
+			if p := &s.parties[i]; slices.Contains(p.Queues, q) {
+				out.Free += p.Free
+				out.Total += p.Slots
 			}
 		}
 		e.Queues = append(e.Queues, out)

@@ -3,6 +3,7 @@ package original
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/task"
@@ -21,7 +22,7 @@ func squad(n int, name string, opts ...arbiter.ApplyOption) []task.Bound {
 func (r *rig) muster(members []task.Bound, opts ...arbiter.SquadOption) {
 	r.Helper()
 	r.allKnown()
-	g, err := r.arb.Squad(r.ctx(), members, opts...)
+	g, err := r.arb.Squad(r.ctx(), members, append(opts, arbiter.WaitForWorkers(time.Minute))...)
 	if err == nil {
 		err = g.Result(r.ctx(), nil)
 	}
@@ -80,7 +81,8 @@ func TestSquadWithCallbackAndFinalizer(t *testing.T) {
 func TestKillSquad(t *testing.T) {
 	onBoth(t, 3, func(r *rig) {
 		r.allKnown()
-		g, err := r.arb.Squad(r.ctx(), squad(3, "long_running"), arbiter.Callback(arbiter.Named("callback")))
+		g, err := r.arb.Squad(r.ctx(), squad(3, "long_running"),
+			arbiter.Callback(arbiter.Named("callback")), arbiter.WaitForWorkers(time.Minute))
 		if err != nil {
 			r.Fatal(err)
 		}

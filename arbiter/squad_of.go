@@ -1,0 +1,26 @@
+package arbiter
+
+import (
+	"context"
+
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// SquadOf is [Arbiter.Squad] for calls of one result type.
+func SquadOf[R any](ctx context.Context, a *Arbiter, calls []task.Call[R], opts ...SquadOption) (*GroupFuture[R], error) {
+	g, err := a.Squad(ctx, task.Calls(calls...), opts...)
+	if g == nil {
+		return nil, err
+	}
+	return &GroupFuture[R]{g}, err
+}
+
+// SquadThen is [SquadOf] with a callback that takes the results of all members, as
+// [GroupThen] is of [GroupOf].
+func SquadThen[R, X any](ctx context.Context, a *Arbiter, calls []task.Call[R], callback task.Step[[]R, X], opts ...SquadOption) (*GroupFuture[R], *task.Future[X], error) {
+	g, err := SquadOf(ctx, a, calls, append(opts[:len(opts):len(opts)], callbackStep(callback.Unbound()))...)
+	if g == nil {
+		return nil, nil, err
+	}
+	return g, task.NewFuture[X](a, g.Callback()), err
+}
