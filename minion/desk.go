@@ -112,9 +112,7 @@ func (s *session) attend(e event) {
 		s.assigned(e.tasks)
 		return
 	case e.silent != nil:
-		r.mu.Lock()
-		s.release(e.silent)
-		r.mu.Unlock()
+		s.look(e.silent)
 		return
 	}
 	m, err := squad.Parse(e.post)

@@ -16,8 +16,13 @@ import (
 // it is known that the squad has started; internal/squad has the whole story. The
 // minion alone knows which of its slots are free, so it alone gives them.
 
-// maxHold bounds how long places are held without a word from the arbiter.
-const maxHold = 30 * time.Second
+const (
+	// maxHold bounds how long places are held without a word from the arbiter.
+	maxHold = 30 * time.Second
+	// lookEvery is how often a minion with all members looks whether the squad has
+	// started: the word may be lost. Others run already, then.
+	lookEvery = time.Second
+)
 
 // hold is what a session keeps for a squad. r.mu guards it.
 type hold struct {
@@ -26,7 +31,8 @@ type hold struct {
 	arbiter  broker.ID // its inbox
 	places   int       // slots that are held: none for strays
 	members  []*attempt
-	timer    *time.Timer // goes off when the arbiter has been silent for too long
+	until    time.Time   // how long they are held
+	timer    *time.Timer // goes off then, or to look
 	deciding bool        // the broker is asked what was decided
 	done     bool
 }
@@ -54,7 +60,9 @@ func (s *session) reserve(m squad.Message) squad.Message {
 	kind := squad.Refused
 	if s.holds[m.Squad] == nil && m.N > 0 && !s.leaving() && r.spare() >= m.N {
 		h := &hold{squad: m.Squad, round: m.Round, arbiter: m.From, places: m.N}
-		h.timer = time.AfterFunc(min(m.For, maxHold), func() { s.desk.put(event{silent: h}) })
+		d := min(m.For, maxHold)
+		h.until = time.Now().Add(d)
+		h.timer = time.AfterFunc(d, func() { s.desk.put(event{silent: h}) })
 		s.holds[m.Squad] = h
 		r.reserved += m.N
 		r.waiters.drop(m.Squad)
@@ -124,6 +132,7 @@ func (s *session) enroll(a *attempt) {
 	}
 	if h.members = append(h.members, a); len(h.members) == h.places {
 		s.answer(h, squad.Ready)
+		s.lookLater(h)
 	}
 }
 
@@ -132,6 +141,34 @@ func (s *session) answer(h *hold, kind squad.Kind) {
 	if h != nil {
 		s.desk.send(h.arbiter, squad.Message{Kind: kind, Squad: h.squad, From: s.id, Round: h.round, N: len(h.members)})
 	}
+}
+
+// lookLater has somebody look after h in a while. r.mu is held.
+func (s *session) lookLater(h *hold) { h.timer.Reset(min(lookEvery, time.Until(h.until))) }
+
+// look finds out whether a squad has started whose arbiter says nothing. When the
+// time of its places is over that is decided.
+func (s *session) look(h *hold) {
+	r := s.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	flows, ok := r.m.b.(broker.Flows)
+	if !ok || h.done || h.deciding || !time.Now().Before(h.until) {
+		s.release(h)
+		return
+	}
+	r.wg.Go(func() {
+		p, err := flows.LookupFlow(s.bg, h.squad)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		switch {
+		case h.done || h.deciding:
+		case err == nil && p.Marks&broker.MarkStarted != 0:
+			s.conclude(h, true)
+		default:
+			s.lookLater(h)
+		}
+	})
 }
 
 // release ends a hold that the arbiter has no use for, or from whom nothing was
