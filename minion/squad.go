@@ -1,12 +1,9 @@
 package minion
 
 import (
-	"context"
-	"errors"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/backoff"
 	"github.com/go-arbiter/arbiter/internal/squad"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -16,13 +13,8 @@ import (
 // it is known that the squad has started; internal/squad has the whole story. The
 // minion alone knows which of its slots are free, so it alone gives them.
 
-const (
-	// maxHold bounds how long places are held without a word from the arbiter.
-	maxHold = 30 * time.Second
-	// lookEvery is how often a minion with all members looks whether the squad has
-	// started: the word may be lost. Others run already, then.
-	lookEvery = time.Second
-)
+// maxHold bounds how long places are held without a word from the arbiter.
+const maxHold = 30 * time.Second
 
 // hold is what a session keeps for a squad. r.mu guards it.
 type hold struct {
@@ -143,34 +135,6 @@ func (s *session) answer(h *hold, kind squad.Kind) {
 	}
 }
 
-// lookLater has somebody look after h in a while. r.mu is held.
-func (s *session) lookLater(h *hold) { h.timer.Reset(min(lookEvery, time.Until(h.until))) }
-
-// look finds out whether a squad has started whose arbiter says nothing. When the
-// time of its places is over that is decided.
-func (s *session) look(h *hold) {
-	r := s.r
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	flows, ok := r.m.b.(broker.Flows)
-	if !ok || h.done || h.deciding || !time.Now().Before(h.until) {
-		s.release(h)
-		return
-	}
-	r.wg.Go(func() {
-		p, err := flows.LookupFlow(s.bg, h.squad)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		switch {
-		case h.done || h.deciding:
-		case err == nil && p.Marks&broker.MarkStarted != 0:
-			s.conclude(h, true)
-		default:
-			s.lookLater(h)
-		}
-	})
-}
-
 // release ends a hold that the arbiter has no use for, or from whom nothing was
 // heard. If there are members, others may have started. r.mu is held.
 func (s *session) release(h *hold) {
@@ -181,51 +145,6 @@ func (s *session) release(h *hold) {
 	default:
 		s.decide(h)
 	}
-}
-
-// decide asks the broker what was decided of a squad, and decides that it does
-// not start if nothing was. r.mu is held.
-func (s *session) decide(h *hold) {
-	if h.deciding {
-		return
-	}
-	h.deciding = true
-	s.r.wg.Go(func() {
-		ctx, cancel := context.WithCancel(s.ctx)
-		defer cancel()
-		defer context.AfterFunc(s.r.stop, cancel)()
-		started, ok := s.askDecision(ctx, h.squad)
-		s.r.mu.Lock()
-		defer s.r.mu.Unlock()
-		if ok {
-			s.conclude(h, started)
-		}
-	})
-}
-
-// askDecision returns what was decided; not ok if ctx ended before that was
-// known.
-func (s *session) askDecision(ctx context.Context, id broker.ID) (started, ok bool) {
-	b, can := s.r.m.b.(broker.Squads)
-	if !can {
-		return false, true
-	}
-	for try := 0; ctx.Err() == nil; try++ {
-		started, err := b.Decide(ctx, id, false)
-		switch {
-		case err == nil:
-			s.r.out.over("squads")
-			return started, true
-		case errors.Is(err, broker.ErrNotFound): // it has ended long ago
-			return false, true
-		case errors.Is(err, broker.ErrClosed):
-			return false, false
-		case ctx.Err() == nil:
-			s.r.out.failed("squads", err)
-		}
-		backoff.Sleep(ctx, backoff.Delay(try, fastest, slowest))
-	}
-	return false, false
 }
 
 // conclude starts the members of a hold, or ends them as canceled. Only the first

@@ -19,8 +19,8 @@
 // the broker with a small state machine after each of them.
 //
 // Each test opens an empty broker of its own with [Config.Open]. What a broker
-// can't do ([broker.Flows], an [broker.Inspector], a second client, a clock that
-// jumps) is left out of its [Harness]; the tests for it are then not run at all,
+// can't do ([broker.Flows], [broker.Squads], an [broker.Inspector], a second
+// client, a clock that jumps) is left out of its [Harness]; the tests for it are then not run at all,
 // and the log says which and why.
 //
 // # Time
