@@ -297,6 +297,7 @@ func TestDequeueOutage(t *testing.T) {
 		if r.b.Calls(faulty.Consume) != 1 {
 			t.Error("it registered anew")
 		}
+		synctest.Wait() // the result may be here before the log says why
 		if r.logs.count("broker out of reach") != 1 || r.logs.count("broker is back") != 1 {
 			t.Errorf("want one line for the outage and one for its end:\n%s", r.logs)
 		}
