@@ -103,16 +103,16 @@ func (b *Broker) announce(ctx context.Context, minion string, lease int64, info,
 
 // attend does what a heartbeat says there is to do in a queue, and returns how
 // many tasks the server thinks we hold there.
-func (c *consumer) attend(ctx context.Context, k *keys, todo []any, now int64) int {
-	c.note(k, item(todo, 0), now)
-	if toInt(item(todo, 1)) == 1 && !c.single {
+func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) int {
+	c.note(k, item(told, 0), now)
+	if toInt(item(told, 1)) == 1 && !c.single {
 		c.again(k)
 	}
 	c.change()
-	for _, id := range toStrings(item(todo, 5)) {
+	for _, id := range toStrings(item(told, 5)) {
 		c.cancel(toID(id))
 	}
-	dead := toStrings(item(todo, 3))
+	dead := toStrings(item(told, 3))
 	if len(dead) == deadAtOnce { // a whole host is gone: there may be more
 		dead = c.b.dead(ctx, k, dead, now)
 	}
@@ -131,15 +131,15 @@ func (c *consumer) attend(ctx context.Context, k *keys, todo []any, now int64) i
 			_, _ = c.b.announce(ctx, minion, 0, nil, nil)
 		}
 	}
-	if toInt(item(todo, 6)) > 0 {
+	if toInt(item(told, 6)) > 0 {
 		c.arrived(k)
 	}
-	for _, class := range toStrings(item(todo, 4)) {
+	for _, class := range toStrings(item(told, 4)) {
 		if err := c.b.sweep(ctx, k, class); err != nil {
 			c.b.log.Warn("redis: can't forget old tasks; will try again", "queue", k.queue, "error", err)
 		}
 	}
-	return int(toInt(item(todo, 2)))
+	return int(toInt(item(told, 2)))
 }
 
 // deadAtOnce is how many dead minions the beat script tells of.
