@@ -18,15 +18,13 @@ type index struct {
 // shardCount is a power of two.
 const shardCount = 64
 
-// shard is one part of the index. What it knows of a task is the record or, once
-// it is final and no dead letter, a tombstone.
+// shard is one part of the index.
 type shard struct {
-	mu         sync.Mutex
-	records    table[broker.ID, *record]
-	tombstones table[broker.ID, tombstone]
-	flows      table[broker.ID, *flow]
-	agenda     agenda[broker.ID]  // of what is final, and of all flows
-	arenas     map[instant]*arena // the outcomes of tombstones, by the end of their minute
+	mu     sync.Mutex
+	tasks  roll
+	flows  table[broker.ID, *flow]
+	agenda agenda[broker.ID]  // of what is final, and of all flows
+	arenas map[instant]*arena // the outcomes of tombstones, by the end of their minute
 }
 
 // tombstone is what is left of a task: enough to answer those who repeat
@@ -44,8 +42,6 @@ func (x *index) init(sweep *alarm) {
 	x.sweep = sweep
 	for i := range x.shards {
 		s := &x.shards[i]
-		s.records = newTable[broker.ID, *record]()
-		s.tombstones = newTable[broker.ID, tombstone]()
 		s.flows = newTable[broker.ID, *flow]()
 		s.arenas = map[instant]*arena{}
 	}
@@ -60,17 +56,17 @@ func (x *index) shard(id broker.ID) *shard {
 	return &x.shards[h%shardCount]
 }
 
-// find returns the record with the id; or nil and the tombstone, which is zero
-// if there is none.
+// find returns the record with the id, or nil and the tombstone. Both are zero if
+// there is neither.
 func (x *index) find(id broker.ID) (*record, tombstone) {
 	s := x.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r, ok := s.records.get(id); ok {
-		return r, tombstone{}
+	e := s.tasks.get(id)
+	if e == nil {
+		return nil, tombstone{}
 	}
-	t, _ := s.tombstones.get(id)
-	return nil, t
+	return s.tasks.record(e), e.tombstone
 }
 
 // final returns what is kept of a task that has a tombstone; an empty queue says
@@ -79,27 +75,31 @@ func (x *index) final(id broker.ID, now instant) (queue string, o *broker.Outcom
 	s := x.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t, ok := s.tombstones.get(id); ok && now < t.kept {
-		return s.arenas[minuteEnd(t.kept)].get(t.outcome)
+	if e := s.tasks.get(id); e != nil && now < e.kept {
+		return s.arenas[minuteEnd(e.kept)].get(e.outcome)
 	}
 	return "", nil
 }
 
 // taken returns the digest of the task that an id belongs to, if to any.
 func (s *shard) taken(id broker.ID, now instant) (digest uint32, ok bool) {
-	if r, ok := s.records.get(id); ok {
-		return r.digest, now < r.forgotten
+	e := s.tasks.get(id)
+	if e == nil {
+		return 0, false
 	}
-	t, ok := s.tombstones.get(id)
-	if ok && now >= t.until {
-		s.tombstones.drop(id)
-		ok = false
+	digest, until := e.digest, e.until
+	if r := s.tasks.record(e); r != nil {
+		digest, until = r.digest, r.forgotten
 	}
-	return t.digest, ok
+	if now >= until {
+		s.tasks.drop(id)
+		return 0, false
+	}
+	return digest, true
 }
 
 // add makes a record known whose id is not taken.
-func (s *shard) add(r *record) { s.records.put(r.id, r) }
+func (s *shard) add(r *record) { s.tasks.add(r) }
 
 // retire notes until when a record that is final is kept: for keep, and its id
 // for at least as long as ids are remembered. A tombstone takes its place if
@@ -122,8 +122,7 @@ func (x *index) retire(r *record, o *broker.Outcome, now instant, keep time.Dura
 			a = &arena{}
 			s.arenas[end] = a
 		}
-		s.records.drop(r.id)
-		s.tombstones.put(r.id, tombstone{
+		s.tasks.bury(r.entry, tombstone{
 			kept: r.kept, until: r.forgotten, outcome: a.add(r.queue.name, o), digest: r.digest, last: r.last,
 		})
 		s.agenda.add(r.kept, r.id)
@@ -136,7 +135,7 @@ func (x *index) revive(r *record) bool {
 	s := x.shard(r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known, _ := s.records.get(r.id); known != r {
+	if r.entry == nil {
 		return false
 	}
 	r.kept, r.forgotten = never, never
@@ -145,8 +144,7 @@ func (x *index) revive(r *record) bool {
 
 // bury puts a tombstone in the place of a record.
 func (s *shard) bury(r *record) {
-	s.records.drop(r.id)
-	s.tombstones.put(r.id, tombstone{until: r.forgotten, digest: r.digest, last: r.last})
+	s.tasks.bury(r.entry, tombstone{until: r.forgotten, digest: r.digest, last: r.last})
 	s.agenda.add(r.forgotten, r.id)
 }
 
@@ -177,21 +175,25 @@ func (s *shard) tidy(now instant, n int) (done int, next instant) {
 // expire drops what is over of an id. The agenda may name one more than once,
 // or one that lives again.
 func (s *shard) expire(id broker.ID, now instant) {
-	switch t, ok := s.tombstones.get(id); {
-	case !ok:
-	case t.until <= now:
-		s.tombstones.drop(id)
-	case t.kept != 0 && t.kept <= now: // the id outlives the outcome
-		t.kept = 0
-		s.tombstones.put(id, t)
-		s.agenda.add(t.until, id)
+	e := s.tasks.get(id)
+	if e == nil {
+		return
 	}
-	r, ok := s.records.get(id)
+	if r := s.tasks.record(e); r != nil {
+		switch {
+		case r.kept > now:
+		case r.forgotten > now:
+			s.bury(r)
+		default:
+			s.tasks.drop(id)
+		}
+		return
+	}
 	switch {
-	case !ok || r.kept > now:
-	case r.forgotten > now:
-		s.bury(r)
-	default:
-		s.records.drop(id)
+	case e.until <= now:
+		s.tasks.drop(id)
+	case e.kept != 0 && e.kept <= now: // the id outlives the outcome
+		e.kept = 0
+		s.agenda.add(e.until, id)
 	}
 }

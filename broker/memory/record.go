@@ -32,6 +32,8 @@ type record struct {
 	task       *broker.Task    // nil once it is of no more use
 	outcome    *broker.Outcome // once final, if it is kept
 
+	entry *entry // in its shard, nil once that has no place for it any more; guarded by shard.mu
+
 	// Written with queue.mu and shard.mu held, so read with either of them. Both
 	// are never while the task isn't final.
 	kept      instant // until when the outcome is there to see
