@@ -26,7 +26,9 @@ func Then[A, B any](call Call[A], step Step[A, B]) Call[B] {
 	if r.err == nil {
 		r.err = before.err
 	}
-	r.settings.Retention = max(before.settings.Retention, next.settings.Retention)
+	s := r.settings.clone()
+	s.Retention = max(before.settings.Retention, next.settings.Retention)
+	r.settings = &s
 	return Call[B]{r}
 }
 

@@ -45,39 +45,41 @@ type Settings struct {
 	err error
 }
 
-func resolve(opts []Option) Settings {
-	return Settings{
-		Queue:     DefaultQueue,
-		Retries:   broker.DefaultRetries,
-		Retention: broker.DefaultRetention,
-		DeadFor:   broker.DefaultDeadRetention,
-	}.with(opts)
+var noOptions = &Settings{
+	Queue:     DefaultQueue,
+	Retries:   broker.DefaultRetries,
+	Retention: broker.DefaultRetention,
+	DeadFor:   broker.DefaultDeadRetention,
 }
 
-func (s Settings) with(opts []Option) Settings {
-	s.Meta = maps.Clone(s.Meta)
+// resolve returns what options come to. Settings are shared by handles and all
+// their calls: nobody changes them.
+func resolve(opts []Option) *Settings { return noOptions.with(opts) }
+
+// with returns the settings with options added.
+func (s *Settings) with(opts []Option) *Settings {
 	if len(opts) == 0 {
 		return s
 	}
-	return apply(s, opts)
-}
-
-// apply is a function of its own so that settings without options, the most
-// common ones, stay off the heap.
-//
-//go:noinline
-func apply(s Settings, opts []Option) Settings {
+	c := s.clone()
 	for _, o := range opts {
 		if o != nil {
-			o.apply(&s)
+			o.apply(&c)
 		}
 	}
-	return s
+	return &c
+}
+
+// clone returns a copy that may be changed.
+func (s *Settings) clone() Settings {
+	c := *s
+	c.Meta = maps.Clone(s.Meta)
+	return c
 }
 
 // record returns the parts of a stored task that come from the settings.
 // Points in time become durations, which the broker adds to its own clock.
-func (s Settings) record(now time.Time) *broker.Task {
+func (s *Settings) record(now time.Time) *broker.Task {
 	t := &broker.Task{
 		Queue: s.Queue, Delay: s.Delay, Deadline: s.Within, Timeout: s.Timeout,
 		Retries: s.Retries, Retention: s.Retention, DeadFor: s.DeadFor,
@@ -215,7 +217,7 @@ func Unique(key string) Option {
 // it in [Info]. Keys and values together have at most 4 KiB by default.
 func Meta(key, value string) Option {
 	return optionFunc(func(s *Settings) {
-		// with gave these settings a map of their own, unless there was none.
+		// clone gave these settings a map of their own, unless there was none.
 		if s.Meta == nil {
 			s.Meta = make(map[string]string, 1)
 		}

@@ -12,7 +12,7 @@ import (
 func Prepared(t *broker.Task, inherit bool) *Request {
 	return &Request{
 		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, upstream: t.Upstream,
-		settings: Settings{
+		settings: &Settings{
 			Queue: t.Queue, Timeout: t.Timeout, Delay: t.Delay, Within: t.Deadline,
 			Retries: t.Retries, Retention: t.Retention, DeadFor: t.DeadFor,
 			Unique: t.Unique, Meta: t.Meta, Schema: t.Schema, Priority: t.Priority, Inherit: inherit,
@@ -24,6 +24,8 @@ func Prepared(t *broker.Task, inherit bool) *Request {
 func PreparedFlow(id ID, f *Flow, retention time.Duration, inherit bool) *Request {
 	r := newFlow(&parts{kind: f.Kind, members: f.Members, size: len(f.Members), group: f.GroupSettings})
 	r.id, r.flow = id, f
-	r.settings.Retention, r.settings.Inherit = retention, inherit
+	s := r.settings.clone()
+	s.Retention, s.Inherit = retention, inherit
+	r.settings = &s
 	return r
 }

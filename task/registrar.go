@@ -37,7 +37,7 @@ func Handle[Args, Result any](r Registrar, t Task[Args, Result], fn func(context
 // Implement returns the registration that [Handle] makes, so that several can
 // be registered at once.
 func Implement[Args, Result any](t Task[Args, Result], fn func(context.Context, Args) (Result, error)) Registration {
-	reg := Registration{Name: t.name, Settings: resolve(t.defaults), Err: t.err}
+	reg := Registration{Name: t.name, Settings: t.defaults().clone(), Err: t.err}
 	if reg.Err == nil && reg.Settings.err != nil {
 		reg.Err = fmt.Errorf("task %s: %w", t.name, reg.Settings.err)
 	}
@@ -61,7 +61,7 @@ func Implement[Args, Result any](t Task[Args, Result], fn func(context.Context, 
 // HandleFunc registers a handler by name, without types: what it returns is
 // encoded as it is. It suits tasks whose arguments are not known beforehand.
 func HandleFunc(r Registrar, name string, fn func(context.Context, codec.Arguments) (any, error), opts ...Option) error {
-	reg := Registration{Name: name, Settings: resolve(opts), Err: broker.CheckName("task", name)}
+	reg := Registration{Name: name, Settings: resolve(opts).clone(), Err: broker.CheckName("task", name)}
 	if reg.Err == nil && reg.Settings.err != nil {
 		reg.Err = fmt.Errorf("task %s: %w", name, reg.Settings.err)
 	}

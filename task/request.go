@@ -15,7 +15,7 @@ import (
 type Request struct {
 	name     string
 	args     any
-	settings Settings
+	settings *Settings
 	err      error
 	upstream string // parameter that gets the result of what is before; "" is none
 	parts    *parts // of a pipe or group; nil for a task
@@ -50,7 +50,7 @@ func (r *Request) Name() string { return r.name }
 func (r *Request) Args() any { return r.args }
 
 // Settings returns what the options came to.
-func (r *Request) Settings() Settings { return r.settings }
+func (r *Request) Settings() Settings { return r.settings.clone() }
 
 // ID returns the id, which is zero until the request was first prepared.
 func (r *Request) ID() ID {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
@@ -17,8 +16,8 @@ import (
 // the rules. Result is any type that the codec can encode, or [None].
 type Task[Args, Result any] struct {
 	name     string
-	defaults []Option
-	err      error // what is wrong with the definition; reported when it is used
+	settings *Settings // what its options come to; nil in the zero Task
+	err      error     // what is wrong with the definition; reported when it is used
 }
 
 // None is the Result of a task that returns nothing but an error.
@@ -28,7 +27,7 @@ type None = struct{}
 // its calls start with. It never fails: a bad name, or an Args type that can't
 // be arguments, is reported by whatever uses the handle.
 func Define[Args, Result any](name string, defaults ...Option) Task[Args, Result] {
-	t := Task[Args, Result]{name: name, defaults: slices.Clip(defaults)}
+	t := Task[Args, Result]{name: name, settings: resolve(defaults)}
 	if err := broker.CheckName("task", name); err != nil {
 		t.err = err
 	} else if err := codec.CheckArgs(reflect.TypeFor[Args]()); err != nil {
@@ -43,19 +42,25 @@ func (t Task[Args, Result]) Name() string { return t.name }
 // With returns a copy of the handle whose calls have the options too. Later
 // options win over earlier ones.
 func (t Task[Args, Result]) With(opts ...Option) Task[Args, Result] {
-	t.defaults = append(slices.Clip(t.defaults), opts...)
+	t.settings = t.defaults().with(opts)
 	return t
+}
+
+func (t Task[Args, Result]) defaults() *Settings {
+	if t.settings == nil {
+		return noOptions
+	}
+	return t.settings
 }
 
 // Bind returns a call with the arguments, to be sent later, alone or with
 // others. The arguments are encoded when it is sent; do not change what they
 // point to before.
 func (t Task[Args, Result]) Bind(args Args) Call[Result] {
-	req := &Request{name: t.name, args: args, err: t.err}
+	req := &Request{name: t.name, args: args, settings: t.defaults(), err: t.err}
 	if t.name == "" && t.err == nil {
 		req.err = fmt.Errorf("task: %w: the zero Task; use task.Define or a generated handle", broker.ErrInvalid)
 	}
-	req.settings = resolve(t.defaults)
 	return Call[Result]{req}
 }
 
