@@ -63,10 +63,14 @@ func (s *session) next(batch []broker.Settlement) []broker.Settlement {
 			n++
 		}
 		if n > 0 {
-			batch = append(batch, s.queue[:n]...)
-			rest := copy(s.queue, s.queue[n:])
-			clear(s.queue[rest:])
-			s.queue = s.queue[:rest]
+			if n == len(s.queue) { // the usual case: they need not be copied
+				batch, s.queue = s.queue, batch
+			} else {
+				batch = append(batch, s.queue[:n]...)
+				rest := copy(s.queue, s.queue[n:])
+				clear(s.queue[rest:])
+				s.queue = s.queue[:rest]
+			}
 			r.mu.Unlock()
 			return batch
 		}

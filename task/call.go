@@ -55,10 +55,16 @@ func SendAll[Result any](ctx context.Context, s Submitter, calls ...Call[Result]
 	}
 	err := s.Submit(ctx, bound...)
 	futs := make([]*Future[Result], len(calls))
+	var some []Future[Result] // allocated few at a time: they keep each other alive
 	for i, c := range calls {
-		if c.req != nil && !failed(err, i) {
-			futs[i] = NewFuture[Result](s, c.req.ID())
+		if c.req == nil || failed(err, i) {
+			continue
 		}
+		if len(some) == 0 {
+			some = make([]Future[Result], min(len(calls)-i, 16))
+		}
+		futs[i], some = &some[0], some[1:]
+		futs[i].id, futs[i].from = c.req.ID(), s
 	}
 	return futs, err
 }

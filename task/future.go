@@ -12,12 +12,12 @@ type Future[Result any] struct {
 	id   ID
 	from Submitter
 
-	mu      sync.Mutex // guards what follows
-	done    bool
-	result  Result
+	mu      sync.Mutex    // guards what follows
+	turn    chan struct{} // closed when the submitter has an answer; nil if nobody else waits for it
 	err     error
-	waiting bool          // somebody asks the submitter
-	turn    chan struct{} // closed when that has an answer; nil if nobody else asks
+	result  Result
+	done    bool
+	waiting bool // somebody asks the submitter
 }
 
 // NewFuture returns the future of a task that was sent before, perhaps by

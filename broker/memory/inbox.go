@@ -68,7 +68,8 @@ type inbox struct {
 	id broker.ID
 
 	mu      sync.Mutex
-	letters []broker.Letter
+	batches [][]broker.Letter // none of them empty
+	n       int               // letters in them
 	posts   [][]byte
 	gap     bool
 	arrived chan struct{} // has one if there is something to receive
@@ -96,20 +97,32 @@ func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) 
 // put takes letters, which are its own from then on.
 func (in *inbox) put(letters []broker.Letter) {
 	in.mu.Lock()
-	if room := broker.MaxInbox - len(in.letters); len(letters) > room {
+	if room := broker.MaxInbox - in.n; len(letters) > room {
 		letters = letters[:room:room]
 		in.gap = true
 	}
-	if in.letters == nil {
-		in.letters = letters
-	} else {
-		in.letters = append(in.letters, letters...)
+	if len(letters) > 0 {
+		in.batches = append(in.batches, letters)
+		in.n += len(letters)
 	}
 	in.mu.Unlock()
 	select {
 	case in.arrived <- struct{}{}:
 	default:
 	}
+}
+
+// take takes the oldest batch, and all that is no batch. in.mu is held.
+func (in *inbox) take() broker.Mail {
+	mail := broker.Mail{Gap: in.gap, Posts: in.posts}
+	in.gap, in.posts = false, nil
+	if len(in.batches) > 0 {
+		mail.Letters = in.batches[0]
+		in.n -= len(mail.Letters)
+		in.batches[0] = nil
+		in.batches = in.batches[1:]
+	}
+	return mail
 }
 
 // Receive waits for letters, as [broker.Inbox] says.
@@ -123,8 +136,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		default:
 		}
 		in.mu.Lock()
-		mail := broker.Mail{Letters: in.letters, Gap: in.gap, Posts: in.posts}
-		in.letters, in.gap, in.posts = nil, false, nil
+		mail := in.take()
 		in.mu.Unlock()
 		if len(mail.Letters) > 0 || mail.Gap || len(mail.Posts) > 0 {
 			return mail, nil

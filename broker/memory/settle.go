@@ -37,6 +37,7 @@ type turn struct {
 	now      instant
 	post     post
 	q        *queue             // locked, unless nil
+	next     *record            // of q, handed out after the one before
 	released map[*queue]*record // the last one that was released to the front
 	arrived  []string           // queues with new arrivals
 }
@@ -48,6 +49,7 @@ func (t *turn) lock(q *queue) {
 	}
 	if t.q != nil {
 		t.q.unlock()
+		t.next = nil
 	}
 	if t.q = q; q != nil {
 		q.lock(t.now)
@@ -68,7 +70,11 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 	}
 	d := s.Delivery
 	last := settled{by: c.number, attempt: d.Attempt, as: manner(s)}
-	r, tomb := c.b.index.find(d.ID)
+	// They mostly come in the order in which they were handed out.
+	r, tomb := turn.next, tombstone{}
+	if r == nil || r.id != d.ID {
+		r, tomb = c.b.index.find(d.ID)
+	}
 	if r == nil {
 		if tomb.last == last {
 			return nil
@@ -84,6 +90,7 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 		return lost(d)
 	}
 	r.last = last
+	turn.next = r.next
 	before := q.arrivals.size()
 	switch {
 	case s.Verb == broker.VerbFinish:

@@ -37,12 +37,12 @@ func (c *Client) AwaitOutcome(ctx context.Context, id task.ID) (*broker.Outcome,
 
 // await is a Watch for a single task, without its garbage.
 func (c *Client) await(ctx context.Context, id broker.ID) (Arrival, error) {
-	now := time.Now()
 	c.mu.Lock()
 	if a, ok := c.table.take(id); ok {
 		c.mu.Unlock()
 		return a, nil
 	}
+	now := time.Now()
 	var w *Watch
 	if n := len(c.spare); n > 0 {
 		w, c.spare = c.spare[n-1], c.spare[:n-1]
