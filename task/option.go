@@ -77,10 +77,10 @@ func (s *Settings) clone() Settings {
 	return c
 }
 
-// record returns the parts of a stored task that come from the settings.
-// Points in time become durations, which the broker adds to its own clock.
-func (s *Settings) record(now time.Time) *broker.Task {
-	t := &broker.Task{
+// record makes t a stored task, as far as that comes from the settings. Points
+// in time become durations, which the broker adds to its own clock.
+func (s *Settings) record(t *broker.Task, now time.Time) {
+	*t = broker.Task{
 		Queue: s.Queue, Delay: s.Delay, Deadline: s.Within, Timeout: s.Timeout,
 		Retries: s.Retries, Retention: s.Retention, DeadFor: s.DeadFor,
 		Unique: s.Unique, Meta: s.Meta, Schema: s.Schema, Priority: s.Priority, Enqueued: now,
@@ -95,7 +95,6 @@ func (s *Settings) record(now time.Time) *broker.Task {
 			t.Deadline = left
 		}
 	}
-	return t
 }
 
 func (s *Settings) fail(format string, args ...any) {

@@ -71,33 +71,44 @@ func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
 // PrepareAs is Prepare with the id that newID makes for a task that has none
 // yet; a nil newID makes a fresh one.
 func (r *Request) PrepareAs(c codec.Codec, now time.Time, newID func(*broker.Task) ID) (*broker.Task, error) {
-	if err := r.Check(); err != nil {
+	t := new(broker.Task)
+	if err := r.PrepareIn(t, c, now, newID); err != nil {
 		return nil, err
 	}
+	return t, nil
+}
+
+// PrepareIn is PrepareAs for who has memory for the record: whatever is in t is
+// overwritten, also if there is an error.
+func (r *Request) PrepareIn(t *broker.Task, c codec.Codec, now time.Time, newID func(*broker.Task) ID) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
 	if r.parts != nil {
-		return nil, fmt.Errorf("%s: %w: it is not a single task", r.name, broker.ErrInvalid)
+		return fmt.Errorf("%s: %w: it is not a single task", r.name, broker.ErrInvalid)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.id.IsZero() {
 		payload, err := c.AppendArgs(nil, r.args)
 		if err != nil {
-			return nil, fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
+			return fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
 		}
 		r.payload, r.codec = payload, c.Name()
 		if newID == nil {
 			r.id = broker.NewID(broker.KindTask, r.settings.Queue, uint8(rand.Uint32()))
 		} else {
-			r.id = newID(r.record(now))
+			r.record(t, now)
+			r.id = newID(t)
 		}
 	}
-	return r.record(now), nil
+	r.record(t, now)
+	return nil
 }
 
-func (r *Request) record(now time.Time) *broker.Task {
-	t := r.settings.record(now)
+func (r *Request) record(t *broker.Task, now time.Time) {
+	r.settings.record(t, now)
 	t.ID, t.Name, t.Codec, t.Payload, t.Upstream = r.id, r.name, r.codec, r.payload, r.upstream
-	return t
 }
 
 // Check returns what is wrong with the request, as far as that is known before

@@ -48,8 +48,11 @@ func (s *Child) Await(ctx context.Context, id task.ID, into any) error {
 
 // Prepare returns the record of a call that is a single task.
 func (s *Child) Prepare(call task.Bound, now time.Time) (*broker.Task, error) {
-	t, _, err := s.Client.prepare(call, s, now)
-	return t, err
+	t := new(broker.Task)
+	if _, err := s.Client.prepare(t, call, s, now); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // Record returns the record of a request that is sent from another process than
@@ -91,18 +94,26 @@ func (s *Child) repeats() bool {
 
 // prepare returns the record of a request.
 func (s *Child) prepare(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
-	if s == nil {
-		return req.Prepare(c, now)
-	}
-	t, err := req.PrepareAs(c, now, s.taskID)
-	if err != nil {
+	t := new(broker.Task)
+	if err := s.prepareIn(t, req, c, now); err != nil {
 		return nil, err
+	}
+	return t, nil
+}
+
+// prepareIn makes t the record of a request.
+func (s *Child) prepareIn(t *broker.Task, req *task.Request, c codec.Codec, now time.Time) error {
+	if s == nil {
+		return req.PrepareIn(t, c, now, nil)
+	}
+	if err := req.PrepareIn(t, c, now, s.taskID); err != nil {
+		return err
 	}
 	t.Parent = s.Parent
 	if s.Heirs != nil && req.Settings().Inherit {
 		s.Heirs.Endow(t)
 	}
-	return t, nil
+	return nil
 }
 
 // taskID returns the id of a task that is sent for the first time in this

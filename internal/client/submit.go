@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -17,6 +18,38 @@ type submission struct {
 	tasks []*broker.Task // what is sent
 	index []int          // where each of tasks is in calls; nil if they are the same
 	flows map[int]error  // the calls that are pipes or groups, which were sent, and what came of that
+
+	records *records // of tasks
+}
+
+// records are the memory of the tasks of a submission. A broker reads them only
+// until it has stored them, so they are used again.
+type records struct{ all []broker.Task }
+
+var spareRecords = sync.Pool{New: func() any { return new(records) }}
+
+// newRecords returns records for up to n tasks.
+func newRecords(n int) *records {
+	r := spareRecords.Get().(*records)
+	if cap(r.all) < n {
+		r.all = make([]broker.Task, 0, n)
+	}
+	return r
+}
+
+func (r *records) next() *broker.Task {
+	r.all = r.all[:len(r.all)+1]
+	return &r.all[len(r.all)-1]
+}
+
+// free lets the records be used again. Nobody may be reading them any more.
+func (r *records) free() {
+	if cap(r.all) > broker.MaxBatch { // a rare giant must not stay
+		return
+	}
+	clear(r.all)
+	r.all = r.all[:0]
+	spareRecords.Put(r)
 }
 
 // submit sends calls for who runs in from, nil for nobody.
@@ -47,6 +80,10 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 
 	errs := c.sender.send(ctx, s.tasks)
 
+	// No error at all says that the request is over, and not only our wait.
+	if errs == nil {
+		defer s.records.free()
+	}
 	now = time.Now()
 	c.mu.Lock()
 	for i, t := range s.tasks {
@@ -83,12 +120,13 @@ func (c *Client) ready(ctx context.Context) error {
 // says which of tasks were prepared before, nil if none was.
 func (s *submission) prepare(c *Client, from *Child, now time.Time) (again []bool) {
 	s.tasks = make([]*broker.Task, 0, len(s.calls))
+	s.records = newRecords(len(s.calls))
 	for i, call := range s.calls {
-		var t *broker.Task
+		t := s.records.next()
 		var repeat bool
 		err, sent := s.flowErr(i)
 		if !sent {
-			t, repeat, err = c.prepare(call, from, now)
+			repeat, err = c.prepare(t, call, from, now)
 		}
 		if err != nil || sent {
 			if s.index == nil { // up to here they were the same
@@ -115,21 +153,21 @@ func (s *submission) prepare(c *Client, from *Child, now time.Time) (again []boo
 	return again
 }
 
-func (c *Client) prepare(call task.Bound, from *Child, now time.Time) (t *broker.Task, repeat bool, err error) {
+// prepare makes t the record of a call, which was prepared before if it repeats.
+func (c *Client) prepare(t *broker.Task, call task.Bound, from *Child, now time.Time) (repeat bool, err error) {
 	req := requestOf(call)
 	if req == nil {
-		return nil, false, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid)
+		return false, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid)
 	}
 	repeat = from.repeats() || !req.ID().IsZero()
-	t, err = from.prepare(req, c.codec, now)
-	if err != nil {
-		return nil, false, err
+	if err := from.prepareIn(t, req, c.codec, now); err != nil {
+		return false, err
 	}
 	from.sends(req)
 	if t.Upstream != "" {
-		return nil, false, fmt.Errorf("task %s: %w: it waits for the result of another one; send it by task.Then", t.Name, broker.ErrInvalid)
+		return false, fmt.Errorf("task %s: %w: it waits for the result of another one; send it by task.Then", t.Name, broker.ErrInvalid)
 	}
-	return t, repeat, t.Check(c.limits)
+	return repeat, t.Check(c.limits)
 }
 
 func requestOf(call task.Bound) *task.Request {
