@@ -141,7 +141,6 @@ func (c *Client) receive(in broker.Inbox) {
 }
 
 func (c *Client) deliver(mail broker.Mail) {
-	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range mail.Letters {
@@ -152,6 +151,7 @@ func (c *Client) deliver(mail broker.Mail) {
 		c.hear(post)
 	}
 	if mail.Gap {
+		now := time.Now()
 		c.table.gap(now)
 		c.schedule(now)
 	}
