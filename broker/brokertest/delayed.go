@@ -101,7 +101,10 @@ func delayedInOrder(r *rig) {
 }
 
 func delayedMany(r *rig) {
-	const n, span = 300, 600
+	n, span := 300, 600
+	if r.light { // it takes and settles them one by one
+		n = 60
+	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	tasks := r.batch(n)
 	from, to := map[broker.ID]time.Time{}, map[broker.ID]time.Time{}

@@ -69,7 +69,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 	for {
 		if c.single && move == nil {
 			var err error
-			if move, err = c.pop.start(ctx, c.b, order[0], c.minion, time.Until(until)); err != nil {
+			if move, err = c.pop.start(ctx, c.b, order[0], c.minion, time.Until(until), c.dueIn(order)); err != nil {
 				return nil, err
 			}
 		}
@@ -81,7 +81,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 			move = nil
 			stop()
 			out, token, err := c.popped(order[0], r)
-			if err != nil || len(out) > 0 || token {
+			if err != nil || len(out) > 0 || token || c.dueIn(order) <= 0 {
 				return out, err
 			}
 			continue // the end of a slice
@@ -173,19 +173,27 @@ func (c *consumer) deliver(k *keys, msg string, now int64) *broker.Delivery {
 // nextDue returns a channel that tells when the next task becomes due, and how
 // to release it.
 func (c *consumer) nextDue(order []*keys) (<-chan time.Time, func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var first time.Time
-	for _, k := range order {
-		if at, ok := c.due[k]; ok && !c.away[k] && (first.IsZero() || at.Before(first)) {
-			first = at
-		}
-	}
-	if first.IsZero() {
+	in := c.dueIn(order)
+	if in == never {
 		return nil, func() {}
 	}
-	t := time.NewTimer(time.Until(first))
+	t := time.NewTimer(in)
 	return t.C, func() { t.Stop() }
+}
+
+const never = time.Duration(1<<63 - 1)
+
+// dueIn returns how long it is until the next task becomes due.
+func (c *consumer) dueIn(order []*keys) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := never
+	for _, k := range order {
+		if at, ok := c.due[k]; ok && !c.away[k] {
+			in = min(in, time.Until(at))
+		}
+	}
+	return in
 }
 
 // serverNow is the server's time in ms: what it was at the last reply, and what

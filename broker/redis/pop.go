@@ -25,8 +25,9 @@ type popped struct {
 	cut bool // we ended it by closing the connection
 }
 
-// start begins a move that lasts until a message comes, at most for wait.
-func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, wait time.Duration) (<-chan popped, error) {
+// start begins a move that lasts until a message comes, at most for wait. A server
+// that can't be told to end it shall do so by itself when the next task is due.
+func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, wait, due time.Duration) (<-chan popped, error) {
 	if p.client == nil {
 		client, err := b.blocking(ctx, k.ready)
 		if err != nil {
@@ -39,6 +40,9 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 			return nil, fault("connect", err)
 		}
 		p.id = id
+	}
+	if p.id == 0 {
+		wait = min(wait, due)
 	}
 	seconds := strconv.FormatFloat(max(min(wait, b.cfg.slice), time.Millisecond).Seconds(), 'f', 3, 64)
 	cmd := redis.NewStringCmd(context.Background(), "blmove", k.ready, k.claim(minion), "left", "right", seconds)
@@ -66,6 +70,7 @@ func fatal(err error) bool {
 const (
 	endWithin = time.Second
 	endItself = 250 * time.Millisecond
+	endSoon   = 10 * time.Millisecond // where there is no time
 )
 
 // end ends a move that is under way and returns what came of it: perhaps a
@@ -74,7 +79,7 @@ const (
 func (p *popper) end(now bool) popped {
 	wait := endItself
 	if now {
-		wait = 0
+		wait = endSoon
 	}
 	if p.id != 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), endWithin)
