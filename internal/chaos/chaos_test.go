@@ -1,0 +1,142 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"flag"
+	"io"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/proc"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+var (
+	duration = flag.Duration("duration", 6*time.Second, "how long TestChaos has faults")
+	seed     = flag.Uint64("seed", 1, "the seed of TestChaos' plan of faults")
+)
+
+func TestMain(m *testing.M) {
+	goredis.SetLogger(mute{}) // it tells of every failed dial
+	proc.Main(map[string]proc.Role{"minion": minionRole, "submitter": submitterRole})
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+type mute struct{}
+
+func (mute) Printf(context.Context, string, ...any) {}
+
+const (
+	minions    = 4
+	submitters = 2
+	lease      = 2 * time.Second
+	enough     = 20_000 // tasks in a minute
+)
+
+// Minions, arbiters, their connections and the server are struck by all kinds of
+// faults while tasks, groups and pipes are sent and killed. Nothing is lost, and
+// nothing happens twice that no fault explains.
+func TestChaos(t *testing.T) {
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	plan := Plan(*seed, *duration, lease, minions, submitters, true)
+	t.Logf("seed %d: %d faults in %v", *seed, len(plan), *duration)
+	for _, f := range plan {
+		t.Log(f)
+	}
+	dir := t.TempDir()
+	s := newStage(t, path, config{
+		Dir: dir, Lease: lease, Slots: 30, Seed: *seed, Senders: 12, Until: time.Now().Add(*duration),
+	})
+	s.people("minion", "m", minions)
+	s.people("submitter", "s", submitters)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go s.watch(ctx)
+	s.carryOut(plan)
+	for _, p := range s.all('s') {
+		if status := p.current.Wait(t); status != 0 {
+			t.Errorf("submitter %s ended with status %d", p.process(), status)
+		}
+	}
+	s.audit()
+	for _, p := range s.all('m') {
+		p.current.Terminate(t)
+	}
+	events, err := ReadLedgers(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := Check(events, lease)
+	t.Logf("\n%v", report)
+	if !report.Passed() {
+		t.Error("guarantees are broken")
+	}
+	if *duration >= time.Minute && report.Tasks < enough {
+		t.Errorf("%d tasks are too few to tell", report.Tasks)
+	}
+}
+
+// audit asks for the results of all that was accepted or has started, as one who
+// knows the ids alone, and notes them.
+func (s *stage) audit() {
+	events, err := ReadLedgers(s.template.Dir)
+	if err != nil {
+		s.Fatal(err)
+	}
+	keys := make(map[task.ID]string)
+	var ids []task.ID
+	for _, e := range events {
+		if e.ID == "" || e.Kind != Accepted && e.Kind != Start {
+			continue
+		}
+		id, err := task.ParseID(e.ID)
+		if err != nil {
+			s.Fatal(err)
+		}
+		if keys[id] == "" {
+			keys[id], ids = e.Key, append(ids, id)
+		}
+	}
+	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	defer cancel()
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	b, err := redis.Open(ctx, s.server.URL(), redis.Logger(log))
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = b.Close() }()
+	arb, err := arbiter.New(b, arbiter.Logger(log))
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+	for st, err := range arb.WaitForTasks(ctx, ids...) {
+		if err != nil {
+			s.Errorf("audit: %v", err)
+			continue
+		}
+		var v string
+		if st.Outcome == arbiter.Succeeded {
+			if err := st.Decode(&v); err != nil {
+				s.Errorf("audit: %s: %v", keys[st.ID], err)
+			}
+		}
+		if e, ok := outcome(v, st.Err()); ok {
+			e.Key, e.ID = keys[st.ID], st.ID.String()
+			s.ledger.Note(e)
+		}
+	}
+}

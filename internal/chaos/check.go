@@ -1,0 +1,209 @@
+package chaos
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// grace is how long after a kill a minion that has the task already may take to
+// learn of it.
+const grace = time.Second
+
+// Check reads a history, in any order, of minions that have the lease.
+func Check(events []Event, lease time.Duration) *Report {
+	h := read(events, int64(lease))
+	r := &Report{Repeats: make(map[string]int), Broken: make(map[Verdict]int)}
+	keys := slices.Sorted(maps.Keys(h.tasks))
+	for _, key := range keys { // what parts were given is known before they are judged
+		h.handDown(h.tasks[key])
+	}
+	for _, key := range keys {
+		t := h.tasks[key]
+		h.count(r, t)
+		if t.flow != nil {
+			h.flow(r, t)
+			continue
+		}
+		h.starts(r, t)
+		h.results(r, t)
+		h.kill(r, t)
+	}
+	for _, key := range keys {
+		h.lost(r, h.tasks[key])
+	}
+	return r
+}
+
+// count is what the report says beside the verdicts.
+func (h *history) count(r *Report, t *record) {
+	switch {
+	case t.flow == nil:
+		r.Tasks++
+	case t.flow.Pipe:
+		r.Pipes++
+	default:
+		r.Groups++
+	}
+	r.Attempts += len(t.attempts)
+	r.Kills += len(t.killed)
+	for _, k := range t.killed {
+		if k.Outcome == NeverStarted {
+			r.InTime++
+		}
+	}
+	switch {
+	case t.accepted:
+		r.Accepted++
+	case t.refused:
+		r.Refused++
+	case t.sent > 0:
+		r.Indeterminate++
+		if len(t.attempts) > 0 || len(t.got) > 0 {
+			r.IndeterminateThere++
+		}
+	}
+}
+
+// lost checks that what is in the system is done.
+func (h *history) lost(r *Report, t *record) {
+	if len(t.got) > 0 {
+		return
+	}
+	if !t.accepted && len(t.attempts) == 0 && !h.kept(t) {
+		return
+	}
+	switch {
+	case t.accepted && len(t.attempts) == 0:
+		r.add(Lost, "%s was accepted, never started, and has no result", t.key)
+	case len(t.attempts) == 0:
+		r.add(Lost, "%s was promised by an attempt that succeeded, and never started", t.key)
+	default:
+		a := t.attempts[len(t.attempts)-1]
+		r.add(Lost, "%s was started last as attempt %d by %s, and has no result", t.key, a.Attempt, a.Proc)
+	}
+}
+
+// kept says whether the attempt that settled the parent had promised t.
+func (h *history) kept(t *record) bool {
+	for _, p := range t.promises {
+		parent := h.record(p.Parent)
+		for _, g := range parent.got {
+			a := parent.by(g.Value)
+			if g.Outcome == Succeeded && a != nil && a.Attempt == p.Attempt {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// starts checks that each attempt has a cause.
+func (h *history) starts(r *Report, t *record) {
+	if t.refused && len(t.attempts) > 0 {
+		r.add(AfterRefusal, "%s was refused for good, and was started by %s", t.key, t.attempts[0].Proc)
+	}
+	if len(t.promises) > 0 && len(t.attempts) > 0 && !h.kept(t) && h.record(t.promises[0].Parent).done() {
+		r.add(Unexplained, "%s was started, and no attempt that promised it has succeeded", t.key)
+	}
+	if ids := t.ids(); len(ids) > 1 {
+		r.add(Unexplained, "%s has become %d tasks: %v", t.key, len(ids), ids)
+		return
+	}
+	byNumber := slices.Clone(t.attempts)
+	slices.SortStableFunc(byNumber, func(a, b *attempt) int { return cmp.Compare(a.Attempt, b.Attempt) })
+	for i := 1; i < len(byNumber); i++ {
+		a, next := byNumber[i-1], byNumber[i]
+		if a.Attempt == next.Attempt {
+			r.add(Unexplained, "%s: attempt %d was started by %s and by %s", t.key, a.Attempt, a.Proc, next.Proc)
+			continue
+		}
+		if a.ret != nil && a.ret.Outcome == Retry && next.At > a.ret.At {
+			r.Retries++
+			continue
+		}
+		fault := h.excuse(a, next)
+		if fault == "" {
+			r.add(Unexplained, "%s: attempt %d by %s was followed by attempt %d by %s after %v, and no fault struck it",
+				t.key, a.Attempt, a.Proc, next.Attempt, next.Proc, time.Duration(next.At-a.At).Round(time.Millisecond))
+			continue
+		}
+		r.Repeats[fault]++
+	}
+}
+
+func (r *record) done() bool { return len(r.got) > 0 }
+
+// results checks that all who saw a result saw the same, that an attempt returned
+// it, and that none followed.
+func (h *history) results(r *Report, t *record) {
+	seen := t.seen()
+	for i, s := range seen {
+		a := t.by(s.value)
+		if a == nil {
+			r.add(WrongResult, "%s: %s saw %q, which no attempt returned", t.key, s.by, s.value)
+			continue
+		}
+		if s.value != seen[0].value {
+			r.add(SettledTwice, "%s: %s saw %q, and %s saw %q", t.key, seen[0].by, seen[0].value, s.by, s.value)
+			continue
+		}
+		for _, later := range t.attempts {
+			if i == 0 && later.Attempt > a.Attempt {
+				r.add(SettledTwice, "%s: attempt %d was settled, and attempt %d was started by %s", t.key, a.Attempt, later.Attempt, later.Proc)
+				break
+			}
+		}
+	}
+	for _, g := range t.got {
+		if g.Outcome != t.got[0].Outcome {
+			r.add(SettledTwice, "%s: it has %s for %s, and %s for %s", t.key, t.got[0].Outcome, t.got[0].Proc, g.Outcome, g.Proc)
+		}
+	}
+	if !t.done() {
+		return
+	}
+	switch g := t.got[0]; g.Outcome {
+	case Succeeded, Failed:
+		want := map[string]string{Succeeded: OK, Failed: Fail}[g.Outcome]
+		if a := t.by(g.Value); a == nil && g.Value == "" {
+			r.add(WrongEnd, "%s has %s without a result", t.key, g.Outcome)
+		} else if a != nil && a.ret.Outcome != want {
+			r.add(WrongEnd, "%s has %s, and attempt %d returned %s", t.key, g.Outcome, a.Attempt, a.ret.Outcome)
+		}
+	case Canceled:
+		if len(t.kills) == 0 && !slices.ContainsFunc(t.parts, func(flow string) bool { return h.mayCancel(flow) }) {
+			r.add(WrongEnd, "%s was canceled, and nobody killed it", t.key)
+		}
+	default:
+		r.add(WrongEnd, "%s has ended as %s", t.key, g.Outcome)
+	}
+}
+
+// mayCancel says whether a flow's parts may be canceled: it is killed, or fails.
+func (h *history) mayCancel(flow string) bool {
+	f := h.record(flow)
+	return len(f.kills) > 0 || f.flow != nil && f.flow.Fails
+}
+
+// kill checks that a kill has the last word. One that came while the task ran, or
+// was about to, leaves its minion a moment; a minion that was stopped itself may
+// start what it had in hand before.
+func (h *history) kill(r *Report, t *record) {
+	for _, k := range t.killed {
+		for _, a := range t.attempts {
+			late := k.At
+			if k.Outcome != NeverStarted {
+				late += int64(grace)
+			}
+			if a.At > late && h.cause(a.Proc, k.At-h.lease, a.At, false) == "" {
+				r.add(AfterKill, "%s: a kill had returned %q, and attempt %d was started %v later by %s",
+					t.key, k.Outcome, a.Attempt, time.Duration(a.At-k.At).Round(time.Millisecond), a.Proc)
+			}
+		}
+		if k.Outcome == NeverStarted && t.done() && !t.ended(Canceled) {
+			r.add(AfterKill, "%s: a kill had returned %q, and it has %s", t.key, k.Outcome, t.got[0].Outcome)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package chaos
+
+// handDown tells the members of a flow what others saw of their results: the
+// steps and callbacks that were given them, and who got the result of the whole.
+func (h *history) handDown(t *record) {
+	f := t.flow
+	if f == nil {
+		return
+	}
+	tell := func(member, value, by string) {
+		m := h.record(member)
+		m.downstream = append(m.downstream, sight{value, by})
+	}
+	if f.Pipe {
+		for i, key := range f.Members[1:] {
+			for _, a := range h.record(key).attempts {
+				if len(a.Up) == 1 {
+					tell(f.Members[i], a.Up[0], a.Proc)
+				}
+			}
+		}
+		for _, g := range t.got {
+			if g.Outcome == Succeeded {
+				tell(f.Members[len(f.Members)-1], g.Value, g.Proc)
+			}
+		}
+		return
+	}
+	for _, g := range t.got {
+		if g.Outcome == Succeeded {
+			tell(f.Callback, g.Value, g.Proc)
+		}
+	}
+	for _, a := range h.record(f.Callback).attempts {
+		if len(a.Up) == len(f.Members) {
+			for i, value := range a.Up {
+				tell(f.Members[i], value, a.Proc)
+			}
+		}
+	}
+}
+
+// flow checks a group or pipe.
+func (h *history) flow(r *Report, t *record) {
+	f := t.flow
+	if t.done() && len(t.kills) == 0 {
+		want := Succeeded
+		if f.Fails && !f.Collect {
+			want = Failed
+		}
+		if t.got[0].Outcome != want {
+			r.add(WrongEnd, "%s has %s, want %s", t.key, t.got[0].Outcome, want)
+		}
+	}
+	if f.Pipe {
+		h.pipe(r, t)
+		return
+	}
+	h.group(r, t)
+}
+
+// pipe checks that each step starts after the one before has succeeded, with its
+// result, and after nothing else.
+func (h *history) pipe(r *Report, t *record) {
+	for i, key := range t.flow.Members[1:] {
+		before := h.record(t.flow.Members[i])
+		for _, a := range h.record(key).attempts {
+			var from *attempt
+			if len(a.Up) == 1 {
+				from = before.by(a.Up[0])
+			}
+			if from == nil || from.ret.Outcome != OK || from.ret.At > a.At {
+				r.add(OutOfOrder, "pipe %s: step %d was started by %s with %v before step %d had returned that", t.key, i+2, a.Proc, a.Up, i+1)
+				break
+			}
+		}
+	}
+}
+
+// group checks its callback and its finalizer. That they do not run twice the
+// rules for all tasks say.
+func (h *history) group(r *Report, t *record) {
+	f := t.flow
+	over := t.done() && len(t.kills) == 0
+	last := int64(0) // when all was done that the next part waits for
+	for _, key := range f.Members {
+		last = max(last, h.settled(h.record(key)))
+	}
+	if f.Callback != "" {
+		c := h.record(f.Callback)
+		runs := !f.Fails || f.Collect
+		switch {
+		case !runs && len(c.attempts) > 0:
+			r.add(NotOnce, "group %s has failed, and its callback was started by %s", t.key, c.attempts[0].Proc)
+		case runs && over && len(c.attempts) == 0:
+			r.add(NotOnce, "group %s has ended, and its callback was never started", t.key)
+		case runs:
+			h.after(r, t, c, "callback", f.Members, last)
+			last = max(last, h.settled(c))
+		}
+	}
+	if f.Finalizer != "" {
+		c := h.record(f.Finalizer)
+		if over && len(c.attempts) == 0 {
+			r.add(NotOnce, "group %s has ended, and its finalizer was never started", t.key)
+		}
+		var all []string
+		if !f.Fails || f.Collect { // else members are canceled, and may never return
+			all = f.parts()[:len(f.parts())-1]
+		}
+		h.after(r, t, c, "finalizer", all, last)
+	}
+}
+
+// after checks that a part of a group starts when those before it are done.
+func (h *history) after(r *Report, t, part *record, name string, before []string, last int64) {
+	if len(part.attempts) == 0 {
+		return
+	}
+	a := part.attempts[0]
+	if a.At < last {
+		r.add(OutOfOrder, "group %s: its %s was started by %s before all that it waits for was done", t.key, name, a.Proc)
+		return
+	}
+	for _, key := range before {
+		if h.settled(h.record(key)) == 0 {
+			r.add(OutOfOrder, "group %s: its %s was started by %s, and %s has not returned", t.key, name, a.Proc, key)
+			return
+		}
+	}
+}
+
+// settled returns when the attempt returned that settled a task: the one whose
+// result was seen, or else the first that returned one. It is 0 if none did.
+func (h *history) settled(t *record) int64 {
+	for _, s := range t.seen() {
+		if a := t.by(s.value); a != nil {
+			return a.ret.At
+		}
+	}
+	if t.done() { // canceled: what it returned did not count
+		return 0
+	}
+	for _, a := range t.attempts {
+		if a.ret != nil && (a.ret.Outcome == OK || a.ret.Outcome == Fail) {
+			return a.ret.At
+		}
+	}
+	return 0
+}

@@ -1,0 +1,33 @@
+// Package chaos proves the guarantees under real faults. Processes submit tasks
+// and run them, a seeded plan of faults strikes them, their connections and the
+// server, and a checker reads what happened.
+//
+// # Ledgers
+//
+// Every process appends to a [Ledger] of its own: a submitter before and after it
+// sends or kills, and when it gets a result; a handler when it starts and before
+// it returns; the injector what it struck and for how long. A line is in the file
+// when the write returns, so a process that is killed between two acts has told
+// of the first. Tasks are known by keys that the test makes up; nothing that the
+// system says of itself is trusted.
+//
+// # The checker
+//
+// [Check] is a function of a history: the events of all ledgers. Its rules:
+//
+//   - What was accepted, or has started, is done at the end; else it is lost.
+//   - A key has one task, and an attempt starts once. An attempt starts after
+//     another only if that one asked for a retry, or a fault struck its minion,
+//     that one's connections, or the server, while it ran, within a lease of
+//     that, or before it can have been settled.
+//   - All who see a result see the same, it is what an attempt returned, and no
+//     later attempt has started.
+//   - After a kill has returned, nothing starts.
+//   - A failure was meant, and a canceled task was killed or belongs to a group
+//     or pipe that has failed.
+//   - Callbacks and finalizers run once, after what they wait for; the steps of
+//     a pipe run in order, each with the result of the one before.
+//
+// A task whose submission ended without a word is indeterminate. It may have
+// been stored or not; if it has started, all rules hold for it.
+package chaos

@@ -1,0 +1,150 @@
+package chaos
+
+import (
+	"cmp"
+	"slices"
+)
+
+// history is what the ledgers tell, by task.
+type history struct {
+	lease  int64
+	tasks  map[string]*record
+	faults []Event
+}
+
+// record is what is known of a task or flow.
+type record struct {
+	key        string
+	flow       *Flow // nil if it is a task
+	sent       int64 // 0 if nobody sent it by itself
+	accepted   bool
+	unknown    bool
+	refused    bool // by the last word
+	kills      []Event
+	killed     []Event
+	got        []Event
+	promises   []Event
+	attempts   []*attempt
+	parts      []string // flows that it is a part of
+	downstream []sight  // results of it that others were given
+}
+
+// attempt is a start with its return.
+type attempt struct {
+	Event        // the start
+	ret   *Event // nil if it never returned
+}
+
+// sight is a result that somebody saw.
+type sight struct {
+	value, by string
+}
+
+// read sorts events by task.
+func read(events []Event, lease int64) *history {
+	h := &history{lease: lease, tasks: make(map[string]*record)}
+	events = slices.Clone(events)
+	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
+	for i := range events {
+		e := &events[i]
+		if e.Kind == Hit {
+			h.faults = append(h.faults, *e)
+			continue
+		}
+		h.record(e.Key).add(e)
+		if e.Flow != nil {
+			for _, part := range e.Flow.parts() {
+				h.record(part).parts = append(h.record(part).parts, e.Key)
+			}
+		}
+	}
+	return h
+}
+
+func (h *history) record(key string) *record {
+	r := h.tasks[key]
+	if r == nil {
+		r = &record{key: key}
+		h.tasks[key] = r
+	}
+	return r
+}
+
+func (r *record) add(e *Event) {
+	switch e.Kind {
+	case Send:
+		r.sent, r.flow = e.At, e.Flow
+	case Accepted:
+		r.accepted, r.unknown, r.refused = true, false, false
+	case Unknown:
+		r.unknown, r.refused = !r.accepted, false
+	case Refused: // one of several unknown ones may still have been stored
+		r.refused = !r.accepted && !r.unknown
+	case Kill:
+		r.kills = append(r.kills, *e)
+	case Killed:
+		r.killed = append(r.killed, *e)
+	case Got:
+		r.got = append(r.got, *e)
+	case Promise:
+		r.promises = append(r.promises, *e)
+	case Start:
+		r.attempts = append(r.attempts, &attempt{Event: *e})
+	case Return:
+		for _, a := range r.attempts {
+			if a.ret == nil && a.ID == e.ID && a.Attempt == e.Attempt && a.Proc == e.Proc {
+				a.ret = e
+				break
+			}
+		}
+	}
+}
+
+// parts are the keys of all tasks of a flow.
+func (f *Flow) parts() []string {
+	all := slices.Clone(f.Members)
+	for _, key := range []string{f.Callback, f.Finalizer} {
+		if key != "" {
+			all = append(all, key)
+		}
+	}
+	return all
+}
+
+// by returns the attempt that returned a value, nil if none did.
+func (r *record) by(value string) *attempt {
+	for _, a := range r.attempts {
+		if a.ret != nil && a.ret.Value == value && (a.ret.Outcome == OK || a.ret.Outcome == Fail) {
+			return a
+		}
+	}
+	return nil
+}
+
+// seen are the results of a task that anybody saw, of those that succeeded or
+// failed.
+func (r *record) seen() []sight {
+	all := slices.Clone(r.downstream)
+	for _, g := range r.got {
+		if g.Value != "" && r.flow == nil {
+			all = append(all, sight{g.Value, g.Proc})
+		}
+	}
+	return all
+}
+
+// ended says whether somebody saw an outcome.
+func (r *record) ended(outcome string) bool {
+	return slices.ContainsFunc(r.got, func(g Event) bool { return g.Outcome == outcome })
+}
+
+// ids are those of the tasks that have run under the key.
+func (r *record) ids() []string {
+	var ids []string
+	for _, a := range r.attempts {
+		if !slices.Contains(ids, a.ID) {
+			ids = append(ids, a.ID)
+		}
+	}
+	return ids
+}

@@ -1,0 +1,79 @@
+package chaos
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Ledger is a file to which one process appends its events.
+type Ledger struct {
+	proc string
+	mu   sync.Mutex
+	file *os.File
+}
+
+// OpenLedger opens the ledger of a process in a folder.
+func OpenLedger(dir, proc string) (*Ledger, error) {
+	f, err := os.OpenFile(filepath.Join(dir, proc+".ledger"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &Ledger{proc: proc, file: f}, nil
+}
+
+// Note appends events, as of now unless they have times. It panics if it can't:
+// a process whose ledger has gaps must not go on.
+func (l *Ledger) Note(events ...Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var lines bytes.Buffer
+	enc := json.NewEncoder(&lines)
+	for _, e := range events {
+		e.Proc = l.proc
+		if e.At == 0 {
+			e.At = time.Now().UnixNano()
+		}
+		if err := enc.Encode(e); err != nil {
+			panic(err)
+		}
+	}
+	if _, err := l.file.Write(lines.Bytes()); err != nil {
+		panic(err)
+	}
+}
+
+// Close closes the file.
+func (l *Ledger) Close() error { return l.file.Close() }
+
+// ReadLedgers returns the events of all ledgers in a folder. A process that was
+// killed while it wrote may have left half a line at the end; it is left out.
+func ReadLedgers(dir string) ([]Event, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.ledger"))
+	if err != nil {
+		return nil, err
+	}
+	var all []Event
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		for n := 1; ; n++ {
+			line, rest, whole := bytes.Cut(data, []byte("\n"))
+			if !whole {
+				break
+			}
+			var e Event
+			if err := json.Unmarshal(line, &e); err != nil {
+				return nil, fmt.Errorf("%s line %d: %w", filepath.Base(name), n, err)
+			}
+			all, data = append(all, e), rest
+		}
+	}
+	return all, nil
+}

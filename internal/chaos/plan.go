@@ -1,0 +1,105 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Fault is one that a plan has.
+type Fault struct {
+	At     time.Duration // after the start
+	Name   string        // one of the constants
+	Target string        // a place, or Server
+	For    time.Duration // how long it lasts; of a killed process, until the next takes its place
+	Script string        // of faults of connections, the script they strike
+	Times  int           // and how many runs of it
+}
+
+// The faults of processes.
+const (
+	KillProcess = "kill"  // SIGKILL, and another one in its place
+	StopProcess = "stop"  // SIGSTOP, and SIGCONT
+	EndProcess  = "end"   // SIGTERM, and another one in its place
+	SlowProcess = "pause" // nobody's doing: the machine was too busy
+)
+
+// The faults of connections.
+const (
+	Freeze        = "freeze"          // nothing passes, in either direction
+	CutAll        = "cut"             // all connections
+	CutBefore     = "cut before"      // the server sees the command
+	CutAfter      = "cut after"       // it has executed the command, and before the reply
+	HalfOpen      = "half-open"       // silent instead of the command
+	HalfOpenAfter = "half-open after" // silent instead of the reply
+)
+
+// The faults of the server.
+const (
+	KillServer   = "server kill" // SIGKILL, and start with what its file has
+	KillClients  = "client kill"
+	FlushScripts = "script flush"
+	PauseClients = "client pause"
+	FillMemory   = "maxmemory" // reached: it refuses to store any more
+	SlowServer   = "server pause"
+	Failover     = "failover" // the master is killed, and its replica takes over
+)
+
+// Plan returns the faults of a seed: always the same for the same arguments.
+// Proxied says whether connections can be struck.
+func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, proxied bool) []Fault {
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	upTo := func(d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
+	ofProcess := []string{KillProcess, KillProcess, StopProcess, StopProcess, EndProcess}
+	ofConnection := []string{Freeze, Freeze, CutAll, CutBefore, CutAfter, CutAfter, HalfOpen, HalfOpenAfter}
+	ofServer := []string{KillServer, KillServer, KillClients, FlushScripts, PauseClients, FillMemory}
+	ofMinion := []string{"dequeue", "settle", "settle", "beat", "adopt", "flow"}
+	ofSubmitter := []string{"enqueue", "enqueue", "cancel", "flow"}
+	pick := func(of []string) string { return of[rnd.IntN(len(of))] }
+	var plan []Fault
+	busy := make(map[string]time.Duration)
+	for at := 500*time.Millisecond + upTo(time.Second); at < duration; at += 150*time.Millisecond + upTo(700*time.Millisecond) {
+		f := Fault{At: at, For: 100*time.Millisecond + upTo(2*lease)}
+		scripts := ofMinion
+		switch n := rnd.IntN(20); {
+		case n < 13:
+			f.Target = fmt.Sprint("m", rnd.IntN(minions))
+		case n < 16:
+			f.Target, scripts = fmt.Sprint("s", rnd.IntN(submitters)), ofSubmitter
+		default:
+			f.Target, f.Name = Server, pick(ofServer)
+			f.For /= 4 // everybody waits
+		}
+		if at < busy[f.Target] { // one at a time
+			continue
+		}
+		busy[f.Target] = at + f.For + lease/2
+		switch {
+		case f.Name != "":
+		case proxied && rnd.IntN(2) == 0:
+			f.Name = pick(ofConnection)
+		default:
+			f.Name = pick(ofProcess)
+		}
+		switch f.Name {
+		case CutBefore, CutAfter, HalfOpen, HalfOpenAfter:
+			f.Script, f.Times = pick(scripts), 1+rnd.IntN(3)
+		case CutAll, KillClients, FlushScripts:
+			f.For = 0
+		}
+		plan = append(plan, f)
+	}
+	return plan
+}
+
+// String tells the fault in a line.
+func (f Fault) String() string {
+	s := fmt.Sprintf("%7.3fs %s %s", f.At.Seconds(), f.Target, f.Name)
+	if f.Script != "" {
+		s += fmt.Sprintf(" %d × %s", f.Times, f.Script)
+	}
+	if f.For > 0 {
+		s += fmt.Sprintf(" for %v", f.For.Round(time.Millisecond))
+	}
+	return s
+}

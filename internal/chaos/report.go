@@ -1,0 +1,81 @@
+package chaos
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Verdict is a way in which a guarantee is broken.
+type Verdict string
+
+// The verdicts.
+const (
+	Lost         Verdict = "lost"          // accepted or started, and never done
+	Unexplained  Verdict = "unexplained"   // run again, or twice, without a cause
+	SettledTwice Verdict = "settled twice" // two results, or run again after its result
+	WrongResult  Verdict = "wrong result"  // not what an attempt returned
+	WrongEnd     Verdict = "wrong end"     // failed or canceled without a cause
+	AfterKill    Verdict = "after kill"    // started after a kill had returned
+	AfterRefusal Verdict = "after refusal" // started although nothing was stored
+	NotOnce      Verdict = "not once"      // a callback or finalizer that ran not at all, or needlessly
+	OutOfOrder   Verdict = "out of order"  // a part of a flow that started too soon
+)
+
+var verdicts = []Verdict{Lost, Unexplained, SettledTwice, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder}
+
+// perVerdict is how many cases of each verdict are told.
+const perVerdict = 5
+
+// Report is what a history shows.
+type Report struct {
+	Tasks              int            // that were sent or started, parts of flows included
+	Accepted           int            // submissions of tasks and flows
+	Refused            int            // of which none is stored
+	Indeterminate      int            // submissions that ended without a word
+	IndeterminateThere int            // of these, how many have run or are done
+	Groups, Pipes      int            // that were sent
+	Kills, InTime      int            // that returned, and how many before the start
+	Attempts           int            // that started
+	Retries            int            // attempts after an error that asked for it
+	Repeats            map[string]int // attempts after a fault, by fault
+	Broken             map[Verdict]int
+	Cases              []string // the first of each verdict, in words
+}
+
+func (r *Report) add(v Verdict, format string, args ...any) {
+	r.Broken[v]++
+	if r.Broken[v] <= perVerdict {
+		r.Cases = append(r.Cases, fmt.Sprintf("%s: %s", v, fmt.Sprintf(format, args...)))
+	}
+}
+
+// Passed says whether no guarantee is broken.
+func (r *Report) Passed() bool { return len(r.Broken) == 0 }
+
+// String tells the report in some lines, the verdict last.
+func (r *Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d tasks, %d groups and %d pipes among what was sent\n", r.Tasks, r.Groups, r.Pipes)
+	fmt.Fprintf(&b, "%d submissions accepted, %d refused, %d indeterminate (%d of these are there)\n",
+		r.Accepted, r.Refused, r.Indeterminate, r.IndeterminateThere)
+	fmt.Fprintf(&b, "%d kills, %d before the start\n", r.Kills, r.InTime)
+	fmt.Fprintf(&b, "%d attempts, %d of them retries", r.Attempts, r.Retries)
+	for _, fault := range slices.Sorted(maps.Keys(r.Repeats)) {
+		fmt.Fprintf(&b, ", %d again after %s", r.Repeats[fault], fault)
+	}
+	for _, c := range r.Cases {
+		fmt.Fprintf(&b, "\n%s", c)
+	}
+	b.WriteString("\nverdict: ")
+	for _, v := range verdicts {
+		fmt.Fprintf(&b, "%s %d, ", v, r.Broken[v])
+	}
+	if r.Passed() {
+		b.WriteString("all guarantees held")
+	} else {
+		b.WriteString("GUARANTEES BROKEN")
+	}
+	return b.String()
+}

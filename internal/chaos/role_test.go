@@ -1,0 +1,87 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/minion"
+)
+
+// config is what a process is told.
+type config struct {
+	Dir     string // of ledgers
+	Name    string // such as m0.2
+	URL     string
+	Lease   time.Duration
+	Slots   int       // of a minion
+	Seed    uint64    // of a submitter's load
+	Senders int       // how many of it send at a time
+	Until   time.Time // and when they cease
+}
+
+// open returns a process' ledger and its broker.
+func (c config) open(ctx context.Context) (*Ledger, *redis.Broker, error) {
+	l, err := OpenLedger(c.Dir, c.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	go c.watch(ctx, l)
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	for { // the server may be down at the moment
+		b, err := redis.Open(ctx, c.URL, redis.Lease(c.Lease), redis.Logger(log))
+		if err == nil {
+			return l, b, nil
+		}
+		if ctx.Err() != nil {
+			return nil, nil, err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// slow is how late a process must be to say so. It is far less than what a
+// minion has to spare between heartbeats.
+const slow = 300 * time.Millisecond
+
+// watch tells the ledger when the machine does not let the process run.
+func (c config) watch(ctx context.Context, l *Ledger) {
+	const tick = 50 * time.Millisecond
+	for last := time.Now(); ctx.Err() == nil; {
+		time.Sleep(tick)
+		now := time.Now()
+		if now.Sub(last) > tick+slow {
+			l.Note(Event{Kind: Hit, Fault: SlowProcess, Target: c.Name, At: last.UnixNano(), Until: now.UnixNano()})
+		}
+		last = now
+	}
+}
+
+func minionRole(ctx context.Context, text json.RawMessage) error {
+	var c config
+	if err := json.Unmarshal(text, &c); err != nil {
+		return err
+	}
+	l, b, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = b.Close() }()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	m := minion.New(b, minion.Logger(log), minion.DrainTimeout(0), minion.MaxRecoveries(255))
+	if err := (worker{c.Name, l}).register(m); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	if err := m.Run(ctx, c.Slots); err != nil && !errors.Is(err, minion.ErrAbandoned) && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}

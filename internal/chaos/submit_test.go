@@ -1,0 +1,160 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// patience is how long anything may take once all faults are over.
+const patience = 60 * time.Second
+
+// submitter is an arbiter with its load.
+type submitter struct {
+	config
+	ledger *Ledger
+	arb    *arbiter.Arbiter
+	keys   atomic.Int64
+}
+
+func submitterRole(ctx context.Context, text json.RawMessage) error {
+	s := &submitter{}
+	if err := json.Unmarshal(text, &s.config); err != nil {
+		return err
+	}
+	l, b, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = b.Close() }()
+	arb, err := arbiter.New(b, arbiter.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = arb.Close() }()
+	s.ledger, s.arb = l, arb
+	fmt.Println("ready")
+	ctx, cancel := context.WithDeadline(ctx, s.Until.Add(patience))
+	defer cancel()
+	var all sync.WaitGroup
+	for i := range s.Senders {
+		all.Go(func() {
+			rnd := rand.New(rand.NewPCG(s.Seed, uint64(i)))
+			for time.Now().Before(s.Until) && ctx.Err() == nil {
+				s.load(ctx, rnd)
+			}
+		})
+	}
+	all.Wait()
+	return nil
+}
+
+// key returns a new one.
+func (s *submitter) key() string { return fmt.Sprintf("%s-%d", s.Name, s.keys.Add(1)) }
+
+// insist sends until all is known to be stored, and says whether it is. It notes
+// what came of each key; send returns which have failed by their places. Now and
+// then it gives up after the first error.
+func (s *submitter) insist(ctx context.Context, rnd *rand.Rand, keys []string, send func() ([]task.ID, error)) bool {
+	giveUp := rnd.IntN(8) == 0
+	for {
+		ids, err := send()
+		failed := make(map[int]error)
+		var se *task.SubmitError
+		if errors.As(err, &se) && len(keys) > 1 {
+			for _, f := range se.Failed {
+				failed[f.Index] = f.Err
+			}
+		} else if err != nil {
+			for i := range keys {
+				failed[i] = err
+			}
+		}
+		notes := make([]Event, len(keys))
+		for i, key := range keys {
+			notes[i] = Event{Kind: Accepted, Key: key}
+			switch e, no := failed[i], errors.Is(failed[i], task.ErrIndeterminate); {
+			case e == nil:
+				notes[i].ID = ids[i].String()
+			case no || se == nil || ctx.Err() != nil:
+				notes[i].Kind, notes[i].Value = Unknown, e.Error()
+			default:
+				notes[i].Kind, notes[i].Value = Refused, e.Error()
+			}
+		}
+		s.ledger.Note(notes...)
+		if err == nil {
+			return true
+		}
+		if giveUp || ctx.Err() != nil {
+			return false
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// sendAll sends calls, each by its key.
+func (s *submitter) sendAll(ctx context.Context, rnd *rand.Rand, keys []string, calls []task.Call[string]) []*task.Future[string] {
+	notes := make([]Event, len(keys))
+	for i, key := range keys {
+		notes[i] = Event{Kind: Send, Key: key}
+	}
+	s.ledger.Note(notes...)
+	var futs []*task.Future[string]
+	s.insist(ctx, rnd, keys, func() ([]task.ID, error) {
+		var err error
+		futs, err = task.SendAll(ctx, s.arb, calls...)
+		ids := make([]task.ID, len(futs))
+		for i, f := range futs {
+			if f != nil {
+				ids[i] = f.ID()
+			}
+		}
+		return ids, err
+	})
+	return futs
+}
+
+// result waits for a result and notes it. Of flows that fail there is none.
+func (s *submitter) result(ctx context.Context, key string, fut *task.Future[string]) {
+	if fut == nil {
+		return
+	}
+	v, err := fut.Result(ctx)
+	if e, ok := outcome(v, err); ok {
+		e.Key, e.ID = key, fut.ID().String()
+		s.ledger.Note(e)
+	}
+}
+
+// outcome returns the event of a result; false if the wait was in vain.
+func outcome(value string, err error) (Event, bool) {
+	e := Event{Kind: Got, Outcome: Succeeded, Value: value}
+	var remote *task.RemoteError
+	switch {
+	case err == nil:
+	case errors.Is(err, task.ErrFlowFailed):
+		e.Outcome, e.Value = Failed, ""
+	case errors.Is(err, task.ErrCanceled):
+		e.Outcome, e.Value = Canceled, ""
+	case errors.Is(err, task.ErrExpired):
+		e.Outcome, e.Value = Expired, ""
+	case errors.As(err, &remote):
+		e.Outcome, e.Value = Failed, remote.Message
+	default:
+		return Event{}, false
+	}
+	return e, true
+}

@@ -1,0 +1,128 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// workArgs say what the handler shall do.
+type workArgs struct {
+	Key  string        `arbiter:"key"`
+	For  time.Duration `arbiter:"for"`  // how long it takes
+	Deaf bool          `arbiter:"deaf"` // it does not look at its context
+	Fail int           `arbiter:"fail"` // that many failures first; with -1 it fails for good
+	// Children are sent from within, and awaited.
+	Children int `arbiter:"children"`
+	// Promises are sent if the attempt succeeds.
+	Promises int `arbiter:"promises"`
+}
+
+type stepArgs struct {
+	Key      string `arbiter:"key"`
+	Fail     int    `arbiter:"fail"`
+	Upstream string `arbiter:"upstream"`
+}
+
+type joinArgs struct {
+	Key      string   `arbiter:"key"`
+	Upstream []string `arbiter:"upstream"`
+}
+
+// All results are values that name the attempt.
+var (
+	work = task.Define[workArgs, string]("work", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
+	step = task.Define[stepArgs, string]("step", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
+	join = task.Define[joinArgs, string]("join")
+)
+
+func stepOf(key string, fail int) task.Step[string, string] {
+	return task.NewStep[string](step, "upstream", map[string]any{"key": key, "fail": fail})
+}
+
+func joinOf(key string) task.Step[[]string, string] {
+	return task.NewStep[[]string](join, "upstream", map[string]any{"key": key})
+}
+
+// worker is what handlers write to.
+type worker struct {
+	name   string
+	ledger *Ledger
+}
+
+func (w worker) register(m *minion.Minion) error {
+	return errors.Join(
+		task.Handle(m, work, func(ctx context.Context, a workArgs) (string, error) { return w.run(ctx, a) }),
+		task.Handle(m, step, func(ctx context.Context, a stepArgs) (string, error) {
+			return w.run(ctx, workArgs{Key: a.Key, Fail: a.Fail}, a.Upstream)
+		}),
+		task.Handle(m, join, func(ctx context.Context, a joinArgs) (string, error) {
+			return w.run(ctx, workArgs{Key: a.Key}, a.Upstream...)
+		}))
+}
+
+// run is every handler.
+func (w worker) run(ctx context.Context, a workArgs, up ...string) (string, error) {
+	info, _ := task.FromContext(ctx)
+	e := Event{Kind: Start, Key: a.Key, ID: info.ID.String(), Attempt: int(info.Attempt), Up: up}
+	w.ledger.Note(e)
+	e.Kind, e.Up = Return, nil
+	e.Value = fmt.Sprintf("%s#%d#%s", a.Key, info.Attempt, w.name)
+	var err error
+	switch err = w.act(ctx, info, a); {
+	case err != nil:
+		e.Outcome = Cut
+	case a.Fail < 0:
+		e.Outcome, err = Fail, task.NoRetry(errors.New(e.Value))
+	case info.Retried < a.Fail:
+		e.Outcome, err = Retry, errors.New(e.Value)
+	default:
+		e.Outcome = OK
+	}
+	w.ledger.Note(e)
+	return e.Value, err
+}
+
+// act is what a handler does between its start and its return. An error is that
+// its context has ended.
+func (w worker) act(ctx context.Context, info task.Info, a workArgs) error {
+	if a.For > 0 {
+		over := ctx.Done()
+		if a.Deaf {
+			over = nil
+		}
+		select {
+		case <-time.After(a.For):
+		case <-over:
+			return context.Cause(ctx)
+		}
+	}
+	for i := range a.Promises {
+		key := fmt.Sprintf("%s/p%d", a.Key, i)
+		w.ledger.Note(Event{Kind: Promise, Key: key, Parent: a.Key, Attempt: int(info.Attempt)})
+		if _, err := work.Bind(workArgs{Key: key}).Send(ctx, info.OnSuccess); err != nil {
+			return err
+		}
+	}
+	for i := range a.Children {
+		key := fmt.Sprintf("%s/c%d", a.Key, i)
+		w.ledger.Note(Event{Kind: Send, Key: key})
+		fut, err := work.Bind(workArgs{Key: key}).Send(ctx, info.Submitter)
+		if err != nil {
+			return fmt.Errorf("child: %w", err)
+		}
+		w.ledger.Note(Event{Kind: Accepted, Key: key, ID: fut.ID().String()})
+		if v, err := fut.Result(ctx); err != nil {
+			return fmt.Errorf("child: %w", err)
+		} else {
+			w.ledger.Note(Event{Kind: Got, Key: key, Outcome: Succeeded, Value: v})
+		}
+	}
+	return nil
+}
