@@ -58,7 +58,7 @@ func TestChaos(t *testing.T) {
 	}
 	dir := t.TempDir()
 	s := newStage(t, path, config{
-		Dir: dir, Lease: lease, Slots: 30, Seed: *seed, Senders: 12, Until: time.Now().Add(*duration),
+		Dir: dir, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Until: time.Now().Add(*duration),
 	})
 	s.people("minion", "m", minions)
 	s.people("submitter", "s", submitters)

@@ -123,13 +123,7 @@ func (h *history) starts(r *Report, t *record) {
 			r.Retries++
 			continue
 		}
-		fault := h.excuse(a, next)
-		if fault == "" {
-			r.add(Unexplained, "%s: attempt %d by %s was followed by attempt %d by %s after %v, and no fault struck it",
-				t.key, a.Attempt, a.Proc, next.Attempt, next.Proc, time.Duration(next.At-a.At).Round(time.Millisecond))
-			continue
-		}
-		r.Repeats[fault]++
+		h.again(r, t, a, next)
 	}
 }
 
@@ -197,7 +191,7 @@ func (h *history) kill(r *Report, t *record) {
 			if k.Outcome != NeverStarted {
 				late += int64(grace)
 			}
-			if a.At > late && h.cause(a.Proc, k.At-h.lease, a.At, false) == "" {
+			if a.At > late && len(h.causes(a.Proc, k.At-h.lease, a.At, false)) == 0 {
 				r.add(AfterKill, "%s: a kill had returned %q, and attempt %d was started %v later by %s",
 					t.key, k.Outcome, a.Attempt, time.Duration(a.At-k.At).Round(time.Millisecond), a.Proc)
 			}

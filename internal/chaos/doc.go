@@ -19,7 +19,8 @@
 //   - A key has one task, and an attempt starts once. An attempt starts after
 //     another only if that one asked for a retry, or a fault struck its minion,
 //     that one's connections, or the server, while it ran, within a lease of
-//     that, or before it can have been settled.
+//     that, or before it can have been settled; and not while the lease of a
+//     minion that fell silent can still live.
 //   - All who see a result see the same, it is what an attempt returned, and no
 //     later attempt has started.
 //   - After a kill has returned, nothing starts.

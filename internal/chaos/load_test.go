@@ -36,7 +36,7 @@ func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 	calls := make([]task.Call[string], len(keys))
 	for i := range calls {
 		keys[i] = s.key()
-		a := workArgs{Key: keys[i], For: upTo(rnd, 10*time.Millisecond), Deaf: rnd.IntN(2) == 0}
+		a := workArgs{Key: keys[i], For: upTo(rnd, 60*time.Millisecond), Deaf: rnd.IntN(2) == 0}
 		switch rnd.IntN(20) {
 		case 0, 1:
 			a.Fail = 1 + rnd.IntN(3)
@@ -111,7 +111,7 @@ func (s *submitter) pipe(ctx context.Context, rnd *rand.Rand) {
 	}
 	s.ledger.Note(Event{Kind: Send, Key: key, Flow: flow})
 	var fut *task.Future[string]
-	s.insist(ctx, rnd, []string{key}, func() ([]task.ID, error) {
+	s.insist(ctx, rnd, []string{key}, func(ctx context.Context) ([]task.ID, error) {
 		var err error
 		if fut, err = call.Send(ctx, s.arb); err != nil {
 			return nil, inPart(err)
@@ -130,7 +130,7 @@ func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
 	calls := make([]task.Call[string], 1+rnd.IntN(20))
 	bad := rnd.IntN(len(calls))
 	for i := range calls {
-		a := workArgs{Key: s.key(), For: upTo(rnd, 20*time.Millisecond), Fail: rnd.IntN(8) / 7}
+		a := workArgs{Key: s.key(), For: upTo(rnd, 60*time.Millisecond), Fail: rnd.IntN(8) / 7}
 		if flow.Fails && i == bad {
 			a.Fail = -1
 		}
@@ -143,7 +143,7 @@ func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
 	}
 	s.ledger.Note(Event{Kind: Send, Key: key, Flow: flow})
 	var g *arbiter.GroupFuture[string]
-	stored := s.insist(ctx, rnd, []string{key}, func() ([]task.ID, error) {
+	stored := s.insist(ctx, rnd, []string{key}, func(ctx context.Context) ([]task.ID, error) {
 		var err error
 		switch {
 		case g != nil:

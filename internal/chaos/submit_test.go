@@ -21,6 +21,9 @@ import (
 // patience is how long anything may take once all faults are over.
 const patience = 60 * time.Second
 
+// hurry is how long some sends may take.
+const hurry = 200 * time.Millisecond
+
 // submitter is an arbiter with its load.
 type submitter struct {
 	config
@@ -66,11 +69,16 @@ func (s *submitter) key() string { return fmt.Sprintf("%s-%d", s.Name, s.keys.Ad
 
 // insist sends until all is known to be stored, and says whether it is. It notes
 // what came of each key; send returns which have failed by their places. Now and
-// then it gives up after the first error.
-func (s *submitter) insist(ctx context.Context, rnd *rand.Rand, keys []string, send func() ([]task.ID, error)) bool {
+// then it has little time, and gives up after the first error.
+func (s *submitter) insist(ctx context.Context, rnd *rand.Rand, keys []string, send func(context.Context) ([]task.ID, error)) bool {
 	giveUp := rnd.IntN(8) == 0
+	if giveUp {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, hurry)
+		defer cancel()
+	}
 	for {
-		ids, err := send()
+		ids, err := send(ctx)
 		failed := make(map[int]error)
 		var se *task.SubmitError
 		if errors.As(err, &se) && len(keys) > 1 {
@@ -88,7 +96,7 @@ func (s *submitter) insist(ctx context.Context, rnd *rand.Rand, keys []string, s
 			switch e, no := failed[i], errors.Is(failed[i], task.ErrIndeterminate); {
 			case e == nil:
 				notes[i].ID = ids[i].String()
-			case no || se == nil || ctx.Err() != nil:
+			case no || se == nil:
 				notes[i].Kind, notes[i].Value = Unknown, e.Error()
 			default:
 				notes[i].Kind, notes[i].Value = Refused, e.Error()
@@ -113,7 +121,7 @@ func (s *submitter) sendAll(ctx context.Context, rnd *rand.Rand, keys []string, 
 	}
 	s.ledger.Note(notes...)
 	var futs []*task.Future[string]
-	s.insist(ctx, rnd, keys, func() ([]task.ID, error) {
+	s.insist(ctx, rnd, keys, func(ctx context.Context) ([]task.ID, error) {
 		var err error
 		futs, err = task.SendAll(ctx, s.arb, calls...)
 		ids := make([]task.ID, len(futs))
