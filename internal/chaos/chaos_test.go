@@ -22,6 +22,7 @@ import (
 
 var (
 	duration = flag.Duration("duration", 6*time.Second, "how long TestChaos has faults")
+	patience = flag.Duration("patience", 40*time.Second, "how long anything may take once the faults are over")
 	seed     = flag.Uint64("seed", 1, "the seed of TestChaos' plan of faults")
 )
 
@@ -58,7 +59,7 @@ func TestChaos(t *testing.T) {
 	}
 	dir := t.TempDir()
 	s := newStage(t, path, config{
-		Dir: dir, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Until: time.Now().Add(*duration),
+		Dir: dir, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Until: time.Now().Add(*duration), Patience: *patience,
 	})
 	s.people("minion", "m", minions)
 	s.people("submitter", "s", submitters)
@@ -110,7 +111,7 @@ func (s *stage) audit() {
 			keys[id], ids = e.Key, append(ids, id)
 		}
 	}
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.Context(), *patience)
 	defer cancel()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	b, err := redis.Open(ctx, s.server.URL(), redis.Logger(log))

@@ -25,6 +25,8 @@ type config struct {
 	Seed    uint64    // of a submitter's load
 	Senders int       // how many of it send at a time
 	Until   time.Time // and when they cease
+	// Patience is how long anything may take once all faults are over.
+	Patience time.Duration
 }
 
 // open returns a process' ledger and its broker.

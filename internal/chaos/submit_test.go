@@ -18,9 +18,6 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// patience is how long anything may take once all faults are over.
-const patience = 60 * time.Second
-
 // hurry is how long some sends may take.
 const hurry = 200 * time.Millisecond
 
@@ -49,7 +46,7 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	defer func() { _ = arb.Close() }()
 	s.ledger, s.arb = l, arb
 	fmt.Println("ready")
-	ctx, cancel := context.WithDeadline(ctx, s.Until.Add(patience))
+	ctx, cancel := context.WithDeadline(ctx, s.Until.Add(s.Patience))
 	defer cancel()
 	var all sync.WaitGroup
 	for i := range s.Senders {
