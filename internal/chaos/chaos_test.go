@@ -22,6 +22,7 @@ import (
 
 var (
 	duration = flag.Duration("duration", 6*time.Second, "how long TestChaos has faults")
+	topology = flag.String("topology", "single", "what servers TestChaos has: single or cluster")
 	patience = flag.Duration("patience", 40*time.Second, "how long anything may take once the faults are over")
 	seed     = flag.Uint64("seed", 1, "the seed of TestChaos' plan of faults")
 )
@@ -52,20 +53,26 @@ func TestChaos(t *testing.T) {
 	if path == "" {
 		return
 	}
-	plan := Plan(*seed, *duration, lease, minions, submitters, true)
-	t.Logf("seed %d: %d faults in %v", *seed, len(plan), *duration)
+	on, ok := topologies[*topology]
+	if !ok {
+		t.Fatalf("no topology is called %q", *topology)
+	}
+	plan := Plan(*seed, *duration, lease, minions, submitters, on)
+	t.Logf("%s, seed %d: %d faults in %v", *topology, *seed, len(plan), *duration)
 	for _, f := range plan {
 		t.Log(f)
 	}
 	dir := t.TempDir()
-	s := newStage(t, path, config{
-		Dir: dir, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Until: time.Now().Add(*duration), Patience: *patience,
+	s := newStage(t, path, *topology, config{
+		Dir: dir, Queues: []string{"a", "b", "c", "d"}, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Until: time.Now().Add(*duration), Patience: *patience,
 	})
 	s.people("minion", "m", minions)
 	s.people("submitter", "s", submitters)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go s.watch(ctx)
+	for _, admin := range s.admins {
+		go s.watch(ctx, admin)
+	}
 	s.carryOut(plan)
 	for _, p := range s.all('s') {
 		if status := p.current.Wait(t); status != 0 {
@@ -114,7 +121,7 @@ func (s *stage) audit() {
 	ctx, cancel := context.WithTimeout(s.Context(), *patience)
 	defer cancel()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	b, err := redis.Open(ctx, s.server.URL(), redis.Logger(log))
+	b, err := redis.Open(ctx, s.url, redis.Logger(log))
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -99,29 +99,29 @@ func (p *place) strikeConnections(f Fault) bool {
 }
 
 func (s *stage) strikeServer(f Fault) {
-	ctx := context.Background()
+	ctx, node, admin := context.Background(), s.nodes[f.Node], s.admins[f.Node]
 	var err error
 	switch f.Name {
 	case KillServer:
-		s.server.Kill()
+		node.Kill()
 		time.Sleep(f.For)
-		s.server.Restart()
+		node.Restart()
 	case KillClients:
 		for _, kind := range []string{"pubsub", "normal"} {
 			if err == nil {
-				err = s.admin.ClientKillByFilter(ctx, "type", kind, "skipme", "yes").Err()
+				err = admin.ClientKillByFilter(ctx, "type", kind, "skipme", "yes").Err()
 			}
 		}
 	case FlushScripts:
-		err = s.admin.ScriptFlush(ctx).Err()
+		err = admin.ScriptFlush(ctx).Err()
 	case PauseClients:
-		err = s.admin.ClientPause(ctx, f.For).Err()
+		err = admin.ClientPause(ctx, f.For).Err()
 		time.Sleep(f.For)
 	case FillMemory:
-		err = s.admin.ConfigSet(ctx, "maxmemory", "1mb").Err()
+		err = admin.ConfigSet(ctx, "maxmemory", "1mb").Err()
 		time.Sleep(f.For)
 		for range 10 { // it must not stay so
-			if e := s.admin.ConfigSet(ctx, "maxmemory", "0").Err(); e == nil {
+			if e := admin.ConfigSet(ctx, "maxmemory", "0").Err(); e == nil {
 				break
 			} else if err = e; true {
 				time.Sleep(50 * time.Millisecond)

@@ -30,6 +30,15 @@ func (s *submitter) load(ctx context.Context, rnd *rand.Rand) {
 
 func upTo(rnd *rand.Rand, d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
 
+// work binds a call to some queue.
+func (s *submitter) work(rnd *rand.Rand, a workArgs) task.Call[string] {
+	return work.With(s.queue(rnd)).Bind(a)
+}
+
+func (s *submitter) queue(rnd *rand.Rand) task.Option {
+	return task.Queue(s.Queues[rnd.IntN(len(s.Queues))])
+}
+
 // tasks sends up to 40 at a time: most are plain, some fail or are delayed.
 func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 	keys := make([]string, 1+rnd.IntN(40))
@@ -45,7 +54,7 @@ func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 		case 3:
 			a.For = upTo(rnd, time.Second)
 		}
-		calls[i] = work.Bind(a)
+		calls[i] = s.work(rnd, a)
 		if rnd.IntN(10) == 0 {
 			calls[i] = calls[i].With(task.Delay(upTo(rnd, 500*time.Millisecond)))
 		}
@@ -58,7 +67,7 @@ func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 // family sends a task that sends others.
 func (s *submitter) family(ctx context.Context, rnd *rand.Rand) {
 	key := s.key()
-	call := work.Bind(workArgs{Key: key, Children: rnd.IntN(4), Promises: 1 + rnd.IntN(2), Fail: rnd.IntN(2)})
+	call := s.work(rnd, workArgs{Key: key, Children: rnd.IntN(4), Promises: 1 + rnd.IntN(2), Fail: rnd.IntN(2)})
 	for _, fut := range s.sendAll(ctx, rnd, []string{key}, []task.Call[string]{call}) {
 		s.result(ctx, key, fut)
 	}
@@ -70,7 +79,7 @@ func (s *submitter) kills(ctx context.Context, rnd *rand.Rand) {
 	calls := make([]task.Call[string], len(keys))
 	for i := range calls {
 		keys[i] = s.key()
-		calls[i] = work.Bind(workArgs{Key: keys[i], For: upTo(rnd, 200*time.Millisecond), Deaf: rnd.IntN(4) == 0, Fail: rnd.IntN(2)})
+		calls[i] = s.work(rnd, workArgs{Key: keys[i], For: upTo(rnd, 200*time.Millisecond), Deaf: rnd.IntN(4) == 0, Fail: rnd.IntN(2)})
 		if rnd.IntN(2) == 0 {
 			calls[i] = calls[i].With(task.Delay(upTo(rnd, 200*time.Millisecond)))
 		}
@@ -103,9 +112,9 @@ func (s *submitter) pipe(ctx context.Context, rnd *rand.Rand) {
 			fail = -1
 		}
 		if i == 0 {
-			call = work.Bind(workArgs{Key: one, Fail: fail})
+			call = s.work(rnd, workArgs{Key: one, Fail: fail})
 		} else {
-			call = task.Then(call, stepOf(one, fail))
+			call = task.Then(call, stepOf(one, fail).With(s.queue(rnd)))
 		}
 		flow.Members = append(flow.Members, one)
 	}
@@ -134,12 +143,12 @@ func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
 		if flow.Fails && i == bad {
 			a.Fail = -1
 		}
-		calls[i] = work.Bind(a)
+		calls[i] = s.work(rnd, a)
 		flow.Members = append(flow.Members, a.Key)
 	}
-	opts := []arbiter.GroupOption{arbiter.Finalizer(work.Bind(workArgs{Key: flow.Finalizer}), 0)}
+	opts := []arbiter.GroupOption{arbiter.Finalizer(s.work(rnd, workArgs{Key: flow.Finalizer}), 0)}
 	if flow.Collect { // its callback can't take what isn't there
-		opts = append(opts, arbiter.CollectAll(), arbiter.Callback(work.Bind(workArgs{Key: flow.Callback})))
+		opts = append(opts, arbiter.CollectAll(), arbiter.Callback(s.work(rnd, workArgs{Key: flow.Callback})))
 	}
 	s.ledger.Note(Event{Kind: Send, Key: key, Flow: flow})
 	var g *arbiter.GroupFuture[string]
@@ -151,7 +160,7 @@ func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
 		case flow.Collect:
 			g, err = arbiter.GroupOf(ctx, s.arb, calls, opts...)
 		default:
-			g, _, err = arbiter.GroupThen(ctx, s.arb, calls, joinOf(flow.Callback), opts...)
+			g, _, err = arbiter.GroupThen(ctx, s.arb, calls, joinOf(flow.Callback).With(s.queue(rnd)), opts...)
 		}
 		if err != nil {
 			return nil, inPart(err)

@@ -11,6 +11,7 @@ type Fault struct {
 	At     time.Duration // after the start
 	Name   string        // one of the constants
 	Target string        // a place, or Server
+	Node   int           // of several servers
 	For    time.Duration // how long it lasts; of a killed process, until the next takes its place
 	Script string        // of faults of connections, the script they strike
 	Times  int           // and how many runs of it
@@ -45,9 +46,14 @@ const (
 	Failover     = "failover" // the master is killed, and its replica takes over
 )
 
+// Topology is what servers there are.
+type Topology struct {
+	Nodes   int  // that keep tasks
+	Proxied bool // whether connections can be struck
+}
+
 // Plan returns the faults of a seed: always the same for the same arguments.
-// Proxied says whether connections can be struck.
-func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, proxied bool) []Fault {
+func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, on Topology) []Fault {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	upTo := func(d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
 	ofProcess := []string{KillProcess, KillProcess, StopProcess, StopProcess, EndProcess}
@@ -67,7 +73,7 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, p
 		case n < 16:
 			f.Target, scripts = fmt.Sprint("s", rnd.IntN(submitters)), ofSubmitter
 		default:
-			f.Target, f.Name = Server, pick(ofServer)
+			f.Target, f.Name, f.Node = Server, pick(ofServer), rnd.IntN(on.Nodes)
 			f.For /= 4 // everybody waits
 		}
 		if at < busy[f.Target] { // one at a time
@@ -76,7 +82,7 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, p
 		busy[f.Target] = at + f.For + lease/2
 		switch {
 		case f.Name != "":
-		case proxied && rnd.IntN(2) == 0:
+		case on.Proxied && rnd.IntN(2) == 0:
 			f.Name = pick(ofConnection)
 		default:
 			f.Name = pick(ofProcess)
@@ -95,6 +101,9 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, p
 // String tells the fault in a line.
 func (f Fault) String() string {
 	s := fmt.Sprintf("%7.3fs %s %s", f.At.Seconds(), f.Target, f.Name)
+	if f.Node > 0 {
+		s += fmt.Sprintf(" of node %d", f.Node)
+	}
 	if f.Script != "" {
 		s += fmt.Sprintf(" %d × %s", f.Times, f.Script)
 	}

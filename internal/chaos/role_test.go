@@ -21,6 +21,7 @@ type config struct {
 	Name    string // such as m0.2
 	URL     string
 	Lease   time.Duration
+	Queues  []string
 	Slots   int       // of a minion
 	Seed    uint64    // of a submitter's load
 	Senders int       // how many of it send at a time
@@ -77,7 +78,7 @@ func minionRole(ctx context.Context, text json.RawMessage) error {
 	}
 	defer func() { _ = b.Close() }()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	m := minion.New(b, minion.Logger(log), minion.DrainTimeout(0), minion.MaxRecoveries(255))
+	m := minion.New(b, minion.Queues(c.Queues...), minion.Logger(log), minion.DrainTimeout(0), minion.MaxRecoveries(255))
 	if err := (worker{c.Name, l}).register(m); err != nil {
 		return err
 	}

@@ -20,8 +20,9 @@ import (
 // stage is everything that runs.
 type stage struct {
 	*testing.T
-	server   *redistest.Server
-	admin    *goredis.Client
+	nodes    []*redistest.Server
+	admins   []*goredis.Client // of nodes
+	url      string
 	template config
 	ledger   *Ledger // of the injector
 	places   map[string]*place
@@ -32,18 +33,34 @@ type place struct {
 	stage *stage
 	name  string
 	role  string
-	front *redisproxy.Proxy
+	front *redisproxy.Proxy // nil if there is none
 
 	mu      sync.Mutex // held while a fault lasts
 	number  int
 	current *proc.Process
 }
 
-func newStage(t *testing.T, path string, c config) *stage {
+// topologies are those that can be asked for.
+var topologies = map[string]Topology{
+	"single":  {Nodes: 1, Proxied: true},
+	"cluster": {Nodes: 3}, // a proxy can't stand between nodes that name each other
+}
+
+func newStage(t *testing.T, path, topology string, c config) *stage {
 	t.Helper()
 	s := &stage{T: t, template: c, places: make(map[string]*place)}
-	s.server = redistest.Start(t, path, "--appendonly", "yes", "--appendfsync", "always")
-	s.admin = s.server.Client()
+	durable := []string{"--appendonly", "yes", "--appendfsync", "always"}
+	switch topology {
+	case "cluster":
+		cluster := redistest.StartCluster(t, path, topologies[topology].Nodes, durable...)
+		s.nodes, s.url = cluster.Nodes, cluster.URL()
+	default:
+		s.nodes = []*redistest.Server{redistest.Start(t, path, durable...)}
+		s.url = s.nodes[0].URL()
+	}
+	for _, node := range s.nodes {
+		s.admins = append(s.admins, node.Client())
+	}
 	var err error
 	if s.ledger, err = OpenLedger(c.Dir, "injector"); err != nil {
 		t.Fatal(err)
@@ -55,7 +72,10 @@ func newStage(t *testing.T, path string, c config) *stage {
 // people starts n processes of a role, in places of their own.
 func (s *stage) people(role, prefix string, n int) {
 	for i := range n {
-		p := &place{stage: s, name: fmt.Sprint(prefix, i), role: role, front: redisproxy.Start(s, s.server.Addr)}
+		p := &place{stage: s, name: fmt.Sprint(prefix, i), role: role}
+		if topologies[*topology].Proxied {
+			p.front = redisproxy.Start(s, s.nodes[0].Addr)
+		}
 		s.places[p.name] = p
 		p.start()
 		p.current.WaitFor(s, "ready\n")
@@ -67,7 +87,13 @@ func (p *place) start() {
 	p.number++
 	c := p.stage.template
 	c.Name = fmt.Sprintf("%s.%d", p.name, p.number)
-	c.URL = p.front.URL() + "?read_timeout=1s"
+	c.URL = p.stage.url + "?read_timeout=1s"
+	if p.front != nil {
+		c.URL = p.front.URL() + "?read_timeout=1s"
+	}
+	if p.name == "m0" { // the others serve all
+		c.Queues = c.Queues[:1]
+	}
 	for _, b := range []byte(c.Name) {
 		c.Seed = c.Seed*31 + uint64(b)
 	}
@@ -89,11 +115,11 @@ func (s *stage) all(prefix byte) []*place {
 	return all
 }
 
-// watch notes when the server answers late, until ctx ends.
-func (s *stage) watch(ctx context.Context) {
+// watch notes when a server answers late, until ctx ends.
+func (s *stage) watch(ctx context.Context, admin *goredis.Client) {
 	for ctx.Err() == nil {
 		began := time.Now()
-		_ = s.admin.Ping(ctx).Err()
+		_ = admin.Ping(ctx).Err()
 		if now := time.Now(); now.Sub(began) > slow {
 			s.ledger.Note(Event{Kind: Hit, Fault: SlowServer, Target: Server, At: began.UnixNano(), Until: now.UnixNano()})
 		}

@@ -106,14 +106,14 @@ func (w worker) act(ctx context.Context, info task.Info, a workArgs) error {
 	for i := range a.Promises {
 		key := fmt.Sprintf("%s/p%d", a.Key, i)
 		w.ledger.Note(Event{Kind: Promise, Key: key, Parent: a.Key, Attempt: int(info.Attempt)})
-		if _, err := work.Bind(workArgs{Key: key}).Send(ctx, info.OnSuccess); err != nil {
+		if _, err := work.With(task.Queue(info.Queue)).Bind(workArgs{Key: key}).Send(ctx, info.OnSuccess); err != nil {
 			return err
 		}
 	}
 	for i := range a.Children {
 		key := fmt.Sprintf("%s/c%d", a.Key, i)
 		w.ledger.Note(Event{Kind: Send, Key: key})
-		fut, err := work.Bind(workArgs{Key: key}).Send(ctx, info.Submitter)
+		fut, err := work.With(task.Queue(info.Queue)).Bind(workArgs{Key: key}).Send(ctx, info.Submitter)
 		if err != nil {
 			return fmt.Errorf("child: %w", err)
 		}
