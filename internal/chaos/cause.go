@@ -58,13 +58,13 @@ func (h *history) again(r *Report, t *record, a, next *attempt) {
 	fault := likely(faults)
 	after := time.Duration(next.At - a.At).Round(time.Millisecond)
 	if fault == "" {
-		r.add(Unexplained, "%s: attempt %d by %s was followed by attempt %d by %s after %v, and no fault struck it",
+		r.add(t, Unexplained, "%s: attempt %d by %s was followed by attempt %d by %s after %v, and no fault struck it",
 			t.key, a.Attempt, a.Proc, next.Attempt, next.Proc, after)
 		return
 	}
 	r.Repeats[fault]++
 	if from := silent(faults); from > 0 && next.At > a.At && next.At < from+h.lease/2 {
-		r.add(TooEarly, "%s: attempt %d by %s was followed by attempt %d by %s %v after its minion fell silent (%s), within its lease",
+		r.add(t, TooEarly, "%s: attempt %d by %s was followed by attempt %d by %s %v after its minion fell silent (%s), within its lease",
 			t.key, a.Attempt, a.Proc, next.Attempt, next.Proc, time.Duration(next.At-from).Round(time.Millisecond), fault)
 	}
 }

@@ -22,7 +22,7 @@ import (
 
 var (
 	duration = flag.Duration("duration", 6*time.Second, "how long TestChaos has faults")
-	topology = flag.String("topology", "single", "what servers TestChaos has: single or cluster")
+	topology = flag.String("topology", "single", "what servers TestChaos has: single, sentinel or cluster")
 	patience = flag.Duration("patience", 40*time.Second, "how long anything may take once the faults are over")
 	seed     = flag.Uint64("seed", 1, "the seed of TestChaos' plan of faults")
 )
@@ -64,9 +64,10 @@ func TestChaos(t *testing.T) {
 	}
 	dir := t.TempDir()
 	s := newStage(t, path, *topology, config{
-		Dir: dir, Queues: []string{"a", "b", "c", "d"}, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Until: time.Now().Add(*duration), Patience: *patience,
+		Dir: dir, Queues: []string{"a", "b", "c", "d"}, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Patience: *patience,
 	})
 	s.people("minion", "m", minions)
+	s.template.Until = time.Now().Add(*duration)
 	s.people("submitter", "s", submitters)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -75,7 +76,8 @@ func TestChaos(t *testing.T) {
 	}
 	s.carryOut(plan)
 	for _, p := range s.all('s') {
-		if status := p.current.Wait(t); status != 0 {
+		p.current.WaitFor(t, "done\n")
+		if status := p.current.Terminate(t); status != 0 {
 			t.Errorf("submitter %s ended with status %d", p.process(), status)
 		}
 	}

@@ -14,7 +14,7 @@ const grace = time.Second
 // Check reads a history, in any order, of minions that have the lease.
 func Check(events []Event, lease time.Duration) *Report {
 	h := read(events, int64(lease))
-	r := &Report{Repeats: make(map[string]int), Broken: make(map[Verdict]int)}
+	r := h.newReport()
 	keys := slices.Sorted(maps.Keys(h.tasks))
 	for _, key := range keys { // what parts were given is known before they are judged
 		h.handDown(h.tasks[key])
@@ -76,12 +76,12 @@ func (h *history) lost(r *Report, t *record) {
 	}
 	switch {
 	case t.accepted && len(t.attempts) == 0:
-		r.add(Lost, "%s was accepted, never started, and has no result", t.key)
+		r.add(t, Lost, "%s was accepted, never started, and has no result", t.key)
 	case len(t.attempts) == 0:
-		r.add(Lost, "%s was promised by an attempt that succeeded, and never started", t.key)
+		r.add(t, Lost, "%s was promised by an attempt that succeeded, and never started", t.key)
 	default:
 		a := t.attempts[len(t.attempts)-1]
-		r.add(Lost, "%s was started last as attempt %d by %s, and has no result", t.key, a.Attempt, a.Proc)
+		r.add(t, Lost, "%s was started last as attempt %d by %s, and has no result", t.key, a.Attempt, a.Proc)
 	}
 }
 
@@ -102,13 +102,13 @@ func (h *history) kept(t *record) bool {
 // starts checks that each attempt has a cause.
 func (h *history) starts(r *Report, t *record) {
 	if t.refused && len(t.attempts) > 0 {
-		r.add(AfterRefusal, "%s was refused for good, and was started by %s", t.key, t.attempts[0].Proc)
+		r.add(t, AfterRefusal, "%s was refused for good, and was started by %s", t.key, t.attempts[0].Proc)
 	}
 	if len(t.promises) > 0 && len(t.attempts) > 0 && !h.kept(t) && h.record(t.promises[0].Parent).done() {
-		r.add(Unexplained, "%s was started, and no attempt that promised it has succeeded", t.key)
+		r.add(t, Unexplained, "%s was started, and no attempt that promised it has succeeded", t.key)
 	}
 	if ids := t.ids(); len(ids) > 1 {
-		r.add(Unexplained, "%s has become %d tasks: %v", t.key, len(ids), ids)
+		r.add(t, Unexplained, "%s has become %d tasks: %v", t.key, len(ids), ids)
 		return
 	}
 	byNumber := slices.Clone(t.attempts)
@@ -116,7 +116,7 @@ func (h *history) starts(r *Report, t *record) {
 	for i := 1; i < len(byNumber); i++ {
 		a, next := byNumber[i-1], byNumber[i]
 		if a.Attempt == next.Attempt {
-			r.add(Unexplained, "%s: attempt %d was started by %s and by %s", t.key, a.Attempt, a.Proc, next.Proc)
+			r.add(t, Unexplained, "%s: attempt %d was started by %s and by %s", t.key, a.Attempt, a.Proc, next.Proc)
 			continue
 		}
 		if a.ret != nil && a.ret.Outcome == Retry && next.At > a.ret.At {
@@ -136,23 +136,23 @@ func (h *history) results(r *Report, t *record) {
 	for i, s := range seen {
 		a := t.by(s.value)
 		if a == nil {
-			r.add(WrongResult, "%s: %s saw %q, which no attempt returned", t.key, s.by, s.value)
+			r.add(t, WrongResult, "%s: %s saw %q, which no attempt returned", t.key, s.by, s.value)
 			continue
 		}
 		if s.value != seen[0].value {
-			r.add(SettledTwice, "%s: %s saw %q, and %s saw %q", t.key, seen[0].by, seen[0].value, s.by, s.value)
+			r.add(t, SettledTwice, "%s: %s saw %q, and %s saw %q", t.key, seen[0].by, seen[0].value, s.by, s.value)
 			continue
 		}
 		for _, later := range t.attempts {
 			if i == 0 && later.Attempt > a.Attempt {
-				r.add(SettledTwice, "%s: attempt %d was settled, and attempt %d was started by %s", t.key, a.Attempt, later.Attempt, later.Proc)
+				r.add(t, SettledTwice, "%s: attempt %d was settled, and attempt %d was started by %s", t.key, a.Attempt, later.Attempt, later.Proc)
 				break
 			}
 		}
 	}
 	for _, g := range t.got {
 		if g.Outcome != t.got[0].Outcome {
-			r.add(SettledTwice, "%s: it has %s for %s, and %s for %s", t.key, t.got[0].Outcome, t.got[0].Proc, g.Outcome, g.Proc)
+			r.add(t, SettledTwice, "%s: it has %s for %s, and %s for %s", t.key, t.got[0].Outcome, t.got[0].Proc, g.Outcome, g.Proc)
 		}
 	}
 	if !t.done() {
@@ -162,16 +162,16 @@ func (h *history) results(r *Report, t *record) {
 	case Succeeded, Failed:
 		want := map[string]string{Succeeded: OK, Failed: Fail}[g.Outcome]
 		if a := t.by(g.Value); a == nil && g.Value == "" {
-			r.add(WrongEnd, "%s has %s without a result", t.key, g.Outcome)
+			r.add(t, WrongEnd, "%s has %s without a result", t.key, g.Outcome)
 		} else if a != nil && a.ret.Outcome != want {
-			r.add(WrongEnd, "%s has %s, and attempt %d returned %s", t.key, g.Outcome, a.Attempt, a.ret.Outcome)
+			r.add(t, WrongEnd, "%s has %s, and attempt %d returned %s", t.key, g.Outcome, a.Attempt, a.ret.Outcome)
 		}
 	case Canceled:
 		if len(t.kills) == 0 && !slices.ContainsFunc(t.parts, func(flow string) bool { return h.mayCancel(flow) }) {
-			r.add(WrongEnd, "%s was canceled, and nobody killed it", t.key)
+			r.add(t, WrongEnd, "%s was canceled, and nobody killed it", t.key)
 		}
 	default:
-		r.add(WrongEnd, "%s has ended as %s", t.key, g.Outcome)
+		r.add(t, WrongEnd, "%s has ended as %s", t.key, g.Outcome)
 	}
 }
 
@@ -192,12 +192,12 @@ func (h *history) kill(r *Report, t *record) {
 				late += int64(grace)
 			}
 			if a.At > late && len(h.causes(a.Proc, k.At-h.lease, a.At, false)) == 0 {
-				r.add(AfterKill, "%s: a kill had returned %q, and attempt %d was started %v later by %s",
+				r.add(t, AfterKill, "%s: a kill had returned %q, and attempt %d was started %v later by %s",
 					t.key, k.Outcome, a.Attempt, time.Duration(a.At-k.At).Round(time.Millisecond), a.Proc)
 			}
 		}
 		if k.Outcome == NeverStarted && t.done() && !t.ended(Canceled) {
-			r.add(AfterKill, "%s: a kill had returned %q, and it has %s", t.key, k.Outcome, t.got[0].Outcome)
+			r.add(t, AfterKill, "%s: a kill had returned %q, and it has %s", t.key, k.Outcome, t.got[0].Outcome)
 		}
 	}
 }

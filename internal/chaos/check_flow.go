@@ -49,7 +49,7 @@ func (h *history) flow(r *Report, t *record) {
 			want = Failed
 		}
 		if t.got[0].Outcome != want {
-			r.add(WrongEnd, "%s has %s, want %s", t.key, t.got[0].Outcome, want)
+			r.add(t, WrongEnd, "%s has %s, want %s", t.key, t.got[0].Outcome, want)
 		}
 	}
 	if f.Pipe {
@@ -70,7 +70,7 @@ func (h *history) pipe(r *Report, t *record) {
 				from = before.by(a.Up[0])
 			}
 			if from == nil || from.ret.Outcome != OK || from.ret.At > a.At {
-				r.add(OutOfOrder, "pipe %s: step %d was started by %s with %v before step %d had returned that", t.key, i+2, a.Proc, a.Up, i+1)
+				r.add(t, OutOfOrder, "pipe %s: step %d was started by %s with %v before step %d had returned that", t.key, i+2, a.Proc, a.Up, i+1)
 				break
 			}
 		}
@@ -91,9 +91,9 @@ func (h *history) group(r *Report, t *record) {
 		runs := !f.Fails || f.Collect
 		switch {
 		case !runs && len(c.attempts) > 0:
-			r.add(NotOnce, "group %s has failed, and its callback was started by %s", t.key, c.attempts[0].Proc)
+			r.add(t, NotOnce, "group %s has failed, and its callback was started by %s", t.key, c.attempts[0].Proc)
 		case runs && over && len(c.attempts) == 0:
-			r.add(NotOnce, "group %s has ended, and its callback was never started", t.key)
+			r.add(t, NotOnce, "group %s has ended, and its callback was never started", t.key)
 		case runs:
 			h.after(r, t, c, "callback", f.Members, last)
 			last = max(last, h.settled(c))
@@ -102,7 +102,7 @@ func (h *history) group(r *Report, t *record) {
 	if f.Finalizer != "" {
 		c := h.record(f.Finalizer)
 		if over && len(c.attempts) == 0 {
-			r.add(NotOnce, "group %s has ended, and its finalizer was never started", t.key)
+			r.add(t, NotOnce, "group %s has ended, and its finalizer was never started", t.key)
 		}
 		var all []string
 		if !f.Fails || f.Collect { // else members are canceled, and may never return
@@ -119,12 +119,12 @@ func (h *history) after(r *Report, t, part *record, name string, before []string
 	}
 	a := part.attempts[0]
 	if a.At < last {
-		r.add(OutOfOrder, "group %s: its %s was started by %s before all that it waits for was done", t.key, name, a.Proc)
+		r.add(t, OutOfOrder, "group %s: its %s was started by %s before all that it waits for was done", t.key, name, a.Proc)
 		return
 	}
 	for _, key := range before {
 		if h.settled(h.record(key)) == 0 {
-			r.add(OutOfOrder, "group %s: its %s was started by %s, and %s has not returned", t.key, name, a.Proc, key)
+			r.add(t, OutOfOrder, "group %s: its %s was started by %s, and %s has not returned", t.key, name, a.Proc, key)
 			return
 		}
 	}

@@ -124,6 +124,9 @@ var histories = []struct {
 	{"pipe that fails without a cause", strings.Replace(pipe, "succeeded y#1", "failed", 1), "wrong end"},
 	{"pipe that ends with another result", strings.Replace(pipe, "p succeeded y#1", "p succeeded y#3", 1), "wrong result, settled twice"},
 
+	{"lost in a failover", "0 s send a\n 1 s accepted a\n 500 i hit server failover 900", ""},
+	{"lost long before a failover", "0 s send a\n 1 s accepted a\n 1500 i hit server failover 1900", "lost"},
+
 	{"group", group, ""},
 	{"group, no callback", without(group, "gc"), "not once, out of order, wrong result"},
 	{"group, no finalizer", without(group, "gf"), "not once"},

@@ -29,6 +29,9 @@
 //   - Callbacks and finalizers run once, after what they wait for; the steps of
 //     a pipe run in order, each with the result of the one before.
 //
+// A failover loses what had not reached the replica. What breaks a rule then, of
+// tasks that something happened to within a second before, is counted apart.
+//
 // A task whose submission ended without a word is indeterminate. It may have
 // been stored or not; if it has started, all rules hold for it.
 package chaos

@@ -25,6 +25,7 @@ type record struct {
 	got        []Event
 	promises   []Event
 	attempts   []*attempt
+	moments    []int64  // when something happened to it
 	parts      []string // flows that it is a part of
 	downstream []sight  // results of it that others were given
 }
@@ -71,6 +72,7 @@ func (h *history) record(key string) *record {
 }
 
 func (r *record) add(e *Event) {
+	r.moments = append(r.moments, e.At)
 	switch e.Kind {
 	case Send:
 		r.sent, r.flow = e.At, e.Flow

@@ -4,7 +4,9 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,13 +101,28 @@ func (p *place) strikeConnections(f Fault) bool {
 }
 
 func (s *stage) strikeServer(f Fault) {
-	ctx, node, admin := context.Background(), s.nodes[f.Node], s.admins[f.Node]
+	ctx := context.Background()
+	at := f.Node + int(s.master.Load())
+	node, admin := s.nodes[at], s.admins[at]
 	var err error
 	switch f.Name {
 	case KillServer:
 		node.Kill()
 		time.Sleep(f.For)
 		node.Restart()
+	case Failover:
+		node.Kill()
+		s.master.Add(1)
+		for deadline := time.Now().Add(*patience); ; time.Sleep(50 * time.Millisecond) {
+			role := s.admins[at+1].Info(ctx, "replication").Val()
+			if strings.Contains(role, "role:master") {
+				break
+			}
+			if time.Now().After(deadline) {
+				err = errors.New("the replica does not take over")
+				break
+			}
+		}
 	case KillClients:
 		for _, kind := range []string{"pubsub", "normal"} {
 			if err == nil {

@@ -50,6 +50,7 @@ const (
 type Topology struct {
 	Nodes   int  // that keep tasks
 	Proxied bool // whether connections can be struck
+	Replica bool // which takes over, once, when the server is killed
 }
 
 // Plan returns the faults of a seed: always the same for the same arguments.
@@ -63,6 +64,7 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 	ofSubmitter := []string{"enqueue", "enqueue", "cancel", "flow"}
 	pick := func(of []string) string { return of[rnd.IntN(len(of))] }
 	var plan []Fault
+	failed := false
 	busy := make(map[string]time.Duration)
 	for at := 500*time.Millisecond + upTo(time.Second); at < duration; at += 150*time.Millisecond + upTo(700*time.Millisecond) {
 		f := Fault{At: at, For: 100*time.Millisecond + upTo(2*lease)}
@@ -75,6 +77,13 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 		default:
 			f.Target, f.Name, f.Node = Server, pick(ofServer), rnd.IntN(on.Nodes)
 			f.For /= 4 // everybody waits
+			if on.Replica && (f.Name == KillServer || !failed && at > duration/3) {
+				f.Name = Failover
+				if failed { // there is no second replica
+					continue
+				}
+				failed = true
+			}
 		}
 		if at < busy[f.Target] { // one at a time
 			continue
@@ -90,7 +99,7 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 		switch f.Name {
 		case CutBefore, CutAfter, HalfOpen, HalfOpenAfter:
 			f.Script, f.Times = pick(scripts), 1+rnd.IntN(3)
-		case CutAll, KillClients, FlushScripts:
+		case CutAll, KillClients, FlushScripts, Failover:
 			f.For = 0
 		}
 		plan = append(plan, f)

@@ -31,21 +31,32 @@ const perVerdict = 5
 
 // Report is what a history shows.
 type Report struct {
-	Tasks              int            // that were sent or started, parts of flows included
-	Accepted           int            // submissions of tasks and flows
-	Refused            int            // of which none is stored
-	Indeterminate      int            // submissions that ended without a word
-	IndeterminateThere int            // of these, how many have run or are done
-	Groups, Pipes      int            // that were sent
-	Kills, InTime      int            // that returned, and how many before the start
-	Attempts           int            // that started
-	Retries            int            // attempts after an error that asked for it
-	Repeats            map[string]int // attempts after a fault, by fault
-	Broken             map[Verdict]int
-	Cases              []string // the first of each verdict, in words
+	Tasks              int             // that were sent or started, parts of flows included
+	Accepted           int             // submissions of tasks and flows
+	Refused            int             // of which none is stored
+	Indeterminate      int             // submissions that ended without a word
+	IndeterminateThere int             // of these, how many have run or are done
+	Groups, Pipes      int             // that were sent
+	Kills, InTime      int             // that returned, and how many before the start
+	Attempts           int             // that started
+	Retries            int             // attempts after an error that asked for it
+	Repeats            map[string]int  // attempts after a fault, by fault
+	Excused            map[Verdict]int // breaches that a failover may have caused
+	Broken             map[Verdict]int // all others
+	Cases              []string        // the first of each verdict, in words
+
+	h *history
 }
 
-func (r *Report) add(v Verdict, format string, args ...any) {
+func (h *history) newReport() *Report {
+	return &Report{h: h, Repeats: make(map[string]int), Excused: make(map[Verdict]int), Broken: make(map[Verdict]int)}
+}
+
+func (r *Report) add(t *record, v Verdict, format string, args ...any) {
+	if r.h.excused(t) {
+		r.Excused[v]++
+		return
+	}
 	r.Broken[v]++
 	if r.Broken[v] <= perVerdict {
 		r.Cases = append(r.Cases, fmt.Sprintf("%s: %s", v, fmt.Sprintf(format, args...)))
@@ -65,6 +76,9 @@ func (r *Report) String() string {
 	fmt.Fprintf(&b, "%d attempts, %d of them retries", r.Attempts, r.Retries)
 	for _, fault := range slices.Sorted(maps.Keys(r.Repeats)) {
 		fmt.Fprintf(&b, ", %d again after %s", r.Repeats[fault], fault)
+	}
+	if len(r.Excused) > 0 {
+		fmt.Fprintf(&b, "\nthe failover may have cost: %v", r.Excused)
 	}
 	for _, c := range r.Cases {
 		fmt.Fprintf(&b, "\n%s", c)

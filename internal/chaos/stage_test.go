@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ type stage struct {
 	*testing.T
 	nodes    []*redistest.Server
 	admins   []*goredis.Client // of nodes
+	master   atomic.Int32      // of nodes, the one that serves, where only one does
 	url      string
 	template config
 	ledger   *Ledger // of the injector
@@ -42,8 +44,9 @@ type place struct {
 
 // topologies are those that can be asked for.
 var topologies = map[string]Topology{
-	"single":  {Nodes: 1, Proxied: true},
-	"cluster": {Nodes: 3}, // a proxy can't stand between nodes that name each other
+	"single":   {Nodes: 1, Proxied: true},
+	"sentinel": {Nodes: 1, Replica: true},
+	"cluster":  {Nodes: 3}, // a proxy can't stand between nodes that name each other
 }
 
 func newStage(t *testing.T, path, topology string, c config) *stage {
@@ -51,6 +54,9 @@ func newStage(t *testing.T, path, topology string, c config) *stage {
 	s := &stage{T: t, template: c, places: make(map[string]*place)}
 	durable := []string{"--appendonly", "yes", "--appendfsync", "always"}
 	switch topology {
+	case "sentinel":
+		sentinel := redistest.StartSentinel(t, path, 3)
+		s.nodes, s.url = sentinel.Nodes[:], sentinel.URL()
 	case "cluster":
 		cluster := redistest.StartCluster(t, path, topologies[topology].Nodes, durable...)
 		s.nodes, s.url = cluster.Nodes, cluster.URL()

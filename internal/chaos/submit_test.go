@@ -46,18 +46,20 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	defer func() { _ = arb.Close() }()
 	s.ledger, s.arb = l, arb
 	fmt.Println("ready")
-	ctx, cancel := context.WithDeadline(ctx, s.Until.Add(s.Patience))
+	patient, cancel := context.WithDeadline(ctx, s.Until.Add(s.Patience))
 	defer cancel()
 	var all sync.WaitGroup
 	for i := range s.Senders {
 		all.Go(func() {
 			rnd := rand.New(rand.NewPCG(s.Seed, uint64(i)))
-			for time.Now().Before(s.Until) && ctx.Err() == nil {
-				s.load(ctx, rnd)
+			for time.Now().Before(s.Until) && patient.Err() == nil {
+				s.load(patient, rnd)
 			}
 		})
 	}
 	all.Wait()
+	fmt.Println("done")
+	<-ctx.Done() // a fault may still be meant for this process
 	return nil
 }
 

@@ -1,0 +1,39 @@
+package chaos
+
+import (
+	"slices"
+	"time"
+)
+
+// lag is how far a replica may be behind its master.
+const lag = time.Second
+
+// excused says whether a failover may have lost something of a task, or of the
+// flow that it belongs to.
+func (h *history) excused(t *record) bool {
+	for _, f := range h.faults {
+		if f.Fault == Failover && h.touched(t, f.At-int64(lag), f.Until) {
+			return true
+		}
+	}
+	return false
+}
+
+// touched says whether something happened to a task or its flow between two
+// times.
+func (h *history) touched(t *record, from, to int64) bool {
+	family := []*record{t}
+	for _, key := range t.parts {
+		family = append(family, h.record(key))
+	}
+	for _, r := range family {
+		if r.flow != nil {
+			for _, key := range r.flow.parts() {
+				family = append(family, h.record(key))
+			}
+		}
+	}
+	return slices.ContainsFunc(family, func(r *record) bool {
+		return slices.ContainsFunc(r.moments, func(at int64) bool { return from <= at && at <= to })
+	})
+}
