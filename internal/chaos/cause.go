@@ -12,6 +12,11 @@ func strikes(target, proc string, all bool) bool {
 	return target == proc || target == place || all && target == Server
 }
 
+// harmless are the faults after which nothing may run again: they cost a
+// connection, a script that is sent once more, or new tasks that are refused, and
+// never a lease.
+var harmless = []string{CutBefore, CutAfter, CutAll, KillClients, FlushScripts, FillMemory}
+
 // causes returns the faults that struck a process between two times. The effect
 // of a fault lasts for a lease longer than the fault itself.
 func (h *history) causes(proc string, from, to int64, all bool) []Event {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,7 +75,12 @@ func TestChaos(t *testing.T) {
 	for _, admin := range s.admins {
 		go s.watch(ctx, admin)
 	}
+	var all sync.WaitGroup
+	if on.Proxied {
+		all.Go(func() { s.cut(Cuts(*seed, *duration, minions, submitters)) })
+	}
 	s.carryOut(plan)
+	all.Wait()
 	for _, p := range s.all('s') {
 		p.current.WaitFor(t, "done\n")
 		if status := p.current.Terminate(t); status != 0 {

@@ -9,7 +9,8 @@ import (
 type history struct {
 	lease  int64
 	tasks  map[string]*record
-	faults []Event
+	faults []Event // that can be a cause
+	hits   map[string]int
 }
 
 // record is what is known of a task or flow.
@@ -43,13 +44,16 @@ type sight struct {
 
 // read sorts events by task.
 func read(events []Event, lease int64) *history {
-	h := &history{lease: lease, tasks: make(map[string]*record)}
+	h := &history{lease: lease, tasks: make(map[string]*record), hits: make(map[string]int)}
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	for i := range events {
 		e := &events[i]
 		if e.Kind == Hit {
-			h.faults = append(h.faults, *e)
+			if !slices.Contains(harmless, e.Fault) {
+				h.faults = append(h.faults, *e)
+			}
+			h.hits[e.Fault]++
 			continue
 		}
 		h.record(e.Key).add(e)

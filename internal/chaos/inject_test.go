@@ -24,6 +24,23 @@ func (s *stage) carryOut(plan []Fault) {
 	}
 }
 
+// cut carries out the small faults, beside all others, and returns when all of
+// them are over.
+func (s *stage) cut(plan []Fault) {
+	began := time.Now()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, f := range plan {
+		time.Sleep(time.Until(began.Add(f.At)))
+		all.Go(func() {
+			hit := Event{Kind: Hit, Fault: f.Name, Target: f.Target, At: time.Now().UnixNano()}
+			if s.places[f.Target].strikeCommand(f) {
+				s.over(hit)
+			}
+		})
+	}
+}
+
 // inject carries out a fault, and notes it if it has struck.
 func (s *stage) inject(f Fault) {
 	hit := Event{Kind: Hit, Fault: f.Name, Target: f.Target}
@@ -91,12 +108,19 @@ func (p *place) strikeConnections(f Fault) bool {
 	case CutAll:
 		return p.front.Cut() > 0
 	}
-	in := p.front.Inject(redisproxy.Fault{Match: redisproxy.Script(f.Script), Do: actions[f.Name], Times: f.Times})
+	struck := p.strikeCommand(f)
+	time.Sleep(silence)
+	return struck
+}
+
+func (p *place) strikeCommand(f Fault) bool {
+	match := redisproxy.Script(f.Command)
+	if f.Command == "blmove" {
+		match = redisproxy.Named(f.Command)
+	}
+	in := p.front.Inject(redisproxy.Fault{Match: match, Do: actions[f.Name], Times: f.Times})
 	time.Sleep(f.For)
 	in.Remove()
-	if f.Name == HalfOpen || f.Name == HalfOpenAfter {
-		time.Sleep(silence)
-	}
 	return in.Hits() > 0
 }
 

@@ -30,10 +30,6 @@ type mutant struct {
 var known = []mutant{
 	{
 		"a late settlement counts", "broker/redis/lua/settle.lua",
-		"local owner = lease and tonumber(lease) >= 0",
-		"local owner = true",
-	}, {
-		"a late settlement of any attempt counts", "broker/redis/lua/settle.lua",
 		"local id, attempt, msg = ids[i], attempts[i], msgs[i]\n",
 		"local id, attempt, msg = ids[i], attempts[i], msgs[i]\n    owner = true\n" +
 			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', 24)\n      msgs[i] = msg\n    end\n",

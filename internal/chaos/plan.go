@@ -13,8 +13,10 @@ type Fault struct {
 	Target string        // a place, or Server
 	Node   int           // of several servers
 	For    time.Duration // how long it lasts; of a killed process, until the next takes its place
-	Script string        // of faults of connections, the script they strike
-	Times  int           // and how many runs of it
+	// Of faults of connections, the script or command they strike, and how many
+	// runs of it.
+	Command string
+	Times   int
 }
 
 // The faults of processes.
@@ -58,22 +60,20 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	upTo := func(d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
 	ofProcess := []string{KillProcess, KillProcess, StopProcess, StopProcess, EndProcess}
-	ofConnection := []string{Freeze, Freeze, CutAll, CutBefore, CutAfter, CutAfter, HalfOpen, HalfOpenAfter}
+	ofConnection := []string{Freeze, Freeze, CutAll, HalfOpen, HalfOpenAfter}
 	ofServer := []string{KillServer, KillServer, KillClients, FlushScripts, PauseClients, FillMemory}
-	ofMinion := []string{"dequeue", "settle", "settle", "beat", "adopt", "flow"}
-	ofSubmitter := []string{"enqueue", "enqueue", "cancel", "flow"}
 	pick := func(of []string) string { return of[rnd.IntN(len(of))] }
 	var plan []Fault
 	failed := false
 	busy := make(map[string]time.Duration)
 	for at := 500*time.Millisecond + upTo(time.Second); at < duration; at += 150*time.Millisecond + upTo(700*time.Millisecond) {
 		f := Fault{At: at, For: 100*time.Millisecond + upTo(2*lease)}
-		scripts := ofMinion
+		commands := ofMinion
 		switch n := rnd.IntN(20); {
 		case n < 13:
 			f.Target = fmt.Sprint("m", rnd.IntN(minions))
 		case n < 16:
-			f.Target, scripts = fmt.Sprint("s", rnd.IntN(submitters)), ofSubmitter
+			f.Target, commands = fmt.Sprint("s", rnd.IntN(submitters)), ofSubmitter
 		default:
 			f.Target, f.Name, f.Node = Server, pick(ofServer), rnd.IntN(on.Nodes)
 			f.For /= 4 // everybody waits
@@ -97,11 +97,39 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 			f.Name = pick(ofProcess)
 		}
 		switch f.Name {
-		case CutBefore, CutAfter, HalfOpen, HalfOpenAfter:
-			f.Script, f.Times = pick(scripts), 1+rnd.IntN(3)
+		case HalfOpen, HalfOpenAfter:
+			f.Command, f.Times = pick(commands), 1+rnd.IntN(3)
 		case CutAll, KillClients, FlushScripts, Failover:
 			f.For = 0
 		}
+		plan = append(plan, f)
+	}
+	return plan
+}
+
+// What is struck on connections of minions and of submitters.
+var (
+	ofMinion    = []string{"dequeue", "dequeue", "blmove", "settle", "settle", "beat", "adopt", "flow", "enqueue"}
+	ofSubmitter = []string{"enqueue", "enqueue", "cancel", "flow", "status"}
+)
+
+// Cuts returns the small faults of a seed: many single connections that are cut,
+// before a command or in place of its reply. They explain nothing.
+func Cuts(seed uint64, duration time.Duration, minions, submitters int) []Fault {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	var plan []Fault
+	for at := 500 * time.Millisecond; at < duration; at += time.Duration(rnd.Int64N(int64(100 * time.Millisecond))) {
+		f := Fault{At: at, Name: CutAfter, Times: 1, For: 300 * time.Millisecond}
+		if rnd.IntN(3) == 0 {
+			f.Name = CutBefore
+		}
+		commands := ofMinion
+		if n := rnd.IntN(minions + submitters); n < minions {
+			f.Target = fmt.Sprint("m", n)
+		} else {
+			f.Target, commands = fmt.Sprint("s", n-minions), ofSubmitter
+		}
+		f.Command = commands[rnd.IntN(len(commands))]
 		plan = append(plan, f)
 	}
 	return plan
@@ -113,8 +141,8 @@ func (f Fault) String() string {
 	if f.Node > 0 {
 		s += fmt.Sprintf(" of node %d", f.Node)
 	}
-	if f.Script != "" {
-		s += fmt.Sprintf(" %d × %s", f.Times, f.Script)
+	if f.Command != "" {
+		s += fmt.Sprintf(" %d × %s", f.Times, f.Command)
 	}
 	if f.For > 0 {
 		s += fmt.Sprintf(" for %v", f.For.Round(time.Millisecond))

@@ -69,6 +69,10 @@ func (r *Report) Passed() bool { return len(r.Broken) == 0 }
 // String tells the report in some lines, the verdict last.
 func (r *Report) String() string {
 	var b strings.Builder
+	for i, fault := range slices.Sorted(maps.Keys(r.h.hits)) {
+		fmt.Fprintf(&b, "%s%d %s", map[bool]string{true: "faults: "}[i == 0], r.h.hits[fault], fault)
+		b.WriteString(map[bool]string{true: "\n", false: ", "}[i == len(r.h.hits)-1])
+	}
 	fmt.Fprintf(&b, "%d tasks, %d groups and %d pipes among what was sent\n", r.Tasks, r.Groups, r.Pipes)
 	fmt.Fprintf(&b, "%d submissions accepted, %d refused, %d indeterminate (%d of these are there)\n",
 		r.Accepted, r.Refused, r.Indeterminate, r.IndeterminateThere)
