@@ -29,9 +29,23 @@
 //   - Callbacks and finalizers run once, after what they wait for; the steps of
 //     a pipe run in order, each with the result of the one before.
 //
+// Not all faults are causes. A connection that is cut, before a command or in
+// place of its reply, scripts that are gone, and a server that is full must cost
+// no lease, and so nothing may run again after them.
+//
 // A failover loses what had not reached the replica. What breaks a rule then, of
 // tasks that something happened to within a second before, is counted apart.
 //
 // A task whose submission ended without a word is indeterminate. It may have
 // been stored or not; if it has started, all rules hold for it.
+//
+// # Running it
+//
+//	go test ./internal/chaos -run TestChaos -v -args -duration 60s -seed 1
+//	go test ./internal/chaos -run TestChaos -v -args -duration 60s -topology cluster
+//	go test ./internal/chaos -run TestMutants -v -timeout 30m -args -mutants all
+//
+// The plan of faults depends on the seed alone; what a fault meets depends on the
+// machine. TestMutants puts known faults into a copy of the module, one at a
+// time, and fails if the checker misses one.
 package chaos
