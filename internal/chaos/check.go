@@ -113,8 +113,16 @@ func (h *history) starts(r *Report, t *record) {
 	}
 	byNumber := slices.Clone(t.attempts)
 	slices.SortStableFunc(byNumber, func(a, b *attempt) int { return cmp.Compare(a.Attempt, b.Attempt) })
+	retries := 0
 	for i := 1; i < len(byNumber); i++ {
 		a, next := byNumber[i-1], byNumber[i]
+		if a.ret != nil && a.ret.Outcome == Retry {
+			retries++
+		}
+		if next.Retried > retries {
+			r.add(t, RetryUsed, "%s: attempt %d by %s was told of %d retries, and %d attempts had asked for one",
+				t.key, next.Attempt, next.Proc, next.Retried, retries)
+		}
 		if a.Attempt == next.Attempt {
 			r.add(t, Unexplained, "%s: attempt %d was started by %s and by %s", t.key, a.Attempt, a.Proc, next.Proc)
 			continue

@@ -23,7 +23,7 @@ func script(t *testing.T, text string) []Event {
 		if err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		w = append(w, "", "", "", "")
+		w = append(w, "", "", "", "", "")
 		e := Event{At: int64(at) + 1, Proc: w[1], Kind: Kind(w[2]), Key: w[3]}
 		switch e.Kind {
 		case Send:
@@ -35,12 +35,13 @@ func script(t *testing.T, text string) []Event {
 					Fails: w[4] != "group", Collect: w[4] == "collecting"}
 			}
 
-		case Start: // attempt, what came from upstream, and its id if it is not the key
+		case Start: // attempt, what came from upstream, its id if it is not the key, retries
+			e.Retried = attempts[w[7]]
 			e.Attempt, e.ID = attempts[w[4]], e.Key
 			if w[5] != "" && w[5] != "-" {
 				e.Up = strings.Split(w[5], ",")
 			}
-			if w[6] != "" {
+			if w[6] != "" && w[6] != "-" {
 				e.ID = w[6]
 			}
 		case Return: // attempt and outcome; the value is what the others call it
@@ -88,6 +89,8 @@ var histories = []struct {
 	{"again without a fault", "0 s send a\n 5 m0.1 start a 1\n 9 m1.1 start a 2\n 10 m1.1 return a 2 ok\n 11 s got a succeeded a#2", "unexplained"},
 	{"again after a retry", "0 s send a\n 5 m0.1 start a 1\n 6 m0.1 return a 1 retry\n 9 m1.1 start a 2\n 10 m1.1 return a 2 ok\n 11 s got a succeeded a#2", ""},
 	{"again after a kill of its minion", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 kill\n 109 m1.1 start a 2\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", ""},
+	{"a retry that was asked for", "0 s send a\n 5 m0.1 start a 1\n 6 m0.1 return a 1 retry\n 9 m1.1 start a 2 - - 1\n 10 m1.1 return a 2 ok\n 11 s got a succeeded a#2", ""},
+	{"a retry used up by a kill", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 kill\n 109 m1.1 start a 2 - - 1\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", "retry used"},
 	{"again after a kill of another minion", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m1.1 kill\n 109 m1.2 start a 2\n 110 m1.2 return a 2 ok\n 111 s got a succeeded a#2", "unexplained"},
 	{"again within the lease", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 kill\n 39 m1.1 start a 2\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", "too early"},
 	{"again after a fault of its place", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0 freeze 21\n 130 m1.1 start a 2\n 140 m1.1 return a 2 ok\n 141 s got a succeeded a#2", ""},

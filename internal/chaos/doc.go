@@ -23,6 +23,7 @@
 //     minion that fell silent can still live.
 //   - All who see a result see the same, it is what an attempt returned, and no
 //     later attempt has started.
+//   - Only an attempt that asked for a retry uses one up.
 //   - After a kill has returned, nothing starts.
 //   - A failure was meant, and a canceled task was killed or belongs to a group
 //     or pipe that has failed.

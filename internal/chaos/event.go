@@ -53,6 +53,7 @@ type Event struct {
 	Key     string   `json:"key,omitempty"`  // of the task or flow; the test's own name of it
 	ID      string   `json:"id,omitempty"`   // the system's
 	Attempt int      `json:"attempt,omitempty"`
+	Retried int      `json:"retried,omitempty"` // of Start: how many retries it is told were used
 	Outcome string   `json:"outcome,omitempty"`
 	Value   string   `json:"value,omitempty"` // names the attempt that returned it
 	Up      []string `json:"up,omitempty"`

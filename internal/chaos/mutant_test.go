@@ -37,6 +37,9 @@ var known = []mutant{
 		"a dead minion's attempts start again under their old numbers", "broker/redis/lua/leave.lua",
 		"big(number(msg, 18, 4) + 1, 4)", "string.sub(msg, 18, 21)",
 	}, {
+		"a minion's death uses up a retry", "broker/redis/lua/leave.lua",
+		"string.sub(msg, 22, 23) .. string.char(recoveries", "big(number(msg, 22, 2) + 1, 2) .. string.char(recoveries",
+	}, {
 		"what a lost reply had is forgotten", "broker/redis/lua/adopt.lua",
 		"return { now(), redis.call('HKEYS', KEYS[1]) }", "return { now(), {} }",
 	}, {

@@ -16,6 +16,7 @@ const (
 	Unexplained  Verdict = "unexplained"   // run again, or twice, without a cause
 	TooEarly     Verdict = "too early"     // run again while the lease of its minion lived
 	SettledTwice Verdict = "settled twice" // two results, or run again after its result
+	RetryUsed    Verdict = "retry used"    // by an attempt that was cut short
 	WrongResult  Verdict = "wrong result"  // not what an attempt returned
 	WrongEnd     Verdict = "wrong end"     // failed or canceled without a cause
 	AfterKill    Verdict = "after kill"    // started after a kill had returned
@@ -24,7 +25,7 @@ const (
 	OutOfOrder   Verdict = "out of order"  // a part of a flow that started too soon
 )
 
-var verdicts = []Verdict{Lost, Unexplained, TooEarly, SettledTwice, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder}
+var verdicts = []Verdict{Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder}
 
 // perVerdict is how many cases of each verdict are told.
 const perVerdict = 5

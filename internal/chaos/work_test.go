@@ -70,14 +70,16 @@ func (w worker) register(m *minion.Minion) error {
 // run is every handler.
 func (w worker) run(ctx context.Context, a workArgs, up ...string) (string, error) {
 	info, _ := task.FromContext(ctx)
-	e := Event{Kind: Start, Key: a.Key, ID: info.ID.String(), Attempt: int(info.Attempt), Up: up}
+	e := Event{Kind: Start, Key: a.Key, ID: info.ID.String(), Attempt: int(info.Attempt), Retried: info.Retried, Up: up}
 	w.ledger.Note(e)
-	e.Kind, e.Up = Return, nil
+	e.Kind, e.Up, e.Retried = Return, nil, 0
 	e.Value = fmt.Sprintf("%s#%d#%s", a.Key, info.Attempt, w.name)
 	var err error
 	switch err = w.act(ctx, info, a); {
-	case err != nil:
+	case err != nil && ctx.Err() != nil:
 		e.Outcome = Cut
+	case err != nil: // a child could not be sent
+		e.Outcome = Retry
 	case a.Fail < 0:
 		e.Outcome, err = Fail, task.NoRetry(errors.New(e.Value))
 	case info.Retried < a.Fail:
@@ -90,7 +92,7 @@ func (w worker) run(ctx context.Context, a workArgs, up ...string) (string, erro
 }
 
 // act is what a handler does between its start and its return. An error is that
-// its context has ended.
+// its context has ended, or that a child could not be sent.
 func (w worker) act(ctx context.Context, info task.Info, a workArgs) error {
 	if a.For > 0 {
 		over := ctx.Done()
