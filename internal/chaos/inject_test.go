@@ -108,17 +108,41 @@ func (p *place) strikeConnections(f Fault) bool {
 	case CutAll:
 		return p.front.Cut() > 0
 	}
+	if f.Name == CutOff {
+		return p.cutOff(f)
+	}
 	struck := p.strikeCommand(f)
 	time.Sleep(silence)
 	return struck
 }
 
-func (p *place) strikeCommand(f Fault) bool {
-	match := redisproxy.Script(f.Command)
-	if f.Command == "blmove" {
-		match = redisproxy.Named(f.Command)
+// soon is how long a command may take to come that shall be struck.
+const soon = 500 * time.Millisecond
+
+func (p *place) cutOff(f Fault) bool {
+	in := p.front.Inject(redisproxy.Fault{Match: matcher(f), Do: redisproxy.CutAfter})
+	defer in.Remove()
+	select {
+	case <-in.Done():
+	case <-time.After(soon):
+		return false
 	}
-	in := p.front.Inject(redisproxy.Fault{Match: match, Do: actions[f.Name], Times: f.Times})
+	p.front.Refuse(true)
+	p.front.Cut()
+	time.Sleep(f.For)
+	p.front.Refuse(false)
+	return true
+}
+
+func matcher(f Fault) redisproxy.Matcher {
+	if f.Command == "blmove" {
+		return redisproxy.Named(f.Command)
+	}
+	return redisproxy.Script(f.Command)
+}
+
+func (p *place) strikeCommand(f Fault) bool {
+	in := p.front.Inject(redisproxy.Fault{Match: matcher(f), Do: actions[f.Name], Times: f.Times})
 	time.Sleep(f.For)
 	in.Remove()
 	return in.Hits() > 0

@@ -68,10 +68,6 @@ var known = []mutant{
 		"r.out.failed(\"settle\", err)\n\t\t}\n\t\tif len(batch) > 0",
 		"r.out.failed(\"settle\", err)\n\t\t\ts.giveUp(batch, err)\n\t\t\treturn\n\t\t}\n\t\tif len(batch) > 0",
 	}, {
-		"a lost reply counts as not stored", "broker/redis/errors.go",
-		"return fmt.Errorf(\"redis %s: %w: %w: %w\", what, broker.ErrUnavailable, broker.ErrIndeterminate, err)\n}",
-		"return fmt.Errorf(\"redis %s: %w: %w\", what, broker.ErrUnavailable, err)\n}",
-	}, {
 		"arrivals are confirmed though what follows has failed", "internal/flow/driver.go",
 		"id, bad))\n\t\t\tcontinue\n", "id, bad))\n",
 	},

@@ -31,6 +31,7 @@ const (
 const (
 	Freeze        = "freeze"          // nothing passes, in either direction
 	CutAll        = "cut"             // all connections
+	CutOff        = "cut off"         // in place of a reply, and nothing gets through for a while
 	CutBefore     = "cut before"      // the server sees the command
 	CutAfter      = "cut after"       // it has executed the command, and before the reply
 	HalfOpen      = "half-open"       // silent instead of the command
@@ -60,7 +61,7 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	upTo := func(d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
 	ofProcess := []string{KillProcess, KillProcess, StopProcess, StopProcess, EndProcess}
-	ofConnection := []string{Freeze, Freeze, CutAll, HalfOpen, HalfOpenAfter}
+	ofConnection := []string{Freeze, Freeze, CutOff, CutOff, CutAll, HalfOpen, HalfOpenAfter}
 	ofServer := []string{KillServer, KillServer, KillClients, FlushScripts, PauseClients, FillMemory}
 	pick := func(of []string) string { return of[rnd.IntN(len(of))] }
 	var plan []Fault
@@ -97,6 +98,8 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 			f.Name = pick(ofProcess)
 		}
 		switch f.Name {
+		case CutOff:
+			f.Command, f.Times = pick(commands), 1
 		case HalfOpen, HalfOpenAfter:
 			f.Command, f.Times = pick(commands), 1+rnd.IntN(3)
 		case CutAll, KillClients, FlushScripts, Failover:

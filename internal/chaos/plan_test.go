@@ -13,7 +13,7 @@ func TestPlan(t *testing.T) {
 	t.Parallel()
 	const lease = 2 * time.Second
 	processes := []string{KillProcess, StopProcess, EndProcess}
-	connections := []string{Freeze, CutAll, HalfOpen, HalfOpenAfter}
+	connections := []string{Freeze, CutOff, CutAll, HalfOpen, HalfOpenAfter}
 	servers := []string{KillClients, FlushScripts, PauseClients, FillMemory}
 	for name, c := range map[string]struct {
 		on   Topology
