@@ -34,8 +34,8 @@ func (m *minion) arrive(id broker.ID, from, to time.Time) *broker.Delivery {
 	if early := from.Sub(now); early > 2*time.Millisecond {
 		m.r.Fatalf("task %s was handed out %v before its time", d.ID, early)
 	}
-	if late := now.Sub(to); late > m.r.Slack {
-		m.r.Fatalf("task %s was handed out %v late, at most %v is right", d.ID, late, m.r.Slack)
+	if late, most := now.Sub(to), max(m.r.Slack, m.r.Prompt); late > most {
+		m.r.Fatalf("task %s was handed out %v late, at most %v is right", d.ID, late, most)
 	}
 	return d
 }
@@ -132,7 +132,7 @@ func delayedMany(r *rig) {
 				due = opened
 			}
 			// Those that are due at the same time queue up here.
-			if late := now.Sub(due); late > 4*r.Slack+r.Prompt/4 {
+			if late := now.Sub(due); late > 4*max(r.Slack, r.Prompt) {
 				r.Fatalf("task %s was handed out %v late", d.ID, late)
 			}
 			m.settle(m.succeed(d))

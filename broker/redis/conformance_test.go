@@ -36,7 +36,7 @@ func harness(t testing.TB, url string, prompt time.Duration) brokertest.Harness 
 	raw := goredis.NewClient(opts)
 	t.Cleanup(func() { _ = raw.Close() })
 	return brokertest.Harness{
-		Broker: reopen(t), Lease: lease, Reopen: reopen, Prompt: prompt, Slack: prompt,
+		Broker: reopen(t), Lease: lease, Reopen: reopen, Prompt: prompt,
 		Malform: func(queue string, record []byte) {
 			if err := raw.RPush(context.Background(), "{"+namespace+":"+queue+"}:ready", record).Err(); err != nil {
 				t.Error(err)
