@@ -185,11 +185,15 @@ type Mail struct {
 	Posts [][]byte
 }
 
-// Letter tells the outcome of one task.
+// Letter tells the outcome of one task. Most of what arrives is looked at later
+// or never, so it comes as it was written.
 type Letter struct {
-	ID      ID
-	Outcome Outcome
+	ID     ID
+	Record []byte // as [AppendOutcome] wrote it; nobody changes it any more
 }
+
+// Outcome reads the record. The error wraps [ErrVersion] or [ErrMalformed].
+func (l Letter) Outcome() (Outcome, error) { return ParseOutcome(l.Record) }
 
 // Event is an entry of a topic.
 type Event struct {

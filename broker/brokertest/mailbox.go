@@ -12,8 +12,14 @@ type mailbox struct {
 	broker.Inbox
 	r    *rig
 	id   broker.ID
-	read []broker.Letter // received, not taken yet
-	gap  bool            // one was reported
+	read []letter // received, not taken yet
+	gap  bool     // one was reported
+}
+
+// letter is a letter that was opened.
+type letter struct {
+	ID      broker.ID
+	Outcome broker.Outcome
 }
 
 // mail opens an inbox.
@@ -44,13 +50,19 @@ func (b *mailbox) receive(ctx context.Context) bool {
 	case len(mail.Letters) == 0 && !mail.Gap:
 		b.r.Fatalf("Receive returned nothing")
 	}
-	b.read = append(b.read, mail.Letters...)
+	for _, l := range mail.Letters {
+		o, err := l.Outcome()
+		if err != nil {
+			b.r.Fatalf("a letter of %s: %v", l.ID, err)
+		}
+		b.read = append(b.read, letter{l.ID, o})
+	}
 	b.gap = b.gap || mail.Gap
 	return true
 }
 
 // take returns the next n letters; more may have come.
-func (b *mailbox) take(n int) []broker.Letter {
+func (b *mailbox) take(n int) []letter {
 	b.r.Helper()
 	ctx, cancel := context.WithTimeout(b.r.ctx, patience)
 	defer cancel()

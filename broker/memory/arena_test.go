@@ -12,22 +12,22 @@ import (
 
 // What an arena was given comes back, whatever its size, with times to the ms.
 func TestArena(t *testing.T) {
-	now := time.UnixMilli(1_700_000_000_123)
+	now := time.UnixMilli(1_700_000_000_123).UTC()
 	given := []broker.Outcome{
-		{State: broker.StateSucceeded},
-		{State: broker.StateCanceled, Name: "n", Attempts: 0, Finished: now},
+		{State: broker.StateSucceeded, Codec: "msgpack"},
+		{State: broker.StateCanceled, Codec: "msgpack", Name: "n", Attempts: 0, Finished: now},
 		{State: broker.StateExpired, Codec: "json", Name: strings.Repeat("n", 128), Attempts: 1 << 31, Retried: 10_000},
 		{State: broker.StateSucceeded, Codec: "msgpack", Result: []byte{3}, Name: "simple_add", Attempts: 1,
 			Minion: broker.NewID(broker.KindParty, "q", 0), Enqueued: now, Started: now.Add(time.Second), Finished: now.Add(time.Minute)},
-		{State: broker.StateSucceeded, Result: bytes.Repeat([]byte{1}, 3*lastChunk)},
-		{State: broker.StateSucceeded, Result: []byte("after a large one"), Started: time.UnixMilli(-5)},
+		{State: broker.StateSucceeded, Codec: "json", Result: bytes.Repeat([]byte{1}, 3*lastChunk)},
+		{State: broker.StateSucceeded, Codec: "json", Result: []byte("after a large one"), Started: time.UnixMilli(-5).UTC()},
 	}
 	var a arena
 	var places []place
 	const rounds = 500
 	for range rounds {
 		for i := range given {
-			places = append(places, a.add("queue", &given[i]))
+			places = append(places, a.add("queue", broker.AppendOutcome(nil, &given[i])))
 		}
 	}
 	for i, at := range places {

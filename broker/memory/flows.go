@@ -197,7 +197,7 @@ func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) e
 	s.mu.Lock()
 	f := s.known(id, now)
 	if f != nil && now < f.kept && f.progress.Outcome == nil {
-		post.add(f.progress.Flow.Inbox, id, o)
+		post.add(f.progress.Flow.Inbox, id, post.write(o))
 		f.end(o, now)
 		s.note(f, now)
 		b.index.sweep.set(s.agenda.next())

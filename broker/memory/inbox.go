@@ -11,7 +11,8 @@ import (
 type post struct {
 	letters []broker.Letter
 	runs    []postRun // of letters to the same inbox
-	small   copier
+	written []byte    // records of outcomes, one behind the other
+	left    int       // how many will still be written, as far as known
 }
 
 type postRun struct {
@@ -19,18 +20,27 @@ type postRun struct {
 	end   int // in letters
 }
 
-// add adds a letter with a copy of the outcome, unless nobody waits for it.
-func (p *post) add(inbox, id broker.ID, o *broker.Outcome) {
+// usualRecord is about how long the record of an outcome is.
+const usualRecord = 96
+
+// write returns the record of an outcome. What was returned before stays as it
+// is.
+func (p *post) write(o *broker.Outcome) []byte {
+	if room := cap(p.written) - len(p.written); room < usualRecord+len(o.Result) {
+		p.written = make([]byte, 0, max(p.left, 1)*usualRecord+len(o.Result))
+	}
+	p.left--
+	at := len(p.written)
+	p.written = broker.AppendOutcome(p.written, o)
+	return p.written[at:len(p.written):len(p.written)]
+}
+
+// add adds a letter with the record of an outcome, unless nobody waits for it.
+func (p *post) add(inbox, id broker.ID, written []byte) {
 	if inbox.IsZero() {
 		return
 	}
-	p.letters = append(p.letters, broker.Letter{ID: id, Outcome: *o})
-	c := &p.letters[len(p.letters)-1].Outcome
-	if o.Err == nil {
-		c.Result = p.small.copy(o.Result)
-	} else {
-		*c = *copyOutcome(o)
-	}
+	p.letters = append(p.letters, broker.Letter{ID: id, Record: written})
 	if n := len(p.runs); n > 0 && p.runs[n-1].inbox == inbox {
 		p.runs[n-1].end = len(p.letters)
 	} else {

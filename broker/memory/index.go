@@ -102,9 +102,9 @@ func (s *shard) taken(id broker.ID, now instant) (digest uint32, ok bool) {
 func (s *shard) add(r *record) { s.tasks.add(r) }
 
 // retire notes until when a record that is final is kept: for keep, and its id
-// for at least as long as ids are remembered. A tombstone takes its place if
-// that can keep the outcome; a nil one stays with the record.
-func (x *index) retire(r *record, o *broker.Outcome, now instant, keep time.Duration) {
+// for at least as long as ids are remembered. A tombstone takes its place, with the
+// record of the outcome, unless that is nil: then it stays with the record.
+func (x *index) retire(r *record, outcome []byte, now instant, keep time.Duration) {
 	s := x.shard(r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (x *index) retire(r *record, o *broker.Outcome, now instant, keep time.Dura
 	switch {
 	case keep <= 0:
 		s.bury(r)
-	case o == nil:
+	case outcome == nil:
 		s.agenda.add(r.kept, r.id)
 	default:
 		end := minuteEnd(r.kept)
@@ -123,7 +123,7 @@ func (x *index) retire(r *record, o *broker.Outcome, now instant, keep time.Dura
 			s.arenas[end] = a
 		}
 		s.tasks.bury(r.entry, tombstone{
-			kept: r.kept, until: r.forgotten, outcome: a.add(r.queue.name, o), digest: r.digest, last: r.last,
+			kept: r.kept, until: r.forgotten, outcome: a.add(r.queue.name, outcome), digest: r.digest, last: r.last,
 		})
 		s.agenda.add(r.kept, r.id)
 	}

@@ -174,8 +174,9 @@ func (q *queue) mark(r *record) {
 	}
 }
 
-// finish ends a task. It keeps a copy of the outcome.
-func (q *queue) finish(r *record, o *broker.Outcome, now instant) {
+// finish ends a task. It keeps a copy of the outcome, of which it is given the
+// record too.
+func (q *queue) finish(r *record, o *broker.Outcome, written []byte, now instant) {
 	q.detach(r)
 	t := r.task
 	r.state = o.State
@@ -186,7 +187,6 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant) {
 		q.arrive(broker.Arrival{Task: r.id, Flow: t.Group, Step: t.Step, Outcome: *copyOutcome(o)})
 	}
 	keep := t.Retention
-	var small *broker.Outcome
 	if o.State == broker.StateFailed && t.DeadFor > 0 {
 		keep = max(keep, t.DeadFor)
 		q.seq++
@@ -195,17 +195,11 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant) {
 		q.ending.push(r)
 		q.alarm.set(r.at)
 		r.outcome = copyOutcome(o)
+		written = nil
 	} else {
 		r.task = nil
-		switch {
-		case keep <= 0:
-		case compact(o):
-			small = o
-		default:
-			r.outcome = copyOutcome(o)
-		}
 	}
-	q.b.index.retire(r, small, now, keep)
+	q.b.index.retire(r, written, now, keep)
 }
 
 // holder returns the task that holds a unique key, or nil.

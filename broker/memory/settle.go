@@ -18,7 +18,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		return nil, err
 	}
 	errs := make([]error, len(batch))
-	turn := turn{now: now, post: post{small: copier{left: len(batch)}}}
+	turn := turn{now: now, post: post{left: len(batch)}}
 	for i := range batch {
 		if i == 1 {
 			turn.post.letters = slices.Grow(turn.post.letters, len(batch)-1)
@@ -95,8 +95,9 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 	switch {
 	case s.Verb == broker.VerbFinish:
 		inbox := r.task.Inbox
-		q.finish(r, &s.Outcome, now)
-		turn.post.add(inbox, r.id, &s.Outcome)
+		written := turn.post.write(&s.Outcome)
+		q.finish(r, &s.Outcome, written, now)
+		turn.post.add(inbox, r.id, written)
 		q.submit(s.Submit)
 		turn.note(q, before)
 	case r.canceled:
@@ -133,10 +134,11 @@ func lost(d *broker.Delivery) error {
 // cancel finishes a task as canceled, and leaves a letter that tells of it.
 func (q *queue) cancel(r *record, now instant, p *post) {
 	o := broker.Outcome{
-		State: broker.StateCanceled, Name: r.task.Name, Attempts: r.attempted(), Retried: int(r.retried),
+		State: broker.StateCanceled, Codec: r.task.Codec, Name: r.task.Name, Attempts: r.attempted(), Retried: int(r.retried),
 		Enqueued: r.task.Enqueued, Finished: q.b.clock.wall(now),
 	}
 	inbox := r.task.Inbox
-	q.finish(r, &o, now)
-	p.add(inbox, r.id, &o)
+	written := p.write(&o)
+	q.finish(r, &o, written, now)
+	p.add(inbox, r.id, written)
 }

@@ -58,25 +58,20 @@ func (in *inbox) hear(ch, payload string) {
 		return
 	}
 	letters := make([]broker.Letter, 0, frames(payload))
-	for rest := payload; len(rest) > 0; {
+	for rest := []byte(payload); len(rest) > 0; {
 		const head = len(broker.ID{}) + 4
 		if len(rest) < head {
 			in.b.log.Error("redis: a truncated result in an inbox; it will be looked up")
 			in.heal()
 			break
 		}
-		n := int(binary.BigEndian.Uint32([]byte(rest[head-4 : head])))
+		n := int(binary.BigEndian.Uint32(rest[head-4:]))
 		if n > len(rest)-head {
 			in.b.log.Error("redis: a truncated result in an inbox; it will be looked up")
 			in.heal()
 			break
 		}
-		outcome, err := broker.ParseOutcome([]byte(rest[head : head+n]))
-		if err != nil {
-			in.b.log.Error("redis: can't read a result", "task.id", toID(rest), "error", err)
-		} else {
-			letters = append(letters, broker.Letter{ID: toID(rest), Outcome: outcome})
-		}
+		letters = append(letters, broker.Letter{ID: broker.ID(rest[:len(broker.ID{})]), Record: rest[head : head+n : head+n]})
 		rest = rest[head+n:]
 	}
 	in.mu.Lock()

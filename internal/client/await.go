@@ -29,6 +29,7 @@ func (c *Client) AwaitOutcome(ctx context.Context, id task.ID) (*broker.Outcome,
 	if err != nil {
 		return nil, fmt.Errorf("task %s: %w", id, err)
 	}
+	a.read()
 	if err := a.Err(); err != nil {
 		return nil, err
 	}
@@ -83,6 +84,8 @@ func (a *Arrival) Err() error {
 	switch {
 	case a.Outcome != nil:
 		return nil
+	case a.bad != nil:
+		return a.bad
 	case a.State.Final():
 		return fmt.Errorf("task %s: %w: it is %s, and its result is not kept any more", a.ID, broker.ErrNotFound, a.State)
 	case a.Own:

@@ -21,9 +21,9 @@ func (*mirror) Close() error          { return nil }
 func (m *mirror) Enqueue(_ context.Context, tasks []*broker.Task) error {
 	letters := make([]broker.Letter, len(tasks))
 	for i, t := range tasks {
-		letters[i] = broker.Letter{ID: t.ID, Outcome: broker.Outcome{
+		letters[i] = broker.Letter{ID: t.ID, Record: broker.AppendOutcome(nil, &broker.Outcome{
 			State: broker.StateSucceeded, Name: t.Name, Codec: t.Codec, Result: []byte{3},
-		}}
+		})}
 	}
 	m.mail <- broker.Mail{Letters: letters}
 	return nil

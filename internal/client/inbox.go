@@ -145,7 +145,7 @@ func (c *Client) deliver(mail broker.Mail) {
 	defer c.mu.Unlock()
 	for i := range mail.Letters {
 		letter := &mail.Letters[i]
-		c.table.deliver(letter.ID, &letter.Outcome)
+		c.table.deliver(letter.ID, letter.Record)
 	}
 	for _, post := range mail.Posts {
 		c.hear(post)

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"bytes"
+	"fmt"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -33,12 +35,12 @@ type table struct {
 type entry struct {
 	id      broker.ID
 	queue   string
-	own     bool // sent from here: its outcome is pushed
-	shared  bool // perhaps first sent from elsewhere, and pushed there
-	sending int  // submissions under way
-	doubt   bool // its push may have come and gone: look it up before waiting
-	missed  bool // a look-up has found no outcome, the push may still be on its way
-	outcome *broker.Outcome
+	own     bool   // sent from here: its outcome is pushed
+	shared  bool   // perhaps first sent from elsewhere, and pushed there
+	sending int    // submissions under way
+	doubt   bool   // its push may have come and gone: look it up before waiting
+	missed  bool   // a look-up has found no outcome, the push may still be on its way
+	record  []byte // of the outcome, once it has arrived
 	watch   *Watch // the first of those who wait
 	more    []*Watch
 
@@ -55,6 +57,8 @@ type Arrival struct {
 	State   broker.State    // final, or StateUnknown if there is no such task
 	Outcome *broker.Outcome // nil if the task is unknown or its outcome isn't kept
 	Own     bool            // it was sent from here
+	record  []byte          // of an outcome that was not read yet
+	bad     error           // why it can't be read
 }
 
 const (
@@ -92,7 +96,7 @@ func (t *table) expect(id broker.ID, queue string, again bool, now time.Time) {
 	e.shared = again && (e.shared || !e.own)
 	e.own, e.queue = true, queue
 	e.sending++
-	if again && e.outcome == nil {
+	if again && e.record == nil {
 		e.doubt = true
 		if e.watch != nil {
 			t.move(e, levelNow, now)
@@ -108,7 +112,7 @@ func (t *table) sent(id broker.ID, stored bool, now time.Time) {
 	}
 	e.sending--
 	switch {
-	case stored || e.sending > 0 || e.outcome != nil:
+	case stored || e.sending > 0 || e.record != nil:
 	case e.watch == nil:
 		t.drop(e)
 	default: // somebody got hold of the id, and shall learn soon that it is none
@@ -120,10 +124,10 @@ func (t *table) sent(id broker.ID, stored bool, now time.Time) {
 // take returns the outcome of a task that has arrived, and forgets it.
 func (t *table) take(id broker.ID) (Arrival, bool) {
 	e := t.entries[id]
-	if e == nil || e.outcome == nil {
+	if e == nil || e.record == nil {
 		return Arrival{}, false
 	}
-	a := e.arrival(e.outcome.State, e.outcome)
+	a := e.arrival(e.record)
 	t.drop(e)
 	return a, true
 }
@@ -175,19 +179,24 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 	t.trim()
 }
 
-// deliver takes a pushed outcome. It keeps o only if somebody waits.
-func (t *table) deliver(id broker.ID, o *broker.Outcome) {
+// deliver takes the record of a pushed outcome. It keeps it only if somebody
+// waits.
+func (t *table) deliver(id broker.ID, record []byte) {
 	e := t.entries[id]
 	switch {
-	case e == nil || e.outcome != nil: // forgotten, or pushed twice
+	case e == nil || e.record != nil: // forgotten, or pushed twice
 	case e.watch != nil:
-		t.finish(e, o.State, o)
+		t.finish(e, e.arrival(record))
 	default:
-		kept := *o // o is a part of something larger
-		e.outcome = &kept
-		t.bytes += outcomeSize(&kept)
-		t.trim()
+		t.keep(e, bytes.Clone(record)) // it is a part of something larger
 	}
+}
+
+// keep keeps the record of an outcome that nobody waits for.
+func (t *table) keep(e *entry, record []byte) {
+	e.record = record
+	t.bytes += recordSize(record)
+	t.trim()
 }
 
 // found takes what a look-up says of a task.
@@ -205,7 +214,7 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 		if e.own && e.level >= levelOwn {
 			t.mistrust() // a push that should have come has not
 		}
-		t.finish(e, st.State, st.Outcome)
+		t.finish(e, e.known(st.State, st.Outcome))
 	case final || st.State == broker.StateUnknown:
 		switch {
 		case e.sending > 0: // it will be known soon
@@ -215,7 +224,7 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 			e.missed = true
 			t.move(e, levelForeign, now)
 		default:
-			t.finish(e, st.State, nil)
+			t.finish(e, e.known(st.State, nil))
 		}
 	default:
 		e.doubt, e.missed = false, false
@@ -246,7 +255,7 @@ func (t *table) move(e *entry, level int, now time.Time) {
 // first.
 func (t *table) mistrust() {
 	for e := t.idle.first; e != nil; e = e.next {
-		e.doubt = e.outcome == nil
+		e.doubt = e.record == nil
 	}
 }
 
@@ -285,8 +294,7 @@ func (t *table) nextDue() (at time.Time, ok bool) {
 	return at, ok
 }
 
-func (t *table) finish(e *entry, state broker.State, o *broker.Outcome) {
-	a := e.arrival(state, o)
+func (t *table) finish(e *entry, a Arrival) {
 	e.watch.put(a)
 	for _, w := range e.more {
 		w.put(a)
@@ -313,8 +321,8 @@ func (t *table) add(id broker.ID) *entry {
 
 // drop removes an entry. The caller does not use it again.
 func (t *table) drop(e *entry) {
-	if e.outcome != nil {
-		t.bytes -= outcomeSize(e.outcome)
+	if e.record != nil {
+		t.bytes -= recordSize(e.record)
 	}
 	e.unlink()
 	delete(t.entries, e.id)
@@ -331,31 +339,46 @@ func (t *table) trim() {
 	}
 }
 
-func (e *entry) arrival(state broker.State, o *broker.Outcome) Arrival {
-	return Arrival{ID: e.id, Queue: e.queue, State: state, Outcome: o, Own: e.own}
+// arrival returns the arrival of a record that nobody has read yet.
+func (e *entry) arrival(record []byte) Arrival {
+	return Arrival{ID: e.id, Queue: e.queue, Own: e.own, record: record}
 }
 
-// outcomeSize is about what an outcome takes in memory.
-func outcomeSize(o *broker.Outcome) int {
-	n := 256 + len(o.Result)
-	if f := o.Err; f != nil {
-		n += 128 + len(f.Message) + len(f.Stack)
-		for _, s := range f.Chain {
-			n += 16 + len(s)
-		}
-	}
-	return n
+// known returns the arrival of what a look-up has found.
+func (e *entry) known(state broker.State, o *broker.Outcome) Arrival {
+	return Arrival{ID: e.id, Queue: e.queue, Own: e.own, State: state, Outcome: o}
 }
 
-// restore puts back an arrival that nobody has read.
-func (t *table) restore(a Arrival) {
-	if t.entries[a.ID] != nil {
+// read reads the record, if there is one that was not read yet.
+func (a *Arrival) read() {
+	if a.record == nil || a.Outcome != nil || a.bad != nil {
 		return
 	}
-	kept := *a.Outcome
+	o, err := broker.ParseOutcome(a.record)
+	if err != nil {
+		a.bad = fmt.Errorf("task %s: its outcome can't be read: %w", a.ID, err)
+		return
+	}
+	a.State, a.Outcome = o.State, &o
+}
+
+// recordSize is about what an entry with an outcome takes in memory.
+func recordSize(record []byte) int { return 256 + len(record) }
+
+// restore puts back an arrival that nobody has used.
+func (t *table) restore(a Arrival) {
+	if !a.Own || t.entries[a.ID] != nil {
+		return
+	}
+	record := bytes.Clone(a.record)
+	if record == nil {
+		if a.Outcome == nil {
+			return
+		}
+		record = broker.AppendOutcome(nil, a.Outcome)
+	}
 	e := t.add(a.ID)
-	e.queue, e.own, e.outcome = a.Queue, a.Own, &kept
+	e.queue, e.own = a.Queue, a.Own
 	t.idle.push(e)
-	t.bytes += outcomeSize(&kept)
-	t.trim()
+	t.keep(e, record)
 }

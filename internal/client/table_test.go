@@ -9,6 +9,9 @@ import (
 
 func newID() broker.ID { return broker.NewID(broker.KindTask, "q", 0) }
 
+// written returns the record of an outcome.
+func written(result string) []byte { return broker.AppendOutcome(nil, succeeded(result)) }
+
 func succeeded(result string) *broker.Outcome {
 	return &broker.Outcome{State: broker.StateSucceeded, Result: []byte(result)}
 }
@@ -28,7 +31,7 @@ func TestTableKeepsAndForgets(t *testing.T) {
 		ids = append(ids, id)
 		tab.expect(id, "q", false, now)
 		tab.sent(id, true, now)
-		tab.deliver(id, succeeded("x"))
+		tab.deliver(id, written("x"))
 	}
 	if len(tab.entries) != 10 || tab.idle.len != 10 {
 		t.Fatalf("%d entries, %d idle, want 10", len(tab.entries), tab.idle.len)
@@ -37,6 +40,7 @@ func TestTableKeepsAndForgets(t *testing.T) {
 		t.Error("the oldest was not forgotten")
 	}
 	a, ok := tab.take(ids[20])
+	a.read()
 	if !ok || string(a.Outcome.Result) != "x" || a.Queue != "q" || !a.Own {
 		t.Errorf("take: %+v, %v", a, ok)
 	}
@@ -57,7 +61,7 @@ func TestTableBoundsBytes(t *testing.T) {
 	for range 100 {
 		id := newID()
 		tab.expect(id, "q", false, now)
-		tab.deliver(id, succeeded(string(make([]byte, 1000))))
+		tab.deliver(id, written(string(make([]byte, 1000))))
 		if tab.bytes > tab.maxBytes {
 			t.Fatalf("%d bytes are kept", tab.bytes)
 		}
@@ -82,7 +86,7 @@ func TestTableWaitersAreNotForgotten(t *testing.T) {
 	for range 5 {
 		tab.expect(newID(), "q", false, now)
 	}
-	tab.deliver(first, succeeded("x"))
+	tab.deliver(first, written("x"))
 	if len(w.ready) != 1 || len(w2.ready) != 1 {
 		t.Errorf("%d and %d arrivals, want 1 and 1", len(w.ready), len(w2.ready))
 	}
@@ -243,7 +247,7 @@ func TestTableGap(t *testing.T) {
 		tab.expect(id, "q", false, now)
 		tab.sent(id, true, now)
 	}
-	tab.deliver(arrived, succeeded("x"))
+	tab.deliver(arrived, written("x"))
 	w := newWatch(c)
 	tab.wait(waited, w, now)
 	tab.gap(now)

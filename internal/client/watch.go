@@ -71,6 +71,9 @@ func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 		w.ready = nil
 		w.c.mu.Unlock()
 		if len(ready) > 0 {
+			for i := range ready {
+				ready[i].read()
+			}
 			return ready, nil
 		}
 		select {
@@ -92,9 +95,7 @@ func (w *Watch) Close() {
 	}
 	// What arrived and was not read is there for the next who asks.
 	for _, a := range w.ready {
-		if a.Outcome != nil && a.Own {
-			w.c.table.restore(a)
-		}
+		w.c.table.restore(a)
 	}
 	w.ids, w.ready = nil, nil
 }
@@ -104,8 +105,6 @@ func (c *Client) Restore(arrivals ...Arrival) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, a := range arrivals {
-		if a.Outcome != nil && a.Own {
-			c.table.restore(a)
-		}
+		c.table.restore(a)
 	}
 }
