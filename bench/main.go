@@ -24,6 +24,7 @@ type config struct {
 	measures string
 	limit    time.Duration
 	profile  string
+	allocs   string
 }
 
 // size is how much is measured.
@@ -46,6 +47,7 @@ func parse(args []string) (config, error) {
 	f.StringVar(&c.measures, "measures", "", "only measures that match the regular expression")
 	f.DurationVar(&c.limit, "limit", 3*time.Second, "the longest a trial may measure")
 	f.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile of all that is measured to the file")
+	f.StringVar(&c.allocs, "memprofile", "", "write a profile of all that is allocated to the file")
 	if err := f.Parse(args); err != nil {
 		return c, err
 	}
@@ -104,6 +106,16 @@ func run(ctx context.Context, c config) error {
 			return err
 		}
 		defer pprof.StopCPUProfile()
+	}
+	if c.allocs != "" {
+		f, err := os.Create(c.allocs)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			_ = pprof.Lookup("allocs").WriteTo(f, 0)
+			_ = f.Close()
+		}()
 	}
 	servers := &servers{}
 	defer servers.stop()
