@@ -52,11 +52,11 @@ func (h *ahead) pop() *attempt {
 	return a
 }
 
-// note takes note of an attempt that has ended.
-func (h *ahead) note(a *attempt) {
+// note takes note of an attempt that has ended with a settlement.
+func (h *ahead) note(a *attempt, st *broker.Settlement) {
 	h.ended++
-	if !a.started.IsZero() && !a.finished.IsZero() {
-		h.usual += (a.finished.Sub(a.started) - h.usual) / memory
+	if !a.started.IsZero() && !st.Outcome.Finished.IsZero() {
+		h.usual += (st.Outcome.Finished.Sub(a.started) - h.usual) / memory
 	}
 }
 

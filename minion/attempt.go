@@ -19,46 +19,40 @@ type attempt struct {
 	d     *broker.Delivery
 	h     *handler
 	codec codec.Codec
-	bad   error // why it can't run
 
-	info  task.Info
+	info  atomic.Pointer[task.Info] // made when somebody asks for it
 	kin   atomic.Pointer[kin] // made when the handler first sends something
 	waits int32               // how many of its goroutines wait for other tasks; r.mu guards these three
 	lent  bool                // its slot is lent
 	over  bool                // it has ended
 
-	life     life               // ends with the attempt, or what ends that
-	ctx      context.Context    // of the handler: life, and more
-	timeout  time.Duration      // of the attempt; 0 is none
-	deadline time.Time          // of the task; zero is none
-	limit    error              // which of these ends ctx
-	expire   context.CancelFunc // frees the timer of timeout and deadline; nil if there is none
+	life   life               // ends with the attempt, or what ends that
+	limits context.Context    // life, with the end of what time there is
+	expire context.CancelFunc // frees the timer of that; nil if there is none
 
 	received time.Time
 	started  time.Time
 	result   []byte
-	finished time.Time
-	next     *attempt // to be run by the same worker
 
 	left, right *attempt // in the session's roster
 	listed      bool
 }
 
-// newAttempt finds what is needed to run a delivery.
-func newAttempt(s *session, d *broker.Delivery) *attempt {
-	a := &attempt{s: s, d: d, h: s.r.m.handlers[d.Name]}
-	a.codec, a.bad = codec.ByName(d.Codec, s.r.codecs...)
+// newAttempt finds what is needed to run a delivery; bad says why it can't run.
+func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
+	a = &attempt{s: s, d: d, h: s.r.m.handlers[d.Name]}
+	a.codec, bad = codec.ByName(d.Codec, s.r.codecs...)
 	switch {
 	case d.Err != nil:
-		a.bad = d.Err
+		bad = d.Err
 	case a.h == nil:
-		a.bad = fmt.Errorf("%w %q: this minion knows %s", task.ErrUnknownTask, d.Name, s.r.known())
+		bad = fmt.Errorf("%w %q: this minion knows %s", task.ErrUnknownTask, d.Name, s.r.known())
 	case d.Upstream != "":
-		a.bad = noUpstream(d)
+		bad = noUpstream(d)
 	case d.Recoveries >= s.r.m.cfg.deaths:
-		a.bad = fmt.Errorf("%w: %d times", task.ErrMinionDied, d.Recoveries)
+		bad = fmt.Errorf("%w: %d times", task.ErrMinionDied, d.Recoveries)
 	}
-	return a
+	return a, bad
 }
 
 // known lists the names that have a handler, some of them if they are many.
@@ -79,53 +73,55 @@ func (r *run) known() string {
 func (a *attempt) receive(at time.Time) {
 	a.received = at
 	a.life.parent = a.s.ctx
-	if a.d.Left != broker.NoDeadline {
-		a.deadline = at.Add(a.d.Left)
+}
+
+// deadline returns that of the task, if it has one.
+func (a *attempt) deadline() (at time.Time, ok bool) {
+	if a.d.Left == broker.NoDeadline {
+		return time.Time{}, false
 	}
+	return a.received.Add(a.d.Left), true
+}
+
+// timeout returns that of the attempt; 0 is none.
+func (a *attempt) timeout() time.Duration {
+	if a.d.Timeout != 0 {
+		return a.d.Timeout
+	}
+	return a.h.Settings.Timeout
+}
+
+// allowed returns how long the attempt may take from its start, and what it is
+// that limits it; 0 is for ever.
+func (a *attempt) allowed() (limit time.Duration, cause error) {
+	limit, cause = a.timeout(), task.ErrTimeout
+	if end, ok := a.deadline(); ok {
+		if left := end.Sub(a.started); limit == 0 || left < limit {
+			limit, cause = left, task.ErrExpired
+		}
+	}
+	return limit, cause
 }
 
 // arm makes the context of the handler, which is about to start.
 func (a *attempt) arm() {
-	d, m := a.d, a.s.r.m
-	a.info = task.Info{
-		ID: d.ID, Name: d.Name, Queue: d.Queue,
-		Attempt: d.Attempt, Retried: d.Retried, MaxRetries: a.maxRetries(), Recoveries: d.Recoveries,
-		Meta: d.Meta, Enqueued: d.Enqueued,
-		Submitter: (*within)(a), OnSuccess: (*later)(a),
+	a.limits = &a.life
+	if limit, cause := a.allowed(); limit != 0 {
+		a.limits, a.expire = context.WithTimeoutCause(a.limits, limit, cause)
 	}
-	a.timeout = d.Timeout
-	if a.timeout == 0 {
-		a.timeout = a.h.Settings.Timeout
-	}
-	limit, cause := a.timeout, task.ErrTimeout
-	if !a.deadline.IsZero() {
-		if left := a.deadline.Sub(a.started); limit == 0 || left < limit {
-			limit, cause = left, task.ErrExpired
-		}
-	}
-	var ctx context.Context = &a.life
-	a.limit = cause
-	if limit != 0 {
-		ctx, a.expire = context.WithTimeoutCause(ctx, limit, cause)
-	}
-	ctx = task.NewContext(ctx, &a.info)
-	if len(m.cfg.use) > 0 {
-		ctx = context.WithValue(ctx, attemptKey{}, a)
-	}
-	a.ctx = ctx
 }
 
 // execute runs the handler and settles the attempt, whatever the handler does:
 // return, panic, or end its goroutine.
-func (a *attempt) execute() {
+// It returns the next attempt to run, and when this one ended.
+func (a *attempt) execute() (next *attempt, ended time.Time) {
 	if a.started.IsZero() {
 		a.started = time.Now()
 	}
 	var st broker.Settlement
 	if settled, over := a.overtaken(&st); over {
 		a.life.end(nil)
-		a.s.r.end(a, &st, settled, true)
-		return
+		return a.s.r.end(a, &st, settled, true), time.Time{}
 	}
 	a.arm()
 	var err error
@@ -142,14 +138,16 @@ func (a *attempt) execute() {
 		if a.expire != nil {
 			a.expire()
 		}
-		a.s.r.end(a, &st, settled, alive)
+		next, ended = a.s.r.end(a, &st, settled, alive), st.Outcome.Finished
 	}()
+	ctx := (*handlerContext)(a)
 	if run := a.h.run; run != nil {
-		err = run(a.ctx)
+		err = run(ctx)
 	} else {
-		err = a.handle(a.ctx)
+		err = a.handle(ctx)
 	}
 	returned = true
+	return nil, time.Time{} // the deferred function says which
 }
 
 // handle calls the registered handler and keeps its result.

@@ -83,9 +83,9 @@ func (s *session) take(got []*broker.Delivery) {
 			settles = append(settles, broker.Settlement{Delivery: d, Verb: broker.VerbRelease})
 			continue
 		}
-		a := newAttempt(s, d)
+		a, bad := newAttempt(s, d)
 		var st broker.Settlement
-		if a.refuse(&st) {
+		if a.refuse(&st, bad) {
 			settles = append(settles, st)
 			continue
 		}

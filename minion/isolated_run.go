@@ -13,17 +13,19 @@ import (
 
 // runIsolated has a child run the handler and returns its result.
 func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
+	info := a.about()
 	job := wireJob{
-		ID: a.info.ID, Name: a.info.Name, Queue: a.info.Queue,
-		Attempt: a.info.Attempt, Retried: a.info.Retried, MaxRetries: a.info.MaxRetries, Recoveries: a.info.Recoveries,
-		Meta: a.info.Meta, Enqueued: a.info.Enqueued,
+		ID: info.ID, Name: info.Name, Queue: info.Queue,
+		Attempt: info.Attempt, Retried: info.Retried, MaxRetries: info.MaxRetries, Recoveries: info.Recoveries,
+		Meta: info.Meta, Enqueued: info.Enqueued,
 		Codec: a.d.Codec, Payload: a.d.Payload, Limit: a.s.r.limits.Result,
 	}
 	if end, ok := ctx.Deadline(); ok {
 		job.Left = max(time.Until(end), time.Nanosecond)
 		job.LeftCause = "deadline exceeded" // middleware's, unless it is the attempt's
-		if own, ok := a.ctx.Deadline(); ok && own.Equal(end) {
-			job.LeftCause = causeName(a.limit)
+		if own, ok := a.limits.Deadline(); ok && own.Equal(end) {
+			_, cause := a.allowed()
+			job.LeftCause = causeName(cause)
 		}
 	}
 	out, err := a.s.r.pool.Run(ctx, isolate.Job{Body: pack(&job), Tag: a.d, Call: a.answer})

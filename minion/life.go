@@ -61,6 +61,8 @@ func (l *life) why() error {
 		return cause
 	case over:
 		return context.Canceled
+	case l.parent.Err() == nil: // the usual case, without a lock that all share
+		return nil
 	}
 	return context.Cause(l.parent)
 }

@@ -85,9 +85,9 @@ func (s *session) numbers(kind squad.Kind, to squad.Message) squad.Message {
 func (s *session) assigned(tasks []*broker.Delivery) {
 	now := time.Now()
 	for _, d := range tasks {
-		a := newAttempt(s, d)
+		a, bad := newAttempt(s, d)
 		var st broker.Settlement
-		refused := a.refuse(&st)
+		refused := a.refuse(&st, bad)
 		s.r.mu.Lock()
 		if s.lost || s.sealed || s.running.find(d.ID) != nil { // which knows it already
 			s.r.mu.Unlock()

@@ -13,15 +13,15 @@ import (
 
 // What follows writes a settlement to st and reports whether there is one.
 
-// refuse settles a task that shall not run.
-func (a *attempt) refuse(st *broker.Settlement) bool {
+// refuse settles a task that shall not run, or can't: bad says why.
+func (a *attempt) refuse(st *broker.Settlement, bad error) bool {
 	switch {
 	case a.d.Canceled:
 		return a.finish(st, broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran")
 	case a.d.Err == nil && a.d.Left <= 0:
 		return a.finish(st, broker.StateExpired, nil, slog.LevelInfo, "task expired before it ran")
-	case a.bad != nil:
-		return a.finish(st, broker.StateFailed, a.bad, slog.LevelError, "task failed: it can't run")
+	case bad != nil:
+		return a.finish(st, broker.StateFailed, bad, slog.LevelError, "task failed: it can't run")
 	}
 	return false
 }
@@ -29,7 +29,8 @@ func (a *attempt) refuse(st *broker.Settlement) bool {
 // overtaken also reports whether an attempt shall not start any more.
 func (a *attempt) overtaken(st *broker.Settlement) (settled, over bool) {
 	cause := a.life.why()
-	if cause == nil && a.deadline.IsZero() {
+	end, limited := a.deadline()
+	if cause == nil && !limited {
 		return false, false
 	}
 	began := a.started
@@ -42,7 +43,7 @@ func (a *attempt) overtaken(st *broker.Settlement) (settled, over bool) {
 		return true, true
 	case cause != nil:
 		return false, true
-	case !a.deadline.IsZero() && !began.Before(a.deadline):
+	case limited && !began.Before(end):
 		return a.finish(st, broker.StateExpired, nil, slog.LevelInfo, "task expired before it ran"), true
 	}
 	a.started = began
@@ -74,7 +75,7 @@ func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	var final *task.NoRetryError
 	explicit := errors.As(err, &snooze) || errors.As(err, &after) || errors.As(err, &final)
 
-	switch cause := context.Cause(a.ctx); {
+	switch cause := context.Cause(a.limits); {
 	case cause == nil:
 	case errors.Is(cause, task.ErrLeaseLost):
 		return false
@@ -88,7 +89,7 @@ func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	case errors.Is(cause, task.ErrExpired):
 		return a.finish(st, broker.StateExpired, err, slog.LevelInfo, "task expired")
 	case errors.Is(cause, task.ErrTimeout) && !errors.Is(err, task.ErrTimeout):
-		err = &timeoutError{a.timeout, err}
+		err = &timeoutError{a.timeout(), err}
 	}
 	if snooze != nil {
 		return a.snooze(st, snooze.After)
@@ -96,7 +97,7 @@ func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	if final != nil || unfit(err) {
 		return a.finish(st, broker.StateFailed, err, slog.LevelError, "task failed: not to be retried")
 	}
-	if a.d.Retried >= a.info.MaxRetries {
+	if a.d.Retried >= a.maxRetries() {
 		return a.finish(st, broker.StateFailed, err, slog.LevelError, "task failed: no retries left")
 	}
 	return a.retry(st, after, err)
@@ -117,21 +118,21 @@ func (a *attempt) retry(st *broker.Settlement, after *task.RetryAfterError, err 
 		delay = a.backoff(err)
 	}
 	delay = clamp(delay)
-	if !a.deadline.IsZero() && delay >= time.Until(a.deadline) {
+	if end, ok := a.deadline(); ok && delay >= time.Until(end) {
 		return a.finish(st, broker.StateFailed, err, slog.LevelError, "task failed: a retry would come after its deadline")
 	}
 	a.s.r.log.task(slog.LevelWarn, "task failed, to be retried", a.d,
-		"error", err, "duration", time.Since(a.started), "retry_in", delay, "retries_left", a.info.MaxRetries-a.d.Retried-1)
+		"error", err, "duration", time.Since(a.started), "retry_in", delay, "retries_left", a.maxRetries()-a.d.Retried-1)
 	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRetry, Delay: delay}
 	return true
 }
 
 func (a *attempt) snooze(st *broker.Settlement, delay time.Duration) bool {
 	delay = clamp(delay)
-	if !a.deadline.IsZero() {
+	if end, ok := a.deadline(); ok {
 		// It becomes due once more, to be found expired at its deadline and not
 		// at the end of the snooze.
-		delay = min(delay, max(time.Until(a.deadline), 0)+time.Millisecond)
+		delay = min(delay, max(time.Until(end), 0)+time.Millisecond)
 	}
 	a.s.r.log.task(slog.LevelDebug, "task snoozed", a.d, "duration", time.Since(a.started), "due_in", delay)
 	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbSnooze, Delay: delay}
@@ -142,7 +143,6 @@ func (a *attempt) snooze(st *broker.Settlement, delay time.Duration) bool {
 func (a *attempt) finish(st *broker.Settlement, state broker.State, err error, level slog.Level, msg string) bool {
 	d := a.d
 	now := time.Now()
-	a.finished = now
 	*st = broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Outcome: broker.Outcome{
 		State: state, Codec: d.Codec,
 		Name: d.Name, Attempts: d.Attempt, Retried: d.Retried, Minion: a.s.id,

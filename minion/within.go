@@ -76,11 +76,12 @@ type heirs struct {
 
 // Endow implements [client.Heirs]: what inherits has no more time than the task.
 func (w *within) Endow(t *broker.Task) {
-	if w.deadline.IsZero() {
+	end, ok := (*attempt)(w).deadline()
+	if !ok {
 		return
 	}
 	// One that has passed must stay one: 0 would mean none.
-	if left := max(time.Until(w.deadline), time.Nanosecond); t.Deadline == 0 || left < t.Deadline {
+	if left := max(time.Until(end), time.Nanosecond); t.Deadline == 0 || left < t.Deadline {
 		t.Deadline = left
 	}
 }

@@ -69,10 +69,9 @@ func (r *run) next() *attempt {
 func (r *run) worker() {
 	for awake := true; awake; _, awake = <-r.work { // closed when the run is over
 		for a := r.woken(); a != nil; {
-			a.execute()
-			next := a.next
+			next, ended := a.execute()
 			if next != nil {
-				a.next, next.started = nil, a.finished // asking for the time is not free
+				next.started = ended // asking for the time is not free
 			}
 			a = next
 		}
@@ -80,22 +79,22 @@ func (r *run) worker() {
 }
 
 // end hands the settlement of an attempt on, if there is one and it does not come
-// too late, and gives its slot to an attempt that waits, if any. Alive says that its
-// goroutine is there for another.
-func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) {
+// too late, and gives its slot to an attempt that waits, if any: the next one.
+// Alive says that its goroutine is there for another.
+func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next *attempt) {
 	s := a.s
 	r.mu.Lock()
-	r.ahead.note(a)
+	r.ahead.note(a, st)
 	r.takeBack(a)
 	a.over = true
 	r.busy--
 	if alive {
-		a.next = r.next()
+		next = r.next()
 	}
 	switch {
 	case !alive:
 		r.wake()
-	case a.next != nil:
+	case next != nil:
 	default:
 		r.idle++
 	}
@@ -109,4 +108,5 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) {
 	if late {
 		r.log.task(slog.LevelWarn, "result dropped: the minion does not own the task any more", a.d)
 	}
+	return next
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/go-arbiter/arbiter/internal/infokey"
 )
 
 // Info is what a handler can know about the attempt it runs.
@@ -37,18 +39,16 @@ type Info struct {
 	OnSuccess Submitter
 }
 
-type infoKey struct{}
-
 // NewContext returns a context in which [FromContext] finds info. Minions call
 // it, and tests of handlers can.
 func NewContext(ctx context.Context, info *Info) context.Context {
-	return context.WithValue(ctx, infoKey{}, info)
+	return context.WithValue(ctx, infokey.Key{}, info)
 }
 
 // FromContext returns what is known about the attempt that ctx belongs to, and
 // whether it belongs to one; if not, the Info is empty.
 func FromContext(ctx context.Context) (Info, bool) {
-	info, ok := ctx.Value(infoKey{}).(*Info)
+	info, ok := ctx.Value(infokey.Key{}).(*Info)
 	if !ok || info == nil {
 		return Info{}, false
 	}
@@ -63,7 +63,7 @@ func FromContext(ctx context.Context) (Info, bool) {
 // them. A call that the broker refuses then, as one whose unique key is taken,
 // is logged and dropped. Outside of an attempt all its calls are refused.
 func OnSuccess(ctx context.Context) Submitter {
-	if info, ok := ctx.Value(infoKey{}).(*Info); ok && info != nil && info.OnSuccess != nil {
+	if info, ok := ctx.Value(infokey.Key{}).(*Info); ok && info != nil && info.OnSuccess != nil {
 		return info.OnSuccess
 	}
 	return nowhere{}

@@ -1,0 +1,43 @@
+package minion
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-arbiter/arbiter/internal/infokey"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// handlerContext is an attempt as the context of its handler.
+type handlerContext attempt
+
+var _ context.Context = (*handlerContext)(nil)
+
+func (c *handlerContext) Deadline() (time.Time, bool) { return c.limits.Deadline() }
+func (c *handlerContext) Done() <-chan struct{}       { return c.limits.Done() }
+func (c *handlerContext) Err() error                  { return c.limits.Err() }
+
+func (c *handlerContext) Value(key any) any {
+	switch key.(type) {
+	case infokey.Key:
+		return (*attempt)(c).about()
+	case attemptKey:
+		return (*attempt)(c)
+	}
+	return c.limits.Value(key)
+}
+
+// about returns what the handler can know of its attempt.
+func (a *attempt) about() *task.Info {
+	if info := a.info.Load(); info != nil {
+		return info
+	}
+	d := a.d
+	a.info.CompareAndSwap(nil, &task.Info{
+		ID: d.ID, Name: d.Name, Queue: d.Queue,
+		Attempt: d.Attempt, Retried: d.Retried, MaxRetries: a.maxRetries(), Recoveries: d.Recoveries,
+		Meta: d.Meta, Enqueued: d.Enqueued,
+		Submitter: (*within)(a), OnSuccess: (*later)(a),
+	})
+	return a.info.Load()
+}
