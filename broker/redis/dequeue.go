@@ -146,28 +146,67 @@ func (c *consumer) popped(k *keys, r popped) (out []*broker.Delivery, token bool
 // returns nil for what is no message, which the scripts put aside, and for what we
 // hold already: it was assigned to us again, or found at the server meanwhile.
 func (c *consumer) deliver(k *keys, msg string, now int64) *broker.Delivery {
-	d := &broker.Delivery{}
-	d.Queue, d.Minion = k.queue, c.id
-	if err := broker.ParseRecord(d, []byte(msg), now); err != nil {
-		if d.ID.IsZero() || errors.Is(err, broker.ErrVersion) {
-			if msg != "!" {
-				c.b.log.Error("redis: a record in the queue can't be read and was put aside", "queue", k.queue, "error", err)
-			}
-			return nil
+	out := c.deliverAll(k, []any{msg}, now, nil)
+	if len(out) == 0 {
+		return nil
+	}
+	return out[0]
+}
+
+// slabSize is how many deliveries are allocated at a time. Each keeps the others
+// alive, so they are few.
+const slabSize = 16
+
+// deliverAll delivers messages and appends the deliveries to out.
+func (c *consumer) deliverAll(k *keys, msgs []any, now int64, out []*broker.Delivery) []*broker.Delivery {
+	first := len(out)
+	var slab []broker.Delivery
+	for i, m := range msgs {
+		if len(slab) == 0 {
+			slab = make([]broker.Delivery, min(len(msgs)-i, slabSize))
 		}
-		d.Err = err
+		if d := &slab[0]; c.read(k, d, toString(m), now) {
+			out = append(out, d)
+			slab = slab[1:]
+		} else {
+			*d = broker.Delivery{}
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if h, ok := c.held[d.ID]; ok && h.attempt == d.Attempt {
-		return nil
+	fresh := out[:first]
+	for _, d := range out[first:] {
+		if h, ok := c.held[d.ID]; ok && h.attempt == d.Attempt {
+			continue
+		}
+		c.held[d.ID] = holding{d.Attempt, k}
+		if len(c.early) > 0 {
+			if _, ok := c.early[d.ID]; ok {
+				delete(c.early, d.ID)
+				d.Canceled = true
+			}
+		}
+		fresh = append(fresh, d)
 	}
-	c.held[d.ID] = holding{d.Attempt, k}
-	if _, ok := c.early[d.ID]; ok {
-		delete(c.early, d.ID)
-		d.Canceled = true
+	clear(out[len(fresh):])
+	return fresh
+}
+
+// read reads a message into d, and reports whether it is one.
+func (c *consumer) read(k *keys, d *broker.Delivery, msg string, now int64) bool {
+	d.Queue, d.Minion = k.queue, c.id
+	err := broker.ParseRecord(d, []byte(msg), now)
+	if err == nil {
+		return true
 	}
-	return d
+	if d.ID.IsZero() || errors.Is(err, broker.ErrVersion) {
+		if msg != "!" {
+			c.b.log.Error("redis: a record in the queue can't be read and was put aside", "queue", k.queue, "error", err)
+		}
+		return false
+	}
+	d.Err = err
+	return true
 }
 
 // nextDue returns a channel that tells when the next task becomes due, and how
@@ -293,11 +332,8 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		now := toInt(item(list, 0))
 		c.note(k, item(list, 1), now)
 		more = toInt(item(list, 2)) == 1
-		for _, msg := range toStrings(item(list, 3)) {
-			if d := c.deliver(k, msg, now); d != nil {
-				out = append(out, d)
-			}
-		}
+		msgs := toList(item(list, 3))
+		out = c.deliverAll(k, msgs, now, slices.Grow(out, len(msgs)))
 		c.b.unlock(ctx, k, toStrings(item(list, 4)))
 		// A run of cancelled messages fills a call without bringing anything.
 		if len(out) > 0 || !more {

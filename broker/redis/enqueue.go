@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,9 +17,10 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	errs := make([]error, len(tasks))
 	var parts []*part
 	var open map[*keys]*part // the last part of each place, if there are several
-	var seen map[broker.ID]bool
+	var seen ids
 	if len(tasks) > 1 {
-		seen = make(map[broker.ID]bool, len(tasks))
+		seen = idSets.Get().(ids)
+		defer seen.free()
 	}
 	var q *queue
 	var p *part
@@ -41,16 +43,14 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 		}
 		size := t.Size()
 		if p == nil || p.size+size > broker.MaxBatchBytes || p.count() == broker.MaxBatch {
-			p = &part{keys: k, simple: true}
+			p = &part{keys: k, simple: true, in: newScratch()}
+			defer p.in.free()
 			parts = append(parts, p)
 		}
 		p.size += size
-		p.add(i, t, size, len(tasks)-i)
-		if seen != nil {
-			if seen[t.ID] { // which of them counts the script has to say
-				p.simple = false
-			}
-			seen[t.ID] = true
+		p.add(i, t, len(tasks)-i)
+		if seen != nil && !seen.add(t.ID) {
+			p.simple = false // which of them counts the script has to say
 		}
 	}
 	b.sendParts(ctx, parts, tasks, errs)
@@ -62,23 +62,24 @@ type part struct {
 	keys   *keys
 	simple bool // enqueue_plain can do it: nothing is in other, and no id twice
 	size   int
-	places []int  // of plain in the batch
-	plain  []int  // where each ends in buf
-	buf    []byte // messages of plain, one behind the other
-	last   []int  // of other
+	in     *scratch // its bytes are the messages of plain, one behind the other
+	places []int    // of plain in the batch
+	plain  []int    // where each ends in bytes
+	last   []int    // of other
 	other  []any
 }
 
 func (p *part) count() int { return len(p.places) + len(p.last) }
 
 // add adds a task; left says how many may still come.
-func (p *part) add(place int, t *broker.Task, size, left int) {
+func (p *part) add(place int, t *broker.Task, left int) {
 	if t.Delay <= 0 && t.Deadline <= 0 && t.Unique == "" && t.Group.IsZero() && !t.Blocked {
-		if p.buf == nil {
-			p.buf = make([]byte, 0, size*max(1, min(left, broker.MaxBatch)))
+		if p.plain == nil {
+			p.plain = make([]int, 0, min(left, broker.MaxBatch))
+			p.places = make([]int, 0, min(left, broker.MaxBatch))
 		}
-		p.buf = broker.AppendRecord(p.buf, t)
-		p.plain = append(p.plain, len(p.buf))
+		p.in.bytes = broker.AppendRecord(p.in.bytes, t)
+		p.plain = append(p.plain, len(p.in.bytes))
 		p.places = append(p.places, place)
 		return
 	}
@@ -98,16 +99,18 @@ func (p *part) add(place int, t *broker.Task, size, left int) {
 
 func (p *part) call() *call {
 	k := p.keys
-	args := make([]any, 0, 2+len(p.plain)+len(p.other))
-	args = append(args, k.wake)
+	p.in.blobs = slices.Grow(p.in.blobs[:0], len(p.plain))
+	args := append(p.in.args[:0], k.wake)
 	if !p.simple {
 		args = append(args, len(p.plain))
 	}
 	from := 0
 	for _, to := range p.plain {
-		args = append(args, p.buf[from:to])
+		p.in.blobs = append(p.in.blobs, blob{p.in.bytes[from:to]})
+		args = append(args, &p.in.blobs[len(p.in.blobs)-1])
 		from = to
 	}
+	p.in.args = args
 	if p.simple {
 		return &call{
 			script: scriptPlain,

@@ -74,13 +74,14 @@ type onceCmd struct{ *redis.Cmd }
 // NoRetry implements [redis.Cmder].
 func (onceCmd) NoRetry() bool { return true }
 
-func (s *script) command(ctx context.Context, verb, body string, keys []string, args []any) onceCmd {
-	all := make([]any, 0, 3+len(keys)+len(args))
-	all = append(all, verb, body, len(keys))
+func (s *script) command(ctx context.Context, in *scratch, verb, body string, keys []string, args []any) onceCmd {
+	from := len(in.args)
+	in.args = append(in.args, verb, body, len(keys))
 	for _, k := range keys {
-		all = append(all, k)
+		in.args = append(in.args, k)
 	}
-	return onceCmd{redis.NewCmd(ctx, append(all, args...)...)}
+	in.args = append(in.args, args...)
+	return onceCmd{redis.NewCmd(ctx, in.args[from:len(in.args):len(in.args)]...)}
 }
 
 // run executes the script once. A server that has forgotten it gets its text;
@@ -89,10 +90,12 @@ func (s *script) run(ctx context.Context, rdb redis.UniversalClient, keys []stri
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	cmd := s.command(ctx, "evalsha", s.sha, keys, args)
+	in := newScratch()
+	defer in.free()
+	cmd := s.command(ctx, in, "evalsha", s.sha, keys, args)
 	_ = rdb.Process(ctx, cmd)
 	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-		cmd = s.command(ctx, "eval", s.text, keys, args)
+		cmd = s.command(ctx, in, "eval", s.text, keys, args)
 		_ = rdb.Process(ctx, cmd)
 	}
 	reply, err := cmd.Result()
@@ -125,10 +128,12 @@ func runAll(ctx context.Context, rdb redis.UniversalClient, calls []*call) {
 		}
 		return
 	}
+	in := newScratch()
+	defer in.free()
 	pipe := rdb.Pipeline()
 	cmds := make([]onceCmd, len(calls))
 	for i, c := range calls {
-		cmds[i] = c.script.command(ctx, "evalsha", c.script.sha, c.keys, c.args)
+		cmds[i] = c.script.command(ctx, in, "evalsha", c.script.sha, c.keys, c.args)
 		_ = pipe.Process(ctx, cmds[i])
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -37,7 +38,8 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		k := q.of(s.Delivery.ID)
 		st := open[k]
 		if st == nil || st.full() {
-			st = &settling{keys: k, groups: make(map[group]*members)}
+			st = &settling{keys: k, groups: make(map[group]*members), in: newScratch()}
+			defer st.free()
 			open[k] = st
 			order = append(order, st)
 		}
@@ -96,8 +98,11 @@ func lost(d *broker.Delivery) error {
 // settling is what one run of the settle script is told.
 type settling struct {
 	keys   *keys
+	in     *scratch // its bytes are the items of the first group
 	groups map[group]*members
 	order  []group
+	like   traits // of the last one, whose group is same
+	same   *members
 	places []int // in the batch, in the order of the call; set by call
 	count  int
 	size   int
@@ -112,6 +117,17 @@ type group struct {
 	sweep time.Duration
 	inbox broker.ID
 	alone int // place in the batch, of one that submits tasks; else -1
+}
+
+// traits are what a settlement's group follows from. Most are as those of the one
+// before.
+type traits struct {
+	verb      broker.Verb
+	state     broker.State
+	delay     time.Duration
+	retention time.Duration
+	deadFor   time.Duration
+	inbox     broker.ID
 }
 
 type members struct {
@@ -135,36 +151,22 @@ const itemSize = 112
 // add adds a settlement; left says how many may still come.
 func (st *settling) add(place int, s *broker.Settlement, left int) {
 	d := s.Delivery
-	outcome := &s.Outcome
-	g := group{verb: verbs[s.Verb], alone: -1}
-	if len(s.Submit) > 0 {
-		g.alone = place
-	}
-	dead := false
-	switch s.Verb {
-	case broker.VerbFinish:
-		g.a = int64(outcome.State)
-		dead = outcome.State == broker.StateFailed && d.DeadFor > 0
-	default:
-		if s.Verb != broker.VerbRelease && s.Delay > 0 {
-			g.a = int64((s.Delay + time.Millisecond - 1) / time.Millisecond)
+	like := traits{s.Verb, s.Outcome.State, s.Delay, d.Retention, d.DeadFor, d.Inbox}
+	m := st.same
+	if m == nil || like != st.like || len(s.Submit) > 0 {
+		m = st.group(place, s, left)
+		st.like, st.same = like, m
+		if len(s.Submit) > 0 {
+			st.same = nil // it is alone
 		}
+	}
+	outcome := &s.Outcome
+	if s.Verb != broker.VerbFinish {
 		// What it comes to if it was cancelled meanwhile.
 		canceled := *outcome
 		canceled.State, canceled.Result, canceled.Err = broker.StateCanceled, nil, nil
 		canceled.Name, canceled.Attempts, canceled.Retried = d.Name, d.Attempt, d.Retried
 		outcome = &canceled
-	}
-	g.class, g.read, g.sweep = retention(d.Retention, d.DeadFor, dead)
-	g.inbox = d.Inbox
-	m := st.groups[g]
-	if m == nil {
-		m = &members{}
-		if len(st.groups) == 0 { // most have one group
-			m.items = make([]byte, 0, itemSize*min(left, broker.MaxBatch))
-		}
-		st.groups[g] = m
-		st.order = append(st.order, g)
 	}
 	was := len(m.items)
 	m.items = binary.BigEndian.AppendUint32(m.items, d.Attempt)
@@ -180,6 +182,35 @@ func (st *settling) add(place int, s *broker.Settlement, left int) {
 		st.size += len(record)
 		m.submits = append(m.submits, t.ID[:], record)
 	}
+}
+
+// group returns the group of a settlement.
+func (st *settling) group(place int, s *broker.Settlement, left int) *members {
+	d := s.Delivery
+	g := group{verb: verbs[s.Verb], alone: -1, inbox: d.Inbox}
+	if len(s.Submit) > 0 {
+		g.alone = place
+	}
+	dead := false
+	switch {
+	case s.Verb == broker.VerbFinish:
+		g.a = int64(s.Outcome.State)
+		dead = s.Outcome.State == broker.StateFailed && d.DeadFor > 0
+	case s.Verb != broker.VerbRelease && s.Delay > 0:
+		g.a = int64((s.Delay + time.Millisecond - 1) / time.Millisecond)
+	}
+	g.class, g.read, g.sweep = retention(d.Retention, d.DeadFor, dead)
+	m := st.groups[g]
+	if m == nil {
+		m = &members{}
+		if len(st.groups) == 0 { // most have one group
+			m.items = slices.Grow(st.in.bytes, itemSize*min(left, broker.MaxBatch))
+			m.places = make([]int, 0, min(left, broker.MaxBatch))
+		}
+		st.groups[g] = m
+		st.order = append(st.order, g)
+	}
+	return m
 }
 
 // appendFrame appends an outcome's record behind its length.
@@ -203,6 +234,14 @@ func retention(keep, deadFor time.Duration, dead bool) (class string, read, swee
 		sweep += time.Minute - r
 	}
 	return prefix + strconv.FormatInt(int64(sweep/time.Minute), 10), keep, sweep
+}
+
+// free gives back the memory of the items, once the script has run.
+func (st *settling) free() {
+	if len(st.order) > 0 {
+		st.in.bytes = st.groups[st.order[0]].items
+	}
+	st.in.free()
 }
 
 func (st *settling) call(minion, inboxes string) *call {
