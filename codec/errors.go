@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
 // The reasons for which encoding, decoding and [CheckArgs] fail, for errors.Is.
@@ -24,23 +26,23 @@ var (
 	// alike.
 	ErrDuplicate = errors.New("given twice")
 	// ErrTruncated: the input ends inside the value.
-	ErrTruncated = errors.New("truncated input")
+	ErrTruncated = msgp.ErrTruncated
 	// ErrTrailing: there are bytes after the value.
 	ErrTrailing = errors.New("bytes after the value")
 	// ErrSyntax: the bytes are not of the codec's format at all.
-	ErrSyntax = errors.New("malformed input")
+	ErrSyntax = msgp.ErrSyntax
 	// ErrType: the value is of another type than the destination.
 	ErrType = errors.New("wrong type")
 	// ErrUnsupported: the Go type or value cannot be encoded or decoded: a
 	// channel, a function, a map with structs for keys.
 	ErrUnsupported = errors.New("unsupported type")
 	// ErrTooDeep: the value is nested deeper than 1000 levels, or is cyclic.
-	ErrTooDeep = errors.New("nested too deeply")
+	ErrTooDeep = msgp.ErrTooDeep
 )
 
 // maxDepth is how many arrays and maps may be inside each other. It bounds the
 // stack that a message can make its receiver use.
-const maxDepth = 1000
+const maxDepth = msgp.MaxDepth
 
 // Error is the error of a [Codec]: what went wrong, and where in the value.
 type Error struct {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
 // Joiner is an optional capability of a [Codec]: to put encoded values together
@@ -33,7 +35,7 @@ func (msgpackCodec) AppendJoined(dst []byte, values [][]byte) ([]byte, error) {
 	out, err := appendArrayHead(dst, len(values))
 	for i := 0; err == nil && i < len(values); i++ {
 		if values[i] == nil {
-			out = append(out, codeNil)
+			out = append(out, msgp.Nil)
 			continue
 		}
 		if err = oneValue(values[i], 1); err != nil {
@@ -49,7 +51,7 @@ func (msgpackCodec) AppendJoined(dst []byte, values [][]byte) ([]byte, error) {
 
 // oneValue checks that data is one value, which stands at a depth.
 func oneValue(data []byte, depth int) error {
-	rest, err := skip(data, depth)
+	rest, err := msgp.Skip(data, depth)
 	if err == nil && len(rest) > 0 {
 		err = because(ErrTrailing, "%d bytes after the value", len(rest))
 	}
@@ -73,11 +75,11 @@ func appendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
 	}
 	var err error
 	switch f := formOf(args); f {
-	case famArray: // positional arguments go under the empty key
+	case msgp.FamArray: // positional arguments go under the empty key
 		if err = oneValue(args, 1); err != nil {
 			return dst, err
 		}
-		n, _, _ := takeArrayHead(args)
+		n, _, _ := msgp.TakeArrayHead(args)
 		if n == 0 {
 			dst, _ = appendMapHead(dst, 1)
 			break
@@ -85,8 +87,8 @@ func appendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
 		dst, _ = appendMapHead(dst, 2)
 		dst, _ = appendString(dst, "")
 		dst = append(dst, args...)
-	case famMap:
-		n, entries, err := takeMapHead(args)
+	case msgp.FamMap:
+		n, entries, err := msgp.TakeMapHead(args)
 		if err == nil {
 			err = checkEntries(entries, n, name)
 		}
@@ -117,7 +119,7 @@ func checkEntries(in []byte, n int, name string) error {
 		if string(key) == name {
 			return atName(ErrDuplicate, name)
 		}
-		if in, err = skip(rest, 1); err != nil {
+		if in, err = msgp.Skip(rest, 1); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/go-arbiter/arbiter/internal/msgp"
 	"github.com/vmihailenco/msgpack/v5"
 )
 
@@ -120,7 +121,7 @@ func halfPair(t reflect.Type, enc ownMethod) error {
 func (p *plan) appendMethods(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	// As in the msgpack library, a nil slice or map is nil, and not asked.
 	if k := v.Kind(); (k == reflect.Slice || k == reflect.Map || k == reflect.Func || k == reflect.Chan) && v.IsNil() {
-		return append(dst, codeNil), nil
+		return append(dst, msgp.Nil), nil
 	}
 	var data []byte
 	if p.encMethods == ownText {
@@ -149,7 +150,7 @@ func (p *plan) appendMethods(dst []byte, v reflect.Value, depth int) ([]byte, er
 		return appendBytes(dst, data)
 	}
 	// A method that writes too little or too much would shift all that follows.
-	if rest, err := skip(data, depth); err != nil || len(rest) > 0 {
+	if rest, err := msgp.Skip(data, depth); err != nil || len(rest) > 0 {
 		return dst, because(ErrSyntax, "%s of %s did not write one msgpack value", method, p.typ)
 	}
 	return append(dst, data...), nil
@@ -168,13 +169,13 @@ func encodeCustom(m msgpack.CustomEncoder) ([]byte, error) {
 // takeMethods decodes the first value of in into v by its own methods.
 func (p *plan) takeMethods(in []byte, v reflect.Value, depth int) (rest []byte, err error) {
 	v.SetZero()
-	if k := v.Kind(); (k == reflect.Slice || k == reflect.Map || k == reflect.Func || k == reflect.Chan) && isNil(in) {
+	if k := v.Kind(); (k == reflect.Slice || k == reflect.Map || k == reflect.Func || k == reflect.Chan) && msgp.IsNil(in) {
 		return in[1:], nil
 	}
 	switch p.decMethods {
 	case ownText, ownBinary:
 		var data []byte
-		if data, rest, err = takeStringOrBytes(in); err != nil {
+		if data, rest, err = msgp.TakeStringOrBytes(in); err != nil {
 			return nil, p.explain(err, in)
 		}
 		data = data[:len(data):len(data)]
@@ -187,7 +188,7 @@ func (p *plan) takeMethods(in []byte, v reflect.Value, depth int) (rest []byte, 
 	}
 	// The value is checked as a whole before the method, or the library under it,
 	// believes the lengths in it.
-	if rest, err = skip(in, depth); err != nil {
+	if rest, err = msgp.Skip(in, depth); err != nil {
 		return nil, err
 	}
 	data := in[:len(in)-len(rest)]

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 	"reflect"
+
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
 // takeAny decodes the first value of in by the rule for the type any.
@@ -11,28 +13,28 @@ func takeAny(in []byte, depth int) (v any, rest []byte, err error) {
 	if len(in) == 0 {
 		return nil, nil, ErrTruncated
 	}
-	switch familyOf(in[0]) {
-	case famNil:
+	switch msgp.FamilyOf(in[0]) {
+	case msgp.FamNil:
 		return nil, in[1:], nil
-	case famBool:
-		return in[0] == codeTrue, in[1:], nil
-	case famNumber:
+	case msgp.FamBool:
+		return in[0] == msgp.True, in[1:], nil
+	case msgp.FamNumber:
 		n, rest, err := takeNumber(in)
 		return n.value(), rest, err
-	case famString:
-		s, rest, err := takeString(in)
+	case msgp.FamString:
+		s, rest, err := msgp.TakeString(in)
 		return string(s), rest, err
-	case famBytes:
-		b, rest, err := takeBytes(in)
+	case msgp.FamBytes:
+		b, rest, err := msgp.TakeBytes(in)
 		return bytes.Clone(b), rest, err
-	case famExt:
+	case msgp.FamExt:
 		return takeAnyTime(in)
-	case famArray:
+	case msgp.FamArray:
 		return takeAnySlice(in, depth)
-	case famMap:
+	case msgp.FamMap:
 		return takeAnyMap(in, depth)
 	}
-	return nil, nil, errNever
+	return nil, nil, msgp.ErrNever
 }
 
 // value returns the number in the type that it has in an any.
@@ -59,7 +61,7 @@ func takeAnyTime(in []byte) (any, []byte, error) {
 const anyAhead = 64
 
 func takeAnySlice(in []byte, depth int) (any, []byte, error) {
-	n, rest, err := takeArrayHead(in)
+	n, rest, err := msgp.TakeArrayHead(in)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -85,11 +87,11 @@ func takeAnyElems(in []byte, n, depth int) (s []any, rest []byte, err error) {
 
 // takeAnyMapInto decodes into v, which is a map[string]any.
 func takeAnyMapInto(in []byte, v reflect.Value, depth int) ([]byte, error) {
-	if isNil(in) {
+	if msgp.IsNil(in) {
 		v.SetZero()
 		return in[1:], nil
 	}
-	n, rest, err := takeMapHead(in)
+	n, rest, err := msgp.TakeMapHead(in)
 	switch {
 	case err != nil:
 		return nil, err
@@ -113,7 +115,7 @@ func takeAnyMapInto(in []byte, v reflect.Value, depth int) ([]byte, error) {
 // takeAnyMap returns a map[string]any, unless there is a key of another type:
 // then it is a map[any]any.
 func takeAnyMap(in []byte, depth int) (any, []byte, error) {
-	n, rest, err := takeMapHead(in)
+	n, rest, err := msgp.TakeMapHead(in)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -155,8 +157,8 @@ func takeAnyKey(in []byte) (key any, rest []byte, err error) {
 	if len(in) == 0 {
 		return nil, nil, ErrTruncated
 	}
-	switch f := familyOf(in[0]); f {
-	case famBytes, famArray, famMap:
+	switch f := msgp.FamilyOf(in[0]); f {
+	case msgp.FamBytes, msgp.FamArray, msgp.FamMap:
 		return nil, nil, because(ErrType, "%s cannot be the key of a map", f)
 	}
 	key, rest, err = takeAny(in, 0)

@@ -3,6 +3,8 @@ package codec
 import (
 	"reflect"
 	"sync"
+
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
 var argsPlans sync.Map // reflect.Type of a struct -> *argsPlan
@@ -12,9 +14,9 @@ func (p *argsPlan) take(in []byte, v reflect.Value) (rest []byte, err error) {
 	b := binding{signature: p.signature}
 	got := -1
 	switch f := formOf(in); f {
-	case famArray:
+	case msgp.FamArray:
 		rest, got, err = p.takePositional(&b, in, v, 0)
-	case famMap:
+	case msgp.FamMap:
 		rest, err = p.takeNamed(&b, in, v)
 	default:
 		return nil, badForm(in, f)
@@ -26,26 +28,26 @@ func (p *argsPlan) take(in []byte, v reflect.Value) (rest []byte, err error) {
 }
 
 // formOf returns the family of the first value of in.
-func formOf(in []byte) family {
+func formOf(in []byte) msgp.Family {
 	if len(in) == 0 {
-		return famNever
+		return msgp.FamNever
 	}
-	return familyOf(in[0])
+	return msgp.FamilyOf(in[0])
 }
 
 // badForm is the error for arguments that are neither array nor map.
-func badForm(in []byte, f family) error {
+func badForm(in []byte, f msgp.Family) error {
 	switch {
 	case len(in) == 0:
 		return ErrTruncated
-	case f == famNever:
-		return errNever
+	case f == msgp.FamNever:
+		return msgp.ErrNever
 	}
 	return because(ErrType, "found %s, want an array or a map of arguments", f)
 }
 
 func (p *argsPlan) takeNamed(b *binding, in []byte, v reflect.Value) ([]byte, error) {
-	n, rest, err := takeMapHead(in)
+	n, rest, err := msgp.TakeMapHead(in)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +76,7 @@ func (p *argsPlan) takeNamed(b *binding, in []byte, v reflect.Value) ([]byte, er
 
 // takeUnnamed decodes the positional arguments that are in a map.
 func (p *argsPlan) takeUnnamed(b *binding, in []byte, v reflect.Value) ([]byte, error) {
-	if f := formOf(in); f != famArray {
+	if f := formOf(in); f != msgp.FamArray {
 		return nil, notPositional(in, f)
 	}
 	rest, _, err := p.takePositional(b, in, v, 1)
@@ -82,7 +84,7 @@ func (p *argsPlan) takeUnnamed(b *binding, in []byte, v reflect.Value) ([]byte, 
 }
 
 // notPositional is the error for something else under the empty key.
-func notPositional(in []byte, f family) error {
+func notPositional(in []byte, f msgp.Family) error {
 	if len(in) == 0 {
 		return ErrTruncated
 	}
@@ -91,7 +93,7 @@ func notPositional(in []byte, f family) error {
 
 // takePositional decodes an array of arguments, and returns how many there were.
 func (p *argsPlan) takePositional(b *binding, in []byte, v reflect.Value, depth int) (rest []byte, n int, err error) {
-	n, rest, err = takeArrayHead(in)
+	n, rest, err = msgp.TakeArrayHead(in)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -123,14 +125,14 @@ func (p *argsPlan) takePositional(b *binding, in []byte, v reflect.Value, depth 
 func takeArguments(in []byte, a *Arguments) (rest []byte, err error) {
 	*a = Arguments{}
 	switch f := formOf(in); f {
-	case famArray:
+	case msgp.FamArray:
 		a.Positional, rest, err = takeUntyped(in, 0)
 		return rest, err
-	case famMap:
+	case msgp.FamMap:
 	default:
 		return nil, badForm(in, f)
 	}
-	n, rest, err := takeMapHead(in)
+	n, rest, err := msgp.TakeMapHead(in)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +151,7 @@ func takeArguments(in []byte, a *Arguments) (rest []byte, err error) {
 		switch f := formOf(rest); {
 		case positional:
 			return nil, errTwicePositional
-		case f != famArray:
+		case f != msgp.FamArray:
 			return nil, notPositional(rest, f)
 		}
 		positional = true
@@ -175,7 +177,7 @@ func takeNamedAny(in []byte, a *Arguments, name string) (rest []byte, err error)
 // takeUntyped decodes an array of values. An empty one is nil, so that no
 // arguments are the zero value.
 func takeUntyped(in []byte, depth int) (s []any, rest []byte, err error) {
-	n, rest, err := takeArrayHead(in)
+	n, rest, err := msgp.TakeArrayHead(in)
 	if err != nil || n == 0 {
 		return nil, rest, err
 	}

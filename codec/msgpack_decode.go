@@ -5,6 +5,8 @@ import (
 	"math"
 	"reflect"
 	"time"
+
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
 // take decodes the first value of in into v, which is of the plan's type, has an
@@ -12,7 +14,7 @@ import (
 func (p *plan) take(in []byte, v reflect.Value, depth int) (rest []byte, err error) {
 	switch p.dec {
 	case opInt:
-		if len(in) > 0 && in[0] < codeFixMap { // by far the most common
+		if len(in) > 0 && in[0] < msgp.FixMap { // by far the most common
 			v.SetInt(int64(in[0]))
 			return in[1:], nil
 		}
@@ -25,7 +27,7 @@ func (p *plan) take(in []byte, v reflect.Value, depth int) (rest []byte, err err
 		rest, err = takeBool(in, v)
 	case opString:
 		var s []byte
-		if s, rest, err = takeString(in); err == nil {
+		if s, rest, err = msgp.TakeString(in); err == nil {
 			v.SetString(string(s))
 		}
 	case opBytes:
@@ -54,13 +56,13 @@ func (p *plan) take(in []byte, v reflect.Value, depth int) (rest []byte, err err
 	case opMethods:
 		return p.takeMethods(in, v, depth)
 	default:
-		if isNil(in) && v.Kind() == reflect.Interface {
+		if msgp.IsNil(in) && v.Kind() == reflect.Interface {
 			v.SetZero()
 			return in[1:], nil
 		}
 		return nil, p.err
 	}
-	if err == errMismatch {
+	if err == msgp.ErrMismatch {
 		err = p.explain(err, in)
 	}
 	return rest, err
@@ -69,12 +71,12 @@ func (p *plan) take(in []byte, v reflect.Value, depth int) (rest []byte, err err
 // explain says what is wrong with the type of the first value of in.
 func (p *plan) explain(err error, in []byte) error {
 	switch {
-	case err != errMismatch:
+	case err != msgp.ErrMismatch:
 		return err
-	case in[0] == codeNever:
-		return errNever
+	case in[0] == msgp.Never:
+		return msgp.ErrNever
 	}
-	return because(ErrType, "found %s, want %s", familyOf(in[0]), p.typ)
+	return because(ErrType, "found %s, want %s", msgp.FamilyOf(in[0]), p.typ)
 }
 
 func (p *plan) takeInt(in []byte, v reflect.Value) ([]byte, error) {
@@ -127,19 +129,19 @@ func takeBool(in []byte, v reflect.Value) ([]byte, error) {
 	if len(in) == 0 {
 		return nil, ErrTruncated
 	}
-	if in[0] != codeTrue && in[0] != codeFalse {
-		return nil, errMismatch
+	if in[0] != msgp.True && in[0] != msgp.False {
+		return nil, msgp.ErrMismatch
 	}
-	v.SetBool(in[0] == codeTrue)
+	v.SetBool(in[0] == msgp.True)
 	return in[1:], nil
 }
 
 func takeBytesInto(in []byte, v reflect.Value) ([]byte, error) {
-	if isNil(in) {
+	if msgp.IsNil(in) {
 		v.SetZero()
 		return in[1:], nil
 	}
-	b, rest, err := takeBytes(in)
+	b, rest, err := msgp.TakeBytes(in)
 	if err == nil {
 		v.SetBytes(bytes.Clone(b))
 	}
@@ -147,7 +149,7 @@ func takeBytesInto(in []byte, v reflect.Value) ([]byte, error) {
 }
 
 func takeByteArray(in []byte, v reflect.Value) ([]byte, error) {
-	b, rest, err := takeBytes(in)
+	b, rest, err := msgp.TakeBytes(in)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +161,7 @@ func takeByteArray(in []byte, v reflect.Value) ([]byte, error) {
 }
 
 func (p *plan) takePointer(in []byte, v reflect.Value, depth int) ([]byte, error) {
-	if isNil(in) {
+	if msgp.IsNil(in) {
 		v.SetZero()
 		return in[1:], nil
 	}
@@ -186,7 +188,7 @@ func takeInterface(in []byte, v reflect.Value, depth int) ([]byte, error) {
 }
 
 func (p *plan) takeArray(in []byte, v reflect.Value, depth int) ([]byte, error) {
-	n, rest, err := takeArrayHead(in)
+	n, rest, err := msgp.TakeArrayHead(in)
 	switch {
 	case err != nil:
 		return nil, err
@@ -204,11 +206,11 @@ func (p *plan) takeArray(in []byte, v reflect.Value, depth int) ([]byte, error) 
 }
 
 func (p *plan) takeSlice(in []byte, v reflect.Value, depth int) ([]byte, error) {
-	if isNil(in) {
+	if msgp.IsNil(in) {
 		v.SetZero()
 		return in[1:], nil
 	}
-	n, rest, err := takeArrayHead(in)
+	n, rest, err := msgp.TakeArrayHead(in)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +246,7 @@ func (p *plan) takeElems(in []byte, n int, v reflect.Value, depth int) (rest []b
 }
 
 func (p *plan) takeStruct(in []byte, v reflect.Value, depth int) ([]byte, error) {
-	n, rest, err := takeMapHead(in)
+	n, rest, err := msgp.TakeMapHead(in)
 	switch {
 	case err != nil:
 		return nil, err
@@ -264,7 +266,7 @@ func (p *plan) takeStruct(in []byte, v reflect.Value, depth int) ([]byte, error)
 			i, ok = p.byName[string(name)]
 		}
 		if !ok {
-			if rest, err = skip(rest, depth+1); err != nil {
+			if rest, err = msgp.Skip(rest, depth+1); err != nil {
 				return nil, atName(err, string(name))
 			}
 			continue
@@ -284,18 +286,18 @@ func (p *plan) takeStruct(in []byte, v reflect.Value, depth int) ([]byte, error)
 
 // takeName returns a key that must be a string.
 func takeName(in []byte) (name, rest []byte, err error) {
-	if name, rest, err = takeString(in); err == errMismatch {
-		err = because(ErrType, "found %s, want a name", familyOf(in[0]))
+	if name, rest, err = msgp.TakeString(in); err == msgp.ErrMismatch {
+		err = because(ErrType, "found %s, want a name", msgp.FamilyOf(in[0]))
 	}
 	return name, rest, err
 }
 
 func (p *plan) takeMap(in []byte, v reflect.Value, depth int) ([]byte, error) {
-	if isNil(in) {
+	if msgp.IsNil(in) {
 		v.SetZero()
 		return in[1:], nil
 	}
-	n, rest, err := takeMapHead(in)
+	n, rest, err := msgp.TakeMapHead(in)
 	switch {
 	case err != nil:
 		return nil, err
@@ -333,7 +335,7 @@ func (p *plan) takeKey(in []byte, v reflect.Value) (rest []byte, err error) {
 	var s []byte
 	switch p.key {
 	case keyString:
-		if s, rest, err = takeString(in); err == nil {
+		if s, rest, err = msgp.TakeString(in); err == nil {
 			v.SetString(string(s))
 		}
 	case keyInt:
@@ -341,7 +343,7 @@ func (p *plan) takeKey(in []byte, v reflect.Value) (rest []byte, err error) {
 	case keyUint:
 		rest, err = p.takeUint(in, v)
 	case keyText:
-		if s, rest, err = takeStringOrBytes(in); err == nil {
+		if s, rest, err = msgp.TakeStringOrBytes(in); err == nil {
 			v.SetZero()
 			err = unmarshalText(v, s[:len(s):len(s)])
 		}

@@ -3,33 +3,35 @@ package codec
 import (
 	"reflect"
 	"time"
+
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
 // append adds v, which is of the plan's type, and inside depth arrays and maps.
 func (p *plan) append(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	switch p.enc {
 	case opBool:
-		return appendBool(dst, v.Bool()), nil
+		return msgp.AppendBool(dst, v.Bool()), nil
 	case opInt:
-		return appendInt(dst, v.Int()), nil
+		return msgp.AppendInt(dst, v.Int()), nil
 	case opUint:
-		return appendUint(dst, v.Uint()), nil
+		return msgp.AppendUint(dst, v.Uint()), nil
 	case opFloat32:
-		return appendFloat32(dst, float32(v.Float())), nil
+		return msgp.AppendFloat32(dst, float32(v.Float())), nil
 	case opFloat64:
-		return appendFloat64(dst, v.Float()), nil
+		return msgp.AppendFloat64(dst, v.Float()), nil
 	case opString:
 		return appendString(dst, v.String())
 	case opBytes:
 		if v.IsNil() {
-			return append(dst, codeNil), nil
+			return append(dst, msgp.Nil), nil
 		}
 		return appendBytes(dst, v.Bytes())
 	case opByteArray:
 		return appendByteArray(dst, v)
 	case opSlice:
 		if v.IsNil() {
-			return append(dst, codeNil), nil
+			return append(dst, msgp.Nil), nil
 		}
 		return p.appendElems(dst, v, depth)
 	case opArray:
@@ -54,22 +56,22 @@ func (p *plan) append(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 func appendAny(dst []byte, v any, depth int) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
-		return append(dst, codeNil), nil
+		return append(dst, msgp.Nil), nil
 	case bool:
-		return appendBool(dst, v), nil
+		return msgp.AppendBool(dst, v), nil
 	case int:
-		return appendInt(dst, int64(v)), nil
+		return msgp.AppendInt(dst, int64(v)), nil
 	case int64:
-		return appendInt(dst, v), nil
+		return msgp.AppendInt(dst, v), nil
 	case float64:
-		return appendFloat64(dst, v), nil
+		return msgp.AppendFloat64(dst, v), nil
 	case string:
 		return appendString(dst, v)
 	case map[string]any:
 		return appendAnyMap(dst, v, depth)
 	case []any:
 		if v == nil {
-			return append(dst, codeNil), nil
+			return append(dst, msgp.Nil), nil
 		}
 		return appendAnySlice(dst, v, depth)
 	}
@@ -85,7 +87,7 @@ func (p *plan) appendIndirect(dst []byte, v reflect.Value, depth int) ([]byte, e
 		case p.enc != opPointer && p.enc != opInterface:
 			return p.append(dst, v, depth)
 		case v.IsNil():
-			return append(dst, codeNil), nil
+			return append(dst, msgp.Nil), nil
 		case p.enc == opPointer:
 			v, p = v.Elem(), p.elem
 		default:

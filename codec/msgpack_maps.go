@@ -6,6 +6,8 @@ import (
 	"math"
 	"reflect"
 	"slices"
+
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
 // appendMap adds the map v with its keys in order: strings by their bytes, and
@@ -13,7 +15,7 @@ import (
 // and sorted where they are.
 func (p *plan) appendMap(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	if v.IsNil() {
-		return append(dst, codeNil), nil
+		return append(dst, msgp.Nil), nil
 	}
 	if depth >= maxDepth {
 		return dst, ErrTooDeep
@@ -68,8 +70,8 @@ func sortEntries(dst []byte, start int, entries []entry) ([]byte, error) {
 // compareKeys compares two encoded keys: strings as the strings that they are,
 // so that the order is the same as in JSON.
 func compareKeys(a, b []byte) int {
-	if s, _, err := takeString(a); err == nil {
-		if t, _, err := takeString(b); err == nil {
+	if s, _, err := msgp.TakeString(a); err == nil {
+		if t, _, err := msgp.TakeString(b); err == nil {
 			return bytes.Compare(s, t)
 		}
 	}
@@ -82,9 +84,9 @@ func (p *plan) appendKey(dst []byte, v reflect.Value) ([]byte, error) {
 	case keyString:
 		return appendString(dst, v.String())
 	case keyInt:
-		return appendInt(dst, v.Int()), nil
+		return msgp.AppendInt(dst, v.Int()), nil
 	case keyUint:
-		return appendUint(dst, v.Uint()), nil
+		return msgp.AppendUint(dst, v.Uint()), nil
 	case keyText:
 		text, err := marshalText(v)
 		if err != nil {
@@ -101,7 +103,7 @@ func (p *plan) appendKey(dst []byte, v reflect.Value) ([]byte, error) {
 // of a map by its type, that is all that the decoder puts into map[any]any.
 func appendAnyKey(dst []byte, v reflect.Value) ([]byte, error) {
 	if !v.IsValid() {
-		return append(dst, codeNil), nil
+		return append(dst, msgp.Nil), nil
 	}
 	switch p := planOf(v.Type()); {
 	case p.enc == opTime || p.enc == opBool: // a time has a text, too, but is decoded as a time
@@ -134,7 +136,7 @@ func showKey(v reflect.Value) string {
 // appendAnyMap is appendMap for the most common type.
 func appendAnyMap(dst []byte, m map[string]any, depth int) ([]byte, error) {
 	if m == nil {
-		return append(dst, codeNil), nil
+		return append(dst, msgp.Nil), nil
 	}
 	if depth >= maxDepth {
 		return dst, ErrTooDeep

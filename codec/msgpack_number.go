@@ -1,9 +1,10 @@
 package codec
 
 import (
-	"encoding/binary"
 	"math"
 	"strconv"
+
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
 // number is a number in the input: a signed or unsigned integer or a float.
@@ -87,61 +88,30 @@ func takeNumber(in []byte) (n number, rest []byte, err error) {
 	if len(in) == 0 {
 		return n, nil, ErrTruncated
 	}
-	code := in[0]
-	if code < codeFixMap || code >= codeNegative {
-		return number{bits: uint64(int64(int8(code)))}, in[1:], nil
+	switch in[0] {
+	case msgp.Float32, msgp.Float64:
+		return takeFloat(in)
+	case msgp.Uint64:
+		if n.bits, rest, err = msgp.TakeInt(in); n.bits > math.MaxInt64 {
+			n.kind = numUint
+		}
+		return n, rest, err
 	}
-	var size int
-	switch code {
-	case codeUint8, codeInt8:
-		size = 1
-	case codeUint16, codeInt16:
-		size = 2
-	case codeUint32, codeInt32, codeFloat32:
+	n.bits, rest, err = msgp.TakeInt(in)
+	return n, rest, err
+}
+
+func takeFloat(in []byte) (n number, rest []byte, err error) {
+	size := 8
+	if in[0] == msgp.Float32 {
 		size = 4
-	case codeUint64, codeInt64, codeFloat64:
-		size = 8
-	default:
-		return n, nil, errMismatch
 	}
-	u, rest, ok := bigEndian(in[1:], size)
+	u, rest, ok := msgp.BigEndian(in[1:], size)
 	if !ok {
 		return n, nil, ErrTruncated
 	}
-	switch code {
-	case codeInt8:
-		u = uint64(int64(int8(u)))
-	case codeInt16:
-		u = uint64(int64(int16(u)))
-	case codeInt32:
-		u = uint64(int64(int32(u)))
-	case codeUint64:
-		if u > math.MaxInt64 {
-			n.kind = numUint
-		}
-	case codeFloat32:
-		n.kind, u = numFloat, math.Float64bits(float64(math.Float32frombits(uint32(u))))
-	case codeFloat64:
-		n.kind = numFloat
+	if size == 4 {
+		u = math.Float64bits(float64(math.Float32frombits(uint32(u))))
 	}
-	n.bits = u
-	return n, rest, nil
-}
-
-// bigEndian returns the unsigned integer of that many bytes at the start of in.
-func bigEndian(in []byte, size int) (u uint64, rest []byte, ok bool) {
-	if len(in) < size {
-		return 0, nil, false
-	}
-	switch size {
-	case 1:
-		u = uint64(in[0])
-	case 2:
-		u = uint64(binary.BigEndian.Uint16(in))
-	case 4:
-		u = uint64(binary.BigEndian.Uint32(in))
-	case 8:
-		u = binary.BigEndian.Uint64(in)
-	}
-	return u, in[size:], true
+	return number{numFloat, u}, rest, nil
 }
