@@ -104,14 +104,19 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // with the same id: the CRC-32C of name, codec and payload.
 func (t *Task) Digest() uint32 {
 	buf := digests.Get().(*[]byte)
-	b := append((*buf)[:0], t.Name...)
-	b = append(b, 0)
-	b = append(b, t.Codec...)
-	b = append(b, 0)
-	sum := crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, t.Payload)
+	sum, b := t.digest((*buf)[:0])
 	*buf = b
 	digests.Put(buf)
 	return sum
+}
+
+// digest is Digest with memory to use, which it returns, for it may have grown.
+func (t *Task) digest(b []byte) (uint32, []byte) {
+	b = append(b, t.Name...)
+	b = append(b, 0)
+	b = append(b, t.Codec...)
+	b = append(b, 0)
+	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, t.Payload), b
 }
 
 // Size returns about how many bytes the task takes in a store.

@@ -1,15 +1,14 @@
 package broker
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"sync"
+	"slices"
 	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
 // A stored message is a head of fixed width, which a store may edit in place
@@ -48,26 +47,6 @@ var ErrVersion = errors.New("unknown record version")
 // ErrMalformed is wrapped by the error of a record that can't be read.
 var ErrMalformed = errors.New("malformed record")
 
-var readers = sync.Pool{New: func() any { return new(bytes.Reader) }}
-
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// encode appends to dst what fill writes. Writing to a bytes.Buffer can't fail,
-// so the encoder's errors need no handling by fill.
-func encode(dst []byte, fill func(*msgpack.Encoder)) []byte {
-	buf := buffers.Get().(*bytes.Buffer)
-	buf.Reset()
-	enc := msgpack.GetEncoder()
-	enc.Reset(buf)
-	fill(enc)
-	msgpack.PutEncoder(enc)
-	dst = append(dst, buf.Bytes()...)
-	if buf.Cap() <= 64<<10 { // a rare giant must not stay in the pool
-		buffers.Put(buf)
-	}
-	return dst
-}
-
 // AppendRecord appends the message of a task that was never handed out:
 // attempt 1, nothing retried, no deadline (the store knows the time and sets
 // it). The queue is left out; the place where a message is kept says it.
@@ -85,16 +64,22 @@ func AppendRecord(dst []byte, t *Task) []byte {
 	if t.Squad {
 		head[OffsetFlags] |= FlagSquad
 	}
-	binary.BigEndian.PutUint32(head[OffsetDigest:], t.Digest())
 	copy(head[OffsetInbox:], t.Inbox[:])
-	dst = append(dst, head[:]...)
+	dst = append(slices.Grow(dst, t.recordSize()), head[:]...)
+	// What the digest is of can stand for a moment where the body will.
+	sum, _ := t.digest(dst[len(dst):])
+	binary.BigEndian.PutUint32(dst[len(dst)-HeadSize+OffsetDigest:], sum)
 	n := t.bodyLen()
-	return encode(dst, func(e *msgpack.Encoder) {
-		_ = e.EncodeArrayLen(n)
-		for i := range n {
-			t.encodeField(e, i)
-		}
-	})
+	dst = msgp.AppendArrayHead(dst, n)
+	for i := range n {
+		dst = t.appendField(dst, i)
+	}
+	return dst
+}
+
+// recordSize returns about how long the record is, and seldom less.
+func (t *Task) recordSize() int {
+	return HeadSize + 64 + len(t.Name) + len(t.Codec) + len(t.Payload)
 }
 
 // The fields of a body, in their order on the wire. New ones go to the end;
@@ -151,92 +136,100 @@ func (t *Task) bodyLen() int {
 // defaultCodec is left out of records: almost all of them have it.
 const defaultCodec = "msgpack"
 
-func (t *Task) encodeField(e *msgpack.Encoder, field int) {
+func (t *Task) appendField(dst []byte, field int) []byte {
 	switch field {
 	case fieldName:
-		_ = e.EncodeString(t.Name)
+		return msgp.AppendString(dst, t.Name)
 	case fieldPayload:
-		encodeBytes(e, t.Payload)
+		return appendBytes(dst, t.Payload)
 	case fieldCodec:
-		encodeCodec(e, t.Codec)
+		return appendCodec(dst, t.Codec)
 	case fieldEnqueued:
-		encodeTime(e, t.Enqueued)
+		return appendTime(dst, t.Enqueued)
 	case fieldRetries:
-		_ = e.EncodeUint(uint64(t.Retries + 1))
+		return msgp.AppendUint(dst, uint64(t.Retries+1))
 	case fieldTimeout:
-		_ = e.EncodeUint(uint64(t.Timeout / time.Microsecond))
+		return msgp.AppendUint(dst, uint64(t.Timeout/time.Microsecond))
 	case fieldRetention:
-		encodeKeep(e, t.Retention, DefaultRetention)
+		return appendKeep(dst, t.Retention, DefaultRetention)
 	case fieldDeadFor:
-		encodeKeep(e, t.DeadFor, DefaultDeadRetention)
+		return appendKeep(dst, t.DeadFor, DefaultDeadRetention)
 	case fieldUnique:
-		_ = e.EncodeString(t.Unique)
+		return msgp.AppendString(dst, t.Unique)
 	case fieldMeta:
-		encodeMeta(e, t.Meta)
+		return appendMeta(dst, t.Meta)
 	case fieldParent:
-		encodeID(e, t.Parent)
+		return appendID(dst, t.Parent)
 	case fieldGroup:
-		encodeID(e, t.Group)
+		return appendID(dst, t.Group)
 	case fieldStep:
-		_ = e.EncodeUint(uint64(t.Step))
+		return msgp.AppendUint(dst, uint64(t.Step))
 	case fieldPriority:
-		_ = e.EncodeInt(int64(t.Priority))
+		return msgp.AppendInt(dst, int64(t.Priority))
 	case fieldSchema:
-		_ = e.EncodeUint(t.Schema)
+		return msgp.AppendUint(dst, t.Schema)
 	case fieldUpstream:
-		_ = e.EncodeString(t.Upstream)
+		return msgp.AppendString(dst, t.Upstream)
 	}
+	return dst
 }
 
-func (t *Task) decodeField(d *msgpack.Decoder, field int) error {
-	var err error
+func (t *Task) takeField(in []byte, field int) (rest []byte, err error) {
 	switch field {
 	case fieldName:
-		t.Name, err = d.DecodeString()
+		t.Name, rest, err = takeName(in)
 	case fieldPayload:
-		t.Payload, err = d.DecodeBytes()
+		t.Payload, rest, err = takeBytes(in)
 	case fieldCodec:
-		t.Codec, err = decodeCodec(d)
+		t.Codec, rest, err = takeCodec(in)
 	case fieldEnqueued:
-		t.Enqueued, err = decodeTime(d)
+		t.Enqueued, rest, err = takeTime(in)
 	case fieldRetries:
-		var n int
-		n, err = d.DecodeInt()
-		t.Retries = n - 1
+		var n int64
+		n, rest, err = takeInt(in)
+		t.Retries = int(n) - 1
 	case fieldTimeout:
 		var n int64
-		n, err = d.DecodeInt64()
+		n, rest, err = takeInt(in)
 		t.Timeout = time.Duration(n) * time.Microsecond
 	case fieldRetention:
-		t.Retention, err = decodeKeep(d, DefaultRetention)
+		t.Retention, rest, err = takeKeep(in, DefaultRetention)
 	case fieldDeadFor:
-		t.DeadFor, err = decodeKeep(d, DefaultDeadRetention)
+		t.DeadFor, rest, err = takeKeep(in, DefaultDeadRetention)
 	case fieldUnique:
-		t.Unique, err = d.DecodeString()
+		t.Unique, rest, err = takeString(in)
 	case fieldMeta:
-		t.Meta, err = decodeMeta(d)
+		t.Meta, rest, err = takeMeta(in)
 	case fieldParent:
-		t.Parent, err = decodeID(d)
+		t.Parent, rest, err = takeID(in)
 	case fieldGroup:
-		t.Group, err = decodeID(d)
+		t.Group, rest, err = takeID(in)
 	case fieldStep:
-		t.Step, err = d.DecodeUint32()
+		var n int64
+		n, rest, err = takeInt(in)
+		t.Step = uint32(n)
 	case fieldPriority:
-		t.Priority, err = d.DecodeInt8()
+		var n int64
+		n, rest, err = takeInt(in)
+		t.Priority = int8(n)
 	case fieldSchema:
-		t.Schema, err = d.DecodeUint64()
+		var n int64
+		n, rest, err = takeInt(in)
+		t.Schema = uint64(n)
 	case fieldUpstream:
-		t.Upstream, err = d.DecodeString()
+		t.Upstream, rest, err = takeString(in)
 	default: // of a newer writer: the array may only grow
-		err = d.Skip()
+		rest, err = msgp.Skip(in, 1)
 	}
-	return err
+	return rest, err
 }
 
 // ParseRecord reads a message into d. Now is the broker's clock in unix ms and
 // gives Left. If the head can't be read nothing is set; if only the body can't,
 // everything of the head is. The error wraps [ErrVersion] or [ErrMalformed].
-// Nothing in d aliases record.
+//
+// Nothing in d aliases record, and record is only read. The compiler knows, so
+// that ParseRecord(d, []byte(s), now) does not copy the string s.
 func ParseRecord(d *Delivery, record []byte, now int64) error {
 	if len(record) == 0 {
 		return fmt.Errorf("%w: it is empty", ErrMalformed)
@@ -263,48 +256,60 @@ func ParseRecord(d *Delivery, record []byte, now int64) error {
 	d.Retries = DefaultRetries
 	d.Retention = DefaultRetention
 	d.DeadFor = DefaultDeadRetention
-	return decode(record[HeadSize:], func(dec *msgpack.Decoder, field int) error {
-		return d.decodeField(dec, field)
-	}, fieldEnqueued+1)
+	n, in, err := takeFields(record[HeadSize:], fieldEnqueued+1)
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		if in, err = d.takeField(in, i); err != nil {
+			return inField(i, err)
+		}
+	}
+	return atEnd(in)
 }
 
 func uint48(b []byte) int64 {
 	return int64(binary.BigEndian.Uint16(b))<<32 | int64(binary.BigEndian.Uint32(b[2:]))
 }
 
-// decode reads an array of at least least fields that fills data to its end.
-func decode(data []byte, field func(*msgpack.Decoder, int) error, least int) error {
-	r := readers.Get().(*bytes.Reader)
-	r.Reset(data)
-	dec := msgpack.GetDecoder()
-	dec.Reset(r)
-	defer func() {
-		msgpack.PutDecoder(dec)
-		r.Reset(nil)
-		readers.Put(r)
-	}()
-	n, err := dec.DecodeArrayLen()
+// takeFields returns how many fields the array has that a body is, which are at
+// least least. They are read in a loop where they are wanted and not by a
+// function that is passed on: that would make what is read escape.
+func takeFields(in []byte, least int) (n int, rest []byte, err error) {
+	n, rest, err = msgp.TakeArrayHead(in)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, noEOF(err))
+		return 0, nil, fmt.Errorf("%w: %w", ErrMalformed, explain(in, err, "an array"))
 	}
-	if n < least || n > len(data) {
-		return fmt.Errorf("%w: an array of %d fields", ErrMalformed, n)
+	if n < least {
+		return 0, nil, fmt.Errorf("%w: an array of %d fields", ErrMalformed, n)
 	}
-	for i := range n {
-		if err := field(dec, i); err != nil {
-			return fmt.Errorf("%w: field %d: %w", ErrMalformed, i, noEOF(err))
-		}
+	return n, rest, nil
+}
+
+// inField says of an error in which field it is.
+func inField(field int, err error) error {
+	if errors.Is(err, msgp.ErrTruncated) {
+		err = io.ErrUnexpectedEOF
 	}
-	if r.Len() > 0 {
-		return fmt.Errorf("%w: %d bytes after its end", ErrMalformed, r.Len())
+	return fmt.Errorf("%w: field %d: %w", ErrMalformed, field, err)
+}
+
+// atEnd returns an error if there is a rest.
+func atEnd(rest []byte) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("%w: %d bytes after its end", ErrMalformed, len(rest))
 	}
 	return nil
 }
 
-// noEOF keeps a truncated record from looking like the end of a stream.
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
+// explain says what was found in place of what is wanted, and that a record is
+// truncated in the words of package io.
+func explain(in []byte, err error, want string) error {
+	switch {
+	case errors.Is(err, msgp.ErrTruncated):
 		return io.ErrUnexpectedEOF
+	case err == msgp.ErrMismatch: // never wrapped
+		return fmt.Errorf("found %s (code %#02x), want %s", msgp.FamilyOf(in[0]), in[0], want)
 	}
 	return err
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
 // The fields of a flow, in their order on the wire, after the version byte. New
@@ -26,74 +26,78 @@ const (
 // AppendFlow appends the record of a flow.
 func AppendFlow(dst []byte, f *Flow) []byte {
 	dst = append(dst, RecordVersion)
-	return encode(dst, func(e *msgpack.Encoder) {
-		_ = e.EncodeArrayLen(flowCount)
-		encodeID(e, f.ID)
-		_ = e.EncodeUint(uint64(f.Size))
-		_ = e.EncodeUint(uint64(f.Need))
-		encodeID(e, f.Callback)
-		encodeID(e, f.Finalizer)
-		encodeID(e, f.Group)
-		_ = e.EncodeUint(uint64(f.Step))
-		encodeID(e, f.Inbox)
-		encodeKeep(e, f.Retention, DefaultRetention)
-	})
+	dst = msgp.AppendArrayHead(dst, flowCount)
+	dst = appendID(dst, f.ID)
+	dst = msgp.AppendUint(dst, uint64(f.Size))
+	dst = msgp.AppendUint(dst, uint64(f.Need))
+	dst = appendID(dst, f.Callback)
+	dst = appendID(dst, f.Finalizer)
+	dst = appendID(dst, f.Group)
+	dst = msgp.AppendUint(dst, uint64(f.Step))
+	dst = appendID(dst, f.Inbox)
+	return appendKeep(dst, f.Retention, DefaultRetention)
 }
 
 // ParseFlow reads what [AppendFlow] wrote. The error wraps [ErrVersion] or
 // [ErrMalformed].
 func ParseFlow(record []byte) (Flow, error) {
 	var f Flow
-	if err := checkVersion(record, "flow"); err != nil {
-		return f, err
-	}
-	err := decode(record[1:], f.decodeField, flowCount)
-	if err == nil {
-		if bad := f.Check(); bad != nil {
-			err = fmt.Errorf("%w: %w", ErrMalformed, bad)
-		}
-	}
-	if err != nil {
+	if err := f.parse(record); err != nil {
 		return Flow{}, err
 	}
 	return f, nil
 }
 
-func checkVersion(record []byte, of string) error {
-	if len(record) == 0 {
-		return fmt.Errorf("%w: an empty %s", ErrMalformed, of)
+func (f *Flow) parse(record []byte) error {
+	if err := checkVersion(record, "a flow"); err != nil {
+		return err
 	}
-	if record[0] != RecordVersion {
-		return fmt.Errorf("%w %d of a %s, this program reads %d", ErrVersion, record[0], of, RecordVersion)
+	n, in, err := takeFields(record[1:], flowCount)
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		if in, err = f.takeField(in, i); err != nil {
+			return inField(i, err)
+		}
+	}
+	if err := atEnd(in); err != nil {
+		return err
+	}
+	if err := f.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil
 }
 
-func (f *Flow) decodeField(d *msgpack.Decoder, field int) error {
-	var err error
+func (f *Flow) takeField(in []byte, field int) (rest []byte, err error) {
+	var n int64
 	switch field {
 	case flowID:
-		f.ID, err = decodeID(d)
+		f.ID, rest, err = takeID(in)
 	case flowSize:
-		f.Size, err = d.DecodeInt()
+		n, rest, err = takeInt(in)
+		f.Size = int(n)
 	case flowNeed:
-		f.Need, err = d.DecodeInt()
+		n, rest, err = takeInt(in)
+		f.Need = int(n)
 	case flowCallback:
-		f.Callback, err = decodeID(d)
+		f.Callback, rest, err = takeID(in)
 	case flowFinalizer:
-		f.Finalizer, err = decodeID(d)
+		f.Finalizer, rest, err = takeID(in)
 	case flowGroup:
-		f.Group, err = decodeID(d)
+		f.Group, rest, err = takeID(in)
 	case flowStep:
-		f.Step, err = d.DecodeUint32()
+		n, rest, err = takeInt(in)
+		f.Step = uint32(n)
 	case flowInbox:
-		f.Inbox, err = decodeID(d)
+		f.Inbox, rest, err = takeID(in)
 	case flowRetention:
-		f.Retention, err = decodeKeep(d, DefaultRetention)
-	default:
-		err = d.Skip()
+		f.Retention, rest, err = takeKeep(in, DefaultRetention)
+	default: // of a newer writer: the array may only grow
+		rest, err = msgp.Skip(in, 1)
 	}
-	return err
+	return rest, err
 }
 
 // FlowRefSize is how long what [AppendFlowRef] appends is.
@@ -117,13 +121,11 @@ func ParseFlowRef(ref []byte) (flow ID, step uint32, err error) {
 // the durations that begin then.
 func AppendSubmit(dst []byte, t *Task) []byte {
 	dst = append(dst, RecordVersion)
-	return encode(dst, func(e *msgpack.Encoder) {
-		_ = e.EncodeArrayLen(4)
-		_ = e.EncodeString(t.Queue)
-		_ = e.EncodeInt(wholeMillis(t.Delay))
-		_ = e.EncodeInt(wholeMillis(t.Deadline))
-		_ = e.EncodeBytes(AppendRecord(nil, t))
-	})
+	dst = msgp.AppendArrayHead(dst, 4)
+	dst = msgp.AppendString(dst, t.Queue)
+	dst = msgp.AppendInt(dst, wholeMillis(t.Delay))
+	dst = msgp.AppendInt(dst, wholeMillis(t.Deadline))
+	return msgp.AppendBytes(dst, AppendRecord(nil, t))
 }
 
 // wholeMillis returns the ms of a duration, away from 0 if it is not a whole
@@ -139,44 +141,49 @@ func wholeMillis(d time.Duration) int64 {
 	return ms
 }
 
-// decodeMillis reads what wholeMillis returned.
-func decodeMillis(d *msgpack.Decoder) (time.Duration, error) {
-	ms, err := d.DecodeInt64()
+// takeMillis reads what wholeMillis returned.
+func takeMillis(in []byte) (d time.Duration, rest []byte, err error) {
+	ms, rest, err := takeInt(in)
 	if limit := int64(MaxDuration / time.Millisecond); err == nil && (ms > limit || ms < -limit) {
 		err = fmt.Errorf("%d ms, the limit is %d", ms, limit)
 	}
-	return time.Duration(ms) * time.Millisecond, err
+	return time.Duration(ms) * time.Millisecond, rest, err
 }
 
 // ParseSubmit reads what [AppendSubmit] wrote. The error wraps [ErrVersion] or
 // [ErrMalformed].
 func ParseSubmit(record []byte) (*Task, error) {
-	if err := checkVersion(record, "submission"); err != nil {
+	if err := checkVersion(record, "a submission"); err != nil {
 		return nil, err
 	}
 	var d Delivery
 	var queue string
 	var delay, deadline time.Duration
-	err := decode(record[1:], func(dec *msgpack.Decoder, field int) error {
-		var err error
-		switch field {
-		case 0:
-			queue, err = dec.DecodeString()
-		case 1:
-			delay, err = decodeMillis(dec)
-		case 2:
-			deadline, err = decodeMillis(dec)
-		case 3:
-			var record []byte
-			if record, err = dec.DecodeBytes(); err == nil {
-				err = ParseRecord(&d, record, 0)
-			}
-		default:
-			err = dec.Skip()
-		}
-		return err
-	}, 4)
+	n, in, err := takeFields(record[1:], 4)
 	if err != nil {
+		return nil, err
+	}
+	for i := range n {
+		switch i {
+		case 0:
+			queue, in, err = takeName(in)
+		case 1:
+			delay, in, err = takeMillis(in)
+		case 2:
+			deadline, in, err = takeMillis(in)
+		case 3:
+			var message []byte
+			if message, in, _, err = takeData(in); err == nil {
+				err = ParseRecord(&d, message, 0)
+			}
+		default: // of a newer writer: the array may only grow
+			in, err = msgp.Skip(in, 1)
+		}
+		if err != nil {
+			return nil, inField(i, err)
+		}
+	}
+	if err := atEnd(in); err != nil {
 		return nil, err
 	}
 	d.Queue, d.Delay, d.Deadline = queue, delay, deadline

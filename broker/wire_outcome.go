@@ -2,8 +2,9 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 
-	"github.com/vmihailenco/msgpack/v5"
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
 // The fields of an outcome, in their order on the wire, after the version byte.
@@ -25,116 +26,132 @@ const (
 
 // AppendOutcome appends the record of an outcome.
 func AppendOutcome(dst []byte, o *Outcome) []byte {
-	dst = append(dst, RecordVersion)
+	dst = append(slices.Grow(dst, 64+len(o.Name)+len(o.Codec)+len(o.Result)), RecordVersion)
 	n := outcomeCount
 	if o.Err == nil {
 		n-- // what is zero at the end is left out
 	}
-	return encode(dst, func(e *msgpack.Encoder) {
-		_ = e.EncodeArrayLen(n)
-		_ = e.EncodeUint(uint64(o.State))
-		encodeCodec(e, o.Codec)
-		encodeBytes(e, o.Result)
-		_ = e.EncodeString(o.Name)
-		_ = e.EncodeUint(uint64(o.Attempts))
-		_ = e.EncodeUint(uint64(o.Retried))
-		encodeID(e, o.Minion)
-		encodeTime(e, o.Enqueued)
-		encodeTime(e, o.Started)
-		encodeTime(e, o.Finished)
-		if o.Err != nil {
-			f := *o.Err
-			f.Trim()
-			_ = e.EncodeArrayLen(6)
-			_ = e.EncodeString(f.Type)
-			_ = e.EncodeString(f.Message)
-			_ = e.EncodeString(f.Stack)
-			encodeStrings(e, f.Chain)
-			encodeStrings(e, f.Codes)
-			_ = e.EncodeBool(f.Final)
-		}
-	})
+	dst = msgp.AppendArrayHead(dst, n)
+	dst = msgp.AppendUint(dst, uint64(o.State))
+	dst = appendCodec(dst, o.Codec)
+	dst = appendBytes(dst, o.Result)
+	dst = msgp.AppendString(dst, o.Name)
+	dst = msgp.AppendUint(dst, uint64(o.Attempts))
+	dst = msgp.AppendUint(dst, uint64(o.Retried))
+	dst = appendID(dst, o.Minion)
+	dst = appendTime(dst, o.Enqueued)
+	dst = appendTime(dst, o.Started)
+	dst = appendTime(dst, o.Finished)
+	if o.Err != nil {
+		dst = appendFailure(dst, *o.Err)
+	}
+	return dst
+}
+
+func appendFailure(dst []byte, f Failure) []byte {
+	f.Trim()
+	dst = msgp.AppendArrayHead(dst, 6)
+	dst = msgp.AppendString(dst, f.Type)
+	dst = msgp.AppendString(dst, f.Message)
+	dst = msgp.AppendString(dst, f.Stack)
+	dst = appendStrings(dst, f.Chain)
+	dst = appendStrings(dst, f.Codes)
+	return msgp.AppendBool(dst, f.Final)
 }
 
 // ParseOutcome reads what [AppendOutcome] wrote. The error wraps [ErrVersion]
-// or [ErrMalformed]. Nothing in the outcome aliases record.
+// or [ErrMalformed]. Nothing in the outcome aliases record, and record is only
+// read: like [ParseRecord] it takes a string converted to bytes without a copy.
 func ParseOutcome(record []byte) (Outcome, error) {
 	var o Outcome
-	if len(record) == 0 {
-		return o, fmt.Errorf("%w: an empty outcome", ErrMalformed)
-	}
-	if record[0] != RecordVersion {
-		return o, fmt.Errorf("%w %d of an outcome, this program reads %d", ErrVersion, record[0], RecordVersion)
-	}
-	err := decode(record[1:], o.decodeField, outcomeFinished+1)
-	if err == nil && !o.State.Final() {
-		err = fmt.Errorf("%w: an outcome with state %s", ErrMalformed, o.State)
-	}
-	if err != nil {
+	if err := o.parse(record); err != nil {
 		return Outcome{}, err
 	}
 	return o, nil
 }
 
-func (o *Outcome) decodeField(d *msgpack.Decoder, field int) error {
-	var err error
-	switch field {
-	case outcomeState:
-		var n uint64
-		n, err = d.DecodeUint64()
-		o.State = State(min(n, 255))
-	case outcomeCodec:
-		o.Codec, err = decodeCodec(d)
-	case outcomeResult:
-		o.Result, err = d.DecodeBytes()
-	case outcomeName:
-		o.Name, err = d.DecodeString()
-	case outcomeAttempts:
-		o.Attempts, err = d.DecodeUint32()
-	case outcomeRetried:
-		o.Retried, err = d.DecodeInt()
-	case outcomeMinion:
-		o.Minion, err = decodeID(d)
-	case outcomeEnqueued:
-		o.Enqueued, err = decodeTime(d)
-	case outcomeStarted:
-		o.Started, err = decodeTime(d)
-	case outcomeFinished:
-		o.Finished, err = decodeTime(d)
-	case outcomeErr:
-		o.Err, err = decodeFailure(d)
-	default:
-		err = d.Skip()
+func (o *Outcome) parse(record []byte) error {
+	if err := checkVersion(record, "an outcome"); err != nil {
+		return err
 	}
-	return err
+	n, in, err := takeFields(record[1:], outcomeFinished+1)
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		if in, err = o.takeField(in, i); err != nil {
+			return inField(i, err)
+		}
+	}
+	if err := atEnd(in); err != nil {
+		return err
+	}
+	if !o.State.Final() {
+		return fmt.Errorf("%w: an outcome with state %s", ErrMalformed, o.State)
+	}
+	return nil
 }
 
-func decodeFailure(d *msgpack.Decoder) (*Failure, error) {
-	n, err := d.DecodeArrayLen()
-	if err != nil || n < 0 {
-		return nil, err
+func (o *Outcome) takeField(in []byte, field int) (rest []byte, err error) {
+	var n int64
+	switch field {
+	case outcomeState:
+		n, rest, err = takeInt(in)
+		o.State = State(min(uint64(n), 255))
+	case outcomeCodec:
+		o.Codec, rest, err = takeCodec(in)
+	case outcomeResult:
+		o.Result, rest, err = takeBytes(in)
+	case outcomeName:
+		o.Name, rest, err = takeName(in)
+	case outcomeAttempts:
+		n, rest, err = takeInt(in)
+		o.Attempts = uint32(n)
+	case outcomeRetried:
+		n, rest, err = takeInt(in)
+		o.Retried = int(n)
+	case outcomeMinion:
+		o.Minion, rest, err = takeID(in)
+	case outcomeEnqueued:
+		o.Enqueued, rest, err = takeTime(in)
+	case outcomeStarted:
+		o.Started, rest, err = takeTime(in)
+	case outcomeFinished:
+		o.Finished, rest, err = takeTime(in)
+	case outcomeErr:
+		o.Err, rest, err = takeFailure(in)
+	default: // of a newer writer: the array may only grow
+		rest, err = msgp.Skip(in, 1)
 	}
-	f := new(Failure)
+	return rest, err
+}
+
+func takeFailure(in []byte) (f *Failure, rest []byte, err error) {
+	n, rest, null, err := takeArray(in)
+	if err != nil || null {
+		return nil, rest, err
+	}
+	f = new(Failure)
 	for i := range n {
 		switch i {
 		case 0:
-			f.Type, err = d.DecodeString()
+			f.Type, rest, err = takeString(rest)
 		case 1:
-			f.Message, err = d.DecodeString()
+			f.Message, rest, err = takeString(rest)
 		case 2:
-			f.Stack, err = d.DecodeString()
+			f.Stack, rest, err = takeString(rest)
 		case 3:
-			f.Chain, err = decodeStrings(d)
+			f.Chain, rest, err = takeStrings(rest)
 		case 4:
-			f.Codes, err = decodeStrings(d)
+			f.Codes, rest, err = takeStrings(rest)
 		case 5:
-			f.Final, err = d.DecodeBool()
+			f.Final, rest, err = takeBool(rest)
 		default:
-			err = d.Skip()
+			rest, err = msgp.Skip(rest, 2)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("error, field %d: %w", i, err)
+			return nil, nil, fmt.Errorf("error, field %d: %w", i, err)
 		}
 	}
-	return f, nil
+	return f, rest, nil
 }

@@ -5,148 +5,221 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
+	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// What more than one record is made of. The encoders write to a buffer that
-// can't fail; see encode.
+// What more than one record is made of. What is read may be nil in place of
+// anything, which is its zero value; strings and bytes stand for each other.
 
-func encodeCodec(e *msgpack.Encoder, name string) {
+// checkVersion looks at the first byte of a record that has no head.
+func checkVersion(record []byte, of string) error {
+	if len(record) == 0 {
+		return fmt.Errorf("%w: %s of no bytes", ErrMalformed, of)
+	}
+	if record[0] != RecordVersion {
+		return fmt.Errorf("%w %d of %s, this program reads %d", ErrVersion, record[0], of, RecordVersion)
+	}
+	return nil
+}
+
+func takeInt(in []byte) (n int64, rest []byte, err error) {
+	if msgp.IsNil(in) {
+		return 0, in[1:], nil
+	}
+	bits, rest, err := msgp.TakeInt(in)
+	if err != nil {
+		return 0, nil, explain(in, err, "an integer")
+	}
+	return int64(bits), rest, nil
+}
+
+func takeBool(in []byte) (b bool, rest []byte, err error) {
+	switch {
+	case len(in) == 0:
+		return false, nil, msgp.ErrTruncated
+	case in[0] != msgp.Nil && in[0] != msgp.False && in[0] != msgp.True:
+		return false, nil, explain(in, msgp.ErrMismatch, "a bool")
+	}
+	return in[0] == msgp.True, in[1:], nil
+}
+
+// takeData returns a string or bytes that still share memory with in.
+func takeData(in []byte) (b, rest []byte, null bool, err error) {
+	if msgp.IsNil(in) {
+		return nil, in[1:], true, nil
+	}
+	if b, rest, err = msgp.TakeStringOrBytes(in); err != nil {
+		return nil, nil, false, explain(in, err, "a string or bytes")
+	}
+	return b, rest, false, nil
+}
+
+func takeString(in []byte) (s string, rest []byte, err error) {
+	b, rest, _, err := takeData(in)
+	return string(b), rest, err
+}
+
+// takeName is takeString for what is often the same.
+func takeName(in []byte) (s string, rest []byte, err error) {
+	b, rest, _, err := takeData(in)
+	return names.intern(b), rest, err
+}
+
+func appendCodec(dst []byte, name string) []byte {
 	if name == defaultCodec {
 		name = ""
 	}
-	_ = e.EncodeString(name)
+	return msgp.AppendString(dst, name)
 }
 
-func decodeCodec(d *msgpack.Decoder) (string, error) {
-	name, err := d.DecodeString()
-	if name == "" {
+func takeCodec(in []byte) (name string, rest []byte, err error) {
+	if name, rest, err = takeName(in); name == "" {
 		name = defaultCodec
 	}
-	return name, err
+	return name, rest, err
 }
 
-func encodeBytes(e *msgpack.Encoder, b []byte) {
+func appendBytes(dst, b []byte) []byte {
 	if len(b) == 0 {
-		_ = e.EncodeNil()
-		return
+		return msgp.AppendNil(dst)
 	}
-	_ = e.EncodeBytes(b)
+	return msgp.AppendBytes(dst, b)
 }
 
-func encodeID(e *msgpack.Encoder, id ID) {
+func takeBytes(in []byte) (clone, rest []byte, err error) {
+	b, rest, null, err := takeData(in)
+	if err != nil || null {
+		return nil, rest, err
+	}
+	clone = make([]byte, len(b))
+	copy(clone, b)
+	return clone, rest, nil
+}
+
+func appendID(dst []byte, id ID) []byte {
 	if id.IsZero() {
-		_ = e.EncodeNil()
-		return
+		return msgp.AppendNil(dst)
 	}
-	_ = e.EncodeBytes(id[:])
+	return append(msgp.AppendBytesHead(dst, len(id)), id[:]...)
 }
 
-func decodeID(d *msgpack.Decoder) (ID, error) {
-	n, err := d.DecodeBytesLen()
-	if err != nil || n < 0 { // nil is the zero id
-		return ID{}, err
+func takeID(in []byte) (id ID, rest []byte, err error) {
+	b, rest, null, err := takeData(in)
+	if err != nil || null { // nil is the zero id
+		return ID{}, rest, err
 	}
-	var id ID
-	if n != len(id) {
-		return ID{}, fmt.Errorf("an id of %d bytes, want %d", n, len(id))
+	if len(b) != len(id) {
+		return ID{}, nil, fmt.Errorf("an id of %d bytes, want %d", len(b), len(id))
 	}
-	return id, d.ReadFull(id[:])
+	return ID(b), rest, nil
 }
 
-func encodeTime(e *msgpack.Encoder, t time.Time) {
+func appendTime(dst []byte, t time.Time) []byte {
 	if t.IsZero() {
-		_ = e.EncodeUint(0)
-		return
+		return msgp.AppendUint(dst, 0)
 	}
-	_ = e.EncodeInt(t.UnixMilli())
+	return msgp.AppendInt(dst, t.UnixMilli())
 }
 
-func decodeTime(d *msgpack.Decoder) (time.Time, error) {
-	ms, err := d.DecodeInt64()
+func takeTime(in []byte) (t time.Time, rest []byte, err error) {
+	ms, rest, err := takeInt(in)
 	if err != nil || ms == 0 {
-		return time.Time{}, err
+		return time.Time{}, rest, err
 	}
-	return time.UnixMilli(ms).UTC(), nil
+	return time.UnixMilli(ms).UTC(), rest, nil
 }
 
-// encodeKeep writes how long something is kept: 0 for the usual time, else
+// appendKeep writes how long something is kept: 0 for the usual time, else
 // milliseconds and one.
-func encodeKeep(e *msgpack.Encoder, d, usual time.Duration) {
+func appendKeep(dst []byte, d, usual time.Duration) []byte {
 	if d == usual {
-		_ = e.EncodeUint(0)
-		return
+		return msgp.AppendUint(dst, 0)
 	}
-	_ = e.EncodeUint(uint64(d/time.Millisecond) + 1)
+	return msgp.AppendUint(dst, uint64(d/time.Millisecond)+1)
 }
 
-func decodeKeep(d *msgpack.Decoder, usual time.Duration) (time.Duration, error) {
-	n, err := d.DecodeInt64()
+func takeKeep(in []byte, usual time.Duration) (d time.Duration, rest []byte, err error) {
+	n, rest, err := takeInt(in)
 	if err != nil || n == 0 {
-		return usual, err
+		return usual, rest, err
 	}
-	return time.Duration(n-1) * time.Millisecond, nil
+	return time.Duration(n-1) * time.Millisecond, rest, nil
 }
 
-// encodeMeta writes the keys in order, so that equal records are equal bytes.
-func encodeMeta(e *msgpack.Encoder, meta map[string]string) {
+// appendMeta writes the keys in order, so that equal records are equal bytes.
+func appendMeta(dst []byte, meta map[string]string) []byte {
 	if len(meta) == 0 {
-		_ = e.EncodeNil()
-		return
+		return msgp.AppendNil(dst)
 	}
-	keys := make([]string, 0, len(meta))
+	var few [8]string // most metadata has no more, and needs no memory
+	keys := few[:0]
 	for k := range meta {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
-	_ = e.EncodeMapLen(len(keys))
+	dst = msgp.AppendMapHead(dst, len(keys))
 	for _, k := range keys {
-		_ = e.EncodeString(k)
-		_ = e.EncodeString(meta[k])
+		dst = msgp.AppendString(dst, k)
+		dst = msgp.AppendString(dst, meta[k])
 	}
+	return dst
 }
 
-func decodeMeta(d *msgpack.Decoder) (map[string]string, error) {
-	n, err := d.DecodeMapLen()
-	if err != nil || n <= 0 {
-		return nil, err
+func takeMeta(in []byte) (meta map[string]string, rest []byte, err error) {
+	if msgp.IsNil(in) {
+		return nil, in[1:], nil
 	}
-	meta := make(map[string]string, min(n, 64))
+	n, rest, err := msgp.TakeMapHead(in)
+	if err != nil || n == 0 {
+		return nil, rest, explain(in, err, "a map")
+	}
+	meta = make(map[string]string, min(n, 64))
 	for range n {
-		k, err := d.DecodeString()
-		if err != nil {
-			return nil, err
+		var k, v string
+		if k, rest, err = takeString(rest); err != nil {
+			return nil, nil, err
 		}
-		if meta[k], err = d.DecodeString(); err != nil {
-			return nil, err
+		if v, rest, err = takeString(rest); err != nil {
+			return nil, nil, err
 		}
+		meta[k] = v
 	}
-	return meta, nil
+	return meta, rest, nil
 }
 
-func encodeStrings(e *msgpack.Encoder, list []string) {
+func takeArray(in []byte) (n int, rest []byte, null bool, err error) {
+	if msgp.IsNil(in) {
+		return 0, in[1:], true, nil
+	}
+	if n, rest, err = msgp.TakeArrayHead(in); err != nil {
+		return 0, nil, false, explain(in, err, "an array")
+	}
+	return n, rest, false, nil
+}
+
+func appendStrings(dst []byte, list []string) []byte {
 	if len(list) == 0 {
-		_ = e.EncodeNil()
-		return
+		return msgp.AppendNil(dst)
 	}
-	_ = e.EncodeArrayLen(len(list))
+	dst = msgp.AppendArrayHead(dst, len(list))
 	for _, s := range list {
-		_ = e.EncodeString(s)
+		dst = msgp.AppendString(dst, s)
 	}
+	return dst
 }
 
-func decodeStrings(d *msgpack.Decoder) ([]string, error) {
-	n, err := d.DecodeArrayLen()
-	if err != nil || n <= 0 {
-		return nil, err
+func takeStrings(in []byte) (list []string, rest []byte, err error) {
+	n, rest, _, err := takeArray(in)
+	if err != nil || n == 0 {
+		return nil, rest, err
 	}
-	list := make([]string, 0, min(n, 64))
+	list = make([]string, 0, min(n, 64))
 	for range n {
-		s, err := d.DecodeString()
-		if err != nil {
-			return nil, err
+		var s string
+		if s, rest, err = takeString(rest); err != nil {
+			return nil, nil, err
 		}
 		list = append(list, s)
 	}
-	return list, nil
+	return list, rest, nil
 }

@@ -1,0 +1,63 @@
+package broker
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"math/rand/v2"
+	"sync/atomic"
+)
+
+// names are those that records were read with: a program meets few, and each of
+// them in every record.
+var names nameCache
+
+const (
+	nameSets = 64
+	nameWays = 4
+)
+
+// nameCache keeps a string for each of a few names, so that reading them again
+// takes no memory. Whatever records say, it has nameSets*nameWays names of at most
+// MaxName bytes; what it has no room for replaces another. It is safe for
+// concurrent use: an entry is only ever replaced as a whole.
+type nameCache [nameSets][nameWays]atomic.Pointer[string]
+
+// intern returns string(b).
+func (c *nameCache) intern(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	if len(b) > MaxName {
+		return string(b)
+	}
+	set := &c[nameHash(b)%nameSets]
+	free := -1
+	for i := range set {
+		switch p := set[i].Load(); {
+		case p == nil:
+			free = i
+		case *p == string(b):
+			return *p
+		}
+	}
+	if free < 0 {
+		free = rand.IntN(nameWays)
+	}
+	s := string(b)
+	set[free].Store(&s)
+	return s
+}
+
+// nameHash mixes b, eight bytes at a time. A name that collides on purpose
+// costs the memory that every name would without the cache.
+func nameHash(b []byte) uint64 {
+	const odd = 0x9e3779b97f4a7c15
+	h := uint64(len(b))
+	for ; len(b) >= 8; b = b[8:] {
+		h = bits.RotateLeft64((h^binary.LittleEndian.Uint64(b))*odd, 29)
+	}
+	for _, x := range b {
+		h = (h ^ uint64(x)) * odd
+	}
+	return h >> 32
+}
