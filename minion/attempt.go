@@ -21,10 +21,10 @@ type attempt struct {
 	codec codec.Codec
 
 	info  atomic.Pointer[task.Info] // made when somebody asks for it
-	kin   atomic.Pointer[kin] // made when the handler first sends something
-	waits int32               // how many of its goroutines wait for other tasks; r.mu guards these three
-	lent  bool                // its slot is lent
-	over  bool                // it has ended
+	kin   atomic.Pointer[kin]       // made when the handler first sends something
+	waits int32                     // how many of its goroutines wait for other tasks; r.mu guards these three
+	lent  bool                      // its slot is lent
+	over  bool                      // it has ended
 
 	life   life               // ends with the attempt, or what ends that
 	limits context.Context    // life, with the end of what time there is

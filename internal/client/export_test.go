@@ -7,5 +7,5 @@ func (c *Client) SetMaxIdle(n int) { c.table.maxIdle = n }
 func (c *Client) Entries() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.table.entries)
+	return c.table.entries.n
 }

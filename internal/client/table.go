@@ -21,12 +21,10 @@ const (
 // which is looked up again after a time of its own; so all entries of a level
 // are in the order in which they are due.
 type table struct {
-	entries map[broker.ID]*entry
+	entries directory
 	idle    list // nobody waits for them; the oldest first
 	levels  [levelCount]list
-	bytes   int    // of the outcomes in idle
-	spare   *entry // entries to be used again, through their next
-	spares  int
+	bytes   int // of the outcomes in idle
 
 	maxIdle, maxBytes int
 }
@@ -45,6 +43,7 @@ type entry struct {
 	more    []*Watch
 
 	level      int
+	slot       uint8     // in its page
 	due        time.Time // of the next look-up
 	in         *list
 	prev, next *entry
@@ -81,15 +80,14 @@ var pace = [levelCount]time.Duration{
 }
 
 func newTable() table {
-	return table{entries: make(map[broker.ID]*entry), maxIdle: maxIdle, maxBytes: maxBytes}
+	return table{maxIdle: maxIdle, maxBytes: maxBytes}
 }
 
 // expect notes a task that is about to be sent. Again says that it was sent
 // before, perhaps: its push may have come already.
 func (t *table) expect(id broker.ID, queue string, again bool, now time.Time) {
-	e := t.entries[id]
-	if e == nil {
-		e = t.add(id)
+	e, fresh := t.entries.enter(id)
+	if fresh {
 		t.idle.push(e)
 		t.trim()
 	}
@@ -106,7 +104,7 @@ func (t *table) expect(id broker.ID, queue string, again bool, now time.Time) {
 
 // sent ends what expect began.
 func (t *table) sent(id broker.ID, stored bool, now time.Time) {
-	e := t.entries[id]
+	e := t.entries.get(id)
 	if e == nil {
 		return
 	}
@@ -123,7 +121,7 @@ func (t *table) sent(id broker.ID, stored bool, now time.Time) {
 
 // take returns the outcome of a task that has arrived, and forgets it.
 func (t *table) take(id broker.ID) (Arrival, bool) {
-	e := t.entries[id]
+	e := t.entries.get(id)
 	if e == nil || e.record == nil {
 		return Arrival{}, false
 	}
@@ -134,10 +132,7 @@ func (t *table) take(id broker.ID) (Arrival, bool) {
 
 // wait adds w to those who wait for a task that has not arrived.
 func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
-	e := t.entries[id]
-	if e == nil {
-		e = t.add(id)
-	}
+	e, _ := t.entries.enter(id)
 	if e.watch != nil {
 		e.more = append(e.more, w)
 		return
@@ -152,7 +147,7 @@ func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 
 // unwait takes w from those who wait for a task.
 func (t *table) unwait(id broker.ID, w *Watch) {
-	e := t.entries[id]
+	e := t.entries.get(id)
 	if e == nil || e.watch == nil {
 		return
 	}
@@ -182,7 +177,7 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 // deliver takes the record of a pushed outcome. It keeps it only if somebody
 // waits.
 func (t *table) deliver(id broker.ID, record []byte) {
-	e := t.entries[id]
+	e := t.entries.get(id)
 	switch {
 	case e == nil || e.record != nil: // forgotten, or pushed twice
 	case e.watch != nil:
@@ -201,7 +196,7 @@ func (t *table) keep(e *entry, record []byte) {
 
 // found takes what a look-up says of a task.
 func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
-	e := t.entries[id]
+	e := t.entries.get(id)
 	if e == nil || e.watch == nil {
 		return
 	}
@@ -302,35 +297,13 @@ func (t *table) finish(e *entry, a Arrival) {
 	t.drop(e)
 }
 
-// maxSpares bounds how many entries are kept to be used again.
-const maxSpares = 4096
-
-// add adds an entry.
-func (t *table) add(id broker.ID) *entry {
-	e := t.spare
-	if e == nil {
-		e = new(entry)
-	} else {
-		t.spare, e.next = e.next, nil
-		t.spares--
-	}
-	e.id = id
-	t.entries[id] = e
-	return e
-}
-
 // drop removes an entry. The caller does not use it again.
 func (t *table) drop(e *entry) {
 	if e.record != nil {
 		t.bytes -= recordSize(e.record)
 	}
 	e.unlink()
-	delete(t.entries, e.id)
-	*e = entry{}
-	if t.spares < maxSpares {
-		e.next, t.spare = t.spare, e
-		t.spares++
-	}
+	t.entries.remove(e)
 }
 
 func (t *table) trim() {
@@ -367,7 +340,7 @@ func recordSize(record []byte) int { return 256 + len(record) }
 
 // restore puts back an arrival that nobody has used.
 func (t *table) restore(a Arrival) {
-	if !a.Own || t.entries[a.ID] != nil {
+	if !a.Own || t.entries.get(a.ID) != nil {
 		return
 	}
 	record := bytes.Clone(a.record)
@@ -377,7 +350,7 @@ func (t *table) restore(a Arrival) {
 		}
 		record = broker.AppendOutcome(nil, a.Outcome)
 	}
-	e := t.add(a.ID)
+	e, _ := t.entries.enter(a.ID)
 	e.queue, e.own = a.Queue, a.Own
 	t.idle.push(e)
 	t.keep(e, record)

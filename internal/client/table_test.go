@@ -33,8 +33,8 @@ func TestTableKeepsAndForgets(t *testing.T) {
 		tab.sent(id, true, now)
 		tab.deliver(id, written("x"))
 	}
-	if len(tab.entries) != 10 || tab.idle.len != 10 {
-		t.Fatalf("%d entries, %d idle, want 10", len(tab.entries), tab.idle.len)
+	if tab.entries.n != 10 || tab.idle.len != 10 {
+		t.Fatalf("%d entries, %d idle, want 10", tab.entries.n, tab.idle.len)
 	}
 	if _, ok := tab.take(ids[19]); ok {
 		t.Error("the oldest was not forgotten")
@@ -66,8 +66,8 @@ func TestTableBoundsBytes(t *testing.T) {
 			t.Fatalf("%d bytes are kept", tab.bytes)
 		}
 	}
-	for id := range tab.entries {
-		tab.take(id)
+	for e := tab.idle.first; e != nil; e = tab.idle.first {
+		tab.take(e.id)
 	}
 	if tab.bytes != 0 || tab.idle.len != 0 {
 		t.Errorf("%d bytes in %d entries after all were taken", tab.bytes, tab.idle.len)
@@ -90,8 +90,8 @@ func TestTableWaitersAreNotForgotten(t *testing.T) {
 	if len(w.ready) != 1 || len(w2.ready) != 1 {
 		t.Errorf("%d and %d arrivals, want 1 and 1", len(w.ready), len(w2.ready))
 	}
-	if len(tab.entries) != 1 {
-		t.Errorf("%d entries are left, want 1", len(tab.entries))
+	if tab.entries.n != 1 {
+		t.Errorf("%d entries are left, want 1", tab.entries.n)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestTableUnwait(t *testing.T) {
 	if _, ok := tab.nextDue(); ok {
 		t.Error("something is to be looked up though nobody waits")
 	}
-	if tab.entries[own] == nil || tab.entries[foreign] != nil {
+	if tab.entries.get(own) == nil || tab.entries.get(foreign) != nil {
 		t.Error("want what was sent here kept, and the other forgotten")
 	}
 	tab.unwait(foreign, ws[0]) // harmless
@@ -234,8 +234,8 @@ func TestTableFound(t *testing.T) {
 	if len(w.ready) != 1 {
 		t.Error("a task that could not be sent was not given up")
 	}
-	if len(tab.entries) != 0 {
-		t.Errorf("%d entries are left", len(tab.entries))
+	if tab.entries.n != 0 {
+		t.Errorf("%d entries are left", tab.entries.n)
 	}
 }
 
