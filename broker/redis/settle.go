@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -25,6 +26,9 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	errs := make([]error, len(batch))
 	var order []*settling
 	open := make(map[*keys]*settling)
+	seen := idSets.Get().(ids)
+	defer seen.free()
+	var twice []int
 	for i := range batch {
 		s := &batch[i]
 		if errs[i] = s.Check(c.b.cfg.limits); errs[i] != nil {
@@ -33,6 +37,10 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		q := c.queues[s.Delivery.Queue]
 		if q == nil || s.Delivery.Minion != c.id {
 			errs[i] = lost(s.Delivery)
+			continue
+		}
+		if !seen.add(s.Delivery.ID) { // the script wants none twice
+			twice = append(twice, i)
 			continue
 		}
 		k := q.of(s.Delivery.ID)
@@ -64,7 +72,24 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	if failed != nil {
 		return nil, failed
 	}
+	if len(twice) > 0 {
+		return errs, c.settleAgain(ctx, batch, twice, errs)
+	}
 	return errs, nil
+}
+
+// settleAgain settles what was in a batch before, now that the first of them has
+// been.
+func (c *consumer) settleAgain(ctx context.Context, batch []broker.Settlement, places []int, errs []error) error {
+	again := make([]broker.Settlement, len(places))
+	for i, place := range places {
+		again[i] = batch[place]
+	}
+	answers, err := c.Settle(ctx, again)
+	for i, answer := range answers {
+		errs[places[i]] = answer
+	}
+	return err
 }
 
 // settled reads the reply to one call.
@@ -98,7 +123,7 @@ func lost(d *broker.Delivery) error {
 // settling is what one run of the settle script is told.
 type settling struct {
 	keys   *keys
-	in     *scratch // its bytes are the items of the first group
+	in     *scratch // its bytes are the letters of the first group
 	groups map[group]*members
 	order  []group
 	like   traits // of the last one, whose group is same
@@ -131,9 +156,11 @@ type traits struct {
 }
 
 type members struct {
-	places  []int
-	items   []byte // see settle.lua
-	submits []any
+	places   []int
+	letters  []byte // these three: see settle.lua
+	attempts []byte
+	unique   []byte
+	submits  []any
 }
 
 func (st *settling) full() bool {
@@ -145,8 +172,8 @@ var verbs = [...]string{
 	broker.VerbSnooze: "snooze", broker.VerbRelease: "release",
 }
 
-// itemSize is about how many bytes a settlement takes.
-const itemSize = 112
+// letterSize is about how many bytes a letter takes.
+const letterSize = 112
 
 // add adds a settlement; left says how many may still come.
 func (st *settling) add(place int, s *broker.Settlement, left int) {
@@ -168,14 +195,19 @@ func (st *settling) add(place int, s *broker.Settlement, left int) {
 		canceled.Name, canceled.Attempts, canceled.Retried = d.Name, d.Attempt, d.Retried
 		outcome = &canceled
 	}
-	was := len(m.items)
-	m.items = binary.BigEndian.AppendUint32(m.items, d.Attempt)
-	m.items = binary.BigEndian.AppendUint16(m.items, uint16(len(d.Unique)))
-	m.items = append(m.items, d.Unique...)
-	m.items = append(m.items, d.ID[:]...)
-	m.items = appendFrame(m.items, outcome)
+	was := len(m.letters)
+	m.attempts = binary.BigEndian.AppendUint32(m.attempts, d.Attempt)
+	m.letters = append(m.letters, d.ID[:]...)
+	m.letters = appendFrame(m.letters, outcome)
+	if d.Unique != "" && m.unique == nil {
+		m.unique = make([]byte, 2*len(m.places)) // those before have none
+	}
+	if m.unique != nil {
+		m.unique = binary.BigEndian.AppendUint16(m.unique, uint16(len(d.Unique)))
+		m.unique = append(m.unique, d.Unique...)
+	}
 	st.count++
-	st.size += len(m.items) - was
+	st.size += len(m.letters) - was + len(d.Unique) + 6
 	m.places = append(m.places, place)
 	for _, t := range s.Submit {
 		record := broker.AppendSubmit(nil, t)
@@ -204,7 +236,8 @@ func (st *settling) group(place int, s *broker.Settlement, left int) *members {
 	if m == nil {
 		m = &members{}
 		if len(st.groups) == 0 { // most have one group
-			m.items = slices.Grow(st.in.bytes, itemSize*min(left, broker.MaxBatch))
+			m.letters = slices.Grow(st.in.bytes, letterSize*min(left, broker.MaxBatch))
+			m.attempts = make([]byte, 0, 4*min(left, broker.MaxBatch))
 			m.places = make([]int, 0, min(left, broker.MaxBatch))
 		}
 		st.groups[g] = m
@@ -236,10 +269,10 @@ func retention(keep, deadFor time.Duration, dead bool) (class string, read, swee
 	return prefix + strconv.FormatInt(int64(sweep/time.Minute), 10), keep, sweep
 }
 
-// free gives back the memory of the items, once the script has run.
+// free gives back the memory of the letters, once the script has run.
 func (st *settling) free() {
 	if len(st.order) > 0 {
-		st.in.bytes = st.groups[st.order[0]].items
+		st.in.bytes = st.groups[st.order[0]].letters
 	}
 	st.in.free()
 }
@@ -265,7 +298,11 @@ func (st *settling) call(minion, inboxes string) *call {
 			inbox = channel(inboxes, g.inbox)
 		}
 		args = append(args, g.verb, g.a, at, g.class, g.read.Milliseconds(), g.sweep.Milliseconds(), inbox, len(m.places))
-		args = append(args, m.items)
+		attempts := m.attempts
+		if bytes.Equal(attempts[4:], attempts[:len(attempts)-4]) {
+			attempts = attempts[:4] // they are alike
+		}
+		args = append(args, m.letters, attempts, m.unique)
 		args = append(append(args, len(m.submits)/2), m.submits...)
 		st.places = append(st.places, m.places...)
 	}

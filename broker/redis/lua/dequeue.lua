@@ -10,6 +10,7 @@
 
 local ready, held, gone, due, later, flight, minions, odd, watch =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local sub = string.sub
 local minion, wake, most, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local lease = redis.call('ZSCORE', minions, minion)
@@ -50,37 +51,39 @@ end
 local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
 
 -- What is ready.
-local out, dropped = {}, {}
+local out, dropped, n = {}, {}, 0
 local careful = redis.call('EXISTS', held) == 1
 local from = careful and held or ready
 local looked, left = 0, true
 batch = 64
-while #out < most and room > 0 and looked < 2000 do
-  local msgs = redis.call('LPOP', from, math.min(most - #out, batch))
+while n < most and room > 0 and looked < 2000 do
+  local msgs = redis.call('LPOP', from, math.min(most - n, batch))
   if not msgs then
     left = false
     break
   end
-  local pairs, strange, size = {}, {}, 0
+  local pairs, strange, size, at = {}, {}, 0, 0
   for i = 1, #msgs do
     local msg = msgs[i]
     if readable(msg) then
-      local id = string.sub(msg, 2, 17)
+      local id = sub(msg, 2, 17)
       if careful and redis.call('SREM', gone, id) == 1 then
         if math.floor(string.byte(msg, 25) / 2) % 2 == 1 then -- FlagUnique
           dropped[#dropped + 1] = msg
         end
       else
-        out[#out + 1] = msg
-        pairs[#pairs + 1] = id
-        pairs[#pairs + 1] = msg
+        n = n + 1
+        out[n] = msg
+        pairs[at + 1] = id
+        pairs[at + 2] = msg
+        at = at + 2
         size = size + #msg
       end
     elseif msg ~= '!' then
       strange[#strange + 1] = msg
     end
   end
-  if #pairs > 0 then
+  if at > 0 then
     redis.call('HSET', flight, unpack(pairs))
   end
   if #strange > 0 then

@@ -11,9 +11,11 @@
 --         ms for which the outcome can be read
 --         ms until it is swept
 --         inbox channel ('' for none)
---         number of tasks
---         for each: attempt (4 bytes), length (2) and unique key, id (16),
---         length (4) and outcome; one behind the other
+--         number of tasks, none of which is there twice
+--         their letters: for each id (16 bytes), length (4) and outcome, one
+--         behind the other
+--         their attempts: 4 bytes each, or 4 for all if they are alike
+--         their unique keys: for each length (2) and key; '' if none has one
 --         number of tasks to be submitted with the only task of the group, then
 --         for each: id and record
 --       The outcome of a task that is not finished is the one it gets if it was
@@ -27,7 +29,7 @@ local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready
   KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
-local sub = string.sub
+local sub, byte = string.sub, string.byte
 
 redis.call('HDEL', flight, '') -- see dequeue.lua: goes on when out of memory
 
@@ -40,32 +42,48 @@ local t = now()
 local stopping = redis.call('EXISTS', stop) == 1
 local flowing = redis.call('EXISTS', flows) == 1
 local reply = { '', 0 }
-local done = {} -- id -> attempt
 local place, at = 0, 4
 
--- Of the tasks of the group at hand.
-local items, ids, attempts, keys, froms, tos, msgs
+-- Of the tasks of the group at hand: how many they are, where their letters begin
+-- and end, and the messages that the minion holds.
+local n, letters, keys
+local ids, attempts, froms, tos, msgs
 
 -- outcome returns the outcome of a task, with its length in front.
 local function outcome(i)
-  return sub(items, froms[i] + 16, tos[i])
+  return sub(letters, froms[i] + 16, tos[i])
+end
+
+-- forgetKeys frees the unique keys of tasks that are final.
+local function forgetKeys(which)
+  local held, from = {}, 1
+  for i = 1, n do
+    local hi, lo = byte(keys, from, from + 1)
+    held[i] = sub(keys, from + 2, from + 1 + hi * 256 + lo)
+    from = from + 2 + hi * 256 + lo
+  end
+  for _, i in ipairs(which) do
+    if held[i] ~= '' and redis.call('HGET', unique, held[i]) == ids[i] then
+      redis.call('HDEL', unique, held[i])
+    end
+  end
 end
 
 -- finish writes a final state for some tasks of the group, tells the inbox, and
 -- keeps track of when to forget them.
 local function finish(final, list, class, readms, sweepms, inbox, which)
-  local n = #which
-  if n == 0 then
+  local many = #which
+  if many == 0 then
     return
   end
   local mark = string.char(final) .. big(t + readms, 6)
-  local states, letters, forget = {}, {}, { big(t + sweepms, 6) }
-  for x = 1, n do
+  local states, forget = {}, { big(t + sweepms, 6) }
+  for x = 1, many do
     local i = which[x]
-    states[2 * x - 1] = ids[i]
+    local id = ids[i]
+    states[2 * x - 1] = id
     states[2 * x] = sub(msgs[i], 26, 45) .. mark .. attempts[i] .. (readms > 0 and outcome(i) or '')
-    letters[x] = sub(items, froms[i], tos[i])
-    forget[x + 1] = ids[i]
+    forget[x + 1] = id
   end
   redis.call('HSET', state, unpack(states))
   redis.call('RPUSH', list, table.concat(forget))
@@ -78,11 +96,8 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
     end
     redis.call('HSET', dead, unpack(pairs))
   end
-  for x = 1, n do
-    local key = keys[which[x]]
-    if key ~= '' and redis.call('HGET', unique, key) == ids[which[x]] then
-      redis.call('HDEL', unique, key)
-    end
+  if keys ~= '' then
+    forgetKeys(which)
   end
   if flowing then
     local final = {}
@@ -92,45 +107,53 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
     reply[2] = reply[2] + arrive(flows, outbox, final)
   end
   if inbox ~= '' then
-    redis.call('PUBLISH', inbox, table.concat(letters))
+    local post = letters -- usually all of them
+    if many < n then
+      local some = {}
+      for x = 1, many do
+        some[x] = sub(letters, froms[which[x]], tos[which[x]])
+      end
+      post = table.concat(some)
+    end
+    redis.call('PUBLISH', inbox, post)
   end
 end
 
 for _ = 1, groups do
   local verb, a, list, class = ARGV[at], tonumber(ARGV[at + 1]), KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3]
-  local readms, sweepms, inbox, n = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6], tonumber(ARGV[at + 7])
-  at = at + 8
+  local readms, sweepms, inbox = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
+  n, letters, keys = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10]
+  local stamps = ARGV[at + 9]
+  local alike = #stamps == 4 and stamps
+  at = at + 11
 
   -- Check everything.
-  items, ids, attempts, keys, froms, tos = ARGV[at], {}, {}, {}, {}, {}
+  ids, attempts, froms, tos = {}, {}, {}, {}
   local from = 1
   for i = 1, n do
-    local hi, lo = string.byte(items, from + 4, from + 5)
-    local key = from + 6
-    local id = key + hi * 256 + lo
-    local a3, a2, a1, a0 = string.byte(items, id + 16, id + 19)
-    local to = id + 19 + ((a3 * 256 + a2) * 256 + a1) * 256 + a0
-    attempts[i] = sub(items, from, from + 3)
-    keys[i] = key < id and sub(items, key, id - 1) or ''
-    ids[i] = sub(items, id, id + 15)
-    froms[i], tos[i] = id, to
+    local a3, a2, a1, a0 = byte(letters, from + 16, from + 19)
+    local to = from + 19 + ((a3 * 256 + a2) * 256 + a1) * 256 + a0
+    ids[i] = sub(letters, from, from + 15)
+    attempts[i] = alike or sub(stamps, 4 * i - 3, 4 * i)
+    froms[i], tos[i] = from, to
     from = to + 1
   end
   msgs = redis.call('HMGET', flight, unpack(ids))
   local is = verb ~= 'finish' and stopping and redis.call('SMISMEMBER', stop, unpack(ids))
-  local owned, canceled, settled = {}, {}, {}
+  local owned, canceled, own, cancels = {}, {}, 0, 0
+  local settled = ids -- usually all of them
   for i = 1, n do
-    local id, attempt, msg = ids[i], attempts[i], msgs[i]
-    if owner and msg and not done[id] and sub(msg, 18, 21) == attempt then
-      done[id] = attempt
-      settled[#settled + 1] = id
-      if is and is[i] == 1 then
-        canceled[#canceled + 1] = i
-      else
-        owned[#owned + 1] = i
+    local attempt, msg = attempts[i], msgs[i]
+    local mine = owner and msg and sub(msg, 18, 21) == attempt
+    if not mine then
+      if settled == ids then
+        settled = {}
+        for x = 1, i - 1 do
+          settled[x] = ids[x]
+        end
       end
-    elseif done[id] ~= attempt then -- else it is there twice: accepted
       -- Settled before by the same attempt, and the reply was lost: accepted.
+      local id = ids[i]
       local s = redis.call('HGET', state, id)
       if not (s and #s > 20 and sub(s, 28, 31) == attempt) then
         local m = verb ~= 'finish' and redis.call('HGET', later, id)
@@ -138,17 +161,27 @@ for _ = 1, groups do
           reply[#reply + 1] = place + i
         end
       end
+    else
+      if is and is[i] == 1 then
+        cancels = cancels + 1
+        canceled[cancels] = i
+      else
+        own = own + 1
+        owned[own] = i
+      end
+      if settled ~= ids then
+        settled[#settled + 1] = ids[i]
+      end
     end
   end
 
   -- Then write; what removes the task from flight comes last, so that an error
   -- on the way leaves it with its owner.
-  local submits = at + 1
-  local more = tonumber(ARGV[submits])
+  local more = tonumber(ARGV[at])
   if verb == 'finish' then
     if more > 0 and #owned == 1 then
       local notes = {}
-      for i = submits + 1, submits + 2 * more, 2 do
+      for i = at + 1, at + 2 * more, 2 do
         notes[#notes + 1] = 's' .. ARGV[i]
         notes[#notes + 1] = ARGV[i + 1]
       end
@@ -200,7 +233,7 @@ for _ = 1, groups do
       redis.call('SREM', stop, unpack(settled))
     end
   end
-  at = submits + 1 + 2 * more
+  at = at + 1 + 2 * more
   place = place + n
 end
 return reply
