@@ -40,6 +40,7 @@ type consumer struct {
 
 	dequeuing sync.Mutex // held by Dequeue
 	turn      int        // counts its calls; used with it
+	straight  bool       // wait at once, without asking first; used with it
 	pop       popper     // used with it
 }
 

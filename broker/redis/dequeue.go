@@ -43,7 +43,9 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 		if out, err := c.adopt(ctx, most); err != nil || len(out) > 0 {
 			return out, err
 		}
-		if out, err := c.fetch(ctx, order, most); err != nil || len(out) > 0 {
+		if straight := c.straight && wait >= straightWait; straight {
+			c.straight = false
+		} else if out, err := c.fetch(ctx, order, most); err != nil || len(out) > 0 {
 			return out, err
 		}
 		if out, err := c.await(ctx, order, until); err != nil || len(out) > 0 {
@@ -54,6 +56,15 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 		}
 	}
 }
+
+// Who had to wait for a task will most likely wait for the next one, too. So a
+// move that had to wait is followed by another one, which takes what has come
+// meanwhile all the same, and not by the script, which would be in the way of the
+// task's settlement.
+const (
+	straightAfter = time.Millisecond
+	straightWait  = 50 * time.Millisecond // who asks for less is not made to wait
+)
 
 // await waits until there is something to ask the server for, at most until
 // then. A consumer of one queue waits with a blocking move, which may bring a
@@ -124,6 +135,7 @@ func (c *consumer) pressing(order []*keys) bool {
 // popped reads the result of a blocking move. A token sends us to the script.
 func (c *consumer) popped(k *keys, r popped) (out []*broker.Delivery, token bool, err error) {
 	c.pop.taken(r)
+	c.straight = false
 	if r.err != nil {
 		c.mu.Lock()
 		c.suspect = true
@@ -137,6 +149,7 @@ func (c *consumer) popped(k *keys, r popped) (out []*broker.Delivery, token bool
 		return nil, false, nil
 	}
 	if d := c.deliver(k, r.msg, c.serverNow()); d != nil {
+		c.straight = r.waited >= straightAfter
 		return []*broker.Delivery{d}, false, nil
 	}
 	return nil, true, nil

@@ -20,9 +20,10 @@ type popper struct {
 }
 
 type popped struct {
-	msg string // empty if the time was over
-	err error
-	cut bool // we ended it by closing the connection
+	msg    string // empty if the time was over
+	err    error
+	waited time.Duration
+	cut    bool // we ended it by closing the connection
 }
 
 // start begins a move that lasts until a message comes, at most for wait. A server
@@ -46,14 +47,14 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 	}
 	seconds := strconv.FormatFloat(max(min(wait, b.cfg.slice), time.Millisecond).Seconds(), 'f', 3, 64)
 	cmd := redis.NewStringCmd(context.Background(), "blmove", k.ready, k.claim(minion), "left", "right", seconds)
-	conn, result := p.conn, p.result
+	conn, result, began := p.conn, p.result, time.Now()
 	go func() {
 		_ = conn.Process(context.Background(), cmd)
 		msg, err := cmd.Result()
 		if err == redis.Nil {
 			err = nil
 		}
-		result <- popped{msg: msg, err: fault("wait for a task", err)}
+		result <- popped{msg: msg, err: fault("wait for a task", err), waited: time.Since(began)}
 	}()
 	return result, nil
 }
