@@ -163,7 +163,7 @@ func (st Status) Decode(v any) error {
 	if len(st.outcome.Result) == 0 {
 		return nil
 	}
-	if err := client.DecodeResult(st.outcome, v, st.codecs); err != nil {
+	if err := client.DecodeResult(st.outcome.Codec, st.outcome.Result, v, st.codecs); err != nil {
 		return fmt.Errorf("task %s (%s): %w", st.Name, st.ID, err)
 	}
 	return nil
