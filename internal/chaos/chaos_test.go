@@ -5,8 +5,6 @@ package chaos
 import (
 	"context"
 	"flag"
-	"io"
-	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -14,11 +12,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/go-arbiter/arbiter/arbiter"
-	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/internal/proc"
 	"github.com/go-arbiter/arbiter/internal/redistest"
-	"github.com/go-arbiter/arbiter/task"
 )
 
 var (
@@ -87,7 +82,7 @@ func TestChaos(t *testing.T) {
 			t.Errorf("submitter %s ended with status %d", p.process(), status)
 		}
 	}
-	s.audit()
+	s.audit(ctx)
 	for _, p := range s.all('m') {
 		p.current.Terminate(t)
 	}
@@ -102,57 +97,5 @@ func TestChaos(t *testing.T) {
 	}
 	if *duration >= time.Minute && report.Tasks < enough {
 		t.Errorf("%d tasks are too few to tell", report.Tasks)
-	}
-}
-
-// audit asks for the results of all that was accepted or has started, as one who
-// knows the ids alone, and notes them.
-func (s *stage) audit() {
-	events, err := ReadLedgers(s.template.Dir)
-	if err != nil {
-		s.Fatal(err)
-	}
-	keys := make(map[task.ID]string)
-	var ids []task.ID
-	for _, e := range events {
-		if e.ID == "" || e.Kind != Accepted && e.Kind != Start {
-			continue
-		}
-		id, err := task.ParseID(e.ID)
-		if err != nil {
-			s.Fatal(err)
-		}
-		if keys[id] == "" {
-			keys[id], ids = e.Key, append(ids, id)
-		}
-	}
-	ctx, cancel := context.WithTimeout(s.Context(), *patience)
-	defer cancel()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	b, err := redis.Open(ctx, s.url, redis.Logger(log))
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer func() { _ = b.Close() }()
-	arb, err := arbiter.New(b, arbiter.Logger(log))
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer func() { _ = arb.Close() }()
-	for st, err := range arb.WaitForTasks(ctx, ids...) {
-		if err != nil {
-			s.Errorf("audit: %v", err)
-			continue
-		}
-		var v string
-		if st.Outcome == arbiter.Succeeded {
-			if err := st.Decode(&v); err != nil {
-				s.Errorf("audit: %s: %v", keys[st.ID], err)
-			}
-		}
-		if e, ok := outcome(v, st.Err()); ok {
-			e.Key, e.ID = keys[st.ID], st.ID.String()
-			s.ledger.Note(e)
-		}
 	}
 }
