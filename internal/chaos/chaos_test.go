@@ -19,6 +19,8 @@ import (
 var (
 	duration = flag.Duration("duration", 6*time.Second, "how long TestChaos has faults")
 	topology = flag.String("topology", "single", "what servers TestChaos has: single, sentinel or cluster")
+	fsync    = flag.String("fsync", "always", "when the servers of TestChaos sync their files, but for those of sentinel, which have none: always or everysec")
+	clocks   = flag.Bool("clocks", true, "whether the clocks of some processes are hours wrong")
 	patience = flag.Duration("patience", 40*time.Second, "how long anything may take once the faults are over")
 	seed     = flag.Uint64("seed", 1, "the seed of TestChaos' plan of faults")
 )
@@ -42,8 +44,8 @@ const (
 )
 
 // Minions, arbiters, their connections and the server are struck by all kinds of
-// faults while tasks, groups and pipes are sent and killed. Nothing is lost, and
-// nothing happens twice that no fault explains.
+// faults while tasks, groups, squads and pipes are sent and killed. Nothing is
+// lost, and nothing happens twice that no fault explains.
 func TestChaos(t *testing.T) {
 	path := redistest.Path(t)
 	if path == "" {
@@ -53,15 +55,29 @@ func TestChaos(t *testing.T) {
 	if !ok {
 		t.Fatalf("no topology is called %q", *topology)
 	}
+	switch {
+	case *fsync != "always" && *fsync != "everysec":
+		t.Fatalf("servers can't sync their files %q", *fsync)
+	case *fsync == "everysec" && *topology != "sentinel":
+		on.Everysec = true
+	}
+	run(t, path, *topology, on)
+}
+
+func run(t *testing.T, path, topology string, on Topology) {
+	t.Helper()
 	plan := Plan(*seed, *duration, lease, minions, submitters, on)
-	t.Logf("%s, seed %d: %d faults in %v", *topology, *seed, len(plan), *duration)
+	t.Logf("%s, fsync %s, seed %d: %d faults in %v", topology, on.sync(), *seed, len(plan), *duration)
 	for _, f := range plan {
 		t.Log(f)
 	}
 	dir := t.TempDir()
-	s := newStage(t, path, *topology, config{
+	s := newStage(t, path, topology, on, config{
 		Dir: dir, Queues: []string{"a", "b", "c", "d"}, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Patience: *patience,
 	})
+	if *clocks {
+		s.child = buildSkewed(t)
+	}
 	s.people("minion", "m", minions)
 	s.template.Until = time.Now().Add(*duration)
 	s.people("submitter", "s", submitters)
@@ -71,9 +87,7 @@ func TestChaos(t *testing.T) {
 		go s.watch(ctx, admin)
 	}
 	var all sync.WaitGroup
-	if on.Proxied {
-		all.Go(func() { s.cut(Cuts(*seed, *duration, minions, submitters)) })
-	}
+	all.Go(func() { s.cut(Cuts(*seed, *duration, minions, submitters)) })
 	s.carryOut(plan)
 	all.Wait()
 	for _, p := range s.all('s') {

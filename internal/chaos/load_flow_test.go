@@ -115,7 +115,7 @@ func (s *submitter) killFlow(ctx context.Context, rnd *rand.Rand, key string, fl
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
-		now := time.Now().UnixNano()
+		now := s.ledger.Now()
 		notes := []Event{{Kind: Killed, Key: key, At: now, Outcome: string(arbiter.TooLate)}}
 		keys := s.memberKeys(ctx, flow, id)
 		for _, k := range killed {

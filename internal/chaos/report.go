@@ -51,7 +51,7 @@ type Report struct {
 	Retries            int             // attempts after an error that asked for it
 	Prompt             time.Duration   // how long tasks for idle minions waited, on average
 	Repeats            map[string]int  // attempts after a fault, by fault
-	Excused            map[Verdict]int // breaches that a failover may have caused
+	Excused            map[Verdict]int // breaches by what a server may lose
 	Broken             map[Verdict]int // all others
 	Cases              []string        // the first of each verdict, in words
 
@@ -95,8 +95,13 @@ func (r *Report) String() string {
 	if r.Prompt > 0 {
 		fmt.Fprintf(&b, "\nidle minions started what was sent after %v", r.Prompt.Round(10*time.Microsecond))
 	}
+	for _, f := range r.h.faults {
+		if f.Fault == PowerFailure {
+			fmt.Fprintf(&b, "\na power failure took %s", f.Value)
+		}
+	}
 	if len(r.Excused) > 0 {
-		fmt.Fprintf(&b, "\nthe failover may have cost: %v", r.Excused)
+		fmt.Fprintf(&b, "\nwhat a server may lose has cost: %v", r.Excused)
 	}
 	for _, c := range r.Cases {
 		fmt.Fprintf(&b, "\n%s", c)

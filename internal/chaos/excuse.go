@@ -1,0 +1,56 @@
+package chaos
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// lag is how far a replica may be behind its master.
+	lag = time.Second
+	// unsynced is how much a server may lose that syncs its file every second: that
+	// second, and as long again as a sync takes that is still under way.
+	unsynced = 2 * time.Second
+)
+
+// excused says whether a fault of the server may have lost something of a task,
+// or of what belongs to it.
+func (h *history) excused(t *record) bool {
+	for _, f := range h.faults {
+		before := time.Duration(0)
+		switch f.Fault {
+		case Failover:
+			before = lag
+		case PowerFailure:
+			before = unsynced
+		default:
+			continue
+		}
+		if h.touched(t, f.At-int64(before), f.Until) {
+			return true
+		}
+	}
+	return false
+}
+
+// touched says whether something happened to a task, its flow, or the one that
+// promised it, between two times.
+func (h *history) touched(t *record, from, to int64) bool {
+	family := []*record{t}
+	for _, p := range t.promises {
+		family = append(family, h.record(p.Parent))
+	}
+	for _, key := range t.parts {
+		family = append(family, h.record(key))
+	}
+	for _, r := range family {
+		if r.flow != nil {
+			for _, key := range r.flow.parts() {
+				family = append(family, h.record(key))
+			}
+		}
+	}
+	return slices.ContainsFunc(family, func(r *record) bool {
+		return slices.ContainsFunc(r.moments, func(at int64) bool { return from <= at && at <= to })
+	})
+}

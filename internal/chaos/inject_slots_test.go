@@ -1,0 +1,105 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// slotPart is how many keys move at a time.
+const slotPart = 3
+
+// moveSlot moves the slot of a queue to the node that the fault names, or the one
+// after it, part by part, and leaves it half-way for a while: some of its keys are
+// here and some there.
+func (s *stage) moveSlot(ctx context.Context, f Fault) (told string, err error) {
+	queue := s.template.Queues[f.Queue%len(s.template.Queues)]
+	ask := s.admins[s.node(f.Node)]
+	slot, err := ask.ClusterKeySlot(ctx, "{arbiter:"+queue+"}").Result()
+	if err != nil {
+		return "", err
+	}
+	from, err := s.ownerOf(ctx, ask, int(slot))
+	if err != nil {
+		return "", err
+	}
+	to := s.node(f.Node)
+	if to == from {
+		to = s.node((f.Node + 1) % s.on.Nodes)
+	}
+	src, dst := s.admins[from], s.admins[to]
+	srcID, err1 := src.Do(ctx, "cluster", "myid").Text()
+	dstID, err2 := dst.Do(ctx, "cluster", "myid").Text()
+	if err1 != nil || err2 != nil {
+		return "", fmt.Errorf("%w, %w", err1, err2)
+	}
+	if err := dst.Do(ctx, "cluster", "setslot", slot, "importing", srcID).Err(); err != nil {
+		return "", err
+	}
+	if err := src.Do(ctx, "cluster", "setslot", slot, "migrating", dstID).Err(); err != nil {
+		return "", err
+	}
+	host, port, _ := strings.Cut(s.nodes[to].Addr, ":")
+	moved := 0
+	for {
+		keys, err := src.ClusterGetKeysInSlot(ctx, int(slot), slotPart).Result()
+		if err != nil {
+			return "", err
+		}
+		if len(keys) == 0 {
+			break
+		}
+		args := []any{"migrate", host, port, "", 0, 5000, "keys"}
+		for _, key := range keys {
+			args = append(args, key)
+		}
+		if err := src.Do(ctx, args...).Err(); err != nil {
+			return "", err
+		}
+		if moved == 0 {
+			time.Sleep(f.For)
+		}
+		moved += len(keys)
+	}
+	// First where it is now, so that nobody is sent to and fro.
+	for _, node := range append([]int{to, from}, s.masters()...) {
+		if err := s.admins[node].Do(ctx, "cluster", "setslot", slot, "node", dstID).Err(); err != nil {
+			return "", err
+		}
+	}
+	return "queue " + queue + ", " + strconv.Itoa(moved) + " keys", nil
+}
+
+// masters are the places of those that serve.
+func (s *stage) masters() []int {
+	all := make([]int, s.on.Nodes)
+	for i := range all {
+		all[i] = s.node(i)
+	}
+	return all
+}
+
+// ownerOf returns the place of the master that has a slot.
+func (s *stage) ownerOf(ctx context.Context, admin *redis.Client, slot int) (int, error) {
+	ranges, err := admin.ClusterSlots(ctx).Result()
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range ranges {
+		if r.Start > slot || slot > r.End {
+			continue
+		}
+		i := slices.IndexFunc(s.masters(), func(i int) bool { return s.nodes[i].Addr == r.Nodes[0].Addr })
+		if i >= 0 {
+			return s.masters()[i], nil
+		}
+	}
+	return 0, fmt.Errorf("slot %d has no master that is known", slot)
+}

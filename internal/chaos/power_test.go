@@ -1,0 +1,97 @@
+//go:build unix
+
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/internal/redistest"
+)
+
+// meter watches how a server's append-only file grows. A process that is killed
+// loses nothing that it has written, for the kernel has it; so a power failure
+// takes from the file what may not have been on disk yet: some of what the last
+// second has brought, to the byte.
+type meter struct {
+	file string
+	mu   sync.Mutex
+	seen []size // oldest first
+}
+
+type size struct {
+	at time.Time
+	n  int64
+}
+
+const (
+	// syncs is how often a server with everysec syncs its file.
+	syncs = time.Second
+	// looks is how often the file's size is noted.
+	looks = 20 * time.Millisecond
+)
+
+func startMeter(t *testing.T, server *redistest.Server) *meter {
+	m := &meter{file: filepath.Join(server.Dir(), "appendonlydir", "appendonly.aof.1.incr.aof")}
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			m.look()
+			select {
+			case <-over:
+				return
+			case <-time.After(looks):
+			}
+		}
+	}()
+	t.Cleanup(func() { close(over); <-ended })
+	return m
+}
+
+func (m *meter) look() {
+	now := time.Now() // before the size is read: what was written by then is in it
+	info, err := os.Stat(m.file)
+	if err != nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen = append(m.seen, size{now, info.Size()})
+	for len(m.seen) > 1 && now.Sub(m.seen[1].at) > 2*syncs {
+		m.seen = m.seen[1:]
+	}
+}
+
+// cut takes the end of the file of a server that has just been killed, and tells
+// how much that was.
+func (m *meter) cut() (told string, err error) {
+	killed := time.Now()
+	info, err := os.Stat(m.file)
+	if err != nil {
+		return "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	safe := int64(0)
+	for _, s := range m.seen {
+		if killed.Sub(s.at) >= syncs {
+			safe = s.n
+		}
+	}
+	keep := safe + rand.Int64N(info.Size()-safe+1)
+	since := killed
+	for i := len(m.seen) - 1; i >= 0 && m.seen[i].n >= keep; i-- {
+		since = m.seen[i].at
+	}
+	if err := os.Truncate(m.file, keep); err != nil {
+		return "", err
+	}
+	m.seen = nil
+	return fmt.Sprintf("%d bytes, of the last %v", info.Size()-keep, killed.Sub(since).Round(time.Millisecond)), nil
+}
