@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -30,8 +31,9 @@ func (s *stage) audit(ctx context.Context) {
 		s.Fatal(err)
 	}
 	defer func() { _ = arb.Close() }()
+	s.probe(ctx, arb, 1, false) // everything must serve again
 	s.outcomes(ctx, arb)
-	s.probe(ctx, arb)
+	s.probe(ctx, arb, probes, true)
 }
 
 // outcomes asks for the results of all that was accepted or has started, as one
@@ -56,6 +58,9 @@ func (s *stage) outcomes(ctx context.Context, arb *arbiter.Arbiter) {
 		}
 	}
 	for st, err := range arb.WaitForTasks(ctx, ids...) {
+		if errors.Is(err, task.ErrNotFound) { // whether it may be lost the checker knows
+			continue
+		}
 		if err != nil {
 			s.Errorf("audit: %v", err)
 			continue
@@ -73,16 +78,17 @@ func (s *stage) outcomes(ctx context.Context, arb *arbiter.Arbiter) {
 	}
 }
 
-// probes are sent to each queue.
+// probes are sent to each queue when all is done.
 const probes = 8
 
-// probe sends tasks to minions that have nothing else to do, one after the other.
-func (s *stage) probe(ctx context.Context, arb *arbiter.Arbiter) {
-	for i := range probes {
+// probe sends n tasks to each queue, one after the other. They are prompt if the
+// minions have nothing else to do.
+func (s *stage) probe(ctx context.Context, arb *arbiter.Arbiter, n int, prompt bool) {
+	for i := range n {
 		for _, queue := range s.template.Queues {
-			key := fmt.Sprintf("probe-%s-%d", queue, i)
+			key := fmt.Sprintf("probe-%s-%d-%t", queue, i, prompt)
 			time.Sleep(rand.N(20 * time.Millisecond)) // not in step with heartbeats
-			s.ledger.Note(Event{Kind: Send, Key: key, Prompt: true})
+			s.ledger.Note(Event{Kind: Send, Key: key, Prompt: prompt})
 			fut, err := work.With(task.Queue(queue)).Bind(workArgs{Key: key}).Send(ctx, arb)
 			if err != nil {
 				s.Errorf("probe: %v", err)

@@ -21,7 +21,8 @@ var (
 	topology = flag.String("topology", "single", "what servers TestChaos has: single, sentinel or cluster")
 	fsync    = flag.String("fsync", "always", "when the servers of TestChaos sync their files, but for those of sentinel, which have none: always or everysec")
 	clocks   = flag.Bool("clocks", true, "whether the clocks of some processes are hours wrong")
-	patience = flag.Duration("patience", 40*time.Second, "how long anything may take once the faults are over")
+	ledgers  = flag.String("ledgers", "", "an empty folder where TestChaos leaves its ledgers")
+	patience = flag.Duration("patience", 20*time.Second, "how long anything may take once the faults are over")
 	seed     = flag.Uint64("seed", 1, "the seed of TestChaos' plan of faults")
 )
 
@@ -71,7 +72,10 @@ func run(t *testing.T, path, topology string, on Topology) {
 	for _, f := range plan {
 		t.Log(f)
 	}
-	dir := t.TempDir()
+	dir := *ledgers
+	if dir == "" {
+		dir = t.TempDir()
+	}
 	s := newStage(t, path, topology, on, config{
 		Dir: dir, Queues: []string{"a", "b", "c", "d"}, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Patience: *patience,
 	})
