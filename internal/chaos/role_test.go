@@ -7,8 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker/redis"
@@ -81,7 +82,12 @@ func minionRole(ctx context.Context, text json.RawMessage) error {
 		return err
 	}
 	defer func() { _ = b.Close() }()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil)) // most of what it tells was meant to fail
+	file, err := os.Create(filepath.Join(c.Dir, c.Name+".log")) // most of what it tells was meant to fail
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	log := slog.New(slog.NewTextHandler(file, nil))
 	m := minion.New(b, minion.Queues(c.Queues...), minion.Logger(log), minion.DrainTimeout(0), minion.MaxRecoveries(255))
 	if err := (worker{c.Name, l}).register(m); err != nil {
 		return err
