@@ -16,9 +16,13 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
+// quiet is how long nothing may become known before the rest is given up: some
+// leases of what is run again.
+const quiet = 4 * lease
+
 // audit is who looks at everything once all faults are over.
 func (s *stage) audit(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, *patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	b, err := redis.Open(ctx, s.url, redis.Logger(log))
@@ -57,8 +61,12 @@ func (s *stage) outcomes(ctx context.Context, arb *arbiter.Arbiter) {
 			keys[id], ids = e.Key, append(ids, id)
 		}
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	waited := time.AfterFunc(quiet, cancel)
 	for st, err := range arb.WaitForTasks(ctx, ids...) {
-		if errors.Is(err, task.ErrNotFound) { // whether it may be lost the checker knows
+		waited.Reset(quiet)
+		if errors.Is(err, task.ErrNotFound) || ctx.Err() != nil { // whether it may be lost the checker knows
 			continue
 		}
 		if err != nil {

@@ -17,12 +17,12 @@ import (
 )
 
 var (
-	duration = flag.Duration("duration", 6*time.Second, "how long TestChaos has faults")
+	duration = flag.Duration("duration", short, "how long TestChaos has faults")
 	topology = flag.String("topology", "single", "what servers TestChaos has: single, sentinel or cluster")
 	fsync    = flag.String("fsync", "always", "when the servers of TestChaos sync their files, but for those of sentinel, which have none: always or everysec")
 	clocks   = flag.Bool("clocks", true, "whether the clocks of some processes are hours wrong")
 	ledgers  = flag.String("ledgers", "", "an empty folder where TestChaos leaves its ledgers")
-	patience = flag.Duration("patience", 20*time.Second, "how long anything may take once the faults are over")
+	patience = flag.Duration("patience", 15*time.Second, "how long anything may take once the faults are over")
 	seed     = flag.Uint64("seed", 1, "the seed of TestChaos' plan of faults")
 )
 
@@ -42,6 +42,8 @@ const (
 	submitters = 2
 	lease      = 2 * time.Second
 	enough     = 20_000 // tasks in a minute
+	short      = 6 * time.Second
+	soonDone   = 8 * time.Second // after that
 )
 
 // Minions, arbiters, their connections and the server are struck by all kinds of
@@ -62,13 +64,27 @@ func TestChaos(t *testing.T) {
 	case *fsync == "everysec" && *topology != "sentinel":
 		on.Everysec = true
 	}
-	run(t, path, *topology, on)
+	run(t, path, *topology, on, *duration, *patience, *clocks)
 }
 
-func run(t *testing.T, path, topology string, on Topology) {
+// The same for a short time where TestChaos is not told to look: on the other
+// topologies, and with servers that may lose a second.
+func TestTopologies(t *testing.T) {
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	everysec := topologies["single"]
+	everysec.Everysec = true
+	t.Run("everysec", func(t *testing.T) { run(t, path, "single", everysec, short, soonDone, false) })
+	t.Run("sentinel", func(t *testing.T) { run(t, path, "sentinel", topologies["sentinel"], short, soonDone, false) })
+	t.Run("cluster", func(t *testing.T) { run(t, path, "cluster", topologies["cluster"], short, soonDone, false) })
+}
+
+func run(t *testing.T, path, topology string, on Topology, duration, patience time.Duration, clocks bool) {
 	t.Helper()
-	plan := Plan(*seed, *duration, lease, minions, submitters, on)
-	t.Logf("%s, fsync %s, seed %d: %d faults in %v", topology, on.sync(), *seed, len(plan), *duration)
+	plan := Plan(*seed, duration, lease, minions, submitters, on)
+	t.Logf("%s, fsync %s, seed %d: %d faults in %v", topology, on.sync(), *seed, len(plan), duration)
 	for _, f := range plan {
 		t.Log(f)
 	}
@@ -77,13 +93,13 @@ func run(t *testing.T, path, topology string, on Topology) {
 		dir = t.TempDir()
 	}
 	s := newStage(t, path, topology, on, config{
-		Dir: dir, Queues: []string{"a", "b", "c", "d"}, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Patience: *patience,
+		Dir: dir, Queues: []string{"a", "b", "c", "d"}, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Patience: patience,
 	})
-	if *clocks {
+	if clocks {
 		s.child = buildSkewed(t)
 	}
 	s.people("minion", "m", minions)
-	s.template.Until = time.Now().Add(*duration)
+	s.template.Until = time.Now().Add(duration)
 	s.people("submitter", "s", submitters)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -91,7 +107,7 @@ func run(t *testing.T, path, topology string, on Topology) {
 		go s.watch(ctx, admin)
 	}
 	var all sync.WaitGroup
-	all.Go(func() { s.cut(Cuts(*seed, *duration, minions, submitters)) })
+	all.Go(func() { s.cut(Cuts(*seed, duration, minions, submitters)) })
 	s.carryOut(plan)
 	all.Wait()
 	for _, p := range s.all('s') {
@@ -113,7 +129,7 @@ func run(t *testing.T, path, topology string, on Topology) {
 	if !report.Passed() {
 		t.Error("guarantees are broken")
 	}
-	if *duration >= time.Minute && report.Tasks < enough {
+	if duration >= time.Minute && report.Tasks < enough {
 		t.Errorf("%d tasks are too few to tell", report.Tasks)
 	}
 }

@@ -63,6 +63,9 @@ var histories = []struct {
 
 	{"lost in a failover", "0 s send a\n 1 s accepted a\n 500 i hit server failover 900", ""},
 	{"lost long before a failover", "0 s send a\n 1 s accepted a\n 1500 i hit server failover 1900", "lost"},
+	{"lost in a power failure", "0 s send a\n 1 s accepted a\n 500 i hit server power_failure 900", ""},
+	{"lost before what a power failure took", "0 s send a\n 1 s accepted a\n 1500 i hit server power_failure 1900", "lost"},
+	{"promised by what a power failure took", "0 s send a\n 5 m0.1 start a 1\n 6 m0.1 promise b 1 a\n 8 m0.1 return a 1 ok\n 12 s got a succeeded a#1\n 500 i hit server power_failure 900", ""},
 
 	{"group", group, ""},
 	{"group, no callback", without(group, "gc"), "not once, out of order, wrong result"},

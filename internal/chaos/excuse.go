@@ -5,28 +5,16 @@ import (
 	"time"
 )
 
-const (
-	// lag is how far a replica may be behind its master.
-	lag = time.Second
-	// unsynced is how much a server may lose that syncs its file every second: that
-	// second, and as long again as a sync takes that is still under way.
-	unsynced = 2 * time.Second
-)
+// lag is how far a replica may be behind its master, and how long before the
+// server has stored something those who do it may have said so.
+const lag = time.Second
 
 // excused says whether a fault of the server may have lost something of a task,
-// or of what belongs to it.
+// or of what belongs to it. A power failure has struck since the time from which
+// the file has lost something.
 func (h *history) excused(t *record) bool {
 	for _, f := range h.faults {
-		before := time.Duration(0)
-		switch f.Fault {
-		case Failover:
-			before = lag
-		case PowerFailure:
-			before = unsynced
-		default:
-			continue
-		}
-		if h.touched(t, f.At-int64(before), f.Until) {
+		if (f.Fault == Failover || f.Fault == PowerFailure) && h.touched(t, f.At-int64(lag), f.Until) {
 			return true
 		}
 	}

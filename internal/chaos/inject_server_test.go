@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// strikeServer carries out a fault of a server, and returns what there is to say
-// of it.
-func (s *stage) strikeServer(f Fault) (told string) {
+// strikeServer carries out a fault of a server, and adds to the hit what there is
+// to say of it.
+func (s *stage) strikeServer(f Fault, hit *Event) {
 	ctx := context.Background()
 	at := s.node(f.Node)
 	node, admin := s.nodes[at], s.admins[at]
@@ -24,14 +24,16 @@ func (s *stage) strikeServer(f Fault) (told string) {
 		node.Restart()
 	case PowerFailure:
 		node.Kill()
-		if told, err = s.meters[at].cut(); err == nil {
+		var since time.Time
+		if since, hit.Value, err = s.meters[at].cut(); err == nil {
+			hit.At = since.UnixNano()
 			time.Sleep(f.For)
 			node.Restart()
 		}
 	case Failover:
 		err = s.failover(ctx)
 	case MoveSlots:
-		told, err = s.moveSlot(ctx, f)
+		hit.Value, err = s.moveSlot(ctx, f)
 	case KillClients:
 		for _, kind := range []string{"pubsub", "normal"} {
 			if err == nil {
@@ -59,7 +61,6 @@ func (s *stage) strikeServer(f Fault) (told string) {
 	if err != nil {
 		s.Errorf("%v: %v", f, err)
 	}
-	return told
 }
 
 // failover kills the first node for good, and waits until its replica serves.

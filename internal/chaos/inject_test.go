@@ -40,7 +40,7 @@ func (s *stage) inject(f Fault) {
 	hit := Event{Kind: Hit, Fault: f.Name, Target: f.Target}
 	if f.Target == Server {
 		hit.At = time.Now().UnixNano()
-		hit.Value = s.strikeServer(f)
+		s.strikeServer(f, &hit)
 		s.over(hit)
 		return
 	}

@@ -71,8 +71,8 @@ func (on Topology) usual() []string {
 	if on.Slots {
 		all = append(all, MoveSlots, MoveSlots)
 	}
-	if on.Everysec {
-		all[0] = PowerFailure
+	if on.Everysec { // a plain kill loses what waits for a sync
+		all[0], all[1] = PowerFailure, PowerFailure
 	}
 	return all
 }

@@ -20,7 +20,7 @@ func TestPlan(t *testing.T) {
 		want []string
 	}{
 		"single":   {Topology{Nodes: 1}, []string{KillServer}},
-		"everysec": {Topology{Nodes: 1, Everysec: true}, []string{KillServer, PowerFailure}},
+		"everysec": {Topology{Nodes: 1, Everysec: true}, []string{PowerFailure}},
 		"sentinel": {Topology{Nodes: 1, Replica: true}, []string{Failover}},
 		"cluster":  {Topology{Nodes: 3, Replica: true, Slots: true}, []string{KillServer, MoveSlots, Failover}},
 	} {

@@ -32,8 +32,9 @@ type size struct {
 const (
 	// syncs is how often a server with everysec syncs its file.
 	syncs = time.Second
-	// looks is how often the file's size is noted.
-	looks = 20 * time.Millisecond
+	// looks is how often the file's size is noted, and remember for how long.
+	looks    = 20 * time.Millisecond
+	remember = 5 * time.Second
 )
 
 func startMeter(t *testing.T, server *redistest.Server) *meter {
@@ -63,18 +64,19 @@ func (m *meter) look() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.seen = append(m.seen, size{now, info.Size()})
-	for len(m.seen) > 1 && now.Sub(m.seen[1].at) > 2*syncs {
+	for len(m.seen) > 1 && now.Sub(m.seen[1].at) > remember {
 		m.seen = m.seen[1:]
 	}
 }
 
-// cut takes the end of the file of a server that has just been killed, and tells
-// how much that was.
-func (m *meter) cut() (told string, err error) {
+// cut takes the end of the file of a server that has just been killed. It returns
+// since when what was done may be lost: a write waits for a sync that takes long,
+// and so what the file lacks may have been done before it grew the last time.
+func (m *meter) cut() (since time.Time, told string, err error) {
 	killed := time.Now()
 	info, err := os.Stat(m.file)
 	if err != nil {
-		return "", err
+		return since, "", err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -85,13 +87,17 @@ func (m *meter) cut() (told string, err error) {
 		}
 	}
 	keep := safe + rand.Int64N(info.Size()-safe+1)
-	since := killed
-	for i := len(m.seen) - 1; i >= 0 && m.seen[i].n >= keep; i-- {
-		since = m.seen[i].at
+	for i := 1; i < len(m.seen) && m.seen[i].n <= keep; i++ {
+		if m.seen[i].n > m.seen[i-1].n {
+			since = m.seen[i-1].at
+		}
+	}
+	if since.IsZero() { // it has not grown since we look
+		since = killed.Add(-remember)
 	}
 	if err := os.Truncate(m.file, keep); err != nil {
-		return "", err
+		return since, "", err
 	}
 	m.seen = nil
-	return fmt.Sprintf("%d bytes, of the last %v", info.Size()-keep, killed.Sub(since).Round(time.Millisecond)), nil
+	return since, fmt.Sprintf("%d bytes, of the last %v", info.Size()-keep, killed.Sub(since).Round(time.Millisecond)), nil
 }
