@@ -88,17 +88,18 @@ func (s *stage) masters() []int {
 
 // ownerOf returns the place of the master that has a slot.
 func (s *stage) ownerOf(ctx context.Context, admin *redis.Client, slot int) (int, error) {
-	ranges, err := admin.ClusterSlots(ctx).Result()
+	shards, err := admin.ClusterShards(ctx).Result()
 	if err != nil {
 		return 0, err
 	}
-	for _, r := range ranges {
-		if r.Start > slot || slot > r.End {
+	for _, shard := range shards {
+		if !slices.ContainsFunc(shard.Slots, func(r redis.SlotRange) bool { return r.Start <= int64(slot) && int64(slot) <= r.End }) {
 			continue
 		}
-		i := slices.IndexFunc(s.masters(), func(i int) bool { return s.nodes[i].Addr == r.Nodes[0].Addr })
-		if i >= 0 {
-			return s.masters()[i], nil
+		for _, i := range s.masters() {
+			if slices.ContainsFunc(shard.Nodes, func(n redis.Node) bool { return strings.HasSuffix(s.nodes[i].Addr, ":"+strconv.Itoa(int(n.Port))) }) {
+				return i, nil
+			}
 		}
 	}
 	return 0, fmt.Errorf("slot %d has no master that is known", slot)
