@@ -19,8 +19,9 @@ import (
 // takes from the file what may not have been on disk yet: some of what the last
 // second has brought, to the byte.
 type meter struct {
-	file string
+	dir  string
 	mu   sync.Mutex
+	name string // of the file
 	seen []size // oldest first
 }
 
@@ -38,7 +39,7 @@ const (
 )
 
 func startMeter(t *testing.T, server *redistest.Server) *meter {
-	m := &meter{file: filepath.Join(server.Dir(), "appendonlydir", "appendonly.aof.1.incr.aof")}
+	m := &meter{dir: filepath.Join(server.Dir(), "appendonlydir")}
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -55,15 +56,35 @@ func startMeter(t *testing.T, server *redistest.Server) *meter {
 	return m
 }
 
+// file returns the file that grows, and its size. A replica begins a new one when
+// it has got everything from its master.
+func (m *meter) file() (name string, n int64, err error) {
+	for seq := 1; ; seq++ {
+		next := filepath.Join(m.dir, fmt.Sprintf("appendonly.aof.%d.incr.aof", seq))
+		info, missing := os.Stat(next)
+		switch {
+		case missing == nil:
+			name, n = next, info.Size()
+		case name != "":
+			return name, n, nil
+		case seq > 10:
+			return "", 0, missing
+		}
+	}
+}
+
 func (m *meter) look() {
 	now := time.Now() // before the size is read: what was written by then is in it
-	info, err := os.Stat(m.file)
+	name, n, err := m.file()
 	if err != nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.seen = append(m.seen, size{now, info.Size()})
+	if name != m.name {
+		m.name, m.seen = name, nil
+	}
+	m.seen = append(m.seen, size{now, n})
 	for len(m.seen) > 1 && now.Sub(m.seen[1].at) > remember {
 		m.seen = m.seen[1:]
 	}
@@ -74,7 +95,7 @@ func (m *meter) look() {
 // and so what the file lacks may have been done before it grew the last time.
 func (m *meter) cut() (since time.Time, told string, err error) {
 	killed := time.Now()
-	info, err := os.Stat(m.file)
+	name, n, err := m.file()
 	if err != nil {
 		return since, "", err
 	}
@@ -86,7 +107,7 @@ func (m *meter) cut() (since time.Time, told string, err error) {
 			safe = s.n
 		}
 	}
-	keep := safe + rand.Int64N(info.Size()-safe+1)
+	keep := safe + rand.Int64N(n-safe+1)
 	for i := 1; i < len(m.seen) && m.seen[i].n <= keep; i++ {
 		if m.seen[i].n > m.seen[i-1].n {
 			since = m.seen[i-1].at
@@ -95,9 +116,9 @@ func (m *meter) cut() (since time.Time, told string, err error) {
 	if since.IsZero() { // it has not grown since we look
 		since = killed.Add(-remember)
 	}
-	if err := os.Truncate(m.file, keep); err != nil {
+	if err := os.Truncate(name, keep); err != nil {
 		return since, "", err
 	}
 	m.seen = nil
-	return since, fmt.Sprintf("%d bytes, of the last %v", info.Size()-keep, killed.Sub(since).Round(time.Millisecond)), nil
+	return since, fmt.Sprintf("%d bytes, of the last %v", n-keep, killed.Sub(since).Round(time.Millisecond)), nil
 }
