@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func TestMutants(t *testing.T) {
 		}
 		seen := ""
 		for s := uint64(1); s <= *tries && seen == ""; s++ {
-			seen = caught(t, dir, s)
+			seen = caught(t, dir, s, slices.Contains(onCluster, m.name))
 		}
 		if seen == "" {
 			t.Errorf("MISSED %s", m.name)
@@ -90,10 +91,14 @@ func names(all []Verdict) []string {
 
 // caught runs the suite in a copy, and returns the first thing that the checker
 // says is broken.
-func caught(t *testing.T, dir string, seed uint64) string {
+func caught(t *testing.T, dir string, seed uint64, cluster bool) string {
 	t.Helper()
-	cmd := exec.Command("go", "test", "./internal/chaos", "-count=1", "-run", "^TestChaos$", "-args",
-		"-duration", "15s", "-patience", "15s", "-clocks=false", "-seed", fmt.Sprint(seed))
+	args := []string{"test", "./internal/chaos", "-count=1", "-run", "^TestChaos$", "-args",
+		"-duration", "15s", "-patience", "8s", "-clocks=false", "-seed", fmt.Sprint(seed)}
+	if cluster {
+		args = append(args, "-topology", "cluster")
+	}
+	cmd := exec.Command("go", args...)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err == nil {
