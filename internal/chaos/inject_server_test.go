@@ -31,7 +31,7 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 			node.Restart()
 		}
 	case Failover:
-		err = s.failover(ctx)
+		err = s.failover(ctx, hit)
 	case MoveSlots:
 		hit.Value, err = s.moveSlot(ctx, f)
 	case KillClients:
@@ -64,8 +64,20 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 }
 
 // failover kills the first node for good, and waits until its replica serves.
-func (s *stage) failover(ctx context.Context) error {
+func (s *stage) failover(ctx context.Context, hit *Event) error {
 	heir := s.admins[len(s.admins)-1]
+	// A replica that has lost its master for a while, as after a restart, may be
+	// behind by more than what the checker allows.
+	err := persist(func() error {
+		if n, err := s.admins[0].Wait(ctx, 1, time.Second).Result(); err != nil || n < 1 {
+			return fmt.Errorf("the replica is not in step: %d, %w", n, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	hit.At = time.Now().UnixNano()
 	s.nodes[0].Kill()
 	s.taken.Store(true)
 	for deadline := time.Now().Add(*patience); ; time.Sleep(50 * time.Millisecond) {

@@ -26,7 +26,11 @@ func (s *stage) moveSlot(ctx context.Context, f Fault) (told string, err error) 
 	if err != nil {
 		return "", err
 	}
-	from, err := s.ownerOf(ctx, ask, int(slot))
+	from := 0
+	err = persist(func() (err error) {
+		from, err = s.ownerOf(ctx, ask, int(slot))
+		return err
+	})
 	if err != nil {
 		return "", err
 	}
@@ -40,10 +44,13 @@ func (s *stage) moveSlot(ctx context.Context, f Fault) (told string, err error) 
 	if err1 != nil || err2 != nil {
 		return "", fmt.Errorf("%w, %w", err1, err2)
 	}
-	if err := dst.Do(ctx, "cluster", "setslot", slot, "importing", srcID).Err(); err != nil {
+	do := func(node *redis.Client, args ...any) error {
+		return persist(func() error { return node.Do(ctx, args...).Err() })
+	}
+	if err := do(dst, "cluster", "setslot", slot, "importing", srcID); err != nil {
 		return "", err
 	}
-	if err := src.Do(ctx, "cluster", "setslot", slot, "migrating", dstID).Err(); err != nil {
+	if err := do(src, "cluster", "setslot", slot, "migrating", dstID); err != nil {
 		return "", err
 	}
 	host, port, _ := strings.Cut(s.nodes[to].Addr, ":")
@@ -60,7 +67,7 @@ func (s *stage) moveSlot(ctx context.Context, f Fault) (told string, err error) 
 		for _, key := range keys {
 			args = append(args, key)
 		}
-		if err := src.Do(ctx, args...).Err(); err != nil {
+		if err := do(src, args...); err != nil {
 			return "", err
 		}
 		if moved == 0 {
@@ -70,11 +77,21 @@ func (s *stage) moveSlot(ctx context.Context, f Fault) (told string, err error) 
 	}
 	// First where it is now, so that nobody is sent to and fro.
 	for _, node := range append([]int{to, from}, s.masters()...) {
-		if err := s.admins[node].Do(ctx, "cluster", "setslot", slot, "node", dstID).Err(); err != nil {
+		if err := do(s.admins[node], "cluster", "setslot", slot, "node", dstID); err != nil {
 			return "", err
 		}
 	}
 	return "queue " + queue + ", " + strconv.Itoa(moved) + " keys", nil
+}
+
+// persist does something until it succeeds: what was begun must be ended, and for
+// seconds after a fault the cluster may be down.
+func persist(do func() error) (err error) {
+	for deadline := time.Now().Add(takeover); ; time.Sleep(50 * time.Millisecond) {
+		if err = do(); err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // masters are the places of those that serve.

@@ -39,6 +39,8 @@ func (s *stage) cut(plan []Fault) {
 func (s *stage) inject(f Fault) {
 	hit := Event{Kind: Hit, Fault: f.Name, Target: f.Target}
 	if f.Target == Server {
+		s.server.Lock() // one after the other, should one take longer than planned
+		defer s.server.Unlock()
 		hit.At = time.Now().UnixNano()
 		s.strikeServer(f, &hit)
 		s.over(hit)

@@ -24,6 +24,7 @@ type stage struct {
 	on       Topology
 	nodes    []*redistest.Server // those of the plan, then the replica if there is one
 	admins   []*goredis.Client   // of nodes
+	server   sync.Mutex          // held while it is struck
 	taken    atomic.Bool         // whether the replica has taken over
 	meters   []*meter            // of nodes, where a power failure is to come
 	url      string
