@@ -115,10 +115,6 @@ var known = []mutant{
 		"a squad leaves a member behind", "minion/squad.go",
 		"r.starting = append(r.starting, h.members...)", "r.starting = append(r.starting, h.members[1:]...)", "squads in the load",
 	}, {
-		"a minion that was taken for dead beats on as if it had not been", "broker/redis/lua/beat.lua",
-		"if not score or tonumber(score) < 0 then\n    return false\n  end\n",
-		"if not score then\n    redis.call('ZADD', minions, t + lease, minion)\n  end\n", "",
-	}, {
 		"after a failover everybody asks the dead master", "broker/redis/script.go",
 		"c.ReloadState(ctx)", "_ = c", "failovers of a cluster, and tasks that must be done soon after",
 	},
