@@ -5,7 +5,6 @@ package chaos
 import (
 	"context"
 	"flag"
-	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -14,7 +13,6 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/internal/proc"
 	"github.com/go-arbiter/arbiter/internal/redistest"
@@ -112,47 +110,14 @@ func (s *stage) audit() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	keys := make(map[task.ID]string)
-	var ids []task.ID
-	for _, e := range events {
-		if e.ID == "" || e.Kind != Accepted && e.Kind != Start {
-			continue
-		}
-		id, err := task.ParseID(e.ID)
-		if err != nil {
-			s.Fatal(err)
-		}
-		if keys[id] == "" {
-			keys[id], ids = e.Key, append(ids, id)
-		}
-	}
 	ctx, cancel := context.WithTimeout(s.Context(), *patience)
 	defer cancel()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	b, err := redis.Open(ctx, s.url, redis.Logger(log))
+	b, err := redis.Open(ctx, s.url, redis.Logger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		s.Fatal(err)
 	}
 	defer func() { _ = b.Close() }()
-	arb, err := arbiter.New(b, arbiter.Logger(log))
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer func() { _ = arb.Close() }()
-	for st, err := range arb.WaitForTasks(ctx, ids...) {
-		if err != nil {
-			s.Errorf("audit: %v", err)
-			continue
-		}
-		var v string
-		if st.Outcome == arbiter.Succeeded {
-			if err := st.Decode(&v); err != nil {
-				s.Errorf("audit: %s: %v", keys[st.ID], err)
-			}
-		}
-		if e, ok := outcome(v, st.Err()); ok {
-			e.Key, e.ID = keys[st.ID], st.ID.String()
-			s.ledger.Note(e)
-		}
+	for _, err := range audit(ctx, b, events, make(map[task.ID]string), s.ledger) {
+		s.Errorf("audit: %v", err)
 	}
 }

@@ -1,5 +1,7 @@
 package chaos
 
+import "time"
+
 // handDown tells the members of a flow what others saw of their results: the
 // steps and callbacks that were given them, and who got the result of the whole.
 func (h *history) handDown(t *record) {
@@ -43,6 +45,7 @@ func (h *history) handDown(t *record) {
 // flow checks a group or pipe.
 func (h *history) flow(r *Report, t *record) {
 	f := t.flow
+	h.flowKill(r, t)
 	if t.done() && len(t.kills) == 0 {
 		want := Succeeded
 		if f.Fails && !f.Collect {
@@ -57,6 +60,46 @@ func (h *history) flow(r *Report, t *record) {
 		return
 	}
 	h.group(r, t)
+	if f.Squad {
+		h.squad(r, t)
+	}
+}
+
+// flowKill checks that nothing of a flow but its finalizer starts after a kill of
+// it has returned. What a minion had in hand leaves it a moment, and so do tasks
+// that have run before: they may run again to learn that they are canceled.
+func (h *history) flowKill(r *Report, t *record) {
+	for _, k := range t.killed {
+		for _, key := range t.flow.parts() {
+			if key == t.flow.Finalizer {
+				continue
+			}
+			for _, a := range h.record(key).attempts {
+				if a.At > k.At+int64(grace) && len(h.causes(a.Proc, k.At-h.lease, a.At, false)) == 0 {
+					r.add(t, AfterKill, "%s: a kill had returned %q, and attempt %d at %s was started %v later by %s",
+						t.key, k.Outcome, a.Attempt, key, time.Duration(a.At-k.At).Round(time.Millisecond), a.Proc)
+				}
+			}
+		}
+	}
+}
+
+// squad checks that all members have started, or none.
+func (h *history) squad(r *Report, t *record) {
+	started := 0
+	for _, key := range t.flow.Members {
+		if len(h.record(key).attempts) > 0 {
+			started++
+		}
+	}
+	all := len(t.flow.Members)
+	switch {
+	case t.refused && started > 0:
+		r.add(t, AfterRefusal, "squad %s was refused for good, and %d of its members were started", t.key, started)
+	case len(t.kills) > 0: // some may have been canceled before they began
+	case started < all && (started > 0 || t.accepted):
+		r.add(t, InPart, "squad %s: %d of %d members were started", t.key, started, all)
+	}
 }
 
 // pipe checks that each step starts after the one before has succeeded, with its
@@ -105,7 +148,7 @@ func (h *history) group(r *Report, t *record) {
 			r.add(t, NotOnce, "group %s has ended, and its finalizer was never started", t.key)
 		}
 		var all []string
-		if !f.Fails || f.Collect { // else members are canceled, and may never return
+		if len(t.kills) == 0 && (!f.Fails || f.Collect) { // else members are canceled, and may never return
 			all = f.parts()[:len(f.parts())-1]
 		}
 		h.after(r, t, c, "finalizer", all, last)

@@ -30,9 +30,9 @@ func script(t *testing.T, text string) []Event {
 			switch w[4] {
 			case "pipe":
 				e.Flow = &Flow{Pipe: true, Members: strings.Split(w[5], ",")}
-			case "group", "failing", "collecting":
+			case "group", "failing", "collecting", "squad":
 				e.Flow = &Flow{Members: strings.Split(w[5], ","), Callback: e.Key + "c", Finalizer: e.Key + "f",
-					Fails: w[4] != "group", Collect: w[4] == "collecting"}
+					Fails: w[4] == "failing" || w[4] == "collecting", Collect: w[4] == "collecting", Squad: w[4] == "squad"}
 			}
 
 		case Start: // attempt, what came from upstream, its id if it is not the key, retries
@@ -138,10 +138,17 @@ var histories = []struct {
 	{"group, finalizer too soon", strings.Replace(group, "20 m start gf", "11 m start gf", 1), "out of order"},
 	{"group, another result handed on", strings.Replace(group, "x#1,y#1", "x#1,y#2", 1), "wrong result, settled twice"},
 	{"group, callback twice", group + "15 m start gc 2 x#1,y#1", "unexplained, settled twice"},
+	{"group that is killed", killedGroup, ""},
+	{"group that is killed, and a member starts", strings.Replace(killedGroup, "7 m start y", "1500 m start y", 1), "after kill"},
 	{"group that fails", failing, ""},
 	{"group that fails, and its callback", failing + "10 m start gc 1\n 11 m return gc 1 ok\n 12 i got gc succeeded gc#1", "not once"},
 	{"group that minds no failure", collecting, ""},
 	{"group that minds no failure, no callback", without(collecting, "gc"), "not once, out of order, wrong result"},
+
+	{"squad", strings.Replace(group, "g group", "g squad", 1), ""},
+	{"squad that does not start", "0 s send g squad x,y\n 1 s refused g", ""},
+	{"squad that was refused, and starts", "0 s send g squad x,y\n 1 s refused g\n 2 m start x 1\n 3 m return x 1 ok\n 4 i got x succeeded x#1", "after refusal"},
+	{"squad that starts in part", "0 s send g squad x,y\n 1 s unknown g\n 2 m start x 1\n 3 m return x 1 ok\n 4 i got x succeeded x#1", "in part"},
 }
 
 const pipe = `
@@ -176,6 +183,23 @@ const group = `
 	1 s accepted g
 	22 s got g succeeded gc#1
 ` + parts
+
+// A member runs when the group is killed, the other one is about to.
+const killedGroup = `
+	0 s send g group x,y
+	1 s accepted g
+	2 m start x 1
+	5 s kill g
+	6 s killed g stopping
+	7 m start y 1
+	8 m return y 1 cut
+	20 m start gf 1
+	21 m return gf 1 ok
+	22 s got g canceled
+	23 i got x canceled
+	24 i got y canceled
+	26 i got gf succeeded gf#1
+`
 
 const collecting = `
 	0 s send g collecting x,y

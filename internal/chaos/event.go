@@ -72,4 +72,5 @@ type Flow struct {
 	Finalizer string   `json:"finalizer,omitempty"`
 	Fails     bool     `json:"fails,omitempty"`   // a member is meant to fail for good
 	Collect   bool     `json:"collect,omitempty"` // and the callback runs all the same
+	Squad     bool     `json:"squad,omitempty"`   // members start together
 }

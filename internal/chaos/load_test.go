@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 // load sends something and waits for what comes of it.
 func (s *submitter) load(ctx context.Context, rnd *rand.Rand) {
-	switch rnd.IntN(10) {
+	switch rnd.IntN(12) {
 	case 0, 1, 2, 3:
 		s.tasks(ctx, rnd)
 	case 4:
@@ -23,8 +24,12 @@ func (s *submitter) load(ctx context.Context, rnd *rand.Rand) {
 		s.kills(ctx, rnd)
 	case 7:
 		s.pipe(ctx, rnd)
+	case 8:
+		s.squad(ctx, rnd)
+	case 9:
+		s.group(ctx, rnd, true)
 	default:
-		s.group(ctx, rnd)
+		s.group(ctx, rnd, false)
 	}
 }
 
@@ -90,13 +95,17 @@ func (s *submitter) kills(ctx context.Context, rnd *rand.Rand) {
 			continue
 		}
 		time.Sleep(upTo(rnd, 50*time.Millisecond))
-		s.ledger.Note(Event{Kind: Kill, Key: keys[i]})
-		if v, err := s.arb.Kill(ctx, fut.ID()); err == nil {
-			s.ledger.Note(Event{Kind: Killed, Key: keys[i], Outcome: string(v)})
-		}
+		s.killOne(ctx, keys[i], fut.ID())
 	}
 	for i, fut := range futs {
 		s.result(ctx, keys[i], fut)
+	}
+}
+
+func (s *submitter) killOne(ctx context.Context, key string, id task.ID) {
+	s.ledger.Note(Event{Kind: Kill, Key: key})
+	if v, err := s.arb.Kill(ctx, id); err == nil {
+		s.ledger.Note(Event{Kind: Killed, Key: key, Outcome: string(v)})
 	}
 }
 
@@ -131,8 +140,8 @@ func (s *submitter) pipe(ctx context.Context, rnd *rand.Rand) {
 }
 
 // group sends one of up to 20 members, with a callback and a finalizer; some have
-// a member that fails, and some of these don't mind.
-func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
+// a member that fails, and some of these don't mind. It may be killed.
+func (s *submitter) group(ctx context.Context, rnd *rand.Rand, kill bool) {
 	key := s.key()
 	flow := &Flow{Callback: s.key(), Finalizer: s.key(), Fails: rnd.IntN(4) == 0}
 	flow.Collect = flow.Fails && rnd.IntN(2) == 0
@@ -170,11 +179,43 @@ func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
 	if !stored {
 		return
 	}
+	if kill {
+		time.Sleep(upTo(rnd, 100*time.Millisecond))
+		s.killOne(ctx, key, g.ID())
+	}
+	s.groupResult(ctx, key, g)
+}
+
+func (s *submitter) groupResult(ctx context.Context, key string, g *arbiter.GroupFuture[string]) {
 	var v string
 	err := g.Result(ctx, &v)
 	if e, ok := outcome(v, err); ok {
 		e.Key, e.ID = key, g.ID().String()
 		s.ledger.Note(e)
+	}
+}
+
+// squad sends one of 2 to 5 members, if there is room for it.
+func (s *submitter) squad(ctx context.Context, rnd *rand.Rand) {
+	key := s.key()
+	flow := &Flow{Callback: s.key(), Finalizer: s.key(), Squad: true}
+	calls := make([]task.Call[string], 2+rnd.IntN(4))
+	for i := range calls {
+		a := workArgs{Key: s.key(), For: upTo(rnd, 60*time.Millisecond), Fail: rnd.IntN(8) / 7}
+		calls[i] = s.work(rnd, a)
+		flow.Members = append(flow.Members, a.Key)
+	}
+	s.ledger.Note(Event{Kind: Send, Key: key, Flow: flow})
+	g, _, err := arbiter.SquadThen(ctx, s.arb, calls, joinOf(flow.Callback).With(s.queue(rnd)),
+		arbiter.Finalizer(s.work(rnd, workArgs{Key: flow.Finalizer}), 0), arbiter.WaitForWorkers(upTo(rnd, time.Second)))
+	switch {
+	case err == nil:
+		s.ledger.Note(Event{Kind: Accepted, Key: key, ID: g.ID().String()})
+		s.groupResult(ctx, key, g)
+	case errors.Is(err, task.ErrIndeterminate) || ctx.Err() != nil:
+		s.ledger.Note(Event{Kind: Unknown, Key: key, Value: err.Error()})
+	default:
+		s.ledger.Note(Event{Kind: Refused, Key: key, Value: err.Error()})
 	}
 }
 

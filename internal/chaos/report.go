@@ -23,9 +23,10 @@ const (
 	AfterRefusal Verdict = "after refusal" // started although nothing was stored
 	NotOnce      Verdict = "not once"      // a callback or finalizer that ran not at all, or needlessly
 	OutOfOrder   Verdict = "out of order"  // a part of a flow that started too soon
+	InPart       Verdict = "in part"       // a squad of which some members started and some did not
 )
 
-var verdicts = []Verdict{Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder}
+var verdicts = []Verdict{Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart}
 
 // perVerdict is how many cases of each verdict are told.
 const perVerdict = 5
