@@ -79,6 +79,7 @@ func groups() []group {
 		{"Close", closeTests},
 		{"Context", contextTests},
 		{"Stress", stressTests},
+		{"Fault", faultTests},
 		{"Linear", linearTests},
 	}
 }
