@@ -59,6 +59,8 @@ type simProc struct {
 	b    *faulty.Broker
 	stop context.CancelFunc
 	done chan struct{}
+
+	missed, beat int // heartbeats that have failed in a row, and the last of them
 }
 
 // newWorld draws what a seed says of a simulation on a store.
@@ -79,7 +81,7 @@ func simPlan(rnd *rand.Rand) (plan []Fault) {
 		return nil // requests alone are struck
 	}
 	kinds := []string{KillProcess, KillProcess, EndProcess, Freeze, Freeze, TimeJump}
-	for at := upTo(rnd, time.Second); at < 6*time.Second; at += upTo(rnd, 2*time.Second) {
+	for at := upTo(rnd, time.Second); at < 8*time.Second; at += upTo(rnd, 1200*time.Millisecond) {
 		f := Fault{At: at, Name: kinds[rnd.IntN(len(kinds))], For: 50*time.Millisecond + upTo(rnd, 2*lease)}
 		switch n := rnd.IntN(10); {
 		case f.Name == TimeJump:
@@ -145,9 +147,7 @@ func (p *simPlace) start() {
 	p.number++
 	name := fmt.Sprintf("%s.%d", p.name, p.number)
 	proc := &simProc{name: name, page: w.rec.Page(name), b: faulty.New(w.store), done: make(chan struct{})}
-	proc.b.Set(faulty.Seeded(w.seed, name, w.rates, func(s faulty.Struck) {
-		proc.page.Note(Event{Kind: Hit, Fault: SmallFault, Target: name, Value: fmt.Sprintf("%v of %s no. %d", s.Effect, s.Op, s.Call)})
-	}))
+	proc.b.Set(faulty.Seeded(w.seed, name, w.rates, proc.note))
 	var ctx context.Context
 	ctx, proc.stop = context.WithCancel(context.Background())
 	run := w.minion
@@ -159,6 +159,22 @@ func (p *simPlace) start() {
 		defer close(proc.done)
 		run(ctx, proc)
 	}()
+}
+
+// note notes what has befallen a request. Heartbeats that fail in a row may cost a
+// lease, and so are a cause.
+func (p *simProc) note(s faulty.Struck) {
+	hits := []Event{{Kind: Hit, Fault: SmallFault, Target: p.name, Value: fmt.Sprintf("%v of %s no. %d", s.Effect, s.Op, s.Call)}}
+	if s.Op == faulty.Heartbeat && (s.Effect == faulty.FailBefore || s.Effect == faulty.FailAfter) { // one at a time
+		if s.Call != p.beat+1 {
+			p.missed = 0
+		}
+		p.missed, p.beat = p.missed+1, s.Call
+		if p.missed >= 3 {
+			hits = append(hits, Event{Kind: Hit, Fault: NoHeartbeat, Target: p.name})
+		}
+	}
+	p.page.Note(hits...)
 }
 
 func (w *world) minion(ctx context.Context, proc *simProc) {
