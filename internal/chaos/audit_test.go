@@ -36,18 +36,19 @@ func (s *stage) audit(ctx context.Context) {
 	}
 	defer func() { _ = arb.Close() }()
 	s.probe(ctx, arb, 1, false) // everything must serve again
-	s.outcomes(ctx, arb)
-	s.probe(ctx, arb, probes, true)
-}
-
-// outcomes asks for the results of all that was accepted or has started, as one
-// who knows the ids alone, and notes them.
-func (s *stage) outcomes(ctx context.Context, arb *arbiter.Arbiter) {
 	events, err := ReadLedgers(s.template.Dir)
 	if err != nil {
 		s.Fatal(err)
 	}
-	keys := make(map[task.ID]string)
+	for _, err := range outcomes(ctx, arb, events, make(map[task.ID]string), s.ledger) {
+		s.Errorf("audit: %v", err)
+	}
+	s.probe(ctx, arb, probes, true)
+}
+
+// outcomes asks for the results of all that was accepted or has started and is not
+// among those that are known, as one who knows the ids alone, and notes them.
+func outcomes(ctx context.Context, arb *arbiter.Arbiter, events []Event, known map[task.ID]string, ledger Noter) (errs []error) {
 	var ids []task.ID
 	for _, e := range events {
 		if e.ID == "" || e.Kind != Accepted && e.Kind != Start {
@@ -55,35 +56,37 @@ func (s *stage) outcomes(ctx context.Context, arb *arbiter.Arbiter) {
 		}
 		id, err := task.ParseID(e.ID)
 		if err != nil {
-			s.Fatal(err)
+			return []error{err}
 		}
-		if keys[id] == "" {
-			keys[id], ids = e.Key, append(ids, id)
+		if known[id] == "" {
+			known[id], ids = e.Key, append(ids, id)
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	waited := time.AfterFunc(quiet, cancel)
+	defer waited.Stop()
 	for st, err := range arb.WaitForTasks(ctx, ids...) {
 		waited.Reset(quiet)
 		if errors.Is(err, task.ErrNotFound) || ctx.Err() != nil { // whether it may be lost the checker knows
 			continue
 		}
 		if err != nil {
-			s.Errorf("audit: %v", err)
+			errs = append(errs, err)
 			continue
 		}
 		var v string
 		if st.Outcome == arbiter.Succeeded {
 			if err := st.Decode(&v); err != nil {
-				s.Errorf("audit: %s: %v", keys[st.ID], err)
+				errs = append(errs, fmt.Errorf("%s: %w", known[st.ID], err))
 			}
 		}
 		if e, ok := outcome(v, st.Err()); ok {
-			e.Key, e.ID = keys[st.ID], st.ID.String()
-			s.ledger.Note(e)
+			e.Key, e.ID = known[st.ID], st.ID.String()
+			ledger.Note(e)
 		}
 	}
+	return errs
 }
 
 // probes are sent to each queue when all is done.

@@ -86,11 +86,14 @@ var histories = []struct {
 	{"group, killed, and its callback starts", killed + "1100 m start gc 1\n 1101 m return gc 1 cut\n 1102 i got gc canceled", "after kill, out of order"},
 	{"group, killed, and a part starts by one that was stopped", killed + "6 i hit m stop 1050\n 1100 m start z 1\n 1101 m return z 1 cut\n 1102 i got z canceled", ""},
 	{"group, killed in time, and it succeeds", strings.Replace(killed, "22 s got g canceled", "22 s got g succeeded", 1), "after kill, wrong result"},
+	{"group, killed, and a member that was about to start", killedLate, ""},
+	{"group, killed, and a member that was about to start much later", strings.Replace(killedLate, "7 m start y", "1500 m start y", 1), "after kill"},
 
 	{"squad", squad, ""},
 	{"squad, refused", "0 s send g squad x,y\n 1 s refused g", ""},
 	{"squad, started, and none of it runs", "0 s send g squad x,y\n 1 s accepted g", "lost, lost"},
 	{"squad, refused, and runs", strings.Replace(squad, "accepted", "refused", 1), "after refusal"},
+	{"squad, refused, and one member alone runs", "0 s send g squad x,y\n 1 s refused g\n 2 m start x 1\n 3 m return x 1 ok\n 4 i got x succeeded x#1", "after refusal, in part"},
 	{"squad, a member never starts", without(squad, "y"), "in part, out of order, out of order, wrong result"},
 	{"squad, indeterminate, a member alone", "0 s send g squad x,y\n 1 s unknown g\n 2 m start x 1\n 6 m return x 1 ok\n 23 i got x succeeded x#1", "in part"},
 	{"squad, not started, and its finalizer", "0 s send g squad x,y\n 1 s unknown g\n 2 m start gf 1\n 6 m return gf 1 ok\n 23 i got gf succeeded gf#1", "in part, out of order"},
@@ -115,6 +118,23 @@ const killed = `
 	21 m return gf 1 ok
 	22 s got g canceled
 	23 i got x canceled
+	26 i got gf succeeded gf#1
+`
+
+// A member runs when the group is killed, the other one is about to.
+const killedLate = `
+	0 s send g group x,y
+	1 s accepted g
+	2 m start x 1
+	5 s kill g
+	6 s killed g too_late
+	7 m start y 1
+	8 m return y 1 cut
+	20 m start gf 1
+	21 m return gf 1 ok
+	22 s got g canceled
+	23 i got x canceled
+	24 i got y canceled
 	26 i got gf succeeded gf#1
 `
 

@@ -17,8 +17,8 @@ type mutant struct {
 var known = []mutant{
 	{
 		"a late settlement counts", "broker/redis/lua/settle.lua",
-		"local id, attempt, msg = ids[i], attempts[i], msgs[i]\n",
-		"local id, attempt, msg = ids[i], attempts[i], msgs[i]\n    owner = true\n" +
+		"local attempt, msg = attempts[i], msgs[i]\n",
+		"local attempt, msg = attempts[i], msgs[i]\n    owner = true\n" +
 			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', 24)\n      msgs[i] = msg\n    end\n", "",
 	}, {
 		"a dead minion's attempts start again under their old numbers", "broker/redis/lua/leave.lua",

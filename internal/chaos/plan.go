@@ -26,10 +26,12 @@ type Fault struct {
 
 // The faults of processes.
 const (
-	KillProcess = "kill"  // SIGKILL, and another one in its place
-	StopProcess = "stop"  // SIGSTOP, and SIGCONT
-	EndProcess  = "end"   // SIGTERM, and another one in its place
-	SlowProcess = "pause" // nobody's doing: the machine was too busy
+	KillProcess = "kill"         // SIGKILL, and another one in its place
+	StopProcess = "stop"         // SIGSTOP, and SIGCONT
+	EndProcess  = "end"          // SIGTERM, and another one in its place
+	SlowProcess = "pause"        // nobody's doing: the machine was too busy
+	NoHeartbeat = "no heartbeat" // several in a row have failed, and so its lease may end
+	TimeJump    = "time jump"    // nobody runs for a while, and the clock does
 )
 
 // The faults of connections.
