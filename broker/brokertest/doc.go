@@ -16,7 +16,12 @@
 // Cancel/WaitingNeverStarts, so that a failure says what was broken. The
 // groups follow the contract's methods; Stress runs many consumers at once and
 // checks the history afterwards; Model draws random operations and compares
-// the broker with a small state machine after each of them.
+// the broker with a small state machine after each of them. Fault lets requests
+// fail before or after they are carried out, or be carried out twice, by a seed,
+// and clients repeat them: each task ends once all the same. Linear has clients at
+// once, with and without such faults, and looks for an order of their operations
+// that explains what each of them saw (with porcupine): a cancel against a dequeue
+// and a settlement, unique keys, one task that is enqueued by several.
 //
 // Each test opens an empty broker of its own with [Config.Open]. What a broker
 // can't do ([broker.Flows], [broker.Squads], an [broker.Inspector], a second

@@ -79,6 +79,8 @@ func groups() []group {
 		{"Close", closeTests},
 		{"Context", contextTests},
 		{"Stress", stressTests},
+		{"Fault", faultTests},
+		{"Linear", linearTests},
 	}
 }
 

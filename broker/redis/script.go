@@ -5,9 +5,12 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
 )
 
 //go:embed lua/*.lua
@@ -102,7 +105,18 @@ func (s *script) run(ctx context.Context, rdb redis.UniversalClient, keys []stri
 	if err == redis.Nil { // a script that returned false
 		return nil, nil
 	}
-	return reply, fault(s.name, err)
+	err = fault(s.name, err)
+	relearn(ctx, rdb, err)
+	return reply, err
+}
+
+// relearn lets the client of a cluster ask which node serves what, after an error
+// that may mean that another one does now. By itself it does so only when a node
+// tells it, which one that is gone does not; or once a minute.
+func relearn(ctx context.Context, rdb redis.UniversalClient, err error) {
+	if c, ok := rdb.(*redis.ClusterClient); ok && errors.Is(err, broker.ErrUnavailable) {
+		c.ReloadState(ctx)
+	}
 }
 
 // call is one of several runs of scripts that share a round trip.
@@ -146,6 +160,7 @@ func runAll(ctx context.Context, rdb redis.UniversalClient, calls []*call) {
 			c.reply, c.err = c.script.run(ctx, rdb, c.keys, c.args...)
 		default:
 			c.err = fault(c.script.name, c.err)
+			relearn(ctx, rdb, c.err)
 		}
 	}
 }

@@ -13,9 +13,13 @@ func strikes(target, proc string, all bool) bool {
 }
 
 // harmless are the faults after which nothing may run again: they cost a
-// connection, a script that is sent once more, or new tasks that are refused, and
-// never a lease.
-var harmless = []string{CutBefore, CutAfter, CutAll, KillClients, FlushScripts, FillMemory}
+// connection, time, a script or a command that is sent once more, or new tasks
+// that are refused, and never a lease.
+var harmless = []string{CutBefore, CutAfter, CutAll, SlowLine, KillClients, FlushScripts, FillMemory, MoveSlots, SmallFault}
+
+// SmallFault is one of a single request, which fails before or after it is carried
+// out, or is carried out twice or late.
+const SmallFault = "request"
 
 // causes returns the faults that struck a process between two times. The effect
 // of a fault lasts for a lease longer than the fault itself.

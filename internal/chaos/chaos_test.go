@@ -5,8 +5,6 @@ package chaos
 import (
 	"context"
 	"flag"
-	"io"
-	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -14,17 +12,17 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/go-arbiter/arbiter/arbiter"
-	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/internal/proc"
 	"github.com/go-arbiter/arbiter/internal/redistest"
-	"github.com/go-arbiter/arbiter/task"
 )
 
 var (
-	duration = flag.Duration("duration", 6*time.Second, "how long TestChaos has faults")
+	duration = flag.Duration("duration", short, "how long TestChaos has faults")
 	topology = flag.String("topology", "single", "what servers TestChaos has: single, sentinel or cluster")
-	patience = flag.Duration("patience", 40*time.Second, "how long anything may take once the faults are over")
+	fsync    = flag.String("fsync", "always", "when the servers of TestChaos sync their files, but for those of sentinel, which have none: always or everysec")
+	clocks   = flag.Bool("clocks", true, "whether the clocks of some processes are hours wrong")
+	ledgers  = flag.String("ledgers", "", "an empty folder where TestChaos leaves its ledgers")
+	patience = flag.Duration("patience", 15*time.Second, "how long anything may take once the faults are over")
 	seed     = flag.Uint64("seed", 1, "the seed of TestChaos' plan of faults")
 )
 
@@ -44,11 +42,13 @@ const (
 	submitters = 2
 	lease      = 2 * time.Second
 	enough     = 20_000 // tasks in a minute
+	short      = 6 * time.Second
+	soonDone   = 8 * time.Second // after that
 )
 
 // Minions, arbiters, their connections and the server are struck by all kinds of
-// faults while tasks, groups and pipes are sent and killed. Nothing is lost, and
-// nothing happens twice that no fault explains.
+// faults while tasks, groups, squads and pipes are sent and killed. Nothing is
+// lost, and nothing happens twice that no fault explains.
 func TestChaos(t *testing.T) {
 	path := redistest.Path(t)
 	if path == "" {
@@ -58,17 +58,48 @@ func TestChaos(t *testing.T) {
 	if !ok {
 		t.Fatalf("no topology is called %q", *topology)
 	}
-	plan := Plan(*seed, *duration, lease, minions, submitters, on)
-	t.Logf("%s, seed %d: %d faults in %v", *topology, *seed, len(plan), *duration)
+	switch {
+	case *fsync != "always" && *fsync != "everysec":
+		t.Fatalf("servers can't sync their files %q", *fsync)
+	case *fsync == "everysec" && *topology != "sentinel":
+		on.Everysec = true
+	}
+	run(t, path, *topology, on, *duration, *patience, *clocks)
+}
+
+// The same for a short time where TestChaos is not told to look: on the other
+// topologies, and with servers that may lose a second.
+func TestTopologies(t *testing.T) {
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	everysec := topologies["single"]
+	everysec.Everysec = true
+	t.Run("everysec", func(t *testing.T) { run(t, path, "single", everysec, short, soonDone, false) })
+	t.Run("sentinel", func(t *testing.T) { run(t, path, "sentinel", topologies["sentinel"], short, soonDone, false) })
+	t.Run("cluster", func(t *testing.T) { run(t, path, "cluster", topologies["cluster"], short, soonDone, false) })
+}
+
+func run(t *testing.T, path, topology string, on Topology, duration, patience time.Duration, clocks bool) {
+	t.Helper()
+	plan := Plan(*seed, duration, lease, minions, submitters, on)
+	t.Logf("%s, fsync %s, seed %d: %d faults in %v", topology, on.sync(), *seed, len(plan), duration)
 	for _, f := range plan {
 		t.Log(f)
 	}
-	dir := t.TempDir()
-	s := newStage(t, path, *topology, config{
-		Dir: dir, Queues: []string{"a", "b", "c", "d"}, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Patience: *patience,
+	dir := *ledgers
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	s := newStage(t, path, topology, on, config{
+		Dir: dir, Queues: []string{"a", "b", "c", "d"}, Lease: lease, Slots: 30, Seed: *seed, Senders: 24, Patience: patience,
 	})
+	if clocks {
+		s.child = buildSkewed(t)
+	}
 	s.people("minion", "m", minions)
-	s.template.Until = time.Now().Add(*duration)
+	s.template.Until = time.Now().Add(duration)
 	s.people("submitter", "s", submitters)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -76,9 +107,7 @@ func TestChaos(t *testing.T) {
 		go s.watch(ctx, admin)
 	}
 	var all sync.WaitGroup
-	if on.Proxied {
-		all.Go(func() { s.cut(Cuts(*seed, *duration, minions, submitters)) })
-	}
+	all.Go(func() { s.cut(Cuts(*seed, duration, minions, submitters)) })
 	s.carryOut(plan)
 	all.Wait()
 	for _, p := range s.all('s') {
@@ -87,7 +116,7 @@ func TestChaos(t *testing.T) {
 			t.Errorf("submitter %s ended with status %d", p.process(), status)
 		}
 	}
-	s.audit()
+	s.audit(ctx)
 	for _, p := range s.all('m') {
 		p.current.Terminate(t)
 	}
@@ -100,59 +129,7 @@ func TestChaos(t *testing.T) {
 	if !report.Passed() {
 		t.Error("guarantees are broken")
 	}
-	if *duration >= time.Minute && report.Tasks < enough {
+	if duration >= time.Minute && report.Tasks < enough {
 		t.Errorf("%d tasks are too few to tell", report.Tasks)
-	}
-}
-
-// audit asks for the results of all that was accepted or has started, as one who
-// knows the ids alone, and notes them.
-func (s *stage) audit() {
-	events, err := ReadLedgers(s.template.Dir)
-	if err != nil {
-		s.Fatal(err)
-	}
-	keys := make(map[task.ID]string)
-	var ids []task.ID
-	for _, e := range events {
-		if e.ID == "" || e.Kind != Accepted && e.Kind != Start {
-			continue
-		}
-		id, err := task.ParseID(e.ID)
-		if err != nil {
-			s.Fatal(err)
-		}
-		if keys[id] == "" {
-			keys[id], ids = e.Key, append(ids, id)
-		}
-	}
-	ctx, cancel := context.WithTimeout(s.Context(), *patience)
-	defer cancel()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	b, err := redis.Open(ctx, s.url, redis.Logger(log))
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer func() { _ = b.Close() }()
-	arb, err := arbiter.New(b, arbiter.Logger(log))
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer func() { _ = arb.Close() }()
-	for st, err := range arb.WaitForTasks(ctx, ids...) {
-		if err != nil {
-			s.Errorf("audit: %v", err)
-			continue
-		}
-		var v string
-		if st.Outcome == arbiter.Succeeded {
-			if err := st.Decode(&v); err != nil {
-				s.Errorf("audit: %s: %v", keys[st.ID], err)
-			}
-		}
-		if e, ok := outcome(v, st.Err()); ok {
-			e.Key, e.ID = keys[st.ID], st.ID.String()
-			s.ledger.Note(e)
-		}
 	}
 }

@@ -33,6 +33,7 @@ func Check(events []Event, lease time.Duration) *Report {
 	for _, key := range keys {
 		h.lost(r, h.tasks[key])
 	}
+	h.late(r)
 	return r
 }
 
@@ -43,15 +44,13 @@ func (h *history) count(r *Report, t *record) {
 		r.Tasks++
 	case t.flow.Pipe:
 		r.Pipes++
+	case t.flow.Squad:
+		r.Squads++
+		if h.begun(t) {
+			r.SquadsStarted++
+		}
 	default:
 		r.Groups++
-	}
-	r.Attempts += len(t.attempts)
-	r.Kills += len(t.killed)
-	for _, k := range t.killed {
-		if k.Outcome == NeverStarted {
-			r.InTime++
-		}
 	}
 	switch {
 	case t.accepted:
@@ -62,6 +61,17 @@ func (h *history) count(r *Report, t *record) {
 		r.Indeterminate++
 		if len(t.attempts) > 0 || len(t.got) > 0 {
 			r.IndeterminateThere++
+		}
+	}
+	r.Attempts += len(t.attempts)
+	if t.flow != nil {
+		r.FlowKills += len(t.killed)
+		return
+	}
+	r.Kills += len(t.killed)
+	for _, k := range t.killed {
+		if k.Outcome == NeverStarted {
+			r.InTime++
 		}
 	}
 }
@@ -187,25 +197,4 @@ func (h *history) results(r *Report, t *record) {
 func (h *history) mayCancel(flow string) bool {
 	f := h.record(flow)
 	return len(f.kills) > 0 || f.flow != nil && f.flow.Fails
-}
-
-// kill checks that a kill has the last word. One that came while the task ran, or
-// was about to, leaves its minion a moment; a minion that was stopped itself may
-// start what it had in hand before.
-func (h *history) kill(r *Report, t *record) {
-	for _, k := range t.killed {
-		for _, a := range t.attempts {
-			late := k.At
-			if k.Outcome != NeverStarted {
-				late += int64(grace)
-			}
-			if a.At > late && len(h.causes(a.Proc, k.At-h.lease, a.At, false)) == 0 {
-				r.add(t, AfterKill, "%s: a kill had returned %q, and attempt %d was started %v later by %s",
-					t.key, k.Outcome, a.Attempt, time.Duration(a.At-k.At).Round(time.Millisecond), a.Proc)
-			}
-		}
-		if k.Outcome == NeverStarted && t.done() && !t.ended(Canceled) {
-			r.add(t, AfterKill, "%s: a kill had returned %q, and it has %s", t.key, k.Outcome, t.got[0].Outcome)
-		}
-	}
 }

@@ -52,9 +52,13 @@ func (h *history) flow(r *Report, t *record) {
 			r.add(t, WrongEnd, "%s has %s, want %s", t.key, t.got[0].Outcome, want)
 		}
 	}
+	h.killFlow(r, t)
 	if f.Pipe {
 		h.pipe(r, t)
 		return
+	}
+	if f.Squad {
+		h.squad(r, t)
 	}
 	h.group(r, t)
 }
@@ -81,7 +85,8 @@ func (h *history) pipe(r *Report, t *record) {
 // rules for all tasks say.
 func (h *history) group(r *Report, t *record) {
 	f := t.flow
-	over := t.done() && len(t.kills) == 0
+	killed := len(t.kills) > 0
+	over := t.done() && !killed
 	last := int64(0) // when all was done that the next part waits for
 	for _, key := range f.Members {
 		last = max(last, h.settled(h.record(key)))
@@ -101,11 +106,11 @@ func (h *history) group(r *Report, t *record) {
 	}
 	if f.Finalizer != "" {
 		c := h.record(f.Finalizer)
-		if over && len(c.attempts) == 0 {
+		if t.done() && len(c.attempts) == 0 { // killed or not
 			r.add(t, NotOnce, "group %s has ended, and its finalizer was never started", t.key)
 		}
 		var all []string
-		if !f.Fails || f.Collect { // else members are canceled, and may never return
+		if !killed && (!f.Fails || f.Collect) { // else members are canceled, and may never return
 			all = f.parts()[:len(f.parts())-1]
 		}
 		h.after(r, t, c, "finalizer", all, last)

@@ -58,7 +58,8 @@ type Event struct {
 	Value   string   `json:"value,omitempty"` // names the attempt that returned it
 	Up      []string `json:"up,omitempty"`
 	Parent  string   `json:"parent,omitempty"`
-	Flow    *Flow    `json:"flow,omitempty"` // of Send, unless it is of a single task
+	Flow    *Flow    `json:"flow,omitempty"`   // of Send, unless it is of a single task
+	Prompt  bool     `json:"prompt,omitempty"` // of Send: minions were idle, and had nothing to wait for
 	Fault   string   `json:"fault,omitempty"`
 	Target  string   `json:"target,omitempty"` // a process, a place, or Server
 	Until   int64    `json:"until,omitempty"`
@@ -67,6 +68,7 @@ type Event struct {
 // Flow is a group or a pipe, by the keys of its parts.
 type Flow struct {
 	Pipe      bool     `json:"pipe,omitempty"`
+	Squad     bool     `json:"squad,omitempty"` // a group whose members start together
 	Members   []string `json:"members"`
 	Callback  string   `json:"callback,omitempty"`
 	Finalizer string   `json:"finalizer,omitempty"`

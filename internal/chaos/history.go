@@ -21,6 +21,7 @@ type record struct {
 	accepted   bool
 	unknown    bool
 	refused    bool // by the last word
+	prompt     bool
 	kills      []Event
 	killed     []Event
 	got        []Event
@@ -79,7 +80,7 @@ func (r *record) add(e *Event) {
 	r.moments = append(r.moments, e.At)
 	switch e.Kind {
 	case Send:
-		r.sent, r.flow = e.At, e.Flow
+		r.sent, r.flow, r.prompt = e.At, e.Flow, e.Prompt
 	case Accepted:
 		r.accepted, r.unknown, r.refused = true, false, false
 	case Unknown:

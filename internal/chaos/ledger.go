@@ -13,18 +13,25 @@ import (
 // Ledger is a file to which one process appends its events.
 type Ledger struct {
 	proc string
+	skew time.Duration
 	mu   sync.Mutex
 	file *os.File
 }
 
-// OpenLedger opens the ledger of a process in a folder.
-func OpenLedger(dir, proc string) (*Ledger, error) {
+// OpenLedger opens the ledger of a process in a folder. Skew is how far the
+// process' clock is ahead of the others'.
+func OpenLedger(dir, proc string, skew time.Duration) (*Ledger, error) {
 	f, err := os.OpenFile(filepath.Join(dir, proc+".ledger"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return &Ledger{proc: proc, file: f}, nil
+	return &Ledger{proc: proc, skew: skew, file: f}, nil
 }
+
+// Now returns the time, by the clock that all share.
+func (l *Ledger) Now() int64 { return l.at(time.Now()) }
+
+func (l *Ledger) at(t time.Time) int64 { return t.Add(-l.skew).UnixNano() }
 
 // Note appends events, as of now unless they have times. It panics if it can't:
 // a process whose ledger has gaps must not go on.
@@ -36,7 +43,7 @@ func (l *Ledger) Note(events ...Event) {
 	for _, e := range events {
 		e.Proc = l.proc
 		if e.At == 0 {
-			e.At = time.Now().UnixNano()
+			e.At = l.Now()
 		}
 		if err := enc.Encode(e); err != nil {
 			panic(err)

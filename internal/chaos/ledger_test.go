@@ -15,7 +15,7 @@ func TestLedger(t *testing.T) {
 	dir := t.TempDir()
 	before := time.Now().UnixNano()
 	for _, name := range []string{"s0.1", "m0.1"} {
-		l, err := OpenLedger(dir, name)
+		l, err := OpenLedger(dir, name, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,25 +4,25 @@ package chaos
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
-	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/task"
 )
 
 // load sends something and waits for what comes of it.
 func (s *submitter) load(ctx context.Context, rnd *rand.Rand) {
-	switch rnd.IntN(10) {
-	case 0, 1, 2, 3:
+	switch rnd.IntN(12) {
+	case 0, 1, 2, 3, 4:
 		s.tasks(ctx, rnd)
-	case 4:
+	case 5:
 		s.family(ctx, rnd)
-	case 5, 6:
+	case 6, 7:
 		s.kills(ctx, rnd)
-	case 7:
+	case 8:
 		s.pipe(ctx, rnd)
+	case 9:
+		s.squad(ctx, rnd)
 	default:
 		s.group(ctx, rnd)
 	}
@@ -99,84 +99,3 @@ func (s *submitter) kills(ctx context.Context, rnd *rand.Rand) {
 		s.result(ctx, keys[i], fut)
 	}
 }
-
-// pipe sends one of 2 to 5 steps; some fail in the middle.
-func (s *submitter) pipe(ctx context.Context, rnd *rand.Rand) {
-	flow := &Flow{Pipe: true, Fails: rnd.IntN(8) == 0}
-	key, n := s.key(), 2+rnd.IntN(4)
-	bad := rnd.IntN(n)
-	var call task.Call[string]
-	for i := range n {
-		one, fail := s.key(), rnd.IntN(8)/7
-		if flow.Fails && i == bad {
-			fail = -1
-		}
-		if i == 0 {
-			call = s.work(rnd, workArgs{Key: one, Fail: fail})
-		} else {
-			call = task.Then(call, stepOf(one, fail).With(s.queue(rnd)))
-		}
-		flow.Members = append(flow.Members, one)
-	}
-	s.ledger.Note(Event{Kind: Send, Key: key, Flow: flow})
-	var fut *task.Future[string]
-	s.insist(ctx, rnd, []string{key}, func(ctx context.Context) ([]task.ID, error) {
-		var err error
-		if fut, err = call.Send(ctx, s.arb); err != nil {
-			return nil, inPart(err)
-		}
-		return []task.ID{fut.ID()}, nil
-	})
-	s.result(ctx, key, fut)
-}
-
-// group sends one of up to 20 members, with a callback and a finalizer; some have
-// a member that fails, and some of these don't mind.
-func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
-	key := s.key()
-	flow := &Flow{Callback: s.key(), Finalizer: s.key(), Fails: rnd.IntN(4) == 0}
-	flow.Collect = flow.Fails && rnd.IntN(2) == 0
-	calls := make([]task.Call[string], 1+rnd.IntN(20))
-	bad := rnd.IntN(len(calls))
-	for i := range calls {
-		a := workArgs{Key: s.key(), For: upTo(rnd, 60*time.Millisecond), Fail: rnd.IntN(8) / 7}
-		if flow.Fails && i == bad {
-			a.Fail = -1
-		}
-		calls[i] = s.work(rnd, a)
-		flow.Members = append(flow.Members, a.Key)
-	}
-	opts := []arbiter.GroupOption{arbiter.Finalizer(s.work(rnd, workArgs{Key: flow.Finalizer}), 0)}
-	if flow.Collect { // its callback can't take what isn't there
-		opts = append(opts, arbiter.CollectAll(), arbiter.Callback(s.work(rnd, workArgs{Key: flow.Callback})))
-	}
-	s.ledger.Note(Event{Kind: Send, Key: key, Flow: flow})
-	var g *arbiter.GroupFuture[string]
-	stored := s.insist(ctx, rnd, []string{key}, func(ctx context.Context) ([]task.ID, error) {
-		var err error
-		switch {
-		case g != nil:
-			err = g.Send(ctx)
-		case flow.Collect:
-			g, err = arbiter.GroupOf(ctx, s.arb, calls, opts...)
-		default:
-			g, _, err = arbiter.GroupThen(ctx, s.arb, calls, joinOf(flow.Callback).With(s.queue(rnd)), opts...)
-		}
-		if err != nil {
-			return nil, inPart(err)
-		}
-		return []task.ID{g.ID()}, nil
-	})
-	if !stored {
-		return
-	}
-	var v string
-	err := g.Result(ctx, &v)
-	if e, ok := outcome(v, err); ok {
-		e.Key, e.ID = key, g.ID().String()
-		s.ledger.Note(e)
-	}
-}
-
-// inPart marks an error of a flow: parts of it may be stored.
-func inPart(err error) error { return fmt.Errorf("%w in part: %w", task.ErrIndeterminate, err) }

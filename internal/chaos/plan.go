@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -17,14 +18,20 @@ type Fault struct {
 	// runs of it.
 	Command string
 	Times   int
+	Only    int           // of several servers, to which one connections are struck; 0 is all, 1 the first
+	Late    time.Duration // of SlowLine, how much later everything comes
+	Rate    int           // and how many bytes a second do
+	Queue   int           // of MoveSlots, whose
 }
 
 // The faults of processes.
 const (
-	KillProcess = "kill"  // SIGKILL, and another one in its place
-	StopProcess = "stop"  // SIGSTOP, and SIGCONT
-	EndProcess  = "end"   // SIGTERM, and another one in its place
-	SlowProcess = "pause" // nobody's doing: the machine was too busy
+	KillProcess = "kill"         // SIGKILL, and another one in its place
+	StopProcess = "stop"         // SIGSTOP, and SIGCONT
+	EndProcess  = "end"          // SIGTERM, and another one in its place
+	SlowProcess = "pause"        // nobody's doing: the machine was too busy
+	NoHeartbeat = "no heartbeat" // several in a row have failed, and so its lease may end
+	TimeJump    = "time jump"    // nobody runs for a while, and the clock does
 )
 
 // The faults of connections.
@@ -36,6 +43,7 @@ const (
 	CutAfter      = "cut after"       // it has executed the command, and before the reply
 	HalfOpen      = "half-open"       // silent instead of the command
 	HalfOpenAfter = "half-open after" // silent instead of the reply
+	SlowLine      = "slow line"       // late, and little at a time
 )
 
 // The faults of the server.
@@ -46,54 +54,100 @@ const (
 	PauseClients = "client pause"
 	FillMemory   = "maxmemory" // reached: it refuses to store any more
 	SlowServer   = "server pause"
-	Failover     = "failover" // the master is killed, and its replica takes over
+	Failover     = "failover"      // the master is killed, and its replica takes over
+	PowerFailure = "power failure" // the server is killed, and the end of its file is not on disk
+	MoveSlots    = "slots moved"   // those of a queue, to another node
 )
 
 // Topology is what servers there are.
 type Topology struct {
-	Nodes   int  // that keep tasks
-	Proxied bool // whether connections can be struck
-	Replica bool // which takes over, once, when the server is killed
+	Nodes    int  // that keep tasks
+	Replica  bool // of the first one, which takes over, once, when that is killed
+	Slots    bool // can be moved from one node to another
+	Everysec bool // what the last second brought may not be on disk yet
 }
+
+// usual are the faults of any server.
+func (on Topology) usual() []string {
+	all := []string{KillServer, KillServer, KillClients, FlushScripts, PauseClients, FillMemory}
+	if on.Slots {
+		all = append(all, MoveSlots, MoveSlots)
+	}
+	if on.Everysec { // a plain kill loses what waits for a sync
+		all[0], all[1] = PowerFailure, PowerFailure
+	}
+	return all
+}
+
+// special are those that each plan has that lasts for some seconds.
+func (on Topology) special() []string {
+	var all []string
+	if on.Slots {
+		all = append(all, MoveSlots)
+	}
+	if on.Everysec {
+		all = append(all, PowerFailure)
+	}
+	if on.Replica {
+		all = append(all, Failover)
+	}
+	return all
+}
+
+// takeover is how long a failover may take, with nothing else at the server.
+const takeover = 8 * time.Second
 
 // Plan returns the faults of a seed: always the same for the same arguments.
 func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, on Topology) []Fault {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	upTo := func(d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
 	ofProcess := []string{KillProcess, KillProcess, StopProcess, StopProcess, EndProcess}
-	ofConnection := []string{Freeze, Freeze, CutOff, CutOff, CutAll, HalfOpen, HalfOpenAfter}
-	ofServer := []string{KillServer, KillServer, KillClients, FlushScripts, PauseClients, FillMemory}
+	ofConnection := []string{Freeze, Freeze, CutOff, CutOff, CutAll, HalfOpen, HalfOpenAfter, SlowLine, SlowLine}
 	pick := func(of []string) string { return of[rnd.IntN(len(of))] }
 	var plan []Fault
+	special := on.special()
 	failed := false
 	busy := make(map[string]time.Duration)
 	for at := 500*time.Millisecond + upTo(time.Second); at < duration; at += 150*time.Millisecond + upTo(700*time.Millisecond) {
 		f := Fault{At: at, For: 100*time.Millisecond + upTo(2*lease)}
 		commands := ofMinion
-		switch n := rnd.IntN(20); {
+		n := rnd.IntN(20)
+		if len(special) > 0 && at > duration/3 && at >= busy[Server] {
+			n = 19 // they come one after the other as soon as they can
+		}
+		switch {
 		case n < 13:
 			f.Target = fmt.Sprint("m", rnd.IntN(minions))
 		case n < 16:
 			f.Target, commands = fmt.Sprint("s", rnd.IntN(submitters)), ofSubmitter
 		default:
-			f.Target, f.Name, f.Node = Server, pick(ofServer), rnd.IntN(on.Nodes)
-			f.For /= 4 // everybody waits
-			if on.Replica && (f.Name == KillServer || !failed && at > duration/3) {
-				f.Name = Failover
-				if failed { // there is no second replica
+			f.Target, f.Name, f.Node = Server, pick(on.usual()), rnd.IntN(on.Nodes)
+			if at > duration/3 && at >= busy[Server] && len(special) > 0 {
+				f.Name, special = special[0], special[1:]
+			}
+			f.For /= 4                                               // everybody waits
+			if on.Replica && on.Nodes == 1 && f.Name == KillServer { // it has no file
+				if failed { // and there is no second replica
 					continue
 				}
-				failed = true
+				f.Name = Failover
 			}
 		}
 		if at < busy[f.Target] { // one at a time
 			continue
 		}
-		busy[f.Target] = at + f.For + lease/2
+		if f.Name == Failover {
+			f.Node, f.For = 0, 0
+			failed = true
+			special = slices.DeleteFunc(special, func(s string) bool { return s == Failover })
+			busy[Server] = at + takeover
+		} else {
+			busy[f.Target] = at + f.For + lease/2
+		}
 		switch {
 		case f.Name != "":
-		case on.Proxied && rnd.IntN(2) == 0:
-			f.Name = pick(ofConnection)
+		case rnd.IntN(2) == 0:
+			f.Name, f.Only = pick(ofConnection), rnd.IntN(on.Nodes+1)
 		default:
 			f.Name = pick(ofProcess)
 		}
@@ -102,8 +156,14 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 			f.Command, f.Times = pick(commands), 1
 		case HalfOpen, HalfOpenAfter:
 			f.Command, f.Times = pick(commands), 1+rnd.IntN(3)
-		case CutAll, KillClients, FlushScripts, Failover:
+		case SlowLine:
+			f.Late = 5*time.Millisecond + upTo(75*time.Millisecond)
+			f.Rate = 300_000 + rnd.IntN(1_000_000)
+		case CutAll, KillClients, FlushScripts:
 			f.For = 0
+		case MoveSlots:
+			f.For /= 2 // what is in them waits
+			f.Queue = rnd.IntN(4)
 		}
 		plan = append(plan, f)
 	}
@@ -146,6 +206,12 @@ func (f Fault) String() string {
 	}
 	if f.Command != "" {
 		s += fmt.Sprintf(" %d × %s", f.Times, f.Command)
+	}
+	if f.Only > 0 {
+		s += fmt.Sprintf(" to node %d", f.Only-1)
+	}
+	if f.Late > 0 {
+		s += fmt.Sprintf(" by %v and %d bytes/s", f.Late.Round(time.Millisecond), f.Rate)
 	}
 	if f.For > 0 {
 		s += fmt.Sprintf(" for %v", f.For.Round(time.Millisecond))

@@ -13,15 +13,16 @@ func TestPlan(t *testing.T) {
 	t.Parallel()
 	const lease = 2 * time.Second
 	processes := []string{KillProcess, StopProcess, EndProcess}
-	connections := []string{Freeze, CutOff, CutAll, HalfOpen, HalfOpenAfter}
+	connections := []string{Freeze, CutOff, CutAll, HalfOpen, HalfOpenAfter, SlowLine}
 	servers := []string{KillClients, FlushScripts, PauseClients, FillMemory}
 	for name, c := range map[string]struct {
 		on   Topology
 		want []string
 	}{
-		"single":   {Topology{Nodes: 1, Proxied: true}, slices.Concat(processes, connections, servers, []string{KillServer})},
-		"sentinel": {Topology{Nodes: 1, Replica: true}, slices.Concat(processes, servers, []string{Failover})},
-		"cluster":  {Topology{Nodes: 3}, slices.Concat(processes, servers, []string{KillServer})},
+		"single":   {Topology{Nodes: 1}, []string{KillServer}},
+		"everysec": {Topology{Nodes: 1, Everysec: true}, []string{PowerFailure}},
+		"sentinel": {Topology{Nodes: 1, Replica: true}, []string{Failover}},
+		"cluster":  {Topology{Nodes: 3, Replica: true, Slots: true}, []string{KillServer, MoveSlots, Failover}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -30,12 +31,18 @@ func TestPlan(t *testing.T) {
 			if !reflect.DeepEqual(plan, of(1)) || reflect.DeepEqual(plan, of(2)) {
 				t.Error("the plan is not its seed's own")
 			}
+			want := slices.Concat(processes, connections, servers, c.want)
 			var kinds, nodes []string
+			struck := map[string][]string{} // by the first letter of the target
 			over := map[string]time.Duration{}
 			failovers := 0
 			for _, f := range plan {
 				if !slices.Contains(kinds, f.Name) {
 					kinds = append(kinds, f.Name)
+				}
+				role := f.Target[:1]
+				if !slices.Contains(struck[role], f.Name) {
+					struck[role] = append(struck[role], f.Name)
 				}
 				if f.At < over[f.Target] {
 					t.Errorf("%v: the one before is not over", f)
@@ -49,9 +56,19 @@ func TestPlan(t *testing.T) {
 				}
 			}
 			slices.Sort(kinds)
-			slices.Sort(c.want)
-			if !slices.Equal(kinds, c.want) {
-				t.Errorf("it has %v, want %v", kinds, c.want)
+			slices.Sort(want)
+			if !slices.Equal(kinds, want) {
+				t.Errorf("it has %v, want %v", kinds, want)
+			}
+			for _, f := range slices.Concat(processes, connections) {
+				if !slices.Contains(struck["m"], f) || !slices.Contains(struck["s"], f) {
+					t.Errorf("%s does not strike minions and arbiters: %v", f, struck)
+				}
+			}
+			for _, f := range c.on.special() {
+				if !slices.ContainsFunc(Plan(3, 6*time.Second, lease, 4, 2, c.on), func(o Fault) bool { return o.Name == f }) {
+					t.Errorf("a short plan has no %s", f)
+				}
 			}
 			if failovers > 1 || len(nodes) > 0 {
 				t.Errorf("%d failovers; of nodes that are not there: %v", failovers, nodes)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Verdict is a way in which a guarantee is broken.
@@ -23,9 +24,13 @@ const (
 	AfterRefusal Verdict = "after refusal" // started although nothing was stored
 	NotOnce      Verdict = "not once"      // a callback or finalizer that ran not at all, or needlessly
 	OutOfOrder   Verdict = "out of order"  // a part of a flow that started too soon
+	InPart       Verdict = "in part"       // a squad of which not all members started together
+	Late         Verdict = "late"          // started long after it was sent to idle minions
 )
 
-var verdicts = []Verdict{Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder}
+var verdicts = []Verdict{
+	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, Late,
+}
 
 // perVerdict is how many cases of each verdict are told.
 const perVerdict = 5
@@ -38,11 +43,15 @@ type Report struct {
 	Indeterminate      int             // submissions that ended without a word
 	IndeterminateThere int             // of these, how many have run or are done
 	Groups, Pipes      int             // that were sent
-	Kills, InTime      int             // that returned, and how many before the start
+	Squads             int             // that were asked for
+	SquadsStarted      int             // of these
+	Kills, InTime      int             // of tasks, that returned, and how many before the start
+	FlowKills          int             // of groups, squads and pipes, that returned
 	Attempts           int             // that started
 	Retries            int             // attempts after an error that asked for it
+	Prompt             time.Duration   // how long tasks for idle minions waited, on average
 	Repeats            map[string]int  // attempts after a fault, by fault
-	Excused            map[Verdict]int // breaches that a failover may have caused
+	Excused            map[Verdict]int // breaches by what a server may lose
 	Broken             map[Verdict]int // all others
 	Cases              []string        // the first of each verdict, in words
 
@@ -74,16 +83,25 @@ func (r *Report) String() string {
 		fmt.Fprintf(&b, "%s%d %s", map[bool]string{true: "faults: "}[i == 0], r.h.hits[fault], fault)
 		b.WriteString(map[bool]string{true: "\n", false: ", "}[i == len(r.h.hits)-1])
 	}
-	fmt.Fprintf(&b, "%d tasks, %d groups and %d pipes among what was sent\n", r.Tasks, r.Groups, r.Pipes)
+	fmt.Fprintf(&b, "%d tasks, %d groups, %d pipes and %d squads (%d started) among what was sent\n",
+		r.Tasks, r.Groups, r.Pipes, r.Squads, r.SquadsStarted)
 	fmt.Fprintf(&b, "%d submissions accepted, %d refused, %d indeterminate (%d of these are there)\n",
 		r.Accepted, r.Refused, r.Indeterminate, r.IndeterminateThere)
-	fmt.Fprintf(&b, "%d kills, %d before the start\n", r.Kills, r.InTime)
+	fmt.Fprintf(&b, "%d kills of tasks, %d before the start; %d kills of groups, pipes and squads\n", r.Kills, r.InTime, r.FlowKills)
 	fmt.Fprintf(&b, "%d attempts, %d of them retries", r.Attempts, r.Retries)
 	for _, fault := range slices.Sorted(maps.Keys(r.Repeats)) {
 		fmt.Fprintf(&b, ", %d again after %s", r.Repeats[fault], fault)
 	}
+	if r.Prompt > 0 {
+		fmt.Fprintf(&b, "\nidle minions started what was sent after %v", r.Prompt.Round(10*time.Microsecond))
+	}
+	for _, f := range r.h.faults {
+		if f.Fault == PowerFailure {
+			fmt.Fprintf(&b, "\na power failure took %s", f.Value)
+		}
+	}
 	if len(r.Excused) > 0 {
-		fmt.Fprintf(&b, "\nthe failover may have cost: %v", r.Excused)
+		fmt.Fprintf(&b, "\nwhat a server may lose has cost: %v", r.Excused)
 	}
 	for _, c := range r.Cases {
 		fmt.Fprintf(&b, "\n%s", c)

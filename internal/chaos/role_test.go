@@ -7,9 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker/redis"
@@ -21,6 +21,10 @@ type config struct {
 	Dir     string // of ledgers
 	Name    string // such as m0.2
 	URL     string
+	Via     map[string]string // a server's address to that of the proxy in front of it
+	Master  string            // its name, with Sentinel
+	Cluster bool
+	Skew    time.Duration // how far the process' clock is ahead
 	Lease   time.Duration
 	Queues  []string
 	Slots   int       // of a minion
@@ -32,15 +36,15 @@ type config struct {
 }
 
 // open returns a process' ledger and its broker.
-func (c config) open(ctx context.Context) (*Ledger, *redis.Broker, error) {
-	l, err := OpenLedger(c.Dir, c.Name)
+func (c *config) open(ctx context.Context) (*Ledger, *redis.Broker, error) {
+	c.Until = c.Until.Add(c.Skew)
+	l, err := OpenLedger(c.Dir, c.Name, c.Skew)
 	if err != nil {
 		return nil, nil, err
 	}
 	go c.watch(ctx, l)
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	for { // the server may be down at the moment
-		b, err := redis.Open(ctx, c.URL, redis.Lease(c.Lease), redis.Logger(log))
+		b, err := c.connect(ctx)
 		if err == nil {
 			return l, b, nil
 		}
@@ -56,13 +60,13 @@ func (c config) open(ctx context.Context) (*Ledger, *redis.Broker, error) {
 const slow = 300 * time.Millisecond
 
 // watch tells the ledger when the machine does not let the process run.
-func (c config) watch(ctx context.Context, l *Ledger) {
+func (c *config) watch(ctx context.Context, l *Ledger) {
 	const tick = 50 * time.Millisecond
 	for last := time.Now(); ctx.Err() == nil; {
 		time.Sleep(tick)
 		now := time.Now()
 		if now.Sub(last) > tick+slow {
-			l.Note(Event{Kind: Hit, Fault: SlowProcess, Target: c.Name, At: last.UnixNano(), Until: now.UnixNano()})
+			l.Note(Event{Kind: Hit, Fault: SlowProcess, Target: c.Name, At: l.at(last), Until: l.at(now)})
 		}
 		last = now
 	}
@@ -78,7 +82,12 @@ func minionRole(ctx context.Context, text json.RawMessage) error {
 		return err
 	}
 	defer func() { _ = b.Close() }()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil)) // most of what it tells was meant to fail
+	file, err := os.Create(filepath.Join(c.Dir, c.Name+".log")) // most of what it tells was meant to fail
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	log := slog.New(slog.NewTextHandler(file, nil))
 	m := minion.New(b, minion.Queues(c.Queues...), minion.Logger(log), minion.DrainTimeout(0), minion.MaxRecoveries(255))
 	if err := (worker{c.Name, l}).register(m); err != nil {
 		return err

@@ -21,21 +21,25 @@ import (
 // stage is everything that runs.
 type stage struct {
 	*testing.T
-	nodes    []*redistest.Server
-	admins   []*goredis.Client // of nodes
-	master   atomic.Int32      // of nodes, the one that serves, where only one does
+	on       Topology
+	nodes    []*redistest.Server // those of the plan, then the replica if there is one
+	admins   []*goredis.Client   // of nodes
+	server   sync.Mutex          // held while it is struck
+	taken    atomic.Bool         // whether the replica has taken over
+	meters   []*meter            // of nodes, where a power failure is to come
 	url      string
+	child    build // of the processes whose clocks are wrong
 	template config
 	ledger   *Ledger // of the injector
 	places   map[string]*place
 }
 
-// place is where one process runs after the other, behind a proxy of its own.
+// place is where one process runs after the other, behind proxies of its own.
 type place struct {
-	stage *stage
-	name  string
-	role  string
-	front *redisproxy.Proxy // nil if there is none
+	stage  *stage
+	name   string
+	role   string
+	fronts []*redisproxy.Proxy // of the stage's nodes
 
 	mu      sync.Mutex // held while a fault lasts
 	number  int
@@ -44,43 +48,67 @@ type place struct {
 
 // topologies are those that can be asked for.
 var topologies = map[string]Topology{
-	"single":   {Nodes: 1, Proxied: true},
+	"single":   {Nodes: 1},
 	"sentinel": {Nodes: 1, Replica: true},
-	"cluster":  {Nodes: 3}, // a proxy can't stand between nodes that name each other
+	"cluster":  {Nodes: 3, Replica: true, Slots: true},
 }
 
-func newStage(t *testing.T, path, topology string, c config) *stage {
+// sync is when its servers sync their files.
+func (on Topology) sync() string {
+	if on.Everysec {
+		return "everysec"
+	}
+	return "always"
+}
+
+func newStage(t *testing.T, path, topology string, on Topology, c config) *stage {
 	t.Helper()
-	s := &stage{T: t, template: c, places: make(map[string]*place)}
-	durable := []string{"--appendonly", "yes", "--appendfsync", "always"}
+	s := &stage{T: t, on: on, template: c, places: make(map[string]*place)}
+	// A file that grows is what a power failure cuts; one that is written anew is
+	// another matter, and the server's own.
+	durable := []string{"--appendonly", "yes", "--appendfsync", on.sync(), "--auto-aof-rewrite-percentage", "0"}
 	switch topology {
 	case "sentinel":
 		sentinel := redistest.StartSentinel(t, path, 3)
 		s.nodes, s.url = sentinel.Nodes[:], sentinel.URL()
+		s.template.Master = sentinel.Name
 	case "cluster":
-		cluster := redistest.StartCluster(t, path, topologies[topology].Nodes, durable...)
-		s.nodes, s.url = cluster.Nodes, cluster.URL()
+		cluster := redistest.StartCluster(t, path, on.Nodes, durable...)
+		s.nodes, s.url = append(cluster.Nodes, cluster.AddReplica(t, path, 0, durable...)), cluster.URL()
+		s.template.Cluster = true
 	default:
 		s.nodes = []*redistest.Server{redistest.Start(t, path, durable...)}
 		s.url = s.nodes[0].URL()
 	}
 	for _, node := range s.nodes {
 		s.admins = append(s.admins, node.Client())
+		if on.Everysec {
+			s.meters = append(s.meters, startMeter(t, node))
+		}
 	}
 	var err error
-	if s.ledger, err = OpenLedger(c.Dir, "injector"); err != nil {
+	if s.ledger, err = OpenLedger(c.Dir, "injector", 0); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.ledger.Close() })
 	return s
 }
 
+// node returns the place in nodes of what the plan calls node n: the first one
+// may have been replaced.
+func (s *stage) node(n int) int {
+	if n == 0 && s.taken.Load() {
+		return len(s.nodes) - 1
+	}
+	return n
+}
+
 // people starts n processes of a role, in places of their own.
 func (s *stage) people(role, prefix string, n int) {
 	for i := range n {
 		p := &place{stage: s, name: fmt.Sprint(prefix, i), role: role}
-		if topologies[*topology].Proxied {
-			p.front = redisproxy.Start(s, s.nodes[0].Addr)
+		for _, node := range s.nodes {
+			p.fronts = append(p.fronts, redisproxy.Start(s, node.Addr))
 		}
 		s.places[p.name] = p
 		p.start()
@@ -90,12 +118,13 @@ func (s *stage) people(role, prefix string, n int) {
 
 // start starts the next process of a place.
 func (p *place) start() {
+	s := p.stage
 	p.number++
-	c := p.stage.template
+	c := s.template
 	c.Name = fmt.Sprintf("%s.%d", p.name, p.number)
-	c.URL = p.stage.url + "?read_timeout=1s"
-	if p.front != nil {
-		c.URL = p.front.URL() + "?read_timeout=1s"
+	c.URL, c.Via = s.url, make(map[string]string)
+	for i, front := range p.fronts {
+		c.Via[s.nodes[i].Addr] = front.Addr
 	}
 	if p.name == "m0" { // the others serve all
 		c.Queues = c.Queues[:1]
@@ -103,7 +132,12 @@ func (p *place) start() {
 	for _, b := range []byte(c.Name) {
 		c.Seed = c.Seed*31 + uint64(b)
 	}
-	p.current = proc.Start(p.stage, p.role, c)
+	if skew := skews[p.name]; skew != 0 && s.child.path != "" {
+		c.Skew = skew
+		p.current = proc.StartFrom(s, s.child.path, []string{skewEnv + "=" + skew.String()}, p.role, c)
+		return
+	}
+	p.current = proc.Start(s, p.role, c)
 }
 
 // process is the name of the current one.

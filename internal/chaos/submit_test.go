@@ -24,7 +24,7 @@ const hurry = 200 * time.Millisecond
 // submitter is an arbiter with its load.
 type submitter struct {
 	config
-	ledger *Ledger
+	ledger Noter
 	arb    *arbiter.Arbiter
 	keys   atomic.Int64
 }

@@ -53,7 +53,7 @@ func joinOf(key string) task.Step[[]string, string] {
 // worker is what handlers write to.
 type worker struct {
 	name   string
-	ledger *Ledger
+	ledger Noter
 }
 
 func (w worker) register(m *minion.Minion) error {

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,5 +127,52 @@ func TestClusterNodeRestart(t *testing.T) {
 	t.Logf("%d tasks", len(futs))
 	if starts := r.cfg.Ledger.check(t); len(starts) != len(futs) {
 		t.Errorf("%d tasks were started, and %d accepted", len(starts), len(futs))
+	}
+}
+
+// A master of a cluster is lost for good and its replica takes over: minions and
+// arbiters turn to it as soon as it serves, and what was sent before is done.
+func TestClusterFailover(t *testing.T) {
+	t.Parallel()
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	s := redistest.StartCluster(t, path, 3, "--cluster-require-full-coverage", "no")
+	heir := s.AddReplica(t, path, 0).Client()
+	r := newRig(t, s.URL())
+	queues := make([]string, 6)
+	for i := range queues {
+		queues[i] = fmt.Sprintf("queue-%d", i)
+	}
+	r.minion(func(c *config) { c.Queues, c.Slots = queues, 20 })
+	r.workers(1)
+	var sent [][]*task.Future[answer]
+	send := func(d time.Duration) {
+		for _, q := range queues {
+			sent = append(sent, r.send(2, args{}, task.Queue(q), task.Delay(d)))
+		}
+	}
+	results := func() {
+		for _, futs := range sent {
+			r.results(futs)
+		}
+	}
+	send(0)
+	results()
+	send(3 * time.Second)
+	// Two acknowledgements, of what was sent so far, from one replica are one.
+	if n, err := s.Nodes[0].Client().Wait(t.Context(), 1, 10*time.Second).Result(); err != nil || n != 1 {
+		t.Fatalf("replicas: %d, %v", n, err)
+	}
+	s.Nodes[0].Kill()
+	r.eventually("the replica is the master", func() bool {
+		return strings.Contains(heir.Info(t.Context(), "replication").Val(), "role:master")
+	})
+	began := time.Now()
+	send(0)
+	results()
+	if d := time.Since(began); d > 15*time.Second {
+		t.Errorf("the queues of the lost master were served again %v after its replica had taken over", d)
 	}
 }

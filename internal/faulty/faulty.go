@@ -1,12 +1,13 @@
 // Package faulty wraps a broker for tests: it counts what is asked of it, and
-// fails, delays or loses what a test tells it to.
+// fails, delays, repeats or loses what a test tells it to, or what a seed does
+// ([Seeded]). A wrapper is also the process that has it: it can hang and be
+// killed.
 package faulty
 
 import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -26,6 +27,9 @@ const (
 	Leave     Op = "leave" // Consumer.Close
 	Inbox     Op = "inbox"
 	Receive   Op = "receive"
+	Minions   Op = "minions"
+	Publish   Op = "publish"
+	Subscribe Op = "subscribe"
 )
 
 // ErrUnavailable is the error of a request that never reached the broker.
@@ -43,11 +47,17 @@ type Broker struct {
 	calls map[Op]int
 	items map[Op]int
 	hooks Hooks
+	held  chan struct{} // closed when the process goes on; nil unless it hangs
+
+	life context.Context // ends when the process is killed
+	end  context.CancelFunc
 }
 
 // Hooks are the faults. Nil ones are none. N is how many items a request has.
 // They are called concurrently.
 type Hooks struct {
+	// Strike says what befalls a request. It is asked before all other hooks.
+	Strike func(op Op, n int) Fault
 	// Before runs first; its error is returned in place of the request, which
 	// is not carried out. It may block.
 	Before func(ctx context.Context, op Op, n int) error
@@ -65,7 +75,9 @@ type Hooks struct {
 
 // New wraps a broker.
 func New(b broker.Broker) *Broker {
-	return &Broker{Broker: b, calls: make(map[Op]int), items: make(map[Op]int)}
+	w := &Broker{Broker: b, calls: make(map[Op]int), items: make(map[Op]int)}
+	w.life, w.end = context.WithCancel(context.Background())
+	return w
 }
 
 // Set replaces the faults.
@@ -116,157 +128,34 @@ func (b *Broker) after(op Op, n int) error {
 
 // Enqueue implements [broker.Broker].
 func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
-	if err := b.before(ctx, Enqueue, len(tasks)); err != nil {
-		return err
-	}
-	err := b.Broker.Enqueue(ctx, tasks)
-	if lost := b.after(Enqueue, len(tasks)); lost != nil {
-		return lost
-	}
-	return err
+	return b.do(ctx, Enqueue, len(tasks), func(ctx context.Context) error { return b.Broker.Enqueue(ctx, tasks) })
 }
 
 // Lookup implements [broker.Broker].
 func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
-	if err := b.before(ctx, Lookup, len(ids)); err != nil {
-		return nil, err
-	}
-	found, err := b.Broker.Lookup(ctx, ids)
-	if lost := b.after(Lookup, len(ids)); lost != nil {
-		return nil, lost
-	}
-	return found, err
+	return ask(ctx, b, Lookup, len(ids), func(ctx context.Context) ([]broker.Status, error) { return b.Broker.Lookup(ctx, ids) })
 }
 
 // Cancel implements [broker.Broker].
 func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVerdict, error) {
-	if err := b.before(ctx, Cancel, len(ids)); err != nil {
-		return nil, err
-	}
-	verdicts, err := b.Broker.Cancel(ctx, ids)
-	if lost := b.after(Cancel, len(ids)); lost != nil {
-		return nil, lost
-	}
-	return verdicts, err
+	return ask(ctx, b, Cancel, len(ids), func(ctx context.Context) ([]broker.CancelVerdict, error) { return b.Broker.Cancel(ctx, ids) })
 }
 
-// Consume implements [broker.Broker].
-func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
-	if err := b.before(ctx, Consume, 1); err != nil {
-		return nil, err
-	}
-	c, err := b.Broker.Consume(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return &consumer{c, b}, nil
+// Minions implements [broker.Broker].
+func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
+	return ask(ctx, b, Minions, 1, func(ctx context.Context) ([]broker.MinionInfo, error) { return b.Broker.Minions(ctx) })
 }
 
-// Inbox implements [broker.Broker].
-func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) {
-	if err := b.before(ctx, Inbox, 1); err != nil {
-		return nil, err
-	}
-	in, err := b.Broker.Inbox(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	return &inbox{in, b}, nil
+// Publish implements [broker.Broker].
+func (b *Broker) Publish(ctx context.Context, events []broker.Event) error {
+	return b.do(ctx, Publish, len(events), func(ctx context.Context) error { return b.Broker.Publish(ctx, events) })
 }
 
-type consumer struct {
-	broker.Consumer
-	b *Broker
-}
-
-func (c *consumer) Dequeue(ctx context.Context, queues []string, limit int, wait time.Duration) ([]*broker.Delivery, error) {
-	if err := c.b.before(ctx, Dequeue, limit); err != nil {
-		return nil, err
-	}
-	got, err := c.Consumer.Dequeue(ctx, queues, limit, wait)
-	if lost := c.b.after(Dequeue, len(got)); lost != nil {
-		return nil, lost
-	}
-	return got, err
-}
-
-func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]error, error) {
-	if err := c.b.before(ctx, Settle, len(batch)); err != nil {
-		return nil, err
-	}
-	refused := make([]error, len(batch))
-	var rest []broker.Settlement
-	refuse := c.b.now().Refuse
-	for i, st := range batch {
-		if refuse != nil {
-			refused[i] = refuse(st)
-		}
-		if refused[i] == nil {
-			rest = append(rest, st)
-		}
-	}
-	errs, err := c.Consumer.Settle(ctx, rest)
-	if lost := c.b.after(Settle, len(batch)); lost != nil {
-		return nil, lost
-	}
-	if err != nil || len(rest) == len(batch) {
-		return errs, err
-	}
-	for i := range refused {
-		if refused[i] == nil {
-			refused[i], errs = errs[0], errs[1:]
-		}
-	}
-	return refused, nil
-}
-
-func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
-	if err := c.b.before(ctx, Heartbeat, 1); err != nil {
-		return err
-	}
-	err := c.Consumer.Heartbeat(ctx, load)
-	if lost := c.b.after(Heartbeat, 1); lost != nil {
-		return lost
-	}
-	return err
-}
-
-func (c *consumer) Close(ctx context.Context) error {
-	if err := c.b.before(ctx, Leave, 1); err != nil {
-		return err
-	}
-	return c.Consumer.Close(ctx)
-}
-
-type inbox struct {
-	broker.Inbox
-	b *Broker
-}
-
-func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
-	for {
-		mail, err := in.Inbox.Receive(ctx)
-		if err != nil {
-			return mail, err
-		}
-		_ = in.b.before(ctx, Receive, len(mail.Letters))
-		h := in.b.now()
-		if h.Lose != nil {
-			kept := mail.Letters[:0]
-			for _, l := range mail.Letters {
-				if !h.Lose(l) {
-					kept = append(kept, l)
-				}
-			}
-			mail.Letters = kept
-		}
-		if h.Gap != nil && h.Gap() {
-			mail.Gap = true
-		}
-		if len(mail.Letters) > 0 || mail.Gap || len(mail.Posts) > 0 {
-			return mail, nil
-		}
-	}
+// Subscribe implements [broker.Broker].
+func (b *Broker) Subscribe(ctx context.Context, topic string, after broker.Cursor) (broker.Subscription, error) {
+	return ask(ctx, b, Subscribe, 1, func(ctx context.Context) (broker.Subscription, error) {
+		return b.Broker.Subscribe(ctx, topic, after)
+	})
 }
 
 // Total returns how many requests there were of all kinds but receipts, which

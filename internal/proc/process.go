@@ -30,16 +30,23 @@ type Process struct {
 // test's end kills it; if the test has failed, what it printed is logged.
 func Start(t testing.TB, role string, config any) *Process {
 	t.Helper()
-	text, err := json.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return StartFrom(t, exe, nil, role, config)
+}
+
+// StartFrom is [Start] with another build of the test's program, and more in its
+// environment.
+func StartFrom(t testing.TB, exe string, env []string, role string, config any) *Process {
+	t.Helper()
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := &Process{cmd: exec.Command(exe), exited: make(chan struct{}), grown: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), envRole+"="+role, envConfig+"="+string(text))
+	p.cmd.Env = append(append(os.Environ(), env...), envRole+"="+role, envConfig+"="+string(text))
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -9,5 +9,5 @@
 //
 // A fault strikes one command, however many share its packet: those before it
 // are carried out and answered, those after it are not sent. [Proxy.Cut],
-// [Proxy.Refuse] and [Proxy.Freeze] hit all connections.
+// [Proxy.Refuse], [Proxy.Freeze] and [Proxy.Slow] hit all connections.
 package redisproxy

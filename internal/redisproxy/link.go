@@ -44,8 +44,9 @@ func (l *link) commands() {
 	defer l.cut()
 	r := bufio.NewReader(l.client)
 	for {
+		idle := r.Buffered() == 0
 		c, raw, err := readCommand(r)
-		if err != nil || !l.melt() {
+		if err != nil || !l.melt() || !l.drag(idle, len(raw)) {
 			return
 		}
 		fault, struck := l.p.strike(c)
@@ -138,8 +139,9 @@ func (l *link) replies() {
 	defer l.cut()
 	r := bufio.NewReader(l.server)
 	for {
+		idle := r.Buffered() == 0
 		raw, push, err := readReply(r)
-		if err != nil || !l.melt() {
+		if err != nil || !l.melt() || !l.drag(idle, len(raw)) {
 			return
 		}
 		l.mu.Lock()
@@ -182,6 +184,20 @@ func (l *link) melt() bool {
 			return false
 		}
 	}
+}
+
+// drag waits as long as n bytes take while the proxy is slow, and reports whether
+// the connection is still there. Only what finds the line idle is late as well as
+// slow: what comes close behind it was under way at the same time.
+func (l *link) drag(idle bool, n int) bool {
+	delay, rate := l.p.slowness()
+	if !idle {
+		delay = 0
+	}
+	if rate > 0 {
+		delay += time.Duration(n) * time.Second / time.Duration(rate)
+	}
+	return delay == 0 || l.pause(delay)
 }
 
 // pause waits, and reports whether the connection is still there.

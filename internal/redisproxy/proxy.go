@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Proxy is a proxy in front of one server. Its methods may be called
@@ -20,6 +21,8 @@ type Proxy struct {
 	commands int
 	refuse   bool
 	thaw     chan struct{} // not nil while frozen; closed by its end
+	delay    time.Duration
+	rate     int
 }
 
 // Start starts a proxy to a server's address. The test's end stops it.
@@ -80,6 +83,20 @@ func (p *Proxy) Freeze(on bool) {
 		close(p.thaw)
 		p.thaw = nil
 	}
+}
+
+// Slow says how much later everything passes, in each direction, and how many
+// bytes a second do on each connection. A rate of 0 is no limit.
+func (p *Proxy) Slow(delay time.Duration, rate int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay, p.rate = delay, rate
+}
+
+func (p *Proxy) slowness() (delay time.Duration, rate int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.delay, p.rate
 }
 
 func (p *Proxy) frozen() <-chan struct{} {

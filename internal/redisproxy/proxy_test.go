@@ -195,3 +195,38 @@ func TestAll(t *testing.T) {
 		t.Errorf("%d commands", r.proxy.Commands())
 	}
 }
+
+// A slow line is late with every command and every reply, but with several at
+// once only once; and what is large takes its time.
+func TestSlow(t *testing.T) {
+	t.Parallel()
+	const late = 40 * time.Millisecond
+	r := newRig(t)
+	ctx := t.Context()
+	took := func(do func(redis.Cmdable)) time.Duration {
+		t.Helper()
+		began := time.Now()
+		if _, err := r.through.Pipelined(ctx, func(p redis.Pipeliner) error { do(p); return nil }); err != nil {
+			t.Error(err)
+		}
+		return time.Since(began)
+	}
+	small := func(c redis.Cmdable) {
+		for range 10 {
+			c.Incr(ctx, "n")
+		}
+	}
+	took(small) // connects
+	r.proxy.Slow(late, 0)
+	if d := took(small); d < 2*late || d > 8*late {
+		t.Errorf("ten commands at once took %v", d)
+	}
+	r.proxy.Slow(0, 100_000)
+	if d := took(func(c redis.Cmdable) { c.Set(ctx, "large", strings.Repeat("x", 10_000), 0) }); d < 100*time.Millisecond {
+		t.Errorf("10,000 bytes at 100,000 a second took %v", d)
+	}
+	r.proxy.Slow(0, 0)
+	if d := took(small); d > late {
+		t.Errorf("afterwards ten commands took %v", d)
+	}
+}

@@ -13,9 +13,51 @@ import (
 // slots is how many a cluster has.
 const slots = 16384
 
-// Cluster is a cluster of masters without replicas.
+// Cluster is a cluster of masters without replicas, but for those of AddReplica.
 type Cluster struct {
-	Nodes []*Server
+	Nodes []*Server // the masters
+}
+
+// AddReplica starts a replica of a master, with further arguments, and waits
+// until it is in step and could take over.
+func (c *Cluster) AddReplica(t testing.TB, path string, master int, args ...string) *Server {
+	t.Helper()
+	ctx := context.Background()
+	node, _ := startNode(t, path, args)
+	client, of := node.Client(), c.Nodes[master].Client()
+	id := of.Do(ctx, "cluster", "myid").Val()
+	host, port, _ := net.SplitHostPort(c.Nodes[master].Addr)
+	bus := of.ConfigGet(ctx, "cluster-port").Val()["cluster-port"]
+	if err := client.Do(ctx, "cluster", "meet", host, port, bus).Err(); err != nil {
+		t.Fatalf("meet node %d: %v", master, err)
+	}
+	wait(t, "the replica knows its master", func() bool {
+		return client.Do(ctx, "cluster", "replicate", id).Err() == nil
+	})
+	wait(t, "the replica is in step, and all know it", func() bool {
+		info := client.Info(ctx, "replication").Val()
+		if !strings.Contains(info, "master_link_status:up") {
+			return false
+		}
+		for _, node := range c.Nodes {
+			if !strings.Contains(node.Client().Do(ctx, "cluster", "nodes").String(), "slave "+id.(string)) {
+				return false
+			}
+		}
+		return true
+	})
+	return node
+}
+
+// startNode starts a node that no other knows yet, and returns its bus port.
+func startNode(t testing.TB, path string, args []string) (node *Server, bus int) {
+	t.Helper()
+	node = startOn(t, path, func(port int) []string {
+		bus = freePort(t) // the usual one, port + 10000, may be none
+		return append(append(plain(t), "--port", fmt.Sprint(port), "--cluster-enabled", "yes",
+			"--cluster-port", fmt.Sprint(bus), "--cluster-node-timeout", "2000"), args...)
+	})
+	return node, bus
 }
 
 // StartCluster starts a cluster of n masters that share the slots evenly, with
@@ -27,12 +69,7 @@ func StartCluster(t testing.TB, path string, n int, args ...string) *Cluster {
 	var clients []*redis.Client
 	var buses []int
 	for i := range n {
-		var bus int
-		node := startOn(t, path, func(port int) []string {
-			bus = freePort(t) // the usual one, port + 10000, may be none
-			return append(append(plain(t), "--port", fmt.Sprint(port), "--cluster-enabled", "yes",
-				"--cluster-port", fmt.Sprint(bus), "--cluster-node-timeout", "2000"), args...)
-		})
+		node, bus := startNode(t, path, args)
 		client := node.Client()
 		err := client.ClusterAddSlotsRange(ctx, slots*i/n, slots*(i+1)/n-1).Err()
 		if err != nil {

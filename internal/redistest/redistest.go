@@ -141,6 +141,9 @@ func listens(addr string) error {
 // URL is where the server is, for redis.Open.
 func (s *Server) URL() string { return "redis://" + s.Addr + "/0" }
 
+// Dir is the folder of the server's files.
+func (s *Server) Dir() string { return s.args[slices.Index(s.args, "--dir")+1] }
+
 // Client returns a client of the server, which the test's end closes.
 func (s *Server) Client() *redis.Client {
 	c := s.client()

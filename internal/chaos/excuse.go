@@ -5,24 +5,29 @@ import (
 	"time"
 )
 
-// lag is how far a replica may be behind its master.
+// lag is how far a replica may be behind its master, and how long before the
+// server has stored something those who do it may have said so.
 const lag = time.Second
 
-// excused says whether a failover may have lost something of a task, or of the
-// flow that it belongs to.
+// excused says whether a fault of the server may have lost something of a task,
+// or of what belongs to it. A power failure has struck since the time from which
+// the file has lost something.
 func (h *history) excused(t *record) bool {
 	for _, f := range h.faults {
-		if f.Fault == Failover && h.touched(t, f.At-int64(lag), f.Until) {
+		if (f.Fault == Failover || f.Fault == PowerFailure) && h.touched(t, f.At-int64(lag), f.Until) {
 			return true
 		}
 	}
 	return false
 }
 
-// touched says whether something happened to a task or its flow between two
-// times.
+// touched says whether something happened to a task, its flow, or the one that
+// promised it, between two times.
 func (h *history) touched(t *record, from, to int64) bool {
 	family := []*record{t}
+	for _, p := range t.promises {
+		family = append(family, h.record(p.Parent))
+	}
 	for _, key := range t.parts {
 		family = append(family, h.record(key))
 	}

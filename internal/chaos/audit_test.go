@@ -1,0 +1,116 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// quiet is how long nothing may become known before the rest is given up: some
+// leases of what is run again.
+const quiet = 4 * lease
+
+// audit is who looks at everything once all faults are over.
+func (s *stage) audit(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	b, err := redis.Open(ctx, s.url, redis.Logger(log))
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = b.Close() }()
+	arb, err := arbiter.New(b, arbiter.Logger(log))
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+	s.probe(ctx, arb, 1, false) // everything must serve again
+	events, err := ReadLedgers(s.template.Dir)
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, err := range outcomes(ctx, arb, events, make(map[task.ID]string), s.ledger) {
+		s.Errorf("audit: %v", err)
+	}
+	s.probe(ctx, arb, probes, true)
+}
+
+// outcomes asks for the results of all that was accepted or has started and is not
+// among those that are known, as one who knows the ids alone, and notes them.
+func outcomes(ctx context.Context, arb *arbiter.Arbiter, events []Event, known map[task.ID]string, ledger Noter) (errs []error) {
+	var ids []task.ID
+	for _, e := range events {
+		if e.ID == "" || e.Kind != Accepted && e.Kind != Start {
+			continue
+		}
+		id, err := task.ParseID(e.ID)
+		if err != nil {
+			return []error{err}
+		}
+		if known[id] == "" {
+			known[id], ids = e.Key, append(ids, id)
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	waited := time.AfterFunc(quiet, cancel)
+	defer waited.Stop()
+	for st, err := range arb.WaitForTasks(ctx, ids...) {
+		waited.Reset(quiet)
+		if errors.Is(err, task.ErrNotFound) || ctx.Err() != nil { // whether it may be lost the checker knows
+			continue
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		var v string
+		if st.Outcome == arbiter.Succeeded {
+			if err := st.Decode(&v); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", known[st.ID], err))
+			}
+		}
+		if e, ok := outcome(v, st.Err()); ok {
+			e.Key, e.ID = known[st.ID], st.ID.String()
+			ledger.Note(e)
+		}
+	}
+	return errs
+}
+
+// probes are sent to each queue when all is done.
+const probes = 8
+
+// probe sends n tasks to each queue, one after the other. They are prompt if the
+// minions have nothing else to do.
+func (s *stage) probe(ctx context.Context, arb *arbiter.Arbiter, n int, prompt bool) {
+	for i := range n {
+		for _, queue := range s.template.Queues {
+			key := fmt.Sprintf("probe-%s-%d-%t", queue, i, prompt)
+			time.Sleep(rand.N(20 * time.Millisecond)) // not in step with heartbeats
+			s.ledger.Note(Event{Kind: Send, Key: key, Prompt: prompt})
+			fut, err := work.With(task.Queue(queue)).Bind(workArgs{Key: key}).Send(ctx, arb)
+			if err != nil {
+				s.Errorf("probe: %v", err)
+				return
+			}
+			s.ledger.Note(Event{Kind: Accepted, Key: key, ID: fut.ID().String()})
+			if v, err := fut.Result(ctx); err != nil {
+				s.Errorf("probe: %v", err)
+			} else {
+				s.ledger.Note(Event{Kind: Got, Key: key, ID: fut.ID().String(), Outcome: Succeeded, Value: v})
+			}
+		}
+	}
+}

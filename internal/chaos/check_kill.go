@@ -1,0 +1,52 @@
+package chaos
+
+import "time"
+
+// kill checks that a kill has the last word. One that came while the task ran, or
+// was about to, leaves its minion a moment; a minion that was stopped itself may
+// start what it had in hand before.
+func (h *history) kill(r *Report, t *record) {
+	for _, k := range t.killed {
+		for _, a := range t.attempts {
+			late := k.At
+			if k.Outcome != NeverStarted {
+				late += int64(grace)
+			}
+			if a.At > late && !h.heldUp(a, k) {
+				r.add(t, AfterKill, "%s: a kill had returned %q, and attempt %d was started %v later by %s",
+					t.key, k.Outcome, a.Attempt, time.Duration(a.At-k.At).Round(time.Millisecond), a.Proc)
+			}
+		}
+		if k.Outcome == NeverStarted && t.done() && !t.ended(Canceled) {
+			r.add(t, AfterKill, "%s: a kill had returned %q, and it has %s", t.key, k.Outcome, t.got[0].Outcome)
+		}
+	}
+}
+
+// heldUp says whether a fault kept the minion of an attempt from learning of a
+// kill.
+func (h *history) heldUp(a *attempt, k Event) bool {
+	return len(h.causes(a.Proc, k.At-h.lease, a.At, false)) > 0
+}
+
+// killFlow checks that after the kill of a group or pipe no part of it starts but
+// the finalizer. Which parts had not started, their own verdicts tell; of the
+// others a minion may have been about to start one.
+func (h *history) killFlow(r *Report, t *record) {
+	f := t.flow
+	for _, k := range t.killed {
+		for _, key := range f.parts() {
+			p := h.record(key)
+			if key == f.Finalizer || len(p.attempts) == 0 {
+				continue
+			}
+			if a := p.attempts[0]; a.At > k.At+int64(grace) && !h.heldUp(a, k) {
+				r.add(t, AfterKill, "%s: it was killed, and its part %s was started %v later by %s",
+					t.key, key, time.Duration(a.At-k.At).Round(time.Millisecond), a.Proc)
+			}
+		}
+		if k.Outcome == NeverStarted && t.done() && !t.ended(Canceled) {
+			r.add(t, AfterKill, "%s: a part of it was killed before it started, and it has %s", t.key, t.got[0].Outcome)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package chaos
+
+import "time"
+
+// together is how far apart the members of a squad may start that no fault holds
+// up: the word of an arbiter may be lost, and then a minion looks every second.
+const together = 2 * time.Second
+
+// begun says whether a member of a flow has started.
+func (h *history) begun(t *record) bool {
+	for _, key := range t.flow.Members {
+		if len(h.record(key).attempts) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// squad checks that either all members of a squad start, about at once, or
+// nothing of it ever does. Members that were killed, or end with one that fails,
+// may not come to it.
+func (h *history) squad(r *Report, t *record) {
+	f := t.flow
+	if !h.begun(t) {
+		if len(t.kills) > 0 { // its finalizer may run alone
+			return
+		}
+		for _, key := range []string{f.Callback, f.Finalizer} {
+			if p := h.record(key); key != "" && len(p.attempts) > 0 {
+				r.add(t, InPart, "squad %s has no member that was started, and its %s was started by %s", t.key, key, p.attempts[0].Proc)
+			}
+		}
+		if t.accepted {
+			r.add(t, Lost, "squad %s was told to have started, and no member was", t.key)
+		}
+		return
+	}
+	if t.refused {
+		r.add(t, AfterRefusal, "squad %s was refused, and members of it were started", t.key)
+	}
+	var first *attempt
+	for _, key := range f.Members {
+		if p := h.record(key); len(p.attempts) > 0 && (first == nil || p.attempts[0].At < first.At) {
+			first = p.attempts[0]
+		}
+	}
+	for _, key := range f.Members {
+		p := h.record(key)
+		switch {
+		case len(p.attempts) == 0 && !h.mayCancel(t.key):
+			r.add(t, InPart, "squad %s: %s was started by %s, and %s never", t.key, first.Key, first.Proc, key)
+			return
+		case len(p.attempts) > 0 && p.attempts[0].At > first.At+int64(together) && !h.delayed(first, p.attempts[0]):
+			r.add(t, InPart, "squad %s: %s was started by %s, and %s %v later by %s", t.key, first.Key, first.Proc, key,
+				time.Duration(p.attempts[0].At-first.At).Round(time.Millisecond), p.attempts[0].Proc)
+			return
+		}
+	}
+}
+
+// delayed says whether a fault may have kept a member of a squad from starting
+// with the first one. If it has another number than its first, that was at a
+// minion nobody knows.
+func (h *history) delayed(first, a *attempt) bool {
+	if a.Attempt == first.Attempt {
+		return len(h.causes(a.Proc, first.At-h.lease, a.At, true)) > 0
+	}
+	for _, f := range h.faults {
+		if f.At <= a.At && max(f.At, f.Until)+h.lease >= first.At {
+			return true
+		}
+	}
+	return false
+}

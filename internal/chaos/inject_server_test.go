@@ -1,0 +1,95 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// strikeServer carries out a fault of a server, and adds to the hit what there is
+// to say of it.
+func (s *stage) strikeServer(f Fault, hit *Event) {
+	ctx := context.Background()
+	at := s.node(f.Node)
+	node, admin := s.nodes[at], s.admins[at]
+	var err error
+	switch f.Name {
+	case KillServer:
+		node.Kill()
+		time.Sleep(f.For)
+		node.Restart()
+	case PowerFailure:
+		node.Kill()
+		var since time.Time
+		if since, hit.Value, err = s.meters[at].cut(); err == nil {
+			hit.At = since.UnixNano()
+			time.Sleep(f.For)
+			node.Restart()
+		}
+	case Failover:
+		err = s.failover(ctx, hit)
+	case MoveSlots:
+		hit.Value, err = s.moveSlot(ctx, f)
+	case KillClients:
+		for _, kind := range []string{"pubsub", "normal"} {
+			if err == nil {
+				err = admin.ClientKillByFilter(ctx, "type", kind, "skipme", "yes").Err()
+			}
+		}
+	case FlushScripts:
+		err = admin.ScriptFlush(ctx).Err()
+	case PauseClients:
+		err = admin.ClientPause(ctx, f.For).Err()
+		time.Sleep(f.For)
+	case FillMemory:
+		err = admin.ConfigSet(ctx, "maxmemory", "1mb").Err()
+		time.Sleep(f.For)
+		for range 10 { // it must not stay so
+			if e := admin.ConfigSet(ctx, "maxmemory", "0").Err(); e == nil {
+				break
+			} else if err = e; true {
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
+	default:
+		err = fmt.Errorf("no fault is called %q", f.Name)
+	}
+	if err != nil {
+		s.Errorf("%v: %v", f, err)
+	}
+}
+
+// failover kills the first node for good, and waits until its replica serves.
+func (s *stage) failover(ctx context.Context, hit *Event) error {
+	heir := s.admins[len(s.admins)-1]
+	// A replica that has lost its master for a while, as after a restart, may be
+	// behind by more than what the checker allows.
+	err := persist(func() error {
+		if n, err := s.admins[0].Wait(ctx, 1, time.Second).Result(); err != nil || n < 1 {
+			return fmt.Errorf("the replica is not in step: %d, %w", n, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	hit.At = time.Now().UnixNano()
+	s.nodes[0].Kill()
+	s.taken.Store(true)
+	for deadline := time.Now().Add(*patience); ; time.Sleep(50 * time.Millisecond) {
+		ready := strings.Contains(heir.Info(ctx, "replication").Val(), "role:master")
+		if s.template.Cluster {
+			ready = ready && strings.Contains(heir.ClusterInfo(ctx).Val(), "cluster_state:ok")
+		}
+		if ready {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.New("the replica does not take over")
+		}
+	}
+}

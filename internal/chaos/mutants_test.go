@@ -1,0 +1,124 @@
+//go:build unix
+
+package chaos
+
+// mutant is a fault that is put into a copy of the module.
+type mutant struct {
+	name string
+	file string // from the module's root
+	old  string // is there once
+	new  string
+	// added is what the suite was given for it, if it survived at first.
+	added string
+}
+
+// known are those that the suite must catch: the faults of others that can be put
+// into this system, and those that its own rules are there for.
+var known = []mutant{
+	{
+		"a late settlement counts", "broker/redis/lua/settle.lua",
+		"local attempt, msg = attempts[i], msgs[i]\n",
+		"local attempt, msg = attempts[i], msgs[i]\n    owner = true\n" +
+			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', 24)\n      msgs[i] = msg\n    end\n", "",
+	}, {
+		"a dead minion's attempts start again under their old numbers", "broker/redis/lua/leave.lua",
+		"big(number(msg, 18, 4) + 1, 4)", "string.sub(msg, 18, 21)", "",
+	}, {
+		"a minion's death uses up a retry", "broker/redis/lua/leave.lua",
+		"string.sub(msg, 22, 23) .. string.char(recoveries", "big(number(msg, 22, 2) + 1, 2) .. string.char(recoveries", "",
+	}, {
+		"what a lost reply had is forgotten", "broker/redis/lua/adopt.lua",
+		"return { now(), redis.call('HKEYS', KEYS[1]) }", "return { now(), {} }", "",
+	}, {
+		"a repeated enqueue stores again", "broker/redis/lua/enqueue_plain.lua",
+		"if known[i] then", "if false then", "",
+	}, {
+		"a killed task is retried as one that failed", "broker/redis/lua/settle.lua",
+		"local is = verb ~= 'finish' and stopping and", "local is = false and", "",
+	}, {
+		"a kill of a waiting task leaves no tombstone", "broker/redis/lua/cancel.lua",
+		"redis.call('SADD', gone, id)", "", "",
+	}, {
+		"a kill is forgotten when its minion dies", "broker/redis/lua/leave.lua",
+		"flags = flags + 1 -- FlagCanceled", "", "",
+	}, {
+		"members are counted down instead of kept in a set", "broker/redis/lua/flow_arrive.lua",
+		"if not known[k] and not seen[place] then", "if not seen[place] then", "",
+	}, {
+		"the lease is that of the receipt", "broker/redis/lua/beat.lua",
+		"redis.call('ZADD', minions, 'XX', t + lease, minion)", "", "",
+	}, {
+		"a dead minion's tasks are dropped", "broker/redis/lua/leave.lua",
+		"push(ready, held, watch, wake, back, true)", "", "",
+	}, {
+		"a settlement is given up at the first error", "minion/settler.go",
+		"r.out.failed(\"settle\", err)\n\t\t}\n\t\tif len(batch) > 0",
+		"r.out.failed(\"settle\", err)\n\t\t\ts.giveUp(batch, err)\n\t\t\treturn\n\t\t}\n\t\tif len(batch) > 0", "",
+	}, {
+		"arrivals are confirmed though what follows has failed", "internal/flow/driver.go",
+		"id, bad))\n\t\t\tcontinue\n", "id, bad))\n", "",
+	}, {
+		"idle minions are not woken", "broker/redis/lua/push.lua",
+		"if was <= 1 and redis.call('EXISTS', watch) == 1 then", "if false then",
+		"probes of idle minions, and the rule that they start promptly",
+	}, {
+		"a bare pop: what is handed out is kept nowhere", "broker/redis/lua/dequeue.lua",
+		"redis.call('HSET', flight, unpack(pairs))", "", "",
+	}, {
+		"what a blocking move brought is lost with its minion", "broker/redis/lua/leave.lua",
+		"absorb(claim, flight, odd)", "", "",
+	}, {
+		"a retry removes, then fails", "broker/redis/lua/settle.lua",
+		"local again, dues = {}, {}",
+		"if owner and #settled > 0 then\n      redis.call('HDEL', flight, unpack(settled))\n" +
+			"      if tonumber(lease) - t < 1400 then\n        return redis.error_reply('ERR no lease')\n      end\n    end\n    local again, dues = {}, {}",
+		"",
+	}, {
+		"what is settled stays with its minion, and comes back with its death", "broker/redis/lua/settle.lua",
+		"redis.call('HDEL', flight, unpack(settled))", "", "",
+	}, {
+		"what is killed while it waits is not taken from where blocking moves look", "broker/redis/lua/cancel.lua",
+		"redis.call('RENAME', ready, held)", "", "",
+	}, {
+		"a kill of a running task is not remembered", "broker/redis/lua/cancel.lua",
+		"redis.call('SADD', stop, id)", "", "",
+	}, {
+		"acknowledged, whether it was written or not", "broker/redis/lua/enqueue_plain.lua",
+		"push(KEYS[1], KEYS[2], KEYS[5], wake, ARGV, false)\nredis.call(",
+		"pcall(push, KEYS[1], KEYS[2], KEYS[5], wake, ARGV, false)\nredis.pcall(", "",
+	}, {
+		"a repeated enqueue of what is delayed, or of a group, stores again", "broker/redis/lua/enqueue.lua",
+		"local old = known[i] or seen[id]", "local old = nil", "",
+	}, {
+		"what a task sends has another id in each attempt", "internal/client/child.go",
+		"return s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], n))",
+		"_ = n\n\treturn broker.NewID(broker.KindTask, t.Queue, 0)", "",
+	}, {
+		"what is sent with a success is forgotten", "broker/redis/lua/settle.lua",
+		"redis.call('HSET', outbox, unpack(notes))", "", "",
+	}, {
+		"a callback starts when one member is missing", "internal/flow/driver.go",
+		"p.Arrived() == fl.Size", "p.Arrived() >= fl.Size-1", "",
+	}, {
+		"the end of a finalizer is not counted", "broker/redis/lua/flow_arrive.lua",
+		"others[#others + 1] = 'finalizer'", "others[#others + 1] = 'none'", "",
+	}, {
+		"what was released is released again", "broker/redis/lua/release.lua",
+		"redis.call('HDEL', later, unpack(ids))", "", "",
+	}, {
+		"the mark of a killed group is not kept", "broker/redis/lua/flow_mark.lua",
+		"redis.call('HSET', KEYS[1], unpack(ARGV))", "", "kills of groups in the load",
+	}, {
+		"of two decisions about a squad the last one counts", "broker/redis/lua/flow_decide.lua",
+		"if v[1] then\n  return v[1] == ARGV[2] and 1 or 0\nend\n", "", "squads in the load",
+	}, {
+		"a squad leaves a member behind", "minion/squad.go",
+		"r.starting = append(r.starting, h.members...)", "r.starting = append(r.starting, h.members[1:]...)", "squads in the load",
+	}, {
+		"after a failover everybody asks the dead master", "broker/redis/script.go",
+		"c.ReloadState(ctx)", "_ = c", "failovers of a cluster, and tasks that must be done soon after",
+	},
+}
+
+// onCluster are the mutants that only a cluster shows.
+var onCluster = []string{"after a failover everybody asks the dead master"}

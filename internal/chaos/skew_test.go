@@ -1,0 +1,84 @@
+//go:build unix
+
+package chaos
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// skews are the places whose clocks are wrong, and by how much.
+var skews = map[string]time.Duration{"m1": 5 * time.Hour, "m2": -7 * time.Hour, "s1": 3 * time.Hour}
+
+// skewEnv tells a build of buildSkewed how far its clock is ahead.
+const skewEnv = "ARBITER_TEST_SKEW"
+
+// build is this test's program in another build; its path is empty if there is
+// none.
+type build struct{ path string }
+
+// Time is patched so that Now, and nothing else, is off: the wall clock of a
+// process is wrong then as if it were that of its machine, and its monotonic clock
+// goes on.
+const (
+	nowBefore = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
+	nowAfter  = nowBefore + "\tsec += skew\n"
+	skewFile  = `package time
+
+import "syscall"
+
+var skew = readSkew()
+
+func readSkew() int64 {
+	text, _ := syscall.Getenv("` + skewEnv + `")
+	d, _ := ParseDuration(text)
+	return int64(d / Second)
+}
+`
+)
+
+// buildSkewed builds this test's program with a standard library whose clock can
+// be wrong. No other way sets the clock of one process: a library that is loaded
+// before it does not reach a Go program, and a time namespace leaves the wall
+// clock alone.
+func buildSkewed(t *testing.T) build {
+	t.Helper()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	lib := filepath.Join(strings.TrimSpace(string(root)), "src", "time")
+	source, err := os.ReadFile(filepath.Join(lib, "time.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(source), nowBefore); n != 1 {
+		t.Fatalf("time.Now begins %d times as it is known", n)
+	}
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
+		filepath.Join(lib, "time.go"): write("time.go", strings.Replace(string(source), nowBefore, nowAfter, 1)),
+		filepath.Join(lib, "skew.go"): write("skew.go", skewFile),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe := filepath.Join(dir, "skewed.test")
+	cmd := exec.Command("go", "test", "-c", "-overlay", write("overlay.json", string(overlay)), "-o", exe, ".")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build with a clock that can be wrong: %v\n%s", err, out)
+	}
+	return build{exe}
+}

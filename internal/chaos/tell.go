@@ -1,0 +1,88 @@
+package chaos
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Tell returns a history in words, a line for each event, in the order of time.
+func Tell(events []Event) string {
+	events = slices.Clone(events)
+	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
+	var b strings.Builder
+	for _, e := range events {
+		fmt.Fprintf(&b, "%11.6fs  %s\n", time.Duration(e.At-events[0].At).Seconds(), e)
+	}
+	return b.String()
+}
+
+// String returns the event in words.
+func (e Event) String() string {
+	switch e.Kind {
+	case Hit:
+		s := fmt.Sprintf("%s: %s", e.Target, e.Fault)
+		if e.Value != "" {
+			s += ", " + e.Value
+		}
+		if d := time.Duration(e.Until - e.At); d > 0 {
+			s += fmt.Sprintf(", for %v", d)
+		}
+		return "!! " + s
+	case Send:
+		return fmt.Sprintf("%s sends %s%s", e.Proc, e.Key, e.Flow)
+	case Accepted:
+		return fmt.Sprintf("%s knows that %s is stored (%s)", e.Proc, e.Key, e.ID)
+	case Unknown:
+		return fmt.Sprintf("%s does not know whether %s is stored: %s", e.Proc, e.Key, e.Value)
+	case Refused:
+		return fmt.Sprintf("%s knows that %s is not stored: %s", e.Proc, e.Key, e.Value)
+	case Kill:
+		return fmt.Sprintf("%s kills %s", e.Proc, e.Key)
+	case Killed:
+		return fmt.Sprintf("%s has killed %s: %s", e.Proc, e.Key, e.Outcome)
+	case Got:
+		return strings.TrimSpace(fmt.Sprintf("%s sees that %s has %s %s", e.Proc, e.Key, e.Outcome, e.Value))
+	case Start:
+		s := fmt.Sprintf("%s starts %s, attempt %d after %d retries", e.Proc, e.Key, e.Attempt, e.Retried)
+		if len(e.Up) > 0 {
+			s += fmt.Sprintf(", with %v", e.Up)
+		}
+		return s + fmt.Sprintf(" (%s)", e.ID)
+	case Return:
+		return fmt.Sprintf("%s returns from %s, attempt %d: %s", e.Proc, e.Key, e.Attempt, e.Outcome)
+	case Promise:
+		return fmt.Sprintf("%s promises %s if attempt %d at %s succeeds", e.Proc, e.Key, e.Attempt, e.Parent)
+	}
+	return fmt.Sprintf("%s %s %s", e.Proc, e.Kind, e.Key)
+}
+
+// String tells of the parts of a flow; a nil one has none.
+func (f *Flow) String() string {
+	if f == nil {
+		return ""
+	}
+	kind := "group"
+	switch {
+	case f.Pipe:
+		kind = "pipe"
+	case f.Squad:
+		kind = "squad"
+	}
+	s := fmt.Sprintf(", a %s of %s", kind, strings.Join(f.Members, ", "))
+	if f.Callback != "" {
+		s += ", then " + f.Callback
+	}
+	if f.Finalizer != "" {
+		s += ", at last " + f.Finalizer
+	}
+	if f.Fails {
+		s += "; one is meant to fail"
+	}
+	if f.Collect {
+		s += " and not to matter"
+	}
+	return s
+}

@@ -1,0 +1,63 @@
+package faulty
+
+import (
+	"context"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// inbox is an inbox with faults. A fault of a receipt loses its letters and
+// posts, and is a gap.
+type inbox struct {
+	broker.Inbox
+	b *Broker
+}
+
+// Inbox implements [broker.Broker].
+func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) {
+	in, err := ask(ctx, b, Inbox, 1, func(ctx context.Context) (broker.Inbox, error) { return b.Broker.Inbox(ctx, id) })
+	if err != nil {
+		return nil, err
+	}
+	return &inbox{in, b}, nil
+}
+
+// Receive implements [broker.Inbox].
+func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
+	ctx, done := in.b.begin(ctx)
+	defer done()
+	for {
+		mail, err := in.Inbox.Receive(ctx)
+		if in.b.life.Err() != nil {
+			return broker.Mail{}, broker.ErrClosed
+		}
+		if err != nil {
+			return mail, err
+		}
+		fault := in.b.strike(Receive, len(mail.Letters))
+		_ = in.b.before(ctx, Receive, len(mail.Letters))
+		switch fault.Effect {
+		case FailBefore, FailAfter:
+			mail = broker.Mail{Gap: true}
+		case Slow, SlowReply:
+			pause(ctx, fault.For)
+		}
+		in.b.waitWhileHeld(ctx)
+		h := in.b.now()
+		if h.Lose != nil {
+			kept := mail.Letters[:0]
+			for _, l := range mail.Letters {
+				if !h.Lose(l) {
+					kept = append(kept, l)
+				}
+			}
+			mail.Letters = kept
+		}
+		if h.Gap != nil && h.Gap() {
+			mail.Gap = true
+		}
+		if len(mail.Letters) > 0 || mail.Gap || len(mail.Posts) > 0 {
+			return mail, nil
+		}
+	}
+}
