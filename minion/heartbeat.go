@@ -9,11 +9,12 @@ import (
 	"github.com/go-arbiter/arbiter/internal/backoff"
 )
 
-// heartbeats keeps the lease until the session is lost or over. The watchdog
-// goes off by itself if no heartbeat succeeds for too long, even if one hangs.
-func (s *session) heartbeats() {
+// heartbeats keeps the lease, which counts from when it was asked for, until the
+// session is lost or over. The watchdog goes off by itself if no heartbeat
+// succeeds for too long, even if one hangs.
+func (s *session) heartbeats(asked time.Time) {
 	r := s.r
-	wait := s.every
+	wait := max(s.every-time.Since(asked), 0) // registering may have taken long
 	for try := 0; ; {
 		timer := time.NewTimer(wait)
 		select {

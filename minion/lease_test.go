@@ -303,3 +303,29 @@ func TestDequeueOutage(t *testing.T) {
 		}
 	})
 }
+
+// A minion whose registration took most of a lease renews it at once.
+func TestSlowRegistration(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+			if op == faulty.Consume {
+				time.Sleep(memory.DefaultLease * 2 / 3)
+			}
+			return nil
+		}})
+		var starts atomic.Int32
+		var cause error
+		r.crew(1, func(ctx context.Context, _ args) (int, error) {
+			starts.Add(1)
+			select {
+			case <-time.After(memory.DefaultLease):
+			case <-ctx.Done():
+				cause = context.Cause(ctx)
+			}
+			return 0, nil
+		})
+		if _, err := r.result(r.send(1)); err != nil || cause != nil || starts.Load() != 1 {
+			t.Errorf("%v; the context ended with %v; %d starts", err, cause, starts.Load())
+		}
+	})
+}

@@ -104,7 +104,7 @@ func (s *session) start(began time.Time) {
 		s.lose(fmt.Errorf("%w: no heartbeat for %v", broker.ErrLeaseLost, s.lease-s.margin))
 	})
 	s.beaten(began)
-	r.wg.Go(s.heartbeats)
+	r.wg.Go(func() { s.heartbeats(began) })
 	r.wg.Go(s.settler)
 	r.wg.Go(s.runErrands)
 	r.wg.Go(s.runDesk)

@@ -46,6 +46,8 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 		return err
 	}
 	runAll(ctx, c.b.rdb, calls)
+	chores, cancel := context.WithTimeout(ctx, c.b.cfg.lease/choresPart)
+	defer cancel()
 	held := 0
 	for i, part := range parts {
 		if err := calls[i].err; err != nil {
@@ -68,7 +70,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 		now := toInt(item(list, 0))
 		for j, k := range part {
 			c.back(k)
-			held += c.attend(ctx, k, toList(item(list, 1+j)), now)
+			held += c.attend(chores, k, toList(item(list, 1+j)), now)
 		}
 	}
 	c.compare(held)
@@ -101,6 +103,12 @@ func (b *Broker) announce(ctx context.Context, minion string, lease int64, info,
 	return toInt(reply) == 1, err
 }
 
+// choresPart is which part of a lease a heartbeat spends on what others have left.
+// The minion knows that its lease is renewed only when the heartbeat returns: it
+// must not lose its own while it brings back the tasks of a host that died. What
+// is left is for the next heartbeat.
+const choresPart = 6
+
 // attend does what a heartbeat says there is to do in a queue, and returns how
 // many tasks the server thinks we hold there.
 func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) int {
@@ -121,6 +129,9 @@ func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) i
 			continue
 		}
 		n, err := c.b.leave(ctx, k, minion, "died")
+		if ctx.Err() != nil {
+			break
+		}
 		if err != nil {
 			c.b.log.Warn("redis: can't bring back a dead minion's tasks; will try again", "queue", k.queue, "minion", toID(minion), "error", err)
 		} else if n > 0 {
@@ -135,7 +146,7 @@ func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) i
 		c.arrived(k)
 	}
 	for _, class := range toStrings(item(told, 4)) {
-		if err := c.b.sweep(ctx, k, class); err != nil {
+		if err := c.b.sweep(ctx, k, class); err != nil && ctx.Err() == nil {
 			c.b.log.Warn("redis: can't forget old tasks; will try again", "queue", k.queue, "error", err)
 		}
 	}

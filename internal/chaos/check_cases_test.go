@@ -51,6 +51,9 @@ var histories = []struct {
 	{"killed while it runs", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 cut\n 7 s got a canceled", ""},
 	{"killed while it runs, and retried", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 retry\n 1200 m start a 2\n 1201 m return a 2 ok\n 1207 s got a succeeded a#2", "after kill"},
 
+	{"killed while it runs, and retried at once", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 retry\n 55 m start a 2\n 56 m return a 2 ok\n 57 s got a succeeded a#2", "after kill"},
+	{"killed when it was about to start", "0 s send a\n 1 s accepted a\n 3 s kill a\n 4 s killed a stopping\n 55 m start a 1\n 56 m return a 1 cut\n 57 s got a canceled", ""},
+
 	{"promise kept", good + "7 m0.1 promise b 1 a\n 15 m start b 1\n 16 m return b 1 ok\n 17 i got b succeeded b#1", ""},
 	{"promise broken", good + "7 m0.1 promise b 1 a", "lost"},
 	{"promise of an attempt that failed", "0 s send a\n 5 m start a 1\n 6 m promise b 1 a\n 7 m return a 1 fail\n 8 s got a failed a#1\n 15 m start b 1\n 16 m return b 1 ok\n 17 i got b succeeded b#1", "unexplained"},

@@ -1,6 +1,9 @@
 package chaos
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // kill checks that a kill has the last word. One that came while the task ran, or
 // was about to, leaves its minion a moment; a minion that was stopped itself may
@@ -9,7 +12,7 @@ func (h *history) kill(r *Report, t *record) {
 	for _, k := range t.killed {
 		for _, a := range t.attempts {
 			late := k.At
-			if k.Outcome != NeverStarted {
+			if k.Outcome != NeverStarted && !t.returned(k.At, a.At) {
 				late += int64(grace)
 			}
 			if a.At > late && !h.heldUp(a, k) {
@@ -21,6 +24,14 @@ func (h *history) kill(r *Report, t *record) {
 			r.add(t, AfterKill, "%s: a kill had returned %q, and it has %s", t.key, k.Outcome, t.got[0].Outcome)
 		}
 	}
+}
+
+// returned says whether an attempt returned between two times: what starts then
+// is no attempt that a minion had been about to start.
+func (r *record) returned(from, to int64) bool {
+	return slices.ContainsFunc(r.attempts, func(a *attempt) bool {
+		return a.ret != nil && from < a.ret.At && a.ret.At < to
+	})
 }
 
 // heldUp says whether a fault kept the minion of an attempt from learning of a

@@ -73,14 +73,23 @@ func (s *submitter) family(ctx context.Context, rnd *rand.Rand) {
 	}
 }
 
-// kills sends some, early, late, or never to start, and kills them.
+// brief is how long tasks run whose kill shall meet their return.
+const brief = 30 * time.Millisecond
+
+// kills sends some, early, late, or never to start, and kills them. Some are
+// killed when they are about to return an error, and their minion has not heard
+// of the kill.
 func (s *submitter) kills(ctx context.Context, rnd *rand.Rand) {
+	narrow := rnd.IntN(2) == 0
 	keys := make([]string, 1+rnd.IntN(5))
 	calls := make([]task.Call[string], len(keys))
 	for i := range calls {
 		keys[i] = s.key()
 		calls[i] = s.work(rnd, workArgs{Key: keys[i], For: upTo(rnd, 200*time.Millisecond), Deaf: rnd.IntN(4) == 0, Fail: rnd.IntN(2)})
-		if rnd.IntN(2) == 0 {
+		switch {
+		case narrow:
+			calls[i] = s.work(rnd, workArgs{Key: keys[i], For: brief, Deaf: true, Fail: 1})
+		case rnd.IntN(2) == 0:
 			calls[i] = calls[i].With(task.Delay(upTo(rnd, 200*time.Millisecond)))
 		}
 	}
@@ -89,7 +98,12 @@ func (s *submitter) kills(ctx context.Context, rnd *rand.Rand) {
 		if fut == nil {
 			continue
 		}
-		time.Sleep(upTo(rnd, 50*time.Millisecond))
+		switch {
+		case !narrow:
+			time.Sleep(upTo(rnd, 50*time.Millisecond))
+		case i == 0:
+			time.Sleep(brief - 3*time.Millisecond + upTo(rnd, 6*time.Millisecond))
+		}
 		s.ledger.Note(Event{Kind: Kill, Key: keys[i]})
 		if v, err := s.arb.Kill(ctx, fut.ID()); err == nil {
 			s.ledger.Note(Event{Kind: Killed, Key: keys[i], Outcome: string(v)})

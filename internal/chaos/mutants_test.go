@@ -34,7 +34,7 @@ var known = []mutant{
 		"if known[i] then", "if false then", "",
 	}, {
 		"a killed task is retried as one that failed", "broker/redis/lua/settle.lua",
-		"local is = verb ~= 'finish' and stopping and", "local is = false and", "",
+		"local is = verb ~= 'finish' and stopping and", "local is = false and", "kills that meet the return, and the rule that what is returned after the kill is the last",
 	}, {
 		"a kill of a waiting task leaves no tombstone", "broker/redis/lua/cancel.lua",
 		"redis.call('SADD', gone, id)", "", "",

@@ -1,0 +1,61 @@
+package redis_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redisproxy"
+)
+
+// A heartbeat is over soon, however many minions have died: over a slow line what
+// they have left takes longer than the survivor's own lease.
+func TestHeartbeatIsNotHeldUp(t *testing.T) {
+	const (
+		lease = time.Second
+		died  = 15
+	)
+	server := miniredis.RunT(t)
+	b := open(t, "redis://"+server.Addr(), redis.Lease(lease))
+	queues := []string{"a", "b", "c", "d"}
+	for range died {
+		consume(t, b, broker.ConsumerConfig{Queues: queues})
+	}
+	line := redisproxy.Start(t, server.Addr())
+	survivor := consume(t, open(t, line.URL(), redis.Lease(lease)), broker.ConsumerConfig{Queues: queues})
+	beat := func() time.Duration {
+		began := time.Now()
+		if err := survivor.Heartbeat(t.Context(), broker.Load{}); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(began)
+	}
+	time.Sleep(lease * 3 / 4)
+	beat()
+	time.Sleep(lease / 2) // the others' leases are over
+	line.Slow(10*time.Millisecond, 0)
+	left := func() int {
+		n := 0
+		for _, q := range queues {
+			members, _ := server.ZMembers(fmt.Sprintf("{%s:%s}:minions", redis.DefaultNamespace, q))
+			n += len(members) - 1
+		}
+		return n
+	}
+	before := left()
+	if before == 0 {
+		t.Fatal("all that died are forgotten")
+	}
+	for try := 0; left() > 0; try++ {
+		if d := beat(); d > lease/2 {
+			t.Errorf("a heartbeat took %v of a lease of %v", d, lease)
+		}
+		if try > 50 {
+			t.Fatalf("%d minions are left of %d", left(), before)
+		}
+	}
+}
