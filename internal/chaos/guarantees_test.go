@@ -9,6 +9,7 @@ import (
 )
 
 // Each promise in docs/guarantees.md names tests that prove it, and they exist.
+// Those of two parts are a group and a test of the suite for brokers.
 func TestGuarantees(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -20,7 +21,7 @@ func TestGuarantees(t *testing.T) {
 	if !found {
 		t.Fatal("it does not say what is not promised")
 	}
-	named := regexp.MustCompile("`\\./([a-z0-9/]+) (Test[A-Za-z0-9]+)`")
+	named := regexp.MustCompile("`\\./([a-z0-9/]+) (Test[A-Za-z0-9]+|[A-Z][A-Za-z0-9]+/[A-Z][A-Za-z0-9]+)`")
 	rows := 0
 	for line := range strings.Lines(promises) {
 		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| Promise") {
@@ -32,7 +33,12 @@ func TestGuarantees(t *testing.T) {
 			t.Errorf("no test proves %q", strings.TrimSpace(line))
 		}
 		for _, m := range tests {
-			if !hasTest(t, filepath.Join(root, m[1]), m[2]) {
+			has := hasText(t, filepath.Join(root, m[1], "*_test.go"), "\nfunc "+m[2]+"(t *testing.T) {")
+			if group, name, ok := strings.Cut(m[2], "/"); ok {
+				suite := filepath.Join(root, m[1], "*.go")
+				has = hasText(t, suite, "\t{\""+group+"\", ") && hasText(t, suite, "\t{\""+name+"\", ")
+			}
+			if !has {
 				t.Errorf("%s has no %s", m[1], m[2])
 			}
 		}
@@ -42,18 +48,19 @@ func TestGuarantees(t *testing.T) {
 	}
 }
 
-func hasTest(t *testing.T, dir, name string) bool {
+// hasText says whether one of the files that match a pattern has a text.
+func hasText(t *testing.T, pattern, text string) bool {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	files, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(string(text), "\nfunc "+name+"(t *testing.T) {") {
+		if strings.Contains(string(source), text) {
 			return true
 		}
 	}
