@@ -11,6 +11,10 @@ import (
 	"runtime/debug"
 
 	"github.com/go-arbiter/arbiter/internal/gen"
+
+	// What generated code needs is needed here, too: so "go get -tool" notes the
+	// modules of a program that runs tasks, and that can be built at once.
+	_ "github.com/go-arbiter/arbiter/task"
 )
 
 func main() {
