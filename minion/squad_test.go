@@ -219,13 +219,13 @@ func TestSilentArbiter(t *testing.T) {
 			time.Sleep(200 * time.Millisecond)
 			c.running(&running, want)
 			if !start {
-				time.Sleep(3500 * time.Millisecond) // they had to be stored, too
+				time.Sleep(3800 * time.Millisecond)
 				for _, id := range ids {
 					if st := r.status(id); st.Detail != broker.StateRunning { // it is held
 						t.Errorf("a member is %s after 5 s less a bit", st.Detail)
 					}
 				}
-				time.Sleep(500 * time.Millisecond)
+				time.Sleep(200 * time.Millisecond)
 			}
 			settled()
 			for _, id := range ids {
