@@ -60,7 +60,7 @@ func (c *consumer) enter(k *keys) *call {
 	}
 	return &call{
 		script: scriptJoin,
-		keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd},
+		keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd, k.claim(c.minion)},
 		args:   []any{c.minion, c.leaseMillis(), k.wake, listens},
 	}
 }

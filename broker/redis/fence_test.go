@@ -1,39 +1,128 @@
 package redis_test
 
 import (
+	"context"
+	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// A minion that was taken for dead in a queue, and has joined it again since,
-// finds a fence where its blocking moves would bring messages. It settles all
-// the same, and what it holds comes back when it leaves.
-func TestJoinedBehindAFence(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		b := open(t, url)
-		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
-		if err := b.Enqueue(t.Context(), []*broker.Task{newTask("q"), newTask("q")}); err != nil {
+// cutOff is a hook of a client that can't reach the server of one queue.
+type cutOff struct {
+	queue string
+	now   atomic.Bool
+}
+
+func (*cutOff) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+func (h *cutOff) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		if h.hits(cmd) {
+			return io.ErrUnexpectedEOF
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (h *cutOff) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		var through []goredis.Cmder
+		for _, cmd := range cmds {
+			if !h.hits(cmd) {
+				through = append(through, cmd)
+			}
+		}
+		return next(ctx, through)
+	}
+}
+
+// hits says whether a command fails, and makes it fail.
+func (h *cutOff) hits(cmd goredis.Cmder) bool {
+	if !h.now.Load() {
+		return false
+	}
+	for _, a := range cmd.Args() {
+		if s, ok := a.(string); ok && strings.HasPrefix(s, "{"+redis.DefaultNamespace+":"+h.queue+"}") {
+			cmd.SetErr(io.ErrUnexpectedEOF)
+			return true
+		}
+	}
+	return false
+}
+
+// onClusters runs a test on a server that plays a cluster, and on a real one.
+func onClusters(t *testing.T, body func(t *testing.T, addrs ...string)) {
+	t.Run("miniredis", func(t *testing.T) { body(t, miniredis.RunT(t).Addr()) })
+	if path := redistest.Path(t); path != "" {
+		t.Run("redis-server", func(t *testing.T) {
+			var addrs []string
+			for _, n := range redistest.StartCluster(t, path, 3).Nodes {
+				addrs = append(addrs, n.Addr)
+			}
+			body(t, addrs...)
+		})
+	}
+}
+
+// A minion that can't reach the server of one of its queues is taken for dead
+// there, and a fence stands where blocking moves of it would bring messages. When
+// it reaches the queue again it works there as before, without a fault.
+func TestJoinedBehindItsFence(t *testing.T) {
+	const lease = 600 * time.Millisecond
+	onClusters(t, func(t *testing.T, addrs ...string) {
+		brokerOf := func(hooks ...goredis.Hook) broker.Broker {
+			rdb := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs})
+			t.Cleanup(func() { _ = rdb.Close() })
+			for _, h := range hooks {
+				rdb.AddHook(h)
+			}
+			b, err := redis.New(rdb, redis.Lease(lease))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = b.Close() })
+			return b
+		}
+		beat := func(who string, c broker.Consumer) {
+			t.Helper()
+			if err := c.Heartbeat(t.Context(), broker.Load{}); err != nil {
+				t.Fatalf("heartbeat of %s: %v", who, err)
+			}
+		}
+		cut := &cutOff{queue: "q"}
+		c := consume(t, brokerOf(cut), broker.ConsumerConfig{Queues: []string{"p", "q"}})
+		b := brokerOf()
+		other := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		cut.now.Store(true)
+		for end := time.Now().Add(2 * lease); time.Now().Before(end); time.Sleep(lease / 4) {
+			beat("the one that is cut off", c)
+			beat("the other one", other) // takes it for dead in q, at last
+		}
+		if err := other.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		cut.now.Store(false)
+		beat("the one that is back", c) // joins again
+
+		tasks := []*broker.Task{newTask("q"), newTask("q")}
+		if err := b.Enqueue(t.Context(), tasks); err != nil {
 			t.Fatal(err)
 		}
 		got := dequeue(t, c, 2, time.Second, "q")
-		o, err := goredis.ParseURL(url)
-		if err != nil {
-			t.Fatal(err)
+		for end := time.Now().Add(2 * lease); time.Now().Before(end); time.Sleep(lease / 4) {
+			beat("the one that is back", c)
 		}
-		admin := goredis.NewClient(o)
-		defer func() { _ = admin.Close() }()
-		flights, err := admin.Keys(t.Context(), "*flight:*").Result()
-		if err != nil || len(flights) != 1 {
-			t.Fatal(flights, err)
-		}
-		claim := strings.Replace(flights[0], "flight:", "claim:", 1)
-		if err := admin.Set(t.Context(), claim, "left", time.Minute).Err(); err != nil {
-			t.Fatal(err)
+		if st, err := b.Lookup(t.Context(), []broker.ID{got[0].ID}); err != nil || st[0].Minion != c.ID() {
+			t.Errorf("look-up: %+v, %v", st, err)
 		}
 		if errs := settle(t, c, succeed(got[0], "1")); errs[0] != nil {
 			t.Errorf("settle: %v", errs[0])
@@ -41,8 +130,8 @@ func TestJoinedBehindAFence(t *testing.T) {
 		if err := c.Close(t.Context()); err != nil {
 			t.Errorf("Close: %v", err)
 		}
-		other := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
-		if again := dequeue(t, other, 1, time.Second, "q"); again[0].ID != got[1].ID || again[0].Attempt != 2 {
+		last := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		if again := dequeue(t, last, 1, time.Second, "q"); again[0].ID != got[1].ID || again[0].Attempt != 2 {
 			t.Errorf("got %+v, want the second task again", again[0])
 		}
 	})

@@ -1,9 +1,7 @@
 -- absorb moves what a minion's blocking moves took from its claim list to its
 -- in-flight hash, where all else finds it. Messages that are none go to odd.
 local function absorb(claim, flight, odd)
-  -- Where a fence stands (see leave.lua) there are none: a minion that was taken
-  -- for dead while its server could not be reached may have joined again.
-  local msgs = redis.pcall('LRANGE', claim, 0, -1)
+  local msgs = redis.call('LRANGE', claim, 0, -1)
   if #msgs == 0 then
     return
   end
