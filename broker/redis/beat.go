@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"maps"
 	"strconv"
 	"time"
 
@@ -181,11 +182,8 @@ func (c *consumer) compare(held int) {
 	if c.strange >= 2 {
 		c.strange, c.suspect = 0, true
 	}
-	for id, at := range c.early {
-		if time.Since(at) > earlyFor {
-			delete(c.early, id)
-		}
-	}
+	maps.DeleteFunc(c.early, func(_ broker.ID, at time.Time) bool { return time.Since(at) > earlyFor })
+	maps.DeleteFunc(c.pushed, func(_ broker.ID, p push) bool { return time.Since(p.at) > earlyFor })
 }
 
 // description is what a minion says of itself, as an array that may only grow.

@@ -23,6 +23,7 @@ type consumer struct {
 	mu      sync.Mutex
 	held    map[broker.ID]holding   // what was handed out and is not settled
 	early   map[broker.ID]time.Time // cancels that came before their task did
+	pushed  map[broker.ID]push      // what may come to us in more than one way; see first
 	ready   map[*keys]bool          // queues that may have tasks; for several queues
 	clock   int64                   // the server's time in ms at clockAt
 	clockAt time.Time
@@ -64,7 +65,8 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		b: b, id: broker.NewID(broker.KindParty, "", 0), cfg: cfg,
 		queues: make(map[string]*queue),
 		held:   make(map[broker.ID]holding), early: make(map[broker.ID]time.Time),
-		away: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
+		pushed: make(map[broker.ID]push),
+		away:   make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
 		changed: make(chan struct{}, 1), gone: make(chan struct{}), started: time.Now(),
 	}
 	c.minion = string(c.id[:])
@@ -186,7 +188,8 @@ func (c *consumer) change() {
 	}
 }
 
-// earlyFor is how long a cancel waits for its task to be delivered.
+// earlyFor is how long a cancel waits for its task to be delivered, and how late
+// a message may be that brings one.
 const earlyFor = 30 * time.Second
 
 func (c *consumer) cancel(id broker.ID) {

@@ -396,7 +396,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 			return out, fault("adopt tasks", err)
 		}
 		for _, m := range msgs {
-			if msg, ok := m.(string); ok {
+			if msg, ok := m.(string); ok && len(msg) >= broker.HeadSize && c.first(msg) {
 				if d := c.deliver(k, msg, now); d != nil {
 					out = append(out, d)
 				}

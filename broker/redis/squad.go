@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -112,6 +113,9 @@ func (c *consumer) assigned(text string) {
 		}
 		msg := text[4 : 4+size]
 		text = text[4+size:]
+		if !c.first(msg) {
+			continue
+		}
 		if d := c.deliver(q.of(toID(msg[broker.OffsetID:])), msg, now); d != nil {
 			out = append(out, d)
 		}
@@ -119,4 +123,25 @@ func (c *consumer) assigned(text string) {
 	if len(out) > 0 {
 		c.cfg.OnAssign(out)
 	}
+}
+
+// push is what first remembers of an attempt.
+type push struct {
+	attempt uint32
+	at      time.Time
+}
+
+// first says whether an attempt that is not fetched from a queue comes to us for
+// the first time. Who assigns sends it again if the reply is lost, and Dequeue may
+// find it at the server before it is heard of: by then it can be over here, and
+// must not start again.
+func (c *consumer) first(msg string) bool {
+	id, attempt := toID(msg[broker.OffsetID:]), binary.BigEndian.Uint32([]byte(msg[broker.OffsetAttempt:]))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p, ok := c.pushed[id]; ok && p.attempt >= attempt {
+		return false
+	}
+	c.pushed[id] = push{attempt, time.Now()}
+	return true
 }

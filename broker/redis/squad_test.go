@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/internal/redistest"
@@ -63,4 +65,55 @@ func TestAssignedUnheard(t *testing.T) {
 	if len(found) != len(tasks) {
 		t.Errorf("%d tasks were found, want %d", len(found), len(tasks))
 	}
+}
+
+// What is assigned is sent again where a reply was lost, and may come late. An
+// attempt that is over by then does not start again.
+func TestAssignedTwice(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := open(t, url)
+		heard := make(chan []*broker.Delivery, 3)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, OnAssign: func(ds []*broker.Delivery) { heard <- ds }})
+		opts, err := goredis.ParseURL(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := goredis.NewClient(opts)
+		defer func() { _ = raw.Close() }()
+		listener := raw.PSubscribe(t.Context(), "*post*")
+		defer func() { _ = listener.Close() }()
+		if _, err := listener.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		squad := func(x *broker.Task) { x.Blocked, x.Squad = true, true }
+		first, second := newTask("q", squad), newTask("q", squad)
+		if err := b.Enqueue(t.Context(), []*broker.Task{first, second}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Assign(t.Context(), c.ID(), []broker.ID{first.ID}); err != nil {
+			t.Fatal(err)
+		}
+		sent, err := listener.ReceiveMessage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := func() {
+			t.Helper()
+			if err := raw.Publish(t.Context(), sent.Channel, sent.Payload).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again() // while it runs
+		got := <-heard
+		if errs := settle(t, c, succeed(got[0], "1")); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+		again() // when it is over
+		if err := b.Assign(t.Context(), c.ID(), []broker.ID{second.ID}); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-heard; len(got) != 1 || got[0].ID != second.ID {
+			t.Fatalf("%+v, want the second task alone", got[0])
+		}
+	})
 }
