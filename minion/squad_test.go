@@ -219,7 +219,7 @@ func TestSilentArbiter(t *testing.T) {
 			time.Sleep(200 * time.Millisecond)
 			c.running(&running, want)
 			if !start {
-				time.Sleep(3800 * time.Millisecond)
+				time.Sleep(3700 * time.Millisecond) // with the two before that wait for what is under way: 4.9 s
 				for _, id := range ids {
 					if st := r.status(id); st.Detail != broker.StateRunning { // it is held
 						t.Errorf("a member is %s after 5 s less a bit", st.Detail)
