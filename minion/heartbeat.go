@@ -11,7 +11,8 @@ import (
 
 // heartbeats keeps the lease, which counts from when it was asked for, until the
 // session is lost or over. The watchdog goes off by itself if no heartbeat
-// succeeds for too long, even if one hangs.
+// succeeds for too long, even if one hangs. After a failure it tries often, to the
+// end: an outage that is shorter than the lease should cost none.
 func (s *session) heartbeats(asked time.Time) {
 	r := s.r
 	wait := max(s.every-time.Since(asked), 0) // registering may have taken long
@@ -45,7 +46,7 @@ func (s *session) heartbeats(asked time.Time) {
 			if s.bg.Err() == nil && s.ctx.Err() == nil {
 				r.out.failed("heartbeat", err)
 			}
-			wait = backoff.Delay(try, fastest, min(s.every, slowest))
+			wait = backoff.Delay(try, fastest, min(s.every/4, slowest))
 			try++
 		}
 	}

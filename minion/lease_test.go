@@ -89,6 +89,49 @@ func TestLeaseLostHere(t *testing.T) {
 	})
 }
 
+// As long as the lease can still be saved a minion tries to, often: an outage that
+// ends shortly before costs no lease.
+func TestHeartbeatIsTriedOften(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var down atomic.Bool
+		var tries []time.Time
+		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+			if op != faulty.Heartbeat || !down.Load() {
+				return nil
+			}
+			tries = append(tries, time.Now())
+			return faulty.ErrUnavailable
+		}})
+		stop := make(chan struct{})
+		r.crew(1, func(ctx context.Context, _ args) (int, error) {
+			info, _ := task.FromContext(ctx)
+			select {
+			case <-stop:
+			case <-ctx.Done():
+			}
+			return int(info.Attempt), nil
+		})
+		fut := r.send(1)
+		synctest.Wait()
+		down.Store(true)
+		time.Sleep(memory.DefaultLease * 3 / 4) // the minion gives up after 5/6
+		down.Store(false)
+		time.Sleep(memory.DefaultLease)
+		close(stop)
+		if n, err := r.result(fut); n != 1 || err != nil {
+			t.Errorf("result: %d, %v, want that of attempt 1", n, err)
+		}
+		for i := 1; i < len(tries); i++ {
+			if gap := tries[i].Sub(tries[i-1]); gap > memory.DefaultLease/12 {
+				t.Errorf("try %d came %v after the one before", i, gap)
+			}
+		}
+		if len(tries) < 6 {
+			t.Errorf("%d tries", len(tries))
+		}
+	})
+}
+
 // Heartbeats alone fail: another minion has the task soon, and the late result
 // of the first is dropped.
 func TestLeaseLostToAnother(t *testing.T) {
