@@ -16,7 +16,9 @@ import (
 // commit. The first caller sends for itself, at once and on its own goroutine.
 // Those who come while a request is under way gather, and the next request
 // takes them all. No timer makes anybody wait, so a lone caller loses nothing
-// and many share their round trips by themselves.
+// and many share their round trips by themselves. Where many gather, a second
+// request takes them while the first one is under way, so that the broker has
+// something to do while callers do what they do between two submissions.
 //
 // A request that could not reach the broker, or whose reply was lost, is
 // repeated, with pauses, until patience is over or the caller's ctx is. Repeating
@@ -28,7 +30,7 @@ type sender struct {
 
 	mu     sync.Mutex
 	closed bool
-	busy   bool // a request is under way, or a goroutine empties the queue
+	lanes  int // requests under way and goroutines that empty the queue, without solos
 	queue  []*parcel
 	wg     sync.WaitGroup // callers and goroutine
 }
@@ -47,6 +49,13 @@ type parcel struct {
 // beside what others do: it needs no company.
 const soloTasks = broker.MaxBatch / 4
 
+// A second request goes beside the first one when so many submissions wait. With
+// fewer, what requests cost is more than what the overlap brings.
+const (
+	crowd    = 48
+	maxLanes = 2
+)
+
 // send stores the tasks and returns nil or an error for each.
 func (s *sender) send(ctx context.Context, tasks []*broker.Task) []error {
 	p := &parcel{tasks: tasks, until: time.Now().Add(patience)}
@@ -62,17 +71,22 @@ func (s *sender) send(ctx context.Context, tasks []*broker.Task) []error {
 	s.wg.Add(1)
 	defer s.wg.Done()
 	solo := len(tasks) >= soloTasks || p.bytes > broker.MaxBatchBytes
-	if solo || !s.busy {
-		s.busy = s.busy || !solo
-		s.mu.Unlock()
+	if solo || s.lanes == 0 {
 		if !solo {
+			s.lanes++
 			defer s.next() // even if the broker panics
 		}
+		s.mu.Unlock()
 		s.request(ctx, []*parcel{p})
 		return p.errs
 	}
 	p.done = make(chan struct{})
 	s.queue = append(s.queue, p)
+	if len(s.queue) >= crowd && s.lanes < maxLanes {
+		s.lanes++
+		s.wg.Add(1)
+		go s.drain()
+	}
 	s.mu.Unlock()
 
 	select {
@@ -101,7 +115,7 @@ func (s *sender) next() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.queue) == 0 {
-		s.busy = false
+		s.lanes--
 		return
 	}
 	s.wg.Add(1)
@@ -114,7 +128,7 @@ func (s *sender) drain() {
 		s.mu.Lock()
 		batch := s.gather()
 		if len(batch) == 0 {
-			s.busy = false
+			s.lanes--
 			s.mu.Unlock()
 			return
 		}

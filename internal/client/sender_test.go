@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,56 +30,90 @@ var (
 	errLost = fmt.Errorf("%w: %w", broker.ErrUnavailable, broker.ErrIndeterminate)
 )
 
+// counter notes the requests of a sender, each of which takes a millisecond.
+type counter struct {
+	mu    sync.Mutex
+	sizes []int
+	now   int // under way
+	most  int // of them at once
+}
+
+func (c *counter) enqueue(_ context.Context, tasks []*broker.Task) error {
+	c.mu.Lock()
+	c.sizes = append(c.sizes, len(tasks))
+	c.now++
+	c.most = max(c.most, c.now)
+	c.mu.Unlock()
+	time.Sleep(time.Millisecond)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now--
+	return nil
+}
+
+// sendEach has so many callers send a task at once.
+func (c *counter) sendEach(t *testing.T, callers int) {
+	s := newSender(c.enqueue)
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			if errs := s.send(t.Context(), tasks(1)); errs != nil {
+				t.Errorf("send: %v", errs)
+			}
+		})
+	}
+	wg.Wait()
+	s.close()
+	if s.lanes != 0 {
+		t.Errorf("%d lanes are still busy", s.lanes)
+	}
+}
+
 // While the first request is under way the others gather; one more takes them.
 func TestSenderGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var sizes []int
-		s := newSender(func(_ context.Context, tasks []*broker.Task) error {
-			sizes = append(sizes, len(tasks))
-			time.Sleep(time.Millisecond)
-			return nil
-		})
-		var wg sync.WaitGroup
-		for range 101 {
-			wg.Go(func() {
-				if errs := s.send(t.Context(), tasks(1)); errs != nil {
-					t.Errorf("send: %v", errs)
-				}
-			})
+		var c counter
+		c.sendEach(t, crowd)
+		if !slices.Equal(c.sizes, []int{1, crowd - 1}) || c.most != 1 {
+			t.Errorf("requests of %v tasks, %d at once, want one of 1 and then one of %d", c.sizes, c.most, crowd-1)
 		}
-		wg.Wait()
-		s.close()
-		if len(sizes) != 2 || sizes[0] != 1 || sizes[1] != 100 {
-			t.Errorf("requests of %v tasks, want one of 1 and one of 100", sizes)
+	})
+}
+
+// Where a crowd gathers a second request goes beside the first, and no third.
+func TestSenderCrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c counter
+		const callers = 5 * crowd
+		c.sendEach(t, callers)
+		sum := 0
+		for _, n := range c.sizes {
+			sum += n
 		}
-		if s.busy {
-			t.Error("the sender is still busy")
+		if c.most != maxLanes || sum != callers || len(c.sizes) > 3 {
+			t.Errorf("requests of %v tasks, %d at once, want %d tasks in at most 3, %d at once", c.sizes, c.most, callers, maxLanes)
 		}
 	})
 }
 
 func TestSenderBoundsItsRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var sizes []int
-		var total atomic.Int64
-		s := newSender(func(_ context.Context, tasks []*broker.Task) error {
-			sizes = append(sizes, len(tasks))
-			total.Add(int64(len(tasks)))
-			time.Sleep(time.Millisecond)
-			return nil
-		})
+		var c counter
+		s := newSender(c.enqueue)
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() { s.send(t.Context(), tasks(100)) })
 		}
 		wg.Wait()
-		for _, n := range sizes {
+		sum := 0
+		for _, n := range c.sizes {
+			sum += n
 			if n > broker.MaxBatch {
 				t.Errorf("a request of %d tasks", n)
 			}
 		}
-		if total.Load() != 5000 {
-			t.Errorf("%d tasks were sent, want 5000", total.Load())
+		if sum != 5000 {
+			t.Errorf("%d tasks were sent, want 5000", sum)
 		}
 	})
 }
