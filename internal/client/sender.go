@@ -32,6 +32,7 @@ type sender struct {
 	closed bool
 	lanes  int // requests under way and goroutines that empty the queue, without solos
 	queue  []*parcel
+	flying int            // parcels in the requests of drain
 	wg     sync.WaitGroup // callers and goroutine
 }
 
@@ -49,10 +50,11 @@ type parcel struct {
 // beside what others do: it needs no company.
 const soloTasks = broker.MaxBatch / 4
 
-// A second request goes beside the first one when so many submissions wait. With
-// fewer, what requests cost is more than what the overlap brings.
+// A second request goes beside the first one when so many submissions wait; then
+// each takes half of them. With fewer, what requests cost is more than what the
+// overlap brings.
 const (
-	crowd    = 48
+	crowd    = 32
 	maxLanes = 2
 )
 
@@ -134,16 +136,21 @@ func (s *sender) drain() {
 		}
 		s.mu.Unlock()
 		s.request(s.ctx, batch)
+		s.mu.Lock()
+		s.flying -= len(batch)
+		s.mu.Unlock()
 		for _, p := range batch {
 			close(p.done)
 		}
 	}
 }
 
-// gather takes what fits in a request from the queue. s.mu is held.
+// gather takes what fits in a request from the queue, and leaves the other lane its
+// share. s.mu is held.
 func (s *sender) gather() []*parcel {
 	n, tasks, bytes := 0, 0, 0
-	for _, p := range s.queue {
+	share := max(crowd, (s.flying+len(s.queue)+1)/maxLanes)
+	for _, p := range s.queue[:min(share, len(s.queue))] {
 		tasks += len(p.tasks)
 		bytes += p.bytes
 		if n > 0 && (tasks > broker.MaxBatch || bytes > broker.MaxBatchBytes) {
@@ -154,6 +161,7 @@ func (s *sender) gather() []*parcel {
 	}
 	batch := slices.Clone(s.queue[:n])
 	s.queue = slices.Delete(s.queue, 0, n)
+	s.flying += n
 	return batch
 }
 
