@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -46,7 +47,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	if err != nil {
 		return err
 	}
-	runAll(ctx, c.b.rdb, calls)
+	c.b.renew(ctx, calls)
 	chores, cancel := context.WithTimeout(ctx, c.b.cfg.lease/choresPart)
 	defer cancel()
 	held := 0
@@ -81,6 +82,22 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 		c.b.log.Warn("redis: can't tell the namespace about the minion; will try again", "minion", c.id, "error", err)
 	}
 	return nil
+}
+
+// beatTries is how often a heartbeat asks a server before it fails.
+const beatTries = 3
+
+// renew runs the beat script for each of several parts. Where a reply was lost it
+// asks at once again, there alone: with queues on many servers one connection in
+// trouble must not cost the lease of all.
+func (b *Broker) renew(ctx context.Context, calls []*call) {
+	for range beatTries {
+		runAll(ctx, b.rdb, calls)
+		calls = slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return !errors.Is(c.err, broker.ErrIndeterminate) })
+		if len(calls) == 0 || ctx.Err() != nil {
+			return
+		}
+	}
 }
 
 // announce tells the namespace about the minion. Which tasks it can run may be

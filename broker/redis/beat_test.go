@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -57,5 +58,23 @@ func TestHeartbeatIsNotHeldUp(t *testing.T) {
 		if try > 50 {
 			t.Fatalf("%d minions are left of %d", left(), before)
 		}
+	}
+}
+
+// A heartbeat whose reply is lost asks again at once.
+func TestHeartbeatAsksAgain(t *testing.T) {
+	line := redisproxy.Start(t, miniredis.RunT(t).Addr())
+	c := consume(t, open(t, line.URL()), broker.ConsumerConfig{Queues: []string{"a", "b"}})
+	for _, do := range []redisproxy.Action{redisproxy.CutBefore, redisproxy.CutAfter} {
+		in := line.Inject(redisproxy.Fault{Match: redisproxy.Script("beat"), Do: do, Times: 2})
+		if err := c.Heartbeat(t.Context(), broker.Load{}); err != nil || in.Hits() != 2 {
+			t.Errorf("Heartbeat: %v, after %d cuts", err, in.Hits())
+		}
+		in.Remove()
+		in = line.Inject(redisproxy.Fault{Match: redisproxy.Script("beat"), Do: do, Times: -1})
+		if err := c.Heartbeat(t.Context(), broker.Load{}); !errors.Is(err, broker.ErrUnavailable) {
+			t.Errorf("Heartbeat with every reply lost: %v", err)
+		}
+		in.Remove()
 	}
 }
