@@ -112,9 +112,10 @@ func (c *consumer) assigned(text string) {
 		}
 		msg := text[4 : 4+size]
 		text = text[4+size:]
-		if d := c.deliver(q.of(toID(msg[broker.OffsetID:])), msg, now); d != nil {
-			out = append(out, d)
+		if isEntry(msg) { // it waited for nobody, so we had it before
+			continue
 		}
+		out, _ = c.deliver(c.b.ctx, q.of(toID(msg[broker.OffsetID:])), []any{msg}, now, out)
 	}
 	if len(out) > 0 {
 		c.cfg.OnAssign(out)
