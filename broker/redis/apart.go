@@ -166,7 +166,7 @@ func parse(d *broker.Delivery, msg string, record []byte, now int64) error {
 	if !isEntry(msg) {
 		return broker.ParseRecord(d, []byte(msg), now)
 	}
-	err := broker.ParseRecord(d, join(msg, record), now)
+	err := broker.AdoptRecord(d, join(msg, record), now)
 	if record == nil {
 		err = fmt.Errorf("task %s: %w: the server has no record of its content; does it evict keys?", d.ID, broker.ErrMalformed)
 	}

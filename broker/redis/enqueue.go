@@ -83,6 +83,9 @@ func (p *part) add(place int, t *broker.Task, left int) {
 			p.places = make([]int, 0, min(left, broker.MaxBatch))
 		}
 		if p.cfg.keptApart(t) {
+			if len(p.apart) == 0 { // large ones shall not be copied as it grows
+				p.in.bytes = slices.Grow(p.in.bytes, min(left*(t.Size()+64), broker.MaxBatchBytes))
+			}
 			p.apart = append(p.apart, len(p.plain))
 		}
 		p.in.bytes = broker.AppendRecord(p.in.bytes, t)

@@ -47,6 +47,10 @@ type parcel struct {
 // beside what others do: it needs no company.
 const soloTasks = broker.MaxBatch / 4
 
+// soloBytes is the same in bytes: while one large request is on its way, another
+// one can be written.
+const soloBytes = broker.MaxBatchBytes / 8
+
 // send stores the tasks and returns nil or an error for each.
 func (s *sender) send(ctx context.Context, tasks []*broker.Task) []error {
 	p := &parcel{tasks: tasks, until: time.Now().Add(patience)}
@@ -61,7 +65,7 @@ func (s *sender) send(ctx context.Context, tasks []*broker.Task) []error {
 	}
 	s.wg.Add(1)
 	defer s.wg.Done()
-	solo := len(tasks) >= soloTasks || p.bytes > broker.MaxBatchBytes
+	solo := len(tasks) >= soloTasks || p.bytes >= soloBytes
 	if solo || !s.busy {
 		s.busy = s.busy || !solo
 		s.mu.Unlock()
