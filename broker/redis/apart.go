@@ -36,6 +36,10 @@ const apartMark = 0x80 | broker.RecordVersion
 // entrySize is the length of an entry: a head and four bytes.
 const entrySize = broker.HeadSize + 4
 
+// readBytes is about how much is read at a time: the server has all replies of a
+// request in memory before it sends the first of them.
+const readBytes = 512 << 10
+
 // orphanFor is how long a record stays that no task refers to. A sender whose
 // script comes later than that stores it again.
 const orphanFor = time.Minute
@@ -104,7 +108,7 @@ func (b *Broker) records(ctx context.Context, k *keys, msgs []any) ([][]byte, er
 			out = make([][]byte, len(msgs))
 		}
 		places = append(places, i)
-		if size += recordSize(msg); size < broker.MaxBatchBytes {
+		if size += recordSize(msg); size < readBytes {
 			continue
 		}
 		if err := b.readRecords(ctx, k, msgs, places, out); err != nil {
