@@ -231,14 +231,49 @@ func (t *Task) takeField(in []byte, field int) (rest []byte, err error) {
 // Nothing in d aliases record, and record is only read. The compiler knows, so
 // that ParseRecord(d, []byte(s), now) does not copy the string s.
 func ParseRecord(d *Delivery, record []byte, now int64) error {
+	n, in, err := d.takeHead(record, now)
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		if in, err = d.takeField(in, i); err != nil {
+			return inField(i, err)
+		}
+	}
+	return atEnd(in)
+}
+
+// AdoptRecord is [ParseRecord] for a record that is given away: the payload is a
+// part of its memory, which belongs to d from then on.
+func AdoptRecord(d *Delivery, record []byte, now int64) error {
+	n, in, err := d.takeHead(record, now)
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		if i == fieldPayload {
+			d.Payload, in, _, err = takeData(in)
+		} else {
+			in, err = d.takeField(in, i)
+		}
+		if err != nil {
+			return inField(i, err)
+		}
+	}
+	return atEnd(in)
+}
+
+// takeHead reads the head of a message and returns how many fields its body has,
+// and these.
+func (d *Delivery) takeHead(record []byte, now int64) (n int, rest []byte, err error) {
 	if len(record) == 0 {
-		return fmt.Errorf("%w: it is empty", ErrMalformed)
+		return 0, nil, fmt.Errorf("%w: it is empty", ErrMalformed)
 	}
 	if record[0] != RecordVersion {
-		return fmt.Errorf("%w %d, this program reads %d", ErrVersion, record[0], RecordVersion)
+		return 0, nil, fmt.Errorf("%w %d, this program reads %d", ErrVersion, record[0], RecordVersion)
 	}
 	if len(record) < HeadSize {
-		return fmt.Errorf("%w: %d bytes, the head alone has %d", ErrMalformed, len(record), HeadSize)
+		return 0, nil, fmt.Errorf("%w: %d bytes, the head alone has %d", ErrMalformed, len(record), HeadSize)
 	}
 	copy(d.ID[:], record[OffsetID:])
 	d.Attempt = binary.BigEndian.Uint32(record[OffsetAttempt:])
@@ -256,16 +291,7 @@ func ParseRecord(d *Delivery, record []byte, now int64) error {
 	d.Retries = DefaultRetries
 	d.Retention = DefaultRetention
 	d.DeadFor = DefaultDeadRetention
-	n, in, err := takeFields(record[HeadSize:], fieldEnqueued+1)
-	if err != nil {
-		return err
-	}
-	for i := range n {
-		if in, err = d.takeField(in, i); err != nil {
-			return inField(i, err)
-		}
-	}
-	return atEnd(in)
+	return takeFields(record[HeadSize:], fieldEnqueued+1)
 }
 
 func uint48(b []byte) int64 {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -233,6 +234,28 @@ func TestCheckTask(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		} else if !strings.Contains(err.Error(), name) && name != "id" && name != "name" {
 			t.Errorf("%s: the error does not name it: %v", name, err)
+		}
+	}
+}
+
+// A record that is given away is read as any other, and its payload is not copied.
+func TestAdoptRecord(t *testing.T) {
+	task := &Task{ID: fixedID(1), Name: "blob", Payload: []byte("payload"), Unique: "k", Retries: 3}
+	record := AppendRecord(nil, task)
+	var copied, adopted Delivery
+	if err := errors.Join(ParseRecord(&copied, record, 5), AdoptRecord(&adopted, record, 5)); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(copied, adopted) {
+		t.Errorf("%+v, want %+v", adopted, copied)
+	}
+	copy(record[bytes.Index(record, task.Payload):], "changed")
+	if string(adopted.Payload) != "changed" || string(copied.Payload) != "payload" {
+		t.Errorf("payloads %q and %q", adopted.Payload, copied.Payload)
+	}
+	for n := range record {
+		if ParseRecord(new(Delivery), record[:n], 0) == nil || AdoptRecord(new(Delivery), record[:n], 0) == nil {
+			t.Errorf("%d bytes are a record", n)
 		}
 	}
 }

@@ -54,6 +54,9 @@ func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, error
 			names = append(names, k.flight(m), k.claim(m))
 			args = append(args, m)
 		}
+		for _, id := range ids {
+			names = append(names, k.record(broker.ID(id.([]byte))))
+		}
 		args = append(args, class, read.Milliseconds(), sweep.Milliseconds(), k.wake, b.space.inboxes, b.space.channels, outcome)
 		reply, err := scriptCancel.run(ctx, b.rdb, names, append(args, ids...)...)
 		if err != nil {

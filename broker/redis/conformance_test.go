@@ -19,21 +19,22 @@ import (
 var namespaces atomic.Int64
 
 // harness opens a namespace of its own on a server.
-func harness(t testing.TB, url string, prompt time.Duration) brokertest.Harness {
+func harness(t testing.TB, url string, prompt time.Duration, opts ...redis.Option) brokertest.Harness {
 	const lease = 1500 * time.Millisecond
 	namespace := fmt.Sprintf("ns%d", namespaces.Add(1))
 	reopen := func(t testing.TB) broker.Broker {
-		b, err := redis.Open(context.Background(), url, redis.Namespace(namespace), redis.Lease(lease))
+		opts := append([]redis.Option{redis.Namespace(namespace), redis.Lease(lease)}, opts...)
+		b, err := redis.Open(context.Background(), url, opts...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return b
 	}
-	opts, err := goredis.ParseURL(url)
+	addr, err := goredis.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw := goredis.NewClient(opts)
+	raw := goredis.NewClient(addr)
 	t.Cleanup(func() { _ = raw.Close() })
 	return brokertest.Harness{
 		Broker: reopen(t), Lease: lease, Reopen: reopen, Prompt: prompt,
@@ -65,5 +66,19 @@ func TestConformanceServer(t *testing.T) {
 	brokertest.Run(t, brokertest.Config{
 		Parallel: true,
 		Open:     func(t testing.TB) brokertest.Harness { return harness(t, "redis://"+server.Addr, prompt) },
+	})
+}
+
+// The same with records kept apart, whatever their size.
+func TestConformanceApart(t *testing.T) {
+	url := "redis://" + miniredis.RunT(t).Addr()
+	if path := redistest.Path(t); path != "" {
+		url = "redis://" + redistest.Start(t, path).Addr
+	}
+	brokertest.Run(t, brokertest.Config{
+		Parallel: true,
+		Open: func(t testing.TB) brokertest.Harness {
+			return harness(t, url, prompt, redis.ApartFrom(0))
+		},
 	})
 }

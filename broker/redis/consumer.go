@@ -22,6 +22,7 @@ type consumer struct {
 
 	mu      sync.Mutex
 	held    map[broker.ID]holding   // what was handed out and is not settled
+	apart   int                     // how many of these are kept apart
 	early   map[broker.ID]time.Time // cancels that came before their task did
 	pushed  map[broker.ID]push      // what may come to us in more than one way; see first
 	ready   map[*keys]bool          // queues that may have tasks; for several queues
@@ -47,7 +48,27 @@ type consumer struct {
 
 type holding struct {
 	attempt uint32
+	apart   bool // its record is kept apart
 	keys    *keys
+}
+
+// hold remembers a task that was handed to us.
+func (c *consumer) hold(d *broker.Delivery, k *keys, apart bool) {
+	if h, ok := c.held[d.ID]; ok {
+		c.letGo(d.ID, h)
+	}
+	c.held[d.ID] = holding{attempt: d.Attempt, apart: apart, keys: k}
+	if apart {
+		c.apart++
+	}
+}
+
+// letGo forgets a task that is held.
+func (c *consumer) letGo(id broker.ID, h holding) {
+	delete(c.held, id)
+	if h.apart {
+		c.apart--
+	}
 }
 
 // Consume implements [broker.Broker].
@@ -224,6 +245,7 @@ func (c *consumer) lose() error {
 	c.mu.Lock()
 	c.lost = true
 	clear(c.held)
+	c.apart = 0
 	c.mu.Unlock()
 	c.change()
 	return fmt.Errorf("minion %s: %w: it is not registered any more", c.id, broker.ErrLeaseLost)
@@ -235,6 +257,7 @@ func (c *consumer) Close(ctx context.Context) error {
 	first := !c.closed
 	c.closed = true
 	clear(c.held)
+	c.apart = 0
 	c.mu.Unlock()
 	if first {
 		close(c.gone)

@@ -91,7 +91,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 		case r := <-move:
 			move = nil
 			stop()
-			out, token, err := c.popped(order[0], r)
+			out, token, err := c.popped(ctx, order[0], r)
 			if err != nil || len(out) > 0 || token || c.dueIn(order) <= 0 {
 				return out, err
 			}
@@ -114,7 +114,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 		stop()
 		if move != nil {
 			// What comes at the last moment is ours.
-			if out, _, err := c.popped(order[0], c.pop.end(now)); len(out) > 0 || why == nil && err != nil {
+			if out, _, err := c.popped(ctx, order[0], c.pop.end(now)); len(out) > 0 || why == nil && err != nil {
 				return out, err
 			}
 		}
@@ -133,7 +133,7 @@ func (c *consumer) pressing(order []*keys) bool {
 }
 
 // popped reads the result of a blocking move. A token sends us to the script.
-func (c *consumer) popped(k *keys, r popped) (out []*broker.Delivery, token bool, err error) {
+func (c *consumer) popped(ctx context.Context, k *keys, r popped) (out []*broker.Delivery, token bool, err error) {
 	c.pop.taken(r)
 	c.straight = false
 	if r.err != nil {
@@ -148,39 +148,44 @@ func (c *consumer) popped(k *keys, r popped) (out []*broker.Delivery, token bool
 	if r.msg == "" {
 		return nil, false, nil
 	}
-	if d := c.deliver(k, r.msg, c.serverNow()); d != nil {
-		c.straight = r.waited >= straightAfter
-		return []*broker.Delivery{d}, false, nil
+	out, err = c.deliver(ctx, k, []any{r.msg}, c.serverNow(), nil, fetched)
+	if err != nil || len(out) == 0 {
+		return nil, err == nil, err
 	}
-	return nil, true, nil
-}
-
-// deliver turns a message into a delivery and remembers that we hold it. It
-// returns nil for what is no message, which the scripts put aside, and for what we
-// hold already: it was assigned to us again, or found at the server meanwhile.
-func (c *consumer) deliver(k *keys, msg string, now int64) *broker.Delivery {
-	out := c.deliverAll(k, []any{msg}, now, nil)
-	if len(out) == 0 {
-		return nil
-	}
-	return out[0]
+	c.straight = r.waited >= straightAfter
+	return out, false, nil
 }
 
 // slabSize is how many deliveries are allocated at a time. Each keeps the others
 // alive, so they are few.
 const slabSize = 16
 
-// deliverAll delivers messages and appends the deliveries to out.
-func (c *consumer) deliverAll(k *keys, msgs []any, now int64, out []*broker.Delivery) []*broker.Delivery {
+// deliver turns messages into deliveries, remembers that we hold them and appends
+// them to out. It leaves out what is no message, which the scripts put aside, and
+// what we hold or had already: it was assigned to us again, or found at the server
+// meanwhile. After an error none was delivered, and they are found again.
+func (c *consumer) deliver(ctx context.Context, k *keys, msgs []any, now int64, out []*broker.Delivery, how way) ([]*broker.Delivery, error) {
+	// They are ours, and will be when ctx has ended.
+	records, err := c.b.records(context.WithoutCancel(ctx), k, msgs)
+	if err != nil {
+		c.mu.Lock()
+		c.suspect = true
+		c.mu.Unlock()
+		return out, err
+	}
 	first := len(out)
+	var apart []bool // of each that is read, if there are any
 	var slab []broker.Delivery
 	for i, m := range msgs {
 		if len(slab) == 0 {
 			slab = make([]broker.Delivery, min(len(msgs)-i, slabSize))
 		}
-		if d := &slab[0]; c.read(k, d, toString(m), now) {
+		if d := &slab[0]; c.read(k, d, toString(m), at(records, i), now) {
 			out = append(out, d)
 			slab = slab[1:]
+			if records != nil {
+				apart = append(apart, isEntry(toString(m)))
+			}
 		} else {
 			*d = broker.Delivery{}
 		}
@@ -188,11 +193,11 @@ func (c *consumer) deliverAll(k *keys, msgs []any, now int64, out []*broker.Deli
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	fresh := out[:first]
-	for _, d := range out[first:] {
-		if h, ok := c.held[d.ID]; ok && h.attempt == d.Attempt {
+	for i, d := range out[first:] {
+		if h, ok := c.held[d.ID]; ok && h.attempt == d.Attempt || how == pushed && !c.first(d) {
 			continue
 		}
-		c.held[d.ID] = holding{d.Attempt, k}
+		c.hold(d, k, apart != nil && apart[i])
 		if len(c.early) > 0 {
 			if _, ok := c.early[d.ID]; ok {
 				delete(c.early, d.ID)
@@ -202,13 +207,13 @@ func (c *consumer) deliverAll(k *keys, msgs []any, now int64, out []*broker.Deli
 		fresh = append(fresh, d)
 	}
 	clear(out[len(fresh):])
-	return fresh
+	return fresh, nil
 }
 
 // read reads a message into d, and reports whether it is one.
-func (c *consumer) read(k *keys, d *broker.Delivery, msg string, now int64) bool {
+func (c *consumer) read(k *keys, d *broker.Delivery, msg string, record []byte, now int64) bool {
 	d.Queue, d.Minion = k.queue, c.id
-	err := broker.ParseRecord(d, []byte(msg), now)
+	err := parse(d, msg, record, now)
 	if err == nil {
 		return true
 	}
@@ -309,16 +314,25 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 			if err = c.missed(k, err); err == nil {
 				continue
 			}
-			if len(out) > 0 && !errors.Is(err, broker.ErrLeaseLost) {
-				return out, nil // the next call meets the error again
+			if errors.Is(err, broker.ErrLeaseLost) {
+				return nil, err
 			}
-			return nil, err
+			return sofar(out, err)
 		}
 		if more {
 			c.again(k)
 		}
 	}
 	return out, nil
+}
+
+// sofar returns what there is, if there is something: the next call meets the
+// error again.
+func sofar(out []*broker.Delivery, err error) ([]*broker.Delivery, error) {
+	if len(out) > 0 {
+		return out, nil
+	}
+	return nil, err
 }
 
 func (c *consumer) again(k *keys) {
@@ -346,8 +360,11 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		c.note(k, item(list, 1), now)
 		more = toInt(item(list, 2)) == 1
 		msgs := toList(item(list, 3))
-		out = c.deliverAll(k, msgs, now, slices.Grow(out, len(msgs)))
+		out, err = c.deliver(ctx, k, msgs, now, slices.Grow(out, len(msgs)), fetched)
 		c.b.unlock(ctx, k, toStrings(item(list, 4)))
+		if err != nil {
+			return nil, true, err
+		}
 		// A run of cancelled messages fills a call without bringing anything.
 		if len(out) > 0 || !more {
 			return out, more, nil
@@ -370,7 +387,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		flight := k.flight(c.minion)
 		reply, err := scriptAdopt.run(ctx, c.b.rdb, []string{flight, k.claim(c.minion), k.minions, k.odd}, c.minion)
 		if err != nil {
-			return out, err
+			return sofar(out, err)
 		}
 		if reply == nil {
 			return nil, c.lose()
@@ -393,14 +410,11 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		}
 		msgs, err := c.b.rdb.HMGet(ctx, flight, unknown...).Result()
 		if err != nil {
-			return out, fault("adopt tasks", err)
+			return sofar(out, fault("adopt tasks", err))
 		}
-		for _, m := range msgs {
-			if msg, ok := m.(string); ok && len(msg) >= broker.HeadSize && c.first(msg) {
-				if d := c.deliver(k, msg, now); d != nil {
-					out = append(out, d)
-				}
-			}
+		msgs = slices.DeleteFunc(msgs, func(m any) bool { return m == nil })
+		if out, err = c.deliver(ctx, k, msgs, now, out, pushed); err != nil {
+			return sofar(out, err)
 		}
 	}
 	c.mu.Lock()

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -43,7 +44,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 		}
 		size := t.Size()
 		if p == nil || p.size+size > broker.MaxBatchBytes || p.count() == broker.MaxBatch {
-			p = &part{keys: k, simple: true, in: newScratch()}
+			p = &part{keys: k, cfg: &b.cfg, simple: true, in: newScratch()}
 			defer p.in.free()
 			parts = append(parts, p)
 		}
@@ -60,13 +61,16 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 // part is what one run of an enqueue script stores.
 type part struct {
 	keys   *keys
+	cfg    *config
 	simple bool // enqueue_plain can do it: nothing is in other, and no id twice
 	size   int
-	in     *scratch // its bytes are the messages of plain, one behind the other
+	in     *scratch // its bytes are the records of plain, one behind the other
 	places []int    // of plain in the batch
 	plain  []int    // where each ends in bytes
+	apart  []int    // which of plain are kept apart
 	last   []int    // of other
 	other  []any
+	others []stored // records of other that are kept apart
 }
 
 func (p *part) count() int { return len(p.places) + len(p.last) }
@@ -78,6 +82,12 @@ func (p *part) add(place int, t *broker.Task, left int) {
 			p.plain = make([]int, 0, min(left, broker.MaxBatch))
 			p.places = make([]int, 0, min(left, broker.MaxBatch))
 		}
+		if p.cfg.keptApart(t) {
+			if len(p.apart) == 0 { // large ones shall not be copied as it grows
+				p.in.bytes = slices.Grow(p.in.bytes, min(left*(t.Size()+64), broker.MaxBatchBytes))
+			}
+			p.apart = append(p.apart, len(p.plain))
+		}
 		p.in.bytes = broker.AppendRecord(p.in.bytes, t)
 		p.plain = append(p.plain, len(p.in.bytes))
 		p.places = append(p.places, place)
@@ -85,6 +95,10 @@ func (p *part) add(place int, t *broker.Task, left int) {
 	}
 	p.simple = false
 	msg := broker.AppendRecord(nil, t)
+	if p.cfg.keptApart(t) {
+		p.others = append(p.others, stored{p.keys.record(t.ID), msg})
+		msg = appendEntry(nil, msg)
+	}
 	var ref []byte
 	if !t.Group.IsZero() {
 		ref = broker.AppendFlowRef(nil, t)
@@ -104,25 +118,34 @@ func (p *part) call() *call {
 	if !p.simple {
 		args = append(args, len(p.plain))
 	}
-	from := 0
-	for _, to := range p.plain {
-		p.in.blobs = append(p.in.blobs, blob{p.in.bytes[from:to]})
-		args = append(args, &p.in.blobs[len(p.in.blobs)-1])
+	from, apart := 0, p.apart
+	var before []stored
+	for i, to := range p.plain {
+		msg := p.in.bytes[from:to]
 		from = to
-	}
-	p.in.args = args
-	if p.simple {
-		return &call{
-			script: scriptPlain,
-			keys:   []string{k.ready, k.held, k.state, k.meta, k.watch},
-			args:   args,
+		if len(apart) > 0 && apart[0] == i {
+			apart = apart[1:]
+			before = append(before, stored{k.record(broker.ID(msg[broker.OffsetID:])), msg})
+			msg = appendEntry(nil, msg)
 		}
+		p.in.blobs = append(p.in.blobs, blob{msg})
+		args = append(args, &p.in.blobs[len(p.in.blobs)-1])
 	}
-	return &call{
-		script: scriptEnqueue,
-		keys:   []string{k.ready, k.held, k.state, k.due, k.later, k.unique, k.meta, k.watch, k.flows},
-		args:   append(args, p.other...),
+	before = append(before, p.others...)
+	p.in.args = args
+	c := &call{args: args, before: before}
+	if p.simple {
+		c.script = scriptPlain
+		c.keys = []string{k.ready, k.held, k.state, k.meta, k.watch}
+	} else {
+		c.script = scriptEnqueue
+		c.keys = []string{k.ready, k.held, k.state, k.due, k.later, k.unique, k.meta, k.watch, k.flows}
+		c.args = append(args, p.other...)
 	}
+	for _, s := range before {
+		c.keys = append(c.keys, s.key)
+	}
+	return c
 }
 
 // sendParts stores the parts in one round trip, or more where the simple script
@@ -153,11 +176,29 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 				if err == nil {
 					err = broker.ErrUnavailable // the store is emptied while we use it
 				}
+			case isMissing(reply): // a record
+				if err = calls[i].unstored; err == nil && try < storeTries {
+					again = append(again, p)
+					continue
+				}
+				if err == nil {
+					err = fmt.Errorf("redis enqueue: %w: the records of tasks do not stay at the server", broker.ErrUnavailable)
+				}
 			}
 			p.answer(tasks, errs, toList(reply), err)
 		}
 		parts = again
 	}
+}
+
+// storeTries is how often records are stored: they are missing if their time was
+// over, or if others of the same ids were there.
+const storeTries = 4
+
+// isMissing says whether an enqueue script has not found a record.
+func isMissing(reply any) bool {
+	_, is := reply.(int64)
+	return is
 }
 
 // answer sets the errors of the part's tasks: all alike, or what the script said.

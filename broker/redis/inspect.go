@@ -93,11 +93,18 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 		return nil, "", fault("dead letters", err)
 	}
 	var letters []broker.DeadLetter
-	var ids []any
+	var ids, msgs []any
+	for i := 1; i < len(page); i += 2 {
+		msgs = append(msgs, page[i])
+	}
+	records, err := b.records(ctx, k, msgs)
+	if err != nil {
+		return nil, "", err
+	}
 	for i := 0; i+1 < len(page); i += 2 {
 		var d broker.Delivery
 		d.Queue = queue
-		if err := broker.ParseRecord(&d, []byte(page[i+1]), 0); err != nil && d.ID.IsZero() {
+		if err := parse(&d, page[i+1], at(records, i/2), 0); err != nil && d.ID.IsZero() {
 			continue
 		}
 		letters = append(letters, broker.DeadLetter{Task: d.Task})
@@ -137,18 +144,24 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 		errs[i] = fmt.Errorf("dead letter %s: %w", id, broker.ErrNotFound)
 	}
 	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
+		names := []string{k.dead, k.state, k.ready, k.held, k.watch}
 		args := []any{k.wake}
 		for _, p := range places {
+			names = append(names, k.record(ids[p]))
 			args = append(args, ids[p][:])
 		}
-		reply, err := scriptRequeue.run(ctx, b.rdb, []string{k.dead, k.state, k.ready, k.held, k.watch}, args...)
+		reply, err := scriptRequeue.run(ctx, b.rdb, names, args...)
 		if err != nil {
 			return nil, err
 		}
 		found := make([]bool, len(places))
 		for i, v := range toList(reply) {
-			if toInt(v) == 1 {
+			switch toInt(v) {
+			case 1:
 				found[i], errs[places[i]] = true, nil
+			case -1:
+				found[i] = true
+				errs[places[i]] = fmt.Errorf("dead letter %s: %w: the server has no record of its content any more", ids[places[i]], broker.ErrMalformed)
 			}
 		}
 		return found, nil

@@ -144,7 +144,7 @@ func readPlace(st *broker.Status, place []any) bool {
 	var d broker.Delivery
 	if len(head) >= broker.HeadSize {
 		// A head without its body: everything of the head is read.
-		_ = broker.ParseRecord(&d, []byte(head), 0)
+		_ = broker.ParseRecord(&d, join(head, nil), 0)
 	}
 	st.Attempt = d.Attempt
 	switch toString(item(place, 0)) {

@@ -22,6 +22,7 @@ type config struct {
 	partitions int
 	slice      time.Duration
 	limits     broker.Limits
+	apartFrom  int // size of payload
 	logger     *slog.Logger
 	tls        *tls.Config
 	username   string
@@ -39,7 +40,7 @@ const (
 const MaxPartitions = 256
 
 func newConfig(opts []Option) config {
-	c := config{namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, logger: slog.Default()}
+	c := config{namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, apartFrom: apartFrom, logger: slog.Default()}
 	for _, o := range opts {
 		if o != nil {
 			o.apply(&c)

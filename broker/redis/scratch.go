@@ -17,8 +17,9 @@ type blob struct{ b []byte }
 // MarshalBinary is how the client asks for it.
 func (b *blob) MarshalBinary() ([]byte, error) { return b.b, nil }
 
-// maxScratch is the largest memory that is kept: a rare giant must not stay.
-const maxScratch = 1 << 20
+// maxScratch is the largest memory that is kept, which is about that of the largest
+// batch: a rare giant must not stay.
+const maxScratch = broker.MaxBatchBytes + 1<<20
 
 // scratch is the memory of what scripts are told.
 type scratch struct {

@@ -58,6 +58,7 @@ var (
 	scriptCensus   = load("census", "clock")
 	scriptPublish  = load("publish", "clock")
 	scriptRelease  = load("release", "push")
+	scriptRecord   = load("record")
 
 	scriptFlowOpen   = load("flow_open")
 	scriptFlowLookup = load("flow_lookup", "clock", "flow_look")
@@ -124,14 +125,16 @@ type call struct {
 	script *script
 	keys   []string
 	args   []any
+	before []stored // records that are stored before it runs
 
-	reply any
-	err   error
+	reply    any
+	err      error
+	unstored error // why a record could not be stored
 }
 
 // runAll executes scripts in one round trip, each as run would.
 func runAll(ctx context.Context, rdb redis.UniversalClient, calls []*call) {
-	if len(calls) == 1 {
+	if len(calls) == 1 && len(calls[0].before) == 0 {
 		c := calls[0]
 		c.reply, c.err = c.script.run(ctx, rdb, c.keys, c.args...)
 		return
@@ -146,12 +149,24 @@ func runAll(ctx context.Context, rdb redis.UniversalClient, calls []*call) {
 	defer in.free()
 	pipe := rdb.Pipeline()
 	cmds := make([]onceCmd, len(calls))
+	var sets []onceCmd
 	for i, c := range calls {
+		for _, s := range c.before {
+			set := s.command(ctx)
+			_ = pipe.Process(ctx, set)
+			sets = append(sets, set)
+		}
 		cmds[i] = c.script.command(ctx, in, "evalsha", c.script.sha, c.keys, c.args)
 		_ = pipe.Process(ctx, cmds[i])
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, c := range calls {
+		for range c.before {
+			if err := sets[0].Err(); err != nil && err != redis.Nil { // nil: it is there
+				c.unstored = fault("store a record", err)
+			}
+			sets = sets[1:]
+		}
 		c.reply, c.err = cmds[i].Result()
 		switch {
 		case c.err == redis.Nil:

@@ -18,7 +18,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		return nil, err
 	}
 	c.mu.Lock()
-	closed := c.closed
+	closed, apart := c.closed, c.apartOf(batch)
 	c.mu.Unlock()
 	if closed {
 		return nil, broker.ErrClosed
@@ -51,7 +51,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 			open[k] = st
 			order = append(order, st)
 		}
-		st.add(i, s, len(batch)-i)
+		st.add(i, s, len(batch)-i, apart != nil && apart[i])
 	}
 	calls := make([]*call, len(order))
 	for i, st := range order {
@@ -111,9 +111,24 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 	for _, place := range st.places {
 		d := batch[place].Delivery
 		if h, ok := c.held[d.ID]; ok && h.attempt == d.Attempt {
-			delete(c.held, d.ID)
+			c.letGo(d.ID, h)
 		}
 	}
+}
+
+// apartOf says of which tasks the record is kept apart; nil if of none. Of those
+// that we do not hold, and that the script will not take, nobody knows.
+func (c *consumer) apartOf(batch []broker.Settlement) []bool {
+	if c.apart == 0 {
+		return nil
+	}
+	out := make([]bool, len(batch))
+	for i := range batch {
+		if d := batch[i].Delivery; d != nil {
+			out[i] = c.held[d.ID].apart
+		}
+	}
+	return out
 }
 
 func lost(d *broker.Delivery) error {
@@ -128,7 +143,8 @@ type settling struct {
 	order  []group
 	like   traits // of the last one, whose group is same
 	same   *members
-	places []int // in the batch, in the order of the call; set by call
+	places []int    // in the batch, in the order of the call; set by call
+	apart  []string // keys of records that are kept apart
 	count  int
 	size   int
 }
@@ -157,9 +173,10 @@ type traits struct {
 
 type members struct {
 	places   []int
-	letters  []byte // these three: see settle.lua
+	letters  []byte // these four: see settle.lua
 	attempts []byte
 	unique   []byte
+	records  []byte
 	submits  []any
 }
 
@@ -175,8 +192,12 @@ var verbs = [...]string{
 // letterSize is about how many bytes a letter takes.
 const letterSize = 112
 
-// add adds a settlement; left says how many may still come.
-func (st *settling) add(place int, s *broker.Settlement, left int) {
+// settleKeys is how many keys the script has whatever is settled.
+const settleKeys = 16
+
+// add adds a settlement; left says how many may still come, apart whether the
+// record of the task is kept apart.
+func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 	d := s.Delivery
 	like := traits{s.Verb, s.Outcome.State, s.Delay, d.Retention, d.DeadFor, d.Inbox}
 	m := st.same
@@ -205,6 +226,17 @@ func (st *settling) add(place int, s *broker.Settlement, left int) {
 	if m.unique != nil {
 		m.unique = binary.BigEndian.AppendUint16(m.unique, uint16(len(d.Unique)))
 		m.unique = append(m.unique, d.Unique...)
+	}
+	if apart && m.records == nil {
+		m.records = make([]byte, 2*len(m.places)) // those before have none
+	}
+	if m.records != nil {
+		n := 0
+		if apart {
+			st.apart = append(st.apart, st.keys.record(d.ID))
+			n = settleKeys + len(st.apart)
+		}
+		m.records = binary.BigEndian.AppendUint16(m.records, uint16(n))
 	}
 	st.count++
 	st.size += len(m.letters) - was + len(d.Unique) + 6
@@ -283,6 +315,7 @@ func (st *settling) call(minion, inboxes string) *call {
 		k.flight(minion), k.claim(minion), k.minions, k.state, k.due, k.later, k.dead,
 		k.unique, k.stop, k.keep, k.ready, k.held, k.watch, k.odd, k.flows, k.outbox,
 	}
+	keys = append(keys, st.apart...)
 	lists := make(map[string]int)
 	args := []any{minion, k.wake, len(st.order)}
 	for _, g := range st.order {
@@ -302,7 +335,7 @@ func (st *settling) call(minion, inboxes string) *call {
 		if bytes.Equal(attempts[4:], attempts[:len(attempts)-4]) {
 			attempts = attempts[:4] // they are alike
 		}
-		args = append(args, m.letters, attempts, m.unique)
+		args = append(args, m.letters, attempts, m.unique, m.records)
 		args = append(append(args, len(m.submits)/2), m.submits...)
 		st.places = append(st.places, m.places...)
 	}

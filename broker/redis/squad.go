@@ -113,12 +113,10 @@ func (c *consumer) assigned(text string) {
 		}
 		msg := text[4 : 4+size]
 		text = text[4+size:]
-		if !c.first(msg) {
+		if isEntry(msg) { // it waited for nobody, so we had it before
 			continue
 		}
-		if d := c.deliver(q.of(toID(msg[broker.OffsetID:])), msg, now); d != nil {
-			out = append(out, d)
-		}
+		out, _ = c.deliver(c.b.ctx, q.of(toID(msg[broker.OffsetID:])), []any{msg}, now, out, pushed)
 	}
 	if len(out) > 0 {
 		c.cfg.OnAssign(out)
@@ -131,17 +129,22 @@ type push struct {
 	at      time.Time
 }
 
+// way is how a message comes to a consumer.
+type way bool
+
+const (
+	fetched way = false // from a queue, once
+	pushed  way = true  // it was assigned, or found at the server: perhaps more than once; see first
+)
+
 // first says whether an attempt that is not fetched from a queue comes to us for
 // the first time. Who assigns sends it again if the reply is lost, and Dequeue may
 // find it at the server before it is heard of: by then it can be over here, and
-// must not start again.
-func (c *consumer) first(msg string) bool {
-	id, attempt := toID(msg[broker.OffsetID:]), binary.BigEndian.Uint32([]byte(msg[broker.OffsetAttempt:]))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if p, ok := c.pushed[id]; ok && p.attempt >= attempt {
+// must not start again. c.mu is held.
+func (c *consumer) first(d *broker.Delivery) bool {
+	if p, ok := c.pushed[d.ID]; ok && p.attempt >= d.Attempt {
 		return false
 	}
-	c.pushed[id] = push{attempt, time.Now()}
+	c.pushed[d.ID] = push{d.Attempt, time.Now()}
 	return true
 }

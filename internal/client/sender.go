@@ -50,6 +50,10 @@ type parcel struct {
 // beside what others do: it needs no company.
 const soloTasks = broker.MaxBatch / 4
 
+// soloBytes is the same in bytes: while one large request is on its way, another
+// one can be written.
+const soloBytes = broker.MaxBatchBytes / 8
+
 // A second request goes beside the first one when so many submissions wait; then
 // each takes half of them. With fewer, what requests cost is more than what the
 // overlap brings.
@@ -72,7 +76,7 @@ func (s *sender) send(ctx context.Context, tasks []*broker.Task) []error {
 	}
 	s.wg.Add(1)
 	defer s.wg.Done()
-	solo := len(tasks) >= soloTasks || p.bytes > broker.MaxBatchBytes
+	solo := len(tasks) >= soloTasks || p.bytes >= soloBytes
 	if solo || s.lanes == 0 {
 		if !solo {
 			s.lanes++

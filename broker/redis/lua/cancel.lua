@@ -2,7 +2,8 @@
 --
 -- KEYS  1 state  2 due  3 later  4 gone  5 stop  6 ready  7 held  8 minions
 --       9 keep  10 list of the class of retention  11 watch  12 flows
---       13 outbox, then flight and claim of each minion of ARGV
+--       13 outbox, then flight and claim of each minion of ARGV, then the record
+--       of each id, which need not be there
 -- ARGV  1 number of minions, then their ids, then name of the class, ms for
 --       which the outcome can be read, ms until it is swept, wake channel,
 --       prefix of inbox channels, prefix of minion channels, the outcome
@@ -58,7 +59,7 @@ end
 
 redis.call('ZREM', minions, '') -- see dequeue.lua
 local t = now()
-local verdicts, uniques, forget, ended = {}, {}, { big(t + sweepms, 6) }, {}
+local verdicts, uniques, forget, ended, spent = {}, {}, { big(t + sweepms, 6) }, {}, {}
 for i = at, #ARGV do
   local id = ARGV[i]
   local s = redis.call('HGET', state, id)
@@ -106,6 +107,7 @@ for i = at, #ARGV do
       end
       forget[#forget + 1] = id
       ended[#ended + 1] = { id = id, outcome = outcome }
+      spent[#spent + 1] = KEYS[spare + 2 * count + 1 + i - at]
       verdict = 1
     end
   end
@@ -114,5 +116,6 @@ end
 if #forget > 1 then
   redis.call('RPUSH', list, table.concat(forget))
   redis.call('ZADD', keep, 'NX', t + sweepms, class)
+  redis.call('UNLINK', unpack(spent))
 end
 return { verdicts, uniques, arrive(flows, outbox, ended) }

@@ -62,9 +62,18 @@ while n < most and room > 0 and looked < 2000 do
     left = false
     break
   end
-  local pairs, strange, size, at = {}, {}, 0, 0
+  local pairs, strange, size, at, seen = {}, {}, 0, 0, #msgs
   for i = 1, #msgs do
     local msg = msgs[i]
+    if size >= room then -- the rest stays where it was
+      local rest = {}
+      for j = #msgs, i, -1 do
+        rest[#rest + 1] = msgs[j]
+      end
+      redis.call('LPUSH', from, unpack(rest))
+      seen = i - 1
+      break
+    end
     if readable(msg) then
       local id = sub(msg, 2, 17)
       if careful and redis.call('SREM', gone, id) == 1 then
@@ -77,7 +86,7 @@ while n < most and room > 0 and looked < 2000 do
         pairs[at + 1] = id
         pairs[at + 2] = msg
         at = at + 2
-        size = size + #msg
+        size = size + weight(msg)
       end
     elseif msg ~= '!' then
       strange[#strange + 1] = msg
@@ -89,7 +98,7 @@ while n < most and room > 0 and looked < 2000 do
   if #strange > 0 then
     redis.call('RPUSH', odd, unpack(strange))
   end
-  looked = looked + #msgs
+  looked = looked + seen
   room = room - size
   if size < 65536 then -- small ones: more at a time
     batch = math.min(batch * 4, 500)

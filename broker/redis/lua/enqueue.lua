@@ -2,13 +2,14 @@
 -- content is left out, with other content refused.
 --
 -- KEYS  1 ready  2 held  3 state  4 due  5 later  6 unique  7 meta  8 watch
---       9 flows
+--       9 flows, then the record of each message that is an entry
 -- ARGV  1 wake channel  2 number of plain messages, then these
 --       then for each other one: message, delay in ms, time to its deadline in
 --       ms (0 is none), unique key ('' is none), its place in a flow ('' is
 --       none), whether it is blocked (0, 1)
 -- Returns false if the queue is not registered (nothing is done; register it
--- and call again), else a list with index (from 1) and holder's id for each
+-- and call again), or 0 if a record is not there or is another's (nothing is done;
+-- store it and call again), else a list with index (from 1) and holder's id for each
 -- that was refused; the holder is its own id if the content differs.
 
 local ready, held, state, due, later, unique, meta, watch, flows =
@@ -35,7 +36,8 @@ end
 local known = redis.call('HMGET', state, unpack(ids))
 
 -- Check everything.
-local refused = {}
+local refused, kept = {}, {}
+local apart = 9
 local seen = {}  -- id -> what this call adds to state
 local locks = {} -- unique key -> id, of this call
 local states, msgs, dues, laters, uniques, places = {}, {}, {}, {}, {}, {}
@@ -44,7 +46,11 @@ for i = 1, total do
   local id, msg = ids[i], message(i)
   local origin = string.sub(msg, 26, 45) -- digest and inbox
   local old = known[i] or seen[id]
-  local holder
+  local holder, record
+  if string.byte(msg, 1) == 129 then
+    apart = apart + 1
+    record = KEYS[apart]
+  end
   if old then
     if string.sub(old, 1, 4) ~= string.sub(origin, 1, 4) then
       holder = id
@@ -73,6 +79,16 @@ for i = 1, total do
         end
         holder = holder or nil
       end
+    end
+    if record then
+      local digest = redis.call('GETRANGE', record, 25, 28)
+      if digest ~= string.sub(origin, 1, 4) then
+        if digest ~= '' then
+          redis.call('UNLINK', record) -- of a sender that died, and no task's
+        end
+        return 0
+      end
+      kept[#kept + 1] = record
     end
     if not holder then
       seen[id] = origin
@@ -127,5 +143,8 @@ if #states > 0 then
 end
 if #uniques > 0 then
   redis.call('HSET', unique, unpack(uniques))
+end
+for _, record in ipairs(kept) do
+  redis.call('PERSIST', record) -- not first: see dequeue.lua
 end
 return refused

@@ -2,7 +2,8 @@
 --
 -- KEYS  1 flight  2 claim  3 minions  4 state  5 due  6 later  7 dead  8 unique
 --       9 stop  10 keep  11 ready  12 held  13 watch  14 odd  15 flows
---       16 outbox, then the list of each class of retention that ARGV speaks of
+--       16 outbox, then the records of tasks whose messages are entries, then the
+--       list of each class of retention that ARGV speaks of
 -- ARGV  1 minion  2 wake channel  3 number of groups, then for each group
 --         verb (finish, retry, snooze, release)
 --         a: finish: state; retry, snooze: delay in ms; release: 0
@@ -16,6 +17,8 @@
 --         behind the other
 --         their attempts: 4 bytes each, or 4 for all if they are alike
 --         their unique keys: for each length (2) and key; '' if none has one
+--         their records: 2 bytes each, which of KEYS it is, or 0 if it is in the
+--         message; '' if all are
 --         number of tasks to be submitted with the only task of the group, then
 --         for each: id and record
 --       The outcome of a task that is not finished is the one it gets if it was
@@ -46,7 +49,7 @@ local place, at = 0, 4
 
 -- Of the tasks of the group at hand: how many they are, where their letters begin
 -- and end, and the messages that the minion holds.
-local n, letters, keys
+local n, letters, keys, records
 local ids, attempts, froms, tos, msgs
 
 -- outcome returns the outcome of a task, with its length in front.
@@ -66,6 +69,23 @@ local function forgetKeys(which)
     if held[i] ~= '' and redis.call('HGET', unique, held[i]) == ids[i] then
       redis.call('HDEL', unique, held[i])
     end
+  end
+end
+
+-- forgetRecords lets go of records of tasks that are final. That of a dead letter
+-- ends with it.
+local function forgetRecords(which, class, sweepms)
+  local spent = {}
+  for _, i in ipairs(which) do
+    local record = KEYS[number(records, 2 * i - 1, 2)]
+    if record and sub(class, 1, 1) == 'd' then
+      redis.call('PEXPIRE', record, sweepms)
+    elseif record then
+      spent[#spent + 1] = record
+    end
+  end
+  if #spent > 0 then
+    redis.call('UNLINK', unpack(spent))
   end
 end
 
@@ -125,7 +145,8 @@ for _ = 1, groups do
   n, letters, keys = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10]
   local stamps = ARGV[at + 9]
   local alike = #stamps == 4 and stamps
-  at = at + 11
+  records = ARGV[at + 11]
+  at = at + 12
 
   -- Check everything.
   ids, attempts, froms, tos = {}, {}, {}, {}
@@ -232,6 +253,9 @@ for _ = 1, groups do
     if stopping then
       redis.call('SREM', stop, unpack(settled))
     end
+  end
+  if records ~= '' then
+    forgetRecords(verb == 'finish' and owned or canceled, class, sweepms)
   end
   at = at + 1 + 2 * more
   place = place + n

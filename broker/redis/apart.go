@@ -1,0 +1,178 @@
+package redis
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// A script can touch a message only by copying it into Lua and out again, and a
+// task passes four of them. So the record of a large one is kept apart, as a
+// string that plain commands write and read, and what goes through the lists and
+// hashes is an entry: the record's head, marked, and how long the record is.
+//
+//	SET record, for a while ──▶ enqueue: entry, and the record is kept for good
+//	                            entries pass as any messages
+//	            GET record  ◀── whoever is handed an entry
+//	                            settle: the record goes; with a dead letter it
+//	                            stays for as long as that
+//
+// So a sender that dies before its script leaves a record that ends by itself,
+// and there is no entry without a record. docs/wire.md has the bytes.
+
+// apartFrom is the size of a payload, in bytes, from which on its record is kept
+// apart: below that two commands more cost more than copies do.
+const apartFrom = 8 << 10
+
+// apartMark is the version byte of an entry.
+const apartMark = 0x80 | broker.RecordVersion
+
+// entrySize is the length of an entry: a head and four bytes.
+const entrySize = broker.HeadSize + 4
+
+// readBytes is about how much is read at a time: the server has all replies of a
+// request in memory before it sends the first of them.
+const readBytes = 512 << 10
+
+// orphanFor is how long a record stays that no task refers to. A sender whose
+// script comes later than that stores it again.
+const orphanFor = time.Minute
+
+// keptApart says whether a task's record is kept apart. The body of one that waits
+// for others is replaced when it is released, and of one that is dropped the
+// unique key has to be read: those stay whole.
+func (c *config) keptApart(t *broker.Task) bool {
+	return len(t.Payload) >= c.apartFrom && !t.Blocked && t.Unique == ""
+}
+
+// record is the key of a task's record, if it is kept apart.
+func (k *keys) record(id broker.ID) string { return k.base + "record:" + hex.EncodeToString(id[:]) }
+
+// appendEntry appends what stands for a record in lists and hashes.
+func appendEntry(dst, record []byte) []byte {
+	dst = append(append(dst, apartMark), record[1:broker.HeadSize]...)
+	return binary.BigEndian.AppendUint32(dst, uint32(len(record)))
+}
+
+func isEntry(msg string) bool { return len(msg) == entrySize && msg[0] == apartMark }
+
+// entryID and recordSize read an entry.
+func entryID(entry string) broker.ID { return toID(entry[broker.OffsetID:]) }
+
+func recordSize(entry string) int {
+	return int(binary.BigEndian.Uint32([]byte(entry[broker.HeadSize:])))
+}
+
+// join puts the head of an entry, which scripts have edited, in front of the
+// record's body. Without a record it is a head alone.
+func join(entry string, record []byte) []byte {
+	if len(record) < broker.HeadSize {
+		record = make([]byte, broker.HeadSize)
+		record[0] = broker.RecordVersion
+	}
+	copy(record[1:broker.HeadSize], entry[1:])
+	return record
+}
+
+// stored is a record that is to be stored apart.
+type stored struct {
+	key    string
+	record []byte
+}
+
+// command stores the record unless there is one: then it is that of the same
+// task, sent before, or the script will say that it is not.
+func (s stored) command(ctx context.Context) onceCmd {
+	return onceCmd{redis.NewCmd(ctx, "set", s.key, s.record, "nx", "px", orphanFor.Milliseconds())}
+}
+
+// records reads what is kept apart of those messages that are entries, and has
+// nil for the others. One that is not there is nil as well. The memory is the
+// caller's.
+func (b *Broker) records(ctx context.Context, k *keys, msgs []any) ([][]byte, error) {
+	var out [][]byte
+	var places []int
+	size := 0
+	for i, m := range msgs {
+		msg := toString(m)
+		if !isEntry(msg) {
+			continue
+		}
+		if out == nil {
+			out = make([][]byte, len(msgs))
+		}
+		places = append(places, i)
+		if size += recordSize(msg); size < readBytes {
+			continue
+		}
+		if err := b.readRecords(ctx, k, msgs, places, out); err != nil {
+			return nil, err
+		}
+		places, size = places[:0], 0
+	}
+	if len(places) > 0 {
+		if err := b.readRecords(ctx, k, msgs, places, out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// readRecords reads the records of the entries at some places, in one round trip.
+func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []any, places []int, out [][]byte) error {
+	pipe := b.rdb.Pipeline()
+	cmds := make([]*redis.StringCmd, len(places))
+	for i, place := range places {
+		cmds[i] = pipe.Get(ctx, k.record(entryID(toString(msgs[place]))))
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for i, place := range places {
+		record, err := cmds[i].Bytes()
+		if err == redis.Nil {
+			record, err = b.readRecord(ctx, k, entryID(toString(msgs[place])))
+		}
+		if err != nil {
+			err = fault("read a record", err)
+			relearn(ctx, b.rdb, err)
+			return err
+		}
+		out[place] = record
+	}
+	return nil
+}
+
+// readRecord reads one record from who decides what there is: a replica that a
+// client was allowed to read from may not have it yet.
+func (b *Broker) readRecord(ctx context.Context, k *keys, id broker.ID) ([]byte, error) {
+	reply, err := scriptRecord.run(ctx, b.rdb, []string{k.record(id)})
+	if reply == nil || err != nil {
+		return nil, err
+	}
+	return []byte(toString(reply)), nil
+}
+
+// at returns a record, if there are any.
+func at(records [][]byte, i int) []byte {
+	if records == nil {
+		return nil
+	}
+	return records[i]
+}
+
+// parse reads a message into d, with its record if it is kept apart.
+func parse(d *broker.Delivery, msg string, record []byte, now int64) error {
+	if !isEntry(msg) {
+		return broker.ParseRecord(d, []byte(msg), now)
+	}
+	err := broker.AdoptRecord(d, join(msg, record), now)
+	if record == nil {
+		err = fmt.Errorf("task %s: %w: the server has no record of its content; does it evict keys?", d.ID, broker.ErrMalformed)
+	}
+	return err
+}

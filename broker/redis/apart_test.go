@@ -1,0 +1,338 @@
+package redis_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+)
+
+// large makes a task whose record is kept apart.
+func large(change ...func(*broker.Task)) *broker.Task {
+	return newTask("q", append([]func(*broker.Task){func(x *broker.Task) {
+		x.Payload = bytes.Repeat(x.ID[:], 1<<10)
+	}}, change...)...)
+}
+
+func recordKey(x *broker.Task) string {
+	return fmt.Sprintf("{%s:q}:record:%x", redis.DefaultNamespace, x.ID[:])
+}
+
+func rawClient(t *testing.T, url string) *goredis.Client {
+	t.Helper()
+	opts, err := goredis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := goredis.NewClient(opts)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// The states of a task's record.
+const (
+	gone = -2 // as PTTL says it
+	kept = -1
+	ends = 0
+)
+
+func wantRecord(t *testing.T, raw *goredis.Client, x *broker.Task, want int) {
+	t.Helper()
+	d, err := raw.PTTL(t.Context(), recordKey(x)).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := int(min(d, ends)); got != want {
+		t.Errorf("PTTL of the record: %d, want %d (%d gone, %d kept, %d with an end)", got, want, gone, kept, ends)
+	}
+}
+
+func enqueue(t *testing.T, b broker.Broker, tasks ...*broker.Task) {
+	t.Helper()
+	if err := b.Enqueue(t.Context(), tasks); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantPayload(t *testing.T, d *broker.Delivery, x *broker.Task) {
+	t.Helper()
+	if d.ID != x.ID || d.Err != nil || d.Name != x.Name || !bytes.Equal(d.Payload, x.Payload) {
+		t.Fatalf("got %s %s, %d bytes, %v", d.Name, d.ID, len(d.Payload), d.Err)
+	}
+}
+
+// What is in the lists: docs/wire.md.
+func TestApartEntry(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw, x := open(t, url), rawClient(t, url), large()
+		enqueue(t, b, x)
+		record := broker.AppendRecord(nil, x)
+		entry := append([]byte{0x81}, record[1:broker.HeadSize]...)
+		entry = binary.BigEndian.AppendUint32(entry, uint32(len(record)))
+		if got := raw.LRange(t.Context(), "{"+redis.DefaultNamespace+":q}:ready", 0, -1).Val(); !slices.Equal(got, []string{string(entry)}) {
+			t.Errorf("entry %q, want %q", got, entry)
+		}
+		if got := raw.Get(t.Context(), recordKey(x)).Val(); got != string(record) {
+			t.Errorf("a record of %d bytes, want %d", len(got), len(record))
+		}
+	})
+}
+
+// A sender that died before its script left a record; who sends the id later is
+// not given its content, and a repeat changes nothing at any time.
+func TestApartSenderDies(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		same := func(x *broker.Task) []byte { return broker.AppendRecord(nil, x) }
+		foreign := func(x *broker.Task) []byte {
+			return broker.AppendRecord(nil, large(func(y *broker.Task) { y.ID, y.Name = x.ID, "other" }))
+		}
+		for i, left := range []func(*broker.Task) []byte{same, foreign, same, foreign} {
+			x := large(func(x *broker.Task) { x.Delay = time.Duration(i/2) * time.Millisecond })
+			if err := raw.Set(t.Context(), recordKey(x), left(x), time.Minute).Err(); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				enqueue(t, b, x)
+				wantRecord(t, raw, x, kept)
+			}
+			other := *x
+			other.Payload = bytes.Repeat([]byte("other"), 10_000)
+			var dup *broker.DuplicateError
+			if err := b.Enqueue(t.Context(), []*broker.Task{&other}); !errors.As(err, &dup) {
+				t.Errorf("the same id with other content: %v", err)
+			}
+			d := dequeue(t, c, 1, time.Second, "q")[0]
+			wantPayload(t, d, x)
+			for range 2 {
+				if errs := settle(t, c, succeed(d, "1")); errs[0] != nil {
+					t.Fatal(errs[0])
+				}
+				wantRecord(t, raw, x, gone)
+			}
+			enqueue(t, b, x)
+			wantRecord(t, raw, x, ends)
+			if got, err := c.Dequeue(t.Context(), []string{"q"}, 1, 0); err != nil || len(got) > 0 {
+				t.Errorf("a repeat made a second task: %v, %v", got, err)
+			}
+		}
+	})
+}
+
+// A task whose record was evicted fails, and says so; it does not go round.
+func TestApartRecordIsLost(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw, x := open(t, url), rawClient(t, url), large()
+		enqueue(t, b, x)
+		raw.Del(t.Context(), recordKey(x))
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		d := dequeue(t, c, 1, time.Second, "q")[0]
+		if d.ID != x.ID || d.Attempt != 1 || !errors.Is(d.Err, broker.ErrMalformed) || !strings.Contains(d.Err.Error(), x.ID.String()) {
+			t.Fatalf("got %s, attempt %d, %v", d.ID, d.Attempt, d.Err)
+		}
+		s := succeed(d, "")
+		s.Outcome.State = broker.StateFailed
+		if errs := settle(t, c, s); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+		letters, _, err := b.DeadLetters(t.Context(), "q", "", 10)
+		if err != nil || len(letters) != 1 || letters[0].Task.ID != x.ID {
+			t.Fatalf("dead letters %v, %v", letters, err)
+		}
+		errs, err := b.Requeue(t.Context(), []broker.ID{x.ID})
+		if err != nil || !errors.Is(errs[0], broker.ErrMalformed) {
+			t.Errorf("requeue: %v, %v", errs, err)
+		}
+	})
+}
+
+// The record stays as long as its task does: through retries, the death of a
+// minion, and as long as a dead letter.
+func TestApartRecordStays(t *testing.T) {
+	const lease = 400 * time.Millisecond
+	onEach(t, func(t *testing.T, url string) {
+		b, raw, x := open(t, url, redis.Lease(lease)), rawClient(t, url), large()
+		enqueue(t, b, x)
+		dying := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		wantPayload(t, dequeue(t, dying, 1, time.Second, "q")[0], x)
+		time.Sleep(lease + lease/4)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		d := dequeue(t, c, 1, time.Second, "q")[0]
+		wantPayload(t, d, x)
+		if d.Recoveries != 1 {
+			t.Errorf("%d recoveries", d.Recoveries)
+		}
+		for _, s := range []broker.Settlement{
+			{Verb: broker.VerbRetry, Delay: time.Millisecond}, {Verb: broker.VerbSnooze}, {Verb: broker.VerbRelease},
+		} {
+			s.Delivery = d
+			if errs := settle(t, c, s); errs[0] != nil {
+				t.Fatal(errs[0])
+			}
+			wantRecord(t, raw, x, kept)
+			d = dequeue(t, c, 1, time.Second, "q")[0]
+			wantPayload(t, d, x)
+		}
+		s := succeed(d, "")
+		s.Outcome.State = broker.StateFailed
+		if errs := settle(t, c, s); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+		wantRecord(t, raw, x, ends)
+		letters, _, err := b.DeadLetters(t.Context(), "q", "", 10)
+		if err != nil || len(letters) != 1 || !bytes.Equal(letters[0].Task.Payload, x.Payload) {
+			t.Fatalf("%d dead letters, %v", len(letters), err)
+		}
+		if errs, err := b.Requeue(t.Context(), []broker.ID{x.ID}); err != nil || errs[0] != nil {
+			t.Fatal(errs, err)
+		}
+		wantRecord(t, raw, x, kept)
+		d = dequeue(t, c, 1, time.Second, "q")[0]
+		wantPayload(t, d, x)
+		if errs := settle(t, c, succeed(d, "")); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+		wantRecord(t, raw, x, gone)
+	})
+}
+
+func TestApartCancel(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		running, ready, later := large(), large(), large(func(x *broker.Task) { x.Delay = time.Hour })
+		enqueue(t, b, running, ready, later)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		d := dequeue(t, c, 1, time.Second, "q")[0]
+		if _, err := b.Cancel(t.Context(), []broker.ID{running.ID, ready.ID, later.ID}); err != nil {
+			t.Fatal(err)
+		}
+		wantRecord(t, raw, running, kept)
+		wantRecord(t, raw, ready, gone)
+		wantRecord(t, raw, later, gone)
+		if errs := settle(t, c, broker.Settlement{Delivery: d, Verb: broker.VerbRetry}); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+		wantRecord(t, raw, running, gone)
+		if got, err := c.Dequeue(t.Context(), []string{"q"}, 10, 0); err != nil || len(got) > 0 {
+			t.Errorf("cancelled and handed out: %v, %v", got, err)
+		}
+	})
+}
+
+// noRecords is a hook of a client whose reads of records are cut off.
+type noRecords struct{ now atomic.Bool }
+
+func (*noRecords) DialHook(next goredis.DialHook) goredis.DialHook          { return next }
+func (*noRecords) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook { return next }
+func (h *noRecords) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		if h.now.Load() && cmds[0].Name() == "get" {
+			for _, cmd := range cmds {
+				cmd.SetErr(io.ErrUnexpectedEOF)
+			}
+			return io.ErrUnexpectedEOF
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// Who was handed an entry and could not read its record is told of an error, finds
+// the task again, and starts it once.
+func TestApartReadFails(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		rdb, cut := rawClient(t, url), &noRecords{}
+		rdb.AddHook(cut)
+		b, err := redis.New(rdb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = b.Close() })
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		for name, wait := range map[string]time.Duration{"script": 0, "blocking move": time.Second} {
+			cut.now.Store(true)
+			x := large()
+			if wait > 0 {
+				time.AfterFunc(100*time.Millisecond, func() { _ = b.Enqueue(t.Context(), []*broker.Task{x}) })
+			} else {
+				enqueue(t, b, x)
+			}
+			for range 2 {
+				if got, err := c.Dequeue(t.Context(), []string{"q"}, 1, wait); !errors.Is(err, broker.ErrUnavailable) || len(got) > 0 {
+					t.Fatalf("%s: %d tasks, %v", name, len(got), err)
+				}
+			}
+			cut.now.Store(false)
+			d := dequeue(t, c, 1, time.Second, "q")[0]
+			wantPayload(t, d, x)
+			if d.Attempt != 1 {
+				t.Errorf("%s: attempt %d", name, d.Attempt)
+			}
+			if errs := settle(t, c, succeed(d, "")); errs[0] != nil {
+				t.Fatal(errs[0])
+			}
+			wantRecord(t, rdb, x, gone)
+		}
+	})
+}
+
+// A dequeue hands out no more bytes than a batch may have; the rest keeps its order.
+func TestApartBatch(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := open(t, url)
+		var tasks []*broker.Task
+		for range 12 {
+			tasks = append(tasks, large(func(x *broker.Task) { x.Payload = make([]byte, 900<<10) }))
+		}
+		enqueue(t, b, tasks...)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		for len(tasks) > 0 {
+			got, err := c.Dequeue(t.Context(), []string{"q"}, 100, 0)
+			if err != nil || len(got) == 0 || len(got) > 5 {
+				t.Fatalf("%d tasks, %v", len(got), err)
+			}
+			for i, d := range got {
+				wantPayload(t, d, tasks[i])
+			}
+			tasks = tasks[len(got):]
+		}
+	})
+}
+
+// A full server refuses a large task as a whole, and ends those it has.
+func TestApartFull(t *testing.T) {
+	path := redistest.Path(t)
+	if path == "" {
+		return // Path has said why
+	}
+	url := "redis://" + redistest.Start(t, path).Addr
+	b, raw, x, late := open(t, url), rawClient(t, url), large(), large()
+	enqueue(t, b, x)
+	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+	if err := raw.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Enqueue(t.Context(), []*broker.Task{late}); !errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrIndeterminate) {
+		t.Errorf("enqueue: %v", err)
+	}
+	wantRecord(t, raw, late, gone)
+	d := dequeue(t, c, 1, time.Second, "q")[0]
+	wantPayload(t, d, x)
+	if errs := settle(t, c, succeed(d, "1")); errs[0] != nil {
+		t.Fatal(errs[0])
+	}
+	wantRecord(t, raw, x, gone)
+}
