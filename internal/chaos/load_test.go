@@ -5,6 +5,7 @@ package chaos
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/go-arbiter/arbiter/task"
@@ -30,8 +31,12 @@ func (s *submitter) load(ctx context.Context, rnd *rand.Rand) {
 
 func upTo(rnd *rand.Rand, d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
 
-// work binds a call to some queue.
+// work binds a call to some queue. One in four is so large that the broker on
+// Redis keeps it apart.
 func (s *submitter) work(rnd *rand.Rand, a workArgs) task.Call[string] {
+	if rnd.IntN(4) == 0 {
+		a.Ballast = strings.Repeat("x", 10_000)
+	}
 	return work.With(s.queue(rnd)).Bind(a)
 }
 

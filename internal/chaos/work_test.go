@@ -22,6 +22,8 @@ type workArgs struct {
 	Children int `arbiter:"children"`
 	// Promises are sent if the attempt succeeds.
 	Promises int `arbiter:"promises"`
+	// Ballast only makes it large.
+	Ballast string `arbiter:"ballast,optional"`
 }
 
 type stepArgs struct {

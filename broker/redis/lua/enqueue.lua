@@ -47,7 +47,7 @@ for i = 1, total do
   local origin = string.sub(msg, 26, 45) -- digest and inbox
   local old = known[i] or seen[id]
   local holder, record
-  if string.byte(msg, 1) == 129 then
+  if #msg == 55 and string.byte(msg, 1) == 129 then
     apart = apart + 1
     record = KEYS[apart]
   end

@@ -19,7 +19,7 @@ for i = 2, n do
   ids[i - 1] = id
   states[2 * i - 3] = id
   states[2 * i - 2] = sub(msg, 26, 45) -- digest and inbox
-  if string.byte(msg, 1) == 129 then
+  if #msg == 55 and string.byte(msg, 1) == 129 then
     apart = apart + 1
     if redis.call('GETRANGE', KEYS[apart], 25, 28) ~= sub(msg, 26, 29) then -- its digest
       return 0

@@ -8,7 +8,7 @@ end
 
 -- weight is how many bytes a message has, with those that are kept apart.
 local function weight(msg)
-  if string.byte(msg, 1) == 129 then
+  if #msg == 55 and string.byte(msg, 1) == 129 then
     local b3, b2, b1, b0 = string.byte(msg, 52, 55)
     return ((b3 * 256 + b2) * 256 + b1) * 256 + b0
   end
