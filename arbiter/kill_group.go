@@ -3,6 +3,7 @@ package arbiter
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -53,10 +54,36 @@ func (a *Arbiter) KillGroup(ctx context.Context, id task.ID, opts ...KillOption)
 			c.tell(m.ID, broker.CancelTooLate)
 		}
 	}
+	if p.Outcome == nil {
+		a.reconsider(ctx, c.killed)
+	}
 	if k.wait {
 		err = a.awaitKilled(ctx, k, c.killed)
 	}
 	return c.killed, err
+}
+
+// reconsider corrects the verdicts of tasks that were cancelled before we came to
+// them: a minion that learns that the group is killed ends its tasks, too.
+func (a *Arbiter) reconsider(ctx context.Context, killed []Killed) {
+	var ids []task.ID
+	place := make(map[task.ID]int)
+	for i, k := range killed {
+		if k.Verdict == TooLate && k.ID.Kind() == broker.KindTask {
+			ids, place[k.ID] = append(ids, k.ID), i
+		}
+	}
+	for batch := range slices.Chunk(ids, broker.MaxBatch) {
+		statuses, err := a.b.Lookup(ctx, batch)
+		if err != nil {
+			return // they are too late all the same
+		}
+		for _, st := range statuses {
+			if st.State == broker.StateCanceled && (st.Outcome == nil || st.Outcome.Attempts == 0) {
+				killed[place[st.ID]].Verdict = NeverStarted
+			}
+		}
+	}
 }
 
 // killAll kills until nothing is left that is not stored.
