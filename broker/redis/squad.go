@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -121,30 +120,4 @@ func (c *consumer) assigned(text string) {
 	if len(out) > 0 {
 		c.cfg.OnAssign(out)
 	}
-}
-
-// push is what first remembers of an attempt.
-type push struct {
-	attempt uint32
-	at      time.Time
-}
-
-// way is how a message comes to a consumer.
-type way bool
-
-const (
-	fetched way = false // from a queue, once
-	pushed  way = true  // it was assigned, or found at the server: perhaps more than once; see first
-)
-
-// first says whether an attempt that is not fetched from a queue comes to us for
-// the first time. Who assigns sends it again if the reply is lost, and Dequeue may
-// find it at the server before it is heard of: by then it can be over here, and
-// must not start again. c.mu is held.
-func (c *consumer) first(d *broker.Delivery) bool {
-	if p, ok := c.pushed[d.ID]; ok && p.attempt >= d.Attempt {
-		return false
-	}
-	c.pushed[d.ID] = push{d.Attempt, time.Now()}
-	return true
 }
