@@ -25,6 +25,7 @@ type hold struct {
 	members  []*attempt
 	until    time.Time   // how long they are held
 	timer    *time.Timer // goes off then, or to look
+	looks    int         // how often in a row looking has failed
 	deciding bool        // the broker is asked what was decided
 	done     bool
 }

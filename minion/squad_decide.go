@@ -33,9 +33,13 @@ func (s *session) look(h *hold) {
 		defer r.mu.Unlock()
 		switch {
 		case h.done || h.deciding:
-		case err == nil && p.Marks&broker.MarkStarted != 0:
+		case err != nil: // others may run already
+			h.timer.Reset(min(backoff.Delay(h.looks, fastest, lookEvery), time.Until(h.until)))
+			h.looks++
+		case p.Marks&broker.MarkStarted != 0:
 			s.conclude(h, true)
 		default:
+			h.looks = 0
 			s.lookLater(h)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/faulty"
 	"github.com/go-arbiter/arbiter/internal/squad"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -237,6 +238,31 @@ func TestSilentArbiter(t *testing.T) {
 			c.numbers(c.hears(squad.Numbers), 3, 3-int(want), 0)
 		})
 	}
+}
+
+// A look that fails is repeated soon: others run already, perhaps.
+func TestLookThatFails(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var running, looks atomic.Int32
+		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+			if op == faulty.LookupFlow && looks.Add(1) <= 3 {
+				return faulty.ErrUnavailable
+			}
+			return nil
+		}})
+		r.crew(3, hour(&running))
+		settled()
+		c := r.captain()
+		c.say(squad.Reserve, 3, 5*time.Second)
+		c.hears(squad.Granted)
+		c.store(3)
+		c.hears(squad.Ready)
+		if _, err := r.b.Decide(t.Context(), c.squad, true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1400 * time.Millisecond)
+		c.running(&running, 3)
+	})
 }
 
 // A minion that stops gives members back that have not started: another one finds
