@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/faulty"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -148,6 +149,40 @@ func TestKillGroupWhileItIsSent(t *testing.T) {
 			killWhileItIsSent(t, pause, time.Duration(at)*pause)
 		}
 	}
+}
+
+// Of members that somebody else cancels while their group is killed it is not too
+// late to say that they never start.
+func TestKillGroupTogether(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		calls := []task.Bound{work.With(task.Delay(time.Hour)).Bind(args{1}), work.With(task.Delay(time.Hour)).Bind(args{2})}
+		g, err := r.arb.Group(t.Context(), calls)
+		if err != nil {
+			t.Fatal(err)
+		}
+		members, err := r.b.Members(t.Context(), g.ID(), 0, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var once atomic.Bool
+		r.b.Set(faulty.Hooks{Before: func(ctx context.Context, op faulty.Op, _ int) error {
+			if op == faulty.Cancel && !once.Swap(true) {
+				verdicts, err := r.b.Broker.Cancel(ctx, []broker.ID{members[0].ID, members[1].ID})
+				if !slices.Equal(verdicts, []broker.CancelVerdict{broker.CancelPrevented, broker.CancelPrevented}) {
+					t.Errorf("verdicts of the other one: %v", verdicts)
+				}
+				return err
+			}
+			return nil
+		}})
+		killed, err := r.arb.KillGroup(t.Context(), g.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := verdicts(killed), []arbiter.Verdict{arbiter.NeverStarted, arbiter.NeverStarted}; !slices.Equal(got, want) || !once.Load() {
+			t.Errorf("verdicts %v, want %v", got, want)
+		}
+	})
 }
 
 // So it is with pipes in the group, most of which are not even opened yet.
