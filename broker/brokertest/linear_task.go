@@ -1,12 +1,6 @@
 package brokertest
 
-import (
-	"fmt"
-
-	"github.com/anishathalye/porcupine"
-
-	"github.com/go-arbiter/arbiter/broker"
-)
+import "github.com/go-arbiter/arbiter/broker"
 
 // taskAct is what a client does to a task.
 type taskAct uint8
@@ -40,22 +34,11 @@ type taskState struct {
 }
 
 // taskModel says in which orders operations on one task can have happened.
-var taskModel = (&porcupine.NondeterministicModel{
-	Partition: byKey(func(in any) broker.ID { return in.(taskInput).id }),
-	Init:      func() []any { return []any{taskState{}} },
-	Step: func(state, input, output any) []any {
-		s, in, out := state.(taskState), input.(taskInput), output.(taskOutput)
-		next, ok := s.step(in.act, out)
-		switch {
-		case out.unknown && next != s:
-			return []any{s, next}
-		case out.unknown || ok:
-			return []any{next}
-		}
-		return nil
-	},
-	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v: %+v", input, output) },
-}).ToModel()
+var taskModel = linearModel(taskState{},
+	func(in taskInput) broker.ID { return in.id },
+	func(s taskState, in taskInput, out taskOutput) (taskState, bool) { return s.step(in.act, out) },
+	func(out taskOutput) bool { return out.unknown },
+)
 
 // step returns the state after an operation, and whether it can have that output.
 func (s taskState) step(act taskAct, out taskOutput) (next taskState, ok bool) {
@@ -87,22 +70,4 @@ func (s taskState) step(act taskAct, out taskOutput) (next taskState, ok bool) {
 		return next, out.verdict == want
 	}
 	return next, out.state == s.state
-}
-
-// byKey cuts a history by what its operations are about.
-func byKey[K comparable](key func(input any) K) func([]porcupine.Operation) [][]porcupine.Operation {
-	return func(history []porcupine.Operation) [][]porcupine.Operation {
-		place := make(map[K]int)
-		var parts [][]porcupine.Operation
-		for _, op := range history {
-			k := key(op.Input)
-			at, known := place[k]
-			if !known {
-				at = len(parts)
-				place[k], parts = at, append(parts, nil)
-			}
-			parts[at] = append(parts[at], op)
-		}
-		return parts
-	}
 }

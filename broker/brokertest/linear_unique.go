@@ -1,12 +1,6 @@
 package brokertest
 
-import (
-	"fmt"
-
-	"github.com/anishathalye/porcupine"
-
-	"github.com/go-arbiter/arbiter/broker"
-)
+import "github.com/go-arbiter/arbiter/broker"
 
 // keyInput is an operation on a task that has a unique key.
 type keyInput struct {
@@ -30,22 +24,11 @@ type keyState struct {
 }
 
 // keyModel says in which orders operations on one key can have happened.
-var keyModel = (&porcupine.NondeterministicModel{
-	Partition: byKey(func(in any) string { return in.(keyInput).key }),
-	Init:      func() []any { return []any{keyState{holder: -1}} },
-	Step: func(state, input, output any) []any {
-		s, in, out := state.(keyState), input.(keyInput), output.(keyOutput)
-		next, ok := s.step(in, out)
-		switch {
-		case out.unknown && next != s:
-			return []any{s, next}
-		case out.unknown || ok:
-			return []any{next}
-		}
-		return nil
-	},
-	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v: %+v", input, output) },
-}).ToModel()
+var keyModel = linearModel(keyState{holder: -1},
+	func(in keyInput) string { return in.key },
+	keyState.step,
+	func(out keyOutput) bool { return out.unknown },
+)
 
 // step returns the state after an operation, and whether it can have that output.
 // Whether the holder runs is left open: a cancel that finds it so ends nothing.
