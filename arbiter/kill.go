@@ -18,7 +18,7 @@ type Verdict string
 const (
 	NeverStarted Verdict = "never started" // it waited; it is canceled and never starts
 	Stopping     Verdict = "stopping"      // it runs, and its minion has been told
-	Stopped      Verdict = "stopped"       // it ran, and has ended as canceled; only with Wait or WaitFor
+	Stopped      Verdict = "stopped"       // it ran, and has ended as canceled
 	TooLate      Verdict = "too late"      // it was done before, or finished all the same
 	Unresponsive Verdict = "unresponsive"  // it ran, and has not ended in the time of WaitFor
 )

@@ -79,7 +79,11 @@ func (a *Arbiter) reconsider(ctx context.Context, killed []Killed) {
 			return // they are too late all the same
 		}
 		for _, st := range statuses {
-			if st.State == broker.StateCanceled && st.Outcome != nil && st.Outcome.Attempts == 0 {
+			if st.State != broker.StateCanceled || st.Outcome == nil {
+				continue
+			}
+			killed[place[st.ID]].Verdict = Stopped
+			if st.Outcome.Attempts == 0 {
 				killed[place[st.ID]].Verdict = NeverStarted
 			}
 		}

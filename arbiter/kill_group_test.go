@@ -185,7 +185,39 @@ func TestKillGroupTogether(t *testing.T) {
 	})
 }
 
-// So it is with pipes in the group, most of which are not even opened yet.
+// Of one that ran, and that somebody else stopped meanwhile, it is said.
+func TestKillGroupStoppedMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.flowCrew(1, slow)
+		g, err := arbiter.GroupOf(t.Context(), r.arb, works(1000, 1000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		members, err := r.b.Members(t.Context(), g.ID(), 0, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var once atomic.Bool
+		r.b.Set(faulty.Hooks{Before: func(ctx context.Context, op faulty.Op, _ int) error {
+			if op != faulty.Cancel || once.Swap(true) {
+				return nil
+			}
+			_, err := r.b.Broker.Cancel(ctx, []broker.ID{members[0].ID, members[1].ID})
+			time.Sleep(time.Second) // until the first has ended
+			return err
+		}})
+		killed, err := r.arb.KillGroup(t.Context(), g.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := verdicts(killed), []arbiter.Verdict{arbiter.NeverStarted, arbiter.Stopped}; !slices.Equal(got, want) || !once.Load() {
+			t.Errorf("verdicts %v, want %v", got, want)
+		}
+	})
+}
+
+// No member starts either of pipes in the group, most of which are not even opened yet.
 func TestKillNestedWhileItIsSent(t *testing.T) {
 	for _, at := range []int{20, 400, 1100, 1500, 2200} {
 		bubble(t, func(t *testing.T, r *rig) {

@@ -27,7 +27,9 @@ type Broker interface {
 
 	// Cancel ends tasks. One that waits in the broker is final when Cancel
 	// returns and never starts; one that runs is marked, its owner is told
-	// through ConsumerConfig.OnCancel, and it is never retried or released. The
+	// through ConsumerConfig.OnCancel, and it is never retried or released. Those
+	// of a queue that wait are final before the owners of others are told, up to
+	// MaxBatch tasks: a slot that becomes free by it is not for one of them. The
 	// inboxes of the waiting ones are told. Repeating it is harmless. A broker
 	// that does not open the records of waiting tasks may keep their outcome for
 	// DefaultRetention, whatever theirs is, and leave out the name.

@@ -13,6 +13,7 @@ var killTests = []test{
 	{"OwnerIsToldWhileItWaits", killToldWhileWaiting, 0},
 	{"OnlyTheOwnerIsTold", killOnlyOwner, 0},
 	{"ByAnotherClient", killByAnotherClient, 0},
+	{"WaitingOnesFirst", killWaitingFirst, 0},
 	{"ManyAreTold", killMany, 0},
 	{"NobodyListens", killNobodyListens, 0},
 	{"SettledAsCanceled", killSettledAsCanceled, 0},
@@ -89,6 +90,31 @@ func killByAnotherClient(r *rig) {
 		r.Fatalf("verdict is %q", got)
 	}
 	m.isTold(task.ID, start)
+}
+
+// What runs comes first in the batch, and yet its owner is told last: its slot
+// would be free for one of those that are to be cancelled.
+func killWaitingFirst(r *rig) {
+	m := r.minion()
+	tasks := r.batch(50)
+	r.enqueue(tasks...)
+	m.take(2)
+	m.onKill = func(broker.ID) { // on a goroutine of the broker's
+		statuses, err := r.Broker.Lookup(r.ctx, idsOf(tasks[2:]))
+		if err != nil {
+			r.Errorf("Lookup: %v", err)
+		}
+		for _, st := range statuses {
+			if st.State != broker.StateCanceled {
+				r.Errorf("one that waited is %s when the owner of another is told", st.State)
+				return
+			}
+		}
+	}
+	start := time.Now()
+	r.cancel(idsOf(tasks)...)
+	m.isTold(tasks[0].ID, start)
+	m.isTold(tasks[1].ID, start)
 }
 
 func killMany(r *rig) {

@@ -15,6 +15,8 @@ type minion struct {
 	queues []string
 	beaten time.Time // when it last sent a heartbeat, by the broker's clock
 
+	onKill func(broker.ID) // is told with OnCancel, if it isn't nil; set it before
+
 	mu     sync.Mutex
 	killed map[broker.ID]int  // how often OnCancel told of a task
 	heard  map[string]bool    // the queues that OnArrivals told of
@@ -46,6 +48,9 @@ func (r *rig) minionAt(b broker.Broker, queues ...string) *minion {
 }
 
 func (m *minion) onCancel(id broker.ID) {
+	if m.onKill != nil {
+		m.onKill(id)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.killed[id]++

@@ -14,6 +14,11 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 	}
 	out := make([]broker.CancelVerdict, len(ids))
 	var post post
+	type run struct {
+		owner *consumer
+		id    broker.ID
+	}
+	var running []run
 	for i, id := range ids {
 		r, tomb := b.index.find(id)
 		if r == nil {
@@ -22,7 +27,6 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 			}
 			continue
 		}
-		var owner *consumer
 		q := r.queue
 		q.lock(now)
 		switch {
@@ -32,15 +36,17 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 			out[i] = broker.CancelPrevented
 		case r.state == broker.StateRunning:
 			q.mark(r)
-			owner = r.hold.c
+			if c := r.hold.c; c.cfg.OnCancel != nil {
+				running = append(running, run{c, id})
+			}
 			out[i] = broker.CancelRequested
 		case r.visible(now):
 			out[i] = broker.CancelTooLate
 		}
 		q.unlock()
-		if owner != nil && owner.cfg.OnCancel != nil {
-			owner.cfg.OnCancel(id)
-		}
+	}
+	for _, run := range running { // who is told may ask for another of them at once
+		run.owner.cfg.OnCancel(run.id)
 	}
 	post.deliver(b)
 	return out, nil
