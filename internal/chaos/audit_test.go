@@ -35,7 +35,7 @@ func (s *stage) audit(ctx context.Context) {
 		s.Fatal(err)
 	}
 	defer func() { _ = arb.Close() }()
-	s.probe(ctx, arb, 1, false) // everything must serve again
+	s.probe(ctx, arb, 1, false)
 	events, err := ReadLedgers(s.template.Dir)
 	if err != nil {
 		s.Fatal(err)
@@ -93,13 +93,13 @@ func outcomes(ctx context.Context, arb *arbiter.Arbiter, events []Event, known m
 const probes = 8
 
 // probe sends n tasks to each queue, one after the other. They are prompt if the
-// minions have nothing else to do.
+// minions have nothing else to do, else they are the first when all faults are over.
 func (s *stage) probe(ctx context.Context, arb *arbiter.Arbiter, n int, prompt bool) {
 	for i := range n {
 		for _, queue := range s.template.Queues {
 			key := fmt.Sprintf("probe-%s-%d-%t", queue, i, prompt)
 			time.Sleep(rand.N(20 * time.Millisecond)) // not in step with heartbeats
-			s.ledger.Note(Event{Kind: Send, Key: key, Prompt: prompt})
+			s.ledger.Note(Event{Kind: Send, Key: key, Prompt: prompt, Over: !prompt})
 			fut, err := work.With(task.Queue(queue)).Bind(workArgs{Key: key}).Send(ctx, arb)
 			if err != nil {
 				s.Errorf("probe: %v", err)

@@ -106,6 +106,10 @@ var histories = []struct {
 
 	{"prompt", "0 s send a prompt\n 5 m start a 1\n 9 m return a 1 ok\n 13 i got a succeeded a#1", ""},
 	{"late", "0 s send a prompt\n 105 m start a 1\n 109 m return a 1 ok\n 113 i got a succeeded a#1", "late"},
+	{"served again", "0 s send a over\n 395 m start a 1\n 399 m return a 1 ok\n 403 i got a succeeded a#1", ""},
+	{"served again late", "0 s send a over\n 405 m start a 1\n 409 m return a 1 ok\n 413 i got a succeeded a#1", "late"},
+	{"served again late by a slow machine", "0 s send a over\n 100 i hit m pause 110\n 405 m start a 1\n 409 m return a 1 ok\n 413 i got a succeeded a#1", ""},
+	{"served again later than by a slow machine", "0 s send a over\n 100 i hit m pause 103\n 405 m start a 1\n 409 m return a 1 ok\n 413 i got a succeeded a#1", "late"},
 	{"late by a slow machine", "0 s send a prompt\n 3 i hit m pause 100\n 105 m start a 1\n 109 m return a 1 ok\n 113 i got a succeeded a#1", ""},
 }
 

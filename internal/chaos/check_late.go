@@ -7,9 +7,38 @@ import "time"
 // heartbeat, in hundreds.
 const prompt = 80 * time.Millisecond
 
-// late checks that idle minions are woken. Nothing is lost if they are not, so no
+// recovery is how many leases a task may wait that is sent when all faults are
+// over: its queue is served again, also if all that had it have died, or ask a
+// server that is gone.
+const recovery = 4
+
+// late checks that tasks start in time. Nothing is lost if they do not, so no
 // other rule would tell. What a slow machine has hit does not count.
 func (h *history) late(r *Report) {
+	h.slowToRecover(r)
+	h.slowToWake(r)
+}
+
+// slowToRecover checks tasks that are sent when all faults are over.
+func (h *history) slowToRecover(r *Report) {
+	for _, t := range h.tasks {
+		if !t.over || len(t.attempts) == 0 {
+			continue
+		}
+		a := t.attempts[0]
+		waited := a.At - t.sent
+		for _, f := range h.causes(a.Proc, t.sent, a.At, true) {
+			waited -= max(0, min(f.Until, a.At)-max(f.At, t.sent))
+		}
+		r.Recovery = max(r.Recovery, time.Duration(waited))
+		if waited > recovery*h.lease {
+			r.add(t, Late, "%s waited for %v when all faults were over", t.key, time.Duration(waited).Round(time.Millisecond))
+		}
+	}
+}
+
+// slowToWake checks that idle minions are woken.
+func (h *history) slowToWake(r *Report) {
 	var waited, n int64
 	var last *record
 	for _, t := range h.tasks {

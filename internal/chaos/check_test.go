@@ -30,6 +30,8 @@ func script(t *testing.T, text string) []Event {
 			switch w[4] {
 			case "prompt":
 				e.Prompt = true
+			case "over":
+				e.Over = true
 			case "pipe":
 				e.Flow = &Flow{Pipe: true, Members: strings.Split(w[5], ",")}
 			case "group", "failing", "collecting", "squad":

@@ -33,7 +33,8 @@
 //     a pipe run in order, each with the result of the one before. After the kill
 //     of a group nothing of it starts but its finalizer.
 //   - The members of a squad all start, about at once, or nothing of it does.
-//   - Minions that have nothing to do start promptly what is sent.
+//   - Minions that have nothing to do start promptly what is sent, and when all
+//     faults are over every queue is served again within some leases.
 //
 // Not all faults are causes. A connection that is cut, before a command or in
 // place of its reply, or that is slow, scripts that are gone, a server that is

@@ -60,6 +60,7 @@ type Event struct {
 	Parent  string   `json:"parent,omitempty"`
 	Flow    *Flow    `json:"flow,omitempty"`   // of Send, unless it is of a single task
 	Prompt  bool     `json:"prompt,omitempty"` // of Send: minions were idle, and had nothing to wait for
+	Over    bool     `json:"over,omitempty"`   // of Send: all faults were
 	Fault   string   `json:"fault,omitempty"`
 	Target  string   `json:"target,omitempty"` // a process, a place, or Server
 	Until   int64    `json:"until,omitempty"`

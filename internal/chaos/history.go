@@ -22,6 +22,7 @@ type record struct {
 	unknown    bool
 	refused    bool // by the last word
 	prompt     bool
+	over       bool // sent when all faults were over
 	kills      []Event
 	killed     []Event
 	got        []Event
@@ -80,7 +81,7 @@ func (r *record) add(e *Event) {
 	r.moments = append(r.moments, e.At)
 	switch e.Kind {
 	case Send:
-		r.sent, r.flow, r.prompt = e.At, e.Flow, e.Prompt
+		r.sent, r.flow, r.prompt, r.over = e.At, e.Flow, e.Prompt, e.Over
 	case Accepted:
 		r.accepted, r.unknown, r.refused = true, false, false
 	case Unknown:

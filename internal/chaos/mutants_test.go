@@ -116,7 +116,7 @@ var known = []mutant{
 		"r.starting = append(r.starting, h.members...)", "r.starting = append(r.starting, h.members[1:]...)", "squads in the load",
 	}, {
 		"after a failover everybody asks the dead master", "broker/redis/script.go",
-		"c.ReloadState(ctx)", "_ = c", "failovers of a cluster, and tasks that must be done soon after",
+		"c.ReloadState(ctx)", "_ = c", "a limit for what is sent when all faults are over",
 	},
 }
 

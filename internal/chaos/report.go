@@ -25,7 +25,7 @@ const (
 	NotOnce      Verdict = "not once"      // a callback or finalizer that ran not at all, or needlessly
 	OutOfOrder   Verdict = "out of order"  // a part of a flow that started too soon
 	InPart       Verdict = "in part"       // a squad of which not all members started together
-	Late         Verdict = "late"          // started long after it was sent to idle minions
+	Late         Verdict = "late"          // started long after it was sent, to idle minions or when all faults were over
 )
 
 var verdicts = []Verdict{
@@ -50,6 +50,7 @@ type Report struct {
 	Attempts           int             // that started
 	Retries            int             // attempts after an error that asked for it
 	Prompt             time.Duration   // how long tasks for idle minions waited, on average
+	Recovery           time.Duration   // the longest wait of a task that was sent when all faults were over
 	Repeats            map[string]int  // attempts after a fault, by fault
 	Excused            map[Verdict]int // breaches by what a server may lose
 	Broken             map[Verdict]int // all others
@@ -94,6 +95,9 @@ func (r *Report) String() string {
 	}
 	if r.Prompt > 0 {
 		fmt.Fprintf(&b, "\nidle minions started what was sent after %v", r.Prompt.Round(10*time.Microsecond))
+	}
+	if r.Recovery > 0 {
+		fmt.Fprintf(&b, "\nwhen all faults were over every queue was served again within %v", r.Recovery.Round(time.Millisecond))
 	}
 	for _, f := range r.h.faults {
 		if f.Fault == PowerFailure {
