@@ -17,7 +17,7 @@ import (
 
 var (
 	mutants = flag.String("mutants", "", "run TestMutants on the mutants whose names contain this; all for all of them")
-	tries   = flag.Uint64("mutants.seeds", 3, "how many seeds TestMutants tries before a mutant counts as missed")
+	tries   = flag.Uint64("mutants.seeds", 8, "how many seeds TestMutants tries before a mutant counts as missed")
 )
 
 // Each known mutant breaks a guarantee, and the checker sees it. It takes some
