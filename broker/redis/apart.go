@@ -139,8 +139,8 @@ func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []any, places []
 			record, err = b.readRecord(ctx, k, entryID(toString(msgs[place])))
 		}
 		if err != nil {
-			err = fault("read a record", err)
-			relearn(ctx, b.rdb, err)
+			err = b.fault("read a record", err)
+			b.relearn(ctx, err)
 			return err
 		}
 		out[place] = record
@@ -151,7 +151,7 @@ func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []any, places []
 // readRecord reads one record from who decides what there is: a replica that a
 // client was allowed to read from may not have it yet.
 func (b *Broker) readRecord(ctx context.Context, k *keys, id broker.ID) ([]byte, error) {
-	reply, err := scriptRecord.run(ctx, b.rdb, []string{k.record(id)})
+	reply, err := scriptRecord.run(ctx, b, []string{k.record(id)})
 	if reply == nil || err != nil {
 		return nil, err
 	}

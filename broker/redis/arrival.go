@@ -69,11 +69,13 @@ func (b *Broker) Arrivals(ctx context.Context, queue string, limit int) ([]broke
 
 func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.Arrival, error) {
 	var found []broker.Arrival
-	for cursor := uint64(0); ; {
-		page, next, err := b.rdb.HScan(ctx, k.outbox, cursor, "", int64(limit)).Result()
+	for cursor := "0"; ; {
+		reply, err := scriptArrivals.run(ctx, b, []string{k.outbox}, cursor, limit, broker.MaxBatchBytes)
 		if err != nil {
-			return nil, fault("arrivals", err)
+			return nil, err
 		}
+		list := toList(reply)
+		page := toStrings(item(list, 1))
 		for i := 0; i+1 < len(page) && len(found) < limit; i += 2 {
 			a, err := readArrival(page[i], page[i+1])
 			if err != nil { // of a newer version, or damaged: it stays
@@ -83,7 +85,7 @@ func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.A
 			a.Queue = k.queue
 			found = append(found, a)
 		}
-		if cursor = next; cursor == 0 || len(found) > 0 {
+		if cursor = toString(item(list, 0)); cursor == "0" || len(found) > 0 {
 			return found, nil
 		}
 	}
@@ -129,7 +131,7 @@ func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
 	}
 	for k, names := range fields {
 		if err := b.rdb.HDel(ctx, k.outbox, names...).Err(); err != nil {
-			return fault("confirm arrivals", err)
+			return b.fault("confirm arrivals", err)
 		}
 	}
 	return nil
@@ -148,7 +150,7 @@ func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, 
 		}
 		msgs, err := b.rdb.HMGet(ctx, k.later, names...).Result()
 		if err != nil {
-			return nil, fault("blocked tasks", err)
+			return nil, b.fault("blocked tasks", err)
 		}
 		found := make([]bool, len(places))
 		for i, v := range msgs {
@@ -205,7 +207,7 @@ func (b *Broker) Release(ctx context.Context, tasks []*broker.Task) error {
 		places[n] = append(places[n], i)
 		sizes[k] += t.Size()
 	}
-	runAll(ctx, b.rdb, calls)
+	runAll(ctx, b, calls)
 	for n, c := range calls {
 		for _, i := range places[n] {
 			errs[i] = c.err

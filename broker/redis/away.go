@@ -69,6 +69,6 @@ func (c *consumer) enter(k *keys) *call {
 // than its lease.
 func (c *consumer) reenter(ctx context.Context, k *keys) error {
 	entry := c.enter(k)
-	runAll(ctx, c.b.rdb, []*call{entry})
+	runAll(ctx, c.b, []*call{entry})
 	return entry.err
 }

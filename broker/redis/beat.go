@@ -92,7 +92,7 @@ const beatTries = 3
 // trouble must not cost the lease of all.
 func (b *Broker) renew(ctx context.Context, calls []*call) {
 	for range beatTries {
-		runAll(ctx, b.rdb, calls)
+		runAll(ctx, b, calls)
 		calls = slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return !errors.Is(c.err, broker.ErrIndeterminate) })
 		if len(calls) == 0 || ctx.Err() != nil {
 			return
@@ -117,7 +117,7 @@ func (c *consumer) announce(ctx context.Context, info []byte) error {
 
 func (b *Broker) announce(ctx context.Context, minion string, lease int64, info, tasks []byte) (told bool, err error) {
 	s := b.space
-	reply, err := scriptAnnounce.run(ctx, b.rdb, []string{s.beats, s.infos, s.tasks}, minion, lease, info, tasks)
+	reply, err := scriptAnnounce.run(ctx, b, []string{s.beats, s.infos, s.tasks}, minion, lease, info, tasks)
 	return toInt(reply) == 1, err
 }
 
@@ -226,7 +226,7 @@ func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
-	reply, err := scriptCensus.run(ctx, b.rdb, []string{b.space.beats, b.space.infos, b.space.tasks})
+	reply, err := scriptCensus.run(ctx, b, []string{b.space.beats, b.space.infos, b.space.tasks})
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
 func (b *Broker) leave(ctx context.Context, k *keys, minion, why string) (int, error) {
 	n := 0
 	for {
-		reply, err := scriptLeave.run(ctx, b.rdb,
+		reply, err := scriptLeave.run(ctx, b,
 			[]string{k.minions, k.watch, k.ready, k.held, k.flight(minion), k.claim(minion), k.stop, k.odd},
 			minion, k.wake, why, fenceFor.Milliseconds())
 		if err != nil {
@@ -281,7 +281,7 @@ const fenceFor = 7 * 24 * time.Hour
 
 func (b *Broker) sweep(ctx context.Context, k *keys, class string) error {
 	for range 20 { // the rest at the next heartbeat
-		reply, err := scriptSweep.run(ctx, b.rdb, []string{k.keep, k.forget(class), k.state, k.dead}, class)
+		reply, err := scriptSweep.run(ctx, b, []string{k.keep, k.forget(class), k.state, k.dead}, class)
 		if err != nil {
 			return err
 		}
@@ -305,7 +305,7 @@ func (b *Broker) unlock(ctx context.Context, k *keys, msgs []string) {
 	if len(args) == 0 {
 		return
 	}
-	if _, err := scriptUnlock.run(ctx, b.rdb, []string{k.unique}, args...); err != nil && !errors.Is(err, context.Canceled) {
+	if _, err := scriptUnlock.run(ctx, b, []string{k.unique}, args...); err != nil && !errors.Is(err, context.Canceled) {
 		b.log.Debug("redis: can't free unique keys of cancelled tasks", "queue", k.queue, "error", err)
 	}
 }

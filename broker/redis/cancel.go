@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,8 +59,11 @@ func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, error
 			names = append(names, k.record(broker.ID(id.([]byte))))
 		}
 		args = append(args, class, read.Milliseconds(), sweep.Milliseconds(), k.wake, b.space.inboxes, b.space.channels, outcome)
-		reply, err := scriptCancel.run(ctx, b.rdb, names, append(args, ids...)...)
+		reply, err := scriptCancel.run(ctx, b, names, append(args, ids...)...)
 		if err != nil {
+			if errors.Is(err, broker.ErrIndeterminate) {
+				b.arrived.add(k) // perhaps; a repetition would not be told
+			}
 			return nil, err
 		}
 		list := toList(reply)

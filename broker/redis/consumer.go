@@ -134,7 +134,7 @@ func (c *consumer) join(ctx context.Context) error {
 	for i, k := range c.order {
 		calls[i] = c.enter(k)
 	}
-	runAll(ctx, c.b.rdb, calls)
+	runAll(ctx, c.b, calls)
 	for i, call := range calls {
 		if call.err != nil {
 			if err := c.missed(c.order[i], call.err); err != nil {

@@ -272,7 +272,7 @@ func (c *consumer) again(k *keys) {
 
 func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*broker.Delivery, more bool, err error) {
 	for {
-		reply, err := scriptDequeue.run(ctx, c.b.rdb,
+		reply, err := scriptDequeue.run(ctx, c.b,
 			[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch},
 			c.minion, k.wake, most, broker.MaxBatchBytes)
 		if err != nil {
@@ -314,7 +314,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 	complete := true
 	for _, k := range c.order {
 		flight := k.flight(c.minion)
-		reply, err := scriptAdopt.run(ctx, c.b.rdb, []string{flight, k.claim(c.minion), k.minions, k.odd}, c.minion)
+		reply, err := scriptAdopt.run(ctx, c.b, []string{flight, k.claim(c.minion), k.minions, k.odd}, c.minion)
 		if err != nil {
 			return sofar(out, err)
 		}
@@ -339,7 +339,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		}
 		msgs, err := c.b.rdb.HMGet(ctx, flight, unknown...).Result()
 		if err != nil {
-			return sofar(out, fault("adopt tasks", err))
+			return sofar(out, c.b.fault("adopt tasks", err))
 		}
 		msgs = slices.DeleteFunc(msgs, func(m any) bool { return m == nil })
 		if out, err = c.deliver(ctx, k, msgs, now, out, pushed); err != nil {

@@ -70,7 +70,7 @@ func (d *directory) open(ctx context.Context, name string) (*queue, error) {
 // then in its own slots. Repeating it is harmless. Whoever comes first says how
 // many partitions it has.
 func (d *directory) register(ctx context.Context, name string) error {
-	n, err := scriptRegister.run(ctx, d.b.rdb, []string{d.b.space.queues}, name, d.b.cfg.partitions)
+	n, err := scriptRegister.run(ctx, d.b, []string{d.b.space.queues}, name, d.b.cfg.partitions)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (d *directory) register(ctx context.Context, name string) error {
 	for i, k := range q.parts {
 		calls[i] = &call{script: scriptFound, keys: []string{k.meta, k.state}}
 	}
-	runAll(ctx, d.b.rdb, calls)
+	runAll(ctx, d.b, calls)
 	for _, c := range calls {
 		if c.err != nil {
 			return c.err
@@ -117,7 +117,7 @@ func (d *directory) add(name, partitions string) (*queue, error) {
 func (d *directory) all(ctx context.Context) ([]*queue, error) {
 	names, err := d.b.rdb.HGetAll(ctx, d.b.space.queues).Result()
 	if err != nil {
-		return nil, fault("list queues", err)
+		return nil, d.b.fault("list queues", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -179,7 +179,7 @@ func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *key
 func (d *directory) stale(ctx context.Context) (bool, error) {
 	n, err := d.b.rdb.HLen(ctx, d.b.space.queues).Result()
 	if err != nil {
-		return false, fault("count queues", err)
+		return false, d.b.fault("count queues", err)
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()

@@ -156,7 +156,7 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 		for i, p := range parts {
 			calls[i] = p.call()
 		}
-		runAll(ctx, b.rdb, calls)
+		runAll(ctx, b, calls)
 		var again []*part
 		for i, p := range parts {
 			err, reply := calls[i].err, calls[i].reply

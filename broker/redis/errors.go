@@ -23,16 +23,16 @@ var refusals = []string{
 // fault turns an error of the client library into one of the contract:
 // refused, so nothing happened; or lost, so nobody knows. What names the
 // operation.
-func fault(what string, err error) error {
+func (b *Broker) fault(what string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if errors.Is(err, redis.ErrClosed) {
 		return broker.ErrClosed
 	}
-	if errors.Is(err, net.ErrClosed) { // while the command was under way
+	if errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil {
 		return fmt.Errorf("redis %s: %w: %w", what, broker.ErrClosed, broker.ErrIndeterminate)
-	}
+	} // else the client closed it, as it does to those of a master that was replaced
 	for _, r := range refusals {
 		if redis.HasErrorPrefix(err, r) || strings.Contains(err.Error(), "-"+r+" ") {
 			return fmt.Errorf("redis %s: %w: %w", what, broker.ErrUnavailable, err)

@@ -34,7 +34,7 @@ func (b *Broker) Publish(ctx context.Context, events []broker.Event) error {
 			size += len(p)
 			n++
 		}
-		if _, err := scriptPublish.run(ctx, b.rdb, []string{b.space.topics + topic}, args...); err != nil {
+		if _, err := scriptPublish.run(ctx, b, []string{b.space.topics + topic}, args...); err != nil {
 			return err
 		}
 		events = events[n:]
@@ -99,7 +99,7 @@ func (b *Broker) Subscribe(ctx context.Context, name string, after broker.Cursor
 func (t *topic) end(ctx context.Context) (at string, known bool, err error) {
 	last, err := t.b.rdb.XRevRangeN(ctx, t.stream, "+", "-", 1).Result()
 	if err != nil {
-		return "", false, fault("read topic "+t.name, err)
+		return "", false, t.b.fault("read topic "+t.name, err)
 	}
 	if len(last) > 0 {
 		return last[0].ID, true, nil
@@ -107,7 +107,7 @@ func (t *topic) end(ctx context.Context) (at string, known bool, err error) {
 	// Ids begin with the server's time: all that come are later than before now.
 	now, err := t.b.rdb.Time(ctx).Result()
 	if err != nil {
-		return "", false, fault("read topic "+t.name, err)
+		return "", false, t.b.fault("read topic "+t.name, err)
 	}
 	return strconv.FormatInt(now.UnixMilli()-1, 10) + "-18446744073709551615", false, nil
 }

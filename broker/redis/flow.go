@@ -32,7 +32,7 @@ func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members
 		ids = append(ids, id[:]...)
 	}
 	k := newFlowKeys(b.cfg.namespace, f.ID)
-	reply, err := scriptFlowOpen.run(ctx, b.rdb, []string{k.flow, k.members},
+	reply, err := scriptFlowOpen.run(ctx, b, []string{k.flow, k.members},
 		broker.AppendFlow(nil, f), from, ids, idleFlow.Milliseconds())
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (b *Broker) LookupFlow(ctx context.Context, id broker.ID) (*broker.Progress
 		return nil, err
 	}
 	k := newFlowKeys(b.cfg.namespace, id)
-	reply, err := scriptFlowLookup.run(ctx, b.rdb, []string{k.flow, k.members})
+	reply, err := scriptFlowLookup.run(ctx, b, []string{k.flow, k.members})
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int) ([]
 	for i := range limit {
 		args = append(args, binary.BigEndian.AppendUint32(nil, uint32(from+i)))
 	}
-	reply, err := scriptMembers.run(ctx, b.rdb, []string{k.flow, k.members, k.results}, args...)
+	reply, err := scriptMembers.run(ctx, b, []string{k.flow, k.members, k.results}, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arr
 		if n == 0 {
 			return b.LookupFlow(ctx, id)
 		}
-		reply, err := scriptFlowArrive.run(ctx, b.rdb, keys, args...)
+		reply, err := scriptFlowArrive.run(ctx, b, keys, args...)
 		if err != nil {
 			return nil, err
 		}
@@ -174,7 +174,7 @@ func (b *Broker) MarkFlow(ctx context.Context, id broker.ID, marks broker.Marks)
 	if len(args) == 0 {
 		return nil
 	}
-	reply, err := scriptFlowMark.run(ctx, b.rdb, []string{newFlowKeys(b.cfg.namespace, id).flow}, args...)
+	reply, err := scriptFlowMark.run(ctx, b, []string{newFlowKeys(b.cfg.namespace, id).flow}, args...)
 	if err == nil && toInt(reply) == 0 {
 		err = fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
 	}
@@ -199,7 +199,7 @@ func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) e
 		inbox = channel(b.space.inboxes, p.Flow.Inbox)
 	}
 	keep := max(p.Flow.Retention, broker.MinTombstone)
-	reply, err := scriptFlowEnd.run(ctx, b.rdb, []string{k.flow, k.members, k.results},
+	reply, err := scriptFlowEnd.run(ctx, b, []string{k.flow, k.members, k.results},
 		broker.AppendOutcome(nil, o), p.Flow.Retention.Milliseconds(), keep.Milliseconds(), inbox, id[:])
 	if err == nil && toInt(reply) < 0 {
 		err = fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
@@ -221,7 +221,7 @@ func (b *Broker) lookupFlows(ctx context.Context, ids []broker.ID, out []broker.
 	if len(calls) == 0 {
 		return nil
 	}
-	runAll(ctx, b.rdb, calls)
+	runAll(ctx, b, calls)
 	for i, c := range calls {
 		if c.err != nil {
 			return c.err

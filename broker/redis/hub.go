@@ -18,6 +18,10 @@ import (
 type hub struct {
 	b *Broker
 
+	// What a change of byChan makes necessary is sent before the next change is
+	// made: else an UNSUBSCRIBE might come after the SUBSCRIBE of who listens anew.
+	wire sync.Mutex
+
 	mu      sync.Mutex
 	ps      *redis.PubSub
 	done    chan struct{} // closed when the reader has ended
@@ -50,9 +54,11 @@ func (h *hub) init(b *Broker) {
 // subscribe listens to channels; it returns when the server has confirmed them.
 func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channel, payload string), heal func()) (*subscription, error) {
 	s := &subscription{hub: h, channels: channels, hear: hear, heal: heal}
+	h.wire.Lock()
 	h.mu.Lock()
 	if h.b.ctx.Err() != nil {
 		h.mu.Unlock()
+		h.wire.Unlock()
 		return nil, broker.ErrClosed
 	}
 	if h.ps == nil {
@@ -77,9 +83,11 @@ func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channe
 	}
 	h.mu.Unlock()
 
-	if err := ps.Subscribe(h.b.ctx, fresh...); err != nil {
+	err := ps.Subscribe(h.b.ctx, fresh...)
+	h.wire.Unlock()
+	if err != nil {
 		s.close()
-		return nil, fault("subscribe", err)
+		return nil, h.b.fault("subscribe", err)
 	}
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
@@ -94,7 +102,7 @@ func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channe
 			return nil, broker.ErrClosed
 		case <-timeout.C:
 			s.close()
-			return nil, fault("subscribe", errors.New("no confirmation"))
+			return nil, h.b.fault("subscribe", errors.New("no confirmation"))
 		}
 	}
 	return s, nil
@@ -104,6 +112,7 @@ func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channe
 func (s *subscription) close() {
 	s.once.Do(func() {
 		h := s.hub
+		h.wire.Lock()
 		h.mu.Lock()
 		var over []string
 		for _, ch := range s.channels {
@@ -122,13 +131,13 @@ func (s *subscription) close() {
 			h.ps = nil
 		}
 		h.mu.Unlock()
-		switch {
-		case ps == nil:
-		case last:
+		if ps != nil && !last && len(over) > 0 {
+			_ = ps.Unsubscribe(h.b.ctx, over...)
+		}
+		h.wire.Unlock()
+		if ps != nil && last {
 			_ = ps.Close()
 			<-done
-		case len(over) > 0:
-			_ = ps.Unsubscribe(h.b.ctx, over...)
 		}
 	})
 }
@@ -150,7 +159,7 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 	wait := quiet
 	pause := 10 * time.Millisecond
 	for {
-		msg, err := ps.ReceiveTimeout(h.b.ctx, wait)
+		msg, err := h.receive(ps, wait)
 		switch {
 		case err == nil:
 			wait, pause = quiet, 10*time.Millisecond
@@ -168,9 +177,6 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 		}
 		// The connection is gone; the client makes a new one and subscribes again,
 		// and the confirmation of that is where listeners are told.
-		if wait == patience {
-			_ = ps.Subscribe(h.b.ctx, h.channels()...) // a write to a dead connection makes it noticed
-		}
 		wait = quiet
 		h.b.log.Debug("redis: subscription interrupted", "error", err)
 		h.healAll()
@@ -183,20 +189,22 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 	}
 }
 
+// receive waits for what comes. The client keeps a connection on which nothing has
+// come for the time that it is given, and gives up one on which ctx has ended: so
+// it is ctx that limits the wait for the answer to a ping.
+func (h *hub) receive(ps *redis.PubSub, wait time.Duration) (any, error) {
+	if wait != patience {
+		return ps.ReceiveTimeout(h.b.ctx, wait)
+	}
+	ctx, cancel := context.WithTimeout(h.b.ctx, wait)
+	defer cancel()
+	return ps.ReceiveTimeout(ctx, 0)
+}
+
 func (h *hub) current(ps *redis.PubSub) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.ps == ps
-}
-
-func (h *hub) channels() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	out := make([]string, 0, len(h.byChan))
-	for ch := range h.byChan {
-		out = append(out, ch)
-	}
-	return out
 }
 
 func (h *hub) healAll() {

@@ -40,7 +40,7 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	due, dead, odd := pipe.ZCard(ctx, k.due), pipe.HLen(ctx, k.dead), pipe.LLen(ctx, k.odd)
 	minions := pipe.ZRange(ctx, k.minions, 0, -1)
 	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
-		return fault("inspect queue "+k.queue, err)
+		return b.fault("inspect queue "+k.queue, err)
 	}
 	info.Pending += int(ready.Val() + held.Val() - gone.Val())
 	if head.Val() == "!" {
@@ -90,7 +90,7 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	k := q.parts[part]
 	page, next, err := b.rdb.HScan(ctx, k.dead, cursor, "", int64(max(limit, 1))).Result()
 	if err != nil {
-		return nil, "", fault("dead letters", err)
+		return nil, "", b.fault("dead letters", err)
 	}
 	var letters []broker.DeadLetter
 	var ids, msgs []any
@@ -150,7 +150,7 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 			names = append(names, k.record(ids[p]))
 			args = append(args, ids[p][:])
 		}
-		reply, err := scriptRequeue.run(ctx, b.rdb, names, args...)
+		reply, err := scriptRequeue.run(ctx, b, names, args...)
 		if err != nil {
 			return nil, err
 		}

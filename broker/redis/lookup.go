@@ -57,7 +57,7 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 func (b *Broker) states(ctx context.Context, k *keys, ids []any) ([]string, error) {
 	values := make([]string, 0, len(ids))
 	for len(values) < len(ids) {
-		reply, err := scriptStatus.run(ctx, b.rdb, []string{k.state}, ids[len(values):]...)
+		reply, err := scriptStatus.run(ctx, b, []string{k.state}, ids[len(values):]...)
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 		for _, p := range places[:n] {
 			args = append(args, out[p].ID[:])
 		}
-		reply, err := scriptLocate.run(ctx, b.rdb, names, args...)
+		reply, err := scriptLocate.run(ctx, b, names, args...)
 		if err != nil {
 			return err
 		}

@@ -188,7 +188,7 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 // check finds out whether the server can be used.
 func (b *Broker) check(ctx context.Context) error {
 	if err := b.rdb.Ping(ctx).Err(); err != nil {
-		return fault("ping", err)
+		return b.fault("ping", err)
 	}
 	info, err := b.rdb.Info(ctx, "server", "memory").Result()
 	if err != nil {

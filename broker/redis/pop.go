@@ -38,7 +38,7 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 		id, err := p.conn.ClientID(ctx).Result()
 		if err != nil && fatal(err) {
 			p.close()
-			return nil, fault("connect", err)
+			return nil, b.fault("connect", err)
 		}
 		p.id = id
 	}
@@ -54,7 +54,7 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 		if err == redis.Nil {
 			err = nil
 		}
-		result <- popped{msg: msg, err: fault("wait for a task", err), waited: time.Since(began)}
+		result <- popped{msg: msg, err: b.fault("wait for a task", err), waited: time.Since(began)}
 	}()
 	return result, nil
 }
@@ -127,7 +127,7 @@ func (b *Broker) blocking(ctx context.Context, key string) (*redis.Client, error
 	case *redis.ClusterClient:
 		n, err := c.MasterForKey(ctx, key)
 		if err != nil {
-			return nil, fault("find the master of "+key, err)
+			return nil, b.fault("find the master of "+key, err)
 		}
 		node = n
 	}

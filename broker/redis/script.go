@@ -64,6 +64,7 @@ var (
 	scriptFlowLookup = load("flow_lookup", "clock", "flow_look")
 	scriptFlowArrive = load("flow_arrive", "clock", "number", "flow_look")
 	scriptFlowMark   = load("flow_mark", "clock", "flow_look")
+	scriptArrivals   = load("arrivals")
 	scriptMembers    = load("flow_members", "clock", "flow_look")
 	scriptAssign     = load("assign", "clock", "number")
 	scriptFlowDecide = load("flow_decide", "clock", "flow_look")
@@ -90,32 +91,32 @@ func (s *script) command(ctx context.Context, in *scratch, verb, body string, ke
 
 // run executes the script once. A server that has forgotten it gets its text;
 // the first try did nothing then. The error is classified, see fault.
-func (s *script) run(ctx context.Context, rdb redis.UniversalClient, keys []string, args ...any) (any, error) {
+func (s *script) run(ctx context.Context, b *Broker, keys []string, args ...any) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	in := newScratch()
 	defer in.free()
 	cmd := s.command(ctx, in, "evalsha", s.sha, keys, args)
-	_ = rdb.Process(ctx, cmd)
+	_ = b.rdb.Process(ctx, cmd)
 	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 		cmd = s.command(ctx, in, "eval", s.text, keys, args)
-		_ = rdb.Process(ctx, cmd)
+		_ = b.rdb.Process(ctx, cmd)
 	}
 	reply, err := cmd.Result()
 	if err == redis.Nil { // a script that returned false
 		return nil, nil
 	}
-	err = fault(s.name, err)
-	relearn(ctx, rdb, err)
+	err = b.fault(s.name, err)
+	b.relearn(ctx, err)
 	return reply, err
 }
 
 // relearn lets the client of a cluster ask which node serves what, after an error
 // that may mean that another one does now. By itself it does so only when a node
 // tells it, which one that is gone does not; or once a minute.
-func relearn(ctx context.Context, rdb redis.UniversalClient, err error) {
-	if c, ok := rdb.(*redis.ClusterClient); ok && errors.Is(err, broker.ErrUnavailable) {
+func (b *Broker) relearn(ctx context.Context, err error) {
+	if c, ok := b.rdb.(*redis.ClusterClient); ok && errors.Is(err, broker.ErrUnavailable) {
 		c.ReloadState(ctx)
 	}
 }
@@ -133,10 +134,10 @@ type call struct {
 }
 
 // runAll executes scripts in one round trip, each as run would.
-func runAll(ctx context.Context, rdb redis.UniversalClient, calls []*call) {
+func runAll(ctx context.Context, b *Broker, calls []*call) {
 	if len(calls) == 1 && len(calls[0].before) == 0 {
 		c := calls[0]
-		c.reply, c.err = c.script.run(ctx, rdb, c.keys, c.args...)
+		c.reply, c.err = c.script.run(ctx, b, c.keys, c.args...)
 		return
 	}
 	if err := ctx.Err(); err != nil {
@@ -147,7 +148,7 @@ func runAll(ctx context.Context, rdb redis.UniversalClient, calls []*call) {
 	}
 	in := newScratch()
 	defer in.free()
-	pipe := rdb.Pipeline()
+	pipe := b.rdb.Pipeline()
 	cmds := make([]onceCmd, len(calls))
 	var sets []onceCmd
 	for i, c := range calls {
@@ -163,7 +164,7 @@ func runAll(ctx context.Context, rdb redis.UniversalClient, calls []*call) {
 	for i, c := range calls {
 		for range c.before {
 			if err := sets[0].Err(); err != nil && err != redis.Nil { // nil: it is there
-				c.unstored = fault("store a record", err)
+				c.unstored = b.fault("store a record", err)
 			}
 			sets = sets[1:]
 		}
@@ -172,10 +173,10 @@ func runAll(ctx context.Context, rdb redis.UniversalClient, calls []*call) {
 		case c.err == redis.Nil:
 			c.reply, c.err = nil, nil
 		case redis.HasErrorPrefix(c.err, "NOSCRIPT"):
-			c.reply, c.err = c.script.run(ctx, rdb, c.keys, c.args...)
+			c.reply, c.err = c.script.run(ctx, b, c.keys, c.args...)
 		default:
-			c.err = fault(c.script.name, c.err)
-			relearn(ctx, rdb, c.err)
+			c.err = b.fault(c.script.name, c.err)
+			b.relearn(ctx, c.err)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		calls[i] = st.call(c.minion, c.b.space.inboxes)
 	}
 	if len(calls) > 0 {
-		runAll(ctx, c.b.rdb, calls)
+		runAll(ctx, c.b, calls)
 	}
 	var failed error
 	for i, st := range order {

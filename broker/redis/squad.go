@@ -25,7 +25,7 @@ func (b *Broker) Post(ctx context.Context, to broker.ID, payload []byte) error {
 		return err
 	}
 	text := append([]byte{postBytes}, payload...)
-	return fault("post", b.rdb.Publish(ctx, channel(b.space.posts, to), text).Err())
+	return b.fault("post", b.rdb.Publish(ctx, channel(b.space.posts, to), text).Err())
 }
 
 // Assign implements [broker.Squads].
@@ -47,7 +47,7 @@ func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) 
 		for _, p := range places {
 			args = append(args, ids[p][:])
 		}
-		reply, err := scriptAssign.run(ctx, b.rdb, []string{k.due, k.later, k.flight(name), k.minions}, args...)
+		reply, err := scriptAssign.run(ctx, b, []string{k.due, k.later, k.flight(name), k.minions}, args...)
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +74,7 @@ func (b *Broker) Decide(ctx context.Context, flow broker.ID, start bool) (starte
 	if start {
 		wish = 1
 	}
-	reply, err := scriptFlowDecide.run(ctx, b.rdb, []string{newFlowKeys(b.cfg.namespace, flow).flow},
+	reply, err := scriptFlowDecide.run(ctx, b, []string{newFlowKeys(b.cfg.namespace, flow).flow},
 		wish, int(broker.MarkStarted), int(broker.MarkDropped))
 	if err == nil && toInt(reply) < 0 {
 		err = fmt.Errorf("flow %s: %w", flow, broker.ErrNotFound)

@@ -105,6 +105,7 @@ for i = at, #ARGV do
         redis.call('HDEL', later, id)
         redis.call('ZREM', due, id)
       end
+      redis.call('SREM', stop, id) -- it may be from when it ran: no settlement comes
       forget[#forget + 1] = id
       ended[#ended + 1] = { id = id, outcome = outcome }
       spent[#spent + 1] = KEYS[spare + 2 * count + 1 + i - at]

@@ -1,0 +1,141 @@
+package redis_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+)
+
+// readBytes counts what comes on the connections it is asked for.
+type readBytes struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (r readBytes) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	r.n.Add(int64(n))
+	return n, err
+}
+
+// However large outcomes are, and however many have arrived, a look at them moves
+// no more than a batch may have.
+func TestLargeArrivals(t *testing.T) {
+	path := redistest.Path(t)
+	if path == "" { // miniredis has no cursors: it gives all at once
+		return
+	}
+	const (
+		n    = 50
+		size = 1 << 20
+	)
+	opts, err := goredis.ParseURL(redistest.Start(t, path).URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var moved atomic.Int64
+	opts.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return readBytes{conn, &moved}, err
+	}
+	client := goredis.NewClient(opts)
+	defer func() { _ = client.Close() }()
+	b, err := redis.New(client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Close() }()
+	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+	flow := broker.NewID(broker.KindGroup, "q", 0)
+	result := string(bytes.Repeat([]byte("x"), size))
+	for i := range n {
+		enqueue(t, b, newTask("q", func(x *broker.Task) { x.Group, x.Step = flow, uint32(i) }))
+		settle(t, c, succeed(dequeue(t, c, 1, time.Second, "q")[0], result))
+	}
+	seen := make(map[broker.ID]bool)
+	for len(seen) < n {
+		before := moved.Load()
+		found, err := b.Arrivals(t.Context(), "q", broker.MaxBatch)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%d arrivals after %d, %v", len(found), len(seen), err)
+		}
+		// The page that goes beyond the limit has some entries.
+		if d := moved.Load() - before; d > broker.MaxBatchBytes+10*size {
+			t.Errorf("%d arrivals moved %d MiB", len(found), d>>20)
+		}
+		for _, a := range found {
+			seen[a.Task] = true
+		}
+		if err := b.Confirm(t.Context(), found); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Whoever doesn't know whether its cancel was carried out looks whether something
+// has arrived by it: its repetition would not be told.
+func TestCancelReplyIsLost(t *testing.T) {
+	server := miniredis.RunT(t)
+	line := redisproxy.Start(t, server.Addr())
+	b := open(t, line.URL())
+	flow := broker.NewID(broker.KindGroup, "q", 0)
+	task := newTask("q", func(x *broker.Task) { x.Group = flow })
+	enqueue(t, b, task)
+	if _, err := b.Cancel(t.Context(), []broker.ID{broker.NewID(broker.KindTask, "q", 0)}); err != nil { // the server knows the script
+		t.Fatal(err)
+	}
+	line.Inject(redisproxy.Fault{Match: redisproxy.Script("cancel"), Do: redisproxy.CutAfter})
+	if _, err := b.Cancel(t.Context(), []broker.ID{task.ID}); err == nil {
+		t.Fatal("a reply that was lost is no error")
+	}
+	if _, err := b.Cancel(t.Context(), []broker.ID{task.ID}); err != nil {
+		t.Fatal(err)
+	}
+	found, err := b.Arrivals(t.Context(), "", 10)
+	if err != nil || len(found) != 1 || found[0].Task != task.ID {
+		t.Errorf("arrivals %+v, %v", found, err)
+	}
+}
+
+// What was cancelled while it ran, and comes back and is cancelled again, leaves
+// nothing behind.
+func TestStopIsForgotten(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := open(t, url, redis.Lease(300*time.Millisecond))
+		raw := rawClient(t, url)
+		task := newTask("q")
+		enqueue(t, b, task)
+		dead := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		dequeue(t, dead, 1, time.Second, "q")
+		cancel := func() {
+			t.Helper()
+			if _, err := b.Cancel(t.Context(), []broker.ID{task.ID}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cancel()
+		time.Sleep(400 * time.Millisecond) // the lease is over
+		alive := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		if err := alive.Heartbeat(t.Context(), broker.Load{}); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if got, err := alive.Dequeue(t.Context(), []string{"q"}, 1, 100*time.Millisecond); err != nil || len(got) > 0 {
+			t.Fatalf("dequeued %v, %v", got, err)
+		}
+		if n, err := raw.SCard(t.Context(), "{"+redis.DefaultNamespace+":q}:stop").Result(); err != nil || n != 0 {
+			t.Errorf("%d ids are left in stop, %v", n, err)
+		}
+	})
+}

@@ -1,0 +1,119 @@
+package redis_test
+
+import (
+	"context"
+	"encoding/hex"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+)
+
+// A connection for messages that is half-open is noticed and replaced, and what was
+// missed is told as a gap.
+func TestSilentSubscription(t *testing.T) {
+	t.Parallel()
+	server := miniredis.RunT(t)
+	line := redisproxy.Start(t, server.Addr())
+	b := open(t, line.URL())
+	box := broker.NewID(broker.KindParty, "", 0)
+	in, err := b.Inbox(t.Context(), box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line.Inject(redisproxy.Fault{Match: redisproxy.Named("ping"), Do: redisproxy.HalfOpen})
+	began := time.Now()
+	for {
+		mail, err := in.Receive(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mail.Gap {
+			break
+		}
+	}
+	if d := time.Since(began); d > 30*time.Second {
+		t.Errorf("the dead connection was replaced after %v", d)
+	}
+	// The gap is told by the new connection, or before it: what comes from now on
+	// may be told by another gap, but something is told.
+	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+	enqueue(t, b, newTask("q", func(x *broker.Task) { x.Inbox = box }))
+	settle(t, c, succeed(dequeue(t, c, 1, time.Second, "q")[0], "3"))
+	mail, err := in.Receive(t.Context())
+	if err != nil || (len(mail.Letters) == 0 && !mail.Gap) {
+		t.Fatalf("mail %+v, %v", mail, err)
+	}
+}
+
+// slowWriter takes its time over each command, so that others queue for their turn.
+type slowWriter struct{ net.Conn }
+
+func (s slowWriter) Write(p []byte) (int, error) {
+	time.Sleep(100 * time.Microsecond)
+	return s.Conn.Write(p)
+}
+
+// One that stops listening to a channel does not end what another has begun at the
+// same time.
+func TestListenersTakeTurns(t *testing.T) {
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	server := redistest.Start(t, path)
+	client := goredis.NewClient(&goredis.Options{
+		Addr: server.Addr,
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return slowWriter{conn}, err
+		},
+	})
+	defer func() { _ = client.Close() }()
+	b, err := redis.New(client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Close() }()
+	raw := server.Client()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() { taking(t, b, raw) })
+	}
+	wg.Wait()
+}
+
+// taking lets one listener after the other hear what is for one inbox.
+func taking(t *testing.T, b *redis.Broker, raw *goredis.Client) {
+	box := broker.NewID(broker.KindParty, "", 0)
+	channel := redis.DefaultNamespace + ":inbox:" + hex.EncodeToString(box[:])
+	in, err := b.Inbox(t.Context(), box)
+	for range 100 {
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		ended := make(chan error)
+		go func(old broker.Inbox) { ended <- old.Close() }(in)
+		in, err = b.Inbox(t.Context(), box)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		n, err := raw.PubSubNumSub(t.Context(), channel).Result()
+		if err != nil || n[channel] != 1 {
+			t.Errorf("%s is heard by %v, %v, want 1", channel, n, err)
+			return
+		}
+	}
+	if err := in.Close(); err != nil {
+		t.Error(err)
+	}
+}
