@@ -87,8 +87,8 @@ func TestGrowth(t *testing.T) {
 	srvs := &servers{}
 	defer srvs.stop()
 	rep := p.execute(t.Context(), srvs)
-	if len(rep.blocks) != 10 {
-		t.Errorf("%d blocks, want 10", len(rep.blocks))
+	if len(rep.blocks) != 12 {
+		t.Errorf("%d blocks, want 12", len(rep.blocks))
 	}
 	for _, b := range rep.blocks {
 		if b.err != nil || len(b.notes) > 0 {

@@ -51,11 +51,14 @@ func growthMeasures(short bool) []measure {
 	return list
 }
 
-// growthSystems are ours, and for payloads a bare list.
+// growthSystems are ours, and for payloads go-redis with a bare list, and with
+// pipelines on keys like ours.
 func growthSystems() []contender {
 	list := contender{name: "redis-list", bare: map[string]func(context.Context, *trial) ([]float64, error){}}
+	keys := contender{name: "redis-keys", bare: map[string]func(context.Context, *trial) ([]float64, error){}}
 	for _, n := range payloads {
-		list.bare[fmt.Sprintf("move[payload=%d]", n)] = moveList(n)
+		name := fmt.Sprintf("move[payload=%d]", n)
+		list.bare[name], keys.bare[name] = moveList(n), moveKeys(n)
 	}
-	return []contender{{name: "arbiter", ours: true, open: openArbiter}, list}
+	return []contender{{name: "arbiter", ours: true, open: openArbiter}, list, keys}
 }

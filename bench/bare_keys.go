@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+)
+
+// Plain commands on keys like those of a queue move a task so that it is known by
+// its id and not lost with who executes it. There is no script, so nobody checks who
+// owns it, whether it is there already, or was cancelled. A batch is a pipeline.
+const (
+	keysState = "bench:state" // hash of id -> outcome
+	keysInbox = "bench:inbox" // channel
+)
+
+// moveKeys stores, claims and settles entries of so many bytes.
+func moveKeys(size int) func(context.Context, *trial) ([]float64, error) {
+	return func(ctx context.Context, t *trial) ([]float64, error) {
+		n, batch := moved(t, size)
+		entry := strings.Repeat("x", size)
+		began := time.Now()
+		filler := *t
+		filler.limit = extra
+		if _, _, err := filler.spread(ctx, bulkCallers, batch, n, func(ctx context.Context, n int) error {
+			return keysStore(ctx, t.srv.client, entry, n)
+		}); err != nil {
+			return nil, err
+		}
+		const workers = 2
+		errs := make([]error, workers)
+		done := make([]int, workers)
+		var wg sync.WaitGroup
+		for w := range workers {
+			wg.Go(func() { done[w], errs[w] = keysWork(ctx, t.srv.client, fmt.Sprint("bench:claim:", w), batch) })
+		}
+		wg.Wait()
+		for _, err := range errs {
+			if err != nil {
+				return nil, err
+			}
+		}
+		return megabytes(done[0]+done[1], n, size, time.Since(began))
+	}
+}
+
+func keysStore(ctx context.Context, c *redis.Client, entry string, n int) error {
+	states, entries := make([]any, 0, 2*n), make([]any, n)
+	for i := range n {
+		id := uuid.New()
+		states = append(states, id[:], "")
+		entries[i] = string(id[:]) + entry
+	}
+	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.HSet(ctx, keysState, states...)
+		p.RPush(ctx, listKey, entries...)
+		return nil
+	})
+	return err
+}
+
+// keysWork claims and settles until there is no more.
+func keysWork(ctx context.Context, c *redis.Client, claim string, batch int) (done int, err error) {
+	for {
+		moves := make([]*redis.StringCmd, batch)
+		_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i := range moves {
+				moves[i] = p.LMove(ctx, listKey, claim, "LEFT", "RIGHT")
+			}
+			return nil
+		})
+		if err != nil && err != redis.Nil {
+			return done, err
+		}
+		var states []any
+		for _, m := range moves {
+			if msg, err := m.Result(); err == nil {
+				states = append(states, msg[:16], "succeeded")
+			}
+		}
+		if len(states) == 0 {
+			return done, nil
+		}
+		_, err = c.Pipelined(ctx, func(p redis.Pipeliner) error {
+			p.HSet(ctx, keysState, states...)
+			p.Publish(ctx, keysInbox, strings.Repeat("x", 50*len(states)/2))
+			p.LTrim(ctx, claim, int64(len(states)/2), -1)
+			return nil
+		})
+		if err != nil {
+			return done, err
+		}
+		done += len(states) / 2
+	}
+}
