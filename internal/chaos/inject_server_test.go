@@ -31,7 +31,7 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 			node.Restart()
 		}
 	case Failover:
-		err = s.failover(ctx, hit)
+		err = s.failover(ctx, hit, f.Hangs)
 	case MoveSlots:
 		hit.Value, err = s.moveSlot(ctx, f)
 	case KillClients:
@@ -63,8 +63,9 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 	}
 }
 
-// failover kills the first node for good, and waits until its replica serves.
-func (s *stage) failover(ctx context.Context, hit *Event) error {
+// failover kills the first node for good, and waits until its replica serves. One that
+// hangs is killed only then: till then its connections are open.
+func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
 	heir := s.admins[len(s.admins)-1]
 	// A replica that has lost its master for a while, as after a restart, may be
 	// behind by more than what the checker allows.
@@ -78,7 +79,12 @@ func (s *stage) failover(ctx context.Context, hit *Event) error {
 		return err
 	}
 	hit.At = time.Now().UnixNano()
-	s.nodes[0].Kill()
+	if hangs {
+		s.nodes[0].Freeze(true)
+		defer s.nodes[0].Kill()
+	} else {
+		s.nodes[0].Kill()
+	}
 	s.taken.Store(true)
 	for deadline := time.Now().Add(*patience); ; time.Sleep(50 * time.Millisecond) {
 		ready := strings.Contains(heir.Info(ctx, "replication").Val(), "role:master")

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +46,7 @@ func TestMutants(t *testing.T) {
 		}
 		seen := ""
 		for s := uint64(1); s <= *tries && seen == ""; s++ {
-			seen = caught(t, dir, s, slices.Contains(onCluster, m.name))
+			seen = caught(t, dir, s, elsewhere[m.name])
 		}
 		if seen == "" {
 			t.Errorf("MISSED %s", m.name)
@@ -91,12 +90,12 @@ func names(all []Verdict) []string {
 
 // caught runs the suite in a copy, and returns the first thing that the checker
 // says is broken.
-func caught(t *testing.T, dir string, seed uint64, cluster bool) string {
+func caught(t *testing.T, dir string, seed uint64, topology string) string {
 	t.Helper()
 	args := []string{"test", "./internal/chaos", "-count=1", "-run", "^TestChaos$", "-args",
 		"-duration", "15s", "-patience", "8s", "-clocks=false", "-seed", fmt.Sprint(seed)}
-	if cluster {
-		args = append(args, "-topology", "cluster")
+	if topology != "" {
+		args = append(args, "-topology", topology)
 	}
 	cmd := exec.Command("go", args...)
 	cmd.Dir = dir

@@ -117,8 +117,14 @@ var known = []mutant{
 	}, {
 		"after a failover everybody asks the dead master", "broker/redis/script.go",
 		"c.ReloadState(ctx)", "_ = c", "a limit for what is sent when all faults are over",
+	}, {
+		"a connection that the client closes ends the minion", "broker/redis/errors.go",
+		"errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil", "errors.Is(err, net.ErrClosed)", "masters that hang before another one takes over",
 	},
 }
 
-// onCluster are the mutants that only a cluster shows.
-var onCluster = []string{"after a failover everybody asks the dead master"}
+// elsewhere are the topologies of mutants that one server does not show.
+var elsewhere = map[string]string{
+	"after a failover everybody asks the dead master":     "cluster",
+	"a connection that the client closes ends the minion": "sentinel",
+}

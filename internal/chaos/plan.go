@@ -22,6 +22,7 @@ type Fault struct {
 	Late    time.Duration // of SlowLine, how much later everything comes
 	Rate    int           // and how many bytes a second do
 	Queue   int           // of MoveSlots, whose
+	Hangs   bool          // of Failover, whether the master says nothing before it is killed
 }
 
 // The faults of processes.
@@ -137,7 +138,7 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 			continue
 		}
 		if f.Name == Failover {
-			f.Node, f.For = 0, 0
+			f.Node, f.For, f.Hangs = 0, 0, seed%2 == 1
 			failed = true
 			special = slices.DeleteFunc(special, func(s string) bool { return s == Failover })
 			busy[Server] = at + takeover
@@ -201,6 +202,9 @@ func Cuts(seed uint64, duration time.Duration, minions, submitters int) []Fault 
 // String tells the fault in a line.
 func (f Fault) String() string {
 	s := fmt.Sprintf("%7.3fs %s %s", f.At.Seconds(), f.Target, f.Name)
+	if f.Hangs {
+		s += " of one that hangs"
+	}
 	if f.Node > 0 {
 		s += fmt.Sprintf(" of node %d", f.Node)
 	}
