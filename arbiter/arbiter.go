@@ -67,7 +67,8 @@ func (a *Arbiter) Await(ctx context.Context, id task.ID, into any) error {
 }
 
 // Close ends every wait with [task.ErrClosed], lets submissions that are under
-// way finish, and refuses new ones. Tasks that were sent go on: they live in
-// the broker, and another arbiter can get their results. The broker stays open.
-// Close may be called twice; its error is always nil.
+// way finish, each as a whole, and refuses new ones. Requests that fail are not
+// tried again then, and a squad that has not started is taken back. Tasks that were
+// sent go on: they live in the broker, and another arbiter can get their results.
+// The broker stays open. Close may be called twice; its error is always nil.
 func (a *Arbiter) Close() error { return a.client.Close() }

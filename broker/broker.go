@@ -234,8 +234,12 @@ type Inspector interface {
 	// about as many as limit says: a broker may have reasons for a few more.
 	DeadLetters(ctx context.Context, queue, after string, limit int) (letters []DeadLetter, next string, err error)
 
-	// Requeue makes dead letters pending again, with all their retries. The
-	// result has an entry for each id: nil, or ErrNotFound.
+	// Requeue makes dead letters pending again, with all their retries. One that
+	// has a unique key takes it again; if another task holds the key it stays a
+	// dead letter, and of several with one key the first one gets it. Those that
+	// are refused keep no others from being requeued. The result has an entry for
+	// each id: nil, ErrNotFound, a *DuplicateError that names the holder of the
+	// key, or ErrMalformed for a record that can't be read any more.
 	Requeue(ctx context.Context, ids []ID) ([]error, error)
 }
 

@@ -16,8 +16,8 @@ var (
 	ErrTooLarge = fmt.Errorf("%w: too large", ErrInvalid)
 
 	// ErrDuplicate is returned by an enqueue when the unique key is held by
-	// another task, or when the id belongs to a task with other content. See
-	// [DuplicateError] for the holder's id.
+	// another task, or when the id belongs to a task with other content; and by a
+	// requeue when the key is held. See [DuplicateError] for the holder's id.
 	ErrDuplicate = errors.New("duplicate")
 
 	// ErrNotFound is returned where an id is unknown: never enqueued, or its

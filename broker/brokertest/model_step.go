@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -229,7 +230,7 @@ func (x *execution) cancelTask(_ op, t *mtask) {
 
 func (x *execution) requeue(_ op, t *mtask) {
 	i, ok := x.Broker.(broker.Inspector)
-	if !ok || t.Unique != "" {
+	if !ok {
 		return
 	}
 	x.account.add("requeue task %d", t.n)
@@ -239,17 +240,28 @@ func (x *execution) requeue(_ op, t *mtask) {
 	x.must(err)
 	end := t.ended.plus(t.DeadFor)
 	dead := t.state == broker.StateFailed && t.DeadFor > 0
-	if errs[0] == nil {
+	holder := x.model.holder(t)
+	held := errors.Is(errs[0], broker.ErrDuplicate)
+	if errs[0] == nil || held {
 		if !dead || x.model.passed(t.ended.plus(t.keep())) { // it may be there as long as its outcome
-			x.Fatalf("a task that is %s and no dead letter was requeued", t.state)
+			x.Fatalf("a task that is %s and no dead letter was found: %v", t.state, errs[0])
 		}
-		x.model.requeue(t)
-		return
+		if held != (holder != nil) {
+			x.Fatalf("requeue of a dead letter with the key %q: %v", t.Unique, errs[0])
+		}
 	}
-	x.account.more(": %v", errs[0])
-	x.is(errs[0], broker.ErrNotFound)
-	if dead && x.model.ahead(end) {
-		x.Fatalf("a dead letter is not found")
+	switch {
+	case held:
+		x.account.more(": refused, task %d has the key", holder.n)
+		x.duplicate(errs[0], t.ID, holder.ID, t.Unique)
+	case errs[0] == nil:
+		x.model.requeue(t)
+	default:
+		x.account.more(": %v", errs[0])
+		x.is(errs[0], broker.ErrNotFound)
+		if dead && x.model.ahead(end) {
+			x.Fatalf("a dead letter is not found")
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,7 +57,7 @@ func groups() []group {
 	return []group{
 		{"Enqueue", enqueueTests},
 		{"Repeat", repeatTests},
-		{"Unique", uniqueTests},
+		{"Unique", slices.Concat(uniqueTests, uniqueRequeueTests)},
 		{"Dequeue", dequeueTests},
 		{"Wake", wakeTests},
 		{"Delayed", delayedTests},

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -75,25 +76,39 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 	}
 	errs := make([]error, len(ids))
 	for i, id := range ids {
-		r, _ := b.index.find(id)
-		if r == nil || !r.queue.requeue(r, now) {
-			errs[i] = fmt.Errorf("dead letter %s: %w", id, broker.ErrNotFound)
+		err := broker.ErrNotFound
+		if r, _ := b.index.find(id); r != nil {
+			err = r.queue.requeue(r, now)
 		}
+		if errors.Is(err, broker.ErrNotFound) {
+			err = fmt.Errorf("dead letter %s: %w", id, err)
+		}
+		errs[i] = err
 	}
 	return errs, nil
 }
 
-func (q *queue) requeue(r *record, now instant) bool {
+func (q *queue) requeue(r *record, now instant) error {
 	q.lock(now)
 	defer q.unlock()
 	// Of those that failed only dead letters are in the timeline.
-	if r.state != broker.StateFailed || r.slot < 0 || !q.b.index.revive(r) {
-		return false
+	if r.state != broker.StateFailed || r.slot < 0 {
+		return broker.ErrNotFound
+	}
+	key := r.task.Unique
+	if h := q.holder(key); key != "" && h != nil {
+		return &broker.DuplicateError{ID: r.id, Holder: h.id, Key: key}
+	}
+	if !q.b.index.revive(r) {
+		return broker.ErrNotFound
+	}
+	if key != "" {
+		q.unique.put(key, r)
 	}
 	q.detach(r)
 	r.attempt++
 	r.retried, r.recoveries, r.canceled = 0, 0, false
 	r.deadline, r.outcome = never, nil
 	q.back(r)
-	return true
+	return nil
 }

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -144,25 +145,29 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 		errs[i] = fmt.Errorf("dead letter %s: %w", id, broker.ErrNotFound)
 	}
 	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
-		names := []string{k.dead, k.state, k.ready, k.held, k.watch}
-		args := []any{k.wake}
-		for _, p := range places {
-			names = append(names, k.record(ids[p]))
-			args = append(args, ids[p][:])
-		}
-		reply, err := scriptRequeue.run(ctx, b, names, args...)
-		if err != nil {
-			return nil, err
-		}
 		found := make([]bool, len(places))
-		for i, v := range toList(reply) {
-			switch toInt(v) {
-			case 1:
-				found[i], errs[places[i]] = true, nil
-			case -1:
-				found[i] = true
-				errs[places[i]] = fmt.Errorf("dead letter %s: %w: the server has no record of its content any more", ids[places[i]], broker.ErrMalformed)
+		open := make([]letter, len(places))
+		for i, p := range places {
+			open[i] = letter{id: ids[p], at: i}
+		}
+		for len(open) > 0 {
+			reply, err := b.requeue(ctx, k, open)
+			if err != nil {
+				return nil, err
 			}
+			var again []letter // now that their keys are known
+			for i, v := range reply {
+				l := open[i]
+				done, err := l.read(v)
+				if !done {
+					again = append(again, l)
+					continue
+				}
+				if found[l.at] = !errors.Is(err, broker.ErrNotFound); found[l.at] {
+					errs[places[l.at]] = err
+				}
+			}
+			open = append(again, open[len(reply):]...)
 		}
 		return found, nil
 	})
@@ -170,4 +175,57 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 		return nil, err
 	}
 	return errs, nil
+}
+
+// letter is a dead letter that is to be requeued.
+type letter struct {
+	id     broker.ID
+	unique string // its key, once that has been read
+	at     int    // where it is among those of its partition
+}
+
+// requeue runs the script. It replies for the first of the letters, or for all.
+func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any, error) {
+	names := []string{k.dead, k.state, k.ready, k.held, k.watch, k.unique}
+	args := []any{k.wake}
+	for _, l := range letters {
+		names = append(names, k.record(l.id))
+		args = append(args, l.id[:], l.unique)
+	}
+	reply, err := scriptRequeue.run(ctx, b, names, args...)
+	if err != nil {
+		return nil, err
+	}
+	list := toList(reply)
+	if n := len(list); n == 0 || n > len(letters) {
+		return nil, fmt.Errorf("redis requeue: %w: %d replies for %d dead letters", broker.ErrMalformed, n, len(letters))
+	}
+	return list, nil
+}
+
+// read reads what the script says of a letter: what has become of it, or, not done,
+// which unique key it has.
+func (l *letter) read(reply any) (done bool, err error) {
+	const idSize = len(broker.ID{})
+	switch text, _ := reply.(string); {
+	case len(text) == idSize:
+		return true, &broker.DuplicateError{ID: l.id, Holder: toID(text), Key: l.unique}
+	case len(text) > idSize:
+		var d broker.Delivery
+		if err := broker.ParseRecord(&d, []byte(text), 0); err != nil {
+			return true, fmt.Errorf("dead letter %s: its unique key can't be read: %w", l.id, err)
+		}
+		if d.Unique == "" {
+			return true, fmt.Errorf("dead letter %s: %w: it has no unique key, and should", l.id, broker.ErrMalformed)
+		}
+		l.unique = d.Unique
+		return false, nil
+	}
+	switch toInt(reply) {
+	case 1:
+		return true, nil
+	case -1:
+		return true, fmt.Errorf("dead letter %s: %w: the server has no record of its content any more", l.id, broker.ErrMalformed)
+	}
+	return true, broker.ErrNotFound
 }

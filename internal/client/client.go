@@ -41,6 +41,10 @@ type Client struct {
 	fail    sync.Once     // of done
 	wg      sync.WaitGroup
 
+	// sending are the submissions under way, each as a whole: Close must not come
+	// between their requests. Who enters holds mu, and has seen that it is not closed.
+	sending sync.WaitGroup
+
 	mu       sync.Mutex // guards what follows
 	closed   bool
 	table    table
@@ -83,9 +87,10 @@ func (c *Client) Submit(ctx context.Context, calls ...task.Bound) error {
 	return c.submit(ctx, nil, calls)
 }
 
-// Close ends all waits with ErrClosed, lets what is being sent reach the
-// broker, and returns when no goroutine of the client is left. It may be called
-// twice.
+// Close ends all waits with ErrClosed, lets submissions under way finish, and
+// returns when no goroutine of the client is left. What is being sent is sent as a
+// whole; but no request that fails is tried again, and a squad that has not started
+// is taken back. It may be called twice.
 func (c *Client) Close() error {
 	c.once.Do(func() {
 		c.mu.Lock()
@@ -96,6 +101,7 @@ func (c *Client) Close() error {
 		c.mu.Unlock()
 		close(c.closing)
 		c.endWaits()
+		c.sending.Wait() // before what they need ends: the sender, ctx and the inbox
 		c.sender.close()
 		c.cancel()
 		c.inbox.close()

@@ -49,9 +49,10 @@ func (s *submission) flowErr(i int) (err error, sent bool) { //nolint:staticchec
 // SubmitWatched sends a pipe or group of which each member's outcome is pushed,
 // too, and those of its callback and finalizer.
 func (c *Client) SubmitWatched(ctx context.Context, call task.Bound) error {
-	err := c.ready(ctx)
+	err := c.enter(ctx)
 	req := requestOf(call)
 	if err == nil {
+		defer c.sending.Done()
 		var p *flowPlan
 		if p, err = c.plan(nil, req, true); err == nil {
 			err = p.run(ctx)

@@ -48,8 +48,9 @@ type squadPlan struct {
 // else a *task.SubmitError.
 func (c *Client) SubmitSquad(ctx context.Context, call task.Bound, wait time.Duration) error {
 	req := requestOf(call)
-	err := c.ready(ctx)
+	err := c.enter(ctx)
 	if err == nil {
+		defer c.sending.Done()
 		err = c.sendSquad(ctx, req, wait)
 	}
 	var short *Shortage

@@ -58,12 +58,13 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 		return nil
 	}
 	s := submission{calls: calls}
-	if err := c.ready(ctx); err != nil {
+	if err := c.enter(ctx); err != nil {
 		for i := range calls {
 			s.fail(i, err)
 		}
 		return s.err()
 	}
+	defer c.sending.Done()
 	now := time.Now()
 	s.sendFlows(ctx, c, from)
 	again := s.prepare(c, from, now)
@@ -100,13 +101,25 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	return s.err()
 }
 
+// enter begins a submission, which Close waits for until c.sending is told that it
+// is done. An error says why nothing can be sent, and that nothing has begun.
+func (c *Client) enter(ctx context.Context) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return broker.ErrClosed
+	}
+	c.sending.Add(1)
+	c.mu.Unlock()
+	err := c.ready(ctx)
+	if err != nil {
+		c.sending.Done()
+	}
+	return err
+}
+
 // ready reports why nothing can be sent.
 func (c *Client) ready(ctx context.Context) error {
-	select {
-	case <-c.closing:
-		return broker.ErrClosed
-	default:
-	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("not sent: %w", err)
 	}

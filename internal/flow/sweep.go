@@ -3,6 +3,8 @@ package flow
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -34,26 +36,33 @@ func (d *Driver) Kill(ctx context.Context, id broker.ID, tell Verdict) error {
 	return d.Drain(ctx, "")
 }
 
-// KillAll ends tasks and flows, as far as they are there.
+// KillAll ends tasks and flows, as far as they are there. What can't be ended keeps
+// it from no other one, unless ctx has ended; the error joins all that came of it.
+// Repeating it is harmless.
 func (d *Driver) KillAll(ctx context.Context, ids []broker.ID) error {
 	var tasks []broker.ID
+	var errs []error
 	for _, id := range ids {
 		if id.Kind() == broker.KindTask {
 			tasks = append(tasks, id)
 			continue
 		}
 		if err := d.Kill(ctx, id, nil); err != nil && !errors.Is(err, broker.ErrNotFound) {
-			return err
+			errs = append(errs, fmt.Errorf("kill %s: %w", id, err))
+		}
+		if ctx.Err() != nil {
+			return errors.Join(append(errs, ctx.Err())...)
 		}
 	}
-	for len(tasks) > 0 {
-		part := tasks[:min(len(tasks), broker.MaxBatch)]
-		tasks = tasks[len(part):]
+	for part := range slices.Chunk(tasks, broker.MaxBatch) {
 		if _, err := d.Broker.Cancel(ctx, part); err != nil {
-			return wrap("cancel", err)
+			errs = append(errs, wrap("cancel", err))
+		}
+		if ctx.Err() != nil {
+			return errors.Join(append(errs, ctx.Err())...)
 		}
 	}
-	return d.Drain(ctx, "")
+	return errors.Join(append(errs, d.Drain(ctx, ""))...)
 }
 
 // Bury does for a flow that was killed what its members that were never stored

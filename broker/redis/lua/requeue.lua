@@ -1,27 +1,49 @@
 -- requeue makes dead letters pending again, with all their retries and without
--- their deadline.
+-- their deadline. One that has a unique key takes it again, unless another task
+-- holds it: then it stays. Only the body of a message has the key, which is for the
+-- caller to read.
 --
--- KEYS  1 dead  2 state  3 ready  4 held  5 watch, then the record of each id, which
---       need not be there
--- ARGV  1 wake channel, then ids
--- Returns for each id 1, or 0 if it is no dead letter any more, or -1 if its record
--- should be there and is not.
+-- KEYS  1 dead  2 state  3 ready  4 held  5 watch  6 unique, then the record of each
+--       id, which need not be there
+-- ARGV  1 wake channel, then for each id: it and its unique key ('' if it has none,
+--       or that is not known)
+-- Returns for each id, or only the first ones where there is much to be read: 1, or
+-- 0 if it is no dead letter any more, or -1 if its record should be there and is
+-- not, or the id of the task that holds its key, or its message (call again with
+-- the key that is in it).
 
-local dead, state, ready, held, watch = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local dead, state, ready, held, watch, unique = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local t = now()
-local out = {}
-for i = 2, #ARGV do
-  local id = ARGV[i]
+local out, bytes, at = {}, 0, 2
+while at <= #ARGV and bytes < 1048576 do
+  local id, key = ARGV[at], ARGV[at + 1]
   local msg = redis.call('HGET', dead, id)
   local s = redis.call('HGET', state, id)
-  local record = msg and string.byte(msg, 1) == 129 and KEYS[4 + i]
+  local record = msg and string.byte(msg, 1) == 129 and KEYS[6 + at / 2]
+  local flags = msg and string.byte(msg, 25)
+  local holder = key ~= '' and redis.call('HGET', unique, key)
+  if holder then
+    -- A key can't outlive its task: one whose holder is done is free.
+    local h = redis.call('HGET', state, holder)
+    holder = h and #h == 20 and holder
+  end
   if record and redis.call('EXISTS', record) == 0 then
     out[#out + 1] = -1
-  elseif msg and s and #s > 20 and number(s, 22, 6) > t then
-    local flags = string.byte(msg, 25)
+  elseif not (msg and s and #s > 20 and number(s, 22, 6) > t) then
+    out[#out + 1] = 0
+  elseif key == '' and math.floor(flags / 2) % 2 == 1 then -- FlagUnique
+    out[#out + 1] = msg
+    bytes = bytes + #msg
+  elseif holder then
+    out[#out + 1] = holder
+  else
     msg = string.sub(msg, 1, 17) .. big(number(msg, 18, 4) + 1, 4) ..
       '\0\0\0' .. string.char(flags - flags % 2) .. string.sub(msg, 26, 45) ..
       '\0\0\0\0\0\0' .. string.sub(msg, 52)
+    if key ~= '' then
+      -- First: as long as the task is final it stands in nobody's way.
+      redis.call('HSET', unique, key, id)
+    end
     push(ready, held, watch, ARGV[1], { msg }, false)
     redis.call('HSET', state, id, string.sub(msg, 26, 45))
     redis.call('HDEL', dead, id)
@@ -29,8 +51,7 @@ for i = 2, #ARGV do
       redis.call('PERSIST', record)
     end
     out[#out + 1] = 1
-  else
-    out[#out + 1] = 0
   end
+  at = at + 2
 end
 return out
