@@ -57,14 +57,36 @@ func NewID(kind Kind, queue string, partition uint8) ID {
 	return id
 }
 
+// NewTaskID returns a fresh ID for a task of a queue: in the partition of its unique
+// key, see [KeyPartition], or in any if it has none.
+func NewTaskID(queue, unique string) ID {
+	if unique == "" {
+		return NewID(KindTask, queue, uint8(rand.Uint32()))
+	}
+	return NewID(KindTask, queue, KeyPartition(unique))
+}
+
+// KeyPartition returns the partition of all tasks with a unique key. They share
+// one, since a key is compared within a partition.
+func KeyPartition(unique string) uint8 {
+	sum := fnv1a(unique)
+	return uint8(sum ^ sum>>8 ^ sum>>16 ^ sum>>24)
+}
+
 // QueueHash returns the ten bits of a queue's name that an [ID] carries. Two
 // queues can share them: the hash says whom to ask, not which of them has a task.
 func QueueHash(queue string) uint16 {
-	sum := uint32(2166136261) // FNV-1a; hash/fnv allocates
-	for i := range len(queue) {
-		sum = (sum ^ uint32(queue[i])) * 16777619
-	}
+	sum := fnv1a(queue)
 	return uint16(sum^sum>>queueHashBits^sum>>(2*queueHashBits)) & queueHashMask
+}
+
+// fnv1a is what hash/fnv does in 32 bits, without allocating.
+func fnv1a(s string) uint32 {
+	sum := uint32(2166136261)
+	for i := range len(s) {
+		sum = (sum ^ uint32(s[i])) * 16777619
+	}
+	return sum
 }
 
 // ParseID reads an ID in the usual text form of a UUID. The error wraps

@@ -2,7 +2,6 @@ package task
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -96,7 +95,7 @@ func (r *Request) PrepareIn(t *broker.Task, c codec.Codec, now time.Time, newID 
 		}
 		r.payload, r.codec = payload, c.Name()
 		if newID == nil {
-			r.id = broker.NewID(broker.KindTask, r.settings.Queue, uint8(rand.Uint32()))
+			r.id = broker.NewTaskID(r.settings.Queue, r.settings.Unique)
 		} else {
 			r.record(t, now)
 			r.id = newID(t)

@@ -27,6 +27,19 @@ func (q *queue) of(id broker.ID) *keys {
 	return q.parts[int(id.Partition())%len(q.parts)]
 }
 
+// place returns where a task goes. A unique key is compared within a partition, so
+// all tasks that have it must go to the same. The error wraps [broker.ErrInvalid].
+func (q *queue) place(t *broker.Task) (*keys, error) {
+	k := q.of(t.ID)
+	if t.Unique != "" && len(q.parts) > 1 {
+		if n := broker.KeyPartition(t.Unique); k != q.parts[int(n)%len(q.parts)] {
+			return nil, fmt.Errorf("task %s: %w: its id is of partition %d, and that of its unique key %q is %d; broker.NewTaskID makes ids of the right one",
+				t.ID, broker.ErrInvalid, t.ID.Partition(), t.Unique, n)
+		}
+	}
+	return k, nil
+}
+
 // directory knows the queues of a namespace: how many partitions each has, and
 // which an id may belong to.
 type directory struct {

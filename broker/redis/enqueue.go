@@ -34,7 +34,10 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 				continue
 			}
 		}
-		k := q.of(t.ID)
+		var k *keys
+		if k, errs[i] = q.place(t); errs[i] != nil {
+			continue
+		}
 		if p != nil && p.keys != k {
 			if open == nil {
 				open = make(map[*keys]*part)

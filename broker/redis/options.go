@@ -86,7 +86,8 @@ func Lease(d time.Duration) Option {
 // Partitions divides each queue that this broker is the first to use into n
 // parts, 1 to [MaxPartitions], that a cluster can spread over its masters. A
 // queue keeps its number for good, whatever other brokers are told. The parts of
-// a queue have no order among each other. The default is 1.
+// a queue have no order among each other; tasks that share a unique key are in one
+// part. The default is 1.
 func Partitions(n int) Option {
 	return optionFunc(func(c *config) {
 		if n < 1 || n > MaxPartitions {

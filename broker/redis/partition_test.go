@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -78,6 +79,30 @@ func TestPartitions(t *testing.T) {
 		}
 		if again := dequeue(t, c, 60, 5*time.Second, "q"); len(again) != 60 {
 			t.Fatalf("%d tasks after Requeue, want 60", len(again))
+		}
+	})
+}
+
+// A unique key holds in the whole queue, and an id that would put it elsewhere is
+// refused.
+func TestPartitionsUnique(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := open(t, url, redis.Partitions(8))
+		with := func(id broker.ID) *broker.Task {
+			return newTask("q", func(x *broker.Task) { x.ID, x.Unique = id, "k" })
+		}
+		first := with(broker.NewTaskID("q", "k"))
+		enqueue(t, b, first)
+		for range 40 {
+			var dup *broker.DuplicateError
+			err := b.Enqueue(t.Context(), []*broker.Task{with(broker.NewTaskID("q", "k"))})
+			if !errors.As(err, &dup) || dup.Holder != first.ID {
+				t.Fatalf("a second one with the key: %v", err)
+			}
+		}
+		other := with(broker.NewID(broker.KindTask, "q", broker.KeyPartition("k")+1))
+		if err := b.Enqueue(t.Context(), []*broker.Task{other}); !errors.Is(err, broker.ErrInvalid) {
+			t.Errorf("an id of another partition: %v", err)
 		}
 	})
 }
