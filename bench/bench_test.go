@@ -87,8 +87,8 @@ func TestGrowth(t *testing.T) {
 	srvs := &servers{}
 	defer srvs.stop()
 	rep := p.execute(t.Context(), srvs)
-	if len(rep.blocks) != 12 {
-		t.Errorf("%d blocks, want 12", len(rep.blocks))
+	if len(rep.blocks) != 14 {
+		t.Errorf("%d blocks, want 14", len(rep.blocks))
 	}
 	for _, b := range rep.blocks {
 		if b.err != nil || len(b.notes) > 0 {

@@ -51,14 +51,22 @@ func growthMeasures(short bool) []measure {
 	return list
 }
 
-// growthSystems are ours, and for payloads go-redis with a bare list, and with
-// pipelines on keys like ours.
+// growthSystems are ours, and for payloads what go-redis does with the same bytes.
 func growthSystems() []contender {
-	list := contender{name: "redis-list", bare: map[string]func(context.Context, *trial) ([]float64, error){}}
-	keys := contender{name: "redis-keys", bare: map[string]func(context.Context, *trial) ([]float64, error){}}
-	for _, n := range payloads {
-		name := fmt.Sprintf("move[payload=%d]", n)
-		list.bare[name], keys.bare[name] = moveList(n), moveKeys(n)
+	all := []contender{{name: "arbiter", ours: true, open: openArbiter}}
+	for _, bare := range []struct {
+		name string
+		move func(size int) func(context.Context, *trial) ([]float64, error)
+	}{
+		{"redis-list", moveList},   // in batches
+		{"redis-keys", moveKeys},   // pipelines on keys like ours
+		{"redis-calls", moveCalls}, // a command each
+	} {
+		c := contender{name: bare.name, bare: make(map[string]func(context.Context, *trial) ([]float64, error))}
+		for _, n := range payloads {
+			c.bare[fmt.Sprintf("move[payload=%d]", n)] = bare.move(n)
+		}
+		all = append(all, c)
 	}
-	return []contender{{name: "arbiter", ours: true, open: openArbiter}, list, keys}
+	return all
 }

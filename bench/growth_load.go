@@ -109,6 +109,26 @@ func moveList(size int) func(context.Context, *trial) ([]float64, error) {
 	}
 }
 
+// moveCalls is a list too, but with a command for each: many callers push, and then
+// as many pop.
+func moveCalls(size int) func(context.Context, *trial) ([]float64, error) {
+	return func(ctx context.Context, t *trial) ([]float64, error) {
+		n, _ := moved(t, size)
+		began := time.Now()
+		filler := *t
+		filler.limit = extra
+		for _, do := range []func(context.Context, int) error{
+			pushList(t.srv.client, strings.Repeat("x", size)),
+			func(ctx context.Context, n int) error { return t.srv.client.LPopCount(ctx, listKey, n).Err() },
+		} {
+			if _, _, err := filler.spread(ctx, manyCallers, 1, n, do); err != nil {
+				return nil, err
+			}
+		}
+		return megabytes(n, n, size, time.Since(began))
+	}
+}
+
 func megabytes(done, n, size int, took time.Duration) ([]float64, error) {
 	if done < n {
 		return nil, fmt.Errorf("%d of %d tasks within the time limit", done, n)
