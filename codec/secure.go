@@ -5,7 +5,6 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -22,7 +21,8 @@ const minKey = 16
 // nor forge results. Its name is that of c with +signed. Bytes that are not
 // signed with the key, or one of the older ones, are [ErrForged]; so keys can
 // be changed one process after the other. Where the codec is among those of a
-// minion or an arbiter, the built in ones are refused.
+// minion or an arbiter, by Codec or by Codecs, the built in ones are refused unless
+// they are named there, too.
 //
 // Signed are the arguments and results, not the task's name and options: bytes
 // that were signed once can be sent again by whoever has seen them.
@@ -117,6 +117,3 @@ func secured(data []byte, least int) ([]byte, error) {
 	}
 	return data[1:], nil
 }
-
-// errGuarded is the error of ByName for bytes without a key where one is needed.
-var errGuarded = errors.New("only what is signed or encrypted is accepted here")

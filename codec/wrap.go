@@ -17,19 +17,24 @@ type wrapped struct {
 	name  string
 	seal  func(dst, plain []byte) ([]byte, error)
 	open  func(data []byte) ([]byte, error)
-	safe  bool // see guarded
+	safe  bool // see Guarded
 }
 
 var _ Joiner = (*wrapped)(nil)
 
-// guarded is a codec whose bytes only those make who know a key. Where one is
-// given to ByName the built in codecs are not accepted beside it: else nobody
-// would need the key.
-type guarded interface{ guarded() bool }
+// Guarded is an optional capability of a [Codec]: to say that only those make its
+// bytes who know a key. Where such a one is given the built in codecs are not
+// accepted beside it, else nobody would need the key: see [ByName] and [Default].
+// What [Sign] and [Encrypt] make has it, and so does what is made of that; a codec
+// of your own that signs or encrypts, or is made of one that does, should have it.
+type Guarded interface{ Guarded() bool }
 
-func (w *wrapped) guarded() bool {
-	inner, ok := w.inner.(guarded)
-	return w.safe || ok && inner.guarded()
+// Guarded implements [Guarded].
+func (w *wrapped) Guarded() bool { return w.safe || isGuarded(w.inner) }
+
+func isGuarded(c Codec) bool {
+	g, ok := c.(Guarded)
+	return ok && g.Guarded()
 }
 
 // Name implements [Codec].

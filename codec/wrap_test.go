@@ -161,6 +161,33 @@ func TestByNameWithKeys(t *testing.T) {
 	if _, err := codec.ByName("msgpack", codec.Compress(codec.Msgpack())); err != nil {
 		t.Errorf("msgpack beside compression: %v", err)
 	}
+	mine := lockedAway{renamed{codec.JSON(), "mine"}}
+	if _, err := codec.ByName("json", mine); !errors.Is(err, codec.ErrUnknownCodec) {
+		t.Errorf("json beside a codec of one's own: %v", err)
+	}
+	for want, more := range map[codec.Codec][]codec.Codec{
+		codec.Msgpack(): {nil, codec.JSON(), codec.Compress(codec.JSON())},
+		signed:          {codec.JSON(), nil, signed, inside},
+		inside:          {inside, signed},
+		mine:            {mine},
+	} {
+		if got := codec.Default(more...); got != want {
+			t.Errorf("the default is %s, want %s", got.Name(), want.Name())
+		}
+	}
+}
+
+// lockedAway is a codec of one's own that says it needs a key.
+type lockedAway struct{ codec.Codec }
+
+func (lockedAway) Guarded() bool { return true }
+
+func TestByNameSays(t *testing.T) {
+	signed := must(t)(codec.Sign(codec.Msgpack(), key1))
+	_, err := codec.ByName(strings.Repeat("x", 10_000), signed)
+	if err == nil || len(err.Error()) > 300 || !strings.Contains(err.Error(), "msgpack+signed signs or encrypts") {
+		t.Errorf("%.400v", err)
+	}
 }
 
 func TestBomb(t *testing.T) {
