@@ -56,7 +56,7 @@ var ErrUnknownCodec = errors.New("codec: unknown codec")
 // accepted (see [ByName]), else [Msgpack]. Nil codecs in more are passed over.
 func Default(more ...Codec) Codec {
 	for _, c := range more {
-		if isGuarded(c) {
+		if isSealed(c) {
 			return c
 		}
 	}
@@ -76,7 +76,7 @@ func ByName(name string, more ...Codec) (Codec, error) {
 		if c.Name() == name {
 			return c, nil
 		}
-		if lock == nil && isGuarded(c) {
+		if lock == nil && isSealed(c) {
 			lock = c
 		}
 	}

@@ -3,6 +3,7 @@ package codec
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
@@ -73,7 +74,8 @@ func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 	name := c.Name() + "+sealed"
 	extra := append([]byte{secureVersion}, name...)
 	var keys []cipher.AEAD
-	for i, k := range append([][]byte{key}, older...) {
+	given := append([][]byte{key}, older...)
+	for i, k := range given {
 		if len(k) != 32 {
 			return nil, fmt.Errorf("codec: key %d of Encrypt has %d bytes, want 32", i+1, len(k))
 		}
@@ -86,6 +88,12 @@ func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 			return nil, err
 		}
 		keys = append(keys, aead)
+	}
+	// With the oldest key: that is the one which processes have in common while
+	// keys are changed one process after the other.
+	printKey, err := hkdf.Key(sha256.New, given[len(given)-1], nil, "arbiter fingerprint "+name, sha256.Size)
+	if err != nil {
+		return nil, err
 	}
 	return &wrapped{
 		inner: c, name: name, safe: true,
@@ -103,6 +111,11 @@ func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 				}
 			}
 			return nil, because(ErrForged, "no key fits")
+		},
+		hide: func(print []byte) []byte {
+			h := hmac.New(sha256.New, printKey)
+			h.Write(print)
+			return h.Sum(nil)
 		},
 	}, nil
 }
