@@ -70,6 +70,10 @@ func Sign(c Codec, key []byte, older ...[]byte) (Codec, error) {
 // Encrypt returns a codec that encrypts what c makes with AES-256-GCM, which
 // also shows whether it was changed: what holds for [Sign] holds for it, too. Its
 // name is that of c with +sealed. A key has 32 bytes; the error says so.
+//
+// The bytes are other ones each time. What a task sends is sent once all the same,
+// however often it is run again, unless the oldest key was dropped meanwhile: see
+// [Sealer].
 func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 	name := c.Name() + "+sealed"
 	extra := append([]byte{secureVersion}, name...)
