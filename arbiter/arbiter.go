@@ -30,7 +30,7 @@ func New(b broker.Broker, opts ...Option) (*Arbiter, error) {
 	if b == nil {
 		return nil, fmt.Errorf("arbiter: %w: the broker is nil", broker.ErrInvalid)
 	}
-	cfg := config{codec: codec.Msgpack()}
+	var cfg config
 	for _, o := range opts {
 		if o != nil {
 			o.apply(&cfg)
@@ -38,6 +38,9 @@ func New(b broker.Broker, opts ...Option) (*Arbiter, error) {
 	}
 	if cfg.err != nil {
 		return nil, fmt.Errorf("arbiter: %w", cfg.err)
+	}
+	if cfg.codec == nil {
+		cfg.codec = codec.Default(cfg.codecs...)
 	}
 	c := client.New(client.Config{Broker: b, Codec: cfg.codec, Codecs: cfg.codecs, Logger: cfg.log})
 	a := &Arbiter{b: b, client: c, codec: cfg.codec, codecs: append([]codec.Codec{cfg.codec}, cfg.codecs...)}

@@ -33,7 +33,8 @@ func (c *config) fail(format string, args ...any) {
 	}
 }
 
-// Codec encodes arguments and events with c. The default is [codec.Msgpack].
+// Codec encodes arguments and events with c. The default is [codec.Default]: the
+// first of [Codecs] that signs or encrypts, else [codec.Msgpack].
 // Results come back in the codec of the task's arguments.
 func Codec(c codec.Codec) Option {
 	return optionFunc(func(cfg *config) {
@@ -45,8 +46,10 @@ func Codec(c codec.Codec) Option {
 	})
 }
 
-// Codecs adds codecs that results and events of others may be encoded with. The
-// built in ones, and that of [Codec], are always understood.
+// Codecs adds codecs that results and events of others may be encoded with. That
+// of [Codec] is always understood, and so are the built in ones; but where one of
+// all these signs or encrypts, only those that are named here or there. What is
+// encoded with another one is an error when it is decoded.
 func Codecs(more ...codec.Codec) Option {
 	return optionFunc(func(cfg *config) {
 		for i, c := range more {

@@ -23,7 +23,8 @@ import (
 // for a task that is started by its name, only the name counts. A queue without
 // minions refuses nothing: the ones to come may be right. The minions are asked
 // for at most once a second, and again before a call is refused. Pipes and groups
-// are not checked. The default is not to check.
+// are not checked. The default is not to check. docs/deploying.md says what else a
+// deployment can do.
 func CheckSchema() Option {
 	return optionFunc(func(cfg *config) { cfg.checkSchema = true })
 }

@@ -51,12 +51,24 @@ type Arguments struct {
 // ErrUnknownCodec is the error of [ByName] for a name that no codec has.
 var ErrUnknownCodec = errors.New("codec: unknown codec")
 
+// Default returns the codec to encode with for who has named none but can decode
+// more: the first of them that signs or encrypts, since then nothing else is
+// accepted (see [ByName]), else [Msgpack]. Nil codecs in more are passed over.
+func Default(more ...Codec) Codec {
+	for _, c := range more {
+		if isSealed(c) {
+			return c
+		}
+	}
+	return Msgpack()
+}
+
 // ByName returns the codec of that name: the first among more that has it, else
 // [Msgpack] or [JSON], unless one of more signs or encrypts: then nothing else is
 // accepted. Nil codecs in more are passed over. If there is none, the error is
 // [ErrUnknownCodec] with the name.
 func ByName(name string, more ...Codec) (Codec, error) {
-	locked := false
+	var lock Codec
 	for _, c := range more {
 		if c == nil {
 			continue
@@ -64,11 +76,13 @@ func ByName(name string, more ...Codec) (Codec, error) {
 		if c.Name() == name {
 			return c, nil
 		}
-		g, ok := c.(guarded)
-		locked = locked || ok && g.guarded()
+		if lock == nil && isSealed(c) {
+			lock = c
+		}
 	}
-	if locked {
-		return nil, fmt.Errorf("%w %q: %w", ErrUnknownCodec, shorten(name), errGuarded)
+	if lock != nil {
+		return nil, fmt.Errorf("%w %q: it is not among the %d given, of which %s signs or encrypts, so what is built in is refused; "+
+			"encode with one of them, or give this one, too, by the option Codecs", ErrUnknownCodec, shorten(name), len(more), lock.Name())
 	}
 	switch name {
 	case msgpackName:

@@ -25,6 +25,13 @@
 //
 //	c, err := codec.Sign(codec.Compress(codec.Msgpack()), key)
 //
+// Who is told of one that signs or encrypts, by either option, encodes with it and
+// refuses what is encoded without: such a task becomes a dead letter, and such a
+// result is an error. To change over while tasks are waiting, name the old one
+// beside it until all processes know the new one:
+//
+//	minion.New(b, minion.Codec(c), minion.Codecs(codec.Msgpack()))
+//
 // # Parameters
 //
 // Each exported field of such a struct is a parameter; their order is the order

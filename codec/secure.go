@@ -3,9 +3,9 @@ package codec
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -22,7 +22,8 @@ const minKey = 16
 // nor forge results. Its name is that of c with +signed. Bytes that are not
 // signed with the key, or one of the older ones, are [ErrForged]; so keys can
 // be changed one process after the other. Where the codec is among those of a
-// minion or an arbiter, the built in ones are refused.
+// minion or an arbiter, by Codec or by Codecs, the built in ones are refused unless
+// they are named there, too.
 //
 // Signed are the arguments and results, not the task's name and options: bytes
 // that were signed once can be sent again by whoever has seen them.
@@ -69,11 +70,16 @@ func Sign(c Codec, key []byte, older ...[]byte) (Codec, error) {
 // Encrypt returns a codec that encrypts what c makes with AES-256-GCM, which
 // also shows whether it was changed: what holds for [Sign] holds for it, too. Its
 // name is that of c with +sealed. A key has 32 bytes; the error says so.
+//
+// The bytes are other ones each time. What a task sends is sent once all the same,
+// however often it is run again, unless the oldest key was dropped meanwhile: see
+// [Sealer].
 func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 	name := c.Name() + "+sealed"
 	extra := append([]byte{secureVersion}, name...)
 	var keys []cipher.AEAD
-	for i, k := range append([][]byte{key}, older...) {
+	given := append([][]byte{key}, older...)
+	for i, k := range given {
 		if len(k) != 32 {
 			return nil, fmt.Errorf("codec: key %d of Encrypt has %d bytes, want 32", i+1, len(k))
 		}
@@ -86,6 +92,12 @@ func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 			return nil, err
 		}
 		keys = append(keys, aead)
+	}
+	// With the oldest key: that is the one which processes have in common while
+	// keys are changed one process after the other.
+	printKey, err := hkdf.Key(sha256.New, given[len(given)-1], nil, "arbiter fingerprint "+name, sha256.Size)
+	if err != nil {
+		return nil, err
 	}
 	return &wrapped{
 		inner: c, name: name, safe: true,
@@ -104,6 +116,11 @@ func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 			}
 			return nil, because(ErrForged, "no key fits")
 		},
+		hide: func(print []byte) []byte {
+			h := hmac.New(sha256.New, printKey)
+			h.Write(print)
+			return h.Sum(nil)
+		},
 	}, nil
 }
 
@@ -117,6 +134,3 @@ func secured(data []byte, least int) ([]byte, error) {
 	}
 	return data[1:], nil
 }
-
-// errGuarded is the error of ByName for bytes without a key where one is needed.
-var errGuarded = errors.New("only what is signed or encrypted is accepted here")

@@ -17,19 +17,54 @@ type wrapped struct {
 	name  string
 	seal  func(dst, plain []byte) ([]byte, error)
 	open  func(data []byte) ([]byte, error)
-	safe  bool // see guarded
+	safe  bool                      // nobody can seal without a key
+	hide  func(print []byte) []byte // makes a fingerprint unreadable; nil if all can be read anyway
 }
 
-var _ Joiner = (*wrapped)(nil)
+var (
+	_ Joiner = (*wrapped)(nil)
+	_ Sealer = (*wrapped)(nil)
+)
 
-// guarded is a codec whose bytes only those make who know a key. Where one is
-// given to ByName the built in codecs are not accepted beside it: else nobody
-// would need the key.
-type guarded interface{ guarded() bool }
+// Sealer is an optional capability of a [Codec]: that only those make its bytes who
+// know a key. What [Sign] and [Encrypt] make has it, and what [Compress] makes of
+// that; a codec of your own that signs or encrypts should have it.
+type Sealer interface {
+	// Sealed reports whether it is so. Where such a codec is given the built in
+	// ones are not accepted beside it, else nobody would need the key: see
+	// [ByName] and [Default].
+	Sealed() bool
 
-func (w *wrapped) guarded() bool {
-	inner, ok := w.inner.(guarded)
-	return w.safe || ok && inner.guarded()
+	// Fingerprint returns bytes that are always the same for what was sealed from
+	// the same, though the sealed bytes may not be. They say nothing of it to
+	// who has no key, unless the sealed bytes do so themselves. A task that is
+	// run again knows by them what it has sent before.
+	Fingerprint(sealed []byte) ([]byte, error)
+}
+
+func isSealed(c Codec) bool {
+	s, ok := c.(Sealer)
+	return ok && s.Sealed()
+}
+
+// Sealed implements [Sealer].
+func (w *wrapped) Sealed() bool { return w.safe || isSealed(w.inner) }
+
+// Fingerprint implements [Sealer].
+func (w *wrapped) Fingerprint(sealed []byte) ([]byte, error) {
+	print, err := w.opened(sealed)
+	if err != nil {
+		return nil, err
+	}
+	if isSealed(w.inner) {
+		if print, err = w.inner.(Sealer).Fingerprint(print); err != nil {
+			return nil, err
+		}
+	}
+	if w.hide != nil {
+		print = w.hide(print)
+	}
+	return print, nil
 }
 
 // Name implements [Codec].

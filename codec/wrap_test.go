@@ -161,6 +161,87 @@ func TestByNameWithKeys(t *testing.T) {
 	if _, err := codec.ByName("msgpack", codec.Compress(codec.Msgpack())); err != nil {
 		t.Errorf("msgpack beside compression: %v", err)
 	}
+	mine := lockedAway{renamed{codec.JSON(), "mine"}}
+	if _, err := codec.ByName("json", mine); !errors.Is(err, codec.ErrUnknownCodec) {
+		t.Errorf("json beside a codec of one's own: %v", err)
+	}
+	for want, more := range map[codec.Codec][]codec.Codec{
+		codec.Msgpack(): {nil, codec.JSON(), codec.Compress(codec.JSON())},
+		signed:          {codec.JSON(), nil, signed, inside},
+		inside:          {inside, signed},
+		mine:            {mine},
+	} {
+		if got := codec.Default(more...); got != want {
+			t.Errorf("the default is %s, want %s", got.Name(), want.Name())
+		}
+	}
+}
+
+// lockedAway is a codec of one's own that says it needs a key.
+type lockedAway struct{ codec.Codec }
+
+func (lockedAway) Sealed() bool { return true }
+
+func (lockedAway) Fingerprint(sealed []byte) ([]byte, error) { return sealed, nil }
+
+// What is sealed from the same has one fingerprint, also while keys change, and
+// nobody can read in it what was encrypted.
+func TestFingerprint(t *testing.T) {
+	wraps(t, func(t *testing.T, c codec.Codec) {
+		s := c.(codec.Sealer)
+		if s.Sealed() != strings.Contains(c.Name(), "+s") {
+			t.Fatalf("sealed: %v", s.Sealed())
+		}
+		of := func(v string) string {
+			data, err := c.AppendValue(nil, v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			print, err := s.Fingerprint(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(c.Name(), "+sealed") && strings.Contains(string(print), v) {
+				t.Errorf("%q can be read in %q", v, print)
+			}
+			return string(print)
+		}
+		if text := of("text"); text != of("text") || text == of("next") {
+			t.Error("fingerprints are not as what was sealed")
+		}
+		if _, err := s.Fingerprint(nil); err == nil {
+			t.Error("nothing has a fingerprint")
+		}
+	})
+	outer := must(t)(codec.Encrypt(codec.Compress(codec.Msgpack()), key1))
+	print := func(c codec.Codec) string {
+		data, err := c.AppendValue(nil, "text")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.(codec.Sealer).Fingerprint(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(got)
+	}
+	if print(outer) != print(must(t)(codec.Encrypt(codec.Compress(codec.Msgpack()), key2, key1))) {
+		t.Error("a new key in front gives other fingerprints")
+	}
+	if print(outer) == print(must(t)(codec.Encrypt(codec.Compress(codec.Msgpack()), key2))) {
+		t.Error("fingerprints need no key")
+	}
+	if under := codec.Compress(must(t)(codec.Sign(outer, key2))); print(under) != print(outer) {
+		t.Error("a signature in between changes the fingerprint")
+	}
+}
+
+func TestByNameSays(t *testing.T) {
+	signed := must(t)(codec.Sign(codec.Msgpack(), key1))
+	_, err := codec.ByName(strings.Repeat("x", 10_000), signed)
+	if err == nil || len(err.Error()) > 300 || !strings.Contains(err.Error(), "msgpack+signed signs or encrypts") {
+		t.Errorf("%.400v", err)
+	}
 }
 
 func TestBomb(t *testing.T) {

@@ -45,7 +45,6 @@ func configure(opts []Option) config {
 		retries:   task.DefaultMaxRetries,
 		drain:     DefaultDrainTimeout,
 		deaths:    DefaultMaxRecoveries,
-		codec:     codec.Msgpack(),
 		isolation: isolation{grace: DefaultKillGrace},
 	}
 	for _, o := range opts {
@@ -58,6 +57,9 @@ func configure(opts []Option) config {
 	}
 	if cfg.backoff == nil {
 		cfg.backoff = task.Exponential(task.DefaultBackoffBase, task.DefaultBackoffCap)
+	}
+	if cfg.codec == nil {
+		cfg.codec = codec.Default(cfg.codecs...)
 	}
 	if cfg.log == nil {
 		cfg.log = slog.Default()
@@ -185,6 +187,7 @@ func Logger(l *slog.Logger) Option {
 }
 
 // Codec is how tasks that handlers send are encoded. The default is
+// [codec.Default]: the first of [Codecs] that signs or encrypts, else
 // [codec.Msgpack]. Results are encoded as the task's arguments were.
 func Codec(enc codec.Codec) Option {
 	return optionFunc(func(c *config) {
@@ -196,10 +199,10 @@ func Codec(enc codec.Codec) Option {
 	})
 }
 
-// Codecs adds codecs that tasks may be encoded with. The built in ones, and
-// that of [Codec], are always understood; but where one of them signs or
-// encrypts, only those that do and are named here or there. A task with an
-// unknown one becomes a dead letter.
+// Codecs adds codecs that tasks may be encoded with. That of [Codec] is always
+// understood, and so are the built in ones; but where one of all these signs or
+// encrypts, only those that are named here or there. A task with another one does
+// not run, and becomes a dead letter.
 func Codecs(more ...codec.Codec) Option {
 	return optionFunc(func(c *config) {
 		for i, enc := range more {

@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/faulty"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
@@ -101,7 +103,31 @@ func TestStopWhileWaiting(t *testing.T) {
 // A repeated attempt sends no second task, in whatever order it sends, and gets
 // the results of those that an earlier one has sent.
 func TestRepeatedAttemptSendsOnce(t *testing.T) {
+	key := []byte("0123456789abcdef0123456789abcdef")
+	encrypted, err := codec.Encrypt(codec.Msgpack(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := codec.Sign(encrypted, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []codec.Codec{codec.Msgpack(), encrypted, codec.Compress(signed)} {
+		t.Run(c.Name(), func(t *testing.T) { repeatedAttempt(t, c) })
+	}
+}
+
+// repeatedAttempt has an attempt send again what the one before has sent, in
+// another order, and with some codecs in other bytes.
+func repeatedAttempt(t *testing.T, c codec.Codec) {
 	bubble(t, func(t *testing.T, r *rig) {
+		_ = r.arb.Close()
+		arb, err := arbiter.New(r.b, arbiter.Codec(c), arbiter.Logger(r.logs.logger()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.arb = arb
+		defer func() { _ = arb.Close() }()
 		var ran atomic.Int32
 		r.family(4, func(_ context.Context, a args) (int, error) {
 			ran.Add(1)
@@ -132,7 +158,7 @@ func TestRepeatedAttemptSendsOnce(t *testing.T) {
 				return 0, errBad
 			}
 			return total + got[0] + got[1], nil
-		})
+		}, minion.Codecs(c))
 		fut, err := parent.Apply(t.Context(), r.arb, args{1})
 		if err != nil {
 			t.Fatal(err)

@@ -7,11 +7,17 @@
 //	arb, err := arbiter.New(b)
 //
 // It starts no goroutine, waits on channels only and knows no time but that of
-// package time. So it runs in a bubble of testing/synctest, where a week of
-// delays passes in a millisecond:
+// package time. So it runs in a bubble of testing/synctest, and with it arbiters,
+// minions and the tasks of a program that is tested: an hour of delays and retries
+// passes in a few milliseconds there.
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		b := memory.New()
+//		m := minion.New(b)
+//		// register tasks, and go m.Run(ctx, 1)
+//		defer m.Close() // nothing may be left when the bubble ends
 //		…
 //	})
+//
+// TestBubble, in bubble_test.go, is a whole one.
 package memory

@@ -69,11 +69,12 @@ func TestConformanceServer(t *testing.T) {
 	})
 }
 
-// The same with records kept apart, whatever their size.
+// The same with records kept apart, whatever their size, and as a user with the
+// ACL of the documentation.
 func TestConformanceApart(t *testing.T) {
 	url := "redis://" + miniredis.RunT(t).Addr()
 	if path := redistest.Path(t); path != "" {
-		url = "redis://" + redistest.Start(t, path).Addr
+		url = allow(t, redistest.Start(t, path))
 	}
 	brokertest.Run(t, brokertest.Config{
 		Parallel: true,

@@ -28,4 +28,22 @@
 // but about the last second at a crash; at a failover all that had reached the
 // replica. A server that is out of memory refuses new tasks and goes on with
 // the old ones.
+//
+// # A user of its own
+//
+// Arbiters and minions need no more than this of an ACL. With another [Namespace]
+// its name stands in place of arbiter; the braces are part of the keys.
+//
+//	ACL SETUSER tasks on >secret resetkeys resetchannels -@all
+//	  ~arbiter:* ~{arbiter}:* ~{arbiter:* &arbiter:*
+//	  +@read +@write +@pubsub +@connection -@dangerous -@scripting
+//	  +eval +evalsha +time +client|unblock +info +command +cluster|slots
+//
+// It is one line. The user is named in the URL, as in redis://tasks:secret@host:6379/0,
+// or by [Login]. INFO only serves to look for a server that is too old or evicts
+// keys, and the last two only a Cluster. With Sentinel the sentinels are asked
+// without a user.
+//
+// Whoever may write these keys can make minions run any task they know, with any
+// arguments, unless a codec signs or encrypts them: see package codec.
 package redis

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"sync"
 	"time"
 
@@ -106,7 +107,7 @@ func (s *Child) prepareIn(t *broker.Task, req *task.Request, c codec.Codec, now 
 	if s == nil {
 		return req.PrepareIn(t, c, now, nil)
 	}
-	if err := req.PrepareIn(t, c, now, s.taskID); err != nil {
+	if err := req.PrepareIn(t, c, now, func(t *broker.Task) broker.ID { return s.taskID(t, c) }); err != nil {
 		return err
 	}
 	t.Parent = s.Parent
@@ -117,11 +118,17 @@ func (s *Child) prepareIn(t *broker.Task, req *task.Request, c codec.Codec, now 
 }
 
 // taskID returns the id of a task that is sent for the first time in this
-// attempt.
-func (s *Child) taskID(t *broker.Task) broker.ID {
+// attempt, and was encoded by c.
+func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
+	payload := t.Payload
+	if sealer, ok := c.(codec.Sealer); ok && sealer.Sealed() { // it may be other bytes in each attempt
+		if print, err := sealer.Fingerprint(payload); err == nil {
+			payload = print
+		}
+	}
 	h := sha256.New()
 	h.Write(s.Parent[:])
-	for _, part := range [][]byte{[]byte(t.Queue), []byte(t.Name), []byte(t.Codec), t.Payload} {
+	for _, part := range [][]byte{[]byte(t.Queue), []byte(t.Name), []byte(t.Codec), payload} {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
 		h.Write(n[:])
@@ -137,6 +144,14 @@ func (s *Child) taskID(t *broker.Task) broker.ID {
 	s.sent[key] = n + 1
 	s.mu.Unlock()
 	return s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], n))
+}
+
+// stored reports whether the error of a task that s has sent says that it is
+// stored already. Its id is derived from what is in it, so what is there under the
+// id is the same, though an earlier attempt may have sealed it to other bytes.
+func (s *Child) stored(t *broker.Task, err error) bool {
+	var dup *broker.DuplicateError
+	return s != nil && errors.As(err, &dup) && dup.Holder == t.ID
 }
 
 // flowID returns the id of a flow, by those of its members: they are derived

@@ -16,7 +16,7 @@ import (
 // Config is what a client is made of.
 type Config struct {
 	Broker broker.Broker
-	Codec  codec.Codec   // of what is sent; default codec.Msgpack
+	Codec  codec.Codec   // of what is sent; default codec.Default of Codecs
 	Codecs []codec.Codec // further ones that results may have
 	Logger *slog.Logger  // default slog.Default
 }
@@ -65,7 +65,7 @@ func New(cfg Config) *Client {
 		table:   newTable(),
 	}
 	if c.codec == nil {
-		c.codec = codec.Msgpack()
+		c.codec = codec.Default(c.codecs...)
 	}
 	c.codecs = append([]codec.Codec{c.codec}, c.codecs...)
 	if c.log == nil {

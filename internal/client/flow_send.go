@@ -171,7 +171,7 @@ func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 	var first error
 	for i, err := range p.c.sender.send(ctx, batch) {
 		switch {
-		case err == nil:
+		case err == nil || p.from.stored(batch[i], err):
 		case errors.Is(err, broker.ErrInvalid) || errors.Is(err, broker.ErrDuplicate):
 			p.refused = append(p.refused, batch[i])
 			p.why = cmp.Or(p.why, fmt.Errorf("task %s: %w", batch[i].Name, err))

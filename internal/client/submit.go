@@ -80,6 +80,11 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	c.mu.Unlock()
 
 	errs := c.sender.send(ctx, s.tasks)
+	for i, err := range errs {
+		if from.stored(s.tasks[i], err) {
+			errs[i] = nil
+		}
+	}
 
 	// No error at all says that the request is over, and not only our wait.
 	if errs == nil {

@@ -15,7 +15,7 @@ import (
 // processes do the same. Its methods may be called concurrently.
 type Driver struct {
 	Broker broker.Broker // does nothing unless it has broker.Flows
-	Codecs []codec.Codec // that results may have, beside the built-in ones
+	Codecs []codec.Codec // that results may have, see codec.ByName; the first is that of its own tasks
 	Log    *slog.Logger
 }
 

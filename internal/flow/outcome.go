@@ -50,7 +50,7 @@ func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broke
 	case !fl.Callback.IsZero():
 		return w.callbackOutcome(ctx, p, o, arrivals)
 	}
-	raw, name, bad, err := w.join(ctx, p, w.limits().Result)
+	raw, name, bad, err := w.join(ctx, p, w.limits().Result, "")
 	if err != nil {
 		return nil, err
 	}

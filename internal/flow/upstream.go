@@ -36,7 +36,7 @@ func (u *upstream) value(ctx context.Context, name string) (raw []byte, bad, err
 				u.raw, u.bad = u.w.encoded(o)
 			}
 		} else {
-			u.raw, u.codec, u.bad, err = u.w.join(ctx, u.flow, u.w.limits().Payload)
+			u.raw, u.codec, u.bad, err = u.w.join(ctx, u.flow, u.w.limits().Payload, name)
 		}
 		if err != nil {
 			return nil, nil, err
@@ -69,9 +69,9 @@ func (w *work) encoded(o *broker.Outcome) ([]byte, error) {
 }
 
 // join returns the array of the results of all members of a flow, in order.
-// Those that did not succeed are nil in it. It reads page by page, and no more
-// than limit allows.
-func (w *work) join(ctx context.Context, p *broker.Progress, limit int) (raw []byte, name string, bad, err error) {
+// Those that did not succeed are nil in it; if that are all, it is of the codec
+// want, where there is one. It reads page by page, and no more than limit allows.
+func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want string) (raw []byte, name string, bad, err error) {
 	var values [][]byte
 	size, guess := 5, ""
 	for from := 0; from < p.Listed; {
@@ -85,7 +85,11 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int) (raw []b
 		for _, m := range page {
 			var v []byte
 			if o := m.Outcome; o != nil && o.State != broker.StateSucceeded {
-				guess = cmp.Or(guess, o.Codec)
+				// What was cancelled while it waited may name no codec, which is
+				// read as msgpack.
+				if o.State != broker.StateCanceled || o.Codec != codec.Msgpack().Name() {
+					guess = cmp.Or(guess, o.Codec)
+				}
 			} else if o != nil {
 				switch {
 				case name == "":
@@ -104,12 +108,20 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int) (raw []b
 		}
 		from += len(page)
 	}
-	name = cmp.Or(name, guess, codec.Msgpack().Name()) // perhaps none succeeded, and none had to
+	name = cmp.Or(name, want, guess, w.usual()) // perhaps none succeeded, and none had to
 	j, bad := w.joiner(name)
 	if bad == nil {
 		raw, bad = j.AppendJoined(nil, values)
 	}
 	return raw, name, bad, nil
+}
+
+// usual is the codec of where nothing says which.
+func (w *work) usual() string {
+	if len(w.Codecs) > 0 {
+		return w.Codecs[0].Name()
+	}
+	return codec.Msgpack().Name()
 }
 
 func tooLarge(what string, size, limit int) error {
