@@ -36,8 +36,8 @@ type process struct {
 	retired bool
 	why     error // why it was killed
 	current *running
-	tag     any // of the current job or, since output comes late, the last one
-	state   *os.ProcessState
+	tag     any              // of the current job or, since output comes late, the last one
+	state   *os.ProcessState // nil also if nobody knows how it ended
 }
 
 // running is a job that a process has.
@@ -130,7 +130,7 @@ func (c *process) serve() {
 	// started must not outlive it; and its id is its own until it is waited for.
 	c.gone.Store(true)
 	killAll(c.cmd.Process)
-	_ = c.cmd.Wait() // the state says it
+	_ = c.cmd.Wait() // the state says it, and is nil if somebody else has waited for it
 	c.mu.Lock()
 	c.reaped, c.state = true, c.cmd.ProcessState
 	c.mu.Unlock()
@@ -338,7 +338,9 @@ func (c *process) retire() {
 func (c *process) crash() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &task.CrashError{
-		PID: c.pid, ExitCode: c.state.ExitCode(), Signal: killed(c.state), Reason: c.why, Output: c.said.String(),
+	e := &task.CrashError{PID: c.pid, ExitCode: -1, Reason: c.why, Output: c.said.String()}
+	if c.state != nil {
+		e.ExitCode, e.Signal = c.state.ExitCode(), killed(c.state)
 	}
+	return e
 }
