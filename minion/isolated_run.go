@@ -83,6 +83,7 @@ func (r *wireReply) submitted(err error) {
 // awaitFor waits for a task, for which the slot is lent.
 func (a *attempt) awaitFor(ctx context.Context, id task.ID) ([]byte, *wireError) {
 	r := a.s.r
+	defer r.pool.Lend(a.d)() // before a slot is free, until none is
 	r.lend(a)
 	defer r.reclaim(a)
 	o, err := r.client.AwaitOutcome(ctx, id)

@@ -21,7 +21,7 @@ func TestReapedByOthers(t *testing.T) {
 		signal.Notify(back, syscall.SIGCHLD)
 		signal.Stop(back)
 	}()
-	p := newTestPool(t, Config{Idle: 1})
+	p := newTestPool(t, Config{Slots: 1})
 	_, err := p.do(t.Context(), "exit 3")
 	crash := crashOf(t, err)
 	if crash.PID == 0 || crash.ExitCode != -1 || crash.Signal != "" || crash.Reason != nil {
