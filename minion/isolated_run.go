@@ -20,15 +20,21 @@ func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
 		Meta: info.Meta, Enqueued: info.Enqueued,
 		Codec: a.d.Codec, Payload: a.d.Payload, Limit: a.s.r.limits.Result,
 	}
-	if end, ok := ctx.Deadline(); ok {
-		job.Left = max(time.Until(end), time.Nanosecond)
+	end, timed := ctx.Deadline()
+	if timed {
 		job.LeftCause = "deadline exceeded" // middleware's, unless it is the attempt's
 		if own, ok := a.limits.Deadline(); ok && own.Equal(end) {
 			_, cause := a.allowed()
 			job.LeftCause = causeName(cause)
 		}
 	}
-	out, err := a.s.r.pool.Run(ctx, isolate.Job{Body: pack(&job), Tag: a.d, Call: a.answer})
+	body := func() []byte {
+		if timed {
+			job.Left = max(time.Until(end), time.Nanosecond)
+		}
+		return pack(&job)
+	}
+	out, err := a.s.r.pool.Run(ctx, isolate.Job{Body: body, Tag: a.d, Call: a.answer})
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,9 @@ func New(cfg Config) *Pool {
 
 // Job is something to be run by a child.
 type Job struct {
-	Body []byte
+	// Body returns what the child gets. It is called when the child is ready: to
+	// start one takes time, and what is said of time would be wrong then.
+	Body func() []byte
 	Tag  any
 	// Call answers a question of the job. Ctx ends with the job, or if nobody
 	// waits for the answer any more. It is called by goroutines of its own.

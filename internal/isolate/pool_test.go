@@ -97,7 +97,7 @@ func TestPoolLend(t *testing.T) {
 		return nil
 	}
 	for range 2 {
-		if _, err := p.Run(t.Context(), Job{Body: []byte("ask 1"), Tag: "first", Call: ask}); err != nil {
+		if _, err := p.Run(t.Context(), Job{Body: says("ask 1"), Tag: "first", Call: ask}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -130,7 +130,7 @@ func TestPoolFull(t *testing.T) {
 	began := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_, err := p.Run(t.Context(), Job{Body: []byte("ask 1"), Call: func(ctx context.Context, _ []byte) []byte {
+		_, err := p.Run(t.Context(), Job{Body: says("ask 1"), Call: func(ctx context.Context, _ []byte) []byte {
 			close(began)
 			<-ctx.Done()
 			return nil

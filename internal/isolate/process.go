@@ -263,7 +263,7 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 		c.current = nil
 		c.mu.Unlock()
 	}()
-	c.send(frame{kind: kindRun, job: j.no, body: job.Body})
+	c.send(frame{kind: kindRun, job: j.no, body: job.Body()})
 
 	var look <-chan time.Time
 	if most := c.pool.cfg.Memory; most > 0 && watched {

@@ -72,9 +72,12 @@ func newTestPool(t *testing.T, cfg Config) *Pool {
 	return p
 }
 
+// says returns what a job's body is.
+func says(body string) func() []byte { return func() []byte { return []byte(body) } }
+
 // do runs a job that has no questions.
 func (p *Pool) do(ctx context.Context, body string) (string, error) {
-	out, err := p.Run(ctx, Job{Body: []byte(body)})
+	out, err := p.Run(ctx, Job{Body: says(body)})
 	return string(out), err
 }
 
