@@ -273,6 +273,8 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 	}
 	ended := ctx.Done()
 	var overdue <-chan time.Time
+	var tell chan<- frame // not nil as long as the process is to be told; behind the job, and what came before
+	var cancelled frame
 	for {
 		select {
 		case out := <-j.done:
@@ -290,11 +292,10 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 			defer timer.Stop()
 			overdue = timer.C
 			if cause := c.pool.cfg.Cause(ctx); cause != nil {
-				select {
-				case c.frames <- frame{kindCancel, j.no, 0, cause}:
-				default: // it reads nothing, and will be killed
-				}
+				tell, cancelled = c.frames, frame{kindCancel, j.no, 0, cause}
 			}
+		case tell <- cancelled:
+			tell = nil
 		case <-overdue:
 			overdue = nil
 			c.kill(fmt.Errorf("its handler ran on for %v after the end of its context: %w", c.pool.cfg.Grace, context.Cause(ctx)))

@@ -45,7 +45,11 @@ func obedient(ctx context.Context, w *Work) []byte {
 		os.Exit(n)
 	case "ignore":
 		time.Sleep(time.Hour)
-	case "obey":
+	case "flood": // so many questions at once, whose answers may come when nobody waits
+		fmt.Println("flood")
+		for range n {
+			go func() { _, _ = w.Call(context.WithoutCancel(ctx), nil) }()
+		}
 		<-ctx.Done()
 		return []byte(context.Cause(ctx).Error())
 	case "ask": // so many questions at once
