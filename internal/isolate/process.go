@@ -263,7 +263,8 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 		c.current = nil
 		c.mu.Unlock()
 	}()
-	c.send(frame{kind: kindRun, job: j.no, body: job.Body()})
+	// Answers to earlier jobs may be in the way: nothing here waits for that alone.
+	untold := []frame{{kind: kindRun, job: j.no, body: job.Body()}}
 
 	var look <-chan time.Time
 	if most := c.pool.cfg.Memory; most > 0 && watched {
@@ -273,10 +274,15 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 	}
 	ended := ctx.Done()
 	var overdue <-chan time.Time
-	var tell chan<- frame // not nil as long as the process is to be told; behind the job, and what came before
-	var cancelled frame
 	for {
+		var frames chan<- frame
+		var next frame
+		if len(untold) > 0 {
+			frames, next = c.frames, untold[0]
+		}
 		select {
+		case frames <- next:
+			untold = untold[1:]
 		case out := <-j.done:
 			return out, nil
 		case <-c.dead:
@@ -292,10 +298,8 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 			defer timer.Stop()
 			overdue = timer.C
 			if cause := c.pool.cfg.Cause(ctx); cause != nil {
-				tell, cancelled = c.frames, frame{kindCancel, j.no, 0, cause}
+				untold = append(untold, frame{kindCancel, j.no, 0, cause})
 			}
-		case tell <- cancelled:
-			tell = nil
 		case <-overdue:
 			overdue = nil
 			c.kill(fmt.Errorf("its handler ran on for %v after the end of its context: %w", c.pool.cfg.Grace, context.Cause(ctx)))
