@@ -39,10 +39,11 @@ type isolation struct {
 //     failure of the task, a [*task.CrashError], and is retried like any other.
 //
 // The program calls [Child] first in its main function; without that Run refuses
-// to start. There are at most as many children as slots, and one more for each
-// handler that lends its slot while it waits. Each runs one task at a time, and
-// the next when that has returned; [ChildTasks] bounds how many. What a child
-// prints goes to [Logger], line by line, as info.
+// to start. There are at most as many children as slots, those that start or end
+// among them, and one more for each handler that has lent its slot to wait for
+// another task, until it returns. Each runs one task at a time, and the next when
+// that has returned; [ChildTasks] bounds how many. What a child prints goes to
+// [Logger], line by line, as info.
 //
 // The context in the child has what [task.FromContext] tells, the deadline, and
 // submitters, which send through the minion; values of the context of Run are not
@@ -139,7 +140,7 @@ func newPool(m *Minion, log logger, slots int) *isolate.Pool {
 	}
 	iso := m.cfg.isolation
 	return isolate.New(isolate.Config{
-		Setup: []byte(m.cfg.codec.Name()), Memory: iso.memory, Grace: iso.grace, Jobs: iso.tasks, Idle: slots,
+		Setup: []byte(m.cfg.codec.Name()), Memory: iso.memory, Grace: iso.grace, Jobs: iso.tasks, Slots: slots,
 		Cause: causeFrame,
 		Output: func(l isolate.Line) {
 			if d, ok := l.Job.(*broker.Delivery); ok {

@@ -47,8 +47,13 @@ func init() {
 	}
 }
 
+// envSlow is how long a child takes to be ready.
+const envSlow = "ARBITER_TEST_SLOW"
+
 // registerIsolated is called in the minion and in its children.
 func registerIsolated(r task.Registrar) error {
+	slow, _ := time.ParseDuration(os.Getenv(envSlow))
+	time.Sleep(slow)
 	err := task.Handle(r, plain, func(_ context.Context, a args) (int, error) {
 		if a.N < 0 {
 			return 0, fmt.Errorf("%d: %w", a.N, errKnown)
@@ -159,6 +164,11 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		left := time.Until(end)
 		return trace{Text: fmt.Sprint(ok, info.ID, info.Name, info.Queue, info.Attempt, info.Meta["k"],
 			timed && left > 50*time.Second && left <= time.Minute)}, nil
+	},
+	// Left tells how many milliseconds it has.
+	"left": func(ctx context.Context, _ deed) (trace, error) {
+		end, _ := ctx.Deadline()
+		return trace{N: int(time.Until(end).Milliseconds())}, nil
 	},
 	"call": func(ctx context.Context, d deed) (trace, error) {
 		n, err := plain.Call(ctx, submitter(ctx), args{d.N})

@@ -20,15 +20,21 @@ func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
 		Meta: info.Meta, Enqueued: info.Enqueued,
 		Codec: a.d.Codec, Payload: a.d.Payload, Limit: a.s.r.limits.Result,
 	}
-	if end, ok := ctx.Deadline(); ok {
-		job.Left = max(time.Until(end), time.Nanosecond)
+	end, timed := ctx.Deadline()
+	if timed {
 		job.LeftCause = "deadline exceeded" // middleware's, unless it is the attempt's
 		if own, ok := a.limits.Deadline(); ok && own.Equal(end) {
 			_, cause := a.allowed()
 			job.LeftCause = causeName(cause)
 		}
 	}
-	out, err := a.s.r.pool.Run(ctx, isolate.Job{Body: pack(&job), Tag: a.d, Call: a.answer})
+	body := func() []byte {
+		if timed {
+			job.Left = max(time.Until(end), time.Nanosecond)
+		}
+		return pack(&job)
+	}
+	out, err := a.s.r.pool.Run(ctx, isolate.Job{Body: body, Tag: a.d, Call: a.answer})
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +89,7 @@ func (r *wireReply) submitted(err error) {
 // awaitFor waits for a task, for which the slot is lent.
 func (a *attempt) awaitFor(ctx context.Context, id task.ID) ([]byte, *wireError) {
 	r := a.s.r
+	defer r.pool.Lend(a.d)() // before a slot is free, until none is
 	r.lend(a)
 	defer r.reclaim(a)
 	o, err := r.client.AwaitOutcome(ctx, id)

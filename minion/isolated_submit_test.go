@@ -188,3 +188,15 @@ func TestIsolatedStop(t *testing.T) {
 		}
 	}
 }
+
+// All tasks are isolated and there is one slot: what is waited for has a child of
+// its own.
+func TestIsolatedLends(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 1, minion.Isolated())
+	for i := range 3 {
+		if tr, err := y.do(deed{What: "call", N: i}); err != nil || tr.N != i+1 {
+			t.Errorf("%+v, %v", tr, err)
+		}
+	}
+}

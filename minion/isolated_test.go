@@ -174,6 +174,15 @@ func TestIsolatedTimeout(t *testing.T) {
 	y.wantGone(y.printed("slow"), 0)
 }
 
+// The start of a child is time of the attempt, in the child too.
+func TestIsolatedSlowStart(t *testing.T) {
+	y := newYard(t, 1)
+	t.Setenv(envSlow, "300ms")
+	if tr, err := y.do(deed{What: "left"}, task.Timeout(time.Minute)); err != nil || tr.N <= 0 || tr.N > 60_000-300 {
+		t.Errorf("%d ms are left, %v", tr.N, err)
+	}
+}
+
 // A handler in a loop that ignores its context is dead within two seconds of a
 // kill.
 func TestIsolatedKill(t *testing.T) {

@@ -23,7 +23,7 @@ type wireJob struct {
 	Recoveries int
 	Meta       map[string]string
 	Enqueued   time.Time
-	Left       time.Duration // of the attempt; 0 is no limit
+	Left       time.Duration // of the attempt, when this is sent; 0 is no limit
 	LeftCause  string        // why the context ends then
 	Codec      string
 	Payload    []byte

@@ -25,19 +25,32 @@ func init() {
 // returned: by os.Exit, a fatal error of the runtime, a panic in another
 // goroutine, or a signal. It wraps [ErrCrashed]. Who waits for the task gets a
 // [*RemoteError] of this type, with Output as its Stack.
+//
+// How a process ended is known to who waits for it. If that was not the minion,
+// since its program ignores SIGCHLD or waits for processes that are not its own,
+// the end is unknown: ExitCode is -1 and Signal is empty.
 type CrashError struct {
 	PID      int
-	ExitCode int    // -1 if a signal ended it
-	Signal   string // such as "killed"; empty if none did
-	Reason   error  // why the minion killed it; nil if it did not
+	ExitCode int    // -1 if a signal ended it, or its end is unknown
+	Signal   string // such as "killed"; empty if none did, or its end is unknown
+	Reason   error  // why the minion killed it, or was about to if its end is unknown; nil if neither
 	Output   string // what the runtime said, or the last lines that the process printed
 }
+
+// unknown reports whether nobody knows how the process ended.
+func (e *CrashError) unknown() bool { return e.ExitCode == -1 && e.Signal == "" }
 
 // Error says how the process ended, and the first line of what it said.
 func (e *CrashError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v: process %d", ErrCrashed, e.PID)
 	switch {
+	case e.unknown():
+		b.WriteString(" ended, how is not known")
+		if e.Reason != nil { // it may have ended before that
+			fmt.Fprintf(&b, "; it was to be killed: %v", e.Reason)
+			return b.String()
+		}
 	case e.Reason != nil:
 		fmt.Fprintf(&b, " was killed: %v", e.Reason)
 		return b.String()
@@ -56,5 +69,5 @@ func (e *CrashError) Error() string {
 // Is reports whether target is [ErrCrashed].
 func (e *CrashError) Is(target error) bool { return target == ErrCrashed }
 
-// Unwrap returns why the minion killed the process, nil if it did not.
+// Unwrap returns Reason.
 func (e *CrashError) Unwrap() error { return e.Reason }

@@ -18,7 +18,7 @@ type Config struct {
 	Memory uint64        // bytes that a child may have; 0 is any number
 	Grace  time.Duration // from the end of a job's context until its child is killed
 	Jobs   int           // how many jobs a child runs, one after the other; 0 is any number
-	Idle   int           // how many children that have no job are kept
+	Slots  int           // how many children there may be, those that start or end among them
 
 	// Cause returns how the child is told why a context has ended, nil if it knows.
 	Cause func(ctx context.Context) []byte
@@ -41,9 +41,12 @@ type Pool struct {
 	cfg Config
 
 	mu      sync.Mutex // guards what follows
+	freed   sync.Cond  // a process is idle, or another one may be started, or the pool is closed
 	closed  bool
 	idle    []*process
 	all     map[*process]struct{}
+	alive   int            // all, and those about to be started
+	waits   map[any]int    // tags of jobs that wait for others, and in how many places they do
 	starts  chan start     // to the starter; nil until there is one
 	wg      sync.WaitGroup // processes, and those that may be about to come
 	starter sync.WaitGroup
@@ -51,12 +54,16 @@ type Pool struct {
 
 // New returns a pool.
 func New(cfg Config) *Pool {
-	return &Pool{cfg: cfg, all: make(map[*process]struct{})}
+	p := &Pool{cfg: cfg, all: make(map[*process]struct{}), waits: make(map[any]int)}
+	p.freed.L = &p.mu
+	return p
 }
 
 // Job is something to be run by a child.
 type Job struct {
-	Body []byte
+	// Body returns what the child gets. It is called when the child is ready: to
+	// start one takes time, and what is said of time would be wrong then.
+	Body func() []byte
 	Tag  any
 	// Call answers a question of the job. Ctx ends with the job, or if nobody
 	// waits for the answer any more. It is called by goroutines of its own.
@@ -80,20 +87,49 @@ func (p *Pool) Run(ctx context.Context, job Job) ([]byte, error) {
 	return out, err
 }
 
+// Lend says that the job of a tag waits for others, for which there may be one more
+// process until the function that it returns is called.
+func (p *Pool) Lend(tag any) (back func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waits[tag]++
+	p.freed.Broadcast()
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.waits[tag]--; p.waits[tag] == 0 {
+			delete(p.waits, tag)
+		}
+	}
+}
+
+// room returns how many processes there may be. p.mu is held.
+func (p *Pool) room() int { return p.cfg.Slots + len(p.waits) }
+
+// crowded reports whether there are too many processes, since jobs that have waited
+// for others don't any more. Those that end anyway are no reason to end another
+// one. p.mu is held.
+func (p *Pool) crowded() bool {
+	n := p.alive - p.room()
+	if n <= 0 {
+		return false
+	}
+	for c := range p.all {
+		if c.gone.Load() {
+			n--
+		}
+	}
+	return n > 0
+}
+
 // get returns a process that is ready for a job: the last that had one, or a new
 // one.
 func (p *Pool) get(ctx context.Context) (*process, error) {
-	p.mu.Lock()
-	for n := len(p.idle); n > 0 && !p.closed; n-- {
-		c := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		if !c.gone.Load() {
-			p.mu.Unlock()
-			return c, nil
-		}
+	c, err := p.claim(ctx)
+	if c != nil || err != nil {
+		return c, err
 	}
-	p.mu.Unlock()
-	c, err := p.spawn()
+	c, err = p.spawn()
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +142,53 @@ func (p *Pool) get(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// claim returns an idle process, or nil if one may be started, which counts from
+// now on. It waits for that: one that was left to start by an earlier job, or that
+// ends, has its memory too.
+func (p *Pool) claim(ctx context.Context) (*process, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for waits := false; ; p.freed.Wait() {
+		if p.closed {
+			return nil, broker.ErrClosed
+		}
+		for n := len(p.idle); n > 0; n-- {
+			c := p.idle[n-1]
+			p.idle = p.idle[:n-1]
+			if !c.gone.Load() {
+				return c, nil
+			}
+		}
+		if p.alive < p.room() {
+			p.alive++
+			p.wg.Add(1)
+			return nil, nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("no process was free yet: %w", ctx.Err())
+		}
+		if !waits {
+			waits = true
+			defer context.AfterFunc(ctx, func() {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.freed.Broadcast()
+			})()
+		}
+	}
+}
+
+// ended notes that a process has ended, or could not be started.
+func (p *Pool) ended(c *process) {
+	p.mu.Lock()
+	p.alive--
+	delete(p.all, c)
+	p.idle = slices.DeleteFunc(p.idle, func(other *process) bool { return other == c })
+	p.freed.Broadcast()
+	p.mu.Unlock()
+	p.wg.Done()
 }
 
 // expect takes in a process that nobody waits for when it is ready.
@@ -124,9 +207,12 @@ func (p *Pool) put(c *process) {
 		worn = true // what the last job has left would count against the next one
 	}
 	p.mu.Lock()
-	worn = worn || p.closed || len(p.idle) >= p.cfg.Idle
-	if !worn {
+	worn = worn || p.closed || p.crowded()
+	if worn {
+		c.gone.Store(true)
+	} else {
 		p.idle = append(p.idle, c)
+		p.freed.Broadcast()
 	}
 	p.mu.Unlock()
 	if worn {
@@ -144,24 +230,19 @@ type started struct {
 	err error
 }
 
-// spawn starts a process.
+// spawn starts a process, which claim has counted.
 func (p *Pool) spawn() (*process, error) {
 	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return nil, broker.ErrClosed
-	}
 	if p.starts == nil {
 		p.starts = make(chan start)
 		p.starter.Go(p.start)
 	}
-	p.wg.Add(1)
 	p.mu.Unlock()
 	done := make(chan started, 1)
 	p.starts <- start{done}
 	s := <-done
 	if s.err != nil {
-		p.wg.Done()
+		p.ended(nil)
 		return nil, fmt.Errorf("start a process: %w", s.err)
 	}
 	p.mu.Lock()
@@ -169,12 +250,8 @@ func (p *Pool) spawn() (*process, error) {
 	closed := p.closed
 	p.mu.Unlock()
 	go func() {
-		defer p.wg.Done()
 		s.c.serve()
-		p.mu.Lock()
-		delete(p.all, s.c)
-		p.idle = slices.DeleteFunc(p.idle, func(c *process) bool { return c == s.c })
-		p.mu.Unlock()
+		p.ended(s.c)
 	}()
 	if closed {
 		s.c.kill(broker.ErrClosed)
@@ -211,6 +288,7 @@ func (p *Pool) Close() {
 			c.kill(broker.ErrClosed)
 		}
 	}
+	p.freed.Broadcast()
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.retire()

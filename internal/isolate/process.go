@@ -36,8 +36,8 @@ type process struct {
 	retired bool
 	why     error // why it was killed
 	current *running
-	tag     any // of the current job or, since output comes late, the last one
-	state   *os.ProcessState
+	tag     any              // of the current job or, since output comes late, the last one
+	state   *os.ProcessState // nil also if nobody knows how it ended
 }
 
 // running is a job that a process has.
@@ -130,7 +130,7 @@ func (c *process) serve() {
 	// started must not outlive it; and its id is its own until it is waited for.
 	c.gone.Store(true)
 	killAll(c.cmd.Process)
-	_ = c.cmd.Wait() // the state says it
+	_ = c.cmd.Wait() // the state says it, and is nil if somebody else has waited for it
 	c.mu.Lock()
 	c.reaped, c.state = true, c.cmd.ProcessState
 	c.mu.Unlock()
@@ -263,7 +263,8 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 		c.current = nil
 		c.mu.Unlock()
 	}()
-	c.send(frame{kind: kindRun, job: j.no, body: job.Body})
+	// Answers to earlier jobs may be in the way: nothing here waits for that alone.
+	untold := []frame{{kind: kindRun, job: j.no, body: job.Body()}}
 
 	var look <-chan time.Time
 	if most := c.pool.cfg.Memory; most > 0 && watched {
@@ -274,7 +275,14 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 	ended := ctx.Done()
 	var overdue <-chan time.Time
 	for {
+		var frames chan<- frame
+		var next frame
+		if len(untold) > 0 {
+			frames, next = c.frames, untold[0]
+		}
 		select {
+		case frames <- next:
+			untold = untold[1:]
 		case out := <-j.done:
 			return out, nil
 		case <-c.dead:
@@ -290,10 +298,7 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 			defer timer.Stop()
 			overdue = timer.C
 			if cause := c.pool.cfg.Cause(ctx); cause != nil {
-				select {
-				case c.frames <- frame{kindCancel, j.no, 0, cause}:
-				default: // it reads nothing, and will be killed
-				}
+				untold = append(untold, frame{kindCancel, j.no, 0, cause})
 			}
 		case <-overdue:
 			overdue = nil
@@ -338,7 +343,9 @@ func (c *process) retire() {
 func (c *process) crash() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &task.CrashError{
-		PID: c.pid, ExitCode: c.state.ExitCode(), Signal: killed(c.state), Reason: c.why, Output: c.said.String(),
+	e := &task.CrashError{PID: c.pid, ExitCode: -1, Reason: c.why, Output: c.said.String()}
+	if c.state != nil {
+		e.ExitCode, e.Signal = c.state.ExitCode(), killed(c.state)
 	}
+	return e
 }

@@ -1,0 +1,96 @@
+package isolate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// envSlow is how long a child takes to be ready.
+const envSlow = "ARBITER_TEST_SLOW"
+
+func TestMain(m *testing.M) {
+	if os.Getenv("GORACE") == "" { // under the race detector a process takes a second to exit
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=50")
+	}
+	c, err := Attach()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if c != nil {
+		slow, _ := time.ParseDuration(os.Getenv(envSlow))
+		time.Sleep(slow)
+		c.Serve(obedient, func(text []byte) error { return errors.New(string(text)) })
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// obedient is what the children do: what the job's body says.
+func obedient(ctx context.Context, w *Work) []byte {
+	what, text, _ := strings.Cut(string(w.Body), " ")
+	n, _ := strconv.Atoi(text)
+	switch what {
+	case "exit":
+		os.Exit(n)
+	case "ignore":
+		time.Sleep(time.Hour)
+	case "flood": // so many questions at once, whose answers may come when nobody waits
+		fmt.Println("flood")
+		for range n {
+			go func() { _, _ = w.Call(context.WithoutCancel(ctx), nil) }()
+		}
+		<-ctx.Done()
+		return []byte(context.Cause(ctx).Error())
+	case "ask": // so many questions at once
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() { _, _ = w.Call(ctx, nil) })
+		}
+		wg.Wait()
+		if err := context.Cause(ctx); err != nil {
+			return []byte(err.Error())
+		}
+	}
+	return []byte(strconv.Itoa(os.Getpid()))
+}
+
+// newTestPool returns a pool that is closed when the test ends.
+func newTestPool(t *testing.T, cfg Config) *Pool {
+	t.Helper()
+	if cfg.Cause == nil {
+		cfg.Cause = func(ctx context.Context) []byte { return []byte(context.Cause(ctx).Error()) }
+	}
+	p := New(cfg)
+	t.Cleanup(p.Close)
+	return p
+}
+
+// says returns what a job's body is.
+func says(body string) func() []byte { return func() []byte { return []byte(body) } }
+
+// do runs a job that has no questions.
+func (p *Pool) do(ctx context.Context, body string) (string, error) {
+	out, err := p.Run(ctx, Job{Body: says(body)})
+	return string(out), err
+}
+
+// crashOf returns the crash that an error is.
+func crashOf(t *testing.T, err error) *task.CrashError {
+	t.Helper()
+	var crash *task.CrashError
+	if !errors.As(err, &crash) {
+		t.Fatalf("error %v", err)
+	}
+	return crash
+}
