@@ -143,7 +143,11 @@ func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	n := s.sent[key]
 	s.sent[key] = n + 1
 	s.mu.Unlock()
-	return s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], n))
+	id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], n))
+	if t.Unique != "" {
+		id[9] = broker.KeyPartition(t.Unique)
+	}
+	return id
 }
 
 // stored reports whether the error of a task that s has sent says that it is

@@ -69,3 +69,26 @@ func TestChildIDs(t *testing.T) {
 		}
 	}
 }
+
+// What tasks and others send under one unique key is in one partition.
+func TestUniqueIsInOnePartition(t *testing.T) {
+	type none struct {
+		N int `arbiter:"n"`
+	}
+	b := memory.New()
+	defer func() { _ = b.Close() }()
+	c := client.New(client.Config{Broker: b})
+	defer func() { _ = c.Close() }()
+	once := task.Define[none, int]("a", task.Unique("k"))
+	want := broker.NewTaskID("default", "k").Partition()
+	for i := range 3 {
+		child := &client.Child{Client: c, Parent: broker.NewID(broker.KindTask, "default", 0), Attempt: 1}
+		rec, err := child.Prepare(once.Bind(none{i}), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := rec.ID.Partition(); got != want {
+			t.Errorf("sender %d: partition %d, want %d", i, got, want)
+		}
+	}
+}
