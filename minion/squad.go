@@ -49,6 +49,10 @@ func (s *session) reserve(m squad.Message) squad.Message {
 	if old := s.holds[m.Squad]; old != nil && len(old.members) == 0 {
 		s.close(old) // it asks again
 		r.reserved -= old.places
+		defer func() { // it may not get as many
+			r.wake()
+			r.changed()
+		}()
 	}
 	kind := squad.Refused
 	if s.holds[m.Squad] == nil && m.N > 0 && !s.leaving() && r.spare() >= m.N {
@@ -120,6 +124,7 @@ func (s *session) enroll(a *attempt) {
 		stray := &hold{squad: a.d.Group, members: []*attempt{a}}
 		s.strays[stray] = struct{}{}
 		s.r.asking++
+		s.r.waiters.seen(s.r.spare())
 		s.decide(stray)
 		return
 	}
