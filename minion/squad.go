@@ -86,9 +86,8 @@ func (s *session) numbers(kind squad.Kind, to squad.Message) squad.Message {
 	return m
 }
 
-// assigned takes in what was assigned to this minion.
-func (s *session) assigned(tasks []*broker.Delivery) {
-	now := time.Now()
+// assigned takes in what was assigned to this minion at a time.
+func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 	for _, d := range tasks {
 		a, bad := newAttempt(s, d)
 		var st broker.Settlement
@@ -105,7 +104,7 @@ func (s *session) assigned(tasks []*broker.Delivery) {
 			s.add(st)
 			s.answer(s.holds[d.Group], squad.Unfit)
 		default:
-			a.receive(now)
+			a.receive(at)
 			s.enroll(a)
 		}
 		s.r.mu.Unlock()
@@ -177,7 +176,7 @@ func (s *session) conclude(h *hold, started bool) {
 	case h.stray():
 		r.asking -= len(h.members)
 		for _, a := range h.members {
-			a.received = time.Now()
+			a.ready = time.Now()
 			r.ahead.push(a)
 		}
 		r.watchAhead()
