@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -34,26 +35,30 @@ func (d *Driver) Kill(ctx context.Context, id broker.ID, tell Verdict) error {
 	return d.Drain(ctx, "")
 }
 
-// KillAll ends tasks and flows, as far as they are there.
-func (d *Driver) KillAll(ctx context.Context, ids []broker.ID) error {
+// KillAll ends tasks and flows, as far as they are there. One that can't be ended
+// keeps none of the others from it; the first such error is returned.
+func (d *Driver) KillAll(ctx context.Context, ids []broker.ID) (err error) {
 	var tasks []broker.ID
 	for _, id := range ids {
 		if id.Kind() == broker.KindTask {
 			tasks = append(tasks, id)
 			continue
 		}
-		if err := d.Kill(ctx, id, nil); err != nil && !errors.Is(err, broker.ErrNotFound) {
-			return err
+		if bad := d.Kill(ctx, id, nil); bad != nil && !errors.Is(bad, broker.ErrNotFound) && err == nil {
+			err = fmt.Errorf("flow %s: %w", id, bad)
 		}
 	}
 	for len(tasks) > 0 {
 		part := tasks[:min(len(tasks), broker.MaxBatch)]
 		tasks = tasks[len(part):]
-		if _, err := d.Broker.Cancel(ctx, part); err != nil {
-			return wrap("cancel", err)
+		if _, bad := d.Broker.Cancel(ctx, part); bad != nil && err == nil {
+			err = wrap("cancel", bad)
 		}
 	}
-	return d.Drain(ctx, "")
+	if bad := d.Drain(ctx, ""); err == nil {
+		err = bad
+	}
+	return err
 }
 
 // Bury does for a flow that was killed what its members that were never stored
