@@ -30,7 +30,8 @@ type attempt struct {
 	limits context.Context    // life, with the end of what time there is
 	expire context.CancelFunc // frees the timer of that; nil if there is none
 
-	received time.Time
+	received time.Time // what its deadline counts from
+	ready    time.Time // since when it lacks nothing but a slot
 	started  time.Time
 	result   []byte
 
@@ -71,7 +72,7 @@ func (r *run) known() string {
 
 // receive makes what ends the attempt, for a task that was received at a time.
 func (a *attempt) receive(at time.Time) {
-	a.received = at
+	a.received, a.ready = at, at
 	a.life.parent = a.s.ctx
 }
 

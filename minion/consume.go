@@ -29,6 +29,10 @@ func (s *session) consume() error {
 		// Whatever was cancelled before has been sorted out: what comes now was
 		// not ours then.
 		r.mu.Lock()
+		if n = min(n, r.room()); n == 0 { // a squad or a handler has just got the slots
+			r.mu.Unlock()
+			continue
+		}
 		clear(s.early)
 		once, end := context.WithCancel(ctx)
 		r.interrupt = end

@@ -22,7 +22,8 @@ type desk struct {
 // event is something that the session is told.
 type event struct {
 	post   []byte             // what an arbiter says
-	tasks  []*broker.Delivery // or what was assigned
+	tasks  []*broker.Delivery // or what was assigned,
+	at     time.Time          // and when: their deadlines count from then
 	silent *hold              // or that its arbiter says nothing any more
 }
 
@@ -80,7 +81,9 @@ func (s *session) onPost(payload []byte) {
 	}
 }
 
-func (s *session) onAssign(tasks []*broker.Delivery) { s.desk.put(event{tasks: tasks}) }
+func (s *session) onAssign(tasks []*broker.Delivery) {
+	s.desk.put(event{tasks: tasks, at: time.Now()})
+}
 
 // runDesk works until the session has nothing left to settle.
 func (s *session) runDesk() {
@@ -109,7 +112,7 @@ func (s *session) attend(e event) {
 	r := s.r
 	switch {
 	case e.tasks != nil:
-		s.assigned(e.tasks)
+		s.assigned(e.tasks, e.at)
 		return
 	case e.silent != nil:
 		s.look(e.silent)

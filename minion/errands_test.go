@@ -2,9 +2,13 @@ package minion_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/faulty"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
@@ -72,8 +76,141 @@ func TestErrandsAreTriedAgain(t *testing.T) {
 		if n, err := r.result(fut); n != 1 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
+		synctest.Wait() // the errand ends after the result is there
 		if failures != 9 || r.logs.count("broker is back") == 0 {
 			t.Errorf("%d failures, log %s", failures, r.logs)
+		}
+	})
+}
+
+// stubborn is a broker that does not count the members of one flow.
+type stubborn struct {
+	*faulty.Broker
+	flow atomic.Pointer[broker.ID]
+	asks atomic.Int32 // how often it was to
+}
+
+func (b *stubborn) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arrival) (*broker.Progress, error) {
+	if bad := b.flow.Load(); bad != nil && *bad == id {
+		b.asks.Add(1)
+		return nil, errBad
+	}
+	return b.Broker.Arrive(ctx, id, arrivals)
+}
+
+// pipe sends one whose steps are done at once, and checks how long it takes.
+func (r *rig) pipe(opts ...task.Option) {
+	r.Helper()
+	began := time.Now()
+	fut, err := task.Then(work.With(opts...).Bind(args{1}), task.NewStep[int](work.With(opts...), "n", nil)).Send(r.Context(), r.arb)
+	if err != nil {
+		r.Fatal(err)
+	}
+	if n, err := r.result(fut); n != 1 || err != nil {
+		r.Errorf("%d, %v", n, err)
+	}
+	r.near("a pipe", time.Since(began), 0)
+}
+
+// A flow that can't be moved on delays no others, in its queue or another, and not
+// the end of the minion. It is tried again, with pauses, and said once.
+func TestErrandThatFails(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		b := &stubborn{Broker: r.b}
+		m := minion.New(b, minion.Logger(r.logs.logger()), minion.Queues("default", "other"))
+		if err := task.Handle(m, work, func(_ context.Context, a args) (int, error) { return a.N, nil }); err != nil {
+			t.Fatal(err)
+		}
+		c := r.start(m, 2)
+		bad := task.Then(work.With(task.Delay(time.Second)).Bind(args{1}), task.NewStep[int](work, "n", nil))
+		if _, err := bad.Send(t.Context(), r.arb); err != nil {
+			t.Fatal(err)
+		}
+		id := bad.Request().ID()
+		b.flow.Store(&id)
+		time.Sleep(10 * time.Second)
+		for range 10 {
+			r.pipe()
+			r.pipe(task.Queue("other"))
+			time.Sleep(300 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		if n := b.asks.Load(); n < 30 || n > 300 {
+			t.Errorf("it was tried %d times", n)
+		}
+		if n := r.logs.count("arrive: bad"); n != 1 {
+			t.Errorf("it was said %d times: %s", n, r.logs)
+		}
+		began := time.Now()
+		if err := c.stop(); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(began); d > lastWords+100*time.Millisecond {
+			t.Errorf("the minion stopped after %v", d)
+		}
+	})
+}
+
+// lastWords is how long a minion that stops tries to settle.
+const lastWords = 5 * time.Second
+
+// Heirs that can't be killed keep neither flows from going on, nor other heirs
+// from being killed. Each that fails is said, and tried again.
+func TestKillThatFails(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var cancels, marks atomic.Int32
+		var works atomic.Bool
+		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+			switch {
+			case works.Load():
+			case op == faulty.MarkFlow: // the first thing when a flow is killed
+				marks.Add(1)
+				return errBad
+			case op == faulty.Cancel && cancels.Add(1) == 2: // after the arbiter's
+				return errBad
+			}
+			return nil
+		}})
+		later := work.With(task.Inherit(), task.Delay(time.Hour))
+		var ids []task.ID
+		r.family(4, func(_ context.Context, a args) (int, error) { return a.N, nil },
+			func(ctx context.Context, _ args) (int, error) {
+				group, err := task.All(later.Bind(args{1}), later.Bind(args{2})).With(task.Inherit()).Send(ctx, submitter(ctx))
+				if err != nil {
+					t.Error(err)
+					return 0, err
+				}
+				single, err := later.Apply(ctx, submitter(ctx), args{3})
+				if err != nil {
+					t.Error(err)
+					return 0, err
+				}
+				ids = []task.ID{group.ID(), single.ID()}
+				return 0, obey(ctx)
+			})
+		fut, err := parent.Apply(t.Context(), r.arb, args{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if _, err := r.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		r.pipe()
+		if st := r.status(ids[1]); st.Detail != broker.StateCanceled {
+			t.Errorf("the single heir is %s", st.Detail)
+		}
+		if n := marks.Load(); n < 3 || n > 30 {
+			t.Errorf("the kill of the group was tried %d times", n)
+		}
+		works.Store(true)
+		time.Sleep(3 * time.Second)
+		if st := r.status(ids[0]); st.Detail != broker.StateCanceled {
+			t.Errorf("the group is %s", st.Detail)
+		}
+		if r.logs.count(": bad") == 0 || r.logs.count("broker is back") != 1 {
+			t.Errorf("log: %s", r.logs)
 		}
 	})
 }

@@ -26,7 +26,7 @@ func (r *run) finish(s *session, fatal error) error {
 		if s != nil {
 			s.lose(fatal) // nothing can be settled any more
 		}
-		r.silence(r.m.hurry, grace)
+		r.silence(context.Background(), grace) // they have been told: who hurries waits for them, too
 	} else if !r.silence(r.m.hurry, r.m.cfg.drain) {
 		r.tellAll()
 		r.silence(context.Background(), grace)
@@ -40,12 +40,15 @@ func (r *run) finish(s *session, fatal error) error {
 	close(r.work) // idle workers end, the others when their handlers return
 	r.log.debug("minion stopped", "abandoned", len(left))
 
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if fatal == nil && r.closed { // which was noticed after the run was stopped
+		fatal = fmt.Errorf("the broker is %w", broker.ErrClosed)
+	}
 	errs := []error{fatal}
 	if len(left) > 0 {
 		errs = append(errs, fmt.Errorf("%w: %s", ErrAbandoned, list(left)))
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.dropped > 0 {
 		errs = append(errs, fmt.Errorf("%w: %d results could not be handed over, their tasks will run again",
 			broker.ErrUnavailable, r.dropped))

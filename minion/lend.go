@@ -29,9 +29,12 @@ func (r *run) lend(a *attempt) {
 func (r *run) reclaim(a *attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a.waits--; a.waits == 0 {
-		r.takeBack(a)
+	if a.waits--; a.waits > 0 || !a.lent {
+		return
 	}
+	r.takeBack(a)
+	r.waiters.seen(r.spare())
+	r.watchAhead() // the slot may have been that of an attempt that is about to start
 }
 
 // takeBack gives an attempt its slot back if it was lent. r.mu is held.

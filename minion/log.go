@@ -39,15 +39,17 @@ type outage struct {
 	ops map[string]struct{} // what failed, and has not succeeded since
 }
 
-func (o *outage) failed(op string, err error) {
+// failed notes that something fails, and reports whether that was said.
+func (o *outage) failed(op string, err error) (said bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.ops) == 0 {
+	if said = len(o.ops) == 0; said {
 		o.log.warn("broker out of reach, trying again", "op", op, "error", err)
 		o.ops = make(map[string]struct{})
 		o.down.Store(true)
 	}
 	o.ops[op] = struct{}{}
+	return said
 }
 
 // over notes that something succeeds again.

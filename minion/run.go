@@ -61,6 +61,7 @@ type run struct {
 	waking    bool       // one of them, or a new one, is about to take an attempt
 	unsettled int        // settlements that the broker has not accepted
 	dropped   int        // settlements that were given up when the run ended
+	closed    bool       // the broker has said that it is
 	waiting   bool       // for freed
 	reserved  int        // slots that are held for squads, or for members about to start
 	asking    int        // members of squads that have no slot, and may not start

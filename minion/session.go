@@ -115,6 +115,10 @@ func (s *session) start(began time.Time) {
 func (s *session) lose(why error) {
 	r := s.r
 	r.mu.Lock()
+	if errors.Is(why, broker.ErrClosed) {
+		r.closed = true
+		r.m.hurryUpNow() // there is nothing to drain for
+	}
 	if s.lost || s.sealed {
 		r.mu.Unlock()
 		return
@@ -185,12 +189,15 @@ func (s *session) leave() {
 	s.watchdog.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()
-	if err := s.consumer.Close(ctx); err != nil && !errors.Is(err, broker.ErrLeaseLost) && !errors.Is(err, broker.ErrClosed) {
+	err := s.consumer.Close(ctx)
+	closed := errors.Is(err, broker.ErrClosed)
+	if err != nil && !closed && !errors.Is(err, broker.ErrLeaseLost) {
 		s.r.log.warn("could not sign off; what is left comes back when the lease ends", "error", err)
 	}
 	s.cancel(task.ErrLeaseLost)
 	s.bgEnd()
 	s.r.mu.Lock()
 	s.gone = true
+	s.r.closed = s.r.closed || closed
 	s.r.mu.Unlock()
 }

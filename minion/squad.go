@@ -49,6 +49,10 @@ func (s *session) reserve(m squad.Message) squad.Message {
 	if old := s.holds[m.Squad]; old != nil && len(old.members) == 0 {
 		s.close(old) // it asks again
 		r.reserved -= old.places
+		defer func() { // it may not get as many
+			r.wake()
+			r.changed()
+		}()
 	}
 	kind := squad.Refused
 	if s.holds[m.Squad] == nil && m.N > 0 && !s.leaving() && r.spare() >= m.N {
@@ -82,9 +86,8 @@ func (s *session) numbers(kind squad.Kind, to squad.Message) squad.Message {
 	return m
 }
 
-// assigned takes in what was assigned to this minion.
-func (s *session) assigned(tasks []*broker.Delivery) {
-	now := time.Now()
+// assigned takes in what was assigned to this minion at a time.
+func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 	for _, d := range tasks {
 		a, bad := newAttempt(s, d)
 		var st broker.Settlement
@@ -101,7 +104,7 @@ func (s *session) assigned(tasks []*broker.Delivery) {
 			s.add(st)
 			s.answer(s.holds[d.Group], squad.Unfit)
 		default:
-			a.receive(now)
+			a.receive(at)
 			s.enroll(a)
 		}
 		s.r.mu.Unlock()
@@ -120,6 +123,7 @@ func (s *session) enroll(a *attempt) {
 		stray := &hold{squad: a.d.Group, members: []*attempt{a}}
 		s.strays[stray] = struct{}{}
 		s.r.asking++
+		s.r.waiters.seen(s.r.spare())
 		s.decide(stray)
 		return
 	}
@@ -172,7 +176,7 @@ func (s *session) conclude(h *hold, started bool) {
 	case h.stray():
 		r.asking -= len(h.members)
 		for _, a := range h.members {
-			a.received = time.Now()
+			a.ready = time.Now()
 			r.ahead.push(a)
 		}
 		r.watchAhead()

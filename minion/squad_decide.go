@@ -13,6 +13,10 @@ import (
 // started: the word may be lost. Others run already, then.
 const lookEvery = time.Second
 
+// askTime is how long a request about a squad may take: slots are held meanwhile,
+// and one that hangs is made again.
+func (s *session) askTime() time.Duration { return s.lease / 3 }
+
 // lookLater has somebody look after h in a while. r.mu is held.
 func (s *session) lookLater(h *hold) { h.timer.Reset(min(lookEvery, time.Until(h.until))) }
 
@@ -28,7 +32,9 @@ func (s *session) look(h *hold) {
 		return
 	}
 	r.wg.Go(func() {
-		p, err := flows.LookupFlow(s.bg, h.squad)
+		ctx, cancel := context.WithTimeout(s.bg, s.askTime())
+		p, err := flows.LookupFlow(ctx, h.squad)
+		cancel()
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		switch {
@@ -73,7 +79,9 @@ func (s *session) askDecision(ctx context.Context, id broker.ID) (started, ok bo
 		return false, true
 	}
 	for try := 0; ctx.Err() == nil; try++ {
-		started, err := b.Decide(ctx, id, false)
+		once, cancel := context.WithTimeout(ctx, s.askTime())
+		started, err := b.Decide(once, id, false)
+		cancel()
 		switch {
 		case err == nil:
 			s.r.out.over("squads")

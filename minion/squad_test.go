@@ -73,7 +73,7 @@ func (c *captain) numbers(m squad.Message, slots, free, held int) {
 }
 
 // store stores a squad with n members, and assigns these.
-func (c *captain) store(n int) []broker.ID {
+func (c *captain) store(n int, edits ...func(*broker.Task)) []broker.ID {
 	c.Helper()
 	f := &broker.Flow{ID: c.squad, Size: n, Need: n, Retention: time.Hour}
 	tasks := make([]*broker.Task, n)
@@ -83,6 +83,9 @@ func (c *captain) store(n int) []broker.ID {
 		tasks[i] = &broker.Task{
 			ID: ids[i], Name: "work", Queue: task.DefaultQueue, Codec: "msgpack", Payload: []byte{0x81, 0xa1, 'n', 1},
 			Group: f.ID, Step: uint32(i), Blocked: true, Squad: true, Delay: time.Minute, Retention: 24 * time.Hour,
+		}
+		for _, edit := range edits {
+			edit(tasks[i])
 		}
 	}
 	if err := c.b.OpenFlow(c.Context(), f, 0, ids); err != nil {

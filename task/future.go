@@ -38,7 +38,7 @@ func (f *Future[Result]) ID() ID { return f.id }
 //   - one that wraps [ErrCanceled] or [ErrExpired],
 //   - [ErrNotFound], if the result is not kept any more,
 //   - [ErrClosed], if the submitter was closed first,
-//   - a [*codec.Error], if what came back is no Result.
+//   - a [*codec.Error], if what came back is no Result, or its codec panics.
 func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
 	var result Result
 	if err := f.takeTurn(ctx); err != nil {
@@ -51,19 +51,14 @@ func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
 	}
 	f.mu.Unlock()
 
+	defer f.endTurn() // also if the submitter panics: others may wait for their turn
 	err := f.from.Await(ctx, f.id, &result)
-
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.waiting = false
-	if f.turn != nil {
-		close(f.turn)
-		f.turn = nil
-	}
 	if unfinished(ctx, err) {
 		var none Result
 		return none, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.done, f.result, f.err = true, result, err
 	return result, err
 }
@@ -88,6 +83,17 @@ func (f *Future[Result]) takeTurn(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("task %s: %w", f.id, ctx.Err())
 		}
+	}
+}
+
+// endTurn lets the next one ask the submitter, or have its answer.
+func (f *Future[Result]) endTurn() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiting = false
+	if f.turn != nil {
+		close(f.turn)
+		f.turn = nil
 	}
 }
 

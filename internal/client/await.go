@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/guard"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -147,11 +148,16 @@ func Decode(id broker.ID, o *broker.Outcome, into any, codecs []codec.Codec) err
 // DecodeResult decodes a result with the codec of that name.
 func DecodeResult(name string, result []byte, into any, codecs []codec.Codec) error {
 	enc, err := codec.ByName(name, codecs...)
+	if err == nil {
+		err = decodeValue(enc, name, result, into)
+	}
 	if err != nil {
 		return fmt.Errorf("result: %w", err)
 	}
-	if err := enc.DecodeValue(result, into); err != nil {
-		return fmt.Errorf("result: %w", err)
-	}
 	return nil
+}
+
+func decodeValue(enc codec.Codec, name string, result []byte, into any) (err error) {
+	defer guard.Codec(name, "DecodeValue", &err)
+	return enc.DecodeValue(result, into)
 }

@@ -29,9 +29,11 @@ func (d *Driver) Drain(ctx context.Context, queue string) error {
 	}
 	w := &work{Driver: d, f: f}
 	err := w.drain(ctx, queue)
-	for err == nil && w.canceled { // which has made arrivals of its own
+	for w.canceled { // which has made arrivals of its own
 		w.canceled = false
-		err = w.drain(ctx, "")
+		if bad := w.drain(ctx, ""); bad != nil {
+			return errors.Join(err, bad)
+		}
 	}
 	return err
 }
@@ -53,11 +55,11 @@ func (w *work) drain(ctx context.Context, queue string) error {
 			return wrap("arrivals", err)
 		}
 		done, bad := w.page(ctx, page)
-		if len(done) > 0 {
-			bad = errors.Join(bad, wrap("confirm", w.f.Confirm(ctx, done)))
-		}
-		if bad != nil {
+		if len(done) == 0 {
 			return bad
+		}
+		if err := w.f.Confirm(ctx, done); err != nil {
+			return errors.Join(bad, wrap("confirm", err))
 		}
 	}
 }

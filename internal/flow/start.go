@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/guard"
 )
 
 // ReasonKey is where the metadata of a task that is started without what it
@@ -144,12 +145,13 @@ func withReason(meta map[string]string, why string) map[string]string {
 }
 
 // insert returns the arguments of a task with one more.
-func (w *work) insert(t *broker.Task, value []byte) ([]byte, error) {
+func (w *work) insert(t *broker.Task, value []byte) (payload []byte, err error) {
 	j, err := w.joiner(t.Codec)
 	if err != nil {
 		return nil, err
 	}
-	payload, err := j.AppendArg(nil, t.Payload, t.Upstream, value)
+	defer guard.Codec(t.Codec, "AppendArg", &err)
+	payload, err = j.AppendArg(nil, t.Payload, t.Upstream, value)
 	if err == nil && len(payload) > w.limits().Payload {
 		err = tooLarge("payload", len(payload), w.limits().Payload)
 	}

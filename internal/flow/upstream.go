@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/guard"
 )
 
 // upstream is what a task that is about to start waits for: the result of a step
@@ -54,7 +55,7 @@ func (u *upstream) value(ctx context.Context, name string) (raw []byte, bad, err
 
 // encoded returns the value that an outcome stands for. A task without a result
 // counts as one that returned an empty struct, which task.None is.
-func (w *work) encoded(o *broker.Outcome) ([]byte, error) {
+func (w *work) encoded(o *broker.Outcome) (raw []byte, err error) {
 	switch {
 	case o.Err != nil && o.State == broker.StateSucceeded:
 		return nil, errors.New(o.Err.Message)
@@ -65,6 +66,7 @@ func (w *work) encoded(o *broker.Outcome) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer guard.Codec(o.Codec, "AppendValue", &err)
 	return c.AppendValue(nil, struct{}{})
 }
 
@@ -109,11 +111,17 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 		from += len(page)
 	}
 	name = cmp.Or(name, want, guess, w.usual()) // perhaps none succeeded, and none had to
-	j, bad := w.joiner(name)
-	if bad == nil {
-		raw, bad = j.AppendJoined(nil, values)
-	}
+	raw, bad = w.joined(name, values)
 	return raw, name, bad, nil
+}
+
+func (w *work) joined(name string, values [][]byte) (raw []byte, err error) {
+	j, err := w.joiner(name)
+	if err != nil {
+		return nil, err
+	}
+	defer guard.Codec(name, "AppendJoined", &err)
+	return j.AppendJoined(nil, values)
 }
 
 // usual is the codec of where nothing says which.

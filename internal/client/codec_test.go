@@ -1,0 +1,30 @@
+package client_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/client"
+)
+
+// brittle is a codec that can't decode.
+type brittle struct{ codec.Codec }
+
+func (brittle) Name() string { return "brittle" }
+
+func (brittle) DecodeValue([]byte, any) error { panic(errBrittle) }
+
+var errBrittle = errors.New("no good")
+
+// A codec that panics is an error that names it, and not the end of the program.
+func TestCodecPanics(t *testing.T) {
+	var n int
+	err := client.DecodeResult("brittle", []byte{1}, &n, []codec.Codec{brittle{codec.Msgpack()}})
+	var named *codec.Error
+	if !errors.As(err, &named) || named.Codec != "brittle" || !errors.Is(err, errBrittle) ||
+		!strings.Contains(err.Error(), "brittle: DecodeValue panicked: no good") {
+		t.Errorf("%v", err)
+	}
+}
