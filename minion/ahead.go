@@ -110,7 +110,8 @@ func (r *run) giveBackOld() {
 	if h.len() == 0 {
 		return
 	}
-	left := patience - time.Since(h.waits[h.head].ready)
+	first := h.waits[h.head]
+	left := patience - (time.Since(first.received) - first.asked)
 	if left > 0 || r.busy+r.reserved < r.slots { // what has a slot is about to start
 		h.armed = true
 		h.timer.Reset(max(left, lookAhead))

@@ -25,18 +25,19 @@ type attempt struct {
 	waits int32                     // how many of its goroutines wait for other tasks; r.mu guards these three
 	lent  bool                      // its slot is lent
 	over  bool                      // it has ended
+	// listed says whether it is in the session's roster.
+	listed bool
 
 	life   life               // ends with the attempt, or what ends that
 	limits context.Context    // life, with the end of what time there is
 	expire context.CancelFunc // frees the timer of that; nil if there is none
 
-	received time.Time // what its deadline counts from
-	ready    time.Time // since when it lacks nothing but a slot
+	received time.Time     // what its deadline counts from
+	asked    time.Duration // how long after that it was not sure that it starts
 	started  time.Time
 	result   []byte
 
 	left, right *attempt // in the session's roster
-	listed      bool
 }
 
 // newAttempt finds what is needed to run a delivery; bad says why it can't run.
@@ -72,7 +73,7 @@ func (r *run) known() string {
 
 // receive makes what ends the attempt, for a task that was received at a time.
 func (a *attempt) receive(at time.Time) {
-	a.received, a.ready = at, at
+	a.received = at
 	a.life.parent = a.s.ctx
 }
 

@@ -176,7 +176,7 @@ func (s *session) conclude(h *hold, started bool) {
 	case h.stray():
 		r.asking -= len(h.members)
 		for _, a := range h.members {
-			a.ready = time.Now()
+			a.asked = time.Since(a.received)
 			r.ahead.push(a)
 		}
 		r.watchAhead()

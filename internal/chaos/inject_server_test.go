@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 )
@@ -67,6 +68,7 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 // hangs is killed only then: till then its connections are open.
 func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
 	heir := s.admins[len(s.admins)-1]
+	_, port, _ := net.SplitHostPort(heir.Options().Addr)
 	// A replica that has lost its master for a while, as after a restart, may be
 	// behind by more than what the checker allows.
 	err := persist(func() error {
@@ -91,7 +93,14 @@ func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
 		if s.template.Cluster {
 			ready = ready && strings.Contains(heir.ClusterInfo(ctx).Val(), "cluster_state:ok")
 		}
+		for _, g := range s.guards { // they tell clients, which close what they have
+			at := g.Do(ctx, "sentinel", "get-master-addr-by-name", s.template.Master).String()
+			ready = ready && strings.Contains(at, port)
+		}
 		if ready {
+			if hangs {
+				time.Sleep(heard)
+			}
 			return nil
 		}
 		if time.Now().After(deadline) {
@@ -99,3 +108,6 @@ func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
 		}
 	}
 }
+
+// heard is how long clients may take to hear of a new master.
+const heard = 200 * time.Millisecond

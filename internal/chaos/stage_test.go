@@ -24,6 +24,7 @@ type stage struct {
 	on       Topology
 	nodes    []*redistest.Server // those of the plan, then the replica if there is one
 	admins   []*goredis.Client   // of nodes
+	guards   []*goredis.Client   // of sentinels
 	server   sync.Mutex          // held while it is struck
 	taken    atomic.Bool         // whether the replica has taken over
 	meters   []*meter            // of nodes, where a power failure is to come
@@ -72,6 +73,9 @@ func newStage(t *testing.T, path, topology string, on Topology, c config) *stage
 		sentinel := redistest.StartSentinel(t, path, 3)
 		s.nodes, s.url = sentinel.Nodes[:], sentinel.URL()
 		s.template.Master = sentinel.Name
+		for _, one := range sentinel.Sentinels {
+			s.guards = append(s.guards, one.Client())
+		}
 	case "cluster":
 		cluster := redistest.StartCluster(t, path, on.Nodes, durable...)
 		s.nodes, s.url = append(cluster.Nodes, cluster.AddReplica(t, path, 0, durable...)), cluster.URL()
