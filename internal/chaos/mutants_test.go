@@ -91,8 +91,8 @@ var known = []mutant{
 		"local old = known[i] or seen[id]", "local old = nil", "",
 	}, {
 		"what a task sends has another id in each attempt", "internal/client/child.go",
-		"return s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], n))",
-		"_ = n\n\treturn broker.NewID(broker.KindTask, t.Queue, 0)", "",
+		"id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], n))",
+		"_ = n\n\tid := broker.NewID(broker.KindTask, t.Queue, 0)", "",
 	}, {
 		"what is sent with a success is forgotten", "broker/redis/lua/settle.lua",
 		"redis.call('HSET', outbox, unpack(notes))", "", "",
