@@ -67,11 +67,15 @@ func TestIsolatedStorm(t *testing.T) {
 	go func() {
 		killed := 0
 		for {
+			pause := time.Duration(rand.IntN(10)) * time.Millisecond
+			if killed%20 == 0 { // on a slow machine a child needs a while to do anything
+				pause = 300 * time.Millisecond
+			}
 			select {
 			case <-end:
 				over <- killed
 				return
-			case <-time.After(time.Duration(rand.IntN(10)) * time.Millisecond):
+			case <-time.After(pause):
 			}
 			if children := childrenOf(os.Getpid()); len(children) > 0 && kill(children[rand.IntN(len(children))]) == nil {
 				killed++
