@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-arbiter/arbiter/internal/faulty"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -90,6 +91,31 @@ func TestNoDrainAfterBroker(t *testing.T) {
 		}
 		if d := time.Since(began); d > 20*time.Second {
 			t.Errorf("after %v", d)
+		}
+	})
+}
+
+// A minion that signs off slowly, as with a thousand queues, sends a heartbeat
+// meanwhile. That its own registration is closed says nothing of the broker.
+func TestSlowSignOff(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.crew(1, func(context.Context, args) (int, error) { return 0, nil })
+		settled()
+		r.b.Set(faulty.Hooks{After: func(op faulty.Op, _ int) error {
+			if op == faulty.Leave {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}})
+		before := r.b.Calls(faulty.Heartbeat)
+		if err := c.stop(); err != nil {
+			t.Error(err)
+		}
+		if r.b.Calls(faulty.Heartbeat) == before {
+			t.Error("no heartbeat was sent meanwhile")
+		}
+		if n := r.logs.count("lease lost"); n > 0 {
+			t.Error("it says that its lease was lost")
 		}
 	})
 }

@@ -31,17 +31,18 @@ type session struct {
 	bgEnd  context.CancelFunc
 
 	// Guarded by r.mu.
-	running roster
-	early   map[broker.ID]struct{} // cancelled, and not (yet) running here
-	lost    bool                   // the lease is lost: nothing that ends now is settled
-	sealed  bool                   // the run is over: the same
-	why     error                  // of lost
-	queue   []broker.Settlement
-	asleep  bool // the settler waits for wake
-	last    bool // the settler shall end when the queue is empty
-	gone    bool // leave was called
-	holds   map[broker.ID]*hold
-	strays  map[*hold]struct{}
+	running   roster
+	early     map[broker.ID]struct{} // cancelled, and not (yet) running here
+	lost      bool                   // the lease is lost: nothing that ends now is settled
+	sealed    bool                   // the run is over: the same
+	why       error                  // of lost
+	queue     []broker.Settlement
+	asleep    bool // the settler waits for wake
+	last      bool // the settler shall end when the queue is empty
+	gone      bool // leave was called
+	signedOff bool // its consumer is being closed
+	holds     map[broker.ID]*hold
+	strays    map[*hold]struct{}
 
 	wake    chan struct{}
 	flushed chan struct{} // closed when the settler has ended
@@ -115,6 +116,10 @@ func (s *session) start(began time.Time) {
 func (s *session) lose(why error) {
 	r := s.r
 	r.mu.Lock()
+	if s.signedOff {
+		r.mu.Unlock()
+		return
+	}
 	if errors.Is(why, broker.ErrClosed) {
 		r.closed = true
 		r.m.hurryUpNow() // there is nothing to drain for
@@ -187,6 +192,9 @@ func (s *session) finishQueue() {
 // leave closes the consumer and ends what is left of the session.
 func (s *session) leave() {
 	s.watchdog.Stop()
+	s.r.mu.Lock()
+	s.signedOff = true // what requests under way say now comes of that
+	s.r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()
 	err := s.consumer.Close(ctx)
