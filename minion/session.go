@@ -39,7 +39,7 @@ type session struct {
 	queue     []broker.Settlement
 	asleep    bool // the settler waits for wake
 	last      bool // the settler shall end when the queue is empty
-	gone      bool // leave was called
+	gone      bool // leave has ended
 	signedOff bool // its consumer is being closed
 	holds     map[broker.ID]*hold
 	strays    map[*hold]struct{}
