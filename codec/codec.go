@@ -81,8 +81,8 @@ func ByName(name string, more ...Codec) (Codec, error) {
 		}
 	}
 	if lock != nil {
-		return nil, fmt.Errorf("%w %q: it is not among the %d given, of which %s signs or encrypts, so what is built in is refused; "+
-			"encode with one of them, or give this one, too, by the option Codecs", ErrUnknownCodec, shorten(name), len(more), lock.Name())
+		return nil, fmt.Errorf("%w %q: it is not among those given, of which %s signs or encrypts, so what is built in is refused; "+
+			"encode with one of them, or give this one, too, by the option Codecs", ErrUnknownCodec, shorten(name), lock.Name())
 	}
 	switch name {
 	case msgpackName:
