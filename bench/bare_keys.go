@@ -7,8 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
 )
 
 // Plain commands on keys like those of a queue move a task so that it is known by
@@ -52,7 +53,7 @@ func moveKeys(size int) func(context.Context, *trial) ([]float64, error) {
 func keysStore(ctx context.Context, c *redis.Client, entry string, n int) error {
 	states, entries := make([]any, 0, 2*n), make([]any, n)
 	for i := range n {
-		id := uuid.New()
+		id := broker.NewTaskID("", "")
 		states = append(states, id[:], "")
 		entries[i] = string(id[:]) + entry
 	}
