@@ -48,7 +48,17 @@ func (c *consumer) back(k *keys) {
 	if c.away[k] {
 		delete(c.away, k)
 		c.ready[k] = true
+		c.suspect = c.suspect || c.doubted[k]
+		delete(c.doubted, k)
 	}
+	c.mu.Unlock()
+}
+
+// doubt notes that a reply may have been lost by a queue that is away: what it had
+// is asked for when the queue is back.
+func (c *consumer) doubt(k *keys) {
+	c.mu.Lock()
+	c.doubted[k] = true
 	c.mu.Unlock()
 }
 

@@ -32,6 +32,7 @@ type consumer struct {
 	suspect bool                // a reply was lost: ask the server what we hold
 	strange int                 // heartbeats in a row that counted more than we hold
 	away    map[*keys]bool      // queues whose server can't be reached
+	doubted map[*keys]bool      // those of them where a reply may have been lost
 	lost    bool                // no longer registered
 	closed  bool
 
@@ -87,7 +88,7 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		queues: make(map[string]*queue),
 		held:   make(map[broker.ID]holding), early: make(map[broker.ID]time.Time),
 		pushed: make(map[broker.ID]push),
-		away:   make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
+		away:   make(map[*keys]bool), doubted: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
 		changed: make(chan struct{}, 1), gone: make(chan struct{}), started: time.Now(),
 	}
 	c.minion = string(c.id[:])

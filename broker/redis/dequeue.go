@@ -313,9 +313,17 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 	var out []*broker.Delivery
 	complete := true
 	for _, k := range c.order {
+		if c.isAway(k) { // there it may not be registered: no reason to lose the others
+			c.doubt(k)
+			continue
+		}
 		flight := k.flight(c.minion)
 		reply, err := scriptAdopt.run(ctx, c.b, []string{flight, k.claim(c.minion), k.minions, k.odd}, c.minion)
 		if err != nil {
+			if err = c.missed(k, err); err == nil {
+				c.doubt(k)
+				continue
+			}
 			return sofar(out, err)
 		}
 		if reply == nil {
