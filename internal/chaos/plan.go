@@ -158,7 +158,7 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 		case HalfOpen, HalfOpenAfter:
 			f.Command, f.Times = pick(commands), 1+rnd.IntN(3)
 		case SlowLine:
-			f.Late = 5*time.Millisecond + upTo(75*time.Millisecond)
+			f.Late = 5*time.Millisecond + upTo(35*time.Millisecond)
 			f.Rate = 300_000 + rnd.IntN(1_000_000)
 		case CutAll, KillClients, FlushScripts:
 			f.For = 0
