@@ -55,11 +55,14 @@ func (c *consumer) back(k *keys) {
 }
 
 // doubt notes that a reply may have been lost by a queue that is away: what it had
-// is asked for when the queue is back.
-func (c *consumer) doubt(k *keys) {
+// is asked for when the queue is back. It returns false if it is back already.
+func (c *consumer) doubt(k *keys) bool {
 	c.mu.Lock()
-	c.doubted[k] = true
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if c.away[k] {
+		c.doubted[k] = true
+	}
+	return c.away[k]
 }
 
 // enter registers the consumer with one queue.

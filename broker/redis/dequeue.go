@@ -306,22 +306,30 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, error) {
 	c.mu.Lock()
 	suspect := c.suspect
+	c.suspect = false // doubts that come from here on are for the next call
 	c.mu.Unlock()
 	if !suspect {
 		return nil, nil
 	}
 	var out []*broker.Delivery
-	complete := true
+	complete, over := true, false
+	defer func() {
+		if !complete || !over {
+			c.mu.Lock()
+			c.suspect = true
+			c.mu.Unlock()
+		}
+	}()
 	for _, k := range c.order {
 		if c.isAway(k) { // there it may not be registered: no reason to lose the others
-			c.doubt(k)
+			complete = c.doubt(k) && complete
 			continue
 		}
 		flight := k.flight(c.minion)
 		reply, err := scriptAdopt.run(ctx, c.b, []string{flight, k.claim(c.minion), k.minions, k.odd}, c.minion)
 		if err != nil {
 			if err = c.missed(k, err); err == nil {
-				c.doubt(k)
+				complete = c.doubt(k) && complete
 				continue
 			}
 			return sofar(out, err)
@@ -354,8 +362,6 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 			return sofar(out, err)
 		}
 	}
-	c.mu.Lock()
-	c.suspect = !complete
-	c.mu.Unlock()
+	over = true
 	return out, nil
 }
