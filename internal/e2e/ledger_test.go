@@ -71,6 +71,18 @@ func (l ledger) starts(t testing.TB, pid int) int {
 	return n
 }
 
+// startsOf returns the tasks that a process has started, in that order.
+func (l ledger) startsOf(t testing.TB, pid int) []string {
+	t.Helper()
+	var ids []string
+	for _, e := range l.read(t) {
+		if e.Event == "start" && e.PID == pid {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
+}
+
 // check fails the test if an attempt was started twice, and returns the
 // attempts of each task that were started.
 func (l ledger) check(t testing.TB) map[string][]entry {
