@@ -12,7 +12,7 @@ import (
 // that. What has waited for longer than patience, because tasks take longer now,
 // goes back to the front of its queue.
 const (
-	lookAhead = time.Millisecond
+	lookAhead = 2 * time.Millisecond
 	patience  = 10 * time.Millisecond
 )
 

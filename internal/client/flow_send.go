@@ -169,7 +169,7 @@ func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 		p.parts++
 	}
 	var first error
-	for i, err := range p.c.sender.send(ctx, batch) {
+	for i, err := range p.c.sender.send(ctx, batch, time.Now()) {
 		switch {
 		case err == nil || p.from.stored(batch[i], err):
 		case errors.Is(err, broker.ErrInvalid) || errors.Is(err, broker.ErrDuplicate):

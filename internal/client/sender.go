@@ -62,9 +62,10 @@ const (
 	maxLanes = 2
 )
 
-// send stores the tasks and returns nil or an error for each.
-func (s *sender) send(ctx context.Context, tasks []*broker.Task) []error {
-	p := &parcel{tasks: tasks, until: time.Now().Add(patience)}
+// send stores the tasks and returns nil or an error for each. Now is about the time:
+// reading it is a part of what a submission costs.
+func (s *sender) send(ctx context.Context, tasks []*broker.Task, now time.Time) []error {
+	p := &parcel{tasks: tasks, until: now.Add(patience)}
 	for _, t := range tasks {
 		p.bytes += t.Size()
 	}

@@ -57,7 +57,7 @@ func (c *counter) sendEach(t *testing.T, callers int) {
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
-			if errs := s.send(t.Context(), tasks(1)); errs != nil {
+			if errs := s.send(t.Context(), tasks(1), time.Now()); errs != nil {
 				t.Errorf("send: %v", errs)
 			}
 		})
@@ -102,7 +102,7 @@ func TestSenderBoundsItsRequests(t *testing.T) {
 		s := newSender(c.enqueue)
 		var wg sync.WaitGroup
 		for range 50 {
-			wg.Go(func() { s.send(t.Context(), tasks(100)) })
+			wg.Go(func() { s.send(t.Context(), tasks(100), time.Now()) })
 		}
 		wg.Wait()
 		sum := 0
@@ -141,9 +141,9 @@ func TestSenderSolo(t *testing.T) {
 			return nil
 		})
 		var wg sync.WaitGroup
-		wg.Go(func() { s.send(t.Context(), tasks(1)) })
+		wg.Go(func() { s.send(t.Context(), tasks(1), time.Now()) })
 		synctest.Wait()
-		if errs := s.send(t.Context(), tasks(soloTasks)); errs != nil {
+		if errs := s.send(t.Context(), tasks(soloTasks), time.Now()); errs != nil {
 			t.Error(errs)
 		}
 		close(block)
@@ -174,7 +174,7 @@ func TestSenderRetries(t *testing.T) {
 					return c.reply[min(calls, len(c.reply))-1]
 				})
 				began := time.Now()
-				errs := s.send(t.Context(), tasks(1))
+				errs := s.send(t.Context(), tasks(1), time.Now())
 				if c.want == nil && errs != nil && errs[0] != nil {
 					t.Errorf("send: %v", errs[0])
 				}
@@ -203,7 +203,7 @@ func TestSenderRetriesParts(t *testing.T) {
 			}
 			return nil
 		})
-		errs := s.send(t.Context(), tasks(3))
+		errs := s.send(t.Context(), tasks(3), time.Now())
 		if len(sizes) != 2 || sizes[1] != 1 {
 			t.Errorf("requests of %v tasks, want 3 and 1", sizes)
 		}
@@ -225,13 +225,13 @@ func TestSenderLeaves(t *testing.T) {
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		wg.Go(func() { s.send(t.Context(), tasks(1)) })
+		wg.Go(func() { s.send(t.Context(), tasks(1), time.Now()) })
 		synctest.Wait()
 		var queued, taken, stays []error
 		short, cancelShort := context.WithCancel(t.Context())
-		wg.Go(func() { queued = s.send(short, tasks(1)) })
-		wg.Go(func() { taken = s.send(ctx, tasks(1)) })
-		wg.Go(func() { stays = s.send(t.Context(), tasks(1)) })
+		wg.Go(func() { queued = s.send(short, tasks(1), time.Now()) })
+		wg.Go(func() { taken = s.send(ctx, tasks(1), time.Now()) })
+		wg.Go(func() { stays = s.send(t.Context(), tasks(1), time.Now()) })
 		synctest.Wait()
 		cancelShort()
 		synctest.Wait()
@@ -266,7 +266,7 @@ func TestSenderAlone(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		errs := s.send(ctx, tasks(1))
+		errs := s.send(ctx, tasks(1), time.Now())
 		if errs == nil || !errors.Is(errs[0], broker.ErrIndeterminate) || !errors.Is(errs[0], context.DeadlineExceeded) {
 			t.Errorf("send: %v, want that it is unknown, by the end of ctx", errs)
 		}
@@ -279,9 +279,9 @@ func TestSenderClose(t *testing.T) {
 		s := newSender(func(context.Context, []*broker.Task) error { <-step; return nil })
 		var wg sync.WaitGroup
 		var a, b []error
-		wg.Go(func() { a = s.send(t.Context(), tasks(1)) })
+		wg.Go(func() { a = s.send(t.Context(), tasks(1), time.Now()) })
 		synctest.Wait()
-		wg.Go(func() { b = s.send(t.Context(), tasks(1)) })
+		wg.Go(func() { b = s.send(t.Context(), tasks(1), time.Now()) })
 		synctest.Wait()
 		closed := false
 		wg.Go(func() { s.close(); closed = true })
@@ -289,7 +289,7 @@ func TestSenderClose(t *testing.T) {
 		if closed {
 			t.Error("close did not wait for what is being sent")
 		}
-		if errs := s.send(t.Context(), tasks(1)); errs == nil || !errors.Is(errs[0], broker.ErrClosed) {
+		if errs := s.send(t.Context(), tasks(1), time.Now()); errs == nil || !errors.Is(errs[0], broker.ErrClosed) {
 			t.Errorf("send after close: %v", errs)
 		}
 		close(step)

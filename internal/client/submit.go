@@ -79,7 +79,7 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	c.schedule(now)
 	c.mu.Unlock()
 
-	errs := c.sender.send(ctx, s.tasks)
+	errs := c.sender.send(ctx, s.tasks, now)
 	for i, err := range errs {
 		if from.stored(s.tasks[i], err) {
 			errs[i] = nil
@@ -90,7 +90,9 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	if errs == nil {
 		defer s.records.free()
 	}
-	now = time.Now()
+	if errs != nil { // else nothing becomes due
+		now = time.Now()
+	}
 	c.mu.Lock()
 	for i, t := range s.tasks {
 		stored := errs == nil || errs[i] == nil || errors.Is(errs[i], broker.ErrIndeterminate)
