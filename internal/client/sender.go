@@ -54,9 +54,9 @@ const soloTasks = broker.MaxBatch / 4
 // one can be written.
 const soloBytes = broker.MaxBatchBytes / 8
 
-// A second request goes beside the first one when so many submissions wait; then
-// each takes half of them. With fewer, what requests cost is more than what the
-// overlap brings.
+// A second request goes beside the first one when so many submissions wait, and
+// only then; each takes half of them. With fewer, what requests cost is more than
+// what the overlap brings.
 const (
 	crowd    = 32
 	maxLanes = 2
@@ -133,7 +133,10 @@ func (s *sender) drain() {
 	defer s.wg.Done()
 	for {
 		s.mu.Lock()
-		batch := s.gather()
+		var batch []*parcel
+		if s.lanes == 1 || len(s.queue) >= crowd { // else the other lane takes them
+			batch = s.gather()
+		}
 		if len(batch) == 0 {
 			s.lanes--
 			s.mu.Unlock()
