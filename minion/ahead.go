@@ -7,11 +7,12 @@ import (
 )
 
 // When tasks take microseconds, a request for each set of free slots would keep
-// them waiting. So a minion takes some tasks ahead: no more than its slots have
-// finished in the last millisecond or so, and none while they take longer than
-// that. What has waited for longer than patience, because tasks take longer now,
-// goes back to the front of its queue.
+// them waiting. So a minion takes some tasks ahead: no more than its slots finish
+// in lookAhead, and none while one takes longer than brief. What has waited for
+// longer than patience, because tasks take longer now, goes back to the front of
+// its queue.
 const (
+	brief     = time.Millisecond
 	lookAhead = 2 * time.Millisecond
 	patience  = 10 * time.Millisecond
 )
@@ -26,7 +27,7 @@ type ahead struct {
 	usual time.Duration // about how long attempts take
 	ended int           // how many ended since mark
 	mark  time.Time     // when the pace was last taken
-	pace  int           // how many end in lookAhead
+	pace  int           // how many end in lookAhead, if they are brief
 }
 
 func (h *ahead) push(a *attempt) { h.waits = append(h.waits, a) }
@@ -70,7 +71,7 @@ func (h *ahead) measure(now time.Time) {
 		return
 	}
 	h.pace = 0
-	if h.usual <= lookAhead {
+	if h.usual <= brief {
 		h.pace = int(min(int64(h.ended)*int64(lookAhead)/int64(since), broker.MaxBatch))
 	}
 	h.ended, h.mark = 0, now
@@ -114,7 +115,7 @@ func (r *run) giveBackOld() {
 	left := patience - (time.Since(first.received) - first.asked)
 	if left > 0 || r.busy+r.reserved < r.slots { // what has a slot is about to start
 		h.armed = true
-		h.timer.Reset(max(left, lookAhead))
+		h.timer.Reset(max(left, brief))
 		return
 	}
 	r.giveBack() // all of it, or the rest would come to stand before this

@@ -53,7 +53,7 @@ func (o *order) add(n int) {
 }
 
 // Short tasks are taken ahead: many in a request, and no more than the slots
-// finish in about a millisecond.
+// finish in about two milliseconds.
 func TestTakeAhead(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const slots, n = 2, 1000
@@ -72,7 +72,7 @@ func TestTakeAhead(t *testing.T) {
 				t.Fatalf("result: %d, %v", got, err)
 			}
 		}
-		pace := slots * int(time.Millisecond/quick)
+		pace := slots * int(2*time.Millisecond/quick)
 		limit := slots + pace + 2*slots // some are being settled
 		if most > limit || most <= slots {
 			t.Errorf("%d tasks were taken at once, want more than %d and at most %d", most, slots, limit)
@@ -138,7 +138,7 @@ func TestGiveBack(t *testing.T) {
 		var mine, other order
 		r.crew(1, mine.slowAfter(slow, time.Second))
 		mine.until(slow)
-		if held := r.queue().Running - 1; held < 1 || held > 12 {
+		if held := r.queue().Running - 1; held < 1 || held > 22 {
 			t.Errorf("%d tasks wait for the slot", held)
 		}
 		time.Sleep(50 * time.Millisecond)

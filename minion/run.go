@@ -85,7 +85,7 @@ func newRun(m *Minion, ctx context.Context, slots int) *run {
 		base:   context.WithoutCancel(ctx),
 		work:   make(chan struct{}, slots),
 		freed:  make(chan struct{}, 1),
-		ahead:  ahead{usual: memory * lookAhead}, // until many have been short
+		ahead:  ahead{usual: memory * brief}, // until many have been short
 	}
 	r.out.log = r.log
 	r.pool = newPool(m, r.log, slots)
