@@ -106,7 +106,7 @@ func closeEndsWaits(r *rig) {
 		if err := <-done; !errors.Is(err, broker.ErrClosed) {
 			r.Errorf("%s ended with %v, want ErrClosed", name, err)
 		}
-		if late := time.Since(at); late > r.Prompt {
+		if late := time.Since(at); late > r.prompt() {
 			r.Errorf("%s ended %v after Close", name, late)
 		}
 	}
@@ -161,7 +161,7 @@ func closeConsumerWaiting(r *rig) {
 		start := time.Now()
 		m.close()
 		got := <-done
-		if len(got.tasks) > 0 || got.at.Sub(start) > r.Prompt {
+		if len(got.tasks) > 0 || got.at.Sub(start) > r.prompt() {
 			r.Fatalf("Dequeue returned %d tasks %v after Close", len(got.tasks), got.at.Sub(start))
 		}
 		ended(r, got.err)

@@ -34,7 +34,7 @@ func (m *minion) arrive(id broker.ID, from, to time.Time) *broker.Delivery {
 	if early := from.Sub(now); early > 2*time.Millisecond {
 		m.r.Fatalf("task %s was handed out %v before its time", d.ID, early)
 	}
-	if late, most := now.Sub(to), max(m.r.Slack, m.r.Prompt); late > most {
+	if late, most := now.Sub(to), max(m.r.Slack, m.r.prompt()); late > most {
 		m.r.Fatalf("task %s was handed out %v late, at most %v is right", d.ID, late, most)
 	}
 	return d
@@ -132,7 +132,7 @@ func delayedMany(r *rig) {
 				due = opened
 			}
 			// Those that are due at the same time queue up here.
-			if late := now.Sub(due); late > 4*max(r.Slack, r.Prompt) {
+			if late := now.Sub(due); late > 4*max(r.Slack, r.prompt()) {
 				r.Fatalf("task %s was handed out %v late", d.ID, late)
 			}
 			m.settle(m.succeed(d))
@@ -170,7 +170,7 @@ func delayedOverdue(r *rig) {
 	m := r.minion()
 	start := time.Now()
 	r.sameSet(takenOf(m.take(3)), idsOf(tasks))
-	if took := time.Since(start); took > r.Prompt {
+	if took := time.Since(start); took > r.prompt() {
 		r.Fatalf("overdue tasks were handed out after %v", took)
 	}
 }

@@ -195,7 +195,7 @@ func deliveryNoDeadline(r *rig) {
 func (r *rig) left(d *broker.Delivery, deadline time.Duration, start time.Time) {
 	r.Helper()
 	want := deadline - r.Now().Sub(start)
-	if off := d.Left - want; off < -r.Slack || off > r.Slack+r.Prompt {
+	if off := d.Left - want; off < -r.Slack || off > r.Slack+r.prompt() {
 		r.Fatalf("Left is %v, want %v", d.Left, want)
 	}
 }
@@ -237,7 +237,7 @@ func deliveryPastDeadline(r *rig) {
 	r.enqueue(task)
 	r.pass(150*time.Millisecond, m)
 	d := m.take1()
-	if d.Left > 0 || d.Left < -150*time.Millisecond-r.Slack-r.Prompt {
+	if d.Left > 0 || d.Left < -150*time.Millisecond-r.Slack-r.prompt() {
 		r.Fatalf("Left is %v, want about -100ms", d.Left)
 	}
 	m.settle(m.finish(d, broker.StateExpired))

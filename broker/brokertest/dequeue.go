@@ -120,7 +120,7 @@ func dequeueWaitElapses(r *rig) {
 		if got.err != nil || len(got.tasks) != 0 {
 			r.Fatalf("Dequeue of nothing: %d tasks, %v", len(got.tasks), got.err)
 		}
-		if got.took > wait+r.Prompt {
+		if got.took > wait+r.prompt() {
 			r.Fatalf("Dequeue waited for %v, asked for %v", got.took, wait)
 		}
 		m.close()
@@ -132,7 +132,7 @@ func dequeueWithoutWaiting(r *rig) {
 		m := r.minion(queues...)
 		start := time.Now()
 		ds, err := m.Dequeue(r.ctx, m.queues, 3, 0)
-		if took := time.Since(start); err != nil || len(ds) != 0 || took > r.Prompt {
+		if took := time.Since(start); err != nil || len(ds) != 0 || took > r.prompt() {
 			r.Fatalf("Dequeue without waiting: %d tasks, %v, after %v", len(ds), err, took)
 		}
 		task := r.task()
@@ -195,7 +195,7 @@ func dequeueContextEnds(r *rig) {
 		cancel()
 		got := <-done
 		r.is(got.err, context.Canceled)
-		if late := got.at.Sub(start); late > r.Prompt || len(got.tasks) != 0 {
+		if late := got.at.Sub(start); late > r.prompt() || len(got.tasks) != 0 {
 			r.Fatalf("Dequeue returned %d tasks %v after its context ended", len(got.tasks), late)
 		}
 		other := r.minion(queues...)

@@ -242,7 +242,7 @@ func eventsSoon(r *rig) {
 				r.Errorf("Publish: %v", err)
 			}
 		})
-		if late := got.Sub(start); late > r.Prompt {
+		if late := got.Sub(start); late > r.prompt() {
 			r.Fatalf("the event arrived after %v", late)
 		}
 	}
@@ -295,7 +295,7 @@ func eventsContextEnds(r *rig) {
 	start := time.Now()
 	cancel()
 	r.is(<-done, context.Canceled)
-	if late := time.Since(start); late > r.Prompt {
+	if late := time.Since(start); late > r.prompt() {
 		r.Fatalf("Receive returned %v after its context ended", late)
 	}
 	r.publish("t", "1")
@@ -317,7 +317,7 @@ func eventsClose(r *rig) {
 		}
 	}
 	r.is(<-done, broker.ErrClosed)
-	if late := time.Since(start); late > r.Prompt {
+	if late := time.Since(start); late > r.prompt() {
 		r.Fatalf("Receive ended %v after Close", late)
 	}
 	_, _, err := s.Receive(r.ctx)

@@ -126,7 +126,7 @@ func flowBlockedForATime(r *rig) {
 	for range 3 {
 		m.none()
 		st := r.lookup(task.ID)[0]
-		if off := st.Due.Sub(at.Add(task.Delay)); st.State != broker.StateBlocked || off < -r.Slack || off > r.Slack+r.Prompt {
+		if off := st.Due.Sub(at.Add(task.Delay)); st.State != broker.StateBlocked || off < -r.Slack || off > r.Slack+r.prompt() {
 			r.Fatalf("the task is %s, due at %v; want blocked until %v", st.State, st.Due, at.Add(task.Delay))
 		}
 	}

@@ -212,7 +212,7 @@ func flowSubmitTold(r *rig) {
 	start := time.Now()
 	dying.settle(s)
 	r.eventually("OnArrivals is called", func() bool { return dying.hears("q") })
-	if late := time.Since(start); late > r.Prompt {
+	if late := time.Since(start); late > r.prompt() {
 		r.Fatalf("OnArrivals was called after %v", late)
 	}
 	r.reap([]*minion{m}, dying)

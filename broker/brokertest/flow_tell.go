@@ -29,7 +29,7 @@ func flowToldSettle(r *rig) {
 		start := time.Now()
 		m.settle(m.finish(d, finals[i]))
 		r.eventually("OnArrivals is called", func() bool { return m.hears("q") })
-		if late := time.Since(start); late > r.Prompt {
+		if late := time.Since(start); late > r.prompt() {
 			r.Fatalf("OnArrivals was called after %v", late)
 		}
 		r.arrivals("q", i+1)

@@ -42,7 +42,8 @@ type Harness struct {
 
 	// Prompt is how long a push may take to arrive: a wake-up, a letter, a
 	// cancellation. It must be shorter than any interval at which the broker
-	// looks by itself, or a lost wake-up goes unnoticed. Default 1 s.
+	// looks by itself, or a lost wake-up goes unnoticed. What the machine stalls
+	// meanwhile is added. Default 1 s.
 	Prompt time.Duration
 }
 

@@ -66,7 +66,7 @@ func inboxSoon(r *rig) {
 				r.Errorf("Settle: %v, %v", errs, err)
 			}
 		})
-		if late := got.Sub(start); late > r.Prompt {
+		if late := got.Sub(start); late > r.prompt() {
 			r.Fatalf("the letter arrived after %v", late)
 		}
 	}
@@ -279,7 +279,7 @@ func inboxContextEnds(r *rig) {
 	start := time.Now()
 	cancel()
 	r.is(<-done, context.Canceled)
-	if late := time.Since(start); late > r.Prompt {
+	if late := time.Since(start); late > r.prompt() {
 		r.Fatalf("Receive returned %v after its context ended", late)
 	}
 	task := r.task(inbox(mail.id))
@@ -312,7 +312,7 @@ func inboxClose(r *rig) {
 		}
 	}
 	r.is(<-done, broker.ErrClosed)
-	if late := time.Since(start); late > r.Prompt {
+	if late := time.Since(start); late > r.prompt() {
 		r.Fatalf("Receive ended %v after Close", late)
 	}
 	_, err := mail.Receive(r.ctx)

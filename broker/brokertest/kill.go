@@ -29,7 +29,7 @@ var killTests = []test{
 func (m *minion) isTold(id broker.ID, start time.Time) {
 	m.r.Helper()
 	m.r.eventually("OnCancel is called", func() bool { return m.told(id) })
-	if late := time.Since(start); late > min(m.r.Prompt, time.Second) {
+	if late := time.Since(start); late > min(m.r.prompt(), time.Second) {
 		m.r.Fatalf("OnCancel was called after %v", late)
 	}
 }

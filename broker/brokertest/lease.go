@@ -332,7 +332,7 @@ func leaseCloseGivesBack(r *rig) {
 	m.close()
 	r.in(broker.StatePending, idsOf(tasks)...)
 	got := other.take(6)
-	if took := time.Since(start); took > r.Prompt {
+	if took := time.Since(start); took > r.prompt() {
 		r.Fatalf("what a closed consumer held came back after %v", took)
 	}
 	r.sameSet(takenOf(got), idsOf(tasks))

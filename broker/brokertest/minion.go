@@ -219,8 +219,8 @@ func (r *rig) woken(done <-chan dequeued, start time.Time) []*broker.Delivery {
 	if len(got.tasks) == 0 {
 		r.Fatalf("Dequeue returned nothing after %v", got.took)
 	}
-	if late := got.at.Sub(start); late > r.Prompt {
-		r.Fatalf("Dequeue was woken after %v, want at most %v", late, r.Prompt)
+	if late := got.at.Sub(start); late > r.prompt() {
+		r.Fatalf("Dequeue was woken after %v, want at most %v", late, r.prompt())
 	}
 	return got.tasks
 }

@@ -22,6 +22,7 @@ type rig struct {
 	ctx   context.Context
 	light bool
 	tasks int // numbers the payloads
+	stall stall
 }
 
 func newRig(t *testing.T, cfg Config) *rig {
@@ -32,6 +33,11 @@ func newRig(t *testing.T, cfg Config) *rig {
 func rigOn(t testing.TB, ctx context.Context, cfg Config) *rig {
 	t.Helper()
 	r := &rig{TB: t, Harness: cfg.open(t), ctx: ctx, light: cfg.Light}
+	if cfg.Bubble == nil {
+		stop := make(chan struct{})
+		t.Cleanup(func() { close(stop) })
+		go r.stall.watch(stop)
+	}
 	t.Cleanup(func() {
 		if err := r.Broker.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -39,6 +45,10 @@ func rigOn(t testing.TB, ctx context.Context, cfg Config) *rig {
 	})
 	return r
 }
+
+// prompt is how long a push may take to arrive, on a machine that stalls as this
+// one has.
+func (r *rig) prompt() time.Duration { return r.Prompt + 2*r.stall.longest() }
 
 // other returns another client of the store, or the same one if there is none.
 func (r *rig) other() broker.Broker {

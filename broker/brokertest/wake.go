@@ -90,7 +90,7 @@ func wakeAllIdleOneByOne(r *rig) {
 		r.enqueue(task)
 		// Exactly one of them gets it; the others go on waiting.
 		i, got := first(dones)
-		if got.err != nil || len(got.tasks) != 1 || got.at.Sub(start) > r.Prompt {
+		if got.err != nil || len(got.tasks) != 1 || got.at.Sub(start) > r.prompt() {
 			r.Fatalf("woken with %d tasks, %v, after %v", len(got.tasks), got.err, got.at.Sub(start))
 		}
 		r.same(takenOf(got.tasks), []broker.ID{task.ID})
@@ -218,7 +218,7 @@ func wakeAgainAndAgain(r *rig) {
 				r.Errorf("Enqueue: %v", err)
 			}
 		})
-		if got.err != nil || len(got.tasks) != 1 || got.took > r.Prompt {
+		if got.err != nil || len(got.tasks) != 1 || got.took > r.prompt() {
 			r.Fatalf("round %d: %d tasks, %v, after %v", i, len(got.tasks), got.err, got.took)
 		}
 		m.settle(m.succeed(got.tasks[0]))
