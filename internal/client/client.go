@@ -72,7 +72,7 @@ func New(cfg Config) *Client {
 		c.log = slog.Default()
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.sender = &sender{enqueue: c.b.Enqueue, ctx: c.ctx, closing: c.closing}
+	c.sender = newSender(c.ctx, c.closing, c.b.Enqueue)
 	return c
 }
 

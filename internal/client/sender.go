@@ -2,14 +2,12 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/backoff"
 )
 
 // sender stores parcels of tasks with as few requests as possible: a group
@@ -20,20 +18,25 @@ import (
 // request takes them while the first one is under way, so that the broker has
 // something to do while callers do what they do between two submissions.
 //
-// A request that could not reach the broker, or whose reply was lost, is
-// repeated, with pauses, until patience is over or the caller's ctx is. Repeating
-// is safe: a task is known by its id.
+// What could not be stored is repeated apart from all this: see repeats.
 type sender struct {
 	enqueue func(context.Context, []*broker.Task) error
 	ctx     context.Context // of requests that have several callers
 	closing chan struct{}   // ends the repetitions
+	urge    chan struct{}   // tells repeats that there is more; has room for one
 
 	mu     sync.Mutex
 	closed bool
 	lanes  int // requests under way and goroutines that empty the queue, without solos
 	queue  []*parcel
 	flying int            // parcels in the requests of drain
-	wg     sync.WaitGroup // callers and goroutine
+	again  []*parcel      // wait for a repetition
+	busy   bool           // repeats runs
+	wg     sync.WaitGroup // callers and goroutines
+}
+
+func newSender(ctx context.Context, closing chan struct{}, enqueue func(context.Context, []*broker.Task) error) *sender {
+	return &sender{enqueue: enqueue, ctx: ctx, closing: closing, urge: make(chan struct{}, 1)}
 }
 
 // parcel is a submission.
@@ -44,6 +47,10 @@ type parcel struct {
 	bytes int
 	taken bool          // it is in a request
 	done  chan struct{} // closed when errs is final; nil for who sends for itself
+
+	open  []int     // the tasks that are worth another request
+	tries int       // how many have failed, for some of them at least
+	due   time.Time // of the next
 }
 
 // soloTasks is the size from which on a submission is a request of its own,
@@ -81,11 +88,15 @@ func (s *sender) send(ctx context.Context, tasks []*broker.Task, now time.Time) 
 	if solo || s.lanes == 0 {
 		if !solo {
 			s.lanes++
-			defer s.next() // even if the broker panics
 		}
 		s.mu.Unlock()
-		s.request(ctx, []*parcel{p})
-		return p.errs
+		s.alone(ctx, p, !solo)
+		if len(p.open) == 0 {
+			return p.errs
+		}
+		p.done = make(chan struct{})
+		s.repeat([]*parcel{p})
+		return s.wait(ctx, p)
 	}
 	p.done = make(chan struct{})
 	s.queue = append(s.queue, p)
@@ -95,23 +106,43 @@ func (s *sender) send(ctx context.Context, tasks []*broker.Task, now time.Time) 
 		go s.drain()
 	}
 	s.mu.Unlock()
+	return s.wait(ctx, p)
+}
 
+// alone stores a parcel on its caller's goroutine, in a lane or beside all.
+func (s *sender) alone(ctx context.Context, p *parcel, lane bool) {
+	if lane {
+		defer s.next() // even if the broker panics
+	}
+	s.request(ctx, []*parcel{p})
+}
+
+// wait waits until others have sent a parcel, or ctx ends, and returns its errors.
+func (s *sender) wait(ctx context.Context, p *parcel) []error {
 	select {
 	case <-p.done:
 		return p.errs
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	taken := p.taken
-	if !taken {
-		s.queue = slices.DeleteFunc(s.queue, func(q *parcel) bool { return q == p })
+	defer s.mu.Unlock()
+	select {
+	case <-p.done: // meanwhile
+		return p.errs
+	default:
 	}
-	s.mu.Unlock()
-	// p belongs to the goroutine that sends it, which goes on for the others.
-	left := &parcel{tasks: tasks}
-	if taken {
+	// What is in a request belongs to the goroutine that sends it, which goes on for
+	// the others.
+	left := &parcel{tasks: p.tasks}
+	same := func(q *parcel) bool { return q == p }
+	switch {
+	case p.taken:
 		left.failAll(fmt.Errorf("%w: %w while it was sent", broker.ErrIndeterminate, ctx.Err()))
-	} else {
+	case p.tries > 0: // the last errors say it
+		s.again = slices.DeleteFunc(s.again, same)
+		return p.errs
+	default:
+		s.queue = slices.DeleteFunc(s.queue, same)
 		left.failAll(fmt.Errorf("not sent: %w", ctx.Err()))
 	}
 	return left.errs
@@ -147,10 +178,21 @@ func (s *sender) drain() {
 		s.mu.Lock()
 		s.flying -= len(batch)
 		s.mu.Unlock()
-		for _, p := range batch {
+		s.repeat(release(batch))
+	}
+}
+
+// release tells the callers of those parcels that are done with, and returns the
+// others.
+func release(parcels []*parcel) (open []*parcel) {
+	for _, p := range parcels {
+		if len(p.open) > 0 {
+			open = append(open, p)
+		} else {
 			close(p.done)
 		}
 	}
+	return open
 }
 
 // gather takes what fits in a request from the queue, and leaves the other lane its
@@ -173,7 +215,7 @@ func (s *sender) gather() []*parcel {
 	return batch
 }
 
-// request enqueues the tasks of the parcels and sets their errs.
+// request enqueues the tasks of the parcels and sets their errs, and what is open.
 func (s *sender) request(ctx context.Context, parcels []*parcel) {
 	tasks := parcels[0].tasks
 	if len(parcels) > 1 {
@@ -186,78 +228,13 @@ func (s *sender) request(ctx context.Context, parcels []*parcel) {
 	if err == nil {
 		return
 	}
-	var open []place
+	var places []place
 	for _, p := range parcels {
 		for i := range p.tasks {
-			open = append(open, place{p, i})
+			places = append(places, place{p, i})
 		}
 	}
-	for try := 0; ; try++ {
-		open = note(ctx, open, err)
-		if len(open) == 0 || !s.pause(ctx, try) {
-			return
-		}
-		tasks = make([]*broker.Task, len(open))
-		for i, at := range open {
-			tasks[i] = at.parcel.tasks[at.index]
-		}
-		err = s.enqueue(ctx, tasks)
-	}
-}
-
-// place is a task in a parcel.
-type place struct {
-	parcel *parcel
-	index  int
-}
-
-// note records the result of a request for the tasks at the places, and
-// returns those that are worth another one.
-func note(ctx context.Context, open []place, err error) (again []place) {
-	var batch *broker.BatchError
-	split := errors.As(err, &batch) && len(batch.Errs) == len(open)
-	now := time.Now()
-	for i, at := range open {
-		p, e := at.parcel, err
-		if split {
-			e = batch.Errs[i]
-		}
-		if e == nil {
-			if p.errs != nil {
-				p.errs[at.index] = nil
-			}
-			continue
-		}
-		if p.errs == nil {
-			p.errs = make([]error, len(p.tasks))
-		}
-		if ctx.Err() != nil && errors.Is(e, ctx.Err()) && !errors.Is(e, broker.ErrIndeterminate) {
-			e = fmt.Errorf("%w: %w", broker.ErrIndeterminate, e)
-		}
-		// An earlier request may have stored it, whatever became of this one,
-		// unless the broker says that it can't be stored.
-		old := p.errs[at.index]
-		if !errors.Is(old, broker.ErrIndeterminate) || errors.Is(e, broker.ErrInvalid) || errors.Is(e, broker.ErrDuplicate) {
-			p.errs[at.index] = e
-		}
-		if retryable(e) && now.Before(p.until) {
-			again = append(again, at)
-		}
-	}
-	return again
-}
-
-// pause waits before a repetition; false says that there shall be none.
-func (s *sender) pause(ctx context.Context, try int) bool {
-	timer := time.NewTimer(backoff.Delay(try, fastest, slowest/2))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-	case <-s.closing:
-	}
-	return false
+	note(ctx, places, err)
 }
 
 // close refuses further parcels and returns when all others are done.

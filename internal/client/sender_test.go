@@ -21,8 +21,8 @@ func tasks(n int) []*broker.Task {
 	return list
 }
 
-func newSender(f func(context.Context, []*broker.Task) error) *sender {
-	return &sender{enqueue: f, ctx: context.Background(), closing: make(chan struct{})}
+func senderOn(f func(context.Context, []*broker.Task) error) *sender {
+	return newSender(context.Background(), make(chan struct{}), f)
 }
 
 var (
@@ -53,7 +53,7 @@ func (c *counter) enqueue(_ context.Context, tasks []*broker.Task) error {
 
 // sendEach has so many callers send a task at once.
 func (c *counter) sendEach(t *testing.T, callers int) {
-	s := newSender(c.enqueue)
+	s := senderOn(c.enqueue)
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
@@ -99,7 +99,7 @@ func TestSenderCrowd(t *testing.T) {
 func TestSenderBoundsItsRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c counter
-		s := newSender(c.enqueue)
+		s := senderOn(c.enqueue)
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() { s.send(t.Context(), tasks(100), time.Now()) })
@@ -119,7 +119,7 @@ func TestSenderBoundsItsRequests(t *testing.T) {
 }
 
 func TestSenderBoundsBytes(t *testing.T) {
-	s := newSender(nil)
+	s := senderOn(nil)
 	for range 10 {
 		s.queue = append(s.queue, &parcel{tasks: tasks(1), bytes: broker.MaxBatchBytes/4 + 1})
 	}
@@ -134,7 +134,7 @@ func TestSenderBoundsBytes(t *testing.T) {
 func TestSenderSolo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
-		s := newSender(func(_ context.Context, tasks []*broker.Task) error {
+		s := senderOn(func(_ context.Context, tasks []*broker.Task) error {
 			if len(tasks) == 1 {
 				<-block
 			}
@@ -169,7 +169,7 @@ func TestSenderRetries(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				calls := 0
-				s := newSender(func(context.Context, []*broker.Task) error {
+				s := senderOn(func(context.Context, []*broker.Task) error {
 					calls++
 					return c.reply[min(calls, len(c.reply))-1]
 				})
@@ -196,7 +196,7 @@ func TestSenderRetries(t *testing.T) {
 func TestSenderRetriesParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sizes []int
-		s := newSender(func(_ context.Context, tasks []*broker.Task) error {
+		s := senderOn(func(_ context.Context, tasks []*broker.Task) error {
 			sizes = append(sizes, len(tasks))
 			if len(sizes) == 1 {
 				return broker.NewBatchError([]error{nil, errLost, broker.ErrInvalid})
@@ -218,7 +218,7 @@ func TestSenderLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		step := make(chan struct{})
 		n := 0
-		s := newSender(func(_ context.Context, tasks []*broker.Task) error {
+		s := senderOn(func(_ context.Context, tasks []*broker.Task) error {
 			<-step
 			n += len(tasks)
 			return nil
@@ -260,7 +260,7 @@ func TestSenderLeaves(t *testing.T) {
 // A lone caller's ctx ends its request itself.
 func TestSenderAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSender(func(ctx context.Context, _ []*broker.Task) error {
+		s := senderOn(func(ctx context.Context, _ []*broker.Task) error {
 			<-ctx.Done()
 			return ctx.Err()
 		})
@@ -276,7 +276,7 @@ func TestSenderAlone(t *testing.T) {
 func TestSenderClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		step := make(chan struct{})
-		s := newSender(func(context.Context, []*broker.Task) error { <-step; return nil })
+		s := senderOn(func(context.Context, []*broker.Task) error { <-step; return nil })
 		var wg sync.WaitGroup
 		var a, b []error
 		wg.Go(func() { a = s.send(t.Context(), tasks(1), time.Now()) })

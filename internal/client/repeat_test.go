@@ -1,0 +1,219 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// some has tasks of queue "away" fail; each request takes a millisecond.
+type some struct {
+	mu       sync.Mutex
+	back     time.Time // from then on they do not
+	requests int
+	now      int
+	most     int         // requests under way at once
+	sent     []broker.ID // of queue "away"
+}
+
+func (s *some) enqueue(_ context.Context, tasks []*broker.Task) error {
+	s.mu.Lock()
+	s.requests++
+	s.now++
+	s.most = max(s.most, s.now)
+	s.mu.Unlock()
+	time.Sleep(time.Millisecond)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now--
+	errs := make([]error, len(tasks))
+	for i, t := range tasks {
+		switch {
+		case t.Queue != "away":
+		case s.back.IsZero() || time.Now().Before(s.back):
+			errs[i] = errAway
+		default:
+			s.sent = append(s.sent, t.ID)
+		}
+	}
+	return broker.NewBatchError(errs)
+}
+
+func awayTasks(n int) []*broker.Task {
+	list := tasks(n)
+	for _, t := range list {
+		t.Queue = "away"
+	}
+	return list
+}
+
+// What can't be stored holds up nobody who came with it, before it or after it.
+func TestSenderHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b some
+		s := senderOn(b.enqueue)
+		var wg sync.WaitGroup
+		for i := range 10 * crowd {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+				began := time.Now()
+				if i%3 == 0 {
+					errs := s.send(t.Context(), awayTasks(1), began)
+					if d := time.Since(began); errs == nil || !errors.Is(errs[0], broker.ErrUnavailable) || d < patience {
+						t.Errorf("what is away: %v after %v", errs, d)
+					}
+					return
+				}
+				if errs := s.send(t.Context(), tasks(1), began); errs != nil && errs[0] != nil {
+					t.Errorf("send: %v", errs)
+				}
+				if d := time.Since(began); d > 3*time.Millisecond {
+					t.Errorf("it took %v", d)
+				}
+			})
+		}
+		wg.Wait()
+		s.close()
+		if s.lanes != 0 || s.busy || len(s.again) > 0 {
+			t.Errorf("%d lanes, %v, %d parcels are left", s.lanes, s.busy, len(s.again))
+		}
+	})
+}
+
+// All that is open is repeated together, and soon after the broker is back.
+func TestSenderRepeatsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const callers = 200
+		b := some{back: time.Now().Add(2 * time.Second)}
+		s := senderOn(b.enqueue)
+		var wg sync.WaitGroup
+		for range callers {
+			wg.Go(func() {
+				time.Sleep(time.Millisecond)
+				if errs := s.send(t.Context(), awayTasks(1), time.Now()); errs == nil || errs[0] != nil {
+					t.Errorf("send: %v", errs)
+				}
+				if d := time.Since(b.back); d > slowest/2 {
+					t.Errorf("stored %v after the broker was back", d)
+				}
+			})
+		}
+		wg.Wait()
+		if b.requests > 20 || b.most > maxLanes+1 || len(b.sent) != callers {
+			t.Errorf("%d requests, %d at once, %d tasks stored", b.requests, b.most, len(b.sent))
+		}
+	})
+}
+
+// Who comes while others have been waiting for long is repeated soon.
+func TestSenderRepeatsNewcomersSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := true
+		s := senderOn(func(_ context.Context, tasks []*broker.Task) error {
+			errs := make([]error, len(tasks))
+			for i, t := range tasks {
+				if t.Queue == "away" || first {
+					errs[i] = errAway
+				}
+				first = first && t.Queue == "away"
+			}
+			return broker.NewBatchError(errs)
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { s.send(t.Context(), awayTasks(1), time.Now()) })
+		time.Sleep(3 * time.Second)
+		began := time.Now()
+		if errs := s.send(t.Context(), tasks(1), began); errs == nil || errs[0] != nil {
+			t.Errorf("send: %v", errs)
+		}
+		if d := time.Since(began); d > 2*fastest {
+			t.Errorf("repeated after %v", d)
+		}
+		wg.Wait()
+	})
+}
+
+// Whose ctx ends between two requests is told what the last one said, and is not
+// sent any more.
+func TestSenderLeavesRepetition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := some{back: time.Now().Add(time.Second)}
+		s := senderOn(b.enqueue)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond/2)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			errs := s.send(ctx, awayTasks(1), time.Now())
+			if errs == nil || !errors.Is(errs[0], broker.ErrUnavailable) || errors.Is(errs[0], broker.ErrIndeterminate) {
+				t.Errorf("who left: %v", errs)
+			}
+		})
+		stays := awayTasks(1)
+		wg.Go(func() {
+			if errs := s.send(t.Context(), stays, time.Now()); errs == nil || errs[0] != nil {
+				t.Errorf("who stayed: %v", errs)
+			}
+		})
+		wg.Wait()
+		s.close()
+		if len(b.sent) != 1 || b.sent[0] != stays[0].ID {
+			t.Errorf("%v were sent, want %v alone", b.sent, stays[0].ID)
+		}
+	})
+}
+
+// Closing ends the repetitions, and all are told.
+func TestSenderCloseEndsRepetitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b some
+		s := senderOn(b.enqueue)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if errs := s.send(t.Context(), awayTasks(2), time.Now()); errs == nil || !errors.Is(errs[1], broker.ErrUnavailable) {
+					t.Errorf("send: %v", errs)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		began := time.Now()
+		close(s.closing)
+		s.close()
+		wg.Wait()
+		if d := time.Since(began); d > 2*time.Millisecond {
+			t.Errorf("close took %v", d)
+		}
+	})
+}
+
+// Large parcels are repeated in requests of the usual size.
+func TestSenderBoundsRepetitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		s := senderOn(func(_ context.Context, tasks []*broker.Task) error {
+			if calls.Add(1) <= 8 {
+				return errAway
+			}
+			if len(tasks) > broker.MaxBatch {
+				return fmt.Errorf("%w: %d tasks", broker.ErrInvalid, len(tasks))
+			}
+			return nil
+		})
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if errs := s.send(t.Context(), tasks(400), time.Now()); errs == nil || errs[0] != nil || errs[399] != nil {
+					t.Errorf("send: %v", errs[:1])
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
