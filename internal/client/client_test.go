@@ -242,3 +242,28 @@ func TestRefusedIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+// A task that is sent with a group has all of its patience, however long the group
+// took.
+func TestTaskBesideSlowGroup(t *testing.T) {
+	bubble(t, func(t *testing.T, b *faulty.Broker, c *client.Client) {
+		echo := task.Define[struct{ N int }, int]("echo")
+		n := 0
+		b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+			if op != faulty.Enqueue {
+				return nil
+			}
+			switch n++; n {
+			case 1:
+				time.Sleep(5100 * time.Millisecond)
+			case 2:
+				return faulty.ErrUnavailable
+			}
+			return nil
+		}})
+		call := func(i int) task.Call[int] { return echo.Bind(struct{ N int }{i}) }
+		if err := c.Submit(t.Context(), task.All(call(1), call(2)), call(3)); err != nil || n != 3 {
+			t.Errorf("%d requests: %v", n, err)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -12,29 +13,52 @@ import (
 
 // A request that could not reach the broker, or whose reply was lost, is
 // repeated, with pauses, until patience is over or the caller's ctx is. Repeating
-// is safe: a task is known by its id. One goroutine repeats all that is open, so
-// that an outage sees one request at a time, and what waits for a queue that is
-// away holds up nobody who sends to another.
+// is safe: a task is known by its id. One goroutine repeats what many callers have
+// open, so that an outage sees one request at a time, and what waits for a queue
+// that is away holds up nobody who sends to another. Who sends much repeats for
+// itself.
 
-// repeat lets parcels be sent again.
+// together is how much too early a parcel may be repeated, with others that are due.
+const together = fastest / 2
+
+// repeat lets parcels be sent again, but for those whose callers have left. What
+// failed together stays together.
 func (s *sender) repeat(parcels []*parcel) {
 	if len(parcels) == 0 {
 		return
 	}
 	now := time.Now()
+	var delay time.Duration
+	var last *parcel
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range parcels {
 		p.taken = false
-		p.due = now.Add(backoff.Delay(p.tries-1, fastest, slowest/2))
+		if p.left {
+			close(p.done)
+			continue
+		}
+		if last == nil || p.tries != last.tries {
+			delay = backoff.Delay(p.tries-1, fastest, slowest/2)
+		}
+		last = p
+		p.due = now.Add(delay)
+		s.again = append(s.again, p)
+		s.soonest(p.due)
 	}
-	s.again = append(s.again, parcels...)
-	if !s.busy {
+	if !s.busy && len(s.again) > 0 {
 		s.busy = true
 		s.wg.Add(1)
 		go s.repeats()
+	}
+}
+
+// soonest notes when one of again is due. s.mu is held.
+func (s *sender) soonest(due time.Time) {
+	if !s.due.IsZero() && !due.Before(s.due) {
 		return
 	}
+	s.due = due
 	select {
 	case s.urge <- struct{}{}:
 	default:
@@ -45,27 +69,17 @@ func (s *sender) repeat(parcels []*parcel) {
 func (s *sender) repeats() {
 	defer s.wg.Done()
 	for {
-		more := s.rest()
-		batch := s.gatherAgain(more)
-		if len(batch) == 0 {
+		batch, over, more := s.takeDue(s.rest())
+		for _, p := range over { // their last errors stay
+			close(p.done)
+		}
+		if !more {
 			return
 		}
-		if !more { // their last errors stay
-			for _, p := range batch {
-				close(p.done)
-			}
-			continue
+		if len(batch) > 0 {
+			s.requestOpen(s.ctx, batch)
+			s.repeat(release(batch))
 		}
-		var tasks []*broker.Task
-		var places []place
-		for _, p := range batch {
-			for _, i := range p.open {
-				tasks = append(tasks, p.tasks[i])
-				places = append(places, place{p, i})
-			}
-		}
-		note(s.ctx, places, s.enqueue(s.ctx, tasks))
-		s.repeat(release(batch))
 	}
 }
 
@@ -73,51 +87,72 @@ func (s *sender) repeats() {
 // be no repetition any more.
 func (s *sender) rest() bool {
 	for {
-		s.mu.Lock()
-		var first *parcel
-		for _, p := range s.again {
-			if first == nil || p.due.Before(first.due) {
-				first = p
-			}
+		select {
+		case <-s.closing:
+			return false
+		default:
 		}
-		if first == nil {
-			s.mu.Unlock()
+		s.mu.Lock()
+		none, due := len(s.again) == 0, s.due
+		s.mu.Unlock()
+		if none {
 			return true
 		}
-		timer := time.NewTimer(time.Until(first.due))
-		s.mu.Unlock()
+		timer := time.NewTimer(time.Until(due))
 		select {
 		case <-timer.C:
 			return true
-		case <-s.urge: // perhaps one is due earlier
-			timer.Stop()
+		case <-s.urge: // one is due earlier
 		case <-s.closing:
-			timer.Stop()
-			return false
 		}
+		timer.Stop()
 	}
 }
 
-// gatherAgain takes what fits in a request of what waits for a repetition, due or
-// not: none says that repeats is over. If there shall be no more requests it takes
-// all.
-func (s *sender) gatherAgain(more bool) []*parcel {
+// takeDue takes what is due, as far as it fits in a request, and those whose
+// patience was over before their last one. If there shall be no more requests all
+// are over. More says that repeats goes on.
+func (s *sender) takeDue(open bool) (batch, over []*parcel, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, tasks, bytes := 0, 0, 0
-	for _, p := range s.again {
+	if !open {
+		over, s.again, s.busy = s.again, nil, false
+		return nil, over, false
+	}
+	now := time.Now()
+	tasks, bytes := 0, 0
+	s.due = time.Time{}
+	s.again = slices.DeleteFunc(s.again, func(p *parcel) bool {
+		switch {
+		case now.After(p.until.Add(slowest / 2)):
+			over = append(over, p)
+			return true
+		case p.due.After(now.Add(together)),
+			len(batch) > 0 && (tasks+len(p.open) > broker.MaxBatch || bytes+p.bytes > broker.MaxBatchBytes):
+			s.soonest(p.due)
+			return false
+		}
 		tasks += len(p.open)
 		bytes += p.bytes
-		if more && n > 0 && (tasks > broker.MaxBatch || bytes > broker.MaxBatchBytes) {
-			break
+		p.taken, p.known, p.asked = true, slices.Clone(p.errs), p.open
+		batch = append(batch, p)
+		return true
+	})
+	s.busy = len(batch)+len(s.again) > 0
+	return batch, over, s.busy
+}
+
+// requestOpen enqueues what is open of the parcels, and sets their errs.
+func (s *sender) requestOpen(ctx context.Context, parcels []*parcel) {
+	var tasks []*broker.Task
+	var places []place
+	for _, p := range parcels {
+		for _, i := range p.open {
+			tasks = append(tasks, p.tasks[i])
+			places = append(places, place{p, i})
 		}
-		p.taken = more
-		n++
 	}
-	batch := s.again[:n:n]
-	s.again = s.again[n:]
-	s.busy = n > 0
-	return batch
+	note(ctx, places, s.enqueue(ctx, tasks))
 }
 
 // pause waits before a repetition; false says that there shall be none.

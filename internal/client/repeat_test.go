@@ -217,3 +217,113 @@ func TestSenderBoundsRepetitions(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// Patience is kept where repetitions hang, however much is open.
+func TestSenderKeepsPatience(t *testing.T) {
+	const hang = 3 * time.Second
+	for _, size := range []int{1000, 200} {
+		synctest.Test(t, func(t *testing.T) {
+			var first atomic.Bool
+			first.Store(true)
+			s := senderOn(func(context.Context, []*broker.Task) error {
+				if !first.Load() {
+					time.Sleep(hang)
+				}
+				return errAway
+			})
+			time.AfterFunc(time.Millisecond, func() { first.Store(false) })
+			var wg sync.WaitGroup
+			for range 30 {
+				wg.Go(func() {
+					began := time.Now()
+					s.send(t.Context(), tasks(size), began)
+					if d := time.Since(began); d < patience || d > patience+2*hang+slowest {
+						t.Errorf("a submission of %d tasks took %v", size, d)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+// Newcomers do not make what waits be sent more often.
+func TestSenderKeepsPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent atomic.Int32
+		s := senderOn(func(_ context.Context, tasks []*broker.Task) error {
+			sent.Add(int32(len(tasks)))
+			time.Sleep(200 * time.Microsecond)
+			return errAway
+		})
+		var wg sync.WaitGroup
+		const waiting, newcomers = 500, 250
+		for i := range waiting + newcomers {
+			wg.Go(func() {
+				time.Sleep(time.Duration(max(i-waiting, 0)) * 20 * time.Millisecond)
+				s.send(t.Context(), tasks(1), time.Now())
+			})
+		}
+		wg.Wait()
+		if n := sent.Load() / (waiting + newcomers); n > 16 {
+			t.Errorf("a task was sent %d times on average", n)
+		}
+	})
+}
+
+// A task is not sent for long after its caller has left during a repetition. What
+// was known of the others by then is told.
+func TestSenderLeavesRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var last time.Duration
+		requests := 0
+		s := senderOn(func(context.Context, []*broker.Task) error {
+			requests++
+			last = time.Since(began)
+			if requests == 1 {
+				return broker.NewBatchError([]error{nil, broker.ErrInvalid, errAway})
+			}
+			time.Sleep(300 * time.Millisecond)
+			return errAway
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		errs := s.send(ctx, tasks(3), began)
+		if errs[0] != nil || !errors.Is(errs[1], broker.ErrInvalid) || errors.Is(errs[1], broker.ErrIndeterminate) {
+			t.Errorf("what is known: %v", errs)
+		}
+		if !errors.Is(errs[2], broker.ErrIndeterminate) || !errors.Is(errs[2], context.DeadlineExceeded) {
+			t.Errorf("what is not: %v", errs)
+		}
+		s.close()
+		if requests != 2 || last > 200*time.Millisecond {
+			t.Errorf("%d requests, the last one after %v", requests, last)
+		}
+	})
+}
+
+// Nothing is repeated once closing has begun, even if it is overdue.
+func TestSenderCloseIsTheEnd(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			var closed atomic.Bool
+			s := senderOn(func(context.Context, []*broker.Task) error {
+				if closed.Load() {
+					t.Error("a request after closing")
+				}
+				time.Sleep(time.Second)
+				return errAway
+			})
+			var wg sync.WaitGroup
+			for range 6 {
+				wg.Go(func() { s.send(t.Context(), tasks(soloTasks-1), time.Now()) })
+			}
+			time.Sleep(2500 * time.Millisecond)
+			closed.Store(true)
+			close(s.closing)
+			s.close()
+			wg.Wait()
+		})
+	}
+}

@@ -31,6 +31,7 @@ type sender struct {
 	queue  []*parcel
 	flying int            // parcels in the requests of drain
 	again  []*parcel      // wait for a repetition
+	due    time.Time      // of the first of them
 	busy   bool           // repeats runs
 	wg     sync.WaitGroup // callers and goroutines
 }
@@ -46,11 +47,14 @@ type parcel struct {
 	until time.Time
 	bytes int
 	taken bool          // it is in a request
+	left  bool          // and nobody waits for that any more
 	done  chan struct{} // closed when errs is final; nil for who sends for itself
 
 	open  []int     // the tasks that are worth another request
 	tries int       // how many have failed, for some of them at least
 	due   time.Time // of the next
+	known []error   // errs before the one that is under way,
+	asked []int     // and open
 }
 
 // soloTasks is the size from which on a submission is a request of its own,
@@ -79,8 +83,7 @@ func (s *sender) send(ctx context.Context, tasks []*broker.Task, now time.Time) 
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		p.failAll(broker.ErrClosed)
-		return p.errs
+		return p.failed(broker.ErrClosed)
 	}
 	s.wg.Add(1)
 	defer s.wg.Done()
@@ -91,7 +94,10 @@ func (s *sender) send(ctx context.Context, tasks []*broker.Task, now time.Time) 
 		}
 		s.mu.Unlock()
 		s.alone(ctx, p, !solo)
-		if len(p.open) == 0 {
+		for solo && len(p.open) > 0 && s.pause(ctx, p.tries-1) {
+			s.requestOpen(ctx, []*parcel{p})
+		}
+		if solo || len(p.open) == 0 || ctx.Err() != nil {
 			return p.errs
 		}
 		p.done = make(chan struct{})
@@ -131,21 +137,30 @@ func (s *sender) wait(ctx context.Context, p *parcel) []error {
 		return p.errs
 	default:
 	}
-	// What is in a request belongs to the goroutine that sends it, which goes on for
-	// the others.
-	left := &parcel{tasks: p.tasks}
 	same := func(q *parcel) bool { return q == p }
 	switch {
-	case p.taken:
-		left.failAll(fmt.Errorf("%w: %w while it was sent", broker.ErrIndeterminate, ctx.Err()))
+	case p.taken: // it belongs to the goroutine that sends it, which goes on for the others
+		p.left = true
+		return p.unknown(fmt.Errorf("%w: %w while it was sent", broker.ErrIndeterminate, ctx.Err()))
 	case p.tries > 0: // the last errors say it
 		s.again = slices.DeleteFunc(s.again, same)
 		return p.errs
-	default:
-		s.queue = slices.DeleteFunc(s.queue, same)
-		left.failAll(fmt.Errorf("not sent: %w", ctx.Err()))
 	}
-	return left.errs
+	s.queue = slices.DeleteFunc(s.queue, same)
+	return p.failed(fmt.Errorf("not sent: %w", ctx.Err()))
+}
+
+// unknown returns the errors of a parcel that is in a request: err for what is in
+// it, which nobody knows yet.
+func (p *parcel) unknown(err error) []error {
+	if p.known == nil { // it is the first
+		return p.failed(err)
+	}
+	errs := slices.Clone(p.known)
+	for _, i := range p.asked {
+		errs[i] = err
+	}
+	return errs
 }
 
 // next lets a goroutine empty the queue, if there is something in it.
@@ -245,9 +260,11 @@ func (s *sender) close() {
 	s.wg.Wait()
 }
 
-func (p *parcel) failAll(err error) {
-	p.errs = make([]error, len(p.tasks))
-	for i := range p.errs {
-		p.errs[i] = err
+// failed returns err for each task.
+func (p *parcel) failed(err error) []error {
+	errs := make([]error, len(p.tasks))
+	for i := range errs {
+		errs[i] = err
 	}
+	return errs
 }

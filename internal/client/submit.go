@@ -67,6 +67,9 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	defer c.sending.Done()
 	now := time.Now()
 	s.sendFlows(ctx, c, from)
+	if s.flows != nil { // that may have taken long
+		now = time.Now()
+	}
 	again := s.prepare(c, from, now)
 	if len(s.tasks) == 0 {
 		return s.err()
