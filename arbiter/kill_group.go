@@ -28,7 +28,8 @@ const (
 // stop, as [Arbiter.Kill] says; the callback never runs. A finalizer runs all the
 // same. There is a verdict for each task, the callback among them if it was not
 // done; those of flows within it come after. With [Wait] it returns when all that
-// ran have ended.
+// ran have ended. A group that a member had failed by then may end as failed: its
+// other members were cancelled for that, or are now.
 //
 // The error wraps [task.ErrNotFound] if the group is unknown,
 // [task.ErrUnavailable] or [task.ErrClosed]; after one that is not, some tasks

@@ -315,3 +315,47 @@ func killWhileItIsSent(t *testing.T, pause, at time.Duration) {
 		}
 	})
 }
+
+// A group that has failed by itself and is about to end when it is killed has
+// failed. Those that were never to start are told as such: they do not.
+func TestKillGroupThatHasFailed(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.flowCrew(1, func(ctx context.Context, a args) (int, error) {
+			if a.N < 0 {
+				return 0, task.NoRetry(errBad)
+			}
+			return slow(ctx, a)
+		})
+		var killed []arbiter.Killed
+		var once atomic.Bool
+		var g *arbiter.GroupFuture[int]
+		r.b.Set(faulty.Hooks{Before: func(ctx context.Context, op faulty.Op, _ int) (err error) {
+			if op == faulty.EndFlow && !once.Swap(true) {
+				killed, err = r.arb.KillGroup(ctx, g.ID())
+			}
+			return err
+		}})
+		g, err := arbiter.GroupOf(t.Context(), r.arb, works(-1, 1000, 1000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []int
+		if err := g.Result(t.Context(), &all); !errors.Is(err, task.ErrFlowFailed) {
+			t.Errorf("result: %v", err)
+		}
+		ids, err := g.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []arbiter.Verdict{arbiter.TooLate, arbiter.Stopped, arbiter.NeverStarted}
+		for _, k := range killed {
+			i := slices.Index(ids, k.ID)
+			if k.Verdict != want[i] {
+				t.Errorf("member %d: %s, want %s", i, k.Verdict, want[i])
+			}
+		}
+		if len(killed) != len(want) {
+			t.Errorf("verdicts %v", killed)
+		}
+	})
+}

@@ -89,6 +89,9 @@ var histories = []struct {
 	{"group, killed, and its callback starts", killed + "1100 m start gc 1\n 1101 m return gc 1 cut\n 1102 i got gc canceled", "after kill, out of order"},
 	{"group, killed, and a part starts by one that was stopped", killed + "6 i hit m stop 1050\n 1100 m start z 1\n 1101 m return z 1 cut\n 1102 i got z canceled", ""},
 	{"group, killed in time, and it succeeds", strings.Replace(killed, "22 s got g canceled", "22 s got g succeeded", 1), "after kill, wrong result"},
+	{"group, killed when it had failed", killedFailed, ""},
+	{"group, killed, and it fails", strings.Replace(killedFailed, "3 m return x 1 fail", "6 m return x 1 fail", 1), "after kill"},
+	{"group, killed, and it fails without a cause", strings.ReplaceAll(killedFailed, "failing", "group"), "after kill"},
 	{"group, killed, and a member that was about to start", killedLate, ""},
 	{"group, killed, and a member that was about to start much later", strings.Replace(killedLate, "7 m start y", "1500 m start y", 1), "after kill"},
 
@@ -125,6 +128,23 @@ const killed = `
 	21 m return gf 1 ok
 	22 s got g canceled
 	23 i got x canceled
+	26 i got gf succeeded gf#1
+`
+
+// A member fails just before the group is killed.
+const killedFailed = `
+	0 s send g failing x,y
+	1 s accepted g
+	2 m start x 1
+	3 m return x 1 fail
+	4 s kill g
+	5 s killed g never_started
+	5 s killed y never_started
+	20 m start gf 1
+	21 m return gf 1 ok
+	22 s got g failed
+	23 i got x failed x#1
+	24 i got y canceled
 	26 i got gf succeeded gf#1
 `
 

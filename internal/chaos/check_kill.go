@@ -56,8 +56,24 @@ func (h *history) killFlow(r *Report, t *record) {
 					t.key, key, time.Duration(a.At-k.At).Round(time.Millisecond), a.Proc)
 			}
 		}
-		if k.Outcome == NeverStarted && t.done() && !t.ended(Canceled) {
+		if k.Outcome == NeverStarted && t.done() && !t.ended(Canceled) && !h.hadFailed(t, k) {
 			r.add(t, AfterKill, "%s: a part of it was killed before it started, and it has %s", t.key, t.got[0].Outcome)
 		}
 	}
+}
+
+// hadFailed says whether a flow has failed by the fault of a member, and had when
+// the kill returned: then those that never started may be canceled for that.
+func (h *history) hadFailed(t *record, k Event) bool {
+	if !t.ended(Failed) || !t.flow.Fails || t.flow.Collect {
+		return false
+	}
+	for _, key := range t.flow.Members {
+		for _, a := range h.record(key).attempts {
+			if a.ret != nil && a.ret.Outcome == Fail && a.ret.At < k.At {
+				return true
+			}
+		}
+	}
+	return false
 }
