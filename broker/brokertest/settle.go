@@ -71,7 +71,7 @@ func settleSnooze(r *rig) {
 	m := r.minion()
 	task := r.task()
 	r.enqueue(task)
-	m.settle(snooze(m.take1(), 100*time.Millisecond))
+	m.settle(snooze(m.take1(), max(300*time.Millisecond, 6*r.Slack)))
 	r.in(broker.StateRetrying, task.ID)
 	m.none()
 	d := m.take1()

@@ -4,13 +4,15 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/go-arbiter/arbiter/internal/proc"
-	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
@@ -19,7 +21,13 @@ func TestMain(m *testing.M) {
 		"minion": minionRole, "arbiter": arbiterRole, "groups": groupsRole,
 		"garrison": garrisonRole, "rival": rivalRole,
 	})
-	redistest.Parallel()
+	flag.Parse()
+	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) { // the default
+		// Most of these tests wait most of the time.
+		if err := flag.Set("test.parallel", strconv.Itoa(2+2*runtime.GOMAXPROCS(0))); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(m.Run())
 }
 
