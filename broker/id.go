@@ -34,11 +34,14 @@ const (
 //	byte  8      10, random (6)
 //	byte  9      partition, modulo their number
 //	bytes 10-14  random
-//	byte  15     random; left to packing
+//	byte  15     place in a block, from 1; 0 if in none
 const (
 	queueHashBits = 10
 	queueHashMask = 1<<queueHashBits - 1
 )
+
+// BlockSize is how many IDs a [Block] makes that differ in their place only.
+const BlockSize = 64
 
 // NewID returns a fresh ID of a kind for something that lives in a queue. Queue
 // is empty for what lives in none. A queue that has n partitions keeps it in the
@@ -54,6 +57,7 @@ func NewID(kind Kind, queue string, partition uint8) ID {
 	binary.BigEndian.PutUint64(id[8:16], rand.Uint64())
 	id[8] = 0x80 | id[8]&0x3f
 	id[9] = partition
+	id[15] = 0
 	return id
 }
 
@@ -64,6 +68,24 @@ func NewTaskID(queue, unique string) ID {
 		return NewID(KindTask, queue, uint8(rand.Uint32()))
 	}
 	return NewID(KindTask, queue, KeyPartition(unique))
+}
+
+// Block makes IDs for tasks that are sent together: up to [BlockSize] of one queue
+// are alike but for their place, so a broker can keep what it knows of them in one
+// entry. Nothing depends on that: any task may have any ID. The zero Block is ready
+// to use, by one goroutine at a time.
+type Block struct {
+	queue string
+	last  ID // made last; zero if none was
+}
+
+// NewTaskID returns the next ID, for a task of a queue that has no unique key.
+func (b *Block) NewTaskID(queue string) ID {
+	if b.last.IsZero() || b.queue != queue || b.last[15] == BlockSize {
+		b.queue, b.last = queue, NewTaskID(queue, "")
+	}
+	b.last[15]++
+	return b.last
 }
 
 // KeyPartition returns the partition of all tasks with a unique key. They share
@@ -108,6 +130,15 @@ func (id ID) QueueHash() uint16 { return uint16(id[6]&3)<<8 | uint16(id[7]) }
 
 // Partition returns the number that says in which partition of its queue it is.
 func (id ID) Partition() uint8 { return id[9] }
+
+// BlockPlace returns the place of the ID in its [Block], from 1, or 0 if it is in
+// none.
+func (id ID) BlockPlace() int {
+	if id[15] > BlockSize {
+		return 0
+	}
+	return int(id[15])
+}
 
 // IsZero reports whether the ID is the zero ID.
 func (id ID) IsZero() bool { return id == ID{} }

@@ -40,38 +40,54 @@ func (f *Future[Result]) ID() ID { return f.id }
 //   - [ErrClosed], if the submitter was closed first,
 //   - a [*codec.Error], if what came back is no Result, or its codec panics.
 func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
-	var result Result
-	if err := f.takeTurn(ctx); err != nil {
-		return result, err
-	}
-	f.mu.Lock()
-	if f.done {
-		defer f.mu.Unlock()
-		return f.result, f.err
-	}
-	f.mu.Unlock()
-
-	defer f.endTurn() // also if the submitter panics: others may wait for their turn
-	err := f.from.Await(ctx, f.id, &result)
-	if unfinished(ctx, err) {
-		var none Result
+	var none Result
+	if done, err := f.takeTurn(ctx); err != nil {
 		return none, err
+	} else if done {
+		return f.result, f.err // which nobody writes again
 	}
+	t := turn[Result]{f: f}
+	defer t.end() // also if the submitter panics: others may wait for their turn
+	t.err = f.from.Await(ctx, f.id, &t.result)
+	if unfinished(ctx, t.err) {
+		return none, t.err
+	}
+	t.done = true
+	return t.result, t.err
+}
+
+// turn is what the one who asks the submitter has of it.
+type turn[Result any] struct {
+	f      *Future[Result]
+	done   bool
+	result Result
+	err    error
+}
+
+// end lets the next one ask, or have the answer.
+func (t *turn[Result]) end() {
+	f := t.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.done, f.result, f.err = true, result, err
-	return result, err
+	f.waiting = false
+	if t.done {
+		f.done, f.result, f.err = true, t.result, t.err
+	}
+	if f.turn != nil {
+		close(f.turn)
+		f.turn = nil
+	}
 }
 
 // takeTurn waits until the future is done or nobody else asks the submitter:
 // a result that is kept for no time can be had only once.
-func (f *Future[Result]) takeTurn(ctx context.Context) error {
+func (f *Future[Result]) takeTurn(ctx context.Context) (done bool, err error) {
 	for {
 		f.mu.Lock()
 		if f.done || !f.waiting {
 			f.waiting = !f.done
-			f.mu.Unlock()
-			return nil
+			defer f.mu.Unlock()
+			return f.done, nil
 		}
 		if f.turn == nil {
 			f.turn = make(chan struct{})
@@ -81,19 +97,8 @@ func (f *Future[Result]) takeTurn(ctx context.Context) error {
 		select {
 		case <-turn:
 		case <-ctx.Done():
-			return fmt.Errorf("task %s: %w", f.id, ctx.Err())
+			return false, fmt.Errorf("task %s: %w", f.id, ctx.Err())
 		}
-	}
-}
-
-// endTurn lets the next one ask the submitter, or have its answer.
-func (f *Future[Result]) endTurn() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.waiting = false
-	if f.turn != nil {
-		close(f.turn)
-		f.turn = nil
 	}
 }
 

@@ -71,38 +71,43 @@ func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
 // yet; a nil newID makes a fresh one.
 func (r *Request) PrepareAs(c codec.Codec, now time.Time, newID func(*broker.Task) ID) (*broker.Task, error) {
 	t := new(broker.Task)
-	if err := r.PrepareIn(t, c, now, newID); err != nil {
+	if _, err := r.PrepareIn(t, c, now, newID); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
 // PrepareIn is PrepareAs for who has memory for the record: whatever is in t is
-// overwritten, also if there is an error.
-func (r *Request) PrepareIn(t *broker.Task, c codec.Codec, now time.Time, newID func(*broker.Task) ID) error {
+// overwritten, also if there is an error. Again says that the request had its id
+// before, and so may have been sent.
+func (r *Request) PrepareIn(
+	t *broker.Task, c codec.Codec, now time.Time, newID func(*broker.Task) ID,
+) (again bool, err error) {
 	if err := r.Check(); err != nil {
-		return err
+		return false, err
 	}
 	if r.parts != nil {
-		return fmt.Errorf("%s: %w: it is not a single task", r.name, broker.ErrInvalid)
+		return false, fmt.Errorf("%s: %w: it is not a single task", r.name, broker.ErrInvalid)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.id.IsZero() {
-		payload, err := c.AppendArgs(nil, r.args)
-		if err != nil {
-			return fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
-		}
-		r.payload, r.codec = payload, c.Name()
-		if newID == nil {
-			r.id = broker.NewTaskID(r.settings.Queue, r.settings.Unique)
-		} else {
-			r.record(t, now)
-			r.id = newID(t)
-		}
+	if !r.id.IsZero() {
+		r.record(t, now)
+		return true, nil
 	}
+	payload, err := c.AppendArgs(nil, r.args)
+	if err != nil {
+		return false, fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
+	}
+	r.payload, r.codec = payload, c.Name()
 	r.record(t, now)
-	return nil
+	if newID == nil {
+		r.id = broker.NewTaskID(t.Queue, t.Unique)
+	} else {
+		r.id = newID(t)
+	}
+	t.ID = r.id
+	return false, nil
 }
 
 func (r *Request) record(t *broker.Task, now time.Time) {

@@ -22,7 +22,10 @@ type rig struct {
 	ctx   context.Context
 	light bool
 	tasks int // numbers the payloads
-	stall stall
+	ids   int // that were made
+	// blocks are those of ids, by queue.
+	blocks map[string]*broker.Block
+	stall  stall
 }
 
 func newRig(t *testing.T, cfg Config) *rig {
@@ -81,9 +84,26 @@ func (r *rig) task(with ...func(*broker.Task)) *broker.Task {
 		opt(t)
 	}
 	if t.ID.IsZero() {
-		t.ID = broker.NewID(broker.KindTask, t.Queue, 0)
+		t.ID = r.id(t.Queue)
 	}
 	return t
+}
+
+// id returns an id for a task: most are in a block, as of tasks that are sent
+// together, whatever becomes of them.
+func (r *rig) id(queue string) broker.ID {
+	if r.ids++; r.ids%4 == 0 {
+		return broker.NewID(broker.KindTask, queue, 0)
+	}
+	if r.blocks == nil {
+		r.blocks = map[string]*broker.Block{}
+	}
+	if r.blocks[queue] == nil {
+		r.blocks[queue] = new(broker.Block)
+	}
+	id := r.blocks[queue].NewTaskID(queue)
+	id[9] = 0 // the partition
+	return id
 }
 
 func onQueue(name string) func(*broker.Task)    { return func(t *broker.Task) { t.Queue = name } }

@@ -50,7 +50,7 @@ func stressEverything(r *rig) {
 			task.Delay = time.Duration(rng.IntN(200)) * time.Millisecond
 		}
 		task.Queue = []string{"a", "b"}[i%2]
-		task.ID = broker.NewID(broker.KindTask, task.Queue, 0)
+		task.ID = s.id(task.Queue)
 		if rng.IntN(3) == 0 { // most of these are free by then
 			task.Unique = itoa(rng.IntN(n))
 		}

@@ -36,9 +36,15 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 			records = append(records, r)
 		}
 		var q *queue
+		var s *shard
 		for i, r := range records {
 			if r == nil {
 				continue
+			}
+			next := b.index.shard(r.id)
+			if s != nil && (next != s || r.queue != q) { // no other queue is locked in a shard
+				s.mu.Unlock()
+				s = nil
 			}
 			if r.queue != q {
 				if q != nil {
@@ -47,11 +53,16 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 				q = r.queue
 				q.lock(now)
 			}
-			if err := q.admit(r, now); err != nil {
+			if s == nil { // else it is of the same block, most likely
+				s = next
+				s.mu.Lock()
+			}
+			if err := q.admit(r, s, now); err != nil {
 				fail(at+i, err)
 			}
 		}
 		if q != nil {
+			s.mu.Unlock()
 			q.unlock()
 		}
 	}
@@ -94,12 +105,9 @@ func (b *Broker) record(t *broker.Task, now instant, in *intake) (*record, error
 }
 
 // admit stores a new record, unless that was done before, or its id or unique
-// key is another task's.
-func (q *queue) admit(r *record, now instant) error {
+// key is another task's. The shard is that of its id, and locked.
+func (q *queue) admit(r *record, s *shard, now instant) error {
 	t := r.task
-	s := q.b.index.shard(r.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if digest, ok := s.taken(r.id, now); ok {
 		if digest == r.digest {
 			return nil

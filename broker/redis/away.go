@@ -20,10 +20,8 @@ func (c *consumer) missed(k *keys, err error) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, h := range c.held {
-		if h.keys == k {
-			return err
-		}
+	if c.held.in(k) {
+		return err
 	}
 	if !c.away[k] {
 		c.away[k] = true

@@ -191,7 +191,7 @@ func (b *Broker) dead(ctx context.Context, k *keys, known []string, now int64) [
 func (c *consumer) compare(held int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if held > len(c.held) {
+	if held > c.held.count {
 		c.strange++
 	} else {
 		c.strange = 0

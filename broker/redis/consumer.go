@@ -21,8 +21,7 @@ type consumer struct {
 	single bool // one place to ask: it waits with blocking moves; else it listens
 
 	mu      sync.Mutex
-	held    map[broker.ID]holding   // what was handed out and is not settled
-	apart   int                     // how many of these are kept apart
+	held    held
 	early   map[broker.ID]time.Time // cancels that came before their task did
 	pushed  map[broker.ID]push      // what may come to us in more than one way; see first
 	ready   map[*keys]bool          // queues that may have tasks; for several queues
@@ -47,31 +46,6 @@ type consumer struct {
 	pop       popper     // used with it
 }
 
-type holding struct {
-	attempt uint32
-	apart   bool // its record is kept apart
-	keys    *keys
-}
-
-// hold remembers a task that was handed to us.
-func (c *consumer) hold(d *broker.Delivery, k *keys, apart bool) {
-	if h, ok := c.held[d.ID]; ok {
-		c.letGo(d.ID, h)
-	}
-	c.held[d.ID] = holding{attempt: d.Attempt, apart: apart, keys: k}
-	if apart {
-		c.apart++
-	}
-}
-
-// letGo forgets a task that is held.
-func (c *consumer) letGo(id broker.ID, h holding) {
-	delete(c.held, id)
-	if h.apart {
-		c.apart--
-	}
-}
-
 // Consume implements [broker.Broker].
 func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
 	if err := b.alive(ctx); err != nil {
@@ -86,7 +60,7 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 	c := &consumer{
 		b: b, id: broker.NewID(broker.KindParty, "", 0), cfg: cfg,
 		queues: make(map[string]*queue),
-		held:   make(map[broker.ID]holding), early: make(map[broker.ID]time.Time),
+		held:   newHeld(), early: make(map[broker.ID]time.Time),
 		pushed: make(map[broker.ID]push),
 		away:   make(map[*keys]bool), doubted: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
 		changed: make(chan struct{}, 1), gone: make(chan struct{}), started: time.Now(),
@@ -216,7 +190,7 @@ const earlyFor = 30 * time.Second
 
 func (c *consumer) cancel(id broker.ID) {
 	c.mu.Lock()
-	_, holds := c.held[id]
+	_, holds := c.held.get(id)
 	if !holds && len(c.early) < broker.MaxBatch {
 		c.early[id] = time.Now()
 	}
@@ -245,8 +219,7 @@ func (c *consumer) usable(ctx context.Context) error {
 func (c *consumer) lose() error {
 	c.mu.Lock()
 	c.lost = true
-	clear(c.held)
-	c.apart = 0
+	c.held = newHeld()
 	c.mu.Unlock()
 	c.change()
 	return fmt.Errorf("minion %s: %w: it is not registered any more", c.id, broker.ErrLeaseLost)
@@ -257,8 +230,7 @@ func (c *consumer) Close(ctx context.Context) error {
 	c.mu.Lock()
 	first := !c.closed
 	c.closed = true
-	clear(c.held)
-	c.apart = 0
+	c.held = newHeld()
 	c.mu.Unlock()
 	if first {
 		close(c.gone)

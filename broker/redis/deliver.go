@@ -46,10 +46,10 @@ func (c *consumer) deliver(ctx context.Context, k *keys, msgs []any, now int64, 
 	defer c.mu.Unlock()
 	fresh := out[:first]
 	for i, d := range out[first:] {
-		if h, ok := c.held[d.ID]; ok && h.attempt == d.Attempt || how == pushed && !c.first(d) {
+		if h, ok := c.held.get(d.ID); ok && h.attempt == d.Attempt || how == pushed && !c.first(d) {
 			continue
 		}
-		c.hold(d, k, apart != nil && apart[i])
+		c.held.put(d.ID, holding{attempt: d.Attempt, apart: apart != nil && apart[i], keys: k})
 		if len(c.early) > 0 {
 			if _, ok := c.early[d.ID]; ok {
 				delete(c.early, d.ID)

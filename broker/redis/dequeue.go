@@ -342,7 +342,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		var unknown []string
 		c.mu.Lock()
 		for _, id := range toStrings(item(list, 1)) {
-			if _, ok := c.held[toID(id)]; !ok {
+			if _, ok := c.held.get(toID(id)); !ok {
 				unknown = append(unknown, id)
 			}
 		}

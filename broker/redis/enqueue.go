@@ -53,9 +53,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 		}
 		p.size += size
 		p.add(i, t, len(tasks)-i)
-		if seen != nil && !seen.add(t.ID) {
-			p.simple = false // which of them counts the script has to say
-		}
+		p.simple = p.simple && p.field(t, seen)
 	}
 	b.sendParts(ctx, parts, tasks, errs)
 	return broker.NewBatchError(errs)
@@ -71,6 +69,7 @@ type part struct {
 	places []int    // of plain in the batch
 	plain  []int    // where each ends in bytes
 	apart  []int    // which of plain are kept apart
+	fields []field  // of the state hash, for plain
 	last   []int    // of other
 	other  []any
 	others []stored // records of other that are kept apart
@@ -116,9 +115,11 @@ func (p *part) add(place int, t *broker.Task, left int) {
 
 func (p *part) call() *call {
 	k := p.keys
-	p.in.blobs = slices.Grow(p.in.blobs[:0], len(p.plain))
+	p.in.blobs = slices.Grow(p.in.blobs[:0], len(p.plain)+2*len(p.fields))
 	args := append(p.in.args[:0], k.wake)
-	if !p.simple {
+	if p.simple {
+		args = p.appendFields(args)
+	} else {
 		args = append(args, len(p.plain))
 	}
 	from, apart := 0, p.apart

@@ -24,6 +24,7 @@ const maxScratch = broker.MaxBatchBytes + 1<<20
 // scratch is the memory of what scripts are told.
 type scratch struct {
 	bytes []byte
+	heads []byte // states of blocks
 	blobs []blob
 	args  []any
 }
@@ -39,7 +40,7 @@ func (s *scratch) free() {
 	}
 	clear(s.blobs)
 	clear(s.args)
-	s.bytes, s.blobs, s.args = s.bytes[:0], s.blobs[:0], s.args[:0]
+	s.bytes, s.heads, s.blobs, s.args = s.bytes[:0], s.heads[:0], s.blobs[:0], s.args[:0]
 	scratches.Put(s)
 }
 
@@ -56,6 +57,9 @@ func (s ids) add(id broker.ID) bool {
 }
 
 func (s ids) free() {
+	if s == nil {
+		return
+	}
 	clear(s)
 	idSets.Put(s)
 }

@@ -26,8 +26,8 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	errs := make([]error, len(batch))
 	var order []*settling
 	open := make(map[*keys]*settling)
-	seen := idSets.Get().(ids)
-	defer seen.free()
+	sorted := arrangement{size: len(batch)}
+	defer func() { sorted.alone.free() }()
 	var twice []int
 	for i := range batch {
 		s := &batch[i]
@@ -39,11 +39,14 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 			errs[i] = lost(s.Delivery)
 			continue
 		}
-		if !seen.add(s.Delivery.ID) { // the script wants none twice
+		if !sorted.add(i, s) { // the script wants none twice
 			twice = append(twice, i)
-			continue
 		}
-		k := q.of(s.Delivery.ID)
+	}
+	places := sorted.places()
+	for n, i := range places {
+		s := &batch[i]
+		k := c.queues[s.Delivery.Queue].of(s.Delivery.ID)
 		st := open[k]
 		if st == nil || st.full() {
 			st = &settling{keys: k, groups: make(map[group]*members), in: newScratch()}
@@ -51,7 +54,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 			open[k] = st
 			order = append(order, st)
 		}
-		st.add(i, s, len(batch)-i, apart != nil && apart[i])
+		st.add(i, s, len(places)-n, apart != nil && apart[i])
 	}
 	calls := make([]*call, len(order))
 	for i, st := range order {
@@ -110,8 +113,8 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 	defer c.mu.Unlock()
 	for _, place := range st.places {
 		d := batch[place].Delivery
-		if h, ok := c.held[d.ID]; ok && h.attempt == d.Attempt {
-			c.letGo(d.ID, h)
+		if h, ok := c.held.get(d.ID); ok && h.attempt == d.Attempt {
+			c.held.drop(d.ID)
 		}
 	}
 }
@@ -119,13 +122,14 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 // apartOf says of which tasks the record is kept apart; nil if of none. Of those
 // that we do not hold, and that the script will not take, nobody knows.
 func (c *consumer) apartOf(batch []broker.Settlement) []bool {
-	if c.apart == 0 {
+	if c.held.apart == 0 {
 		return nil
 	}
 	out := make([]bool, len(batch))
 	for i := range batch {
 		if d := batch[i].Delivery; d != nil {
-			out[i] = c.held[d.ID].apart
+			h, _ := c.held.get(d.ID)
+			out[i] = h.apart
 		}
 	}
 	return out
@@ -173,10 +177,12 @@ type traits struct {
 
 type members struct {
 	places   []int
-	letters  []byte // these four: see settle.lua
+	letters  []byte // these five: see settle.lua
 	attempts []byte
 	unique   []byte
 	records  []byte
+	runs     []byte
+	block    broker.ID // of the last of runs
 	submits  []any
 }
 
@@ -215,6 +221,9 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 		canceled.State, canceled.Result, canceled.Err = broker.StateCanceled, nil, nil
 		canceled.Name, canceled.Attempts, canceled.Retried = d.Name, d.Attempt, d.Retried
 		outcome = &canceled
+	}
+	if inBlock(s) {
+		m.join(d.ID)
 	}
 	was := len(m.letters)
 	m.attempts = binary.BigEndian.AppendUint32(m.attempts, d.Attempt)
@@ -335,7 +344,7 @@ func (st *settling) call(minion, inboxes string) *call {
 		if bytes.Equal(attempts[4:], attempts[:len(attempts)-4]) {
 			attempts = attempts[:4] // they are alike
 		}
-		args = append(args, m.letters, attempts, m.unique, m.records)
+		args = append(args, m.letters, attempts, m.unique, m.records, m.runs)
 		args = append(append(args, len(m.submits)/2), m.submits...)
 		st.places = append(st.places, m.places...)
 	}

@@ -84,8 +84,8 @@ var known = []mutant{
 		"redis.call('SADD', stop, id)", "", "",
 	}, {
 		"acknowledged, whether it was written or not", "broker/redis/lua/enqueue_plain.lua",
-		"push(KEYS[1], KEYS[2], KEYS[5], wake, ARGV, false)\nredis.call(",
-		"pcall(push, KEYS[1], KEYS[2], KEYS[5], wake, ARGV, false)\nredis.pcall(", "",
+		"push(KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)\nredis.call(",
+		"pcall(push, KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)\nredis.pcall(", "",
 	}, {
 		"a repeated enqueue of what is delayed, or of a group, stores again", "broker/redis/lua/enqueue.lua",
 		"local old = known[i] or seen[id]", "local old = nil", "",

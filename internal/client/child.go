@@ -50,7 +50,7 @@ func (s *Child) Await(ctx context.Context, id task.ID, into any) error {
 // Prepare returns the record of a call that is a single task.
 func (s *Child) Prepare(call task.Bound, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
-	if _, err := s.Client.prepare(t, call, s, now); err != nil {
+	if _, err := s.Client.prepare(t, call, s, now, nil); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -96,25 +96,29 @@ func (s *Child) repeats() bool {
 // prepare returns the record of a request.
 func (s *Child) prepare(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
-	if err := s.prepareIn(t, req, c, now); err != nil {
+	if _, err := s.prepareIn(t, req, c, now, nil); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
-// prepareIn makes t the record of a request.
-func (s *Child) prepareIn(t *broker.Task, req *task.Request, c codec.Codec, now time.Time) error {
+// prepareIn makes t the record of a request, which may have been sent before if it is
+// so again. Where no task sends it, newID makes the id; nil makes any.
+func (s *Child) prepareIn(
+	t *broker.Task, req *task.Request, c codec.Codec, now time.Time, newID func(*broker.Task) broker.ID,
+) (again bool, err error) {
 	if s == nil {
-		return req.PrepareIn(t, c, now, nil)
+		return req.PrepareIn(t, c, now, newID)
 	}
-	if err := req.PrepareIn(t, c, now, func(t *broker.Task) broker.ID { return s.taskID(t, c) }); err != nil {
-		return err
+	again, err = req.PrepareIn(t, c, now, func(t *broker.Task) broker.ID { return s.taskID(t, c) })
+	if err != nil {
+		return false, err
 	}
 	t.Parent = s.Parent
 	if s.Heirs != nil && req.Settings().Inherit {
 		s.Heirs.Endow(t)
 	}
-	return nil
+	return again || s.repeats(), nil
 }
 
 // taskID returns the id of a task that is sent for the first time in this
@@ -178,6 +182,6 @@ func (s *Child) derive(kind broker.Kind, queue string, seed []byte) broker.ID {
 	copy(id[4:6], sum[0:2])
 	id[8] = 0x80 | sum[2]&0x3f
 	id[9] = sum[9]
-	copy(id[10:16], sum[3:9])
+	copy(id[10:15], sum[3:8])
 	return id
 }

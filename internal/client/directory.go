@@ -51,13 +51,20 @@ func (d *directory) at(place uint32) *entry { return &d.pages[place/pageSize].en
 
 // get returns the entry of an id, nil if there is none.
 func (d *directory) get(id broker.ID) *entry {
+	e, _ := d.find(id)
+	return e
+}
+
+// find is get that also says in which slot it is, which holds until the next change.
+func (d *directory) find(id broker.ID) (e *entry, at uint32) {
 	if d.n == 0 {
-		return nil
+		return nil, 0
 	}
-	if at, ok := d.seek(&id, hash(&id)); ok {
-		return d.at(d.slots[at].place())
+	at, ok := d.seek(&id, hash(&id))
+	if !ok {
+		return nil, 0
 	}
-	return nil
+	return d.at(d.slots[at].place()), at
 }
 
 // seek returns the slot of an id, or the one where it would be.
@@ -91,10 +98,13 @@ func (d *directory) enter(id broker.ID) (e *entry, fresh bool) {
 
 // remove forgets an entry, and makes it zero.
 func (d *directory) remove(e *entry) {
-	at, ok := d.seek(&e.id, hash(&e.id))
-	if !ok {
-		return
+	if at, ok := d.seek(&e.id, hash(&e.id)); ok {
+		d.removeAt(e, at)
 	}
+}
+
+// removeAt is remove of an entry whose slot is known.
+func (d *directory) removeAt(e *entry, at uint32) {
 	p := d.pages[d.slots[at].place()/pageSize]
 	d.n--
 	// Whatever was put behind its own slot because of this one moves up.

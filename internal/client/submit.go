@@ -24,7 +24,10 @@ type submission struct {
 
 // records are the memory of the tasks of a submission. A broker reads them only
 // until it has stored them, so they are used again.
-type records struct{ all []broker.Task }
+type records struct {
+	all      []broker.Task
+	expected []*entry // of each, what it was in the table when it was sent
+}
 
 var spareRecords = sync.Pool{New: func() any { return new(records) }}
 
@@ -48,7 +51,8 @@ func (r *records) free() {
 		return
 	}
 	clear(r.all)
-	r.all = r.all[:0]
+	clear(r.expected)
+	r.all, r.expected = r.all[:0], r.expected[:0]
 	spareRecords.Put(r)
 }
 
@@ -77,7 +81,7 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	// What comes back may be faster than the reply, so it is expected first.
 	c.mu.Lock()
 	for i, t := range s.tasks {
-		c.table.expect(t.ID, t.Queue, again != nil && again[i], now)
+		s.records.expected = append(s.records.expected, c.table.expect(t.ID, t.Queue, again != nil && again[i], now))
 	}
 	c.schedule(now)
 	c.mu.Unlock()
@@ -99,7 +103,7 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	c.mu.Lock()
 	for i, t := range s.tasks {
 		stored := errs == nil || errs[i] == nil || errors.Is(errs[i], broker.ErrIndeterminate)
-		c.table.sent(t.ID, stored, now)
+		c.table.sentAs(s.records.expected[i], t.ID, stored, now)
 	}
 	c.schedule(now)
 	c.mu.Unlock()
@@ -144,12 +148,16 @@ func (c *Client) ready(ctx context.Context) error {
 func (s *submission) prepare(c *Client, from *Child, now time.Time) (again []bool) {
 	s.tasks = make([]*broker.Task, 0, len(s.calls))
 	s.records = newRecords(len(s.calls))
+	var newID func(*broker.Task) broker.ID
+	if len(s.calls) > 1 {
+		newID = new(siblings).newID
+	}
 	for i, call := range s.calls {
 		t := s.records.next()
 		var repeat bool
 		err, sent := s.flowErr(i)
 		if !sent {
-			repeat, err = c.prepare(t, call, from, now)
+			repeat, err = c.prepare(t, call, from, now, newID)
 		}
 		if err != nil || sent {
 			if s.index == nil { // up to here they were the same
@@ -176,14 +184,29 @@ func (s *submission) prepare(c *Client, from *Child, now time.Time) (again []boo
 	return again
 }
 
-// prepare makes t the record of a call, which was prepared before if it repeats.
-func (c *Client) prepare(t *broker.Task, call task.Bound, from *Child, now time.Time) (repeat bool, err error) {
+// siblings gives ids to tasks that are sent together.
+type siblings struct{ block broker.Block }
+
+// newID returns an id in a block for an ordinary task: a broker knows all that it
+// must of such a one from its block.
+func (s *siblings) newID(t *broker.Task) broker.ID {
+	if t.Delay > 0 || t.Deadline > 0 || t.Unique != "" {
+		return broker.NewTaskID(t.Queue, t.Unique)
+	}
+	return s.block.NewTaskID(t.Queue)
+}
+
+// prepare makes t the record of a call, which was prepared before if it repeats. If
+// it was not, newID makes the id, see [Child.prepareIn].
+func (c *Client) prepare(
+	t *broker.Task, call task.Bound, from *Child, now time.Time, newID func(*broker.Task) broker.ID,
+) (repeat bool, err error) {
 	req := requestOf(call)
 	if req == nil {
 		return false, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid)
 	}
-	repeat = from.repeats() || !req.ID().IsZero()
-	if err := from.prepareIn(t, req, c.codec, now); err != nil {
+	repeat, err = from.prepareIn(t, req, c.codec, now, newID)
+	if err != nil {
 		return false, err
 	}
 	from.sends(req)

@@ -84,8 +84,8 @@ func newTable() table {
 }
 
 // expect notes a task that is about to be sent. Again says that it was sent
-// before, perhaps: its push may have come already.
-func (t *table) expect(id broker.ID, queue string, again bool, now time.Time) {
+// before, perhaps: its push may have come already. It returns what sentAs is to be told.
+func (t *table) expect(id broker.ID, queue string, again bool, now time.Time) *entry {
 	e, fresh := t.entries.enter(id)
 	if fresh {
 		t.idle.push(e)
@@ -100,11 +100,19 @@ func (t *table) expect(id broker.ID, queue string, again bool, now time.Time) {
 			t.move(e, levelNow, now)
 		}
 	}
+	return e
 }
 
 // sent ends what expect began.
 func (t *table) sent(id broker.ID, stored bool, now time.Time) {
-	e := t.entries.get(id)
+	t.sentAs(t.entries.get(id), id, stored, now)
+}
+
+// sentAs is sent for who knows what expect returned.
+func (t *table) sentAs(e *entry, id broker.ID, stored bool, now time.Time) {
+	if e != nil && e.id != id { // it has gone meanwhile; somebody may have asked for it since
+		e = t.entries.get(id)
+	}
 	if e == nil {
 		return
 	}
@@ -121,12 +129,14 @@ func (t *table) sent(id broker.ID, stored bool, now time.Time) {
 
 // take returns the outcome of a task that has arrived, and forgets it.
 func (t *table) take(id broker.ID) (Arrival, bool) {
-	e := t.entries.get(id)
+	e, at := t.entries.find(id)
 	if e == nil || e.record == nil {
 		return Arrival{}, false
 	}
 	a := e.arrival(e.record)
-	t.drop(e)
+	t.bytes -= recordSize(e.record)
+	e.unlink()
+	t.entries.removeAt(e, at)
 	return a, true
 }
 

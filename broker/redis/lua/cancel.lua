@@ -62,7 +62,7 @@ local t = now()
 local verdicts, uniques, forget, ended, spent = {}, {}, { big(t + sweepms, 6) }, {}, {}
 for i = at, #ARGV do
   local id = ARGV[i]
-  local s = redis.call('HGET', state, id)
+  local s = look(state, { id })[1]
   local verdict
   if not s then
     verdict = 0
@@ -97,6 +97,7 @@ for i = at, #ARGV do
         end
       end
       redis.call('HSET', state, id, s .. string.char(8) .. big(t + readms, 6) .. big(0, 4) .. outcome)
+      mark(state, { id }, OWN)
       local inbox = string.sub(s, 5, 20)
       if inbox ~= string.rep('\0', 16) then
         redis.call('PUBLISH', inboxes .. hex(inbox), id .. outcome)

@@ -33,14 +33,14 @@ local ids = {}
 for i = 1, total do
   ids[i] = string.sub(message(i), 2, 17)
 end
-local known = redis.call('HMGET', state, unpack(ids))
+local known = look(state, ids)
 
 -- Check everything.
 local refused, kept = {}, {}
 local apart = 9
 local seen = {}  -- id -> what this call adds to state
 local locks = {} -- unique key -> id, of this call
-local states, msgs, dues, laters, uniques, places = {}, {}, {}, {}, {}, {}
+local new, states, msgs, dues, laters, uniques, places = {}, {}, {}, {}, {}, {}, {}
 local t
 for i = 1, total do
   local id, msg = ids[i], message(i)
@@ -72,7 +72,7 @@ for i = 1, total do
         holder = locks[key] or redis.call('HGET', unique, key)
         if holder and not locks[key] then
           -- A key can't outlive its task: one whose holder is done is free.
-          local s = redis.call('HGET', state, holder)
+          local s = look(state, { holder })[1]
           if not s or #s > 20 then
             holder = nil
           end
@@ -92,6 +92,7 @@ for i = 1, total do
     end
     if not holder then
       seen[id] = origin
+      new[#new + 1] = id
       states[#states + 1] = id
       states[#states + 1] = origin
       if key ~= '' then
@@ -140,6 +141,7 @@ end
 push(ready, held, watch, wake, msgs, false)
 if #states > 0 then
   redis.call('HSET', state, unpack(states))
+  mark(state, new, OWN)
 end
 if #uniques > 0 then
   redis.call('HSET', unique, unpack(uniques))

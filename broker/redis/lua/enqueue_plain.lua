@@ -3,39 +3,41 @@
 --
 -- KEYS  1 ready  2 held  3 state  4 meta  5 watch, then the record of each message
 --       that is an entry
--- ARGV  1 wake channel, then messages
--- Returns 1; or 0 and does nothing if an id is known, a record is not there or the
+-- ARGV  1 wake channel  2 number of fields of state, then these: name and value, of
+--       a task (see status.lua) or of a block of them (see block.lua); then messages
+-- Returns 1; or 0 and does nothing if a field is known, a record is not there or the
 -- queue is not registered: then enqueue.lua tells more.
 
-local state = KEYS[3]
+local state, fields = KEYS[3], tonumber(ARGV[2])
 if redis.call('EXISTS', KEYS[4]) == 0 then
   return 0
 end
-local sub = string.sub
-local ids, states, n, apart = {}, {}, #ARGV, 5
-for i = 2, n do
-  local msg = ARGV[i]
-  local id = sub(msg, 2, 17)
-  ids[i - 1] = id
-  states[2 * i - 3] = id
-  states[2 * i - 2] = sub(msg, 26, 45) -- digest and inbox
-  if #msg == 55 and string.byte(msg, 1) == 129 then
-    apart = apart + 1
-    if redis.call('GETRANGE', KEYS[apart], 25, 28) ~= sub(msg, 26, 29) then -- its digest
-      return 0
-    end
-  end
+local first = 3 + 2 * fields -- message
+local names = {}
+for i = 1, fields do
+  names[i] = ARGV[1 + 2 * i]
 end
-local known = redis.call('HMGET', state, unpack(ids))
-for i = 1, n - 1 do
+local known = redis.call('HMGET', state, unpack(names))
+for i = 1, fields do
   if known[i] then
     return 0
   end
 end
-local wake = table.remove(ARGV, 1)
-push(KEYS[1], KEYS[2], KEYS[5], wake, ARGV, false)
-redis.call('HSET', state, unpack(states))
-for i = 6, apart do
+if #KEYS > 5 then
+  local apart = 5
+  for i = first, #ARGV do
+    local msg = ARGV[i]
+    if #msg == 55 and string.byte(msg, 1) == 129 then
+      apart = apart + 1
+      if redis.call('GETRANGE', KEYS[apart], 25, 28) ~= string.sub(msg, 26, 29) then -- its digest
+        return 0
+      end
+    end
+  end
+end
+push(KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)
+redis.call('HSET', state, unpack(ARGV, 3, first - 1))
+for i = 6, #KEYS do
   redis.call('PERSIST', KEYS[i]) -- not first: see dequeue.lua
 end
 return 1

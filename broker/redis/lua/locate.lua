@@ -51,7 +51,7 @@ for k, id in ipairs(ids) do
     if msg then
       found[k] = { 'later', redis.call('ZSCORE', due, id) or '', string.sub(msg, 1, 51) }
     else
-      local s = redis.call('HGET', state, id)
+      local s = look(state, { id })[1]
       found[k] = { s and #s == 20 and 'ready' or 'done' }
     end
   end

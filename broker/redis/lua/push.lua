@@ -6,21 +6,23 @@
 --   * else: all messages are in ready, perhaps behind a token at its head.
 
 -- push adds messages to a queue: to its end, or to its front, where the last of
--- them comes to stand first. It wakes minions of several queues where they
--- listen.
-local function push(ready, held, watch, wake, msgs, front)
-  if #msgs == 0 then
+-- them comes to stand first. They are those of msgs from the first on. It wakes
+-- minions of several queues where they listen.
+local function push(ready, held, watch, wake, msgs, front, first)
+  first = first or 1
+  local n = #msgs - first + 1
+  if n <= 0 then
     return
   end
   local add = front and 'LPUSH' or 'RPUSH'
   local was
   if redis.call('EXISTS', held) == 1 then
-    was = redis.call(add, held, unpack(msgs)) - #msgs
+    was = redis.call(add, held, unpack(msgs, first)) - n
   else
     if front and redis.call('LINDEX', ready, 0) == '!' then
       redis.call('LPOP', ready) -- the token stays at the head, and is not needed
     end
-    was = redis.call(add, ready, unpack(msgs)) - #msgs
+    was = redis.call(add, ready, unpack(msgs, first)) - n
   end
   if was <= 1 and redis.call('EXISTS', watch) == 1 then
     redis.call('PUBLISH', wake, '')

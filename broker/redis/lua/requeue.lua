@@ -18,13 +18,13 @@ local out, bytes, at = {}, 0, 2
 while at <= #ARGV and bytes < 1048576 do
   local id, key = ARGV[at], ARGV[at + 1]
   local msg = redis.call('HGET', dead, id)
-  local s = redis.call('HGET', state, id)
+  local s = look(state, { id })[1]
   local record = msg and string.byte(msg, 1) == 129 and KEYS[6 + at / 2]
   local flags = msg and string.byte(msg, 25)
   local holder = key ~= '' and redis.call('HGET', unique, key)
   if holder then
     -- A key can't outlive its task: one whose holder is done is free.
-    local h = redis.call('HGET', state, holder)
+    local h = look(state, { holder })[1]
     holder = h and #h == 20 and holder
   end
   if record and redis.call('EXISTS', record) == 0 then
@@ -46,6 +46,7 @@ while at <= #ARGV and bytes < 1048576 do
     end
     push(ready, held, watch, ARGV[1], { msg }, false)
     redis.call('HSET', state, id, string.sub(msg, 26, 45))
+    mark(state, { id }, OWN)
     redis.call('HDEL', dead, id)
     if record then
       redis.call('PERSIST', record)

@@ -19,6 +19,8 @@
 --         their unique keys: for each length (2) and key; '' if none has one
 --         their records: 2 bytes each, which of KEYS it is, or 0 if it is in the
 --         message; '' if all are
+--         their blocks: of the first ones, a byte each for how many follow each other
+--         that are of one block
 --         number of tasks to be submitted with the only task of the group, then
 --         for each: id and record
 --       The outcome of a task that is not finished is the one it gets if it was
@@ -49,8 +51,9 @@ local place, at = 0, 4
 
 -- Of the tasks of the group at hand: how many they are, where their letters begin
 -- and end, and the messages that the minion holds.
-local n, letters, keys, records
+local n, letters, keys, records, runs
 local ids, attempts, froms, tos, msgs
+local alike -- the attempt of all, or false
 
 -- outcome returns the outcome of a task, with its length in front.
 local function outcome(i)
@@ -89,6 +92,54 @@ local function forgetRecords(which, class, sweepms)
   end
 end
 
+-- finishBlocks writes a final state for all tasks of the group, as far as they can
+-- be runs of their blocks. It adds what is to be forgotten, and returns those that
+-- need a field of their own.
+local function finishBlocks(head, forget)
+  local names, blocks, from = {}, {}, 1
+  for r = 1, #runs do
+    names[r] = sub(ids[from], 1, 15)
+    from = from + byte(runs, r)
+  end
+  for r, block in ipairs(redis.call('HMGET', state, unpack(names))) do
+    blocks[names[r]] = block
+  end
+  local left, changed = {}, {}
+  from = 1
+  for r = 1, #runs do
+    local name, to = names[r], from + byte(runs, r) - 1
+    local block = blocks[name]
+    local fits = block and byte(block, 1) == 1 and #block < 65536
+    if fits and sub(block, 3, 2 + byte(block, 2)) ~= string.rep('\0', byte(block, 2)) then
+      for i = from, to do
+        fits = fits and byte(block, 2 + byte(ids[i], 16)) == HERE
+      end
+    end
+    if fits then
+      blocks[name] = block .. head .. big(tos[to] - froms[from] + 1, 4) .. sub(letters, froms[from], tos[to])
+      changed[name] = true
+      forget[#forget + 1] = name .. '\255'
+    else
+      for i = from, to do
+        left[#left + 1] = i
+      end
+    end
+    from = to + 1
+  end
+  for i = from, n do
+    left[#left + 1] = i
+  end
+  local fields = {}
+  for name in pairs(changed) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = blocks[name]
+  end
+  if #fields > 0 then
+    redis.call('HSET', state, unpack(fields))
+  end
+  return left
+end
+
 -- finish writes a final state for some tasks of the group, tells the inbox, and
 -- keeps track of when to forget them.
 local function finish(final, list, class, readms, sweepms, inbox, which)
@@ -96,16 +147,23 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   if many == 0 then
     return
   end
-  local mark = string.char(final) .. big(t + readms, 6)
-  local states, forget = {}, { big(t + sweepms, 6) }
-  for x = 1, many do
-    local i = which[x]
-    local id = ids[i]
-    states[2 * x - 1] = id
-    states[2 * x] = sub(msgs[i], 26, 45) .. mark .. attempts[i] .. (readms > 0 and outcome(i) or '')
-    forget[x + 1] = id
+  local stamp = string.char(final) .. big(t + readms, 6)
+  local forget, own = { big(t + sweepms, 6) }, which
+  if runs ~= '' and many == n and alike and readms > 0 and sub(class, 1, 1) == 'r' then
+    own = finishBlocks(stamp .. forget[1] .. alike, forget)
   end
-  redis.call('HSET', state, unpack(states))
+  if #own > 0 then
+    local states, at = {}, #forget
+    for x = 1, #own do
+      local i = own[x]
+      local id = ids[i]
+      states[2 * x - 1] = id
+      states[2 * x] = sub(msgs[i], 26, 45) .. stamp .. attempts[i] .. (readms > 0 and outcome(i) or '')
+      forget[at + x] = id
+    end
+    redis.call('HSET', state, unpack(states))
+    mark(state, { unpack(forget, at + 1) }, OWN)
+  end
   redis.call('RPUSH', list, table.concat(forget))
   redis.call('ZADD', keep, 'NX', t + sweepms, class)
   if sub(class, 1, 1) == 'd' then
@@ -144,9 +202,9 @@ for _ = 1, groups do
   local readms, sweepms, inbox = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
   n, letters, keys = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10]
   local stamps = ARGV[at + 9]
-  local alike = #stamps == 4 and stamps
-  records = ARGV[at + 11]
-  at = at + 12
+  alike = #stamps == 4 and stamps
+  records, runs = ARGV[at + 11], ARGV[at + 12]
+  at = at + 13
 
   -- Check everything.
   ids, attempts, froms, tos = {}, {}, {}, {}
@@ -175,7 +233,7 @@ for _ = 1, groups do
       end
       -- Settled before by the same attempt, and the reply was lost: accepted.
       local id = ids[i]
-      local s = redis.call('HGET', state, id)
+      local s = look(state, { id })[1]
       if not (s and #s > 20 and sub(s, 28, 31) == attempt) then
         local m = verb ~= 'finish' and redis.call('HGET', later, id)
         if not (m and sub(m, 18, 21) == big(number(attempt, 1, 4) + 1, 4)) then

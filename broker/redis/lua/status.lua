@@ -11,7 +11,7 @@ local t = now()
 local values, bytes, at = {}, 0, 1
 while at <= #ARGV and bytes < 4194304 do
   local to = math.min(at + 49, #ARGV)
-  for _, s in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV, at, to))) do
+  for _, s in ipairs(look(KEYS[1], { unpack(ARGV, at, to) })) do
     if not s or (#s > 20 and number(s, 22, 6) <= t) then
       s = ''
     end

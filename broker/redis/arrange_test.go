@@ -1,0 +1,126 @@
+package redis
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// All settlements are there once, the first of each task; those that are kept in a
+// block follow each other, in the order they had, and all others come after them in
+// theirs.
+func TestArrangement(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		var ids []broker.ID
+		for range 1 + rng.IntN(40) {
+			var b broker.Block
+			for range 1 + rng.IntN(64) {
+				ids = append(ids, b.NewTaskID("q"))
+			}
+			ids = append(ids, broker.NewTaskID("q", ""))
+		}
+		batch := make([]broker.Settlement, 1+rng.IntN(300))
+		for i := range batch {
+			batch[i].Delivery = &broker.Delivery{Task: broker.Task{ID: ids[rng.IntN(len(ids))]}}
+			batch[i].Verb = broker.VerbFinish
+			if rng.IntN(5) == 0 {
+				batch[i].Verb = broker.VerbRelease
+			}
+		}
+		a := arrangement{size: len(batch)}
+		seen := map[broker.ID]bool{}
+		var want, rest []int
+		var blocks []broker.ID
+		of := map[broker.ID][]int{}
+		for i := range batch {
+			id := batch[i].Delivery.ID
+			if got := a.add(i, &batch[i]); got == seen[id] {
+				t.Fatalf("settlement %d was added: %v, its task was there: %v", i, got, seen[id])
+			}
+			if seen[id] {
+				continue
+			}
+			seen[id] = true
+			if !inBlock(&batch[i]) {
+				rest = append(rest, i)
+			}
+			if id.BlockPlace() == 0 {
+				continue
+			}
+			if _, ok := of[blockOf(id)]; !ok {
+				blocks = append(blocks, blockOf(id))
+				of[blockOf(id)] = nil
+			}
+			if inBlock(&batch[i]) {
+				of[blockOf(id)] = append(of[blockOf(id)], i)
+			}
+		}
+		for _, b := range blocks {
+			want = append(want, of[b]...)
+		}
+		if got := a.places(); !slices.Equal(got, append(want, rest...)) {
+			t.Fatalf("places are %v, want %v", got, append(want, rest...))
+		}
+	}
+}
+
+// What is held is what a map would say.
+func TestHeld(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	places := []*keys{{}, {}}
+	var ids []broker.ID
+	var b broker.Block
+	for range 300 {
+		ids = append(ids, b.NewTaskID("q"))
+	}
+	for range 50 {
+		ids = append(ids, broker.NewTaskID("q", ""))
+	}
+	h, want := newHeld(), map[broker.ID]holding{}
+	check := func() {
+		t.Helper()
+		apart := 0
+		in := map[*keys]bool{}
+		for _, one := range want {
+			in[one.keys] = true
+			if one.apart {
+				apart++
+			}
+		}
+		if h.count != len(want) || h.apart != apart || h.in(places[0]) != in[places[0]] || h.in(places[1]) != in[places[1]] {
+			t.Fatalf("%d are held and %d apart, want %d and %d", h.count, h.apart, len(want), apart)
+		}
+		for _, id := range ids {
+			got, ok := h.get(id)
+			one, there := want[id]
+			if ok != there || got != one {
+				t.Fatalf("%s: %v, %v, want %v, %v", id, got, ok, one, there)
+			}
+		}
+	}
+	for n := range 20_000 {
+		id := ids[rng.IntN(len(ids))]
+		if rng.IntN(3) == 0 {
+			one := holding{attempt: 1 + rng.Uint32N(5), apart: rng.IntN(2) == 0, keys: places[min(rng.IntN(10), 1)]}
+			h.put(id, one)
+			want[id] = one
+		} else {
+			h.drop(id)
+			delete(want, id)
+		}
+		if n%500 == 0 {
+			check()
+		}
+	}
+	for id := range want {
+		h.drop(id)
+		delete(want, id)
+	}
+	check()
+	if len(h.alone)+len(h.blocks) != 0 {
+		t.Errorf("%d tasks and %d blocks are left", len(h.alone), len(h.blocks))
+	}
+}

@@ -1,0 +1,356 @@
+package redis_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+)
+
+// siblings makes tasks whose ids are in blocks.
+func siblings(n int, change ...func(*broker.Task)) []*broker.Task {
+	var block broker.Block
+	tasks := make([]*broker.Task, n)
+	for i := range tasks {
+		id := block.NewTaskID("q")
+		tasks[i] = newTask("q", append([]func(*broker.Task){func(x *broker.Task) {
+			x.ID, x.Payload = id, []byte{0x92, byte(i >> 7), byte(i & 127)}
+		}}, change...)...)
+	}
+	return tasks
+}
+
+const stateKey = "{" + redis.DefaultNamespace + ":q}:state"
+
+// fields returns the state hash, by what is in hex of the names.
+func fields(t *testing.T, raw *goredis.Client) map[string]string {
+	t.Helper()
+	all, err := raw.HGetAll(t.Context(), stateKey).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func wantFields(t *testing.T, raw *goredis.Client, blocks, own int) {
+	t.Helper()
+	var gotBlocks, gotOwn int
+	for name := range fields(t, raw) {
+		if len(name) == 15 {
+			gotBlocks++
+		} else {
+			gotOwn++
+		}
+	}
+	if gotBlocks != blocks || gotOwn != own {
+		t.Fatalf("%d blocks and %d fields of a task's own, want %d and %d", gotBlocks, gotOwn, blocks, own)
+	}
+}
+
+func wantStates(t *testing.T, b broker.Broker, tasks []*broker.Task, want func(i int) broker.State) []broker.Status {
+	t.Helper()
+	ids := make([]broker.ID, len(tasks))
+	for i, x := range tasks {
+		ids[i] = x.ID
+	}
+	sts, err := b.Lookup(t.Context(), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, st := range sts {
+		if st.ID != ids[i] || st.State != want(i) {
+			t.Fatalf("task %d is %s, want %s", i, st.State, want(i))
+		}
+	}
+	return sts
+}
+
+func all(s broker.State) func(int) broker.State { return func(int) broker.State { return s } }
+
+func wantPending(t *testing.T, raw *goredis.Client, want int) {
+	t.Helper()
+	n := 0
+	for _, list := range []string{"ready", "held"} { // see push.lua
+		msgs, err := raw.LRange(t.Context(), "{"+redis.DefaultNamespace+":q}:"+list, 0, -1).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += len(slices.DeleteFunc(msgs, func(msg string) bool { return msg == "!" }))
+	}
+	if n != want {
+		t.Fatalf("%d messages are ready, want %d", n, want)
+	}
+}
+
+// What is in the hash: docs/wire.md.
+func TestBlockFields(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		inbox := broker.NewID(broker.KindParty, "", 0)
+		tasks := siblings(100, func(x *broker.Task) { x.Inbox = inbox })
+		alone := newTask("q")
+		enqueue(t, b, append(tasks, alone)...)
+		wantFields(t, raw, 2, 1)
+		wantPending(t, raw, 101)
+		first := fields(t, raw)[string(tasks[0].ID[:15])]
+		want := append([]byte{1, 64}, make([]byte, 64)...)
+		want = append(want, inbox[:]...)
+		for _, x := range tasks[:64] {
+			d := x.Digest()
+			want = append(want, byte(d>>24), byte(d>>16), byte(d>>8), byte(d))
+		}
+		if first != string(want) {
+			t.Errorf("the first block is\n%x, want\n%x", first, want)
+		}
+		wantStates(t, b, tasks, all(broker.StatePending))
+
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 200})
+		got := dequeue(t, c, 101, 5*time.Second, "q")
+		wantStates(t, b, tasks, all(broker.StateRunning))
+		var batch []broker.Settlement
+		for i, d := range got {
+			batch = append(batch, succeed(d, fmt.Sprint(i)))
+		}
+		slices.Reverse(batch)
+		for len(batch) > 0 {
+			n := min(len(batch), 30)
+			for i, err := range settle(t, c, batch[:n]...) {
+				if err != nil {
+					t.Fatalf("settlement %d: %v", i, err)
+				}
+			}
+			batch = batch[n:]
+		}
+		wantFields(t, raw, 2, 1)
+		for i, st := range wantStates(t, b, tasks, all(broker.StateSucceeded)) {
+			if o := st.Outcome; o == nil || string(o.Result) != fmt.Sprint(i) || o.Attempts != 1 {
+				t.Fatalf("outcome %d is %+v", i, o)
+			}
+		}
+		if s := fields(t, raw)[string(tasks[0].ID[:15])]; !strings.HasPrefix(s, first) {
+			t.Errorf("the first block has become %x", s[:len(first)])
+		}
+		// Again, as after a lost reply, and as by one who is too late.
+		if errs := settle(t, c, succeed(got[5], "5"), succeed(got[100], "100")); errs[0] != nil || errs[1] != nil {
+			t.Errorf("the same settlements again: %v", errs)
+		}
+		late := *got[6]
+		late.Attempt = 2
+		if errs := settle(t, c, succeed(&late, "6")); !errors.Is(errs[0], broker.ErrLeaseLost) {
+			t.Errorf("a settlement of another attempt: %v", errs)
+		}
+	})
+}
+
+// A repeated enqueue finds its tasks whatever they came with, then and now.
+func TestBlockRepeats(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		tasks := siblings(64)
+		enqueue(t, b, tasks[10:20]...)
+		wantFields(t, raw, 1, 0)
+		enqueue(t, b, tasks[12:15]...)
+		wantPending(t, raw, 10)
+		enqueue(t, b, tasks[5:25]...) // ten of them are new
+		wantPending(t, raw, 20)
+		wantFields(t, raw, 1, 10)
+		enqueue(t, b, tasks[40]) // alone, beyond all that the block knew
+		wantFields(t, raw, 1, 11)
+		reversed := slices.Clone(tasks)
+		slices.Reverse(reversed)
+		enqueue(t, b, reversed...)
+		wantPending(t, raw, 64)
+		enqueue(t, b, tasks...)
+		wantPending(t, raw, 64)
+		wantStates(t, b, tasks, all(broker.StatePending))
+
+		other := *tasks[12]
+		other.Payload = []byte{0x92, 0, 1}
+		lone := *tasks[41]
+		lone.Payload = []byte{0x92, 0, 1}
+		err := b.Enqueue(t.Context(), []*broker.Task{tasks[11], &other, &lone})
+		var refused *broker.BatchError
+		if !errors.As(err, &refused) || refused.Errs[0] != nil ||
+			!errors.Is(refused.Errs[1], broker.ErrDuplicate) || !errors.Is(refused.Errs[2], broker.ErrDuplicate) {
+			t.Errorf("other content: %v", err)
+		}
+
+		// Of two halves of a block that come at once, in one batch, one is first.
+		halves := siblings(60)
+		mixed := slices.Concat(halves[:20], []*broker.Task{newTask("q")}, halves[20:40], halves[:20])
+		enqueue(t, b, mixed...)
+		wantPending(t, raw, 64+41)
+		wantStates(t, b, halves, func(i int) broker.State {
+			if i < 40 {
+				return broker.StatePending
+			}
+			return broker.StateUnknown
+		})
+	})
+}
+
+// Whatever is not ordinary leaves the block, and the others stay.
+func TestBlockLeavers(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		tasks := siblings(30)
+		tasks[29].Retention = 0
+		enqueue(t, b, tasks...)
+		if v, err := b.Cancel(t.Context(), []broker.ID{tasks[3].ID}); err != nil || v[0] != broker.CancelPrevented {
+			t.Fatal(v, err)
+		}
+		wantFields(t, raw, 1, 1)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 200})
+		got := dequeue(t, c, 29, 5*time.Second, "q")
+		if v, err := b.Cancel(t.Context(), []broker.ID{tasks[4].ID}); err != nil || v[0] != broker.CancelRequested {
+			t.Fatal(v, err)
+		}
+		big := string(bytes.Repeat([]byte("x"), 1000))
+		var batch []broker.Settlement
+		for _, d := range got {
+			s := succeed(d, "r")
+			switch d.ID {
+			case tasks[4].ID:
+				s.Outcome.State = broker.StateCanceled
+			case tasks[5].ID:
+				s.Outcome.State, s.Outcome.Err = broker.StateFailed, &broker.Failure{Message: "no"}
+			case tasks[6].ID:
+				s.Verb = broker.VerbRetry
+			case tasks[7].ID:
+				s.Verb = broker.VerbRelease
+			case tasks[8].ID:
+				s.Outcome.Result = []byte(big)
+			}
+			batch = append(batch, s)
+		}
+		for i, err := range settle(t, c, batch...) {
+			if err != nil {
+				t.Fatalf("settlement %d: %v", i, err)
+			}
+		}
+		want := func(i int) broker.State {
+			switch i {
+			case 3, 4:
+				return broker.StateCanceled
+			case 5:
+				return broker.StateFailed
+			case 6, 7:
+				return broker.StatePending
+			case 29:
+				return broker.StateUnknown
+			}
+			return broker.StateSucceeded
+		}
+		sts := wantStates(t, b, tasks, want)
+		if string(sts[8].Outcome.Result) != big || string(sts[9].Outcome.Result) != "r" {
+			t.Errorf("results are %q and %q", sts[8].Outcome.Result, sts[9].Outcome.Result)
+		}
+		// 3, 5, 8 and 29 have fields of their own; 4 was canceled as others succeed.
+		wantFields(t, raw, 1, 4)
+		if errs, err := b.Requeue(t.Context(), []broker.ID{tasks[5].ID, tasks[9].ID}); err != nil || errs[0] != nil || errs[1] == nil {
+			t.Errorf("requeued: %v, %v", errs, err)
+		}
+		again := dequeue(t, c, 3, 5*time.Second, "q")
+		for _, d := range again {
+			if err := settle(t, c, succeed(d, "again"))[0]; err != nil {
+				t.Error(err)
+			}
+		}
+		wantStates(t, b, tasks, func(i int) broker.State {
+			if i == 5 || i == 6 || i == 7 {
+				return broker.StateSucceeded
+			}
+			return want(i)
+		})
+	})
+}
+
+// Each member is forgotten at its own time, and the block with the last of them.
+func TestBlockForgotten(t *testing.T) {
+	s := miniredis.RunT(t)
+	now := time.Now()
+	s.SetTime(now)
+	url := "redis://" + s.Addr()
+	b, raw := open(t, url), rawClient(t, url)
+	tasks := siblings(10)
+	for i := range tasks {
+		tasks[i].Retention = []time.Duration{time.Minute, time.Hour}[i%2]
+	}
+	enqueue(t, b, tasks...)
+	if _, err := b.Cancel(t.Context(), []broker.ID{tasks[9].ID}); err != nil { // kept for an hour
+		t.Fatal(err)
+	}
+	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 200})
+	got := dequeue(t, c, 9, 5*time.Second, "q")
+	for i, err := range settle(t, c, succeed(got[0], "r"), succeed(got[1], "r"), succeed(got[2], "r"), succeed(got[3], "r")) {
+		if err != nil {
+			t.Fatalf("settlement %d: %v", i, err)
+		}
+	}
+	states := func(kept, short, open broker.State) {
+		t.Helper()
+		wantStates(t, b, tasks, func(i int) broker.State {
+			switch {
+			case i == 9 && kept == broker.StateSucceeded:
+				return broker.StateCanceled
+			case i < 4 && i%2 == 0:
+				return short
+			case i < 4 || i == 9:
+				return kept
+			}
+			return open
+		})
+	}
+	sweep := func(after time.Duration) {
+		t.Helper()
+		s.SetTime(now.Add(after))
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		if err := c.Heartbeat(t.Context(), broker.Load{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	states(broker.StateSucceeded, broker.StateSucceeded, broker.StateRunning)
+	s.SetTime(now.Add(2 * time.Minute))
+	states(broker.StateSucceeded, broker.StateUnknown, broker.StateRunning)
+	size := len(fields(t, raw)[string(tasks[0].ID[:15])])
+	enqueue(t, b, tasks...) // all are known
+	wantPending(t, raw, 1)  // that of the canceled one, which nobody has come to yet
+	sweep(11 * time.Minute)
+	states(broker.StateSucceeded, broker.StateUnknown, broker.StatePending)
+	if n := len(fields(t, raw)[string(tasks[0].ID[:15])]); n >= size {
+		t.Errorf("the block has %d bytes, and had %d", n, size)
+	}
+	wantPending(t, raw, 6) // they came back from the minion whose lease has ended
+	enqueue(t, b, tasks...)
+	wantPending(t, raw, 8) // the first two are unknown, and so they are new
+	sweep(2 * time.Hour)
+	c = consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 200})
+	for _, d := range dequeue(t, c, 7, 5*time.Second, "q") {
+		if err := settle(t, c, succeed(d, "late"))[0]; err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantStates(t, b, tasks, func(i int) broker.State {
+		if i == 1 || i == 3 || i == 9 {
+			return broker.StateUnknown
+		}
+		return broker.StateSucceeded
+	})
+	sweep(4 * time.Hour)
+	wantFields(t, raw, 0, 0)
+	if n, err := raw.Exists(t.Context(), stateKey).Result(); n != 0 || err != nil {
+		t.Errorf("the state hash is there: %d, %v", n, err)
+	}
+}

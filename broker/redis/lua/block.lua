@@ -1,0 +1,126 @@
+-- Tasks that were sent together have ids in blocks: the first 15 bytes are alike, and
+-- the last one is the place, from 1 to 64. What is ordinary of their states is in one
+-- field of the state hash for the whole block, named by those 15 bytes: a field for
+-- each would be most of what they cost. What is not, is in a field of the task's own,
+-- as it is for all tasks without a block; where there is one it counts.
+--
+-- A block is, in bytes:
+--   1         version, 1
+--   2         n, the highest place
+--   3..2+n    a mark for each place: 0 its state is in here, 1 it has a field of its
+--             own, 2 there is none: it was never stored, or is forgotten
+--   then      the inbox of all (16), and a digest (4) for each place
+--   then      runs, each of what was settled at once: final state (1), until when it
+--             may be seen (6), when it is forgotten (6), attempt (4), length (4) and
+--             letters, as they are pushed
+-- A field ends when all its marks are 2.
+
+local HERE, OWN, NONE = 0, 1, 2
+
+-- place returns the place of a task in its block, or false.
+local function place(id)
+  local at = string.byte(id, 16)
+  return at >= 1 and at <= 64 and at
+end
+
+-- member returns the state of a task as a field of its own would have it, or false.
+local function member(block, at)
+  local n = string.byte(block, 2)
+  if string.byte(block, 1) ~= 1 or at > n or string.byte(block, 2 + at) ~= HERE then
+    return false
+  end
+  local s = string.sub(block, 15 + n + 4 * at, 18 + n + 4 * at) .. string.sub(block, 3 + n, 18 + n)
+  local run = 19 + 5 * n
+  while run <= #block do
+    local from = run + 21
+    local next = from + number(block, run + 17, 4)
+    while from < next do
+      local to = from + 19 + number(block, from + 16, 4)
+      if string.byte(block, from + 15) == at then
+        return s .. string.sub(block, run, run + 6) .. string.sub(block, run + 13, run + 16) ..
+          string.sub(block, from + 16, to)
+      end
+      from = to + 1
+    end
+    run = next
+  end
+  return s
+end
+
+-- look returns for each task its state, or false.
+local function look(state, ids)
+  local states = redis.call('HMGET', state, unpack(ids))
+  local fields, where = {}, {}
+  for i = 1, #ids do
+    if not states[i] and place(ids[i]) then
+      local field = string.sub(ids[i], 1, 15)
+      if not where[field] then
+        fields[#fields + 1] = field
+        where[field] = #fields
+      end
+    end
+  end
+  if #fields > 0 then
+    local blocks = redis.call('HMGET', state, unpack(fields))
+    for i = 1, #ids do
+      local at = not states[i] and place(ids[i])
+      local block = at and blocks[where[string.sub(ids[i], 1, 15)]]
+      states[i] = states[i] or block and member(block, at)
+    end
+  end
+  return states
+end
+
+-- mark notes in their blocks, as far as there are any, what became of tasks: OWN or
+-- NONE.
+local function mark(state, ids, what)
+  local fields, where = {}, {}
+  for i = 1, #ids do
+    if place(ids[i]) then
+      local field = string.sub(ids[i], 1, 15)
+      if not where[field] then
+        fields[#fields + 1] = field
+        where[field] = {}
+      end
+      table.insert(where[field], place(ids[i]))
+    end
+  end
+  if #fields == 0 then
+    return
+  end
+  local blocks = redis.call('HMGET', state, unpack(fields))
+  local changed, ended = {}, {}
+  for i, field in ipairs(fields) do
+    local block = blocks[i]
+    if not block and what == OWN then
+      block = string.char(1, 0) .. string.rep('\0', 16)
+    end
+    if block and string.byte(block, 1) == 1 then
+      local n, most = string.byte(block, 2), 0
+      local marks = { string.byte(block, 3, 2 + n) }
+      for _, at in ipairs(where[field]) do
+        marks[at] = what
+        most = math.max(most, at)
+      end
+      local wide = math.max(n, what == OWN and most or 0)
+      local left = false
+      for at = 1, wide do
+        marks[at] = marks[at] or NONE
+        left = left or marks[at] ~= NONE
+      end
+      if left then
+        changed[#changed + 1] = field
+        changed[#changed + 1] = string.char(1, wide) .. string.char(unpack(marks, 1, wide)) ..
+          string.sub(block, 3 + n, 18 + 5 * n) .. string.rep('\0', 4 * (wide - n)) .. string.sub(block, 19 + 5 * n)
+      else
+        ended[#ended + 1] = field
+      end
+    end
+  end
+  if #changed > 0 then
+    redis.call('HSET', state, unpack(changed))
+  end
+  if #ended > 0 then
+    redis.call('HDEL', state, unpack(ended))
+  end
+end
