@@ -32,8 +32,8 @@ type Task struct {
 	Step     uint32    // its place there, StepCallback or StepFinalizer
 	Blocked  bool      // it waits for [Flows.Release]; with a Delay no longer than that
 	Squad    bool      // it starts with others or not at all; whoever gets it asks [Squads.Decide] first
-	Upstream string    // parameter that gets the result of what it waits for; "" is none
 	Priority int8      // reserved for priorities within a queue
+	Upstream string    // parameter that gets the result of what it waits for; "" is none
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
 	Enqueued time.Time // by the submitter's clock, in ms, for display only
 }
@@ -137,10 +137,10 @@ type Delivery struct {
 
 	Minion     ID            // the consumer it was handed to; no other may settle it
 	Attempt    uint32        // 1 for the first; a fencing token: it only grows
+	Canceled   bool          // it was cancelled before; settle it as StateCanceled and do not run it
 	Retried    int           // how many retries have been used up
 	Recoveries int           // how many attempts were cut short by a minion's death
 	Left       time.Duration // until the deadline when it was handed out; NoDeadline if it has none
-	Canceled   bool          // it was cancelled before; settle it as StateCanceled and do not run it
 
 	// Err is set when the stored record can't be read. Whatever could be read
 	// is there, ID, Queue and Attempt always; settle it as StateFailed.

@@ -12,12 +12,12 @@ type Future[Result any] struct {
 	id   ID
 	from Submitter
 
-	mu      sync.Mutex    // guards what follows
+	mu      sync.Mutex    // guards done, waiting and turn
+	done    bool          // result and err are final
+	waiting bool          // somebody asks the submitter, and writes result and err
 	turn    chan struct{} // closed when the submitter has an answer; nil if nobody else waits for it
 	err     error
 	result  Result
-	done    bool
-	waiting bool // somebody asks the submitter
 }
 
 // NewFuture returns the future of a task that was sent before, perhaps by
@@ -41,42 +41,22 @@ func (f *Future[Result]) ID() ID { return f.id }
 //   - a [*codec.Error], if what came back is no Result, or its codec panics.
 func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
 	var none Result
-	if done, err := f.takeTurn(ctx); err != nil {
+	done, err := f.takeTurn(ctx)
+	if err != nil {
 		return none, err
-	} else if done {
-		return f.result, f.err // which nobody writes again
 	}
-	t := turn[Result]{f: f}
-	defer t.end() // also if the submitter panics: others may wait for their turn
-	t.err = f.from.Await(ctx, f.id, &t.result)
-	if unfinished(ctx, t.err) {
-		return none, t.err
+	if done {
+		return f.result, f.err // which nobody writes any more
 	}
-	t.done = true
-	return t.result, t.err
-}
-
-// turn is what the one who asks the submitter has of it.
-type turn[Result any] struct {
-	f      *Future[Result]
-	done   bool
-	result Result
-	err    error
-}
-
-// end lets the next one ask, or have the answer.
-func (t *turn[Result]) end() {
-	f := t.f
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.waiting = false
-	if t.done {
-		f.done, f.result, f.err = true, t.result, t.err
+	// As long as it is our turn, nobody else looks at what the result will be.
+	defer func() { f.endTurn(done) }() // also if the submitter panics: others may wait for their turn
+	f.result = none
+	err = f.from.Await(ctx, f.id, &f.result)
+	if unfinished(ctx, err) {
+		return none, err
 	}
-	if f.turn != nil {
-		close(f.turn)
-		f.turn = nil
-	}
+	f.err, done = err, true
+	return f.result, err
 }
 
 // takeTurn waits until the future is done or nobody else asks the submitter:
@@ -85,9 +65,10 @@ func (f *Future[Result]) takeTurn(ctx context.Context) (done bool, err error) {
 	for {
 		f.mu.Lock()
 		if f.done || !f.waiting {
-			f.waiting = !f.done
-			defer f.mu.Unlock()
-			return f.done, nil
+			done = f.done
+			f.waiting = !done
+			f.mu.Unlock()
+			return done, nil
 		}
 		if f.turn == nil {
 			f.turn = make(chan struct{})
@@ -99,6 +80,18 @@ func (f *Future[Result]) takeTurn(ctx context.Context) (done bool, err error) {
 		case <-ctx.Done():
 			return false, fmt.Errorf("task %s: %w", f.id, ctx.Err())
 		}
+	}
+}
+
+// endTurn lets the next one ask the submitter, or have its answer.
+func (f *Future[Result]) endTurn(done bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiting = false
+	f.done = done
+	if f.turn != nil {
+		close(f.turn)
+		f.turn = nil
 	}
 }
 
