@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/idblock"
 )
 
 // roll is a hash table of what a shard knows of tasks. It is made for tables of
@@ -13,7 +14,10 @@ import (
 // cache: a probe reads one small slot and, only if that fits, one entry. Neither
 // has pointers for the garbage collector to follow.
 type roll struct {
-	slots []slot    // their number is a power of two, at most 3/4 of them are in use
+	blocks idblock.Index // of ids that are in one
+	slots  []slot        // of the others; their number is a power of two, at most 3/4 of them are in use
+	alone  int           // how many are
+
 	pages [][]entry // of pageSize entries each, which stay where they are until the roll is rebuilt
 	used  uint32    // entries that are, or were, in use
 	free  uint32    // the first of those that were, plus one; entry.live leads to the next
@@ -55,7 +59,13 @@ func (l *roll) at(i uint32) *entry { return &l.pages[i/pageSize][i%pageSize] }
 // get returns the entry of an id, nil if there is none. It is valid until the
 // next add or drop.
 func (l *roll) get(id broker.ID) *entry {
-	if l.n == 0 {
+	if idblock.Has(&id) {
+		if at, ok := l.blocks.Get(&id); ok {
+			return l.at(at)
+		}
+		return nil
+	}
+	if l.alone == 0 {
 		return nil
 	}
 	if at, ok := l.seek(&id); ok {
@@ -83,9 +93,6 @@ func (l *roll) add(r *record) {
 
 // enter returns a new entry.
 func (l *roll) enter(id broker.ID) *entry {
-	if 4*(l.n+1) > 3*len(l.slots) {
-		l.resize(max(2*len(l.slots), firstSize))
-	}
 	i := l.free - 1
 	if l.free != 0 {
 		l.free = l.at(i).live
@@ -96,7 +103,15 @@ func (l *roll) enter(id broker.ID) *entry {
 		}
 	}
 	l.n++
-	l.insert(hash(&id), i)
+	if idblock.Has(&id) {
+		l.blocks.Put(&id, i)
+	} else {
+		if 4*(l.alone+1) > 3*len(l.slots) {
+			l.resize(max(2*len(l.slots), firstSize))
+		}
+		l.alone++
+		l.insert(hash(&id), i)
+	}
 	e := l.at(i)
 	*e = entry{id: id}
 	return e
@@ -154,16 +169,36 @@ func (l *roll) bury(e *entry, t tombstone) {
 
 // drop removes the entry of an id, which has one.
 func (l *roll) drop(id broker.ID) {
-	at, ok := l.seek(&id)
+	i, ok := l.unlink(&id)
 	if !ok {
 		return
 	}
-	i := l.slots[at].place()
 	e := l.at(i)
 	l.bury(e, tombstone{})
 	*e = entry{live: l.free}
 	l.free = i + 1
 	l.n--
+	if l.used >= rollSlack && l.n <= int(l.used)/8 {
+		l.rebuild()
+	}
+}
+
+// unlink lets an id lead nowhere, and returns where it led.
+func (l *roll) unlink(id *broker.ID) (place uint32, ok bool) {
+	if idblock.Has(id) {
+		place, ok = l.blocks.Get(id)
+		l.blocks.Drop(id)
+		return place, ok
+	}
+	if l.alone == 0 {
+		return 0, false
+	}
+	at, ok := l.seek(id)
+	if !ok {
+		return 0, false
+	}
+	place = l.slots[at].place()
+	l.alone--
 	// Whatever was put behind its own slot because of this one moves up.
 	mask := uint32(len(l.slots) - 1)
 	for next := (at + 1) & mask; l.slots[next] != 0; next = (next + 1) & mask {
@@ -172,9 +207,7 @@ func (l *roll) drop(id broker.ID) {
 		}
 	}
 	l.slots[at] = 0
-	if l.used >= rollSlack && l.n <= int(l.used)/8 {
-		l.rebuild()
-	}
+	return place, true
 }
 
 // rebuild gives back the memory that is not used any more. What it costs is paid
@@ -182,14 +215,19 @@ func (l *roll) drop(id broker.ID) {
 func (l *roll) rebuild() {
 	old := *l
 	*l = roll{}
-	for _, s := range old.slots {
-		if s == 0 {
-			continue
-		}
-		if e := old.at(s.place()); e.live != 0 {
+	keep := func(place uint32) {
+		if e := old.at(place); e.live != 0 {
 			l.add(old.record(e))
 		} else {
 			l.enter(e.id).tombstone = e.tombstone
 		}
+	}
+	for _, s := range old.slots {
+		if s != 0 {
+			keep(s.place())
+		}
+	}
+	for place := range old.blocks.All() {
+		keep(place)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/idblock"
 )
 
 // All settlements are there once, the first of each task; those that are kept in a
@@ -50,12 +51,12 @@ func TestArrangement(t *testing.T) {
 			if id.BlockPlace() == 0 {
 				continue
 			}
-			if _, ok := of[blockOf(id)]; !ok {
-				blocks = append(blocks, blockOf(id))
-				of[blockOf(id)] = nil
+			if _, ok := of[idblock.Name(id)]; !ok {
+				blocks = append(blocks, idblock.Name(id))
+				of[idblock.Name(id)] = nil
 			}
 			if inBlock(&batch[i]) {
-				of[blockOf(id)] = append(of[blockOf(id)], i)
+				of[idblock.Name(id)] = append(of[idblock.Name(id)], i)
 			}
 		}
 		for _, b := range blocks {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/idblock"
 )
 
 // What the state hash keeps of tasks that were sent together is one field for up to
@@ -20,12 +21,6 @@ type field struct {
 	inbox       broker.ID // of all
 }
 
-// blockOf names a block, among ids.
-func blockOf(id broker.ID) broker.ID {
-	id[15] = 0xff
-	return id
-}
-
 // field says in which field the state of a task is, which was the last one added. It
 // reports false if the task was there before, which of them counts the script has to
 // say, or if there is a part of its block already that it can't join.
@@ -38,13 +33,13 @@ func (p *part) field(t *broker.Task, seen ids) bool {
 	}
 	if n := len(p.fields); n > 0 {
 		f := &p.fields[n-1]
-		if f.block && blockOf(f.id) == blockOf(t.ID) && f.id.BlockPlace() < place && f.inbox == t.Inbox {
+		if f.block && idblock.Name(f.id) == idblock.Name(t.ID) && f.id.BlockPlace() < place && f.inbox == t.Inbox {
 			f.last, f.id = at, t.ID
 			return true
 		}
 	}
 	p.fields = append(p.fields, field{block: true, first: at, last: at, id: t.ID, inbox: t.Inbox})
-	return seen == nil || seen.add(blockOf(t.ID))
+	return seen == nil || seen.add(idblock.Name(t.ID))
 }
 
 // The marks of the places in a block.
@@ -160,7 +155,7 @@ func (a *arrangement) add(i int, s *broker.Settlement) bool {
 		a.rest = append(a.rest, i)
 		return true
 	}
-	c := a.chain(blockOf(id))
+	c := a.chain(idblock.Name(id))
 	bit := uint64(1) << (place - 1)
 	switch {
 	case c.seen&bit != 0:
@@ -222,7 +217,7 @@ func (a *arrangement) places() []int {
 
 // join notes that a settlement of a block is the next of a group.
 func (m *members) join(id broker.ID) {
-	block := blockOf(id)
+	block := idblock.Name(id)
 	if n := len(m.runs); n > 0 && m.block == block && m.runs[n-1] < 255 {
 		m.runs[n-1]++
 		return

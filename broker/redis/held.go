@@ -1,11 +1,14 @@
 package redis
 
-import "github.com/go-arbiter/arbiter/broker"
+import (
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/idblock"
+)
 
 // held is what a consumer was handed out and has not settled.
 type held struct {
 	alone  map[broker.ID]holding
-	blocks map[broker.ID]*heldBlock // by blockOf
+	blocks map[broker.ID]*heldBlock // by idblock.Name
 	last   *heldBlock               // the one that was asked for last: the next is often the same
 	count  int
 	apart  int // how many are kept apart
@@ -56,7 +59,7 @@ func (h *held) at(id broker.ID) (b *heldBlock, bit int) {
 
 // block returns what is held of the block of an id, nil if nothing is.
 func (h *held) block(id broker.ID) *heldBlock {
-	name := blockOf(id)
+	name := idblock.Name(id)
 	if h.last != nil && h.last.name == name {
 		return h.last
 	}
@@ -81,7 +84,7 @@ func (h *held) put(id broker.ID, one holding) {
 	}
 	b := h.block(id)
 	if b == nil {
-		b = &heldBlock{name: blockOf(id), keys: one.keys}
+		b = &heldBlock{name: idblock.Name(id), keys: one.keys}
 		h.blocks[b.name], h.last = b, b
 	}
 	if b.keys != one.keys { // an id can be made up

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/idblock"
 )
 
 // directory leads from ids to entries. It is a hash table of its own, since
@@ -12,7 +13,10 @@ import (
 // entry. Entries stay where they are, and are in pages, so there are few things
 // for the garbage collector to look at.
 type directory struct {
-	slots []slot  // their number is a power of two, at most 3/4 of them are in use
+	blocks idblock.Index // of ids that are in one
+	slots  []slot        // of the others; their number is a power of two, at most 3/4 of them are in use
+	alone  int           // how many are
+
 	pages []*page // nil if it was given back
 	roomy *page   // the first of those that have a free entry
 	gaps  []uint32
@@ -55,9 +59,17 @@ func (d *directory) get(id broker.ID) *entry {
 	return e
 }
 
-// find is get that also says in which slot it is, which holds until the next change.
+// find is get that also says where it is: its place, or if it is alone its slot. That
+// holds until the next change.
 func (d *directory) find(id broker.ID) (e *entry, at uint32) {
-	if d.n == 0 {
+	if idblock.Has(&id) {
+		at, ok := d.blocks.Get(&id)
+		if !ok {
+			return nil, 0
+		}
+		return d.at(at), at
+	}
+	if d.alone == 0 {
 		return nil, 0
 	}
 	at, ok := d.seek(&id, hash(&id))
@@ -81,7 +93,17 @@ func (d *directory) seek(id *broker.ID, h uint32) (at uint32, ok bool) {
 // enter returns the entry of an id, and whether there was none: then it is zero
 // but for the id.
 func (d *directory) enter(id broker.ID) (e *entry, fresh bool) {
-	if 4*(d.n+1) > 3*len(d.slots) {
+	if idblock.Has(&id) {
+		if place, ok := d.blocks.Get(&id); ok {
+			return d.at(place), false
+		}
+		e, place := d.take()
+		e.id = id
+		d.blocks.Put(&id, place)
+		d.n++
+		return e, true
+	}
+	if 4*(d.alone+1) > 3*len(d.slots) {
 		d.resize(max(2*len(d.slots), firstSlots))
 	}
 	h := hash(&id)
@@ -92,21 +114,28 @@ func (d *directory) enter(id broker.ID) (e *entry, fresh bool) {
 	e, place := d.take()
 	e.id = id
 	d.slots[at] = slot(h)<<32 | slot(place+1)
+	d.alone++
 	d.n++
 	return e, true
 }
 
 // remove forgets an entry, and makes it zero.
 func (d *directory) remove(e *entry) {
-	if at, ok := d.seek(&e.id, hash(&e.id)); ok {
+	if known, at := d.find(e.id); known == e {
 		d.removeAt(e, at)
 	}
 }
 
-// removeAt is remove of an entry whose slot is known.
+// removeAt is remove of an entry that find has found there.
 func (d *directory) removeAt(e *entry, at uint32) {
-	p := d.pages[d.slots[at].place()/pageSize]
 	d.n--
+	if idblock.Has(&e.id) {
+		d.blocks.Drop(&e.id)
+		d.give(d.pages[at/pageSize], e)
+		return
+	}
+	p := d.pages[d.slots[at].place()/pageSize]
+	d.alone--
 	// Whatever was put behind its own slot because of this one moves up.
 	mask := uint32(len(d.slots) - 1)
 	for next := (at + 1) & mask; d.slots[next] != 0; next = (next + 1) & mask {
@@ -115,7 +144,7 @@ func (d *directory) removeAt(e *entry, at uint32) {
 		}
 	}
 	d.slots[at] = 0
-	if len(d.slots) > firstSlots && 16*d.n < len(d.slots) {
+	if len(d.slots) > firstSlots && 16*d.alone < len(d.slots) {
 		d.resize(len(d.slots) / 4)
 	}
 	d.give(p, e)

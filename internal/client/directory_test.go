@@ -12,6 +12,7 @@ import (
 func TestDirectory(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var d directory
+	var block broker.Block
 	known := make(map[broker.ID]*entry)
 	var ids []broker.ID
 	check := func() {
@@ -29,6 +30,9 @@ func TestDirectory(t *testing.T) {
 		for len(known) != size {
 			if len(known) < size && rnd.IntN(4) > 0 || len(ids) == 0 {
 				id := newID()
+				if rnd.IntN(3) > 0 {
+					id = block.NewTaskID("q")
+				}
 				e, fresh := d.enter(id)
 				if !fresh || e.id != id || e.sending != 0 || e.next != nil {
 					t.Fatalf("entry %+v, fresh: %v", e, fresh)
