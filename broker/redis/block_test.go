@@ -274,6 +274,39 @@ func TestBlockLeavers(t *testing.T) {
 	})
 }
 
+// What another version has written is neither unknown nor overwritten.
+func TestBlockOfAnotherVersion(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		tasks := siblings(3)
+		enqueue(t, b, tasks...)
+		name := string(tasks[0].ID[:15])
+		strange := "\x02" + fields(t, raw)[name][1:]
+		if err := raw.HSet(t.Context(), stateKey, name, strange).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Enqueue(t.Context(), tasks); !errors.Is(err, broker.ErrUnavailable) || !strings.Contains(err.Error(), "version 2") {
+			t.Errorf("the same again: %v", err)
+		}
+		if _, err := b.Lookup(t.Context(), []broker.ID{tasks[1].ID}); !errors.Is(err, broker.ErrUnavailable) {
+			t.Errorf("a look-up: %v", err)
+		}
+		if _, err := b.Cancel(t.Context(), []broker.ID{newTask("q").ID, tasks[1].ID}); !errors.Is(err, broker.ErrUnavailable) {
+			t.Errorf("a cancel: %v", err)
+		}
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		for i, d := range dequeue(t, c, 3, 5*time.Second, "q") {
+			if err := settle(t, c, succeed(d, fmt.Sprint(i)))[0]; err != nil {
+				t.Error(err)
+			}
+		}
+		wantStates(t, b, tasks, all(broker.StateSucceeded))
+		if fields(t, raw)[name] != strange {
+			t.Error("it was overwritten")
+		}
+	})
+}
+
 // Each member is forgotten at its own time, and the block with the last of them.
 func TestBlockForgotten(t *testing.T) {
 	s := miniredis.RunT(t)

@@ -26,7 +26,11 @@ end
 -- member returns the state of a task as a field of its own would have it, or false.
 local function member(block, at)
   local n = string.byte(block, 2)
-  if string.byte(block, 1) ~= 1 or at > n or string.byte(block, 2 + at) ~= HERE then
+  if string.byte(block, 1) ~= 1 then
+    -- Not unknown: whoever repeats an enqueue would store it twice.
+    error('the states of a block are of version ' .. string.byte(block, 1) .. ', these scripts know 1')
+  end
+  if at > n or string.byte(block, 2 + at) ~= HERE then
     return false
   end
   local s = string.sub(block, 15 + n + 4 * at, 18 + n + 4 * at) .. string.sub(block, 3 + n, 18 + n)

@@ -57,12 +57,17 @@ local function hex(s)
   return (string.gsub(s, '.', function(c) return string.format('%02x', string.byte(c)) end))
 end
 
+local asked, states = { unpack(ARGV, at) }, {}
+for i, s in ipairs(look(state, asked)) do
+  states[asked[i]] = s
+end
+
 redis.call('ZREM', minions, '') -- see dequeue.lua
 local t = now()
-local verdicts, uniques, forget, ended, spent = {}, {}, { big(t + sweepms, 6) }, {}, {}
+local verdicts, uniques, forget, final, ended, spent = {}, {}, { big(t + sweepms, 6) }, {}, {}, {}
 for i = at, #ARGV do
   local id = ARGV[i]
-  local s = look(state, { id })[1]
+  local s = states[id]
   local verdict
   if not s then
     verdict = 0
@@ -96,8 +101,9 @@ for i = at, #ARGV do
           redis.call('DEL', gone) -- its message is nowhere
         end
       end
-      redis.call('HSET', state, id, s .. string.char(8) .. big(t + readms, 6) .. big(0, 4) .. outcome)
-      mark(state, { id }, OWN)
+      states[id] = s .. string.char(8) .. big(t + readms, 6) .. big(0, 4) .. outcome
+      redis.call('HSET', state, id, states[id])
+      final[#final + 1] = id
       local inbox = string.sub(s, 5, 20)
       if inbox ~= string.rep('\0', 16) then
         redis.call('PUBLISH', inboxes .. hex(inbox), id .. outcome)
@@ -116,6 +122,7 @@ for i = at, #ARGV do
   verdicts[#verdicts + 1] = verdict
 end
 if #forget > 1 then
+  mark(state, final, OWN)
   redis.call('RPUSH', list, table.concat(forget))
   redis.call('ZADD', keep, 'NX', t + sweepms, class)
   redis.call('UNLINK', unpack(spent))
