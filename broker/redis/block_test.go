@@ -41,18 +41,14 @@ func fields(t *testing.T, raw *goredis.Client) map[string]string {
 	return all
 }
 
-func wantFields(t *testing.T, raw *goredis.Client, blocks, own int) {
+func wantFields(t *testing.T, raw *goredis.Client, blocks, runs, own int) {
 	t.Helper()
-	var gotBlocks, gotOwn int
+	n := map[int]int{}
 	for name := range fields(t, raw) {
-		if len(name) == 15 {
-			gotBlocks++
-		} else {
-			gotOwn++
-		}
+		n[len(name)]++
 	}
-	if gotBlocks != blocks || gotOwn != own {
-		t.Fatalf("%d blocks and %d fields of a task's own, want %d and %d", gotBlocks, gotOwn, blocks, own)
+	if n[15] != blocks || n[17] != runs || n[16] != own {
+		t.Fatalf("%d blocks, %d runs and %d fields of a task's own, want %d, %d and %d", n[15], n[17], n[16], blocks, runs, own)
 	}
 }
 
@@ -99,7 +95,7 @@ func TestBlockFields(t *testing.T) {
 		tasks := siblings(100, func(x *broker.Task) { x.Inbox = inbox })
 		alone := newTask("q")
 		enqueue(t, b, append(tasks, alone)...)
-		wantFields(t, raw, 2, 1)
+		wantFields(t, raw, 2, 0, 1)
 		wantPending(t, raw, 101)
 		first := fields(t, raw)[string(tasks[0].ID[:15])]
 		want := append([]byte{1, 64}, make([]byte, 64)...)
@@ -130,14 +126,20 @@ func TestBlockFields(t *testing.T) {
 			}
 			batch = batch[n:]
 		}
-		wantFields(t, raw, 2, 1)
+		wantFields(t, raw, 2, 5, 1) // of 30 there are 30, 6 and 24, 30, 10 in a block
 		for i, st := range wantStates(t, b, tasks, all(broker.StateSucceeded)) {
 			if o := st.Outcome; o == nil || string(o.Result) != fmt.Sprint(i) || o.Attempts != 1 {
 				t.Fatalf("outcome %d is %+v", i, o)
 			}
 		}
-		if s := fields(t, raw)[string(tasks[0].ID[:15])]; !strings.HasPrefix(s, first) {
-			t.Errorf("the first block has become %x", s[:len(first)])
+		all := fields(t, raw)
+		if s := all[string(tasks[0].ID[:15])]; s != first {
+			t.Errorf("the first block has become %x", s)
+		}
+		// That of the last ten, as they came: the tenth first.
+		run := all[string(tasks[0].ID[:15])+"r\x0b"]
+		if len(run) < 12 || run[0] != byte(broker.StateSucceeded) || run[7:11] != "\x00\x00\x00\x01" || run[11:27] != string(tasks[10].ID[:]) {
+			t.Errorf("the last run is %x", run)
 		}
 		// Again, as after a lost reply, and as by one who is too late.
 		if errs := settle(t, c, succeed(got[5], "5"), succeed(got[100], "100")); errs[0] != nil || errs[1] != nil {
@@ -157,14 +159,14 @@ func TestBlockRepeats(t *testing.T) {
 		b, raw := open(t, url), rawClient(t, url)
 		tasks := siblings(64)
 		enqueue(t, b, tasks[10:20]...)
-		wantFields(t, raw, 1, 0)
+		wantFields(t, raw, 1, 0, 0)
 		enqueue(t, b, tasks[12:15]...)
 		wantPending(t, raw, 10)
 		enqueue(t, b, tasks[5:25]...) // ten of them are new
 		wantPending(t, raw, 20)
-		wantFields(t, raw, 1, 10)
+		wantFields(t, raw, 1, 0, 10)
 		enqueue(t, b, tasks[40]) // alone, beyond all that the block knew
-		wantFields(t, raw, 1, 11)
+		wantFields(t, raw, 1, 0, 11)
 		reversed := slices.Clone(tasks)
 		slices.Reverse(reversed)
 		enqueue(t, b, reversed...)
@@ -208,7 +210,7 @@ func TestBlockLeavers(t *testing.T) {
 		if v, err := b.Cancel(t.Context(), []broker.ID{tasks[3].ID}); err != nil || v[0] != broker.CancelPrevented {
 			t.Fatal(v, err)
 		}
-		wantFields(t, raw, 1, 1)
+		wantFields(t, raw, 1, 0, 1)
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 200})
 		got := dequeue(t, c, 29, 5*time.Second, "q")
 		if v, err := b.Cancel(t.Context(), []broker.ID{tasks[4].ID}); err != nil || v[0] != broker.CancelRequested {
@@ -254,8 +256,9 @@ func TestBlockLeavers(t *testing.T) {
 		if string(sts[8].Outcome.Result) != big || string(sts[9].Outcome.Result) != "r" {
 			t.Errorf("results are %q and %q", sts[8].Outcome.Result, sts[9].Outcome.Result)
 		}
-		// 3, 5, 8 and 29 have fields of their own; 4 was canceled as others succeed.
-		wantFields(t, raw, 1, 4)
+		// 3, 5, 8 and 29 have fields of their own; 4 is a run, and those that have
+		// succeeded are.
+		wantFields(t, raw, 1, 2, 4)
 		if errs, err := b.Requeue(t.Context(), []broker.ID{tasks[5].ID, tasks[9].ID}); err != nil || errs[0] != nil || errs[1] == nil {
 			t.Errorf("requeued: %v, %v", errs, err)
 		}
@@ -357,14 +360,12 @@ func TestBlockForgotten(t *testing.T) {
 	states(broker.StateSucceeded, broker.StateSucceeded, broker.StateRunning)
 	s.SetTime(now.Add(2 * time.Minute))
 	states(broker.StateSucceeded, broker.StateUnknown, broker.StateRunning)
-	size := len(fields(t, raw)[string(tasks[0].ID[:15])])
+	wantFields(t, raw, 1, 2, 1)
 	enqueue(t, b, tasks...) // all are known
 	wantPending(t, raw, 1)  // that of the canceled one, which nobody has come to yet
 	sweep(11 * time.Minute)
 	states(broker.StateSucceeded, broker.StateUnknown, broker.StatePending)
-	if n := len(fields(t, raw)[string(tasks[0].ID[:15])]); n >= size {
-		t.Errorf("the block has %d bytes, and had %d", n, size)
-	}
+	wantFields(t, raw, 1, 1, 1)
 	wantPending(t, raw, 6) // they came back from the minion whose lease has ended
 	enqueue(t, b, tasks...)
 	wantPending(t, raw, 8) // the first two are unknown, and so they are new
@@ -382,7 +383,7 @@ func TestBlockForgotten(t *testing.T) {
 		return broker.StateSucceeded
 	})
 	sweep(4 * time.Hour)
-	wantFields(t, raw, 0, 0)
+	wantFields(t, raw, 0, 0, 0)
 	if n, err := raw.Exists(t.Context(), stateKey).Result(); n != 0 || err != nil {
 		t.Errorf("the state hash is there: %d, %v", n, err)
 	}

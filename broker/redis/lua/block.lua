@@ -1,19 +1,20 @@
 -- Tasks that were sent together have ids in blocks: the first 15 bytes are alike, and
--- the last one is the place, from 1 to 64. What is ordinary of their states is in one
--- field of the state hash for the whole block, named by those 15 bytes: a field for
--- each would be most of what they cost. What is not, is in a field of the task's own,
--- as it is for all tasks without a block; where there is one it counts.
+-- the last one is the place, from 1 to 64. What is ordinary of their states is in few
+-- fields of the state hash: a field for each would be most of what they cost. What is
+-- not, is in a field of the task's own, as it is for all tasks without a block; where
+-- there is one it counts.
 --
--- A block is, in bytes:
+-- A block is a field named by the 15 bytes. It has:
 --   1         version, 1
 --   2         n, the highest place
 --   3..2+n    a mark for each place: 0 its state is in here, 1 it has a field of its
 --             own, 2 there is none: it was never stored, or is forgotten
 --   then      the inbox of all (16), and a digest (4) for each place
---   then      runs, each of what was settled at once: final state (1), until when it
---             may be seen (6), when it is forgotten (6), attempt (4), length (4) and
---             letters, as they are pushed
--- A field ends when all its marks are 2.
+-- It ends when all its marks are 2.
+--
+-- A run is what was settled at once of a block. It is a field named by the 15 bytes,
+-- 'r' and the place of its first member, and has: final state (1), until when it may be
+-- seen (6), attempt (4), then letters, as they are pushed. It ends as a whole.
 
 local HERE, OWN, NONE = 0, 1, 2
 
@@ -23,32 +24,41 @@ local function place(id)
   return at >= 1 and at <= 64 and at
 end
 
--- member returns the state of a task as a field of its own would have it, or false.
-local function member(block, at)
-  local n = string.byte(block, 2)
+-- members calls f for each member of a run: with its place, and where what is said of it
+-- begins, with the length of its outcome, and ends.
+local function members(run, f)
+  local from = 12
+  while from < #run do
+    local to = from + 19 + number(run, from + 16, 4)
+    f(string.byte(run, from + 15), from + 16, to)
+    from = to + 1
+  end
+end
+
+-- read returns the states of the members that are in a block, by place, each as a field
+-- of its own would have it.
+local function read(state, field, block)
   if string.byte(block, 1) ~= 1 then
     -- Not unknown: whoever repeats an enqueue would store it twice.
     error('the states of a block are of version ' .. string.byte(block, 1) .. ', these scripts know 1')
   end
-  if at > n or string.byte(block, 2 + at) ~= HERE then
-    return false
-  end
-  local s = string.sub(block, 15 + n + 4 * at, 18 + n + 4 * at) .. string.sub(block, 3 + n, 18 + n)
-  local run = 19 + 5 * n
-  while run <= #block do
-    local from = run + 21
-    local next = from + number(block, run + 17, 4)
-    while from < next do
-      local to = from + 19 + number(block, from + 16, 4)
-      if string.byte(block, from + 15) == at then
-        return s .. string.sub(block, run, run + 6) .. string.sub(block, run + 13, run + 16) ..
-          string.sub(block, from + 16, to)
-      end
-      from = to + 1
+  local n = string.byte(block, 2)
+  local inbox = string.sub(block, 3 + n, 18 + n)
+  local states, names = {}, {}
+  for at = 1, n do
+    names[at] = field .. 'r' .. string.char(at)
+    if string.byte(block, 2 + at) == HERE then
+      states[at] = string.sub(block, 15 + n + 4 * at, 18 + n + 4 * at) .. inbox
     end
-    run = next
   end
-  return s
+  for _, run in ipairs(redis.call('HMGET', state, unpack(names))) do
+    if run then
+      members(run, function(at, from, to)
+        states[at] = states[at] and states[at] .. string.sub(run, 1, 11) .. string.sub(run, from, to)
+      end)
+    end
+  end
+  return states
 end
 
 -- look returns for each task its state, or false.
@@ -60,16 +70,17 @@ local function look(state, ids)
       local field = string.sub(ids[i], 1, 15)
       if not where[field] then
         fields[#fields + 1] = field
-        where[field] = #fields
+        where[field] = true
       end
     end
   end
   if #fields > 0 then
-    local blocks = redis.call('HMGET', state, unpack(fields))
+    for i, block in ipairs(redis.call('HMGET', state, unpack(fields))) do
+      where[fields[i]] = block and read(state, fields[i], block)
+    end
     for i = 1, #ids do
-      local at = not states[i] and place(ids[i])
-      local block = at and blocks[where[string.sub(ids[i], 1, 15)]]
-      states[i] = states[i] or block and member(block, at)
+      local block = not states[i] and place(ids[i]) and where[string.sub(ids[i], 1, 15)]
+      states[i] = states[i] or block and block[place(ids[i])] or false
     end
   end
   return states
@@ -115,7 +126,7 @@ local function mark(state, ids, what)
       if left then
         changed[#changed + 1] = field
         changed[#changed + 1] = string.char(1, wide) .. string.char(unpack(marks, 1, wide)) ..
-          string.sub(block, 3 + n, 18 + 5 * n) .. string.rep('\0', 4 * (wide - n)) .. string.sub(block, 19 + 5 * n)
+          string.sub(block, 3 + n, 18 + 5 * n) .. string.rep('\0', 4 * (wide - n))
       else
         ended[#ended + 1] = field
       end

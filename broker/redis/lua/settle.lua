@@ -92,33 +92,30 @@ local function forgetRecords(which, class, sweepms)
   end
 end
 
--- finishBlocks writes a final state for all tasks of the group, as far as they can
--- be runs of their blocks. It adds what is to be forgotten, and returns those that
--- need a field of their own.
-local function finishBlocks(head, forget)
-  local names, blocks, from = {}, {}, 1
+-- finishRuns writes a final state for all tasks of the group, as far as they can be
+-- runs of their blocks. It adds what is to be forgotten, and returns those that need a
+-- field of their own.
+local function finishRuns(head, forget)
+  local names, from = {}, 1
   for r = 1, #runs do
     names[r] = sub(ids[from], 1, 15)
     from = from + byte(runs, r)
   end
-  for r, block in ipairs(redis.call('HMGET', state, unpack(names))) do
-    blocks[names[r]] = block
-  end
-  local left, changed = {}, {}
+  local left, fields = {}, {}
   from = 1
-  for r = 1, #runs do
-    local name, to = names[r], from + byte(runs, r) - 1
-    local block = blocks[name]
-    local fits = block and byte(block, 1) == 1 and #block < 65536
+  for r, block in ipairs(redis.call('HMGET', state, unpack(names))) do
+    local to = from + byte(runs, r) - 1
+    local fits = block and byte(block, 1) == 1
     if fits and sub(block, 3, 2 + byte(block, 2)) ~= string.rep('\0', byte(block, 2)) then
       for i = from, to do
         fits = fits and byte(block, 2 + byte(ids[i], 16)) == HERE
       end
     end
     if fits then
-      blocks[name] = block .. head .. big(tos[to] - froms[from] + 1, 4) .. sub(letters, froms[from], tos[to])
-      changed[name] = true
-      forget[#forget + 1] = name .. '\255'
+      local first = byte(ids[from], 16)
+      fields[#fields + 1] = names[r] .. 'r' .. string.char(first)
+      fields[#fields + 1] = head .. sub(letters, froms[from], tos[to])
+      forget[#forget + 1] = names[r] .. string.char(128 + first)
     else
       for i = from, to do
         left[#left + 1] = i
@@ -128,11 +125,6 @@ local function finishBlocks(head, forget)
   end
   for i = from, n do
     left[#left + 1] = i
-  end
-  local fields = {}
-  for name in pairs(changed) do
-    fields[#fields + 1] = name
-    fields[#fields + 1] = blocks[name]
   end
   if #fields > 0 then
     redis.call('HSET', state, unpack(fields))
@@ -150,7 +142,7 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   local stamp = string.char(final) .. big(t + readms, 6)
   local forget, own = { big(t + sweepms, 6) }, which
   if runs ~= '' and many == n and alike and readms > 0 and sub(class, 1, 1) == 'r' then
-    own = finishBlocks(stamp .. forget[1] .. alike, forget)
+    own = finishRuns(stamp .. alike, forget)
   end
   if #own > 0 then
     local states, at = {}, #forget

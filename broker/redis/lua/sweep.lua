@@ -5,36 +5,21 @@
 -- ARGV  1 name of the class
 -- Returns 1 if there is more, and how many were forgotten.
 
--- cut takes runs out of a block that are to be forgotten.
-local function cut(state, field, t)
-  local block = redis.call('HGET', state, field)
-  if not block or string.byte(block, 1) ~= 1 then
-    return
+-- forgetRun forgets a run, which a list names by its block and 128 more than the place
+-- of its first member. It adds its members to gone. It reports false if there is none:
+-- ids that were made before there were blocks can look like that.
+local function forgetRun(state, name, gone)
+  local block = string.sub(name, 1, 15)
+  local field = block .. 'r' .. string.char(string.byte(name, 16) - 128)
+  local run = redis.call('HGET', state, field)
+  if not run then
+    return false
   end
-  local n = string.byte(block, 2)
-  local marks, kept = { string.byte(block, 3, 2 + n) }, {}
-  local run = 19 + 5 * n
-  while run <= #block do
-    local from = run + 21
-    local next = from + number(block, run + 17, 4)
-    if number(block, run + 7, 6) > t then
-      kept[#kept + 1] = string.sub(block, run, next - 1)
-    else
-      while from < next do
-        marks[string.byte(block, from + 15)] = NONE
-        from = from + 20 + number(block, from + 16, 4)
-      end
-    end
-    run = next
-  end
-  for at = 1, n do
-    if marks[at] ~= NONE then
-      redis.call('HSET', state, field, string.sub(block, 1, 2) .. string.char(unpack(marks)) ..
-        string.sub(block, 3 + n, 18 + 5 * n) .. table.concat(kept))
-      return
-    end
-  end
+  members(run, function(at)
+    gone[#gone + 1] = block .. string.char(at)
+  end)
   redis.call('HDEL', state, field)
+  return true
 end
 
 local keep, list, state, dead, class = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
@@ -51,13 +36,10 @@ while n < 1000 do
     redis.call('ZADD', keep, 'XX', at, class)
     return { 0, n }
   end
-  local ids = {}
+  local ids, gone = {}, {}
   for i = 7, #blob, 16 do
     local id = string.sub(blob, i, i + 15)
-    if string.byte(id, 16) == 255 then -- a block
-      cut(state, string.sub(id, 1, 15), t)
-      n = n + 16
-    else
+    if string.byte(id, 16) <= 128 or not forgetRun(state, id, gone) then
       ids[#ids + 1] = id
     end
   end
@@ -79,7 +61,8 @@ while n < 1000 do
     redis.call('HDEL', state, unpack(ids))
     mark(state, ids, NONE)
   end
+  mark(state, gone, NONE)
   redis.call('LPOP', list)
-  n = n + math.max(#ids, 1)
+  n = n + math.max(#ids + #gone, 1)
 end
 return { 1, n }
