@@ -40,8 +40,12 @@ const (
 	queueHashMask = 1<<queueHashBits - 1
 )
 
-// BlockSize is how many IDs a [Block] makes that differ in their place only.
-const BlockSize = 64
+// A [Block] makes up to BlockSize IDs that differ in their place only, for tasks whose
+// payloads have up to BlockBytes together.
+const (
+	BlockSize  = 64
+	BlockBytes = 512 << 10
+)
 
 // NewID returns a fresh ID of a kind for something that lives in a queue. Queue
 // is empty for what lives in none. A queue that has n partitions keeps it in the
@@ -75,17 +79,36 @@ func NewTaskID(queue, unique string) ID {
 // entry. Nothing depends on that: any task may have any ID. The zero Block is ready
 // to use, by one goroutine at a time.
 type Block struct {
-	queue string
-	last  ID // made last; zero if none was
+	open map[string]*block // by queue
+	last *block            // the one that was used last
+	name string            // its queue
 }
 
-// NewTaskID returns the next ID, for a task of a queue that has no unique key.
-func (b *Block) NewTaskID(queue string) ID {
-	if b.last.IsZero() || b.queue != queue || b.last[15] == BlockSize {
-		b.queue, b.last = queue, NewTaskID(queue, "")
+// block is the block of a queue that is not full yet.
+type block struct {
+	id    ID // made last; zero if none was
+	bytes int
+}
+
+// NewTaskID returns the next ID for a task of a queue, which has no unique key, and a
+// payload of so many bytes.
+func (b *Block) NewTaskID(queue string, payload int) ID {
+	if b.last == nil || b.name != queue {
+		if b.open == nil {
+			b.open = make(map[string]*block)
+		}
+		if b.open[queue] == nil {
+			b.open[queue] = new(block)
+		}
+		b.last, b.name = b.open[queue], queue
 	}
-	b.last[15]++
-	return b.last
+	l := b.last
+	if l.id[15] == BlockSize || l.bytes+payload > BlockBytes || l.id.IsZero() {
+		l.id, l.bytes = NewTaskID(queue, ""), 0
+	}
+	l.id[15]++
+	l.bytes += payload
+	return l.id
 }
 
 // KeyPartition returns the partition of all tasks with a unique key. They share

@@ -20,7 +20,7 @@ type Submitter interface {
 	Submit(ctx context.Context, calls ...Bound) error
 
 	// Await waits until the task is done and decodes its result into the
-	// pointer into, or drops it if into is nil. The errors are those of
-	// Future.Result.
+	// pointer into, or drops it if into is nil. It does not write there once it
+	// has returned. The errors are those of Future.Result.
 	Await(ctx context.Context, id ID, into any) error
 }

@@ -23,9 +23,8 @@ type rig struct {
 	light bool
 	tasks int // numbers the payloads
 	ids   int // that were made
-	// blocks are those of ids, by queue.
-	blocks map[string]*broker.Block
-	stall  stall
+	block broker.Block
+	stall stall
 }
 
 func newRig(t *testing.T, cfg Config) *rig {
@@ -95,13 +94,7 @@ func (r *rig) id(queue string) broker.ID {
 	if r.ids++; r.ids%4 == 0 {
 		return broker.NewID(broker.KindTask, queue, 0)
 	}
-	if r.blocks == nil {
-		r.blocks = map[string]*broker.Block{}
-	}
-	if r.blocks[queue] == nil {
-		r.blocks[queue] = new(broker.Block)
-	}
-	id := r.blocks[queue].NewTaskID(queue)
+	id := r.block.NewTaskID(queue, 0)
 	id[9] = 0 // the partition
 	return id
 }

@@ -40,7 +40,7 @@ func TestRoll(t *testing.T) {
 			case rand.IntN(100) < adds:
 				r := &record{id: broker.NewID(broker.KindTask, "q", 0)}
 				if step%3 == 0 {
-					if r.id = block.NewTaskID("q"); l.get(r.id) != nil { // by the next line
+					if r.id = block.NewTaskID("q", 0); l.get(r.id) != nil { // by the next line
 						continue
 					}
 				} else if len(ids) > 0 && step%2 == 0 { // ids that hardly differ

@@ -19,7 +19,7 @@ func TestArrangement(t *testing.T) {
 		for range 1 + rng.IntN(40) {
 			var b broker.Block
 			for range 1 + rng.IntN(64) {
-				ids = append(ids, b.NewTaskID("q"))
+				ids = append(ids, b.NewTaskID("q", 0))
 			}
 			ids = append(ids, broker.NewTaskID("q", ""))
 		}
@@ -75,7 +75,7 @@ func TestHeld(t *testing.T) {
 	var ids []broker.ID
 	var b broker.Block
 	for range 300 {
-		ids = append(ids, b.NewTaskID("q"))
+		ids = append(ids, b.NewTaskID("q", 0))
 	}
 	for range 50 {
 		ids = append(ids, broker.NewTaskID("q", ""))

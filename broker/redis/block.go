@@ -42,6 +42,16 @@ func (p *part) field(t *broker.Task, seen ids) bool {
 	return seen == nil || seen.add(idblock.Name(t.ID))
 }
 
+// cut reports whether a part ends before a task, of which left may still come: because
+// the block that begins with it would not fit as a whole.
+func (p *part) cut(t *broker.Task, left int) bool {
+	if t.ID.BlockPlace() != 1 {
+		return false
+	}
+	n := p.count()
+	return n > 0 && n+min(left, broker.BlockSize) > broker.MaxBatch || p.size > broker.MaxBatchBytes-broker.BlockBytes
+}
+
 // The marks of the places in a block.
 const (
 	markHere = 0

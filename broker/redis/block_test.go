@@ -21,7 +21,7 @@ func siblings(n int, change ...func(*broker.Task)) []*broker.Task {
 	var block broker.Block
 	tasks := make([]*broker.Task, n)
 	for i := range tasks {
-		id := block.NewTaskID("q")
+		id := block.NewTaskID("q", 0)
 		tasks[i] = newTask("q", append([]func(*broker.Task){func(x *broker.Task) {
 			x.ID, x.Payload = id, []byte{0x92, byte(i >> 7), byte(i & 127)}
 		}}, change...)...)
@@ -138,7 +138,7 @@ func TestBlockFields(t *testing.T) {
 		}
 		// That of the last ten, as they came: the tenth first.
 		run := all[string(tasks[0].ID[:15])+"r\x0b"]
-		if len(run) < 12 || run[0] != byte(broker.StateSucceeded) || run[7:11] != "\x00\x00\x00\x01" || run[11:27] != string(tasks[10].ID[:]) {
+		if len(run) < 28 || run[0] != 1 || run[1] != byte(broker.StateSucceeded) || run[8:12] != "\x00\x00\x00\x01" || run[12:28] != string(tasks[10].ID[:]) {
 			t.Errorf("the last run is %x", run)
 		}
 		// Again, as after a lost reply, and as by one who is too late.
@@ -277,6 +277,95 @@ func TestBlockLeavers(t *testing.T) {
 	})
 }
 
+// A submission of any size, with others among them, is blocks.
+func TestBlocksOfMany(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		tasks := siblings(2500)
+		odd := newTask("q", func(x *broker.Task) { x.Delay = time.Hour })
+		enqueue(t, b, slices.Concat(tasks[:100], []*broker.Task{odd}, tasks[100:])...)
+		wantFields(t, raw, 40, 0, 1)
+		wantPending(t, raw, 2500)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 3000})
+		got := dequeue(t, c, 2500, 10*time.Second, "q")
+		var batch []broker.Settlement
+		for i, d := range got {
+			if d.ID != tasks[i].ID {
+				t.Fatalf("delivery %d is of %s, want %s", i, d.ID, tasks[i].ID)
+			}
+			if i%64 != 7 { // one of each block is left
+				batch = append(batch, succeed(d, fmt.Sprint(i)))
+			}
+		}
+		for i, err := range settle(t, c, batch...) {
+			if err != nil {
+				t.Fatalf("settlement %d: %v", i, err)
+			}
+		}
+		for i, st := range wantStates(t, b, tasks, func(i int) broker.State {
+			if i%64 == 7 {
+				return broker.StateRunning
+			}
+			return broker.StateSucceeded
+		}) {
+			if i%64 != 7 && string(st.Outcome.Result) != fmt.Sprint(i) {
+				t.Fatalf("result %d is %q", i, st.Outcome.Result)
+			}
+		}
+	})
+}
+
+// One of another attempt keeps no others from being a run; one that is not the minion's
+// any more does in its block only.
+func TestBlockRunsWithOthers(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		tasks := siblings(192)
+		enqueue(t, b, tasks...)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 200})
+		got := dequeue(t, c, 192, 5*time.Second, "q")
+		again := succeed(got[70], "")
+		again.Verb = broker.VerbRetry
+		if err := settle(t, c, again)[0]; err != nil {
+			t.Fatal(err)
+		}
+		second := dequeue(t, c, 1, 5*time.Second, "q")[0]
+		back := succeed(got[130], "")
+		back.Verb = broker.VerbRelease
+		if err := settle(t, c, back)[0]; err != nil {
+			t.Fatal(err)
+		}
+		late := *got[3]
+		late.Attempt = 9
+		var batch []broker.Settlement
+		for _, d := range got {
+			switch d.ID {
+			case late.ID:
+				d = &late
+			case second.ID:
+				d = second
+			}
+			batch = append(batch, succeed(d, "r"))
+		}
+		for i, err := range settle(t, c, batch...) {
+			lost := i == 3 || i == 130
+			if lost != errors.Is(err, broker.ErrLeaseLost) || !lost && err != nil {
+				t.Fatalf("settlement %d: %v", i, err)
+			}
+		}
+		wantFields(t, raw, 3, 3, 63) // of the second block, a run for each attempt
+		wantStates(t, b, tasks, func(i int) broker.State {
+			switch i {
+			case 3:
+				return broker.StateRunning
+			case 130:
+				return broker.StatePending
+			}
+			return broker.StateSucceeded
+		})
+	})
+}
+
 // What another version has written is neither unknown nor overwritten.
 func TestBlockOfAnotherVersion(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
@@ -303,8 +392,7 @@ func TestBlockOfAnotherVersion(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		wantStates(t, b, tasks, all(broker.StateSucceeded))
-		if fields(t, raw)[name] != strange {
+		if s := fields(t, raw)[name]; s != strange {
 			t.Error("it was overwritten")
 		}
 	})

@@ -17,7 +17,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	}
 	errs := make([]error, len(tasks))
 	var parts []*part
-	var open map[*keys]*part // the last part of each place, if there are several
+	var open map[destination]*part // the last part for each, if there are several
 	var seen ids
 	if len(tasks) > 1 {
 		seen = idSets.Get().(ids)
@@ -38,16 +38,17 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 		if k, errs[i] = q.place(t); errs[i] != nil {
 			continue
 		}
-		if p != nil && p.keys != k {
+		to := destination{k, ordinary(t)}
+		if p != nil && p.destination != to {
 			if open == nil {
-				open = make(map[*keys]*part)
+				open = make(map[destination]*part)
 			}
-			open[p.keys] = p
-			p = open[k]
+			open[p.destination] = p
+			p = open[to]
 		}
 		size := t.Size()
-		if p == nil || p.size+size > broker.MaxBatchBytes || p.count() == broker.MaxBatch {
-			p = &part{keys: k, cfg: &b.cfg, simple: true, in: newScratch()}
+		if p == nil || p.size+size > broker.MaxBatchBytes || p.count() == broker.MaxBatch || p.cut(t, len(tasks)-i) {
+			p = &part{destination: to, cfg: &b.cfg, simple: true, in: newScratch()}
 			defer p.in.free()
 			parts = append(parts, p)
 		}
@@ -59,9 +60,21 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	return broker.NewBatchError(errs)
 }
 
+// destination is what the tasks of a part have in common. What is not ordinary is apart,
+// so that it keeps no others from the simple script.
+type destination struct {
+	keys     *keys
+	ordinary bool
+}
+
+// ordinary reports whether a task is ready at once and needs nothing but its message.
+func ordinary(t *broker.Task) bool {
+	return t.Delay <= 0 && t.Deadline <= 0 && t.Unique == "" && t.Group.IsZero() && !t.Blocked
+}
+
 // part is what one run of an enqueue script stores.
 type part struct {
-	keys   *keys
+	destination
 	cfg    *config
 	simple bool // enqueue_plain can do it: nothing is in other, and no id twice
 	size   int
@@ -79,7 +92,7 @@ func (p *part) count() int { return len(p.places) + len(p.last) }
 
 // add adds a task; left says how many may still come.
 func (p *part) add(place int, t *broker.Task, left int) {
-	if t.Delay <= 0 && t.Deadline <= 0 && t.Unique == "" && t.Group.IsZero() && !t.Blocked {
+	if p.ordinary {
 		if p.plain == nil {
 			p.plain = make([]int, 0, min(left, broker.MaxBatch))
 			p.places = make([]int, 0, min(left, broker.MaxBatch))

@@ -26,9 +26,9 @@ type holding struct {
 type heldBlock struct {
 	name     broker.ID
 	keys     *keys
-	attempts [broker.BlockSize]uint32 // 0 is what is not held
-	apart    uint64                   // bits
-	count    int
+	attempts [broker.BlockSize]uint32
+	held     uint64 // which are, as bits
+	apart    uint64 // and of these, which are kept apart
 }
 
 func newHeld() held {
@@ -51,7 +51,7 @@ func (h *held) at(id broker.ID) (b *heldBlock, bit int) {
 	if bit < 0 {
 		return nil, 0
 	}
-	if b = h.block(id); b == nil || b.attempts[bit] == 0 {
+	if b = h.block(id); b == nil || b.held>>bit&1 == 0 {
 		return nil, 0
 	}
 	return b, bit
@@ -92,10 +92,10 @@ func (h *held) put(id broker.ID, one holding) {
 		return
 	}
 	b.attempts[bit] = one.attempt
+	b.held |= 1 << bit
 	if one.apart {
 		b.apart |= 1 << bit
 	}
-	b.count++
 }
 
 // drop forgets a task, if it is held.
@@ -113,9 +113,9 @@ func (h *held) drop(id broker.ID) {
 		delete(h.alone, id)
 		return
 	}
-	b.attempts[bit] = 0
+	b.held &^= 1 << bit
 	b.apart &^= 1 << bit
-	if b.count--; b.count == 0 {
+	if b.held == 0 {
 		delete(h.blocks, b.name)
 		h.last = nil
 	}

@@ -155,13 +155,14 @@ type settling struct {
 
 // group is what settlements must have in common to share their arguments.
 type group struct {
-	verb  string
-	a     int64
-	class string
-	read  time.Duration
-	sweep time.Duration
-	inbox broker.ID
-	alone int // place in the batch, of one that submits tasks; else -1
+	verb    string
+	a       int64
+	class   string
+	read    time.Duration
+	sweep   time.Duration
+	inbox   broker.ID
+	attempt uint32 // if it ends the task; what is released must keep its order
+	alone   int    // place in the batch, of one that submits tasks; else -1
 }
 
 // traits are what a settlement's group follows from. Most are as those of the one
@@ -173,6 +174,7 @@ type traits struct {
 	retention time.Duration
 	deadFor   time.Duration
 	inbox     broker.ID
+	attempt   uint32
 }
 
 type members struct {
@@ -205,7 +207,7 @@ const settleKeys = 16
 // record of the task is kept apart.
 func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 	d := s.Delivery
-	like := traits{s.Verb, s.Outcome.State, s.Delay, d.Retention, d.DeadFor, d.Inbox}
+	like := traits{s.Verb, s.Outcome.State, s.Delay, d.Retention, d.DeadFor, d.Inbox, d.Attempt}
 	m := st.same
 	if m == nil || like != st.like || len(s.Submit) > 0 {
 		m = st.group(place, s, left)
@@ -267,7 +269,7 @@ func (st *settling) group(place int, s *broker.Settlement, left int) *members {
 	dead := false
 	switch {
 	case s.Verb == broker.VerbFinish:
-		g.a = int64(s.Outcome.State)
+		g.a, g.attempt = int64(s.Outcome.State), d.Attempt
 		dead = s.Outcome.State == broker.StateFailed && d.DeadFor > 0
 	case s.Verb != broker.VerbRelease && s.Delay > 0:
 		g.a = int64((s.Delay + time.Millisecond - 1) / time.Millisecond)

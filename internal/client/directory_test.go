@@ -31,7 +31,7 @@ func TestDirectory(t *testing.T) {
 			if len(known) < size && rnd.IntN(4) > 0 || len(ids) == 0 {
 				id := newID()
 				if rnd.IntN(3) > 0 {
-					id = block.NewTaskID("q")
+					id = block.NewTaskID("q", 0)
 				}
 				e, fresh := d.enter(id)
 				if !fresh || e.id != id || e.sending != 0 || e.next != nil {

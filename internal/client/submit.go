@@ -193,7 +193,7 @@ func (s *siblings) newID(t *broker.Task) broker.ID {
 	if t.Delay > 0 || t.Deadline > 0 || t.Unique != "" {
 		return broker.NewTaskID(t.Queue, t.Unique)
 	}
-	return s.block.NewTaskID(t.Queue)
+	return s.block.NewTaskID(t.Queue, len(t.Payload))
 }
 
 // prepare makes t the record of a call, which was prepared before if it repeats. If

@@ -14,7 +14,7 @@ func TestIndex(t *testing.T) {
 	for range 30 {
 		var b broker.Block
 		for range 1 + rng.IntN(broker.BlockSize) {
-			ids = append(ids, b.NewTaskID("q"))
+			ids = append(ids, b.NewTaskID("q", 0))
 		}
 	}
 	var x Index
@@ -67,7 +67,7 @@ func TestIndex(t *testing.T) {
 
 func TestHas(t *testing.T) {
 	var b broker.Block
-	for place, id := range map[int]broker.ID{1: b.NewTaskID("q"), 2: b.NewTaskID("q"), 0: broker.NewTaskID("q", "")} {
+	for place, id := range map[int]broker.ID{1: b.NewTaskID("q", 0), 2: b.NewTaskID("q", 0), 0: broker.NewTaskID("q", "")} {
 		if Has(&id) != (place > 0) || id.BlockPlace() != place {
 			t.Errorf("%s is in a block: %v, at place %d, want %d", id, Has(&id), id.BlockPlace(), place)
 		}

@@ -13,8 +13,8 @@
 -- It ends when all its marks are 2.
 --
 -- A run is what was settled at once of a block. It is a field named by the 15 bytes,
--- 'r' and the place of its first member, and has: final state (1), until when it may be
--- seen (6), attempt (4), then letters, as they are pushed. It ends as a whole.
+-- 'r' and the place of its first member, and has: version 1, final state (1), until when
+-- it may be seen (6), attempt (4), then letters, as they are pushed. It ends as a whole.
 
 local HERE, OWN, NONE = 0, 1, 2
 
@@ -27,7 +27,7 @@ end
 -- members calls f for each member of a run: with its place, and where what is said of it
 -- begins, with the length of its outcome, and ends.
 local function members(run, f)
-  local from = 12
+  local from = 13
   while from < #run do
     local to = from + 19 + number(run, from + 16, 4)
     f(string.byte(run, from + 15), from + 16, to)
@@ -36,11 +36,10 @@ local function members(run, f)
 end
 
 -- read returns the states of the members that are in a block, by place, each as a field
--- of its own would have it.
+-- of its own would have it; false if the block is of another version.
 local function read(state, field, block)
   if string.byte(block, 1) ~= 1 then
-    -- Not unknown: whoever repeats an enqueue would store it twice.
-    error('the states of a block are of version ' .. string.byte(block, 1) .. ', these scripts know 1')
+    return false
   end
   local n = string.byte(block, 2)
   local inbox = string.sub(block, 3 + n, 18 + n)
@@ -52,17 +51,21 @@ local function read(state, field, block)
     end
   end
   for _, run in ipairs(redis.call('HMGET', state, unpack(names))) do
-    if run then
+    if run and string.byte(run, 1) == 1 then
       members(run, function(at, from, to)
-        states[at] = states[at] and states[at] .. string.sub(run, 1, 11) .. string.sub(run, from, to)
+        if states[at] and #states[at] == 20 then
+          states[at] = states[at] .. string.sub(run, 2, 12) .. string.sub(run, from, to)
+        end
       end)
     end
   end
   return states
 end
 
--- look returns for each task its state, or false.
-local function look(state, ids)
+-- look returns for each task its state, or false. Blocks of another version are an error
+-- if strict says so: what is in one is not unknown, and who repeats an enqueue would
+-- store it twice.
+local function look(state, ids, strict)
   local states = redis.call('HMGET', state, unpack(ids))
   local fields, where = {}, {}
   for i = 1, #ids do
@@ -77,6 +80,9 @@ local function look(state, ids)
   if #fields > 0 then
     for i, block in ipairs(redis.call('HMGET', state, unpack(fields))) do
       where[fields[i]] = block and read(state, fields[i], block)
+      if strict and block and not where[fields[i]] then
+        error('the states of a block are of version ' .. string.byte(block, 1) .. ', these scripts know 1')
+      end
     end
     for i = 1, #ids do
       local block = not states[i] and place(ids[i]) and where[string.sub(ids[i], 1, 15)]
@@ -86,9 +92,9 @@ local function look(state, ids)
   return states
 end
 
--- mark notes in their blocks, as far as there are any, what became of tasks: OWN or
--- NONE.
-local function mark(state, ids, what)
+-- mark notes in their blocks what became of tasks: OWN; or NONE, of those that were
+-- marked as was says.
+local function mark(state, ids, what, was)
   local fields, where = {}, {}
   for i = 1, #ids do
     if place(ids[i]) then
@@ -114,7 +120,7 @@ local function mark(state, ids, what)
       local n, most = string.byte(block, 2), 0
       local marks = { string.byte(block, 3, 2 + n) }
       for _, at in ipairs(where[field]) do
-        marks[at] = what
+        marks[at] = (what == OWN or marks[at] == was) and what or marks[at]
         most = math.max(most, at)
       end
       local wide = math.max(n, what == OWN and most or 0)

@@ -58,7 +58,7 @@ local function hex(s)
 end
 
 local asked, states = { unpack(ARGV, at) }, {}
-for i, s in ipairs(look(state, asked)) do
+for i, s in ipairs(look(state, asked, true)) do
   states[asked[i]] = s
 end
 

@@ -33,7 +33,7 @@ local ids = {}
 for i = 1, total do
   ids[i] = string.sub(message(i), 2, 17)
 end
-local known = look(state, ids)
+local known = look(state, ids, true)
 
 -- Check everything.
 local refused, kept = {}, {}
@@ -72,7 +72,7 @@ for i = 1, total do
         holder = locks[key] or redis.call('HGET', unique, key)
         if holder and not locks[key] then
           -- A key can't outlive its task: one whose holder is done is free.
-          local s = look(state, { holder })[1]
+          local s = look(state, { holder }, true)[1]
           if not s or #s > 20 then
             holder = nil
           end

@@ -92,44 +92,61 @@ local function forgetRecords(which, class, sweepms)
   end
 end
 
--- finishRuns writes a final state for all tasks of the group, as far as they can be
--- runs of their blocks. It adds what is to be forgotten, and returns those that need a
--- field of their own.
-local function finishRuns(head, forget)
-  local names, from = {}, 1
-  for r = 1, #runs do
-    names[r] = sub(ids[from], 1, 15)
+-- finishRuns writes a final state for some tasks of the group, as far as they can be
+-- runs of their blocks. It returns what is to be forgotten, and those that need a field
+-- of their own.
+local function finishRuns(head, which)
+  local mine -- nil if all are
+  if #which < n then
+    mine = {}
+    for _, i in ipairs(which) do
+      mine[i] = true
+    end
+  end
+  local names, from, many = {}, 1, #runs
+  for r = 1, many do
+    local id = ids[from]
+    names[r] = sub(id, 1, 15)
+    names[many + r] = names[r] .. 'r' .. sub(id, 16) -- of the run: there should be none
     from = from + byte(runs, r)
   end
-  local left, fields = {}, {}
+  local known = redis.call('HMGET', state, unpack(names))
+  local left, fields, forget = {}, {}, {}
   from = 1
-  for r, block in ipairs(redis.call('HMGET', state, unpack(names))) do
-    local to = from + byte(runs, r) - 1
-    local fits = block and byte(block, 1) == 1
-    if fits and sub(block, 3, 2 + byte(block, 2)) ~= string.rep('\0', byte(block, 2)) then
+  for r = 1, many do
+    local block, to = known[r], from + byte(runs, r) - 1
+    local fits = block and byte(block, 1) == 1 and not known[many + r]
+    local size = fits and byte(block, 2)
+    if fits and (mine or size < 64 or sub(block, 3, 66) ~= string.rep('\0', 64)) then
       for i = from, to do
-        fits = fits and byte(block, 2 + byte(ids[i], 16)) == HERE
+        local at = byte(ids[i], 16)
+        if mine and not mine[i] or at > size or byte(block, 2 + at) ~= HERE then
+          fits = false
+        end
       end
     end
     if fits then
-      local first = byte(ids[from], 16)
-      fields[#fields + 1] = names[r] .. 'r' .. string.char(first)
+      fields[#fields + 1] = names[many + r]
       fields[#fields + 1] = head .. sub(letters, froms[from], tos[to])
-      forget[#forget + 1] = names[r] .. string.char(128 + first)
+      forget[#forget + 1] = ids[from]
     else
       for i = from, to do
-        left[#left + 1] = i
+        if not mine or mine[i] then
+          left[#left + 1] = i
+        end
       end
     end
     from = to + 1
   end
   for i = from, n do
-    left[#left + 1] = i
+    if not mine or mine[i] then
+      left[#left + 1] = i
+    end
   end
   if #fields > 0 then
     redis.call('HSET', state, unpack(fields))
   end
-  return left
+  return forget, left
 end
 
 -- finish writes a final state for some tasks of the group, tells the inbox, and
@@ -140,23 +157,27 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
     return
   end
   local stamp = string.char(final) .. big(t + readms, 6)
-  local forget, own = { big(t + sweepms, 6) }, which
-  if runs ~= '' and many == n and alike and readms > 0 and sub(class, 1, 1) == 'r' then
-    own = finishRuns(stamp .. alike, forget)
+  local own, over = which, big(t + sweepms, 6)
+  if runs ~= '' and alike and readms > 0 and sub(class, 1, 1) == 'r' then
+    local forget
+    forget, own = finishRuns('\1' .. stamp .. alike, which)
+    if #forget > 0 then
+      redis.call('RPUSH', list, over .. 'r' .. table.concat(forget))
+    end
   end
   if #own > 0 then
-    local states, at = {}, #forget
+    local states, forget = {}, {}
     for x = 1, #own do
       local i = own[x]
       local id = ids[i]
       states[2 * x - 1] = id
       states[2 * x] = sub(msgs[i], 26, 45) .. stamp .. attempts[i] .. (readms > 0 and outcome(i) or '')
-      forget[at + x] = id
+      forget[x] = id
     end
     redis.call('HSET', state, unpack(states))
-    mark(state, { unpack(forget, at + 1) }, OWN)
+    mark(state, forget, OWN)
+    redis.call('RPUSH', list, over .. table.concat(forget))
   end
-  redis.call('RPUSH', list, table.concat(forget))
   redis.call('ZADD', keep, 'NX', t + sweepms, class)
   if sub(class, 1, 1) == 'd' then
     local pairs = {}

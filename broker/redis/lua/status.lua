@@ -10,8 +10,8 @@
 local t = now()
 local values, bytes, at = {}, 0, 1
 while at <= #ARGV and bytes < 4194304 do
-  local to = math.min(at + 49, #ARGV)
-  for _, s in ipairs(look(KEYS[1], { unpack(ARGV, at, to) })) do
+  local to = math.min(at + 127, #ARGV) -- of a block or two
+  for _, s in ipairs(look(KEYS[1], { unpack(ARGV, at, to) }, true)) do
     if not s or (#s > 20 and number(s, 22, 6) <= t) then
       s = ''
     end

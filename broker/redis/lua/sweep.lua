@@ -3,28 +3,28 @@
 --
 -- KEYS  1 keep  2 list of the class  3 state  4 dead
 -- ARGV  1 name of the class
+-- An element of the list is a time (6) and ids (16 each); or a time, 'r' and for each
+-- run its block (15) and the place of its first member.
 -- Returns 1 if there is more, and how many were forgotten.
 
--- forgetRun forgets a run, which a list names by its block and 128 more than the place
--- of its first member. It adds its members to gone. It reports false if there is none:
--- ids that were made before there were blocks can look like that.
+-- forgetRun forgets a run, of which it gets the block and the place of its first member.
+-- It adds its members to gone.
 local function forgetRun(state, name, gone)
   local block = string.sub(name, 1, 15)
-  local field = block .. 'r' .. string.char(string.byte(name, 16) - 128)
+  local field = block .. 'r' .. string.sub(name, 16)
   local run = redis.call('HGET', state, field)
-  if not run then
-    return false
+  if run then
+    members(run, function(at)
+      gone[#gone + 1] = block .. string.char(at)
+    end)
+    redis.call('HDEL', state, field)
   end
-  members(run, function(at)
-    gone[#gone + 1] = block .. string.char(at)
-  end)
-  redis.call('HDEL', state, field)
-  return true
 end
 
 local keep, list, state, dead, class = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
 local t = now()
 local n = 0
+redis.call('ZREM', keep, '') -- see dequeue.lua
 while n < 1000 do
   local blob = redis.call('LINDEX', list, 0)
   if not blob then
@@ -37,10 +37,13 @@ while n < 1000 do
     return { 0, n }
   end
   local ids, gone = {}, {}
-  for i = 7, #blob, 16 do
-    local id = string.sub(blob, i, i + 15)
-    if string.byte(id, 16) <= 128 or not forgetRun(state, id, gone) then
-      ids[#ids + 1] = id
+  if #blob % 16 == 7 then
+    for i = 8, #blob, 16 do
+      forgetRun(state, string.sub(blob, i, i + 15), gone)
+    end
+  else
+    for i = 7, #blob, 16 do
+      ids[#ids + 1] = string.sub(blob, i, i + 15)
     end
   end
   if string.sub(class, 1, 1) == 'd' then
@@ -59,9 +62,9 @@ while n < 1000 do
   end
   if #ids > 0 then
     redis.call('HDEL', state, unpack(ids))
-    mark(state, ids, NONE)
+    mark(state, ids, NONE, OWN)
   end
-  mark(state, gone, NONE)
+  mark(state, gone, NONE, HERE)
   redis.call('LPOP', list)
   n = n + math.max(#ids + #gone, 1)
 end
