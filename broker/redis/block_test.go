@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
 // siblings makes tasks whose ids are in blocks.
@@ -395,6 +396,54 @@ func TestBlockOfAnotherVersion(t *testing.T) {
 		if s := fields(t, raw)[name]; s != strange {
 			t.Error("it was overwritten")
 		}
+	})
+}
+
+// A server that is full forgets what it can, also where a part of a block stays.
+func TestBlockForgottenWhenFull(t *testing.T) {
+	path := redistest.Path(t)
+	if path == "" {
+		return // Path has said why
+	}
+	url := "redis://" + redistest.Start(t, path).Addr
+	b, raw := open(t, url), rawClient(t, url)
+	tasks := siblings(10)
+	enqueue(t, b, tasks...)
+	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+	for _, d := range dequeue(t, c, 4, 5*time.Second, "q") {
+		if err := settle(t, c, succeed(d, "r"))[0]; err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantFields(t, raw, 1, 4, 0)
+	list := "{" + redis.DefaultNamespace + ":q}:keep:r60"
+	all, err := raw.LRange(t.Context(), list, 0, -1).Result()
+	if err != nil || len(all) != 4 {
+		t.Fatalf("%d elements of what is to be forgotten, %v", len(all), err)
+	}
+	for i, s := range all { // as if an hour had passed
+		if err := raw.LSet(t.Context(), list, int64(i), strings.Repeat("\x00", 6)+s[6:]).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := raw.ZAdd(t.Context(), "{"+redis.DefaultNamespace+":q}:keep", goredis.Z{Member: "r60"}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Set(t.Context(), "x", 1, 0).Err(); err == nil {
+		t.Fatal("the server is not full")
+	}
+	if err := c.Heartbeat(t.Context(), broker.Load{}); err != nil {
+		t.Fatal(err)
+	}
+	wantFields(t, raw, 1, 0, 0)
+	wantStates(t, b, tasks, func(i int) broker.State {
+		if i < 4 {
+			return broker.StateUnknown
+		}
+		return broker.StatePending
 	})
 }
 
