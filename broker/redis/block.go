@@ -58,8 +58,12 @@ const (
 	markNone = 2
 )
 
-// appendFields appends the number of fields of the part, and these.
+// appendFields appends the number of fields of the part, and these. What the script can
+// make of the messages it is not told.
 func (p *part) appendFields(args []any) []any {
+	if !slices.ContainsFunc(p.fields, func(f field) bool { return f.block }) {
+		return append(args, 0)
+	}
 	args = append(args, len(p.fields))
 	add := func(b []byte) {
 		p.in.blobs = append(p.in.blobs, blob{b})

@@ -4,7 +4,8 @@
 -- KEYS  1 ready  2 held  3 state  4 meta  5 watch, then the record of each message
 --       that is an entry
 -- ARGV  1 wake channel  2 number of fields of state, then these: name and value, of
---       a task (see status.lua) or of a block of them (see block.lua); then messages
+--       a task (see status.lua) or of a block of them (see block.lua); then messages.
+--       The number is 0 if each message has a field of its own.
 -- Returns 1; or 0 and does nothing if a field is known, a record is not there or the
 -- queue is not registered: then enqueue.lua tells more.
 
@@ -13,12 +14,19 @@ if redis.call('EXISTS', KEYS[4]) == 0 then
   return 0
 end
 local first = 3 + 2 * fields -- message
-local names = {}
+local names, states = {}, { unpack(ARGV, 3, first - 1) }
 for i = 1, fields do
-  names[i] = ARGV[1 + 2 * i]
+  names[i] = states[2 * i - 1]
+end
+if fields == 0 then
+  for i = first, #ARGV do
+    names[i - 2] = string.sub(ARGV[i], 2, 17)
+    states[2 * i - 5] = names[i - 2]
+    states[2 * i - 4] = string.sub(ARGV[i], 26, 45) -- digest and inbox
+  end
 end
 local known = redis.call('HMGET', state, unpack(names))
-for i = 1, fields do
+for i = 1, #names do
   if known[i] then
     return 0
   end
@@ -36,7 +44,7 @@ if #KEYS > 5 then
   end
 end
 push(KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)
-redis.call('HSET', state, unpack(ARGV, 3, first - 1))
+redis.call('HSET', state, unpack(states))
 for i = 6, #KEYS do
   redis.call('PERSIST', KEYS[i]) -- not first: see dequeue.lua
 end
