@@ -12,7 +12,8 @@ import (
 // roll is a hash table of what a shard knows of tasks. It is made for tables of
 // millions, most of them tombstones, where a look-up costs what it misses in the
 // cache: a probe reads one small slot and, only if that fits, one entry. Neither
-// has pointers for the garbage collector to follow.
+// has pointers for the garbage collector to follow, and of ids in blocks there are a
+// few for each block.
 type roll struct {
 	blocks idblock.Index // of ids that are in one
 	slots  []slot        // of the others; their number is a power of two, at most 3/4 of them are in use

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,6 +199,45 @@ func TestBlockRepeats(t *testing.T) {
 			}
 			return broker.StateUnknown
 		})
+	})
+}
+
+// Several who store parts of a block at once make each task once, and several who
+// settle it at once end it once.
+func TestBlockAtOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		tasks := siblings(64)
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				if err := b.Enqueue(t.Context(), tasks[6*i:24+5*i]); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		enqueue(t, b, tasks...)
+		wantPending(t, raw, 64)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 100})
+		var batch []broker.Settlement
+		for _, d := range dequeue(t, c, 64, 5*time.Second, "q") {
+			batch = append(batch, succeed(d, d.ID.String()))
+		}
+		for i := range 6 {
+			wg.Go(func() {
+				errs, err := c.Settle(t.Context(), batch[5*i:34+6*i])
+				if err != nil || slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+					t.Error(err, errs)
+				}
+			})
+		}
+		wg.Wait()
+		for i, st := range wantStates(t, b, tasks, all(broker.StateSucceeded)) {
+			if string(st.Outcome.Result) != tasks[i].ID.String() {
+				t.Errorf("result of %s is %q", tasks[i].ID, st.Outcome.Result)
+			}
+		}
 	})
 }
 
@@ -445,6 +485,37 @@ func TestBlockForgottenWhenFull(t *testing.T) {
 		}
 		return broker.StatePending
 	})
+}
+
+// A run of another version is left alone, and keeps no others from being forgotten.
+func TestRunOfAnotherVersion(t *testing.T) {
+	s := miniredis.RunT(t)
+	now := time.Now()
+	s.SetTime(now)
+	url := "redis://" + s.Addr()
+	b, raw := open(t, url), rawClient(t, url)
+	tasks := siblings(3)
+	enqueue(t, b, tasks...)
+	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+	for _, d := range dequeue(t, c, 3, 5*time.Second, "q") {
+		if err := settle(t, c, succeed(d, "r"))[0]; err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantFields(t, raw, 1, 3, 0)
+	name := string(tasks[1].ID[:15]) + "r\x02"
+	if err := raw.HSet(t.Context(), stateKey, name, "\x02strange").Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.SetTime(now.Add(2 * time.Hour))
+	c = consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+	if err := c.Heartbeat(t.Context(), broker.Load{}); err != nil {
+		t.Fatal(err)
+	}
+	wantFields(t, raw, 1, 1, 0)
+	if got := fields(t, raw)[name]; got != "\x02strange" {
+		t.Errorf("it has become %x", got)
+	}
 }
 
 // Each member is forgotten at its own time, and the block with the last of them.

@@ -13,7 +13,7 @@ local function forgetRun(state, name, gone)
   local block = string.sub(name, 1, 15)
   local field = block .. 'r' .. string.sub(name, 16)
   local run = redis.call('HGET', state, field)
-  if run then
+  if run and string.byte(run, 1) == 1 then -- others are left alone
     members(run, function(at)
       gone[#gone + 1] = block .. string.char(at)
     end)
