@@ -47,6 +47,20 @@ const MaxRetries = 10_000
 // Check reports whether the task can be enqueued within the limits. The error
 // wraps [ErrInvalid] or [ErrTooLarge] and names the task.
 func (t *Task) Check(l Limits) error {
+	if err := t.CheckDraft(l); err != nil {
+		return err
+	}
+	switch {
+	case t.ID.IsZero():
+		return fmt.Errorf("task %s: %w: no id", t.Name, ErrInvalid)
+	case t.ID.QueueHash() != QueueHash(t.Queue):
+		return fmt.Errorf("task %s: %w: the id was made for another queue than %s", t.Name, ErrInvalid, t.Queue)
+	}
+	return nil
+}
+
+// CheckDraft is [Task.Check] of all but the id, for a task that gets its id later.
+func (t *Task) CheckDraft(l Limits) error {
 	if t == nil {
 		return fmt.Errorf("task: %w: it is nil", ErrInvalid)
 	}
@@ -63,10 +77,6 @@ func (t *Task) Check(l Limits) error {
 		return fmt.Errorf("task %s: %w: %s of %d bytes, the limit is %d", t.Name, ErrTooLarge, what, size, limit)
 	}
 	switch {
-	case t.ID.IsZero():
-		return bad("no id")
-	case t.ID.QueueHash() != QueueHash(t.Queue):
-		return bad("the id was made for another queue than %s", t.Queue)
 	case len(t.Codec) > 32:
 		return bad("codec name %.40q is longer than 32 bytes", t.Codec)
 	case len(t.Payload) > l.Payload:

@@ -51,7 +51,7 @@ func (r *Request) Args() any { return r.args }
 // Settings returns what the options came to.
 func (r *Request) Settings() Settings { return r.settings.clone() }
 
-// ID returns the id, which is zero until the request was first prepared.
+// ID returns the id, which is zero until the request was first about to be sent.
 func (r *Request) ID() ID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,55 +64,53 @@ func (r *Request) ID() ID {
 // error wraps [ErrInvalid] and names the task; an error leaves the request as it
 // was. A request that has a [Request.Flow] is not one task: prepare its members.
 func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
-	return r.PrepareAs(c, now, nil)
-}
-
-// PrepareAs is Prepare with the id that newID makes for a task that has none
-// yet; a nil newID makes a fresh one.
-func (r *Request) PrepareAs(c codec.Codec, now time.Time, newID func(*broker.Task) ID) (*broker.Task, error) {
 	t := new(broker.Task)
-	if _, err := r.PrepareIn(t, c, now, newID); err != nil {
+	if err := r.Draft(t, c, now); err != nil {
 		return nil, err
 	}
+	r.Identify(t, nil)
 	return t, nil
 }
 
-// PrepareIn is PrepareAs for who has memory for the record: whatever is in t is
-// overwritten, also if there is an error. Again says that the request had its id
-// before, and so may have been sent.
-func (r *Request) PrepareIn(
-	t *broker.Task, c codec.Codec, now time.Time, newID func(*broker.Task) ID,
-) (again bool, err error) {
+// Draft is the first half of Prepare, for who has memory for the record: it encodes the
+// request and makes t its record, which has no id if the request has none yet. Whatever
+// is in t is overwritten, also if there is an error.
+func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time) error {
 	if err := r.Check(); err != nil {
-		return false, err
+		return err
 	}
 	if r.parts != nil {
-		return false, fmt.Errorf("%s: %w: it is not a single task", r.name, broker.ErrInvalid)
+		return fmt.Errorf("%s: %w: it is not a single task", r.name, broker.ErrInvalid)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.id.IsZero() {
-		r.record(t, now)
-		return true, nil
+	if r.codec == "" && r.id.IsZero() { // not encoded yet
+		payload, err := c.AppendArgs(nil, r.args)
+		if err != nil {
+			return fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
+		}
+		r.payload, r.codec = payload, c.Name()
 	}
-	payload, err := c.AppendArgs(nil, r.args)
-	if err != nil {
-		return false, fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
-	}
-	r.payload, r.codec = payload, c.Name()
-	r.record(t, now)
-	if newID == nil {
-		r.id = broker.NewTaskID(t.Queue, t.Unique)
-	} else {
-		r.id = newID(t)
-	}
-	t.ID = r.id
-	return false, nil
-}
-
-func (r *Request) record(t *broker.Task, now time.Time) {
 	r.settings.record(t, now)
 	t.ID, t.Name, t.Codec, t.Payload, t.Upstream = r.id, r.name, r.codec, r.payload, r.upstream
+	return nil
+}
+
+// Identify is the second half of Prepare: it gives the request of a draft its id, and the
+// draft too. NewID makes the id; a nil newID makes a fresh one. Again says that the
+// request had its id before, and so may have been sent.
+func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) ID) (again bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch again = !r.id.IsZero(); {
+	case again:
+	case newID == nil:
+		r.id = broker.NewTaskID(draft.Queue, draft.Unique)
+	default:
+		r.id = newID(draft)
+	}
+	draft.ID = r.id
+	return again
 }
 
 // Check returns what is wrong with the request, as far as that is known before

@@ -50,7 +50,7 @@ func (s *Child) Await(ctx context.Context, id task.ID, into any) error {
 // Prepare returns the record of a call that is a single task.
 func (s *Child) Prepare(call task.Bound, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
-	if _, err := s.Client.prepare(t, call, s, now, nil); err != nil {
+	if _, err := s.Client.prepare(t, call, s, now); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -93,32 +93,28 @@ func (s *Child) repeats() bool {
 	return s.Attempt > 1 || s.again
 }
 
-// prepare returns the record of a request.
+// prepare returns the record of a request, which is not checked.
 func (s *Child) prepare(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
-	if _, err := s.prepareIn(t, req, c, now, nil); err != nil {
+	if err := req.Draft(t, c, now); err != nil {
 		return nil, err
 	}
+	s.identify(req, t, c)
 	return t, nil
 }
 
-// prepareIn makes t the record of a request, which may have been sent before if it is
-// so again. Where no task sends it, newID makes the id; nil makes any.
-func (s *Child) prepareIn(
-	t *broker.Task, req *task.Request, c codec.Codec, now time.Time, newID func(*broker.Task) broker.ID,
-) (again bool, err error) {
+// identify gives the request of a draft that c has encoded its id, and the draft what it
+// has from the task that sends it. Again says that it may have been sent before.
+func (s *Child) identify(req *task.Request, t *broker.Task, c codec.Codec) (again bool) {
 	if s == nil {
-		return req.PrepareIn(t, c, now, newID)
+		return req.Identify(t, nil)
 	}
-	again, err = req.PrepareIn(t, c, now, func(t *broker.Task) broker.ID { return s.taskID(t, c) })
-	if err != nil {
-		return false, err
-	}
+	again = req.Identify(t, func(t *broker.Task) broker.ID { return s.taskID(t, c) })
 	t.Parent = s.Parent
 	if s.Heirs != nil && req.Settings().Inherit {
 		s.Heirs.Endow(t)
 	}
-	return again || s.repeats(), nil
+	return again || s.repeats()
 }
 
 // taskID returns the id of a task that is sent for the first time in this

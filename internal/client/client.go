@@ -73,6 +73,7 @@ func New(cfg Config) *Client {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.sender = newSender(c.ctx, c.closing, c.b.Enqueue)
+	c.sender.begin, c.sender.end = c.begin, c.end
 	return c
 }
 

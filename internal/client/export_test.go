@@ -9,3 +9,18 @@ func (c *Client) Entries() int {
 	defer c.mu.Unlock()
 	return c.table.entries.n
 }
+
+// Sending returns how many of the tasks that the client knows are being sent.
+func (c *Client) Sending() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lists := append([]list{c.table.idle}, c.table.levels[:]...)
+	for i := range lists {
+		for e := lists[i].first; e != nil; e = e.next {
+			if e.sending != 0 {
+				n++
+			}
+		}
+	}
+	return n
+}

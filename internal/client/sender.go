@@ -25,6 +25,9 @@ type sender struct {
 	closing chan struct{}   // ends the repetitions
 	urge    chan struct{}   // tells repeats that there is more; has room for one
 
+	begin func([]*parcel) // is told of parcels before the first request with them,
+	end   func([]*parcel) // and of those that were stored before their callers are, if these are there
+
 	mu     sync.Mutex
 	closed bool
 	lanes  int // requests under way and goroutines that empty the queue, without solos
@@ -37,17 +40,21 @@ type sender struct {
 }
 
 func newSender(ctx context.Context, closing chan struct{}, enqueue func(context.Context, []*broker.Task) error) *sender {
-	return &sender{enqueue: enqueue, ctx: ctx, closing: closing, urge: make(chan struct{}, 1)}
+	nothing := func([]*parcel) {}
+	return &sender{enqueue: enqueue, ctx: ctx, closing: closing, urge: make(chan struct{}, 1), begin: nothing, end: nothing}
 }
 
 // parcel is a submission.
 type parcel struct {
 	tasks []*broker.Task
-	errs  []error // nil, or one for each task
+	of    *submission // nil if they are of a flow
+	errs  []error     // nil, or one for each task
 	until time.Time
 	bytes int
 	taken bool          // it is in a request
-	left  bool          // and nobody waits for that any more
+	begun chan struct{} // closed when begin was told of it, after it was taken
+	left  bool          // nobody waits any more for the request that it is in
+	ended bool          // end is told of it
 	done  chan struct{} // closed when errs is final; nil for who sends for itself
 
 	open  []int     // the tasks that are worth another request
@@ -76,8 +83,11 @@ const (
 // send stores the tasks and returns nil or an error for each. Now is about the time:
 // reading it is a part of what a submission costs.
 func (s *sender) send(ctx context.Context, tasks []*broker.Task, now time.Time) []error {
-	p := &parcel{tasks: tasks, until: now.Add(patience)}
-	for _, t := range tasks {
+	return s.sendParcel(ctx, &parcel{tasks: tasks, until: now.Add(patience)})
+}
+
+func (s *sender) sendParcel(ctx context.Context, p *parcel) []error {
+	for _, t := range p.tasks {
 		p.bytes += t.Size()
 	}
 	s.mu.Lock()
@@ -87,7 +97,7 @@ func (s *sender) send(ctx context.Context, tasks []*broker.Task, now time.Time) 
 	}
 	s.wg.Add(1)
 	defer s.wg.Done()
-	solo := len(tasks) >= soloTasks || p.bytes >= soloBytes
+	solo := len(p.tasks) >= soloTasks || p.bytes >= soloBytes
 	if solo || s.lanes == 0 {
 		if !solo {
 			s.lanes++
@@ -120,7 +130,9 @@ func (s *sender) alone(ctx context.Context, p *parcel, lane bool) {
 	if lane {
 		defer s.next() // even if the broker panics
 	}
-	s.request(ctx, []*parcel{p})
+	parcels := []*parcel{p}
+	s.begin(parcels)
+	s.request(ctx, parcels)
 }
 
 // wait waits until others have sent a parcel, or ctx ends, and returns its errors.
@@ -130,24 +142,40 @@ func (s *sender) wait(ctx context.Context, p *parcel) []error {
 		return p.errs
 	case <-ctx.Done():
 	}
+	soon, errs := s.leave(p, ctx.Err())
+	if soon != nil {
+		<-soon
+	}
+	if soon == p.done {
+		return p.errs
+	}
+	return errs
+}
+
+// leave takes the caller from a parcel, for a reason, and returns its errors. They hold
+// as soon as a channel is closed, which is at once; if that is done there are others.
+func (s *sender) leave(p *parcel, why error) (soon <-chan struct{}, errs []error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if p.ended {
+		return p.done, nil
+	}
 	select {
 	case <-p.done: // meanwhile
-		return p.errs
+		return p.done, nil
 	default:
 	}
 	same := func(q *parcel) bool { return q == p }
 	switch {
 	case p.taken: // it belongs to the goroutine that sends it, which goes on for the others
 		p.left = true
-		return p.unknown(fmt.Errorf("%w: %w while it was sent", broker.ErrIndeterminate, ctx.Err()))
+		return p.begun, p.unknown(fmt.Errorf("%w: %w while it was sent", broker.ErrIndeterminate, why))
 	case p.tries > 0: // the last errors say it
 		s.again = slices.DeleteFunc(s.again, same)
-		return p.errs
+		return nil, p.errs
 	}
 	s.queue = slices.DeleteFunc(s.queue, same)
-	return p.failed(fmt.Errorf("not sent: %w", ctx.Err()))
+	return nil, p.failed(fmt.Errorf("not sent: %w", why))
 }
 
 // unknown returns the errors of a parcel that is in a request: err for what is in
@@ -189,12 +217,28 @@ func (s *sender) drain() {
 			return
 		}
 		s.mu.Unlock()
+		s.begin(batch)
+		close(batch[0].begun)
 		s.request(s.ctx, batch)
-		s.mu.Lock()
-		s.flying -= len(batch)
-		s.mu.Unlock()
+		s.end(s.landed(batch))
 		s.repeat(release(batch))
 	}
+}
+
+// landed notes that a request is over, and returns the parcels that it has stored and
+// whose callers are there.
+func (s *sender) landed(batch []*parcel) (stored []*parcel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flying -= len(batch)
+	stored = make([]*parcel, 0, len(batch))
+	for _, p := range batch {
+		if p.errs == nil && !p.left { // else its caller has gone on, or will
+			p.ended = true
+			stored = append(stored, p)
+		}
+	}
+	return stored
 }
 
 // release tells the callers of those parcels that are done with, and returns the
@@ -213,15 +257,19 @@ func release(parcels []*parcel) (open []*parcel) {
 // gather takes what fits in a request from the queue, and leaves the other lane its
 // share. s.mu is held.
 func (s *sender) gather() []*parcel {
+	if len(s.queue) == 0 {
+		return nil
+	}
 	n, tasks, bytes := 0, 0, 0
 	share := max(crowd, (s.flying+len(s.queue)+1)/maxLanes)
+	begun := make(chan struct{})
 	for _, p := range s.queue[:min(share, len(s.queue))] {
 		tasks += len(p.tasks)
 		bytes += p.bytes
 		if n > 0 && (tasks > broker.MaxBatch || bytes > broker.MaxBatchBytes) {
 			break
 		}
-		p.taken = true
+		p.taken, p.begun = true, begun
 		n++
 	}
 	batch := slices.Clone(s.queue[:n])

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -17,9 +16,12 @@ type submission struct {
 	errs  []error        // nil, or one for each call
 	tasks []*broker.Task // what is sent
 	index []int          // where each of tasks is in calls; nil if they are the same
+	again []bool         // of each of tasks, whether it may have been sent before; nil if none was
 	flows map[int]error  // the calls that are pipes or groups, which were sent, and what came of that
 
-	records *records // of tasks
+	now     time.Time // about when it began
+	records *records  // of tasks
+	parcel  parcel    // of tasks, too
 }
 
 // records are the memory of the tasks of a submission. A broker reads them only
@@ -61,7 +63,7 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	if len(calls) == 0 {
 		return nil
 	}
-	s := submission{calls: calls}
+	s := &submission{calls: calls}
 	if err := c.enter(ctx); err != nil {
 		for i := range calls {
 			s.fail(i, err)
@@ -69,44 +71,29 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 		return s.err()
 	}
 	defer c.sending.Done()
-	now := time.Now()
+	s.now = time.Now()
 	s.sendFlows(ctx, c, from)
 	if s.flows != nil { // that may have taken long
-		now = time.Now()
+		s.now = time.Now()
 	}
-	again := s.prepare(c, from, now)
+	s.prepare(c, from)
 	if len(s.tasks) == 0 {
 		return s.err()
 	}
-	// What comes back may be faster than the reply, so it is expected first.
-	c.mu.Lock()
-	for i, t := range s.tasks {
-		s.records.expected = append(s.records.expected, c.table.expect(t.ID, t.Queue, again != nil && again[i], now))
-	}
-	c.schedule(now)
-	c.mu.Unlock()
-
-	errs := c.sender.send(ctx, s.tasks, now)
+	s.parcel = parcel{tasks: s.tasks, of: s, until: s.now.Add(patience)}
+	errs := c.sender.sendParcel(ctx, &s.parcel)
 	for i, err := range errs {
 		if from.stored(s.tasks[i], err) {
 			errs[i] = nil
 		}
 	}
-
 	// No error at all says that the request is over, and not only our wait.
 	if errs == nil {
 		defer s.records.free()
 	}
-	if errs != nil { // else nothing becomes due
-		now = time.Now()
+	if !s.parcel.ended {
+		c.ended(s, errs)
 	}
-	c.mu.Lock()
-	for i, t := range s.tasks {
-		stored := errs == nil || errs[i] == nil || errors.Is(errs[i], broker.ErrIndeterminate)
-		c.table.sentAs(s.records.expected[i], t.ID, stored, now)
-	}
-	c.schedule(now)
-	c.mu.Unlock()
 	for i, err := range errs {
 		if err != nil {
 			s.fail(s.place(i), err)
@@ -143,21 +130,16 @@ func (c *Client) ready(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the tasks of the calls, as far as they can be sent. The result
-// says which of tasks were prepared before, nil if none was.
-func (s *submission) prepare(c *Client, from *Child, now time.Time) (again []bool) {
+// prepare makes the tasks of the calls, as far as they can be sent.
+func (s *submission) prepare(c *Client, from *Child) {
 	s.tasks = make([]*broker.Task, 0, len(s.calls))
 	s.records = newRecords(len(s.calls))
-	var newID func(*broker.Task) broker.ID
-	if len(s.calls) > 1 {
-		newID = new(siblings).newID
-	}
 	for i, call := range s.calls {
 		t := s.records.next()
-		var repeat bool
+		again := false
 		err, sent := s.flowErr(i)
 		if !sent {
-			repeat, err = c.prepare(t, call, from, now, newID)
+			again, err = c.prepare(t, call, from, s.now)
 		}
 		if err != nil || sent {
 			if s.index == nil { // up to here they were the same
@@ -170,50 +152,45 @@ func (s *submission) prepare(c *Client, from *Child, now time.Time) (again []boo
 			continue
 		}
 		t.Inbox = c.inbox.id
-		if repeat && again == nil {
-			again = make([]bool, len(s.calls))
-		}
-		if repeat {
-			again[len(s.tasks)] = true
-		}
 		s.tasks = append(s.tasks, t)
 		if s.index != nil {
 			s.index = append(s.index, i)
 		}
+		if again {
+			s.repeats(len(s.tasks) - 1)
+		}
 	}
-	return again
 }
 
-// siblings gives ids to tasks that are sent together.
-type siblings struct{ block broker.Block }
-
-// newID returns an id in a block for an ordinary task: a broker knows all that it
-// must of such a one from its block.
-func (s *siblings) newID(t *broker.Task) broker.ID {
-	if t.Delay > 0 || t.Deadline > 0 || t.Unique != "" {
-		return broker.NewTaskID(t.Queue, t.Unique)
+// repeats notes that a task may have been sent before.
+func (s *submission) repeats(i int) {
+	if s.again == nil {
+		s.again = make([]bool, len(s.calls))
 	}
-	return s.block.NewTaskID(t.Queue, len(t.Payload))
+	s.again[i] = true
 }
 
-// prepare makes t the record of a call, which was prepared before if it repeats. If
-// it was not, newID makes the id, see [Child.prepareIn].
-func (c *Client) prepare(
-	t *broker.Task, call task.Bound, from *Child, now time.Time, newID func(*broker.Task) broker.ID,
-) (repeat bool, err error) {
+// prepare makes t the record of a call. It has no id yet if it is from nobody: see
+// [Client.begin]. Again says that it may have been sent before.
+func (c *Client) prepare(t *broker.Task, call task.Bound, from *Child, now time.Time) (again bool, err error) {
 	req := requestOf(call)
 	if req == nil {
 		return false, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid)
 	}
-	repeat, err = from.prepareIn(t, req, c.codec, now, newID)
-	if err != nil {
+	if err := req.Draft(t, c.codec, now); err != nil {
 		return false, err
 	}
-	from.sends(req)
+	if again = !t.ID.IsZero(); from != nil {
+		again = from.identify(req, t, c.codec)
+		from.sends(req)
+	}
 	if t.Upstream != "" {
 		return false, fmt.Errorf("task %s: %w: it waits for the result of another one; send it by task.Then", t.Name, broker.ErrInvalid)
 	}
-	return repeat, t.Check(c.limits)
+	if t.ID.IsZero() {
+		return false, t.CheckDraft(c.limits)
+	}
+	return again, t.Check(c.limits)
 }
 
 func requestOf(call task.Bound) *task.Request {

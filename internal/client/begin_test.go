@@ -1,0 +1,111 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// begun runs f with a client whose broker takes a second to store what it gets.
+func begun(t *testing.T, f func(t *testing.T, c *client.Client)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &slow{Broker: memory.New()}
+		defer func() { _ = b.Close() }()
+		c := client.New(client.Config{Broker: b})
+		defer func() { _ = c.Close() }()
+		f(t, c)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := c.Sending(); n != 0 {
+			t.Errorf("%d tasks are still being sent", n)
+		}
+	})
+}
+
+func request() *task.Request { return task.NewRequest("t", codec.Arguments{}) }
+
+// What callers send one by one, and goes in one request, has ids in a block.
+func TestSentTogether(t *testing.T) {
+	begun(t, func(t *testing.T, c *client.Client) {
+		reqs := make([]*task.Request, 20)
+		for i := range reqs {
+			reqs[i] = request()
+			go func() {
+				if err := c.Submit(t.Context(), reqs[i]); err != nil {
+					t.Error(err)
+				}
+			}()
+			synctest.Wait()
+		}
+		time.Sleep(5 * time.Second)
+		for i, req := range reqs {
+			id, want := req.ID(), reqs[1].ID()
+			if want[15] = byte(i); i == 0 && id[15] != 0 || i > 0 && id != want {
+				t.Errorf("task %d has id %s", i, id)
+			}
+		}
+	})
+}
+
+// Who does not wait for the end of a request knows the ids of what is in it, and only
+// of that.
+func TestLeft(t *testing.T) {
+	begun(t, func(t *testing.T, c *client.Client) {
+		first, sent, queued := request(), request(), request()
+		go func() { _ = c.Submit(t.Context(), first) }()
+		time.Sleep(time.Millisecond)
+		ctx, leave := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer leave()
+		go func() {
+			time.Sleep(1200 * time.Millisecond)
+			err := c.Submit(ctx, queued)
+			var sub *task.SubmitError
+			if !errors.As(err, &sub) || !sub.Failed[0].ID.IsZero() || errors.Is(err, broker.ErrIndeterminate) {
+				t.Errorf("what was not sent: %v", err)
+			}
+		}()
+		err := c.Submit(ctx, sent)
+		var sub *task.SubmitError
+		if !errors.As(err, &sub) || sub.Failed[0].ID.IsZero() || !errors.Is(err, broker.ErrIndeterminate) {
+			t.Errorf("what was sent: %v", err)
+		}
+		id := sent.ID()
+		time.Sleep(5 * time.Second)
+		for _, req := range []*task.Request{sent, queued} {
+			if err := c.Submit(t.Context(), req); err != nil {
+				t.Errorf("sent again: %v", err)
+			}
+		}
+		if sent.ID() != id || queued.ID().IsZero() {
+			t.Errorf("ids %s, before %s; and %s", sent.ID(), id, queued.ID())
+		}
+	})
+}
+
+// A call that several send at once is one task.
+func TestSentBySeveral(t *testing.T) {
+	begun(t, func(t *testing.T, c *client.Client) {
+		go func() { _ = c.Submit(t.Context(), request()) }()
+		synctest.Wait()
+		req := request()
+		for range 5 {
+			go func() {
+				if err := c.Submit(t.Context(), req, req); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		time.Sleep(5 * time.Second)
+		if n := c.Entries(); n != 2 {
+			t.Errorf("the client knows %d tasks, want 2", n)
+		}
+	})
+}
