@@ -40,10 +40,12 @@ type consumer struct {
 	started time.Time
 	sub     *subscription
 
-	dequeuing sync.Mutex // held by Dequeue
-	turn      int        // counts its calls; used with it
-	straight  bool       // wait at once, without asking first; used with it
-	pop       popper     // used with it
+	dequeuing sync.Mutex    // held by Dequeue
+	turn      int           // counts its calls; used with it
+	straight  bool          // wait at once, without asking first; used with it,
+	straights int           // and how often in a row that was done,
+	trip      time.Duration // and how long the script took when it was asked last
+	pop       popper        // used with it
 }
 
 // Consume implements [broker.Broker].

@@ -45,6 +45,7 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 		}
 		if straight := c.straight && wait >= straightWait; straight {
 			c.straight = false
+			c.straights++
 		} else if out, err := c.fetch(ctx, order, most); err != nil || len(out) > 0 {
 			return out, err
 		}
@@ -60,10 +61,13 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 // Who had to wait for a task will most likely wait for the next one, too. So a
 // move that had to wait is followed by another one, which takes what has come
 // meanwhile all the same, and not by the script, which would be in the way of the
-// task's settlement.
+// task's settlement. But a move brings one task, and the script brings many: what a
+// move takes because the server is far away is no wait, and after some moves the
+// script tells how far it is now.
 const (
-	straightAfter = time.Millisecond
+	straightAfter = time.Millisecond      // and two trips to the server
 	straightWait  = 50 * time.Millisecond // who asks for less is not made to wait
+	straightMost  = 8                     // in a row
 )
 
 // await waits until there is something to ask the server for, at most until
@@ -152,7 +156,7 @@ func (c *consumer) popped(ctx context.Context, k *keys, r popped) (out []*broker
 	if err != nil || len(out) == 0 {
 		return nil, err == nil, err
 	}
-	c.straight = r.waited >= straightAfter
+	c.straight = r.waited >= straightAfter+2*c.trip && c.straights < straightMost
 	return out, false, nil
 }
 
@@ -272,6 +276,7 @@ func (c *consumer) again(k *keys) {
 
 func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*broker.Delivery, more bool, err error) {
 	for {
+		asked := time.Now()
 		reply, err := scriptDequeue.run(ctx, c.b,
 			[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch},
 			c.minion, k.wake, most, broker.MaxBatchBytes)
@@ -284,6 +289,7 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		if reply == nil {
 			return nil, false, c.lose()
 		}
+		c.straights, c.trip = 0, time.Since(asked)
 		list := toList(reply)
 		now := toInt(item(list, 0))
 		c.note(k, item(list, 1), now)

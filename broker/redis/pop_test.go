@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redisproxy"
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
@@ -60,4 +62,41 @@ func gaveUp(t *testing.T, url string) {
 	if got := dequeue(t, second, 1, 2*time.Second, "q"); len(got) != 1 || got[0].ID != task.ID || got[0].Attempt != 1 {
 		t.Fatalf("the other one got %v", got)
 	}
+}
+
+// A server that is far away is asked for many tasks at a time, though each move takes
+// as long there as if it had waited for its task.
+func TestFarAway(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		near := open(t, url)
+		line := redisproxy.Start(t, strings.TrimPrefix(url, "redis://"))
+		c := consume(t, open(t, line.URL()), broker.ConsumerConfig{Queues: []string{"q"}, Slots: 100})
+		line.Slow(3*time.Millisecond, 0)
+		const n = 200
+		for round := range 2 {
+			if round == 1 { // it is farther away than it has been
+				line.Slow(10*time.Millisecond, 0)
+			}
+			time.AfterFunc(100*time.Millisecond, func() { _ = near.Enqueue(context.Background(), []*broker.Task{newTask("q")}) })
+			dequeue(t, c, 1, 10*time.Second, "q") // it has waited
+			tasks := make([]*broker.Task, n)
+			for i := range tasks {
+				tasks[i] = newTask("q")
+			}
+			if err := near.Enqueue(t.Context(), tasks); err != nil {
+				t.Fatal(err)
+			}
+			calls, left := 0, n
+			for ; left > 0; calls++ {
+				got, err := c.Dequeue(t.Context(), []string{"q"}, 100, 10*time.Second)
+				if err != nil || len(got) == 0 {
+					t.Fatalf("%d tasks, %v, and %d are left", len(got), err, left)
+				}
+				left -= len(got)
+			}
+			if most := 4 + round*10; calls > most {
+				t.Errorf("round %d: %d calls for %d tasks, want %d at most", round, calls, n, most)
+			}
+		}
+	})
 }
