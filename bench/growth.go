@@ -34,6 +34,9 @@ func growthMeasures(short bool) []measure {
 	for _, n := range sizes([]int{1, 100, 1_000}, []int{1, 10, 100, 1_000, 10_000}) {
 		add("drain", "tasks/s", "slots", n, drain)
 	}
+	for _, ms := range sizes([]int{0, 2}, []int{0, 1, 5, 20}) {
+		add("drain", "tasks/s", "away-ms", ms, drainAway)
+	}
 	for _, n := range sizes([]int{1, 10}, []int{1, 100, 1_000}) {
 		add("drain", "tasks/s", "queues", n, drainQueues)
 		add("idle-commands", "commands/s", "queues", n, idleQueues)

@@ -12,7 +12,8 @@ import (
 // ID identifies a task, a group, a pipe, an inbox or a minion. It is a UUIDv7
 // (RFC 9562) whose random bits hold places of Arbiter's own; docs/wire.md has
 // the table. Nothing else may be derived from an ID, least of all order or
-// time. The zero ID identifies nothing.
+// time. It is no secret: IDs that were made at about the same time may differ in one
+// byte. The zero ID identifies nothing.
 type ID uuid.UUID
 
 // Kind says what an [ID] identifies.

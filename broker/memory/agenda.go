@@ -7,13 +7,19 @@ import (
 
 const minute = instant(time.Minute)
 
-// agenda says what is to be swept when: a list of keys for each minute, which
-// goes as a whole. So an entry that waits a month keeps nothing of the others
+// agenda says what is to be swept when: the keys of each minute, which go as a
+// whole. So an entry that waits a month keeps nothing of the others
 // alive, and keys without pointers cost the garbage collector nothing.
 type agenda[K any] struct {
-	lists   map[instant][]K // by the end of the minute
-	minutes minutes         // the keys of lists
+	pages   map[instant][][]K // by the end of the minute; none is empty
+	minutes minutes           // the keys of pages
 }
+
+// The numbers of keys in a page: the first of a minute is small, since many have few.
+const (
+	firstKeys = 4
+	lastKeys  = 512
+)
 
 // minuteEnd returns the end of the minute that an instant is in.
 func minuteEnd(at instant) instant { return (at + minute - 1) / minute * minute }
@@ -21,14 +27,22 @@ func minuteEnd(at instant) instant { return (at + minute - 1) / minute * minute 
 // add notes the key for the end of the minute that at is in.
 func (a *agenda[K]) add(at instant, k K) {
 	end := minuteEnd(at)
-	l, ok := a.lists[end]
-	if !ok {
-		if a.lists == nil {
-			a.lists = map[instant][]K{}
+	pages := a.pages[end]
+	last := len(pages) - 1
+	if last >= 0 && len(pages[last]) < cap(pages[last]) {
+		pages[last] = append(pages[last], k)
+		return
+	}
+	size := firstKeys
+	if last >= 0 {
+		size = min(2*cap(pages[last]), lastKeys)
+	} else {
+		if a.pages == nil {
+			a.pages = map[instant][][]K{}
 		}
 		heap.Push(&a.minutes, end)
 	}
-	a.lists[end] = append(l, k)
+	a.pages[end] = append(pages, append(make([]K, 0, size), k))
 }
 
 // next returns when there will be something to take; never if nothing is noted.
@@ -46,13 +60,19 @@ func (a *agenda[K]) take(now instant, n int) []K {
 	if end > now {
 		return nil
 	}
-	l := a.lists[end]
+	pages := a.pages[end]
+	last := len(pages) - 1
+	l := pages[last]
 	keep := max(len(l)-n, 0)
-	if keep == 0 {
-		delete(a.lists, end)
+	switch {
+	case keep > 0:
+		pages[last] = l[:keep:keep]
+	case last > 0:
+		pages[last] = nil
+		a.pages[end] = pages[:last]
+	default:
+		delete(a.pages, end)
 		heap.Pop(&a.minutes)
-	} else {
-		a.lists[end] = l[:keep:keep]
 	}
 	return l[keep:]
 }

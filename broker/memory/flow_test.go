@@ -45,8 +45,10 @@ func TestFlowsAreForgotten(t *testing.T) {
 				for _, f := range s.flows.m {
 					parts += len(f.parts)
 				}
-				for _, l := range s.agenda.lists {
-					notes += len(l)
+				for _, pages := range s.agenda.pages {
+					for _, page := range pages {
+						notes += len(page)
+					}
 				}
 				s.mu.Unlock()
 			}

@@ -28,20 +28,32 @@ type Proxy struct {
 // Start starts a proxy to a server's address. The test's end stops it.
 func Start(t testing.TB, target string) *Proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	p, err := Listen(target)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// Listen is Start for who is no test, and calls Close.
+func Listen(target string) (*Proxy, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
 	p := &Proxy{Addr: l.Addr().String(), target: target, listener: l, links: make(map[*link]struct{})}
 	p.wg.Go(p.accept)
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.Freeze(false)
-		p.Refuse(true)
-		p.Cut()
-		p.wg.Wait()
-	})
-	return p
+	return p, nil
+}
+
+// Close ends all connections and the proxy.
+func (p *Proxy) Close() {
+	_ = p.listener.Close()
+	p.Freeze(false)
+	p.Refuse(true)
+	p.Cut()
+	p.wg.Wait()
 }
 
 // URL is where the proxy is, for redis.Open.
