@@ -8,13 +8,14 @@ import (
 
 // When tasks take microseconds, a request for each set of free slots would keep
 // them waiting. So a minion takes some tasks ahead: no more than its slots finish
-// in lookAhead, and none while one takes longer than brief. What has waited for
-// longer than patience, because tasks take longer now, goes back to the front of
-// its queue.
+// in lookAhead or, where the broker is far away, in two requests; and none while one
+// takes longer than brief. What has waited for several times as long, because tasks
+// take longer now, goes back to the front of its queue.
 const (
 	brief     = time.Millisecond
 	lookAhead = 2 * time.Millisecond
-	patience  = 10 * time.Millisecond
+	farthest  = 100 * time.Millisecond // what lookAhead may come to, however slow requests are
+	patience  = 5
 )
 
 // ahead are the attempts that have not started. r.mu guards it.
@@ -25,10 +26,20 @@ type ahead struct {
 	armed bool        // it will
 
 	usual time.Duration // about how long attempts take
+	trip  time.Duration // about how long requests take
 	ended int           // how many ended since mark
 	mark  time.Time     // when the pace was last taken
-	pace  int           // how many end in lookAhead, if they are brief
+	pace  int           // how many end within reach, if they are brief
 }
+
+// reach is how far the minion looks ahead.
+func (h *ahead) reach() time.Duration { return min(max(lookAhead, 2*h.trip), farthest) }
+
+// patience is how long an attempt may wait.
+func (h *ahead) patience() time.Duration { return patience * h.reach() }
+
+// requested takes note of how long a request has taken.
+func (h *ahead) requested(d time.Duration) { h.trip += (min(d, farthest) - h.trip) / 4 }
 
 func (h *ahead) push(a *attempt) { h.waits = append(h.waits, a) }
 
@@ -66,13 +77,13 @@ const memory = 16
 
 // measure takes the pace of what has ended lately.
 func (h *ahead) measure(now time.Time) {
-	since := now.Sub(h.mark)
-	if since < lookAhead {
+	since, reach := now.Sub(h.mark), h.reach()
+	if since < reach {
 		return
 	}
 	h.pace = 0
 	if h.usual <= brief {
-		h.pace = int(min(int64(h.ended)*int64(lookAhead)/int64(since), broker.MaxBatch))
+		h.pace = int(min(int64(h.ended)*int64(reach)/int64(since), broker.MaxBatch))
 	}
 	h.ended, h.mark = 0, now
 }
@@ -96,9 +107,9 @@ func (r *run) watchAhead() {
 	}
 	h.armed = true
 	if h.timer == nil {
-		h.timer = time.AfterFunc(patience, r.giveBackOld)
+		h.timer = time.AfterFunc(h.patience(), r.giveBackOld)
 	} else {
-		h.timer.Reset(patience)
+		h.timer.Reset(h.patience())
 	}
 }
 
@@ -112,7 +123,7 @@ func (r *run) giveBackOld() {
 		return
 	}
 	first := h.waits[h.head]
-	left := patience - (time.Since(first.received) - first.asked)
+	left := h.patience() - (time.Since(first.received) - first.asked)
 	if left > 0 || r.busy+r.reserved < r.slots { // what has a slot is about to start
 		h.armed = true
 		h.timer.Reset(max(left, brief))

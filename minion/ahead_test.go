@@ -83,6 +83,34 @@ func TestTakeAhead(t *testing.T) {
 	})
 }
 
+// Where requests take long as many more are taken ahead, so that slots do not wait for
+// them.
+func TestTakeFarAhead(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const slots, n, trip = 10, 5000, 10 * time.Millisecond
+		futs := r.sendAll(n)
+		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+			if op == faulty.Dequeue || op == faulty.Settle {
+				time.Sleep(trip)
+			}
+			return nil
+		}})
+		began := time.Now()
+		r.crew(slots, func(_ context.Context, a args) (int, error) {
+			time.Sleep(quick)
+			return a.N, nil
+		})
+		for _, fut := range futs {
+			if _, err := r.result(fut); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took > n/slots*trip/4 {
+			t.Errorf("%d tasks took %v, more than a quarter of a request for each set of slots", n, took)
+		}
+	})
+}
+
 // Tasks that take long are not taken before a slot is free.
 func TestTakeNoneAhead(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

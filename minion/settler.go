@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/backoff"
@@ -90,7 +91,9 @@ func (s *session) settle(batch []broker.Settlement) {
 	r := s.r
 	for try := 0; len(batch) > 0; try++ {
 		ctx, cancel := context.WithTimeout(s.bg, s.lease)
+		began := time.Now()
 		errs, err := s.consumer.Settle(ctx, batch)
+		took := time.Since(began)
 		cancel()
 		if err == nil && len(errs) != len(batch) {
 			err = fmt.Errorf("the broker answered for %d of %d settlements", len(errs), len(batch))
@@ -101,7 +104,7 @@ func (s *session) settle(batch []broker.Settlement) {
 			r.out.over("settle")
 			n := len(batch)
 			batch, pause = s.answered(batch, errs)
-			s.settled(n - len(batch))
+			s.settled(n-len(batch), took)
 		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrLeaseLost):
 			s.lose(err)
 			s.giveUp(batch, err)
@@ -162,11 +165,12 @@ func failed(st *broker.Settlement, err error) broker.Settlement {
 	return broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Outcome: o}
 }
 
-// settled notes that n settlements are done with.
-func (s *session) settled(n int) {
+// settled notes that n settlements are done with, by a request that took so long.
+func (s *session) settled(n int, took time.Duration) {
 	r := s.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.ahead.requested(took)
 	r.unsettled -= n
 	r.changed()
 }
@@ -176,5 +180,9 @@ func (s *session) giveUp(batch []broker.Settlement, err error) {
 	for i := range batch {
 		s.r.log.task(slog.LevelWarn, "result dropped: it could not be handed to the broker", batch[i].Delivery, "error", err)
 	}
-	s.settled(len(batch))
+	r := s.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unsettled -= len(batch)
+	r.changed()
 }

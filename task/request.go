@@ -73,8 +73,8 @@ func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
 }
 
 // Draft is the first half of Prepare, for who has memory for the record: it encodes the
-// request and makes t its record, which has no id if the request has none yet. Whatever
-// is in t is overwritten, also if there is an error.
+// request and makes t its record, which has no id if the request has none yet. An error
+// leaves both as they were.
 func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time) error {
 	if err := r.Check(); err != nil {
 		return err

@@ -67,7 +67,7 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 const (
 	straightAfter = time.Millisecond      // and two trips to the server
 	straightWait  = 50 * time.Millisecond // who asks for less is not made to wait
-	straightMost  = 8                     // in a row
+	straightMost  = 8                     // in a row, after one that was not
 )
 
 // await waits until there is something to ask the server for, at most until

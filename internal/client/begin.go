@@ -42,7 +42,7 @@ func (c *Client) begin(parcels []*parcel) {
 // identify gives ids to those tasks that have none yet.
 func (s *submission) identify(newID func(*broker.Task) broker.ID) {
 	for i, t := range s.tasks {
-		if t.ID.IsZero() && requestOf(s.calls[s.place(i)]).Identify(t, newID) { // another submission was faster
+		if t.ID.IsZero() && s.records.requests[i].Identify(t, newID) { // another submission was faster
 			s.repeats(i)
 		}
 	}

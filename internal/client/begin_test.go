@@ -109,3 +109,52 @@ func TestSentBySeveral(t *testing.T) {
 		}
 	})
 }
+
+// fickle is a call that can be asked for its request only until it is drawn up.
+type fickle struct{ n int }
+
+func (f *fickle) Request() *task.Request {
+	if f.n++; f.n > 2 {
+		panic("it was asked again")
+	}
+	return request()
+}
+
+// What others have written is not called by the goroutine that sends for several.
+func TestFickleCall(t *testing.T) {
+	begun(t, func(t *testing.T, c *client.Client) {
+		go func() { _ = c.Submit(t.Context(), request()) }()
+		synctest.Wait()
+		if err := c.Submit(t.Context(), new(fickle)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// broken panics instead of storing anything.
+type broken struct{ *memory.Broker }
+
+func (*broken) Enqueue(context.Context, []*broker.Task) error { panic("broken") }
+
+// A broker that panics leaves nothing behind that is being sent for ever.
+func TestBrokenBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &broken{memory.New()}
+		defer func() { _ = b.Close() }()
+		c := client.New(client.Config{Broker: b})
+		defer func() { _ = c.Close() }()
+		for range 2 {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Error("no panic")
+					}
+				}()
+				_ = c.Submit(t.Context(), request())
+			}()
+		}
+		if n := c.Sending(); n != 0 {
+			t.Errorf("%d tasks are still being sent", n)
+		}
+	})
+}

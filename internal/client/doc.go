@@ -6,7 +6,8 @@
 //
 // A submission is one [broker.Broker.Enqueue]. While one is under way, small
 // submissions of others gather, and the next one takes them all: a lone caller
-// waits for nobody, and many share their round trips. See sender.
+// waits for nobody, and many share their round trips. What is in a request gets its
+// ids, and is entered in the table, just before. See sender and begin.
 //
 // # Waiting
 //

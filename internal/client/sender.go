@@ -220,7 +220,9 @@ func (s *sender) drain() {
 		s.begin(batch)
 		close(batch[0].begun)
 		s.request(s.ctx, batch)
-		s.end(s.landed(batch))
+		if stored := s.landed(batch); len(stored) > 0 {
+			s.end(stored)
+		}
 		s.repeat(release(batch))
 	}
 }

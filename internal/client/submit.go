@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -28,7 +29,8 @@ type submission struct {
 // until it has stored them, so they are used again.
 type records struct {
 	all      []broker.Task
-	expected []*entry // of each, what it was in the table when it was sent
+	requests []*task.Request // of what is sent
+	expected []*entry        // of each, what it was in the table when it was sent
 }
 
 var spareRecords = sync.Pool{New: func() any { return new(records) }}
@@ -53,8 +55,9 @@ func (r *records) free() {
 		return
 	}
 	clear(r.all)
+	clear(r.requests)
 	clear(r.expected)
-	r.all, r.expected = r.all[:0], r.expected[:0]
+	r.all, r.requests, r.expected = r.all[:0], r.requests[:0], r.expected[:0]
 	spareRecords.Put(r)
 }
 
@@ -81,7 +84,14 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 		return s.err()
 	}
 	s.parcel = parcel{tasks: s.tasks, of: s, until: s.now.Add(patience)}
+	over := false
+	defer func() {
+		if !over { // the broker has panicked, and nobody knows what is stored
+			c.ended(s, nil)
+		}
+	}()
 	errs := c.sender.sendParcel(ctx, &s.parcel)
+	over = true
 	for i, err := range errs {
 		if from.stored(s.tasks[i], err) {
 			errs[i] = nil
@@ -124,7 +134,10 @@ func (c *Client) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("not sent: %w", err)
 	}
-	if err := c.openInbox(ctx); err != nil {
+	switch err := c.openInbox(ctx); {
+	case errors.Is(err, broker.ErrIndeterminate): // of the inbox, and no task
+		return fmt.Errorf("not sent: inbox: %w: %s", broker.ErrUnavailable, err.Error())
+	case err != nil:
 		return fmt.Errorf("not sent: inbox: %w", err)
 	}
 	return nil
@@ -137,9 +150,10 @@ func (s *submission) prepare(c *Client, from *Child) {
 	for i, call := range s.calls {
 		t := s.records.next()
 		again := false
+		req := requestOf(call)
 		err, sent := s.flowErr(i)
 		if !sent {
-			again, err = c.prepare(t, call, from, s.now)
+			again, err = c.prepare(t, req, from, s.now)
 		}
 		if err != nil || sent {
 			if s.index == nil { // up to here they were the same
@@ -153,6 +167,7 @@ func (s *submission) prepare(c *Client, from *Child) {
 		}
 		t.Inbox = c.inbox.id
 		s.tasks = append(s.tasks, t)
+		s.records.requests = append(s.records.requests, req)
 		if s.index != nil {
 			s.index = append(s.index, i)
 		}
@@ -170,10 +185,9 @@ func (s *submission) repeats(i int) {
 	s.again[i] = true
 }
 
-// prepare makes t the record of a call. It has no id yet if it is from nobody: see
-// [Client.begin]. Again says that it may have been sent before.
-func (c *Client) prepare(t *broker.Task, call task.Bound, from *Child, now time.Time) (again bool, err error) {
-	req := requestOf(call)
+// prepare makes t the record of a request, and reports whether that may have been sent
+// before. It has no id yet if it is from nobody and had none: see [Client.begin].
+func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now time.Time) (again bool, err error) {
 	if req == nil {
 		return false, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid)
 	}
