@@ -28,9 +28,8 @@ type attempt struct {
 	// listed says whether it is in the session's roster.
 	listed bool
 
-	life   life               // ends with the attempt, or what ends that
-	limits context.Context    // life, with the end of what time there is
-	expire context.CancelFunc // frees the timer of that; nil if there is none
+	life  life   // ends with the attempt, or what ends that
+	timed *timed // life, with the end of what time there is; nil if there is none
 
 	received time.Time     // what its deadline counts from
 	asked    time.Duration // how long after that it was not sure that it starts
@@ -38,6 +37,12 @@ type attempt struct {
 	result   []byte
 
 	left, right *attempt // in the session's roster
+}
+
+// timed is a context that ends by itself.
+type timed struct {
+	context.Context
+	free context.CancelFunc // its timer
 }
 
 // newAttempt finds what is needed to run a delivery; bad says why it can't run.
@@ -107,10 +112,18 @@ func (a *attempt) allowed() (limit time.Duration, cause error) {
 
 // arm makes the context of the handler, which is about to start.
 func (a *attempt) arm() {
-	a.limits = &a.life
 	if limit, cause := a.allowed(); limit != 0 {
-		a.limits, a.expire = context.WithTimeoutCause(a.limits, limit, cause)
+		ctx, free := context.WithTimeoutCause(&a.life, limit, cause)
+		a.timed = &timed{ctx, free}
 	}
+}
+
+// limits returns the context of the handler.
+func (a *attempt) limits() context.Context {
+	if a.timed != nil {
+		return a.timed
+	}
+	return &a.life
 }
 
 // execute runs the handler and settles the attempt, whatever the handler does:
@@ -137,8 +150,8 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 		}
 		settled := a.verdict(&st, err)
 		a.life.end(nil)
-		if a.expire != nil {
-			a.expire()
+		if a.timed != nil {
+			a.timed.free()
 		}
 		next, ended = a.s.r.end(a, &st, settled, alive), st.Outcome.Finished
 	}()

@@ -13,9 +13,10 @@ type handlerContext attempt
 
 var _ context.Context = (*handlerContext)(nil)
 
-func (c *handlerContext) Deadline() (time.Time, bool) { return c.limits.Deadline() }
-func (c *handlerContext) Done() <-chan struct{}       { return c.limits.Done() }
-func (c *handlerContext) Err() error                  { return c.limits.Err() }
+func (c *handlerContext) limits() context.Context     { return (*attempt)(c).limits() }
+func (c *handlerContext) Deadline() (time.Time, bool) { return c.limits().Deadline() }
+func (c *handlerContext) Done() <-chan struct{}       { return c.limits().Done() }
+func (c *handlerContext) Err() error                  { return c.limits().Err() }
 
 func (c *handlerContext) Value(key any) any {
 	switch key.(type) {
@@ -24,7 +25,7 @@ func (c *handlerContext) Value(key any) any {
 	case attemptKey:
 		return (*attempt)(c)
 	}
-	return c.limits.Value(key)
+	return c.limits().Value(key)
 }
 
 // about returns what the handler can know of its attempt.

@@ -23,7 +23,7 @@ func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
 	end, timed := ctx.Deadline()
 	if timed {
 		job.LeftCause = "deadline exceeded" // middleware's, unless it is the attempt's
-		if own, ok := a.limits.Deadline(); ok && own.Equal(end) {
+		if own, ok := a.limits().Deadline(); ok && own.Equal(end) {
 			_, cause := a.allowed()
 			job.LeftCause = causeName(cause)
 		}

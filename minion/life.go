@@ -2,7 +2,7 @@ package minion
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,60 +11,72 @@ import (
 // to pay for.
 type life struct {
 	parent context.Context
-
-	mu     sync.Mutex // guards what follows
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	over   bool  // end was called
-	cause  error // with this
+	now    atomic.Pointer[stage] // nil until somebody looks at it, or it ends
 }
 
 var _ context.Context = (*life)(nil)
 
+// stage is what a life is: a context that was made, or over before one was. It never
+// changes.
+type stage struct {
+	ctx    context.Context // nil if it is over
+	cancel context.CancelCauseFunc
+	cause  error // of its end
+}
+
+// quietEnd is the usual one: nobody has looked, and there is no cause.
+var quietEnd = &stage{cause: context.Canceled}
+
 // end ends the context, with a cause unless that is nil. Only the first call
 // counts.
 func (l *life) end(cause error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.over {
-		return
-	}
-	l.over, l.cause = true, cause
-	if l.cancel != nil {
-		l.cancel(cause)
+	for {
+		was, is := l.now.Load(), quietEnd
+		if was != nil {
+			if was.ctx != nil {
+				was.cancel(cause)
+			}
+			return
+		}
+		if cause != nil {
+			is = &stage{cause: cause}
+		}
+		if l.now.CompareAndSwap(nil, is) {
+			return
+		}
 	}
 }
 
 // real returns the context that this one stands for.
 func (l *life) real() context.Context {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ctx == nil {
-		l.ctx, l.cancel = context.WithCancelCause(l.parent)
-		if l.over {
-			l.cancel(l.cause)
+	for {
+		was := l.now.Load()
+		if was != nil && was.ctx != nil {
+			return was.ctx
 		}
+		ctx, cancel := context.WithCancelCause(l.parent)
+		if was != nil {
+			cancel(was.cause)
+		}
+		if l.now.CompareAndSwap(was, &stage{ctx: ctx, cancel: cancel}) {
+			return ctx
+		}
+		cancel(nil) // somebody was faster
 	}
-	return l.ctx
 }
 
 // why returns the cause if the context has ended.
 func (l *life) why() error {
-	l.mu.Lock()
-	made := l.ctx != nil
-	over, cause := l.over, l.cause
-	l.mu.Unlock()
-	switch {
-	case made:
-		return context.Cause(l.real())
-	case over && cause != nil:
-		return cause
-	case over:
-		return context.Canceled
-	case l.parent.Err() == nil: // the usual case, without a lock that all share
+	switch p := l.now.Load(); {
+	case p == nil && l.parent.Err() == nil: // the usual case, without a lock that all share
 		return nil
+	case p == nil:
+		return context.Cause(l.parent)
+	case p.ctx == nil:
+		return p.cause
+	default:
+		return context.Cause(p.ctx)
 	}
-	return context.Cause(l.parent)
 }
 
 func (l *life) Deadline() (time.Time, bool) { return l.parent.Deadline() }

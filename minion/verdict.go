@@ -75,7 +75,7 @@ func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	var final *task.NoRetryError
 	explicit := errors.As(err, &snooze) || errors.As(err, &after) || errors.As(err, &final)
 
-	switch cause := context.Cause(a.limits); {
+	switch cause := context.Cause(a.limits()); {
 	case cause == nil:
 	case errors.Is(cause, task.ErrLeaseLost):
 		return false
