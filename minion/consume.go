@@ -113,7 +113,9 @@ func (s *session) take(got []*broker.Delivery) {
 	r.waiters.seen(r.spare())
 	if !s.lost && !s.sealed {
 		for _, a := range members {
-			s.enroll(a)
+			if s.running.find(a.d.ID) == nil { // else it was assigned, and comes this way too
+				s.enroll(a)
+			}
 		}
 	}
 	if len(starts) > 0 {

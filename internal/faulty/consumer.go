@@ -3,6 +3,7 @@ package faulty
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,10 +79,16 @@ func (c *consumer) listen(cfg broker.ConsumerConfig) broker.ConsumerConfig {
 	return cfg
 }
 
+// keep notes what the consumer owns and was not told of: once, whatever came twice.
 func (c *consumer) keep(tasks []*broker.Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.kept = append(c.kept, tasks...)
+	for _, d := range tasks {
+		same := func(k *broker.Delivery) bool { return k.ID == d.ID && k.Attempt == d.Attempt }
+		if !slices.ContainsFunc(c.kept, same) {
+			c.kept = append(c.kept, d)
+		}
+	}
 }
 
 // found returns what the consumer owns and was not told of. ErrLeaseLost says
