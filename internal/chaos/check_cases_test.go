@@ -26,6 +26,8 @@ var histories = []struct {
 	{"a retry used up by a kill", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 kill\n 109 m1.1 start a 2 - - 1\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", "retry used"},
 	{"again after a kill of another minion", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m1.1 kill\n 109 m1.2 start a 2\n 110 m1.2 return a 2 ok\n 111 s got a succeeded a#2", "unexplained"},
 	{"again within the lease", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 kill\n 39 m1.1 start a 2\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", "too early"},
+	{"again within the lease, of an attempt that is cut too late", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 freeze 30\n 39 m1.1 start a 2\n 41 m0.1 return a 1 cut\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", "too early"},
+	{"again within the lease, of an attempt that was given back", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 freeze 30\n 35 m0.1 return a 1 cut\n 39 m1.1 start a 2\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", ""},
 	{"again after a fault of its place", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0 freeze 21\n 130 m1.1 start a 2\n 140 m1.1 return a 2 ok\n 141 s got a succeeded a#2", ""},
 	{"again after a lost reply", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0 cut_after 21\n 130 m1.1 start a 2\n 140 m1.1 return a 2 ok\n 141 s got a succeeded a#2", "unexplained"},
 	{"again after a fault of the server", "0 s send a\n 5 m0.1 start a 1\n 20 i hit server server_kill 21\n 30 m1.1 start a 2\n 40 m1.1 return a 2 ok\n 41 s got a succeeded a#2", ""},
