@@ -104,7 +104,8 @@ func (s *session) settle(batch []broker.Settlement) {
 			r.out.over("settle")
 			n := len(batch)
 			batch, pause = s.answered(batch, errs)
-			s.settled(n-len(batch), took)
+			s.settled(n - len(batch))
+			s.requested(took)
 		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrLeaseLost):
 			s.lose(err)
 			s.giveUp(batch, err)
@@ -165,12 +166,18 @@ func failed(st *broker.Settlement, err error) broker.Settlement {
 	return broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Outcome: o}
 }
 
-// settled notes that n settlements are done with, by a request that took so long.
-func (s *session) settled(n int, took time.Duration) {
+// requested notes how long a request has taken.
+func (s *session) requested(took time.Duration) {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	s.r.ahead.requested(took)
+}
+
+// settled notes that n settlements are done with.
+func (s *session) settled(n int) {
 	r := s.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ahead.requested(took)
 	r.unsettled -= n
 	r.changed()
 }
@@ -180,9 +187,5 @@ func (s *session) giveUp(batch []broker.Settlement, err error) {
 	for i := range batch {
 		s.r.log.task(slog.LevelWarn, "result dropped: it could not be handed to the broker", batch[i].Delivery, "error", err)
 	}
-	r := s.r
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.unsettled -= len(batch)
-	r.changed()
+	s.settled(len(batch))
 }

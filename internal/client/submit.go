@@ -194,7 +194,8 @@ func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now tim
 	if err := req.Draft(t, c.codec, now); err != nil {
 		return false, err
 	}
-	if again = !t.ID.IsZero(); from != nil {
+	again = !t.ID.IsZero()
+	if from != nil {
 		again = from.identify(req, t, c.codec)
 		from.sends(req)
 	}
