@@ -188,7 +188,8 @@ type Mail struct {
 }
 
 // Letter tells the outcome of one task. Most of what arrives is looked at later
-// or never, so it comes as it was written.
+// or never, so it comes as it was written. Who keeps a record keeps no others alive, but
+// some small ones.
 type Letter struct {
 	ID     ID
 	Record []byte // as [AppendOutcome] wrote it; nobody changes it any more

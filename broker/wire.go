@@ -179,7 +179,7 @@ func (t *Task) takeField(in []byte, field int) (rest []byte, err error) {
 	case fieldName:
 		t.Name, rest, err = takeName(in)
 	case fieldPayload:
-		t.Payload, rest, err = takeBytes(in)
+		t.Payload, rest, err = takeBytes(in, nil)
 	case fieldCodec:
 		t.Codec, rest, err = takeCodec(in)
 	case fieldEnqueued:
@@ -229,14 +229,22 @@ func (t *Task) takeField(in []byte, field int) (rest []byte, err error) {
 // everything of the head is. The error wraps [ErrVersion] or [ErrMalformed].
 //
 // Nothing in d aliases record, and record is only read. The compiler knows, so
-// that ParseRecord(d, []byte(s), now) does not copy the string s.
+// that ParseRecord(d, []byte(s), now) does not copy the string s. The payload is put
+// where the payload of d was, if that has the capacity.
 func ParseRecord(d *Delivery, record []byte, now int64) error {
+	room := d.Payload[:0]
+	d.Payload = nil
 	n, in, err := d.takeHead(record, now)
 	if err != nil {
 		return err
 	}
 	for i := range n {
-		if in, err = d.takeField(in, i); err != nil {
+		if i == fieldPayload {
+			d.Payload, in, err = takeBytes(in, room)
+		} else {
+			in, err = d.takeField(in, i)
+		}
+		if err != nil {
 			return inField(i, err)
 		}
 	}

@@ -101,7 +101,7 @@ func (o *Outcome) takeField(in []byte, field int) (rest []byte, err error) {
 	case outcomeCodec:
 		o.Codec, rest, err = takeCodec(in)
 	case outcomeResult:
-		o.Result, rest, err = takeBytes(in)
+		o.Result, rest, err = takeBytes(in, nil)
 	case outcomeName:
 		o.Name, rest, err = takeName(in)
 	case outcomeAttempts:

@@ -86,14 +86,16 @@ func appendBytes(dst, b []byte) []byte {
 	return msgp.AppendBytes(dst, b)
 }
 
-func takeBytes(in []byte) (clone, rest []byte, err error) {
+// takeBytes copies bytes to room, if they fit there.
+func takeBytes(in, room []byte) (clone, rest []byte, err error) {
 	b, rest, null, err := takeData(in)
 	if err != nil || null {
 		return nil, rest, err
 	}
-	clone = make([]byte, len(b))
-	copy(clone, b)
-	return clone, rest, nil
+	if clone = room[:0]; clone == nil || cap(clone) < len(b) {
+		clone = make([]byte, 0, len(b))
+	}
+	return append(clone, b...), rest, nil
 }
 
 func appendID(dst []byte, id ID) []byte {

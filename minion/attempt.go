@@ -35,6 +35,7 @@ type attempt struct {
 	asked    time.Duration // how long after that it was not sure that it starts
 	started  time.Time
 	result   []byte
+	room     [16]byte // for the result: most are short
 
 	left, right *attempt // in the session's roster
 }
@@ -45,9 +46,9 @@ type timed struct {
 	free context.CancelFunc // its timer
 }
 
-// newAttempt finds what is needed to run a delivery; bad says why it can't run.
-func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
-	a = &attempt{s: s, d: d, h: s.r.m.handlers[d.Name]}
+// init finds what is needed to run a delivery; bad says why it can't run.
+func (a *attempt) init(s *session, d *broker.Delivery) (bad error) {
+	a.s, a.d, a.h = s, d, s.r.m.handlers[d.Name]
 	a.codec, bad = codec.ByName(d.Codec, s.r.codecs...)
 	switch {
 	case d.Err != nil:
@@ -59,7 +60,7 @@ func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
 	case d.Recoveries >= s.r.m.cfg.deaths:
 		bad = fmt.Errorf("%w: %d times", task.ErrMinionDied, d.Recoveries)
 	}
-	return a, bad
+	return bad
 }
 
 // known lists the names that have a handler, some of them if they are many.
@@ -173,11 +174,14 @@ func (a *attempt) handle(ctx context.Context) error {
 		k.child.Reset()
 	}
 	var out []byte
+	if a.h.run == nil { // else middleware may have left a run of it behind
+		out = a.room[:0]
+	}
 	var err error
 	if a.h.isolated {
 		out, err = a.runIsolated(ctx)
 	} else {
-		out, err = a.h.Handler(ctx, a.codec, a.d.Payload, nil)
+		out, err = a.h.Handler(ctx, a.codec, a.d.Payload, out)
 	}
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/backoff"
+	"github.com/go-arbiter/arbiter/internal/slab"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -81,6 +82,7 @@ func (s *session) take(got []*broker.Delivery) {
 	r := s.r
 	now := time.Now()
 	starts := make([]*attempt, 0, len(got))
+	attempts := slab.Of[attempt]{Left: len(got)}
 	var members []*attempt // of squads
 	var settles []broker.Settlement
 	for _, d := range got {
@@ -88,7 +90,8 @@ func (s *session) take(got []*broker.Delivery) {
 			settles = append(settles, broker.Settlement{Delivery: d, Verb: broker.VerbRelease})
 			continue
 		}
-		a, bad := newAttempt(s, d)
+		a := attempts.Next()
+		bad := a.init(s, d)
 		var st broker.Settlement
 		if a.refuse(&st, bad) {
 			settles = append(settles, st)
@@ -123,8 +126,8 @@ func (s *session) take(got []*broker.Delivery) {
 		r.wake()
 	}
 	if !s.lost {
-		for _, st := range settles {
-			s.add(st)
+		for i := range settles {
+			s.add(&settles[i])
 		}
 	}
 	r.mu.Unlock()

@@ -19,8 +19,8 @@ import (
 // the task run again, and whether the lease is lost the broker knows best.
 
 // add queues a settlement. r.mu is held.
-func (s *session) add(st broker.Settlement) {
-	s.queue = append(s.queue, st)
+func (s *session) add(st *broker.Settlement) {
+	s.queue = append(s.queue, *st)
 	s.r.unsettled++
 	s.rouse()
 }
@@ -128,9 +128,11 @@ func (s *session) settle(batch []broker.Settlement) {
 func (s *session) answered(batch []broker.Settlement, errs []error) (again []broker.Settlement, pause bool) {
 	again = batch[:0]
 	for i, err := range errs {
+		if err == nil {
+			continue
+		}
 		st := batch[i]
 		switch {
-		case err == nil:
 		case errors.Is(err, broker.ErrLeaseLost):
 			s.r.log.task(slog.LevelWarn, "result dropped: the broker says that the minion does not own the task", st.Delivery)
 		case errors.Is(err, broker.ErrInvalid):

@@ -89,7 +89,8 @@ func (s *session) numbers(kind squad.Kind, to squad.Message) squad.Message {
 // assigned takes in what was assigned to this minion at a time.
 func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 	for _, d := range tasks {
-		a, bad := newAttempt(s, d)
+		a := new(attempt)
+		bad := a.init(s, d)
 		var st broker.Settlement
 		refused := a.refuse(&st, bad)
 		s.r.mu.Lock()
@@ -99,9 +100,9 @@ func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 		}
 		switch {
 		case s.leaving():
-			s.add(broker.Settlement{Delivery: d, Verb: broker.VerbRelease})
+			s.add(&broker.Settlement{Delivery: d, Verb: broker.VerbRelease})
 		case refused:
-			s.add(st)
+			s.add(&st)
 			s.answer(s.holds[d.Group], squad.Unfit)
 		default:
 			a.receive(at)
@@ -204,7 +205,7 @@ func (s *session) close(h *hold) {
 func (s *session) discard(a *attempt, st *broker.Settlement) {
 	s.running.remove(a)
 	if !s.lost && !s.sealed {
-		s.add(*st)
+		s.add(st)
 	}
 	a.life.end(nil)
 }

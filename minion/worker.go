@@ -101,8 +101,9 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next 
 	s.running.remove(a)
 	late := s.lost || s.sealed
 	if settled && !late {
-		s.add(*st)
+		s.add(st)
 	}
+	a.result = nil // what was allocated with a may keep it alive
 	r.changed()
 	r.mu.Unlock()
 	if late {

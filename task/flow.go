@@ -18,14 +18,12 @@ func Then[A, B any](call Call[A], step Step[A, B]) Call[B] {
 	before := orZero(call.req)
 	next := orZero(step.req)
 	p := &parts{kind: broker.KindPipe, before: chainOf(before), members: []*Request{next}}
-	if next.parts != nil && next.parts.kind == broker.KindPipe && next.err == nil {
-		p.members = next.parts.list()
+	if next.special.parts != nil && next.special.parts.kind == broker.KindPipe && next.special.err == nil {
+		p.members = next.special.parts.list()
 	}
 	p.size = p.before.size + len(p.members)
 	r := newFlow(p)
-	if r.err == nil {
-		r.err = before.err
-	}
+	r.fail(before.special.err)
 	s := r.settings.clone()
 	s.Retention = max(before.settings.Retention, next.settings.Retention)
 	r.settings = &s
@@ -34,8 +32,8 @@ func Then[A, B any](call Call[A], step Step[A, B]) Call[B] {
 
 // chainOf returns the parts of a pipe that begins with r.
 func chainOf(r *Request) *parts {
-	if r.parts != nil && r.parts.kind == broker.KindPipe {
-		return r.parts
+	if r.special.parts != nil && r.special.parts.kind == broker.KindPipe {
+		return r.special.parts
 	}
 	return &parts{kind: broker.KindPipe, members: []*Request{r}, size: 1}
 }

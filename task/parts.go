@@ -40,13 +40,13 @@ type Flow struct {
 // Flow returns what the request is made of; nil if it is one task. The requests
 // in it are its own.
 func (r *Request) Flow() *Flow {
-	if r.parts == nil {
+	if r.special.parts == nil {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.flow == nil {
-		p := r.parts
+	if r.special.flow == nil {
+		p := r.special.parts
 		f := &Flow{Kind: p.kind, Members: make([]*Request, p.size), GroupSettings: p.group}
 		at := p.size
 		for ; p != nil; p = p.before {
@@ -56,9 +56,9 @@ func (r *Request) Flow() *Flow {
 			}
 		}
 		f.Callback, f.Finalizer = f.Callback.clone(), f.Finalizer.clone()
-		r.flow = f
+		r.special.flow = f
 	}
-	return r.flow
+	return r.special.flow
 }
 
 // FlowID returns the id of a pipe or group, which newID makes if it has none
@@ -66,11 +66,11 @@ func (r *Request) Flow() *Flow {
 func (r *Request) FlowID(newID func(kind broker.Kind) ID) ID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.id.IsZero() && r.parts != nil {
+	if p := r.special.parts; r.id.IsZero() && p != nil {
 		if newID == nil {
-			r.id = broker.NewID(r.parts.kind, "", 0)
+			r.id = broker.NewID(p.kind, "", 0)
 		} else {
-			r.id = newID(r.parts.kind)
+			r.id = newID(p.kind)
 		}
 	}
 	return r.id
@@ -78,15 +78,16 @@ func (r *Request) FlowID(newID func(kind broker.Kind) ID) ID {
 
 // Upstream returns the name of the parameter that gets the result of what is
 // before the request; empty if there is none.
-func (r *Request) Upstream() string { return r.upstream }
+func (r *Request) Upstream() string { return r.special.upstream }
 
 // Waiting returns a request like r whose parameter param gets the result of what
 // is before it. The arguments of r lack it, and are [codec.Arguments].
 func (r *Request) Waiting(param string) *Request {
 	c := r.clone()
-	c.upstream = param
-	if r.parts != nil {
-		c.parts = r.parts.first(func(m *Request) *Request { return m.Waiting(param) })
+	own := c.own()
+	own.upstream = param
+	if own.parts != nil {
+		own.parts = own.parts.first(func(m *Request) *Request { return m.Waiting(param) })
 	}
 	return c
 }
@@ -94,7 +95,7 @@ func (r *Request) Waiting(param string) *Request {
 // WithArgs returns a request like r with other arguments.
 func (r *Request) WithArgs(args any) *Request {
 	c := r.clone()
-	c.args = args
+	c.args = untyped{args}
 	return c
 }
 
@@ -103,39 +104,44 @@ func (r *Request) clone() *Request {
 	if r == nil {
 		return nil
 	}
-	return &Request{name: r.name, args: r.args, settings: r.settings, err: r.err, upstream: r.upstream, parts: r.parts}
+	c := &Request{name: r.name, args: r.args, settings: r.settings, special: &ordinary}
+	if s := r.special; s != &ordinary {
+		c.special = &special{err: s.err, upstream: s.upstream, parts: s.parts} // it makes a flow of its own
+	}
+	return c
 }
 
 // with returns a request like r with the options added.
 func (r *Request) with(opts []Option) *Request {
 	c := r.clone()
 	c.settings = r.settings.with(opts)
-	if r.parts == nil {
+	if r.special.parts == nil {
 		return c
 	}
-	if s := c.settings; c.err == nil && (s.Unique != "" || s.Delay != 0 || !s.ETA.IsZero()) {
-		c.err = fmt.Errorf("%s: %w option: Delay, ETA and Unique are for the tasks in it, not for all of them", r.name, broker.ErrInvalid)
+	if s := c.settings; s.Unique != "" || s.Delay != 0 || !s.ETA.IsZero() {
+		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and Unique are for the tasks in it, not for all of them", r.name, broker.ErrInvalid))
 	}
-	c.parts = r.parts.each(func(m *Request) *Request { return m.with(opts) })
+	c.own().parts = r.special.parts.each(func(m *Request) *Request { return m.with(opts) })
 	return c
 }
 
 // bind returns the request of a step with what it waits for.
 func (r *Request) bind(upstream any) *Request {
 	c := r.clone()
-	c.upstream = ""
-	if r.parts != nil {
-		c.parts = r.parts.first(func(m *Request) *Request { return m.bind(upstream) })
+	own := c.own()
+	own.upstream = ""
+	if own.parts != nil {
+		own.parts = own.parts.first(func(m *Request) *Request { return m.bind(upstream) })
 		return c
 	}
 	named := make(map[string]any, 1)
-	if args, ok := r.args.(codec.Arguments); ok {
+	var positional []any
+	if args, ok := r.Args().(codec.Arguments); ok {
 		maps.Copy(named, args.Named)
-		c.args = codec.Arguments{Positional: args.Positional, Named: named}
-	} else {
-		c.args = codec.Arguments{Named: named}
+		positional = args.Positional
 	}
-	named[r.upstream] = upstream
+	named[r.special.upstream] = upstream
+	c.args = untyped{codec.Arguments{Positional: positional, Named: named}}
 	return c
 }
 
@@ -188,22 +194,22 @@ func NewPipe(steps []*Request) *Request {
 func NewGroup(members []*Request, s GroupSettings, opts ...Option) *Request {
 	r := newFlow(&parts{kind: broker.KindGroup, members: members, size: len(members), group: s})
 	r.settings = r.settings.with(opts)
-	if r.err == nil && (s.Need < 0 || s.Need > len(members)) {
-		r.err = fmt.Errorf("group: %w: %d of %d members must succeed", broker.ErrInvalid, s.Need, len(members))
+	if s.Need < 0 || s.Need > len(members) {
+		r.fail(fmt.Errorf("group: %w: %d of %d members must succeed", broker.ErrInvalid, s.Need, len(members)))
 	}
-	if r.err == nil && (s.Timeout < 0 || s.Timeout > broker.MaxDuration) {
-		r.err = fmt.Errorf("group: %w: its finalizer's timeout is %v, want 0 to %v", broker.ErrInvalid, s.Timeout, broker.MaxDuration)
+	if s.Timeout < 0 || s.Timeout > broker.MaxDuration {
+		r.fail(fmt.Errorf("group: %w: its finalizer's timeout is %v, want 0 to %v", broker.ErrInvalid, s.Timeout, broker.MaxDuration))
 	}
 	return r
 }
 
 func newFlow(p *parts) *Request {
-	r := &Request{name: "group", settings: resolve(nil), parts: p}
+	r := &Request{name: "group", settings: resolve(nil), special: &special{parts: p}}
 	if p.kind == broker.KindPipe {
 		r.name = "pipe"
 	}
 	if p.size == 0 || p.size > broker.MaxMembers {
-		r.err = fmt.Errorf("%s: %w: %d members, want 1 to %d", r.name, broker.ErrInvalid, p.size, broker.MaxMembers)
+		r.fail(fmt.Errorf("%s: %w: %d members, want 1 to %d", r.name, broker.ErrInvalid, p.size, broker.MaxMembers))
 	}
 	for i, m := range p.members {
 		if m == nil {

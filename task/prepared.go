@@ -11,7 +11,7 @@ import (
 // to another need it.
 func Prepared(t *broker.Task, inherit bool) *Request {
 	return &Request{
-		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, upstream: t.Upstream,
+		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, special: &special{upstream: t.Upstream},
 		settings: &Settings{
 			Queue: t.Queue, Timeout: t.Timeout, Delay: t.Delay, Within: t.Deadline,
 			Retries: t.Retries, Retention: t.Retention, DeadFor: t.DeadFor,
@@ -23,7 +23,7 @@ func Prepared(t *broker.Task, inherit bool) *Request {
 // PreparedFlow is [Prepared] for a pipe or group.
 func PreparedFlow(id ID, f *Flow, retention time.Duration, inherit bool) *Request {
 	r := newFlow(&parts{kind: f.Kind, members: f.Members, size: len(f.Members), group: f.GroupSettings})
-	r.id, r.flow = id, f
+	r.id, r.own().flow = id, f
 	s := r.settings.clone()
 	s.Retention, s.Inherit = retention, inherit
 	r.settings = &s

@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,30 +14,76 @@ import (
 // test double of one, need it.
 type Request struct {
 	name     string
-	args     any
+	args     arguments // nil if there are none: a pipe has none
 	settings *Settings
-	err      error
-	upstream string // parameter that gets the result of what is before; "" is none
-	parts    *parts // of a pipe or group; nil for a task
+	special  *special // never nil
 
 	mu      sync.Mutex
 	id      ID
 	codec   string
 	payload []byte
-	flow    *Flow // made of parts when it is first asked for
 }
+
+// special is what most requests have nothing of: there are many of them at a time.
+type special struct {
+	err      error
+	upstream string // parameter that gets the result of what is before; "" is none
+	parts    *parts // of a pipe or group; nil for a task
+	flow     *Flow  // made of parts when it is first asked for; the request's mu guards it
+}
+
+// ordinary is shared by all that are not special. Nobody writes it: see [Request.own].
+var ordinary special
+
+// own returns the special part of a request that is being made, to be written.
+func (r *Request) own() *special {
+	if r.special == &ordinary {
+		r.special = new(special)
+	}
+	return r.special
+}
+
+// fail lets a request that is being made be one that can't be sent, unless it is already.
+func (r *Request) fail(err error) {
+	if err != nil && r.special.err == nil {
+		r.own().err = err
+	}
+}
+
+// arguments are those of a request.
+type arguments interface {
+	value() any   // as the caller gave them
+	encodes() any // the same for a codec, which takes a pointer as well
+}
+
+// untyped are arguments whose type nobody knows.
+type untyped struct{ args any }
+
+func (u untyped) value() any   { return u.args }
+func (u untyped) encodes() any { return u.args }
+
+// bound is a request with its arguments, in one piece of memory.
+type bound[Args any] struct {
+	Request
+	args typed[Args]
+}
+
+type typed[Args any] struct{ args Args }
+
+func (t *typed[Args]) value() any   { return t.args }
+func (t *typed[Args]) encodes() any { return &t.args }
 
 // NewRequest returns a request by name, for callers without a typed handle.
 // Args is a struct or a [codec.Arguments].
 func NewRequest(name string, args any, opts ...Option) *Request {
-	req := &Request{name: name, args: args, settings: resolve(opts)}
-	req.err = broker.CheckName("task", name)
+	req := &Request{name: name, args: untyped{args}, settings: resolve(opts), special: &ordinary}
+	req.fail(broker.CheckName("task", name))
 	return req
 }
 
 // FailedRequest returns a request that can't be sent: err says why.
 func FailedRequest(name string, err error) *Request {
-	return &Request{name: name, settings: resolve(nil), err: fmt.Errorf("task %s: %w", name, err)}
+	return &Request{name: name, settings: resolve(nil), special: &special{err: fmt.Errorf("task %s: %w", name, err)}}
 }
 
 // Request implements [Bound].
@@ -46,7 +93,12 @@ func (r *Request) Request() *Request { return r }
 func (r *Request) Name() string { return r.name }
 
 // Args returns the arguments, not encoded.
-func (r *Request) Args() any { return r.args }
+func (r *Request) Args() any {
+	if r.args == nil {
+		return nil
+	}
+	return r.args.value()
+}
 
 // Settings returns what the options came to.
 func (r *Request) Settings() Settings { return r.settings.clone() }
@@ -65,7 +117,7 @@ func (r *Request) ID() ID {
 // was. A request that has a [Request.Flow] is not one task: prepare its members.
 func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
-	if err := r.Draft(t, c, now); err != nil {
+	if err := r.Draft(t, c, now, nil); err != nil {
 		return nil, err
 	}
 	r.Identify(t, nil)
@@ -74,25 +126,30 @@ func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
 
 // Draft is the first half of Prepare, for who has memory for the record: it encodes the
 // request and makes t its record, which has no id if the request has none yet. An error
-// leaves both as they were.
-func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time) error {
+// leaves both as they were. The payload is appended to room, an empty slice, if it has
+// the capacity.
+func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byte) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
-	if r.parts != nil {
+	if r.special.parts != nil {
 		return fmt.Errorf("%s: %w: it is not a single task", r.name, broker.ErrInvalid)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.codec == "" && r.id.IsZero() { // not encoded yet
-		payload, err := c.AppendArgs(nil, r.args)
+		var args any
+		if r.args != nil {
+			args = r.args.encodes()
+		}
+		payload, err := c.AppendArgs(room, args)
 		if err != nil {
 			return fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
 		}
-		r.payload, r.codec = payload, c.Name()
+		r.payload, r.codec = slices.Clip(payload), c.Name()
 	}
 	r.settings.record(t, now)
-	t.ID, t.Name, t.Codec, t.Payload, t.Upstream = r.id, r.name, r.codec, r.payload, r.upstream
+	t.ID, t.Name, t.Codec, t.Payload, t.Upstream = r.id, r.name, r.codec, r.payload, r.special.upstream
 	return nil
 }
 
@@ -116,8 +173,8 @@ func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) ID) (aga
 // Check returns what is wrong with the request, as far as that is known before
 // it is encoded.
 func (r *Request) Check() error {
-	if r.err == nil && r.settings.err != nil {
+	if r.special.err == nil && r.settings.err != nil {
 		return fmt.Errorf("task %s: %w", r.name, r.settings.err)
 	}
-	return r.err
+	return r.special.err
 }

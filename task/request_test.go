@@ -1,7 +1,9 @@
 package task_test
 
 import (
+	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +17,7 @@ func TestDraft(t *testing.T) {
 	req := task.NewRequest("t", codec.Arguments{}, task.Queue("q"))
 	var first, second broker.Task
 	for _, draft := range []*broker.Task{&first, &second} {
-		if err := req.Draft(draft, codec.Msgpack(), time.Now()); err != nil {
+		if err := req.Draft(draft, codec.Msgpack(), time.Now(), nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := draft.CheckDraft(broker.Limits{}.WithDefaults()); err != nil || !draft.ID.IsZero() || !req.ID().IsZero() {
@@ -41,10 +43,57 @@ func TestDraft(t *testing.T) {
 func TestDraftOfNothing(t *testing.T) {
 	bad := task.NewRequest("t", make(chan int))
 	draft := broker.Task{Name: "other"}
-	if err := bad.Draft(&draft, codec.Msgpack(), time.Now()); !errors.Is(err, broker.ErrInvalid) {
+	if err := bad.Draft(&draft, codec.Msgpack(), time.Now(), nil); !errors.Is(err, broker.ErrInvalid) {
 		t.Errorf("a channel as arguments: %v", err)
 	}
 	if draft.Name != "other" || !bad.ID().IsZero() {
 		t.Errorf("left are %+v and %s", draft, bad.ID())
+	}
+}
+
+// The payload goes where its caller has room for it, if there is enough, and no further.
+func TestDraftRoom(t *testing.T) {
+	type args struct{ Text string }
+	handle := task.Define[args, int]("t")
+	for _, size := range []int{0, 5, 63, 64, 65, 500} {
+		room := make([]byte, 0, 64)
+		call := handle.Bind(args{strings.Repeat("x", size)})
+		var first, second broker.Task
+		if err := call.Request().Draft(&first, codec.Msgpack(), time.Now(), room); err != nil {
+			t.Fatal(err)
+		}
+		want, err := codec.Msgpack().AppendArgs(nil, args{strings.Repeat("x", size)})
+		if err != nil || !bytes.Equal(first.Payload, want) {
+			t.Errorf("%d bytes are encoded as %q (%v), want %q", size, first.Payload, err, want)
+		}
+		if in, fits := &first.Payload[0] == &room[:1][0], len(want) <= cap(room); in != fits {
+			t.Errorf("a payload of %d bytes is in a room of %d: %v", len(want), cap(room), in)
+		}
+		if cap(first.Payload) != len(first.Payload) {
+			t.Errorf("a payload of %d bytes can grow to %d in the room of the next", len(first.Payload), cap(first.Payload))
+		}
+		other := make([]byte, 0, 1000)
+		if err := call.Request().Draft(&second, codec.JSON(), time.Now(), other); err != nil || &second.Payload[0] != &first.Payload[0] {
+			t.Errorf("drafted again (%v), the payload is another one", err)
+		}
+	}
+}
+
+// A request tells its arguments as they were given.
+func TestRequestArgs(t *testing.T) {
+	type args struct{ X int }
+	handle := task.Define[args, int]("t")
+	for name, req := range map[string]*task.Request{
+		"bound":        handle.Bind(args{7}).Request(),
+		"with options": handle.Bind(args{7}).With(task.Retries(1)).Request(),
+		"by name":      task.NewRequest("t", args{7}),
+		"replaced":     task.NewRequest("t", codec.Arguments{}).WithArgs(args{7}),
+	} {
+		if got := req.Args(); got != (args{7}) {
+			t.Errorf("%s: %#v", name, got)
+		}
+	}
+	if got := task.FailedRequest("t", errors.New("no")).Args(); got != nil {
+		t.Errorf("of none: %#v", got)
 	}
 }

@@ -21,9 +21,12 @@ type Step[Upstream, Result any] struct {
 // waits, and others are the arguments of all other parameters by name. Others
 // belongs to the step from now on.
 func NewStep[Upstream, Args, Result any](t Task[Args, Result], param string, others map[string]any) Step[Upstream, Result] {
-	req := &Request{name: t.name, args: codec.Arguments{Named: others}, err: t.err, settings: t.defaults(), upstream: param}
-	if _, bound := others[param]; bound && req.err == nil {
-		req.err = fmt.Errorf("task %s: %w: the parameter %s of the step is bound already", t.name, broker.ErrInvalid, param)
+	req := &Request{
+		name: t.name, args: untyped{codec.Arguments{Named: others}}, settings: t.defaults(),
+		special: &special{err: t.err, upstream: param},
+	}
+	if _, bound := others[param]; bound {
+		req.fail(fmt.Errorf("task %s: %w: the parameter %s of the step is bound already", t.name, broker.ErrInvalid, param))
 	}
 	return Step[Upstream, Result]{req, param}
 }

@@ -57,9 +57,12 @@ func (t Task[Args, Result]) defaults() *Settings {
 // others. The arguments are encoded when it is sent; do not change what they
 // point to before.
 func (t Task[Args, Result]) Bind(args Args) Call[Result] {
-	req := &Request{name: t.name, args: args, settings: t.defaults(), err: t.err}
-	if t.name == "" && t.err == nil {
-		req.err = fmt.Errorf("task: %w: the zero Task; use task.Define or a generated handle", broker.ErrInvalid)
+	b := &bound[Args]{args: typed[Args]{args}}
+	req := &b.Request
+	req.name, req.args, req.settings, req.special = t.name, &b.args, t.defaults(), &ordinary
+	req.fail(t.err)
+	if t.name == "" {
+		req.fail(fmt.Errorf("task: %w: the zero Task; use task.Define or a generated handle", broker.ErrInvalid))
 	}
 	return Call[Result]{req}
 }

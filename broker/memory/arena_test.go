@@ -43,25 +43,3 @@ func TestArena(t *testing.T) {
 		t.Error("what is handed out shares memory with what is kept")
 	}
 }
-
-// Small slices share blocks, and none can be extended into the next.
-func TestCopier(t *testing.T) {
-	c := copier{left: 100}
-	var copies [][]byte
-	for i := range 100 {
-		given := bytes.Repeat([]byte{byte(i)}, i)
-		got := c.copy(given)
-		if !bytes.Equal(got, given) {
-			t.Fatalf("copy %d is %v", i, got)
-		}
-		copies = append(copies, got)
-	}
-	for _, b := range copies {
-		_ = append(b, 255)
-	}
-	for i, b := range copies {
-		if !bytes.Equal(b, bytes.Repeat([]byte{byte(i)}, i)) {
-			t.Errorf("copy %d has become %v", i, b)
-		}
-	}
-}

@@ -72,7 +72,7 @@ func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}
 		}
 		if n := min(most-len(out), q.ready.n); n > 0 {
 			out = slices.Grow(out, n)
-			in.slab.left, in.copier.left = n, n
+			in.deliveries.Left, in.bytes.Left = n, n
 		}
 		for len(out) < most && bytes < broker.MaxBatchBytes && q.ready.n > 0 {
 			r := q.ready.head
@@ -96,10 +96,10 @@ func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}
 
 // delivery returns a copy of a running task.
 func (r *record) delivery(now instant, in *outtake) *broker.Delivery {
-	d := in.next()
+	d := in.deliveries.Next()
 	d.Task = *r.task
 	d.Blocked = false
-	d.Payload, d.Meta = in.copy(d.Payload), copyMeta(d.Meta)
+	d.Payload, d.Meta = in.bytes.Copy(d.Payload), copyMeta(d.Meta)
 	d.Attempt, d.Retried, d.Recoveries = r.attempt, int(r.retried), int(r.recoveries)
 	d.Left, d.Canceled = broker.NoDeadline, r.canceled
 	if r.deadline != never {

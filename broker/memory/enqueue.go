@@ -27,9 +27,9 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 		part := tasks[at:min(at+broker.MaxBatch, len(tasks))]
 		// What takes time is done before anything is locked.
 		records := slices.Grow(few[:0], len(part))
-		in := intake{slab: slab[stored]{left: len(part)}, copier: copier{left: len(part)}}
+		in := newIntake(len(part))
 		for i, t := range part {
-			r, err := b.record(t, now, &in)
+			r, err := b.record(t, now, in)
 			if err != nil {
 				fail(at+i, err)
 			}
@@ -87,9 +87,9 @@ func (b *Broker) record(t *broker.Task, now instant, in *intake) (*record, error
 		q = b.queue(t.Queue)
 		in.queue = q
 	}
-	s := in.next()
+	s := in.stored.Next()
 	s.data = *t
-	s.data.Payload, s.data.Meta = in.copy(t.Payload), copyMeta(t.Meta)
+	s.data.Payload, s.data.Meta = in.bytes.Copy(t.Payload), copyMeta(t.Meta)
 	s.data.Queue = q.name
 	s.record = record{
 		id: t.ID, queue: q, digest: t.Digest(),

@@ -5,14 +5,14 @@ import (
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/slab"
 )
 
 // post gathers letters while locks are held, and delivers them after.
 type post struct {
 	letters []broker.Letter
-	runs    []postRun // of letters to the same inbox
-	written []byte    // records of outcomes, one behind the other
-	left    int       // how many will still be written, as far as known
+	runs    []postRun  // of letters to the same inbox
+	written slab.Bytes // records of outcomes
 }
 
 type postRun struct {
@@ -23,16 +23,9 @@ type postRun struct {
 // usualRecord is about how long the record of an outcome is.
 const usualRecord = 96
 
-// write returns the record of an outcome. What was returned before stays as it
-// is.
+// write returns the record of an outcome.
 func (p *post) write(o *broker.Outcome) []byte {
-	if room := cap(p.written) - len(p.written); room < usualRecord+len(o.Result) {
-		p.written = make([]byte, 0, max(p.left, 1)*usualRecord+len(o.Result))
-	}
-	p.left--
-	at := len(p.written)
-	p.written = broker.AppendOutcome(p.written, o)
-	return p.written[at:len(p.written):len(p.written)]
+	return p.written.Keep(broker.AppendOutcome(p.written.RoomFor(usualRecord+len(o.Result)), o))
 }
 
 // add adds a letter with the record of an outcome, unless nobody waits for it.

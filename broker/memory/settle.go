@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/slab"
 )
 
 // Settle ends attempts, as [broker.Consumer] says.
@@ -18,7 +19,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		return nil, err
 	}
 	errs := make([]error, len(batch))
-	turn := turn{now: now, post: post{left: len(batch)}}
+	turn := turn{now: now, post: post{written: slab.Bytes{Left: len(batch)}}}
 	for i := range batch {
 		if i == 1 {
 			turn.post.letters = slices.Grow(turn.post.letters, len(batch)-1)

@@ -96,12 +96,11 @@ func (s stored) command(ctx context.Context) onceCmd {
 // records reads what is kept apart of those messages that are entries, and has
 // nil for the others. One that is not there is nil as well. The memory is the
 // caller's.
-func (b *Broker) records(ctx context.Context, k *keys, msgs []any) ([][]byte, error) {
+func (b *Broker) records(ctx context.Context, k *keys, msgs []string) ([][]byte, error) {
 	var out [][]byte
 	var places []int
 	size := 0
-	for i, m := range msgs {
-		msg := toString(m)
+	for i, msg := range msgs {
 		if !isEntry(msg) {
 			continue
 		}
@@ -126,17 +125,17 @@ func (b *Broker) records(ctx context.Context, k *keys, msgs []any) ([][]byte, er
 }
 
 // readRecords reads the records of the entries at some places, in one round trip.
-func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []any, places []int, out [][]byte) error {
+func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []string, places []int, out [][]byte) error {
 	pipe := b.rdb.Pipeline()
 	cmds := make([]*redis.StringCmd, len(places))
 	for i, place := range places {
-		cmds[i] = pipe.Get(ctx, k.record(entryID(toString(msgs[place]))))
+		cmds[i] = pipe.Get(ctx, k.record(entryID(msgs[place])))
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, place := range places {
 		record, err := cmds[i].Bytes()
 		if err == redis.Nil {
-			record, err = b.readRecord(ctx, k, entryID(toString(msgs[place])))
+			record, err = b.readRecord(ctx, k, entryID(msgs[place]))
 		}
 		if err != nil {
 			err = b.fault("read a record", err)

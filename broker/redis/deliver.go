@@ -6,17 +6,14 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/slab"
 )
-
-// slabSize is how many deliveries are allocated at a time. Each keeps the others
-// alive, so they are few.
-const slabSize = 16
 
 // deliver turns messages into deliveries, remembers that we hold them and appends
 // them to out. It leaves out what is no message, which the scripts put aside, and
 // what we hold or had already: it was assigned to us again, or found at the server
 // meanwhile. After an error none was delivered, and they are found again.
-func (c *consumer) deliver(ctx context.Context, k *keys, msgs []any, now int64, out []*broker.Delivery, how way) ([]*broker.Delivery, error) {
+func (c *consumer) deliver(ctx context.Context, k *keys, msgs []string, now int64, out []*broker.Delivery, how way) ([]*broker.Delivery, error) {
 	// They are ours, and will be when ctx has ended.
 	records, err := c.b.records(context.WithoutCancel(ctx), k, msgs)
 	if err != nil {
@@ -27,19 +24,17 @@ func (c *consumer) deliver(ctx context.Context, k *keys, msgs []any, now int64, 
 	}
 	first := len(out)
 	var apart []bool // of each that is read, if there are any
-	var slab []broker.Delivery
+	deliveries, payloads := slab.Of[broker.Delivery]{Left: len(msgs)}, slab.Bytes{Left: len(msgs)}
 	for i, m := range msgs {
-		if len(slab) == 0 {
-			slab = make([]broker.Delivery, min(len(msgs)-i, slabSize))
+		d := deliveries.Next()
+		d.Payload = payloads.Room()
+		if !c.read(k, d, m, at(records, i), now) {
+			continue
 		}
-		if d := &slab[0]; c.read(k, d, toString(m), at(records, i), now) {
-			out = append(out, d)
-			slab = slab[1:]
-			if records != nil {
-				apart = append(apart, isEntry(toString(m)))
-			}
-		} else {
-			*d = broker.Delivery{}
+		d.Payload = payloads.Keep(d.Payload)
+		out = append(out, d)
+		if records != nil {
+			apart = append(apart, isEntry(m))
 		}
 	}
 	c.mu.Lock()

@@ -152,7 +152,7 @@ func (c *consumer) popped(ctx context.Context, k *keys, r popped) (out []*broker
 	if r.msg == "" {
 		return nil, false, nil
 	}
-	out, err = c.deliver(ctx, k, []any{r.msg}, c.serverNow(), nil, fetched)
+	out, err = c.deliver(ctx, k, []string{r.msg}, c.serverNow(), nil, fetched)
 	if err != nil || len(out) == 0 {
 		return nil, err == nil, err
 	}
@@ -277,7 +277,7 @@ func (c *consumer) again(k *keys) {
 func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*broker.Delivery, more bool, err error) {
 	for {
 		asked := time.Now()
-		reply, err := scriptDequeue.run(ctx, c.b,
+		reply, err := scriptDequeue.texts(ctx, c.b,
 			[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch},
 			c.minion, k.wake, most, broker.MaxBatchBytes)
 		if err != nil {
@@ -290,13 +290,22 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 			return nil, false, c.lose()
 		}
 		c.straights, c.trip = 0, time.Since(asked)
-		list := toList(reply)
-		now := toInt(item(list, 0))
-		c.note(k, item(list, 1), now)
-		more = toInt(item(list, 2)) == 1
-		msgs := toList(item(list, 3))
-		out, err = c.deliver(ctx, k, msgs, now, slices.Grow(out, len(msgs)), fetched)
-		c.b.unlock(ctx, k, toStrings(item(list, 4)))
+		n := 0
+		if len(reply) >= 4 {
+			n = int(toInt(reply[3]))
+		}
+		if n < 0 || n > len(reply)-4 {
+			c.mu.Lock()
+			c.suspect = true // we may have been given tasks
+			c.mu.Unlock()
+			return nil, true, fmt.Errorf("dequeue: %w: a reply of %d elements that is none of the script's", broker.ErrIndeterminate, len(reply))
+		}
+		now := toInt(reply[0])
+		c.note(k, reply[1], now)
+		more = reply[2] == "1"
+		msgs, dropped := reply[4:4+n], reply[4+n:]
+		out, err = c.deliver(ctx, k, msgs, now, slices.Grow(out, n), fetched)
+		c.b.unlock(ctx, k, dropped)
 		if err != nil {
 			return nil, true, err
 		}
@@ -363,8 +372,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		if err != nil {
 			return sofar(out, c.b.fault("adopt tasks", err))
 		}
-		msgs = slices.DeleteFunc(msgs, func(m any) bool { return m == nil })
-		if out, err = c.deliver(ctx, k, msgs, now, out, pushed); err != nil {
+		if out, err = c.deliver(ctx, k, texts(msgs), now, out, pushed); err != nil {
 			return sofar(out, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/slab"
 )
 
 // inbox receives what settle and cancel publish. What is lost on the way is
@@ -38,17 +39,33 @@ func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) 
 	return in, nil
 }
 
-// frames counts the letters of a payload.
-func frames(payload string) (n int) {
-	const head = len(broker.ID{}) + 4
-	for ; len(payload) >= head; n++ {
-		size := head + int(binary.BigEndian.Uint32([]byte(payload[head-4:head])))
-		if size > len(payload) {
-			break
-		}
-		payload = payload[size:]
+// letterHead is the length of what is before a letter's record: its id and the length
+// of the record.
+const letterHead = len(broker.ID{}) + 4
+
+// cutLetter returns the first letter of a payload, and the rest; false if it is truncated.
+func cutLetter(payload string) (id broker.ID, record, rest string, ok bool) {
+	if len(payload) < letterHead {
+		return id, "", "", false
 	}
-	return n
+	copy(id[:], payload)
+	n := int(binary.BigEndian.Uint32([]byte(payload[len(id):letterHead])))
+	if n > len(payload)-letterHead {
+		return id, "", "", false
+	}
+	return id, payload[letterHead : letterHead+n], payload[letterHead+n:], true
+}
+
+// countLetters counts the letters of a payload.
+func countLetters(payload string) (n int) {
+	for {
+		_, _, rest, ok := cutLetter(payload)
+		if !ok {
+			return n
+		}
+		payload = rest
+		n++
+	}
 }
 
 // hear takes letters: id, length and record, one after the other.
@@ -57,22 +74,18 @@ func (in *inbox) hear(ch, payload string) {
 		in.post(payload)
 		return
 	}
-	letters := make([]broker.Letter, 0, frames(payload))
-	for rest := []byte(payload); len(rest) > 0; {
-		const head = len(broker.ID{}) + 4
-		if len(rest) < head {
+	n := countLetters(payload)
+	letters := make([]broker.Letter, 0, n)
+	records := slab.Bytes{Left: n}
+	for rest := payload; len(rest) > 0; {
+		id, record, next, ok := cutLetter(rest)
+		if !ok {
 			in.b.log.Error("redis: a truncated result in an inbox; it will be looked up")
 			in.heal()
 			break
 		}
-		n := int(binary.BigEndian.Uint32(rest[head-4:]))
-		if n > len(rest)-head {
-			in.b.log.Error("redis: a truncated result in an inbox; it will be looked up")
-			in.heal()
-			break
-		}
-		letters = append(letters, broker.Letter{ID: broker.ID(rest[:len(broker.ID{})]), Record: rest[head : head+n : head+n]})
-		rest = rest[head+n:]
+		letters = append(letters, broker.Letter{ID: id, Record: records.CopyString(record)})
+		rest = next
 	}
 	in.mu.Lock()
 	if room := broker.MaxInbox - len(in.letters); len(letters) > room {

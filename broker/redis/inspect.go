@@ -94,7 +94,8 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 		return nil, "", b.fault("dead letters", err)
 	}
 	var letters []broker.DeadLetter
-	var ids, msgs []any
+	var ids []any
+	var msgs []string
 	for i := 1; i < len(page); i += 2 {
 		msgs = append(msgs, page[i])
 	}

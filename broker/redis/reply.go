@@ -30,8 +30,10 @@ func toList(v any) []any {
 	return l
 }
 
-func toStrings(v any) []string {
-	list := toList(v)
+func toStrings(v any) []string { return texts(toList(v)) }
+
+// texts returns those of a list that are strings.
+func texts(list []any) []string {
 	out := make([]string, 0, len(list))
 	for _, e := range list {
 		if s, ok := e.(string); ok {

@@ -79,37 +79,68 @@ type onceCmd struct{ *redis.Cmd }
 // NoRetry implements [redis.Cmder].
 func (onceCmd) NoRetry() bool { return true }
 
-func (s *script) command(ctx context.Context, in *scratch, verb, body string, keys []string, args []any) onceCmd {
+func newOnce(ctx context.Context, args ...any) onceCmd { return onceCmd{redis.NewCmd(ctx, args...)} }
+
+// onceTexts is onceCmd for a script that returns a list of texts and numbers.
+type onceTexts struct{ *redis.StringSliceCmd }
+
+// NoRetry implements [redis.Cmder].
+func (onceTexts) NoRetry() bool { return true }
+
+func newOnceTexts(ctx context.Context, args ...any) onceTexts {
+	return onceTexts{redis.NewStringSliceCmd(ctx, args...)}
+}
+
+// words returns what a command consists of, in the memory of in.
+func (s *script) words(in *scratch, verb, body string, keys []string, args []any) []any {
 	from := len(in.args)
 	in.args = append(in.args, verb, body, len(keys))
 	for _, k := range keys {
 		in.args = append(in.args, k)
 	}
 	in.args = append(in.args, args...)
-	return onceCmd{redis.NewCmd(ctx, in.args[from:len(in.args):len(in.args)]...)}
+	return in.args[from:len(in.args):len(in.args)]
 }
 
 // run executes the script once. A server that has forgotten it gets its text;
-// the first try did nothing then. The error is classified, see fault.
+// the first try did nothing then. A script that returned false has a nil reply. The
+// error is classified, see fault.
 func (s *script) run(ctx context.Context, b *Broker, keys []string, args ...any) (any, error) {
+	return runAs(ctx, b, s, newOnce, keys, args)
+}
+
+// texts is run for a script that returns a list of texts and numbers.
+func (s *script) texts(ctx context.Context, b *Broker, keys []string, args ...any) ([]string, error) {
+	return runAs(ctx, b, s, newOnceTexts, keys, args)
+}
+
+// reply is a command that reads a reply of type T.
+type reply[T any] interface {
+	redis.Cmder
+	Result() (T, error)
+}
+
+// runAs is run for a reply that a command of newCmd reads.
+func runAs[T any, C reply[T]](ctx context.Context, b *Broker, s *script, newCmd func(context.Context, ...any) C, keys []string, args []any) (T, error) {
+	var none T
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return none, err
 	}
 	in := newScratch()
 	defer in.free()
-	cmd := s.command(ctx, in, "evalsha", s.sha, keys, args)
+	cmd := newCmd(ctx, s.words(in, "evalsha", s.sha, keys, args)...)
 	_ = b.rdb.Process(ctx, cmd)
 	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-		cmd = s.command(ctx, in, "eval", s.text, keys, args)
+		cmd = newCmd(ctx, s.words(in, "eval", s.text, keys, args)...)
 		_ = b.rdb.Process(ctx, cmd)
 	}
-	reply, err := cmd.Result()
+	out, err := cmd.Result()
 	if err == redis.Nil { // a script that returned false
-		return nil, nil
+		return none, nil
 	}
 	err = b.fault(s.name, err)
 	b.relearn(ctx, err)
-	return reply, err
+	return out, err
 }
 
 // relearn lets the client of a cluster ask which node serves what, after an error
@@ -157,7 +188,7 @@ func runAll(ctx context.Context, b *Broker, calls []*call) {
 			_ = pipe.Process(ctx, set)
 			sets = append(sets, set)
 		}
-		cmds[i] = c.script.command(ctx, in, "evalsha", c.script.sha, c.keys, c.args)
+		cmds[i] = newOnce(ctx, c.script.words(in, "evalsha", c.script.sha, c.keys, c.args)...)
 		_ = pipe.Process(ctx, cmds[i])
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error

@@ -115,7 +115,7 @@ func (c *consumer) assigned(text string) {
 		if isEntry(msg) { // it waited for nobody, so we had it before
 			continue
 		}
-		out, _ = c.deliver(c.b.ctx, q.of(toID(msg[broker.OffsetID:])), []any{msg}, now, out, pushed)
+		out, _ = c.deliver(c.b.ctx, q.of(toID(msg[broker.OffsetID:])), []string{msg}, now, out, pushed)
 	}
 	if len(out) > 0 {
 		c.cfg.OnAssign(out)

@@ -50,7 +50,7 @@ func (s *Child) Await(ctx context.Context, id task.ID, into any) error {
 // Prepare returns the record of a call that is a single task.
 func (s *Child) Prepare(call task.Bound, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
-	if _, err := s.Client.prepare(t, requestOf(call), s, now); err != nil {
+	if _, err := s.Client.prepare(t, requestOf(call), s, now, nil); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -96,7 +96,7 @@ func (s *Child) repeats() bool {
 // prepare returns the record of a request, which is not checked.
 func (s *Child) prepare(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
-	if err := req.Draft(t, c, now); err != nil {
+	if err := req.Draft(t, c, now, nil); err != nil {
 		return nil, err
 	}
 	s.identify(req, t, c)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/slab"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -147,13 +148,15 @@ func (c *Client) ready(ctx context.Context) error {
 func (s *submission) prepare(c *Client, from *Child) {
 	s.tasks = make([]*broker.Task, 0, len(s.calls))
 	s.records = newRecords(len(s.calls))
+	payloads := slab.Bytes{Left: len(s.calls)}
 	for i, call := range s.calls {
 		t := s.records.next()
 		again := false
 		req := requestOf(call)
 		err, sent := s.flowErr(i)
 		if !sent {
-			again, err = c.prepare(t, req, from, s.now)
+			again, err = c.prepare(t, req, from, s.now, payloads.Room())
+			payloads.Keep(t.Payload)
 		}
 		if err != nil || sent {
 			if s.index == nil { // up to here they were the same
@@ -186,12 +189,13 @@ func (s *submission) repeats(i int) {
 }
 
 // prepare makes t the record of a request, and reports whether that may have been sent
-// before. It has no id yet if it is from nobody and had none: see [Client.begin].
-func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now time.Time) (again bool, err error) {
+// before. It has no id yet if it is from nobody and had none: see [Client.begin]. The payload
+// is put in room, if it fits.
+func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now time.Time, room []byte) (again bool, err error) {
 	if req == nil {
 		return false, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid)
 	}
-	if err := req.Draft(t, c.codec, now); err != nil {
+	if err := req.Draft(t, c.codec, now, room); err != nil {
 		return false, err
 	}
 	again = !t.ID.IsZero()

@@ -193,7 +193,7 @@ func (t *table) deliver(id broker.ID, record []byte) {
 	case e.watch != nil:
 		t.finish(e, e.arrival(record))
 	default:
-		t.keep(e, bytes.Clone(record)) // it is a part of something larger
+		t.keep(e, record)
 	}
 }
 

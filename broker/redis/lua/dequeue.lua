@@ -3,10 +3,10 @@
 -- KEYS  1 ready  2 held  3 gone  4 due  5 later  6 flight  7 minions  8 odd
 --       9 watch
 -- ARGV  1 minion  2 wake channel  3 how many at most  4 bytes at most
--- Returns false if the minion is not registered, else a list: server's time,
--- when the next one is due ('' if none), whether more are left (0 or 1), the
--- messages, messages that were dropped because they had been cancelled and
--- that held a unique key.
+-- Returns false if the minion is not registered, else a list that has no lists in
+-- it, which is less to read: server's time, when the next one is due ('' if none),
+-- whether more are left (0 or 1), how many messages follow, these, and those that
+-- were dropped because they had been cancelled and that held a unique key.
 
 local ready, held, gone, due, later, flight, minions, odd, watch =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
@@ -51,7 +51,7 @@ end
 local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
 
 -- What is ready.
-local out, dropped, n = {}, {}, 0
+local out, dropped, n = { 0, 0, 0, 0 }, {}, 0
 local careful = redis.call('EXISTS', held) == 1
 local from = careful and held or ready
 local looked, left = 0, true
@@ -82,7 +82,7 @@ while n < most and room > 0 and looked < 2000 do
         end
       else
         n = n + 1
-        out[n] = msg
+        out[4 + n] = msg
         pairs[at + 1] = id
         pairs[at + 2] = msg
         at = at + 2
@@ -114,4 +114,8 @@ if careful then
     redis.call('DEL', gone)
   end
 end
-return { t, head[2] or '', left and 1 or 0, out, dropped }
+out[1], out[2], out[3], out[4] = t, head[2] or '', left and 1 or 0, n
+for i = 1, #dropped do
+  out[4 + n + i] = dropped[i]
+end
+return out
