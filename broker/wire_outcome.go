@@ -70,6 +70,28 @@ func ParseOutcome(record []byte) (Outcome, error) {
 	return o, nil
 }
 
+// ParseResult is [ParseOutcome] for who wants nothing but the result of a task that
+// succeeded: what comes behind that is not read. The result is a part of record. It
+// reports false of every other outcome and of what can't be read.
+func ParseResult(record []byte) (codec string, result []byte, ok bool) {
+	if checkVersion(record, "an outcome") != nil {
+		return "", nil, false
+	}
+	n, in, err := takeFields(record[1:], outcomeFinished+1)
+	if err != nil || n > outcomeErr { // it may have an error
+		return "", nil, false
+	}
+	state, in, err := takeInt(in)
+	if err != nil || state != int64(StateSucceeded) {
+		return "", nil, false
+	}
+	if codec, in, err = takeCodec(in); err != nil {
+		return "", nil, false
+	}
+	result, _, _, err = takeData(in)
+	return codec, result, err == nil
+}
+
 func (o *Outcome) parse(record []byte) error {
 	if err := checkVersion(record, "an outcome"); err != nil {
 		return err

@@ -279,7 +279,21 @@ func agree(t *testing.T, data []byte) {
 	if !reflect.DeepEqual(d, ref) && !errors.Is(err, msgp.ErrTooDeep) {
 		t.Errorf("%x:\n got %+v, %v\nwant %+v, %v", data, d, err, ref, want)
 	}
+	if err == nil { // it is the same where the payload gets room
+		roomy := Delivery{Task: Task{Payload: make([]byte, 0, 8)}}
+		room := roomy.Payload[:1]
+		if err := ParseRecord(&roomy, data, 5); err != nil || !reflect.DeepEqual(roomy, d) {
+			t.Errorf("%x:\n with room %+v, %v\n want %+v", data, roomy, err, d)
+		}
+		if n := len(roomy.Payload); n > 0 && (&roomy.Payload[0] == &room[0]) != (n <= 8) {
+			t.Errorf("%x: a payload of %d bytes is in the room, or is not", data, n)
+		}
+	}
 	o, err := ParseOutcome(data)
+	if codec, result, ok := ParseResult(data); ok && err == nil &&
+		(o.State != StateSucceeded || o.Err != nil || codec != o.Codec || !bytes.Equal(result, o.Result)) {
+		t.Errorf("%x: result %x by codec %q of %+v", data, result, codec, o)
+	}
 	refOutcome, want := refParseOutcome(data)
 	same(t, data, err, want)
 	if !reflect.DeepEqual(o, refOutcome) && !errors.Is(err, msgp.ErrTooDeep) {
@@ -315,6 +329,9 @@ func TestRecordsAreWrittenAsByTheLibrary(t *testing.T) {
 		got, want = AppendOutcome(slices.Clone(prefix), o), append(prefix, refAppendOutcome(o)...)
 		if !bytes.Equal(got, want) {
 			t.Fatalf("%+v:\n got %x\nwant %x", o, got, want)
+		}
+		if _, _, ok := ParseResult(got[len(prefix):]); ok != (o.State == StateSucceeded && o.Err == nil) {
+			t.Fatalf("%+v has a result: %v", o, ok)
 		}
 	}
 }

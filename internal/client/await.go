@@ -21,12 +21,9 @@ func (c *Client) Await(ctx context.Context, id task.ID, into any) error {
 		return fmt.Errorf("task %s: %w", id, err)
 	}
 	if a.record != nil && into != nil {
-		// The usual end, without memory for more of the outcome than its result.
-		o, err := broker.ParseOutcome(a.record)
-		if err == nil && o.State == broker.StateSucceeded && o.Err == nil && len(o.Result) > 0 {
-			if err := DecodeResult(o.Codec, o.Result, into, c.codecs); err != nil {
-				return fmt.Errorf("task %s (%s): %w", o.Name, id, err)
-			}
+		// The usual end. What went wrong otherwise, the whole outcome tells.
+		name, result, ok := broker.ParseResult(a.record)
+		if ok && len(result) > 0 && DecodeResult(name, result, into, c.codecs) == nil {
 			return nil
 		}
 	}
