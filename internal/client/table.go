@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -27,26 +28,27 @@ type table struct {
 	bytes   int // of the outcomes in idle
 
 	maxIdle, maxBytes int
+	epoch             time.Time // what times in entries count from; zero before there is one
 }
 
-// entry is one task.
+// entry is one task. There are many, so it is small, and has few pointers for the
+// garbage collector to follow.
 type entry struct {
-	id      broker.ID
-	queue   string
-	own     bool   // sent from here: its outcome is pushed
-	shared  bool   // perhaps first sent from elsewhere, and pushed there
-	sending int    // submissions under way
-	doubt   bool   // its push may have come and gone: look it up before waiting
-	missed  bool   // a look-up has found no outcome, the push may still be on its way
-	record  []byte // of the outcome, once it has arrived
-	watch   *Watch // the first of those who wait
-	more    []*Watch
-
-	level      int
-	slot       uint8     // in its page
-	due        time.Time // of the next look-up
-	in         *list
+	id         broker.ID
+	queue      string
+	record     []byte        // of the outcome, once it has arrived
+	watch      *Watch        // the first of those who wait
+	more       *[]*Watch     // the others; nil if there are none
+	due        time.Duration // of the next look-up, from the table's epoch; of those in a level
 	prev, next *entry
+
+	sending int32 // submissions under way
+	in      shelf
+	slot    uint8 // in its page
+	own     bool  // sent from here: its outcome is pushed
+	shared  bool  // perhaps first sent from elsewhere, and pushed there
+	doubt   bool  // its push may have come and gone: look it up before waiting
+	missed  bool  // a look-up has found no outcome, the push may still be on its way
 }
 
 // Arrival is the end of a wait for one task.
@@ -88,7 +90,7 @@ func newTable() table {
 func (t *table) expect(id broker.ID, queue string, again bool, now time.Time) *entry {
 	e, fresh := t.entries.enter(id)
 	if fresh {
-		t.idle.push(e)
+		t.put(e, shelfIdle)
 		t.trim()
 	}
 	e.shared = again && (e.shared || !e.own)
@@ -135,7 +137,7 @@ func (t *table) take(id broker.ID) (Arrival, bool) {
 	}
 	a := e.arrival(e.record)
 	t.bytes -= recordSize(e.record)
-	e.unlink()
+	t.unlink(e)
 	t.entries.removeAt(e, at)
 	return a, true
 }
@@ -144,7 +146,10 @@ func (t *table) take(id broker.ID) (Arrival, bool) {
 func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 	e, _ := t.entries.enter(id)
 	if e.watch != nil {
-		e.more = append(e.more, w)
+		if e.more == nil {
+			e.more = new([]*Watch)
+		}
+		*e.more = append(*e.more, w)
 		return
 	}
 	e.watch = w
@@ -161,26 +166,27 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 	if e == nil || e.watch == nil {
 		return
 	}
-	for i, other := range e.more {
-		if other == w {
-			e.more = append(e.more[:i], e.more[i+1:]...)
-			return
+	if more := e.more; more != nil {
+		if e.watch == w {
+			e.watch = (*more)[0]
+			w = e.watch
 		}
+		*more = slices.DeleteFunc(*more, func(other *Watch) bool { return other == w })
+		if len(*more) == 0 {
+			e.more = nil
+		}
+		return
 	}
 	if e.watch != w {
 		return
 	}
 	e.watch = nil
-	if n := len(e.more); n > 0 {
-		e.watch, e.more = e.more[n-1], e.more[:n-1]
-		return
-	}
 	if !e.own {
 		t.drop(e)
 		return
 	}
-	e.unlink()
-	t.idle.push(e)
+	t.unlink(e)
+	t.put(e, shelfIdle)
 	t.trim()
 }
 
@@ -216,7 +222,7 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 	final := st.State.Final()
 	switch {
 	case final && st.Outcome != nil:
-		if e.own && e.level >= levelOwn {
+		if e.own && e.in.level() >= levelOwn {
 			t.mistrust() // a push that should have come has not
 		}
 		t.finish(e, e.known(st.State, st.Outcome))
@@ -244,16 +250,19 @@ func (t *table) step(e *entry, now time.Time) {
 		first, last = levelOwn, levelOwnLast
 	}
 	level := first
-	if e.level >= first && e.level <= last {
-		level = min(e.level+1, last)
+	if was := e.in.level(); was >= first && was <= last {
+		level = min(was+1, last)
 	}
 	t.move(e, level, now)
 }
 
 func (t *table) move(e *entry, level int, now time.Time) {
-	e.unlink()
-	e.level, e.due = level, now.Add(pace[level])
-	t.levels[level].push(e)
+	if t.epoch.IsZero() {
+		t.epoch = now
+	}
+	t.unlink(e)
+	e.due = now.Add(pace[level]).Sub(t.epoch)
+	t.put(e, shelfLevel+shelf(level))
 }
 
 // mistrust lets whoever asks next for something that has not arrived look it up
@@ -278,11 +287,12 @@ func (t *table) gap(now time.Time) {
 // due appends the ids to look up now, up to n. Timed says whether those whose
 // time has come are asked for too, or only those that can't wait.
 func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.ID {
+	until := now.Sub(t.epoch)
 	for level := range t.levels {
 		if level > levelNow && !timed {
 			break
 		}
-		for e := t.levels[level].first; e != nil && len(ids) < n && !e.due.After(now); e = e.next {
+		for e := t.levels[level].first; e != nil && len(ids) < n && e.due <= until; e = e.next {
 			ids = append(ids, e.id)
 		}
 	}
@@ -292,8 +302,12 @@ func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.
 // nextDue returns when the next look-up is due, if one is.
 func (t *table) nextDue() (at time.Time, ok bool) {
 	for level := range t.levels {
-		if e := t.levels[level].first; e != nil && (!ok || e.due.Before(at)) {
-			at, ok = e.due, true
+		e := t.levels[level].first
+		if e == nil {
+			continue
+		}
+		if due := t.epoch.Add(e.due); !ok || due.Before(at) {
+			at, ok = due, true
 		}
 	}
 	return at, ok
@@ -301,8 +315,10 @@ func (t *table) nextDue() (at time.Time, ok bool) {
 
 func (t *table) finish(e *entry, a Arrival) {
 	e.watch.put(a)
-	for _, w := range e.more {
-		w.put(a)
+	if e.more != nil {
+		for _, w := range *e.more {
+			w.put(a)
+		}
 	}
 	t.drop(e)
 }
@@ -312,7 +328,7 @@ func (t *table) drop(e *entry) {
 	if e.record != nil {
 		t.bytes -= recordSize(e.record)
 	}
-	e.unlink()
+	t.unlink(e)
 	t.entries.remove(e)
 }
 
@@ -362,6 +378,6 @@ func (t *table) restore(a Arrival) {
 	}
 	e, _ := t.entries.enter(a.ID)
 	e.queue, e.own = a.Queue, a.Own
-	t.idle.push(e)
+	t.put(e, shelfIdle)
 	t.keep(e, record)
 }
