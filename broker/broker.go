@@ -171,7 +171,9 @@ type MinionInfo struct {
 type Inbox interface {
 	// Receive waits for deliveries. It returns at least one letter or post, or Gap set,
 	// or an error: ctx's, or ErrClosed. Connection troubles are not errors: the
-	// inbox mends itself and reports a gap.
+	// inbox mends itself and reports a gap. One goroutine at a time may call it, and
+	// the list of letters may be used again for the next call's; their records are the
+	// caller's.
 	Receive(ctx context.Context) (Mail, error)
 	// Close ends Receive with ErrClosed. It may be called twice.
 	Close() error

@@ -81,7 +81,7 @@ func (s *session) take(got []*broker.Delivery) {
 	}
 	r := s.r
 	now := time.Now()
-	starts := make([]*attempt, 0, len(got))
+	starts := s.starts[:0]
 	attempts := slab.Of[attempt]{Left: len(got)}
 	var members []*attempt // of squads
 	var settles []broker.Settlement
@@ -134,7 +134,10 @@ func (s *session) take(got []*broker.Delivery) {
 	for _, a := range canceled {
 		a.life.end(task.ErrCanceled)
 	}
-	if len(starts) == 1 {
+	alone := len(starts) == 1
+	clear(starts)
+	s.starts = starts
+	if alone {
 		// A lone task has nobody's time to share: its worker goes first, here, instead
 		// of on a thread that must be woken for it, which takes as long as a third of a
 		// round trip.

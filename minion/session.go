@@ -30,6 +30,8 @@ type session struct {
 	bg     context.Context // ends when the session has nothing left to do
 	bgEnd  context.CancelFunc
 
+	starts []*attempt // used by take alone, again and again
+
 	// Guarded by r.mu.
 	running   roster
 	early     map[broker.ID]struct{} // cancelled, and not (yet) running here

@@ -31,7 +31,7 @@ func TestArrangement(t *testing.T) {
 				batch[i].Verb = broker.VerbRelease
 			}
 		}
-		a := arrangement{size: len(batch)}
+		a := arrangement{size: len(batch), in: newScratch()}
 		seen := map[broker.ID]bool{}
 		var want, rest []int
 		var blocks []broker.ID

@@ -138,9 +138,16 @@ type arrangement struct {
 	size   int // how many may come
 	chains []chain
 	where  map[broker.ID]int // in chains, once they are many
-	next   []int             // of each settlement, the next one of its chain, plus one
+	in     *scratch
+	next   []int // of each settlement, the next one of its chain, plus one
 	rest   []int
 	alone  ids
+}
+
+// free gives back the memory of the arrangement and of its order.
+func (a *arrangement) free() {
+	a.in.free()
+	a.alone.free()
 }
 
 // chain is the settlements of a block.
@@ -180,7 +187,9 @@ func (a *arrangement) add(i int, s *broker.Settlement) bool {
 		c.first, c.last = i+1, i
 	default:
 		if a.next == nil {
-			a.next = make([]int, a.size)
+			a.next = slices.Grow(a.in.chain, a.size)[:a.size]
+			clear(a.next)
+			a.in.chain = a.next
 		}
 		a.next[c.last], c.last = i+1, i
 	}
@@ -211,12 +220,14 @@ func (a *arrangement) chain(block broker.ID) *chain {
 	return &a.chains[len(a.chains)-1]
 }
 
-// places returns the settlements that were added, in order.
+// places returns the settlements that were added, in order, until the arrangement is
+// freed.
 func (a *arrangement) places() []int {
 	if len(a.chains) == 0 {
 		return a.rest
 	}
-	order := make([]int, 0, a.size)
+	order := slices.Grow(a.in.places, a.size)
+	a.in.places = order
 	for _, c := range a.chains {
 		for at := c.first; at > 0; {
 			order = append(order, at-1)

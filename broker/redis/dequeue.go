@@ -241,7 +241,11 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 			continue
 		}
 		got, more, err := c.fetchOne(ctx, k, most-len(out))
-		out = append(out, got...)
+		if out == nil { // as with one queue
+			out = got
+		} else {
+			out = append(out, got...)
+		}
 		if err != nil {
 			c.again(k)
 			if err = c.missed(k, err); err == nil {

@@ -15,7 +15,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
-	errs := make([]error, len(tasks))
+	failed := failures{of: len(tasks)}
 	var parts []*part
 	var open map[destination]*part // the last part for each, if there are several
 	var seen ids
@@ -26,16 +26,16 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	var q *queue
 	var p *part
 	for i, t := range tasks {
-		if errs[i] = t.Check(b.cfg.limits); errs[i] != nil {
-			continue
-		}
-		if q == nil || q.name != t.Queue {
-			if q, errs[i] = b.queues.open(ctx, t.Queue); errs[i] != nil {
-				continue
-			}
+		err := t.Check(b.cfg.limits)
+		if err == nil && (q == nil || q.name != t.Queue) {
+			q, err = b.queues.open(ctx, t.Queue)
 		}
 		var k *keys
-		if k, errs[i] = q.place(t); errs[i] != nil {
+		if err == nil {
+			k, err = q.place(t)
+		}
+		if err != nil {
+			failed.set(i, err)
 			continue
 		}
 		to := destination{k, ordinary(t)}
@@ -49,15 +49,28 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 		size := t.Size()
 		if p == nil || p.size+size > broker.MaxBatchBytes || p.count() == broker.MaxBatch || p.cut(t, len(tasks)-i) {
 			p = &part{destination: to, cfg: &b.cfg, simple: true, in: newScratch()}
-			defer p.in.free()
+			defer p.free()
 			parts = append(parts, p)
 		}
 		p.size += size
 		p.add(i, t, len(tasks)-i)
 		p.simple = p.simple && p.field(t, seen)
 	}
-	b.sendParts(ctx, parts, tasks, errs)
-	return broker.NewBatchError(errs)
+	b.sendParts(ctx, parts, tasks, &failed)
+	return broker.NewBatchError(failed.errs)
+}
+
+// failures are the errors of a batch. None take no memory.
+type failures struct {
+	of   int // how many are in the batch
+	errs []error
+}
+
+func (f *failures) set(i int, err error) {
+	if f.errs == nil {
+		f.errs = make([]error, f.of)
+	}
+	f.errs[i] = err
 }
 
 // destination is what the tasks of a part have in common. What is not ordinary is apart,
@@ -94,8 +107,8 @@ func (p *part) count() int { return len(p.places) + len(p.last) }
 func (p *part) add(place int, t *broker.Task, left int) {
 	if p.ordinary {
 		if p.plain == nil {
-			p.plain = make([]int, 0, min(left, broker.MaxBatch))
-			p.places = make([]int, 0, min(left, broker.MaxBatch))
+			p.plain = slices.Grow(p.in.ends, min(left, broker.MaxBatch))
+			p.places = slices.Grow(p.in.places, min(left, broker.MaxBatch))
 		}
 		if p.cfg.keptApart(t) {
 			if len(p.apart) == 0 { // large ones shall not be copied as it grows
@@ -124,6 +137,14 @@ func (p *part) add(place int, t *broker.Task, left int) {
 	}
 	p.other = append(p.other, msg, millis(t.Delay), millis(t.Deadline), t.Unique, ref, blocked)
 	p.last = append(p.last, place)
+}
+
+// free gives back the memory of the part. The scripts have run.
+func (p *part) free() {
+	if p.plain != nil {
+		p.in.ends, p.in.places = p.plain, p.places
+	}
+	p.in.free()
 }
 
 func (p *part) call() *call {
@@ -167,7 +188,7 @@ func (p *part) call() *call {
 
 // sendParts stores the parts in one round trip, or more where the simple script
 // does not do or a queue has to be registered.
-func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.Task, errs []error) {
+func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.Task, failed *failures) {
 	for try := 0; len(parts) > 0; try++ {
 		calls := make([]*call, len(parts))
 		for i, p := range parts {
@@ -202,7 +223,7 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 					err = fmt.Errorf("redis enqueue: %w: the records of tasks do not stay at the server", broker.ErrUnavailable)
 				}
 			}
-			p.answer(tasks, errs, toList(reply), err)
+			p.answer(tasks, failed, toList(reply), err)
 		}
 		parts = again
 	}
@@ -219,11 +240,11 @@ func isMissing(reply any) bool {
 }
 
 // answer sets the errors of the part's tasks: all alike, or what the script said.
-func (p *part) answer(tasks []*broker.Task, errs []error, refused []any, err error) {
+func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err error) {
 	places := append(p.places[:len(p.places):len(p.places)], p.last...)
 	if err != nil {
 		for _, place := range places {
-			errs[place] = err
+			failed.set(place, err)
 		}
 		return
 	}
@@ -233,7 +254,7 @@ func (p *part) answer(tasks []*broker.Task, errs []error, refused []any, err err
 		if e.Holder != e.ID {
 			e.Key = tasks[place].Unique
 		}
-		errs[place] = e
+		failed.set(place, e)
 	}
 }
 

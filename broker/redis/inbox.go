@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -16,8 +17,11 @@ type inbox struct {
 	box string // the channel of letters
 	sub *subscription
 
+	heard []broker.Letter // used by hear alone, again and again
+
 	mu      sync.Mutex
 	letters []broker.Letter
+	read    []broker.Letter // what Receive has returned last
 	posts   [][]byte
 	gap     bool
 	closed  bool
@@ -75,7 +79,7 @@ func (in *inbox) hear(ch, payload string) {
 		return
 	}
 	n := countLetters(payload)
-	letters := make([]broker.Letter, 0, n)
+	letters := slices.Grow(in.heard[:0], n)
 	records := slab.Bytes{Left: n}
 	for rest := payload; len(rest) > 0; {
 		id, record, next, ok := cutLetter(rest)
@@ -88,17 +92,21 @@ func (in *inbox) hear(ch, payload string) {
 		rest = next
 	}
 	in.mu.Lock()
-	if room := broker.MaxInbox - len(in.letters); len(letters) > room {
-		letters = letters[:room]
-		in.gap = true
-	}
-	if len(in.letters) == 0 {
-		in.letters = letters
-	} else {
-		in.letters = append(in.letters, letters...)
-	}
+	fit := min(len(letters), broker.MaxInbox-len(in.letters))
+	in.letters = append(in.letters, letters[:fit]...)
+	in.gap = in.gap || fit < len(letters)
 	in.mu.Unlock()
+	in.heard = emptied(letters)
 	in.wake()
+}
+
+// emptied returns the memory of letters, unless it is a rare giant, for others.
+func emptied(letters []broker.Letter) []broker.Letter {
+	if cap(letters) > 4*broker.MaxBatch {
+		return nil
+	}
+	clear(letters)
+	return letters[:0]
 }
 
 func (in *inbox) heal() {
@@ -119,13 +127,15 @@ func (in *inbox) wake() {
 func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 	for {
 		in.mu.Lock()
+		in.read = emptied(in.read)
 		if in.closed || in.b.ctx.Err() != nil {
 			in.mu.Unlock()
 			return broker.Mail{}, broker.ErrClosed
 		}
 		if len(in.letters) > 0 || in.gap || len(in.posts) > 0 {
 			mail := broker.Mail{Letters: in.letters, Gap: in.gap, Posts: in.posts}
-			in.letters, in.gap, in.posts = nil, false, nil
+			in.letters, in.read = in.read, in.letters
+			in.gap, in.posts = false, nil
 			in.mu.Unlock()
 			return mail, nil
 		}

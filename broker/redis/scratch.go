@@ -24,9 +24,11 @@ const maxScratch = broker.MaxBatchBytes + 1<<20
 // scratch is the memory of what scripts are told.
 type scratch struct {
 	bytes []byte
-	heads []byte // states of blocks
+	heads []byte // states of blocks, or the attempts of settlements
 	blobs []blob
 	args  []any
+
+	places, ends, chain []int
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -41,6 +43,7 @@ func (s *scratch) free() {
 	clear(s.blobs)
 	clear(s.args)
 	s.bytes, s.heads, s.blobs, s.args = s.bytes[:0], s.heads[:0], s.blobs[:0], s.args[:0]
+	s.places, s.ends, s.chain = s.places[:0], s.ends[:0], s.chain[:0]
 	scratches.Put(s)
 }
 

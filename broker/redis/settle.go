@@ -26,8 +26,8 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	errs := make([]error, len(batch))
 	var order []*settling
 	open := make(map[*keys]*settling)
-	sorted := arrangement{size: len(batch)}
-	defer func() { sorted.alone.free() }()
+	sorted := arrangement{size: len(batch), in: newScratch()}
+	defer sorted.free()
 	var twice []int
 	for i := range batch {
 		s := &batch[i]
@@ -280,8 +280,8 @@ func (st *settling) group(place int, s *broker.Settlement, left int) *members {
 		m = &members{}
 		if len(st.groups) == 0 { // most have one group
 			m.letters = slices.Grow(st.in.bytes, letterSize*min(left, broker.MaxBatch))
-			m.attempts = make([]byte, 0, 4*min(left, broker.MaxBatch))
-			m.places = make([]int, 0, min(left, broker.MaxBatch))
+			m.attempts = slices.Grow(st.in.heads, 4*min(left, broker.MaxBatch))
+			m.places = slices.Grow(st.in.places, min(left, broker.MaxBatch))
 		}
 		st.groups[g] = m
 		st.order = append(st.order, g)
@@ -312,10 +312,11 @@ func retention(keep, deadFor time.Duration, dead bool) (class string, read, swee
 	return prefix + strconv.FormatInt(int64(sweep/time.Minute), 10), keep, sweep
 }
 
-// free gives back the memory of the letters, once the script has run.
+// free gives back the memory of the first group, once the script has run.
 func (st *settling) free() {
 	if len(st.order) > 0 {
-		st.in.bytes = st.groups[st.order[0]].letters
+		m := st.groups[st.order[0]]
+		st.in.bytes, st.in.heads, st.in.places = m.letters, m.attempts, m.places
 	}
 	st.in.free()
 }
@@ -348,7 +349,11 @@ func (st *settling) call(minion, inboxes string) *call {
 		}
 		args = append(args, m.letters, attempts, m.unique, m.records, m.runs)
 		args = append(append(args, len(m.submits)/2), m.submits...)
-		st.places = append(st.places, m.places...)
+		if len(st.order) == 1 {
+			st.places = m.places
+		} else {
+			st.places = append(st.places, m.places...)
+		}
 	}
 	return &call{script: scriptSettle, keys: keys, args: args}
 }

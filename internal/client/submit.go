@@ -30,6 +30,7 @@ type submission struct {
 // until it has stored them, so they are used again.
 type records struct {
 	all      []broker.Task
+	tasks    []*broker.Task  // of all, what is sent
 	requests []*task.Request // of what is sent
 	expected []*entry        // of each, what it was in the table when it was sent
 }
@@ -56,9 +57,10 @@ func (r *records) free() {
 		return
 	}
 	clear(r.all)
+	clear(r.tasks)
 	clear(r.requests)
 	clear(r.expected)
-	r.all, r.requests, r.expected = r.all[:0], r.requests[:0], r.expected[:0]
+	r.all, r.tasks, r.requests, r.expected = r.all[:0], r.tasks[:0], r.requests[:0], r.expected[:0]
 	spareRecords.Put(r)
 }
 
@@ -146,8 +148,8 @@ func (c *Client) ready(ctx context.Context) error {
 
 // prepare makes the tasks of the calls, as far as they can be sent.
 func (s *submission) prepare(c *Client, from *Child) {
-	s.tasks = make([]*broker.Task, 0, len(s.calls))
 	s.records = newRecords(len(s.calls))
+	s.tasks = s.records.tasks
 	payloads := slab.Bytes{Left: len(s.calls)}
 	for i, call := range s.calls {
 		t := s.records.next()
@@ -178,6 +180,7 @@ func (s *submission) prepare(c *Client, from *Child) {
 			s.repeats(len(s.tasks) - 1)
 		}
 	}
+	s.records.tasks = s.tasks
 }
 
 // repeats notes that a task may have been sent before.
