@@ -25,7 +25,7 @@ type Codec interface {
 
 	// AppendArgs encodes the arguments of a call. A struct or a pointer to one
 	// becomes a map by parameter name, Arguments or a pointer to it an array or a
-	// map. Everything else is refused.
+	// map. Everything else is refused. What args points to stays as it is.
 	AppendArgs(dst []byte, args any) ([]byte, error)
 
 	// DecodeArgs decodes the arguments of a call into args, a non-nil pointer to

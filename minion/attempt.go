@@ -46,9 +46,9 @@ type timed struct {
 	free context.CancelFunc // its timer
 }
 
-// init finds what is needed to run a delivery; bad says why it can't run.
-func (a *attempt) init(s *session, d *broker.Delivery) (bad error) {
-	a.s, a.d, a.h = s, d, s.r.m.handlers[d.Name]
+// newAttempt finds what is needed to run a delivery; bad says why it can't run.
+func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
+	a = &attempt{s: s, d: d, h: s.r.m.handlers[d.Name]}
 	a.codec, bad = codec.ByName(d.Codec, s.r.codecs...)
 	switch {
 	case d.Err != nil:
@@ -60,7 +60,7 @@ func (a *attempt) init(s *session, d *broker.Delivery) (bad error) {
 	case d.Recoveries >= s.r.m.cfg.deaths:
 		bad = fmt.Errorf("%w: %d times", task.ErrMinionDied, d.Recoveries)
 	}
-	return bad
+	return a, bad
 }
 
 // known lists the names that have a handler, some of them if they are many.

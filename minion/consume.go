@@ -8,7 +8,6 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/backoff"
-	"github.com/go-arbiter/arbiter/internal/slab"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -82,7 +81,6 @@ func (s *session) take(got []*broker.Delivery) {
 	r := s.r
 	now := time.Now()
 	starts := s.starts[:0]
-	attempts := slab.Of[attempt]{Left: len(got)}
 	var members []*attempt // of squads
 	var settles []broker.Settlement
 	for _, d := range got {
@@ -90,8 +88,7 @@ func (s *session) take(got []*broker.Delivery) {
 			settles = append(settles, broker.Settlement{Delivery: d, Verb: broker.VerbRelease})
 			continue
 		}
-		a := attempts.Next()
-		bad := a.init(s, d)
+		a, bad := newAttempt(s, d)
 		var st broker.Settlement
 		if a.refuse(&st, bad) {
 			settles = append(settles, st)

@@ -89,8 +89,7 @@ func (s *session) numbers(kind squad.Kind, to squad.Message) squad.Message {
 // assigned takes in what was assigned to this minion at a time.
 func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 	for _, d := range tasks {
-		a := new(attempt)
-		bad := a.init(s, d)
+		a, bad := newAttempt(s, d)
 		var st broker.Settlement
 		refused := a.refuse(&st, bad)
 		s.r.mu.Lock()

@@ -103,7 +103,6 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next 
 	if settled && !late {
 		s.add(st)
 	}
-	a.result = nil // what was allocated with a may keep it alive
 	r.changed()
 	r.mu.Unlock()
 	if late {

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"sync"
@@ -53,7 +54,7 @@ func (r *Request) fail(err error) {
 // arguments are those of a request.
 type arguments interface {
 	value() any   // as the caller gave them
-	encodes() any // the same for a codec, which takes a pointer as well
+	encodes() any // the same for a codec, which takes a pointer as well and leaves it as it is
 }
 
 // untyped are arguments whose type nobody knows.
@@ -145,6 +146,9 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 		payload, err := c.AppendArgs(room, args)
 		if err != nil {
 			return fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
+		}
+		if n := len(payload); n > 0 && n <= cap(room) && &payload[0] != &room[:1][0] && cap(payload) <= cap(room) {
+			payload = bytes.Clone(payload) // it may be a later part of room, which others get
 		}
 		r.payload, r.codec = slices.Clip(payload), c.Name()
 	}

@@ -97,3 +97,25 @@ func TestRequestArgs(t *testing.T) {
 		t.Errorf("of none: %#v", got)
 	}
 }
+
+// indented is a codec that returns what it has appended without its first byte.
+type indented struct{ codec.Codec }
+
+func (c indented) AppendArgs(dst []byte, args any) ([]byte, error) {
+	out, err := c.Codec.AppendArgs(append(dst, ' '), args)
+	return out[1:], err
+}
+
+// What a codec leaves in its room, but not at its beginning, is no part of a request.
+func TestDraftRoomOfOthers(t *testing.T) {
+	room := make([]byte, 0, 64)
+	req := task.NewRequest("t", codec.Arguments{Positional: []any{"hello"}})
+	var draft broker.Task
+	if err := req.Draft(&draft, indented{codec.JSON()}, time.Now(), room); err != nil {
+		t.Fatal(err)
+	}
+	copy(room[:64], bytes.Repeat([]byte{'X'}, 64))
+	if string(draft.Payload) != `["hello"]` {
+		t.Errorf("the payload has become %q", draft.Payload)
+	}
+}

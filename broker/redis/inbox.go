@@ -47,14 +47,15 @@ func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) 
 // of the record.
 const letterHead = len(broker.ID{}) + 4
 
-// cutLetter returns the first letter of a payload, and the rest; false if it is truncated.
+// cutLetter returns the first letter of a payload, and the rest; false if it is truncated,
+// or has no record.
 func cutLetter(payload string) (id broker.ID, record, rest string, ok bool) {
 	if len(payload) < letterHead {
 		return id, "", "", false
 	}
 	copy(id[:], payload)
 	n := int(binary.BigEndian.Uint32([]byte(payload[len(id):letterHead])))
-	if n > len(payload)-letterHead {
+	if n == 0 || n > len(payload)-letterHead {
 		return id, "", "", false
 	}
 	return id, payload[letterHead : letterHead+n], payload[letterHead+n:], true
@@ -84,7 +85,7 @@ func (in *inbox) hear(ch, payload string) {
 	for rest := payload; len(rest) > 0; {
 		id, record, next, ok := cutLetter(rest)
 		if !ok {
-			in.b.log.Error("redis: a truncated result in an inbox; it will be looked up")
+			in.b.log.Error("redis: what came to an inbox is truncated; results will be looked up")
 			in.heal()
 			break
 		}

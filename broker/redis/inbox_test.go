@@ -33,6 +33,12 @@ func TestTruncatedMail(t *testing.T) {
 		mail = append(mail, record...)
 		ends = append(ends, len(mail))
 	}
+	// An empty record is none.
+	id := broker.NewTaskID("q", "")
+	server.Publish(channels[0], string(id[:])+"\x00\x00\x00\x00")
+	if m, err := in.Receive(t.Context()); err != nil || len(m.Letters) > 0 || !m.Gap {
+		t.Errorf("of an empty record came %+v, %v", m, err)
+	}
 	for n := 1; n <= len(mail); n++ {
 		server.Publish(channels[0], string(mail[:n]))
 		want, whole := 0, false

@@ -18,7 +18,7 @@ type blob struct{ b []byte }
 func (b *blob) MarshalBinary() ([]byte, error) { return b.b, nil }
 
 // maxScratch is the largest memory that is kept, which is about that of the largest
-// batch: a rare giant must not stay.
+// batch: a rare giant must not stay, nor one of more parts than a batch has.
 const maxScratch = broker.MaxBatchBytes + 1<<20
 
 // scratch is the memory of what scripts are told.
@@ -37,7 +37,7 @@ func newScratch() *scratch { return scratches.Get().(*scratch) }
 
 // free lets the memory be used again. The scripts have run.
 func (s *scratch) free() {
-	if s == nil || cap(s.bytes) > maxScratch {
+	if s == nil || cap(s.bytes) > maxScratch || cap(s.places) > 4*broker.MaxBatch {
 		return
 	}
 	clear(s.blobs)

@@ -142,7 +142,7 @@ func lost(d *broker.Delivery) error {
 // settling is what one run of the settle script is told.
 type settling struct {
 	keys   *keys
-	in     *scratch // its bytes are the letters of the first group
+	in     *scratch // its bytes, heads and places are those of the first group
 	groups map[group]*members
 	order  []group
 	like   traits // of the last one, whose group is same

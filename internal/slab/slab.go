@@ -10,7 +10,8 @@ const (
 	small    = 256  // the longest slice that shares a block
 )
 
-// Of hands out zeroed values. The zero Of is ready to use.
+// Of hands out zeroed values. Who keeps one keeps some others, and what these point to.
+// The zero Of is ready to use.
 type Of[T any] struct {
 	Left int // how many will still be asked for, as far as known
 	free []T
@@ -27,8 +28,8 @@ func (s *Of[T]) Next() *T {
 	return v
 }
 
-// Bytes is memory for slices, of which small ones share blocks. None of them has more
-// capacity than length. The zero Bytes is ready to use.
+// Bytes is memory for slices, of which small ones share blocks. Those that it hands out
+// for good have no more capacity than length. The zero Bytes is ready to use.
 type Bytes struct {
 	Left  int // as in [Of]
 	block []byte
@@ -69,8 +70,8 @@ func (s *Bytes) RoomFor(n int) []byte {
 	return s.block[len(s.block):]
 }
 
-// Keep returns what a slice of Room has become, which is the caller's from then on. It
-// may be another slice altogether: then the room is there for the next one.
+// Keep returns what appending to a slice of Room has come to, which is the caller's from
+// then on. It may be another slice altogether: then the room is there for the next one.
 func (s *Bytes) Keep(b []byte) []byte {
 	s.Left--
 	n := len(b)
