@@ -54,11 +54,11 @@ func cutLetter(payload string) (id broker.ID, record, rest string, ok bool) {
 		return id, "", "", false
 	}
 	copy(id[:], payload)
-	n := int(binary.BigEndian.Uint32([]byte(payload[len(id):letterHead])))
-	if n == 0 || n > len(payload)-letterHead {
+	n := binary.BigEndian.Uint32([]byte(payload[len(id):letterHead]))
+	if payload = payload[letterHead:]; n == 0 || uint64(n) > uint64(len(payload)) {
 		return id, "", "", false
 	}
-	return id, payload[letterHead : letterHead+n], payload[letterHead+n:], true
+	return id, payload[:n], payload[n:], true
 }
 
 // countLetters counts the letters of a payload.
