@@ -164,7 +164,7 @@ func (st Status) Decode(v any) error {
 		return nil
 	}
 	if err := client.DecodeResult(st.outcome.Codec, st.outcome.Result, v, st.codecs); err != nil {
-		return fmt.Errorf("task %s (%s): %w", st.Name, st.ID, err)
+		return fmt.Errorf("%s: %w", task.Title(st.ID, st.Name), err)
 	}
 	return nil
 }

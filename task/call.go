@@ -38,7 +38,7 @@ func (c Call[Result]) With(opts ...Option) Call[Result] {
 // wraps [ErrDuplicate] names the task that stands in the way; a
 // [*SubmitError] says whether the call may have been stored all the same.
 func (c Call[Result]) Send(ctx context.Context, s Submitter) (*Future[Result], error) {
-	if err := s.Submit(ctx, c); err != nil {
+	if err := orNowhere(s).Submit(ctx, c); err != nil {
 		return nil, err
 	}
 	return NewFuture[Result](s, c.req.ID()), nil
@@ -53,7 +53,7 @@ func SendAll[Result any](ctx context.Context, s Submitter, calls ...Call[Result]
 	for i, c := range calls {
 		bound[i] = c
 	}
-	err := s.Submit(ctx, bound...)
+	err := orNowhere(s).Submit(ctx, bound...)
 	futs := make([]*Future[Result], len(calls))
 	var some []Future[Result] // allocated few at a time: they keep each other alive
 	for i, c := range calls {

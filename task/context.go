@@ -46,13 +46,22 @@ func NewContext(ctx context.Context, info *Info) context.Context {
 }
 
 // FromContext returns what is known about the attempt that ctx belongs to, and
-// whether it belongs to one; if not, the Info is empty.
+// whether it belongs to one; if not, the Info is empty. Its submitters are never
+// nil: outside of an attempt, and in an Info that was made by hand without them,
+// they refuse all calls with an error that wraps [ErrInvalid].
 func FromContext(ctx context.Context) (Info, bool) {
-	info, ok := ctx.Value(infokey.Key{}).(*Info)
-	if !ok || info == nil {
-		return Info{}, false
+	found, ok := ctx.Value(infokey.Key{}).(*Info)
+	var info Info
+	if ok = ok && found != nil; ok {
+		info = *found
 	}
-	return *info, true
+	if info.Submitter == nil {
+		info.Submitter = noSubmitter
+	}
+	if info.OnSuccess == nil {
+		info.OnSuccess = noOnSuccess
+	}
+	return info, ok
 }
 
 // OnSuccess returns a submitter for what shall be sent only if the attempt that
@@ -63,19 +72,34 @@ func FromContext(ctx context.Context) (Info, bool) {
 // them. A call that the broker refuses then, as one whose unique key is taken,
 // is logged and dropped. Outside of an attempt all its calls are refused.
 func OnSuccess(ctx context.Context) Submitter {
-	if info, ok := ctx.Value(infokey.Key{}).(*Info); ok && info != nil && info.OnSuccess != nil {
-		return info.OnSuccess
-	}
-	return nowhere{}
+	info, _ := FromContext(ctx)
+	return info.OnSuccess
 }
 
-// nowhere is a submitter outside of an attempt.
-type nowhere struct{}
+// Why there is nobody to send calls.
+var (
+	noSubmitter = nowhere{ErrInvalid, "there is no submitter: that of an Info is for the context of a running task; elsewhere send by an arbiter"}
+	noOnSuccess = nowhere{ErrNotSubmitted, "OnSuccess is for the context of a running task"}
+)
 
-func (nowhere) Submit(_ context.Context, calls ...Bound) error {
+// orNowhere returns s, or a submitter that says that there is none.
+func orNowhere(s Submitter) Submitter {
+	if s == nil {
+		return noSubmitter
+	}
+	return s
+}
+
+// nowhere is a submitter where there is none.
+type nowhere struct {
+	await error
+	why   string
+}
+
+func (n nowhere) Submit(_ context.Context, calls ...Bound) error {
 	e := &SubmitError{Total: len(calls)}
 	for i, call := range calls {
-		f := FailedCall{Index: i, Name: "call", Err: fmt.Errorf("%w: OnSuccess is for the context of a running task", ErrInvalid)}
+		f := FailedCall{Index: i, Name: "call", Err: fmt.Errorf("%w: %s", ErrInvalid, n.why)}
 		if call != nil && call.Request() != nil {
 			f.Name = call.Request().Name()
 		}
@@ -87,4 +111,6 @@ func (nowhere) Submit(_ context.Context, calls ...Bound) error {
 	return e
 }
 
-func (nowhere) Await(context.Context, ID, any) error { return ErrNotSubmitted }
+func (n nowhere) Await(_ context.Context, id ID, _ any) error {
+	return fmt.Errorf("%s: %w: %s", Title(id, ""), n.await, n.why)
+}

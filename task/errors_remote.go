@@ -28,8 +28,17 @@ type RemoteError struct {
 	codes []string
 }
 
-// Error names the task and returns the remote message.
-func (e *RemoteError) Error() string { return fmt.Sprintf("task %s: %s", e.Task, e.Message) }
+// Error names the task and returns the remote message. Where the name is not
+// known, the id stands for it.
+func (e *RemoteError) Error() string {
+	switch {
+	case e.Task != "":
+		return fmt.Sprintf("task %s: %s", e.Task, e.Message)
+	case !e.ID.IsZero():
+		return fmt.Sprintf("%s: %s", Title(e.ID, ""), e.Message)
+	}
+	return e.Message
+}
 
 // Is reports whether the remote error wrapped target, as far as that is known
 // here: target must be registered under the same name on both sides.

@@ -51,7 +51,7 @@ func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
 	// As long as it is our turn, nobody else looks at what the result will be.
 	defer func() { f.endTurn(done) }() // also if the submitter panics: others may wait for their turn
 	f.result = none
-	err = f.from.Await(ctx, f.id, &f.result)
+	err = orNowhere(f.from).Await(ctx, f.id, &f.result)
 	if unfinished(ctx, err) {
 		return none, err
 	}
@@ -78,7 +78,7 @@ func (f *Future[Result]) takeTurn(ctx context.Context) (done bool, err error) {
 		select {
 		case <-turn:
 		case <-ctx.Done():
-			return false, fmt.Errorf("task %s: %w", f.id, ctx.Err())
+			return false, fmt.Errorf("%s: %w", Title(f.id, ""), ctx.Err())
 		}
 	}
 }

@@ -99,11 +99,11 @@ func (a *Arrival) Err() error {
 	case a.bad != nil:
 		return a.bad
 	case a.State.Final():
-		return fmt.Errorf("task %s: %w: it is %s, and its result is not kept any more", a.ID, broker.ErrNotFound, a.State)
+		return fmt.Errorf("%s: %w: it is %s, and its result is not kept any more", task.Title(a.ID, a.name), broker.ErrNotFound, a.State)
 	case a.Own:
-		return fmt.Errorf("task %s: %w: it was sent from here, and its result is not kept any more", a.ID, broker.ErrNotFound)
+		return fmt.Errorf("%s: %w: it was sent from here, and its result is not kept any more", task.Title(a.ID, a.name), broker.ErrNotFound)
 	}
-	return fmt.Errorf("task %s: %w: it was never sent, or its result is not kept any more", a.ID, broker.ErrNotFound)
+	return fmt.Errorf("%s: %w: it was never sent, or its result is not kept any more", task.Title(a.ID, a.name), broker.ErrNotFound)
 }
 
 // Error returns the error of a task that ended with the outcome, as a future
@@ -113,9 +113,9 @@ func Error(id broker.ID, o *broker.Outcome) error {
 	case broker.StateSucceeded:
 		return nil
 	case broker.StateCanceled:
-		return fmt.Errorf("task %s (%s): %w", o.Name, id, broker.ErrCanceled)
+		return fmt.Errorf("%s: %w", task.Title(id, o.Name), broker.ErrCanceled)
 	case broker.StateExpired:
-		return fmt.Errorf("task %s (%s): %w", o.Name, id, broker.ErrExpired)
+		return fmt.Errorf("%s: %w", task.Title(id, o.Name), broker.ErrExpired)
 	}
 	return task.NewRemoteError(id, o)
 }
@@ -137,7 +137,7 @@ func Decode(id broker.ID, o *broker.Outcome, into any, codecs []codec.Codec) err
 		return nil
 	}
 	if err := DecodeResult(o.Codec, o.Result, into, codecs); err != nil {
-		return fmt.Errorf("task %s (%s): %w", o.Name, id, err)
+		return fmt.Errorf("%s: %w", task.Title(id, o.Name), err)
 	}
 	return nil
 }

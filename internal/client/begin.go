@@ -31,7 +31,7 @@ func (c *Client) begin(parcels []*parcel) {
 		}
 		for i, t := range s.tasks {
 			again := s.again != nil && s.again[i]
-			s.records.expected = append(s.records.expected, c.table.expect(t.ID, t.Queue, again, s.now))
+			s.records.expected = append(s.records.expected, c.table.expect(t.ID, t.Name, t.Queue, again, s.now))
 		}
 		if s.again != nil { // else nothing becomes due
 			c.schedule(s.now)

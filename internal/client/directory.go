@@ -91,14 +91,14 @@ func (d *directory) seek(id *broker.ID, h uint32) (at uint32, ok bool) {
 }
 
 // enter returns the entry of an id, and whether there was none: then it is zero
-// but for the id.
+// but for the id, and its kind is not known.
 func (d *directory) enter(id broker.ID) (e *entry, fresh bool) {
 	if idblock.Has(&id) {
 		if place, ok := d.blocks.Get(&id); ok {
 			return d.at(place), false
 		}
 		e, place := d.take()
-		e.id = id
+		e.id, e.of = id, unknownKind
 		d.blocks.Put(&id, place)
 		d.n++
 		return e, true
@@ -112,7 +112,7 @@ func (d *directory) enter(id broker.ID) (e *entry, fresh bool) {
 		return d.at(d.slots[at].place()), false
 	}
 	e, place := d.take()
-	e.id = id
+	e.id, e.of = id, unknownKind
 	d.slots[at] = slot(h)<<32 | slot(place+1)
 	d.alone++
 	d.n++

@@ -268,7 +268,7 @@ func (p *flowPlan) expect() []broker.ID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, id := range ids {
-		c.table.expect(id, "", p.again, p.now)
+		c.table.expect(id, "", "", p.again, p.now)
 	}
 	c.schedule(p.now)
 	return ids

@@ -168,6 +168,7 @@ func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 		}
 		p.parts++
 	}
+	p.entitle(batch)
 	var first error
 	for i, err := range p.c.sender.send(ctx, batch, time.Now()) {
 		switch {
@@ -180,6 +181,20 @@ func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 		}
 	}
 	return first
+}
+
+// entitle lets those who wait for members know their names and queues.
+func (p *flowPlan) entitle(batch []*broker.Task) {
+	if !p.watch {
+		return
+	}
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	for _, t := range batch {
+		if e := p.c.table.entries.get(t.ID); e != nil {
+			e.of = p.c.table.kinds.of(t.Name, t.Queue)
+		}
+	}
 }
 
 // bury ends a flow of which some tasks can never be stored.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
 )
 
 // How much a client keeps of what nobody waits for.
@@ -23,6 +24,7 @@ const (
 // are in the order in which they are due.
 type table struct {
 	entries directory
+	kinds   kinds
 	idle    list // nobody waits for them; the oldest first
 	levels  [levelCount]list
 	bytes   int // of the outcomes in idle
@@ -35,14 +37,15 @@ type table struct {
 // garbage collector to follow.
 type entry struct {
 	id         broker.ID
-	queue      string
+	of         *kind         // never nil
 	record     []byte        // of the outcome, once it has arrived
 	watch      *Watch        // the first of those who wait
 	more       *[]*Watch     // the others; nil if there are none
 	due        time.Duration // of the next look-up, from the table's epoch; of those in a level
 	prev, next *entry
 
-	sending int32 // submissions under way
+	sending int32        // submissions under way
+	state   broker.State // what the last look-up found
 	in      shelf
 	slot    uint8 // in its page
 	own     bool  // sent from here: its outcome is pushed
@@ -58,6 +61,7 @@ type Arrival struct {
 	State   broker.State    // final, or StateUnknown if there is no such task
 	Outcome *broker.Outcome // nil if the task is unknown or its outcome isn't kept
 	Own     bool            // it was sent from here
+	name    string          // of the task; empty if it isn't known
 	record  []byte          // of an outcome that was not read yet
 	bad     error           // why it can't be read
 }
@@ -87,14 +91,14 @@ func newTable() table {
 
 // expect notes a task that is about to be sent. Again says that it was sent
 // before, perhaps: its push may have come already. It returns what sentAs is to be told.
-func (t *table) expect(id broker.ID, queue string, again bool, now time.Time) *entry {
+func (t *table) expect(id broker.ID, name, queue string, again bool, now time.Time) *entry {
 	e, fresh := t.entries.enter(id)
 	if fresh {
 		t.put(e, shelfIdle)
 		t.trim()
 	}
 	e.shared = again && (e.shared || !e.own)
-	e.own, e.queue = true, queue
+	e.own, e.of = true, t.kinds.of(name, queue)
 	e.sending++
 	if again && e.record == nil {
 		e.doubt = true
@@ -216,8 +220,9 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 	if e == nil || e.watch == nil {
 		return
 	}
-	if st.Queue != "" {
-		e.queue = st.Queue
+	e.state = st.State
+	if st.Queue != "" && st.Queue != e.of.Queue {
+		e.of = t.kinds.of(e.of.Name, st.Queue)
 	}
 	final := st.State.Final()
 	switch {
@@ -340,12 +345,14 @@ func (t *table) trim() {
 
 // arrival returns the arrival of a record that nobody has read yet.
 func (e *entry) arrival(record []byte) Arrival {
-	return Arrival{ID: e.id, Queue: e.queue, Own: e.own, record: record}
+	return Arrival{ID: e.id, Queue: e.of.Queue, Own: e.own, name: e.of.Name, record: record}
 }
 
 // known returns the arrival of what a look-up has found.
 func (e *entry) known(state broker.State, o *broker.Outcome) Arrival {
-	return Arrival{ID: e.id, Queue: e.queue, Own: e.own, State: state, Outcome: o}
+	a := Arrival{ID: e.id, Queue: e.of.Queue, Own: e.own, name: e.of.Name, State: state, Outcome: o}
+	a.entitle()
+	return a
 }
 
 // read reads the record, if there is one that was not read yet.
@@ -355,10 +362,19 @@ func (a *Arrival) read() {
 	}
 	o, err := broker.ParseOutcome(a.record)
 	if err != nil {
-		a.bad = fmt.Errorf("task %s: its outcome can't be read: %w", a.ID, err)
+		a.bad = fmt.Errorf("%s: its outcome can't be read: %w", task.Title(a.ID, a.name), err)
 		return
 	}
 	a.State, a.Outcome = o.State, &o
+	a.entitle()
+}
+
+// entitle gives an outcome that came without a name the one that is known here: a
+// broker need not open the record of a task that it cancels.
+func (a *Arrival) entitle() {
+	if a.Outcome != nil && a.Outcome.Name == "" {
+		a.Outcome.Name = a.name
+	}
 }
 
 // recordSize is about what an entry with an outcome takes in memory.
@@ -377,7 +393,7 @@ func (t *table) restore(a Arrival) {
 		record = broker.AppendOutcome(nil, a.Outcome)
 	}
 	e, _ := t.entries.enter(a.ID)
-	e.queue, e.own = a.Queue, a.Own
+	e.of, e.own = t.kinds.of(a.name, a.Queue), a.Own
 	t.put(e, shelfIdle)
 	t.keep(e, record)
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestTableKeepsAndForgets(t *testing.T) {
 	for range 30 {
 		id := newID()
 		ids = append(ids, id)
-		tab.expect(id, "q", false, now)
+		tab.expect(id, "t", "q", false, now)
 		tab.sent(id, true, now)
 		tab.deliver(id, written("x"))
 	}
@@ -60,7 +61,7 @@ func TestTableBoundsBytes(t *testing.T) {
 	now := time.Unix(0, 0)
 	for range 100 {
 		id := newID()
-		tab.expect(id, "q", false, now)
+		tab.expect(id, "t", "q", false, now)
 		tab.deliver(id, written(string(make([]byte, 1000))))
 		if tab.bytes > tab.maxBytes {
 			t.Fatalf("%d bytes are kept", tab.bytes)
@@ -79,12 +80,12 @@ func TestTableWaitersAreNotForgotten(t *testing.T) {
 	tab.maxIdle = 1
 	now := time.Unix(0, 0)
 	first := newID()
-	tab.expect(first, "q", false, now)
+	tab.expect(first, "t", "q", false, now)
 	w, w2 := newWatch(c), newWatch(c)
 	tab.wait(first, w, now)
 	tab.wait(first, w2, now)
 	for range 5 {
-		tab.expect(newID(), "q", false, now)
+		tab.expect(newID(), "t", "q", false, now)
 	}
 	tab.deliver(first, written("x"))
 	if len(w.ready) != 1 || len(w2.ready) != 1 {
@@ -99,7 +100,7 @@ func TestTableUnwait(t *testing.T) {
 	tab, c := testTable()
 	now := time.Unix(0, 0)
 	own, foreign := newID(), newID()
-	tab.expect(own, "q", false, now)
+	tab.expect(own, "t", "q", false, now)
 	ws := []*Watch{newWatch(c), newWatch(c), newWatch(c)}
 	for _, w := range ws {
 		tab.wait(own, w, now)
@@ -148,7 +149,7 @@ func TestTablePace(t *testing.T) {
 	s := time.Second
 	w := newWatch(c)
 	own := newID()
-	tab.expect(own, "q", false, now)
+	tab.expect(own, "t", "q", false, now)
 	tab.sent(own, true, now)
 	tab.wait(own, w, now)
 	check("an own task", steps(own, 7), 3*s, 6*s, 12*s, 24*s, 30*s, 30*s, 30*s)
@@ -161,7 +162,7 @@ func TestTablePace(t *testing.T) {
 
 	again := newID()
 	for _, repeat := range []bool{false, true} {
-		tab.expect(again, "q", repeat, now)
+		tab.expect(again, "t", "q", repeat, now)
 		tab.sent(again, true, now)
 	}
 	tab.wait(again, w, now)
@@ -169,7 +170,7 @@ func TestTablePace(t *testing.T) {
 	tab.unwait(again, w)
 
 	shared := newID() // perhaps first sent by another client, and pushed there
-	tab.expect(shared, "q", true, now)
+	tab.expect(shared, "t", "q", true, now)
 	tab.sent(shared, true, now)
 	tab.wait(shared, w, now)
 	check("a task that others may have sent before", steps(shared, 3), 0, s/2, s)
@@ -198,7 +199,7 @@ func TestTableFound(t *testing.T) {
 		id := newID()
 		w := newWatch(c)
 		if c2.own {
-			tab.expect(id, "q", false, now)
+			tab.expect(id, "t", "q", false, now)
 			tab.sent(id, true, now)
 		}
 		tab.wait(id, w, now)
@@ -221,7 +222,7 @@ func TestTableFound(t *testing.T) {
 
 	// While it is being sent, that it is unknown means nothing.
 	id, w := newID(), newWatch(c)
-	tab.expect(id, "q", false, now)
+	tab.expect(id, "t", "q", false, now)
 	tab.wait(id, w, now)
 	for range 5 {
 		tab.found(id, unknown, now)
@@ -244,7 +245,7 @@ func TestTableGap(t *testing.T) {
 	now := time.Unix(0, 0)
 	idle, waited, arrived := newID(), newID(), newID()
 	for _, id := range []broker.ID{idle, waited, arrived} {
-		tab.expect(id, "q", false, now)
+		tab.expect(id, "t", "q", false, now)
 		tab.sent(id, true, now)
 	}
 	tab.deliver(arrived, written("x"))
@@ -260,5 +261,37 @@ func TestTableGap(t *testing.T) {
 	}
 	if _, ok := tab.take(arrived); !ok {
 		t.Error("what had arrived was forgotten")
+	}
+}
+
+// A broker may leave out the name of a task that was cancelled. Whoever sent it
+// knows the name.
+func TestTableKnowsNames(t *testing.T) {
+	tab, _ := testTable()
+	now := time.Unix(0, 0)
+	canceled := &broker.Outcome{State: broker.StateCanceled}
+	for _, read := range []bool{true, false} {
+		id := newID()
+		e := tab.expect(id, "simple_add", "q", false, now)
+		tab.sent(id, true, now)
+		a := e.known(broker.StateCanceled, &broker.Outcome{State: broker.StateCanceled})
+		if read {
+			tab.deliver(id, broker.AppendOutcome(nil, canceled))
+			a, _ = tab.take(id)
+			a.read()
+		}
+		if err := Error(id, a.Outcome); err.Error() != "task simple_add ("+id.String()+"): canceled" {
+			t.Error(err)
+		}
+	}
+	id := newID()
+	if err := Error(id, canceled); err.Error() != "task "+id.String()+": canceled" {
+		t.Error(err)
+	}
+	for i := range 3 * maxKinds { // they are bounded, and right all the same
+		k := tab.kinds.of("a", strconv.Itoa(i))
+		if again := tab.kinds.of("a", strconv.Itoa(i)); again != k || k.Queue != strconv.Itoa(i) || len(tab.kinds.all) > maxKinds {
+			t.Fatalf("%+v, %+v of %d", k, again, len(tab.kinds.all))
+		}
 	}
 }

@@ -1,0 +1,22 @@
+package task
+
+import "github.com/go-arbiter/arbiter/broker"
+
+// Title returns how errors call a task: "task simple_add (id)", or "task id" if
+// its name is not known. A group or pipe is called one: "group id".
+func Title(id ID, name string) string {
+	kind := "task"
+	switch id.Kind() {
+	case broker.KindGroup:
+		kind = "group"
+	case broker.KindPipe:
+		kind = "pipe"
+	}
+	switch {
+	case name == "" || name == kind:
+		return kind + " " + id.String()
+	case id.IsZero():
+		return kind + " " + name
+	}
+	return kind + " " + name + " (" + id.String() + ")"
+}

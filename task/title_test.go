@@ -1,0 +1,74 @@
+package task_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+func TestTitle(t *testing.T) {
+	id := broker.NewID(broker.KindTask, "q", 0)
+	group, pipe := broker.NewID(broker.KindGroup, "", 0), broker.NewID(broker.KindPipe, "", 0)
+	for got, want := range map[string]string{
+		task.Title(id, "simple_add"):        "task simple_add (" + id.String() + ")",
+		task.Title(id, ""):                  "task " + id.String(),
+		task.Title(task.ID{}, "simple_add"): "task simple_add",
+		task.Title(group, "group"):          "group " + group.String(),
+		task.Title(pipe, ""):                "pipe " + pipe.String(),
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for want, err := range map[string]*task.RemoteError{
+		"task a: no":                   {Task: "a", ID: id, Message: "no"},
+		"task " + id.String() + ": no": {ID: id, Message: "no"},
+		"no":                           {Message: "no"},
+	} {
+		if err.Error() != want {
+			t.Errorf("%q, want %q", err.Error(), want)
+		}
+	}
+}
+
+// Where there is no attempt there is nobody to send by: that is an error, and no
+// panic.
+func TestNoSubmitter(t *testing.T) {
+	ctx := context.Background()
+	type none struct{}
+	work := task.Define[none, int]("work")
+	bare, ok := task.FromContext(ctx)
+	if ok {
+		t.Error("an attempt where there is none")
+	}
+	byHand, ok := task.FromContext(task.NewContext(ctx, &task.Info{Name: "by hand"}))
+	if !ok || byHand.Name != "by hand" {
+		t.Errorf("%+v, %v", byHand, ok)
+	}
+	var stored task.Info // as one that a database gives back
+	for what, s := range map[string]task.Submitter{
+		"a context without an attempt": bare.Submitter,
+		"an Info that a test makes":    byHand.Submitter,
+		"a stored Info":                stored.Submitter,
+		"on success":                   bare.OnSuccess,
+		"on success, by hand":          task.OnSuccess(task.NewContext(ctx, &task.Info{})),
+	} {
+		_, sent := work.Apply(ctx, s, none{})
+		_, called := work.Call(ctx, s, none{})
+		_, all := task.SendAll(ctx, s, work.Bind(none{}), work.Bind(none{}))
+		for how, err := range map[string]error{"Apply": sent, "Call": called, "SendAll": all} {
+			var sub *task.SubmitError
+			if !errors.As(err, &sub) || !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), "the context of a running task") {
+				t.Errorf("%s, %s: %v", what, how, err)
+			}
+		}
+		id := broker.NewID(broker.KindTask, "q", 0)
+		if _, err := task.NewFuture[int](s, id).Result(ctx); err == nil || !strings.Contains(err.Error(), id.String()) {
+			t.Errorf("%s, Result: %v", what, err)
+		}
+	}
+}
