@@ -2,6 +2,7 @@ package minion
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -106,7 +107,9 @@ func checkRegistration(reg *task.Registration, taken bool) error {
 // be handed to the broker any more.
 //
 // A broker that can't be reached is no error, neither at the start nor later:
-// Run tries again until ctx ends. It returns [task.ErrClosed] if the broker was
+// Run tries again until ctx ends. An error is logged as well, with what to do,
+// so that nothing is silent where the result is dropped, as in go m.Run(ctx, 3).
+// It returns [task.ErrClosed] if the broker was
 // closed, or if Stop was called before Run; and an error that wraps
 // [task.ErrInvalid] at once if there is no slot, or more than [MaxSlots], no
 // handler is registered, an option can't be, tasks are [Isolated] and [Child] was
@@ -114,8 +117,38 @@ func checkRegistration(reg *task.Registration, taken bool) error {
 //
 // The values of ctx are there in the contexts of the handlers.
 func (m *Minion) Run(ctx context.Context, slots int) error {
+	err := m.serve(ctx, slots)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, errStopped) { // somebody has asked for that end
+		m.cfg.log.Error("minion: Run has failed", "error", err, "remedy", remedy(err))
+	}
+	return fmt.Errorf("minion: %w", err)
+}
+
+// errStopped is the error of a Run after Stop.
+var errStopped = fmt.Errorf("stopped before it ran: %w", broker.ErrClosed)
+
+// remedy says what can be done about an error of Run.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, ErrAbandoned):
+		return "let the handlers named here return when their contexts end; their tasks run again elsewhere"
+	case errors.Is(err, broker.ErrInvalid):
+		return "it runs no task: mend what the error names, and call Run of a new minion"
+	case errors.Is(err, broker.ErrClosed):
+		return "it runs no task any more: close the broker after its minions, or open another one and call Run of a new minion"
+	case errors.Is(err, broker.ErrUnavailable):
+		return "look at the broker; tasks whose results are lost run again by themselves"
+	}
+	return "it runs no task any more: mend what the error names, and call Run of a new minion"
+}
+
+// serve is Run without its log.
+func (m *Minion) serve(ctx context.Context, slots int) error {
 	if err := m.begin(slots); err != nil {
-		return fmt.Errorf("minion: %w", err)
+		return err
 	}
 	defer func() {
 		m.mu.Lock()
@@ -123,10 +156,7 @@ func (m *Minion) Run(ctx context.Context, slots int) error {
 		m.mu.Unlock()
 		close(m.ended)
 	}()
-	if err := newRun(m, ctx, slots).serve(); err != nil {
-		return fmt.Errorf("minion: %w", err)
-	}
-	return nil
+	return newRun(m, ctx, slots).serve()
 }
 
 func (m *Minion) begin(slots int) error {
@@ -142,7 +172,7 @@ func (m *Minion) begin(slots int) error {
 	case len(m.handlers) == 0:
 		return fmt.Errorf("%w: no task is registered", broker.ErrInvalid)
 	case m.halt.Err() != nil:
-		return fmt.Errorf("stopped before it ran: %w", broker.ErrClosed)
+		return errStopped
 	}
 	if err := m.isolate(); err != nil {
 		return err
