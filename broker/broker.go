@@ -143,15 +143,17 @@ type Consumer interface {
 	Heartbeat(ctx context.Context, load Load) error
 
 	// Close ends the consumer. What it still holds goes back to the front of its
-	// queues at once, with nothing counted. What a dead consumer held goes there
+	// queues at once, with nothing counted, and [Broker.Minions] does not list it
+	// any more, even if heartbeats are under way. What a dead consumer held goes there
 	// too, with a recovery counted. In which order such tasks stand there is not
 	// promised. It may be called twice.
 	Close(ctx context.Context) error
 }
 
-// Load is what a minion tells about itself with every heartbeat.
+// Load is what a minion tells about itself with every heartbeat. A minion sends
+// one soon after its load has changed, about once a second at most.
 type Load struct {
-	Active int // slots that are busy
+	Active int // slots that are busy, or held for members of a squad
 }
 
 // MinionInfo describes a living minion.

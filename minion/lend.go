@@ -33,6 +33,7 @@ func (r *run) reclaim(a *attempt) {
 		return
 	}
 	r.takeBack(a)
+	r.weigh()
 	r.waiters.seen(r.spare())
 	r.watchAhead() // the slot may have been that of an attempt that is about to start
 }

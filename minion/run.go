@@ -67,6 +67,7 @@ type run struct {
 	asking    int        // members of squads that have no slot, and may not start
 	starting  []*attempt // members of squads that have one
 	waiters   waiters
+	gauge     gauge
 	desk      *desk      // of the last session
 	interrupt func()     // ends the dequeue that is under way, if any
 	ahead     ahead      // attempts that wait for a worker, or for a slot
@@ -134,9 +135,10 @@ func (r *run) free(ctx context.Context) int {
 	}
 }
 
-// changed wakes those who wait for slots or for the end of everything. r.mu is
-// held.
+// changed wakes those who wait for slots or for the end of everything, and has the
+// broker told of the load. r.mu is held.
 func (r *run) changed() {
+	r.weigh()
 	if r.waiting && r.unsettled < r.bound && r.room() > 0 {
 		r.waiting = false
 		select {

@@ -102,12 +102,13 @@ func (s *session) start(began time.Time) {
 	})
 	r.sessions = append(r.sessions, s)
 	r.desk = &s.desk
+	moved := r.newGauge()
 	r.mu.Unlock()
 	s.watchdog = time.AfterFunc(s.lease, func() {
 		s.lose(fmt.Errorf("%w: no heartbeat for %v", broker.ErrLeaseLost, s.lease-s.margin))
 	})
 	s.beaten(began)
-	r.wg.Go(func() { s.heartbeats(began) })
+	r.wg.Go(func() { s.heartbeats(began, moved) })
 	r.wg.Go(s.settler)
 	r.wg.Go(s.runErrands)
 	r.wg.Go(s.runDesk)

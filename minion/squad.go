@@ -62,6 +62,7 @@ func (s *session) reserve(m squad.Message) squad.Message {
 		h.timer = time.AfterFunc(d, func() { s.desk.put(event{silent: h}) })
 		s.holds[m.Squad] = h
 		r.reserved += m.N
+		r.weigh()
 		r.waiters.drop(m.Squad)
 		r.waiters.seen(r.spare())
 		if r.interrupt != nil { // it may bring more than there is room for now

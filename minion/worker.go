@@ -42,6 +42,7 @@ func (r *run) woken() *attempt {
 		return nil
 	}
 	r.wake()
+	r.weigh()
 	return a
 }
 

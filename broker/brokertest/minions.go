@@ -13,6 +13,7 @@ var minionTests = []test{
 	{"Registered", minionRegistered, 0},
 	{"LoadOfTheLastHeartbeat", minionLoad, 0},
 	{"GoneAfterClose", minionGoneAfterClose, 0},
+	{"GoneAfterCloseWhileItBeats", minionGoneWhileItBeats, 0},
 	{"GoneAfterDeath", minionGoneAfterDeath, 0},
 	{"ByAnotherClient", minionByAnotherClient, 0},
 	{"IDsNeverComeBack", minionIDs, 0},
@@ -89,6 +90,34 @@ func minionGoneAfterClose(r *rig) {
 	b.close()
 	if n := len(r.registry(r.Broker)); n != 0 {
 		r.Fatalf("%d minions are left", n)
+	}
+}
+
+// A heartbeat that is under way must not bring back a consumer that is closed.
+func minionGoneWhileItBeats(r *rig) {
+	for range 30 {
+		m := r.minion()
+		beating, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			for n := 0; ; n++ {
+				if err := m.Heartbeat(r.ctx, broker.Load{Active: n % 10}); err != nil {
+					return
+				}
+				if n == 0 {
+					close(beating)
+				}
+			}
+		}()
+		<-beating
+		m.close()
+		if _, there := r.registry(r.Broker)[m.ID()]; there {
+			r.Fatalf("a minion is listed after its Close")
+		}
+		<-ended
+		if _, there := r.registry(r.Broker)[m.ID()]; there {
+			r.Fatalf("a minion came back with a heartbeat that ended after its Close")
+		}
 	}
 }
 

@@ -103,6 +103,19 @@ func (b *Broker) renew(ctx context.Context, calls []*call) {
 // announce tells the namespace about the minion. Which tasks it can run may be
 // long: the server hears it once, or again if it has forgotten.
 func (c *consumer) announce(ctx context.Context, info []byte) error {
+	select {
+	case c.telling <- struct{}{}:
+		defer func() { <-c.telling }()
+	case <-c.gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-c.gone: // by now; a minion that has left must not be there again
+		return nil
+	default:
+	}
 	var tasks []byte
 	for {
 		told, err := c.b.announce(ctx, c.minion, c.leaseMillis(), info, tasks)
@@ -113,6 +126,19 @@ func (c *consumer) announce(ctx context.Context, info []byte) error {
 			return err
 		}
 	}
+}
+
+// farewell tells the namespace that the minion has left. It waits for a heartbeat
+// that is telling the opposite.
+func (c *consumer) farewell(ctx context.Context) error {
+	select {
+	case c.telling <- struct{}{}:
+		defer func() { <-c.telling }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	_, err := c.b.announce(ctx, c.minion, 0, nil, nil)
+	return err
 }
 
 func (b *Broker) announce(ctx context.Context, minion string, lease int64, info, tasks []byte) (told bool, err error) {

@@ -37,6 +37,7 @@ type consumer struct {
 
 	changed chan struct{} // capacity 1: ready, due, suspect or lost has changed
 	gone    chan struct{} // closed by Close
+	telling chan struct{} // capacity 1, holds a token while the namespace is told of the minion
 	started time.Time
 	sub     *subscription
 
@@ -65,7 +66,7 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		held:   newHeld(), early: make(map[broker.ID]time.Time),
 		pushed: make(map[broker.ID]push),
 		away:   make(map[*keys]bool), doubted: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
-		changed: make(chan struct{}, 1), gone: make(chan struct{}), started: time.Now(),
+		changed: make(chan struct{}, 1), gone: make(chan struct{}), telling: make(chan struct{}, 1), started: time.Now(),
 	}
 	c.minion = string(c.id[:])
 	for _, q := range cfg.Queues {
@@ -247,7 +248,7 @@ func (c *consumer) Close(ctx context.Context) error {
 			err = e
 		}
 	}
-	_, e := c.b.announce(ctx, c.minion, 0, nil, nil)
+	e := c.farewell(ctx)
 	if err == nil && e != nil {
 		err = e
 	}

@@ -102,16 +102,43 @@ func statusOf(r *rig, id task.ID) map[string]any {
 	return keys
 }
 
-// workers(): total, active and available per queue.
+// workers(): total, active and available per queue, as they are when it answers: with
+// three tasks running none of three is available, and all are again when these are
+// stopped.
 func TestWorkers(t *testing.T) {
 	onBoth(t, 3, func(r *rig) {
-		r.until("the minion is known", func() bool {
-			all, err := r.arb.Workers(r.ctx())
+		are := func(when string, total, active int) {
+			r.Helper()
+			since := time.Now()
+			r.until(when, func() bool {
+				all, err := r.arb.Workers(r.ctx())
+				if err != nil {
+					r.Fatal(err)
+				}
+				return all["default"] == arbiter.Workers{Total: total, Active: active, Available: total - active}
+			})
+			if took := time.Since(since); took > 3*time.Second { // without news heartbeats come every 4 s
+				r.Errorf("%s: workers() knows it after %v", when, took)
+			}
+		}
+		are("nothing runs", 3, 0)
+		ids, err := r.arb.Apply(r.ctx(), "long_running", arbiter.Count(3))
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.until("they run", func() bool { return r.started.Load() == 3 })
+		are("three tasks run", 3, 3)
+		for _, id := range ids {
+			if _, err := r.arb.Kill(r.ctx(), id); err != nil {
+				r.Fatal(err)
+			}
+		}
+		for _, err := range r.arb.WaitForTasks(r.ctx(), ids...) {
 			if err != nil {
 				r.Fatal(err)
 			}
-			return all["default"] == arbiter.Workers{Total: 3, Active: 0, Available: 3}
-		})
+		}
+		are("they were stopped", 3, 0)
 	})
 }
 
