@@ -88,8 +88,9 @@ func (b *binding) bindPositional(n int) (fixed int, err error) {
 }
 
 // finish looks at the parameters without an argument: it sets the fields of the
-// optional ones in v to zero, and the first of the others is an error. Got is
-// how many positional arguments there were if there were only such, else -1.
+// optional ones in v to their defaults, and returns an error for the first of the
+// others. Got is the number of positional arguments if there were no named ones,
+// else -1.
 func (b *binding) finish(v reflect.Value, got int) error {
 	if b.bound.n == len(b.params) {
 		return nil
@@ -98,6 +99,8 @@ func (b *binding) finish(v reflect.Value, got int) error {
 		p := &b.params[i]
 		switch {
 		case b.bound.has(i):
+		case p.optional && p.def.IsValid():
+			p.in(v).Set(p.def)
 		case p.optional:
 			p.in(v).SetZero()
 		case got >= 0:

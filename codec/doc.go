@@ -9,7 +9,7 @@
 //
 //	type Add struct {
 //		X  int   `arbiter:"x"`
-//		Y  int   `arbiter:"y,optional"`
+//		Y  int   `arbiter:"y,default=10"`
 //		More []int `arbiter:"more,variadic"`
 //	}
 //	c := codec.Msgpack()
@@ -39,8 +39,12 @@
 // parameter is called as the field) and `arbiter:"-"` leaves the field out. The
 // options are
 //
-//   - optional: the parameter may be missing when decoding; the field is then
-//     set to its zero value.
+//   - optional: the parameter may be missing when decoding, by name or at the
+//     end of the positional arguments. The field is then set to its zero value.
+//   - default=TEXT: the same, and the field is then set to the value that TEXT
+//     stands for. It must be the last option, since TEXT may have commas in it.
+//     The field has the type of a string, a bool, an integer, a finite float or
+//     a [time.Duration], which is written as 1m30s.
 //   - variadic: only on the last parameter, a slice. By position it takes all
 //     the values that remain, which may be none. By name it is a slice like any
 //     other, and may be missing.

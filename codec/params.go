@@ -12,6 +12,7 @@ type param struct {
 	typ      reflect.Type
 	index    []int
 	optional bool
+	def      reflect.Value // what an optional one is if it is missing; the zero Value is the type's zero value
 }
 
 // in returns the field of that parameter in the struct v. Its path never leads
@@ -91,6 +92,13 @@ func (s *signature) add(f reflect.StructField, index []int, tag string) {
 	p := param{name: name, typ: f.Type, index: index}
 	variadic := false
 	for hasOptions {
+		if text, found := strings.CutPrefix(options, "default="); found {
+			if p.def, s.err = defaultOf(text, f.Type); s.err != nil {
+				return
+			}
+			p.optional = true
+			break // the text may have commas in it
+		}
 		var option string
 		option, options, hasOptions = strings.Cut(options, ",")
 		switch option {
@@ -99,7 +107,7 @@ func (s *signature) add(f reflect.StructField, index []int, tag string) {
 		case "variadic":
 			p.optional, variadic = true, true
 		default:
-			s.err = because(ErrUnsupported, "unknown option %q in the tag arbiter:%q; there are optional and variadic", option, tag)
+			s.err = because(ErrUnsupported, "unknown option %q in the tag arbiter:%q; there are optional, default= and variadic", option, tag)
 			return
 		}
 	}
