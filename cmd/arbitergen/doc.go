@@ -27,12 +27,49 @@
 //
 //	name=NAME           the task's name; default pkg.Func or pkg.Type.Method
 //	queue=NAME          the queue it is sent to
+//	delay=DURATION      calls become due that long after they are sent
+//	within=DURATION     calls expire that long after they are sent
 //	timeout=DURATION    of one attempt, such as 30s
 //	retries=NUMBER      how often it is run again after an error, 0 to 10000
+//	backoff=constant:DURATION or exponential:BASE..LIMIT
+//	                    the wait before a retry, as in exponential:1s..10m
 //	retention=DURATION  how long its result is kept, such as 72h
+//	dead-retention=DURATION
+//	                    how long a call that failed for good is kept
 //	unique=KEY          no second call while one is queued or runs
-//	priority=NUMBER     -128 to 127
+//	meta=KEY:VALUE      metadata that travels with its calls
+//	isolated            each attempt runs in a process of its own
+//	inherit             calls that a running task sends end with that task
 //	upstream=PARAMETER  the parameter that takes the previous step's result
+//	optional=PARAMETER  may be missing in a call, and is its zero value then
+//	default=PARAMETER:VALUE
+//	                    may be missing in a call, and is VALUE then
+//
+// The keys meta, optional and default may be repeated. A word with spaces in it
+// is quoted as a whole: "meta=team:mail and more". Each key is an option of
+// package task, which says more; so does task.Option about those that only make
+// sense for one call, and therefore have no key.
+//
+// # Optional parameters
+//
+// A call by name may leave out an optional parameter, by name or at the end of
+// the positional arguments:
+//
+//	//arbiter:task name=add_in_pipe optional=upstream
+//	func AddInPipe(x, y, upstream int) int { return x + y + upstream }
+//
+//	//arbiter:task name=search default=limit:10 default=wait:1m30s
+//	func Search(query string, limit int, wait time.Duration) ([]string, error)
+//
+// Strings, bools, numbers and durations have defaults; a default that its
+// parameter cannot have is an error here. In the struct of arguments a default is
+// a tag that package codec reads, so structs written by hand have them as well.
+//
+// Bind, Apply and Call take all parameters, optional ones too: Go has no other
+// form in which the compiler checks each. Where the parameter for the result of
+// the step before is optional, a task is a first step by Bind and a later one by
+// Step; if it is a pointer as well, Step takes what the pointer points to, and
+// nil tells the function that there was no step before.
 //
 // Tasks in test files are generated into arbiter_gen_test.go, and registered by
 // RegisterTestTasks, or by RegisterTasks in a package x_test.
@@ -52,9 +89,11 @@
 // With -schema FILE, the names, parameters and results of all tasks of the given
 // packages are written to a file that a team keeps under version control. With
 // -compat FILE, the tasks are compared with it, and changes that break tasks
-// which are queued are refused: a parameter that is removed, renamed, added or
-// of a narrower type, another result, a task that is gone. Nothing is written
-// then and the exit code is 1. Both together, with one file, move on to the new
+// which are queued are refused: a parameter that is removed, renamed, of a
+// narrower type or no longer optional, one that is added and not optional, or
+// added before others, another result, a task that is gone. Nothing is written
+// then and the exit code is 1. Another queue or another default is a warning.
+// Both together, with one file, move on to the new
 // schemas if they are compatible. Give both the same packages:
 //
 //	go tool arbitergen -compat tasks.json -schema tasks.json ./...

@@ -18,12 +18,24 @@ RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
 
     name=NAME           the task's name; default package.Func
     queue=NAME          the queue it is sent to
+    delay=DURATION      calls become due that long after they are sent
+    within=DURATION     calls expire that long after they are sent
     timeout=DURATION    of one attempt, such as 30s
     retries=NUMBER      how often it is run again after an error
+    backoff=constant:DURATION
+    backoff=exponential:BASE..LIMIT
+                        the wait before a retry
     retention=DURATION  how long its result is kept
+    dead-retention=DURATION
+                        how long a call that failed for good is kept
     unique=KEY          no second call while one is queued or runs
-    priority=NUMBER     -128 to 127
+    meta=KEY:VALUE      metadata that travels with its calls; may be repeated
+    isolated            it runs in a process of its own
+    inherit             calls that a task sends end with that task
     upstream=PARAMETER  takes the previous step's result; default upstream
+    optional=PARAMETER  may be missing, and is its zero value then
+    default=PARAMETER:VALUE
+                        may be missing, and is VALUE then
 
 Packages are named as for go build; the default is the current folder.
 

@@ -3,7 +3,9 @@ package gen
 import (
 	"os"
 	"reflect"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/go-arbiter/arbiter/codec"
 )
@@ -42,4 +44,56 @@ func TestAgreesWithCodec(t *testing.T) {
 			t.Errorf("%s: accepted by the generator: %v, by the codec: %v (%v)", src, accepted, err, u.program.diags.list)
 		}
 	}
+}
+
+// TestDefaultsAgreeWithCodec: a default that the generator accepts is one of
+// package codec, in the form in which the generator writes it, and the others are
+// refused by both.
+func TestDefaultsAgreeWithCodec(t *testing.T) {
+	types := map[string]reflect.Type{
+		"string": reflect.TypeFor[string](), "bool": reflect.TypeFor[bool](), "int": reflect.TypeFor[int](), "int8": reflect.TypeFor[int8](),
+		"uint16": reflect.TypeFor[uint16](), "float32": reflect.TypeFor[float32](), "float64": reflect.TypeFor[float64](),
+		"time.Duration": reflect.TypeFor[time.Duration](), "time.Time": reflect.TypeFor[time.Time](), "any": reflect.TypeFor[any](),
+		"tInt": reflect.TypeFor[tInt](), "tKey": reflect.TypeFor[tKey](), "*int": reflect.TypeFor[*int](), "[]byte": reflect.TypeFor[[]byte](),
+	}
+	texts := []string{
+		"", "0", "-0", "00", "1", "-1", "+1", "127", "128", "65536", "1_000", "0x10", "1.5", "1e3", "1e39", "NaN", "Inf",
+		"true", "F", "1m30s", "90", "-5ms", "x", "a,b", "optional", `"`, "\t", "`", "\u00e4", " ",
+	}
+	for src, typ := range types {
+		for _, text := range texts {
+			word := strconv.Quote("default=x:" + text)
+			u, tasks := checkSource("package p\nimport \"time\"\nvar _ time.Time\ntype tInt int\ntype tKey struct{}\n" +
+				"func (tKey) MarshalText() ([]byte, error)\nfunc (*tKey) UnmarshalText([]byte) error\n" +
+				"//arbiter:task " + word + "\nfunc F(x " + src + ")\n")
+			if accepted, want := !u.failed && len(tasks) == 1, tagAccepted(typ, "x,default="+text); accepted != want {
+				t.Errorf("default %q of a %s: accepted by the generator: %v, by the codec: %v (%v)", text, src, accepted, want, u.program.diags.list)
+			} else if accepted {
+				written := tasks[0].tag(0)
+				tag, err := strconv.Unquote(written)
+				value, ok := reflect.StructTag(tag).Lookup("arbiter")
+				if err != nil || !ok || !tagAccepted(typ, value) || decodedDefault(t, typ, value) != decodedDefault(t, typ, "x,default="+text) {
+					t.Errorf("default %q of a %s is written as %s", text, src, written)
+				}
+			}
+		}
+	}
+}
+
+func tagAccepted(typ reflect.Type, tag string) bool {
+	return codec.CheckArgs(taggedArgs(typ, tag)) == nil
+}
+
+func taggedArgs(typ reflect.Type, tag string) reflect.Type {
+	return reflect.StructOf([]reflect.StructField{{Name: "X", Type: typ, Tag: reflect.StructTag("arbiter:" + strconv.Quote(tag))}})
+}
+
+// decodedDefault returns what the field is where the argument is missing.
+func decodedDefault(t *testing.T, typ reflect.Type, tag string) any {
+	t.Helper()
+	args := reflect.New(taggedArgs(typ, tag))
+	if err := codec.JSON().DecodeArgs([]byte("{}"), args.Interface()); err != nil {
+		t.Fatal(err)
+	}
+	return args.Elem().Field(0).Interface()
 }

@@ -49,7 +49,7 @@ func (c *comparison) report(now *manifestTask, warning bool, format string, args
 }
 
 // params compares the parameters. By name, a queued task has an argument for
-// each that there was, and for no other.
+// each that there was, unless that was optional, and for no other.
 func (c *comparison) params(name string, before, now *manifestTask) {
 	index := func(t *manifestTask, param string) int {
 		return slices.IndexFunc(t.Params, func(p schemaParam) bool { return p.Name == param })
@@ -65,20 +65,38 @@ func (c *comparison) params(name string, before, now *manifestTask) {
 			c.report(now, false, "%s: parameter %s has another place; tasks that were sent by position would get wrong arguments", name, old.Name)
 		}
 		order = max(order, i)
-		if old.Variadic && !now.Params[i].Variadic {
-			c.report(now, false, "%s: parameter %s is no longer variadic; tasks that were sent by position would not fit", name, old.Name)
-		}
+		c.absence(name, old, now.Params[i], now)
 		d := differ{old: c.old.Types, new: c.new.Types}
 		if msg := d.value(old.Type, now.Params[i].Type, old.Name); msg != "" {
 			c.report(now, false, "%s: parameter %s", name, msg)
 		}
 	}
-	for _, p := range now.Params {
-		if index(before, p.Name) < 0 && !p.Variadic {
-			c.report(now, false, "%s: parameter %s was added; queued tasks have no argument for it", name, p.Name)
+	for i, p := range now.Params {
+		switch {
+		case index(before, p.Name) >= 0, p.Variadic:
+		case !p.Optional:
+			c.report(now, false, "%s: parameter %s was added; queued tasks have no argument for it, so make it optional", name, p.Name)
+		case slices.ContainsFunc(now.Params[i+1:], func(later schemaParam) bool { return index(before, later.Name) >= 0 }):
+			c.report(now, false, "%s: optional parameter %s was added before others; tasks that were sent by position would get wrong arguments", name, p.Name)
 		}
 	}
 }
+
+// absence compares what becomes of a queued task that has no argument for the
+// parameter.
+func (c *comparison) absence(name string, old, now schemaParam, task *manifestTask) {
+	switch {
+	case old.Variadic && !now.Variadic:
+		c.report(task, false, "%s: parameter %s is no longer variadic; tasks that were sent by position would not fit", name, old.Name)
+	case old.Optional && !now.Optional && !now.Variadic:
+		c.report(task, false, "%s: parameter %s is no longer optional; queued tasks may have no argument for it", name, old.Name)
+	case old.Optional && old.Default != now.Default:
+		c.report(task, true, "%s: the default of parameter %s was %s and is %s; queued tasks without the argument get the new one",
+			name, old.Name, shownDefault(old.Default), shownDefault(now.Default))
+	}
+}
+
+func shownDefault(text string) string { return cmp.Or(text, "its zero value") }
 
 // result compares the results, which travel in both directions: who waits may
 // be older than who answers, and the other way round.

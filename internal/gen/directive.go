@@ -20,15 +20,19 @@ type options struct {
 	name     string // of the task; empty for the default
 	queue    string
 	upstream string // the parameter that takes the previous result
+	optional []optional
 	settings []setting
+	meta     []string // the keys of metadata
 
-	at map[string]token.Pos // of each key
+	at map[string]token.Pos // of each key; of one that is repeated, the last
 }
 
-// setting is an option for package task, as generated code writes it.
-type setting struct {
-	code string // such as Queue("heavy")
-	note string // a comment beside it, for values that are hard to read
+// optional is a parameter that may be missing, as the directive has it.
+type optional struct {
+	pos        token.Pos
+	param      string
+	text       string // its default
+	hasDefault bool   // else it is the zero value
 }
 
 // complaint is an error in a directive.
@@ -66,20 +70,24 @@ func (o *options) set(word string, pos token.Pos) (msg string, accepted []string
 	k, known := findKey(name)
 	_, twice := o.at[name]
 	switch {
-	case !found && known:
-		return fmt.Sprintf("%s lacks its value: want %s=%s", name, name, k.form), nil
-	case !found:
+	case !found && known && k.form != "":
+		return fmt.Sprintf("%s lacks its value: want %s", name, k.usage()), nil
+	case found && known && k.form == "":
+		return fmt.Sprintf("%s takes no value: want %s", name, k.usage()), nil
+	case !found && !known && suggest(name, flagNames()) != "":
+		return fmt.Sprintf("unknown key %q%s", name, suggest(name, flagNames())), keyForms()
+	case !found && !known:
 		return fmt.Sprintf("%q is not of the form key=value", word), keyForms()
 	case !known:
 		return fmt.Sprintf("unknown key %q%s", name, suggest(name, keyNames())), keyForms()
-	case twice:
+	case twice && !k.repeated:
 		return name + " is given twice", nil
-	case value == "":
-		return fmt.Sprintf("%s is empty: want %s=%s", name, name, k.form), nil
+	case found && value == "":
+		return fmt.Sprintf("%s is empty: want %s", name, k.usage()), nil
 	}
 	o.at[name] = pos
 	if err := k.set(o, value); err != nil {
-		return fmt.Sprintf("%s=%s: %v", name, value, err), nil
+		return fmt.Sprintf("%s: %v", word, err), nil
 	}
 	return "", nil
 }

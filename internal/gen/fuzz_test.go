@@ -14,7 +14,9 @@ import (
 // complain about a place outside of the comment, or accept a wrong name.
 func FuzzDirective(f *testing.F) {
 	for _, seed := range []string{
-		"", " name=add", " name=a queue=b timeout=1m30s retries=3 retention=72h unique=k priority=-5 upstream=x",
+		"", " name=add", " name=a queue=b timeout=1m30s retries=3 retention=72h unique=k upstream=x",
+		" backoff=exponential:1s..10m backoff=constant: delay=1s within=1h dead-retention=0 isolated inherit meta=a:b meta=:",
+		" optional=x optional=y default=z:1 default= default=: \"default=s:a b\"",
 		" \"unique=two words\"", " `unique=raw`", " name=\"a b\"", " name", " =", " ==", " name=", " nname=x", "\tname=x\t\u00a0",
 		" timeout=-1s", " timeout=9999999999999999h", " priority=128", " retries=1e3", " name=a name=a", " \"", " \xff=\x00",
 		" unique=" + strings.Repeat("x", broker.MaxUniqueKey+1),
@@ -45,6 +47,7 @@ func FuzzSource(f *testing.F) {
 	for _, seed := range []string{
 		"package p\n//arbiter:task\nfunc F(ctx context.Context, x, _ int, more ...string) (int, error)",
 		"package p\nimport \"context\"\n//arbiter:task upstream=x\nfunc F(_ context.Context, x T) (*T, error) { return nil, nil }\ntype T struct { Next []T; T2 }\ntype T2 map[string]T",
+		"package p\n//arbiter:task optional=x default=y:1 default=z:`\\n optional=more\nfunc F(x *int, y T, z string, more ...int)\ntype T uint8",
 		"package p\n//arbiter:task\nfunc (T) F() {}\ntype T[P any] struct{}",
 		"package p\n//arbiter:task\nfunc (t *T) F(p *P, q Q) {}\ntype T int\ntype P *P\ntype Q []Q",
 		"package p\n//arbiter:task\nfunc F(AddArgs, ...fTask) {}\ntype FTask = FTask",
@@ -100,7 +103,7 @@ func checkSource(src string) (*unit, []*task) {
 	return u, u.tasks()
 }
 
-// stubs imports packages with one type.
+// stubs imports packages with one type, and package time with two.
 type stubs struct{}
 
 // Import implements [types.Importer].
@@ -113,9 +116,16 @@ func (stubs) Import(path string) (*types.Package, error) {
 	case "sync":
 		name = "Mutex"
 	}
+	insertType(pkg, name, typ)
+	if path == "time" {
+		insertType(pkg, "Duration", types.Typ[types.Int64])
+	}
+	pkg.MarkComplete()
+	return pkg, nil
+}
+
+func insertType(pkg *types.Package, name string, typ types.Type) {
 	obj := types.NewTypeName(token.NoPos, pkg, name, nil)
 	types.NewNamed(obj, typ, nil)
 	pkg.Scope().Insert(obj)
-	pkg.MarkComplete()
-	return pkg, nil
 }

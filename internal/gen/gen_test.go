@@ -92,7 +92,7 @@ func TestNames(t *testing.T) {
 
 func TestSuggest(t *testing.T) {
 	for word, want := range map[string]string{
-		"nname": "name", "Name": "name", "retry": "", "retires": "retries", "ueue": "queue", "time": "timeout", "prio": "priority", "timeot": "timeout", "": "", "xyz": "",
+		"nname": "name", "Name": "name", "retry": "", "retires": "retries", "ueue": "queue", "time": "timeout", "opt": "optional", "timeot": "timeout", "": "", "xyz": "",
 	} {
 		if want != "" {
 			want = "; did you mean " + want + "?"

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"go/token"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,40 +14,82 @@ import (
 
 // key is a key that directives may have.
 type key struct {
-	name string
-	form string // of its value, for error messages
-	set  func(o *options, value string) error
+	name     string
+	form     string // of its value, for error messages; empty if it takes none
+	repeated bool   // a directive may have it several times
+	set      func(o *options, value string) error
+}
+
+// usage is how the key is written.
+func (k key) usage() string {
+	if k.form == "" {
+		return k.name
+	}
+	return k.name + "=" + k.form
 }
 
 // keyList is in the order of the documentation.
 var keyList = []key{
-	{"name", "NAME", func(o *options, v string) error {
+	{name: "name", form: "NAME", set: func(o *options, v string) error {
 		o.name = v
 		return checkName("task", v)
 	}},
-	{"queue", "NAME", func(o *options, v string) error {
+	{name: "queue", form: "NAME", set: func(o *options, v string) error {
 		o.queue = v
-		o.add("Queue(%q)", v)
+		o.add("Queue", strconv.Quote(v))
 		return checkName("queue", v)
 	}},
-	{"timeout", "DURATION", func(o *options, v string) error { return o.duration("Timeout", v) }},
-	{"retries", "NUMBER", func(o *options, v string) error { return o.number("Retries", v, 0, broker.MaxRetries) }},
-	{"retention", "DURATION", func(o *options, v string) error { return o.duration("Retention", v) }},
-	{"unique", "KEY", func(o *options, v string) error {
-		o.add("Unique(%q)", v)
+	{name: "delay", form: "DURATION", set: func(o *options, v string) error { return o.duration("Delay", v, 0) }},
+	{name: "within", form: "DURATION", set: func(o *options, v string) error { return o.duration("Within", v, time.Millisecond) }},
+	{name: "timeout", form: "DURATION", set: func(o *options, v string) error { return o.duration("Timeout", v, 0) }},
+	{name: "retries", form: "NUMBER", set: (*options).setRetries},
+	{name: "backoff", form: "constant:DURATION or exponential:BASE..LIMIT", set: (*options).setBackoff},
+	{name: "retention", form: "DURATION", set: func(o *options, v string) error { return o.duration("Retention", v, 0) }},
+	{name: "dead-retention", form: "DURATION", set: func(o *options, v string) error { return o.duration("DeadRetention", v, 0) }},
+	{name: "unique", form: "KEY", set: func(o *options, v string) error {
+		o.add("Unique", strconv.Quote(v))
 		if len(v) > broker.MaxUniqueKey {
 			return fmt.Errorf("%d bytes, the limit is %d", len(v), broker.MaxUniqueKey)
 		}
 		return nil
 	}},
-	{"priority", "NUMBER", func(o *options, v string) error { return o.number("Priority", v, math.MinInt8, math.MaxInt8) }},
-	{"upstream", "PARAMETER", func(o *options, v string) error {
+	{name: "meta", form: "KEY:VALUE", repeated: true, set: (*options).setMeta},
+	{name: "isolated", set: func(o *options, _ string) error { return o.flag("Isolated") }},
+	{name: "inherit", set: func(o *options, _ string) error { return o.flag("Inherit") }},
+	{name: "upstream", form: "PARAMETER", set: func(o *options, v string) error {
 		o.upstream = v
-		if !token.IsIdentifier(v) {
-			return errors.New("want the name of a parameter")
-		}
-		return nil
+		return checkParameter(v)
 	}},
+	{name: "optional", form: "PARAMETER", repeated: true, set: func(o *options, v string) error {
+		return o.addOptional(optional{pos: o.at["optional"], param: v})
+	}},
+	{name: "default", form: "PARAMETER:VALUE", repeated: true, set: (*options).setDefault},
+}
+
+func checkParameter(name string) error {
+	if strings.Contains(name, ",") {
+		return errors.New("want the name of one parameter; repeat the key for others")
+	}
+	if !token.IsIdentifier(name) {
+		return errors.New("want the name of a parameter")
+	}
+	return nil
+}
+
+func (o *options) setDefault(value string) error {
+	param, text, found := strings.Cut(value, ":")
+	if !found {
+		return errors.New("want PARAMETER:VALUE, as in default=limit:10")
+	}
+	return o.addOptional(optional{pos: o.at["default"], param: param, text: text, hasDefault: true})
+}
+
+func (o *options) addOptional(added optional) error {
+	if err := checkParameter(added.param); err != nil {
+		return err
+	}
+	o.optional = append(o.optional, added)
+	return nil
 }
 
 func findKey(name string) (key, bool) {
@@ -57,6 +98,17 @@ func findKey(name string) (key, bool) {
 		return key{}, false
 	}
 	return keyList[i], true
+}
+
+// flagNames are the keys without a value.
+func flagNames() []string {
+	var names []string
+	for _, k := range keyList {
+		if k.form == "" {
+			names = append(names, k.name)
+		}
+	}
+	return names
 }
 
 func keyNames() []string {
@@ -71,9 +123,10 @@ func keyNames() []string {
 func keyForms() []string {
 	forms := make([]string, len(keyList))
 	for i, k := range keyList {
-		forms[i] = k.name + "=" + k.form
+		forms[i] = k.usage()
 	}
-	return []string{"accepted: " + strings.Join(forms, " ")}
+	half := len(forms) / 2
+	return []string{"accepted: " + strings.Join(forms[:half], ", ") + ",", strings.Join(forms[half:], ", ")}
 }
 
 func checkName(what, name string) error {
@@ -81,44 +134,4 @@ func checkName(what, name string) error {
 		return fmt.Errorf("not the name of a %s: want 1 to %d of A-Z a-z 0-9 _ . and -", what, broker.MaxName)
 	}
 	return nil
-}
-
-func (o *options) add(format string, value any) {
-	o.settings = append(o.settings, setting{code: fmt.Sprintf(format, value)})
-}
-
-// duration adds an option with a duration. Generated code does not import
-// package time, so it gets nanoseconds and a comment.
-func (o *options) duration(option, value string) error {
-	d, err := time.ParseDuration(value)
-	if err != nil {
-		return errors.New("not a duration: want one like 1m30s, 500ms or 72h")
-	}
-	if d < 0 || d > broker.MaxDuration {
-		return fmt.Errorf("want 0 to %v", broker.MaxDuration)
-	}
-	o.settings = append(o.settings, setting{
-		code: fmt.Sprintf("%s(%s)", option, underscored(int64(d))),
-		note: value,
-	})
-	return nil
-}
-
-func (o *options) number(option, value string, least, most int) error {
-	n, err := strconv.Atoi(value)
-	if err != nil || n < least || n > most {
-		return fmt.Errorf("want a whole number from %d to %d", least, most)
-	}
-	o.add(option+"(%d)", n)
-	return nil
-}
-
-// underscored writes a number that is not negative with its digits in groups of
-// three.
-func underscored(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "_" + digits[i:]
-	}
-	return digits
 }

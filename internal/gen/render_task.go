@@ -27,11 +27,7 @@ func (r *renderer) arguments(t *task) {
 	}
 	r.p("type %s struct {", t.names.args)
 	for i, p := range t.params {
-		options := ""
-		if t.variadic() && i == len(t.params)-1 {
-			options = ",variadic"
-		}
-		r.p("%s %s `arbiter:\"%s%s\"`", p.field, r.typ(p.typ), p.name, options)
+		r.p("%s %s %s", p.field, r.typ(p.typ), t.tag(i))
 	}
 	r.p("}")
 }
@@ -47,7 +43,7 @@ func (r *renderer) define(t *task) string {
 	var b strings.Builder
 	b.WriteString(head + ",\n")
 	for _, s := range t.opts.settings {
-		fmt.Fprintf(&b, "%s.%s,", r.task, s.code)
+		b.WriteString(s.code(r.task) + ",")
 		if s.note != "" {
 			b.WriteString(" // " + s.note)
 		}
@@ -102,6 +98,10 @@ func (r *renderer) step(t *task) {
 		}
 	}
 	upstream := t.params[t.step]
+	upstreamType := upstream.typ
+	if p, ok := upstream.typ.Underlying().(*types.Pointer); ok && upstream.optional {
+		upstreamType = p.Elem() // nil is there for calls that no step is before
+	}
 	variadic := t.variadic() && t.step != len(t.params)-1
 	self := locals(r.scope, others, "t")[0]
 	named := "nil"
@@ -110,8 +110,8 @@ func (r *renderer) step(t *task) {
 	}
 	r.p("\n// Step binds all parameters but %s, which gets the result of the step before.", upstream.name)
 	r.p("func (%s %s) Step(%s) %s.Step[%s, %s] {", self, t.wrapper,
-		r.parameters(nil, others, variadic), r.task, r.typ(upstream.typ), r.resultType(t))
-	r.p("return %s.NewStep[%s](%s.Task, %q, %s)", r.task, r.typ(upstream.typ), self, upstream.name, named)
+		r.parameters(nil, others, variadic), r.task, r.typ(upstreamType), r.resultType(t))
+	r.p("return %s.NewStep[%s](%s.Task, %q, %s)", r.task, r.typ(upstreamType), self, upstream.name, named)
 	r.p("}")
 }
 

@@ -22,6 +22,8 @@ type schemaParam struct {
 	Name     string `json:"name"`
 	Type     string `json:"type"` // shape
 	Variadic bool   `json:"variadic,omitempty"`
+	Optional bool   `json:"optional,omitempty"` // it may be missing, apart from a variadic one
+	Default  string `json:"default,omitempty"`  // and is this then; empty for the zero value
 }
 
 // accepted says which types can be encoded.
@@ -47,6 +49,8 @@ func (t *task) readSchema() bool {
 			Name:     p.name,
 			Type:     shape(subject{fmt.Sprintf("parameter %d", p.number), p.name, p.typ, p.pos()}),
 			Variadic: t.variadic() && i == len(t.params)-1,
+			Optional: p.optional,
+			Default:  p.def,
 		})
 	}
 	if t.result != nil {
@@ -114,7 +118,8 @@ func underlyingText(t types.Type) string {
 }
 
 // hash returns a number that is the same for all schemas under which the same
-// bytes mean the same, names of structs aside. It is never 0.
+// bytes mean the same, names of structs aside. Which parameters are optional does
+// not matter: handles send all of them. It is never 0.
 func (s *schema) hash() uint64 {
 	c := canonical{schema: s, number: make(map[string]int)}
 	for _, p := range s.params {

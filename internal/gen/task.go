@@ -25,7 +25,9 @@ type task struct {
 // param is a parameter whose type is known.
 type param struct {
 	parameter
-	typ types.Type // a slice for a variadic one
+	typ      types.Type // a slice for a variadic one
+	optional bool       // it may be missing, apart from a variadic one
+	def      string     // and is this then; empty for its zero value
 }
 
 // variadic reports whether the last parameter is.
@@ -83,6 +85,7 @@ func (t *task) read() bool {
 	ok = t.readParams() && ok
 	ok = t.readResults() && ok
 	ok = t.readStep() && ok
+	ok = t.readOptional() && ok
 	return ok && t.readSchema()
 }
 
@@ -106,7 +109,7 @@ func (t *task) readParams() bool {
 		vars = vars[1:]
 	}
 	for i, p := range parametersOf(t.fn, t.context) {
-		t.params = append(t.params, param{p, vars[i].Type()})
+		t.params = append(t.params, param{parameter: p, typ: vars[i].Type()})
 		if isContext(vars[i].Type()) {
 			t.errorAt(p.pos(), fmt.Sprintf("parameter %d: a context must be the first parameter", p.number))
 			ok = false
@@ -151,17 +154,27 @@ func (t *task) readStep() bool {
 	if name == "" {
 		name = "upstream"
 	}
-	t.step = slices.IndexFunc(t.params, func(p param) bool { return p.name == name })
+	t.step = t.index(name)
 	if t.step >= 0 || t.opts.upstream == "" {
 		return true
 	}
+	t.noParameter(t.opts.at["upstream"], name)
+	return false
+}
+
+// index returns which parameter has the name, -1 if none has.
+func (t *task) index(name string) int {
+	return slices.IndexFunc(t.params, func(p param) bool { return p.name == name })
+}
+
+// noParameter reports that the directive names a parameter that there is not.
+func (t *task) noParameter(pos token.Pos, name string) {
 	known := make([]string, len(t.params))
 	for i, p := range t.params {
 		known[i] = p.name
 	}
-	t.errorAt(t.opts.at["upstream"], fmt.Sprintf("there is no parameter %s%s", name, suggest(name, known)),
+	t.errorAt(pos, fmt.Sprintf("there is no parameter %s%s", name, suggest(name, known)),
 		"its parameters: "+strings.Join(known, ", "))
-	return false
 }
 
 // qualifier writes the names of packages as messages show them.
