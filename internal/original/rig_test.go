@@ -25,7 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var silent = slog.New(slog.DiscardHandler)
 
 // rig is an arbiter and a minion with the tasks of the original's tests:
-// simple_add, add_in_task, long_running, and callbacks that are counted.
+// simple_add, add_in_task, add_in_pipe, long_running, and callbacks that are
+// counted.
 type rig struct {
 	*testing.T
 	b         broker.Broker
@@ -61,6 +62,7 @@ func newRig(t *testing.T, b broker.Broker, slots int) *rig {
 	if err := errors.Join(
 		task.HandleFunc(m, "simple_add", r.simpleAdd),
 		task.HandleFunc(m, "add_in_task", r.addInTask),
+		task.Handle(m, addInPipe, r.addInPipe),
 		task.HandleFunc(m, "long_running", func(ctx context.Context, _ codec.Arguments) (any, error) {
 			r.started.Add(1)
 			<-ctx.Done()
