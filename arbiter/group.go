@@ -104,6 +104,9 @@ type Group struct {
 // copies of them, with ids of their own. See [GroupOf] for calls of one result
 // type.
 //
+// A group of no calls is a loop over an empty list: it succeeds at once with the
+// empty list, and its callback, which gets that, and its finalizer run.
+//
 // If sending fails, the error is a [*task.SubmitError], and the group is there
 // all the same: [Group.Send] sends it again. One that wraps [task.ErrInvalid] or
 // [task.ErrDuplicate] says that a call can't be stored; what was stored before

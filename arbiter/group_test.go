@@ -270,7 +270,7 @@ func TestGroupRefuses(t *testing.T) {
 		r.flowCrew(2, echo)
 		one := task.Calls(works(1)...)
 		for what, send := range map[string]func() error{
-			"no members":            func() error { _, err := r.arb.Group(t.Context(), nil); return err },
+			"none of no members":    func() error { _, err := r.arb.Group(t.Context(), nil, arbiter.Need(1)); return err },
 			"a zero call":           func() error { _, err := r.arb.Group(t.Context(), []task.Bound{task.Call[int]{}}); return err },
 			"a nil call":            func() error { _, err := r.arb.Group(t.Context(), []task.Bound{nil}); return err },
 			"need 2 of 1":           func() error { _, err := r.arb.Group(t.Context(), one, arbiter.Need(2)); return err },

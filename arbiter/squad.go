@@ -84,7 +84,8 @@ const squadTries = 3
 // has a slot of its own at a minion before the first one starts. It returns when
 // they have started. The calls are single tasks, 1,000 at most, without a delay;
 // apart from their start it is a [Group], with callback, finalizer, status and
-// kill.
+// kill. A squad of no calls needs no slots and asks for none: it succeeds at once,
+// as an empty group does.
 //
 // If there are too few free slots the error is a [*NotEnoughWorkersError], at once
 // unless [WaitForWorkers] says otherwise, and neither members nor callback nor

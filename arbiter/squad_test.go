@@ -279,7 +279,6 @@ func TestSquadInvalid(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.flowCrew(2, echo)
 		for name, calls := range map[string][]task.Bound{
-			"no member":    nil,
 			"a nil member": {nil},
 			"a pipe":       {work.Bind(args{1}), task.Then(work.Bind(args{1}), plus(1))},
 			"a delay":      {work.With(task.Delay(time.Second)).Bind(args{1})},

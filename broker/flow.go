@@ -12,7 +12,7 @@ import (
 // broker stores and counts.
 type Flow struct {
 	ID        ID            // KindGroup: members in any order; KindPipe: one after the other
-	Size      int           // how many members there are, at least 1
+	Size      int           // how many members there are; none is an empty flow
 	Need      int           // how many of them must succeed; once fewer can, the others are cancelled
 	Callback  ID            // blocked until all members are final and Need of them succeeded; zero is none
 	Finalizer ID            // blocked until all else is final; zero is none
@@ -37,8 +37,8 @@ func (f *Flow) Check() error {
 	switch {
 	case f.ID.Kind() != KindGroup && f.ID.Kind() != KindPipe:
 		return bad("its id is not one of a group or pipe")
-	case f.Size < 1 || f.Size > MaxMembers:
-		return bad("%d members, want 1 to %d", f.Size, MaxMembers)
+	case f.Size < 0 || f.Size > MaxMembers:
+		return bad("%d members, want 0 to %d", f.Size, MaxMembers)
 	case f.Need < 0 || f.Need > f.Size:
 		return bad("%d of %d members must succeed", f.Need, f.Size)
 	case f.ID.Kind() == KindPipe && f.Need != f.Size:
@@ -68,7 +68,8 @@ func (f *Flow) Check() error {
 type Flows interface {
 	// OpenFlow stores a flow, and the ids of its members from a place on. The
 	// first call has place 0; a large flow is opened by several calls, each of
-	// up to MaxBatch members. Whoever opens it stores its tasks afterwards.
+	// up to MaxBatch members. An empty flow is opened by one call without members,
+	// and so may any other be begun. Whoever opens it stores its tasks afterwards.
 	// Places that are left out are ErrInvalid; a *DuplicateError says that the id
 	// belongs to another flow, or a place to another member.
 	OpenFlow(ctx context.Context, f *Flow, from int, members []ID) error

@@ -132,7 +132,8 @@ func (p *proxy) prepare(req *task.Request, now time.Time, depth int) (wireReques
 		w.Members = append(w.Members, r)
 		ids[i] = m.ID()
 	}
-	for _, follows := range []struct {
+	follow := make([]broker.ID, 2)
+	for i, follows := range []struct {
 		what string
 		req  *task.Request
 		to   **wireRequest
@@ -145,8 +146,9 @@ func (p *proxy) prepare(req *task.Request, now time.Time, depth int) (wireReques
 			return wireRequest{}, fmt.Errorf("%s: %w", follows.what, err)
 		}
 		*follows.to = &r
+		follow[i] = follows.req.ID()
 	}
-	w.ID = req.FlowID(func(kind broker.Kind) broker.ID { return p.child.FlowID(kind, ids) })
+	w.ID = req.FlowID(func(kind broker.Kind) broker.ID { return p.child.FlowID(kind, ids, follow...) })
 	return w, nil
 }
 

@@ -42,7 +42,8 @@ func chainOf(r *Request) *parts {
 // of all of them, in the order given. If one does not succeed, the others are
 // cancelled, and the group has failed with an error that wraps [ErrFlowFailed]
 // and says which and why. Together the results must not be larger than the
-// limit of one; an arbiter's Group has no such limit.
+// limit of one; an arbiter's Group has no such limit. All of no calls succeeds at
+// once, with the empty list.
 func All[R any](calls ...Call[R]) Call[[]R] {
 	return Call[[]R]{NewGroup(requests(calls), GroupSettings{Need: len(calls)})}
 }
@@ -52,14 +53,15 @@ func All[R any](calls ...Call[R]) Call[[]R] {
 func Collect[R any](calls ...Call[R]) Call[[]*R] { return Quorum(0, calls...) }
 
 // Quorum is [Collect] for calls of which n must succeed: once fewer can, the
-// others are cancelled, and the group fails. It waits for all of them.
+// others are cancelled, and the group fails. It waits for all of them. Of no calls
+// none can succeed, so only a quorum of 0 does, at once.
 func Quorum[R any](n int, calls ...Call[R]) Call[[]*R] {
 	return Call[[]*R]{NewGroup(requests(calls), GroupSettings{Need: n})}
 }
 
 // Fork returns the step that gives what it gets to several steps, to be done in
 // any order. Its result is that of all of them, in the order given; it fails as
-// [All] does.
+// [All] does. Fork of no steps succeeds at once, with the empty list.
 func Fork[A, B any](steps ...Step[A, B]) Step[A, []B] {
 	members := make([]*Request, len(steps))
 	for i, s := range steps {

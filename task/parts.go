@@ -208,8 +208,8 @@ func newFlow(p *parts) *Request {
 	if p.kind == broker.KindPipe {
 		r.name = "pipe"
 	}
-	if p.size == 0 || p.size > broker.MaxMembers {
-		r.fail(fmt.Errorf("%s: %w: %d members, want 1 to %d", r.name, broker.ErrInvalid, p.size, broker.MaxMembers))
+	if p.size > broker.MaxMembers {
+		r.fail(fmt.Errorf("%s: %w: %d members, want 0 to %d", r.name, broker.ErrInvalid, p.size, broker.MaxMembers))
 	}
 	for i, m := range p.members {
 		if m == nil {

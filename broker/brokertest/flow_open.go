@@ -12,6 +12,7 @@ import (
 var flowOpenTests = []test{
 	{"Open", flowOpen, 0},
 	{"OpenEveryField", flowOpenEveryField, 0},
+	{"OpenEmpty", flowOpenEmpty, 0},
 	{"OpenInParts", flowOpenInParts, 0},
 	{"OpenAgain", flowOpenAgain, 0},
 	{"OpenWithAGap", flowOpenGap, 0},
@@ -70,6 +71,44 @@ func flowOpenEveryField(r *rig) {
 	r.opens(none, 0, newIDs(2))
 	if p := r.progress(none); p.Listed != 2 {
 		r.Fatalf("%d members are listed, want 2", p.Listed)
+	}
+}
+
+// A flow without members is there once it is opened, as any other: it can be marked,
+// and ended, and its callback and finalizer arrive.
+func flowOpenEmpty(r *rig) {
+	for _, kind := range []broker.Kind{broker.KindGroup, broker.KindPipe} {
+		f := r.fullFlow(2)
+		f.ID, f.Size, f.Need = broker.NewID(kind, "", 0), 0, 0
+		for range 2 {
+			r.opens(f, 0, nil)
+			p := r.progress(f)
+			r.counted(p, 0, 0)
+			if p.Listed != 0 || p.Doomed() || p.Outcome != nil {
+				r.Fatalf("an empty flow that was just opened: %+v", *p)
+			}
+		}
+		r.in(broker.StatePending, f.ID)
+		if err := r.flows().OpenFlow(r.ctx, f, 0, newIDs(1)); !errors.Is(err, broker.ErrInvalid) {
+			r.Fatalf("a member of an empty flow: %v, want ErrInvalid", err)
+		}
+		if got := r.members(f, 10); len(got) != 0 {
+			r.Fatalf("an empty flow has %d members", len(got))
+		}
+		_, err := r.flows().Arrive(r.ctx, f.ID, []broker.Arrival{came(f, f.Callback, 0, broker.StateSucceeded)})
+		r.is(err, broker.ErrInvalid)
+		p := r.arrive(f, came(f, f.Callback, int(broker.StepCallback), broker.StateSucceeded))
+		r.counted(p, 0, 0)
+		p = r.arrive(f, came(f, f.Finalizer, int(broker.StepFinalizer), broker.StateFailed))
+		if p.Callback != broker.StateSucceeded || p.Finalizer != broker.StateFailed {
+			r.Fatalf("callback and finalizer of an empty flow are %s and %s", p.Callback, p.Finalizer)
+		}
+		r.end(f, endedAs(f.ID, broker.StateSucceeded))
+		r.opens(f, 0, nil)
+		if p := r.progress(f); p.Outcome == nil || p.Outcome.State != broker.StateSucceeded {
+			r.Fatalf("an empty flow that has ended: %+v", *p)
+		}
+		r.in(broker.StateSucceeded, f.ID)
 	}
 }
 
@@ -203,7 +242,8 @@ func flowOpenLimits(r *rig) {
 	refused("more members than its size", r.group(2), 0, ids[:3])
 	refused("a negative place", r.group(2), -1, ids[:1])
 	for name, change := range map[string]func(*broker.Flow){
-		"no members":                   func(f *broker.Flow) { f.Size, f.Need = 0, 0 },
+		"fewer than no members":        func(f *broker.Flow) { f.Size, f.Need = -1, -1 },
+		"a need without members":       func(f *broker.Flow) { f.Size, f.Need = 0, 1 },
 		"too many members":             func(f *broker.Flow) { f.Size = broker.MaxMembers + 1 },
 		"more needed than there are":   func(f *broker.Flow) { f.Need = 4 },
 		"a negative need":              func(f *broker.Flow) { f.Need = -1 },

@@ -48,14 +48,14 @@ func (s *submitter) pipe(ctx context.Context, rnd *rand.Rand) {
 	s.result(ctx, key, fut)
 }
 
-// group sends one of up to 20 members, with a callback and a finalizer; some have
-// a member that fails, and some of these don't mind.
+// group sends one of up to 20 members, perhaps of none, with a callback and a
+// finalizer; some have a member that fails, and some of these don't mind.
 func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
 	key := s.key()
-	flow := &Flow{Callback: s.key(), Finalizer: s.key(), Fails: rnd.IntN(4) == 0}
+	calls := make([]task.Call[string], rnd.IntN(21))
+	flow := &Flow{Callback: s.key(), Finalizer: s.key(), Fails: len(calls) > 0 && rnd.IntN(4) == 0}
 	flow.Collect = flow.Fails && rnd.IntN(2) == 0
-	calls := make([]task.Call[string], 1+rnd.IntN(20))
-	bad := rnd.IntN(len(calls))
+	bad := rnd.IntN(max(len(calls), 1))
 	for i := range calls {
 		a := workArgs{Key: s.key(), For: upTo(rnd, 60*time.Millisecond), Fail: rnd.IntN(8) / 7}
 		if flow.Fails && i == bad {

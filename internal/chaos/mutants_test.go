@@ -91,14 +91,17 @@ var known = []mutant{
 		"local old = known[i] or seen[id]", "local old = nil", "",
 	}, {
 		"what a task sends has another id in each attempt", "internal/client/child.go",
-		"id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], n))",
-		"_ = n\n\tid := broker.NewID(broker.KindTask, t.Queue, 0)", "",
+		"id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.before(key)))",
+		"id := broker.NewID(broker.KindTask, t.Queue, 0)", "",
 	}, {
 		"what is sent with a success is forgotten", "broker/redis/lua/settle.lua",
 		"redis.call('HSET', outbox, unpack(notes))", "", "",
 	}, {
 		"a callback starts when one member is missing", "internal/flow/driver.go",
 		"p.Arrived() == fl.Size", "p.Arrived() >= fl.Size-1", "",
+	}, {
+		"a group without members never begins", "internal/client/flow_send.go",
+		"f.Size == 0 && !f.blocked", "f.Size < 0 && !f.blocked", "groups without members in the load",
 	}, {
 		"the end of a finalizer is not counted", "broker/redis/lua/flow_arrive.lua",
 		"others[#others + 1] = 'finalizer'", "others[#others + 1] = 'none'", "",

@@ -62,9 +62,10 @@ func (s *Child) Record(req *task.Request, c codec.Codec, now time.Time) (*broker
 	return s.prepare(req, c, now)
 }
 
-// FlowID returns the id of a pipe or group with the members.
-func (s *Child) FlowID(kind broker.Kind, members []broker.ID) broker.ID {
-	return s.flowID(kind, members)
+// FlowID returns the id of a pipe or group with the members, and with the callback
+// and the finalizer that follow them, zero for none.
+func (s *Child) FlowID(kind broker.Kind, members []broker.ID, follow ...broker.ID) broker.ID {
+	return s.flowID(kind, members, follow...)
 }
 
 // Reset forgets what was sent: what comes now is sent by another run of the
@@ -136,14 +137,7 @@ func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	}
 	var key [16]byte
 	copy(key[:], h.Sum(nil))
-	s.mu.Lock()
-	if s.sent == nil {
-		s.sent = make(map[[16]byte]uint32)
-	}
-	n := s.sent[key]
-	s.sent[key] = n + 1
-	s.mu.Unlock()
-	id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], n))
+	id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.before(key)))
 	if t.Unique != "" {
 		id[9] = broker.KeyPartition(t.Unique)
 	}
@@ -159,14 +153,36 @@ func (s *Child) stored(t *broker.Task, err error) bool {
 }
 
 // flowID returns the id of a flow, by those of its members: they are derived
-// themselves.
-func (s *Child) flowID(kind broker.Kind, members []broker.ID) broker.ID {
+// themselves. That of an empty flow is derived from what follows it, and from how
+// many such ones the attempt has sent before.
+func (s *Child) flowID(kind broker.Kind, members []broker.ID, follow ...broker.ID) broker.ID {
 	h := sha256.New()
 	h.Write([]byte{byte(kind)})
 	for i := range members {
 		h.Write(members[i][:])
 	}
-	return s.derive(kind, "", h.Sum(nil))
+	if len(members) > 0 {
+		return s.derive(kind, "", h.Sum(nil))
+	}
+	for i := range follow {
+		h.Write(follow[i][:])
+	}
+	var key [16]byte
+	copy(key[:], h.Sum(nil))
+	return s.derive(kind, "", binary.BigEndian.AppendUint32(key[:], s.before(key)))
+}
+
+// before counts what is sent that has the key, and returns how often it was sent
+// before by this attempt.
+func (s *Child) before(key [16]byte) uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sent == nil {
+		s.sent = make(map[[16]byte]uint32)
+	}
+	n := s.sent[key]
+	s.sent[key] = n + 1
+	return n
 }
 
 // derive returns the id that the parent and a seed always give. Its time is that

@@ -13,7 +13,8 @@ import (
 
 // Sending a pipe or group. Nothing may run before all that follows from it is
 // stored: first the flows, the outer ones before those in them; then the tasks
-// that wait; last those that may run at once. Each step can be repeated, so a
+// that wait; then the empty flows begin, from which nothing else would follow;
+// last come those tasks that may run at once. Each step can be repeated, so a
 // call whose sending has failed half-way is sent again as a whole.
 
 // sendFlows sends those of the calls that are pipes or groups. They are planned in
@@ -88,7 +89,8 @@ type flowPlan struct {
 type openFlow struct {
 	broker.Flow
 	members []broker.ID
-	parent  int // in flows; -1 is none
+	parent  int  // in flows; -1 is none
+	blocked bool // something is before it
 }
 
 // flowTask is one of the tasks. Its record is made when it is sent: there can be
@@ -183,7 +185,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 	}
 	f := req.Flow()
 	at := len(p.flows)
-	p.flows = append(p.flows, openFlow{parent: parent}) // before those in it
+	p.flows = append(p.flows, openFlow{}) // before those in it
 	members := make([]broker.ID, len(f.Members))
 	for i, m := range f.Members {
 		waits := blocked || i > 0 && f.Kind == broker.KindPipe
@@ -192,7 +194,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 		}
 		members[i] = m.ID()
 	}
-	o := openFlow{parent: parent, members: members, Flow: broker.Flow{
+	o := openFlow{parent: parent, blocked: blocked, members: members, Flow: broker.Flow{
 		Size: len(members), Need: f.Need, Step: step, Retention: req.Settings().Retention,
 	}}
 	if f.Kind == broker.KindPipe {
@@ -215,7 +217,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 	}
 	var newID func(broker.Kind) broker.ID
 	if p.from != nil {
-		newID = func(kind broker.Kind) broker.ID { return p.from.flowID(kind, members) }
+		newID = func(kind broker.Kind) broker.ID { return p.from.flowID(kind, members, o.Callback, o.Finalizer) }
 	}
 	o.ID = req.FlowID(newID)
 	p.flows[at] = o

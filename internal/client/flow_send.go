@@ -39,14 +39,37 @@ func (p *flowPlan) send(ctx context.Context) (stored bool, err error) {
 		if p.why != nil { // all that waits was stored, so that it can end
 			return true, p.why
 		}
+		if blocked {
+			if err := p.begin(ctx); err != nil {
+				return true, err
+			}
+		}
 	}
 	return true, nil
 }
 
+// begin lets those empty flows begin that wait for nothing. Before this nothing of
+// what is sent may run; after it whoever finds what they have started moves it on.
+func (p *flowPlan) begin(ctx context.Context) error {
+	var ids []broker.ID
+	for i := range p.flows {
+		if f := &p.flows[i]; f.Size == 0 && !f.blocked {
+			ids = append(ids, f.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	d := p.c.Driver()
+	return cmp.Or(sideBySide(len(ids), func(i int) error {
+		return p.c.persist(ctx, time.Now().Add(patience), func() error { return d.Begin(ctx, ids[i]) })
+	})...)
+}
+
 // open stores a flow, and its members part by part.
 func (p *flowPlan) open(ctx context.Context, f *openFlow, stored *bool) error {
-	until := p.now.Add(patience) // as long as nothing is stored, all calls share it
-	for from := 0; from < len(f.members); from += broker.MaxBatch {
+	until := p.now.Add(patience)                                                 // as long as nothing is stored, all calls share it
+	for from := 0; from == 0 || from < len(f.members); from += broker.MaxBatch { // once for an empty one
 		part := f.members[from:min(from+broker.MaxBatch, len(f.members))]
 		if from > 0 || f.parent >= 0 {
 			until = time.Now().Add(patience)

@@ -65,6 +65,9 @@ func (c *Client) sendSquad(ctx context.Context, req *task.Request, wait time.Dur
 	if err != nil {
 		return err
 	}
+	if len(s.members) == 0 { // nobody is asked for places, and nothing can start too early
+		return s.run(ctx)
+	}
 	defer c.listen(s)()
 	if err := s.admit(ctx, wait); err != nil {
 		s.free()

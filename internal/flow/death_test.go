@@ -21,13 +21,16 @@ func num(n int) task.Call[int] { return work.Bind(numArgs{n}) }
 
 type callFunc = func() task.Bound
 
-// scenarios are flows and what is to come of them.
-var scenarios = []struct {
+// script is what is sent, how it ends, and what has run then.
+type script struct {
 	name string
 	call callFunc
 	want string
 	ran  map[string]int
-}{
+}
+
+// scenarios are flows and what is to come of them.
+var scenarios = []script{
 	{
 		name: "pipe",
 		call: func() task.Bound { return task.Then(task.Then(num(1), plus(10)), plus(100)) },
@@ -80,6 +83,72 @@ var scenarios = []struct {
 			"sum 1346": 1, "work 5": 1, "sum 1351": 2, "sum 2702": 1, "work 7": 1,
 		},
 	},
+	{
+		name: "empty group",
+		call: func() task.Bound { return task.All[int]() },
+		want: `succeeded [] ""`,
+	},
+	{
+		name: "empty pipe",
+		call: func() task.Bound { return task.NewPipe(nil) },
+		want: `succeeded <nil> ""`,
+	},
+	{
+		name: "empty group with callback and finalizer",
+		call: func() task.Bound {
+			return group(task.GroupSettings{Callback: sum().Unbound(), Finalizer: num(7).Request()})
+		},
+		want: `succeeded 0 ""`,
+		ran:  map[string]int{"sum 0": 1, "work 7": 1},
+	},
+	{
+		name: "empty group with a finalizer",
+		call: func() task.Bound { return group(task.GroupSettings{Finalizer: num(7).Request()}) },
+		want: `succeeded [] ""`,
+		ran:  map[string]int{"work 7": 1},
+	},
+	{
+		name: "empty groups at each place of a pipe",
+		call: func() task.Bound {
+			first := task.Then(task.All[int](), sum())                // 0
+			second := task.Then(first, task.Fork[int, int]())         // []
+			third := task.Then(task.Then(second, sum()), plus(3))     // 3
+			return task.Then(third, task.Fork(task.Fork[int, int]())) // [[]]
+		},
+		want: `succeeded [[]] ""`,
+		ran:  map[string]int{"sum 0": 2, "add 3": 1},
+	},
+	{
+		name: "empty groups as members and callbacks",
+		call: func() task.Bound {
+			inner := task.All(task.All[int](), task.All[int]())
+			last := group(task.GroupSettings{Need: 1, Callback: task.Fork[[]any, int]().Unbound(), Finalizer: num(8).Request()}, task.All[int]())
+			return group(task.GroupSettings{Need: 4, Callback: task.Chain(task.Fork[[]any, int](), sum()).Unbound(), Finalizer: num(7).Request()},
+				inner, num(1), last, task.Then(num(2), task.Fork[int, int]()))
+		},
+		want: `succeeded 0 ""`,
+		ran:  map[string]int{"work 1": 1, "work 2": 1, "work 8": 1, "sum 0": 1, "work 7": 1},
+	},
+	{
+		name: "pipe that fails before empty groups",
+		call: func() task.Bound {
+			end := group(task.GroupSettings{Callback: sum().Unbound(), Finalizer: num(8).Request()})
+			return group(task.GroupSettings{Finalizer: num(7).Request()},
+				task.NewPipe([]*task.Request{num(-1).Request(), task.All[int]().Request(), end.Request(), task.All(task.All[int]()).Request()}))
+		},
+		want: `succeeded [<nil>] ""`,
+		ran:  map[string]int{"work -1": 1, "work 8": 1, "work 7": 1},
+	},
+}
+
+// scenario returns the one of a name.
+func scenario(name string) script {
+	for _, s := range scenarios {
+		if s.name == name {
+			return s
+		}
+	}
+	panic("no scenario " + name)
 }
 
 func TestScenarios(t *testing.T) {
@@ -124,38 +193,55 @@ func TestDeathAtEachCall(t *testing.T) {
 	}
 }
 
-// A kill dies at each of its calls, and is done again: nothing starts after it.
+// A kill dies at each of its calls, and is done again: nothing starts after it but
+// the finalizers, each once.
 func TestKillDiesAtEachCall(t *testing.T) {
-	for lethal := 1; ; lethal++ {
-		died := false
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, lethal, lethal%2 == 0)
-			defer w.close()
-			id := w.send(scenarios[len(scenarios)-1].call())
-			if lethal%3 > 0 { // not only at the beginning
-				w.run()
-			}
-			before := w.ran["work 7"]
-			for try := 0; ; try++ {
-				err := w.driver.Kill(context.Background(), id, nil)
-				if err == nil {
-					break
+	for name, finals := range map[string][]string{
+		"flows in flows":                        {"work 7"},
+		"empty groups as members and callbacks": {"work 7", "work 8"},
+		"pipe that fails before empty groups":   {"work 7", "work 8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for lethal := 1; ; lethal++ {
+				died := false
+				synctest.Test(t, func(t *testing.T) { died = killDies(t, name, finals, lethal) })
+				if t.Failed() || !died && lethal > 10 {
+					t.Logf("%d deaths", lethal-1)
+					return
 				}
-				if !errors.Is(err, errDead) || try > 2 {
-					t.Fatal(err)
-				}
-				died = true
-				w.reborn()
 			}
-			w.ran = map[string]int{"work 7": before}
-			if got := text(w.outcome(id)); got != `canceled <nil> ""` {
-				t.Errorf("death at call %d: outcome %s", lethal, got)
-			}
-			w.same(map[string]int{"work 7": 1}) // the finalizer
 		})
-		if t.Failed() || !died && lethal > 10 {
-			t.Logf("%d deaths", lethal-1)
-			return
-		}
 	}
+}
+
+func killDies(t *testing.T, name string, finals []string, lethal int) (died bool) {
+	w := newWorld(t, lethal, lethal%2 == 0)
+	defer w.close()
+	id := w.send(scenario(name).call())
+	if lethal%3 > 0 { // not only at the beginning
+		w.run()
+	}
+	before := w.ran
+	for try := 0; ; try++ {
+		err := w.driver.Kill(context.Background(), id, nil)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errDead) || try > 2 {
+			t.Fatal(err)
+		}
+		died = true
+		w.reborn()
+	}
+	w.ran = make(map[string]int)
+	want := make(map[string]int)
+	for _, f := range finals {
+		w.ran[f] = before[f]
+		want[f] = 1
+	}
+	if got := text(w.outcome(id)); got != `canceled <nil> ""` {
+		t.Errorf("death at call %d: outcome %s", lethal, got)
+	}
+	w.same(want)
+	return died
 }

@@ -42,8 +42,9 @@ func (d *Driver) Drain(ctx context.Context, queue string) error {
 type work struct {
 	*Driver
 	f        broker.Flows
-	canceled bool    // tasks were cancelled, so there may be arrivals anywhere
-	verdict  Verdict // of a Kill; nil if nobody asks
+	empty    []broker.ID // flows that were started and have nothing that would arrive by itself
+	canceled bool        // tasks were cancelled, so there may be arrivals anywhere
+	verdict  Verdict     // of a Kill; nil if nobody asks
 }
 
 // drain goes on until a page has nothing that could be done. What could not be
@@ -131,9 +132,25 @@ func split(err error, n int) ([]error, error) {
 	return make([]error, n), err
 }
 
-// advance counts members of a flow and does what follows, up to the outermost
-// flow that ends by it.
+// advance counts members of a flow and does what follows, and what follows from
+// the flows that were started by that and have nothing to wait for.
 func (w *work) advance(ctx context.Context, id broker.ID, arrivals []broker.Arrival) error {
+	err := w.rise(ctx, id, arrivals)
+	for err == nil && len(w.empty) > 0 {
+		last := len(w.empty) - 1
+		id = w.empty[last]
+		w.empty = w.empty[:last]
+		err = w.rise(ctx, id, nil)
+	}
+	if err != nil {
+		w.empty = w.empty[:0] // whoever does it again starts them again
+	}
+	return err
+}
+
+// rise counts members of a flow and does what follows, up to the outermost flow
+// that ends by it.
+func (w *work) rise(ctx context.Context, id broker.ID, arrivals []broker.Arrival) error {
 	for {
 		p, err := w.arrive(ctx, id, arrivals)
 		if err != nil || p == nil {
@@ -201,16 +218,7 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 		if p.Marks&broker.MarkSwept != 0 {
 			return nil, nil
 		}
-		var err error
-		if dropped { // who was to store the rest of it may be gone
-			err = w.buryDropped(ctx, p)
-		} else {
-			err = w.sweep(ctx, p)
-		}
-		if err != nil {
-			return nil, err
-		}
-		return nil, wrap("mark", w.f.MarkFlow(ctx, fl.ID, broker.MarkSwept))
+		return w.clear(ctx, p)
 	case fl.ID.Kind() == broker.KindPipe:
 		return nil, w.nextStep(ctx, p, arrivals)
 	}
@@ -245,6 +253,27 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 	return o, nil
 }
 
+// clear cancels the members of a flow that was killed or can't succeed any more.
+// It returns the outcome if the flow has ended by that: empty flows in it have no
+// member whose arrival would bring a driver back to it.
+func (w *work) clear(ctx context.Context, p *broker.Progress) (*broker.Outcome, error) {
+	sweep := w.sweep
+	if p.Marks&broker.MarkDropped != 0 { // who was to store the rest of it may be gone
+		sweep = w.buryDropped
+	}
+	err := sweep(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.f.MarkFlow(ctx, p.Flow.ID, broker.MarkSwept); err != nil {
+		return nil, wrap("mark", err)
+	}
+	if p, err = w.arrive(ctx, p.Flow.ID, nil); err != nil || p == nil {
+		return nil, err
+	}
+	return w.follow(ctx, p, nil)
+}
+
 // nextStep starts the step of a pipe that comes after those that succeeded.
 func (w *work) nextStep(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) error {
 	if p.Succeeded == 0 || p.Succeeded >= p.Listed {
@@ -259,12 +288,12 @@ func (w *work) nextStep(ctx context.Context, p *broker.Progress, arrivals []brok
 
 // drop lets a callback or finalizer that will never run be final.
 func (w *work) drop(ctx context.Context, p *broker.Progress, what place) error {
-	lost, err := w.cancel(ctx, []place{what})
-	if err != nil || len(lost) == 0 {
+	lost, ended, err := w.cancel(ctx, p.Flow.ID, []place{what}, false)
+	if ended = append(ended, lostArrivals(p.Flow.ID, lost)...); err != nil || len(ended) == 0 {
 		return err
 	}
-	// It is not stored: it never arrives by itself.
-	return w.advance(ctx, p.Flow.ID, lostArrivals(p.Flow.ID, lost))
+	// It is not stored, or is an empty flow: it never arrives by itself.
+	return w.advance(ctx, p.Flow.ID, ended)
 }
 
 // outcomeAt returns the outcome of a member: from arrivals, if it is there.

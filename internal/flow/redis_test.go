@@ -73,7 +73,7 @@ func TestAttemptsOnRedis(t *testing.T) {
 	w := worldOf(t, b, 0, false)
 	defer w.close()
 	w.idle, w.patience = 10*time.Millisecond, 500
-	s := scenarios[len(scenarios)-1]
+	s := scenario("flows in flows")
 	parent := broker.NewID(broker.KindTask, "default", 0)
 	first := client.Child{Client: w.c, Parent: parent, Attempt: 1}
 	if err := first.Submit(t.Context(), s.call()); err != nil {

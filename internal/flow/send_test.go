@@ -67,41 +67,47 @@ func TestSendFailsAtEachCall(t *testing.T) {
 // Another attempt of a task, at another minion, sends what an earlier one has
 // sent, perhaps in part: there is one flow, and both can wait for it.
 func TestAttemptsSendOneFlow(t *testing.T) {
-	s := scenarios[len(scenarios)-1]
-	for lethal := 1; ; lethal++ {
-		died := false
-		synctest.Test(t, func(t *testing.T) {
-			w := unreliable(t, lethal, lethal%2 == 0)
-			defer w.close()
-			parent := broker.NewID(broker.KindTask, "default", 0)
-			first := client.Child{Client: w.c, Parent: parent, Attempt: 1}
-			died = first.Submit(t.Context(), s.call()) != nil
-			w.reborn()
-			w.driver = &flow.Driver{Broker: w.b, Log: silent}
-
-			c := client.New(client.Config{Broker: w.b, Logger: silent})
-			defer func() { _ = c.Close() }()
-			second := client.Child{Client: c, Parent: parent, Attempt: 2}
-			call := s.call()
-			if err := second.Submit(t.Context(), call); err != nil {
-				t.Fatal(err)
-			}
-			if got := text(w.outcome(call.Request().ID())); got != s.want {
-				t.Errorf("outcome %s, want %s", got, s.want)
-			}
-			w.same(s.ran)
-			var n int
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			if err := second.Await(ctx, call.Request().ID(), &n); err != nil || n != 2702 {
-				t.Errorf("the second attempt gets %d, %v", n, err)
+	for name, result := range map[string]int{"flows in flows": 2702, "empty groups as members and callbacks": 0} {
+		t.Run(name, func(t *testing.T) {
+			for lethal := 1; ; lethal++ {
+				died := false
+				synctest.Test(t, func(t *testing.T) { died = sendTwice(t, scenario(name), result, lethal) })
+				if t.Failed() || !died && lethal > 10 {
+					t.Logf("%d failures", lethal-1)
+					return
+				}
 			}
 		})
-		if t.Failed() || !died && lethal > 10 {
-			t.Logf("%d failures", lethal-1)
-			return
-		}
 	}
+}
+
+func sendTwice(t *testing.T, s script, result, lethal int) (died bool) {
+	w := unreliable(t, lethal, lethal%2 == 0)
+	defer w.close()
+	parent := broker.NewID(broker.KindTask, "default", 0)
+	first := client.Child{Client: w.c, Parent: parent, Attempt: 1}
+	died = first.Submit(t.Context(), s.call()) != nil
+	w.reborn()
+	w.driver = &flow.Driver{Broker: w.b, Log: silent}
+
+	c := client.New(client.Config{Broker: w.b, Logger: silent})
+	defer func() { _ = c.Close() }()
+	second := client.Child{Client: c, Parent: parent, Attempt: 2}
+	call := s.call()
+	if err := second.Submit(t.Context(), call); err != nil {
+		t.Fatal(err)
+	}
+	if got := text(w.outcome(call.Request().ID())); got != s.want {
+		t.Errorf("outcome %s, want %s", got, s.want)
+	}
+	w.same(s.ran)
+	n := -1
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := second.Await(ctx, call.Request().ID(), &n); err != nil || n != result {
+		t.Errorf("the second attempt gets %d, %v", n, err)
+	}
+	return died
 }
 
 // What a task submits with its settlement is enqueued; what can't be is dropped,

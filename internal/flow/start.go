@@ -16,7 +16,10 @@ const ReasonKey = "arbiter.upstream"
 
 // start lets what is blocked run: a task, the first member of a pipe, all
 // members of a group. Up is what they get; nil is nothing. What is not blocked
-// any more, since it was started before or cancelled, stays as it is.
+// any more, since it was started before or cancelled, stays as it is. A flow
+// whose members are all final, or that has none, is noted: nothing of it will
+// arrive by itself, and a driver may have died that had counted the last of
+// them. [work.advance] goes on with it before what has started it is confirmed.
 func (w *work) start(ctx context.Context, id broker.ID, up *upstream) error {
 	if id.Kind() == broker.KindTask {
 		return w.release(ctx, []broker.ID{id}, up)
@@ -25,7 +28,7 @@ func (w *work) start(ctx context.Context, id broker.ID, up *upstream) error {
 	if id.Kind() == broker.KindPipe {
 		limit = 1
 	}
-	for from := 0; ; {
+	for from, live := 0, false; ; {
 		page, err := w.f.Members(ctx, id, from, limit)
 		if errors.Is(err, broker.ErrNotFound) {
 			return nil // it has ended long ago
@@ -35,6 +38,7 @@ func (w *work) start(ctx context.Context, id broker.ID, up *upstream) error {
 		}
 		var tasks []broker.ID
 		for _, m := range page {
+			live = live || !m.State.Final()
 			switch {
 			case m.State.Final():
 			case m.ID.Kind() == broker.KindTask:
@@ -48,8 +52,10 @@ func (w *work) start(ctx context.Context, id broker.ID, up *upstream) error {
 		if err := w.release(ctx, tasks, up); err != nil {
 			return err
 		}
-		from += len(page)
-		if len(page) == 0 || limit == 1 {
+		if from += len(page); len(page) == 0 || limit == 1 {
+			if !live {
+				w.empty = append(w.empty, id)
+			}
 			return nil
 		}
 	}

@@ -30,10 +30,32 @@ func (d *Driver) Kill(ctx context.Context, id broker.ID, tell Verdict) error {
 		return wrap("kill", errors.ErrUnsupported)
 	}
 	w := &work{Driver: d, f: f, verdict: tell}
-	if err := w.kill(ctx, id, false); err != nil {
+	o, err := w.kill(ctx, id, false)
+	if err == nil && o != nil { // perhaps the flow around it has not counted it
+		err = w.advance(ctx, id, nil)
+	}
+	if err != nil {
 		return err
 	}
 	return d.Drain(ctx, "")
+}
+
+// Begin lets a flow without members begin that is blocked by nothing. Nothing of it
+// ever arrives by itself: who sends it calls Begin once all that follows from it is
+// stored. Repeating it is harmless.
+func (d *Driver) Begin(ctx context.Context, id broker.ID) error {
+	f, ok := d.Broker.(broker.Flows)
+	if !ok {
+		return wrap("begin", errors.ErrUnsupported)
+	}
+	w := &work{Driver: d, f: f}
+	if err := w.advance(ctx, id, nil); err != nil {
+		return fmt.Errorf("begin %s: %w", id, err)
+	}
+	if w.canceled {
+		return d.Drain(ctx, "")
+	}
+	return nil
 }
 
 // KillAll ends tasks and flows, as far as they are there. What can't be ended keeps
@@ -73,7 +95,7 @@ func (d *Driver) Bury(ctx context.Context, id broker.ID) error {
 		return nil
 	}
 	w := &work{Driver: d, f: f}
-	if err := w.kill(ctx, id, true); err != nil {
+	if _, err := w.kill(ctx, id, true); err != nil {
 		return err
 	}
 	return d.Drain(ctx, "")
@@ -109,7 +131,7 @@ func (d *Driver) Sweep(ctx context.Context, id broker.ID) error {
 		return nil
 	}
 	if p.Marks&broker.MarkKilled != 0 {
-		err = w.kill(ctx, id, true)
+		_, err = w.kill(ctx, id, true)
 	} else {
 		err = w.bury(ctx, p)
 	}
@@ -119,46 +141,57 @@ func (d *Driver) Sweep(ctx context.Context, id broker.ID) error {
 	return d.Drain(ctx, "")
 }
 
-func (w *work) kill(ctx context.Context, id broker.ID, bury bool) error {
+// kill marks a flow and cancels what is in it. It returns the outcome of a flow
+// that has ended, now or before: whoever has killed the flow around it counts it
+// there, since an empty flow makes no arrival of its own.
+func (w *work) kill(ctx context.Context, id broker.ID, bury bool) (*broker.Outcome, error) {
 	if err := w.f.MarkFlow(ctx, id, broker.MarkKilled); err != nil {
-		return wrap("mark", err)
+		return nil, wrap("mark", err)
 	}
 	p, err := w.f.LookupFlow(ctx, id)
 	if err != nil {
-		return wrap("look up", err)
+		return nil, wrap("look up", err)
 	}
 	if p.Outcome != nil {
-		return nil
+		return p.Outcome, nil
 	}
-	if bury {
-		err = w.bury(ctx, p)
-	} else {
-		err = w.sweep(ctx, p)
+	if !bury {
+		return w.clear(ctx, p)
 	}
-	if err != nil {
-		return err
+	if err := w.bury(ctx, p); err != nil {
+		return nil, err
 	}
-	return wrap("mark", w.f.MarkFlow(ctx, id, broker.MarkSwept))
+	return nil, wrap("mark", w.f.MarkFlow(ctx, id, broker.MarkSwept))
 }
 
 // sweep cancels all members that are not final, and the callback of a flow that
-// was killed or, being a squad, has not started.
+// was killed or, being a squad, has not started. It counts those that have ended
+// by that and make no arrival.
 func (w *work) sweep(ctx context.Context, p *broker.Progress) error {
-	_, err := w.cancelMembers(ctx, p, false)
-	return err
+	_, ended, err := w.cancelMembers(ctx, p, false)
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(ended, broker.MaxBatch) {
+		if _, err := w.arrive(ctx, p.Flow.ID, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bury is sweep, and lets arrive what is not stored.
 func (w *work) bury(ctx context.Context, p *broker.Progress) error {
-	lost, err := w.cancelMembers(ctx, p, true)
+	lost, ended, err := w.cancelMembers(ctx, p, true)
 	if err != nil {
 		return err
 	}
+	ended = append(ended, lostArrivals(p.Flow.ID, lost)...)
 	for {
-		part := lost[:min(len(lost), broker.MaxBatch)]
-		lost = lost[len(part):]
+		part := ended[:min(len(ended), broker.MaxBatch)]
+		ended = ended[len(part):]
 		// Also if there is none: what follows may not have been stored before.
-		if err := w.advance(ctx, p.Flow.ID, lostArrivals(p.Flow.ID, part)); err != nil || len(lost) == 0 {
+		if err := w.advance(ctx, p.Flow.ID, part); err != nil || len(ended) == 0 {
 			return err
 		}
 	}
@@ -167,30 +200,33 @@ func (w *work) bury(ctx context.Context, p *broker.Progress) error {
 // buryDropped cancels what is left of a squad that has not started, and lets arrive
 // what is not stored: whoever was to store it may be gone.
 func (w *work) buryDropped(ctx context.Context, p *broker.Progress) error {
-	lost, err := w.cancelMembers(ctx, p, true)
-	for err == nil && len(lost) > 0 {
-		part := lost[:min(len(lost), broker.MaxBatch)]
-		lost = lost[len(part):]
-		err = w.advance(ctx, p.Flow.ID, lostArrivals(p.Flow.ID, part))
+	lost, ended, err := w.cancelMembers(ctx, p, true)
+	ended = append(ended, lostArrivals(p.Flow.ID, lost)...)
+	for err == nil && len(ended) > 0 {
+		part := ended[:min(len(ended), broker.MaxBatch)]
+		ended = ended[len(part):]
+		err = w.advance(ctx, p.Flow.ID, part)
 	}
 	return err
 }
 
-func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool) (lost []place, err error) {
+// cancelMembers cancels what is left of a flow. Lost are the places that are not
+// stored, ended the arrivals of flows that make none by themselves.
+func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool) (lost []place, ended []broker.Arrival, err error) {
 	id := p.Flow.ID
 	const over = broker.MarkKilled | broker.MarkDropped
 	if p.Marks&over != 0 && !p.Flow.Callback.IsZero() && !p.Callback.Final() {
-		if lost, err = w.cancelPlaces(ctx, []place{{p.Flow.Callback, broker.StepCallback}}, bury); err != nil {
-			return nil, err
+		if lost, ended, err = w.cancel(ctx, id, []place{{p.Flow.Callback, broker.StepCallback}}, bury); err != nil {
+			return nil, nil, err
 		}
 	}
 	for from := 0; ; {
 		page, err := w.f.Members(ctx, id, from, broker.MaxBatch)
 		if err != nil {
-			return nil, wrap("members", err)
+			return nil, nil, wrap("members", err)
 		}
 		if len(page) == 0 {
-			return lost, nil
+			return lost, ended, nil
 		}
 		var left []place
 		for i, m := range page {
@@ -198,21 +234,18 @@ func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool)
 				left = append(left, place{m.ID, uint32(from + i)})
 			}
 		}
-		gone, err := w.cancelPlaces(ctx, left, bury)
+		gone, over, err := w.cancel(ctx, id, left, bury)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		lost = append(lost, gone...)
+		lost, ended = append(lost, gone...), append(ended, over...)
 		from += len(page)
 	}
 }
 
-// cancel cancels tasks and kills flows, and returns those that are not stored.
-func (w *work) cancel(ctx context.Context, what []place) (lost []place, err error) {
-	return w.cancelPlaces(ctx, what, false)
-}
-
-func (w *work) cancelPlaces(ctx context.Context, what []place, bury bool) (lost []place, err error) {
+// cancel cancels tasks and kills flows that are members of a flow. It returns those
+// that are not stored, and the arrivals of flows that make none by themselves.
+func (w *work) cancel(ctx context.Context, flow broker.ID, what []place, bury bool) (lost []place, ended []broker.Arrival, err error) {
 	var tasks []place
 	var ids []broker.ID
 	for _, m := range what {
@@ -220,20 +253,22 @@ func (w *work) cancelPlaces(ctx context.Context, what []place, bury bool) (lost 
 			tasks, ids = append(tasks, m), append(ids, m.id)
 			continue
 		}
-		switch err := w.kill(ctx, m.id, bury); {
+		switch o, err := w.kill(ctx, m.id, bury); {
 		case errors.Is(err, broker.ErrNotFound):
 			lost = append(lost, m)
 		case err != nil:
-			return nil, err
+			return nil, nil, err
+		case o != nil:
+			ended = append(ended, broker.Arrival{Task: m.id, Flow: flow, Step: m.step, Outcome: *o})
 		}
 	}
 	if len(ids) == 0 {
-		return lost, nil
+		return lost, ended, nil
 	}
 	w.canceled = true
 	verdicts, err := w.Broker.Cancel(ctx, ids)
 	if err != nil {
-		return nil, wrap("cancel", err)
+		return nil, nil, wrap("cancel", err)
 	}
 	for i, v := range verdicts {
 		if w.verdict != nil {
@@ -243,7 +278,7 @@ func (w *work) cancelPlaces(ctx context.Context, what []place, bury bool) (lost 
 			lost = append(lost, tasks[i])
 		}
 	}
-	return lost, nil
+	return lost, ended, nil
 }
 
 // lostArrivals are those of members that will never make one.
