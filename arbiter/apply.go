@@ -31,16 +31,17 @@ type applyFunc func(*application)
 
 func (f applyFunc) applyTo(a *application) { f(a) }
 
-// Args are the arguments by position: the first parameters of the task. The
-// default is none. Both Args and [KwArgs] can be given, for different
-// parameters.
+// Args are the arguments by position: the first parameters of the task. Those of
+// several Args come one after the other. The default is none. Both Args and
+// [KwArgs] can be given, for different parameters.
 func Args(args ...any) ApplyOption {
-	return applyFunc(func(a *application) { a.args.Positional = args })
+	return applyFunc(func(a *application) { a.args.Positional = append(a.args.Positional, args...) })
 }
 
-// KwArgs are arguments by the names of the parameters. The default is none.
+// KwArgs are arguments by the names of the parameters. Those of several KwArgs are
+// put together; of the same name the last one counts. The default is none.
 func KwArgs(args map[string]any) ApplyOption {
-	return applyFunc(func(a *application) { a.args.Named = args })
+	return applyFunc(func(a *application) { a.args.Named = merged(a.args.Named, args) })
 }
 
 // Count starts n copies of the task, 1 to [MaxCount]. The default is 1.

@@ -46,16 +46,18 @@ type pipeFunc func(*pipeConfig)
 
 func (f pipeFunc) applyPipe(c *pipeConfig) { f(c) }
 
-// PersistentArgs are arguments by position that every step gets after its own.
-// The default is none.
+// PersistentArgs are arguments by position that every step gets before its own, as
+// in the original: they are the first parameters of all steps. Those of several
+// PersistentArgs come one after the other. The default is none.
 func PersistentArgs(args ...any) PipeOption {
-	return pipeFunc(func(c *pipeConfig) { c.args = args })
+	return pipeFunc(func(c *pipeConfig) { c.args = append(c.args, args...) })
 }
 
 // PersistentKwArgs are arguments by name that every step gets, unless it has
-// its own of the name. The default is none.
+// its own of the name. Those of several PersistentKwArgs are put together; of the
+// same name the last one counts. The default is none.
 func PersistentKwArgs(args map[string]any) PipeOption {
-	return pipeFunc(func(c *pipeConfig) { c.kwargs = args })
+	return pipeFunc(func(c *pipeConfig) { c.kwargs = merged(c.kwargs, args) })
 }
 
 // Pipe is a pipe that was sent. It lives in the broker: whoever settles a step
@@ -69,7 +71,8 @@ type Pipe struct{ flowHandle }
 //
 // It returns at once: the pipe has its id, and [Pipe.Wait] yields the result of
 // each step as it is done. A step that does not succeed stops the pipe: the steps
-// after it are canceled. The errors are as those of [Arbiter.Group].
+// after it are canceled. A pipe of no steps succeeds at once: Wait yields nothing,
+// and it has no result. The errors are as those of [Arbiter.Group].
 func (a *Arbiter) Pipe(ctx context.Context, steps []task.Bound, opts ...PipeOption) (*Pipe, error) {
 	var cfg pipeConfig
 	for _, o := range opts {
@@ -93,6 +96,18 @@ func (a *Arbiter) Pipe(ctx context.Context, steps []task.Bound, opts ...PipeOpti
 	return p, p.Send(ctx)
 }
 
+// merged returns arguments by name with more of them, which count where both have
+// the name. Neither map is changed.
+func merged(args, more map[string]any) map[string]any {
+	if len(args) == 0 && len(more) == 0 {
+		return nil
+	}
+	all := make(map[string]any, len(args)+len(more))
+	maps.Copy(all, args)
+	maps.Copy(all, more)
+	return all
+}
+
 // persist adds the persistent arguments to a request by name, and reports
 // whether it is one.
 func (c *pipeConfig) persist(req *task.Request) (*task.Request, bool) {
@@ -100,11 +115,7 @@ func (c *pipeConfig) persist(req *task.Request) (*task.Request, bool) {
 	if !ok || req.Flow() != nil {
 		return req, false
 	}
-	args.Positional = append(args.Positional[:len(args.Positional):len(args.Positional)], c.args...)
-	if len(c.kwargs) > 0 {
-		named := maps.Clone(c.kwargs)
-		maps.Copy(named, args.Named)
-		args.Named = named
-	}
+	args.Positional = append(c.args[:len(c.args):len(c.args)], args.Positional...)
+	args.Named = merged(c.kwargs, args.Named)
 	return req.WithArgs(args), true
 }

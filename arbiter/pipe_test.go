@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -72,7 +73,7 @@ func TestPipe(t *testing.T) {
 		if _, ok := seen[0].Named["upstream"]; ok {
 			t.Errorf("the first step gets %v", seen[0])
 		}
-		if a := seen[7]; a.Named["own"] != int64(7) || a.Named["more"] != "x" || !slices.Equal(a.Positional, []any{int64(7), int64(100)}) {
+		if a := seen[7]; a.Named["own"] != int64(7) || a.Named["more"] != "x" || !slices.Equal(a.Positional, []any{int64(100), int64(7)}) {
 			t.Errorf("step 7 gets %v", a)
 		}
 		var result int64
@@ -120,7 +121,6 @@ func TestPipeStops(t *testing.T) {
 func TestPipeRefuses(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		for what, steps := range map[string][]task.Bound{
-			"no steps":       nil,
 			"a nil one":      {arbiter.Named("a"), nil},
 			"count":          {arbiter.Named("a", arbiter.Count(2))},
 			"sync":           {arbiter.Named("a"), arbiter.Named("b", arbiter.Sync())},
@@ -251,6 +251,60 @@ func TestLargeGroup(t *testing.T) {
 		_, f := r.flowOf(g.ID())
 		if f.Done != members || len(f.Tasks) != arbiter.MaxStatusTasks {
 			t.Errorf("%d done, %d listed", f.Done, len(f.Tasks))
+		}
+	})
+}
+
+// SEED: the persistent arguments come before a step's own, which a function shows
+// whose arguments can't be exchanged.
+func TestPersistentArgsComeFirst(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
+		err := task.HandleFunc(m, "subtract", func(_ context.Context, a codec.Arguments) (any, error) {
+			up, _ := a.Named["upstream"].(int64)
+			return up + a.Positional[0].(int64) - a.Positional[1].(int64), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = m.Run(context.Background(), 1) }()
+		t.Cleanup(func() { _ = m.Close() })
+		steps := []task.Bound{arbiter.Named("subtract", arbiter.Args(1)), arbiter.Named("subtract", arbiter.Args(2))}
+		p, err := r.arb.Pipe(t.Context(), steps, arbiter.PersistentArgs(10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if err := p.Result(t.Context(), &n); err != nil || n != 9+8 {
+			t.Errorf("the pipe gives %d, want 17; %v", n, err)
+		}
+	})
+}
+
+// Options that add to each other do so when they are given twice, and maps stay as
+// they are.
+func TestPipeOptionsTwice(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var seen []codec.Arguments
+		pipeMinion(r, &seen)
+		first := map[string]any{"a": 1, "b": 1}
+		p, err := r.arb.Pipe(t.Context(), []task.Bound{arbiter.Named("simple_add", arbiter.Args(5), arbiter.Args(6), arbiter.KwArgs(map[string]any{"b": 3}))},
+			arbiter.PersistentArgs(1, 2), arbiter.PersistentArgs(3), arbiter.PersistentKwArgs(first), arbiter.PersistentKwArgs(map[string]any{"a": 2, "c": 2}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Result(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		want := codec.Arguments{
+			Positional: []any{int64(1), int64(2), int64(3), int64(5), int64(6)},
+			Named:      map[string]any{"a": int64(2), "b": int64(3), "c": int64(2)},
+		}
+		if len(seen) != 1 || !reflect.DeepEqual(seen[0], want) {
+			t.Errorf("the step gets %v, want %v", seen, want)
+		}
+		if !reflect.DeepEqual(first, map[string]any{"a": 1, "b": 1}) {
+			t.Errorf("the caller's map is now %v", first)
 		}
 	})
 }
