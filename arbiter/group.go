@@ -2,7 +2,6 @@ package arbiter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -242,11 +241,7 @@ func (a *Arbiter) flows() (broker.Flows, error) {
 	if err := a.open(); err != nil {
 		return nil, err
 	}
-	f, ok := a.b.(broker.Flows)
-	if !ok {
-		return nil, fmt.Errorf("%w: the broker keeps no groups", errors.ErrUnsupported)
-	}
-	return f, nil
+	return broker.FlowsOf(a.b, "looking up a group or pipe")
 }
 
 func (a *Arbiter) lookupFlow(ctx context.Context, id task.ID) (*broker.Progress, error) {

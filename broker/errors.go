@@ -23,6 +23,11 @@ var (
 	// ErrNotFound is returned where an id is unknown: never enqueued, or its
 	// retention has ended.
 	ErrNotFound = errors.New("not found")
+
+	// ErrUnsupported is wrapped by every error about an optional capability that
+	// the broker lacks: [Flows], [Squads] or [Inspector]. See [UnsupportedError]. It
+	// also wraps ErrInvalid and [errors.ErrUnsupported].
+	ErrUnsupported = fmt.Errorf("%w: %w", ErrInvalid, errors.ErrUnsupported)
 )
 
 // What happened to a task or its owner.

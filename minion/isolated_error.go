@@ -33,7 +33,7 @@ var known = map[string]error{
 	"canceled": task.ErrCanceled, "timeout": task.ErrTimeout, "expired": task.ErrExpired,
 	"stopping": task.ErrStopping, "lease lost": task.ErrLeaseLost,
 	"invalid": task.ErrInvalid, "too large": task.ErrTooLarge, "duplicate": task.ErrDuplicate,
-	"not found": task.ErrNotFound, "closed": task.ErrClosed, "unavailable": task.ErrUnavailable,
+	"unsupported": task.ErrUnsupported, "not found": task.ErrNotFound, "closed": task.ErrClosed, "unavailable": task.ErrUnavailable,
 	"indeterminate": task.ErrIndeterminate, "not submitted": task.ErrNotSubmitted,
 	"context canceled": context.Canceled, "deadline exceeded": context.DeadlineExceeded,
 }

@@ -43,6 +43,9 @@ func (a *attempt) submitLater(call task.Bound, now time.Time) error {
 		return fmt.Errorf("%s: %w: only single tasks can be sent on success; send one that sends it", call.Request().Name(), broker.ErrInvalid)
 	}
 	k := a.family()
+	if _, err := broker.FlowsOf(a.s.r.m.b, "sending on success"); err != nil {
+		return err
+	}
 	t, err := k.child.Prepare(call, now)
 	if err != nil {
 		return err

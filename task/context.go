@@ -70,7 +70,8 @@ func FromContext(ctx context.Context) (Info, bool) {
 // within the attempt is [ErrNotSubmitted]. At most 1,000 single tasks with 4 MiB
 // of arguments can be sent so; pipes and groups can not: send a task that sends
 // them. A call that the broker refuses then, as one whose unique key is taken,
-// is logged and dropped. Outside of an attempt all its calls are refused.
+// is logged and dropped. Outside of an attempt all its calls are refused, and on a
+// broker without broker.Flows too, with [ErrUnsupported].
 func OnSuccess(ctx context.Context) Submitter {
 	info, _ := FromContext(ctx)
 	return info.OnSuccess

@@ -20,6 +20,10 @@ var (
 	ErrDuplicate = broker.ErrDuplicate
 	// ErrNotFound says that a task is unknown, or its result not kept any more.
 	ErrNotFound = broker.ErrNotFound
+	// ErrUnsupported is wrapped by the error of a call that needs a capability
+	// that the broker lacks: groups, pipes, squads, and calls that are sent on
+	// success. The error names the capability. It wraps ErrInvalid.
+	ErrUnsupported = broker.ErrUnsupported
 	// ErrLeaseLost is the cause of the end of a handler's context when its
 	// minion lost the task: it may be running elsewhere by now.
 	ErrLeaseLost = broker.ErrLeaseLost
@@ -44,6 +48,10 @@ var ErrNotEnoughWorkers = errors.New("not enough free workers")
 // DuplicateError names the task that holds a unique key. It wraps
 // [ErrDuplicate].
 type DuplicateError = broker.DuplicateError
+
+// UnsupportedError names the capability that a broker lacks. It wraps
+// [ErrUnsupported].
+type UnsupportedError = broker.UnsupportedError
 
 // What a minion finds wrong with a task.
 var (

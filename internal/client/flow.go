@@ -108,9 +108,9 @@ const maxDepth = 100
 
 // plan prepares a call that is a pipe or group.
 func (c *Client) plan(from *Child, req *task.Request, watch bool) (*flowPlan, error) {
-	flows, ok := c.b.(broker.Flows)
-	if !ok {
-		return nil, fmt.Errorf("%s: %w: the broker keeps no flows", req.Name(), broker.ErrInvalid)
+	flows, err := broker.FlowsOf(c.b, "a "+req.Name())
+	if err != nil {
+		return nil, err
 	}
 	p := &flowPlan{c: c, b: flows, from: from, now: time.Now(), watch: watch}
 	p.again = from.repeats() || !req.ID().IsZero()

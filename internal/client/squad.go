@@ -81,9 +81,9 @@ func (c *Client) sendSquad(ctx context.Context, req *task.Request, wait time.Dur
 
 // planSquad checks everything that can be before anything is asked for.
 func (c *Client) planSquad(req *task.Request) (*squadPlan, error) {
-	squads, ok := c.b.(broker.Squads)
-	if !ok {
-		return nil, fmt.Errorf("squad: %w: the broker keeps no squads", errors.ErrUnsupported)
+	squads, err := broker.SquadsOf(c.b, "a squad")
+	if err != nil {
+		return nil, err
 	}
 	p, err := c.plan(nil, req, true)
 	if err != nil {

@@ -25,9 +25,9 @@ type Verdict func(id broker.ID, v broker.CancelVerdict)
 // told once or more of every task that was not final, CancelUnknown for one that
 // is not stored. ErrNotFound says that there is no such flow.
 func (d *Driver) Kill(ctx context.Context, id broker.ID, tell Verdict) error {
-	f, ok := d.Broker.(broker.Flows)
-	if !ok {
-		return wrap("kill", errors.ErrUnsupported)
+	f, err := broker.FlowsOf(d.Broker, "killing a group or pipe")
+	if err != nil {
+		return err
 	}
 	w := &work{Driver: d, f: f, verdict: tell}
 	o, err := w.kill(ctx, id, false)

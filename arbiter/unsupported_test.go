@@ -1,0 +1,79 @@
+package arbiter_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/internal/plain"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Everything that needs a capability which the broker lacks is refused with one
+// kind of error, and what needs none works.
+func TestUnsupported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := plain.Broker{Broker: memory.New()}
+		defer func() { _ = b.Close() }()
+		arb, err := arbiter.New(b, arbiter.Logger(silent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = arb.Close() }()
+		ctx := t.Context()
+		group, pipe := broker.NewID(broker.KindGroup, "", 0), broker.NewID(broker.KindPipe, "", 0)
+		calls := task.Calls(works(1, 2)...)
+		for name, want := range map[string]struct {
+			capability string
+			use        func() error
+		}{
+			"Group":     {"Flows", func() error { _, err := arb.Group(ctx, calls); return err }},
+			"Pipe":      {"Flows", func() error { _, err := arb.Pipe(ctx, calls); return err }},
+			"Squad":     {"Squads", func() error { _, err := arb.Squad(ctx, calls); return err }},
+			"FindGroup": {"Flows", func() error { _, err := arb.FindGroup(ctx, group); return err }},
+			"Kill":      {"Flows", func() error { _, err := arb.Kill(ctx, pipe); return err }},
+			"KillGroup": {"Flows", func() error { _, err := arb.KillGroup(ctx, group); return err }},
+			"Status":    {"Flows", func() error { _, err := arb.Status(ctx, group); return err }},
+		} {
+			err := want.use()
+			var lacks *task.UnsupportedError
+			if !errors.Is(err, task.ErrUnsupported) || !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &lacks) {
+				t.Errorf("%s: error is %v, want an *UnsupportedError", name, err)
+				continue
+			}
+			if lacks.Capability != want.capability || !strings.Contains(err.Error(), "broker/redis") || strings.Contains(err.Error(), "invalid") {
+				t.Errorf("%s: %q, want it to name %s and the remedy", name, err, want.capability)
+			}
+		}
+
+		m := minion.New(b, minion.Logger(silent))
+		later := make(chan error, 1)
+		err = task.Handle(m, work, func(ctx context.Context, a args) (int, error) {
+			_, err := work.Apply(ctx, task.OnSuccess(ctx), a)
+			later <- err
+			return a.N, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(ctx)
+		done := make(chan error, 1)
+		go func() { done <- m.Run(ctx, 1) }()
+		if n, err := work.Call(ctx, arb, args{7}); n != 7 || err != nil {
+			t.Errorf("a single task: %d, %v", n, err)
+		}
+		if err := <-later; !errors.Is(err, task.ErrUnsupported) {
+			t.Errorf("OnSuccess: error is %v, want ErrUnsupported", err)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
