@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -88,6 +89,14 @@ func (r *rig) is(err, want error) {
 	r.Helper()
 	if !errors.Is(err, want) {
 		r.Fatalf("error is %v, want one that wraps: %v", err, want)
+	}
+}
+
+// names checks that an error names what it is about.
+func (r *rig) names(err error, what string) {
+	r.Helper()
+	if !strings.Contains(err.Error(), what) {
+		r.Fatalf("error %q does not name %s", err, what)
 	}
 }
 

@@ -28,9 +28,9 @@ func (r *rig) struck(seed uint64, caller int) broker.Broker {
 	if caller%2 == 1 {
 		b = r.other()
 	}
-	w := faulty.New(b)
+	w := faulty.New(raw(b))
 	w.Set(faulty.Seeded(seed, itoa(caller), faultRates, nil))
-	return w
+	return r.watch(w)
 }
 
 // insist repeats a request until its outcome is known, and returns that.
@@ -246,7 +246,7 @@ func faultMembers(r *rig) {
 	const n = 60
 	flows := func(seed uint64, caller int) (broker.Broker, broker.Flows) {
 		b := r.struck(seed, caller)
-		return b, b.(broker.Flows)
+		return b, r.flowsAt(b)
 	}
 	must := func(what string, request func() error) {
 		r.Helper()

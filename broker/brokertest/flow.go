@@ -20,8 +20,6 @@ func flowTests() []test {
 
 func (r *rig) flows() broker.Flows { return r.flowsAt(r.Broker) }
 
-func (r *rig) flowsAt(b broker.Broker) broker.Flows { return b.(broker.Flows) }
-
 // group returns a valid flow, changed by the options.
 func (r *rig) group(size int, with ...func(*broker.Flow)) *broker.Flow {
 	f := &broker.Flow{

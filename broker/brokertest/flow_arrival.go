@@ -363,4 +363,13 @@ func flowConfirmNothing(r *rig) {
 	if _, err := r.flows().Arrivals(r.ctx, "no queue", 10); !errors.Is(err, broker.ErrInvalid) {
 		r.Fatalf("Arrivals of what is no queue's name: %v", err)
 	}
+	for _, limit := range []int{0, -1} {
+		_, err := r.flows().Arrivals(r.ctx, "q", limit)
+		r.is(err, broker.ErrInvalid)
+		_, err = r.flows().Members(r.ctx, f.ID, 0, limit)
+		r.is(err, broker.ErrInvalid)
+	}
+	_, err := r.flows().Members(r.ctx, f.ID, -1, 10)
+	r.is(err, broker.ErrInvalid)
+	r.is(r.flows().Confirm(r.ctx, []broker.Arrival{{Queue: "no queue", Task: tasks[0].ID}}), broker.ErrInvalid)
 }

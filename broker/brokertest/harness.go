@@ -67,9 +67,18 @@ type Config struct {
 	// 100,000 entries, and shortens the races. It is meant for emulated stores.
 	Light bool
 
+	// Stuck is how long a call to the broker may take before the suite gives up: it
+	// ends the program with a report of where every goroutine waits. A whole test may
+	// take ten times as long, and forty leases more. It is real time, also in a bubble.
+	// Default 30 s; a negative one turns it off, as for a debugger.
+	Stuck time.Duration
+
 	// ModelTime bounds the time that is spent on random operations unless they
 	// find a fault. Default 2 s.
 	ModelTime time.Duration
+
+	dog     *watchdog           // of the test that runs; nil if nobody watches
+	onStuck func(report string) // a panic if nil; for tests of the suite
 }
 
 func (c Config) open(t testing.TB) Harness {

@@ -12,6 +12,9 @@ var inspectorTests = []test{
 	{"Counts", inspectorCounts, needInspector},
 	{"CountsAfterCancel", inspectorCountsAfterCancel, needInspector},
 	{"QueuesAreSorted", inspectorQueuesSorted, needInspector},
+	{"QueuesThatAreKnown", inspectorQueuesKnown, needInspector},
+	{"QueuesByAnotherClient", inspectorQueuesElsewhere, needInspector},
+	{"PageOfNothing", inspectorPageOfNothing, needInspector},
 	{"DeadLetter", inspectorDeadLetter, needInspector},
 	{"OnlyFailedAreDead", inspectorOnlyFailed, needInspector},
 	{"Paging", inspectorPaging, needInspector},
@@ -144,6 +147,75 @@ func inspectorCountsAfterCancel(r *rig) {
 	if got := counts(r, "q"); got != want {
 		r.Fatalf("%+v, want %+v", got, want)
 	}
+}
+
+// queuesAre checks the names of the queues that a broker knows.
+func (r *rig) queuesAre(i broker.Inspector, want ...string) {
+	r.Helper()
+	infos, err := i.Queues(r.ctx)
+	if err != nil {
+		r.Fatalf("Queues: %v", err)
+	}
+	var names []string
+	for _, info := range infos {
+		names = append(names, info.Name)
+	}
+	if !slices.Equal(names, want) {
+		r.Fatalf("queues are %q, want %q", names, want)
+	}
+}
+
+// A queue is known from the first task or consumer of it on, for ever. To ask for
+// one, or to be refused, makes none.
+func inspectorQueuesKnown(r *rig) {
+	i := r.inspector()
+	r.queuesAre(i)
+	if _, _, err := i.DeadLetters(r.ctx, "asked", "", 10); err != nil {
+		r.Fatalf("DeadLetters: %v", err)
+	}
+	r.lookup(newIDs(1)[0])
+	r.canceled(newIDs(1)[0], broker.CancelUnknown)
+	r.is(r.refused(r.task(onQueue("refused"), func(t *broker.Task) { t.Name = "" })), broker.ErrInvalid)
+	if _, ok := can[broker.Flows](r.Broker); ok {
+		r.arrivals("asked", 0)
+		r.confirm(broker.Arrival{Queue: "asked", Task: newIDs(1)[0]})
+		r.releases(r.task(onQueue("asked")))
+	}
+	r.queuesAre(i)
+	task := r.task(onQueue("tasks"))
+	r.enqueue(task)
+	r.queuesAre(i, "tasks")
+	m := r.minion("consumer", "tasks")
+	r.queuesAre(i, "consumer", "tasks")
+	m.settle(m.succeed(m.take1()))
+	m.close()
+	r.enqueue(r.task(onQueue("later"), after(time.Hour)))
+	r.pass(r.Lease + r.Slack)
+	r.queuesAre(i, "consumer", "later", "tasks")
+	if got := counts(r, "tasks"); got != (broker.QueueInfo{Name: "tasks"}) {
+		r.Fatalf("an empty queue is counted as %+v", got)
+	}
+}
+
+// Every client of a store knows its queues.
+func inspectorQueuesElsewhere(r *rig) {
+	other := r.other()
+	elsewhere, _ := can[broker.Inspector](other)
+	r.queuesAre(elsewhere)
+	r.enqueue(r.task())
+	r.minion("p")
+	r.queuesAre(elsewhere, "p", "q")
+}
+
+func inspectorPageOfNothing(r *rig) {
+	for _, limit := range []int{0, -1} {
+		_, _, err := r.inspector().DeadLetters(r.ctx, "q", "", limit)
+		r.is(err, broker.ErrInvalid)
+	}
+	_, _, err := r.inspector().DeadLetters(r.ctx, "q", "no cursor of this broker", 10)
+	r.is(err, broker.ErrInvalid)
+	_, _, err = r.inspector().DeadLetters(r.ctx, "no spaces", "", 10)
+	r.is(err, broker.ErrInvalid)
 }
 
 func inspectorQueuesSorted(r *rig) {

@@ -147,6 +147,10 @@ func limitsConsume(r *rig) {
 		}
 		r.is(err, broker.ErrInvalid)
 	}
+	for _, slots := range []int{0, -1} {
+		_, err := r.Broker.Consume(r.ctx, broker.ConsumerConfig{Queues: []string{"q"}, Slots: slots})
+		r.is(err, broker.ErrInvalid)
+	}
 	if n := len(r.registry(r.Broker)); n != 0 {
 		r.Fatalf("%d minions are registered that could not be opened", n)
 	}

@@ -78,9 +78,9 @@ func (r *rig) operate(work func(*clients, int, *rand.Rand), rates *faulty.Rates,
 	for i := range linearClients {
 		b := []broker.Broker{r.Broker, other}[i%2]
 		if rates != nil {
-			w := faulty.New(b)
+			w := faulty.New(raw(b))
 			w.Set(faulty.Seeded(round, itoa(i), *rates, nil))
-			b = w
+			b = r.watch(w)
 		}
 		c.at = append(c.at, b)
 	}

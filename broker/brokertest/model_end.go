@@ -53,7 +53,7 @@ func (x *execution) finish() {
 	}
 	x.mail.none()
 	x.arrivedAll()
-	if _, ok := x.Broker.(broker.Inspector); ok && len(x.model.endings) > 0 {
+	if _, ok := can[broker.Inspector](x.Broker); ok && len(x.model.endings) > 0 {
 		infos, err := x.inspector().Queues(x.ctx)
 		x.must(err)
 		for _, info := range infos {

@@ -32,7 +32,7 @@ func runModel(t *testing.T, cfg Config) {
 		}
 		start := time.Now()
 		var fault string
-		cfg.bubble(t, func(t *testing.T) { fault = runProgram(t, cfg, program) })
+		cfg.guarded(t, func(t *testing.T, cfg Config) { fault = runProgram(t, cfg, program) })
 		spent += time.Since(start)
 		runs++
 		if fault != "" {
@@ -67,7 +67,7 @@ func runProgram(t testing.TB, cfg Config, program []op) (fault string) {
 			panic(p)
 		}
 	}()
-	if _, ok := r.Broker.(broker.Flows); ok {
+	if _, ok := can[broker.Flows](r.Broker); ok {
 		x.flow = broker.NewID(broker.KindGroup, "", 0)
 	}
 	x.janitor = r.minion("a", "b")

@@ -229,10 +229,10 @@ func (x *execution) cancelTask(_ op, t *mtask) {
 }
 
 func (x *execution) requeue(_ op, t *mtask) {
-	i, ok := x.Broker.(broker.Inspector)
-	if !ok {
+	if _, ok := can[broker.Inspector](x.Broker); !ok {
 		return
 	}
+	i := x.inspector()
 	x.account.add("requeue task %d", t.n)
 	var errs []error
 	var err error

@@ -25,6 +25,7 @@ type rig struct {
 	ids   int // that were made
 	block broker.Block
 	stall stall
+	dog   *watchdog // nil if nobody watches
 }
 
 func newRig(t *testing.T, cfg Config) *rig {
@@ -34,7 +35,14 @@ func newRig(t *testing.T, cfg Config) *rig {
 
 func rigOn(t testing.TB, ctx context.Context, cfg Config) *rig {
 	t.Helper()
-	r := &rig{TB: t, Harness: cfg.open(t), ctx: ctx, light: cfg.Light}
+	r := &rig{TB: t, Harness: cfg.open(t), ctx: ctx, light: cfg.Light, dog: cfg.dog}
+	r.Broker = r.watch(r.Broker)
+	if reopen := r.Reopen; reopen != nil {
+		r.Reopen = func(t testing.TB) broker.Broker { return r.watch(reopen(t)) }
+	}
+	if r.dog != nil {
+		r.dog.lease.Store(int64(r.Lease))
+	}
 	if cfg.Bubble == nil {
 		stop := make(chan struct{})
 		t.Cleanup(func() { close(stop) })
@@ -62,8 +70,6 @@ func (r *rig) other() broker.Broker {
 	r.Cleanup(func() { _ = b.Close() })
 	return b
 }
-
-func (r *rig) inspector() broker.Inspector { return r.Broker.(broker.Inspector) }
 
 // task returns a valid task of queue "q" with a payload of its own, changed by
 // the options.

@@ -26,7 +26,7 @@ func Run(t *testing.T, cfg Config) {
 					if cfg.Parallel {
 						t.Parallel()
 					}
-					cfg.bubble(t, func(t *testing.T) { test.body(newRig(t, cfg)) })
+					cfg.guarded(t, func(t *testing.T, cfg Config) { test.body(newRig(t, cfg)) })
 				})
 			}
 			switch {
@@ -65,6 +65,8 @@ func groups() []group {
 		{"Settle", settleTests},
 		{"Owner", ownerTests},
 		{"Lease", leaseTests},
+		{"Capability", capabilityTests},
+		{"Callback", callbackTests},
 		{"Cancel", cancelTests},
 		{"Kill", killTests},
 		{"Lookup", lookupTests},
@@ -114,7 +116,7 @@ func (n needs) String() string {
 func probe(t *testing.T, cfg Config) needs {
 	t.Helper()
 	var can needs
-	cfg.bubble(t, func(t *testing.T) {
+	cfg.guarded(t, func(t *testing.T, cfg Config) {
 		h := cfg.open(t)
 		t.Cleanup(func() { _ = h.Broker.Close() })
 		for flag, has := range map[needs]bool{

@@ -18,8 +18,6 @@ func squadTests() []test {
 
 func (r *rig) squads() broker.Squads { return r.squadsAt(r.Broker) }
 
-func (r *rig) squadsAt(b broker.Broker) broker.Squads { return b.(broker.Squads) }
-
 // inSquad makes a task one that starts together with others.
 func inSquad(t *broker.Task) { t.Squad, t.Blocked = true, true }
 

@@ -93,14 +93,16 @@ func (b *Broker) Arrivals(ctx context.Context, name string, limit int) ([]broker
 		return nil, err
 	}
 	if limit < 1 {
-		return nil, fmt.Errorf("arrivals: %w: a limit of %d", broker.ErrInvalid, limit)
+		return nil, fmt.Errorf("arrivals: %w: a limit of %d, want 1 or more", broker.ErrInvalid, limit)
 	}
 	page := arrivalPage{limit: min(limit, broker.MaxBatch)}
 	if name != "" {
 		if err := broker.CheckName("queue", name); err != nil {
 			return nil, err
 		}
-		page.read(b.queue(name), now)
+		if q := b.known(name); q != nil {
+			page.read(q, now)
+		}
 	} else {
 		b.queues.Range(func(_, v any) bool {
 			if q := v.(*queue); q.orphans.Load() > 0 {
@@ -164,7 +166,11 @@ func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
 		}
 	}
 	for at := 0; at < len(arrivals); {
-		q := b.queue(arrivals[at].Queue)
+		q := b.known(arrivals[at].Queue)
+		if q == nil {
+			at++
+			continue
+		}
 		q.lock(now)
 		for at < len(arrivals) && arrivals[at].Queue == q.name {
 			q.confirm(keyOf(&arrivals[at]))

@@ -43,8 +43,8 @@ type hold struct {
 // errLost is what a consumer's methods return once its lease has ended.
 var errLost = fmt.Errorf("consumer: %w", broker.ErrLeaseLost)
 
-// Consume opens a consumer, as [broker.Broker] says. A config without a queue,
-// or with one that is not a name, is refused with an error that wraps
+// Consume opens a consumer, as [broker.Broker] says. A config without a queue
+// or slot, or with a queue that is not a name, is refused with an error that wraps
 // [broker.ErrInvalid].
 func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
 	now, err := b.enter(ctx)
@@ -53,6 +53,9 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 	}
 	if len(cfg.Queues) == 0 {
 		return nil, fmt.Errorf("consumer: %w: no queues", broker.ErrInvalid)
+	}
+	if cfg.Slots < 1 {
+		return nil, fmt.Errorf("consumer: %w: %d slots, want 1 or more", broker.ErrInvalid, cfg.Slots)
 	}
 	for _, name := range cfg.Queues {
 		if err := broker.CheckName("queue", name); err != nil {

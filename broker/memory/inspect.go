@@ -40,13 +40,19 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	if err := broker.CheckName("queue", queue); err != nil {
 		return nil, "", err
 	}
+	if limit < 1 {
+		return nil, "", fmt.Errorf("dead letters of %s: %w: a limit of %d, want 1 or more", queue, broker.ErrInvalid, limit)
+	}
 	from := uint64(0)
 	if after != "" {
 		if from, err = strconv.ParseUint(after, 10, 64); err != nil {
 			return nil, "", fmt.Errorf("dead letters of %s: %w cursor %.40q", queue, broker.ErrInvalid, after)
 		}
 	}
-	q := b.queue(queue)
+	q := b.known(queue)
+	if q == nil {
+		return nil, "", nil
+	}
 	q.lock(now)
 	defer q.unlock()
 	var out []broker.DeadLetter
@@ -54,7 +60,7 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 		if r.seq <= from {
 			continue
 		}
-		if len(out) == max(limit, 1) {
+		if len(out) == limit {
 			return out, strconv.FormatUint(from, 10), nil
 		}
 		from = r.seq

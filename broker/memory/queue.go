@@ -33,7 +33,15 @@ type queue struct {
 	waiters map[chan struct{}]struct{}
 }
 
-// queue returns the queue with a valid name, which need not have been known.
+// known returns the queue with a name, nil if no task and no consumer has made it.
+func (b *Broker) known(name string) *queue {
+	if q, ok := b.queues.Load(name); ok {
+		return q.(*queue)
+	}
+	return nil
+}
+
+// queue returns the queue with a valid name, and makes it if it is not known.
 func (b *Broker) queue(name string) *queue {
 	if q, ok := b.queues.Load(name); ok {
 		return q.(*queue)

@@ -39,13 +39,16 @@ func (b *Broker) Arrivals(ctx context.Context, queue string, limit int) ([]broke
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
-	limit = min(max(limit, 1), broker.MaxBatch)
+	if limit < 1 {
+		return nil, fmt.Errorf("arrivals: %w: a limit of %d, want 1 or more", broker.ErrInvalid, limit)
+	}
+	limit = min(limit, broker.MaxBatch)
 	if queue != "" {
 		if err := broker.CheckName("queue", queue); err != nil {
 			return nil, err
 		}
-		q, err := b.queues.open(ctx, queue)
-		if err != nil {
+		q, err := b.queues.find(ctx, queue)
+		if err != nil || q == nil {
 			return nil, err
 		}
 		var found []broker.Arrival
@@ -116,9 +119,15 @@ func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
 	fields := make(map[*keys][]string)
 	for i := range arrivals {
 		a := &arrivals[i]
-		q, err := b.queues.open(ctx, a.Queue)
+		if err := broker.CheckName("queue", a.Queue); err != nil {
+			return err
+		}
+		q, err := b.queues.find(ctx, a.Queue)
 		if err != nil {
 			return err
+		}
+		if q == nil {
+			continue
 		}
 		if a.Submit == nil {
 			k := q.of(a.Task)
@@ -190,8 +199,8 @@ func (b *Broker) Release(ctx context.Context, tasks []*broker.Task) error {
 		if errs[i] = t.Check(b.cfg.limits); errs[i] != nil {
 			continue
 		}
-		q, err := b.queues.open(ctx, t.Queue)
-		if err != nil {
+		q, err := b.queues.find(ctx, t.Queue)
+		if err != nil || q == nil { // nothing is blocked in a queue that nobody knows
 			errs[i] = err
 			continue
 		}

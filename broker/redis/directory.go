@@ -68,6 +68,17 @@ func (d *directory) known(name string) *queue {
 	return d.byName[name]
 }
 
+// find returns a queue, nil if nobody has registered it.
+func (d *directory) find(ctx context.Context, name string) (*queue, error) {
+	if q := d.known(name); q != nil {
+		return q, nil
+	}
+	if _, err := d.all(ctx); err != nil {
+		return nil, err
+	}
+	return d.known(name), nil
+}
+
 // open returns a queue, and registers it if it is new.
 func (d *directory) open(ctx context.Context, name string) (*queue, error) {
 	if q := d.known(name); q != nil {

@@ -73,23 +73,24 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	if err := broker.CheckName("queue", queue); err != nil {
 		return nil, "", err
 	}
+	if limit < 1 {
+		return nil, "", fmt.Errorf("dead letters of %s: %w: a limit of %d, want 1 or more", queue, broker.ErrInvalid, limit)
+	}
 	part, cursor := 0, uint64(0)
 	if after != "" {
 		if n, err := fmt.Sscanf(after, "%d/%d", &part, &cursor); n != 2 || err != nil || part < 0 {
 			return nil, "", fmt.Errorf("dead letters of %s: %w cursor %.40q", queue, broker.ErrInvalid, after)
 		}
 	}
-	if b.queues.known(queue) == nil {
-		if _, err := b.queues.all(ctx); err != nil {
-			return nil, "", err
-		}
+	q, err := b.queues.find(ctx, queue)
+	if err != nil {
+		return nil, "", err
 	}
-	q := b.queues.known(queue)
 	if q == nil || part >= len(q.parts) {
 		return nil, "", nil
 	}
 	k := q.parts[part]
-	page, next, err := b.rdb.HScan(ctx, k.dead, cursor, "", int64(max(limit, 1))).Result()
+	page, next, err := b.rdb.HScan(ctx, k.dead, cursor, "", int64(limit)).Result()
 	if err != nil {
 		return nil, "", b.fault("dead letters", err)
 	}

@@ -1,0 +1,151 @@
+package brokertest
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/internal/plain"
+)
+
+// A broker that breaks a promise fails the test of it, and one that keeps it does
+// not.
+func TestBreaches(t *testing.T) {
+	t.Parallel()
+	for _, breach := range []struct {
+		name string
+		body func(*rig)
+		wrap func(*memory.Broker) broker.Broker
+		says string // in the report; empty for a broker that is right
+	}{
+		{"none", capabilitySubmit, func(b *memory.Broker) broker.Broker { return b }, ""},
+		{"no capability", capabilitySubmit, func(b *memory.Broker) broker.Broker { return plain.Broker{Broker: b} }, ""},
+		{"a submission is dropped", capabilitySubmit, func(b *memory.Broker) broker.Broker { return dropsSubmit{plain.Broker{Broker: b}} }, "want an *UnsupportedError about Flows"},
+		{"a blocked task is taken", capabilityBlocked, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
+		{"a squad is taken", capabilitySquad, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
+		{"releases are turned round", settleReleaseOrder, func(b *memory.Broker) broker.Broker { return turnsRound{b} }, "task 0 of 8 is"},
+		{"Close leaves a Dequeue waiting", closeConsumerWaiting, func(b *memory.Broker) broker.Broker { return staysAsleep{b} }, "after Close"},
+		{"Queues makes up a queue", inspectorQueuesKnown, func(b *memory.Broker) broker.Broker { return makesUp{b} }, "queues"},
+	} {
+		t.Run(breach.name, func(t *testing.T) {
+			t.Parallel()
+			fault := faultOf(t, breach.body, func() broker.Broker { return breach.wrap(memory.New(memory.Lease(15 * time.Second))) })
+			if breach.says == "" && fault != "" || !strings.Contains(fault, breach.says) {
+				t.Errorf("the test says %q, want %q", fault, breach.says)
+			}
+		})
+	}
+}
+
+// faultOf runs a test of the suite, and returns why it failed.
+func faultOf(t *testing.T, body func(*rig), open func() broker.Broker) (fault string) {
+	cfg := Config{Open: func(testing.TB) Harness {
+		return Harness{Broker: open(), Lease: 15 * time.Second, CanJump: true, Slack: time.Millisecond, Prompt: time.Millisecond}
+	}}
+	synctest.Test(t, func(t *testing.T) {
+		c := &catcher{TB: t}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer c.cleanup()
+		defer cancel()
+		defer func() {
+			switch p := recover().(type) {
+			case nil:
+			case fatal:
+				fault = string(p)
+			default:
+				panic(p)
+			}
+		}()
+		cfg.Bubble = synctest.Test
+		body(rigOn(c, ctx, cfg))
+	})
+	return fault
+}
+
+// hides hides the capabilities, and refuses nothing.
+type hides struct{ broker.Broker }
+
+// dropsSubmit drops what is submitted with a settlement.
+type dropsSubmit struct{ broker.Broker }
+
+func (b dropsSubmit) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
+	c, err := b.Broker.Consume(ctx, cfg)
+	return dropsConsumer{c}, err
+}
+
+type dropsConsumer struct{ broker.Consumer }
+
+func (c dropsConsumer) Settle(ctx context.Context, batch []broker.Settlement) ([]error, error) {
+	for i := range batch {
+		batch[i].Submit = nil
+	}
+	return c.Consumer.Settle(ctx, batch)
+}
+
+// turnsRound settles a batch one by one, so that what is released last comes first.
+type turnsRound struct{ *memory.Broker }
+
+func (b turnsRound) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
+	c, err := b.Broker.Consume(ctx, cfg)
+	return turnsConsumer{c}, err
+}
+
+type turnsConsumer struct{ broker.Consumer }
+
+func (c turnsConsumer) Settle(ctx context.Context, batch []broker.Settlement) ([]error, error) {
+	errs := make([]error, len(batch))
+	for i := range batch {
+		one, err := c.Consumer.Settle(ctx, batch[i:i+1])
+		if err != nil {
+			return nil, err
+		}
+		errs[i] = one[0]
+	}
+	return errs, nil
+}
+
+// staysAsleep sleeps in Dequeue for as long as it may.
+type staysAsleep struct{ *memory.Broker }
+
+func (b staysAsleep) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
+	c, err := b.Broker.Consume(ctx, cfg)
+	return asleepConsumer{c}, err
+}
+
+type asleepConsumer struct{ broker.Consumer }
+
+func (c asleepConsumer) Dequeue(ctx context.Context, queues []string, limit int, wait time.Duration) ([]*broker.Delivery, error) {
+	time.Sleep(wait)
+	return c.Consumer.Dequeue(ctx, queues, limit, 0)
+}
+
+// makesUp lists a queue that nobody has used.
+type makesUp struct{ *memory.Broker }
+
+func (b makesUp) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
+	infos, err := b.Broker.Queues(ctx)
+	return append(infos, broker.QueueInfo{Name: "zz"}), err
+}
+
+// locks holds a lock in Cancel, also while OnCancel runs, and needs it in Lookup.
+type locks struct {
+	*memory.Broker
+	mu *sync.Mutex
+}
+
+func (b locks) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVerdict, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Broker.Cancel(ctx, ids)
+}
+
+func (b locks) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Broker.Lookup(ctx, ids)
+}

@@ -1,0 +1,89 @@
+package brokertest
+
+import (
+	"errors"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// A broker does what is asked for or refuses it with one kind of error. It never
+// takes a task and leaves out what it has no capability for.
+var capabilityTests = []test{
+	{"SubmitIsStoredOrRefused", capabilitySubmit, 0},
+	{"BlockedIsKeptOrRefused", capabilityBlocked, 0},
+	{"SquadIsKeptOrRefused", capabilitySquad, 0},
+	{"SquadsComeWithFlows", capabilitySquadsNeedFlows, 0},
+}
+
+// unsupported checks an error about a missing capability, of a request about a
+// task.
+func (r *rig) unsupported(err error, capability string, task *broker.Task) {
+	r.Helper()
+	var lacks *broker.UnsupportedError
+	if !errors.As(err, &lacks) || !errors.Is(err, broker.ErrUnsupported) || lacks.Capability != capability {
+		r.Fatalf("error is %v, want an *UnsupportedError about %s: broker.CheckTask and broker.CheckSettlement return it", err, capability)
+	}
+	r.names(err, task.Name)
+}
+
+func capabilitySubmit(r *rig) {
+	m := r.minion()
+	tasks := r.batch(2)
+	r.enqueue(tasks...)
+	ds := m.take(2)
+	s, other := m.succeed(ds[0]), m.succeed(ds[1])
+	s.Submit = r.batch(2)
+	errs := m.settled(s, other)
+	if errs[1] != nil {
+		r.Fatalf("the other settlement of the batch: %v", errs[1])
+	}
+	if _, ok := can[broker.Flows](r.Broker); ok {
+		if errs[0] != nil {
+			r.Fatalf("Settle: %v", errs[0])
+		}
+		r.arrivals("q", 2)
+		return
+	}
+	r.unsupported(errs[0], "Flows", tasks[0])
+	r.in(broker.StateRunning, tasks[0].ID) // nothing of it has happened
+	r.in(broker.StateSucceeded, tasks[1].ID)
+	s.Submit = nil
+	m.settle(s)
+	r.equal(r.outcome(tasks[0].ID), s.Outcome)
+}
+
+// refusedOr enqueues a task that needs a capability between others: it comes to be
+// in the state, or it is refused and the others are not.
+func (r *rig) refusedOr(has bool, state broker.State, capability string, task *broker.Task) {
+	r.Helper()
+	before, after := r.task(), r.task()
+	if has {
+		r.enqueue(before, task, after)
+		r.in(state, task.ID)
+		return
+	}
+	errs := r.refusals([]*broker.Task{before, task, after}, 1)
+	r.unsupported(errs[1], capability, task)
+	r.in(broker.StateUnknown, task.ID)
+	r.same(takenOf(r.minion().take(2)), []broker.ID{before.ID, after.ID})
+}
+
+func capabilityBlocked(r *rig) {
+	_, has := can[broker.Flows](r.Broker)
+	r.refusedOr(has, broker.StateBlocked, "Flows", r.task(blocked))
+}
+
+func capabilitySquad(r *rig) {
+	_, has := can[broker.Squads](r.Broker)
+	squad := func(t *broker.Task) { t.Squad = true }
+	r.refusedOr(has, broker.StatePending, "Squads", r.task(squad))
+	r.refusedOr(has, broker.StateBlocked, "Squads", r.task(squad, blocked))
+}
+
+func capabilitySquadsNeedFlows(r *rig) {
+	_, flows := can[broker.Flows](r.Broker)
+	_, squads := can[broker.Squads](r.Broker)
+	if squads && !flows {
+		r.Fatalf("the broker has Squads and no Flows: a squad is a flow")
+	}
+}

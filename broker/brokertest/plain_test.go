@@ -1,0 +1,26 @@
+package brokertest_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker/brokertest"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/internal/plain"
+)
+
+// The suite on a broker without capabilities, as a new one is at first.
+func TestPlain(t *testing.T) {
+	brokertest.Run(t, brokertest.Config{
+		Open: func(testing.TB) brokertest.Harness {
+			const lease = 15 * time.Second
+			return brokertest.Harness{
+				Broker: plain.Broker{Broker: memory.New(memory.Lease(lease))},
+				Lease:  lease, CanJump: true, Slack: time.Millisecond, Prompt: time.Millisecond,
+			}
+		},
+		Bubble:    synctest.Test,
+		ModelTime: 200 * time.Millisecond,
+	})
+}
