@@ -29,6 +29,7 @@ type KillOption interface {
 }
 
 type kill struct {
+	err   error
 	wait  bool
 	limit time.Duration // 0 is none
 }
@@ -44,7 +45,12 @@ func Wait() KillOption { return killFunc(func(k *kill) { k.wait = true }) }
 // WaitFor is [Wait] for no longer than d. A task that has not ended then is
 // Unresponsive: its handler ignores its context, or its minion is gone.
 func WaitFor(d time.Duration) KillOption {
-	return killFunc(func(k *kill) { k.wait, k.limit = true, max(d, time.Nanosecond) })
+	return killFunc(func(k *kill) {
+		if d < 0 {
+			k.err = fmt.Errorf("%w option: WaitFor(%v), want 0 or more", broker.ErrInvalid, d)
+		}
+		k.wait, k.limit = true, max(d, time.Nanosecond)
+	})
 }
 
 func newKill(opts []KillOption) kill {
@@ -68,13 +74,17 @@ func newKill(opts []KillOption) kill {
 // the verdict that of all its tasks: Unresponsive, Stopping or Stopped if one is,
 // else NeverStarted if one is, else TooLate.
 //
-// The error wraps [task.ErrNotFound] if the task is unknown,
-// [task.ErrUnavailable] or [task.ErrClosed]; with [Wait] it can be ctx's, and
+// The error wraps [task.ErrInvalid] if an option can't be, and then nothing is
+// done, [task.ErrNotFound] if the task is unknown, [task.ErrUnavailable] or [task.ErrClosed]; with [Wait] it can be ctx's, and
 // the verdict is Stopping then.
 func (a *Arbiter) Kill(ctx context.Context, id task.ID, opts ...KillOption) (Verdict, error) {
 	if client.IsFlow(id) {
 		killed, err := a.KillGroup(ctx, id, opts...)
 		return worst(killed, err), err
+	}
+	k := newKill(opts)
+	if k.err != nil {
+		return "", fmt.Errorf("kill task %s: %w", id, k.err)
 	}
 	if err := a.open(); err != nil {
 		return "", fmt.Errorf("kill task %s: %w", id, err)
@@ -94,7 +104,7 @@ func (a *Arbiter) Kill(ctx context.Context, id task.ID, opts ...KillOption) (Ver
 		_ = a.client.Driver().Drain(ctx, "")
 	}
 	killed := []Killed{{id, verdictOf(verdicts[0])}}
-	if k := newKill(opts); k.wait {
+	if k.wait {
 		err = a.awaitKilled(ctx, k, killed)
 	}
 	return killed[0].Verdict, err

@@ -37,6 +37,9 @@ const (
 // is too late, and no error.
 func (a *Arbiter) KillGroup(ctx context.Context, id task.ID, opts ...KillOption) ([]Killed, error) {
 	k := newKill(opts)
+	if k.err != nil {
+		return nil, fmt.Errorf("kill %s %s: %w", kindOf(id), id, k.err)
+	}
 	p, err := a.lookupFlow(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("kill: %w", err)

@@ -81,16 +81,22 @@ func (a *Arbiter) Pipe(ctx context.Context, steps []task.Bound, opts ...PipeOpti
 		}
 	}
 	requests := make([]*task.Request, len(steps))
+	persisted := false
 	for i, step := range steps {
 		requests[i] = requestOf(step)
 		if requests[i] == nil {
 			continue // sending it says what is wrong
 		}
 		req, ok := cfg.persist(requests[i])
+		persisted = persisted || ok
 		if ok && i > 0 {
 			req = req.Waiting(UpstreamParameter)
 		}
 		requests[i] = req
+	}
+	if !persisted && len(steps) > 0 && len(cfg.args)+len(cfg.kwargs) > 0 {
+		return nil, fmt.Errorf("pipe: %w option: PersistentArgs and PersistentKwArgs have no effect: no step is by name; "+
+			"make it by arbiter.Named", broker.ErrInvalid)
 	}
 	p := &Pipe{flowHandle{a: a, req: task.NewPipe(requests)}}
 	return p, p.Send(ctx)

@@ -20,7 +20,7 @@ type Task struct {
 	Inbox     ID                // where the outcome is pushed; zero if nobody waits for it
 	Delay     time.Duration     // when it becomes due; 0 or less is at once
 	Deadline  time.Duration     // when it expires unless it is done; 0 is never
-	Timeout   time.Duration     // of one attempt; 0 is none
+	Timeout   time.Duration     // of one attempt; 0 leaves it to the minion; NoTimeout is none
 	Retries   int               // how often it may be retried; DefaultRetries leaves it to the minion
 	Retention time.Duration     // how long its outcome is kept once it is final; 0 keeps none
 	DeadFor   time.Duration     // how long it is kept as a dead letter if it fails, or for Retention if that is longer; 0: not at all
@@ -40,6 +40,9 @@ type Task struct {
 
 // DefaultRetries as Task.Retries leaves the number to the minion.
 const DefaultRetries = -1
+
+// NoTimeout as Task.Timeout is no timeout, whatever the minion has for the task.
+const NoTimeout time.Duration = -1
 
 // MaxRetries is the largest Task.Retries.
 const MaxRetries = 10_000
@@ -87,7 +90,7 @@ func (t *Task) CheckDraft(l Limits) error {
 		return bad("%d retries, want 0 to %d", t.Retries, MaxRetries)
 	case t.Delay > MaxDuration:
 		return bad("delay of %v, the limit is %v", t.Delay, MaxDuration)
-	case t.Timeout < 0 || t.Timeout > MaxDuration:
+	case t.Timeout < NoTimeout || t.Timeout > MaxDuration:
 		return bad("timeout of %v, want 0 to %v", t.Timeout, MaxDuration)
 	case t.Deadline > MaxDuration:
 		return bad("deadline in %v, the limit is %v", t.Deadline, MaxDuration)

@@ -149,7 +149,10 @@ func (t *Task) appendField(dst []byte, field int) []byte {
 	case fieldRetries:
 		return msgp.AppendUint(dst, uint64(t.Retries+1))
 	case fieldTimeout:
-		return msgp.AppendUint(dst, uint64(t.Timeout/time.Microsecond))
+		if t.Timeout == NoTimeout {
+			return msgp.AppendInt(dst, -1)
+		}
+		return msgp.AppendUint(dst, uint64((t.Timeout+time.Microsecond-1)/time.Microsecond)) // 0 is another thing
 	case fieldRetention:
 		return appendKeep(dst, t.Retention, DefaultRetention)
 	case fieldDeadFor:
@@ -191,7 +194,9 @@ func (t *Task) takeField(in []byte, field int) (rest []byte, err error) {
 	case fieldTimeout:
 		var n int64
 		n, rest, err = takeInt(in)
-		t.Timeout = time.Duration(n) * time.Microsecond
+		if t.Timeout = time.Duration(n) * time.Microsecond; n < 0 {
+			t.Timeout = NoTimeout
+		}
 	case fieldRetention:
 		t.Retention, rest, err = takeKeep(in, DefaultRetention)
 	case fieldDeadFor:

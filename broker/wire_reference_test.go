@@ -42,7 +42,13 @@ func refAppendRecord(t *Task) []byte {
 			func() { refEncodeCodec(e, t.Codec) },
 			func() { refEncodeTime(e, t.Enqueued) },
 			func() { _ = e.EncodeUint(uint64(t.Retries + 1)) },
-			func() { _ = e.EncodeUint(uint64(t.Timeout / time.Microsecond)) },
+			func() {
+				if t.Timeout == NoTimeout {
+					_ = e.EncodeInt(-1)
+				} else {
+					_ = e.EncodeUint(uint64((t.Timeout + time.Microsecond - 1) / time.Microsecond))
+				}
+			},
 			func() { refEncodeKeep(e, t.Retention, DefaultRetention) },
 			func() { refEncodeKeep(e, t.DeadFor, DefaultDeadRetention) },
 			func() { _ = e.EncodeString(t.Unique) },
@@ -95,7 +101,9 @@ func refParseRecord(d *Delivery, record []byte, now int64) error {
 		case fieldTimeout:
 			var n int64
 			n, err = dec.DecodeInt64()
-			d.Timeout = time.Duration(n) * time.Microsecond
+			if d.Timeout = time.Duration(n) * time.Microsecond; n < 0 {
+				d.Timeout = NoTimeout
+			}
 		case fieldRetention:
 			d.Retention, err = refDecodeKeep(dec, DefaultRetention)
 		case fieldDeadFor:

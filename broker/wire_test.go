@@ -223,7 +223,7 @@ func TestCheckTask(t *testing.T) {
 		"metadata":  func(x *Task) { x.Meta["c"] = strings.Repeat("x", DefaultMaxMeta) },
 		"unique":    func(x *Task) { x.Unique = strings.Repeat("x", MaxUniqueKey+1) },
 		"retries":   func(x *Task) { x.Retries = MaxRetries + 1 },
-		"timeout":   func(x *Task) { x.Timeout = -1 },
+		"timeout":   func(x *Task) { x.Timeout = NoTimeout - 1 },
 		"delay":     func(x *Task) { x.Delay = MaxDuration + 1 },
 		"retention": func(x *Task) { x.Retention = -1 },
 	} {

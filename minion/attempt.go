@@ -91,12 +91,14 @@ func (a *attempt) deadline() (at time.Time, ok bool) {
 	return a.received.Add(a.d.Left), true
 }
 
-// timeout returns that of the attempt; 0 is none.
+// timeout returns that of the attempt: what the task says, else where its handler
+// is registered; 0 is none.
 func (a *attempt) timeout() time.Duration {
-	if a.d.Timeout != 0 {
-		return a.d.Timeout
+	d := a.d.Timeout
+	if d == 0 {
+		d = a.h.Settings.Timeout
 	}
-	return a.h.Settings.Timeout
+	return max(d, 0) // broker.NoTimeout is none
 }
 
 // allowed returns how long the attempt may take from its start, and what it is

@@ -24,6 +24,7 @@ type isolation struct {
 	memory uint64
 	grace  time.Duration
 	tasks  int
+	tuned  string // an option about children that was given; "" if none was
 }
 
 // Isolated runs tasks in processes of their own, children of the minion's: those
@@ -56,7 +57,8 @@ type isolation struct {
 // Windows. They end with their minion, however that ends. What a handler has
 // started itself, as with os/exec, is killed when the child ends, unless it has
 // made itself a process group of its own, the minion is killed at the same time,
-// or this is Windows.
+// or this is Windows. [MemoryLimit], [KillGrace] and [ChildTasks] without an
+// isolated task are an error of Run.
 func Isolated(names ...string) Option {
 	names = slices.Clone(names)
 	return optionFunc(func(c *config) {
@@ -84,7 +86,7 @@ func MemoryLimit(bytes uint64) Option {
 		if bytes != 0 && bytes < MinMemory || bytes > 1<<60 {
 			c.fail("MemoryLimit(%d), want 0 or %d and more", bytes, uint64(MinMemory))
 		}
-		c.isolation.memory = bytes
+		c.isolation.memory, c.isolation.tuned = bytes, "MemoryLimit"
 	})
 }
 
@@ -96,7 +98,7 @@ func KillGrace(d time.Duration) Option {
 		if d < 0 || d > time.Minute {
 			c.fail("KillGrace(%v), want 0 to %v", d, time.Minute)
 		}
-		c.isolation.grace = d
+		c.isolation.grace, c.isolation.tuned = d, "KillGrace"
 	})
 }
 
@@ -108,7 +110,7 @@ func ChildTasks(n int) Option {
 		if n < 0 {
 			c.fail("ChildTasks(%d)", n)
 		}
-		c.isolation.tasks = n
+		c.isolation.tasks, c.isolation.tuned = n, "ChildTasks"
 	})
 }
 
@@ -126,6 +128,9 @@ func (m *Minion) isolate() error {
 	for name, h := range m.handlers {
 		h.isolated = h.Settings.Isolated || iso.all || slices.Contains(iso.names, name)
 		m.isolates = m.isolates || h.isolated
+	}
+	if !m.isolates && iso.tuned != "" {
+		return fmt.Errorf("%w option: %s has no effect: no task is isolated; add minion.Isolated or task.Isolated", broker.ErrInvalid, iso.tuned)
 	}
 	if m.isolates && !hooked.Load() {
 		return fmt.Errorf("%w: tasks are isolated, and minion.Child was not called: call it first in main", broker.ErrInvalid)

@@ -114,7 +114,7 @@ func (r *Request) clone() *Request {
 // with returns a request like r with the options added.
 func (r *Request) with(opts []Option) *Request {
 	c := r.clone()
-	c.settings = r.settings.with(opts)
+	c.settings = r.settings.with(onCall, opts)
 	if r.special.parts == nil {
 		return c
 	}
@@ -193,7 +193,7 @@ func NewPipe(steps []*Request) *Request {
 // members. The first thing that is wrong with it is reported when it is sent.
 func NewGroup(members []*Request, s GroupSettings, opts ...Option) *Request {
 	r := newFlow(&parts{kind: broker.KindGroup, members: members, size: len(members), group: s})
-	r.settings = r.settings.with(opts)
+	r.settings = r.settings.with(onGroup, opts)
 	if s.Need < 0 || s.Need > len(members) {
 		r.fail(fmt.Errorf("group: %w: %d of %d members must succeed", broker.ErrInvalid, s.Need, len(members)))
 	}
@@ -204,7 +204,7 @@ func NewGroup(members []*Request, s GroupSettings, opts ...Option) *Request {
 }
 
 func newFlow(p *parts) *Request {
-	r := &Request{name: "group", settings: resolve(nil), special: &special{parts: p}}
+	r := &Request{name: "group", settings: noOptions, special: &special{parts: p}}
 	if p.kind == broker.KindPipe {
 		r.name = "pipe"
 	}

@@ -15,7 +15,7 @@ func Prepared(t *broker.Task, inherit bool) *Request {
 		settings: &Settings{
 			Queue: t.Queue, Timeout: t.Timeout, Delay: t.Delay, Within: t.Deadline,
 			Retries: t.Retries, Retention: t.Retention, DeadFor: t.DeadFor,
-			Unique: t.Unique, Meta: t.Meta, Schema: t.Schema, Priority: t.Priority, Inherit: inherit,
+			Unique: t.Unique, Meta: t.Meta, Schema: t.Schema, Inherit: inherit,
 		},
 	}
 }

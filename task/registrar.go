@@ -59,9 +59,11 @@ func Implement[Args, Result any](t Task[Args, Result], fn func(context.Context, 
 }
 
 // HandleFunc registers a handler by name, without types: what it returns is
-// encoded as it is. It suits tasks whose arguments are not known beforehand.
+// encoded as it is. It suits tasks whose arguments are not known beforehand. Its
+// options are those that count where a handler is registered: [Retries],
+// [WithBackoff], [Timeout], [Isolated] and [Schema]; others are refused.
 func HandleFunc(r Registrar, name string, fn func(context.Context, codec.Arguments) (any, error), opts ...Option) error {
-	reg := Registration{Name: name, Settings: resolve(opts).clone(), Err: broker.CheckName("task", name)}
+	reg := Registration{Name: name, Settings: resolve(onHandler, opts).clone(), Err: broker.CheckName("task", name)}
 	if reg.Err == nil && reg.Settings.err != nil {
 		reg.Err = fmt.Errorf("task %s: %w", name, reg.Settings.err)
 	}

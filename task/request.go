@@ -77,14 +77,14 @@ func (t *typed[Args]) encodes() any { return &t.args }
 // NewRequest returns a request by name, for callers without a typed handle.
 // Args is a struct or a [codec.Arguments].
 func NewRequest(name string, args any, opts ...Option) *Request {
-	req := &Request{name: name, args: untyped{args}, settings: resolve(opts), special: &ordinary}
+	req := &Request{name: name, args: untyped{args}, settings: resolve(onCall, opts), special: &ordinary}
 	req.fail(broker.CheckName("task", name))
 	return req
 }
 
 // FailedRequest returns a request that can't be sent: err says why.
 func FailedRequest(name string, err error) *Request {
-	return &Request{name: name, settings: resolve(nil), special: &special{err: fmt.Errorf("task %s: %w", name, err)}}
+	return &Request{name: name, settings: noOptions, special: &special{err: fmt.Errorf("task %s: %w", name, err)}}
 }
 
 // Request implements [Bound].

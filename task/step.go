@@ -25,6 +25,7 @@ func NewStep[Upstream, Args, Result any](t Task[Args, Result], param string, oth
 		name: t.name, args: untyped{codec.Arguments{Named: others}}, settings: t.defaults(),
 		special: &special{err: t.err, upstream: param},
 	}
+	req.fail(req.settings.forCalls(t.name))
 	if _, bound := others[param]; bound {
 		req.fail(fmt.Errorf("task %s: %w: the parameter %s of the step is bound already", t.name, broker.ErrInvalid, param))
 	}

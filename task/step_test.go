@@ -77,17 +77,13 @@ func TestStepMisuse(t *testing.T) {
 	}
 }
 
-func TestPriorityAndSchema(t *testing.T) {
-	call := thumbTask.With(task.Priority(-3), task.Schema(7)).Bind(thumbArgs{})
+func TestSchema(t *testing.T) {
+	call := thumbTask.With(task.Schema(7)).Bind(thumbArgs{})
 	record, err := call.Request().Prepare(codec.Msgpack(), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if record.Priority != -3 || record.Schema != 7 {
-		t.Errorf("priority %d and schema %d, want -3 and 7", record.Priority, record.Schema)
-	}
-	_, err = thumbTask.With(task.Priority(128)).Bind(thumbArgs{}).Request().Prepare(codec.Msgpack(), time.Now())
-	if !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), "Priority(128), want -128 to 127") {
-		t.Errorf("error %v, want ErrInvalid that names the range", err)
+	if record.Schema != 7 {
+		t.Errorf("schema %d, want 7", record.Schema)
 	}
 }

@@ -27,7 +27,7 @@ type None = struct{}
 // its calls start with. It never fails: a bad name, or an Args type that can't
 // be arguments, is reported by whatever uses the handle.
 func Define[Args, Result any](name string, defaults ...Option) Task[Args, Result] {
-	t := Task[Args, Result]{name: name, settings: resolve(defaults)}
+	t := Task[Args, Result]{name: name, settings: resolve(onDefine, defaults)}
 	if err := broker.CheckName("task", name); err != nil {
 		t.err = err
 	} else if err := codec.CheckArgs(reflect.TypeFor[Args]()); err != nil {
@@ -40,9 +40,11 @@ func Define[Args, Result any](name string, defaults ...Option) Task[Args, Result
 func (t Task[Args, Result]) Name() string { return t.name }
 
 // With returns a copy of the handle whose calls have the options too. Later
-// options win over earlier ones.
+// options win over earlier ones. An option that counts at registration alone, as
+// [WithBackoff], makes it a handle for [Handle], and its calls are refused: the
+// program that runs them may have registered another one.
 func (t Task[Args, Result]) With(opts ...Option) Task[Args, Result] {
-	t.settings = t.defaults().with(opts)
+	t.settings = t.defaults().with(onHandle, opts)
 	return t
 }
 
@@ -61,6 +63,7 @@ func (t Task[Args, Result]) Bind(args Args) Call[Result] {
 	req := &b.Request
 	req.name, req.args, req.settings, req.special = t.name, &b.args, t.defaults(), &ordinary
 	req.fail(t.err)
+	req.fail(req.settings.forCalls(t.name))
 	if t.name == "" {
 		req.fail(fmt.Errorf("task: %w: the zero Task; use task.Define or a generated handle", broker.ErrInvalid))
 	}

@@ -81,6 +81,7 @@ func deliveryEveryField(r *rig) {
 		func(t *broker.Task) { t.Retention, t.DeadFor = broker.DefaultRetention, broker.DefaultDeadRetention },
 		func(t *broker.Task) { t.Retries = broker.DefaultRetries },
 		func(t *broker.Task) { t.Timeout = time.Microsecond },
+		func(t *broker.Task) { t.Timeout = broker.NoTimeout },
 		func(t *broker.Task) { t.Meta = map[string]string{"k": "v"} },
 		func(t *broker.Task) { t.Group = broker.NewID(broker.KindPipe, "", 9) },
 		func(t *broker.Task) { t.Step = 1 },

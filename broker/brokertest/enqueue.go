@@ -79,7 +79,7 @@ func enqueueBadAmongGood(r *rig) {
 
 func enqueueRefusedLeavesNothing(r *rig) {
 	task := r.task()
-	task.Timeout = -1
+	task.Timeout = broker.NoTimeout - 1
 	r.is(r.refused(task), broker.ErrInvalid)
 	r.in(broker.StateUnknown, task.ID)
 	task.Timeout = 0

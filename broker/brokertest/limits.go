@@ -125,7 +125,7 @@ func limitsNumbers(r *rig) {
 		func(t *broker.Task) { t.Delay = broker.MaxDuration + 1 },
 		func(t *broker.Task) { t.Deadline = broker.MaxDuration + 1 },
 		func(t *broker.Task) { t.Timeout = broker.MaxDuration + 1 },
-		func(t *broker.Task) { t.Timeout = -1 },
+		func(t *broker.Task) { t.Timeout = broker.NoTimeout - 1 },
 		func(t *broker.Task) { t.Retention = broker.MaxDuration + 1 },
 		func(t *broker.Task) { t.Retention = -time.Nanosecond },
 		func(t *broker.Task) { t.DeadFor = broker.MaxDuration + 1 },

@@ -40,6 +40,10 @@ func New(client redis.UniversalClient, opts ...Option) (*Broker, error) {
 	if cfg.err != nil {
 		return nil, cfg.err
 	}
+	if cfg.opening != "" {
+		return nil, fmt.Errorf("redis: %w: %s is for Open: the client of New has connections of its own; set it in the client's options",
+			broker.ErrInvalid, cfg.opening)
+	}
 	return newBroker(client, cfg)
 }
 

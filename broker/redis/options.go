@@ -24,6 +24,7 @@ type config struct {
 	limits     broker.Limits
 	apartFrom  int // size of payload
 	logger     *slog.Logger
+	opening    string // an option for Open alone that was given; "" if none was
 	tls        *tls.Config
 	username   string
 	password   string
@@ -97,26 +98,36 @@ func Partitions(n int) Option {
 	})
 }
 
-// Limits changes the sizes that are refused. What is 0 keeps its default.
+// Limits changes the sizes that are refused. What is 0 keeps its default; less is
+// an error.
 func Limits(l broker.Limits) Option {
-	return optionFunc(func(c *config) { c.limits = l })
+	return optionFunc(func(c *config) {
+		if l.Payload < 0 || l.Result < 0 || l.Meta < 0 {
+			c.fail(fmt.Errorf("redis: %w: Limits(%+v), want 0 or more of each", broker.ErrInvalid, l))
+		}
+		c.limits = l
+	})
 }
 
 // Logger is told what an operator should know. The default is slog.Default().
 func Logger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) {
-		if l != nil {
-			c.logger = l
+		if l == nil {
+			c.fail(fmt.Errorf("redis: %w: Logger(nil)", broker.ErrInvalid))
+			return
 		}
+		c.logger = l
 	})
 }
 
-// TLS is how [Open] connects, over what the URL says. [New] ignores it: its
+// TLS is how [Open] connects, over what the URL says. [New] refuses it: its
 // client has connections of its own.
-func TLS(t *tls.Config) Option { return optionFunc(func(c *config) { c.tls = t }) }
+func TLS(t *tls.Config) Option {
+	return optionFunc(func(c *config) { c.tls, c.opening = t, "TLS" })
+}
 
 // Login is the ACL user and password with which [Open] connects, over what the
-// URL says. [New] ignores it.
+// URL says. [New] refuses it, as it does [TLS].
 func Login(username, password string) Option {
-	return optionFunc(func(c *config) { c.username, c.password = username, password })
+	return optionFunc(func(c *config) { c.username, c.password, c.opening = username, password, "Login" })
 }

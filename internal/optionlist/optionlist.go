@@ -1,0 +1,82 @@
+// Package optionlist finds the options of a package in its source, so that a test
+// of all options fails when one is added and not tested.
+package optionlist
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// In returns the names of the exported functions of the package in dir that
+// return one value of a type that ends with Option, sorted.
+func In(dir string) ([]string, error) {
+	var names []string
+	err := functions(dir, false, func(f *ast.FuncDecl) {
+		if isOption(f) {
+			names = append(names, f.Name.Name)
+		}
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+// Check reports what is wrong with a table of the options of the package in dir: it
+// names, for each, the test that shows its effect. All must be there, and the tests
+// must exist.
+func Check(dir string, table map[string]string) error {
+	options, err := In(dir)
+	if err != nil {
+		return err
+	}
+	if listed := slices.Sorted(maps.Keys(table)); !slices.Equal(listed, options) {
+		return fmt.Errorf("the table has the options %v, the package %v", listed, options)
+	}
+	tests := make(map[string]bool)
+	if err := functions(dir, true, func(f *ast.FuncDecl) { tests[f.Name.Name] = true }); err != nil {
+		return err
+	}
+	for option, test := range table {
+		if !tests[test] {
+			return fmt.Errorf("option %s: there is no test %s", option, test)
+		}
+	}
+	return nil
+}
+
+// functions calls found with the functions of a package, or of its tests.
+func functions(dir string, ofTests bool, found func(*ast.FuncDecl)) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), ".go") || strings.HasSuffix(entry.Name(), "_test.go") != ofTests {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, entry.Name()), nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, decl := range file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil {
+				found(f)
+			}
+		}
+	}
+	return nil
+}
+
+func isOption(f *ast.FuncDecl) bool {
+	if !f.Name.IsExported() || f.Type.Results == nil || len(f.Type.Results.List) != 1 {
+		return false
+	}
+	result, ok := f.Type.Results.List[0].Type.(*ast.Ident)
+	return ok && strings.HasSuffix(result.Name, "Option")
+}

@@ -1,0 +1,88 @@
+package minion_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/optionlist"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Each option has a test of its effect.
+func TestOptionsHaveTests(t *testing.T) {
+	err := optionlist.Check(".", map[string]string{
+		"Queue": "TestStrictQueues", "Queues": "TestStrictQueues", "Weighted": "TestWeightedQueues",
+		"Retry": "TestRetryPolicies", "DrainTimeout": "TestDrainRelease", "MaxRecoveries": "TestMinionDied",
+		"Logger": "TestLogs", "Codec": "TestTaskInTask", "Codecs": "TestUnknownCodec", "Use": "TestMiddleware",
+		"Isolated": "TestIsolatedAll", "MemoryLimit": "TestIsolatedMemory", "KillGrace": "TestIsolatedKill", "ChildTasks": "TestIsolatedReuse",
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// Options that would do nothing are refused by Register or Run.
+func TestOptionsWithoutEffect(t *testing.T) {
+	for name, opts := range map[string][]minion.Option{
+		"MemoryLimit": {minion.MemoryLimit(minion.MinMemory)},
+		"KillGrace":   {minion.KillGrace(time.Minute)},
+		"ChildTasks":  {minion.ChildTasks(1)},
+		"Logger(nil)": {minion.Logger(nil)},
+		"Codec(nil)":  {minion.Codec(nil)},
+		"Codecs":      {minion.Codecs(codec.JSON(), nil)},
+		"Use":         {minion.Use(nil)},
+		"Queues":      {minion.Queue("a"), minion.Queues("b")},
+	} {
+		m := minion.New(memory.New(), opts...)
+		err := task.Handle(m, plain, func(context.Context, args) (int, error) { return 0, nil })
+		if err == nil {
+			err = m.Run(t.Context(), 1)
+		}
+		if !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v, want ErrInvalid that names it", name, err)
+		}
+	}
+}
+
+// A call can have no timeout, although its task is registered with one; and a
+// registration can take that of the definition away.
+func TestNoTimeout(t *testing.T) {
+	for name, tt := range map[string]struct {
+		registered, call []task.Option
+		want             broker.State
+	}{
+		"as registered":       {[]task.Option{task.Timeout(time.Second)}, nil, broker.StateFailed},
+		"none for the call":   {[]task.Option{task.Timeout(time.Second)}, []task.Option{task.Timeout(0)}, broker.StateSucceeded},
+		"the call's":          {[]task.Option{task.Timeout(0)}, []task.Option{task.Timeout(time.Second)}, broker.StateFailed},
+		"none where it is":    {[]task.Option{task.Timeout(time.Second), task.Timeout(0)}, nil, broker.StateSucceeded},
+		"shorter than a tick": {nil, []task.Option{task.Timeout(time.Nanosecond)}, broker.StateFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				m := minion.New(r.b, minion.Logger(r.logs.logger()))
+				err := task.Handle(m, work.With(tt.registered...), func(ctx context.Context, a args) (int, error) {
+					timer := time.NewTimer(time.Hour)
+					defer timer.Stop()
+					select {
+					case <-timer.C:
+						return a.N, nil
+					case <-ctx.Done():
+						return 0, task.NoRetry(ctx.Err())
+					}
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.start(m, 1)
+				r.want(r.send(1, tt.call...), tt.want, 1, 0)
+			})
+		})
+	}
+}

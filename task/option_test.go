@@ -1,0 +1,180 @@
+package task_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/optionlist"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// The places where options are given.
+const (
+	onCall    = "call"
+	onHandler = "handler"
+	onGroup   = "group"
+)
+
+// seen is what options have come to in a place, as text, and why they are refused.
+type seen struct {
+	text string
+	err  error
+}
+
+// places give options to a place each.
+var places = map[string]func(...task.Option) seen{
+	onCall: func(opts ...task.Option) seen {
+		call := thumbTask.Bind(thumbArgs{}).With(opts...)
+		record, err := call.Request().Prepare(codec.Msgpack(), time.UnixMilli(1_000_000))
+		if err != nil {
+			return seen{err: err}
+		}
+		record.ID = task.ID{}
+		return seen{text: fmt.Sprintf("%+v, inherits %v", *record, call.Request().Settings().Inherit)}
+	},
+	onHandler: func(opts ...task.Option) seen {
+		var r registrations
+		err := task.HandleFunc(&r, "t", func(context.Context, codec.Arguments) (any, error) { return nil, nil }, opts...)
+		if err != nil {
+			return seen{err: err}
+		}
+		s := r[0].Settings
+		wait := time.Duration(-1)
+		if s.Backoff != nil {
+			wait = s.Backoff(1, nil)
+		}
+		return seen{text: fmt.Sprint(s.Retries, s.Timeout, s.Isolated, s.Schema, wait)}
+	},
+	onGroup: func(opts ...task.Option) seen {
+		req := task.NewGroup([]*task.Request{thumbTask.Bind(thumbArgs{}).Request()}, task.GroupSettings{}, opts...)
+		return seen{text: fmt.Sprintf("%+v", req.Settings()), err: req.Check()}
+	},
+}
+
+// registrations is a registrar that keeps what is registered.
+type registrations []task.Registration
+
+func (r *registrations) Register(handlers ...task.Registration) error {
+	for _, reg := range handlers {
+		if reg.Err != nil {
+			return reg.Err
+		}
+	}
+	*r = append(*r, handlers...)
+	return nil
+}
+
+// optionCases has every option: where it counts, and what takes it away.
+var optionCases = []struct {
+	name   string
+	option task.Option
+	undo   task.Option // nil if there is nothing to take away
+	counts []string
+}{
+	{"Queue", task.Queue("fast"), task.Queue("images"), []string{onCall}},
+	{"Timeout", task.Timeout(time.Second), nil, []string{onCall, onHandler}},
+	{"Timeout", task.Timeout(0), nil, []string{onCall, onHandler}}, // the registered one shall not count
+	{"Delay", task.Delay(time.Second), task.Delay(0), []string{onCall}},
+	{"ETA", task.ETA(time.UnixMilli(2_000_000)), task.ETA(time.Time{}), []string{onCall}},
+	{"Within", task.Within(time.Second), task.Within(0), []string{onCall}},
+	{"Deadline", task.Deadline(time.UnixMilli(2_000_000)), task.Deadline(time.Time{}), []string{onCall}},
+	{"Retries", task.Retries(0), nil, []string{onCall, onHandler}},
+	{"Retries", task.Retries(9), nil, []string{onCall, onHandler}},
+	{"WithBackoff", task.WithBackoff(task.Constant(time.Minute)), task.WithBackoff(nil), []string{onHandler}},
+	{"Retention", task.Retention(0), task.Retention(broker.DefaultRetention), []string{onCall, onGroup}},
+	{"DeadRetention", task.DeadRetention(0), task.DeadRetention(broker.DefaultDeadRetention), []string{onCall}},
+	{"Unique", task.Unique("key"), task.Unique(""), []string{onCall}},
+	{"Meta", task.Meta("k", "v"), task.NoMeta("k"), []string{onCall}},
+	{"Meta", task.Meta("k", "v"), task.NoMeta(), []string{onCall}},
+	{"Inherit", task.Inherit(), task.Detach(), []string{onCall, onGroup}},
+	{"Isolated", task.Isolated(), task.InProcess(), []string{onHandler}},
+	{"Schema", task.Schema(7), task.Schema(0), []string{onCall, onHandler}},
+}
+
+// takenBack are the options that take others away: optionCases has them as undo.
+var takenBack = []string{"Detach", "InProcess", "NoMeta"}
+
+// Each option has an effect in a place, or is refused there by an error that
+// names it; and it can be taken away again.
+func TestOptionsCountOrAreRefused(t *testing.T) {
+	for _, tt := range optionCases {
+		for where, give := range places {
+			plain, with := give(), give(tt.option)
+			if plain.err != nil {
+				t.Fatal(where, plain.err)
+			}
+			if !slices.Contains(tt.counts, where) {
+				if !errors.Is(with.err, task.ErrInvalid) || !strings.Contains(with.err.Error(), tt.name+" has no effect") {
+					t.Errorf("%s on a %s: error %v, want ErrInvalid that names it", tt.name, where, with.err)
+				}
+				continue
+			}
+			if with.err != nil || with.text == plain.text {
+				t.Errorf("%s on a %s has no effect: %q, %v", tt.name, where, with.text, with.err)
+			}
+			if tt.undo == nil {
+				continue
+			}
+			if undone := give(tt.option, tt.undo); undone.err != nil || undone.text != plain.text {
+				t.Errorf("%s on a %s, taken away: %q, %v; want %q", tt.name, where, undone.text, undone.err, plain.text)
+			}
+		}
+	}
+	names := make(map[string]bool)
+	for _, tt := range optionCases {
+		names[tt.name] = true
+	}
+	for _, name := range takenBack {
+		names[name] = true
+	}
+	if all, err := optionlist.In("."); err != nil || !slices.Equal(slices.Sorted(maps.Keys(names)), all) {
+		t.Errorf("the table has %v, the package %v, %v", slices.Sorted(maps.Keys(names)), all, err)
+	}
+}
+
+// A handle may have options for both sides from its definition on. One that counts
+// at registration alone, and comes later, is for registering.
+func TestOptionsOfHandles(t *testing.T) {
+	fn := func(context.Context, thumbArgs) ([]byte, error) { return nil, nil }
+	backoff := task.WithBackoff(task.Constant(time.Minute))
+
+	both := task.Define[thumbArgs, []byte]("both", backoff, task.Isolated(), task.Queue("q"))
+	var r registrations
+	if err := task.Handle(&r, both, fn); err != nil {
+		t.Error(err)
+	}
+	if err := both.With(task.Retries(1)).Bind(thumbArgs{}).Request().Check(); err != nil {
+		t.Error("a call of a handle that is defined with a backoff:", err)
+	}
+
+	for name, option := range map[string]task.Option{"WithBackoff": backoff, "Isolated": task.Isolated(), "InProcess": task.InProcess()} {
+		registered := thumbTask.With(option)
+		if err := task.Handle(&r, registered, fn); err != nil {
+			t.Errorf("%s on a handle that is registered: %v", name, err)
+		}
+		for what, req := range map[string]*task.Request{
+			"a call of a handle with it": registered.Bind(thumbArgs{}).Request(),
+			"a step of a handle with it": task.NewStep[[]byte](registered, "upstream", nil).Unbound(),
+			"a call":                     thumbTask.Bind(thumbArgs{}).With(option).Request(),
+			"a step":                     task.NewStep[[]byte](thumbTask, "upstream", nil).With(option).Unbound(),
+			"a request":                  task.NewRequest("t", nil, option),
+			"a pipe":                     task.Then(thumbTask.Bind(thumbArgs{}), task.NewStep[[]byte](thumbTask, "upstream", nil)).With(option).Request(),
+		} {
+			err := req.Check()
+			if !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), name+" has no effect on a call") || !strings.Contains(err.Error(), "task.Define") {
+				t.Errorf("%s on %s: error %v", name, what, err)
+			}
+		}
+	}
+	if last := r[len(r)-1]; last.Name != thumbTask.Name() {
+		t.Errorf("registered is %s", last.Name)
+	}
+}
