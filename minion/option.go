@@ -132,8 +132,9 @@ func Weighted(weights map[string]int) Option {
 
 // Retry is the retry policy of tasks that have none of their own: how often a
 // task is run again after its handler failed, 0 to 10,000, and how long it
-// waits before. The default is 3 and [task.Exponential](1 s, 10 min); a nil
-// backoff is that too.
+// waits before. The default is [task.DefaultMaxRetries] and
+// [task.Exponential](1 s, 10 min), which has a table of how long that takes; a
+// nil backoff is that too.
 func Retry(retries int, backoff task.Backoff) Option {
 	return optionFunc(func(c *config) {
 		if retries < 0 || retries > broker.MaxRetries {

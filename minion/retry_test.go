@@ -74,7 +74,7 @@ func TestRetryPolicies(t *testing.T) {
 		{"the call's, none", []task.Option{task.Retries(0)}, []task.Option{task.Retries(2)}, nil, 0, 0},
 		{"the definition's", nil, []task.Option{task.Retries(2), task.WithBackoff(task.Constant(time.Hour))}, []minion.Option{minion.Retry(3, task.Constant(time.Second))}, 2, 2 * time.Hour},
 		{"the minion's", nil, nil, []minion.Option{minion.Retry(4, task.Constant(time.Second))}, 4, 4 * time.Second},
-		{"the default's", nil, nil, nil, 3, -1},
+		{"the default's", nil, nil, nil, task.DefaultMaxRetries, -1},
 		{"a backoff that panics", nil, nil, []minion.Option{minion.Retry(2, func(int, error) time.Duration { panic("no") })}, 2, 2 * time.Second},
 		{"a backoff that is negative", nil, nil, []minion.Option{minion.Retry(2, task.Constant(-time.Hour))}, 2, 0},
 	} {

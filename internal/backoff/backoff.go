@@ -7,15 +7,22 @@ import (
 	"time"
 )
 
-// Delay returns the time to wait before a repetition: base before the first
-// (try 0), doubled each time, at most limit, and of that a random part between
-// half and all, so that those who failed together do not return together.
+// Delay returns the time to wait before a repetition: [Most] of it, and of that a
+// random part between half and all, so that those who failed together do not
+// return together, and none returns at once.
 func Delay(try int, base, limit time.Duration) time.Duration {
-	d := limit
-	if try < 30 && base <= limit>>try {
-		d = base << try
+	d := Most(try, base, limit)
+	return d/2 + rand.N(d-d/2+1)
+}
+
+// Most returns the longest Delay: base before the first repetition (try 0),
+// doubled each time, at most limit.
+func Most(try int, base, limit time.Duration) time.Duration {
+	// Shifting by more than 62 bits, or past limit, would overflow.
+	if try < 62 && base <= limit>>try {
+		return base << try
 	}
-	return d/2 + rand.N(d/2+1)
+	return limit
 }
 
 // Sleep waits for d and reports whether it did: false says that ctx ended.
