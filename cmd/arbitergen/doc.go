@@ -11,7 +11,8 @@
 //
 // In the same folder this gives arbiter_gen.go with AddArgs, with AddTask, whose
 // methods Bind, Apply and Call take the parameters of Add, and with
-// RegisterTasks, which tells a minion about all tasks of the package.
+// RegisterTasks, which tells a minion about all tasks of the package. The handles
+// can be in another package instead: see Handles without functions.
 //
 // # Functions
 //
@@ -74,10 +75,38 @@
 // Tasks in test files are generated into arbiter_gen_test.go, and registered by
 // RegisterTestTasks, or by RegisterTasks in a package x_test.
 //
+// # Handles without functions
+//
+// A program that only submits tasks should not link the functions, nor what they
+// import. With
+//
+//	//go:generate go tool arbitergen -client ../client
+//
+// in a package worker, the handles and the types of arguments are in a package
+// client, in ../client/arbiter_gen_client.go. The folder is relative to that of
+// the package, and gives the client its name. It imports task and what the
+// signatures mention, and has the documentation of the functions. RegisterTasks
+// stays in worker, which imports client. So one program submits with
+//
+//	fut, err := client.AddTask.Apply(ctx, arb, 1, 2)
+//
+// and another one, with worker.RegisterTasks, executes.
+//
+// Signatures must not mention types that worker declares: client cannot import
+// worker. Move them to a package that both can import, such as client itself, where
+// files of your own may be. The functions need not be exported: the handle of add
+// is client.AddTask. Tasks in test files have their handles beside them, as ever.
+// A package with tasks has a client of its own.
+//
+// Only the //go:generate line asks for a client; runs such as arbitergen -check
+// ./... find it there. When the line is gone, so is the generated file, as soon as
+// a run looks at both folders.
+//
 // # Stale code
 //
 // Generated code does not compile once the signature of a function has changed,
-// and the error says to run go generate. For all else there is
+// and the error says to run go generate. So it is in a package whose handles are
+// in a client, if the arguments there are of another version. For all else there is
 //
 //	go tool arbitergen -check ./...
 //

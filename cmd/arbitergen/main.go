@@ -28,6 +28,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.BoolVar(&cfg.Check, "check", false, "")
 	flags.StringVar(&cfg.Schema, "schema", "", "")
 	flags.StringVar(&cfg.Compat, "compat", "", "")
+	flags.StringVar(&cfg.Client, "client", "", "")
 	showVersion := flags.Bool("version", false, "")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

@@ -39,6 +39,8 @@ RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
 
 Packages are named as for go build; the default is the current folder.
 
+    -client DIR   write the handles to the package in DIR, which imports nothing
+                  of the functions' package; for the //go:generate line alone
     -check        write nothing; print what would change, and exit with 1
     -schema FILE  also write the schemas of all tasks, as JSON
     -compat FILE  write nothing, and exit with 1, if a change since that FILE

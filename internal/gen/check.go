@@ -21,6 +21,9 @@ func (p *program) check(order []*unit) {
 			u.tainted = u.tainted || dep.tainted
 		}
 		u.declare()
+		if u.hasClientFile || p.clients[u.path] != nil {
+			u.declareClient()
+		}
 		u.check(&unitImporter{unit: u, program: p, compiled: compiled})
 	}
 }

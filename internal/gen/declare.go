@@ -43,11 +43,17 @@ func (u *unit) declare() {
 		if isGeneric(a.fn) {
 			continue // refused later, and its types mean nothing outside of it
 		}
+		add(a, token.VAR, a.names.register(u.inTestFile(a)), invalidType(a))
+		if u.inClient(a) {
+			continue // the rest is not in this package
+		}
 		add(a, token.TYPE, a.names.args, argsStruct(a))
 		add(a, token.VAR, a.names.handle, invalidType(a))
-		add(a, token.VAR, a.names.register(u.inTestFile(a)), invalidType(a))
 	}
 	for _, a := range u.functions { // last: they make way for all others
+		if u.inClient(a) {
+			continue
+		}
 		a.wrapper = a.names.freeWrapper(taken)
 		add(a, token.TYPE, a.wrapper, invalidType(a))
 	}

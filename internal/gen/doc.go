@@ -5,6 +5,7 @@
 //
 //	golist, load, unit       which packages there are, and what is in their files
 //	scan, directive, keys    the comments: where they stand, what they say
+//	client                   whether handles go to a package of their own
 //	needs, require           which of the imports matter
 //	declare, check           types, from source and export data, without bodies
 //	task                     what an annotated function is as a task

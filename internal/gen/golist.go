@@ -28,6 +28,7 @@ type listed struct {
 	Export         string // file of export data, if it was asked for
 	Module         *struct {
 		Path      string
+		Dir       string
 		Main      bool
 		GoVersion string
 	}

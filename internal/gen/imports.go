@@ -19,15 +19,17 @@ const (
 // importTable gives the packages that a generated file imports their names
 // there. Who comes first gets the better name.
 type importTable struct {
-	self    *types.Package
+	self    string              // path of the package that the file is of
 	module  string              // path of the user's module
 	names   map[string]string   // by path
 	aliases map[string][]string // what the user's files call packages, by path
 	taken   map[string]bool     // names in the package and of other imports
 }
 
-func newImportTable(u *unit, taken map[string]bool) *importTable {
-	t := &importTable{self: u.pkg, module: u.module, names: make(map[string]string), aliases: make(map[string][]string), taken: taken}
+// newImportTable returns that of a file in the package self, which is generated
+// for the unit.
+func newImportTable(u *unit, self string, taken map[string]bool) *importTable {
+	t := &importTable{self: self, module: u.module, names: make(map[string]string), aliases: make(map[string][]string), taken: taken}
 	for _, tree := range u.trees() {
 		for _, spec := range tree.Imports {
 			if spec.Name != nil && spec.Name.Name != "." && spec.Name.Name != "_" {
@@ -64,7 +66,7 @@ func (t *importTable) add(path, name string) string {
 
 // qualifier is a [types.Qualifier] that imports what it is asked for.
 func (t *importTable) qualifier(pkg *types.Package) string {
-	if pkg == t.self {
+	if pkg.Path() == t.self {
 		return ""
 	}
 	return t.add(pkg.Path(), pkg.Name())

@@ -37,6 +37,7 @@ type program struct {
 	folders []*folder          // the matched ones, in the order of their paths
 	units   map[string]*unit   // by import path; those of other packages are added on demand
 	exports map[string]*listed // packages of other modules, with export data
+	clients map[string]*client // by import path
 }
 
 // load reads the matched packages. Types are not known yet.
@@ -44,6 +45,7 @@ func load(ctx context.Context, dir string, patterns []string, diags *diagnostics
 	p := &program{
 		dir: dir, fset: token.NewFileSet(), diags: diags,
 		listed: make(map[string]*listed), units: make(map[string]*unit), exports: make(map[string]*listed),
+		clients: make(map[string]*client),
 	}
 	pkgs, err := describe(ctx, dir, patterns)
 	if err != nil {
@@ -155,9 +157,10 @@ func (p *program) newUnit(pkg *listed, files []*file) *unit {
 	u := &unit{
 		path: pkg.ImportPath, dir: pkg.Dir, importMap: pkg.ImportMap, files: files,
 		otherFiles: slices.Concat(pkg.IgnoredGoFiles, pkg.TestGoFiles), program: p,
+		hasClientFile: slices.Contains(pkg.GoFiles, genClientFile),
 	}
 	if pkg.Module != nil {
-		u.module = pkg.Module.Path
+		u.module, u.moduleDir = pkg.Module.Path, pkg.Module.Dir
 		if v := pkg.Module.GoVersion; v != "" {
 			u.goVersion = "go" + v
 		}
@@ -183,6 +186,9 @@ func (p *program) unit(pkg *listed) *unit {
 	// Mistakes in its directives are reported when the package is matched.
 	u.quiet = true
 	u.findFunctions()
+	if len(u.functions) > 0 {
+		u.findClient("")
+	}
 	u.quiet, u.failed = false, u.tainted
 	return u
 }

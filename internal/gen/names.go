@@ -34,6 +34,17 @@ func namesOf(fn *ast.FuncDecl) names {
 	return n
 }
 
+// forClient returns the names of what is in a client package, which exports all
+// that belongs to a task, also to a function that is not exported.
+func (n names) forClient(fn *ast.FuncDecl) names {
+	n.base = capitalized(fn.Name.Name)
+	if n.receiver != "" {
+		n.base = capitalized(n.receiver) + n.base
+	}
+	n.args, n.handle = n.base+"Args", n.base+"Task"
+	return n
+}
+
 // register returns the name of the function that registers the task, together
 // with those of the same receiver. Tasks in test files have one of their own.
 func (n names) register(inTestFile bool) string {

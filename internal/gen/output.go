@@ -21,6 +21,7 @@ type output struct {
 // has failed there are none: its files stay as they are.
 func (f *folder) outputs(tasks map[*unit][]*task) ([]output, error) {
 	wanted := make(map[string][]byte)
+	var clients []output
 	for _, u := range f.units() {
 		if u.failed {
 			return nil, nil
@@ -31,14 +32,23 @@ func (f *folder) outputs(tasks map[*unit][]*task) ([]output, error) {
 			if u.failed {
 				return nil, nil
 			}
-			code, err := u.render(group, constraint, scope)
+			render := u.render
+			if u.inClient(group[0].annotated) {
+				render = u.renderWorker
+				code, err := u.client.render(group, u.client.scope())
+				if err != nil {
+					return nil, err
+				}
+				clients = append(clients, output{filepath.Join(u.client.dir, genClientFile), code})
+			}
+			code, err := render(group, constraint, scope)
 			if err != nil {
 				return nil, err
 			}
 			wanted[f.fileName(u, group[0])] = code
 		}
 	}
-	return f.compare(wanted), nil
+	return append(f.compare(wanted), clients...), nil
 }
 
 // byFile returns the tasks by the file that is generated for them: the package's
@@ -74,7 +84,7 @@ func (f *folder) fileName(u *unit, t *task) string {
 // that are to be removed.
 func (f *folder) compare(wanted map[string][]byte) []output {
 	var outputs []output
-	for _, name := range genFiles {
+	for _, name := range ownFiles {
 		content, want := wanted[name]
 		if want || f.present[name] {
 			outputs = append(outputs, output{filepath.Join(f.pkg.Dir, name), content})
@@ -129,6 +139,9 @@ func replaceFile(path string, content []byte) (err error) {
 	mode := fs.FileMode(0o644)
 	if info, err := os.Stat(path); err == nil {
 		mode = info.Mode().Perm()
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { // that of a client package may be new
+		return err
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {

@@ -16,15 +16,24 @@ type renderer struct {
 	imports *importTable
 	context string          // what the imported packages are called
 	task    string          //
+	handles string          // the name of the package that the handles are in, with a dot; empty for this one
+	docs    bool            // handles have the documentation of their functions
 	scope   map[string]bool // the names of the package and of what is imported
+}
+
+// newRenderer returns that of a file in the package self, which is generated for
+// the unit. Scope has the names of the package self.
+func newRenderer(u *unit, self string, scope map[string]bool) *renderer {
+	r := &renderer{unit: u, scope: scope, imports: newImportTable(u, self, scope)}
+	r.context = r.imports.add(contextPath, "context")
+	r.task = r.imports.add(taskPath, "task")
+	return r
 }
 
 // render returns the code for the tasks, which are of one file. Scope has the
 // names of the package.
 func (u *unit) render(tasks []*task, constraint string, scope map[string]bool) ([]byte, error) {
-	r := &renderer{unit: u, scope: scope, imports: newImportTable(u, scope)}
-	r.context = r.imports.add(contextPath, "context")
-	r.task = r.imports.add(taskPath, "task")
+	r := newRenderer(u, u.path, scope)
 	// What else is imported has its name before those of variables are chosen.
 	for _, t := range tasks {
 		r.signature(t)
@@ -36,18 +45,25 @@ func (u *unit) render(tasks []*task, constraint string, scope map[string]bool) (
 	for _, group := range registerGroups(tasks) {
 		r.register(group)
 	}
+	return r.file(u.name, "", constraint)
+}
 
+// file returns the file: what was written, with what stands before it.
+func (r *renderer) file(pkg, doc, constraint string) ([]byte, error) {
 	var file bytes.Buffer
 	fmt.Fprintf(&file, "%s\n\n", header)
 	if constraint != "" {
 		fmt.Fprintf(&file, "//go:build %s\n\n", constraint)
 	}
-	fmt.Fprintf(&file, "package %s\n\n%s\n", u.name, r.imports.decl())
+	if doc != "" {
+		fmt.Fprintln(&file, doc)
+	}
+	fmt.Fprintf(&file, "package %s\n\n%s\n", pkg, r.imports.decl())
 	fmt.Fprintf(&file, "const _ = %s.GeneratedV1 // undefined: run go generate with the arbitergen of your go.mod\n", r.task)
 	file.Write(r.Bytes())
 	code, err := format.Source(file.Bytes())
 	if err != nil {
-		return nil, fmt.Errorf("%s: the generated code is wrong, which is a bug of arbitergen: %w", u.path, err)
+		return nil, fmt.Errorf("%s: the generated code is wrong, which is a bug of arbitergen: %w", r.unit.path, err)
 	}
 	return code, nil
 }

@@ -80,8 +80,8 @@ func (r *renderer) implement(t *task, recv, ctx, args string) {
 	}
 	call := fmt.Sprintf("%s%s(%s)", recv, t.fn.Name.Name, list)
 
-	r.p("%s.Implement(%s.Task, func(%s %s.Context, %s %s) (%s, error) {",
-		r.task, t.names.handle, ctxParam, r.context, argsParam, t.names.args, r.resultType(t))
+	r.p("%s.Implement(%s%s.Task, func(%s %s.Context, %s %s%s) (%s, error) {",
+		r.task, r.handles, t.names.handle, ctxParam, r.context, argsParam, r.handles, t.names.args, r.resultType(t))
 	switch none := r.task + ".None{}"; {
 	case t.result != nil && t.err:
 		r.p("return %s", call)

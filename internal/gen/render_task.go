@@ -11,6 +11,7 @@ import (
 func (r *renderer) handle(t *task) {
 	r.arguments(t)
 	r.p("\n// %s is the handle of %s, the task %s.", t.names.handle, t.spoken(), t.taskID)
+	r.doc(t)
 	r.p("var %s = %s{%s}", t.names.handle, t.wrapper, r.define(t))
 	r.p("\ntype %s struct{ %s.Task[%s, %s] }", t.wrapper, r.task, t.names.args, r.resultType(t))
 	r.methods(t)
@@ -26,10 +27,14 @@ func (r *renderer) arguments(t *task) {
 		return
 	}
 	r.p("type %s struct {", t.names.args)
+	r.fields(t)
+	r.p("}")
+}
+
+func (r *renderer) fields(t *task) {
 	for i, p := range t.params {
 		r.p("%s %s %s", p.field, r.typ(p.typ), t.tag(i))
 	}
-	r.p("}")
 }
 
 // define writes the call that makes the generic handle. Options whose values

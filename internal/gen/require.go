@@ -69,13 +69,11 @@ func (r *requirements) need(u *unit, spec *ast.ImportSpec) {
 		return
 	}
 	u.needs[path] = true
-	pkg := r.program.listed[u.resolve(path)]
-	switch {
-	case pkg == nil || !pkg.local():
+	dep := r.program.local(u.resolve(path))
+	if dep == nil {
 		r.external[u.resolve(path)] = true
 		return
 	}
-	dep := r.program.unit(pkg)
 	if r.state[dep] == visiting {
 		u.errorf(spec.Pos(), "import cycle: %s imports %s, which imports it in turn", u.path, dep.path)
 		delete(u.needs, path)
@@ -84,6 +82,17 @@ func (r *requirements) need(u *unit, spec *ast.ImportSpec) {
 	}
 	r.visit(dep)
 	u.deps = append(u.deps, dep)
+}
+
+// local returns the package of a main module, nil if it is not one.
+func (p *program) local(path string) *unit {
+	if c := p.clients[path]; c != nil {
+		return p.clientUnit(c)
+	}
+	if pkg := p.listed[path]; pkg != nil && pkg.local() {
+		return p.unit(pkg)
+	}
+	return nil
 }
 
 // exportError returns why there is no export data of a package.

@@ -22,6 +22,7 @@ type Config struct {
 	Check    bool     // write nothing, and show what would change
 	Schema   string   // file to write the manifest of all tasks to; none if empty
 	Compat   string   // manifest to compare the tasks with before anything is written
+	Client   string   // folder for the handles, if the command line names one; see client
 	Stdout   io.Writer
 	Stderr   io.Writer
 }
@@ -56,6 +57,7 @@ func (r *run) outputs(ctx context.Context) (outputs []output, compatible bool, e
 	if err != nil {
 		return nil, true, err
 	}
+	prog.findClients(r.Client)
 	units := prog.annotatedUnits()
 	order, err := prog.require(ctx, units)
 	if err != nil {
@@ -79,6 +81,7 @@ func (r *run) outputs(ctx context.Context) (outputs []output, compatible bool, e
 		}
 		outputs = append(outputs, files...)
 	}
+	outputs = append(outputs, prog.orphans()...)
 	if r.hasErrors() { // a manifest without what is wrong would be wrong itself
 		if r.Compat != "" {
 			outputs = nil // and what cannot be compared is not written

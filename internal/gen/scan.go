@@ -17,6 +17,8 @@ func (u *unit) scan(f *file) {
 		for _, c := range group.List {
 			d, ok := ast.ParseDirective(c.Slash, c.Text)
 			switch {
+			case ok && d.Tool == "go" && d.Name == "generate":
+				u.readGenerateLine(d)
 			case !ok || d.Tool != directiveTool:
 				u.nearMiss(c, place)
 			case d.Name != directiveName:

@@ -113,6 +113,9 @@ func underlyingText(t types.Type) string {
 	case *types.Struct, *types.Interface:
 		return ""
 	default:
+		if u == types.Typ[types.Invalid] {
+			return ""
+		}
 		return types.TypeString(u, (*types.Package).Name)
 	}
 }

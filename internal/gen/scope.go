@@ -2,6 +2,7 @@ package gen
 
 import (
 	"fmt"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"go/types"
@@ -16,18 +17,61 @@ func (u *unit) checkNames(tasks []*task) map[string]bool {
 	for name := range u.declared {
 		names[name] = true
 	}
-	claims := make(map[string]claim)
+	here := claims{u.declared, u.imported, make(map[string]claim)}
 	for _, t := range tasks {
-		u.claim(t.names.args, claim{t, "the type of its arguments"}, claims)
-		u.claim(t.names.handle, claim{t, "its handle"}, claims)
-		u.claim(t.registerName(), claim{t, registration}, claims)
-		t.checkShadows()
+		if u.inClient(t.annotated) {
+			here.claim(t.registerName(), claim{t, registration})
+			t.checkShadows(u.declared)
+			continue
+		}
+		here.handle(t)
+		here.claim(t.registerName(), claim{t, registration})
+		t.checkShadows(u.declared)
 		names[t.wrapper] = true
 	}
-	for name := range claims {
+	if u.client != nil {
+		u.client.checkNames(tasks)
+	}
+	for name := range here.claimed {
 		names[name] = true
 	}
 	return names
+}
+
+// checkNames is that of the unit for what is in its client package.
+func (c *client) checkNames(tasks []*task) {
+	there := claims{c.declared, c.imported, make(map[string]claim)}
+	for _, t := range tasks {
+		if c.worker.inClient(t.annotated) {
+			there.handle(t)
+			t.checkShadows(c.declared)
+		}
+	}
+}
+
+// scope returns all names of the client package.
+func (c *client) scope() map[string]bool {
+	names := make(map[string]bool)
+	for name := range c.declared {
+		names[name] = true
+	}
+	for a := range c.functions() {
+		names[a.names.args], names[a.names.handle], names[a.wrapper] = true, true, true
+	}
+	return names
+}
+
+// claims are the names that are generated into a package, beside those that its
+// files declare and give to imports.
+type claims struct {
+	declared, imported map[string]token.Pos
+	claimed            map[string]claim
+}
+
+// handle claims the names that belong to the handle of a task.
+func (all claims) handle(t *task) {
+	all.claim(t.names.args, claim{t, "the type of its arguments"})
+	all.claim(t.names.handle, claim{t, "its handle"})
 }
 
 func (t *task) registerName() string { return t.names.register(t.unit.inTestFile(t.annotated)) }
@@ -41,11 +85,11 @@ type claim struct {
 // registration is what the tasks of one receiver share.
 const registration = "the function that registers it"
 
-func (u *unit) claim(name string, c claim, claims map[string]claim) {
-	other, claimed := claims[name]
-	pos, exists := u.declared[name]
+func (all claims) claim(name string, c claim) {
+	other, claimed := all.claimed[name]
+	pos, exists := all.declared[name]
 	if !exists {
-		pos, exists = u.imported[name]
+		pos, exists = all.imported[name]
 	}
 	switch {
 	case claimed && c.what == registration && other.what == registration && c.task.names.receiver == other.task.names.receiver:
@@ -55,9 +99,9 @@ func (u *unit) claim(name string, c claim, claims map[string]claim) {
 			c.what, name, other.task.spoken()), "rename one of the two")
 	case exists:
 		c.task.errorAt(c.task.pos(), fmt.Sprintf("%s would be called %s, which is declared at %s",
-			c.what, name, u.place(pos)), "rename one of the two")
+			c.what, name, c.task.unit.place(pos)), "rename one of the two")
 	}
-	claims[name] = c
+	all.claimed[name] = c
 }
 
 // namesOfImports returns the names that the files give to imports. They are none
@@ -65,13 +109,18 @@ func (u *unit) claim(name string, c claim, claims map[string]claim) {
 func (u *unit) namesOfImports() map[string]token.Pos {
 	names := make(map[string]token.Pos)
 	for _, tree := range u.trees() {
-		for _, spec := range tree.Imports {
-			if spec.Name != nil && spec.Name.Name != "." {
-				names[spec.Name.Name] = spec.Pos()
-			}
-		}
+		collectImports(tree, names)
 	}
 	return names
+}
+
+// collectImports adds the names that a file gives to imports.
+func collectImports(tree *ast.File, names map[string]token.Pos) {
+	for _, spec := range tree.Imports {
+		if spec.Name != nil && spec.Name.Name != "." {
+			names[spec.Name.Name] = spec.Pos()
+		}
+	}
 }
 
 // namesOfPackage returns the names that the package declares: in the unit's own
@@ -96,15 +145,15 @@ func (u *unit) namesOfPackage(own map[string]token.Pos) map[string]token.Pos {
 
 var words = regexp.MustCompile(`[\pL_.][\pL\pN_.]*`)
 
-// checkShadows reports predeclared names that the package gives another meaning,
-// and that generated code needs.
-func (t *task) checkShadows() {
+// checkShadows reports predeclared names that a package, which declares these
+// names, gives another meaning, and that generated code needs.
+func (t *task) checkShadows(declaredNames map[string]token.Pos) {
 	text := signatureText(t.sig, func(p *types.Package) string { return p.Name() }) + " error nil"
 	if t.step >= 0 {
 		text += " string any"
 	}
 	for _, name := range words.FindAllString(text, -1) {
-		pos, declared := t.unit.declared[name]
+		pos, declared := declaredNames[name]
 		if declared && types.Universe.Lookup(name) != nil {
 			t.errorAt(t.pos(), fmt.Sprintf("generated code needs the predeclared %s, and %s declares another",
 				name, t.unit.place(pos)), "rename the one of the package")

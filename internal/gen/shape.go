@@ -183,6 +183,8 @@ func (s *shaper) with(prefix string, elem types.Type, path string) (string, *ref
 
 func basicShape(t types.Type, b *types.Basic, path string) (string, *refusal) {
 	switch info := b.Info(); {
+	case b.Kind() == types.Invalid && t != types.Typ[types.Invalid]: // see declare
+		return "", refuse(path, t, "is generated for a task, and cannot be in the signature of another one", "use a type of your own")
 	case b.Kind() == types.UnsafePointer, b.Kind() == types.Invalid, info&types.IsComplex != 0:
 		return "", refuse(path, t, "cannot be encoded")
 	}

@@ -86,6 +86,9 @@ func (t *task) read() bool {
 	ok = t.readResults() && ok
 	ok = t.readStep() && ok
 	ok = t.readOptional() && ok
+	if t.unit.inClient(t.annotated) {
+		ok = t.checkClient() && ok
+	}
 	return ok && t.readSchema()
 }
 

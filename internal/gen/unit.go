@@ -18,12 +18,15 @@ type unit struct {
 	name       string // package clause
 	dir        string
 	module     string // path of its module
+	moduleDir  string
 	goVersion  string
 	importMap  map[string]string
 	files      []*file
 	otherFiles []string     // names of files in the folder that are not checked with it
 	external   bool         // external tests
 	functions  []*annotated // in the order of the files
+	lines      []generateLine
+	client     *client // where its handles go; nil if they are in the package
 	needs      map[string]bool
 	deps       []*unit // of the main module, directly imported and needed
 
@@ -31,6 +34,8 @@ type unit struct {
 	imported map[string]token.Pos // names of imports in single files
 	pkg      *types.Package
 	defs     map[*ast.Ident]types.Object
+
+	hasClientFile bool // handles of another package are generated into it
 
 	program *program
 	quiet   bool // what is wrong is reported elsewhere

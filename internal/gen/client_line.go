@@ -1,0 +1,47 @@
+package gen
+
+import (
+	"go/ast"
+	"go/token"
+	"path"
+	"slices"
+	"strings"
+)
+
+// generateLine is what a //go:generate line tells arbitergen.
+type generateLine struct {
+	pos      token.Pos
+	client   string   // the folder after -client; empty for the ordinary form
+	packages []string // arguments that are no flags
+}
+
+// readGenerateLine notes a //go:generate line that runs arbitergen.
+func (u *unit) readGenerateLine(d ast.Directive) {
+	words, err := d.ParseArgs()
+	if err != nil {
+		return // go generate complains
+	}
+	i := slices.IndexFunc(words, func(w ast.DirectiveArg) bool {
+		name, _, _ := strings.Cut(path.Base(w.Arg), "@")
+		return name == "arbitergen"
+	})
+	if i < 0 {
+		return
+	}
+	line := generateLine{pos: d.Slash}
+	for words = words[i+1:]; len(words) > 0; words = words[1:] {
+		flag, value, inline := strings.Cut(strings.TrimLeft(words[0].Arg, "-"), "=")
+		switch {
+		case !strings.HasPrefix(words[0].Arg, "-"):
+			line.packages = append(line.packages, words[0].Arg)
+			continue
+		case slices.Contains([]string{"client", "schema", "compat"}, flag) && !inline && len(words) > 1:
+			words = words[1:]
+			value = words[0].Arg
+		}
+		if flag == "client" {
+			line.client = value
+		}
+	}
+	u.lines = append(u.lines, line)
+}

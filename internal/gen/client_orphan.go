@@ -1,0 +1,38 @@
+package gen
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// orphans returns the files of client packages in the folders of this run that
+// nobody asks for any more, to be removed. Where the package with the functions
+// is not looked at, or not all of it, it is left alone.
+func (p *program) orphans() []output {
+	var outputs []output
+	for _, f := range p.folders {
+		if !f.present[genClientFile] || p.clients[f.pkg.ImportPath] != nil {
+			continue
+		}
+		file := filepath.Join(f.pkg.Dir, genClientFile)
+		src, err := os.ReadFile(file)
+		if err != nil {
+			continue // gone since it was listed
+		}
+		if p.isOrphan(f, ownerOf(file, src)) {
+			outputs = append(outputs, output{path: file})
+		}
+	}
+	return outputs
+}
+
+func (p *program) isOrphan(f *folder, owner string) bool {
+	for _, other := range p.folders {
+		if other.pkg.ImportPath == owner {
+			return len(other.pkg.IgnoredGoFiles) == 0 && !slices.ContainsFunc(other.units(), func(u *unit) bool { return u.failed })
+		}
+	}
+	u := p.newUnit(f.pkg, nil)
+	return !p.exists(owner, u)
+}
