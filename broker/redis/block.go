@@ -122,14 +122,17 @@ func (p *part) message(i int) []byte {
 	return p.in.bytes[from:p.plain[i]]
 }
 
-// largeResult is from which on an outcome is not kept with those of its block, which
-// is written anew with each.
+// largeResult is the size in bytes above which a result is kept in a field of the
+// task's own: a reader of a block reads all of it.
 const largeResult = 256
 
-// inBlock reports whether the outcome of a settlement is to be kept in a block.
+// inBlock reports whether the outcome of a settlement is to be kept in a block. An
+// outcome that is not kept is small whatever it is.
 func inBlock(s *broker.Settlement) bool {
-	return s.Verb == broker.VerbFinish && s.Delivery != nil && s.Delivery.ID.BlockPlace() != 0 &&
-		len(s.Outcome.Result) <= largeResult && s.Outcome.Err == nil
+	if s.Verb != broker.VerbFinish || s.Delivery == nil || s.Delivery.ID.BlockPlace() == 0 {
+		return false
+	}
+	return s.Delivery.Retention == 0 || len(s.Outcome.Result) <= largeResult && s.Outcome.Err == nil
 }
 
 // arrangement puts settlements in an order in which those of a block follow each

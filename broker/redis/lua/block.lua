@@ -13,10 +13,13 @@
 -- It ends when all its marks are 2.
 --
 -- A run is what was settled at once of a block. It is a field named by the 15 bytes,
--- 'r' and the place of its first member, and has: version 1, final state (1), until when
--- it may be seen (6), attempt (4), then letters, as they are pushed. It ends as a whole.
+-- 'r' and the place of its first member, and has: version, final state (1), until when
+-- it may be seen (6), attempt (4), then its members. In version 1 these are letters, as
+-- they are pushed. Version 2 is for tasks whose outcome is not kept: it has their places
+-- alone. A run ends as a whole.
 
 local HERE, OWN, NONE = 0, 1, 2
+local LETTERS, PLACES = 1, 2 -- versions of a run
 
 -- place returns the place of a task in its block, or false.
 local function place(id)
@@ -24,14 +27,21 @@ local function place(id)
   return at >= 1 and at <= 64 and at
 end
 
--- members calls f for each member of a run: with its place, and where what is said of it
--- begins, with the length of its outcome, and ends.
+-- members calls f for each member of a run: with its place and what is kept of its
+-- outcome, which has its length in front. It leaves a run of another version alone.
 local function members(run, f)
-  local from = 13
-  while from < #run do
-    local to = from + 19 + number(run, from + 16, 4)
-    f(string.byte(run, from + 15), from + 16, to)
-    from = to + 1
+  local version = string.byte(run, 1)
+  if version == PLACES then
+    for i = 13, #run do
+      f(string.byte(run, i), '')
+    end
+  elseif version == LETTERS then
+    local from = 13
+    while from < #run do
+      local to = from + 19 + number(run, from + 16, 4)
+      f(string.byte(run, from + 15), string.sub(run, from + 16, to))
+      from = to + 1
+    end
   end
 end
 
@@ -51,10 +61,10 @@ local function read(state, field, block)
     end
   end
   for _, run in ipairs(redis.call('HMGET', state, unpack(names))) do
-    if run and string.byte(run, 1) == 1 then
-      members(run, function(at, from, to)
+    if run then
+      members(run, function(at, outcome)
         if states[at] and #states[at] == 20 then
-          states[at] = states[at] .. string.sub(run, 2, 12) .. string.sub(run, from, to)
+          states[at] = states[at] .. string.sub(run, 2, 12) .. outcome
         end
       end)
     end

@@ -34,7 +34,7 @@ local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready
   KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
-local sub, byte = string.sub, string.byte
+local sub, byte, char = string.sub, string.byte, string.char
 
 redis.call('HDEL', flight, '') -- see dequeue.lua: goes on when out of memory
 
@@ -93,9 +93,9 @@ local function forgetRecords(which, class, sweepms)
 end
 
 -- finishRuns writes a final state for some tasks of the group, as far as they can be
--- runs of their blocks. It returns what is to be forgotten, and those that need a field
--- of their own.
-local function finishRuns(head, which)
+-- runs of their blocks, with their outcomes if these are kept. It returns what is to be
+-- forgotten, and those that need a field of their own.
+local function finishRuns(head, kept, which)
   local mine -- nil if all are
   if #which < n then
     mine = {}
@@ -127,7 +127,15 @@ local function finishRuns(head, which)
     end
     if fits then
       fields[#fields + 1] = names[many + r]
-      fields[#fields + 1] = head .. sub(letters, froms[from], tos[to])
+      if kept then
+        fields[#fields + 1] = char(LETTERS) .. head .. sub(letters, froms[from], tos[to])
+      else
+        local places = {}
+        for i = from, to do
+          places[#places + 1] = sub(ids[i], 16)
+        end
+        fields[#fields + 1] = char(PLACES) .. head .. table.concat(places)
+      end
       forget[#forget + 1] = ids[from]
     else
       for i = from, to do
@@ -158,9 +166,9 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   end
   local stamp = string.char(final) .. big(t + readms, 6)
   local own, over = which, big(t + sweepms, 6)
-  if runs ~= '' and alike and readms > 0 and sub(class, 1, 1) == 'r' then
+  if runs ~= '' and alike and sub(class, 1, 1) == 'r' then
     local forget
-    forget, own = finishRuns('\1' .. stamp .. alike, which)
+    forget, own = finishRuns(stamp .. alike, readms > 0, which)
     if #forget > 0 then
       redis.call('RPUSH', list, over .. 'r' .. table.concat(forget))
     end

@@ -13,10 +13,13 @@ local function forgetRun(state, name, gone)
   local block = string.sub(name, 1, 15)
   local field = block .. 'r' .. string.sub(name, 16)
   local run = redis.call('HGET', state, field)
-  if run and string.byte(run, 1) == 1 then -- others are left alone
+  local before = #gone
+  if run then
     members(run, function(at)
       gone[#gone + 1] = block .. string.char(at)
     end)
+  end
+  if #gone > before then -- one of another version is left alone
     redis.call('HDEL', state, field)
   end
 end
