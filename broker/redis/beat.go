@@ -19,8 +19,29 @@ const beatQueues = 500
 
 // Heartbeat implements [broker.Consumer].
 func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
-	if err := c.usable(ctx); err != nil {
+	info, err := c.beat(ctx, load)
+	if err != nil {
 		return err
+	}
+	if err := c.announce(ctx, info); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		c.unannounced(err)
+	}
+	return nil
+}
+
+// unannounced logs that the namespace could not be told about the minion. The lease
+// is extended all the same, so the heartbeat does not fail. A caller that has gone is
+// no reason to warn: it stops.
+func (c *consumer) unannounced(err error) {
+	c.b.log.Warn("redis: can't tell the namespace about the minion; will try again", "minion", c.id, "error", err)
+}
+
+// beat renews the lease and does what is to be done in each queue. It returns what the
+// namespace is to be told then, and not before: a minion that lost its lease must not
+// seem to live.
+func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, err error) {
+	if err := c.usable(ctx); err != nil {
+		return nil, err
 	}
 	var calls []*call
 	var parts [][]*keys
@@ -43,9 +64,8 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 		parts = append(parts, part)
 		calls = append(calls, &call{script: scriptBeat, keys: names, args: []any{c.minion, c.leaseMillis(), listens}})
 	}
-	info, err := c.describe(load)
-	if err != nil {
-		return err
+	if info, err = c.describe(load); err != nil {
+		return nil, err
 	}
 	c.b.renew(ctx, calls)
 	chores, cancel := context.WithTimeout(ctx, c.b.cfg.lease/choresPart)
@@ -55,7 +75,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 		if err := calls[i].err; err != nil {
 			for _, k := range part {
 				if err := c.missed(k, err); err != nil {
-					return err
+					return nil, err
 				}
 			}
 			continue
@@ -63,7 +83,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 		if calls[i].reply == nil {
 			// With a part of one queue we know which, and hold nothing where it was away.
 			if len(part) > 1 || !c.isAway(part[0]) || c.reenter(ctx, part[0]) != nil {
-				return c.lose()
+				return nil, c.lose()
 			}
 			c.back(part[0])
 			continue
@@ -76,12 +96,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 		}
 	}
 	c.compare(held)
-	// Only now: a minion that lost its lease must not seem to live. If it fails, the
-	// lease is extended all the same; only the census does not know.
-	if err := c.announce(ctx, info); err != nil {
-		c.b.log.Warn("redis: can't tell the namespace about the minion; will try again", "minion", c.id, "error", err)
-	}
-	return nil
+	return info, nil
 }
 
 // beatTries is how often a heartbeat asks a server before it fails.

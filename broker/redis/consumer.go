@@ -120,7 +120,14 @@ func (c *consumer) join(ctx context.Context) error {
 			}
 		}
 	}
-	return c.Heartbeat(ctx, broker.Load{})
+	info, err := c.beat(ctx, broker.Load{})
+	if err != nil {
+		return err
+	}
+	if err := c.announce(ctx, info); err != nil && ctx.Err() == nil { // else the caller stops
+		c.unannounced(err)
+	}
+	return nil
 }
 
 // abandon ends a consumer that could not be opened; what it registered ends
