@@ -107,6 +107,10 @@ var histories = []struct {
 	{"squad, not started, and its finalizer", "0 s send g squad x,y\n 1 s unknown g\n 2 m start gf 1\n 6 m return gf 1 ok\n 23 i got gf succeeded gf#1", "in part, out of order"},
 	{"squad, a member late", lagging + "2200 m start y 1\n 2201 m return y 1 ok", "in part"},
 	{"squad, a member late by a fault", lagging + "1800 i hit m stop 2190\n 2200 m start y 1\n 2201 m return y 1 ok", ""},
+	{"squad, a member late, and a fault of another minion", lagging + "3 i hit m7 end 5\n 2200 m start y 1\n 2201 m return y 1 ok", "in part"},
+	{"squad, a member late without a fault, again", strings.ReplaceAll(lagging, "y#1", "y#2") + "2200 m start y 2\n 2201 m return y 2 ok", "in part"},
+	{"squad, all given back by a minion that ended, and one member's queue not served", strings.NewReplacer("y#1", "y#2", "x 1", "x 2", "x#1", "x#2").Replace(lagging) +
+		"2 i hit m7 end 2190\n 2200 m start y 2\n 2201 m return y 2 ok", ""},
 	{"squad, a member late by a fault of its first minion", strings.ReplaceAll(lagging, "y#1", "y#2") + "4 i hit m7 kill 5\n 2090 i hit m7 kill\n 2200 m start y 2\n 2201 m return y 2 ok", ""},
 
 	{"prompt", "0 s send a prompt\n 5 m start a 1\n 9 m return a 1 ok\n 13 i got a succeeded a#1", ""},

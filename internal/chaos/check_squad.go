@@ -59,10 +59,11 @@ func (h *history) squad(r *Report, t *record) {
 }
 
 // delayed says whether a fault may have kept a member of a squad from starting
-// with the first one. If it has another number than its first, that was at a
-// minion nobody knows.
+// with the first one. The minion of a first attempt is known: a fault must have
+// struck that one. A later attempt follows others that did not come to start, at
+// minions that noted nothing, so any fault may have struck those.
 func (h *history) delayed(first, a *attempt) bool {
-	if a.Attempt == first.Attempt {
+	if a.Attempt == 1 {
 		return len(h.causes(a.Proc, first.At-h.lease, a.At, true)) > 0
 	}
 	for _, f := range h.faults {
