@@ -12,7 +12,7 @@ var closeTests = []test{
 	{"MethodsAfterwards", closeMethods, 0},
 	{"EndsEveryWait", closeEndsWaits, 0},
 	{"EndsConsumersInboxesAndSubscriptions", closeEndsParts, 0},
-	{"ConsumersAreNotClosed", closeKeepsLeases, needReopen},
+	{"ConsumersAreNotClosed", closeKeepsLeases, needReopen | needLapse},
 	{"ConsumerWhileItWaits", closeConsumerWaiting, 0},
 	{"ConsumerAfterwards", closeConsumerAfterwards, 0},
 	{"Concurrently", closeConcurrently, 0},

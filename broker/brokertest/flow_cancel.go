@@ -13,7 +13,7 @@ var flowCancelTests = []test{
 	{"CancelIsListedWhereItWasMade", flowCancelElsewhere, needReopen},
 	{"CancelOfRunning", flowCancelRunning, 0},
 	{"CancelOfRunningNeverRetried", flowCancelNeverRetried, 0},
-	{"CancelOfRunningOwnerDies", flowCancelOwnerDies, 0},
+	{"CancelOfRunningOwnerDies", flowCancelOwnerDies, needLapse},
 	{"CancelOfRunningOwnerCloses", flowCancelOwnerCloses, 0},
 	{"CancelTooLate", flowCancelTooLate, 0},
 	{"CancelTwoAtOnce", flowCancelTwoAtOnce, 0},

@@ -17,7 +17,7 @@ var flowSubmitTests = []test{
 	{"SubmitAgain", flowSubmitAgain, 0},
 	{"SubmitOfAMember", flowSubmitOfMember, 0},
 	{"SubmitAMember", flowSubmitAMember, 0},
-	{"SubmitIsToldAndLeft", flowSubmitTold, 0},
+	{"SubmitIsToldAndLeft", flowSubmitTold, needLapse},
 	{"SubmitMany", flowSubmitMany, 0},
 	{"SubmitIsOfTheCaller", flowSubmitBelongs, 0},
 }

@@ -54,13 +54,19 @@ type Config struct {
 	// t.Cleanup.
 	Open func(t testing.TB) Harness
 
+	// Patient, if set, opens the broker for tests that let no lease end. Its lease
+	// should be so long that no test takes as long, such as a minute: then a
+	// machine that stalls does not cost a minion its tasks. By default these tests
+	// use Open too.
+	Patient func(t testing.TB) Harness
+
 	// Bubble, if set, runs the body of each test, including Open. A broker that
 	// lives in one process passes [testing/synctest.Test]. The bodies call
 	// neither t.Run nor rapid.Check.
 	Bubble func(t *testing.T, body func(t *testing.T))
 
-	// Parallel lets the tests of a group run at the same time. It makes the suite
-	// quicker where most of the time is spent sleeping.
+	// Parallel lets the tests run at the same time, as many as the flag -parallel
+	// says. It makes the suite quicker where most of the time is spent waiting.
 	Parallel bool
 
 	// Light leaves out the tests that fill an inbox or a topic with more than

@@ -20,8 +20,8 @@ var killTests = []test{
 	{"SuccessIsAccepted", killSuccess, 0},
 	{"NeverRetried", killNeverRetried, 0},
 	{"NeverReleasedByClose", killClose, 0},
-	{"OwnerDies", killOwnerDies, 0},
-	{"OwnerDiesTwice", killOwnerDiesTwice, 0},
+	{"OwnerDies", killOwnerDies, needLapse},
+	{"OwnerDiesTwice", killOwnerDiesTwice, needLapse},
 	{"NextTaskIsNotMarked", killNextNotMarked, 0},
 }
 
@@ -29,7 +29,7 @@ var killTests = []test{
 func (m *minion) isTold(id broker.ID, start time.Time) {
 	m.r.Helper()
 	m.r.eventually("OnCancel is called", func() bool { return m.told(id) })
-	if late := time.Since(start); late > min(m.r.prompt(), time.Second) {
+	if late := time.Since(start); late > m.r.late(min(m.r.Prompt, time.Second)) {
 		m.r.Fatalf("OnCancel was called after %v", late)
 	}
 }

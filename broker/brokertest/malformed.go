@@ -14,7 +14,7 @@ var malformedTests = []test{
 	{"DoesNotWakeInVain", malformedDoesNotSpin, needMalform},
 	{"BrokenBodyIsHandedOut", malformedBody, needMalform},
 	{"BrokenBodyBecomesADeadLetter", malformedDead, needMalform | needInspector},
-	{"BrokenBodySurvivesDeath", malformedDeath, needMalform},
+	{"BrokenBodySurvivesDeath", malformedDeath, needMalform | needLapse},
 }
 
 // garbage returns records of no known version, or shorter than a head.

@@ -11,10 +11,10 @@ import (
 // The registry of those who live.
 var minionTests = []test{
 	{"Registered", minionRegistered, 0},
-	{"LoadOfTheLastHeartbeat", minionLoad, 0},
+	{"LoadOfTheLastHeartbeat", minionLoad, needLapse},
 	{"GoneAfterClose", minionGoneAfterClose, 0},
 	{"GoneAfterCloseWhileItBeats", minionGoneWhileItBeats, 0},
-	{"GoneAfterDeath", minionGoneAfterDeath, 0},
+	{"GoneAfterDeath", minionGoneAfterDeath, needLapse},
 	{"ByAnotherClient", minionByAnotherClient, 0},
 	{"IDsNeverComeBack", minionIDs, 0},
 }

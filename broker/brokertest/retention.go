@@ -39,9 +39,10 @@ func retentionReadable(r *rig) {
 		task := r.task(kept(keep, keep))
 		r.enqueue(task)
 		s := m.finish(m.take1(), state)
+		end := r.Now().Add(keep)
 		m.settle(s)
 		r.pass(keep/2, m)
-		r.equal(r.outcome(task.ID), s.Outcome)
+		r.before(end, func() { r.equal(r.outcome(task.ID), s.Outcome) })
 		r.pass(keep/2+r.Slack, m)
 		r.absent(state, task.ID)
 	}
@@ -51,7 +52,7 @@ func retentionPerTask(r *rig) {
 	m := r.minion()
 	tasks := []*broker.Task{
 		r.task(kept(time.Hour, time.Hour)), r.task(kept(300*time.Millisecond, time.Hour)),
-		r.task(kept(5*time.Second, time.Hour)), r.task(kept(0, time.Hour)),
+		r.task(kept(time.Minute, time.Hour)), r.task(kept(0, time.Hour)),
 	}
 	r.enqueue(tasks...)
 	for _, d := range m.take(4) {
@@ -72,9 +73,11 @@ func retentionFromFinal(r *rig) {
 	d := m.take1()
 	r.pass(200*time.Millisecond, m)
 	m.settle(retry(d, 200*time.Millisecond))
-	m.settle(m.succeed(m.take1()))
+	s := m.succeed(m.take1())
+	end := r.Now().Add(task.Retention)
+	m.settle(s)
 	r.pass(150*time.Millisecond, m)
-	r.outcome(task.ID)
+	r.before(end, func() { r.outcome(task.ID) })
 	r.pass(150*time.Millisecond+r.Slack, m)
 	r.absent(broker.StateSucceeded, task.ID)
 }
@@ -94,9 +97,13 @@ func retentionOfCanceled(r *rig) {
 	m := r.minion()
 	short, long := r.task(kept(300*time.Millisecond, 0)), r.task(kept(time.Hour, 0))
 	r.enqueue(short, long)
+	end := r.Now().Add(short.Retention)
 	r.cancel(short.ID, long.ID)
-	r.in(broker.StateCanceled, short.ID, long.ID)
-	r.outcome(short.ID)
+	r.before(end, func() {
+		r.in(broker.StateCanceled, short.ID)
+		r.outcome(short.ID)
+	})
+	r.in(broker.StateCanceled, long.ID)
 	r.pass(300*time.Millisecond+r.Slack, m)
 	// A broker that can't open the message may keep it for DefaultRetention.
 	r.outcome(long.ID)
@@ -108,11 +115,14 @@ func retentionOfFailed(r *rig) {
 	short := r.task(kept(200*time.Millisecond, 500*time.Millisecond))
 	long := r.task(kept(0, time.Hour))
 	r.enqueue(short, long)
-	for _, d := range m.take(2) {
+	ds := m.take(2)
+	end := r.Now().Add(short.DeadFor)
+	for _, d := range ds {
 		m.settle(m.finish(d, broker.StateFailed))
 	}
 	r.pass(200*time.Millisecond+r.Slack, m)
-	r.in(broker.StateFailed, short.ID, long.ID)
+	r.before(end, func() { r.in(broker.StateFailed, short.ID) })
+	r.in(broker.StateFailed, long.ID)
 	r.pass(300*time.Millisecond+r.Slack, m)
 	r.absent(broker.StateFailed, short.ID)
 	r.in(broker.StateFailed, long.ID)
@@ -124,10 +134,13 @@ func retentionDeadLetters(r *rig) {
 	m := r.minion()
 	short, long, none := r.task(kept(300*time.Millisecond, 200*time.Millisecond)), r.task(kept(0, time.Hour)), r.task(kept(time.Hour, 0))
 	r.enqueue(short, long, none)
-	for _, d := range m.take(3) {
+	ds := m.take(3)
+	end := r.Now().Add(short.Retention)
+	for _, d := range ds {
 		m.settle(m.finish(d, broker.StateFailed))
 	}
-	r.in(broker.StateFailed, short.ID, none.ID)
+	r.before(end, func() { r.in(broker.StateFailed, short.ID) })
+	r.in(broker.StateFailed, none.ID)
 	r.pass(300*time.Millisecond+r.Slack, m)
 	dead := deadLetters(r, "q", 10)
 	if len(dead) != 1 || dead[long.ID] == nil {

@@ -14,6 +14,9 @@ func Run(t *testing.T, cfg Config) {
 	can := probe(t, cfg)
 	for _, g := range groups() {
 		t.Run(g.name, func(t *testing.T) {
+			if cfg.Parallel {
+				t.Parallel()
+			}
 			var missing []string
 			common := ^needs(0) // what all that are left out lack
 			for _, test := range g.tests {
@@ -22,6 +25,7 @@ func Run(t *testing.T, cfg Config) {
 					common &= lack
 					continue
 				}
+				cfg := cfg.of(test)
 				t.Run(test.name, func(t *testing.T) {
 					if cfg.Parallel {
 						t.Parallel()
@@ -37,7 +41,20 @@ func Run(t *testing.T, cfg Config) {
 			}
 		})
 	}
-	t.Run("Model", func(t *testing.T) { runModel(t, cfg) })
+	t.Run("Model", func(t *testing.T) {
+		if cfg.Parallel {
+			t.Parallel()
+		}
+		runModel(t, cfg)
+	})
+}
+
+// of returns the configuration for one test.
+func (c Config) of(test test) Config {
+	if c.Patient != nil && test.needs&needLapse == 0 {
+		c.Open = c.Patient
+	}
+	return c
 }
 
 type group struct {
@@ -88,7 +105,7 @@ func groups() []group {
 }
 
 // needs are capabilities that a test can't do without.
-type needs uint8
+type needs uint16
 
 const (
 	needInspector needs = 1 << iota
@@ -98,12 +115,13 @@ const (
 	needHeavy
 	needFlows
 	needSquads
+	needLapse // of leases; see Config.Patient
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads", "leases that end",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -115,7 +133,7 @@ func (n needs) String() string {
 // probe opens a broker to see what it and its harness can do.
 func probe(t *testing.T, cfg Config) needs {
 	t.Helper()
-	var can needs
+	can := needLapse
 	cfg.guarded(t, func(t *testing.T, cfg Config) {
 		h := cfg.open(t)
 		t.Cleanup(func() { _ = h.Broker.Close() })

@@ -15,7 +15,7 @@ var assignTests = []test{
 	{"AssignOfSeveralQueues", assignQueues, 0},
 	{"AssignWhatIsNotBlocked", assignNotBlocked, 0},
 	{"AssignToAnotherQueuesMinion", assignWrongQueue, 0},
-	{"AssignToTheDead", assignDead, 0},
+	{"AssignToTheDead", assignDead, needLapse},
 	{"AssignAtOnce", assignAtOnce, 0},
 	{"AssignMany", assignMany, 0},
 }

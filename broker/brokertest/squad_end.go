@@ -9,10 +9,10 @@ import (
 // What becomes of tasks that were assigned, or never are.
 var assignEndTests = []test{
 	{"AssignedAndCanceled", assignedCanceled, 0},
-	{"AssignedToWhoDies", assignedDies, 0},
+	{"AssignedToWhoDies", assignedDies, needLapse},
 	{"AssignedToWhoLeaves", assignedLeaves, 0},
-	{"AssignedToWhoDiesCanceled", assignedDiesCanceled, 0},
-	{"AssignedIsNotDueAnyMore", assignedNotDue, 0},
+	{"AssignedToWhoDiesCanceled", assignedDiesCanceled, needLapse},
+	{"AssignedIsNotDueAnyMore", assignedNotDue, needLapse},
 	{"NeverAssigned", neverAssigned, 0},
 }
 

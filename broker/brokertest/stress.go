@@ -14,7 +14,7 @@ import (
 
 // Many at once, and a history that is checked afterwards.
 var stressTests = []test{
-	{"Everything", stressEverything, 0},
+	{"Everything", stressEverything, needLapse},
 	{"ConsumersComeAndGo", stressComeAndGo, 0},
 }
 

@@ -73,6 +73,7 @@ func allow(t *testing.T, s *redistest.Server) (url string) {
 // A user with the documented ACL can do nothing outside its namespace. That it can
 // do all that a broker does is shown by TestConformanceApart.
 func TestACL(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return
@@ -103,6 +104,7 @@ func TestACL(t *testing.T) {
 
 // On a cluster it can do what it has to, also.
 func TestACLOnCluster(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return

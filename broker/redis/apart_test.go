@@ -76,6 +76,7 @@ func wantPayload(t *testing.T, d *broker.Delivery, x *broker.Task) {
 
 // What is in the lists: docs/wire.md.
 func TestApartEntry(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw, x := open(t, url), rawClient(t, url), large()
 		enqueue(t, b, x)
@@ -94,6 +95,7 @@ func TestApartEntry(t *testing.T) {
 // A sender that died before its script left a record; who sends the id later is
 // not given its content, and a repeat changes nothing at any time.
 func TestApartSenderDies(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
@@ -135,6 +137,7 @@ func TestApartSenderDies(t *testing.T) {
 
 // A task whose record was evicted fails, and says so; it does not go round.
 func TestApartRecordIsLost(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw, x := open(t, url), rawClient(t, url), large()
 		enqueue(t, b, x)
@@ -163,11 +166,12 @@ func TestApartRecordIsLost(t *testing.T) {
 // The record stays as long as its task does: through retries, the death of a
 // minion, and as long as a dead letter.
 func TestApartRecordStays(t *testing.T) {
-	const lease = 400 * time.Millisecond
+	t.Parallel()
+	const lease = time.Second // of the one that dies
 	onEach(t, func(t *testing.T, url string) {
-		b, raw, x := open(t, url, redis.Lease(lease)), rawClient(t, url), large()
+		b, raw, x := open(t, url), rawClient(t, url), large()
 		enqueue(t, b, x)
-		dying := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		dying := consume(t, open(t, url, redis.Lease(lease)), broker.ConsumerConfig{Queues: []string{"q"}})
 		wantPayload(t, dequeue(t, dying, 1, time.Second, "q")[0], x)
 		time.Sleep(lease + lease/4)
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
@@ -211,6 +215,7 @@ func TestApartRecordStays(t *testing.T) {
 }
 
 func TestApartCancel(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		running, ready, later := large(), large(), large(func(x *broker.Task) { x.Delay = time.Hour })
@@ -253,6 +258,7 @@ func (h *noRecords) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredi
 // Who was handed an entry and could not read its record is told of an error, finds
 // the task again, and starts it once.
 func TestApartReadFails(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		rdb, cut := rawClient(t, url), &noRecords{}
 		rdb.AddHook(cut)
@@ -291,6 +297,7 @@ func TestApartReadFails(t *testing.T) {
 
 // A dequeue hands out no more bytes than a batch may have; the rest keeps its order.
 func TestApartBatch(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b := open(t, url)
 		var tasks []*broker.Task
@@ -314,6 +321,7 @@ func TestApartBatch(t *testing.T) {
 
 // A full server refuses a large task as a whole, and ends those it has.
 func TestApartFull(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return // Path has said why

@@ -13,6 +13,7 @@ import (
 // block follow each other, in the order they had, and all others come after them in
 // theirs.
 func TestArrangement(t *testing.T) {
+	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
 		var ids []broker.ID
@@ -70,6 +71,7 @@ func TestArrangement(t *testing.T) {
 
 // What is held is what a map would say.
 func TestHeld(t *testing.T) {
+	t.Parallel()
 	rng := rand.New(rand.NewPCG(3, 4))
 	places := []*keys{{}, {}}
 	var ids []broker.ID

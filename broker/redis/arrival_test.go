@@ -32,6 +32,7 @@ func (r readBytes) Read(p []byte) (int, error) {
 // However large outcomes are, and however many have arrived, a look at them moves
 // no more than a batch may have.
 func TestLargeArrivals(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" { // miniredis has no cursors: it gives all at once
 		return
@@ -86,6 +87,7 @@ func TestLargeArrivals(t *testing.T) {
 // Whoever doesn't know whether its cancel was carried out looks whether something
 // has arrived by it: its repetition would not be told.
 func TestCancelReplyIsLost(t *testing.T) {
+	t.Parallel()
 	server := miniredis.RunT(t)
 	line := redisproxy.Start(t, server.Addr())
 	b := open(t, line.URL())
@@ -111,12 +113,14 @@ func TestCancelReplyIsLost(t *testing.T) {
 // What was cancelled while it ran, and comes back and is cancelled again, leaves
 // nothing behind.
 func TestStopIsForgotten(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
-		b := open(t, url, redis.Lease(300*time.Millisecond))
+		const lease = time.Second // of the one that dies
+		b := open(t, url)
 		raw := rawClient(t, url)
 		task := newTask("q")
 		enqueue(t, b, task)
-		dead := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		dead := consume(t, open(t, url, redis.Lease(lease)), broker.ConsumerConfig{Queues: []string{"q"}})
 		dequeue(t, dead, 1, time.Second, "q")
 		cancel := func() {
 			t.Helper()
@@ -125,7 +129,7 @@ func TestStopIsForgotten(t *testing.T) {
 			}
 		}
 		cancel()
-		time.Sleep(400 * time.Millisecond) // the lease is over
+		time.Sleep(lease + lease/4) // it is over
 		alive := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 		if err := alive.Heartbeat(t.Context(), broker.Load{}); err != nil {
 			t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 // others, and only them, what a lost reply had: that it is unknown there costs it no
 // lease.
 func TestLostReplyBesideAQueueThatIsAway(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return

@@ -16,8 +16,9 @@ import (
 // A heartbeat is over soon, however many minions have died: over a slow line what
 // they have left takes longer than the survivor's own lease.
 func TestHeartbeatIsNotHeldUp(t *testing.T) {
+	t.Parallel()
 	const (
-		lease = time.Second
+		lease = 2 * time.Second
 		died  = 15
 	)
 	server := miniredis.RunT(t)
@@ -38,7 +39,7 @@ func TestHeartbeatIsNotHeldUp(t *testing.T) {
 	time.Sleep(lease * 3 / 4)
 	beat()
 	time.Sleep(lease / 2) // the others' leases are over
-	line.Slow(10*time.Millisecond, 0)
+	line.Slow(20*time.Millisecond, 0)
 	left := func() int {
 		n := 0
 		for _, q := range queues {
@@ -63,6 +64,7 @@ func TestHeartbeatIsNotHeldUp(t *testing.T) {
 
 // A heartbeat whose reply is lost asks again at once.
 func TestHeartbeatAsksAgain(t *testing.T) {
+	t.Parallel()
 	line := redisproxy.Start(t, miniredis.RunT(t).Addr())
 	c := consume(t, open(t, line.URL()), broker.ConsumerConfig{Queues: []string{"a", "b"}})
 	for _, do := range []redisproxy.Action{redisproxy.CutBefore, redisproxy.CutAfter} {

@@ -91,6 +91,7 @@ func wantPending(t *testing.T, raw *goredis.Client, want int) {
 
 // What is in the hash: docs/wire.md.
 func TestBlockFields(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		inbox := broker.NewID(broker.KindParty, "", 0)
@@ -157,6 +158,7 @@ func TestBlockFields(t *testing.T) {
 
 // A repeated enqueue finds its tasks whatever they came with, then and now.
 func TestBlockRepeats(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		tasks := siblings(64)
@@ -205,6 +207,7 @@ func TestBlockRepeats(t *testing.T) {
 // Several who store parts of a block at once make each task once, and several who
 // settle it at once end it once.
 func TestBlockAtOnce(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		tasks := siblings(64)
@@ -243,6 +246,7 @@ func TestBlockAtOnce(t *testing.T) {
 
 // Whatever is not ordinary leaves the block, and the others stay.
 func TestBlockLeavers(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		tasks := siblings(30)
@@ -320,6 +324,7 @@ func TestBlockLeavers(t *testing.T) {
 
 // A submission of any size, with others among them, is blocks.
 func TestBlocksOfMany(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		tasks := siblings(2500)
@@ -359,6 +364,7 @@ func TestBlocksOfMany(t *testing.T) {
 // One of another attempt keeps no others from being a run; one that is not the minion's
 // any more does in its block only.
 func TestBlockRunsWithOthers(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		tasks := siblings(192)
@@ -409,6 +415,7 @@ func TestBlockRunsWithOthers(t *testing.T) {
 
 // What another version has written is neither unknown nor overwritten.
 func TestBlockOfAnotherVersion(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		tasks := siblings(3)
@@ -441,6 +448,7 @@ func TestBlockOfAnotherVersion(t *testing.T) {
 
 // A server that is full forgets what it can, also where a part of a block stays.
 func TestBlockForgottenWhenFull(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return // Path has said why
@@ -489,6 +497,7 @@ func TestBlockForgottenWhenFull(t *testing.T) {
 
 // A run of another version is left alone, and keeps no others from being forgotten.
 func TestRunOfAnotherVersion(t *testing.T) {
+	t.Parallel()
 	s := miniredis.RunT(t)
 	now := time.Now()
 	s.SetTime(now)
@@ -520,6 +529,7 @@ func TestRunOfAnotherVersion(t *testing.T) {
 
 // Each member is forgotten at its own time, and the block with the last of them.
 func TestBlockForgotten(t *testing.T) {
+	t.Parallel()
 	s := miniredis.RunT(t)
 	now := time.Now()
 	s.SetTime(now)

@@ -16,6 +16,7 @@ import (
 // A minion with very many slots takes tasks one by one, each by a blocking move, and
 // all are in its claim list when it settles the first or leaves.
 func TestManySingleClaims(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" { // miniredis has no cursors: it goes through a hash in one page
 		return

@@ -14,13 +14,24 @@ import (
 	"github.com/go-arbiter/arbiter/broker/brokertest"
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
 var namespaces atomic.Int64
 
+// Where a lease ends the test waits for it, so it is short. It is not so short that
+// a machine that is busy with other things ends one that is kept.
+const (
+	shortLease = 2 * time.Second
+	longLease  = time.Minute
+)
+
+// prompt is how late a push may be. The broker looks by itself after a second at
+// the earliest, so a lost push is seen.
+const prompt = 200 * time.Millisecond
+
 // harness opens a namespace of its own on a server.
-func harness(t testing.TB, url string, prompt time.Duration, opts ...redis.Option) brokertest.Harness {
-	const lease = 1500 * time.Millisecond
+func harness(t testing.TB, url string, lease time.Duration, opts ...redis.Option) brokertest.Harness {
 	namespace := fmt.Sprintf("ns%d", namespaces.Add(1))
 	reopen := func(t testing.TB) broker.Broker {
 		opts := append([]redis.Option{redis.Namespace(namespace), redis.Lease(lease)}, opts...)
@@ -46,40 +57,39 @@ func harness(t testing.TB, url string, prompt time.Duration, opts ...redis.Optio
 	}
 }
 
+// suite runs the whole suite on what url returns.
+func suite(t *testing.T, cfg brokertest.Config, url func(t testing.TB) string, opts ...redis.Option) {
+	t.Helper()
+	cfg.Parallel = true
+	cfg.ModelTime = testform.Pick(time.Second, 5*time.Second)
+	cfg.Open = func(t testing.TB) brokertest.Harness { return harness(t, url(t), shortLease, opts...) }
+	cfg.Patient = func(t testing.TB) brokertest.Harness { return harness(t, url(t), longLease, opts...) }
+	brokertest.Run(t, cfg)
+}
+
 // The whole suite on Redis' stand-in, and on a server.
 func TestConformanceMiniredis(t *testing.T) {
-	brokertest.Run(t, brokertest.Config{
-		Parallel: true, Light: true,
-		Open: func(t testing.TB) brokertest.Harness {
-			// It can't be told to end a wait, which makes some things slower.
-			return harness(t, "redis://"+miniredis.RunT(t).Addr(), 200*time.Millisecond)
-		},
-	})
+	t.Parallel()
+	suite(t, brokertest.Config{Light: true}, func(t testing.TB) string { return "redis://" + miniredis.RunT(t).Addr() })
 }
 
 func TestConformanceServer(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return // Path has said why
 	}
 	server := redistest.Start(t, path)
-	brokertest.Run(t, brokertest.Config{
-		Parallel: true,
-		Open:     func(t testing.TB) brokertest.Harness { return harness(t, "redis://"+server.Addr, prompt) },
-	})
+	suite(t, brokertest.Config{}, func(testing.TB) string { return "redis://" + server.Addr })
 }
 
 // The same with records kept apart, whatever their size, and as a user with the
 // ACL of the documentation.
 func TestConformanceApart(t *testing.T) {
+	t.Parallel()
 	url := "redis://" + miniredis.RunT(t).Addr()
 	if path := redistest.Path(t); path != "" {
 		url = allow(t, redistest.Start(t, path))
 	}
-	brokertest.Run(t, brokertest.Config{
-		Parallel: true,
-		Open: func(t testing.TB) brokertest.Harness {
-			return harness(t, url, prompt, redis.ApartFrom(0))
-		},
-	})
+	suite(t, brokertest.Config{}, func(testing.TB) string { return url }, redis.ApartFrom(0))
 }

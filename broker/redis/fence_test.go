@@ -61,9 +61,13 @@ func (h *cutOff) hits(cmd goredis.Cmder) bool {
 
 // onClusters runs a test on a server that plays a cluster, and on a real one.
 func onClusters(t *testing.T, body func(t *testing.T, addrs ...string)) {
-	t.Run("miniredis", func(t *testing.T) { body(t, miniredis.RunT(t).Addr()) })
+	t.Run("miniredis", func(t *testing.T) {
+		t.Parallel()
+		body(t, miniredis.RunT(t).Addr())
+	})
 	if path := redistest.Path(t); path != "" {
 		t.Run("redis-server", func(t *testing.T) {
+			t.Parallel()
 			var addrs []string
 			for _, n := range redistest.StartCluster(t, path, 3).Nodes {
 				addrs = append(addrs, n.Addr)
@@ -77,7 +81,8 @@ func onClusters(t *testing.T, body func(t *testing.T, addrs ...string)) {
 // there, and a fence stands where blocking moves of it would bring messages. When
 // it reaches the queue again it works there as before, without a fault.
 func TestJoinedBehindItsFence(t *testing.T) {
-	const lease = 600 * time.Millisecond
+	t.Parallel()
+	const lease = 1500 * time.Millisecond
 	onClusters(t, func(t *testing.T, addrs ...string) {
 		brokerOf := func(hooks ...goredis.Hook) broker.Broker {
 			rdb := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs})

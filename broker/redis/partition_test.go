@@ -12,6 +12,7 @@ import (
 // A queue keeps the partitions it was made with, and everything finds its
 // tasks in all of them.
 func TestPartitions(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b := open(t, url, redis.Partitions(3))
 		var tasks []*broker.Task
@@ -86,6 +87,7 @@ func TestPartitions(t *testing.T) {
 // A unique key holds in the whole queue, and an id that would put it elsewhere is
 // refused.
 func TestPartitionsUnique(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b := open(t, url, redis.Partitions(8))
 		with := func(id broker.ID) *broker.Task {

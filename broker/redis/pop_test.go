@@ -18,6 +18,7 @@ import (
 // A dequeue that gave up takes nothing afterwards, also where the server may
 // not be told to end its blocking move.
 func TestWaitThatWasGivenUp(t *testing.T) {
+	t.Parallel()
 	onEach(t, gaveUp)
 	path := redistest.Path(t)
 	if path == "" {
@@ -67,6 +68,7 @@ func gaveUp(t *testing.T, url string) {
 // A server that is far away is asked for many tasks at a time, though each move takes
 // as long there as if it had waited for its task.
 func TestFarAway(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		near := open(t, url)
 		line := redisproxy.Start(t, strings.TrimPrefix(url, "redis://"))

@@ -15,6 +15,7 @@ import (
 // Tasks that were assigned, and whose message is lost on the way to the minion,
 // are found by heartbeats and handed out by Dequeue.
 func TestAssignedUnheard(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return
@@ -70,6 +71,7 @@ func TestAssignedUnheard(t *testing.T) {
 // What is assigned is sent again where a reply was lost, and may come late. An
 // attempt that is over by then does not start again.
 func TestAssignedTwice(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b := open(t, url)
 		heard := make(chan []*broker.Delivery, 3)

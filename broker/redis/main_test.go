@@ -1,0 +1,13 @@
+package redis_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/internal/testform"
+)
+
+func TestMain(m *testing.M) {
+	testform.Parallel(16) // they wait for leases, and for what the server tells
+	os.Exit(m.Run())
+}
