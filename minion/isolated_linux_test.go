@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -57,30 +60,25 @@ func childrenOf(parent int) (pids []int) {
 // Children that are killed at any moment cost attempts, and nothing else. It
 // kills whatever child there is, so it does not run beside other tests.
 func TestIsolatedStorm(t *testing.T) {
-	y := newYard(t, 4, minion.Retry(1000, task.Constant(0)))
+	const slots = 4
+	y := newYard(t, slots, minion.Retry(1000, task.Constant(0)))
 	futs := make([]*task.Future[trace], 60)
 	for i := range futs {
-		futs[i] = y.send(deed{What: "call", N: i})
+		what := "call"
+		if i%5 == 0 { // there are more than slots, so nothing ends before a child is killed
+			what = "hold"
+		}
+		futs[i] = y.send(deed{What: what, N: i})
 	}
-	over := make(chan int)
+	// This child works: its handler has printed its number, and waits for the end.
+	if err := kill(y.printed("holds")); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
 	end := make(chan struct{})
 	go func() {
-		killed := 0
-		for {
-			pause := time.Duration(rand.IntN(10)) * time.Millisecond
-			if killed%20 == 0 { // on a slow machine a child needs a while to do anything
-				pause = 300 * time.Millisecond
-			}
-			select {
-			case <-end:
-				over <- killed
-				return
-			case <-time.After(pause):
-			}
-			if children := childrenOf(os.Getpid()); len(children) > 0 && kill(children[rand.IntN(len(children))]) == nil {
-				killed++
-			}
-		}
+		defer close(over)
+		storm(y, end)
 	}()
 	for i, fut := range futs {
 		if tr, err := y.result(fut); err != nil || tr.N != i+1 {
@@ -88,14 +86,41 @@ func TestIsolatedStorm(t *testing.T) {
 		}
 	}
 	close(end)
-	if killed := <-over; killed == 0 {
-		t.Error("no child was killed")
+	<-over
+	if n := strings.Count(y.logs.String(), "the task's process crashed"); n == 0 {
+		t.Error("no attempt has ended by the end of its process")
 	}
 	if err := y.stop(); err != nil {
 		t.Error(err)
 	}
 	if left := childrenOf(os.Getpid()); len(left) > 0 {
 		t.Errorf("children %v are left", left)
+	}
+}
+
+// holder is what a child prints that waits for its end.
+var holder = regexp.MustCompile(`holds (\d+)`)
+
+// storm kills children until end is closed: a number of them at any moment, since
+// on a slow machine none would get to do anything if that never stopped, and all
+// that wait for it.
+func storm(y *yard, end <-chan struct{}) {
+	killed := make(map[string]bool)
+	for left := 60; ; {
+		select {
+		case <-end:
+			return
+		case <-time.After(time.Duration(rand.IntN(10)) * time.Millisecond):
+		}
+		for _, m := range holder.FindAllStringSubmatch(y.logs.String(), -1) {
+			if pid, _ := strconv.Atoi(m[1]); !killed[m[1]] {
+				killed[m[1]] = true
+				_ = kill(pid) // it may have ended by chance
+			}
+		}
+		if children := childrenOf(os.Getpid()); left > 0 && len(children) > 0 && kill(children[rand.IntN(len(children))]) == nil {
+			left--
+		}
 	}
 }
 

@@ -190,6 +190,16 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		_, err = fut.Result(ctx)
 		return trace{Text: fut.ID().String(), N: map[bool]int{true: 1}[errors.Is(err, task.ErrNotSubmitted)]}, nil
 	},
+	// Hold waits for the end of its process in the first attempt, and calls in the
+	// next ones.
+	"hold": func(ctx context.Context, d deed) (trace, error) {
+		if info, _ := task.FromContext(ctx); info.Attempt == 1 {
+			fmt.Println("holds", os.Getpid())
+			return trace{}, obey(ctx)
+		}
+		n, err := plain.Call(ctx, submitter(ctx), args{d.N})
+		return trace{N: n}, err
+	},
 	// Again sends a task, and kills its process in the first attempt.
 	"again": func(ctx context.Context, d deed) (trace, error) {
 		fut, err := plain.With(task.Retries(5)).Apply(ctx, submitter(ctx), args{d.N})
