@@ -1,0 +1,60 @@
+// Command api takes images over HTTP, has thumbnails made of them by a minion, and
+// hands those out. It links the handle of the task, and nothing that can read an
+// image.
+//
+//	curl --data-binary @photo.jpg 'localhost:8080/thumbnails?width=80&height=60'
+//	curl -o thumbnail.png localhost:8080/thumbnails/ID
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker/redis"
+)
+
+func main() {
+	url := flag.String("broker", "redis://localhost:6379/0", "where the tasks are")
+	addr := flag.String("addr", "localhost:8080", "where to listen")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *url, *addr); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, url, addr string) error {
+	b, err := redis.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = b.Close() }()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = arb.Close() }()
+
+	srv := &http.Server{Addr: addr, Handler: handler(arb), ReadHeaderTimeout: 10 * time.Second}
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		stopped <- srv.Shutdown(ctx)
+	})
+	log.Printf("api is ready: http://%s/thumbnails", addr)
+	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}
