@@ -23,7 +23,6 @@ type application struct {
 	args  codec.Arguments
 	count int
 	opts  []task.Option
-	sync  bool
 	err   error
 }
 
@@ -65,13 +64,6 @@ func Options(opts ...task.Option) ApplyOption {
 	return applyFunc(func(a *application) { a.opts = append(a.opts, opts...) })
 }
 
-// Sync lets Apply wait until all the tasks are done, whatever became of them;
-// [Arbiter.Status] and [Arbiter.WaitForTasks] tell that. The default is to
-// return when they are stored.
-func Sync() ApplyOption {
-	return applyFunc(func(a *application) { a.sync = true })
-}
-
 // Apply starts a task by its name and returns the ids of its copies. The tasks
 // are stored when it returns, whether there is a minion for them or not. That
 // there is no such task, or that the arguments do not fit it, is known by the
@@ -79,8 +71,7 @@ func Sync() ApplyOption {
 //
 // If some are not stored, the error is a [*task.SubmitError], as that of
 // [Arbiter.Submit], and the ids are those of the tasks that are stored or may
-// be. With [Sync] the error can also be ctx's, or [task.ErrClosed], and the ids
-// are all there.
+// be. [Arbiter.ApplySync] waits for the results.
 func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) ([]task.ID, error) {
 	app := application{count: 1}
 	for _, o := range opts {
@@ -111,23 +102,47 @@ func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) (
 			ids = append(ids, req.ID())
 		}
 	}
-	if err == nil && app.sync {
-		err = a.sync(ctx, ids)
-	}
 	return ids, err
 }
 
-// sync waits until tasks are done, and leaves their outcomes for who asks next.
-func (a *Arbiter) sync(ctx context.Context, ids []task.ID) error {
+// ApplySync is [Arbiter.Apply] that waits until all the tasks are done, as the
+// original's apply does with sync=True. It returns their statuses in the order of
+// the copies: [Status.Decode] and [Status.Result] give the result of each, and
+// [Status.Err] says what became of one that did not succeed, which is no error
+// here.
+//
+// If the error is not nil, the statuses are those of the tasks that are stored or
+// may be, and one that is not known to be done has its id alone: [ErrNotDone] is
+// the error of its Decode. The error is that of Apply, and then nothing was waited
+// for; or it is ctx's, or wraps [task.ErrClosed]; or it joins those of tasks whose
+// results are not kept any more, which wrap [task.ErrNotFound].
+func (a *Arbiter) ApplySync(ctx context.Context, name string, opts ...ApplyOption) ([]Status, error) {
+	ids, err := a.Apply(ctx, name, opts...)
+	statuses := make([]Status, len(ids))
+	place := make(map[task.ID]int, len(ids))
+	for i, id := range ids {
+		statuses[i].ID, place[id] = id, i
+	}
+	if err != nil {
+		return statuses, err
+	}
 	w := a.client.Watch(ids...)
 	defer w.Close()
+	var lost []error
 	for left := w.Len(); left > 0; {
 		arrivals, err := w.Wait(ctx)
 		if err != nil {
-			return fmt.Errorf("wait for %d of %d tasks: %w", left, w.Len(), err)
+			return statuses, fmt.Errorf("wait for %d of %d tasks: %w", left, w.Len(), err)
 		}
-		a.client.Restore(arrivals...)
 		left -= len(arrivals)
+		for i := range arrivals {
+			arrival := &arrivals[i]
+			if arrival.State.Final() {
+				statuses[place[arrival.ID]] = a.arrived(arrival)
+			} else {
+				lost = append(lost, arrival.Err())
+			}
+		}
 	}
-	return nil
+	return statuses, errors.Join(lost...)
 }

@@ -69,17 +69,18 @@ func ExampleKwArgs() {
 	}
 	defer func() { _ = arb.Close() }()
 
-	ids, err := arb.Apply(ctx, "simple_add", arbiter.KwArgs(map[string]any{"x": 20, "y": 22}), arbiter.Sync())
+	done, err := arb.ApplySync(ctx, "simple_add", arbiter.KwArgs(map[string]any{"x": 20, "y": 22}), arbiter.Count(3))
 	if err != nil {
 		log.Fatal(err)
 	}
-	st, err := arb.Status(ctx, ids[0])
-	if err != nil {
-		log.Fatal(err)
+	for _, st := range done {
+		var sum int
+		err = st.Decode(&sum)
+		fmt.Println(sum, err)
 	}
-	var sum int
-	err = st.Decode(&sum)
-	fmt.Println(sum, err)
 
-	// Output: 42 <nil>
+	// Output:
+	// 42 <nil>
+	// 42 <nil>
+	// 42 <nil>
 }

@@ -15,7 +15,7 @@ import (
 const UpstreamParameter = "upstream"
 
 // Named is a call of a task by its name, with the options of [Arbiter.Apply]
-// but [Count] and [Sync]: for pipes and groups of tasks whose types are not known.
+// but [Count]: for pipes and groups of tasks whose types are not known.
 func Named(name string, opts ...ApplyOption) task.Bound {
 	app := application{count: 1}
 	for _, o := range opts {
@@ -23,8 +23,8 @@ func Named(name string, opts ...ApplyOption) task.Bound {
 			o.applyTo(&app)
 		}
 	}
-	if app.err == nil && (app.count != 1 || app.sync) {
-		app.err = fmt.Errorf("%w option: Count and Sync are for Apply", broker.ErrInvalid)
+	if app.err == nil && app.count != 1 {
+		app.err = fmt.Errorf("%w option: Count is for Apply and ApplySync", broker.ErrInvalid)
 	}
 	if app.err != nil {
 		return task.FailedRequest(name, app.err)

@@ -123,7 +123,6 @@ func TestPipeRefuses(t *testing.T) {
 		for what, steps := range map[string][]task.Bound{
 			"a nil one":      {arbiter.Named("a"), nil},
 			"count":          {arbiter.Named("a", arbiter.Count(2))},
-			"sync":           {arbiter.Named("a"), arbiter.Named("b", arbiter.Sync())},
 			"bad name":       {arbiter.Named("a b")},
 			"a delay":        {arbiter.Named("a"), arbiter.Named("b", arbiter.Options(task.Delay(time.Second)))},
 			"upstream twice": {arbiter.Named("a"), plus(1).Bind(2).With(task.Delay(time.Second))},

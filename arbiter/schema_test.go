@@ -111,7 +111,7 @@ func TestCheckSchema(t *testing.T) {
 		refused(err, false, 1)
 		_, err = r.arb.Apply(r.Context(), "unknown")
 		refused(err, false, 1)
-		if _, err := r.arb.Apply(r.Context(), "versioned", arbiter.Args(5), arbiter.Sync()); err != nil {
+		if _, err := r.arb.ApplySync(r.Context(), "versioned", arbiter.Args(5)); err != nil {
 			r.Errorf("by name: %v", err)
 		}
 		if _, err := newWork.With(task.Queue("other")).Apply(r.Context(), r.arb, args{6}); err != nil {

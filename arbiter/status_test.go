@@ -231,9 +231,13 @@ func TestApply(t *testing.T) {
 			t.Fatalf("apply: %v, %v", ids, err)
 		}
 		began := time.Now()
-		ids, err = r.arb.Apply(t.Context(), "work", arbiter.KwArgs(map[string]any{"n": 2}), arbiter.Count(9), arbiter.Sync())
-		if err != nil || len(ids) != 9 {
-			t.Fatalf("apply: %v, %v", ids, err)
+		done, err := r.arb.ApplySync(t.Context(), "work", arbiter.KwArgs(map[string]any{"n": 2}), arbiter.Count(9))
+		if err != nil || len(done) != 9 {
+			t.Fatalf("apply: %v, %v", done, err)
+		}
+		ids = nil
+		for _, st := range done {
+			ids = append(ids, st.ID)
 		}
 		r.near("nine of two seconds in three slots", began, 6*time.Second, 2*time.Second)
 		slices.SortFunc(ids, func(a, b task.ID) int { return strings.Compare(a.String(), b.String()) })

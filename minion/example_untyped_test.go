@@ -25,15 +25,11 @@ func ExampleMinion_untyped() {
 	}
 	arb, end := scene(b, m)
 	defer end()
-	ids, err := arb.Apply(ctx, "count", arbiter.Args("a", 2, nil), arbiter.Sync())
+	done, err := arb.ApplySync(ctx, "count", arbiter.Args("a", 2, nil))
 	if err != nil {
 		log.Fatal(err)
 	}
-	st, err := arb.Status(ctx, ids[0])
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(st.Result())
+	fmt.Println(done[0].Result())
 
 	// Output: 3 <nil>
 }

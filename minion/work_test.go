@@ -225,11 +225,11 @@ func TestUntypedHandler(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.start(m, 1)
-		ids, err := r.arb.Apply(t.Context(), "echo", arbiter.Args(1, "two"), arbiter.KwArgs(map[string]any{"k": 3.5}), arbiter.Sync())
+		done, err := r.arb.ApplySync(t.Context(), "echo", arbiter.Args(1, "two"), arbiter.KwArgs(map[string]any{"k": 3.5}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := r.status(ids[0]).Result()
+		got, err := done[0].Result()
 		m1, _ := got.(map[string]any)
 		pos, _ := m1["positional"].([]any)
 		named, _ := m1["named"].(map[string]any)

@@ -59,11 +59,11 @@ func TestWaitForTasks(t *testing.T) {
 // status(key): the original's keys, for a task and for a group.
 func TestStatus(t *testing.T) {
 	onBoth(t, 2, func(r *rig) {
-		ids, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1, 2), arbiter.Sync())
+		done, err := r.arb.ApplySync(r.ctx(), "simple_add", arbiter.Args(1, 2))
 		if err != nil {
 			r.Fatal(err)
 		}
-		keys := statusOf(r, ids[0])
+		keys := statusOf(r, done[0].ID)
 		if keys["task_type"] != "task" || keys["name"] != "simple_add" || keys["state"] != "done" || keys["result"] != 3.0 {
 			r.Errorf("of a task: %v", keys)
 		}
@@ -261,12 +261,12 @@ func TestTaskMeta(t *testing.T) {
 // Task retention: what is finished is forgotten after its time, by the broker.
 func TestTaskRetention(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
-		ids, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1), arbiter.Sync(), arbiter.Options(task.Retention(300*time.Millisecond)))
+		done, err := r.arb.ApplySync(r.ctx(), "simple_add", arbiter.Args(1), arbiter.Options(task.Retention(300*time.Millisecond)))
 		if err != nil {
 			r.Fatal(err)
 		}
 		r.until("it is forgotten", func() bool {
-			_, err := r.arb.Status(r.ctx(), ids[0])
+			_, err := r.arb.Status(r.ctx(), done[0].ID)
 			return errors.Is(err, task.ErrNotFound)
 		})
 	})

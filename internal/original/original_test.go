@@ -169,16 +169,34 @@ func TestGroupFails(t *testing.T) {
 	})
 }
 
-// A synchronous task.
+// A synchronous task, whose result is returned.
 func TestSync(t *testing.T) {
 	onBoth(t, 2, func(r *rig) {
-		ids, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1, 2), arbiter.Sync())
-		if err != nil || len(ids) != 1 {
-			r.Fatal(ids, err)
+		done, err := r.arb.ApplySync(r.ctx(), "simple_add", arbiter.Args(1, 2))
+		if err != nil || len(done) != 1 {
+			r.Fatal(done, err)
 		}
-		st, err := r.arb.Status(r.ctx(), ids[0])
+		if sum, err := done[0].Result(); err != nil || sum != int64(3) {
+			r.Errorf("the result: %v, %v", sum, err)
+		}
+		st, err := r.arb.Status(r.ctx(), done[0].ID)
 		if sum, bad := st.Result(); err != nil || bad != nil || st.State != broker.PhaseDone || sum != int64(3) {
 			r.Errorf("%+v, %v, %v", st, bad, err)
+		}
+	})
+}
+
+// Several copies of a synchronous task return a result each.
+func TestSyncOfSeveral(t *testing.T) {
+	onBoth(t, 2, func(r *rig) {
+		done, err := r.arb.ApplySync(r.ctx(), "simple_add", arbiter.Args(1, 2), arbiter.Count(5))
+		if err != nil || len(done) != 5 {
+			r.Fatal(done, err)
+		}
+		for _, st := range done {
+			if sum, err := st.Result(); err != nil || sum != int64(3) {
+				r.Errorf("a result: %v, %v", sum, err)
+			}
 		}
 	})
 }
