@@ -1,6 +1,7 @@
 package arbiter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,8 @@ import (
 // MaxCount is the largest [Count].
 const MaxCount = 100_000
 
-// ApplyOption changes what [Arbiter.Apply] does.
+// ApplyOption changes what [Arbiter.Apply] does. Of an option that is given twice the
+// later one counts, unless it says otherwise.
 type ApplyOption interface {
 	applyTo(*application)
 }
@@ -47,7 +49,7 @@ func KwArgs(args map[string]any) ApplyOption {
 func Count(n int) ApplyOption {
 	return applyFunc(func(a *application) {
 		if n < 1 || n > MaxCount {
-			a.err = fmt.Errorf("%w option: Count(%d), want 1 to %d", broker.ErrInvalid, n, MaxCount)
+			a.err = cmp.Or(a.err, fmt.Errorf("%w option: Count(%d), want 1 to %d", broker.ErrInvalid, n, MaxCount))
 		}
 		a.count = n
 	})

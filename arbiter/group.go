@@ -1,6 +1,7 @@
 package arbiter
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -11,7 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// GroupOption changes a group; see [Arbiter.Group].
+// GroupOption changes a group; see [Arbiter.Group]. Of an option that is given
+// twice the later one counts, unless it says otherwise.
 type GroupOption interface {
 	SquadOption
 	applyGroup(*groupConfig)
@@ -19,8 +21,39 @@ type GroupOption interface {
 
 type groupConfig struct {
 	task.GroupSettings
-	opts []task.Option
-	err  error
+	finalizers []*task.Request
+	timeouts   []time.Duration
+	opts       []task.Option
+	err        error // the first one
+}
+
+func (c *groupConfig) fail(format string, args ...any) {
+	c.err = cmp.Or(c.err, fmt.Errorf("%w option: "+format, append([]any{broker.ErrInvalid}, args...)...))
+}
+
+// callback sets the callback, of which there is one.
+func (c *groupConfig) callback(req *task.Request, none string) {
+	switch {
+	case req == nil:
+		c.fail("%s", none)
+	case c.Callback != nil:
+		c.fail("a second callback, %s after %s: a group has one; "+
+			"put several calls together with task.All or task.Collect, and several steps with task.Fork", req.Name(), c.Callback.Name())
+	}
+	c.Callback = req
+}
+
+// settle returns what the options come to for a group of so many members.
+func (c *groupConfig) settle() (task.GroupSettings, error) {
+	s := c.GroupSettings
+	switch len(c.finalizers) {
+	case 0:
+	case 1:
+		s.Finalizer, s.Timeout = c.finalizers[0], c.timeouts[0]
+	default:
+		s.Finalizer, s.Timeouts = task.NewGroup(c.finalizers, task.GroupSettings{}), c.timeouts
+	}
+	return s, c.err
 }
 
 type groupFunc func(*groupConfig)
@@ -32,12 +65,13 @@ func (f groupFunc) applyGroup(c *groupConfig) { f(c) }
 // gets its own arguments only; see [CallbackStep] and [GroupThen] for one that
 // takes the results. A callback that will never run is canceled, and the group's
 // [Status] says why. The default is none.
+//
+// A group has one callback, which may be a group itself: a second one, by Callback,
+// [CallbackStep] or [GroupThen], is an error that wraps [task.ErrInvalid]. Put
+// several together with [task.All], if the group is to fail with the first of them
+// that fails, or with [task.Collect], if each is to run whatever the others do.
 func Callback(call task.Bound) GroupOption {
-	return groupFunc(func(c *groupConfig) {
-		if c.Callback = requestOf(call); c.Callback == nil {
-			c.err = fmt.Errorf("%w option: Callback of no call", broker.ErrInvalid)
-		}
-	})
+	return groupFunc(func(c *groupConfig) { c.callback(requestOf(call), "Callback of no call") })
 }
 
 // CallbackStep is [Callback] for a step that takes the results of all members,
@@ -47,23 +81,23 @@ func CallbackStep[X any](step task.Step[[]any, X]) GroupOption {
 }
 
 func callbackStep(req *task.Request) GroupOption {
-	return groupFunc(func(c *groupConfig) {
-		if c.Callback = req; req == nil {
-			c.err = fmt.Errorf("%w option: a callback that is no step", broker.ErrInvalid)
-		}
-	})
+	return groupFunc(func(c *groupConfig) { c.callback(req, "a callback that is no step") })
 }
 
 // Finalizer starts a call last, always: whether members have succeeded, failed,
 // or were killed, after them and the callback. If timeout is not 0 it starts no
 // later than that after the group was sent, whatever the others do then. It is a
 // single task. The default is none.
+//
+// Given several times, all of them run, in any order, whatever becomes of the
+// others, each with its own timeout. The group ends when all are done.
 func Finalizer(call task.Bound, timeout time.Duration) GroupOption {
 	return groupFunc(func(c *groupConfig) {
-		if c.Finalizer = requestOf(call); c.Finalizer == nil {
-			c.err = fmt.Errorf("%w option: Finalizer of no call", broker.ErrInvalid)
+		req := requestOf(call)
+		if req == nil {
+			c.fail("Finalizer of no call")
 		}
-		c.Timeout = timeout
+		c.finalizers, c.timeouts = append(c.finalizers, req), append(c.timeouts, timeout)
 	})
 }
 
@@ -117,16 +151,17 @@ func (a *Arbiter) Group(ctx context.Context, calls []task.Bound, opts ...GroupOp
 			o.applyGroup(&cfg)
 		}
 	}
-	if cfg.err != nil {
-		return nil, fmt.Errorf("group: %w", cfg.err)
+	settings, err := cfg.settle()
+	if err != nil {
+		return nil, fmt.Errorf("group: %w", err)
 	}
 	members := make([]*task.Request, len(calls))
 	for i, call := range calls {
 		members[i] = requestOf(call)
 	}
-	req := task.NewGroup(members, cfg.GroupSettings, cfg.opts...)
+	req := task.NewGroup(members, settings, cfg.opts...)
 	g := &Group{flowHandle: flowHandle{a: a, req: req}}
-	err := g.Send(ctx)
+	err = g.Send(ctx)
 	f := req.Flow()
 	g.callback, g.finalizer = idOf(f.Callback), idOf(f.Finalizer)
 	return g, err
@@ -152,7 +187,8 @@ func (a *Arbiter) FindGroup(ctx context.Context, id task.ID) (*Group, error) {
 // Callback returns the id of the callback; zero if there is none.
 func (g *Group) Callback() task.ID { return g.callback }
 
-// Finalizer returns the id of the finalizer; zero if there is none.
+// Finalizer returns the id of the finalizer; zero if there is none. Of several it is
+// that of a group of them, which has a status as any other.
 func (g *Group) Finalizer() task.ID { return g.finalizer }
 
 // flowHandle is what groups and pipes have in common.

@@ -12,7 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// SquadOption changes a squad; see [Arbiter.Squad]. Every [GroupOption] is one.
+// SquadOption changes a squad; see [Arbiter.Squad]. Every [GroupOption] is one. Of
+// an option that is given twice the later one counts, unless it says otherwise.
 type SquadOption interface {
 	applySquad(*squadConfig)
 }
@@ -35,7 +36,7 @@ func (f groupFunc) applySquad(c *squadConfig) { f(&c.group) }
 func WaitForWorkers(d time.Duration) SquadOption {
 	return squadFunc(func(c *squadConfig) {
 		if c.wait = d; d < 0 || d > broker.MaxDuration {
-			c.group.err = fmt.Errorf("%w option: WaitForWorkers(%v), want 0 to %v", broker.ErrInvalid, d, broker.MaxDuration)
+			c.group.fail("WaitForWorkers(%v), want 0 to %v", d, broker.MaxDuration)
 		}
 	})
 }
@@ -106,8 +107,9 @@ func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOp
 			o.applySquad(&cfg)
 		}
 	}
-	if cfg.group.err != nil {
-		return nil, fmt.Errorf("squad: %w", cfg.group.err)
+	settings, err := cfg.group.settle()
+	if err != nil {
+		return nil, fmt.Errorf("squad: %w", err)
 	}
 	until := time.Now().Add(cfg.wait)
 	for try := 1; ; try++ {
@@ -115,7 +117,7 @@ func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOp
 		for i, call := range calls {
 			members[i] = requestOf(call)
 		}
-		req := task.NewGroup(members, cfg.group.GroupSettings, cfg.group.opts...)
+		req := task.NewGroup(members, settings, cfg.group.opts...)
 		err := a.client.SubmitSquad(ctx, req, time.Until(until))
 		var short *client.Shortage
 		if errors.As(err, &short) {

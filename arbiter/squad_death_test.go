@@ -65,7 +65,8 @@ func TestSquadArbiterDies(t *testing.T) {
 				arb, count := r.doomed(n, late)
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
-				g, err := arb.Squad(ctx, task.Calls(works(1, 1, 1)...), arbiter.Callback(note(7)), arbiter.Finalizer(note(8), 0))
+				g, err := arb.Squad(ctx, task.Calls(works(1, 1, 1)...), arbiter.Callback(note(7)),
+					arbiter.Finalizer(note(8), 0), arbiter.Finalizer(note(9), 0))
 				over = err == nil && count.Load() < n
 				name := fmt.Sprintf("request %d, after it: %v, %v", n, late, err)
 				time.Sleep(8 * time.Second)
@@ -75,7 +76,7 @@ func TestSquadArbiterDies(t *testing.T) {
 				notes := append(one.noted(), two.noted()...)
 				wanted := 0
 				if starts > 0 {
-					wanted = 2
+					wanted = 3
 				}
 				ran[starts > 0]++
 				if starts != 0 && starts != 3 || len(notes) != wanted {

@@ -120,7 +120,7 @@ func (p *proxy) prepare(req *task.Request, now time.Time, depth int) (wireReques
 		return wireRequest{}, err
 	}
 	w := wireRequest{
-		Kind: f.Kind, Need: f.Need, Timeout: f.Timeout,
+		Kind: f.Kind, Need: f.Need, Timeout: f.Timeout, Timeouts: f.Timeouts,
 		Retention: req.Settings().Retention, Inherit: req.Settings().Inherit,
 	}
 	ids := make([]broker.ID, len(f.Members))

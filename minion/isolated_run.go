@@ -126,6 +126,6 @@ func (w *wireRequest) request() (*task.Request, error) {
 	if f.Finalizer, err = w.Finalizer.request(); err != nil {
 		return nil, fmt.Errorf("finalizer: %w", err)
 	}
-	f.Need, f.Timeout = w.Need, w.Timeout
+	f.Need, f.Timeout, f.Timeouts = w.Need, w.Timeout, w.Timeouts
 	return task.PreparedFlow(w.ID, f, w.Retention, w.Inherit), nil
 }

@@ -68,6 +68,7 @@ type wireRequest struct {
 	Callback  *wireRequest
 	Finalizer *wireRequest
 	Timeout   time.Duration
+	Timeouts  []time.Duration
 	Retention time.Duration
 }
 

@@ -23,10 +23,11 @@ type parts struct {
 // GroupSettings are what a group has beside its members. Only those who make
 // requests of groups need it.
 type GroupSettings struct {
-	Need      int           // how many members must succeed
-	Callback  *Request      // nil if there is none
-	Finalizer *Request      // the same
-	Timeout   time.Duration // after which the finalizer runs whatever the members do; 0 is never
+	Need      int             // how many members must succeed
+	Callback  *Request        // nil if there is none
+	Finalizer *Request        // the same; of several finalizers a group of them, which are single tasks
+	Timeout   time.Duration   // after which the finalizer runs whatever the members do; 0 is never
+	Timeouts  []time.Duration // that of each of several finalizers; else nil
 }
 
 // Flow is a request that is made of others, as a [Submitter] sees it: a group,
@@ -197,8 +198,10 @@ func NewGroup(members []*Request, s GroupSettings, opts ...Option) *Request {
 	if s.Need < 0 || s.Need > len(members) {
 		r.fail(fmt.Errorf("group: %w: %d of %d members must succeed", broker.ErrInvalid, s.Need, len(members)))
 	}
-	if s.Timeout < 0 || s.Timeout > broker.MaxDuration {
-		r.fail(fmt.Errorf("group: %w: its finalizer's timeout is %v, want 0 to %v", broker.ErrInvalid, s.Timeout, broker.MaxDuration))
+	for _, d := range append([]time.Duration{s.Timeout}, s.Timeouts...) {
+		if d < 0 || d > broker.MaxDuration {
+			r.fail(fmt.Errorf("group: %w: its finalizer's timeout is %v, want 0 to %v", broker.ErrInvalid, d, broker.MaxDuration))
+		}
 	}
 	return r
 }

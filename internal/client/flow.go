@@ -91,6 +91,7 @@ type openFlow struct {
 	members []broker.ID
 	parent  int  // in flows; -1 is none
 	blocked bool // something is before it
+	final   bool // its members are the finalizers of the flow around it
 }
 
 // flowTask is one of the tasks. Its record is made when it is sent: there can be
@@ -101,6 +102,7 @@ type flowTask struct {
 	step    uint32
 	blocked bool
 	timeout time.Duration // after which it runs all the same
+	final   bool          // it is a finalizer
 }
 
 // maxDepth bounds how deep flows may be in each other.
@@ -210,7 +212,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 		o.Callback = f.Callback.ID()
 	}
 	if f.Finalizer != nil {
-		if err := p.addFinalizer(f, at); err != nil {
+		if err := p.addFinalizers(f, at, depth+1); err != nil {
 			return fmt.Errorf("finalizer: %w", err)
 		}
 		o.Finalizer = f.Finalizer.ID()
@@ -224,18 +226,34 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 	return nil
 }
 
-func (p *flowPlan) addFinalizer(f *task.Flow, at int) error {
-	req := f.Finalizer
-	if req.Flow() != nil {
-		return fmt.Errorf("%w: a %s; a finalizer is a single task", broker.ErrInvalid, req.Name())
+// addFinalizers plans the finalizer of a flow, or several of them: a group that waits
+// for nobody's success, and is in the finalizer's place.
+func (p *flowPlan) addFinalizers(f *task.Flow, at, depth int) error {
+	finals, timeouts := []*task.Request{f.Finalizer}, []time.Duration{f.Timeout}
+	if g := f.Finalizer.Flow(); g != nil && len(f.Timeouts) > 0 {
+		finals, timeouts = g.Members, f.Timeouts
 	}
-	if req.Upstream() != "" {
-		return fmt.Errorf("task %s: %w: a finalizer gets no result", req.Name(), broker.ErrInvalid)
+	for i, req := range finals {
+		switch {
+		case req.Flow() != nil:
+			return fmt.Errorf("%w: a %s; a finalizer is a single task, and the option can be given several times", broker.ErrInvalid, req.Name())
+		case req.Upstream() != "":
+			return fmt.Errorf("task %s: %w: a finalizer gets no result", req.Name(), broker.ErrInvalid)
+		case i >= len(timeouts):
+			return fmt.Errorf("%w: %d finalizers with %d timeouts", broker.ErrInvalid, len(finals), len(timeouts))
+		}
 	}
-	if err := p.add(req, at, broker.StepFinalizer, true, 0); err != nil {
+	flow, first := len(p.flows), len(p.tasks)
+	if err := p.add(f.Finalizer, at, broker.StepFinalizer, true, depth); err != nil {
 		return err
 	}
-	p.tasks[len(p.tasks)-1].timeout = f.Timeout
+	for i := range p.tasks[first:] {
+		ft := &p.tasks[first+i]
+		ft.timeout, ft.final = timeouts[i], true
+	}
+	if flow < len(p.flows) {
+		p.flows[flow].final = true
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,13 +155,15 @@ func (p *flowPlan) abandon(ctx context.Context) error {
 	d := p.c.Driver()
 	var waiting []broker.ID
 	for i := range p.tasks {
-		if ft := &p.tasks[i]; ft.blocked && ft.step != broker.StepFinalizer {
+		if ft := &p.tasks[i]; ft.blocked && !ft.final {
 			waiting = append(waiting, ft.req.ID())
 		}
 	}
 	err := errors.Join(d.KillAll(ctx, waiting), d.Sweep(ctx, p.flows[0].ID))
 	for i := 1; i < len(p.flows) && err == nil; i++ {
-		err = d.Bury(ctx, p.flows[i].ID)
+		if !p.flows[i].final {
+			err = d.Bury(ctx, p.flows[i].ID)
+		}
 	}
 	return err
 }
@@ -225,11 +228,17 @@ func (p *flowPlan) bury(ctx context.Context) error {
 	d := p.c.Driver()
 	err := d.Bury(ctx, p.flows[0].ID)
 	for _, t := range p.refused {
-		if t.Step == broker.StepFinalizer { // the others were buried with their flows
+		if p.final(t) { // the others were buried with their flows
 			err = errors.Join(err, d.Lost(ctx, t))
 		}
 	}
 	return err
+}
+
+// final reports whether a task is a finalizer.
+func (p *flowPlan) final(t *broker.Task) bool {
+	return t.Step == broker.StepFinalizer ||
+		slices.ContainsFunc(p.flows, func(f openFlow) bool { return f.final && f.ID == t.Group })
 }
 
 // persist does something until it succeeds, has no hope any more, or it is late.

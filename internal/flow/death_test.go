@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -15,6 +16,17 @@ func group(s task.GroupSettings, members ...task.Bound) task.Bound {
 		requests[i] = m.Request()
 	}
 	return task.NewGroup(requests, s)
+}
+
+// finals returns the settings of a group with finalizers.
+func finals(n ...int) task.GroupSettings {
+	requests := make([]*task.Request, len(n))
+	for i := range n {
+		requests[i] = num(n[i]).Request()
+	}
+	return task.GroupSettings{
+		Finalizer: task.NewGroup(requests, task.GroupSettings{}), Timeouts: make([]time.Duration, len(n)),
+	}
 }
 
 func num(n int) task.Call[int] { return work.Bind(numArgs{n}) }
@@ -82,6 +94,24 @@ var scenarios = []script{
 			"work 1": 1, "work 2": 1, "add 22": 1, "sum 23": 1, "add 123": 1, "add 223": 1, "add 1223": 1,
 			"sum 1346": 1, "work 5": 1, "sum 1351": 2, "sum 2702": 1, "work 7": 1,
 		},
+	},
+	{
+		name: "group with several finalizers",
+		call: func() task.Bound {
+			s := finals(-7, 8, 9)
+			s.Need, s.Callback = 1, sum().Unbound()
+			return group(s, num(1))
+		},
+		want: `succeeded 1 ""`,
+		ran:  map[string]int{"work 1": 1, "sum 1": 1, "work -7": 1, "work 8": 1, "work 9": 1},
+	},
+	{
+		name: "group with several finalizers in one that fails",
+		call: func() task.Bound {
+			return group(finals(7, 8), num(-1), group(finals(9, 10), task.Then(num(-2), plus(1))))
+		},
+		want: `succeeded [<nil> [<nil>]] ""`,
+		ran:  map[string]int{"work -1": 1, "work -2": 1, "work 7": 1, "work 8": 1, "work 9": 1, "work 10": 1},
 	},
 	{
 		name: "empty group",
@@ -197,9 +227,11 @@ func TestDeathAtEachCall(t *testing.T) {
 // the finalizers, each once.
 func TestKillDiesAtEachCall(t *testing.T) {
 	for name, finals := range map[string][]string{
-		"flows in flows":                        {"work 7"},
-		"empty groups as members and callbacks": {"work 7", "work 8"},
-		"pipe that fails before empty groups":   {"work 7", "work 8"},
+		"flows in flows":                                  {"work 7"},
+		"group with several finalizers":                   {"work -7", "work 8", "work 9"},
+		"group with several finalizers in one that fails": {"work 7", "work 8", "work 9", "work 10"},
+		"empty groups as members and callbacks":           {"work 7", "work 8"},
+		"pipe that fails before empty groups":             {"work 7", "work 8"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for lethal := 1; ; lethal++ {

@@ -288,7 +288,9 @@ func (w *work) nextStep(ctx context.Context, p *broker.Progress, arrivals []brok
 
 // drop lets a callback or finalizer that will never run be final.
 func (w *work) drop(ctx context.Context, p *broker.Progress, what place) error {
-	lost, ended, err := w.cancel(ctx, p.Flow.ID, []place{what}, false)
+	// What a squad that does not start had not stored yet may never come.
+	bury := p.Marks&broker.MarkDropped != 0
+	lost, ended, err := w.cancel(ctx, p.Flow.ID, []place{what}, bury)
 	if ended = append(ended, lostArrivals(p.Flow.ID, lost)...); err != nil || len(ended) == 0 {
 		return err
 	}
