@@ -16,7 +16,7 @@ import (
 func TestOptionsHaveTests(t *testing.T) {
 	err := optionlist.Check(".", map[string]string{
 		"Codec": "TestJSONCodec", "Codecs": "TestSealedChangeOver", "Logger": "TestAwaitThroughOutage", "CheckSchema": "TestCheckSchema",
-		"Args": "TestApply", "KwArgs": "TestApply", "Count": "TestApply", "Queue": "TestApply", "Options": "TestApply", "Sync": "TestApply",
+		"Args": "TestApply", "KwArgs": "TestApply", "Count": "TestApply", "Queue": "TestApply", "Options": "TestApply",
 		"Callback": "TestGroup", "CallbackStep": "TestCallbackStep", "Finalizer": "TestFinalizerTimeout",
 		"Need": "TestCollectAndQuorum", "CollectAll": "TestGroupCollectAll", "GroupRetention": "TestGroupStatus",
 		"Wait": "TestKill", "WaitFor": "TestKillUnresponsive",
@@ -44,7 +44,6 @@ func TestOptionsWithoutEffect(t *testing.T) {
 		"Isolated":     func() error { _, err := arb.Apply(ctx, "t", arbiter.Options(task.Isolated())); return err },
 		"WithBackoff ": func() error { return arb.Submit(ctx, arbiter.Named("t", arbiter.Options(backoff))) },
 		"Count":        func() error { return arb.Submit(ctx, arbiter.Named("t", arbiter.Count(2))) },
-		"Sync":         func() error { return arb.Submit(ctx, arbiter.Named("t", arbiter.Sync())) },
 		"PersistentArgs": func() error {
 			_, err := arb.Pipe(ctx, []task.Bound{plusTask.Bind(addArgs{})}, arbiter.PersistentArgs(1))
 			return err
