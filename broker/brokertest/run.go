@@ -95,6 +95,7 @@ func groups() []group {
 		{"Inspector", inspectorTests},
 		{"Flow", flowTests()},
 		{"Squad", squadTests()},
+		{"Follow", followTests()},
 		{"Minions", minionTests},
 		{"Close", closeTests},
 		{"Context", contextTests},
@@ -116,12 +117,13 @@ const (
 	needFlows
 	needSquads
 	needLapse // of leases; see Config.Patient
+	needFollower
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads", "leases that end",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads", "leases that end", "Follower",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -155,6 +157,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Squads); ok {
 			can |= needSquads
+		}
+		if _, ok := h.Broker.(broker.Follower); ok {
+			can |= needFollower
 		}
 	})
 	return can

@@ -107,3 +107,16 @@ func (i *watchedInspector) DeadLetters(ctx context.Context, queue, after string,
 func (i *watchedInspector) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) {
 	return ask(i.dog, "Requeue", func() ([]error, error) { return i.b.Requeue(ctx, ids) })
 }
+
+func (r *rig) follower() broker.Follower {
+	return &watchedFollower{raw(r.Broker).(broker.Follower), r.dog}
+}
+
+type watchedFollower struct {
+	b   broker.Follower
+	dog *watchdog
+}
+
+func (f *watchedFollower) Follow(ctx context.Context, inbox broker.ID, ids []broker.ID) error {
+	return f.dog.do("Follow", func() error { return f.b.Follow(ctx, inbox, ids) })
+}

@@ -10,22 +10,25 @@ import (
 )
 
 // Broker keeps tasks in the memory of the process. It implements
-// [broker.Broker], [broker.Inspector], [broker.Flows] and [broker.Squads]; [New] makes one.
+// [broker.Broker], [broker.Inspector], [broker.Flows], [broker.Squads] and
+// [broker.Follower]; [New] makes one.
 //
 // Locks are taken in this order, none twice, and never held across a wait or a
 // call of the user's: sweeper.mu, queue.mu (one at a time), then one of
-// shard.mu, topics.mu, members.mu, inboxes.mu, inbox.mu, and last alarm.mu.
+// shard.mu, topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, and last
+// alarm.mu.
 type Broker struct {
 	clock  clock
 	lease  time.Duration
 	limits broker.Limits
 
-	queues  sync.Map // of *queue by name; they stay
-	index   index
-	members members
-	inboxes inboxes
-	topics  topics
-	sweeper sweeper
+	queues    sync.Map // of *queue by name; they stay
+	index     index
+	members   members
+	inboxes   inboxes
+	followers followers
+	topics    topics
+	sweeper   sweeper
 
 	closed atomic.Bool
 	done   chan struct{} // closed with it
@@ -36,6 +39,7 @@ var (
 	_ broker.Inspector = (*Broker)(nil)
 	_ broker.Flows     = (*Broker)(nil)
 	_ broker.Squads    = (*Broker)(nil)
+	_ broker.Follower  = (*Broker)(nil)
 )
 
 // New returns an empty broker. It starts no goroutine.

@@ -13,7 +13,7 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 		return nil, err
 	}
 	out := make([]broker.CancelVerdict, len(ids))
-	var post post
+	post := post{also: &b.followers}
 	type run struct {
 		owner *consumer
 		id    broker.ID

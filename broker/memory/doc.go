@@ -20,4 +20,11 @@
 //	})
 //
 // TestBubble, in bubble_test.go, is a whole one.
+//
+// A wait in a bubble for what never comes, as when no minion runs, is seen: the log says
+// that no living minion serves the queue, ten times at most, and then the bubble has
+// nothing left to do, and testing/synctest ends the test with "deadlock". With a deadline
+// the wait ends with a task.WaitError that says the same. While a minion
+// runs, its heartbeats let the time of a bubble pass for ever, so give waits a deadline
+// where there is one.
 package memory

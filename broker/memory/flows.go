@@ -192,7 +192,7 @@ func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) e
 		return fmt.Errorf("flow %s: %w: result of %d bytes, the limit is %d", id, broker.ErrTooLarge, len(o.Result), b.limits.Result)
 	}
 	o = copyOutcome(o)
-	var post post
+	post := post{also: &b.followers}
 	s := b.index.shard(id)
 	s.mu.Lock()
 	f := s.known(id, now)

@@ -13,6 +13,7 @@ type post struct {
 	letters []broker.Letter
 	runs    []postRun  // of letters to the same inbox
 	written slab.Bytes // records of outcomes
+	also    *followers
 }
 
 type postRun struct {
@@ -28,11 +29,19 @@ func (p *post) write(o *broker.Outcome) []byte {
 	return p.written.Keep(broker.AppendOutcome(p.written.RoomFor(usualRecord+len(o.Result)), o))
 }
 
-// add adds a letter with the record of an outcome, unless nobody waits for it.
+// add adds letters with the record of an outcome, unless nobody waits for it.
 func (p *post) add(inbox, id broker.ID, written []byte) {
-	if inbox.IsZero() {
-		return
+	if !inbox.IsZero() {
+		p.push(inbox, id, written)
 	}
+	for _, other := range p.also.take(id) {
+		if other != inbox {
+			p.push(other, id, written)
+		}
+	}
+}
+
+func (p *post) push(inbox, id broker.ID, written []byte) {
 	p.letters = append(p.letters, broker.Letter{ID: id, Record: written})
 	if n := len(p.runs); n > 0 && p.runs[n-1].inbox == inbox {
 		p.runs[n-1].end = len(p.letters)
@@ -164,6 +173,7 @@ func (in *inbox) Close() error {
 			delete(x.all, in.id)
 		}
 		x.mu.Unlock()
+		in.b.followers.drop(in.id)
 	})
 	return nil
 }

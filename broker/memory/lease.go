@@ -107,7 +107,7 @@ func (m *members) ring() { m.b.reapNow(m.b.clock.now()) }
 // out once more, to be settled so by somebody who knows how; if it was closed,
 // what was cancelled ends here.
 func (c *consumer) handBack(died bool) {
-	var post post
+	post := post{also: &c.b.followers}
 	for _, h := range c.holds {
 		for more := true; more; {
 			now := c.b.clock.now()

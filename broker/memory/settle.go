@@ -19,7 +19,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		return nil, err
 	}
 	errs := make([]error, len(batch))
-	turn := turn{now: now, post: post{written: slab.Bytes{Left: len(batch)}}}
+	turn := turn{now: now, post: post{also: &c.b.followers, written: slab.Bytes{Left: len(batch)}}}
 	for i := range batch {
 		if i == 1 {
 			turn.post.letters = slices.Grow(turn.post.letters, len(batch)-1)
