@@ -62,8 +62,10 @@ func Codecs(more ...codec.Codec) Option {
 	})
 }
 
-// Logger is told of a broker that is out of reach (warn) and back (info). The
-// default is [slog.Default].
+// Logger is told of a broker that is out of reach (warn) and back (info); and of
+// tasks that somebody has awaited for five seconds while no living minion served
+// their queue, or knew them (warn), in one line for each queue, which is repeated
+// once a minute as long as it is so. The default is [slog.Default].
 func Logger(l *slog.Logger) Option {
 	return optionFunc(func(cfg *config) {
 		if l == nil {

@@ -15,7 +15,9 @@ import (
 // A task that is unknown, because it never was or because its result is not
 // kept any more, is yielded with its id alone and an error that wraps
 // [task.ErrNotFound], and the loop goes on. If ctx ends, or the arbiter is
-// closed, the error is yielded with an empty status, and the loop ends. That a
+// closed, the error is yielded with an empty status, and the loop ends: it wraps a
+// [*task.WaitError] that names a task that is left, and why it is not done, if that
+// is known. That a
 // task has failed is no error here: see [Status.Outcome] and [Status.Err].
 func (a *Arbiter) WaitForTasks(ctx context.Context, ids ...task.ID) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {

@@ -33,11 +33,12 @@ func (f *Future[Result]) ID() ID { return f.id }
 // Result waits until the task is done and returns its result. It may be called
 // again, and gives the same. The error is
 //
-//   - ctx's error, if ctx ends first; the task goes on,
+//   - a [*WaitError], if ctx ends first: it wraps ctx's error, and says why the
+//     task is not done. The task goes on,
 //   - a [*RemoteError], if the handler's error had the last word,
 //   - one that wraps [ErrCanceled] or [ErrExpired],
 //   - [ErrNotFound], if the result is not kept any more,
-//   - [ErrClosed], if the submitter was closed first,
+//   - a [*WaitError] that wraps [ErrClosed], if the submitter was closed first,
 //   - a [*codec.Error], if what came back is no Result, or its codec panics.
 func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
 	var none Result

@@ -18,7 +18,7 @@ const maxSpare = 64
 func (c *Client) Await(ctx context.Context, id task.ID, into any) error {
 	a, err := c.await(ctx, id)
 	if err != nil {
-		return fmt.Errorf("task %s: %w", id, err)
+		return err
 	}
 	if a.record != nil && into != nil {
 		// The usual end. What went wrong otherwise, the whole outcome tells.
@@ -39,7 +39,7 @@ func (c *Client) Await(ctx context.Context, id task.ID, into any) error {
 func (c *Client) AwaitOutcome(ctx context.Context, id task.ID) (*broker.Outcome, error) {
 	a, err := c.await(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("task %s: %w", id, err)
+		return nil, err
 	}
 	a.read()
 	if err := a.Err(); err != nil {
@@ -63,7 +63,7 @@ func (c *Client) await(ctx context.Context, id broker.ID) (Arrival, error) {
 		w = newWatch(c)
 	}
 	w.one[0] = id
-	w.ids = w.one[:]
+	w.ids, w.begun, w.at = w.one[:], now, 0
 	c.table.wait(id, w, now)
 	c.schedule(now)
 	c.mu.Unlock()

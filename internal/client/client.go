@@ -30,6 +30,7 @@ type Client struct {
 	codecs []codec.Codec
 	log    *slog.Logger
 	limits broker.Limits
+	follow broker.Follower // nil if the broker's pushes can be lost
 	sender *sender
 	inbox  mailbox
 
@@ -51,6 +52,10 @@ type Client struct {
 	squads   map[broker.ID]chan squad.Message // that are being sent
 	spare    []*Watch                         // used again, to spare garbage
 	sweeping bool                             // a goroutine runs sweep
+	vigils   vigils                           // the waits under way
+	checking bool                             // a goroutine runs check
+	roster   *roster                          // as of the last check; nil if there was none
+	told     map[trouble]time.Time            // when it was last logged
 	armed    time.Time                        // when timer goes off; zero if it does not
 	timer    *time.Timer
 }
@@ -63,6 +68,9 @@ func New(cfg Config) *Client {
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 		table:   newTable(),
+	}
+	if f, ok := cfg.Broker.(broker.Follower); ok {
+		c.follow, c.table.still = f, true
 	}
 	if c.codec == nil {
 		c.codec = codec.Default(c.codecs...)

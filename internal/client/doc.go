@@ -14,5 +14,10 @@
 // Outcomes are pushed to the client's inbox, and one goroutine hands them to
 // who waits. The table keeps what a client knows: the tasks that it sent, the
 // outcomes that nobody has asked for yet, who waits for what, and when to look
-// a task up because a push may have been lost. See table and sweep.
+// a task up because a push may have been lost. See table and sweep. A broker that loses
+// no push is not asked again ([broker.Follower]).
+//
+// A wait that lasts is checked now and then: why is its task not done? The error of the
+// wait says it, and the log does where no minion can run the task. See check, vigil and
+// reason.
 package client

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -56,8 +57,17 @@ func (c *Client) onTimer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.armed = time.Time{}
-	if !c.sweeping && !c.closed {
-		c.sweeping = c.spawn(func() { c.sweep(true) })
+	if c.closed {
+		return
+	}
+	now := time.Now()
+	c.scheduleCheck(now)
+	if at, ok := c.table.nextDue(); ok && !c.sweeping {
+		if at.After(now) { // it went off for a check, or what was due has arrived
+			c.arm(at, now)
+		} else {
+			c.sweeping = c.spawn(func() { c.sweep(true) })
+		}
 	}
 }
 
@@ -83,10 +93,7 @@ func (c *Client) sweep(timed bool) {
 		}
 		c.mu.Unlock()
 
-		found, err := c.b.Lookup(c.ctx, ids)
-		if err == nil && len(found) != len(ids) {
-			err = fmt.Errorf("the broker answered for %d tasks of %d", len(found), len(ids))
-		}
+		found, err := c.find(ids)
 		switch {
 		case err == nil:
 			if try > 0 {
@@ -119,6 +126,30 @@ func (c *Client) sweep(timed bool) {
 			try++
 		}
 	}
+}
+
+// find looks tasks up. Where pushes are not lost it lets the outcomes be pushed first,
+// so that this is done once for each.
+func (c *Client) find(ids []broker.ID) ([]broker.Status, error) {
+	if c.follow != nil {
+		err := c.openInbox(c.ctx)
+		if err == nil {
+			err = c.follow.Follow(c.ctx, c.inbox.id, ids)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return c.lookup(c.ctx, ids)
+}
+
+// lookup looks tasks up.
+func (c *Client) lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
+	found, err := c.b.Lookup(ctx, ids)
+	if err == nil && len(found) != len(ids) {
+		err = fmt.Errorf("the broker answered for %d tasks of %d", len(found), len(ids))
+	}
+	return found, err
 }
 
 func (c *Client) stopSweeping() {

@@ -29,6 +29,7 @@ type table struct {
 	levels  [levelCount]list
 	bytes   int // of the outcomes in idle
 
+	still             bool // pushes are not lost
 	maxIdle, maxBytes int
 	epoch             time.Time // what times in entries count from; zero before there is one
 }
@@ -76,6 +77,7 @@ const (
 	_
 	_
 	levelOwnLast
+	levelStill // what is pushed by a broker that loses nothing; see [broker.Follower]
 	levelCount
 )
 
@@ -83,6 +85,7 @@ var pace = [levelCount]time.Duration{
 	0,
 	500 * time.Millisecond, time.Second, 2 * time.Second,
 	3 * time.Second, 6 * time.Second, 12 * time.Second, 24 * time.Second, 30 * time.Second,
+	0,
 }
 
 func newTable() table {
@@ -156,9 +159,9 @@ func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 		*e.more = append(*e.more, w)
 		return
 	}
-	e.watch = w
+	e.watch, e.state = w, broker.StateUnknown
 	if e.own && !e.doubt && !e.shared {
-		t.move(e, levelOwn, now)
+		t.move(e, t.patient(levelOwn), now)
 	} else {
 		t.move(e, levelNow, now)
 	}
@@ -258,7 +261,16 @@ func (t *table) step(e *entry, now time.Time) {
 	if was := e.in.level(); was >= first && was <= last {
 		level = min(was+1, last)
 	}
-	t.move(e, level, now)
+	t.move(e, t.patient(level), now)
+}
+
+// patient returns the level of what is pushed: one that comes again, unless no push is
+// lost.
+func (t *table) patient(level int) int {
+	if t.still {
+		return levelStill
+	}
+	return level
 }
 
 func (t *table) move(e *entry, level int, now time.Time) {
@@ -293,7 +305,7 @@ func (t *table) gap(now time.Time) {
 // time has come are asked for too, or only those that can't wait.
 func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.ID {
 	until := now.Sub(t.epoch)
-	for level := range t.levels {
+	for level := range levelStill {
 		if level > levelNow && !timed {
 			break
 		}
@@ -306,7 +318,7 @@ func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.
 
 // nextDue returns when the next look-up is due, if one is.
 func (t *table) nextDue() (at time.Time, ok bool) {
-	for level := range t.levels {
+	for level := range levelStill {
 		e := t.levels[level].first
 		if e == nil {
 			continue

@@ -15,6 +15,17 @@ type Watch struct {
 	ready  []Arrival     // guarded by c.mu
 	signal chan struct{} // holds a token if ready may have something
 	one    [1]broker.ID  // ids of a wait for a single task
+
+	// Of a Wait under way; guarded by c.mu.
+	vigil      *vigil    // nil if there is none
+	prev, next *Watch    // in it
+	begun      time.Time // when the wait is about to begin; zero if that is to be asked
+	since      time.Time
+	until      time.Time // when its context ends; zero if it does not
+	due        time.Time // when it is to be checked
+	checks     int       // how many there were since something has changed
+	at         int       // where in ids the next check begins
+	seen       *sighting // what the last check has found; nil if there was none
 }
 
 func newWatch(c *Client) *Watch {
@@ -63,13 +74,20 @@ func (w *Watch) put(a Arrival) {
 }
 
 // Wait waits for arrivals and returns all there are since the last time, at
-// least one. The error is ctx's or ErrClosed.
+// least one. The error is ctx's or ErrClosed, in a [*task.WaitError] if it is known of
+// which task to speak.
 func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
+	c := w.c
 	for {
-		w.c.mu.Lock()
+		c.mu.Lock()
 		ready := w.ready
 		w.ready = nil
-		w.c.mu.Unlock()
+		if len(ready) > 0 {
+			c.vigils.leave(w)
+		} else if w.vigil == nil {
+			c.watchOver(w, ctx)
+		}
+		c.mu.Unlock()
 		if len(ready) > 0 {
 			for i := range ready {
 				ready[i].read()
@@ -79,9 +97,9 @@ func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 		select {
 		case <-w.signal:
 		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-w.c.done:
-			return nil, broker.ErrClosed
+			return nil, c.waitError(w, ctx.Err())
+		case <-c.done:
+			return nil, c.waitError(w, broker.ErrClosed)
 		}
 	}
 }
@@ -90,6 +108,7 @@ func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 func (w *Watch) Close() {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
+	w.c.vigils.leave(w)
 	for _, id := range w.ids {
 		w.c.table.unwait(id, w)
 	}

@@ -1,0 +1,113 @@
+package client
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// roster is what the living minions could do when they were last asked.
+type roster struct {
+	at      time.Time
+	minions int
+	queues  map[string]*service
+}
+
+// service is what the minions of a queue can do.
+type service struct {
+	minions, slots, active int
+
+	tasks map[string]struct{} // names that one of them knows
+	all   bool                // one does not tell what it knows, so it may know all
+}
+
+func newRoster(minions []broker.MinionInfo, at time.Time) *roster {
+	r := &roster{at: at, minions: len(minions), queues: make(map[string]*service)}
+	for i := range minions {
+		m := &minions[i]
+		for _, name := range m.Queues {
+			s := r.queues[name]
+			if s == nil {
+				s = &service{tasks: make(map[string]struct{})}
+				r.queues[name] = s
+			}
+			s.minions++
+			s.slots += m.Slots
+			s.active += min(m.Active, m.Slots)
+			s.all = s.all || m.Tasks == nil
+			for task := range m.Tasks {
+				s.tasks[task] = struct{}{}
+			}
+		}
+	}
+	return r
+}
+
+// trouble is why a task that is pending does not start. It is one line in the log for
+// all tasks that have it.
+type trouble struct {
+	why   why
+	queue string
+	task  string // its name; empty unless it is unknown
+}
+
+type why uint8
+
+const (
+	noTrouble why = iota
+	noMinion      // none serves the queue
+	noHandler     // none of those that serve it knows the task
+)
+
+// troubleOf returns why nobody can run tasks of a kind. What isn't known is no trouble.
+func (r *roster) troubleOf(of *kind) trouble {
+	if of.Queue == "" {
+		return trouble{}
+	}
+	s := r.queues[of.Queue]
+	if s == nil {
+		return trouble{why: noMinion, queue: of.Queue}
+	}
+	if _, known := s.tasks[of.Name]; known || s.all || of.Name == "" {
+		return trouble{}
+	}
+	return trouble{why: noHandler, queue: of.Queue, task: of.Name}
+}
+
+// tell says in words what keeps tasks of a queue from being run: it completes a sentence
+// that ends with the queue's name.
+func (r *roster) tell(t trouble) string {
+	switch t.why {
+	case noMinion:
+		return "which no living minion serves (" + r.served() + ")"
+	case noHandler:
+		s := r.queues[t.queue]
+		return fmt.Sprintf("none of whose %d living minions knows the task (tasks known: %s)", s.minions, fewOf(s.tasks))
+	}
+	return ""
+}
+
+// served lists the queues that are served.
+func (r *roster) served() string {
+	if r.minions == 0 {
+		return "there is no living minion"
+	}
+	return "queues served: " + fewOf(r.queues)
+}
+
+// fewOf lists the keys of a map, or the first of them if they are many.
+func fewOf[V any](m map[string]V) string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	const most = 10
+	if n := len(names); n > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n-most)
+	}
+	return strings.Join(names, ", ")
+}
