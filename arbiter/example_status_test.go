@@ -3,12 +3,16 @@ package arbiter_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -40,5 +44,52 @@ func ExampleArbiter_Status() {
 	fmt.Println(string(data), err)
 
 	// Output:
-	// {"task_type":"task","state":"initiated","result":null,"id":"00000000-0000-0000-0000-000000000000","detail":"scheduled","queue":"default"} <nil>
+	// {"task_type":"task","state":"initiated","result":null,"id":"00000000-0000-0000-0000-000000000000","detail":"scheduled","name":"simple_add","queue":"default"} <nil>
+}
+
+// A task that is retried says why, and when it is due.
+func ExampleArbiter_Status_retried() {
+	ctx := context.Background()
+	b := memory.New()
+	report := task.Define[ReportArgs, int]("report")
+	m := minion.New(b, minion.Logger(slog.New(slog.DiscardHandler)))
+	if err := task.Handle(m, report, func(context.Context, ReportArgs) (int, error) {
+		return 0, task.RetryAfter(time.Hour, errors.New("the printer is out of paper"))
+	}); err != nil {
+		log.Fatal(err)
+	}
+	go func() { _ = m.Run(ctx, 1) }()
+	defer func() { _ = m.Close() }()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+
+	fut, err := report.With(task.Meta("user", "ada")).Apply(ctx, arb, ReportArgs{Year: 1843})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for {
+		st, err := arb.Status(ctx, fut.ID())
+		if err != nil {
+			log.Fatal(err)
+		}
+		if st.Detail == broker.StateRetrying {
+			fmt.Println(st.State, st.Name, st.Attempts, st.Meta["user"])
+			fmt.Println(st.Error.Message)
+			fmt.Println("due in", time.Until(st.Due).Round(time.Hour))
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+
+	// Output:
+	// initiated report 1 ada
+	// the printer is out of paper
+	// due in 1h0m0s
+}
+
+type ReportArgs struct {
+	Year int `arbiter:"year"`
 }

@@ -130,11 +130,7 @@ func (a *Arbiter) addMembers(ctx context.Context, f *FlowStatus, page []broker.M
 		} else {
 			look := &found[0]
 			found = found[1:]
-			st = a.status(m.ID, look.Queue, look.State, withoutResult(look.Outcome))
-			st.Due = look.Due
-			if look.Outcome == nil {
-				st.Attempts, st.Minion = int(look.Attempt), look.Minion
-			}
+			st = a.found(look, withoutResult(look.Outcome))
 		}
 		switch st.State {
 		case broker.PhaseDone:
@@ -183,7 +179,7 @@ func (a *Arbiter) addEnds(ctx context.Context, f *FlowStatus, p *broker.Progress
 		if look.State == broker.StateUnknown { // not kept any more
 			look.State = end.state
 		}
-		st := a.status(end.id, look.Queue, look.State, look.Outcome)
+		st := a.found(&look, look.Outcome)
 		if st.State == broker.PhaseUnknown {
 			st.State = broker.PhaseInitiated
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/internal/flow"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -42,10 +43,24 @@ type Status struct {
 	Minion   task.ID   // who runs it, or settled it; zero if nobody did
 	Due      time.Time // by the broker's clock, while it waits for its time
 
+	// Name is the name of the task. Redis can't tell it of a task that is pending and
+	// has not failed yet, nor of one that was killed before it ran: then it is empty.
+	Name string
+	// Meta is the metadata that the task was sent with, in every state; nil if it has
+	// none. It is not known of members of a group or pipe that are done, among their
+	// group's [FlowStatus].
+	Meta map[string]string
+
+	// Error is why the task failed. Until the task is done it is why the last attempt
+	// that failed did, number ErrorAttempt, at ErrorAt by the minion's clock: so it
+	// is there while the task is to be retried, and while its next attempt runs.
+	// Its message is cut to 2 KiB then, and its stack to 4 KiB.
+	Error        *Failure
+	ErrorAttempt int       // 0 once the task is done
+	ErrorAt      time.Time // zero once the task is done
+
 	// Known once the task is done, and as long as its result is kept.
-	Name    string
 	Retried int // how many retries were used
-	Error   *Failure
 	// By the clocks of the arbiter and of the minion; zero if unknown.
 	EnqueuedAt, StartedAt, FinishedAt time.Time
 
@@ -53,6 +68,7 @@ type Status struct {
 	Flow *FlowStatus
 
 	outcome *broker.Outcome
+	failed  *broker.LastFailure
 	codecs  []codec.Codec
 }
 
@@ -84,13 +100,38 @@ func (a *Arbiter) Status(ctx context.Context, id task.ID) (Status, error) {
 	if len(found) != 1 || found[0].State == broker.StateUnknown {
 		return Status{ID: id}, fmt.Errorf("task %s: %w", id, broker.ErrNotFound)
 	}
-	f := &found[0]
-	st := a.status(id, f.Queue, f.State, f.Outcome)
-	if f.Outcome == nil {
-		st.Attempts, st.Minion = int(f.Attempt), f.Minion
+	return a.found(&found[0], found[0].Outcome), nil
+}
+
+// found returns the status of a task that was looked up. The outcome is that of f,
+// perhaps without its result.
+func (a *Arbiter) found(f *broker.Status, o *broker.Outcome) Status {
+	st := a.status(f.ID, f.Queue, f.State, o)
+	st.Due, st.Meta = f.Due, withoutReason(f.Meta)
+	if o != nil {
+		return st
 	}
-	st.Due = f.Due
-	return st, nil
+	st.Name, st.Attempts, st.Minion = f.Name, int(f.Attempt), f.Minion
+	if l := f.Failed; l != nil {
+		st.failed = l
+		st.Error, st.ErrorAttempt, st.ErrorAt = failure(&l.Err), int(l.Attempt), l.At
+	}
+	return st
+}
+
+// withoutReason returns metadata without what the library put there.
+func withoutReason(meta map[string]string) map[string]string {
+	if delete(meta, flow.ReasonKey); len(meta) == 0 {
+		return nil
+	}
+	return meta
+}
+
+func failure(f *broker.Failure) *Failure {
+	return &Failure{
+		Type: f.Type, Message: f.Message, Stack: f.Stack,
+		Chain: f.Chain, Final: f.Final, Matches: f.Codes,
+	}
 }
 
 // open returns ErrClosed if the arbiter is closed.
@@ -120,20 +161,22 @@ func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker
 	}
 	st.Name, st.Attempts, st.Retried, st.Minion = o.Name, int(o.Attempts), o.Retried, o.Minion
 	st.EnqueuedAt, st.StartedAt, st.FinishedAt = o.Enqueued, o.Started, o.Finished
-	if f := o.Err; f != nil {
-		st.Error = &Failure{
-			Type: f.Type, Message: f.Message, Stack: f.Stack,
-			Chain: f.Chain, Final: f.Final, Matches: f.Codes,
-		}
+	if o.Err != nil {
+		st.Error = failure(o.Err)
 	}
 	return st
 }
 
 // Err returns the error that a future of the task would give: nil if the task
-// succeeded or is not done, a [*task.RemoteError] if it failed, and one that
-// wraps [task.ErrCanceled] or [task.ErrExpired].
+// succeeded, a [*task.RemoteError] if it failed, and one that wraps
+// [task.ErrCanceled] or [task.ErrExpired]. Of a task that is not done it is the
+// [*task.RemoteError] of the last attempt that failed, and nil if none has: it may
+// still succeed.
 func (st Status) Err() error {
 	if st.State != broker.PhaseDone {
+		if l := st.failed; l != nil {
+			return task.NewRemoteError(st.ID, &broker.Outcome{Name: st.Name, Attempts: l.Attempt, Err: &l.Err})
+		}
 		return nil
 	}
 	o := st.outcome

@@ -11,7 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// statusJSON is a Status in JSON. The first three keys are the original's.
+// statusJSON is a Status in JSON. The first three keys and meta are the original's.
 type statusJSON struct {
 	TaskType    string       `json:"task_type"`
 	State       broker.Phase `json:"state"`
@@ -21,6 +21,8 @@ type statusJSON struct {
 	Detail      string       `json:"detail,omitempty"`
 	Outcome     Outcome      `json:"outcome,omitempty"`
 	Error       *Failure     `json:"error,omitempty"`
+	ErrorTry    int          `json:"error_attempt,omitempty"`
+	ErrorAt     time.Time    `json:"error_at,omitzero"`
 	Name        string       `json:"name,omitempty"`
 	Queue       string       `json:"queue,omitempty"`
 	Attempts    int          `json:"attempts,omitempty"`
@@ -30,13 +32,17 @@ type statusJSON struct {
 	EnqueuedAt  time.Time    `json:"enqueued_at,omitzero"`
 	StartedAt   time.Time    `json:"started_at,omitzero"`
 	FinishedAt  time.Time    `json:"finished_at,omitzero"`
+
+	Meta map[string]string `json:"meta,omitempty"`
 }
 
 // MarshalJSON writes the status with the keys of the original, task_type,
-// state and result, and beside them id, detail (the state in more detail,
+// state, result and meta, and beside them id, detail (the state in more detail,
 // until the task is done), outcome, error (type, message, stack, chain), name,
 // queue, attempts, retried, minion, and the times due_at, enqueued_at,
-// started_at and finished_at in the form of RFC 3339. What isn't known is left
+// started_at and finished_at in the form of RFC 3339. A task that is to be retried,
+// or runs again, has the error of the last attempt that failed, with its number and
+// time as error_attempt and error_at. What isn't known is left
 // out, but result, which is null unless the task succeeded. If the result can't
 // be decoded, result_error says why. A group or pipe has also initiated, running
 // and done, the numbers of its members, and tasks, which are their statuses; see
@@ -45,6 +51,7 @@ type statusJSON struct {
 func (st Status) MarshalJSON() ([]byte, error) {
 	out := statusJSON{
 		TaskType: client.KindName(st.ID), State: st.State, ID: st.ID, Outcome: st.Outcome, Error: st.Error,
+		ErrorTry: st.ErrorAttempt, ErrorAt: st.ErrorAt, Meta: st.Meta,
 		Name: st.Name, Queue: st.Queue, Attempts: st.Attempts, Retried: st.Retried,
 		DueAt: st.Due, EnqueuedAt: st.EnqueuedAt, StartedAt: st.StartedAt, FinishedAt: st.FinishedAt,
 	}

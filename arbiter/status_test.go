@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/flow"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -122,6 +124,76 @@ func TestStatus(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		if _, err := r.arb.Status(t.Context(), fut.ID()); !errors.Is(err, task.ErrNotFound) || !strings.Contains(err.Error(), fut.ID().String()) {
 			t.Errorf("after the retention: %v", err)
+		}
+	})
+}
+
+// A task that is retried tells why, and so does its next attempt; when it is done
+// there is no more of it.
+func TestStatusOfRetried(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.crew(1, func(ctx context.Context, _ args) (int, error) {
+			info, _ := task.FromContext(ctx)
+			time.Sleep(time.Minute)
+			if info.Attempt < 3 {
+				return 0, fmt.Errorf("attempt %d: %w", info.Attempt, errBad)
+			}
+			return 7, nil
+		}, minion.Retry(5, func(int, error) time.Duration { return time.Hour }))
+		fut := r.send(1, task.Meta("k", "v"))
+		check := func(detail broker.State, attempts, failed int) map[string]any {
+			t.Helper()
+			st, err := r.arb.Status(t.Context(), fut.ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := keys(t, st)
+			var remote *task.RemoteError
+			switch {
+			case st.Detail != detail || st.Attempts != attempts || st.Name != "work" || m["name"] != "work" || st.Meta["k"] != "v":
+				t.Errorf("%+v, want it %s after attempt %d", st, detail, attempts)
+			case failed == 0:
+				if st.Err() != nil || st.Error != nil || st.ErrorAttempt != 0 || !st.ErrorAt.IsZero() || m["error"] != nil {
+					t.Errorf("%s: it has failed: %+v, %v", detail, st, st.Err())
+				}
+			case !errors.As(st.Err(), &remote) || remote.Attempts != failed || remote.Task != "work" ||
+				!strings.Contains(st.Err().Error(), fmt.Sprintf("attempt %d: bad", failed)):
+				t.Errorf("%s: %v, want that attempt %d failed", detail, st.Err(), failed)
+			case st.ErrorAttempt != failed || m["error_attempt"] != float64(failed) || time.Since(st.ErrorAt) > 2*time.Hour || m["error"] == nil:
+				t.Errorf("%s: %+v, %v", detail, st, m)
+			}
+			if err := st.Decode(new(int)); failed > 0 && !errors.Is(err, arbiter.ErrNotDone) {
+				t.Errorf("decode: %v", err)
+			}
+			return m
+		}
+		synctest.Wait()
+		check(broker.StateRunning, 1, 0)
+		time.Sleep(2 * time.Minute)
+		m := check(broker.StateRetrying, 1, 1)
+		if m["state"] != "initiated" || m["due_at"] == nil || m["result"] != nil {
+			t.Errorf("status: %v", m)
+		}
+		time.Sleep(time.Hour - 30*time.Second)
+		if m := check(broker.StateRunning, 2, 1); m["state"] != "running" {
+			t.Errorf("status: %v", m)
+		}
+		time.Sleep(2 * time.Minute)
+		check(broker.StateRetrying, 2, 2)
+		if n, err := fut.Result(t.Context()); n != 7 || err != nil {
+			t.Errorf("result: %d, %v", n, err)
+		}
+		check(broker.StateSucceeded, 3, 0)
+	})
+}
+
+// What the library puts into the metadata of a step that got no result is none of
+// the caller's.
+func TestStatusMetaOfStep(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		fut := r.send(1, task.Delay(time.Hour), task.Meta(flow.ReasonKey, "why"))
+		if st, err := r.arb.Status(t.Context(), fut.ID()); err != nil || st.Meta != nil {
+			t.Errorf("metadata: %v, %v", st.Meta, err)
 		}
 	})
 }

@@ -8,10 +8,10 @@ import (
 
 // Settlement says what became of one attempt.
 type Settlement struct {
-	Delivery *Delivery // as Dequeue returned it; the broker reads its ID, Queue, Attempt, Inbox, Unique and retentions
+	Delivery *Delivery // as Dequeue returned it; the broker reads its ID, Name, Queue, Attempt, Retried, Inbox, Unique, Meta and retentions
 	Verb     Verb
 	Delay    time.Duration // of VerbRetry and VerbSnooze
-	Outcome  Outcome       // of VerbFinish: what is kept and pushed to the inbox
+	Outcome  Outcome       // of VerbFinish: what is kept and pushed to the inbox; of VerbRetry: see LastFailure
 	Submit   []*Task       // of VerbFinish as succeeded: stored with it as arrivals of the queue; see [Flows]
 }
 
@@ -23,10 +23,11 @@ const (
 	// VerbFinish ends the task with Outcome, whose State is final. A failed
 	// task becomes a dead letter.
 	VerbFinish Verb = iota
-	// VerbRetry makes it due again after Delay and counts a retry. A task that
-	// was cancelled meanwhile ends as canceled instead.
+	// VerbRetry makes it due again after Delay and counts a retry. If the Outcome
+	// has an Err, a look-up shows it until the task ends, or is retried with
+	// another one. A task that was cancelled meanwhile ends as canceled instead.
 	VerbRetry
-	// VerbSnooze is VerbRetry without counting a retry.
+	// VerbSnooze is VerbRetry without counting a retry. An earlier failure stays.
 	VerbSnooze
 	// VerbRelease gives it back unfinished, to the front of its queue and at
 	// once; nothing is counted. A task that was cancelled meanwhile ends as
@@ -110,8 +111,11 @@ type Status struct {
 	ID      ID
 	State   State // StateUnknown if there is no record
 	Queue   string
-	Attempt uint32    // of the running attempt, or the last one; 0 if the broker can't tell
-	Minion  ID        // the owner while it runs
-	Due     time.Time // by the broker's clock, while scheduled or retrying
-	Outcome *Outcome  // once it is final; nil if the outcome is no longer kept
+	Name    string            // of the task; empty if the broker can't tell, which it always can once the outcome is kept
+	Meta    map[string]string // as the task was enqueued with, in every state; nil if it has none
+	Attempt uint32            // of the running attempt, or the last one; 0 if the broker can't tell
+	Minion  ID                // the owner while it runs
+	Due     time.Time         // by the broker's clock, while scheduled or retrying
+	Failed  *LastFailure      // until the task is final: why it is, or was, retried; nil if no attempt has failed
+	Outcome *Outcome          // once it is final; nil if the outcome is no longer kept
 }

@@ -123,7 +123,9 @@ func (a *attempt) retry(st *broker.Settlement, after *task.RetryAfterError, err 
 	}
 	a.s.r.log.task(slog.LevelWarn, "task failed, to be retried", a.d,
 		"error", err, "duration", time.Since(a.started), "retry_in", delay, "retries_left", a.maxRetries()-a.d.Retried-1)
-	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRetry, Delay: delay}
+	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRetry, Delay: delay, Outcome: broker.Outcome{
+		Err: newFailure(err), Finished: time.Now(), // what a look-up shows until it ends
+	}}
 	return true
 }
 

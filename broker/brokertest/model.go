@@ -39,7 +39,8 @@ type mtask struct {
 	due          moment  // while it waits for a time
 	ended        moment  // once it is final
 	outcome      *broker.Outcome
-	settled      *broker.Settlement // that ended it; nil if a cancel did
+	settled      *broker.Settlement  // that ended it; nil if a cancel did
+	failed       *broker.LastFailure // why it is retried
 }
 
 type ending struct {
@@ -185,6 +186,9 @@ func (m *model) settle(t *mtask, s broker.Settlement) {
 		t.attempt++
 		if s.Verb == broker.VerbRetry {
 			t.retried++
+			if s.Outcome.Err != nil {
+				t.failed = s.LastFailure()
+			}
 		}
 		t.state, t.due = broker.StateRetrying, m.now().plus(max(0, s.Delay))
 	}
@@ -202,7 +206,7 @@ func (m *model) front(tasks ...*mtask) {
 
 // end makes a task final.
 func (m *model) end(t *mtask, state broker.State, o *broker.Outcome) {
-	t.state, t.outcome, t.ended = state, o, m.now()
+	t.state, t.outcome, t.ended, t.failed = state, o, m.now(), nil
 	t.owner, t.killed = nil, false
 	m.endings = append(m.endings, ending{t.ID, state})
 }
@@ -248,6 +252,9 @@ func (m *model) held(by *minion, order []*mtask) []*mtask {
 func (m *model) status(t *mtask, st broker.Status) error {
 	wrong := func() error {
 		return fmt.Errorf("task %d is found %s (attempt %d), it is %s (attempt %d)", t.n, st.State, st.Attempt, t.state, t.attempt)
+	}
+	if err := t.told(st); err != nil {
+		return err
 	}
 	switch {
 	case t.state.Final():

@@ -89,6 +89,9 @@ func (o op) task(r *rig, mail, flow broker.ID) *broker.Task {
 	if !flow.IsZero() && o.who > 0 {
 		t.Group, t.Step, t.Blocked = flow, uint32(o.n), o.n >= 40
 	}
+	if o.which >= 8 {
+		t.Meta = map[string]string{"task": string(t.Payload), "": ""}
+	}
 	t.Retention = []time.Duration{0, times(7, r), time.Hour, time.Hour}[o.which%4]
 	t.DeadFor = []time.Duration{0, times(13, r), time.Hour}[o.which/4%3]
 	return t
@@ -103,7 +106,10 @@ func (o op) settlement(m *minion, d *broker.Delivery) (broker.Settlement, string
 	}
 	switch word {
 	case "retry":
-		return retry(d, delay), fmt.Sprintf("retry in %v", delay)
+		if o.which%3 == 0 {
+			return retry(d, delay), fmt.Sprintf("retry in %v", delay)
+		}
+		return m.failing(d, delay), fmt.Sprintf("retry in %v, with an error", delay)
 	case "snooze":
 		return snooze(d, delay), fmt.Sprintf("snooze for %v", delay)
 	case "release":

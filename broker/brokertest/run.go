@@ -87,6 +87,7 @@ func groups() []group {
 		{"Cancel", cancelTests},
 		{"Kill", killTests},
 		{"Lookup", lookupTests},
+		{"Told", slices.Concat(metaTests, failureTests)},
 		{"Retention", retentionTests},
 		{"Inbox", inboxTests},
 		{"Events", eventTests},

@@ -22,24 +22,25 @@ func TestArena(t *testing.T) {
 		{State: broker.StateSucceeded, Codec: "json", Result: bytes.Repeat([]byte{1}, 3*lastChunk)},
 		{State: broker.StateSucceeded, Codec: "json", Result: []byte("after a large one"), Started: time.UnixMilli(-5).UTC()},
 	}
+	metas := []map[string]string{nil, {"k": "v", "": ""}, {"trace": strings.Repeat("t", 300)}, nil}
 	var a arena
 	var places []place
 	const rounds = 500
 	for range rounds {
 		for i := range given {
-			places = append(places, a.add("queue", broker.AppendOutcome(nil, &given[i])))
+			places = append(places, a.add("queue", broker.AppendOutcome(nil, &given[i]), metas[i%len(metas)]))
 		}
 	}
 	for i, at := range places {
 		want := &given[i%len(given)]
-		queue, got := a.get(at)
-		if queue != "queue" || !reflect.DeepEqual(got, want) {
-			t.Fatalf("outcome %d of %s is %+v, want %+v", i, queue, got, want)
+		queue, got, meta := a.get(at)
+		if queue != "queue" || !reflect.DeepEqual(got, want) || !reflect.DeepEqual(meta, metas[i%len(given)%len(metas)]) {
+			t.Fatalf("outcome %d of %s is %+v with %v, want %+v", i, queue, got, meta, want)
 		}
 	}
-	_, first := a.get(places[3])
+	_, first, _ := a.get(places[3])
 	first.Result[0] = 9
-	if _, again := a.get(places[3]); again.Result[0] != 3 {
+	if _, again, _ := a.get(places[3]); again.Result[0] != 3 {
 		t.Error("what is handed out shares memory with what is kept")
 	}
 }

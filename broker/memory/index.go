@@ -71,14 +71,14 @@ func (x *index) find(id broker.ID) (*record, tombstone) {
 
 // final returns what is kept of a task that has a tombstone; an empty queue says
 // that nothing is.
-func (x *index) final(id broker.ID, now instant) (queue string, o *broker.Outcome) {
+func (x *index) final(id broker.ID, now instant) (queue string, o *broker.Outcome, meta map[string]string) {
 	s := x.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.tasks.get(id); e != nil && now < e.kept {
 		return s.arenas[minuteEnd(e.kept)].get(e.outcome)
 	}
-	return "", nil
+	return "", nil, nil
 }
 
 // taken returns the digest of the task that an id belongs to, if to any.
@@ -103,8 +103,9 @@ func (s *shard) add(r *record) { s.tasks.add(r) }
 
 // retire notes until when a record that is final is kept: for keep, and its id
 // for at least as long as ids are remembered. A tombstone takes its place, with the
-// record of the outcome, unless that is nil: then it stays with the record.
-func (x *index) retire(r *record, outcome []byte, now instant, keep time.Duration) {
+// record of the outcome and the metadata, unless the outcome is nil: then they stay
+// with the record.
+func (x *index) retire(r *record, outcome []byte, meta map[string]string, now instant, keep time.Duration) {
 	s := x.shard(r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +124,7 @@ func (x *index) retire(r *record, outcome []byte, now instant, keep time.Duratio
 			s.arenas[end] = a
 		}
 		s.tasks.bury(r.entry, tombstone{
-			kept: r.kept, until: r.forgotten, outcome: a.add(r.queue.name, outcome), digest: r.digest, last: r.last,
+			kept: r.kept, until: r.forgotten, outcome: a.add(r.queue.name, outcome, meta), digest: r.digest, last: r.last,
 		})
 		s.agenda.add(r.kept, r.id)
 	}

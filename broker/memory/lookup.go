@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -25,8 +26,8 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 				continue
 			}
 		}
-		if queue, o := b.index.final(id, now); o != nil {
-			out[i] = broker.Status{ID: id, State: o.State, Queue: queue, Attempt: o.Attempts, Outcome: o}
+		if queue, o, meta := b.index.final(id, now); o != nil {
+			out[i] = broker.Status{ID: id, State: o.State, Queue: queue, Name: o.Name, Meta: meta, Attempt: o.Attempts, Outcome: o}
 		} else if r == nil && isFlow(id) {
 			b.index.flowStatus(&out[i], now)
 		}
@@ -39,6 +40,14 @@ func (r *record) status(st *broker.Status, now instant) {
 		return
 	}
 	st.State, st.Queue, st.Attempt = r.state, r.queue.name, r.attempted()
+	if r.task != nil {
+		st.Name, st.Meta = r.task.Name, copyMeta(r.task.Meta)
+	}
+	if f, ok := r.queue.failures.get(r); ok {
+		copied := *f
+		copied.Err.Chain, copied.Err.Codes = slices.Clone(f.Err.Chain), slices.Clone(f.Err.Codes)
+		st.Failed = &copied
+	}
 	switch r.state {
 	case broker.StateRunning:
 		st.Minion = r.hold.c.id
@@ -49,5 +58,6 @@ func (r *record) status(st *broker.Status, now instant) {
 	}
 	if r.outcome != nil {
 		st.Outcome = copyOutcome(r.outcome)
+		st.Name = r.outcome.Name
 	}
 }

@@ -25,6 +25,8 @@ type queue struct {
 	unique  table[string, *record]
 	seq     uint64
 
+	failures table[*record, *broker.LastFailure] // of tasks that are retried
+
 	arrivals table[arrivalKey, *arrival]
 	orphans  atomic.Int32 // how many arrivals a Cancel made
 
@@ -194,6 +196,9 @@ func (q *queue) finish(r *record, o *broker.Outcome, written []byte, now instant
 	if !t.Group.IsZero() {
 		q.arrive(broker.Arrival{Task: r.id, Flow: t.Group, Step: t.Step, Outcome: *copyOutcome(o)})
 	}
+	if r.retried > 0 {
+		q.failures.drop(r)
+	}
 	keep := t.Retention
 	if o.State == broker.StateFailed && t.DeadFor > 0 {
 		keep = max(keep, t.DeadFor)
@@ -207,7 +212,15 @@ func (q *queue) finish(r *record, o *broker.Outcome, written []byte, now instant
 	} else {
 		r.task = nil
 	}
-	q.b.index.retire(r, written, now, keep)
+	q.b.index.retire(r, written, t.Meta, now, keep)
+}
+
+// failed notes why a task is retried.
+func (q *queue) failed(r *record, why *broker.LastFailure) {
+	if q.failures.m == nil { // most queues have none
+		q.failures = newTable[*record, *broker.LastFailure]()
+	}
+	q.failures.put(r, why)
 }
 
 // holder returns the task that holds a unique key, or nil.

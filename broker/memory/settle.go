@@ -118,6 +118,9 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 			return nil
 		case broker.VerbRetry:
 			r.retried++
+			if why := s.LastFailure(); why != nil {
+				q.failed(r, why)
+			}
 		}
 		if s.Delay > 0 {
 			q.wait(r, broker.StateRetrying, now.plus(s.Delay))

@@ -322,7 +322,7 @@ const fenceFor = 7 * 24 * time.Hour
 
 func (b *Broker) sweep(ctx context.Context, k *keys, class string) error {
 	for range 20 { // the rest at the next heartbeat
-		reply, err := scriptSweep.run(ctx, b, []string{k.keep, k.forget(class), k.state, k.dead}, class)
+		reply, err := scriptSweep.run(ctx, b, []string{k.keep, k.forget(class), k.state, k.dead, k.about}, class)
 		if err != nil {
 			return err
 		}

@@ -99,6 +99,7 @@ type part struct {
 	last   []int    // of other
 	other  []any
 	others []stored // records of other that are kept apart
+	notes  []note   // metadata of all
 }
 
 func (p *part) count() int { return len(p.places) + len(p.last) }
@@ -110,20 +111,24 @@ func (p *part) add(place int, t *broker.Task, left int) {
 			p.plain = slices.Grow(p.in.ends, min(left, broker.MaxBatch))
 			p.places = slices.Grow(p.in.places, min(left, broker.MaxBatch))
 		}
-		if p.cfg.keptApart(t) {
+		apart := p.cfg.keptApart(t)
+		if apart {
 			if len(p.apart) == 0 { // large ones shall not be copied as it grows
 				p.in.bytes = slices.Grow(p.in.bytes, min(left*(t.Size()+64), broker.MaxBatchBytes))
 			}
 			p.apart = append(p.apart, len(p.plain))
 		}
+		from := len(p.in.bytes)
 		p.in.bytes = broker.AppendRecord(p.in.bytes, t)
 		p.plain = append(p.plain, len(p.in.bytes))
 		p.places = append(p.places, place)
+		p.note(t, p.in.bytes[from:], true, apart)
 		return
 	}
 	p.simple = false
 	msg := broker.AppendRecord(nil, t)
-	if p.cfg.keptApart(t) {
+	record, apart := msg, p.cfg.keptApart(t)
+	if apart {
 		p.others = append(p.others, stored{p.keys.record(t.ID), msg})
 		msg = appendEntry(nil, msg)
 	}
@@ -137,6 +142,7 @@ func (p *part) add(place int, t *broker.Task, left int) {
 	}
 	p.other = append(p.other, msg, millis(t.Delay), millis(t.Deadline), t.Unique, ref, blocked)
 	p.last = append(p.last, place)
+	p.note(t, record, false, apart)
 }
 
 // free gives back the memory of the part. The scripts have run.
@@ -182,6 +188,10 @@ func (p *part) call() *call {
 	}
 	for _, s := range before {
 		c.keys = append(c.keys, s.key)
+	}
+	if len(p.notes) > 0 {
+		c.keys = append(c.keys, k.about)
+		c.args = append(c.args, p.metadata())
 	}
 	return c
 }

@@ -22,6 +22,7 @@ type keys struct {
 	later   string // hash of id -> message of what is in due
 	unique  string // hash of unique key -> id
 	dead    string // hash of id -> message of dead letters
+	about   string // hash of metadata and last failures, of tasks that have some; see about.lua
 	odd     string // list of what is no message of a known version
 	flows   string // hash of id -> place in a flow, of members that are not final
 	outbox  string // hash of arrivals; see arrive.lua
@@ -46,6 +47,7 @@ func newKeys(namespace, queue string, partition, of int) *keys {
 		ready: base + "ready", held: base + "held", gone: base + "gone",
 		state: base + "state", due: base + "due", later: base + "later",
 		unique: base + "unique", dead: base + "dead", odd: base + "odd",
+		about: base + "about",
 		flows: base + "flows", outbox: base + "outbox",
 		stop: base + "stop", minions: base + "minions", watch: base + "watch",
 		keep: base + "keep", meta: base + "meta",

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/go-arbiter/arbiter/broker"
 )
 
@@ -24,9 +26,15 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 		for i, p := range places {
 			args[i] = ids[p][:]
 		}
-		values, err := b.states(ctx, k, args)
+		values, metas, err := b.described(ctx, k, args)
 		if err != nil {
 			return nil, err
+		}
+		for i, meta := range metas {
+			st := &out[places[i]]
+			if st.Meta, err = broker.ParseMeta([]byte(meta)); err != nil {
+				b.untold(st.ID, "metadata", err)
+			}
 		}
 		found := make([]bool, len(places))
 		var open []int
@@ -55,19 +63,33 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 
 // states reads the states of tasks, in as many calls as their outcomes need.
 func (b *Broker) states(ctx context.Context, k *keys, ids []any) ([]string, error) {
-	values := make([]string, 0, len(ids))
+	values, _, err := b.described(ctx, k, ids)
+	return values, err
+}
+
+// described is states with the records of metadata, by the places of those tasks
+// that have some.
+func (b *Broker) described(ctx context.Context, k *keys, ids []any) (values []string, metas map[int]string, err error) {
+	values = make([]string, 0, len(ids))
 	for len(values) < len(ids) {
-		reply, err := scriptStatus.run(ctx, b, []string{k.state}, ids[len(values):]...)
+		reply, err := scriptStatus.run(ctx, b, []string{k.state, k.about}, ids[len(values):]...)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		some := toStrings(reply)
-		if len(some) == 0 {
-			return nil, fmt.Errorf("redis status: %w: an empty reply", broker.ErrMalformed)
+		list := toList(reply)
+		some, pairs := toStrings(item(list, 0)), toList(item(list, 1))
+		if len(some) == 0 || len(some) > len(ids)-len(values) {
+			return nil, nil, fmt.Errorf("redis status: %w: a reply for %d tasks", broker.ErrMalformed, len(some))
+		}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			if metas == nil {
+				metas = make(map[int]string)
+			}
+			metas[len(values)+int(toInt(pairs[i]))-1] = toString(pairs[i+1])
 		}
 		values = append(values, some...)
 	}
-	return values, nil
+	return values, metas, nil
 }
 
 // The parts of a value in the state hash.
@@ -87,7 +109,7 @@ func readFinal(st *broker.Status, v string) error {
 		if err != nil {
 			return fmt.Errorf("task %s: %w", st.ID, err)
 		}
-		st.Outcome = &o
+		st.Outcome, st.Name = &o, o.Name
 	}
 	return nil
 }
@@ -102,12 +124,13 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 		n := min(len(places), locateBatch)
 		tries := 0
 	again:
-		names := []string{k.due, k.later, k.minions, k.state}
+		names := []string{k.due, k.later, k.minions, k.state, k.about}
 		args := []any{len(minions)}
 		for _, m := range minions {
 			names = append(names, k.flight(m), k.claim(m))
 			args = append(args, m)
 		}
+		args = append(args, broker.NameWithin)
 		for _, p := range places[:n] {
 			args = append(args, out[p].ID[:])
 		}
@@ -123,11 +146,18 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 			}
 			return fmt.Errorf("redis look-up: %w: minions of queue %s come and go", broker.ErrUnavailable, k.queue)
 		}
-		var done []int
+		var done, large []int
 		for i, e := range toList(item(list, 0)) {
-			if !readPlace(&out[places[i]], toList(e)) {
+			st, place := &out[places[i]], toList(e)
+			switch {
+			case !b.readPlace(st, place):
 				done = append(done, places[i])
+			case st.Name == "" && isEntry(toString(item(place, 2))):
+				large = append(large, places[i])
 			}
+		}
+		if err := b.readNames(ctx, k, large, out); err != nil {
+			return err
 		}
 		if err := b.readDone(ctx, k, done, out); err != nil {
 			return err
@@ -139,12 +169,20 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 
 // readPlace reads what locate found. It returns false if the task has become
 // final since its state was read.
-func readPlace(st *broker.Status, place []any) bool {
+func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 	head := toString(item(place, 2))
 	var d broker.Delivery
 	if len(head) >= broker.HeadSize {
 		// A head without its body: everything of the head is read.
-		_ = broker.ParseRecord(&d, join(head, nil), 0)
+		_ = broker.ParseRecord(&d, join(head[:broker.HeadSize], nil), 0)
+		st.Name = broker.RecordName([]byte(head))
+	}
+	if failure := toString(item(place, 3)); failure != "" {
+		if name, last, err := broker.ParseLastFailure([]byte(failure)); err == nil {
+			st.Name, st.Failed = name, &last
+		} else {
+			b.untold(st.ID, "last failure", err)
+		}
 	}
 	st.Attempt = d.Attempt
 	switch toString(item(place, 0)) {
@@ -165,6 +203,36 @@ func readPlace(st *broker.Status, place []any) bool {
 		return false
 	}
 	return true
+}
+
+// untold logs that a part of a status can't be read, perhaps since a newer build wrote
+// it. Whoever waits for the task must not fail of that.
+func (b *Broker) untold(id broker.ID, what string, err error) {
+	b.log.Warn("redis: a part of a task's status can't be read and is left out", "task.id", id, "part", what, "error", err)
+}
+
+// readNames reads the names of tasks whose records are kept apart. Of one that has
+// ended meanwhile it is left out.
+func (b *Broker) readNames(ctx context.Context, k *keys, places []int, out []broker.Status) error {
+	if len(places) == 0 {
+		return nil
+	}
+	pipe := b.rdb.Pipeline()
+	cmds := make([]*redis.StringCmd, len(places))
+	for i, p := range places {
+		cmds[i] = pipe.GetRange(ctx, k.record(out[p].ID), 0, broker.NameWithin-1)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for i, p := range places {
+		head, err := cmds[i].Bytes()
+		if err != nil {
+			err = b.fault("read a record", err)
+			b.relearn(ctx, err)
+			return err
+		}
+		out[p].Name = broker.RecordName(head)
+	}
+	return nil
 }
 
 // readDone reads the states of tasks that are final by now.

@@ -38,8 +38,8 @@ func load(name string, includes ...string) *script {
 }
 
 var (
-	scriptEnqueue  = load("enqueue", "clock", "number", "block", "push")
-	scriptPlain    = load("enqueue_plain", "push")
+	scriptEnqueue  = load("enqueue", "clock", "number", "block", "push", "about")
+	scriptPlain    = load("enqueue_plain", "push", "about")
 	scriptDequeue  = load("dequeue", "clock", "readable", "push")
 	scriptSettle   = load("settle", "clock", "number", "block", "push", "readable", "absorb", "arrive")
 	scriptRegister = load("register")

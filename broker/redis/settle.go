@@ -149,6 +149,7 @@ type settling struct {
 	same   *members
 	places []int    // in the batch, in the order of the call; set by call
 	apart  []string // keys of records that are kept apart
+	about  bool     // what is told of a task may change, beside its state
 	count  int
 	size   int
 }
@@ -186,6 +187,7 @@ type members struct {
 	runs     []byte
 	block    broker.ID // of the last of runs
 	submits  []any
+	failures []any // ids and records
 }
 
 func (st *settling) full() bool {
@@ -248,6 +250,13 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 			n = settleKeys + len(st.apart)
 		}
 		m.records = binary.BigEndian.AppendUint16(m.records, uint16(n))
+	}
+	if st.about = st.about || described(s); st.about {
+		if why := s.LastFailure(); why != nil {
+			record := broker.AppendLastFailure(nil, d.Name, why)
+			st.size += len(record)
+			m.failures = append(m.failures, d.ID[:], record)
+		}
 	}
 	st.count++
 	st.size += len(m.letters) - was + len(d.Unique) + 6
@@ -348,12 +357,20 @@ func (st *settling) call(minion, inboxes string) *call {
 			attempts = attempts[:4] // they are alike
 		}
 		args = append(args, m.letters, attempts, m.unique, m.records, m.runs)
-		args = append(append(args, len(m.submits)/2), m.submits...)
+		more := m.submits
+		if len(m.failures) > 0 { // of retries, which submit nothing
+			more = m.failures
+		}
+		args = append(append(args, len(more)/2), more...)
 		if len(st.order) == 1 {
 			st.places = m.places
 		} else {
 			st.places = append(st.places, m.places...)
 		}
+	}
+	if st.about {
+		keys = append(keys, k.about)
+		args[2] = -len(st.order)
 	}
 	return &call{script: scriptSettle, keys: keys, args: args}
 }

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 state  2 due  3 later  4 gone  5 stop  6 ready  7 held  8 minions
 --       9 keep  10 list of the class of retention  11 watch  12 flows
---       13 outbox, then flight and claim of each minion of ARGV, then the record
+--       13 outbox  14 about, then flight and claim of each minion of ARGV, then the record
 --       of each id, which need not be there
 -- ARGV  1 number of minions, then their ids, then name of the class, ms for
 --       which the outcome can be read, ms until it is swept, wake channel,
@@ -15,7 +15,8 @@
 
 local state, due, later, gone, stop, ready, held, minions, keep, list, watch, flows, outbox =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
-local spare = 13 -- KEYS before those of the minions
+local about = KEYS[14]
+local spare = 14 -- KEYS before those of the minions
 local count = tonumber(ARGV[1])
 local known = {}
 for i = 1, count do
@@ -123,6 +124,13 @@ for i = at, #ARGV do
 end
 if #forget > 1 then
   mark(state, final, OWN)
+  if redis.call('EXISTS', about) == 1 then
+    local failures = {}
+    for i, id in ipairs(final) do
+      failures[i] = id .. 'f'
+    end
+    redis.call('HDEL', about, unpack(failures))
+  end
   redis.call('RPUSH', list, table.concat(forget))
   redis.call('ZADD', keep, 'NX', t + sweepms, class)
   redis.call('UNLINK', unpack(spent))

@@ -2,16 +2,19 @@
 -- content is left out, with other content refused.
 --
 -- KEYS  1 ready  2 held  3 state  4 due  5 later  6 unique  7 meta  8 watch
---       9 flows, then the record of each message that is an entry
+--       9 flows, then the record of each message that is an entry, then about, if a
+--       task has metadata
 -- ARGV  1 wake channel  2 number of plain messages, then these
 --       then for each other one: message, delay in ms, time to its deadline in
 --       ms (0 is none), unique key ('' is none), its place in a flow ('' is
 --       none), whether it is blocked (0, 1)
+--       then, if a task has metadata, where that is: see about.lua
 -- Returns false if the queue is not registered (nothing is done; register it
 -- and call again), or 0 if a record is not there or is another's (nothing is done;
 -- store it and call again), else a list with index (from 1) and holder's id for each
 -- that was refused; the holder is its own id if the content differs.
 
+local about, metas = metadata()
 local ready, held, state, due, later, unique, meta, watch, flows =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local wake, plain = ARGV[1], tonumber(ARGV[2])
@@ -39,6 +42,7 @@ local known = look(state, ids, true)
 local refused, kept = {}, {}
 local apart = 9
 local seen = {}  -- id -> what this call adds to state
+local fresh = {} -- by index, whether it is stored
 local locks = {} -- unique key -> id, of this call
 local new, states, msgs, dues, laters, uniques, places = {}, {}, {}, {}, {}, {}, {}
 local t
@@ -92,6 +96,7 @@ for i = 1, total do
     end
     if not holder then
       seen[id] = origin
+      fresh[i] = true
       new[#new + 1] = id
       states[#states + 1] = id
       states[#states + 1] = origin
@@ -145,6 +150,9 @@ if #states > 0 then
 end
 if #uniques > 0 then
   redis.call('HSET', unique, unpack(uniques))
+end
+if about then
+  describe(about, metas, function(i) return fresh[i] and message(i) end)
 end
 for _, record in ipairs(kept) do
   redis.call('PERSIST', record) -- not first: see dequeue.lua

@@ -2,13 +2,15 @@
 -- what almost all are. No two of them have the same id.
 --
 -- KEYS  1 ready  2 held  3 state  4 meta  5 watch, then the record of each message
---       that is an entry
+--       that is an entry, then about, if a task has metadata
 -- ARGV  1 wake channel  2 number of fields of state, then these: name and value, of
 --       a task (see status.lua) or of a block of them (see block.lua); then messages.
---       The number is 0 if each message has a field of its own.
+--       The number is 0 if each message has a field of its own. Then, if a task has
+--       metadata, where that is: see about.lua.
 -- Returns 1; or 0 and does nothing if a field is known, a record is not there or the
 -- queue is not registered: then enqueue.lua tells more.
 
+local about, metas = metadata()
 local state, fields = KEYS[3], tonumber(ARGV[2])
 if redis.call('EXISTS', KEYS[4]) == 0 then
   return 0
@@ -45,6 +47,9 @@ if #KEYS > 5 then
 end
 push(KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)
 redis.call('HSET', state, unpack(states))
+if about then
+  describe(about, metas, function(i) return ARGV[first + i - 1] end)
+end
 for i = 6, #KEYS do
   redis.call('PERSIST', KEYS[i]) -- not first: see dequeue.lua
 end

@@ -1,14 +1,17 @@
 -- locate finds out where tasks are that are not final.
 --
--- KEYS  1 due  2 later  3 minions  4 state, then flight and claim of each
+-- KEYS  1 due  2 later  3 minions  4 state  5 about, then flight and claim of each
 --       minion of ARGV
--- ARGV  1 number of minions, then their ids, then ids of tasks
+-- ARGV  1 number of minions, then their ids, then how many bytes of a message have
+--       its name, then ids of tasks
 -- Returns false and the ids of all minions if one is not among those of ARGV
--- (call again), else for each task a list: 'later', due in ms, head of its
--- message; or 'running', minion, head of its message; or 'ready'; or 'done' if it
--- has become final meanwhile.
+-- (call again), else for each task a list: 'later', due in ms, head and name of its
+-- message; or 'running', minion, the same; or 'ready', '', ''; or 'done' if it
+-- has become final meanwhile. Those that have failed before have the record of that
+-- behind it.
 
 local due, later, minions, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local about = KEYS[5]
 local count = tonumber(ARGV[1])
 local known = {}
 for i = 1, count do
@@ -20,17 +23,18 @@ for _, m in ipairs(members) do
     return { false, members }
   end
 end
+local within = tonumber(ARGV[count + 2])
 local ids = {}
-for i = count + 2, #ARGV do
+for i = count + 3, #ARGV do
   ids[#ids + 1] = ARGV[i]
 end
 
 local found = {}
 for i = 1, count do
-  local flight, claim = KEYS[3 + 2 * i], KEYS[4 + 2 * i]
+  local flight, claim = KEYS[4 + 2 * i], KEYS[5 + 2 * i]
   for k, id in ipairs(ids) do
     if not found[k] and redis.call('HEXISTS', flight, id) == 1 then
-      found[k] = { 'running', ARGV[1 + i], string.sub(redis.call('HGET', flight, id), 1, 51) }
+      found[k] = { 'running', ARGV[1 + i], string.sub(redis.call('HGET', flight, id), 1, within) }
     end
   end
   if redis.call('TYPE', claim).ok == 'list' then
@@ -40,7 +44,7 @@ for i = 1, count do
     end
     for k, id in ipairs(ids) do
       if claimed[id] then
-        found[k] = { 'running', ARGV[1 + i], string.sub(claimed[id], 1, 51) }
+        found[k] = { 'running', ARGV[1 + i], string.sub(claimed[id], 1, within) }
       end
     end
   end
@@ -49,10 +53,21 @@ for k, id in ipairs(ids) do
   if not found[k] then
     local msg = redis.call('HGET', later, id)
     if msg then
-      found[k] = { 'later', redis.call('ZSCORE', due, id) or '', string.sub(msg, 1, 51) }
+      found[k] = { 'later', redis.call('ZSCORE', due, id) or '', string.sub(msg, 1, within) }
     else
       local s = look(state, { id })[1]
-      found[k] = { s and #s == 20 and 'ready' or 'done' }
+      found[k] = s and #s == 20 and { 'ready', '', '' } or { 'done' }
+    end
+  end
+end
+if redis.call('EXISTS', about) == 1 then
+  local fields = {}
+  for k, id in ipairs(ids) do
+    fields[k] = id .. 'f'
+  end
+  for k, failure in ipairs(redis.call('HMGET', about, unpack(fields))) do
+    if failure and found[k][1] ~= 'done' then
+      found[k][4] = failure
     end
   end
 end

@@ -3,8 +3,10 @@
 -- KEYS  1 flight  2 claim  3 minions  4 state  5 due  6 later  7 dead  8 unique
 --       9 stop  10 keep  11 ready  12 held  13 watch  14 odd  15 flows
 --       16 outbox, then the records of tasks whose messages are entries, then the
---       list of each class of retention that ARGV speaks of
--- ARGV  1 minion  2 wake channel  3 number of groups, then for each group
+--       list of each class of retention that ARGV speaks of, then about if it is
+--       needed
+-- ARGV  1 minion  2 wake channel  3 number of groups, negative if there is about, then
+--       for each group
 --         verb (finish, retry, snooze, release)
 --         a: finish: state; retry, snooze: delay in ms; release: 0
 --         class of retention, as index of its key
@@ -21,8 +23,9 @@
 --         message; '' if all are
 --         their blocks: of the first ones, a byte each for how many follow each other
 --         that are of one block
---         number of tasks to be submitted with the only task of the group, then
---         for each: id and record
+--         finish: number of tasks to be submitted with the only task of the group,
+--         retry: number of tasks of which it is known why they failed, others: 0
+--         then for each of these: id and record
 --       The outcome of a task that is not finished is the one it gets if it was
 --       cancelled meanwhile. A class that starts with d keeps dead letters.
 -- Returns a list: in how many ms the next task is due ('' if not known), how many
@@ -33,6 +36,10 @@ local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8],
   KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local about -- see about.lua; only where a task has, or may have, a field that changes
+if groups < 0 then
+  groups, about = -groups, KEYS[#KEYS]
+end
 
 local sub, byte, char = string.sub, string.byte, string.char
 
@@ -89,6 +96,23 @@ local function forgetRecords(which, class, sweepms)
   end
   if #spent > 0 then
     redis.call('UNLINK', unpack(spent))
+  end
+end
+
+-- forgetAbout removes the last failures of tasks that are final, and the metadata if
+-- they can't be seen.
+local function forgetAbout(which, seen)
+  local fields = {}
+  for _, i in ipairs(which) do
+    if sub(msgs[i], 22, 23) ~= '\0\0' then -- it was retried
+      fields[#fields + 1] = ids[i] .. 'f'
+    end
+    if not seen then
+      fields[#fields + 1] = ids[i]
+    end
+  end
+  if #fields > 0 then
+    redis.call('HDEL', about, unpack(fields))
   end
 end
 
@@ -198,6 +222,9 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   if keys ~= '' then
     forgetKeys(which)
   end
+  if about then
+    forgetAbout(which, readms > 0)
+  end
   if flowing then
     local final = {}
     for x, i in ipairs(which) do
@@ -291,6 +318,21 @@ for _ = 1, groups do
     finish(a, list, class, readms, sweepms, inbox, owned)
   else
     finish(8, list, class, readms, sweepms, inbox, canceled)
+    if more > 0 then
+      local mine, failures = {}, {}
+      for _, i in ipairs(owned) do
+        mine[ids[i]] = true
+      end
+      for i = at + 1, at + 2 * more, 2 do
+        if mine[ARGV[i]] then
+          failures[#failures + 1] = ARGV[i] .. 'f'
+          failures[#failures + 1] = ARGV[i + 1]
+        end
+      end
+      if #failures > 0 then
+        redis.call('HSET', about, unpack(failures))
+      end
+    end
     local again, dues = {}, {}
     for _, i in ipairs(owned) do
       local msg = msgs[i]

@@ -1,14 +1,16 @@
 -- status reads the states of tasks of one queue.
 --
--- KEYS  1 state
+-- KEYS  1 state  2 about
 -- ARGV  ids
--- Returns for each, or only the first ones where they are large: '' if there is
--- none, or it may not be seen any more; else as it is: 20 bytes (digest, inbox)
--- and, if it is final, state, time until which it may be seen (6), attempt (4),
--- length (4) and outcome.
+-- Returns two lists. The first one has for each id, or only the first ones where they
+-- are large: '' if there is none, or it may not be seen any more; else as it is: 20
+-- bytes (digest, inbox) and, if it is final, state, time until which it may be seen (6),
+-- attempt (4), length (4) and outcome. The second one has, for each that has metadata,
+-- its place in the first (from 1) and the record of that.
 
 local t = now()
 local values, bytes, at = {}, 0, 1
+local metas, described = {}, redis.call('EXISTS', KEYS[2]) == 1
 while at <= #ARGV and bytes < 4194304 do
   local to = math.min(at + 127, #ARGV) -- of a block or two
   for _, s in ipairs(look(KEYS[1], { unpack(ARGV, at, to) }, true)) do
@@ -18,6 +20,15 @@ while at <= #ARGV and bytes < 4194304 do
     values[#values + 1] = s
     bytes = bytes + #s
   end
+  if described then
+    for i, meta in ipairs(redis.call('HMGET', KEYS[2], unpack(ARGV, at, to))) do
+      if meta and values[at - 1 + i] ~= '' then
+        metas[#metas + 1] = at - 1 + i
+        metas[#metas + 1] = meta
+        bytes = bytes + #meta
+      end
+    end
+  end
   at = to + 1
 end
-return values
+return { values, metas }

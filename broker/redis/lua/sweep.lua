@@ -1,7 +1,7 @@
 -- sweep forgets tasks of one class of retention whose time is over. It goes in
 -- steps; call it until it returns 0.
 --
--- KEYS  1 keep  2 list of the class  3 state  4 dead
+-- KEYS  1 keep  2 list of the class  3 state  4 dead  5 about
 -- ARGV  1 name of the class
 -- An element of the list is a time (6) and ids (16 each); or a time, 'r' and for each
 -- run its block (15) and the place of its first member.
@@ -24,10 +24,23 @@ local function forgetRun(state, name, gone)
   end
 end
 
+-- forget removes what is told of tasks.
+local function forget(about, ids)
+  for at = 1, #ids, 1000 do
+    local fields = {}
+    for i = at, math.min(at + 999, #ids) do
+      fields[#fields + 1] = ids[i]
+      fields[#fields + 1] = ids[i] .. 'f' -- it went with the end, unless an older minion settled
+    end
+    redis.call('HDEL', about, unpack(fields))
+  end
+end
+
 local keep, list, state, dead, class = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
 local t = now()
 local n = 0
 redis.call('ZREM', keep, '') -- see dequeue.lua
+local described = redis.call('EXISTS', KEYS[5]) == 1
 while n < 1000 do
   local blob = redis.call('LINDEX', list, 0)
   if not blob then
@@ -68,6 +81,10 @@ while n < 1000 do
     mark(state, ids, NONE, OWN)
   end
   mark(state, gone, NONE, HERE)
+  if described then
+    forget(KEYS[5], ids)
+    forget(KEYS[5], gone)
+  end
   redis.call('LPOP', list)
   n = n + math.max(#ids + #gone, 1)
 end

@@ -1,0 +1,229 @@
+package redis_test
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+)
+
+const aboutKey = "{" + redis.DefaultNamespace + ":q}:about"
+
+// about counts the fields that tell of metadata and of last failures.
+func about(t *testing.T, raw *goredis.Client) (metas, failures int) {
+	t.Helper()
+	names, err := raw.HKeys(t.Context(), aboutKey).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		switch {
+		case len(name) == 16:
+			metas++
+		case len(name) == 17 && name[16] == 'f':
+			failures++
+		default:
+			t.Fatalf("field %x", name)
+		}
+	}
+	return metas, failures
+}
+
+func failing(d *broker.Delivery, delay time.Duration) broker.Settlement {
+	return broker.Settlement{Delivery: d, Verb: broker.VerbRetry, Delay: delay, Outcome: broker.Outcome{
+		Err: &broker.Failure{Type: "*errors.errorString", Message: "bad"}, Finished: time.Now(),
+	}}
+}
+
+// A task without metadata that never fails leaves no trace in the hash that tells of
+// others, whatever becomes of it.
+func TestAboutCostsNothing(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		tasks := append(siblings(40), newTask("q"), large(), newTask("q", func(x *broker.Task) { x.Meta = map[string]string{} }))
+		enqueue(t, b, tasks...)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 100})
+		var batch []broker.Settlement
+		for i, d := range dequeue(t, c, len(tasks), 5*time.Second, "q") {
+			switch i % 4 {
+			case 0:
+				batch = append(batch, succeed(d, "r"))
+			case 1: // says no error
+				batch = append(batch, broker.Settlement{Delivery: d, Verb: broker.VerbRetry})
+			case 2:
+				batch = append(batch, broker.Settlement{Delivery: d, Verb: broker.VerbSnooze, Delay: time.Hour})
+			}
+		}
+		for _, err := range settle(t, c, batch...) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := raw.Exists(t.Context(), aboutKey).Result(); n != 0 || err != nil {
+			t.Errorf("there is one: %d, %v", n, err)
+		}
+	})
+}
+
+// What is told of a failure goes with the end of its task, and what is told of
+// metadata with its state: of both nothing is left.
+func TestAboutIsForgotten(t *testing.T) {
+	s := miniredis.RunT(t)
+	now := time.Now()
+	s.SetTime(now)
+	url := "redis://" + s.Addr()
+	b, raw := open(t, url), rawClient(t, url)
+	meta := func(x *broker.Task) { x.Meta = map[string]string{"k": strings.Repeat("v", 100)} }
+	tasks := append(siblings(20, meta), newTask("q", meta), large(meta), newTask("q", meta, func(x *broker.Task) { x.DeadFor = 3 * time.Hour }))
+	brief := append(siblings(3, meta, func(x *broker.Task) { x.Retention, x.DeadFor = 0, 0 }),
+		newTask("q", meta, func(x *broker.Task) { x.Retention, x.DeadFor = 0, 0 }))
+	enqueue(t, b, append(tasks, brief...)...)
+	want := func(when string, metas, failures int) {
+		t.Helper()
+		if m, f := about(t, raw); m != metas || f != failures {
+			t.Fatalf("%s: %d metadata and %d failures, want %d and %d", when, m, f, metas, failures)
+		}
+	}
+	n := len(tasks) + len(brief)
+	want("stored", n, 0)
+	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 100})
+	accept := func(batch ...broker.Settlement) {
+		t.Helper()
+		for i, err := range settle(t, c, batch...) {
+			if err != nil {
+				t.Fatalf("settlement %d: %v", i, err)
+			}
+		}
+	}
+	var batch []broker.Settlement
+	for range 2 { // a second failure takes the place of the first one
+		batch = nil
+		for _, d := range dequeue(t, c, n, 5*time.Second, "q") {
+			batch = append(batch, failing(d, 0))
+		}
+		accept(batch...)
+		want("failed", n, n)
+	}
+	ids := []broker.ID{tasks[0].ID, tasks[5].ID, tasks[21].ID}
+	if _, err := b.Cancel(t.Context(), ids); err != nil {
+		t.Fatal(err)
+	}
+	want("some are canceled", n, n-3)
+	batch = nil
+	for _, d := range dequeue(t, c, n-3, 5*time.Second, "q") {
+		switch {
+		case d.ID == tasks[22].ID: // a dead letter
+			batch = append(batch, broker.Settlement{Delivery: d, Outcome: broker.Outcome{State: broker.StateFailed, Codec: "json", Name: d.Name}})
+		default:
+			batch = append(batch, succeed(d, "r"))
+		}
+	}
+	accept(batch...)
+	want("all have ended", len(tasks), 0)
+	accept(batch...) // once more
+	want("all have ended", len(tasks), 0)
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sweep := func(after time.Duration) {
+		t.Helper()
+		s.SetTime(now.Add(after))
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		if err := c.Heartbeat(t.Context(), broker.Load{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep(2 * time.Hour)
+	want("the dead letter is left", 1, 0)
+	sweep(4 * time.Hour)
+	if n, err := raw.Exists(t.Context(), aboutKey).Result(); n != 0 || err != nil {
+		t.Errorf("something is left: %d, %v", n, err)
+	}
+}
+
+// A failure that was not removed, by a minion of a build that knows nothing of it,
+// goes with the state of its task.
+func TestAboutOfAnOlderMinion(t *testing.T) {
+	s := miniredis.RunT(t)
+	now := time.Now()
+	s.SetTime(now)
+	url := "redis://" + s.Addr()
+	b, raw := open(t, url), rawClient(t, url)
+	tasks := siblings(2)
+	enqueue(t, b, tasks...)
+	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 2})
+	for _, d := range dequeue(t, c, 2, 5*time.Second, "q") {
+		if err := raw.HSet(t.Context(), aboutKey, string(d.ID[:])+"f", broker.AppendLastFailure(nil, d.Name, &broker.LastFailure{})).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := settle(t, c, succeed(d, "r"))[0]; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, f := about(t, raw); f != 2 {
+		t.Fatalf("%d failures", f)
+	}
+	s.SetTime(now.Add(2 * time.Hour))
+	c = consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+	if err := c.Heartbeat(t.Context(), broker.Load{}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := raw.Exists(t.Context(), aboutKey).Result(); n != 0 || err != nil {
+		t.Errorf("something is left: %d, %v", n, err)
+	}
+}
+
+// Where an earlier try of another size has left its record, the metadata is still
+// that of the task.
+func TestAboutOfOrphanedRecord(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		x := large(func(x *broker.Task) { x.Meta = map[string]string{"k": "v"} })
+		enqueue(t, b, newTask("q")) // the queue is known
+		before := *x
+		before.Meta, before.Unique = map[string]string{"longer": "than that"}, ""
+		if err := raw.Set(t.Context(), recordKey(x), broker.AppendRecord(nil, &before), time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+		enqueue(t, b, x)
+		if st, err := b.Lookup(t.Context(), []broker.ID{x.ID}); err != nil || st[0].Meta["k"] != "v" {
+			t.Errorf("%+v, %v", st, err)
+		}
+	})
+}
+
+// A field that can't be read is left out, and logged: a look-up is also what whoever
+// waits for a result depends on.
+func TestAboutMalformed(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		var logged strings.Builder
+		b, raw := open(t, url, redis.Logger(slog.New(slog.NewTextHandler(&logged, nil)))), rawClient(t, url)
+		x := newTask("q")
+		enqueue(t, b, x)
+		for _, field := range []string{string(x.ID[:]), string(x.ID[:]) + "f"} {
+			if err := raw.HSet(t.Context(), aboutKey, field, "\x01nonsense").Err(); err != nil {
+				t.Fatal(err)
+			}
+			logged.Reset()
+			st, err := b.Lookup(t.Context(), []broker.ID{x.ID})
+			if err != nil || st[0].State != broker.StatePending || st[0].Meta != nil || st[0].Failed != nil {
+				t.Errorf("look-up: %+v, %v", st, err)
+			}
+			if !strings.Contains(logged.String(), x.ID.String()) {
+				t.Errorf("logged: %s", logged.String())
+			}
+			if err := raw.HDel(t.Context(), aboutKey, field).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,71 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/go-arbiter/arbiter/internal/msgp"
+)
+
+// MetaSpan returns where the metadata is in a message, as [AppendRecord] wrote it:
+// in record[from:to]; 0, 0 if it has none.
+func MetaSpan(record []byte) (from, to int) {
+	if len(record) < HeadSize {
+		return 0, 0
+	}
+	n, in, err := msgp.TakeArrayHead(record[HeadSize:])
+	if err != nil || n <= fieldMeta {
+		return 0, 0
+	}
+	for range fieldMeta {
+		if in, err = msgp.Skip(in, 1); err != nil {
+			return 0, 0
+		}
+	}
+	if msgp.IsNil(in) {
+		return 0, 0
+	}
+	rest, err := msgp.Skip(in, 1)
+	if err != nil {
+		return 0, 0
+	}
+	return len(record) - len(in), len(record) - len(rest)
+}
+
+// AppendMeta appends the record of a task's metadata: the version byte, and what
+// [MetaSpan] finds in a message.
+func AppendMeta(dst []byte, meta map[string]string) []byte {
+	return appendMeta(append(dst, RecordVersion), meta)
+}
+
+// ParseMeta reads what [AppendMeta] wrote. The error wraps [ErrVersion] or
+// [ErrMalformed].
+func ParseMeta(record []byte) (map[string]string, error) {
+	if err := checkVersion(record, "metadata"); err != nil {
+		return nil, err
+	}
+	meta, rest, err := takeMeta(record[1:])
+	if err != nil {
+		return nil, fmt.Errorf("%w: metadata: %w", ErrMalformed, err)
+	}
+	return meta, atEnd(rest)
+}
+
+// RecordName returns the name of the task of a message, of which the first
+// NameWithin bytes are enough; empty if it can't be read.
+func RecordName(record []byte) string {
+	if len(record) < HeadSize || record[0] != RecordVersion {
+		return ""
+	}
+	n, in, err := msgp.TakeArrayHead(record[HeadSize:])
+	if err != nil || n <= fieldName {
+		return ""
+	}
+	name, _, err := takeName(in)
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+// NameWithin is how many bytes from the start of a message have its name.
+const NameWithin = HeadSize + 3 + 2 + MaxName
