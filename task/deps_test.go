@@ -15,15 +15,16 @@ func TestFloors(t *testing.T) {
 	ground := []string{house + "internal/msgp", house + "internal/infokey", house + "internal/backoff"}
 	common := []string{"github.com/redis/", "golang.org/x/tools", "testing", "github.com/alicebob/", "pgregory.net/"}
 	for pkg, forbidden := range map[string][]string{
-		"internal/msgp":  {house + "broker", house + "codec", "github.com/vmihailenco/", "testing"},
-		"codec":          {house + "broker", house + "task", house + "arbiter", house + "minion", "github.com/redis/"},
-		"broker":         {house + "broker/", house + "task", house + "arbiter", house + "minion", "github.com/redis/"},
-		"task":           append([]string{house + "broker/", house + "arbiter", house + "minion", house + "internal"}, common...),
-		"arbiter":        append([]string{house + "broker/", house + "minion"}, common...),
-		"minion":         append([]string{house + "broker/", house + "arbiter"}, common...),
-		"broker/memory":  append([]string{house + "broker/redis", house + "task", house + "codec"}, common...),
-		"broker/redis":   {house + "broker/memory", house + "task", house + "codec", "testing", "github.com/alicebob/"},
-		"examples/tasks": common,
+		"internal/msgp":              {house + "broker", house + "codec", "github.com/vmihailenco/", "testing"},
+		"codec":                      {house + "broker", house + "task", house + "arbiter", house + "minion", "github.com/redis/"},
+		"broker":                     {house + "broker/", house + "task", house + "arbiter", house + "minion", "github.com/redis/"},
+		"task":                       append([]string{house + "broker/", house + "arbiter", house + "minion", house + "internal"}, common...),
+		"arbiter":                    append([]string{house + "broker/", house + "minion"}, common...),
+		"minion":                     append([]string{house + "broker/", house + "arbiter"}, common...),
+		"broker/memory":              append([]string{house + "broker/redis", house + "task", house + "codec"}, common...),
+		"broker/redis":               {house + "broker/memory", house + "task", house + "codec", "testing", "github.com/alicebob/"},
+		"examples/tasks":             common,
+		"examples/thumbnails/client": append([]string{house + "broker/", house + "arbiter", house + "minion", house + "examples/thumbnails/worker"}, common...),
 	} {
 		out, err := exec.Command("go", "list", "-deps", house+pkg).Output()
 		if err != nil {

@@ -29,8 +29,8 @@ type client struct {
 // findClients finds the client packages of the units. Asked is the folder on the
 // command line, empty if there is none.
 func (p *program) findClients(asked string) {
-	for _, u := range p.annotatedUnits() {
-		if !u.external {
+	for _, f := range p.folders {
+		if u := f.base; u != nil && len(u.functions)+len(u.lines) > 0 {
 			u.findClient(asked)
 		}
 	}
@@ -41,7 +41,7 @@ func (p *program) findClients(asked string) {
 func (u *unit) findClient(asked string) {
 	i := slices.IndexFunc(u.lines, func(l generateLine) bool { return l.client != "" })
 	if i < 0 {
-		if asked != "" {
+		if asked != "" && len(u.functions) > 0 {
 			u.errorAt(u.functions[0].fn.Name.Pos(), "-client "+asked+" is not what the //go:generate lines of the package say",
 				"arbitergen ./... needs such a line, too: //go:generate go tool arbitergen -client "+asked)
 		}

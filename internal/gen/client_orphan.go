@@ -6,6 +6,22 @@ import (
 	"slices"
 )
 
+// leftover returns the file of the unit's client package, to be removed, if the
+// unit has no tasks for it any more.
+func (f *folder) leftover(u *unit) []output {
+	if u.client == nil || len(f.pkg.IgnoredGoFiles) > 0 {
+		return nil
+	}
+	for range u.client.functions() {
+		return nil
+	}
+	file := filepath.Join(u.client.dir, genClientFile)
+	if src, err := os.ReadFile(file); err != nil || ownerOf(file, src) != u.path {
+		return nil
+	}
+	return []output{{path: file}}
+}
+
 // orphans returns the files of client packages in the folders of this run that
 // nobody asks for any more, to be removed. Where the package with the functions
 // is not looked at, or not all of it, it is left alone.

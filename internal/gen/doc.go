@@ -4,11 +4,12 @@
 // A run passes through these stages, each in files of its own:
 //
 //	golist, load, unit       which packages there are, and what is in their files
-//	scan, directive, keys    the comments: where they stand, what they say
+//	scan, directive, keys, settings
+//	                         the comments: where they stand, what they say
 //	client                   whether handles go to a package of their own
 //	needs, require           which of the imports matter
 //	declare, check           types, from source and export data, without bodies
-//	task                     what an annotated function is as a task
+//	task, optional           what an annotated function is as a task
 //	shape, structs, methods  whether its types can be encoded, and how
 //	names, scope, imports    what generated code calls everything
 //	render                   the code

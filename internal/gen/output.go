@@ -26,6 +26,7 @@ func (f *folder) outputs(tasks map[*unit][]*task) ([]output, error) {
 		if u.failed {
 			return nil, nil
 		}
+		clients = append(clients, f.leftover(u)...)
 		scope := u.checkNames(tasks[u])
 		for _, group := range byFile(tasks[u]) {
 			constraint := commonConstraint(group)
