@@ -14,6 +14,7 @@ const _ = task.GeneratedV1 // undefined: run go generate with the arbitergen of 
 var (
 	_ = task.RunGoGenerateIfChanged[func(context.Context, []int) (int, error)](Total)
 	_ = task.RunGoGenerateIfChanged[func(context.Context, int, int) (int, error)](Increase)
+	_ = task.RunGoGenerateIfChanged[func(context.Context, int, int, int) (int, error)](AddInPipe)
 	_ = task.RunGoGenerateIfChanged[func(context.Context, int, int) (int, error)](Add)
 )
 
@@ -76,6 +77,39 @@ func (t increaseTask) Step(n int) task.Step[int, int] {
 	return task.NewStep[int](t.Task, "upstream", map[string]any{"n": n})
 }
 
+// AddInPipeArgs are the arguments of AddInPipe.
+type AddInPipeArgs struct {
+	X        int `arbiter:"x"`
+	Y        int `arbiter:"y,default=4"`
+	Upstream int `arbiter:"upstream,optional"`
+}
+
+// AddInPipeTask is the handle of AddInPipe, the task add_in_pipe.
+var AddInPipeTask = addInPipeTask{task.Define[AddInPipeArgs, int]("add_in_pipe", task.Schema(0xa5723c1de9066f05))}
+
+type addInPipeTask struct{ task.Task[AddInPipeArgs, int] }
+
+func (t addInPipeTask) With(opts ...task.Option) addInPipeTask {
+	return addInPipeTask{t.Task.With(opts...)}
+}
+
+func (t addInPipeTask) Bind(x, y, upstream int) task.Call[int] {
+	return t.Task.Bind(AddInPipeArgs{x, y, upstream})
+}
+
+func (t addInPipeTask) Apply(ctx context.Context, s task.Submitter, x, y, upstream int) (*task.Future[int], error) {
+	return t.Task.Apply(ctx, s, AddInPipeArgs{x, y, upstream})
+}
+
+func (t addInPipeTask) Call(ctx context.Context, s task.Submitter, x, y, upstream int) (int, error) {
+	return t.Task.Call(ctx, s, AddInPipeArgs{x, y, upstream})
+}
+
+// Step binds all parameters but upstream, which gets the result of the step before.
+func (t addInPipeTask) Step(x, y int) task.Step[int, int] {
+	return task.NewStep[int](t.Task, "upstream", map[string]any{"x": x, "y": y})
+}
+
 // AddArgs are the arguments of Add.
 type AddArgs struct {
 	X int `arbiter:"x"`
@@ -107,6 +141,9 @@ func RegisterTasks(r task.Registrar) error {
 		}),
 		task.Implement(IncreaseTask.Task, func(ctx context.Context, a IncreaseArgs) (int, error) {
 			return Increase(ctx, a.Upstream, a.N)
+		}),
+		task.Implement(AddInPipeTask.Task, func(ctx context.Context, a AddInPipeArgs) (int, error) {
+			return AddInPipe(ctx, a.X, a.Y, a.Upstream)
 		}),
 		task.Implement(AddTask.Task, func(ctx context.Context, a AddArgs) (int, error) {
 			return Add(ctx, a.X, a.Y)
