@@ -40,16 +40,17 @@
 //	unique=KEY          no second call while one is queued or runs
 //	meta=KEY:VALUE      metadata that travels with its calls
 //	isolated            each attempt runs in a process of its own
-//	inherit             calls that a running task sends end with that task
+//	inherit             its calls end with the running task that sent them
 //	upstream=PARAMETER  the parameter that takes the previous step's result
 //	optional=PARAMETER  may be missing in a call, and is its zero value then
 //	default=PARAMETER:VALUE
 //	                    may be missing in a call, and is VALUE then
 //
 // The keys meta, optional and default may be repeated. A word with spaces in it
-// is quoted as a whole: "meta=team:mail and more". Each key is an option of
-// package task, which says more; so does task.Option about those that only make
-// sense for one call, and therefore have no key.
+// is quoted as a whole: "meta=team:mail and more". Each key up to inherit is an
+// option of package task, whose documentation has its limits and default. The
+// options ETA and Deadline are points in time: they are for single calls, and have
+// no key.
 //
 // # Optional parameters
 //
@@ -71,6 +72,8 @@
 // the step before is optional, a task is a first step by Bind and a later one by
 // Step; if it is a pointer as well, Step takes what the pointer points to, and
 // nil tells the function that there was no step before.
+//
+// # Tests
 //
 // Tasks in test files are generated into arbiter_gen_test.go, and registered by
 // RegisterTestTasks, or by RegisterTasks in a package x_test.
@@ -105,8 +108,9 @@
 // # Stale code
 //
 // Generated code does not compile once the signature of a function has changed,
-// and the error says to run go generate. So it is in a package whose handles are
-// in a client, if the arguments there are of another version. For all else there is
+// and the error says to run go generate. Where the handles are in a client, the
+// package of the functions does not compile either once the arguments there are of
+// another version. For all else there is
 //
 //	go tool arbitergen -check ./...
 //

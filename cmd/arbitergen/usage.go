@@ -31,7 +31,7 @@ RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
     unique=KEY          no second call while one is queued or runs
     meta=KEY:VALUE      metadata that travels with its calls; may be repeated
     isolated            it runs in a process of its own
-    inherit             calls that a task sends end with that task
+    inherit             its calls end with the running task that sent them
     upstream=PARAMETER  takes the previous step's result; default upstream
     optional=PARAMETER  may be missing, and is its zero value then
     default=PARAMETER:VALUE
