@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -14,10 +15,11 @@ import (
 
 	"github.com/go-arbiter/arbiter/internal/proc"
 	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
 var (
-	duration = flag.Duration("duration", short, "how long TestChaos has faults")
+	duration = flag.Duration("duration", testform.Pick(short, 30*time.Second), "how long TestChaos has faults")
 	topology = flag.String("topology", "single", "what servers TestChaos has: single, sentinel or cluster")
 	fsync    = flag.String("fsync", "always", "when the servers of TestChaos sync their files, but for those of sentinel, which have none: always or everysec")
 	clocks   = flag.Bool("clocks", true, "whether the clocks of some processes are hours wrong")
@@ -29,7 +31,7 @@ var (
 func TestMain(m *testing.M) {
 	goredis.SetLogger(mute{}) // it tells of every failed dial
 	proc.Main(map[string]proc.Role{"minion": minionRole, "submitter": submitterRole})
-	flag.Parse()
+	testform.Parallel(max(4, runtime.GOMAXPROCS(0))) // TestChaos and each of TestTopologies
 	os.Exit(m.Run())
 }
 
@@ -50,6 +52,7 @@ const (
 // faults while tasks, groups, squads and pipes are sent and killed. Nothing is
 // lost, and nothing happens twice that no fault explains.
 func TestChaos(t *testing.T) {
+	beside(t)
 	path := redistest.Path(t)
 	if path == "" {
 		return
@@ -70,15 +73,35 @@ func TestChaos(t *testing.T) {
 // The same for a short time where TestChaos is not told to look: on the other
 // topologies, and with servers that may lose a second.
 func TestTopologies(t *testing.T) {
+	beside(t)
 	path := redistest.Path(t)
 	if path == "" {
 		return
 	}
 	everysec := topologies["single"]
 	everysec.Everysec = true
-	t.Run("everysec", func(t *testing.T) { run(t, path, "single", everysec, short, soonDone, false) })
-	t.Run("sentinel", func(t *testing.T) { run(t, path, "sentinel", topologies["sentinel"], short, soonDone, false) })
-	t.Run("cluster", func(t *testing.T) { run(t, path, "cluster", topologies["cluster"], short, soonDone, false) })
+	for _, one := range []struct {
+		name, topology string
+		on             Topology
+	}{
+		{"everysec", "single", everysec},
+		{"sentinel", "sentinel", topologies["sentinel"]},
+		{"cluster", "cluster", topologies["cluster"]},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			beside(t)
+			run(t, path, one.topology, one.on, testform.Pick(short, 15*time.Second), soonDone, false)
+		})
+	}
+}
+
+// beside lets a test run beside the others in the short form, where most of the
+// time is spent waiting for what the last faults have left. In the long form each
+// has the machine to itself, and does more.
+func beside(t *testing.T) {
+	if !testform.Long() {
+		t.Parallel()
+	}
 }
 
 func run(t *testing.T, path, topology string, on Topology, duration, patience time.Duration, clocks bool) {
