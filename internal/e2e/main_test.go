@@ -4,15 +4,13 @@ package e2e
 
 import (
 	"context"
-	"flag"
 	"os"
-	"runtime"
-	"strconv"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/go-arbiter/arbiter/internal/proc"
+	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
 func TestMain(m *testing.M) {
@@ -21,13 +19,7 @@ func TestMain(m *testing.M) {
 		"minion": minionRole, "arbiter": arbiterRole, "groups": groupsRole,
 		"garrison": garrisonRole, "rival": rivalRole,
 	})
-	flag.Parse()
-	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) { // the default
-		// Most of these tests wait most of the time.
-		if err := flag.Set("test.parallel", strconv.Itoa(2+2*runtime.GOMAXPROCS(0))); err != nil {
-			panic(err)
-		}
-	}
+	testform.Parallel(12) // most of these tests wait most of the time
 	os.Exit(m.Run())
 }
 
