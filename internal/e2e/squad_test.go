@@ -12,10 +12,11 @@ import (
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/internal/proc"
 	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testform"
 	"github.com/go-arbiter/arbiter/task"
 )
 
-var squadCount = flag.Int("squads", 80, "how many squads race in TestSquadRace")
+var squadCount = flag.Int("squads", testform.Pick(80, 400), "how many squads race in TestSquadRace")
 
 const rivals = 8
 

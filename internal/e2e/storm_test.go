@@ -15,12 +15,13 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/internal/redisproxy"
 	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testform"
 	"github.com/go-arbiter/arbiter/task"
 )
 
 var (
 	stormSeed = flag.Uint64("storm.seed", 1, "seed of TestStorm's faults")
-	stormFor  = flag.Duration("storm.for", 3*time.Second, "how long TestStorm lasts")
+	stormFor  = flag.Duration("storm.for", testform.Pick(3*time.Second, 15*time.Second), "how long TestStorm lasts")
 )
 
 // Faults of all kinds strike commands of all kinds while tasks of several queues

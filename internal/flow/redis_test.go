@@ -10,24 +10,27 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
 // The same on Redis, and on a Cluster where the queues and flows are in different
 // slots.
 func TestOnRedis(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return
 	}
-	onRedis(t, redistest.Start(t, path).URL(), 1)
+	onRedis(t, redistest.Start(t, path).URL(), testform.Pick(3, 1))
 }
 
 func TestOnCluster(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return
 	}
-	onRedis(t, redistest.StartCluster(t, path, 3).URL(), 7)
+	onRedis(t, redistest.StartCluster(t, path, 3).URL(), testform.Pick(14, 3))
 }
 
 // onRedis lets drivers die at each stride-th call.
@@ -37,7 +40,7 @@ func onRedis(t *testing.T, url string, stride int) {
 			for lethal := 0; ; lethal += stride {
 				name := fmt.Sprintf("n%d-%d", i, lethal)
 				died := outcomeOnRedis(t, url, name, lethal, s.call, s.want, s.ran)
-				if t.Failed() || lethal > 0 && !died || testing.Short() {
+				if t.Failed() || lethal > 0 && !died {
 					break
 				}
 			}
