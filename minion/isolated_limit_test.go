@@ -9,6 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/internal/stall"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -104,21 +105,23 @@ func TestIsolatedGroup(t *testing.T) {
 // A minion that stops lets children finish, tells them, and kills them.
 func TestIsolatedDrain(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, 3, minion.DrainTimeout(500*time.Millisecond))
-	quick := y.send(deed{What: "eat", N: 1}) // a fifth of a second
+	const drain = 2 * time.Second
+	y := newYard(t, 3, minion.DrainTimeout(drain))
+	quick := y.send(deed{What: "nap", Text: "naps 1"}) // a fifth of a second
 	good := y.send(deed{What: "obey", Text: "good 1"})
 	bad := y.send(deed{What: "spin", Text: "bad"})
 	y.printed("good")
 	pid := y.printed("bad")
-	began := time.Now()
+	y.printed("naps")
+	busy, began := stall.Start(t), time.Now()
 	if err := y.stop(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(began); took < 1400*time.Millisecond || took > 5*time.Second {
+	if took := time.Since(began); took < drain+minion.DefaultKillGrace-100*time.Millisecond || took > busy.Late(drain+4*time.Second) {
 		t.Errorf("stopped after %v", took)
 	}
 	y.wantGone(pid, 0)
-	if tr, err := y.result(quick); tr.N != 1 || err != nil {
+	if tr, err := y.result(quick); tr.Text != "naps 1" || err != nil {
 		t.Error(tr, err)
 	}
 	for _, fut := range []*task.Future[trace]{good, bad} {

@@ -28,7 +28,7 @@ func TestIsolatedOrphans(t *testing.T) {
 	}
 	p.Kill()
 	for _, pid := range children {
-		for end := time.Now().Add(2 * time.Second); alive(pid); time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(20 * time.Second); alive(pid); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("child %d is still there", pid)
 			}

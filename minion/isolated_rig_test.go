@@ -142,6 +142,11 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		<-time.After(200 * time.Millisecond)
 		return trace{N: len(all)}, nil
 	},
+	"nap": func(_ context.Context, d deed) (trace, error) {
+		fmt.Println(d.Text)
+		time.Sleep(200 * time.Millisecond)
+		return trace{Text: d.Text}, nil
+	},
 	"long": func(_ context.Context, d deed) (trace, error) {
 		return trace{Text: strings.Repeat("x", d.N)}, nil
 	},

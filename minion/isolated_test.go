@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/internal/stall"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -154,18 +155,19 @@ func TestIsolatedRetry(t *testing.T) {
 
 func TestIsolatedTimeout(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, 2)
-	if _, err := y.do(deed{What: "echo"}); err != nil { // a child is there
+	patient := newYard(t, 1, minion.KillGrace(20*time.Second)) // it lets a child obey, however slow that is
+	if _, err := patient.do(deed{What: "echo"}); err != nil {  // a child is there
 		t.Fatal(err)
 	}
-	e := y.remote(deed{What: "obey"}, task.Timeout(100*time.Millisecond))
+	e := patient.remote(deed{What: "obey"}, task.Timeout(100*time.Millisecond))
 	if !errors.Is(e, task.ErrTimeout) || errors.Is(e, task.ErrCrashed) ||
 		!strings.Contains(e.Message, "context deadline exceeded; cause: timeout of the attempt is over") {
 		t.Errorf("%+v", e)
 	}
-	began := time.Now()
-	e = y.remote(deed{What: "spin", Text: "slow"}, task.Timeout(100*time.Millisecond))
-	if took := time.Since(began); took < time.Second || took > 3*time.Second {
+	y := newYard(t, 1)
+	busy, began := stall.Start(t), time.Now()
+	e = y.remote(deed{What: "spin", Text: "slow"}, task.Timeout(time.Second)) // enough to begin
+	if took := time.Since(began); took < 2*time.Second || took > busy.Late(4*time.Second) {
 		t.Errorf("after %v", took)
 	}
 	if !errors.Is(e, task.ErrTimeout) || !errors.Is(e, task.ErrCrashed) || e.Type != "*task.CrashError" {
@@ -190,21 +192,23 @@ func TestIsolatedKill(t *testing.T) {
 	y := newYard(t, 2)
 	fut := y.send(deed{What: "spin", Text: "endless"})
 	pid := y.printed("endless")
-	began := time.Now()
+	busy, began := stall.Start(t), time.Now()
 	if v, err := y.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil {
 		t.Error(v, err)
 	}
 	y.wantGone(pid, 0)
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > busy.Late(2*time.Second) {
 		t.Errorf("after %v", took)
 	}
 	if _, err := y.result(fut); !errors.Is(err, task.ErrCanceled) {
 		t.Error(err)
 	}
+	const grace = 20 * time.Second // which one that obeys does not need
+	y = newYard(t, 2, minion.KillGrace(grace))
 	fut = y.send(deed{What: "obey", Text: "good 1"})
 	y.printed("good")
 	began = time.Now()
-	if v, err := y.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil || time.Since(began) > 900*time.Millisecond {
+	if v, err := y.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil || time.Since(began) > grace/2 {
 		t.Error(v, err, time.Since(began))
 	}
 	if tr, err := y.do(deed{What: "echo", N: 1}); err != nil || tr.N != 1 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/stall"
 )
 
 // patience is how long a test waits for what must happen before it gives up.
@@ -24,7 +25,7 @@ type rig struct {
 	tasks int // numbers the payloads
 	ids   int // that were made
 	block broker.Block
-	stall stall
+	stall stall.Watch
 	dog   *watchdog // nil if nobody watches
 }
 
@@ -46,7 +47,7 @@ func rigOn(t testing.TB, ctx context.Context, cfg Config) *rig {
 	if cfg.Bubble == nil {
 		stop := make(chan struct{})
 		t.Cleanup(func() { close(stop) })
-		go r.stall.watch(stop)
+		go r.stall.Run(stop)
 	}
 	t.Cleanup(func() {
 		if err := r.Broker.Close(); err != nil {
@@ -59,10 +60,8 @@ func rigOn(t testing.TB, ctx context.Context, cfg Config) *rig {
 // prompt is how long a push may take to arrive.
 func (r *rig) prompt() time.Duration { return r.late(r.Prompt) }
 
-// late returns how late something may be that should take d, on a machine that
-// stalls as this one has. A push passes through several goroutines and processes,
-// each of which may have to wait for its turn.
-func (r *rig) late(d time.Duration) time.Duration { return d + 4*r.stall.longest() }
+// late returns how late something may be that should take d.
+func (r *rig) late(d time.Duration) time.Duration { return r.stall.Late(d) }
 
 // before runs a check of what holds until a time. If that has passed when the
 // check fails, the failure counts for nothing: a machine that stalls may have come

@@ -35,7 +35,7 @@ func testDeadlines(r *rig, q task.Option) {
 		time.Sleep(20 * time.Millisecond)
 		r.results(r.send(1, args{}, q, task.Within(10*time.Minute)))
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	_, err := r.send(1, args{Hang: true}, q, task.Within(300*time.Millisecond))[0].Result(ctx)
 	if !errors.Is(err, broker.ErrExpired) {

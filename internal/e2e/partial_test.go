@@ -46,7 +46,7 @@ func TestClusterInPart(t *testing.T) {
 			s.Nodes[1].Kill()
 			for range 5 {
 				for _, i := range []int{0, 2} {
-					ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+					ctx, cancel := context.WithTimeout(t.Context(), patience) // the node stays away
 					began := time.Now()
 					fut, err := work.With(task.Queue(queues[i])).Bind(args{}).Send(ctx, r.arb)
 					if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/internal/proc"
 	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/stall"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -24,7 +25,7 @@ import (
 const patience = 30 * time.Second
 
 // lease is the one of tests that don't need the default.
-const lease = 1500 * time.Millisecond
+const lease = 2 * time.Second
 
 // rig is what a test has in its own process.
 type rig struct {
@@ -34,12 +35,13 @@ type rig struct {
 	opts []redis.Option
 	b    *redis.Broker
 	arb  *arbiter.Arbiter
+	busy *stall.Watch
 }
 
 // newRig opens a broker and an arbiter.
 func newRig(t *testing.T, url string, opts ...redis.Option) *rig {
 	t.Helper()
-	r := &rig{T: t, cfg: config{URL: url, Lease: lease, Slots: 10, Ledger: newLedger(t)}, logs: &logs{}, opts: opts}
+	r := &rig{T: t, cfg: config{URL: url, Lease: lease, Slots: 10, Ledger: newLedger(t)}, logs: &logs{}, opts: opts, busy: stall.Start(t)}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("log:\n%s", r.logs)

@@ -64,11 +64,18 @@ func TestStop(t *testing.T) {
 	p := proc.Start(t, "clock", 1)
 	p.WaitFor(t, "tick")
 	p.Stop(t)
-	time.Sleep(50 * time.Millisecond) // what was printed before is still read
-	before := len(p.Output())
-	time.Sleep(50 * time.Millisecond)
-	if after := len(p.Output()); after != before {
-		t.Errorf("a stopped process printed %d bytes", after-before)
+	quiet := func() bool { // for ten ticks
+		before := len(p.Output())
+		time.Sleep(50 * time.Millisecond)
+		return len(p.Output()) == before
+	}
+	for end := time.Now().Add(10 * time.Second); !quiet(); { // what was printed before is still read
+		if time.Now().After(end) {
+			t.Fatal("a stopped process prints on")
+		}
+	}
+	if !quiet() {
+		t.Error("a stopped process prints again")
 	}
 	p.Continue(t)
 	p.WaitFor(t, fmt.Sprintf("tick %d.", strings.Count(p.Output(), "tick")+3))

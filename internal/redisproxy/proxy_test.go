@@ -31,7 +31,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{proxy: p}
 	client := func(addr string) *redis.Client {
 		c := redis.NewClient(&redis.Options{
-			Addr: addr, MaxRetries: -1, DialerRetries: 1, PoolSize: 1, ReadTimeout: 300 * time.Millisecond,
+			Addr: addr, MaxRetries: -1, DialerRetries: 1, PoolSize: 1, ReadTimeout: waits,
 		})
 		t.Cleanup(func() { _ = c.Close() })
 		return c
@@ -50,6 +50,9 @@ func (r *rig) count(t *testing.T) int {
 	return n
 }
 
+// waits is how long clients wait for a reply.
+const waits = 2 * time.Second
+
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -60,8 +63,8 @@ func TestFaults(t *testing.T) {
 	}{
 		"cut before":      {redisproxy.Fault{Do: redisproxy.CutBefore}, true, 0, 0},
 		"cut after":       {redisproxy.Fault{Do: redisproxy.CutAfter}, true, 1, 0},
-		"half open":       {redisproxy.Fault{Do: redisproxy.HalfOpen}, true, 0, 300 * time.Millisecond},
-		"half open after": {redisproxy.Fault{Do: redisproxy.HalfOpenAfter}, true, 1, 300 * time.Millisecond},
+		"half open":       {redisproxy.Fault{Do: redisproxy.HalfOpen}, true, 0, waits},
+		"half open after": {redisproxy.Fault{Do: redisproxy.HalfOpenAfter}, true, 1, waits},
 		"stall":           {redisproxy.Fault{Do: redisproxy.Stall, Hold: 50 * time.Millisecond}, false, 1, 50 * time.Millisecond},
 		"stall reply":     {redisproxy.Fault{Do: redisproxy.StallReply, Hold: 50 * time.Millisecond}, false, 1, 50 * time.Millisecond},
 		"skipped":         {redisproxy.Fault{Do: redisproxy.CutBefore, Skip: 1}, false, 1, 0},
@@ -216,9 +219,16 @@ func TestSlow(t *testing.T) {
 			c.Incr(ctx, "n")
 		}
 	}
-	took(small) // connects
+	took(small)                                                  // connects
+	soon := func(limit time.Duration) (quickest time.Duration) { // of several tries: the machine may stall
+		quickest = took(small)
+		for n := 0; n < 20 && quickest > limit; n++ {
+			quickest = min(quickest, took(small))
+		}
+		return quickest
+	}
 	r.proxy.Slow(late, 0)
-	if d := took(small); d < 2*late || d > 8*late {
+	if d := soon(8 * late); d < 2*late || d > 8*late {
 		t.Errorf("ten commands at once took %v", d)
 	}
 	r.proxy.Slow(0, 100_000)
@@ -226,7 +236,7 @@ func TestSlow(t *testing.T) {
 		t.Errorf("10,000 bytes at 100,000 a second took %v", d)
 	}
 	r.proxy.Slow(0, 0)
-	if d := took(small); d > late {
+	if d := soon(late); d > late {
 		t.Errorf("afterwards ten commands took %v", d)
 	}
 }
