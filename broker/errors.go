@@ -63,7 +63,7 @@ var (
 type DuplicateError struct {
 	ID     ID     // the task that was refused
 	Holder ID     // the task that holds the key; equal to ID if the id itself has other content
-	Key    string // the unique key; empty if the id itself has other content
+	Key    string // Task.Unique, see SplitKey; empty if the id itself has other content
 }
 
 // Error names the task, the key and its holder.
@@ -71,7 +71,11 @@ func (e *DuplicateError) Error() string {
 	if e.Key == "" {
 		return fmt.Sprintf("task %s: duplicate: this id belongs to a task with other content", e.ID)
 	}
-	return fmt.Sprintf("task %s: duplicate: unique key %q is held by task %s", e.ID, e.Key, e.Holder)
+	scope, key := SplitKey(e.Key)
+	if scope != "" {
+		scope = " of " + scope
+	}
+	return fmt.Sprintf("task %s: duplicate: unique key %q%s is held by task %s", e.ID, key, scope, e.Holder)
 }
 
 // Unwrap returns [ErrDuplicate].

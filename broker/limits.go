@@ -15,7 +15,7 @@ const (
 	MaxBatch          = 1000     // records that one operation on the store may touch
 	MaxBatchBytes     = 4 << 20  // bytes that one operation on the store may move
 	MaxInbox          = 100_000  // entries of an inbox or an event topic
-	MaxUniqueKey      = 512      // bytes of a unique key
+	MaxUniqueKey      = 512      // bytes of a unique key, without its scope
 	MaxStack          = 16 << 10 // bytes of an error's stack; what is longer is cut
 	MaxMessage        = 8 << 10  // bytes of an error's message; what is longer is cut
 )

@@ -24,7 +24,7 @@ type Task struct {
 	Retries   int               // how often it may be retried; DefaultRetries leaves it to the minion
 	Retention time.Duration     // how long its outcome is kept once it is final; 0 keeps none
 	DeadFor   time.Duration     // how long it is kept as a dead letter if it fails, or for Retention if that is longer; 0: not at all
-	Unique    string            // unique key within the queue while the task is not final; "" is none
+	Unique    string            // unique key within the queue while the task is not final, see ScopedKey; "" is none
 	Meta      map[string]string // travels with the task; trace context too
 
 	Parent   ID        // the task that submitted it; zero if none did
@@ -84,8 +84,8 @@ func (t *Task) CheckDraft(l Limits) error {
 		return bad("codec name %.40q is longer than 32 bytes", t.Codec)
 	case len(t.Payload) > l.Payload:
 		return large("payload", len(t.Payload), l.Payload)
-	case len(t.Unique) > MaxUniqueKey:
-		return large("unique key", len(t.Unique), MaxUniqueKey)
+	case len(t.Unique) > MaxScopedKey:
+		return large("unique key", len(t.Unique), MaxScopedKey)
 	case t.Retries < DefaultRetries || t.Retries > MaxRetries:
 		return bad("%d retries, want 0 to %d", t.Retries, MaxRetries)
 	case t.Delay > MaxDuration:

@@ -221,7 +221,7 @@ func TestCheckTask(t *testing.T) {
 		"id":        func(x *Task) { x.ID = ID{} },
 		"payload":   func(x *Task) { x.Payload = make([]byte, DefaultMaxPayload+1) },
 		"metadata":  func(x *Task) { x.Meta["c"] = strings.Repeat("x", DefaultMaxMeta) },
-		"unique":    func(x *Task) { x.Unique = strings.Repeat("x", MaxUniqueKey+1) },
+		"unique":    func(x *Task) { x.Unique = strings.Repeat("x", MaxScopedKey+1) },
 		"retries":   func(x *Task) { x.Retries = MaxRetries + 1 },
 		"timeout":   func(x *Task) { x.Timeout = NoTimeout - 1 },
 		"delay":     func(x *Task) { x.Delay = MaxDuration + 1 },

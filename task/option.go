@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"time"
@@ -36,6 +37,7 @@ type Settings struct {
 	Retention time.Duration     // Retention; default broker.DefaultRetention
 	DeadFor   time.Duration     // DeadRetention; default broker.DefaultDeadRetention
 	Unique    string            // Unique; default none
+	Scope     string            // UniqueIn; default "": the name of the task
 	Meta      map[string]string // Meta; default none
 	Schema    uint64            // Schema; default 0
 	Inherit   bool              // Inherit; default false
@@ -59,13 +61,16 @@ func (s *Settings) clone() Settings {
 	return c
 }
 
-// record makes t a stored task, as far as that comes from the settings. Points
-// in time become durations, which the broker adds to its own clock.
-func (s *Settings) record(t *broker.Task, now time.Time) {
+// record makes t a stored task of that name, as far as the rest comes from the
+// settings. Points in time become durations, which the broker adds to its own clock.
+func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 	*t = broker.Task{
-		Queue: s.Queue, Delay: s.Delay, Deadline: s.Within, Timeout: s.Timeout,
+		Name: name, Queue: s.Queue, Delay: s.Delay, Deadline: s.Within, Timeout: s.Timeout,
 		Retries: s.Retries, Retention: s.Retention, DeadFor: s.DeadFor,
-		Unique: s.Unique, Meta: s.Meta, Schema: s.Schema, Enqueued: now,
+		Meta: s.Meta, Schema: s.Schema, Enqueued: now,
+	}
+	if s.Unique != "" {
+		t.Unique = broker.ScopedKey(cmp.Or(s.Scope, name), s.Unique)
 	}
 	if !s.ETA.IsZero() {
 		t.Delay = max(t.Delay, s.ETA.Sub(now))

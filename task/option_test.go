@@ -92,6 +92,8 @@ var optionCases = []struct {
 	{"Retention", task.Retention(0), task.Retention(broker.DefaultRetention), []string{onCall, onGroup}},
 	{"DeadRetention", task.DeadRetention(0), task.DeadRetention(broker.DefaultDeadRetention), []string{onCall}},
 	{"Unique", task.Unique("key"), task.Unique(""), []string{onCall}},
+	{"UniqueIn", task.UniqueIn("scope", "key"), task.Unique(""), []string{onCall}},
+	{"UniqueIn", task.UniqueIn("thumb", "key"), task.UniqueIn("x", ""), []string{onCall}},
 	{"Meta", task.Meta("k", "v"), task.NoMeta("k"), []string{onCall}},
 	{"Meta", task.Meta("k", "v"), task.NoMeta(), []string{onCall}},
 	{"Inherit", task.Inherit(), task.Detach(), []string{onCall, onGroup}},

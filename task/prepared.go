@@ -10,12 +10,13 @@ import (
 // with its id, codec and payload. Only those who carry requests from one process
 // to another need it.
 func Prepared(t *broker.Task, inherit bool) *Request {
+	scope, key := broker.SplitKey(t.Unique)
 	return &Request{
 		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, special: &special{upstream: t.Upstream},
 		settings: &Settings{
 			Queue: t.Queue, Timeout: t.Timeout, Delay: t.Delay, Within: t.Deadline,
 			Retries: t.Retries, Retention: t.Retention, DeadFor: t.DeadFor,
-			Unique: t.Unique, Meta: t.Meta, Schema: t.Schema, Inherit: inherit,
+			Unique: key, Scope: scope, Meta: t.Meta, Schema: t.Schema, Inherit: inherit,
 		},
 	}
 }

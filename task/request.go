@@ -152,8 +152,8 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 		}
 		r.payload, r.codec = slices.Clip(payload), c.Name()
 	}
-	r.settings.record(t, now)
-	t.ID, t.Name, t.Codec, t.Payload, t.Upstream = r.id, r.name, r.codec, r.payload, r.special.upstream
+	r.settings.record(t, r.name, now)
+	t.ID, t.Codec, t.Payload, t.Upstream = r.id, r.codec, r.payload, r.special.upstream
 	return nil
 }
 

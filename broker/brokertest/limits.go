@@ -60,8 +60,8 @@ func limitsMeta(r *rig) {
 }
 
 func limitsUnique(r *rig) {
-	key := strings.Repeat("k", broker.MaxUniqueKey)
-	over(r, itoa(broker.MaxUniqueKey), keyed(key), keyed(key+"k"))
+	key := strings.Repeat("k", broker.MaxScopedKey)
+	over(r, itoa(broker.MaxScopedKey), keyed(key), keyed(key+"k"))
 }
 
 func limitsResult(r *rig) {

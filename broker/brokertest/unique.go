@@ -219,7 +219,8 @@ func uniqueRefusedLeavesNothing(r *rig) {
 func uniqueAnyBytes(r *rig) {
 	keys := []string{
 		" ", "a:b", "{q}", "a\x00b", "a\x00", "ключ", "\xff\xfe", "*", "%s", "1", "01",
-		strings.Repeat("x", broker.MaxUniqueKey), strings.Repeat("x", broker.MaxUniqueKey-1),
+		strings.Repeat("x", broker.MaxScopedKey), strings.Repeat("x", broker.MaxScopedKey-1),
+		broker.ScopedKey("a", "k"), broker.ScopedKey("b", "k"), broker.ScopedKey("a", "b/k"),
 	}
 	holders := map[string]broker.ID{}
 	for _, key := range keys {

@@ -80,7 +80,7 @@ func TestUniqueIsInOnePartition(t *testing.T) {
 	c := client.New(client.Config{Broker: b})
 	defer func() { _ = c.Close() }()
 	once := task.Define[none, int]("a", task.Unique("k"))
-	want := broker.NewTaskID("default", "k").Partition()
+	want := broker.NewTaskID("default", broker.ScopedKey("a", "k")).Partition()
 	for i := range 3 {
 		child := &client.Child{Client: c, Parent: broker.NewID(broker.KindTask, "default", 0), Attempt: 1}
 		rec, err := child.Prepare(once.Bind(none{i}), time.Now())
