@@ -28,6 +28,17 @@ func CheckArgs(t reflect.Type) error {
 	return nil
 }
 
+// CheckResult reports whether a value of the type t can be the result of a task:
+// whether [Msgpack] can encode and decode it, by the rules of [CheckArgs] for a
+// parameter. They hold for [JSON] too, except that it has no map[any]T. What is in an
+// interface is only known when it is encoded. The error is as that of CheckArgs.
+func CheckResult(t reflect.Type) error {
+	if t == nil {
+		return finish("", because(ErrType, "no type"))
+	}
+	return finish("", planOf(t).check(make(map[*plan]bool)))
+}
+
 // check looks for types that cannot be encoded and decoded, except in the plans
 // that it has seen.
 func (p *plan) check(seen map[*plan]bool) error {

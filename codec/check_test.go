@@ -41,6 +41,43 @@ func TestCheckArgs(t *testing.T) {
 	}
 }
 
+// Results follow the rules of a parameter, in both codecs.
+func TestCheckResult(t *testing.T) {
+	for _, v := range []any{
+		struct{}{}, 1, "", []byte{}, (*int)(nil), map[string]any{}, treeNode{}, mapLoop{}, time.Time{}, (*url.URL)(nil), []stringText{},
+		json.RawMessage("1"),
+	} {
+		if err := codec.CheckResult(reflect.TypeOf(v)); err != nil {
+			t.Errorf("%T: %v", v, err)
+		}
+		for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
+			if _, err := c.AppendValue(nil, v); err != nil {
+				t.Errorf("%T is accepted, and %s can't encode it: %v", v, c.Name(), err)
+			}
+		}
+	}
+	if err := codec.CheckResult(reflect.TypeFor[any]()); err != nil {
+		t.Errorf("any: %v", err)
+	}
+	unsupported := codec.ErrUnsupported
+	for name, tt := range map[string]struct {
+		typ  reflect.Type
+		want failure
+	}{
+		"none":      {nil, failure{codec.ErrType, "", "no type"}},
+		"chan":      {reflect.TypeFor[chan int](), failure{unsupported, "", "chan int cannot be encoded"}},
+		"func":      {reflect.TypeFor[func()](), failure{unsupported, "", "func()"}},
+		"complex":   {reflect.TypeFor[[]complex128](), failure{unsupported, "[]", "complex128"}},
+		"in a map":  {reflect.TypeFor[map[string]*chan int](), failure{unsupported, "[]", "chan int"}},
+		"field":     {reflect.TypeFor[struct{ Done chan int }](), failure{unsupported, "Done", "chan int"}},
+		"interface": {reflect.TypeFor[error](), failure{unsupported, "", "the interface error"}},
+		"hidden":    {reflect.TypeFor[struct{ done chan int }](), failure{unsupported, "", "no exported fields"}},
+		"one way":   {reflect.TypeFor[onlyEncodes](), failure{unsupported, "", "not UnmarshalText"}},
+	} {
+		t.Run(name, func(t *testing.T) { tt.want.check(t, "", codec.CheckResult(tt.typ)) })
+	}
+}
+
 // stringText is a string that checks itself when it is decoded.
 type stringText string
 

@@ -2,6 +2,7 @@ package task_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -117,5 +118,28 @@ func TestDraftRoomOfOthers(t *testing.T) {
 	copy(room[:64], bytes.Repeat([]byte{'X'}, 64))
 	if string(draft.Payload) != `["hello"]` {
 		t.Errorf("the payload has become %q", draft.Payload)
+	}
+}
+
+// A result that can never be encoded is refused where the task is registered and
+// where it is called, not when its handler has done its work.
+func TestDefineRefusesResult(t *testing.T) {
+	type done struct{ Done chan int }
+	handle := task.Define[thumbArgs, []done]("t")
+	ran := false
+	reg := task.Implement(handle, func(context.Context, thumbArgs) ([]done, error) { ran = true; return nil, nil })
+	for what, err := range map[string]error{
+		"Implement": reg.Err,
+		"Handle":    task.Handle(&registrations{}, handle, func(context.Context, thumbArgs) ([]done, error) { return nil, nil }),
+		"a call":    handle.Bind(thumbArgs{}).Request().Check(),
+		"a step":    task.NewStep[[]byte](handle, "upstream", nil).Unbound().Check(),
+	} {
+		if !errors.Is(err, task.ErrInvalid) || !errors.Is(err, codec.ErrUnsupported) || !strings.Contains(err.Error(), "task t: invalid: result:") ||
+			!strings.Contains(err.Error(), "chan int cannot be encoded") {
+			t.Errorf("%s: error %v", what, err)
+		}
+	}
+	if ran {
+		t.Error("the handler ran")
 	}
 }

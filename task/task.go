@@ -13,7 +13,7 @@ import (
 // freely. The zero Task has no name, and sending a call of it is an error.
 //
 // Args is a struct whose exported fields are the parameters; package codec has
-// the rules. Result is any type that the codec can encode, or [None].
+// the rules. Result is any type that can be a parameter, or [None].
 type Task[Args, Result any] struct {
 	name     string
 	settings *Settings // what its options come to; nil in the zero Task
@@ -24,14 +24,17 @@ type Task[Args, Result any] struct {
 type None = struct{}
 
 // Define returns the handle of the task with a name, and the options that all
-// its calls start with. It never fails: a bad name, or an Args type that can't
-// be arguments, is reported by whatever uses the handle.
+// its calls start with. It never fails: a bad name, an Args type that can't be
+// arguments, or a Result type that can't be encoded and decoded again, such as a
+// channel, is reported by whatever uses the handle.
 func Define[Args, Result any](name string, defaults ...Option) Task[Args, Result] {
 	t := Task[Args, Result]{name: name, settings: resolve(onDefine, defaults)}
 	if err := broker.CheckName("task", name); err != nil {
 		t.err = err
 	} else if err := codec.CheckArgs(reflect.TypeFor[Args]()); err != nil {
-		t.err = fmt.Errorf("task %s: %w: %w", name, broker.ErrInvalid, err)
+		t.err = fmt.Errorf("task %s: %w: arguments: %w", name, broker.ErrInvalid, err)
+	} else if err := codec.CheckResult(reflect.TypeFor[Result]()); err != nil {
+		t.err = fmt.Errorf("task %s: %w: result: %w", name, broker.ErrInvalid, err)
 	}
 	return t
 }

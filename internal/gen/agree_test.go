@@ -43,6 +43,14 @@ func TestAgreesWithCodec(t *testing.T) {
 		if err := codec.CheckArgs(args); accepted != (err == nil) {
 			t.Errorf("%s: accepted by the generator: %v, by the codec: %v (%v)", src, accepted, err, u.program.diags.list)
 		}
+		if src == "error" {
+			continue // as the only result it is that of the task
+		}
+		u, tasks = checkSource(string(source) + "\n//arbiter:task\nfunc F() " + src + "\n")
+		accepted = !u.failed && len(tasks) == 1
+		if err := codec.CheckResult(typ); accepted != (err == nil) {
+			t.Errorf("%s as a result: accepted by the generator: %v, by the codec: %v (%v)", src, accepted, err, u.program.diags.list)
+		}
 	}
 }
 
