@@ -29,7 +29,8 @@ func Example_unique() {
 		var dup *task.DuplicateError
 		switch {
 		case errors.As(err, &dup):
-			fmt.Println(name, "is refused:", dup.Key)
+			scope, key := dup.Unique()
+			fmt.Println(name, "is refused:", key, "of", scope)
 		case err != nil:
 			log.Fatal(err)
 		default:
@@ -44,8 +45,8 @@ func Example_unique() {
 
 	// Output:
 	// invoice is sent
-	// invoice is refused: invoice/order-42
+	// invoice is refused: order-42 of invoice
 	// ship is sent
 	// charge is sent
-	// refund is refused: payment/order-42
+	// refund is refused: order-42 of payment
 }

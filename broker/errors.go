@@ -63,15 +63,19 @@ var (
 type DuplicateError struct {
 	ID     ID     // the task that was refused
 	Holder ID     // the task that holds the key; equal to ID if the id itself has other content
-	Key    string // Task.Unique, see SplitKey; empty if the id itself has other content
+	Key    string // Task.Unique, see DuplicateError.Unique; empty if the id itself has other content
 }
+
+// Unique returns the unique key as the caller gave it, and its scope: the name of the
+// task unless it was given another.
+func (e *DuplicateError) Unique() (scope, key string) { return SplitKey(e.Key) }
 
 // Error names the task, the key and its holder.
 func (e *DuplicateError) Error() string {
 	if e.Key == "" {
 		return fmt.Sprintf("task %s: duplicate: this id belongs to a task with other content", e.ID)
 	}
-	scope, key := SplitKey(e.Key)
+	scope, key := e.Unique()
 	if scope != "" {
 		scope = " of " + scope
 	}

@@ -258,7 +258,11 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		}
 		_, err := dear.Apply(ctx, submitter(ctx), args{2})
 		var dup *task.DuplicateError
-		return trace{N: map[bool]int{true: 1}[errors.Is(err, task.ErrDuplicate) && errors.As(err, &dup) && dup.Key == d.Text]}, nil
+		if !errors.Is(err, task.ErrDuplicate) || !errors.As(err, &dup) {
+			return trace{}, err
+		}
+		scope, key := dup.Unique()
+		return trace{N: map[bool]int{true: 1}[scope == plain.Name() && key == d.Text]}, nil
 	},
 }
 
