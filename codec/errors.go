@@ -73,6 +73,23 @@ func (e *Error) Error() string {
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
 
+// PanicError says that a method of a value's type, or of a codec that is not of
+// this package, panicked. It is in the chain of an [Error].
+type PanicError struct {
+	Doing string // such as "UnmarshalText of main.Color"
+	Value any    // what it panicked with
+	Stack string // where, at most 16 KiB
+}
+
+// Error says what panicked, and with what.
+func (e *PanicError) Error() string { return fmt.Sprintf("%s panicked: %v", e.Doing, e.Value) }
+
+// Unwrap returns the value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
 // reason is a sentinel error that says more than the sentinel does.
 type reason struct {
 	sentinel error

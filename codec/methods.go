@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/go-arbiter/arbiter/internal/msgp"
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/go-arbiter/arbiter/internal/msgp"
+	"github.com/go-arbiter/arbiter/internal/stack"
 )
 
 // ownMethod is a pair of methods by which a type encodes and decodes itself.
@@ -78,7 +80,7 @@ func call(method string, t reflect.Type, f func() error) error {
 func guard(doing string, t reflect.Type, f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%s of %s panicked: %v", doing, t, r)
+			err = &PanicError{Doing: fmt.Sprintf("%s of %s", doing, t), Value: r, Stack: stack.OfPanic()}
 		}
 	}()
 	return f()

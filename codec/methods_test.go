@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/go-arbiter/arbiter/codec"
@@ -241,4 +242,16 @@ func TestArgsWithMethods(t *testing.T) {
 			t.Errorf("%v, %v", got, err)
 		}
 	})
+}
+
+// A panic of a method is told with what panicked, with what, and where.
+func TestPanicError(t *testing.T) {
+	for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
+		err := c.DecodeValue(encode(t, c, "x"), new(panicText))
+		var p *codec.PanicError
+		if !errors.As(err, &p) || p.Value == nil || !strings.Contains(p.Doing, "panicText") || !strings.Contains(p.Stack, "UnmarshalText") ||
+			!strings.HasPrefix(p.Stack, "panic(") {
+			t.Errorf("%s: error %v, %+v", c.Name(), err, p)
+		}
+	}
 }

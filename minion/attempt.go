@@ -3,6 +3,7 @@ package minion
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -214,8 +215,9 @@ func (a *attempt) backoff(err error) (d time.Duration) {
 		policy = a.s.r.m.cfg.backoff
 	}
 	defer func() {
-		if recover() != nil { // the policy is the user's
+		if p := recover(); p != nil { // the policy is the user's
 			d = task.DefaultBackoffBase
+			a.s.r.log.failed(slog.LevelError, "the backoff of the task panicked; it is retried after a second", a.d, newPanic(p))
 		}
 	}()
 	return policy(a.d.Retried+1, err)

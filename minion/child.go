@@ -155,7 +155,7 @@ func (o *offspring) handle(ctx context.Context, job *wireJob) (out []byte, err e
 func safeError(err error) (w *wireError) {
 	defer func() {
 		if p := recover(); p != nil {
-			w = packError(fmt.Errorf("%w in a method of the handler's error, a %T: %v", task.ErrPanic, err, p))
+			w = packError(newMethodPanic(p, err))
 		}
 	}()
 	return packError(err)

@@ -3,11 +3,11 @@ package minion
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/stack"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -27,28 +27,49 @@ var errForeignContext = task.NoRetry(fmt.Errorf("%w: middleware called its handl
 // that is an error.
 type panicError struct {
 	value any
+	in    string // what panicked; empty if it was the handler itself
 	stack string
 }
 
 // newPanic must be called by the function that is deferred. A nil value is a
 // runtime.Goexit.
 func newPanic(value any) *panicError {
-	e := &panicError{value: value, stack: string(debug.Stack())}
-	// What is above the panic's own frame is how the stack was taken.
-	if i := strings.LastIndex(e.stack, "\npanic("); value != nil && i >= 0 {
-		e.stack = e.stack[i+1:]
-	}
-	if len(e.stack) > broker.MaxStack {
-		e.stack = e.stack[:broker.MaxStack]
-	}
+	return &panicError{value: value, stack: stack.OfPanic()}
+}
+
+// newMethodPanic is newPanic for a method of the error that a handler returned or
+// panicked with. The value is made text: its methods may panic as well.
+func newMethodPanic(value, culprit any) *panicError {
+	e := newPanic(fmt.Sprint(value))
+	e.in = fmt.Sprintf(" in a method of the handler's error, a %T", culprit)
 	return e
+}
+
+// stackOf returns where err panicked, here or in a child, or what a process said
+// that crashed; it is empty for an error that was returned.
+func stackOf(err error) string {
+	var thrown *panicError
+	var inCodec *codec.PanicError
+	var child *childError
+	var crash *task.CrashError
+	switch {
+	case errors.As(err, &thrown):
+		return thrown.stack
+	case errors.As(err, &inCodec):
+		return inCodec.Stack
+	case errors.As(err, &crash):
+		return crash.Output
+	case errors.As(err, &child):
+		return child.Failure.Stack
+	}
+	return ""
 }
 
 func (e *panicError) Error() string {
 	if e.value == nil {
 		return fmt.Sprintf("%v: the handler called runtime.Goexit", task.ErrPanic)
 	}
-	return fmt.Sprintf("%v: %v", task.ErrPanic, e.value)
+	return fmt.Sprintf("%v%s: %v", task.ErrPanic, e.in, e.value)
 }
 
 func (e *panicError) Is(target error) bool { return target == task.ErrPanic }
@@ -77,6 +98,7 @@ func (e *timeoutError) Unwrap() error { return e.err }
 // type is the user's, not that of what is wrapped around it here.
 func newFailure(err error) *broker.Failure {
 	f := task.NewFailure(err)
+	f.Stack = stackOf(err)
 	var over *timeoutError
 	if errors.As(err, &over) {
 		f.Type = fmt.Sprintf("%T", over.err)
@@ -87,12 +109,11 @@ func newFailure(err error) *broker.Failure {
 	}
 	var crash *task.CrashError
 	if errors.As(err, &crash) {
-		f.Type, f.Stack = fmt.Sprintf("%T", crash), crash.Output
+		f.Type = fmt.Sprintf("%T", crash)
 	}
 	var p *panicError
 	if errors.As(err, &p) {
-		f.Stack = p.stack
-		if p.value != nil {
+		if p.value != nil && p.in == "" {
 			f.Type = fmt.Sprintf("%T", p.value)
 		}
 	}

@@ -29,6 +29,17 @@ func (l logger) task(level slog.Level, msg string, d *broker.Delivery, args ...a
 	}, args...)...)
 }
 
+// failed is task for an error. One that is a panic is logged with its stack, and as
+// a warning at least: it is a fault of the program, whatever becomes of the task.
+func (l logger) failed(level slog.Level, msg string, d *broker.Delivery, err error, args ...any) {
+	args = append(args, "error", err)
+	if stack := stackOf(err); stack != "" {
+		level = max(level, slog.LevelWarn)
+		args = append(args, "stack", stack)
+	}
+	l.task(level, msg, d, args...)
+}
+
 // outage says once that the broker is out of reach, and once that it is back,
 // whatever notices it.
 type outage struct {

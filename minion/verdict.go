@@ -3,7 +3,6 @@ package minion
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -58,7 +57,7 @@ func (a *attempt) verdict(st *broker.Settlement, err error) (settled bool) {
 			if thrown, ok := culprit.(*panicError); ok {
 				culprit = thrown.value
 			}
-			settled = a.judge(st, fmt.Errorf("%w in a method of the handler's error, a %T: %v", task.ErrPanic, culprit, p))
+			settled = a.judge(st, newMethodPanic(p, culprit))
 		}
 	}()
 	return a.judge(st, err)
@@ -78,12 +77,15 @@ func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	switch cause := context.Cause(a.limits()); {
 	case cause == nil:
 	case errors.Is(cause, task.ErrLeaseLost):
+		if stackOf(err) != "" { // else the loss of the lease was logged, and explains it
+			a.s.r.log.failed(slog.LevelWarn, "task panicked after its lease was lost", a.d, err)
+		}
 		return false
 	case errors.Is(cause, task.ErrCanceled):
 		a.s.errands.kill(a.inherited())
 		return a.finish(st, broker.StateCanceled, err, slog.LevelInfo, "task canceled")
 	case errors.Is(cause, task.ErrStopping) && !explicit:
-		a.s.r.log.task(slog.LevelDebug, "task released: the minion stops", a.d, "error", err)
+		a.s.r.log.failed(slog.LevelDebug, "task released: the minion stops", a.d, err)
 		*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease}
 		return true
 	case errors.Is(cause, task.ErrExpired):
@@ -121,8 +123,8 @@ func (a *attempt) retry(st *broker.Settlement, after *task.RetryAfterError, err 
 	if end, ok := a.deadline(); ok && delay >= time.Until(end) {
 		return a.finish(st, broker.StateFailed, err, slog.LevelError, "task failed: a retry would come after its deadline")
 	}
-	a.s.r.log.task(slog.LevelWarn, "task failed, to be retried", a.d,
-		"error", err, "duration", time.Since(a.started), "retry_in", delay, "retries_left", a.maxRetries()-a.d.Retried-1)
+	a.s.r.log.failed(slog.LevelWarn, "task failed, to be retried", a.d, err,
+		"duration", time.Since(a.started), "retry_in", delay, "retries_left", a.maxRetries()-a.d.Retried-1)
 	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRetry, Delay: delay, Outcome: broker.Outcome{
 		Err: newFailure(err), Finished: time.Now(), // what a look-up shows until it ends
 	}}
@@ -156,15 +158,16 @@ func (a *attempt) finish(st *broker.Settlement, state broker.State, err error, l
 	if err != nil {
 		st.Outcome.Err = newFailure(err)
 	}
-	if log := a.s.r.log; log.enabled(level) {
-		var args []any
-		if !a.started.IsZero() {
-			args = append(args, "duration", now.Sub(a.started))
-		}
-		if err != nil {
-			args = append(args, "error", err)
-		}
-		log.task(level, msg, d, args...)
+	log := a.s.r.log
+	switch {
+	case err != nil && !a.started.IsZero():
+		log.failed(level, msg, d, err, "duration", now.Sub(a.started))
+	case err != nil:
+		log.failed(level, msg, d, err)
+	case log.enabled(level) && !a.started.IsZero():
+		log.task(level, msg, d, "duration", now.Sub(a.started))
+	default:
+		log.task(level, msg, d)
 	}
 	return true
 }

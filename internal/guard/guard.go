@@ -3,19 +3,14 @@
 package guard
 
 import (
-	"fmt"
-
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/stack"
 )
 
 // Codec is deferred by a function that calls a method of a codec. If that panics,
-// it sets err to a [*codec.Error] that names both.
+// it sets err to a [*codec.Error] that names both and has a [*codec.PanicError].
 func Codec(name, method string, err *error) {
-	switch p := recover().(type) {
-	case nil:
-	case error:
-		*err = &codec.Error{Codec: name, Err: fmt.Errorf("%s panicked: %w", method, p)}
-	default:
-		*err = &codec.Error{Codec: name, Err: fmt.Errorf("%s panicked: %v", method, p)}
+	if p := recover(); p != nil {
+		*err = &codec.Error{Codec: name, Err: &codec.PanicError{Doing: method, Value: p, Stack: stack.OfPanic()}}
 	}
 }
