@@ -46,7 +46,8 @@ var (
 
 // What happened to the broker.
 var (
-	// ErrClosed is returned by every method after Close.
+	// ErrClosed is returned by every method after Close, and by a wait that Close
+	// ended.
 	ErrClosed = errors.New("closed")
 
 	// ErrUnavailable is wrapped by an error of a broker that could not be

@@ -50,9 +50,9 @@ func (f *Flow) Check() error {
 }
 
 // Flows is an optional capability: what groups, pipes and tasks that follow
-// from a settlement need. Use a type assertion to find out whether a Broker has
-// it. Every method may be repeated, by anybody and at once with others: what was
-// done before is not done again.
+// from a settlement need. [FlowsOf] tells whether a Broker has it. Every method may
+// be repeated, by anybody and at once with others: what was done before is not done
+// again. A limit of less than 1, and a place of less than 0, are ErrInvalid.
 //
 // A task with a Group is a member of that flow. The moment it becomes final, by
 // a settlement or a cancel, its [Arrival] is stored with that in its own queue,
@@ -61,7 +61,10 @@ func (f *Flow) Check() error {
 // it again.
 //
 // A flow is kept until its retention after its end is over, and one that does
-// not end for 30 days after its last change. From then on it is ErrNotFound.
+// not end for 30 days after its last change. From then on it is ErrNotFound. The
+// id of one that has ended is remembered until its retention is over, and for at
+// least MinTombstone: OpenFlow of it again is nil until then, and begins nothing
+// anew.
 // [Broker.Lookup] finds a flow too: in the state of its outcome, with that; or
 // running once a member has arrived; or pending. [Broker.Cancel] does not know
 // flows: whoever kills one marks it and cancels its members.

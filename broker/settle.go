@@ -8,11 +8,15 @@ import (
 
 // Settlement says what became of one attempt.
 type Settlement struct {
-	Delivery *Delivery // as Dequeue returned it; the broker reads its ID, Name, Queue, Attempt, Retried, Inbox, Unique, Meta and retentions
+	Delivery *Delivery // as Dequeue returned it; the broker reads its Minion, ID, Name, Queue, Attempt, Retried, Inbox, Unique, Meta and retentions
 	Verb     Verb
-	Delay    time.Duration // of VerbRetry and VerbSnooze
+	Delay    time.Duration // of VerbRetry and VerbSnooze; 0 or less is at once
 	Outcome  Outcome       // of VerbFinish: what is kept and pushed to the inbox; of VerbRetry: see LastFailure
-	Submit   []*Task       // of VerbFinish as succeeded: stored with it as arrivals of the queue; see [Flows]
+	// Submit are tasks that are stored with VerbFinish as succeeded, as arrivals of
+	// the queue; see [Flows]. All of them are stored, or the settlement is refused.
+	// With any other verb or state they are ErrInvalid, on a broker without Flows
+	// ErrUnsupported. Up to MaxBatch.
+	Submit []*Task
 }
 
 // Verb is what a [Settlement] does.
@@ -30,8 +34,9 @@ const (
 	// VerbSnooze is VerbRetry without counting a retry. An earlier failure stays.
 	VerbSnooze
 	// VerbRelease gives it back unfinished, to the front of its queue and at
-	// once; nothing is counted. A task that was cancelled meanwhile ends as
-	// canceled instead.
+	// once; nothing is counted but the number of the next attempt. Several in one
+	// batch keep their order: the first is handed out first. A task that was
+	// cancelled meanwhile ends as canceled instead.
 	VerbRelease
 )
 

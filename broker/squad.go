@@ -6,10 +6,10 @@ import (
 )
 
 // Squads is an optional capability: what groups need whose members start
-// together or not at all. Use a type assertion to find out whether a Broker has
-// it. Who drives it is in internal/client and minion, which agree by posts; the
-// broker moves what belongs to a minion that holds a place for it, and keeps the
-// decision.
+// together or not at all. [SquadsOf] tells whether a Broker has it. Who drives it is
+// in internal/client and minion, which agree by posts; the broker moves what belongs
+// to a minion that holds a place for it, and keeps the decision. A broker with Squads
+// has [Flows] too: a squad is a flow.
 //
 // A member is a task with Squad set, enqueued as blocked. It is assigned to a
 // minion, which holds it and starts it when it knows that the squad was decided

@@ -30,8 +30,8 @@ type Task struct {
 	Parent   ID        // the task that submitted it; zero if none did
 	Group    ID        // the flow whose member it is; zero is none
 	Step     uint32    // its place there, StepCallback or StepFinalizer
-	Blocked  bool      // it waits for [Flows.Release]; with a Delay no longer than that
-	Squad    bool      // it starts with others or not at all; whoever gets it asks [Squads.Decide] first
+	Blocked  bool      // it waits for [Flows.Release]; with a Delay no longer than that. ErrUnsupported without Flows
+	Squad    bool      // it starts with others or not at all; whoever gets it asks [Squads.Decide] first. ErrUnsupported without Squads
 	Priority int8      // reserved for priorities within a queue
 	Upstream string    // parameter that gets the result of what it waits for; "" is none
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
@@ -144,12 +144,14 @@ func (t *Task) Size() int {
 // NoDeadline is the Delivery.Left of a task that has no deadline.
 const NoDeadline = time.Duration(1<<63 - 1)
 
-// Delivery is one attempt at a task, handed to a consumer.
+// Delivery is one attempt at a task, handed to a consumer. A task whose deadline
+// has passed is handed out as well, with a Left of 0 or less: whoever gets it
+// settles it as StateExpired.
 type Delivery struct {
-	Task // Delay and Deadline are as they were and of no more use
+	Task // equal to the one that was enqueued; Delay, Deadline and Blocked are of no more use and may differ
 
 	Minion     ID            // the consumer it was handed to; no other may settle it
-	Attempt    uint32        // 1 for the first; a fencing token: it only grows
+	Attempt    uint32        // a fencing token: 1 for the first, one more each time that it is handed out
 	Canceled   bool          // it was cancelled before; settle it as StateCanceled and do not run it
 	Retried    int           // how many retries have been used up
 	Recoveries int           // how many attempts were cut short by a minion's death

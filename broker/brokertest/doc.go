@@ -1,14 +1,5 @@
 // Package brokertest is the conformance suite of the contract in package
-// broker. Whoever writes a broker runs it and is done:
-//
-//	func TestConformance(t *testing.T) {
-//		brokertest.Run(t, brokertest.Config{
-//			Open: func(t testing.TB) brokertest.Harness {
-//				b := mybroker.New(mybroker.Lease(time.Second))
-//				return brokertest.Harness{Broker: b, Lease: time.Second}
-//			},
-//		})
-//	}
+// broker. A test of a new broker runs it; see the example of [Run].
 //
 // # What it asks for
 //
@@ -23,10 +14,14 @@
 // that explains what each of them saw (with porcupine): a cancel against a dequeue
 // and a settlement, unique keys, one task that is enqueued by several.
 //
-// Each test opens an empty broker of its own with [Config.Open]. What a broker
-// can't do ([broker.Flows], [broker.Squads], an [broker.Inspector], a second
-// client, a clock that jumps) is left out of its [Harness]; the tests for it are then not run at all,
-// and the log says which and why.
+// Each test opens an empty broker of its own with [Config.Open]. The tests of an
+// optional capability ([broker.Flows], [broker.Squads], [broker.Inspector]) run if
+// the broker implements it. What else a broker can't do (a second client, a clock
+// that jumps, records from elsewhere) is left out of its [Harness]. The tests for it
+// are then not run at all, and the log says which and why.
+//
+// A broker without a capability must refuse what would need it: that is a test of
+// every broker.
 //
 // # Time
 //
@@ -37,6 +32,12 @@
 // for short times, a few leases and delays of less than a second, so a lease of
 // one second or less makes it quick, and [Config.Parallel] makes it quicker.
 //
+// # A test that hangs
+//
+// A call that does not return, mostly for a lock that is held while a callback
+// runs, ends the test program after [Config.Stuck] with a report of where every
+// goroutine waits. The first lines name the test and the call.
+//
 // # Where the contract leaves room
 //
 // The suite takes the contract at its word and accepts whatever it allows:
@@ -44,7 +45,8 @@
 // that is answered with nil or [broker.ErrLeaseLost], a canceled task whose
 // owner died that is final at once or handed out marked, a consumer that is told
 // of arrivals more often than needed. It is strict where users would notice:
-// attempts are numbered without gaps, what comes back from a dead or closed
-// consumer comes back in the order it was taken, and a record that is handed out
-// equals the one enqueued but for Delay, Deadline and Blocked.
+// attempts are numbered without gaps, tasks come in the order that package broker
+// promises, what comes back from a dead or closed consumer stands in front of all
+// that is pending, and a record that is handed out equals the one enqueued but for
+// Delay, Deadline and Blocked.
 package brokertest

@@ -347,8 +347,8 @@ func eventsMissedAfterRetention(r *rig) {
 	if events := s.take(2); string(events[0].Payload) != "3" || string(events[1].Payload) != "4" || !s.missed {
 		r.Fatalf("%q, %q, missed: %v; want 3 and 4, and something missed", events[0].Payload, events[1].Payload, s.missed)
 	}
-	cursor = r.subscribe("t", broker.CursorStart).take(2)[0].Cursor
-	r.subscribe("t", cursor).gets("4") // nothing after it was dropped
+	cursor = r.subscribe("t", broker.CursorStart).gets("3", "4")[0].Cursor // all that is kept
+	r.subscribe("t", cursor).gets("4")                                     // nothing after it was dropped
 }
 
 func eventsMissedAfterOverflow(r *rig) {
@@ -363,5 +363,9 @@ func eventsMissedAfterOverflow(r *rig) {
 	defer cancel()
 	if !s.receive(ctx) || !s.missed {
 		r.Fatalf("events were dropped, and missed is not set")
+	}
+	start := r.subscribe("t", broker.CursorStart) // which is where what is kept begins
+	if !start.receive(ctx) || start.missed {
+		r.Fatalf("from the start on nothing was dropped, and missed is set")
 	}
 }

@@ -20,6 +20,7 @@ var inspectorTests = []test{
 	{"Paging", inspectorPaging, needInspector},
 	{"Requeue", inspectorRequeue, needInspector},
 	{"RequeueHasAllItsRetries", inspectorRequeueRetries, needInspector | needLapse},
+	{"RequeueHasNoDeadline", inspectorRequeueDeadline, needInspector},
 	{"RequeueNotFound", inspectorRequeueNotFound, needInspector},
 	{"RequeueAndFailAgain", inspectorRequeueAgain, needInspector},
 	{"RequeueMany", inspectorRequeueMany, needInspector},
@@ -332,6 +333,17 @@ func inspectorRequeueRetries(r *rig) {
 	d = m.take1()
 	if d.Retried != 0 || d.Recoveries != 0 || d.Attempt <= 5 {
 		r.Fatalf("attempt %d, retried %d, recoveries %d; want more than 5, 0, 0", d.Attempt, d.Retried, d.Recoveries)
+	}
+}
+
+func inspectorRequeueDeadline(r *rig) {
+	m := r.minion()
+	task := r.task(within(50 * time.Millisecond))
+	bury(r, m, task)
+	r.pass(100*time.Millisecond, m)
+	requeue(r, task.ID)
+	if d := m.take1(); d.Left != broker.NoDeadline {
+		r.Fatalf("Left is %v after a requeue, want NoDeadline", d.Left)
 	}
 }
 

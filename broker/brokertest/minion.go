@@ -143,8 +143,8 @@ func (m *minion) check(ds []*broker.Delivery, queues []string, n int) {
 		if !asked {
 			m.r.Fatalf("Dequeue of %v returned a task of queue %q", queues, d.Queue)
 		}
-		if d.Attempt == 0 || d.ID.IsZero() {
-			m.r.Fatalf("Dequeue returned task %s with attempt %d", d.ID, d.Attempt)
+		if d.Attempt == 0 || d.ID.IsZero() || d.Minion != m.ID() {
+			m.r.Fatalf("Dequeue of %s returned task %s with attempt %d of %s", m.ID(), d.ID, d.Attempt, d.Minion)
 		}
 	}
 }

@@ -16,6 +16,8 @@ var settleTests = []test{
 	{"Snooze", settleSnooze, 0},
 	{"ReleaseToTheFront", settleRelease, 0},
 	{"ReleaseKeepsOrder", settleReleaseOrder, 0},
+	{"ReleaseInFrontOfAnEarlierOne", settleReleaseLater, 0},
+	{"AgainBehindThePending", settleBehind, 0},
 	{"ReleaseCountsNothing", settleReleaseCounts, 0},
 	{"LateInTheLifeOfATask", settleLate, 0},
 	{"Mixed", settleMixed, 0},
@@ -102,6 +104,33 @@ func settleReleaseOrder(r *rig) {
 	ds := m.take(5)
 	m.settle(release(ds[0]), release(ds[1]), release(ds[2]), release(ds[3]), release(ds[4]))
 	r.same(takenOf(m.take(8)), idsOf(tasks))
+}
+
+func settleReleaseLater(r *rig) {
+	m := r.minion()
+	tasks := r.batch(6)
+	r.enqueue(tasks...)
+	ds := m.take(4)
+	m.settle(release(ds[2]), release(ds[3]))
+	m.settle(release(ds[0]), release(ds[1]))
+	r.same(takenOf(m.take(6)), idsOf(tasks))
+}
+
+// What is due again stands behind what is pending, in the order of the batch.
+func settleBehind(r *rig) {
+	m := r.minion()
+	tasks := r.batch(6)
+	r.enqueue(tasks...)
+	ds := m.take(4)
+	m.settle(retry(ds[1], 0), snooze(ds[0], 0), m.finish(ds[2], broker.StateFailed))
+	want := []broker.ID{tasks[4].ID, tasks[5].ID, tasks[1].ID, tasks[0].ID}
+	if _, ok := can[broker.Inspector](r.Broker); ok {
+		requeue(r, ds[2].ID)
+		want = append(want, ds[2].ID)
+	}
+	m.settle(retry(ds[3], -time.Second))
+	want = append(want, ds[3].ID)
+	r.same(takenOf(m.take(len(want))), want)
 }
 
 func settleReleaseCounts(r *rig) {
