@@ -93,12 +93,12 @@ func TestBrokenFlows(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*Flow){
-		"id":        func(f *Flow) { f.ID = NewID(KindTask, "", 0) },
-		"no member": func(f *Flow) { f.Size, f.Need = 0, 0 },
-		"too large": func(f *Flow) { f.Size = MaxMembers + 1 },
-		"need":      func(f *Flow) { f.Need = f.Size + 1 },
-		"pipe":      func(f *Flow) { f.ID = NewID(KindPipe, "", 0) },
-		"retention": func(f *Flow) { f.Retention = MaxDuration + time.Hour },
+		"id":              func(f *Flow) { f.ID = NewID(KindTask, "", 0) },
+		"fewer than none": func(f *Flow) { f.Size, f.Need = -1, -1 },
+		"too large":       func(f *Flow) { f.Size = MaxMembers + 1 },
+		"need":            func(f *Flow) { f.Need = f.Size + 1 },
+		"pipe":            func(f *Flow) { f.ID = NewID(KindPipe, "", 0) },
+		"retention":       func(f *Flow) { f.Retention = MaxDuration + time.Hour },
 	} {
 		f := *flows()["flow_full"]
 		change(&f)

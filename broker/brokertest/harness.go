@@ -75,8 +75,8 @@ type Config struct {
 
 	// Stuck is how long a call to the broker may take before the suite gives up: it
 	// ends the program with a report of where every goroutine waits. A whole test may
-	// take ten times as long, and forty leases more. It is real time, also in a bubble.
-	// Default 30 s; a negative one turns it off, as for a debugger.
+	// take ten times as long, and up to ten leases more. It is real time, also in a
+	// bubble. Default 30 s; a negative one turns it off, as for a debugger.
 	Stuck time.Duration
 
 	// ModelTime bounds the time that is spent on random operations unless they

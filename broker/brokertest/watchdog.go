@@ -89,7 +89,7 @@ func (w *watchdog) watch(stop <-chan struct{}) string {
 		}
 		w.mu.Unlock()
 		slices.Sort(stuck)
-		if limit := 10*w.limit + 40*time.Duration(w.lease.Load()); stuck == nil && all >= limit {
+		if limit := 10 * (w.limit + min(w.limit, time.Duration(w.lease.Load()))); stuck == nil && all >= limit {
 			stuck = []string{fmt.Sprintf("The test has not ended for %v.", limit)}
 		}
 		if stuck != nil {
