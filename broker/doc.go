@@ -70,11 +70,12 @@
 //
 // # Optional capabilities
 //
-// [Flows] keeps groups and pipes, [Squads] lets tasks start together, and an
-// [Inspector] answers operators. A broker has one if it implements the interface.
-// One that has Squads has Flows. [FlowsOf], [SquadsOf] and [InspectorOf] return
-// it, or an [*UnsupportedError] that wraps [ErrUnsupported]: the one error about
-// a missing capability.
+// [Flows] keeps groups and pipes, [Squads] lets tasks start together, an
+// [Inspector] answers operators, and a [Follower] saves look-ups. A broker has one
+// if it implements the interface. One that has Squads has Flows. [FlowsOf],
+// [SquadsOf] and [InspectorOf] return the capability, or an [*UnsupportedError] that
+// wraps [ErrUnsupported]: the one error about a missing capability. Nothing needs a
+// Follower.
 //
 // A broker without Flows refuses a task with Blocked set and a settlement with
 // Submit set; one without Squads refuses a task with Squad set. [CheckTask] and

@@ -226,17 +226,21 @@ func metaIsACopy(r *rig) {
 	task := r.task(described(map[string]string{"k": "v"}))
 	want := *task
 	want.Meta = maps.Clone(task.Meta)
+	spoil := func() {
+		r.Helper()
+		r.metas(&want) // so there is a map
+		r.lookup(task.ID)[0].Meta["k"] = "changed"
+		r.metas(&want)
+	}
 	r.enqueue(task)
 	task.Meta["k"] = "changed"
-	r.lookup(task.ID)[0].Meta["k"] = "changed"
-	r.metas(&want)
+	spoil()
 	d := m.take1()
-	r.lookup(task.ID)[0].Meta["k"] = "changed"
+	spoil()
 	s := m.succeed(d)
 	d.Meta["k"] = "changed"
 	m.settle(s)
-	r.lookup(task.ID)[0].Meta["k"] = "changed"
-	r.metas(&want)
+	spoil()
 }
 
 func metaAfterRequeue(r *rig) {
