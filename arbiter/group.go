@@ -297,7 +297,7 @@ func (a *Arbiter) members(ctx context.Context, id task.ID) iter.Seq2[broker.Memb
 		f, err := a.flows()
 		for from := 0; err == nil; {
 			var page []broker.Member
-			if page, err = f.Members(ctx, id, from, broker.MaxBatch); err != nil {
+			if page, err = f.Members(ctx, id, from, broker.MaxBatch, false); err != nil {
 				break
 			}
 			if len(page) == 0 {

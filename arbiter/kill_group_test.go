@@ -160,7 +160,7 @@ func TestKillGroupTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		members, err := r.b.Members(t.Context(), g.ID(), 0, 2)
+		members, err := r.b.Members(t.Context(), g.ID(), 0, 2, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +194,7 @@ func TestKillGroupStoppedMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		members, err := r.b.Members(t.Context(), g.ID(), 0, 2)
+		members, err := r.b.Members(t.Context(), g.ID(), 0, 2, true)
 		if err != nil {
 			t.Fatal(err)
 		}

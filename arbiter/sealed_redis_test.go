@@ -46,7 +46,7 @@ func TestNoneLeftOnRedis(t *testing.T) {
 			}
 			for _, id := range []task.ID{counted.ID(), alone.ID()} {
 				for id.Kind() != broker.KindTask { // the first member, of the first member
-					g, err := b.Members(t.Context(), id, 0, 1)
+					g, err := b.Members(t.Context(), id, 0, 1, true)
 					if err != nil {
 						t.Fatal(err)
 					}

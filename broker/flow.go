@@ -80,10 +80,11 @@ type Flows interface {
 	// LookupFlow returns how far a flow is; ErrNotFound if there is none.
 	LookupFlow(ctx context.Context, id ID) (*Progress, error)
 
-	// Members returns up to limit members from a place on. What has not arrived
-	// has StateUnknown. It may return fewer than there are, as much as one
-	// operation may move; none says that there are no more.
-	Members(ctx context.Context, id ID, from, limit int) ([]Member, error)
+	// Members returns up to limit members from a place on, their outcomes only if
+	// outcomes is true: they can be large. What has not arrived has StateUnknown. It
+	// may return fewer than there are, as much as one operation may move; none says
+	// that there are no more.
+	Members(ctx context.Context, id ID, from, limit int, outcomes bool) ([]Member, error)
 
 	// Arrivals returns up to limit arrivals of a queue, in no order. An empty
 	// queue stands for those queues where a Cancel through this Broker made some.
@@ -153,7 +154,7 @@ func (p *Progress) Doomed() bool { return p.Flow.Size-p.Failed < p.Flow.Need }
 type Member struct {
 	ID      ID
 	State   State    // StateUnknown until it has arrived
-	Outcome *Outcome // the same
+	Outcome *Outcome // nil until then, or if it was not asked for
 }
 
 // Arrival tells that a member of a flow is final, or that a task was submitted

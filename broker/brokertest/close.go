@@ -57,7 +57,7 @@ func closeMethods(r *rig) {
 		f, flow := r.flows(), r.group(1)
 		calls["OpenFlow"] = func() error { return f.OpenFlow(r.ctx, flow, 0, ids) }
 		calls["LookupFlow"] = func() error { _, err := f.LookupFlow(r.ctx, flow.ID); return err }
-		calls["Members"] = func() error { _, err := f.Members(r.ctx, flow.ID, 0, 1); return err }
+		calls["Members"] = func() error { _, err := f.Members(r.ctx, flow.ID, 0, 1, true); return err }
 		calls["Arrivals"] = func() error { _, err := f.Arrivals(r.ctx, "q", 1); return err }
 		calls["Arrive"] = func() error { _, err := f.Arrive(r.ctx, flow.ID, nil); return err }
 		calls["Confirm"] = func() error { return f.Confirm(r.ctx, []broker.Arrival{{Queue: "q", Task: task.ID}}) }

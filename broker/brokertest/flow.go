@@ -148,7 +148,7 @@ func (r *rig) noFlow(f *broker.Flow) {
 	r.Helper()
 	_, err := r.flows().LookupFlow(r.ctx, f.ID)
 	r.is(err, broker.ErrNotFound)
-	_, err = r.flows().Members(r.ctx, f.ID, 0, 10)
+	_, err = r.flows().Members(r.ctx, f.ID, 0, 10, true)
 	r.is(err, broker.ErrNotFound)
 	_, err = r.flows().Arrive(r.ctx, f.ID, nil)
 	r.is(err, broker.ErrNotFound)
@@ -159,7 +159,7 @@ func (r *rig) members(f *broker.Flow, page int) []broker.Member {
 	r.Helper()
 	var all []broker.Member
 	for {
-		part, err := r.flows().Members(r.ctx, f.ID, len(all), page)
+		part, err := r.flows().Members(r.ctx, f.ID, len(all), page, true)
 		if err != nil {
 			r.Fatalf("Members from place %d: %v", len(all), err)
 		}
@@ -167,7 +167,7 @@ func (r *rig) members(f *broker.Flow, page int) []broker.Member {
 			r.Fatalf("Members returned %d, the limit was %d", len(part), page)
 		}
 		if len(part) == 0 {
-			return all
+			break
 		}
 		for i, m := range part {
 			if (m.Outcome != nil) != m.State.Final() || (m.Outcome != nil && m.Outcome.State != m.State) {
@@ -175,6 +175,31 @@ func (r *rig) members(f *broker.Flow, page int) []broker.Member {
 			}
 		}
 		all = append(all, part...)
+	}
+	r.briefly(f, page, all)
+	return all
+}
+
+// briefly checks what Members says of a flow without the outcomes.
+func (r *rig) briefly(f *broker.Flow, page int, want []broker.Member) {
+	r.Helper()
+	for at := 0; ; {
+		part, err := r.flows().Members(r.ctx, f.ID, at, page, false)
+		if err != nil {
+			r.Fatalf("Members from place %d, without outcomes: %v", at, err)
+		}
+		if len(part) == 0 {
+			if at != len(want) {
+				r.Fatalf("without outcomes there are %d members, want %d", at, len(want))
+			}
+			return
+		}
+		for _, m := range part {
+			if at >= len(want) || m.ID != want[at].ID || m.State != want[at].State || m.Outcome != nil {
+				r.Fatalf("without outcomes member %d is %+v", at, m)
+			}
+			at++
+		}
 	}
 }
 

@@ -366,10 +366,10 @@ func flowConfirmNothing(r *rig) {
 	for _, limit := range []int{0, -1} {
 		_, err := r.flows().Arrivals(r.ctx, "q", limit)
 		r.is(err, broker.ErrInvalid)
-		_, err = r.flows().Members(r.ctx, f.ID, 0, limit)
+		_, err = r.flows().Members(r.ctx, f.ID, 0, limit, true)
 		r.is(err, broker.ErrInvalid)
 	}
-	_, err := r.flows().Members(r.ctx, f.ID, -1, 10)
+	_, err := r.flows().Members(r.ctx, f.ID, -1, 10, true)
 	r.is(err, broker.ErrInvalid)
 	r.is(r.flows().Confirm(r.ctx, []broker.Arrival{{Queue: "no queue", Task: tasks[0].ID}}), broker.ErrInvalid)
 }

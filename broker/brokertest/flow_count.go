@@ -218,12 +218,12 @@ func flowMembersPaging(r *rig) {
 		}
 	}
 	for _, from := range []int{n, n + 1, 1 << 30} {
-		part, err := r.flows().Members(r.ctx, f.ID, from, 10)
+		part, err := r.flows().Members(r.ctx, f.ID, from, 10, true)
 		if err != nil || len(part) > 0 {
 			r.Fatalf("Members from place %d: %d, %v; want none", from, len(part), err)
 		}
 	}
-	part, err := r.flows().Members(r.ctx, f.ID, 50, 3)
+	part, err := r.flows().Members(r.ctx, f.ID, 50, 3, true)
 	if err != nil {
 		r.Fatalf("Members: %v", err)
 	}

@@ -38,8 +38,8 @@ func (f *watchedFlows) LookupFlow(ctx context.Context, id broker.ID) (*broker.Pr
 	return ask(f.dog, "LookupFlow", func() (*broker.Progress, error) { return f.b.LookupFlow(ctx, id) })
 }
 
-func (f *watchedFlows) Members(ctx context.Context, id broker.ID, from, limit int) ([]broker.Member, error) {
-	return ask(f.dog, "Members", func() ([]broker.Member, error) { return f.b.Members(ctx, id, from, limit) })
+func (f *watchedFlows) Members(ctx context.Context, id broker.ID, from, limit int, outcomes bool) ([]broker.Member, error) {
+	return ask(f.dog, "Members", func() ([]broker.Member, error) { return f.b.Members(ctx, id, from, limit, outcomes) })
 }
 
 func (f *watchedFlows) Arrivals(ctx context.Context, queue string, limit int) ([]broker.Arrival, error) {

@@ -132,7 +132,7 @@ func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arr
 }
 
 // Members lists members, as [broker.Flows] says.
-func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int) ([]broker.Member, error) {
+func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int, outcomes bool) ([]broker.Member, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -146,16 +146,21 @@ func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int) ([]
 		end := min(f.progress.Listed, from+min(limit, broker.MaxBatch, f.progress.Listed))
 		for i := from; i < end && bytes < broker.MaxBatchBytes; i++ {
 			m := f.member(i)
-			out = append(out, broker.Member{ID: m.id, Outcome: m.outcome})
+			member := broker.Member{ID: m.id}
 			if m.outcome != nil {
-				bytes += len(m.outcome.Result)
+				member.State = m.outcome.State
+				if outcomes {
+					member.Outcome = m.outcome
+					bytes += len(m.outcome.Result)
+				}
 			}
+			out = append(out, member)
 		}
 		return nil
 	})
 	for i := range out {
 		if o := out[i].Outcome; o != nil {
-			out[i].State, out[i].Outcome = o.State, copyOutcome(o)
+			out[i].Outcome = copyOutcome(o)
 		}
 	}
 	return out, err

@@ -86,7 +86,7 @@ func readProgress(id broker.ID, reply any) (*broker.Progress, error) {
 }
 
 // Members implements [broker.Flows].
-func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int) ([]broker.Member, error) {
+func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int, outcomes bool) ([]broker.Member, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
@@ -95,7 +95,10 @@ func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int) ([]
 	}
 	limit = min(limit, broker.MaxBatch)
 	k := newFlowKeys(b.cfg.namespace, id)
-	args := []any{from}
+	args := []any{from, 0}
+	if outcomes {
+		args[1] = 1
+	}
 	for i := range limit {
 		args = append(args, binary.BigEndian.AppendUint32(nil, uint32(from+i)))
 	}
@@ -111,6 +114,10 @@ func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int) ([]
 	for i := range members {
 		members[i].ID = toID(ids[16*i:])
 		if v := toString(item(results, i)); v != "" {
+			members[i].State = broker.State(v[0])
+			if !outcomes {
+				continue
+			}
 			o, err := broker.ParseOutcome([]byte(v[1:]))
 			if err != nil {
 				return nil, fmt.Errorf("flow %s, member %d: %w", id, from+i, err)

@@ -56,7 +56,7 @@ func (c *Client) within(flows broker.Flows, id broker.ID) (ids []broker.ID) {
 	if id.Kind() == broker.KindPipe { // one step after the other
 		from = p.Arrived()
 	}
-	members, err := flows.Members(c.ctx, id, from, unfoldPage)
+	members, err := flows.Members(c.ctx, id, from, unfoldPage, false)
 	if err != nil {
 		return nil
 	}

@@ -35,8 +35,10 @@ func (b *Broker) LookupFlow(ctx context.Context, id broker.ID) (*broker.Progress
 }
 
 // Members implements [broker.Flows].
-func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int) ([]broker.Member, error) {
-	return ask(ctx, b, Members, limit, func(ctx context.Context) ([]broker.Member, error) { return b.flows().Members(ctx, id, from, limit) })
+func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int, outcomes bool) ([]broker.Member, error) {
+	return ask(ctx, b, Members, limit, func(ctx context.Context) ([]broker.Member, error) {
+		return b.flows().Members(ctx, id, from, limit, outcomes)
+	})
 }
 
 // Arrivals implements [broker.Flows].

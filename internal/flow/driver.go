@@ -279,7 +279,7 @@ func (w *work) nextStep(ctx context.Context, p *broker.Progress, arrivals []brok
 	if p.Succeeded == 0 || p.Succeeded >= p.Listed {
 		return nil // it began by itself, or the rest is not listed yet
 	}
-	next, err := w.f.Members(ctx, p.Flow.ID, p.Succeeded, 1)
+	next, err := w.f.Members(ctx, p.Flow.ID, p.Succeeded, 1, false)
 	if err != nil || len(next) == 0 || next[0].State.Final() {
 		return wrap("members", err)
 	}
@@ -304,7 +304,7 @@ func (w *work) outcomeAt(ctx context.Context, flow broker.ID, step int, arrivals
 	if i >= 0 {
 		return &arrivals[i].Outcome, nil
 	}
-	m, err := w.f.Members(ctx, flow, step, 1)
+	m, err := w.f.Members(ctx, flow, step, 1, true)
 	if err != nil {
 		return nil, wrap("members", err)
 	}

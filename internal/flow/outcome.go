@@ -93,7 +93,7 @@ func (w *work) failed(ctx context.Context, p *broker.Progress, o *broker.Outcome
 	var blame *broker.Outcome
 	place := 0
 	for from := 0; from < p.Listed; {
-		page, err := w.f.Members(ctx, p.Flow.ID, from, broker.MaxBatch)
+		page, err := w.f.Members(ctx, p.Flow.ID, from, broker.MaxBatch, true)
 		if err != nil {
 			return nil, wrap("members", err)
 		}

@@ -29,7 +29,7 @@ func (w *work) start(ctx context.Context, id broker.ID, up *upstream) error {
 		limit = 1
 	}
 	for from, live := 0, false; ; {
-		page, err := w.f.Members(ctx, id, from, limit)
+		page, err := w.f.Members(ctx, id, from, limit, false)
 		if errors.Is(err, broker.ErrNotFound) {
 			return nil // it has ended long ago
 		}

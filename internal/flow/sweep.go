@@ -221,7 +221,7 @@ func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool)
 		}
 	}
 	for from := 0; ; {
-		page, err := w.f.Members(ctx, id, from, broker.MaxBatch)
+		page, err := w.f.Members(ctx, id, from, broker.MaxBatch, false)
 		if err != nil {
 			return nil, nil, wrap("members", err)
 		}

@@ -77,7 +77,7 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 	var values [][]byte
 	size, guess := 5, ""
 	for from := 0; from < p.Listed; {
-		page, err := w.f.Members(ctx, p.Flow.ID, from, broker.MaxBatch)
+		page, err := w.f.Members(ctx, p.Flow.ID, from, broker.MaxBatch, true)
 		if err != nil {
 			return nil, "", nil, wrap("members", err)
 		}
