@@ -93,3 +93,41 @@ func ExampleArbiter_Status_retried() {
 type ReportArgs struct {
 	Year int `arbiter:"year"`
 }
+
+// The status of a group lists its members with their results, and its callback and
+// finalizers. A large group that is asked for often has a form with the numbers only.
+func ExampleCountsOnly() {
+	ctx := context.Background()
+	b := memory.New()
+	defer startMinion(b)()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+	g, err := arb.Group(ctx, []task.Bound{AddTask.Bind(1, 2), AddTask.Bind(3, 4)},
+		arbiter.Callback(AddTask.Bind(5, 6)), arbiter.Finalizer(AddTask.Bind(7, 8), time.Minute))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := g.Result(ctx, nil); err != nil {
+		log.Fatal(err)
+	}
+	st, err := g.Status(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, t := range st.Flow.Tasks {
+		sum, err := t.Result()
+		fmt.Println(t.Type, t.State, sum, err)
+	}
+	st, err = g.Status(ctx, arbiter.CountsOnly())
+	fmt.Println(st.Flow.Initiated, st.Flow.Running, st.Flow.Done, len(st.Flow.Tasks), err)
+
+	// Output:
+	// task done 3 <nil>
+	// task done 7 <nil>
+	// callback done 11 <nil>
+	// finalize done 15 <nil>
+	// 0 0 4 0 <nil>
+}

@@ -1,191 +1,98 @@
 package arbiter
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/task"
 )
 
-// MaxStatusTasks is how many members a [FlowStatus] lists.
-const MaxStatusTasks = 1000
+// A [FlowStatus] is bounded, so that it can be asked for whatever the size of the
+// group is.
+const (
+	// MaxStatusTasks is how many members it lists.
+	MaxStatusTasks = 1000
+	// MaxStatusResults is how many bytes the results in it have together, as they are
+	// encoded.
+	MaxStatusResults = 4 << 20
+)
 
-// FlowStatus is what is known of the members of a group or pipe.
+// FlowStatus is what is known of the members of a group, squad or pipe.
 type FlowStatus struct {
-	Size      int  // how many members there are
-	Initiated int  // how many have not started
-	Running   int  // how many run
-	Done      int  // how many are done
-	Succeeded int  // how many of these have succeeded
-	Need      int  // how many must
-	Killed    bool // somebody has killed it
+	// Of the members alone.
+	Size      int // how many there are
+	Need      int // how many must succeed
+	Succeeded int // how many have
 
-	// Tasks are the first MaxStatusTasks members, in the order given, without
-	// their results. [Group.Wait] yields all of them.
-	Tasks []Status
+	// Of the members, the callback and the finalizers.
+	Initiated int // how many have not started
+	Running   int // how many run
+	Done      int // how many are done
 
-	// Callback and Finalizer are nil if there is none.
+	Killed bool // somebody has killed it
+
+	// Tasks are the first [MaxStatusTasks] members, in the order given, then the
+	// callback and the finalizers; [Status.Type] tells them apart. Each has its result,
+	// up to [MaxStatusResults] in all: what comes after that has
+	// [Status.ResultOmitted] set, and ResultsOmitted says how many these are.
+	// [Group.Wait] yields all members with their results. Nil with [CountsOnly].
+	Tasks          []Status
+	ResultsOmitted int
+
+	// Callback and Finalizer are nil if there is none. Finalizer is the group of them,
+	// if there are several. With [CountsOnly] they have no result.
 	Callback  *Status
 	Finalizer *Status
 	// Reason says why the callback will never run; empty if it may, or did.
 	Reason string
+
+	listed int // how many of Tasks are members
+}
+
+// StatusOption changes what [Arbiter.Status] returns.
+type StatusOption interface {
+	applyStatus(*statusConfig)
+}
+
+type statusConfig struct{ counts bool }
+
+type statusFunc func(*statusConfig)
+
+func (f statusFunc) applyStatus(c *statusConfig) { f(c) }
+
+// CountsOnly leaves the members out of the status of a group or pipe: it has their
+// numbers, and neither reads their results nor lists them. That of a task is the
+// same. The default is to list them.
+func CountsOnly() StatusOption {
+	return statusFunc(func(c *statusConfig) { c.counts = true })
 }
 
 // flowJSON is the status of a group or pipe in JSON: the original's keys, and
 // those of a task that make sense.
 type flowJSON struct {
 	statusJSON
-	Initiated int      `json:"initiated"`
-	Running   int      `json:"running"`
-	Done      int      `json:"done"`
-	Tasks     []Status `json:"tasks"`
-	More      int      `json:"more,omitempty"`
-	Need      int      `json:"need"`
-	Killed    bool     `json:"killed,omitempty"`
-	Callback  *Status  `json:"callback,omitempty"`
-	Finalizer *Status  `json:"finalizer,omitempty"`
-	Reason    string   `json:"reason,omitempty"`
+	Initiated      int      `json:"initiated"`
+	Running        int      `json:"running"`
+	Done           int      `json:"done"`
+	Tasks          []Status `json:"tasks,omitzero"`
+	More           int      `json:"more,omitempty"`
+	ResultsOmitted int      `json:"results_omitted,omitempty"`
+	Size           int      `json:"size"`
+	Need           int      `json:"need"`
+	Succeeded      int      `json:"succeeded"`
+	Killed         bool     `json:"killed,omitempty"`
+	Reason         string   `json:"reason,omitempty"`
 }
 
 func (f *FlowStatus) json(st statusJSON) flowJSON {
-	return flowJSON{
-		statusJSON: st, Initiated: f.Initiated, Running: f.Running, Done: f.Done,
-		Tasks: f.Tasks, More: f.Size - len(f.Tasks), Need: f.Need, Killed: f.Killed,
-		Callback: f.Callback, Finalizer: f.Finalizer, Reason: f.Reason,
+	out := flowJSON{
+		statusJSON: st, Initiated: f.Initiated, Running: f.Running, Done: f.Done, Tasks: f.Tasks,
+		ResultsOmitted: f.ResultsOmitted, Size: f.Size, Need: f.Need, Succeeded: f.Succeeded,
+		Killed: f.Killed, Reason: f.Reason,
 	}
-}
-
-// flowStatus returns the status of a group or pipe. It is done when its outcome
-// is there, callback and finalizer included; initiated as long as no member has
-// started.
-func (a *Arbiter) flowStatus(ctx context.Context, id task.ID) (Status, error) {
-	p, err := a.lookupFlow(ctx, id)
-	if err != nil {
-		return Status{ID: id}, err
+	if f.Tasks != nil {
+		out.More = f.Size - f.listed
 	}
-	f := &FlowStatus{
-		Size: p.Flow.Size, Need: p.Flow.Need, Succeeded: p.Succeeded,
-		Killed: p.Marks&broker.MarkKilled != 0,
-	}
-	var blame *Status
-	var page []broker.Member
-	flush := func() error {
-		err := a.addMembers(ctx, f, page, &blame)
-		page = page[:0]
-		return err
-	}
-	for m, err := range a.members(ctx, id) {
-		if err == nil {
-			if page = append(page, m); len(page) < broker.MaxBatch {
-				continue
-			}
-			err = flush()
-		}
-		if err != nil {
-			return Status{ID: id}, err
-		}
-	}
-	if err := flush(); err != nil {
-		return Status{ID: id}, err
-	}
-	f.Initiated += p.Flow.Size - p.Listed // what is not stored yet
-	if err := a.addEnds(ctx, f, p); err != nil {
-		return Status{ID: id}, err
-	}
-	f.Reason = reason(f, p, blame)
-
-	state := broker.StatePending
-	switch {
-	case p.Outcome != nil:
-		state = p.Outcome.State
-	case f.Running > 0 || f.Done > 0:
-		state = broker.StateRunning
-	}
-	st := a.status(id, "", state, p.Outcome)
-	st.Flow = f
-	return st, nil
-}
-
-// addMembers adds members: those that have not arrived are looked up.
-func (a *Arbiter) addMembers(ctx context.Context, f *FlowStatus, page []broker.Member, blame **Status) error {
-	var ids []task.ID
-	for _, m := range page {
-		if !m.State.Final() {
-			ids = append(ids, m.ID)
-		}
-	}
-	var found []broker.Status
-	if len(ids) > 0 {
-		var err error
-		if found, err = a.b.Lookup(ctx, ids); err != nil {
-			return fmt.Errorf("status of members: %w", err)
-		}
-	}
-	for _, m := range page {
-		var st Status
-		if m.State.Final() {
-			st = a.status(m.ID, "", m.State, m.Outcome)
-			st.outcome = withoutResult(m.Outcome)
-		} else {
-			look := &found[0]
-			found = found[1:]
-			st = a.found(look, withoutResult(look.Outcome))
-		}
-		switch st.State {
-		case broker.PhaseDone:
-			f.Done++
-		case broker.PhaseRunning:
-			f.Running++
-		default: // or not stored yet
-			st.State = broker.PhaseInitiated
-			f.Initiated++
-		}
-		if *blame == nil && st.State == broker.PhaseDone && st.Outcome != Succeeded && st.Outcome != Canceled {
-			*blame = &st
-		}
-		if len(f.Tasks) < MaxStatusTasks {
-			f.Tasks = append(f.Tasks, st)
-		}
-	}
-	return nil
-}
-
-// withoutResult returns an outcome that takes little room: a group has many.
-func withoutResult(o *broker.Outcome) *broker.Outcome {
-	if o == nil {
-		return nil
-	}
-	small := *o
-	small.Result = nil
-	return &small
-}
-
-// addEnds adds callback and finalizer.
-func (a *Arbiter) addEnds(ctx context.Context, f *FlowStatus, p *broker.Progress) error {
-	for _, end := range []struct {
-		id    task.ID
-		state broker.State
-		to    **Status
-	}{{p.Flow.Callback, p.Callback, &f.Callback}, {p.Flow.Finalizer, p.Finalizer, &f.Finalizer}} {
-		if end.id.IsZero() {
-			continue
-		}
-		found, err := a.b.Lookup(ctx, []task.ID{end.id})
-		if err != nil {
-			return fmt.Errorf("status of %s %s: %w", kindOf(end.id), end.id, err)
-		}
-		look := found[0]
-		if look.State == broker.StateUnknown { // not kept any more
-			look.State = end.state
-		}
-		st := a.found(&look, look.Outcome)
-		if st.State == broker.PhaseUnknown {
-			st.State = broker.PhaseInitiated
-		}
-		*end.to = &st
-	}
-	return nil
+	return out
 }
 
 // reason returns why a callback will never run.

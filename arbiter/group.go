@@ -255,7 +255,9 @@ func (h *flowHandle) Wait(ctx context.Context) iter.Seq2[Status, error] {
 }
 
 // Status returns its status; see [Arbiter.Status].
-func (h *flowHandle) Status(ctx context.Context) (Status, error) { return h.a.Status(ctx, h.ID()) }
+func (h *flowHandle) Status(ctx context.Context, opts ...StatusOption) (Status, error) {
+	return h.a.Status(ctx, h.ID(), opts...)
+}
 
 // Kill kills it; see [Arbiter.KillGroup].
 func (h *flowHandle) Kill(ctx context.Context, opts ...KillOption) ([]Killed, error) {

@@ -86,8 +86,8 @@ func TestGroup(t *testing.T) {
 			t.Errorf("callback and finalizer ran as %v", got)
 		}
 		st, f := r.flowOf(g.ID())
-		if st.State != broker.PhaseDone || st.Outcome != arbiter.Succeeded || f.Done != 3 || f.Succeeded != 3 ||
-			len(f.Tasks) != 3 || f.Callback.Outcome != arbiter.Succeeded || f.Finalizer.Outcome != arbiter.Succeeded || f.Reason != "" {
+		if st.State != broker.PhaseDone || st.Outcome != arbiter.Succeeded || f.Done != 5 || f.Succeeded != 3 ||
+			len(f.Tasks) != 5 || f.Callback.Outcome != arbiter.Succeeded || f.Finalizer.Outcome != arbiter.Succeeded || f.Reason != "" {
 			t.Errorf("%+v %+v", st, f)
 		}
 	})
@@ -120,7 +120,7 @@ func TestGroupStatus(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		st, f := r.flowOf(g.ID())
-		if st.State != broker.PhaseRunning || f.Initiated != 1 || f.Running != 1 || f.Done != 1 || f.Callback.State != broker.PhaseInitiated {
+		if st.State != broker.PhaseRunning || f.Initiated != 2 || f.Running != 1 || f.Done != 1 || f.Callback.State != broker.PhaseInitiated {
 			t.Errorf("%+v %+v", st, f)
 		}
 		text, err := json.Marshal(st)
@@ -131,7 +131,7 @@ func TestGroupStatus(t *testing.T) {
 		if err := json.Unmarshal(text, &keys); err != nil {
 			t.Fatal(err)
 		}
-		if keys["task_type"] != "group" || keys["state"] != "running" || keys["initiated"] != 1.0 || keys["running"] != 1.0 || keys["done"] != 1.0 {
+		if keys["task_type"] != "group" || keys["state"] != "running" || keys["initiated"] != 2.0 || keys["running"] != 1.0 || keys["done"] != 1.0 {
 			t.Errorf("%s", text)
 		}
 		tasks, _ := keys["tasks"].([]any)
@@ -139,7 +139,7 @@ func TestGroupStatus(t *testing.T) {
 		for _, m := range tasks {
 			states = append(states, fmt.Sprint(m.(map[string]any)["state"]))
 		}
-		if !slices.Equal(states, []string{"done", "running", "initiated"}) {
+		if !slices.Equal(states, []string{"done", "running", "initiated", "initiated"}) {
 			t.Errorf("states %v in %s", states, text)
 		}
 		if _, err := r.arb.Status(t.Context(), broker.NewID(broker.KindGroup, "", 0)); !errors.Is(err, task.ErrNotFound) {

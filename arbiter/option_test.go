@@ -19,7 +19,7 @@ func TestOptionsHaveTests(t *testing.T) {
 		"Args": "TestApply", "KwArgs": "TestApply", "Count": "TestApply", "Queue": "TestApply", "Options": "TestApply",
 		"Callback": "TestGroup", "CallbackStep": "TestCallbackStep", "Finalizer": "TestFinalizerTimeout",
 		"Need": "TestCollectAndQuorum", "CollectAll": "TestGroupCollectAll", "GroupRetention": "TestGroupStatus",
-		"Wait": "TestKill", "WaitFor": "TestKillUnresponsive",
+		"CountsOnly": "TestCountsOnly", "Wait": "TestKill", "WaitFor": "TestKillUnresponsive",
 		"PersistentArgs": "TestPipe", "PersistentKwArgs": "TestPipe", "WaitForWorkers": "TestSquadWaits",
 	})
 	if err != nil {

@@ -248,7 +248,7 @@ func TestLargeGroup(t *testing.T) {
 			t.Errorf("%d members, %d callbacks", j.count("work"), j.count("sum"))
 		}
 		_, f := r.flowOf(g.ID())
-		if f.Done != members || len(f.Tasks) != arbiter.MaxStatusTasks {
+		if f.Done != members+1 || f.Succeeded != members || len(f.Tasks) != arbiter.MaxStatusTasks+1 {
 			t.Errorf("%d done, %d listed", f.Done, len(f.Tasks))
 		}
 	})

@@ -24,14 +24,21 @@ const (
 	Expired   Outcome = "expired"   // its deadline passed first
 )
 
+// ErrResultOmitted is wrapped by the error of [Status.Decode] for a task whose result
+// was left out of the status of its group: the status of the task itself has it.
+var ErrResultOmitted = errors.New("the result was left out")
+
 // ErrNotDone is wrapped by the error of [Status.Decode] for a task that has no
 // result yet.
 var ErrNotDone = errors.New("the task is not done")
 
-// Status is what is known of a task, or of a group or pipe. It marshals to JSON with the keys of the
-// original Arbiter, and some beside them; see [Status.MarshalJSON].
+// Status is what is known of a task, or of a group or pipe. It marshals to JSON with
+// the keys of the original Arbiter, and some beside them; see [Status.MarshalJSON].
 type Status struct {
-	ID      task.ID
+	ID task.ID
+	// Type is task, group or pipe; or, among the tasks of a [FlowStatus], callback or
+	// finalize for what follows its members.
+	Type    string
 	Queue   string
 	State   broker.Phase // initiated, running or done
 	Detail  broker.State // the same in more detail, such as retrying
@@ -64,6 +71,10 @@ type Status struct {
 	// By the clocks of the arbiter and of the minion; zero if unknown.
 	EnqueuedAt, StartedAt, FinishedAt time.Time
 
+	// ResultOmitted says that there is a result, which was left out of the status of a
+	// group; see [FlowStatus].
+	ResultOmitted bool
+
 	// Flow has what is known of the members; nil unless it is a group or pipe.
 	Flow *FlowStatus
 
@@ -82,13 +93,20 @@ type Failure struct {
 	Matches []string `json:"matches,omitempty"` // names of the registered errors that it is
 }
 
-// Status looks a task up, or a group or pipe with its members; see
-// [FlowStatus]. Any process may ask for any task, as long as its
-// result is kept. The error wraps [task.ErrNotFound] if the task is unknown,
-// or [task.ErrUnavailable] or [task.ErrClosed].
-func (a *Arbiter) Status(ctx context.Context, id task.ID) (Status, error) {
+// Status looks a task up, or a group or pipe with its members and their results; see
+// [FlowStatus], and [CountsOnly] for large groups that are asked for often. Any
+// process may ask for any task, as long as its result is kept. The error wraps
+// [task.ErrNotFound] if the task is unknown, or [task.ErrUnavailable] or
+// [task.ErrClosed].
+func (a *Arbiter) Status(ctx context.Context, id task.ID, opts ...StatusOption) (Status, error) {
+	var cfg statusConfig
+	for _, o := range opts {
+		if o != nil {
+			o.applyStatus(&cfg)
+		}
+	}
 	if client.IsFlow(id) {
-		return a.flowStatus(ctx, id)
+		return a.flowStatus(ctx, id, cfg)
 	}
 	if err := a.open(); err != nil {
 		return Status{ID: id}, fmt.Errorf("status of task %s: %w", id, err)
@@ -150,7 +168,7 @@ func (a *Arbiter) arrived(arrival *client.Arrival) Status {
 
 func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker.Outcome) Status {
 	st := Status{
-		ID: id, Queue: queue, State: state.Phase(), Detail: state,
+		ID: id, Type: client.KindName(id), Queue: queue, State: state.Phase(), Detail: state,
 		outcome: o, codecs: a.codecs,
 	}
 	if state.Final() {
@@ -188,7 +206,7 @@ func (st Status) Err() error {
 
 // Decode decodes the result into the pointer v. A task that returns nothing
 // leaves v as it is. The error is that of [Status.Err]; or it wraps
-// [ErrNotDone], or [task.ErrNotFound] if the result isn't kept any more; or it
+// [ErrNotDone], or [ErrResultOmitted], or [task.ErrNotFound] if the result isn't kept any more; or it
 // is a [*codec.Error], if the result is no such value.
 func (st Status) Decode(v any) error {
 	if st.State != broker.PhaseDone {
@@ -196,6 +214,9 @@ func (st Status) Decode(v any) error {
 	}
 	if err := st.Err(); err != nil {
 		return err
+	}
+	if st.ResultOmitted {
+		return fmt.Errorf("task %s (%s): %w of the status of its group; ask for the status of the task", st.Name, st.ID, ErrResultOmitted)
 	}
 	if st.outcome == nil {
 		return fmt.Errorf("task %s: %w: its result is not kept any more", st.ID, broker.ErrNotFound)

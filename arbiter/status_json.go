@@ -1,6 +1,7 @@
 package arbiter
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -17,6 +18,7 @@ type statusJSON struct {
 	State       broker.Phase `json:"state"`
 	Result      any          `json:"result"`
 	ResultError string       `json:"result_error,omitempty"`
+	Omitted     bool         `json:"result_omitted,omitempty"`
 	ID          task.ID      `json:"id"`
 	Detail      string       `json:"detail,omitempty"`
 	Outcome     Outcome      `json:"outcome,omitempty"`
@@ -44,14 +46,22 @@ type statusJSON struct {
 // or runs again, has the error of the last attempt that failed, with its number and
 // time as error_attempt and error_at. What isn't known is left
 // out, but result, which is null unless the task succeeded. If the result can't
-// be decoded, result_error says why. A group or pipe has also initiated, running
-// and done, the numbers of its members, and tasks, which are their statuses; see
-// [FlowStatus]. What JSON has no form for becomes a
-// string: numbers that aren't finite, and keys of maps that are no strings.
+// be decoded, result_error says why; result_omitted is there where a group has left
+// it out.
+//
+// A group or pipe has also initiated, running and done, the numbers of its members,
+// its callback and its finalizers, and tasks, which are their statuses, each with its
+// result and a task_type of task, callback or finalize (group or pipe for a member
+// that is one). Beside these keys of the original there are size, need and
+// succeeded, which count members alone, more (members that are not listed),
+// results_omitted, killed and reason; see [FlowStatus].
+//
+// What JSON has no form for becomes a string: numbers that aren't finite, and keys of
+// maps that are no strings.
 func (st Status) MarshalJSON() ([]byte, error) {
 	out := statusJSON{
-		TaskType: client.KindName(st.ID), State: st.State, ID: st.ID, Outcome: st.Outcome, Error: st.Error,
-		ErrorTry: st.ErrorAttempt, ErrorAt: st.ErrorAt, Meta: st.Meta,
+		TaskType: cmp.Or(st.Type, client.KindName(st.ID)), State: st.State, ID: st.ID, Outcome: st.Outcome, Error: st.Error,
+		ErrorTry: st.ErrorAttempt, ErrorAt: st.ErrorAt, Meta: st.Meta, Omitted: st.ResultOmitted,
 		Name: st.Name, Queue: st.Queue, Attempts: st.Attempts, Retried: st.Retried,
 		DueAt: st.Due, EnqueuedAt: st.EnqueuedAt, StartedAt: st.StartedAt, FinishedAt: st.FinishedAt,
 	}
@@ -61,7 +71,7 @@ func (st Status) MarshalJSON() ([]byte, error) {
 	if !st.Minion.IsZero() {
 		out.Minion = &st.Minion
 	}
-	if st.Outcome == Succeeded {
+	if st.Outcome == Succeeded && !st.ResultOmitted {
 		result, err := st.Result()
 		if err != nil {
 			out.ResultError = err.Error()

@@ -212,7 +212,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 		o.Callback = f.Callback.ID()
 	}
 	if f.Finalizer != nil {
-		if err := p.addFinalizers(f, at, depth+1); err != nil {
+		if err := p.addFinalizers(f, at, depth+1, o.Retention); err != nil {
 			return fmt.Errorf("finalizer: %w", err)
 		}
 		o.Finalizer = f.Finalizer.ID()
@@ -228,7 +228,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 
 // addFinalizers plans the finalizer of a flow, or several of them: a group that waits
 // for nobody's success, and is in the finalizer's place.
-func (p *flowPlan) addFinalizers(f *task.Flow, at, depth int) error {
+func (p *flowPlan) addFinalizers(f *task.Flow, at, depth int, keep time.Duration) error {
 	finals, timeouts := []*task.Request{f.Finalizer}, []time.Duration{f.Timeout}
 	if g := f.Finalizer.Flow(); g != nil && len(f.Timeouts) > 0 {
 		finals, timeouts = g.Members, f.Timeouts
@@ -253,6 +253,7 @@ func (p *flowPlan) addFinalizers(f *task.Flow, at, depth int) error {
 	}
 	if flow < len(p.flows) {
 		p.flows[flow].final = true
+		p.flows[flow].Retention = max(p.flows[flow].Retention, keep) // the status of the outer one lists them
 	}
 	return nil
 }

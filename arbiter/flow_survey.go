@@ -1,0 +1,245 @@
+package arbiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// survey is the reading of the status of a group or pipe. It holds a page of members
+// at a time, and of their results no more than a status may have.
+type survey struct {
+	a     *Arbiter
+	b     broker.Flows
+	f     *FlowStatus
+	list  bool    // not only the numbers
+	bytes int     // of the results so far
+	seek  bool    // somebody is to blame
+	blame *Status // the first member that did not succeed and was not cancelled
+}
+
+// flowStatus returns the status of a group or pipe. It is done when its outcome
+// is there, callback and finalizers included; initiated as long as nothing of it has
+// started.
+func (a *Arbiter) flowStatus(ctx context.Context, id task.ID, cfg statusConfig) (Status, error) {
+	p, err := a.lookupFlow(ctx, id)
+	if err != nil {
+		return Status{ID: id, Type: kindOf(id)}, err
+	}
+	f := &FlowStatus{
+		Size: p.Flow.Size, Need: p.Flow.Need, Succeeded: p.Succeeded,
+		Killed: p.Marks&broker.MarkKilled != 0,
+	}
+	const over = broker.MarkKilled | broker.MarkDropped
+	s := &survey{
+		a: a, b: a.b.(broker.Flows), f: f, list: !cfg.counts,
+		seek: p.Doomed() && p.Marks&over == 0 && !p.Flow.Callback.IsZero(),
+	}
+	if s.list {
+		f.Tasks = make([]Status, 0, min(p.Listed, MaxStatusTasks)+2)
+	}
+	err = s.members(ctx, p, "")
+	if err == nil {
+		f.listed = len(f.Tasks)
+		err = s.ends(ctx, p)
+	}
+	if err != nil {
+		return Status{ID: id, Type: kindOf(id)}, err
+	}
+	f.Reason = reason(f, p, s.blame)
+
+	state := broker.StatePending
+	switch {
+	case p.Outcome != nil:
+		state = p.Outcome.State
+	case f.Running > 0 || f.Done > 0:
+		state = broker.StateRunning
+	}
+	st := a.status(id, "", state, p.Outcome)
+	st.Flow = f
+	return st, nil
+}
+
+// members counts the members of a flow, and lists the first of them. Kind is what
+// they are called; empty for what their ids say.
+func (s *survey) members(ctx context.Context, p *broker.Progress, kind string) error {
+	s.f.Initiated += p.Flow.Size - p.Listed // what is not stored yet
+	from := 0
+	read := func(limit int, list bool) error {
+		page, err := s.b.Members(ctx, p.Flow.ID, from, limit, list)
+		if err == nil && len(page) == 0 {
+			err = fmt.Errorf("%w: there is no member %d", broker.ErrNotFound, from)
+		}
+		if err == nil {
+			err = s.page(ctx, p.Flow.ID, page, from, kind, list)
+		}
+		if err != nil {
+			return fmt.Errorf("members of %s %s: %w", kindOf(p.Flow.ID), p.Flow.ID, err)
+		}
+		from += len(page)
+		return nil
+	}
+	for s.list && from < min(p.Listed, MaxStatusTasks) {
+		if err := read(min(p.Listed, MaxStatusTasks)-from, true); err != nil {
+			return err
+		}
+	}
+	for from < p.Listed {
+		if p.Arrived() == p.Listed && (!s.seek || s.blame != nil) {
+			s.f.Done += p.Listed - from
+			return nil
+		}
+		if err := read(min(p.Listed-from, broker.MaxBatch), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// page counts some members, and lists them if list is true. Those that have not
+// arrived are looked up.
+func (s *survey) page(ctx context.Context, id task.ID, page []broker.Member, from int, kind string, list bool) error {
+	var ids []task.ID
+	for _, m := range page {
+		if !m.State.Final() {
+			ids = append(ids, m.ID)
+		}
+	}
+	var found []broker.Status
+	if len(ids) > 0 {
+		var err error
+		if found, err = s.a.b.Lookup(ctx, ids); err != nil {
+			return err
+		}
+	}
+	for i, m := range page {
+		var st Status
+		if m.State.Final() {
+			st = s.a.status(m.ID, "", m.State, m.Outcome)
+		} else {
+			st, found = s.a.found(&found[0], found[0].Outcome), found[1:]
+		}
+		s.count(&st)
+		if kind != "" {
+			st.Type = kind
+		}
+		if kind == "" && s.seek && s.blame == nil && st.State == broker.PhaseDone && st.Outcome != Succeeded && st.Outcome != Canceled {
+			culprit := st
+			if m.State.Final() && m.Outcome == nil {
+				one, err := s.b.Members(ctx, id, from+i, 1, true)
+				if err != nil {
+					return err
+				}
+				if len(one) == 1 {
+					culprit = s.a.status(m.ID, "", m.State, one[0].Outcome)
+				}
+			}
+			s.blame = &culprit
+		}
+		if list {
+			s.add(st)
+		}
+	}
+	return nil
+}
+
+// count counts a task, which may not be stored yet.
+func (s *survey) count(st *Status) {
+	switch st.State {
+	case broker.PhaseDone:
+		s.f.Done++
+	case broker.PhaseRunning:
+		s.f.Running++
+	default:
+		st.State = broker.PhaseInitiated
+		s.f.Initiated++
+	}
+}
+
+// add lists a task with its result, if there is room for that.
+func (s *survey) add(st Status) {
+	if o := st.outcome; o != nil && len(o.Result) > 0 {
+		if s.bytes+len(o.Result) > MaxStatusResults {
+			small := *o
+			small.Result = nil
+			st.outcome, st.ResultOmitted = &small, true
+			s.f.ResultsOmitted++
+		} else {
+			s.bytes += len(o.Result)
+		}
+	}
+	s.f.Tasks = append(s.f.Tasks, st)
+}
+
+// The types of a flow's ends, in the words of the original.
+const (
+	typeCallback  = "callback"
+	typeFinalizer = "finalize"
+)
+
+// ends counts and lists callback and finalizers.
+func (s *survey) ends(ctx context.Context, p *broker.Progress) error {
+	if id := p.Flow.Callback; !id.IsZero() {
+		st, err := s.end(ctx, id, p.Callback, typeCallback)
+		if err != nil {
+			return err
+		}
+		s.count(&st)
+		s.f.Callback = s.ended(st)
+	}
+	id := p.Flow.Finalizer
+	if id.IsZero() {
+		return nil
+	}
+	st, err := s.end(ctx, id, p.Finalizer, typeFinalizer)
+	if err != nil {
+		return err
+	}
+	if id.Kind() == broker.KindGroup { // there are several
+		several, err := s.a.lookupFlow(ctx, id)
+		if err == nil {
+			s.f.Finalizer = &st
+			return s.members(ctx, several, typeFinalizer)
+		}
+		if !errors.Is(err, broker.ErrNotFound) {
+			return err
+		}
+	}
+	s.count(&st)
+	s.f.Finalizer = s.ended(st)
+	return nil
+}
+
+// ended lists a callback or finalizer and returns it.
+func (s *survey) ended(st Status) *Status {
+	if s.list {
+		s.add(st)
+		st = s.f.Tasks[len(s.f.Tasks)-1]
+	}
+	return &st
+}
+
+// end returns the status of a callback or finalizer.
+func (s *survey) end(ctx context.Context, id task.ID, state broker.State, kind string) (Status, error) {
+	var st Status
+	if !s.list && state.Final() {
+		st = s.a.status(id, "", state, nil)
+	} else {
+		found, err := s.a.b.Lookup(ctx, []task.ID{id})
+		if err != nil {
+			return Status{}, fmt.Errorf("status of %s %s: %w", kindOf(id), id, err)
+		}
+		if found[0].State == broker.StateUnknown { // not kept any more
+			found[0].ID, found[0].State = id, state
+		}
+		st = s.a.found(&found[0], found[0].Outcome)
+	}
+	if st.State == broker.PhaseUnknown {
+		st.State = broker.PhaseInitiated
+	}
+	st.Type = kind
+	return st, nil
+}
