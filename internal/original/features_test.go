@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,12 +79,62 @@ func TestStatus(t *testing.T) {
 			}
 		}
 		r.until("the group is done", func() bool { return statusOf(r, g.ID())["state"] == "done" })
-		keys = statusOf(r, g.ID())
+		r.listed(g.ID(), "task 1", "task 2")
+		p, err := r.arb.Pipe(r.ctx(), []task.Bound{arbiter.Named("simple_add", arbiter.Args(1)), arbiter.Named("simple_add", arbiter.Args(2))})
+		if err != nil {
+			r.Fatal(err)
+		}
+		if err := p.Result(r.ctx(), nil); err != nil {
+			r.Fatal(err)
+		}
+		r.listed(p.ID(), "task 1", "task 3")
+	})
+}
+
+// status(key) before the end: what waits is initiated, callback and finalizer too.
+func TestStatusBeforeTheEnd(t *testing.T) {
+	onBoth(t, 1, func(r *rig) {
+		g, err := r.arb.Group(r.ctx(), []task.Bound{arbiter.Named("long_running"), arbiter.Named("simple_add", arbiter.Args(1))},
+			arbiter.Callback(arbiter.Named("callback")), arbiter.Finalizer(arbiter.Named("finalize"), 0))
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.until("one runs", func() bool {
+			keys := statusOf(r, g.ID())
+			return keys["state"] == "running" && keys["running"] == 1.0
+		})
+		keys := statusOf(r, g.ID())
 		list, _ := keys["tasks"].([]any)
-		if keys["initiated"] != 0.0 || keys["running"] != 0.0 || keys["done"] != 2.0 || len(list) != 2 {
-			r.Errorf("of a group: %v", keys)
+		if n, _ := keys["initiated"].(float64); n < 2 || n+keys["done"].(float64) != 3 || len(list) != 4 {
+			r.Errorf("%v", keys)
+		}
+		for i, kind := range []string{"task", "task", "callback", "finalize"} {
+			one, _ := list[i].(map[string]any)
+			if one["task_type"] != kind || i >= 2 && (one["state"] != "initiated" || one["result"] != nil) {
+				r.Errorf("entry %d: %v, want a %s", i, one, kind)
+			}
 		}
 	})
+}
+
+// listed checks the status of a group, squad or pipe that is done: each of its tasks
+// has its type and its result, and all count.
+func (r *rig) listed(id task.ID, want ...string) {
+	r.Helper()
+	keys := statusOf(r, id)
+	list, _ := keys["tasks"].([]any)
+	got := make([]string, len(list))
+	for i, v := range list {
+		one, _ := v.(map[string]any)
+		got[i] = fmt.Sprint(one["task_type"], " ", one["result"])
+		if one["state"] != "done" {
+			r.Errorf("entry %d is %v", i, one["state"])
+		}
+	}
+	if !slices.Equal(got, want) || keys["state"] != "done" || keys["initiated"] != 0.0 || keys["running"] != 0.0 || keys["done"] != float64(len(want)) {
+		r.Errorf("%s %v: %v initiated, %v running, %v done, tasks %v; want %v",
+			keys["task_type"], keys["state"], keys["initiated"], keys["running"], keys["done"], got, want)
+	}
 }
 
 func statusOf(r *rig, id task.ID) map[string]any {

@@ -2,6 +2,7 @@ package original
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -52,6 +53,31 @@ func TestPipe(t *testing.T) {
 		}
 		if want != 100 {
 			r.Errorf("the last step gives %d", want)
+		}
+	})
+}
+
+// The persistent arguments come before a step's own.
+func TestPersistentArgs(t *testing.T) {
+	onBoth(t, 3, func(r *rig) {
+		steps := make([]task.Bound, 20)
+		for i := range steps {
+			steps[i] = arbiter.Named("subtract", arbiter.Args(i))
+		}
+		p, err := r.arb.Pipe(r.ctx(), steps, arbiter.PersistentArgs(100))
+		if err != nil {
+			r.Fatal(err)
+		}
+		i, want := int64(0), int64(0)
+		for st, err := range p.Wait(r.ctx()) {
+			want += 100 - i
+			if sum, bad := st.Result(); err != nil || bad != nil || sum != want {
+				r.Fatalf("step %d gives %v, want %d; %v, %v", i, sum, want, bad, err)
+			}
+			i++
+		}
+		if i != 20 {
+			r.Errorf("%d steps of 20", i)
 		}
 	})
 }
@@ -138,10 +164,11 @@ func TestGroup(t *testing.T) {
 		if err := g.Result(r.ctx(), nil); err != nil {
 			r.Error(err)
 		}
-		st, err := g.Status(r.ctx())
-		if err != nil || st.Flow.Done != 20 || st.Flow.Initiated != 0 || st.Flow.Running != 0 || len(st.Flow.Tasks) != 20 {
-			r.Errorf("%+v, %v", st.Flow, err)
+		var want []string
+		for i := range members {
+			want = append(want, fmt.Sprintf("task %d", i+1))
 		}
+		r.listed(g.ID(), append(want, "callback 1", "finalize 1")...)
 		if r.callbacks.Load() != 1 || r.finals.Load() != 1 {
 			r.Errorf("%d callbacks, %d finalizers", r.callbacks.Load(), r.finals.Load())
 		}

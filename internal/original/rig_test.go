@@ -61,6 +61,7 @@ func newRig(t *testing.T, b broker.Broker, slots int) *rig {
 	m := minion.New(b, minion.Logger(silent), minion.DrainTimeout(0))
 	if err := errors.Join(
 		task.HandleFunc(m, "simple_add", r.simpleAdd),
+		task.HandleFunc(m, "subtract", r.subtract),
 		task.HandleFunc(m, "add_in_task", r.addInTask),
 		task.Handle(m, addInPipe, r.addInPipe),
 		task.HandleFunc(m, "long_running", func(ctx context.Context, _ codec.Arguments) (any, error) {
@@ -111,6 +112,18 @@ func (r *rig) simpleAdd(_ context.Context, a codec.Arguments) (any, error) {
 	}
 	up, _ := a.Named["upstream"].(int64)
 	return total + up, nil
+}
+
+// subtract takes its second argument from the first and what is before it in a pipe:
+// unlike a sum it shows in which order they come.
+func (r *rig) subtract(_ context.Context, a codec.Arguments) (any, error) {
+	if len(a.Positional) != 2 {
+		return nil, task.NoRetry(errors.New("want two arguments"))
+	}
+	x, _ := a.Positional[0].(int64)
+	y, _ := a.Positional[1].(int64)
+	up, _ := a.Named["upstream"].(int64)
+	return up + x - y, nil
 }
 
 // addInTask starts simple_add and waits for it.

@@ -18,8 +18,9 @@ func squad(n int, name string, opts ...arbiter.ApplyOption) []task.Bound {
 	return members
 }
 
-// muster sends a squad and waits for its end.
-func (r *rig) muster(members []task.Bound, opts ...arbiter.SquadOption) {
+// muster sends a squad and waits for its end. Its members and what follows them are
+// done then, and stand in its status with their types and results.
+func (r *rig) muster(members []task.Bound, want []string, opts ...arbiter.SquadOption) {
 	r.Helper()
 	r.allKnown()
 	g, err := r.arb.Squad(r.ctx(), members, append(opts, arbiter.WaitForWorkers(time.Minute))...)
@@ -29,10 +30,7 @@ func (r *rig) muster(members []task.Bound, opts ...arbiter.SquadOption) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	st, err := g.Status(r.ctx())
-	if err != nil || st.Flow == nil || st.Flow.Done != len(members) {
-		r.Errorf("%+v, %v", st, err)
-	}
+	r.listed(g.ID(), want...)
 }
 
 // allKnown waits until the minion is known.
@@ -47,7 +45,7 @@ func (r *rig) allKnown() {
 // A squad of 3.
 func TestSquad(t *testing.T) {
 	onBoth(t, 3, func(r *rig) {
-		r.muster(squad(3, "simple_add", arbiter.Args(1, 2)))
+		r.muster(squad(3, "simple_add", arbiter.Args(1, 2)), []string{"task 3", "task 3", "task 3"})
 		_, err := r.arb.Squad(r.ctx(), squad(4, "simple_add", arbiter.Args(1, 2)))
 		var short *arbiter.NotEnoughWorkersError
 		if !errors.Is(err, task.ErrNotEnoughWorkers) || !errors.As(err, &short) || short.Queues[0].Wanted != 4 || short.Queues[0].Total != 3 {
@@ -59,7 +57,7 @@ func TestSquad(t *testing.T) {
 // A squad with a callback.
 func TestSquadWithCallback(t *testing.T) {
 	onBoth(t, 3, func(r *rig) {
-		r.muster(squad(3, "simple_add", arbiter.Args(1, 2)), arbiter.Callback(arbiter.Named("callback")))
+		r.muster(squad(3, "simple_add", arbiter.Args(1, 2)), []string{"task 3", "task 3", "task 3", "callback 1"}, arbiter.Callback(arbiter.Named("callback")))
 		if r.callbacks.Load() != 1 {
 			r.Errorf("%d callbacks", r.callbacks.Load())
 		}
@@ -69,7 +67,7 @@ func TestSquadWithCallback(t *testing.T) {
 // A squad with a callback and a finalizer.
 func TestSquadWithCallbackAndFinalizer(t *testing.T) {
 	onBoth(t, 3, func(r *rig) {
-		r.muster(squad(3, "simple_add", arbiter.Args(1, 2)),
+		r.muster(squad(2, "simple_add", arbiter.Args(1, 2)), []string{"task 3", "task 3", "callback 1", "finalize 1"},
 			arbiter.Callback(arbiter.Named("callback")), arbiter.Finalizer(arbiter.Named("finalize"), 0))
 		if r.callbacks.Load() != 1 || r.finals.Load() != 1 {
 			r.Errorf("%d callbacks, %d finalizers", r.callbacks.Load(), r.finals.Load())
