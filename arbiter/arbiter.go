@@ -21,7 +21,10 @@ type Arbiter struct {
 	roster *roster // nil unless schemas are checked
 }
 
-var _ task.Submitter = (*Arbiter)(nil)
+var (
+	_ task.Submitter = (*Arbiter)(nil)
+	_ task.Emitter   = (*Arbiter)(nil)
+)
 
 // New returns an arbiter on a broker, which it does not own: closing the
 // arbiter leaves the broker open. The error wraps [task.ErrInvalid] and names

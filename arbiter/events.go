@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/client"
 )
 
 // ErrMissed is yielded by [Arbiter.Listen] where events were dropped before they
@@ -41,25 +42,9 @@ func (e Event) Decode(v any) error {
 // keeps its last 100,000 events, and none for longer than an hour. The error
 // wraps [task.ErrInvalid], [task.ErrTooLarge], [task.ErrUnavailable] or
 // [task.ErrClosed]; if it wraps [task.ErrIndeterminate], emitting again may make
-// a second event.
+// a second event. A handler emits by [task.Info.Emit].
 func (a *Arbiter) Emit(ctx context.Context, topic string, payload any) error {
-	if err := broker.CheckName("topic", topic); err != nil {
-		return fmt.Errorf("emit: %w", err)
-	}
-	if err := a.open(); err != nil {
-		return fmt.Errorf("emit to topic %s: %w", topic, err)
-	}
-	data, err := a.codec.AppendValue(appendCodec(nil, a.codec.Name()), payload)
-	if err != nil {
-		return fmt.Errorf("emit to topic %s: %w: %w", topic, broker.ErrInvalid, err)
-	}
-	if most := a.b.Limits().WithDefaults().Payload; len(data) > most {
-		return fmt.Errorf("emit to topic %s: %w: payload of %d bytes, the limit is %d", topic, broker.ErrTooLarge, len(data), most)
-	}
-	if err := a.b.Publish(ctx, []broker.Event{{Topic: topic, Payload: data}}); err != nil {
-		return fmt.Errorf("emit to topic %s: %w", topic, err)
-	}
-	return nil
+	return a.client.Emit(ctx, topic, payload)
 }
 
 // Listen yields the events of a topic after a place, in order:
@@ -112,7 +97,7 @@ func (a *Arbiter) listen(ctx context.Context, topic string, from broker.Cursor, 
 		for _, e := range events {
 			ev := Event{Topic: e.Topic, Cursor: e.Cursor, codecs: a.codecs}
 			var bad error
-			ev.codec, ev.payload, bad = splitCodec(e.Payload)
+			ev.codec, ev.payload, bad = client.DecodeEvent(e.Payload)
 			if bad != nil {
 				bad = fmt.Errorf("topic %s, event %s: %w", topic, e.Cursor, bad)
 			}
@@ -130,19 +115,4 @@ func (a *Arbiter) listen(ctx context.Context, topic string, from broker.Cursor, 
 			return err
 		}
 	}
-}
-
-// An event's payload begins with the length of the name of its codec, in a
-// byte, and the name.
-
-func appendCodec(dst []byte, name string) []byte {
-	return append(append(dst, byte(len(name))), name...)
-}
-
-func splitCodec(data []byte) (name string, payload []byte, err error) {
-	if len(data) == 0 || len(data) <= int(data[0]) {
-		return "", nil, fmt.Errorf("%w payload of %d bytes", broker.ErrMalformed, len(data))
-	}
-	n := 1 + int(data[0])
-	return string(data[1:n]), data[n:], nil
 }

@@ -15,8 +15,9 @@ import (
 const UpstreamParameter = "upstream"
 
 // Named is a call of a task by its name, with the options of [Arbiter.Apply]
-// but [Count]: for pipes and groups of tasks whose types are not known.
-func Named(name string, opts ...ApplyOption) task.Bound {
+// but [Count]: for pipes and groups of tasks whose types are not known. [task.Named] is
+// the same without these options, for handlers.
+func Named(name string, opts ...ApplyOption) task.Call[any] {
 	app := application{count: 1}
 	for _, o := range opts {
 		if o != nil {
@@ -27,9 +28,9 @@ func Named(name string, opts ...ApplyOption) task.Bound {
 		app.err = fmt.Errorf("%w option: Count is for Apply and ApplySync", broker.ErrInvalid)
 	}
 	if app.err != nil {
-		return task.FailedRequest(name, app.err)
+		return task.NewCall[any](task.FailedRequest(name, app.err))
 	}
-	return task.NewRequest(name, app.args, app.opts...)
+	return task.Named(name, app.args, app.opts...)
 }
 
 // PipeOption changes a pipe; see [Arbiter.Pipe].

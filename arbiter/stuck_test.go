@@ -89,7 +89,9 @@ func served(t *testing.T, b broker.Broker, queue string, fn func(context.Context
 	go func() { done <- m.Run(context.Background(), 1) }()
 	t.Cleanup(func() {
 		_ = m.Close()
-		<-done
+		if err := <-done; err != nil && !errors.Is(err, task.ErrClosed) {
+			t.Error(err)
+		}
 	})
 	for {
 		all, err := b.Minions(t.Context())
@@ -124,9 +126,9 @@ func TestStuckError(t *testing.T) {
 		defer func() { _ = arb.Close() }()
 		defer close(release)
 
-		typo := work.With(task.Queue("defualt"))
-		const nobody = `it is pending in queue "defualt", which no living minion serves (queues served: default)`
-		const inIt = ` in it is pending in queue "defualt", which no living minion serves (queues served: default)`
+		typo := work.With(task.Queue("defoult"))
+		const nobody = `it is pending in queue "defoult", which no living minion serves (queues served: default)`
+		const inIt = ` in it is pending in queue "defoult", which no living minion serves (queues served: default)`
 		for what, test := range map[string]struct {
 			wait func(ctx context.Context) error
 			says []string
@@ -136,7 +138,7 @@ func TestStuckError(t *testing.T) {
 				return err
 			}, []string{"task work (", "): context deadline exceeded: " + nobody}},
 			"WaitForTasks": {func(ctx context.Context) error {
-				ids, err := arb.Apply(ctx, "work", arbiter.Args(1), arbiter.Count(3), arbiter.Queue("defualt"))
+				ids, err := arb.Apply(ctx, "work", arbiter.Args(1), arbiter.Count(3), arbiter.Queue("defoult"))
 				if err != nil {
 					return err
 				}
@@ -145,7 +147,7 @@ func TestStuckError(t *testing.T) {
 				return err
 			}, []string{"wait for 3 of 3 tasks: task work (", nobody}},
 			"ApplySync": {func(ctx context.Context) error {
-				_, err := arb.ApplySync(ctx, "work", arbiter.Args(1), arbiter.Queue("defualt"))
+				_, err := arb.ApplySync(ctx, "work", arbiter.Args(1), arbiter.Queue("defoult"))
 				return err
 			}, []string{"task work (", nobody}},
 			"a group's results": {func(ctx context.Context) error {
@@ -244,9 +246,9 @@ func TestStuckUnknown(t *testing.T) {
 		<-started
 		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
 		defer cancel()
-		_, err = task.Define[args, int]("wrok").Call(ctx, arb, args{1})
+		_, err = task.Define[args, int]("wirk").Call(ctx, arb, args{1})
 		const want = `: context deadline exceeded: it is pending in queue "default", none of whose 1 living minions knows the task (tasks known: work)`
-		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, task.ErrNoMinion) || !strings.HasPrefix(err.Error(), "task wrok (") || !strings.HasSuffix(err.Error(), want) {
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, task.ErrNoMinion) || !strings.HasPrefix(err.Error(), "task wirk (") || !strings.HasSuffix(err.Error(), want) {
 			t.Error(err)
 		}
 	})
@@ -385,11 +387,11 @@ func TestUnknownTaskLog(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err := task.Define[args, int]("wrok").Call(ctx, r.arb, args{1})
+		_, err := task.Define[args, int]("wirk").Call(ctx, r.arb, args{1})
 		if !errors.Is(err, task.ErrNoMinion) || !strings.Contains(err.Error(), "tasks known: work") {
 			t.Error(err)
 		}
-		if n := len(l.lines("level=WARN", "no living minion of their queue knows", "task.name=wrok", "known=work", "queue=default")); n != 1 {
+		if n := len(l.lines("level=WARN", "no living minion of their queue knows", "task.name=wirk", "known=work", "queue=default")); n != 1 {
 			t.Errorf("%d lines: %s", n, l.text.String())
 		}
 	})
@@ -403,8 +405,8 @@ func waitFor(ctx context.Context) error {
 // A squad says that nobody serves its queue.
 func TestStuckSquad(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		_, err := r.arb.Squad(t.Context(), task.Calls(work.With(task.Queue("defualt")).Bind(args{1})))
-		if !errors.Is(err, task.ErrNotEnoughWorkers) || !strings.Contains(err.Error(), "queue defualt: 1 wanted, and no living minion serves it") {
+		_, err := r.arb.Squad(t.Context(), task.Calls(work.With(task.Queue("defoult")).Bind(args{1})))
+		if !errors.Is(err, task.ErrNotEnoughWorkers) || !strings.Contains(err.Error(), "queue defoult: 1 wanted, and no living minion serves it") {
 			t.Error(err)
 		}
 	})

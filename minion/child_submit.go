@@ -2,6 +2,7 @@ package minion
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +20,9 @@ type proxy struct {
 	child client.Child
 }
 
+// lastWord is how long a wait whose time is over waits for the minion to say why.
+const lastWord = 100 * time.Millisecond
+
 // Submit implements [task.Submitter].
 func (p *proxy) Submit(ctx context.Context, calls ...task.Bound) error {
 	return p.submit(ctx, false, calls)
@@ -26,18 +30,50 @@ func (p *proxy) Submit(ctx context.Context, calls ...task.Bound) error {
 
 // Await implements [task.Submitter].
 func (p *proxy) Await(ctx context.Context, id task.ID, into any) error {
-	reply, err := p.ask(ctx, &wireCall{Await: id})
+	if err := ctx.Err(); err != nil {
+		return &task.WaitError{ID: id, Err: err}
+	}
+	call := wireCall{Await: id}
+	longer, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	if until, ok := ctx.Deadline(); ok {
+		call.Limit = max(time.Until(until), time.Nanosecond)
+	}
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the minion is about to say why it was in vain
+			time.AfterFunc(lastWord, end)
+		} else {
+			end()
+		}
+	})()
+	reply, err := p.ask(longer, &call)
 	if err != nil {
-		return fmt.Errorf("task %s: %w", id, err)
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return &task.WaitError{ID: id, Err: err}
 	}
 	if reply.Err != nil {
 		return reply.Err.unpack()
 	}
 	o, err := broker.ParseOutcome(reply.Outcome)
 	if err != nil {
-		return fmt.Errorf("task %s: %w", id, err)
+		return fmt.Errorf("%s: %w", task.Title(id, ""), err)
 	}
 	return client.Decode(id, &o, into, p.o.codecs)
+}
+
+// Emit implements [task.Emitter]. The event is encoded here, and the minion publishes it.
+func (p *proxy) Emit(ctx context.Context, topic string, payload any) error {
+	data, err := client.EncodeEvent(topic, payload, p.o.codec)
+	if err != nil {
+		return err
+	}
+	reply, err := p.ask(ctx, &wireCall{Topic: topic, Event: data})
+	if err != nil {
+		return fmt.Errorf("emit to topic %s: %w", topic, err)
+	}
+	return reply.Err.unpack()
 }
 
 // laterProxy is proxy for what is sent if the task succeeds.

@@ -18,6 +18,7 @@ type wireError struct {
 	After   time.Duration
 	Foreign bool                   // it is another task's
 	Dup     *broker.DuplicateError // nil if it is none
+	Wait    *task.WaitError        // the same; without its Err
 }
 
 // What a handler's error says beside its message.
@@ -64,6 +65,12 @@ func packError(err error) *wireError {
 	var remote *task.RemoteError
 	w.Foreign = errors.As(err, &remote)
 	errors.As(err, &w.Dup)
+	var wait *task.WaitError
+	if errors.As(err, &wait) {
+		bare := *wait
+		bare.Err = nil
+		w.Wait = &bare
+	}
 	return w
 }
 
@@ -118,8 +125,25 @@ func (e *childError) As(target any) bool {
 			*t = e.Dup
 			return true
 		}
+	case **task.WaitError:
+		if e.Wait != nil {
+			wait := *e.Wait
+			wait.Err = e.ended()
+			*t = &wait
+			return true
+		}
 	}
 	return false
+}
+
+// ended returns why a wait has ended.
+func (e *childError) ended() error {
+	for _, err := range []error{context.DeadlineExceeded, task.ErrClosed} {
+		if e.Is(err) {
+			return err
+		}
+	}
+	return context.Canceled
 }
 
 // fill completes what the error, or one that wraps it, travels as.

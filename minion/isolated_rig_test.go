@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
@@ -36,6 +37,7 @@ type trace struct {
 
 var (
 	isolated = task.Define[deed, trace]("isolated", task.Isolated())
+	inside   = task.Define[deed, trace]("inside") // the same in the minion's own process
 	plain    = task.Define[args, int]("plain")
 	strange  = task.Define[args, int]("strange", task.Isolated()) // children don't know it
 	errKnown = errors.New("known on both sides")
@@ -66,7 +68,7 @@ func registerIsolated(r task.Registrar) error {
 	if err := registerExample(r); err != nil {
 		return err
 	}
-	return task.Handle(r, isolated, func(ctx context.Context, d deed) (trace, error) {
+	do := func(ctx context.Context, d deed) (trace, error) {
 		f := deeds[d.What]
 		if f == nil {
 			return trace{}, task.NoRetry(fmt.Errorf("no deed %q", d.What))
@@ -74,7 +76,8 @@ func registerIsolated(r task.Registrar) error {
 		tr, err := f(ctx, d)
 		tr.PID = os.Getpid()
 		return tr, err
-	})
+	}
+	return errors.Join(task.Handle(r, isolated, do), task.Handle(r, inside, do))
 }
 
 var deeds = map[string]func(context.Context, deed) (trace, error){
@@ -287,7 +290,12 @@ type yard struct {
 
 func newYard(t *testing.T, slots int, opts ...minion.Option) *yard {
 	t.Helper()
-	b := memory.New()
+	return newYardOn(t, memory.New(), slots, opts...)
+}
+
+// newYardOn is newYard with a broker, which the test's end closes.
+func newYardOn(t *testing.T, b broker.Broker, slots int, opts ...minion.Option) *yard {
+	t.Helper()
 	y := &yard{T: t, logs: &logs{}}
 	opts = append([]minion.Option{minion.Logger(y.logs.logger()), minion.Retry(0, nil)}, opts...)
 	m := minion.New(b, opts...)

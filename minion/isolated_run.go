@@ -51,10 +51,12 @@ func (a *attempt) answer(ctx context.Context, body []byte) []byte {
 	var reply wireReply
 	if err := unpack(body, &call); err != nil {
 		reply.Err = packError(err)
+	} else if call.Topic != "" {
+		reply.Err = packError(a.s.r.client.Publish(ctx, call.Topic, call.Event))
 	} else if call.Await.IsZero() {
 		reply.submitted(a.submitFor(ctx, &call))
 	} else {
-		reply.Outcome, reply.Err = a.awaitFor(ctx, call.Await)
+		reply.Outcome, reply.Err = a.awaitFor(ctx, &call)
 	}
 	return pack(&reply)
 }
@@ -86,8 +88,15 @@ func (r *wireReply) submitted(err error) {
 	}
 }
 
-// awaitFor waits for a task, for which the slot is lent.
-func (a *attempt) awaitFor(ctx context.Context, id task.ID) ([]byte, *wireError) {
+// awaitFor waits for a task, for which the slot is lent. The wait ends when the context
+// in the child does, so that the child hears why the task is not done.
+func (a *attempt) awaitFor(ctx context.Context, call *wireCall) ([]byte, *wireError) {
+	id := call.Await
+	if call.Limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, call.Limit)
+		defer cancel()
+	}
 	r := a.s.r
 	defer r.pool.Lend(a.d)() // before a slot is free, until none is
 	r.lend(a)

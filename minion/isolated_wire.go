@@ -41,6 +41,9 @@ type wireCall struct {
 	Calls []wireRequest // to be sent
 	Later bool          // if the task succeeds
 	Await broker.ID     // to be waited for; zero if Calls are to be sent
+	Limit time.Duration // how long Await is, until the context there ends; 0 is no limit
+	Topic string        // Event is to be published to; empty for the others
+	Event []byte        // as client.EncodeEvent has made it
 }
 
 // wireReply is the answer to a wireCall.

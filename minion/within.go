@@ -32,6 +32,11 @@ func (w *within) Await(ctx context.Context, id task.ID, into any) error {
 	return r.client.Await(ctx, id, into)
 }
 
+// Emit implements [task.Emitter].
+func (w *within) Emit(ctx context.Context, topic string, payload any) error {
+	return (*attempt)(w).s.r.client.Emit(ctx, topic, payload)
+}
+
 // kin is what an attempt has sent. Most send nothing.
 type kin struct {
 	child   client.Child

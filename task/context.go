@@ -8,7 +8,13 @@ import (
 	"github.com/go-arbiter/arbiter/internal/infokey"
 )
 
-// Info is what a handler can know about the attempt it runs.
+// Info is what a handler can know about the attempt it runs. It is a [Submitter] and an
+// [Emitter] as well, so that a handler sends with it, by handles or by name (see [Named]),
+// waits, and emits events:
+//
+//	info, _ := task.FromContext(ctx)
+//	sum, err := task.Named("simple_add", task.Args(1, 2)).Call(ctx, info)
+//	err = info.Emit(ctx, "sums", sum)
 type Info struct {
 	ID    ID
 	Name  string

@@ -72,3 +72,25 @@ func TestNoSubmitter(t *testing.T) {
 		}
 	}
 }
+
+// mute is a submitter of a test, which can't emit.
+type mute struct{ task.Submitter }
+
+func TestInfoOutsideOfAnAttempt(t *testing.T) {
+	ctx := context.Background()
+	bare, _ := task.FromContext(ctx)
+	for what, info := range map[string]task.Info{"bare": bare, "stored": {}, "mute": {Submitter: mute{}}} {
+		if err := info.Emit(ctx, "news", 1); !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), "emit to topic news") {
+			t.Errorf("%s: %v", what, err)
+		}
+		if what == "mute" {
+			continue
+		}
+		if _, err := task.Named("work", task.Args(1)).Call(ctx, info); !errors.Is(err, task.ErrInvalid) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := info.Await(ctx, broker.NewID(broker.KindTask, "q", 0), nil); !errors.Is(err, task.ErrInvalid) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

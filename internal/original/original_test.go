@@ -12,23 +12,29 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// 20 tasks in tasks, and 10 slots.
+// 20 tasks in tasks, and 10 slots; the inner one is sent as a request, and by its name.
 func TestTaskInTask(t *testing.T) {
 	onBoth(t, 10, func(r *rig) {
-		ids, err := r.arb.Apply(r.ctx(), "add_in_task", arbiter.Args(1, 2), arbiter.Count(20))
-		if err != nil {
-			r.Fatal(err)
-		}
-		n := 0
-		for st, err := range r.arb.WaitForTasks(r.ctx(), ids...) {
-			sum, bad := st.Result()
-			if err != nil || bad != nil || sum != int64(3) {
-				r.Fatalf("%v, %v, %v", sum, bad, err)
+		for _, name := range []string{"add_in_task", "add_in_task_by_name"} {
+			var args []arbiter.ApplyOption
+			if name == "add_in_task" {
+				args = append(args, arbiter.Args(1, 2))
 			}
-			n++
-		}
-		if n != 20 {
-			r.Errorf("%d of 20", n)
+			ids, err := r.arb.Apply(r.ctx(), name, append(args, arbiter.Count(20))...)
+			if err != nil {
+				r.Fatal(err)
+			}
+			n := 0
+			for st, err := range r.arb.WaitForTasks(r.ctx(), ids...) {
+				sum, bad := st.Result()
+				if err != nil || bad != nil || sum != int64(3) {
+					r.Fatalf("%s: %v, %v, %v", name, sum, bad, err)
+				}
+				n++
+			}
+			if n != 20 {
+				r.Errorf("%s: %d of 20", name, n)
+			}
 		}
 	})
 }

@@ -63,6 +63,10 @@ func newRig(t *testing.T, b broker.Broker, slots int) *rig {
 		task.HandleFunc(m, "simple_add", r.simpleAdd),
 		task.HandleFunc(m, "subtract", r.subtract),
 		task.HandleFunc(m, "add_in_task", r.addInTask),
+		task.HandleFunc(m, "add_in_task_by_name", func(ctx context.Context, _ codec.Arguments) (any, error) {
+			info, _ := task.FromContext(ctx)
+			return task.Named("simple_add", task.Args(1, 2)).Call(ctx, info)
+		}),
 		task.Handle(m, addInPipe, r.addInPipe),
 		task.HandleFunc(m, "long_running", func(ctx context.Context, _ codec.Arguments) (any, error) {
 			r.started.Add(1)

@@ -1,0 +1,63 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/guard"
+)
+
+// Emit implements [task.Emitter].
+func (c *Client) Emit(ctx context.Context, topic string, payload any) error {
+	data, err := EncodeEvent(topic, payload, c.codec)
+	if err != nil {
+		return err
+	}
+	return c.Publish(ctx, topic, data)
+}
+
+// EncodeEvent returns an event as it is published.
+func EncodeEvent(topic string, payload any, enc codec.Codec) ([]byte, error) {
+	if err := broker.CheckName("topic", topic); err != nil {
+		return nil, fmt.Errorf("emit: %w", err)
+	}
+	data, err := encodeEvent(payload, enc)
+	if err != nil {
+		return nil, fmt.Errorf("emit to topic %s: %w: %w", topic, broker.ErrInvalid, err)
+	}
+	return data, nil
+}
+
+func encodeEvent(payload any, enc codec.Codec) (data []byte, err error) {
+	name := enc.Name()
+	defer guard.Codec(name, "AppendValue", &err)
+	return enc.AppendValue(append([]byte{byte(len(name))}, name...), payload)
+}
+
+// DecodeEvent returns the name of the codec of an event, and what that has encoded. An
+// event begins with the length of the name, in a byte, and the name.
+func DecodeEvent(data []byte) (name string, payload []byte, err error) {
+	if len(data) == 0 || len(data) <= int(data[0]) {
+		return "", nil, fmt.Errorf("%w payload of %d bytes", broker.ErrMalformed, len(data))
+	}
+	n := 1 + int(data[0])
+	return string(data[1:n]), data[n:], nil
+}
+
+// Publish publishes an event that EncodeEvent has made.
+func (c *Client) Publish(ctx context.Context, topic string, data []byte) error {
+	select {
+	case <-c.done:
+		return fmt.Errorf("emit to topic %s: %w", topic, broker.ErrClosed)
+	default:
+	}
+	if len(data) > c.limits.Payload {
+		return fmt.Errorf("emit to topic %s: %w: payload of %d bytes, the limit is %d", topic, broker.ErrTooLarge, len(data), c.limits.Payload)
+	}
+	if err := c.b.Publish(ctx, []broker.Event{{Topic: topic, Payload: data}}); err != nil {
+		return fmt.Errorf("emit to topic %s: %w", topic, err)
+	}
+	return nil
+}

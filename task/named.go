@@ -1,0 +1,40 @@
+package task
+
+import (
+	"context"
+
+	"github.com/go-arbiter/arbiter/codec"
+)
+
+// Named is a call of a task by its name, for programs that have no typed handle of it:
+//
+//	sum, err := task.Named("simple_add", task.Args(1, 2)).Call(ctx, info)
+//
+// Its result is decoded by the codec's rule for the type any: int64 or uint64, float64,
+// string, bool, nil, []any, map[string]any and so on. That there is no such task, or
+// that the arguments do not fit it, is known by the minion alone: it fails the task with
+// that reason. A name that can't be one is reported when the call is sent.
+func Named(name string, args codec.Arguments, opts ...Option) Call[any] {
+	return NewCall[any](NewRequest(name, args, opts...))
+}
+
+// Args are arguments by position: the first parameters of the task. For some by position
+// and some by name write a [codec.Arguments].
+func Args(args ...any) codec.Arguments { return codec.Arguments{Positional: args} }
+
+// KwArgs are arguments by the names of the parameters.
+func KwArgs(args map[string]any) codec.Arguments { return codec.Arguments{Named: args} }
+
+// NewCall returns the call of a request. Only those who make requests need it.
+func NewCall[Result any](req *Request) Call[Result] { return Call[Result]{req} }
+
+// Call sends the call and waits for its result. The errors are those of [Call.Send] and
+// [Future.Result].
+func (c Call[Result]) Call(ctx context.Context, s Submitter) (Result, error) {
+	fut, err := c.Send(ctx, s)
+	if err != nil {
+		var none Result
+		return none, err
+	}
+	return fut.Result(ctx)
+}
