@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,6 +98,34 @@ func faultTasks(r *rig) {
 	all.Wait()
 	if !r.Failed() {
 		f.history.check(tasks, mail)
+		f.forgotten(tasks)
+	}
+}
+
+// forgotten checks that nothing is told any more of why tasks were retried. A dead
+// letter that is requeued is open again, so what was left of it would be seen.
+func (f *faulted) forgotten(tasks []*broker.Task) {
+	r := f.rig
+	var dead []broker.ID
+	for _, st := range r.lookup(idsOf(tasks)...) {
+		if st.Failed != nil {
+			r.Fatalf("a task that is %s is retried because of: %+v", st.State, st.Failed)
+		}
+		if st.State == broker.StateFailed {
+			dead = append(dead, st.ID)
+		}
+	}
+	if _, ok := can[broker.Inspector](r.Broker); !ok {
+		return
+	}
+	errs, err := r.inspector().Requeue(r.ctx, dead)
+	if err != nil || slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+		r.Fatalf("Requeue: %v, %v", errs, err)
+	}
+	for _, st := range r.lookup(dead...) {
+		if st.State != broker.StatePending || st.Failed != nil {
+			r.Fatalf("a task that was requeued is %s, because of: %+v", st.State, st.Failed)
+		}
 	}
 }
 
@@ -175,8 +204,10 @@ func faultEnd(m *minion, d *broker.Delivery, rng *rand.Rand) broker.Settlement {
 	case d.Canceled:
 		return m.finish(d, broker.StateCanceled)
 	case d.Attempt > 3:
+	case d.Retried > 0 && rng.IntN(2) == 0: // of its failures nothing shall be left
+		return m.finish(d, broker.StateFailed)
 	case rng.IntN(8) == 0:
-		return retry(d, time.Duration(rng.IntN(10))*time.Millisecond)
+		return m.failing(d, time.Duration(rng.IntN(10))*time.Millisecond)
 	case rng.IntN(8) == 0:
 		return release(d)
 	case rng.IntN(8) == 0:

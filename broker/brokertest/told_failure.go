@@ -208,10 +208,8 @@ func failureRepeated(r *rig) {
 	m.settle(m.finish(m.take1(), broker.StateFailed))
 	_ = m.settled(first, second)
 	r.failed(task.ID, broker.StateFailed, nil)
-	if i, ok := r.Broker.(broker.Inspector); ok {
-		if errs, err := i.Requeue(r.ctx, []broker.ID{task.ID}); err != nil || errs[0] != nil {
-			r.Fatalf("Requeue: %v, %v", errs, err)
-		}
+	if _, ok := can[broker.Inspector](r.Broker); ok {
+		r.is(requeued(r, task.ID)[0], nil)
 		r.failed(task.ID, broker.StatePending, nil)
 	}
 }
