@@ -52,6 +52,42 @@ func ExampleRetry() {
 	// task flaky: not this time
 }
 
+// A caller that wants a quick answer says so: by default a task is retried for an
+// hour and more.
+func ExampleRetry_quickAnswer() {
+	ctx := context.Background()
+	b := memory.New()
+	m := minion.New(b, quiet) // the default: 25 retries
+	mail := task.Define[Number, string]("mail")
+	err := task.Handle(m, mail, func(context.Context, Number) (string, error) {
+		return "", errors.New("the server is away")
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	arb, end := scene(b, m)
+	defer end()
+
+	// The first error comes back.
+	_, err = mail.With(task.Retries(0)).Call(ctx, arb, Number{})
+	fmt.Println(err)
+
+	// The task has so much time; a retry that would come later is not made.
+	_, err = mail.With(task.Within(100*time.Millisecond)).Call(ctx, arb, Number{})
+	fmt.Println(err)
+
+	// The caller waits no longer; the task goes on.
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	_, err = mail.Call(short, arb, Number{})
+	fmt.Println(errors.Is(err, context.DeadlineExceeded))
+
+	// Output:
+	// task mail: the server is away
+	// task mail: the server is away
+	// true
+}
+
 // A task that can't be done yet is no failure: it comes again.
 func ExampleMinion_snooze() {
 	ctx := context.Background()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -118,6 +119,29 @@ func TestPanicIsLogged(t *testing.T) {
 			})
 		})
 	}
+}
+
+// So is one whose task is another minion's by then, and whose end is nobody's.
+func TestPanicAfterLeaseIsLogged(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var o out
+		r.b.Set(o.hooks(all...))
+		r.crew(2, func(ctx context.Context, a args) (int, error) {
+			if info, _ := task.FromContext(ctx); info.Attempt > 1 {
+				return a.N, nil
+			}
+			<-ctx.Done()
+			panicHere()
+			return 0, nil
+		})
+		fut := r.send(1)
+		synctest.Wait()
+		o.down.Store(true)
+		time.Sleep(5 * time.Minute)
+		o.down.Store(false)
+		r.want(fut, broker.StateSucceeded, 2, 0)
+		r.logs.logged(t, "level=WARN", "task panicked after its lease was lost", "task.id="+fut.ID().String(), "attempt=1", "stack=", "panicHere")
+	})
 }
 
 // A panic of a method by which arguments decode themselves is told with its stack.

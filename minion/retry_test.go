@@ -103,6 +103,30 @@ func TestRetryPolicies(t *testing.T) {
 	}
 }
 
+// By default a task survives what it needs being away for an hour, and one that can
+// never succeed has failed for good after three.
+func TestDefaultRetriesOutliveAnOutage(t *testing.T) {
+	for range 20 { // the pauses are random
+		bubble(t, func(t *testing.T, r *rig) {
+			back := time.Now().Add(time.Hour)
+			r.crew(1, func(_ context.Context, a args) (int, error) {
+				if a.N < 0 || time.Now().Before(back) {
+					return 0, errBad
+				}
+				return a.N, nil
+			})
+			began := time.Now()
+			good, bad := r.send(7), r.send(-1)
+			if n, err := r.result(good); n != 7 || err != nil {
+				t.Errorf("after an outage of an hour: %d, %v", n, err)
+			}
+			if _, err := r.result(bad); err == nil || time.Since(began) > 3*time.Hour {
+				t.Errorf("one that can't succeed ended after %v: %v", time.Since(began), err)
+			}
+		})
+	}
+}
+
 func TestNoRetry(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, func(context.Context, args) (int, error) {
