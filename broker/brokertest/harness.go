@@ -85,6 +85,8 @@ type Config struct {
 
 	dog     *watchdog           // of the test that runs; nil if nobody watches
 	onStuck func(report string) // a panic if nil; for tests of the suite
+
+	stalled func() time.Duration // the longest stall of a try; for tests of the suite
 }
 
 func (c Config) open(t testing.TB) Harness {

@@ -30,7 +30,7 @@ func Run(t *testing.T, cfg Config) {
 					if cfg.Parallel {
 						t.Parallel()
 					}
-					cfg.guarded(t, func(t *testing.T, cfg Config) { test.body(newRig(t, cfg)) })
+					cfg.run(t, test)
 				})
 			}
 			switch {

@@ -22,7 +22,7 @@ var namespaces atomic.Int64
 // Where a lease ends the test waits for it, so it is short. It is not so short that
 // a machine that is busy with other things ends one that is kept.
 const (
-	shortLease = 2 * time.Second
+	shortLease = 3 * time.Second
 	longLease  = time.Minute
 )
 

@@ -2,12 +2,13 @@ package redis_test
 
 import (
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
 func TestMain(m *testing.M) {
-	testform.Parallel(16) // they wait for leases, and for what the server tells
+	testform.Parallel(8 * runtime.GOMAXPROCS(0)) // they wait for leases, and for what the server tells
 	os.Exit(m.Run())
 }
