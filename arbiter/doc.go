@@ -24,6 +24,7 @@
 //
 // The same by name, as in the original, and several at once:
 //
+//	done, err := arb.ApplySync(ctx, "simple_add", arbiter.Args(1, 2)) // the original's sync=True
 //	ids, err := arb.Apply(ctx, "simple_add", arbiter.Args(1, 2), arbiter.Count(3))
 //	for st, err := range arb.WaitForTasks(ctx, ids...) { // in the order they are done
 //		fmt.Println(st.ID, st.Outcome, err)
@@ -44,8 +45,9 @@
 //
 // By default all members must succeed: the first that does not ends the group,
 // the others are cancelled, and the callback never runs; its reason is in the
-// group's [Status]. [Need] and [CollectAll] are the other policies. [Arbiter.Kill]
-// and [Arbiter.KillGroup] end tasks, groups and pipes from any process.
+// group's [Status]. [Need] and [CollectAll] are the other policies. A group of no calls
+// succeeds at once, with the empty list. [Arbiter.Kill] and [Arbiter.KillGroup] end
+// tasks, groups and pipes from any process.
 //
 // # Tasks that belong together
 //

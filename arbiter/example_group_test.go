@@ -139,6 +139,70 @@ func ExampleArbiter_Status_group() {
 	// Output: initiated 2 0 0 2
 }
 
+// A group of no calls is a loop over an empty list: it succeeds at once, and its
+// callback gets that list.
+func ExampleGroupThen_noCalls() {
+	ctx := context.Background()
+	b := memory.New()
+	defer startMinion(b)()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+
+	var calls []task.Call[int]
+	g, total, err := arbiter.GroupThen(ctx, arb, calls, TotalTask.Step())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(g.Results(ctx))
+	fmt.Println(total.Result(ctx))
+
+	// Output:
+	// [] <nil>
+	// 0 <nil>
+}
+
+// Of several finalizers all run, each with its own timeout. Several callbacks are put
+// together: by task.Collect each runs whatever becomes of the others.
+func ExampleFinalizer_several() {
+	ctx := context.Background()
+	b := memory.New()
+	defer startMinion(b)()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+
+	g, err := arb.Group(ctx, []task.Bound{AddTask.Bind(1, 2)},
+		arbiter.Callback(task.Collect(AddTask.Bind(3, 4), AddTask.Bind(5, 6))),
+		arbiter.Finalizer(AddTask.Bind(10, 20), time.Minute),
+		arbiter.Finalizer(AddTask.Bind(30, 40), 0))
+	if err != nil {
+		log.Fatal(err)
+	}
+	var sums []int
+	err = g.Result(ctx, &sums) // of the callback
+	fmt.Println(sums, err)
+	st, err := g.Status(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, one := range st.Flow.Tasks {
+		fmt.Print(one.Type, " ")
+		fmt.Println(one.Result())
+	}
+
+	// Output:
+	// [7 11] <nil>
+	// task 3 <nil>
+	// callback [7 11] <nil>
+	// finalize 30 <nil>
+	// finalize 70 <nil>
+}
+
 // Members that wait never start; a callback that will never run says why.
 func ExampleArbiter_KillGroup() {
 	ctx := context.Background()

@@ -8,7 +8,8 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// Option changes an arbiter; see [New].
+// Option changes an arbiter; see [New]. Of an option that is given twice the later one
+// counts, unless it says otherwise.
 type Option interface {
 	apply(*config)
 }

@@ -190,6 +190,22 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		all, err := group.Result(ctx)
 		return trace{Text: fmt.Sprint(all)}, err
 	},
+	// Ends sends a group of no members, with a callback and two finalizers.
+	"ends": func(ctx context.Context, d deed) (trace, error) {
+		finals := []*task.Request{plain.Bind(args{d.N + 1}).Request(), plain.Bind(args{d.N + 2}).Request()}
+		group := task.NewGroup(nil, task.GroupSettings{
+			Callback:  plain.Bind(args{d.N}).Request(),
+			Finalizer: task.NewGroup(finals, task.GroupSettings{}), Timeouts: []time.Duration{0, time.Hour},
+		})
+		s := submitter(ctx)
+		if err := s.Submit(ctx, group); err != nil {
+			return trace{}, err
+		}
+		last := group.Flow().Finalizer.Flow().Members
+		got := make([]int, 3)
+		err := errors.Join(s.Await(ctx, group.ID(), &got[0]), s.Await(ctx, last[0].ID(), &got[1]), s.Await(ctx, last[1].ID(), &got[2]))
+		return trace{Text: fmt.Sprint(got)}, err
+	},
 	"later": func(ctx context.Context, d deed) (trace, error) {
 		fut, err := plain.Apply(ctx, task.OnSuccess(ctx), args{d.N})
 		if err != nil {

@@ -94,6 +94,16 @@ func TestIsolatedAll(t *testing.T) {
 	}
 }
 
+// What a child sends is whole: a group without members begins, and has all of its
+// finalizers.
+func TestIsolatedEnds(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 2)
+	if tr, err := y.do(deed{What: "ends", N: 1}); err != nil || tr.Text != "[2 3 4]" {
+		t.Errorf("%+v, %v", tr, err)
+	}
+}
+
 // printedID waits for a line of a child that ends in an id.
 func (y *yard) printedID(text string) task.ID {
 	y.Helper()
