@@ -83,7 +83,7 @@ func (t *trial) one(ctx context.Context, _ int) error { return t.sys.Enqueue(ctx
 // time was up before all were done.
 func (t *trial) rate(done, n int, took time.Duration) ([]float64, error) {
 	if done == 0 {
-		return nil, fmt.Errorf("nothing was done in %v", took.Round(time.Millisecond))
+		return nil, fmt.Errorf("no task was done within %v", took.Round(time.Millisecond))
 	}
 	if done < n {
 		t.note = fmt.Sprintf("%d of %d tasks within the time limit", done, n)
@@ -95,18 +95,19 @@ func (t *trial) rate(done, n int, took time.Duration) ([]float64, error) {
 type meter struct {
 	target      int64
 	count       atomic.Int64
-	first, last atomic.Int64 // when the count began and was reached, as Unix ns; 0 is not yet
-	done        chan struct{}
+	first, last atomic.Int64  // when the count began and was reached, as Unix ns; 0 is not yet
+	begun, done chan struct{} // closed with the first task and with the last
 }
 
 func newMeter(target int) *meter {
-	return &meter{target: int64(target), done: make(chan struct{})}
+	return &meter{target: int64(target), begun: make(chan struct{}), done: make(chan struct{})}
 }
 
 func (m *meter) add(x, y int) int {
 	n := m.count.Add(1)
 	if n == 1 {
 		m.first.Store(time.Now().UnixNano())
+		close(m.begun)
 	}
 	if n == m.target {
 		m.last.Store(time.Now().UnixNano())
@@ -115,24 +116,30 @@ func (m *meter) add(x, y int) int {
 	return x + y
 }
 
-// wait waits until the target is reached, at most for d from the first and as
-// long for that, and returns the count and the time since the first. Who polls
-// may begin late, and is not to be blamed for that here.
+// firstTask is how long a system may take to begin. Systems that poll need up to a few seconds for their first task.
+const firstTask = 5 * time.Second
+
+// wait waits until the target is reached and returns the count and the time since the first task. It gives up d after
+// the first task, or after firstTask (d if that is longer) if there is none. The time before the first task does not
+// count against the system.
 func (m *meter) wait(ctx context.Context, d time.Duration) (int, time.Duration) {
-	timer := time.NewTimer(d)
+	begin := time.Now()
+	timer := time.NewTimer(max(d, firstTask))
 	defer timer.Stop()
-	for {
-		select {
-		case <-m.done:
-			return int(m.target), time.Duration(m.last.Load() - m.first.Load())
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		first := m.first.Load()
-		took := time.Duration(time.Now().UnixNano() - first)
-		if first == 0 || took >= d || ctx.Err() != nil {
-			return int(min(m.count.Load(), m.target)), took
-		}
-		timer.Reset(d - took)
+	select {
+	case <-m.begun:
+	case <-timer.C:
+		return 0, time.Since(begin)
+	case <-ctx.Done():
+		return 0, time.Since(begin)
 	}
+	first := time.Unix(0, m.first.Load())
+	timer.Reset(time.Until(first.Add(d)))
+	select {
+	case <-m.done:
+		return int(m.target), time.Duration(m.last.Load() - m.first.Load())
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return int(min(m.count.Load(), m.target)), time.Since(first)
 }

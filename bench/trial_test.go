@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -56,4 +57,25 @@ func TestMeter(t *testing.T) {
 	if got, took := m.wait(t.Context(), time.Millisecond); got != 1 || took < time.Millisecond {
 		t.Errorf("counted %d in %v, want 1 within the limit", got, took)
 	}
+}
+
+// A system that polls begins late. It has its time from its first task on, and a system that never begins is given up
+// after a time that can be printed.
+func TestMeterBeginsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeter(2)
+		time.AfterFunc(3*time.Second, func() { m.add(1, 1) })
+		time.AfterFunc(3*time.Second+50*time.Millisecond, func() { m.add(1, 1) })
+		if got, took := m.wait(t.Context(), 200*time.Millisecond); got != 2 || took != 50*time.Millisecond {
+			t.Errorf("a late system: %d in %v, want 2 in 50ms", got, took)
+		}
+		if got, took := newMeter(2).wait(t.Context(), 200*time.Millisecond); got != 0 || took != firstTask {
+			t.Errorf("a system that never begins: %d in %v, want 0 in %v", got, took, firstTask)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if got, took := newMeter(2).wait(ctx, 200*time.Millisecond); got != 0 || took != time.Second {
+			t.Errorf("a trial that ends: %d in %v, want 0 in 1s", got, took)
+		}
+	})
 }
