@@ -1,0 +1,55 @@
+package docs
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestFromAnEmptyFolder does what the README says under "From an empty folder",
+// word for word: its commands in a shell, its files as they stand there. Beside
+// the new folder is a link to this checkout, named arbiter.
+func TestFromAnEmptyFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	here, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(here, filepath.Join(dir, "arbiter")); err != nil {
+		t.Fatal(err)
+	}
+	files := []string{"tasks/tasks.go", "main.go"}
+	var out []byte
+	for _, s := range blocks(t, "README.md") {
+		if s.head != "From an empty folder" {
+			continue
+		}
+		switch s.lang {
+		case "sh":
+			// Each block goes on where the one before it was.
+			script := s.text
+			if _, err := os.Stat(filepath.Join(dir, "demo")); err == nil {
+				script = "cd demo\n" + script
+			}
+			cmd := exec.Command("sh", "-ec", script)
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+			out, err = cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("README.md:%d: %v\n%s", s.line, err, out)
+			}
+		case "go":
+			if err := os.WriteFile(filepath.Join(dir, "demo", files[0]), []byte(s.text), 0o600); err != nil {
+				t.Fatalf("README.md:%d: %v", s.line, err)
+			}
+			files = files[1:]
+		}
+	}
+	lines := strings.Fields(string(out))
+	if len(files) > 0 || len(lines) == 0 || lines[len(lines)-1] != "3" {
+		t.Errorf("the program printed %q, and %d files were not in the README", out, len(files))
+	}
+}
