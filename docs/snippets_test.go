@@ -30,6 +30,8 @@ var (
 	arb *arbiter.Arbiter
 	m   *minion.Minion
 	key []byte
+
+	original []byte // an image
 )
 `
 
@@ -37,48 +39,43 @@ var (
 var imports = []string{
 	"context", "crypto/tls", "errors", "fmt", "log", "log/slog", "net/http", "os", "os/signal", "syscall", "testing", "testing/synctest", "time",
 	module + "/arbiter", module + "/broker", module + "/broker/brokertest", module + "/broker/memory", module + "/broker/redis", module + "/codec",
-	module + "/minion", module + "/task", tasks,
+	module + "/minion", module + "/task", tasks, module + "/examples/thumbnails/client", module + "/examples/thumbnails/worker",
 }
 
 // TestSnippets compiles every Go block of the documents. A block is a file (it
-// begins with a package clause), declarations, or statements; the last two get
-// the imports and the names of the prelude. A snippet may leave a variable or an
-// import unused, as a reader expects.
+// begins with a package clause), declarations, or statements. A file is a package
+// of its own; the others are one package, with the imports and the names of the
+// prelude. A snippet may leave a variable or an import unused, as a reader expects.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	overlay := make(map[string]string) // file of the build: file on the disk
 	here, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var packages []string
+	o := overlay{dir: t.TempDir(), files: make(map[string]string)}
+	inner := filepath.Join(here, "internal", "snippets")
+	o.add(t, filepath.Join(inner, "prelude.go"), header()+prelude)
+	packages := []string{"./internal/snippets"}
+	n := 0
 	for _, file := range documents(t) {
 		for _, s := range blocks(t, file) {
 			if s.lang != "go" {
 				continue
 			}
-			name := fmt.Sprintf("snippet%d", len(packages))
-			source := filepath.Join(dir, name+".go")
-			if err := os.WriteFile(source, []byte(program(s)), 0o600); err != nil {
-				t.Fatal(err)
+			n++
+			name := fmt.Sprintf("snippet%d", n)
+			if strings.HasPrefix(s.text, "package ") {
+				o.add(t, filepath.Join(inner, name, "file.go"), place(s)+strings.ReplaceAll(s.text, "example.com/demo/tasks", tasks))
+				packages = append(packages, "./internal/snippets/"+name)
+				continue
 			}
-			overlay[filepath.Join(here, "internal", "snippets", name, "snippet.go")] = source
-			packages = append(packages, "./internal/snippets/"+name)
+			o.add(t, filepath.Join(inner, name+".go"), header()+body(s))
 		}
 	}
-	if len(packages) < 20 {
-		t.Errorf("only %d snippets were found", len(packages))
+	if n < 20 {
+		t.Errorf("only %d snippets were found", n)
 	}
-	text, err := json.Marshal(map[string]any{"Replace": overlay})
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(list, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("go", append([]string{"build", "-overlay", list, "-gcflags=-e", "-o", os.DevNull}, packages...)...)
+	cmd := exec.Command("go", append([]string{"build", "-overlay", o.list(t), "-gcflags=-e", "-o", os.DevNull}, packages...)...)
 	cmd.Dir = here
 	out, _ := cmd.CombinedOutput() // its status is an error also for what is merely unused
 	wrong := 0
@@ -94,24 +91,54 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
+// overlay is a set of files that the go command finds in folders where they are
+// not.
+type overlay struct {
+	dir   string
+	files map[string]string // place for the go command: place on the disk
+}
+
+func (o *overlay) add(t *testing.T, path, text string) {
+	t.Helper()
+	file := filepath.Join(o.dir, fmt.Sprintf("%d.go", len(o.files)))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.files[path] = file
+}
+
+// list writes the file for the flag -overlay and returns its name.
+func (o *overlay) list(t *testing.T) string {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{"Replace": o.files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(o.dir, "overlay.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 var unused = regexp.MustCompile(`declared and not used|imported and not used|imported as \S+ and not used`)
 
-// program makes a file of a snippet, in which errors have the place in the
-// document.
-func program(s block) string {
-	place := fmt.Sprintf("\n//line %s:%d\n", s.file, s.line)
-	if strings.HasPrefix(s.text, "package ") {
-		return strings.ReplaceAll(place+s.text, "example.com/demo/tasks", tasks)
-	}
+// place lets the compiler name the line of the document in its errors.
+func place(s block) string { return fmt.Sprintf("\n//line %s:%d\n", s.file, s.line) }
+
+func header() string {
 	var b strings.Builder
 	b.WriteString("package snippet\n\n")
 	for _, path := range imports {
 		fmt.Fprintf(&b, "import %q\n", path)
 	}
-	b.WriteString(prelude)
-	whole := "package p\n" + s.text
-	if _, err := parser.ParseFile(token.NewFileSet(), "", whole, 0); err == nil {
-		return b.String() + place + s.text
+	return b.String()
+}
+
+// body returns declarations as they are, and statements in a function.
+func body(s block) string {
+	if _, err := parser.ParseFile(token.NewFileSet(), "", "package p\n"+s.text, 0); err == nil {
+		return place(s) + s.text
 	}
-	return b.String() + "func _() {" + place + s.text + "\n}\n"
+	return "func _() {" + place(s) + s.text + "\n}\n"
 }
