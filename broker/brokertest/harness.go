@@ -86,6 +86,7 @@ type Config struct {
 	dog     *watchdog           // of the test that runs; nil if nobody watches
 	onStuck func(report string) // a panic if nil; for tests of the suite
 
+	patient bool                 // whether Open is Patient
 	stalled func() time.Duration // the longest stall of a try; for tests of the suite
 }
 

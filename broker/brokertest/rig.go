@@ -20,13 +20,14 @@ const patience = 30 * time.Second
 type rig struct {
 	testing.TB
 	Harness
-	ctx   context.Context
-	light bool
-	tasks int // numbers the payloads
-	ids   int // that were made
-	block broker.Block
-	stall stall.Watch
-	dog   *watchdog // nil if nobody watches
+	ctx     context.Context
+	light   bool
+	patient bool // no lease is to end
+	tasks   int  // numbers the payloads
+	ids     int  // that were made
+	block   broker.Block
+	stall   stall.Watch
+	dog     *watchdog // nil if nobody watches
 }
 
 func newRig(t *testing.T, cfg Config) *rig {
@@ -36,7 +37,7 @@ func newRig(t *testing.T, cfg Config) *rig {
 
 func rigOn(t testing.TB, ctx context.Context, cfg Config) *rig {
 	t.Helper()
-	r := &rig{TB: t, Harness: cfg.open(t), ctx: ctx, light: cfg.Light, dog: cfg.dog}
+	r := &rig{TB: t, Harness: cfg.open(t), ctx: ctx, light: cfg.Light, patient: cfg.patient, dog: cfg.dog}
 	r.Broker = r.watch(r.Broker)
 	if reopen := r.Reopen; reopen != nil {
 		r.Reopen = func(t testing.TB) broker.Broker { return r.watch(reopen(t)) }
@@ -281,6 +282,9 @@ func (r *rig) pass(d time.Duration, alive ...*minion) {
 // has forgotten the dead.
 func (r *rig) reap(alive []*minion, dead ...*minion) {
 	r.Helper()
+	if r.patient {
+		r.Fatalf("this test lets a lease end, and its entry in the table lacks needLapse")
+	}
 	r.pass(r.Lease+r.Slack, alive...)
 	r.eventually("the registry forgets the dead", func() bool {
 		beat(alive...)

@@ -52,7 +52,7 @@ func Run(t *testing.T, cfg Config) {
 // of returns the configuration for one test.
 func (c Config) of(test test) Config {
 	if c.Patient != nil && test.needs&needLapse == 0 {
-		c.Open = c.Patient
+		c.Open, c.patient = c.Patient, true
 	}
 	return c
 }

@@ -17,8 +17,8 @@ var failureTests = []test{
 	{"FailureOfCanceled", failureOfCanceled, 0},
 	{"FailureAfterRequeue", failureAfterRequeue, needInspector},
 	{"FailureOfRepeatedSettlement", failureRepeated, 0},
-	{"FailureOfAnotherOwner", failureOfAnother, 0},
-	{"FailureOutlivesItsMinion", failureOutlives, 0},
+	{"FailureOfAnotherOwner", failureOfAnother, needLapse},
+	{"FailureOutlivesItsMinion", failureOutlives, needLapse},
 	{"LargestFailure", failureLargest, 0},
 	{"FailureOfMany", failureOfMany, 0},
 }
