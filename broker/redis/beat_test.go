@@ -18,11 +18,12 @@ import (
 func TestHeartbeatIsNotHeldUp(t *testing.T) {
 	t.Parallel()
 	const (
-		lease = 2 * time.Second
+		lease = 4 * time.Second
+		brief = time.Second // of those who die
 		died  = 15
 	)
 	server := miniredis.RunT(t)
-	b := open(t, "redis://"+server.Addr(), redis.Lease(lease))
+	b := open(t, "redis://"+server.Addr(), redis.Lease(brief))
 	queues := []string{"a", "b", "c", "d"}
 	for range died {
 		consume(t, b, broker.ConsumerConfig{Queues: queues})
@@ -36,10 +37,8 @@ func TestHeartbeatIsNotHeldUp(t *testing.T) {
 		}
 		return time.Since(began)
 	}
-	time.Sleep(lease * 3 / 4)
-	beat()
-	time.Sleep(lease / 2) // the others' leases are over
-	line.Slow(20*time.Millisecond, 0)
+	time.Sleep(brief + brief/4) // the others' leases are over, and nobody has looked
+	line.Slow(40*time.Millisecond, 0)
 	left := func() int {
 		n := 0
 		for _, q := range queues {
