@@ -22,7 +22,7 @@ var namespaces atomic.Int64
 // Where a lease ends the test waits for it, so it is short. It is not so short that
 // a machine that is busy with other things ends one that is kept.
 const (
-	shortLease = 3 * time.Second
+	shortLease = 2 * time.Second
 	longLease  = time.Minute
 )
 
@@ -91,5 +91,6 @@ func TestConformanceApart(t *testing.T) {
 	if path := redistest.Path(t); path != "" {
 		url = allow(t, redistest.Start(t, path))
 	}
-	suite(t, brokertest.Config{}, func(testing.TB) string { return url }, redis.ApartFrom(0))
+	// What is large and what races is on the server above in full.
+	suite(t, brokertest.Config{Light: !testform.Long()}, func(testing.TB) string { return url }, redis.ApartFrom(0))
 }

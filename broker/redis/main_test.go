@@ -9,6 +9,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testform.Parallel(8 * runtime.GOMAXPROCS(0)) // they wait for leases, and for what the server tells
+	testform.Parallel(12 * runtime.GOMAXPROCS(0)) // they wait for leases, and for what the server tells
 	os.Exit(m.Run())
 }
