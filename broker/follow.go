@@ -11,9 +11,11 @@ import "context"
 type Follower interface {
 	// Follow lets the outcomes of tasks, groups and pipes be pushed to an inbox that
 	// is open at this Broker, beside the one that they were stored with: each once, as
-	// it becomes final. What is final already, or unknown, is not pushed: follow
-	// first, then look it up. Neither is what is forgotten before it has ended, such as
-	// a flow in which nothing happens for 30 days. Following an id twice is harmless. It ends with the
-	// inbox. The errors are ErrClosed and ctx's.
+	// it becomes final. What is final already is not pushed: follow first, then look it
+	// up. An id need not be stored yet; one that never is is remembered until the inbox
+	// ends, so better follow what a look-up has found. What is forgotten before it has
+	// ended is not pushed either, such as a flow in which nothing happens for 30 days.
+	// Following an id twice is harmless. It ends with the inbox. The errors are
+	// ErrClosed and ctx's.
 	Follow(ctx context.Context, inbox ID, ids []ID) error
 }

@@ -39,8 +39,37 @@ func (b *Broker) Follow(ctx context.Context, inbox broker.ID, ids []broker.ID) e
 	f.mu.Unlock()
 	if b.inboxes.get(inbox) == nil { // it was closed meanwhile
 		f.drop(inbox)
+		return nil
+	}
+	// What was final before is taken by nobody any more, and would stay.
+	found, err := b.Lookup(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		if found[i].State.Final() {
+			f.leave(inbox, ids[i])
+		}
 	}
 	return nil
+}
+
+// leave lets an inbox not follow a task any more.
+func (f *followers) leave(inbox, id broker.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.without(id, inbox)
+	f.n.Store(int64(len(f.all)))
+}
+
+// without takes an inbox from those that follow a task. f.mu is held.
+func (f *followers) without(id, inbox broker.ID) {
+	inboxes := slices.DeleteFunc(f.all[id], func(other broker.ID) bool { return other == inbox })
+	if len(inboxes) == 0 {
+		delete(f.all, id)
+	} else {
+		f.all[id] = inboxes
+	}
 }
 
 // take returns who follows a task, which ends with that.
@@ -63,12 +92,8 @@ func (f *followers) drop(inbox broker.ID) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for id, inboxes := range f.all {
-		if inboxes = slices.DeleteFunc(inboxes, func(other broker.ID) bool { return other == inbox }); len(inboxes) == 0 {
-			delete(f.all, id)
-		} else {
-			f.all[id] = inboxes
-		}
+	for id := range f.all {
+		f.without(id, inbox)
 	}
 	f.n.Store(int64(len(f.all)))
 }

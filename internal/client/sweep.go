@@ -128,19 +128,39 @@ func (c *Client) sweep(timed bool) {
 	}
 }
 
-// find looks tasks up. Where pushes are not lost it lets the outcomes be pushed first,
-// so that this is done once for each.
+// find looks tasks up. Where pushes are not lost it lets the outcomes of those that are
+// under way be pushed, and looks these up once more, so that this is done once for each.
+// The others are not followed: the broker would remember for ever an id that nobody has
+// sent.
 func (c *Client) find(ids []broker.ID) ([]broker.Status, error) {
-	if c.follow != nil {
-		err := c.openInbox(c.ctx)
-		if err == nil {
-			err = c.follow.Follow(c.ctx, c.inbox.id, ids)
-		}
-		if err != nil {
-			return nil, err
+	found, err := c.lookup(c.ctx, ids)
+	if err != nil || c.follow == nil {
+		return found, err
+	}
+	var live []broker.ID
+	var places []int
+	for i := range found {
+		if st := found[i].State; st != broker.StateUnknown && !st.Final() {
+			live, places = append(live, ids[i]), append(places, i)
 		}
 	}
-	return c.lookup(c.ctx, ids)
+	if len(live) == 0 {
+		return found, nil
+	}
+	if err := c.openInbox(c.ctx); err != nil {
+		return nil, err
+	}
+	if err := c.follow.Follow(c.ctx, c.inbox.id, live); err != nil {
+		return nil, err
+	}
+	again, err := c.lookup(c.ctx, live)
+	if err != nil {
+		return nil, err
+	}
+	for i, place := range places {
+		found[place] = again[i]
+	}
+	return found, nil
 }
 
 // lookup looks tasks up.
