@@ -34,9 +34,9 @@
 //
 // Several calls are sent as one: a group in any order, with a callback when all
 // are done and a finalizer after all else; a pipe one after the other, each with
-// the result of the one before. They live in the broker. Whoever settles a member
-// does what follows from it within milliseconds, and if that process dies in the
-// middle, another one does it: this one need not be there any more.
+// the result of the one before. They live in the broker. The minion that ran a member
+// starts what comes next within milliseconds. If it dies in the middle, another
+// minion does it. The process that sent the whole need not be there any more.
 //
 //	g, err := arb.Group(ctx, calls, arbiter.Callback(call), arbiter.Finalizer(call, timeout))
 //	for st, err := range g.Wait(ctx) { … }            // each member as it is done
@@ -53,9 +53,10 @@
 //
 // [Arbiter.Group] sends tasks that are done in any order, with a callback and a
 // finalizer, [Arbiter.Pipe] tasks that are done one after the other, and
-// [Arbiter.Squad] tasks that start together or not at all. What the types of
-// results and parameters can say is said by [GroupOf], [GroupThen], [SquadOf],
-// [SquadThen] and, for what is made before it is sent, by package task.
+// [Arbiter.Squad] tasks that start together or not at all. [GroupOf], [GroupThen],
+// [SquadOf] and [SquadThen] are the same with the types of results and parameters,
+// which the compiler checks. Package task has typed groups and pipes that are put
+// together first and sent later.
 //
 // # What can go wrong
 //

@@ -9,10 +9,10 @@ import (
 // A [FlowStatus] is bounded, so that it can be asked for whatever the size of the
 // group is.
 const (
-	// MaxStatusTasks is how many members it lists.
+	// MaxStatusTasks is how many members a FlowStatus lists at most.
 	MaxStatusTasks = 1000
-	// MaxStatusResults is how many bytes the results in it have together, as they are
-	// encoded.
+	// MaxStatusResults is how many bytes the results in a FlowStatus have together at
+	// most, as they are encoded.
 	MaxStatusResults = 4 << 20
 )
 

@@ -40,12 +40,12 @@ type statusJSON struct {
 
 // MarshalJSON writes the status with the keys of the original, task_type,
 // state, result and meta, and beside them id, detail (the state in more detail,
-// until the task is done), outcome, error (type, message, stack, chain), name,
-// queue, attempts, retried, minion, and the times due_at, enqueued_at,
-// started_at and finished_at in the form of RFC 3339. A task that is to be retried,
+// until the task is done), outcome, error (the fields of [Failure]), name, queue,
+// attempts, retried, minion, and the times due_at, enqueued_at, started_at and
+// finished_at in the form of RFC 3339. A task that is to be retried,
 // or runs again, has the error of the last attempt that failed, with its number and
-// time as error_attempt and error_at. What isn't known is left
-// out, but result, which is null unless the task succeeded. If the result can't
+// time as error_attempt and error_at. Unknown values are left
+// out, except result, which is null unless the task succeeded. If the result can't
 // be decoded, result_error says why; result_omitted is there where a group has left
 // it out.
 //
@@ -56,8 +56,8 @@ type statusJSON struct {
 // succeeded, which count members alone, more (members that are not listed),
 // results_omitted, killed and reason; see [FlowStatus].
 //
-// What JSON has no form for becomes a string: numbers that aren't finite, and keys of
-// maps that are no strings.
+// Values that JSON has no form for become strings: numbers that aren't finite, and keys
+// of maps that are no strings.
 func (st Status) MarshalJSON() ([]byte, error) {
 	out := statusJSON{
 		TaskType: cmp.Or(st.Type, client.KindName(st.ID)), State: st.State, ID: st.ID, Outcome: st.Outcome, Error: st.Error,

@@ -27,7 +27,7 @@ var hooked atomic.Bool
 // In a process that a minion has started to run isolated tasks it registers their
 // handlers, runs what the minion sends, and never returns: so nothing that comes
 // after it happens twice. In every other process it returns at once, without
-// having called register. What comes before it, and init functions, happen in
+// having called register. Statements before Child, and init functions, run in
 // both.
 //
 // The child has the program, arguments, environment and working directory of the

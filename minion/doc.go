@@ -33,18 +33,19 @@
 //
 // # The context of a handler
 //
-// It ends for a reason that context.Cause tells:
+// It ends for one of these reasons, which context.Cause returns:
 //
 //   - [task.ErrCanceled]: somebody killed the task. If the handler returns an
 //     error, the task is canceled.
-//   - [task.ErrTimeout]: the timeout of the attempt is over. An error of the
-//     handler is one more failure, and says so.
+//   - [task.ErrTimeout]: the timeout of the attempt is over. If the
+//     handler returns an error, that counts as a failure like any other, and its
+//     message says that the time was over.
 //   - [task.ErrExpired]: the task's deadline has passed. If the handler returns
 //     an error, the task is expired.
 //   - [task.ErrStopping]: the minion stops, and the time to drain is over. If
 //     the handler returns an error, the task goes back to its queue.
 //   - [task.ErrLeaseLost]: the minion could not renew its lease, and another may
-//     run the task soon. What the handler returns is dropped.
+//     run the task soon. The handler's result is dropped.
 //
 // A process that was stopped as a whole, or a machine that slept, can't notice
 // that its lease has ended: its handlers go on for a moment when it wakes up.
@@ -62,17 +63,17 @@
 // 10,000 handlers of a minion can wait so at a time; one beyond that keeps its
 // slot. A handler that waits by an arbiter of its own keeps its slot, too.
 //
-// What a handler sends goes at once, and has an id that is derived from its own
-// task: a repeated attempt that sends the same sends nothing new. What shall go
-// only if the attempt succeeds is sent with [task.OnSuccess], and what shall end
-// with the task has the option [task.Inherit].
+// A call that a handler sends is stored at once, and its id is derived from the
+// handler's task: a repeated attempt that sends the same call sends nothing new.
+// Use [task.OnSuccess] for calls that must be sent only if the attempt succeeds, and
+// the option [task.Inherit] for calls that must end with the task.
 //
 // # Groups and pipes
 //
 // A minion moves on the groups and pipes whose members it settles: it starts
 // their next steps, callbacks and finalizers, in queues that may be those of
 // other minions. If it dies in the middle, another one does it again from the
-// start; nothing runs twice by that.
+// start; no task runs twice because of that.
 //
 // # Processes of their own
 //

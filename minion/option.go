@@ -155,9 +155,9 @@ func DrainTimeout(d time.Duration) Option {
 	})
 }
 
-// MaxRecoveries is how often a task may be lost with its minion, 1 to 255,
-// before it is given up as a dead letter with [task.ErrMinionDied]: it may be
-// the task that kills them. The default is 3.
+// MaxRecoveries is how often a task is lost with its minion, 1 to 255, until it is
+// given up as a dead letter with [task.ErrMinionDied]: it may be the task that kills
+// the minions. With the default, 3, it does not start again after the third one.
 func MaxRecoveries(n int) Option {
 	return optionFunc(func(c *config) {
 		if n < 1 || n > 255 {

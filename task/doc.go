@@ -22,9 +22,9 @@
 //	fut, err := call.Send(ctx, arb)  // or AddTask.Apply(ctx, arb, AddArgs{1, 2})
 //	sum, err := fut.Result(ctx)      // or AddTask.Call(ctx, arb, AddArgs{1, 2})
 //
-// What sends is a [Submitter]: an arbiter, or what a running task finds in its
-// context. What runs tasks is a [Registrar]: a minion. [Handle] tells it which
-// function stands behind a handle:
+// A [Submitter] sends calls: an arbiter is one, and so is the [Info] that a running
+// task finds in its context. A [Registrar] runs tasks: a minion is one. [Handle]
+// tells it which function stands behind a handle:
 //
 //	err := task.Handle(m, AddTask, func(ctx context.Context, a AddArgs) (int, error) {
 //		return a.X + a.Y, nil

@@ -45,15 +45,16 @@ var (
 // enough slots of minions were free at once.
 var ErrNotEnoughWorkers = errors.New("not enough free workers")
 
-// DuplicateError names the task that holds a unique key. It wraps
-// [ErrDuplicate].
+// DuplicateError is the error of a call whose unique key is taken: its field Holder is
+// the task that has the key, ID the task that was refused. It wraps [ErrDuplicate].
 type DuplicateError = broker.DuplicateError
 
 // UnsupportedError names the capability that a broker lacks. It wraps
 // [ErrUnsupported].
 type UnsupportedError = broker.UnsupportedError
 
-// What a minion finds wrong with a task.
+// The errors that a minion finds in a task, and the causes by which it ends the context
+// of a handler.
 var (
 	// ErrUnknownTask is the reason of a dead letter whose name no handler was
 	// registered under.
@@ -79,17 +80,17 @@ var (
 	ErrStopping = errors.New("the minion is stopping")
 )
 
-// What groups, pipes and tasks within tasks add.
+// The errors of groups, pipes and tasks within tasks.
 var (
 	// ErrFlowFailed is wrapped by the error of a group or pipe that has failed
-	// because a member did. The error names it, and is the member's errors too as
-	// far as they were registered.
+	// because a member did. The error names the member, and errors.Is finds the
+	// member's errors in it as well, if they were registered; see RegisterError.
 	ErrFlowFailed = errors.New("a group or pipe has failed")
 	// ErrNotSubmitted is the error of waiting for a call that is stored only when
 	// the task that waits has succeeded; see [OnSuccess].
 	ErrNotSubmitted = errors.New("not submitted before the task succeeds")
-	// ErrNoUpstream is the reason of a dead letter that was to get the result of
-	// another task, which could not be put among its arguments. It wraps
+	// ErrNoUpstream is the reason of a dead letter whose task waited for the result
+	// of another one, which could not be put among its arguments. It wraps
 	// ErrBadArguments.
 	ErrNoUpstream = fmt.Errorf("%w: the result before it is missing", ErrBadArguments)
 )

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// What isolated tasks add.
+// The errors of isolated tasks.
 var (
 	// ErrCrashed is wrapped by the error of an isolated task whose process ended
 	// before its handler returned. It is retried like any other error.
@@ -23,12 +23,12 @@ func init() {
 
 // CrashError says how the process of an isolated task ended before its handler
 // returned: by os.Exit, a fatal error of the runtime, a panic in another
-// goroutine, or a signal. It wraps [ErrCrashed]. Who waits for the task gets a
-// [*RemoteError] of this type, with Output as its Stack.
+// goroutine, or a signal. It wraps [ErrCrashed]. A caller that waits for the
+// task gets a [*RemoteError] whose Type is that of this error, with Output as its Stack.
 //
-// How a process ended is known to who waits for it. If that was not the minion,
-// since its program ignores SIGCHLD or waits for processes that are not its own,
-// the end is unknown: ExitCode is -1 and Signal is empty.
+// The system reports the end of a process only to the first who waits for it. If that
+// was not the minion, because its program ignores SIGCHLD or waits for processes that
+// are not its own, the end is unknown: ExitCode is -1 and Signal is empty.
 type CrashError struct {
 	PID      int
 	ExitCode int    // -1 if a signal ended it, or its end is unknown

@@ -7,8 +7,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// ErrNoMinion is what a [WaitError] is where no living minion can run the task: none
-// serves its queue, or none of those that do knows it.
+// ErrNoMinion is found by errors.Is in a [WaitError] if no living minion can run the
+// task: none serves its queue, or those that do have no handler of its name.
 var ErrNoMinion = errors.New("no living minion can run the task")
 
 // WaitError is the error of a wait that has ended before the task. It says what was
@@ -17,8 +17,8 @@ var ErrNoMinion = errors.New("no living minion can run the task")
 // over, and never after its end. A wait that ends sooner has no Reason. The task goes
 // on, and can be waited for again.
 //
-// It wraps the context's error, or [ErrClosed]. It is [ErrNoMinion] if no living minion
-// could run the task.
+// It wraps the context's error, or [ErrClosed]. errors.Is also finds [ErrNoMinion] in it
+// if no living minion could run the task.
 type WaitError struct {
 	ID   ID     // what was waited for; of a wait for several, one that is not done
 	Name string // of the task; empty if it isn't known

@@ -7,7 +7,7 @@ import (
 )
 
 // Backoff says how long a task waits after its attempt failed with err. Retry
-// is 1 for the first retry. What is negative counts as 0.
+// is 1 for the first retry. A negative duration counts as 0.
 type Backoff func(retry int, err error) time.Duration
 
 // The policy of a task that has none, on a minion that has none. It survives an

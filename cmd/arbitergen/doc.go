@@ -18,7 +18,8 @@
 //
 // The first parameter may be a context.Context. Then any number of parameters
 // follows, the last one perhaps variadic, of types that package codec can
-// encode. The results are none, (error), (R) or (R, error). A method is called
+// encode. The results are none, (error), (R) or (R, error); Call returns (R, error),
+// or only an error where there is no R. A method is called
 // on the receiver that is given to RegisterWorkerTasks, for a type Worker, and
 // its handle is WorkerSendTask. Where a parameter is named upstream, or the
 // comment names one with upstream=, the handle has a method Step, which binds
