@@ -129,7 +129,7 @@ func TestStuckError(t *testing.T) {
 		typo := work.With(task.Queue("defoult"))
 		const nobody = `it is pending in queue "defoult", which no living minion serves (queues served: default)`
 		const inIt = ` in it is pending in queue "defoult", which no living minion serves (queues served: default)`
-		for what, test := range map[string]struct {
+		cases := map[string]struct {
 			wait func(ctx context.Context) error
 			says []string
 		}{
@@ -204,25 +204,29 @@ func TestStuckError(t *testing.T) {
 				_, err = task.NewFuture[int](other, fut.ID()).Result(ctx)
 				return err
 			}, []string{"task ", ": context deadline exceeded: " + nobody}},
-		} {
-			t.Run(what, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
-				defer cancel()
-				err := test.wait(ctx)
-				if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, task.ErrNoMinion) {
-					t.Fatalf("%v", err)
-				}
-				for _, part := range test.says {
-					if !strings.Contains(err.Error(), part) {
-						t.Errorf("%q lacks %q", err, part)
-					}
-				}
-				var e *task.WaitError
-				if !errors.As(err, &e) || !e.Stuck || e.State != broker.StatePending || e.Queue == "" || e.Seen.IsZero() || e.ID.IsZero() {
-					t.Errorf("%+v", e)
-				}
-			})
 		}
+		t.Run("waits", func(t *testing.T) { // which ends when all of them have
+			for what, test := range cases {
+				t.Run(what, func(t *testing.T) {
+					t.Parallel()
+					ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+					defer cancel()
+					err := test.wait(ctx)
+					if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, task.ErrNoMinion) {
+						t.Fatalf("%v", err)
+					}
+					for _, part := range test.says {
+						if !strings.Contains(err.Error(), part) {
+							t.Errorf("%q lacks %q", err, part)
+						}
+					}
+					var e *task.WaitError
+					if !errors.As(err, &e) || !e.Stuck || e.State != broker.StatePending || e.Queue == "" || e.Seen.IsZero() || e.ID.IsZero() {
+						t.Errorf("%+v", e)
+					}
+				})
+			}
+		})
 	})
 }
 
