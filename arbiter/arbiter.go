@@ -45,7 +45,7 @@ func New(b broker.Broker, opts ...Option) (*Arbiter, error) {
 	if cfg.codec == nil {
 		cfg.codec = codec.Default(cfg.codecs...)
 	}
-	c := client.New(client.Config{Broker: b, Codec: cfg.codec, Codecs: cfg.codecs, Logger: cfg.log})
+	c := client.New(client.Config{Broker: b, Codec: cfg.codec, Codecs: cfg.codecs, Logger: cfg.log, Name: "arbiter"})
 	a := &Arbiter{b: b, client: c, codec: cfg.codec, codecs: append([]codec.Codec{cfg.codec}, cfg.codecs...)}
 	if cfg.checkSchema {
 		a.roster = new(roster)

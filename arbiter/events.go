@@ -110,7 +110,7 @@ func (a *Arbiter) listen(ctx context.Context, topic string, from broker.Cursor, 
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case over.Err() != nil:
-			return broker.ErrClosed
+			return a.client.Why()
 		default:
 			return err
 		}

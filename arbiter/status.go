@@ -152,11 +152,11 @@ func failure(f *broker.Failure) *Failure {
 	}
 }
 
-// open returns ErrClosed if the arbiter is closed.
+// open returns an error that wraps ErrClosed if the arbiter or its broker is closed.
 func (a *Arbiter) open() error {
 	select {
 	case <-a.client.Done():
-		return broker.ErrClosed
+		return a.client.Why()
 	default:
 		return nil
 	}

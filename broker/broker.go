@@ -8,7 +8,7 @@ import (
 // Broker keeps tasks between arbiters and minions. Its methods may be called
 // concurrently. Unless a method says otherwise it reads what it is given only
 // until it returns, and what it returns belongs to the caller. After Close
-// every method returns [ErrClosed]; a store that can't be reached gives an
+// every method returns an error that wraps [ErrClosed] and says what is closed; a store that can't be reached gives an
 // error that wraps [ErrUnavailable], and also [ErrIndeterminate] if the
 // request may have taken effect.
 type Broker interface {

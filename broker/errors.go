@@ -46,8 +46,9 @@ var (
 
 // What happened to the broker.
 var (
-	// ErrClosed is returned by every method after Close, and by a wait that Close
-	// ended.
+	// ErrClosed is wrapped by the error of every method after Close, and of a wait
+	// that Close ended. The error says what is closed: the broker, a consumer, an
+	// inbox, a subscription.
 	ErrClosed = errors.New("closed")
 
 	// ErrUnavailable is wrapped by an error of a broker that could not be

@@ -128,7 +128,7 @@ func (m *Minion) Run(ctx context.Context, slots int) error {
 }
 
 // errStopped is the error of a Run after Stop.
-var errStopped = fmt.Errorf("stopped before it ran: %w", broker.ErrClosed)
+var errStopped = fmt.Errorf("it is %w: it was stopped before it ran", broker.ErrClosed)
 
 // remedy says what can be done about an error of Run.
 func remedy(err error) string {

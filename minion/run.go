@@ -80,7 +80,7 @@ func newRun(m *Minion, ctx context.Context, slots int) *run {
 		m: m, log: logger{m.cfg.log}, slots: slots,
 		codecs: append([]codec.Codec{m.cfg.codec}, m.cfg.codecs...),
 		limits: m.b.Limits().WithDefaults(),
-		client: client.New(client.Config{Broker: m.b, Codec: m.cfg.codec, Codecs: m.cfg.codecs, Logger: m.cfg.log}),
+		client: client.New(client.Config{Broker: m.b, Codec: m.cfg.codec, Codecs: m.cfg.codecs, Logger: m.cfg.log, Name: "minion"}),
 		pick:   picker{names: m.cfg.queues, weights: m.cfg.weights},
 		bound:  max(2*slots, broker.MaxBatch),
 		base:   context.WithoutCancel(ctx),

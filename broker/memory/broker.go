@@ -71,7 +71,7 @@ func (b *Broker) Limits() broker.Limits { return b.limits }
 // time of the operation, with all owners whose lease has ended by then gone.
 func (b *Broker) enter(ctx context.Context) (instant, error) {
 	if b.closed.Load() {
-		return 0, broker.ErrClosed
+		return 0, errClosed
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, err

@@ -105,7 +105,7 @@ func (c *consumer) enter(ctx context.Context) (instant, error) {
 // over says why the consumer is gone.
 func (c *consumer) over() error {
 	if c.closed.Load() {
-		return broker.ErrClosed
+		return c.errClosed()
 	}
 	return errLost
 }

@@ -53,7 +53,7 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 		case <-c.end:
 			return nil, c.over()
 		case <-c.b.done:
-			return nil, broker.ErrClosed
+			return nil, errClosed
 		}
 	}
 }

@@ -142,9 +142,9 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 	for {
 		select {
 		case <-in.end:
-			return broker.Mail{}, broker.ErrClosed
+			return broker.Mail{}, errInboxClosed
 		case <-in.b.done:
-			return broker.Mail{}, broker.ErrClosed
+			return broker.Mail{}, errClosed
 		default:
 		}
 		in.mu.Lock()

@@ -12,7 +12,7 @@ import (
 // Settle ends attempts, as [broker.Consumer] says.
 func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]error, error) {
 	if c.closed.Load() {
-		return nil, broker.ErrClosed
+		return nil, c.errClosed()
 	}
 	now, err := c.b.enter(ctx)
 	if err != nil {

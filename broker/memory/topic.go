@@ -165,9 +165,9 @@ func (s *subscription) Receive(ctx context.Context) (events []broker.Event, miss
 	for {
 		select {
 		case <-s.end:
-			return nil, false, broker.ErrClosed
+			return nil, false, s.errClosed()
 		case <-s.b.done:
-			return nil, false, broker.ErrClosed
+			return nil, false, errClosed
 		default:
 		}
 		if events, missed = s.read(); len(events) > 0 {

@@ -1,8 +1,10 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -19,6 +21,7 @@ type Config struct {
 	Codec  codec.Codec   // of what is sent; default codec.Default of Codecs
 	Codecs []codec.Codec // further ones that results may have
 	Logger *slog.Logger  // default slog.Default
+	Name   string        // what it is of, for errors that say that it is closed; default client
 }
 
 // Client sends tasks and waits for their outcomes. Its methods may be called
@@ -40,6 +43,8 @@ type Client struct {
 	done    chan struct{} // closed when all waits end
 	once    sync.Once     // of Close
 	fail    sync.Once     // of done
+	shut    error         // says that Close was called
+	why     error         // says what has closed done; read once that is closed
 	wg      sync.WaitGroup
 
 	// sending are the submissions under way, each as a whole: Close must not come
@@ -79,8 +84,9 @@ func New(cfg Config) *Client {
 	if c.log == nil {
 		c.log = slog.Default()
 	}
+	c.shut = fmt.Errorf("the %s is %w", cmp.Or(cfg.Name, "client"), broker.ErrClosed)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.sender = newSender(c.ctx, c.closing, c.b.Enqueue)
+	c.sender = newSender(c.ctx, c.closing, c.shut, c.b.Enqueue)
 	c.sender.begin, c.sender.end = c.begin, c.end
 	return c
 }
@@ -90,6 +96,10 @@ func (c *Client) Codec() codec.Codec { return c.codec }
 
 // Done returns a channel that is closed when the client or its broker is.
 func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Why returns an error that wraps ErrClosed and says what is closed, the client or its
+// broker. Done must be closed.
+func (c *Client) Why() error { return c.why }
 
 // Submit implements [task.Submitter].
 func (c *Client) Submit(ctx context.Context, calls ...task.Bound) error {
@@ -109,7 +119,7 @@ func (c *Client) Close() error {
 		}
 		c.mu.Unlock()
 		close(c.closing)
-		c.endWaits()
+		c.endWaits(c.shut)
 		c.sending.Wait() // before what they need ends: the sender, ctx and the inbox
 		c.sender.close()
 		c.cancel()
@@ -119,8 +129,14 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// endWaits lets every wait return ErrClosed.
-func (c *Client) endWaits() { c.fail.Do(func() { close(c.done) }) }
+// endWaits lets every wait return why, which wraps ErrClosed. Only the first call
+// counts.
+func (c *Client) endWaits(why error) {
+	c.fail.Do(func() {
+		c.why = why
+		close(c.done)
+	})
+}
 
 // spawn starts a goroutine that Close waits for, unless Close was called. c.mu
 // is held.

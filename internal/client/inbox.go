@@ -65,7 +65,7 @@ func (c *Client) openInbox(ctx context.Context) error {
 		if !ok {
 			m.opening = nil
 			m.mu.Unlock()
-			return broker.ErrClosed
+			return c.shut
 		}
 	}
 	m.mu.Unlock()
@@ -75,7 +75,7 @@ func (c *Client) openInbox(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-c.closing:
-		return broker.ErrClosed
+		return c.shut
 	}
 }
 
@@ -94,7 +94,7 @@ func (c *Client) tryInbox(o *opening) {
 		}
 	}
 	if err != nil && c.ctx.Err() != nil {
-		err = broker.ErrClosed // we were closed meanwhile
+		err = c.shut // we were closed meanwhile
 	}
 	m := &c.inbox
 	m.mu.Lock()
@@ -127,7 +127,7 @@ func (c *Client) receive(in broker.Inbox) {
 			return
 		}
 		if errors.Is(err, broker.ErrClosed) {
-			c.endWaits() // by the broker's end, or by ours
+			c.endWaits(err) // by the broker's end, or by ours
 			return
 		}
 		// A broker mends its inbox itself, so this is none that keeps to the

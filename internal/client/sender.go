@@ -23,6 +23,7 @@ type sender struct {
 	enqueue func(context.Context, []*broker.Task) error
 	ctx     context.Context // of requests that have several callers
 	closing chan struct{}   // ends the repetitions
+	shut    error           // of what is sent once it is closed
 	urge    chan struct{}   // tells repeats that there is more; has room for one
 
 	begin func([]*parcel) // is told of parcels before the first request with them,
@@ -39,9 +40,9 @@ type sender struct {
 	wg     sync.WaitGroup // callers and goroutines
 }
 
-func newSender(ctx context.Context, closing chan struct{}, enqueue func(context.Context, []*broker.Task) error) *sender {
+func newSender(ctx context.Context, closing chan struct{}, shut error, enqueue func(context.Context, []*broker.Task) error) *sender {
 	nothing := func([]*parcel) {}
-	return &sender{enqueue: enqueue, ctx: ctx, closing: closing, urge: make(chan struct{}, 1), begin: nothing, end: nothing}
+	return &sender{enqueue: enqueue, ctx: ctx, closing: closing, shut: shut, urge: make(chan struct{}, 1), begin: nothing, end: nothing}
 }
 
 // parcel is a submission.
@@ -93,7 +94,7 @@ func (s *sender) sendParcel(ctx context.Context, p *parcel) []error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return p.failed(broker.ErrClosed)
+		return p.failed(s.shut)
 	}
 	s.wg.Add(1)
 	defer s.wg.Done()

@@ -22,7 +22,7 @@ func tasks(n int) []*broker.Task {
 }
 
 func senderOn(f func(context.Context, []*broker.Task) error) *sender {
-	return newSender(context.Background(), make(chan struct{}), f)
+	return newSender(context.Background(), make(chan struct{}), broker.ErrClosed, f)
 }
 
 var (

@@ -85,7 +85,7 @@ func (s *squadPlan) next(ctx context.Context, over <-chan time.Time) (m squad.Me
 		case <-ctx.Done():
 			return m, false, ctx.Err()
 		case <-s.c.closing:
-			return m, false, broker.ErrClosed
+			return m, false, s.c.shut
 		}
 	}
 }

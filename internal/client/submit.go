@@ -121,7 +121,7 @@ func (c *Client) enter(ctx context.Context) error {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return broker.ErrClosed
+		return c.shut
 	}
 	c.sending.Add(1)
 	c.mu.Unlock()

@@ -108,7 +108,7 @@ func (c *Client) sweep(timed bool) {
 			}
 			c.mu.Unlock()
 		case errors.Is(err, broker.ErrClosed):
-			c.endWaits()
+			c.endWaits(err)
 			c.stopSweeping()
 			return
 		default:

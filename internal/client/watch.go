@@ -99,7 +99,7 @@ func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 		case <-ctx.Done():
 			return nil, c.waitError(w, ctx.Err())
 		case <-c.done:
-			return nil, c.waitError(w, broker.ErrClosed)
+			return nil, c.waitError(w, c.why)
 		}
 	}
 }

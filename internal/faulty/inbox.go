@@ -29,7 +29,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 	for {
 		mail, err := in.Inbox.Receive(ctx)
 		if in.b.life.Err() != nil {
-			return broker.Mail{}, broker.ErrClosed
+			return broker.Mail{}, errClosed
 		}
 		if err != nil {
 			return mail, err

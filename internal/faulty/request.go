@@ -8,6 +8,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// errClosed says that the broker's process has died or is closed.
+var errClosed = fmt.Errorf("the faulty broker is %w", broker.ErrClosed)
+
 // Effect is what a fault does to a request.
 type Effect uint8
 
@@ -82,7 +85,7 @@ func (b *Broker) arrive(ctx context.Context, op Op, n int, fault Fault) error {
 	b.waitWhileHeld(ctx)
 	switch err := ctx.Err(); {
 	case b.life.Err() != nil:
-		return broker.ErrClosed
+		return errClosed
 	case err != nil && (fault.Effect == Slow || b.hangs()):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -103,7 +106,7 @@ func (b *Broker) reply(ctx context.Context, op Op, n int, fault Fault, err error
 	b.waitWhileHeld(ctx)
 	switch gone := ctx.Err(); {
 	case b.life.Err() != nil:
-		return broker.ErrClosed
+		return errClosed
 	case gone != nil && err == nil && (fault.Effect == SlowReply || b.hangs()):
 		return fmt.Errorf("%w: %w", ErrLostReply, gone)
 	}

@@ -34,6 +34,9 @@ type Line struct {
 	Job    any // Tag of the job that it runs, or has run last; nil if there was none
 }
 
+// errClosed is the error of jobs of a pool that is closed.
+var errClosed = fmt.Errorf("the pool of child processes is %w", broker.ErrClosed)
+
 // Pool runs jobs in child processes, each in one that has no other at that time.
 // Its methods may be called concurrently. It has neither process nor goroutine
 // before the first job.
@@ -152,7 +155,7 @@ func (p *Pool) claim(ctx context.Context) (*process, error) {
 	defer p.mu.Unlock()
 	for waits := false; ; p.freed.Wait() {
 		if p.closed {
-			return nil, broker.ErrClosed
+			return nil, errClosed
 		}
 		for n := len(p.idle); n > 0; n-- {
 			c := p.idle[n-1]
@@ -254,8 +257,8 @@ func (p *Pool) spawn() (*process, error) {
 		p.ended(s.c)
 	}()
 	if closed {
-		s.c.kill(broker.ErrClosed)
-		return nil, broker.ErrClosed
+		s.c.kill(errClosed)
+		return nil, errClosed
 	}
 	return s.c, nil
 }
@@ -285,7 +288,7 @@ func (p *Pool) Close() {
 	p.idle = nil
 	for c := range p.all {
 		if !slices.Contains(idle, c) {
-			c.kill(broker.ErrClosed)
+			c.kill(errClosed)
 		}
 	}
 	p.freed.Broadcast()
