@@ -2,8 +2,10 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -21,6 +23,8 @@ type Broker struct {
 	queues  directory
 	arrived arrivedIn
 	hub     hub
+	tried   trials
+	unlog   func() // ends that the client library logs to log; nil if it does not
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -53,11 +57,25 @@ func newBroker(client redis.UniversalClient, cfg config) (*Broker, error) {
 	default:
 		return nil, fmt.Errorf("redis: %w client %T, want *redis.Client or *redis.ClusterClient", broker.ErrInvalid, client)
 	}
+	if cfg.where == "" {
+		cfg.where = whereIs(client)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Broker{rdb: client, cfg: cfg, log: cfg.logger, space: newSpace(cfg.namespace), ctx: ctx, stop: stop}
 	b.queues.init(b)
 	b.hub.init(b)
 	return b, nil
+}
+
+// whereIs returns the address of a client's servers.
+func whereIs(client redis.UniversalClient) string {
+	switch c := client.(type) {
+	case *redis.Client:
+		return c.Options().Addr
+	case *redis.ClusterClient:
+		return strings.Join(c.Options().Addrs, ",")
+	}
+	return "an unknown address"
 }
 
 // Limits implements [broker.Broker].
@@ -68,18 +86,21 @@ func (b *Broker) Close() error {
 	b.stop()
 	b.hub.close()
 	b.wg.Wait()
+	if b.unlog != nil {
+		defer b.unlog()
+	}
 	if b.owned {
-		if err := b.rdb.Close(); err != nil && err != redis.ErrClosed {
+		if err := b.rdb.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 			return fmt.Errorf("redis: close: %w", err)
 		}
 	}
 	return nil
 }
 
-// alive returns ErrClosed after Close, and ctx's error after its end.
+// alive returns an error that wraps ErrClosed after Close, and ctx's error after its end.
 func (b *Broker) alive(ctx context.Context) error {
 	if b.ctx.Err() != nil {
-		return broker.ErrClosed
+		return b.errClosed()
 	}
 	return ctx.Err()
 }

@@ -219,7 +219,7 @@ func (c *consumer) usable(ctx context.Context) error {
 	defer c.mu.Unlock()
 	switch {
 	case c.closed:
-		return broker.ErrClosed
+		return c.errClosed()
 	case c.lost:
 		return fmt.Errorf("minion %s: %w", c.id, broker.ErrLeaseLost)
 	}

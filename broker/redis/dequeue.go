@@ -111,9 +111,9 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 		case <-ctx.Done():
 			why = ctx.Err()
 		case <-c.b.ctx.Done():
-			why = broker.ErrClosed
+			why = c.b.errClosed()
 		case <-c.gone:
-			why = broker.ErrClosed
+			why = c.errClosed()
 		}
 		stop()
 		if move != nil {

@@ -128,9 +128,9 @@ func (t *topic) Receive(ctx context.Context) (events []broker.Event, missed bool
 		case <-ctx.Done():
 			return nil, false, ctx.Err()
 		case <-t.done:
-			return nil, false, broker.ErrClosed
+			return nil, false, t.errClosed()
 		case <-t.b.ctx.Done():
-			return nil, false, broker.ErrClosed
+			return nil, false, t.b.errClosed()
 		}
 		if r.err != nil {
 			t.drop()
@@ -167,7 +167,7 @@ func (t *topic) start(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return broker.ErrClosed
+		return t.errClosed()
 	}
 	if t.busy {
 		return nil

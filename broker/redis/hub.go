@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/go-arbiter/arbiter/broker"
 )
 
 // hub is the one pub/sub connection of a broker: all its consumers and inboxes
@@ -26,7 +24,7 @@ type hub struct {
 	ps      *redis.PubSub
 	done    chan struct{} // closed when the reader has ended
 	byChan  map[string][]*subscription
-	waiting map[string][]chan struct{} // for the server's confirmation
+	waiting map[string][]chan error // for the server's confirmation, or what it says instead
 }
 
 // subscription is one listener's channels.
@@ -48,7 +46,7 @@ const (
 func (h *hub) init(b *Broker) {
 	h.b = b
 	h.byChan = make(map[string][]*subscription)
-	h.waiting = make(map[string][]chan struct{})
+	h.waiting = make(map[string][]chan error)
 }
 
 // subscribe listens to channels; it returns when the server has confirmed them.
@@ -59,7 +57,7 @@ func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channe
 	if h.b.ctx.Err() != nil {
 		h.mu.Unlock()
 		h.wire.Unlock()
-		return nil, broker.ErrClosed
+		return nil, h.b.errClosed()
 	}
 	if h.ps == nil {
 		h.ps = h.b.rdb.Subscribe(h.b.ctx)
@@ -67,13 +65,13 @@ func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channe
 		go h.read(h.ps, h.done)
 	}
 	var fresh []string
-	var confirmed []chan struct{}
+	var confirmed []chan error
 	for _, ch := range channels {
 		if len(h.byChan[ch]) == 0 {
 			fresh = append(fresh, ch)
 		}
 		h.byChan[ch] = append(h.byChan[ch], s)
-		c := make(chan struct{})
+		c := make(chan error, 1)
 		h.waiting[ch] = append(h.waiting[ch], c)
 		confirmed = append(confirmed, c)
 	}
@@ -93,19 +91,23 @@ func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channe
 	defer timeout.Stop()
 	for _, c := range confirmed {
 		select {
-		case <-c:
+		case err := <-c:
+			if err != nil {
+				s.close()
+				return nil, h.b.fault("subscribe", err)
+			}
 		case <-ctx.Done():
 			s.close()
 			return nil, ctx.Err()
 		case <-h.b.ctx.Done():
 			s.close()
-			return nil, broker.ErrClosed
+			return nil, h.b.errClosed()
 		case <-timeout.C:
 			s.close()
 			return nil, h.b.fault("subscribe", errors.New("no confirmation"))
 		}
 	}
-	return s, nil
+	return s, h.b.fault("subscribe", nil)
 }
 
 // close ends the subscription. It may be called twice.
@@ -168,6 +170,10 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 		case h.b.ctx.Err() != nil || errors.Is(err, redis.ErrClosed) || !h.current(ps):
 			return
 		}
+		var reply redis.Error
+		if errors.As(err, &reply) {
+			h.refused(err)
+		}
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() && wait == quiet {
 			wait = patience
@@ -199,6 +205,22 @@ func (h *hub) receive(ps *redis.PubSub, wait time.Duration) (any, error) {
 	ctx, cancel := context.WithTimeout(h.b.ctx, wait)
 	defer cancel()
 	return ps.ReceiveTimeout(ctx, 0)
+}
+
+// refused tells those who wait for a confirmation that the server has refused: it does
+// not say which channels.
+func (h *hub) refused(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, waiting := range h.waiting {
+		for _, c := range waiting {
+			select {
+			case c <- err:
+			default:
+			}
+		}
+	}
+	clear(h.waiting)
 }
 
 func (h *hub) current(ps *redis.PubSub) bool {

@@ -131,7 +131,10 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		in.read = emptied(in.read)
 		if in.closed || in.b.ctx.Err() != nil {
 			in.mu.Unlock()
-			return broker.Mail{}, broker.ErrClosed
+			if in.b.ctx.Err() != nil {
+				return broker.Mail{}, in.b.errClosed()
+			}
+			return broker.Mail{}, errInboxClosed
 		}
 		if len(in.letters) > 0 || in.gap || len(in.posts) > 0 {
 			mail := broker.Mail{Letters: in.letters, Gap: in.gap, Posts: in.posts}

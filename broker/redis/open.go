@@ -2,10 +2,14 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -40,29 +44,87 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (*Broker, error) {
 	} else {
 		client = redis.NewUniversalClient(uni)
 	}
+	cfg.where = hosts(rawURL)
+	unlog := forwardLog(cfg.logger)
 	b, err := newBroker(client, cfg)
 	if err == nil {
-		b.owned = true
-		err = b.check(ctx)
+		b.owned, b.unlog = true, unlog
+		err = b.check(ctx, probe(uni, single))
 	}
 	if err != nil {
 		_ = client.Close()
+		unlog()
 		return nil, fmt.Errorf("redis: open %s: %w", redact(rawURL), err)
 	}
 	return b, nil
 }
 
+// probe returns what looks at the first server by itself, or nil if there is no way.
+func probe(uni *redis.UniversalOptions, single *redis.Options) func(context.Context) string {
+	switch {
+	case single != nil && single.Network == "unix":
+		return nil
+	case single != nil:
+		return func(ctx context.Context) string { return recognize(ctx, single.Addr, single.TLSConfig != nil) }
+	default:
+		return func(ctx context.Context) string { return recognize(ctx, uni.Addrs[0], uni.TLSConfig != nil) }
+	}
+}
+
 // redact leaves out what must not be in a log.
 func redact(rawURL string) string {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
-	if !ok {
-		return "a URL without scheme"
+	if !ok || !isScheme(scheme) {
+		return "without a scheme"
 	}
 	if i := strings.LastIndex(rest, "@"); i >= 0 {
 		rest = rest[i+1:]
 	}
 	rest, _, _ = strings.Cut(rest, "?")
-	return scheme + "://" + rest
+	names, path := rest, ""
+	if i := strings.Index(rest, "/"); i >= 0 {
+		names, path = rest[:i], rest[i:]
+	}
+	all := strings.Split(names, ",")
+	for i, name := range all {
+		// In a URL that lacks its host, the password stands where a port should.
+		at := strings.LastIndex(name, ":")
+		if at < 0 || strings.HasSuffix(name, "]") {
+			continue
+		}
+		if _, err := strconv.ParseUint(name[at+1:], 10, 16); err != nil {
+			all[i] = name[:at] + ":…"
+		}
+	}
+	return scheme + "://" + strings.Join(all, ",") + path
+}
+
+// hosts returns the addresses of a URL.
+func hosts(rawURL string) string {
+	scheme, rest, _ := strings.Cut(redact(rawURL), "://")
+	if scheme == "unix" {
+		return rest
+	}
+	rest, _, _ = strings.Cut(rest, "/")
+	return rest
+}
+
+// unquoted returns an error about a URL without the parts of the URL that it quotes,
+// if the password may be one of them: net/url quotes all, and a password with one of
+// the characters /?# is taken for a path or a parameter.
+func unquoted(rawURL string, err error) error {
+	var bad *url.Error
+	_, rest, _ := strings.Cut(rawURL, "://")
+	ends := strings.IndexAny(rest, "/?#")
+	if errors.As(err, &bad) || ends >= 0 && strings.Contains(rest[ends:], "@") {
+		return errors.New("it can't be read; write special characters of the user and the password as %XX, and the port as a number")
+	}
+	return err
+}
+
+// isScheme reports whether a text can be the scheme of a URL.
+func isScheme(s string) bool {
+	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789+-.") == ""
 }
 
 // parseURL reads a URL. Its client does not repeat commands or dials unless the
@@ -70,9 +132,12 @@ func redact(rawURL string) string {
 // better what may be repeated.
 func parseURL(rawURL string, cfg *config) (*redis.UniversalOptions, *redis.Options, error) {
 	bad := func(err error) error {
-		return fmt.Errorf("redis: %w URL %s: %w", broker.ErrInvalid, redact(rawURL), err)
+		return fmt.Errorf("redis: %w URL %s: %w", broker.ErrInvalid, redact(rawURL), unquoted(rawURL, err))
 	}
-	scheme, _, _ := strings.Cut(rawURL, "://")
+	scheme, _, ok := strings.Cut(rawURL, "://")
+	if !ok || !isScheme(scheme) {
+		return nil, nil, bad(errors.New("want redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"))
+	}
 	switch scheme {
 	case "redis", "rediss", "unix":
 		o, err := redis.ParseURL(rawURL)
@@ -125,6 +190,11 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 		}
 		if !strings.Contains(host[strings.LastIndex(host, "]")+1:], ":") {
 			host += ":" + port
+		}
+		if name, number, err := net.SplitHostPort(host); err != nil {
+			return nil, errors.New("a host is not as in host:port")
+		} else if _, err := strconv.ParseUint(number, 10, 16); err != nil {
+			return nil, fmt.Errorf("the port of host %s is no number", name)
 		}
 		addrs = append(addrs, host)
 	}
@@ -185,10 +255,40 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 	return u, nil
 }
 
+// ping is the first operation. If its answer is lost, or takes long, probe looks at
+// what is there.
+func (b *Broker) ping(ctx context.Context, probe func(context.Context) string) error {
+	if probe == nil {
+		return b.fault("ping", b.rdb.Ping(ctx).Err())
+	}
+	within, cancel := context.WithCancel(ctx)
+	look := sync.OnceValue(func() string {
+		says := probe(within)
+		if says != "" {
+			cancel()
+		}
+		return says
+	})
+	timer := time.AfterFunc(recognizeAfter, func() { look() })
+	defer func() {
+		cancel()
+		if !timer.Stop() {
+			look() // has begun, and ends with within
+		}
+	}()
+	err := b.fault("ping", b.rdb.Ping(within).Err())
+	if errors.Is(err, broker.ErrIndeterminate) && ctx.Err() == nil {
+		if says := look(); says != "" {
+			return fmt.Errorf("redis ping: %w: %s %s", broker.ErrInvalid, b.cfg.where, says)
+		}
+	}
+	return err
+}
+
 // check finds out whether the server can be used.
-func (b *Broker) check(ctx context.Context) error {
-	if err := b.rdb.Ping(ctx).Err(); err != nil {
-		return b.fault("ping", err)
+func (b *Broker) check(ctx context.Context, probe func(context.Context) string) error {
+	if err := b.ping(ctx, probe); err != nil {
+		return err
 	}
 	info, err := b.rdb.Info(ctx, "server", "memory").Result()
 	if err != nil {
@@ -203,6 +303,12 @@ func (b *Broker) check(ctx context.Context) error {
 		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
 			fields[k] = v
 		}
+	}
+	switch _, single := b.rdb.(*redis.Client); {
+	case fields["redis_mode"] == "sentinel":
+		return fmt.Errorf("%w: %s is a Sentinel; use redis+sentinel:// with the name of the master", broker.ErrInvalid, b.cfg.where)
+	case fields["redis_mode"] == "cluster" && single:
+		return fmt.Errorf("%w: %s %s", broker.ErrInvalid, b.cfg.where, saysCluster)
 	}
 	if v := fields["redis_version"]; v != "" && !atLeast(v, 6, 2) {
 		return fmt.Errorf("%w: the server is Redis %s, want 6.2 or newer", broker.ErrInvalid, v)

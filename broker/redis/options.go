@@ -22,7 +22,8 @@ type config struct {
 	partitions int
 	slice      time.Duration
 	limits     broker.Limits
-	apartFrom  int // size of payload
+	apartFrom  int    // size of payload
+	where      string // the addresses, for errors
 	logger     *slog.Logger
 	opening    string // an option for Open alone that was given; "" if none was
 	tls        *tls.Config
@@ -109,7 +110,13 @@ func Limits(l broker.Limits) Option {
 	})
 }
 
-// Logger is told what an operator should know. The default is slog.Default().
+// Logger is told what an operator should know. The default is slog.Default(). What
+// go-redis logs by itself goes there too, with the level debug: what fails is an
+// error of the operation as well. Its logger is one for the whole process, so with
+// the first [Open] it is replaced, for all users of go-redis. Its lines go to the
+// loggers of all brokers that Open has made and that are not closed, to each once;
+// to slog.Default() if there is none. A program that wants them elsewhere calls
+// SetLogger of go-redis after that. [New] leaves that logger alone.
 func Logger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) {
 		if l == nil {

@@ -21,7 +21,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	closed, apart := c.closed, c.apartOf(batch)
 	c.mu.Unlock()
 	if closed {
-		return nil, broker.ErrClosed
+		return nil, c.errClosed()
 	}
 	errs := make([]error, len(batch))
 	var order []*settling

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -47,7 +48,7 @@ func TestLogin(t *testing.T) {
 		"redis://nobody:abc@" + addr + "/0": "WRONGPASS",
 	} {
 		_, err := redis.Open(t.Context(), url)
-		if !errors.Is(err, broker.ErrUnavailable) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), addr) {
+		if !errors.Is(err, broker.ErrInvalid) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), addr) {
 			t.Errorf("open %s: %v, want %s", url, err, want)
 		}
 	}
@@ -62,7 +63,8 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// A user without the rights is told so.
+// A user without the rights is told so: what it sends is refused, and a minion does
+// not try again for ever.
 func TestNoRights(t *testing.T) {
 	t.Parallel()
 	addr := login(t)
@@ -70,9 +72,18 @@ func TestNoRights(t *testing.T) {
 		return
 	}
 	r := newRig(t, "redis://weak:secret@"+addr+"/0")
-	r.refused("NOPERM")
-	r.minion() // it goes on trying, and says why
-	r.eventually("the minion has said what is wrong", func() bool { return strings.Contains(r.logs.String(), "NOPERM") })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, err := work.Bind(args{}).Send(ctx, r.arb)
+	told := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, broker.ErrInvalid) || errors.Is(err, broker.ErrUnavailable) ||
+			!strings.Contains(err.Error(), "NOPERM") || !strings.Contains(err.Error(), addr) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	told("send", err)
+	told("minion", r.cfg.serve(ctx, r.logs.logger(), func() {}, r.opts...))
 }
 
 func TestTLS(t *testing.T) {
@@ -83,7 +94,7 @@ func TestTLS(t *testing.T) {
 	}
 	s, conf := redistest.StartTLS(t, path, "--requirepass", "secret")
 	url := "rediss://:secret@" + s.Addr + "/0"
-	if _, err := redis.Open(t.Context(), url); !errors.Is(err, broker.ErrUnavailable) || !strings.Contains(err.Error(), "certificate") {
+	if _, err := redis.Open(t.Context(), url); !errors.Is(err, broker.ErrInvalid) || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("a server with a certificate nobody trusts: %v", err)
 	}
 	for _, queues := range [][]string{{"one"}, {"two", "three"}} {
@@ -92,7 +103,7 @@ func TestTLS(t *testing.T) {
 		r.results(r.send(5, args{}, task.Queue(queues[0])))
 		r.cfg.Ledger.once(t, 5)
 	}
-	if _, err := redis.Open(t.Context(), "redis://:secret@"+s.Addr+"/0"); !errors.Is(err, broker.ErrUnavailable) {
+	if _, err := redis.Open(t.Context(), "redis://:secret@"+s.Addr+"/0"); !errors.Is(err, broker.ErrInvalid) {
 		t.Errorf("without TLS: %v", err)
 	}
 }
