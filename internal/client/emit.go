@@ -50,7 +50,7 @@ func DecodeEvent(data []byte) (name string, payload []byte, err error) {
 func (c *Client) Publish(ctx context.Context, topic string, data []byte) error {
 	select {
 	case <-c.done:
-		return fmt.Errorf("emit to topic %s: %w", topic, broker.ErrClosed)
+		return fmt.Errorf("emit to topic %s: %w", topic, c.why)
 	default:
 	}
 	if len(data) > c.limits.Payload {
