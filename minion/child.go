@@ -33,8 +33,10 @@ var hooked atomic.Bool
 // The child has the program, arguments, environment and working directory of the
 // minion's process, but not its memory: what handlers need, such as connections,
 // register makes itself, and flags are not parsed yet. Of the options, which are
-// those of [New], only [Codec] and [Codecs] count: give the same here as there.
-// SIGINT and SIGTERM don't end a child: the minion says when it ends.
+// those of [New], only [Codec] and [Codecs] count: give the same here as there. A
+// child that lacks the minion's codec ends, and each task that it should have run
+// fails with a [task.CrashError] that says so and is retried. SIGINT and SIGTERM don't
+// end a child: the minion ends it.
 func Child(register func(task.Registrar) error, opts ...Option) {
 	hooked.Store(true)
 	c, err := isolate.Attach()
