@@ -137,19 +137,18 @@ func delayedMany(r *rig) {
 		}
 	}
 	m := r.minion()
-	opened := time.Now()
 	var got []broker.ID
 	for len(got) < n {
+		asked := time.Now() // a task that is due before that can't come earlier
 		for _, d := range m.take(1) {
 			now := time.Now()
 			if early := from[d.ID].Sub(now); early > 2*time.Millisecond {
 				r.Fatalf("task %s was handed out %v before its time", d.ID, early)
 			}
 			due := to[d.ID]
-			if due.Before(opened) {
-				due = opened
+			if due.Before(asked) {
+				due = asked
 			}
-			// Those that are due at the same time queue up here.
 			if late := now.Sub(due); late > 4*max(r.Slack, r.prompt()) {
 				r.Fatalf("task %s was handed out %v late", d.ID, late)
 			}

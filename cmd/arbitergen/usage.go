@@ -29,6 +29,7 @@ RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
     dead-retention=DURATION
                         how long a call that failed for good is kept
     unique=KEY          no second call while one is queued or runs
+    unique-in=SCOPE:KEY the same, with the keys of all tasks that name the scope
     meta=KEY:VALUE      metadata that travels with its calls; may be repeated
     isolated            it runs in a process of its own
     inherit             its calls end with the running task that sent them

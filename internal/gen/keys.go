@@ -48,11 +48,9 @@ var keyList = []key{
 	{name: "dead-retention", form: "DURATION", set: func(o *options, v string) error { return o.duration("DeadRetention", v, 0) }},
 	{name: "unique", form: "KEY", set: func(o *options, v string) error {
 		o.add("Unique", strconv.Quote(v))
-		if len(v) > broker.MaxUniqueKey {
-			return fmt.Errorf("%d bytes, the limit is %d", len(v), broker.MaxUniqueKey)
-		}
-		return nil
+		return o.checkUnique(v)
 	}},
+	{name: "unique-in", form: "SCOPE:KEY", set: (*options).setUniqueIn},
 	{name: "meta", form: "KEY:VALUE", repeated: true, set: (*options).setMeta},
 	{name: "isolated", set: func(o *options, _ string) error { return o.flag("Isolated") }},
 	{name: "inherit", set: func(o *options, _ string) error { return o.flag("Inherit") }},
@@ -64,6 +62,18 @@ var keyList = []key{
 		return o.addOptional(optional{pos: o.at["optional"], param: v})
 	}},
 	{name: "default", form: "PARAMETER:VALUE", repeated: true, set: (*options).setDefault},
+}
+
+// checkUnique reports whether the key can be the one unique key of a task.
+func (o *options) checkUnique(key string) error {
+	_, own := o.at["unique"]
+	if _, shared := o.at["unique-in"]; own && shared {
+		return errors.New("a task has one key: want unique or unique-in")
+	}
+	if len(key) > broker.MaxUniqueKey {
+		return fmt.Errorf("%d bytes, the limit is %d", len(key), broker.MaxUniqueKey)
+	}
+	return nil
 }
 
 func checkParameter(name string) error {

@@ -24,11 +24,15 @@ func TestKeysCoverOptions(t *testing.T) {
 	d, ok := ast.ParseDirective(1, directive+" name=a queue=q delay=1s within=1s timeout=1s retries=1 backoff=constant:1s"+
 		" retention=1s dead-retention=1s unique=k meta=a:b isolated inherit upstream=x optional=x default=y:1")
 	opts, wrong := parseDirective(d)
-	if !ok || len(wrong) > 0 {
+	other, otherOK := ast.ParseDirective(1, directive+" unique-in=s:k") // not beside unique
+	scoped, wrongToo := parseDirective(other)
+	if wrong = append(wrong, wrongToo...); !ok || !otherOK || len(wrong) > 0 {
 		t.Fatal(wrong)
 	}
+	opts.settings = append(opts.settings, scoped.settings...)
 	for _, k := range keyList {
-		if _, used := opts.at[k.name]; !used {
+		_, used := opts.at[k.name]
+		if _, alone := scoped.at[k.name]; !used && !alone {
 			t.Errorf("the directive of this test has no %s", k.name)
 		}
 	}

@@ -105,6 +105,18 @@ func (o *options) setBackoff(value string) error {
 	return errors.New("want constant:DURATION or exponential:BASE..LIMIT, as in exponential:1s..10m")
 }
 
+func (o *options) setUniqueIn(value string) error {
+	scope, k, found := strings.Cut(value, ":")
+	if !found || k == "" {
+		return errors.New("want SCOPE:KEY, as in unique-in=invoices:nightly")
+	}
+	o.add("UniqueIn", fmt.Sprintf("%q, %q", scope, k))
+	if err := checkName("scope", scope); err != nil {
+		return err
+	}
+	return o.checkUnique(k)
+}
+
 func (o *options) setMeta(value string) error {
 	k, v, found := strings.Cut(value, ":")
 	if !found || k == "" {
