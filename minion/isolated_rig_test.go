@@ -99,6 +99,11 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		os.Exit(d.N)
 		return trace{}, nil
 	},
+	"last words": func(_ context.Context, d deed) (trace, error) {
+		fmt.Fprintln(os.Stderr, d.Text)
+		os.Exit(1)
+		return trace{}, nil
+	},
 	"lone panic": func(ctx context.Context, d deed) (trace, error) {
 		go panic(d.Text)
 		return trace{}, obey(ctx)

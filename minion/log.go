@@ -2,7 +2,9 @@ package minion
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -29,13 +31,16 @@ func (l logger) task(level slog.Level, msg string, d *broker.Delivery, args ...a
 	}, args...)...)
 }
 
-// failed is task for an error. One that is a panic is logged with its stack, and as
-// a warning at least: it is a fault of the program, whatever becomes of the task.
+// failed is task for an error. One that is a panic or a crash is logged as a warning at
+// least: it is a fault of the program, whatever becomes of the task. Its stack is
+// logged, unless the error has all of it, as that of a crash whose output is one line.
 func (l logger) failed(level slog.Level, msg string, d *broker.Delivery, err error, args ...any) {
 	args = append(args, "error", err)
 	if stack := stackOf(err); stack != "" {
 		level = max(level, slog.LevelWarn)
-		args = append(args, "stack", stack)
+		if !strings.Contains(fmt.Sprint(err), strings.TrimSpace(stack)) { // Sprint survives an Error that panics
+			args = append(args, "stack", stack)
+		}
 	}
 	l.task(level, msg, d, args...)
 }

@@ -171,7 +171,7 @@ func MaxRecoveries(n int) Option {
 // attempt, duration and error where they apply. An attempt that panics has the
 // attribute stack, at most 16 KiB, and is logged as a warning or an error whatever
 // becomes of the task; so has an isolated one whose process crashed, with what that
-// printed last. The levels are
+// printed last, unless the error has all of that. The levels are
 //
 //   - debug: a task succeeded, was snoozed or released; the minion started,
 //     stopped;

@@ -185,4 +185,17 @@ func TestIsolatedPanicIsLogged(t *testing.T) {
 	y.logs.logged(t, "level=ERROR", "no retries left", "attempt=2", "stack=", "isolated_rig_test.go")
 	_ = y.remote(deed{What: "lone panic", Text: "alone"}, task.Retries(0))
 	y.logs.logged(t, "level=ERROR", "no retries left", "stack=", "panic: alone")
+	// An output of one line is in the error and is not repeated, unless the error cuts
+	// it short.
+	exit := y.send(deed{What: "exit", N: 3}, task.Retries(0))
+	_, _ = y.result(exit)
+	y.logs.logged(t, "level=ERROR", "no retries left", exit.ID().String(), "exit code 3: before the end")
+	for line := range strings.Lines(y.logs.String()) {
+		if strings.Contains(line, exit.ID().String()) && strings.Contains(line, "stack=") {
+			t.Errorf("the stack repeats the error: %s", line)
+		}
+	}
+	long := strings.Repeat("x", 400)
+	_ = y.remote(deed{What: "last words", Text: long}, task.Retries(0))
+	y.logs.logged(t, "level=ERROR", "no retries left", "stack=", long)
 }
