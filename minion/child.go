@@ -13,8 +13,48 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// hooked says that Child was called.
-var hooked atomic.Bool
+// hook is what the first call of Child was given; nil as long as there was none.
+var hook atomic.Pointer[childHook]
+
+// childHook is what every child of this program begins with.
+type childHook struct {
+	codecs []codec.Codec
+	err    error // why no child can begin
+}
+
+// newHook checks what Child was given.
+func newHook(register func(task.Registrar) error, opts []Option) *childHook {
+	cfg := configure(opts)
+	h := &childHook{codecs: cfg.allCodecs(), err: cfg.err}
+	if h.err == nil && register == nil {
+		h.err = fmt.Errorf("%w: register is nil", broker.ErrInvalid)
+	}
+	if h.err != nil {
+		h.err = fmt.Errorf("minion.Child: %w", h.err)
+	}
+	return h
+}
+
+// check refuses a minion whose isolated tasks children could not run: each of them
+// would fail, and be retried, for a mistake that is there from the start. A child must
+// accept every codec that the minion accepts.
+func (h *childHook) check(cfg *config) error {
+	if h.err != nil {
+		return h.err
+	}
+	own := cfg.allCodecs()
+	for _, c := range append(own, codec.Msgpack(), codec.JSON()) {
+		name := c.Name()
+		if _, err := codec.ByName(name, own...); err != nil {
+			continue // it is built in, and the minion refuses it as well
+		}
+		if _, err := codec.ByName(name, h.codecs...); err != nil {
+			return fmt.Errorf("%w: tasks are isolated, and minion.Child does not accept the codec %q, which the minion does: "+
+				"give Child the same options Codec and Codecs as minion.New", broker.ErrInvalid, name)
+		}
+	}
+	return nil
+}
 
 // Child is where isolated tasks run; see [Isolated]. A program that has such
 // tasks calls it first in its main function, or in TestMain:
@@ -33,18 +73,19 @@ var hooked atomic.Bool
 // The child has the program, arguments, environment and working directory of the
 // minion's process, but not its memory: what handlers need, such as connections,
 // register makes itself, and flags are not parsed yet. Of the options, which are
-// those of [New], only [Codec] and [Codecs] count: give the same here as there. A
-// child that lacks the minion's codec ends, and each task that it should have run
-// fails with a [task.CrashError] that says so and is retried. SIGINT and SIGTERM don't
-// end a child: the minion ends it.
+// those of [New], only [Codec] and [Codecs] count: give the same here as there. Run of a
+// minion that has isolated tasks refuses to start if it accepts a codec that Child does
+// not, and its error names that codec. Only the first call of Child in a process
+// counts. SIGINT and SIGTERM don't end a child: the minion ends it.
 func Child(register func(task.Registrar) error, opts ...Option) {
-	hooked.Store(true)
+	h := newHook(register, opts)
+	hook.CompareAndSwap(nil, h)
 	c, err := isolate.Attach()
 	if c == nil && err == nil {
 		return
 	}
 	if err == nil {
-		err = serveChild(c, register, configure(opts))
+		err = serveChild(c, register, h)
 	}
 	fmt.Fprintln(os.Stderr, "isolated task: the process can't run any:", err)
 	os.Exit(1)
@@ -60,17 +101,14 @@ type offspring struct {
 var _ task.Registrar = (*offspring)(nil)
 
 // serveChild returns only if it can't begin.
-func serveChild(c *isolate.Child, register func(task.Registrar) error, cfg config) error {
-	if cfg.err != nil {
-		return cfg.err
+func serveChild(c *isolate.Child, register func(task.Registrar) error, h *childHook) error {
+	if h.err != nil {
+		return h.err
 	}
-	o := &offspring{handlers: make(map[string]task.Registration), codecs: append([]codec.Codec{cfg.codec}, cfg.codecs...)}
+	o := &offspring{handlers: make(map[string]task.Registration), codecs: h.codecs}
 	var err error
 	if o.codec, err = codec.ByName(string(c.Setup), o.codecs...); err != nil {
 		return fmt.Errorf("the minion's codec is not among those of minion.Child: %w", err)
-	}
-	if register == nil {
-		return fmt.Errorf("minion.Child: %w: register is nil", broker.ErrInvalid)
 	}
 	if err := register(o); err != nil {
 		return err

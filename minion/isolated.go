@@ -39,12 +39,12 @@ type isolation struct {
 //     of the runtime, a panic in another goroutine, a signal, [MemoryLimit]) is a
 //     failure of the task, a [*task.CrashError], and is retried like any other.
 //
-// The program calls [Child] first in its main function; without that Run refuses
-// to start. There are at most as many children as slots, those that start or end
-// among them, and one more for each handler that has lent its slot to wait for
-// another task, until it returns. Each runs one task at a time, and the next when
-// that has returned; [ChildTasks] bounds how many. What a child prints goes to
-// [Logger], line by line, as info.
+// The program calls [Child] first in its main function, with the minion's codecs;
+// without that Run refuses to start. There are at most as many children as slots,
+// those that start or end among them, and one more for each handler that has lent
+// its slot to wait for another task, until it returns. Each runs one task at a time,
+// and the next when that has returned; [ChildTasks] bounds how many. What a child
+// prints goes to [Logger], line by line, as info.
 //
 // The context in the child has what [task.FromContext] tells, the deadline, and
 // submitters, which send through the minion; values of the context of Run are not
@@ -132,10 +132,14 @@ func (m *Minion) isolate() error {
 	if !m.isolates && iso.tuned != "" {
 		return fmt.Errorf("%w option: %s has no effect: no task is isolated; add minion.Isolated or task.Isolated", broker.ErrInvalid, iso.tuned)
 	}
-	if m.isolates && !hooked.Load() {
+	if !m.isolates {
+		return nil
+	}
+	h := hook.Load()
+	if h == nil {
 		return fmt.Errorf("%w: tasks are isolated, and minion.Child was not called: call it first in main", broker.ErrInvalid)
 	}
-	return nil
+	return h.check(&m.cfg)
 }
 
 // newPool returns where isolated tasks run, nil if there are none.

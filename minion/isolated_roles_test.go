@@ -22,7 +22,10 @@ import (
 
 func init() {
 	roles = func() {
-		proc.Main(map[string]proc.Role{"minion": playMinion, "unhooked": playUnhooked})
+		proc.Main(map[string]proc.Role{
+			"minion": playMinion, "unhooked": playUnhooked,
+			"sealed": playSealed, "divided": playSealed, "unregistered": playUnregistered,
+		})
 	}
 }
 
@@ -76,5 +79,71 @@ func TestIsolatedUnhooked(t *testing.T) {
 	if status := p.Wait(t); status != 0 || !strings.Contains(p.Output(), "minion.Child was not called") ||
 		!strings.Contains(p.Output(), "is a child of a minion") {
 		t.Errorf("status %d", status)
+	}
+}
+
+// playSealed has given Child the codec that its minion has.
+func playSealed(ctx context.Context, _ json.RawMessage) error {
+	b := memory.New()
+	m := minion.New(b, minion.Codec(sealed))
+	if err := registerIsolated(m); err != nil {
+		return err
+	}
+	go func() { _ = m.Run(ctx, 1) }()
+	arb, err := arbiter.New(b, arbiter.Codec(sealed))
+	if err != nil {
+		return err
+	}
+	tr, err := isolated.With(task.Retries(0)).Call(ctx, arb, deed{What: "echo", Text: "from a child"})
+	fmt.Println(tr.Text, tr.PID != os.Getpid(), err)
+	if err := errors.Join(m.Close(), arb.Close()); err != nil {
+		return err
+	}
+	// A child of this program refuses what is only built in.
+	m = minion.New(memory.New())
+	if err := registerIsolated(m); err != nil {
+		return err
+	}
+	fmt.Println(m.Run(ctx, 1))
+	return nil
+}
+
+// playUnregistered has given Child nothing to run.
+func playUnregistered(ctx context.Context, _ json.RawMessage) error {
+	m := minion.New(memory.New())
+	if err := registerIsolated(m); err != nil {
+		return err
+	}
+	fmt.Println(m.Run(ctx, 1))
+	return nil
+}
+
+// TestIsolatedSealed: with the minion's codec children run its tasks; and the first call
+// of Child decides what they accept.
+func TestIsolatedSealed(t *testing.T) {
+	t.Parallel()
+	p := proc.Start(t, "sealed", nil)
+	if status := p.Wait(t); status != 0 || !strings.Contains(p.Output(), "from a child true <nil>") ||
+		!strings.Contains(p.Output(), `minion.Child does not accept the codec "msgpack"`) {
+		t.Errorf("status %d: %s", status, p.Output())
+	}
+}
+
+// TestIsolatedDivided: a program that gives Child other codecs in its children than in
+// the minion's process is told by the tasks that fail.
+func TestIsolatedDivided(t *testing.T) {
+	t.Parallel()
+	p := proc.Start(t, "divided", nil)
+	if status := p.Wait(t); status != 0 || !strings.Contains(p.Output(), task.ErrCrashed.Error()) ||
+		!strings.Contains(p.Output(), "the minion's codec is not among those of minion.Child") {
+		t.Errorf("status %d: %s", status, p.Output())
+	}
+}
+
+func TestIsolatedUnregistered(t *testing.T) {
+	t.Parallel()
+	p := proc.Start(t, "unregistered", nil)
+	if status := p.Wait(t); status != 0 || !strings.Contains(p.Output(), "minion.Child: invalid: register is nil") {
+		t.Errorf("status %d: %s", status, p.Output())
 	}
 }

@@ -50,22 +50,12 @@ func TestIsolatedSubmit(t *testing.T) {
 	}
 }
 
-// odd is a codec that children don't know.
-type odd struct{ codec.Codec }
-
-func (odd) Name() string { return "odd" }
-
 func TestIsolatedUnknown(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 1, minion.Retry(3, nil))
 	var e *task.RemoteError
 	if _, err := strange.Call(t.Context(), y.arb, args{1}); !errors.Is(err, task.ErrUnknownTask) || !errors.As(err, &e) || e.Attempts != 1 {
 		t.Error(err)
-	}
-	y = newYard(t, 1, minion.Codec(odd{codec.JSON()}))
-	e = y.remote(deed{What: "echo"})
-	if !errors.Is(e, task.ErrCrashed) || !strings.Contains(e.Message, "the minion's codec is not among those of minion.Child") {
-		t.Errorf("%+v", e)
 	}
 }
 

@@ -67,6 +67,11 @@ func configure(opts []Option) config {
 	return cfg
 }
 
+// allCodecs returns the codec of what is sent, then the others that were given.
+func (c *config) allCodecs() []codec.Codec {
+	return append([]codec.Codec{c.codec}, c.codecs...)
+}
+
 type optionFunc func(*config)
 
 func (f optionFunc) apply(c *config) { f(c) }

@@ -26,8 +26,15 @@ func TestMain(m *testing.M) {
 	if os.Getenv("GORACE") == "" { // under the race detector a process takes a second to exit
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=50")
 	}
-	if roles != nil && os.Getenv("ARBITER_TEST_ROLE") == "unhooked" {
+	switch role := os.Getenv("ARBITER_TEST_ROLE"); {
+	case roles != nil && role == "unhooked":
 		roles()
+	case role == "sealed":
+		minion.Child(registerIsolated, minion.Codec(sealed)) // the next call counts for nothing
+	case role == "divided" && os.Getenv("ARBITER_ISOLATED") == "": // its children get none
+		minion.Child(registerIsolated, minion.Codec(sealed))
+	case role == "unregistered":
+		minion.Child(nil)
 	}
 	minion.Child(registerIsolated)
 	if roles != nil {
