@@ -11,7 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A unique key belongs to its task; tasks that exclude each other name a scope.
+// A unique key belongs to its task; tasks that exclude each other name a scope. The
+// error of a call that is refused tells which task has the key.
 func Example_unique() {
 	ctx := context.Background()
 	b := memory.New() // without a minion: the first call of each waits
@@ -24,17 +25,19 @@ func Example_unique() {
 	type order struct {
 		ID int `arbiter:"id"`
 	}
+	sent := make(map[task.ID]string)
 	send := func(name string, opts ...task.Option) {
-		_, err := task.Define[order, task.None](name, opts...).Apply(ctx, arb, order{42})
-		var dup *task.DuplicateError
+		fut, err := task.Define[order, task.None](name, opts...).Apply(ctx, arb, order{42})
+		var held *task.DuplicateError
 		switch {
-		case errors.As(err, &dup):
-			scope, key := dup.Unique()
-			fmt.Println(name, "is refused:", key, "of", scope)
+		case errors.As(err, &held):
+			scope, key := held.Unique()
+			fmt.Println(name, "is refused:", sent[held.Holder], "has", key, "of", scope)
 		case err != nil:
 			log.Fatal(err)
 		default:
-			fmt.Println(name, "is sent")
+			sent[fut.ID()] = fmt.Sprintf("task %d", len(sent)+1)
+			fmt.Println(name, "is sent:", sent[fut.ID()])
 		}
 	}
 	send("invoice", task.Unique("order-42"))
@@ -44,9 +47,9 @@ func Example_unique() {
 	send("refund", task.UniqueIn("payment", "order-42"))
 
 	// Output:
-	// invoice is sent
-	// invoice is refused: order-42 of invoice
-	// ship is sent
-	// charge is sent
-	// refund is refused: order-42 of payment
+	// invoice is sent: task 1
+	// invoice is refused: task 1 has order-42 of invoice
+	// ship is sent: task 2
+	// charge is sent: task 3
+	// refund is refused: task 3 has order-42 of payment
 }
