@@ -16,7 +16,10 @@ const (
 	MaxStatusResults = 4 << 20
 )
 
-// FlowStatus is what is known of the members of a group, squad or pipe.
+// FlowStatus is what is known of the members of a group, squad or pipe. The group
+// itself gets its outcome in a step of its own, so for a moment after its last task is
+// done, even after the future of its callback has returned, its State may still be
+// running; a group's Result waits for its outcome.
 type FlowStatus struct {
 	// Of the members alone.
 	Size      int // how many there are
