@@ -72,6 +72,13 @@ func (a *Arbiter) Await(ctx context.Context, id task.ID, into any) error {
 	return a.client.Await(ctx, id, into)
 }
 
+// AwaitTurn waits until turn is closed, while another goroutine awaits the task with
+// [Arbiter.Await]. A future calls it if several goroutines wait for its result. If ctx
+// ends first, the error is a [*task.WaitError] that says why the task is not done.
+func (a *Arbiter) AwaitTurn(ctx context.Context, id task.ID, turn <-chan struct{}) error {
+	return a.client.AwaitTurn(ctx, id, turn)
+}
+
 // Close ends every wait with [task.ErrClosed], lets submissions that are under
 // way finish, each as a whole, and refuses new ones. Requests that fail are not
 // tried again then, and a squad that has not started is taken back. Tasks that were

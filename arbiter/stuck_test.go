@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
@@ -64,24 +66,26 @@ func onEach(t *testing.T, test func(t *testing.T, b broker.Broker)) {
 		defer func() { _ = b.Close() }()
 		test(t, b)
 	})
-	t.Run("redis", func(t *testing.T) {
-		path := redistest.Path(t)
-		if path == "" {
-			return
-		}
-		b, err := redis.Open(t.Context(), redistest.Start(t, path).URL(), redis.Logger(silent))
+	on := func(t *testing.T, url string) {
+		b, err := redis.Open(t.Context(), url, redis.Logger(silent))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = b.Close() }()
 		test(t, b)
+	}
+	t.Run("miniredis", func(t *testing.T) { on(t, "redis://"+miniredis.RunT(t).Addr()) })
+	t.Run("redis", func(t *testing.T) {
+		if path := redistest.Path(t); path != "" {
+			on(t, redistest.Start(t, path).URL())
+		}
 	})
 }
 
 // served starts a minion with the handler of work for a queue, and waits until it lives.
-func served(t *testing.T, b broker.Broker, queue string, fn func(context.Context, args) (int, error)) {
+func served(t *testing.T, b broker.Broker, queue string, fn func(context.Context, args) (int, error), opts ...minion.Option) {
 	t.Helper()
-	m := minion.New(b, minion.Logger(silent), minion.DrainTimeout(0), minion.Queue(queue))
+	m := minion.New(b, append([]minion.Option{minion.Logger(silent), minion.DrainTimeout(0), minion.Queue(queue)}, opts...)...)
 	if err := task.Handle(m, work, fn); err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +281,7 @@ func TestWaitErrorStates(t *testing.T) {
 			state broker.State
 			says  string
 		}{
-			{retrying, broker.StateRetrying, `: it is retrying until 2000-01-01T01:00:00Z in queue "default"`},
+			{retrying, broker.StateRetrying, `: it is retrying, next at 2000-01-01T01:00:00Z, in queue "default"; attempt 1 failed: `},
 			{running, broker.StateRunning, ": it is running, attempt 1, at minion "},
 			{r.send(2), broker.StatePending, `: it is pending in queue "default" (minions: 1, busy slots: `},
 			{r.send(3, task.Delay(time.Hour)), broker.StateScheduled, ": it is scheduled until 2000-01-01T"},

@@ -20,7 +20,8 @@ type proxy struct {
 	child client.Child
 }
 
-// lastWord is how long a wait whose time is over waits for the minion to say why.
+// lastWord is how long a wait whose time is over, or that is canceled, waits for the
+// minion to say why the task is not done.
 const lastWord = 100 * time.Millisecond
 
 // Submit implements [task.Submitter].
@@ -46,7 +47,7 @@ func (p *proxy) Await(ctx context.Context, id task.ID, into any) error {
 			end()
 		}
 	})()
-	reply, err := p.ask(longer, &call)
+	reply, err := p.ask(longer, &call, lastWord)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
@@ -69,7 +70,7 @@ func (p *proxy) Emit(ctx context.Context, topic string, payload any) error {
 	if err != nil {
 		return err
 	}
-	reply, err := p.ask(ctx, &wireCall{Topic: topic, Event: data})
+	reply, err := p.ask(ctx, &wireCall{Topic: topic, Event: data}, 0)
 	if err != nil {
 		return fmt.Errorf("emit to topic %s: %w", topic, err)
 	}
@@ -115,7 +116,7 @@ func (p *proxy) submit(ctx context.Context, later bool, calls []task.Bound) erro
 		places = append(places, i)
 	}
 	if len(msg.Calls) > 0 {
-		reply, err := p.ask(ctx, &msg)
+		reply, err := p.ask(ctx, &msg, 0)
 		if err == nil {
 			err = reply.Err.unpack()
 		}
@@ -188,8 +189,8 @@ func (p *proxy) prepare(req *task.Request, now time.Time, depth int) (wireReques
 	return w, nil
 }
 
-func (p *proxy) ask(ctx context.Context, call *wireCall) (*wireReply, error) {
-	out, err := p.w.Call(ctx, pack(call))
+func (p *proxy) ask(ctx context.Context, call *wireCall, patience time.Duration) (*wireReply, error) {
+	out, err := p.w.Call(ctx, pack(call), patience)
 	if err != nil {
 		return nil, err
 	}

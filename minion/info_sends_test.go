@@ -65,6 +65,22 @@ func init() {
 		}
 		return trace{Text: err.Error()}, nil
 	}
+	deeds["given up"] = func(ctx context.Context, _ deed) (trace, error) {
+		info, _ := task.FromContext(ctx)
+		fut, err := task.Named("plain", task.Args(1), task.Queue("defoult")).Send(ctx, info)
+		if err != nil {
+			return trace{}, err
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer time.AfterFunc(50*time.Millisecond, cancel).Stop()
+		var none any
+		err = info.Await(ctx, fut.ID(), &none)
+		e := new(task.WaitError)
+		if !errors.Is(err, context.Canceled) || !errors.As(err, &e) || e.Queue != "defoult" || e.Name != "plain" || !errors.Is(e, context.Canceled) {
+			return trace{}, fmt.Errorf("%w, of task %q in queue %q", err, e.Name, e.Queue)
+		}
+		return trace{N: 1}, nil
+	}
 }
 
 // The Info of a handler sends by name, emits, and says why a wait was in vain: in the
@@ -126,6 +142,9 @@ func TestInfoSends(t *testing.T) {
 				const want = `: context deadline exceeded: it is pending in queue "defoult", which no living minion serves (queues served: default)`
 				if tr := do(deed{What: "stuck"}); !strings.HasPrefix(tr.Text, "task plain (") || !strings.HasSuffix(tr.Text, want) {
 					t.Errorf("%s: %q", where, tr.Text)
+				}
+				if tr := do(deed{What: "given up"}); tr.N != 1 {
+					t.Errorf("%s: a wait that is canceled: %+v", where, tr)
 				}
 			}
 		})

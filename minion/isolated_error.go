@@ -18,7 +18,8 @@ type wireError struct {
 	After   time.Duration
 	Foreign bool                   // it is another task's
 	Dup     *broker.DuplicateError // nil if it is none
-	Wait    *task.WaitError        // the same; without its Err
+	Wait    *task.WaitError        // the same; without its Err and LastFailure
+	Last    *wireLast              // of Wait; nil if it has none
 }
 
 // What a handler's error says beside its message.
@@ -68,8 +69,9 @@ func packError(err error) *wireError {
 	var wait *task.WaitError
 	if errors.As(err, &wait) {
 		bare := *wait
-		bare.Err = nil
+		bare.Err, bare.LastFailure = nil, nil
 		w.Wait = &bare
+		w.Last = packLast(wait.LastFailure)
 	}
 	return w
 }
@@ -128,12 +130,39 @@ func (e *childError) As(target any) bool {
 	case **task.WaitError:
 		if e.Wait != nil {
 			wait := *e.Wait
-			wait.Err = e.ended()
+			wait.Err, wait.LastFailure = e.ended(), e.last()
 			*t = &wait
 			return true
 		}
 	}
 	return false
+}
+
+// wireLast is the last failure of a task that somebody waits for.
+type wireLast struct {
+	Task     string
+	ID       task.ID
+	Attempts uint32
+	Failure  broker.Failure
+}
+
+func packLast(e *task.RemoteError) *wireLast {
+	if e == nil {
+		return nil
+	}
+	return &wireLast{e.Task, e.ID, uint32(max(e.Attempts, 0)), broker.Failure{
+		Type: e.Type, Message: e.Message, Stack: e.Stack, Chain: e.Chain,
+		Codes: task.NewFailure(e).Codes, // those registered here
+	}}
+}
+
+// last returns the last failure of the task that was waited for, nil if there is none.
+func (e *childError) last() *task.RemoteError {
+	l := e.Last
+	if l == nil {
+		return nil
+	}
+	return task.NewRemoteError(l.ID, &broker.Outcome{Name: l.Task, Attempts: l.Attempts, Err: &l.Failure})
 }
 
 // ended returns why a wait has ended.

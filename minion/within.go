@@ -32,6 +32,11 @@ func (w *within) Await(ctx context.Context, id task.ID, into any) error {
 	return r.client.Await(ctx, id, into)
 }
 
+// AwaitTurn waits for another goroutine of the handler, which has lent the slot.
+func (w *within) AwaitTurn(ctx context.Context, id task.ID, turn <-chan struct{}) error {
+	return (*attempt)(w).s.r.client.AwaitTurn(ctx, id, turn)
+}
+
 // Emit implements [task.Emitter].
 func (w *within) Emit(ctx context.Context, topic string, payload any) error {
 	return (*attempt)(w).s.r.client.Emit(ctx, topic, payload)

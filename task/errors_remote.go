@@ -41,8 +41,12 @@ func (e *RemoteError) Error() string {
 }
 
 // Is reports whether the remote error wrapped target, as far as that is known
-// here: target must be registered under the same name on both sides.
+// here: target must be registered under the same name on both sides. A nil
+// RemoteError, such as a LastFailure that there is not, wraps nothing.
 func (e *RemoteError) Is(target error) bool {
+	if e == nil {
+		return false
+	}
 	for _, code := range e.codes {
 		if registered.get(code) == target {
 			return true

@@ -21,13 +21,20 @@ var ErrNoMinion = errors.New("no living minion can run the task")
 // if no living minion could run the task.
 type WaitError struct {
 	ID   ID     // what was waited for; of a wait for several, one that is not done
-	Name string // of the task; empty if it isn't known
+	Name string // of the task; empty if it isn't known, and of a group or pipe
 
 	Queue  string       // empty if it isn't known
 	State  broker.State // StateUnknown if it isn't known
 	Due    time.Time    // by the broker's clock, of a task that is scheduled or retrying
 	Reason string       // why it is not done yet, as far as that is known: a sentence without its full stop
 	Seen   time.Time    // when Reason was found out; zero if there is none
+
+	// LastFailure is the error of the last attempt that failed, of a task that is
+	// retried, or of one in the group or pipe; nil if no attempt has failed, or it isn't
+	// known. Its Message has at most broker.MaxLastMessage bytes, and its Attempts is the
+	// number of that attempt. errors.Is(e.LastFailure, err) finds registered errors in
+	// it. It is not in what e wraps, since the task has not failed yet.
+	LastFailure *RemoteError
 
 	Stuck bool  // no living minion could run it: errors.Is(e, ErrNoMinion)
 	Err   error // the context's error, or ErrClosed

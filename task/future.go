@@ -3,7 +3,6 @@ package task
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 )
 
@@ -76,11 +75,28 @@ func (f *Future[Result]) takeTurn(ctx context.Context) (done bool, err error) {
 		}
 		turn := f.turn
 		f.mu.Unlock()
-		select {
-		case <-turn:
-		case <-ctx.Done():
-			return false, fmt.Errorf("%s: %w", Title(f.id, ""), ctx.Err())
+		if err := awaitTurn(ctx, f.from, f.id, turn); err != nil {
+			return false, err
 		}
+	}
+}
+
+// turnAwaiter is a [Submitter] that says why a task is not done to those, too, who wait
+// for their turn: an arbiter, and the submitter of a handler in the minion's process.
+type turnAwaiter interface {
+	AwaitTurn(ctx context.Context, id ID, turn <-chan struct{}) error
+}
+
+// awaitTurn waits until turn is closed. If ctx ends first, the error is a *WaitError.
+func awaitTurn(ctx context.Context, s Submitter, id ID, turn <-chan struct{}) error {
+	if s, ok := s.(turnAwaiter); ok {
+		return s.AwaitTurn(ctx, id, turn)
+	}
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+		return &WaitError{ID: id, Err: ctx.Err()}
 	}
 }
 

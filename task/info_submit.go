@@ -27,6 +27,13 @@ func (i Info) Await(ctx context.Context, id ID, into any) error {
 	return orNowhere(i.Submitter).Await(ctx, id, into)
 }
 
+// AwaitTurn waits until turn is closed, while another goroutine awaits the task with
+// [Info.Await]. A future calls it if several goroutines wait for its result. If ctx ends
+// first, the error is a [*WaitError].
+func (i Info) AwaitTurn(ctx context.Context, id ID, turn <-chan struct{}) error {
+	return awaitTurn(ctx, i.Submitter, id, turn)
+}
+
 // Emit appends an event to a topic, by the field Submitter, at once: an attempt that is
 // repeated emits it again. A topic is 1 to 128 of A-Z a-z 0-9 _ . and -. It keeps its
 // last 100,000 events, and none for longer than an hour; an arbiter's Listen reads them.

@@ -198,7 +198,7 @@ func (c *Client) see(s *survey) {
 		one, st := &cases[i], &found[i]
 		if one.asked == one.id {
 			if e := c.table.entries.get(one.id); e != nil {
-				e.state = st.State
+				e.state, e.of = st.State, c.table.kinds.learn(e.of, st)
 			}
 		}
 		if st.State.Final() {
@@ -207,9 +207,7 @@ func (c *Client) see(s *survey) {
 			}
 			continue
 		}
-		if st.Queue != "" && st.Queue != one.of.Queue {
-			one.of = c.table.kinds.of(one.of.Name, st.Queue)
-		}
+		one.of = c.table.kinds.learn(one.of, st)
 		c.sight(s, one, st, now)
 	}
 }

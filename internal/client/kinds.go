@@ -1,5 +1,7 @@
 package client
 
+import "github.com/go-arbiter/arbiter/broker"
+
 // kind is the name and queue of tasks. Many tasks share one, so that an entry needs
 // a pointer and no strings. Nobody changes it.
 type kind struct {
@@ -37,4 +39,20 @@ func (k *kinds) of(name, queue string) *kind {
 	}
 	k.last = known
 	return known
+}
+
+// learn returns a kind with what a look-up has told beyond it: the queue, and the name if
+// it was not known.
+func (k *kinds) learn(of *kind, st *broker.Status) *kind {
+	name, queue := of.Name, of.Queue
+	if name == "" && !IsFlow(st.ID) {
+		name = st.Name
+	}
+	if st.Queue != "" {
+		queue = st.Queue
+	}
+	if name == of.Name && queue == of.Queue {
+		return of
+	}
+	return k.of(name, queue)
 }

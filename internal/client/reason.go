@@ -3,7 +3,9 @@ package client
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/task"
@@ -24,6 +26,13 @@ func (c *Client) waitError(w *Watch, err error) error {
 		return err
 	}
 	e.ID, e.Name, e.Queue, e.State, e.Due = g.asked, g.of.Name, g.of.Queue, g.status.State, g.status.Due
+	if g.asked != g.status.ID {
+		e.Name = "" // that of the task in the group or pipe is in the reason
+	}
+	if f := g.status.Failed; f != nil {
+		o := broker.Outcome{Name: g.of.Name, Attempts: f.Attempt, Err: &f.Err}
+		e.LastFailure = task.NewRemoteError(g.status.ID, &o)
+	}
 	if !g.at.IsZero() {
 		e.Reason, e.Seen, e.Stuck = c.reason(g, r), g.at, g.ill.why != noTrouble
 	}
@@ -63,8 +72,13 @@ func (c *Client) guess(w *Watch) *sighting {
 	return nil
 }
 
-// reason says why a task is not done.
+// reason says why a task is not done, and why its last attempt has failed.
 func (c *Client) reason(g *sighting, r *roster) string {
+	return c.place(g, r) + failed(g.status.Failed)
+}
+
+// place says where a task is, and what keeps it from being run.
+func (c *Client) place(g *sighting, r *roster) string {
 	st := &g.status
 	text := "it is "
 	if g.asked != st.ID {
@@ -77,8 +91,13 @@ func (c *Client) reason(g *sighting, r *roster) string {
 	if st.State == broker.StateBlocked {
 		text += ", for it waits for other tasks,"
 	}
-	if !st.Due.IsZero() && (st.State == broker.StateScheduled || st.State == broker.StateRetrying) {
-		text += " until " + st.Due.UTC().Format(time.RFC3339)
+	if !st.Due.IsZero() {
+		switch at := st.Due.UTC().Format(time.RFC3339); st.State {
+		case broker.StateScheduled:
+			text += " until " + at
+		case broker.StateRetrying:
+			text += ", next at " + at + ","
+		}
 	}
 	if st.State == broker.StateRunning {
 		return text + running(st)
@@ -99,6 +118,35 @@ func (c *Client) reason(g *sighting, r *roster) string {
 		}
 	}
 	return text
+}
+
+// maxTold is how many bytes of a failure's message are in a reason. LastFailure has more.
+const maxTold = 200
+
+// failed completes a reason with the last failure of the task, if an attempt has failed.
+func failed(f *broker.LastFailure) string {
+	if f == nil {
+		return ""
+	}
+	text := fmt.Sprintf("; attempt %d failed", f.Attempt)
+	if said := oneLine(f.Err.Message, maxTold); said != "" {
+		text += ": " + said
+	}
+	return text
+}
+
+// oneLine returns a text without its line breaks, and cuts it between characters if it
+// has more than limit bytes.
+func oneLine(text string, limit int) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) <= limit {
+		return text
+	}
+	end := limit - len("…")
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
 }
 
 // running says where and how a task runs.

@@ -224,9 +224,7 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 		return
 	}
 	e.state = st.State
-	if st.Queue != "" && st.Queue != e.of.Queue {
-		e.of = t.kinds.of(e.of.Name, st.Queue)
-	}
+	e.of = t.kinds.learn(e.of, st)
 	final := st.State.Final()
 	switch {
 	case final && st.Outcome != nil:

@@ -174,9 +174,10 @@ func (c *Child) begin(f frame, run func(context.Context, *Work) []byte) {
 	}()
 }
 
-// Call asks the parent something and waits for the answer. The error is ctx's, or
-// ErrOver.
-func (w *Work) Call(ctx context.Context, body []byte) ([]byte, error) {
+// Call asks the parent something and waits for the answer. When ctx ends, the context of
+// the call ends in the parent, and the parent has the time of patience to answer all the
+// same. The error is ctx's, or ErrOver.
+func (w *Work) Call(ctx context.Context, body []byte, patience time.Duration) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -199,12 +200,23 @@ func (w *Work) Call(ctx context.Context, body []byte) ([]byte, error) {
 		}
 		return out, nil
 	case <-ctx.Done():
-		c.mu.Lock()
-		delete(c.calls, no)
-		c.mu.Unlock()
-		c.send(frame{kind: kindDrop, job: w.no, call: no})
-		return nil, ctx.Err()
 	}
+	c.send(frame{kind: kindDrop, job: w.no, call: no})
+	if patience > 0 {
+		late := time.NewTimer(patience)
+		defer late.Stop()
+		select {
+		case out, ok := <-reply:
+			if ok {
+				return out, nil
+			}
+		case <-late.C:
+		}
+	}
+	c.mu.Lock()
+	delete(c.calls, no)
+	c.mu.Unlock()
+	return nil, ctx.Err()
 }
 
 // send writes a frame. A parent that does not read any more is gone.

@@ -48,14 +48,14 @@ func obedient(ctx context.Context, w *Work) []byte {
 	case "flood": // so many questions at once, whose answers may come when nobody waits
 		fmt.Println("flood")
 		for range n {
-			go func() { _, _ = w.Call(context.WithoutCancel(ctx), nil) }()
+			go func() { _, _ = w.Call(context.WithoutCancel(ctx), nil, 0) }()
 		}
 		<-ctx.Done()
 		return []byte(context.Cause(ctx).Error())
 	case "ask": // so many questions at once
 		var wg sync.WaitGroup
 		for range n {
-			wg.Go(func() { _, _ = w.Call(ctx, nil) })
+			wg.Go(func() { _, _ = w.Call(ctx, nil, 0) })
 		}
 		wg.Wait()
 		if err := context.Cause(ctx); err != nil {
