@@ -33,6 +33,7 @@ func wantMisfit(t *testing.T, err error, addr, says string) {
 
 // A server that does not fit its URL is an error at once, with the remedy.
 func TestMisfit(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return
@@ -106,6 +107,7 @@ func TestMisfit(t *testing.T) {
 
 // So is the first operation on a client that exists already, for whoever wants one.
 func TestMisfitOfNew(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return
@@ -138,6 +140,7 @@ func TestMisfitOfNew(t *testing.T) {
 
 // A user who lacks a right is told at once which one it is, whatever it is for.
 func TestMisfitOfRights(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return
@@ -174,6 +177,7 @@ func TestMisfitOfRights(t *testing.T) {
 // What has worked fits: that its password was changed since is for an operator to
 // mend, and programs wait for that.
 func TestMisfitLater(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return
@@ -214,6 +218,7 @@ func TestMisfitLater(t *testing.T) {
 
 // A server that is away or does not answer is no misfit.
 func TestNoMisfit(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return

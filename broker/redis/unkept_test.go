@@ -126,6 +126,7 @@ func used(t *testing.T, raw *goredis.Client, namespace string) (n int64) {
 // A task whose outcome is not kept takes less memory than one that is kept for
 // the usual hour, however it was sent and settled.
 func TestUnkeptTakesLess(t *testing.T) {
+	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return
