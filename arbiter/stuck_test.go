@@ -58,10 +58,13 @@ func (l *logs) lines(parts ...string) (found []string) {
 	return found
 }
 
-// onEach runs a test on memory, on an emulated Redis and on a real one.
+// onEach runs a test on memory, on an emulated Redis and on a real one, beside the
+// other tests: most of its time it waits.
 func onEach(t *testing.T, test func(t *testing.T, b broker.Broker)) {
 	t.Helper()
+	t.Parallel()
 	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
 		b := memory.New()
 		defer func() { _ = b.Close() }()
 		test(t, b)
@@ -74,8 +77,12 @@ func onEach(t *testing.T, test func(t *testing.T, b broker.Broker)) {
 		defer func() { _ = b.Close() }()
 		test(t, b)
 	}
-	t.Run("miniredis", func(t *testing.T) { on(t, "redis://"+miniredis.RunT(t).Addr()) })
+	t.Run("miniredis", func(t *testing.T) {
+		t.Parallel()
+		on(t, "redis://"+miniredis.RunT(t).Addr())
+	})
 	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
 		if path := redistest.Path(t); path != "" {
 			on(t, redistest.Start(t, path).URL())
 		}
