@@ -165,6 +165,17 @@ func (p *place) take(told func(d *broker.Delivery, call int64)) {
 	}
 }
 
+// takeWhatWasLost dequeues until nothing is open about what was taken.
+func (p *place) takeWhatWasLost(told func(d *broker.Delivery, call int64)) {
+	for range 100 {
+		if p.since == 0 {
+			return
+		}
+		p.take(told)
+	}
+	p.c.r.Errorf("Dequeue has failed a hundred times")
+}
+
 // settle settles what is first in hand, and keeps it if the outcome is unknown.
 func (p *place) settle(told func(d *broker.Delivery, call int64, unknown bool)) {
 	if len(p.hand) == 0 {

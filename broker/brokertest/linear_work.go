@@ -14,6 +14,12 @@ func linearTasks(c *clients, client int, rng *rand.Rand) {
 	if p == nil {
 		return
 	}
+	taken := func(d *broker.Delivery, call int64) {
+		c.note(client, call, taskInput{d.ID, actTake}, taskOutput{}, false)
+	}
+	// A dequeue whose reply was lost may have taken tasks. The next one brings them, and
+	// without it others see tasks run that nobody has taken.
+	defer p.takeWhatWasLost(taken)
 	b, ctx := c.at[client], c.r.ctx
 	for range linearOps {
 		t := c.tasks[rng.IntN(len(c.tasks))]
@@ -26,9 +32,7 @@ func linearTasks(c *clients, client int, rng *rand.Rand) {
 			in = taskInput{t.ID, actEnqueue}
 			err = b.Enqueue(ctx, []*broker.Task{t})
 		case 2, 3:
-			p.take(func(d *broker.Delivery, call int64) {
-				c.note(client, call, taskInput{d.ID, actTake}, taskOutput{}, false)
-			})
+			p.take(taken)
 			continue
 		case 4, 5:
 			p.settle(func(d *broker.Delivery, call int64, unknown bool) {

@@ -9,6 +9,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testform.Parallel(12 * runtime.GOMAXPROCS(0)) // they wait for leases, and for what the server tells
+	// They wait for leases, and for what the server tells. The long form runs under the
+	// race detector, where the emulated server needs much of the machine.
+	testform.Parallel(testform.Pick(12, 3) * runtime.GOMAXPROCS(0))
 	os.Exit(m.Run())
 }
