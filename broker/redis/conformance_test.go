@@ -67,9 +67,14 @@ func suite(t *testing.T, cfg brokertest.Config, url func(t testing.TB) string, o
 	brokertest.Run(t, cfg)
 }
 
-// The whole suite on Redis' stand-in, and on a server.
+// The whole suite on Redis' stand-in, and on a server. The short form runs one of
+// them: the server if there is one.
 func TestConformanceMiniredis(t *testing.T) {
 	t.Parallel()
+	if !testform.Long() && redistest.Path(t) != "" {
+		t.Log("left to TestConformanceServer; the long form runs both")
+		return
+	}
 	suite(t, brokertest.Config{Light: true}, func(t testing.TB) string { return "redis://" + miniredis.RunT(t).Addr() })
 }
 
