@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
@@ -237,6 +238,7 @@ func TestKillNestedWhileItIsSent(t *testing.T) {
 			if _, err := other.KillGroup(t.Context(), group.ID()); err != nil {
 				t.Fatal(err)
 			}
+			synctest.Wait() // a handler that began before the kill returned may not have counted itself yet
 			before := j.count("work")
 			if err := <-sent; err != nil {
 				t.Error(err)
