@@ -55,7 +55,8 @@ func TestSeveralFinalizers(t *testing.T) {
 		if err := r.ended(bad); !errors.Is(err, task.ErrFlowFailed) {
 			t.Errorf("one that fails: %v", err)
 		}
-		if notes, n := j.sorted(), j.count("work"); !slices.Equal(notes, []int{1, 2}) || n != 2+2+2+2 {
+		// The member that would take long runs or not: the other one may fail before it begins.
+		if notes, n := j.sorted(), j.count("work"); !slices.Equal(notes, []int{1, 2}) || n != 2+2+1+2 && n != 2+2+2+2 {
 			t.Errorf("finalizers %v; %d works", notes, n)
 		}
 	})
