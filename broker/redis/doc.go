@@ -37,7 +37,7 @@
 //	ACL SETUSER tasks on >secret resetkeys resetchannels -@all
 //	  ~arbiter:* ~{arbiter}:* ~{arbiter:* &arbiter:*
 //	  +@read +@write +@pubsub +@connection -@dangerous -@scripting
-//	  +eval +evalsha +time +client|unblock +info +command +cluster|slots
+//	  +eval +evalsha +time +client|unblock +multi +exec +info +command +cluster|slots
 //
 // It is one line. The user is named in the URL, as in redis://tasks:secret@host:6379/0,
 // or by [Login]. INFO only serves to look for a server that is too old or evicts

@@ -16,6 +16,8 @@ type popper struct {
 	client *redis.Client
 	conn   *redis.Conn // the one that waits
 	id     int64       // its id at the server, to end a wait; 0 if that can't be had
+	// minions is a key of the queue, for a write that does nothing.
+	minions string
 	result chan popped // capacity 1
 }
 
@@ -40,7 +42,7 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 			p.close()
 			return nil, b.fault("connect", err)
 		}
-		p.id = id
+		p.id, p.minions = id, k.minions
 	}
 	if p.id == 0 {
 		wait = min(wait, due)
@@ -69,7 +71,7 @@ func fatal(err error) bool {
 // How long the server may take to end a move, and how long one that can't be
 // told to end is given to do so by itself: many do, when the time is over.
 const (
-	endWithin = time.Second
+	endWithin = 500 * time.Millisecond
 	endItself = 250 * time.Millisecond
 	endSoon   = 10 * time.Millisecond // where there is no time
 )
@@ -83,10 +85,8 @@ func (p *popper) end(now bool) popped {
 		wait = endSoon
 	}
 	if p.id != 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), endWithin)
-		defer cancel()
 		wait = 0
-		if p.client.ClientUnblock(ctx, p.id).Err() == nil {
+		if p.unblock() {
 			wait = endWithin
 		}
 	}
@@ -99,6 +99,24 @@ func (p *popper) end(now bool) popped {
 	r := <-p.result
 	r.cut = true
 	return r
+}
+
+// unblock tells the server to end the move, and reports whether the server has
+// answered. While a server lets no writes through, as during CLIENT PAUSE with the
+// mode WRITE or a failover, it postpones the move. CLIENT UNBLOCK of a postponed
+// command brings down servers older than mid-2025. So the command is part of a
+// transaction with a write, which such a server postpones, too: it runs only when
+// the move no longer waits for the end of the pause. The write does nothing.
+func (p *popper) unblock() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), endWithin)
+	defer cancel()
+	var told *redis.IntCmd
+	_, _ = p.client.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		tx.ZRem(ctx, p.minions, "")
+		told = tx.ClientUnblock(ctx, p.id)
+		return nil
+	})
+	return told.Err() == nil
 }
 
 // taken says that a result was received. After an error the connection is not
@@ -135,5 +153,6 @@ func (b *Broker) blocking(ctx context.Context, key string) (*redis.Client, error
 	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 2, 0, 2, 2
 	o.MaxRetries = -1
 	o.ReadTimeout = b.cfg.slice + 3*time.Second
+	o.ContextTimeoutEnabled = true
 	return redis.NewClient(&o), nil
 }

@@ -104,3 +104,97 @@ func TestFarAway(t *testing.T) {
 		}
 	})
 }
+
+// A server that lets no writes through for a while postpones blocking moves. A dequeue
+// that gives up then returns soon and takes nothing afterwards, and the server lives.
+func TestGiveUpWhileWritesArePaused(t *testing.T) {
+	t.Parallel()
+	path := redistest.Path(t)
+	if path == "" {
+		return
+	}
+	s := redistest.Start(t, path)
+	admin := s.Client()
+	busy := stall.Start(t)
+	b := open(t, s.URL(), redis.Lease(30*time.Second))
+	first := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+	// moving waits until the consumer's blocking move is at the server. It returns false
+	// if a script is there in its place, and is postponed.
+	moving := func() bool {
+		t.Helper()
+		for end := time.Now().Add(busy.Late(5 * time.Second)); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			for line := range strings.Lines(admin.ClientList(t.Context()).Val()) {
+				if blocked := strings.Contains(line, " flags=b "); blocked && strings.Contains(line, " cmd=blmove ") {
+					return true
+				} else if blocked {
+					return false
+				}
+			}
+		}
+		t.Fatal("no blocking move is under way")
+		return false
+	}
+	admit := func(mode ...any) {
+		t.Helper()
+		if err := admin.Do(t.Context(), append([]any{"CLIENT"}, mode...)...).Err(); err != nil {
+			t.Fatalf("the server does not live: %v", err)
+		}
+	}
+	// giveUp ends a dequeue whose move is at the server, while writes are paused. A move
+	// that has waited for its task is followed by another one, and not by a script.
+	giveUp := func(pauseFirst bool, waits time.Duration) bool {
+		t.Helper()
+		got := make(chan int)
+		go func() {
+			out, _ := first.Dequeue(t.Context(), []string{"q"}, 1, time.Minute)
+			got <- len(out)
+		}()
+		moving()
+		time.Sleep(waits)
+		enqueue(t, b, newTask("q"))
+		if n := <-got; n != 1 {
+			t.Fatalf("got %d tasks", n)
+		}
+		if pauseFirst {
+			admit("PAUSE", 60_000, "WRITE")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			_, err := first.Dequeue(ctx, []string{"q"}, 1, time.Minute)
+			ended <- err
+		}()
+		moves := moving()
+		if !pauseFirst {
+			admit("PAUSE", 60_000, "WRITE")
+		}
+		cancel()
+		if !moves {
+			admit("UNPAUSE")
+			<-ended
+			return false
+		}
+		start := time.Now()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("Dequeue whose ctx ended: %v", err)
+		}
+		if took := time.Since(start); took > busy.Late(3*time.Second) {
+			t.Errorf("it took %v", took)
+		}
+		admit("UNPAUSE")
+		return true
+	}
+	for _, pauseFirst := range []bool{true, false} {
+		for waits := 5 * time.Millisecond; !giveUp(pauseFirst, waits); waits *= 2 {
+			if waits > time.Second {
+				t.Fatal("a move that had waited was not followed by another one")
+			}
+		}
+		task := newTask("q")
+		enqueue(t, b, task)
+		second := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+		if got := dequeue(t, second, 1, 5*time.Second, "q"); len(got) != 1 || got[0].ID != task.ID || got[0].Attempt != 1 {
+			t.Fatalf("the other one got %v", got)
+		}
+	}
+}
