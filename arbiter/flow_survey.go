@@ -43,6 +43,9 @@ func (a *Arbiter) flowStatus(ctx context.Context, id task.ID, cfg statusConfig) 
 	}
 	err = s.members(ctx, p, "")
 	if err == nil {
+		err = s.blameFirst(ctx, p)
+	}
+	if err == nil {
 		f.listed = len(f.Tasks)
 		err = s.ends(ctx, p)
 	}
@@ -95,6 +98,24 @@ func (s *survey) members(ctx context.Context, p *broker.Progress, kind string) e
 		if err := read(min(p.Listed-from, broker.MaxBatch), false); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// blameFirst finds out who is to blame if no member has failed by itself: of those that
+// were canceled the one that was counted first, for the others may have been canceled
+// because of it.
+func (s *survey) blameFirst(ctx context.Context, p *broker.Progress) error {
+	if !s.seek || s.blame != nil || p.First < 0 {
+		return nil
+	}
+	one, err := s.b.Members(ctx, p.Flow.ID, p.First, 1, true)
+	if err != nil {
+		return fmt.Errorf("members of %s %s: %w", kindOf(p.Flow.ID), p.Flow.ID, err)
+	}
+	if len(one) == 1 && one[0].State.Final() {
+		st := s.a.status(one[0].ID, "", one[0].State, one[0].Outcome)
+		s.blame = &st
 	}
 	return nil
 }

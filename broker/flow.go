@@ -138,6 +138,7 @@ type Progress struct {
 	Listed    int // how many members are listed; fewer than Size while it is opened
 	Succeeded int
 	Failed    int   // members that are final and did not succeed
+	First     int   // the place of the one of them that was counted first; of no meaning while Failed is 0, -1 if it is not known
 	Callback  State // StateUnknown until it is final
 	Finalizer State // the same
 	Marks     Marks

@@ -152,6 +152,7 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 			alive = p != nil // else it is a Goexit, which can't be held up
 			err = newPanic(p)
 		}
+		a.conclude()
 		settled := a.verdict(&st, err)
 		a.life.end(nil)
 		if a.timed != nil {
@@ -172,7 +173,7 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 // handle calls the registered handler and keeps its result.
 func (a *attempt) handle(ctx context.Context) error {
 	a.result = nil
-	if k := a.kin.Load(); k != nil { // middleware runs the handler again
+	if k := a.kin.Load(); k != nil && k != &childless { // middleware runs the handler again
 		k.submits.reset()
 		k.child.Reset()
 	}

@@ -58,10 +58,10 @@ func (a *attempt) submitLater(call task.Bound, now time.Time) error {
 
 // submits are the tasks that an attempt sends if it succeeds.
 type submits struct {
-	mu    sync.Mutex
-	tasks []*broker.Task
-	bytes int
-	taken bool
+	mu     sync.Mutex
+	tasks  []*broker.Task
+	bytes  int
+	closed bool // the attempt has returned: nothing more is stored with its success
 }
 
 func (s *submits) reset() {
@@ -70,19 +70,24 @@ func (s *submits) reset() {
 	s.tasks, s.bytes = nil, 0
 }
 
-// take returns the tasks. What comes later comes too late.
-func (s *submits) take() []*broker.Task {
+// close refuses what comes later: the attempt has returned.
+func (s *submits) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.taken = true
+	s.closed = true
+}
+
+// take returns the tasks, and refuses what comes later.
+func (s *submits) take() []*broker.Task {
+	s.close()
 	return s.tasks
 }
 
 func (s *submits) add(t *broker.Task) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.taken {
-		return fmt.Errorf("%w: the task that sends it has returned", broker.ErrInvalid)
+	if s.closed {
+		return fmt.Errorf("%w: the task that sends it on success has returned; send it before", broker.ErrInvalid)
 	}
 	for _, other := range s.tasks {
 		if other.ID == t.ID {

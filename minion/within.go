@@ -49,19 +49,49 @@ type kin struct {
 	heirs   heirs
 }
 
+// childless stands for the kin of an attempt that had sent nothing when it returned. It
+// is a mark: nobody reads or writes what is in it.
+var childless kin
+
+// family returns what the attempt has sent, to add something. A handler can leave a
+// goroutine behind, which sends for the first time when the attempt has returned. It
+// gets a family that refuses what the end of the attempt would have to see to.
 func (a *attempt) family() *kin {
-	if k := a.kin.Load(); k != nil {
-		return k
+	for {
+		old := a.kin.Load()
+		if old != nil && old != &childless {
+			return old
+		}
+		k := &kin{}
+		k.child.Client, k.child.Parent, k.child.Attempt, k.child.Heirs = a.s.r.client, a.d.ID, a.d.Attempt, (*within)(a)
+		k.submits.closed, k.heirs.closed = old == &childless, old == &childless
+		if a.kin.CompareAndSwap(old, k) {
+			return k
+		}
 	}
-	k := &kin{}
-	k.child.Client, k.child.Parent, k.child.Attempt, k.child.Heirs = a.s.r.client, a.d.ID, a.d.Attempt, (*within)(a)
-	a.kin.CompareAndSwap(nil, k)
-	return a.kin.Load()
+}
+
+// conclude notes that the attempt has returned, and returns what it has sent, nil if
+// that is nothing. From then on nothing is accepted that depends on how it ends.
+func (a *attempt) conclude() *kin {
+	for {
+		k := a.kin.Load()
+		switch {
+		case k == &childless:
+			return nil
+		case k != nil:
+			k.submits.close()
+			k.heirs.close()
+			return k
+		case a.kin.CompareAndSwap(nil, &childless):
+			return nil
+		}
+	}
 }
 
 // submitted returns what is stored with the attempt's success.
 func (a *attempt) submitted() []*broker.Task {
-	if k := a.kin.Load(); k != nil {
+	if k := a.conclude(); k != nil {
 		return k.submits.take()
 	}
 	return nil
@@ -69,7 +99,7 @@ func (a *attempt) submitted() []*broker.Task {
 
 // inherited returns what ends with the attempt.
 func (a *attempt) inherited() []broker.ID {
-	if k := a.kin.Load(); k != nil {
+	if k := a.conclude(); k != nil {
 		return k.heirs.take()
 	}
 	return nil
@@ -80,8 +110,9 @@ const maxHeirs = 10_000
 
 // heirs are what an attempt has sent that ends with it.
 type heirs struct {
-	mu  sync.Mutex
-	ids map[broker.ID]struct{}
+	mu     sync.Mutex
+	ids    map[broker.ID]struct{}
+	closed bool // the attempt has returned: nobody would end what comes now
 }
 
 // Endow implements [client.Heirs]: what inherits has no more time than the task.
@@ -97,22 +128,34 @@ func (w *within) Endow(t *broker.Task) {
 }
 
 // Sent implements [client.Heirs].
-func (w *within) Sent(id broker.ID) {
+func (w *within) Sent(id broker.ID) error {
 	h := &(*attempt)(w).family().heirs
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ids == nil {
+	_, known := h.ids[id]
+	switch {
+	case known: // it is sent again
+	case h.closed:
+		return fmt.Errorf("%w: it is to inherit from a task that has returned; send it before, or without task.Inherit", broker.ErrInvalid)
+	case len(h.ids) == maxHeirs:
+		return fmt.Errorf("%w: more than %d calls inherit from one attempt; send a group of them", broker.ErrTooLarge, maxHeirs)
+	case h.ids == nil:
 		h.ids = make(map[broker.ID]struct{})
 	}
-	if len(h.ids) < maxHeirs {
-		h.ids[id] = struct{}{}
-	}
+	h.ids[id] = struct{}{}
+	return nil
 }
 
-// take returns what has been sent.
-func (h *heirs) take() []broker.ID {
+// close refuses what comes later: the attempt has returned.
+func (h *heirs) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.closed = true
+}
+
+// take returns what has been sent, and refuses what comes later.
+func (h *heirs) take() []broker.ID {
+	h.close()
 	return slices.Collect(maps.Keys(h.ids))
 }
 

@@ -84,7 +84,8 @@ var (
 var (
 	// ErrFlowFailed is wrapped by the error of a group or pipe that has failed
 	// because a member did. The error names the member, and errors.Is finds the
-	// member's errors in it as well, if they were registered; see RegisterError.
+	// member's errors in it as well, if they were registered; see RegisterError. If the
+	// member was killed or has expired it finds ErrCanceled or ErrExpired, too.
 	ErrFlowFailed = errors.New("a group or pipe has failed")
 	// ErrNotSubmitted is the error of waiting for a call that is stored only when
 	// the task that waits has succeeded; see [OnSuccess].
@@ -94,6 +95,12 @@ var (
 	// ErrBadArguments.
 	ErrNoUpstream = fmt.Errorf("%w: the result before it is missing", ErrBadArguments)
 )
+
+// ofMembers are the errors of a group or pipe that has failed since somebody killed a
+// member of it, or since one has expired, by the codes that package flow gives them. They
+// are not registered: the error of a handler that wraps ErrCanceled speaks of another
+// task, and would read as a kill of its own.
+var ofMembers = map[string]error{"member canceled": ErrCanceled, "member expired": ErrExpired}
 
 // built in: errors that come back as themselves, see RegisterError.
 func init() {

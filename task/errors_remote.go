@@ -48,7 +48,7 @@ func (e *RemoteError) Is(target error) bool {
 		return false
 	}
 	for _, code := range e.codes {
-		if registered.get(code) == target {
+		if registered.get(code) == target || ofMembers[code] == target {
 			return true
 		}
 	}

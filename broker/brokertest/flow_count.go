@@ -18,6 +18,7 @@ var flowCountTests = []test{
 	{"ArriveFlow", flowArriveFlow, 0},
 	{"ArriveNothing", flowArriveNothing, 0},
 	{"ArriveInvalid", flowArriveInvalid, 0},
+	{"ArriveFirstFailure", flowArriveFirst, 0},
 	{"ArriveIsOfTheCaller", flowArriveBelongs, 0},
 	{"MembersPaging", flowMembersPaging, 0},
 	{"MembersLargeResults", flowMembersLarge, 0},
@@ -300,5 +301,25 @@ func flowMarksConcurrently(r *rig) {
 		if p.Marks != broker.MarkKilled|broker.MarkSwept || p.Listed != 4 {
 			r.Fatalf("%+v, want both marks and 4 members", *p)
 		}
+	}
+}
+
+// Which member was the first to be counted without success is known, whatever comes later.
+func flowArriveFirst(r *rig) {
+	for _, state := range finals {
+		f, ids := r.opened(300)
+		r.arrive(f, came(f, ids[1], 1, broker.StateSucceeded))
+		if state == broker.StateSucceeded {
+			continue
+		}
+		r.arrive(f, came(f, ids[1], 1, state), came(f, ids[257], 257, state), came(f, ids[3], 3, state))
+		r.arrive(f, came(f, ids[0], 0, state), came(f, f.ID, int(broker.StepCallback), state))
+		if p := r.progress(f); p.Failed != 3 || p.First != 257 {
+			r.Fatalf("%s: %d members have failed, and the first one is %d, want 3 and 257", state, p.Failed, p.First)
+		}
+	}
+	f, ids := r.opened(2)
+	if p := r.arrive(f, came(f, ids[0], 0, broker.StateFailed)); p.First != 0 {
+		r.Fatalf("the first one is %d, want 0", p.First)
 	}
 }

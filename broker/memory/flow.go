@@ -144,6 +144,9 @@ func (f *flow) arrive(step uint32, o *broker.Outcome, now instant) {
 		if o.State == broker.StateSucceeded {
 			p.Succeeded++
 		} else {
+			if p.Failed == 0 {
+				p.First = int(step)
+			}
 			p.Failed++
 		}
 	}

@@ -73,7 +73,7 @@ func readProgress(id broker.ID, reply any) (*broker.Progress, error) {
 		Flow: f, Listed: int(toInt(item(list, 1))),
 		Succeeded: int(toInt(item(list, 2))), Failed: int(toInt(item(list, 3))),
 		Callback: broker.State(toInt(item(list, 4))), Finalizer: broker.State(toInt(item(list, 5))),
-		Marks: broker.Marks(toInt(item(list, 6))),
+		Marks: broker.Marks(toInt(item(list, 6))), First: int(toInt(item(list, 8))),
 	}
 	if record := toString(item(list, 7)); record != "" {
 		o, err := broker.ParseOutcome([]byte(record))

@@ -193,8 +193,9 @@ func (h *history) results(r *Report, t *record) {
 	}
 }
 
-// mayCancel says whether a flow's parts may be canceled: it is killed, or fails.
+// mayCancel says whether a flow's parts may be canceled: it is killed, or fails, or one
+// of them is killed.
 func (h *history) mayCancel(flow string) bool {
 	f := h.record(flow)
-	return len(f.kills) > 0 || f.flow != nil && f.flow.Fails
+	return len(f.kills) > 0 || f.flow != nil && (f.flow.Fails || h.memberKilled(f.flow))
 }

@@ -64,6 +64,10 @@ var histories = []struct {
 	{"pipe, a step too soon", strings.Replace(pipe, "10 m start y", "5 m start y", 1), "out of order"},
 	{"pipe, a step with another result", strings.Replace(pipe, "y 1 x#1", "y 1 x#2", 1), "out of order, wrong result, settled twice"},
 	{"pipe that fails without a cause", strings.Replace(pipe, "succeeded y#1", "failed", 1), "wrong end"},
+	{"pipe that blames a step that has not failed", strings.Replace(pipe, "succeeded y#1", "failed 0", 1), "wrong end, wrong end"},
+	{"pipe, a step is killed, and it blames the other one", stepKilled + "9 s got p failed 0", "wrong end"},
+	{"pipe, a step is killed, and it blames that", stepKilled + "9 s got p failed 1", ""},
+	{"pipe, a step is killed, and it is canceled", stepKilled + "9 s got p canceled", "wrong end"},
 	{"pipe that ends with another result", strings.Replace(pipe, "p succeeded y#1", "p succeeded y#3", 1), "wrong result, settled twice"},
 
 	{"lost in a failover", "0 s send a\n 1 s accepted a\n 500 i hit server failover 900", ""},
@@ -204,6 +208,17 @@ const pipe = `
 	13 i got x succeeded x#1
 	14 i got y succeeded y#1
 `
+
+const stepKilled = `
+	0 s send p pipe x,y
+	1 s accepted p
+	2 m start x 1
+	3 s kill y
+	4 s killed y never_started
+	6 m return x 1 cut
+	7 i got x canceled
+	8 i got y canceled
+	`
 
 const parts = `
 	2 m start x 1

@@ -1,5 +1,10 @@
 package chaos
 
+import (
+	"slices"
+	"strconv"
+)
+
 // handDown tells the members of a flow what others saw of their results: the
 // steps and callbacks that were given them, and who got the result of the whole.
 func (h *history) handDown(t *record) {
@@ -48,10 +53,12 @@ func (h *history) flow(r *Report, t *record) {
 		if f.Fails && !f.Collect {
 			want = Failed
 		}
-		if t.got[0].Outcome != want {
-			r.add(t, WrongEnd, "%s has %s, want %s", t.key, t.got[0].Outcome, want)
+		got := t.got[0].Outcome
+		if got != want && !(got == Failed && h.memberKilled(f)) {
+			r.add(t, WrongEnd, "%s has %s, want %s", t.key, got, want)
 		}
 	}
+	h.blame(r, t)
 	h.killFlow(r, t)
 	if f.Pipe {
 		h.pipe(r, t)
@@ -61,6 +68,31 @@ func (h *history) flow(r *Report, t *record) {
 		h.squad(r, t)
 	}
 	h.group(r, t)
+}
+
+// memberKilled says whether somebody has killed a member by itself.
+func (h *history) memberKilled(f *Flow) bool {
+	return slices.ContainsFunc(f.Members, func(key string) bool { return len(h.record(key).kills) > 0 })
+}
+
+// blame checks that a flow that has failed names a member that has failed, or that
+// somebody has killed: not one that was canceled because of it.
+func (h *history) blame(r *Report, t *record) {
+	for _, g := range t.got {
+		n, err := strconv.Atoi(g.Value)
+		if g.Outcome != Failed || err != nil || len(t.kills) > 0 {
+			continue
+		}
+		if n >= len(t.flow.Members) {
+			r.add(t, WrongEnd, "%s blames its member %d, and has %d members", t.key, n, len(t.flow.Members))
+			continue
+		}
+		m := h.record(t.flow.Members[n])
+		failed := slices.ContainsFunc(m.attempts, func(a *attempt) bool { return a.ret != nil && a.ret.Outcome == Fail })
+		if !failed && len(m.kills) == 0 {
+			r.add(t, WrongEnd, "%s blames its member %s, which has not failed, and nobody killed it", t.key, m.key)
+		}
+	}
 }
 
 // pipe checks that each step starts after the one before has succeeded, with its

@@ -42,8 +42,11 @@ func (s *submitter) pipe(ctx context.Context, rnd *rand.Rand) {
 	if fut == nil {
 		return
 	}
-	if rnd.IntN(5) == 0 {
+	switch rnd.IntN(5) {
+	case 0:
 		s.killFlow(ctx, rnd, key, flow, fut.ID())
+	case 1:
+		s.killMember(ctx, flow, fut.ID(), n-1)
 	}
 	s.result(ctx, key, fut)
 }
@@ -128,6 +131,22 @@ func (s *submitter) killFlow(ctx context.Context, rnd *rand.Rand, key string, fl
 		}
 		s.ledger.Note(notes...)
 		return
+	}
+}
+
+// killMember kills a member of a flow that was sent.
+func (s *submitter) killMember(ctx context.Context, flow *Flow, id task.ID, i int) {
+	g, err := s.arb.FindGroup(ctx, id)
+	if err != nil {
+		return
+	}
+	ids, err := g.Members(ctx)
+	if err != nil || len(ids) != len(flow.Members) {
+		return
+	}
+	s.ledger.Note(Event{Kind: Kill, Key: flow.Members[i]})
+	if v, err := s.arb.Kill(ctx, ids[i]); err == nil {
+		s.ledger.Note(Event{Kind: Killed, Key: flow.Members[i], Outcome: string(v)})
 	}
 }
 

@@ -103,6 +103,10 @@ var known = []mutant{
 		"a group without members never begins", "internal/client/flow_send.go",
 		"f.Size == 0 && !f.blocked", "f.Size < 0 && !f.blocked", "groups without members in the load",
 	}, {
+		"a pipe blames the step that was canceled because of the one that was killed", "internal/flow/outcome.go",
+		"m.State == broker.StateCanceled && p.First > step", "m.State == broker.StateUnknown && p.First > step",
+		"kills of single steps, and the rule that the member that is blamed has failed or was killed",
+	}, {
 		"the end of a finalizer is not counted", "broker/redis/lua/flow_arrive.lua",
 		"others[#others + 1] = 'finalizer'", "others[#others + 1] = 'none'", "",
 	}, {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,6 +147,15 @@ func (s *submitter) result(ctx context.Context, key string, fut *task.Future[str
 	}
 }
 
+// blamed returns the number of the member that the error of a flow names; "" if none.
+func blamed(message string) string {
+	var n int
+	if _, err := fmt.Sscanf(message, "member %d", &n); err != nil {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
 // outcome returns the event of a result; false if the wait was in vain.
 func outcome(value string, err error) (Event, bool) {
 	e := Event{Kind: Got, Outcome: Succeeded, Value: value}
@@ -154,6 +164,9 @@ func outcome(value string, err error) (Event, bool) {
 	case err == nil:
 	case errors.Is(err, task.ErrFlowFailed):
 		e.Outcome, e.Value = Failed, ""
+		if errors.As(err, &remote) {
+			e.Value = blamed(remote.Message)
+		}
 	case errors.Is(err, task.ErrCanceled):
 		e.Outcome, e.Value = Canceled, ""
 	case errors.Is(err, task.ErrExpired):

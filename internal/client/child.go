@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -33,8 +34,8 @@ type Heirs interface {
 	// Endow changes the record of a task before it is sent.
 	Endow(t *broker.Task)
 	// Sent is told of what is about to be sent: a task that is sent alone, or a
-	// pipe or group.
-	Sent(id broker.ID)
+	// pipe or group. An error says that it must not be sent, since nobody would end it.
+	Sent(id broker.ID) error
 }
 
 // Submit implements [task.Submitter].
@@ -78,10 +79,14 @@ func (s *Child) Reset() {
 }
 
 // sends tells the heirs' keeper what is about to be sent.
-func (s *Child) sends(req *task.Request) {
-	if s != nil && s.Heirs != nil && req.Settings().Inherit {
-		s.Heirs.Sent(req.ID())
+func (s *Child) sends(req *task.Request) error {
+	if s == nil || s.Heirs == nil || !req.Settings().Inherit {
+		return nil
 	}
+	if err := s.Heirs.Sent(req.ID()); err != nil {
+		return fmt.Errorf("%s: %w", task.Title(req.ID(), req.Name()), err)
+	}
+	return nil
 }
 
 // repeats reports whether what is sent may have been sent before, by another run.

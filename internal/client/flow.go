@@ -120,7 +120,9 @@ func (c *Client) plan(from *Child, req *task.Request, watch bool) (*flowPlan, er
 		return nil, err
 	}
 	p.link()
-	from.sends(req)
+	if err := from.sends(req); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 

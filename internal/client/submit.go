@@ -204,7 +204,9 @@ func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now tim
 	again = !t.ID.IsZero()
 	if from != nil {
 		again = from.identify(req, t, c.codec)
-		from.sends(req)
+		if err := from.sends(req); err != nil {
+			return again, err
+		}
 	}
 	if t.Upstream != "" {
 		return false, fmt.Errorf("task %s: %w: it waits for the result of another one; send it by task.Then", t.Name, broker.ErrInvalid)

@@ -1,9 +1,12 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -15,9 +18,14 @@ const (
 	NameGroup = "group"
 )
 
-// FailedCode is the code of a Failure that says that a flow has failed by the
-// fault of a member.
-const FailedCode = "flow failed"
+// Codes of a Failure that says that a flow has failed by the fault of a member, and what
+// has become of that, if it did not fail itself. Package task knows which errors they
+// stand for.
+const (
+	FailedCode   = "flow failed"
+	CanceledCode = "member canceled"
+	ExpiredCode  = "member expired"
+)
 
 // TooLargeCode is the code of a Failure that says that something is over its
 // limit.
@@ -37,12 +45,7 @@ func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broke
 		o.State = broker.StateCanceled
 		return o, nil
 	case pipe && p.Failed > 0:
-		// The first that did not succeed is the cause of all that follow.
-		m, err := w.outcomeAt(ctx, fl.ID, p.Succeeded, arrivals)
-		if err != nil {
-			return nil, err
-		}
-		return failedBy(o, p.Succeeded, m), nil
+		return w.brokenPipe(ctx, p, o, arrivals)
 	case pipe:
 		return w.lastStep(ctx, p, arrivals)
 	case p.Succeeded < fl.Need:
@@ -86,9 +89,26 @@ func (w *work) lastStep(ctx context.Context, p *broker.Progress, arrivals []brok
 	}, nil
 }
 
+// brokenPipe returns the outcome of a pipe that a step has failed. The first step that
+// did not succeed is the cause of all that follow it. If that step was canceled while it
+// ran, because a later one was killed, that later one is the cause.
+func (w *work) brokenPipe(ctx context.Context, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
+	step := p.Succeeded
+	m, err := w.outcomeAt(ctx, p.Flow.ID, step, arrivals)
+	if err == nil && m.State == broker.StateCanceled && p.First > step {
+		step = p.First
+		m, err = w.outcomeAt(ctx, p.Flow.ID, step, arrivals)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return failedBy(o, step, m), nil
+}
+
 // failed returns the outcome of a group of which too few succeeded. To blame is
-// the first member, by its place, that failed by itself; those that were
-// cancelled are blamed only if there is no such one.
+// the first member, by its place, that failed or expired. If there is none, somebody
+// has killed members: the one that was counted first is to blame, since others may have
+// been canceled because of it.
 func (w *work) failed(ctx context.Context, p *broker.Progress, o *broker.Outcome) (*broker.Outcome, error) {
 	var blame *broker.Outcome
 	place := 0
@@ -107,7 +127,7 @@ func (w *work) failed(ctx context.Context, p *broker.Progress, o *broker.Outcome
 			if m.State != broker.StateCanceled {
 				return failedBy(o, from+i, m.Outcome), nil
 			}
-			if blame == nil {
+			if blame == nil || from+i == p.First {
 				blame, place = m.Outcome, from+i
 			}
 		}
@@ -126,25 +146,45 @@ func failedBy(o *broker.Outcome, place int, m *broker.Outcome) *broker.Outcome {
 		who += fmt.Sprintf(" (%s)", m.Name)
 	}
 	o.State = broker.StateFailed
-	f := &broker.Failure{Type: "*task.RemoteError", Codes: []string{FailedCode}}
-	if m.Err == nil || m.Err.Message == "" {
-		if f.Message = fmt.Sprintf("%s was %s", who, m.State); m.State == broker.StateExpired {
-			f.Message = who + " has expired"
+	o.Err = failureOf(who, m)
+	o.Err.Codes = slices.DeleteFunc(o.Err.Codes, func(code string) bool { return code == FailedCode })
+	o.Err.Codes = append([]string{FailedCode}, o.Err.Codes...)
+	return o
+}
+
+// failureOf returns the failure of a flow by the fault of a part that did not succeed.
+func failureOf(who string, m *broker.Outcome) *broker.Failure {
+	f := &broker.Failure{Type: "*task.RemoteError"}
+	said := ""
+	if m.Err != nil {
+		said = m.Err.Message
+		f.Type, f.Stack = cmp.Or(m.Err.Type, f.Type), m.Err.Stack
+		if said != "" {
+			f.Chain = append([]string{said}, m.Err.Chain...)
 		}
-	} else {
-		f.Message = fmt.Sprintf("%s failed: %s", who, m.Err.Message)
-		f.Type = m.Err.Type
-		f.Stack = m.Err.Stack
-		f.Chain = append([]string{m.Err.Message}, m.Err.Chain...)
-		for _, code := range m.Err.Codes {
-			if code != FailedCode {
-				f.Codes = append(f.Codes, code)
-			}
-		}
+		f.Codes = slices.Clone(m.Err.Codes)
+	}
+	switch m.State {
+	case broker.StateCanceled:
+		f.Message, f.Codes = who+" was canceled", ended(f.Codes, CanceledCode)
+	case broker.StateExpired:
+		f.Message, f.Codes = who+" has expired", ended(f.Codes, ExpiredCode)
+	default:
+		f.Message = who + " failed"
+	}
+	if said != "" {
+		f.Message += ": " + said
 	}
 	f.Trim()
-	o.Err = f
-	return o
+	return f
+}
+
+// ended returns the codes of the failure of a part that was ended from outside. That its
+// handler returned the error of its context says nothing beside that, and would be taken
+// for an end of the caller's own context.
+func ended(codes []string, code string) []string {
+	codes = slices.DeleteFunc(codes, func(c string) bool { return strings.HasPrefix(c, "context.") })
+	return append(codes, code)
 }
 
 // callbackOutcome makes o what the callback of a group has come to.
@@ -175,15 +215,7 @@ func (w *work) callbackOutcome(ctx context.Context, p *broker.Progress, o *broke
 		if end.Name != "" {
 			who += fmt.Sprintf(" (%s)", end.Name)
 		}
-		o.State = end.State
-		f := broker.Failure{Message: fmt.Sprintf("%s was %s", who, end.State)}
-		if end.Err != nil {
-			f = *end.Err
-			f.Message = fmt.Sprintf("%s failed: %s", who, end.Err.Message)
-			f.Chain = append([]string{end.Err.Message}, end.Err.Chain...)
-			f.Trim()
-		}
-		o.Err = &f
+		o.State, o.Err = end.State, failureOf(who, end)
 		return o, nil
 	}
 	o.Codec, o.Result, o.Err = end.Codec, end.Result, end.Err

@@ -22,6 +22,7 @@ for i = 2, #ARGV, 3 do
 end
 local known = redis.call('HMGET', results, unpack(places))
 local seen, news, ok, bad = {}, {}, 0, 0
+local first -- place of the first one that did not succeed
 local others = {}
 for k, place in ipairs(places) do
   if not known[k] and not seen[place] then
@@ -39,6 +40,7 @@ for k, place in ipairs(places) do
       ok = ok + 1
     else
       bad = bad + 1
+      first = first or place
     end
   end
 end
@@ -51,6 +53,7 @@ if #news > 0 then
     redis.call('HINCRBY', flow, 'ok', ok)
   end
   if bad > 0 then
+    redis.call('HSETNX', flow, 'first', number(first, 1, 4))
     redis.call('HINCRBY', flow, 'bad', bad)
   end
   if #others > 0 then
