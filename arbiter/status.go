@@ -97,7 +97,7 @@ type Failure struct {
 // [FlowStatus], and [CountsOnly] for large groups that are asked for often. Any
 // process may ask for any task, as long as its result is kept. The error wraps
 // [task.ErrNotFound] if the task is unknown, or [task.ErrUnavailable] or
-// [task.ErrClosed].
+// [task.ErrClosed]. It says so if what the broker keeps of the task can't be read.
 func (a *Arbiter) Status(ctx context.Context, id task.ID, opts ...StatusOption) (Status, error) {
 	var cfg statusConfig
 	for _, o := range opts {
@@ -114,6 +114,9 @@ func (a *Arbiter) Status(ctx context.Context, id task.ID, opts ...StatusOption) 
 	found, err := a.b.Lookup(ctx, []task.ID{id})
 	if err != nil {
 		return Status{ID: id}, fmt.Errorf("status of task %s: %w", id, err)
+	}
+	if len(found) == 1 && found[0].Err != nil {
+		return Status{ID: id}, fmt.Errorf("status of task %s: %w", id, found[0].Err)
 	}
 	if len(found) != 1 || found[0].State == broker.StateUnknown {
 		return Status{ID: id}, fmt.Errorf("task %s: %w", id, broker.ErrNotFound)

@@ -15,7 +15,8 @@ type Broker interface {
 	// Enqueue stores tasks. It returns nil only if all of them are stored;
 	// else a *BatchError with an error for each that was not, or is not known to
 	// be: ErrInvalid, ErrTooLarge and ErrUnsupported, *DuplicateError,
-	// ErrUnavailable, ErrIndeterminate. A task that is refused leaves nothing
+	// ErrUnavailable, ErrIndeterminate; ErrMalformed for an id whose record is there
+	// and can't be read. A task that is refused leaves nothing
 	// behind, and keeps no other of the batch from being stored. Of several with
 	// the same id or unique key in a batch the first one counts. Enqueueing a task
 	// again, with the same id and content, is nil and changes nothing as long as
@@ -27,6 +28,8 @@ type Broker interface {
 	// Lookup returns a Status for each id, in order; StateUnknown for those
 	// that have no record, and for ids of other kinds than tasks and flows. When
 	// the retention of a task is over it is unknown, or final without an outcome.
+	// A record that can't be read is the error of its own Status, and keeps no other
+	// from being looked up.
 	Lookup(ctx context.Context, ids []ID) ([]Status, error)
 
 	// Cancel ends tasks. One that waits in the broker is final when Cancel

@@ -101,7 +101,9 @@ type Flows interface {
 	Confirm(ctx context.Context, arrivals []Arrival) error
 
 	// Blocked returns what is stored of blocked tasks; nil for those that are
-	// not blocked, or not any more.
+	// not blocked, or not any more. The error is a *BatchError if some can't be read,
+	// and then the others are returned all the same; theirs wraps ErrMalformed or
+	// ErrVersion.
 	Blocked(ctx context.Context, ids []ID) ([]*Task, error)
 
 	// Release makes blocked tasks pending, as they are given here: their

@@ -123,4 +123,8 @@ type Status struct {
 	Due     time.Time         // by the broker's clock, while scheduled or retrying
 	Failed  *LastFailure      // until the task is final: why it is, or was, retried; nil if no attempt has failed
 	Outcome *Outcome          // once it is final; nil if the outcome is no longer kept
+
+	// Err says that what the broker keeps of the task can't be read. It wraps
+	// ErrMalformed or ErrVersion. The state is StateUnknown then.
+	Err error
 }

@@ -152,6 +152,7 @@ func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, 
 		return nil, err
 	}
 	out := make([]*broker.Task, len(ids))
+	errs := make([]error, len(ids))
 	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
 		names := make([]string, len(places))
 		for i, p := range places {
@@ -171,7 +172,8 @@ func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, 
 			var d broker.Delivery
 			d.Queue = k.queue
 			if err := broker.ParseRecord(&d, []byte(msg), 0); err != nil {
-				return nil, fmt.Errorf("task %s: %w", ids[places[i]], err)
+				errs[places[i]] = fmt.Errorf("task %s: %w", ids[places[i]], err)
+				continue
 			}
 			if d.Blocked {
 				out[places[i]] = &d.Task
@@ -182,7 +184,7 @@ func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, 
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	return out, broker.NewBatchError(errs)
 }
 
 // Release implements [broker.Flows].

@@ -320,6 +320,36 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 	}
 }
 
+// shelve puts aside those messages of what we hold, by their ids, that nobody can read,
+// and returns the others. They would be found again and again.
+func (c *consumer) shelve(ctx context.Context, k *keys, flight string, ids []string, msgs []any) ([]any, error) {
+	var bad []any
+	good := msgs[:0]
+	for i, v := range msgs {
+		msg, is := v.(string)
+		switch {
+		case !is: // settled meanwhile
+		case legible(msg) && msg[broker.OffsetID:broker.OffsetID+len(broker.ID{})] == ids[i]:
+			good = append(good, v)
+		default:
+			bad = append(bad, ids[i])
+		}
+	}
+	if len(bad) == 0 {
+		return good, nil
+	}
+	_, err := scriptShelve.run(ctx, c.b, []string{flight, k.odd}, bad...)
+	if err == nil {
+		c.b.log.Error("redis: records that the minion holds can't be read and were put aside", "queue", k.queue, "records", len(bad))
+	}
+	return good, err
+}
+
+// legible is what readable.lua says of a message.
+func legible(msg string) bool {
+	return len(msg) >= broker.HeadSize && msg[0] == broker.RecordVersion || isEntry(msg)
+}
+
 // adopt hands out what the server says we hold and we never heard of, after a
 // reply was lost.
 func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, error) {
@@ -375,6 +405,9 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		msgs, err := c.b.rdb.HMGet(ctx, flight, unknown...).Result()
 		if err != nil {
 			return sofar(out, c.b.fault("adopt tasks", err))
+		}
+		if msgs, err = c.shelve(ctx, k, flight, unknown, msgs); err != nil {
+			return sofar(out, err)
 		}
 		if out, err = c.deliver(ctx, k, texts(msgs), now, out, pushed); err != nil {
 			return sofar(out, err)

@@ -260,6 +260,10 @@ func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err
 	}
 	for j := 0; j+1 < len(refused); j += 2 {
 		place := places[toInt(refused[j])-1]
+		if refused[j+1] == "" {
+			failed.set(place, fmt.Errorf("task %s: %w: it is known, and what the server has of it can't be read", tasks[place].ID, broker.ErrMalformed))
+			continue
+		}
 		e := &broker.DuplicateError{ID: tasks[place].ID, Holder: toID(refused[j+1])}
 		if e.Holder != e.ID {
 			e.Key = tasks[place].Unique

@@ -107,8 +107,8 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	for i := 0; i+1 < len(page); i += 2 {
 		var d broker.Delivery
 		d.Queue = queue
-		if err := parse(&d, page[i+1], at(records, i/2), 0); err != nil && d.ID.IsZero() {
-			continue
+		if err := parse(&d, page[i+1], at(records, i/2), 0); err != nil && d.ID.IsZero() && len(page[i]) == len(d.ID) {
+			d.ID = toID(page[i]) // it is listed, so that somebody sees it
 		}
 		letters = append(letters, broker.DeadLetter{Task: d.Task})
 		ids = append(ids, page[i])
@@ -120,11 +120,17 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 			return nil, "", err
 		}
 		for i, v := range values {
-			st := broker.Status{ID: letters[at+i].Task.ID}
-			if len(v) > originSize && readFinal(&st, v) == nil && st.Outcome != nil {
-				letters[at+i].Outcome = *st.Outcome
-			} else {
-				letters[at+i].Task.ID = broker.ID{} // its time is over
+			l := &letters[at+i]
+			st := broker.Status{ID: l.Task.ID}
+			switch {
+			case v == "" || len(v) == originSize:
+				l.Task.ID = broker.ID{} // its time is over, or it was requeued
+			case !readFinal(&st, v):
+				l.Outcome = unreadable("its outcome can't be read", st.Err)
+			case st.Outcome == nil:
+				l.Task.ID = broker.ID{} // its time is over
+			default:
+				l.Outcome = *st.Outcome
 			}
 		}
 	}
@@ -135,6 +141,11 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 		}
 	}
 	return letters, fmt.Sprintf("%d/%d", part, next), nil
+}
+
+// unreadable is what a dead letter is listed with whose outcome can't be read.
+func unreadable(what string, err error) broker.Outcome {
+	return broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: what + ": " + err.Error()}}
 }
 
 // Requeue implements [broker.Inspector].
@@ -226,6 +237,8 @@ func (l *letter) read(reply any) (done bool, err error) {
 	switch toInt(reply) {
 	case 1:
 		return true, nil
+	case -2:
+		return true, fmt.Errorf("dead letter %s: %w: its message can't be read", l.id, broker.ErrMalformed)
 	case -1:
 		return true, fmt.Errorf("dead letter %s: %w: the server has no record of its content any more", l.id, broker.ErrMalformed)
 	}

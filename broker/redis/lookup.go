@@ -40,14 +40,10 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 		var open []int
 		for i, v := range values {
 			st := &out[places[i]]
-			switch {
-			case v == "":
+			if v == "" {
 				continue
-			case len(v) > originSize:
-				if err := readFinal(st, v); err != nil {
-					return nil, err
-				}
-			default:
+			}
+			if len(v) < finalSize || !readFinal(st, v) { // it may be found all the same
 				open = append(open, places[i])
 			}
 			found[i] = true
@@ -98,20 +94,29 @@ const (
 	finalSize  = originSize + 1 + 6 + 4 // and state, time, attempt
 )
 
-func readFinal(st *broker.Status, v string) error {
-	if len(v) < finalSize {
-		return fmt.Errorf("task %s: %w: its state has %d bytes", st.ID, broker.ErrMalformed, len(v))
+// readFinal reads the state of a task that is final. It returns false if that can't be
+// read, and then it sets Err of the status.
+func readFinal(st *broker.Status, v string) bool {
+	st.Err = nil
+	if len(v) < finalSize || !broker.State(v[originSize]).Final() {
+		st.Err = fmt.Errorf("task %s: %w: its state, of %d bytes", st.ID, broker.ErrMalformed, len(v))
+		return false
+	}
+	var o *broker.Outcome
+	if rest := v[finalSize:]; len(rest) > 4 {
+		read, err := broker.ParseOutcome([]byte(rest[4:]))
+		if err != nil {
+			st.Err = fmt.Errorf("task %s: its outcome: %w", st.ID, err)
+			return false
+		}
+		o = &read
 	}
 	st.State = broker.State(v[originSize])
 	st.Attempt = uint32(uint48("\x00\x00" + v[finalSize-4:finalSize]))
-	if rest := v[finalSize:]; len(rest) > 4 {
-		o, err := broker.ParseOutcome([]byte(rest[4:]))
-		if err != nil {
-			return fmt.Errorf("task %s: %w", st.ID, err)
-		}
-		st.Outcome, st.Name = &o, o.Name
+	if o != nil {
+		st.Outcome, st.Name = o, o.Name
 	}
-	return nil
+	return true
 }
 
 // locateBatch bounds a script whose work grows with tasks times minions.
@@ -185,10 +190,15 @@ func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 		}
 	}
 	st.Attempt = d.Attempt
+	defer func() {
+		if found { // so it is not final, whatever its state says
+			st.Err = nil
+		}
+	}()
 	switch toString(item(place, 0)) {
 	case "later":
 		st.State, st.Due = broker.StateScheduled, toTime(toInt(item(place, 1)))
-		st.Attempt-- // the message has the number of the next one
+		st.Attempt = max(st.Attempt, 1) - 1 // the message has the number of the next one
 		switch {
 		case d.Blocked:
 			st.State = broker.StateBlocked
@@ -249,10 +259,9 @@ func (b *Broker) readDone(ctx context.Context, k *keys, places []int, out []brok
 		return err
 	}
 	for i, v := range values {
-		if len(v) > originSize {
-			if err := readFinal(&out[places[i]], v); err != nil {
-				return err
-			}
+		st := &out[places[i]]
+		if st.Err = nil; v != "" && len(v) != originSize {
+			readFinal(st, v)
 		}
 	}
 	return nil

@@ -232,7 +232,7 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 			t.mistrust() // a push that should have come has not
 		}
 		t.finish(e, e.known(st.State, st.Outcome))
-	case final || st.State == broker.StateUnknown:
+	case final || st.State == broker.StateUnknown: // or it can't be read
 		switch {
 		case e.sending > 0: // it will be known soon
 			t.move(e, levelForeign, now)
@@ -241,7 +241,11 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 			e.missed = true
 			t.move(e, levelForeign, now)
 		default:
-			t.finish(e, e.known(st.State, nil))
+			a := e.known(st.State, nil)
+			if st.Err != nil {
+				a.bad = fmt.Errorf("%s: what the broker keeps of it can't be read: %w", task.Title(id, a.name), st.Err)
+			}
+			t.finish(e, a)
 		}
 	default:
 		e.doubt, e.missed = false, false

@@ -111,7 +111,7 @@ func (w *work) submit(ctx context.Context, arrivals []broker.Arrival) (done []br
 		case bad == nil:
 		case errors.As(bad, &dup) && dup.Holder == dup.ID:
 			// It was stored before, and may have got its arguments since.
-		case errors.Is(bad, broker.ErrInvalid), errors.Is(bad, broker.ErrDuplicate):
+		case errors.Is(bad, broker.ErrInvalid), errors.Is(bad, broker.ErrDuplicate), errors.Is(bad, broker.ErrMalformed):
 			w.Log.Error("task that another one has submitted is refused", "task.id", tasks[i].ID.String(),
 				"task.name", tasks[i].Name, "queue", tasks[i].Queue, "parent", tasks[i].Parent.String(), "error", bad)
 		default:

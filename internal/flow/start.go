@@ -70,7 +70,11 @@ func (w *work) release(ctx context.Context, ids []broker.ID, up *upstream) error
 		part := ids[:min(len(ids), blockedPart)]
 		ids = ids[len(part):]
 		tasks, err := w.f.Blocked(ctx, part)
+		errs, err := split(err, len(part))
 		if err != nil {
+			return wrap("blocked", err)
+		}
+		if err := w.giveUp(ctx, part, errs); err != nil {
 			return wrap("blocked", err)
 		}
 		var batch []*broker.Task
@@ -96,6 +100,28 @@ func (w *work) release(ctx context.Context, ids []broker.ID, up *upstream) error
 		}
 	}
 	return nil
+}
+
+// giveUp cancels blocked tasks whose records nobody will ever be able to read, so that
+// their flow ends. It returns the error of any other, which a newer driver may know.
+func (w *work) giveUp(ctx context.Context, ids []broker.ID, errs []error) error {
+	var damaged []broker.ID
+	for i, err := range errs {
+		switch {
+		case err == nil:
+		case errors.Is(err, broker.ErrMalformed):
+			w.Log.Error("a blocked task can't be read and is canceled", "task.id", ids[i].String(), "error", err)
+			damaged = append(damaged, ids[i])
+		default:
+			return err
+		}
+	}
+	if len(damaged) == 0 {
+		return nil
+	}
+	w.canceled = true
+	_, err := w.Broker.Cancel(ctx, damaged)
+	return err
 }
 
 func (w *work) releaseBatch(ctx context.Context, batch []*broker.Task) error {

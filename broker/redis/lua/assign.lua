@@ -17,7 +17,7 @@ local out, pairs, moved, sent = {}, {}, {}, { ARGV[3], big(t, 6) }
 for i = 4, #ARGV do
   local id = ARGV[i]
   local msg = redis.call('HGET', later, id)
-  if msg then
+  if msg and readable(msg) then
     local flags, at = string.byte(msg, 25), redis.call('ZSCORE', due, id)
     if math.floor(flags / 4) % 2 == 1 and not (at and tonumber(at) <= t) then -- FlagBlocked, and for longer
       msg = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26)
@@ -27,8 +27,11 @@ for i = 4, #ARGV do
     else
       msg = false
     end
+  elseif msg then
+    msg = false
   else
     msg = redis.call('HGET', flight, id)
+    msg = msg and readable(msg) and msg
   end
   if msg then
     sent[#sent + 1] = big(#msg, 4) .. msg

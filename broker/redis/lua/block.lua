@@ -21,10 +21,19 @@
 local HERE, OWN, NONE = 0, 1, 2
 local LETTERS, PLACES = 1, 2 -- versions of a run
 
+local UNREADABLE = '?' -- stands for a state that is there and can't be read
+
 -- place returns the place of a task in its block, or false.
 local function place(id)
-  local at = string.byte(id, 16)
+  local at = #id == 16 and string.byte(id, 16) or 0
   return at >= 1 and at <= 64 and at
+end
+
+-- width returns the highest place of a block; false if it is of another version, or
+-- damaged.
+local function width(block)
+  local version, n = string.byte(block, 1, 2)
+  return version == 1 and n and #block == 18 + 5 * n and n
 end
 
 -- members calls f for each member of a run: with its place and what is kept of its
@@ -37,7 +46,7 @@ local function members(run, f)
     end
   elseif version == LETTERS then
     local from = 13
-    while from < #run do
+    while from + 19 <= #run do
       local to = from + 19 + number(run, from + 16, 4)
       f(string.byte(run, from + 15), string.sub(run, from + 16, to))
       from = to + 1
@@ -46,12 +55,12 @@ local function members(run, f)
 end
 
 -- read returns the states of the members that are in a block, by place, each as a field
--- of its own would have it; false if the block is of another version.
+-- of its own would have it; false if the block can't be read.
 local function read(state, field, block)
-  if string.byte(block, 1) ~= 1 then
+  local n = width(block)
+  if not n then
     return false
   end
-  local n = string.byte(block, 2)
   local inbox = string.sub(block, 3 + n, 18 + n)
   local states, names = {}, {}
   for at = 1, n do
@@ -61,7 +70,7 @@ local function read(state, field, block)
     end
   end
   for _, run in ipairs(redis.call('HMGET', state, unpack(names))) do
-    if run then
+    if run and #run > 12 then
       members(run, function(at, outcome)
         if states[at] and #states[at] == 20 then
           states[at] = states[at] .. string.sub(run, 2, 12) .. outcome
@@ -72,10 +81,11 @@ local function read(state, field, block)
   return states
 end
 
--- look returns for each task its state, or false. Blocks of another version are an error
--- if strict says so: what is in one is not unknown, and who repeats an enqueue would
--- store it twice.
-local function look(state, ids, strict)
+-- look returns for each task its state, or false. It is UNREADABLE for a task whose block
+-- can't be read: such a task is not unknown, and a repeated enqueue must not store it
+-- twice. A state in a field of the task's own is returned as it is stored, so it may have
+-- any length: 20 is open, 31 or more is final, all else can't be read.
+local function look(state, ids)
   local states = redis.call('HMGET', state, unpack(ids))
   local fields, where = {}, {}
   for i = 1, #ids do
@@ -89,21 +99,23 @@ local function look(state, ids, strict)
   end
   if #fields > 0 then
     for i, block in ipairs(redis.call('HMGET', state, unpack(fields))) do
-      where[fields[i]] = block and read(state, fields[i], block)
-      if strict and block and not where[fields[i]] then
-        error('the states of a block are of version ' .. string.byte(block, 1) .. ', these scripts know 1')
-      end
+      where[fields[i]] = block and (read(state, fields[i], block) or UNREADABLE)
     end
     for i = 1, #ids do
       local block = not states[i] and place(ids[i]) and where[string.sub(ids[i], 1, 15)]
-      states[i] = states[i] or block and block[place(ids[i])] or false
+      if block == UNREADABLE then
+        states[i] = UNREADABLE
+      elseif block then
+        states[i] = block[place(ids[i])] or false
+      end
     end
   end
   return states
 end
 
 -- mark notes in their blocks what became of tasks: OWN; or NONE, of those that were
--- marked as was says.
+-- marked as was says. A block that can't be read is left alone; but a damaged one of the
+-- known version, which nobody will ever read, ends when the first of its tasks does.
 local function mark(state, ids, what, was)
   local fields, where = {}, {}
   for i = 1, #ids do
@@ -126,8 +138,11 @@ local function mark(state, ids, what, was)
     if not block and what == OWN then
       block = string.char(1, 0) .. string.rep('\0', 16)
     end
-    if block and string.byte(block, 1) == 1 then
-      local n, most = string.byte(block, 2), 0
+    local n = block and width(block)
+    if block and not n and what == NONE and string.byte(block, 1) == 1 then
+      ended[#ended + 1] = field
+    elseif n then
+      local most = 0
       local marks = { string.byte(block, 3, 2 + n) }
       for _, at in ipairs(where[field]) do
         marks[at] = (what == OWN or marks[at] == was) and what or marks[at]

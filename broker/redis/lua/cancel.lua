@@ -59,7 +59,7 @@ local function hex(s)
 end
 
 local asked, states = { unpack(ARGV, at) }, {}
-for i, s in ipairs(look(state, asked, true)) do
+for i, s in ipairs(look(state, asked)) do
   states[asked[i]] = s
 end
 
@@ -70,8 +70,8 @@ for i = at, #ARGV do
   local id = ARGV[i]
   local s = states[id]
   local verdict
-  if not s then
-    verdict = 0
+  if not s or #s < 20 then
+    verdict = 0 -- also of one whose state can't be read
   elseif #s > 20 then
     -- Final, unless nobody may see it any more.
     verdict = number(s, 22, 6) > t and 3 or 0
@@ -79,7 +79,7 @@ for i = at, #ARGV do
     local by = nil
     local msg = redis.call('HGET', later, id)
     if msg then
-      if math.floor(string.byte(msg, 25) / 2) % 2 == 1 then
+      if readable(msg) and math.floor(string.byte(msg, 25) / 2) % 2 == 1 then
         uniques[#uniques + 1] = msg
       end
     else

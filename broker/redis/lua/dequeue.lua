@@ -31,9 +31,11 @@ while moved < 1000 and bytes < 1048576 do
   if #ids == 0 then
     break
   end
-  local msgs = {}
+  local msgs, strange = {}, {}
   for i, msg in ipairs(redis.call('HMGET', later, unpack(ids))) do
-    if msg then
+    if not msg or not readable(msg) then
+      strange[#strange + 1] = msg or ids[i] -- one without a message is put aside by its id
+    else
       local flags = string.byte(msg, 25)
       if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked: it was to wait no longer
         msg = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26)
@@ -43,6 +45,9 @@ while moved < 1000 and bytes < 1048576 do
     end
   end
   push(ready, held, watch, wake, msgs, false)
+  if #strange > 0 then
+    redis.call('RPUSH', odd, unpack(strange))
+  end
   redis.call('ZREM', due, unpack(ids))
   redis.call('HDEL', later, unpack(ids))
   moved = moved + #ids

@@ -12,7 +12,8 @@
 -- Returns false if the queue is not registered (nothing is done; register it
 -- and call again), or 0 if a record is not there or is another's (nothing is done;
 -- store it and call again), else a list with index (from 1) and holder's id for each
--- that was refused; the holder is its own id if the content differs.
+-- that was refused; the holder is its own id if the content differs, and '' if what is
+-- known of it can't be read.
 
 local about, metas = metadata()
 local ready, held, state, due, later, unique, meta, watch, flows =
@@ -36,7 +37,7 @@ local ids = {}
 for i = 1, total do
   ids[i] = string.sub(message(i), 2, 17)
 end
-local known = look(state, ids, true)
+local known = look(state, ids)
 
 -- Check everything.
 local refused, kept = {}, {}
@@ -55,7 +56,9 @@ for i = 1, total do
     apart = apart + 1
     record = KEYS[apart]
   end
-  if old then
+  if old and #old < 20 then
+    holder = '' -- it is known, and nobody can tell with which content
+  elseif old then
     if string.sub(old, 1, 4) ~= string.sub(origin, 1, 4) then
       holder = id
     end
@@ -76,7 +79,7 @@ for i = 1, total do
         holder = locks[key] or redis.call('HGET', unique, key)
         if holder and not locks[key] then
           -- A key can't outlive its task: one whose holder is done is free.
-          local s = look(state, { holder }, true)[1]
+          local s = look(state, { holder })[1]
           if not s or #s > 20 then
             holder = nil
           end

@@ -12,7 +12,7 @@ local seen = {}
 for i = 2, #ARGV, 2 do
   local id = ARGV[i]
   local msg = not seen[id] and redis.call('HGET', later, id)
-  if msg then
+  if msg and readable(msg) then
     local flags = string.byte(msg, 25)
     if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked
       seen[id] = true

@@ -9,7 +9,7 @@
 --       or that is not known)
 -- Returns for each id, or only the first ones where there is much to be read: 1, or
 -- 0 if it is no dead letter any more, or -1 if its record should be there and is
--- not, or the id of the task that holds its key, or its message (call again with
+-- not, or -2 if its message can't be read, or the id of the task that holds its key, or its message (call again with
 -- the key that is in it).
 
 local dead, state, ready, held, watch, unique = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -19,15 +19,18 @@ while at <= #ARGV and bytes < 1048576 do
   local id, key = ARGV[at], ARGV[at + 1]
   local msg = redis.call('HGET', dead, id)
   local s = look(state, { id })[1]
-  local record = msg and string.byte(msg, 1) == 129 and KEYS[6 + at / 2]
-  local flags = msg and string.byte(msg, 25)
+  local legible = msg and readable(msg)
+  local record = legible and string.byte(msg, 1) == 129 and KEYS[6 + at / 2]
+  local flags = legible and string.byte(msg, 25)
   local holder = key ~= '' and redis.call('HGET', unique, key)
   if holder then
     -- A key can't outlive its task: one whose holder is done is free.
     local h = look(state, { holder })[1]
     holder = h and #h == 20 and holder
   end
-  if record and redis.call('EXISTS', record) == 0 then
+  if msg and not legible then
+    out[#out + 1] = -2
+  elseif record and redis.call('EXISTS', record) == 0 then
     out[#out + 1] = -1
   elseif not (msg and s and #s > 20 and number(s, 22, 6) > t) then
     out[#out + 1] = 0

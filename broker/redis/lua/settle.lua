@@ -139,8 +139,8 @@ local function finishRuns(head, kept, which)
   from = 1
   for r = 1, many do
     local block, to = known[r], from + byte(runs, r) - 1
-    local fits = block and byte(block, 1) == 1 and not known[many + r]
-    local size = fits and byte(block, 2)
+    local size = block and width(block)
+    local fits = size and not known[many + r]
     if fits and (mine or size < 64 or sub(block, 3, 66) ~= string.rep('\0', 64)) then
       for i = from, to do
         local at = byte(ids[i], 16)
@@ -271,7 +271,7 @@ for _ = 1, groups do
   local settled = ids -- usually all of them
   for i = 1, n do
     local attempt, msg = attempts[i], msgs[i]
-    local mine = owner and msg and sub(msg, 18, 21) == attempt
+    local mine = owner and msg and #msg > 50 and sub(msg, 18, 21) == attempt
     if not mine then
       if settled == ids then
         settled = {}
@@ -282,7 +282,7 @@ for _ = 1, groups do
       -- Settled before by the same attempt, and the reply was lost: accepted.
       local id = ids[i]
       local s = look(state, { id })[1]
-      if not (s and #s > 20 and sub(s, 28, 31) == attempt) then
+      if not (s and #s > 30 and sub(s, 28, 31) == attempt) then
         local m = verb ~= 'finish' and redis.call('HGET', later, id)
         if not (m and sub(m, 18, 21) == big(number(attempt, 1, 4) + 1, 4)) then
           reply[#reply + 1] = place + i

@@ -5,7 +5,7 @@
 -- Returns two lists. The first one has for each id, or only the first ones where they
 -- are large: '' if there is none, or it may not be seen any more; else as it is: 20
 -- bytes (digest, inbox) and, if it is final, state, time until which it may be seen (6),
--- attempt (4), length (4) and outcome. The second one has, for each that has metadata,
+-- attempt (4), length (4) and outcome; one of another length can't be read. The second one has, for each that has metadata,
 -- its place in the first (from 1) and the record of that.
 
 local t = now()
@@ -13,9 +13,11 @@ local values, bytes, at = {}, 0, 1
 local metas, described = {}, redis.call('EXISTS', KEYS[2]) == 1
 while at <= #ARGV and bytes < 4194304 do
   local to = math.min(at + 127, #ARGV) -- of a block or two
-  for _, s in ipairs(look(KEYS[1], { unpack(ARGV, at, to) }, true)) do
-    if not s or (#s > 20 and number(s, 22, 6) <= t) then
+  for _, s in ipairs(look(KEYS[1], { unpack(ARGV, at, to) })) do
+    if not s or (#s > 30 and number(s, 22, 6) <= t) then
       s = ''
+    elseif s == '' then
+      s = UNREADABLE
     end
     values[#values + 1] = s
     bytes = bytes + #s

@@ -26,18 +26,19 @@ end
 
 -- forget removes what is told of tasks.
 local function forget(about, ids)
-  for at = 1, #ids, 1000 do
+  pages(ids, function(some)
     local fields = {}
-    for i = at, math.min(at + 999, #ids) do
-      fields[#fields + 1] = ids[i]
-      fields[#fields + 1] = ids[i] .. 'f' -- it went with the end, unless an older minion settled
+    for _, id in ipairs(some) do
+      fields[#fields + 1] = id
+      fields[#fields + 1] = id .. 'f' -- it went with the end, unless an older minion settled
     end
     redis.call('HDEL', about, unpack(fields))
-  end
+  end)
 end
 
 local keep, list, state, dead, class = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
 local t = now()
+local latest = t + (tonumber(string.sub(class, 2)) or 0) * 60000 -- its name has its minutes
 local n = 0
 redis.call('ZREM', keep, '') -- see dequeue.lua
 local described = redis.call('EXISTS', KEYS[5]) == 1
@@ -48,17 +49,22 @@ while n < 1000 do
     return { 0, n }
   end
   local at = number(blob, 1, 6)
-  if at > t then
+  if at > latest then
+    -- The time is damaged. What is named here stays for as long as if it had just ended,
+    -- and does not keep what stands behind it.
+    redis.call('RPUSH', list, big(latest, 6) .. string.sub(blob, 7))
+    at, blob = 0, ''
+  elseif at > t then
     redis.call('ZADD', keep, 'XX', at, class)
     return { 0, n }
   end
   local ids, gone = {}, {}
-  if #blob % 16 == 7 then
+  if #blob % 16 == 7 and string.sub(blob, 7, 7) == 'r' then
     for i = 8, #blob, 16 do
       forgetRun(state, string.sub(blob, i, i + 15), gone)
     end
   else
-    for i = 7, #blob, 16 do
+    for i = 7, #blob - 15, 16 do -- a rest is damaged: no id is that short
       ids[#ids + 1] = string.sub(blob, i, i + 15)
     end
   end
@@ -67,20 +73,22 @@ while n < 1000 do
     local over = {}
     for _, id in ipairs(ids) do
       local s = look(state, { id })[1]
-      if not s or (#s > 20 and number(s, 22, 6) <= t) then
+      if not s or (#s ~= 20 and number(s, 22, 6) <= t) then -- also if it is too short to be read
         over[#over + 1] = id
       end
     end
     ids = over
-    if #ids > 0 then
-      redis.call('HDEL', dead, unpack(ids))
-    end
+    pages(ids, function(some)
+      redis.call('HDEL', dead, unpack(some))
+    end)
   end
-  if #ids > 0 then
-    redis.call('HDEL', state, unpack(ids))
-    mark(state, ids, NONE, OWN)
-  end
-  mark(state, gone, NONE, HERE)
+  pages(ids, function(some)
+    redis.call('HDEL', state, unpack(some))
+    mark(state, some, NONE, OWN)
+  end)
+  pages(gone, function(some)
+    mark(state, some, NONE, HERE)
+  end)
   if described then
     forget(KEYS[5], ids)
     forget(KEYS[5], gone)

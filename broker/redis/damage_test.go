@@ -1,0 +1,291 @@
+package redis_test
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+)
+
+// damages are bytes that a script may find where it expects a message, a state or an id.
+func damages() []string {
+	message := string(broker.AppendRecord(nil, newTask("q")))
+	entry := "\x81" + message[1:51]
+	return []string{
+		"", "\x01", "\x01\x02", strings.Repeat("\x01", 16), strings.Repeat("\x01", 17),
+		message[:18], message[:21], message[:24], message[:50], "\xff" + message[1:], "\x81" + message[1:],
+		entry, entry + "\xff\xff\xff", strings.Repeat("\xff", 60), strings.Repeat("\x00", 300),
+	}
+}
+
+// damaged is a queue with a consumer, on a namespace of its own.
+type damaged struct {
+	*testing.T
+	b    *redis.Broker
+	c    broker.Consumer
+	raw  *goredis.Client
+	base string // of the queue's keys
+}
+
+var damagedSpaces int
+
+func newDamaged(t *testing.T, url string) *damaged {
+	t.Helper()
+	damagedSpaces++
+	namespace := fmt.Sprintf("damaged%d", damagedSpaces)
+	d := &damaged{T: t, b: open(t, url, redis.Namespace(namespace)), raw: rawClient(t, url), base: "{" + namespace + ":q}:"}
+	d.c = consume(t, d.b, broker.ConsumerConfig{Queues: []string{"q"}})
+	return d
+}
+
+func (d *damaged) check(err error) {
+	d.Helper()
+	if err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (d *damaged) beat() {
+	d.Helper()
+	d.check(d.c.Heartbeat(d.Context(), broker.Load{}))
+}
+
+// finish runs a task and returns its id.
+func (d *damaged) finish(del *broker.Delivery) broker.ID {
+	d.Helper()
+	if errs := settle(d.T, d.c, succeed(del, "r")); errs[0] != nil {
+		d.Fatal(errs[0])
+	}
+	return del.ID
+}
+
+// fail makes a task a dead letter.
+func (d *damaged) fail(del *broker.Delivery) {
+	d.Helper()
+	s := succeed(del, "")
+	s.Outcome.State, s.Outcome.Result, s.Outcome.Err = broker.StateFailed, nil, &broker.Failure{Message: "no"}
+	if errs := settle(d.T, d.c, s); errs[0] != nil {
+		d.Fatal(errs[0])
+	}
+}
+
+func (d *damaged) unreadable(want int) {
+	d.Helper()
+	info, err := d.b.Queues(d.Context())
+	if err != nil || len(info) != 1 || info[0].Unreadable != want {
+		d.Fatalf("%+v, %v; want %d unreadable", info, err, want)
+	}
+}
+
+func (d *damaged) states(ids []broker.ID, want ...broker.State) []broker.Status {
+	d.Helper()
+	found, err := d.b.Lookup(d.Context(), ids)
+	d.check(err)
+	for i, w := range want {
+		if found[i].State != w || found[i].Err != nil {
+			d.Fatalf("task %d: %+v, want %v", i, found[i], w)
+		}
+	}
+	return found
+}
+
+// What is damaged of a task that waits for its time, or that a dead minion or this one
+// holds, is put aside, and all others run.
+func TestDamagedMessages(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		for i, damage := range damages() {
+			d := newDamaged(t, url)
+			ctx := t.Context()
+			late, held, mine := newTask("q"), newTask("q"), newTask("q", func(x *broker.Task) { x.Delay = time.Millisecond })
+			enqueue(t, d.b, mine)
+
+			// Due before the others.
+			odd := string(late.ID[:])
+			d.check(d.raw.HSet(ctx, d.base+"later", odd, damage).Err())
+			d.check(d.raw.ZAdd(ctx, d.base+"due", goredis.Z{Score: 1, Member: odd}, goredis.Z{Score: 2, Member: "no message"}).Err())
+
+			// Of a minion whose lease is over.
+			other := broker.NewID(broker.KindParty, "", 0)
+			flight := d.base + "flight:" + hex.EncodeToString(other[:])
+			d.check(d.raw.HSet(ctx, flight, string(held.ID[:]), string(broker.AppendRecord(nil, held)), odd, damage, damage, damage).Err())
+			d.check(d.raw.RPush(ctx, d.base+"claim:"+hex.EncodeToString(other[:]), damage).Err())
+			d.check(d.raw.ZAdd(ctx, d.base+"minions", goredis.Z{Score: 1, Member: string(other[:])}).Err())
+
+			// Ours.
+			id := d.c.ID()
+			d.check(d.raw.HSet(ctx, d.base+"flight:"+hex.EncodeToString(id[:]), odd, damage).Err())
+
+			d.beat()
+			d.beat()
+			seen := map[broker.ID]bool{}
+			for _, del := range dequeue(t, d.c, 2, 2*time.Second, "q") {
+				seen[d.finish(del)] = true
+			}
+			if !seen[mine.ID] || !seen[held.ID] {
+				t.Fatalf("damage %d: %v ran", i, seen)
+			}
+			if info, err := d.b.Queues(ctx); err != nil || info[0].Unreadable < 5 || info[0].Running != 0 || info[0].Scheduled != 0 {
+				t.Fatalf("damage %d: %+v, %v", i, info, err)
+			}
+		}
+	})
+}
+
+// What is damaged of one state keeps no other task from being sent, looked up, cancelled
+// or settled, and says that it can't be read.
+func TestDamagedStates(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		for i, damage := range append(damages(), strings.Repeat("\x01", 27), strings.Repeat("\x06", 40)) {
+			if len(damage) == 20 {
+				continue // a state as any other
+			}
+			d := newDamaged(t, url)
+			ctx := t.Context()
+			tasks := append(siblings(4), newTask("q"), newTask("q", func(x *broker.Task) { x.Unique = "k" }))
+			tasks = append(tasks, siblings(3)...)
+			enqueue(t, d.b, tasks...)
+			var ids []broker.ID
+			for _, x := range tasks {
+				ids = append(ids, x.ID)
+			}
+			for _, field := range []string{string(ids[0][:]), string(ids[4][:]), string(ids[6][:15]), string(ids[6][:15]) + "r\x01"} {
+				d.check(d.raw.HSet(ctx, d.base+"state", field, damage).Err())
+			}
+			d.check(d.raw.HSet(ctx, d.base+"unique", "simple_add/k2", damage).Err())
+
+			d.states(ids[1:4], broker.StatePending, broker.StatePending, broker.StatePending)
+			found := d.states(ids)
+			// A longer one has a time, and that may seem to be over.
+			if bad := &found[4]; bad.State != broker.StateUnknown || len(damage) < 31 && !errors.Is(bad.Err, broker.ErrMalformed) {
+				t.Fatalf("damage %d: %+v", i, found[4])
+			}
+			// Again: those that are known are, and nothing is stored twice.
+			err := d.b.Enqueue(ctx, tasks)
+			var batch *broker.BatchError
+			if err != nil && !errors.As(err, &batch) {
+				t.Fatal(err)
+			}
+			for _, at := range []int{1, 2, 3, 5} {
+				if batch != nil && batch.Errs[at] != nil {
+					t.Fatalf("damage %d: task %d is refused: %v", i, at, batch.Errs[at])
+				}
+			}
+			if n := d.raw.LLen(ctx, d.base+"ready").Val(); n != int64(len(tasks)) {
+				t.Fatalf("damage %d: %d messages for %d tasks", i, n, len(tasks))
+			}
+			enqueue(t, d.b, newTask("q", func(x *broker.Task) { x.Unique = "simple_add/k2" }))
+			verdicts, err := d.b.Cancel(ctx, []broker.ID{ids[0], ids[4], ids[3], ids[7]})
+			if err != nil || verdicts[2] != broker.CancelPrevented {
+				t.Fatalf("damage %d: %v, %v", i, verdicts, err)
+			}
+			var letters []broker.Settlement
+			for _, del := range dequeue(t, d.c, len(tasks), 2*time.Second, "q") {
+				letters = append(letters, succeed(del, "r"))
+			}
+			for n, err := range settle(t, d.c, letters...) {
+				if err != nil {
+					t.Fatalf("damage %d: settlement %d: %v", i, n, err)
+				}
+			}
+			d.states(ids[1:6], broker.StateSucceeded, broker.StateSucceeded, broker.StateCanceled, broker.StateSucceeded, broker.StateSucceeded)
+		}
+	})
+}
+
+// Dead letters are listed and can be requeued, whatever has become of one of them.
+func TestDamagedDeadLetters(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		for i, damage := range damages() {
+			d := newDamaged(t, url)
+			ctx := t.Context()
+			tasks := append(siblings(2), newTask("q"))
+			enqueue(t, d.b, tasks...)
+			for _, del := range dequeue(t, d.c, 3, 2*time.Second, "q") {
+				d.fail(del)
+			}
+			good, silent, bad := tasks[0].ID, tasks[1].ID, tasks[2].ID
+			d.check(d.raw.HSet(ctx, d.base+"state", string(silent[:]), strings.Repeat("\x01", 27)).Err())
+			d.check(d.raw.HSet(ctx, d.base+"dead", string(bad[:]), damage).Err())
+			letters, next, err := d.b.DeadLetters(ctx, "q", "", 10)
+			if err != nil || next != "" || len(letters) != 3 {
+				t.Fatalf("damage %d: %d letters, %v: %+v", i, len(letters), err, letters)
+			}
+			errs, err := d.b.Requeue(ctx, []broker.ID{bad, good})
+			if err != nil || errs[1] != nil || errs[0] == nil {
+				t.Fatalf("damage %d: %v, %v", i, errs, err)
+			}
+			if del := dequeue(t, d.c, 1, 2*time.Second, "q")[0]; del.ID != good {
+				t.Fatalf("damage %d: %v runs", i, del.ID)
+			}
+		}
+	})
+}
+
+// What is damaged in the list of what is to be forgotten does not keep what stands
+// behind it.
+func TestDamagedSweep(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		d := newDamaged(t, url)
+		ctx := t.Context()
+		over := strings.Repeat("\x00", 6)
+		for i, damage := range append(damages(), over, over+"r", over+"short", over+"r"+strings.Repeat("\x01", 16), "\xff\xff\xff\xff\xff\xff"+strings.Repeat("\x01", 32), over+strings.Repeat("\x02", 16*9000)) {
+			for _, class := range []string{"r60", "d60", "odd"} {
+				id := newTask("q").ID
+				d.check(d.raw.HSet(ctx, d.base+"state", string(id[:]), strings.Repeat("\x00", 31)).Err())
+				d.raw.Del(ctx, d.base+"keep:"+class) // where what had a damaged time may be
+				d.check(d.raw.RPush(ctx, d.base+"keep:"+class, damage, over+string(id[:])).Err())
+				d.check(d.raw.ZAdd(ctx, d.base+"keep", goredis.Z{Score: 1, Member: class}).Err())
+				d.beat()
+				if d.raw.HExists(ctx, d.base+"state", string(id[:])).Val() {
+					t.Fatalf("damage %d: class %s is not swept: %q", i, class, d.raw.LRange(ctx, d.base+"keep:"+class, 0, -1).Val())
+				}
+			}
+		}
+	})
+}
+
+// A blocked task whose message is damaged keeps no other from being released.
+func TestDamagedBlocked(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		for i, damage := range damages() {
+			d := newDamaged(t, url)
+			ctx := context.Background()
+			block := func(x *broker.Task) { x.Blocked = true }
+			tasks := []*broker.Task{newTask("q", block), newTask("q", block)}
+			enqueue(t, d.b, tasks...)
+			bad, good := tasks[0], tasks[1]
+			d.check(d.raw.HSet(ctx, d.base+"later", string(bad.ID[:]), damage).Err())
+			if errs := d.b.Assign(ctx, d.c.ID(), []broker.ID{bad.ID}); errs == nil {
+				t.Errorf("damage %d was assigned", i)
+			}
+			found, err := d.b.Blocked(ctx, []broker.ID{bad.ID, good.ID})
+			var batch *broker.BatchError
+			if !errors.As(err, &batch) || batch.Errs[0] == nil || batch.Errs[1] != nil || found[1] == nil {
+				t.Fatalf("damage %d: %v, %v", i, found, err)
+			}
+			for _, x := range tasks {
+				x.Blocked = false
+			}
+			_ = d.b.Release(ctx, tasks)
+			if del := dequeue(t, d.c, 1, 2*time.Second, "q")[0]; del.ID != good.ID {
+				t.Fatalf("damage %d: %v runs", i, del.ID)
+			}
+			if v, err := d.b.Cancel(ctx, []broker.ID{bad.ID}); err != nil || v[0] != broker.CancelPrevented {
+				t.Fatalf("damage %d: %v, %v", i, v, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,7 @@
+-- pages calls f with up to 1000 elements of a list at a time: unpack has room for some
+-- thousands.
+local function pages(list, f)
+  for from = 1, #list, 1000 do
+    f({ unpack(list, from, math.min(from + 999, #list)) })
+  end
+end

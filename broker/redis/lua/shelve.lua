@@ -1,0 +1,17 @@
+-- shelve puts aside what a minion holds and nobody can read, or what is held under the
+-- id of another task.
+--
+-- KEYS  1 flight  2 odd
+-- ARGV  ids
+-- Returns how many there were.
+
+local n = 0
+for _, id in ipairs(ARGV) do
+  local msg = redis.call('HGET', KEYS[1], id)
+  if msg and not (readable(msg) and string.sub(msg, 2, 17) == id) then
+    redis.call('RPUSH', KEYS[2], msg)
+    redis.call('HDEL', KEYS[1], id)
+    n = n + 1
+  end
+end
+return n
