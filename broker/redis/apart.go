@@ -157,8 +157,8 @@ func (b *Broker) readRecord(ctx context.Context, k *keys, id broker.ID) ([]byte,
 	return []byte(toString(reply)), nil
 }
 
-// at returns a record, if there are any.
-func at(records [][]byte, i int) []byte {
+// recordAt returns a record, if there are any.
+func recordAt(records [][]byte, i int) []byte {
 	if records == nil {
 		return nil
 	}

@@ -28,7 +28,7 @@ func (c *consumer) deliver(ctx context.Context, k *keys, msgs []string, now int6
 	for i, m := range msgs {
 		d := deliveries.Next()
 		d.Payload = payloads.Room()
-		if !c.read(k, d, m, at(records, i), now) {
+		if !c.read(k, d, m, recordAt(records, i), now) {
 			continue
 		}
 		d.Payload = payloads.Keep(d.Payload)

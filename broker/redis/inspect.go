@@ -2,9 +2,12 @@ package redis
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -76,24 +79,23 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	if limit < 1 {
 		return nil, "", fmt.Errorf("dead letters of %s: %w: a limit of %d, want 1 or more", queue, broker.ErrInvalid, limit)
 	}
-	part, cursor := 0, uint64(0)
-	if after != "" {
-		if n, err := fmt.Sscanf(after, "%d/%d", &part, &cursor); n != 2 || err != nil || part < 0 {
-			return nil, "", fmt.Errorf("dead letters of %s: %w cursor %.40q", queue, broker.ErrInvalid, after)
-		}
+	at, ok := readLetterCursor(after)
+	if !ok {
+		return nil, "", fmt.Errorf("dead letters of %s: %w cursor %.40q", queue, broker.ErrInvalid, after)
 	}
 	q, err := b.queues.find(ctx, queue)
 	if err != nil {
 		return nil, "", err
 	}
-	if q == nil || part >= len(q.parts) {
+	if q == nil || at.part >= len(q.parts) {
 		return nil, "", nil
 	}
-	k := q.parts[part]
-	page, next, err := b.rdb.HScan(ctx, k.dead, cursor, "", int64(limit)).Result()
+	k := q.parts[at.part]
+	page, next, err := b.rdb.HScan(ctx, k.dead, at.scan, "", int64(limit)).Result()
 	if err != nil {
 		return nil, "", b.fault("dead letters", err)
 	}
+	page, at = at.cut(page, next, limit)
 	var letters []broker.DeadLetter
 	var ids []any
 	var msgs []string
@@ -107,20 +109,20 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	for i := 0; i+1 < len(page); i += 2 {
 		var d broker.Delivery
 		d.Queue = queue
-		if err := parse(&d, page[i+1], at(records, i/2), 0); err != nil && d.ID.IsZero() && len(page[i]) == len(d.ID) {
+		if err := parse(&d, page[i+1], recordAt(records, i/2), 0); err != nil && d.ID.IsZero() && len(page[i]) == len(d.ID) {
 			d.ID = toID(page[i]) // it is listed, so that somebody sees it
 		}
 		letters = append(letters, broker.DeadLetter{Task: d.Task})
 		ids = append(ids, page[i])
 	}
-	for at := 0; at < len(ids); at += broker.MaxBatch {
-		chunk := ids[at:min(at+broker.MaxBatch, len(ids))]
+	for from := 0; from < len(ids); from += broker.MaxBatch {
+		chunk := ids[from:min(from+broker.MaxBatch, len(ids))]
 		values, err := b.states(ctx, k, chunk)
 		if err != nil {
 			return nil, "", err
 		}
 		for i, v := range values {
-			l := &letters[at+i]
+			l := &letters[from+i]
 			st := broker.Status{ID: l.Task.ID}
 			switch {
 			case v == "" || len(v) == originSize:
@@ -135,12 +137,62 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 		}
 	}
 	letters = slices.DeleteFunc(letters, func(l broker.DeadLetter) bool { return l.Task.ID.IsZero() })
-	if next == 0 {
-		if part++; part == len(q.parts) {
-			return letters, "", nil
-		}
+	if at.part == len(q.parts) {
+		return letters, "", nil
 	}
-	return letters, fmt.Sprintf("%d/%d", part, next), nil
+	return letters, at.String(), nil
+}
+
+// letterCursor is a place among the dead letters of a queue.
+type letterCursor struct {
+	part  int    // partition
+	scan  uint64 // where HSCAN goes on
+	after string // of a hash that is one page: the last id that was returned
+}
+
+func readLetterCursor(text string) (c letterCursor, ok bool) {
+	if text == "" {
+		return c, true
+	}
+	part, rest, _ := strings.Cut(text, "/")
+	scan, last, _ := strings.Cut(rest, "/")
+	var err1, err2, err3 error
+	var after []byte
+	c.part, err1 = strconv.Atoi(part)
+	c.scan, err2 = strconv.ParseUint(scan, 10, 64)
+	after, err3 = hex.DecodeString(last)
+	c.after = string(after)
+	return c, err1 == nil && err2 == nil && err3 == nil && c.part >= 0
+}
+
+func (c letterCursor) String() string {
+	text := fmt.Sprintf("%d/%d", c.part, c.scan)
+	if c.after != "" {
+		text += "/" + hex.EncodeToString([]byte(c.after))
+	}
+	return text
+}
+
+// cut returns what to list of a page of ids and messages, and where to go on. A page of
+// a hash that the server keeps in one piece is all of it, however long the server is set
+// to let such a hash be. It is listed in the order of the ids, so that those that
+// are requeued meanwhile move no others.
+func (c letterCursor) cut(page []string, next uint64, limit int) ([]string, letterCursor) {
+	if next != 0 {
+		return page, letterCursor{part: c.part, scan: next}
+	}
+	end := letterCursor{part: c.part + 1}
+	if c.scan != 0 || c.after == "" && len(page) <= 4*limit {
+		return page, end
+	}
+	pairs := slices.Collect(slices.Chunk(page, 2))
+	pairs = slices.DeleteFunc(pairs, func(p []string) bool { return p[0] <= c.after })
+	slices.SortFunc(pairs, func(x, y []string) int { return strings.Compare(x[0], y[0]) })
+	if len(pairs) <= limit {
+		return slices.Concat(pairs...), end
+	}
+	pairs = pairs[:limit]
+	return slices.Concat(pairs...), letterCursor{part: c.part, after: pairs[limit-1][0]}
 }
 
 // unreadable is what a dead letter is listed with whose outcome can't be read.

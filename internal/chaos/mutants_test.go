@@ -19,7 +19,7 @@ var known = []mutant{
 		"a late settlement counts", "broker/redis/lua/settle.lua",
 		"local attempt, msg = attempts[i], msgs[i]\n",
 		"local attempt, msg = attempts[i], msgs[i]\n    owner = true\n" +
-			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', 24)\n      msgs[i] = msg\n    end\n", "",
+			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', 30)\n      msgs[i] = msg\n    end\n", "",
 	}, {
 		"a dead minion's attempts start again under their old numbers", "broker/redis/lua/leave.lua",
 		"big(number(msg, 18, 4) + 1, 4)", "string.sub(msg, 18, 21)", "",
