@@ -15,8 +15,8 @@ type Broker interface {
 	// Enqueue stores tasks. It returns nil only if all of them are stored;
 	// else a *BatchError with an error for each that was not, or is not known to
 	// be: ErrInvalid, ErrTooLarge and ErrUnsupported, *DuplicateError,
-	// ErrUnavailable, ErrIndeterminate; ErrMalformed for an id whose record is there
-	// and can't be read. A task that is refused leaves nothing
+	// ErrUnavailable, ErrIndeterminate; ErrMalformed or ErrVersion for an id
+	// whose record is there and can't be read. A task that is refused leaves nothing
 	// behind, and keeps no other of the batch from being stored. Of several with
 	// the same id or unique key in a batch the first one counts. Enqueueing a task
 	// again, with the same id and content, is nil and changes nothing as long as
@@ -40,7 +40,8 @@ type Broker interface {
 	// inboxes of the waiting ones are told. Their outcomes have neither a Minion nor
 	// a Started time. Repeating it is harmless: the verdict is CancelTooLate for
 	// one that waited, and CancelRequested again for one that still runs. An id
-	// that is unknown is not remembered, and may be enqueued later.
+	// that is unknown is not remembered, and may be enqueued later. One whose record
+	// can't be read counts as unknown.
 	//
 	// The owner may still settle a cancelled task as it likes, also as succeeded.
 	// If the owner closes or dies instead, the task is final at once, or is handed

@@ -425,14 +425,15 @@ func TestBlockOfAnotherVersion(t *testing.T) {
 		if err := raw.HSet(t.Context(), stateKey, name, strange).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Enqueue(t.Context(), tasks); !errors.Is(err, broker.ErrUnavailable) || !strings.Contains(err.Error(), "version 2") {
+		var batch *broker.BatchError
+		if err := b.Enqueue(t.Context(), tasks); !errors.As(err, &batch) || !errors.Is(batch.Errs[0], broker.ErrVersion) || !strings.Contains(err.Error(), "version 2") {
 			t.Errorf("the same again: %v", err)
 		}
-		if _, err := b.Lookup(t.Context(), []broker.ID{tasks[1].ID}); !errors.Is(err, broker.ErrUnavailable) {
-			t.Errorf("a look-up: %v", err)
+		if st, err := b.Lookup(t.Context(), []broker.ID{tasks[1].ID}); err != nil || !errors.Is(st[0].Err, broker.ErrVersion) {
+			t.Errorf("a look-up: %v, %v", st, err)
 		}
-		if _, err := b.Cancel(t.Context(), []broker.ID{newTask("q").ID, tasks[1].ID}); !errors.Is(err, broker.ErrUnavailable) {
-			t.Errorf("a cancel: %v", err)
+		if v, err := b.Cancel(t.Context(), []broker.ID{newTask("q").ID, tasks[1].ID}); err != nil || v[1] != broker.CancelUnknown {
+			t.Errorf("a cancel: %v, %v", v, err)
 		}
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 		for i, d := range dequeue(t, c, 3, 5*time.Second, "q") {

@@ -28,6 +28,11 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 		}
 		found := make([]bool, len(places))
 		for i, p := range places {
+			if known, is := item(verdicts, i).(string); is {
+				// An error would keep the others of the batch from being canceled.
+				b.log.Error("redis: what is known of a task can't be read, so it can't be canceled", "task.id", ids[p], "queue", k.queue, "error", unreadableState(known))
+				continue
+			}
 			v := broker.CancelVerdict(toInt(item(verdicts, i)))
 			if v != broker.CancelUnknown {
 				found[i], out[p] = true, v

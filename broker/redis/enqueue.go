@@ -260,8 +260,8 @@ func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err
 	}
 	for j := 0; j+1 < len(refused); j += 2 {
 		place := places[toInt(refused[j])-1]
-		if refused[j+1] == "" {
-			failed.set(place, fmt.Errorf("task %s: %w: it is known, and what the server has of it can't be read", tasks[place].ID, broker.ErrMalformed))
+		if known := toString(refused[j+1]); len(known) != len(broker.ID{}) {
+			failed.set(place, fmt.Errorf("task %s: it is known, and what is known can't be read: %w", tasks[place].ID, unreadableState(known)))
 			continue
 		}
 		e := &broker.DuplicateError{ID: tasks[place].ID, Holder: toID(refused[j+1])}

@@ -94,12 +94,20 @@ const (
 	finalSize  = originSize + 1 + 6 + 4 // and state, time, attempt
 )
 
+// unreadableState says why a state can't be read: see block.lua.
+func unreadableState(v string) error {
+	if len(v) == 2 && v[0] == '?' && v[1] != 1 {
+		return fmt.Errorf("%w: its block of states is of version %d, this build knows 1", broker.ErrVersion, v[1])
+	}
+	return fmt.Errorf("%w: a state of %d bytes", broker.ErrMalformed, len(v))
+}
+
 // readFinal reads the state of a task that is final. It returns false if that can't be
 // read, and then it sets Err of the status.
 func readFinal(st *broker.Status, v string) bool {
 	st.Err = nil
 	if len(v) < finalSize || !broker.State(v[originSize]).Final() {
-		st.Err = fmt.Errorf("task %s: %w: its state, of %d bytes", st.ID, broker.ErrMalformed, len(v))
+		st.Err = fmt.Errorf("task %s: %w", st.ID, unreadableState(v))
 		return false
 	}
 	var o *broker.Outcome

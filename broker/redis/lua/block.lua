@@ -21,7 +21,7 @@
 local HERE, OWN, NONE = 0, 1, 2
 local LETTERS, PLACES = 1, 2 -- versions of a run
 
-local UNREADABLE = '?' -- stands for a state that is there and can't be read
+local UNREADABLE = '?' -- begins what stands for a state that is there and can't be read
 
 -- place returns the place of a task in its block, or false.
 local function place(id)
@@ -81,9 +81,9 @@ local function read(state, field, block)
   return states
 end
 
--- look returns for each task its state, or false. It is UNREADABLE for a task whose block
--- can't be read: such a task is not unknown, and a repeated enqueue must not store it
--- twice. A state in a field of the task's own is returned as it is stored, so it may have
+-- look returns for each task its state, or false. For a task whose block can't be read
+-- it is UNREADABLE and the version of the block: such a task is not unknown, and a
+-- repeated enqueue must not store it twice. A state in a field of the task's own is returned as it is stored, so it may have
 -- any length: 20 is open, 31 or more is final, all else can't be read.
 local function look(state, ids)
   local states = redis.call('HMGET', state, unpack(ids))
@@ -99,12 +99,12 @@ local function look(state, ids)
   end
   if #fields > 0 then
     for i, block in ipairs(redis.call('HMGET', state, unpack(fields))) do
-      where[fields[i]] = block and (read(state, fields[i], block) or UNREADABLE)
+      where[fields[i]] = block and (read(state, fields[i], block) or UNREADABLE .. string.sub(block, 1, 1))
     end
     for i = 1, #ids do
       local block = not states[i] and place(ids[i]) and where[string.sub(ids[i], 1, 15)]
-      if block == UNREADABLE then
-        states[i] = UNREADABLE
+      if type(block) == 'string' then
+        states[i] = block
       elseif block then
         states[i] = block[place(ids[i])] or false
       end

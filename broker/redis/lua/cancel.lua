@@ -10,7 +10,8 @@
 --       (length and record), then the ids
 -- Returns false and the ids of all minions if one is not among those of ARGV
 -- (nothing is done; call again), else for each id its verdict: 0 unknown,
--- 1 never starts, 2 runs and its minion was told, 3 final before; then
+-- 1 never starts, 2 runs and its minion was told, 3 final before, or what is known of
+-- it if that can't be read; then
 -- messages that went and held a unique key; and then how many arrivals it made.
 
 local state, due, later, gone, stop, ready, held, minions, keep, list, watch, flows, outbox =
@@ -70,8 +71,10 @@ for i = at, #ARGV do
   local id = ARGV[i]
   local s = states[id]
   local verdict
-  if not s or #s < 20 then
-    verdict = 0 -- also of one whose state can't be read
+  if not s then
+    verdict = 0
+  elseif #s < 20 then
+    verdict = s -- it can't be read
   elseif #s > 20 then
     -- Final, unless nobody may see it any more.
     verdict = number(s, 22, 6) > t and 3 or 0

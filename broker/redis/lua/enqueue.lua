@@ -12,8 +12,8 @@
 -- Returns false if the queue is not registered (nothing is done; register it
 -- and call again), or 0 if a record is not there or is another's (nothing is done;
 -- store it and call again), else a list with index (from 1) and holder's id for each
--- that was refused; the holder is its own id if the content differs, and '' if what is
--- known of it can't be read.
+-- that was refused; the holder is its own id if the content differs; or what is known of the
+-- task, which is no id, if that can't be read.
 
 local about, metas = metadata()
 local ready, held, state, due, later, unique, meta, watch, flows =
@@ -57,7 +57,7 @@ for i = 1, total do
     record = KEYS[apart]
   end
   if old and #old < 20 then
-    holder = '' -- it is known, and nobody can tell with which content
+    holder = #old == 16 and '' or old -- it is known, and nobody can tell with which content
   elseif old then
     if string.sub(old, 1, 4) ~= string.sub(origin, 1, 4) then
       holder = id
