@@ -23,8 +23,12 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	if err != nil {
 		return err
 	}
-	if err := c.announce(ctx, info); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+	searches, err := c.announce(ctx, info)
+	if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		c.unannounced(err)
+	}
+	if searches {
+		c.search(ctx)
 	}
 	return nil
 }
@@ -116,29 +120,30 @@ func (b *Broker) renew(ctx context.Context, calls []*call) {
 }
 
 // announce tells the namespace about the minion. Which tasks it can run may be
-// long: the server hears it once, or again if it has forgotten.
-func (c *consumer) announce(ctx context.Context, info []byte) error {
+// long: the server hears it once, or again if it has forgotten. It reports whether
+// the minion is the one that looks for tasks without an owner.
+func (c *consumer) announce(ctx context.Context, info []byte) (searches bool, err error) {
 	select {
 	case c.telling <- struct{}{}:
 		defer func() { <-c.telling }()
 	case <-c.gone:
-		return nil
+		return false, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 	select {
 	case <-c.gone: // by now; a minion that has left must not be there again
-		return nil
+		return false, nil
 	default:
 	}
 	var tasks []byte
 	for {
-		told, err := c.b.announce(ctx, c.minion, c.leaseMillis(), info, tasks)
+		told, searches, err := c.b.announce(ctx, c.minion, c.leaseMillis(), info, tasks)
 		if err != nil || told || tasks != nil {
-			return err
+			return searches, err
 		}
 		if tasks, err = msgpack.Marshal(c.cfg.Tasks); err != nil {
-			return err
+			return searches, err
 		}
 	}
 }
@@ -152,14 +157,15 @@ func (c *consumer) farewell(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	_, err := c.b.announce(ctx, c.minion, 0, nil, nil)
+	_, _, err := c.b.announce(ctx, c.minion, 0, nil, nil)
 	return err
 }
 
-func (b *Broker) announce(ctx context.Context, minion string, lease int64, info, tasks []byte) (told bool, err error) {
+func (b *Broker) announce(ctx context.Context, minion string, lease int64, info, tasks []byte) (told, searches bool, err error) {
 	s := b.space
-	reply, err := scriptAnnounce.run(ctx, b, []string{s.beats, s.infos, s.tasks}, minion, lease, info, tasks)
-	return toInt(reply) == 1, err
+	reply, err := scriptAnnounce.run(ctx, b, []string{s.beats, s.infos, s.tasks, s.searcher}, minion, lease, info, tasks)
+	list := toList(reply)
+	return toInt(item(list, 0)) == 1, toInt(item(list, 1)) == 1, err
 }
 
 // choresPart is which part of a lease a heartbeat spends on what others have left.
@@ -198,7 +204,7 @@ func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) i
 		}
 		if err == nil {
 			// What it said of itself goes too; if that fails, it ends with its lease.
-			_, _ = c.b.announce(ctx, minion, 0, nil, nil)
+			_, _, _ = c.b.announce(ctx, minion, 0, nil, nil)
 		}
 	}
 	if toInt(item(told, 6)) > 0 {
@@ -298,12 +304,12 @@ func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
 }
 
 // leave gives back what a minion holds in a queue, and returns how many tasks
-// that were. Why is died or left.
+// that were. Why is died, left or lost: see leave.lua.
 func (b *Broker) leave(ctx context.Context, k *keys, minion, why string) (int, error) {
 	n := 0
 	for {
 		reply, err := scriptLeave.run(ctx, b,
-			[]string{k.minions, k.watch, k.ready, k.held, k.flight(minion), k.claim(minion), k.stop, k.odd},
+			[]string{k.minions, k.watch, k.ready, k.held, k.flight(minion), k.claim(minion), k.stop, k.odd, k.state},
 			minion, k.wake, why, fenceFor.Milliseconds())
 		if err != nil {
 			return n, err

@@ -40,6 +40,7 @@ type consumer struct {
 	telling chan struct{} // capacity 1, holds a token while the namespace is told of the minion
 	started time.Time
 	sub     *subscription
+	orphans orphanage
 
 	dequeuing sync.Mutex    // held by Dequeue
 	turn      int           // counts its calls; used with it
@@ -124,7 +125,7 @@ func (c *consumer) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.announce(ctx, info); err != nil && ctx.Err() == nil { // else the caller stops
+	if _, err := c.announce(ctx, info); err != nil && ctx.Err() == nil { // else the caller stops
 		c.unannounced(err)
 	}
 	return nil

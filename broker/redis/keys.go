@@ -35,12 +35,18 @@ type keys struct {
 }
 
 func newKeys(namespace, queue string, partition, of int) *keys {
-	name := namespace + ":" + queue
-	wake := namespace + ":wake:" + queue
+	part := ""
 	if of > 1 {
-		n := ":" + strconv.Itoa(partition)
-		name, wake = name+n, wake+n
+		part = ":" + strconv.Itoa(partition)
 	}
+	return keysOf(namespace, queue, part)
+}
+
+// keysOf returns the keys of a queue; part is what stands behind its name if it has
+// partitions.
+func keysOf(namespace, queue, part string) *keys {
+	name := namespace + ":" + queue + part
+	wake := namespace + ":wake:" + queue + part
 	base := "{" + name + "}:"
 	return &keys{
 		queue: queue, base: base,
@@ -86,6 +92,7 @@ type space struct {
 	beats    string // sorted set of minions by the end of their lease
 	infos    string // hash of minion -> what it says of itself
 	tasks    string // hash of minion -> which tasks it can run
+	searcher string // the minion that looks for tasks without an owner
 	inboxes  string // prefix of channels
 	channels string // prefix of minions' channels
 	posts    string // prefix of channels of minions and inboxes, for posts
@@ -98,6 +105,7 @@ func newSpace(namespace string) space {
 		beats:    "{" + namespace + "}:minions",
 		infos:    "{" + namespace + "}:infos",
 		tasks:    "{" + namespace + "}:tasks",
+		searcher: "{" + namespace + "}:searcher",
 		inboxes:  namespace + ":inbox:",
 		channels: namespace + ":minion:",
 		posts:    namespace + ":post:",

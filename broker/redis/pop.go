@@ -18,7 +18,7 @@ type popper struct {
 	id     int64       // its id at the server, to end a wait; 0 if that can't be had
 	// minions is a key of the queue, for a write that does nothing.
 	minions string
-	result chan popped // capacity 1
+	result  chan popped // capacity 1
 }
 
 type popped struct {

@@ -46,7 +46,7 @@ var (
 	scriptFound    = load("found")
 	scriptJoin     = load("join", "clock", "push", "readable")
 	scriptBeat     = load("beat", "clock")
-	scriptLeave    = load("leave", "clock", "number", "push", "readable", "absorb")
+	scriptLeave    = load("leave", "clock", "number", "block", "push", "readable", "absorb")
 	scriptAdopt    = load("adopt", "clock", "readable", "absorb")
 	scriptShelve   = load("shelve", "readable")
 	scriptCancel   = load("cancel", "clock", "number", "block", "readable", "push", "arrive")

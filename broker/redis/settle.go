@@ -97,7 +97,13 @@ func (c *consumer) settleAgain(ctx context.Context, batch []broker.Settlement, p
 
 // settled reads the reply to one call.
 func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement, errs []error) {
-	if due := item(reply, 0); due != "" {
+	switch due := item(reply, 0); due {
+	case "":
+	case "lost": // what it takes from now on would run in vain
+		if !c.isAway(st.keys) {
+			_ = c.lose()
+		}
+	default:
 		c.soon(st.keys, time.Duration(toInt(due)+1)*time.Millisecond)
 	}
 	if toInt(item(reply, 1)) > 0 {

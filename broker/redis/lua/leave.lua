@@ -1,23 +1,36 @@
--- leave gives back what a minion holds: one that leaves, or one that died. It
+-- leave gives back what a minion holds: one that leaves, one that died, or one
+-- whose registration is lost, so that nobody knows that it holds something. It
 -- goes in steps; call it until it returns 0.
 --
 -- KEYS  1 minions  2 watch  3 ready  4 held  5 flight  6 claim  7 stop  8 odd
--- ARGV  1 minion  2 wake channel  3 died or left  4 how long the fence stands, ms
--- Returns 0 when all is given back, or the minion is alive or unknown; 1 if
--- there is more; and how many were given back.
+--       9 state
+-- ARGV  1 minion  2 wake channel  3 died, left or lost  4 how long the fence stands, ms
+-- Returns 0 when all is given back, or the minion has not died or is not lost; 1
+-- if there is more; and how many were given back.
 
-local minions, watch, ready, held, flight, claim, stop, odd =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local minion, wake, died, fence = ARGV[1], ARGV[2], ARGV[3] == 'died', tonumber(ARGV[4])
+local minions, watch, ready, held, flight, claim, stop, odd, state =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local minion, wake, fence = ARGV[1], ARGV[2], tonumber(ARGV[4])
+local DEAD, LOST = -1, -2 -- scores of minions that are no more, and have not given back all
+
 
 local score = redis.call('ZSCORE', minions, minion)
-if not score or (died and tonumber(score) > now()) then
+score = score and tonumber(score)
+if ARGV[3] == 'lost' and score and score ~= LOST or ARGV[3] == 'died' and (not score or score > now()) then
   return { 0, 0 }
+end
+local lost = not score or score == LOST
+local died = ARGV[3] == 'died' and not lost
+local claims = redis.call('TYPE', claim).ok
+if not score and claims == 'string' and redis.call('EXISTS', flight) == 0 then
+  return { 0, 0 } -- it has left before
 end
 redis.call('ZREM', minions, '') -- see dequeue.lua
 -- From here on it settles nothing, and its heartbeats are refused.
-redis.call('ZADD', minions, -1, minion)
-absorb(claim, flight, odd)
+redis.call('ZADD', minions, lost and LOST or DEAD, minion)
+if claims == 'list' then
+  absorb(claim, flight, odd)
+end
 
 local back, fields, strange, bytes = {}, {}, {}, 0
 local cursor = '0'
@@ -48,6 +61,18 @@ repeat
     end
   end
 until cursor == '0' or #fields >= 900 or bytes >= 1048576
+
+-- Who cancelled a task of a lost minion saw none that runs it: it is final, and must
+-- not start again.
+if lost and #fields > 0 then
+  local open = {}
+  for i, s in ipairs(look(state, fields)) do
+    if not (s and #s > 20) then
+      open[#open + 1] = back[i]
+    end
+  end
+  back = open
+end
 
 -- Older ids first: about the order in which they came.
 table.sort(back, function(x, y) return string.sub(x, 2, 17) > string.sub(y, 2, 17) end)

@@ -28,8 +28,8 @@
 --         then for each of these: id and record
 --       The outcome of a task that is not finished is the one it gets if it was
 --       cancelled meanwhile. A class that starts with d keeps dead letters.
--- Returns a list: in how many ms the next task is due ('' if not known), how many
--- arrivals it made, then the place (from 1, over all groups) of each task that
+-- Returns a list: in how many ms the next task is due ('' if not known, 'lost' if the
+-- minion is not registered), how many arrivals it made, then the place (from 1, over all groups) of each task that
 -- the minion did not own.
 
 local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready, held, watch, odd, flows, outbox =
@@ -380,5 +380,8 @@ for _ = 1, groups do
   end
   at = at + 1 + 2 * more
   place = place + n
+end
+if not owner then
+  reply[1] = 'lost'
 end
 return reply
