@@ -44,8 +44,8 @@ type Status struct {
 	Detail  broker.State // the same in more detail, such as retrying
 	Outcome Outcome      // once it is done
 
-	// Attempts is the number of the running attempt, or of the last one; 0 if
-	// there was none, or if the broker can't tell.
+	// Attempts is how often the task was started, with the start that runs or is about
+	// to; 0 if it was not, or if the broker can't tell.
 	Attempts int
 	Minion   task.ID   // who runs it, or settled it; zero if nobody did
 	Due      time.Time // by the broker's clock, while it waits for its time

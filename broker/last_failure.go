@@ -21,7 +21,7 @@ const (
 // retried.
 type LastFailure struct {
 	Err     Failure   // message and stack cut to MaxLastMessage and MaxLastStack, the chain to a few messages
-	Attempt uint32    // that failed
+	Attempt uint32    // number of the start that failed
 	At      time.Time // by the minion's clock, in ms, for display only
 }
 
@@ -39,7 +39,7 @@ func (s *Settlement) LastFailure() *LastFailure {
 		f.Chain[i] = cut(f.Chain[i], maxLastLink)
 	}
 	f.Codes = slices.Clone(f.Codes[:min(len(f.Codes), maxLastCodes)])
-	l := &LastFailure{Err: f, Attempt: s.Delivery.Attempt}
+	l := &LastFailure{Err: f, Attempt: s.Delivery.Start}
 	if at := s.Outcome.Finished; !at.IsZero() {
 		l.At = time.UnixMilli(at.UnixMilli()).UTC()
 	}

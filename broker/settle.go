@@ -8,10 +8,13 @@ import (
 
 // Settlement says what became of one attempt.
 type Settlement struct {
-	Delivery *Delivery // as Dequeue returned it; the broker reads its Minion, ID, Name, Queue, Attempt, Retried, Inbox, Unique, Meta and retentions
+	Delivery *Delivery // as Dequeue returned it; the broker reads its Minion, ID, Name, Queue, Attempt, Start, Retried, Inbox, Unique, Meta and retentions
 	Verb     Verb
 	Delay    time.Duration // of VerbRetry and VerbSnooze; 0 or less is at once
-	Outcome  Outcome       // of VerbFinish: what is kept and pushed to the inbox; of VerbRetry: see LastFailure
+	// Unstarted says that no handler was started. The attempt does not count as a start
+	// then.
+	Unstarted bool
+	Outcome   Outcome // of VerbFinish: what is kept and pushed to the inbox; of VerbRetry: see LastFailure
 	// Submit are tasks that are stored with VerbFinish as succeeded, as arrivals of
 	// the queue; see [Flows]. All of them are stored, or the settlement is refused.
 	// With any other verb or state they are ErrInvalid, on a broker without Flows
@@ -34,11 +37,20 @@ const (
 	// VerbSnooze is VerbRetry without counting a retry. An earlier failure stays.
 	VerbSnooze
 	// VerbRelease gives it back unfinished, to the front of its queue and at
-	// once; nothing is counted but the number of the next attempt. Several in one
+	// once; nothing is counted but the number of the next attempt and, unless it is
+	// Unstarted, of the next start. Several in one
 	// batch keep their order: the first is handed out first. A task that was
 	// cancelled meanwhile ends as canceled instead.
 	VerbRelease
 )
+
+// Starts returns how often a handler of the task was started, with this attempt.
+func (s *Settlement) Starts() uint32 {
+	if s.Unstarted {
+		return max(s.Delivery.Start, 1) - 1
+	}
+	return s.Delivery.Start
+}
 
 // Check reports whether the settlement makes sense and fits the limits. The
 // error wraps [ErrInvalid] or [ErrTooLarge].
@@ -77,7 +89,7 @@ type Outcome struct {
 	Err    *Failure
 
 	Name     string    // of the task
-	Attempts uint32    // number of the attempt that was settled
+	Attempts uint32    // how often a handler was started; a start that a minion's death may have prevented counts
 	Retried  int       // how many retries were used
 	Minion   ID        // who settled it; zero if nobody ran it
 	Enqueued time.Time // these three by clients' clocks, in ms, for display only
@@ -118,7 +130,7 @@ type Status struct {
 	Queue   string
 	Name    string            // of the task; empty if the broker can't tell, which it always can once the outcome is kept
 	Meta    map[string]string // as the task was enqueued with, in every state; nil if it has none
-	Attempt uint32            // of the running attempt, or the last one; 0 if the broker can't tell
+	Attempt uint32            // number of the start that runs or is about to, or of the last one; 0 if there was none, or the broker can't tell
 	Minion  ID                // the owner while it runs
 	Due     time.Time         // by the broker's clock, while scheduled or retrying
 	Failed  *LastFailure      // until the task is final: why it is, or was, retried; nil if no attempt has failed

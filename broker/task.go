@@ -152,9 +152,11 @@ type Delivery struct {
 
 	Minion     ID            // the consumer it was handed to; no other may settle it
 	Attempt    uint32        // a fencing token: 1 for the first, one more each time that it is handed out
+	Start      uint32        // which start of the task this may become: Attempt less the hand-outs that were given back unstarted
 	Canceled   bool          // it was cancelled before; settle it as StateCanceled and do not run it
 	Retried    int           // how many retries have been used up
-	Recoveries int           // how many attempts were cut short by a minion's death
+	Recoveries int           // how many minions died that held it
+	Strikes    int           // of these, after how many a start had been recorded; see [Starter]
 	Left       time.Duration // until the deadline when it was handed out; NoDeadline if it has none
 
 	// Err is set when the stored record can't be read. Whatever could be read

@@ -15,8 +15,10 @@ import (
 // without understanding the rest, and a body that only clients open.
 // docs/wire.md has the tables; testdata/ holds golden files of every record.
 const (
-	// RecordVersion is the first byte of every message and outcome this package
-	// writes, and the only one it reads.
+	// MessageVersion is the first byte of every message this package writes, and the
+	// only one it reads as a message.
+	MessageVersion = 2
+	// RecordVersion is the same for all other records: outcomes, flows and so on.
 	RecordVersion = 1
 
 	// Offsets into the head. Numbers are big-endian.
@@ -28,7 +30,9 @@ const (
 	OffsetDigest     = 25 // uint32, Task.Digest
 	OffsetInbox      = 29 // 16 bytes, all 0 is none
 	OffsetDeadline   = 45 // 6 bytes, unix ms by the broker's clock, 0 is none
-	HeadSize         = 51
+	OffsetStrikes    = 51 // uint8, Delivery.Strikes
+	OffsetUnstarted  = 52 // uint16, hand-outs that were given back before a handler was started
+	HeadSize         = 54
 
 	// FlagCanceled marks a task that was cancelled while it ran and whose owner
 	// died: whoever takes it next settles it as canceled.
@@ -39,6 +43,9 @@ const (
 	FlagBlocked = 4
 	// FlagSquad marks a member of a squad.
 	FlagSquad = 8
+	// FlagStarted marks a task whose owner has recorded that it is about to start it;
+	// see [Starter]. It goes when the task is given back.
+	FlagStarted = 64
 )
 
 // ErrVersion is wrapped by the error of a record that a newer version wrote.
@@ -52,7 +59,7 @@ var ErrMalformed = errors.New("malformed record")
 // it). The queue is left out; the place where a message is kept says it.
 func AppendRecord(dst []byte, t *Task) []byte {
 	var head [HeadSize]byte
-	head[0] = RecordVersion
+	head[0] = MessageVersion
 	copy(head[OffsetID:], t.ID[:])
 	head[OffsetAttempt+3] = 1
 	if t.Unique != "" {
@@ -282,8 +289,8 @@ func (d *Delivery) takeHead(record []byte, now int64) (n int, rest []byte, err e
 	if len(record) == 0 {
 		return 0, nil, fmt.Errorf("%w: it is empty", ErrMalformed)
 	}
-	if record[0] != RecordVersion {
-		return 0, nil, fmt.Errorf("%w %d, this program reads %d", ErrVersion, record[0], RecordVersion)
+	if record[0] != MessageVersion {
+		return 0, nil, fmt.Errorf("%w %d of a message, this program reads %d", ErrVersion, record[0], MessageVersion)
 	}
 	if len(record) < HeadSize {
 		return 0, nil, fmt.Errorf("%w: %d bytes, the head alone has %d", ErrMalformed, len(record), HeadSize)
@@ -292,6 +299,8 @@ func (d *Delivery) takeHead(record []byte, now int64) (n int, rest []byte, err e
 	d.Attempt = binary.BigEndian.Uint32(record[OffsetAttempt:])
 	d.Retried = int(binary.BigEndian.Uint16(record[OffsetRetried:]))
 	d.Recoveries = int(record[OffsetRecoveries])
+	d.Strikes = int(record[OffsetStrikes])
+	d.Start = d.Attempt - min(uint32(binary.BigEndian.Uint16(record[OffsetUnstarted:])), max(d.Attempt, 1)-1)
 	copy(d.Inbox[:], record[OffsetInbox:])
 	d.Canceled = record[OffsetFlags]&FlagCanceled != 0
 	d.Blocked = record[OffsetFlags]&FlagBlocked != 0

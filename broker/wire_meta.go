@@ -53,7 +53,7 @@ func ParseMeta(record []byte) (map[string]string, error) {
 // RecordName returns the name of the task of a message, of which the first
 // NameWithin bytes are enough; empty if it can't be read.
 func RecordName(record []byte) string {
-	if len(record) < HeadSize || record[0] != RecordVersion {
+	if len(record) < HeadSize || record[0] != MessageVersion {
 		return ""
 	}
 	n, in, err := msgp.TakeArrayHead(record[HeadSize:])

@@ -23,7 +23,7 @@ func refEncode(dst []byte, fill func(*msgpack.Encoder)) []byte {
 
 func refAppendRecord(t *Task) []byte {
 	var head [HeadSize]byte
-	head[0] = RecordVersion
+	head[0] = MessageVersion
 	copy(head[OffsetID:], t.ID[:])
 	head[OffsetAttempt+3] = 1
 	for flag, on := range map[byte]bool{FlagUnique: t.Unique != "", FlagBlocked: t.Blocked, FlagSquad: t.Squad} {
@@ -66,16 +66,23 @@ func refAppendRecord(t *Task) []byte {
 }
 
 func refParseRecord(d *Delivery, record []byte, now int64) error {
-	if len(record) == 0 || record[0] == RecordVersion && len(record) < HeadSize {
+	if len(record) == 0 || record[0] == MessageVersion && len(record) < HeadSize {
 		return ErrMalformed
 	}
-	if record[0] != RecordVersion {
+	if record[0] != MessageVersion {
 		return ErrVersion
 	}
 	copy(d.ID[:], record[OffsetID:])
 	d.Attempt = binary.BigEndian.Uint32(record[OffsetAttempt:])
 	d.Retried = int(binary.BigEndian.Uint16(record[OffsetRetried:]))
 	d.Recoveries = int(record[OffsetRecoveries])
+	d.Strikes = int(record[OffsetStrikes])
+	d.Start = d.Attempt
+	if unstarted := uint32(binary.BigEndian.Uint16(record[OffsetUnstarted:])); unstarted < d.Attempt {
+		d.Start -= unstarted
+	} else if d.Attempt > 0 {
+		d.Start = 1
+	}
 	copy(d.Inbox[:], record[OffsetInbox:])
 	d.Canceled = record[OffsetFlags]&FlagCanceled != 0
 	d.Blocked = record[OffsetFlags]&FlagBlocked != 0

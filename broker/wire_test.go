@@ -97,6 +97,18 @@ func TestGoldenRecords(t *testing.T) {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, d.Task, *task)
 		}
 	}
+	// Version 1 had a head of 51 bytes.
+	text, err := os.ReadFile(filepath.Join("testdata", "task_small_v1.hex"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ParseRecord(new(Delivery), old, 0); !errors.Is(err, ErrVersion) {
+		t.Errorf("a message of version 1: %v, want one that wraps ErrVersion", err)
+	}
 	for name, o := range outcomes() {
 		got, err := ParseOutcome(golden(t, name, AppendOutcome(nil, o)))
 		if err != nil || !reflect.DeepEqual(&got, o) {

@@ -139,7 +139,7 @@ func (r *run) giveBack() {
 		s := a.s
 		s.running.remove(a)
 		if !s.lost && !s.sealed {
-			s.add(&broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease})
+			s.add(&broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
 		}
 		a.life.end(nil)
 	}

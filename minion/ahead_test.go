@@ -182,6 +182,7 @@ func TestGiveBack(t *testing.T) {
 			if st := r.status(fut.ID()); st.Retried != 0 {
 				t.Errorf("given back and counted: %+v", st)
 			}
+			r.want(fut, broker.StateSucceeded, 1, 0)
 		}
 		if took := time.Since(began); took > 100*time.Millisecond {
 			t.Errorf("the other minion took %v", took)
@@ -215,7 +216,7 @@ func TestKillAhead(t *testing.T) {
 		for i, fut := range futs {
 			switch _, err := r.result(fut); {
 			case i == slow+2:
-				r.want(fut, broker.StateCanceled, 1, 0)
+				r.want(fut, broker.StateCanceled, 0, 0) // it never started
 			case err != nil:
 				t.Errorf("task %d: %v", i, err)
 			}
@@ -290,6 +291,37 @@ func TestGoexitAhead(t *testing.T) {
 			case i%10 != 9 && err != nil:
 				t.Errorf("task %d: %v", i, err)
 			}
+		}
+	})
+}
+
+// However often tasks are taken ahead and given back, the first run of each is
+// attempt 1, and so says its failure.
+func TestFirstRunIsAttemptOne(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const n, every = 600, 100
+		futs := r.sendAll(n, task.Retries(0))
+		for range 2 {
+			r.crew(1, func(ctx context.Context, a args) (int, error) {
+				if info, _ := task.FromContext(ctx); info.Attempt != 1 {
+					t.Errorf("task %d: attempt %d", a.N, info.Attempt)
+				}
+				if time.Sleep(quick); a.N%every == every-1 {
+					time.Sleep(time.Second) // what is behind it goes back
+				}
+				return 0, errBad
+			})
+		}
+		given := 0
+		for _, fut := range futs {
+			_, err := r.result(fut)
+			var failed *task.RemoteError
+			if !errors.As(err, &failed) || failed.Attempts != 1 {
+				t.Fatalf("%v after %+v, want a failure after one attempt", err, failed)
+			}
+		}
+		if given = r.b.Items(faulty.Settle) - n; given == 0 {
+			t.Error("nothing was given back")
 		}
 	})
 }

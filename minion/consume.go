@@ -85,7 +85,7 @@ func (s *session) take(got []*broker.Delivery) {
 	var settles []broker.Settlement
 	for _, d := range got {
 		if r.stop.Err() != nil { // it came too late to begin
-			settles = append(settles, broker.Settlement{Delivery: d, Verb: broker.VerbRelease})
+			settles = append(settles, broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
 			continue
 		}
 		a, bad := newAttempt(s, d)

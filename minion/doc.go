@@ -50,8 +50,8 @@
 // A process that was stopped as a whole, or a machine that slept, can't notice
 // that its lease has ended: its handlers go on for a moment when it wakes up.
 // Their results are refused by the broker, but what they do elsewhere is done.
-// A handler that must not do things twice uses the attempt's number, which only
-// ever grows, as a fencing token: [task.FromContext] gives it, together with
+// A handler that must not do things twice uses the attempt's number, which is larger
+// with each start, as a fencing token: [task.FromContext] gives it, together with
 // the id, the queue, the metadata, and a [task.Submitter] to send tasks with.
 //
 // # Waiting for tasks within tasks

@@ -36,7 +36,7 @@ func (a *attempt) about() *task.Info {
 	d := a.d
 	a.info.CompareAndSwap(nil, &task.Info{
 		ID: d.ID, Name: d.Name, Queue: d.Queue,
-		Attempt: d.Attempt, Retried: d.Retried, MaxRetries: a.maxRetries(), Recoveries: d.Recoveries,
+		Attempt: d.Start, Retried: d.Retried, MaxRetries: a.maxRetries(), Recoveries: d.Recoveries,
 		Meta: d.Meta, Enqueued: d.Enqueued,
 		Submitter: (*within)(a), OnSuccess: (*later)(a),
 	})

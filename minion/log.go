@@ -27,7 +27,7 @@ func (l logger) task(level slog.Level, msg string, d *broker.Delivery, args ...a
 		return
 	}
 	l.l.Log(context.Background(), level, msg, append([]any{
-		"task.id", d.ID.String(), "task.name", d.Name, "queue", d.Queue, "attempt", d.Attempt,
+		"task.id", d.ID.String(), "task.name", d.Name, "queue", d.Queue, "attempt", d.Start,
 	}, args...)...)
 }
 

@@ -164,8 +164,8 @@ func failed(st *broker.Settlement, err error) broker.Settlement {
 	o := st.Outcome
 	o.State, o.Result, o.Err = broker.StateFailed, nil, task.NewFailure(err)
 	d := st.Delivery
-	o.Name, o.Attempts, o.Retried, o.Enqueued = d.Name, d.Attempt, d.Retried, d.Enqueued
-	return broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Outcome: o}
+	o.Name, o.Attempts, o.Retried, o.Enqueued = d.Name, st.Starts(), d.Retried, d.Enqueued
+	return broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Unstarted: st.Unstarted, Outcome: o}
 }
 
 // requested notes how long a request has taken.

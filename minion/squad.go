@@ -100,7 +100,7 @@ func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 		}
 		switch {
 		case s.leaving():
-			s.add(&broker.Settlement{Delivery: d, Verb: broker.VerbRelease})
+			s.add(&broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
 		case refused:
 			s.add(&st)
 			s.answer(s.holds[d.Group], squad.Unfit)
@@ -164,8 +164,8 @@ func (s *session) conclude(h *hold, started bool) {
 	switch {
 	case !started:
 		for _, a := range h.members {
-			st := broker.Settlement{Delivery: a.d, Verb: broker.VerbFinish, Outcome: broker.Outcome{
-				State: broker.StateCanceled, Name: a.d.Name, Attempts: a.d.Attempt, Retried: a.d.Retried,
+			st := broker.Settlement{Delivery: a.d, Verb: broker.VerbFinish, Unstarted: true, Outcome: broker.Outcome{
+				State: broker.StateCanceled, Name: a.d.Name, Attempts: a.d.Start - 1, Retried: a.d.Retried,
 				Minion: s.id, Enqueued: a.d.Enqueued, Finished: time.Now(),
 			}}
 			s.discard(a, &st)
@@ -237,7 +237,7 @@ func (s *session) giveUpSquads() {
 	clear(r.starting[len(rest):])
 	r.starting = rest
 	for _, a := range members {
-		s.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease})
+		s.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
 	}
 	r.changed()
 }

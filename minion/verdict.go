@@ -38,7 +38,7 @@ func (a *attempt) overtaken(st *broker.Settlement) (settled, over bool) {
 	case errors.Is(cause, task.ErrCanceled):
 		return a.finish(st, broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran"), true
 	case errors.Is(cause, task.ErrStopping):
-		*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease}
+		*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true}
 		return true, true
 	case cause != nil:
 		return false, true
@@ -147,11 +147,12 @@ func (a *attempt) snooze(st *broker.Settlement, delay time.Duration) bool {
 func (a *attempt) finish(st *broker.Settlement, state broker.State, err error, level slog.Level, msg string) bool {
 	d := a.d
 	now := time.Now()
-	*st = broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Outcome: broker.Outcome{
+	*st = broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Unstarted: a.started.IsZero(), Outcome: broker.Outcome{
 		State: state, Codec: d.Codec,
-		Name: d.Name, Attempts: d.Attempt, Retried: d.Retried, Minion: a.s.id,
+		Name: d.Name, Retried: d.Retried, Minion: a.s.id,
 		Enqueued: d.Enqueued, Started: a.started, Finished: now,
 	}}
+	st.Outcome.Attempts = st.Starts()
 	if state == broker.StateSucceeded {
 		st.Outcome.Result, st.Submit = a.result, a.submitted()
 	}

@@ -63,7 +63,7 @@ func (a *attempt) family() *kin {
 			return old
 		}
 		k := &kin{}
-		k.child.Client, k.child.Parent, k.child.Attempt, k.child.Heirs = a.s.r.client, a.d.ID, a.d.Attempt, (*within)(a)
+		k.child.Client, k.child.Parent, k.child.Attempt, k.child.Heirs = a.s.r.client, a.d.ID, a.d.Start, (*within)(a)
 		k.submits.closed, k.heirs.closed = old == &childless, old == &childless
 		if a.kin.CompareAndSwap(old, k) {
 			return k

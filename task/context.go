@@ -20,13 +20,16 @@ type Info struct {
 	Name  string
 	Queue string
 
-	// Attempt is 1 for the first and only ever grows: it can serve as a fencing
-	// token towards systems that refuse an older one, for a process that was
-	// stopped and woke up after its lease had ended.
+	// Attempt counts the starts of the task: it is 1 for the first one. A start that
+	// the death of a minion may have prevented counts as well; what was given back
+	// before it started does not. No two starts have the same number and a later one
+	// has a larger one, so it can serve as a fencing token towards systems that refuse
+	// an older one, for a process that was stopped and woke up after its lease had
+	// ended.
 	Attempt    uint32
 	Retried    int // how often it failed before
 	MaxRetries int // how often it may fail before it is given up
-	Recoveries int // how many attempts were cut short by the death of a minion
+	Recoveries int // how many minions died that held the task, whether or not it had started there
 
 	Meta     map[string]string // shared by all who ask: do not change it
 	Enqueued time.Time         // by the submitter's clock

@@ -23,7 +23,7 @@ type RemoteError struct {
 	Message  string   // what its Error returned there
 	Stack    string   // where it panicked; empty for an error that was returned
 	Chain    []string // messages of the errors it wraps, outermost first
-	Attempts int      // how many attempts were made
+	Attempts int      // how often the task was started
 
 	codes []string
 }

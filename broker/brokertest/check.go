@@ -82,6 +82,9 @@ func (r *rig) attempt(d *broker.Delivery, attempt uint32, retried, recoveries in
 		r.Fatalf("attempt %d, retried %d, recoveries %d; want %d, %d, %d",
 			d.Attempt, d.Retried, d.Recoveries, attempt, retried, recoveries)
 	}
+	if d.Start != attempt { // nothing was given back unstarted
+		r.Fatalf("attempt %d is start %d", attempt, d.Start)
+	}
 }
 
 // is checks an error.

@@ -20,10 +20,11 @@ var malformedTests = []test{
 // garbage returns records of no known version, or shorter than a head.
 func garbage(r *rig) [][]byte {
 	good := broker.AppendRecord(nil, r.task())
-	newer := append([]byte{broker.RecordVersion + 1}, good[1:]...)
+	newer := append([]byte{broker.MessageVersion + 1}, good[1:]...)
+	older := append([]byte{broker.MessageVersion - 1}, good[1:]...)
 	foreign := append([]byte{0}, good[1:]...)
 	return [][]byte{
-		newer, foreign, {0xff}, {'x', 'y', 'z'}, []byte(`{"class":"Job","args":[1]}`),
+		newer, older, foreign, {0xff}, {'x', 'y', 'z'}, []byte(`{"class":"Job","args":[1]}`),
 		good[:1], good[:broker.HeadSize-1],
 	}
 }

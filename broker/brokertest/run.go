@@ -80,6 +80,7 @@ func groups() []group {
 		{"Delayed", delayedTests},
 		{"Delivery", deliveryTests},
 		{"Settle", settleTests},
+		{"Starts", startTests},
 		{"Owner", ownerTests},
 		{"Lease", leaseTests},
 		{"Capability", capabilityTests},

@@ -100,7 +100,8 @@ func (r *record) delivery(now instant, in *outtake) *broker.Delivery {
 	d.Task = *r.task
 	d.Blocked = false
 	d.Payload, d.Meta = in.bytes.Copy(d.Payload), copyMeta(d.Meta)
-	d.Attempt, d.Retried, d.Recoveries = r.attempt, int(r.retried), int(r.recoveries)
+	d.Attempt, d.Start, d.Retried = r.attempt, r.start(), int(r.retried)
+	d.Recoveries, d.Strikes = int(r.recoveries), int(r.strikes)
 	d.Left, d.Canceled = broker.NoDeadline, r.canceled
 	if r.deadline != never {
 		d.Left = time.Duration(r.deadline - now)

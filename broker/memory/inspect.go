@@ -112,8 +112,8 @@ func (q *queue) requeue(r *record, now instant) error {
 		q.unique.put(key, r)
 	}
 	q.detach(r)
-	r.attempt++
-	r.retried, r.recoveries, r.canceled = 0, 0, false
+	r.returned(false)
+	r.retried, r.recoveries, r.strikes, r.canceled = 0, 0, 0, false
 	r.deadline, r.outcome = never, nil
 	q.back(r)
 	return nil

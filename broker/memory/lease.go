@@ -120,9 +120,12 @@ func (c *consumer) handBack(died bool) {
 				}
 				if died {
 					r.recoveries++
+					if r.started {
+						r.strikes++
+					}
 				}
 				h.q.detach(r)
-				r.attempt++
+				r.returned(false)
 				h.q.front(r)
 			}
 			more = h.list.tail != nil

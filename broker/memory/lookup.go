@@ -39,7 +39,7 @@ func (r *record) status(st *broker.Status, now instant) {
 	if !r.visible(now) {
 		return
 	}
-	st.State, st.Queue, st.Attempt = r.state, r.queue.name, r.attempted()
+	st.State, st.Queue, st.Attempt = r.state, r.queue.name, r.starts()
 	if r.task != nil {
 		st.Name, st.Meta = r.task.Name, copyMeta(r.task.Meta)
 	}

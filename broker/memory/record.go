@@ -20,8 +20,11 @@ type record struct {
 	state      broker.State
 	canceled   bool
 	attempt    uint32 // of the next attempt while the task waits, else of the last one
+	unstarted  uint32 // how many attempts were given back before a handler was started
 	retried    int32
 	recoveries int32
+	strikes    int32 // of these, after how many a start had been recorded
+	started    bool  // the start of this attempt is recorded
 	last       settled
 	slot       int32   // in a timeline; -1 if in none
 	at         instant // by which a timeline orders: when it is due, or ends as a dead letter
@@ -60,12 +63,24 @@ func manner(s *broker.Settlement) uint8 {
 // visible reports whether the task is there for those who ask.
 func (r *record) visible(now instant) bool { return now < r.kept }
 
-// attempted returns the number of the last attempt that was handed out.
-func (r *record) attempted() uint32 {
+// start returns the number of the start that the attempt may become.
+func (r *record) start() uint32 { return r.attempt - r.unstarted }
+
+// starts returns how many starts there were, with that of the attempt that runs.
+func (r *record) starts() uint32 {
 	if r.waits() {
-		return r.attempt - 1
+		return r.start() - 1
 	}
-	return r.attempt
+	return r.start()
+}
+
+// returned counts an attempt that is given back.
+func (r *record) returned(unstarted bool) {
+	r.attempt++
+	r.started = false
+	if unstarted {
+		r.unstarted++
+	}
 }
 
 // waits reports whether the task is one that cancel prevents.

@@ -95,6 +95,9 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 	before := q.arrivals.size()
 	switch {
 	case s.Verb == broker.VerbFinish:
+		if s.Unstarted {
+			r.unstarted++ // as a requeue must know
+		}
 		inbox := r.task.Inbox
 		written := turn.post.write(&s.Outcome)
 		q.finish(r, &s.Outcome, written, now)
@@ -102,11 +105,14 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 		q.submit(s.Submit)
 		turn.note(q, before)
 	case r.canceled:
+		if s.Unstarted {
+			r.unstarted++
+		}
 		q.cancel(r, now, &turn.post)
 		turn.note(q, before)
 	default:
 		q.detach(r)
-		r.attempt++
+		r.returned(s.Unstarted)
 		switch s.Verb {
 		case broker.VerbRelease:
 			// The first one that is released shall come to stand first.
@@ -132,13 +138,13 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 }
 
 func lost(d *broker.Delivery) error {
-	return fmt.Errorf("task %s %s, attempt %d: %w", d.Name, d.ID, d.Attempt, broker.ErrLeaseLost)
+	return fmt.Errorf("task %s %s, attempt %d: %w", d.Name, d.ID, d.Start, broker.ErrLeaseLost)
 }
 
 // cancel finishes a task as canceled, and leaves a letter that tells of it.
 func (q *queue) cancel(r *record, now instant, p *post) {
 	o := broker.Outcome{
-		State: broker.StateCanceled, Codec: r.task.Codec, Name: r.task.Name, Attempts: r.attempted(), Retried: int(r.retried),
+		State: broker.StateCanceled, Codec: r.task.Codec, Name: r.task.Name, Attempts: r.starts(), Retried: int(r.retried),
 		Enqueued: r.task.Enqueued, Finished: q.b.clock.wall(now),
 	}
 	inbox := r.task.Inbox

@@ -32,7 +32,7 @@ import (
 const apartFrom = 4 << 10
 
 // apartMark is the version byte of an entry.
-const apartMark = 0x80 | broker.RecordVersion
+const apartMark = 0x80 | broker.MessageVersion
 
 // entrySize is the length of an entry: a head and four bytes.
 const entrySize = broker.HeadSize + 4
@@ -75,7 +75,7 @@ func recordSize(entry string) int {
 func join(entry string, record []byte) []byte {
 	if len(record) < broker.HeadSize {
 		record = make([]byte, broker.HeadSize)
-		record[0] = broker.RecordVersion
+		record[0] = broker.MessageVersion
 	}
 	copy(record[1:broker.HeadSize], entry[1:])
 	return record

@@ -81,7 +81,7 @@ func TestApartEntry(t *testing.T) {
 		b, raw, x := open(t, url), rawClient(t, url), large()
 		enqueue(t, b, x)
 		record := broker.AppendRecord(nil, x)
-		entry := append([]byte{0x81}, record[1:broker.HeadSize]...)
+		entry := append([]byte{0x82}, record[1:broker.HeadSize]...)
 		entry = binary.BigEndian.AppendUint32(entry, uint32(len(record)))
 		if got := raw.LRange(t.Context(), "{"+redis.DefaultNamespace+":q}:ready", 0, -1).Val(); !slices.Equal(got, []string{string(entry)}) {
 			t.Errorf("entry %q, want %q", got, entry)

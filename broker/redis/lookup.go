@@ -120,9 +120,8 @@ func readFinal(st *broker.Status, v string) bool {
 		o = &read
 	}
 	st.State = broker.State(v[originSize])
-	st.Attempt = uint32(uint48("\x00\x00" + v[finalSize-4:finalSize]))
 	if o != nil {
-		st.Outcome, st.Name = o, o.Name
+		st.Outcome, st.Name, st.Attempt = o, o.Name, o.Attempts
 	}
 	return true
 }
@@ -197,7 +196,7 @@ func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 			b.untold(st.ID, "last failure", err)
 		}
 	}
-	st.Attempt = d.Attempt
+	st.Attempt = d.Start
 	defer func() {
 		if found { // so it is not final, whatever its state says
 			st.Err = nil
@@ -206,7 +205,7 @@ func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 	switch toString(item(place, 0)) {
 	case "later":
 		st.State, st.Due = broker.StateScheduled, toTime(toInt(item(place, 1)))
-		st.Attempt = max(st.Attempt, 1) - 1 // the message has the number of the next one
+		st.Attempt = max(st.Attempt, 1) - 1 // the message tells of the next one
 		switch {
 		case d.Blocked:
 			st.State = broker.StateBlocked

@@ -38,15 +38,15 @@ func load(name string, includes ...string) *script {
 }
 
 var (
-	scriptEnqueue  = load("enqueue", "clock", "number", "block", "push", "about")
-	scriptPlain    = load("enqueue_plain", "push", "about")
+	scriptEnqueue  = load("enqueue", "clock", "number", "block", "readable", "push", "about")
+	scriptPlain    = load("enqueue_plain", "readable", "push", "about")
 	scriptDequeue  = load("dequeue", "clock", "readable", "push")
-	scriptSettle   = load("settle", "clock", "number", "block", "push", "readable", "absorb", "arrive")
+	scriptSettle   = load("settle", "clock", "number", "block", "push", "readable", "absorb", "returned", "arrive")
 	scriptRegister = load("register")
 	scriptFound    = load("found")
 	scriptJoin     = load("join", "clock", "push", "readable")
 	scriptBeat     = load("beat", "clock")
-	scriptLeave    = load("leave", "clock", "number", "block", "push", "readable", "absorb")
+	scriptLeave    = load("leave", "clock", "number", "block", "push", "readable", "absorb", "returned")
 	scriptAdopt    = load("adopt", "clock", "readable", "absorb")
 	scriptShelve   = load("shelve", "readable")
 	scriptCancel   = load("cancel", "clock", "number", "block", "readable", "push", "arrive")
@@ -54,7 +54,7 @@ var (
 	scriptStatus   = load("status", "clock", "number", "block")
 	scriptLocate   = load("locate", "number", "block")
 	scriptSweep    = load("sweep", "clock", "number", "pages", "block")
-	scriptRequeue  = load("requeue", "clock", "number", "block", "readable", "push")
+	scriptRequeue  = load("requeue", "clock", "number", "block", "readable", "push", "returned")
 	scriptAnnounce = load("announce", "clock", "number")
 	scriptCensus   = load("census", "clock")
 	scriptPublish  = load("publish", "clock")

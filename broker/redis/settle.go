@@ -142,7 +142,7 @@ func (c *consumer) apartOf(batch []broker.Settlement) []bool {
 }
 
 func lost(d *broker.Delivery) error {
-	return fmt.Errorf("task %s %s, attempt %d: %w", d.Name, d.ID, d.Attempt, broker.ErrLeaseLost)
+	return fmt.Errorf("task %s %s, attempt %d: %w", d.Name, d.ID, d.Start, broker.ErrLeaseLost)
 }
 
 // settling is what one run of the settle script is told.
@@ -182,6 +182,7 @@ type traits struct {
 	deadFor   time.Duration
 	inbox     broker.ID
 	attempt   uint32
+	unstarted bool
 }
 
 type members struct {
@@ -215,7 +216,7 @@ const settleKeys = 16
 // record of the task is kept apart.
 func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 	d := s.Delivery
-	like := traits{s.Verb, s.Outcome.State, s.Delay, d.Retention, d.DeadFor, d.Inbox, d.Attempt}
+	like := traits{s.Verb, s.Outcome.State, s.Delay, d.Retention, d.DeadFor, d.Inbox, d.Attempt, s.Unstarted}
 	m := st.same
 	if m == nil || like != st.like || len(s.Submit) > 0 {
 		m = st.group(place, s, left)
@@ -229,7 +230,7 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 		// What it comes to if it was cancelled meanwhile.
 		canceled := *outcome
 		canceled.State, canceled.Result, canceled.Err = broker.StateCanceled, nil, nil
-		canceled.Name, canceled.Attempts, canceled.Retried = d.Name, d.Attempt, d.Retried
+		canceled.Name, canceled.Attempts, canceled.Retried = d.Name, s.Starts(), d.Retried
 		outcome = &canceled
 	}
 	if inBlock(s) {
@@ -278,6 +279,9 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 func (st *settling) group(place int, s *broker.Settlement, left int) *members {
 	d := s.Delivery
 	g := group{verb: verbs[s.Verb], alone: -1, inbox: d.Inbox}
+	if s.Unstarted {
+		g.verb += "-"
+	}
 	if len(s.Submit) > 0 {
 		g.alone = place
 	}

@@ -52,7 +52,7 @@ for i = 1, total do
   local origin = string.sub(msg, 26, 45) -- digest and inbox
   local old = known[i] or seen[id]
   local holder, record
-  if #msg == 55 and string.byte(msg, 1) == 129 then
+  if isEntry(msg) then
     apart = apart + 1
     record = KEYS[apart]
   end

@@ -37,7 +37,7 @@ if #KEYS > 5 then
   local apart = 5
   for i = first, #ARGV do
     local msg = ARGV[i]
-    if #msg == 55 and string.byte(msg, 1) == 129 then
+    if isEntry(msg) then
       apart = apart + 1
       if redis.call('GETRANGE', KEYS[apart], 25, 28) ~= string.sub(msg, 26, 29) then -- its digest
         return 0

@@ -49,15 +49,20 @@ repeat
     if not readable(msg) then
       strange[#strange + 1] = msg
     else
-      local recoveries, flags = string.byte(msg, 24), string.byte(msg, 25)
+      local recoveries, strikes = string.byte(msg, 24), string.byte(msg, 52)
       if died then
         recoveries = math.min(recoveries + 1, 255)
+        if math.floor(string.byte(msg, 25) / 64) % 2 == 1 then -- FlagStarted
+          strikes = math.min(strikes + 1, 255)
+        end
       end
+      local again = returned(msg, false)
+      local flags = string.byte(again, 25)
       if redis.call('SISMEMBER', stop, id) == 1 and flags % 2 == 0 then
         flags = flags + 1 -- FlagCanceled
       end
-      back[#back + 1] = string.sub(msg, 1, 17) .. big(number(msg, 18, 4) + 1, 4) ..
-        string.sub(msg, 22, 23) .. string.char(recoveries, flags) .. string.sub(msg, 26)
+      back[#back + 1] = string.sub(again, 1, 23) .. string.char(recoveries, flags) ..
+        string.sub(again, 26, 51) .. string.char(strikes) .. string.sub(again, 53)
     end
   end
 until cursor == '0' or #fields >= 900 or bytes >= 1048576

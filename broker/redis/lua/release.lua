@@ -17,8 +17,8 @@ for i = 2, #ARGV, 2 do
     if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked
       seen[id] = true
       ids[#ids + 1] = id
-      msgs[#msgs + 1] = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26, 51) ..
-        string.sub(ARGV[i + 1], 52)
+      msgs[#msgs + 1] = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26, HEAD) ..
+        string.sub(ARGV[i + 1], HEAD + 1)
     end
   end
 end

@@ -20,7 +20,7 @@ while at <= #ARGV and bytes < 1048576 do
   local msg = redis.call('HGET', dead, id)
   local s = look(state, { id })[1]
   local legible = msg and readable(msg)
-  local record = legible and string.byte(msg, 1) == 129 and KEYS[6 + at / 2]
+  local record = legible and isEntry(msg) and KEYS[6 + at / 2]
   local flags = legible and string.byte(msg, 25)
   local holder = key ~= '' and redis.call('HGET', unique, key)
   if holder then
@@ -40,9 +40,11 @@ while at <= #ARGV and bytes < 1048576 do
   elseif holder then
     out[#out + 1] = holder
   else
-    msg = string.sub(msg, 1, 17) .. big(number(msg, 18, 4) + 1, 4) ..
-      '\0\0\0' .. string.char(flags - flags % 2) .. string.sub(msg, 26, 45) ..
-      '\0\0\0\0\0\0' .. string.sub(msg, 52)
+    msg = returned(msg, false)
+    flags = string.byte(msg, 25)
+    -- Nothing is used up, there is no deadline, and nothing is held against it.
+    msg = string.sub(msg, 1, 21) .. '\0\0\0' .. string.char(flags - flags % 2) .. string.sub(msg, 26, 45) ..
+      '\0\0\0\0\0\0\0' .. string.sub(msg, 53)
     if key ~= '' then
       -- First: as long as the task is final it stands in nobody's way.
       redis.call('HSET', unique, key, id)

@@ -7,7 +7,8 @@
 --       needed
 -- ARGV  1 minion  2 wake channel  3 number of groups, negative if there is about, then
 --       for each group
---         verb (finish, retry, snooze, release)
+--         verb (finish, retry, snooze, release); with a - behind it if no handler was
+--         started
 --         a: finish: state; retry, snooze: delay in ms; release: 0
 --         class of retention, as index of its key
 --         name of that class
@@ -61,6 +62,7 @@ local place, at = 0, 4
 local n, letters, keys, records, runs
 local ids, attempts, froms, tos, msgs
 local alike -- the attempt of all, or false
+local unstarted -- whether no handler was started
 
 -- outcome returns the outcome of a task, with its length in front.
 local function outcome(i)
@@ -214,8 +216,13 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   if sub(class, 1, 1) == 'd' then
     local pairs = {}
     for _, i in ipairs(which) do
+      local msg = msgs[i]
+      if unstarted then -- the number of its hand-out grows with a requeue
+        msg = returned(msg, true)
+        msg = sub(msg, 1, 17) .. sub(msgs[i], 18, 21) .. sub(msg, 22)
+      end
       pairs[#pairs + 1] = ids[i]
-      pairs[#pairs + 1] = msgs[i]
+      pairs[#pairs + 1] = msg
     end
     redis.call('HSET', dead, unpack(pairs))
   end
@@ -251,6 +258,10 @@ for _ = 1, groups do
   n, letters, keys = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10]
   local stamps = ARGV[at + 9]
   alike = #stamps == 4 and stamps
+  unstarted = byte(verb, -1) == 45 -- a minus
+  if unstarted then
+    verb = sub(verb, 1, -2)
+  end
   records, runs = ARGV[at + 11], ARGV[at + 12]
   at = at + 13
 
@@ -336,11 +347,10 @@ for _ = 1, groups do
     local again, dues = {}, {}
     for _, i in ipairs(owned) do
       local msg = msgs[i]
-      local retried = sub(msg, 22, 23)
+      msg = returned(msg, unstarted)
       if verb == 'retry' then
-        retried = big(math.min(number(msg, 22, 2) + 1, 65535), 2)
+        msg = sub(msg, 1, 21) .. big(math.min(number(msg, 22, 2) + 1, 65535), 2) .. sub(msg, 24)
       end
-      msg = sub(msg, 1, 17) .. big(number(msg, 18, 4) + 1, 4) .. retried .. sub(msg, 24)
       if verb == 'release' or a <= 0 then
         again[#again + 1] = msg
       else

@@ -1,0 +1,170 @@
+package brokertest
+
+import (
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// The number of an attempt fences owners off, and the number of a start counts what
+// may have run. They differ by the hand-outs that ended before a handler was started.
+var startTests = []test{
+	{"FirstIsOne", startsFirst, 0},
+	{"ReleasedUnstarted", startsReleased, 0},
+	{"SnoozedUnstarted", startsSnoozed, 0},
+	{"EachEndOfAStartCounts", startsCount, 0},
+	{"DeathCounts", startsDeath, needLapse},
+	{"CloseCounts", startsClose, 0},
+	{"FailedUnstarted", startsFailed, needInspector},
+	{"IsTold", startsTold, 0},
+	{"RepeatedRelease", startsRepeated, 0},
+}
+
+// start checks both numbers of a delivery.
+func (r *rig) start(d *broker.Delivery, attempt, start uint32) {
+	r.Helper()
+	if d.Attempt != attempt || d.Start != start {
+		r.Fatalf("attempt %d and start %d; want %d and %d", d.Attempt, d.Start, attempt, start)
+	}
+}
+
+// unstarted says of a settlement that no handler was started.
+func unstarted(s broker.Settlement) broker.Settlement {
+	s.Unstarted = true
+	return s
+}
+
+func startsFirst(r *rig) {
+	m := r.minion()
+	r.enqueue(r.task(), r.task(payload(make([]byte, 8<<10))), r.task(keyed("k")))
+	for _, d := range m.take(3) {
+		r.start(d, 1, 1)
+	}
+}
+
+func startsReleased(r *rig) {
+	m := r.minion()
+	tasks := []*broker.Task{r.task(), r.task(payload(make([]byte, 8<<10)))}
+	r.enqueue(tasks...)
+	for i := range uint32(3) {
+		ds := m.take(2)
+		for _, d := range ds {
+			r.start(d, i+1, 1)
+			if d.Recoveries != 0 || d.Retried != 0 {
+				r.Fatalf("%d recoveries and %d retries are counted", d.Recoveries, d.Retried)
+			}
+		}
+		m.settle(unstarted(release(ds[0])), unstarted(release(ds[1])))
+	}
+	for _, d := range m.take(2) {
+		r.start(d, 4, 1)
+		m.settle(m.succeed(d))
+	}
+}
+
+func startsSnoozed(r *rig) {
+	m := r.minion()
+	task := r.task()
+	r.enqueue(task)
+	m.settle(unstarted(snooze(m.take1(), 0)))
+	d := m.take1()
+	r.start(d, 2, 1)
+	m.settle(unstarted(snooze(d, 20*time.Millisecond)))
+	if st := r.lookup(task.ID)[0]; st.State != broker.StateRetrying || st.Attempt != 0 {
+		r.Fatalf("it is %s after %d starts, want retrying after none", st.State, st.Attempt)
+	}
+	r.pass(20*time.Millisecond, m)
+	r.start(m.take1(), 3, 1)
+}
+
+func startsCount(r *rig) {
+	m := r.minion()
+	r.enqueue(r.task())
+	d := m.take1()
+	m.settle(unstarted(release(d)))
+	for i, s := range []func(d *broker.Delivery) broker.Settlement{
+		release,
+		func(d *broker.Delivery) broker.Settlement { return snooze(d, 0) },
+		func(d *broker.Delivery) broker.Settlement { return retry(d, 0) },
+	} {
+		d := m.take1()
+		r.start(d, uint32(i)+2, uint32(i)+1)
+		m.settle(s(d))
+	}
+	r.start(m.take1(), 5, 4)
+}
+
+// Nobody knows whether a minion that died had started what it held.
+func startsDeath(r *rig) {
+	m, dying := r.minion(), r.minion()
+	r.enqueue(r.task())
+	m.settle(unstarted(release(m.take1())))
+	r.start(dying.take1(), 2, 1)
+	r.reap([]*minion{m}, dying)
+	r.start(m.take1(), 3, 2)
+}
+
+func startsClose(r *rig) {
+	m, other := r.minion(), r.minion()
+	r.enqueue(r.task())
+	r.start(m.take1(), 1, 1)
+	m.close()
+	r.start(other.take1(), 2, 2)
+}
+
+func startsFailed(r *rig) {
+	m := r.minion()
+	tasks := []*broker.Task{r.task(), r.task(payload(make([]byte, 8<<10)))}
+	r.enqueue(tasks...)
+	for _, d := range m.take(2) {
+		m.settle(unstarted(m.finish(d, broker.StateFailed)))
+	}
+	requeue(r, tasks[0].ID)
+	requeue(r, tasks[1].ID)
+	for _, d := range m.take(2) {
+		r.start(d, 2, 1)
+	}
+}
+
+func startsTold(r *rig) {
+	m := r.minion()
+	task := r.task()
+	r.enqueue(task)
+	told := func(state broker.State, want uint32) {
+		r.Helper()
+		st := r.lookup(task.ID)[0]
+		if st.State != state || st.Attempt != want && (st.Attempt != 0 || state != broker.StatePending) {
+			r.Fatalf("it is %s with start %d, want %s with %d", st.State, st.Attempt, state, want)
+		}
+	}
+	m.settle(unstarted(release(m.take1())))
+	told(broker.StatePending, 0)
+	d := m.take1()
+	told(broker.StateRunning, 1)
+	s := retry(d, 20*time.Millisecond)
+	s.Outcome.Err = &broker.Failure{Type: "*test.Error", Message: "no"}
+	m.settle(s)
+	told(broker.StateRetrying, 1)
+	if st := r.lookup(task.ID)[0]; st.Failed == nil || st.Failed.Attempt != 1 {
+		r.Fatalf("last failure: %+v, want that of start 1", st.Failed)
+	}
+	r.pass(20*time.Millisecond, m)
+	d = m.take1()
+	told(broker.StateRunning, 2)
+	done := m.succeed(d)
+	done.Outcome.Attempts = d.Start
+	m.settle(done)
+	told(broker.StateSucceeded, 2)
+}
+
+// A release whose reply was lost is made again, and counts once.
+func startsRepeated(r *rig) {
+	m := r.minion()
+	r.enqueue(r.task())
+	d := m.take1()
+	m.settle(unstarted(release(d)))
+	if errs := m.settled(unstarted(release(d))); errs[0] != nil {
+		r.is(errs[0], broker.ErrLeaseLost)
+	}
+	r.start(m.take1(), 2, 1)
+}
