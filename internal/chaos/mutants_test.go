@@ -22,10 +22,10 @@ var known = []mutant{
 			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', 30)\n      msgs[i] = msg\n    end\n", "",
 	}, {
 		"a dead minion's attempts start again under their old numbers", "broker/redis/lua/leave.lua",
-		"big(number(msg, 18, 4) + 1, 4)", "string.sub(msg, 18, 21)", "",
+		"string.sub(again, 1, 23)", "string.sub(msg, 1, 21) .. string.sub(again, 22, 23)", "",
 	}, {
 		"a minion's death uses up a retry", "broker/redis/lua/leave.lua",
-		"string.sub(msg, 22, 23) .. string.char(recoveries", "big(number(msg, 22, 2) + 1, 2) .. string.char(recoveries", "",
+		"string.sub(again, 1, 23)", "string.sub(again, 1, 21) .. big(number(msg, 22, 2) + 1, 2)", "",
 	}, {
 		"what a lost reply had is forgotten", "broker/redis/lua/adopt.lua",
 		"return { now(), redis.call('HKEYS', KEYS[1]) }", "return { now(), {} }", "",
