@@ -18,10 +18,11 @@ import (
 // damages are bytes that a script may find where it expects a message, a state or an id.
 func damages() []string {
 	message := string(broker.AppendRecord(nil, newTask("q")))
-	entry := "\x81" + message[1:51]
+	entry := "\x82" + message[1:broker.HeadSize]
+	older := "\x01" + message[1:51] + message[broker.HeadSize:] // of version 1
 	return []string{
-		"", "\x01", "\x01\x02", strings.Repeat("\x01", 16), strings.Repeat("\x01", 17),
-		message[:18], message[:21], message[:24], message[:50], "\xff" + message[1:], "\x81" + message[1:],
+		"", "\x01", "\x02", "\x01\x02", strings.Repeat("\x01", 16), strings.Repeat("\x01", 17),
+		message[:18], message[:21], message[:24], message[:50], message[:broker.HeadSize-1], "\xff" + message[1:], "\x82" + message[1:], older,
 		entry, entry + "\xff\xff\xff", strings.Repeat("\xff", 60), strings.Repeat("\x00", 300),
 	}
 }
