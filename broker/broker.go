@@ -269,9 +269,10 @@ type Subscription interface {
 type Inspector interface {
 	// Queues returns every queue the broker knows, sorted by name. A queue is known
 	// to all clients of a store from the first Enqueue that stored a task in it, or
-	// from the first Consume that named it. It stays known for as long as the store
-	// lives, also when it is empty. To ask about a queue, or to be refused, makes
-	// none.
+	// from the first Consume that named it. It stays known, also when it is empty, as
+	// long as consumers serve it or outcomes of its tasks are kept, and for an hour
+	// after its last use. Within MaxUnused it is forgotten, and when it is used again
+	// it is a new one. To ask about a queue, or to be refused, makes none.
 	Queues(ctx context.Context) ([]QueueInfo, error)
 
 	// DeadLetters returns dead letters of a queue, in no particular order, after

@@ -13,6 +13,7 @@ var inspectorTests = []test{
 	{"CountsAfterCancel", inspectorCountsAfterCancel, needInspector},
 	{"QueuesAreSorted", inspectorQueuesSorted, needInspector},
 	{"QueuesThatAreKnown", inspectorQueuesKnown, needInspector | needLapse},
+	{"QueuesThatAreUnused", inspectorQueuesUnused, needInspector | needJump},
 	{"QueuesByAnotherClient", inspectorQueuesElsewhere, needInspector},
 	{"PageOfNothing", inspectorPageOfNothing, needInspector},
 	{"DeadLetter", inspectorDeadLetter, needInspector},
@@ -166,8 +167,8 @@ func (r *rig) queuesAre(i broker.Inspector, want ...string) {
 	}
 }
 
-// A queue is known from the first task or consumer of it on, for ever. To ask for
-// one, or to be refused, makes none.
+// A queue is known from the first task or consumer of it on, also when it is empty. To
+// ask for one, or to be refused, makes none.
 func inspectorQueuesKnown(r *rig) {
 	i := r.inspector()
 	r.queuesAre(i)
@@ -196,6 +197,45 @@ func inspectorQueuesKnown(r *rig) {
 	if got := counts(r, "tasks"); got != (broker.QueueInfo{Name: "tasks"}) {
 		r.Fatalf("an empty queue is counted as %+v", got)
 	}
+}
+
+// A queue is forgotten when it is empty and nobody uses it, and not before: not while a
+// task waits in it for months, is a dead letter, or a consumer serves it. It can be used
+// again, also by a consumer that another one has made it unused for.
+func inspectorQueuesUnused(r *rig) {
+	i := r.inspector()
+	m := r.minion("done", "dead", "served")
+	waits := r.task(onQueue("waits"), after(60*24*time.Hour))
+	dead := r.task(onQueue("dead"), kept(time.Minute, 30*24*time.Hour))
+	done := r.task(onQueue("done"))
+	killed := r.task(onQueue("killed"))
+	r.enqueue(waits, dead, done, killed)
+	r.canceled(killed.ID, broker.CancelPrevented)
+	for range 2 {
+		if d := m.take1(); d.Queue == "dead" {
+			m.settle(m.finish(d, broker.StateFailed))
+		} else {
+			m.settle(m.succeed(d))
+		}
+	}
+	m.close()
+	served := r.minion("served")
+	r.pass(20*time.Minute, served)
+	r.queuesAre(i, "dead", "done", "killed", "served", "waits")
+	r.pass(broker.MaxUnused, served)
+	r.queuesAre(i, "dead", "served", "waits")
+	served.close()
+	r.Advance(31 * 24 * time.Hour)
+	r.queuesAre(i, "waits")
+	again := r.task(onQueue("done"))
+	r.enqueue(again)
+	m = r.minion("done", "served")
+	r.same(takenOf(m.take(1)), []broker.ID{again.ID})
+	r.queuesAre(i, "done", "served", "waits")
+	m = r.minion("waits")
+	r.Advance(30 * 24 * time.Hour)
+	m = r.minion("waits")
+	r.same(takenOf(m.take(1)), []broker.ID{waits.ID})
 }
 
 // Every client of a store knows its queues.

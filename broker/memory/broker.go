@@ -14,15 +14,17 @@ import (
 // [broker.Follower]; [New] makes one.
 //
 // Locks are taken in this order, none twice, and never held across a wait or a
-// call of the user's: sweeper.mu, queue.mu (one at a time), then one of
-// shard.mu, topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, and last
-// alarm.mu.
+// call of the user's: sweeper.mu, naming, queue.mu (one at a time), then one of
+// shard.mu, topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, vacant.mu, and
+// last alarm.mu.
 type Broker struct {
 	clock  clock
 	lease  time.Duration
 	limits broker.Limits
 
-	queues    sync.Map // of *queue by name; they stay
+	queues    sync.Map     // of *queue by name
+	naming    sync.RWMutex // held for reading from when a queue is looked up until it is used, and while one is forgotten
+	vacant    vacant
 	index     index
 	members   members
 	inboxes   inboxes

@@ -67,11 +67,17 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		started: now, beat: now, end: make(chan struct{}),
 	}
 	c.cfg.Queues = slices.Clone(cfg.Queues)
+	b.naming.RLock()
 	for _, name := range cfg.Queues {
 		if c.holdOf(name) == nil {
-			c.holds = append(c.holds, &hold{c: c, q: b.queue(name)})
+			q := b.queue(name)
+			q.lock(now)
+			q.serving++
+			q.unlock()
+			c.holds = append(c.holds, &hold{c: c, q: q})
 		}
 	}
+	b.naming.RUnlock()
 	b.members.add(c, now)
 	c.tellLeft(now)
 	return c, nil

@@ -27,6 +27,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 		part := tasks[at:min(at+broker.MaxBatch, len(tasks))]
 		// What takes time is done before anything is locked.
 		records := slices.Grow(few[:0], len(part))
+		b.naming.RLock()
 		in := newIntake(len(part))
 		for i, t := range part {
 			r, err := b.record(t, now, in)
@@ -65,6 +66,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 			s.mu.Unlock()
 			q.unlock()
 		}
+		b.naming.RUnlock()
 	}
 	b.help(now)
 	return broker.NewBatchError(errs)
@@ -121,6 +123,7 @@ func (q *queue) admit(r *record, s *shard, now instant) error {
 		q.unique.put(t.Unique, r)
 	}
 	s.add(r)
+	q.live++
 	switch {
 	case t.Blocked:
 		q.block(r, t.Delay, now)

@@ -128,7 +128,9 @@ func (c *consumer) handBack(died bool) {
 				r.returned(false)
 				h.q.front(r)
 			}
-			more = h.list.tail != nil
+			if more = h.list.tail != nil; !more {
+				h.q.serving--
+			}
 			h.q.unlock()
 		}
 	}

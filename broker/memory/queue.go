@@ -33,6 +33,11 @@ type queue struct {
 	// waiters are the wake-up channels of those who found nothing. Whenever the
 	// lock is free, nothing is ready or nobody waits.
 	waiters map[chan struct{}]struct{}
+
+	live    int     // tasks that are not final, and dead letters
+	serving int     // consumers that may dequeue from it
+	since   instant // when it was used last; 0 while it is used
+	noted   bool    // somebody will look whether it is still unused; see vacant.go
 }
 
 // known returns the queue with a name, nil if no task and no consumer has made it.
@@ -43,7 +48,8 @@ func (b *Broker) known(name string) *queue {
 	return nil
 }
 
-// queue returns the queue with a valid name, and makes it if it is not known.
+// queue returns the queue with a valid name, and makes it if it is not known. b.naming
+// is held, for reading, until it is used.
 func (b *Broker) queue(name string) *queue {
 	if q, ok := b.queues.Load(name); ok {
 		return q.(*queue)
@@ -71,12 +77,16 @@ func (q *queue) lock(now instant) {
 	for r := q.ending.due(now); r != nil; r = q.ending.due(now) {
 		q.dead.remove(r)
 		r.task = nil
+		q.live--
 	}
 }
 
 // unlock unlocks the queue. If anything is ready it wakes all who wait: the
 // losers wait again, and no wake-up is ever lost.
 func (q *queue) unlock() {
+	if q.used() != (q.since == 0) {
+		q.turn()
+	}
 	if q.ready.n > 0 && len(q.waiters) > 0 {
 		for wake := range q.waiters {
 			select {
@@ -211,6 +221,7 @@ func (q *queue) finish(r *record, o *broker.Outcome, written []byte, now instant
 		written = nil
 	} else {
 		r.task = nil
+		q.live--
 	}
 	q.b.index.retire(r, written, t.Meta, now, keep)
 }

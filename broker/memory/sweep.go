@@ -45,7 +45,7 @@ func (b *Broker) sweep(now instant) (more bool) {
 		next = min(next, at)
 		return left > 0
 	}
-	if visit(b.topics.tidy(now, left)) {
+	if visit(b.topics.tidy(now, left)) && visit(b.tidyQueues(now, left)) {
 		for range b.index.shards {
 			if !visit(b.index.shards[w.at].tidy(now, left)) {
 				break

@@ -9,13 +9,13 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// topics are the event topics. A topic stays once it is known, so that its
-// numbers never come again.
+// topics are the event topics. One that has no events and no readers is forgotten.
 type topics struct {
 	clock *clock
 	sweep *alarm
 	mu    sync.Mutex
 	all   map[string]*topic
+	floor uint64 // no number of a topic that is forgotten is larger, so none comes again
 }
 
 type topic struct {
@@ -38,10 +38,18 @@ func (x *topics) init(c *clock, sweep *alarm) {
 func (x *topics) get(name string) *topic {
 	t := x.all[name]
 	if t == nil {
-		t = &topic{readers: map[chan struct{}]struct{}{}}
+		t = &topic{last: x.floor, readers: map[chan struct{}]struct{}{}}
 		x.all[name] = t
 	}
 	return t
+}
+
+// leave forgets a topic that is not used any more.
+func (x *topics) leave(name string, t *topic) {
+	if len(t.events) == 0 && len(t.readers) == 0 {
+		x.floor = max(x.floor, t.last)
+		delete(x.all, name)
+	}
 }
 
 // drop forgets the first n events.
@@ -68,13 +76,14 @@ func (x *topics) tidy(now instant, n int) (done int, next instant) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	next = never
-	for _, t := range x.all {
+	for name, t := range x.all {
 		old := t.expired(now, n-done)
 		t.drop(old)
 		done += old
 		if len(t.events) > 0 {
 			next = min(next, t.events[0].at.plus(broker.DefaultRetention))
 		}
+		x.leave(name, t)
 	}
 	return done, next
 }
@@ -149,6 +158,7 @@ func (b *Broker) Subscribe(ctx context.Context, name string, after broker.Cursor
 	default:
 		n, err := strconv.ParseUint(string(after), 10, 64)
 		if err != nil {
+			x.leave(name, t)
 			return nil, fmt.Errorf("topic %s: %w cursor %.40q", name, broker.ErrInvalid, string(after))
 		}
 		s.after = n
@@ -187,7 +197,10 @@ func (s *subscription) read() (events []broker.Event, missed bool) {
 	x := &s.b.topics
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	t := x.get(s.name)
+	t := x.all[s.name]
+	if t == nil { // it was closed
+		return nil, false
+	}
 	t.drop(t.expired(x.clock.now(), len(t.events)))
 	for _, e := range t.events {
 		if e.n <= s.after {
@@ -213,7 +226,10 @@ func (s *subscription) Close() error {
 		close(s.end)
 		x := &s.b.topics
 		x.mu.Lock()
-		delete(x.get(s.name).readers, s.wake)
+		if t := x.all[s.name]; t != nil {
+			delete(t.readers, s.wake)
+			x.leave(s.name, t)
+		}
 		x.mu.Unlock()
 	})
 	return nil

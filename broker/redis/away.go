@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -63,15 +64,39 @@ func (c *consumer) doubt(k *keys) bool {
 	return c.away[k]
 }
 
-// enter registers the consumer with one queue.
-func (c *consumer) enter(k *keys) *call {
+// enter registers the consumer with partitions, each with an error of its own. A queue
+// that has been forgotten since it was registered is registered again.
+func (c *consumer) enter(ctx context.Context, parts []*keys) []error {
+	errs := make([]error, len(parts))
+	calls := make([]*call, len(parts))
+	for i, k := range parts {
+		calls[i] = c.entry(k)
+	}
+	runAll(ctx, c.b, calls)
+	for i, k := range parts {
+		if errs[i] = calls[i].err; errs[i] != nil || toInt(calls[i].reply) == 1 {
+			continue
+		}
+		if _, errs[i] = c.b.queues.register(ctx, k.queue); errs[i] != nil {
+			continue
+		}
+		again := c.entry(k)
+		runAll(ctx, c.b, []*call{again})
+		if errs[i] = again.err; errs[i] == nil && toInt(again.reply) != 1 {
+			errs[i] = fmt.Errorf("redis join: %w: queue %s was forgotten, and has another number of partitions now", broker.ErrUnavailable, k.queue)
+		}
+	}
+	return errs
+}
+
+func (c *consumer) entry(k *keys) *call {
 	listens := 1
 	if c.single {
 		listens = 0
 	}
 	return &call{
 		script: scriptJoin,
-		keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd, k.claim(c.minion)},
+		keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd, k.claim(c.minion), k.meta},
 		args:   []any{c.minion, c.leaseMillis(), k.wake, listens},
 	}
 }
@@ -79,7 +104,5 @@ func (c *consumer) enter(k *keys) *call {
 // reenter registers the consumer again with a queue that was away for longer
 // than its lease.
 func (c *consumer) reenter(ctx context.Context, k *keys) error {
-	entry := c.enter(k)
-	runAll(ctx, c.b, []*call{entry})
-	return entry.err
+	return c.enter(ctx, []*keys{k})[0]
 }

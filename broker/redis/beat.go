@@ -185,36 +185,11 @@ func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) i
 	for _, id := range toStrings(item(told, 5)) {
 		c.cancel(toID(id))
 	}
-	dead := toStrings(item(told, 3))
-	if len(dead) == deadAtOnce { // a whole host is gone: there may be more
-		dead = c.b.dead(ctx, k, dead, now)
-	}
-	for _, minion := range dead {
-		if minion == c.minion {
-			continue
-		}
-		n, err := c.b.leave(ctx, k, minion, "died")
-		if ctx.Err() != nil {
-			break
-		}
-		if err != nil {
-			c.b.log.Warn("redis: can't bring back a dead minion's tasks; will try again", "queue", k.queue, "minion", toID(minion), "error", err)
-		} else if n > 0 {
-			c.b.log.Warn("redis: a minion died; its tasks are back", "queue", k.queue, "minion", toID(minion), "tasks", n)
-		}
-		if err == nil {
-			// What it said of itself goes too; if that fails, it ends with its lease.
-			_, _, _ = c.b.announce(ctx, minion, 0, nil, nil)
-		}
-	}
+	c.b.bury(ctx, k, toStrings(item(told, 3)), now, c.minion)
 	if toInt(item(told, 6)) > 0 {
 		c.arrived(k)
 	}
-	for _, class := range toStrings(item(told, 4)) {
-		if err := c.b.sweep(ctx, k, class); err != nil && ctx.Err() == nil {
-			c.b.log.Warn("redis: can't forget old tasks; will try again", "queue", k.queue, "error", err)
-		}
-	}
+	c.b.begin(ctx, k, toStrings(item(told, 4)))
 	return int(toInt(item(told, 2)))
 }
 
@@ -304,13 +279,14 @@ func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
 }
 
 // leave gives back what a minion holds in a queue, and returns how many tasks
-// that were. Why is died, left or lost: see leave.lua.
-func (b *Broker) leave(ctx context.Context, k *keys, minion, why string) (int, error) {
+// that were. Why is died, left or lost: see leave.lua. Fence is for how long a blocking
+// move may still come.
+func (b *Broker) leave(ctx context.Context, k *keys, minion, why string, fence time.Duration) (int, error) {
 	n := 0
 	for {
 		reply, err := scriptLeave.run(ctx, b,
 			[]string{k.minions, k.watch, k.ready, k.held, k.flight(minion), k.claim(minion), k.stop, k.odd, k.state},
-			minion, k.wake, why, fenceFor.Milliseconds())
+			minion, k.wake, why, fence.Milliseconds())
 		if err != nil {
 			return n, err
 		}
@@ -322,22 +298,14 @@ func (b *Broker) leave(ctx context.Context, k *keys, minion, why string) (int, e
 	}
 }
 
-// fenceFor is how long a process may have been stopped and still not do harm
-// with a blocking move it was about to send.
-const fenceFor = 7 * 24 * time.Hour
-
-func (b *Broker) sweep(ctx context.Context, k *keys, class string) error {
-	for range 20 { // the rest at the next heartbeat
-		reply, err := scriptSweep.run(ctx, b, []string{k.keep, k.forget(class), k.state, k.dead, k.about}, class)
-		if err != nil {
-			return err
-		}
-		if toInt(item(toList(reply), 0)) == 0 {
-			return nil
-		}
-	}
-	return nil
-}
+// A fence keeps out a blocking move that comes after its minion is gone; see leave.lua.
+const (
+	// fenceFor is how long a process may have been stopped and still not do harm with a
+	// move it was about to send.
+	fenceFor = 7 * 24 * time.Hour
+	// leftFenceFor is how long a move of a minion that has left may be on its way.
+	leftFenceFor = 10 * time.Minute
+)
 
 // unlock frees the unique keys of messages that are gone. It may fail: a key
 // whose task is final is no obstacle, it only takes room.

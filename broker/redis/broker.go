@@ -15,16 +15,18 @@ import (
 
 // Broker keeps tasks in Redis. Make one with [Open] or [New].
 type Broker struct {
-	rdb     redis.UniversalClient
-	owned   bool // Close closes rdb
-	cfg     config
-	log     *slog.Logger
-	space   space
-	queues  directory
-	arrived arrivedIn
-	hub     hub
-	tried   trials
-	unlog   func() // ends that the client library logs to log; nil if it does not
+	rdb       redis.UniversalClient
+	owned     bool // Close closes rdb
+	cfg       config
+	log       *slog.Logger
+	space     space
+	queues    directory
+	arrived   arrivedIn
+	hub       hub
+	tried     trials
+	forgotten forgetting
+	keeper    keeper
+	unlog     func() // ends that the client library logs to log; nil if it does not
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -64,6 +66,7 @@ func newBroker(client redis.UniversalClient, cfg config) (*Broker, error) {
 	b := &Broker{rdb: client, cfg: cfg, log: cfg.logger, space: newSpace(cfg.namespace), ctx: ctx, stop: stop}
 	b.queues.init(b)
 	b.hub.init(b)
+	b.forgotten.init(b)
 	return b, nil
 }
 

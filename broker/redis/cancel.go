@@ -47,7 +47,7 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 }
 
 func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, error) {
-	class, read, sweep := retention(broker.DefaultRetention, 0, false)
+	class, read, sweep := retention(b.cfg.atLeast, broker.DefaultRetention, 0, false)
 	outcome := appendFrame(nil, &broker.Outcome{State: broker.StateCanceled, Finished: time.Now()})
 	var minions []string
 	for range minionRetries {

@@ -77,10 +77,14 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		if c.queues[q] != nil {
 			continue
 		}
-		if err := b.queues.register(ctx, q); err != nil && b.queues.known(q) == nil {
+		known, err := b.queues.register(ctx, q)
+		if known == nil {
+			known = b.queues.known(q)
+		}
+		if known == nil {
 			return nil, err
 		}
-		c.queues[q] = b.queues.known(q)
+		c.queues[q] = known
 		for _, k := range c.queues[q].parts {
 			c.order = append(c.order, k)
 			c.ready[k] = true
@@ -91,6 +95,8 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		c.abandon()
 		return nil, err
 	}
+	b.listen(c)
+	b.keep()
 	return c, nil
 }
 
@@ -109,14 +115,9 @@ func (c *consumer) join(ctx context.Context) error {
 		return err
 	}
 	c.sub = sub
-	calls := make([]*call, len(c.order))
-	for i, k := range c.order {
-		calls[i] = c.enter(k)
-	}
-	runAll(ctx, c.b, calls)
-	for i, call := range calls {
-		if call.err != nil {
-			if err := c.missed(c.order[i], call.err); err != nil {
+	for i, err := range c.enter(ctx, c.order) {
+		if err != nil {
+			if err := c.missed(c.order[i], err); err != nil {
 				return err
 			}
 		}
@@ -246,13 +247,15 @@ func (c *consumer) Close(ctx context.Context) error {
 	if first {
 		close(c.gone)
 		c.sub.close()
+		c.b.unlisten(c)
 	}
 	c.dequeuing.Lock() // it has been told, by gone
+	fence := c.pop.fence()
 	c.pop.close()
 	c.dequeuing.Unlock()
 	var err error
 	for _, k := range c.order {
-		if _, e := c.b.leave(ctx, k, c.minion, "left"); e != nil && err == nil {
+		if _, e := c.b.leave(ctx, k, c.minion, "left", fence); e != nil && err == nil {
 			err = e
 		}
 	}

@@ -52,7 +52,7 @@ type directory struct {
 }
 
 // reread is how long the registry is not read again while it has as many queues
-// as before. Their number only grows, unless the server lost its data.
+// as before.
 const reread = 10 * time.Second
 
 func (d *directory) init(b *Broker) {
@@ -84,37 +84,81 @@ func (d *directory) open(ctx context.Context, name string) (*queue, error) {
 	if q := d.known(name); q != nil {
 		return q, nil
 	}
-	if err := d.register(ctx, name); err != nil {
-		return nil, err
-	}
-	return d.known(name), nil
+	return d.register(ctx, name)
 }
 
 // register puts a queue into the registry, first where all queues are found,
 // then in its own slots. Repeating it is harmless. Whoever comes first says how
-// many partitions it has.
-func (d *directory) register(ctx context.Context, name string) error {
-	n, err := scriptRegister.run(ctx, d.b, []string{d.b.space.queues}, name, d.b.cfg.partitions)
-	if err != nil {
-		return err
-	}
-	d.mu.Lock()
-	q, err := d.add(name, toString(n))
-	d.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	calls := make([]*call, len(q.parts))
-	for i, k := range q.parts {
-		calls[i] = &call{script: scriptFound, keys: []string{k.meta, k.state}}
-	}
-	runAll(ctx, d.b, calls)
-	for _, c := range calls {
-		if c.err != nil {
-			return c.err
+// many partitions it has. With an error it returns the queue, too, if the registry
+// has it.
+func (d *directory) register(ctx context.Context, name string) (*queue, error) {
+	for {
+		reply, err := scriptRegister.run(ctx, d.b, []string{d.b.space.queues, d.b.space.since}, name, d.b.cfg.partitions)
+		if err != nil {
+			return nil, err
+		}
+		q, err := d.learn(name, toString(item(toList(reply), 0)))
+		if err != nil {
+			return nil, err
+		}
+		calls := make([]*call, len(q.parts))
+		for i, k := range q.parts {
+			calls[i] = &call{script: scriptFound, keys: []string{k.meta, k.state},
+				args: []any{item(toList(reply), 1), d.b.cfg.registered.Milliseconds(), registerFor.Milliseconds()}}
+		}
+		runAll(ctx, d.b, calls)
+		late := false // it took us so long that the queue may have been forgotten
+		for _, c := range calls {
+			if c.err != nil {
+				return q, c.err
+			}
+			late = late || toInt(c.reply) == 0
+		}
+		if !late {
+			return q, nil
 		}
 	}
-	return nil
+}
+
+// learn takes over what the registry says of a queue.
+func (d *directory) learn(name, partitions string) (*queue, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.add(name, partitions)
+}
+
+// drop forgets a queue that is not in the registry any more.
+func (d *directory) drop(q *queue) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.remove(q)
+}
+
+// remove is drop. d.mu is held.
+func (d *directory) remove(q *queue) {
+	if d.byName[q.name] == q {
+		delete(d.byName, q.name)
+	}
+	h := broker.QueueHash(q.name)
+	left := slices.DeleteFunc(slices.Clone(d.byHash[h]), func(o *queue) bool { return o == q })
+	if d.byHash[h] = left; len(left) == 0 {
+		delete(d.byHash, h)
+	}
+}
+
+// trim forgets queues that others have taken out of the registry, if there are any.
+func (d *directory) trim(ctx context.Context) error {
+	n, err := d.b.rdb.HLen(ctx, d.b.space.queues).Result()
+	if err != nil {
+		return d.b.fault("count queues", err)
+	}
+	d.mu.RLock()
+	more := int64(len(d.byName)) > n
+	d.mu.RUnlock()
+	if more {
+		_, err = d.all(ctx)
+	}
+	return err
 }
 
 // add takes over what the registry says of a queue. d.mu is held.
@@ -153,6 +197,11 @@ func (d *directory) all(ctx context.Context) ([]*queue, error) {
 			return nil, err
 		}
 		list = append(list, q)
+	}
+	for name, q := range d.byName {
+		if _, there := names[name]; !there { // nothing was left of it
+			d.remove(q)
+		}
 	}
 	slices.SortFunc(list, func(a, b *queue) int { return strings.Compare(a.name, b.name) })
 	return list, nil

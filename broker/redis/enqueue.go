@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -217,8 +218,13 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 				}
 				continue
 			case reply == nil: // not registered
-				if err = b.queues.register(ctx, p.keys.queue); err == nil && try < 2 {
-					again = append(again, p)
+				var q *queue
+				if q, err = b.queues.register(ctx, p.keys.queue); err == nil && try < 2 {
+					if slices.Contains(q.parts, p.keys) {
+						again = append(again, p)
+					} else {
+						b.sendElsewhere(ctx, p, tasks, failed)
+					}
 					continue
 				}
 				if err == nil {
@@ -236,6 +242,28 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 			p.answer(tasks, failed, toList(reply), err)
 		}
 		parts = again
+	}
+}
+
+// sendElsewhere stores a part of which the queue was forgotten, and has other
+// partitions now.
+func (b *Broker) sendElsewhere(ctx context.Context, p *part, tasks []*broker.Task, failed *failures) {
+	places := append(p.places[:len(p.places):len(p.places)], p.last...)
+	some := make([]*broker.Task, len(places))
+	for i, place := range places {
+		some[i] = tasks[place]
+	}
+	var batch *broker.BatchError
+	err := b.Enqueue(ctx, some)
+	for i, place := range places {
+		switch {
+		case errors.As(err, &batch):
+			if batch.Errs[i] != nil {
+				failed.set(place, batch.Errs[i])
+			}
+		case err != nil:
+			failed.set(place, err)
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) 
 		return nil, err
 	}
 	in.sub = sub
+	b.keep()
 	return in, nil
 }
 

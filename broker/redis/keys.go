@@ -89,6 +89,8 @@ func newFlowKeys(namespace string, id broker.ID) flowKeys {
 // space are the keys and channels of a namespace that belong to no queue.
 type space struct {
 	queues   string // hash of the names of all queues -> number of partitions
+	since    string // hash of the names of all queues -> when they were registered last
+	turn     string // hash: when the next turn is, and where in the registry; see turn.lua
 	beats    string // sorted set of minions by the end of their lease
 	infos    string // hash of minion -> what it says of itself
 	tasks    string // hash of minion -> which tasks it can run
@@ -102,6 +104,8 @@ type space struct {
 func newSpace(namespace string) space {
 	return space{
 		queues:   namespace + ":queues",
+		since:    "{" + namespace + ":queues}:since", // in the slot of the registry
+		turn:     "{" + namespace + ":queues}:turn",
 		beats:    "{" + namespace + "}:minions",
 		infos:    "{" + namespace + "}:infos",
 		tasks:    "{" + namespace + "}:tasks",

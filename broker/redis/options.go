@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/remember"
 )
 
 // Option changes how a [Broker] works.
@@ -21,6 +22,12 @@ type config struct {
 	lease      time.Duration
 	partitions int
 	slice      time.Duration
+	atLeast    time.Duration // how long the id of an ended task is remembered
+	sweepStep  int           // tasks that a step of the sweeper forgets, about
+	noKeeper   bool          // nobody sweeps or takes turns by itself: for tests
+	rounds     time.Duration // how often somebody looks after the queues of the namespace
+	registered time.Duration // how long a partition notes that its queue is registered
+	unused     time.Duration // how long a queue is not registered before it can be forgotten
 	limits     broker.Limits
 	apartFrom  int    // size of payload
 	where      string // the addresses, for errors
@@ -42,7 +49,10 @@ const (
 const MaxPartitions = 256
 
 func newConfig(opts []Option) config {
-	c := config{namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, apartFrom: apartFrom, logger: slog.Default()}
+	c := config{
+		namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, apartFrom: apartFrom, logger: slog.Default(),
+		atLeast: remember.AtLeast(), sweepStep: sweepStep, rounds: roundsEvery, registered: registeredFor, unused: unusedFor,
+	}
 	for _, o := range opts {
 		if o != nil {
 			o.apply(&c)

@@ -19,6 +19,8 @@ type popper struct {
 	// minions is a key of the queue, for a write that does nothing.
 	minions string
 	result  chan popped // capacity 1
+
+	unheard bool // the server has not said what became of a move
 }
 
 type popped struct {
@@ -123,8 +125,18 @@ func (p *popper) unblock() bool {
 // used again: the server may be another one by now.
 func (p *popper) taken(r popped) {
 	if r.err != nil || r.cut {
+		p.unheard = true
 		p.close()
 	}
+}
+
+// fence returns for how long a move may still come to a consumer that leaves, and does
+// not begin another one: it is on its way to the server at most.
+func (p *popper) fence() time.Duration {
+	if p.unheard {
+		return leftFenceFor
+	}
+	return 0
 }
 
 func (p *popper) close() {

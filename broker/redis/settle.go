@@ -49,7 +49,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		k := c.queues[s.Delivery.Queue].of(s.Delivery.ID)
 		st := open[k]
 		if st == nil || st.full() {
-			st = &settling{keys: k, groups: make(map[group]*members), in: newScratch()}
+			st = &settling{keys: k, atLeast: c.b.cfg.atLeast, groups: make(map[group]*members), in: newScratch()}
 			defer st.free()
 			open[k] = st
 			order = append(order, st)
@@ -60,8 +60,19 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	for i, st := range order {
 		calls[i] = st.call(c.minion, c.b.space.inboxes)
 	}
+	var sweeps []*sweep
+	if c.b.forgotten.busy() {
+		for _, st := range order {
+			if sw := c.b.forgotten.behind(st.keys, st.count); sw != nil {
+				sweeps, calls = append(sweeps, sw), append(calls, &sw.call)
+			}
+		}
+	}
 	if len(calls) > 0 {
 		runAll(ctx, c.b, calls)
+	}
+	for _, sw := range sweeps {
+		c.b.forgotten.done(sw)
 	}
 	var failed error
 	for i, st := range order {
@@ -147,17 +158,18 @@ func lost(d *broker.Delivery) error {
 
 // settling is what one run of the settle script is told.
 type settling struct {
-	keys   *keys
-	in     *scratch // its bytes, heads and places are those of the first group
-	groups map[group]*members
-	order  []group
-	like   traits // of the last one, whose group is same
-	same   *members
-	places []int    // in the batch, in the order of the call; set by call
-	apart  []string // keys of records that are kept apart
-	about  bool     // what is told of a task may change, beside its state
-	count  int
-	size   int
+	keys    *keys
+	atLeast time.Duration // how long an id is remembered
+	in      *scratch      // its bytes, heads and places are those of the first group
+	groups  map[group]*members
+	order   []group
+	like    traits // of the last one, whose group is same
+	same    *members
+	places  []int    // in the batch, in the order of the call; set by call
+	apart   []string // keys of records that are kept apart
+	about   bool     // what is told of a task may change, beside its state
+	count   int
+	size    int
 }
 
 // group is what settlements must have in common to share their arguments.
@@ -293,7 +305,7 @@ func (st *settling) group(place int, s *broker.Settlement, left int) *members {
 	case s.Verb != broker.VerbRelease && s.Delay > 0:
 		g.a = int64((s.Delay + time.Millisecond - 1) / time.Millisecond)
 	}
-	g.class, g.read, g.sweep = retention(d.Retention, d.DeadFor, dead)
+	g.class, g.read, g.sweep = retention(st.atLeast, d.Retention, d.DeadFor, dead)
 	m := st.groups[g]
 	if m == nil {
 		m = &members{}
@@ -317,18 +329,22 @@ func appendFrame(dst []byte, o *broker.Outcome) []byte {
 }
 
 // retention returns the class that a task is forgotten with, how long its
-// outcome can be read, and how long its id is remembered. All tasks of a class
-// are swept in the order in which they came to it.
-func retention(keep, deadFor time.Duration, dead bool) (class string, read, sweep time.Duration) {
+// outcome can be read, and how long its id is remembered, which is atLeast or more.
+// All tasks of a class are swept in the order in which they came to it.
+func retention(atLeast, keep, deadFor time.Duration, dead bool) (class string, read, sweep time.Duration) {
 	prefix := "r"
 	if dead {
 		prefix, keep = "d", max(keep, deadFor)
 	}
-	sweep = max(keep, broker.MinTombstone)
-	if r := sweep % time.Minute; r > 0 {
-		sweep += time.Minute - r
+	sweep = max(keep, atLeast)
+	unit, suffix := time.Minute, ""
+	if sweep < time.Minute { // only where a test has no minutes
+		unit, suffix = time.Second, "s"
 	}
-	return prefix + strconv.FormatInt(int64(sweep/time.Minute), 10), keep, sweep
+	if r := sweep % unit; r > 0 {
+		sweep += unit - r
+	}
+	return prefix + strconv.FormatInt(int64(sweep/unit), 10) + suffix, keep, sweep
 }
 
 // free gives back the memory of the first group, once the script has run.

@@ -21,7 +21,7 @@ if ARGV[2] == '0' then
   redis.call('ZREM', beats, ARGV[1])
   redis.call('HDEL', infos, ARGV[1])
   redis.call('HDEL', tasks, ARGV[1])
-  if by == ARGV[1] then
+  if not by or by == ARGV[1] then
     redis.call('DEL', searcher)
   end
   return { 1, 0 }

@@ -4,7 +4,8 @@
 --
 -- KEYS  1 minions  2 watch  3 ready  4 held  5 flight  6 claim  7 stop  8 odd
 --       9 state
--- ARGV  1 minion  2 wake channel  3 died, left or lost  4 how long the fence stands, ms
+-- ARGV  1 minion  2 wake channel  3 died, left or lost  4 how long the fence stands,
+--       ms, 0 if no blocking move of the minion can come
 -- Returns 0 when all is given back, or the minion has not died or is not lost; 1
 -- if there is more; and how many were given back.
 
@@ -93,8 +94,11 @@ if redis.call('EXISTS', flight) == 1 then
 end
 -- A blocking move that is still under way, or comes late from a process that
 -- was stopped, must not bring anything here: its destination is no list now,
--- so it is refused and the message stays where it is.
-redis.call('SET', claim, 'left', 'PX', fence)
+-- so it is refused and the message stays where it is. Who listens to wake channels
+-- makes no blocking moves.
+if fence > 0 and not redis.call('ZSCORE', watch, minion) then
+  redis.call('SET', claim, 'left', 'PX', fence)
+end
 redis.call('ZREM', watch, minion)
 redis.call('ZREM', minions, minion)
 return { 0, #back }

@@ -2,10 +2,11 @@
 -- steps; call it until it returns 0.
 --
 -- KEYS  1 keep  2 list of the class  3 state  4 dead  5 about
--- ARGV  1 name of the class
+-- ARGV  1 name of the class  2 about how many tasks it forgets
 -- An element of the list is a time (6) and ids (16 each); or a time, 'r' and for each
 -- run its block (15) and the place of its first member.
--- Returns 1 if there is more, and how many were forgotten.
+-- Returns 1 if there is more to forget now, how many were forgotten, and in how many
+-- ms there will be more to forget ('' if nothing is left).
 
 -- forgetRun forgets a run, of which it gets the block and the place of its first member.
 -- It adds its members to gone.
@@ -36,17 +37,20 @@ local function forget(about, ids)
   end)
 end
 
-local keep, list, state, dead, class = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
+local keep, list, state, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local class, most = ARGV[1], tonumber(ARGV[2])
 local t = now()
-local latest = t + (tonumber(string.sub(class, 2)) or 0) * 60000 -- its name has its minutes
+-- Its name has its minutes, or seconds where there is an s.
+local length, unit = string.match(class, '^.(%d+)(s?)$')
+local latest = t + (tonumber(length) or 0) * (unit == 's' and 1000 or 60000)
 local n = 0
 redis.call('ZREM', keep, '') -- see dequeue.lua
 local described = redis.call('EXISTS', KEYS[5]) == 1
-while n < 1000 do
+while n < most do
   local blob = redis.call('LINDEX', list, 0)
   if not blob then
     redis.call('ZREM', keep, class)
-    return { 0, n }
+    return { 0, n, '' }
   end
   local at = number(blob, 1, 6)
   if at > latest then
@@ -56,7 +60,7 @@ while n < 1000 do
     at, blob = 0, ''
   elseif at > t then
     redis.call('ZADD', keep, 'XX', at, class)
-    return { 0, n }
+    return { 0, n, at - t }
   end
   local ids, gone = {}, {}
   if #blob % 16 == 7 and string.sub(blob, 7, 7) == 'r' then
@@ -71,10 +75,9 @@ while n < 1000 do
   if string.sub(class, 1, 1) == 'd' then
     -- A dead letter may have been requeued since, and be alive, or done again.
     local over = {}
-    for _, id in ipairs(ids) do
-      local s = look(state, { id })[1]
+    for i, s in ipairs(look(state, ids)) do
       if not s or (#s ~= 20 and number(s, 22, 6) <= t) then -- also if it is too short to be read
-        over[#over + 1] = id
+        over[#over + 1] = ids[i]
       end
     end
     ids = over
@@ -96,4 +99,4 @@ while n < 1000 do
   redis.call('LPOP', list)
   n = n + math.max(#ids + #gone, 1)
 end
-return { 1, n }
+return { 1, n, 0 }

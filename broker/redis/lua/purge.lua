@@ -1,0 +1,53 @@
+-- purge removes messages of cancelled tasks from a queue that has no minion. Where
+-- there is one, dequeue.lua does so on its way. It goes in steps through the first
+-- messages that wait.
+--
+-- KEYS  1 minions  2 ready  3 held  4 gone
+-- ARGV  1 how many messages to pass over  2 up to which one to look
+-- Returns how many messages to pass over in the next step, '' if there is none, then
+-- those that were removed and held a unique key.
+
+local minions, ready, held, gone = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local from, last = tonumber(ARGV[1]), tonumber(ARGV[2])
+if redis.call('EXISTS', minions) == 1 then
+  return { '' }
+end
+local out = { '' }
+local msgs = redis.call('LRANGE', held, from, math.min(from + 199, last - 1))
+if #msgs > 0 then
+  -- To find one again takes time for each that stands before it, so few are removed in
+  -- a step that begins far behind.
+  local ids, found, most = {}, 0, math.max(200 - from / 500, 20)
+  for i, msg in ipairs(msgs) do
+    ids[i] = string.sub(msg, 2, 17)
+  end
+  for i, is in ipairs(redis.call('SMISMEMBER', gone, unpack(ids))) do
+    if found >= most then
+      break
+    end
+    if is == 1 then
+      found = found + 1
+      redis.call('LREM', held, 1, msgs[i])
+      redis.call('SREM', gone, ids[i])
+      if math.floor((string.byte(msgs[i], 25) or 0) / 2) % 2 == 1 then -- FlagUnique
+        out[#out + 1] = msgs[i]
+      end
+    else
+      from = from + 1
+    end
+  end
+  out[1] = from
+end
+if redis.call('EXISTS', held) == 0 then
+  redis.call('DEL', gone) -- what is in there has no message
+  if redis.call('LINDEX', ready, 0) == '!' then
+    redis.call('LPOP', ready) -- it was for what was held
+  end
+elseif redis.call('EXISTS', gone) == 0 then
+  local waiting = redis.call('LRANGE', ready, 0, 1)
+  if #waiting == 0 or #waiting == 1 and waiting[1] == '!' then
+    redis.call('RENAME', held, ready)
+  end
+  out[1] = ''
+end
+return out
