@@ -48,7 +48,7 @@ type Status struct {
 	// to; 0 if it was not, or if the broker can't tell.
 	Attempts int
 	Minion   task.ID   // who runs it, or settled it; zero if nobody did
-	Due      time.Time // by the broker's clock, while it waits for its time
+	Due      time.Time // by the broker's clock, while it waits for its time; while it is parked, when that ends
 
 	// Name is the name of the task. Redis can't tell it of a task that is pending and
 	// has not failed yet, nor of one that was killed before it ran: then it is empty.

@@ -114,7 +114,8 @@ type ConsumerConfig struct {
 	PID    int      // for MinionInfo
 
 	// Tasks are the tasks it can run, by name, each with the hash of its schema,
-	// 0 if that is not known; for MinionInfo. Nobody changes the map any more.
+	// 0 if that is not known; for MinionInfo, and for [Parker], which hands it parked
+	// tasks of these names. Nobody changes the map any more.
 	Tasks map[string]uint64
 
 	// OnArrivals is told that a queue of this consumer has arrivals; see [Flows]. It
@@ -298,6 +299,7 @@ type QueueInfo struct {
 	Pending   int
 	Running   int
 	Scheduled int // scheduled and retrying
+	Parked    int // see [Parker]
 	Dead      int
 	// Unreadable counts records that aren't messages of a known version. They
 	// are kept for a newer minion or an operator.

@@ -6,7 +6,7 @@ import "fmt"
 // [ErrUnsupported].
 type UnsupportedError struct {
 	What       string // what was asked for, such as "a group"
-	Capability string // the interface of this package: "Flows", "Squads" or "Inspector"
+	Capability string // the interface of this package: "Flows", "Squads", "Parker" or "Inspector"
 	Broker     string // the Go type of the broker
 }
 
@@ -30,6 +30,9 @@ func SquadsOf(b Broker, what string) (Squads, error) { return capability[Squads]
 func InspectorOf(b Broker, what string) (Inspector, error) {
 	return capability[Inspector](b, what, "Inspector")
 }
+
+// ParkerOf is [FlowsOf] for [Parker].
+func ParkerOf(b Broker, what string) (Parker, error) { return capability[Parker](b, what, "Parker") }
 
 func capability[T any](b Broker, what, name string) (T, error) {
 	c, ok := b.(T)
@@ -60,13 +63,20 @@ func CheckTask(b Broker, t *Task) error {
 }
 
 // CheckSettlement is [Settlement.Check] with the limits of a broker, and refuses
-// what the broker has no capability for: Submit without [Flows]. A broker that has
-// Flows may call [Settlement.Check] instead.
+// what the broker has no capability for: Submit without [Flows], VerbPark without
+// [Parker]. A broker that has both may call [Settlement.Check] instead.
 func CheckSettlement(b Broker, s *Settlement) error {
-	if err := s.Check(b.Limits()); err != nil || len(s.Submit) == 0 {
+	if err := s.Check(b.Limits()); err != nil {
 		return err
 	}
-	if _, err := FlowsOf(b, "a settlement with Submit set"); err != nil {
+	var err error
+	switch {
+	case len(s.Submit) > 0:
+		_, err = FlowsOf(b, "a settlement with Submit set")
+	case s.Verb == VerbPark:
+		_, err = ParkerOf(b, "a settlement with VerbPark")
+	}
+	if err != nil {
 		return fmt.Errorf("task %s: %w", s.Delivery.Name, err)
 	}
 	return nil

@@ -70,16 +70,17 @@
 //
 // # Optional capabilities
 //
-// [Flows] keeps groups and pipes, [Squads] lets tasks start together, an
-// [Inspector] answers operators, and a [Follower] saves look-ups. A broker has one
-// if it implements the interface. One that has Squads has Flows. [FlowsOf],
-// [SquadsOf] and [InspectorOf] return the capability, or an [*UnsupportedError] that
+// [Flows] keeps groups and pipes, [Squads] lets tasks start together, a [Parker]
+// keeps what a minion can't run for one that can, an [Inspector] answers operators,
+// and a [Follower] saves look-ups. A broker has one if it implements the interface.
+// One that has Squads has Flows. [FlowsOf], [SquadsOf], [ParkerOf] and [InspectorOf]
+// return the capability, or an [*UnsupportedError] that
 // wraps [ErrUnsupported]: the one error about a missing capability. Nothing needs a
 // Follower.
 //
 // A broker without Flows refuses a task with Blocked set and a settlement with
-// Submit set; one without Squads refuses a task with Squad set. [CheckTask] and
-// [CheckSettlement] return that error, and what else is wrong. The rest of the
+// Submit set; one without Squads refuses a task with Squad set; one without Parker
+// refuses VerbPark. [CheckTask] and [CheckSettlement] return that error, and what else is wrong. The rest of the
 // batch is carried out. It must not drop such a field: the task would run too
 // early, or what it submits would be lost. It carries Group, Step and Upstream
 // along as they are.

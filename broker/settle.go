@@ -8,9 +8,9 @@ import (
 
 // Settlement says what became of one attempt.
 type Settlement struct {
-	Delivery *Delivery // as Dequeue returned it; the broker reads its Minion, ID, Name, Queue, Attempt, Start, Retried, Inbox, Unique, Meta and retentions
+	Delivery *Delivery // as Dequeue returned it; the broker reads its Minion, ID, Name, Queue, Codec, Schema, Attempt, Start, Retried, Inbox, Unique, Meta and retentions
 	Verb     Verb
-	Delay    time.Duration // of VerbRetry and VerbSnooze; 0 or less is at once
+	Delay    time.Duration // of VerbRetry and VerbSnooze: 0 or less is at once; of VerbPark: how long it may be parked, more than 0
 	// Unstarted says that no handler was started. The attempt does not count as a start
 	// then.
 	Unstarted bool
@@ -42,6 +42,11 @@ const (
 	// batch keep their order: the first is handed out first. A task that was
 	// cancelled meanwhile ends as canceled instead.
 	VerbRelease
+	// VerbPark gives it back unfinished, since the consumer can't run it; see
+	// [Parker]. Nothing is counted but the number of the next attempt. A task that was
+	// cancelled meanwhile ends as canceled instead. On a broker without Parker it is
+	// ErrUnsupported.
+	VerbPark
 )
 
 // Starts returns how often a handler of the task was started, with this attempt.
@@ -60,10 +65,12 @@ func (s *Settlement) Check(l Limits) error {
 	}
 	name := s.Delivery.Name
 	switch {
-	case s.Verb > VerbRelease:
+	case s.Verb > VerbPark:
 		return fmt.Errorf("task %s: %w: settlement verb %d", name, ErrInvalid, s.Verb)
 	case s.Verb == VerbFinish && !s.Outcome.State.Final():
 		return fmt.Errorf("task %s: %w: settled as %s, which is not a final state", name, ErrInvalid, s.Outcome.State)
+	case s.Verb == VerbPark && s.Delay <= 0:
+		return fmt.Errorf("task %s: %w: parked for %v, want more than 0", name, ErrInvalid, s.Delay)
 	case s.Delay > MaxDuration:
 		return fmt.Errorf("task %s: %w: delay of %v, the limit is %v", name, ErrInvalid, s.Delay, MaxDuration)
 	case len(s.Submit) > 0 && (s.Verb != VerbFinish || s.Outcome.State != StateSucceeded):
@@ -132,7 +139,7 @@ type Status struct {
 	Meta    map[string]string // as the task was enqueued with, in every state; nil if it has none
 	Attempt uint32            // number of the start that runs or is about to, or of the last one; 0 if there was none, or the broker can't tell
 	Minion  ID                // the owner while it runs
-	Due     time.Time         // by the broker's clock, while scheduled or retrying
+	Due     time.Time         // by the broker's clock, while scheduled or retrying; while parked, when that ends
 	Failed  *LastFailure      // until the task is final: why it is, or was, retried; nil if no attempt has failed
 	Outcome *Outcome          // once it is final; nil if the outcome is no longer kept
 

@@ -18,6 +18,7 @@ const (
 	StateFailed                 // final: the handler's error was the last word
 	StateCanceled               // final: killed
 	StateExpired                // final: its deadline passed first
+	StateParked                 // waits for a minion that can run it; see [Parker]
 )
 
 // Phase is one of the original's three words for a state.
@@ -26,7 +27,7 @@ type Phase string
 // The phases.
 const (
 	PhaseUnknown   Phase = ""
-	PhaseInitiated Phase = "initiated" // scheduled, blocked, pending or retrying
+	PhaseInitiated Phase = "initiated" // scheduled, blocked, pending, retrying or parked
 	PhaseRunning   Phase = "running"
 	PhaseDone      Phase = "done" // any final state
 )
@@ -58,6 +59,10 @@ func Transitions() []Transition {
 		{StateRunning, StateExpired, "settle after its deadline"},
 		{StateRunning, StateRetrying, "settle: retry or snooze"},
 		{StateRunning, StatePending, "released, or its minion died"},
+		{StateRunning, StateParked, "settle: its minion can't run it"},
+		{StateParked, StateRunning, "dequeue by a minion that can run it"},
+		{StateParked, StatePending, "no such minion came in time"},
+		{StateParked, StateCanceled, "cancel"},
 		{StateRetrying, StatePending, "its time has come"},
 		{StateRetrying, StateCanceled, "cancel"},
 		{StateFailed, StatePending, "requeued by an operator"},
@@ -66,7 +71,7 @@ func Transitions() []Transition {
 
 var stateNames = [...]string{
 	"unknown", "scheduled", "blocked", "pending", "running", "retrying",
-	"succeeded", "failed", "canceled", "expired",
+	"succeeded", "failed", "canceled", "expired", "parked",
 }
 
 // String returns the state's name in lower case.
@@ -88,7 +93,7 @@ func (s State) Phase() Phase {
 		return PhaseDone
 	case s == StateRunning:
 		return PhaseRunning
-	case s == StateUnknown || s > StateExpired:
+	case s == StateUnknown || s > StateParked:
 		return PhaseUnknown
 	default:
 		return PhaseInitiated

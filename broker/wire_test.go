@@ -207,7 +207,7 @@ func TestTransitionsAndPhases(t *testing.T) {
 		}
 		reached[tr.To] = true
 	}
-	for s := StateUnknown; s <= StateExpired; s++ {
+	for s := StateUnknown; s <= StateParked; s++ {
 		if !reached[s] {
 			t.Errorf("no transition leads to %v", s)
 		}

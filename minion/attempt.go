@@ -50,12 +50,14 @@ type timed struct {
 // newAttempt finds what is needed to run a delivery; bad says why it can't run.
 func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
 	a = &attempt{s: s, d: d, h: s.r.m.handlers[d.Name]}
-	a.codec, bad = codec.ByName(d.Codec, s.r.codecs...)
+	if a.codec, bad = codec.ByName(d.Codec, s.r.codecs...); bad != nil {
+		bad = unfitCodec(d.Codec, bad)
+	}
 	switch {
 	case d.Err != nil:
 		bad = d.Err
 	case a.h == nil:
-		bad = fmt.Errorf("%w %q: this minion knows %s", task.ErrUnknownTask, d.Name, s.r.known())
+		bad = unable{fmt.Errorf("%w %q: this minion knows %s", task.ErrUnknownTask, d.Name, s.r.known())}
 	case d.Upstream != "":
 		bad = noUpstream(d)
 	case d.Recoveries >= s.r.m.cfg.deaths:
@@ -71,6 +73,11 @@ func (r *run) known() string {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	return few(names)
+}
+
+// few lists names, some of them if they are many.
+func few(names []string) string {
 	const most = 20
 	if n := len(names); n > most {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n-most)

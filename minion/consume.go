@@ -90,8 +90,10 @@ func (s *session) take(got []*broker.Delivery) {
 		}
 		a, bad := newAttempt(s, d)
 		var st broker.Settlement
-		if a.refuse(&st, bad) {
-			settles = append(settles, st)
+		if settled, refused := a.refuse(&st, bad); refused {
+			if settled {
+				settles = append(settles, st)
+			}
 			continue
 		}
 		a.receive(now)

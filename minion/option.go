@@ -15,6 +15,7 @@ import (
 const (
 	DefaultDrainTimeout  = 25 * time.Second // below the 30 s that Kubernetes gives
 	DefaultMaxRecoveries = 3
+	DefaultParkFor       = 24 * time.Hour
 	// MaxWeight is the largest weight of a queue.
 	MaxWeight = 1_000_000
 )
@@ -32,6 +33,7 @@ type config struct {
 	backoff   task.Backoff
 	drain     time.Duration
 	deaths    int
+	park      time.Duration
 	log       *slog.Logger
 	codec     codec.Codec
 	codecs    []codec.Codec
@@ -45,6 +47,7 @@ func configure(opts []Option) config {
 		retries:   task.DefaultMaxRetries,
 		drain:     DefaultDrainTimeout,
 		deaths:    DefaultMaxRecoveries,
+		park:      DefaultParkFor,
 		isolation: isolation{grace: DefaultKillGrace},
 	}
 	for _, o := range opts {
@@ -172,6 +175,25 @@ func MaxRecoveries(n int) Option {
 	})
 }
 
+// ParkFor is how long a task is parked that this minion can't run. Its name may be one
+// that no handler was registered for, its codec one that the minion does not have, or its
+// arguments may not decode since its sender has other parameters for it, as the hashes of
+// generated handles tell. In a rolling deployment such tasks come from the new build to
+// minions of the old one. A minion of the queue that can run a parked task gets it at
+// once, or as soon as it starts. If there is none when the time is over, the task is a
+// dead letter, whose error names the minions that were there.
+//
+// The default is a day, the longest is broker.MaxDuration. With 0 such a task is a dead
+// letter at once, as it is on a broker without [broker.Parker].
+func ParkFor(d time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if d < 0 || d > broker.MaxDuration {
+			c.fail("ParkFor(%v), want 0 to %v", d, broker.MaxDuration)
+		}
+		c.park = d
+	})
+}
+
 // Logger is told what happens, with the attributes task.id, task.name, queue,
 // attempt, duration and error where they apply. An attempt that panics has the
 // attribute stack, at most 16 KiB, and is logged as a warning or an error whatever
@@ -181,7 +203,8 @@ func MaxRecoveries(n int) Option {
 //   - debug: a task succeeded, was snoozed or released; the minion started,
 //     stopped;
 //   - info: a task was canceled or expired; the broker is back;
-//   - warn: a task failed and is retried; a lease was lost, a result dropped;
+//   - warn: a task failed and is retried; the first of those that need the same was
+//     parked, the others are debug; a lease was lost, a result dropped;
 //     the broker is out of reach;
 //   - error: a task failed for good.
 //

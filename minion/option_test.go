@@ -19,7 +19,7 @@ import (
 func TestOptionsHaveTests(t *testing.T) {
 	err := optionlist.Check(".", map[string]string{
 		"Queue": "TestStrictQueues", "Queues": "TestStrictQueues", "Weighted": "TestWeightedQueues",
-		"Retry": "TestRetryPolicies", "DrainTimeout": "TestDrainRelease", "MaxRecoveries": "TestMinionDied",
+		"Retry": "TestRetryPolicies", "DrainTimeout": "TestDrainRelease", "MaxRecoveries": "TestMinionDied", "ParkFor": "TestParkFor",
 		"Logger": "TestPanicIsLogged", "Codec": "TestTaskInTask", "Codecs": "TestUnknownCodec", "Use": "TestMiddleware",
 		"Isolated": "TestIsolatedAll", "MemoryLimit": "TestIsolatedMemory", "KillGrace": "TestIsolatedKill", "ChildTasks": "TestIsolatedReuse",
 	})

@@ -38,6 +38,7 @@ type run struct {
 	client *client.Client
 	pool   *isolate.Pool // nil if no task is isolated
 	out    outage
+	parked parkedNeeds
 	pick   picker
 	host   string
 	bound  int // of unsettled: as long as more wait, none is taken

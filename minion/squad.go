@@ -92,7 +92,7 @@ func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 	for _, d := range tasks {
 		a, bad := newAttempt(s, d)
 		var st broker.Settlement
-		refused := a.refuse(&st, bad)
+		settled, refused := a.refuse(&st, bad)
 		s.r.mu.Lock()
 		if s.lost || s.sealed || s.running.find(d.ID) != nil { // which knows it already
 			s.r.mu.Unlock()
@@ -102,7 +102,9 @@ func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 		case s.leaving():
 			s.add(&broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
 		case refused:
-			s.add(&st)
+			if settled {
+				s.add(&st)
+			}
 			s.answer(s.holds[d.Group], squad.Unfit)
 		default:
 			a.receive(at)

@@ -12,17 +12,23 @@ import (
 
 // What follows writes a settlement to st and reports whether there is one.
 
-// refuse settles a task that shall not run, or can't: bad says why.
-func (a *attempt) refuse(st *broker.Settlement, bad error) bool {
+// refuse settles a task that shall not run, or can't: bad says why. It is refused without
+// being settled if somebody else settles it.
+func (a *attempt) refuse(st *broker.Settlement, bad error) (settled, refused bool) {
+	var other unable
 	switch {
 	case a.d.Canceled:
-		return a.finish(st, broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran")
+		settled = a.finish(st, broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran")
 	case a.d.Err == nil && a.d.Left <= 0:
-		return a.finish(st, broker.StateExpired, nil, slog.LevelInfo, "task expired before it ran")
+		settled = a.finish(st, broker.StateExpired, nil, slog.LevelInfo, "task expired before it ran")
+	case errors.As(bad, &other) && a.s.r.parks():
+		settled = a.park(st, other.error)
 	case bad != nil:
-		return a.finish(st, broker.StateFailed, bad, slog.LevelError, "task failed: it can't run")
+		settled = a.finish(st, broker.StateFailed, bad, slog.LevelError, "task failed: it can't run")
+	default:
+		return false, false
 	}
-	return false
+	return settled, true
 }
 
 // overtaken also reports whether an attempt shall not start any more.
@@ -95,6 +101,9 @@ func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	}
 	if snooze != nil {
 		return a.snooze(st, snooze.After)
+	}
+	if final == nil && unfit(err) && errors.Is(err, task.ErrBadArguments) && a.otherSchema() && a.s.r.parks() {
+		return a.park(st, err)
 	}
 	if final != nil || unfit(err) {
 		return a.finish(st, broker.StateFailed, err, slog.LevelError, "task failed: not to be retried")

@@ -57,10 +57,11 @@ type UnsupportedError = broker.UnsupportedError
 // of a handler.
 var (
 	// ErrUnknownTask is the reason of a dead letter whose name no handler was
-	// registered under.
+	// registered under, at its minion and at all others for as long as it was parked.
 	ErrUnknownTask = errors.New("unknown task")
 	// ErrBadArguments is the reason of a dead letter whose arguments its
-	// handler can't take. Such a task is not retried.
+	// handler can't take. Such a task is not retried. If it was sent with other
+	// parameters than those of the handler, it was parked before.
 	ErrBadArguments = errors.New("arguments do not fit the task")
 	// ErrBadResult is the reason of a dead letter whose result can't be
 	// encoded or is over the limit. Such a task is not retried.

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"errors"
+	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -13,6 +14,7 @@ var capabilityTests = []test{
 	{"BlockedIsKeptOrRefused", capabilityBlocked, 0},
 	{"SquadIsKeptOrRefused", capabilitySquad, 0},
 	{"SquadsComeWithFlows", capabilitySquadsNeedFlows, 0},
+	{"ParkIsDoneOrRefused", capabilityPark, 0},
 }
 
 // unsupported checks an error about a missing capability, of a request about a
@@ -86,4 +88,25 @@ func capabilitySquadsNeedFlows(r *rig) {
 	if squads && !flows {
 		r.Fatalf("the broker has Squads and no Flows: a squad is a flow")
 	}
+}
+
+func capabilityPark(r *rig) {
+	m := r.minion()
+	tasks := r.batch(2)
+	r.enqueue(tasks...)
+	ds := m.take(2)
+	errs := m.settled(park(ds[0], time.Hour), m.succeed(ds[1]))
+	if errs[1] != nil {
+		r.Fatalf("the other settlement of the batch: %v", errs[1])
+	}
+	if _, ok := can[broker.Parker](r.Broker); ok {
+		if errs[0] != nil {
+			r.Fatalf("Settle: %v", errs[0])
+		}
+		r.in(broker.StateParked, tasks[0].ID)
+		return
+	}
+	r.unsupported(errs[0], "Parker", tasks[0])
+	r.in(broker.StateRunning, tasks[0].ID) // nothing of it has happened
+	m.settle(m.succeed(ds[0]))
 }

@@ -32,14 +32,22 @@ func (r *rig) minion(queues ...string) *minion {
 
 func (r *rig) minionAt(b broker.Broker, queues ...string) *minion {
 	r.Helper()
+	return r.consumer(b, func(*broker.ConsumerConfig) {}, queues...)
+}
+
+// consumer opens a consumer whose config is changed by a function.
+func (r *rig) consumer(b broker.Broker, with func(*broker.ConsumerConfig), queues ...string) *minion {
+	r.Helper()
 	if len(queues) == 0 {
 		queues = []string{"q"}
 	}
 	m := &minion{r: r, queues: queues, beaten: r.Now(), killed: map[broker.ID]int{}, heard: map[string]bool{}}
-	c, err := b.Consume(r.ctx, broker.ConsumerConfig{
+	cfg := broker.ConsumerConfig{
 		Queues: queues, Slots: 10, Host: "host", PID: 1, OnCancel: m.onCancel, OnArrivals: m.onArrivals,
 		OnAssign: m.onAssign, OnPost: m.onPost,
-	})
+	}
+	with(&cfg)
+	c, err := b.Consume(r.ctx, cfg)
 	if err != nil {
 		r.Fatalf("Consume: %v", err)
 	}

@@ -98,6 +98,7 @@ func groups() []group {
 		{"Flow", flowTests()},
 		{"Squad", squadTests()},
 		{"Follow", followTests()},
+		{"Park", parkTests()},
 		{"Minions", minionTests},
 		{"Close", closeTests},
 		{"Context", contextTests},
@@ -120,12 +121,13 @@ const (
 	needSquads
 	needLapse // of leases; see Config.Patient
 	needFollower
+	needParker
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads", "leases that end", "Follower",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads", "leases that end", "Follower", "Parker",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -162,6 +164,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Follower); ok {
 			can |= needFollower
+		}
+		if _, ok := h.Broker.(broker.Parker); ok {
+			can |= needParker
 		}
 	})
 	return can

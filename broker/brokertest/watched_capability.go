@@ -108,6 +108,19 @@ func (i *watchedInspector) Requeue(ctx context.Context, ids []broker.ID) ([]erro
 	return ask(i.dog, "Requeue", func() ([]error, error) { return i.b.Requeue(ctx, ids) })
 }
 
+func (r *rig) parker() broker.Parker {
+	return &watchedParker{raw(r.Broker).(broker.Parker), r.dog}
+}
+
+type watchedParker struct {
+	b   broker.Parker
+	dog *watchdog
+}
+
+func (p *watchedParker) Parked(ctx context.Context, queue string) ([]broker.Parked, error) {
+	return ask(p.dog, "Parked", func() ([]broker.Parked, error) { return p.b.Parked(ctx, queue) })
+}
+
 func (r *rig) follower() broker.Follower {
 	return &watchedFollower{raw(r.Broker).(broker.Follower), r.dog}
 }

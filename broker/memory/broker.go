@@ -10,8 +10,8 @@ import (
 )
 
 // Broker keeps tasks in the memory of the process. It implements
-// [broker.Broker], [broker.Inspector], [broker.Flows], [broker.Squads] and
-// [broker.Follower]; [New] makes one.
+// [broker.Broker], [broker.Inspector], [broker.Flows], [broker.Squads],
+// [broker.Parker] and [broker.Follower]; [New] makes one.
 //
 // Locks are taken in this order, none twice, and never held across a wait or a
 // call of the user's: sweeper.mu, naming, queue.mu (one at a time), then one of
@@ -41,6 +41,7 @@ var (
 	_ broker.Inspector = (*Broker)(nil)
 	_ broker.Flows     = (*Broker)(nil)
 	_ broker.Squads    = (*Broker)(nil)
+	_ broker.Parker    = (*Broker)(nil)
 	_ broker.Follower  = (*Broker)(nil)
 )
 

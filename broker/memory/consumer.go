@@ -16,6 +16,7 @@ type consumer struct {
 	id     broker.ID
 	number uint32 // a short id
 	cfg    broker.ConsumerConfig
+	able   *broker.Ability
 	holds  []*hold // one for each queue
 
 	// gone is set before what the consumer holds is taken from it. So whoever
@@ -64,6 +65,7 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 	}
 	c := &consumer{
 		b: b, id: broker.NewID(broker.KindParty, cfg.Queues[0], 0), cfg: cfg,
+		able:    broker.NewAbility(cfg.Tasks),
 		started: now, beat: now, end: make(chan struct{}),
 	}
 	c.cfg.Queues = slices.Clone(cfg.Queues)

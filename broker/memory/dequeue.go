@@ -70,18 +70,17 @@ func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}
 			q.unlock()
 			return nil, c.over()
 		}
+		if q.parked.n > 0 {
+			out, bytes = c.takeParked(h, out, most, bytes, now)
+		}
 		if n := min(most-len(out), q.ready.n); n > 0 {
 			out = slices.Grow(out, n)
 			in.deliveries.Left, in.bytes.Left = n, n
 		}
 		for len(out) < most && bytes < broker.MaxBatchBytes && q.ready.n > 0 {
 			r := q.ready.head
-			q.detach(r)
-			q.give(r, h)
 			bytes += r.task.Size()
-			d := r.delivery(now, &in)
-			d.Minion = c.id
-			out = append(out, d)
+			out = append(out, h.own(r, now, &in))
 		}
 		if len(out) == 0 && wake != nil {
 			q.waiters[wake] = struct{}{}
@@ -94,6 +93,15 @@ func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}
 	return out, nil
 }
 
+// own makes the consumer the owner of a task that waits, and returns its delivery.
+func (h *hold) own(r *record, now instant, in *outtake) *broker.Delivery {
+	h.q.detach(r)
+	h.q.give(r, h)
+	d := r.delivery(now, in)
+	d.Minion = h.c.id
+	return d
+}
+
 // delivery returns a copy of a running task.
 func (r *record) delivery(now instant, in *outtake) *broker.Delivery {
 	d := in.deliveries.Next()
@@ -102,7 +110,7 @@ func (r *record) delivery(now instant, in *outtake) *broker.Delivery {
 	d.Payload, d.Meta = in.bytes.Copy(d.Payload), copyMeta(d.Meta)
 	d.Attempt, d.Start, d.Retried = r.attempt, r.start(), int(r.retried)
 	d.Recoveries, d.Strikes = int(r.recoveries), int(r.strikes)
-	d.Left, d.Canceled = broker.NoDeadline, r.canceled
+	d.Left, d.Canceled, d.Overdue = broker.NoDeadline, r.canceled, r.overdue
 	if r.deadline != never {
 		d.Left = time.Duration(r.deadline - now)
 	}

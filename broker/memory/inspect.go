@@ -22,7 +22,8 @@ func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 		q := v.(*queue)
 		q.lock(now)
 		out = append(out, broker.QueueInfo{
-			Name: q.name, Pending: q.ready.n, Running: q.running, Scheduled: len(q.later) - q.asleep, Dead: q.dead.n,
+			Name: q.name, Pending: q.ready.n, Running: q.running, Scheduled: len(q.later) - q.asleep - q.parked.n,
+			Parked: q.parked.n, Dead: q.dead.n,
 		})
 		q.unlock()
 		return true
@@ -113,7 +114,8 @@ func (q *queue) requeue(r *record, now instant) error {
 	}
 	q.detach(r)
 	r.returned(false)
-	r.retried, r.recoveries, r.strikes, r.canceled = 0, 0, 0, false
+	r.retried, r.recoveries, r.strikes = 0, 0, 0
+	r.canceled, r.overdue = false, false
 	r.deadline, r.outcome = never, nil
 	q.back(r)
 	return nil

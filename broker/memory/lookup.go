@@ -51,7 +51,7 @@ func (r *record) status(st *broker.Status, now instant) {
 	switch r.state {
 	case broker.StateRunning:
 		st.Minion = r.hold.c.id
-	case broker.StateScheduled, broker.StateRetrying, broker.StateBlocked:
+	case broker.StateScheduled, broker.StateRetrying, broker.StateBlocked, broker.StateParked:
 		if r.slot >= 0 {
 			st.Due = r.queue.b.clock.wall(r.at)
 		}

@@ -17,11 +17,12 @@ type queue struct {
 
 	mu      sync.Mutex
 	ready   list     // pending
-	later   timeline // scheduled, retrying, and what is blocked for a time only
+	later   timeline // scheduled, retrying, parked, and what is blocked for a time only
 	asleep  int      // how many of later are blocked
 	running int      // in the lists of holds
 	dead    list     // dead letters, in the order they came
 	ending  timeline // the same, by their end
+	parked  parked   // the parked ones of later, by what they need
 	unique  table[string, *record]
 	seq     uint64
 
@@ -31,7 +32,8 @@ type queue struct {
 	orphans  atomic.Int32 // how many arrivals a Cancel made
 
 	// waiters are the wake-up channels of those who found nothing. Whenever the
-	// lock is free, nothing is ready or nobody waits.
+	// lock is free, nothing is ready or nobody waits, and nobody waits who may have what
+	// is parked.
 	waiters map[chan struct{}]struct{}
 
 	live    int     // tasks that are not final, and dead letters
@@ -69,8 +71,12 @@ func (b *Broker) queue(name string) *queue {
 func (q *queue) lock(now instant) {
 	q.mu.Lock()
 	for r := q.later.due(now); r != nil; r = q.later.due(now) {
-		if r.state == broker.StateBlocked {
+		switch r.state {
+		case broker.StateBlocked:
 			q.asleep--
+		case broker.StateParked:
+			q.parked.remove(r)
+			r.overdue = true
 		}
 		q.back(r)
 	}
@@ -81,13 +87,13 @@ func (q *queue) lock(now instant) {
 	}
 }
 
-// unlock unlocks the queue. If anything is ready it wakes all who wait: the
-// losers wait again, and no wake-up is ever lost.
+// unlock unlocks the queue. If anything is ready, or was parked since it was locked,
+// it wakes all who wait: the losers wait again, and no wake-up is ever lost.
 func (q *queue) unlock() {
 	if q.used() != (q.since == 0) {
 		q.turn()
 	}
-	if q.ready.n > 0 && len(q.waiters) > 0 {
+	if (q.ready.n > 0 || q.parked.news) && len(q.waiters) > 0 {
 		for wake := range q.waiters {
 			select {
 			case wake <- struct{}{}:
@@ -96,6 +102,7 @@ func (q *queue) unlock() {
 		}
 		clear(q.waiters)
 	}
+	q.parked.news = false
 	q.mu.Unlock()
 }
 
@@ -114,6 +121,9 @@ func (q *queue) detach(r *record) {
 		q.ready.remove(r)
 	case broker.StateScheduled, broker.StateRetrying:
 		q.later.remove(r)
+	case broker.StateParked:
+		q.later.remove(r)
+		q.parked.remove(r)
 	case broker.StateBlocked:
 		if r.slot >= 0 {
 			q.later.remove(r)

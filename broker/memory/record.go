@@ -19,6 +19,7 @@ type record struct {
 	// Guarded by queue.mu.
 	state      broker.State
 	canceled   bool
+	overdue    bool   // it was parked until its time was over
 	attempt    uint32 // of the next attempt while the task waits, else of the last one
 	unstarted  uint32 // how many attempts were given back before a handler was started
 	retried    int32
@@ -86,7 +87,7 @@ func (r *record) returned(unstarted bool) {
 // waits reports whether the task is one that cancel prevents.
 func (r *record) waits() bool {
 	switch r.state {
-	case broker.StatePending, broker.StateScheduled, broker.StateRetrying, broker.StateBlocked:
+	case broker.StatePending, broker.StateScheduled, broker.StateRetrying, broker.StateBlocked, broker.StateParked:
 		return true
 	}
 	return false

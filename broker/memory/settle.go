@@ -114,6 +114,10 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 		q.detach(r)
 		r.returned(s.Unstarted)
 		switch s.Verb {
+		case broker.VerbPark:
+			c.able.Park(broker.NeedOf(r.task))
+			q.park(r, now.plus(s.Delay))
+			return nil
 		case broker.VerbRelease:
 			// The first one that is released shall come to stand first.
 			q.behind(turn.released[q], r)
@@ -128,6 +132,7 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 				q.failed(r, why)
 			}
 		}
+		r.overdue = false
 		if s.Delay > 0 {
 			q.wait(r, broker.StateRetrying, now.plus(s.Delay))
 		} else {

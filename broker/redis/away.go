@@ -47,6 +47,7 @@ func (c *consumer) back(k *keys) {
 	if c.away[k] {
 		delete(c.away, k)
 		c.ready[k] = true
+		c.maybeParked(k)
 		c.suspect = c.suspect || c.doubted[k]
 		delete(c.doubted, k)
 	}

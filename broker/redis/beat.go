@@ -63,7 +63,7 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, err
 		i += n
 		var names []string
 		for _, k := range part {
-			names = append(names, k.minions, k.watch, k.ready, k.held, k.due, k.stop, k.keep, k.flight(c.minion), k.claim(c.minion), k.outbox)
+			names = append(names, k.minions, k.watch, k.ready, k.held, k.due, k.stop, k.keep, k.flight(c.minion), k.claim(c.minion), k.outbox, k.parked)
 		}
 		parts = append(parts, part)
 		calls = append(calls, &call{script: scriptBeat, keys: names, args: []any{c.minion, c.leaseMillis(), listens}})
@@ -180,6 +180,11 @@ func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) i
 	c.note(k, item(told, 0), now)
 	if toInt(item(told, 1)) == 1 && !c.single {
 		c.again(k)
+	}
+	if toInt(item(told, 7)) == 1 {
+		c.mu.Lock()
+		c.maybeParked(k)
+		c.mu.Unlock()
 	}
 	c.change()
 	for _, id := range toStrings(item(told, 5)) {

@@ -36,6 +36,7 @@ type Broker struct {
 var (
 	_ broker.Broker    = (*Broker)(nil)
 	_ broker.Inspector = (*Broker)(nil)
+	_ broker.Parker    = (*Broker)(nil)
 )
 
 // New returns a broker on a client that exists already: a *redis.Client, also

@@ -53,7 +53,7 @@ func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, error
 	for range minionRetries {
 		names := []string{
 			k.state, k.due, k.later, k.gone, k.stop, k.ready, k.held, k.minions,
-			k.keep, k.forget(class), k.watch, k.flows, k.outbox, k.about,
+			k.keep, k.forget(class), k.watch, k.flows, k.outbox, k.about, k.parked, k.needs,
 		}
 		args := []any{len(minions)}
 		for _, m := range minions {

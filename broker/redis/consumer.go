@@ -15,6 +15,7 @@ type consumer struct {
 	b      *Broker
 	id     broker.ID
 	minion string // id as the keys and scripts have it
+	able   *broker.Ability
 	cfg    broker.ConsumerConfig
 	queues map[string]*queue
 	order  []*keys
@@ -25,6 +26,7 @@ type consumer struct {
 	early   map[broker.ID]time.Time // cancels that came before their task did
 	pushed  map[broker.ID]push      // what may come to us in more than one way; see first
 	ready   map[*keys]bool          // queues that may have tasks; for several queues
+	parked  map[*keys]bool          // queues that may have parked tasks for it
 	clock   int64                   // the server's time in ms at clockAt
 	clockAt time.Time
 	due     map[*keys]time.Time // when a queue's next task is due, by our clock
@@ -66,6 +68,8 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		queues: make(map[string]*queue),
 		held:   newHeld(), early: make(map[broker.ID]time.Time),
 		pushed: make(map[broker.ID]push),
+		able:   broker.NewAbility(cfg.Tasks),
+		parked: make(map[*keys]bool),
 		away:   make(map[*keys]bool), doubted: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
 		changed: make(chan struct{}, 1), gone: make(chan struct{}), telling: make(chan struct{}, 1), started: time.Now(),
 	}
@@ -88,6 +92,7 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 		for _, k := range c.queues[q].parts {
 			c.order = append(c.order, k)
 			c.ready[k] = true
+			c.maybeParked(k)
 		}
 	}
 	c.single = len(c.order) == 1
@@ -108,6 +113,11 @@ func (c *consumer) join(ctx context.Context) error {
 	if !c.single {
 		for _, k := range c.order {
 			channels = append(channels, k.wake)
+		}
+	}
+	if !c.able.None() {
+		for _, k := range c.order {
+			channels = append(channels, k.park)
 		}
 	}
 	sub, err := c.b.hub.subscribe(ctx, channels, c.hear, c.heal)
@@ -164,8 +174,15 @@ func (c *consumer) hear(ch, payload string) {
 	}
 	c.mu.Lock()
 	for _, k := range c.order {
-		if k.wake == ch {
+		switch ch {
+		case k.wake:
 			c.ready[k] = true
+		case k.park:
+			if need, ok := readNeed(payload); !ok || !c.able.Fits(need) {
+				c.mu.Unlock()
+				return
+			}
+			c.maybeParked(k)
 		}
 	}
 	c.mu.Unlock()
@@ -177,6 +194,7 @@ func (c *consumer) heal() {
 	c.mu.Lock()
 	for _, k := range c.order {
 		c.ready[k] = true
+		c.maybeParked(k)
 	}
 	c.mu.Unlock()
 	c.change()

@@ -43,7 +43,7 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 		if out, err := c.adopt(ctx, most); err != nil || len(out) > 0 {
 			return out, err
 		}
-		if straight := c.straight && wait >= straightWait; straight {
+		if straight := c.straight && wait >= straightWait && !c.mayPark(order); straight {
 			c.straight = false
 			c.straights++
 		} else if out, err := c.fetch(ctx, order, most); err != nil || len(out) > 0 {
@@ -83,6 +83,9 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 	var move <-chan popped // nil if none is under way
 	for {
 		if c.single && move == nil {
+			if c.mayPark(order) {
+				return nil, nil
+			}
 			var err error
 			if move, err = c.pop.start(ctx, c.b, order[0], c.minion, time.Until(until), c.dueIn(order)); err != nil {
 				return nil, err
@@ -133,7 +136,7 @@ func (c *consumer) pressing(order []*keys) bool {
 	if c.suspect || c.lost || c.closed {
 		return true
 	}
-	return !c.single && slices.ContainsFunc(order, func(k *keys) bool { return c.ready[k] && !c.away[k] })
+	return slices.ContainsFunc(order, func(k *keys) bool { return (!c.single && c.ready[k] || c.parked[k]) && !c.away[k] })
 }
 
 // popped reads the result of a blocking move. A token sends us to the script.
@@ -226,12 +229,16 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 	var out []*broker.Delivery
 	for _, k := range order {
 		c.mu.Lock()
-		ask := c.single || c.ready[k] && !c.away[k]
+		ask := c.single || (c.ready[k] || c.parked[k]) && !c.away[k]
+		parked := c.parked[k] && !c.away[k] && len(out) < most
 		if at, ok := c.due[k]; ok && !c.away[k] && !time.Now().Before(at) {
 			ask = true
 		}
 		if ask {
 			delete(c.ready, k) // a wake-up that comes from here on counts
+		}
+		if parked {
+			delete(c.parked, k)
 		}
 		c.mu.Unlock()
 		if !ask || len(out) >= most {
@@ -240,7 +247,7 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 			}
 			continue
 		}
-		got, more, err := c.fetchOne(ctx, k, most-len(out))
+		got, more, err := c.fetchFrom(ctx, k, parked, most-len(out))
 		if out == nil { // as with one queue
 			out = got
 		} else {
@@ -263,6 +270,18 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 	return out, nil
 }
 
+// fetchFrom asks one queue: for what is parked there first, if anything may be.
+func (c *consumer) fetchFrom(ctx context.Context, k *keys, parked bool, most int) (out []*broker.Delivery, more bool, err error) {
+	if !parked {
+		return c.fetchOne(ctx, k, most)
+	}
+	if out, err = c.takeParked(ctx, k, most); err != nil || len(out) >= most {
+		return out, true, err
+	}
+	got, more, err := c.fetchOne(ctx, k, most-len(out))
+	return append(out, got...), more, err
+}
+
 // sofar returns what there is, if there is something: the next call meets the
 // error again.
 func sofar(out []*broker.Delivery, err error) ([]*broker.Delivery, error) {
@@ -282,7 +301,7 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 	for {
 		asked := time.Now()
 		reply, err := scriptDequeue.texts(ctx, c.b,
-			[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch},
+			[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch, k.parked, k.needs},
 			c.minion, k.wake, most, broker.MaxBatchBytes)
 		if err != nil {
 			c.mu.Lock()

@@ -42,6 +42,7 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	ready, head := pipe.LLen(ctx, k.ready), pipe.LIndex(ctx, k.ready, 0)
 	held, gone := pipe.LLen(ctx, k.held), pipe.SCard(ctx, k.gone)
 	due, dead, odd := pipe.ZCard(ctx, k.due), pipe.HLen(ctx, k.dead), pipe.LLen(ctx, k.odd)
+	parked := pipe.ZCard(ctx, k.parked)
 	minions := pipe.ZRange(ctx, k.minions, 0, -1)
 	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
 		return b.fault("inspect queue "+k.queue, err)
@@ -50,7 +51,8 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	if head.Val() == "!" {
 		info.Pending--
 	}
-	info.Scheduled += int(due.Val())
+	info.Scheduled += int(due.Val() - parked.Val())
+	info.Parked += int(parked.Val())
 	info.Dead += int(dead.Val())
 	info.Unreadable += int(odd.Val())
 	if len(minions.Val()) == 0 {

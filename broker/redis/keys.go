@@ -22,6 +22,8 @@ type keys struct {
 	later   string // hash of id -> message of what is in due
 	unique  string // hash of unique key -> id
 	dead    string // hash of id -> message of dead letters
+	parked  string // sorted set of ids of parked tasks by the number of what they need; see unpark.lua
+	needs   string // hash of these numbers -> what they stand for
 	about   string // hash of metadata and last failures, of tasks that have some; see about.lua
 	odd     string // list of what is no message of a known version
 	flows   string // hash of id -> place in a flow, of members that are not final
@@ -32,6 +34,7 @@ type keys struct {
 	keep    string // sorted set of classes of retention by next expiry
 	meta    string // exists if the queue is registered
 	wake    string // channel
+	park    string // channel that tells of parked tasks
 }
 
 func newKeys(namespace, queue string, partition, of int) *keys {
@@ -46,18 +49,18 @@ func newKeys(namespace, queue string, partition, of int) *keys {
 // partitions.
 func keysOf(namespace, queue, part string) *keys {
 	name := namespace + ":" + queue + part
-	wake := namespace + ":wake:" + queue + part
+	wake, park := namespace+":wake:"+queue+part, namespace+":park:"+queue+part
 	base := "{" + name + "}:"
 	return &keys{
 		queue: queue, base: base,
 		ready: base + "ready", held: base + "held", gone: base + "gone",
 		state: base + "state", due: base + "due", later: base + "later",
 		unique: base + "unique", dead: base + "dead", odd: base + "odd",
-		about: base + "about",
+		about: base + "about", parked: base + "parked", needs: base + "needs",
 		flows: base + "flows", outbox: base + "outbox",
 		stop: base + "stop", minions: base + "minions", watch: base + "watch",
 		keep: base + "keep", meta: base + "meta",
-		wake: wake,
+		wake: wake, park: park,
 	}
 }
 

@@ -209,6 +209,8 @@ func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 		switch {
 		case d.Blocked:
 			st.State = broker.StateBlocked
+		case d.Overdue: // which is FlagParked
+			st.State = broker.StateParked
 		case d.Attempt > 1:
 			st.State = broker.StateRetrying
 		}

@@ -76,6 +76,7 @@ const (
 	endWithin = 500 * time.Millisecond
 	endItself = 250 * time.Millisecond
 	endSoon   = 10 * time.Millisecond // where there is no time
+	endAgain  = 2 * time.Millisecond  // until a server that does not know the move is told again
 )
 
 // end ends a move that is under way and returns what came of it: perhaps a
@@ -87,15 +88,27 @@ func (p *popper) end(now bool) popped {
 		wait = endSoon
 	}
 	if p.id != 0 {
-		wait = 0
-		if p.unblock() {
-			wait = endWithin
-		}
+		wait = endWithin
 	}
-	select {
-	case r := <-p.result:
-		return r
-	case <-time.After(wait):
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	for ended := false; !ended; {
+		again := (<-chan time.Time)(nil)
+		if p.id != 0 {
+			switch blocked, err := p.unblock(); {
+			case err != nil:
+				over.Reset(0)
+			case !blocked: // it has ended, or has not come to the server yet
+				again = time.After(endAgain)
+			}
+		}
+		select {
+		case r := <-p.result:
+			return r
+		case <-again:
+		case <-over.C:
+			ended = true
+		}
 	}
 	_ = p.client.Close() // and the connection with it
 	r := <-p.result
@@ -103,13 +116,13 @@ func (p *popper) end(now bool) popped {
 	return r
 }
 
-// unblock tells the server to end the move, and reports whether the server has
-// answered. While a server lets no writes through, as during CLIENT PAUSE with the
+// unblock tells the server to end the move, and reports whether the server knew it.
+// While a server lets no writes through, as during CLIENT PAUSE with the
 // mode WRITE or a failover, it postpones the move. CLIENT UNBLOCK of a postponed
 // command brings down servers older than mid-2025. So the command is part of a
 // transaction with a write, which such a server postpones, too: it runs only when
 // the move no longer waits for the end of the pause. The write does nothing.
-func (p *popper) unblock() bool {
+func (p *popper) unblock() (blocked bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), endWithin)
 	defer cancel()
 	var told *redis.IntCmd
@@ -118,7 +131,7 @@ func (p *popper) unblock() bool {
 		told = tx.ClientUnblock(ctx, p.id)
 		return nil
 	})
-	return told.Err() == nil
+	return told.Val() == 1, told.Err()
 }
 
 // taken says that a result was received. After an error the connection is not

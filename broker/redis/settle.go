@@ -39,6 +39,9 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 			errs[i] = lost(s.Delivery)
 			continue
 		}
+		if s.Verb == broker.VerbPark {
+			c.able.Park(broker.NeedOf(&s.Delivery.Task))
+		}
 		if !sorted.add(i, s) { // the script wants none twice
 			twice = append(twice, i)
 		}
@@ -167,6 +170,7 @@ type settling struct {
 	same    *members
 	places  []int    // in the batch, in the order of the call; set by call
 	apart   []string // keys of records that are kept apart
+	parks   bool     // tasks are parked
 	about   bool     // what is told of a task may change, beside its state
 	count   int
 	size    int
@@ -207,6 +211,7 @@ type members struct {
 	block    broker.ID // of the last of runs
 	submits  []any
 	failures []any // ids and records
+	parked   []any // ids and what they need
 }
 
 func (st *settling) full() bool {
@@ -215,7 +220,7 @@ func (st *settling) full() bool {
 
 var verbs = [...]string{
 	broker.VerbFinish: "finish", broker.VerbRetry: "retry",
-	broker.VerbSnooze: "snooze", broker.VerbRelease: "release",
+	broker.VerbSnooze: "snooze", broker.VerbRelease: "release", broker.VerbPark: "park",
 }
 
 // letterSize is about how many bytes a letter takes.
@@ -276,6 +281,12 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 			st.size += len(record)
 			m.failures = append(m.failures, d.ID[:], record)
 		}
+	}
+	if s.Verb == broker.VerbPark {
+		need := appendNeed(nil, broker.NeedOf(&d.Task))
+		st.parks = true
+		st.size += len(need)
+		m.parked = append(m.parked, d.ID[:], need)
 	}
 	st.count++
 	st.size += len(m.letters) - was + len(d.Unique) + 6
@@ -366,12 +377,16 @@ func (st *settling) call(minion, inboxes string) *call {
 	lists := make(map[string]int)
 	args := []any{minion, k.wake, len(st.order)}
 	for _, g := range st.order {
-		at, ok := lists[g.class]
-		if !ok {
+		if _, ok := lists[g.class]; !ok {
 			keys = append(keys, k.forget(g.class))
-			at = len(keys)
-			lists[g.class] = at
+			lists[g.class] = len(keys)
 		}
+	}
+	if st.parks {
+		keys = append(keys, k.parked, k.needs)
+	}
+	for _, g := range st.order {
+		at := lists[g.class]
 		m := st.groups[g]
 		inbox := ""
 		if !g.inbox.IsZero() {
@@ -384,8 +399,11 @@ func (st *settling) call(minion, inboxes string) *call {
 		}
 		args = append(args, m.letters, attempts, m.unique, m.records, m.runs)
 		more := m.submits
-		if len(m.failures) > 0 { // of retries, which submit nothing
+		switch {
+		case len(m.failures) > 0: // of retries, which submit nothing
 			more = m.failures
+		case len(m.parked) > 0:
+			more = append([]any{len(keys) - 1, k.park}, m.parked...)
 		}
 		args = append(append(args, len(more)/2), more...)
 		if len(st.order) == 1 {

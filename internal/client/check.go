@@ -95,6 +95,7 @@ type survey struct {
 	at     time.Time
 	cases  []checked // that are looked up
 	ills   map[trouble]*ill
+	parked map[string][]broker.Parked // what parked tasks need, of the queues where that matters
 }
 
 // checked is a task that somebody waits for.
@@ -191,6 +192,7 @@ func (c *Client) see(s *survey) {
 	if err != nil {
 		return // what the roster says is known all the same
 	}
+	c.askParked(s, found)
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -212,13 +214,36 @@ func (c *Client) see(s *survey) {
 	}
 }
 
+// askParked asks what the parked tasks need of the queues of those that were found to be
+// parked. What isn't known is no trouble.
+func (c *Client) askParked(s *survey, found []broker.Status) {
+	b, ok := c.b.(broker.Parker)
+	for i := range found {
+		st := &found[i]
+		if _, asked := s.parked[st.Queue]; !ok || st.State != broker.StateParked || asked {
+			continue
+		}
+		if s.parked == nil {
+			s.parked = make(map[string][]broker.Parked)
+		}
+		parked, err := b.Parked(c.ctx, st.Queue)
+		if err != nil {
+			parked = nil
+		}
+		s.parked[st.Queue] = parked
+	}
+}
+
 // sight notes the state of a task for whoever waits for it. c.mu is held.
 func (c *Client) sight(s *survey, one *checked, st *broker.Status, now time.Time) {
 	g := &sighting{asked: one.asked, of: one.of, status: *st, at: now}
 	if st.State != broker.StateRunning {
 		g.ill = s.roster.troubleOf(one.of)
 	}
-	if g.ill.why != noTrouble && st.State == broker.StatePending && one.old {
+	if g.ill.why == noTrouble && st.State == broker.StateParked {
+		g.ill = s.roster.troubleOfParked(one.of, s.parked[one.of.Queue])
+	}
+	if g.ill.why != noTrouble && (st.State == broker.StatePending || st.State == broker.StateParked) && one.old {
 		i := s.ills[g.ill]
 		if i == nil { // the queue was not known before
 			i = s.count(g.ill)
@@ -249,12 +274,17 @@ func (c *Client) report(s *survey) {
 		}
 		msg, remedy := "tasks wait in a queue that no living minion serves",
 			"start a minion of the queue, or mend the name of the queue where the tasks are sent"
-		if t.why == noHandler {
+		switch t.why {
+		case noHandler:
 			msg, remedy = "tasks wait that no living minion of their queue knows",
 				"register the task with a minion of the queue, or mend its name where it is sent"
 			q := s.roster.queues[t.queue]
 			args = append(args, "minions", q.minions, "known", fewOf(q.tasks))
-		} else {
+		case noFit:
+			msg, remedy = "tasks wait that no living minion of their queue can run",
+				"start a minion of the build that has the parameters that the tasks are sent with"
+			args = append(args, "minions", s.roster.queues[t.queue].minions)
+		default:
 			args = append(args, "minions", s.roster.minions, "served", fewOf(s.roster.queues))
 		}
 		if i.last {

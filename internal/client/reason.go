@@ -97,6 +97,8 @@ func (c *Client) place(g *sighting, r *roster) string {
 			text += " until " + at
 		case broker.StateRetrying:
 			text += ", next at " + at + ","
+		case broker.StateParked:
+			text += " until " + at
 		}
 	}
 	if st.State == broker.StateRunning {
@@ -112,7 +114,7 @@ func (c *Client) place(g *sighting, r *roster) string {
 	if g.ill.why != noTrouble && r != nil {
 		return text + ", " + r.tell(g.ill)
 	}
-	if r != nil && st.State == broker.StatePending {
+	if r != nil && (st.State == broker.StatePending || st.State == broker.StateParked) {
 		if s := r.queues[g.of.Queue]; s != nil {
 			text += s.load()
 		}

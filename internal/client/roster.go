@@ -20,7 +20,7 @@ type roster struct {
 type service struct {
 	minions, slots, active int
 
-	tasks map[string]struct{} // names that one of them knows
+	tasks map[string][]uint64 // names that one of them knows, with the hashes of their schemas
 	all   bool                // one does not tell what it knows, so it may know all
 }
 
@@ -31,15 +31,17 @@ func newRoster(minions []broker.MinionInfo, at time.Time) *roster {
 		for _, name := range m.Queues {
 			s := r.queues[name]
 			if s == nil {
-				s = &service{tasks: make(map[string]struct{})}
+				s = &service{tasks: make(map[string][]uint64)}
 				r.queues[name] = s
 			}
 			s.minions++
 			s.slots += m.Slots
 			s.active += min(m.Active, m.Slots)
 			s.all = s.all || m.Tasks == nil
-			for task := range m.Tasks {
-				s.tasks[task] = struct{}{}
+			for task, schema := range m.Tasks {
+				if !slices.Contains(s.tasks[task], schema) {
+					s.tasks[task] = append(s.tasks[task], schema)
+				}
 			}
 		}
 	}
@@ -51,7 +53,7 @@ func newRoster(minions []broker.MinionInfo, at time.Time) *roster {
 type trouble struct {
 	why   why
 	queue string
-	task  string // its name; empty unless it is unknown
+	task  string // its name; empty unless it is unknown, or does not fit
 }
 
 type why uint8
@@ -60,6 +62,7 @@ const (
 	noTrouble why = iota
 	noMinion      // none serves the queue
 	noHandler     // none of those that serve it knows the task
+	noFit         // those that know it have other parameters for it, or lack its codec
 )
 
 // troubleOf returns why nobody can run tasks of a kind. What isn't known is no trouble.
@@ -77,6 +80,32 @@ func (r *roster) troubleOf(of *kind) trouble {
 	return trouble{why: noHandler, queue: of.Queue, task: of.Name}
 }
 
+// troubleOfParked returns why nobody can run a task that is parked, of which troubleOf
+// finds no trouble. Parked is what the parked tasks of its queue need. One that a living
+// minion can run waits for a free slot.
+func (r *roster) troubleOfParked(of *kind, parked []broker.Parked) trouble {
+	s := r.queues[of.Queue]
+	if s == nil || s.all || of.Name == "" {
+		return trouble{}
+	}
+	found := false
+	for _, p := range parked {
+		if p.Need.Name != of.Name {
+			continue
+		}
+		found = true
+		for _, schema := range s.tasks[of.Name] {
+			if schema == p.Need.Schema || schema == 0 || p.Need.Schema == 0 {
+				return trouble{}
+			}
+		}
+	}
+	if !found {
+		return trouble{}
+	}
+	return trouble{why: noFit, queue: of.Queue, task: of.Name}
+}
+
 // tell says in words what keeps tasks of a queue from being run: it completes a sentence
 // that ends with the queue's name.
 func (r *roster) tell(t trouble) string {
@@ -86,6 +115,9 @@ func (r *roster) tell(t trouble) string {
 	case noHandler:
 		s := r.queues[t.queue]
 		return fmt.Sprintf("none of whose %d living minions knows the task (tasks known: %s)", s.minions, fewOf(s.tasks))
+	case noFit:
+		return fmt.Sprintf("none of whose %d living minions can run it: those that know the task have other parameters for it",
+			r.queues[t.queue].minions)
 	}
 	return ""
 }

@@ -2,19 +2,19 @@
 -- there is to do.
 --
 -- KEYS  for each queue: 1 minions  2 watch  3 ready  4 held  5 due  6 stop
---       7 keep  8 flight  9 claim  10 outbox
+--       7 keep  8 flight  9 claim  10 outbox  11 parked
 -- ARGV  1 minion  2 lease in ms  3 whether it listens to wake channels (0, 1)
 -- Returns false if it is not registered in one of them (nothing is extended
 -- there or after), else a list: server's time, then for each queue a list:
 -- when the next task is due (''), whether tasks are ready (0, 1), how many the
 -- minion holds, minions whose lease has ended, classes of retention to sweep,
 -- ids that the minion holds and that were cancelled, whether there are arrivals
--- (0, 1).
+-- (0, 1), whether tasks are parked (0, 1).
 
 local minion, lease = ARGV[1], tonumber(ARGV[2])
 local t = now()
 local out = { t }
-for k = 1, #KEYS, 10 do
+for k = 1, #KEYS, 11 do
   local minions, watch, ready, held, due, stop, keep, flight, claim =
     KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], KEYS[k + 5], KEYS[k + 6], KEYS[k + 7], KEYS[k + 8]
   local score = redis.call('ZSCORE', minions, minion)
@@ -50,6 +50,7 @@ for k = 1, #KEYS, 10 do
     redis.call('ZRANGEBYSCORE', keep, '-inf', t, 'LIMIT', 0, 10),
     canceled,
     redis.call('EXISTS', KEYS[k + 9]),
+    redis.call('EXISTS', KEYS[k + 10]),
   }
 end
 return out

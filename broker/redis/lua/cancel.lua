@@ -2,7 +2,7 @@
 --
 -- KEYS  1 state  2 due  3 later  4 gone  5 stop  6 ready  7 held  8 minions
 --       9 keep  10 list of the class of retention  11 watch  12 flows
---       13 outbox  14 about, then flight and claim of each minion of ARGV, then the record
+--       13 outbox  14 about  15 parked  16 needs, then flight and claim of each minion of ARGV, then the record
 --       of each id, which need not be there
 -- ARGV  1 number of minions, then their ids, then name of the class, ms for
 --       which the outcome can be read, ms until it is swept, wake channel,
@@ -17,7 +17,7 @@
 local state, due, later, gone, stop, ready, held, minions, keep, list, watch, flows, outbox =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
 local about = KEYS[14]
-local spare = 14 -- KEYS before those of the minions
+local spare = 16 -- KEYS before those of the minions
 local count = tonumber(ARGV[1])
 local known = {}
 for i = 1, count do
@@ -67,6 +67,7 @@ end
 redis.call('ZREM', minions, '') -- see dequeue.lua
 local t = now()
 local verdicts, uniques, forget, final, ended, spent = {}, {}, { big(t + sweepms, 6) }, {}, {}, {}
+local unparked = {}
 for i = at, #ARGV do
   local id = ARGV[i]
   local s = states[id]
@@ -84,6 +85,9 @@ for i = at, #ARGV do
     if msg then
       if readable(msg) and math.floor(string.byte(msg, 25) / 2) % 2 == 1 then
         uniques[#uniques + 1] = msg
+      end
+      if isParked(string.byte(msg, 25)) then
+        unparked[#unparked + 1] = id
       end
     else
       by = owner(id)
@@ -134,6 +138,7 @@ if #forget > 1 then
     end
     redis.call('HDEL', about, unpack(failures))
   end
+  unpark(KEYS[15], KEYS[16], unparked)
   redis.call('RPUSH', list, table.concat(forget))
   redis.call('ZADD', keep, 'NX', t + sweepms, class)
   redis.call('UNLINK', unpack(spent))

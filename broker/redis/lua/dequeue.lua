@@ -1,7 +1,7 @@
 -- dequeue makes due what is due, then hands messages of one queue to a minion.
 --
 -- KEYS  1 ready  2 held  3 gone  4 due  5 later  6 flight  7 minions  8 odd
---       9 watch
+--       9 watch  10 parked  11 needs
 -- ARGV  1 minion  2 wake channel  3 how many at most  4 bytes at most
 -- Returns false if the minion is not registered, else a list that has no lists in
 -- it, which is less to read: server's time, when the next one is due ('' if none),
@@ -31,7 +31,7 @@ while moved < 1000 and bytes < 1048576 do
   if #ids == 0 then
     break
   end
-  local msgs, strange = {}, {}
+  local msgs, strange, overdue = {}, {}, {}
   for i, msg in ipairs(redis.call('HMGET', later, unpack(ids))) do
     if not msg or not readable(msg) then
       strange[#strange + 1] = msg or ids[i] -- one without a message is put aside by its id
@@ -39,6 +39,9 @@ while moved < 1000 and bytes < 1048576 do
       local flags = string.byte(msg, 25)
       if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked: it was to wait no longer
         msg = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26)
+      end
+      if isParked(flags) then -- it keeps the flag: its time there is over
+        overdue[#overdue + 1] = ids[i]
       end
       msgs[#msgs + 1] = msg
       bytes = bytes + #msg
@@ -50,6 +53,9 @@ while moved < 1000 and bytes < 1048576 do
   end
   redis.call('ZREM', due, unpack(ids))
   redis.call('HDEL', later, unpack(ids))
+  if #overdue > 0 then
+    unpark(KEYS[10], KEYS[11], overdue)
+  end
   moved = moved + #ids
   batch = math.min(batch * 4, 500)
 end

@@ -43,7 +43,8 @@ while at <= #ARGV and bytes < 1048576 do
     msg = returned(msg, false)
     flags = string.byte(msg, 25)
     -- Nothing is used up, there is no deadline, and nothing is held against it.
-    msg = string.sub(msg, 1, 21) .. '\0\0\0' .. string.char(flags - flags % 2) .. string.sub(msg, 26, 45) ..
+    msg = string.sub(msg, 1, 21) .. '\0\0\0' .. string.char(flags - flags % 2 - (isParked(flags) and 16 or 0)) ..
+      string.sub(msg, 26, 45) ..
       '\0\0\0\0\0\0\0' .. string.sub(msg, 53)
     if key ~= '' then
       -- First: as long as the task is final it stands in nobody's way.

@@ -3,13 +3,13 @@
 -- KEYS  1 flight  2 claim  3 minions  4 state  5 due  6 later  7 dead  8 unique
 --       9 stop  10 keep  11 ready  12 held  13 watch  14 odd  15 flows
 --       16 outbox, then the records of tasks whose messages are entries, then the
---       list of each class of retention that ARGV speaks of, then about if it is
---       needed
+--       list of each class of retention that ARGV speaks of, then parked and needs if
+--       tasks are parked, then about if it is needed
 -- ARGV  1 minion  2 wake channel  3 number of groups, negative if there is about, then
 --       for each group
---         verb (finish, retry, snooze, release); with a - behind it if no handler was
+--         verb (finish, retry, snooze, release, park); with a - behind it if no handler was
 --         started
---         a: finish: state; retry, snooze: delay in ms; release: 0
+--         a: finish: state; retry, snooze, park: delay in ms; release: 0
 --         class of retention, as index of its key
 --         name of that class
 --         ms for which the outcome can be read
@@ -25,8 +25,11 @@
 --         their blocks: of the first ones, a byte each for how many follow each other
 --         that are of one block
 --         finish: number of tasks to be submitted with the only task of the group,
---         retry: number of tasks of which it is known why they failed, others: 0
---         then for each of these: id and record
+--         retry: number of tasks of which it is known why they failed, park: number
+--         of tasks and one more, others: 0
+--         then for each of these: id and record; of park: the place of parked in KEYS
+--         and the channel that tells of it, then id and what the task needs, behind the
+--         number of that (6)
 --       The outcome of a task that is not finished is the one it gets if it was
 --       cancelled meanwhile. A class that starts with d keeps dead letters.
 -- Returns a list: in how many ms the next task is due ('' if not known, 'lost' if the
@@ -252,6 +255,23 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   end
 end
 
+-- park notes what tasks need that are parked, from a place in ARGV on, as far as they are
+-- among those of mine. Where nothing else needs that, minions are told.
+local function park(from, to, mine)
+  local parked, needs, channel = KEYS[tonumber(ARGV[from])], KEYS[tonumber(ARGV[from]) + 1], ARGV[from + 1]
+  for i = from + 2, to, 2 do
+    if mine[ARGV[i]] then
+      local need, score = sub(ARGV[i + 1], 7), string.format('%.0f', number(ARGV[i + 1], 1, 6))
+      local first = redis.call('ZCOUNT', parked, score, score) == 0
+      redis.call('ZADD', parked, score, ARGV[i])
+      if first then
+        redis.call('HSET', needs, score, need)
+        redis.call('PUBLISH', channel, need)
+      end
+    end
+  end
+end
+
 for _ = 1, groups do
   local verb, a, list, class = ARGV[at], tonumber(ARGV[at + 1]), KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3]
   local readms, sweepms, inbox = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
@@ -334,10 +354,14 @@ for _ = 1, groups do
       for _, i in ipairs(owned) do
         mine[ids[i]] = true
       end
-      for i = at + 1, at + 2 * more, 2 do
-        if mine[ARGV[i]] then
-          failures[#failures + 1] = ARGV[i] .. 'f'
-          failures[#failures + 1] = ARGV[i + 1]
+      if verb == 'park' then
+        park(at + 1, at + 2 * more, mine)
+      else
+        for i = at + 1, at + 2 * more, 2 do
+          if mine[ARGV[i]] then
+            failures[#failures + 1] = ARGV[i] .. 'f'
+            failures[#failures + 1] = ARGV[i + 1]
+          end
         end
       end
       if #failures > 0 then
@@ -350,6 +374,11 @@ for _ = 1, groups do
       msg = returned(msg, unstarted)
       if verb == 'retry' then
         msg = sub(msg, 1, 21) .. big(math.min(number(msg, 22, 2) + 1, 65535), 2) .. sub(msg, 24)
+      end
+      local flags = byte(msg, 25)
+      if verb ~= 'release' and isParked(flags) ~= (verb == 'park') then
+        flags = flags + (verb == 'park' and 16 or -16)
+        msg = sub(msg, 1, 24) .. char(flags) .. sub(msg, 26)
       end
       if verb == 'release' or a <= 0 then
         again[#again + 1] = msg

@@ -1,0 +1,58 @@
+-- take_parked hands parked tasks of one queue to a minion that can run them.
+--
+-- KEYS  1 parked  2 needs  3 due  4 later  5 flight  6 minions
+-- ARGV  1 minion  2 how many at most  3 bytes at most, then the numbers of what the minion
+--       has
+-- Returns false if the minion is not registered, else a list: server's time, whether
+-- more are left for it (0 or 1), and the messages.
+
+local parked, needs, due, later, flight, minions = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local minion, most, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local lease = redis.call('ZSCORE', minions, minion)
+if not lease or tonumber(lease) < 0 then
+  return false
+end
+redis.call('HDEL', flight, '') -- see dequeue.lua
+
+local out, left = { now(), 0 }, 0
+for a = 4, #ARGV do
+  local need = ARGV[a]
+  local ids = { true }
+  while #ids > 0 and most > 0 and room > 0 do
+    ids = redis.call('ZRANGEBYSCORE', parked, need, need, 'LIMIT', 0, math.min(most, 100))
+    if #ids > 0 then
+      -- An id whose message has no FlagParked was left here by a build that does not
+      -- know parked tasks: it is taken off, and that is all.
+      local owned, taken, seen = {}, {}, {}
+      for i, msg in ipairs(redis.call('HMGET', later, unpack(ids))) do
+        if room > 0 then
+          seen[#seen + 1] = ids[i]
+          local flags = msg and readable(msg) and string.byte(msg, 25)
+          if flags and isParked(flags) then
+            msg = string.sub(msg, 1, 24) .. string.char(flags - 16) .. string.sub(msg, 26)
+            taken[#taken + 1] = ids[i]
+            owned[#owned + 1] = ids[i]
+            owned[#owned + 1] = msg
+            out[#out + 1] = msg
+            most = most - 1
+            room = room - weight(msg)
+          end
+        end
+      end
+      if #taken > 0 then
+        redis.call('HSET', flight, unpack(owned))
+        redis.call('HDEL', later, unpack(taken))
+        redis.call('ZREM', due, unpack(taken))
+      end
+      unpark(parked, needs, seen)
+    end
+  end
+  if redis.call('ZCOUNT', parked, need, need) > 0 then
+    left = 1
+  else
+    redis.call('HDEL', needs, need)
+  end
+end
+out[2] = left
+return out
