@@ -241,7 +241,7 @@ func TestStuckError(t *testing.T) {
 	})
 }
 
-// A minion that is not busy takes a task that it does not know, and fails it. One that is
+// A minion that is not busy takes a task that it does not know, and parks it. One that is
 // busy does not come to that.
 func TestStuckUnknown(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
@@ -392,7 +392,7 @@ func TestStuckLog(t *testing.T) {
 }
 
 // A task that no minion of its queue knows is told by its name. (The minion that is there
-// is busy; else it would take the task, and fail it.)
+// is busy; else it would take the task, and park it.)
 func TestUnknownTaskLog(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var l logs
