@@ -63,7 +63,9 @@ func TestTwoBuilds(t *testing.T) {
 		go func() { done <- m.Run(context.Background(), 4) }()
 		defer func() {
 			_ = m.Close()
-			<-done
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
 		}()
 		for i, fut := range futs {
 			if got, err := fut.Result(t.Context()); got != i || err != nil {
@@ -105,6 +107,37 @@ func TestStuckParked(t *testing.T) {
 		if !errors.Is(err, task.ErrNoMinion) || !strings.Contains(err.Error(), "it is parked until ") ||
 			!strings.HasSuffix(err.Error(), `none of whose 1 living minions knows the task (tasks known: work)`) {
 			t.Error(err)
+		}
+	})
+}
+
+// A squad that only the new build knows asks no minion of the old one for places.
+func TestSquadOfTwoBuilds(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		fresh := task.Define[args, int]("fresh")
+		r.crew(9, echo)
+		_, err := r.arb.Squad(t.Context(), task.Calls(fresh.Bind(args{1})))
+		if !errors.Is(err, task.ErrNotEnoughWorkers) || !strings.Contains(err.Error(), "knows its tasks") {
+			t.Error(err)
+		}
+		m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
+		if err := task.Handle(m, fresh, echo); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- m.Run(context.Background(), 2) }()
+		defer func() {
+			_ = m.Close()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}()
+		squad, err := arbiter.SquadOf(t.Context(), r.arb, []task.Call[int]{fresh.Bind(args{1}), fresh.Bind(args{2})}, arbiter.WaitForWorkers(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := squad.Results(t.Context()); len(got) != 2 || err != nil {
+			t.Error(got, err)
 		}
 	})
 }

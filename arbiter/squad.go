@@ -64,7 +64,7 @@ func (e *NotEnoughWorkersError) Error() string {
 	for i, q := range e.Queues {
 		parts[i] = fmt.Sprintf("queue %s: %d wanted, %d of %d free", q.Queue, q.Wanted, q.Free, q.Total)
 		if q.Total == 0 {
-			parts[i] = fmt.Sprintf("queue %s: %d wanted, and no living minion serves it", q.Queue, q.Wanted)
+			parts[i] = fmt.Sprintf("queue %s: %d wanted, and no living minion serves it and knows its tasks", q.Queue, q.Wanted)
 		}
 	}
 	text := "squad: " + task.ErrNotEnoughWorkers.Error() + ": " + strings.Join(parts, "; ")

@@ -164,11 +164,12 @@ func (s *squadPlan) survey(ctx context.Context) error {
 	place := make(map[broker.ID]int)
 	for i := range minions {
 		m := &minions[i]
-		if !slices.ContainsFunc(m.Queues, func(q string) bool { return s.want[q] > 0 }) {
+		queues := s.fit(m)
+		if len(queues) == 0 {
 			continue
 		}
 		place[m.ID] = len(s.parties)
-		s.parties = append(s.parties, squad.Party{ID: m.ID, Queues: m.Queues, Slots: m.Slots})
+		s.parties = append(s.parties, squad.Party{ID: m.ID, Queues: queues, Slots: m.Slots})
 		s.say(ctx, m.ID, squad.Message{Kind: squad.Ask})
 	}
 	over := time.NewTimer(answerWithin)
@@ -193,6 +194,21 @@ func (s *squadPlan) survey(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// fit returns the queues of the squad that a minion serves and all of whose members it
+// knows. In a rolling deployment a squad must not come to a minion that can't run it.
+func (s *squadPlan) fit(m *broker.MinionInfo) (queues []string) {
+	for _, q := range m.Queues {
+		unknown := m.Tasks != nil && slices.ContainsFunc(s.members, func(t *broker.Task) bool {
+			_, known := m.Tasks[t.Name]
+			return t.Queue == q && !known
+		})
+		if s.want[q] > 0 && !unknown {
+			queues = append(queues, q)
+		}
+	}
+	return queues
 }
 
 // reserve has the places held that the shares say, by one minion after the
