@@ -126,8 +126,8 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 	s.people("submitter", "s", submitters)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	for _, admin := range s.admins {
-		go s.watch(ctx, admin)
+	for at := range s.admins {
+		go s.watch(ctx, at)
 	}
 	var all sync.WaitGroup
 	all.Go(func() { s.cut(Cuts(*seed, duration, minions, submitters)) })

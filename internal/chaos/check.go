@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -34,6 +35,10 @@ func Check(events []Event, lease time.Duration) *Report {
 		h.lost(r, h.tasks[key])
 	}
 	h.late(r)
+	if n := h.hits[ServerDied]; n > 0 {
+		r.Broken[BroughtDown] = n
+		r.Cases = append(r.Cases, fmt.Sprintf("%s: a server ended %d times though nobody had killed it", BroughtDown, n))
+	}
 	return r
 }
 

@@ -35,9 +35,13 @@ func (r *record) returned(from, to int64) bool {
 }
 
 // heldUp says whether a fault kept the minion of an attempt from learning of a
-// kill.
+// kill. Who kills does not see what a minion holds that is not registered; this one
+// notices within a lease.
 func (h *history) heldUp(a *attempt, k Event) bool {
-	return len(h.causes(a.Proc, k.At-h.lease, a.At, false)) > 0
+	return len(h.causes(a.Proc, k.At-h.lease, a.At, false)) > 0 ||
+		slices.ContainsFunc(h.faults, func(f Event) bool {
+			return f.Fault == LoseRegistrations && f.At <= a.At && a.At <= f.Until+h.lease
+		})
 }
 
 // killFlow checks that after the kill of a group or pipe no part of it starts but

@@ -33,6 +33,7 @@
 //     a pipe run in order, each with the result of the one before. After the kill
 //     of a group nothing of it starts but its finalizer.
 //   - The members of a squad all start, about at once, or nothing of it does.
+//   - No server ends but by a fault of the plan.
 //   - Minions that have nothing to do start promptly what is sent, and when all
 //     faults are over every queue is served again within some leases.
 //

@@ -46,6 +46,14 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 	case PauseClients:
 		err = admin.ClientPause(ctx, f.For).Err()
 		time.Sleep(f.For)
+	case PauseWrites:
+		err = s.pauseWrites(ctx, f, admin)
+	case NoReplicas:
+		err = s.refuseWrites(ctx, f, admin)
+	case LoseRegistrations:
+		err = s.loseRegistrations(ctx, f)
+	case Switchover:
+		err = s.switchover(ctx)
 	case FillMemory:
 		err = admin.ConfigSet(ctx, "maxmemory", "1mb").Err()
 		time.Sleep(f.For)
@@ -67,12 +75,14 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 // failover kills the first node for good, and waits until its replica serves. One that
 // hangs is killed only then: till then its connections are open.
 func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
-	heir := s.admins[len(s.admins)-1]
+	at := s.node(0)
+	other := len(s.nodes) - 1 - at // of the master and its replica
+	master, heir := s.nodes[at], s.admins[other]
 	_, port, _ := net.SplitHostPort(heir.Options().Addr)
 	// A replica that has lost its master for a while, as after a restart, may be
 	// behind by more than what the checker allows.
 	err := persist(func() error {
-		if n, err := s.admins[0].Wait(ctx, 1, time.Second).Result(); err != nil || n < 1 {
+		if n, err := s.admins[at].Wait(ctx, 1, time.Second).Result(); err != nil || n < 1 {
 			return fmt.Errorf("the replica is not in step: %d, %w", n, err)
 		}
 		return nil
@@ -82,12 +92,12 @@ func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
 	}
 	hit.At = time.Now().UnixNano()
 	if hangs {
-		s.nodes[0].Freeze(true)
-		defer s.nodes[0].Kill()
+		master.Freeze(true)
+		defer master.Kill()
 	} else {
-		s.nodes[0].Kill()
+		master.Kill()
 	}
-	s.taken.Store(true)
+	s.taken.Store(other != 0)
 	for deadline := time.Now().Add(*patience); ; time.Sleep(50 * time.Millisecond) {
 		ready := strings.Contains(heir.Info(ctx, "replication").Val(), "role:master")
 		if s.template.Cluster {

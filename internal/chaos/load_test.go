@@ -61,7 +61,11 @@ func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 		}
 		calls[i] = s.work(rnd, a)
 		if rnd.IntN(10) == 0 {
-			calls[i] = calls[i].With(task.Delay(upTo(rnd, 500*time.Millisecond)))
+			most := 500 * time.Millisecond
+			if rnd.IntN(4) == 0 { // so that some become due in any outage
+				most = 3 * time.Second
+			}
+			calls[i] = calls[i].With(task.Delay(upTo(rnd, most)))
 		}
 	}
 	for i, fut := range s.sendAll(ctx, rnd, keys, calls) {

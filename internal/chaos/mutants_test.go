@@ -127,6 +127,12 @@ var known = []mutant{
 	}, {
 		"a connection that the client closes ends the minion", "broker/redis/errors.go",
 		"errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil", "errors.Is(err, net.ErrClosed)", "masters that hang before another one takes over",
+	}, {
+		"a move that the server has postponed is unblocked", "broker/redis/pop.go",
+		"\t\ttx.ZRem(ctx, p.minions, \"\")\n", "", "pauses of writes while a minion ends, and the rule that no server ends by itself",
+	}, {
+		"nobody looks for what a minion held whose registration is lost", "broker/redis/beat.go",
+		"if searches {", "if searches && false {", "registrations that are lost",
 	},
 }
 

@@ -23,6 +23,7 @@ type Fault struct {
 	Rate    int           // and how many bytes a second do
 	Queue   int           // of MoveSlots, whose
 	Hangs   bool          // of Failover, whether the master says nothing before it is killed
+	Victim  string        // of PauseWrites and LoseRegistrations, the place of a minion that is struck, too
 }
 
 // The faults of processes.
@@ -53,11 +54,19 @@ const (
 	KillClients  = "client kill"
 	FlushScripts = "script flush"
 	PauseClients = "client pause"
-	FillMemory   = "maxmemory" // reached: it refuses to store any more
+	PauseWrites  = "write pause"
+	NoReplicas   = "no replicas" // so that it refuses all writes
+	FillMemory   = "maxmemory"   // reached: it refuses to store any more
 	SlowServer   = "server pause"
 	Failover     = "failover"      // the master is killed, and its replica takes over
 	PowerFailure = "power failure" // the server is killed, and the end of its file is not on disk
 	MoveSlots    = "slots moved"   // those of a queue, to another node
+	Switchover   = "switchover"    // the master and its replica change places in order
+	// The registrations of all minions of a queue are gone, and one of these minions
+	// dies before it notices.
+	LoseRegistrations = "registrations lost"
+	// ServerDied is nobody's plan: something has brought it down.
+	ServerDied = "server died"
 )
 
 // Topology is what servers there are.
@@ -70,9 +79,12 @@ type Topology struct {
 
 // usual are the faults of any server.
 func (on Topology) usual() []string {
-	all := []string{KillServer, KillServer, KillClients, FlushScripts, PauseClients, FillMemory}
+	all := []string{
+		KillServer, KillServer, KillClients, FlushScripts, PauseClients, FillMemory,
+		PauseWrites, PauseWrites, NoReplicas, LoseRegistrations, LoseRegistrations,
+	}
 	if on.Slots {
-		all = append(all, MoveSlots, MoveSlots)
+		all = append(all, MoveSlots, MoveSlots, Switchover)
 	}
 	if on.Everysec { // a plain kill loses what waits for a sync
 		all[0], all[1] = PowerFailure, PowerFailure
@@ -80,8 +92,9 @@ func (on Topology) usual() []string {
 	return all
 }
 
-// special are those that each plan has that lasts for some seconds.
-func (on Topology) special() []string {
+// special are those that each plan has that lasts for some seconds; a plan that lasts
+// no longer than short has only those that no other topology has.
+func (on Topology) special(long bool) []string {
 	var all []string
 	if on.Slots {
 		all = append(all, MoveSlots)
@@ -89,11 +102,27 @@ func (on Topology) special() []string {
 	if on.Everysec {
 		all = append(all, PowerFailure)
 	}
+	if on.Slots && long {
+		all = append(all, Switchover)
+	}
+	if long || len(all) == 0 && !on.Replica {
+		all = append(all, LoseRegistrations, PauseWrites)
+	}
 	if on.Replica {
 		all = append(all, Failover)
 	}
+	if long {
+		all = append(all, NoReplicas)
+	}
 	return all
 }
+
+// longPlan is from when on a plan has time for all.
+const longPlan = 12 * time.Second
+
+// moveLasts is how long a blocking move lasts at most, of a minion with the suite's
+// lease.
+const moveLasts = time.Second
 
 // takeover is how long a failover may take, with nothing else at the server.
 const takeover = 8 * time.Second
@@ -106,7 +135,7 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 	ofConnection := []string{Freeze, Freeze, CutOff, CutOff, CutAll, HalfOpen, HalfOpenAfter, SlowLine, SlowLine}
 	pick := func(of []string) string { return of[rnd.IntN(len(of))] }
 	var plan []Fault
-	special := on.special()
+	special := on.special(duration >= longPlan)
 	failed := false
 	busy := make(map[string]time.Duration)
 	for at := 500*time.Millisecond + upTo(time.Second); at < duration; at += 150*time.Millisecond + upTo(700*time.Millisecond) {
@@ -126,13 +155,18 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 			if at > duration/3 && at >= busy[Server] && len(special) > 0 {
 				f.Name, special = special[0], special[1:]
 			}
-			f.For /= 4                                               // everybody waits
+			if f.Name != NoReplicas { // that one is to cost leases
+				f.For /= 4 // everybody waits
+			}
 			if on.Replica && on.Nodes == 1 && f.Name == KillServer { // it has no file
 				if failed { // and there is no second replica
 					continue
 				}
 				f.Name = Failover
 			}
+		}
+		if f.Name == Switchover && failed { // there is no replica any more
+			f.Name = MoveSlots
 		}
 		if at < busy[f.Target] { // one at a time
 			continue
@@ -162,6 +196,14 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 			f.Rate = 300_000 + rnd.IntN(1_000_000)
 		case CutAll, KillClients, FlushScripts:
 			f.For = 0
+		case PauseWrites: // for longer than a blocking move lasts
+			f.For += moveLasts
+			busy[Server] += moveLasts
+			f.Victim = "m0" // which is the one that uses them
+		case LoseRegistrations:
+			f.Queue, f.Victim = rnd.IntN(4), fmt.Sprint("m", rnd.IntN(minions))
+		case Switchover:
+			f.Node, f.For = 0, 0
 		case MoveSlots:
 			f.For /= 2 // what is in them waits
 			f.Queue = rnd.IntN(4)
@@ -207,6 +249,9 @@ func (f Fault) String() string {
 	}
 	if f.Node > 0 {
 		s += fmt.Sprintf(" of node %d", f.Node)
+	}
+	if f.Victim != "" {
+		s += " beside " + f.Victim
 	}
 	if f.Command != "" {
 		s += fmt.Sprintf(" %d × %s", f.Times, f.Command)

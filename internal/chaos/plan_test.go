@@ -14,7 +14,7 @@ func TestPlan(t *testing.T) {
 	const lease = 2 * time.Second
 	processes := []string{KillProcess, StopProcess, EndProcess}
 	connections := []string{Freeze, CutOff, CutAll, HalfOpen, HalfOpenAfter, SlowLine}
-	servers := []string{KillClients, FlushScripts, PauseClients, FillMemory}
+	servers := []string{KillClients, FlushScripts, PauseClients, PauseWrites, NoReplicas, FillMemory, LoseRegistrations}
 	for name, c := range map[string]struct {
 		on   Topology
 		want []string
@@ -22,7 +22,7 @@ func TestPlan(t *testing.T) {
 		"single":   {Topology{Nodes: 1}, []string{KillServer}},
 		"everysec": {Topology{Nodes: 1, Everysec: true}, []string{PowerFailure}},
 		"sentinel": {Topology{Nodes: 1, Replica: true}, []string{Failover}},
-		"cluster":  {Topology{Nodes: 3, Replica: true, Slots: true}, []string{KillServer, MoveSlots, Failover}},
+		"cluster":  {Topology{Nodes: 3, Replica: true, Slots: true}, []string{KillServer, MoveSlots, Switchover, Failover}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,9 +65,12 @@ func TestPlan(t *testing.T) {
 					t.Errorf("%s does not strike minions and arbiters: %v", f, struck)
 				}
 			}
-			for _, f := range c.on.special() {
-				if !slices.ContainsFunc(Plan(3, 6*time.Second, lease, 4, 2, c.on), func(o Fault) bool { return o.Name == f }) {
-					t.Errorf("a short plan has no %s", f)
+			for _, long := range []bool{false, true} {
+				lasts := map[bool]time.Duration{false: 6 * time.Second, true: 30 * time.Second}[long]
+				for _, f := range c.on.special(long) {
+					if !slices.ContainsFunc(Plan(3, lasts, lease, 4, 2, c.on), func(o Fault) bool { return o.Name == f }) {
+						t.Errorf("a plan of %v has no %s", lasts, f)
+					}
 				}
 			}
 			if failovers > 1 || len(nodes) > 0 {

@@ -159,9 +159,15 @@ func (s *stage) all(prefix byte) []*place {
 	return all
 }
 
-// watch notes when a server answers late, until ctx ends.
-func (s *stage) watch(ctx context.Context, admin *goredis.Client) {
+// watch notes when a server answers late, or has ended by itself, until ctx ends.
+func (s *stage) watch(ctx context.Context, at int) {
+	node, admin := s.nodes[at], s.admins[at]
 	for ctx.Err() == nil {
+		if node.Ended() {
+			now := time.Now().UnixNano()
+			s.ledger.Note(Event{Kind: Hit, Fault: ServerDied, Target: Server, At: now, Until: now})
+			node.Revive() // so that the others can be judged
+		}
 		began := time.Now()
 		_ = admin.Ping(ctx).Err()
 		if now := time.Now(); now.Sub(began) > slow {

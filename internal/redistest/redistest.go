@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,8 +42,10 @@ type Server struct {
 	args []string
 	t    testing.TB
 
+	mu     sync.Mutex
 	proc   *os.Process
 	exited chan struct{} // closed when proc has ended
+	killed bool          // by Kill
 }
 
 // Start starts a server without persistence on a free port, with further
@@ -92,7 +95,9 @@ func (s *Server) launch(args []string) error {
 		return err
 	}
 	exited := make(chan struct{})
-	s.proc, s.exited = cmd.Process, exited
+	s.mu.Lock()
+	s.proc, s.exited, s.killed = cmd.Process, exited, false
+	s.mu.Unlock()
 	go func() {
 		_ = cmd.Wait()
 		close(exited)
@@ -157,9 +162,36 @@ func (s *Server) client() *redis.Client {
 
 // Kill ends the server as SIGKILL does. It may be called twice.
 func (s *Server) Kill() {
-	if s.proc != nil {
-		_ = s.proc.Kill()
-		<-s.exited
+	s.mu.Lock()
+	proc, exited := s.proc, s.exited
+	s.killed = true
+	s.mu.Unlock()
+	if proc != nil {
+		_ = proc.Kill()
+		<-exited
+	}
+}
+
+// Ended reports whether the server has ended though nobody has killed it.
+func (s *Server) Ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil || s.killed {
+		return false
+	}
+	select {
+	case <-s.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// Revive starts a server again that has ended by itself, if nobody kills it or starts
+// it meanwhile.
+func (s *Server) Revive() {
+	if s.Ended() {
+		_ = s.run()
 	}
 }
 

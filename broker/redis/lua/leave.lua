@@ -14,7 +14,6 @@ local minions, watch, ready, held, flight, claim, stop, odd, state =
 local minion, wake, fence = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local DEAD, LOST = -1, -2 -- scores of minions that are no more, and have not given back all
 
-
 local score = redis.call('ZSCORE', minions, minion)
 score = score and tonumber(score)
 if ARGV[3] == 'lost' and score and score ~= LOST or ARGV[3] == 'died' and (not score or score > now()) then
@@ -70,9 +69,12 @@ until cursor == '0' or #fields >= 900 or bytes >= 1048576
 
 -- Who cancelled a task of a lost minion saw none that runs it: it is final, and must
 -- not start again.
-if lost and #fields > 0 then
-  local open = {}
-  for i, s in ipairs(look(state, fields)) do
+if lost and #back > 0 then
+  local ids, open = {}, {}
+  for i, msg in ipairs(back) do
+    ids[i] = string.sub(msg, 2, 17)
+  end
+  for i, s in ipairs(look(state, ids)) do
     if not (s and #s > 20) then
       open[#open + 1] = back[i]
     end
