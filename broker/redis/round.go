@@ -165,7 +165,7 @@ func (b *Broker) newVisit(q *queue, k *keys) *visit {
 		script: scriptVisit,
 		keys: []string{
 			k.minions, k.keep, k.ready, k.held, k.gone, k.due, k.later, k.state, k.dead,
-			k.odd, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch,
+			k.odd, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs,
 		},
 		args: []any{b.cfg.registered.Milliseconds()},
 	}}

@@ -75,11 +75,13 @@ while n < most do
   if string.sub(class, 1, 1) == 'd' then
     -- A dead letter may have been requeued since, and be alive, or done again.
     local over = {}
-    for i, s in ipairs(look(state, ids)) do
-      if not s or (#s ~= 20 and number(s, 22, 6) <= t) then -- also if it is too short to be read
-        over[#over + 1] = ids[i]
+    pages(ids, function(some)
+      for i, s in ipairs(look(state, some)) do
+        if not s or (#s ~= 20 and number(s, 22, 6) <= t) then -- also if it is too short to be read
+          over[#over + 1] = some[i]
+        end
       end
-    end
+    end)
     ids = over
     pages(ids, function(some)
       redis.call('HDEL', dead, unpack(some))

@@ -3,6 +3,7 @@
 --
 -- KEYS  1 minions  2 keep  3 ready  4 held  5 gone  6 due  7 later  8 state  9 dead
 --       10 odd  11 outbox  12 meta  13 unique  14 about  15 flows  16 stop  17 watch
+--       18 parked  19 needs
 -- ARGV  1 for how many ms meta is kept
 -- Returns the server's time, classes of retention to sweep, minions whose lease has
 -- ended, whether cancelled messages are to be removed (0, 1), whether there are
@@ -17,7 +18,8 @@ if not served then
   local token = redis.call('LLEN', ready) == 1 and redis.call('LINDEX', ready, 0) == '!'
   if redis.call('EXISTS', held, KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]) == 0 and
     (token or redis.call('EXISTS', ready) == 0) then
-    redis.call('DEL', ready, keep, KEYS[5], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17])
+    redis.call('DEL', ready, keep, KEYS[5], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18],
+      KEYS[19])
     if redis.call('PTTL', meta) == -1 then -- of a build that kept it for good
       redis.call('PEXPIRE', meta, ARGV[1])
     end
