@@ -120,22 +120,28 @@ func (l *leftover) earliest(now time.Time) (class string) {
 	return class
 }
 
-// begin makes the first step for classes that have something due, which is mostly all
+// beginSteps is how many steps a heartbeat makes by itself.
+const beginSteps = 2
+
+// begin makes the first steps for classes that have something due, which is mostly all
 // there is, and leaves what is left to the goroutine.
 func (b *Broker) begin(ctx context.Context, k *keys, classes []string) {
-	if len(classes) == 0 {
-		return
-	}
-	steps := make([]*sweep, len(classes))
-	calls := make([]*call, len(classes))
-	for i, class := range classes {
-		steps[i] = newSweep(k, class, b.cfg.sweepStep)
-		calls[i] = &steps[i].call
-	}
-	runAll(ctx, b, calls)
 	b.forgotten.due(k, classes)
-	for _, s := range steps {
-		b.forgotten.done(s)
+	for n := 0; n < beginSteps && len(classes) > 0; n++ {
+		steps := make([]*sweep, len(classes))
+		calls := make([]*call, len(classes))
+		for i, class := range classes {
+			steps[i] = newSweep(k, class, b.cfg.sweepStep)
+			calls[i] = &steps[i].call
+		}
+		runAll(ctx, b, calls)
+		classes = nil
+		for _, s := range steps {
+			b.forgotten.done(s)
+			if toInt(item(toList(s.reply), 0)) == 1 {
+				classes = append(classes, s.class)
+			}
+		}
 	}
 }
 

@@ -19,7 +19,8 @@ local function unpark(parked, needs, ids)
   end
 end
 
--- isParked reports whether the flags of a message have FlagParked.
+-- isParked reports whether the flags of a message have FlagParked. A message that is too
+-- short has no flags.
 local function isParked(flags)
-  return math.floor(flags / 16) % 2 == 1
+  return flags and math.floor(flags / 16) % 2 == 1
 end
