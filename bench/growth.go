@@ -48,6 +48,10 @@ func growthMeasures(short bool) []measure {
 	for _, n := range sizes([]int{10, 1_000}, []int{10, 100, 1_000, 10_000, 100_000}) {
 		add("group", "tasks/s", "members", n, groupOf)
 	}
+	for _, n := range sizes([]int{6}, []int{60}) {
+		name := fmt.Sprintf("forget[seconds=%d]", n)
+		list = append(list, measure{name: name, rows: forgetRows(n), run: forget(n), extra: extra})
+	}
 	for _, n := range []int{1, masters} {
 		add("cluster-pipeline", "tasks/s", "partitions", n, clusterPipeline)
 	}
