@@ -232,7 +232,7 @@ func inspectorQueuesUnused(r *rig) {
 	m = r.minion("done", "served")
 	r.same(takenOf(m.take(1)), []broker.ID{again.ID})
 	r.queuesAre(i, "done", "served", "waits")
-	m = r.minion("waits")
+	r.minion("waits")
 	r.Advance(30 * 24 * time.Hour)
 	m = r.minion("waits")
 	r.same(takenOf(m.take(1)), []broker.ID{waits.ID})

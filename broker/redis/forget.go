@@ -35,10 +35,9 @@ const staysDue = 10 * time.Second
 
 // forgetting knows what is to be swept.
 type forgetting struct {
-	b     *Broker
-	n     atomic.Int32  // partitions in all
-	wake  chan struct{} // capacity 1: something may be due
-	start sync.Once     // of the goroutine
+	b    *Broker
+	n    atomic.Int32  // partitions in all
+	wake chan struct{} // capacity 1: something may be due
 
 	mu  sync.Mutex
 	all map[*keys]*leftover

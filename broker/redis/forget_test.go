@@ -182,7 +182,7 @@ func TestNothingIsLeft(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			c := broker.Consumer(many)
+			c := many
 			if n == 0 {
 				c = consume(t, several, broker.ConsumerConfig{Queues: []string{queue}, Slots: 100})
 			}

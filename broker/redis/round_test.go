@@ -57,7 +57,7 @@ func TestSweepGoesOnWhileThereIsSomething(t *testing.T) {
 		if n := p.states(t, "q"); n != 300 {
 			t.Fatalf("%d states, want 300", n)
 		}
-		c = consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}}) // with the heartbeat that opens it
+		consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}}) // with the heartbeat that opens it
 		for end := time.Now().Add(20 * time.Second); p.states(t, "q") > 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%d states are left", p.states(t, "q"))
