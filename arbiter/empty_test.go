@@ -1,12 +1,14 @@
 package arbiter_test
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -145,9 +147,13 @@ func TestEmptyPipe(t *testing.T) {
 		for st, err := range p.Wait(t.Context()) {
 			t.Errorf("it yields %+v, %v", st, err)
 		}
-		v := 7
-		if err := p.Result(t.Context(), &v); err != nil || v != 7 {
-			t.Errorf("its result is %d, %v", v, err)
+		var anything any
+		if err := p.Result(t.Context(), &anything); err != nil || anything != nil {
+			t.Errorf("its result is %v, %v", anything, err)
+		}
+		var n int
+		if err := p.Result(t.Context(), &n); !errors.Is(err, codec.ErrType) {
+			t.Errorf("its result as a number is %d, %v", n, err)
 		}
 		st, err := p.Status(t.Context())
 		if err != nil || st.Outcome != arbiter.Succeeded || st.Flow.Size != 0 {

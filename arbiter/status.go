@@ -208,7 +208,7 @@ func (st Status) Err() error {
 }
 
 // Decode decodes the result into the pointer v. A task that returns nothing
-// leaves v as it is. The error is that of [Status.Err]; or it wraps
+// leaves a [task.None] or an interface as it is, and is an error for any other v. The error is that of [Status.Err]; or it wraps
 // [ErrNotDone], or [ErrResultOmitted], or [task.ErrNotFound] if the result isn't kept any more; or it
 // is a [*codec.Error], if the result is no such value.
 func (st Status) Decode(v any) error {
@@ -226,9 +226,6 @@ func (st Status) Decode(v any) error {
 	}
 	if st.outcome.Err != nil { // a group that succeeded, and has no result
 		return task.NewRemoteError(st.ID, st.outcome)
-	}
-	if len(st.outcome.Result) == 0 {
-		return nil
 	}
 	if err := client.DecodeResult(st.outcome.Codec, st.outcome.Result, v, st.codecs); err != nil {
 		return fmt.Errorf("%s: %w", task.Title(st.ID, st.Name), err)

@@ -37,6 +37,7 @@ type attempt struct {
 	started  time.Time
 	result   []byte
 	room     [16]byte // for the result: most are short
+	wrapped  *wrapped // guards result while middleware runs; nil without middleware
 
 	left, right *attempt // in the session's roster
 }
@@ -169,6 +170,8 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 	}()
 	ctx := (*handlerContext)(a)
 	if run := a.h.run; run != nil {
+		a.wrapped = new(wrapped)
+		defer a.wrapped.end() // runs before the function above
 		err = run(ctx)
 	} else {
 		err = a.handle(ctx)
@@ -179,29 +182,31 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 
 // handle calls the registered handler and keeps its result.
 func (a *attempt) handle(ctx context.Context) error {
-	a.result = nil
-	if k := a.kin.Load(); k != nil && k != &childless { // middleware runs the handler again
-		k.submits.reset()
-		k.child.Reset()
+	out, err := a.call(ctx, a.room[:0])
+	if err != nil {
+		return err
 	}
+	a.result = out
+	return nil
+}
+
+// call calls the registered handler and returns its result, which it may put into
+// room.
+func (a *attempt) call(ctx context.Context, room []byte) ([]byte, error) {
 	var out []byte
-	if a.h.run == nil { // else middleware may have left a run of it behind
-		out = a.room[:0]
-	}
 	var err error
 	if a.h.isolated {
 		out, err = a.runIsolated(ctx)
 	} else {
-		out, err = a.h.Handler(ctx, a.codec, a.d.Payload, out)
+		out, err = a.h.Handler(ctx, a.codec, a.d.Payload, room)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if most := a.s.r.limits.Result; len(out) > most {
-		return fmt.Errorf("%w: %w: %d bytes, the limit is %d", task.ErrBadResult, broker.ErrTooLarge, len(out), most)
+		return nil, fmt.Errorf("%w: %w: %d bytes, the limit is %d", task.ErrBadResult, broker.ErrTooLarge, len(out), most)
 	}
-	a.result = out
-	return nil
+	return out, nil
 }
 
 // maxRetries is how often the task may be retried: what the task says, else

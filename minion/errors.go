@@ -23,6 +23,9 @@ var errLost = errors.New("lease lost")
 // that isn't derived from its own.
 var errForeignContext = task.NoRetry(fmt.Errorf("%w: middleware called its handler with a context of another origin", broker.ErrInvalid))
 
+// errLateCall is returned to middleware that calls next after it has returned.
+var errLateCall = task.NoRetry(fmt.Errorf("%w: middleware called its handler after it had returned", broker.ErrInvalid))
+
 // panicError is a handler's panic. It wraps task.ErrPanic, and the value if
 // that is an error.
 type panicError struct {

@@ -1,6 +1,7 @@
 package minion
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -15,6 +16,8 @@ const (
 	DefaultKillGrace = time.Second
 	// MinMemory is the least [MemoryLimit]: a Go program needs some for itself.
 	MinMemory = 32 << 20
+	// outputRate is how many lines of a child's output are logged a second.
+	outputRate = 1000
 )
 
 // isolation is what the options about isolated tasks come to.
@@ -44,7 +47,8 @@ type isolation struct {
 // those that start or end among them, and one more for each handler that has lent
 // its slot to wait for another task, until it returns. Each runs one task at a time,
 // and the next when that has returned; [ChildTasks] bounds how many. What a child
-// prints goes to [Logger], line by line, as info.
+// prints goes to [Logger], line by line, as info: up to 1,000 lines of 8 KiB a
+// second. Lines beyond that are dropped, and a warning says how many.
 //
 // The context in the child has what [task.FromContext] tells, the deadline, and
 // submitters, which send through the minion; values of the context of Run are not
@@ -150,12 +154,17 @@ func newPool(m *Minion, log logger, slots int) *isolate.Pool {
 	iso := m.cfg.isolation
 	return isolate.New(isolate.Config{
 		Setup: []byte(m.cfg.codec.Name()), Memory: iso.memory, Grace: iso.grace, Jobs: iso.tasks, Slots: slots,
-		Cause: causeFrame,
+		Cause: causeFrame, OutputRate: outputRate,
 		Output: func(l isolate.Line) {
+			level, text, args := slog.LevelInfo, l.Text, []any{"pid", l.PID, "stream", l.Stream}
+			if l.Dropped > 0 {
+				level, args = slog.LevelWarn, []any{"pid", l.PID, "lines", l.Dropped, "limit_per_second", outputRate}
+				text = "output of an isolated task was dropped: it prints too much"
+			}
 			if d, ok := l.Job.(*broker.Delivery); ok {
-				log.task(slog.LevelInfo, l.Text, d, "pid", l.PID, "stream", l.Stream)
+				log.task(level, text, d, args...)
 			} else {
-				log.info(l.Text, "pid", l.PID, "stream", l.Stream)
+				log.l.Log(context.Background(), level, text, args...)
 			}
 		},
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/errtree"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -46,6 +47,7 @@ func packError(err error) *wireError {
 	if err == nil {
 		return nil
 	}
+	err = errtree.Finite(err)
 	w := &wireError{Failure: *newFailure(err)}
 	for name, target := range known {
 		if errors.Is(err, target) {

@@ -171,6 +171,11 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		fmt.Fprint(os.Stderr, d.Text+" to stderr")
 		return trace{}, nil
 	},
+	// Chatter prints so many lines.
+	"chatter": func(_ context.Context, d deed) (trace, error) {
+		fmt.Print(strings.Repeat("chatters\n", d.N))
+		return trace{}, nil
+	},
 	"info": func(ctx context.Context, _ deed) (trace, error) {
 		info, ok := task.FromContext(ctx)
 		end, timed := ctx.Deadline()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/errtree"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -66,7 +67,7 @@ func (a *attempt) verdict(st *broker.Settlement, err error) (settled bool) {
 			settled = a.judge(st, newMethodPanic(p, culprit))
 		}
 	}()
-	return a.judge(st, err)
+	return a.judge(st, errtree.Finite(err))
 }
 
 // judge says what becomes of a task whose handler has returned err, unless that

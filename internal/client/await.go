@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -121,8 +122,9 @@ func Error(id broker.ID, o *broker.Outcome) error {
 }
 
 // Decode decodes the result of an outcome into the pointer into, or returns the
-// error of a task that did not succeed. No result at all leaves into as it is,
-// and so does a nil into.
+// error of a task that did not succeed. A nil into takes any result. A task that
+// returned nothing leaves a [task.None] or an interface as it is; any other type
+// gets a [*codec.Error], so that no result is not mistaken for a zero value.
 func Decode(id broker.ID, o *broker.Outcome, into any, codecs []codec.Codec) error {
 	if err := Error(id, o); err != nil {
 		return err
@@ -133,17 +135,17 @@ func Decode(id broker.ID, o *broker.Outcome, into any, codecs []codec.Codec) err
 	if o.Err != nil { // a group that succeeded, and has no result
 		return task.NewRemoteError(id, o)
 	}
-	if len(o.Result) == 0 {
-		return nil
-	}
 	if err := DecodeResult(o.Codec, o.Result, into, codecs); err != nil {
 		return fmt.Errorf("%s: %w", task.Title(id, o.Name), err)
 	}
 	return nil
 }
 
-// DecodeResult decodes a result with the codec of that name.
+// DecodeResult decodes a result with the codec of that name, by the rules of [Decode].
 func DecodeResult(name string, result []byte, into any, codecs []codec.Codec) error {
+	if len(result) == 0 {
+		return checkNone(name, into)
+	}
 	enc, err := codec.ByName(name, codecs...)
 	if err == nil {
 		err = decodeValue(enc, name, result, into)
@@ -157,4 +159,19 @@ func DecodeResult(name string, result []byte, into any, codecs []codec.Codec) er
 func decodeValue(enc codec.Codec, name string, result []byte, into any) (err error) {
 	defer guard.Codec(name, "DecodeValue", &err)
 	return enc.DecodeValue(result, into)
+}
+
+// checkNone returns an error unless into points to what a task that returned
+// nothing leaves as it is.
+func checkNone(name string, into any) error {
+	t := reflect.TypeOf(into)
+	if t == nil || t.Kind() != reflect.Pointer {
+		return nil
+	}
+	if t = t.Elem(); t.Kind() == reflect.Interface || t == reflect.TypeFor[task.None]() {
+		return nil
+	}
+	return fmt.Errorf("result: %w", &codec.Error{
+		Codec: name, Err: fmt.Errorf("%w: the task returned nothing, and a result of type %v is wanted", codec.ErrType, t),
+	})
 }

@@ -106,21 +106,28 @@ func isLock(t types.Type) bool {
 }
 
 // findLock returns the path to a lock that is part of values of the type, in
-// fields of any name.
-func findLock(t types.Type, path string) (string, types.Type) {
+// fields of any name. It remembers the types that have none: a struct of structs
+// may name the same type any number of times on each level.
+func (s *shaper) findLock(t types.Type, path string) (string, types.Type) {
 	t = types.Unalias(t)
+	if s.lockless[t] {
+		return "", nil
+	}
 	if isLock(t) {
 		return path, t
 	}
 	switch u := t.Underlying().(type) {
 	case *types.Array:
-		return findLock(u.Elem(), path+"[0]")
+		if at, lock := s.findLock(u.Elem(), path+"[0]"); lock != nil {
+			return at, lock
+		}
 	case *types.Struct:
 		for f := range u.Fields() {
-			if at, lock := findLock(f.Type(), joined(path, f.Name())); lock != nil {
+			if at, lock := s.findLock(f.Type(), joined(path, f.Name())); lock != nil {
 				return at, lock
 			}
 		}
 	}
+	s.lockless[t] = true
 	return "", nil
 }

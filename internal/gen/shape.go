@@ -74,10 +74,14 @@ func refuse(path string, typ types.Type, why string, help ...string) *refusal {
 type shaper struct {
 	defs map[string]*definition
 	open map[string]bool // named types that are no structs and being worked on; true if they recur
+
+	lockless map[types.Type]bool // types whose values are known to hold no lock
 }
 
 func newShaper() *shaper {
-	return &shaper{defs: make(map[string]*definition), open: make(map[string]bool)}
+	return &shaper{
+		defs: make(map[string]*definition), open: make(map[string]bool), lockless: make(map[types.Type]bool),
+	}
 }
 
 // fullName writes a type with whole import paths.

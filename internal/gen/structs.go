@@ -14,7 +14,7 @@ func (s *shaper) structShape(t types.Type, u *types.Struct, key, path string) (s
 	if _, ok := s.defs[key]; ok {
 		return key, nil
 	}
-	if at, lock := findLock(u, path); lock != nil {
+	if at, lock := s.findLock(u, path); lock != nil {
 		return "", refuse(at, lock, "is a lock and cannot be copied")
 	}
 	fields, refused := structFields(u, path)
@@ -71,6 +71,7 @@ func structFields(t *types.Struct, path string) ([]structField, *refusal) {
 	visited := make(map[*types.Struct]bool)
 	for level := []embedded{{typ: t, path: path}}; len(level) > 0; {
 		var deeper []embedded
+		times := make(map[*types.Struct]int) // how often deeper has a struct
 		var names []string
 		here := make(map[string][]structField)
 		for _, e := range level {
@@ -90,7 +91,11 @@ func structFields(t *types.Struct, path string) ([]structField, *refusal) {
 				case inline && pointer && !v.Exported():
 					return nil, refuse(f.path, v.Type(), "is an embedded pointer to an unexported struct, and cannot be decoded")
 				case inline && !visited[inner]:
-					deeper = append(deeper, embedded{inner, f.path, f.index})
+					// Two are enough to see that none of its fields is the only one
+					// of its name. More would double with each level.
+					if times[inner]++; times[inner] <= 2 {
+						deeper = append(deeper, embedded{inner, f.path, f.index})
+					}
 				case !inline && v.Exported():
 					if here[f.name] == nil {
 						names = append(names, f.name)

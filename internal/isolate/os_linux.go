@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"unsafe"
 )
 
 // executable is the program that runs, even if its file was replaced or removed.
@@ -21,6 +22,19 @@ func executable() (string, error) {
 // kernel kill it when the thread that started it ends.
 func isolated() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// awaitExit waits until a child has ended, and leaves it to be waited for.
+// It reports whether it can.
+func awaitExit(pid int) bool {
+	const byPID, exited, leave = 1, 0x4, 0x1000000 // P_PID, WEXITED, WNOWAIT
+	var info [128]byte                             // siginfo_t
+	for {
+		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, byPID, uintptr(pid), uintptr(unsafe.Pointer(&info)), exited|leave, 0, 0)
+		if errno != syscall.EINTR {
+			return true // or somebody else has waited for it, which also is its end
+		}
+	}
 }
 
 // watched says that a parent can see how much memory a child has.

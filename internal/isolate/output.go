@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"sync"
+	"time"
 )
 
 const (
@@ -61,6 +62,45 @@ func (l *lines) end() {
 	if len(l.part) > 0 {
 		l.flush()
 	}
+}
+
+// limiter bounds how many lines a second are handed on. A child in a loop of
+// prints would fill the minion's log otherwise, and take its time.
+type limiter struct {
+	rate int // 0 is any number
+
+	mu      sync.Mutex
+	since   time.Time // when the current second began
+	lines   int       // handed on in it
+	dropped int       // and not reported yet
+}
+
+// admit reports whether a line may be handed on now, and how many were dropped
+// before it and are to be reported.
+func (l *limiter) admit(now time.Time) (ok bool, dropped int) {
+	if l.rate == 0 {
+		return true, 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.since) >= time.Second {
+		l.since, l.lines = now, 0
+		dropped, l.dropped = l.dropped, 0
+	}
+	if l.lines == l.rate {
+		l.dropped++
+		return false, dropped
+	}
+	l.lines++
+	return true, dropped
+}
+
+// flush returns how many lines were dropped and are to be reported.
+func (l *limiter) flush() (dropped int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	dropped, l.dropped = l.dropped, 0
+	return dropped
 }
 
 // report keeps what a process has printed that tells why it ended: from where

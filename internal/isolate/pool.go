@@ -20,18 +20,23 @@ type Config struct {
 	Jobs   int           // how many jobs a child runs, one after the other; 0 is any number
 	Slots  int           // how many children there may be, those that start or end among them
 
+	// OutputRate is how many lines a second of a child's output are handed on. What
+	// a child prints beyond that is dropped and counted. 0 is any number.
+	OutputRate int
+
 	// Cause returns how the child is told why a context has ended, nil if it knows.
 	Cause func(ctx context.Context) []byte
 	// Output is told what the children print, line by line.
 	Output func(Line)
 }
 
-// Line is a line that a child has printed.
+// Line is a line that a child has printed, or says that lines were dropped.
 type Line struct {
-	PID    int
-	Stream string // "stdout" or "stderr"
-	Text   string
-	Job    any // Tag of the job that it runs, or has run last; nil if there was none
+	PID     int
+	Stream  string // "stdout" or "stderr"
+	Text    string
+	Job     any // Tag of the job that it runs, or has run last; nil if there was none
+	Dropped int // how many lines were dropped; then there is no Stream and Text
 }
 
 // errClosed is the error of jobs of a pool that is closed.

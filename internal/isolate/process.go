@@ -30,6 +30,7 @@ type process struct {
 	gone   atomic.Bool   // it ends, or has
 	job    atomic.Uint32 // how many jobs it had; the last is the current one
 	said   report
+	limit  limiter // of the lines that it prints
 
 	mu      sync.Mutex // guards what follows
 	reaped  bool       // its id may be another one's
@@ -83,6 +84,7 @@ func newProcess(p *Pool) (c *process, err error) {
 		frames: make(chan frame, 16), quit: make(chan struct{}), ready: make(chan struct{}), dead: make(chan struct{}),
 	}
 	c.cmd = &exec.Cmd{Path: path, Args: os.Args, SysProcAttr: isolated(), WaitDelay: lastMoment}
+	c.limit.rate = p.cfg.OutputRate
 	stdout, stderr := c.lines("stdout"), c.lines("stderr")
 	c.cmd.Stdout, c.cmd.Stderr = stdout, stderr
 	ends := attach(c.cmd, itsIn, itsOut)
@@ -103,21 +105,46 @@ func newProcess(p *Pool) (c *process, err error) {
 func (c *process) lines(stream string) *lines {
 	return &lines{each: func(text string) {
 		c.said.add(text)
-		if c.pool.cfg.Output == nil {
-			return
+		ok, dropped := c.limit.admit(time.Now())
+		c.report(dropped)
+		if ok {
+			c.print(Line{Stream: stream, Text: text})
 		}
-		line := Line{Stream: stream, Text: text}
-		c.mu.Lock()
-		line.PID, line.Job = c.pid, c.tag
-		c.mu.Unlock()
-		c.pool.cfg.Output(line)
 	}}
+}
+
+// print hands on a line of output.
+func (c *process) print(line Line) {
+	if c.pool.cfg.Output == nil {
+		return
+	}
+	c.mu.Lock()
+	line.PID, line.Job = c.pid, c.tag
+	c.mu.Unlock()
+	c.pool.cfg.Output(line)
+}
+
+// report says that lines of output were dropped, if any were.
+func (c *process) report(dropped int) {
+	if dropped > 0 {
+		c.print(Line{Dropped: dropped})
+	}
 }
 
 // serve reads what the process sends until it ends, and waits for that.
 func (c *process) serve() {
 	var wg sync.WaitGroup
 	wg.Go(c.writeAll)
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		// A program that the process has started, and that has left its group, may
+		// hold the pipe open. So the end of the pipe is not waited for alone.
+		if awaitExit(c.pid) {
+			c.endOutput()
+			c.reap()
+		}
+	}()
 	r := bufio.NewReader(c.out)
 	for {
 		f, err := readFrame(r)
@@ -126,19 +153,31 @@ func (c *process) serve() {
 		}
 		c.take(f)
 	}
-	// Its end of the pipe is closed, by its death or on purpose. What it has
-	// started must not outlive it; and its id is its own until it is waited for.
-	c.gone.Store(true)
-	killAll(c.cmd.Process)
+	c.kill(nil) // it has ended, or has closed its end of the pipe and is of no more use
+	<-exited
+	c.reap()
+	close(c.quit)
+	wg.Wait()
+	_, _ = c.in.Close(), c.out.Close()
+	close(c.dead)
+}
+
+// reap waits for the process, which has ended or was killed. What it has started
+// must not outlive it, and is killed first: until the process is waited for, its id
+// is its own.
+func (c *process) reap() {
+	c.kill(nil)
+	c.mu.Lock()
+	reaped := c.reaped
+	c.mu.Unlock()
+	if reaped {
+		return
+	}
 	_ = c.cmd.Wait() // the state says it, and is nil if somebody else has waited for it
 	c.mu.Lock()
 	c.reaped, c.state = true, c.cmd.ProcessState
 	c.mu.Unlock()
 	c.flush()
-	close(c.quit)
-	wg.Wait()
-	_, _ = c.in.Close(), c.out.Close()
-	close(c.dead)
 }
 
 // flush hands on last lines without an end.
@@ -146,6 +185,7 @@ func (c *process) flush() {
 	for _, w := range []any{c.cmd.Stdout, c.cmd.Stderr} {
 		w.(*lines).end()
 	}
+	c.report(c.limit.flush())
 }
 
 func (c *process) writeAll() {
@@ -259,6 +299,7 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 	c.current, c.tag = j, j.Tag
 	c.mu.Unlock()
 	defer func() {
+		c.report(c.limit.flush()) // while the job is the current one
 		c.mu.Lock()
 		c.current = nil
 		c.mu.Unlock()
@@ -323,6 +364,13 @@ func (c *process) kill(why error) {
 	}
 	c.gone.Store(true)
 	killAll(c.cmd.Process)
+	c.endOutput()
+}
+
+// endOutput gives serve a last moment to read what a process that has ended, or
+// is killed, has left in its pipe.
+func (c *process) endOutput() {
+	_ = c.out.SetReadDeadline(time.Now().Add(lastMoment))
 }
 
 // retire ends a process that has no job: it is told by the end of its pipe, and
