@@ -7,7 +7,9 @@ import (
 
 // Broker keeps tasks between arbiters and minions. Its methods may be called
 // concurrently. Unless a method says otherwise it reads what it is given only
-// until it returns, and what it returns belongs to the caller. After Close
+// until it returns, and what it returns belongs to the caller. A method that waits for
+// a store returns soon after its context has ended, with an error that wraps that of the
+// context; the request may go on then, and what it was given may still be read. After Close
 // every method returns an error that wraps [ErrClosed] and says what is closed; a store that can't be reached gives an
 // error that wraps [ErrUnavailable], and also [ErrIndeterminate] if the
 // request may have taken effect.

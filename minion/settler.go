@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -41,8 +42,11 @@ func (s *session) settler() {
 		if len(batch) == 0 {
 			return
 		}
-		s.settle(batch)
-		clear(batch) // keeps no task alive
+		if s.settle(batch) {
+			clear(batch) // keeps no task alive
+		} else {
+			batch = nil
+		}
 	}
 }
 
@@ -86,14 +90,19 @@ func (s *session) next(batch []broker.Settlement) []broker.Settlement {
 }
 
 // settle returns when the broker has answered for all of the batch, or nobody
-// waits for that any more.
-func (s *session) settle(batch []broker.Settlement) {
+// waits for that any more. It reports whether nobody reads the batch any more: a
+// request may go on when its context has ended.
+func (s *session) settle(batch []broker.Settlement) (unread bool) {
 	r := s.r
+	unread = true
 	for try := 0; len(batch) > 0; try++ {
 		ctx, cancel := context.WithTimeout(s.bg, s.lease)
 		began := time.Now()
 		errs, err := s.consumer.Settle(ctx, batch)
 		took := time.Since(began)
+		if err != nil && ctx.Err() != nil {
+			unread, batch = false, slices.Clone(batch)
+		}
 		cancel()
 		if err == nil && len(errs) != len(batch) {
 			err = fmt.Errorf("the broker answered for %d of %d settlements", len(errs), len(batch))
@@ -109,7 +118,7 @@ func (s *session) settle(batch []broker.Settlement) {
 		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrLeaseLost):
 			s.lose(err)
 			s.giveUp(batch, err)
-			return
+			return unread
 		case s.bg.Err() == nil:
 			r.out.failed("settle", err)
 		}
@@ -118,9 +127,10 @@ func (s *session) settle(batch []broker.Settlement) {
 			r.dropped += len(batch)
 			r.mu.Unlock()
 			s.giveUp(batch, errors.Join(err, errors.New("the minion has stopped")))
-			return
+			return unread
 		}
 	}
+	return unread
 }
 
 // answered goes through the broker's answers and returns, in the memory of

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -36,6 +37,10 @@ func (a *arrivedIn) take() *keys {
 
 // Arrivals implements [broker.Flows].
 func (b *Broker) Arrivals(ctx context.Context, queue string, limit int) ([]broker.Arrival, error) {
+	return ask(ctx, func() ([]broker.Arrival, error) { return b.arrivalsNow(ctx, queue, limit) })
+}
+
+func (b *Broker) arrivalsNow(ctx context.Context, queue string, limit int) ([]broker.Arrival, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
@@ -113,6 +118,11 @@ func readArrival(field, value string) (a broker.Arrival, err error) {
 
 // Confirm implements [broker.Flows].
 func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
+	arrivals = slices.Clone(arrivals)
+	return do(ctx, func() error { return b.confirmNow(ctx, arrivals) })
+}
+
+func (b *Broker) confirmNow(ctx context.Context, arrivals []broker.Arrival) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
@@ -148,6 +158,11 @@ func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
 
 // Blocked implements [broker.Flows].
 func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, error) {
+	ids = slices.Clone(ids)
+	return ask(ctx, func() ([]*broker.Task, error) { return b.blockedNow(ctx, ids) })
+}
+
+func (b *Broker) blockedNow(ctx context.Context, ids []broker.ID) ([]*broker.Task, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
@@ -189,6 +204,11 @@ func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, 
 
 // Release implements [broker.Flows].
 func (b *Broker) Release(ctx context.Context, tasks []*broker.Task) error {
+	tasks = slices.Clone(tasks)
+	return do(ctx, func() error { return b.releaseNow(ctx, tasks) })
+}
+
+func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}

@@ -19,6 +19,10 @@ const beatQueues = 500
 
 // Heartbeat implements [broker.Consumer].
 func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
+	return do(ctx, func() error { return c.heartbeatNow(ctx, load) })
+}
+
+func (c *consumer) heartbeatNow(ctx context.Context, load broker.Load) error {
 	info, err := c.beat(ctx, load)
 	if err != nil {
 		return err
@@ -250,6 +254,10 @@ func (c *consumer) describe(load broker.Load) ([]byte, error) {
 
 // Minions implements [broker.Broker].
 func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
+	return ask(ctx, func() ([]broker.MinionInfo, error) { return b.minionsNow(ctx) })
+}
+
+func (b *Broker) minionsNow(ctx context.Context) ([]broker.MinionInfo, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -13,6 +14,11 @@ import (
 // while it waited is kept for broker.DefaultRetention: the script does not open
 // its message.
 func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVerdict, error) {
+	ids = slices.Clone(ids)
+	return ask(ctx, func() ([]broker.CancelVerdict, error) { return b.cancelNow(ctx, ids) })
+}
+
+func (b *Broker) cancelNow(ctx context.Context, ids []broker.ID) ([]broker.CancelVerdict, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}

@@ -54,6 +54,14 @@ type consumer struct {
 
 // Consume implements [broker.Broker].
 func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
+	return askOr(ctx, func() (broker.Consumer, error) { return b.consumeNow(ctx, cfg) }, func(c broker.Consumer, err error) {
+		if err == nil {
+			_ = c.Close(b.ctx)
+		}
+	})
+}
+
+func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
@@ -264,6 +272,13 @@ func (c *consumer) Close(ctx context.Context) error {
 	c.mu.Unlock()
 	if first {
 		close(c.gone)
+	}
+	return do(ctx, func() error { return c.close(ctx, first) })
+}
+
+// close does what Close has to ask the server for.
+func (c *consumer) close(ctx context.Context, first bool) error {
+	if first {
 		c.sub.close()
 		c.b.unlisten(c)
 	}

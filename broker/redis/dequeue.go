@@ -291,6 +291,14 @@ func sofar(out []*broker.Delivery, err error) ([]*broker.Delivery, error) {
 	return nil, err
 }
 
+// distrust notes that we may have been given tasks by a reply that nobody has seen.
+func (c *consumer) distrust() {
+	c.mu.Lock()
+	c.suspect = true
+	c.mu.Unlock()
+	c.change()
+}
+
 func (c *consumer) again(k *keys) {
 	c.mu.Lock()
 	c.ready[k] = true
@@ -300,9 +308,11 @@ func (c *consumer) again(k *keys) {
 func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*broker.Delivery, more bool, err error) {
 	for {
 		asked := time.Now()
-		reply, err := scriptDequeue.texts(ctx, c.b,
-			[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch, k.parked, k.needs},
-			c.minion, k.wake, most, broker.MaxBatchBytes)
+		reply, err := askOr(ctx, func() ([]string, error) {
+			return scriptDequeue.texts(ctx, c.b,
+				[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch, k.parked, k.needs},
+				c.minion, k.wake, most, broker.MaxBatchBytes)
+		}, func([]string, error) { c.distrust() })
 		if err != nil {
 			c.mu.Lock()
 			c.suspect = c.suspect || errors.Is(err, broker.ErrIndeterminate)
@@ -328,7 +338,9 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		more = reply[2] == "1"
 		msgs, dropped := reply[4:4+n], reply[4+n:]
 		out, err = c.deliver(ctx, k, msgs, now, slices.Grow(out, n), fetched)
-		c.b.unlock(ctx, k, dropped)
+		if len(dropped) > 0 {
+			_ = do(ctx, func() error { c.b.unlock(ctx, k, dropped); return nil })
+		}
 		if err != nil {
 			return nil, true, err
 		}
@@ -394,7 +406,9 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 			continue
 		}
 		flight := k.flight(c.minion)
-		reply, err := scriptAdopt.run(ctx, c.b, []string{flight, k.claim(c.minion), k.minions, k.odd}, c.minion)
+		reply, err := ask(ctx, func() (any, error) {
+			return scriptAdopt.run(ctx, c.b, []string{flight, k.claim(c.minion), k.minions, k.odd}, c.minion)
+		})
 		if err != nil {
 			if err = c.missed(k, err); err == nil {
 				complete = c.doubt(k) && complete
@@ -421,9 +435,12 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		if len(unknown) == 0 {
 			continue
 		}
-		msgs, err := c.b.rdb.HMGet(ctx, flight, unknown...).Result()
+		msgs, err := ask(ctx, func() ([]any, error) {
+			msgs, err := c.b.rdb.HMGet(ctx, flight, unknown...).Result()
+			return msgs, c.b.fault("adopt tasks", err)
+		})
 		if err != nil {
-			return sofar(out, c.b.fault("adopt tasks", err))
+			return sofar(out, err)
 		}
 		if msgs, err = c.shelve(ctx, k, flight, unknown, msgs); err != nil {
 			return sofar(out, err)

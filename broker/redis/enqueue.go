@@ -13,6 +13,10 @@ import (
 
 // Enqueue implements [broker.Broker].
 func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
+	return do(ctx, func() error { return b.enqueueNow(ctx, tasks) })
+}
+
+func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}

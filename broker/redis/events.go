@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,11 @@ import (
 
 // Publish implements [broker.Broker].
 func (b *Broker) Publish(ctx context.Context, events []broker.Event) error {
+	events = slices.Clone(events)
+	return do(ctx, func() error { return b.publishNow(ctx, events) })
+}
+
+func (b *Broker) publishNow(ctx context.Context, events []broker.Event) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
@@ -66,6 +72,14 @@ type read struct {
 
 // Subscribe implements [broker.Broker].
 func (b *Broker) Subscribe(ctx context.Context, name string, after broker.Cursor) (broker.Subscription, error) {
+	return askOr(ctx, func() (broker.Subscription, error) { return b.subscribeNow(ctx, name, after) }, func(s broker.Subscription, err error) {
+		if err == nil {
+			_ = s.Close()
+		}
+	})
+}
+
+func (b *Broker) subscribeNow(ctx context.Context, name string, after broker.Cursor) (broker.Subscription, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}

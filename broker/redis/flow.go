@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,6 +20,11 @@ const idleFlow = 30 * 24 * time.Hour
 
 // OpenFlow implements [broker.Flows].
 func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members []broker.ID) error {
+	members = slices.Clone(members)
+	return do(ctx, func() error { return b.openFlowNow(ctx, f, from, members) })
+}
+
+func (b *Broker) openFlowNow(ctx context.Context, f *broker.Flow, from int, members []broker.ID) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
@@ -49,6 +55,10 @@ func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members
 
 // LookupFlow implements [broker.Flows].
 func (b *Broker) LookupFlow(ctx context.Context, id broker.ID) (*broker.Progress, error) {
+	return ask(ctx, func() (*broker.Progress, error) { return b.lookupFlowNow(ctx, id) })
+}
+
+func (b *Broker) lookupFlowNow(ctx context.Context, id broker.ID) (*broker.Progress, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
@@ -88,6 +98,10 @@ func readProgress(id broker.ID, reply any) (*broker.Progress, error) {
 
 // Members implements [broker.Flows].
 func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int, outcomes bool) ([]broker.Member, error) {
+	return ask(ctx, func() ([]broker.Member, error) { return b.membersNow(ctx, id, from, limit, outcomes) })
+}
+
+func (b *Broker) membersNow(ctx context.Context, id broker.ID, from, limit int, outcomes bool) ([]broker.Member, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
@@ -133,6 +147,11 @@ func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int, out
 
 // Arrive implements [broker.Flows].
 func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arrival) (*broker.Progress, error) {
+	arrivals = slices.Clone(arrivals)
+	return ask(ctx, func() (*broker.Progress, error) { return b.arriveNow(ctx, id, arrivals) })
+}
+
+func (b *Broker) arriveNow(ctx context.Context, id broker.ID, arrivals []broker.Arrival) (*broker.Progress, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
@@ -171,6 +190,10 @@ func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arr
 
 // MarkFlow implements [broker.Flows].
 func (b *Broker) MarkFlow(ctx context.Context, id broker.ID, marks broker.Marks) error {
+	return do(ctx, func() error { return b.markFlowNow(ctx, id, marks) })
+}
+
+func (b *Broker) markFlowNow(ctx context.Context, id broker.ID, marks broker.Marks) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
@@ -193,6 +216,10 @@ func (b *Broker) MarkFlow(ctx context.Context, id broker.ID, marks broker.Marks)
 
 // EndFlow implements [broker.Flows].
 func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) error {
+	return do(ctx, func() error { return b.endFlowNow(ctx, id, o) })
+}
+
+func (b *Broker) endFlowNow(ctx context.Context, id broker.ID, o *broker.Outcome) error {
 	switch {
 	case !o.State.Final():
 		return fmt.Errorf("flow %s: %w: ended as %s, which is not a final state", id, broker.ErrInvalid, o.State)

@@ -31,6 +31,14 @@ type inbox struct {
 
 // Inbox implements [broker.Broker].
 func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) {
+	return askOr(ctx, func() (broker.Inbox, error) { return b.inboxNow(ctx, id) }, func(in broker.Inbox, err error) {
+		if err == nil {
+			_ = in.Close()
+		}
+	})
+}
+
+func (b *Broker) inboxNow(ctx context.Context, id broker.ID) (broker.Inbox, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,10 @@ import (
 // Queues implements [broker.Inspector]. The counts of one queue are taken one
 // after the other, not at one moment.
 func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
+	return ask(ctx, func() ([]broker.QueueInfo, error) { return b.queuesNow(ctx) })
+}
+
+func (b *Broker) queuesNow(ctx context.Context) ([]broker.QueueInfo, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
@@ -72,6 +76,18 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 
 // DeadLetters implements [broker.Inspector].
 func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int) ([]broker.DeadLetter, string, error) {
+	type page struct {
+		letters []broker.DeadLetter
+		next    string
+	}
+	p, err := ask(ctx, func() (page, error) {
+		letters, next, err := b.deadLetters(ctx, queue, after, limit)
+		return page{letters, next}, err
+	})
+	return p.letters, p.next, err
+}
+
+func (b *Broker) deadLetters(ctx context.Context, queue, after string, limit int) ([]broker.DeadLetter, string, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, "", err
 	}
@@ -204,6 +220,11 @@ func unreadable(what string, err error) broker.Outcome {
 
 // Requeue implements [broker.Inspector].
 func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) {
+	ids = slices.Clone(ids)
+	return ask(ctx, func() ([]error, error) { return b.requeueNow(ctx, ids) })
+}
+
+func (b *Broker) requeueNow(ctx context.Context, ids []broker.ID) ([]error, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}

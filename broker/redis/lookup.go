@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 
@@ -11,6 +12,11 @@ import (
 
 // Lookup implements [broker.Broker].
 func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
+	ids = slices.Clone(ids)
+	return ask(ctx, func() ([]broker.Status, error) { return b.lookupNow(ctx, ids) })
+}
+
+func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}

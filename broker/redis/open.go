@@ -49,7 +49,7 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (*Broker, error) {
 	b, err := newBroker(client, cfg)
 	if err == nil {
 		b.owned, b.unlog = true, unlog
-		err = b.check(ctx, probe(uni, single))
+		err = do(ctx, func() error { return b.check(ctx, probe(uni, single)) })
 	}
 	if err != nil {
 		_ = client.Close()

@@ -147,6 +147,10 @@ func (c *consumer) takeParked(ctx context.Context, k *keys, most int) (out []*br
 
 // Parked implements [broker.Parker].
 func (b *Broker) Parked(ctx context.Context, queue string) ([]broker.Parked, error) {
+	return ask(ctx, func() ([]broker.Parked, error) { return b.parkedNow(ctx, queue) })
+}
+
+func (b *Broker) parkedNow(ctx context.Context, queue string) ([]broker.Parked, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}

@@ -39,10 +39,11 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 			return nil, err
 		}
 		p.client, p.conn, p.result = client, client.Conn(), make(chan popped, 1)
-		id, err := p.conn.ClientID(ctx).Result()
+		conn := p.conn
+		id, err := ask(ctx, func() (int64, error) { return conn.ClientID(ctx).Result() })
 		if err != nil && fatal(err) {
 			p.close()
-			return nil, b.fault("connect", err)
+			return nil, ended(ctx, b.fault("connect", err))
 		}
 		p.id, p.minions = id, k.minions
 	}

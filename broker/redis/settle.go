@@ -14,6 +14,10 @@ import (
 
 // Settle implements [broker.Consumer].
 func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]error, error) {
+	return ask(ctx, func() ([]error, error) { return c.settleNow(ctx, batch) })
+}
+
+func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]error, error) {
 	if err := c.b.alive(ctx); err != nil {
 		return nil, err
 	}
@@ -102,7 +106,7 @@ func (c *consumer) settleAgain(ctx context.Context, batch []broker.Settlement, p
 	for i, place := range places {
 		again[i] = batch[place]
 	}
-	answers, err := c.Settle(ctx, again)
+	answers, err := c.settleNow(ctx, again)
 	for i, answer := range answers {
 		errs[places[i]] = answer
 	}

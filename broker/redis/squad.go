@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -18,6 +19,11 @@ const (
 
 // Post implements [broker.Squads].
 func (b *Broker) Post(ctx context.Context, to broker.ID, payload []byte) error {
+	payload = slices.Clone(payload)
+	return do(ctx, func() error { return b.postNow(ctx, to, payload) })
+}
+
+func (b *Broker) postNow(ctx context.Context, to broker.ID, payload []byte) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
@@ -30,6 +36,11 @@ func (b *Broker) Post(ctx context.Context, to broker.ID, payload []byte) error {
 
 // Assign implements [broker.Squads].
 func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) error {
+	ids = slices.Clone(ids)
+	return do(ctx, func() error { return b.assignNow(ctx, minion, ids) })
+}
+
+func (b *Broker) assignNow(ctx context.Context, minion broker.ID, ids []broker.ID) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
@@ -67,6 +78,10 @@ func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) 
 
 // Decide implements [broker.Squads].
 func (b *Broker) Decide(ctx context.Context, flow broker.ID, start bool) (started bool, err error) {
+	return ask(ctx, func() (bool, error) { return b.decideNow(ctx, flow, start) })
+}
+
+func (b *Broker) decideNow(ctx context.Context, flow broker.ID, start bool) (started bool, err error) {
 	if err := b.alive(ctx); err != nil {
 		return false, err
 	}

@@ -1,0 +1,130 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/stall"
+)
+
+// A method returns soon after its context has ended, also if the server hangs, and its
+// error wraps that of the context. What a dequeue was given meanwhile comes with the
+// next one.
+func TestContextEndsRequests(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		busy := stall.Start(t)
+		line := redisproxy.Start(t, strings.TrimPrefix(url, "redis://"))
+		b := open(t, line.URL(), redis.Lease(30*time.Second))
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
+		several := consume(t, b, broker.ConsumerConfig{Queues: []string{"q", "r"}, Slots: 10})
+		leaving := consume(t, b, broker.ConsumerConfig{Queues: []string{"r"}, Slots: 10})
+		enqueue(t, b, newTask("q"))
+		held := dequeue(t, c, 1, time.Second, "q")[0]
+		task := newTask("q")
+		enqueue(t, b, task)
+		ids := []broker.ID{task.ID}
+		group := broker.NewID(broker.KindGroup, "", 0)
+		arrivals := []broker.Arrival{{Queue: "q", Task: task.ID, Flow: group, Outcome: broker.Outcome{State: broker.StateSucceeded}}}
+		party := broker.NewID(broker.KindParty, "", 0)
+		methods := map[string]func(ctx context.Context) error{
+			"Enqueue":  func(ctx context.Context) error { return b.Enqueue(ctx, []*broker.Task{newTask("q")}) },
+			"Lookup":   func(ctx context.Context) error { _, err := b.Lookup(ctx, ids); return err },
+			"Cancel":   func(ctx context.Context) error { _, err := b.Cancel(ctx, ids); return err },
+			"Minions":  func(ctx context.Context) error { _, err := b.Minions(ctx); return err },
+			"Publish":  func(ctx context.Context) error { return b.Publish(ctx, []broker.Event{{Topic: "t"}}) },
+			"Queues":   func(ctx context.Context) error { _, err := b.Queues(ctx); return err },
+			"Requeue":  func(ctx context.Context) error { _, err := b.Requeue(ctx, ids); return err },
+			"Arrivals": func(ctx context.Context) error { _, err := b.Arrivals(ctx, "q", 10); return err },
+			"Confirm":  func(ctx context.Context) error { return b.Confirm(ctx, arrivals) },
+			"Blocked":  func(ctx context.Context) error { _, err := b.Blocked(ctx, ids); return err },
+			"Release":  func(ctx context.Context) error { return b.Release(ctx, []*broker.Task{newTask("q")}) },
+			"Flow":     func(ctx context.Context) error { _, err := b.LookupFlow(ctx, group); return err },
+			"Members":  func(ctx context.Context) error { _, err := b.Members(ctx, group, 0, 10, true); return err },
+			"Arrive":   func(ctx context.Context) error { _, err := b.Arrive(ctx, group, arrivals); return err },
+			"EndFlow": func(ctx context.Context) error {
+				return b.EndFlow(ctx, group, &broker.Outcome{State: broker.StateSucceeded})
+			},
+			"Post":   func(ctx context.Context) error { return b.Post(ctx, party, []byte("x")) },
+			"Assign": func(ctx context.Context) error { return b.Assign(ctx, c.ID(), ids) },
+			"Decide": func(ctx context.Context) error { _, err := b.Decide(ctx, group, true); return err },
+			"Parked": func(ctx context.Context) error { _, err := b.Parked(ctx, "q"); return err },
+			"Inbox":  func(ctx context.Context) error { _, err := b.Inbox(ctx, party); return err },
+			"Settle": func(ctx context.Context) error {
+				_, err := c.Settle(ctx, []broker.Settlement{succeed(held, "1")})
+				return err
+			},
+			"Heartbeat": func(ctx context.Context) error { return c.Heartbeat(ctx, broker.Load{}) },
+			"Close":     leaving.Close,
+			"Dequeue": func(ctx context.Context) error {
+				_, err := c.Dequeue(ctx, []string{"q"}, 1, time.Minute)
+				return err
+			},
+			"Dequeue of several": func(ctx context.Context) error {
+				_, err := several.Dequeue(ctx, []string{"r", "q"}, 1, time.Minute)
+				return err
+			},
+			"DeadLetters": func(ctx context.Context) error { _, _, err := b.DeadLetters(ctx, "q", "", 10); return err },
+			"OpenFlow": func(ctx context.Context) error {
+				return b.OpenFlow(ctx, &broker.Flow{ID: group, Size: 1, Need: 1}, 0, ids)
+			},
+			"MarkFlow": func(ctx context.Context) error { return b.MarkFlow(ctx, group, broker.MarkKilled) },
+			"Consume": func(ctx context.Context) error {
+				_, err := b.Consume(ctx, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1})
+				return err
+			},
+			"Subscribe": func(ctx context.Context) error { _, err := b.Subscribe(ctx, "t", broker.CursorNow); return err },
+			"Open": func(ctx context.Context) error {
+				_, err := redis.Open(ctx, line.URL())
+				return err
+			},
+		}
+		line.Freeze(true)
+		var all sync.WaitGroup
+		for name, call := range methods {
+			for _, want := range []error{context.DeadlineExceeded, context.Canceled} {
+				all.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+					if want == context.Canceled {
+						ctx, cancel = context.WithCancel(t.Context())
+						time.AfterFunc(100*time.Millisecond, cancel)
+					}
+					defer cancel()
+					start := time.Now()
+					err := call(ctx)
+					if took := time.Since(start); took > busy.Late(1500*time.Millisecond) {
+						t.Errorf("%s took %v", name, took)
+					}
+					if !errors.Is(err, want) {
+						t.Errorf("%s: %v, want an error that wraps %v", name, err, want)
+					}
+				})
+			}
+		}
+		all.Wait()
+		line.Freeze(false)
+		// A task that a dequeue was given is not forgotten.
+		got := make(map[broker.ID]bool)
+		for len(got) == 0 {
+			for _, c := range []broker.Consumer{c, several} {
+				ds, err := c.Dequeue(t.Context(), []string{"q"}, 10, 20*time.Millisecond)
+				if err != nil && !errors.Is(err, broker.ErrUnavailable) && !errors.Is(err, broker.ErrIndeterminate) {
+					t.Fatal(err)
+				}
+				for _, d := range ds {
+					got[d.ID] = true
+				}
+			}
+			if st, err := b.Lookup(t.Context(), ids); err == nil && st[0].State == broker.StateCanceled {
+				break // by the cancel above, which has arrived all the same
+			}
+		}
+	})
+}
