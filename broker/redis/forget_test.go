@@ -26,6 +26,8 @@ type passing struct {
 	dead  time.Duration // of dead letters
 	pass  func(d time.Duration)
 
+	registered, unused time.Duration // see redis.Unused
+
 	// brief says that nobody can wait for the retention of what is cancelled while it
 	// waits, an hour, and for the keys that the server removes by itself.
 	brief bool
@@ -42,6 +44,7 @@ func onPassing(t *testing.T, body func(t *testing.T, p *passing)) {
 		url := "redis://" + s.Addr()
 		body(t, &passing{
 			url: url, raw: rawClient(t, url), lease: redis.DefaultLease, keep: time.Hour, dead: 7 * 24 * time.Hour,
+			registered: redis.RegisteredFor, unused: redis.UnusedFor,
 			pass: func(d time.Duration) {
 				now = now.Add(d)
 				s.SetTime(now)
@@ -55,8 +58,9 @@ func onPassing(t *testing.T, body func(t *testing.T, p *passing)) {
 			url := "redis://" + redistest.Start(t, path).Addr
 			const brief = time.Second
 			body(t, &passing{
-				url: url, raw: rawClient(t, url), lease: brief, keep: brief, dead: 2 * brief, pass: time.Sleep, brief: true,
-				opts: []redis.Option{redis.Lease(brief), redis.RememberFor(brief), redis.Unused(brief/10, brief/5)},
+				url: url, raw: rawClient(t, url), lease: brief, keep: brief, dead: 3 * brief, pass: time.Sleep, brief: true,
+				registered: 2 * brief, unused: 3 * brief,
+				opts: []redis.Option{redis.Lease(brief), redis.RememberFor(brief), redis.Unused(2*brief, 3*brief)},
 			})
 		})
 	}

@@ -239,7 +239,7 @@ func TestQueueUsedWhileItIsForgotten(t *testing.T) {
 		onPassing(t, func(t *testing.T, p *passing) {
 			b := p.open(t)
 			enqueue(t, b, p.task("q"))
-			p.pass(redis.RegisteredFor) // the keys of the queue are there, and the note is not
+			p.pass(p.registered) // the keys of the queue are there, and the note is not
 			p.raw.Del(t.Context(), "{"+redis.DefaultNamespace+":q}:meta")
 			enqueue(t, b, p.task("q"))
 			if found, err := b.Queues(t.Context()); err != nil || found[0].Pending != 2 {
@@ -257,7 +257,7 @@ func TestQueueUsedWhileItIsForgotten(t *testing.T) {
 			if err := c.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			p.pass(redis.UnusedFor)
+			p.pass(p.unused)
 			// As if the turn had come before this: the server counts from now on.
 			if err := p.raw.HIncrBy(t.Context(), s, "q", redis.UnusedFor.Milliseconds()).Err(); err != nil {
 				t.Fatal(err)
@@ -275,7 +275,7 @@ func TestQueueUsedWhileItIsForgotten(t *testing.T) {
 			if err := c.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			p.pass(redis.UnusedFor)
+			p.pass(p.unused)
 			p.round(t, b)
 			if found, err := b.Queues(t.Context()); err != nil || len(found) > 0 {
 				t.Errorf("queues %+v, %v", found, err)
