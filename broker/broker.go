@@ -169,8 +169,9 @@ type Consumer interface {
 	// another way. Of two settlements of one attempt the first one counts; the second
 	// one is answered with nil or ErrLeaseLost. So is a retry, snooze or release
 	// that is repeated. A finish that is repeated is nil. The texts of a Failure are
-	// cut to their limits. An error beside the entries means that nothing is known;
-	// settle again.
+	// cut to their limits. ErrUnavailable as an entry means that a part of the store
+	// can't be used, such as one queue: settle that one again. An error beside the
+	// entries means that nothing is known; settle again.
 	Settle(ctx context.Context, batch []Settlement) ([]error, error)
 
 	// Heartbeat extends the lease and publishes the load. ErrLeaseLost says

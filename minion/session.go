@@ -39,12 +39,16 @@ type session struct {
 	sealed    bool                   // the run is over: the same
 	why       error                  // of lost
 	queue     []broker.Settlement
-	asleep    bool // the settler waits for wake
-	last      bool // the settler shall end when the queue is empty
-	gone      bool // leave has ended
-	signedOff bool // its consumer is being closed
+	stuck     []broker.Settlement // see hold; tried again at stuckUntil, stuckTries times so far
+	asleep    bool                // the settler waits for wake
+	last      bool                // the settler shall end when the queue is empty
+	gone      bool                // leave has ended
+	signedOff bool                // its consumer is being closed
 	holds     map[broker.ID]*hold
 	strays    map[*hold]struct{}
+
+	stuckUntil time.Time
+	stuckTries int
 
 	wake    chan struct{}
 	flushed chan struct{} // closed when the settler has ended

@@ -56,6 +56,7 @@ func (s *session) next(batch []broker.Settlement) []broker.Settlement {
 	r := s.r
 	for {
 		r.mu.Lock()
+		s.retryStuck(time.Now())
 		n, bytes := 0, 0
 		for i := range s.queue {
 			bytes += len(s.queue[i].Outcome.Result) + 128
@@ -79,13 +80,13 @@ func (s *session) next(batch []broker.Settlement) []broker.Settlement {
 			r.mu.Unlock()
 			return batch
 		}
-		if s.last {
+		if s.last && len(s.stuck) == 0 {
 			r.mu.Unlock()
 			return nil
 		}
 		s.asleep = true
 		r.mu.Unlock()
-		<-s.wake
+		s.sleep()
 	}
 }
 
@@ -115,6 +116,9 @@ func (s *session) settle(batch []broker.Settlement) (unread bool) {
 			batch, pause = s.answered(batch, errs)
 			s.settled(n - len(batch))
 			s.requested(took)
+			if s.hold(batch, pause) {
+				return
+			}
 		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrLeaseLost):
 			s.lose(err)
 			s.giveUp(batch, err)

@@ -13,14 +13,25 @@ import (
 // tried again with every heartbeat; what it holds there it can neither keep nor
 // settle, so then its heartbeat fails as a whole.
 
-// missed notes that a queue's server can't be reached, and returns err if that
-// ends more than this queue.
+// missed notes that a queue's server can't be reached, or that a key of the queue is of
+// another type, and returns err if that ends more than this queue.
 func (c *consumer) missed(k *keys, err error) error {
+	if isSpoiled(err) {
+		c.spoiled(c.b.ctx, k, err)
+	}
 	if c.single || !errors.Is(err, broker.ErrUnavailable) {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if isSpoiled(err) {
+		// What it holds there is no reason to stop the others: nobody can take it away.
+		c.away[k] = true
+		if len(c.away) == len(c.order) {
+			return err
+		}
+		return nil
+	}
 	if c.held.in(k) {
 		return err
 	}

@@ -88,19 +88,28 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, err
 			}
 			continue
 		}
-		if calls[i].reply == nil {
-			// With a part of one queue we know which, and hold nothing where it was away.
-			if len(part) > 1 || !c.isAway(part[0]) || c.reenter(ctx, part[0]) != nil {
-				return nil, c.lose()
-			}
-			c.back(part[0])
-			continue
-		}
 		list := toList(calls[i].reply)
 		now := toInt(item(list, 0))
 		for j, k := range part {
+			if item(list, 1+j) == nil { // not registered; where it was away we hold nothing
+				if !c.isAway(k) || c.reenter(ctx, k) != nil {
+					return nil, c.lose()
+				}
+				c.back(k)
+				continue
+			}
+			told := toList(item(list, 1+j))
+			if text, is := item(list, 1+j).(string); is {
+				if err := c.missed(k, c.b.fault(scriptBeat.name, replyError(text))); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			if text := toString(item(told, 8)); text != "" {
+				c.spoiled(ctx, k, replyError(text))
+			}
 			c.back(k)
-			held += c.attend(chores, k, toList(item(list, 1+j)), now)
+			held += c.attend(chores, k, told, now)
 		}
 	}
 	c.compare(held)

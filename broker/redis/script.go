@@ -45,7 +45,7 @@ var (
 	scriptRegister = load("register", "clock")
 	scriptFound    = load("found", "clock")
 	scriptJoin     = load("join", "clock", "push", "readable")
-	scriptBeat     = load("beat", "clock")
+	scriptBeat     = load("beat", "clock", "pages")
 	scriptLeave    = load("leave", "clock", "number", "block", "push", "readable", "absorb", "returned")
 	scriptAdopt    = load("adopt", "clock", "readable", "absorb")
 	scriptShelve   = load("shelve", "readable")

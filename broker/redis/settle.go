@@ -83,7 +83,14 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 	}
 	var failed error
 	for i, st := range order {
-		if err := calls[i].err; err != nil {
+		if err := calls[i].err; isSpoiled(err) {
+			// Of this queue alone: the settlements of the others must not wait for it.
+			c.spoiled(ctx, st.keys, err)
+			for _, place := range st.places {
+				errs[place] = err
+			}
+			continue
+		} else if err != nil {
 			// What the other calls did is known, but settling again tells the same.
 			failed = err
 			continue
