@@ -32,7 +32,9 @@ func TestResultOfNothing(t *testing.T) {
 		go func() { done <- m.Run(context.Background(), 1) }()
 		defer func() {
 			_ = m.Close()
-			_ = <-done
+			if err := <-done; err != nil && !errors.Is(err, task.ErrClosed) {
+				t.Error(err)
+			}
 		}()
 		arb := client(t, b)
 		fut, err := quiet.Apply(t.Context(), arb, args{})

@@ -312,7 +312,6 @@ func TestFirstRunIsAttemptOne(t *testing.T) {
 				return 0, errBad
 			})
 		}
-		given := 0
 		for _, fut := range futs {
 			_, err := r.result(fut)
 			var failed *task.RemoteError
@@ -320,7 +319,7 @@ func TestFirstRunIsAttemptOne(t *testing.T) {
 				t.Fatalf("%v after %+v, want a failure after one attempt", err, failed)
 			}
 		}
-		if given = r.b.Items(faulty.Settle) - n; given == 0 {
+		if given := r.b.Items(faulty.Settle) - n; given == 0 {
 			t.Error("nothing was given back")
 		}
 	})

@@ -96,7 +96,9 @@ func TestStuckSettlements(t *testing.T) {
 			if err := m.Close(); err != nil && mended {
 				t.Error(err)
 			}
-			<-ran
+			if err := <-ran; err != nil && mended {
+				t.Error(err)
+			}
 			if err := arb.Close(); err != nil {
 				t.Error(err)
 			}

@@ -78,14 +78,6 @@ func (d *damaged) fail(del *broker.Delivery) {
 	}
 }
 
-func (d *damaged) unreadable(want int) {
-	d.Helper()
-	info, err := d.b.Queues(d.Context())
-	if err != nil || len(info) != 1 || info[0].Unreadable != want {
-		d.Fatalf("%+v, %v; want %d unreadable", info, err, want)
-	}
-}
-
 func (d *damaged) states(ids []broker.ID, want ...broker.State) []broker.Status {
 	d.Helper()
 	found, err := d.b.Lookup(d.Context(), ids)
