@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,12 +37,11 @@ type damaged struct {
 	base string // of the queue's keys
 }
 
-var damagedSpaces int
+var damagedSpaces atomic.Int32
 
 func newDamaged(t *testing.T, url string) *damaged {
 	t.Helper()
-	damagedSpaces++
-	namespace := fmt.Sprintf("damaged%d", damagedSpaces)
+	namespace := fmt.Sprintf("damaged%d", damagedSpaces.Add(1))
 	d := &damaged{T: t, b: open(t, url, redis.Namespace(namespace)), raw: rawClient(t, url), base: "{" + namespace + ":q}:"}
 	d.c = consume(t, d.b, broker.ConsumerConfig{Queues: []string{"q"}})
 	return d
