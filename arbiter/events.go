@@ -28,11 +28,7 @@ type Event struct {
 // Decode decodes what was emitted into the pointer v. The error is a
 // [*codec.Error] if it is no such value, or wraps [codec.ErrUnknownCodec].
 func (e Event) Decode(v any) error {
-	c, err := codec.ByName(e.codec, e.codecs...)
-	if err == nil {
-		err = c.DecodeValue(e.payload, v)
-	}
-	if err != nil {
+	if err := client.DecodeEventPayload(e.codecs, e.Topic, e.codec, e.payload, v); err != nil {
 		return fmt.Errorf("event of topic %s: %w", e.Topic, err)
 	}
 	return nil

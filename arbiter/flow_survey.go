@@ -182,11 +182,11 @@ func (s *survey) count(st *Status) {
 
 // add lists a task with its result, if there is room for that.
 func (s *survey) add(st Status) {
-	if o := st.outcome; o != nil && len(o.Result) > 0 {
+	if o := st.outcome; o.Outcome != nil && len(o.Result) > 0 {
 		if s.bytes+len(o.Result) > MaxStatusResults {
-			small := *o
+			small := *o.Outcome
 			small.Result = nil
-			st.outcome, st.ResultOmitted = &small, true
+			st.outcome.Outcome, st.ResultOmitted = &small, true
 			s.f.ResultsOmitted++
 		} else {
 			s.bytes += len(o.Result)

@@ -43,6 +43,10 @@ func Codec(c codec.Codec) Option {
 			cfg.fail("Codec(nil)")
 			return
 		}
+		if err := codec.Check(c); err != nil {
+			cfg.fail("Codec: %v", err)
+			return
+		}
 		cfg.codec = c
 	})
 }
@@ -54,8 +58,8 @@ func Codec(c codec.Codec) Option {
 func Codecs(more ...codec.Codec) Option {
 	return optionFunc(func(cfg *config) {
 		for i, c := range more {
-			if c == nil {
-				cfg.fail("Codecs: number %d is nil", i+1)
+			if err := codec.Check(c); err != nil {
+				cfg.fail("Codecs: number %d: %v", i+1, err)
 				return
 			}
 		}

@@ -27,14 +27,26 @@ func sealings(t *testing.T) []codec.Codec {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []codec.Codec{signed, encrypted, codec.Compress(signed)}
+	packed, err := codec.Encrypt(codec.Compress(codec.Msgpack()), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden, err := codec.Hide(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []codec.Codec{signed, encrypted, hidden}
 }
 
-// refusal checks that err says which codec was refused, and what to do.
+// refusal checks that err says which codec was refused, and what to do; or that this is
+// hidden from who lacks the key.
 func refusal(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
 		t.Error("it was accepted")
+		return
+	}
+	if strings.HasSuffix(err.Error(), "the error is sealed") {
 		return
 	}
 	for _, says := range []string{`"msgpack"`, "Codecs"} {

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/flow"
+	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -78,9 +78,9 @@ type Status struct {
 	// Flow has what is known of the members; nil unless it is a group or pipe.
 	Flow *FlowStatus
 
-	outcome *broker.Outcome
+	outcome seal.Opened // its Outcome is nil if that is not known or not believed
+	bad     error       // why it is not believed
 	failed  *broker.LastFailure
-	codecs  []codec.Codec
 }
 
 // Failure is the error of a task, as it came from the minion.
@@ -128,12 +128,12 @@ func (a *Arbiter) Status(ctx context.Context, id task.ID, opts ...StatusOption) 
 // perhaps without its result.
 func (a *Arbiter) found(f *broker.Status, o *broker.Outcome) Status {
 	st := a.status(f.ID, f.Queue, f.State, o)
-	st.Due, st.Meta = f.Due, withoutReason(f.Meta)
+	st.Due, st.Meta = f.Due, withoutReason(seal.OpenMeta(a.codecs, f.ID, f.Meta))
 	if o != nil {
 		return st
 	}
 	st.Name, st.Attempts, st.Minion = f.Name, int(f.Attempt), f.Minion
-	if l := f.Failed; l != nil {
+	if l := seal.OpenLastFailure(a.codecs, f.ID, f.Failed); l != nil {
 		st.failed = l
 		st.Error, st.ErrorAttempt, st.ErrorAt = failure(&l.Err), int(l.Attempt), l.At
 	}
@@ -172,7 +172,6 @@ func (a *Arbiter) arrived(arrival *client.Arrival) Status {
 func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker.Outcome) Status {
 	st := Status{
 		ID: id, Type: client.KindName(id), Queue: queue, State: state.Phase(), Detail: state,
-		outcome: o, codecs: a.codecs,
 	}
 	if state.Final() {
 		st.Outcome = Outcome(state.String())
@@ -182,8 +181,14 @@ func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker
 	}
 	st.Name, st.Attempts, st.Retried, st.Minion = o.Name, int(o.Attempts), o.Retried, o.Minion
 	st.EnqueuedAt, st.StartedAt, st.FinishedAt = o.Enqueued, o.Started, o.Finished
-	if o.Err != nil {
-		st.Error = failure(o.Err)
+	if st.outcome, st.bad = seal.OpenOutcome(a.codecs, id, o); st.bad != nil {
+		// Whoever has stored it lacks the key, so nothing is known but that it is there.
+		st.bad = fmt.Errorf("%s: %w", task.Title(id, o.Name), st.bad)
+		st.Outcome, st.Error = Failed, &Failure{Type: fmt.Sprintf("%T", st.bad), Message: st.bad.Error()}
+		return st
+	}
+	if err := st.outcome.Err; err != nil {
+		st.Error = failure(err)
 	}
 	return st
 }
@@ -200,7 +205,10 @@ func (st Status) Err() error {
 		}
 		return nil
 	}
-	o := st.outcome
+	if st.bad != nil {
+		return st.bad
+	}
+	o := st.outcome.Outcome
 	if o == nil { // not kept; the state alone must do
 		o = &broker.Outcome{State: st.Detail, Name: st.Name}
 	}
@@ -221,16 +229,10 @@ func (st Status) Decode(v any) error {
 	if st.ResultOmitted {
 		return fmt.Errorf("task %s (%s): %w of the status of its group; ask for the status of the task", st.Name, st.ID, ErrResultOmitted)
 	}
-	if st.outcome == nil {
+	if st.outcome.Outcome == nil {
 		return fmt.Errorf("task %s: %w: its result is not kept any more", st.ID, broker.ErrNotFound)
 	}
-	if st.outcome.Err != nil { // a group that succeeded, and has no result
-		return task.NewRemoteError(st.ID, st.outcome)
-	}
-	if err := client.DecodeResult(st.outcome.Codec, st.outcome.Result, v, st.codecs); err != nil {
-		return fmt.Errorf("%s: %w", task.Title(st.ID, st.Name), err)
-	}
-	return nil
+	return client.DecodeOpened(st.ID, st.outcome, v)
 }
 
 // Result returns the result by the codec's rule for the type any: int64 or

@@ -20,7 +20,11 @@ type Flow struct {
 	Step      uint32        // its place there
 	Inbox     ID            // where its outcome is pushed; zero if nobody waits for it
 	Retention time.Duration // how long it is kept once it has ended
+	Seal      string        // of who sends it, over the rest and the members; empty if its codec does not seal
 }
+
+// MaxSeal is the longest [Flow.Seal], in bytes.
+const MaxSeal = 1 << 10
 
 // Places in a flow of what is no member.
 const (
@@ -45,6 +49,8 @@ func (f *Flow) Check() error {
 		return bad("all steps of a pipe must succeed")
 	case f.Retention < 0 || f.Retention > MaxDuration:
 		return bad("retention of %v, want 0 to %v", f.Retention, MaxDuration)
+	case len(f.Seal) > MaxSeal:
+		return bad("a seal of %d bytes, the limit is %d", len(f.Seal), MaxSeal)
 	}
 	return nil
 }

@@ -112,6 +112,7 @@ type Failure struct {
 	Chain   []string // messages of the errors it wraps, outermost first
 	Codes   []string // names of the registered errors it matches
 	Final   bool     // it was marked as not to be retried
+	Seal    []byte   // of who has made it, over the rest and the task; empty if its codec does not seal
 }
 
 // Trim cuts message and stack to their limits, between characters.

@@ -20,13 +20,18 @@ const (
 	flowStep
 	flowInbox
 	flowRetention
+	flowSeal
 	flowCount
 )
 
 // AppendFlow appends the record of a flow.
 func AppendFlow(dst []byte, f *Flow) []byte {
 	dst = append(dst, RecordVersion)
-	dst = msgp.AppendArrayHead(dst, flowCount)
+	n := flowCount
+	if f.Seal == "" {
+		n-- // what is zero at the end is left out
+	}
+	dst = msgp.AppendArrayHead(dst, n)
 	dst = appendID(dst, f.ID)
 	dst = msgp.AppendUint(dst, uint64(f.Size))
 	dst = msgp.AppendUint(dst, uint64(f.Need))
@@ -35,7 +40,11 @@ func AppendFlow(dst []byte, f *Flow) []byte {
 	dst = appendID(dst, f.Group)
 	dst = msgp.AppendUint(dst, uint64(f.Step))
 	dst = appendID(dst, f.Inbox)
-	return appendKeep(dst, f.Retention, DefaultRetention)
+	dst = appendKeep(dst, f.Retention, DefaultRetention)
+	if f.Seal != "" {
+		dst = msgp.AppendBytes(dst, []byte(f.Seal))
+	}
+	return dst
 }
 
 // ParseFlow reads what [AppendFlow] wrote. The error wraps [ErrVersion] or
@@ -52,7 +61,7 @@ func (f *Flow) parse(record []byte) error {
 	if err := checkVersion(record, "a flow"); err != nil {
 		return err
 	}
-	n, in, err := takeFields(record[1:], flowCount)
+	n, in, err := takeFields(record[1:], flowRetention+1)
 	if err != nil {
 		return err
 	}
@@ -94,6 +103,8 @@ func (f *Flow) takeField(in []byte, field int) (rest []byte, err error) {
 		f.Inbox, rest, err = takeID(in)
 	case flowRetention:
 		f.Retention, rest, err = takeKeep(in, DefaultRetention)
+	case flowSeal:
+		f.Seal, rest, err = takeString(in)
 	default: // of a newer writer: the array may only grow
 		rest, err = msgp.Skip(in, 1)
 	}

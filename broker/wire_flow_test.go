@@ -15,7 +15,8 @@ func flows() map[string]*Flow {
 			ID: group, Size: 70_000, Need: 3, Callback: fixedID(33), Finalizer: fixedID(49), Group: pipe,
 			Step: 70_001, Inbox: fixedID(65), Retention: 90 * time.Second,
 		},
-		"flow_small": {ID: pipe, Size: 1, Need: 1, Retention: DefaultRetention},
+		"flow_sealed": {ID: pipe, Size: 1, Need: 1, Retention: DefaultRetention, Seal: "a\x00\xff"},
+		"flow_small":  {ID: pipe, Size: 1, Need: 1, Retention: DefaultRetention},
 	}
 }
 

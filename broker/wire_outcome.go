@@ -50,13 +50,21 @@ func AppendOutcome(dst []byte, o *Outcome) []byte {
 
 func appendFailure(dst []byte, f Failure) []byte {
 	f.Trim()
-	dst = msgp.AppendArrayHead(dst, 6)
+	n := 7
+	if len(f.Seal) == 0 {
+		n-- // what is zero at the end is left out
+	}
+	dst = msgp.AppendArrayHead(dst, n)
 	dst = msgp.AppendString(dst, f.Type)
 	dst = msgp.AppendString(dst, f.Message)
 	dst = msgp.AppendString(dst, f.Stack)
 	dst = appendStrings(dst, f.Chain)
 	dst = appendStrings(dst, f.Codes)
-	return msgp.AppendBool(dst, f.Final)
+	dst = msgp.AppendBool(dst, f.Final)
+	if len(f.Seal) > 0 {
+		dst = msgp.AppendBytes(dst, f.Seal)
+	}
+	return dst
 }
 
 // ParseOutcome reads what [AppendOutcome] wrote. The error wraps [ErrVersion]
@@ -168,6 +176,8 @@ func takeFailure(in []byte) (f *Failure, rest []byte, err error) {
 			f.Codes, rest, err = takeStrings(rest)
 		case 5:
 			f.Final, rest, err = takeBool(rest)
+		case 6:
+			f.Seal, rest, err = takeBytes(rest, nil)
 		default:
 			rest, err = msgp.Skip(rest, 2)
 		}

@@ -121,7 +121,7 @@ func (c chance) outcome() *Outcome {
 	if c.one(2) {
 		o.Err = &Failure{
 			Type: c.text(), Message: strings.Repeat(c.text(), 1+c.IntN(3)), Stack: c.text(), Chain: c.texts(), Codes: c.texts(),
-			Final: c.one(2),
+			Final: c.one(2), Seal: c.bytes(),
 		}
 	}
 	return o

@@ -159,13 +159,20 @@ func refAppendOutcome(o *Outcome) []byte {
 		if o.Err != nil {
 			f := *o.Err
 			f.Trim()
-			_ = e.EncodeArrayLen(6)
+			n := 7
+			if len(f.Seal) == 0 {
+				n--
+			}
+			_ = e.EncodeArrayLen(n)
 			_ = e.EncodeString(f.Type)
 			_ = e.EncodeString(f.Message)
 			_ = e.EncodeString(f.Stack)
 			refEncodeStrings(e, f.Chain)
 			refEncodeStrings(e, f.Codes)
 			_ = e.EncodeBool(f.Final)
+			if n == 7 {
+				_ = e.EncodeBytes(f.Seal)
+			}
 		}
 	})
 }
@@ -238,6 +245,8 @@ func refDecodeFailure(d *msgpack.Decoder) (*Failure, error) {
 			f.Codes, err = refDecodeStrings(d)
 		case 5:
 			f.Final, err = d.DecodeBool()
+		case 6:
+			f.Seal, err = refDecodeBytes(d)
 		default:
 			err = d.Skip()
 		}

@@ -56,6 +56,7 @@ func outcomes() map[string]*Outcome {
 				Type: "*fs.PathError", Message: "no", Stack: "here", Chain: []string{"a", "b"}, Codes: []string{"c"}, Final: true,
 			},
 		},
+		"outcome_sealed": {State: StateFailed, Codec: "a", Name: "t", Err: &Failure{Message: "no", Seal: []byte{2, 255}}},
 	}
 }
 

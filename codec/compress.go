@@ -15,6 +15,12 @@ const (
 	// MaxDecompressed is how long bytes may be when decompressed, so that few
 	// of them can't fill the memory.
 	MaxDecompressed = 64 << 20
+
+	// MaxExpansion is how many times longer they may become, beyond the first
+	// freeExpansion bytes: what a receiver allocates is in proportion to what it was
+	// sent. Data that is worth sending is seldom compressed more than 50 times.
+	MaxExpansion  = 100
+	freeExpansion = 1 << 20
 )
 
 // The first byte of what Compress makes.
@@ -25,10 +31,17 @@ const (
 
 // Compress returns a codec that compresses what c makes, with gzip, where that
 // makes it shorter. Its name is that of c with +gzip. What is longer than
-// [MaxDecompressed] when decompressed is [ErrTooLong].
-func Compress(c Codec) Codec {
-	return &wrapped{inner: c, name: c.Name() + "+gzip", seal: deflate, open: inflate}
-}
+// [MaxDecompressed] when decompressed, or more than 1 MiB and [MaxExpansion] times as
+// long, is [ErrTooLong]: Compress does not compress what it would not decompress.
+//
+// Compress comes first, and Sign or Encrypt around it. A codec that signs or encrypts
+// can't be compressed: its bytes would be decompressed before their seal is looked at.
+// Every method of such a codec returns an error that says so, and arbiters and minions
+// refuse it: see [Check].
+func Compress(c Codec) Codec { return &compressed{inner: c} }
+
+// mayBecome returns how long n bytes may be when decompressed.
+func mayBecome(n int) int { return min(MaxDecompressed, max(freeExpansion, n*MaxExpansion)) }
 
 var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 
@@ -44,7 +57,7 @@ func deflate(dst, plain []byte) ([]byte, error) {
 		if err := w.Close(); err != nil {
 			return nil, err
 		}
-		if buf.Len() < len(plain) {
+		if buf.Len() < len(plain) && len(plain) <= mayBecome(buf.Len()) {
 			return append(append(dst, gzipped), buf.Bytes()...), nil
 		}
 	}
@@ -66,12 +79,13 @@ func inflate(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, because(ErrSyntax, "%v", err)
 	}
-	plain, err := io.ReadAll(io.LimitReader(r, MaxDecompressed+1))
+	limit := mayBecome(len(data) - 1)
+	plain, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
 	switch {
 	case err != nil:
 		return nil, because(ErrSyntax, "%v", err)
-	case len(plain) > MaxDecompressed:
-		return nil, because(ErrTooLong, "more than %d bytes when decompressed", MaxDecompressed)
+	case len(plain) > limit:
+		return nil, because(ErrTooLong, "%d bytes become more than %d when decompressed", len(data), limit)
 	}
 	return plain, nil
 }

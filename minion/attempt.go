@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -19,7 +20,7 @@ type attempt struct {
 	s     *session
 	d     *broker.Delivery
 	h     *handler
-	codec codec.Codec
+	codec codec.Codec // nil if it is not known; what has opened the seal is a *seals
 
 	info  atomic.Pointer[task.Info] // made when somebody asks for it
 	kin   atomic.Pointer[kin]       // made when the handler first sends something
@@ -35,7 +36,7 @@ type attempt struct {
 	received time.Time     // what its deadline counts from
 	asked    time.Duration // how long after that it was not sure that it starts
 	started  time.Time
-	result   []byte
+	result   []byte   // sealed, if the codec of the task seals
 	room     [16]byte // for the result: most are short
 	wrapped  *wrapped // guards result while middleware runs; nil without middleware
 
@@ -60,7 +61,7 @@ func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
 	case a.h == nil:
 		bad = unable{fmt.Errorf("%w %q: this minion knows %s", task.ErrUnknownTask, d.Name, s.r.known())}
 	case d.Upstream != "":
-		bad = noUpstream(d)
+		bad = noUpstream(d, seal.Of(a.codec))
 	case d.Recoveries >= s.r.m.cfg.deaths:
 		bad = fmt.Errorf("%w: %d times", task.ErrMinionDied, d.Recoveries)
 	}
@@ -146,7 +147,14 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 		a.started = time.Now()
 	}
 	var st broker.Settlement
-	if settled, over := a.overtaken(&st); over {
+	settled, over := a.overtaken(&st)
+	if !over {
+		if bad := a.unseal(); bad != nil {
+			settled, _ = a.refuse(&st, bad)
+			over = true
+		}
+	}
+	if over {
 		a.life.end(nil)
 		return a.s.r.end(a, &st, settled, true), time.Time{}
 	}
@@ -194,11 +202,18 @@ func (a *attempt) handle(ctx context.Context) error {
 // room.
 func (a *attempt) call(ctx context.Context, room []byte) ([]byte, error) {
 	var out []byte
+	enc, args := a.codec, a.d.Payload
+	if s := a.opened(); s != nil {
+		enc, args = s.Plain(), s.args
+	}
 	var err error
 	if a.h.isolated {
 		out, err = a.runIsolated(ctx)
 	} else {
-		out, err = a.h.Handler(ctx, a.codec, a.d.Payload, room)
+		out, err = a.h.Handler(ctx, enc, args, room)
+	}
+	if s := a.opened(); s != nil && err == nil {
+		out, err = a.sealResult(s.Sealer, out)
 	}
 	if err != nil {
 		return nil, err

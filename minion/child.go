@@ -10,6 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/isolate"
+	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -178,7 +179,7 @@ func (o *offspring) handle(ctx context.Context, job *wireJob) (out []byte, err e
 				err = newPanic(recover())
 			}
 		}()
-		out, err = reg.Handler(ctx, enc, job.Payload, nil)
+		out, err = reg.Handler(ctx, seal.Plain(enc), job.Payload, nil) // the minion opens and seals
 		returned = true
 	}()
 	<-done

@@ -37,7 +37,7 @@ func (a *attempt) about() *task.Info {
 	a.info.CompareAndSwap(nil, &task.Info{
 		ID: d.ID, Name: d.Name, Queue: d.Queue,
 		Attempt: d.Start, Retried: d.Retried, MaxRetries: a.maxRetries(), Recoveries: d.Recoveries,
-		Meta: d.Meta, Enqueued: d.Enqueued,
+		Meta: a.meta(), Enqueued: d.Enqueued,
 		Submitter: (*within)(a), OnSuccess: (*later)(a),
 	})
 	return a.info.Load()

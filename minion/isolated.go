@@ -156,6 +156,9 @@ func newPool(m *Minion, log logger, slots int) *isolate.Pool {
 		Setup: []byte(m.cfg.codec.Name()), Memory: iso.memory, Grace: iso.grace, Jobs: iso.tasks, Slots: slots,
 		Cause: causeFrame, OutputRate: outputRate,
 		Output: func(l isolate.Line) {
+			if log.discreet && l.Dropped == 0 {
+				return
+			}
 			level, text, args := slog.LevelInfo, l.Text, []any{"pid", l.PID, "stream", l.Stream}
 			if l.Dropped > 0 {
 				level, args = slog.LevelWarn, []any{"pid", l.PID, "lines", l.Dropped, "limit_per_second", outputRate}

@@ -20,6 +20,9 @@ func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
 		Meta: info.Meta, Enqueued: info.Enqueued,
 		Codec: a.d.Codec, Payload: a.d.Payload, Limit: a.s.r.limits.Result,
 	}
+	if s := a.opened(); s != nil { // the child gets what was in the seal
+		job.Payload = s.args
+	}
 	end, timed := ctx.Deadline()
 	if timed {
 		job.LeftCause = "deadline exceeded" // middleware's, unless it is the attempt's

@@ -12,7 +12,10 @@ import (
 )
 
 // logger adds to a slog.Logger what all lines about a task have.
-type logger struct{ l *slog.Logger }
+type logger struct {
+	l        *slog.Logger
+	discreet bool // errors and what children print are not logged: see codec.Logs
+}
 
 func (l logger) debug(msg string, args ...any) { l.l.Debug(msg, args...) }
 func (l logger) info(msg string, args ...any)  { l.l.Info(msg, args...) }
@@ -35,14 +38,31 @@ func (l logger) task(level slog.Level, msg string, d *broker.Delivery, args ...a
 // least: it is a fault of the program, whatever becomes of the task. Its stack is
 // logged, unless the error has all of it, as that of a crash whose output is one line.
 func (l logger) failed(level slog.Level, msg string, d *broker.Delivery, err error, args ...any) {
-	args = append(args, "error", err)
-	if stack := stackOf(err); stack != "" {
+	stack := stackOf(err)
+	if stack != "" {
 		level = max(level, slog.LevelWarn)
+	}
+	if l.discreet {
+		l.task(level, msg, d, append(args, "error", fmt.Sprintf("hidden, a %s", typeOf(err)))...)
+		return
+	}
+	args = append(args, "error", err)
+	if stack != "" {
 		if !strings.Contains(fmt.Sprint(err), strings.TrimSpace(stack)) { // Sprint survives an Error that panics
 			args = append(args, "stack", stack)
 		}
 	}
 	l.task(level, msg, d, args...)
+}
+
+// typeOf returns the type of what a handler returned or panicked with.
+func typeOf(err error) (name string) {
+	defer func() {
+		if recover() != nil { // a method of the user's error
+			name = fmt.Sprintf("%T", err)
+		}
+	}()
+	return newFailure(err).Type
 }
 
 // outage says once that the broker is out of reach, and once that it is back,

@@ -227,6 +227,10 @@ func Codec(enc codec.Codec) Option {
 			c.fail("Codec(nil)")
 			return
 		}
+		if err := codec.Check(enc); err != nil {
+			c.fail("Codec: %v", err)
+			return
+		}
 		c.codec = enc
 	})
 }
@@ -238,8 +242,8 @@ func Codec(enc codec.Codec) Option {
 func Codecs(more ...codec.Codec) Option {
 	return optionFunc(func(c *config) {
 		for i, enc := range more {
-			if enc == nil {
-				c.fail("Codecs: number %d is nil", i+1)
+			if err := codec.Check(enc); err != nil {
+				c.fail("Codecs: number %d: %v", i+1, err)
 				return
 			}
 		}

@@ -78,7 +78,7 @@ type run struct {
 
 func newRun(m *Minion, ctx context.Context, slots int) *run {
 	r := &run{
-		m: m, log: logger{m.cfg.log}, slots: slots,
+		m: m, log: logger{m.cfg.log, codec.AnyHides(m.cfg.allCodecs(), codec.Logs)}, slots: slots,
 		codecs: m.cfg.allCodecs(),
 		limits: m.b.Limits().WithDefaults(),
 		client: client.New(client.Config{Broker: m.b, Codec: m.cfg.codec, Codecs: m.cfg.codecs, Logger: m.cfg.log, Name: "minion"}),

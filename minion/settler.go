@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/backoff"
+	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -155,7 +156,7 @@ func (s *session) answered(batch []broker.Settlement, errs []error) (again []bro
 				s.r.log.task(slog.LevelError, "task can't be settled", st.Delivery, "error", err)
 				continue
 			}
-			st = failed(&st, fmt.Errorf("%w: %w", task.ErrBadResult, err))
+			st = s.r.failed(&st, fmt.Errorf("%w: %w", task.ErrBadResult, err))
 			s.r.log.task(slog.LevelError, "task failed", st.Delivery, "error", err)
 			again = append(again, st)
 		default:
@@ -174,11 +175,17 @@ func refused(st *broker.Settlement) bool {
 }
 
 // failed returns the settlement of the same attempt as a failure.
-func failed(st *broker.Settlement, err error) broker.Settlement {
+func (r *run) failed(st *broker.Settlement, err error) broker.Settlement {
 	o := st.Outcome
 	o.State, o.Result, o.Err = broker.StateFailed, nil, task.NewFailure(err)
 	d := st.Delivery
 	o.Name, o.Attempts, o.Retried, o.Enqueued = d.Name, st.Starts(), d.Retried, d.Enqueued
+	o.Codec = d.Codec
+	if s := r.sealerOf(d.Codec); s != nil {
+		if bad := seal.Outcome(s, d.ID, &o); bad != nil {
+			r.log.failed(slog.LevelError, "the outcome of the task can't be sealed", d, bad)
+		}
+	}
 	return broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Unstarted: st.Unstarted, Outcome: o}
 }
 

@@ -138,6 +138,7 @@ func (a *attempt) retry(st *broker.Settlement, after *task.RetryAfterError, err 
 	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRetry, Delay: delay, Outcome: broker.Outcome{
 		Err: newFailure(err), Finished: time.Now(), // what a look-up shows until it ends
 	}}
+	a.sealRetry(st)
 	return true
 }
 
@@ -169,6 +170,7 @@ func (a *attempt) finish(st *broker.Settlement, state broker.State, err error, l
 	if err != nil {
 		st.Outcome.Err = newFailure(err)
 	}
+	a.sealOutcome(st)
 	log := a.s.r.log
 	switch {
 	case err != nil && !a.started.IsZero():

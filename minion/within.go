@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/flow"
+	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -161,8 +163,11 @@ func (h *heirs) take() []broker.ID {
 
 // noUpstream is why a task can't run that waited for a result and was started
 // without it.
-func noUpstream(d *broker.Delivery) error {
+func noUpstream(d *broker.Delivery, s codec.Sealer) error {
 	why := d.Meta[flow.ReasonKey]
+	if s != nil {
+		why = seal.OpenReason(s, d.ID, why)
+	}
 	if why == "" {
 		why = "it could not be put among the arguments"
 	}

@@ -13,6 +13,8 @@ func TestFloors(t *testing.T) {
 	const house = "github.com/go-arbiter/arbiter/"
 	// The ground floor, which every other may stand on.
 	ground := []string{house + "internal/msgp", house + "internal/infokey", house + "internal/backoff", house + "internal/stack"}
+	// Between task and the codecs.
+	ground = append(ground, house+"internal/seal", house+"internal/guard")
 	common := []string{"github.com/redis/", "golang.org/x/tools", "testing", "github.com/alicebob/", "pgregory.net/"}
 	for pkg, forbidden := range map[string][]string{
 		"internal/msgp":              {house + "broker", house + "codec", "github.com/vmihailenco/", "testing"},

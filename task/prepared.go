@@ -7,12 +7,12 @@ import (
 )
 
 // Prepared returns the request of a task that was prepared by another process,
-// with its id, codec and payload. Only those who carry requests from one process
+// with its id, codec and payload, which is not sealed. Only those who carry requests from one process
 // to another need it.
 func Prepared(t *broker.Task, inherit bool) *Request {
 	scope, key := broker.SplitKey(t.Unique)
 	return &Request{
-		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, special: &special{upstream: t.Upstream},
+		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, special: &special{upstream: t.Upstream, hidden: true},
 		settings: &Settings{
 			Queue: t.Queue, Timeout: t.Timeout, Delay: t.Delay, Within: t.Deadline,
 			Retries: t.Retries, Retention: t.Retention, DeadFor: t.DeadFor,

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
 // Request is a call as a [Submitter] sees it. Only those who write one, or a
@@ -21,9 +23,12 @@ type Request struct {
 
 	mu      sync.Mutex
 	id      ID
-	codec   string
+	codec   string // that has encoded payload; sealedMark is in front of it once payload is sealed
 	payload []byte
 }
+
+// sealedMark is in no name of a codec. A field of its own would make every request larger.
+const sealedMark = "\x00"
 
 // special is what most requests have nothing of: there are many of them at a time.
 type special struct {
@@ -31,6 +36,7 @@ type special struct {
 	upstream string // parameter that gets the result of what is before; "" is none
 	parts    *parts // of a pipe or group; nil for a task
 	flow     *Flow  // made of parts when it is first asked for; the request's mu guards it
+	hidden   bool   // its unique key is as it is stored
 }
 
 // ordinary is shared by all that are not special. Nobody writes it: see [Request.own].
@@ -122,12 +128,16 @@ func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
 		return nil, err
 	}
 	r.Identify(t, nil)
+	if err := r.Seal(t, c); err != nil {
+		return nil, err
+	}
 	return t, nil
 }
 
-// Draft is the first half of Prepare, for who has memory for the record: it encodes the
-// request and makes t its record, which has no id if the request has none yet. An error
-// leaves both as they were. The payload is appended to room, an empty slice, if it has
+// Draft is the first part of Prepare, for who has memory for the record: it encodes the
+// request and makes t its record, which has no id if the request has none yet. What a
+// codec seals is not sealed yet, unless the request was sent before: Seal is the last
+// part. An error leaves both as they were. The payload is appended to room, an empty slice, if it has
 // the capacity.
 func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byte) error {
 	if err := r.Check(); err != nil {
@@ -143,7 +153,7 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 		if r.args != nil {
 			args = r.args.encodes()
 		}
-		payload, err := c.AppendArgs(room, args)
+		payload, err := seal.Plain(c).AppendArgs(room, args)
 		if err != nil {
 			return fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
 		}
@@ -153,11 +163,35 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 		r.payload, r.codec = slices.Clip(payload), c.Name()
 	}
 	r.settings.record(t, r.name, now)
-	t.ID, t.Codec, t.Payload, t.Upstream = r.id, r.codec, r.payload, r.special.upstream
+	t.ID, t.Codec, t.Payload, t.Upstream = r.id, strings.TrimPrefix(r.codec, sealedMark), r.payload, r.special.upstream
+	if t.Unique != "" && !r.special.hidden {
+		t.Unique = seal.Unique(seal.Of(c), t.Unique)
+	}
 	return nil
 }
 
-// Identify is the second half of Prepare: it gives the request of a draft its id, and the
+// Seal seals the draft of a request with the codec that has encoded it, if that seals. The
+// draft is complete but for its inbox, its times and whether it is blocked. The request
+// keeps the sealed arguments, which must be the same however often it is sent.
+func (r *Request) Seal(draft *broker.Task, c codec.Codec) error {
+	s, ok := c.(codec.Sealer)
+	if !ok {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if strings.HasPrefix(r.codec, sealedMark) {
+		draft.Payload = r.payload
+		return seal.HideMeta(s, draft)
+	}
+	if err := seal.Task(s, draft); err != nil {
+		return err
+	}
+	r.payload, r.codec = draft.Payload, sealedMark+r.codec
+	return nil
+}
+
+// Identify is the second part of Prepare: it gives the request of a draft its id, and the
 // draft too. NewID makes the id; a nil newID makes a fresh one. Again says that the
 // request had its id before, and so may have been sent.
 func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) ID) (again bool) {

@@ -163,7 +163,7 @@ func alike(a, b any) bool {
 			return a == b
 		}
 		return a.Type == b.Type && a.Message == b.Message && a.Stack == b.Stack && a.Final == b.Final &&
-			slices.Equal(a.Chain, b.Chain) && slices.Equal(a.Codes, b.Codes)
+			slices.Equal(a.Chain, b.Chain) && slices.Equal(a.Codes, b.Codes) && bytes.Equal(a.Seal, b.Seal)
 	}
 	return a == b
 }

@@ -39,6 +39,7 @@ func (r *rig) fullFlow(size int) *broker.Flow {
 		f.Group, f.Step = broker.NewID(broker.KindPipe, "", 0), 70_000
 		f.Inbox = broker.NewID(broker.KindParty, "", 0)
 		f.Retention = 90 * time.Minute
+		f.Seal = "codec\x00seal \xff"
 	})
 }
 

@@ -73,7 +73,7 @@ func flowEndEveryOutcome(r *rig) {
 		{State: broker.StateSucceeded, Codec: "json"},
 		{State: broker.StateSucceeded, Codec: "json", Name: "group", Result: []byte("\x00\xff"), Enqueued: at.Add(-time.Hour), Finished: at},
 		{State: broker.StateSucceeded, Codec: "json", Result: make([]byte, r.Broker.Limits().Result)},
-		{State: broker.StateFailed, Codec: "json", Err: &broker.Failure{Type: "t", Message: "m", Chain: []string{"a"}, Codes: []string{"c"}, Final: true}},
+		{State: broker.StateFailed, Codec: "json", Err: &broker.Failure{Type: "t", Message: "m", Chain: []string{"a"}, Codes: []string{"c"}, Final: true, Seal: []byte{0, 255}}},
 		{State: broker.StateCanceled, Codec: "json"},
 		{State: broker.StateExpired, Codec: "json", Finished: at},
 	} {

@@ -108,7 +108,7 @@ func lookupOutcome(r *rig) {
 		{State: broker.StateSucceeded, Codec: "c", Result: []byte("\x00\xff\r\n'\""), Name: "n", Attempts: 1, Retried: 300,
 			Minion: m.ID(), Enqueued: at.Add(-time.Hour), Started: at, Finished: at.Add(time.Millisecond)},
 		{State: broker.StateFailed, Codec: "json", Err: &broker.Failure{}},
-		{State: broker.StateFailed, Codec: "json", Err: &broker.Failure{Message: "ошибка: \xff\x00"}, Name: "n"},
+		{State: broker.StateFailed, Codec: "json", Err: &broker.Failure{Message: "ошибка: \xff\x00", Seal: []byte{0, 255}}, Name: "n"},
 		{State: broker.StateFailed, Codec: "json", Err: &broker.Failure{
 			Type: "*fs.PathError", Message: "m", Stack: "s\n\ts", Chain: []string{"a", "", "b"}, Codes: []string{"c", "d"}, Final: true,
 		}},

@@ -9,6 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/guard"
+	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -24,7 +25,7 @@ func (c *Client) Await(ctx context.Context, id task.ID, into any) error {
 	if a.record != nil && into != nil {
 		// The usual end. What went wrong otherwise, the whole outcome tells.
 		name, result, ok := broker.ParseResult(a.record)
-		if ok && len(result) > 0 && DecodeResult(name, result, into, c.codecs) == nil {
+		if ok && len(result) > 0 && c.decodePlain(name, result, into) {
 			return nil
 		}
 	}
@@ -33,6 +34,13 @@ func (c *Client) Await(ctx context.Context, id task.ID, into any) error {
 		return err
 	}
 	return Decode(id, a.Outcome, into, c.codecs)
+}
+
+// decodePlain decodes a result, and reports whether it could. What is sealed it leaves
+// alone.
+func (c *Client) decodePlain(name string, result []byte, into any) bool {
+	enc, err := codec.ByName(name, c.codecs...)
+	return err == nil && seal.Of(enc) == nil && decodeValue(enc, name, result, into) == nil
 }
 
 // AwaitOutcome waits until the task is done and returns how. The errors are those
@@ -124,34 +132,36 @@ func Error(id broker.ID, o *broker.Outcome) error {
 // Decode decodes the result of an outcome into the pointer into, or returns the
 // error of a task that did not succeed. A nil into takes any result. A task that
 // returned nothing leaves a [task.None] or an interface as it is; any other type
-// gets a [*codec.Error], so that no result is not mistaken for a zero value.
+// gets a [*codec.Error], so that no result is not mistaken for a zero value. The error is a [*codec.Error] also if the outcome is not
+// sealed as it must be.
 func Decode(id broker.ID, o *broker.Outcome, into any, codecs []codec.Codec) error {
-	if err := Error(id, o); err != nil {
-		return err
-	}
-	if into == nil {
-		return nil
-	}
-	if o.Err != nil { // a group that succeeded, and has no result
-		return task.NewRemoteError(id, o)
-	}
-	if err := DecodeResult(o.Codec, o.Result, into, codecs); err != nil {
+	open, err := seal.OpenOutcome(codecs, id, o)
+	if err != nil {
 		return fmt.Errorf("%s: %w", task.Title(id, o.Name), err)
 	}
-	return nil
+	return DecodeOpened(id, open, into)
 }
 
-// DecodeResult decodes a result with the codec of that name, by the rules of [Decode].
-func DecodeResult(name string, result []byte, into any, codecs []codec.Codec) error {
-	if len(result) == 0 {
-		return checkNone(name, into)
+// DecodeOpened is Decode for an outcome whose seal was opened.
+func DecodeOpened(id broker.ID, o seal.Opened, into any) error {
+	if err := Error(id, o.Outcome); err != nil {
+		return err
 	}
-	enc, err := codec.ByName(name, codecs...)
-	if err == nil {
-		err = decodeValue(enc, name, result, into)
+	switch {
+	case into == nil:
+		return nil
+	case o.Err != nil: // a group that succeeded, and has no result
+		return task.NewRemoteError(id, o.Outcome)
+	case len(o.Result) == 0:
+		if err := checkNone(o.Codec, into); err != nil {
+			return fmt.Errorf("%s: %w", task.Title(id, o.Name), err)
+		}
+		return nil
+	case o.Plain == nil:
+		return fmt.Errorf("%s: %w", task.Title(id, o.Name), o.Unknown)
 	}
-	if err != nil {
-		return fmt.Errorf("result: %w", err)
+	if err := decodeValue(o.Plain, o.Codec, o.Result, into); err != nil {
+		return fmt.Errorf("%s: result: %w", task.Title(id, o.Name), err)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -51,14 +52,14 @@ func (s *Child) Await(ctx context.Context, id task.ID, into any) error {
 // Prepare returns the record of a call that is a single task.
 func (s *Child) Prepare(call task.Bound, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
-	if _, err := s.Client.prepare(t, requestOf(call), s, now, nil); err != nil {
+	if _, err := s.Client.prepare(t, requestOf(call), s, now, nil, nil); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
 // Record returns the record of a request that is sent from another process than
-// that of the client. It is not checked.
+// that of the client. It is neither checked nor sealed.
 func (s *Child) Record(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
 	return s.prepare(req, c, now)
 }
@@ -99,7 +100,7 @@ func (s *Child) repeats() bool {
 	return s.Attempt > 1 || s.again
 }
 
-// prepare returns the record of a request, which is not checked.
+// prepare returns the record of a request, which is neither checked nor sealed.
 func (s *Child) prepare(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
 	if err := req.Draft(t, c, now, nil); err != nil {
@@ -127,10 +128,8 @@ func (s *Child) identify(req *task.Request, t *broker.Task, c codec.Codec) (agai
 // attempt, and was encoded by c.
 func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	payload := t.Payload
-	if sealer, ok := c.(codec.Sealer); ok && sealer.Sealed() { // it may be other bytes in each attempt
-		if print, err := sealer.Fingerprint(payload); err == nil {
-			payload = print
-		}
+	if s := seal.Of(c); s != nil { // an id must not tell what is in the payload
+		payload = s.Fingerprint(payload)
 	}
 	h := sha256.New()
 	h.Write(s.Parent[:])

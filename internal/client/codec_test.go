@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
 )
@@ -21,7 +22,8 @@ var errBrittle = errors.New("no good")
 // A codec that panics is an error that names it, and not the end of the program.
 func TestCodecPanics(t *testing.T) {
 	var n int
-	err := client.DecodeResult("brittle", []byte{1}, &n, []codec.Codec{brittle{codec.Msgpack()}})
+	o := &broker.Outcome{State: broker.StateSucceeded, Codec: "brittle", Result: []byte{1}}
+	err := client.Decode(broker.NewTaskID("default", ""), o, &n, []codec.Codec{brittle{codec.Msgpack()}})
 	var named *codec.Error
 	if !errors.As(err, &named) || named.Codec != "brittle" || !errors.Is(err, errBrittle) ||
 		!strings.Contains(err.Error(), "brittle: DecodeValue panicked: no good") {

@@ -7,6 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/guard"
+	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
 // Emit implements [task.Emitter].
@@ -23,17 +24,42 @@ func EncodeEvent(topic string, payload any, enc codec.Codec) ([]byte, error) {
 	if err := broker.CheckName("topic", topic); err != nil {
 		return nil, fmt.Errorf("emit: %w", err)
 	}
-	data, err := encodeEvent(payload, enc)
+	data, err := encodeEvent(topic, payload, enc)
 	if err != nil {
 		return nil, fmt.Errorf("emit to topic %s: %w: %w", topic, broker.ErrInvalid, err)
 	}
 	return data, nil
 }
 
-func encodeEvent(payload any, enc codec.Codec) (data []byte, err error) {
+func encodeEvent(topic string, payload any, enc codec.Codec) (data []byte, err error) {
 	name := enc.Name()
 	defer guard.Codec(name, "AppendValue", &err)
-	return enc.AppendValue(append([]byte{byte(len(name))}, name...), payload)
+	head := append([]byte{byte(len(name))}, name...)
+	s := seal.Of(enc)
+	if s == nil {
+		return enc.AppendValue(head, payload)
+	}
+	plain, err := s.Plain().AppendValue(nil, payload)
+	if err != nil {
+		return nil, err
+	}
+	data, err = seal.Event(s, topic, plain)
+	return append(head, data...), err
+}
+
+// DecodeEventPayload decodes the payload of an event of a topic.
+func DecodeEventPayload(codecs []codec.Codec, topic, name string, payload []byte, into any) (err error) {
+	enc, err := codec.ByName(name, codecs...)
+	if err != nil {
+		return err
+	}
+	if s := seal.Of(enc); s != nil {
+		if payload, err = seal.OpenEvent(s, topic, payload); err != nil {
+			return err
+		}
+		enc = s.Plain()
+	}
+	return decodeValue(enc, name, payload, into)
 }
 
 // DecodeEvent returns the name of the codec of an event, and what that has encoded. An

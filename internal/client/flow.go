@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/flow"
+	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -120,6 +121,9 @@ func (c *Client) plan(from *Child, req *task.Request, watch bool) (*flowPlan, er
 		return nil, err
 	}
 	p.link()
+	if err := p.seal(); err != nil {
+		return nil, err
+	}
 	if err := from.sends(req); err != nil {
 		return nil, err
 	}
@@ -270,6 +274,30 @@ func (p *flowPlan) link() {
 			p.flows[i].Inbox = p.c.inbox.id
 		}
 	}
+}
+
+// seal seals all that is sent, if the codec does, now that all have their ids and places.
+func (p *flowPlan) seal() error {
+	s := seal.Of(p.c.codec)
+	if s == nil {
+		return nil
+	}
+	for i := range p.flows {
+		f := &p.flows[i]
+		if err := seal.Flow(s, &f.Flow, f.members); err != nil {
+			return fmt.Errorf("%s: %w", KindName(f.ID), err)
+		}
+	}
+	for i := range p.tasks {
+		t, err := p.record(&p.tasks[i])
+		if err != nil {
+			return err
+		}
+		if err := t.Check(p.c.limits); err != nil { // with its seal it is longer
+			return err
+		}
+	}
+	return nil
 }
 
 // watched reports whether the outcomes of the members of a flow are pushed.

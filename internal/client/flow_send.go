@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
 // send stores all there is. Stored says that something may be, whatever the
@@ -79,7 +80,7 @@ func (p *flowPlan) open(ctx context.Context, f *openFlow, stored *bool) error {
 			err := p.b.OpenFlow(ctx, &f.Flow, from, part)
 			*stored = *stored || err == nil || errors.Is(err, broker.ErrIndeterminate)
 			var dup *broker.DuplicateError
-			if errors.As(err, &dup) && from == 0 && p.sameButInbox(ctx, &f.Flow) {
+			if errors.As(err, &dup) && from == 0 && p.sameButInbox(ctx, f) {
 				err = p.b.OpenFlow(ctx, &f.Flow, from, part)
 			}
 			return err
@@ -92,8 +93,8 @@ func (p *flowPlan) open(ctx context.Context, f *openFlow, stored *bool) error {
 }
 
 // sameButInbox reports whether a flow was stored before, by an earlier attempt
-// with another inbox, which f gets then.
-func (p *flowPlan) sameButInbox(ctx context.Context, f *broker.Flow) bool {
+// with another inbox and another seal, which f gets then.
+func (p *flowPlan) sameButInbox(ctx context.Context, f *openFlow) bool {
 	if !p.again {
 		return false
 	}
@@ -101,12 +102,17 @@ func (p *flowPlan) sameButInbox(ctx context.Context, f *broker.Flow) bool {
 	if err != nil {
 		return false
 	}
-	same := *f
-	same.Inbox = old.Flow.Inbox
+	same := f.Flow
+	same.Inbox, same.Seal = old.Flow.Inbox, old.Flow.Seal // two seals of the same are other bytes
 	if same != old.Flow {
 		return false
 	}
-	*f = same
+	if f.Seal != "" {
+		if s, err := seal.OpenFlow(p.c.codecs, &same, f.members); err != nil || s == nil {
+			return false
+		}
+	}
+	f.Flow = same
 	return true
 }
 
@@ -175,6 +181,9 @@ func (p *flowPlan) record(ft *flowTask) (*broker.Task, error) {
 		return nil, err
 	}
 	t.Group, t.Step, t.Blocked = p.flows[ft.flow].ID, ft.step, ft.blocked
+	if err := ft.req.Seal(t, p.c.codec); err != nil {
+		return nil, err
+	}
 	if ft.timeout > 0 {
 		t.Delay = ft.timeout
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -29,7 +30,7 @@ func (c *Client) waitError(w *Watch, err error) error {
 	if g.asked != g.status.ID {
 		e.Name = "" // that of the task in the group or pipe is in the reason
 	}
-	if f := g.status.Failed; f != nil {
+	if f := seal.OpenLastFailure(c.codecs, g.status.ID, g.status.Failed); f != nil {
 		o := broker.Outcome{Name: g.of.Name, Attempts: f.Attempt, Err: &f.Err}
 		e.LastFailure = task.NewRemoteError(g.status.ID, &o)
 	}

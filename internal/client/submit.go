@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/internal/slab"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -151,13 +152,17 @@ func (s *submission) prepare(c *Client, from *Child) {
 	s.records = newRecords(len(s.calls))
 	s.tasks = s.records.tasks
 	payloads := slab.Bytes{Left: len(s.calls)}
+	var newID func(*broker.Task) broker.ID
+	if len(s.calls) > 1 {
+		newID = new(siblings).newID
+	}
 	for i, call := range s.calls {
 		t := s.records.next()
 		again := false
 		req := requestOf(call)
 		err, sent := s.flowErr(i)
 		if !sent {
-			again, err = c.prepare(t, req, from, s.now, payloads.Room())
+			again, err = c.prepare(t, req, from, s.now, payloads.Room(), newID)
 			payloads.Keep(t.Payload)
 		}
 		if err != nil || sent {
@@ -192,9 +197,9 @@ func (s *submission) repeats(i int) {
 }
 
 // prepare makes t the record of a request, and reports whether that may have been sent
-// before. It has no id yet if it is from nobody and had none: see [Client.begin]. The payload
-// is put in room, if it fits.
-func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now time.Time, room []byte) (again bool, err error) {
+// before. It has no id yet if it is from nobody and had none: see [Client.begin]; but what is
+// sealed has one, by newID, since that is in the seal. The payload is put in room, if it fits.
+func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now time.Time, room []byte, newID func(*broker.Task) broker.ID) (again bool, err error) {
 	if req == nil {
 		return false, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid)
 	}
@@ -206,6 +211,14 @@ func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now tim
 		again = from.identify(req, t, c.codec)
 		if err := from.sends(req); err != nil {
 			return again, err
+		}
+	}
+	if s := seal.Of(c.codec); s != nil {
+		if from == nil {
+			again = req.Identify(t, newID)
+		}
+		if err := req.Seal(t, c.codec); err != nil {
+			return false, err
 		}
 	}
 	if t.Upstream != "" {

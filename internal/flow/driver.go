@@ -45,6 +45,7 @@ type work struct {
 	empty    []broker.ID // flows that were started and have nothing that would arrive by itself
 	canceled bool        // tasks were cancelled, so there may be arrivals anywhere
 	verdict  Verdict     // of a Kill; nil if nobody asks
+	checked  *deed       // the flow whose record was checked last
 }
 
 // drain goes on until a page has nothing that could be done. What could not be
@@ -237,20 +238,29 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 		}
 		return nil, w.start(ctx, fl.Finalizer, nil)
 	}
-	o, err := w.outcome(ctx, p, arrivals)
+	o, d, err := w.outcome(ctx, p, arrivals)
 	if err != nil {
 		return nil, err
 	}
-	err = w.f.EndFlow(ctx, fl.ID, o)
+	ended, err := w.end(ctx, d, fl.ID, o)
 	if errors.Is(err, broker.ErrTooLarge) { // whatever is too large is the result
 		o.Result = nil
 		o.Err = unjoined(err)
-		err = w.f.EndFlow(ctx, fl.ID, o)
+		ended, err = w.end(ctx, d, fl.ID, o)
 	}
 	if err != nil {
 		return nil, wrap("end", err)
 	}
-	return o, nil
+	return ended, nil
+}
+
+// end ends a flow, and returns the outcome as it is stored.
+func (w *work) end(ctx context.Context, d *deed, id broker.ID, o *broker.Outcome) (*broker.Outcome, error) {
+	ended, err := w.sealed(d, id, o)
+	if err != nil {
+		return nil, err
+	}
+	return ended, w.f.EndFlow(ctx, id, ended)
 }
 
 // clear cancels the members of a flow that was killed or can't succeed any more.
@@ -298,20 +308,21 @@ func (w *work) drop(ctx context.Context, p *broker.Progress, what place) error {
 	return w.advance(ctx, p.Flow.ID, ended)
 }
 
-// outcomeAt returns the outcome of a member: from arrivals, if it is there.
-func (w *work) outcomeAt(ctx context.Context, flow broker.ID, step int, arrivals []broker.Arrival) (*broker.Outcome, error) {
+// outcomeAt returns the outcome of a member, as it is stored, and its id: from arrivals, if
+// it is there.
+func (w *work) outcomeAt(ctx context.Context, flow broker.ID, step int, arrivals []broker.Arrival) (broker.ID, *broker.Outcome, error) {
 	i := slices.IndexFunc(arrivals, func(a broker.Arrival) bool { return a.Step == uint32(step) })
 	if i >= 0 {
-		return &arrivals[i].Outcome, nil
+		return arrivals[i].Task, &arrivals[i].Outcome, nil
 	}
 	m, err := w.f.Members(ctx, flow, step, 1, true)
 	if err != nil {
-		return nil, wrap("members", err)
+		return broker.ID{}, nil, wrap("members", err)
 	}
 	if len(m) == 0 || m[0].Outcome == nil {
-		return nil, fmt.Errorf("member %d has no outcome", step)
+		return broker.ID{}, nil, fmt.Errorf("member %d has no outcome", step)
 	}
-	return m[0].Outcome, nil
+	return m[0].ID, m[0].Outcome, nil
 }
 
 func wrap(doing string, err error) error {

@@ -32,36 +32,56 @@ const (
 const TooLargeCode = "too large"
 
 // outcome returns how a flow has ended whose members are all final, and so are
-// its callback and finalizer.
-func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) (*broker.Outcome, error) {
+// its callback and finalizer. It is not sealed yet; d is what it is sealed by.
+func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) (o *broker.Outcome, d *deed, err error) {
 	fl := &p.Flow
-	o := &broker.Outcome{State: broker.StateSucceeded, Name: NameGroup, Finished: time.Now()}
+	o = &broker.Outcome{State: broker.StateSucceeded, Name: NameGroup, Finished: time.Now()}
 	pipe := fl.ID.Kind() == broker.KindPipe
 	if pipe {
 		o.Name = NamePipe
 	}
-	switch {
-	case p.Marks&(broker.MarkKilled|broker.MarkDropped) != 0:
+	if p.Marks&(broker.MarkKilled|broker.MarkDropped) != 0 {
 		o.State = broker.StateCanceled
-		return o, nil
+		return o, nil, nil
+	}
+	d, bad, err := w.deed(ctx, p)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case bad != nil:
+		return disbelieved(o, bad), nil, nil
 	case pipe && p.Failed > 0:
-		return w.brokenPipe(ctx, p, o, arrivals)
+		o, err = w.brokenPipe(ctx, d, p, o, arrivals)
 	case pipe:
-		return w.lastStep(ctx, p, arrivals)
+		o, err = w.lastStep(ctx, d, p, o, arrivals)
 	case p.Succeeded < fl.Need:
-		return w.failed(ctx, p, o)
+		o, err = w.failed(ctx, d, p, o)
 	case !fl.Callback.IsZero():
-		return w.callbackOutcome(ctx, p, o, arrivals)
+		o, err = w.callbackOutcome(ctx, d, p, o, arrivals)
+	default:
+		o.Result, o.Codec, bad, err = w.join(ctx, p, w.limits().Result, "")
+		if bad != nil {
+			o.Err = unjoined(bad)
+		}
 	}
-	raw, name, bad, err := w.join(ctx, p, w.limits().Result, "")
+	return o, d, err
+}
+
+// disbelieved makes o the outcome of a flow of which something can't be believed.
+func disbelieved(o *broker.Outcome, why error) *broker.Outcome {
+	o.State, o.Result = broker.StateFailed, nil
+	o.Err = &broker.Failure{Type: fmt.Sprintf("%T", why), Message: why.Error(), Codes: []string{FailedCode}}
+	o.Err.Trim()
+	return o
+}
+
+// blamed returns the outcome of what has failed, opened; or that it can't be believed.
+func (w *work) blamed(d *deed, place uint32, id broker.ID, m *broker.Outcome) *broker.Outcome {
+	open, err := w.opened(d, place, id, m)
 	if err != nil {
-		return nil, err
+		return disbelieved(&broker.Outcome{Name: m.Name}, err)
 	}
-	o.Result, o.Codec = raw, name
-	if bad != nil {
-		o.Err = unjoined(bad)
-	}
-	return o, nil
+	return open.Outcome
 }
 
 // unjoined is the note of a group that succeeded and has no result of its own.
@@ -75,41 +95,44 @@ func unjoined(why error) *broker.Failure {
 	return f
 }
 
-func (w *work) lastStep(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) (*broker.Outcome, error) {
+func (w *work) lastStep(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
 	if p.Flow.Size == 0 {
-		return &broker.Outcome{State: broker.StateSucceeded, Codec: w.usual(), Name: NamePipe, Finished: time.Now()}, nil
+		o.Codec = w.usual()
+		return o, nil
 	}
-	last, err := w.outcomeAt(ctx, p.Flow.ID, p.Flow.Size-1, arrivals)
+	id, last, err := w.outcomeAt(ctx, p.Flow.ID, p.Flow.Size-1, arrivals)
 	if err != nil {
 		return nil, err
 	}
-	return &broker.Outcome{
-		State: last.State, Codec: last.Codec, Result: last.Result, Err: last.Err,
-		Name: NamePipe, Finished: time.Now(),
-	}, nil
+	open, err := w.opened(d, uint32(p.Flow.Size-1), id, last)
+	if err != nil {
+		return disbelieved(o, err), nil
+	}
+	o.State, o.Codec, o.Result, o.Err = open.State, open.Codec, open.Result, open.Err
+	return o, nil
 }
 
 // brokenPipe returns the outcome of a pipe that a step has failed. The first step that
 // did not succeed is the cause of all that follow it. If that step was canceled while it
 // ran, because a later one was killed, that later one is the cause.
-func (w *work) brokenPipe(ctx context.Context, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
+func (w *work) brokenPipe(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
 	step := p.Succeeded
-	m, err := w.outcomeAt(ctx, p.Flow.ID, step, arrivals)
+	id, m, err := w.outcomeAt(ctx, p.Flow.ID, step, arrivals)
 	if err == nil && m.State == broker.StateCanceled && p.First > step {
 		step = p.First
-		m, err = w.outcomeAt(ctx, p.Flow.ID, step, arrivals)
+		id, m, err = w.outcomeAt(ctx, p.Flow.ID, step, arrivals)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return failedBy(o, step, m), nil
+	return failedBy(o, step, w.blamed(d, uint32(step), id, m)), nil
 }
 
 // failed returns the outcome of a group of which too few succeeded. To blame is
 // the first member, by its place, that failed or expired. If there is none, somebody
 // has killed members: the one that was counted first is to blame, since others may have
 // been canceled because of it.
-func (w *work) failed(ctx context.Context, p *broker.Progress, o *broker.Outcome) (*broker.Outcome, error) {
+func (w *work) failed(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome) (*broker.Outcome, error) {
 	var blame *broker.Outcome
 	place := 0
 	for from := 0; from < p.Listed; {
@@ -125,10 +148,10 @@ func (w *work) failed(ctx context.Context, p *broker.Progress, o *broker.Outcome
 				continue
 			}
 			if m.State != broker.StateCanceled {
-				return failedBy(o, from+i, m.Outcome), nil
+				return failedBy(o, from+i, w.blamed(d, uint32(from+i), m.ID, m.Outcome)), nil
 			}
 			if blame == nil || from+i == p.First {
-				blame, place = m.Outcome, from+i
+				blame, place = w.blamed(d, uint32(from+i), m.ID, m.Outcome), from+i
 			}
 		}
 		from += len(page)
@@ -188,7 +211,7 @@ func ended(codes []string, code string) []string {
 }
 
 // callbackOutcome makes o what the callback of a group has come to.
-func (w *work) callbackOutcome(ctx context.Context, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
+func (w *work) callbackOutcome(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
 	var end *broker.Outcome
 	for i := range arrivals {
 		if arrivals[i].Step == broker.StepCallback {
@@ -203,6 +226,13 @@ func (w *work) callbackOutcome(ctx context.Context, p *broker.Progress, o *broke
 		if len(found) == 1 {
 			end = found[0].Outcome
 		}
+	}
+	if end != nil {
+		open, err := w.opened(d, broker.StepCallback, p.Flow.Callback, end)
+		if err != nil {
+			return disbelieved(o, fmt.Errorf("the callback: %w", err)), nil
+		}
+		end = open.Outcome
 	}
 	if end == nil {
 		end = &broker.Outcome{State: p.Callback}

@@ -8,6 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/guard"
+	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
 // ReasonKey is where the metadata of a task that is started without what it
@@ -145,6 +146,9 @@ func (w *work) compose(ctx context.Context, t *broker.Task, up *upstream) (*brok
 		why = errors.New("nothing was before it")
 	} else {
 		value, bad, err := up.value(ctx, t.Codec)
+		if err == nil && bad == nil && w.seals(t.Codec) {
+			bad, err = w.placed(ctx, t, up)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -154,7 +158,7 @@ func (w *work) compose(ctx context.Context, t *broker.Task, up *upstream) (*brok
 	}
 	if why != nil {
 		ready.Payload = t.Payload
-		if ready.Meta = withReason(t.Meta, why.Error()); ready.Check(w.limits()) != nil {
+		if ready.Meta = withReason(t.Meta, w.sealReason(t, why.Error())); ready.Check(w.limits()) != nil {
 			ready.Meta = t.Meta
 		}
 		return &ready, nil
@@ -164,10 +168,6 @@ func (w *work) compose(ctx context.Context, t *broker.Task, up *upstream) (*brok
 }
 
 func withReason(meta map[string]string, why string) map[string]string {
-	const most = 400
-	if len(why) > most {
-		why = why[:most]
-	}
 	meta = maps.Clone(meta)
 	if meta == nil {
 		meta = make(map[string]string, 1)
@@ -178,12 +178,21 @@ func withReason(meta map[string]string, why string) map[string]string {
 
 // insert returns the arguments of a task with one more.
 func (w *work) insert(t *broker.Task, value []byte) (payload []byte, err error) {
-	j, err := w.joiner(t.Codec)
+	j, s, err := w.joiner(t.Codec)
 	if err != nil {
 		return nil, err
 	}
 	defer guard.Codec(t.Codec, "AppendArg", &err)
-	payload, err = j.AppendArg(nil, t.Payload, t.Upstream, value)
+	payload = t.Payload
+	if s != nil {
+		if payload, err = w.stepArgs(s, t); err != nil {
+			return nil, err
+		}
+	}
+	payload, err = j.AppendArg(nil, payload, t.Upstream, value)
+	if err == nil && s != nil {
+		payload, err = sealStep(s, t, payload)
+	}
 	if err == nil && len(payload) > w.limits().Payload {
 		err = tooLarge("payload", len(payload), w.limits().Payload)
 	}
@@ -192,15 +201,16 @@ func (w *work) insert(t *broker.Task, value []byte) (payload []byte, err error) 
 
 func (w *work) limits() broker.Limits { return w.Broker.Limits().WithDefaults() }
 
-// joiner returns what joins values of a codec.
-func (w *work) joiner(name string) (codec.Joiner, error) {
+// joiner returns what joins values of a codec that are not sealed, and what seals them;
+// that is nil if the codec does not.
+func (w *work) joiner(name string) (codec.Joiner, codec.Sealer, error) {
 	c, err := codec.ByName(name, w.Codecs...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	j, ok := c.(codec.Joiner)
+	j, ok := seal.Plain(c).(codec.Joiner)
 	if !ok {
-		return nil, errors.New("codec " + name + " can't join values")
+		return nil, nil, errors.New("codec " + name + " can't join values")
 	}
-	return j, nil
+	return j, seal.Of(c), nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/guard"
+	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
 // upstream is what a task that is about to start waits for: the result of a step
@@ -22,8 +23,8 @@ type upstream struct {
 
 	got   bool
 	codec string
-	raw   []byte
-	bad   error // why there is none, for good
+	raw   []byte // not sealed
+	bad   error  // why there is none, for good
 }
 
 // value returns the encoded value for a task whose arguments have a codec; bad
@@ -31,11 +32,7 @@ type upstream struct {
 func (u *upstream) value(ctx context.Context, name string) (raw []byte, bad, err error) {
 	if !u.got {
 		if u.flow.Flow.ID.Kind() == broker.KindPipe {
-			var o *broker.Outcome
-			if o, err = u.w.outcomeAt(ctx, u.flow.Flow.ID, u.step, u.arrivals); err == nil {
-				u.codec = o.Codec
-				u.raw, u.bad = u.w.encoded(o)
-			}
+			u.raw, u.codec, u.bad, err = u.w.stepResult(ctx, u.flow, u.step, u.arrivals)
 		} else {
 			u.raw, u.codec, u.bad, err = u.w.join(ctx, u.flow, u.w.limits().Payload, name)
 		}
@@ -53,27 +50,49 @@ func (u *upstream) value(ctx context.Context, name string) (raw []byte, bad, err
 	return u.raw, nil, nil
 }
 
-// encoded returns the value that an outcome stands for. A task without a result
-// counts as one that returned an empty struct, which task.None is.
-func (w *work) encoded(o *broker.Outcome) (raw []byte, err error) {
+// stepResult returns the encoded result of a step of a pipe; bad says why there is none,
+// whoever tries, and err that it should be tried again.
+func (w *work) stepResult(ctx context.Context, p *broker.Progress, step int, arrivals []broker.Arrival) (raw []byte, name string, bad, err error) {
+	d, bad, err := w.deed(ctx, p)
+	if err != nil || bad != nil {
+		return nil, "", bad, err
+	}
+	id, o, err := w.outcomeAt(ctx, p.Flow.ID, step, arrivals)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	raw, bad = w.encoded(d, uint32(step), id, o)
+	return raw, o.Codec, bad, nil
+}
+
+// encoded returns the value that the outcome of a member stands for. A task without a
+// result counts as one that returned an empty struct, which task.None is.
+func (w *work) encoded(d *deed, place uint32, id broker.ID, o *broker.Outcome) (raw []byte, err error) {
+	open, err := w.opened(d, place, id, o)
 	switch {
+	case err != nil:
+		return nil, err
 	case o.Err != nil && o.State == broker.StateSucceeded:
-		return nil, errors.New(o.Err.Message)
-	case len(o.Result) > 0:
-		return o.Result, nil
+		return nil, errors.New(open.Err.Message)
+	case len(open.Result) > 0:
+		return open.Result, nil
 	}
 	c, err := codec.ByName(o.Codec, w.Codecs...)
 	if err != nil {
 		return nil, err
 	}
 	defer guard.Codec(o.Codec, "AppendValue", &err)
-	return c.AppendValue(nil, struct{}{})
+	return seal.Plain(c).AppendValue(nil, struct{}{})
 }
 
 // join returns the array of the results of all members of a flow, in order.
 // Those that did not succeed are nil in it; if that are all, it is of the codec
 // want, where there is one. It reads page by page, and no more than limit allows.
 func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want string) (raw []byte, name string, bad, err error) {
+	d, bad, err := w.deed(ctx, p)
+	if err != nil || bad != nil {
+		return nil, "", bad, err
+	}
 	var values [][]byte
 	size, guess := 5, ""
 	for from := 0; from < p.Listed; {
@@ -84,13 +103,16 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 		if len(page) == 0 {
 			break
 		}
-		for _, m := range page {
+		for i, m := range page {
 			var v []byte
 			if o := m.Outcome; o != nil && o.State != broker.StateSucceeded {
 				// What was cancelled while it waited may name no codec, which is
 				// read as msgpack.
 				if o.State != broker.StateCanceled || o.Codec != codec.Msgpack().Name() {
 					guess = cmp.Or(guess, o.Codec)
+				}
+				if _, bad = w.opened(d, uint32(from+i), m.ID, o); bad != nil {
+					return nil, "", bad, nil
 				}
 			} else if o != nil {
 				switch {
@@ -99,7 +121,7 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 				case name != o.Codec:
 					return nil, "", fmt.Errorf("results of the codecs %q and %q can't be joined", name, o.Codec), nil
 				}
-				if v, bad = w.encoded(o); bad != nil {
+				if v, bad = w.encoded(d, uint32(from+i), m.ID, o); bad != nil {
 					return nil, "", bad, nil
 				}
 			}
@@ -116,7 +138,7 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 }
 
 func (w *work) joined(name string, values [][]byte) (raw []byte, err error) {
-	j, err := w.joiner(name)
+	j, _, err := w.joiner(name)
 	if err != nil {
 		return nil, err
 	}

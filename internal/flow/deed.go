@@ -1,0 +1,184 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/guard"
+	"github.com/go-arbiter/arbiter/internal/seal"
+)
+
+// A driver has the key, and what it reads comes from a broker that others may write to. So
+// before it seals anything it checks that each part was sealed for the place where it is:
+// the record of the flow with the ids of its members, what each of them has come to, and
+// the step that gets it.
+
+// deed is a flow whose record was checked.
+type deed struct {
+	s       codec.Sealer
+	flow    broker.Flow
+	members []broker.ID
+}
+
+// deed checks the record of a flow. It is nil, without an error, if the flow is not sealed
+// and need not be. Bad says that it can't be believed, and err that it could not be read.
+func (w *work) deed(ctx context.Context, p *broker.Progress) (d *deed, bad, err error) {
+	if !seal.Seals(&p.Flow, w.Codecs) {
+		return nil, nil, nil
+	}
+	if w.checked != nil && w.checked.flow == p.Flow {
+		return w.checked, nil, nil
+	}
+	members := make([]broker.ID, 0, min(p.Flow.Size, broker.MaxBatch))
+	for len(members) < p.Flow.Size {
+		page, err := w.f.Members(ctx, p.Flow.ID, len(members), broker.MaxBatch, false)
+		if err != nil {
+			return nil, nil, wrap("members", err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for i := range page {
+			members = append(members, page[i].ID)
+		}
+	}
+	s, bad := openFlow(w.Codecs, &p.Flow, members)
+	if bad != nil || s == nil {
+		return nil, bad, nil
+	}
+	w.checked = &deed{s: s, flow: p.Flow, members: members}
+	return w.checked, nil, nil
+}
+
+func openFlow(codecs []codec.Codec, f *broker.Flow, members []broker.ID) (s codec.Sealer, err error) {
+	defer guard.Codec("of the flow", "Open", &err)
+	return seal.OpenFlow(codecs, f, members)
+}
+
+// at returns the id at a place.
+func (d *deed) at(place uint32) broker.ID {
+	switch {
+	case place == broker.StepCallback:
+		return d.flow.Callback
+	case uint64(place) < uint64(len(d.members)):
+		return d.members[place]
+	}
+	return broker.ID{}
+}
+
+// opened opens the outcome of what is at a place of a flow. D is that of the flow, which
+// is nil if the flow is not sealed.
+func (w *work) opened(d *deed, place uint32, id broker.ID, o *broker.Outcome) (seal.Opened, error) {
+	if d != nil && d.at(place) != id {
+		return seal.Opened{}, fmt.Errorf("%w: %s is not at this place of the group or pipe", codec.ErrForged, id)
+	}
+	if d == nil && seal.First(w.Codecs) != nil {
+		if c, err := codec.ByName(o.Codec, w.Codecs...); err == nil && seal.Of(c) != nil && o.State == broker.StateSucceeded {
+			return seal.Opened{}, fmt.Errorf("%w: a sealed result in a group or pipe whose record is not sealed", codec.ErrForged)
+		}
+	}
+	return seal.OpenOutcome(w.Codecs, id, o)
+}
+
+// placed checks that a blocked task, whose own seal is good, gets the result of what is
+// before it: it is the next step or the callback, or in a flow that is. Bad says that it
+// does not, and err that this could not be read.
+func (w *work) placed(ctx context.Context, t *broker.Task, up *upstream) (bad, err error) {
+	flow, step := t.Group, t.Step
+	for depth := 0; flow != up.flow.Flow.ID; depth++ {
+		first := step < broker.StepFinalizer && (flow.Kind() == broker.KindGroup || step == 0)
+		if flow.IsZero() || !first || depth == maxDepth {
+			return fmt.Errorf("%w: the task was not sent to get this result", codec.ErrForged), nil
+		}
+		p, err := w.f.LookupFlow(ctx, flow)
+		if err != nil {
+			return nil, wrap("look up", err)
+		}
+		if _, bad, err := w.deed(ctx, p); bad != nil || err != nil {
+			return bad, err
+		}
+		flow, step = p.Flow.Group, p.Flow.Step
+	}
+	want := broker.StepCallback
+	if flow.Kind() == broker.KindPipe {
+		want = uint32(up.step) + 1
+	}
+	if step != want {
+		return fmt.Errorf("%w: the task was not sent to get this result", codec.ErrForged), nil
+	}
+	return nil, nil
+}
+
+// maxDepth bounds how deep flows may be in each other, as it does where they are sent.
+const maxDepth = 100
+
+// seals reports whether the codec of that name seals.
+func (w *work) seals(name string) bool {
+	c, err := codec.ByName(name, w.Codecs...)
+	return err == nil && seal.Of(c) != nil
+}
+
+// stepArgs opens the arguments of a step.
+func (w *work) stepArgs(s codec.Sealer, t *broker.Task) ([]byte, error) {
+	args, _, err := seal.Open(s, t)
+	return args, err
+}
+
+// sealStep seals the arguments of a step, which are whole now, for that step.
+func sealStep(s codec.Sealer, t *broker.Task, args []byte) ([]byte, error) {
+	ready := *t
+	ready.Upstream, ready.Payload = "", args
+	meta, err := seal.Meta(s, t.ID, t.Meta)
+	if err != nil {
+		return nil, err
+	}
+	ready.Meta = meta
+	if err := seal.Task(s, &ready); err != nil {
+		return nil, err
+	}
+	return ready.Payload, nil
+}
+
+// sealReason returns why a task starts without what it waits for, as it is stored.
+func (w *work) sealReason(t *broker.Task, why string) string {
+	const most = 400
+	if len(why) > most {
+		why = why[:most]
+	}
+	c, err := codec.ByName(t.Codec, w.Codecs...)
+	s := seal.Of(c)
+	if err != nil || s == nil {
+		return why
+	}
+	hidden, err := seal.Reason(s, t.ID, why)
+	if err != nil {
+		return ""
+	}
+	return hidden
+}
+
+// sealed returns the outcome of a flow as it is stored.
+func (w *work) sealed(d *deed, id broker.ID, o *broker.Outcome) (*broker.Outcome, error) {
+	var s codec.Sealer
+	switch {
+	case d == nil && (o.Err == nil || seal.AcceptsPlain(w.Codecs)):
+		return o, nil
+	case d == nil: // why its record can't be believed
+		s = seal.First(w.Codecs)
+	default:
+		s = d.s
+		if c, err := codec.ByName(o.Codec, w.Codecs...); err == nil && len(o.Result) > 0 {
+			s = seal.Of(c)
+		}
+	}
+	if s == nil { // a result that is not sealed, and need not be
+		return o, nil
+	}
+	ended := *o
+	if err := seal.Outcome(s, id, &ended); err != nil {
+		return nil, wrap("seal", err)
+	}
+	return &ended, nil
+}
