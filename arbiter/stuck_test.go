@@ -121,11 +121,17 @@ func served(t *testing.T, b broker.Broker, queue string, fn func(context.Context
 // has more time and is tried again.
 func stuckWait(t *testing.T, wait func(ctx context.Context) error) error {
 	t.Helper()
+	return toldWait(t, func(err error) bool { return errors.Is(err, task.ErrNoMinion) }, wait)
+}
+
+// toldWait is stuckWait with what it is that the error has to tell.
+func toldWait(t *testing.T, tells func(err error) bool, wait func(ctx context.Context) error) error {
+	t.Helper()
 	for limit := 400 * time.Millisecond; ; limit *= 4 {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		err := wait(ctx)
 		cancel()
-		if errors.Is(err, task.ErrNoMinion) || limit > 10*time.Second {
+		if tells(err) || limit > 10*time.Second {
 			return err
 		}
 	}

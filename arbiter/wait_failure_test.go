@@ -92,11 +92,13 @@ func TestWaitErrorFailure(t *testing.T) {
 			for what, test := range cases {
 				t.Run(what, func(t *testing.T) {
 					t.Parallel()
-					ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
-					defer cancel()
-					var none any
-					err := test.from.Await(ctx, test.id, &none)
 					var e *task.WaitError
+					err := toldWait(t, func(err error) bool {
+						return errors.As(err, &e) && e.LastFailure != nil
+					}, func(ctx context.Context) error {
+						var none any
+						return test.from.Await(ctx, test.id, &none)
+					})
 					if !errors.As(err, &e) || e.LastFailure == nil {
 						t.Fatalf("%v (%+v)", err, e)
 					}
@@ -167,9 +169,7 @@ func TestWaitErrorName(t *testing.T) {
 			{fut.ID(), "wirk", "task wirk ("},
 			{group.ID(), "", ": task wirk (" + onlyMember(t, b, group.ID()).String() + ") in it is scheduled until "},
 		} {
-			ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
-			err := other.Await(ctx, test.id, nil)
-			cancel()
+			err := stuckWait(t, func(ctx context.Context) error { return other.Await(ctx, test.id, nil) })
 			var e *task.WaitError
 			if !errors.Is(err, task.ErrNoMinion) || !errors.As(err, &e) || e.Name != test.name || !strings.Contains(err.Error(), test.says) || !strings.HasSuffix(err.Error(), want) {
 				t.Errorf("%v (%+v), want %q and %q", err, e, test.says, want)
@@ -186,7 +186,7 @@ func TestWaitErrorTurn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		var wg sync.WaitGroup
 		errs := make([]error, 4)
