@@ -52,43 +52,112 @@ func (b *Broker) cancelNow(ctx context.Context, ids []broker.ID) ([]broker.Cance
 	return out, nil
 }
 
+// ownerFields is about how many fields a script reads in search of the minions that hold
+// tasks: tasks times minions.
+const ownerFields = 20_000
+
+// ownedAtOnce is of how many tasks a script may ask who holds them, and at most most.
+func ownedAtOnce(minions, most int) int {
+	return min(max(ownerFields/max(minions, 1), 10), most)
+}
+
+// cancelIn cancels tasks of one partition. It takes several scripts where there are many
+// minions to be asked. Then those that wait are all cancelled before the minions of the
+// others are told: a slot that becomes free by that is not for one of them.
 func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, error) {
+	c := canceling{b: b, k: k}
+	verdicts, whole, err := c.all(ctx, ids, false)
+	if err != nil || whole {
+		return verdicts, err
+	}
+	var running []any
+	var places []int
+	for i, v := range verdicts {
+		if _, is := v.(int64); is && broker.CancelVerdict(toInt(v)) == broker.CancelRequested {
+			running, places = append(running, ids[i]), append(places, i)
+		}
+	}
+	again, _, err := c.all(ctx, running, true)
+	if err != nil {
+		return nil, err
+	}
+	for i, place := range places {
+		verdicts[place] = again[i]
+	}
+	return verdicts, nil
+}
+
+// canceling cancels tasks of one partition.
+type canceling struct {
+	b       *Broker
+	k       *keys
+	minions []string // those of the queue, as far as they are known
+}
+
+// all cancels tasks and returns their verdicts. It tells the minions of those that run if
+// tell says so, or if one script does for all tasks; whole reports that.
+func (c *canceling) all(ctx context.Context, ids []any, tell bool) (verdicts []any, whole bool, err error) {
+	for tries := 0; len(verdicts) < len(ids); {
+		rest := ids[len(verdicts):]
+		n := ownedAtOnce(len(c.minions), len(rest))
+		whole = n == len(ids)
+		some, err := c.run(ctx, rest[:n], tell || whole)
+		if err != nil {
+			return nil, false, err
+		}
+		if some != nil {
+			verdicts = append(verdicts, some...)
+		} else if tries++; tries == minionRetries {
+			return nil, false, fmt.Errorf("redis cancel: %w: minions of queue %s come and go", broker.ErrUnavailable, c.k.queue)
+		}
+	}
+	return verdicts, whole, nil
+}
+
+// run runs the script. It returns nothing if there are minions that were not known: then
+// nothing was done.
+func (c *canceling) run(ctx context.Context, ids []any, tell bool) ([]any, error) {
+	b, k, minions := c.b, c.k, c.minions
 	class, read, sweep := retention(b.cfg.atLeast, broker.DefaultRetention, 0, false)
 	outcome := appendFrame(nil, &broker.Outcome{State: broker.StateCanceled, Finished: time.Now()})
-	var minions []string
-	for range minionRetries {
-		names := []string{
-			k.state, k.due, k.later, k.gone, k.stop, k.ready, k.held, k.minions,
-			k.keep, k.forget(class), k.watch, k.flows, k.outbox, k.about, k.parked, k.needs,
-		}
-		args := []any{len(minions)}
-		for _, m := range minions {
-			names = append(names, k.flight(m), k.claim(m))
-			args = append(args, m)
-		}
-		for _, id := range ids {
-			names = append(names, k.record(broker.ID(id.([]byte))))
-		}
-		args = append(args, class, read.Milliseconds(), sweep.Milliseconds(), k.wake, b.space.inboxes, b.space.channels, outcome)
-		reply, err := scriptCancel.run(ctx, b, names, append(args, ids...)...)
-		if err != nil {
-			if errors.Is(err, broker.ErrIndeterminate) {
-				b.arrived.add(k) // perhaps; a repetition would not be told
-			}
-			return nil, err
-		}
-		list := toList(reply)
-		if item(list, 0) == nil { // minions have come meanwhile
-			minions = toStrings(item(list, 1))
-			continue
-		}
-		b.unlock(ctx, k, toStrings(item(list, 1)))
-		if toInt(item(list, 2)) > 0 {
-			b.arrived.add(k)
-		}
-		return toList(item(list, 0)), nil
+	names := []string{
+		k.state, k.due, k.later, k.gone, k.stop, k.ready, k.held, k.minions,
+		k.keep, k.forget(class), k.watch, k.flows, k.outbox, k.about, k.parked, k.needs,
 	}
-	return nil, fmt.Errorf("redis cancel: %w: minions of queue %s come and go", broker.ErrUnavailable, k.queue)
+	args := []any{len(minions)}
+	for _, m := range minions {
+		names = append(names, k.flight(m), k.claim(m))
+		args = append(args, m)
+	}
+	for _, id := range ids {
+		names = append(names, k.record(broker.ID(id.([]byte))))
+	}
+	told := 0
+	if tell {
+		told = 1
+	}
+	args = append(args, class, read.Milliseconds(), sweep.Milliseconds(), k.wake, b.space.inboxes, b.space.channels, outcome, told)
+	reply, err := scriptCancel.run(ctx, b, names, append(args, ids...)...)
+	if err != nil {
+		if errors.Is(err, broker.ErrIndeterminate) {
+			b.arrived.add(k) // perhaps; a repetition would not be told
+		}
+		return nil, err
+	}
+	list := toList(reply)
+	if item(list, 0) == nil { // minions have come meanwhile
+		c.minions = toStrings(item(list, 1))
+		return nil, nil
+	}
+	b.unlock(ctx, k, toStrings(item(list, 1)))
+	if toInt(item(list, 2)) > 0 {
+		b.arrived.add(k)
+	}
+	verdicts := toList(item(list, 0))
+	if len(verdicts) != len(ids) {
+		return nil, fmt.Errorf("redis cancel: %w: %d verdicts for %d tasks", broker.ErrMalformed, len(verdicts), len(ids))
+	}
+	return verdicts, nil
 }
 
 // minionRetries is how often a script is tried that must know all minions of a

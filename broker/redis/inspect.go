@@ -265,6 +265,10 @@ func (b *Broker) requeueNow(ctx context.Context, ids []broker.ID) ([]error, erro
 	return errs, nil
 }
 
+// requeueAtOnce is how many dead letters one script requeues: it calls more than ten
+// commands for each.
+const requeueAtOnce = 250
+
 // letter is a dead letter that is to be requeued.
 type letter struct {
 	id     broker.ID
@@ -274,6 +278,7 @@ type letter struct {
 
 // requeue runs the script. It replies for the first of the letters, or for all.
 func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any, error) {
+	letters = letters[:min(len(letters), requeueAtOnce)]
 	names := []string{k.dead, k.state, k.ready, k.held, k.watch, k.unique}
 	args := []any{k.wake}
 	for _, l := range letters {

@@ -132,16 +132,16 @@ func readFinal(st *broker.Status, v string) bool {
 	return true
 }
 
-// locateBatch bounds a script whose work grows with tasks times minions.
+// locateBatch is how many tasks a script locates at most: see also ownedAtOnce.
 const locateBatch = 100
 
 // locate fills in where the tasks at the places are, which are not final.
 func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker.Status) error {
 	var minions []string
 	for len(places) > 0 {
-		n := min(len(places), locateBatch)
 		tries := 0
 	again:
+		n := ownedAtOnce(len(minions), min(len(places), locateBatch))
 		names := []string{k.due, k.later, k.minions, k.state, k.about}
 		args := []any{len(minions)}
 		for _, m := range minions {

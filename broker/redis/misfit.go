@@ -51,6 +51,7 @@ var misfits = []struct {
 	{"ERR AUTH", misfit{says: "refuses the user or the password; check those of the URL or of Login"}},
 	{"ERR Client sent AUTH", misfit{says: "has no password; leave it out of the URL and of Login"}},
 	{"ERR invalid password", misfit{says: "refuses the password; check that of the URL or of Login"}},
+	{"ERR bad lua script for redis cluster", misfit{says: "is a proxy that reads the text of scripts and refuses these; set its parameter script_check_enable to 0", byEach: true}},
 	{"NOAUTH", misfit{says: "asks for a password; give it in the URL or with Login"}},
 	{"NOPERM", misfit{says: saysRights, byEach: true}},
 	{"ERR The user executing the script can't run this command", misfit{says: saysRights, byEach: true, inside: true}},

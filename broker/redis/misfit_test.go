@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -256,4 +257,20 @@ func TestNoPasswordInErrors(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+}
+
+// A proxy that refuses the scripts for their text is an error at once, which names the
+// setting.
+func TestMisfitOfProxy(t *testing.T) {
+	t.Parallel()
+	server := miniredis.RunT(t)
+	b := open(t, "redis://"+server.Addr())
+	server.SetError("ERR bad lua script for redis cluster, all the keys that the script uses should be passed using the KEYS array, and KEYS should not be in expression")
+	defer server.SetError("")
+	err := b.Enqueue(t.Context(), []*broker.Task{newTask("q")})
+	var batch *broker.BatchError
+	if !errors.As(err, &batch) {
+		t.Fatal(err)
+	}
+	wantMisfit(t, batch.Errs[0], server.Addr(), "script_check_enable to 0")
 }

@@ -143,6 +143,7 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 	for _, p := range s.all('m') {
 		p.current.Terminate(t)
 	}
+	s.longScripts()
 	events, err := ReadLedgers(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -39,6 +39,12 @@ func Check(events []Event, lease time.Duration) *Report {
 		r.Broken[BroughtDown] = n
 		r.Cases = append(r.Cases, fmt.Sprintf("%s: a server ended %d times though nobody had killed it", BroughtDown, n))
 	}
+	for i, e := range h.long {
+		r.Broken[TooLong]++
+		if i < perVerdict {
+			r.Cases = append(r.Cases, fmt.Sprintf("%s: %s", TooLong, e.Value))
+		}
+	}
 	return r
 }
 

@@ -21,6 +21,9 @@ const (
 
 	// By the injector, and by whoever notices that the machine was too slow.
 	Hit Kind = "hit" // Fault struck Target from At to Until
+
+	// By who watches a server.
+	Script Kind = "script" // a script kept it for too long: Value says which
 )
 
 // Outcomes of [Got].

@@ -11,6 +11,7 @@ type history struct {
 	tasks  map[string]*record
 	faults []Event // that can be a cause
 	hits   map[string]int
+	long   []Event // scripts that kept a server for too long
 }
 
 // record is what is known of a task or flow.
@@ -56,6 +57,10 @@ func read(events []Event, lease int64) *history {
 				h.faults = append(h.faults, *e)
 			}
 			h.hits[e.Fault]++
+			continue
+		}
+		if e.Kind == Script {
+			h.long = append(h.long, *e)
 			continue
 		}
 		h.record(e.Key).add(e)

@@ -131,6 +131,10 @@ var known = []mutant{
 		"a move that the server has postponed is unblocked", "broker/redis/pop.go",
 		"\t\ttx.ZRem(ctx, p.minions, \"\")\n", "", "pauses of writes while a minion ends, and the rule that no server ends by itself",
 	}, {
+		"a settlement reads all that is known for each of its tasks", "broker/redis/lua/settle.lua",
+		"local attempt, msg = attempts[i], msgs[i]\n", "local attempt, msg = attempts[i], msgs[i]\n    redis.call('HGETALL', state)\n",
+		"a watch of the servers' slow logs, and the rule that no script takes 20 ms",
+	}, {
 		"nobody looks for what a minion held whose registration is lost", "broker/redis/beat.go",
 		"if searches {", "if searches && false {", "registrations that are lost",
 	},

@@ -26,11 +26,12 @@ const (
 	OutOfOrder   Verdict = "out of order"  // a part of a flow that started too soon
 	InPart       Verdict = "in part"       // a squad of which not all members started together
 	BroughtDown  Verdict = "brought down"  // a server that ended by itself
+	TooLong      Verdict = "too long"      // a script that kept a server from everybody else
 	Late         Verdict = "late"          // started long after it was sent, to idle minions or when all faults were over
 )
 
 var verdicts = []Verdict{
-	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, Late,
+	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Late,
 }
 
 // perVerdict is how many cases of each verdict are told.

@@ -27,7 +27,8 @@ type stage struct {
 	guards   []*goredis.Client   // of sentinels
 	server   sync.Mutex          // held while it is struck
 	taken    atomic.Bool         // whether the replica has taken over
-	meters   []*meter            // of nodes, where a power failure is to come
+	watches  []*redistest.ScriptWatch
+	meters   []*meter // of nodes, where a power failure is to come
 	url      string
 	child    build // of the processes whose clocks are wrong
 	template config
@@ -84,8 +85,14 @@ func newStage(t *testing.T, path, topology string, on Topology, c config) *stage
 		s.nodes = []*redistest.Server{redistest.Start(t, path, durable...)}
 		s.url = s.nodes[0].URL()
 	}
+	if err := redistest.Tells(); err != nil {
+		t.Logf("nobody looks for long scripts: %v", err)
+	}
 	for _, node := range s.nodes {
 		s.admins = append(s.admins, node.Client())
+		if redistest.Tells() == nil {
+			s.watches = append(s.watches, redistest.WatchScripts(t, node, scriptMost))
+		}
 		if on.Everysec {
 			s.meters = append(s.meters, startMeter(t, node))
 		}
@@ -96,6 +103,18 @@ func newStage(t *testing.T, path, topology string, on Topology, c config) *stage
 	}
 	t.Cleanup(func() { _ = s.ledger.Close() })
 	return s
+}
+
+// scriptMost is how long a script may keep a server: everybody else waits meanwhile.
+const scriptMost = 20 * time.Millisecond
+
+// longScripts notes which scripts have kept a server for too long.
+func (s *stage) longScripts() {
+	for _, w := range s.watches {
+		for _, l := range w.Stop() {
+			s.ledger.Note(Event{Kind: Script, Target: Server, At: l.At.UnixNano(), Value: l.String()})
+		}
+	}
 }
 
 // node returns the place in nodes of what the plan calls node n: the first one

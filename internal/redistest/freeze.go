@@ -2,7 +2,10 @@
 
 package redistest
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // Freeze stops the process as SIGSTOP does, or lets it go on: its connections
 // stay open and say nothing.
@@ -14,5 +17,10 @@ func (s *Server) Freeze(on bool) {
 	}
 	if err := s.proc.Signal(sig); err != nil {
 		s.t.Fatalf("freeze redis-server: %v", err)
+	}
+	if !on {
+		s.mu.Lock()
+		s.thawed = time.Now()
+		s.mu.Unlock()
 	}
 }

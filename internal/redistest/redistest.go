@@ -46,6 +46,7 @@ type Server struct {
 	proc   *os.Process
 	exited chan struct{} // closed when proc has ended
 	killed bool          // by Kill
+	thawed time.Time     // when Freeze let it go on
 }
 
 // Start starts a server without persistence on a free port, with further
@@ -170,6 +171,20 @@ func (s *Server) Kill() {
 		_ = proc.Kill()
 		<-exited
 	}
+}
+
+// pid returns the process's id.
+func (s *Server) pid() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proc.Pid
+}
+
+// thawedAfter reports whether the process went on after it was frozen, later than at.
+func (s *Server) thawedAfter(at time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.thawed.After(at)
 }
 
 // Ended reports whether the server has ended though nobody has killed it.

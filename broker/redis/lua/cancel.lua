@@ -7,10 +7,11 @@
 -- ARGV  1 number of minions, then their ids, then name of the class, ms for
 --       which the outcome can be read, ms until it is swept, wake channel,
 --       prefix of inbox channels, prefix of minion channels, the outcome
---       (length and record), then the ids
+--       (length and record), whether the minions of those that run are told (0, 1),
+--       then the ids
 -- Returns false and the ids of all minions if one is not among those of ARGV
 -- (nothing is done; call again), else for each id its verdict: 0 unknown,
--- 1 never starts, 2 runs and its minion was told, 3 final before, or what is known of
+-- 1 never starts, 2 runs and its minion was told if asked for, 3 final before, or what is known of
 -- it if that can't be read; then
 -- messages that went and held a unique key; and then how many arrivals it made.
 
@@ -31,38 +32,30 @@ for _, m in ipairs(members) do
 end
 local at = count + 2
 local class, readms, sweepms, wake = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
-local inboxes, channels, outcome = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
-at = at + 7
-
-local claimed -- id -> minion, of all claim lists; read when it is first needed
-local function owner(id)
-  for i = 1, count do
-    if redis.call('HEXISTS', KEYS[spare - 1 + 2 * i], id) == 1 then
-      return ARGV[1 + i]
-    end
-  end
-  if not claimed then
-    claimed = {}
-    for i = 1, count do
-      -- A minion that has left has a fence there instead of a list.
-      if known[ARGV[1 + i]] and redis.call('TYPE', KEYS[spare + 2 * i]).ok == 'list' then
-        for _, msg in ipairs(redis.call('LRANGE', KEYS[spare + 2 * i], 0, -1)) do
-          claimed[string.sub(msg, 2, 17)] = ARGV[1 + i]
-        end
-      end
-    end
-  end
-  return claimed[id]
-end
+local inboxes, channels, outcome, tell = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7] == '1'
+at = at + 8
 
 local function hex(s)
   return (string.gsub(s, '.', function(c) return string.format('%02x', string.byte(c)) end))
 end
 
 local asked, states = { unpack(ARGV, at) }, {}
+local open, waiting, absent = {}, {}, {}
 for i, s in ipairs(look(state, asked)) do
   states[asked[i]] = s
+  if s and #s == 20 then
+    open[#open + 1] = asked[i]
+  end
 end
+if #open > 0 then
+  for i, msg in ipairs(redis.call('HMGET', later, unpack(open))) do
+    waiting[open[i]] = msg
+    if not msg then
+      absent[#absent + 1] = open[i]
+    end
+  end
+end
+local owned = owners(absent, spare, count)
 
 redis.call('ZREM', minions, '') -- see dequeue.lua
 local t = now()
@@ -80,8 +73,8 @@ for i = at, #ARGV do
     -- Final, unless nobody may see it any more.
     verdict = number(s, 22, 6) > t and 3 or 0
   else
-    local by = nil
-    local msg = redis.call('HGET', later, id)
+    local msg = waiting[id]
+    local by = owned[id] and ARGV[1 + owned[id].by]
     if msg then
       if readable(msg) and math.floor(string.byte(msg, 25) / 2) % 2 == 1 then
         uniques[#uniques + 1] = msg
@@ -89,12 +82,12 @@ for i = at, #ARGV do
       if isParked(string.byte(msg, 25)) then
         unparked[#unparked + 1] = id
       end
-    else
-      by = owner(id)
     end
     if by then
-      redis.call('SADD', stop, id)
-      redis.call('PUBLISH', channels .. hex(by), id)
+      if tell then
+        redis.call('SADD', stop, id)
+        redis.call('PUBLISH', channels .. hex(by), id)
+      end
       verdict = 2
     else
       if not msg then

@@ -122,7 +122,7 @@ if careful then
   if left then
     nudge(ready, watch, wake) -- and so on, until nothing is held
   else
-    redis.call('DEL', gone)
+    redis.call('UNLINK', gone) -- it may be large
   end
 end
 out[1], out[2], out[3], out[4] = t, head[2] or '', left and 1 or 0, n

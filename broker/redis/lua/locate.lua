@@ -30,27 +30,12 @@ for i = count + 3, #ARGV do
 end
 
 local found = {}
-for i = 1, count do
-  local flight, claim = KEYS[4 + 2 * i], KEYS[5 + 2 * i]
-  for k, id in ipairs(ids) do
-    if not found[k] and redis.call('HEXISTS', flight, id) == 1 then
-      found[k] = { 'running', ARGV[1 + i], string.sub(redis.call('HGET', flight, id), 1, within) }
-    end
-  end
-  if redis.call('TYPE', claim).ok == 'list' then
-    local claimed = {}
-    for _, msg in ipairs(redis.call('LRANGE', claim, 0, -1)) do
-      claimed[string.sub(msg, 2, 17)] = msg
-    end
-    for k, id in ipairs(ids) do
-      if claimed[id] then
-        found[k] = { 'running', ARGV[1 + i], string.sub(claimed[id], 1, within) }
-      end
-    end
-  end
-end
+local owned = owners(ids, 5, count)
 for k, id in ipairs(ids) do
-  if not found[k] then
+  local by = owned[id]
+  if by then
+    found[k] = { 'running', ARGV[1 + by.by], string.sub(by.msg, 1, within) }
+  else
     local msg = redis.call('HGET', later, id)
     if msg then
       found[k] = { 'later', redis.call('ZSCORE', due, id) or '', string.sub(msg, 1, within) }
