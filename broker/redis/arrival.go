@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -84,14 +85,19 @@ func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.A
 		}
 		list := toList(reply)
 		page := toStrings(item(list, 1))
+		var strange []any
+		var why error
 		for i := 0; i+1 < len(page) && len(found) < limit; i += 2 {
 			a, err := readArrival(page[i], page[i+1])
-			if err != nil { // of a newer version, or damaged: it stays
-				b.log.Error("redis: an arrival can't be read", "queue", k.queue, "error", err)
+			if err != nil { // of a newer version, or damaged
+				strange, why = append(strange, page[i], page[i+1]), err
 				continue
 			}
 			a.Queue = k.queue
 			found = append(found, a)
+		}
+		if err := b.setAside(ctx, k, strange, why); err != nil {
+			return found, err
 		}
 		if cursor = toString(item(list, 0)); cursor == "0" || len(found) > 0 {
 			return found, nil
@@ -99,10 +105,27 @@ func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.A
 	}
 }
 
-// readArrival reads an entry of an outbox: see arrive.lua and settle.lua.
+// setAside puts arrivals aside, by their names and values, that can't be read: they would
+// be found again and again.
+func (b *Broker) setAside(ctx context.Context, k *keys, pairs []any, why error) error {
+	if len(pairs) == 0 {
+		return nil
+	}
+	n, err := scriptAside.run(ctx, b, []string{k.outbox, k.odd}, pairs...)
+	if err != nil {
+		return err
+	}
+	if toInt(n) > 0 {
+		b.log.Error("redis: arrivals can't be read and were put aside", "queue", k.queue, "arrivals", toInt(n), "error", why)
+	}
+	return nil
+}
+
+// readArrival reads an entry of an outbox: see arrive.lua and settle.lua. A member whose
+// outcome is damaged has failed: its flow goes on.
 func readArrival(field, value string) (a broker.Arrival, err error) {
-	if len(field) != 1+len(a.Task) {
-		return a, fmt.Errorf("%w: an arrival's name of %d bytes", broker.ErrMalformed, len(field))
+	if len(field) != 1+len(a.Task) || field[0] != 'm' && field[0] != 's' {
+		return a, fmt.Errorf("%w: an arrival's name, of %d bytes", broker.ErrMalformed, len(field))
 	}
 	a.Task = toID(field[1:])
 	if field[0] == 's' {
@@ -113,6 +136,9 @@ func readArrival(field, value string) (a broker.Arrival, err error) {
 		return a, err
 	}
 	a.Outcome, err = broker.ParseOutcome([]byte(value[broker.FlowRefSize:]))
+	if errors.Is(err, broker.ErrMalformed) || err == nil && !a.Outcome.State.Final() {
+		a.Outcome, err = unreadable("its outcome can't be read", broker.ErrMalformed), nil
+	}
 	return a, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -279,6 +280,83 @@ func TestDamagedBlocked(t *testing.T) {
 			if v, err := d.b.Cancel(ctx, []broker.ID{bad.ID}); err != nil || v[0] != broker.CancelPrevented {
 				t.Fatalf("damage %d: %v, %v", i, v, err)
 			}
+		}
+	})
+}
+
+// An arrival that can't be read is put aside and logged once. All others arrive, and it
+// is tried again by the next minion that joins. A member whose outcome is damaged has
+// failed.
+func TestDamagedArrivals(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		for i, damage := range damages() {
+			var log lines
+			namespace := fmt.Sprintf("arrived%d", i)
+			b := open(t, url, redis.Namespace(namespace), redis.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+			raw, ctx := rawClient(t, url), t.Context()
+			base := "{" + namespace + ":q}:"
+			c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+			flow := &broker.Flow{ID: broker.NewID(broker.KindGroup, "q", 0), Size: 2, Need: 2}
+			tasks := make([]*broker.Task, 2)
+			for step := range tasks {
+				tasks[step] = newTask("q", func(x *broker.Task) { x.Group, x.Step = flow.ID, uint32(step) })
+			}
+			if err := b.OpenFlow(ctx, flow, 0, []broker.ID{tasks[0].ID, tasks[1].ID}); err != nil {
+				t.Fatal(err)
+			}
+			enqueue(t, b, tasks...)
+			for _, d := range dequeue(t, c, 2, time.Second, "q") {
+				settle(t, c, succeed(d, "r"))
+			}
+			name := "m" + string(tasks[0].ID[:])
+			value := raw.HGet(ctx, base+"outbox", name).Val()
+			if err := raw.HSet(ctx, base+"outbox", name, value[:broker.FlowRefSize]+"\x01\xc1", "m"+damage, damage, "s"+string(flow.ID[:]), damage).Err(); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				found, err := b.Arrivals(ctx, "q", 10)
+				if err != nil || len(found) != 2 {
+					t.Fatalf("damage %d: %d arrivals, %v", i, len(found), err)
+				}
+				for _, a := range found {
+					if failed := a.Outcome.State == broker.StateFailed; failed != (a.Task == tasks[0].ID) {
+						t.Errorf("damage %d: %+v", i, a)
+					}
+				}
+			}
+			if n := strings.Count(log.String(), "arrivals can't be read"); n != 1 {
+				t.Errorf("damage %d: it is logged %d times: %s", i, n, log.String())
+			}
+			if info, err := b.Queues(ctx); err != nil || info[0].Unreadable != 2 {
+				t.Errorf("damage %d: %+v, %v", i, info, err)
+			}
+			consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+			if n := raw.HLen(ctx, base+"outbox").Val(); n != 4 {
+				t.Errorf("damage %d: %d arrivals are there again, want 4", i, n)
+			}
+		}
+	})
+}
+
+// However many records are put aside, each is tried again by a minion that joins.
+func TestAsideInTurn(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		d := newDamaged(t, url)
+		for range 1200 {
+			d.check(d.raw.RPush(d.Context(), d.base+"odd", "rubbish").Err())
+		}
+		task := newTask("q")
+		d.check(d.raw.RPush(d.Context(), d.base+"odd", broker.AppendRecord(nil, task)).Err())
+		for range 3 {
+			consume(t, d.b, broker.ConsumerConfig{Queues: []string{"q"}})
+		}
+		if del := dequeue(t, d.c, 1, time.Second, "q")[0]; del.ID != task.ID {
+			t.Fatal(del.ID)
+		}
+		if info, err := d.b.Queues(d.Context()); err != nil || info[0].Unreadable != 1200 {
+			t.Fatalf("%+v, %v, want 1200 unreadable records", info, err)
 		}
 	})
 }

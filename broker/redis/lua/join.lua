@@ -1,7 +1,7 @@
--- join registers a minion with a queue, and gives messages that were put aside
--- another chance: this minion may know their version.
+-- join registers a minion with a queue, and gives messages and arrivals that were put
+-- aside another chance: this minion may know their version.
 --
--- KEYS  1 minions  2 watch  3 ready  4 held  5 odd  6 claim  7 meta
+-- KEYS  1 minions  2 watch  3 ready  4 held  5 odd  6 claim  7 meta  8 outbox
 -- ARGV  1 minion  2 lease in ms  3 wake channel  4 whether it listens there (0, 1)
 -- Returns 1, or 0 if the queue is not registered (any more).
 
@@ -23,12 +23,24 @@ end
 if redis.call('TYPE', claim).ok == 'string' then
   redis.call('DEL', claim)
 end
-local known = {}
-for _, msg in ipairs(redis.call('LRANGE', odd, 0, 99)) do
-  if readable(msg) then
-    known[#known + 1] = msg
-    redis.call('LREM', odd, 1, msg)
+-- Some are looked at, and those that stay go to the end: so each has its turn, however
+-- many there are. Each is somewhere else before it leaves the head.
+local looked, bytes = 0, 0
+local most = math.min(redis.call('LLEN', odd), 500)
+while looked < most and bytes < 1048576 do
+  local text = redis.call('LINDEX', odd, 0)
+  if not text then
+    break
   end
+  local size = string.byte(text, 1) == 97 and #text > 5 and number(text, 2, 4) -- 'a': see aside.lua
+  if readable(text) then
+    push(ready, held, watch, wake, { text }, false)
+  elseif size and #text >= 5 + size then
+    redis.call('HSET', KEYS[8], string.sub(text, 6, 5 + size), string.sub(text, 6 + size))
+  else
+    redis.call('RPUSH', odd, text)
+  end
+  redis.call('LPOP', odd)
+  looked, bytes = looked + 1, bytes + #text
 end
-push(ready, held, watch, wake, known, false)
 return 1
