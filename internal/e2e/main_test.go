@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"os"
+	"runtime"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) {
 		"minion": minionRole, "arbiter": arbiterRole, "groups": groupsRole,
 		"garrison": garrisonRole, "rival": rivalRole,
 	})
-	testform.Parallel(12) // most of these tests wait most of the time
+	testform.Parallel(12 * runtime.GOMAXPROCS(0)) // most of these tests wait most of the time
 	os.Exit(m.Run())
 }
 
