@@ -79,6 +79,19 @@ func (j *journal) count(what string) int {
 // flowCrew starts a minion with the tasks of flows; fn is behind work.
 func (r *rig) flowCrew(slots int, fn func(context.Context, args) (int, error), opts ...minion.Option) *journal {
 	r.Helper()
+	m, j := r.newFlowCrew(fn, opts...)
+	go func() {
+		if err := m.Run(context.Background(), slots); err != nil && !errors.Is(err, task.ErrClosed) && !errors.Is(err, minion.ErrAbandoned) && !errors.Is(err, task.ErrUnavailable) {
+			r.Errorf("run: %v", err)
+		}
+	}()
+	r.Cleanup(func() { _ = m.Close() })
+	return j
+}
+
+// newFlowCrew returns a minion with the tasks of flows that does not run yet.
+func (r *rig) newFlowCrew(fn func(context.Context, args) (int, error), opts ...minion.Option) (*minion.Minion, *journal) {
+	r.Helper()
 	j := &journal{}
 	m := minion.New(r.b, append([]minion.Option{minion.Logger(silent), minion.DrainTimeout(0)}, opts...)...)
 	err := errors.Join(
@@ -120,13 +133,7 @@ func (r *rig) flowCrew(slots int, fn func(context.Context, args) (int, error), o
 	if err != nil {
 		r.Fatal(err)
 	}
-	go func() {
-		if err := m.Run(context.Background(), slots); err != nil && !errors.Is(err, task.ErrClosed) && !errors.Is(err, minion.ErrAbandoned) && !errors.Is(err, task.ErrUnavailable) {
-			r.Errorf("run: %v", err)
-		}
-	}()
-	r.Cleanup(func() { _ = m.Close() })
-	return j
+	return m, j
 }
 
 // await waits for the result of a call, and not for ever.

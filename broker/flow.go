@@ -33,6 +33,17 @@ const (
 	MaxMembers           = 10_000_000
 )
 
+// How long a flow is kept in which nothing happens.
+//
+// A member can be put off for MaxDuration by its delay, a retry or a snooze, or wait for
+// minions that nobody starts. FlowPatience is longer than that, so whatever a member does
+// later finds its flow. Until all members of a flow are listed none of them can run:
+// OpenPatience is for one whose submitter died half-way.
+const (
+	FlowPatience = MaxDuration + OpenPatience
+	OpenPatience = 30 * 24 * time.Hour
+)
+
 // Check reports whether the flow makes sense. The error wraps [ErrInvalid].
 func (f *Flow) Check() error {
 	bad := func(format string, args ...any) error {
@@ -66,8 +77,10 @@ func (f *Flow) Check() error {
 // what follows, and confirms: if that party dies in between, another one does
 // it again.
 //
-// A flow is kept until its retention after its end is over, and one that does
-// not end for 30 days after its last change. From then on it is ErrNotFound. The
+// A flow is kept until its retention after its end is over. One that has not ended is
+// kept for FlowPatience after its last change, which is longer than any member can wait
+// for its time; or for OpenPatience while not all members are listed and none has arrived.
+// From then on it is ErrNotFound. The
 // id of one that has ended is remembered until its retention is over, and for at
 // least MinTombstone: OpenFlow of it again is nil until then, and begins nothing
 // anew.

@@ -14,7 +14,7 @@ type Follower interface {
 	// it becomes final. What is final already is not pushed: follow first, then look it
 	// up. An id need not be stored yet; one that never is is remembered until the inbox
 	// ends, so better follow what a look-up has found. What is forgotten before it has
-	// ended is not pushed either, such as a flow in which nothing happens for 30 days.
+	// ended is not pushed either, such as a flow in which nothing happens for FlowPatience.
 	// Following an id twice is harmless. It ends with the inbox. The errors are
 	// ErrClosed and ctx's.
 	Follow(ctx context.Context, inbox ID, ids []ID) error

@@ -22,7 +22,7 @@ var flowOpenTests = []test{
 	{"OpenIsOfTheCaller", flowOpenBelongs, 0},
 	{"Unknown", flowUnknown, 0},
 	{"ByAnotherClient", flowByAnotherClient, 0},
-	{"KeptForWeeks", flowKeptForWeeks, needJump},
+	{"KeptForYears", flowKeptForYears, needJump},
 }
 
 func flowOpen(r *rig) {
@@ -328,13 +328,22 @@ func flowByAnotherClient(r *rig) {
 	r.equal(*r.progress(f).Outcome, o)
 }
 
-// A flow that does not end is kept for 30 days after its last change.
-func flowKeptForWeeks(r *rig) {
-	const days = 24 * time.Hour
+// A flow that does not end is kept for FlowPatience after its last change: a member may
+// be put off for MaxDuration, and then the flow must still be there. One that is not whole
+// is kept for OpenPatience.
+func flowKeptForYears(r *rig) {
+	const almost = broker.MaxDuration + 29*24*time.Hour
 	f, ids := r.group(4), newIDs(4)
+	half := r.group(4)
+	r.opens(half, 0, newIDs(3))
 	r.opens(f, 0, ids[:3])
+	r.Advance(broker.OpenPatience - 24*time.Hour)
+	r.progress(half)
+	r.opens(f, 3, ids[3:])
+	r.opens(f, 0, ids[:3]) // a repetition that comes late
+	r.Advance(2 * 24 * time.Hour)
+	r.noFlow(half)
 	for _, change := range []func(){
-		func() { r.opens(f, 3, ids[3:]) },
 		func() { r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded)) },
 		func() { r.arrive(f, came(f, ids[1], 1, broker.StateFailed)) },
 		func() {
@@ -343,13 +352,13 @@ func flowKeptForWeeks(r *rig) {
 			}
 		},
 	} {
-		r.Advance(29 * days)
+		r.Advance(almost)
 		change()
 	}
-	r.Advance(29 * days)
+	r.Advance(almost)
 	r.counted(r.progress(f), 1, 1)
 	r.same(listed(r.members(f, 10)), ids)
-	r.Advance(2 * days)
+	r.Advance(2 * 24 * time.Hour)
 	r.noFlow(f)
 	r.in(broker.StateUnknown, f.ID)
 }

@@ -14,6 +14,7 @@ type flow struct {
 
 	kept      instant // until when it is there to see
 	forgotten instant // when the id may be used again; later than kept only if it has ended
+	changedAt instant // when something last happened in it
 	noted     instant // when the agenda comes to it next
 }
 
@@ -24,13 +25,9 @@ type member struct {
 }
 
 const (
-	// idleFlow is how long a flow is kept after its last change: whoever opened
-	// it may have died before its tasks were stored, so it may never end. Retries
-	// and snoozes can put a member off for weeks.
-	idleFlow = 30 * 24 * time.Hour
-
-	// flowCheck is how often it is looked whether a flow is idle. If it were once,
-	// the agenda would remember for a month each that has long ended.
+	// flowCheck is how often it is looked whether a flow is idle; less often the longer
+	// nothing has happened in it. If it were once, the agenda would remember for years
+	// each that has long ended.
 	flowCheck = time.Hour
 
 	// memberPart is how many members share an allocation: a large flow grows
@@ -61,7 +58,8 @@ func (s *shard) known(id broker.ID, now instant) *flow {
 
 // note lets the agenda come to a flow when something of it ends.
 func (s *shard) note(f *flow, now instant) {
-	at := min(f.kept, now.plus(flowCheck))
+	idle := time.Duration(now - f.changedAt)
+	at := min(f.kept, now.plus(max(flowCheck, idle/2)))
 	if now >= f.kept {
 		at = f.forgotten
 	}
@@ -92,8 +90,13 @@ func (f *flow) strip() {
 
 // changed keeps a flow that has not ended for longer.
 func (f *flow) changed(now instant) {
-	if f.progress.Outcome == nil {
-		f.kept = now.plus(idleFlow)
+	f.changedAt = now
+	if p := &f.progress; p.Outcome == nil {
+		keep := broker.FlowPatience
+		if p.Listed < p.Flow.Size && p.Arrived() == 0 {
+			keep = broker.OpenPatience
+		}
+		f.kept = now.plus(keep)
 		f.forgotten = f.kept
 	}
 }

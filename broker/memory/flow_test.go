@@ -61,7 +61,7 @@ func TestFlowsAreForgotten(t *testing.T) {
 		check(9*time.Minute, n/2, n/2, 2*n)
 		check(50*time.Minute, n/2, n/2, n/2)
 		check(2*time.Hour, n/4, n/4, n/4)
-		check(29*24*time.Hour, n/4, n/4, n/4)
+		check(broker.FlowPatience-24*time.Hour, n/4, n/4, n/4)
 		check(2*24*time.Hour, 0, 0, 0)
 		if _, err := b.LookupFlow(t.Context(), flows[3].ID); err == nil {
 			t.Error("a flow is found that was forgotten")

@@ -7,16 +7,11 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
 
 var _ broker.Flows = (*Broker)(nil)
-
-// idleFlow is how long a flow is kept in which nothing happens: one whose
-// submitter died half-way, or that waits for minions nobody starts.
-const idleFlow = 30 * 24 * time.Hour
 
 // OpenFlow implements [broker.Flows].
 func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members []broker.ID) error {
@@ -40,7 +35,7 @@ func (b *Broker) openFlowNow(ctx context.Context, f *broker.Flow, from int, memb
 	}
 	k := newFlowKeys(b.cfg.namespace, f.ID)
 	reply, err := scriptFlowOpen.run(ctx, b, []string{k.flow, k.members},
-		broker.AppendFlow(nil, f), from, ids, idleFlow.Milliseconds())
+		broker.AppendFlow(nil, f), from, ids, f.Size, broker.FlowPatience.Milliseconds(), broker.OpenPatience.Milliseconds())
 	if err != nil {
 		return err
 	}
@@ -164,7 +159,7 @@ func (b *Broker) arriveNow(ctx context.Context, id broker.ID, arrivals []broker.
 	keys := []string{k.flow, k.members, k.results}
 	for {
 		n, size := 0, 0
-		args := []any{idleFlow.Milliseconds()}
+		args := []any{broker.FlowPatience.Milliseconds()}
 		for n < len(arrivals) && n < broker.MaxBatch && size < broker.MaxBatchBytes {
 			a := &arrivals[n]
 			record := broker.AppendOutcome(nil, &a.Outcome)
