@@ -129,7 +129,7 @@ func (s *session) settle(batch []broker.Settlement) (unread bool) {
 		}
 		if len(batch) > 0 && pause && !backoff.Sleep(s.bg, backoff.Delay(try, fastest, slowest)) {
 			r.mu.Lock()
-			r.dropped += len(batch)
+			r.dropped += started(batch)
 			r.mu.Unlock()
 			s.giveUp(batch, errors.Join(err, errors.New("the minion has stopped")))
 			return unread
@@ -149,7 +149,7 @@ func (s *session) answered(batch []broker.Settlement, errs []error) (again []bro
 		st := batch[i]
 		switch {
 		case errors.Is(err, broker.ErrLeaseLost):
-			s.r.log.task(slog.LevelWarn, "result dropped: the broker says that the minion does not own the task", st.Delivery)
+			s.r.lose(&st, "the broker says that the minion does not own the task")
 		case errors.Is(err, broker.ErrInvalid):
 			// What can't be stored as it is ends as a failure that can, and says so.
 			if refused(&st) {
@@ -208,7 +208,27 @@ func (s *session) settled(n int) {
 // giveUp drops settlements.
 func (s *session) giveUp(batch []broker.Settlement, err error) {
 	for i := range batch {
-		s.r.log.task(slog.LevelWarn, "result dropped: it could not be handed to the broker", batch[i].Delivery, "error", err)
+		s.r.lose(&batch[i], "it could not be handed to the broker", "error", err)
 	}
 	s.settled(len(batch))
+}
+
+// lose logs that a settlement comes to nothing. Where no handler was started there is
+// no result to be dropped: the task comes back by itself, and nothing was done in vain.
+func (r *run) lose(st *broker.Settlement, why string, args ...any) {
+	if st.Unstarted {
+		r.log.task(slog.LevelInfo, "a task that was not started was not given back, and comes back by itself: "+why, st.Delivery, args...)
+		return
+	}
+	r.log.task(slog.LevelWarn, "result dropped: "+why, st.Delivery, args...)
+}
+
+// started counts the settlements of attempts whose handlers were started.
+func started(batch []broker.Settlement) (n int) {
+	for i := range batch {
+		if !batch[i].Unstarted {
+			n++
+		}
+	}
+	return n
 }

@@ -1,7 +1,6 @@
 package minion
 
 import (
-	"log/slog"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -107,7 +106,7 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next 
 	r.changed()
 	r.mu.Unlock()
 	if late {
-		r.log.task(slog.LevelWarn, "result dropped: the minion does not own the task any more", a.d)
+		r.lose(st, "the minion does not own the task any more")
 	}
 	return next
 }

@@ -129,7 +129,7 @@ func (c *consumer) join(ctx context.Context) error {
 			channels = append(channels, k.park)
 		}
 	}
-	sub, err := c.b.hub.subscribe(ctx, channels, c.hear, c.heal)
+	sub, err := c.b.hub.subscribe(ctx, "subscribe a minion", channels, c.hear, c.heal)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,6 +81,12 @@ func (b *Broker) fault(what string, err error) error {
 		return fmt.Errorf("redis %s: %w: %w", what, broker.ErrIndeterminate, err)
 	}
 	return fmt.Errorf("redis %s: %w: %w: %w", what, broker.ErrUnavailable, broker.ErrIndeterminate, err)
+}
+
+// refusedForNow reports whether err is the reply of a server that may do later what it
+// has refused.
+func refusedForNow(err error) bool {
+	return slices.ContainsFunc(refusals, func(code string) bool { return replied(err, code) })
 }
 
 // replied reports whether err is a server's error reply that begins with a code.

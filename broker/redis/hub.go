@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -25,6 +26,8 @@ type hub struct {
 	done    chan struct{} // closed when the reader has ended
 	byChan  map[string][]*subscription
 	waiting map[string][]chan error // for the server's confirmation, or what it says instead
+	owed    int                     // answers to UNSUBSCRIBE of one channel each that have not come
+	urge    chan struct{}           // capacity 1: somebody waits, so the reader shall not
 }
 
 // subscription is one listener's channels.
@@ -47,10 +50,23 @@ func (h *hub) init(b *Broker) {
 	h.b = b
 	h.byChan = make(map[string][]*subscription)
 	h.waiting = make(map[string][]chan error)
+	h.urge = make(chan struct{}, 1)
 }
 
-// subscribe listens to channels; it returns when the server has confirmed them.
-func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channel, payload string), heal func()) (*subscription, error) {
+// subscribe listens to channels; it returns when the server has confirmed them. What
+// names the operation: one user may be allowed the channels of inboxes alone.
+//
+// A refusal does not say what was refused, so that of an earlier command may be taken
+// for one of this: it is tried a second time.
+func (h *hub) subscribe(ctx context.Context, what string, channels []string, hear func(channel, payload string), heal func()) (*subscription, error) {
+	s, err := h.subscribeOnce(ctx, what, channels, hear, heal)
+	if err != nil && refusedForNow(err) && ctx.Err() == nil {
+		s, err = h.subscribeOnce(ctx, what, channels, hear, heal)
+	}
+	return s, err
+}
+
+func (h *hub) subscribeOnce(ctx context.Context, what string, channels []string, hear func(channel, payload string), heal func()) (*subscription, error) {
 	s := &subscription{hub: h, channels: channels, hear: hear, heal: heal}
 	h.wire.Lock()
 	h.mu.Lock()
@@ -83,9 +99,13 @@ func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channe
 
 	err := ps.Subscribe(h.b.ctx, fresh...)
 	h.wire.Unlock()
+	select {
+	case h.urge <- struct{}{}:
+	default:
+	}
 	if err != nil {
 		s.close()
-		return nil, h.b.fault("subscribe", err)
+		return nil, h.b.fault(what, err)
 	}
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
@@ -94,7 +114,7 @@ func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channe
 		case err := <-c:
 			if err != nil {
 				s.close()
-				return nil, h.b.fault("subscribe", err)
+				return nil, h.b.fault(what, err)
 			}
 		case <-ctx.Done():
 			s.close()
@@ -104,10 +124,10 @@ func (h *hub) subscribe(ctx context.Context, channels []string, hear func(channe
 			return nil, h.b.errClosed()
 		case <-timeout.C:
 			s.close()
-			return nil, h.b.fault("subscribe", errors.New("no confirmation"))
+			return nil, h.b.fault(what, errors.New("no confirmation"))
 		}
 	}
-	return s, h.b.fault("subscribe", nil)
+	return s, h.b.fault(what, nil)
 }
 
 // close ends the subscription. It may be called twice.
@@ -130,11 +150,15 @@ func (s *subscription) close() {
 		ps, done := h.ps, h.done
 		last := len(h.byChan) == 0
 		if last {
-			h.ps = nil
+			h.ps, h.owed = nil, 0
+		} else {
+			h.owed += len(over)
 		}
 		h.mu.Unlock()
-		if ps != nil && !last && len(over) > 0 {
-			_ = ps.Unsubscribe(h.b.ctx, over...)
+		if ps != nil && !last {
+			for _, ch := range over {
+				_ = ps.Unsubscribe(h.b.ctx, ch)
+			}
 		}
 		h.wire.Unlock()
 		if ps != nil && last {
@@ -159,20 +183,20 @@ func (h *hub) close() {
 func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 	defer close(done)
 	wait := quiet
-	pause := 10 * time.Millisecond
+	pause := shortest
+	down := false
 	for {
 		msg, err := h.receive(ps, wait)
 		switch {
 		case err == nil:
-			wait, pause = quiet, 10*time.Millisecond
+			if down {
+				h.b.log.Info("redis: the subscription is back")
+			}
+			wait, pause, down = quiet, shortest, false
 			h.dispatch(msg)
 			continue
 		case h.b.ctx.Err() != nil || errors.Is(err, redis.ErrClosed) || !h.current(ps):
 			return
-		}
-		var reply redis.Error
-		if errors.As(err, &reply) {
-			h.refused(err)
 		}
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() && wait == quiet {
@@ -181,17 +205,58 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 				continue
 			}
 		}
-		// The connection is gone; the client makes a new one and subscribes again,
-		// and the confirmation of that is where listeners are told.
 		wait = quiet
-		h.b.log.Debug("redis: subscription interrupted", "error", err)
+		var reply redis.Error
+		if errors.As(err, &reply) && h.refused(err) { // all others listen as before
+			h.b.log.Debug("redis: a subscription was refused", "error", err)
+			continue
+		}
+		if !down {
+			h.b.log.Warn("redis: a subscription was interrupted, trying again; what was sent meanwhile is looked up", "error", err)
+		}
+		down = true
+		if reply == nil { // what was on its way on that connection does not come
+			h.mu.Lock()
+			h.owed = 0
+			h.mu.Unlock()
+		}
 		h.healAll()
 		select {
 		case <-time.After(pause):
+			pause = min(2*pause, time.Second)
+		case <-h.urge:
+			pause = shortest
 		case <-h.b.ctx.Done():
 			return
 		}
-		pause = min(2*pause, time.Second)
+		// The client makes a new connection where one is gone, and subscribes again; the
+		// confirmation of that is where listeners are told. A server that refuses that has
+		// to be asked again.
+		if reply != nil {
+			h.resubscribe(ps)
+		}
+	}
+}
+
+// shortest is the first pause after an error.
+const shortest = 10 * time.Millisecond
+
+// resubscribe subscribes to all channels again, one by one: so that one that is forbidden
+// does not keep the others out.
+func (h *hub) resubscribe(ps *redis.PubSub) {
+	h.wire.Lock()
+	defer h.wire.Unlock()
+	h.mu.Lock()
+	channels := slices.Collect(maps.Keys(h.byChan))
+	current := h.ps == ps
+	h.mu.Unlock()
+	if !current {
+		return
+	}
+	for _, ch := range channels {
+		if ps.Subscribe(h.b.ctx, ch) != nil {
+			return // the reader meets the error, too
+		}
 	}
 }
 
@@ -208,10 +273,16 @@ func (h *hub) receive(ps *redis.PubSub, wait time.Duration) (any, error) {
 }
 
 // refused tells those who wait for a confirmation that the server has refused: it does
-// not say which channels.
-func (h *hub) refused(err error) {
+// not say which channels. It reports whether the refusal is done with: somebody waited,
+// or it was the end of a subscription that was refused, which matters to nobody.
+func (h *hub) refused(err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.owed > 0 { // answers come in order
+		h.owed--
+		return true
+	}
+	some := len(h.waiting) > 0
 	for _, waiting := range h.waiting {
 		for _, c := range waiting {
 			select {
@@ -221,6 +292,7 @@ func (h *hub) refused(err error) {
 		}
 	}
 	clear(h.waiting)
+	return some
 }
 
 func (h *hub) current(ps *redis.PubSub) bool {
@@ -247,6 +319,9 @@ func (h *hub) dispatch(msg any) {
 	switch m := msg.(type) {
 	case *redis.Subscription:
 		if m.Kind != "subscribe" {
+			h.mu.Lock()
+			h.owed = max(h.owed-1, 0)
+			h.mu.Unlock()
 			return
 		}
 		h.mu.Lock()

@@ -3,7 +3,9 @@ package redis_test
 import (
 	"context"
 	"encoding/hex"
+	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -116,5 +118,34 @@ func taking(t *testing.T, b *redis.Broker, raw *goredis.Client) {
 	}
 	if err := in.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A subscription that is interrupted is a warning, once, and a line says when it is back.
+func TestInterruptedSubscriptionIsLogged(t *testing.T) {
+	t.Parallel()
+	server := miniredis.RunT(t)
+	line := redisproxy.Start(t, server.Addr())
+	logs := &lines{}
+	b := open(t, line.URL(), redis.Logger(slog.New(slog.NewTextHandler(logs, nil))))
+	in, err := b.Inbox(t.Context(), broker.NewID(broker.KindParty, "", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line.Refuse(true)
+	line.Cut()
+	for range 3 { // it is tried again meanwhile
+		if _, err := in.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	line.Refuse(false)
+	for !strings.Contains(logs.String(), "the subscription is back") {
+		if _, err := in.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(logs.String(), "level=WARN msg=\"redis: a subscription was interrupted"); n != 1 {
+		t.Errorf("%d warnings, want 1:\n%s", n, logs.String())
 	}
 }

@@ -43,7 +43,7 @@ func (b *Broker) inboxNow(ctx context.Context, id broker.ID) (broker.Inbox, erro
 		return nil, err
 	}
 	in := &inbox{b: b, box: channel(b.space.inboxes, id), arrived: make(chan struct{}, 1), done: make(chan struct{})}
-	sub, err := b.hub.subscribe(ctx, []string{channel(b.space.inboxes, id), channel(b.space.posts, id)}, in.hear, in.heal)
+	sub, err := b.hub.subscribe(ctx, "subscribe an inbox", []string{channel(b.space.inboxes, id), channel(b.space.posts, id)}, in.hear, in.heal)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,8 @@ var misfits = []struct {
 	{"ERR bad lua script for redis cluster", misfit{says: "is a proxy that reads the text of scripts and refuses these; set its parameter script_check_enable to 0", byEach: true}},
 	{"NOAUTH", misfit{says: "asks for a password; give it in the URL or with Login"}},
 	{"NOPERM", misfit{says: saysRights, byEach: true}},
-	{"ERR The user executing the script can't run this command", misfit{says: saysRights, byEach: true, inside: true}},
+	{"ERR The user executing the script can't", misfit{says: saysRights, byEach: true, inside: true}}, // run, access or publish
+	{"ERR ACL failure in script", misfit{says: saysRights, byEach: true, inside: true}},
 	{"ERR DB index is out of range", misfit{says: "has no such database; give the number of another one, or raise databases in its configuration"}},
 	{"ERR SELECT is not allowed in cluster mode", misfit{says: "is a node of a cluster, which has no databases; use redis+cluster:// and no database"}},
 	{"ERR This instance has cluster support disabled", misfit{says: "is no cluster; use redis://, or redis+sentinel:// with its sentinels"}},

@@ -109,10 +109,23 @@ func (a *Arrival) Err() error {
 		return a.bad
 	case a.State.Final():
 		return fmt.Errorf("%s: %w: it is %s, and its result is not kept any more", task.Title(a.ID, a.name), broker.ErrNotFound, a.State)
+	case a.Own && a.age() < broker.MinTombstone:
+		return fmt.Errorf("%s: %w: it was sent from here %v ago, and the broker knows nothing of it: it has lost data, as a server does that is emptied, or started again without its file",
+			task.Title(a.ID, a.name), broker.ErrNotFound, a.age().Round(time.Millisecond))
 	case a.Own:
-		return fmt.Errorf("%s: %w: it was sent from here, and its result is not kept any more", task.Title(a.ID, a.name), broker.ErrNotFound)
+		return fmt.Errorf("%s: %w: it was sent from here, and its retention has ended, or the broker has lost data", task.Title(a.ID, a.name), broker.ErrNotFound)
 	}
-	return fmt.Errorf("%s: %w: it was never sent, or its result is not kept any more", task.Title(a.ID, a.name), broker.ErrNotFound)
+	return fmt.Errorf("%s: %w: it was never sent, its retention has ended, or the broker has lost data", task.Title(a.ID, a.name), broker.ErrNotFound)
+}
+
+// age returns how long ago the task was made, for one that was made here: by the clock
+// that is in its id. Brokers remember a task for longer than MinTombstone.
+func (a *Arrival) age() time.Duration {
+	made := int64(0)
+	for _, b := range a.ID[:6] {
+		made = made<<8 | int64(b)
+	}
+	return time.Since(time.UnixMilli(made))
 }
 
 // Error returns the error of a task that ended with the outcome, as a future

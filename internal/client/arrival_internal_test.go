@@ -1,0 +1,37 @@
+package client
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// The error about a task that the broker does not know says what is sure: that its
+// result is not kept any more only where the broker says so.
+func TestUnknownTaskSaysWhy(t *testing.T) {
+	t.Parallel()
+	fresh := broker.NewID(broker.KindTask, "q", 0)
+	old := fresh
+	made := time.Now().Add(-time.Hour).UnixMilli()
+	for i := range 6 {
+		old[i] = byte(made >> (8 * (5 - i)))
+	}
+	for _, c := range []struct {
+		name      string
+		a         Arrival
+		want, not string
+	}{
+		{"sent from here just now", Arrival{ID: fresh, Own: true}, "it has lost data", "retention"},
+		{"sent from here long ago", Arrival{ID: old, Own: true}, "its retention has ended, or the broker has lost data", "not kept"},
+		{"sent from elsewhere", Arrival{ID: fresh}, "it was never sent, its retention has ended, or the broker has lost data", "not kept"},
+		{"known to be final", Arrival{ID: fresh, Own: true, State: broker.StateSucceeded}, "its result is not kept any more", "lost"},
+	} {
+		err := c.a.Err()
+		if !errors.Is(err, broker.ErrNotFound) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), c.not) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}

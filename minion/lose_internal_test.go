@@ -1,0 +1,27 @@
+package minion
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// That a result is dropped is said of tasks whose handlers were started, and of no others.
+func TestNoResultOfWhatWasNotStarted(t *testing.T) {
+	t.Parallel()
+	for _, unstarted := range []bool{false, true} {
+		var text bytes.Buffer
+		r := &run{log: logger{l: slog.New(slog.NewTextHandler(&text, nil))}}
+		st := broker.Settlement{Delivery: &broker.Delivery{Task: broker.Task{Name: "work"}}, Verb: broker.VerbRelease, Unstarted: unstarted}
+		r.lose(&st, "for a reason")
+		if strings.Contains(text.String(), "result dropped") == unstarted || !strings.Contains(text.String(), "for a reason") {
+			t.Errorf("unstarted %t: %s", unstarted, text.String())
+		}
+		if n := started([]broker.Settlement{st}); (n == 0) != unstarted {
+			t.Errorf("unstarted %t: %d count as started", unstarted, n)
+		}
+	}
+}
