@@ -42,7 +42,7 @@
 // It is one line. The user is named in the URL, as in redis://tasks:secret@host:6379/0,
 // or by [Login]. INFO only serves to look for a server that is too old or evicts
 // keys, and the last two only a Cluster. With Sentinel the sentinels are asked
-// without a user.
+// without a user, or with one of their own: see [Open] and [SentinelLogin].
 //
 // Whoever may write these keys can make minions run any task they know, with any
 // arguments, unless a codec signs or encrypts them: see package codec.

@@ -37,6 +37,8 @@ func (m *misfit) had(t *trials, what string) bool {
 const (
 	saysRights = "does not let the user do this; the documentation of package redis has the rights that are needed"
 
+	saysSentinelLogin = "are sentinels that refuse the user or the password, or ask for one; give theirs with sentinel_username and sentinel_password in the URL, or with SentinelLogin"
+
 	saysHTTP  = "is an HTTP server; give the address of a Redis server"
 	saysPlain = "does not speak TLS; use a URL without it, such as redis:// for rediss://, or the port of the server with TLS"
 	saysTLS   = "speaks TLS; use a URL with it, such as rediss:// for redis://, or the port of the server without TLS"
@@ -71,6 +73,13 @@ const saysCluster = "is a node of a cluster; use redis+cluster://, or New with a
 // misfit returns how the server does not fit, or nil if the error is about something
 // else.
 func (b *Broker) misfit(err error) *misfit {
+	if strings.Contains(err.Error(), "all sentinels specified") {
+		for _, code := range []string{"NOAUTH", "WRONGPASS", "NOPERM", "ERR AUTH"} {
+			if strings.Contains(err.Error(), code) {
+				return &misfit{says: saysSentinelLogin, refused: true}
+			}
+		}
+	}
 	for i := range misfits {
 		if replied(err, misfits[i].code) {
 			m := misfits[i].misfit

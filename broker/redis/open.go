@@ -24,8 +24,14 @@ import (
 //	redis+sentinel://user:password@host1:26379,host2/master/0  Sentinel
 //	redis+cluster://user:password@host1:6379,host2:6379        Cluster
 //
-// rediss+sentinel and rediss+cluster use TLS. Further parameters are those of
-// go-redis' ParseURL. The error names the address; it wraps
+// rediss+sentinel and rediss+cluster use TLS. The user and password of a URL are
+// those of the servers that keep tasks. Sentinels that have others of their own are
+// told them by the parameters sentinel_username and sentinel_password, or by
+// [SentinelLogin]:
+//
+//	redis+sentinel://tasks:secret@host1:26379/master/0?sentinel_username=watch&sentinel_password=other
+//
+// Further parameters are those of go-redis' ParseURL. The error names the address; it wraps
 // [broker.ErrInvalid] for a URL, an option or a server that can't be used, and
 // [broker.ErrUnavailable] if nobody answers. A server that may evict keys is
 // only warned of.
@@ -138,6 +144,9 @@ func parseURL(rawURL string, cfg *config) (*redis.UniversalOptions, *redis.Optio
 	if !ok || !isScheme(scheme) {
 		return nil, nil, bad(errors.New("want redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"))
 	}
+	if cfg.sentinel != (login{}) && !strings.HasSuffix(scheme, "+sentinel") {
+		return nil, nil, bad(errors.New("SentinelLogin is for redis+sentinel:// and rediss+sentinel://"))
+	}
 	switch scheme {
 	case "redis", "rediss", "unix":
 		o, err := redis.ParseURL(rawURL)
@@ -203,6 +212,10 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 	if i := strings.Index(path, "?"); i >= 0 {
 		path, query = path[:i], path[i:]
 	}
+	watch, query, err := sentinelLogin(query, cluster, cfg)
+	if err != nil {
+		return nil, err
+	}
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	if cluster {
 		if strings.Trim(path, "/0") != "" {
@@ -238,6 +251,7 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 	u := &redis.UniversalOptions{
 		Addrs: addrs, MasterName: master, DB: db, IsClusterMode: cluster,
 		Username: one.Username, Password: one.Password, Protocol: one.Protocol,
+		SentinelUsername: watch.username, SentinelPassword: watch.password,
 		DialTimeout: one.DialTimeout, ReadTimeout: one.ReadTimeout, WriteTimeout: one.WriteTimeout,
 		PoolSize: one.PoolSize, PoolTimeout: one.PoolTimeout, MinIdleConns: one.MinIdleConns,
 		MaxRetries: one.MaxRetries, ClientName: one.ClientName, DialerRetries: 1,
@@ -253,6 +267,34 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 		u.TLSConfig = cfg.tls
 	}
 	return u, nil
+}
+
+// login is a user and password.
+type login struct{ username, password string }
+
+// sentinelLogin returns with what sentinels are asked, and the query of a URL without it.
+func sentinelLogin(query string, cluster bool, cfg *config) (login, string, error) {
+	params, err := url.ParseQuery(strings.TrimPrefix(query, "?"))
+	if err != nil { // it may quote a password
+		return login{}, "", errors.New("its parameters can't be read; write special characters as %XX")
+	}
+	const user, password = "sentinel_username", "sentinel_password"
+	if !params.Has(user) && !params.Has(password) {
+		return cfg.sentinel, query, nil
+	}
+	if cluster {
+		return login{}, "", fmt.Errorf("%s and %s are for redis+sentinel; a cluster has no sentinels", user, password)
+	}
+	found := login{params.Get(user), params.Get(password)}
+	if cfg.sentinel != (login{}) {
+		found = cfg.sentinel
+	}
+	params.Del(user)
+	params.Del(password)
+	if query = params.Encode(); query != "" {
+		query = "?" + query
+	}
+	return found, query, nil
 }
 
 // ping is the first operation. If its answer is lost, or takes long, probe looks at

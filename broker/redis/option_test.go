@@ -21,6 +21,7 @@ func TestOptionsHaveTests(t *testing.T) {
 	err := optionlist.Check(".", map[string]string{
 		"Namespace": "TestRoundTrip", "Lease": "TestConformanceMiniredis", "Limits": "TestConformanceMiniredis",
 		"Partitions": "TestPartitions", "Logger": "TestLoggerHears", "TLS": "TestNewRefusesOptionsOfOpen", "Login": "TestNewRefusesOptionsOfOpen",
+		"SentinelLogin": "TestSentinelLogin",
 	})
 	if err != nil {
 		t.Error(err)
@@ -32,10 +33,11 @@ func TestNewRefusesOptionsOfOpen(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:1"})
 	defer func() { _ = client.Close() }()
 	for name, option := range map[string]redis.Option{
-		"TLS":         redis.TLS(&tls.Config{MinVersion: tls.VersionTLS12}),
-		"Login":       redis.Login("user", "secret"),
-		"Logger(nil)": redis.Logger(nil),
-		"Limits":      redis.Limits(broker.Limits{Result: -1}),
+		"TLS":           redis.TLS(&tls.Config{MinVersion: tls.VersionTLS12}),
+		"Login":         redis.Login("user", "secret"),
+		"SentinelLogin": redis.SentinelLogin("user", "secret"),
+		"Logger(nil)":   redis.Logger(nil),
+		"Limits":        redis.Limits(broker.Limits{Result: -1}),
 	} {
 		_, err := redis.New(client, option)
 		if !errors.Is(err, broker.ErrInvalid) || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "secret") {

@@ -36,6 +36,7 @@ type config struct {
 	tls        *tls.Config
 	username   string
 	password   string
+	sentinel   login // of sentinels that have one of their own
 	err        error
 }
 
@@ -147,4 +148,12 @@ func TLS(t *tls.Config) Option {
 // URL says. [New] refuses it, as it does [TLS].
 func Login(username, password string) Option {
 	return optionFunc(func(c *config) { c.username, c.password, c.opening = username, password, "Login" })
+}
+
+// SentinelLogin is the user and password with which [Open] asks sentinels that have
+// their own, over what the URL says. The user is empty for sentinels with a password
+// alone (requirepass). [Open] refuses it for other URLs than those of Sentinel, and
+// [New] as it does [TLS].
+func SentinelLogin(username, password string) Option {
+	return optionFunc(func(c *config) { c.sentinel, c.opening = login{username, password}, "SentinelLogin" })
 }
