@@ -59,6 +59,13 @@ var (
 	// ErrIndeterminate is wrapped by an error after which nobody knows whether
 	// the request took effect: the reply was lost. Sending the same again is safe.
 	ErrIndeterminate = errors.New("outcome unknown")
+
+	// ErrDamaged is wrapped by an error of a broker that can be reached and can't do what
+	// was asked, since what it keeps is damaged: such as a key of another type, which
+	// somebody else has written. Trying again is of no use until an operator has mended it;
+	// after that sending the same again is safe. If a part may have been done, the error
+	// also wraps ErrIndeterminate.
+	ErrDamaged = errors.New("the broker's data is damaged")
 )
 
 // DuplicateError says which task stands in the way. It wraps [ErrDuplicate].

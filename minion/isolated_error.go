@@ -37,7 +37,7 @@ var known = map[string]error{
 	"stopping": task.ErrStopping, "lease lost": task.ErrLeaseLost,
 	"invalid": task.ErrInvalid, "too large": task.ErrTooLarge, "duplicate": task.ErrDuplicate,
 	"unsupported": task.ErrUnsupported, "not found": task.ErrNotFound, "closed": task.ErrClosed, "unavailable": task.ErrUnavailable,
-	"indeterminate": task.ErrIndeterminate, "no minion": task.ErrNoMinion, "not submitted": task.ErrNotSubmitted,
+	"indeterminate": task.ErrIndeterminate, "damaged": task.ErrDamaged, "no minion": task.ErrNoMinion, "not submitted": task.ErrNotSubmitted,
 	"context canceled": context.Canceled, "deadline exceeded": context.DeadlineExceeded,
 }
 

@@ -2,6 +2,7 @@ package minion
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -80,7 +81,11 @@ func (o *outage) failed(op string, err error) (said bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if said = len(o.ops) == 0; said {
-		o.log.warn("broker out of reach, trying again", "op", op, "error", err)
+		text := "broker out of reach, trying again"
+		if errors.Is(err, broker.ErrDamaged) {
+			text = "the broker's data is damaged, trying again; an operator has to mend it"
+		}
+		o.log.warn(text, "op", op, "error", err)
 		o.ops = make(map[string]struct{})
 		o.down.Store(true)
 	}

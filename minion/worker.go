@@ -1,7 +1,6 @@
 package minion
 
 import (
-
 	"github.com/go-arbiter/arbiter/broker"
 )
 

@@ -39,6 +39,10 @@ var (
 	// ErrIndeterminate is wrapped by errors after which it is unknown whether
 	// a request took effect. Sending the same Call again is safe.
 	ErrIndeterminate = broker.ErrIndeterminate
+
+	// ErrDamaged says that the broker can't do what was asked until an operator has
+	// mended what it keeps, such as a key of another type. It is not tried again.
+	ErrDamaged = broker.ErrDamaged
 )
 
 // ErrNotEnoughWorkers is wrapped by the error of a squad that did not start: not

@@ -19,7 +19,7 @@ func (c *consumer) missed(k *keys, err error) error {
 	if isSpoiled(err) {
 		c.spoiled(c.b.ctx, k, err)
 	}
-	if c.single || !errors.Is(err, broker.ErrUnavailable) {
+	if c.single || !errors.Is(err, broker.ErrUnavailable) && !errors.Is(err, broker.ErrDamaged) {
 		return err
 	}
 	c.mu.Lock()

@@ -69,10 +69,14 @@ func (b *Broker) fault(what string, err error) error {
 		}
 	}
 	var reply redis.Error
-	if errors.As(err, &reply) {
-		// A script that failed half-way is an error nobody has foreseen, such as a
-		// key of another type. What it did is not known.
-		return fmt.Errorf("redis %s: %w: %w: %w", what, broker.ErrUnavailable, broker.ErrIndeterminate, err)
+	switch {
+	case isSpoiled(err):
+		// Scripts read before they write, so they meet such a key before they have done something.
+		return fmt.Errorf("redis %s: %w: a key of namespace %s has another type: see who else writes there, and delete or rename it: %w",
+			what, broker.ErrDamaged, b.cfg.namespace, err)
+	case errors.As(err, &reply):
+		// Nobody has foreseen it. What a script did before it failed is not known.
+		return fmt.Errorf("redis %s: %w: %w: %w", what, broker.ErrDamaged, broker.ErrIndeterminate, err)
 	}
 	if notSent(err) {
 		return fmt.Errorf("redis %s: %w: %w", what, broker.ErrUnavailable, err)
@@ -81,6 +85,11 @@ func (b *Broker) fault(what string, err error) error {
 		return fmt.Errorf("redis %s: %w: %w", what, broker.ErrIndeterminate, err)
 	}
 	return fmt.Errorf("redis %s: %w: %w: %w", what, broker.ErrUnavailable, broker.ErrIndeterminate, err)
+}
+
+// unsure reports whether a request that failed may have done something.
+func unsure(err error) bool {
+	return errors.Is(err, broker.ErrIndeterminate) || errors.Is(err, broker.ErrDamaged)
 }
 
 // refusedForNow reports whether err is the reply of a server that may do later what it

@@ -90,7 +90,7 @@ func TestKeyOfAnotherType(t *testing.T) {
 				}
 				held = held[:0]
 				for j, err := range settle(t, c, batch...) {
-					if d := batch[j].Delivery; err != nil && d.Queue == "good" || err != nil && !errors.Is(err, broker.ErrUnavailable) && !errors.Is(err, broker.ErrLeaseLost) {
+					if d := batch[j].Delivery; err != nil && d.Queue == "good" || err != nil && !errors.Is(err, broker.ErrDamaged) && !errors.Is(err, broker.ErrLeaseLost) {
 						t.Fatalf("%s: settlement of queue %s: %v", name, d.Queue, err)
 					} else if err != nil {
 						held = append(held, d)

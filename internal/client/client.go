@@ -156,5 +156,5 @@ func (c *Client) spawn(f func()) bool {
 // with some hope.
 func retryable(err error) bool {
 	return (errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrIndeterminate)) &&
-		!errors.Is(err, broker.ErrClosed) && !errors.Is(err, broker.ErrInvalid)
+		!errors.Is(err, broker.ErrClosed) && !errors.Is(err, broker.ErrInvalid) && !errors.Is(err, broker.ErrDamaged)
 }

@@ -1,0 +1,78 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// counting counts requests.
+type counting struct {
+	*redis.Broker
+	enqueues atomic.Int64
+}
+
+func (c *counting) Enqueue(ctx context.Context, tasks []*broker.Task) error {
+	c.enqueues.Add(1)
+	return c.Broker.Enqueue(ctx, tasks)
+}
+
+// A key of another type is named as the reason, and not as a server that is out of reach
+// or an outcome that is unknown. An arbiter asks once. When the key is gone the same call
+// is stored.
+func TestKeyOfAnotherTypeIsTheReason(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		spoil := func(key string) {
+			t.Helper()
+			if err := raw.Set(t.Context(), place("q")+key, "of another type", 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		enqueue(t, b, newTask("q")) // the queue is known
+		spoil("ready")
+		spoil("state")
+		spoil("due")
+		spoil("dead")
+		id := broker.NewID(broker.KindTask, "q", 0)
+		_, lookup := b.Lookup(t.Context(), []broker.ID{id})
+		_, cancel := b.Cancel(t.Context(), []broker.ID{id})
+		_, _, letters := b.DeadLetters(t.Context(), "q", "", 10)
+		_, queues := b.Queues(t.Context())
+		for name, err := range map[string]error{
+			"Enqueue": b.Enqueue(t.Context(), []*broker.Task{newTask("q")}), "Lookup": lookup, "Cancel": cancel, "DeadLetters": letters, "Queues": queues,
+		} {
+			if !errors.Is(err, broker.ErrDamaged) || errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrIndeterminate) ||
+				!strings.Contains(err.Error(), "WRONGTYPE") || !strings.Contains(err.Error(), "delete or rename") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		counted := &counting{Broker: b}
+		arb, err := arbiter.New(counted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = arb.Close() }()
+		call := task.Define[struct{}, struct{}]("work", task.Queue("q")).Bind(struct{}{})
+		if _, err := call.Send(t.Context(), arb); !errors.Is(err, task.ErrDamaged) || errors.Is(err, task.ErrIndeterminate) {
+			t.Errorf("Send: %v", err)
+		}
+		if n := counted.enqueues.Load(); n != 1 {
+			t.Errorf("it was tried %d times", n)
+		}
+		if err := raw.Del(t.Context(), place("q")+"ready", place("q")+"state", place("q")+"due", place("q")+"dead").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := call.Send(t.Context(), arb); err != nil {
+			t.Errorf("the same call, when the keys are gone: %v", err)
+		}
+	})
+}
