@@ -37,7 +37,8 @@ var readable = []struct{ row, word string }{
 	{"| metadata | Redis |", "meta-word"},
 	{"| error messages | logs |", "error-word"},
 	{"| panic messages | logs |", "panic-word"},
-	{"| texts that can't be decoded | Redis, logs |", "undecodable-word"},
+	{"| values that can't be decoded | Redis, logs |", "undecodable-word"},
+	{"| values that can't be decoded | Redis, logs |", "18446744071471147"},
 	{"| names of tasks, queues, topics and unique scopes | Redis, logs |", "name-word"},
 }
 
@@ -208,9 +209,10 @@ func everything(t *testing.T, url string, client *goredis.Client, c codec.Codec)
 	failed, err3 := fail.With(task.Meta("key", "meta-word")).Apply(ctx, arb, word{"argument-word"})
 	panicked, err4 := panics.With(task.Retries(0)).Apply(ctx, arb, word{"argument-word"})
 	again, err5 := retried.Apply(ctx, arb, word{"argument-word"})
+	far, err8 := task.Named("name-word.number", task.KwArgs(map[string]any{"n": uint64(18446744071471147114)})).Send(ctx, arb)
 	undecodable, err6 := task.Named("name-word.number", task.KwArgs(map[string]any{"n": "undecodable-word"})).Send(ctx, arb)
 	err7 := arb.Emit(ctx, "name-word", "event-word")
-	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8); err != nil {
 		t.Fatal(err)
 	}
 	stored = dump(t, client)
@@ -227,8 +229,10 @@ func everything(t *testing.T, url string, client *goredis.Client, c codec.Codec)
 			t.Errorf("%s: %v, %+v, %v", what, err, st.Error, stErr)
 		}
 	}
-	if _, err := undecodable.Result(ctx); !errors.Is(err, task.ErrBadArguments) {
-		t.Errorf("a text for a number: %v", err)
+	for _, fut := range []*task.Future[any]{undecodable, far} {
+		if _, err := fut.Result(ctx); !errors.Is(err, task.ErrBadArguments) {
+			t.Errorf("what is no number: %v", err)
+		}
 	}
 	for id, met := range map[task.ID]func(arbiter.Status) bool{
 		again.ID(): func(st arbiter.Status) bool {

@@ -227,7 +227,7 @@ func TestErrorText(t *testing.T) {
 	}
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
 		data := mustArgs(t, c, codec.Arguments{Positional: []any{1, 300}})
-		if got, want := fmt.Sprint(c.DecodeArgs(data, &pair)), c.Name()+": y: 300 overflows int8"; got != want {
+		if got, want := fmt.Sprint(c.DecodeArgs(data, &pair)), c.Name()+": y: a number overflows int8"; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	})

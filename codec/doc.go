@@ -72,7 +72,10 @@
 // it fit: a number out of range, a value of another type, a null where the type
 // has none, an array of another length than the Go array, bytes missing or left
 // over, and nesting deeper than 1000 levels are errors. An [Error] says where,
-// as in "msgpack: opts.Sizes[3]: 300 overflows int8". After an error the
+// as in "msgpack: opts.Sizes[3]: a number overflows int8". It names fields and types, and shows
+// no value: it is stored and logged. So an entry of a map is "[key 0]", by its place, and
+// of the error of a method that decodes, such as UnmarshalText, only the type is shown;
+// errors.Is and errors.As find the error itself. After an error the
 // destination may be half filled.
 //
 // A length that is declared in the input is compared with the bytes that remain

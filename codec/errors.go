@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strconv"
 	"strings"
 	"unicode"
@@ -48,8 +49,9 @@ const maxDepth = msgp.MaxDepth
 type Error struct {
 	// Codec is the name of the codec, and empty in an error of [CheckArgs].
 	Codec string
-	// Path leads to the place: the name of the parameter, then field names, keys
-	// and indexes as in "opts.Sizes[3]". It is empty for the value as a whole,
+	// Path leads to the place: the name of the parameter, then field names, indexes
+	// and entries of maps as in "opts.Sizes[3]" and "opts.Ages[key 0]". Keys of maps
+	// are shown only where encoding fails. It is empty for the value as a whole,
 	// and ends in an ellipsis if it is very long.
 	Path string
 	// Err is the reason. It wraps one of the sentinel errors of this package, or
@@ -58,7 +60,7 @@ type Error struct {
 }
 
 // Error returns the codec, the path and the reason, as in
-// "msgpack: y: 300 overflows int8".
+// "msgpack: y: a number overflows int8".
 func (e *Error) Error() string {
 	codec := e.Codec
 	if codec == "" {
@@ -79,16 +81,51 @@ type PanicError struct {
 	Doing string // such as "UnmarshalText of main.Color"
 	Value any    // what it panicked with
 	Stack string // where, at most 16 KiB
+
+	hidden bool // a method that decodes has panicked, perhaps with what it was to decode
 }
 
-// Error says what panicked, and with what.
-func (e *PanicError) Error() string { return fmt.Sprintf("%s panicked: %v", e.Doing, e.Value) }
+// Error says what panicked, and with what; of a method that decodes only of what type
+// that is, unless the Go runtime says it: it may have been made of the value.
+func (e *PanicError) Error() string {
+	if _, ours := e.Value.(runtime.Error); e.hidden && !ours {
+		return fmt.Sprintf("%s panicked with a %T", e.Doing, e.Value)
+	}
+	return fmt.Sprintf("%s panicked: %v", e.Doing, e.Value)
+}
 
-// Unwrap returns the value if it is an error.
+// Unwrap returns the value if it is an error whose message may be shown.
 func (e *PanicError) Unwrap() error {
+	if e.hidden {
+		return nil
+	}
 	err, _ := e.Value.(error)
 	return err
 }
+
+// Is reports whether the value is an error that is target.
+func (e *PanicError) Is(target error) bool {
+	err, ok := e.Value.(error)
+	return ok && errors.Is(err, target)
+}
+
+// As finds in the value, if it is an error, what errors.As looks for.
+func (e *PanicError) As(target any) bool {
+	err, ok := e.Value.(error)
+	return ok && errors.As(err, target)
+}
+
+// refusal is an error of a method that decodes. Its message may have been made of the
+// value, as that of time.Parse is, so it is not shown; errors.Is and errors.As look
+// through it.
+type refusal struct {
+	doing string
+	err   error
+}
+
+func (r *refusal) Error() string        { return fmt.Sprintf("%s failed with a %T", r.doing, r.err) }
+func (r *refusal) Is(target error) bool { return errors.Is(r.err, target) }
+func (r *refusal) As(target any) bool   { return errors.As(r.err, target) }
 
 // reason is a sentinel error that says more than the sentinel does.
 type reason struct {
@@ -103,12 +140,16 @@ func because(sentinel error, format string, args ...any) error {
 	return &reason{sentinel, fmt.Sprintf(format, args...)}
 }
 
-// overflows is the error for a number, in its textual form, that t cannot hold.
+// overflows is the error for a number, in its textual form, that t cannot hold. It does
+// not show the number: errors of decoding are stored and logged, and show no values.
 func overflows(number string, t reflect.Type) error {
-	if strings.ContainsAny(number, ".eEnN") {
-		return because(ErrOverflow, "%s does not fit %s", number, t)
+	if strings.ContainsAny(number, "nN") {
+		return because(ErrOverflow, "a number that is not finite does not fit %s", t)
 	}
-	return because(ErrOverflow, "%s overflows %s", shorten(number), t)
+	if strings.ContainsAny(number, ".eE") {
+		return because(ErrOverflow, "a number with a fraction or an exponent does not fit %s", t)
+	}
+	return because(ErrOverflow, "a number overflows %s", t)
 }
 
 // finish turns an error from inside a codec into the one that callers see.
@@ -148,6 +189,15 @@ func prepend(err error, segment string) error {
 
 // atName says that err happened at the parameter, field or key of that name.
 func atName(err error, name string) error { return prepend(err, nameSegment(name)) }
+
+// atEntry says that err happened at that entry of a map, in the order in which they were
+// sent. Its key is a value, which errors do not show.
+func atEntry(err error, i int) error { return prepend(err, entrySegment(i)) }
+
+func entrySegment(i int) string { return "[key " + strconv.Itoa(i) + "]" }
+
+// atSomeEntry is atEntry where the order is not known any more.
+func atSomeEntry(err error) error { return prepend(err, "[key]") }
 
 // atIndex says that err happened at that index of an array.
 func atIndex(err error, i int) error { return prepend(err, "["+strconv.Itoa(i)+"]") }

@@ -15,13 +15,15 @@ func jsonAny(raw []byte, i int) (v any, end int, err error) {
 	switch raw[i] {
 	case '{':
 		m := make(map[string]any)
+		n := 0
 		for i = jsonSpace(raw, i+1); raw[i] != '}'; i = jsonNext(raw, i) {
 			end := jsonEnd(raw, i)
 			name := string(jsonText(raw[i:end]))
 			i = jsonSpace(raw, jsonSpace(raw, end)+1) // over the colon
 			if m[name], i, err = jsonAny(raw, i); err != nil {
-				return nil, 0, atName(err, name)
+				return nil, 0, atEntry(err, n)
 			}
+			n++
 		}
 		return m, i + 1, nil
 	case '[':
@@ -99,7 +101,7 @@ func plainNumbers(v reflect.Value) error {
 		for iter := v.MapRange(); iter.Next(); {
 			elem.SetIterValue(iter)
 			if err := plainNumbers(elem); err != nil {
-				return atName(err, showKey(iter.Key()))
+				return atSomeEntry(err)
 			}
 			v.SetMapIndex(iter.Key(), elem)
 		}
@@ -142,7 +144,7 @@ func plainAny(v any) (_ any, err error) {
 	case map[string]any:
 		for k := range v {
 			if v[k], err = plainAny(v[k]); err != nil {
-				return nil, atName(err, k)
+				return nil, atSomeEntry(err)
 			}
 		}
 	}

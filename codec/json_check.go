@@ -81,10 +81,12 @@ func jsonCheck(raw []byte, t reflect.Type) error {
 	case k == reflect.Pointer:
 		return jsonCheck(raw, t.Elem())
 	case k == reflect.Map && raw[0] == '{':
+		n := 0
 		for c := range jsonChildren(raw) {
 			if err := jsonCheck(c.raw, t.Elem()); err != nil {
-				return atName(err, c.name())
+				return atEntry(err, n)
 			}
+			n++
 		}
 	case (k == reflect.Slice || k == reflect.Array) && raw[0] == '[':
 		return jsonCheckArray(raw, t)

@@ -19,7 +19,7 @@ func jsonInto(raw []byte, v reflect.Value) error {
 		return err
 	}
 	traits := traitsOf(v.Type())
-	err := guard("decoding", v.Type(), func() error {
+	err := guardDecoder("decoding", v.Type(), func() error {
 		ptr := v.Addr().Interface()
 		if !traits.any {
 			return json.Unmarshal(raw, ptr)
@@ -29,7 +29,7 @@ func jsonInto(raw []byte, v reflect.Value) error {
 		return dec.Decode(ptr)
 	})
 	if err != nil {
-		return jsonDecodeError(raw, err)
+		return jsonDecodeError(raw, v.Type(), err)
 	}
 	// What encoding/json lets pass.
 	if traits.array || bytes.Contains(raw, []byte("null")) {
@@ -44,7 +44,10 @@ func jsonInto(raw []byte, v reflect.Value) error {
 }
 
 // jsonDecodeError turns an error of encoding/json into one of this package.
-func jsonDecodeError(raw []byte, err error) error {
+func jsonDecodeError(raw []byte, t reflect.Type, err error) error {
+	if p, ok := err.(*PanicError); ok { //nolint:errorlint // that of guardDecoder
+		return p
+	}
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		why := because(ErrType, "found %s, want %s", e.Value, e.Type)
 		if number, ok := strings.CutPrefix(e.Value, "number "); ok {
@@ -52,15 +55,18 @@ func jsonDecodeError(raw []byte, err error) error {
 			if strings.IndexAny(number, "-0123456789") == 0 {
 				why = overflows(number, e.Type)
 			} else {
-				why = because(ErrType, "found the key %q, want %s", shorten(number), e.Type)
+				why = because(ErrType, "found a key that is no number, want %s", e.Type)
 			}
 		}
-		return prepend(why, jsonPath(raw, int(e.Offset)))
+		return prepend(why, jsonPath(raw, int(e.Offset), t))
 	}
 	if _, ok := errors.AsType[base64.CorruptInputError](err); ok {
 		return because(ErrType, "found a string that is not base64, want bytes")
 	}
-	return err
+	if strings.HasPrefix(err.Error(), "json: cannot set embedded pointer") { // which shows types alone
+		return err
+	}
+	return &refusal{"decoding " + t.String(), err}
 }
 
 // jsonEncodeError turns an error of encoding/json into one of this package.

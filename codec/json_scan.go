@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"reflect"
 	"strconv"
 )
 
@@ -30,7 +31,11 @@ func jsonInvalid(data []byte) error {
 	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
 		return ErrTruncated
 	}
-	return because(ErrSyntax, "malformed input: %v", err)
+	at := dec.InputOffset()
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		at = e.Offset
+	}
+	return because(ErrSyntax, "malformed input at byte %d", at)
 }
 
 // jsonDepth returns an error if raw is nested too deeply.
@@ -140,24 +145,54 @@ func jsonEnd(raw []byte, i int) int {
 }
 
 // jsonPath returns the path to the value in raw that encoding/json has read just
-// before the offset.
-func jsonPath(raw []byte, offset int) string {
+// before the offset, when it decoded raw into a t. It names fields, and numbers the entries
+// of maps, whose keys are values.
+func jsonPath(raw []byte, offset int, t reflect.Type) string {
 	path := ""
 	for {
 		c, i, ok := jsonChildAt(raw, offset)
 		switch {
 		case !ok:
 			return path
-		case c.key != nil:
-			path += nameSegment(c.name())
-		default:
+		case c.key == nil:
 			path += "[" + strconv.Itoa(i) + "]"
+			t = jsonElem(t)
+		default:
+			f := jsonFieldOf(t, c.name())
+			if f != nil {
+				path, t = path+nameSegment(f.name), f.typ
+			} else {
+				path, t = path+entrySegment(i), jsonElem(t)
+			}
 		}
 		if len(path) > maxPath {
 			return path
 		}
 		raw, offset = c.raw, offset-c.at
 	}
+}
+
+// jsonElem returns the type of the elements of t, nil if there is none or it is not known.
+func jsonElem(t reflect.Type) reflect.Type {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil || t.Kind() != reflect.Slice && t.Kind() != reflect.Array && t.Kind() != reflect.Map {
+		return nil
+	}
+	return t.Elem()
+}
+
+// jsonFieldOf returns the field of t that encoding/json takes for the name, nil if t is no
+// struct or has none.
+func jsonFieldOf(t reflect.Type, name string) *field {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil || t.Kind() != reflect.Struct {
+		return nil
+	}
+	return jsonFieldsOf(t).find(name)
 }
 
 // jsonChildAt returns the value in raw, with its index, that holds the offset.

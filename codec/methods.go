@@ -76,6 +76,29 @@ func call(method string, t reflect.Type, f func() error) error {
 	})
 }
 
+// callDecoder is call for a method that decodes: its error does not show the value.
+func callDecoder(method string, t reflect.Type, f func() error) error {
+	return guardDecoder(method, t, func() error {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		if own, ok := err.(*reason); ok { //nolint:errorlint // one of this package, and not of the method
+			return fmt.Errorf("%s of %s: %w", method, t, own)
+		}
+		return &refusal{fmt.Sprintf("%s of %s", method, t), err}
+	})
+}
+
+// guardDecoder is guard for what decodes.
+func guardDecoder(doing string, t reflect.Type, f func() error) error {
+	err := guard(doing, t, f)
+	if p, ok := err.(*PanicError); ok { //nolint:errorlint // that of guard
+		p.hidden = true
+	}
+	return err
+}
+
 // guard calls f, which runs methods of the user's. A panic in it is its error.
 func guard(doing string, t reflect.Type, f func() error) (err error) {
 	defer func() {
@@ -111,7 +134,7 @@ func unmarshalText(v reflect.Value, text []byte) error {
 	if !ok {
 		return halfPair(v.Type(), ownText)
 	}
-	return call("UnmarshalText", v.Type(), func() error { return m.UnmarshalText(text) })
+	return callDecoder("UnmarshalText", v.Type(), func() error { return m.UnmarshalText(text) })
 }
 
 // halfPair is the error for decoding a type that only encodes itself.
@@ -184,7 +207,7 @@ func (p *plan) takeMethods(in []byte, v reflect.Value, depth int) (rest []byte, 
 		if p.decMethods == ownText {
 			return rest, unmarshalText(v, data)
 		}
-		return rest, call("UnmarshalBinary", p.typ, func() error {
+		return rest, callDecoder("UnmarshalBinary", p.typ, func() error {
 			return v.Addr().Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(data)
 		})
 	}
@@ -194,7 +217,7 @@ func (p *plan) takeMethods(in []byte, v reflect.Value, depth int) (rest []byte, 
 		return nil, err
 	}
 	data := in[:len(in)-len(rest)]
-	return rest, call(p.decMethods.decoder(), p.typ, func() error {
+	return rest, callDecoder(p.decMethods.decoder(), p.typ, func() error {
 		if p.decMethods == ownMsgpack {
 			return v.Addr().Interface().(msgpack.Unmarshaler).UnmarshalMsgpack(bytes.Clone(data))
 		}

@@ -99,13 +99,13 @@ func takeAnyMapInto(in []byte, v reflect.Value, depth int) ([]byte, error) {
 		return nil, ErrTooDeep
 	}
 	m := make(map[string]any, min(n, anyAhead))
-	for range n {
+	for i := range n {
 		var name []byte
 		if name, rest, err = takeName(rest); err != nil {
 			return nil, err
 		}
 		if m[string(name)], rest, err = takeAny(rest, depth+1); err != nil {
-			return nil, atName(err, string(name))
+			return nil, atEntry(err, i)
 		}
 	}
 	v.Set(reflect.ValueOf(m))
@@ -124,13 +124,13 @@ func takeAnyMap(in []byte, depth int) (any, []byte, error) {
 	}
 	named := make(map[string]any, min(n, anyAhead))
 	var keyed map[any]any
-	for range n {
+	for i := range n {
 		var key, v any
 		if key, rest, err = takeAnyKey(rest); err != nil {
 			return nil, nil, err
 		}
 		if v, rest, err = takeAny(rest, depth+1); err != nil {
-			return nil, nil, atName(err, showKey(reflect.ValueOf(&key).Elem()))
+			return nil, nil, atEntry(err, i)
 		}
 		name, isName := key.(string)
 		if !isName && keyed == nil {

@@ -119,7 +119,7 @@ func (p *plan) takeFloat(in []byte, v reflect.Value) ([]byte, error) {
 		}
 	}
 	if !n.exactly(f) {
-		return nil, because(ErrOverflow, "%s does not fit %s exactly", n, p.typ)
+		return nil, because(ErrOverflow, "an integer does not fit %s exactly", p.typ)
 	}
 	v.SetFloat(f)
 	return rest, nil
@@ -255,7 +255,7 @@ func (p *plan) takeStruct(in []byte, v reflect.Value, depth int) ([]byte, error)
 	}
 	v.SetZero()
 	next := 0
-	for range n {
+	for k := range n {
 		var name []byte
 		if name, rest, err = takeName(rest); err != nil {
 			return nil, err
@@ -267,7 +267,7 @@ func (p *plan) takeStruct(in []byte, v reflect.Value, depth int) ([]byte, error)
 		}
 		if !ok {
 			if rest, err = msgp.Skip(rest, depth+1); err != nil {
-				return nil, atName(err, string(name))
+				return nil, atEntry(err, k)
 			}
 			continue
 		}
@@ -308,26 +308,16 @@ func (p *plan) takeMap(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	v.Set(reflect.MakeMapWithSize(p.typ, min(n, maxAhead/max(1, entrySize))))
 	key := reflect.New(p.mapKey.typ).Elem()
 	elem := reflect.New(p.elem.typ).Elem()
-	for range n {
-		entry := rest
-		if rest, err = p.mapKey.takeKey(entry, key); err != nil {
-			return nil, atKey(err, entry)
+	for i := range n {
+		if rest, err = p.mapKey.takeKey(rest, key); err != nil {
+			return nil, atEntry(err, i)
 		}
 		if rest, err = p.elem.take(rest, elem, depth+1); err != nil {
-			return nil, atName(err, showKey(key))
+			return nil, atEntry(err, i)
 		}
 		v.SetMapIndex(key, elem)
 	}
 	return rest, nil
-}
-
-// atKey says that err happened at the key at the start of in.
-func atKey(err error, in []byte) error {
-	key, _, unreadable := takeAnyKey(in)
-	if unreadable != nil {
-		return err
-	}
-	return atName(err, showKey(reflect.ValueOf(&key).Elem()))
 }
 
 // takeKey decodes the key of a map into v.

@@ -31,7 +31,7 @@ func takeTime(in []byte) (t time.Time, rest []byte, err error) {
 		return t, nil, because(ErrSyntax, "a timestamp of %d bytes", len(body))
 	}
 	if nanoseconds >= 1e9 {
-		return t, nil, because(ErrSyntax, "a timestamp with %d nanoseconds", nanoseconds)
+		return t, nil, because(ErrSyntax, "a timestamp with a second of nanoseconds or more")
 	}
 	return time.Unix(int64(seconds), int64(nanoseconds)).UTC(), rest, nil
 }
