@@ -60,11 +60,11 @@ var (
 	// the request took effect: the reply was lost. Sending the same again is safe.
 	ErrIndeterminate = errors.New("outcome unknown")
 
-	// ErrDamaged is wrapped by an error of a broker that can be reached and can't do what
-	// was asked, since what it keeps is damaged: such as a key of another type, which
-	// somebody else has written. Trying again is of no use until an operator has mended it;
-	// after that sending the same again is safe. If a part may have been done, the error
-	// also wraps ErrIndeterminate.
+	// ErrDamaged is wrapped by the error of a broker that can be reached, but can't do what
+	// was asked because the data that it keeps is damaged. An example is a key of another
+	// type, written by somebody else. Trying again is of no use until an operator has
+	// repaired the data. After that, sending the same again is safe. If a part may have
+	// been done, the error also wraps ErrIndeterminate.
 	ErrDamaged = errors.New("the broker's data is damaged")
 )
 

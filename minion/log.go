@@ -83,7 +83,7 @@ func (o *outage) failed(op string, err error) (said bool) {
 	if said = len(o.ops) == 0; said {
 		text := "broker out of reach, trying again"
 		if errors.Is(err, broker.ErrDamaged) {
-			text = "the broker's data is damaged, trying again; an operator has to mend it"
+			text = "the broker's data is damaged, trying again; an operator has to repair it"
 		}
 		o.log.warn(text, "op", op, "error", err)
 		o.ops = make(map[string]struct{})

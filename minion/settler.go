@@ -213,8 +213,8 @@ func (s *session) giveUp(batch []broker.Settlement, err error) {
 	s.settled(len(batch))
 }
 
-// lose logs that a settlement comes to nothing. Where no handler was started there is
-// no result to be dropped: the task comes back by itself, and nothing was done in vain.
+// lose logs that a settlement was not stored. Where no handler was started there is no
+// result that could be dropped: the task comes back by itself.
 func (r *run) lose(st *broker.Settlement, why string, args ...any) {
 	if st.Unstarted {
 		r.log.task(slog.LevelInfo, "a task that was not started was not given back, and comes back by itself: "+why, st.Delivery, args...)

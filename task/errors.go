@@ -40,8 +40,9 @@ var (
 	// a request took effect. Sending the same Call again is safe.
 	ErrIndeterminate = broker.ErrIndeterminate
 
-	// ErrDamaged says that the broker can't do what was asked until an operator has
-	// mended what it keeps, such as a key of another type. It is not tried again.
+	// ErrDamaged is wrapped by errors of a broker whose data is damaged, such as by a key
+	// of another type. The request is not tried again: an operator has to repair the data
+	// first. If the error also wraps ErrIndeterminate, a part may have been done.
 	ErrDamaged = broker.ErrDamaged
 )
 

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -138,7 +139,7 @@ func (c *canceling) run(ctx context.Context, ids []any, tell bool) ([]any, error
 	args = append(args, class, read.Milliseconds(), sweep.Milliseconds(), k.wake, b.space.inboxes, b.space.channels, outcome, told)
 	reply, err := scriptCancel.run(ctx, b, names, append(args, ids...)...)
 	if err != nil {
-		if unsure(err) {
+		if errors.Is(err, broker.ErrIndeterminate) {
 			b.arrived.add(k) // perhaps; a repetition would not be told
 		}
 		return nil, err

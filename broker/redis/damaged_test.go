@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
@@ -47,10 +48,14 @@ func TestKeyOfAnotherTypeIsTheReason(t *testing.T) {
 		_, cancel := b.Cancel(t.Context(), []broker.ID{id})
 		_, _, letters := b.DeadLetters(t.Context(), "q", "", 10)
 		_, queues := b.Queues(t.Context())
-		for name, err := range map[string]error{
-			"Enqueue": b.Enqueue(t.Context(), []*broker.Task{newTask("q")}), "Lookup": lookup, "Cancel": cancel, "DeadLetters": letters, "Queues": queues,
+		for name, c := range map[string]struct {
+			err    error
+			writes bool // then a part may have been done
+		}{
+			"Enqueue": {b.Enqueue(t.Context(), []*broker.Task{newTask("q")}), true}, "Cancel": {cancel, true},
+			"Lookup": {lookup, false}, "DeadLetters": {letters, false}, "Queues": {queues, false},
 		} {
-			if !errors.Is(err, broker.ErrDamaged) || errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrIndeterminate) ||
+			if err := c.err; !errors.Is(err, broker.ErrDamaged) || errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrIndeterminate) != c.writes ||
 				!strings.Contains(err.Error(), "WRONGTYPE") || !strings.Contains(err.Error(), "delete or rename") {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -62,7 +67,7 @@ func TestKeyOfAnotherTypeIsTheReason(t *testing.T) {
 		}
 		defer func() { _ = arb.Close() }()
 		call := task.Define[struct{}, struct{}]("work", task.Queue("q")).Bind(struct{}{})
-		if _, err := call.Send(t.Context(), arb); !errors.Is(err, task.ErrDamaged) || errors.Is(err, task.ErrIndeterminate) {
+		if _, err := call.Send(t.Context(), arb); !errors.Is(err, task.ErrDamaged) {
 			t.Errorf("Send: %v", err)
 		}
 		if n := counted.enqueues.Load(); n != 1 {
@@ -73,6 +78,35 @@ func TestKeyOfAnotherTypeIsTheReason(t *testing.T) {
 		}
 		if _, err := call.Send(t.Context(), arb); err != nil {
 			t.Errorf("the same call, when the keys are gone: %v", err)
+		}
+	})
+}
+
+// A script may have done a part before it meets a key of another type, so the error says
+// that too. When the key is gone, sending the same again stores it once.
+func TestKeyOfAnotherTypeHalfway(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1})
+		if err := raw.Set(t.Context(), place("q")+"about", "of another type", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		tasks := []*broker.Task{newTask("q", func(x *broker.Task) { x.Meta = map[string]string{"k": "v"} })}
+		if err := b.Enqueue(t.Context(), tasks); !errors.Is(err, broker.ErrDamaged) || !errors.Is(err, broker.ErrIndeterminate) {
+			t.Fatalf("metadata could not be stored: %v", err)
+		}
+		if err := raw.Del(t.Context(), place("q")+"about").Err(); err != nil {
+			t.Fatal(err)
+		}
+		enqueue(t, b, tasks...)
+		for _, err := range settle(t, c, succeed(dequeue(t, c, 1, time.Second, "q")[0], "1")) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := c.Dequeue(t.Context(), []string{"q"}, 1, 0); err != nil || len(got) > 0 {
+			t.Errorf("it was stored twice: %v, %v", got, err)
 		}
 	})
 }

@@ -315,7 +315,7 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		}, func([]string, error) { c.distrust() })
 		if err != nil {
 			c.mu.Lock()
-			c.suspect = c.suspect || unsure(err)
+			c.suspect = c.suspect || errors.Is(err, broker.ErrIndeterminate)
 			c.mu.Unlock()
 			return nil, true, err
 		}

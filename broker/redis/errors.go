@@ -71,12 +71,15 @@ func (b *Broker) fault(what string, err error) error {
 	var reply redis.Error
 	switch {
 	case isSpoiled(err):
-		// Scripts read before they write, so they meet such a key before they have done something.
-		return fmt.Errorf("redis %s: %w: a key of namespace %s has another type: see who else writes there, and delete or rename it: %w",
-			what, broker.ErrDamaged, b.cfg.namespace, err)
+		damaged := broker.ErrDamaged
+		if writes(what) {
+			damaged = errDamagedHalfway
+		}
+		return fmt.Errorf("redis %s: %w: a key of namespace %s has another type; see who else writes there, and delete or rename it: %w",
+			what, damaged, b.cfg.namespace, err)
 	case errors.As(err, &reply):
-		// Nobody has foreseen it. What a script did before it failed is not known.
-		return fmt.Errorf("redis %s: %w: %w: %w", what, broker.ErrDamaged, broker.ErrIndeterminate, err)
+		// Nobody has foreseen it.
+		return fmt.Errorf("redis %s: %w: %w", what, errDamagedHalfway, err)
 	}
 	if notSent(err) {
 		return fmt.Errorf("redis %s: %w: %w", what, broker.ErrUnavailable, err)
@@ -87,9 +90,17 @@ func (b *Broker) fault(what string, err error) error {
 	return fmt.Errorf("redis %s: %w: %w: %w", what, broker.ErrUnavailable, broker.ErrIndeterminate, err)
 }
 
-// unsure reports whether a request that failed may have done something.
-func unsure(err error) bool {
-	return errors.Is(err, broker.ErrIndeterminate) || errors.Is(err, broker.ErrDamaged)
+// errDamagedHalfway is ErrDamaged where the server may have done a part: a script that fails
+// at one key keeps what it has written to others.
+var errDamagedHalfway = fmt.Errorf("%w, and a part may have been done: %w", broker.ErrDamaged, broker.ErrIndeterminate)
+
+// reading are the scripts that write nothing.
+var reading = []*script{scriptStatus, scriptLocate, scriptCensus, scriptRecord, scriptArrivals, scriptMembers, scriptFlowLookup}
+
+// writes reports whether an operation, named as in fault, is a script that writes.
+func writes(what string) bool {
+	is := func(s *script) bool { return s.name == what }
+	return slices.ContainsFunc(scripts, is) && !slices.ContainsFunc(reading, is)
 }
 
 // refusedForNow reports whether err is the reply of a server that may do later what it

@@ -27,7 +27,7 @@ type hub struct {
 	byChan  map[string][]*subscription
 	waiting map[string][]chan error // for the server's confirmation, or what it says instead
 	owed    int                     // answers to UNSUBSCRIBE of one channel each that have not come
-	urge    chan struct{}           // capacity 1: somebody waits, so the reader shall not
+	urge    chan struct{}           // capacity 1: somebody has subscribed, so the reader tries again at once
 }
 
 // subscription is one listener's channels.
@@ -54,10 +54,11 @@ func (h *hub) init(b *Broker) {
 }
 
 // subscribe listens to channels; it returns when the server has confirmed them. What
-// names the operation: one user may be allowed the channels of inboxes alone.
+// names the operation in errors: a user may be allowed the channels of inboxes and not
+// those of minions.
 //
-// A refusal does not say what was refused, so that of an earlier command may be taken
-// for one of this: it is tried a second time.
+// A refusal does not say which command it answers, so the refusal of an earlier command
+// may be taken for an answer to this one. That is why it is tried a second time.
 func (h *hub) subscribe(ctx context.Context, what string, channels []string, hear func(channel, payload string), heal func()) (*subscription, error) {
 	s, err := h.subscribeOnce(ctx, what, channels, hear, heal)
 	if err != nil && refusedForNow(err) && ctx.Err() == nil {
@@ -212,7 +213,7 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 			continue
 		}
 		if !down {
-			h.b.log.Warn("redis: a subscription was interrupted, trying again; what was sent meanwhile is looked up", "error", err)
+			h.b.log.Warn("redis: the subscription to the server's messages was interrupted; it is made again, and until then tasks, cancels and results are heard of later", "error", err)
 		}
 		down = true
 		if reply == nil { // what was on its way on that connection does not come
@@ -229,9 +230,9 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 		case <-h.b.ctx.Done():
 			return
 		}
-		// The client makes a new connection where one is gone, and subscribes again; the
-		// confirmation of that is where listeners are told. A server that refuses that has
-		// to be asked again.
+		// Where a connection is gone the client makes a new one and subscribes again;
+		// dispatch tells listeners when the server confirms that. A server that refuses
+		// it has to be asked again.
 		if reply != nil {
 			h.resubscribe(ps)
 		}
@@ -241,8 +242,8 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 // shortest is the first pause after an error.
 const shortest = 10 * time.Millisecond
 
-// resubscribe subscribes to all channels again, one by one: so that one that is forbidden
-// does not keep the others out.
+// resubscribe subscribes to all channels again, one by one, so that a channel that is
+// forbidden does not prevent the others.
 func (h *hub) resubscribe(ps *redis.PubSub) {
 	h.wire.Lock()
 	defer h.wire.Unlock()
@@ -272,9 +273,9 @@ func (h *hub) receive(ps *redis.PubSub, wait time.Duration) (any, error) {
 	return ps.ReceiveTimeout(ctx, 0)
 }
 
-// refused tells those who wait for a confirmation that the server has refused: it does
-// not say which channels. It reports whether the refusal is done with: somebody waited,
-// or it was the end of a subscription that was refused, which matters to nobody.
+// refused tells those who wait for a confirmation that the server has refused; the server
+// does not say which channels. It reports whether the refusal needs nothing more: somebody
+// waited for it, or it answers an UNSUBSCRIBE, whose answer nobody needs.
 func (h *hub) refused(err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -145,7 +145,7 @@ func TestInterruptedSubscriptionIsLogged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := strings.Count(logs.String(), "level=WARN msg=\"redis: a subscription was interrupted"); n != 1 {
+	if n := strings.Count(logs.String(), "level=WARN msg=\"redis: the subscription to the server's messages was interrupted"); n != 1 {
 		t.Errorf("%d warnings, want 1:\n%s", n, logs.String())
 	}
 }

@@ -272,7 +272,8 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 // login is a user and password.
 type login struct{ username, password string }
 
-// sentinelLogin returns with what sentinels are asked, and the query of a URL without it.
+// sentinelLogin returns the user and password of sentinels, and the query of the URL
+// without them.
 func sentinelLogin(query string, cluster bool, cfg *config) (login, string, error) {
 	params, err := url.ParseQuery(strings.TrimPrefix(query, "?"))
 	if err != nil { // it may quote a password

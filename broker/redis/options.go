@@ -150,10 +150,10 @@ func Login(username, password string) Option {
 	return optionFunc(func(c *config) { c.username, c.password, c.opening = username, password, "Login" })
 }
 
-// SentinelLogin is the user and password with which [Open] asks sentinels that have
-// their own, over what the URL says. The user is empty for sentinels with a password
-// alone (requirepass). [Open] refuses it for other URLs than those of Sentinel, and
-// [New] as it does [TLS].
+// SentinelLogin is the user and password with which [Open] logs in to sentinels that have
+// their own. It takes precedence over the parameters of the URL. The user is empty for
+// sentinels with only a password (requirepass). [Open] refuses the option for URLs that
+// name no sentinels, and [New] always, as it does [TLS].
 func SentinelLogin(username, password string) Option {
 	return optionFunc(func(c *config) { c.sentinel, c.opening = login{username, password}, "SentinelLogin" })
 }

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -119,7 +120,7 @@ func (c *consumer) takeParked(ctx context.Context, k *keys, most int) (out []*br
 			append([]any{c.minion, most - len(out), broker.MaxBatchBytes}, fits[:n]...)...)
 		if err != nil {
 			c.mu.Lock()
-			c.suspect = c.suspect || unsure(err)
+			c.suspect = c.suspect || errors.Is(err, broker.ErrIndeterminate)
 			c.mu.Unlock()
 			return out, err
 		}

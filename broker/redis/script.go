@@ -34,8 +34,13 @@ func load(name string, includes ...string) *script {
 		b.Write(text)
 	}
 	sum := sha1.Sum([]byte(b.String()))
-	return &script{name: name, text: b.String(), sha: hex.EncodeToString(sum[:])}
+	s := &script{name: name, text: b.String(), sha: hex.EncodeToString(sum[:])}
+	scripts = append(scripts, s)
+	return s
 }
+
+// scripts are all that were loaded.
+var scripts []*script
 
 var (
 	scriptEnqueue  = load("enqueue", "clock", "number", "block", "readable", "push", "about")

@@ -110,7 +110,7 @@ func (a *Arrival) Err() error {
 	case a.State.Final():
 		return fmt.Errorf("%s: %w: it is %s, and its result is not kept any more", task.Title(a.ID, a.name), broker.ErrNotFound, a.State)
 	case a.Own && a.age() < broker.MinTombstone:
-		return fmt.Errorf("%s: %w: it was sent from here %v ago, and the broker knows nothing of it: it has lost data, as a server does that is emptied, or started again without its file",
+		return fmt.Errorf("%s: %w: it was sent from here %v ago, and the broker knows nothing of it: it has lost data, as when a server is emptied, or started again without its file",
 			task.Title(a.ID, a.name), broker.ErrNotFound, a.age().Round(time.Millisecond))
 	case a.Own:
 		return fmt.Errorf("%s: %w: it was sent from here, and its retention has ended, or the broker has lost data", task.Title(a.ID, a.name), broker.ErrNotFound)
