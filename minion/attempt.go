@@ -155,6 +155,7 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 		}
 	}
 	if over {
+		st.Unstarted = st.Unstarted || !settled // no result is dropped, see lose
 		a.life.end(nil)
 		return a.s.r.end(a, &st, settled, true), time.Time{}
 	}

@@ -16,7 +16,7 @@ func TestNoResultOfWhatWasNotStarted(t *testing.T) {
 		var text bytes.Buffer
 		r := &run{log: logger{l: slog.New(slog.NewTextHandler(&text, nil))}}
 		st := broker.Settlement{Delivery: &broker.Delivery{Task: broker.Task{Name: "work"}}, Verb: broker.VerbRelease, Unstarted: unstarted}
-		r.lose(&st, "for a reason")
+		r.lose(st.Delivery, st.Unstarted, "for a reason")
 		if strings.Contains(text.String(), "result dropped") == unstarted || !strings.Contains(text.String(), "for a reason") {
 			t.Errorf("unstarted %t: %s", unstarted, text.String())
 		}

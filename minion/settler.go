@@ -149,7 +149,7 @@ func (s *session) answered(batch []broker.Settlement, errs []error) (again []bro
 		st := batch[i]
 		switch {
 		case errors.Is(err, broker.ErrLeaseLost):
-			s.r.lose(&st, "the broker says that the minion does not own the task")
+			s.r.lose(st.Delivery, st.Unstarted, "the broker says that the minion does not own the task")
 		case errors.Is(err, broker.ErrInvalid):
 			// What can't be stored as it is ends as a failure that can, and says so.
 			if refused(&st) {
@@ -208,19 +208,19 @@ func (s *session) settled(n int) {
 // giveUp drops settlements.
 func (s *session) giveUp(batch []broker.Settlement, err error) {
 	for i := range batch {
-		s.r.lose(&batch[i], "it could not be handed to the broker", "error", err)
+		s.r.lose(batch[i].Delivery, batch[i].Unstarted, "it could not be handed to the broker", "error", err)
 	}
 	s.settled(len(batch))
 }
 
 // lose logs that a settlement was not stored. Where no handler was started there is no
 // result that could be dropped: the task comes back by itself.
-func (r *run) lose(st *broker.Settlement, why string, args ...any) {
-	if st.Unstarted {
-		r.log.task(slog.LevelInfo, "a task that was not started was not given back, and comes back by itself: "+why, st.Delivery, args...)
+func (r *run) lose(d *broker.Delivery, unstarted bool, why string, args ...any) {
+	if unstarted {
+		r.log.task(slog.LevelInfo, "a task that was not started was not given back, and comes back by itself: "+why, d, args...)
 		return
 	}
-	r.log.task(slog.LevelWarn, "result dropped: "+why, st.Delivery, args...)
+	r.log.task(slog.LevelWarn, "result dropped: "+why, d, args...)
 }
 
 // started counts the settlements of attempts whose handlers were started.

@@ -105,7 +105,7 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next 
 	r.changed()
 	r.mu.Unlock()
 	if late {
-		r.lose(st, "the minion does not own the task any more")
+		r.lose(a.d, st.Unstarted, "the minion does not own the task any more")
 	}
 	return next
 }
