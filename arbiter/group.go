@@ -238,7 +238,8 @@ func (h *flowHandle) Members(ctx context.Context) ([]task.ID, error) {
 
 // Wait yields the status of each member once it is done, in the order in which
 // they are done, as [Arbiter.WaitForTasks] does. It does not wait for callback
-// and finalizer.
+// and finalizer. What members have come to is there for as long as the group or pipe is
+// kept, whatever their own retention, and for whoever asks.
 func (h *flowHandle) Wait(ctx context.Context) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		ids, err := h.Members(ctx)
@@ -246,8 +247,16 @@ func (h *flowHandle) Wait(ctx context.Context) iter.Seq2[Status, error] {
 			yield(Status{}, err)
 			return
 		}
-		for st, err := range h.a.WaitForTasks(ctx, ids...) {
-			if !yield(st, err) {
+		w := h.waitForMembers(ids)
+		defer w.close()
+		for left := len(ids); !w.over(); {
+			arrivals, err := w.next(ctx)
+			if err != nil {
+				yield(Status{}, fmt.Errorf("wait for %d of %d members: %w", left, len(ids), err))
+				return
+			}
+			left -= len(arrivals)
+			if !h.a.yieldArrivals(arrivals, yield) {
 				return
 			}
 		}

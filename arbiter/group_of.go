@@ -39,6 +39,9 @@ const maxNamed = 10
 // order given. If some did not succeed, the others are there all the same, and
 // the error joins those of the first ten of them, each as [task.Future.Result]
 // gives it. It does not wait for callback and finalizer.
+//
+// The results are there for as long as the group is kept, see [GroupRetention], whatever
+// the retention of the members, and for whoever asks.
 func (g *GroupFuture[R]) Results(ctx context.Context) ([]R, error) {
 	ids, err := g.Members(ctx)
 	if err != nil {
@@ -50,12 +53,12 @@ func (g *GroupFuture[R]) Results(ctx context.Context) ([]R, error) {
 	}
 	out := make([]R, len(ids))
 	errs := make(map[int]error)
-	w := g.a.client.Watch(ids...)
-	defer w.Close()
-	for left := w.Len(); left > 0; {
-		arrivals, err := w.Wait(ctx)
+	w := g.waitForMembers(ids)
+	defer w.close()
+	for left := len(ids); !w.over(); {
+		arrivals, err := w.next(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("wait for %d of %d members: %w", left, w.Len(), err)
+			return nil, fmt.Errorf("wait for %d of %d members: %w", left, len(ids), err)
 		}
 		left -= len(arrivals)
 		for i := range arrivals {

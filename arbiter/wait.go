@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -29,20 +30,29 @@ func (a *Arbiter) WaitForTasks(ctx context.Context, ids ...task.ID) iter.Seq2[St
 				yield(Status{}, fmt.Errorf("wait for %d of %d tasks: %w", left, w.Len(), err))
 				return
 			}
-			for i := range arrivals {
-				left--
-				arrival := &arrivals[i]
-				var more bool
-				if arrival.State.Final() {
-					more = yield(a.arrived(arrival), nil)
-				} else {
-					more = yield(Status{ID: arrival.ID}, arrival.Err())
-				}
-				if !more {
-					a.client.Restore(arrivals[i+1:]...)
-					return
-				}
+			left -= len(arrivals)
+			if !a.yieldArrivals(arrivals, yield) {
+				return
 			}
 		}
 	}
+}
+
+// yieldArrivals yields what has arrived, and reports whether more is wanted. What is not
+// yielded then is there for whoever asks next.
+func (a *Arbiter) yieldArrivals(arrivals []client.Arrival, yield func(Status, error) bool) bool {
+	for i := range arrivals {
+		arrival := &arrivals[i]
+		var more bool
+		if arrival.State.Final() {
+			more = yield(a.arrived(arrival), nil)
+		} else {
+			more = yield(Status{ID: arrival.ID}, arrival.Err())
+		}
+		if !more {
+			a.client.Restore(arrivals[i+1:]...)
+			return false
+		}
+	}
+	return true
 }

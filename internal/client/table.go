@@ -369,6 +369,13 @@ func (e *entry) known(state broker.State, o *broker.Outcome) Arrival {
 	return a
 }
 
+// With returns the arrival with an outcome that was found elsewhere.
+func (a Arrival) With(o *broker.Outcome) Arrival {
+	a.State, a.Outcome, a.record, a.bad = o.State, o, nil, nil
+	a.entitle()
+	return a
+}
+
 // read reads the record, if there is one that was not read yet.
 func (a *Arrival) read() {
 	if a.record == nil || a.Outcome != nil || a.bad != nil {
