@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -73,7 +74,27 @@ type outage struct {
 	down atomic.Bool
 
 	mu  sync.Mutex
-	ops map[string]struct{} // what failed, and has not succeeded since
+	ops map[string]struct{}  // what failed, and has not succeeded since
+	at  map[string]time.Time // when it was said of a queue that its results can't be settled
+}
+
+// inPartPause is how often it is said of a queue that its results can't be settled, while
+// those of others are.
+const inPartPause = time.Minute
+
+// inPart says now and then that results of a queue can't be settled, though the broker is
+// there: something in its store is damaged.
+func (o *outage) inPart(queue string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if last, said := o.at[queue]; said && time.Since(last) < inPartPause {
+		return
+	}
+	if o.at == nil {
+		o.at = make(map[string]time.Time)
+	}
+	o.at[queue] = time.Now()
+	o.log.warn("results of a queue can't be settled, trying again", "queue", queue, "error", err)
 }
 
 // failed notes that something fails, and reports whether that was said.

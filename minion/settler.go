@@ -162,7 +162,7 @@ func (s *session) answered(batch []broker.Settlement, errs []error) (again []bro
 		default:
 			again = append(again, st)
 			pause = true
-			s.r.out.failed("settle", err)
+			s.r.out.inPart(st.Delivery.Queue, err)
 		}
 	}
 	return again, pause

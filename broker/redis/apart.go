@@ -137,6 +137,9 @@ func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []string, places
 		if err == redis.Nil {
 			record, err = b.readRecord(ctx, k, entryID(msgs[place]))
 		}
+		if isSpoiled(err) { // of another type: that is as if it was not there
+			record, err = nil, nil
+		}
 		if err != nil {
 			err = b.fault("read a record", err)
 			b.relearn(ctx, err)

@@ -40,7 +40,12 @@ func (c *consumer) heartbeatNow(ctx context.Context, load broker.Load) error {
 // unannounced logs that the namespace could not be told about the minion. The lease
 // is extended all the same, so the heartbeat does not fail. A caller that has gone is
 // no reason to warn: it stops.
+//
+// A key of another type stays so until somebody mends it: that is told once a minute.
 func (c *consumer) unannounced(err error) {
+	if isSpoiled(err) && !c.b.told.due(nil) {
+		return
+	}
 	c.b.log.Warn("redis: can't tell the namespace about the minion; will try again", "minion", c.id, "error", err)
 }
 

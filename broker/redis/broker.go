@@ -26,6 +26,7 @@ type Broker struct {
 	tried     trials
 	forgotten forgetting
 	keeper    keeper
+	told      telling
 	unlog     func() // ends that the client library logs to log; nil if it does not
 
 	ctx  context.Context // ends with Close

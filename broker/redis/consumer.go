@@ -21,22 +21,21 @@ type consumer struct {
 	order  []*keys
 	single bool // one place to ask: it waits with blocking moves; else it listens
 
-	mu        sync.Mutex
-	held      held
-	early     map[broker.ID]time.Time // cancels that came before their task did
-	pushed    map[broker.ID]push      // what may come to us in more than one way; see first
-	ready     map[*keys]bool          // queues that may have tasks; for several queues
-	parked    map[*keys]bool          // queues that may have parked tasks for it
-	clock     int64                   // the server's time in ms at clockAt
-	clockAt   time.Time
-	due       map[*keys]time.Time // when a queue's next task is due, by our clock
-	suspect   bool                // a reply was lost: ask the server what we hold
-	strange   int                 // heartbeats in a row that counted more than we hold
-	away      map[*keys]bool      // queues whose server can't be reached
-	doubted   map[*keys]bool      // those of them where a reply may have been lost
-	spoiledAt map[*keys]time.Time // when the log has told of a key of another type
-	lost      bool                // no longer registered
-	closed    bool
+	mu      sync.Mutex
+	held    held
+	early   map[broker.ID]time.Time // cancels that came before their task did
+	pushed  map[broker.ID]push      // what may come to us in more than one way; see first
+	ready   map[*keys]bool          // queues that may have tasks; for several queues
+	parked  map[*keys]bool          // queues that may have parked tasks for it
+	clock   int64                   // the server's time in ms at clockAt
+	clockAt time.Time
+	due     map[*keys]time.Time // when a queue's next task is due, by our clock
+	suspect bool                // a reply was lost: ask the server what we hold
+	strange int                 // heartbeats in a row that counted more than we hold
+	away    map[*keys]bool      // queues whose server can't be reached
+	doubted map[*keys]bool      // those of them where a reply may have been lost
+	lost    bool                // no longer registered
+	closed  bool
 
 	changed chan struct{} // capacity 1: ready, due, suspect or lost has changed
 	gone    chan struct{} // closed by Close
@@ -79,7 +78,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		pushed: make(map[broker.ID]push),
 		able:   broker.NewAbility(cfg.Tasks),
 		parked: make(map[*keys]bool),
-		away:   make(map[*keys]bool), doubted: make(map[*keys]bool), spoiledAt: make(map[*keys]time.Time), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
+		away:   make(map[*keys]bool), doubted: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
 		changed: make(chan struct{}, 1), gone: make(chan struct{}), telling: make(chan struct{}, 1), started: time.Now(),
 	}
 	c.minion = string(c.id[:])

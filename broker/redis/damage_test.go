@@ -36,14 +36,17 @@ type damaged struct {
 	c    broker.Consumer
 	raw  *goredis.Client
 	base string // of the queue's keys
+
+	space string
 }
 
 var damagedSpaces atomic.Int32
 
-func newDamaged(t *testing.T, url string) *damaged {
+func newDamaged(t *testing.T, url string, opts ...redis.Option) *damaged {
 	t.Helper()
 	namespace := fmt.Sprintf("damaged%d", damagedSpaces.Add(1))
-	d := &damaged{T: t, b: open(t, url, redis.Namespace(namespace)), raw: rawClient(t, url), base: "{" + namespace + ":q}:"}
+	opts = append(opts, redis.Namespace(namespace))
+	d := &damaged{T: t, b: open(t, url, opts...), raw: rawClient(t, url), base: "{" + namespace + ":q}:", space: namespace}
 	d.c = consume(t, d.b, broker.ConsumerConfig{Queues: []string{"q"}})
 	return d
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -203,18 +205,37 @@ func (c *consumer) note(k *keys, due any, now int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.clock, c.clockAt = now, time.Now()
-	if at := toInt(due); at > 0 {
-		// A millisecond more: the server compares whole ones.
-		c.due[k] = time.Now().Add(time.Duration(at-now+1) * time.Millisecond)
+	if in, ok := untilDue(toString(due), now); ok {
+		c.due[k] = time.Now().Add(in)
 	} else {
 		delete(c.due, k)
 	}
 }
 
+// farAhead is how long ahead a consumer keeps in mind that something is due at most. It
+// asks again then.
+const farAhead = 24 * time.Hour
+
+// untilDue returns how long it is from now, in ms of the server's clock, until something
+// is due, with a score as the server says it: ” if there is nothing. A damaged score can
+// be any number.
+func untilDue(score string, now int64) (in time.Duration, ok bool) {
+	if score == "" {
+		return 0, false
+	}
+	at, err := strconv.ParseFloat(score, 64)
+	if err != nil && !math.IsInf(at, 0) || math.IsNaN(at) {
+		return 0, false
+	}
+	// A millisecond more: the server compares whole ones.
+	left := math.Ceil(at) - float64(now) + 1
+	return time.Duration(max(min(left, float64(farAhead.Milliseconds())), 0)) * time.Millisecond, true
+}
+
 // soon keeps that a queue's next task is due in a while, perhaps sooner than was
 // known.
 func (c *consumer) soon(k *keys, d time.Duration) {
-	at := time.Now().Add(d)
+	at := time.Now().Add(max(min(d, farAhead), 0))
 	c.mu.Lock()
 	old, ok := c.due[k]
 	if !ok || at.Before(old) {

@@ -47,8 +47,9 @@ type directory struct {
 	mu     sync.RWMutex
 	byName map[string]*queue
 	byHash map[uint16][]*queue
-	read   time.Time // when the registry was last read
-	count  int       // how many there were
+	read   time.Time         // when the registry was last read
+	count  int               // how many there were
+	bad    map[string]string // why queues of the registry can't be used, by their names
 }
 
 // reread is how long the registry is not read again while it has as many queues
@@ -59,6 +60,7 @@ func (d *directory) init(b *Broker) {
 	d.b = b
 	d.byName = make(map[string]*queue)
 	d.byHash = make(map[uint16][]*queue)
+	d.bad = make(map[string]string)
 }
 
 // known returns a queue that was seen before; nil if it was not.
@@ -76,7 +78,12 @@ func (d *directory) find(ctx context.Context, name string) (*queue, error) {
 	if _, err := d.all(ctx); err != nil {
 		return nil, err
 	}
-	return d.known(name), nil
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if text, is := d.bad[name]; is {
+		return nil, d.malformed(name, text)
+	}
+	return d.byName[name], nil
 }
 
 // open returns a queue, and registers it if it is new.
@@ -161,12 +168,24 @@ func (d *directory) trim(ctx context.Context) error {
 	return err
 }
 
+// malformed is the error of a queue whose entry in the registry is damaged.
+func (d *directory) malformed(name, partitions string) error {
+	return fmt.Errorf("redis: queue %q: %w: its number of partitions in the hash %s is %.40q, want 1 to %d; set it to what it was",
+		name, broker.ErrMalformed, d.b.space.queues, partitions, MaxPartitions)
+}
+
 // add takes over what the registry says of a queue. d.mu is held.
 func (d *directory) add(name, partitions string) (*queue, error) {
 	n, err := strconv.Atoi(partitions)
-	if err != nil || n < 1 || n > MaxPartitions {
-		return nil, fmt.Errorf("redis: queue %s: %w: %q partitions in the registry", name, broker.ErrMalformed, partitions)
+	if err != nil || n < 1 || n > MaxPartitions || broker.CheckName("queue", name) != nil {
+		err := d.malformed(name, partitions)
+		if was, is := d.bad[name]; !is || was != partitions {
+			d.bad[name] = partitions
+			d.b.log.Error("redis: a queue of the registry can't be used; the others can", "error", err)
+		}
+		return nil, err
 	}
+	delete(d.bad, name)
 	old := d.byName[name]
 	if old != nil && len(old.parts) == n {
 		return old, nil
@@ -181,7 +200,8 @@ func (d *directory) add(name, partitions string) (*queue, error) {
 	return q, nil
 }
 
-// all reads the registry. The queues are sorted by name.
+// all reads the registry. The queues are sorted by name. One whose entry is damaged is
+// left out, unless it was known before.
 func (d *directory) all(ctx context.Context) ([]*queue, error) {
 	names, err := d.b.rdb.HGetAll(ctx, d.b.space.queues).Result()
 	if err != nil {
@@ -192,11 +212,16 @@ func (d *directory) all(ctx context.Context) ([]*queue, error) {
 	d.read, d.count = time.Now(), len(names)
 	list := make([]*queue, 0, len(names))
 	for name, n := range names {
-		q, err := d.add(name, n)
-		if err != nil {
-			return nil, err
+		if q, err := d.add(name, n); err == nil {
+			list = append(list, q)
+		} else if q = d.byName[name]; q != nil { // as it was before it was damaged
+			list = append(list, q)
 		}
-		list = append(list, q)
+	}
+	for name := range d.bad {
+		if _, there := names[name]; !there {
+			delete(d.bad, name)
+		}
 	}
 	for name, q := range d.byName {
 		if _, there := names[name]; !there { // nothing was left of it

@@ -60,9 +60,18 @@ func (b *Broker) lookupFlowNow(ctx context.Context, id broker.ID) (*broker.Progr
 	k := newFlowKeys(b.cfg.namespace, id)
 	reply, err := scriptFlowLookup.run(ctx, b, []string{k.flow, k.members})
 	if err != nil {
-		return nil, err
+		return nil, ofFlow(id, err)
 	}
 	return readProgress(id, reply)
+}
+
+// ofFlow is the error of a script about one flow. Where a key of it is of another type,
+// the flow is damaged, and that is the harm of nothing else.
+func ofFlow(id broker.ID, err error) error {
+	if !isSpoiled(err) {
+		return err
+	}
+	return fmt.Errorf("flow %s: %w: a key of it is of another type: %s", id, broker.ErrMalformed, errText(err))
 }
 
 // readProgress reads what flow_look.lua returns.
@@ -114,7 +123,7 @@ func (b *Broker) membersNow(ctx context.Context, id broker.ID, from, limit int, 
 	}
 	reply, err := scriptMembers.run(ctx, b, []string{k.flow, k.members, k.results}, args...)
 	if err != nil {
-		return nil, err
+		return nil, ofFlow(id, err)
 	}
 	if reply == nil {
 		return nil, fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
@@ -172,7 +181,7 @@ func (b *Broker) arriveNow(ctx context.Context, id broker.ID, arrivals []broker.
 		}
 		reply, err := scriptFlowArrive.run(ctx, b, keys, args...)
 		if err != nil {
-			return nil, err
+			return nil, ofFlow(id, err)
 		}
 		if toInt(reply) < 0 {
 			return nil, fmt.Errorf("flow %s: %w: an arrival at a place it does not have", id, broker.ErrInvalid)
@@ -206,7 +215,7 @@ func (b *Broker) markFlowNow(ctx context.Context, id broker.ID, marks broker.Mar
 	if err == nil && toInt(reply) == 0 {
 		err = fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
 	}
-	return err
+	return ofFlow(id, err)
 }
 
 // EndFlow implements [broker.Flows].
@@ -236,7 +245,7 @@ func (b *Broker) endFlowNow(ctx context.Context, id broker.ID, o *broker.Outcome
 	if err == nil && toInt(reply) < 0 {
 		err = fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
 	}
-	return err
+	return ofFlow(id, err)
 }
 
 // lookupFlows fills in what is known of those ids that are flows.
@@ -255,17 +264,21 @@ func (b *Broker) lookupFlows(ctx context.Context, ids []broker.ID, out []broker.
 	}
 	runAll(ctx, b, calls)
 	for i, c := range calls {
-		if c.err != nil {
+		id, st := ids[places[i]], &out[places[i]]
+		if isSpoiled(c.err) {
+			st.Err = ofFlow(id, c.err)
+			continue
+		} else if c.err != nil {
 			return c.err
 		}
 		if c.reply == nil {
 			continue
 		}
-		p, err := readProgress(ids[places[i]], c.reply)
-		if err != nil {
-			return err
+		p, err := readProgress(id, c.reply)
+		if err != nil { // that is of this flow alone
+			st.Err = err
+			continue
 		}
-		st := &out[places[i]]
 		switch {
 		case p.Outcome != nil:
 			st.State, st.Outcome = p.Outcome.State, p.Outcome

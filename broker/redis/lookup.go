@@ -250,6 +250,9 @@ func (b *Broker) readNames(ctx context.Context, k *keys, places []int, out []bro
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, p := range places {
 		head, err := cmds[i].Bytes()
+		if isSpoiled(err) { // of another type: it has no name
+			head, err = nil, nil
+		}
 		if err != nil {
 			err = b.fault("read a record", err)
 			b.relearn(ctx, err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strconv"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -55,6 +56,13 @@ func readNeed(text string) (n broker.Need, ok bool) {
 	}, true
 }
 
+// isNumber reports whether the name of a need is a number, as numberOf makes it. Scripts
+// would fail of another one.
+func isNumber(name string) bool {
+	n, err := strconv.ParseUint(name, 10, 48)
+	return err == nil && strconv.FormatUint(n, 10) == name
+}
+
 // needs returns what the parked tasks of a queue need, by the numbers of that.
 func (b *Broker) needs(ctx context.Context, k *keys) (map[string]broker.Need, error) {
 	out := make(map[string]broker.Need)
@@ -64,7 +72,7 @@ func (b *Broker) needs(ctx context.Context, k *keys) (map[string]broker.Need, er
 			return nil, b.fault("read what parked tasks need", err)
 		}
 		for i := 0; i+1 < len(page); i += 2 {
-			if need, ok := readNeed(page[i+1]); ok {
+			if need, ok := readNeed(page[i+1]); ok && isNumber(page[i]) {
 				out[page[i]] = need
 			}
 		}

@@ -143,8 +143,7 @@ func (b *Broker) round(ctx context.Context) (again time.Duration, err error) {
 		unused := make(map[*queue]bool)
 		for ; len(list) >= 3 && len(visits) < roundCalls; list = list[3:] {
 			q, bad := b.queues.learn(toString(list[0]), toString(list[1]))
-			if bad != nil {
-				b.log.Warn("redis: a queue of the registry can't be looked after", "error", bad)
+			if bad != nil { // which is logged
 				continue
 			}
 			unused[q] = time.Duration(toInt(list[2]))*time.Millisecond >= b.cfg.unused
@@ -265,6 +264,13 @@ func (b *Broker) bury(ctx context.Context, k *keys, dead []string, now int64, ex
 			return
 		}
 		id := toID(minion)
+		if isSpoiled(err) { // so it will be for the others, until somebody mends the queue
+			if b.told.due(k) {
+				b.log.Error("redis: can't bring back a dead minion's tasks: a key of the queue is of another type; delete or rename the key",
+					"queue", k.queue, "minion", id, "keys", b.wrongKeys(ctx, k, minion), "error", err)
+			}
+			return
+		}
 		if err != nil {
 			b.log.Warn("redis: can't bring back a dead minion's tasks; will try again", "queue", k.queue, "minion", id, "error", err)
 			continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,19 +29,44 @@ func isSpoiled(err error) bool {
 	return errors.As(err, &reply) && strings.Contains(reply.Error(), "WRONGTYPE ")
 }
 
+// errText returns what a server said, without what was made of it.
+func errText(err error) string {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return reply.Error()
+	}
+	return err.Error()
+}
+
 // spoiledPause is how often the log tells of a queue with a key of another type.
 const spoiledPause = time.Minute
 
+// telling knows when the log has told of a key of another type: of a queue, or of the
+// namespace, which is nil. It is the broker's, since a consumer may fail by that and be
+// replaced.
+type telling struct {
+	mu sync.Mutex
+	at map[*keys]time.Time
+}
+
+// due reports whether the log is to tell of it, and notes that it does.
+func (t *telling) due(k *keys) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last, told := t.at[k]
+	if told && time.Since(last) < spoiledPause {
+		return false
+	}
+	if t.at == nil {
+		t.at = make(map[*keys]time.Time)
+	}
+	t.at[k] = time.Now()
+	return true
+}
+
 // spoiled logs which keys of a queue are of another type, now and then.
 func (c *consumer) spoiled(ctx context.Context, k *keys, err error) {
-	c.mu.Lock()
-	last, told := c.spoiledAt[k]
-	due := !told || time.Since(last) >= spoiledPause
-	if due {
-		c.spoiledAt[k] = time.Now()
-	}
-	c.mu.Unlock()
-	if !due {
+	if !c.b.told.due(k) {
 		return
 	}
 	text := "redis: a key of a queue is of another type, so the queue can't be served in full; delete or rename the key"

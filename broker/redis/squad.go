@@ -94,6 +94,7 @@ func (b *Broker) decideNow(ctx context.Context, flow broker.ID, start bool) (sta
 	if err == nil && toInt(reply) < 0 {
 		err = fmt.Errorf("flow %s: %w", flow, broker.ErrNotFound)
 	}
+	err = ofFlow(flow, err)
 	return err == nil && toInt(reply) == 1, err
 }
 

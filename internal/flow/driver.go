@@ -83,7 +83,12 @@ func (w *work) page(ctx context.Context, page []broker.Arrival) (done []broker.A
 	}
 	done, err = w.submit(ctx, submits)
 	for _, id := range order {
-		if bad := w.advance(ctx, id, flows[id]); bad != nil {
+		switch bad := w.advance(ctx, id, flows[id]); {
+		case errors.Is(bad, broker.ErrMalformed):
+			// Nobody will ever read it, and whoever waits for it is told so. What has arrived
+			// would be found again and again.
+			w.Log.Error("a group or pipe can't be read, so it does not go on", "flow", id.String(), "arrivals", len(flows[id]), "error", bad)
+		case bad != nil:
 			err = errors.Join(err, fmt.Errorf("flow %s: %w", id, bad))
 			continue
 		}

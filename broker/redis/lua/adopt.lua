@@ -6,7 +6,7 @@
 -- ids.
 
 local score = redis.call('ZSCORE', KEYS[3], ARGV[1])
-if not score or tonumber(score) < 0 then
+if not score or scoreOf(score) < 0 then
   return false
 end
 absorb(KEYS[2], KEYS[1], KEYS[4])

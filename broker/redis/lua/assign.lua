@@ -10,7 +10,7 @@
 local due, later, flight, minions = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local t = now()
 local lease = redis.call('ZSCORE', minions, ARGV[1])
-if not lease or tonumber(lease) <= t then
+if not lease or scoreOf(lease) <= t then
   return false
 end
 local out, pairs, moved, sent = {}, {}, {}, { ARGV[3], big(t, 6) }
@@ -19,7 +19,7 @@ for i = 4, #ARGV do
   local msg = redis.call('HGET', later, id)
   if msg and readable(msg) then
     local flags, at = string.byte(msg, 25), redis.call('ZSCORE', due, id)
-    if math.floor(flags / 4) % 2 == 1 and not (at and tonumber(at) <= t) then -- FlagBlocked, and for longer
+    if math.floor(flags / 4) % 2 == 1 and not (at and scoreOf(at) <= t) then -- FlagBlocked, and for longer
       msg = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26)
       pairs[#pairs + 1] = id
       pairs[#pairs + 1] = msg

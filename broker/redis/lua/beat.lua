@@ -20,7 +20,7 @@ local t = now()
 -- registered there.
 local function renew(minions)
   local score = redis.call('ZSCORE', minions, minion)
-  if not score or tonumber(score) < 0 then
+  if not score or scoreOf(score) < 0 then
     return false
   end
   -- ZREM of nothing: see dequeue.lua. A lease must not end because memory did.

@@ -14,7 +14,7 @@ local sub = string.sub
 local minion, wake, most, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local lease = redis.call('ZSCORE', minions, minion)
-if not lease or tonumber(lease) < 0 then
+if not lease or scoreOf(lease) < 0 then
   return false
 end
 -- A server that is out of memory refuses a script's first write if it may need

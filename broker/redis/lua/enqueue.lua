@@ -142,7 +142,7 @@ if #dues > 0 then
   local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
   redis.call('ZADD', due, unpack(dues))
   local sooner = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
-  if #head == 0 or tonumber(sooner[2]) < tonumber(head[2]) then
+  if #head == 0 or scoreOf(sooner[2]) < scoreOf(head[2]) then
     nudge(ready, watch, wake) -- somebody must set a timer
   end
 end

@@ -4,14 +4,19 @@
 -- ARGV  1 for how many ms it is kept without a change, then for each: its place
 --       (4 bytes), its state as a number, its outcome
 -- Returns what flow_look.lua says; false if there is none; -1 if a place is none
--- of the flow, or not opened yet, and then nothing is counted.
+-- of the flow, or not opened yet, and then nothing is counted; nor is it if a count is
+-- damaged.
 
 local flow, members, results = KEYS[1], KEYS[2], KEYS[3]
 if not kept(flow) then
   return false
 end
 local callback, finalizer = '\255\255\255\255', '\255\255\255\254'
-local listed = redis.call('STRLEN', members) / 16
+local known = look(flow, members)
+if known[1] == '' then
+  return known
+end
+local listed = known[2]
 local places = {}
 for i = 2, #ARGV, 3 do
   local place = ARGV[i]
@@ -20,7 +25,7 @@ for i = 2, #ARGV, 3 do
   end
   places[#places + 1] = place
 end
-local known = redis.call('HMGET', results, unpack(places))
+known = redis.call('HMGET', results, unpack(places))
 local seen, news, ok, bad = {}, {}, 0, 0
 local first -- place of the first one that did not succeed
 local others = {}

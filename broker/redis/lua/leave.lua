@@ -15,7 +15,7 @@ local minion, wake, fence = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local DEAD, LOST = -1, -2 -- scores of minions that are no more, and have not given back all
 
 local score = redis.call('ZSCORE', minions, minion)
-score = score and tonumber(score)
+score = score and scoreOf(score)
 if ARGV[3] == 'lost' and score and score ~= LOST or ARGV[3] == 'died' and (not score or score > now()) then
   return { 0, 0 }
 end

@@ -50,7 +50,7 @@ local sub, byte, char = string.sub, string.byte, string.char
 redis.call('HDEL', flight, '') -- see dequeue.lua: goes on when out of memory
 
 local lease = redis.call('ZSCORE', minions, minion)
-local owner = lease and tonumber(lease) >= 0
+local owner = lease and scoreOf(lease) >= 0
 if owner then
   absorb(claim, flight, odd)
 end
@@ -393,9 +393,9 @@ for _ = 1, groups do
       local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
       redis.call('HSET', later, unpack(again))
       redis.call('ZADD', due, unpack(dues))
-      local soon = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
-      reply[1] = math.max(soon - t, 0)
-      if #head == 0 or soon < tonumber(head[2]) then
+      local soon = scoreOf(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
+      reply[1] = math.min(math.max(soon - t, 0), 86400000) -- a damaged score may be infinite
+      if #head == 0 or soon < scoreOf(head[2]) then
         nudge(ready, watch, wake)
       end
     elseif verb == 'release' then

@@ -4,8 +4,8 @@
 -- ARGV  1 name  2 for how many ms at least
 -- Returns 1, or 0 if somebody has registered it again.
 
-local at = redis.call('HGET', KEYS[2], ARGV[1])
-if not at or now() - tonumber(at) < tonumber(ARGV[2]) then
+local at = tonumber(redis.call('HGET', KEYS[2], ARGV[1]))
+if not at or not (now() - at >= tonumber(ARGV[2])) then
   return 0
 end
 redis.call('HDEL', KEYS[1], ARGV[1])

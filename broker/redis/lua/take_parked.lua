@@ -10,7 +10,7 @@ local parked, needs, due, later, flight, minions = KEYS[1], KEYS[2], KEYS[3], KE
 local minion, most, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local lease = redis.call('ZSCORE', minions, minion)
-if not lease or tonumber(lease) < 0 then
+if not lease or scoreOf(lease) < 0 then
   return false
 end
 redis.call('HDEL', flight, '') -- see dequeue.lua

@@ -9,11 +9,14 @@
 local registry, since, turn, pause = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1])
 local t = now()
 local last = redis.call('HMGET', turn, 'at', 'cursor')
-local left = tonumber(last[1] or 0) - t
+local left = (tonumber(last[1]) or 0) - t
 if left > 0 and left <= pause then -- more than that says that the clock was set back
   return { left }
 end
-local page = redis.call('HSCAN', registry, last[2] or '0', 'COUNT', ARGV[2])
+local page = redis.pcall('HSCAN', registry, last[2] or '0', 'COUNT', ARGV[2])
+if page.err then -- the cursor is damaged: from the beginning
+  page = redis.call('HSCAN', registry, '0', 'COUNT', ARGV[2])
+end
 redis.call('HSET', turn, 'at', t + pause, 'cursor', page[1])
 redis.call('PEXPIRE', turn, 86400000)
 local out, found = { pause }, page[2]
@@ -24,12 +27,14 @@ for from = 1, #found, 1000 do
   end
   local times = redis.call('HMGET', since, unpack(names))
   for i, name in ipairs(names) do
-    if not times[i] then -- of a build that did not note it: from now on
+    local at = tonumber(times[i])
+    if not at or not (at >= 0 and at <= t) then -- nobody has noted it, or it is damaged: from now on
       redis.call('HSET', since, name, t)
+      at = t
     end
     out[#out + 1] = name
     out[#out + 1] = found[from + 2 * i - 1]
-    out[#out + 1] = t - tonumber(times[i] or t)
+    out[#out + 1] = t - at
   end
 end
 return out

@@ -14,7 +14,7 @@ local function unpark(parked, needs, ids)
   end
   for score in pairs(seen) do
     if redis.call('ZCOUNT', parked, score, score) == 0 then
-      redis.call('HDEL', needs, string.format('%.0f', tonumber(score)))
+      redis.call('HDEL', needs, string.format('%.0f', scoreOf(score)))
     end
   end
 end

@@ -1,0 +1,526 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/damage"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testform"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+var (
+	damageSeeds = flag.Int("damage.seeds", 0, "how many seeds TestDamageInALiveSystem has; 0 is as many as the form of the tests says")
+	damageSeed  = flag.Uint64("damage.seed", 0, "the one seed of TestDamageInALiveSystem; 0 is all")
+)
+
+// damagePatience is how long whatever was not hit may take to finish. It takes
+// milliseconds.
+const damagePatience = 40 * time.Second
+
+type labor struct {
+	Key     string `arbiter:"key"`
+	Fail    int    `arbiter:"fail"` // that many failures first; with -1 it fails for good
+	Ballast string `arbiter:"ballast,optional"`
+}
+
+type labored struct {
+	Key      string `arbiter:"key"`
+	Upstream any    `arbiter:"upstream,optional"`
+}
+
+var (
+	laborTask = task.Define[labor, string]("labor", task.WithBackoff(task.Constant(20*time.Millisecond)), task.Retries(10))
+	lateTask  = task.Define[labor, string]("late")
+	afterTask = task.Define[labored, string]("after")
+)
+
+// unit is what is sent as a whole: a task, a group or a pipe.
+type unit struct {
+	key    string // in the arguments of each of its tasks
+	queue  string
+	ids    []broker.ID
+	fails  bool
+	needs  string // the name of a task that no minion knows when it is sent
+	result func(ctx context.Context) (string, error)
+	want   string
+
+	got  string
+	err  error
+	done chan struct{}
+}
+
+// struck is a live system that is damaged by a seed.
+type struck struct {
+	*testing.T
+	seed    uint64
+	rnd     *rand.Rand
+	url     string
+	space   string
+	raw     *goredis.Client
+	log     lines
+	b       *redis.Broker
+	arb     *arbiter.Arbiter
+	gate    chan struct{} // closed when handlers may go on
+	busy    chan string   // has the key of each that has started
+	units   []*unit
+	strikes []damage.Strike
+	minions sync.WaitGroup
+	ctx     context.Context // of the minions
+}
+
+// A live system in which random bytes of the store are damaged: several minions and
+// queues, an arbiter, groups and pipes, delayed, retried, parked, large and dead tasks.
+// Whatever was not hit finishes, and what was hit is told; nothing fails for good, spins
+// or logs for ever.
+func TestDamageInALiveSystem(t *testing.T) {
+	t.Parallel()
+	path := redistest.Path(t)
+	seeds := testform.Pick(3, 30)
+	if *damageSeeds > 0 {
+		seeds = *damageSeeds
+	}
+	first := uint64(1)
+	if *damageSeed > 0 {
+		first, seeds = *damageSeed, 1
+	}
+	var real string
+	if path != "" {
+		real = "redis://" + redistest.Start(t, path).Addr
+	}
+	limit := make(chan struct{}, 8) // live systems at a time
+	t.Run("seeds", func(t *testing.T) {
+		for i := range seeds {
+			seed := first + uint64(i)
+			for _, on := range []string{"miniredis", "redis-server"} {
+				if on == "redis-server" && real == "" {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s/%d", on, seed), func(t *testing.T) {
+					t.Parallel()
+					limit <- struct{}{}
+					defer func() { <-limit }()
+					if on == "miniredis" {
+						server := miniredis.RunT(t)
+						strikeLive(t, "redis://"+server.Addr(), seed, server.CommandCount)
+					} else {
+						strikeLive(t, real, seed, nil)
+					}
+				})
+			}
+		}
+	})
+}
+
+// strikeLive runs one live system. Asked, if it is not nil, tells how many commands its
+// server had, which nobody else uses then.
+func strikeLive(t *testing.T, url string, seed uint64, asked func() int) {
+	s := &struck{
+		T: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), url: url, space: fmt.Sprintf("live%dx%d", seed, damagedSpaces.Add(1)),
+		raw: rawClient(t, url), gate: make(chan struct{}), busy: make(chan string, 1000),
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.ctx = ctx
+	defer func() {
+		if t.Failed() {
+			for _, hit := range s.strikes {
+				t.Log("struck: ", hit)
+			}
+			t.Logf("log:\n%.20000s", s.log.String())
+		}
+	}()
+	s.b = s.open()
+	var err error
+	if s.arb, err = arbiter.New(s.b, arbiter.Logger(s.logger())); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		stop()
+		s.minions.Wait()
+		_ = s.arb.Close()
+	}()
+	s.minion(3, false, "a")
+	s.minion(3, false, "a", "b", "c")
+	s.minion(3, false, "c", "b")
+	for _, queue := range []string{"a", "b", "c"} {
+		s.send(queue)
+	}
+	for range 9 { // all slots are taken
+		select {
+		case <-s.busy:
+		case <-time.After(damagePatience):
+			t.Fatal("the minions did not start")
+		}
+	}
+	s.strike(1 + s.rnd.IntN(12))
+	s.minion(9, true, "a", "b", "c")
+	close(s.gate)
+	s.strike(s.rnd.IntN(4))
+	s.finish()
+	if !t.Failed() {
+		s.inspect()
+		s.quiet(asked)
+	}
+}
+
+func (s *struck) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&s.log, nil)) }
+
+func (s *struck) open() *redis.Broker {
+	s.Helper()
+	return open(s.T, s.url, redis.Namespace(s.space), redis.Lease(2*time.Second), redis.RoundsEvery(100*time.Millisecond),
+		redis.ApartFrom(2000), redis.Logger(s.logger()))
+}
+
+// minion runs one until the test ends, with a broker of its own. One that comes late
+// knows more tasks.
+func (s *struck) minion(slots int, late bool, queues ...string) {
+	s.Helper()
+	m := minion.New(s.open(), minion.Queues(queues...), minion.Logger(s.logger()), minion.MaxRecoveries(200), minion.DrainTimeout(time.Second))
+	work := func(ctx context.Context, a labor) (string, error) {
+		s.busy <- a.Key
+		select {
+		case <-s.gate:
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+		info, _ := task.FromContext(ctx)
+		switch {
+		case a.Fail < 0:
+			return "", task.NoRetry(errors.New("meant"))
+		case info.Retried < a.Fail:
+			return "", errors.New("again")
+		}
+		return a.Key, nil
+	}
+	errs := []error{
+		task.Handle(m, laborTask, work),
+		task.Handle(m, afterTask, func(_ context.Context, a labored) (string, error) { return a.Key, nil }),
+	}
+	if late {
+		errs = append(errs, task.Handle(m, lateTask, work))
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.Fatal(err)
+	}
+	s.minions.Go(func() {
+		for s.ctx.Err() == nil {
+			// A minion whose start fails tries again, as its supervisor would.
+			if err := m.Run(s.ctx, slots); err == nil || errors.Is(err, task.ErrClosed) {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+}
+
+// send sends one unit of each kind to a queue.
+func (s *struck) send(queue string) {
+	s.Helper()
+	at := task.Queue(queue)
+	q := func(n int) string { return fmt.Sprintf("<%s-%d>", queue, n) }
+	var calls []task.Call[string]
+	var units []*unit
+	add := func(u *unit, call task.Call[string]) {
+		units, calls = append(units, u), append(calls, call.With(at))
+	}
+	plain := func(a labor, opts ...task.Option) {
+		a.Key = q(len(units))
+		add(&unit{key: a.Key, want: a.Key, fails: a.Fail < 0}, laborTask.Bind(a).With(opts...))
+	}
+	for range 6 {
+		plain(labor{})
+	}
+	plain(labor{Fail: 1})
+	plain(labor{Fail: -1})
+	plain(labor{Ballast: strings.Repeat("x", 3000)})
+	plain(labor{}, task.Unique("u"), task.Meta("k", "v"))
+	plain(labor{}, task.Delay(20*time.Millisecond))
+	plain(labor{}, task.Delay(time.Duration(20+s.rnd.IntN(200))*time.Millisecond), task.Within(time.Hour))
+	key := q(len(units))
+	add(&unit{key: key, want: key, needs: "late"}, lateTask.Bind(labor{Key: key}))
+	futures, err := task.SendAll(s.ctx, s.arb, calls...)
+	if err != nil {
+		s.Fatal(err)
+	}
+	for i, u := range units {
+		u.ids, u.result = []broker.ID{futures[i].ID()}, futures[i].Result
+	}
+
+	key = q(len(units))
+	var members []task.Bound
+	for range 3 {
+		members = append(members, laborTask.Bind(labor{Key: key}).With(at))
+	}
+	g, err := s.arb.Group(s.ctx, members, arbiter.Callback(laborTask.Bind(labor{Key: key}).With(at)), arbiter.Finalizer(laborTask.Bind(labor{Key: key}).With(at), 0))
+	if err != nil {
+		s.Fatal(err)
+	}
+	ids, _ := g.Members(s.ctx)
+	units = append(units, &unit{key: key, want: key, ids: append(ids, g.ID(), g.Callback(), g.Finalizer()), result: func(ctx context.Context) (out string, err error) {
+		return out, g.Result(ctx, &out)
+	}})
+
+	key = q(len(units))
+	p, err := s.arb.Pipe(s.ctx, []task.Bound{laborTask.Bind(labor{Key: key}).With(at),
+		afterOf(key, at), afterOf(key, at)})
+	if err != nil {
+		s.Fatal(err)
+	}
+	ids, _ = p.Members(s.ctx)
+	units = append(units, &unit{key: key, want: key, ids: append(ids, p.ID()), result: func(ctx context.Context) (out string, err error) {
+		return out, p.Result(ctx, &out)
+	}})
+
+	for _, u := range units {
+		u.queue, u.done = queue, make(chan struct{})
+		go func() {
+			defer close(u.done)
+			u.got, u.err = u.result(s.ctx)
+		}()
+	}
+	s.units = append(s.units, units...)
+}
+
+// kinds are the keys of a queue, with their types.
+var kinds = map[string]string{
+	"ready": "list", "held": "list", "odd": "list", "gone": "set", "stop": "set", "state": "hash", "later": "hash", "unique": "hash",
+	"dead": "hash", "about": "hash", "flows": "hash", "outbox": "hash", "due": "zset", "minions": "zset", "watch": "zset", "keep": "zset",
+	"parked": "zset", "needs": "hash",
+}
+
+// strike damages n elements of the store.
+func (s *struck) strike(n int) {
+	s.Helper()
+	names := make([]string, 0, len(kinds))
+	for name := range kinds {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for range n {
+		keys, err := damage.Keys(s.ctx, s.raw, s.space)
+		if err != nil {
+			s.Fatal(err)
+		}
+		// Without it a queue can't be found at all: see TestDamagedRegistry.
+		keys = slices.DeleteFunc(keys, func(key string) bool { return key == s.space+":queues" })
+		var hit damage.Strike
+		ok := true
+		switch s.rnd.IntN(10) {
+		case 0: // something that nobody has written
+			name := names[s.rnd.IntN(len(names))]
+			hit = damage.Add(s.rnd, fmt.Sprintf("{%s:%c}:%s", s.space, "abc"[s.rnd.IntN(3)], name), kinds[name])
+		case 1:
+			if s.rnd.IntN(3) > 0 || s.seed < 10 { // requests about such a key take seconds until they fail
+				continue
+			}
+			key := keys[s.rnd.IntN(len(keys))]
+			hit = damage.Retype(key, s.raw.Type(s.ctx, key).Val())
+		default:
+			if hit, ok, err = damage.Choose(s.ctx, s.raw, s.rnd, keys); err != nil {
+				s.Fatal(err)
+			}
+		}
+		if !ok {
+			continue
+		}
+		if ok, err = hit.Apply(s.ctx, s.raw); err != nil {
+			s.Fatalf("%v: %v", hit, err)
+		}
+		if ok {
+			s.strikes = append(s.strikes, hit)
+		}
+		time.Sleep(time.Duration(s.rnd.IntN(5)) * time.Millisecond)
+	}
+}
+
+// hits reports whether a strike has hit a unit.
+func (s *struck) hits(hit damage.Strike, u *unit) bool {
+	base := "{" + s.space + ":" + u.queue + "}:"
+	name, ours := strings.CutPrefix(hit.Key, base)
+	switch {
+	case hit.Whole && ours, hit.Key == s.space+":queues" && hit.Field == u.queue:
+		return true // the queue as a whole
+	case ours && name == "needs" && u.needs != "":
+		return true // what is parked there waits till its time is over
+	case hit.Names(u.key):
+		return true
+	}
+	for _, id := range u.ids {
+		block := string(id[:15])
+		if hit.Names(string(id[:])) || strings.Contains(hit.Key, fmt.Sprintf("%x", id[:])) ||
+			ours && name == "state" && len(hit.Field) != 16 && strings.HasPrefix(hit.Field, block) ||
+			ours && strings.HasPrefix(name, "keep:") && hit.Names(block) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *struck) isHit(u *unit) bool {
+	return slices.ContainsFunc(s.strikes, func(hit damage.Strike) bool { return s.hits(hit, u) })
+}
+
+// finish waits for all that was not hit, and checks it.
+func (s *struck) finish() {
+	s.Helper()
+	end := time.After(damagePatience)
+	for _, u := range s.units {
+		if s.isHit(u) {
+			continue
+		}
+		select {
+		case <-u.done:
+		case <-end:
+			st, err := s.b.Lookup(context.Background(), u.ids)
+			s.Fatalf("seed %d: %s of queue %s was not hit, and does not finish: %+v, %v", s.seed, u.key, u.queue, st, err)
+		}
+		if (u.err != nil) != u.fails || u.err == nil && u.got != u.want {
+			s.Errorf("seed %d: %s of queue %s was not hit, and has %q, %v", s.seed, u.key, u.queue, u.got, u.err)
+		}
+	}
+}
+
+// inspect asks for all that can be asked, and sends more.
+func (s *struck) inspect() {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.ctx, damagePatience)
+	defer cancel()
+	whole := func(queue string) bool {
+		return slices.ContainsFunc(s.strikes, func(h damage.Strike) bool {
+			return h.Whole && strings.HasPrefix(h.Key, "{"+s.space+":"+queue+"}:") || h.Key == s.space+":queues" && h.Field == queue
+		})
+	}
+	any := whole("a") || whole("b") || whole("c")
+	var ids []broker.ID
+	for _, u := range s.units {
+		if !whole(u.queue) {
+			ids = append(ids, u.ids...)
+		}
+	}
+	found, err := s.b.Lookup(ctx, ids)
+	if err != nil {
+		s.Errorf("seed %d: look-up: %v", s.seed, err)
+	}
+	_ = found
+	if _, err := s.b.Minions(ctx); err != nil && !slices.ContainsFunc(s.strikes, func(h damage.Strike) bool { return h.Whole && strings.HasPrefix(h.Key, "{"+s.space+"}:") }) {
+		s.Errorf("seed %d: minions: %v", s.seed, err)
+	}
+	if info, err := s.b.Queues(ctx); err != nil && !any {
+		s.Errorf("seed %d: queues: %v", s.seed, err)
+	} else if !any {
+		s.told(info)
+	}
+	for _, queue := range []string{"a", "b", "c"} {
+		if whole(queue) {
+			continue
+		}
+		letters, _, err := s.b.DeadLetters(ctx, queue, "", 100)
+		if err != nil {
+			s.Errorf("seed %d: dead letters: %v", s.seed, err)
+		}
+		var dead []broker.ID
+		for _, l := range letters {
+			dead = append(dead, l.Task.ID)
+		}
+		if _, err := s.b.Requeue(ctx, dead); err != nil {
+			s.Errorf("seed %d: requeue: %v", s.seed, err)
+		}
+		if _, err := s.b.Parked(ctx, queue); err != nil {
+			s.Errorf("seed %d: parked: %v", s.seed, err)
+		}
+		if got, err := laborTask.Bind(labor{Key: "more"}).With(task.Queue(queue)).Send(ctx, s.arb); err != nil {
+			s.Errorf("seed %d: send more: %v", s.seed, err)
+		} else if v, err := got.Result(ctx); v != "more" || err != nil {
+			s.Errorf("seed %d: more of %s: %q, %v", s.seed, queue, v, err)
+		}
+	}
+	if _, err := s.b.Cancel(ctx, ids); err != nil {
+		s.Errorf("seed %d: cancel: %v", s.seed, err)
+	}
+}
+
+// told checks that the messages that nobody can read are counted.
+func (s *struck) told(info []broker.QueueInfo) {
+	s.Helper()
+	want := 0
+	for i, hit := range s.strikes {
+		_, name, _ := strings.Cut(hit.Key, "}:")
+		waits := name == "ready" || name == "held" || name == "odd"
+		over := slices.ContainsFunc(s.strikes[i+1:], func(next damage.Strike) bool { return next.Key == hit.Key && next.Old == hit.New })
+		if known := hit.New == "!" || len(hit.New) >= broker.HeadSize && (hit.New[0] == broker.MessageVersion || hit.New[0] == 130); waits && hit.Kind == "list" && !known && !over && hit.How != "an element was removed" {
+			want++
+		}
+	}
+	unreadable := 0
+	for _, q := range info {
+		unreadable += q.Unreadable
+	}
+	if unreadable < want {
+		s.Errorf("seed %d: %d records are unreadable, and %d are counted", s.seed, want, unreadable)
+	}
+}
+
+// mostCommands is how many commands a second a system may have that has nothing to do. Its
+// brokers look at the queues ten times a second, and its minions have short leases. One
+// that spins has ten times as many.
+const mostCommands = 2500
+
+// quiet checks that nobody has much to do when all is done.
+func (s *struck) quiet(asked func() int) {
+	s.Helper()
+	// The long form waits for some heartbeats.
+	watched := testform.Pick(500*time.Millisecond, 3*time.Second)
+	count := func() map[string]int {
+		out := map[string]int{}
+		for line := range strings.Lines(s.log.String()) {
+			_, text, _ := strings.Cut(line, " msg=")
+			text, _, _ = strings.Cut(text, " error=")
+			text, _, _ = strings.Cut(text, " minion=")
+			// A machine that is busy with other things makes minions lose their leases.
+			busy := strings.Contains(text, "lease lost") || strings.Contains(text, "a minion died") || strings.Contains(text, "sign off") || strings.Contains(text, "out of reach")
+			if !strings.Contains(line, "level=INFO") && !busy {
+				out[text]++
+			}
+		}
+		return out
+	}
+	time.Sleep(100 * time.Millisecond)
+	before, since, commands := count(), time.Now(), 0
+	if asked != nil {
+		commands = asked()
+	}
+	time.Sleep(watched)
+	if asked != nil {
+		if rate := float64(asked()-commands) / time.Since(since).Seconds(); rate > mostCommands {
+			s.Errorf("seed %d: %.0f commands a second, and nothing is to be done", s.seed, rate)
+		} else {
+			s.Logf("%.0f commands a second", rate)
+		}
+	}
+	for text, n := range count() {
+		if n -= before[text]; n > 4 {
+			s.Errorf("seed %d: this is logged for ever: %s", s.seed, text)
+		}
+	}
+}
+
+func afterOf(key string, at task.Option) task.Bound {
+	return task.Named("after", task.KwArgs(map[string]any{"key": key}), at)
+}

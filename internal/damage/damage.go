@@ -1,0 +1,338 @@
+// Package damage corrupts what a broker keeps on Redis, as a disk, an operator or another
+// program may: for tests that show what one bad record does to all others.
+package damage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Strike is a change of one element of one key, or of a key as a whole.
+type Strike struct {
+	Key   string
+	Kind  string // type of the key
+	How   string // in words
+	Field string // of a hash; member of a set or sorted set; place in a list. "" for a key as a whole
+	Old   string // what was there
+	New   string // what is there now
+	Whole bool   // the key as a whole was struck
+
+	commands [][]any
+}
+
+// String tells it in a line.
+func (s Strike) String() string {
+	return fmt.Sprintf("%s %q: %s, field %.40q: %.60q became %.60q", s.Kind, s.Key, s.How, s.Field, s.Old, s.New)
+}
+
+// Names reports whether some text is in what was struck, or in what is there now.
+func (s Strike) Names(text string) bool {
+	return strings.Contains(s.Field, text) || strings.Contains(s.Old, text) || strings.Contains(s.New, text) || strings.Contains(s.Key, text)
+}
+
+// Choose returns a strike at one of the keys. It changes nothing. It returns false if the
+// key that it has chosen is gone, or has nothing in it that can be struck.
+func Choose(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand, keys []string) (s Strike, ok bool, err error) {
+	if len(keys) == 0 {
+		return s, false, nil
+	}
+	s.Key = keys[rnd.IntN(len(keys))]
+	if s.Kind, err = rdb.Type(ctx, s.Key).Result(); err != nil {
+		return s, false, err
+	}
+	switch s.Kind {
+	case "hash":
+		return s.hash(ctx, rdb, rnd)
+	case "list":
+		return s.list(ctx, rdb, rnd)
+	case "zset":
+		return s.sorted(ctx, rdb, rnd)
+	case "set":
+		return s.set(ctx, rdb, rnd)
+	case "string":
+		return s.text(ctx, rdb, rnd)
+	}
+	return s, false, nil
+}
+
+// Retype returns a strike that makes a key one of another type.
+func Retype(key, kind string) Strike {
+	s := Strike{Key: key, Kind: kind, How: "is of another type", Whole: true, commands: [][]any{{"del", key}}}
+	if kind == "set" {
+		s.commands = append(s.commands, []any{"set", key, "x"})
+	} else {
+		s.commands = append(s.commands, []any{"sadd", key, "x"})
+	}
+	return s
+}
+
+// Add returns a strike that puts something strange into a key of some type, which need
+// not be there.
+func Add(rnd *rand.Rand, key, kind string) Strike {
+	s := Strike{Key: key, Kind: kind, How: "something strange was added"}
+	switch what := noise(rnd); kind {
+	case "hash":
+		s.Field, s.New = name(rnd), what
+		s.do("hset", key, s.Field, s.New)
+	case "list":
+		s.New = what
+		if rnd.IntN(2) == 0 {
+			s.do("lpush", key, s.New)
+		} else {
+			s.do("rpush", key, s.New)
+		}
+	case "zset":
+		s.Field, s.New = name(rnd), score(rnd)
+		s.do("zadd", key, s.New, s.Field)
+	case "set":
+		s.Field = name(rnd)
+		s.do("sadd", key, s.Field)
+	default:
+		s.New = what
+		s.do("set", key, s.New)
+	}
+	return s
+}
+
+func (s *Strike) do(command ...any) { s.commands = append(s.commands, command) }
+
+// strike changes an element if it is what it was when it was chosen, so that what is
+// known of a strike is true.
+var strike = redis.NewScript(`
+local key, kind, field, old = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local is
+if kind == 'hash' then
+  is = redis.call('HGET', key, field)
+elseif kind == 'list' then
+  is = redis.call('LINDEX', key, field)
+else
+  is = old
+end
+if is ~= old then
+  return 0
+end
+local at = 4
+while at <= #ARGV do
+  local n = tonumber(ARGV[at])
+  redis.call(unpack(ARGV, at + 1, at + n))
+  at = at + n + 1
+end
+return 1
+`)
+
+// Apply strikes. It returns false if there is something else by now.
+func (s Strike) Apply(ctx context.Context, rdb redis.UniversalClient) (bool, error) {
+	kind := s.Kind
+	if s.Whole || s.Old == "" && s.How == "something strange was added" {
+		kind = ""
+	}
+	args := []any{kind, s.Field, s.Old}
+	if kind == "" {
+		args[2] = ""
+	}
+	for _, c := range s.commands {
+		args = append(append(args, len(c)), c...)
+	}
+	n, err := strike.Run(ctx, rdb, []string{s.Key}, args...).Int()
+	return n == 1, err
+}
+
+func (s Strike) hash(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand) (Strike, bool, error) {
+	all, err := rdb.HGetAll(ctx, s.Key).Result()
+	if err != nil || len(all) == 0 {
+		return s, false, gone(err)
+	}
+	fields := make([]string, 0, len(all))
+	for f := range all {
+		fields = append(fields, f)
+	}
+	slices.Sort(fields)
+	s.Field = fields[rnd.IntN(len(fields))]
+	s.Old = all[s.Field]
+	switch rnd.IntN(12) {
+	case 0:
+		s.How = "a field was removed"
+		s.do("hdel", s.Key, s.Field)
+	case 1:
+		s.How = "a field has another name"
+		s.New = name(rnd)
+		s.do("hset", s.Key, s.New, s.Old)
+		s.do("hdel", s.Key, s.Field)
+	case 2:
+		s.How = "a field has the value of another one"
+		s.New = all[fields[rnd.IntN(len(fields))]]
+		s.do("hset", s.Key, s.Field, s.New)
+	default:
+		s.How, s.New = bytes(rnd, s.Old)
+		s.do("hset", s.Key, s.Field, s.New)
+	}
+	return s, true, nil
+}
+
+func (s Strike) list(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand) (Strike, bool, error) {
+	all, err := rdb.LRange(ctx, s.Key, 0, -1).Result()
+	if err != nil || len(all) == 0 {
+		return s, false, gone(err)
+	}
+	at := rnd.IntN(len(all))
+	s.Field, s.Old = strconv.Itoa(at), all[at]
+	switch rnd.IntN(12) {
+	case 0:
+		s.How = "an element was removed"
+		s.do("lset", s.Key, at, "removed by the test")
+		s.do("lrem", s.Key, 1, "removed by the test")
+	case 1:
+		s.How = "an element is there twice"
+		s.New = s.Old
+		s.do("rpush", s.Key, s.Old)
+	default:
+		s.How, s.New = bytes(rnd, s.Old)
+		s.do("lset", s.Key, at, s.New)
+	}
+	return s, true, nil
+}
+
+func (s Strike) sorted(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand) (Strike, bool, error) {
+	all, err := rdb.ZRange(ctx, s.Key, 0, -1).Result()
+	if err != nil || len(all) == 0 {
+		return s, false, gone(err)
+	}
+	s.Field = all[rnd.IntN(len(all))]
+	switch rnd.IntN(4) {
+	case 0:
+		s.How = "a member was removed"
+		s.do("zrem", s.Key, s.Field)
+	default:
+		s.How, s.New = "a member has another score", score(rnd)
+		s.do("zadd", s.Key, s.New, s.Field)
+	}
+	return s, true, nil
+}
+
+func (s Strike) set(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand) (Strike, bool, error) {
+	all, err := rdb.SMembers(ctx, s.Key).Result()
+	if err != nil || len(all) == 0 {
+		return s, false, gone(err)
+	}
+	slices.Sort(all)
+	s.How, s.Field = "a member was removed", all[rnd.IntN(len(all))]
+	s.do("srem", s.Key, s.Field)
+	return s, true, nil
+}
+
+func (s Strike) text(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand) (Strike, bool, error) {
+	var err error
+	if s.Old, err = rdb.Get(ctx, s.Key).Result(); err != nil {
+		return s, false, gone(err)
+	}
+	if rnd.IntN(6) == 0 {
+		s.How = "it was removed"
+		s.do("del", s.Key)
+	} else {
+		s.How, s.New = bytes(rnd, s.Old)
+		s.do("set", s.Key, s.New, "keepttl")
+	}
+	return s, true, nil
+}
+
+// gone drops the error of a key that has gone, or changed its type, since it was listed.
+func gone(err error) error {
+	if errors.Is(err, redis.Nil) || err != nil && strings.Contains(err.Error(), "WRONGTYPE") {
+		return nil
+	}
+	return err
+}
+
+// bytes returns what a value may have become, and how.
+func bytes(rnd *rand.Rand, old string) (how, now string) {
+	switch rnd.IntN(6) {
+	case 0, 1:
+		if len(old) > 0 {
+			return "it was cut short", old[:rnd.IntN(len(old))]
+		}
+	case 2, 3:
+		if len(old) > 0 {
+			b := []byte(old)
+			for range 1 + rnd.IntN(4) {
+				b[rnd.IntN(len(b))] ^= byte(1 + rnd.IntN(255))
+			}
+			return "some bytes are others", string(b)
+		}
+	case 4:
+		return "there is more behind it", old + noise(rnd)
+	}
+	return "it is something else", noise(rnd)
+}
+
+// noise returns something that no program has written.
+func noise(rnd *rand.Rand) string {
+	switch rnd.IntN(5) {
+	case 0:
+		return number(rnd)
+	case 1:
+		return ""
+	case 2:
+		return strings.Repeat(string([]byte{byte(rnd.IntN(256))}), 1+rnd.IntN(400))
+	}
+	b := make([]byte, 1+rnd.IntN(120))
+	for i := range b {
+		b[i] = byte(rnd.IntN(256))
+	}
+	if rnd.IntN(2) == 0 {
+		b[0] = byte(rnd.IntN(4)) // a version that is known
+	}
+	return string(b)
+}
+
+// name returns a strange name of a field or a member: that of a task has 16 bytes.
+func name(rnd *rand.Rand) string {
+	b := make([]byte, []int{0, 1, 15, 16, 16, 17, 18, 40}[rnd.IntN(8)])
+	for i := range b {
+		b[i] = byte(rnd.IntN(256))
+	}
+	if rnd.IntN(6) == 0 {
+		return number(rnd)
+	}
+	return string(b)
+}
+
+func number(rnd *rand.Rand) string {
+	return []string{"nan", "-nan", "inf", "-inf", "1e308", "-1e308", "99999999999999999999", "9223372036854775807", "-1", "0", "1.5", "0x10", " 7", "abc"}[rnd.IntN(14)]
+}
+
+func score(rnd *rand.Rand) string {
+	now := float64(time.Now().UnixMilli())
+	return []string{
+		"inf", "-inf", "1e308", "-1e308", "9007199254740993", "9223372036854775807", "-1", "-2", "0", "1.5",
+		strconv.FormatFloat(now+0.5, 'f', -1, 64), strconv.FormatFloat(now*1000, 'f', -1, 64),
+	}[rnd.IntN(12)]
+}
+
+// Keys returns the keys of a namespace, sorted. A key of a namespace has its name in
+// front, perhaps behind a brace.
+func Keys(ctx context.Context, rdb redis.UniversalClient, namespace string) ([]string, error) {
+	var all []string
+	for cursor := uint64(0); ; {
+		page, next, err := rdb.Scan(ctx, cursor, "*"+namespace+"*", 1000).Result()
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range page {
+			if rest := strings.TrimPrefix(key, "{"); strings.HasPrefix(rest, namespace+":") || strings.HasPrefix(rest, namespace+"}") {
+				all = append(all, key)
+			}
+		}
+		if cursor = next; cursor == 0 {
+			slices.Sort(all)
+			return slices.Compact(all), nil
+		}
+	}
+}
