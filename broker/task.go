@@ -157,6 +157,7 @@ type Delivery struct {
 	Retried    int           // how many retries have been used up
 	Recoveries int           // how many minions died that held it
 	Strikes    int           // of these, after how many a start had been recorded; see [Starter]
+	Afresh     bool          // the attempt follows a failure: a retry or a requeue came last, and no snooze since
 	Overdue    bool          // it was parked for as long as it may be, and no consumer that can run it has taken it; see Parker
 	Left       time.Duration // until the deadline when it was handed out; NoDeadline if it has none
 

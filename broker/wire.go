@@ -46,6 +46,8 @@ const (
 	// FlagParked marks a task that is parked. It stays when the time there is over,
 	// until the task is parked again, retried, snoozed or requeued.
 	FlagParked = 16
+	// FlagAfresh is Delivery.Afresh.
+	FlagAfresh = 32
 	// FlagStarted marks a task whose owner has recorded that it is about to start it;
 	// see [Starter]. It goes when the task is given back.
 	FlagStarted = 64
@@ -309,6 +311,7 @@ func (d *Delivery) takeHead(record []byte, now int64) (n int, rest []byte, err e
 	d.Blocked = record[OffsetFlags]&FlagBlocked != 0
 	d.Squad = record[OffsetFlags]&FlagSquad != 0
 	d.Overdue = record[OffsetFlags]&FlagParked != 0
+	d.Afresh = record[OffsetFlags]&FlagAfresh != 0
 	d.Left = NoDeadline
 	if at := uint48(record[OffsetDeadline:]); at != 0 {
 		d.Left = time.Duration(at-now) * time.Millisecond

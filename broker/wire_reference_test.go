@@ -88,6 +88,7 @@ func refParseRecord(d *Delivery, record []byte, now int64) error {
 	d.Blocked = record[OffsetFlags]&FlagBlocked != 0
 	d.Squad = record[OffsetFlags]&FlagSquad != 0
 	d.Overdue = record[OffsetFlags]&FlagParked != 0
+	d.Afresh = record[OffsetFlags]&FlagAfresh != 0
 	d.Left = NoDeadline
 	if at := uint48(record[OffsetDeadline:]); at != 0 {
 		d.Left = time.Duration(at-now) * time.Millisecond

@@ -64,7 +64,8 @@
 // slot. A handler that waits by an arbiter of its own keeps its slot, too.
 //
 // A call that a handler sends is stored at once, and its id is derived from the
-// handler's task: a repeated attempt that sends the same call sends nothing new.
+// handler's task: a repeated attempt that sends the same call sends nothing new, but a
+// call that has failed for good runs again if the attempt follows a failure.
 // Use [task.OnSuccess] for calls that must be sent only if the attempt succeeds, and
 // the option [task.Inherit] for calls that must end with the task.
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker/memory"
@@ -109,4 +110,44 @@ func ExampleMinion_snooze() {
 	fmt.Println(wait.Call(ctx, arb, Number{}))
 
 	// Output: ready <nil>
+}
+
+// A task that waits for another one fails if that fails for good. When it is retried the
+// other one runs again too. It says so if that would be of no use.
+func ExampleRetry_children() {
+	ctx := context.Background()
+	b := memory.New()
+	m := minion.New(b, quiet, minion.Retry(3, task.Constant(time.Millisecond)))
+	fetch := task.Define[Number, int]("fetch")
+	report := task.Define[Number, int]("report")
+	var fetched atomic.Int32
+	err := errors.Join(
+		task.Handle(m, fetch, func(_ context.Context, a Number) (int, error) {
+			if a.N < 0 || fetched.Add(1) == 1 {
+				return 0, task.NoRetry(errors.New("no such page"))
+			}
+			return a.N, nil
+		}),
+		task.Handle(m, report, func(ctx context.Context, a Number) (int, error) {
+			info, _ := task.FromContext(ctx)
+			n, err := fetch.Call(ctx, info, a)
+			if err != nil && a.N < 0 {
+				err = task.NoRetry(err) // the page will not be there the next time
+			}
+			return n, err
+		}),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	arb, end := scene(b, m)
+	defer end()
+
+	fmt.Println(report.Call(ctx, arb, Number{7}))
+	_, err = report.Call(ctx, arb, Number{-1})
+	fmt.Println(err)
+
+	// Output:
+	// 7 <nil>
+	// task report: task fetch: no such page
 }

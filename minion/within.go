@@ -66,6 +66,7 @@ func (a *attempt) family() *kin {
 		}
 		k := &kin{}
 		k.child.Client, k.child.Parent, k.child.Attempt, k.child.Heirs = a.s.r.client, a.d.ID, a.d.Start, (*within)(a)
+		k.child.Afresh = a.d.Afresh
 		k.submits.closed, k.heirs.closed = old == &childless, old == &childless
 		if a.kin.CompareAndSwap(old, k) {
 			return k

@@ -41,6 +41,13 @@ type Info struct {
 	// change from attempt to attempt, such as the time, make other tasks. It holds
 	// as long as the record of the earlier one does. An attempt after a [Snooze] is
 	// a repeated one, too: what each shall send needs a number among its arguments.
+	//
+	// A task that was sent so and has failed for good is a dead letter. When an attempt
+	// that follows a failure (a retry or a requeue) sends it again, it runs again, under
+	// its id and with all its retries. What has succeeded, expired or was killed stays as
+	// it is, and so do pipes and groups, and tasks that keep no dead letter. Return
+	// [NoRetry] of its error if the task is not to be tried again.
+	//
 	// While a handler waits for a result by this submitter, its slot is lent.
 	Submitter Submitter
 

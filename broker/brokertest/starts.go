@@ -17,6 +17,7 @@ var startTests = []test{
 	{"CloseCounts", startsClose, 0},
 	{"FailedUnstarted", startsFailed, needInspector},
 	{"IsTold", startsTold, 0},
+	{"Afresh", startsAfresh, needInspector},
 	{"RepeatedRelease", startsRepeated, 0},
 }
 
@@ -167,4 +168,42 @@ func startsRepeated(r *rig) {
 		r.is(errs[0], broker.ErrLeaseLost)
 	}
 	r.start(m.take1(), 2, 1)
+}
+
+// An attempt that follows a failure is told so, also if another one was given back since.
+func startsAfresh(r *rig) {
+	m := r.minion()
+	r.enqueue(r.task(), r.task(payload(make([]byte, 8<<10))))
+	next := func(what string, want bool, s func(d *broker.Delivery) broker.Settlement) {
+		r.Helper()
+		var ids []broker.ID
+		for _, d := range m.take(2) {
+			if d.Afresh != want {
+				r.Fatalf("%s: Afresh is %v", what, d.Afresh)
+			}
+			ids = append(ids, d.ID)
+			m.settle(s(d))
+		}
+		if what == "the last attempt" {
+			requeue(r, ids...)
+		}
+	}
+	again := func(d *broker.Delivery) broker.Settlement { return retry(d, 0) }
+	later := func(d *broker.Delivery) broker.Settlement { return snooze(d, 0) }
+	end := func(d *broker.Delivery) broker.Settlement { return m.finish(d, broker.StateFailed) }
+	next("the first attempt", false, release)
+	next("after a release", false, later)
+	next("after a snooze", false, again)
+	next("after a retry", true, again)
+	next("after two", true, release)
+	next("after a retry and a release", true, unstartedBy(release))
+	next("after another release", true, later)
+	next("after a retry and a snooze", false, again)
+	next("the last attempt", true, end)
+	next("after a requeue", true, later)
+	next("after a requeue and a snooze", false, end)
+}
+
+func unstartedBy(f func(*broker.Delivery) broker.Settlement) func(*broker.Delivery) broker.Settlement {
+	return func(d *broker.Delivery) broker.Settlement { return unstarted(f(d)) }
 }

@@ -110,7 +110,7 @@ func (r *record) delivery(now instant, in *outtake) *broker.Delivery {
 	d.Payload, d.Meta = in.bytes.Copy(d.Payload), copyMeta(d.Meta)
 	d.Attempt, d.Start, d.Retried = r.attempt, r.start(), int(r.retried)
 	d.Recoveries, d.Strikes = int(r.recoveries), int(r.strikes)
-	d.Left, d.Canceled, d.Overdue = broker.NoDeadline, r.canceled, r.overdue
+	d.Left, d.Canceled, d.Overdue, d.Afresh = broker.NoDeadline, r.canceled, r.overdue, r.afresh
 	if r.deadline != never {
 		d.Left = time.Duration(r.deadline - now)
 	}

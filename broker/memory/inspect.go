@@ -115,7 +115,7 @@ func (q *queue) requeue(r *record, now instant) error {
 	q.detach(r)
 	r.returned(false)
 	r.retried, r.recoveries, r.strikes = 0, 0, 0
-	r.canceled, r.overdue = false, false
+	r.canceled, r.overdue, r.afresh = false, false, true
 	r.deadline, r.outcome = never, nil
 	q.back(r)
 	return nil

@@ -132,7 +132,7 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 				q.failed(r, why)
 			}
 		}
-		r.overdue = false
+		r.overdue, r.afresh = false, s.Verb == broker.VerbRetry
 		if s.Delay > 0 {
 			q.wait(r, broker.StateRetrying, now.plus(s.Delay))
 		} else {

@@ -23,11 +23,14 @@ type Child struct {
 	Client  *Client
 	Parent  broker.ID
 	Attempt uint32 // after the first, what is sent may have been sent before
+	Afresh  bool   // the attempt follows a failure: children that failed for good run again
 	Heirs   Heirs  // told of calls that inherit; nil if nobody is
 
 	mu    sync.Mutex
 	again bool                // Reset was called
 	sent  map[[16]byte]uint32 // how often the like was sent
+
+	revived map[broker.ID]struct{} // what was requeued, if it had failed for good
 }
 
 // Heirs is told of calls that inherit from the task that sends them.

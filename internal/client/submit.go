@@ -84,7 +84,7 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 		s.now = time.Now()
 	}
 	s.prepare(c, from)
-	if len(s.tasks) == 0 {
+	if len(s.tasks) == 0 || from != nil && !s.revive(ctx, c, from) {
 		return s.err()
 	}
 	s.parcel = parcel{tasks: s.tasks, of: s, until: s.now.Add(patience)}

@@ -40,7 +40,7 @@ while at <= #ARGV and bytes < 1048576 do
   elseif holder then
     out[#out + 1] = holder
   else
-    msg = returned(msg, false)
+    msg = afresh(returned(msg, false), true)
     flags = string.byte(msg, 25)
     -- Nothing is used up, there is no deadline, and nothing is held against it.
     msg = string.sub(msg, 1, 21) .. '\0\0\0' .. string.char(flags - flags % 2 - (isParked(flags) and 16 or 0)) ..

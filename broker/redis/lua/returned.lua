@@ -12,3 +12,13 @@ local function returned(msg, unstarted)
   return string.sub(msg, 1, 17) .. big(number(msg, 18, 4) + 1, 4) .. string.sub(msg, 22, 24) ..
     string.char(flags) .. string.sub(msg, 26, 52) .. big(back, 2) .. string.sub(msg, 55)
 end
+
+-- afresh returns a message that says whether its next attempt follows a failure.
+local function afresh(msg, on)
+  local flags = string.byte(msg, 25)
+  local is = math.floor(flags / 32) % 2 == 1 -- FlagAfresh
+  if is == on then
+    return msg
+  end
+  return string.sub(msg, 1, 24) .. string.char(flags + (on and 32 or -32)) .. string.sub(msg, 26)
+end

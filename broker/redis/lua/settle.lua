@@ -375,6 +375,9 @@ for _ = 1, groups do
       if verb == 'retry' then
         msg = sub(msg, 1, 21) .. big(math.min(number(msg, 22, 2) + 1, 65535), 2) .. sub(msg, 24)
       end
+      if verb == 'retry' or verb == 'snooze' then
+        msg = afresh(msg, verb == 'retry')
+      end
       local flags = byte(msg, 25)
       if verb ~= 'release' and isParked(flags) ~= (verb == 'park') then
         flags = flags + (verb == 'park' and 16 or -16)
