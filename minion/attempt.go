@@ -28,7 +28,9 @@ type attempt struct {
 	lent  bool                      // its slot is lent
 	over  bool                      // it has ended
 	// listed says whether it is in the session's roster.
-	listed bool
+	listed   bool
+	together bool // it starts together with others of its squad, whatever it is suspected of
+	suspect  bool // it may kill its minion; see blame.go
 
 	life  life   // ends with the attempt, or what ends that
 	timed *timed // life, with the end of what time there is; nil if there is none
@@ -62,7 +64,7 @@ func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
 		bad = unable{fmt.Errorf("%w %q: this minion knows %s", task.ErrUnknownTask, d.Name, s.r.known())}
 	case d.Upstream != "":
 		bad = noUpstream(d, seal.Of(a.codec))
-	case d.Recoveries >= s.r.m.cfg.deaths:
+	case s.r.m.starter == nil && d.Recoveries >= s.r.m.cfg.deaths:
 		bad = fmt.Errorf("%w: %d times", task.ErrMinionDied, d.Recoveries)
 	}
 	return a, bad
@@ -147,7 +149,13 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 		a.started = time.Now()
 	}
 	var st broker.Settlement
-	settled, over := a.overtaken(&st)
+	settled, over := false, false
+	if a.d.Recoveries >= a.s.r.recordFrom {
+		settled, over = a.examine(&st)
+	}
+	if !over {
+		settled, over = a.overtaken(&st)
+	}
 	if !over {
 		if bad := a.unseal(); bad != nil {
 			settled, _ = a.refuse(&st, bad)

@@ -70,8 +70,10 @@ func TestLeaseLostHere(t *testing.T) {
 		began := time.Now()
 		time.Sleep(5 * time.Minute)
 		o.down.Store(false)
-		if n, err := r.result(fut); n != 21 || err != nil {
-			t.Errorf("result: %d, %v, want that of attempt 2 after 1 recovery", n, err)
+		// The recovery is excused when the old session has signed off, before or after the
+		// task is taken again.
+		if n, err := r.result(fut); n != 20 && n != 21 || err != nil {
+			t.Errorf("result: %d, %v, want that of attempt 2 after 0 or 1 recoveries", n, err)
 		}
 		if d := stopped.Sub(began); d >= memory.DefaultLease || d < memory.DefaultLease/2 {
 			t.Errorf("the handler was stopped after %v, with a lease of %v", d, memory.DefaultLease)
@@ -288,8 +290,12 @@ func TestMinionDied(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := c.Dequeue(t.Context(), []string{"default"}, 1, time.Minute); len(got) != 1 || err != nil {
+			got, err := c.Dequeue(t.Context(), []string{"default"}, 1, time.Minute)
+			if len(got) != 1 || err != nil {
 				t.Fatalf("dequeue: %v, %v", got, err)
+			}
+			if _, _, err := r.b.RecordStart(t.Context(), got[0]); err != nil {
+				t.Fatal(err)
 			}
 			time.Sleep(time.Minute) // without a heartbeat
 		}

@@ -15,6 +15,7 @@ const maxLent = 10_000
 func (r *run) lend(a *attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.acquit(a) // what it waits for may be a suspect itself
 	if a.waits++; a.waits > 1 || a.over || r.lent == maxLent {
 		return
 	}

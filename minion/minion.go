@@ -14,8 +14,9 @@ import (
 // handlers, call [Minion.Run], and make another one to run again. Its methods
 // may be called concurrently.
 type Minion struct {
-	b   broker.Broker
-	cfg config
+	b       broker.Broker
+	starter broker.Starter // nil if the broker can't record starts
+	cfg     config
 
 	mu       sync.Mutex // guards what follows
 	handlers map[string]*handler
@@ -56,6 +57,7 @@ func New(b broker.Broker, opts ...Option) *Minion {
 	if b == nil && m.cfg.err == nil {
 		m.cfg.err = fmt.Errorf("%w: the broker is nil", broker.ErrInvalid)
 	}
+	m.starter, _ = b.(broker.Starter)
 	m.halt, m.haltNow = context.WithCancel(context.Background())
 	m.hurry, m.hurryUpNow = context.WithCancel(context.Background())
 	return m

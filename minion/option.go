@@ -14,7 +14,7 @@ import (
 // The defaults of a minion.
 const (
 	DefaultDrainTimeout  = 25 * time.Second // below the 30 s that Kubernetes gives
-	DefaultMaxRecoveries = 3
+	DefaultMaxRecoveries = 4
 	DefaultParkFor       = 24 * time.Hour
 	// MaxWeight is the largest weight of a queue.
 	MaxWeight = 1_000_000
@@ -163,9 +163,21 @@ func DrainTimeout(d time.Duration) Option {
 	})
 }
 
-// MaxRecoveries is how often a task is lost with its minion, 1 to 255, until it is
-// given up as a dead letter with [task.ErrMinionDied]: it may be the task that kills
-// the minions. With the default, 3, it does not start again after the third one.
+// MaxRecoveries is how many minions a task may kill, 1 to 255, until it is given up as a
+// dead letter with [task.ErrMinionDied]. The default is 4.
+//
+// When a minion dies, nobody knows which of the tasks that it had started has killed it.
+// So only a task is given up that n minions held when they died, and that had started in
+// all of them but the first, for which that is not recorded; with an n of 1 in that one
+// too, and then each start of a task costs one request. A task that was running in two
+// minions when they died is a suspect: it runs beside no other suspect for its first ten
+// minutes, so others wait for it, and where the program calls [Child] in a process of its
+// own, as [Isolated] tasks do. If that process ends before the handler has returned, the
+// task is given up at once. With an n of 2 it is a suspect from the first death on.
+//
+// The end of a lease does not count if the minion lives: it says so when it reaches the
+// broker again. A broker that is no [broker.Starter] can't tell what had started: then a
+// task is given up that n minions held.
 func MaxRecoveries(n int) Option {
 	return optionFunc(func(c *config) {
 		if n < 1 || n > 255 {

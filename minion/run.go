@@ -30,18 +30,19 @@ const (
 // run is a Run under way: its slots, which outlive leases, and its sessions at
 // the broker, of which one at a time has a lease.
 type run struct {
-	m      *Minion
-	log    logger
-	slots  int
-	codecs []codec.Codec
-	limits broker.Limits
-	client *client.Client
-	pool   *isolate.Pool // nil if no task is isolated
-	out    outage
-	parked parkedNeeds
-	pick   picker
-	host   string
-	bound  int // of unsettled: as long as more wait, none is taken
+	m          *Minion
+	log        logger
+	slots      int
+	codecs     []codec.Codec
+	limits     broker.Limits
+	client     *client.Client
+	pool       *isolate.Pool // nil if no task is isolated
+	out        outage
+	parked     parkedNeeds
+	pick       picker
+	host       string
+	recordFrom int // see Minion.recordFrom
+	bound      int // of unsettled: as long as more wait, none is taken
 
 	base    context.Context // values for handlers; does not end
 	stop    context.Context // ends when no more work shall be taken
@@ -68,6 +69,7 @@ type run struct {
 	asking    int        // members of squads that have no slot, and may not start
 	starting  []*attempt // members of squads that have one
 	waiters   waiters
+	trial     trial
 	gauge     gauge
 	desk      *desk      // of the last session
 	interrupt func()     // ends the dequeue that is under way, if any
@@ -79,15 +81,16 @@ type run struct {
 func newRun(m *Minion, ctx context.Context, slots int) *run {
 	r := &run{
 		m: m, log: logger{m.cfg.log, codec.AnyHides(m.cfg.allCodecs(), codec.Logs)}, slots: slots,
-		codecs: m.cfg.allCodecs(),
-		limits: m.b.Limits().WithDefaults(),
-		client: client.New(client.Config{Broker: m.b, Codec: m.cfg.codec, Codecs: m.cfg.codecs, Logger: m.cfg.log, Name: "minion"}),
-		pick:   picker{names: m.cfg.queues, weights: m.cfg.weights},
-		bound:  max(2*slots, broker.MaxBatch),
-		base:   context.WithoutCancel(ctx),
-		work:   make(chan struct{}, slots),
-		freed:  make(chan struct{}, 1),
-		ahead:  ahead{usual: memory * brief}, // until many have been short
+		codecs:     m.cfg.allCodecs(),
+		limits:     m.b.Limits().WithDefaults(),
+		client:     client.New(client.Config{Broker: m.b, Codec: m.cfg.codec, Codecs: m.cfg.codecs, Logger: m.cfg.log, Name: "minion"}),
+		pick:       picker{names: m.cfg.queues, weights: m.cfg.weights},
+		recordFrom: m.recordFrom(),
+		bound:      max(2*slots, broker.MaxBatch),
+		base:       context.WithoutCancel(ctx),
+		work:       make(chan struct{}, slots),
+		freed:      make(chan struct{}, 1),
+		ahead:      ahead{usual: memory * brief}, // until many have been short
 	}
 	r.out.log = r.log
 	r.pool = newPool(m, r.log, slots)

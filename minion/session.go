@@ -196,15 +196,30 @@ func (s *session) finishQueue() {
 	s.rouse()
 }
 
+// signOff closes the consumer. While the run goes on, it tries until it succeeds: only so
+// the broker learns that this minion lives, though its lease has ended, and charges none
+// of its tasks with a death.
+func (s *session) signOff() error {
+	for try := 0; ; try++ {
+		ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+		err := s.consumer.Close(ctx)
+		cancel()
+		switch {
+		case err == nil || errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrLeaseLost):
+			return err
+		case !backoff.Sleep(s.r.stop, backoff.Delay(try, fastest, min(slowest, max(s.lease/6, fastest)))):
+			return err
+		}
+	}
+}
+
 // leave closes the consumer and ends what is left of the session.
 func (s *session) leave() {
 	s.watchdog.Stop()
 	s.r.mu.Lock()
 	s.signedOff = true // what requests under way say now comes of that
 	s.r.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
-	defer cancel()
-	err := s.consumer.Close(ctx)
+	err := s.signOff()
 	closed := errors.Is(err, broker.ErrClosed)
 	if err != nil && !closed && !errors.Is(err, broker.ErrLeaseLost) {
 		s.r.log.warn("could not sign off; what is left comes back when the lease ends", "error", err)

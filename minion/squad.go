@@ -185,6 +185,9 @@ func (s *session) conclude(h *hold, started bool) {
 		r.watchAhead()
 	default:
 		r.reserved -= h.places - len(h.members)
+		for _, a := range h.members {
+			a.together = true
+		}
 		r.starting = append(r.starting, h.members...)
 	}
 	r.wake()

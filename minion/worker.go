@@ -85,6 +85,7 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next 
 	r.mu.Lock()
 	r.ahead.note(a, st)
 	r.takeBack(a)
+	r.acquit(a)
 	a.over = true
 	r.busy--
 	if alive {

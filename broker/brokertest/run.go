@@ -81,6 +81,7 @@ func groups() []group {
 		{"Delivery", deliveryTests},
 		{"Settle", settleTests},
 		{"Starts", startTests},
+		{"Blame", blameTests()},
 		{"Owner", ownerTests},
 		{"Lease", leaseTests},
 		{"Capability", capabilityTests},
@@ -122,12 +123,13 @@ const (
 	needLapse // of leases; see Config.Patient
 	needFollower
 	needParker
+	needStarter
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads", "leases that end", "Follower", "Parker",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -167,6 +169,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Parker); ok {
 			can |= needParker
+		}
+		if _, ok := h.Broker.(broker.Starter); ok {
+			can |= needStarter
 		}
 	})
 	return can

@@ -133,3 +133,20 @@ type watchedFollower struct {
 func (f *watchedFollower) Follow(ctx context.Context, inbox broker.ID, ids []broker.ID) error {
 	return f.dog.do("Follow", func() error { return f.b.Follow(ctx, inbox, ids) })
 }
+
+func (r *rig) starterAt(b broker.Broker) broker.Starter {
+	return &watchedStarter{raw(b).(broker.Starter), r.dog}
+}
+
+type watchedStarter struct {
+	b   broker.Starter
+	dog *watchdog
+}
+
+func (s *watchedStarter) RecordStart(ctx context.Context, d *broker.Delivery) (recoveries, strikes int, err error) {
+	err = s.dog.do("RecordStart", func() (err error) {
+		recoveries, strikes, err = s.b.RecordStart(ctx, d)
+		return err
+	})
+	return recoveries, strikes, err
+}

@@ -30,6 +30,8 @@ type consumer struct {
 	started instant
 	beat    instant
 	active  int
+
+	charges charges
 }
 
 // hold is what a consumer owns of a queue. The list and the count are guarded
@@ -153,7 +155,11 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 // Close ends the consumer, whether or not ctx has ended.
 func (c *consumer) Close(context.Context) error {
 	c.closed.Store(true)
-	if c.b.closed.Load() || !c.b.members.remove(c) {
+	if c.b.closed.Load() {
+		return nil
+	}
+	if !c.b.members.remove(c) {
+		c.excuse()
 		return nil
 	}
 	c.handBack(false)

@@ -119,10 +119,7 @@ func (c *consumer) handBack(died bool) {
 					continue
 				}
 				if died {
-					r.recoveries++
-					if r.started {
-						r.strikes++
-					}
+					c.charge(r)
 				}
 				h.q.detach(r)
 				r.returned(false)

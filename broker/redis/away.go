@@ -109,7 +109,7 @@ func (c *consumer) entry(k *keys) *call {
 	return &call{
 		script: scriptJoin,
 		keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd, k.claim(c.minion), k.meta, k.outbox},
-		args:   []any{c.minion, c.leaseMillis(), k.wake, listens},
+		args:   append([]any{c.minion, c.leaseMillis(), k.wake, listens}, c.b.crew.cutOff(c.id)...),
 	}
 }
 

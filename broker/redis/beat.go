@@ -24,6 +24,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 
 func (c *consumer) heartbeatNow(ctx context.Context, load broker.Load) error {
 	info, err := c.beat(ctx, load)
+	c.heard(err)
 	if err != nil {
 		return err
 	}
@@ -307,20 +308,20 @@ func (b *Broker) minionsNow(ctx context.Context) ([]broker.MinionInfo, error) {
 
 // leave gives back what a minion holds in a queue, and returns how many tasks
 // that were. Why is died, left or lost: see leave.lua. Fence is for how long a blocking
-// move may still come.
-func (b *Broker) leave(ctx context.Context, k *keys, minion, why string, fence time.Duration) (int, error) {
-	n := 0
-	for {
+// move may still come. Taken reports whether the minion had been taken for dead before.
+func (b *Broker) leave(ctx context.Context, k *keys, minion, why string, fence time.Duration) (n int, taken bool, err error) {
+	for first := true; ; first = false {
 		reply, err := scriptLeave.run(ctx, b,
 			[]string{k.minions, k.watch, k.ready, k.held, k.flight(minion), k.claim(minion), k.stop, k.odd, k.state},
 			minion, k.wake, why, fence.Milliseconds())
 		if err != nil {
-			return n, err
+			return n, taken, err
 		}
 		list := toList(reply)
 		n += int(toInt(item(list, 1)))
+		taken = taken || first && toInt(item(list, 2)) == 1
 		if toInt(item(list, 0)) == 0 {
-			return n, nil
+			return n, taken, nil
 		}
 	}
 }

@@ -27,6 +27,7 @@ type Broker struct {
 	forgotten forgetting
 	keeper    keeper
 	told      telling
+	crew      crew
 	unlog     func() // ends that the client library logs to log; nil if it does not
 
 	ctx  context.Context // ends with Close
@@ -38,6 +39,7 @@ var (
 	_ broker.Broker    = (*Broker)(nil)
 	_ broker.Inspector = (*Broker)(nil)
 	_ broker.Parker    = (*Broker)(nil)
+	_ broker.Starter   = (*Broker)(nil)
 )
 
 // New returns a broker on a client that exists already: a *redis.Client, also

@@ -21,21 +21,24 @@ type consumer struct {
 	order  []*keys
 	single bool // one place to ask: it waits with blocking moves; else it listens
 
-	mu      sync.Mutex
-	held    held
-	early   map[broker.ID]time.Time // cancels that came before their task did
-	pushed  map[broker.ID]push      // what may come to us in more than one way; see first
-	ready   map[*keys]bool          // queues that may have tasks; for several queues
-	parked  map[*keys]bool          // queues that may have parked tasks for it
-	clock   int64                   // the server's time in ms at clockAt
-	clockAt time.Time
-	due     map[*keys]time.Time // when a queue's next task is due, by our clock
-	suspect bool                // a reply was lost: ask the server what we hold
-	strange int                 // heartbeats in a row that counted more than we hold
-	away    map[*keys]bool      // queues whose server can't be reached
-	doubted map[*keys]bool      // those of them where a reply may have been lost
-	lost    bool                // no longer registered
-	closed  bool
+	mu       sync.Mutex
+	held     held
+	early    map[broker.ID]time.Time // cancels that came before their task did
+	pushed   map[broker.ID]push      // what may come to us in more than one way; see first
+	ready    map[*keys]bool          // queues that may have tasks; for several queues
+	parked   map[*keys]bool          // queues that may have parked tasks for it
+	clock    int64                   // the server's time in ms at clockAt
+	clockAt  time.Time
+	due      map[*keys]time.Time  // when a queue's next task is due, by our clock
+	suspect  bool                 // a reply was lost: ask the server what we hold
+	strange  int                  // heartbeats in a row that counted more than we hold
+	away     map[*keys]bool       // queues whose server can't be reached
+	doubted  map[*keys]bool       // those of them where a reply may have been lost
+	lost     bool                 // no longer registered
+	cutOff   bool                 // the last heartbeat failed
+	last     held                 // what it held when it was lost or closed
+	recorded map[broker.ID]uint32 // attempts whose start is recorded; nil until there is one
+	closed   bool
 
 	changed chan struct{} // capacity 1: ready, due, suspect or lost has changed
 	gone    chan struct{} // closed by Close
@@ -108,6 +111,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		c.abandon()
 		return nil, err
 	}
+	b.crew.add(c)
 	b.listen(c)
 	b.keep()
 	return c, nil
@@ -257,7 +261,7 @@ func (c *consumer) usable(ctx context.Context) error {
 func (c *consumer) lose() error {
 	c.mu.Lock()
 	c.lost = true
-	c.held = newHeld()
+	c.letGo()
 	c.mu.Unlock()
 	c.change()
 	return fmt.Errorf("minion %s: %w: it is not registered any more", c.id, broker.ErrLeaseLost)
@@ -268,7 +272,7 @@ func (c *consumer) Close(ctx context.Context) error {
 	c.mu.Lock()
 	first := !c.closed
 	c.closed = true
-	c.held = newHeld()
+	c.letGo()
 	c.mu.Unlock()
 	if first {
 		close(c.gone)
@@ -288,13 +292,16 @@ func (c *consumer) close(ctx context.Context, first bool) error {
 	c.dequeuing.Unlock()
 	var err error
 	for _, k := range c.order {
-		if _, e := c.b.leave(ctx, k, c.minion, "left", fence); e != nil && err == nil {
+		if e := c.signOff(ctx, k, fence); e != nil && err == nil {
 			err = e
 		}
 	}
 	e := c.farewell(ctx)
 	if err == nil && e != nil {
 		err = e
+	}
+	if err == nil {
+		c.b.crew.remove(c.id)
 	}
 	return err
 }

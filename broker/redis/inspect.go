@@ -285,6 +285,9 @@ func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any,
 		names = append(names, k.record(l.id))
 		args = append(args, l.id[:], l.unique)
 	}
+	for _, l := range letters {
+		names = append(names, k.excused(l.id))
+	}
 	reply, err := scriptRequeue.run(ctx, b, names, args...)
 	if err != nil {
 		return nil, err

@@ -259,7 +259,7 @@ func (b *Broker) bury(ctx context.Context, k *keys, dead []string, now int64, ex
 		if minion == except {
 			continue
 		}
-		n, err := b.leave(ctx, k, minion, "died", fenceFor)
+		n, _, err := b.leave(ctx, k, minion, "died", fenceFor)
 		if ctx.Err() != nil {
 			return
 		}

@@ -69,7 +69,7 @@ func (c *consumer) search(ctx context.Context) {
 			continue
 		}
 		k := who.keys(c.b.cfg.namespace)
-		n, err := c.b.leave(ctx, k, who.minion, "lost", fenceFor)
+		n, _, err := c.b.leave(ctx, k, who.minion, "lost", fenceFor)
 		if err != nil {
 			c.searched(ctx, err)
 			break

@@ -147,6 +147,9 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 		if h, ok := c.held.get(d.ID); ok && h.attempt == d.Attempt {
 			c.held.drop(d.ID)
 		}
+		if len(c.recorded) > 0 {
+			delete(c.recorded, d.ID)
+		}
 	}
 }
 

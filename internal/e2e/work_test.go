@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-arbiter/arbiter/task"
@@ -14,10 +15,11 @@ import (
 // args say what the handler shall do.
 type args struct {
 	N    int           `arbiter:"n"`
-	For  time.Duration `arbiter:"for"`  // how long it takes
-	Hang bool          `arbiter:"hang"` // the first attempt takes until its context ends
-	Deaf bool          `arbiter:"deaf"` // it does not look at its context
-	Fill int           `arbiter:"fill"` // bytes of the result beside the rest
+	For  time.Duration `arbiter:"for"`           // how long it takes
+	Hang bool          `arbiter:"hang"`          // the first attempt takes until its context ends
+	Deaf bool          `arbiter:"deaf"`          // it does not look at its context
+	Kill bool          `arbiter:"kill,optional"` // it kills its process
+	Fill int           `arbiter:"fill"`          // bytes of the result beside the rest
 }
 
 // answer is what it returns.
@@ -36,6 +38,10 @@ func handler(l ledger) func(context.Context, args) (answer, error) {
 		info, _ := task.FromContext(ctx)
 		if err := l.note("start", info); err != nil {
 			return answer{}, err
+		}
+		if a.Kill {
+			time.Sleep(50 * time.Millisecond) // others start beside it
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 		if a.Hang && info.Attempt == 1 {
 			<-ctx.Done()

@@ -127,6 +127,9 @@ func (p *Process) Wait(t testing.TB) int {
 	}
 }
 
+// Exited is closed when the process has ended.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
 // Kill ends the process with SIGKILL and waits for its end. It may be called
 // twice.
 func (p *Process) Kill() {

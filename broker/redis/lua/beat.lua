@@ -26,6 +26,9 @@ local function renew(minions)
   -- ZREM of nothing: see dequeue.lua. A lease must not end because memory did.
   redis.call('ZREM', minions, '')
   redis.call('ZADD', minions, 'XX', t + lease, minion)
+  if tonumber(score) <= t then -- it had ended, and nobody has noticed
+    spare(minions, t, math.floor(lease / 2))
+  end
   return true
 end
 

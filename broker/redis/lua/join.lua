@@ -2,7 +2,8 @@
 -- aside another chance: this minion may know their version.
 --
 -- KEYS  1 minions  2 watch  3 ready  4 held  5 odd  6 claim  7 meta  8 outbox
--- ARGV  1 minion  2 lease in ms  3 wake channel  4 whether it listens there (0, 1)
+-- ARGV  1 minion  2 lease in ms  3 wake channel  4 whether it listens there (0, 1),
+--       then minions of the same process whose last heartbeat failed
 -- Returns 1, or 0 if the queue is not registered (any more).
 
 local minions, watch, ready, held, odd, claim = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -14,6 +15,13 @@ end
 local t = now()
 redis.call('ZREM', minions, '') -- see dequeue.lua
 redis.call('ZADD', minions, t + lease, minion)
+for i = 5, #ARGV do
+  local score = redis.call('ZSCORE', minions, ARGV[i])
+  if score and tonumber(score) >= 0 and tonumber(score) <= t then
+    spare(minions, t, math.floor(lease / 2))
+    break
+  end
+end
 if ARGV[4] == '1' then
   redis.call('ZADD', watch, t + lease, minion)
 end

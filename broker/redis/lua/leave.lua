@@ -7,7 +7,8 @@
 -- ARGV  1 minion  2 wake channel  3 died, left or lost  4 how long the fence stands,
 --       ms, 0 if no blocking move of the minion can come
 -- Returns 0 when all is given back, or the minion has not died or is not lost; 1
--- if there is more; and how many were given back.
+-- if there is more; how many were given back; and 1 if the minion had been taken for
+-- dead before it left, or its registration was lost.
 
 local minions, watch, ready, held, flight, claim, stop, odd, state =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
@@ -17,13 +18,15 @@ local DEAD, LOST = -1, -2 -- scores of minions that are no more, and have not gi
 local score = redis.call('ZSCORE', minions, minion)
 score = score and scoreOf(score)
 if ARGV[3] == 'lost' and score and score ~= LOST or ARGV[3] == 'died' and (not score or score > now()) then
-  return { 0, 0 }
+  return { 0, 0, 0 }
 end
+-- What it held may be somewhere else already, counted as after a death.
+local taken = ARGV[3] == 'left' and (not score or score == DEAD) and 1 or 0
 local lost = not score or score == LOST
 local died = ARGV[3] == 'died' and not lost
 local claims = redis.call('TYPE', claim).ok
 if not score and claims == 'string' and redis.call('EXISTS', flight) == 0 then
-  return { 0, 0 } -- it has left before
+  return { 0, 0, taken } -- it has left before, or was taken for dead
 end
 redis.call('ZREM', minions, '') -- see dequeue.lua
 -- From here on it settles nothing, and its heartbeats are refused.
@@ -92,7 +95,7 @@ if #fields > 0 then
   redis.call('HDEL', flight, unpack(fields))
 end
 if redis.call('EXISTS', flight) == 1 then
-  return { 1, #back }
+  return { 1, #back, taken }
 end
 -- A blocking move that is still under way, or comes late from a process that
 -- was stopped, must not bring anything here: its destination is no list now,
@@ -103,4 +106,4 @@ if fence > 0 and not redis.call('ZSCORE', watch, minion) then
 end
 redis.call('ZREM', watch, minion)
 redis.call('ZREM', minions, minion)
-return { 0, #back }
+return { 0, #back, taken }

@@ -4,7 +4,8 @@
 -- caller to read.
 --
 -- KEYS  1 dead  2 state  3 ready  4 held  5 watch  6 unique, then the record of each
---       id, which need not be there
+--       id, which need not be there, then the excused attempts of each id (see
+--       excuse.lua)
 -- ARGV  1 wake channel, then for each id: it and its unique key ('' if it has none,
 --       or that is not known)
 -- Returns for each id, or only the first ones where there is much to be read: 1, or
@@ -54,6 +55,7 @@ while at <= #ARGV and bytes < 1048576 do
     redis.call('HSET', state, id, string.sub(msg, 26, 45))
     mark(state, { id }, OWN)
     redis.call('HDEL', dead, id)
+    redis.call('DEL', KEYS[6 + (#ARGV - 1) / 2 + at / 2])
     if record then
       redis.call('PERSIST', record)
     end

@@ -1,0 +1,77 @@
+package memory
+
+import (
+	"context"
+	"sync"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+var _ broker.Starter = (*Broker)(nil)
+
+// RecordStart notes that a consumer is about to start an attempt, as [broker.Starter]
+// says.
+func (b *Broker) RecordStart(ctx context.Context, d *broker.Delivery) (recoveries, strikes int, err error) {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	r, _ := b.index.find(d.ID)
+	if r == nil {
+		return 0, 0, lost(d)
+	}
+	q := r.queue
+	q.lock(now)
+	defer q.unlock()
+	if r.state != broker.StateRunning || r.attempt != d.Attempt || r.hold.c.id != d.Minion || r.hold.c.gone.Load() {
+		return 0, 0, lost(d)
+	}
+	r.started = true
+	return int(r.recoveries), int(r.strikes), nil
+}
+
+// charges are what the end of a consumer's lease was counted for. If the consumer is
+// closed after that, its process lives, and the counts are taken back.
+type charges struct {
+	mu   sync.Mutex
+	list []charge
+	void bool // it was closed: nothing more is charged
+}
+
+// charge is one task that a consumer held when its lease ended.
+type charge struct {
+	r       *record
+	started bool // its start was recorded
+}
+
+// charge counts that a consumer has died that held a task. The queue is locked.
+func (c *consumer) charge(r *record) {
+	c.charges.mu.Lock()
+	defer c.charges.mu.Unlock()
+	if c.charges.void {
+		return
+	}
+	c.charges.list = append(c.charges.list, charge{r, r.started})
+	r.recoveries++
+	if r.started {
+		r.strikes++
+	}
+}
+
+// excuse takes back what the end of the consumer's lease was counted for.
+func (c *consumer) excuse() {
+	c.charges.mu.Lock()
+	list := c.charges.list
+	c.charges.list, c.charges.void = nil, true
+	c.charges.mu.Unlock()
+	for _, one := range list {
+		q := one.r.queue
+		q.lock(c.b.clock.now())
+		// A requeue has set both to 0.
+		one.r.recoveries = max(one.r.recoveries-1, 0)
+		if one.started {
+			one.r.strikes = max(one.r.strikes-1, 0)
+		}
+		q.unlock()
+	}
+}

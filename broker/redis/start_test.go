@@ -1,0 +1,68 @@
+package redis_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redisproxy"
+)
+
+// Two minions are cut off for longer than their leases. The first that is back gives the
+// other one time to sign off: so neither is taken for dead.
+func TestCutOffTogether(t *testing.T) {
+	t.Parallel()
+	const lease = 400 * time.Millisecond
+	onEach(t, func(t *testing.T, url string) {
+		p := redisproxy.Start(t, strings.TrimPrefix(url, "redis://"))
+		raw := rawClient(t, url)
+		for _, q := range []string{"heartbeat", "consumer"} {
+			first := open(t, p.URL()+"?read_timeout=100ms", redis.Lease(lease))
+			second, direct := open(t, url, redis.Lease(lease)), open(t, url, redis.Lease(lease))
+			enqueue(t, direct, newTask(q), newTask(q))
+			cfg := broker.ConsumerConfig{Queues: []string{q}, Slots: 10}
+			a, b := consume(t, first, cfg), consume(t, second, cfg)
+			dequeue(t, a, 1, time.Second, q)
+			dequeue(t, b, 1, time.Second, q)
+			id := b.ID()
+			ends := func() float64 {
+				score, err := raw.ZScore(t.Context(), place(q)+"minions", string(id[:])).Result()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return score
+			}
+			before := ends()
+			p.Freeze(true)
+			if err := a.Heartbeat(t.Context(), broker.Load{}); err == nil {
+				t.Fatal("a heartbeat has reached a server that hangs")
+			}
+			time.Sleep(lease + 50*time.Millisecond) // the other one does nothing meanwhile
+			p.Freeze(false)
+			if q == "heartbeat" {
+				for end := time.Now().Add(10 * time.Second); a.Heartbeat(t.Context(), broker.Load{}) != nil; {
+					if time.Now().After(end) {
+						t.Fatal("the server is not reached again")
+					}
+				}
+			} else {
+				consume(t, first, cfg)
+			}
+			if after := ends(); after <= before {
+				t.Errorf("after %s the lease of the other minion ends at %.0f, as before", q, after)
+			}
+			for _, c := range []broker.Consumer{a, b} {
+				if err := c.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, d := range dequeue(t, consume(t, direct, cfg), 2, 5*time.Second, q) {
+				if recoveries, _, err := direct.RecordStart(t.Context(), d); err != nil || recoveries != 0 {
+					t.Errorf("%d recoveries, %v", recoveries, err)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,159 @@
+//go:build unix
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/internal/proc"
+	"github.com/go-arbiter/arbiter/internal/testform"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// One task kills its process again and again, and others that take long run beside it in
+// the same minion: it alone is given up. The long form has 200 of them.
+func TestPoisonousTask(t *testing.T) {
+	t.Parallel()
+	r, _ := onServer(t)
+	if r == nil {
+		return
+	}
+	r.cfg.Lease = testform.Pick(300*time.Millisecond, lease)
+	n := testform.Pick(3, 200)
+	r.cfg.Slots = n + 10
+	long := args{For: testform.Pick(60*time.Millisecond, 150*time.Millisecond)}
+	innocents := r.send(n, long)
+	poison := r.send(1, args{Kill: true})[0]
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+	defer cancel()
+	deaths := 0
+	over := make(chan struct{})
+	guard := make(chan struct{})
+	go func() { // restarts the process when it has died
+		defer close(guard)
+		for {
+			p := proc.Start(t, "minion", r.cfg)
+			select {
+			case <-p.Exited():
+				deaths++
+			case <-over:
+				return
+			}
+		}
+	}()
+	if _, err := poison.Result(ctx); !errors.Is(err, task.ErrMinionDied) {
+		t.Errorf("the task that kills its minion: %v", err)
+	}
+	for i, fut := range innocents {
+		if a, err := fut.Result(ctx); err != nil || a.N != i {
+			t.Errorf("innocent task %d: %+v, %v", i, a, err)
+		}
+	}
+	close(over)
+	<-guard
+	// A minion that the machine keeps from renewing its lease, and that is killed by what
+	// still runs there, is one more that died.
+	if deaths < minion.DefaultMaxRecoveries {
+		t.Errorf("%d minions died, want %d", deaths, minion.DefaultMaxRecoveries)
+	}
+	t.Logf("%d minions died", deaths)
+	letters, _, err := r.b.DeadLetters(ctx, task.DefaultQueue, "", 1000)
+	if err != nil || len(letters) != 1 || letters[0].Task.ID != poison.ID() {
+		t.Errorf("%d dead letters, %v; want the poisonous task alone", len(letters), err)
+	}
+	r.cfg.Ledger.check(t)
+}
+
+// A minion is killed three times from outside: none of its tasks is given up.
+func TestMinionKilledThreeTimes(t *testing.T) {
+	t.Parallel()
+	r, _ := onServer(t)
+	if r == nil {
+		return
+	}
+	r.cfg.Lease = testform.Pick(300*time.Millisecond, lease)
+	n := testform.Pick(4, 20)
+	r.cfg.Slots = n
+	futs := r.send(n, args{For: 200 * time.Millisecond})
+	for range 3 {
+		p := r.process()
+		// At least one of them is running; the suspects among them take turns.
+		r.eventually("a task is running", func() bool { return r.cfg.Ledger.starts(t, p.PID) > 0 })
+		p.Kill()
+	}
+	r.process()
+	r.results(futs)
+	r.cfg.Ledger.check(t)
+}
+
+// Outages in which the server refuses to write, each longer than the lease, are no
+// deaths: a long task goes on in the end.
+func TestNoReplicasIsNoDeath(t *testing.T) {
+	t.Parallel()
+	r, s := onServer(t)
+	if r == nil {
+		return
+	}
+	const short = 400 * time.Millisecond
+	outages := testform.Pick(3, 6)
+	admin := s.Client()
+	r.cfg.Lease = short
+	var starts, cut atomic.Int32
+	for i := range 2 { // both are cut off
+		b, err := r.cfg.open(t.Context(), r.logs.logger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := minion.New(b, minion.Logger(r.logs.logger()), minion.DrainTimeout(0), minion.MaxRecoveries(2))
+		err = task.Handle(m, work, func(ctx context.Context, a args) (answer, error) {
+			if a.N > 0 {
+				return answer{N: a.N}, nil
+			}
+			if n := starts.Add(1); int(n) > outages {
+				return answer{Fill: fmt.Sprint(n)}, nil
+			}
+			<-ctx.Done()
+			cut.Add(1)
+			return answer{}, ctx.Err()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- m.Run(ctx, 1) }()
+		t.Cleanup(func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Errorf("minion %d: %v", i, err)
+			}
+			_ = b.Close()
+		})
+	}
+	fut := r.send(1, args{})[0]
+	for i := range outages {
+		r.eventually("the task runs", func() bool { return int(starts.Load()) == i+1 })
+		r.workers(2) // both are back, and have excused what they held
+		if err := admin.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err(); err != nil {
+			t.Fatal(err)
+		}
+		r.eventually("its minion knows that it is cut off", func() bool { return int(cut.Load()) == i+1 })
+		time.Sleep(short)
+		if err := admin.ConfigSet(t.Context(), "min-replicas-to-write", "0").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	a, err := fut.Result(ctx)
+	if n, _ := strconv.Atoi(a.Fill); err != nil || n != outages+1 {
+		t.Errorf("after %d outages: %+v, %v", outages, a, err)
+	}
+}

@@ -1,0 +1,384 @@
+package minion_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// place is where one process with a minion runs after the other: each has a wrapper of
+// the broker that dies with it.
+type place struct {
+	r     *rig
+	slots int
+	fn    func(p *place, ctx context.Context, a args) (int, error)
+	opts  []minion.Option
+
+	mu     sync.Mutex
+	b      *faulty.Broker
+	deaths int
+	all    sync.WaitGroup
+	stop   context.CancelFunc
+}
+
+// place starts the first process. The others come when it has died.
+func (r *rig) place(slots int, fn func(p *place, ctx context.Context, a args) (int, error), opts ...minion.Option) *place {
+	p := &place{r: r, slots: slots, fn: fn, opts: append(opts, minion.DrainTimeout(0), minion.Logger(r.logs.logger()))}
+	p.begin()
+	r.Cleanup(func() {
+		p.mu.Lock()
+		p.stop()
+		p.mu.Unlock()
+		p.all.Wait()
+	})
+	return p
+}
+
+func (p *place) begin() {
+	p.b = faulty.New(p.r.b.Broker)
+	m := minion.New(p.b, p.opts...)
+	if err := task.Handle(m, work, func(ctx context.Context, a args) (int, error) { return p.fn(p, ctx, a) }); err != nil {
+		p.r.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.stop = cancel
+	p.all.Go(func() { _ = m.Run(ctx, p.slots) })
+}
+
+// die ends the process as SIGKILL does, and starts the next one.
+func (p *place) die() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.b.Kill()
+	p.stop()
+	p.deaths++
+	p.begin()
+}
+
+func (p *place) died() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.deaths
+}
+
+// rest is how a handler takes its time.
+func rest(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// One task kills its minion again and again, and 200 that take long run beside it: it
+// alone is given up.
+func TestPoison(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.place(250, func(p *place, ctx context.Context, a args) (int, error) {
+			if a.N == 0 {
+				_ = rest(ctx, time.Second)
+				p.die()
+				return 0, errBad
+			}
+			return a.N, rest(ctx, 30*time.Second)
+		})
+		var innocents []*task.Future[int]
+		for i := range 100 {
+			innocents = append(innocents, r.send(i+1))
+		}
+		poison := r.send(0)
+		for i := range 100 {
+			innocents = append(innocents, r.send(i+101))
+		}
+		r.fails(poison, task.ErrMinionDied, "4 times")
+		for i, fut := range innocents {
+			if n, err := r.result(fut); n != i+1 || err != nil {
+				t.Errorf("innocent task %d: %d, %v", i+1, n, err)
+			}
+		}
+		if n := p.died(); n != minion.DefaultMaxRecoveries {
+			t.Errorf("%d minions died, want %d", n, minion.DefaultMaxRecoveries)
+		}
+		if dead := r.dead("default"); len(dead) != 1 {
+			t.Errorf("%d dead letters, want one", len(dead))
+		}
+	})
+}
+
+// However small the number is, it is that of the minions that die.
+func TestPoisonKillsExactly(t *testing.T) {
+	for n := 1; n <= 6; n++ {
+		bubble(t, func(t *testing.T, r *rig) {
+			p := r.place(10, func(p *place, ctx context.Context, a args) (int, error) {
+				if a.N == 0 {
+					p.die()
+					return 0, errBad
+				}
+				return a.N, nil
+			}, minion.MaxRecoveries(n))
+			r.fails(r.send(0), task.ErrMinionDied, "")
+			if got := p.died(); got != n {
+				t.Errorf("MaxRecoveries(%d): %d minions died", n, got)
+			}
+			if v, err := r.result(r.send(7)); v != 7 || err != nil {
+				t.Errorf("after it: %d, %v", v, err)
+			}
+		})
+	}
+}
+
+// A minion is killed three times from outside: none of its tasks is given up.
+func TestKilledFromOutside(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.place(50, func(_ *place, ctx context.Context, a args) (int, error) {
+			return a.N, rest(ctx, 5*time.Minute)
+		})
+		var futs []*task.Future[int]
+		for i := range 20 {
+			futs = append(futs, r.send(i))
+		}
+		for range 3 {
+			time.Sleep(2 * time.Minute)
+			p.die()
+		}
+		for i, fut := range futs {
+			if n, err := r.result(fut); n != i || err != nil {
+				t.Errorf("task %d: %d, %v", i, n, err)
+			}
+		}
+	})
+}
+
+// What was held by minions that died, and had never started, is never given up.
+func TestHeldIsNotStarted(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		fut := r.send(3)
+		for range 300 {
+			c, err := r.b.Consume(t.Context(), broker.ConsumerConfig{Queues: []string{"default"}, Slots: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := c.Dequeue(t.Context(), []string{"default"}, 1, time.Minute); len(got) != 1 || err != nil {
+				t.Fatalf("dequeue: %v, %v", got, err)
+			}
+			time.Sleep(time.Minute) // without a heartbeat
+		}
+		r.crew(1, func(_ context.Context, a args) (int, error) { return a.N, nil })
+		if n, err := r.result(fut); n != 3 || err != nil {
+			t.Errorf("result: %d, %v", n, err)
+		}
+	})
+}
+
+// A task that no minion has died with starts without a request of its own.
+func TestStartsAreNotRecorded(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		tries := 0
+		r.crew(2, func(_ context.Context, a args) (int, error) {
+			if tries++; tries < 3 {
+				return 0, errBad
+			}
+			return a.N, nil
+		})
+		for i := range 20 {
+			if n, err := r.result(r.send(i)); n != i || err != nil {
+				t.Errorf("result: %d, %v", n, err)
+			}
+		}
+		if n := r.b.Calls(faulty.RecordStart); n != 0 {
+			t.Errorf("%d starts were recorded, want none", n)
+		}
+	})
+}
+
+// suspects sends tasks that are suspects before a minion comes.
+func (r *rig) suspects(n int, opts ...task.Option) []*task.Future[int] {
+	r.Helper()
+	var futs []*task.Future[int]
+	for i := range n {
+		futs = append(futs, r.send(i, opts...))
+	}
+	for range 2 {
+		c, err := r.b.Consume(r.Context(), broker.ConsumerConfig{Queues: []string{"default"}, Slots: n})
+		if err != nil {
+			r.Fatal(err)
+		}
+		for got := 0; got < n; {
+			ds, err := c.Dequeue(r.Context(), []string{"default"}, n, time.Minute)
+			if err != nil {
+				r.Fatal(err)
+			}
+			for _, d := range ds {
+				if _, _, err := r.b.RecordStart(r.Context(), d); err != nil {
+					r.Fatal(err)
+				}
+			}
+			got += len(ds)
+		}
+		time.Sleep(time.Minute) // without a heartbeat
+	}
+	return futs
+}
+
+// No two suspects run in a minion at the same time, and others run beside them.
+func TestOneSuspectAtATime(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		futs := r.suspects(30)
+		var running, most, beside atomic.Int32
+		r.crew(10, func(ctx context.Context, a args) (int, error) {
+			if a.N >= 1000 {
+				if running.Load() > 0 {
+					beside.Add(1)
+				}
+				return a.N, nil
+			}
+			n := running.Add(1)
+			defer running.Add(-1)
+			for was := most.Load(); n > was && !most.CompareAndSwap(was, n); was = most.Load() {
+			}
+			return a.N, rest(ctx, 3*time.Second)
+		})
+		began := time.Now()
+		for i := range 50 {
+			if n, err := r.result(r.send(1000 + i)); n != 1000+i || err != nil {
+				t.Errorf("another task: %d, %v", n, err)
+			}
+		}
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("others waited %v for suspects", d)
+		}
+		for _, fut := range futs {
+			r.want(fut, broker.StateSucceeded, 3, 0) // what was put off is no start
+		}
+		if most.Load() != 1 || beside.Load() == 0 {
+			t.Errorf("%d suspects ran at the same time, %d others beside one", most.Load(), beside.Load())
+		}
+	})
+}
+
+// A suspect that runs for long holds up the others for a while only.
+func TestSuspectsDoNotStarve(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		futs := r.suspects(2)
+		began := time.Now()
+		var started []time.Duration
+		var mu sync.Mutex
+		r.crew(10, func(ctx context.Context, a args) (int, error) {
+			mu.Lock()
+			started = append(started, time.Since(began))
+			mu.Unlock()
+			return a.N, rest(ctx, 24*time.Hour)
+		}, minion.DrainTimeout(0))
+		for _, fut := range futs {
+			r.want(fut, broker.StateSucceeded, 3, 0)
+		}
+		if d := slices.Max(started); d < 9*time.Minute || d > 15*time.Minute {
+			t.Errorf("the second one started after %v, want 10 minutes and a bit", d)
+		}
+	})
+}
+
+// A suspect that waits for another one lets that start.
+func TestSuspectWaitsForSuspect(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		futs := r.suspects(2)
+		r.crew(10, func(ctx context.Context, a args) (int, error) {
+			if a.N == 0 {
+				return task.NewFuture[int](submitter(ctx), futs[1].ID()).Result(ctx)
+			}
+			return 5, nil
+		})
+		began := time.Now()
+		if n, err := r.result(futs[0]); n != 5 || err != nil {
+			t.Errorf("result: %d, %v", n, err)
+		}
+		if d := time.Since(began); d > time.Minute {
+			t.Errorf("it took %v", d)
+		}
+	})
+}
+
+// A suspect that is put off can be killed, and expires at its deadline.
+func TestSuspectPutOff(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		began := time.Now()
+		futs := r.suspects(3, task.Within(8*time.Minute))
+		r.crew(10, func(ctx context.Context, a args) (int, error) { return a.N, rest(ctx, 9*time.Minute) })
+		time.Sleep(30 * time.Second)
+		ran := 0
+		for i, fut := range futs {
+			switch r.status(fut.ID()).Detail {
+			case broker.StateRunning:
+				ran++
+			case broker.StateRetrying:
+				if i == 1 && ran == 1 || i == 0 {
+					if _, err := r.arb.Kill(t.Context(), fut.ID()); err != nil {
+						t.Fatal(err)
+					}
+					r.want(fut, broker.StateCanceled, 2, 0)
+					continue
+				}
+				r.want(fut, broker.StateExpired, 2, 0)
+				if d := time.Since(began); d > 8*time.Minute+20*time.Second {
+					t.Errorf("it expired after %v", d)
+				}
+			default:
+				t.Errorf("suspect %d is %s", i, r.status(fut.ID()).Detail)
+			}
+		}
+	})
+}
+
+// While the broker is out of reach no start is recorded, and none happens.
+func TestRecordOutage(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		fut := r.suspects(1)[0]
+		var o out
+		r.b.Set(o.hooks(faulty.RecordStart))
+		o.down.Store(true)
+		r.crew(1, func(_ context.Context, a args) (int, error) {
+			if o.down.Load() {
+				t.Error("it started without a record")
+			}
+			return a.N, nil
+		})
+		time.Sleep(time.Hour)
+		o.down.Store(false)
+		r.want(fut, broker.StateSucceeded, 3, 0)
+	})
+}
+
+// Outages longer than the lease are no deaths: a long task is not given up, however many
+// there are.
+func TestOutagesAreNoDeaths(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var o out
+		r.b.Set(o.hooks(faulty.Settle, faulty.Dequeue, faulty.Heartbeat, faulty.Consume, faulty.Leave, faulty.RecordStart))
+		cuts := 0
+		r.crew(1, func(ctx context.Context, a args) (int, error) {
+			if cuts < 8 {
+				cuts++
+				o.down.Store(true)
+				time.AfterFunc(5*memory.DefaultLease, func() { o.down.Store(false) })
+			}
+			return a.N, rest(ctx, time.Hour)
+		}, minion.MaxRecoveries(2))
+		other := minion.New(r.b.Broker, minion.Queues("elsewhere"), minion.Logger(slog.New(slog.DiscardHandler)))
+		r.start(other, 1)
+		r.want(r.send(3), broker.StateSucceeded, 9, 0)
+		if cuts != 8 {
+			t.Errorf("there were %d outages, want 8", cuts)
+		}
+	})
+}
