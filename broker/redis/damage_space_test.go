@@ -54,12 +54,20 @@ func TestDamagedRegistry(t *testing.T) {
 func TestDamagedTurn(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
-		for i, damage := range numbers() {
+		for i, damage := range append(numbers(), "of another type") {
 			d := newDamaged(t, url, redis.NoKeeper(), redis.RoundsEvery(50*time.Millisecond))
 			ctx := t.Context()
 			prefix := "{" + d.space + ":queues}:"
-			d.check(d.raw.HSet(ctx, prefix+"turn", "at", damage, "cursor", damage).Err())
-			d.check(d.raw.HSet(ctx, prefix+"since", "q", damage).Err())
+			if damage == "of another type" {
+				d.check(d.raw.Del(ctx, prefix+"turn", prefix+"since").Err())
+				d.check(d.raw.Set(ctx, prefix+"since", "x", 0).Err())
+				consume(t, d.b, broker.ConsumerConfig{Queues: []string{"q2"}})
+				d.check(d.raw.Set(ctx, prefix+"turn", "x", 0).Err())
+				d.check(d.raw.Set(ctx, prefix+"since", "x", 0).Err())
+			} else {
+				d.check(d.raw.HSet(ctx, prefix+"turn", "at", damage, "cursor", damage).Err())
+				d.check(d.raw.HSet(ctx, prefix+"since", "q", damage).Err())
+			}
 			dead := broker.NewID(broker.KindParty, "", 0)
 			d.check(d.c.Close(ctx)) // nobody serves the queue
 			d.check(d.raw.ZAdd(ctx, d.base+"minions", goredis.Z{Score: 1, Member: string(dead[:])}).Err())

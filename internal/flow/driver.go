@@ -192,7 +192,14 @@ func (w *work) arrive(ctx context.Context, id broker.ID, arrivals []broker.Arriv
 	case !errors.Is(err, broker.ErrInvalid):
 		return nil, wrap("arrive", err)
 	}
-	// One that can never be counted must not keep the others from it.
+	// One that can never be counted must not keep the others from it. Of a flow that can't be
+	// read it is not known which these are.
+	switch _, err := w.f.LookupFlow(ctx, id); {
+	case errors.Is(err, broker.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, wrap("look up", err)
+	}
 	for _, a := range arrivals {
 		switch _, err := w.f.Arrive(ctx, id, []broker.Arrival{a}); {
 		case errors.Is(err, broker.ErrInvalid):

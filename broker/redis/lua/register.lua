@@ -8,5 +8,9 @@
 redis.call('HDEL', KEYS[1], '') -- see dequeue.lua: minions must be able to come
 local t = now()
 redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
-redis.call('HSET', KEYS[2], ARGV[1], t)
+local noted = redis.pcall('HSET', KEYS[2], ARGV[1], t)
+if type(noted) == 'table' and noted.err then -- it is of another type, and can be made anew
+  redis.call('DEL', KEYS[2])
+  redis.call('HSET', KEYS[2], ARGV[1], t)
+end
 return { redis.call('HGET', KEYS[1], ARGV[1]), t }

@@ -6,9 +6,20 @@
 -- Returns in how many ms to ask again, then for each queue of the page: its name, its
 -- number of partitions, and for how many ms nobody has registered it.
 
+-- fields reads fields of a hash. One of another type is removed: what is in there can be
+-- made anew.
+local function fields(key, ...)
+  local reply = redis.pcall('HMGET', key, ...)
+  if not reply.err then
+    return reply
+  end
+  redis.call('DEL', key)
+  return redis.call('HMGET', key, ...)
+end
+
 local registry, since, turn, pause = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1])
 local t = now()
-local last = redis.call('HMGET', turn, 'at', 'cursor')
+local last = fields(turn, 'at', 'cursor')
 local left = (tonumber(last[1]) or 0) - t
 if left > 0 and left <= pause then -- more than that says that the clock was set back
   return { left }
@@ -25,7 +36,7 @@ for from = 1, #found, 1000 do
   for i = from, math.min(from + 998, #found), 2 do
     names[#names + 1] = found[i]
   end
-  local times = redis.call('HMGET', since, unpack(names))
+  local times = fields(since, unpack(names))
   for i, name in ipairs(names) do
     local at = tonumber(times[i])
     if not at or not (at >= 0 and at <= t) then -- nobody has noted it, or it is damaged: from now on
