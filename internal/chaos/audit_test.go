@@ -50,8 +50,12 @@ func (s *stage) audit(ctx context.Context) {
 // among those that are known, as one who knows the ids alone, and notes them.
 func outcomes(ctx context.Context, arb *arbiter.Arbiter, events []Event, known map[task.ID]string, ledger Noter) (errs []error) {
 	var ids []task.ID
+	damaged := make(map[string]bool)
 	for _, e := range events {
-		if e.ID == "" || e.Kind != Accepted && e.Kind != Start {
+		damaged[e.Key] = damaged[e.Key] || e.Kind == Damaged
+	}
+	for _, e := range events {
+		if damaged[e.Key] || e.ID == "" || e.Kind != Accepted && e.Kind != Start {
 			continue
 		}
 		id, err := task.ParseID(e.ID)

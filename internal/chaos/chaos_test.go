@@ -131,6 +131,7 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 	}
 	var all sync.WaitGroup
 	all.Go(func() { s.cut(Cuts(*seed, duration, minions, submitters)) })
+	all.Go(func() { s.damage(duration) })
 	s.carryOut(plan)
 	all.Wait()
 	for _, p := range s.all('s') {
@@ -152,6 +153,9 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 	t.Logf("\n%v", report)
 	if !report.Passed() {
 		t.Error("guarantees are broken")
+	}
+	if duration >= longPlan && report.Damaged == 0 {
+		t.Error("nothing was damaged in the store")
 	}
 	if duration >= time.Minute && report.Tasks < enough {
 		t.Errorf("%d tasks are too few to tell", report.Tasks)

@@ -22,6 +22,12 @@ func Check(events []Event, lease time.Duration) *Report {
 	}
 	for _, key := range keys {
 		t := h.tasks[key]
+		if t.damaged { // by the test itself: nothing is promised of it, and all of the others
+			if t.struck {
+				r.Damaged++
+			}
+			continue
+		}
 		h.count(r, t)
 		if t.flow != nil {
 			h.flow(r, t)
@@ -89,7 +95,7 @@ func (h *history) count(r *Report, t *record) {
 
 // lost checks that what is in the system is done.
 func (h *history) lost(r *Report, t *record) {
-	if len(t.got) > 0 {
+	if len(t.got) > 0 || t.damaged {
 		return
 	}
 	if !t.accepted && len(t.attempts) == 0 && !h.kept(t) {

@@ -53,6 +53,7 @@ var histories = []struct {
 	{"killed in time, and started by one that was not registered", "0 s send a\n 1 s accepted a\n 1 i hit server registrations_lost 4\n 2 s kill a\n 3 s killed a never_started\n 55 m start a 1\n 70 s got a canceled", ""},
 	{"killed in time, and started long after registrations were lost", "0 s send a\n 1 s accepted a\n 1 i hit server registrations_lost 4\n 2 s kill a\n 3 s killed a never_started\n 155 m start a 1\n 170 s got a canceled", "after kill"},
 	{"again after registrations were lost", "0 s send a\n 5 m0.1 start a 1\n 20 i hit server registrations_lost 21\n 30 m1.1 start a 2\n 40 m1.1 return a 2 ok\n 41 s got a succeeded a#2", ""},
+	{"damaged, and lost", good + "0 i damaged v\n 1 s accepted v\n 2 m start v 1\n 3 m start v 1", ""},
 	{"a script that takes long", good + "7 i script server settle", "too long"},
 	{"a server that ends by itself", good + "7 i hit server server_died", "brought down"},
 	{"killed while it runs", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 cut\n 7 s got a canceled", ""},

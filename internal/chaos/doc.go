@@ -42,6 +42,10 @@
 // full, and slots that move must cost no lease, and so nothing may run again
 // after them.
 //
+// Tasks of the test's own are damaged in the store all the while, and records that nobody
+// has written are added to it (internal/damage). Nothing is promised of these tasks; that
+// explains nothing of the others, which share their queues.
+//
 // A failover loses what had not reached the replica, and a power failure what was
 // not on disk. What breaks a rule then, of tasks that something happened to since,
 // is counted apart.

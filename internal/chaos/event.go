@@ -22,6 +22,8 @@ const (
 	// By the injector, and by whoever notices that the machine was too slow.
 	Hit Kind = "hit" // Fault struck Target from At to Until
 
+	Damaged Kind = "damaged" // what is stored of the task may be damaged from here on; with Value, it was, and that says how
+
 	// By who watches a server.
 	Script Kind = "script" // a script kept it for too long: Value says which
 )

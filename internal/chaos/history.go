@@ -24,6 +24,8 @@ type record struct {
 	refused    bool // by the last word
 	prompt     bool
 	over       bool // sent when all faults were over
+	damaged    bool // what is stored of it, or that was tried
+	struck     bool // and it was
 	kills      []Event
 	killed     []Event
 	got        []Event
@@ -93,6 +95,8 @@ func (r *record) add(e *Event) {
 		r.unknown, r.refused = !r.accepted, false
 	case Refused: // one of several unknown ones may still have been stored
 		r.refused = !r.accepted && !r.unknown
+	case Damaged:
+		r.damaged, r.struck = true, r.struck || e.Value != ""
 	case Kill:
 		r.kills = append(r.kills, *e)
 	case Killed:

@@ -135,6 +135,9 @@ var known = []mutant{
 		"local attempt, msg = attempts[i], msgs[i]\n", "local attempt, msg = attempts[i], msgs[i]\n    redis.call('HGETALL', state)\n",
 		"a watch of the servers' slow logs, and the rule that no script takes 20 ms",
 	}, {
+		"a damaged message that becomes due stops its queue", "broker/redis/lua/dequeue.lua",
+		"if not msg or not readable(msg) then", "if not msg then", "records of the suite's own tasks that are damaged",
+	}, {
 		"nobody looks for what a minion held whose registration is lost", "broker/redis/beat.go",
 		"if searches {", "if searches && false {", "registrations that are lost",
 	},

@@ -47,6 +47,7 @@ type Report struct {
 	Groups, Pipes      int             // that were sent
 	Squads             int             // that were asked for
 	SquadsStarted      int             // of these
+	Damaged            int             // tasks whose records the test has damaged
 	Kills, InTime      int             // of tasks, that returned, and how many before the start
 	FlowKills          int             // of groups, squads and pipes, that returned
 	Attempts           int             // that started
@@ -94,6 +95,9 @@ func (r *Report) String() string {
 	fmt.Fprintf(&b, "%d attempts, %d of them retries", r.Attempts, r.Retries)
 	for _, fault := range slices.Sorted(maps.Keys(r.Repeats)) {
 		fmt.Fprintf(&b, ", %d again after %s", r.Repeats[fault], fault)
+	}
+	if r.Damaged > 0 {
+		fmt.Fprintf(&b, "\n%d more tasks were damaged in the store", r.Damaged)
 	}
 	if r.Prompt > 0 {
 		fmt.Fprintf(&b, "\nidle minions started what was sent after %v", r.Prompt.Round(10*time.Microsecond))

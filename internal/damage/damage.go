@@ -102,6 +102,19 @@ func Add(rnd *rand.Rand, key, kind string) Strike {
 	return s
 }
 
+// Spoil returns a strike at the value of a field of a hash, which is cut short or replaced.
+// What is left of it names nothing that was not in it.
+func Spoil(rnd *rand.Rand, key, field, old string) Strike {
+	s := Strike{Key: key, Kind: "hash", Field: field, Old: old}
+	if len(old) > 0 && rnd.IntN(2) == 0 {
+		s.How, s.New = "it was cut short", old[:rnd.IntN(len(old))]
+	} else {
+		s.How, s.New = "it is something else", noise(rnd)
+	}
+	s.do("hset", key, field, s.New)
+	return s
+}
+
 func (s *Strike) do(command ...any) { s.commands = append(s.commands, command) }
 
 // strike changes an element if it is what it was when it was chosen, so that what is
