@@ -304,8 +304,8 @@ type QueueInfo struct {
 	Scheduled int // scheduled and retrying
 	Parked    int // see [Parker]
 	Dead      int
-	// Unreadable counts records that aren't messages of a known version. They
-	// are kept for a newer minion or an operator.
+	// Unreadable counts records that aren't messages, or are of an earlier version. They
+	// are kept for an operator. A message of a newer version is handed out, see [Parker].
 	Unreadable int
 }
 

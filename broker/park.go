@@ -12,7 +12,9 @@ import (
 //
 // A consumer parks a task with VerbPark. The task is StateParked then, and is not handed
 // to any consumer whose [ConsumerConfig].Tasks lacks its name; nor, a second time, to one
-// that has parked a task with the same [Need]. A consumer that may have it gets it with
+// that has parked a task with the same [Need]. A task whose message is of a newer version
+// than the consumer reads is handed to consumers that read it, and has no other need until
+// one of them parks it again. A consumer that may have it gets it with
 // its next Dequeue, before what is pending: one that waits already gets it at once, and
 // one that is opened later gets it with its first. When the Delay of the settlement is
 // over the task is pending again, with Delivery.Overdue set, and whoever dequeues first
@@ -32,14 +34,28 @@ type Need struct {
 	Name   string
 	Codec  string
 	Schema uint64 // Task.Schema
+	// Version is that of a message which the consumer that parked it could not read. All
+	// else is in the message, so it is empty. It is 0 if the message could be read.
+	Version uint8
 }
 
 // NeedOf returns what a task needs.
-func NeedOf(t *Task) Need { return Need{t.Name, t.Codec, t.Schema} }
+func NeedOf(t *Task) Need { return Need{Name: t.Name, Codec: t.Codec, Schema: t.Schema} }
 
-// Compare orders needs by name, codec and schema, as a function for [slices.SortFunc].
+// Need returns what the task needs, as far as the consumer that it was handed to can
+// tell.
+func (d *Delivery) Need() Need {
+	if d.Version != 0 {
+		return Need{Version: d.Version}
+	}
+	return NeedOf(&d.Task)
+}
+
+// Compare orders needs by name, codec, schema and version, as a function for
+// [slices.SortFunc].
 func (n Need) Compare(other Need) int {
-	return cmp.Or(cmp.Compare(n.Name, other.Name), cmp.Compare(n.Codec, other.Codec), cmp.Compare(n.Schema, other.Schema))
+	return cmp.Or(cmp.Compare(n.Name, other.Name), cmp.Compare(n.Codec, other.Codec), cmp.Compare(n.Schema, other.Schema),
+		cmp.Compare(n.Version, other.Version))
 }
 
 // Parked counts parked tasks with the same need.
@@ -52,6 +68,7 @@ type Parked struct {
 // be called concurrently.
 type Ability struct {
 	tasks map[string]uint64
+	reads uint8 // versions of messages up to this
 
 	mu     sync.Mutex
 	parked map[Need]struct{} // with names in tasks: of others nothing is handed to it anyway
@@ -62,13 +79,22 @@ type Ability struct {
 const maxAbility = 10_000
 
 // NewAbility returns the ability of a consumer with [ConsumerConfig].Tasks.
-func NewAbility(tasks map[string]uint64) *Ability { return &Ability{tasks: tasks} }
+func NewAbility(tasks map[string]uint64) *Ability {
+	return &Ability{tasks: tasks, reads: MessageVersion}
+}
+
+// Reads says up to which version the consumer reads messages, for one whose broker is of
+// another version than this package.
+func (a *Ability) Reads(version uint8) { a.reads = version }
 
 // None reports whether there is no parked task that the consumer may ever be handed.
 func (a *Ability) None() bool { return len(a.tasks) == 0 }
 
 // Fits reports whether the consumer may be handed parked tasks with a need.
 func (a *Ability) Fits(n Need) bool {
+	if n.Version != 0 { // what else it needs can be told when it is read
+		return n.Version <= a.reads
+	}
 	if _, knows := a.tasks[n.Name]; !knows {
 		return false
 	}

@@ -162,6 +162,10 @@ type Delivery struct {
 	Left       time.Duration // until the deadline when it was handed out; NoDeadline if it has none
 
 	// Err is set when the stored record can't be read. Whatever could be read
-	// is there, ID, Queue and Attempt always; settle it as StateFailed.
+	// is there, ID, Queue and Attempt always; settle it as StateFailed. If it wraps
+	// ErrVersion a newer program has sent the task: park it, see [Parker].
 	Err error
+	// Version is that of the message if it is newer than what this program reads, else 0.
+	// What only the body says, such as the name, is missing then.
+	Version uint8
 }

@@ -18,6 +18,10 @@ const (
 	// MessageVersion is the first byte of every message this package writes, and the
 	// only one it reads as a message.
 	MessageVersion = 2
+	// MaxMessageVersion is the last version that a message can have. All versions from 2
+	// on have the same head, of which [ParseHead] reads all. A version above would be
+	// taken for text that a foreign program has written.
+	MaxMessageVersion = 31
 	// RecordVersion is the same for all other records: outcomes, flows and so on.
 	RecordVersion = 1
 
@@ -53,7 +57,7 @@ const (
 	FlagStarted = 64
 )
 
-// ErrVersion is wrapped by the error of a record that a newer version wrote.
+// ErrVersion is wrapped by the error of a record that another version wrote.
 var ErrVersion = errors.New("unknown record version")
 
 // ErrMalformed is wrapped by the error of a record that can't be read.
@@ -243,7 +247,8 @@ func (t *Task) takeField(in []byte, field int) (rest []byte, err error) {
 
 // ParseRecord reads a message into d. Now is the broker's clock in unix ms and
 // gives Left. If the head can't be read nothing is set; if only the body can't,
-// everything of the head is. The error wraps [ErrVersion] or [ErrMalformed].
+// everything of the head is. The body of a message of a newer version can't be read:
+// then d.Version is that. The error wraps [ErrVersion] or [ErrMalformed].
 //
 // Nothing in d aliases record, and record is only read. The compiler knows, so
 // that ParseRecord(d, []byte(s), now) does not copy the string s. The payload is put
@@ -291,14 +296,44 @@ func AdoptRecord(d *Delivery, record []byte, now int64) error {
 // takeHead reads the head of a message and returns how many fields its body has,
 // and these.
 func (d *Delivery) takeHead(record []byte, now int64) (n int, rest []byte, err error) {
-	if len(record) == 0 {
-		return 0, nil, fmt.Errorf("%w: it is empty", ErrMalformed)
+	if err := ParseHead(d, record, now); err != nil {
+		return 0, nil, err
 	}
 	if record[0] != MessageVersion {
-		return 0, nil, fmt.Errorf("%w %d of a message, this program reads %d", ErrVersion, record[0], MessageVersion)
+		d.Version = record[0]
+		return 0, nil, newerVersion(record[0], MessageVersion)
+	}
+	return takeFields(record[HeadSize:], fieldEnqueued+1)
+}
+
+// newerVersion is the error of a message whose version is newer than what is read.
+func newerVersion(version, reads uint8) error {
+	return fmt.Errorf("%w %d of a message, this program reads %d", ErrVersion, version, reads)
+}
+
+// ParseNewer reads a message into d as a program does that reads versions up to reads,
+// and for which this one is too new: all of the head is set, and Delivery.Version. The
+// error wraps [ErrVersion], or [ErrMalformed] if nothing is set.
+func ParseNewer(d *Delivery, record []byte, now int64, reads uint8) error {
+	if err := ParseHead(d, record, now); err != nil {
+		return err
+	}
+	d.Version = record[0]
+	return newerVersion(record[0], reads)
+}
+
+// ParseHead reads the head of a message into d, and sets all else that a message without
+// a body says. Every version from 2 to [MaxMessageVersion] has this head. The error
+// wraps [ErrVersion] or [ErrMalformed]; nothing is set then.
+func ParseHead(d *Delivery, record []byte, now int64) error {
+	if len(record) == 0 {
+		return fmt.Errorf("%w: it is empty", ErrMalformed)
+	}
+	if record[0] < firstHead || record[0] > MaxMessageVersion {
+		return newerVersion(record[0], MessageVersion)
 	}
 	if len(record) < HeadSize {
-		return 0, nil, fmt.Errorf("%w: %d bytes, the head alone has %d", ErrMalformed, len(record), HeadSize)
+		return fmt.Errorf("%w: %d bytes, the head alone has %d", ErrMalformed, len(record), HeadSize)
 	}
 	copy(d.ID[:], record[OffsetID:])
 	d.Attempt = binary.BigEndian.Uint32(record[OffsetAttempt:])
@@ -320,8 +355,11 @@ func (d *Delivery) takeHead(record []byte, now int64) (n int, rest []byte, err e
 	d.Retries = DefaultRetries
 	d.Retention = DefaultRetention
 	d.DeadFor = DefaultDeadRetention
-	return takeFields(record[HeadSize:], fieldEnqueued+1)
+	return nil
 }
+
+// firstHead is the first version of a message with the head of HeadSize bytes.
+const firstHead = 2
 
 func uint48(b []byte) int64 {
 	return int64(binary.BigEndian.Uint16(b))<<32 | int64(binary.BigEndian.Uint32(b[2:]))

@@ -66,10 +66,11 @@ func refAppendRecord(t *Task) []byte {
 }
 
 func refParseRecord(d *Delivery, record []byte, now int64) error {
-	if len(record) == 0 || record[0] == MessageVersion && len(record) < HeadSize {
+	known := len(record) > 0 && record[0] >= 2 && record[0] <= 31
+	if len(record) == 0 || known && len(record) < HeadSize {
 		return ErrMalformed
 	}
-	if record[0] != MessageVersion {
+	if !known {
 		return ErrVersion
 	}
 	copy(d.ID[:], record[OffsetID:])
@@ -94,6 +95,10 @@ func refParseRecord(d *Delivery, record []byte, now int64) error {
 		d.Left = time.Duration(at-now) * time.Millisecond
 	}
 	d.Codec, d.Retries, d.Retention, d.DeadFor = defaultCodec, DefaultRetries, DefaultRetention, DefaultDeadRetention
+	if record[0] != MessageVersion {
+		d.Version = record[0]
+		return ErrVersion
+	}
 	return refDecode(record[HeadSize:], fieldEnqueued+1, func(dec *msgpack.Decoder, field int) (err error) {
 		switch field {
 		case fieldName:

@@ -133,8 +133,15 @@ func TestBrokenRecords(t *testing.T) {
 		t.Errorf("trailing byte: %v", err)
 	}
 	record[0]++
-	if err := ParseRecord(&d, record, 0); !errors.Is(err, ErrVersion) {
-		t.Errorf("newer version: %v", err)
+	d = Delivery{}
+	if err := ParseRecord(&d, record, 0); !errors.Is(err, ErrVersion) || d.ID != fixedID(1) || d.Version != MessageVersion+1 || d.Attempt != 1 {
+		t.Errorf("newer version: %+v, %v", d, err)
+	}
+	for _, version := range []byte{0, 1, MaxMessageVersion + 1, 255} {
+		record[0], d = version, Delivery{}
+		if err := ParseRecord(&d, record, 0); !errors.Is(err, ErrVersion) || !d.ID.IsZero() || d.Version != 0 {
+			t.Errorf("version %d: %+v, %v", version, d, err)
+		}
 	}
 	for name, o := range outcomes() {
 		data := AppendOutcome(nil, o)

@@ -58,6 +58,8 @@ func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
 		bad = unfitCodec(d.Codec, bad)
 	}
 	switch {
+	case d.Version != 0:
+		bad = unable{d.Err}
 	case d.Err != nil:
 		bad = d.Err
 	case a.h == nil:

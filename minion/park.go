@@ -25,7 +25,9 @@ import (
 //     has one that signs or encrypts, is no such: that is a dead letter at once;
 //   - arguments that don't decode, if the hash of the schema that they were sent with is
 //     known and is not that of its handler. With equal hashes, or where one of them isn't
-//     known, they would decode nowhere: that is a dead letter at once.
+//     known, they would decode nowhere: that is a dead letter at once;
+//   - a message of a version that this build does not read: only a newer one knows what it
+//     says.
 
 // unable says that this minion can't run a task, and that another one may.
 type unable struct{ error }
@@ -62,7 +64,7 @@ func (a *attempt) park(st *broker.Settlement, why error) (settled bool) {
 		return false
 	}
 	level := slog.LevelDebug
-	if r.parked.first(broker.NeedOf(&a.d.Task)) {
+	if r.parked.first(a.d.Need()) {
 		level = slog.LevelWarn
 	}
 	r.log.failed(level, "task parked: another minion may be able to run it", a.d, why, "longest", r.m.cfg.park)
@@ -131,6 +133,8 @@ func (s *session) lastChance(a *attempt, why error) {
 
 // canRun reports whether a minion can run a task, as far as its registration says.
 func canRun(m *broker.MinionInfo, d *broker.Delivery) bool {
+	// Nobody tells which messages a minion reads. But who reads this one takes it before
+	// anything else as long as it is parked.
 	schema, known := m.Tasks[d.Name]
 	return known && slices.Contains(m.Queues, d.Queue) && (schema == d.Schema || schema == 0 || d.Schema == 0)
 }

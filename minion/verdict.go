@@ -20,7 +20,7 @@ func (a *attempt) refuse(st *broker.Settlement, bad error) (settled, refused boo
 	switch {
 	case a.d.Canceled:
 		settled = a.finish(st, broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran")
-	case a.d.Err == nil && a.d.Left <= 0:
+	case (a.d.Err == nil || a.d.Version != 0) && a.d.Left <= 0:
 		settled = a.finish(st, broker.StateExpired, nil, slog.LevelInfo, "task expired before it ran")
 	case errors.As(bad, &other) && a.s.r.parks():
 		settled = a.park(st, other.error)

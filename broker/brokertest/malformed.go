@@ -15,12 +15,15 @@ var malformedTests = []test{
 	{"BrokenBodyIsHandedOut", malformedBody, needMalform},
 	{"BrokenBodyBecomesADeadLetter", malformedDead, needMalform | needInspector},
 	{"BrokenBodySurvivesDeath", malformedDeath, needMalform | needLapse},
+	{"NewerIsHandedOut", malformedNewer, needMalform},
+	{"NewerIsParked", malformedNewerParked, needMalform | needParker | needInspector},
+	{"NewerSurvivesDeath", malformedNewerDeath, needMalform | needLapse},
 }
 
-// garbage returns records of no known version, or shorter than a head.
+// garbage returns records without a head that a program could know, or shorter than a head.
 func garbage(r *rig) [][]byte {
 	good := broker.AppendRecord(nil, r.task())
-	newer := append([]byte{broker.MessageVersion + 1}, good[1:]...)
+	newer := append([]byte{broker.MaxMessageVersion + 1}, good[1:]...)
 	older := append([]byte{broker.MessageVersion - 1}, good[1:]...)
 	foreign := append([]byte{0}, good[1:]...)
 	return [][]byte{
@@ -33,6 +36,73 @@ func garbage(r *rig) [][]byte {
 func broken(r *rig, task *broker.Task) []byte {
 	good := broker.AppendRecord(nil, task)
 	return append(good[:broker.HeadSize:broker.HeadSize], 0xc1, 0xff, 0x00)
+}
+
+// newer returns a message of a newer version, whose body nobody here can read.
+func newer(version uint8, task *broker.Task) []byte {
+	record := broker.AppendRecord(nil, task)
+	record[0] = version
+	return append(record[:broker.HeadSize:broker.HeadSize], 0xc1, 0xff, 0x00)
+}
+
+// The head of a newer message says which task it is, so whoever gets it can give it back.
+func malformedNewer(r *rig) {
+	m := r.minion()
+	for _, version := range []uint8{broker.MessageVersion + 1, broker.MaxMessageVersion} {
+		task := r.task()
+		r.Malform("q", newer(version, task))
+		for attempt := uint32(1); attempt < 3; attempt++ {
+			d := m.take1()
+			if d.ID != task.ID || d.Queue != "q" || d.Version != version || !errors.Is(d.Err, broker.ErrVersion) || d.Attempt != attempt {
+				r.Fatalf("%+v, want task %s of version %d and attempt %d", d, task.ID, version, attempt)
+			}
+			if attempt == 1 {
+				m.settle(broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
+			} else {
+				m.settle(m.finish(d, broker.StateFailed))
+			}
+		}
+	}
+	m.none()
+}
+
+// A newer message is parked for what its version is, is shown as that, and is not handed
+// to a consumer that can't read it until its time is over.
+func malformedNewerParked(r *rig) {
+	m, knows := r.minion(), r.knowing("test.task")
+	const version = broker.MessageVersion + 1
+	r.Malform("q", newer(version, r.task()))
+	r.Malform("q", newer(version, r.task()))
+	for _, d := range m.take(2) {
+		m.settle(park(d, time.Hour))
+	}
+	r.parked(broker.Parked{Need: broker.Need{Version: version}, Tasks: 2})
+	if got := counts(r, "q"); got.Parked != 2 || got.Unreadable != 0 || got.Dead != 0 || got.Pending != 0 {
+		r.Fatalf("%+v, want two that are parked", got)
+	}
+	beat(m, knows)
+	m.none()
+	knows.none()
+	r.minion().none()
+	r.knowing("test.task").none()
+	r.parked(broker.Parked{Need: broker.Need{Version: version}, Tasks: 2})
+}
+
+func malformedNewerDeath(r *rig) {
+	dying, m := r.minion(), r.minion()
+	task, other := r.task(), r.task()
+	r.Malform("q", newer(broker.MessageVersion+1, task))
+	r.enqueue(other)
+	dying.take(2)
+	r.reap([]*minion{m}, dying)
+	ds := m.take(2)
+	r.sameSet(takenOf(ds), idsOf([]*broker.Task{task, other}))
+	for _, d := range ds {
+		r.attempt(d, 2, 0, 1)
+		if (d.Version != 0) != (d.ID == task.ID) {
+			r.Fatalf("task %s has version %d: %v", d.ID, d.Version, d.Err)
+		}
+	}
 }
 
 func malformedDoesNotStop(r *rig) {

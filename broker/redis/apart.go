@@ -61,7 +61,13 @@ func appendEntry(dst, record []byte) []byte {
 	return binary.BigEndian.AppendUint32(dst, uint32(len(record)))
 }
 
-func isEntry(msg string) bool { return len(msg) == entrySize && msg[0] == apartMark }
+func isEntry(msg string) bool {
+	return len(msg) == entrySize && msg[0] == apartMark ||
+		len(msg) >= entrySize && msg[0] > apartMark && msg[0] <= 0x80|broker.MaxMessageVersion
+}
+
+// versionOf returns the version of a message, or of the one that an entry stands for.
+func versionOf(msg string) uint8 { return msg[0] &^ 0x80 }
 
 // entryID and recordSize read an entry.
 func entryID(entry string) broker.ID { return toID(entry[broker.OffsetID:]) }
@@ -101,7 +107,7 @@ func (b *Broker) records(ctx context.Context, k *keys, msgs []string) ([][]byte,
 	var places []int
 	size := 0
 	for i, msg := range msgs {
-		if !isEntry(msg) {
+		if !isEntry(msg) || versionOf(msg) > b.cfg.reads {
 			continue
 		}
 		if out == nil {
@@ -168,8 +174,16 @@ func recordAt(records [][]byte, i int) []byte {
 	return records[i]
 }
 
-// parse reads a message into d, with its record if it is kept apart.
-func parse(d *broker.Delivery, msg string, record []byte, now int64) error {
+// parse reads a message into d, with its record if it is kept apart. Of one that is newer
+// than what is read here it reads the head.
+func (b *Broker) parse(d *broker.Delivery, msg string, record []byte, now int64) error {
+	if len(msg) >= broker.HeadSize && versionOf(msg) > b.cfg.reads {
+		head := []byte(msg[:broker.HeadSize])
+		if isEntry(msg) {
+			head[0] = versionOf(msg)
+		}
+		return broker.ParseNewer(d, head, now, b.cfg.reads)
+	}
 	if !isEntry(msg) {
 		return broker.ParseRecord(d, []byte(msg), now)
 	}

@@ -85,6 +85,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		changed: make(chan struct{}, 1), gone: make(chan struct{}), telling: make(chan struct{}, 1), started: time.Now(),
 	}
 	c.minion = string(c.id[:])
+	c.able.Reads(b.cfg.reads)
 	for _, q := range cfg.Queues {
 		if err := broker.CheckName("queue", q); err != nil {
 			return nil, err

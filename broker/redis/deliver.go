@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -60,11 +59,11 @@ func (c *consumer) deliver(ctx context.Context, k *keys, msgs []string, now int6
 // read reads a message into d, and reports whether it is one.
 func (c *consumer) read(k *keys, d *broker.Delivery, msg string, record []byte, now int64) bool {
 	d.Queue, d.Minion = k.queue, c.id
-	err := parse(d, msg, record, now)
+	err := c.b.parse(d, msg, record, now)
 	if err == nil {
 		return true
 	}
-	if d.ID.IsZero() || errors.Is(err, broker.ErrVersion) {
+	if d.ID.IsZero() {
 		if msg != "!" {
 			c.b.log.Error("redis: a record in the queue can't be read and was put aside", "queue", k.queue, "error", err)
 		}

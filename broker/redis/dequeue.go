@@ -399,7 +399,7 @@ func (c *consumer) shelve(ctx context.Context, k *keys, flight string, ids []str
 
 // legible is what readable.lua says of a message.
 func legible(msg string) bool {
-	return len(msg) >= broker.HeadSize && msg[0] == broker.MessageVersion || isEntry(msg)
+	return len(msg) >= broker.HeadSize && msg[0] >= broker.MessageVersion && msg[0] <= broker.MaxMessageVersion || isEntry(msg)
 }
 
 // adopt hands out what the server says we hold and we never heard of, after a

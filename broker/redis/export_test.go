@@ -8,6 +8,9 @@ import (
 // ApartFrom keeps the records of tasks apart whose payloads have so many bytes.
 func ApartFrom(n int) Option { return optionFunc(func(c *config) { c.apartFrom = n }) }
 
+// Reads makes a broker that reads messages up to a version, like one of an earlier build.
+func Reads(version uint8) Option { return optionFunc(func(c *config) { c.reads = version }) }
+
 // RoundsEvery is how often somebody looks after the queues of the namespace.
 func RoundsEvery(d time.Duration) Option { return optionFunc(func(c *config) { c.rounds = d }) }
 

@@ -127,7 +127,7 @@ func (b *Broker) deadLetters(ctx context.Context, queue, after string, limit int
 	for i := 0; i+1 < len(page); i += 2 {
 		var d broker.Delivery
 		d.Queue = queue
-		if err := parse(&d, page[i+1], recordAt(records, i/2), 0); err != nil && d.ID.IsZero() && len(page[i]) == len(d.ID) {
+		if err := b.parse(&d, page[i+1], recordAt(records, i/2), 0); err != nil && d.ID.IsZero() && len(page[i]) == len(d.ID) {
 			d.ID = toID(page[i]) // it is listed, so that somebody sees it
 		}
 		letters = append(letters, broker.DeadLetter{Task: d.Task})

@@ -465,7 +465,12 @@ func (s *struck) told(ctx context.Context) {
 		_, name, _ := strings.Cut(hit.Key, "}:")
 		waits := name == "ready" || name == "held" || name == "odd"
 		over := slices.ContainsFunc(s.strikes[i+1:], func(next damage.Strike) bool { return next.Key == hit.Key && next.Old == hit.New })
-		if known := hit.New == "!" || len(hit.New) >= broker.HeadSize && (hit.New[0] == broker.MessageVersion || hit.New[0] == 130); waits && hit.Kind == "list" && !known && !over && hit.How != "an element was removed" {
+		known := hit.New == "!"
+		if len(hit.New) >= broker.HeadSize { // a message of a newer version is parked
+			version := hit.New[0] &^ 0x80
+			known = version >= broker.MessageVersion && version <= broker.MaxMessageVersion
+		}
+		if waits && hit.Kind == "list" && !known && !over && hit.How != "an element was removed" {
 			want++
 		}
 	}

@@ -36,6 +36,7 @@ type config struct {
 	tls        *tls.Config
 	username   string
 	password   string
+	reads      uint8 // versions of messages up to this: always broker.MessageVersion but in tests
 	sentinel   login // of sentinels that have one of their own
 	err        error
 }
@@ -51,7 +52,7 @@ const MaxPartitions = 256
 
 func newConfig(opts []Option) config {
 	c := config{
-		namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, apartFrom: apartFrom, logger: slog.Default(),
+		namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, apartFrom: apartFrom, reads: broker.MessageVersion, logger: slog.Default(),
 		atLeast: remember.AtLeast(), sweepStep: sweepStep, rounds: roundsEvery, registered: registeredFor, unused: unusedFor,
 	}
 	for _, o := range opts {

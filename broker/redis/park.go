@@ -25,8 +25,15 @@ const needVersion = 1
 // appendNeed appends what the settle script is told of a need: its number, and what that
 // stands for, which is the version, the schema, and the codec behind its length, and the
 // name.
+//
+// If a task needs somebody who reads the version of its message, the version is in place
+// of the schema, and the name is empty, which no other is.
 func appendNeed(dst []byte, n broker.Need) []byte {
-	text := binary.BigEndian.AppendUint64([]byte{needVersion}, n.Schema)
+	schema := n.Schema
+	if n.Version != 0 {
+		schema = uint64(n.Version)
+	}
+	text := binary.BigEndian.AppendUint64([]byte{needVersion}, schema)
 	text = append(append(text, byte(len(n.Codec))), n.Codec...)
 	text = append(text, n.Name...)
 	var number [8]byte
@@ -51,9 +58,11 @@ func readNeed(text string) (n broker.Need, ok bool) {
 	}
 	rest := text[fixed:]
 	codec := int(text[fixed-1])
-	return broker.Need{
-		Schema: binary.BigEndian.Uint64([]byte(text[1:])), Codec: rest[:codec], Name: rest[codec:],
-	}, true
+	schema := binary.BigEndian.Uint64([]byte(text[1:]))
+	if len(rest) == 0 {
+		return broker.Need{Version: uint8(schema)}, schema != 0 && schema <= broker.MaxMessageVersion
+	}
+	return broker.Need{Schema: schema, Codec: rest[:codec], Name: rest[codec:]}, true
 }
 
 // isNumber reports whether the name of a need is a number, as numberOf makes it. Scripts

@@ -44,7 +44,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 			continue
 		}
 		if s.Verb == broker.VerbPark {
-			c.able.Park(broker.NeedOf(&s.Delivery.Task))
+			c.able.Park(s.Delivery.Need())
 		}
 		if !sorted.add(i, s) { // the script wants none twice
 			twice = append(twice, i)
@@ -297,7 +297,7 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 		}
 	}
 	if s.Verb == broker.VerbPark {
-		need := appendNeed(nil, broker.NeedOf(&d.Task))
+		need := appendNeed(nil, d.Need())
 		st.parks = true
 		st.size += len(need)
 		m.parked = append(m.parked, d.ID[:], need)
