@@ -220,6 +220,8 @@ func (a *attempt) call(ctx context.Context, room []byte) ([]byte, error) {
 	var err error
 	if a.h.isolated {
 		out, err = a.runIsolated(ctx)
+	} else if a.suspect && a.s.r.apart != nil {
+		out, err = a.runApart(ctx, enc, args, room)
 	} else {
 		out, err = a.h.Handler(ctx, enc, args, room)
 	}

@@ -2,7 +2,9 @@ package minion_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -209,6 +211,13 @@ func (r *rig) suspects(n int, opts ...task.Option) []*task.Future[int] {
 	for i := range n {
 		futs = append(futs, r.send(i, opts...))
 	}
+	r.suspect(n)
+	return futs
+}
+
+// suspect makes suspects of n tasks that wait.
+func (r *rig) suspect(n int) {
+	r.Helper()
 	for range 2 {
 		c, err := r.b.Consume(r.Context(), broker.ConsumerConfig{Queues: []string{"default"}, Slots: n})
 		if err != nil {
@@ -228,7 +237,6 @@ func (r *rig) suspects(n int, opts ...task.Option) []*task.Future[int] {
 		}
 		time.Sleep(time.Minute) // without a heartbeat
 	}
-	return futs
 }
 
 // No two suspects run in a minion at the same time, and others run beside them.
@@ -249,6 +257,9 @@ func TestOneSuspectAtATime(t *testing.T) {
 			}
 			return a.N, rest(ctx, 3*time.Second)
 		})
+		for running.Load() == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
 		began := time.Now()
 		for i := range 50 {
 			if n, err := r.result(r.send(1000 + i)); n != 1000+i || err != nil {
@@ -263,6 +274,60 @@ func TestOneSuspectAtATime(t *testing.T) {
 		}
 		if most.Load() != 1 || beside.Load() == 0 {
 			t.Errorf("%d suspects ran at the same time, %d others beside one", most.Load(), beside.Load())
+		}
+	})
+}
+
+// Where the program has children a suspect runs in one of them, alone. If that ends, the
+// task is given up, and the minion lives.
+func TestSuspectInItsOwnProcess(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		send := func(d deed) *task.Future[trace] {
+			fut, err := inside.With(task.Retries(0)).Apply(t.Context(), r.arb, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return fut
+		}
+		var fatal []*task.Future[trace]
+		for _, d := range []deed{{What: "exit", N: 3}, {What: "kill"}, {What: "lone panic", Text: "oh"}} {
+			fatal = append(fatal, send(d))
+		}
+		echo, other := send(deed{What: "echo", Text: "hello"}), send(deed{What: "echo", Text: "there"})
+		bad, asks := send(deed{What: "error", Text: "it"}), send(deed{What: "call", N: 3})
+		unfit := r.send(5) // Child does not register it
+		r.suspect(8)
+		m := minion.New(r.b, minion.Logger(r.logs.logger()))
+		if err := errors.Join(registerIsolated(m), task.Handle(m, work, func(_ context.Context, a args) (int, error) { return a.N, nil })); err != nil {
+			t.Fatal(err)
+		}
+		r.start(m, 10)
+		for i, fut := range fatal {
+			var e *task.RemoteError
+			if _, err := fut.Result(t.Context()); !errors.Is(err, task.ErrMinionDied) || !errors.As(err, &e) {
+				t.Errorf("fatal task %d: %v", i, err)
+			}
+		}
+		first, err1 := echo.Result(t.Context())
+		second, err2 := other.Result(t.Context())
+		if err1 != nil || err2 != nil || first.Text != "hello" || first.PID == os.Getpid() || second.PID == os.Getpid() || first.PID == second.PID {
+			t.Errorf("%+v, %v; %+v, %v; want each in a process of its own", first, err1, second, err2)
+		}
+		if _, err := bad.Result(t.Context()); !errors.Is(err, errKnown) || errors.Is(err, task.ErrMinionDied) {
+			t.Errorf("a suspect that fails: %v", err)
+		}
+		if tr, err := asks.Result(t.Context()); err != nil || tr.N != 4 {
+			t.Errorf("a suspect that calls another task: %+v, %v", tr, err)
+		}
+		if n, err := r.result(unfit); n != 5 || err != nil {
+			t.Errorf("a suspect that the child can't run: %d, %v", n, err)
+		}
+		if dead := r.dead("default"); len(dead) != len(fatal)+1 {
+			t.Errorf("%d dead letters, want %d", len(dead), len(fatal)+1)
+		}
+		tr, err := send(deed{What: "echo"}).Result(t.Context())
+		if err != nil || tr.PID != os.Getpid() {
+			t.Errorf("a task that is no suspect: %+v, %v", tr, err)
 		}
 	})
 }

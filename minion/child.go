@@ -57,8 +57,10 @@ func (h *childHook) check(cfg *config) error {
 	return nil
 }
 
-// Child is where isolated tasks run; see [Isolated]. A program that has such
-// tasks calls it first in its main function, or in TestMain:
+// Child is where isolated tasks run; see [Isolated]. So do, one attempt in each process,
+// other tasks that may have killed a minion; see [MaxRecoveries]. What a child does not
+// register runs in the minion then. A program that has isolated tasks calls Child first
+// in its main function, or in TestMain:
 //
 //	func main() {
 //		minion.Child(tasks.RegisterTasks)
@@ -156,19 +158,20 @@ func (o *offspring) run(ctx context.Context, w *isolate.Work) []byte {
 		Meta: job.Meta, Enqueued: job.Enqueued,
 		Submitter: sends, OnSuccess: (*laterProxy)(sends),
 	})
-	out, err := o.handle(ctx, &job)
-	return pack(&wireDone{Result: out, Err: safeError(err)})
+	out, unfit, err := o.handle(ctx, &job)
+	return pack(&wireDone{Result: out, Err: safeError(err), Unfit: unfit})
 }
 
-// handle calls the handler and turns its panics into errors.
-func (o *offspring) handle(ctx context.Context, job *wireJob) (out []byte, err error) {
+// handle calls the handler and turns its panics into errors. Unfit says that the child
+// can't run the task.
+func (o *offspring) handle(ctx context.Context, job *wireJob) (out []byte, unfit bool, err error) {
 	reg, ok := o.handlers[job.Name]
 	if !ok {
-		return nil, task.NoRetry(fmt.Errorf("%w %q in the child: what minion.Child registers lacks it", task.ErrUnknownTask, job.Name))
+		return nil, true, task.NoRetry(fmt.Errorf("%w %q in the child: what minion.Child registers lacks it", task.ErrUnknownTask, job.Name))
 	}
 	enc, err := codec.ByName(job.Codec, o.codecs...)
 	if err != nil {
-		return nil, task.NoRetry(fmt.Errorf("in the child: %w", err))
+		return nil, true, task.NoRetry(fmt.Errorf("in the child: %w", err))
 	}
 	done := make(chan struct{})
 	go func() { // a runtime.Goexit ends only this
@@ -184,12 +187,12 @@ func (o *offspring) handle(ctx context.Context, job *wireJob) (out []byte, err e
 	}()
 	<-done
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if len(out) > job.Limit {
-		return nil, fmt.Errorf("%w: %w: %d bytes, the limit is %d", task.ErrBadResult, broker.ErrTooLarge, len(out), job.Limit)
+		return nil, false, fmt.Errorf("%w: %w: %d bytes, the limit is %d", task.ErrBadResult, broker.ErrTooLarge, len(out), job.Limit)
 	}
-	return out, nil
+	return out, false, nil
 }
 
 // safeError is packError for an error of the user's, whose methods may panic.

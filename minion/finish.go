@@ -35,6 +35,9 @@ func (r *run) finish(s *session, fatal error) error {
 	if r.pool != nil {
 		r.pool.Close() // before their tasks may run elsewhere
 	}
+	if r.apart != nil {
+		r.apart.Close()
+	}
 	r.sayGoodbye(s)
 	_ = r.client.Close()
 	close(r.work) // idle workers end, the others when their handlers return

@@ -151,7 +151,11 @@ func newPool(m *Minion, log logger, slots int) *isolate.Pool {
 	if !m.isolates {
 		return nil
 	}
-	iso := m.cfg.isolation
+	return newChildren(m, log, slots, m.cfg.isolation)
+}
+
+// newChildren returns a pool of children.
+func newChildren(m *Minion, log logger, slots int, iso isolation) *isolate.Pool {
 	return isolate.New(isolate.Config{
 		Setup: []byte(m.cfg.codec.Name()), Memory: iso.memory, Grace: iso.grace, Jobs: iso.tasks, Slots: slots,
 		Cause: causeFrame, OutputRate: outputRate,

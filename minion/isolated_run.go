@@ -13,6 +13,16 @@ import (
 
 // runIsolated has a child run the handler and returns its result.
 func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
+	done, err := a.runChild(ctx, func() {})
+	if err != nil {
+		return nil, err
+	}
+	return done.Result, done.Err.unpack()
+}
+
+// runChild has a child run the handler. Handed is called when the child is there and is
+// about to get the task.
+func (a *attempt) runChild(ctx context.Context, handed func()) (done wireDone, err error) {
 	info := a.about()
 	job := wireJob{
 		ID: info.ID, Name: info.Name, Queue: info.Queue,
@@ -32,20 +42,25 @@ func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
 		}
 	}
 	body := func() []byte {
+		handed()
 		if timed {
 			job.Left = max(time.Until(end), time.Nanosecond)
 		}
 		return pack(&job)
 	}
-	out, err := a.s.r.pool.Run(ctx, isolate.Job{Body: body, Tag: a.d, Call: a.answer})
+	out, err := a.pool().Run(ctx, isolate.Job{Body: body, Tag: a.d, Call: a.answer})
 	if err != nil {
-		return nil, err
+		return done, err
 	}
-	var done wireDone
-	if err := unpack(out, &done); err != nil {
-		return nil, err
+	return done, unpack(out, &done)
+}
+
+// pool returns the pool of children that runs the attempt.
+func (a *attempt) pool() *isolate.Pool {
+	if a.h.isolated {
+		return a.s.r.pool
 	}
-	return done.Result, done.Err.unpack()
+	return a.s.r.apart
 }
 
 // answer does what the handler in the child asks for.
@@ -101,7 +116,7 @@ func (a *attempt) awaitFor(ctx context.Context, call *wireCall) ([]byte, *wireEr
 		defer cancel()
 	}
 	r := a.s.r
-	defer r.pool.Lend(a.d)() // before a slot is free, until none is
+	defer a.pool().Lend(a.d)() // before a slot is free, until none is
 	r.lend(a)
 	defer r.reclaim(a)
 	o, err := r.client.AwaitOutcome(ctx, id)

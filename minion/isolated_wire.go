@@ -34,6 +34,7 @@ type wireJob struct {
 type wireDone struct {
 	Result []byte
 	Err    *wireError // nil if it succeeded
+	Unfit  bool       // the child has no handler for the task, or not its codec: nothing was started
 }
 
 // wireCall is what a handler asks of its minion.

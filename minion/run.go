@@ -37,6 +37,8 @@ type run struct {
 	limits     broker.Limits
 	client     *client.Client
 	pool       *isolate.Pool // nil if no task is isolated
+	apart      *isolate.Pool // of suspects; nil if the program has no children
+	unfit      sync.Map      // names of tasks that children of apart can't run
 	out        outage
 	parked     parkedNeeds
 	pick       picker
@@ -94,6 +96,7 @@ func newRun(m *Minion, ctx context.Context, slots int) *run {
 	}
 	r.out.log = r.log
 	r.pool = newPool(m, r.log, slots)
+	r.apart = newApart(m, r.log, slots)
 	r.host, _ = os.Hostname() // for show only
 	r.stop, r.stopNow = context.WithCancel(ctx)
 	r.bg, r.bgEnd = context.WithCancel(context.Background())
