@@ -47,8 +47,11 @@ func TestFlowOutlivesItsMembers(t *testing.T) {
 				for _, d := range append([]time.Duration{test.late}, test.waits...) {
 					time.Sleep(d) // without a minion, whose heartbeats would take long
 					m, j := r.newFlowCrew(member)
-					stopped := make(chan error, 1)
-					go func() { stopped <- m.Run(context.Background(), 1) }()
+					stopped := make(chan struct{})
+					go func() {
+						defer close(stopped)
+						_ = m.Run(context.Background(), 1)
+					}()
 					time.Sleep(time.Second)
 					noted += len(j.noted())
 					_ = m.Stop(context.Background())

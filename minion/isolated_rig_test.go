@@ -49,6 +49,9 @@ func init() {
 	}
 }
 
+// failsOnce is the argument with which plain fails for good when it is run first.
+const failsOnce = 77
+
 // envSlow is how long a child takes to be ready.
 const envSlow = "ARBITER_TEST_SLOW"
 
@@ -56,7 +59,12 @@ const envSlow = "ARBITER_TEST_SLOW"
 func registerIsolated(r task.Registrar) error {
 	slow, _ := time.ParseDuration(os.Getenv(envSlow))
 	time.Sleep(slow)
+	once := false
 	err := task.Handle(r, plain, func(_ context.Context, a args) (int, error) {
+		if a.N == failsOnce && !once {
+			once = true
+			return 0, task.NoRetry(errKnown)
+		}
 		if a.N < 0 {
 			return 0, fmt.Errorf("%d: %w", a.N, errKnown)
 		}
@@ -130,6 +138,12 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 			<-ctx.Done()
 		}
 		return trace{N: int(info.Attempt)}, nil
+	},
+	// Waits fails as the task does that it waits for.
+	"waits": func(ctx context.Context, d deed) (trace, error) {
+		info, _ := task.FromContext(ctx)
+		n, err := plain.Call(ctx, info, args{d.N})
+		return trace{N: n, Text: strconv.Itoa(int(info.Attempt))}, err
 	},
 	"spin": func(_ context.Context, d deed) (trace, error) {
 		fmt.Println(d.Text, os.Getpid())

@@ -50,6 +50,15 @@ func TestIsolatedSubmit(t *testing.T) {
 	}
 }
 
+// An isolated task that is retried runs again what it waits for, too.
+func TestIsolatedRetryRevivesChildren(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 1, minion.Retry(3, task.Constant(time.Millisecond)))
+	if tr, err := y.do(deed{What: "waits", N: failsOnce}); err != nil || tr.N != failsOnce+1 || tr.Text != "2" {
+		t.Errorf("%+v, %v", tr, err)
+	}
+}
+
 func TestIsolatedUnknown(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 1, minion.Retry(3, nil))
