@@ -210,7 +210,7 @@ type MinionInfo struct {
 
 // Inbox receives outcomes.
 type Inbox interface {
-	// Receive waits for mail. It returns at least one letter or post, or Gap set,
+	// Receive waits for mail. It returns at least one letter or post, or Gap or Arrivals set,
 	// or an error: ctx's, or ErrClosed. Connection troubles are not errors: the
 	// inbox mends itself and reports a gap. One goroutine at a time may call it, and
 	// the list of letters may be used again for the next call's; their records are the
@@ -228,6 +228,9 @@ type Mail struct {
 	Gap bool
 	// Posts are what was posted to the inbox; see [Squads].
 	Posts [][]byte
+	// Arrivals says that tasks of flows have expired, and that no consumer of this
+	// Broker was told of it: [Flows.Arrivals] of the empty queue has what they left.
+	Arrivals bool
 }
 
 // Letter tells the outcome of one task. Most of what arrives is looked at later
@@ -287,7 +290,10 @@ type Inspector interface {
 	DeadLetters(ctx context.Context, queue, after string, limit int) (letters []DeadLetter, next string, err error)
 
 	// Requeue makes dead letters pending again, with all their retries and without
-	// their deadlines. Attempts are counted on from what they were. One that
+	// their deadlines. A member of a flow is requeued by itself: its flow has counted
+	// its failure and keeps its outcome, so its next end leaves no [Arrival]. A member of
+	// a squad starts alone: it is handed out without [Task.Squad].
+	// Attempts are counted on from what they were. One that
 	// has a unique key takes it again; if another task holds the key it stays a
 	// dead letter, and of several with one key the first one gets it. Those that
 	// are refused keep no others from being requeued. The result has an entry for

@@ -28,6 +28,20 @@
 // nothing. So each task reaches exactly one final state and has one result.
 // Enqueueing an id again while its record lives is harmless.
 //
+// # Deadlines
+//
+// A task that waits when its [Task.Deadline] passes becomes expired soon after,
+// whatever it waits for: its time, a minion, other tasks, or its next attempt. That is
+// an end as by a cancel: the task never starts, its inbox is told, its unique key is
+// free, and its [Arrival] is stored. The outcome has neither a Minion nor a Started
+// time, and may lack the name and be kept for [DefaultRetention]. The process that has
+// stored the task sees to it as long as its Broker is open; so does each Broker that has
+// looked the task up, and each consumer of the queue from its next heartbeat on. So it
+// takes a second where one of the first two lives, and a heartbeat more where only the
+// last one does. A task that runs is left to its owner, and expires if it is given back.
+// Arrivals that this leaves are told to the consumers of the Broker that serve the
+// queue (OnArrivals), or, if there are none, to the inboxes that are open ([Mail]).
+//
 // # Order
 //
 // A queue hands its tasks out in the order in which they became pending. The

@@ -106,7 +106,8 @@ type Flows interface {
 	Members(ctx context.Context, id ID, from, limit int, outcomes bool) ([]Member, error)
 
 	// Arrivals returns up to limit arrivals of a queue, in no order. An empty
-	// queue stands for those queues where a Cancel through this Broker made some.
+	// queue stands for those queues where a Cancel through this Broker made some, or
+	// tasks expired; see Mail.Arrivals.
 	// It may return fewer than there are; none says that there are no more.
 	Arrivals(ctx context.Context, queue string, limit int) ([]Arrival, error)
 

@@ -19,7 +19,7 @@ type Task struct {
 
 	Inbox     ID                // where the outcome is pushed; zero if nobody waits for it
 	Delay     time.Duration     // when it becomes due; 0 or less is at once
-	Deadline  time.Duration     // when it expires unless it is done; 0 is never
+	Deadline  time.Duration     // when it expires unless it is done; 0 is never, less than a millisecond has passed
 	Timeout   time.Duration     // of one attempt; 0 leaves it to the minion; NoTimeout is none
 	Retries   int               // how often it may be retried; DefaultRetries leaves it to the minion
 	Retention time.Duration     // how long its outcome is kept once it is final; 0 keeps none
@@ -109,6 +109,19 @@ func (t *Task) CheckDraft(l Limits) error {
 	return nil
 }
 
+// DeadlineMillis returns the deadline in whole milliseconds, as stores and records
+// have it: 0 if there is none, and -1 if it has passed. It is rounded down, so no
+// task gets more time than it was given.
+func (t *Task) DeadlineMillis() int64 {
+	switch {
+	case t.Deadline == 0:
+		return 0
+	case t.Deadline < time.Millisecond:
+		return -1
+	}
+	return t.Deadline.Milliseconds()
+}
+
 var digests = sync.Pool{New: func() any { return new([]byte) }}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -145,8 +158,8 @@ func (t *Task) Size() int {
 const NoDeadline = time.Duration(1<<63 - 1)
 
 // Delivery is one attempt at a task, handed to a consumer. A task whose deadline
-// has passed is handed out as well, with a Left of 0 or less: whoever gets it
-// settles it as StateExpired.
+// has passed may be handed out before it expires, with a Left of 0 or less: whoever
+// gets it settles it as StateExpired.
 type Delivery struct {
 	Task // equal to the one that was enqueued; Delay, Deadline and Blocked are of no more use and may differ
 

@@ -135,7 +135,7 @@ func AppendSubmit(dst []byte, t *Task) []byte {
 	dst = msgp.AppendArrayHead(dst, 4)
 	dst = msgp.AppendString(dst, t.Queue)
 	dst = msgp.AppendInt(dst, wholeMillis(t.Delay))
-	dst = msgp.AppendInt(dst, wholeMillis(t.Deadline))
+	dst = msgp.AppendInt(dst, t.DeadlineMillis())
 	return msgp.AppendBytes(dst, AppendRecord(nil, t))
 }
 

@@ -112,19 +112,21 @@ func TestBrokenFlows(t *testing.T) {
 	}
 }
 
-// A time that is not 0 is never read as 0: that would mean at once, or never.
+// A time that is not 0 is never read as 0: that would mean at once, or never. A delay
+// is rounded up and a deadline down, so a task neither starts too early nor too late.
 func TestSubmitTimes(t *testing.T) {
-	for d, want := range map[time.Duration]time.Duration{
-		0: 0, 1: time.Millisecond, -1: -time.Millisecond,
-		time.Millisecond: time.Millisecond, time.Millisecond + 1: 2 * time.Millisecond,
-		-time.Millisecond: -time.Millisecond, -time.Millisecond - 1: -2 * time.Millisecond,
-		MaxDuration: MaxDuration,
+	const ms = time.Millisecond
+	for _, tt := range []struct{ time, delay, deadline time.Duration }{
+		{0, 0, 0}, {1, ms, -ms}, {-1, -ms, -ms}, {ms - 1, ms, -ms},
+		{ms, ms, ms}, {ms + 1, 2 * ms, ms}, {2*ms - 1, 2 * ms, ms},
+		{-ms, -ms, -ms}, {-ms - 1, -2 * ms, -ms},
+		{MaxDuration, MaxDuration, MaxDuration},
 	} {
 		task := submitted()
-		task.Delay, task.Deadline = d, d
+		task.Delay, task.Deadline = tt.time, tt.time
 		got, err := ParseSubmit(AppendSubmit(nil, task))
-		if err != nil || got.Delay != want || got.Deadline != want {
-			t.Errorf("%d became %v and %v (%v), want %v", d, got.Delay, got.Deadline, err, want)
+		if err != nil || got.Delay != tt.delay || got.Deadline != tt.deadline {
+			t.Errorf("%d became %v and %v (%v), want %v and %v", tt.time, got.Delay, got.Deadline, err, tt.delay, tt.deadline)
 		}
 	}
 	task := submitted()

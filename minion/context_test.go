@@ -153,10 +153,15 @@ func TestDeadline(t *testing.T) {
 		}
 		r.want(running, broker.StateExpired, 1, 0)
 
-		r.send(1) // keeps the slot
+		busy := r.send(1) // keeps the slot
 		synctest.Wait()
+		began = time.Now()
 		waiting := r.send(2, task.Within(10*time.Second))
 		if _, err := r.result(waiting); !errors.Is(err, task.ErrExpired) {
+			t.Errorf("result: %v", err)
+		}
+		r.near("the end", time.Since(began), 10*time.Second)
+		if _, err := r.result(busy); err != nil {
 			t.Errorf("result: %v", err)
 		}
 		if runs != 2 {

@@ -11,7 +11,7 @@ import (
 // again.
 type arrival struct {
 	broker.Arrival
-	orphan bool // made by a Cancel: no consumer was told of it
+	orphan bool // made by a Cancel or by an expiry
 }
 
 // arrivalKey tells arrivals of a queue apart: a task that was submitted may be
@@ -32,13 +32,15 @@ func (q *queue) arrive(a broker.Arrival) {
 	}
 }
 
-// orphan notes that it was a Cancel that made the arrival of a task, if there is
-// one.
-func (q *queue) orphan(task broker.ID) {
-	if a, ok := q.arrivals.get(arrivalKey{task: task}); ok && !a.orphan {
+// orphan notes that it was no settlement that made the arrival of a task, and reports
+// whether there is one.
+func (q *queue) orphan(task broker.ID) bool {
+	a, ok := q.arrivals.get(arrivalKey{task: task})
+	if ok && !a.orphan {
 		a.orphan = true
 		q.orphans.Add(1)
 	}
+	return ok
 }
 
 // confirm forgets an arrival.

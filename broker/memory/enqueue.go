@@ -100,7 +100,11 @@ func (b *Broker) record(t *broker.Task, now instant, in *intake) (*record, error
 		task: &s.data,
 	}
 	r := &s.record
-	if t.Deadline != 0 {
+	switch t.DeadlineMillis() {
+	case 0:
+	case -1:
+		r.deadline = now
+	default:
 		r.deadline = now.plus(t.Deadline)
 	}
 	return r, nil
@@ -132,5 +136,6 @@ func (q *queue) admit(r *record, s *shard, now instant) error {
 	default:
 		q.back(r)
 	}
+	q.watch(r)
 	return nil
 }

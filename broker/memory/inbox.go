@@ -2,6 +2,8 @@ package memory
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -74,6 +76,13 @@ func (x *inboxes) get(id broker.ID) *inbox {
 	return x.all[id]
 }
 
+// open returns all of them.
+func (x *inboxes) open() []*inbox {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Collect(maps.Values(x.all))
+}
+
 // inbox implements broker.Inbox.
 type inbox struct {
 	b  *Broker
@@ -84,6 +93,7 @@ type inbox struct {
 	n       int               // letters in them
 	posts   [][]byte
 	gap     bool
+	told    bool          // of arrivals
 	arrived chan struct{} // has one if there is something to receive
 	once    sync.Once
 	end     chan struct{}
@@ -124,10 +134,21 @@ func (in *inbox) put(letters []broker.Letter) {
 	}
 }
 
+// tell notes that there are arrivals that nobody else is told of.
+func (in *inbox) tell() {
+	in.mu.Lock()
+	in.told = true
+	in.mu.Unlock()
+	select {
+	case in.arrived <- struct{}{}:
+	default:
+	}
+}
+
 // take takes the oldest batch, and all that is no batch. in.mu is held.
 func (in *inbox) take() broker.Mail {
-	mail := broker.Mail{Gap: in.gap, Posts: in.posts}
-	in.gap, in.posts = false, nil
+	mail := broker.Mail{Gap: in.gap, Posts: in.posts, Arrivals: in.told}
+	in.gap, in.posts, in.told = false, nil, false
 	if len(in.batches) > 0 {
 		mail.Letters = in.batches[0]
 		in.n -= len(mail.Letters)
@@ -150,7 +171,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		in.mu.Lock()
 		mail := in.take()
 		in.mu.Unlock()
-		if len(mail.Letters) > 0 || mail.Gap || len(mail.Posts) > 0 {
+		if len(mail.Letters) > 0 || mail.Gap || len(mail.Posts) > 0 || mail.Arrivals {
 			return mail, nil
 		}
 		select {

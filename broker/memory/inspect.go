@@ -113,6 +113,13 @@ func (q *queue) requeue(r *record, now instant) error {
 		q.unique.put(key, r)
 	}
 	q.detach(r)
+	if alone := *r.task; alone.Squad || !alone.Group.IsZero() {
+		// Its squad has ended, so nobody starts it with others. Its flow has counted it
+		// as failed, and counts nobody twice: it leaves no other arrival.
+		alone.Squad = false
+		r.task = &alone
+		r.counted = true
+	}
 	r.returned(false)
 	r.retried, r.recoveries, r.strikes = 0, 0, 0
 	r.canceled, r.overdue, r.afresh = false, false, true

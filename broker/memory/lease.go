@@ -49,6 +49,13 @@ func (m *members) beat(c *consumer, now instant, load broker.Load) bool {
 	return true
 }
 
+// living returns all of them.
+func (m *members) living() []*consumer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Keys(m.all))
+}
+
 // remove ends a consumer. It reports false if that was done before.
 func (m *members) remove(c *consumer) bool {
 	m.mu.Lock()
@@ -122,6 +129,7 @@ func (c *consumer) handBack(died bool) {
 					c.charge(r)
 				}
 				h.q.detach(r)
+				h.q.watch(r)
 				r.returned(false)
 				h.q.front(r)
 			}

@@ -13,7 +13,7 @@ import (
 type queue struct {
 	name  string
 	b     *Broker
-	alarm alarm // rings when a task becomes due or a dead letter ends
+	alarm alarm // rings when a task becomes due or expires, or a dead letter ends
 
 	mu      sync.Mutex
 	ready   list     // pending
@@ -26,10 +26,11 @@ type queue struct {
 	unique  table[string, *record]
 	seq     uint64
 
-	failures table[*record, *broker.LastFailure] // of tasks that are retried
+	deadlines deadlines                           // of tasks that have one
+	failures  table[*record, *broker.LastFailure] // of tasks that are retried
 
 	arrivals table[arrivalKey, *arrival]
-	orphans  atomic.Int32 // how many arrivals a Cancel made
+	orphans  atomic.Int32 // how many arrivals a Cancel or an expiry made
 
 	// waiters are the wake-up channels of those who found nothing. Whenever the
 	// lock is free, nothing is ready or nobody waits, and nobody waits who may have what
@@ -108,9 +109,16 @@ func (q *queue) unlock() {
 
 // update is what the queue's alarm runs.
 func (q *queue) update() {
-	q.lock(q.b.clock.now())
-	q.alarm.set(min(q.later.first(), q.ending.first()))
+	now := q.b.clock.now()
+	post := post{also: &q.b.followers}
+	q.lock(now)
+	arrived := q.expire(now, &post)
+	q.alarm.set(min(q.later.first(), q.ending.first(), q.deadlines.first()))
 	q.unlock()
+	post.deliver(q.b)
+	if arrived {
+		q.b.tellArrivals(q)
+	}
 }
 
 // detach takes a record out of the place it is in. The caller puts it in
@@ -208,12 +216,13 @@ func (q *queue) mark(r *record) {
 // record too.
 func (q *queue) finish(r *record, o *broker.Outcome, written []byte, now instant) {
 	q.detach(r)
+	q.unwatch(r)
 	t := r.task
 	r.state = o.State
 	if t.Unique != "" && q.holder(t.Unique) == r {
 		q.unique.drop(t.Unique)
 	}
-	if !t.Group.IsZero() {
+	if !t.Group.IsZero() && !r.counted {
 		q.arrive(broker.Arrival{Task: r.id, Flow: t.Group, Step: t.Step, Outcome: *copyOutcome(o)})
 	}
 	if r.retried > 0 {

@@ -21,6 +21,7 @@ type record struct {
 	canceled   bool
 	overdue    bool   // it was parked until its time was over
 	afresh     bool   // the next attempt, or the one that runs, follows a failure
+	counted    bool   // its flow has its arrival; it was requeued since
 	attempt    uint32 // of the next attempt while the task waits, else of the last one
 	unstarted  uint32 // how many attempts were given back before a handler was started
 	retried    int32

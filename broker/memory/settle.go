@@ -112,6 +112,7 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 		turn.note(q, before)
 	default:
 		q.detach(r)
+		q.watch(r)
 		r.returned(s.Unstarted)
 		switch s.Verb {
 		case broker.VerbPark:
@@ -146,10 +147,13 @@ func lost(d *broker.Delivery) error {
 	return fmt.Errorf("task %s %s, attempt %d: %w", d.Name, d.ID, d.Start, broker.ErrLeaseLost)
 }
 
-// cancel finishes a task as canceled, and leaves a letter that tells of it.
-func (q *queue) cancel(r *record, now instant, p *post) {
+// cancel is drop of a task that is canceled.
+func (q *queue) cancel(r *record, now instant, p *post) { q.drop(r, broker.StateCanceled, now, p) }
+
+// drop finishes a task that no attempt has ended, and leaves a letter that tells of it.
+func (q *queue) drop(r *record, state broker.State, now instant, p *post) {
 	o := broker.Outcome{
-		State: broker.StateCanceled, Codec: r.task.Codec, Name: r.task.Name, Attempts: r.starts(), Retried: int(r.retried),
+		State: state, Codec: r.task.Codec, Name: r.task.Name, Attempts: r.starts(), Retried: int(r.retried),
 		Enqueued: r.task.Enqueued, Finished: q.b.clock.wall(now),
 	}
 	inbox := r.task.Inbox

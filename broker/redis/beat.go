@@ -73,7 +73,7 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, err
 		i += n
 		var names []string
 		for _, k := range part {
-			names = append(names, k.minions, k.watch, k.ready, k.held, k.due, k.stop, k.keep, k.flight(c.minion), k.claim(c.minion), k.outbox, k.parked)
+			names = append(names, k.minions, k.watch, k.ready, k.held, k.due, k.stop, k.keep, k.flight(c.minion), k.claim(c.minion), k.outbox, k.parked, k.deadlines)
 		}
 		parts = append(parts, part)
 		calls = append(calls, &call{script: scriptBeat, keys: names, args: []any{c.minion, c.leaseMillis(), listens}})
@@ -197,6 +197,7 @@ const choresPart = 6
 // many tasks the server thinks we hold there.
 func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) int {
 	c.note(k, item(told, 0), now)
+	c.b.expiry.learn(k, item(told, 9), now)
 	if toInt(item(told, 1)) == 1 && !c.single {
 		c.again(k)
 	}
@@ -312,7 +313,7 @@ func (b *Broker) minionsNow(ctx context.Context) ([]broker.MinionInfo, error) {
 func (b *Broker) leave(ctx context.Context, k *keys, minion, why string, fence time.Duration) (n int, taken bool, err error) {
 	for first := true; ; first = false {
 		reply, err := scriptLeave.run(ctx, b,
-			[]string{k.minions, k.watch, k.ready, k.held, k.flight(minion), k.claim(minion), k.stop, k.odd, k.state},
+			[]string{k.minions, k.watch, k.ready, k.held, k.flight(minion), k.claim(minion), k.stop, k.odd, k.state, k.deadlines},
 			minion, k.wake, why, fence.Milliseconds())
 		if err != nil {
 			return n, taken, err

@@ -22,6 +22,7 @@ type Broker struct {
 	space     space
 	queues    directory
 	arrived   arrivedIn
+	expiry    expiry
 	hub       hub
 	tried     trials
 	forgotten forgetting
@@ -71,6 +72,7 @@ func newBroker(client redis.UniversalClient, cfg config) (*Broker, error) {
 	b.queues.init(b)
 	b.hub.init(b)
 	b.forgotten.init(b)
+	b.expiry.init(b)
 	return b, nil
 }
 
@@ -92,6 +94,7 @@ func (b *Broker) Limits() broker.Limits { return b.cfg.limits }
 func (b *Broker) Close() error {
 	b.stop()
 	b.hub.close()
+	b.expiry.close()
 	b.wg.Wait()
 	if b.unlog != nil {
 		defer b.unlog()

@@ -28,7 +28,10 @@ func (b *Broker) cancelNow(ctx context.Context, ids []broker.ID) ([]broker.Cance
 		for i, p := range places {
 			chosen[i] = ids[p][:]
 		}
-		verdicts, err := b.cancelIn(ctx, k, chosen)
+		verdicts, arrived, err := b.cancelIn(ctx, k, chosen)
+		if arrived {
+			b.arrived.add(k)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -63,12 +66,14 @@ func ownedAtOnce(minions, most int) int {
 
 // cancelIn cancels tasks of one partition. It takes several scripts where there are many
 // minions to be asked. Then those that wait are all cancelled before the minions of the
-// others are told: a slot that becomes free by that is not for one of them.
-func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, error) {
-	c := canceling{b: b, k: k}
+// others are told: a slot that becomes free by that is not for one of them. It returns
+// the verdicts, and whether some have arrived in their flows, or may have: a repetition
+// would not be told.
+func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, bool, error) {
+	c := ending{b: b, k: k, as: broker.StateCanceled}
 	verdicts, whole, err := c.all(ctx, ids, false)
 	if err != nil || whole {
-		return verdicts, err
+		return verdicts, c.arrived, err
 	}
 	var running []any
 	var places []int
@@ -79,24 +84,34 @@ func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, error
 	}
 	again, _, err := c.all(ctx, running, true)
 	if err != nil {
-		return nil, err
+		return nil, c.arrived, err
 	}
 	for i, place := range places {
 		verdicts[place] = again[i]
 	}
-	return verdicts, nil
+	return verdicts, c.arrived, nil
 }
 
-// canceling cancels tasks of one partition.
-type canceling struct {
+// expireIn ends those tasks of one partition whose deadlines have passed while they
+// waited. It returns what cancelIn returns.
+func (b *Broker) expireIn(ctx context.Context, k *keys, ids []any) ([]any, bool, error) {
+	c := ending{b: b, k: k, as: broker.StateExpired}
+	verdicts, _, err := c.all(ctx, ids, false)
+	return verdicts, c.arrived, err
+}
+
+// ending ends tasks of one partition that wait.
+type ending struct {
 	b       *Broker
 	k       *keys
-	minions []string // those of the queue, as far as they are known
+	as      broker.State // canceled; or expired, and then it ends only those whose deadlines have passed
+	minions []string     // those of the queue, as far as they are known
+	arrived bool         // tasks have arrived in their flows, or may have
 }
 
-// all cancels tasks and returns their verdicts. It tells the minions of those that run if
+// all ends tasks and returns their verdicts. It tells the minions of those that run if
 // tell says so, or if one script does for all tasks; whole reports that.
-func (c *canceling) all(ctx context.Context, ids []any, tell bool) (verdicts []any, whole bool, err error) {
+func (c *ending) all(ctx context.Context, ids []any, tell bool) (verdicts []any, whole bool, err error) {
 	for tries := 0; len(verdicts) < len(ids); {
 		rest := ids[len(verdicts):]
 		n := ownedAtOnce(len(c.minions), len(rest))
@@ -108,7 +123,7 @@ func (c *canceling) all(ctx context.Context, ids []any, tell bool) (verdicts []a
 		if some != nil {
 			verdicts = append(verdicts, some...)
 		} else if tries++; tries == minionRetries {
-			return nil, false, fmt.Errorf("redis cancel: %w: minions of queue %s come and go", broker.ErrUnavailable, c.k.queue)
+			return nil, false, fmt.Errorf("redis: end tasks: %w: minions of queue %s come and go", broker.ErrUnavailable, c.k.queue)
 		}
 	}
 	return verdicts, whole, nil
@@ -116,13 +131,13 @@ func (c *canceling) all(ctx context.Context, ids []any, tell bool) (verdicts []a
 
 // run runs the script. It returns nothing if there are minions that were not known: then
 // nothing was done.
-func (c *canceling) run(ctx context.Context, ids []any, tell bool) ([]any, error) {
+func (c *ending) run(ctx context.Context, ids []any, tell bool) ([]any, error) {
 	b, k, minions := c.b, c.k, c.minions
 	class, read, sweep := retention(b.cfg.atLeast, broker.DefaultRetention, 0, false)
-	outcome := appendFrame(nil, &broker.Outcome{State: broker.StateCanceled, Finished: time.Now()})
+	outcome := appendFrame(nil, &broker.Outcome{State: c.as, Finished: time.Now()})
 	names := []string{
 		k.state, k.due, k.later, k.gone, k.stop, k.ready, k.held, k.minions,
-		k.keep, k.forget(class), k.watch, k.flows, k.outbox, k.about, k.parked, k.needs,
+		k.keep, k.forget(class), k.watch, k.flows, k.outbox, k.about, k.parked, k.needs, k.deadlines,
 	}
 	args := []any{len(minions)}
 	for _, m := range minions {
@@ -132,15 +147,17 @@ func (c *canceling) run(ctx context.Context, ids []any, tell bool) ([]any, error
 	for _, id := range ids {
 		names = append(names, k.record(broker.ID(id.([]byte))))
 	}
-	told := 0
-	if tell {
+	told, expiring := 0, 0
+	if c.as == broker.StateExpired {
+		expiring = 1
+	} else if tell {
 		told = 1
 	}
-	args = append(args, class, read.Milliseconds(), sweep.Milliseconds(), k.wake, b.space.inboxes, b.space.channels, outcome, told)
+	args = append(args, class, read.Milliseconds(), sweep.Milliseconds(), k.wake, b.space.inboxes, b.space.channels, outcome, told, int(c.as), expiring)
 	reply, err := scriptCancel.run(ctx, b, names, append(args, ids...)...)
 	if err != nil {
 		if errors.Is(err, broker.ErrIndeterminate) {
-			b.arrived.add(k) // perhaps; a repetition would not be told
+			c.arrived = true // perhaps
 		}
 		return nil, err
 	}
@@ -151,11 +168,11 @@ func (c *canceling) run(ctx context.Context, ids []any, tell bool) ([]any, error
 	}
 	b.unlock(ctx, k, toStrings(item(list, 1)))
 	if toInt(item(list, 2)) > 0 {
-		b.arrived.add(k)
+		c.arrived = true
 	}
 	verdicts := toList(item(list, 0))
 	if len(verdicts) != len(ids) {
-		return nil, fmt.Errorf("redis cancel: %w: %d verdicts for %d tasks", broker.ErrMalformed, len(verdicts), len(ids))
+		return nil, fmt.Errorf("redis: end tasks: %w: %d verdicts for %d tasks", broker.ErrMalformed, len(verdicts), len(ids))
 	}
 	return verdicts, nil
 }

@@ -87,7 +87,7 @@ type destination struct {
 
 // ordinary reports whether a task is ready at once and needs nothing but its message.
 func ordinary(t *broker.Task) bool {
-	return t.Delay <= 0 && t.Deadline <= 0 && t.Unique == "" && t.Group.IsZero() && !t.Blocked
+	return t.Delay <= 0 && t.Deadline == 0 && t.Unique == "" && t.Group.IsZero() && !t.Blocked
 }
 
 // part is what one run of an enqueue script stores.
@@ -103,8 +103,9 @@ type part struct {
 	fields []field  // of the state hash, for plain
 	last   []int    // of other
 	other  []any
-	others []stored // records of other that are kept apart
-	notes  []note   // metadata of all
+	others []stored      // records of other that are kept apart
+	notes  []note        // metadata of all
+	limit  time.Duration // until the first of their deadlines; 0 if none has one
 }
 
 func (p *part) count() int { return len(p.places) + len(p.last) }
@@ -145,8 +146,13 @@ func (p *part) add(place int, t *broker.Task, left int) {
 	if t.Blocked {
 		blocked = 1
 	}
-	p.other = append(p.other, msg, millis(t.Delay), millis(t.Deadline), t.Unique, ref, blocked)
+	p.other = append(p.other, msg, millis(t.Delay), t.DeadlineMillis(), t.Unique, ref, blocked)
 	p.last = append(p.last, place)
+	if t.Deadline != 0 {
+		if left := max(t.Deadline, time.Millisecond); p.limit == 0 || left < p.limit {
+			p.limit = left
+		}
+	}
 	p.note(t, record, false, apart)
 }
 
@@ -188,7 +194,7 @@ func (p *part) call() *call {
 		c.keys = []string{k.ready, k.held, k.state, k.meta, k.watch}
 	} else {
 		c.script = scriptEnqueue
-		c.keys = []string{k.ready, k.held, k.state, k.due, k.later, k.unique, k.meta, k.watch, k.flows}
+		c.keys = []string{k.ready, k.held, k.state, k.due, k.later, k.unique, k.meta, k.watch, k.flows, k.deadlines}
 		c.args = append(args, p.other...)
 	}
 	for _, s := range before {
@@ -244,6 +250,9 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 				}
 			}
 			p.answer(tasks, failed, toList(reply), err)
+			if p.limit > 0 { // also after an error: perhaps they are stored
+				b.expiry.expect(p.keys, p.limit)
+			}
 		}
 		parts = again
 	}

@@ -24,6 +24,7 @@ type inbox struct {
 	read    []broker.Letter // what Receive has returned last
 	posts   [][]byte
 	gap     bool
+	told    bool // of arrivals
 	closed  bool
 	arrived chan struct{} // capacity 1
 	done    chan struct{}
@@ -49,6 +50,7 @@ func (b *Broker) inboxNow(ctx context.Context, id broker.ID) (broker.Inbox, erro
 	}
 	in.sub = sub
 	b.keep()
+	b.expiry.open(in)
 	return in, nil
 }
 
@@ -126,6 +128,14 @@ func (in *inbox) heal() {
 	in.wake()
 }
 
+// tell notes that there are arrivals that nobody else is told of.
+func (in *inbox) tell() {
+	in.mu.Lock()
+	in.told = true
+	in.mu.Unlock()
+	in.wake()
+}
+
 func (in *inbox) wake() {
 	select {
 	case in.arrived <- struct{}{}:
@@ -145,10 +155,10 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 			}
 			return broker.Mail{}, errInboxClosed
 		}
-		if len(in.letters) > 0 || in.gap || len(in.posts) > 0 {
-			mail := broker.Mail{Letters: in.letters, Gap: in.gap, Posts: in.posts}
+		if len(in.letters) > 0 || in.gap || len(in.posts) > 0 || in.told {
+			mail := broker.Mail{Letters: in.letters, Gap: in.gap, Posts: in.posts, Arrivals: in.told}
 			in.letters, in.read = in.read, in.letters
-			in.gap, in.posts = false, nil
+			in.gap, in.posts, in.told = false, nil, false
 			in.mu.Unlock()
 			return mail, nil
 		}
@@ -170,6 +180,7 @@ func (in *inbox) Close() error {
 	in.closed = true
 	in.mu.Unlock()
 	if first {
+		in.b.expiry.shut(in)
 		close(in.done)
 		in.sub.close()
 	}

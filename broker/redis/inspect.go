@@ -279,7 +279,7 @@ type letter struct {
 // requeue runs the script. It replies for the first of the letters, or for all.
 func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any, error) {
 	letters = letters[:min(len(letters), requeueAtOnce)]
-	names := []string{k.dead, k.state, k.ready, k.held, k.watch, k.unique}
+	names := []string{k.dead, k.state, k.ready, k.held, k.watch, k.unique, k.deadlines}
 	args := []any{k.wake}
 	for _, l := range letters {
 		names = append(names, k.record(l.id))

@@ -14,27 +14,28 @@ type keys struct {
 	queue string
 	base  string // what all of them begin with
 
-	ready   string // list of messages, or a token; see push.lua
-	held    string // list of messages that must be looked at
-	gone    string // set of ids in held that were cancelled
-	state   string // hash of id -> what is known of it; see status.lua
-	due     string // sorted set of ids by due time in unix ms
-	later   string // hash of id -> message of what is in due
-	unique  string // hash of unique key -> id
-	dead    string // hash of id -> message of dead letters
-	parked  string // sorted set of ids of parked tasks by the number of what they need; see unpark.lua
-	needs   string // hash of these numbers -> what they stand for
-	about   string // hash of metadata and last failures, of tasks that have some; see about.lua
-	odd     string // list of what is no message of a known version
-	flows   string // hash of id -> place in a flow, of members that are not final
-	outbox  string // hash of arrivals; see arrive.lua
-	stop    string // set of ids that are running and were cancelled
-	minions string // sorted set of minions by the end of their lease; -1 is dead
-	watch   string // sorted set of minions that listen to the wake channel
-	keep    string // sorted set of classes of retention by next expiry
-	meta    string // exists if the queue is registered
-	wake    string // channel
-	park    string // channel that tells of parked tasks
+	ready     string // list of messages, or a token; see push.lua
+	held      string // list of messages that must be looked at
+	gone      string // set of ids in held that were cancelled
+	state     string // hash of id -> what is known of it; see status.lua
+	due       string // sorted set of ids by due time in unix ms
+	later     string // hash of id -> message of what is in due
+	unique    string // hash of unique key -> id
+	dead      string // hash of id -> message of dead letters
+	parked    string // sorted set of ids of parked tasks by the number of what they need; see unpark.lua
+	needs     string // hash of these numbers -> what they stand for
+	about     string // hash of metadata and last failures, of tasks that have some; see about.lua
+	odd       string // list of what is no message of a known version
+	deadlines string // sorted set of ids by deadline in unix ms; see expire.go
+	flows     string // hash of id -> place in a flow, of members that are not final
+	outbox    string // hash of arrivals; see arrive.lua
+	stop      string // set of ids that are running and were cancelled
+	minions   string // sorted set of minions by the end of their lease; -1 is dead
+	watch     string // sorted set of minions that listen to the wake channel
+	keep      string // sorted set of classes of retention by next expiry
+	meta      string // exists if the queue is registered
+	wake      string // channel
+	park      string // channel that tells of parked tasks
 }
 
 func newKeys(namespace, queue string, partition, of int) *keys {
@@ -56,7 +57,7 @@ func keysOf(namespace, queue, part string) *keys {
 		ready: base + "ready", held: base + "held", gone: base + "gone",
 		state: base + "state", due: base + "due", later: base + "later",
 		unique: base + "unique", dead: base + "dead", odd: base + "odd",
-		about: base + "about", parked: base + "parked", needs: base + "needs",
+		about: base + "about", parked: base + "parked", needs: base + "needs", deadlines: base + "deadlines",
 		flows: base + "flows", outbox: base + "outbox",
 		stop: base + "stop", minions: base + "minions", watch: base + "watch",
 		keep: base + "keep", meta: base + "meta",

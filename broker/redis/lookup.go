@@ -74,11 +74,12 @@ func (b *Broker) states(ctx context.Context, k *keys, ids []any) ([]string, erro
 func (b *Broker) described(ctx context.Context, k *keys, ids []any) (values []string, metas map[int]string, err error) {
 	values = make([]string, 0, len(ids))
 	for len(values) < len(ids) {
-		reply, err := scriptStatus.run(ctx, b, []string{k.state, k.about}, ids[len(values):]...)
+		reply, err := scriptStatus.run(ctx, b, []string{k.state, k.about, k.deadlines}, ids[len(values):]...)
 		if err != nil {
 			return nil, nil, err
 		}
 		list := toList(reply)
+		b.expiry.learn(k, item(list, 2), toInt(item(list, 3)))
 		some, pairs := toStrings(item(list, 0)), toList(item(list, 1))
 		if len(some) == 0 || len(some) > len(ids)-len(values) {
 			return nil, nil, fmt.Errorf("redis status: %w: a reply for %d tasks", broker.ErrMalformed, len(some))

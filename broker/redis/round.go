@@ -17,6 +17,7 @@ import (
 //   - sweeps what is due,
 //   - brings back what dead minions held,
 //   - removes the messages of cancelled tasks, which a minion would find on its way,
+//   - learns of deadlines, see expire.go,
 //   - tells a minion of this process about arrivals that no other is told of,
 //   - takes a queue out of the registry when it is empty and unused.
 //
@@ -99,17 +100,22 @@ func (b *Broker) unlisten(c *consumer) {
 	delete(b.keeper.listeners, c)
 }
 
-// tell tells one of the consumers of arrivals.
-func (b *Broker) tell(k *keys) {
+// tell tells a consumer of this process of arrivals in a queue, one that serves the
+// queue if there is one. It reports whether there is a consumer.
+func (b *Broker) tell(k *keys) bool {
 	b.keeper.mu.Lock()
 	var c *consumer
 	for c = range b.keeper.listeners {
-		break
+		if c.queues[k.queue] != nil {
+			break
+		}
 	}
 	b.keeper.mu.Unlock()
-	if c != nil {
-		c.arrived(k)
+	if c == nil {
+		return false
 	}
+	c.arrived(k)
+	return true
 }
 
 // visit is a look at one partition.
@@ -164,7 +170,7 @@ func (b *Broker) newVisit(q *queue, k *keys) *visit {
 		script: scriptVisit,
 		keys: []string{
 			k.minions, k.keep, k.ready, k.held, k.gone, k.due, k.later, k.state, k.dead,
-			k.odd, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs,
+			k.odd, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs, k.deadlines,
 		},
 		args: []any{b.cfg.registered.Milliseconds()},
 	}}
@@ -210,6 +216,7 @@ func (b *Broker) visit(ctx context.Context, visits []*visit, unused map[*queue]b
 func (b *Broker) lookAfter(ctx context.Context, k *keys, told []any) {
 	now := toInt(item(told, 0))
 	b.forgotten.due(k, toStrings(item(told, 1)))
+	b.expiry.learn(k, item(told, 6), now)
 	b.bury(ctx, k, toStrings(item(told, 2)), now, "")
 	if toInt(item(told, 3)) == 1 {
 		if err := b.purge(ctx, k); err != nil && ctx.Err() == nil {

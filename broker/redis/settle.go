@@ -185,6 +185,7 @@ type settling struct {
 	places  []int    // in the batch, in the order of the call; set by call
 	apart   []string // keys of records that are kept apart
 	parks   bool     // tasks are parked
+	limited bool     // one of them has a deadline
 	about   bool     // what is told of a task may change, beside its state
 	count   int
 	size    int
@@ -264,6 +265,7 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 		canceled.Name, canceled.Attempts, canceled.Retried = d.Name, s.Starts(), d.Retried
 		outcome = &canceled
 	}
+	st.limited = st.limited || d.Left != broker.NoDeadline
 	if inBlock(s) {
 		m.join(d.ID)
 	}
@@ -389,7 +391,7 @@ func (st *settling) call(minion, inboxes string) *call {
 	}
 	keys = append(keys, st.apart...)
 	lists := make(map[string]int)
-	args := []any{minion, k.wake, len(st.order)}
+	args := []any{minion, k.wake, len(st.order), nil}
 	for _, g := range st.order {
 		if _, ok := lists[g.class]; !ok {
 			keys = append(keys, k.forget(g.class))
@@ -426,9 +428,13 @@ func (st *settling) call(minion, inboxes string) *call {
 			st.places = append(st.places, m.places...)
 		}
 	}
+	optional := ""
 	if st.about {
-		keys = append(keys, k.about)
-		args[2] = -len(st.order)
+		keys, optional = append(keys, k.about), "a"
 	}
+	if st.limited {
+		keys, optional = append(keys, k.deadlines), optional+"d"
+	}
+	args[3] = optional
 	return &call{script: scriptSettle, keys: keys, args: args}
 }

@@ -56,6 +56,8 @@ type Client struct {
 	table    table
 	squads   map[broker.ID]chan squad.Message // that are being sent
 	spare    []*Watch                         // used again, to spare garbage
+	arrivals bool                             // the inbox has told of arrivals
+	draining bool                             // a goroutine runs drain
 	sweeping bool                             // a goroutine runs sweep
 	vigils   vigils                           // the waits under way
 	checking bool                             // a goroutine runs check

@@ -140,6 +140,34 @@ func (c *Client) receive(in broker.Inbox) {
 	}
 }
 
+// drain moves flows on of which tasks have expired: perhaps no minion lives that would.
+// It tries until it succeeds: nobody tells of the same arrivals again.
+func (c *Client) drain() {
+	for try := 0; ; {
+		c.mu.Lock()
+		c.draining = c.arrivals && c.ctx.Err() == nil
+		c.arrivals = false
+		if !c.draining {
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		err := c.Driver().Drain(c.ctx, "")
+		if err == nil {
+			try = 0
+			continue
+		}
+		if try == 0 && c.ctx.Err() == nil {
+			c.log.Warn("groups and pipes with expired tasks can't be moved on, trying again", "error", err)
+		}
+		c.mu.Lock()
+		c.arrivals = true
+		c.mu.Unlock()
+		backoff.Sleep(c.ctx, backoff.Delay(try, fastest, slowest))
+		try++
+	}
+}
+
 func (c *Client) deliver(mail broker.Mail) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,6 +177,12 @@ func (c *Client) deliver(mail broker.Mail) {
 	}
 	for _, post := range mail.Posts {
 		c.hear(post)
+	}
+	if mail.Arrivals {
+		c.arrivals = true
+		if !c.draining {
+			c.draining = c.spawn(c.drain)
+		}
 	}
 	if mail.Gap {
 		now := time.Now()

@@ -2,15 +2,15 @@
 -- there is to do.
 --
 -- KEYS  for each queue: 1 minions  2 watch  3 ready  4 held  5 due  6 stop
---       7 keep  8 flight  9 claim  10 outbox  11 parked
+--       7 keep  8 flight  9 claim  10 outbox  11 parked  12 deadlines
 -- ARGV  1 minion  2 lease in ms  3 whether it listens to wake channels (0, 1)
 -- Returns a list: server's time, then for each queue false if the minion is not
 -- registered there (nothing is done then), else a list:
 -- when the next task is due (''), whether tasks are ready (0, 1), how many the
 -- minion holds, minions whose lease has ended, classes of retention to sweep,
 -- ids that the minion holds and that were cancelled, whether there are arrivals
--- (0, 1), whether tasks are parked (0, 1), and the error of a key that could not be read ('' if there was none). For a
--- queue in which the lease could not be extended there is an error in place of the
+-- (0, 1), whether tasks are parked (0, 1), the error of a key that could not be read
+-- ('' if there was none), and the first deadline of a task that waits (''). For a queue in which the lease could not be extended there is an error in place of the
 -- list: one with a key of another type does not stop the others.
 
 local minion, lease = ARGV[1], tonumber(ARGV[2])
@@ -45,7 +45,7 @@ local function ask(otherwise, ...)
 end
 
 local out = { t }
-for k = 1, #KEYS, 11 do
+for k = 1, #KEYS, 12 do
   local minions, watch, ready, held, due, stop, keep, flight, claim =
     KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], KEYS[k + 5], KEYS[k + 6], KEYS[k + 7], KEYS[k + 8]
   local fine, registered = pcall(renew, minions)
@@ -83,6 +83,7 @@ for k = 1, #KEYS, 11 do
         end
       end
     end
+    local limit = ask({}, 'ZRANGE', KEYS[k + 11], 0, 0, 'WITHSCORES')[2] or ''
     out[#out + 1] = {
       ask({}, 'ZRANGE', due, 0, 0, 'WITHSCORES')[2] or '',
       redis.call('EXISTS', ready, held) > 0 and 1 or 0,
@@ -93,6 +94,7 @@ for k = 1, #KEYS, 11 do
       redis.call('EXISTS', KEYS[k + 9]),
       redis.call('EXISTS', KEYS[k + 10]),
       wrong or '',
+      limit,
     }
   end
 end

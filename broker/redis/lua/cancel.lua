@@ -1,14 +1,17 @@
--- cancel ends tasks of one queue.
+-- cancel ends tasks of one queue: those that somebody cancels, or those whose deadline
+-- has passed while they waited. A task whose deadline passes while it runs is left to
+-- its minion.
 --
 -- KEYS  1 state  2 due  3 later  4 gone  5 stop  6 ready  7 held  8 minions
 --       9 keep  10 list of the class of retention  11 watch  12 flows
---       13 outbox  14 about  15 parked  16 needs, then flight and claim of each minion of ARGV, then the record
+--       13 outbox  14 about  15 parked  16 needs  17 deadlines, then flight and claim of each minion of ARGV, then the record
 --       of each id, which need not be there
 -- ARGV  1 number of minions, then their ids, then name of the class, ms for
 --       which the outcome can be read, ms until it is swept, wake channel,
 --       prefix of inbox channels, prefix of minion channels, the outcome
---       (length and record), whether the minions of those that run are told (0, 1),
---       then the ids
+--       (length and record), whether the minions of those that run are told (0, 1), the
+--       state of the outcome, whether only tasks are ended whose deadline has passed
+--       (0, 1), then the ids
 -- Returns false and the ids of all minions if one is not among those of ARGV
 -- (nothing is done; call again), else for each id its verdict: 0 unknown,
 -- 1 never starts, 2 runs and its minion was told if asked for, 3 final before, or what is known of
@@ -17,8 +20,8 @@
 
 local state, due, later, gone, stop, ready, held, minions, keep, list, watch, flows, outbox =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
-local about = KEYS[14]
-local spare = 16 -- KEYS before those of the minions
+local about, deadlines = KEYS[14], KEYS[17]
+local spare = 17 -- KEYS before those of the minions
 local count = tonumber(ARGV[1])
 local known = {}
 for i = 1, count do
@@ -33,7 +36,8 @@ end
 local at = count + 2
 local class, readms, sweepms, wake = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
 local inboxes, channels, outcome, tell = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7] == '1'
-at = at + 8
+local becomes, expiring = tonumber(ARGV[at + 8]), ARGV[at + 9] == '1'
+at = at + 10
 
 local function hex(s)
   return (string.gsub(s, '.', function(c) return string.format('%02x', string.byte(c)) end))
@@ -61,11 +65,16 @@ redis.call('ZREM', minions, '') -- see dequeue.lua
 local t = now()
 local verdicts, uniques, forget, final, ended, spent = {}, {}, { big(t + sweepms, 6) }, {}, {}, {}
 local unparked = {}
+local seen = {} -- whose deadline need not be watched any more
 for i = at, #ARGV do
   local id = ARGV[i]
   local s = states[id]
   local verdict
-  if not s then
+  local limit = expiring and redis.call('ZSCORE', deadlines, id)
+  if limit and tonumber(limit) <= t then
+    seen[#seen + 1] = id -- also if it runs: whoever gives it back lets it be watched again
+  end
+  if not s or expiring and seen[#seen] ~= id then
     verdict = 0
   elseif #s < 20 then
     verdict = s -- it can't be read
@@ -102,7 +111,7 @@ for i = at, #ARGV do
           redis.call('DEL', gone) -- its message is nowhere
         end
       end
-      states[id] = s .. string.char(8) .. big(t + readms, 6) .. big(0, 4) .. outcome
+      states[id] = s .. string.char(becomes) .. big(t + readms, 6) .. big(0, 4) .. outcome
       redis.call('HSET', state, id, states[id])
       final[#final + 1] = id
       local inbox = string.sub(s, 5, 20)
@@ -135,5 +144,11 @@ if #forget > 1 then
   redis.call('RPUSH', list, table.concat(forget))
   redis.call('ZADD', keep, 'NX', t + sweepms, class)
   redis.call('UNLINK', unpack(spent))
+end
+if not expiring and #final > 0 and redis.call('EXISTS', deadlines) == 1 then
+  seen = final
+end
+if #seen > 0 then
+  redis.call('ZREM', deadlines, unpack(seen))
 end
 return { verdicts, uniques, arrive(flows, outbox, ended) }

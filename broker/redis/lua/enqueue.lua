@@ -2,11 +2,11 @@
 -- content is left out, with other content refused.
 --
 -- KEYS  1 ready  2 held  3 state  4 due  5 later  6 unique  7 meta  8 watch
---       9 flows, then the record of each message that is an entry, then about, if a
---       task has metadata
+--       9 flows  10 deadlines, then the record of each message that is an entry, then
+--       about, if a task has metadata
 -- ARGV  1 wake channel  2 number of plain messages, then these
 --       then for each other one: message, delay in ms, time to its deadline in
---       ms (0 is none), unique key ('' is none), its place in a flow ('' is
+--       ms (0 is none, -1 is one that has passed), unique key ('' is none), its place in a flow ('' is
 --       none), whether it is blocked (0, 1)
 --       then, if a task has metadata, where that is: see about.lua
 -- Returns false if the queue is not registered (nothing is done; register it
@@ -16,8 +16,8 @@
 -- task, which is no id, if that can't be read.
 
 local about, metas = metadata()
-local ready, held, state, due, later, unique, meta, watch, flows =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local ready, held, state, due, later, unique, meta, watch, flows, deadlines =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local wake, plain = ARGV[1], tonumber(ARGV[2])
 
 if redis.call('EXISTS', meta) == 0 then
@@ -41,11 +41,11 @@ local known = look(state, ids)
 
 -- Check everything.
 local refused, kept = {}, {}
-local apart = 9
+local apart = 10
 local seen = {}  -- id -> what this call adds to state
 local fresh = {} -- by index, whether it is stored
 local locks = {} -- unique key -> id, of this call
-local new, states, msgs, dues, laters, uniques, places = {}, {}, {}, {}, {}, {}, {}
+local new, states, msgs, dues, laters, uniques, places, limits = {}, {}, {}, {}, {}, {}, {}, {}
 local t
 for i = 1, total do
   local id, msg = ids[i], message(i)
@@ -63,17 +63,18 @@ for i = 1, total do
       holder = id
     end
   else
-    local delay, key, place, blocked = 0, '', '', false
+    local delay, key, place, blocked, limit = 0, '', '', false, nil
     if i > plain then
       local at = first + (i - plain - 1) * 6
       place, blocked = ARGV[at + 4], ARGV[at + 5] == '1'
       delay, key = tonumber(ARGV[at + 1]), ARGV[at + 3]
       local left = tonumber(ARGV[at + 2])
-      if delay > 0 or left > 0 then
+      if delay > 0 or left ~= 0 then
         t = t or now()
       end
-      if left > 0 then
-        msg = string.sub(msg, 1, 45) .. big(t + left, 6) .. string.sub(msg, 52)
+      if left ~= 0 then
+        limit = t + math.max(left, 0)
+        msg = string.sub(msg, 1, 45) .. big(limit, 6) .. string.sub(msg, 52)
       end
       if key ~= '' then
         holder = locks[key] or redis.call('HGET', unique, key)
@@ -112,6 +113,10 @@ for i = 1, total do
         places[#places + 1] = id
         places[#places + 1] = place
       end
+      if limit then
+        limits[#limits + 1] = limit
+        limits[#limits + 1] = id
+      end
       if delay > 0 then
         dues[#dues + 1] = t + delay
         dues[#dues + 1] = id
@@ -134,6 +139,9 @@ end
 -- them, a task could run twice, but never not at all.
 if #places > 0 then
   redis.call('HSET', flows, unpack(places))
+end
+if #limits > 0 then
+  redis.call('ZADD', deadlines, unpack(limits))
 end
 if #laters > 0 then
   redis.call('HSET', later, unpack(laters))

@@ -3,15 +3,15 @@
 -- goes in steps; call it until it returns 0.
 --
 -- KEYS  1 minions  2 watch  3 ready  4 held  5 flight  6 claim  7 stop  8 odd
---       9 state
+--       9 state  10 deadlines
 -- ARGV  1 minion  2 wake channel  3 died, left or lost  4 how long the fence stands,
 --       ms, 0 if no blocking move of the minion can come
 -- Returns 0 when all is given back, or the minion has not died or is not lost; 1
 -- if there is more; how many were given back; and 1 if the minion had been taken for
 -- dead before it left, or its registration was lost.
 
-local minions, watch, ready, held, flight, claim, stop, odd, state =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local minions, watch, ready, held, flight, claim, stop, odd, state, deadlines =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local minion, wake, fence = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local DEAD, LOST = -1, -2 -- scores of minions that are no more, and have not given back all
 
@@ -64,6 +64,7 @@ repeat
       if redis.call('SISMEMBER', stop, id) == 1 and flags % 2 == 0 then
         flags = flags + 1 -- FlagCanceled
       end
+      watchDeadline(deadlines, msg)
       back[#back + 1] = string.sub(again, 1, 23) .. string.char(recoveries, flags) ..
         string.sub(again, 26, 51) .. string.char(strikes) .. string.sub(again, 53)
     end

@@ -1,10 +1,10 @@
 -- requeue makes dead letters pending again, with all their retries and without
--- their deadline. One that has a unique key takes it again, unless another task
--- holds it: then it stays. Only the body of a message has the key, which is for the
--- caller to read.
+-- their deadline. A member of a squad starts alone: its squad has ended. One that has
+-- a unique key takes it again, unless another task holds it: then it stays. Only the
+-- body of a message has the key, which is for the caller to read.
 --
--- KEYS  1 dead  2 state  3 ready  4 held  5 watch  6 unique, then the record of each
---       id, which need not be there, then the excused attempts of each id (see
+-- KEYS  1 dead  2 state  3 ready  4 held  5 watch  6 unique  7 deadlines, then the record
+--       of each id, which need not be there, then the excused attempts of each id (see
 --       excuse.lua)
 -- ARGV  1 wake channel, then for each id: it and its unique key ('' if it has none,
 --       or that is not known)
@@ -13,7 +13,8 @@
 -- not, or -2 if its message can't be read, or the id of the task that holds its key, or its message (call again with
 -- the key that is in it).
 
-local dead, state, ready, held, watch, unique = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local dead, state, ready, held, watch, unique, deadlines =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local t = now()
 local out, bytes, at = {}, 0, 2
 while at <= #ARGV and bytes < 1048576 do
@@ -21,7 +22,7 @@ while at <= #ARGV and bytes < 1048576 do
   local msg = redis.call('HGET', dead, id)
   local s = look(state, { id })[1]
   local legible = msg and readable(msg)
-  local record = legible and isEntry(msg) and KEYS[6 + at / 2]
+  local record = legible and isEntry(msg) and KEYS[7 + at / 2]
   local flags = legible and string.byte(msg, 25)
   local holder = key ~= '' and redis.call('HGET', unique, key)
   if holder then
@@ -41,15 +42,23 @@ while at <= #ARGV and bytes < 1048576 do
   elseif holder then
     out[#out + 1] = holder
   else
+    local limited = string.sub(msg, 46, 51) ~= '\0\0\0\0\0\0'
     msg = afresh(returned(msg, false), true)
     flags = string.byte(msg, 25)
+    flags = flags - flags % 2 - (isParked(flags) and 16 or 0) -- FlagCanceled, FlagParked
+    if math.floor(flags / 8) % 2 == 1 then -- FlagSquad
+      flags = flags - 8
+    end
     -- Nothing is used up, there is no deadline, and nothing is held against it.
-    msg = string.sub(msg, 1, 21) .. '\0\0\0' .. string.char(flags - flags % 2 - (isParked(flags) and 16 or 0)) ..
+    msg = string.sub(msg, 1, 21) .. '\0\0\0' .. string.char(flags) ..
       string.sub(msg, 26, 45) ..
       '\0\0\0\0\0\0\0' .. string.sub(msg, 53)
     if key ~= '' then
       -- First: as long as the task is final it stands in nobody's way.
       redis.call('HSET', unique, key, id)
+    end
+    if limited then
+      redis.call('ZREM', deadlines, id) -- a minion of an earlier build may have left it
     end
     push(ready, held, watch, ARGV[1], { msg }, false)
     redis.call('HSET', state, id, string.sub(msg, 26, 45))

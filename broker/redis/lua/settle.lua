@@ -4,9 +4,9 @@
 --       9 stop  10 keep  11 ready  12 held  13 watch  14 odd  15 flows
 --       16 outbox, then the records of tasks whose messages are entries, then the
 --       list of each class of retention that ARGV speaks of, then parked and needs if
---       tasks are parked, then about if it is needed
--- ARGV  1 minion  2 wake channel  3 number of groups, negative if there is about, then
---       for each group
+--       tasks are parked, then about and deadlines, as far as they are needed
+-- ARGV  1 minion  2 wake channel  3 number of groups  4 which of the last keys there are: a
+--       for about, d for deadlines, which a task of the call may have; then for each group
 --         verb (finish, retry, snooze, release, park); with a - behind it if no handler was
 --         started
 --         a: finish: state; retry, snooze, park: delay in ms; release: 0
@@ -41,8 +41,13 @@ local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready
   KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local about -- see about.lua; only where a task has, or may have, a field that changes
-if groups < 0 then
-  groups, about = -groups, KEYS[#KEYS]
+local deadlines -- only where a task may have one
+local last = #KEYS
+if string.find(ARGV[4], 'd', 1, true) then
+  deadlines, last = KEYS[last], last - 1
+end
+if string.find(ARGV[4], 'a', 1, true) then
+  about = KEYS[last]
 end
 
 local sub, byte, char = string.sub, string.byte, string.char
@@ -58,7 +63,7 @@ local t = now()
 local stopping = redis.call('EXISTS', stop) == 1
 local flowing = redis.call('EXISTS', flows) == 1
 local reply = { '', 0 }
-local place, at = 0, 4
+local place, at = 0, 5
 
 -- Of the tasks of the group at hand: how many they are, where their letters begin
 -- and end, and the messages that the minion holds.
@@ -118,6 +123,19 @@ local function forgetAbout(which, seen)
   end
   if #fields > 0 then
     redis.call('HDEL', about, unpack(fields))
+  end
+end
+
+-- forgetDeadlines ends the watch over the deadlines of tasks that are final.
+local function forgetDeadlines(which)
+  local fields = {}
+  for _, i in ipairs(which) do
+    if sub(msgs[i], 46, 51) ~= '\0\0\0\0\0\0' then
+      fields[#fields + 1] = ids[i]
+    end
+  end
+  if #fields > 0 then
+    redis.call('ZREM', deadlines, unpack(fields))
   end
 end
 
@@ -234,6 +252,9 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   end
   if about then
     forgetAbout(which, readms > 0)
+  end
+  if deadlines then
+    forgetDeadlines(which)
   end
   if flowing then
     local final = {}
@@ -372,6 +393,9 @@ for _ = 1, groups do
     for _, i in ipairs(owned) do
       local msg = msgs[i]
       msg = returned(msg, unstarted)
+      if deadlines then
+        watchDeadline(deadlines, msg)
+      end
       if verb == 'retry' then
         msg = sub(msg, 1, 21) .. big(math.min(number(msg, 22, 2) + 1, 65535), 2) .. sub(msg, 24)
       end

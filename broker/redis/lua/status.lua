@@ -1,11 +1,12 @@
 -- status reads the states of tasks of one queue.
 --
--- KEYS  1 state  2 about
+-- KEYS  1 state  2 about  3 deadlines
 -- ARGV  ids
--- Returns two lists. The first one has for each id, or only the first ones where they
+-- Returns two lists, the first deadline of a task of the queue that waits ('' if none),
+-- and the server's time. The first list has for each id, or only the first ones where they
 -- are large: '' if there is none, or it may not be seen any more; else as it is: 20
 -- bytes (digest, inbox) and, if it is final, state, time until which it may be seen (6),
--- attempt (4), length (4) and outcome; one of another length can't be read. The second one has, for each that has metadata,
+-- attempt (4), length (4) and outcome; one of another length can't be read. The second list has, for each that has metadata,
 -- its place in the first (from 1) and the record of that.
 
 local t = now()
@@ -33,4 +34,4 @@ while at <= #ARGV and bytes < 4194304 do
   end
   at = to + 1
 end
-return { values, metas }
+return { values, metas, redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '', t }

@@ -3,11 +3,12 @@
 --
 -- KEYS  1 minions  2 keep  3 ready  4 held  5 gone  6 due  7 later  8 state  9 dead
 --       10 odd  11 outbox  12 meta  13 unique  14 about  15 flows  16 stop  17 watch
---       18 parked  19 needs
+--       18 parked  19 needs  20 deadlines
 -- ARGV  1 for how many ms meta is kept
 -- Returns the server's time, classes of retention to sweep, minions whose lease has
 -- ended, whether cancelled messages are to be removed (0, 1), whether there are
--- arrivals that no minion is told of (0, 1), and whether nothing is left (0, 1).
+-- arrivals that no minion is told of (0, 1), whether nothing is left (0, 1), and the
+-- first deadline of a task that waits ('').
 
 local minions, keep, ready, held, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[12]
 local t = now()
@@ -19,7 +20,7 @@ if not served then
   if redis.call('EXISTS', held, KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]) == 0 and
     (token or redis.call('EXISTS', ready) == 0) then
     redis.call('DEL', ready, keep, KEYS[5], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18],
-      KEYS[19])
+      KEYS[19], KEYS[20])
     if redis.call('PTTL', meta) == -1 then -- of a build that kept it for good
       redis.call('PEXPIRE', meta, ARGV[1])
     end
@@ -33,4 +34,5 @@ return {
   redis.call('ZRANGEBYSCORE', keep, '-inf', t, 'LIMIT', 0, 10),
   served and redis.call('ZRANGEBYSCORE', minions, '-inf', t, 'LIMIT', 0, 10) or {},
   cancelled, arrivals, empty,
+  redis.call('ZRANGE', KEYS[20], 0, 0, 'WITHSCORES')[2] or '',
 }

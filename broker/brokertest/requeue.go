@@ -1,0 +1,88 @@
+package brokertest
+
+import (
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// A dead letter that belongs to something which goes on, or has ended.
+var requeueTests = []test{
+	{"MemberCountsOnce", requeueMember, needInspector | needFlows},
+	{"MemberOfWhatHasEnded", requeueMemberOfEnded, needInspector | needFlows},
+	{"MemberOfASquadStartsAlone", requeueSquad, needInspector | needFlows | needSquads},
+}
+
+// The flow has counted the failure of a member that is requeued, or is about to: the
+// next end of the member changes nothing of that.
+func requeueMember(r *rig) {
+	m := r.minion()
+	f, tasks := r.team(2)
+	r.enqueue(tasks...)
+	ds := m.take(2)
+	failed := m.finish(ds[0], broker.StateFailed)
+	m.settle(failed, m.finish(ds[1], broker.StateFailed))
+	first := r.arrivals("q", 2)
+	for i := range first {
+		if first[i].Task == tasks[1].ID {
+			r.confirm(first[i])
+		}
+	}
+	for range 2 { // one whose arrival is there, and one whose arrival is gone
+		requeue(r, idsOf(tasks)...)
+		for _, d := range m.take(2) {
+			if d.Group != f.ID {
+				r.Fatalf("after a requeue it says that it belongs to %s, want %s", d.Group, f.ID)
+			}
+			m.settle(m.finish(d, broker.StateFailed))
+		}
+		r.isArrival(r.arrivals("q", 1)[0], tasks[0])
+		r.equal(r.arrivals("q", 1)[0].Outcome, failed.Outcome)
+	}
+	requeue(r, tasks[1].ID)
+	r.canceled(tasks[1].ID, broker.CancelPrevented)
+	r.arrivals("q", 1)
+}
+
+func requeueMemberOfEnded(r *rig) {
+	m := r.minion()
+	f, tasks := r.team(1)
+	r.enqueue(tasks...)
+	m.settle(m.finish(m.take1(), broker.StateFailed))
+	a := r.arrivals("q", 1)
+	r.arrive(f, a...)
+	r.confirm(a...)
+	r.end(f, endedAs(tasks[0].ID, broker.StateFailed))
+	requeue(r, tasks[0].ID)
+	s := m.succeed(m.take1())
+	m.settle(s)
+	r.equal(r.outcome(tasks[0].ID), s.Outcome)
+	r.arrivals("q", 0)
+	if p := r.progress(f); p.Outcome == nil || p.Outcome.State != broker.StateFailed {
+		r.Fatalf("the flow's outcome is %+v, want its first one", p.Outcome)
+	}
+}
+
+// The others that it was to start with have ended, and perhaps the squad is not kept
+// any more, so nobody could say whether it starts.
+func requeueSquad(r *rig) {
+	m := r.minion()
+	_, tasks := r.team(1, inSquad)
+	task := tasks[0]
+	r.enqueue(task)
+	r.assign(m.ID(), idsOf(tasks))
+	d := m.gifts(1)[task.ID]
+	for range 2 {
+		m.settle(m.finish(d, broker.StateFailed))
+		requeue(r, task.ID)
+		d = m.take1()
+		want := *task
+		want.Squad, want.Blocked = false, false
+		m.equals(d, &want)
+		if d.Squad {
+			r.Fatalf("after a requeue it waits for the others of its squad")
+		}
+	}
+	m.settle(retry(d, 0))
+	if d = m.take1(); d.Squad {
+		r.Fatalf("after a requeue and a retry it waits for the others of its squad")
+	}
+}
