@@ -38,7 +38,7 @@
 // stored the task sees to it as long as its Broker is open; so does each Broker that has
 // looked the task up, and each consumer of the queue from its next heartbeat on. So it
 // takes a second where one of the first two lives, and a heartbeat more where only the
-// last one does. A task that runs is left to its owner, and expires if it is given back.
+// last one does. A broker may let others of its clients see to it later. A task that runs is left to its owner, and expires if it is given back.
 // Arrivals that this leaves are told to the consumers of the Broker that serve the
 // queue (OnArrivals), or, if there are none, to the inboxes that are open ([Mail]).
 //

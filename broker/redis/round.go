@@ -18,7 +18,8 @@ import (
 //   - brings back what dead minions held,
 //   - removes the messages of cancelled tasks, which a minion would find on its way,
 //   - learns of deadlines, see expire.go,
-//   - tells a minion of this process about arrivals that no other is told of,
+//   - tells a minion of this process, or who waits here, about arrivals that no minion is
+//     told of,
 //   - takes a queue out of the registry when it is empty and unused.
 //
 // A visit of a queue is one short script, so the cost is bounded by the size of a page:
@@ -224,7 +225,7 @@ func (b *Broker) lookAfter(ctx context.Context, k *keys, told []any) {
 		}
 	}
 	if toInt(item(told, 4)) == 1 {
-		b.tell(k)
+		b.expiry.tell(k)
 	}
 }
 
