@@ -51,7 +51,7 @@ type entry struct {
 	slot    uint8 // in its page
 	own     bool  // sent from here: its outcome is pushed
 	shared  bool  // perhaps first sent from elsewhere, and pushed there
-	doubt   bool  // its push may have come and gone: look it up before waiting
+	doubt   bool  // its push may have come and gone, or is that of an older task: look it up before waiting
 	missed  bool  // a look-up has found no outcome, the push may still be on its way
 }
 
@@ -103,7 +103,7 @@ func (t *table) expect(id broker.ID, name, queue string, again bool, now time.Ti
 	e.shared = again && (e.shared || !e.own)
 	e.own, e.of = true, t.kinds.of(name, queue)
 	e.sending++
-	if again && e.record == nil {
+	if again { // if its time was over it is a new task, and a record is the old one's
 		e.doubt = true
 		if e.watch != nil {
 			t.move(e, levelNow, now)
@@ -136,10 +136,11 @@ func (t *table) sentAs(e *entry, id broker.ID, stored bool, now time.Time) {
 	}
 }
 
-// take returns the outcome of a task that has arrived, and forgets it.
+// take returns the outcome of a task that has arrived, and forgets it, unless it is to be
+// looked up first.
 func (t *table) take(id broker.ID) (Arrival, bool) {
 	e, at := t.entries.find(id)
-	if e == nil || e.record == nil {
+	if e == nil || e.record == nil || e.stale() {
 		return Arrival{}, false
 	}
 	a := e.arrival(e.record)
@@ -160,7 +161,7 @@ func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 		return
 	}
 	e.watch, e.state = w, broker.StateUnknown
-	if e.own && !e.doubt && !e.shared {
+	if e.own && !e.doubt && !e.shared && e.record == nil {
 		t.move(e, t.patient(levelOwn), now)
 	} else {
 		t.move(e, levelNow, now)
@@ -202,16 +203,47 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 func (t *table) deliver(id broker.ID, record []byte) {
 	e := t.entries.get(id)
 	switch {
-	case e == nil || e.record != nil: // forgotten, or pushed twice
+	case e == nil: // forgotten
 	case e.watch != nil:
 		t.finish(e, e.arrival(record))
-	default:
+	default: // perhaps it was pushed before; the last one counts
 		t.keep(e, record)
+	}
+}
+
+// stale reports whether what has arrived of a task may not be its outcome any more: it
+// was sent again, and is perhaps a new task; or it has failed, and was perhaps requeued.
+func (e *entry) stale() bool {
+	if e.doubt {
+		return true
+	}
+	if _, _, succeeded := broker.ParseResult(e.record); succeeded || IsFlow(e.id) {
+		return false
+	}
+	o, err := broker.ParseOutcome(e.record)
+	return err == nil && o.State == broker.StateFailed
+}
+
+// settle lets a watch have what has arrived of its tasks, and could not be looked up.
+func (t *table) settle(w *Watch) {
+	for _, id := range w.ids {
+		if e := t.entries.get(id); e != nil && e.record != nil && e.watch != nil {
+			t.finish(e, e.arrival(e.record))
+		}
+	}
+}
+
+// forget drops the record of an outcome.
+func (t *table) forget(e *entry) {
+	if e.record != nil {
+		t.bytes -= recordSize(e.record)
+		e.record = nil
 	}
 }
 
 // keep keeps the record of an outcome that nobody waits for.
 func (t *table) keep(e *entry, record []byte) {
+	t.forget(e)
 	e.record = record
 	t.bytes += recordSize(record)
 	t.trim()
@@ -232,6 +264,8 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 			t.mistrust() // a push that should have come has not
 		}
 		t.finish(e, e.known(st.State, st.Outcome))
+	case e.record != nil && (final || st.State == broker.StateUnknown): // what has come is all that is kept
+		t.finish(e, e.arrival(e.record))
 	case final || st.State == broker.StateUnknown: // or it can't be read
 		switch {
 		case e.sending > 0: // it will be known soon
@@ -248,6 +282,7 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 			t.finish(e, a)
 		}
 	default:
+		t.forget(e) // it is not the outcome any more
 		e.doubt, e.missed = false, false
 		t.step(e, now)
 	}
@@ -288,7 +323,7 @@ func (t *table) move(e *entry, level int, now time.Time) {
 // first.
 func (t *table) mistrust() {
 	for e := t.idle.first; e != nil; e = e.next {
-		e.doubt = e.record == nil
+		e.doubt = e.doubt || e.record == nil
 	}
 }
 
@@ -344,9 +379,7 @@ func (t *table) finish(e *entry, a Arrival) {
 
 // drop removes an entry. The caller does not use it again.
 func (t *table) drop(e *entry) {
-	if e.record != nil {
-		t.bytes -= recordSize(e.record)
-	}
+	t.forget(e)
 	t.unlink(e)
 	t.entries.remove(e)
 }

@@ -75,7 +75,8 @@ func (w *Watch) put(a Arrival) {
 
 // Wait waits for arrivals and returns all there are since the last time, at
 // least one. The error is ctx's or ErrClosed, in a [*task.WaitError] if it is known of
-// which task to speak.
+// which task to speak. A failure that was told before is looked up again, since the task
+// may have been requeued; if that fails until the wait ends, it is returned as it was told.
 func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 	c := w.c
 	for {
@@ -94,12 +95,21 @@ func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 			}
 			return ready, nil
 		}
+		var why error
 		select {
 		case <-w.signal:
+			continue
 		case <-ctx.Done():
-			return nil, c.waitError(w, ctx.Err())
+			why = ctx.Err()
 		case <-c.done:
-			return nil, c.waitError(w, c.why)
+			why = c.why
+		}
+		c.mu.Lock()
+		c.table.settle(w)
+		more := len(w.ready) > 0
+		c.mu.Unlock()
+		if !more {
+			return nil, c.waitError(w, why)
 		}
 	}
 }

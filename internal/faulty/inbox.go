@@ -38,7 +38,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		_ = in.b.before(ctx, Receive, len(mail.Letters))
 		switch fault.Effect {
 		case FailBefore, FailAfter:
-			mail = broker.Mail{Gap: true}
+			mail = broker.Mail{Gap: true, Arrivals: mail.Arrivals}
 		case Slow, SlowReply:
 			pause(ctx, fault.For)
 		}
@@ -56,7 +56,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		if h.Gap != nil && h.Gap() {
 			mail.Gap = true
 		}
-		if len(mail.Letters) > 0 || mail.Gap || len(mail.Posts) > 0 {
+		if len(mail.Letters) > 0 || mail.Gap || len(mail.Posts) > 0 || mail.Arrivals {
 			return mail, nil
 		}
 	}

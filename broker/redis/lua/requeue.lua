@@ -10,8 +10,8 @@
 --       or that is not known)
 -- Returns for each id, or only the first ones where there is much to be read: 1, or
 -- 0 if it is no dead letter any more, or -1 if its record should be there and is
--- not, or -2 if its message can't be read, or the id of the task that holds its key, or its message (call again with
--- the key that is in it).
+-- not, or -2 if its message can't be read, or the id of the task that holds its key, or
+-- its message (call again with the key that is in it).
 
 local dead, state, ready, held, watch, unique, deadlines =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
