@@ -198,12 +198,21 @@ func (h *history) results(r *Report, t *record) {
 		want := map[string]string{Succeeded: OK, Failed: Fail}[g.Outcome]
 		if a := t.by(g.Value); a == nil && g.Value == "" {
 			r.add(t, WrongEnd, "%s has %s without a result", t.key, g.Outcome)
-		} else if a != nil && a.ret.Outcome != want {
+		} else if a != nil && a.ret.Outcome != want && !(t.within > 0 && a.ret.Outcome == Retry) { // which would come after its deadline
 			r.add(t, WrongEnd, "%s has %s, and attempt %d returned %s", t.key, g.Outcome, a.Attempt, a.ret.Outcome)
 		}
 	case Canceled:
 		if len(t.kills) == 0 && !slices.ContainsFunc(t.parts, func(flow string) bool { return h.mayCancel(flow) }) {
 			r.add(t, WrongEnd, "%s was canceled, and nobody killed it", t.key)
+		}
+	case Expired:
+		switch {
+		case t.within == 0:
+			r.add(t, WrongEnd, "%s has expired, and had no deadline", t.key)
+		case g.At < t.sent+t.within-int64(time.Millisecond): // it is rounded down
+			r.add(t, WrongEnd, "%s has expired %v before its deadline", t.key, time.Duration(t.sent+t.within-g.At))
+		default:
+			r.Expired++
 		}
 	default:
 		r.add(t, WrongEnd, "%s has ended as %s", t.key, g.Outcome)

@@ -16,6 +16,7 @@ const recovery = 4
 // other rule would tell. What a slow machine has hit does not count.
 func (h *history) late(r *Report) {
 	h.slowToRecover(r)
+	h.slowToExpire(r)
 	h.slowToWake(r)
 }
 
@@ -33,6 +34,42 @@ func (h *history) slowToRecover(r *Report) {
 		r.Recovery = max(r.Recovery, time.Duration(waited))
 		if waited > recovery*h.lease {
 			r.add(t, Late, "%s waited for %v when all faults were over", t.key, time.Duration(waited).Round(time.Millisecond))
+		}
+	}
+}
+
+// expiry is how many leases after its deadline whoever has sent a task may see that it has
+// expired. It takes a second at most; the rest is for what the network can do to the news.
+const expiry = 10
+
+// slowToExpire checks tasks that have a deadline: none starts after it, and one that waits
+// ends soon after it, whatever it waits for. It counts from when a task is stored, which
+// was before the sender knew of it.
+func (h *history) slowToExpire(r *Report) {
+	for _, t := range h.tasks {
+		if t.within == 0 || t.stored == 0 {
+			continue
+		}
+		deadline := t.stored + t.within
+		for _, a := range t.attempts {
+			if late := a.At - deadline; late > h.lease && len(h.causes(a.Proc, t.sent, a.At, true)) == 0 {
+				r.add(t, Late, "%s: attempt %d started %v after its deadline", t.key, a.Attempt, time.Duration(late).Round(time.Millisecond))
+			}
+		}
+		if len(t.attempts) > 0 {
+			continue // it may have run when its deadline passed
+		}
+		for _, g := range t.got {
+			if g.Proc != t.sender {
+				continue
+			}
+			waited := g.At - deadline
+			for _, f := range h.causes(g.Proc, t.sent, g.At, true) {
+				waited -= max(0, min(f.Until, g.At)-max(f.At, deadline))
+			}
+			if waited > expiry*h.lease {
+				r.add(t, Late, "%s ended %v after its deadline", t.key, time.Duration(waited).Round(time.Millisecond))
+			}
 		}
 	}
 }

@@ -32,6 +32,12 @@ func script(t *testing.T, text string) []Event {
 				e.Prompt = true
 			case "over":
 				e.Over = true
+			case "within":
+				within, err := time.ParseDuration(w[5] + "ms")
+				if err != nil {
+					t.Fatalf("%q: %v", line, err)
+				}
+				e.Within = int64(within)
 			case "pipe":
 				e.Flow = &Flow{Pipe: true, Members: strings.Split(w[5], ",")}
 			case "group", "failing", "collecting", "squad":

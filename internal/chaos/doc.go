@@ -34,6 +34,8 @@
 //     of a group nothing of it starts but its finalizer.
 //   - The members of a squad all start, about at once, or nothing of it does.
 //   - No server ends but by a fault of the plan.
+//   - A task expires only after its deadline. It does not start after that, and one that
+//     waits ends soon after it, whatever it waits for.
 //   - Minions that have nothing to do start promptly what is sent, and when all
 //     faults are over every queue is served again within some leases.
 //

@@ -66,6 +66,7 @@ type Event struct {
 	Flow    *Flow    `json:"flow,omitempty"`   // of Send, unless it is of a single task
 	Prompt  bool     `json:"prompt,omitempty"` // of Send: minions were idle, and had nothing to wait for
 	Over    bool     `json:"over,omitempty"`   // of Send: all faults were
+	Within  int64    `json:"within,omitempty"` // of Send: nanoseconds until its deadline, 0 if it has none
 	Fault   string   `json:"fault,omitempty"`
 	Target  string   `json:"target,omitempty"` // a process, a place, or Server
 	Until   int64    `json:"until,omitempty"`

@@ -23,9 +23,12 @@ type record struct {
 	unknown    bool
 	refused    bool // by the last word
 	prompt     bool
-	over       bool // sent when all faults were over
-	damaged    bool // what is stored of it, or that was tried
-	struck     bool // and it was
+	over       bool  // sent when all faults were over
+	damaged    bool  // what is stored of it, or that was tried
+	struck     bool  // and it was
+	within     int64 // its deadline, from when it is stored; 0 if it has none
+	sender     string
+	stored     int64 // when it was known to be stored at last; 0 if never
 	kills      []Event
 	killed     []Event
 	got        []Event
@@ -89,8 +92,10 @@ func (r *record) add(e *Event) {
 	switch e.Kind {
 	case Send:
 		r.sent, r.flow, r.prompt, r.over = e.At, e.Flow, e.Prompt, e.Over
+		r.within, r.sender = e.Within, e.Proc
 	case Accepted:
 		r.accepted, r.unknown, r.refused = true, false, false
+		r.stored = e.At
 	case Unknown:
 		r.unknown, r.refused = !r.accepted, false
 	case Refused: // one of several unknown ones may still have been stored
@@ -131,7 +136,11 @@ func (f *Flow) parts() []string {
 // by returns the attempt that returned a value, nil if none did.
 func (r *record) by(value string) *attempt {
 	for _, a := range r.attempts {
-		if a.ret != nil && a.ret.Value == value && (a.ret.Outcome == OK || a.ret.Outcome == Fail) {
+		if a.ret == nil || a.ret.Value != value {
+			continue
+		}
+		// An error that asks for a retry is the last word if that would come after the deadline.
+		if a.ret.Outcome == OK || a.ret.Outcome == Fail || a.ret.Outcome == Retry && r.within > 0 {
 			return a
 		}
 	}

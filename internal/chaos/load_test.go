@@ -44,7 +44,7 @@ func (s *submitter) queue(rnd *rand.Rand) task.Option {
 	return task.Queue(s.Queues[rnd.IntN(len(s.Queues))])
 }
 
-// tasks sends up to 40 at a time: most are plain, some fail or are delayed.
+// tasks sends up to 40 at a time: most are plain, some fail, are delayed or expire.
 func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 	keys := make([]string, 1+rnd.IntN(40))
 	calls := make([]task.Call[string], len(keys))
@@ -68,7 +68,17 @@ func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 			calls[i] = calls[i].With(task.Delay(upTo(rnd, most)))
 		}
 	}
-	for i, fut := range s.sendAll(ctx, rnd, keys, calls) {
+	within := make([]time.Duration, len(calls)) // no random numbers, so that seeds mean what they did
+	for i := range calls {
+		switch i % 8 {
+		case 5: // some are done by then, others wait for a slot or a retry, or run
+			within[i] = time.Duration(10+20*i) * time.Millisecond
+		case 7: // its time never comes
+			within[i] = time.Duration(10+20*i) * time.Millisecond
+			calls[i] = calls[i].With(task.Delay(time.Hour))
+		}
+	}
+	for i, fut := range s.sendWithin(ctx, rnd, keys, calls, within) {
 		s.result(ctx, keys[i], fut)
 	}
 }

@@ -39,6 +39,12 @@ var known = []mutant{
 		"a kill of a waiting task leaves no tombstone", "broker/redis/lua/cancel.lua",
 		"redis.call('SADD', gone, id)", "", "",
 	}, {
+		"deadlines of tasks that wait are not watched", "broker/redis/lua/enqueue.lua",
+		"redis.call('ZADD', deadlines, unpack(limits))", "", "tasks with deadlines in the load",
+	}, {
+		"a task that expires while it is looked for is ended though it runs", "broker/redis/lua/cancel.lua",
+		"by = owner(id)", "by = not expiring and owner(id)", "tasks with deadlines in the load",
+	}, {
 		"a kill is forgotten when its minion dies", "broker/redis/lua/leave.lua",
 		"flags = flags + 1 -- FlagCanceled", "", "",
 	}, {

@@ -50,6 +50,7 @@ type Report struct {
 	Damaged            int             // tasks whose records the test has damaged
 	Kills, InTime      int             // of tasks, that returned, and how many before the start
 	FlowKills          int             // of groups, squads and pipes, that returned
+	Expired            int             // tasks that ended by their deadlines
 	Attempts           int             // that started
 	Retries            int             // attempts after an error that asked for it
 	Prompt             time.Duration   // how long tasks for idle minions waited, on average
@@ -92,7 +93,7 @@ func (r *Report) String() string {
 	fmt.Fprintf(&b, "%d submissions accepted, %d refused, %d indeterminate (%d of these are there)\n",
 		r.Accepted, r.Refused, r.Indeterminate, r.IndeterminateThere)
 	fmt.Fprintf(&b, "%d kills of tasks, %d before the start; %d kills of groups, pipes and squads\n", r.Kills, r.InTime, r.FlowKills)
-	fmt.Fprintf(&b, "%d attempts, %d of them retries", r.Attempts, r.Retries)
+	fmt.Fprintf(&b, "%d tasks expired; %d attempts, %d of them retries", r.Expired, r.Attempts, r.Retries)
 	for _, fault := range slices.Sorted(maps.Keys(r.Repeats)) {
 		fmt.Fprintf(&b, ", %d again after %s", r.Repeats[fault], fault)
 	}

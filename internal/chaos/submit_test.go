@@ -115,9 +115,17 @@ func (s *submitter) insist(ctx context.Context, rnd *rand.Rand, keys []string, s
 
 // sendAll sends calls, each by its key.
 func (s *submitter) sendAll(ctx context.Context, rnd *rand.Rand, keys []string, calls []task.Call[string]) []*task.Future[string] {
+	return s.sendWithin(ctx, rnd, keys, calls, make([]time.Duration, len(keys)))
+}
+
+// sendWithin is sendAll of calls of which some have a deadline.
+func (s *submitter) sendWithin(ctx context.Context, rnd *rand.Rand, keys []string, calls []task.Call[string], within []time.Duration) []*task.Future[string] {
 	notes := make([]Event, len(keys))
 	for i, key := range keys {
-		notes[i] = Event{Kind: Send, Key: key}
+		notes[i] = Event{Kind: Send, Key: key, Within: int64(within[i])}
+		if within[i] > 0 {
+			calls[i] = calls[i].With(task.Within(within[i]))
+		}
 	}
 	s.ledger.Note(notes...)
 	var futs []*task.Future[string]

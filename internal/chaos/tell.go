@@ -32,7 +32,11 @@ func (e Event) String() string {
 		}
 		return "!! " + s
 	case Send:
-		return fmt.Sprintf("%s sends %s%s", e.Proc, e.Key, e.Flow)
+		s := fmt.Sprintf("%s sends %s%s", e.Proc, e.Key, e.Flow)
+		if e.Within > 0 {
+			s += fmt.Sprintf(", to be done within %v", time.Duration(e.Within))
+		}
+		return s
 	case Accepted:
 		return fmt.Sprintf("%s knows that %s is stored (%s)", e.Proc, e.Key, e.ID)
 	case Unknown:

@@ -64,7 +64,7 @@ while at <= #ARGV and bytes < 1048576 do
     redis.call('HSET', state, id, string.sub(msg, 26, 45))
     mark(state, { id }, OWN)
     redis.call('HDEL', dead, id)
-    redis.call('DEL', KEYS[6 + (#ARGV - 1) / 2 + at / 2])
+    redis.call('DEL', KEYS[7 + (#ARGV - 1) / 2 + at / 2])
     if record then
       redis.call('PERSIST', record)
     end
