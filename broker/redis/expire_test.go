@@ -1,0 +1,122 @@
+package redis_test
+
+import (
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+)
+
+const deadlinesKey = "{" + redis.DefaultNamespace + ":q}:deadlines"
+
+func deadlines(t *testing.T, raw *goredis.Client) int64 {
+	t.Helper()
+	n, err := raw.ZCard(t.Context(), deadlinesKey).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func within(d time.Duration) func(*broker.Task) { return func(t *broker.Task) { t.Deadline = d } }
+
+// A deadline is watched until its task ends, whatever ends it, and a task without one is
+// never watched.
+func TestDeadlinesOfWhatHasEnded(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
+		enqueue(t, b, newTask("q"), newTask("q", func(x *broker.Task) { x.Delay = time.Hour }))
+		for _, err := range settle(t, c, succeed(dequeue(t, c, 1, 5*time.Second, "q")[0], "r")) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := raw.Exists(t.Context(), deadlinesKey).Result(); n != 0 || err != nil {
+			t.Fatalf("deadlines are kept of tasks that have none: %d, %v", n, err)
+		}
+		waits := newTask("q", within(time.Hour), func(x *broker.Task) { x.Delay = time.Hour })
+		enqueue(t, b, newTask("q", within(time.Hour)), newTask("q", within(time.Hour)), newTask("q", within(time.Hour)), waits)
+		ds := dequeue(t, c, 3, 5*time.Second, "q")
+		dead := broker.Settlement{Delivery: ds[1], Verb: broker.VerbFinish, Outcome: broker.Outcome{State: broker.StateFailed}}
+		for _, err := range settle(t, c, succeed(ds[0], "r"), dead, failing(ds[2], time.Hour)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := deadlines(t, raw); n != 2 {
+			t.Errorf("%d deadlines are watched, want those of the two tasks that wait", n)
+		}
+		if _, err := b.Cancel(t.Context(), []broker.ID{waits.ID, ds[2].ID}); err != nil {
+			t.Fatal(err)
+		}
+		if n := deadlines(t, raw); n != 0 {
+			t.Errorf("%d deadlines are watched of tasks that have ended", n)
+		}
+	})
+}
+
+// What another build has left, or is no id, goes at its time and ends nothing.
+func TestStrangeDeadlines(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		done := newTask("q")
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
+		enqueue(t, b, done)
+		for _, err := range settle(t, c, succeed(dequeue(t, c, 1, 5*time.Second, "q")[0], "r")) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		unknown := broker.NewID(broker.KindTask, "q", 0)
+		for _, member := range []string{"", "short", string(done.ID[:]), string(unknown[:]), "longer than the id of any task"} {
+			if err := raw.ZAdd(t.Context(), deadlinesKey, goredis.Z{Score: 1, Member: member}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		last := newTask("q", within(20*time.Millisecond), func(x *broker.Task) { x.Delay = time.Hour })
+		enqueue(t, b, last)
+		for {
+			found, err := b.Lookup(t.Context(), []broker.ID{last.ID, done.ID})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found[1].State != broker.StateSucceeded {
+				t.Fatalf("a task that was done is %s", found[1].State)
+			}
+			if found[0].State == broker.StateExpired {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if n := deadlines(t, raw); n != 0 {
+			t.Errorf("%d deadlines are left", n)
+		}
+	})
+}
+
+// Whoever was about to end a task dies. Another client finds it, though the first one
+// had seen it.
+func TestExpiryByTwo(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		first, second := open(t, url), open(t, url)
+		task := newTask("q", within(20*time.Millisecond), func(x *broker.Task) { x.Delay = time.Hour })
+		enqueue(t, first, task)
+		if err := first.Close(); err != nil { // before its timer
+			t.Fatal(err)
+		}
+		for {
+			found, err := second.Lookup(t.Context(), []broker.ID{task.ID})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found[0].State == broker.StateExpired {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+}
