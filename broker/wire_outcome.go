@@ -100,6 +100,23 @@ func ParseResult(record []byte) (codec string, result []byte, ok bool) {
 	return codec, result, err == nil
 }
 
+// ParseState returns the state that the record of an outcome tells, and reads nothing
+// else of it. It is StateUnknown if that can't be read.
+func ParseState(record []byte) State {
+	if checkVersion(record, "an outcome") != nil {
+		return StateUnknown
+	}
+	_, in, err := takeFields(record[1:], outcomeFinished+1)
+	if err != nil {
+		return StateUnknown
+	}
+	state, _, err := takeInt(in)
+	if err != nil || state < 0 || !State(state).Final() {
+		return StateUnknown
+	}
+	return State(state)
+}
+
 func (o *Outcome) parse(record []byte) error {
 	if err := checkVersion(record, "an outcome"); err != nil {
 		return err

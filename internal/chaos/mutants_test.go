@@ -43,7 +43,7 @@ var known = []mutant{
 		"redis.call('ZADD', deadlines, unpack(limits))", "", "tasks with deadlines in the load",
 	}, {
 		"a task that expires while it is looked for is ended though it runs", "broker/redis/lua/cancel.lua",
-		"by = owner(id)", "by = not expiring and owner(id)", "tasks with deadlines in the load",
+		"local by = owned[id] and", "local by = not expiring and owned[id] and", "tasks with deadlines in the load",
 	}, {
 		"a kill is forgotten when its minion dies", "broker/redis/lua/leave.lua",
 		"flags = flags + 1 -- FlagCanceled", "", "",

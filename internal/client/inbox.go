@@ -171,9 +171,15 @@ func (c *Client) drain() {
 func (c *Client) deliver(mail broker.Mail) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range mail.Letters {
-		letter := &mail.Letters[i]
-		c.table.deliver(letter.ID, letter.Record)
+	if len(mail.Letters) > 0 {
+		now := time.Now()
+		for i := range mail.Letters {
+			letter := &mail.Letters[i]
+			c.table.deliver(letter.ID, letter.Record, now)
+		}
+		if c.table.levels[levelNow].first != nil { // failures are to be looked up
+			c.schedule(now)
+		}
 	}
 	for _, post := range mail.Posts {
 		c.hear(post)

@@ -32,10 +32,10 @@ func TestTableStale(t *testing.T) {
 			if tab.settle(w); len(w.ready) > 0 {
 				t.Error("a failure was given that does not count any more")
 			}
-			tab.deliver(id, written("done"))
+			tab.deliver(id, written("done"), now)
 		}, "done"},
 		{"requeued, and pushed before it is looked up", failure, false, func(tab *table, id broker.ID, _ *Watch) {
-			tab.deliver(id, written("done"))
+			tab.deliver(id, written("done"), now)
 		}, "done"},
 		{"its outcome is not kept", failure, false, func(tab *table, id broker.ID, _ *Watch) {
 			tab.found(id, &broker.Status{}, now)
@@ -43,7 +43,7 @@ func TestTableStale(t *testing.T) {
 		{"the wait ends before it is looked up", failure, false, func(tab *table, _ broker.ID, w *Watch) { tab.settle(w) }, "first"},
 		{"sent again, and a new task", written("old"), true, func(tab *table, id broker.ID, _ *Watch) {
 			tab.found(id, &broker.Status{State: broker.StateRunning}, now)
-			tab.deliver(id, written("new"))
+			tab.deliver(id, written("new"), now)
 		}, "new"},
 		{"sent again, and the same", written("old"), true, func(tab *table, id broker.ID, _ *Watch) {
 			tab.found(id, &broker.Status{State: broker.StateSucceeded, Outcome: succeeded("old")}, now)
@@ -54,7 +54,7 @@ func TestTableStale(t *testing.T) {
 		w.ids = []broker.ID{id}
 		tab.expect(id, "t", "q", false, now)
 		tab.sent(id, true, now)
-		tab.deliver(id, tt.first)
+		tab.deliver(id, tt.first, now)
 		if tt.again {
 			tab.expect(id, "t", "q", true, now)
 			tab.sent(id, true, now)
@@ -94,15 +94,76 @@ func TestTableStale(t *testing.T) {
 	for _, record := range [][]byte{written("x"), broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateExpired})} {
 		id := newID()
 		tab.expect(id, "t", "q", false, now)
-		tab.deliver(id, record)
+		tab.deliver(id, record, now)
 		if _, ok := tab.take(id); !ok {
 			t.Error("an outcome that stays was not given")
 		}
 	}
 	group := broker.NewID(broker.KindGroup, "", 0)
 	tab.expect(group, "", "", false, now)
-	tab.deliver(group, failure)
+	tab.deliver(group, failure, now)
 	if _, ok := tab.take(group); !ok {
 		t.Error("the failure of a group was not given")
+	}
+}
+
+// The push of a failure may arrive after a requeue that whoever waits knows of. It is looked
+// up though somebody waits for it; any other outcome is given at once.
+func TestTableStaleWhileAwaited(t *testing.T) {
+	now := time.Unix(0, 0)
+	failure := &broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "first"}}
+	record := broker.AppendOutcome(nil, failure)
+	canceled := broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateCanceled})
+	running := &broker.Status{State: broker.StateRunning}
+	failed := &broker.Status{State: broker.StateFailed, Outcome: failure}
+	for _, tt := range []struct {
+		name    string
+		still   bool // the broker loses no push
+		then    func(tab *table, id broker.ID, due func() int)
+		arrives bool // something is given
+		looks   bool // it is to be looked up
+	}{
+		{"a success", false, func(tab *table, id broker.ID, _ func() int) { tab.deliver(id, written("x"), now) }, true, false},
+		{"canceled", false, func(tab *table, id broker.ID, _ func() int) { tab.deliver(id, canceled, now) }, true, false},
+		{"a failure", false, func(tab *table, id broker.ID, _ func() int) { tab.deliver(id, record, now) }, false, true},
+		{"a failure that counts", false, func(tab *table, id broker.ID, due func() int) {
+			tab.deliver(id, record, now)
+			due()
+			tab.found(id, failed, now)
+		}, true, false},
+		{"a failure of before a requeue", true, func(tab *table, id broker.ID, due func() int) {
+			tab.deliver(id, record, now)
+			due()
+			tab.found(id, running, now)
+		}, false, false},
+		{"a failure that came after the question", true, func(tab *table, id broker.ID, due func() int) {
+			tab.gap(now)
+			tab.move(tab.entries.get(id), levelNow, now)
+			due()
+			tab.deliver(id, record, now)
+			tab.found(id, running, now)
+		}, false, true},
+		{"a wait that began after the question", false, func(tab *table, id broker.ID, due func() int) {
+			tab.move(tab.entries.get(id), levelNow, now)
+			due()
+			tab.wait(id, newWatch(nil), now)
+			tab.found(id, failed, now)
+		}, false, true},
+	} {
+		tab, c := testTable()
+		tab.still = tt.still
+		id, w := newID(), newWatch(c)
+		w.ids = []broker.ID{id}
+		tab.expect(id, "t", "q", false, now)
+		tab.sent(id, true, now)
+		tab.wait(id, w, now)
+		due := func() int { return len(tab.due(nil, 10, now, false)) }
+		tt.then(tab, id, due)
+		if arrived := len(w.ready) == 1; arrived != tt.arrives {
+			t.Errorf("%s: given is %t, want %t", tt.name, arrived, tt.arrives)
+		}
+		if looks := due() == 1; looks != tt.looks {
+			t.Errorf("%s: to be looked up is %t, want %t", tt.name, looks, tt.looks)
+		}
 	}
 }

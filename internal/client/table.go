@@ -53,6 +53,7 @@ type entry struct {
 	shared  bool  // perhaps first sent from elsewhere, and pushed there
 	doubt   bool  // its push may have come and gone, or is that of an older task: look it up before waiting
 	missed  bool  // a look-up has found no outcome, the push may still be on its way
+	newer   bool  // a wait has begun, or a failure has come, since the last look-up was sent
 }
 
 // Arrival is the end of a wait for one task.
@@ -153,6 +154,7 @@ func (t *table) take(id broker.ID) (Arrival, bool) {
 // wait adds w to those who wait for a task that has not arrived.
 func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 	e, _ := t.entries.enter(id)
+	e.newer = true
 	if e.watch != nil {
 		if e.more == nil {
 			e.more = new([]*Watch)
@@ -198,30 +200,37 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 	t.trim()
 }
 
-// deliver takes the record of a pushed outcome. It keeps it only if somebody
-// waits.
-func (t *table) deliver(id broker.ID, record []byte) {
+// deliver takes the record of a pushed outcome, and keeps it until somebody asks for it.
+// Whoever waits for the task gets it at once, unless it may be requeued: a push takes its
+// time, so the wait may have begun after the task was requeued, and the failure be the one
+// of before. Neither the record nor a clock of this process can tell. So such a failure is
+// looked up first, as one is that came before anybody waited. That costs a request for
+// each batch of failures that arrive, and nothing for any other outcome.
+func (t *table) deliver(id broker.ID, record []byte, now time.Time) {
 	e := t.entries.get(id)
 	switch {
 	case e == nil: // forgotten
-	case e.watch != nil:
-		t.finish(e, e.arrival(record))
-	default: // perhaps it was pushed before; the last one counts
+	case e.watch == nil: // perhaps it was pushed before; the last one counts
 		t.keep(e, record)
+	case requeueable(id, record):
+		t.keep(e, record)
+		e.newer = true
+		t.move(e, levelNow, now)
+	default:
+		t.finish(e, e.arrival(record))
 	}
+}
+
+// requeueable reports whether an outcome may be that of a dead letter, which an operator
+// can requeue.
+func requeueable(id broker.ID, record []byte) bool {
+	return broker.ParseState(record) == broker.StateFailed && !IsFlow(id)
 }
 
 // stale reports whether what has arrived of a task may not be its outcome any more: it
 // was sent again, and is perhaps a new task; or it has failed, and was perhaps requeued.
 func (e *entry) stale() bool {
-	if e.doubt {
-		return true
-	}
-	if _, _, succeeded := broker.ParseResult(e.record); succeeded || IsFlow(e.id) {
-		return false
-	}
-	o, err := broker.ParseOutcome(e.record)
-	return err == nil && o.State == broker.StateFailed
+	return e.doubt || requeueable(e.id, e.record)
 }
 
 // settle lets a watch have what has arrived of its tasks, and could not be looked up.
@@ -259,6 +268,10 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 	e.of = t.kinds.learn(e.of, st)
 	final := st.State.Final()
 	switch {
+	case e.newer && (e.record != nil || st.State == broker.StateFailed && !IsFlow(id)):
+		// What was found may be the failure of before a requeue that somebody knew of who
+		// has begun to wait meanwhile; or the answer is older than the record. Look again.
+		t.move(e, levelNow, now)
 	case final && st.Outcome != nil:
 		if e.own && e.in.level() >= levelOwn {
 			t.mistrust() // a push that should have come has not
@@ -347,7 +360,7 @@ func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.
 			break
 		}
 		for e := t.levels[level].first; e != nil && len(ids) < n && e.due <= until; e = e.next {
-			ids = append(ids, e.id)
+			ids, e.newer = append(ids, e.id), false
 		}
 	}
 	return ids

@@ -32,7 +32,7 @@ func TestTableKeepsAndForgets(t *testing.T) {
 		ids = append(ids, id)
 		tab.expect(id, "t", "q", false, now)
 		tab.sent(id, true, now)
-		tab.deliver(id, written("x"))
+		tab.deliver(id, written("x"), now)
 	}
 	if tab.entries.n != 10 || tab.idle.len != 10 {
 		t.Fatalf("%d entries, %d idle, want 10", tab.entries.n, tab.idle.len)
@@ -62,7 +62,7 @@ func TestTableBoundsBytes(t *testing.T) {
 	for range 100 {
 		id := newID()
 		tab.expect(id, "t", "q", false, now)
-		tab.deliver(id, written(string(make([]byte, 1000))))
+		tab.deliver(id, written(string(make([]byte, 1000))), now)
 		if tab.bytes > tab.maxBytes {
 			t.Fatalf("%d bytes are kept", tab.bytes)
 		}
@@ -87,7 +87,7 @@ func TestTableWaitersAreNotForgotten(t *testing.T) {
 	for range 5 {
 		tab.expect(newID(), "t", "q", false, now)
 	}
-	tab.deliver(first, written("x"))
+	tab.deliver(first, written("x"), now)
 	if len(w.ready) != 1 || len(w2.ready) != 1 {
 		t.Errorf("%d and %d arrivals, want 1 and 1", len(w.ready), len(w2.ready))
 	}
@@ -248,7 +248,7 @@ func TestTableGap(t *testing.T) {
 		tab.expect(id, "t", "q", false, now)
 		tab.sent(id, true, now)
 	}
-	tab.deliver(arrived, written("x"))
+	tab.deliver(arrived, written("x"), now)
 	w := newWatch(c)
 	tab.wait(waited, w, now)
 	tab.gap(now)
@@ -276,7 +276,7 @@ func TestTableKnowsNames(t *testing.T) {
 		tab.sent(id, true, now)
 		a := e.known(broker.StateCanceled, &broker.Outcome{State: broker.StateCanceled})
 		if read {
-			tab.deliver(id, broker.AppendOutcome(nil, canceled))
+			tab.deliver(id, broker.AppendOutcome(nil, canceled), now)
 			a, _ = tab.take(id)
 			a.read()
 		}

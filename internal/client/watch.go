@@ -75,8 +75,8 @@ func (w *Watch) put(a Arrival) {
 
 // Wait waits for arrivals and returns all there are since the last time, at
 // least one. The error is ctx's or ErrClosed, in a [*task.WaitError] if it is known of
-// which task to speak. A failure that was told before is looked up again, since the task
-// may have been requeued; if that fails until the wait ends, it is returned as it was told.
+// which task to speak. A failure that was told is looked up, since the task may have been
+// requeued; if that fails until the wait ends, it is returned as it was told.
 func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 	c := w.c
 	for {
