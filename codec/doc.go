@@ -79,7 +79,11 @@
 // destination may be half filled.
 //
 // A length that is declared in the input is compared with the bytes that remain
-// before anything is allocated for it. What is decoded never shares memory with
+// before anything is allocated for it. A value that would need more memory than 256
+// bytes for each byte of the input, and 1 MiB besides, is [ErrExpansion]: only a slice or
+// map of structs larger than that, which are sent nearly empty, can be one. That bounds
+// what is kept. While a slice grows, up to three times as much is allocated, and an input
+// that is malformed may take 8 MiB before that is noticed. What is decoded never shares memory with
 // the input.
 //
 // # The type any

@@ -12,6 +12,7 @@ import (
 type jsonTraits struct {
 	any   bool // there can be an any in it, and so a json.Number
 	array bool // there can be an array in it, whose length is to be checked
+	heavy bool // a value may need much memory for few bytes, see jsonWeigh
 }
 
 var jsonTraitsOf sync.Map // reflect.Type -> jsonTraits
@@ -22,6 +23,7 @@ func traitsOf(t reflect.Type) jsonTraits {
 	}
 	var traits jsonTraits
 	traits.collect(t, make(map[reflect.Type]bool))
+	traits.heavy = jsonHeavy(t, make(map[reflect.Type]bool))
 	jsonTraitsOf.Store(t, traits)
 	return traits
 }

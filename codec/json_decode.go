@@ -19,6 +19,13 @@ func jsonInto(raw []byte, v reflect.Value) error {
 		return err
 	}
 	traits := traitsOf(v.Type())
+	if traits.heavy {
+		need := 0
+		jsonWeigh(raw, 0, v.Type(), &need)
+		if err := fits(len(raw), need); err != nil {
+			return err
+		}
+	}
 	err := guardDecoder("decoding", v.Type(), func() error {
 		ptr := v.Addr().Interface()
 		if !traits.any {
@@ -154,6 +161,9 @@ func jsonPositional(b *binding, raw []byte, v reflect.Value) (n int, err error) 
 	}
 	if more := values[fixed:]; len(more) > 0 {
 		last := &b.params[fixed]
+		if err := jsonFits(more, last.typ); err != nil {
+			return 0, atName(err, last.name)
+		}
 		slice := reflect.MakeSlice(last.typ, len(more), len(more))
 		for i, raw := range more {
 			if err := jsonInto(raw, slice.Index(i)); err != nil {

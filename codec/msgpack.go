@@ -33,7 +33,11 @@ func (msgpackCodec) DecodeValue(data []byte, v any) error {
 	if err != nil {
 		return finish(msgpackName, err)
 	}
-	rest, err := planOf(rv.Type()).take(data, rv, 0)
+	p := planOf(rv.Type())
+	if err := p.afford(data, 0); err != nil {
+		return finish(msgpackName, err)
+	}
+	rest, err := p.take(data, rv, 0)
 	return end(rest, err)
 }
 

@@ -67,7 +67,10 @@ func (p *argsPlan) takeNamed(b *binding, in []byte, v reflect.Value) ([]byte, er
 			return nil, err
 		}
 		param := &p.params[i]
-		if rest, err = p.plans[i].take(rest, param.in(v), 1); err != nil {
+		if err = p.plans[i].afford(rest, 1); err == nil {
+			rest, err = p.plans[i].take(rest, param.in(v), 1)
+		}
+		if err != nil {
 			return nil, atName(err, param.name)
 		}
 	}
@@ -104,7 +107,10 @@ func (p *argsPlan) takePositional(b *binding, in []byte, v reflect.Value, depth 
 	for i := range fixed {
 		param := &p.params[i]
 		if err = b.bind(i); err == nil {
-			if rest, err = p.plans[i].take(rest, param.in(v), depth+1); err != nil {
+			if err = p.plans[i].afford(rest, depth+1); err == nil {
+				rest, err = p.plans[i].take(rest, param.in(v), depth+1)
+			}
+			if err != nil {
 				err = atName(err, param.name)
 			}
 		}
@@ -114,7 +120,10 @@ func (p *argsPlan) takePositional(b *binding, in []byte, v reflect.Value, depth 
 	}
 	if n > fixed {
 		last := &p.params[fixed]
-		if rest, err = p.plans[fixed].takeElems(rest, n-fixed, last.in(v), depth); err != nil {
+		if err = p.plans[fixed].affordElems(rest, n-fixed, depth); err == nil {
+			rest, err = p.plans[fixed].takeElems(rest, n-fixed, last.in(v), depth)
+		}
+		if err != nil {
 			return nil, 0, atName(err, last.name)
 		}
 	}

@@ -44,14 +44,16 @@ type plan struct {
 	fields []planField
 	byName map[string]int
 	always bool // every field is always encoded
+	heavy  bool // a value may need much memory for few bytes, see plan.afford
 
 	encMethods, decMethods ownMethod
 }
 
 type planField struct {
 	field
-	plan *plan
-	head []byte // the encoded name
+	plan     *plan
+	head     []byte // the encoded name
+	embedded int    // size of the structs behind embedded pointers that lead to it
 }
 
 var plans sync.Map // reflect.Type -> *plan, complete
@@ -65,6 +67,9 @@ func planOf(t reflect.Type) *plan {
 	p := b.plan(t)
 	// Only now, when all are complete, may others see them. If somebody else has
 	// built the same ones at this moment, both sets work.
+	for _, p := range b {
+		p.heavy = p.isHeavy(make(map[*plan]bool))
+	}
 	for t, p := range b {
 		plans.LoadOrStore(t, p)
 	}
@@ -164,7 +169,7 @@ func (b builder) structPlan(p *plan) op {
 	}
 	for i, f := range fields {
 		head, _ := appendString(nil, f.name) // a name in the program's source is not too long
-		p.fields = append(p.fields, planField{field: f, plan: b.plan(f.typ), head: head})
+		p.fields = append(p.fields, planField{field: f, plan: b.plan(f.typ), head: head, embedded: embeddedSize(p.typ, f.index)})
 		p.byName[f.name] = i
 		p.always = p.always && !f.omitEmpty && !f.omitZero && !throughPointer(p.typ, f.index)
 	}
