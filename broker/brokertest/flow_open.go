@@ -332,7 +332,7 @@ func flowByAnotherClient(r *rig) {
 // be put off for MaxDuration, and then the flow must still be there. One that is not whole
 // is kept for OpenPatience.
 func flowKeptForYears(r *rig) {
-	const almost = broker.MaxDuration + 29*24*time.Hour
+	const almost = broker.FlowPatience - 3*24*time.Hour
 	f, ids := r.group(4), newIDs(4)
 	half := r.group(4)
 	r.opens(half, 0, newIDs(3))
@@ -358,7 +358,7 @@ func flowKeptForYears(r *rig) {
 	r.Advance(almost)
 	r.counted(r.progress(f), 1, 1)
 	r.same(listed(r.members(f, 10)), ids)
-	r.Advance(2 * 24 * time.Hour)
+	r.Advance(4 * 24 * time.Hour)
 	r.noFlow(f)
 	r.in(broker.StateUnknown, f.ID)
 }
