@@ -33,6 +33,7 @@ func parkTests() []test {
 		{"TakerDies", parkTakerDies, needLapse},
 		{"Races", parkRaces, 0},
 		{"MemberOfAFlow", parkMember, needFlows},
+		{"Expires", parkExpires, 0},
 	}
 	for i := range tests {
 		tests[i].needs |= needParker
@@ -522,4 +523,23 @@ func parkMember(r *rig) {
 	s := m.succeed(m.take1())
 	m.settle(s)
 	r.arrived(tasks[1], s.Outcome)
+}
+
+// A parked task whose deadline passes ends, and nothing is left that is parked. So does
+// one that is parked when its deadline has passed.
+func parkExpires(r *rig) {
+	mail := r.mail()
+	task := r.task(within(4*brief), inbox(mail.id), keyed("k"))
+	stays := r.task(named("test.stays"))
+	r.parks(task, stays)
+	r.expired(mail.take(1)[0].Outcome, task)
+	r.in(broker.StateExpired, task.ID)
+	r.parked(parkedOf(stays, 1))
+	r.enqueue(r.task(keyed("k"), after(time.Hour)))
+	m := r.minion()
+	d := r.takenPast(m)
+	m.settle(park(d, time.Hour))
+	r.expire(&d.Task)
+	r.parked(parkedOf(stays, 1))
+	r.knowing("test.task").none()
 }

@@ -137,6 +137,48 @@ func TestDamagedMessages(t *testing.T) {
 	})
 }
 
+// A message that has lost its end while a minion has its task keeps no other task of the
+// settlement from being settled, in any way.
+func TestDamagedWhileItRuns(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		for _, size := range []int{0, 17, 21, 50, 51, 52, broker.HeadSize - 1} {
+			d := newDamaged(t, url)
+			id := d.c.ID()
+			flight := d.base + "flight:" + hex.EncodeToString(id[:])
+			for _, verb := range []broker.Verb{broker.VerbFinish, broker.VerbRetry, broker.VerbSnooze, broker.VerbRelease, broker.VerbPark} {
+				bad, good := newTask("q"), newTask("q")
+				enqueue(t, d.b, bad, good)
+				var batch []broker.Settlement
+				for len(batch) < 2 {
+					for _, del := range dequeue(t, d.c, 2, 2*time.Second, "q") {
+						s := succeed(del, "r")
+						if s.Verb = verb; verb != broker.VerbFinish {
+							s.Outcome, s.Delay = broker.Outcome{}, time.Hour
+						}
+						batch = append(batch, s)
+					}
+				}
+				if batch[0].Delivery.ID != bad.ID {
+					batch[0], batch[1] = batch[1], batch[0]
+				}
+				message := d.raw.HGet(t.Context(), flight, string(bad.ID[:])).Val()
+				d.check(d.raw.HSet(t.Context(), flight, string(bad.ID[:]), message[:size]).Err())
+				errs, err := d.c.Settle(t.Context(), batch)
+				if err != nil || errs[0] == nil || errs[1] != nil {
+					t.Fatalf("%d bytes, verb %v: %v, %v", size, verb, errs, err)
+				}
+				if st, err := d.b.Lookup(t.Context(), []broker.ID{good.ID}); err != nil || st[0].State == broker.StateRunning || st[0].State == broker.StateUnknown {
+					t.Fatalf("%d bytes, verb %v: the other task is %s, %v", size, verb, st[0].State, err)
+				}
+				if verb == broker.VerbRelease { // it is pending again
+					d.finish(dequeue(t, d.c, 1, 2*time.Second, "q")[0])
+				}
+			}
+		}
+	})
+}
+
 // What is damaged of one state keeps no other task from being sent, looked up, cancelled
 // or settled, and says that it can't be read.
 func TestDamagedStates(t *testing.T) {

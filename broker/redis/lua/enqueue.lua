@@ -74,7 +74,7 @@ for i = 1, total do
       end
       if left ~= 0 then
         limit = t + math.max(left, 0)
-        msg = string.sub(msg, 1, 45) .. big(limit, 6) .. string.sub(msg, 52)
+        msg = string.sub(msg, 1, LIMIT_FROM - 1) .. big(limit, 6) .. string.sub(msg, LIMIT_TO + 1)
       end
       if key ~= '' then
         holder = locks[key] or redis.call('HGET', unique, key)

@@ -1,6 +1,8 @@
 -- The head of a message: docs/wire.md has the table. An entry is a head and four
 -- bytes, and stands for a message that is kept apart.
 local HEAD, ENTRY = 54, 58
+local LIMIT_FROM, LIMIT_TO = 46, 51 -- first and last byte of the deadline
+local NO_LIMIT = string.rep('\0', 6)
 -- Versions: the first and the last one of which heads and entries are as these scripts
 -- know them. A version from 32 on would be taken for text that somebody else has written.
 local MESSAGE, APART, NEWER = 2, 130, 29

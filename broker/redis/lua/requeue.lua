@@ -42,7 +42,7 @@ while at <= #ARGV and bytes < 1048576 do
   elseif holder then
     out[#out + 1] = holder
   else
-    local limited = string.sub(msg, 46, 51) ~= '\0\0\0\0\0\0'
+    local limited = string.sub(msg, LIMIT_FROM, LIMIT_TO) ~= NO_LIMIT
     msg = afresh(returned(msg, false), true)
     flags = string.byte(msg, 25)
     flags = flags - flags % 2 - (isParked(flags) and 16 or 0) -- FlagCanceled, FlagParked
@@ -51,8 +51,8 @@ while at <= #ARGV and bytes < 1048576 do
     end
     -- Nothing is used up, there is no deadline, and nothing is held against it.
     msg = string.sub(msg, 1, 21) .. '\0\0\0' .. string.char(flags) ..
-      string.sub(msg, 26, 45) ..
-      '\0\0\0\0\0\0\0' .. string.sub(msg, 53)
+      string.sub(msg, 26, LIMIT_FROM - 1) ..
+      NO_LIMIT .. '\0' .. string.sub(msg, LIMIT_TO + 2)
     if key ~= '' then
       -- First: as long as the task is final it stands in nobody's way.
       redis.call('HSET', unique, key, id)

@@ -130,7 +130,7 @@ end
 local function forgetDeadlines(which)
   local fields = {}
   for _, i in ipairs(which) do
-    if sub(msgs[i], 46, 51) ~= '\0\0\0\0\0\0' then
+    if sub(msgs[i], LIMIT_FROM, LIMIT_TO) ~= NO_LIMIT then
       fields[#fields + 1] = ids[i]
     end
   end
@@ -323,7 +323,7 @@ for _ = 1, groups do
   local settled = ids -- usually all of them
   for i = 1, n do
     local attempt, msg = attempts[i], msgs[i]
-    local mine = owner and msg and #msg > 50 and sub(msg, 18, 21) == attempt
+    local mine = owner and msg and #msg >= HEAD and sub(msg, 18, 21) == attempt
     if not mine then
       if settled == ids then
         settled = {}
