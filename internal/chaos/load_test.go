@@ -32,10 +32,13 @@ func (s *submitter) load(ctx context.Context, rnd *rand.Rand) {
 func upTo(rnd *rand.Rand, d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
 
 // work binds a call to some queue. One in four is so large that the broker on
-// Redis keeps it apart.
+// Redis keeps it apart; and some of the others only minions of the newer build can run.
 func (s *submitter) work(rnd *rand.Rand, a workArgs) task.Call[string] {
 	if a.Key[len(a.Key)-1]%4 == 0 { // no random number, so that seeds mean what they did
 		a.Ballast = strings.Repeat("x", 10_000)
+	}
+	if a.Key[len(a.Key)-1]%4 == 1 {
+		return fresh.With(s.queue(rnd)).Bind(a)
 	}
 	return work.With(s.queue(rnd)).Bind(a)
 }

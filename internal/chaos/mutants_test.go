@@ -45,6 +45,9 @@ var known = []mutant{
 		"a task that expires while it is looked for is ended though it runs", "broker/redis/lua/cancel.lua",
 		"local by = owned[id] and", "local by = not expiring and owned[id] and", "tasks with deadlines in the load",
 	}, {
+		"a task fails at the first minion that can't run it", "minion/verdict.go",
+		"case errors.As(bad, &other) && a.s.r.parks():", "case errors.As(bad, &other) && false:", "minions of two builds in the load",
+	}, {
 		"a kill is forgotten when its minion dies", "broker/redis/lua/leave.lua",
 		"flags = flags + 1 -- FlagCanceled", "", "",
 	}, {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-arbiter/arbiter/minion"
@@ -40,8 +41,10 @@ type joinArgs struct {
 // All results are values that name the attempt.
 var (
 	work = task.Define[workArgs, string]("work", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
-	step = task.Define[stepArgs, string]("step", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
-	join = task.Define[joinArgs, string]("join")
+	// fresh is work of a newer build: an older one does not know it.
+	fresh = task.Define[workArgs, string]("fresh", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
+	step  = task.Define[stepArgs, string]("step", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
+	join  = task.Define[joinArgs, string]("join")
 )
 
 func stepOf(key string, fail int) task.Step[string, string] {
@@ -58,8 +61,15 @@ type worker struct {
 	ledger Noter
 }
 
+// old reports whether it is of the older build, as the minions in one place are.
+func (w worker) old() bool { return strings.HasPrefix(w.name, "m1.") }
+
 func (w worker) register(m *minion.Minion) error {
-	return errors.Join(
+	var err error
+	if !w.old() {
+		err = task.Handle(m, fresh, func(ctx context.Context, a workArgs) (string, error) { return w.run(ctx, a) })
+	}
+	return errors.Join(err,
 		task.Handle(m, work, func(ctx context.Context, a workArgs) (string, error) { return w.run(ctx, a) }),
 		task.Handle(m, step, func(ctx context.Context, a stepArgs) (string, error) {
 			return w.run(ctx, workArgs{Key: a.Key, Fail: a.Fail}, a.Upstream)
