@@ -129,6 +129,14 @@ type ConsumerConfig struct {
 	// more than once: soon after the cancel, also while a Dequeue waits.
 	OnCancel func(id ID)
 
+	// OnRenewed is told that the lease of this consumer has been extended, as soon as
+	// the broker knows, by Consume or by a heartbeat: it lasts at least until a lease
+	// after asked, which is when the request was sent. A broker that needs several
+	// round trips for one of them should call it, so that the lease does not count
+	// from before the first and is not known only after the last. Without a call it
+	// counts from when Consume or Heartbeat was called. It must not block.
+	OnRenewed func(asked time.Time)
+
 	// OnAssign is given tasks that were assigned to this consumer; see [Squads].
 	// Their memory is its own. A consumer without it is not to be assigned any.
 	OnAssign func(tasks []*Delivery)

@@ -3,6 +3,7 @@ package minion
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -46,12 +47,9 @@ func (s *session) heartbeats(asked time.Time, moved <-chan struct{}) {
 		}
 		early = false
 		began := time.Now() // the lease counts from when it was asked for
-		ctx, cancel := context.WithTimeout(s.bg, s.lease/3)
-		err := s.consumer.Heartbeat(ctx, broker.Load{Active: load})
-		cancel()
+		err := s.heartbeat(s.bg, load, s.lease/answerPart)
 		switch {
 		case err == nil:
-			s.beaten(began)
 			r.out.over("heartbeat")
 			try, last, next = 0, began, began.Add(s.every)
 		case errors.Is(err, broker.ErrLeaseLost) || errors.Is(err, broker.ErrClosed):
@@ -68,11 +66,74 @@ func (s *session) heartbeats(asked time.Time, moved <-chan struct{}) {
 	}
 }
 
-// beaten notes that the lease was renewed at a time.
+// answerPart is the part of a lease within which a heartbeat must be answered. One
+// that is not may have been lost, so another one is sent.
+const answerPart = 3
+
+// heartbeat sends a heartbeat. It gives up if the lease is not renewed within a
+// time, or if the broker takes longer than that for the rest afterwards.
+func (s *session) heartbeat(parent context.Context, load int, within time.Duration) error {
+	r := s.r
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	began := time.Now() // the lease counts from when it was asked for
+	timer := time.AfterFunc(within, func() { cancel(context.DeadlineExceeded) })
+	defer timer.Stop()
+	r.mu.Lock()
+	s.renewing = func() { timer.Reset(within) }
+	r.mu.Unlock()
+	err := s.consumer.Heartbeat(ctx, broker.Load{Active: load})
+	took := time.Since(began)
+	r.mu.Lock()
+	s.renewing = nil
+	r.mu.Unlock()
+	if err != nil {
+		if context.Cause(ctx) == context.DeadlineExceeded {
+			err = fmt.Errorf("no answer within %v: %w", took.Round(time.Millisecond), err)
+		}
+		return err
+	}
+	s.beaten(began)
+	return nil
+}
+
+// renewed is called by the broker when the lease has been extended, as seen from
+// when that was asked for. What the broker does afterwards may take as long as a
+// second round trip; the lease does not depend on it.
+func (s *session) renewed(asked time.Time) {
+	s.beaten(asked)
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	if s.renewing != nil {
+		s.renewing()
+	}
+}
+
+// beaten notes that the lease was renewed by a request that was sent at a time. The
+// broker's lease begins later, so the minion's ends first.
 func (s *session) beaten(at time.Time) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	if !s.lost {
+	if !at.After(s.asked) {
+		return
+	}
+	s.asked = at
+	s.trip = time.Since(at)
+	if !s.lost && s.watchdog != nil {
 		s.watchdog.Reset(time.Until(at.Add(s.lease - s.margin)))
 	}
+}
+
+// overdue is why the lease is lost when no heartbeat has renewed it in time.
+func (s *session) overdue() error {
+	r := s.r
+	r.mu.Lock()
+	trip := s.trip
+	r.mu.Unlock()
+	why := fmt.Errorf("%w: no heartbeat for %v", broker.ErrLeaseLost, s.lease-s.margin)
+	if l := (line{renewal: trip, whole: trip}); trip > s.every/2 {
+		why = fmt.Errorf("%w; the last one was answered after %v, and such a line needs a lease of %v or more",
+			why, trip.Round(time.Millisecond), max(l.shortest(), s.lease+leaseStep))
+	}
+	return why
 }

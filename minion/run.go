@@ -46,6 +46,8 @@ type run struct {
 	recordFrom int // see Minion.recordFrom
 	bound      int // of unsettled: as long as more wait, none is taken
 
+	toldShort bool // that the lease is too short was logged; only open looks at it
+
 	base    context.Context // values for handlers; does not end
 	stop    context.Context // ends when no more work shall be taken
 	stopNow context.CancelFunc

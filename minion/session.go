@@ -23,7 +23,7 @@ type session struct {
 	lease    time.Duration
 	every    time.Duration
 	margin   time.Duration // how long before its end the lease counts as lost
-	watchdog *time.Timer   // goes off then
+	watchdog *time.Timer   // goes off then; set once, with r.mu held
 
 	ctx    context.Context // the parent of its handlers'; ends with the lease
 	cancel context.CancelCauseFunc
@@ -33,6 +33,9 @@ type session struct {
 	starts []*attempt // used by take alone, again and again
 
 	// Guarded by r.mu.
+	asked     time.Time     // when the request was sent that last renewed the lease
+	trip      time.Duration // how long after that it was known
+	renewing  func()        // gives the heartbeat that is under way more time; nil if none is
 	running   roster
 	early     map[broker.ID]struct{} // cancelled, and not (yet) running here
 	lost      bool                   // the lease is lost: nothing that ends now is settled
@@ -70,34 +73,50 @@ func (r *run) open() (*session, error) {
 			strays:  make(map[*hold]struct{}),
 			desk:    newDesk(),
 		}
-		began := time.Now() // the lease is no shorter than from here
-		var err error
-		s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
-			Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.errands.tell,
-			Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.onPost,
-		})
+		err := s.register()
 		switch {
 		case err == nil:
 			r.out.clear()
-			s.start(began)
+			s.start()
 			return s, nil
 		case r.stop.Err() != nil:
 			return nil, nil //nolint:nilerr // it was asked to stop; that is no error
 		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrInvalid):
 			return nil, err
+		case r.tooShort(err):
+		default:
+			r.out.failed("register", err)
 		}
-		r.out.failed("register", err)
 		backoff.Sleep(r.stop, backoff.Delay(try, fastest, slowest))
 	}
 	return nil, nil
 }
 
-// start sets the goroutines of a session going.
-func (s *session) start(began time.Time) {
+// register opens the consumer of a session. An error leaves nothing of it behind.
+func (s *session) register() (err error) {
 	r := s.r
+	s.beaten(time.Now()) // the lease is no shorter than from here, unless the broker says more
+	s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
+		Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.errands.tell,
+		Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.onPost, OnRenewed: s.renewed,
+	})
+	if err != nil {
+		return err
+	}
 	s.id = s.consumer.ID()
 	s.lease, s.every = s.consumer.Lease()
-	s.margin = min(max(s.lease/6, 500*time.Millisecond), s.lease/2)
+	s.margin = marginOf(s.lease)
+	if err = s.prove(r.stop); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+		defer cancel()
+		_ = s.consumer.Close(ctx) // it holds nothing; its lease ends by itself
+	}
+	return err
+}
+
+// start sets the goroutines of a session going.
+func (s *session) start() {
+	r := s.r
 	s.ctx, s.cancel = context.WithCancelCause(r.base)
 	s.bg, s.bgEnd = context.WithCancel(r.bg)
 	r.mu.Lock()
@@ -107,12 +126,12 @@ func (s *session) start(began time.Time) {
 	r.sessions = append(r.sessions, s)
 	r.desk = &s.desk
 	moved := r.newGauge()
-	r.mu.Unlock()
-	s.watchdog = time.AfterFunc(s.lease, func() {
-		s.lose(fmt.Errorf("%w: no heartbeat for %v", broker.ErrLeaseLost, s.lease-s.margin))
+	asked := s.asked
+	s.watchdog = time.AfterFunc(time.Until(asked.Add(s.lease-s.margin)), func() {
+		s.lose(s.overdue())
 	})
-	s.beaten(began)
-	r.wg.Go(func() { s.heartbeats(began, moved) })
+	r.mu.Unlock()
+	r.wg.Go(func() { s.heartbeats(asked, moved) })
 	r.wg.Go(s.settler)
 	r.wg.Go(s.runErrands)
 	r.wg.Go(s.runDesk)

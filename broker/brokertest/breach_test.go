@@ -30,6 +30,8 @@ func TestBreaches(t *testing.T) {
 		{"a squad is taken", capabilitySquad, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
 		{"releases are turned round", settleReleaseOrder, func(b *memory.Broker) broker.Broker { return turnsRound{b} }, "task 0 of 8 is"},
 		{"Close leaves a Dequeue waiting", closeConsumerWaiting, func(b *memory.Broker) broker.Broker { return staysAsleep{b} }, "after Close"},
+		{"a lease counts from the answer", leaseRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed said"},
+		{"a lease that has ended is renewed", leaseNoRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed was called"},
 		{"Queues makes up a queue", inspectorQueuesKnown, func(b *memory.Broker) broker.Broker { return makesUp{b} }, "queues"},
 	} {
 		t.Run(breach.name, func(t *testing.T) {
@@ -122,6 +124,26 @@ type asleepConsumer struct{ broker.Consumer }
 func (c asleepConsumer) Dequeue(ctx context.Context, queues []string, limit int, wait time.Duration) ([]*broker.Delivery, error) {
 	time.Sleep(wait)
 	return c.Consumer.Dequeue(ctx, queues, limit, 0)
+}
+
+// renewsLate calls OnRenewed after each heartbeat, whatever became of it, and says a
+// time that comes after it.
+type renewsLate struct{ *memory.Broker }
+
+func (b renewsLate) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
+	c, err := b.Broker.Consume(ctx, cfg)
+	return renewsConsumer{c, cfg.OnRenewed}, err
+}
+
+type renewsConsumer struct {
+	broker.Consumer
+	tell func(time.Time)
+}
+
+func (c renewsConsumer) Heartbeat(ctx context.Context, load broker.Load) error {
+	err := c.Consumer.Heartbeat(ctx, load)
+	c.tell(time.Now().Add(time.Second))
+	return err
 }
 
 // makesUp lists a queue that nobody has used.

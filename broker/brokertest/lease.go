@@ -17,6 +17,8 @@ var leaseTests = []test{
 	{"BackByItself", leaseBackByItself, needLapse},
 	{"LateSettlement", leaseLateSettlement, needLapse},
 	{"LateHeartbeat", leaseLateHeartbeat, needLapse},
+	{"RenewalIsNotTooLate", leaseRenewal, 0},
+	{"NoRenewalAfterDeath", leaseNoRenewal, needLapse},
 	{"DeathGoesToTheFront", leaseDeathGoesToTheFront, needLapse},
 	{"DeathsAreCounted", leaseDeathsAreCounted, needLapse},
 	{"RetriesAndDeathsAreApart", leaseRetriesAndDeaths, needLapse},
@@ -134,6 +136,34 @@ func leaseLateSettlement(r *rig) {
 }
 
 // A minion that was taken for dead does not come back to life by its heartbeat.
+// A minion counts its lease from what OnRenewed says. That must not be later than when
+// the request was sent: the broker may have counted from there.
+func leaseRenewal(r *rig) {
+	began := time.Now()
+	m := r.minion()
+	for range 3 {
+		ended := time.Now()
+		for _, n := range m.renewed() {
+			if n.asked.Before(began) || n.asked.After(ended) || n.asked.After(n.told) {
+				r.Fatalf("OnRenewed said at %v that the lease counts from %v; the call lasted from %v to %v", n.told, n.asked, began, ended)
+			}
+		}
+		time.Sleep(time.Millisecond)
+		began = time.Now()
+		beat(m)
+	}
+}
+
+func leaseNoRenewal(r *rig) {
+	dying, m := r.minion(), r.minion()
+	r.reap([]*minion{m}, dying)
+	dying.renewed()
+	r.is(dying.Heartbeat(r.ctx, broker.Load{}), broker.ErrLeaseLost)
+	if got := dying.renewed(); len(got) > 0 {
+		r.Fatalf("OnRenewed was called %d times for a lease that has ended", len(got))
+	}
+}
+
 func leaseLateHeartbeat(r *rig) {
 	dying, m := r.minion(), r.minion()
 	task := r.task()

@@ -22,6 +22,8 @@ type minion struct {
 	heard  map[string]bool    // the queues that OnArrivals told of
 	given  []*broker.Delivery // what OnAssign gave
 	posts  []string           // what OnPost gave
+
+	renewals []renewal // what OnRenewed told
 }
 
 // minion opens a consumer of the queues, or of "q" if none is given.
@@ -44,7 +46,7 @@ func (r *rig) consumer(b broker.Broker, with func(*broker.ConsumerConfig), queue
 	m := &minion{r: r, queues: queues, beaten: r.Now(), killed: map[broker.ID]int{}, heard: map[string]bool{}}
 	cfg := broker.ConsumerConfig{
 		Queues: queues, Slots: 10, Host: "host", PID: 1, OnCancel: m.onCancel, OnArrivals: m.onArrivals,
-		OnAssign: m.onAssign, OnPost: m.onPost,
+		OnAssign: m.onAssign, OnPost: m.onPost, OnRenewed: m.onRenewed,
 	}
 	with(&cfg)
 	c, err := b.Consume(r.ctx, cfg)
@@ -53,6 +55,24 @@ func (r *rig) consumer(b broker.Broker, with func(*broker.ConsumerConfig), queue
 	}
 	m.Consumer = c
 	return m
+}
+
+// renewal is a call of OnRenewed.
+type renewal struct{ asked, told time.Time }
+
+func (m *minion) onRenewed(asked time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.renewals = append(m.renewals, renewal{asked, time.Now()})
+}
+
+// renewed returns what OnRenewed told since it was last asked.
+func (m *minion) renewed() []renewal {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := m.renewals
+	m.renewals = nil
+	return out
 }
 
 func (m *minion) onCancel(id broker.ID) {

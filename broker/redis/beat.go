@@ -23,24 +23,57 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 }
 
 func (c *consumer) heartbeatNow(ctx context.Context, load broker.Load) error {
-	info, err := c.beat(ctx, load)
+	asked := time.Now()
+	info, chores, err := c.beat(ctx, load)
 	c.heard(err)
 	if err != nil {
 		return err
 	}
-	searches, err := c.announce(ctx, info)
-	if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
-		c.unannounced(err)
-	}
-	if searches {
-		c.search(ctx)
-	}
+	c.follow(ctx, asked, info, chores)
 	return nil
 }
 
+// follow does what follows when a lease has been renewed: the namespace is told, and
+// the chores are done. That takes round trips of its own, which must not delay the
+// next heartbeat where the server is far away. So it goes on by itself when it takes
+// longer than the time between two heartbeats. As long as it does, nothing follows on
+// other heartbeats: one of the next ones does what is left.
+func (c *consumer) follow(ctx context.Context, asked time.Time, info []byte, chores func(context.Context)) {
+	select {
+	case c.following <- struct{}{}:
+	default:
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer func() {
+			<-c.following
+			close(done)
+		}()
+		within, cancel := context.WithTimeout(c.ctx, c.b.cfg.lease/2)
+		defer cancel()
+		searches, err := c.announce(within, info)
+		if err != nil && c.ctx.Err() == nil {
+			c.unannounced(err)
+		}
+		chores(within)
+		if searches {
+			c.search(within)
+		}
+	}()
+	_, every := c.Lease()
+	timer := time.NewTimer(every - time.Since(asked))
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // unannounced logs that the namespace could not be told about the minion. The lease
-// is extended all the same, so the heartbeat does not fail. A caller that has gone is
-// no reason to warn: it stops.
+// is extended all the same, so the heartbeat does not fail. A consumer that is closed is
+// no reason to warn.
 //
 // A key of another type stays so until somebody mends it: that is told once a minute.
 func (c *consumer) unannounced(err error) {
@@ -50,13 +83,14 @@ func (c *consumer) unannounced(err error) {
 	c.b.log.Warn("redis: can't tell the namespace about the minion; will try again", "minion", c.id, "error", err)
 }
 
-// beat renews the lease and does what is to be done in each queue. It returns what the
-// namespace is to be told then, and not before: a minion that lost its lease must not
-// seem to live.
-func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, err error) {
+// beat renews the lease and tells the minion. It returns what the namespace is to be
+// told then, and not before: a minion that lost its lease must not seem to live; and
+// chores, which does what is to be done in the queues.
+func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, chores func(context.Context), err error) {
 	if err := c.usable(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	asked := time.Now() // the leases of all queues begin later
 	var calls []*call
 	var parts [][]*keys
 	listens := 0
@@ -79,17 +113,15 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, err
 		calls = append(calls, &call{script: scriptBeat, keys: names, args: []any{c.minion, c.leaseMillis(), listens}})
 	}
 	if info, err = c.describe(load); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c.b.renew(ctx, calls)
-	chores, cancel := context.WithTimeout(ctx, c.b.cfg.lease/choresPart)
-	defer cancel()
-	held := 0
+	var news []told
 	for i, part := range parts {
 		if err := calls[i].err; err != nil {
 			for _, k := range part {
 				if err := c.missed(k, err); err != nil {
-					return nil, err
+					return nil, nil, err
 				}
 			}
 			continue
@@ -99,27 +131,46 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, err
 		for j, k := range part {
 			if item(list, 1+j) == nil { // not registered; where it was away we hold nothing
 				if !c.isAway(k) || c.reenter(ctx, k) != nil {
-					return nil, c.lose()
+					return nil, nil, c.lose()
 				}
 				c.back(k)
 				continue
 			}
-			told := toList(item(list, 1+j))
 			if text, is := item(list, 1+j).(string); is {
 				if err := c.missed(k, c.b.fault(scriptBeat.name, replyError(text))); err != nil {
-					return nil, err
+					return nil, nil, err
 				}
 				continue
 			}
-			if text := toString(item(told, 8)); text != "" {
-				c.spoiled(ctx, k, replyError(text))
-			}
+			news = append(news, told{k, toList(item(list, 1+j)), now})
 			c.back(k)
-			held += c.attend(chores, k, told, now)
 		}
 	}
+	if c.cfg.OnRenewed != nil {
+		c.cfg.OnRenewed(asked)
+	}
+	return info, func(ctx context.Context) { c.attendAll(ctx, news) }, nil
+}
+
+// told is what a heartbeat was told about a queue.
+type told struct {
+	k     *keys
+	reply []any
+	now   int64 // by the server's clock
+}
+
+// attendAll does what a heartbeat says there is to do.
+func (c *consumer) attendAll(ctx context.Context, news []told) {
+	limited, cancel := context.WithTimeout(ctx, c.b.cfg.lease/choresPart)
+	defer cancel()
+	held := 0
+	for _, n := range news {
+		if text := toString(item(n.reply, 8)); text != "" {
+			c.spoiled(ctx, n.k, replyError(text))
+		}
+		held += c.attend(limited, n.k, n.reply, n.now)
+	}
 	c.compare(held)
-	return info, nil
 }
 
 // beatTries is how often a heartbeat asks a server before it fails.
@@ -188,9 +239,8 @@ func (b *Broker) announce(ctx context.Context, minion string, lease int64, info,
 }
 
 // choresPart is which part of a lease a heartbeat spends on what others have left.
-// The minion knows that its lease is renewed only when the heartbeat returns: it
-// must not lose its own while it brings back the tasks of a host that died. What
-// is left is for the next heartbeat.
+// What is left when a host has died is for the next heartbeat: each of them also tells
+// the namespace of the minion, and that shall not wait.
 const choresPart = 6
 
 // attend does what a heartbeat says there is to do in a queue, and returns how

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/go-arbiter/arbiter/broker"
 )
 
@@ -40,12 +42,17 @@ type consumer struct {
 	recorded map[broker.ID]uint32 // attempts whose start is recorded; nil until there is one
 	closed   bool
 
-	changed chan struct{} // capacity 1: ready, due, suspect or lost has changed
-	gone    chan struct{} // closed by Close
+	changed chan struct{}   // capacity 1: ready, due, suspect or lost has changed
+	gone    chan struct{}   // closed by Close
+	ctx     context.Context // ends with Close
+	end     context.CancelFunc
 	telling chan struct{} // capacity 1, holds a token while the namespace is told of the minion
-	started time.Time
-	sub     *subscription
-	orphans orphanage
+	// following has capacity 1, and holds a token while there is something to do that
+	// follows on a heartbeat.
+	following chan struct{}
+	started   time.Time
+	sub       *subscription
+	orphans   orphanage
 
 	dequeuing sync.Mutex    // held by Dequeue
 	turn      int           // counts its calls; used with it
@@ -82,9 +89,10 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		able:   broker.NewAbility(cfg.Tasks),
 		parked: make(map[*keys]bool),
 		away:   make(map[*keys]bool), doubted: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
-		changed: make(chan struct{}, 1), gone: make(chan struct{}), telling: make(chan struct{}, 1), started: time.Now(),
+		changed: make(chan struct{}, 1), gone: make(chan struct{}), telling: make(chan struct{}, 1), following: make(chan struct{}, 1), started: time.Now(),
 	}
 	c.minion = string(c.id[:])
+	c.ctx, c.end = context.WithCancel(b.ctx)
 	c.able.Reads(b.cfg.reads)
 	for _, q := range cfg.Queues {
 		if err := broker.CheckName("queue", q); err != nil {
@@ -108,6 +116,9 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		}
 	}
 	c.single = len(c.order) == 1
+	if time.Since(c.started) > b.cfg.lease/farPart {
+		b.warm()
+	}
 	if err := c.join(ctx); err != nil {
 		c.abandon()
 		return nil, err
@@ -116,6 +127,28 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 	b.listen(c)
 	b.keep()
 	return c, nil
+}
+
+// farPart is the part of a lease from which on a server is far away, if finding the
+// queues of a consumer takes that long.
+const farPart = 20
+
+// warm opens connections to servers that are far away. A new connection takes several
+// round trips until its first command is answered. A heartbeat that needs one because
+// other requests are under way might come too late. Errors are those of requests.
+func (b *Broker) warm() {
+	// A dequeue, a settlement, a heartbeat, what follows on it, errands, and one to spare.
+	const conns = 6
+	for range conns {
+		b.wg.Go(func() {
+			switch c := b.rdb.(type) {
+			case *redis.Client:
+				c.Ping(b.ctx)
+			case *redis.ClusterClient:
+				_ = c.ForEachMaster(b.ctx, func(ctx context.Context, node *redis.Client) error { return node.Ping(ctx).Err() })
+			}
+		})
+	}
 }
 
 func (c *consumer) join(ctx context.Context) error {
@@ -145,19 +178,19 @@ func (c *consumer) join(ctx context.Context) error {
 			}
 		}
 	}
-	info, err := c.beat(ctx, broker.Load{})
+	asked := time.Now()
+	info, chores, err := c.beat(ctx, broker.Load{})
 	if err != nil {
 		return err
 	}
-	if _, err := c.announce(ctx, info); err != nil && ctx.Err() == nil { // else the caller stops
-		c.unannounced(err)
-	}
+	c.follow(ctx, asked, info, chores)
 	return nil
 }
 
 // abandon ends a consumer that could not be opened; what it registered ends
 // with its lease.
 func (c *consumer) abandon() {
+	c.end()
 	if c.sub != nil {
 		c.sub.close()
 	}
@@ -277,6 +310,7 @@ func (c *consumer) Close(ctx context.Context) error {
 	c.mu.Unlock()
 	if first {
 		close(c.gone)
+		c.end()
 	}
 	return do(ctx, func() error { return c.close(ctx, first) })
 }

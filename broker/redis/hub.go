@@ -42,9 +42,16 @@ type subscription struct {
 const (
 	// quiet is how long nothing may come before the connection is tried.
 	quiet = 10 * time.Second
-	// patience is how long the answer to that may take.
-	patience = 3 * time.Second
+	// An answer to that, or the confirmation of a subscription, may take patience to
+	// farPatience: see answerIn.
+	patience    = 3 * time.Second
+	farPatience = 5 * time.Second
 )
+
+// answerIn returns how long an answer of the server may take. A lease can be kept if
+// heartbeats are answered within a third of it, so requests wait that long, too, unless
+// it is so long that a server that hangs would be noticed late.
+func (c *config) answerIn() time.Duration { return min(max(patience, c.lease/3), farPatience) }
 
 func (h *hub) init(b *Broker) {
 	h.b = b
@@ -108,7 +115,7 @@ func (h *hub) subscribeOnce(ctx context.Context, what string, channels []string,
 		s.close()
 		return nil, h.b.fault(what, err)
 	}
-	timeout := time.NewTimer(patience)
+	timeout := time.NewTimer(h.b.cfg.answerIn())
 	defer timeout.Stop()
 	for _, c := range confirmed {
 		select {
@@ -183,11 +190,12 @@ func (h *hub) close() {
 // read hands out what comes, until ps is closed.
 func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 	defer close(done)
+	pinged := h.b.cfg.answerIn()
 	wait := quiet
 	pause := shortest
 	down := false
 	for {
-		msg, err := h.receive(ps, wait)
+		msg, err := h.receive(ps, wait, wait != quiet)
 		switch {
 		case err == nil:
 			if down {
@@ -201,7 +209,7 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 		}
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() && wait == quiet {
-			wait = patience
+			wait = pinged
 			if ps.Ping(h.b.ctx) == nil {
 				continue
 			}
@@ -264,8 +272,8 @@ func (h *hub) resubscribe(ps *redis.PubSub) {
 // receive waits for what comes. The client keeps a connection on which nothing has
 // come for the time that it is given, and gives up one on which ctx has ended: so
 // it is ctx that limits the wait for the answer to a ping.
-func (h *hub) receive(ps *redis.PubSub, wait time.Duration) (any, error) {
-	if wait != patience {
+func (h *hub) receive(ps *redis.PubSub, wait time.Duration, pinged bool) (any, error) {
+	if !pinged {
 		return ps.ReceiveTimeout(h.b.ctx, wait)
 	}
 	ctx, cancel := context.WithTimeout(h.b.ctx, wait)

@@ -163,6 +163,9 @@ func parseURL(rawURL string, cfg *config) (*redis.UniversalOptions, *redis.Optio
 			o.MaxRetries = -1
 		}
 		o.DialerRetries = 1
+		if o.ReadTimeout == 0 {
+			o.ReadTimeout = cfg.answerIn()
+		}
 		return nil, o, nil
 	case "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
 		u, err := parseMany(rawURL, cfg)
@@ -255,6 +258,9 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 		DialTimeout: one.DialTimeout, ReadTimeout: one.ReadTimeout, WriteTimeout: one.WriteTimeout,
 		PoolSize: one.PoolSize, PoolTimeout: one.PoolTimeout, MinIdleConns: one.MinIdleConns,
 		MaxRetries: one.MaxRetries, ClientName: one.ClientName, DialerRetries: 1,
+	}
+	if u.ReadTimeout == 0 {
+		u.ReadTimeout = cfg.answerIn()
 	}
 	if u.MaxRetries == 0 && !cluster { // a cluster's client needs them to follow its slots
 		u.MaxRetries = -1

@@ -178,7 +178,7 @@ func (b *Broker) blocking(ctx context.Context, key string) (*redis.Client, error
 	o := *node.Options()
 	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 2, 0, 2, 2
 	o.MaxRetries = -1
-	o.ReadTimeout = b.cfg.slice + 3*time.Second
+	o.ReadTimeout = b.cfg.slice + max(patience, o.ReadTimeout)
 	o.ContextTimeoutEnabled = true
 	return redis.NewClient(&o), nil
 }

@@ -69,6 +69,13 @@ func (c *consumer) listen(cfg broker.ConsumerConfig) broker.ConsumerConfig {
 			}
 		}
 	}
+	if tell := cfg.OnRenewed; tell != nil {
+		cfg.OnRenewed = func(asked time.Time) {
+			if b.reachable() {
+				tell(asked)
+			}
+		}
+	}
 	if tell := cfg.OnPost; tell != nil {
 		cfg.OnPost = func(payload []byte) {
 			if b.reachable() {

@@ -1,0 +1,65 @@
+//go:build unix
+
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testform"
+)
+
+// A minion far from its server runs tasks, also such that take longer than the
+// lease, and runs each once. The delay is that of each direction.
+func TestFarAway(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name         string
+		lease, delay time.Duration
+	}{{"short lease", time.Second, 100 * time.Millisecond}}
+	if testform.Long() {
+		cases = append(cases, []struct {
+			name         string
+			lease, delay time.Duration
+		}{
+			{"default lease, 750 ms", redis.DefaultLease, 750 * time.Millisecond},
+			{"default lease, 1.5 s", redis.DefaultLease, 1500 * time.Millisecond},
+		}...)
+	}
+	servers := map[string]string{"miniredis": miniredis.RunT(t).Addr()}
+	if path := redistest.Path(t); path != "" {
+		servers["redis-server"] = redistest.Start(t, path).Addr
+	}
+	for name, addr := range servers {
+		for _, c := range cases {
+			if name == "miniredis" && c.delay > time.Second {
+				continue // it answers a pipeline in several packets, of which the proxy delays each
+			}
+			t.Run(name+", "+c.name, func(t *testing.T) {
+				t.Parallel()
+				p := redisproxy.Start(t, addr)
+				r := newRig(t, "redis://"+addr, redis.Namespace(namespace(t)))
+				p.Slow(c.delay, 0)
+				r.minion(func(mc *config) { mc.URL, mc.Lease = p.URL(), c.lease })
+				short, long := r.send(1, args{}), r.send(1, args{For: c.lease + c.lease/2})
+				ctx, cancel := context.WithTimeout(t.Context(), 50*c.delay+3*c.lease+patience)
+				defer cancel()
+				for range r.arb.WaitForTasks(ctx, short[0].ID(), long[0].ID()) {
+				}
+				r.results(short)
+				r.results(long)
+				r.cfg.Ledger.once(t, 2)
+				if text := r.logs.String(); strings.Contains(text, "too short") || strings.Contains(text, "lease lost") || strings.Contains(text, "out of reach") {
+					t.Errorf("the line is good enough for the lease, and the log says\n%s", text)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package minion_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// far is a broker that is far away: each request is on its way for d, and so is
+// its reply. Opening a consumer takes as many round trips as with Redis.
+func far(d time.Duration) faulty.Hooks {
+	return faulty.Hooks{
+		Before: func(_ context.Context, op faulty.Op, _ int) error {
+			if op == faulty.Consume {
+				time.Sleep(8 * d)
+			}
+			time.Sleep(d)
+			return nil
+		},
+		After: func(op faulty.Op, _ int) error {
+			if op == faulty.Consume {
+				time.Sleep(4 * d)
+			}
+			time.Sleep(d)
+			return nil
+		},
+	}
+}
+
+// A minion works however far the broker is, if its heartbeats can keep the lease.
+func TestLatency(t *testing.T) {
+	for _, tc := range []struct {
+		name         string
+		lease, delay time.Duration
+	}{
+		{"1s,100ms", time.Second, 100 * time.Millisecond},
+		{"default,1.5s", memory.DefaultLease, 1500 * time.Millisecond},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.b.Set(far(tc.delay))
+				c := r.crew(2, func(ctx context.Context, a args) (int, error) {
+					if a.N == 1 {
+						time.Sleep(5 * tc.lease)
+					}
+					return a.N, ctx.Err()
+				})
+				began := time.Now()
+				sent := []*task.Future[int]{r.send(0), r.send(1)}
+				ctx, cancel := context.WithTimeout(context.Background(), 20*tc.lease)
+				defer cancel()
+				for n, f := range sent {
+					if got, err := f.Result(ctx); got != n || err != nil {
+						t.Fatalf("task %d: %d, %v after %v\n%s", n, got, err, time.Since(began), r.logs)
+					}
+					if st := r.status(f.ID()); st.Attempts != 1 {
+						t.Errorf("task %d was attempted %d times\n%s", n, st.Attempts, r.logs)
+					}
+				}
+				synctest.Wait()
+				_ = c.stop()
+			}, memory.Lease(tc.lease))
+		})
+	}
+}
+
+// A lease that can't be kept over the line is refused, and the log says once which one
+// can. Tasks wait meanwhile: each of them handed out would come back with a death.
+func TestLeaseTooShort(t *testing.T) {
+	const delay = 300 * time.Millisecond
+	for _, tc := range []struct {
+		lease time.Duration
+		works bool
+	}{{time.Second, false}, {1800 * time.Millisecond, false}, {1900 * time.Millisecond, true}} {
+		t.Run(tc.lease.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.b.Set(far(delay))
+				r.crew(1, func(ctx context.Context, a args) (int, error) {
+					time.Sleep(10 * time.Second)
+					return a.N, ctx.Err()
+				})
+				fut := r.send(1)
+				time.Sleep(time.Minute)
+				line := `msg="the lease is too short for the line to the broker; no task is taken until a longer one is set or the line is faster" lease=` +
+					tc.lease.String() + " answer=600ms want=1.9s"
+				switch st := r.status(fut.ID()); {
+				case tc.works:
+					if st.Detail != broker.StateSucceeded || st.Attempts != 1 || r.logs.count("too short") != 0 {
+						t.Errorf("with a lease that is said to work the task is %s after attempt %d\n%s", st.Detail, st.Attempts, r.logs)
+					}
+					return
+				case st.Detail != broker.StatePending || st.Attempts != 0:
+					t.Errorf("the task is %s after attempt %d, want it to wait", st.Detail, st.Attempts)
+				}
+				if n := r.logs.count(line); n != 1 || r.logs.count("lease lost") != 0 {
+					t.Errorf("want one line %s\n%s", line, r.logs)
+				}
+				r.b.Set(faulty.Hooks{}) // the line is fast again
+				r.want(fut, broker.StateSucceeded, 1, 0)
+			}, memory.Lease(tc.lease))
+		})
+	}
+}
+
+// However slow and uneven the line is, a handler is told to stop before the broker can
+// hand its task to somebody else.
+func TestLeaseIsNeverOverrated(t *testing.T) {
+	const lease = 2 * time.Second
+	for seed := range uint64(20) {
+		bubble(t, func(t *testing.T, r *rig) {
+			var mu sync.Mutex
+			rnd := rand.New(rand.NewPCG(seed, 1))
+			late := func() {
+				mu.Lock()
+				d := time.Duration(rnd.Int64N(int64(lease) * 2 / 5))
+				mu.Unlock()
+				time.Sleep(d)
+			}
+			r.b.Set(faulty.Hooks{
+				Before: func(context.Context, faulty.Op, int) error { late(); return nil },
+				After:  func(faulty.Op, int) error { late(); return nil },
+			})
+			runs := make(map[int]context.Context)
+			handler := func(ctx context.Context, a args) (int, error) {
+				mu.Lock()
+				before := runs[a.N]
+				runs[a.N] = ctx
+				mu.Unlock()
+				if before != nil && before.Err() == nil {
+					t.Errorf("seed %d: task %d was started while another attempt was not told to stop", seed, a.N)
+				}
+				select {
+				case <-time.After(2 * lease):
+				case <-ctx.Done():
+				}
+				return a.N, ctx.Err()
+			}
+			for range 3 {
+				r.crew(2, handler, minion.MaxRecoveries(255))
+			}
+			for n := range 6 {
+				r.send(n)
+			}
+			time.Sleep(time.Minute)
+		}, memory.Lease(lease))
+	}
+}
