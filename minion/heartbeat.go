@@ -76,6 +76,7 @@ func (s *session) heartbeat(parent context.Context, load int, within time.Durati
 	r := s.r
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
+	r.own.measure()
 	began := time.Now() // the lease counts from when it was asked for
 	timer := time.AfterFunc(within, func() { cancel(context.DeadlineExceeded) })
 	defer timer.Stop()
@@ -88,12 +89,13 @@ func (s *session) heartbeat(parent context.Context, load int, within time.Durati
 	s.renewing = nil
 	r.mu.Unlock()
 	if err != nil {
-		if context.Cause(ctx) == context.DeadlineExceeded {
-			err = fmt.Errorf("no answer within %v: %w", took.Round(time.Millisecond), err)
+		if context.Cause(ctx) == context.DeadlineExceeded && errors.Is(err, context.Canceled) {
+			err = fmt.Errorf("%w: no answer within %v: %w", broker.ErrUnavailable, took.Round(time.Millisecond), context.DeadlineExceeded)
 		}
 		return err
 	}
 	s.beaten(began)
+	r.own.tell(r.log)
 	return nil
 }
 
@@ -131,7 +133,10 @@ func (s *session) overdue() error {
 	trip := s.trip
 	r.mu.Unlock()
 	why := fmt.Errorf("%w: no heartbeat for %v", broker.ErrLeaseLost, s.lease-s.margin)
-	if l := (line{renewal: trip, whole: trip}); trip > s.every/2 {
+	l := line{renewal: trip, whole: trip}
+	if delay, is := r.own.blamed(); is {
+		why = fmt.Errorf("%w; this process is short of processor time: a goroutine waits %v for its turn", why, delay)
+	} else if trip > s.every/2 {
 		why = fmt.Errorf("%w; the last one was answered after %v, and such a line needs a lease of %v or more",
 			why, trip.Round(time.Millisecond), max(l.shortest(), s.lease+leaseStep))
 	}

@@ -104,6 +104,10 @@ func (r *run) tooShort(err error) bool {
 	if !errors.As(err, &short) {
 		return false
 	}
+	if delay, is := r.own.blamed(); is && delay > short.answer/2 {
+		r.out.failed("register", fmt.Errorf("%w: %w", context.DeadlineExceeded, err))
+		return true
+	}
 	if !r.toldShort {
 		r.toldShort = true
 		r.log.warn("the lease is too short for the line to the broker; no task is taken until a longer one is set or the line is faster",

@@ -71,6 +71,7 @@ func typeOf(err error) (name string) {
 // whatever notices it.
 type outage struct {
 	log  logger
+	own  *ownDelay
 	down atomic.Bool
 
 	mu  sync.Mutex
@@ -103,10 +104,14 @@ func (o *outage) failed(op string, err error) (said bool) {
 	defer o.mu.Unlock()
 	if said = len(o.ops) == 0; said {
 		text := "broker out of reach, trying again"
-		if errors.Is(err, broker.ErrDamaged) {
+		args := []any{"op", op, "error", err}
+		if delay, is := o.own.blamed(); is && isLate(err) {
+			text = "this process is too busy to hear the broker in time, trying again"
+			args = append(args, "delay", delay)
+		} else if errors.Is(err, broker.ErrDamaged) {
 			text = "the broker's data is damaged, trying again; an operator has to repair it"
 		}
-		o.log.warn(text, "op", op, "error", err)
+		o.log.warn(text, args...)
 		o.ops = make(map[string]struct{})
 		o.down.Store(true)
 	}

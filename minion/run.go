@@ -40,6 +40,7 @@ type run struct {
 	apart      *isolate.Pool // of suspects; nil if the program has no children
 	unfit      sync.Map      // names of tasks that children of apart can't run
 	out        outage
+	own        ownDelay
 	parked     parkedNeeds
 	pick       picker
 	host       string
@@ -96,7 +97,7 @@ func newRun(m *Minion, ctx context.Context, slots int) *run {
 		freed:      make(chan struct{}, 1),
 		ahead:      ahead{usual: memory * brief}, // until many have been short
 	}
-	r.out.log = r.log
+	r.out.log, r.out.own = r.log, &r.own
 	r.pool = newPool(m, r.log, slots)
 	r.apart = newApart(m, r.log, slots)
 	r.host, _ = os.Hostname() // for show only

@@ -106,6 +106,7 @@ func (s *session) register() (err error) {
 	s.id = s.consumer.ID()
 	s.lease, s.every = s.consumer.Lease()
 	s.margin = marginOf(s.lease)
+	r.own.much.Store(int64(s.every / 4))
 	if err = s.prove(r.stop); err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 		defer cancel()

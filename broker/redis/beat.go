@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -115,10 +116,13 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, cho
 	if info, err = c.describe(load); err != nil {
 		return nil, nil, err
 	}
-	c.b.renew(ctx, calls)
+	c.renew(ctx, calls)
 	var news []told
 	for i, part := range parts {
 		if err := calls[i].err; err != nil {
+			if errors.Is(err, broker.ErrClosed) { // one of the two
+				return nil, nil, cmp.Or(c.usable(ctx), err)
+			}
 			for _, k := range part {
 				if err := c.missed(k, err); err != nil {
 					return nil, nil, err
@@ -173,15 +177,47 @@ func (c *consumer) attendAll(ctx context.Context, news []told) {
 	c.compare(held)
 }
 
+// beatConns is how many connections heartbeats may have: one for renewing the lease, one
+// for telling the namespace, which may still go on then, and one more if another hangs.
+const beatConns = 3
+
+// beating returns a client for heartbeats alone. One that waited for a connection, or
+// for a new one, which takes several round trips, might come too late: when the server
+// is far away, when many requests are under way, or when goroutines wait long for
+// their turn. The client of a cluster has a pool for each node; it is used as it is.
+func (b *Broker) beating() redis.UniversalClient {
+	node, single := b.rdb.(*redis.Client)
+	if !single {
+		return b.rdb
+	}
+	o := *node.Options()
+	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = beatConns, 0, beatConns, beatConns
+	o.ConnMaxIdleTime, o.ConnMaxLifetime = -1, 0
+	o.Dialer = wakefulDialer(o.Dialer)
+	o.MaxRetries = -1
+	beats := redis.NewClient(&o)
+	for range 2 { // the first two are made while the consumer is opened
+		go beats.Ping(b.ctx)
+	}
+	return beats
+}
+
+// endBeats closes the client for heartbeats.
+func (c *consumer) endBeats() {
+	if c.beats != c.b.rdb {
+		_ = c.beats.Close()
+	}
+}
+
 // beatTries is how often a heartbeat asks a server before it fails.
 const beatTries = 3
 
 // renew runs the beat script for each of several parts. Where a reply was lost it
 // asks at once again, there alone: with queues on many servers one connection in
 // trouble must not cost the lease of all.
-func (b *Broker) renew(ctx context.Context, calls []*call) {
+func (c *consumer) renew(ctx context.Context, calls []*call) {
 	for range beatTries {
-		runAll(ctx, b, calls)
+		runAllOn(ctx, c.b, c.beats, calls)
 		calls = slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return !errors.Is(c.err, broker.ErrIndeterminate) })
 		if len(calls) == 0 || ctx.Err() != nil {
 			return
@@ -208,7 +244,7 @@ func (c *consumer) announce(ctx context.Context, info []byte) (searches bool, er
 	}
 	var tasks []byte
 	for {
-		told, searches, err := c.b.announce(ctx, c.minion, c.leaseMillis(), info, tasks)
+		told, searches, err := c.b.announce(ctx, c.beats, c.minion, c.leaseMillis(), info, tasks)
 		if err != nil || told || tasks != nil {
 			return searches, err
 		}
@@ -227,13 +263,13 @@ func (c *consumer) farewell(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	_, _, err := c.b.announce(ctx, c.minion, 0, nil, nil)
+	_, _, err := c.b.announce(ctx, c.b.rdb, c.minion, 0, nil, nil)
 	return err
 }
 
-func (b *Broker) announce(ctx context.Context, minion string, lease int64, info, tasks []byte) (told, searches bool, err error) {
+func (b *Broker) announce(ctx context.Context, on redis.UniversalClient, minion string, lease int64, info, tasks []byte) (told, searches bool, err error) {
 	s := b.space
-	reply, err := scriptAnnounce.run(ctx, b, []string{s.beats, s.infos, s.tasks, s.searcher}, minion, lease, info, tasks)
+	reply, err := runAs(ctx, b, on, scriptAnnounce, newOnce, []string{s.beats, s.infos, s.tasks, s.searcher}, []any{minion, lease, info, tasks})
 	list := toList(reply)
 	return toInt(item(list, 0)) == 1, toInt(item(list, 1)) == 1, err
 }

@@ -46,7 +46,8 @@ type consumer struct {
 	gone    chan struct{}   // closed by Close
 	ctx     context.Context // ends with Close
 	end     context.CancelFunc
-	telling chan struct{} // capacity 1, holds a token while the namespace is told of the minion
+	beats   redis.UniversalClient // for heartbeats
+	telling chan struct{}         // capacity 1, holds a token while the namespace is told of the minion
 	// following has capacity 1, and holds a token while there is something to do that
 	// follows on a heartbeat.
 	following chan struct{}
@@ -116,9 +117,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		}
 	}
 	c.single = len(c.order) == 1
-	if time.Since(c.started) > b.cfg.lease/farPart {
-		b.warm()
-	}
+	c.beats = b.beating()
 	if err := c.join(ctx); err != nil {
 		c.abandon()
 		return nil, err
@@ -127,28 +126,6 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 	b.listen(c)
 	b.keep()
 	return c, nil
-}
-
-// farPart is the part of a lease from which on a server is far away, if finding the
-// queues of a consumer takes that long.
-const farPart = 20
-
-// warm opens connections to servers that are far away. A new connection takes several
-// round trips until its first command is answered. A heartbeat that needs one because
-// other requests are under way might come too late. Errors are those of requests.
-func (b *Broker) warm() {
-	// A dequeue, a settlement, a heartbeat, what follows on it, errands, and one to spare.
-	const conns = 6
-	for range conns {
-		b.wg.Go(func() {
-			switch c := b.rdb.(type) {
-			case *redis.Client:
-				c.Ping(b.ctx)
-			case *redis.ClusterClient:
-				_ = c.ForEachMaster(b.ctx, func(ctx context.Context, node *redis.Client) error { return node.Ping(ctx).Err() })
-			}
-		})
-	}
 }
 
 func (c *consumer) join(ctx context.Context) error {
@@ -191,6 +168,7 @@ func (c *consumer) join(ctx context.Context) error {
 // with its lease.
 func (c *consumer) abandon() {
 	c.end()
+	c.endBeats()
 	if c.sub != nil {
 		c.sub.close()
 	}
@@ -318,6 +296,7 @@ func (c *consumer) Close(ctx context.Context) error {
 // close does what Close has to ask the server for.
 func (c *consumer) close(ctx context.Context, first bool) error {
 	if first {
+		defer c.endBeats()
 		c.sub.close()
 		c.b.unlisten(c)
 	}

@@ -166,6 +166,7 @@ func parseURL(rawURL string, cfg *config) (*redis.UniversalOptions, *redis.Optio
 		if o.ReadTimeout == 0 {
 			o.ReadTimeout = cfg.answerIn()
 		}
+		o.Dialer = dialer(o.DialTimeout, o.TLSConfig)
 		return nil, o, nil
 	case "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
 		u, err := parseMany(rawURL, cfg)
@@ -272,6 +273,7 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 	if cfg.tls != nil {
 		u.TLSConfig = cfg.tls
 	}
+	u.Dialer = dialer(u.DialTimeout, u.TLSConfig)
 	return u, nil
 }
 

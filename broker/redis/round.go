@@ -142,7 +142,7 @@ func (b *Broker) round(ctx context.Context) (again time.Duration, err error) {
 		return again, nil
 	}
 	// Minions that were the last of all have told the namespace about themselves.
-	if _, _, err := b.announce(within, "", 0, nil, nil); err != nil {
+	if _, _, err := b.announce(within, b.rdb, "", 0, nil, nil); err != nil {
 		return again, err
 	}
 	for list = list[1:]; len(list) >= 3 && err == nil; {
@@ -287,6 +287,6 @@ func (b *Broker) bury(ctx context.Context, k *keys, dead []string, now int64, ex
 			b.log.Warn("redis: a minion died; its tasks are back", "queue", k.queue, "minion", id, "tasks", n)
 		}
 		// What it said of itself goes too; if that fails, it ends with its lease.
-		_, _, _ = b.announce(ctx, minion, 0, nil, nil)
+		_, _, _ = b.announce(ctx, b.rdb, minion, 0, nil, nil)
 	}
 }

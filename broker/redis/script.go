@@ -121,12 +121,12 @@ func (s *script) words(in *scratch, verb, body string, keys []string, args []any
 // the first try did nothing then. A script that returned false has a nil reply. The
 // error is classified, see fault.
 func (s *script) run(ctx context.Context, b *Broker, keys []string, args ...any) (any, error) {
-	return runAs(ctx, b, s, newOnce, keys, args)
+	return runAs(ctx, b, b.rdb, s, newOnce, keys, args)
 }
 
 // texts is run for a script that returns a list of texts and numbers.
 func (s *script) texts(ctx context.Context, b *Broker, keys []string, args ...any) ([]string, error) {
-	return runAs(ctx, b, s, newOnceTexts, keys, args)
+	return runAs(ctx, b, b.rdb, s, newOnceTexts, keys, args)
 }
 
 // reply is a command that reads a reply of type T.
@@ -135,8 +135,8 @@ type reply[T any] interface {
 	Result() (T, error)
 }
 
-// runAs is run for a reply that a command of newCmd reads.
-func runAs[T any, C reply[T]](ctx context.Context, b *Broker, s *script, newCmd func(context.Context, ...any) C, keys []string, args []any) (T, error) {
+// runAs is run for a reply that a command of newCmd reads, by a client.
+func runAs[T any, C reply[T]](ctx context.Context, b *Broker, on redis.UniversalClient, s *script, newCmd func(context.Context, ...any) C, keys []string, args []any) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
 		return none, err
@@ -144,10 +144,10 @@ func runAs[T any, C reply[T]](ctx context.Context, b *Broker, s *script, newCmd 
 	in := newScratch()
 	defer in.free()
 	cmd := newCmd(ctx, s.words(in, "evalsha", s.sha, keys, args)...)
-	_ = b.rdb.Process(ctx, cmd)
+	_ = on.Process(ctx, cmd)
 	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 		cmd = newCmd(ctx, s.words(in, "eval", s.text, keys, args)...)
-		_ = b.rdb.Process(ctx, cmd)
+		_ = on.Process(ctx, cmd)
 	}
 	out, err := cmd.Result()
 	if err == redis.Nil { // a script that returned false
@@ -180,10 +180,13 @@ type call struct {
 }
 
 // runAll executes scripts in one round trip, each as run would.
-func runAll(ctx context.Context, b *Broker, calls []*call) {
+func runAll(ctx context.Context, b *Broker, calls []*call) { runAllOn(ctx, b, b.rdb, calls) }
+
+// runAllOn is runAll by a client.
+func runAllOn(ctx context.Context, b *Broker, on redis.UniversalClient, calls []*call) {
 	if len(calls) == 1 && len(calls[0].before) == 0 {
 		c := calls[0]
-		c.reply, c.err = c.script.run(ctx, b, c.keys, c.args...)
+		c.reply, c.err = runAs(ctx, b, on, c.script, newOnce, c.keys, c.args)
 		return
 	}
 	if err := ctx.Err(); err != nil {
@@ -194,7 +197,7 @@ func runAll(ctx context.Context, b *Broker, calls []*call) {
 	}
 	in := newScratch()
 	defer in.free()
-	pipe := b.rdb.Pipeline()
+	pipe := on.Pipeline()
 	cmds := make([]onceCmd, len(calls))
 	var sets []onceCmd
 	for i, c := range calls {
@@ -219,7 +222,7 @@ func runAll(ctx context.Context, b *Broker, calls []*call) {
 		case c.err == redis.Nil:
 			c.reply, c.err = nil, nil
 		case redis.HasErrorPrefix(c.err, "NOSCRIPT"):
-			c.reply, c.err = c.script.run(ctx, b, c.keys, c.args...)
+			c.reply, c.err = runAs(ctx, b, on, c.script, newOnce, c.keys, c.args)
 		default:
 			c.err = b.fault(c.script.name, c.err)
 			b.relearn(ctx, c.err)

@@ -39,9 +39,6 @@ func TestFarAway(t *testing.T) {
 	}
 	for name, addr := range servers {
 		for _, c := range cases {
-			if name == "miniredis" && c.delay > time.Second {
-				continue // it answers a pipeline in several packets, of which the proxy delays each
-			}
 			t.Run(name+", "+c.name, func(t *testing.T) {
 				t.Parallel()
 				p := redisproxy.Start(t, addr)
@@ -55,6 +52,10 @@ func TestFarAway(t *testing.T) {
 				}
 				r.results(short)
 				r.results(long)
+				if stalled := r.busy.Longest(); stalled > c.lease/20 {
+					t.Logf("the machine stalled for %v: that may have ended a lease", stalled)
+					return
+				}
 				r.cfg.Ledger.once(t, 2)
 				if text := r.logs.String(); strings.Contains(text, "too short") || strings.Contains(text, "lease lost") || strings.Contains(text, "out of reach") {
 					t.Errorf("the line is good enough for the lease, and the log says\n%s", text)

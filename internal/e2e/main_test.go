@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	goredis.SetLogger(mute{}) // it tells of every failed dial, and here most are meant to fail
 	proc.Main(map[string]proc.Role{
 		"minion": minionRole, "arbiter": arbiterRole, "groups": groupsRole,
-		"garrison": garrisonRole, "rival": rivalRole,
+		"garrison": garrisonRole, "rival": rivalRole, "starved": starvedRole,
 	})
 	testform.Parallel(12 * runtime.GOMAXPROCS(0)) // most of these tests wait most of the time
 	os.Exit(m.Run())

@@ -19,18 +19,23 @@ import (
 
 // config is what a minion or an arbiter is told, in a process of its own or not.
 type config struct {
-	URL    string
-	Lease  time.Duration // 0 is the default
-	Queues []string
-	Slots  int
-	Ledger ledger
-	Tasks  int // of an arbiter
+	URL   string
+	Lease time.Duration // 0 is the default
+
+	Namespace string // "" is the default
+	Queues    []string
+	Slots     int
+	Ledger    ledger
+	Tasks     int // of an arbiter
 }
 
 func (c config) open(ctx context.Context, log *slog.Logger, opts ...redis.Option) (*redis.Broker, error) {
 	opts = append([]redis.Option{redis.Logger(log)}, opts...)
 	if c.Lease > 0 {
 		opts = append(opts, redis.Lease(c.Lease))
+	}
+	if c.Namespace != "" {
+		opts = append(opts, redis.Namespace(c.Namespace))
 	}
 	return redis.Open(ctx, c.URL, opts...)
 }

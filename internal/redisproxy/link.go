@@ -44,7 +44,7 @@ func (l *link) commands() {
 	defer l.cut()
 	r := bufio.NewReader(l.client)
 	for {
-		idle := r.Buffered() == 0
+		idle := l.idle(l.client, r)
 		c, raw, err := readCommand(r)
 		if err != nil || !l.melt() || !l.drag(idle, len(raw)) {
 			return
@@ -139,7 +139,7 @@ func (l *link) replies() {
 	defer l.cut()
 	r := bufio.NewReader(l.server)
 	for {
-		idle := r.Buffered() == 0
+		idle := l.idle(l.server, r)
 		raw, push, err := readReply(r)
 		if err != nil || !l.melt() || !l.drag(idle, len(raw)) {
 			return
@@ -184,6 +184,17 @@ func (l *link) melt() bool {
 			return false
 		}
 	}
+}
+
+// idle reports whether nothing waits to be read. What has come while something else was
+// delayed waits in the connection.
+func (l *link) idle(conn net.Conn, r *bufio.Reader) bool {
+	if delay, _ := l.p.slowness(); delay > 0 && r.Buffered() == 0 {
+		_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+		_, _ = r.Peek(1)
+		_ = conn.SetReadDeadline(time.Time{})
+	}
+	return r.Buffered() == 0
 }
 
 // drag waits as long as n bytes take while the proxy is slow, and reports whether

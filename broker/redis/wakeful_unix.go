@@ -1,0 +1,98 @@
+//go:build unix
+
+package redis
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// How long a read sleeps before it looks again: at first, and at most.
+const (
+	firstNap = 500 * time.Microsecond
+	lastNap  = 20 * time.Millisecond
+)
+
+// wakefulConn is a connection whose reads look for what has come, again and again.
+type wakefulConn struct {
+	net.Conn
+	raw      syscall.RawConn
+	deadline atomic.Pointer[time.Time] // of reads; nil if there is none
+}
+
+// wakeful returns a connection with wakeful reads, or conn itself if it has no socket.
+func wakeful(conn net.Conn) net.Conn {
+	socket, ok := conn.(syscall.Conn)
+	if _, is := conn.(*wakefulConn); !ok || is {
+		return conn
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return conn
+	}
+	return &wakefulConn{Conn: conn, raw: raw}
+}
+
+// SyscallConn implements [syscall.Conn]: the client looks below, to find out whether
+// the server has closed an idle connection.
+func (c *wakefulConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
+
+// SetDeadline implements [net.Conn].
+func (c *wakefulConn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// SetReadDeadline implements [net.Conn].
+func (c *wakefulConn) SetReadDeadline(t time.Time) error {
+	if t.IsZero() {
+		c.deadline.Store(nil)
+	} else {
+		c.deadline.Store(&t)
+	}
+	return nil
+}
+
+// Read implements [net.Conn].
+func (c *wakefulConn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for nap := firstNap; ; nap = min(2*nap, lastNap) {
+		var n int
+		var bad error
+		err := c.raw.Read(func(fd uintptr) bool {
+			for {
+				if n, bad = syscall.Read(int(fd), p); bad != syscall.EINTR {
+					return true
+				}
+			}
+		})
+		switch {
+		case err != nil:
+			return 0, err
+		case bad == syscall.EAGAIN:
+		case bad != nil:
+			return 0, &net.OpError{Op: "read", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("read", bad)}
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+		if d := c.deadline.Load(); d != nil {
+			left := time.Until(*d)
+			if left <= 0 {
+				return 0, &net.OpError{Op: "read", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.ErrDeadlineExceeded}
+			}
+			time.Sleep(min(nap, left))
+			continue
+		}
+		time.Sleep(nap)
+	}
+}

@@ -1,0 +1,139 @@
+//go:build unix
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/proc"
+	"github.com/go-arbiter/arbiter/internal/testform"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// spin is a task whose handler computes without a pause, until its process is killed.
+var spin = task.Define[args, answer]("spin")
+
+// starvedRole is a minion on one processor, all of whose slots compute.
+func starvedRole(ctx context.Context, text json.RawMessage) error {
+	runtime.GOMAXPROCS(1)
+	var c config
+	if err := json.Unmarshal(text, &c); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	b, err := c.open(ctx, log)
+	if err != nil {
+		return err
+	}
+	m := minion.New(b, minion.Logger(log), minion.DrainTimeout(0))
+	var spinning atomic.Int64
+	err = task.Handle(m, spin, func(context.Context, args) (answer, error) {
+		if spinning.Add(1) == int64(c.Slots) {
+			fmt.Println("all compute")
+		}
+		for n := 0; ; n++ {
+			if n < 0 { // never
+				return answer{}, nil
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return m.Run(ctx, c.Slots)
+}
+
+// Handlers that compute on the only processor do not cost the minion its lease. It
+// names its own delay, and does not blame the broker.
+func TestStarvedMinion(t *testing.T) {
+	t.Parallel()
+	// Each handler computes for 10 ms until it is another one's turn. A heartbeat that
+	// waited for its turn twice, as for two replies, would be too late in both forms.
+	forms := []starved{{lease: time.Second, slots: 24}}
+	if testform.Long() {
+		forms = append(forms, starved{lease: redis.DefaultLease, slots: 300})
+	}
+	addr := miniredis.RunT(t).Addr()
+	for _, f := range forms {
+		t.Run(f.lease.String(), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "redis://"+addr, redis.Lease(f.lease), redis.Namespace(namespace(t)))
+			// A machine that stalls may end a lease, too. That says nothing.
+			for try := 1; ; try++ {
+				fault := r.starve(f)
+				if fault == "" {
+					return
+				}
+				if stalled := r.busy.Longest(); stalled < f.lease/20 || try == 5 {
+					t.Fatalf("%s, and the machine stalled for %v", fault, stalled)
+				}
+			}
+		})
+	}
+}
+
+// starved is a minion on one processor.
+type starved struct {
+	lease time.Duration
+	slots int
+}
+
+var ownDelay = regexp.MustCompile(`msg="this process is short of processor time[^"]*" delay=\S*[1-9]`)
+
+// starve runs a minion whose handlers compute, and returns what is wrong with it.
+func (r *rig) starve(f starved) (fault string) {
+	calls := make([]task.Call[answer], f.slots)
+	for i := range calls {
+		calls[i] = spin.Bind(args{})
+	}
+	if _, err := task.SendAll(r.Context(), r.arb, calls...); err != nil {
+		r.Fatal(err)
+	}
+	p := proc.Start(r, "starved", config{URL: r.cfg.URL, Namespace: namespace(r), Lease: f.lease, Slots: f.slots})
+	defer p.Kill()
+	p.WaitFor(r, "all compute\n")
+	began := r.minionBeat()
+	r.eventually("the lease is renewed for longer than it lasts, or lost", func() bool {
+		return r.minionBeat().Sub(began) > f.lease || strings.Contains(p.Output(), "lease lost")
+	})
+	out := p.Output()
+	switch {
+	case strings.Contains(out, "lease lost"):
+		return "the lease was lost:\n" + out
+	case strings.Contains(out, "broker out of reach"):
+		return "the broker is blamed:\n" + out
+	case !ownDelay.MatchString(out):
+		return "the minion does not name its own delay:\n" + out
+	}
+	return ""
+}
+
+// minionBeat returns when the youngest minion was last heard of.
+func (r *rig) minionBeat() time.Time {
+	all, err := r.b.Minions(r.Context())
+	if err != nil {
+		r.Fatal(err)
+	}
+	var last broker.MinionInfo
+	for _, m := range all {
+		if m.Started.After(last.Started) {
+			last = m
+		}
+	}
+	return last.Beat
+}
