@@ -33,6 +33,10 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 			args[i] = ids[p][:]
 		}
 		values, metas, err := b.described(ctx, k, args)
+		if isSpoiled(err) { // that is of this queue alone
+			spoil(out, places, err)
+			return make([]bool, len(places)), nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -55,12 +59,24 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 			found[i] = true
 			st.Queue = k.queue
 		}
-		return found, b.locate(ctx, k, open, out)
+		if err := b.locate(ctx, k, open, out); isSpoiled(err) {
+			spoil(out, open, err)
+		} else if err != nil {
+			return nil, err
+		}
+		return found, nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// spoil notes of tasks that a key of their queue is of another type.
+func spoil(out []broker.Status, places []int, err error) {
+	for _, p := range places {
+		out[p].Err = fmt.Errorf("task %s: %w", out[p].ID, err)
+	}
 }
 
 // states reads the states of tasks, in as many calls as their outcomes need.
