@@ -27,6 +27,7 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 	if err := b.lookupFlows(ctx, ids, out); err != nil {
 		return nil, err
 	}
+	var spoiled error // of a queue that has a key of another type
 	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
 		args := make([]any, len(places))
 		for i, p := range places {
@@ -34,6 +35,7 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 		}
 		values, metas, err := b.described(ctx, k, args)
 		if isSpoiled(err) { // that is of this queue alone
+			spoiled = err
 			spoil(out, places, err)
 			return make([]bool, len(places)), nil
 		}
@@ -60,6 +62,7 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 			st.Queue = k.queue
 		}
 		if err := b.locate(ctx, k, open, out); isSpoiled(err) {
+			spoiled = err
 			spoil(out, open, err)
 		} else if err != nil {
 			return nil, err
@@ -68,6 +71,9 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 	})
 	if err != nil {
 		return nil, err
+	}
+	if spoiled != nil && !slices.ContainsFunc(out, func(st broker.Status) bool { return !isSpoiled(st.Err) }) {
+		return nil, spoiled // there is nothing else to tell
 	}
 	return out, nil
 }
