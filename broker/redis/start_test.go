@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,9 @@ func TestCutOffTogether(t *testing.T) {
 			id := b.ID()
 			ends := func() float64 {
 				score, err := raw.ZScore(t.Context(), place(q)+"minions", string(id[:])).Result()
+				if errors.Is(err, goredis.Nil) { // a round of another broker was faster, and took it for dead
+					return -1
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -61,7 +65,7 @@ func TestCutOffTogether(t *testing.T) {
 			} else {
 				consume(t, first, cfg)
 			}
-			if after := ends(); after <= before {
+			if after := ends(); after >= 0 && after <= before {
 				t.Errorf("after %s the lease of the other minion ends at %.0f, as before", q, after)
 			}
 			for _, c := range []broker.Consumer{a, b} {
