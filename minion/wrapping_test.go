@@ -1,0 +1,31 @@
+package minion_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/minion"
+)
+
+// Compress around a codec that seals would decompress before it looks at the seal: no
+// arbiter and no minion takes it, and the error says which order is right.
+func TestWrongWrapping(t *testing.T) {
+	t.Parallel()
+	b := memory.New()
+	defer func() { _ = b.Close() }()
+	wrong := codec.Compress(sealed)
+	arb, err := arbiter.New(b, arbiter.Codec(wrong))
+	if err == nil || !strings.Contains(err.Error(), "Compress") {
+		t.Errorf("New: %v", err)
+	}
+	if err == nil {
+		_ = arb.Close()
+	}
+	err = minion.New(b, minion.Codec(wrong)).Run(t.Context(), 1)
+	if err == nil || !strings.Contains(err.Error(), "Compress") {
+		t.Errorf("Run: %v", err)
+	}
+}
