@@ -48,7 +48,10 @@ func TestFarAway(t *testing.T) {
 				short, long := r.send(1, args{}), r.send(1, args{For: c.lease + c.lease/2})
 				ctx, cancel := context.WithTimeout(t.Context(), 50*c.delay+3*c.lease+patience)
 				defer cancel()
-				for range r.arb.WaitForTasks(ctx, short[0].ID(), long[0].ID()) {
+				for _, err := range r.arb.WaitForTasks(ctx, short[0].ID(), long[0].ID()) {
+					if err != nil {
+						t.Fatal(err)
+					}
 				}
 				r.results(short)
 				r.results(long)
