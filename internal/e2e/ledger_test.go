@@ -41,7 +41,8 @@ func (l ledger) note(event string, info task.Info) error {
 	return err
 }
 
-// read returns all entries, in the order in which they were written.
+// read returns all entries, in the order in which they were written. It may be called
+// while a process writes one.
 func (l ledger) read(t testing.TB) []entry {
 	t.Helper()
 	data, err := os.ReadFile(string(l))
@@ -50,6 +51,9 @@ func (l ledger) read(t testing.TB) []entry {
 	}
 	var all []entry
 	for line := range strings.Lines(string(data)) {
+		if !strings.HasSuffix(line, "\n") {
+			break // it is being written
+		}
 		var e entry
 		if _, err := fmt.Sscan(line, &e.Event, &e.ID, &e.Attempt, &e.PID); err != nil {
 			t.Fatalf("ledger: %q: %v", line, err)
