@@ -80,6 +80,11 @@ func (s *session) heartbeat(parent context.Context, load int, within time.Durati
 	began := time.Now() // the lease counts from when it was asked for
 	timer := time.AfterFunc(within, func() { cancel(context.DeadlineExceeded) })
 	defer timer.Stop()
+	probe := time.NewTimer(within / 4)
+	defer probe.Stop()
+	over := make(chan struct{})
+	defer close(over)
+	r.wg.Go(func() { r.own.watch(probe, within/4, over) })
 	r.mu.Lock()
 	s.renewing = func() { timer.Reset(within) }
 	r.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 // value is ready.
 type ownDelay struct {
 	began atomic.Pointer[time.Time] // of the measurement under way; nil if none is
-	last  atomic.Int64              // what the last one found, in ns
+	last  atomic.Int64              // what the last ones found, in ns: an older one counts half
 	much  atomic.Int64              // from where on a delay is named, in ns
 	told  atomic.Bool               // it was, and has not been short again
 }
@@ -32,12 +32,26 @@ func (d *ownDelay) measure() {
 		// A new goroutine runs next. After this it has waited for its turn behind all
 		// others, as one does that a reply wakes.
 		runtime.Gosched()
-		d.last.Store(int64(time.Since(began)))
+		d.last.Store(max(int64(time.Since(began)), d.last.Load()/2)) // delays vary
 		d.began.Store(nil)
 	}()
 }
 
-// longest returns what the last measurement found, or how long the one under way has
+// watch measures again and again while an answer is awaited, until over is closed: a
+// single measurement may be lucky.
+func (d *ownDelay) watch(next *time.Timer, every time.Duration, over <-chan struct{}) {
+	for {
+		select {
+		case <-next.C:
+			d.measure()
+			next.Reset(every)
+		case <-over:
+			return
+		}
+	}
+}
+
+// longest returns what the last measurements found, or how long the one under way has
 // lasted, if that is more.
 func (d *ownDelay) longest() time.Duration {
 	longest := time.Duration(d.last.Load())

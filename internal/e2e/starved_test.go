@@ -65,6 +65,11 @@ func TestStarvedMinion(t *testing.T) {
 	// Each handler computes for 10 ms until it is another one's turn. A heartbeat that
 	// waited for its turn twice, as for two replies, would be too late in both forms.
 	forms := []starved{{lease: time.Second, slots: 24}}
+	if raceDetector {
+		// A goroutine that wakes in the time of another one has what is left of its 10 ms.
+		// With the race detector a heartbeat needs more, and waits for its turn at times.
+		forms[0] = starved{lease: 2500 * time.Millisecond, slots: 30}
+	}
 	if testform.Long() {
 		forms = append(forms, starved{lease: redis.DefaultLease, slots: 300})
 	}
@@ -73,14 +78,17 @@ func TestStarvedMinion(t *testing.T) {
 		t.Run(f.lease.String(), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, "redis://"+addr, redis.Lease(f.lease), redis.Namespace(namespace(t)))
-			// A machine that stalls may end a lease, too. That says nothing.
+			// A machine that gives the minion less than its one processor may end a lease,
+			// too. That says nothing about the lease, but the broker is not blamed even so.
 			for try := 1; ; try++ {
-				fault := r.starve(f)
-				if fault == "" {
+				out, share := r.starve(f)
+				switch lost := strings.Contains(out, "lease lost"); {
+				case strings.Contains(out, "broker out of reach"):
+					t.Fatalf("the broker is blamed:\n%s", out)
+				case lost && share > 0.9:
+					t.Fatalf("the lease was lost:\n%s", out)
+				case !lost || try == 3:
 					return
-				}
-				if stalled := r.busy.Longest(); stalled < f.lease/20 || try == 5 {
-					t.Fatalf("%s, and the machine stalled for %v", fault, stalled)
 				}
 			}
 		})
@@ -95,8 +103,9 @@ type starved struct {
 
 var ownDelay = regexp.MustCompile(`msg="this process is short of processor time[^"]*" delay=\S*[1-9]`)
 
-// starve runs a minion whose handlers compute, and returns what is wrong with it.
-func (r *rig) starve(f starved) (fault string) {
+// starve runs a minion whose handlers compute. It returns what the minion said, and
+// which part of the time it had a processor.
+func (r *rig) starve(f starved) (out string, share float64) {
 	calls := make([]task.Call[answer], f.slots)
 	for i := range calls {
 		calls[i] = spin.Bind(args{})
@@ -104,23 +113,17 @@ func (r *rig) starve(f starved) (fault string) {
 	if _, err := task.SendAll(r.Context(), r.arb, calls...); err != nil {
 		r.Fatal(err)
 	}
+	start := time.Now()
 	p := proc.Start(r, "starved", config{URL: r.cfg.URL, Namespace: namespace(r), Lease: f.lease, Slots: f.slots})
 	defer p.Kill()
 	p.WaitFor(r, "all compute\n")
 	began := r.minionBeat()
-	r.eventually("the lease is renewed for longer than it lasts, or lost", func() bool {
-		return r.minionBeat().Sub(began) > f.lease || strings.Contains(p.Output(), "lease lost")
+	r.eventually("the lease is renewed for longer than it lasts and the delay is named, or it is lost", func() bool {
+		out = p.Output()
+		return r.minionBeat().Sub(began) > f.lease && ownDelay.MatchString(out) || strings.Contains(out, "lease lost")
 	})
-	out := p.Output()
-	switch {
-	case strings.Contains(out, "lease lost"):
-		return "the lease was lost:\n" + out
-	case strings.Contains(out, "broker out of reach"):
-		return "the broker is blamed:\n" + out
-	case !ownDelay.MatchString(out):
-		return "the minion does not name its own delay:\n" + out
-	}
-	return ""
+	p.Kill()
+	return out, float64(p.CPU()) / float64(time.Since(start))
 }
 
 // minionBeat returns when the youngest minion was last heard of.

@@ -138,6 +138,12 @@ func (p *Process) Kill() {
 	_ = p.stdin.Close()
 }
 
+// CPU returns how much processor time the process had. It has ended.
+func (p *Process) CPU() time.Duration {
+	<-p.exited
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+}
+
 // Terminate asks the process to end, with SIGTERM, and returns its exit status.
 func (p *Process) Terminate(t testing.TB) int {
 	t.Helper()

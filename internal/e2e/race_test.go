@@ -1,0 +1,6 @@
+//go:build unix && race
+
+package e2e
+
+// raceDetector reports whether the tests run with the race detector.
+const raceDetector = true
