@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -79,14 +81,23 @@ func startOn(t testing.TB, path string, args func(port int) []string) *Server {
 	return nil
 }
 
+// freePort returns a port on which nobody listens. It is below the range that systems
+// use for the other end of connections: a server that is down for a while still has its
+// port when it starts again.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const from, to = 15_000, 32_000
+	var err error
+	for range 100 {
+		port := from + rand.IntN(to-from)
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal(err)
+	return 0
 }
 
 // launch starts the process.
@@ -117,7 +128,7 @@ func (s *Server) run(args ...string) error {
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		err := listens(s.Addr)
 		if err == nil && !s.tls() {
-			err = client.Ping(context.Background()).Err()
+			err = s.answers(client)
 		}
 		if err == nil || redis.HasErrorPrefix(err, "NOAUTH") {
 			return nil
@@ -132,6 +143,22 @@ func (s *Server) run(args ...string) error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// answers reports whether it is this process that answers, and not another one that has
+// taken the port.
+func (s *Server) answers(client *redis.Client) error {
+	if err := client.Ping(context.Background()).Err(); err != nil {
+		return err
+	}
+	info, err := client.Info(context.Background(), "server").Result()
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", s.pid())) {
+		return fmt.Errorf("another server has the port of %s", s.Addr)
+	}
+	return nil
 }
 
 func (s *Server) tls() bool { return slices.Contains(s.args, "--tls-port") }
