@@ -26,7 +26,8 @@ type config struct {
 	Queues    []string
 	Slots     int
 	Ledger    ledger
-	Tasks     int // of an arbiter
+	Tasks     int    // of an arbiter
+	Gate      string // of an arbiter: a file for which the second half of its tasks waits
 }
 
 func (c config) open(ctx context.Context, log *slog.Logger, opts ...redis.Option) (*redis.Broker, error) {
@@ -90,7 +91,11 @@ func arbiterRole(ctx context.Context, text json.RawMessage) error {
 	for len(ids) < c.Tasks {
 		calls := make([]task.Call[answer], min(500, c.Tasks-len(ids)))
 		for i := range calls {
-			calls[i] = work.Bind(args{N: len(ids) + i, For: 3 * time.Millisecond})
+			a := args{N: len(ids) + i, For: 3 * time.Millisecond}
+			if a.N >= c.Tasks/2 {
+				a.Gate = c.Gate
+			}
+			calls[i] = work.Bind(a)
 		}
 		futs, err := task.SendAll(ctx, arb, calls...)
 		if err != nil {

@@ -20,6 +20,7 @@ type args struct {
 	Deaf bool          `arbiter:"deaf"`          // it does not look at its context
 	Kill bool          `arbiter:"kill,optional"` // it kills its process
 	Fill int           `arbiter:"fill"`          // bytes of the result beside the rest
+	Gate string        `arbiter:"gate,optional"` // it waits until there is a file of this name
 }
 
 // answer is what it returns.
@@ -43,6 +44,11 @@ func handler(l ledger) func(context.Context, args) (answer, error) {
 			time.Sleep(50 * time.Millisecond) // others start beside it
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
+		if a.Gate != "" {
+			if err := waitForFile(ctx, a.Gate); err != nil {
+				return answer{}, err
+			}
+		}
 		if a.Hang && info.Attempt == 1 {
 			<-ctx.Done()
 			return answer{}, context.Cause(ctx)
@@ -59,5 +65,19 @@ func handler(l ledger) func(context.Context, args) (answer, error) {
 			}
 		}
 		return answer{a.N, int(info.Attempt), os.Getpid(), strings.Repeat("x", a.Fill)}, l.note("end", info)
+	}
+}
+
+// waitForFile waits until there is a file of that name.
+func waitForFile(ctx context.Context, name string) error {
+	for {
+		if _, err := os.Stat(name); err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
