@@ -11,7 +11,9 @@ import (
 
 // WaitForTasks yields the status of each task once it is done, in the order in
 // which they are done, not in that of the ids; an id that is given twice is
-// yielded once. The loop ends after the last one, and may be left before.
+// yielded once. The loop ends after the last one, and may be left before. A failure is
+// looked up before it is yielded, since the task may have been requeued: a success of
+// the same moment may come first.
 //
 // A task that is unknown, because it never was or because its result is not
 // kept any more, is yielded with its id alone and an error that wraps

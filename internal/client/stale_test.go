@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -164,6 +165,60 @@ func TestTableStaleWhileAwaited(t *testing.T) {
 		}
 		if looks := due() == 1; looks != tt.looks {
 			t.Errorf("%s: to be looked up is %t, want %t", tt.name, looks, tt.looks)
+		}
+	}
+}
+
+// What was canceled because of a failure is given behind it, whether somebody waited when
+// it came or not, and also if nothing of it is kept but the push.
+func TestTableCauseBeforeEffect(t *testing.T) {
+	now := time.Unix(0, 0)
+	failure := &broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "bad"}}
+	records := [][]byte{
+		broker.AppendOutcome(nil, failure),
+		broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateCanceled}),
+		broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateCanceled}),
+	}
+	found := []*broker.Status{
+		{State: broker.StateFailed, Outcome: failure},
+		{State: broker.StateCanceled, Outcome: &broker.Outcome{State: broker.StateCanceled}},
+		{State: broker.StateUnknown},
+	}
+	for early := range len(records) + 1 { // so many come before somebody waits
+		tab, c := testTable()
+		w := newWatch(c)
+		for range records {
+			w.ids = append(w.ids, newID())
+		}
+		for i, id := range w.ids {
+			tab.expect(id, "t", "q", false, now)
+			tab.sent(id, true, now)
+			if i < early {
+				tab.deliver(id, records[i], now)
+			}
+		}
+		for _, id := range w.ids {
+			if a, ok := tab.take(id); ok {
+				w.put(a)
+			} else {
+				tab.wait(id, w, now)
+			}
+		}
+		for i := early; i < len(records); i++ {
+			tab.deliver(w.ids[i], records[i], now)
+		}
+		if len(w.ready) > 0 {
+			t.Errorf("%d were early: %d were given before the failure", early, len(w.ready))
+		}
+		for _, id := range tab.due(nil, 10, now, false) {
+			tab.found(id, found[slices.Index(w.ids, id)], now)
+		}
+		var got []broker.ID
+		for _, a := range w.ready {
+			got = append(got, a.ID)
+		}
+		if !slices.Equal(got, w.ids) {
+			t.Errorf("%d were early: given are %v, want %v", early, got, w.ids)
 		}
 	}
 }

@@ -141,7 +141,7 @@ func (t *table) sentAs(e *entry, id broker.ID, stored bool, now time.Time) {
 // looked up first.
 func (t *table) take(id broker.ID) (Arrival, bool) {
 	e, at := t.entries.find(id)
-	if e == nil || e.record == nil || e.stale() {
+	if e == nil || e.record == nil || e.stale() || t.behind(e.record) {
 		return Arrival{}, false
 	}
 	a := e.arrival(e.record)
@@ -205,14 +205,14 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 // time, so the wait may have begun after the task was requeued, and the failure be the one
 // of before. Neither the record nor a clock of this process can tell. So such a failure is
 // looked up first, as one is that came before anybody waited. That costs a request for
-// each batch of failures that arrive, and nothing for any other outcome.
+// each batch of failures that arrive.
 func (t *table) deliver(id broker.ID, record []byte, now time.Time) {
 	e := t.entries.get(id)
 	switch {
 	case e == nil: // forgotten
 	case e.watch == nil: // perhaps it was pushed before; the last one counts
 		t.keep(e, record)
-	case requeueable(id, record):
+	case requeueable(id, record) || t.behind(record):
 		t.keep(e, record)
 		e.newer = true
 		t.move(e, levelNow, now)
@@ -225,6 +225,13 @@ func (t *table) deliver(id broker.ID, record []byte, now time.Time) {
 // can requeue.
 func requeueable(id broker.ID, record []byte) bool {
 	return broker.ParseState(record) == broker.StateFailed && !IsFlow(id)
+}
+
+// behind reports whether an outcome is a cancellation that may be the effect of a failure
+// which is being looked up, as it is for the rest of a pipe or group. It is looked up
+// behind that, so that nobody sees the effect before its cause.
+func (t *table) behind(record []byte) bool {
+	return t.levels[levelNow].first != nil && broker.ParseState(record) == broker.StateCanceled
 }
 
 // stale reports whether what has arrived of a task may not be its outcome any more: it
