@@ -189,3 +189,27 @@ func TestSealedMinionRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestPlainFlowsBesideSeals: who accepts plain tasks beside sealed ones, as while a key is
+// introduced, also learns why a plain group or pipe has failed, be it in another one.
+func TestPlainFlowsBesideSeals(t *testing.T) {
+	for _, c := range sealings(t) {
+		t.Run(c.Name(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.arb = r.arbiter(arbiter.Codec(codec.Msgpack()), arbiter.Codecs(c))
+				r.flowCrew(3, moody, minion.Codecs(codec.Msgpack(), c))
+				bad := work.Bind(args{0})
+				for what, call := range map[string]func() error{
+					"a group":           func() error { _, err := run(r, task.All(work.Bind(args{1}), bad)); return err },
+					"a pipe":            func() error { _, err := run(r, task.Then(bad, plus(1))); return err },
+					"a group in a pipe": func() error { _, err := run(r, task.Then(task.All(bad), sumStep())); return err },
+					"a pipe in a group": func() error { _, err := run(r, task.All(task.Then(bad, plus(1)))); return err },
+				} {
+					if err := call(); !errors.Is(err, task.ErrFlowFailed) || !strings.HasSuffix(err.Error(), errBad.Error()) {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+			})
+		})
+	}
+}

@@ -79,6 +79,9 @@ func OpenOutcome(codecs []codec.Codec, id broker.ID, o *broker.Outcome) (Opened,
 	if s == nil && err == nil {
 		return Opened{Outcome: o, Plain: c}, nil
 	}
+	if o.Codec == "" && o.State == broker.StateFailed && AcceptsPlain(codecs) {
+		return Opened{Outcome: o}, nil // a group or pipe without a seal has a failure and no result
+	}
 	ended := o.State == broker.StateCanceled || o.State == broker.StateExpired
 	switch {
 	case err != nil && First(codecs) == nil: // nothing is ever sealed

@@ -197,6 +197,22 @@ func TestOutcomeIsBound(t *testing.T) {
 	}
 }
 
+// TestFailureWithoutCodec: a group or pipe without a seal that failed names no codec, since
+// it has no result. Who accepts plain records beside sealed ones reads its failure; who
+// accepts sealed ones alone does not believe it.
+func TestFailureWithoutCodec(t *testing.T) {
+	s, plain := sealer(t), codec.Msgpack()
+	o := &broker.Outcome{State: broker.StateFailed, Name: "group", Err: &broker.Failure{Message: "bad"}}
+	for _, codecs := range [][]codec.Codec{{plain}, {plain, s}, {s, plain}} {
+		if open, err := seal.OpenOutcome(codecs, id(1), o); err != nil || open.Outcome != o {
+			t.Errorf("%d codecs: %+v, %v", len(codecs), open, err)
+		}
+	}
+	if _, err := seal.OpenOutcome([]codec.Codec{s}, id(1), o); !errors.Is(err, codec.ErrUnknownCodec) {
+		t.Errorf("a failure without a seal is believed: %v", err)
+	}
+}
+
 // TestFlowIsBound: a group or pipe is sealed with all that its driver goes by.
 func TestFlowIsBound(t *testing.T) {
 	s := sealer(t)
