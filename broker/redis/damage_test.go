@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -389,9 +390,7 @@ func TestAsideInTurn(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		d := newDamaged(t, url)
-		for range 1200 {
-			d.check(d.raw.RPush(d.Context(), d.base+"odd", "rubbish").Err())
-		}
+		d.check(d.raw.RPush(d.Context(), d.base+"odd", slices.Repeat([]any{"rubbish"}, 1200)...).Err())
 		task := newTask("q")
 		d.check(d.raw.RPush(d.Context(), d.base+"odd", broker.AppendRecord(nil, task)).Err())
 		for range 3 {

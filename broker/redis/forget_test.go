@@ -60,7 +60,7 @@ func onPassing(t *testing.T, body func(t *testing.T, p *passing)) {
 			body(t, &passing{
 				url: url, raw: rawClient(t, url), lease: brief, keep: brief, dead: 3 * brief, pass: time.Sleep, brief: true,
 				registered: 2 * brief, unused: 3 * brief,
-				opts: []redis.Option{redis.Lease(brief), redis.RememberFor(brief), redis.Unused(2*brief, 3*brief)},
+				opts: []redis.Option{redis.RememberFor(brief), redis.Unused(2*brief, 3*brief)},
 			})
 		})
 	}
@@ -68,7 +68,7 @@ func onPassing(t *testing.T, body func(t *testing.T, p *passing)) {
 
 func (p *passing) open(t *testing.T, opts ...redis.Option) *redis.Broker {
 	// Each call of Round shall get a turn.
-	return open(t, p.url, slices.Concat(p.opts, []redis.Option{redis.RoundsEvery(time.Hour)}, opts)...)
+	return open(t, p.url, slices.Concat([]redis.Option{redis.Lease(p.lease), redis.RoundsEvery(time.Hour)}, p.opts, opts)...)
 }
 
 // task makes a task whose retention ends.
