@@ -1,14 +1,41 @@
 package brokertest
 
 import (
+	"bytes"
+
 	"github.com/go-arbiter/arbiter/broker"
 )
 
 // A dead letter that belongs to something which goes on, or has ended.
 var requeueTests = []test{
+	{"LargeOnesTogether", requeueLarge, needInspector},
 	{"MemberCountsOnce", requeueMember, needInspector | needFlows},
 	{"MemberOfWhatHasEnded", requeueMemberOfEnded, needInspector | needFlows},
 	{"MemberOfASquadStartsAlone", requeueSquad, needInspector | needFlows | needSquads},
+}
+
+// Each of several that are requeued in one call keeps its arguments.
+func requeueLarge(r *rig) {
+	m := r.minion()
+	byID := make(map[broker.ID]*broker.Task)
+	var tasks []*broker.Task
+	for i := range 5 {
+		task := r.task()
+		task.Payload = bytes.Repeat([]byte{byte(i)}, 100_000)
+		tasks, byID[task.ID] = append(tasks, task), task
+	}
+	r.enqueue(tasks...)
+	for range 2 {
+		for _, d := range m.take(len(tasks)) {
+			m.equals(d, byID[d.ID])
+			m.settle(m.finish(d, broker.StateFailed))
+		}
+		requeue(r, idsOf(tasks)...)
+	}
+	for _, d := range m.take(len(tasks)) {
+		m.equals(d, byID[d.ID])
+		m.settle(m.succeed(d))
+	}
 }
 
 // The flow has counted the failure of a member that is requeued, or is about to: the
