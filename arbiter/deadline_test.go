@@ -11,8 +11,9 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// soonOn returns an arbiter on a broker, and a context that ends before what the test
-// waits for would happen by itself.
+// soonOn returns an arbiter on a broker, and a context with a timeout. The timeout is
+// shorter than the delays of the tests' tasks, so a test fails if a task ends only because
+// its delay is over.
 func soonOn(t *testing.T, b broker.Broker) (*arbiter.Arbiter, context.Context) {
 	t.Helper()
 	arb, err := arbiter.New(b, arbiter.Logger(silent))

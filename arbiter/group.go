@@ -238,8 +238,8 @@ func (h *flowHandle) Members(ctx context.Context) ([]task.ID, error) {
 
 // Wait yields the status of each member once it is done, in the order in which
 // they are done, as [Arbiter.WaitForTasks] does. It does not wait for callback
-// and finalizer. What members have come to is there for as long as the group or pipe is
-// kept, whatever their own retention, and for whoever asks.
+// and finalizer. The outcomes of the members can be read for as long as the group or pipe
+// is kept, by any arbiter; the members' own retention does not matter.
 func (h *flowHandle) Wait(ctx context.Context) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		ids, err := h.Members(ctx)

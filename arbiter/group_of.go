@@ -40,8 +40,8 @@ const maxNamed = 10
 // the error joins those of the first ten of them, each as [task.Future.Result]
 // gives it. It does not wait for callback and finalizer.
 //
-// The results are there for as long as the group is kept, see [GroupRetention], whatever
-// the retention of the members, and for whoever asks.
+// The results can be read for as long as the group is kept, see [GroupRetention], by any
+// arbiter; the members' own retention does not matter.
 func (g *GroupFuture[R]) Results(ctx context.Context) ([]R, error) {
 	ids, err := g.Members(ctx)
 	if err != nil {

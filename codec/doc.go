@@ -79,12 +79,12 @@
 // destination may be half filled.
 //
 // A length that is declared in the input is compared with the bytes that remain
-// before anything is allocated for it. A value that would need more memory than 256
-// bytes for each byte of the input, and 1 MiB besides, is [ErrExpansion]: only a slice or
-// map of structs larger than that, which are sent nearly empty, can be one. That bounds
-// what is kept. While a slice grows, up to three times as much is allocated, and an input
-// that is malformed may take 8 MiB before that is noticed. What is decoded never shares memory with
-// the input.
+// before anything is allocated for it. A value may need 256 bytes of memory for each byte
+// of the input, and 1 MiB besides. A value that needs more is refused with [ErrExpansion].
+// Only slices and maps of structs larger than 256 bytes, most of which are empty, can
+// exceed this limit. The limit is for the decoded value: while a slice grows, three times
+// as much may be allocated, and malformed input may take 8 MiB before the error. A decoded
+// value never shares memory with the input.
 //
 // # The type any
 //

@@ -57,10 +57,10 @@ func (h *childHook) check(cfg *config) error {
 	return nil
 }
 
-// Child is where isolated tasks run; see [Isolated]. So do, one attempt in each process,
-// other tasks that may have killed a minion; see [MaxRecoveries]. What a child does not
-// register runs in the minion then. A program that has isolated tasks calls Child first
-// in its main function, or in TestMain:
+// Child runs isolated tasks in processes of their own; see [Isolated]. It also runs other
+// tasks that may have killed a minion, one attempt in each process; see [MaxRecoveries].
+// Such a task runs in the minion if the child does not register it. A program that has
+// isolated tasks calls Child first in its main function, or in TestMain:
 //
 //	func main() {
 //		minion.Child(tasks.RegisterTasks)

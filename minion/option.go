@@ -166,18 +166,19 @@ func DrainTimeout(d time.Duration) Option {
 // MaxRecoveries is how many minions a task may kill, 1 to 255, until it is given up as a
 // dead letter with [task.ErrMinionDied]. The default is 4.
 //
-// When a minion dies, nobody knows which of the tasks that it had started has killed it.
-// So only a task is given up that n minions held when they died, and that had started in
-// all of them but the first, for which that is not recorded; with an n of 1 in that one
-// too, and then each start of a task costs one request. A task that was running in two
-// minions when they died is a suspect: it runs beside no other suspect for its first ten
-// minutes, so others wait for it, and where the program calls [Child] in a process of its
-// own, as [Isolated] tasks do. If that process ends before the handler has returned, the
-// task is given up at once. With an n of 2 it is a suspect from the first death on.
+// When a minion dies, nobody knows which of its running tasks has killed it. A task is
+// given up after n deaths. It must have been held by the minion each time, and it must have
+// started each time but the first: the broker records starts only after a first death. With
+// an n of 1 it records every start, which costs one request for each task.
 //
-// The end of a lease does not count if the minion lives: it says so when it reaches the
-// broker again. A broker that is no [broker.Starter] can't tell what had started: then a
-// task is given up that n minions held.
+// A task that was running at two deaths is a suspect; with an n of 2, one death is enough.
+// A suspect runs beside no other suspect for its first ten minutes, so other suspects wait.
+// If the program calls [Child], it runs in a process of its own, as [Isolated] tasks do,
+// and is given up at once if that process ends before the handler has returned.
+//
+// The end of a lease is no death if the minion lives: the minion tells the broker when it
+// reaches it again. With a broker that does not implement [broker.Starter] starts are not
+// known, and a task is given up after n deaths of minions that held it.
 func MaxRecoveries(n int) Option {
 	return optionFunc(func(c *config) {
 		if n < 1 || n > 255 {

@@ -44,9 +44,9 @@ type Info struct {
 	//
 	// A task that was sent so and has failed for good is a dead letter. When an attempt
 	// that follows a failure (a retry or a requeue) sends it again, it runs again, under
-	// its id and with all its retries. What has succeeded, expired or was killed stays as
-	// it is, and so do pipes and groups, and tasks that keep no dead letter. Return
-	// [NoRetry] of its error if the task is not to be tried again.
+	// its id and with all its retries. A task that has succeeded, has expired or was killed
+	// stays as it is. So do pipes, groups, and tasks that keep no dead letter. To give up
+	// together with such a task, return [NoRetry] of its error.
 	//
 	// While a handler waits for a result by this submitter, its slot is lent.
 	Submitter Submitter
