@@ -77,10 +77,13 @@ func TestStarvedMinion(t *testing.T) {
 	for _, f := range forms {
 		t.Run(f.lease.String(), func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, "redis://"+addr, redis.Lease(f.lease), redis.Namespace(namespace(t)))
 			// A machine that gives the minion less than its one processor may end a lease,
 			// too. That says nothing about the lease, but the broker is not blamed even so.
 			for try := 1; ; try++ {
+				// Each try has a namespace of its own: tasks that an earlier one left would
+				// have the minion record their starts, by requests that wait for their turn.
+				f.namespace = fmt.Sprintf("%s-%d", namespace(t), try)
+				r := newRig(t, "redis://"+addr, redis.Lease(f.lease), redis.Namespace(f.namespace))
 				out, share := r.starve(f)
 				switch lost := strings.Contains(out, "lease lost"); {
 				case strings.Contains(out, "broker out of reach"):
@@ -97,8 +100,9 @@ func TestStarvedMinion(t *testing.T) {
 
 // starved is a minion on one processor.
 type starved struct {
-	lease time.Duration
-	slots int
+	lease     time.Duration
+	slots     int
+	namespace string
 }
 
 var ownDelay = regexp.MustCompile(`msg="this process is short of processor time[^"]*" delay=\S*[1-9]`)
@@ -114,7 +118,7 @@ func (r *rig) starve(f starved) (out string, share float64) {
 		r.Fatal(err)
 	}
 	start := time.Now()
-	p := proc.Start(r, "starved", config{URL: r.cfg.URL, Namespace: namespace(r), Lease: f.lease, Slots: f.slots})
+	p := proc.Start(r, "starved", config{URL: r.cfg.URL, Namespace: f.namespace, Lease: f.lease, Slots: f.slots})
 	defer p.Kill()
 	p.WaitFor(r, "all compute\n")
 	began := r.minionBeat()
