@@ -38,13 +38,11 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 		if err != nil {
 			return nil, err
 		}
-		p.client, p.conn, p.result = client, client.Conn(), make(chan popped, 1)
-		conn := p.conn
-		id, err := ask(ctx, func() (int64, error) { return conn.ClientID(ctx).Result() })
-		if err != nil && fatal(err) {
-			p.close()
+		conn, id, err := dedicated(ctx, client)
+		if err != nil {
 			return nil, ended(ctx, b.fault("connect", err))
 		}
+		p.client, p.conn, p.result = client, conn, make(chan popped, 1)
 		p.id, p.minions = id, k.minions
 	}
 	if p.id == 0 {
@@ -62,6 +60,32 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 		result <- popped{msg: msg, err: b.fault("wait for a task", err), waited: time.Since(began)}
 	}()
 	return result, nil
+}
+
+// dedicated opens a connection of a client for one user, and returns its id at the server;
+// 0 if the server does not tell. After an error the client is closed. It is closed by the
+// request where that outlasts ctx: such a connection may not be closed while it is in use.
+func dedicated(ctx context.Context, client *redis.Client) (*redis.Conn, int64, error) {
+	conn := client.Conn()
+	shut := func() {
+		_ = conn.Close()
+		_ = client.Close()
+	}
+	id, err := askOr(ctx, func() (int64, error) {
+		id, err := conn.ClientID(ctx).Result()
+		if err != nil && fatal(err) {
+			shut()
+		}
+		return id, err
+	}, func(_ int64, err error) {
+		if err == nil || !fatal(err) {
+			shut()
+		}
+	})
+	if err != nil && fatal(err) {
+		return nil, 0, err
+	}
+	return conn, id, nil
 }
 
 // fatal says that the connection is of no use, and not that the server refuses

@@ -200,3 +200,23 @@ func TestGiveUpWhileWritesArePaused(t *testing.T) {
 		}
 	}
 }
+
+// A wait may be given up at any point of the opening of its connection, which belongs to the
+// request until that has ended. The race detector looks for a close that comes too early.
+func TestGiveUpWhileItConnects(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		b := open(t, url)
+		for i := range 60 {
+			c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*50*time.Microsecond)
+			if got, err := c.Dequeue(ctx, []string{"q"}, 1, time.Minute); len(got) > 0 || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v, %v", got, err)
+			}
+			cancel()
+			if err := c.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
