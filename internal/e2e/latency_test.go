@@ -60,6 +60,9 @@ func TestFarAway(t *testing.T) {
 					return
 				}
 				r.cfg.Ledger.once(t, 2)
+				if 8*c.delay >= c.lease {
+					return // a heartbeat that also connects takes most of the lease, and may be named as too slow
+				}
 				if text := r.logs.String(); strings.Contains(text, "too short") || strings.Contains(text, "lease lost") || strings.Contains(text, "out of reach") {
 					t.Errorf("the line is good enough for the lease, and the log says\n%s", text)
 				}
