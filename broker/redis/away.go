@@ -89,6 +89,10 @@ func (c *consumer) enter(ctx context.Context, parts []*keys) []error {
 		if errs[i] = calls[i].err; errs[i] != nil || toInt(calls[i].reply) == 1 {
 			continue
 		}
+		if toInt(calls[i].reply) < 0 {
+			errs[i] = fmt.Errorf("redis join: %w: the minion still holds tasks of queue %s from before its registration was lost", broker.ErrLeaseLost, k.queue)
+			continue
+		}
 		if _, errs[i] = c.b.queues.register(ctx, k.queue); errs[i] != nil {
 			continue
 		}
@@ -108,7 +112,7 @@ func (c *consumer) entry(k *keys) *call {
 	}
 	return &call{
 		script: scriptJoin,
-		keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd, k.claim(c.minion), k.meta, k.outbox},
+		keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd, k.claim(c.minion), k.meta, k.outbox, k.flight(c.minion)},
 		args:   append([]any{c.minion, c.leaseMillis(), k.wake, listens}, c.b.crew.cutOff(c.id)...),
 	}
 }

@@ -82,3 +82,46 @@ func TestLostReplyBesideAQueueThatIsAway(t *testing.T) {
 		t.Errorf("%d tasks were not handed out once their queues were back", len(tasks))
 	}
 }
+
+// A minion that holds a task in a queue that is away is registered there anew if its
+// registration is lost meanwhile. The task must not come to it as the same attempt again:
+// the handler may have run, and its settlement was refused.
+func TestRegistrationLostWhileAway(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		b, raw := open(t, url), rawClient(t, url)
+		key := func(what string) string { return "{" + redis.DefaultNamespace + ":a}:" + what }
+		check := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		queues := []string{"a", "b"}
+		c := consume(t, b, broker.ConsumerConfig{Queues: queues})
+		task := newTask("a")
+		enqueue(t, b, task)
+		got := dequeue(t, c, 1, 5*time.Second, queues...)
+		check(raw.Set(t.Context(), key("due"), "of another type", 0).Err())
+		_, err := c.Dequeue(t.Context(), queues, 1, 0) // a is away from here on
+		check(err)
+		id := c.ID()
+		check(raw.ZRem(t.Context(), key("minions"), string(id[:])).Err())
+		check(raw.Del(t.Context(), key("due")).Err())
+		if _, err := c.Settle(t.Context(), []broker.Settlement{succeed(got[0], "r")}); err != nil {
+			t.Log(err)
+		}
+		_ = c.Heartbeat(t.Context(), broker.Load{})
+		for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
+			again, err := c.Dequeue(t.Context(), queues, 1, 50*time.Millisecond)
+			if errors.Is(err, broker.ErrLeaseLost) {
+				return // it registers anew, and the task comes back as another attempt
+			}
+			if len(again) > 0 {
+				t.Fatalf("attempt %d comes again", again[0].Attempt)
+			}
+			_ = c.Heartbeat(t.Context(), broker.Load{})
+		}
+		t.Error("the task is held by a minion that does not know of it")
+	})
+}

@@ -1,16 +1,23 @@
 -- join registers a minion with a queue, and gives messages and arrivals that were put
 -- aside another chance: this minion may know their version.
 --
--- KEYS  1 minions  2 watch  3 ready  4 held  5 odd  6 claim  7 meta  8 outbox
+-- KEYS  1 minions  2 watch  3 ready  4 held  5 odd  6 claim  7 meta  8 outbox  9 flight
 -- ARGV  1 minion  2 lease in ms  3 wake channel  4 whether it listens there (0, 1),
 --       then minions of the same process whose last heartbeat failed
--- Returns 1, or 0 if the queue is not registered (any more).
+-- Returns 1, or 0 if the queue is not registered (any more), or -1 if the minion still
+-- holds something here.
 
 local minions, watch, ready, held, odd, claim = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local minion, lease, wake = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
 if redis.call('EXISTS', KEYS[7]) == 0 then
   return 0
+end
+-- A minion that joins again does not know any more what it held before its registration
+-- was lost, so it would run the same attempts again. They come back under other numbers
+-- when the minion is given up here (see leave.lua), and it joins under another id.
+if redis.call('EXISTS', KEYS[9]) == 1 or redis.call('TYPE', claim).ok == 'list' then
+  return -1
 end
 local t = now()
 redis.call('ZREM', minions, '') -- see dequeue.lua
