@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 		"minion": minionRole, "arbiter": arbiterRole, "groups": groupsRole,
 		"garrison": garrisonRole, "rival": rivalRole, "starved": starvedRole,
 	})
-	testform.Parallel(12 * runtime.GOMAXPROCS(0)) // most of these tests wait most of the time
+	testform.Parallel(testform.Pick(12*runtime.GOMAXPROCS(0), 12)) // most of these tests wait most of the time
 	os.Exit(m.Run())
 }
 
