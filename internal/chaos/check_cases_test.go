@@ -126,6 +126,7 @@ var histories = []struct {
 	{"squad, a member late", lagging + "2200 m start y 1\n 2201 m return y 1 ok", "in part"},
 	{"squad, a member late by a fault", lagging + "1800 i hit m stop 2190\n 2200 m start y 1\n 2201 m return y 1 ok", ""},
 	{"squad, a member late, and a fault of another minion", lagging + "3 i hit m7 end 5\n 2200 m start y 1\n 2201 m return y 1 ok", "in part"},
+	{"squad, a member late, given back unstarted by a minion that ended", lagging + "3 i hit m7 end 1500\n 2200 m start y 1\n 2201 m return y 1 ok", ""},
 	{"squad, a member late without a fault, again", strings.ReplaceAll(lagging, "y#1", "y#2") + "2200 m start y 2\n 2201 m return y 2 ok", "in part"},
 	{"squad, all given back by a minion that ended, and one member's queue not served", strings.NewReplacer("y#1", "y#2", "x 1", "x 2", "x#1", "x#2").Replace(lagging) +
 		"2 i hit m7 end 2190\n 2200 m start y 2\n 2201 m return y 2 ok", ""},

@@ -59,15 +59,17 @@ func (h *history) squad(r *Report, t *record) {
 }
 
 // delayed says whether a fault may have kept a member of a squad from starting
-// with the first one. The minion of a first attempt is known: a fault must have
-// struck that one. A later attempt follows others that did not come to start, at
-// minions that noted nothing, so any fault may have struck those.
+// with the first one. A fault at its own minion may have, at any time since then.
+// So may one at another minion, which held the member and did not come to start it:
+// nobody notes who that was, and the number of the attempt does not tell, since it
+// counts starts only. But once the effect of such a fault is over, the member
+// starts as soon as another one would.
 func (h *history) delayed(first, a *attempt) bool {
-	if a.Attempt == 1 {
-		return len(h.causes(a.Proc, first.At-h.lease, a.At, true)) > 0
+	if len(h.causes(a.Proc, first.At-h.lease, a.At, true)) > 0 {
+		return true
 	}
 	for _, f := range h.faults {
-		if f.At <= a.At && max(f.At, f.Until)+h.lease >= first.At {
+		if over := max(f.At, f.Until) + h.lease; f.At <= a.At && over >= first.At && over+int64(together) >= a.At {
 			return true
 		}
 	}
