@@ -152,7 +152,7 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 	report := Check(events, lease)
 	t.Logf("\n%v", report)
 	if !report.Passed() {
-		t.Error("guarantees are broken")
+		t.Errorf("guarantees are broken:\n%s", report.Evidence(events))
 	}
 	if duration >= longPlan && report.Damaged == 0 {
 		t.Error("nothing was damaged in the store")

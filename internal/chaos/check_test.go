@@ -119,3 +119,22 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestEvidence(t *testing.T) {
+	t.Parallel()
+	events := script(t, good+`
+	20 s0.1 send b
+	21 s0.1 accepted b
+	22 i hit m0.1 kill 30
+	23 s0.1 send g group b,c
+	`)
+	told := Check(events, 100*time.Millisecond).Evidence(events)
+	for _, want := range []string{"sends b", "b is stored", "kill", "a group of b, c"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("%q is not told in\n%s", want, told)
+		}
+	}
+	if strings.Contains(told, "sends a\n") {
+		t.Errorf("nothing is wrong with a, and it is told in\n%s", told)
+	}
+}

@@ -60,11 +60,12 @@ type Report struct {
 	Broken             map[Verdict]int // all others
 	Cases              []string        // the first of each verdict, in words
 
-	h *history
+	h      *history
+	broken map[string]bool // the tasks and flows of Cases, by key
 }
 
 func (h *history) newReport() *Report {
-	return &Report{h: h, Repeats: make(map[string]int), Excused: make(map[Verdict]int), Broken: make(map[Verdict]int)}
+	return &Report{h: h, Repeats: make(map[string]int), Excused: make(map[Verdict]int), Broken: make(map[Verdict]int), broken: make(map[string]bool)}
 }
 
 func (r *Report) add(t *record, v Verdict, format string, args ...any) {
@@ -75,7 +76,19 @@ func (r *Report) add(t *record, v Verdict, format string, args ...any) {
 	r.Broken[v]++
 	if r.Broken[v] <= perVerdict {
 		r.Cases = append(r.Cases, fmt.Sprintf("%s: %s", v, fmt.Sprintf(format, args...)))
+		r.broken[t.key] = true
 	}
+}
+
+// Evidence tells what happened to the tasks and flows of the cases, with all faults in
+// between. It is what is left of a run that can't be repeated.
+func (r *Report) Evidence(events []Event) string {
+	return tell(events, func(e Event) bool {
+		if e.Flow != nil && slices.ContainsFunc(e.Flow.parts(), func(key string) bool { return r.broken[key] }) {
+			return true
+		}
+		return e.Kind == Hit || r.broken[e.Key] || r.broken[e.Parent]
+	})
 }
 
 // Passed says whether no guarantee is broken.

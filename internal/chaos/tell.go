@@ -10,11 +10,18 @@ import (
 
 // Tell returns a history in words, a line for each event, in the order of time.
 func Tell(events []Event) string {
+	return tell(events, func(Event) bool { return true })
+}
+
+// tell is Tell of the events that are wanted.
+func tell(events []Event, wanted func(Event) bool) string {
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	var b strings.Builder
 	for _, e := range events {
-		fmt.Fprintf(&b, "%11.6fs  %s\n", time.Duration(e.At-events[0].At).Seconds(), e)
+		if wanted(e) {
+			fmt.Fprintf(&b, "%11.6fs  %s\n", time.Duration(e.At-events[0].At).Seconds(), e)
+		}
 	}
 	return b.String()
 }
