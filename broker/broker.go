@@ -125,6 +125,13 @@ type ConsumerConfig struct {
 	// heartbeat as long as there are any, whoever left them.
 	OnArrivals func(queue string)
 
+	// OnAbandoned is asked how a parked task ends that nobody takes; see [Parker]. Its queue
+	// has no consumer, and need not be one of this consumer's. The answer is a failure,
+	// with the state StateFailed; any other leaves the task as it is. The consumer is not
+	// the task's owner: it may be asked again, and others, too, and one answer counts. It
+	// may keep the delivery.
+	OnAbandoned func(d *Delivery) Outcome
+
 	// OnCancel is told of every cancelled task that this consumer owns, perhaps
 	// more than once: soon after the cancel, also while a Dequeue waits.
 	OnCancel func(id ID)

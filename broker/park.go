@@ -4,7 +4,13 @@ import (
 	"cmp"
 	"context"
 	"sync"
+	"time"
 )
+
+// AbandonedAfter is how long a parked task waits beyond its time in a queue without a
+// consumer, before a consumer of another queue is asked how it ends. That is for queues
+// whose minions are just being restarted.
+const AbandonedAfter = time.Minute
 
 // Parker is an optional capability: a task that its consumer can't run waits for one
 // that can. In a rolling deployment the tasks of the new build come to minions of the
@@ -19,6 +25,11 @@ import (
 // one that is opened later gets it with its first. When the Delay of the settlement is
 // over the task is pending again, with Delivery.Overdue set, and whoever dequeues first
 // gets it. That is cleared when it is parked again, retried, snoozed or requeued.
+//
+// If no consumer serves its queue then, and for AbandonedAfter, a consumer of another
+// queue is asked how the task ends ([ConsumerConfig].OnAbandoned), and that is how it ends.
+// Its inbox is told, and its flow has its arrival, as of any that is settled. Where no
+// consumer lives at all it waits for one.
 //
 // A parked task keeps its unique key and its place in a flow, and a cancel ends it. Its
 // attempts are counted as after VerbRelease.

@@ -131,6 +131,19 @@ func (s *session) lastChance(a *attempt, why error) {
 	})
 }
 
+// onAbandoned says how a task ends that is parked in a queue which no minion serves, and
+// that nobody has taken in time. It is not this minion's task, and nothing of it runs.
+func (s *session) onAbandoned(d *broker.Delivery) broker.Outcome {
+	a, why := newAttempt(s, d)
+	err := fmt.Errorf("it was parked, and no minion of queue %s has come in time; no minion serves the queue", d.Queue)
+	if why != nil {
+		err = fmt.Errorf("%w; %w", why, err)
+	}
+	var st broker.Settlement
+	a.finish(&st, broker.StateFailed, err, slog.LevelError, "task failed: no minion serves its queue")
+	return st.Outcome
+}
+
 // canRun reports whether a minion can run a task, as far as its registration says.
 func canRun(m *broker.MinionInfo, d *broker.Delivery) bool {
 	// Nobody tells which messages a minion reads. But who reads this one takes it before

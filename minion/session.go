@@ -98,7 +98,7 @@ func (s *session) register() (err error) {
 	s.beaten(time.Now()) // the lease is no shorter than from here, unless the broker says more
 	s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
 		Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.errands.tell,
-		Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.onPost, OnRenewed: s.renewed,
+		Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.onPost, OnRenewed: s.renewed, OnAbandoned: s.onAbandoned,
 	})
 	if err != nil {
 		return err

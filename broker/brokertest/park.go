@@ -35,6 +35,7 @@ func parkTests() []test {
 		{"MemberOfAFlow", parkMember, needFlows},
 		{"Expires", parkExpires, 0},
 	}
+	tests = append(tests, abandonedTests...)
 	for i := range tests {
 		tests[i].needs |= needParker
 	}

@@ -31,6 +31,7 @@ type Broker struct {
 	followers followers
 	topics    topics
 	sweeper   sweeper
+	unheard   atomic.Bool // tasks may be abandoned that nobody was asked about
 
 	closed atomic.Bool
 	done   chan struct{} // closed with it

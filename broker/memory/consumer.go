@@ -84,6 +84,7 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 	b.naming.RUnlock()
 	b.members.add(c, now)
 	c.tellLeft(now)
+	b.hear(c, now)
 	return c, nil
 }
 

@@ -134,7 +134,9 @@ func (c *consumer) handBack(died bool) {
 				h.q.front(r)
 			}
 			if more = h.list.tail != nil; !more {
-				h.q.serving--
+				if h.q.serving--; h.q.serving == 0 {
+					h.q.unserved(now)
+				}
 			}
 			h.q.unlock()
 		}

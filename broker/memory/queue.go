@@ -23,6 +23,7 @@ type queue struct {
 	dead    list     // dead letters, in the order they came
 	ending  timeline // the same, by their end
 	parked  parked   // the parked ones of later, by what they need
+	late    []late   // those that were parked for as long as they may be, some of which wait
 	unique  table[string, *record]
 	seq     uint64
 
@@ -39,6 +40,7 @@ type queue struct {
 
 	live    int     // tasks that are not final, and dead letters
 	serving int     // consumers that may dequeue from it
+	left    instant // when the last of them has left
 	since   instant // when it was used last; 0 while it is used
 	noted   bool    // somebody will look whether it is still unused; see vacant.go
 }
@@ -80,6 +82,9 @@ func (q *queue) lock(now instant) {
 			r.overdue = true
 		}
 		q.back(r)
+		if r.overdue {
+			q.noteLate(r)
+		}
 	}
 	for r := q.ending.due(now); r != nil; r = q.ending.due(now) {
 		q.dead.remove(r)
@@ -113,11 +118,18 @@ func (q *queue) update() {
 	post := post{also: &q.b.followers}
 	q.lock(now)
 	arrived := q.expire(now, &post)
+	abandoned := q.abandoned(now)
 	q.alarm.set(min(q.later.first(), q.ending.first(), q.deadlines.first()))
+	if at := q.abandonedAt(); at > now {
+		q.alarm.set(at)
+	}
 	q.unlock()
 	post.deliver(q.b)
 	if arrived {
 		q.b.tellArrivals(q)
+	}
+	if len(abandoned) > 0 {
+		q.b.abandon(q, abandoned)
 	}
 }
 

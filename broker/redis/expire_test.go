@@ -120,3 +120,33 @@ func TestExpiryByTwo(t *testing.T) {
 		}
 	})
 }
+
+// Who has sent the task is gone, and nobody serves its queue or asks for it. A round of
+// somebody who lives elsewhere finds it.
+func TestDeadlineFoundByARound(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		sender, err := redis.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits := newTask("q", within(100*time.Millisecond))
+		delayed := newTask("q", within(100*time.Millisecond), func(x *broker.Task) { x.Delay = time.Hour })
+		enqueue(t, sender, waits, delayed)
+		if err := sender.Close(); err != nil {
+			t.Fatal(err)
+		}
+		raw := rawClient(t, url)
+		b := open(t, url, redis.RoundsEvery(20*time.Millisecond))
+		consume(t, b, broker.ConsumerConfig{Queues: []string{"elsewhere"}})
+		for end := time.Now().Add(20 * time.Second); deadlines(t, raw) > 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("the deadlines are still watched")
+			}
+		}
+		found, err := b.Lookup(t.Context(), []broker.ID{waits.ID, delayed.ID})
+		if err != nil || found[0].State != broker.StateExpired || found[1].State != broker.StateExpired {
+			t.Errorf("%+v, %v", found, err)
+		}
+	})
+}

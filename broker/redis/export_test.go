@@ -14,6 +14,12 @@ func Reads(version uint8) Option { return optionFunc(func(c *config) { c.reads =
 // RoundsEvery is how often somebody looks after the queues of the namespace.
 func RoundsEvery(d time.Duration) Option { return optionFunc(func(c *config) { c.rounds = d }) }
 
+// AbandonedAfter is how long a parked task waits beyond its time in a queue without a
+// minion.
+func AbandonedAfter(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.abandoned = d })
+}
+
 // RememberFor is how long the id of an ended task is remembered at least.
 func RememberFor(d time.Duration) Option { return optionFunc(func(c *config) { c.atLeast = d }) }
 

@@ -28,6 +28,7 @@ type config struct {
 	rounds     time.Duration // how often somebody looks after the queues of the namespace
 	registered time.Duration // how long a partition notes that its queue is registered
 	unused     time.Duration // how long a queue is not registered before it can be forgotten
+	abandoned  time.Duration // how long a parked task waits beyond its time in a queue without a minion
 	limits     broker.Limits
 	apartFrom  int    // size of payload
 	where      string // the addresses, for errors
@@ -54,6 +55,7 @@ func newConfig(opts []Option) config {
 	c := config{
 		namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, apartFrom: apartFrom, reads: broker.MessageVersion, logger: slog.Default(),
 		atLeast: remember.AtLeast(), sweepStep: sweepStep, rounds: roundsEvery, registered: registeredFor, unused: unusedFor,
+		abandoned: broker.AbandonedAfter,
 	}
 	for _, o := range opts {
 		if o != nil {

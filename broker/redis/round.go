@@ -20,6 +20,7 @@ import (
 //   - learns of deadlines, see expire.go,
 //   - tells a minion of this process, or who waits here, about arrivals that no minion is
 //     told of,
+//   - lets a minion of this process end parked tasks whose time is over, see abandon.go,
 //   - takes a queue out of the registry when it is empty and unused.
 //
 // A visit of a queue is one short script, so the cost is bounded by the size of a page:
@@ -47,7 +48,7 @@ type keeper struct {
 	start sync.Once
 
 	mu        sync.Mutex
-	listeners map[*consumer]struct{} // those that want to know of arrivals
+	listeners map[*consumer]struct{} // those that want to know of arrivals, or of abandoned tasks
 }
 
 // keep starts the goroutine that sweeps and takes turns.
@@ -82,9 +83,10 @@ func (b *Broker) keep() {
 // pause adds to a pause, so that those who started together do not all ask at once.
 func (b *Broker) pause(d time.Duration) time.Duration { return d + rand.N(b.cfg.rounds/4) }
 
-// listen lets a consumer be told of arrivals in queues that no minion serves.
+// listen lets a consumer be told of arrivals in queues that no minion serves, and be asked
+// about tasks that are abandoned there.
 func (b *Broker) listen(c *consumer) {
-	if c.cfg.OnArrivals == nil {
+	if c.cfg.OnArrivals == nil && c.cfg.OnAbandoned == nil {
 		return
 	}
 	b.keeper.mu.Lock()
@@ -106,7 +108,11 @@ func (b *Broker) unlisten(c *consumer) {
 func (b *Broker) tell(k *keys) bool {
 	b.keeper.mu.Lock()
 	var c *consumer
-	for c = range b.keeper.listeners {
+	for l := range b.keeper.listeners {
+		if l.cfg.OnArrivals == nil {
+			continue
+		}
+		c = l
 		if c.queues[k.queue] != nil {
 			break
 		}
@@ -173,7 +179,7 @@ func (b *Broker) newVisit(q *queue, k *keys) *visit {
 			k.minions, k.keep, k.ready, k.held, k.gone, k.due, k.later, k.state, k.dead,
 			k.odd, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs, k.deadlines,
 		},
-		args: []any{b.cfg.registered.Milliseconds()},
+		args: []any{b.cfg.registered.Milliseconds(), b.cfg.abandoned.Milliseconds()},
 	}}
 }
 
@@ -226,6 +232,11 @@ func (b *Broker) lookAfter(ctx context.Context, k *keys, told []any) {
 	}
 	if toInt(item(told, 4)) == 1 {
 		b.expiry.tell(k)
+	}
+	if toInt(item(told, 7)) == 1 {
+		if err := b.abandon(ctx, k); err != nil && ctx.Err() == nil {
+			b.log.Warn("redis: can't end parked tasks whose time is over; will try again", "queue", k.queue, "error", err)
+		}
 	}
 }
 

@@ -74,6 +74,9 @@ var (
 	scriptRecord   = load("record")
 	scriptParked   = load("take_parked", "clock", "readable", "unpark")
 
+	scriptAbandoned = load("abandoned", "clock", "readable", "unpark")
+	scriptAbandon   = load("abandon", "clock", "number", "block", "readable", "arrive", "unpark")
+
 	scriptFlowOpen   = load("flow_open")
 	scriptFlowLookup = load("flow_lookup", "clock", "flow_look")
 	scriptFlowArrive = load("flow_arrive", "clock", "number", "flow_look")

@@ -60,6 +60,14 @@ func (c *consumer) listen(cfg broker.ConsumerConfig) broker.ConsumerConfig {
 			}
 		}
 	}
+	if ask := cfg.OnAbandoned; ask != nil {
+		cfg.OnAbandoned = func(d *broker.Delivery) (o broker.Outcome) {
+			if b.life.Err() == nil {
+				o = ask(d)
+			}
+			return o
+		}
+	}
 	if tell := cfg.OnAssign; tell != nil {
 		cfg.OnAssign = func(tasks []*broker.Delivery) {
 			if b.reachable() {

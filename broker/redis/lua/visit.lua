@@ -4,16 +4,17 @@
 -- KEYS  1 minions  2 keep  3 ready  4 held  5 gone  6 due  7 later  8 state  9 dead
 --       10 odd  11 outbox  12 meta  13 unique  14 about  15 flows  16 stop  17 watch
 --       18 parked  19 needs  20 deadlines
--- ARGV  1 for how many ms meta is kept
+-- ARGV  1 for how many ms meta is kept  2 how many ms are long
 -- Returns the server's time, classes of retention to sweep, minions whose lease has
 -- ended, whether cancelled messages are to be removed (0, 1), whether there are
--- arrivals that no minion is told of (0, 1), whether nothing is left (0, 1), and the
--- first deadline of a task that waits ('').
+-- arrivals that no minion is told of (0, 1), whether nothing is left (0, 1), the
+-- first deadline of a task that waits (''), and whether there is no minion and a task may
+-- be parked whose time has been over for long (0, 1).
 
 local minions, keep, ready, held, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[12]
 local t = now()
 local served = redis.call('EXISTS', minions) == 1
-local empty, cancelled, arrivals = 0, 0, 0
+local empty, cancelled, arrivals, abandoned = 0, 0, 0, 0
 if not served then
   -- A token is for a minion that waits, and none does.
   local token = redis.call('LLEN', ready) == 1 and redis.call('LINDEX', ready, 0) == '!'
@@ -28,6 +29,9 @@ if not served then
   end
   cancelled = redis.call('EXISTS', KEYS[5])
   arrivals = redis.call('EXISTS', KEYS[11])
+  if redis.call('EXISTS', KEYS[18]) == 1 then
+    abandoned = #redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', t - tonumber(ARGV[2]), 'LIMIT', 0, 1)
+  end
 end
 return {
   t,
@@ -35,4 +39,5 @@ return {
   served and redis.call('ZRANGEBYSCORE', minions, '-inf', t, 'LIMIT', 0, 10) or {},
   cancelled, arrivals, empty,
   redis.call('ZRANGE', KEYS[20], 0, 0, 'WITHSCORES')[2] or '',
+  abandoned,
 }

@@ -1,0 +1,99 @@
+-- abandon ends parked tasks of a queue that no minion serves, whose time has been over
+-- for a while. They are of one class of retention.
+--
+-- KEYS  1 minions  2 due  3 later  4 parked  5 needs  6 state  7 dead  8 unique  9 keep
+--       10 list of the class  11 about  12 deadlines  13 flows  14 outbox, then the
+--       record of each task, which need not be there
+-- ARGV  1 for how many ms  2 name of the class  3 ms for which the outcome can be read
+--       4 ms until it is swept  5 prefix of inbox channels, then for each task: id, the
+--       number of its next attempt (4), the outcome with its length (4) in front, its
+--       unique key ('' if it has none)
+-- Returns false, and does nothing, if the queue has a minion; else how many have ended,
+-- and how many arrivals that made. What has changed since it was looked at stays.
+
+local due, later, parked, needs, state, dead, unique, keep, list, about, deadlines, flows, outbox =
+  KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local class, readms, sweepms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  return false
+end
+redis.call('HDEL', later, '') -- see dequeue.lua: goes on when out of memory
+
+-- Check everything. A key of another type fails here, before anything is written.
+for _, key in ipairs({ needs, dead, unique, about, flows, outbox }) do
+  redis.call('HLEN', key)
+end
+redis.call('ZCARD', parked)
+redis.call('ZCARD', keep)
+redis.call('ZCARD', deadlines)
+redis.call('LLEN', list)
+local t = now()
+local asked, items, seen = {}, {}, {}
+for a = 6, #ARGV, 4 do
+  asked[#asked + 1] = ARGV[a]
+end
+local states = look(state, asked)
+for i, id in ipairs(asked) do
+  local at = 2 + 4 * i
+  local msg, over = redis.call('HGET', later, id), redis.call('ZSCORE', due, id)
+  if not seen[id] and states[i] and #states[i] == 20 and
+    msg and readable(msg) and isParked(string.byte(msg, 25)) and string.sub(msg, 18, 21) == ARGV[at + 1] and
+    over and scoreOf(over) <= t - tonumber(ARGV[1]) then
+    seen[id] = true
+    items[#items + 1] = { id = id, msg = msg, origin = states[i], outcome = ARGV[at + 2], key = ARGV[at + 3], record = KEYS[14 + i] }
+  end
+end
+if #items == 0 then
+  return { 0, 0 }
+end
+
+-- Then write.
+local ids, fields, letters, failures = {}, {}, {}, {}
+for i, item in ipairs(items) do
+  ids[i] = item.id
+  fields[2 * i - 1] = item.id -- failed:
+  fields[2 * i] = item.origin .. '\7' .. big(t + readms, 6) .. big(0, 4) .. (readms > 0 and item.outcome or '')
+  letters[2 * i - 1] = item.id
+  -- As after an attempt that was not started: the number of its hand-out grows with a requeue.
+  letters[2 * i] = string.sub(item.msg, 1, 52) .. big(math.min(number(item.msg, 53, 2) + 1, 65535), 2) .. string.sub(item.msg, 55)
+  failures[#failures + 1] = item.id .. 'f'
+  if readms == 0 then
+    failures[#failures + 1] = item.id
+  end
+end
+local letter = string.sub(class, 1, 1) == 'd'
+if letter then
+  redis.call('HSET', dead, unpack(letters))
+end
+redis.call('HSET', state, unpack(fields))
+mark(state, ids, OWN)
+redis.call('RPUSH', list, big(t + sweepms, 6) .. table.concat(ids))
+redis.call('ZADD', keep, 'NX', t + sweepms, class)
+local spent = {}
+for _, item in ipairs(items) do
+  if item.key ~= '' and redis.call('HGET', unique, item.key) == item.id then
+    redis.call('HDEL', unique, item.key)
+  end
+  if letter then -- its record ends with it
+    redis.call('PEXPIRE', item.record, sweepms)
+  else
+    spent[#spent + 1] = item.record
+  end
+end
+if #spent > 0 then
+  redis.call('UNLINK', unpack(spent))
+end
+redis.call('HDEL', about, unpack(failures))
+redis.call('ZREM', deadlines, unpack(ids))
+local arrivals = arrive(flows, outbox, items)
+for _, item in ipairs(items) do
+  local inbox = string.sub(item.origin, 5, 20)
+  if inbox ~= string.rep('\0', 16) then
+    local name = string.gsub(inbox, '.', function(c) return string.format('%02x', string.byte(c)) end)
+    redis.call('PUBLISH', ARGV[5] .. name, item.id .. item.outcome)
+  end
+end
+unpark(parked, needs, ids)
+redis.call('HDEL', later, unpack(ids))
+redis.call('ZREM', due, unpack(ids))
+return { #items, arrivals }
