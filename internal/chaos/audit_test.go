@@ -20,8 +20,9 @@ import (
 // leases of what is run again.
 const quiet = 4 * lease
 
-// audit is who looks at everything once all faults are over.
-func (s *stage) audit(ctx context.Context) {
+// audit looks at everything once all faults are over, and ends the minions. It returns
+// what the broker says of what has no result, by key.
+func (s *stage) audit(ctx context.Context) (left map[string]string) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -36,14 +37,47 @@ func (s *stage) audit(ctx context.Context) {
 	}
 	defer func() { _ = arb.Close() }()
 	s.probe(ctx, arb, 1, false)
+	known := make(map[task.ID]string)
+	round := func() (more bool) {
+		before := len(known)
+		for _, err := range outcomes(ctx, arb, s.events(), known, s.ledger) {
+			s.Errorf("audit: %v", err)
+		}
+		return len(known) > before && ctx.Err() == nil
+	}
+	for round() { // what a flow starts meanwhile is found by the next round
+	}
+	s.probe(ctx, arb, probes, true)
+	for _, p := range s.all('m') {
+		p.current.Terminate(s)
+	}
+	round()
+	return s.left(ctx, arb, known)
+}
+
+func (s *stage) events() []Event {
 	events, err := ReadLedgers(s.template.Dir)
 	if err != nil {
 		s.Fatal(err)
 	}
-	for _, err := range outcomes(ctx, arb, events, make(map[task.ID]string), s.ledger) {
-		s.Errorf("audit: %v", err)
+	return events
+}
+
+// left returns what the broker says of the tasks without a result, by key.
+func (s *stage) left(ctx context.Context, arb *arbiter.Arbiter, known map[task.ID]string) map[string]string {
+	got := make(map[string]bool)
+	for _, e := range s.events() {
+		got[e.Key] = got[e.Key] || e.Kind == Got
 	}
-	s.probe(ctx, arb, probes, true)
+	left := make(map[string]string)
+	for id, key := range known {
+		if got[key] {
+			continue
+		}
+		st, err := arb.Status(ctx, id)
+		left[key] = fmt.Sprintf("the broker says that it is %v, held by %v, due %v (%v)", st.Detail, st.Minion, st.Due, err)
+	}
+	return left
 }
 
 // outcomes asks for the results of all that was accepted or has started and is not

@@ -140,19 +140,18 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 			t.Errorf("submitter %s ended with status %d", p.process(), status)
 		}
 	}
-	s.audit(ctx)
-	for _, p := range s.all('m') {
-		p.current.Terminate(t)
-	}
+	left := s.audit(ctx)
 	s.longScripts()
-	events, err := ReadLedgers(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := s.events()
 	report := Check(events, lease)
 	t.Logf("\n%v", report)
 	if !report.Passed() {
 		t.Errorf("guarantees are broken:\n%s", report.Evidence(events))
+		for key := range report.broken {
+			if said := left[key]; said != "" {
+				t.Logf("%s has no result: %s", key, said)
+			}
+		}
 	}
 	if duration >= longPlan && report.Damaged == 0 {
 		t.Error("nothing was damaged in the store")
