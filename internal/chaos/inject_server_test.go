@@ -25,11 +25,17 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 		node.Restart()
 	case PowerFailure:
 		node.Kill()
+		killed := time.Now()
+		var took int64
+		if took, err = s.meters[at].cut(); err != nil {
+			break
+		}
+		time.Sleep(f.For)
+		node.Restart()
 		var since time.Time
-		if since, hit.Value, err = s.meters[at].cut(); err == nil {
+		if since, err = s.meters[at].since(ctx); err == nil {
 			hit.At = since.UnixNano()
-			time.Sleep(f.For)
-			node.Restart()
+			hit.Value = fmt.Sprintf("%d bytes, of the last %v", took, killed.Sub(since).Round(time.Millisecond))
 		}
 	case Failover:
 		err = s.failover(ctx, hit, f.Hangs)

@@ -3,6 +3,8 @@
 package chaos
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -11,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
@@ -18,12 +22,23 @@ import (
 // loses nothing that it has written, for the kernel has it; so a power failure
 // takes from the file what may not have been on disk yet: some of what the last
 // second has brought, to the byte.
+//
+// The meter also stores the time, again and again. What the server still knows of it
+// when it is back tells what it may have forgotten: all that was done since. The growth
+// of the file would not tell. A server puts a write off while a sync takes long, and a
+// long write is seen in part.
 type meter struct {
-	dir  string
-	mu   sync.Mutex
-	name string // of the file
-	seen []size // oldest first
+	dir   string
+	admin *goredis.Client
+	mu    sync.Mutex
+	name  string // of the file
+	seen  []size // oldest first
+	began time.Time
+	marks sync.Mutex // held while the marker is stored, and from a cut until it is read
 }
+
+// marker is the key in which a meter stores the time. No name of the system is like it.
+const marker = "chaos:marker"
 
 type size struct {
 	at time.Time
@@ -38,22 +53,35 @@ const (
 	remember = 5 * time.Second
 )
 
-func startMeter(t *testing.T, server *redistest.Server) *meter {
-	m := &meter{dir: filepath.Join(server.Dir(), "appendonlydir")}
-	over, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			m.look()
-			select {
-			case <-over:
-				return
-			case <-time.After(looks):
+func startMeter(t *testing.T, server *redistest.Server, admin *goredis.Client) *meter {
+	m := &meter{dir: filepath.Join(server.Dir(), "appendonlydir"), admin: admin, began: time.Now()}
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	for _, do := range []func(){m.look, func() { m.mark(ctx) }} {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				do()
+				select {
+				case <-ctx.Done():
+				case <-time.After(looks):
+				}
 			}
-		}
-	}()
-	t.Cleanup(func() { close(over); <-ended })
+		})
+	}
+	t.Cleanup(func() { cancel(); all.Wait() })
 	return m
+}
+
+// mark stores the time. It is taken before: what was done by then comes before the
+// marker. A server that is down is no reason to stop.
+func (m *meter) mark(ctx context.Context) {
+	if !m.marks.TryLock() {
+		return
+	}
+	defer m.marks.Unlock()
+	within, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_ = m.admin.Set(within, marker, time.Now().UnixNano(), 0).Err()
 }
 
 // file returns the file that grows, and its size. A replica begins a new one when
@@ -90,14 +118,14 @@ func (m *meter) look() {
 	}
 }
 
-// cut takes the end of the file of a server that has just been killed. It returns
-// since when what was done may be lost: a write waits for a sync that takes long,
-// and so what the file lacks may have been done before it grew the last time.
-func (m *meter) cut() (since time.Time, told string, err error) {
+// cut takes the end of the file of a server that has just been killed, and returns how
+// many bytes that were. Call since when the server is back: no marker is stored until then.
+func (m *meter) cut() (bytes int64, err error) {
 	killed := time.Now()
+	m.marks.Lock()
 	name, n, err := m.file()
 	if err != nil {
-		return since, "", err
+		return 0, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -108,17 +136,17 @@ func (m *meter) cut() (since time.Time, told string, err error) {
 		}
 	}
 	keep := safe + rand.Int64N(n-safe+1)
-	for i := 1; i < len(m.seen) && m.seen[i].n <= keep; i++ {
-		if m.seen[i].n > m.seen[i-1].n {
-			since = m.seen[i-1].at
-		}
-	}
-	if since.IsZero() { // it has not grown since we look
-		since = killed.Add(-remember)
-	}
-	if err := os.Truncate(name, keep); err != nil {
-		return since, "", err
-	}
 	m.seen = nil
-	return since, fmt.Sprintf("%d bytes, of the last %v", n-keep, killed.Sub(since).Round(time.Millisecond)), nil
+	return n - keep, os.Truncate(name, keep)
+}
+
+// since returns from which time on the server may have forgotten what was done, once it
+// is back after a cut.
+func (m *meter) since(ctx context.Context) (time.Time, error) {
+	defer m.marks.Unlock()
+	at, err := m.admin.Get(ctx, marker).Int64()
+	if errors.Is(err, goredis.Nil) {
+		return m.began, nil
+	}
+	return time.Unix(0, at), err
 }
