@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	tries = 3 // of a test, on a machine that stalls
+	tries = 5 // of a test, on a machine that stalls
 
 	// spoils is how long a stall must be to spoil a test: a lease ends, or a push
 	// is late, through no fault of the broker.
@@ -58,7 +58,7 @@ func (c Config) try(t *testing.T, test test) (faults []string, stalled time.Dura
 		case c.stalled != nil:
 			stalled = c.stalled()
 		case r != nil:
-			stalled = r.stall.Longest()
+			stalled = r.stalled()
 		}
 		cancel()
 		tb.cleanup()

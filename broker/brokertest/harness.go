@@ -60,6 +60,12 @@ type Config struct {
 	// use Open too.
 	Patient func(t testing.TB) Harness
 
+	// Ping, if set, asks the store for the least that it answers, such as PING. A store in
+	// another process may be late because the machine is busy. So Run calls Ping every
+	// 20 ms, from one goroutine, and adds what the answers take to what a test allows a
+	// broker. It is not used in a bubble.
+	Ping func() error
+
 	// Bubble, if set, runs the body of each test, including Open. A broker that
 	// lives in one process passes [testing/synctest.Test]. The bodies call
 	// neither t.Run nor rapid.Check.
@@ -86,6 +92,7 @@ type Config struct {
 	dog     *watchdog           // of the test that runs; nil if nobody watches
 	onStuck func(report string) // a panic if nil; for tests of the suite
 
+	answers *answers             // of Ping; nil if nobody asks
 	patient bool                 // whether Open is Patient
 	stalled func() time.Duration // the longest stall of a try; for tests of the suite
 }

@@ -27,6 +27,8 @@ type rig struct {
 	ids     int  // that were made
 	block   broker.Block
 	stall   stall.Watch
+	answers *answers
+	began   time.Time
 	dog     *watchdog // nil if nobody watches
 }
 
@@ -37,7 +39,7 @@ func newRig(t *testing.T, cfg Config) *rig {
 
 func rigOn(t testing.TB, ctx context.Context, cfg Config) *rig {
 	t.Helper()
-	r := &rig{TB: t, Harness: cfg.open(t), ctx: ctx, light: cfg.Light, patient: cfg.patient, dog: cfg.dog}
+	r := &rig{TB: t, Harness: cfg.open(t), ctx: ctx, light: cfg.Light, patient: cfg.patient, dog: cfg.dog, answers: cfg.answers, began: time.Now()}
 	r.Broker = r.watch(r.Broker)
 	if reopen := r.Reopen; reopen != nil {
 		r.Reopen = func(t testing.TB) broker.Broker { return r.watch(reopen(t)) }
@@ -62,7 +64,12 @@ func rigOn(t testing.TB, ctx context.Context, cfg Config) *rig {
 func (r *rig) prompt() time.Duration { return r.late(r.Prompt) }
 
 // late returns how late something may be that should take d.
-func (r *rig) late(d time.Duration) time.Duration { return r.stall.Late(d) }
+func (r *rig) late(d time.Duration) time.Duration {
+	return max(r.stall.Late(d), d+stall.Hops*r.answers.longest(r.began))
+}
+
+// stalled returns how long the machine let this process or the store's wait at most.
+func (r *rig) stalled() time.Duration { return max(r.stall.Longest(), r.answers.longest(r.began)) }
 
 // before runs a check of what holds until a time. If that has passed when the
 // check fails, the failure counts for nothing: a machine that stalls may have come

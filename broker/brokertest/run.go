@@ -12,6 +12,9 @@ import (
 // promise.
 func Run(t *testing.T, cfg Config) {
 	can := probe(t, cfg)
+	if cfg.Bubble == nil {
+		cfg.answers = askOn(t, cfg.Ping)
+	}
 	for _, g := range groups() {
 		t.Run(g.name, func(t *testing.T) {
 			if cfg.Parallel {

@@ -67,6 +67,18 @@ func suite(t *testing.T, cfg brokertest.Config, url func(t testing.TB) string, o
 	brokertest.Run(t, cfg)
 }
 
+// ping returns what asks a server for the least that it answers.
+func ping(t *testing.T, url string) func() error {
+	t.Helper()
+	opts, err := goredis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := goredis.NewClient(opts)
+	t.Cleanup(func() { _ = client.Close() })
+	return func() error { return client.Ping(context.Background()).Err() }
+}
+
 // The whole suite on Redis' stand-in, and on a server. The short form runs one of
 // them: the server if there is one.
 func TestConformanceMiniredis(t *testing.T) {
@@ -85,7 +97,7 @@ func TestConformanceServer(t *testing.T) {
 		return // Path has said why
 	}
 	server := redistest.Start(t, path)
-	suite(t, brokertest.Config{}, func(testing.TB) string { return "redis://" + server.Addr })
+	suite(t, brokertest.Config{Ping: ping(t, server.URL())}, func(testing.TB) string { return "redis://" + server.Addr })
 }
 
 // The same with records kept apart, whatever their size, and as a user with the
@@ -97,5 +109,5 @@ func TestConformanceApart(t *testing.T) {
 		url = allow(t, redistest.Start(t, path))
 	}
 	// What is large and what races is on the server above in full.
-	suite(t, brokertest.Config{Light: !testform.Long()}, func(testing.TB) string { return url }, redis.ApartFrom(0))
+	suite(t, brokertest.Config{Light: !testform.Long(), Ping: ping(t, url)}, func(testing.TB) string { return url }, redis.ApartFrom(0))
 }

@@ -13,9 +13,9 @@ import (
 // nap is how long a watch sleeps at a time.
 const nap = 5 * time.Millisecond
 
-// hops is how many goroutines and processes, one after the other, may have to wait
+// Hops is how many goroutines and processes, one after the other, may have to wait
 // for their turn before a test sees what it waits for.
-const hops = 4
+const Hops = 4
 
 // Watch watches for stalls. Its zero value is ready for Run.
 type Watch struct {
@@ -61,4 +61,4 @@ func (w *Watch) Longest() time.Duration {
 
 // Late returns how long something may take that should take d, on a machine that
 // stalls as this one has.
-func (w *Watch) Late(d time.Duration) time.Duration { return d + hops*w.Longest() }
+func (w *Watch) Late(d time.Duration) time.Duration { return d + Hops*w.Longest() }
