@@ -262,7 +262,7 @@ func TestApartReadFails(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		rdb, cut := rawClient(t, url), &noRecords{}
 		rdb.AddHook(cut)
-		b, err := redis.New(rdb)
+		b, err := redis.New(rdb, unhurried)
 		if err != nil {
 			t.Fatal(err)
 		}

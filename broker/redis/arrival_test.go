@@ -52,7 +52,7 @@ func TestLargeArrivals(t *testing.T) {
 	}
 	client := goredis.NewClient(opts)
 	defer func() { _ = client.Close() }()
-	b, err := redis.New(client)
+	b, err := redis.New(client, unhurried)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,9 @@ func TestLargeArrivals(t *testing.T) {
 	result := string(bytes.Repeat([]byte("x"), size))
 	for i := range n {
 		enqueue(t, b, newTask("q", func(x *broker.Task) { x.Group, x.Step = flow, uint32(i) }))
-		settle(t, c, succeed(dequeue(t, c, 1, time.Second, "q")[0], result))
+		if errs := settle(t, c, succeed(dequeue(t, c, 1, time.Second, "q")[0], result)); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
 	}
 	seen := make(map[broker.ID]bool)
 	for len(seen) < n {

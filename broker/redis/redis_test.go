@@ -30,9 +30,13 @@ func onEach(t *testing.T, body func(t *testing.T, url string)) {
 
 // open opens a broker. Its lease is long unless the test says otherwise: consumers of
 // tests send no heartbeats of themselves, and a busy machine takes its time.
+// unhurried is a lease that no test outlives, also on a slow machine. Consumers that a
+// test drives by hand send no heartbeats.
+var unhurried = redis.Lease(5 * time.Minute)
+
 func open(t *testing.T, url string, opts ...redis.Option) *redis.Broker {
 	t.Helper()
-	opts = append([]redis.Option{redis.Lease(5 * time.Minute)}, opts...)
+	opts = append([]redis.Option{unhurried}, opts...)
 	b, err := redis.Open(t.Context(), url, opts...)
 	if err != nil {
 		t.Fatal(err)

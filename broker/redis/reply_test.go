@@ -53,7 +53,7 @@ func TestGarbledDequeue(t *testing.T) {
 		client := goredis.NewClient(&goredis.Options{Addr: miniredis.RunT(t).Addr()})
 		var g garbler
 		client.AddHook(&g)
-		b, err := redis.New(client)
+		b, err := redis.New(client, unhurried)
 		if err != nil {
 			t.Fatal(err)
 		}

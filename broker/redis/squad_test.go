@@ -21,7 +21,7 @@ func TestAssignedUnheard(t *testing.T) {
 		return
 	}
 	ctx := context.Background()
-	b, err := redis.Open(ctx, redistest.Start(t, path).URL(), redis.Partitions(3))
+	b, err := redis.Open(ctx, redistest.Start(t, path).URL(), redis.Partitions(3), unhurried)
 	if err != nil {
 		t.Fatal(err)
 	}
