@@ -10,20 +10,27 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
 var update = flag.Bool("update", false, "update the golden files in the scripts")
 
-// build builds the command into a folder that it returns. The test binary could
-// be the command as well, but not a fast one where races are looked for; those
-// of package gen are found by its own tests.
+// build builds the command, and returns the folder of the program. The test binary could
+// be the command as well, but not a fast one where races are looked for; those of package
+// gen are found by its own tests. The go command keeps the programs of tools in its cache,
+// so most of the time there is nothing to link.
 func build(t *testing.T) string {
 	t.Helper()
-	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+	out, err := exec.Command("go", "tool", "-n", "arbitergen").CombinedOutput()
+	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return bin
+	program := strings.TrimSpace(string(out))
+	if _, err := os.Stat(program); err != nil || filepath.Base(program) != "arbitergen" {
+		t.Fatalf("go tool -n arbitergen tells %q, want where the program is: %v", program, err)
+	}
+	return filepath.Dir(program)
 }
 
 // TestScripts runs the scripts in testdata/script. Each has a module m of its
@@ -51,6 +58,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GOTOOLCHAIN", "local")
 			e.Setenv("GONOSUMDB", "*")
 			e.Setenv("GOWORK", "off")
+			e.Setenv("MANY", testform.Pick("500", "5000"))
 			e.Values["stamped"] = make(stamped)
 			return writeModule(root, e.WorkDir)
 		},
