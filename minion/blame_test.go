@@ -14,6 +14,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/internal/testform"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -83,8 +84,8 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// One task kills its minion again and again, and 200 that take long run beside it: it
-// alone is given up.
+// One task kills its minion again and again, and others that take long run beside it, in the
+// long form 200: it alone is given up.
 func TestPoison(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		p := r.place(250, func(p *place, ctx context.Context, a args) (int, error) {
@@ -96,12 +97,13 @@ func TestPoison(t *testing.T) {
 			return a.N, rest(ctx, 30*time.Second)
 		})
 		var innocents []*task.Future[int]
-		for i := range 100 {
+		n := testform.Pick(20, 100) // before it, and after it
+		for i := range n {
 			innocents = append(innocents, r.send(i+1))
 		}
 		poison := r.send(0)
-		for i := range 100 {
-			innocents = append(innocents, r.send(i+101))
+		for i := range n {
+			innocents = append(innocents, r.send(i+n+1))
 		}
 		r.fails(poison, task.ErrMinionDied, "4 times")
 		for i, fut := range innocents {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/internal/proc"
+	"github.com/go-arbiter/arbiter/internal/testform"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -62,7 +63,7 @@ func childrenOf(parent int) (pids []int) {
 func TestIsolatedStorm(t *testing.T) {
 	const slots = 4
 	y := newYard(t, slots, minion.Retry(1000, task.Constant(0)))
-	futs := make([]*task.Future[trace], 60)
+	futs := make([]*task.Future[trace], testform.Pick(25, 60))
 	for i := range futs {
 		what := "call"
 		if i%5 == 0 { // there are more than slots, so nothing ends before a child is killed
@@ -106,7 +107,7 @@ var holder = regexp.MustCompile(`holds (\d+)`)
 // that wait for it.
 func storm(y *yard, end <-chan struct{}) {
 	killed := make(map[string]bool)
-	for left := 60; ; {
+	for left := testform.Pick(25, 60); ; {
 		select {
 		case <-end:
 			return

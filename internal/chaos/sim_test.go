@@ -16,7 +16,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
-var seeds = flag.Uint64("seeds", testform.Pick[uint64](80, 2000), "how many seeds TestSimulation tries, from -seed on; one if only -seed is given")
+var seeds = flag.Uint64("seeds", testform.Pick[uint64](50, 2000), "how many seeds TestSimulation tries, from -seed on; one if only -seed is given")
 
 // given says whether a flag was on the command line.
 func given(name string) (yes bool) {

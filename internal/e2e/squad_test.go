@@ -16,9 +16,10 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-var squadCount = flag.Int("squads", testform.Pick(80, 400), "how many squads race in TestSquadRace")
+var squadCount = flag.Int("squads", testform.Pick(40, 400), "how many squads race in TestSquadRace")
 
-const rivals = 8
+// rivals are the processes that send squads.
+var rivals = testform.Pick(4, 8)
 
 // garrison starts minions with ten slots in all: 4 of queue a, 3 of queue b, and 3
 // of both.
@@ -104,7 +105,7 @@ func (r *rig) allFree() {
 	}
 }
 
-// Squads race for ten slots from eight processes: never more than ten members
+// Squads race for ten slots from several processes: never more than ten members
 // run, no squad runs in part, and none is stuck.
 func TestSquadRace(t *testing.T) {
 	t.Parallel()
@@ -187,9 +188,10 @@ func TestSquadRivalsKilled(t *testing.T) {
 	}
 	r := newRig(t, redistest.Start(t, path).URL())
 	r.garrison()
-	for i := range 6 {
+	for i := range testform.Pick(3, 6) {
 		p := r.rival(i, 1000, 5, time.Minute)
-		time.Sleep(time.Duration(300+37*i) * time.Millisecond)
+		p.WaitFor(t, "ran ") // it is in the middle
+		time.Sleep(time.Duration(37*i) * time.Millisecond)
 		p.Kill()
 	}
 	r.allFree()

@@ -21,7 +21,7 @@ import (
 
 var (
 	stormSeed = flag.Uint64("storm.seed", 1, "seed of TestStorm's faults")
-	stormFor  = flag.Duration("storm.for", testform.Pick(3*time.Second, 15*time.Second), "how long TestStorm lasts")
+	stormFor  = flag.Duration("storm.for", testform.Pick(2*time.Second, 15*time.Second), "how long TestStorm lasts")
 )
 
 // Faults of all kinds strike commands of all kinds while tasks of several queues
