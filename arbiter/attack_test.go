@@ -36,6 +36,9 @@ var attacks = []struct {
 	{"ArgumentsAsResult", argumentsAsResult},
 	{"ForgedFailure", forgedFailure},
 	{"OtherTasksFailure", otherTasksFailure},
+	{"ForgedDeath", forgedDeath},
+	{"EndWithFailure", endWithFailure},
+	{"EndWithResult", endWithResult},
 	{"ForgedReason", forgedReason},
 	{"OwnPipe", ownPipe},
 	{"OtherResultInPipe", otherResultInPipe},
@@ -142,6 +145,12 @@ func (v *victim) run() {
 		}),
 		task.Handle(m, plusTask, func(_ context.Context, a addArgs) (int, error) { note("add"); return a.Upstream + a.N, nil }),
 		task.Handle(m, sumTask, func(_ context.Context, a sumArgs) (int, error) { note("sum"); return len(a.Upstream), nil }),
+		task.Handle(m, countTask, func(_ context.Context, a countArgs) (int, error) {
+			if len(a.Upstream) == 1 && a.Upstream[0] == nil {
+				return -1, nil
+			}
+			return len(a.Upstream), nil
+		}),
 		task.Handle(m, noteTask, func(context.Context, args) (task.None, error) { note("note"); return task.None{}, nil }),
 	)
 	if err != nil {
@@ -361,6 +370,64 @@ func otherTasksFailure(v *victim) {
 	v.forged("the failure", err)
 }
 
+// forgedDeath says what a minion says of a task that has killed others.
+func forgedDeath(v *victim) {
+	fut := send(v, work.With(safe).Bind(args{7}))
+	thief, got := v.steal(1)
+	v.end(thief, got[0], broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "made up", Codes: []string{"minion died"}}})
+	_, err := fut.Result(v.ctx())
+	v.forged("the failure", err)
+	if errors.Is(err, task.ErrMinionDied) || strings.Contains(err.Error(), "made up") {
+		v.Errorf("it is believed: %v", err)
+	}
+}
+
+// endWithFailure ends tasks, which needs no key, and says more than that.
+func endWithFailure(v *victim) {
+	for state, want := range map[broker.State]error{broker.StateCanceled: task.ErrCanceled, broker.StateExpired: task.ErrExpired} {
+		fut := send(v, work.With(safe).Bind(args{7}))
+		thief, got := v.steal(1)
+		v.end(thief, got[0], broker.Outcome{State: state, Err: &broker.Failure{Message: "made up", Stack: "made up", Codes: []string{"panic", "unknown task"}}})
+		_, err := fut.Result(v.ctx())
+		if !errors.Is(err, want) || errors.Is(err, task.ErrPanic) || errors.Is(err, task.ErrUnknownTask) || strings.Contains(err.Error(), "made up") {
+			v.Errorf("%s: %v", state, err)
+		}
+		if st, err := v.arb.Status(v.ctx(), fut.ID()); err != nil || st.Err() != nil && strings.Contains(st.Err().Error(), "made up") {
+			v.Errorf("%s: the status is %+v, %v", state, st, err)
+		}
+		_ = thief.Close(v.ctx())
+	}
+}
+
+// endWithResult ends tasks so, with a result, for their group to take it.
+func endWithResult(v *victim) {
+	v.run()
+	other := v.stolen(666)
+	groups := map[broker.State]*task.Future[int]{}
+	for _, state := range []broker.State{broker.StateCanceled, broker.StateExpired} {
+		fut := send(v, work.With(unserved).Bind(args{7}))
+		groups[state] = send(v, task.Then(task.Collect(work.With(unserved).Bind(args{1})), countStep().With(safe)))
+		thief, got := v.stealFrom("unserved", 2)
+		for _, d := range got {
+			v.end(thief, d, broker.Outcome{State: state, Result: other.Result})
+		}
+		_ = thief.Close(v.ctx())
+		if n, err := fut.Result(v.ctx()); err == nil {
+			v.Errorf("%s: the result is %d", state, n)
+		}
+		st, err := v.arb.Status(v.ctx(), fut.ID())
+		if raw, _ := st.Result(); err != nil || raw != nil {
+			v.Errorf("%s: the status is %+v, %v", state, st, err)
+		}
+	}
+	v.drive()
+	for state, group := range groups {
+		if n, err := group.Result(v.ctx()); n != -1 || err != nil { // the member is nil
+			v.Errorf("%s: the group: %d, %v", state, n, err)
+		}
+	}
+}
+
 // forgedReason lets a step say why it has no result.
 func forgedReason(v *victim) {
 	send(v, work.With(safe).Bind(args{7}))
@@ -401,7 +468,7 @@ func ownPipe(v *victim) {
 	v.outcome(pipe)
 	v.never("add")
 	end, err := v.b.Lookup(v.ctx(), []broker.ID{step.ID})
-	if err != nil || end[0].Outcome != nil && strings.Contains(end[0].Outcome.Err.Message, "more") && strings.Contains(end[0].Outcome.Err.Message, "unknown parameter") {
+	if err != nil || end[0].Outcome != nil && end[0].Outcome.Err != nil && strings.Contains(end[0].Outcome.Err.Message, "more") && strings.Contains(end[0].Outcome.Err.Message, "unknown parameter") {
 		v.Errorf("the driver has put a result among the arguments: %+v, %v", end, err)
 	}
 }

@@ -1,6 +1,7 @@
 package arbiter_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -57,6 +58,90 @@ func TestParkedWithoutAMinion(t *testing.T) {
 				}
 				if st, err := r.arb.Status(t.Context(), fut.ID()); err != nil || st.Outcome != arbiter.Failed || st.Attempts != 0 {
 					t.Errorf("the status is %+v, %v", st, err)
+				}
+			})
+		})
+	}
+}
+
+// How tasks end that no handler ends: as what it is told, whoever says it. What a broker
+// says by itself, that a task is canceled or has expired, has no seal.
+func TestEndsWithoutAHandler(t *testing.T) {
+	for _, c := range sealings(t) {
+		t.Run(c.Name(), func(t *testing.T) {
+			onEach(t, func(t *testing.T, b broker.Broker) {
+				arb, err := arbiter.New(b, arbiter.Codec(c), arbiter.Logger(silent))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = arb.Close() })
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				t.Cleanup(cancel)
+				for name, opts := range map[string][]task.Option{
+					"pending": {task.Within(20 * time.Millisecond)}, "delayed": {task.Within(20 * time.Millisecond), task.Delay(time.Hour)},
+				} {
+					fut, err := work.With(opts...).Apply(ctx, arb, args{1})
+					if err != nil {
+						t.Fatal(err)
+					}
+					_, err = fut.Result(ctx)
+					if !errors.Is(err, task.ErrExpired) || errors.Is(err, codec.ErrForged) {
+						t.Errorf("%s, %s: %v", c.Name(), name, err)
+					}
+					if st, err := arb.Status(ctx, fut.ID()); err != nil || st.Outcome != arbiter.Expired {
+						t.Errorf("%s, %s: %+v, %v", c.Name(), name, st, err)
+					}
+				}
+				fut, err := work.Apply(ctx, arb, args{1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				group, err := task.All(work.With(task.Within(20*time.Millisecond)).Bind(args{1}), work.Bind(args{2})).Send(ctx, arb)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := arb.Kill(ctx, fut.ID()); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := fut.Result(ctx); !errors.Is(err, task.ErrCanceled) || errors.Is(err, codec.ErrForged) {
+					t.Errorf("%s, killed: %v", c.Name(), err)
+				}
+				if _, err := group.Result(ctx); !errors.Is(err, task.ErrFlowFailed) || !errors.Is(err, task.ErrExpired) || errors.Is(err, codec.ErrForged) {
+					t.Errorf("%s, group: %v", c.Name(), err)
+				}
+			})
+		})
+	}
+}
+
+// A task that has killed its minions too often is given up by one that has the key.
+func TestSealedDeath(t *testing.T) {
+	for _, c := range sealings(t) {
+		t.Run(c.Name(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.arb = r.arbiter(arbiter.Codec(c))
+				fut := r.send(1)
+				for range 10 { // each takes it and is never heard of again
+					dying, err := r.b.Broker.Consume(t.Context(), broker.ConsumerConfig{Queues: []string{"default"}, Slots: 1})
+					if err != nil {
+						t.Fatal(err)
+					}
+					got, err := dying.Dequeue(t.Context(), []string{"default"}, 1, time.Second)
+					if err != nil || len(got) != 1 {
+						t.Fatal(got, err)
+					}
+					if s, ok := r.b.Broker.(broker.Starter); ok {
+						if _, _, err := s.RecordStart(t.Context(), got[0]); err != nil {
+							t.Fatal(err)
+						}
+					}
+					lease, _ := dying.Lease()
+					time.Sleep(2 * lease)
+				}
+				r.crew(1, echo, minion.Codec(c))
+				_, err := fut.Result(t.Context())
+				if !errors.Is(err, task.ErrMinionDied) || errors.Is(err, codec.ErrForged) {
+					t.Errorf("the result is %v", err)
 				}
 			})
 		})

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
@@ -55,6 +56,39 @@ func (w *work) deed(ctx context.Context, p *broker.Progress) (d *deed, bad, err 
 func openFlow(codecs []codec.Codec, f *broker.Flow, members []broker.ID) (s codec.Sealer, err error) {
 	defer guard.Codec("of the flow", "Open", &err)
 	return seal.OpenFlow(codecs, f, members)
+}
+
+// disown ends a flow whose record can't be believed, and returns the outcome; nil if it
+// can be. What the record names may belong to other flows, so nothing of it might ever
+// arrive here: it is not waited for. The rest of a pipe is canceled. The callback starts
+// without a result, which its minion refuses, so whoever waits for it is told why; and
+// the finalizer starts, which gets nothing from here.
+func (w *work) disown(ctx context.Context, p *broker.Progress) (*broker.Outcome, error) {
+	_, bad, err := w.deed(ctx, p)
+	if err != nil || bad == nil {
+		return nil, err
+	}
+	fl := &p.Flow
+	o := &broker.Outcome{Name: NameGroup, Finished: time.Now()}
+	if fl.ID.Kind() == broker.KindPipe {
+		o.Name = NamePipe
+		if _, _, err := w.cancelMembers(ctx, p, false); err != nil {
+			return nil, err
+		}
+	}
+	if !fl.Callback.IsZero() && !p.Callback.Final() {
+		if err := w.start(ctx, fl.Callback, &upstream{w: w, flow: p}); err != nil {
+			return nil, err
+		}
+	}
+	if !fl.Finalizer.IsZero() && !p.Finalizer.Final() {
+		if err := w.start(ctx, fl.Finalizer, nil); err != nil {
+			return nil, err
+		}
+	}
+	w.Log.Error("the record of a group or pipe can't be believed, so it has failed", "flow", fl.ID.String(), "error", bad)
+	ended, err := w.end(ctx, nil, fl.ID, disbelieved(o, bad))
+	return ended, wrap("end", err)
 }
 
 // at returns the id at a place.

@@ -233,10 +233,20 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 		}
 		return w.clear(ctx, p)
 	case fl.ID.Kind() == broker.KindPipe:
+		if p.Succeeded > 0 {
+			if o, err := w.disown(ctx, p); o != nil || err != nil {
+				return o, err
+			}
+		}
 		return nil, w.nextStep(ctx, p, arrivals)
 	}
 	if !whole {
 		return nil, nil
+	}
+	if !killed && (!fl.Callback.IsZero() && !p.Callback.Final() || !fl.Finalizer.IsZero() && !p.Finalizer.Final()) {
+		if o, err := w.disown(ctx, p); o != nil || err != nil {
+			return o, err
+		}
 	}
 	if !fl.Callback.IsZero() && !p.Callback.Final() {
 		if killed || p.Succeeded < fl.Need {

@@ -94,7 +94,7 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 		return nil, "", bad, err
 	}
 	var values [][]byte
-	size, guess := 5, ""
+	size, guess, succeeded := 5, "", 0
 	for from := 0; from < p.Listed; {
 		page, err := w.f.Members(ctx, p.Flow.ID, from, broker.MaxBatch, true)
 		if err != nil {
@@ -124,6 +124,7 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 				if v, bad = w.encoded(d, uint32(from+i), m.ID, o); bad != nil {
 					return nil, "", bad, nil
 				}
+				succeeded++
 			}
 			values = append(values, v)
 			if size += max(len(v), 1); size > limit {
@@ -131,6 +132,9 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 			}
 		}
 		from += len(page)
+	}
+	if d != nil && succeeded < p.Flow.Need { // the counts are the broker's word
+		return nil, "", fmt.Errorf("%w: %d members have succeeded, and %d must", codec.ErrForged, succeeded, p.Flow.Need), nil
 	}
 	name = cmp.Or(name, want, guess, w.usual()) // perhaps none succeeded, and none had to
 	raw, bad = w.joined(name, values)

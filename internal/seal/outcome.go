@@ -72,7 +72,8 @@ type Opened struct {
 // OpenOutcome opens an outcome of a task, group or pipe. The error says that it can't be
 // believed: no codec is known, or nobody who has the key has said so of this task. What
 // is canceled or has expired is believed without a seal, since a broker ends tasks so,
-// and whoever can write to it can end any; but then it has no failure. O stays as it is.
+// and whoever can write to it can end any; but then it has no failure and no result. O stays
+// as it is.
 func OpenOutcome(codecs []codec.Codec, id broker.ID, o *broker.Outcome) (Opened, error) {
 	c, err := codec.ByName(o.Codec, codecs...)
 	s := Of(c)
@@ -96,11 +97,14 @@ func OpenOutcome(codecs []codec.Codec, id broker.ID, o *broker.Outcome) (Opened,
 		bare := *o
 		bare.Result = plain
 		return Opened{Outcome: &bare, Plain: s.Plain()}, nil
-	case o.Err == nil && ended:
+	case o.Err == nil && ended && len(o.Result) == 0:
 		return Opened{Outcome: o}, nil
 	}
 	bare := *o
 	bare.Err, bare.Result = nil, nil
+	if o.Err == nil && ended {
+		return Opened{Outcome: &bare}, nil
+	}
 	if err == nil {
 		bare.Err, err = openFailure(s, id, o)
 	}

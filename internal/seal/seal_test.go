@@ -213,6 +213,27 @@ func TestFailureWithoutCodec(t *testing.T) {
 	}
 }
 
+// TestEndsWithoutASeal: what is canceled or has expired is believed without a seal, and
+// nothing that stands beside it is.
+func TestEndsWithoutASeal(t *testing.T) {
+	s := sealer(t)
+	for _, state := range []broker.State{broker.StateCanceled, broker.StateExpired} {
+		for _, name := range []string{"", s.Name(), "msgpack"} {
+			for _, o := range []broker.Outcome{
+				{State: state, Codec: name},
+				{State: state, Codec: name, Result: []byte("made up")},
+				{State: state, Codec: name, Err: &broker.Failure{Message: "made up"}},
+				{State: state, Codec: name, Result: []byte("made up"), Err: &broker.Failure{Message: "made up", Seal: []byte("made up")}},
+			} {
+				open, err := seal.OpenOutcome([]codec.Codec{s}, id(1), &o)
+				if err != nil || open.State != state || open.Err != nil || len(open.Result) > 0 {
+					t.Errorf("%+v is opened as %+v, %v", o, open.Outcome, err)
+				}
+			}
+		}
+	}
+}
+
 // TestFlowIsBound: a group or pipe is sealed with all that its driver goes by.
 func TestFlowIsBound(t *testing.T) {
 	s := sealer(t)

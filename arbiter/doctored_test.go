@@ -1,0 +1,384 @@
+package arbiter_test
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Somebody who can write to Redis and has no key changes what is stored of a group. The
+// minion that joins its members has the key.
+
+// doctored is a group of the results 1 and 2 and a callback that gets them, which somebody
+// has got at, and another one of the same codec, whose members are done: their results
+// are 666 and 667.
+type doctored struct {
+	*testing.T
+	raw         *goredis.Client
+	namespace   string
+	b           *redis.Broker
+	arb         *arbiter.Arbiter
+	c           codec.Codec
+	mine, other *arbiter.GroupFuture[int]
+	callback    *task.Future[int]
+
+	mu  sync.Mutex
+	got map[task.ID][]int // what callbacks were started with
+	ran map[task.ID]int   // finalizers
+}
+
+var doctorings = []struct {
+	name string
+	do   func(v *doctored)
+	says string // in the error of the group
+}{
+	{"MembersSwapped", func(v *doctored) { v.members(func(m, _ []broker.ID) { m[0], m[1] = m[1], m[0] }) }, "the record of the group or pipe"},
+	{"MemberOfAnotherFlow", func(v *doctored) { v.members(func(m, o []broker.ID) { m[1] = o[1] }) }, "the record of the group or pipe"},
+	{"AllMembersOfAnotherFlow", func(v *doctored) { v.members(func(m, o []broker.ID) { copy(m, o) }) }, "the record of the group or pipe"},
+	{"OtherCallback", func(v *doctored) { v.record(func(f, o *broker.Flow) { f.Callback = o.Callback }) }, "the record of the group or pipe"},
+	{"NoCallback", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Callback = broker.ID{} }) }, "the record of the group or pipe"},
+	{"NoFinalizer", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Finalizer = broker.ID{} }) }, "the record of the group or pipe"},
+	{"SmallerNeed", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Need = 1 }) }, "the record of the group or pipe"},
+	{"SealOfAnotherFlow", func(v *doctored) { v.record(func(f, o *broker.Flow) { f.Seal = o.Seal }) }, "the record of the group or pipe"},
+	{"NoSeal", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Seal = "" }) }, "the record of the group or pipe"},
+	{"ResultOfAnotherFlow", resultOfAnotherFlow, "the result before it is missing: parameter upstream: result: "},
+	{"FewerThanNeeded", fewerThanNeeded, "1 members have succeeded, and 2 must"},
+	{"ArgumentsOfAnotherStep", argumentsOfAnotherStep, "the bytes were made without the key, were changed, or belong elsewhere"},
+	{"StepOfAnotherFlow", stepOfAnotherFlow, "the task was not sent to get this result"},
+	{"StepInAnotherQueue", stepInAnotherQueue, "the callback"},
+}
+
+// TestDoctoredFlows: nothing runs with what the attacker has put there, and the group ends
+// with an error that says what is wrong.
+func TestDoctoredFlows(t *testing.T) {
+	t.Parallel()
+	key := []byte("0123456789abcdef0123456789abcdef")
+	signed, err := codec.Sign(codec.JSON(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encrypted, err := codec.Encrypt(codec.Msgpack(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := func(t *testing.T, url string) {
+		opts, err := goredis.ParseURL(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := goredis.NewClient(opts)
+		t.Cleanup(func() { _ = raw.Close() })
+		for _, c := range []codec.Codec{signed, encrypted} {
+			for _, d := range doctorings {
+				t.Run(d.name+"/"+c.Name(), func(t *testing.T) {
+					v := newDoctored(t, url, raw, d.name+c.Name()[:4], c)
+					d.do(v)
+					v.ends(d.says)
+				})
+			}
+		}
+	}
+	t.Run("miniredis", func(t *testing.T) {
+		t.Parallel()
+		on(t, "redis://"+miniredis.RunT(t).Addr())
+	})
+	if path := redistest.Path(t); path != "" {
+		t.Run("redis", func(t *testing.T) {
+			t.Parallel()
+			on(t, redistest.Start(t, path).URL())
+		})
+	}
+}
+
+// TestFlowsAreNotDoctored: left alone, the same group succeeds.
+func TestFlowsAreNotDoctored(t *testing.T) {
+	t.Parallel()
+	c, err := codec.Sign(codec.JSON(), []byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "redis://" + miniredis.RunT(t).Addr()
+	opts, err := goredis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := goredis.NewClient(opts)
+	defer func() { _ = raw.Close() }()
+	v := newDoctored(t, url, raw, "honest", c)
+	v.run("safe", "members")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if n, err := v.callback.Result(ctx); n != 2 || err != nil {
+		t.Errorf("the callback: %d, %v", n, err)
+	}
+	if err := v.mine.Result(ctx, new(int)); err != nil {
+		t.Errorf("the group: %v", err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if got := v.got[v.mine.Callback()]; !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("the callback got %v", got)
+	}
+}
+
+func newDoctored(t *testing.T, url string, raw *goredis.Client, namespace string, c codec.Codec) *doctored {
+	t.Helper()
+	v := &doctored{T: t, raw: raw, namespace: namespace, c: c, got: map[task.ID][]int{}, ran: map[task.ID]int{}}
+	var err error
+	if v.b, err = redis.Open(t.Context(), url, redis.Namespace(namespace), redis.Logger(silent)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.b.Close() })
+	if v.arb, err = arbiter.New(v.b, arbiter.Codec(c), arbiter.Logger(silent)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.arb.Close() })
+	group := func(queue string, a, b int) (*arbiter.GroupFuture[int], *task.Future[int]) {
+		one := work.With(task.Queue(queue))
+		g, fut, err := arbiter.GroupThen(t.Context(), v.arb, []task.Call[int]{one.Bind(args{a}), one.Bind(args{b})}, task.NewStep[[]int](countTask, "upstream", nil).With(safe),
+			arbiter.Finalizer(noteTask.With(safe).Bind(args{a}), 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g, fut
+	}
+	v.mine, v.callback = group("members", 1, 2)
+	v.other, _ = group("others", 666, 667)
+	v.run("others")
+	v.until("the other group's members are done", func() bool {
+		n, err := raw.HLen(t.Context(), v.key(v.other.ID(), "results")).Result()
+		return err == nil && n == 2
+	})
+	return v
+}
+
+// run starts a minion that has the key.
+func (v *doctored) run(queues ...string) {
+	v.Helper()
+	m := minion.New(v.b, minion.Codec(v.c), minion.Logger(silent), minion.DrainTimeout(0), minion.Queues(queues...))
+	err := errors.Join(
+		task.Handle(m, work, func(_ context.Context, a args) (int, error) { return a.N, nil }),
+		task.Handle(m, countTask, func(ctx context.Context, a countArgs) (int, error) {
+			info, _ := task.FromContext(ctx)
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.got[info.ID] = []int{}
+			for _, n := range a.Upstream {
+				if n == nil {
+					n = new(int) // of a member that has not succeeded
+				}
+				v.got[info.ID] = append(v.got[info.ID], *n)
+			}
+			return len(a.Upstream), nil
+		}),
+		task.Handle(m, noteTask, func(ctx context.Context, a args) (task.None, error) {
+			info, _ := task.FromContext(ctx)
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.ran[info.ID] = a.N
+			return task.None{}, nil
+		}),
+	)
+	if err != nil {
+		v.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = m.Run(context.Background(), 2)
+	}()
+	v.Cleanup(func() {
+		_ = m.Close()
+		<-done
+	})
+}
+
+func (v *doctored) until(what string, is func() bool) {
+	v.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			v.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// key is a key of a flow.
+func (v *doctored) key(id task.ID, name string) string {
+	return "{" + v.namespace + ":flow:" + hex.EncodeToString(id[:]) + "}:" + name
+}
+
+// queue is a key of a queue.
+func (v *doctored) queue(name, key string) string {
+	return "{" + v.namespace + ":" + name + "}:" + key
+}
+
+func (v *doctored) must(err error) {
+	v.Helper()
+	if err != nil {
+		v.Fatal(err)
+	}
+}
+
+// members changes the list of members of the group.
+func (v *doctored) members(change func(mine, other []broker.ID)) {
+	v.Helper()
+	read := func(id task.ID) (ids []broker.ID) {
+		text, err := v.raw.Get(v.Context(), v.key(id, "members")).Bytes()
+		v.must(err)
+		for part := range slices.Chunk(text, 16) {
+			ids = append(ids, broker.ID(part))
+		}
+		return ids
+	}
+	mine := read(v.mine.ID())
+	change(mine, read(v.other.ID()))
+	var text []byte
+	for _, id := range mine {
+		text = append(text, id[:]...)
+	}
+	v.must(v.raw.SetRange(v.Context(), v.key(v.mine.ID(), "members"), 0, string(text)).Err())
+}
+
+// record changes the record of the group.
+func (v *doctored) record(change func(mine, other *broker.Flow)) {
+	v.Helper()
+	read := func(id task.ID) broker.Flow {
+		text, err := v.raw.HGet(v.Context(), v.key(id, "flow"), "flow").Bytes()
+		v.must(err)
+		f, err := broker.ParseFlow(text)
+		v.must(err)
+		return f
+	}
+	mine, other := read(v.mine.ID()), read(v.other.ID())
+	change(&mine, &other)
+	v.must(v.raw.HSet(v.Context(), v.key(v.mine.ID(), "flow"), "flow", broker.AppendFlow(nil, &mine)).Err())
+}
+
+// resultOfAnotherFlow stores a result before the member has one. It is counted as such.
+func resultOfAnotherFlow(v *doctored) {
+	place := string([]byte{0, 0, 0, 0})
+	result, err := v.raw.HGet(v.Context(), v.key(v.other.ID(), "results"), place).Result()
+	v.must(err)
+	v.must(v.raw.HSet(v.Context(), v.key(v.mine.ID(), "results"), place, result).Err())
+	v.must(v.raw.HIncrBy(v.Context(), v.key(v.mine.ID(), "flow"), "ok", 1).Err())
+}
+
+// fewerThanNeeded cancels a member and lets it count as one that has succeeded.
+func fewerThanNeeded(v *doctored) {
+	ids, err := v.mine.Members(v.Context())
+	v.must(err)
+	v.must(v.raw.HSet(v.Context(), v.key(v.mine.ID(), "flow"), "ok", 1, "bad", -1).Err())
+	verdicts, err := v.b.Cancel(v.Context(), ids[1:])
+	v.must(err)
+	if verdicts[0] != broker.CancelPrevented {
+		v.Fatal(verdicts)
+	}
+}
+
+// blocked returns the message of a callback that waits.
+func (v *doctored) blocked(id task.ID) *broker.Delivery {
+	v.Helper()
+	text, err := v.raw.HGet(v.Context(), v.queue("safe", "later"), string(id[:])).Bytes()
+	v.must(err)
+	d := &broker.Delivery{Task: broker.Task{Queue: "safe"}}
+	v.must(broker.ParseRecord(d, text, 0))
+	d.Blocked = true
+	return d
+}
+
+func (v *doctored) block(queue string, t *broker.Task) {
+	v.Helper()
+	v.must(v.raw.HSet(v.Context(), v.queue(queue, "later"), string(t.ID[:]), broker.AppendRecord(nil, t)).Err())
+}
+
+func argumentsOfAnotherStep(v *doctored) {
+	fut, err := task.Then(work.With(task.Queue("unserved")).Bind(args{1}), plus(5).With(safe)).Send(v.Context(), v.arb)
+	v.must(err)
+	g, err := v.b.Members(v.Context(), fut.ID(), 1, 1, false)
+	v.must(err)
+	step := v.blocked(v.mine.Callback())
+	step.Payload = v.blocked(g[0].ID).Payload
+	v.block("safe", &step.Task)
+}
+
+// stepOfAnotherFlow puts the whole step of another flow where the callback is.
+func stepOfAnotherFlow(v *doctored) {
+	fut, err := task.Then(work.With(task.Queue("unserved")).Bind(args{1}), countLike().With(safe)).Send(v.Context(), v.arb)
+	v.must(err)
+	g, err := v.b.Members(v.Context(), fut.ID(), 1, 1, false)
+	v.must(err)
+	step := v.blocked(g[0].ID)
+	step.ID = v.mine.Callback()
+	v.block("safe", &step.Task)
+}
+
+// countLike is a step with the name of the callback.
+func countLike() task.Step[int, int] { return task.NewStep[int](countTask, "upstream", nil) }
+
+// stepInAnotherQueue lets the callback run in the queue of the members, and without a
+// result: no driver finds it there.
+func stepInAnotherQueue(v *doctored) {
+	id := v.mine.Callback()
+	step := v.blocked(id)
+	field := string(id[:])
+	// Where it arrives when it has ended.
+	v.must(v.raw.HSet(v.Context(), v.queue("members", "flows"), field, broker.AppendFlowRef(nil, &step.Task)).Err())
+	// Blocks of ids are for those that were sent together; this one has a state of its own.
+	v.must(v.raw.HSet(v.Context(), v.queue("members", "state"), field, string(make([]byte, 20))).Err())
+	step.Queue, step.Blocked = "members", false
+	v.must(v.raw.RPush(v.Context(), v.queue("members", "ready"), broker.AppendRecord(nil, &step.Task)).Err())
+	for _, key := range []string{"later", "state"} {
+		v.must(v.raw.HDel(v.Context(), v.queue("safe", key), field, field[:15]).Err())
+	}
+	v.must(v.raw.ZRem(v.Context(), v.queue("safe", "due"), field).Err())
+}
+
+// ends lets minions with the key go on, and looks at what comes of it.
+func (v *doctored) ends(says string) {
+	v.Helper()
+	v.run("safe", "members")
+	ctx, cancel := context.WithTimeout(v.Context(), 20*time.Second)
+	defer cancel()
+	err := v.mine.Result(ctx, new(int))
+	if err == nil || ctx.Err() != nil {
+		v.Errorf("the group: %v", err)
+	}
+	if err != nil && !strings.Contains(err.Error(), says) {
+		v.Errorf("the group's error does not say %q: %v", says, err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if got, ran := v.got[v.mine.Callback()]; ran {
+		v.Errorf("the callback ran with %v", got)
+	}
+	for id, got := range v.got {
+		if id != v.other.Callback() || !slices.Equal(got, []int{666, 667}) {
+			v.Errorf("%s ran with %v", id, got)
+		}
+	}
+	for id, n := range v.ran {
+		if id == v.mine.Finalizer() && n != 1 || id == v.other.Finalizer() && n != 666 {
+			v.Errorf("the finalizer %s ran with %d", id, n)
+		}
+	}
+	if v.Failed() {
+		v.Log(fmt.Sprint("mine ", v.mine.ID(), ", its callback ", v.mine.Callback()))
+	}
+}
