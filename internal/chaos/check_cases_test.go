@@ -133,6 +133,8 @@ var histories = []struct {
 	{"squad, a member late by a fault of its first minion", strings.ReplaceAll(lagging, "y#1", "y#2") + "4 i hit m7 kill 5\n 2090 i hit m7 kill\n 2200 m start y 2\n 2201 m return y 2 ok", ""},
 
 	{"prompt", "0 s send a prompt\n 5 m start a 1\n 9 m return a 1 ok\n 13 i got a succeeded a#1", ""},
+	{"late on a slow machine", "0 s send a prompt\n 40 s accepted a\n 105 m start a 1\n 109 m return a 1 ok\n 113 i got a succeeded a#1", ""},
+	{"late on a machine that is not so slow", "0 s send a prompt\n 30 s accepted a\n 105 m start a 1\n 109 m return a 1 ok\n 113 i got a succeeded a#1", "late"},
 	{"late", "0 s send a prompt\n 105 m start a 1\n 109 m return a 1 ok\n 113 i got a succeeded a#1", "late"},
 	{"served again", "0 s send a over\n 395 m start a 1\n 399 m return a 1 ok\n 403 i got a succeeded a#1", ""},
 	{"served again late", "0 s send a over\n 405 m start a 1\n 409 m return a 1 ok\n 413 i got a succeeded a#1", "late"},

@@ -7,6 +7,10 @@ import "time"
 // heartbeat, in hundreds.
 const prompt = 80 * time.Millisecond
 
+// slowness is how many times as long as the submission of such a task its start may take:
+// that is one request, and tells how slow the machine is.
+const slowness = 3
+
 // recovery is how many leases a task may wait that is sent when all faults are
 // over: its queue is served again, also if all that had it have died, or ask a
 // server that is gone.
@@ -76,7 +80,7 @@ func (h *history) slowToExpire(r *Report) {
 
 // slowToWake checks that idle minions are woken.
 func (h *history) slowToWake(r *Report) {
-	var waited, n int64
+	var waited, stored, n int64
 	var last *record
 	for _, t := range h.tasks {
 		if !t.prompt || len(t.attempts) == 0 {
@@ -87,12 +91,15 @@ func (h *history) slowToWake(r *Report) {
 			continue
 		}
 		waited, n, last = waited+a.At-t.sent, n+1, t
+		if t.stored > 0 {
+			stored += t.stored - t.sent
+		}
 	}
 	if n == 0 {
 		return
 	}
 	r.Prompt = time.Duration(waited / n)
-	if r.Prompt > prompt {
+	if r.Prompt > max(prompt, slowness*time.Duration(stored/n)) {
 		r.add(last, Late, "%d tasks that were sent to idle minions waited for %v on average", n, r.Prompt.Round(time.Millisecond))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
@@ -38,7 +39,14 @@ func (c config) open(ctx context.Context, log *slog.Logger, opts ...redis.Option
 	if c.Namespace != "" {
 		opts = append(opts, redis.Namespace(c.Namespace))
 	}
-	return redis.Open(ctx, c.URL, opts...)
+	// A machine that is busy with other things may let the first request time out.
+	for end := time.Now().Add(patience); ; {
+		b, err := redis.Open(ctx, c.URL, opts...)
+		if !errors.Is(err, broker.ErrIndeterminate) || ctx.Err() != nil || time.Now().After(end) {
+			return b, err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // serve is a minion until ctx ends. Ready is called when it is about to run.
