@@ -1,0 +1,128 @@
+package codec_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/rand"
+	"errors"
+	"testing"
+
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/testform"
+)
+
+// gzipped returns what somebody may send in place of what Compress makes: a string in
+// msgpack of n bytes, of which about one in ratio can't be compressed.
+func gzipped(t *testing.T, n, ratio int) []byte {
+	t.Helper()
+	plain := append([]byte{0xdb, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, make([]byte, n)...)
+	_, _ = rand.Read(plain[5 : 5+n/ratio])
+	buf := bytes.NewBuffer([]byte{1})
+	w := gzip.NewWriter(buf)
+	if _, err := w.Write(plain); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+// Between the first MiB, which is free, and MaxDecompressed a message may become
+// MaxExpansion times as long, and what is allocated is in proportion to that. Where
+// Compress is inside of a codec that seals, nothing is decompressed that was not sealed;
+// the other order decompresses nothing at all.
+func TestCompressedExpansion(t *testing.T) {
+	key := bytes.Repeat([]byte("k"), 32)
+	plain := codec.Compress(codec.Msgpack())
+	signed := must(t)(codec.Sign(plain, key))
+	sealed := must(t)(codec.Encrypt(plain, key))
+	for _, c := range []struct {
+		n, ratio int
+		want     error
+	}{
+		{1 << 20, 1 << 20, codec.ErrTooLong}, // with its head it is a little more than what is free
+		{1<<20 - 100, 1 << 20, nil},
+		{2 << 20, 50, nil},
+		{2 << 20, 150, codec.ErrTooLong},
+		{8 << 20, 50, nil},
+		{8 << 20, 150, codec.ErrTooLong},
+		{64<<20 - 100, 50, nil},
+		{64 << 20, 50, codec.ErrTooLong},
+		{65 << 20, 50, codec.ErrTooLong},
+	} {
+		if c.n > 20<<20 && !testform.Long() {
+			continue // which takes seconds to compress
+		}
+		data := gzipped(t, c.n, c.ratio)
+		var err error
+		var s string
+		took := allocated(func() { s, err = "", nil; err = plain.DecodeValue(data, &s) })
+		if !errors.Is(err, c.want) || err == nil && len(s) != c.n {
+			t.Errorf("%d bytes of %d: %d, %v, want %v", len(data), c.n, len(s), err, c.want)
+		}
+		// Reading doubles its buffer, and the string is a copy.
+		if most := uint64(16<<20 + 6*min(codec.MaxDecompressed, max(1<<20, codec.MaxExpansion*len(data)))); took > most {
+			t.Errorf("%d bytes of %d allocated %d, want at most %d", len(data), c.n, took, most)
+		}
+		// Made without the key it is refused before it is decompressed.
+		for _, outer := range []codec.Codec{signed, sealed, codec.Compress(signed), codec.Compress(sealed)} {
+			took := allocated(func() { err = outer.DecodeValue(data, &s) })
+			if err == nil || errors.Is(err, codec.ErrTooLong) {
+				t.Errorf("%s, without the key: %v", outer.Name(), err)
+			}
+			if most := uint64(8<<20 + 2*len(data)); took > most {
+				t.Errorf("%s, without the key: %d bytes allocated %d, want at most %d", outer.Name(), len(data), took, most)
+			}
+		}
+		if c.want == nil {
+			// What was sent is read, however well it can be compressed: then it is not.
+			for _, outer := range []codec.Codec{plain, signed, sealed} {
+				var back string
+				if err := outer.DecodeValue(must2(t)(outer.AppendValue(nil, s)), &back); err != nil || back != s {
+					t.Errorf("%s, %d bytes: %d come back, %v", outer.Name(), len(s), len(back), err)
+				}
+			}
+		}
+	}
+	zeros := make([]byte, 8<<20)
+	var back []byte
+	if err := sealed.DecodeValue(must2(t)(sealed.AppendValue(nil, zeros)), &back); err != nil || !bytes.Equal(back, zeros) {
+		t.Errorf("zeros: %d come back, %v", len(back), err)
+	}
+	for _, wrong := range []codec.Codec{codec.Compress(signed), codec.Compress(sealed)} {
+		if _, err := wrong.AppendValue(nil, "x"); !errors.Is(err, codec.ErrUnsupported) {
+			t.Errorf("%s: %v", wrong.Name(), err)
+		}
+	}
+}
+
+// What is large in memory, and few bytes when it is compressed, is refused as if it had
+// come so.
+func TestCompressedExpansionInMemory(t *testing.T) {
+	c := codec.Compress(codec.Msgpack())
+	var data []byte
+	buf := bytes.NewBuffer([]byte{1})
+	w := gzip.NewWriter(buf)
+	_, _ = w.Write(list32(900<<10, "\x80"))
+	_ = w.Close()
+	data = buf.Bytes()
+	var err error
+	took := allocated(func() { err = c.DecodeValue(data, new([]bulky)) })
+	if !errors.Is(err, codec.ErrExpansion) {
+		t.Errorf("%d bytes: %v", len(data), err)
+	}
+	if took > 16<<20 {
+		t.Errorf("%d bytes allocated %d", len(data), took)
+	}
+}
+
+func must2(t *testing.T) func(data []byte, err error) []byte {
+	return func(data []byte, err error) []byte {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+}
