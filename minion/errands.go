@@ -157,7 +157,7 @@ func (s *session) runErrands() {
 			flushed = nil
 			last := lastErrands
 			if !due.IsZero() {
-				last = lastWords
+				last = s.parting()
 			}
 			defer time.AfterFunc(last, cancel).Stop()
 		case <-ctx.Done():

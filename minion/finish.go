@@ -92,7 +92,9 @@ func (r *run) seal() []*attempt {
 // sayGoodbye gives the last settlements a moment to arrive and closes the
 // consumers, which returns to the queues what is left.
 func (r *run) sayGoodbye(s *session) {
+	last := lastWords
 	if s != nil {
+		last = s.parting()
 		r.wg.Go(func() {
 			s.finishQueue()
 			<-s.flushed
@@ -105,7 +107,7 @@ func (r *run) sayGoodbye(s *session) {
 		r.wg.Wait()
 		close(done)
 	}()
-	timer := time.NewTimer(lastWords)
+	timer := time.NewTimer(last)
 	defer timer.Stop()
 	select {
 	case <-done:

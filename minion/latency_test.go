@@ -154,3 +154,38 @@ func TestLeaseIsNeverOverrated(t *testing.T) {
 		}, memory.Lease(lease))
 	}
 }
+
+// What ends while a minion stops is handed over and the minion signs off, also where a
+// request takes 3 s: one settlement is under way when the next one comes.
+func TestLastWordsFromFarAway(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.crew(2, func(ctx context.Context, a args) (int, error) {
+			<-ctx.Done()
+			time.Sleep(1100*time.Millisecond + time.Duration(a.N)*400*time.Millisecond)
+			return a.N, nil
+		}, minion.DrainTimeout(time.Second))
+		// As a broker does, a request returns when its context ends, wherever it is.
+		r.b.Set(faulty.Hooks{Before: func(ctx context.Context, _ faulty.Op, _ int) error {
+			select {
+			case <-time.After(3 * time.Second):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}})
+		one, two := r.send(1), r.send(2)
+		time.Sleep(time.Minute)
+		if err := c.stop(); err != nil {
+			t.Errorf("run: %v\n%s", err, r.logs)
+		}
+		r.b.Set(faulty.Hooks{})
+		r.want(one, broker.StateSucceeded, 1, 0)
+		r.want(two, broker.StateSucceeded, 1, 0)
+		if minions, _ := r.arb.Minions(t.Context()); len(minions) != 0 {
+			t.Errorf("still registered: %+v", minions)
+		}
+		if n := r.logs.count("sign off"); n > 0 {
+			t.Errorf("%s", r.logs)
+		}
+	})
+}

@@ -18,7 +18,7 @@ const (
 	// are abandoned.
 	grace = 2 * time.Second
 	// lastWords is how long the last settlements and the broker's goodbye may
-	// take.
+	// take, at least: see session.parting.
 	lastWords = 5 * time.Second
 	// dequeueWait bounds how long a dequeue waits for work. The broker wakes it.
 	dequeueWait = time.Minute

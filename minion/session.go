@@ -108,7 +108,7 @@ func (s *session) register() (err error) {
 	s.margin = marginOf(s.lease)
 	r.own.much.Store(int64(s.every / 4))
 	if err = s.prove(r.stop); err != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+		ctx, cancel := context.WithTimeout(context.Background(), s.parting())
 		defer cancel()
 		_ = s.consumer.Close(ctx) // it holds nothing; its lease ends by itself
 	}
@@ -216,12 +216,21 @@ func (s *session) finishQueue() {
 	s.rouse()
 }
 
+// parting returns how long the last settlements and the goodbye may take. A settlement
+// may be under way, another one follows it, and then comes the goodbye, which may need
+// two round trips. Where the broker is far away that is longer than lastWords.
+func (s *session) parting() time.Duration {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	return max(lastWords, 4*s.trip)
+}
+
 // signOff closes the consumer. While the run goes on, it tries until it succeeds: only so
 // the broker learns that this minion lives, though its lease has ended, and charges none
 // of its tasks with a death.
 func (s *session) signOff() error {
 	for try := 0; ; try++ {
-		ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+		ctx, cancel := context.WithTimeout(context.Background(), s.parting())
 		err := s.consumer.Close(ctx)
 		cancel()
 		switch {
