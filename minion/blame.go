@@ -22,9 +22,10 @@ import (
 //     [broker.Starter]. If this minion dies too, the task gets a strike. What had not
 //     started gets none.
 //   - A task with a strike is a suspect. No two suspects run in one minion at the same
-//     time, and where the program has called [Child] a suspect runs in a process of its
-//     own. So the next death adds a strike to one suspect only, and if the process of
-//     its own ends before the handler has returned, the task is found guilty at once.
+//     time: the next one starts when the settlement of the one before is stored. Where
+//     the program has called [Child] a suspect runs in a process of its own. So the next
+//     death adds a strike to one suspect only, and if the process of its own ends before
+//     the handler has returned, the task is found guilty at once.
 //   - A task is guilty that was held by MaxRecoveries minions that died, and had started
 //     in all of them but the first.
 //
@@ -97,6 +98,24 @@ func (r *run) begin(a *attempt) (wait time.Duration, ok bool) {
 func (r *run) acquit(a *attempt) {
 	if r.trial.of == a {
 		r.trial = trial{}
+	}
+}
+
+// acquitSettled ends the trial of a suspect whose settlement is among those that the broker
+// has answered, or that were given up. Until then the task is charged if the minion dies, so
+// no other suspect may start when its handler returns.
+func (r *run) acquitSettled(batch []broker.Settlement) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.trial.of
+	if a == nil || !a.over {
+		return
+	}
+	for i := range batch {
+		if batch[i].Delivery == a.d {
+			r.acquit(a)
+			return
+		}
 	}
 }
 

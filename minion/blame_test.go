@@ -280,6 +280,38 @@ func TestOneSuspectAtATime(t *testing.T) {
 	})
 }
 
+// A suspect that has returned is charged with the death of its minion until its settlement
+// is stored. So the next suspect starts only then.
+func TestSuspectIsSettledFirst(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		futs := r.suspects(2)
+		var starts, stored atomic.Int32
+		r.b.Set(faulty.Hooks{
+			Before: func(_ context.Context, op faulty.Op, _ int) error {
+				if op == faulty.Settle {
+					time.Sleep(5 * time.Second)
+				}
+				return nil
+			},
+			Refuse: func(s broker.Settlement) error {
+				if s.Verb == broker.VerbFinish {
+					stored.Add(1)
+				}
+				return nil
+			},
+		})
+		r.crew(2, func(_ context.Context, a args) (int, error) {
+			if starts.Add(1) == 2 && stored.Load() == 0 {
+				t.Error("a suspect started before the one before was settled")
+			}
+			return a.N, nil
+		})
+		for _, fut := range futs {
+			r.want(fut, broker.StateSucceeded, 3, 0)
+		}
+	})
+}
+
 // Where the program has children a suspect runs in one of them, alone. If that ends, the
 // task is given up, and the minion lives.
 func TestSuspectInItsOwnProcess(t *testing.T) {

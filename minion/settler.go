@@ -113,6 +113,7 @@ func (s *session) settle(batch []broker.Settlement) (unread bool) {
 		switch {
 		case err == nil:
 			r.out.over("settle")
+			r.acquitSettled(batch)
 			n := len(batch)
 			batch, pause = s.answered(batch, errs)
 			s.settled(n - len(batch))
@@ -207,6 +208,7 @@ func (s *session) settled(n int) {
 
 // giveUp drops settlements.
 func (s *session) giveUp(batch []broker.Settlement, err error) {
+	s.r.acquitSettled(batch)
 	for i := range batch {
 		s.r.lose(batch[i].Delivery, batch[i].Unstarted, "it could not be handed to the broker", "error", err)
 	}

@@ -85,7 +85,6 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next 
 	r.mu.Lock()
 	r.ahead.note(a, st)
 	r.takeBack(a)
-	r.acquit(a)
 	a.over = true
 	r.busy--
 	if alive {
@@ -102,6 +101,8 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next 
 	late := s.lost || s.sealed
 	if settled && !late {
 		s.add(st)
+	} else {
+		r.acquit(a)
 	}
 	r.changed()
 	r.mu.Unlock()

@@ -49,7 +49,7 @@ func (s *stage) audit(ctx context.Context) (left map[string]string) {
 	}
 	s.probe(ctx, arb, probes, true)
 	for _, p := range s.all('m') {
-		p.current.Terminate(s)
+		p.close()
 	}
 	round()
 	return s.left(ctx, arb, known)

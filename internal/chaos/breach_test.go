@@ -31,6 +31,8 @@ type breach struct {
 	arrivals func(b *breached, found []broker.Arrival) []broker.Arrival
 	arrive   func(arrivals []broker.Arrival) []broker.Arrival
 	decide   func(started bool) bool
+	record   func(recoveries, strikes int) (int, int)
+	silent   bool // a consumer whose lease has ended can't tell that it lives
 }
 
 var breaches = []breach{
@@ -129,6 +131,14 @@ var breaches = []breach{
 	}, {
 		name: "decides twice whether a squad starts", often: 2, want: []Verdict{InPart, AfterRefusal, WrongEnd},
 		decide: func(started bool) bool { return !started },
+	}, {
+		name: "charges what has not started", often: 1, want: []Verdict{Charged},
+		record: func(recoveries, _ int) (int, int) { return recoveries, recoveries },
+	}, {
+		name: "charges nothing", often: 1, want: []Verdict{Charged},
+		record: func(int, int) (int, int) { return 0, 0 },
+	}, {
+		name: "excuses no outage", often: 1, want: []Verdict{Charged}, silent: true,
 	},
 }
 
@@ -228,6 +238,14 @@ func (b *breached) Decide(ctx context.Context, flow broker.ID, start bool) (bool
 	return started, err
 }
 
+func (b *breached) RecordStart(ctx context.Context, d *broker.Delivery) (recoveries, strikes int, err error) {
+	recoveries, strikes, err = b.Broker.RecordStart(ctx, d)
+	if err == nil && b.record != nil {
+		recoveries, strikes = b.record(recoveries, strikes)
+	}
+	return recoveries, strikes, err
+}
+
 func (b *breached) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
 	c, err := b.Broker.Consume(ctx, cfg)
 	if err != nil {
@@ -263,6 +281,13 @@ func (c *breachedConsumer) Settle(ctx context.Context, batch []broker.Settlement
 		c.b.settle(c, batch, errs)
 	}
 	return errs, err
+}
+
+func (c *breachedConsumer) Close(ctx context.Context) error {
+	if c.b.silent && errors.Is(c.Consumer.Heartbeat(ctx, broker.Load{}), broker.ErrLeaseLost) {
+		return nil
+	}
+	return c.Consumer.Close(ctx)
 }
 
 func (c *breachedConsumer) Heartbeat(ctx context.Context, load broker.Load) error {

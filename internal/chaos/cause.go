@@ -87,7 +87,7 @@ func (h *history) again(r *Report, t *record, a, next *attempt) {
 func silent(faults []Event) int64 {
 	for _, f := range faults {
 		switch f.Fault {
-		case KillProcess, StopProcess, Freeze, SlowProcess:
+		case KillProcess, Poisoned, StopProcess, Freeze, SlowProcess:
 		default:
 			return 0
 		}

@@ -25,6 +25,7 @@ var (
 	clocks   = flag.Bool("clocks", true, "whether the clocks of some processes are hours wrong")
 	ledgers  = flag.String("ledgers", "", "an empty folder where TestChaos leaves its ledgers")
 	patience = flag.Duration("patience", 15*time.Second, "how long anything may take once the faults are over")
+	outages  = flag.Bool("outages", false, "whether TestChaos has outages of minions only, which are no deaths")
 	seed     = flag.Uint64("seed", 1, "the seed of TestChaos' plan of faults")
 )
 
@@ -118,6 +119,9 @@ func beside(t *testing.T) {
 func run(t *testing.T, path, topology string, on Topology, duration, patience time.Duration, clocks bool) {
 	t.Helper()
 	plan := Plan(*seed, duration, lease, minions, submitters, on)
+	if *outages {
+		plan = Outages(duration, lease, minions)
+	}
 	t.Logf("%s, fsync %s, seed %d: %d faults in %v", topology, on.sync(), *seed, len(plan), duration)
 	for _, f := range plan {
 		t.Log(f)
@@ -128,6 +132,7 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 	}
 	s := newStage(t, path, topology, on, config{
 		Dir: dir, Queues: []string{"a", "b", "c", "d"}, Lease: lease, Slots: 30, Seed: *seed, Senders: senders(duration), Patience: patience,
+		Poison: duration >= longPlan && !*outages, Outages: *outages,
 	})
 	if clocks {
 		s.child = buildSkewed(t)

@@ -40,6 +40,7 @@ func Check(events []Event, lease time.Duration) *Report {
 	for _, key := range keys {
 		h.lost(r, h.tasks[key])
 	}
+	h.poison(r)
 	h.late(r)
 	if n := h.hits[ServerDied]; n > 0 {
 		r.Broken[BroughtDown] = n
@@ -214,14 +215,16 @@ func (h *history) results(r *Report, t *record) {
 		default:
 			r.Expired++
 		}
+	case GivenUp:
+		h.givenUp(r, t)
 	default:
 		r.add(t, WrongEnd, "%s has ended as %s", t.key, g.Outcome)
 	}
 }
 
 // mayCancel says whether a flow's parts may be canceled: it is killed, or fails, or one
-// of them is killed.
+// of them is killed or given up.
 func (h *history) mayCancel(flow string) bool {
 	f := h.record(flow)
-	return len(f.kills) > 0 || f.flow != nil && (f.flow.Fails || h.memberKilled(f.flow))
+	return len(f.kills) > 0 || f.flow != nil && (f.flow.Fails || h.memberKilled(f.flow) || h.partGivenUp(f.flow))
 }

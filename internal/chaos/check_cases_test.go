@@ -1,6 +1,9 @@
 package chaos
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // histories are what the checker is asked about, and what it must say.
 var histories = []struct {
@@ -61,6 +64,30 @@ var histories = []struct {
 	{"killed in time, and started by one that was not registered", "0 s send a\n 1 s accepted a\n 1 i hit server registrations_lost 4\n 2 s kill a\n 3 s killed a never_started\n 55 m start a 1\n 70 s got a canceled", ""},
 	{"killed in time, and started long after registrations were lost", "0 s send a\n 1 s accepted a\n 1 i hit server registrations_lost 4\n 2 s kill a\n 3 s killed a never_started\n 155 m start a 1\n 170 s got a canceled", "after kill"},
 	{"again after registrations were lost", "0 s send a\n 5 m0.1 start a 1\n 20 i hit server registrations_lost 21\n 30 m1.1 start a 2\n 40 m1.1 return a 2 ok\n 41 s got a succeeded a#2", ""},
+	{"given up after three deaths", charges("kill", "kill", "kill"), ""},
+	{"given up after two, since another one held it before", charges("kill", "kill"), ""},
+	{"given up after one death", charges("kill"), "charged"},
+	{"given up, and never started", "0 s send a\n 1 s accepted a\n 900 s got a given_up", "charged"},
+	{"given up without a fault", charges("cut_after", "cut_after", "cut_after"), "charged, unexplained, unexplained"},
+	{"given up after outages of the server", charges("server_kill", "server_kill", "server_kill"), "charged"},
+	{"given up after outages of the line", charges("freeze", "freeze", "freeze"), "charged"},
+	{"given up after an outage and two deaths", charges("freeze", "kill", "kill"), ""},
+	{"given up after two outages and a death", charges("freeze", "server_kill", "kill"), "charged"},
+	{"given up after two minions were stopped that are not back", charges("stop", "stop", "-") + "100 i hit m1 stop 5000\n 700 i hit m2 stop 5000", ""},
+	{"given up after a minion was stopped, and ended before it was back", charges("stop", "kill") + "250 i hit m1.1 kill", ""},
+	{"given up after minions that were told to end", charges("end", "end", "end"), "charged"},
+	{"given up after minions that were told to end, and could not give back", charges("end", "end", "end") +
+		"10 i hit server server_kill 200\n 610 i hit server server_kill 800\n 1210 i hit server server_kill 1400", ""},
+	{"given up after a retry and a death", strings.Replace(charges("kill", "kill"), "start a 2", "start a 2 - - 1", 1) + "6 m1.1 return a 1 retry", "charged"},
+	{"poison", poisoned, ""},
+	{"poison that goes on", poisoned + "1810 m4.1 start p 4\n 1811 i hit m4.1 poison - p", "charged"},
+	{"poison that goes on, since a registration was lost", poisoned + "1810 m4.1 start p 4\n 1811 i hit m4.1 poison - p\n 1220 i hit server registrations_lost 1221", ""},
+	{"poison that is given up too soon", withoutLines(poisoned, "m2.1", "m3.1"), "charged"},
+	{"poison, and one beside it is given up", poisoned + "0 s send a\n 1 s accepted a\n 5 m1.1 start a 1\n 605 m2.1 start a 2\n 1205 m3.1 start a 3\n 1900 s got a given_up", "charged"},
+	{"group, a member is given up", groupGivenUp + "750 s got g failed 1", ""},
+	{"group, a member is given up, and it succeeds", groupGivenUp + "750 s got g succeeded gc#1", "wrong end, wrong result"},
+	{"group, a member is given up, and it blames the other one", groupGivenUp + "750 s got g failed 0", "wrong end"},
+
 	{"damaged, and lost", good + "0 i damaged v\n 1 s accepted v\n 2 m start v 1\n 3 m start v 1", ""},
 	{"a script that takes long", good + "7 i script server settle", "too long"},
 	{"a server that ends by itself", good + "7 i hit server server_died", "brought down"},
@@ -142,6 +169,65 @@ var histories = []struct {
 	{"served again later than by a slow machine", "0 s send a over\n 100 i hit m pause 103\n 405 m start a 1\n 409 m return a 1 ok\n 413 i got a succeeded a#1", "late"},
 	{"late by a slow machine", "0 s send a prompt\n 3 i hit m pause 100\n 105 m start a 1\n 109 m return a 1 ok\n 113 i got a succeeded a#1", ""},
 }
+
+// charges is the history of a task that runs again after each of some faults, and is
+// given up after the last.
+func charges(faults ...string) string {
+	var b strings.Builder
+	b.WriteString("0 s send a\n 1 s accepted a\n")
+	for i, fault := range faults {
+		at := 600 * i
+		fmt.Fprintf(&b, "%d m%d.1 start a %d\n", at+5, i+1, i+1)
+		if fault != "-" {
+			fmt.Fprintf(&b, "%d i hit %s %s %d\n", at+10, target(fault, i+1), fault, at+150)
+		}
+	}
+	fmt.Fprintf(&b, "%d s got a given_up\n", 600*len(faults)+100)
+	return b.String()
+}
+
+// target is what a fault strikes whose attempt runs at a place.
+func target(fault string, place int) string {
+	switch fault {
+	case "server_kill":
+		return Server
+	case "kill", "end":
+		return fmt.Sprintf("m%d.1", place)
+	}
+	return fmt.Sprintf("m%d", place)
+}
+
+// poisoned is the history of a task that ends the processes that run it.
+const poisoned = `
+	0 s send p
+	1 s accepted p
+	5 m1.1 start p 1
+	10 i hit m1.1 poison - p
+	605 m2.1 start p 2
+	610 i hit m2.1 poison - p
+	1205 m3.1 start p 3
+	1210 i hit m3.1 poison - p
+	1900 s got p given_up
+`
+
+const groupGivenUp = `
+	0 s send g group x,y
+	1 s accepted g
+	2 m1.1 start x 1
+	3 m1.1 return x 1 ok
+	5 m1.1 start y 1
+	6 i hit m1.1 kill
+	205 m2.1 start y 2
+	206 i hit m2.1 kill
+	405 m3.1 start y 3
+	406 i hit m3.1 kill
+	700 m start gf 1
+	701 m return gf 1 ok
+	800 i got x succeeded x#1
+	800 i got y given_up
+	801 i got gc canceled
+	803 i got gf succeeded gf#1
+	`
 
 const killed = `
 	0 s send g group x,y,z

@@ -50,11 +50,11 @@ func (h *history) flow(r *Report, t *record) {
 	f := t.flow
 	if t.done() && len(t.kills) == 0 {
 		want := Succeeded
-		if f.Fails && !f.Collect {
+		if h.fails(f) || h.isGivenUp(f.Callback) {
 			want = Failed
 		}
 		got := t.got[0].Outcome
-		if got != want && !(got == Failed && h.memberKilled(f)) {
+		if got != want && !(got == Failed && (h.memberKilled(f) || h.isGivenUp(f.Finalizer))) {
 			r.add(t, WrongEnd, "%s has %s, want %s", t.key, got, want)
 		}
 	}
@@ -75,8 +75,20 @@ func (h *history) memberKilled(f *Flow) bool {
 	return slices.ContainsFunc(f.Members, func(key string) bool { return len(h.record(key).kills) > 0 })
 }
 
-// blame checks that a flow that has failed names a member that has failed, or that
-// somebody has killed: not one that was canceled because of it.
+// fails says whether a member of a flow has failed that it needs: it was meant to, or was
+// given up.
+func (h *history) fails(f *Flow) bool { return (f.Fails || h.memberGivenUp(f)) && !f.Collect }
+
+// memberGivenUp says whether a member of a flow was given up.
+func (h *history) memberGivenUp(f *Flow) bool { return slices.ContainsFunc(f.Members, h.isGivenUp) }
+
+// partGivenUp says whether a part of a flow was given up.
+func (h *history) partGivenUp(f *Flow) bool { return slices.ContainsFunc(f.parts(), h.isGivenUp) }
+
+func (h *history) isGivenUp(key string) bool { return key != "" && h.record(key).ended(GivenUp) }
+
+// blame checks that a flow that has failed names a member that has failed, was given up,
+// or that somebody has killed: not one that was canceled because of it.
 func (h *history) blame(r *Report, t *record) {
 	for _, g := range t.got {
 		n, err := strconv.Atoi(g.Value)
@@ -89,7 +101,7 @@ func (h *history) blame(r *Report, t *record) {
 		}
 		m := h.record(t.flow.Members[n])
 		failed := slices.ContainsFunc(m.attempts, func(a *attempt) bool { return a.ret != nil && a.ret.Outcome == Fail })
-		if !failed && len(m.kills) == 0 {
+		if !failed && len(m.kills) == 0 && !m.ended(GivenUp) {
 			r.add(t, WrongEnd, "%s blames its member %s, which has not failed, and nobody killed it", t.key, m.key)
 		}
 	}
@@ -125,7 +137,7 @@ func (h *history) group(r *Report, t *record) {
 	}
 	if f.Callback != "" {
 		c := h.record(f.Callback)
-		runs := !f.Fails || f.Collect
+		runs := !h.fails(f)
 		switch {
 		case !runs && len(c.attempts) > 0:
 			r.add(t, NotOnce, "group %s has failed, and its callback was started by %s", t.key, c.attempts[0].Proc)
@@ -142,7 +154,7 @@ func (h *history) group(r *Report, t *record) {
 			r.add(t, NotOnce, "group %s has ended, and its finalizer was never started", t.key)
 		}
 		var all []string
-		if !killed && (!f.Fails || f.Collect) { // else members are canceled, and may never return
+		if !killed && !h.fails(f) { // else members are canceled, and may never return
 			all = f.parts()[:len(f.parts())-1]
 		}
 		h.after(r, t, c, "finalizer", all, last)
@@ -160,7 +172,7 @@ func (h *history) after(r *Report, t, part *record, name string, before []string
 		return
 	}
 	for _, key := range before {
-		if h.settled(h.record(key)) == 0 {
+		if h.settled(h.record(key)) == 0 && !h.isGivenUp(key) {
 			r.add(t, OutOfOrder, "group %s: its %s was started by %s, and %s has not returned", t.key, name, a.Proc, key)
 			return
 		}

@@ -69,7 +69,13 @@ func (h *history) killFlow(r *Report, t *record) {
 // hadFailed says whether a flow has failed by the fault of a member, and had when
 // the kill returned: then those that never started may be canceled for that.
 func (h *history) hadFailed(t *record, k Event) bool {
-	if !t.ended(Failed) || !t.flow.Fails || t.flow.Collect {
+	if !t.ended(Failed) || t.flow.Collect {
+		return false
+	}
+	if h.memberGivenUp(t.flow) { // nobody notes when that is
+		return true
+	}
+	if !t.flow.Fails {
 		return false
 	}
 	for _, key := range t.flow.Members {

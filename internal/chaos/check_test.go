@@ -62,8 +62,11 @@ func script(t *testing.T, text string) []Event {
 			e.Outcome, e.Value = strings.ReplaceAll(w[4], "_", " "), w[5]
 		case Script:
 			e.Target, e.Key, e.Value = w[3], "", w[4]
-		case Hit: // its key is the target; the fault, and until when
+		case Hit: // its key is the target; the fault, and until when, and of a poison the task
 			e.Target, e.Key, e.Fault = w[3], "", strings.ReplaceAll(w[4], "_", " ")
+			if e.Fault == Poisoned {
+				e.Key = w[6]
+			}
 			if until, err := time.ParseDuration(w[5] + "ms"); err == nil {
 				e.Until = int64(until) + 1
 			}
@@ -87,6 +90,17 @@ func without(text, key string) string {
 	var kept []string
 	for line := range strings.Lines(text) {
 		if w := strings.Fields(line); len(w) < 4 || w[3] != key {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
+}
+
+// withoutLines leaves out the lines that have one of some words.
+func withoutLines(text string, words ...string) string {
+	var kept []string
+	for line := range strings.Lines(text) {
+		if !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line, w) }) {
 			kept = append(kept, line)
 		}
 	}

@@ -33,6 +33,9 @@
 //     a pipe run in order, each with the result of the one before. After the kill
 //     of a group nothing of it starts but its finalizer.
 //   - The members of a squad all start, about at once, or nothing of it does.
+//   - A task is given up only if enough minions that had started it have died, or had not
+//     come back when it was judged. One that ends the processes that run it is given up
+//     after so many of them, and costs no other task more than one of these deaths.
 //   - No server ends but by a fault of the plan.
 //   - A task expires only after its deadline. It does not start after that, and one that
 //     waits ends soon after it, whatever it waits for.
@@ -83,6 +86,9 @@
 //	go test ./internal/chaos -run TestSimulation -v -args -seed 17
 //	go test ./internal/chaos -run TestSimulation -count 50 -args -seed 17
 //
+// A quarter of the seeds have nothing but outages of one minion after the other, as
+// TestChaos has with -outages.
+//
 // TestSimulationSeesBreaches puts a broker under it that breaks the contract, in a
 // dozen ways, and fails if the checker misses one.
 //
@@ -93,6 +99,7 @@
 //	go test ./internal/chaos -run TestChaos -v -args -duration 60s -fsync everysec
 //	go test ./internal/chaos -run TestChaos -v -args -duration 60s -topology sentinel
 //	go test ./internal/chaos -run TestChaos -v -args -duration 60s -topology cluster
+//	go test ./internal/chaos -run TestChaos -v -args -duration 60s -outages
 //	go test ./internal/chaos -run TestMutants -v -timeout 60m -args -mutants all
 //
 // The plan of faults depends on the seed alone; what a fault meets depends on the

@@ -22,6 +22,10 @@ const (
 	// By the injector, and by whoever notices that the machine was too slow.
 	Hit Kind = "hit" // Fault struck Target from At to Until
 
+	// By the wrapper of a process of the simulation: the broker has recorded that an
+	// attempt is about to start.
+	Recorded Kind = "recorded"
+
 	Damaged Kind = "damaged" // what is stored of the task may be damaged from here on; with Value, it was, and that says how
 
 	// By who watches a server.
@@ -34,6 +38,7 @@ const (
 	Failed    = "failed"
 	Canceled  = "canceled"
 	Expired   = "expired"
+	GivenUp   = "given up" // as a task that kills its minions
 )
 
 // Outcomes of [Return].
@@ -67,7 +72,7 @@ type Event struct {
 	Prompt  bool     `json:"prompt,omitempty"` // of Send: minions were idle, and had nothing to wait for
 	Over    bool     `json:"over,omitempty"`   // of Send: all faults were
 	Within  int64    `json:"within,omitempty"` // of Send: nanoseconds until its deadline, 0 if it has none
-	Fault   string   `json:"fault,omitempty"`
+	Fault   string   `json:"fault,omitempty"`  // of Hit; if it is Poisoned, Key is the task that did it
 	Target  string   `json:"target,omitempty"` // a process, a place, or Server
 	Until   int64    `json:"until,omitempty"`
 }

@@ -11,14 +11,16 @@ type history struct {
 	tasks  map[string]*record
 	faults []Event // that can be a cause
 	hits   map[string]int
-	long   []Event // scripts that kept a server for too long
+	noted  map[string][]*attempt // by their ids: starts that were recorded
+	long   []Event               // scripts that kept a server for too long
 }
 
 // record is what is known of a task or flow.
 type record struct {
 	key        string
-	flow       *Flow // nil if it is a task
-	sent       int64 // 0 if nobody sent it by itself
+	id         string // as the sender knows it
+	flow       *Flow  // nil if it is a task
+	sent       int64  // 0 if nobody sent it by itself
 	accepted   bool
 	unknown    bool
 	refused    bool // by the last word
@@ -52,7 +54,7 @@ type sight struct {
 
 // read sorts events by task.
 func read(events []Event, lease int64) *history {
-	h := &history{lease: lease, tasks: make(map[string]*record), hits: make(map[string]int)}
+	h := &history{lease: lease, tasks: make(map[string]*record), hits: make(map[string]int), noted: make(map[string][]*attempt)}
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	for i := range events {
@@ -66,6 +68,10 @@ func read(events []Event, lease int64) *history {
 		}
 		if e.Kind == Script {
 			h.long = append(h.long, *e)
+			continue
+		}
+		if e.Kind == Recorded {
+			h.noted[e.ID] = append(h.noted[e.ID], &attempt{Event: *e})
 			continue
 		}
 		h.record(e.Key).add(e)
@@ -94,6 +100,7 @@ func (r *record) add(e *Event) {
 		r.sent, r.flow, r.prompt, r.over = e.At, e.Flow, e.Prompt, e.Over
 		r.within, r.sender = e.Within, e.Proc
 	case Accepted:
+		r.id = e.ID
 		r.accepted, r.unknown, r.refused = true, false, false
 		r.stored = e.At
 	case Unknown:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-arbiter/arbiter/task"
@@ -81,8 +82,18 @@ func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 			calls[i] = calls[i].With(task.Delay(time.Hour))
 		}
 	}
-	for i, fut := range s.sendWithin(ctx, rnd, keys, calls, within) {
-		s.result(ctx, keys[i], fut)
+	futs := s.sendWithin(ctx, rnd, keys, calls, within)
+	var all sync.WaitGroup
+	defer all.Wait()
+	for i, fut := range futs {
+		if within[i] > 0 { // when it ends is judged, whatever becomes of the others
+			all.Go(func() { s.result(ctx, keys[i], fut) })
+		}
+	}
+	for i, fut := range futs {
+		if within[i] == 0 {
+			s.result(ctx, keys[i], fut)
+		}
 	}
 }
 

@@ -90,14 +90,11 @@ func names(all []Verdict) []string {
 
 // caught runs the suite in a copy, and returns the first thing that the checker
 // says is broken.
-func caught(t *testing.T, dir string, seed uint64, topology string) string {
+func caught(t *testing.T, dir string, seed uint64, more []string) string {
 	t.Helper()
 	args := []string{"test", "./internal/chaos", "-count=1", "-run", "^TestChaos$", "-args",
 		"-duration", "15s", "-patience", "8s", "-clocks=false", "-seed", fmt.Sprint(seed)}
-	if topology != "" {
-		args = append(args, "-topology", topology)
-	}
-	cmd := exec.Command("go", args...)
+	cmd := exec.Command("go", append(args, more...)...)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err == nil {

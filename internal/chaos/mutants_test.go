@@ -147,13 +147,28 @@ var known = []mutant{
 		"a damaged message that becomes due stops its queue", "broker/redis/lua/dequeue.lua",
 		"if not msg or not readable(msg) then", "if not msg then", "records of the suite's own tasks that are damaged",
 	}, {
+		"what had not started is charged with the death of its minion", "broker/redis/lua/leave.lua",
+		"if math.floor(string.byte(msg, 25) / 64) % 2 == 1 then -- FlagStarted\n          strikes", "if true then\n          strikes",
+		"tasks that end the process that runs them, amid more tasks than that has slots",
+	}, {
+		"a minion that was out of reach is never excused", "broker/redis/start.go",
+		"return c.excuse(ctx, k)", "return nil", "a MaxRecoveries of 3, tasks that run for long, and -outages",
+	}, {
+		"a minion tries once to say that it lives", "minion/session.go",
+		"case !backoff.Sleep(s.r.stop,", "case true || !backoff.Sleep(s.r.stop,", "the same",
+	}, {
+		"suspects run together", "minion/blame.go",
+		"now.Sub(t.since) >= trialFor {", "now.Sub(t.since) >= 0 {", "the rule that of the deaths that one task causes another one is charged with one",
+	}, {
 		"nobody looks for what a minion held whose registration is lost", "broker/redis/beat.go",
 		"if searches {", "if searches && false {", "registrations that are lost",
 	},
 }
 
-// elsewhere are the topologies of mutants that one server does not show.
-var elsewhere = map[string]string{
-	"after a failover everybody asks the dead master":     "cluster",
-	"a connection that the client closes ends the minion": "sentinel",
+// elsewhere are the arguments of TestChaos for mutants that it does not show by itself.
+var elsewhere = map[string][]string{
+	"after a failover everybody asks the dead master":     {"-topology", "cluster"},
+	"a connection that the client closes ends the minion": {"-topology", "sentinel"},
+	"a minion that was out of reach is never excused":     {"-outages", "-duration", "40s"},
+	"a minion tries once to say that it lives":            {"-outages", "-duration", "40s"},
 }

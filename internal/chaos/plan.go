@@ -34,6 +34,7 @@ const (
 	SlowProcess = "pause"        // nobody's doing: the machine was too busy
 	NoHeartbeat = "no heartbeat" // several in a row have failed, and so its lease may end
 	TimeJump    = "time jump"    // nobody runs for a while, and the clock does
+	Poisoned    = "poison"       // a task has ended the process that ran it, and another one takes its place
 )
 
 // The faults of connections.
@@ -209,6 +210,17 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 			f.Queue = rnd.IntN(4)
 		}
 		plan = append(plan, f)
+	}
+	return plan
+}
+
+// Outages returns a plan of nothing but outages that are longer than the lease, of one
+// minion after the other. Each minion is back for long before the next one is struck.
+func Outages(duration, lease time.Duration, minions int) (plan []Fault) {
+	const every = 3 // leases
+	for n := range int(duration / (every * lease)) {
+		at := lease/2 + time.Duration(n)*every*lease
+		plan = append(plan, Fault{At: at, Name: Freeze, Target: fmt.Sprint("m", 1+n%(minions-1)), For: lease * 3 / 2})
 	}
 	return plan
 }

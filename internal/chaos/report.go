@@ -27,11 +27,12 @@ const (
 	InPart       Verdict = "in part"       // a squad of which not all members started together
 	BroughtDown  Verdict = "brought down"  // a server that ended by itself
 	TooLong      Verdict = "too long"      // a script that kept a server from everybody else
+	Charged      Verdict = "charged"       // given up for deaths of minions that it can't have caused, or not given up for those that it has
 	Late         Verdict = "late"          // started long after it was sent, to idle minions or when all faults were over
 )
 
 var verdicts = []Verdict{
-	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Late,
+	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Charged, Late,
 }
 
 // perVerdict is how many cases of each verdict are told.
@@ -51,6 +52,7 @@ type Report struct {
 	Kills, InTime      int             // of tasks, that returned, and how many before the start
 	FlowKills          int             // of groups, squads and pipes, that returned
 	Expired            int             // tasks that ended by their deadlines
+	GivenUp, Poison    int             // tasks that were given up for the deaths of their minions, and how many of these have ended processes themselves
 	Attempts           int             // that started
 	Retries            int             // attempts after an error that asked for it
 	Prompt             time.Duration   // how long tasks for idle minions waited, on average
@@ -106,7 +108,8 @@ func (r *Report) String() string {
 	fmt.Fprintf(&b, "%d submissions accepted, %d refused, %d indeterminate (%d of these are there)\n",
 		r.Accepted, r.Refused, r.Indeterminate, r.IndeterminateThere)
 	fmt.Fprintf(&b, "%d kills of tasks, %d before the start; %d kills of groups, pipes and squads\n", r.Kills, r.InTime, r.FlowKills)
-	fmt.Fprintf(&b, "%d tasks expired; %d attempts, %d of them retries", r.Expired, r.Attempts, r.Retries)
+	fmt.Fprintf(&b, "%d tasks expired; %d were given up for the deaths of their minions, %d of which they had caused; %d attempts, %d of them retries",
+		r.Expired, r.GivenUp, r.Poison, r.Attempts, r.Retries)
 	for _, fault := range slices.Sorted(maps.Keys(r.Repeats)) {
 		fmt.Fprintf(&b, ", %d again after %s", r.Repeats[fault], fault)
 	}

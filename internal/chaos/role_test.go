@@ -33,6 +33,8 @@ type config struct {
 	Until   time.Time // and when they cease
 	// Patience is how long anything may take once all faults are over.
 	Patience time.Duration
+	Poison   bool // whether there are tasks that end the processes that run them
+	Outages  bool // whether there are nothing but outages, of many minions for the same task
 }
 
 // open returns a process' ledger and its broker.
@@ -88,8 +90,8 @@ func minionRole(ctx context.Context, text json.RawMessage) error {
 	}
 	defer func() { _ = file.Close() }()
 	log := slog.New(slog.NewTextHandler(file, nil))
-	m := minion.New(b, minion.Queues(c.Queues...), minion.Logger(log), minion.DrainTimeout(0), minion.MaxRecoveries(255))
-	if err := (worker{c.Name, l}).register(m); err != nil {
+	m := minion.New(b, minion.Queues(c.Queues...), minion.Logger(log), minion.DrainTimeout(0), minion.MaxRecoveries(deaths))
+	if err := (worker{c.Name, l, func() { os.Exit(poisonStatus) }}).register(m); err != nil {
 		return err
 	}
 	fmt.Println("ready")

@@ -24,6 +24,8 @@ const (
 	simSenders    = 3
 	simRounds     = 4 // of load, by each sender
 	simSlots      = 8
+	simLong       = 8 * time.Second  // that a task lasts
+	simOutages    = time.Minute      // that it lasts where there are nothing but outages
 	simPatience   = 10 * time.Minute // by the fake clock
 )
 
@@ -38,6 +40,7 @@ type world struct {
 	faults *Page // what the injector notes
 	rates  faulty.Rates
 	plan   []Fault
+	long   time.Duration // that some tasks last
 	places map[string]*simPlace
 	began  time.Time
 	errs   []error // of the audit
@@ -50,6 +53,7 @@ type simPlace struct {
 	struck chan struct{} // has one while a fault lasts; a mutex would hold up the fake clock
 	number int
 	proc   *simProc
+	closed bool
 }
 
 // simProc is a process: a minion, or an arbiter with its load.
@@ -71,7 +75,11 @@ func newWorld(seed uint64, store broker.Broker) *world {
 	most := []int{0, 15, 60, 120}[rnd.IntN(4)] // of a thousand requests, for each effect
 	some := func() int { return rnd.IntN(most + 1) }
 	w.rates = faulty.Rates{Before: some(), After: some(), Twice: some(), Slow: some(), Longest: 250 * time.Millisecond}
-	w.plan = simPlan(rnd)
+	w.plan, w.long = simPlan(rnd), simLong
+	if seed%4 == 1 { // no random number, so that the other seeds mean what they did
+		w.long = simOutages
+		w.plan = Outages(simOutages, lease, simMinions)
+	}
 	return w
 }
 
@@ -115,6 +123,9 @@ func (w *world) run() *Report {
 	}
 	w.audit()
 	for _, p := range w.places {
+		p.struck <- struct{}{}
+		p.closed = true
+		<-p.struck
 		p.proc.stop()
 		<-p.proc.done
 		p.proc.b.Kill()
@@ -152,7 +163,11 @@ func (p *simPlace) start() {
 	p.number++
 	name := fmt.Sprintf("%s.%d", p.name, p.number)
 	proc := &simProc{name: name, page: w.rec.Page(name), b: faulty.New(w.store), done: make(chan struct{})}
-	proc.b.Set(faulty.Seeded(w.seed, name, w.rates, proc.note))
+	hooks, tape := faulty.Seeded(w.seed, name, w.rates, proc.note), w.rec.Page(name)
+	hooks.Recorded = func(d *broker.Delivery) { // also of a process that was killed meanwhile
+		tape.Note(Event{Kind: Recorded, ID: d.ID.String(), Attempt: int(d.Attempt)})
+	}
+	proc.b.Set(hooks)
 	var ctx context.Context
 	ctx, proc.stop = context.WithCancel(context.Background())
 	run := w.minion
@@ -188,8 +203,8 @@ func (w *world) minion(ctx context.Context, proc *simProc) {
 		queues = queues[:1]
 	}
 	m := minion.New(proc.b, minion.Queues(queues...), minion.Logger(slog.New(slog.DiscardHandler)),
-		minion.DrainTimeout(0), minion.MaxRecoveries(255))
-	if err := (worker{proc.name, proc.page}).register(m); err != nil {
+		minion.DrainTimeout(0), minion.MaxRecoveries(deaths))
+	if err := (worker{proc.name, proc.page, func() { w.places[proc.name[:2]].poisoned(ctx, proc) }}).register(m); err != nil {
 		panic(err)
 	}
 	_ = m.Run(ctx, simSlots) // an error is that it was killed, or could not say goodbye
@@ -203,8 +218,14 @@ func (w *world) submitter(ctx context.Context, proc *simProc) {
 		panic(err)
 	}
 	defer func() { _ = arb.Close() }()
-	s := &submitter{config: config{Name: proc.name, Queues: simQueues}, ledger: proc.page, arb: arb}
+	s := &submitter{config: config{Name: proc.name, Queues: simQueues, Slots: simSlots}, ledger: proc.page, arb: arb}
 	var all sync.WaitGroup
+	if proc.name[1] == '0' {
+		all.Go(func() { s.long(ctx, rand.New(rand.NewPCG(w.seed, 4)), s.ledger.Now()+int64(w.long)) })
+	}
+	if proc.name == "s0.1" && w.seed%2 == 0 {
+		all.Go(func() { s.crowd(ctx, rand.New(rand.NewPCG(w.seed, 5))) })
+	}
 	for i := range simSenders {
 		all.Go(func() {
 			seed := w.seed
@@ -272,9 +293,7 @@ func (p *simPlace) strike(f Fault) {
 		proc.b.Hang(false)
 		return
 	case KillProcess:
-		proc.page.End()
-		proc.b.Kill()
-		proc.stop()
+		proc.kill()
 		// Its goroutines end by themselves; whatever they do, nobody notices.
 	case EndProcess:
 		proc.stop()
@@ -282,4 +301,26 @@ func (p *simPlace) strike(f Fault) {
 	}
 	time.Sleep(f.For)
 	p.start()
+}
+
+// kill ends a process. What reaches the broker was noted before, so its page ends last.
+func (p *simProc) kill() {
+	p.b.Kill()
+	p.page.End()
+	p.stop()
+}
+
+// poisoned ends a process in which a task wants that, as a kill does, and starts the next
+// one. It returns when the handler's context has ended.
+func (p *simPlace) poisoned(ctx context.Context, proc *simProc) {
+	proc.kill()
+	go func() {
+		p.struck <- struct{}{} // a fault may have struck it as well
+		defer func() { <-p.struck }()
+		if !p.closed && p.proc == proc {
+			time.Sleep(restart)
+			p.start()
+		}
+	}()
+	<-ctx.Done()
 }

@@ -46,6 +46,7 @@ type place struct {
 	mu      sync.Mutex // held while a fault lasts
 	number  int
 	current *proc.Process
+	closed  bool
 }
 
 // topologies are those that can be asked for.
@@ -158,9 +159,40 @@ func (p *place) start() {
 	if skew := skews[p.name]; skew != 0 && s.child.path != "" {
 		c.Skew = skew
 		p.current = proc.StartFrom(s, s.child.path, []string{skewEnv + "=" + skew.String()}, p.role, c)
+	} else {
+		p.current = proc.Start(s, p.role, c)
+	}
+	go p.replace(p.current)
+}
+
+const (
+	// poisonStatus is the exit status of a process that a task has ended.
+	poisonStatus = 77
+	// restart is how long after that the next one takes its place.
+	restart = 200 * time.Millisecond
+)
+
+// replace starts the next process of a place if a task has ended this one.
+func (p *place) replace(one *proc.Process) {
+	<-one.Exited()
+	if one.Wait(p.stage) != poisonStatus {
 		return
 	}
-	p.current = proc.Start(s, p.role, c)
+	p.mu.Lock() // a fault may have struck it as well
+	defer p.mu.Unlock()
+	if p.closed || p.current != one {
+		return
+	}
+	time.Sleep(restart)
+	p.start()
+}
+
+// close ends the process of a place, for good.
+func (p *place) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.current.Terminate(p.stage)
 }
 
 // process is the name of the current one.

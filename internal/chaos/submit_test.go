@@ -28,6 +28,7 @@ type submitter struct {
 	ledger Noter
 	arb    *arbiter.Arbiter
 	keys   atomic.Int64
+	others atomic.Int64 // keys of what is sent beside the load
 }
 
 func submitterRole(ctx context.Context, text json.RawMessage) error {
@@ -50,6 +51,9 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	patient, cancel := context.WithDeadline(ctx, s.Until.Add(s.Patience))
 	defer cancel()
 	var all sync.WaitGroup
+	all.Go(func() {
+		s.vigil(patient, rand.New(rand.NewPCG(s.Seed, uint64(s.Senders))), s.Until.Add(-s.Skew).UnixNano())
+	})
 	for i := range s.Senders {
 		all.Go(func() {
 			rnd := rand.New(rand.NewPCG(s.Seed, uint64(i)))
@@ -177,6 +181,8 @@ func outcome(value string, err error) (Event, bool) {
 		}
 	case errors.Is(err, task.ErrCanceled):
 		e.Outcome, e.Value = Canceled, ""
+	case errors.Is(err, task.ErrMinionDied):
+		e.Outcome, e.Value = GivenUp, ""
 	case errors.Is(err, task.ErrExpired):
 		e.Outcome, e.Value = Expired, ""
 	case errors.As(err, &remote):

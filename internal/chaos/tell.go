@@ -62,6 +62,8 @@ func (e Event) String() string {
 			s += fmt.Sprintf(", with %v", e.Up)
 		}
 		return s + fmt.Sprintf(" (%s)", e.ID)
+	case Recorded:
+		return fmt.Sprintf("the broker knows that %s is about to start attempt %d of %s", e.Proc, e.Attempt, e.ID)
 	case Return:
 		return fmt.Sprintf("%s returns from %s, attempt %d: %s", e.Proc, e.Key, e.Attempt, e.Outcome)
 	case Promise:

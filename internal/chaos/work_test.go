@@ -16,13 +16,16 @@ import (
 // workArgs say what the handler shall do.
 type workArgs struct {
 	Key  string        `arbiter:"key"`
-	For  time.Duration `arbiter:"for"`  // how long it takes
+	For  time.Duration `arbiter:"for"` // how long it takes, or else until when
+	Till int64         `arbiter:"till,optional"`
 	Deaf bool          `arbiter:"deaf"` // it does not look at its context
 	Fail int           `arbiter:"fail"` // that many failures first; with -1 it fails for good
 	// Children are sent from within, and awaited.
 	Children int `arbiter:"children"`
 	// Promises are sent if the attempt succeeds.
 	Promises int `arbiter:"promises"`
+	// Poison ends the process that runs it.
+	Poison bool `arbiter:"poison,optional"`
 	// Ballast only makes it large.
 	Ballast string `arbiter:"ballast,optional"`
 }
@@ -59,6 +62,7 @@ func joinOf(key string) task.Step[[]string, string] {
 type worker struct {
 	name   string
 	ledger Noter
+	die    func() // ends the process, and does not return before that
 }
 
 // old reports whether it is of the older build, as the minions in one place are.
@@ -106,6 +110,9 @@ func (w worker) run(ctx context.Context, a workArgs, up ...string) (string, erro
 // act is what a handler does between its start and its return. An error is that
 // its context has ended, or that a child could not be sent.
 func (w worker) act(ctx context.Context, info task.Info, a workArgs) error {
+	if a.Till > 0 {
+		a.For = time.Duration(a.Till - w.ledger.Now())
+	}
 	if a.For > 0 {
 		over := ctx.Done()
 		if a.Deaf {
@@ -116,6 +123,10 @@ func (w worker) act(ctx context.Context, info task.Info, a workArgs) error {
 		case <-over:
 			return context.Cause(ctx)
 		}
+	}
+	if a.Poison {
+		w.ledger.Note(Event{Kind: Hit, Fault: Poisoned, Target: w.name, Key: a.Key})
+		w.die()
 	}
 	for i := range a.Promises {
 		key := fmt.Sprintf("%s/p%d", a.Key, i)

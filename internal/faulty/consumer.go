@@ -18,7 +18,13 @@ type consumer struct {
 	b *Broker
 
 	mu   sync.Mutex
-	kept []*broker.Delivery
+	kept []kept
+}
+
+// kept is what the consumer owns and was not told of, and since when.
+type kept struct {
+	*broker.Delivery
+	at time.Time
 }
 
 // Consume implements [broker.Broker]. What a lost reply was about stays
@@ -99,15 +105,15 @@ func (c *consumer) keep(tasks []*broker.Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, d := range tasks {
-		same := func(k *broker.Delivery) bool { return k.ID == d.ID && k.Attempt == d.Attempt }
+		same := func(k kept) bool { return k.ID == d.ID && k.Attempt == d.Attempt }
 		if !slices.ContainsFunc(c.kept, same) {
-			c.kept = append(c.kept, d)
+			c.kept = append(c.kept, kept{d, time.Now()})
 		}
 	}
 }
 
-// found returns what the consumer owns and was not told of. ErrLeaseLost says
-// that it owns nothing any more.
+// found returns what the consumer owns and was not told of, with what is left of its time.
+// ErrLeaseLost says that it owns nothing any more.
 func (c *consumer) found(ctx context.Context, limit int) ([]*broker.Delivery, error) {
 	c.mu.Lock()
 	none := len(c.kept) == 0
@@ -124,7 +130,13 @@ func (c *consumer) found(ctx context.Context, limit int) ([]*broker.Delivery, er
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			n := min(limit, len(c.kept))
-			out := c.kept[:n:n]
+			out := make([]*broker.Delivery, n)
+			for i, k := range c.kept[:n] {
+				out[i] = k.Delivery
+				if k.Left != broker.NoDeadline {
+					out[i].Left = max(k.Left-time.Since(k.at), 0)
+				}
+			}
 			c.kept = c.kept[n:]
 			return out, nil
 		}

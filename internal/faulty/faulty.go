@@ -68,6 +68,9 @@ type Hooks struct {
 	Lose func(letter broker.Letter) bool
 	// Gap says whether a receipt, after its losses, is reported as one with a gap.
 	Gap func() bool
+	// Recorded is told of each start that the broker has recorded, whether or not the
+	// reply comes through.
+	Recorded func(d *broker.Delivery)
 	// Refuse says what the broker does not take: the others of the batch are
 	// carried out.
 	Refuse func(s broker.Settlement) error

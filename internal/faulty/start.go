@@ -15,6 +15,9 @@ var _ broker.Starter = (*Broker)(nil)
 func (b *Broker) RecordStart(ctx context.Context, d *broker.Delivery) (recoveries, strikes int, err error) {
 	counts, err := ask(ctx, b, RecordStart, 1, func(ctx context.Context) ([2]int, error) {
 		recoveries, strikes, err := b.Broker.(broker.Starter).RecordStart(ctx, d)
+		if tell := b.now().Recorded; err == nil && tell != nil {
+			tell(d)
+		}
 		return [2]int{recoveries, strikes}, err
 	})
 	return counts[0], counts[1], err

@@ -4,6 +4,7 @@ package proc
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -165,7 +166,7 @@ func (p *Process) Continue(t testing.TB) {
 
 func (p *Process) signal(t testing.TB, s os.Signal) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) { // it may end by itself
 		t.Fatalf("signal %v to process %d: %v", s, p.PID, err)
 	}
 }
