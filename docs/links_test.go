@@ -59,3 +59,41 @@ func anchors(t *testing.T, file string) map[string]bool {
 	}
 	return all
 }
+
+// TestDecisionsAreListed compares the headings of decisions.md with its table of
+// contents: each chapter and each entry has a link, in the order of the page. An
+// entry without a heading of its own could not be found.
+func TestDecisionsAreListed(t *testing.T) {
+	t.Parallel()
+	const file = "docs/decisions.md"
+	_, rest, ok := strings.Cut(read(t, file), "\n## Contents\n")
+	if !ok {
+		t.Fatalf("%s has no heading Contents", file)
+	}
+	var listed, headings []string
+	for line := range strings.Lines(rest) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "## "), strings.HasPrefix(line, "### "):
+			headings = append(headings, strings.TrimLeft(line, "# "))
+		case len(headings) == 0 && strings.Contains(line, "- ["):
+			_, name, _ := strings.Cut(line, "- [")
+			name, _, _ = strings.Cut(name, "](")
+			listed = append(listed, name)
+		case strings.HasPrefix(line, "**") && !label.MatchString(line):
+			t.Errorf("%s: an entry needs a heading and a line in the contents: %s", file, line)
+		}
+	}
+	for i := range max(len(listed), len(headings)) {
+		if i >= len(listed) || i >= len(headings) || listed[i] != headings[i] {
+			t.Fatalf("%s: %d lines in the contents, %d headings; they differ from the %d. on: contents %q, headings %q",
+				file, len(listed), len(headings), i+1, listed[min(i, len(listed)):min(i+1, len(listed))], headings[min(i, len(headings)):min(i+1, len(headings))])
+		}
+	}
+	if len(headings) < 100 {
+		t.Errorf("%s: only %d headings were found", file, len(headings))
+	}
+}
+
+// label begins a paragraph of an entry.
+var label = regexp.MustCompile(`^\*\*(Why|Alternatives|Price)\.\*\* `)
