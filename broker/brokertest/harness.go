@@ -79,6 +79,11 @@ type Config struct {
 	// 100,000 entries, and shortens the races. It is meant for emulated stores.
 	Light bool
 
+	// Groups, if set, names the groups that run, besides Model; by default all do. It is
+	// meant for a second run on a broker with other settings, which concern some groups
+	// only.
+	Groups []string
+
 	// Stuck is how long a call to the broker may take before the suite gives up: it
 	// ends the program with a report of where every goroutine waits. A whole test may
 	// take ten times as long, and up to ten leases more. It is real time, also in a

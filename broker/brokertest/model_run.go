@@ -14,7 +14,8 @@ import (
 
 // runModel compares a broker with the model over random programs. Rapid runs
 // outside of bubbles, a program inside of one, and its fault comes out as a
-// value.
+// value. A program that fails while the machine stalls runs again, as other tests
+// do.
 func runModel(t *testing.T, cfg Config) {
 	budget := cfg.ModelTime
 	if budget == 0 {
@@ -32,7 +33,14 @@ func runModel(t *testing.T, cfg Config) {
 		}
 		start := time.Now()
 		var fault string
-		cfg.guarded(t, func(t *testing.T, cfg Config) { fault = runProgram(t, cfg, program) })
+		var stalled time.Duration
+		for try := 1; ; try++ {
+			cfg.guarded(t, func(t *testing.T, cfg Config) { fault, stalled = runProgram(t, cfg, program) })
+			if fault == "" || stalled < spoils || try == tries {
+				break
+			}
+			t.Logf("the machine stalled for %v, so the program runs again. It failed:\n%s", stalled, fault)
+		}
 		spent += time.Since(start)
 		runs++
 		if fault != "" {
@@ -44,8 +52,8 @@ func runModel(t *testing.T, cfg Config) {
 }
 
 // runProgram runs a program on a fresh broker and returns its history if there
-// is a fault.
-func runProgram(t testing.TB, cfg Config, program []op) (fault string) {
+// is a fault, and the longest stall of the machine meanwhile.
+func runProgram(t testing.TB, cfg Config, program []op) (fault string, stalled time.Duration) {
 	c := &catcher{TB: t}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer c.cleanup()
@@ -59,6 +67,7 @@ func runProgram(t testing.TB, cfg Config, program []op) (fault string) {
 		open:  make([]*minion, len(opNames)),
 	}
 	defer func() {
+		stalled = r.stalled()
 		switch p := recover().(type) {
 		case nil:
 		case fatal:
@@ -75,7 +84,7 @@ func runProgram(t testing.TB, cfg Config, program []op) (fault string) {
 		x.step(o)
 	}
 	x.finish()
-	return ""
+	return "", 0 // the stall is set above
 }
 
 // catcher is a testing.TB that turns a failure into a panic with its text, and

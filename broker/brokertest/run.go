@@ -15,7 +15,7 @@ func Run(t *testing.T, cfg Config) {
 	if cfg.Bubble == nil {
 		cfg.answers = askOn(t, cfg.Ping)
 	}
-	for _, g := range groups() {
+	for _, g := range cfg.groups(t) {
 		t.Run(g.name, func(t *testing.T) {
 			if cfg.Parallel {
 				t.Parallel()
@@ -50,6 +50,24 @@ func Run(t *testing.T, cfg Config) {
 		}
 		runModel(t, cfg)
 	})
+}
+
+// groups returns the groups that are to run.
+func (c Config) groups(t *testing.T) []group {
+	t.Helper()
+	all := groups()
+	if c.Groups == nil {
+		return all
+	}
+	var chosen []group
+	for _, name := range c.Groups {
+		at := slices.IndexFunc(all, func(g group) bool { return g.name == name })
+		if at < 0 {
+			t.Fatalf("Config.Groups: the suite has no group %q", name)
+		}
+		chosen = append(chosen, all[at])
+	}
+	return chosen
 }
 
 // of returns the configuration for one test.

@@ -71,7 +71,8 @@ func allow(t *testing.T, s *redistest.Server) (url string) {
 }
 
 // A user with the documented ACL can do nothing outside its namespace. That it can
-// do all that a broker does is shown by TestConformanceApart.
+// do all that a broker does is shown by TestConformanceServer, in the long form by
+// TestConformanceApart.
 func TestACL(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)

@@ -97,11 +97,22 @@ func TestConformanceServer(t *testing.T) {
 		return // Path has said why
 	}
 	server := redistest.Start(t, path)
-	suite(t, brokertest.Config{Ping: ping(t, server.URL())}, func(testing.TB) string { return "redis://" + server.Addr })
+	url := server.URL()
+	if !testform.Long() {
+		url = allow(t, server) // the long form has TestConformanceApart for that
+	}
+	suite(t, brokertest.Config{Ping: ping(t, url)}, func(testing.TB) string { return url })
+}
+
+// recordGroups are the groups in which records are stored, moved, read or removed. The
+// short form runs them once more with records kept apart.
+var recordGroups = []string{
+	"Enqueue", "Repeat", "Dequeue", "Delayed", "Delivery", "Settle", "Lease", "Cancel", "Retention", "Limits", "Malformed", "Inspector", "Requeue", "Park",
 }
 
 // The same with records kept apart, whatever their size, and as a user with the
-// ACL of the documentation.
+// ACL of the documentation. The short form has the groups that are about records, and
+// TestConformanceServer is that user.
 func TestConformanceApart(t *testing.T) {
 	t.Parallel()
 	url := "redis://" + miniredis.RunT(t).Addr()
@@ -109,5 +120,5 @@ func TestConformanceApart(t *testing.T) {
 		url = allow(t, redistest.Start(t, path))
 	}
 	// What is large and what races is on the server above in full.
-	suite(t, brokertest.Config{Light: !testform.Long(), Ping: ping(t, url)}, func(testing.TB) string { return url }, redis.ApartFrom(0))
+	suite(t, brokertest.Config{Light: !testform.Long(), Groups: testform.Pick(recordGroups, nil), Ping: ping(t, url)}, func(testing.TB) string { return url }, redis.ApartFrom(0))
 }
