@@ -111,10 +111,12 @@ func delayedSoonerWakes(r *rig) {
 func delayedInOrder(r *rig) {
 	m := r.minion()
 	tasks := make([]*broker.Task, 5)
+	var mixed []*broker.Task // sent together, since the time between two requests has no bound
 	for _, i := range []int{3, 0, 4, 2, 1} {
 		tasks[i] = r.task(after(time.Duration(i+1) * 80 * time.Millisecond))
-		r.enqueue(tasks[i])
+		mixed = append(mixed, tasks[i])
 	}
+	r.enqueue(mixed...)
 	r.same(takenOf(m.take(5)), idsOf(tasks))
 }
 

@@ -215,6 +215,7 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 		for i, p := range parts {
 			calls[i] = p.call()
 		}
+		inOrder(parts, calls)
 		runAll(ctx, b, calls)
 		var again []*part
 		for i, p := range parts {
@@ -255,6 +256,20 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 			}
 		}
 		parts = again
+	}
+}
+
+// inOrder sees to it that the parts for one destination are stored in their order.
+func inOrder(parts []*part, calls []*call) {
+	for i, p := range parts {
+		several, first := false, true
+		for j, other := range parts {
+			if j != i && other.destination == p.destination {
+				several = true
+				first = first && (j > i || calls[j].script != calls[i].script)
+			}
+		}
+		calls[i].whole = several && first
 	}
 }
 

@@ -176,6 +176,10 @@ type call struct {
 	keys   []string
 	args   []any
 	before []stored // records that are stored before it runs
+	// whole sends the script's text and not its hash. Of calls that must run in order
+	// the first does so: else a server that has forgotten the script may refuse it, learn
+	// the script from another client, and run those behind it.
+	whole bool
 
 	reply    any
 	err      error
@@ -209,7 +213,11 @@ func runAllOn(ctx context.Context, b *Broker, on redis.UniversalClient, calls []
 			_ = pipe.Process(ctx, set)
 			sets = append(sets, set)
 		}
-		cmds[i] = newOnce(ctx, c.script.words(in, "evalsha", c.script.sha, c.keys, c.args)...)
+		verb, body := "evalsha", c.script.sha
+		if c.whole {
+			verb, body = "eval", c.script.text
+		}
+		cmds[i] = newOnce(ctx, c.script.words(in, verb, body, c.keys, c.args)...)
 		_ = pipe.Process(ctx, cmds[i])
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
