@@ -123,7 +123,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 		stop()
 		if move != nil {
 			// What comes at the last moment is ours.
-			if out, _, err := c.popped(ctx, order[0], c.pop.end(now)); len(out) > 0 || why == nil && err != nil {
+			if out, _, err := c.popped(ctx, order[0], c.pop.end(now, why != nil)); len(out) > 0 || why == nil && err != nil {
 				return out, err
 			}
 		}

@@ -18,7 +18,8 @@ type popper struct {
 	id     int64       // its id at the server, to end a wait; 0 if that can't be had
 	// minions is a key of the queue, for a write that does nothing.
 	minions string
-	result  chan popped // capacity 1
+	result  chan popped   // capacity 1
+	trip    time.Duration // about how long the server is away; more than that if it had to connect
 
 	unheard bool // the server has not said what became of a move
 }
@@ -38,12 +39,13 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 		if err != nil {
 			return nil, err
 		}
+		opened := time.Now()
 		conn, id, err := dedicated(ctx, client)
 		if err != nil {
 			return nil, ended(ctx, b.fault("connect", err))
 		}
 		p.client, p.conn, p.result = client, conn, make(chan popped, 1)
-		p.id, p.minions = id, k.minions
+		p.id, p.minions, p.trip = id, k.minions, time.Since(opened)
 	}
 	if p.id == 0 {
 		wait = min(wait, due)
@@ -98,7 +100,8 @@ func fatal(err error) bool {
 // How long the server may take to end a move, and how long one that can't be
 // told to end is given to do so by itself: many do, when the time is over.
 const (
-	endWithin = 500 * time.Millisecond
+	endWithin = 500 * time.Millisecond // or twice as long as the server is away, where nobody hurries
+	endMost   = 5 * time.Second
 	endItself = 250 * time.Millisecond
 	endSoon   = 10 * time.Millisecond // where there is no time
 	endAgain  = 2 * time.Millisecond  // until a server that does not know the move is told again
@@ -106,21 +109,27 @@ const (
 
 // end ends a move that is under way and returns what came of it: perhaps a
 // message, at the last moment. Now says that there is no time for a server that
-// can't be told to.
-func (p *popper) end(now bool) popped {
+// can't be told to. Hurry says that the caller's context has ended. Otherwise a server
+// that is far away has the time that its answer takes: a connection that is closed costs
+// several round trips, and a search for what it may have brought.
+func (p *popper) end(now, hurry bool) popped {
+	within := endWithin
+	if !hurry {
+		within = min(max(within, 2*p.trip), endMost)
+	}
 	wait := endItself
 	if now {
 		wait = endSoon
 	}
 	if p.id != 0 {
-		wait = endWithin
+		wait = within
 	}
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	for ended := false; !ended; {
 		again := (<-chan time.Time)(nil)
 		if p.id != 0 {
-			switch blocked, err := p.unblock(); {
+			switch blocked, err := p.unblock(within); {
 			case err != nil:
 				over.Reset(0)
 			case !blocked: // it has ended, or has not come to the server yet
@@ -147,8 +156,8 @@ func (p *popper) end(now bool) popped {
 // command brings down servers older than mid-2025. So the command is part of a
 // transaction with a write, which such a server postpones, too: it runs only when
 // the move no longer waits for the end of the pause. The write does nothing.
-func (p *popper) unblock() (blocked bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), endWithin)
+func (p *popper) unblock(within time.Duration) (blocked bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	var told *redis.IntCmd
 	_, _ = p.client.TxPipelined(ctx, func(tx redis.Pipeliner) error {

@@ -220,3 +220,27 @@ func TestGiveUpWhileItConnects(t *testing.T) {
 		}
 	})
 }
+
+// Where the server is farther away than a move usually has time to end, its connection is
+// kept all the same: making another one takes several round trips each time.
+func TestMovesEndFarAway(t *testing.T) {
+	t.Parallel()
+	path := redistest.Path(t)
+	if path == "" {
+		return // only a server can be told to end a move
+	}
+	line := redisproxy.Start(t, redistest.Start(t, path).Addr)
+	c := consume(t, open(t, line.URL()), broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
+	line.Slow(300*time.Millisecond, 0)
+	opened := line.Inject(redisproxy.Fault{Times: -1, Do: redisproxy.Stall, Match: func(c redisproxy.Command, _ string) bool {
+		return c.Name() == "client" && len(c) > 1 && strings.EqualFold(c[1], "id")
+	}})
+	for n := range 3 {
+		if got, err := c.Dequeue(t.Context(), []string{"q"}, 1, 5*time.Second); len(got) > 0 || err != nil {
+			t.Fatalf("%v, %v", got, err)
+		}
+		if hits := opened.Hits(); hits != 1 {
+			t.Fatalf("after dequeue %d there were %d connections for moves, want 1", n, hits)
+		}
+	}
+}
