@@ -25,7 +25,7 @@ func TestPoisonousTask(t *testing.T) {
 	if r == nil {
 		return
 	}
-	r.cfg.Lease = testform.Pick(300*time.Millisecond, lease)
+	r.cfg.Lease = testform.Pick(time.Second, lease)
 	n := testform.Pick(3, 200)
 	r.cfg.Slots = n + 10
 	long := args{For: testform.Pick(60*time.Millisecond, 150*time.Millisecond)}
@@ -78,7 +78,7 @@ func TestMinionKilledThreeTimes(t *testing.T) {
 	if r == nil {
 		return
 	}
-	r.cfg.Lease = testform.Pick(300*time.Millisecond, lease)
+	r.cfg.Lease = testform.Pick(time.Second, lease)
 	n := testform.Pick(4, 20)
 	r.cfg.Slots = n
 	futs := r.send(n, args{For: 200 * time.Millisecond})
