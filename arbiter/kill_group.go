@@ -25,7 +25,9 @@ const (
 
 // KillGroup ends a group or pipe, and all that is in it, whoever sent it. When
 // it returns no member starts any more, and those that run have been told to
-// stop, as [Arbiter.Kill] says; the callback never runs. A finalizer runs all the
+// stop, as [Arbiter.Kill] says; the callback never runs. Of more than 1,000 members
+// none starts from the beginning on, as far as the broker is a [broker.Halter]: all are
+// kept back before the first one is cancelled. A finalizer runs all the
 // same. There is a verdict for each task, the callback among them if it was not
 // done; those of flows within it come after. With [Wait] it returns when all that
 // ran have ended. A group that a member had failed by then may end as failed: its
@@ -46,7 +48,7 @@ func (a *Arbiter) KillGroup(ctx context.Context, id task.ID, opts ...KillOption)
 	}
 	c := &carnage{place: make(map[task.ID]int)}
 	if p.Outcome == nil {
-		if err := a.killAll(ctx, id, c); err != nil {
+		if err := a.killAll(ctx, p, c); err != nil {
 			return c.killed, fmt.Errorf("kill %s %s: %w", kindOf(id), id, err)
 		}
 	}
@@ -95,11 +97,11 @@ func (a *Arbiter) reconsider(ctx context.Context, killed []Killed) {
 }
 
 // killAll kills until nothing is left that is not stored.
-func (a *Arbiter) killAll(ctx context.Context, id task.ID, c *carnage) error {
+func (a *Arbiter) killAll(ctx context.Context, p *broker.Progress, c *carnage) error {
 	d := a.client.Driver()
 	for range killPatience {
 		clear(c.missing)
-		if err := d.Kill(ctx, id, c.tell); err != nil {
+		if err := d.KillFlow(ctx, p, c.tell); err != nil {
 			return err
 		}
 		if len(c.missing) == 0 {
@@ -113,7 +115,7 @@ func (a *Arbiter) killAll(ctx context.Context, id task.ID, c *carnage) error {
 			return ctx.Err()
 		}
 	}
-	return d.Bury(ctx, id)
+	return d.Bury(ctx, p.Flow.ID)
 }
 
 // carnage gathers verdicts.

@@ -86,12 +86,13 @@
 //
 // [Flows] keeps groups and pipes, [Squads] lets tasks start together, a [Parker]
 // keeps what a minion can't run for one that can, an [Inspector] answers operators,
-// a [Starter] tells which tasks may have killed a minion, and a [Follower] saves
+// a [Starter] tells which tasks may have killed a minion, a [Halter] keeps all members
+// of a large group that is killed from starting at once, and a [Follower] saves
 // look-ups. A broker has one if it implements the interface.
 // One that has Squads has Flows. [FlowsOf], [SquadsOf], [ParkerOf] and [InspectorOf]
 // return the capability, or an [*UnsupportedError] that
 // wraps [ErrUnsupported]: the one error about a missing capability. Nothing needs a
-// Follower or a Starter.
+// Follower, a Halter or a Starter.
 //
 // A broker without Flows refuses a task with Blocked set and a settlement with
 // Submit set; one without Squads refuses a task with Squad set; one without Parker

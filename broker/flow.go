@@ -117,7 +117,8 @@ type Flows interface {
 	Arrive(ctx context.Context, id ID, arrivals []Arrival) (*Progress, error)
 
 	// Confirm forgets arrivals. Of each it reads Queue, Task and whether it is one
-	// that submits: a task can have both at the same time.
+	// that submits: a task can have both at the same time. Of one with Kill set it reads
+	// Queue and Flow, and the members of the flow are handed out from there again.
 	Confirm(ctx context.Context, arrivals []Arrival) error
 
 	// Blocked returns what is stored of blocked tasks; nil for those that are
@@ -180,8 +181,8 @@ type Member struct {
 	Outcome *Outcome // nil until then, or if it was not asked for
 }
 
-// Arrival tells that a member of a flow is final, or that a task was submitted
-// with the settlement of another one.
+// Arrival tells that a member of a flow is final, that a task was submitted with
+// the settlement of another one, or that the kill of a flow was not finished.
 type Arrival struct {
 	Queue   string // where it is stored
 	Task    ID     // the member, or the task that was submitted
@@ -189,4 +190,5 @@ type Arrival struct {
 	Step    uint32 // its place in the flow, StepCallback or StepFinalizer
 	Outcome Outcome
 	Submit  *Task // a task that is to be enqueued; nil for a member
+	Kill    bool  // the flow is halted and to be killed, see Halter; Task is zero
 }

@@ -25,6 +25,7 @@ const (
 	DefaultRetention     = time.Hour          // how long a result is kept after the final state
 	DefaultDeadRetention = 7 * 24 * time.Hour // how long a dead letter is kept
 	MinTombstone         = 10 * time.Minute   // how long an id is remembered after the final state, at least
+	HaltPatience         = 30 * time.Second   // how long whoever has halted a flow is left to kill it; see Halter
 	MaxUnused            = 24 * time.Hour     // by when a queue is forgotten that is empty and that nobody uses
 	MaxDuration          = 10 * 365 * 24 * time.Hour
 )

@@ -123,6 +123,7 @@ func groups() []group {
 		{"Squad", squadTests()},
 		{"Follow", followTests()},
 		{"Park", parkTests()},
+		{"Halt", haltTests()},
 		{"Minions", minionTests},
 		{"Close", closeTests},
 		{"Context", contextTests},
@@ -147,12 +148,13 @@ const (
 	needFollower
 	needParker
 	needStarter
+	needHalter
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -195,6 +197,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Starter); ok {
 			can |= needStarter
+		}
+		if _, ok := h.Broker.(broker.Halter); ok {
+			can |= needHalter
 		}
 	})
 	return can

@@ -80,7 +80,7 @@ func (c *consumer) tellLeft(now instant) {
 	var left []string
 	for _, h := range c.holds {
 		h.q.lock(now)
-		if h.q.arrivals.size() > 0 {
+		if h.q.arrivals.size() > 0 || len(h.q.halts) > 0 {
 			left = append(left, h.q.name)
 		}
 		h.q.unlock()
@@ -134,6 +134,7 @@ func (p *arrivalPage) full() bool {
 func (p *arrivalPage) read(q *queue, now instant) {
 	q.lock(now)
 	defer q.unlock()
+	p.overdueKills(q, now)
 	for _, a := range q.arrivals.m {
 		if p.full() {
 			return
@@ -175,7 +176,11 @@ func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
 		}
 		q.lock(now)
 		for at < len(arrivals) && arrivals[at].Queue == q.name {
-			q.confirm(keyOf(&arrivals[at]))
+			if a := &arrivals[at]; a.Kill {
+				q.resume(a.Flow)
+			} else {
+				q.confirm(keyOf(a))
+			}
 			at++
 		}
 		q.unlock()

@@ -79,6 +79,10 @@ func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}
 		}
 		for len(out) < most && bytes < broker.MaxBatchBytes && q.ready.n > 0 {
 			r := q.ready.head
+			if q.halted(r) {
+				q.bar(r)
+				continue
+			}
 			bytes += r.task.Size()
 			out = append(out, h.own(r, now, &in))
 		}

@@ -57,6 +57,10 @@ func (c *consumer) takeParked(h *hold, out []*broker.Delivery, most, bytes int, 
 		}
 		for l.n > 0 && len(out) < most && bytes < broker.MaxBatchBytes {
 			r := l.head
+			if h.q.halted(r) {
+				h.q.bar(r)
+				continue
+			}
 			bytes += r.task.Size()
 			out = append(out, h.own(r, now, &in))
 		}

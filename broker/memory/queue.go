@@ -30,6 +30,7 @@ type queue struct {
 	deadlines deadlines                           // of tasks that have one
 	failures  table[*record, *broker.LastFailure] // of tasks that are retried
 
+	halts    map[broker.ID]instant // flows whose members are not handed out, since when; see halt.go
 	arrivals table[arrivalKey, *arrival]
 	orphans  atomic.Int32 // how many arrivals a Cancel or an expiry made
 

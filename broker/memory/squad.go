@@ -99,7 +99,7 @@ func (c *consumer) assign(id broker.ID, now instant, in *outtake) *broker.Delive
 	switch {
 	case c.gone.Load():
 		return nil
-	case r.state == broker.StateBlocked:
+	case r.state == broker.StateBlocked && !q.halted(r):
 		q.detach(r)
 		q.give(r, h)
 	case r.state == broker.StateRunning && r.hold == h:

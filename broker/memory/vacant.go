@@ -16,7 +16,9 @@ type vacant struct {
 }
 
 // used reports whether there is a reason to keep the queue.
-func (q *queue) used() bool { return q.live > 0 || q.serving > 0 || q.arrivals.size() > 0 }
+func (q *queue) used() bool {
+	return q.live > 0 || q.serving > 0 || q.arrivals.size() > 0 || len(q.halts) > 0
+}
 
 // turn notes that the queue has become used, or unused.
 func (q *queue) turn() {

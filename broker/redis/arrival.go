@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/halting"
 )
 
 // arrivedIn knows in which queues a cancel has made arrivals.
@@ -79,7 +80,7 @@ func (b *Broker) arrivalsNow(ctx context.Context, queue string, limit int) ([]br
 func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.Arrival, error) {
 	var found []broker.Arrival
 	for cursor := "0"; ; {
-		reply, err := scriptArrivals.run(ctx, b, []string{k.outbox}, cursor, limit, broker.MaxBatchBytes)
+		reply, err := scriptArrivals.run(ctx, b, []string{k.outbox}, cursor, limit, broker.MaxBatchBytes, halting.Patience().Milliseconds())
 		if err != nil {
 			return nil, err
 		}
@@ -121,11 +122,14 @@ func (b *Broker) setAside(ctx context.Context, k *keys, pairs []any, why error) 
 	return nil
 }
 
-// readArrival reads an entry of an outbox: see arrive.lua and settle.lua. A member whose
+// readArrival reads an entry of an outbox: see arrive.lua, settle.lua and halt.lua. A member whose
 // outcome is damaged has failed: its flow goes on.
 func readArrival(field, value string) (a broker.Arrival, err error) {
-	if len(field) != 1+len(a.Task) || field[0] != 'm' && field[0] != 's' {
+	if len(field) != 1+len(a.Task) || field[0] != 'm' && field[0] != 's' && field[0] != 'k' {
 		return a, fmt.Errorf("%w: an arrival's name, of %d bytes", broker.ErrMalformed, len(field))
+	}
+	if field[0] == 'k' {
+		return broker.Arrival{Flow: toID(field[1:]), Kill: true}, nil
 	}
 	a.Task = toID(field[1:])
 	if field[0] == 's' {
@@ -153,6 +157,7 @@ func (b *Broker) confirmNow(ctx context.Context, arrivals []broker.Arrival) erro
 		return err
 	}
 	fields := make(map[*keys][]string)
+	kills := make(map[*queue][]broker.ID)
 	for i := range arrivals {
 		a := &arrivals[i]
 		if err := broker.CheckName("queue", a.Queue); err != nil {
@@ -163,6 +168,10 @@ func (b *Broker) confirmNow(ctx context.Context, arrivals []broker.Arrival) erro
 			return err
 		}
 		if q == nil {
+			continue
+		}
+		if a.Kill {
+			kills[q] = append(kills[q], a.Flow)
 			continue
 		}
 		if a.Submit == nil {
@@ -179,7 +188,7 @@ func (b *Broker) confirmNow(ctx context.Context, arrivals []broker.Arrival) erro
 			return b.fault("confirm arrivals", err)
 		}
 	}
-	return nil
+	return b.resume(ctx, kills)
 }
 
 // Blocked implements [broker.Flows].

@@ -59,13 +59,16 @@ func (b *Broker) cancelNow(ctx context.Context, ids []broker.ID) ([]broker.Cance
 // tasks: tasks times minions.
 const ownerFields = 20_000
 
+// endedAtOnce is how many tasks a script ends at most: the server has other things to do.
+const endedAtOnce = 500
+
 // ownedAtOnce is of how many tasks a script may ask who holds them, and at most most.
 func ownedAtOnce(minions, most int) int {
 	return min(max(ownerFields/max(minions, 1), 10), most)
 }
 
-// cancelIn cancels tasks of one partition. It takes several scripts where there are many
-// minions to be asked. Then those that wait are all cancelled before the minions of the
+// cancelIn cancels tasks of one partition. It takes several scripts where they are many, or
+// there are many minions to be asked. Then those that wait are all cancelled before the minions of the
 // others are told: a slot that becomes free by that is not for one of them. It returns
 // the verdicts, and whether some have arrived in their flows, or may have: a repetition
 // would not be told.
@@ -114,7 +117,7 @@ type ending struct {
 func (c *ending) all(ctx context.Context, ids []any, tell bool) (verdicts []any, whole bool, err error) {
 	for tries := 0; len(verdicts) < len(ids); {
 		rest := ids[len(verdicts):]
-		n := ownedAtOnce(len(c.minions), len(rest))
+		n := ownedAtOnce(len(c.minions), min(len(rest), endedAtOnce))
 		whole = n == len(ids)
 		some, err := c.run(ctx, rest[:n], tell || whole)
 		if err != nil {

@@ -331,7 +331,7 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		asked := time.Now()
 		reply, err := askOr(ctx, func() ([]string, error) {
 			return scriptDequeue.texts(ctx, c.b,
-				[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch, k.parked, k.needs},
+				[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch, k.parked, k.needs, k.halt, k.flows},
 				c.minion, k.wake, most, broker.MaxBatchBytes)
 		}, func([]string, error) { c.distrust() })
 		if err != nil {

@@ -232,6 +232,17 @@ func (d *directory) all(ctx context.Context) ([]*queue, error) {
 	return list, nil
 }
 
+// mayHave returns the partitions of known queues that a task may be in by its id.
+func (d *directory) mayHave(id broker.ID) []*keys {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var places []*keys
+	for _, q := range d.byHash[id.QueueHash()] {
+		places = append(places, q.of(id))
+	}
+	return places
+}
+
 // each calls visit with the ids that may be in a partition of a queue, for one
 // after the other, until visit has found them all. It first asks the queues
 // known here and reads the registry only if some ids were in none of them. Visit

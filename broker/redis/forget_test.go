@@ -217,7 +217,14 @@ func TestNothingIsLeft(t *testing.T) {
 			if p.brief {
 				continue
 			}
+			halted, err := sender.Halt(t.Context(), []broker.ID{group.ID})
+			if err != nil || len(halted.Kills) != 1 {
+				t.Fatalf("halted: %+v, %v", halted, err)
+			}
 			if _, err := sender.Cancel(t.Context(), all[1:]); err != nil {
+				t.Fatal(err)
+			}
+			if err := sender.Confirm(t.Context(), halted.Kills); err != nil {
 				t.Fatal(err)
 			}
 			arrived, err := sender.Arrivals(t.Context(), queue, 100)

@@ -46,13 +46,16 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	ready, head := pipe.LLen(ctx, k.ready), pipe.LIndex(ctx, k.ready, 0)
 	held, gone := pipe.LLen(ctx, k.held), pipe.SCard(ctx, k.gone)
 	due, dead, odd := pipe.ZCard(ctx, k.due), pipe.HLen(ctx, k.dead), pipe.LLen(ctx, k.odd)
-	parked := pipe.ZCard(ctx, k.parked)
+	parked, halt := pipe.ZCard(ctx, k.parked), pipe.Exists(ctx, k.halt)
 	minions := pipe.ZRange(ctx, k.minions, 0, -1)
 	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
 		return b.fault("inspect queue "+k.queue, err)
 	}
 	info.Pending += int(ready.Val() + held.Val() - gone.Val())
 	if head.Val() == "!" {
+		info.Pending--
+	}
+	if halt.Val() > 0 && held.Val() > 0 { // which has a token of its own
 		info.Pending--
 	}
 	info.Scheduled += int(due.Val() - parked.Val())

@@ -17,6 +17,7 @@ type keys struct {
 	ready     string // list of messages, or a token; see push.lua
 	held      string // list of messages that must be looked at
 	gone      string // set of ids in held that were cancelled
+	halt      string // hash of flows that are halted -> since when; see halt.lua
 	state     string // hash of id -> what is known of it; see status.lua
 	due       string // sorted set of ids by due time in unix ms
 	later     string // hash of id -> message of what is in due
@@ -54,7 +55,7 @@ func keysOf(namespace, queue, part string) *keys {
 	base := "{" + name + "}:"
 	return &keys{
 		queue: queue, base: base,
-		ready: base + "ready", held: base + "held", gone: base + "gone",
+		ready: base + "ready", held: base + "held", gone: base + "gone", halt: base + "halt",
 		state: base + "state", due: base + "due", later: base + "later",
 		unique: base + "unique", dead: base + "dead", odd: base + "odd",
 		about: base + "about", parked: base + "parked", needs: base + "needs", deadlines: base + "deadlines",

@@ -306,7 +306,7 @@ func afterOf(key string, at task.Option) task.Bound {
 var kinds = map[string]string{
 	"ready": "list", "held": "list", "odd": "list", "gone": "set", "stop": "set", "state": "hash", "later": "hash", "unique": "hash",
 	"dead": "hash", "about": "hash", "flows": "hash", "outbox": "hash", "due": "zset", "minions": "zset", "watch": "zset", "keep": "zset",
-	"parked": "zset", "needs": "hash",
+	"parked": "zset", "needs": "hash", "halt": "hash",
 }
 
 // strike damages n elements of the store.

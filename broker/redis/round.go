@@ -177,7 +177,7 @@ func (b *Broker) newVisit(q *queue, k *keys) *visit {
 		script: scriptVisit,
 		keys: []string{
 			k.minions, k.keep, k.ready, k.held, k.gone, k.due, k.later, k.state, k.dead,
-			k.odd, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs, k.deadlines,
+			k.odd, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs, k.deadlines, k.halt,
 		},
 		args: []any{b.cfg.registered.Milliseconds(), b.cfg.abandoned.Milliseconds()},
 	}}
@@ -249,7 +249,7 @@ func (b *Broker) purge(ctx context.Context, k *keys) error {
 	from := "0"
 	for from != "" {
 		began := time.Now()
-		reply, err := scriptPurge.run(ctx, b, []string{k.minions, k.ready, k.held, k.gone}, from, purgeDepth)
+		reply, err := scriptPurge.run(ctx, b, []string{k.minions, k.ready, k.held, k.gone, k.halt}, from, purgeDepth)
 		if err != nil {
 			return err
 		}

@@ -45,7 +45,7 @@ var scripts []*script
 var (
 	scriptEnqueue  = load("enqueue", "clock", "number", "block", "readable", "push", "about")
 	scriptPlain    = load("enqueue_plain", "readable", "push", "about")
-	scriptDequeue  = load("dequeue", "clock", "readable", "push", "unpark")
+	scriptDequeue  = load("dequeue", "clock", "readable", "push", "unpark", "halted")
 	scriptSettle   = load("settle", "clock", "number", "block", "push", "readable", "absorb", "returned", "arrive", "unpark", "deadline")
 	scriptRegister = load("register", "clock")
 	scriptFound    = load("found", "clock")
@@ -72,7 +72,7 @@ var (
 	scriptPublish  = load("publish", "clock")
 	scriptRelease  = load("release", "readable", "push")
 	scriptRecord   = load("record")
-	scriptParked   = load("take_parked", "clock", "readable", "unpark")
+	scriptParked   = load("take_parked", "clock", "readable", "unpark", "halted")
 
 	scriptAbandoned = load("abandoned", "clock", "readable", "unpark")
 	scriptAbandon   = load("abandon", "clock", "number", "block", "readable", "arrive", "unpark")
@@ -81,12 +81,17 @@ var (
 	scriptFlowLookup = load("flow_lookup", "clock", "flow_look")
 	scriptFlowArrive = load("flow_arrive", "clock", "number", "flow_look")
 	scriptFlowMark   = load("flow_mark", "clock", "flow_look")
-	scriptArrivals   = load("arrivals")
+	scriptArrivals   = load("arrivals", "clock", "number")
 	scriptAside      = load("aside", "number")
 	scriptMembers    = load("flow_members", "clock", "flow_look")
-	scriptAssign     = load("assign", "clock", "number", "readable")
+	scriptAssign     = load("assign", "clock", "number", "readable", "halted")
 	scriptFlowDecide = load("flow_decide", "clock", "flow_look")
+	scriptFlowQueues = load("flow_queues", "clock", "flow_look")
 	scriptFlowEnd    = load("flow_end", "clock", "number", "flow_look")
+
+	scriptHalt        = load("halt", "clock", "number", "push")
+	scriptHaltRunning = load("halt_running", "pages", "readable", "halted")
+	scriptResume      = load("resume", "push")
 )
 
 // onceCmd is a command that the client must not send again by itself. Most

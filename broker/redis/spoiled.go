@@ -111,7 +111,7 @@ func (k *keys) types() []typed {
 		{k.ready, "list"}, {k.held, "list"}, {k.odd, "list"},
 		{k.gone, "set"}, {k.stop, "set"},
 		{k.state, "hash"}, {k.later, "hash"}, {k.unique, "hash"}, {k.dead, "hash"},
-		{k.about, "hash"}, {k.flows, "hash"}, {k.outbox, "hash"},
+		{k.about, "hash"}, {k.halt, "hash"}, {k.flows, "hash"}, {k.outbox, "hash"},
 		{k.due, "zset"}, {k.minions, "zset"}, {k.watch, "zset"}, {k.keep, "zset"},
 		{k.meta, "string"},
 	}

@@ -13,6 +13,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/go-arbiter/arbiter/internal/halting"
 	"github.com/go-arbiter/arbiter/internal/proc"
 	"github.com/go-arbiter/arbiter/internal/redistest"
 	"github.com/go-arbiter/arbiter/internal/testform"
@@ -31,6 +32,9 @@ var (
 
 func TestMain(m *testing.M) {
 	goredis.SetLogger(mute{}) // it tells of every failed dial
+	// Groups are small here. Most are halted when they are killed, as large ones are, and a
+	// killer that dies is not waited for long.
+	halting.Set(3, lease/2)
 	proc.Main(map[string]proc.Role{"minion": minionRole, "submitter": submitterRole})
 	testform.Parallel(max(4, runtime.GOMAXPROCS(0))) // TestChaos and each of TestTopologies
 	os.Exit(m.Run())

@@ -37,7 +37,7 @@ var known = []mutant{
 		"local is = verb ~= 'finish' and stopping and", "local is = false and", "kills that meet the return, and the rule that what is returned after the kill is the last",
 	}, {
 		"a kill of a waiting task leaves no tombstone", "broker/redis/lua/cancel.lua",
-		"redis.call('SADD', gone, id)", "", "",
+		"redis.call('SADD', gone, unpack(tombs))", "", "",
 	}, {
 		"deadlines of tasks that wait are not watched", "broker/redis/lua/enqueue.lua",
 		"redis.call('ZADD', deadlines, unpack(limits))", "", "tasks with deadlines in the load",
@@ -121,6 +121,9 @@ var known = []mutant{
 	}, {
 		"what was released is released again", "broker/redis/lua/release.lua",
 		"redis.call('HDEL', later, unpack(ids))", "", "",
+	}, {
+		"who kills a large group keeps back the members of all others", "broker/redis/lua/halted.lua",
+		"if is then", "if true then", "kills that halt a group first",
 	}, {
 		"the mark of a killed group is not kept", "broker/redis/lua/flow_mark.lua",
 		"redis.call('HSET', KEYS[1], unpack(ARGV))", "", "kills of groups in the load",

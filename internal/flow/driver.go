@@ -46,6 +46,7 @@ type work struct {
 	canceled bool        // tasks were cancelled, so there may be arrivals anywhere
 	verdict  Verdict     // of a Kill; nil if nobody asks
 	checked  *deed       // the flow whose record was checked last
+	halted   *halt       // what is halted for the kill under way; nil if nothing is
 }
 
 // drain goes on until a page has nothing that could be done. What could not be
@@ -68,13 +69,16 @@ func (w *work) drain(ctx context.Context, queue string) error {
 
 // page does what follows from arrivals, and returns those to be confirmed.
 func (w *work) page(ctx context.Context, page []broker.Arrival) (done []broker.Arrival, err error) {
-	var submits []broker.Arrival
+	var submits, kills []broker.Arrival
 	flows := make(map[broker.ID][]broker.Arrival)
 	var order []broker.ID
 	for _, a := range page {
 		switch {
 		case a.Submit != nil:
 			submits = append(submits, a)
+			continue
+		case a.Kill:
+			kills = append(kills, a)
 			continue
 		case flows[a.Flow] == nil:
 			order = append(order, a.Flow)
@@ -94,7 +98,8 @@ func (w *work) page(ctx context.Context, page []broker.Arrival) (done []broker.A
 		}
 		done = append(done, flows[id]...)
 	}
-	return done, err
+	over, bad := w.killed(ctx, kills)
+	return append(done, over...), errors.Join(err, bad)
 }
 
 // submit enqueues what tasks have submitted with their settlements, and returns

@@ -30,14 +30,7 @@ func (d *Driver) Kill(ctx context.Context, id broker.ID, tell Verdict) error {
 		return err
 	}
 	w := &work{Driver: d, f: f, verdict: tell}
-	o, err := w.kill(ctx, id, false)
-	if err == nil && o != nil { // perhaps the flow around it has not counted it
-		err = w.advance(ctx, id, nil)
-	}
-	if err != nil {
-		return err
-	}
-	return d.Drain(ctx, "")
+	return w.killNow(ctx, id, nil)
 }
 
 // Begin lets a flow without members begin that is blocked by nothing. Nothing of it
@@ -156,7 +149,15 @@ func (w *work) kill(ctx context.Context, id broker.ID, bury bool) (*broker.Outco
 		return p.Outcome, nil
 	}
 	if !bury {
-		return w.clear(ctx, p)
+		own, err := w.halt(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		o, err := w.clear(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		return o, w.resume(ctx, own)
 	}
 	if err := w.bury(ctx, p); err != nil {
 		return nil, err
@@ -221,6 +222,9 @@ func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool)
 		}
 	}
 	for from := 0; ; {
+		if err := w.goesOn(ctx); err != nil {
+			return nil, nil, err
+		}
 		page, err := w.f.Members(ctx, id, from, broker.MaxBatch, false)
 		if err != nil {
 			return nil, nil, wrap("members", err)

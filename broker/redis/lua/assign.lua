@@ -1,7 +1,7 @@
 -- assign hands blocked tasks of one queue to a minion, as if it had dequeued
 -- them, and sends them to it.
 --
--- KEYS  1 due  2 later  3 flight  4 minions
+-- KEYS  1 due  2 later  3 flight  4 minions  5 halt  6 flows
 -- ARGV  1 minion  2 its channel for posts  3 the queue, as its channel is to hear
 --       it, then the ids
 -- Returns false if the minion is not registered or its lease has ended, else for
@@ -14,12 +14,13 @@ if not lease or scoreOf(lease) <= t then
   return false
 end
 local out, pairs, moved, sent = {}, {}, {}, { ARGV[3], big(t, 6) }
+local stay = halted(KEYS[5], KEYS[6], { unpack(ARGV, 4) })
 for i = 4, #ARGV do
   local id = ARGV[i]
   local msg = redis.call('HGET', later, id)
   if msg and readable(msg) then
     local flags, at = string.byte(msg, 25), redis.call('ZSCORE', due, id)
-    if math.floor(flags / 4) % 2 == 1 and not (at and scoreOf(at) <= t) then -- FlagBlocked, and for longer
+    if math.floor(flags / 4) % 2 == 1 and not stay[id] and not (at and scoreOf(at) <= t) then -- FlagBlocked, and for longer
       msg = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26)
       pairs[#pairs + 1] = id
       pairs[#pairs + 1] = msg

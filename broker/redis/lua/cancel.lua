@@ -65,6 +65,9 @@ redis.call('ZREM', minions, '') -- see dequeue.lua
 local t = now()
 local verdicts, uniques, forget, final, ended, spent = {}, {}, { big(t + sweepms, 6) }, {}, {}, {}
 local unparked = {}
+local tombs, asleep, news, posts = {}, {}, {}, {} -- what waits in a list, and in later; states; inboxes and ids
+local tail = big(t + readms, 6) .. big(0, 4) .. outcome
+local NOBODY = string.rep('\0', 16)
 local seen = {} -- whose deadline need not be watched any more
 for i = at, #ARGV do
   local id = ARGV[i]
@@ -99,30 +102,20 @@ for i = at, #ARGV do
       end
       verdict = 2
     else
-      if not msg then
-        -- It is in the list: leave a tombstone, and see that it is looked at.
-        redis.call('SADD', gone, id)
-        if redis.call('EXISTS', held) == 0 and redis.call('EXISTS', ready) == 1 then
-          redis.call('RENAME', ready, held)
-        end
-        if redis.call('EXISTS', held) == 1 then
-          nudge(ready, watch, wake)
-        else
-          redis.call('DEL', gone) -- its message is nowhere
-        end
+      if msg then
+        asleep[#asleep + 1] = id
+      else
+        tombs[#tombs + 1] = id
       end
-      states[id] = s .. string.char(becomes) .. big(t + readms, 6) .. big(0, 4) .. outcome
-      redis.call('HSET', state, id, states[id])
+      states[id] = s .. string.char(becomes) .. tail
+      news[#news + 1] = id
+      news[#news + 1] = states[id]
       final[#final + 1] = id
       local inbox = string.sub(s, 5, 20)
-      if inbox ~= string.rep('\0', 16) then
-        redis.call('PUBLISH', inboxes .. hex(inbox), id .. outcome)
+      if inbox ~= NOBODY then
+        posts[#posts + 1] = inbox
+        posts[#posts + 1] = id
       end
-      if msg then
-        redis.call('HDEL', later, id)
-        redis.call('ZREM', due, id)
-      end
-      redis.call('SREM', stop, id) -- it may be from when it ran: no settlement comes
       forget[#forget + 1] = id
       ended[#ended + 1] = { id = id, outcome = outcome }
       spent[#spent + 1] = KEYS[spare + 2 * count + 1 + i - at]
@@ -131,7 +124,28 @@ for i = at, #ARGV do
   end
   verdicts[#verdicts + 1] = verdict
 end
+if #tombs > 0 then
+  -- They are in the list: leave tombstones, and see that they are looked at.
+  redis.call('SADD', gone, unpack(tombs))
+  if redis.call('EXISTS', held) == 0 and redis.call('EXISTS', ready) == 1 then
+    redis.call('RENAME', ready, held)
+  end
+  if redis.call('EXISTS', held) == 1 then
+    nudge(ready, watch, wake)
+  else
+    redis.call('DEL', gone) -- their messages are nowhere
+  end
+end
 if #forget > 1 then
+  redis.call('HSET', state, unpack(news))
+  for i = 1, #posts, 2 do
+    redis.call('PUBLISH', inboxes .. hex(posts[i]), posts[i + 1] .. outcome)
+  end
+  if #asleep > 0 then
+    redis.call('HDEL', later, unpack(asleep))
+    redis.call('ZREM', due, unpack(asleep))
+  end
+  redis.call('SREM', stop, unpack(final)) -- they may be from when they ran: no settlement comes
   mark(state, final, OWN)
   if redis.call('EXISTS', about) == 1 then
     local failures = {}

@@ -1,7 +1,7 @@
 -- dequeue makes due what is due, then hands messages of one queue to a minion.
 --
 -- KEYS  1 ready  2 held  3 gone  4 due  5 later  6 flight  7 minions  8 odd
---       9 watch  10 parked  11 needs
+--       9 watch  10 parked  11 needs  12 halt  13 flows
 -- ARGV  1 minion  2 wake channel  3 how many at most  4 bytes at most
 -- Returns false if the minion is not registered, else a list that has no lists in
 -- it, which is less to read: server's time, when the next one is due ('' if none),
@@ -65,18 +65,31 @@ local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
 local out, dropped, n = { 0, 0, 0, 0 }, {}, 0
 local careful = redis.call('EXISTS', held) == 1
 local from = careful and held or ready
-local looked, left = 0, true
-batch = 64
-while n < most and room > 0 and looked < 2000 do
-  local msgs = redis.call('LPOP', from, math.min(most - n, batch))
+local halting, token = careful and redis.call('EXISTS', KEYS[12]) == 1, false
+local looked, left, put = 0, true, 0
+batch = careful and 8 or 64
+while n < most and room > 0 and looked < 2000 and put < 1048576 do
+  -- Of what must be looked at few may be left, so more is taken, and the rest put back.
+  local msgs = redis.call('LPOP', from, careful and batch or math.min(most - n, batch))
   if not msgs then
     left = false
     break
   end
   local pairs, strange, size, at, seen = {}, {}, 0, 0, #msgs
+  local over, ends, stay, kept, bytes = nil, {}, {}, {}, 0 -- cancelled ones, and members of flows that are halted
+  if careful then
+    local ids = {}
+    for i = 1, #msgs do
+      ids[i] = sub(msgs[i], 2, 17)
+    end
+    over = redis.call('SMISMEMBER', gone, unpack(ids))
+    if halting then
+      stay = halted(KEYS[12], KEYS[13], ids)
+    end
+  end
   for i = 1, #msgs do
     local msg = msgs[i]
-    if size >= room then -- the rest stays where it was
+    if size >= room or n >= most then -- the rest stays where it was
       local rest = {}
       for j = #msgs, i, -1 do
         rest[#rest + 1] = msgs[j]
@@ -87,10 +100,16 @@ while n < most and room > 0 and looked < 2000 do
     end
     if readable(msg) then
       local id = sub(msg, 2, 17)
-      if careful and redis.call('SREM', gone, id) == 1 then
+      local blocked = stay[id] and barred(msg)
+      if over and over[i] == 1 then
+        ends[#ends + 1] = id
         if math.floor(string.byte(msg, 25) / 2) % 2 == 1 then -- FlagUnique
           dropped[#dropped + 1] = msg
         end
+      elseif blocked then
+        kept[#kept + 1] = id
+        kept[#kept + 1] = blocked
+        bytes = bytes + #msg
       else
         n = n + 1
         out[4 + n] = msg
@@ -101,7 +120,15 @@ while n < most and room > 0 and looked < 2000 do
       end
     elseif msg ~= '!' then
       strange[#strange + 1] = msg
+    else
+      token = true
     end
+  end
+  if #ends > 0 then
+    redis.call('SREM', gone, unpack(ends))
+  end
+  if #kept > 0 then
+    redis.call('HSET', later, unpack(kept))
   end
   if at > 0 then
     redis.call('HSET', flight, unpack(pairs))
@@ -111,12 +138,20 @@ while n < most and room > 0 and looked < 2000 do
   end
   looked = looked + seen
   room = room - size
-  if size < 65536 then -- small ones: more at a time
+  put = put + bytes
+  if size + bytes < 65536 then -- small ones: more at a time
     batch = math.min(batch * 4, 500)
   end
 end
 if left then
   left = redis.call('EXISTS', from) == 1
+end
+if halting then -- held keeps its token: see push.lua
+  local there = left
+  left = left and (redis.call('LLEN', held) > 1 or redis.call('LINDEX', held, 0) ~= '!')
+  if token or not there then
+    redis.call('RPUSH', held, '!')
+  end
 end
 if careful then
   if left then

@@ -2,7 +2,7 @@
 -- there is one, dequeue.lua does so on its way. It goes in steps through the first
 -- messages that wait.
 --
--- KEYS  1 minions  2 ready  3 held  4 gone
+-- KEYS  1 minions  2 ready  3 held  4 gone  5 halt
 -- ARGV  1 how many messages to pass over  2 up to which one to look
 -- Returns how many messages to pass over in the next step, '' if there is none, then
 -- those that were removed and held a unique key.
@@ -45,7 +45,7 @@ if redis.call('EXISTS', held) == 0 then
   end
 elseif redis.call('EXISTS', gone) == 0 then
   local waiting = redis.call('LRANGE', ready, 0, 1)
-  if #waiting == 0 or #waiting == 1 and waiting[1] == '!' then
+  if redis.call('EXISTS', KEYS[5]) == 0 and (#waiting == 0 or #waiting == 1 and waiting[1] == '!') then
     redis.call('RENAME', held, ready)
   end
   out[1] = ''

@@ -2,8 +2,11 @@
 -- without asking anybody. Only while some of them must be looked at before they
 -- start (they were cancelled) are they in held instead, and then ready holds
 -- one token, '!', that sends whoever takes it to the dequeue script. So:
---   * held exists: all messages are in held, and ready is exactly {'!'};
---   * else: all messages are in ready, perhaps behind a token at its head.
+--   * held exists: all messages are in held, and ready is exactly {'!'}, or a minion
+--     has the token and is about to run the script;
+--   * else: all messages are in ready, perhaps behind a token.
+-- While a flow is halted (see halt.lua) held must exist, or what comes would go to ready.
+-- So it keeps a '!' of its own, and a list of nothing else counts as empty.
 
 -- push adds messages to a queue: to its end, or to its front, where the last of
 -- them comes to stand first. They are those of msgs from the first on. It wakes
@@ -18,6 +21,9 @@ local function push(ready, held, watch, wake, msgs, front, first)
   local was
   if redis.call('EXISTS', held) == 1 then
     was = redis.call(add, held, unpack(msgs, first)) - n
+    if was <= 1 and redis.call('EXISTS', ready) == 0 then
+      redis.call('RPUSH', ready, '!')
+    end
   else
     if front and redis.call('LINDEX', ready, 0) == '!' then
       redis.call('LPOP', ready) -- the token stays at the head, and is not needed

@@ -17,8 +17,10 @@ for i = 2, #ARGV, 2 do
     if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked
       seen[id] = true
       ids[#ids + 1] = id
+      -- An entry waited for nobody: its flow is halted, and its body is as it was.
+      local body = isEntry(msg) and msg or ARGV[i + 1]
       msgs[#msgs + 1] = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26, HEAD) ..
-        string.sub(ARGV[i + 1], HEAD + 1)
+        string.sub(body, HEAD + 1)
     end
   end
 end

@@ -1,6 +1,6 @@
 -- take_parked hands parked tasks of one queue to a minion that can run them.
 --
--- KEYS  1 parked  2 needs  3 due  4 later  5 flight  6 minions
+-- KEYS  1 parked  2 needs  3 due  4 later  5 flight  6 minions  7 halt  8 flows
 -- ARGV  1 minion  2 how many at most  3 bytes at most, then the numbers of what the minion
 --       has
 -- Returns false if the minion is not registered, else a list: server's time, whether
@@ -24,19 +24,26 @@ for a = 4, #ARGV do
     if #ids > 0 then
       -- An id whose message has no FlagParked was left here by a build that does not
       -- know parked tasks: it is taken off, and that is all.
-      local owned, taken, seen = {}, {}, {}
+      local owned, taken, seen, kept = {}, {}, {}, {}
+      local stay = halted(KEYS[7], KEYS[8], ids)
       for i, msg in ipairs(redis.call('HMGET', later, unpack(ids))) do
         if room > 0 then
           seen[#seen + 1] = ids[i]
           local flags = msg and readable(msg) and string.byte(msg, 25)
           if flags and isParked(flags) then
             msg = string.sub(msg, 1, 24) .. string.char(flags - 16) .. string.sub(msg, 26)
-            taken[#taken + 1] = ids[i]
-            owned[#owned + 1] = ids[i]
-            owned[#owned + 1] = msg
-            out[#out + 1] = msg
-            most = most - 1
-            room = room - weight(msg)
+            local blocked = stay[ids[i]] and barred(msg)
+            if blocked then
+              kept[#kept + 1] = ids[i]
+              redis.call('HSET', later, ids[i], blocked)
+            else
+              taken[#taken + 1] = ids[i]
+              owned[#owned + 1] = ids[i]
+              owned[#owned + 1] = msg
+              out[#out + 1] = msg
+              most = most - 1
+              room = room - weight(msg)
+            end
           end
         end
       end
@@ -44,6 +51,9 @@ for a = 4, #ARGV do
         redis.call('HSET', flight, unpack(owned))
         redis.call('HDEL', later, unpack(taken))
         redis.call('ZREM', due, unpack(taken))
+      end
+      if #kept > 0 then
+        redis.call('ZREM', due, unpack(kept))
       end
       unpark(parked, needs, seen)
     end

@@ -1,0 +1,143 @@
+package arbiter_test
+
+import (
+	"context"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testform"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// From when a large group is marked as killed none of its members begins, and what else
+// is in its queue goes on.
+func TestKillLargeGroup(t *testing.T) {
+	n := testform.Pick(2_000, 100_000)
+	t.Run("memory", func(t *testing.T) {
+		b := memory.New()
+		t.Cleanup(func() { _ = b.Close() })
+		killLarge(t, n, func() broker.Broker { return b })
+	})
+	t.Run("redis", func(t *testing.T) {
+		path := redistest.Path(t)
+		if path == "" {
+			return
+		}
+		s := redistest.Start(t, path)
+		raw := s.Client()
+		for name, value := range map[string]string{"slowlog-log-slower-than": "1000", "slowlog-max-len": "100000"} {
+			if err := raw.ConfigSet(t.Context(), name, value).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		killLarge(t, n, func() broker.Broker {
+			b, err := redis.Open(t.Context(), s.URL(), redis.Logger(silent))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = b.Close() })
+			return b
+		})
+		log, err := raw.SlowLogGet(t.Context(), -1).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var longest goredis.SlowLog
+		for _, entry := range log {
+			if entry.Duration > longest.Duration {
+				longest = entry
+			}
+			if entry.Duration > 20*time.Millisecond { // more, where others want the machine, too
+				t.Logf("%v %.60q", entry.Duration, entry.Args[:min(len(entry.Args), 3)])
+			}
+		}
+		t.Logf("%d commands of more than 1 ms, the longest one took %v", len(log), longest.Duration)
+	})
+}
+
+func killLarge(t *testing.T, n int, open func() broker.Broker) {
+	const minions, slots = 4, 8
+	var began, late, others atomic.Int64
+	var marked atomic.Bool
+	for range minions {
+		m := minion.New(open(), minion.Logger(silent))
+		err := task.Handle(m, work, func(ctx context.Context, a args) (int, error) {
+			if a.N < 0 {
+				others.Add(1)
+				return 0, nil
+			}
+			if marked.Load() {
+				late.Add(1)
+			}
+			began.Add(1)
+			time.Sleep(time.Millisecond)
+			return a.N, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = m.Run(context.Background(), slots) }()
+		t.Cleanup(func() { _ = m.Stop(context.Background()) })
+	}
+	killer := faulty.New(open())
+	killer.Set(faulty.Hooks{After: func(op faulty.Op, _ int) error {
+		if op == faulty.MarkFlow {
+			marked.Store(true)
+		}
+		return nil
+	}})
+	arb, err := arbiter.New(killer, arbiter.Logger(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+	calls := make([]task.Bound, n)
+	for i := range calls {
+		calls[i] = work.Bind(args{i})
+	}
+	g, err := arb.Group(t.Context(), calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for began.Load() < 100 {
+		time.Sleep(time.Millisecond)
+	}
+	var after []task.Bound
+	for range 100 {
+		after = append(after, work.Bind(args{-1}))
+	}
+	if err := arb.Submit(t.Context(), after...); err != nil {
+		t.Fatal(err)
+	}
+	before, start := began.Load(), time.Now()
+	killed, err := arb.KillGroup(t.Context(), g.ID(), arbiter.Wait())
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[arbiter.Verdict]int{}
+	for _, k := range killed {
+		counts[k.Verdict]++
+	}
+	t.Log(strconv.Itoa(n), "members:", before, "had begun,", late.Load(), "began after the mark; killed after",
+		time.Since(start).Round(time.Millisecond), counts)
+	if err := g.Result(t.Context(), nil); err == nil {
+		t.Error("the group has a result")
+	}
+	for others.Load() < 100 {
+		time.Sleep(time.Millisecond)
+	}
+	if late.Load() > 0 {
+		t.Errorf("%d members began after the group was marked", late.Load())
+	}
+}

@@ -1,0 +1,195 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+var _ broker.Halter = (*Broker)(nil)
+
+const (
+	// haltedFor is how long a queue remembers that a flow is halted if nobody says so
+	// again. Its kill is found much sooner, by whoever looks for arrivals.
+	haltedFor = 24 * time.Hour
+
+	// haltPage is of how many members a script reads the ids.
+	haltPage = 10_000
+)
+
+// Halt implements [broker.Halter].
+func (b *Broker) Halt(ctx context.Context, flows []broker.ID) (*broker.Halted, error) {
+	flows = slices.Clone(flows)
+	return ask(ctx, func() (*broker.Halted, error) { return b.haltNow(ctx, flows) })
+}
+
+func (b *Broker) haltNow(ctx context.Context, flows []broker.ID) (*broker.Halted, error) {
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	if len(flows) > broker.MaxBatch {
+		return nil, fmt.Errorf("halt: %w: %d flows, the limit is %d", broker.ErrTooLarge, len(flows), broker.MaxBatch)
+	}
+	if stale, err := b.queues.stale(ctx); err != nil {
+		return nil, err
+	} else if stale {
+		if _, err := b.queues.all(ctx); err != nil {
+			return nil, err
+		}
+	}
+	out := new(broker.Halted)
+	places, err := b.flowPlaces(ctx, flows, out)
+	if err != nil {
+		return nil, err
+	}
+	where, err := b.haltIn(ctx, places, out)
+	if err != nil {
+		return nil, err
+	}
+	out.Running, err = b.haltRunning(ctx, where)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// flowPlaces returns the partitions of queues that may have tasks of flows, each with
+// these flows. It adds to out which of the members are flows.
+func (b *Broker) flowPlaces(ctx context.Context, flows []broker.ID, out *broker.Halted) (map[*keys][]broker.ID, error) {
+	places := make(map[*keys][]broker.ID)
+	add := func(flow, task broker.ID) {
+		for _, k := range b.queues.mayHave(task) {
+			if !slices.Contains(places[k], flow) {
+				places[k] = append(places[k], flow)
+			}
+		}
+	}
+	for from := 0; len(flows) > 0; from += haltPage {
+		calls := make([]*call, len(flows))
+		for i, id := range flows {
+			k := newFlowKeys(b.cfg.namespace, id)
+			calls[i] = &call{script: scriptFlowQueues, keys: []string{k.flow, k.members}, args: []any{from, haltPage}}
+		}
+		runAll(ctx, b, calls)
+		var more []broker.ID
+		for i, c := range calls {
+			if c.err != nil && !isSpoiled(c.err) { // whose members nobody finds if it is
+				return nil, c.err
+			}
+			list := toList(c.reply)
+			for ids := toString(item(list, 2)); len(ids) >= 16; ids = ids[16:] {
+				add(flows[i], toID(ids[:16]))
+			}
+			for ids := toString(item(list, 3)); len(ids) >= 16; ids = ids[16:] {
+				out.Inner = append(out.Inner, toID(ids[:16]))
+			}
+			f, err := broker.ParseFlow([]byte(toString(item(list, 1))))
+			switch {
+			case from > 0 || err != nil || f.Callback.IsZero():
+			case f.Callback.Kind() == broker.KindTask:
+				add(flows[i], f.Callback)
+			default:
+				out.Inner = append(out.Inner, f.Callback)
+			}
+			if toInt(item(list, 0)) == 1 {
+				more = append(more, flows[i])
+			}
+		}
+		flows = more
+	}
+	return places, nil
+}
+
+// haltIn halts flows in partitions, and returns in which it did. It adds the kills to out.
+func (b *Broker) haltIn(ctx context.Context, places map[*keys][]broker.ID, out *broker.Halted) ([]*keys, error) {
+	var all, where []*keys
+	var calls []*call
+	for k, flows := range places {
+		c := &call{script: scriptHalt, keys: []string{k.halt, k.held, k.ready, k.outbox, k.watch},
+			args: []any{k.wake, haltedFor.Milliseconds()}}
+		for _, id := range flows {
+			c.args = append(c.args, id[:])
+		}
+		all, calls = append(all, k), append(calls, c)
+	}
+	runAll(ctx, b, calls)
+	type kill struct {
+		queue string
+		flow  broker.ID
+	}
+	seen := make(map[kill]bool)
+	for i, c := range calls {
+		k := all[i]
+		if isSpoiled(c.err) { // the others are halted all the same
+			if b.told.due(k) {
+				b.log.Error("redis: members of a group or pipe that is killed may start until they are cancelled: a key of the queue is of another type; delete or rename the key",
+					"queue", k.queue, "keys", b.wrongKeys(ctx, k, ""), "error", c.err)
+			}
+			continue
+		}
+		if c.err != nil {
+			return nil, c.err
+		}
+		where = append(where, k)
+		for _, id := range places[k] {
+			if one := (kill{k.queue, id}); !seen[one] {
+				seen[one] = true
+				out.Kills = append(out.Kills, broker.Arrival{Queue: k.queue, Flow: id, Kill: true})
+			}
+		}
+	}
+	return where, nil
+}
+
+// haltRunning returns the members of halted flows that minions hold in partitions.
+func (b *Broker) haltRunning(ctx context.Context, where []*keys) ([]broker.ID, error) {
+	var calls []*call
+	for _, k := range where {
+		minions, err := b.rdb.ZRange(ctx, k.minions, 0, -1).Result()
+		if err != nil {
+			return nil, b.fault("list minions", err)
+		}
+		for _, m := range minions {
+			calls = append(calls, &call{script: scriptHaltRunning, keys: []string{k.halt, k.flows, k.flight(m), k.claim(m)}})
+		}
+	}
+	runAll(ctx, b, calls)
+	var running []broker.ID
+	for _, c := range calls {
+		if c.err != nil && !isSpoiled(c.err) {
+			return nil, c.err
+		}
+		for _, id := range toStrings(c.reply) {
+			running = append(running, toID(id))
+		}
+	}
+	return running, nil
+}
+
+// resume lets what is left of flows be handed out again.
+func (b *Broker) resume(ctx context.Context, flows map[*queue][]broker.ID) error {
+	var calls []*call
+	for q, ids := range flows {
+		for part := range slices.Chunk(ids, broker.MaxBatch) {
+			args := make([]any, 1, 1+len(part))
+			for i := range part {
+				args = append(args, part[i][:])
+			}
+			for _, k := range q.parts {
+				own := slices.Clone(args)
+				own[0] = k.wake
+				calls = append(calls, &call{script: scriptResume, keys: []string{k.halt, k.held, k.gone, k.ready, k.outbox, k.watch}, args: own})
+			}
+		}
+	}
+	runAll(ctx, b, calls)
+	for _, c := range calls {
+		if c.err != nil {
+			return c.err
+		}
+	}
+	return nil
+}
