@@ -58,6 +58,24 @@ func openFlow(codecs []codec.Codec, f *broker.Flow, members []broker.ID) (s code
 	return seal.OpenFlow(codecs, f, members)
 }
 
+// knows reports whether the driver has the codec with which a flow was sealed. What it
+// did without would be refused by everybody who has the key, and the flow would fail. So
+// it leaves such a flow to others, and what has arrived stays for them. Killing one takes
+// no key.
+func (w *work) knows(f *broker.Flow) bool {
+	if f.Seal == "" {
+		return true
+	}
+	_, err := codec.ByName(seal.CodecOf(f), w.Codecs...)
+	return err == nil
+}
+
+// notMine is why a driver leaves a flow to others.
+func notMine(f *broker.Flow) error {
+	return fmt.Errorf("%w %q: the group or pipe was sealed with it, so it is left to a process that has this codec; give it to this one, too, by the option Codecs",
+		codec.ErrUnknownCodec, seal.CodecOf(f))
+}
+
 // disown ends a flow whose record can't be believed, and returns the outcome; nil if it
 // can be. What the record names may belong to other flows, so nothing of it might ever
 // arrive here: it is not waited for. The rest of a pipe is canceled. The callback starts

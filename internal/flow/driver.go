@@ -231,6 +231,8 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 	switch {
 	case p.Outcome != nil:
 		return p.Outcome, nil
+	case !killed && !w.knows(fl):
+		return nil, notMine(fl)
 	case whole:
 	case killed || p.Doomed():
 		if p.Marks&broker.MarkSwept != 0 {

@@ -24,6 +24,13 @@ func Seals(f *broker.Flow, codecs []codec.Codec) bool {
 	return First(codecs) != nil && (f.Seal != "" || !AcceptsPlain(codecs))
 }
 
+// CodecOf returns the name of the codec with which a flow was sealed; it is empty if it
+// was not.
+func CodecOf(f *broker.Flow) string {
+	name, _, _ := strings.Cut(f.Seal, "\x00")
+	return name
+}
+
 // OpenFlow checks that who has the key has made a flow of these members, and returns the
 // codec. It is nil, without an error, if the flow is not sealed and need not be.
 func OpenFlow(codecs []codec.Codec, f *broker.Flow, members []broker.ID) (codec.Sealer, error) {
