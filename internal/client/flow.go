@@ -68,7 +68,7 @@ func (c *Client) SubmitWatched(ctx context.Context, call task.Bound) error {
 
 // Driver returns what moves flows on.
 func (c *Client) Driver() *flow.Driver {
-	return &flow.Driver{Broker: c.b, Codecs: c.codecs, Log: c.log}
+	return &flow.Driver{Broker: c.b, Codecs: c.codecs, Log: c.log, Guest: true}
 }
 
 // flowPlan is a flow to be sent, with all that is in it.

@@ -2,7 +2,9 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -58,22 +60,37 @@ func openFlow(codecs []codec.Codec, f *broker.Flow, members []broker.ID) (s code
 	return seal.OpenFlow(codecs, f, members)
 }
 
-// knows reports whether the driver has the codec with which a flow was sealed. What it
-// did without would be refused by everybody who has the key, and the flow would fail. So
-// it leaves such a flow to others, and what has arrived stays for them. Killing one takes
-// no key.
-func (w *work) knows(f *broker.Flow) bool {
-	if f.Seal == "" {
-		return true
+// errLeft is why a driver does nothing about a flow: others have to. What has arrived
+// stays, and minions of the queue are told of it with each heartbeat.
+var errLeft = errors.New("left to others")
+
+// lastLeft is when this process last logged that it has left a flow to others.
+var lastLeft atomic.Int64
+
+// leave logs, now and then, that a flow is left to others.
+func (w *work) leave(flow broker.ID, why error) {
+	now, last := time.Now().UnixNano(), lastLeft.Load()
+	if (last == 0 || now-last > int64(time.Minute)) && lastLeft.CompareAndSwap(last, now) {
+		w.Log.Warn("a group or pipe goes on only by a process that can open it", "flow", flow.String(), "error", why)
 	}
-	_, err := codec.ByName(seal.CodecOf(f), w.Codecs...)
-	return err == nil
 }
 
-// notMine is why a driver leaves a flow to others.
-func notMine(f *broker.Flow) error {
-	return fmt.Errorf("%w %q: the group or pipe was sealed with it, so it is left to a process that has this codec; give it to this one, too, by the option Codecs",
-		codec.ErrUnknownCodec, seal.CodecOf(f))
+// mine says why a driver leaves a flow to others; nil if it does not. Without the codec
+// with which the flow was sealed, whatever it did would be refused by everybody who has
+// the key, and the flow would fail. Whether a flow has to be sealed is for those to say
+// who serve its queue. Killing a flow takes no key.
+func (w *work) mine(f *broker.Flow) error {
+	if f.Seal == "" {
+		if w.Guest && seal.Seals(f, w.Codecs) {
+			return fmt.Errorf("%w: it has no seal, and this process accepts nothing without one", errLeft)
+		}
+		return nil
+	}
+	name := seal.CodecOf(f)
+	if _, err := codec.ByName(name, w.Codecs...); err != nil {
+		return fmt.Errorf("%w: %w %q; give it to this process, too, by the option Codecs", errLeft, codec.ErrUnknownCodec, name)
+	}
+	return nil
 }
 
 // disown ends a flow whose record can't be believed, and returns the outcome; nil if it

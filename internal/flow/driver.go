@@ -17,6 +17,7 @@ type Driver struct {
 	Broker broker.Broker // does nothing unless it has broker.Flows
 	Codecs []codec.Codec // that results may have, see codec.ByName; the first is that of its own tasks
 	Log    *slog.Logger
+	Guest  bool // it serves no queue, so it does not judge what has no seal: see mine
 }
 
 // Drain does what follows from the arrivals of a queue, until there are none.
@@ -92,6 +93,9 @@ func (w *work) page(ctx context.Context, page []broker.Arrival) (done []broker.A
 			// Nobody will ever read it, and whoever waits for it is told so. What has arrived
 			// would be found again and again.
 			w.Log.Error("a group or pipe can't be read, so it does not go on", "flow", id.String(), "arrivals", len(flows[id]), "error", bad)
+		case errors.Is(bad, errLeft):
+			w.leave(id, bad)
+			continue
 		case bad != nil:
 			err = errors.Join(err, fmt.Errorf("flow %s: %w", id, bad))
 			continue
@@ -228,11 +232,14 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 	dropped := p.Marks&broker.MarkDropped != 0
 	killed := dropped || p.Marks&broker.MarkKilled != 0
 	whole := p.Listed == fl.Size && p.Arrived() == fl.Size
+	if p.Outcome == nil && !killed {
+		if err := w.mine(fl); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case p.Outcome != nil:
 		return p.Outcome, nil
-	case !killed && !w.knows(fl):
-		return nil, notMine(fl)
 	case whole:
 	case killed || p.Doomed():
 		if p.Marks&broker.MarkSwept != 0 {
