@@ -31,7 +31,7 @@ func (s *stage) audit(ctx context.Context) (left map[string]string) {
 		s.Fatal(err)
 	}
 	defer func() { _ = b.Close() }()
-	arb, err := arbiter.New(b, arbiter.Logger(log))
+	arb, err := arbiter.New(b, append(ofAudit, arbiter.Logger(log))...)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -88,6 +88,9 @@ var histories = []struct {
 	{"group, a member is given up, and it succeeds", groupGivenUp + "750 s got g succeeded gc#1", "wrong end, wrong result"},
 	{"group, a member is given up, and it blames the other one", groupGivenUp + "750 s got g failed 0", "wrong end"},
 
+	{"stored again with its seal, and never started", good + "3 x replayed b a", ""},
+	{"stored again with its seal, and started", good + "3 x replayed b a\n 7 m1.1 start a 1 - b", "forged, unexplained"},
+
 	{"damaged, and lost", good + "0 i damaged v\n 1 s accepted v\n 2 m start v 1\n 3 m start v 1", ""},
 	{"a script that takes long", good + "7 i script server settle", "too long"},
 	{"a server that ends by itself", good + "7 i hit server server_died", "brought down"},

@@ -60,6 +60,8 @@ func script(t *testing.T, text string) []Event {
 			e.Attempt, e.Parent = attempts[w[4]], w[5]
 		case Got, Killed:
 			e.Outcome, e.Value = strings.ReplaceAll(w[4], "_", " "), w[5]
+		case Replayed: // the new id, and the old one
+			e.Key, e.ID, e.Value = "", w[3], w[4]
 		case Script:
 			e.Target, e.Key, e.Value = w[3], "", w[4]
 		case Hit: // its key is the target; the fault, and until when, and of a poison the task

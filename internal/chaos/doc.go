@@ -36,6 +36,7 @@
 //   - A task is given up only if enough minions that had started it have died, or had not
 //     come back when it was judged. One that ends the processes that run it is given up
 //     after so many of them, and costs no other task more than one of these deaths.
+//   - What was sealed for one task never starts as another one.
 //   - No server ends but by a fault of the plan.
 //   - A task expires only after its deadline. It does not start after that, and one that
 //     waits ends soon after it, whatever it waits for.
@@ -50,6 +51,9 @@
 // Tasks of the test's own are damaged in the store all the while, and records that nobody
 // has written are added to it (internal/damage). Nothing is promised of these tasks; that
 // explains nothing of the others, which share their queues.
+//
+// The submitters in one place seal what they send, and so do all handlers. Somebody who
+// reads the broker and has no key stores some of these tasks again as others.
 //
 // A failover loses what had not reached the replica, and a power failure what was
 // not on disk. What breaks a rule then, of tasks that something happened to since,

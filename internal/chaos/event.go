@@ -26,6 +26,10 @@ const (
 	// attempt is about to start.
 	Recorded Kind = "recorded"
 
+	// By who stores what was sealed for one task again as another one: ID is the new one.
+	// With an Outcome, that one has ended so.
+	Replayed Kind = "replayed"
+
 	Damaged Kind = "damaged" // what is stored of the task may be damaged from here on; with Value, it was, and that says how
 
 	// By who watches a server.

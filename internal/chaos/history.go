@@ -7,12 +7,13 @@ import (
 
 // history is what the ledgers tell, by task.
 type history struct {
-	lease  int64
-	tasks  map[string]*record
-	faults []Event // that can be a cause
-	hits   map[string]int
-	noted  map[string][]*attempt // by their ids: starts that were recorded
-	long   []Event               // scripts that kept a server for too long
+	lease   int64
+	tasks   map[string]*record
+	faults  []Event // that can be a cause
+	hits    map[string]int
+	noted   map[string][]*attempt // by their ids: starts that were recorded
+	replays map[string]*Event     // by their ids
+	long    []Event               // scripts that kept a server for too long
 }
 
 // record is what is known of a task or flow.
@@ -68,6 +69,10 @@ func read(events []Event, lease int64) *history {
 		}
 		if e.Kind == Script {
 			h.long = append(h.long, *e)
+			continue
+		}
+		if e.Kind == Replayed {
+			h.replay(e)
 			continue
 		}
 		if e.Kind == Recorded {

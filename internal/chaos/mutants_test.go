@@ -163,6 +163,9 @@ var known = []mutant{
 		"suspects run together", "minion/blame.go",
 		"now.Sub(t.since) >= trialFor {", "now.Sub(t.since) >= 0 {", "the rule that of the deaths that one task causes another one is charged with one",
 	}, {
+		"a seal is not bound to the task's id", "internal/seal/about.go",
+		"a = a.id(t.ID).text(t.Name)", "a = a.text(t.Name)", "a submitter that seals, and sealed tasks that are stored again as others",
+	}, {
 		"nobody looks for what a minion held whose registration is lost", "broker/redis/beat.go",
 		"if searches {", "if searches && false {", "registrations that are lost",
 	},

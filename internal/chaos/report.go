@@ -27,12 +27,13 @@ const (
 	InPart       Verdict = "in part"       // a squad of which not all members started together
 	BroughtDown  Verdict = "brought down"  // a server that ended by itself
 	TooLong      Verdict = "too long"      // a script that kept a server from everybody else
+	Forged       Verdict = "forged"        // started with the seal of another task
 	Charged      Verdict = "charged"       // given up for deaths of minions that it can't have caused, or not given up for those that it has
 	Late         Verdict = "late"          // started long after it was sent, to idle minions or when all faults were over
 )
 
 var verdicts = []Verdict{
-	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Charged, Late,
+	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Late,
 }
 
 // perVerdict is how many cases of each verdict are told.
@@ -115,6 +116,9 @@ func (r *Report) String() string {
 	}
 	if r.Damaged > 0 {
 		fmt.Fprintf(&b, "\n%d more tasks were damaged in the store", r.Damaged)
+	}
+	if n := len(r.h.replays); n > 0 {
+		fmt.Fprintf(&b, "\n%d sealed tasks were stored again as others, %d of which are known to have failed", n, r.Refusals())
 	}
 	if r.Prompt > 0 {
 		fmt.Fprintf(&b, "\nidle minions started what was sent after %v", r.Prompt.Round(10*time.Microsecond))

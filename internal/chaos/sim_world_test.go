@@ -137,7 +137,7 @@ func (w *world) run() *Report {
 func (w *world) audit() {
 	ctx, cancel := context.WithTimeout(context.Background(), simPatience)
 	defer cancel()
-	arb, err := arbiter.New(w.store, arbiter.Logger(slog.New(slog.DiscardHandler)))
+	arb, err := arbiter.New(w.store, append(ofAudit, arbiter.Logger(slog.New(slog.DiscardHandler)))...)
 	if err != nil {
 		panic(err)
 	}
@@ -203,7 +203,7 @@ func (w *world) minion(ctx context.Context, proc *simProc) {
 		queues = queues[:1]
 	}
 	m := minion.New(proc.b, minion.Queues(queues...), minion.Logger(slog.New(slog.DiscardHandler)),
-		minion.DrainTimeout(0), minion.MaxRecoveries(deaths))
+		minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions)
 	if err := (worker{proc.name, proc.page, func() { w.places[proc.name[:2]].poisoned(ctx, proc) }}).register(m); err != nil {
 		panic(err)
 	}
@@ -213,11 +213,21 @@ func (w *world) minion(ctx context.Context, proc *simProc) {
 func (w *world) submitter(ctx context.Context, proc *simProc) {
 	ctx, cancel := context.WithTimeout(ctx, simPatience)
 	defer cancel()
-	arb, err := arbiter.New(proc.b, arbiter.Logger(slog.New(slog.DiscardHandler)))
+	b := &simTapped{proc.b, newSpy()}
+	arb, err := arbiter.New(b, sealing(proc.name, arbiter.Logger(slog.New(slog.DiscardHandler)))...)
 	if err != nil {
 		panic(err)
 	}
 	defer func() { _ = arb.Close() }()
+	if seals(proc.name) {
+		attack, end := context.WithCancel(ctx)
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			b.attack(attack, rand.New(rand.NewPCG(w.seed, 6)), w.store, w.rec.Page("attacker"))
+		}()
+		defer func() { end(); <-over }()
+	}
 	s := &submitter{config: config{Name: proc.name, Queues: simQueues, Slots: simSlots}, ledger: proc.page, arb: arb}
 	var all sync.WaitGroup
 	if proc.name[1] == '0' {

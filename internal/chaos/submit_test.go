@@ -41,11 +41,17 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 		return err
 	}
 	defer func() { _ = b.Close() }()
-	arb, err := arbiter.New(b, arbiter.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	tap := &tapped{b, newSpy()}
+	arb, err := arbiter.New(tap, sealing(s.Name, arbiter.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))))...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = arb.Close() }()
+	if seals(s.Name) {
+		attack, end := context.WithDeadline(ctx, s.Until)
+		defer end()
+		go tap.attack(attack, rand.New(rand.NewPCG(s.Seed, 6)), b, l)
+	}
 	s.ledger, s.arb = l, arb
 	fmt.Println("ready")
 	patient, cancel := context.WithDeadline(ctx, s.Until.Add(s.Patience))

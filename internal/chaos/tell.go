@@ -62,6 +62,8 @@ func (e Event) String() string {
 			s += fmt.Sprintf(", with %v", e.Up)
 		}
 		return s + fmt.Sprintf(" (%s)", e.ID)
+	case Replayed:
+		return fmt.Sprintf("%s stores again as %s what was sealed for %s", e.Proc, e.ID, e.Value)
 	case Recorded:
 		return fmt.Sprintf("the broker knows that %s is about to start attempt %d of %s", e.Proc, e.Attempt, e.ID)
 	case Return:

@@ -1,0 +1,37 @@
+package chaos
+
+import (
+	"maps"
+	"slices"
+)
+
+// replay notes that what was sealed for one task was stored again as another one.
+func (h *history) replay(e *Event) {
+	if h.replays == nil {
+		h.replays = make(map[string]*Event)
+	}
+	h.replays[e.ID] = e
+}
+
+// Refusals is how many tasks with the seals of others are known to have failed.
+func (r *Report) Refusals() (n int) {
+	for _, e := range r.h.replays {
+		if e.Outcome == Failed {
+			n++
+		}
+	}
+	return n
+}
+
+// forged checks that no task starts with the seal of another one.
+func (h *history) forged(r *Report) {
+	for _, key := range slices.Sorted(maps.Keys(h.tasks)) {
+		t := h.tasks[key]
+		for _, a := range t.attempts {
+			if e := h.replays[a.ID]; e != nil {
+				r.add(t, Forged, "%s: %s has started %s, which was sealed for %s", key, a.Proc, a.ID, e.Value)
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,134 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// signed is how the arbiters in one place and all minions encode what they send.
+var signed = func() codec.Codec {
+	c, err := codec.Sign(codec.Msgpack(), []byte("the key of the chaos suite, 32 B"))
+	if err != nil {
+		panic(err)
+	}
+	return c
+}()
+
+// seals reports whether a submitter seals what it sends. It reads nothing without a seal;
+// the others have no key.
+func seals(name string) bool { return name[:2] == "s1" }
+
+// sealing are the options of a submitter.
+func sealing(name string, opts ...arbiter.Option) []arbiter.Option {
+	if seals(name) {
+		opts = append(opts, arbiter.Codec(signed))
+	}
+	return opts
+}
+
+// Minions and the audit understand both. What handlers send is sealed.
+var (
+	ofMinions = minion.Codecs(signed, codec.Msgpack())
+	ofAudit   = []arbiter.Option{arbiter.Codec(codec.Msgpack()), arbiter.Codecs(signed)}
+)
+
+// spy is somebody who reads what is stored, and has no key.
+type spy struct{ copies chan *broker.Task }
+
+func newSpy() *spy { return &spy{make(chan *broker.Task, 8)} }
+
+// tapped is a broker to which a spy listens.
+type tapped struct {
+	*redis.Broker
+	*spy
+}
+
+func (b *tapped) Enqueue(ctx context.Context, tasks []*broker.Task) error {
+	b.listen(tasks)
+	return b.Broker.Enqueue(ctx, tasks)
+}
+
+// simTapped is the same in the simulation.
+type simTapped struct {
+	*faulty.Broker
+	*spy
+}
+
+func (b *simTapped) Enqueue(ctx context.Context, tasks []*broker.Task) error {
+	b.listen(tasks)
+	return b.Broker.Enqueue(ctx, tasks)
+}
+
+// replayed is how often what is sent alone is stored again: once in so many.
+const replayed = 10
+
+// listen copies some of the tasks that are sent alone and start soon.
+func (s *spy) listen(tasks []*broker.Task) {
+	for _, t := range tasks {
+		if t.ID[len(t.ID)-1]%replayed != 0 || t.Group != (broker.ID{}) || t.Blocked || t.Delay > time.Second {
+			continue
+		}
+		again := *t
+		again.Payload, again.Meta = slices.Clone(t.Payload), maps.Clone(t.Meta)
+		select {
+		case s.copies <- &again:
+		default: // enough of them are on their way
+		}
+	}
+}
+
+// attack stores what was sealed for one task again as another one, until ctx ends.
+func (s *spy) attack(ctx context.Context, rnd *rand.Rand, b broker.Broker, ledger Noter) {
+	for {
+		var t *broker.Task
+		select {
+		case <-ctx.Done():
+			return
+		case t = <-s.copies:
+		}
+		time.Sleep(upTo(rnd, 500*time.Millisecond))
+		old := t.ID
+		t.ID = broker.NewTaskID(t.Queue, t.Unique)
+		e := Event{Kind: Replayed, ID: t.ID.String(), Value: old.String()}
+		ledger.Note(e) // it may start before Enqueue returns
+		if err := b.Enqueue(ctx, []*broker.Task{t}); err != nil {
+			continue
+		}
+		if err := forged(ctx, b, t.ID); err == nil {
+			e.Outcome = Failed
+			ledger.Note(e)
+		}
+	}
+}
+
+var errNotForged = errors.New("it has not failed as one that carries the seal of another task")
+
+// forged waits until a task has failed.
+func forged(ctx context.Context, b broker.Broker, id task.ID) error {
+	for range 20 {
+		found, err := b.Lookup(ctx, []task.ID{id})
+		if err == nil && found[0].State == broker.StateFailed {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return errNotForged
+}
