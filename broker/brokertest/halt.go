@@ -159,7 +159,7 @@ func haltBack(r *rig) {
 func haltRunning(r *rig) {
 	m := r.minion()
 	f, tasks := r.team(5)
-	_, others := r.team(1)
+	other, others := r.team(1)
 	r.enqueue(append(tasks, others...)...)
 	ds := m.take(6)
 	m.settle(m.succeed(ds[0]))
@@ -170,6 +170,7 @@ func haltRunning(r *rig) {
 		}
 	}
 	r.sameSet(r.halt(f).Running, held)
+	r.sameSet(r.halt(other).Running, []broker.ID{others[0].ID}) // and none of the one before
 	r.in(broker.StateRunning, held...)
 	m.settle(m.succeed(ds[1]))
 	r.in(broker.StateSucceeded, ds[1].ID)

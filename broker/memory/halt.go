@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -88,7 +89,7 @@ func (q *queue) halt(flows []broker.ID, now instant, out *broker.Halted) {
 			continue
 		}
 		for r := h.list.head; r != nil; r = r.next {
-			if q.halted(r) {
+			if q.halted(r) && slices.Contains(flows, r.task.Group) {
 				out.Running = append(out.Running, r.id)
 			}
 		}

@@ -49,7 +49,7 @@ func (b *Broker) haltNow(ctx context.Context, flows []broker.ID) (*broker.Halted
 	if err != nil {
 		return nil, err
 	}
-	out.Running, err = b.haltRunning(ctx, where)
+	out.Running, err = b.haltRunning(ctx, where, places)
 	if err != nil {
 		return nil, err
 	}
@@ -144,16 +144,20 @@ func (b *Broker) haltIn(ctx context.Context, places map[*keys][]broker.ID, out *
 	return where, nil
 }
 
-// haltRunning returns the members of halted flows that minions hold in partitions.
-func (b *Broker) haltRunning(ctx context.Context, where []*keys) ([]broker.ID, error) {
+// haltRunning returns the members of flows that minions hold in partitions.
+func (b *Broker) haltRunning(ctx context.Context, where []*keys, flows map[*keys][]broker.ID) ([]broker.ID, error) {
 	var calls []*call
 	for _, k := range where {
+		args := make([]any, len(flows[k]))
+		for i := range args {
+			args[i] = flows[k][i][:]
+		}
 		minions, err := b.rdb.ZRange(ctx, k.minions, 0, -1).Result()
 		if err != nil {
 			return nil, b.fault("list minions", err)
 		}
 		for _, m := range minions {
-			calls = append(calls, &call{script: scriptHaltRunning, keys: []string{k.halt, k.flows, k.flight(m), k.claim(m)}})
+			calls = append(calls, &call{script: scriptHaltRunning, keys: []string{k.flows, k.flight(m), k.claim(m)}, args: args})
 		}
 	}
 	runAll(ctx, b, calls)

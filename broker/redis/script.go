@@ -90,7 +90,7 @@ var (
 	scriptFlowEnd    = load("flow_end", "clock", "number", "flow_look")
 
 	scriptHalt        = load("halt", "clock", "number", "push")
-	scriptHaltRunning = load("halt_running", "pages", "readable", "halted")
+	scriptHaltRunning = load("halt_running", "pages", "readable")
 	scriptResume      = load("resume", "push")
 )
 

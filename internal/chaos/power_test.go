@@ -28,13 +28,13 @@ import (
 // of the file would not tell. A server puts a write off while a sync takes long, and a
 // long write is seen in part.
 type meter struct {
-	dir   string
-	admin *goredis.Client
-	mu    sync.Mutex
-	name  string // of the file
-	seen  []size // oldest first
-	began time.Time
-	marks sync.Mutex // held while the marker is stored, and from a cut until it is read
+	dir    string
+	server *redistest.Server
+	mu     sync.Mutex
+	name   string // of the file
+	seen   []size // oldest first
+	began  time.Time
+	marks  sync.Mutex // held while the marker is stored, and from a cut until it is read
 }
 
 // marker is the key in which a meter stores the time. No name of the system is like it.
@@ -53,11 +53,12 @@ const (
 	remember = 5 * time.Second
 )
 
-func startMeter(t *testing.T, server *redistest.Server, admin *goredis.Client) *meter {
-	m := &meter{dir: filepath.Join(server.Dir(), "appendonlydir"), admin: admin, began: time.Now()}
+func startMeter(t *testing.T, server *redistest.Server) *meter {
+	m := &meter{dir: filepath.Join(server.Dir(), "appendonlydir"), server: server, began: time.Now()}
+	admin := server.Client()
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	for _, do := range []func(){m.look, func() { m.mark(ctx) }} {
+	for _, do := range []func(){m.look, func() { m.mark(ctx, admin) }} {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				do()
@@ -74,14 +75,14 @@ func startMeter(t *testing.T, server *redistest.Server, admin *goredis.Client) *
 
 // mark stores the time. It is taken before: what was done by then comes before the
 // marker. A server that is down is no reason to stop.
-func (m *meter) mark(ctx context.Context) {
+func (m *meter) mark(ctx context.Context, admin *goredis.Client) {
 	if !m.marks.TryLock() {
 		return
 	}
 	defer m.marks.Unlock()
 	within, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	_ = m.admin.Set(within, marker, time.Now().UnixNano(), 0).Err()
+	_ = admin.Set(within, marker, time.Now().UnixNano(), 0).Err()
 }
 
 // file returns the file that grows, and its size. A replica begins a new one when
@@ -144,7 +145,8 @@ func (m *meter) cut() (bytes int64, err error) {
 // is back after a cut.
 func (m *meter) since(ctx context.Context) (time.Time, error) {
 	defer m.marks.Unlock()
-	at, err := m.admin.Get(ctx, marker).Int64()
+	// One that has failed to connect too often fails at once for a while.
+	at, err := m.server.Client().Get(ctx, marker).Int64()
 	if errors.Is(err, goredis.Nil) {
 		return m.began, nil
 	}

@@ -95,7 +95,7 @@ func newStage(t *testing.T, path, topology string, on Topology, c config) *stage
 			s.watches = append(s.watches, redistest.WatchScripts(t, node, scriptMost))
 		}
 		if on.Everysec {
-			s.meters = append(s.meters, startMeter(t, node, s.admins[len(s.admins)-1]))
+			s.meters = append(s.meters, startMeter(t, node))
 		}
 	}
 	var err error

@@ -23,7 +23,8 @@ type halt struct {
 	known map[broker.ID]bool
 	kills []broker.Arrival
 	at    time.Time
-	outer *halt // of a flow around it, that did not know it yet
+	runs  []broker.ID // members that ran when they were halted, until they are cancelled
+	outer *halt       // of a flow around it, that did not know it yet
 }
 
 // has reports whether a flow is halted.
@@ -36,8 +37,8 @@ func (own *halt) has(id broker.ID) bool {
 	return false
 }
 
-// halt halts a flow, if it is large and was not halted before, and the broker can. It
-// cancels those members that run. Whoever gets a halt resumes it.
+// halt halts a flow, if it is large and was not halted before, and the broker can. Whoever
+// gets a halt calls stop once the flow is marked as killed, and resumes it at the end.
 func (w *work) halt(ctx context.Context, p *broker.Progress) (*halt, error) {
 	h, ok := w.Broker.(broker.Halter)
 	id := p.Flow.ID
@@ -45,7 +46,6 @@ func (w *work) halt(ctx context.Context, p *broker.Progress) (*halt, error) {
 		return nil, nil
 	}
 	own := &halt{h: h, known: map[broker.ID]bool{id: true}, at: time.Now(), outer: w.halted}
-	var running []broker.ID
 	for level := []broker.ID{id}; len(level) > 0; {
 		var next []broker.ID
 		for part := range slices.Chunk(level, broker.MaxBatch) {
@@ -55,7 +55,7 @@ func (w *work) halt(ctx context.Context, p *broker.Progress) (*halt, error) {
 				return nil, wrap("halt", err)
 			}
 			own.kills = append(own.kills, found.Kills...)
-			running = append(running, found.Running...)
+			own.runs = append(own.runs, found.Running...)
 			for _, inner := range found.Inner {
 				if !own.known[inner] {
 					own.known[inner] = true
@@ -66,13 +66,26 @@ func (w *work) halt(ctx context.Context, p *broker.Progress) (*halt, error) {
 		level = next
 	}
 	w.halted = own
-	return own, w.stop(ctx, running)
+	return own, nil
 }
 
-// stop cancels members that run. They are told first, so that whichever was handed out
-// but has not begun does not. What is unknown by now is looked for again.
-func (w *work) stop(ctx context.Context, ids []broker.ID) error {
-	for part := range slices.Chunk(ids, broker.MaxBatch) {
+// stop cancels the members that run of what is halted for a flow, which is marked as
+// killed. They are told first, so that whichever was handed out but has not begun does not.
+// The flows in it are marked before: one in which a member is canceled and that is not
+// killed has failed. What is unknown by now is looked for again.
+func (w *work) stop(ctx context.Context, id broker.ID) error {
+	own := w.halted
+	if own == nil || own.flows[0] != id || len(own.runs) == 0 {
+		return nil
+	}
+	for _, inner := range own.flows[1:] {
+		if err := w.f.MarkFlow(ctx, inner, broker.MarkKilled); err != nil && !errors.Is(err, broker.ErrNotFound) {
+			return wrap("mark", err)
+		}
+	}
+	runs := own.runs
+	own.runs = nil
+	for part := range slices.Chunk(runs, broker.MaxBatch) {
 		w.canceled = true
 		verdicts, err := w.Broker.Cancel(ctx, part)
 		if err != nil {

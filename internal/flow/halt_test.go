@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/internal/flow"
 	"github.com/go-arbiter/arbiter/internal/halting"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -314,5 +315,58 @@ func TestKillThatFailsAgain(t *testing.T) {
 		w.bad.Set(faulty.Hooks{})
 		w.rest(broker.HaltPatience + time.Second)
 		w.canceledAlone(id)
+	})
+}
+
+// Members that run are cancelled when their flows are marked as killed, also those of the
+// flows in it. A driver that counts them before would see a flow that has failed.
+func TestRunningAreToldAfterTheMark(t *testing.T) {
+	setLarge(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 0, false)
+		defer w.close()
+		inner := task.All(num(1), num(2), num(3), num(4), num(5), num(6))
+		id := w.send(group(task.GroupSettings{Need: 7}, inner, num(11), num(12), num(13), num(14), num(15), num(16)))
+		var held []*broker.Delivery
+		for len(held) < 12 {
+			held = append(held, w.next())
+		}
+		flows := w.b.(broker.Flows)
+		members, err := flows.Members(t.Context(), id, 0, 1, false)
+		if err != nil || len(members) != 1 || members[0].ID.Kind() != broker.KindGroup {
+			t.Fatalf("%+v, %v", members, err)
+		}
+		another := &flow.Driver{Broker: w.b, Log: silent}
+		w.bad.Set(faulty.Hooks{After: func(op faulty.Op, _ int) error {
+			if op != faulty.Cancel || len(held) == 0 {
+				return nil
+			}
+			var batch []broker.Settlement
+			for _, d := range held {
+				batch = append(batch, broker.Settlement{Delivery: d, Outcome: broker.Outcome{State: broker.StateCanceled, Name: d.Name}})
+			}
+			held = nil
+			if errs, err := w.worker.Settle(context.Background(), batch); err != nil || errors.Join(errs...) != nil {
+				t.Error(err, errs)
+			}
+			for _, queue := range queues {
+				if err := another.Drain(context.Background(), queue); err != nil {
+					t.Error(err)
+				}
+			}
+			return nil
+		}})
+		if err := w.driver.KillFlow(t.Context(), w.look(id), nil); err != nil {
+			t.Fatal(err)
+		}
+		w.bad.Set(faulty.Hooks{})
+		if len(held) > 0 {
+			t.Error("nobody was told")
+		}
+		for _, one := range []broker.ID{id, members[0].ID} {
+			if o := w.outcome(one); o.State != broker.StateCanceled {
+				t.Errorf("%v: the outcome is %s", one.Kind(), text(o))
+			}
+		}
 	})
 }

@@ -153,6 +153,9 @@ func (w *work) kill(ctx context.Context, id broker.ID, bury bool) (*broker.Outco
 		if err != nil {
 			return nil, err
 		}
+		if err := w.stop(ctx, id); err != nil {
+			return nil, err
+		}
 		o, err := w.clear(ctx, p)
 		if err != nil {
 			return nil, err

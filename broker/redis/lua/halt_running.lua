@@ -1,20 +1,28 @@
--- halt_running tells which members of halted flows a minion holds.
+-- halt_running tells which members of some flows a minion holds. A finalizer is left out,
+-- and so is what was counted before and has been requeued.
 --
--- KEYS  1 halt  2 flows  3 flight  4 claim
+-- KEYS  1 flows  2 flight  3 claim
+-- ARGV  ids of flows
 -- Returns their ids.
 
-local ids, out = redis.call('HKEYS', KEYS[3]), {}
+local ids, out = redis.call('HKEYS', KEYS[2]), {}
 -- A minion that has left has a fence there instead of a list.
-if redis.call('TYPE', KEYS[4]).ok == 'list' then
-  for _, msg in ipairs(redis.call('LRANGE', KEYS[4], 0, -1)) do
+if redis.call('TYPE', KEYS[3]).ok == 'list' then
+  for _, msg in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
     if readable(msg) then
       ids[#ids + 1] = string.sub(msg, 2, 17)
     end
   end
 end
+local asked = {}
+for _, flow in ipairs(ARGV) do
+  asked[flow] = true
+end
 pages(ids, function(some)
-  for id in pairs(halted(KEYS[1], KEYS[2], some)) do
-    out[#out + 1] = id
+  for i, ref in ipairs(redis.call('HMGET', KEYS[1], unpack(some))) do
+    if ref and #ref >= 20 and asked[string.sub(ref, 1, 16)] and string.sub(ref, 17, 20) ~= '\255\255\255\254' then
+      out[#out + 1] = some[i]
+    end
   end
 end)
 return out
