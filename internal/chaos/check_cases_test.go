@@ -75,6 +75,8 @@ var histories = []struct {
 	{"given up after two outages and a death", charges("freeze", "server_kill", "kill"), "charged"},
 	{"given up after two minions were stopped that are not back", charges("stop", "stop", "-") + "100 i hit m1 stop 5000\n 700 i hit m2 stop 5000", ""},
 	{"given up after a minion was stopped, and ended before it was back", charges("stop", "kill") + "250 i hit m1.1 kill", ""},
+	{"given up while a minion was away, by one that died later", charges("kill", "stop") + "800 m3.1 recorded a 3\n 900 i hit m3.1 kill\n", ""},
+	{"given up when a minion was back, by one that died later", charges("kill", "stop") + "900 m3.1 recorded a 3\n 1250 i hit m3.1 kill\n", "charged"},
 	{"given up after minions that were told to end", charges("end", "end", "end"), "charged"},
 	{"given up after minions that were told to end, and could not give back", charges("end", "end", "end") +
 		"10 i hit server server_kill 200\n 610 i hit server server_kill 800\n 1210 i hit server server_kill 1400", ""},

@@ -72,6 +72,9 @@ func (h *history) judged(t *record, all []*attempt) int64 {
 	}
 	a := all[len(all)-1]
 	at := a.At
+	if a.Kind == Recorded { // its start was recorded and did not come: it may have been judged there and then
+		return at
+	}
 	for _, f := range h.causes(a.Proc, a.At, t.got[0].At, true) {
 		return max(at, f.At)
 	}

@@ -54,6 +54,8 @@ func script(t *testing.T, text string) []Event {
 			if w[6] != "" && w[6] != "-" {
 				e.ID = w[6]
 			}
+		case Recorded:
+			e.Attempt, e.ID, e.Key = attempts[w[4]], e.Key, ""
 		case Return: // attempt and outcome; the value is what the others call it
 			e.Attempt, e.ID, e.Outcome, e.Value = attempts[w[4]], e.Key, w[5], e.Key+"#"+w[4]
 		case Promise:
