@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -95,17 +96,20 @@ func TestTasksWithoutAnOwnerAreFound(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) { found(t, url, rawClient(t, url)) })
 }
 
-// The same where queues are on several servers.
+// The same where queues are on several servers. The short form has one that plays a
+// cluster: to start a real one takes seconds.
 func TestTasksWithoutAnOwnerAreFoundOnCluster(t *testing.T) {
 	t.Parallel()
-	if !testform.Long() {
-		t.Skip("the long form starts a cluster for it")
-	}
-	onClusters(t, func(t *testing.T, addrs ...string) {
+	body := func(t *testing.T, addrs ...string) {
 		rdb := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs})
 		t.Cleanup(func() { _ = rdb.Close() })
 		found(t, "redis+cluster://"+addrs[0], rdb)
-	})
+	}
+	if !testform.Long() {
+		body(t, miniredis.RunT(t).Addr())
+		return
+	}
+	onClusters(t, body)
 }
 
 func found(t *testing.T, url string, raw goredis.Cmdable) {
