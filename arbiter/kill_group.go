@@ -25,10 +25,10 @@ const (
 
 // KillGroup ends a group or pipe, and all that is in it, whoever sent it. When
 // it returns no member starts any more, and those that run have been told to
-// stop, as [Arbiter.Kill] says; the callback never runs. Of more than 1,000 members
-// none starts from the beginning on, as far as the broker is a [broker.Halter]: all are
-// kept back before the first one is cancelled. A finalizer runs all the
-// same. There is a verdict for each task, the callback among them if it was not
+// stop, as [Arbiter.Kill] says; the callback never runs. If there are more than 1,000
+// members and the broker is a [broker.Halter], it hands out none of them any more before
+// the first one is cancelled, and those that minions hold by then are told first. A
+// finalizer runs all the same. There is a verdict for each task, the callback among them if it was not
 // done; those of flows within it come after. With [Wait] it returns when all that
 // ran have ended. A group that a member had failed by then may end as failed: its
 // other members were cancelled for that, or are now.

@@ -132,8 +132,9 @@ func (w *work) resume(ctx context.Context, own *halt) error {
 	return nil
 }
 
-// KillFlow is [Driver.Kill] for a flow that was looked up. If it is large, none of its
-// members begins from when it is marked.
+// KillFlow is [Driver.Kill] for a flow that was looked up. If it is large, no member of it
+// is handed out any more from when it is marked, and those that consumers hold are
+// cancelled next.
 func (d *Driver) KillFlow(ctx context.Context, p *broker.Progress, tell Verdict) error {
 	f, err := broker.FlowsOf(d.Broker, "killing a group or pipe")
 	if err != nil {
