@@ -123,7 +123,7 @@ func stuckWait(t *testing.T, wait func(ctx context.Context) error) error {
 	t.Helper()
 	return toldWait(t, func(err error) bool {
 		var e *task.WaitError // which a slow machine may leave without the state
-		return errors.Is(err, task.ErrNoMinion) && errors.As(err, &e) && e.State == broker.StatePending
+		return errors.Is(err, task.ErrNoMinion) && errors.As(err, &e) && e.State != broker.StateUnknown
 	}, wait)
 }
 
