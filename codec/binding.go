@@ -11,6 +11,7 @@ type binding struct {
 	*signature
 	bound      bits
 	positional bool // the array under the empty key was seen
+	budget     budget
 }
 
 // errTwicePositional is the error for the empty key that is in a map twice.

@@ -80,10 +80,13 @@
 //
 // A length that is declared in the input is compared with the bytes that remain
 // before anything is allocated for it. A value may need 256 bytes of memory for each byte
-// of the input, and 1 MiB besides. A value that needs more is refused with [ErrExpansion].
-// Only slices and maps of structs larger than 256 bytes, most of which are empty, can
-// exceed this limit. The limit is for the decoded value: while a slice grows, three times
-// as much may be allocated, and malformed input may take 8 MiB before the error. A decoded
+// of the input, and 1 MiB besides. Of an input longer than 1 MiB it may need 256 MiB, or
+// 16 bytes for each byte of the input if that is more, and 1 MiB besides. A value that
+// needs more is refused with [ErrExpansion]. Up to 1 MiB only slices and maps of structs
+// larger than 256 bytes, most of which are empty, can exceed the limit. The limit is for
+// the decoded value: while a slice grows, three times as much may be allocated, and
+// malformed input may take 8 MiB before the error. What methods of a type allocate is not
+// counted. A decoded
 // value never shares memory with the input.
 //
 // # The type any

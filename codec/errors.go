@@ -37,9 +37,9 @@ var (
 	// ErrUnsupported: the Go type or value cannot be encoded or decoded: a
 	// channel, a function, a map with structs for keys.
 	ErrUnsupported = errors.New("unsupported type")
-	// ErrExpansion: the value would need too much memory for the bytes that it has:
-	// more than 256 for each, and 1 MiB besides. An example is a slice of large structs
-	// that are empty.
+	// ErrExpansion: the value would need too much memory for the bytes that were sent.
+	// An example is a slice of large structs that are empty. The package documentation
+	// has the limits.
 	ErrExpansion = errors.New("too much memory")
 	// ErrTooDeep: the value is nested deeper than 1000 levels, or is cyclic.
 	ErrTooDeep = msgp.ErrTooDeep

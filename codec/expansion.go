@@ -6,25 +6,50 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// An element of a slice may be one byte in the input and a large struct in memory, so a
-// message of 1 MiB could make its receiver allocate gigabytes. Types in which this can
-// happen are weighed before they are decoded: what the value will need is counted and
-// compared with the bytes that were sent. Other types, which are nearly all, need no more
-// than perByte for each byte by themselves and are not looked at.
+// A message of 1 MiB could make its receiver allocate gigabytes, since an element of a slice
+// may be one byte in the input and a large struct in memory. So what a value will need is
+// counted, before it is decoded, and compared with the length of the message.
+//
+// A short message is weighed only if its type is heavy: if a value of it may need more than
+// perByte for each byte of the input. Nearly all types need less by themselves. In a long
+// message, which is mostly one that Compress has made short, every type is weighed.
 const (
-	// perByte is how many bytes of memory each byte of the input may need.
+	// perByte is how many bytes of memory each byte of a short message may need.
 	perByte = 256
+	// perByteOfLong is perByte for a long message, in which the memory of a short one
+	// is allowed in any case.
+	perByteOfLong = 16
+	// long is from how many bytes on a message is long. It is the default of the largest
+	// payload that brokers accept.
+	long = 1 << 20
 	// free is how many bytes a value may need besides, so that nothing small is refused.
 	free = 1 << 20
 )
 
-// fits returns an error if size bytes of input would need more memory than they may.
-func fits(size, need int) error {
-	if need <= free+size*perByte {
+// budget counts the memory that one message needs.
+type budget struct {
+	size int // of the message
+	need int
+}
+
+// isLong reports whether all types are weighed.
+func (b *budget) isLong() bool { return b.size > long }
+
+// limit returns how many bytes of memory the message may need.
+func (b *budget) limit() int {
+	if b.isLong() {
+		return free + max(long*perByte, b.size*perByteOfLong)
+	}
+	return free + b.size*perByte
+}
+
+// check returns an error if the message needs too much memory.
+func (b *budget) check() error {
+	if b.need <= b.limit() {
 		return nil
 	}
-	return because(ErrExpansion, "%d bytes would need %d bytes of memory; the limit is %d for each byte, and %d besides; "+
-		"let large elements that may be empty be pointers, and send null for those that are", size, need, perByte, free)
+	return because(ErrExpansion, "%d bytes would need more than %d bytes of memory; "+
+		"let large elements that may be empty be pointers, and send null for those that are", b.size, b.limit())
 }
 
 // isHeavy reports whether a value of the plan may need more than perByte for each byte of
@@ -51,46 +76,45 @@ func (p *plan) isHeavy(seen map[*plan]bool) bool {
 	return false
 }
 
-// afford refuses the first value of in if it would need too much memory. An input that
-// can't be read is compared with what was seen of it: decoding says what is wrong.
-func (p *plan) afford(in []byte, depth int) error {
-	if !p.heavy {
+// afford refuses the next value of in if the message needs too much memory with it. An
+// input that can't be read is weighed as far as it can: decoding says what is wrong.
+func (p *plan) afford(in []byte, depth int, b *budget) error {
+	if !p.heavy && !b.isLong() {
 		return nil
 	}
-	need := 0
-	rest, _ := p.weigh(in, depth, &need)
-	return fits(len(in)-len(rest), need)
+	_, _ = p.weigh(in, depth, b)
+	return b.check()
 }
 
 // affordElems is afford for the next n values, which are the elements of a slice.
-func (p *plan) affordElems(in []byte, n, depth int) error {
-	if !p.heavy || p.dec != opSlice {
+func (p *plan) affordElems(in []byte, n, depth int, b *budget) error {
+	if p.dec != opSlice || !p.heavy && !b.isLong() {
 		return nil
 	}
-	need := 0
-	rest, _ := p.weighElems(in, n, depth, &need)
-	return fits(len(in)-len(rest), need)
+	_, _ = p.weighElems(in, n, depth, b)
+	return b.check()
 }
 
-// weigh adds to need what the first value of in needs, and returns what is behind it.
-func (p *plan) weigh(in []byte, depth int, need *int) (rest []byte, ok bool) {
-	if depth > maxDepth {
+// weigh adds to b what the first value of in needs, and returns what is behind it.
+// It gives up once the message is known to need too much.
+func (p *plan) weigh(in []byte, depth int, b *budget) (rest []byte, ok bool) {
+	if depth > maxDepth || b.need > b.limit() {
 		return nil, false
 	}
-	if !p.heavy || msgp.IsNil(in) {
+	if !p.heavy && !b.isLong() || msgp.IsNil(in) {
 		return skip(in, depth)
 	}
 	var n int
 	var err error
 	switch p.dec {
 	case opPointer:
-		*need += int(p.elem.typ.Size())
-		return p.elem.weigh(in, depth, need)
+		b.need += int(p.elem.typ.Size())
+		return p.elem.weigh(in, depth, b)
 	case opSlice, opArray:
 		if n, rest, err = msgp.TakeArrayHead(in); err != nil {
 			return nil, false
 		}
-		return p.weighElems(rest, n, depth, need)
+		return p.weighElems(rest, n, depth, b)
 	case opMap:
 		if n, rest, err = msgp.TakeMapHead(in); err != nil {
 			return nil, false
@@ -99,47 +123,108 @@ func (p *plan) weigh(in []byte, depth int, need *int) (rest []byte, ok bool) {
 			if rest, ok = skip(rest, depth+1); !ok {
 				return nil, false
 			}
-			*need += int(p.mapKey.typ.Size() + p.elem.typ.Size())
-			if rest, ok = p.elem.weigh(rest, depth+1, need); !ok {
+			b.need += int(p.mapKey.typ.Size() + p.elem.typ.Size())
+			if rest, ok = p.elem.weigh(rest, depth+1, b); !ok {
 				return nil, false
 			}
 		}
 		return rest, true
 	case opStruct:
+		return p.weighStruct(in, depth, b)
+	case opInterface, opAnyMap:
+		return weighAny(in, depth, b)
+	}
+	return skip(in, depth)
+}
+
+func (p *plan) weighStruct(in []byte, depth int, b *budget) (rest []byte, ok bool) {
+	n, rest, err := msgp.TakeMapHead(in)
+	if err != nil {
+		return nil, false
+	}
+	for range n {
+		var name []byte
+		if name, rest, err = msgp.TakeString(rest); err != nil {
+			return nil, false
+		}
+		if i, known := p.byName[string(name)]; known {
+			b.need += p.fields[i].embedded
+			rest, ok = p.fields[i].plan.weigh(rest, depth+1, b)
+		} else {
+			rest, ok = skip(rest, depth+1)
+		}
+		if !ok {
+			return nil, false
+		}
+	}
+	return rest, true
+}
+
+// weighElems is weigh for the next n elements of a slice or array.
+func (p *plan) weighElems(in []byte, n, depth int, b *budget) (rest []byte, ok bool) {
+	for range n {
+		if p.dec == opSlice {
+			b.need += int(p.elem.typ.Size())
+		}
+		if in, ok = p.elem.weigh(in, depth+1, b); !ok {
+			return nil, false
+		}
+	}
+	return in, true
+}
+
+// What a value needs that is decoded into an any, besides the bytes of strings: these are
+// never more than the message has.
+const (
+	anySize    = 16 // of the any itself
+	numberSize = 8  // of what it points to
+	headSize   = 24 // of a string or slice
+	mapSize    = 48 // of an empty map
+	entrySize  = 40 // of a key and a value in it
+)
+
+// weighAny is weigh for a value of no type.
+func weighAny(in []byte, depth int, b *budget) (rest []byte, ok bool) {
+	if depth > maxDepth || len(in) == 0 || b.need > b.limit() {
+		return nil, false
+	}
+	var n int
+	var err error
+	switch msgp.FamilyOf(in[0]) {
+	case msgp.FamArray:
+		b.need += headSize
+		if n, rest, err = msgp.TakeArrayHead(in); err != nil {
+			return nil, false
+		}
+		for range n {
+			b.need += anySize
+			if rest, ok = weighAny(rest, depth+1, b); !ok {
+				return nil, false
+			}
+		}
+		return rest, true
+	case msgp.FamMap:
+		b.need += mapSize
 		if n, rest, err = msgp.TakeMapHead(in); err != nil {
 			return nil, false
 		}
 		for range n {
-			var name []byte
-			if name, rest, err = msgp.TakeString(rest); err != nil {
-				return nil, false
-			}
-			if i, known := p.byName[string(name)]; known {
-				*need += p.fields[i].embedded
-				rest, ok = p.fields[i].plan.weigh(rest, depth+1, need)
-			} else {
-				rest, ok = skip(rest, depth+1)
+			b.need += entrySize
+			if rest, ok = weighAny(rest, depth+1, b); ok {
+				rest, ok = weighAny(rest, depth+1, b)
 			}
 			if !ok {
 				return nil, false
 			}
 		}
 		return rest, true
+	case msgp.FamNumber:
+		b.need += numberSize
+	case msgp.FamNil, msgp.FamBool:
+	default:
+		b.need += headSize
 	}
 	return skip(in, depth)
-}
-
-// weighElems is weigh for the next n elements of a slice or array.
-func (p *plan) weighElems(in []byte, n, depth int, need *int) (rest []byte, ok bool) {
-	for range n {
-		if p.dec == opSlice {
-			*need += int(p.elem.typ.Size())
-		}
-		if in, ok = p.elem.weigh(in, depth+1, need); !ok {
-			return nil, false
-		}
-	}
-	return in, true
 }
 
 func skip(in []byte, depth int) ([]byte, bool) {
@@ -185,23 +270,45 @@ func jsonHeavy(t reflect.Type, seen map[reflect.Type]bool) bool {
 	return false
 }
 
-// jsonWeigh adds to need what the value at i needs, and returns where it ends. The input
-// is valid.
-func jsonWeigh(raw []byte, i int, t reflect.Type, need *int) (end int) {
-	if !traitsOf(t).heavy {
-		return jsonEnd(raw, i)
+// jsonAfford refuses a value, which is valid, if the message needs too much memory with it.
+func jsonAfford(raw []byte, t reflect.Type, b *budget) error {
+	if !b.isLong() && !traitsOf(t).heavy {
+		return nil
 	}
-	k := t.Kind()
+	jsonWeigh(raw, 0, t, b)
+	return b.check()
+}
+
+// jsonAffordElems is jsonAfford for values that are the elements of a slice of type t.
+func jsonAffordElems(elems [][]byte, t reflect.Type, b *budget) error {
+	if !b.isLong() && !traitsOf(t).heavy {
+		return nil
+	}
+	for _, raw := range elems {
+		b.need += int(t.Elem().Size())
+		jsonWeigh(raw, 0, t.Elem(), b)
+	}
+	return b.check()
+}
+
+// jsonWeigh adds to b what the value at i needs, and returns where it ends. The input
+// is valid.
+func jsonWeigh(raw []byte, i int, t reflect.Type, b *budget) (end int) {
+	k, traits := t.Kind(), traitsOf(t)
 	switch {
+	case !b.isLong() && !traits.heavy || traits.own:
+		return jsonEnd(raw, i)
+	case k == reflect.Interface:
+		return jsonWeighAny(raw, i, b)
 	case k == reflect.Pointer && raw[i] != 'n':
-		*need += int(t.Elem().Size())
-		return jsonWeigh(raw, i, t.Elem(), need)
+		b.need += int(t.Elem().Size())
+		return jsonWeigh(raw, i, t.Elem(), b)
 	case raw[i] == '[' && (k == reflect.Slice || k == reflect.Array):
 		for i = jsonSpace(raw, i+1); raw[i] != ']'; i = jsonNext(raw, i) {
 			if k == reflect.Slice {
-				*need += int(t.Elem().Size())
+				b.need += int(t.Elem().Size())
 			}
-			i = jsonWeigh(raw, i, t.Elem(), need)
+			i = jsonWeigh(raw, i, t.Elem(), b)
 		}
 		return i + 1
 	case raw[i] == '{' && (k == reflect.Map || k == reflect.Struct):
@@ -210,11 +317,11 @@ func jsonWeigh(raw []byte, i int, t reflect.Type, need *int) (end int) {
 			name := raw[i:end]
 			i = jsonSpace(raw, jsonSpace(raw, end)+1) // over the colon
 			if k == reflect.Map {
-				*need += int(t.Key().Size() + t.Elem().Size())
-				i = jsonWeigh(raw, i, t.Elem(), need)
+				b.need += int(t.Key().Size() + t.Elem().Size())
+				i = jsonWeigh(raw, i, t.Elem(), b)
 			} else if f := jsonFieldsOf(t).find(string(jsonText(name))); f != nil {
-				*need += embeddedSize(t, f.index)
-				i = jsonWeigh(raw, i, f.typ, need)
+				b.need += embeddedSize(t, f.index)
+				i = jsonWeigh(raw, i, f.typ, b)
 			} else {
 				i = jsonEnd(raw, i)
 			}
@@ -224,16 +331,29 @@ func jsonWeigh(raw []byte, i int, t reflect.Type, need *int) (end int) {
 	return jsonEnd(raw, i)
 }
 
-// jsonFits refuses elements of a slice of type t that would need too much memory.
-func jsonFits(elems [][]byte, t reflect.Type) error {
-	if !traitsOf(t).heavy {
-		return nil
+// jsonWeighAny is jsonWeigh for a value of no type.
+func jsonWeighAny(raw []byte, i int, b *budget) (end int) {
+	switch raw[i] {
+	case '[':
+		b.need += headSize
+		for i = jsonSpace(raw, i+1); raw[i] != ']'; i = jsonNext(raw, i) {
+			b.need += anySize
+			i = jsonWeighAny(raw, i, b)
+		}
+		return i + 1
+	case '{':
+		b.need += mapSize
+		for i = jsonSpace(raw, i+1); raw[i] != '}'; i = jsonNext(raw, i) {
+			b.need += entrySize
+			i = jsonSpace(raw, jsonSpace(raw, jsonEnd(raw, i))+1) // over the colon
+			i = jsonWeighAny(raw, i, b)
+		}
+		return i + 1
+	case '"':
+		b.need += headSize
+	case 'n', 't', 'f':
+	default:
+		b.need += numberSize
 	}
-	size, need := 0, 0
-	for _, raw := range elems {
-		size += len(raw)
-		need += int(t.Elem().Size())
-		jsonWeigh(raw, 0, t.Elem(), &need)
-	}
-	return fits(size, need)
+	return jsonEnd(raw, i)
 }

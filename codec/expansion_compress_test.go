@@ -5,6 +5,8 @@ import (
 	"compress/gzip"
 	"crypto/rand"
 	"errors"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/go-arbiter/arbiter/codec"
@@ -115,6 +117,100 @@ func TestCompressedExpansionInMemory(t *testing.T) {
 	if took > 16<<20 {
 		t.Errorf("%d bytes allocated %d", len(data), took)
 	}
+}
+
+// light is not heavy by itself: in a short message it is not weighed.
+type light struct {
+	Pad [100]byte `json:"pad"`
+	N   int       `json:"n"`
+}
+
+type lightArgs struct {
+	A []light `arbiter:"a,optional"`
+	B any     `arbiter:"b,optional"`
+}
+
+// In a long message each type is weighed, so the limit of Compress and that of the decoder
+// do not multiply.
+func TestLongMessagesAreWeighed(t *testing.T) {
+	const n = 8 << 20
+	lists := strings.Repeat("\x90", n)
+	head := string([]byte{0xdd, 0, n >> 16, 0, 0})
+	for name, c := range map[string]struct {
+		codec codec.Codec
+		plain string
+		into  any
+		args  bool
+	}{
+		"msgpack, structs":          {codec.Msgpack(), string(list32(n, "\x80")), new([]light), false},
+		"msgpack, pointers":         {codec.Msgpack(), string(list32(n, "\x80")), new([]*light), false},
+		"msgpack, any":              {codec.Msgpack(), head + lists, new(any), false},
+		"msgpack, map of any":       {codec.Msgpack(), "\x81\xa1k" + head + lists, new(map[string]any), false},
+		"msgpack, arguments":        {codec.Msgpack(), "\x91" + head + lists, new(codec.Arguments), true},
+		"msgpack, argument":         {codec.Msgpack(), "\x81\xa1a" + string(list32(n, "\x80")), new(lightArgs), true},
+		"msgpack, argument, any":    {codec.Msgpack(), "\x81\xa1b" + head + lists, new(lightArgs), true},
+		"json, structs":             {codec.JSON(), string(jsonList(n/3, "{}")), new([]light), false},
+		"json, argument":            {codec.JSON(), `{"a":` + string(jsonList(n/3, "{}")) + "}", new(lightArgs), true},
+		"json, positional argument": {codec.JSON(), "[" + string(jsonList(n/3, "{}")) + "]", new(lightArgs), true},
+	} {
+		var err error
+		took := allocated(func() {
+			if c.args {
+				err = c.codec.DecodeArgs([]byte(c.plain), c.into)
+			} else {
+				err = c.codec.DecodeValue([]byte(c.plain), c.into)
+			}
+		})
+		if most := uint64(1<<20 + 2*len(c.plain)); !errors.Is(err, codec.ErrExpansion) || took > most { // the conversion and the scan of JSON
+			t.Errorf("%s: %v, %d bytes were allocated, want at most %d", name, err, took, most)
+		}
+	}
+
+	// A tenth of it can't be compressed, so that the rest may become as long as it does.
+	noise := make([]byte, n/10)
+	_, _ = rand.Read(noise)
+	type mixed struct {
+		Noise []byte
+		List  []light
+	}
+	plain := must2(t)(codec.Msgpack().AppendValue([]byte{}, mixed{Noise: noise}))
+	plain = append(bytes.TrimSuffix(plain, []byte{0xc0}), list32(n, "\x80")...) // in place of nil
+	buf := bytes.NewBuffer([]byte{1})
+	w := gzip.NewWriter(buf)
+	_, _ = w.Write(plain)
+	_ = w.Close()
+	var err error
+	took := allocated(func() { err = codec.Compress(codec.Msgpack()).DecodeValue(buf.Bytes(), new(mixed)) })
+	if !errors.Is(err, codec.ErrExpansion) || took > 64<<20 {
+		t.Errorf("compressed to %d bytes: %v, %d bytes were allocated", buf.Len(), err, took)
+	}
+}
+
+// A long message that holds what its length promises is read, by both codecs.
+func TestLongMessagesAreRead(t *testing.T) {
+	bothCodecs(t, func(t *testing.T, c codec.Codec) {
+		type row struct {
+			Name string         `json:"name"`
+			N    int            `json:"n"`
+			More map[string]any `json:"more"`
+		}
+		rows := make([]row, 40_000)
+		for i := range rows {
+			rows[i] = row{strconv.Itoa(i), i, map[string]any{"a": "b", "list": []any{true, nil, "x"}}}
+		}
+		data := encode(t, c, rows)
+		if len(data) <= 1<<20 {
+			t.Fatalf("%d bytes are not long", len(data))
+		}
+		var back []row
+		if err := c.DecodeValue(data, &back); err != nil || len(back) != len(rows) || back[39_999].Name != "39999" {
+			t.Errorf("%d rows come back, %v", len(back), err)
+		}
+		var untyped any
+		if err := c.DecodeValue(data, &untyped); err != nil || len(untyped.([]any)) != len(rows) {
+			t.Errorf("without a type: %v", err)
+		}
+	})
 }
 
 func must2(t *testing.T) func(data []byte, err error) []byte {

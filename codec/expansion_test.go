@@ -111,7 +111,7 @@ func TestExpansion(t *testing.T) {
 			}
 			continue
 		}
-		if !errors.Is(err, codec.ErrExpansion) || !errors.As(err, &e) || !strings.Contains(err.Error(), "the limit is 256") || !strings.Contains(err.Error(), "pointers") {
+		if !errors.Is(err, codec.ErrExpansion) || !errors.As(err, &e) || !strings.Contains(err.Error(), "would need more than") || !strings.Contains(err.Error(), "pointers") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

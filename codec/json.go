@@ -47,6 +47,9 @@ func (jsonCodec) DecodeValue(data []byte, v any) error {
 	rv, err := target(v)
 	if err == nil {
 		if data, err = jsonOne(data); err == nil {
+			err = jsonAfford(data, rv.Type(), &budget{size: len(data)})
+		}
+		if err == nil {
 			err = jsonInto(data, rv)
 		}
 	}

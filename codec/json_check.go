@@ -13,6 +13,7 @@ type jsonTraits struct {
 	any   bool // there can be an any in it, and so a json.Number
 	array bool // there can be an array in it, whose length is to be checked
 	heavy bool // a value may need much memory for few bytes, see jsonWeigh
+	own   bool // it is decoded by methods of its own
 }
 
 var jsonTraitsOf sync.Map // reflect.Type -> jsonTraits
@@ -23,6 +24,8 @@ func traitsOf(t reflect.Type) jsonTraits {
 	}
 	var traits jsonTraits
 	traits.collect(t, make(map[reflect.Type]bool))
+	byJSON, byText := jsonMethods(t)
+	traits.own = byJSON || byText
 	traits.heavy = jsonHeavy(t, make(map[reflect.Type]bool))
 	jsonTraitsOf.Store(t, traits)
 	return traits

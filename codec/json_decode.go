@@ -10,7 +10,7 @@ import (
 )
 
 // jsonInto decodes raw, a valid value, into v, which has an address. Whatever v
-// held is replaced.
+// held is replaced. The memory that it needs is within the budget already.
 func jsonInto(raw []byte, v reflect.Value) error {
 	v.SetZero()
 	if p, ok := v.Addr().Interface().(*any); ok {
@@ -19,13 +19,6 @@ func jsonInto(raw []byte, v reflect.Value) error {
 		return err
 	}
 	traits := traitsOf(v.Type())
-	if traits.heavy {
-		need := 0
-		jsonWeigh(raw, 0, v.Type(), &need)
-		if err := fits(len(raw), need); err != nil {
-			return err
-		}
-	}
 	err := guardDecoder("decoding", v.Type(), func() error {
 		ptr := v.Addr().Interface()
 		if !traits.any {
@@ -92,7 +85,7 @@ func jsonEncodeError(err error) error {
 
 // jsonArgs decodes arguments of either form into the struct v.
 func jsonArgs(raw []byte, sig *signature, v reflect.Value) error {
-	b := binding{signature: sig}
+	b := binding{signature: sig, budget: budget{size: len(raw)}}
 	got := -1
 	var err error
 	switch raw[0] {
@@ -134,11 +127,19 @@ func jsonNamed(b *binding, raw []byte, v reflect.Value) error {
 		if err != nil {
 			return err
 		}
-		if err := jsonInto(c.raw, b.params[i].in(v)); err != nil {
+		if err := jsonArg(b, c.raw, b.params[i].in(v)); err != nil {
 			return atName(err, b.params[i].name)
 		}
 	}
 	return nil
+}
+
+// jsonArg decodes one argument into v.
+func jsonArg(b *binding, raw []byte, v reflect.Value) error {
+	if err := jsonAfford(raw, v.Type(), &b.budget); err != nil {
+		return err
+	}
+	return jsonInto(raw, v)
 }
 
 // jsonPositional decodes an array of arguments, and returns how many there were.
@@ -155,13 +156,13 @@ func jsonPositional(b *binding, raw []byte, v reflect.Value) (n int, err error) 
 		if err := b.bind(i); err != nil {
 			return 0, err
 		}
-		if err := jsonInto(raw, b.params[i].in(v)); err != nil {
+		if err := jsonArg(b, raw, b.params[i].in(v)); err != nil {
 			return 0, atName(err, b.params[i].name)
 		}
 	}
 	if more := values[fixed:]; len(more) > 0 {
 		last := &b.params[fixed]
-		if err := jsonFits(more, last.typ); err != nil {
+		if err := jsonAffordElems(more, last.typ, &b.budget); err != nil {
 			return 0, atName(err, last.name)
 		}
 		slice := reflect.MakeSlice(last.typ, len(more), len(more))
@@ -178,6 +179,9 @@ func jsonPositional(b *binding, raw []byte, v reflect.Value) (n int, err error) 
 // jsonArguments decodes arguments of either form into a.
 func jsonArguments(raw []byte, a *Arguments) error {
 	*a = Arguments{}
+	if err := jsonAfford(raw, reflect.TypeFor[any](), &budget{size: len(raw)}); err != nil {
+		return err
+	}
 	switch raw[0] {
 	case '[':
 		return jsonUntyped(raw, a)

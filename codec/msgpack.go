@@ -34,7 +34,7 @@ func (msgpackCodec) DecodeValue(data []byte, v any) error {
 		return finish(msgpackName, err)
 	}
 	p := planOf(rv.Type())
-	if err := p.afford(data, 0); err != nil {
+	if err := p.afford(data, 0, &budget{size: len(data)}); err != nil {
 		return finish(msgpackName, err)
 	}
 	rest, err := p.take(data, rv, 0)
@@ -57,6 +57,12 @@ func (msgpackCodec) AppendArgs(dst []byte, args any) ([]byte, error) {
 
 func (msgpackCodec) DecodeArgs(data []byte, args any) error {
 	if a, ok := args.(*Arguments); ok && a != nil {
+		if b := (budget{size: len(data)}); b.isLong() {
+			_, _ = weighAny(data, 0, &b)
+			if err := b.check(); err != nil {
+				return finish(msgpackName, err)
+			}
+		}
 		rest, err := takeArguments(data, a)
 		return end(rest, err)
 	}

@@ -11,7 +11,7 @@ var argsPlans sync.Map // reflect.Type of a struct -> *argsPlan
 
 // take decodes arguments of either form into the struct v.
 func (p *argsPlan) take(in []byte, v reflect.Value) (rest []byte, err error) {
-	b := binding{signature: p.signature}
+	b := binding{signature: p.signature, budget: budget{size: len(in)}}
 	got := -1
 	switch f := formOf(in); f {
 	case msgp.FamArray:
@@ -67,7 +67,7 @@ func (p *argsPlan) takeNamed(b *binding, in []byte, v reflect.Value) ([]byte, er
 			return nil, err
 		}
 		param := &p.params[i]
-		if err = p.plans[i].afford(rest, 1); err == nil {
+		if err = p.plans[i].afford(rest, 1, &b.budget); err == nil {
 			rest, err = p.plans[i].take(rest, param.in(v), 1)
 		}
 		if err != nil {
@@ -107,7 +107,7 @@ func (p *argsPlan) takePositional(b *binding, in []byte, v reflect.Value, depth 
 	for i := range fixed {
 		param := &p.params[i]
 		if err = b.bind(i); err == nil {
-			if err = p.plans[i].afford(rest, depth+1); err == nil {
+			if err = p.plans[i].afford(rest, depth+1, &b.budget); err == nil {
 				rest, err = p.plans[i].take(rest, param.in(v), depth+1)
 			}
 			if err != nil {
@@ -120,7 +120,7 @@ func (p *argsPlan) takePositional(b *binding, in []byte, v reflect.Value, depth 
 	}
 	if n > fixed {
 		last := &p.params[fixed]
-		if err = p.plans[fixed].affordElems(rest, n-fixed, depth); err == nil {
+		if err = p.plans[fixed].affordElems(rest, n-fixed, depth, &b.budget); err == nil {
 			rest, err = p.plans[fixed].takeElems(rest, n-fixed, last.in(v), depth)
 		}
 		if err != nil {

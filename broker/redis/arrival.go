@@ -77,18 +77,26 @@ func (b *Broker) arrivalsNow(ctx context.Context, queue string, limit int) ([]br
 	return nil, nil
 }
 
+// arrivalsAtOnce is after how many arrivals a script ends, so that none keeps the server
+// busy for long.
+const arrivalsAtOnce = 250
+
+// arrivalsOf returns up to limit arrivals of a partition, and fewer if their outcomes are
+// large. It returns none only if there are none.
 func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.Arrival, error) {
 	var found []broker.Arrival
+	room := broker.MaxBatchBytes
 	for cursor := "0"; ; {
-		reply, err := scriptArrivals.run(ctx, b, []string{k.outbox}, cursor, limit, broker.MaxBatchBytes, halting.Patience().Milliseconds())
+		reply, err := scriptArrivals.run(ctx, b, []string{k.outbox}, cursor, limit-len(found), room, halting.Patience().Milliseconds(), arrivalsAtOnce)
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		list := toList(reply)
 		page := toStrings(item(list, 1))
 		var strange []any
 		var why error
 		for i := 0; i+1 < len(page) && len(found) < limit; i += 2 {
+			room -= len(page[i]) + len(page[i+1])
 			a, err := readArrival(page[i], page[i+1])
 			if err != nil { // of a newer version, or damaged
 				strange, why = append(strange, page[i], page[i+1]), err
@@ -100,9 +108,11 @@ func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.A
 		if err := b.setAside(ctx, k, strange, why); err != nil {
 			return found, err
 		}
-		if cursor = toString(item(list, 0)); cursor == "0" || len(found) > 0 {
+		cursor = toString(item(list, 0))
+		if cursor == "0" || len(found) >= limit || len(found) > 0 && room <= 0 {
 			return found, nil
 		}
+		room = max(room, 1) // all that was read so far was put aside
 	}
 }
 

@@ -59,8 +59,9 @@ func (b *Broker) cancelNow(ctx context.Context, ids []broker.ID) ([]broker.Cance
 // tasks: tasks times minions.
 const ownerFields = 20_000
 
-// endedAtOnce is how many tasks a script ends at most: the server has other things to do.
-const endedAtOnce = 500
+// endedAtOnce is how many tasks a script ends at most. It takes about 40 µs for each on a
+// slow machine, and the server does nothing else meanwhile.
+const endedAtOnce = 250
 
 // ownedAtOnce is of how many tasks a script may ask who holds them, and at most most.
 func ownedAtOnce(minions, most int) int {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/slab"
@@ -18,6 +19,7 @@ type inbox struct {
 	sub *subscription
 
 	heard []broker.Letter // used by hear alone, again and again
+	said  time.Time       // when hear logged last that a message is truncated
 
 	mu      sync.Mutex
 	letters []broker.Letter
@@ -96,7 +98,10 @@ func (in *inbox) hear(ch, payload string) {
 	for rest := payload; len(rest) > 0; {
 		id, record, next, ok := cutLetter(rest)
 		if !ok {
-			in.b.log.Error("redis: what came to an inbox is truncated; results will be looked up")
+			if now := time.Now(); now.Sub(in.said) >= spoiledPause { // there may be many
+				in.said = now
+				in.b.log.Error("redis: a message to an inbox is truncated; the results are looked up instead")
+			}
 			in.heal()
 			break
 		}

@@ -2,14 +2,15 @@
 -- however many may be asked for.
 --
 -- KEYS  1 outbox
--- ARGV  1 cursor, '0' at first  2 how many  3 how many bytes  4 for how many ms whoever
---       kills a flow is left alone
+-- ARGV  1 cursor, '0' at first  2 how many at most  3 how many bytes  4 for how many ms
+--       whoever kills a flow is left alone  5 after how many it is enough for one script
 -- Returns the next cursor, '0' at the end, and a list of fields and values. A page of a
--- hash that the server keeps in one piece is all of it: then the rest is left out, and
--- comes when these are confirmed. The kill of a flow that is halted has 'k', its id and the
+-- hash that the server keeps in one piece is all of it: then what is beyond ARGV 2 is left
+-- out, and comes when these are confirmed. The kill of a flow that is halted has 'k', its id and the
 -- time when it was halted or given to somebody last (6): see halt.lua.
 
 local cursor, most, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local enough = tonumber(ARGV[5])
 local found = {}
 
 -- left reports whether whoever kills a flow has been left alone for long enough, and
@@ -39,5 +40,5 @@ repeat
       room = room - #name - #value
     end
   end
-until cursor == '0' or #found >= 2 * most or room <= 0
+until cursor == '0' or #found >= 2 * math.min(most, enough) or room <= 0
 return { cursor, found }
