@@ -156,6 +156,8 @@ var histories = []struct {
 	{"squad, indeterminate, a member alone", "0 s send g squad x,y\n 1 s unknown g\n 2 m start x 1\n 6 m return x 1 ok\n 23 i got x succeeded x#1", "in part"},
 	{"squad, not started, and its finalizer", "0 s send g squad x,y\n 1 s unknown g\n 2 m start gf 1\n 6 m return gf 1 ok\n 23 i got gf succeeded gf#1", "in part, out of order"},
 	{"squad, a member late", lagging + "2200 m start y 1\n 2201 m return y 1 ok", "in part"},
+	{"squad, a member late that is suspected of a death", strings.ReplaceAll(lagging, "y#1", "y#2") + "2 m7 recorded y 1\n 4 i hit m7 kill\n 2200 m start y 2\n 2201 m return y 2 ok", ""},
+	{"squad, a member late whose start a living minion had recorded", strings.ReplaceAll(lagging, "y#1", "y#2") + "2 m7 recorded y 1\n 4 i hit m8 kill\n 2200 m start y 2\n 2201 m return y 2 ok", "in part"},
 	{"squad, a member late by a fault", lagging + "1800 i hit m stop 2190\n 2200 m start y 1\n 2201 m return y 1 ok", ""},
 	{"squad, a member late, and a fault of another minion", lagging + "3 i hit m7 end 5\n 2200 m start y 1\n 2201 m return y 1 ok", "in part"},
 	{"squad, a member late, given back unstarted by a minion that ended", lagging + "3 i hit m7 end 1500\n 2200 m start y 1\n 2201 m return y 1 ok", ""},

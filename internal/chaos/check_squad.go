@@ -50,7 +50,7 @@ func (h *history) squad(r *Report, t *record) {
 		case len(p.attempts) == 0 && !h.mayCancel(t.key):
 			r.add(t, InPart, "squad %s: %s was started by %s, and %s never", t.key, first.Key, first.Proc, key)
 			return
-		case len(p.attempts) > 0 && p.attempts[0].At > first.At+int64(together) && !h.delayed(first, p.attempts[0]):
+		case len(p.attempts) > 0 && p.attempts[0].At > first.At+int64(together) && !h.delayed(first, p.attempts[0]) && !h.suspected(p, first):
 			r.add(t, InPart, "squad %s: %s was started by %s, and %s %v later by %s", t.key, first.Key, first.Proc, key,
 				time.Duration(p.attempts[0].At-first.At).Round(time.Millisecond), p.attempts[0].Proc)
 			return
@@ -71,6 +71,24 @@ func (h *history) delayed(first, a *attempt) bool {
 	for _, f := range h.faults {
 		if over := max(f.At, f.Until) + h.lease; f.At <= a.At && over >= first.At && over+int64(together) >= a.At {
 			return true
+		}
+	}
+	return false
+}
+
+// suspected reports whether a minion that has died since the first member started had
+// recorded the start of this member, which did not come. The member is suspected of that
+// death, and so it waits until no other suspect runs, however long that takes.
+func (h *history) suspected(p *record, first *attempt) bool {
+	a := p.attempts[0]
+	for _, n := range h.noted[a.ID] {
+		if n.At < first.At-h.lease || n.At >= a.At {
+			continue
+		}
+		for _, f := range h.causes(n.Proc, n.At, a.At, true) {
+			if f.ends() {
+				return true
+			}
 		}
 	}
 	return false
