@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// usualTask is what most tasks are like: a short payload, an inbox, and the
-// defaults for everything else.
+// usualTask returns a task like most: a short payload, an inbox, and the defaults for
+// everything else.
 func usualTask() *Task {
 	return &Task{
 		ID: fixedID(1), Name: "orders.confirm", Queue: "q", Codec: "msgpack", Payload: bytes.Repeat([]byte{1}, 64),
@@ -36,7 +36,7 @@ func BenchmarkAppendRecord(b *testing.B) {
 	}
 }
 
-// What is parsed begins as a string, as it does in a reply of a server.
+// The record begins as a string, like a reply of a server.
 func BenchmarkParseRecord(b *testing.B) {
 	for name, task := range map[string]*Task{"usual": usualTask(), "full": fullTask()} {
 		record := string(AppendRecord(nil, task))

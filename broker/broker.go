@@ -5,92 +5,103 @@ import (
 	"time"
 )
 
-// Broker keeps tasks between arbiters and minions. Its methods may be called
-// concurrently. Unless a method says otherwise it reads what it is given only
-// until it returns, and what it returns belongs to the caller. A method that waits for
-// a store returns soon after its context has ended, with an error that wraps that of the
-// context; the request may go on then, and what it was given may still be read. After Close
-// every method returns an error that wraps [ErrClosed] and says what is closed; a store that can't be reached gives an
-// error that wraps [ErrUnavailable], and also [ErrIndeterminate] if the
-// request may have taken effect.
+// Broker keeps tasks between arbiters and minions. Its methods may be called concurrently.
+// Unless a method says otherwise, it reads its arguments only until it returns, and its
+// results belong to the caller.
+//
+// A method that waits for a store returns soon after its context has ended. The error wraps
+// the error of the context. The request may still be carried out then, and the arguments
+// may still be read.
+//
+// After Close every method returns an error that wraps [ErrClosed] and names what is
+// closed. If the store can't be reached the error wraps [ErrUnavailable], and also
+// [ErrIndeterminate] if the request may have taken effect.
 type Broker interface {
-	// Enqueue stores tasks. It returns nil only if all of them are stored;
-	// else a *BatchError with an error for each that was not, or is not known to
-	// be: ErrInvalid, ErrTooLarge and ErrUnsupported, *DuplicateError,
-	// ErrUnavailable, ErrIndeterminate; ErrMalformed or ErrVersion for an id
-	// whose record is there and can't be read. A task that is refused leaves nothing
-	// behind, and keeps no other of the batch from being stored. Of several with
-	// the same id or unique key in a batch the first one counts. Enqueueing a task
-	// again, with the same id and content, is nil and changes nothing as long as
-	// its record lives: from its enqueue until its retention after the final
-	// state, and at least MinTombstone. More than MaxBatch tasks are stored in
-	// parts.
+	// Enqueue stores tasks. It returns nil only if all of them are stored. Otherwise it
+	// returns a *BatchError, whose entry for a task is set if the task was not stored, or
+	// if that is not known:
+	//
+	//   - ErrInvalid, ErrTooLarge or ErrUnsupported if the task can't be stored as it is;
+	//   - a *DuplicateError;
+	//   - ErrUnavailable or ErrIndeterminate;
+	//   - ErrMalformed or ErrVersion if the store has a record of that id that can't be
+	//     read.
+	//
+	// A refused task leaves nothing behind, and the rest of the batch is stored all the
+	// same.
+	//
+	// If several tasks of a batch have the same id or unique key, the first one counts.
+	// Enqueueing a task again, with the same id and content, returns nil and changes
+	// nothing while its record lives: from its enqueue until its retention after the final
+	// state is over, and at least for MinTombstone after that state. More than MaxBatch
+	// tasks are stored in several parts.
 	Enqueue(ctx context.Context, tasks []*Task) error
 
-	// Lookup returns a Status for each id, in order; StateUnknown for those
-	// that have no record, and for ids of other kinds than tasks and flows. When
-	// the retention of a task is over it is unknown, or final without an outcome.
-	// A record that can't be read is the error of its own Status, and keeps no other
-	// from being looked up.
+	// Lookup returns one Status for each id, in order. The state is StateUnknown for an id
+	// without a record, and for an id that is neither a task's nor a flow's. Once the
+	// retention of a task is over, the state is unknown, or final without an outcome. If a
+	// record can't be read, the error is in its own Status, and the others are looked up
+	// all the same.
 	Lookup(ctx context.Context, ids []ID) ([]Status, error)
 
-	// Cancel ends tasks. One that waits in the broker is final when Cancel
-	// returns and never starts; one that runs is marked, its owner is told
-	// through ConsumerConfig.OnCancel, and it is never retried or released. Those
-	// of a queue that wait are final before the owners of others are told, up to
-	// MaxBatch tasks: a slot that becomes free by it is not for one of them. The
-	// inboxes of the waiting ones are told. Their outcomes have neither a Minion nor
-	// a Started time. Repeating it is harmless: the verdict is CancelTooLate for
-	// one that waited, and CancelRequested again for one that still runs. An id
-	// that is unknown is not remembered, and may be enqueued later. One whose record
-	// can't be read counts as unknown.
+	// Cancel ends tasks. A task that waits in the broker is final when Cancel returns, and
+	// never starts. Its inbox is notified, and its outcome has neither a Minion nor a
+	// Started time. A task that runs is marked. Its owner is told through
+	// ConsumerConfig.OnCancel, and it is never retried or given back. In each queue the
+	// tasks that wait are made final before owners are told about others, for up to
+	// MaxBatch tasks. So a slot that becomes free through a cancel is not used for another
+	// task of the same call.
 	//
-	// The owner may still settle a cancelled task as it likes, also as succeeded.
-	// If the owner closes or dies instead, the task is final at once, or is handed
-	// out once more with Delivery.Canceled set, to be settled as canceled. A broker
-	// that does not open the records of waiting tasks may keep their outcome for
-	// DefaultRetention, whatever theirs is, and leave out the name.
+	// Cancelling a task again is harmless. The verdict is CancelTooLate for a task that
+	// waited, and CancelRequested again for one that still runs. An unknown id is not
+	// remembered, and may be enqueued later. A task whose record can't be read counts as
+	// unknown.
+	//
+	// The owner may still settle a cancelled task as it likes, also as succeeded. If the
+	// owner closes or dies instead, the task is final at once, or it is handed out once
+	// more with Delivery.Canceled set, to be settled as canceled. A broker that does not
+	// open the records of waiting tasks may keep their outcome for DefaultRetention,
+	// whatever the retention of the task is, and may leave out the name.
 	Cancel(ctx context.Context, ids []ID) ([]CancelVerdict, error)
 
-	// Consume opens a consumer: the place of one minion. It is registered when
-	// Consume returns, and owns what it dequeues until Close, or until its lease
-	// ends without a heartbeat. No queues, a queue that is no name and fewer than
-	// one slot are ErrInvalid.
+	// Consume opens a consumer, which represents one minion. The consumer is registered
+	// when Consume returns. It owns the tasks that it dequeues until Close, or until its
+	// lease ends without a heartbeat. It is ErrInvalid to give no queues, a queue whose
+	// name is not valid, or fewer than one slot.
 	Consume(ctx context.Context, cfg ConsumerConfig) (Consumer, error)
 
-	// Inbox opens the inbox with the id, where the outcomes of tasks with that
-	// Task.Inbox arrive, each once. What becomes final while it is not open may be
-	// lost; that is no error for anybody. One process at a time may have it open. It
-	// holds up to MaxInbox letters.
+	// Inbox opens the inbox with the id. It receives the outcome of each task and flow with
+	// that id as its Inbox, once. An outcome that becomes final while the inbox is not open
+	// may be lost, and nobody gets an error for that. One process at a time may have an
+	// inbox open. It holds up to MaxInbox notices.
 	Inbox(ctx context.Context, id ID) (Inbox, error)
 
-	// Minions returns the consumers that live, of all clients of the store, as of
-	// their last heartbeats. One that is closed, or whose lease is over, is gone from
-	// it at once.
+	// Minions returns the living consumers of all clients of the store, as of their last
+	// heartbeats. A consumer that is closed, or whose lease is over, is no longer listed.
 	Minions(ctx context.Context) ([]MinionInfo, error)
 
-	// Publish appends events to their topics, in order. A topic keeps its last
-	// MaxInbox events, and none for longer than DefaultRetention. A topic that is
-	// no name is ErrInvalid, a payload over Limits.Payload ErrTooLarge.
+	// Publish appends events to their topics, in order. A topic keeps its last MaxInbox
+	// events, each for at most DefaultRetention. A topic whose name is not valid is
+	// ErrInvalid, a payload over Limits.Payload is ErrTooLarge.
 	Publish(ctx context.Context, events []Event) error
 
-	// Subscribe reads a topic from after the cursor: CursorNow for what is
-	// published after Subscribe has returned, CursorStart for all that is kept, or
-	// the Cursor of an event. The topic need not have any event yet. Every
-	// subscription gets every event.
+	// Subscribe opens a reader of a topic that begins after the cursor: CursorNow for
+	// events that are published after Subscribe has returned, CursorStart for all events
+	// that are kept, or the Cursor of an event. The topic may still be without events.
+	// Every subscription gets every event.
 	Subscribe(ctx context.Context, topic string, after Cursor) (Subscription, error)
 
-	// Limits returns the sizes the broker enforces.
+	// Limits returns the sizes that the broker enforces.
 	Limits() Limits
 
-	// Close releases what the broker holds and ends every wait with ErrClosed. What
-	// was opened by it is closed too: Close of that is nil or ErrClosed.
-	// Consumers are not closed first: what they hold comes back when their
-	// leases end. It may be called twice.
+	// Close releases the resources of the broker and ends every wait with ErrClosed. It
+	// also closes the consumers, inboxes and subscriptions that were opened through this
+	// Broker; their own Close then returns nil or ErrClosed. The consumers do not give back
+	// their tasks: these come back when the leases end. Close may be called twice.
 	Close() error
 }
 
-// CancelVerdict is what Cancel found.
+// CancelVerdict is the answer of Cancel for one task.
 type CancelVerdict uint8
 
 // The verdicts.
@@ -101,113 +112,118 @@ const (
 	CancelTooLate                        // it was final before
 )
 
-// String returns the verdict in words.
+// String returns the verdict in words, such as "never started".
 func (v CancelVerdict) String() string {
 	return [...]string{"unknown", "never started", "stopping", "too late"}[v&3]
 }
 
-// ConsumerConfig describes a consumer. Its callbacks may call the broker and the
-// consumer, and must return soon: the package comment has the rules. A callback
-// that is nil means that nobody listens.
+// ConsumerConfig describes a consumer. Its callbacks may call the broker and the consumer,
+// and must return soon; the package comment has the rules. A callback may be nil.
 type ConsumerConfig struct {
-	Queues []string // which queues it may dequeue from; at least one
+	Queues []string // the queues that it may dequeue from; at least one
 	Slots  int      // how many tasks it can run at once, at least 1
 	Host   string   // for MinionInfo
 	PID    int      // for MinionInfo
 
-	// Tasks are the tasks it can run, by name, each with the hash of its schema,
-	// 0 if that is not known; for MinionInfo, and for [Parker], which hands it parked
-	// tasks of these names. Nobody changes the map any more.
+	// Tasks are the tasks that the consumer can run: the hash of the schema by task name, 0
+	// if the hash is not known. MinionInfo shows them, and a [Parker] hands the consumer
+	// parked tasks of these names. The map must not be changed any more.
 	Tasks map[string]uint64
 
-	// OnArrivals is told that a queue of this consumer has arrivals; see [Flows]. It
-	// is called soon after a settlement of this consumer has left some, and at a
-	// heartbeat as long as there are any, whoever left them.
+	// OnArrivals is called if a queue of this consumer has arrivals; see [Flows]. It is
+	// called soon after a settlement of this consumer has left some, and with each
+	// heartbeat while there are any, no matter who left them.
 	OnArrivals func(queue string)
 
-	// OnAbandoned is asked how a parked task ends that nobody takes; see [Parker]. Its queue
-	// has no consumer, and need not be one of this consumer's. The answer is a failure,
-	// with the state StateFailed; any other leaves the task as it is. The consumer is not
-	// the task's owner: it may be asked again, and others, too, and one answer counts. It
-	// may keep the delivery.
+	// OnAbandoned is called to decide how an abandoned parked task ends; see [Parker]. The
+	// queue of the task has no consumer, and need not be one of this consumer's queues. The
+	// answer is an outcome with the state StateFailed; with any other state the task stays
+	// as it is. The consumer does not become the owner of the task: it may be asked again,
+	// other consumers may be asked too, and one of the answers counts. OnAbandoned may keep
+	// the delivery.
 	OnAbandoned func(d *Delivery) Outcome
 
-	// OnCancel is told of every cancelled task that this consumer owns, perhaps
-	// more than once: soon after the cancel, also while a Dequeue waits.
+	// OnCancel is called for every cancelled task that this consumer owns, perhaps more
+	// than once. It is called soon after the cancel, also while a Dequeue waits.
 	OnCancel func(id ID)
 
-	// OnRenewed is told that the lease of this consumer has been extended, as soon as
-	// the broker knows, by Consume or by a heartbeat: it lasts at least until a lease
-	// after asked, which is when the request was sent. A broker that needs several
-	// round trips for one of them should call it, so that the lease does not count
-	// from before the first and is not known only after the last. Without a call it
-	// counts from when Consume or Heartbeat was called. It must not block.
+	// OnRenewed is called when Consume or a heartbeat has extended the lease of this
+	// consumer, as soon as the broker knows. Asked is when the request was sent: the lease
+	// lasts at least until one lease after that. A broker that needs several round trips
+	// for Consume or Heartbeat should call it. Otherwise the minion counts the lease from
+	// when it called the method, and knows of it only when the method returns. OnRenewed
+	// must not block.
 	OnRenewed func(asked time.Time)
 
-	// OnAssign is given tasks that were assigned to this consumer; see [Squads].
-	// Their memory is its own. A consumer without it is not to be assigned any.
+	// OnAssign receives tasks that were assigned to this consumer; see [Squads]. It owns
+	// their memory. A consumer without it must not be assigned any.
 	OnAssign func(tasks []*Delivery)
 
-	// OnPost is given what was posted to this consumer; see [Squads]. It may keep
-	// the payload.
+	// OnPost receives the payload of a post to this consumer; see [Squads]. It may keep the
+	// payload.
 	OnPost func(payload []byte)
 }
 
-// Consumer is a minion's place at a broker. Dequeue is for one caller at a
-// time; the other methods may be called concurrently with it and each other.
-// After Close they return ErrClosed. After the lease has ended, and until Close,
-// they return ErrLeaseLost.
+// Consumer is how one minion uses a broker. Dequeue is for one caller at a time. The other
+// methods may be called concurrently with it and with each other. After Close they return
+// ErrClosed. Between the end of the lease and Close they return ErrLeaseLost.
 type Consumer interface {
-	// ID identifies this opening of the consumer, and never comes back.
+	// ID identifies this opening of the consumer. It is never used again.
 	ID() ID
 
-	// Lease returns how long the consumer stays an owner after a heartbeat, and
-	// how often it should send one: at least twice in a lease.
+	// Lease returns how long the consumer stays an owner after a heartbeat, and how often
+	// it should send heartbeats: at least twice in a lease.
 	Lease() (lease, every time.Duration)
 
-	// Dequeue takes up to max tasks from the queues, in the order given, each a
-	// queue of the config. If there are none it waits until there are, at most
-	// for wait, and then returns none without an error; a broker may return
-	// early, and with fewer than there are. If ctx ends while it waits it returns
-	// none and ctx's error; nothing is lost by that. Close of the consumer or of the
-	// broker ends the wait with ErrClosed. What it returns is owned by this consumer
-	// and its memory is the caller's. ErrLeaseLost says that the consumer is no
-	// longer registered: drop everything and open a new one. A max of less than 1
-	// and a queue that is not in the config are ErrInvalid.
+	// Dequeue takes up to max tasks from the queues, in the order of the queues. The
+	// consumer owns the tasks, and the caller owns their memory. If there are none, Dequeue
+	// waits for up to wait, and then returns no tasks and no error. A broker may return
+	// early, and with fewer tasks than there are.
+	//
+	// If ctx ends during the wait, Dequeue returns no tasks and the error of ctx; no task
+	// is lost by that. Close of the consumer or of the broker ends the wait with ErrClosed.
+	// ErrLeaseLost means that the consumer is no longer registered: its minion must drop
+	// everything and open a new consumer. It is ErrInvalid if max is less than 1, or if a
+	// queue is not in the config.
 	Dequeue(ctx context.Context, queues []string, max int, wait time.Duration) ([]*Delivery, error)
 
-	// Settle ends attempts. The result has an entry for each settlement: nil if
-	// it was accepted, by this call or, as long as the record lives, by an earlier one;
-	// ErrLeaseLost if this consumer is not the owner of that attempt; ErrInvalid,
-	// ErrTooLarge or ErrUnsupported if it can't be stored as it is. What is refused
-	// changes nothing: the consumer still owns the attempt and can settle it in
-	// another way. Of two settlements of one attempt the first one counts; the second
-	// one is answered with nil or ErrLeaseLost. So is a retry, snooze or release
-	// that is repeated. A finish that is repeated is nil. The texts of a Failure are
-	// cut to their limits. ErrUnavailable as an entry means that a part of the store
-	// can't be used, such as one queue: settle that one again. An error beside the
-	// entries means that nothing is known; settle again.
+	// Settle ends attempts. The first result has one entry for each settlement:
+	//
+	//   - nil if it was accepted, by this call or, while the record lives, by an earlier
+	//     one;
+	//   - ErrLeaseLost if this consumer does not own that attempt;
+	//   - ErrInvalid, ErrTooLarge or ErrUnsupported if it can't be stored as it is;
+	//   - ErrUnavailable if a part of the store can't be used, such as one queue: settle
+	//     that one again.
+	//
+	// A refused settlement changes nothing: the consumer still owns the attempt and can
+	// settle it in another way. If an attempt is settled twice the first settlement counts.
+	// The second one gets nil or ErrLeaseLost, and so does a repeated retry, snooze or
+	// release. A repeated finish gets nil. The texts of a Failure are cut to their limits.
+	//
+	// If the second result is set, nothing is known about the batch: settle all of it
+	// again.
 	Settle(ctx context.Context, batch []Settlement) ([]error, error)
 
-	// Heartbeat extends the lease and publishes the load. ErrLeaseLost says
-	// that the consumer is no longer registered: drop everything, cancel what
-	// runs and open a new one. A broker also does its housekeeping here: it
-	// brings back what dead consumers held.
+	// Heartbeat extends the lease and publishes the load. ErrLeaseLost means that the
+	// consumer is no longer registered: its minion must drop everything, cancel the running
+	// tasks and open a new consumer. A broker also does its housekeeping here: it brings
+	// back the tasks of dead consumers.
 	Heartbeat(ctx context.Context, load Load) error
 
-	// Close ends the consumer, and a Dequeue that waits. What it still holds goes
-	// back to the front of its queues at once, with nothing counted but the number
-	// of the next attempt, and [Broker.Minions] does not list it any more, even if
-	// heartbeats are under way. What a dead consumer held goes there too, with a
-	// recovery counted. In which order such tasks stand there is not promised. It
-	// may be called twice, and again after an error.
+	// Close ends the consumer, and its Dequeue if one waits. The tasks that it still owns
+	// go back to the front of their queues at once. This counts as nothing but the next
+	// attempt. [Broker.Minions] stops to list the consumer, even if heartbeats are under
+	// way. The tasks of a dead consumer go to the front too, and each counts a recovery.
+	// The order among these tasks is not defined. Close may be called twice, and again
+	// after an error.
 	Close(ctx context.Context) error
 }
 
-// Load is what a minion tells about itself with every heartbeat. A minion sends
-// one soon after its load has changed, about once a second at most.
+// Load is what a minion reports with every heartbeat. A minion sends a heartbeat soon after
+// its load has changed, but about once a second at most.
 type Load struct {
-	Active int // slots that are busy, or held for members of a squad
+	Active int // slots that are busy, or reserved for members of a squad
 }
 
 // MinionInfo describes a living minion.
@@ -225,51 +241,51 @@ type MinionInfo struct {
 
 // Inbox receives outcomes.
 type Inbox interface {
-	// Receive waits for mail. It returns at least one letter or post, or Gap or Arrivals set,
-	// or an error: ctx's, or ErrClosed. Connection troubles are not errors: the
-	// inbox mends itself and reports a gap. One goroutine at a time may call it, and
-	// the list of letters may be used again for the next call's; their records are the
-	// caller's.
+	// Receive waits for mail. It returns at least one notice or post, or Mail with Gap or
+	// Arrivals set, or an error: the error of ctx, or ErrClosed. A broken connection is not
+	// an error: the inbox reconnects by itself and reports a gap. Only one goroutine at a
+	// time may call Receive. The next call may reuse the list of notices; their records
+	// belong to the caller.
 	Receive(ctx context.Context) (Mail, error)
 	// Close ends Receive with ErrClosed. It may be called twice.
 	Close() error
 }
 
-// Mail is what an inbox received.
+// Mail is what one Receive returns.
 type Mail struct {
 	Letters []Letter
-	// Gap says that letters may have been lost, by a broken connection or a
-	// full buffer: look up what is still awaited.
+	// Gap says that notices may have been lost, through a broken connection or a full
+	// buffer. The receiver must look up the tasks that it still waits for.
 	Gap bool
-	// Posts are what was posted to the inbox; see [Squads].
+	// Posts are the payloads of posts to this inbox; see [Squads].
 	Posts [][]byte
-	// Arrivals says that tasks of flows have expired, and that no consumer of this
-	// Broker was told of it: [Flows.Arrivals] of the empty queue has what they left.
+	// Arrivals says that members of flows have expired, and that this Broker had no
+	// consumer to tell. [Flows.Arrivals] of the empty queue returns their arrivals.
 	Arrivals bool
 }
 
-// Letter tells the outcome of one task. Most of what arrives is looked at later
-// or never, so it comes as it was written. Who keeps a record keeps no others alive, but
-// some small ones.
+// Letter is a notice to an inbox: it tells the outcome of one task or flow. It carries the
+// encoded record, because most outcomes are read later or never. A record that is kept may
+// keep a few other small ones in memory, but no large ones.
 type Letter struct {
 	ID     ID
-	Record []byte // as [AppendOutcome] wrote it; nobody changes it any more
+	Record []byte // as [AppendOutcome] wrote it; it is never changed any more
 }
 
-// Outcome reads the record. The error wraps [ErrVersion] or [ErrMalformed].
+// Outcome decodes the record. The error wraps [ErrVersion] or [ErrMalformed].
 func (l Letter) Outcome() (Outcome, error) { return ParseOutcome(l.Record) }
 
-// Event is an entry of a topic.
+// Event is one event of a topic.
 type Event struct {
 	Topic   string
 	Cursor  Cursor // set by the broker
 	Payload []byte // at most Limits.Payload
 }
 
-// Cursor is a place in a topic. It can be kept and used again later.
+// Cursor is a position in a topic. It may be stored and used again later.
 type Cursor string
 
-// Places that exist in every topic.
+// Cursors that exist in every topic.
 const (
 	CursorStart Cursor = "0"
 	CursorNow   Cursor = "$"
@@ -277,47 +293,49 @@ const (
 
 // Subscription reads a topic.
 type Subscription interface {
-	// Receive waits for events, in order. If events after the cursor were
-	// dropped before they could be read, it returns what there is with missed
-	// set; CursorStart is where what is kept begins, so nothing is missed from there.
-	// The error is ctx's or ErrClosed.
+	// Receive waits for events and returns them in order. If events after the cursor were
+	// dropped before they could be read, it returns the events that are left with missed
+	// set. A subscription from CursorStart begins with the oldest event that is kept, so it
+	// misses nothing there. The error is the error of ctx, or ErrClosed.
 	Receive(ctx context.Context) (events []Event, missed bool, err error)
 	// Close ends Receive with ErrClosed. It may be called twice.
 	Close() error
 }
 
-// Inspector is an optional capability: what operators ask. [InspectorOf] tells
-// whether a Broker has it.
+// Inspector is an optional capability for operators: counts of queues, and dead letters.
+// [InspectorOf] returns the Inspector of a Broker.
 type Inspector interface {
-	// Queues returns every queue the broker knows, sorted by name. A queue is known
-	// to all clients of a store from the first Enqueue that stored a task in it, or
-	// from the first Consume that named it. It stays known, also when it is empty, as
-	// long as consumers serve it or outcomes of its tasks are kept, and for an hour
-	// after its last use. Within MaxUnused it is forgotten, and when it is used again
-	// it is a new one. To ask about a queue, or to be refused, makes none.
+	// Queues returns every queue that the broker knows, sorted by name. All clients of a
+	// store know a queue from the first Enqueue that stored a task in it, or from the first
+	// Consume that named it. It stays known, also while it is empty, as long as consumers
+	// serve it or outcomes of its tasks are kept, and for an hour after its last use. It is
+	// forgotten within MaxUnused. If it is used after that it is a new queue. A question
+	// about a queue does not make it known, nor does a refused call.
 	Queues(ctx context.Context) ([]QueueInfo, error)
 
-	// DeadLetters returns dead letters of a queue, in no particular order, after
-	// the cursor; "" starts, and a returned "" says there are no more. It returns
-	// about as many as limit says: a broker may have reasons for a few more. A queue
-	// that is not known has none. A limit of less than 1, a cursor that is none of
-	// this broker's and a queue that is no name are ErrInvalid.
+	// DeadLetters returns dead letters of a queue, in no particular order, that come after
+	// the cursor. The cursor "" is the start, and a returned next of "" means that there
+	// are no more. It returns about limit of them; a broker may have reasons to return a
+	// few more. A queue that is not known has none. It is ErrInvalid if limit is less than
+	// 1, if the cursor is not from this broker, or if the name of the queue is not valid.
 	DeadLetters(ctx context.Context, queue, after string, limit int) (letters []DeadLetter, next string, err error)
 
-	// Requeue makes dead letters pending again, with all their retries and without
-	// their deadlines. A member of a flow is requeued by itself: its flow has counted
-	// its failure and keeps its outcome, so its next end leaves no [Arrival]. A member of
-	// a squad starts alone: it is handed out without [Task.Squad].
-	// Attempts are counted on from what they were. One that
-	// has a unique key takes it again; if another task holds the key it stays a
-	// dead letter, and of several with one key the first one gets it. Those that
-	// are refused keep no others from being requeued. The result has an entry for
-	// each id: nil, ErrNotFound, a *DuplicateError that names the holder of the
-	// key, or ErrMalformed for a record that can't be read any more.
+	// Requeue makes dead letters pending again, with all their retries and without their
+	// deadlines. Their attempts continue to count from where they were.
+	//
+	// A member of a flow is requeued as a task of its own: its flow has counted its failure
+	// and keeps that outcome, so its next end leaves no [Arrival]. A member of a squad is
+	// handed out without [Task.Squad], and so starts alone. A task with a unique key takes
+	// the key again. If another task has the key, it stays a dead letter; of several with
+	// one key the first one gets it.
+	//
+	// The result has one entry for each id: nil, ErrNotFound, a *DuplicateError that names
+	// the task that has the key, or ErrMalformed if the record can't be read any more. The
+	// rest of the batch is requeued all the same.
 	Requeue(ctx context.Context, ids []ID) ([]error, error)
 }
 
-// QueueInfo counts what is in a queue.
+// QueueInfo counts the tasks of a queue by state.
 type QueueInfo struct {
 	Name      string
 	Pending   int
@@ -325,12 +343,13 @@ type QueueInfo struct {
 	Scheduled int // scheduled and retrying
 	Parked    int // see [Parker]
 	Dead      int
-	// Unreadable counts records that aren't messages, or are of an earlier version. They
-	// are kept for an operator. A message of a newer version is handed out, see [Parker].
+	// Unreadable counts records that are not messages, or are messages of an earlier
+	// version. They are kept for an operator. Messages of a newer version are handed out
+	// instead; see [Parker].
 	Unreadable int
 }
 
-// DeadLetter is a task that failed for good.
+// DeadLetter is a task that failed for good and is kept, with its outcome.
 type DeadLetter struct {
 	Task    Task
 	Outcome Outcome

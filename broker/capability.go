@@ -2,15 +2,15 @@ package broker
 
 import "fmt"
 
-// UnsupportedError says that a broker lacks an optional capability. It wraps
+// UnsupportedError is the error for a broker that lacks an optional capability. It wraps
 // [ErrUnsupported].
 type UnsupportedError struct {
-	What       string // what was asked for, such as "a group"
+	What       string // the feature that was asked for, such as "a group"
 	Capability string // the interface of this package: "Flows", "Squads", "Parker" or "Inspector"
 	Broker     string // the Go type of the broker
 }
 
-// Error names what was asked for, the capability and the remedy.
+// Error names the feature, the missing capability and the remedy.
 func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("%s needs broker.%s, which this broker (%s) does not implement: "+
 		"use one that does, such as broker/redis or broker/memory", e.What, e.Capability, e.Broker)
@@ -19,19 +19,19 @@ func (e *UnsupportedError) Error() string {
 // Unwrap returns [ErrUnsupported].
 func (e *UnsupportedError) Unwrap() error { return ErrUnsupported }
 
-// FlowsOf returns the broker as a [Flows]. The error is an [*UnsupportedError]
-// whose What is what, a word for the error message such as "a group".
+// FlowsOf returns the broker as a [Flows]. If it has none the error is an
+// [*UnsupportedError] with that What, such as "a group".
 func FlowsOf(b Broker, what string) (Flows, error) { return capability[Flows](b, what, "Flows") }
 
-// SquadsOf is [FlowsOf] for [Squads].
+// SquadsOf returns the broker as a [Squads], or an error as [FlowsOf] does.
 func SquadsOf(b Broker, what string) (Squads, error) { return capability[Squads](b, what, "Squads") }
 
-// InspectorOf is [FlowsOf] for [Inspector].
+// InspectorOf returns the broker as an [Inspector], or an error as [FlowsOf] does.
 func InspectorOf(b Broker, what string) (Inspector, error) {
 	return capability[Inspector](b, what, "Inspector")
 }
 
-// ParkerOf is [FlowsOf] for [Parker].
+// ParkerOf returns the broker as a [Parker], or an error as [FlowsOf] does.
 func ParkerOf(b Broker, what string) (Parker, error) { return capability[Parker](b, what, "Parker") }
 
 func capability[T any](b Broker, what, name string) (T, error) {
@@ -42,8 +42,8 @@ func capability[T any](b Broker, what, name string) (T, error) {
 	return c, nil
 }
 
-// CheckTask is [Task.Check] with the limits of a broker, and refuses what the
-// broker has no capability for: a blocked task without [Flows], and one of a squad
+// CheckTask calls [Task.Check] with the limits of the broker. It also refuses a task that
+// needs a missing capability: a blocked task without [Flows], and a member of a squad
 // without [Squads]. A broker that has both may call [Task.Check] instead.
 func CheckTask(b Broker, t *Task) error {
 	if err := t.Check(b.Limits()); err != nil {
@@ -62,8 +62,8 @@ func CheckTask(b Broker, t *Task) error {
 	return nil
 }
 
-// CheckSettlement is [Settlement.Check] with the limits of a broker, and refuses
-// what the broker has no capability for: Submit without [Flows], VerbPark without
+// CheckSettlement calls [Settlement.Check] with the limits of the broker. It also refuses a
+// settlement that needs a missing capability: Submit without [Flows], and VerbPark without
 // [Parker]. A broker that has both may call [Settlement.Check] instead.
 func CheckSettlement(b Broker, s *Settlement) error {
 	if err := s.Check(b.Limits()); err != nil {

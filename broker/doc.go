@@ -1,103 +1,146 @@
-// Package broker is the contract between the halves of Arbiter: what an
-// arbiter asks of the place that keeps tasks, and what a minion asks of it.
-// It holds no implementation; broker/memory and broker/redis do, and
-// broker/brokertest is the suite that proves one. Programs hand a broker to
-// arbiter.New and minion.New and never call it themselves. The author of a new
-// broker begins with docs/writing-a-broker.md.
+// Package broker is the contract between arbiters, which submit tasks, minions,
+// which execute them, and the store that keeps the tasks in between. It defines
+// the types and the interface [Broker]. The implementations are in broker/memory
+// and broker/redis.
+//
+// Programs do not call a broker themselves. They open one and hand it to
+// arbiter.New and minion.New. This package is for the authors of a broker and for
+// readers of the code; docs/writing-a-broker.md is the place to begin a new one.
 //
 // # The model
 //
-// A broker keeps [Task] records in named queues and moves bytes: it never looks
-// into a payload, knows no retry policy and runs no handler. Each task passes
-// through the states of [State]:
+// A [Task] has a name, a payload and the name of a queue. The broker stores it and
+// hands it out. It moves bytes: it never looks into a payload, does not know the
+// retry policy, and runs no handler.
 //
-//	scheduled ──due──▶ pending ──dequeue──▶ running ──▶ succeeded | failed | canceled | expired
-//	blocked ──group──▶ pending ◀──due── retrying ◀──settle──┘
+// A minion registers with [Broker.Consume] and gets a [Consumer]. [Consumer.Dequeue]
+// hands it tasks, each as a [Delivery]: one attempt at the task, with a number. The
+// consumer owns that attempt until it reports with [Consumer.Settle] how it ended. A
+// [Settlement] says one of five things, its [Verb]: the task is finished, is to be
+// retried, is snoozed, is given back, or is parked because this minion can't run it.
 //
-// An arbiter calls [Broker.Enqueue], [Broker.Lookup] and [Broker.Cancel] and
-// reads results from its [Inbox]. A minion opens a [Consumer], takes batches
-// of [Delivery] from it, reports what became of them with
-// [Consumer.Settle], and stays the owner of what it holds as long as its
-// [Consumer.Heartbeat] is heard.
+// A consumer has a lease, which [Consumer.Heartbeat] extends. When the lease ends, its
+// minion counts as dead: the tasks that it owned go back to their queues, and another
+// consumer gets them as their next attempts.
 //
-// # What every broker promises
+//	Enqueue ─┬─▶ scheduled ──due──────┐
+//	         ├─▶ blocked ───Release───┤
+//	         └────────────────────────┴─▶ pending ──Dequeue──▶ running ──VerbFinish──▶ succeeded, failed,
+//	                                         ▲                    │                    canceled or expired
+//	                                         ├──due── retrying ◀──┤ VerbRetry, VerbSnooze
+//	                                         ├──due── parked ◀────┤ VerbPark
+//	                                         └────────────────────┘ VerbRelease, or the lease has ended
 //
-// An enqueue that returned nil is never lost. A task is handed out at least
-// once, every attempt has a number and one owner, and only the owner of the
-// current attempt can settle it: all others get [ErrLeaseLost] and change
-// nothing. So each task reaches exactly one final state and has one result.
-// Enqueueing an id again while its record lives is harmless.
+// [Transitions] is the full table. A task that waits may also be cancelled or expire, and
+// an operator may requeue a failed one. A parked task goes straight to running when a
+// minion that can run it dequeues, and a blocked member of a squad when it is assigned.
+//
+// An arbiter calls [Broker.Enqueue], [Broker.Lookup] and [Broker.Cancel]. It does not
+// poll for results: the broker pushes the [Outcome] of each task to the [Inbox] that
+// the task names.
+//
+// A group or a pipe is a [Flow]: a record that counts how many of its members have
+// ended. When a member becomes final, the broker stores an [Arrival] in the same step.
+// A driver, which runs in every minion, counts the arrivals and decides what follows.
+// The broker only stores and counts.
+//
+// # Promises
+//
+// A task is not lost once Enqueue has returned nil for it. It is handed out at least
+// once. Each attempt has a number and one owner. Only the owner of the current attempt
+// can settle it; everybody else gets [ErrLeaseLost] and changes nothing. So each task
+// reaches exactly one final state and has one result. Enqueueing an id again while its
+// record lives changes nothing.
 //
 // # Deadlines
 //
-// A task that waits when its [Task.Deadline] passes becomes expired soon after,
-// whatever it waits for: its time, a minion, other tasks, or its next attempt. That is
-// an end as by a cancel: the task never starts, its inbox is told, its unique key is
-// free, and its [Arrival] is stored. The outcome has neither a Minion nor a Started
-// time, and may lack the name and be kept for [DefaultRetention]. The process that has
-// stored the task sees to it as long as its Broker is open; so does each Broker that has
-// looked the task up, and each consumer of the queue from its next heartbeat on. So it
-// takes a second where one of the first two lives, and a heartbeat more where only the
-// last one does. A broker may let others of its clients see to it later. A task that runs is left to its owner, and expires if it is given back.
-// Arrivals that this leaves are told to the consumers of the Broker that serve the
-// queue (OnArrivals), or, if there are none, to the inboxes that are open ([Mail]).
+// A task expires soon after its [Task.Deadline] if it waits then, whatever it waits for: its
+// time, a minion, other tasks or its next attempt. Expiry ends a task like a cancel:
+// the task never starts, its inbox is notified, its unique key becomes free, and its
+// [Arrival] is stored. The outcome has neither a Minion nor a Started time. The broker
+// may leave out its name, and may keep it for [DefaultRetention]. A task that runs at
+// its deadline is left to its owner, and expires if it is given back.
+//
+// These look for expired tasks: the process that stored the task, as long as its Broker
+// is open; each Broker that has looked the task up; and each consumer of the queue, from
+// its next heartbeat on. An expiry takes up to a second if one of the first two lives, and
+// a heartbeat longer if only a consumer does. A broker may let its other clients look less
+// often. Expired members leave arrivals. A Broker tells those of its consumers that serve
+// the queue (OnArrivals). If it has none it tells its open inboxes ([Mail]).
 //
 // # Order
 //
-// A queue hands its tasks out in the order in which they became pending. The
-// tasks of one Enqueue keep their order. So do those of one Release. A task
-// goes behind all that are pending when it is enqueued or released, when its
-// delay, retry or snooze is over, and when it is requeued.
+// A queue hands out its tasks in the order in which they became pending. The tasks of
+// one Enqueue keep their order, and so do the tasks of one [Flows] Release. A task goes
+// behind all pending tasks when it is enqueued, when it is released from being blocked,
+// when its delay, retry or snooze is over, and when an operator requeues it.
 //
-// A task goes in front of all that are pending when its owner gives it back
-// ([VerbRelease]), closes or dies. Releases in one Settle keep their order: the
-// first of the batch is handed out first. What is released by a later Settle
-// stands in front of what an earlier one released. The order among the tasks of
-// one consumer that closed or died is not promised.
+// A task goes in front of all pending tasks when its owner gives it back
+// ([VerbRelease]), closes or dies. Tasks that are given back in one Settle keep their
+// order: the first of the batch is handed out first. A later Settle puts its tasks in front
+// of those. The order among the tasks of a consumer that closed or died is not defined.
 //
-// A broker may split a queue into partitions ([ID.Partition]). Then all this
-// holds within each partition. The order of letters, arrivals, dead letters and
-// minions is not promised. The events of a topic keep theirs.
+// A broker may split a queue into partitions ([ID.Partition]); then these rules hold
+// within each partition. The events of a topic keep their order. The order of
+// notices, arrivals, dead letters and minions is not defined.
 //
 // # Calls
 //
-// A batch may have any size, also none, unless the method names a limit. A
-// result has an entry for each part of the batch, in its order. An id may be
-// in a batch twice, which is like two calls. A call whose context has ended
-// fails, or takes effect in full, and may be repeated in both cases. The
-// context of Consume, Inbox and Subscribe is for opening alone: what was opened
-// lives on when it ends.
+// A batch may have any size, also zero, unless the method names a limit. A result has
+// one entry for each item of the batch, in its order. An id that is in a batch twice
+// is handled like two calls. A call whose context has ended either fails or takes
+// effect in full; it may be repeated in both cases. The context of Consume, Inbox and
+// Subscribe is for opening only. The consumer, inbox or subscription does not end with
+// it.
 //
-// Nobody polls. A task that becomes pending wakes a waiting Dequeue, and
-// letters, events, cancels, assignments and posts are pushed. Each arrives
-// within a second on a machine that is not overloaded.
+// Nothing has to poll. A task that becomes pending wakes a waiting Dequeue. Notices,
+// events, cancels, assignments and posts are pushed. Each push arrives within a second
+// on a machine that is not overloaded.
 //
 // # Callbacks
 //
-// The functions in [ConsumerConfig] may call the methods of the broker and of
-// their consumer, so a broker holds no lock while one runs. A callback can be
-// called from any goroutine, before Consume has returned, at the same time as
-// others, and from within a method that it calls itself: a Heartbeat in
-// OnCancel may call OnCancel. It must return soon: a broker may deliver
-// everything else after it. So it must not call what opens, closes or waits:
-// Consume, Inbox, Subscribe, Receive, Dequeue and Close.
+// The functions in [ConsumerConfig] may call methods of the broker and of their
+// consumer, so a broker must hold no lock while one runs. A broker may call them from
+// any goroutine, before Consume has returned, concurrently with each other, and from
+// within a method that the callback itself has called: a Heartbeat in OnCancel may call
+// OnCancel. A callback must return soon, since a broker may hold back everything else
+// until then. So it must not call a method that opens, closes or waits: Consume,
+// Inbox, Subscribe, Receive, Dequeue or Close.
 //
 // # Optional capabilities
 //
-// [Flows] keeps groups and pipes, [Squads] lets tasks start together, a [Parker]
-// keeps what a minion can't run for one that can, an [Inspector] answers operators,
-// a [Starter] tells which tasks may have killed a minion, a [Halter] keeps all members
-// of a large group that is killed from starting at once, and a [Follower] saves
-// look-ups. A broker has one if it implements the interface.
-// One that has Squads has Flows. [FlowsOf], [SquadsOf], [ParkerOf] and [InspectorOf]
-// return the capability, or an [*UnsupportedError] that
-// wraps [ErrUnsupported]: the one error about a missing capability. Nothing needs a
-// Follower, a Halter or a Starter.
+// A broker has a capability if it implements the interface:
 //
-// A broker without Flows refuses a task with Blocked set and a settlement with
-// Submit set; one without Squads refuses a task with Squad set; one without Parker
-// refuses VerbPark. [CheckTask] and [CheckSettlement] return that error, and what else is wrong. The rest of the
-// batch is carried out. It must not drop such a field: the task would run too
-// early, or what it submits would be lost. It carries Group, Step and Upstream
-// along as they are.
+//   - [Flows] keeps groups and pipes.
+//   - [Squads] lets tasks start together. A broker with Squads also has Flows.
+//   - [Parker] keeps a task that its minion can't run for a minion that can.
+//   - [Inspector] answers the questions of operators.
+//   - [Starter] tells which tasks may have killed a minion.
+//   - [Halter] keeps the members of a large flow from starting while the flow is killed.
+//   - [Follower] saves look-ups, where pushes can't be lost.
+//
+// [FlowsOf], [SquadsOf], [ParkerOf] and [InspectorOf] return the capability of a broker,
+// or an [*UnsupportedError], which wraps [ErrUnsupported]. It is the only error about a
+// missing capability. Starter, Halter and Follower are improvements: Arbiter works without
+// them.
+//
+// A broker without Flows refuses a task with Blocked set, and a settlement with Submit
+// set. A broker without Squads refuses a task with Squad set. A broker without Parker
+// refuses VerbPark. [CheckTask] and [CheckSettlement] return these errors, beside those for
+// invalid values. The rest of the batch is carried out. A broker must not ignore such a
+// field: the task would run too early, or the tasks that it submits would be lost.
+// It stores Group, Step and Upstream like any other field.
+//
+// # Implementing a broker
+//
+// The package broker/brokertest is the suite of tests that a broker has to pass:
+//
+//	func TestConformance(t *testing.T) {
+//		brokertest.Run(t, brokertest.Config{
+//			Open: func(testing.TB) brokertest.Harness {
+//				const lease = time.Second
+//				return brokertest.Harness{Broker: mybroker.New(lease), Lease: lease}
+//			},
+//		})
+//	}
 package broker

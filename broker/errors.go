@@ -5,81 +5,82 @@ import (
 	"fmt"
 )
 
-// What a caller did.
+// Errors about a request.
 var (
-	// ErrInvalid is wrapped by every error about a name, an id, an option or a
-	// record that can never be accepted as it is.
+	// ErrInvalid is wrapped by every error about a name, an id, an option or a value that
+	// can never be accepted as it is.
 	ErrInvalid = errors.New("invalid")
 
-	// ErrTooLarge is wrapped by an error about a payload, a result, metadata or
-	// a batch over its limit; the error names the limit. It also wraps ErrInvalid.
+	// ErrTooLarge is wrapped by an error about a payload, a result, metadata or a batch
+	// that is over its limit. The error names the limit. It also wraps ErrInvalid.
 	ErrTooLarge = fmt.Errorf("%w: too large", ErrInvalid)
 
-	// ErrDuplicate is returned by an enqueue when the unique key is held by
-	// another task, or when the id belongs to a task with other content; and by a
-	// requeue when the key is held. See [DuplicateError] for the holder's id.
+	// ErrDuplicate is wrapped by the error of an enqueue whose unique key belongs to
+	// another task, or whose id belongs to a task with other content, and of a requeue
+	// whose unique key belongs to another task. [DuplicateError] has the id of that task.
 	ErrDuplicate = errors.New("duplicate")
 
-	// ErrNotFound is returned where an id is unknown: never enqueued, or its
+	// ErrNotFound is wrapped by the error for an unknown id: it was never enqueued, or its
 	// retention has ended.
 	ErrNotFound = errors.New("not found")
 
-	// ErrUnsupported is wrapped by every error about an optional capability that
-	// the broker lacks: [Flows], [Squads], [Parker] or [Inspector]. See [UnsupportedError]. It
-	// also wraps ErrInvalid and [errors.ErrUnsupported].
+	// ErrUnsupported is wrapped by every error about an optional capability that the broker
+	// lacks: [Flows], [Squads], [Parker] or [Inspector]. See [UnsupportedError]. It also
+	// wraps ErrInvalid and [errors.ErrUnsupported].
 	ErrUnsupported = fmt.Errorf("%w: %w", ErrInvalid, errors.ErrUnsupported)
 )
 
-// What happened to a task or its owner.
+// Errors about a task or its owner.
 var (
-	// ErrLeaseLost is returned by a settlement or heartbeat of somebody who no
-	// longer owns what it speaks of. Nothing was changed.
+	// ErrLeaseLost is wrapped by the error of a settlement of an attempt that the consumer
+	// no longer owns, and of a call of a consumer whose lease has ended. Nothing was
+	// changed.
 	ErrLeaseLost = errors.New("lease lost")
 
-	// ErrCanceled is the error of a task that was killed, and the cause of its
-	// context's end.
+	// ErrCanceled is the error of a task that was killed. It is also the cause when the
+	// context of its handler ends.
 	ErrCanceled = errors.New("canceled")
 
 	// ErrExpired is the error of a task whose deadline passed before it was done.
 	ErrExpired = errors.New("deadline of the task has passed")
 )
 
-// What happened to the broker.
+// Errors about the broker.
 var (
-	// ErrClosed is wrapped by the error of every method after Close, and of a wait
-	// that Close ended. The error says what is closed: the broker, a consumer, an
-	// inbox, a subscription.
+	// ErrClosed is wrapped by the error of every method after Close, and of a wait that
+	// Close ended. The error says what is closed: the broker, a consumer, an inbox or a
+	// subscription.
 	ErrClosed = errors.New("closed")
 
-	// ErrUnavailable is wrapped by an error of a broker that could not be
-	// reached or refuses to serve. Nothing was changed, unless the error also
-	// wraps ErrIndeterminate.
+	// ErrUnavailable is wrapped by the error of a broker that could not be reached or
+	// refuses to serve. Nothing was changed, unless the error also wraps ErrIndeterminate.
 	ErrUnavailable = errors.New("broker unavailable")
 
-	// ErrIndeterminate is wrapped by an error after which nobody knows whether
-	// the request took effect: the reply was lost. Sending the same again is safe.
+	// ErrIndeterminate is wrapped by an error if it is not known whether the request took
+	// effect, because the reply was lost. It is safe to send the same request again.
 	ErrIndeterminate = errors.New("outcome unknown")
 
-	// ErrDamaged is wrapped by the error of a broker that can be reached, but can't do what
-	// was asked because the data that it keeps is damaged. An example is a key of another
-	// type, written by somebody else. Trying again is of no use until an operator has
-	// repaired the data. After that, sending the same again is safe. If a part may have
-	// been done, the error also wraps ErrIndeterminate.
+	// ErrDamaged is wrapped by the error of a broker that can be reached, but can't carry
+	// out the request because its stored data is damaged. An example is a key of another
+	// type, written by a foreign program. Trying again does not help until an operator has
+	// repaired the data. After that it is safe to send the same request again. The error
+	// also wraps ErrIndeterminate if the request may have taken effect in part.
 	ErrDamaged = errors.New("the broker's data is damaged")
 )
 
-// DuplicateError says which task stands in the way. It wraps [ErrDuplicate].
+// DuplicateError is the error of an enqueue or requeue that another task prevents. It wraps
+// [ErrDuplicate].
 type DuplicateError struct {
 	ID     ID     // the task that was refused
-	Holder ID     // the task that holds the key; equal to ID if the id itself has other content
+	Holder ID // the task that has the key; equal to ID if the id itself belongs to a task with other content
 	Key    string // Task.Unique, see DuplicateError.Unique; empty if the id itself has other content
 }
 
-// Unique returns the unique key as the caller gave it, and its scope: the name of the
-// task unless it was given another.
+// Unique returns the unique key as the caller gave it, and its scope. The scope is the name
+// of the task, unless the key was made with another one.
 func (e *DuplicateError) Unique() (scope, key string) { return SplitKey(e.Key) }
 
-// Error names the task, the key and its holder.
+// Error names the task, the key and the task that has it.
 func (e *DuplicateError) Error() string {
 	if e.Key == "" {
 		return fmt.Sprintf("task %s: duplicate: this id belongs to a task with other content", e.ID)
@@ -94,13 +95,13 @@ func (e *DuplicateError) Error() string {
 // Unwrap returns [ErrDuplicate].
 func (e *DuplicateError) Unwrap() error { return ErrDuplicate }
 
-// BatchError says which parts of a batch failed, and why. The parts without an
-// error have taken effect.
+// BatchError says which items of a batch failed, and why. The items without an error have
+// taken effect.
 type BatchError struct {
-	Errs []error // one for each part of the batch, in its order; nil for those that succeeded
+	Errs []error // one entry for each item of the batch, in its order; nil for those that succeeded
 }
 
-// NewBatchError returns a *BatchError of errs, or nil if none of them is set.
+// NewBatchError returns a *BatchError with errs, or nil if every entry is nil.
 func NewBatchError(errs []error) error {
 	for _, err := range errs {
 		if err != nil {
@@ -110,7 +111,7 @@ func NewBatchError(errs []error) error {
 	return nil
 }
 
-// Error returns the first error and the number of others.
+// Error returns the text of the first error and the number of the others.
 func (e *BatchError) Error() string {
 	var first error
 	n := 0
@@ -128,7 +129,7 @@ func (e *BatchError) Error() string {
 	return fmt.Sprintf("%v (and %d more of %d)", first, n-1, len(e.Errs))
 }
 
-// Unwrap returns the errors that are set.
+// Unwrap returns the entries that are not nil.
 func (e *BatchError) Unwrap() []error {
 	var set []error
 	for _, err := range e.Errs {

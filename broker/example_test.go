@@ -8,11 +8,11 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 )
 
-// small is a broker that has no optional capability: embedding the interface hides
-// those of the broker in it.
+// small is a broker without optional capabilities: embedding the interface hides the
+// capabilities of the broker in it.
 type small struct{ broker.Broker }
 
-// What needs a capability asks for it, and says what for.
+// A caller that needs a capability asks for it, and says for which feature.
 func ExampleFlowsOf() {
 	_, err := broker.FlowsOf(memory.New(), "a group")
 	fmt.Println(err)
@@ -26,7 +26,7 @@ func ExampleFlowsOf() {
 	// true
 }
 
-// A broker checks what it is given with CheckTask, which knows what the broker
+// A broker checks each task with CheckTask, which knows the capabilities that the broker
 // lacks.
 func ExampleCheckTask() {
 	task := &broker.Task{ID: broker.NewTaskID("q", ""), Name: "report", Queue: "q", Blocked: true}

@@ -6,45 +6,44 @@ import (
 	"time"
 )
 
-// Flow is a group or a pipe: tasks that are counted in one place as they
-// become final, and what follows from that. A flow's members are tasks or other
-// flows, known by their places from 0. Who drives it is in internal/flow; the
-// broker stores and counts.
+// Flow is a group or a pipe. It counts its members as they become final. Members are tasks
+// or other flows, and have positions from 0. The broker stores the flow and counts. The
+// code that decides what follows from the counts is in internal/flow.
 type Flow struct {
-	ID        ID            // KindGroup: members in any order; KindPipe: one after the other
-	Size      int           // how many members there are; none is an empty flow
-	Need      int           // how many of them must succeed; once fewer can, the others are cancelled
-	Callback  ID            // blocked until all members are final and Need of them succeeded; zero is none
-	Finalizer ID            // blocked until all else is final; zero is none
-	Group     ID            // the flow that this one is a member of; zero is none
-	Step      uint32        // its place there
-	Inbox     ID            // where its outcome is pushed; zero if nobody waits for it
+	ID        ID // its kind is KindGroup if the members run in any order, KindPipe if they run one after the other
+	Size      int // number of members; 0 is an empty flow
+	Need      int // how many members must succeed; once fewer can, the others are cancelled
+	Callback  ID // task or flow that is blocked until all members are final and Need of them succeeded; zero is none
+	Finalizer ID // task or flow that is blocked until all else is final; zero is none
+	Group     ID // the flow that this one is a member of; zero is none
+	Step      uint32 // its position there
+	Inbox     ID // where its outcome is pushed; zero if nobody waits for it
 	Retention time.Duration // how long it is kept once it has ended
-	Seal      string        // of who sends it, over the rest and the members; empty if its codec does not seal
+	Seal      string // signature of the sender over the rest and the members; empty if its codec does not seal
 }
 
 // MaxSeal is the longest [Flow.Seal], in bytes.
 const MaxSeal = 1 << 10
 
-// Places in a flow of what is no member.
+// The Step of a callback and of a finalizer, which are not members of their flow.
 const (
 	StepCallback  uint32 = 1<<32 - 1
 	StepFinalizer uint32 = 1<<32 - 2
 	MaxMembers           = 10_000_000
 )
 
-// How long a flow is kept in which nothing happens.
+// The times for which a flow is kept in which nothing happens.
 //
-// A member can be put off for MaxDuration by its delay, a retry or a snooze, or wait for
-// minions that nobody starts. FlowPatience is longer than that, so whatever a member does
-// later finds its flow. Until all members of a flow are listed none of them can run:
-// OpenPatience is for one whose submitter died half-way.
+// A delay, a retry or a snooze can put off a member for MaxDuration, and a member can wait
+// for minions that nobody starts. FlowPatience is longer than MaxDuration, so a member
+// finds its flow whenever it ends. OpenPatience is for a flow whose submitter died before
+// it had listed all members: none of them can run until all are listed.
 const (
 	FlowPatience = MaxDuration + OpenPatience
 	OpenPatience = 30 * 24 * time.Hour
 )
 
-// Check reports whether the flow makes sense. The error wraps [ErrInvalid].
+// Check reports whether the flow can be stored. The error wraps [ErrInvalid].
 func (f *Flow) Check() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("flow %s: %w: %s", f.ID, ErrInvalid, fmt.Sprintf(format, args...))
@@ -66,129 +65,131 @@ func (f *Flow) Check() error {
 	return nil
 }
 
-// Flows is an optional capability: what groups, pipes and tasks that follow
-// from a settlement need. [FlowsOf] tells whether a Broker has it. Every method may
-// be repeated, by anybody and at once with others: what was done before is not done
-// again. A limit of less than 1, and a place of less than 0, are ErrInvalid.
+// Flows is an optional capability for groups, pipes, and tasks that are submitted with a
+// settlement. [FlowsOf] returns the Flows of a Broker. Every method may be repeated, by any
+// process and at the same time as others: what was done before is not done again. A limit
+// of less than 1 and a position of less than 0 are ErrInvalid.
 //
-// A task with a Group is a member of that flow. The moment it becomes final, by
-// a settlement or a cancel, its [Arrival] is stored with that in its own queue,
-// and stays until it is confirmed. Whoever finds it counts it with Arrive, does
-// what follows, and confirms: if that party dies in between, another one does
-// it again.
+// A task with a Group is a member of that flow. When the member becomes final, by a
+// settlement, a cancel or an expiry, its [Arrival] is stored in its own queue, in the same
+// step. The arrival stays there until it is confirmed. A driver finds it, counts it with
+// Arrive, does what follows, and confirms it. If the driver dies in between, another driver
+// does the same again.
 //
-// A flow is kept until its retention after its end is over. One that has not ended is
-// kept for FlowPatience after its last change, which is longer than any member can wait
-// for its time; or for OpenPatience while not all members are listed and none has arrived.
-// From then on it is ErrNotFound. The
-// id of one that has ended is remembered until its retention is over, and for at
-// least MinTombstone: OpenFlow of it again is nil until then, and begins nothing
-// anew.
-// [Broker.Lookup] finds a flow too: in the state of its outcome, with that; or
-// running once a member has arrived; or pending. [Broker.Cancel] does not know
-// flows: whoever kills one marks it and cancels its members.
+// A flow is kept until its retention after its end is over. A flow that has not ended is
+// kept for FlowPatience after its last change, which is longer than any member can wait for
+// its time. It is kept for OpenPatience only while members are missing from its list and
+// none has arrived. After that it is ErrNotFound. The id of a flow that has ended is
+// remembered until its retention is over, and for at least MinTombstone. During that time
+// OpenFlow of the id returns nil and does not start the flow again.
+//
+// [Broker.Lookup] finds flows too. The state is that of the outcome once the flow has
+// one; before that it is running if a member has arrived, and pending if none has.
+// [Broker.Cancel] does not cancel flows: to kill one, mark it with MarkFlow and cancel its
+// members.
 type Flows interface {
-	// OpenFlow stores a flow, and the ids of its members from a place on. The
-	// first call has place 0; a large flow is opened by several calls, each of
-	// up to MaxBatch members. An empty flow is opened by one call without members,
-	// and so may any other be begun. Whoever opens it stores its tasks afterwards.
-	// Places that are left out are ErrInvalid; a *DuplicateError says that the id
-	// belongs to another flow, or a place to another member.
+	// OpenFlow stores a flow, and the ids of its members from a position on. The first call
+	// has the position 0. A large flow is opened by several calls, each of up to MaxBatch
+	// members. An empty flow is opened by one call without members, and the first call for
+	// any other flow may have none too. The caller stores the tasks afterwards. It is
+	// ErrInvalid to leave out positions. A *DuplicateError means that the id belongs to
+	// another flow, or a position to another member.
 	OpenFlow(ctx context.Context, f *Flow, from int, members []ID) error
 
-	// LookupFlow returns how far a flow is; ErrNotFound if there is none.
+	// LookupFlow returns the progress of a flow, or ErrNotFound if there is none.
 	LookupFlow(ctx context.Context, id ID) (*Progress, error)
 
-	// Members returns up to limit members from a place on, their outcomes only if
-	// outcomes is true: they can be large. What has not arrived has StateUnknown. It
-	// may return fewer than there are, as much as one operation may move; none says
-	// that there are no more.
+	// Members returns up to limit members from a position on. Outcomes can be large and are
+	// included only if outcomes is true. A member that has not arrived has StateUnknown.
+	// Members may return fewer than there are, as many as one operation may move. An empty
+	// result means that there are no more.
 	Members(ctx context.Context, id ID, from, limit int, outcomes bool) ([]Member, error)
 
-	// Arrivals returns up to limit arrivals of a queue, in no order. An empty
-	// queue stands for those queues where a Cancel through this Broker made some, or
-	// tasks expired; see Mail.Arrivals.
-	// It may return fewer than there are; none says that there are no more.
+	// Arrivals returns up to limit arrivals of a queue, in no particular order. An empty
+	// name stands for all queues with arrivals from a Cancel through this Broker or from an
+	// expiry; see Mail.Arrivals. Arrivals may return fewer than there are. An empty result
+	// means that there are no more.
 	Arrivals(ctx context.Context, queue string, limit int) ([]Arrival, error)
 
-	// Arrive counts members, each once: the first outcome of a place stays.
-	// ErrNotFound says that the flow is not kept any more. What is not final or
-	// not at a place of the flow is ErrInvalid, and then none of them is counted.
+	// Arrive counts members, each once: the first outcome at a position stays. ErrNotFound
+	// means that the flow is no longer kept. An arrival that is not final, or whose
+	// position is not in the flow, is ErrInvalid, and then none of them is counted.
 	Arrive(ctx context.Context, id ID, arrivals []Arrival) (*Progress, error)
 
-	// Confirm forgets arrivals. Of each it reads Queue, Task and whether it is one
-	// that submits: a task can have both at the same time. Of one with Kill set it reads
-	// Queue and Flow, and the members of the flow are handed out from there again.
+	// Confirm removes arrivals. It reads Queue, Task and whether Submit is set, since a
+	// task can have one arrival of each kind at the same time. Of an arrival with Kill set
+	// it reads Queue and Flow, and the members of that flow are handed out from the queue
+	// again.
 	Confirm(ctx context.Context, arrivals []Arrival) error
 
-	// Blocked returns what is stored of blocked tasks; nil for those that are
-	// not blocked, or not any more. The error is a *BatchError if some can't be read,
-	// and then the others are returned all the same; theirs wraps ErrMalformed or
-	// ErrVersion.
+	// Blocked returns the stored tasks of ids that are blocked, and nil for those that are
+	// not, or no longer. If some can't be read, the error is a *BatchError whose entries
+	// wrap ErrMalformed or ErrVersion, and the other tasks are returned all the same.
 	Blocked(ctx context.Context, ids []ID) ([]*Task, error)
 
-	// Release makes blocked tasks pending, as they are given here: their
-	// arguments may be complete by now. They come to stand behind what is pending.
-	// A task that is not blocked stays as it is. Of one that is, its queue, unique
-	// key, inbox, flow and deadline stay, and it is recognised by its content at
-	// the first enqueue. The error is a *BatchError, as of Enqueue: one that can't
-	// be stored as it is given stays blocked.
+	// Release makes blocked tasks pending, as they are given here: their arguments may be
+	// complete by now. They go behind all pending tasks. A task that is not blocked stays
+	// as it is. A task that is blocked keeps its queue, unique key, inbox, flow and
+	// deadline, and a repeated enqueue is still compared with the content of the first one.
+	// The error is a *BatchError, as of Enqueue: a task that can't be stored as it is given
+	// stays blocked.
 	Release(ctx context.Context, tasks []*Task) error
 
-	// MarkFlow sets MarkKilled and MarkSwept. They never go away.
+	// MarkFlow sets MarkKilled and MarkSwept. A mark is never removed.
 	MarkFlow(ctx context.Context, id ID, marks Marks) error
 
-	// EndFlow gives a flow its outcome, which is kept for its retention and
-	// pushed to its inbox. The first outcome stays. A flow with a retention of 0
-	// is gone with that: tell the flow that it is a member of first.
+	// EndFlow gives a flow its outcome, which is kept for its retention and pushed to its
+	// inbox. The first outcome stays. A flow with a retention of 0 is no longer found after
+	// that, so tell the flow around it first.
 	EndFlow(ctx context.Context, id ID, o *Outcome) error
 }
 
-// Marks are notes on a flow.
+// Marks are facts about a flow that its drivers note.
 type Marks uint8
 
 // The marks.
 const (
-	MarkKilled  Marks = 1 << iota // somebody killed it: what has not started never does
-	MarkSwept                     // all members were cancelled since it could not succeed any more
-	MarkStarted                   // a squad that was decided to start; only [Squads.Decide] sets it
-	MarkDropped                   // a squad that was decided not to; the same
+	MarkKilled  Marks = 1 << iota // the flow was killed: members that have not started never start
+	MarkSwept // the flow could not succeed any more, and all its members were cancelled
+	MarkStarted // the squad was decided to start; only [Squads.Decide] sets it
+	MarkDropped // the squad was decided not to start; only [Squads.Decide] sets it
 )
 
-// Progress is how far a flow is.
+// Progress is the state of a flow: how many members have arrived, and what was decided.
 type Progress struct {
 	Flow      Flow
-	Listed    int // how many members are listed; fewer than Size while it is opened
+	Listed    int // how many members are listed; fewer than Size while the flow is being opened
 	Succeeded int
 	Failed    int   // members that are final and did not succeed
-	First     int   // the place of the one of them that was counted first; of no meaning while Failed is 0, -1 if it is not known
-	Callback  State // StateUnknown until it is final
-	Finalizer State // the same
+	First     int // the position of the failed member that was counted first; undefined while Failed is 0, -1 if not known
+	Callback  State // StateUnknown until the callback is final
+	Finalizer State // StateUnknown until the finalizer is final
 	Marks     Marks
-	Outcome   *Outcome // once it has ended
+	Outcome   *Outcome // nil until the flow has ended
 }
 
 // Arrived returns how many members are final.
 func (p *Progress) Arrived() int { return p.Succeeded + p.Failed }
 
-// Doomed reports whether too few members can still succeed.
+// Doomed reports whether too few members can still succeed for the flow to succeed.
 func (p *Progress) Doomed() bool { return p.Flow.Size-p.Failed < p.Flow.Need }
 
 // Member is one member of a flow.
 type Member struct {
 	ID      ID
-	State   State    // StateUnknown until it has arrived
-	Outcome *Outcome // nil until then, or if it was not asked for
+	State   State // StateUnknown until it has arrived
+	Outcome *Outcome // nil until it has arrived, or if outcomes were not asked for
 }
 
-// Arrival tells that a member of a flow is final, that a task was submitted with
-// the settlement of another one, or that the kill of a flow was not finished.
+// Arrival tells that a member of a flow is final and not counted yet. There are two other
+// kinds. With Submit set, a task was submitted with the settlement of another one and is to
+// be enqueued. With Kill set, the kill of a flow was not finished.
 type Arrival struct {
-	Queue   string // where it is stored
-	Task    ID     // the member, or the task that was submitted
-	Flow    ID     // whose member it is; zero for a submitted task
-	Step    uint32 // its place in the flow, StepCallback or StepFinalizer
+	Queue   string // the queue where it is stored
+	Task    ID // the member, or the submitted task; zero if Kill is set
+	Flow    ID // the flow of the member; zero for a submitted task
+	Step    uint32 // the position in the flow, StepCallback or StepFinalizer
 	Outcome Outcome
-	Submit  *Task // a task that is to be enqueued; nil for a member
-	Kill    bool  // the flow is halted and to be killed, see Halter; Task is zero
+	Submit  *Task // the task that is to be enqueued; nil for a member
+	Kill    bool // the flow is halted and must be killed; see Halter
 }

@@ -9,14 +9,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// ID identifies a task, a group, a pipe, an inbox or a minion. It is a UUIDv7
-// (RFC 9562) whose random bits hold places of Arbiter's own; docs/wire.md has
-// the table. Nothing else may be derived from an ID, least of all order or
-// time. It is no secret: IDs that were made at about the same time may differ in one
-// byte. The zero ID identifies nothing.
+// ID identifies a task, a group, a pipe, an inbox or a minion. It is a UUIDv7 (RFC 9562)
+// that carries four fields in its random bits: the kind, a hash of the queue, the
+// partition, and the position in a [Block]. The table is below, and in docs/wire.md.
+//
+// Nothing else may be derived from an ID, least of all order or time. An ID is not a
+// secret: IDs that were made at about the same time may differ in one byte. The zero ID
+// identifies nothing.
 type ID uuid.UUID
 
-// Kind says what an [ID] identifies.
+// Kind is what an [ID] identifies.
 type Kind uint8
 
 // The kinds. The values are on the wire; there is room for four.
@@ -27,7 +29,7 @@ const (
 	KindParty             // a minion or an arbiter's inbox
 )
 
-// The places inside an ID:
+// The layout of an ID:
 //
 //	bytes 0-5    unix time in ms            (RFC 9562)
 //	byte  6      0111, kind (2), queue hash bits 9-8
@@ -35,22 +37,22 @@ const (
 //	byte  8      10, random (6)
 //	byte  9      partition, modulo their number
 //	bytes 10-14  random
-//	byte  15     place in a block, from 1; 0 if in none
+//	byte  15     position in a block, from 1; 0 if in none
 const (
 	queueHashBits = 10
 	queueHashMask = 1<<queueHashBits - 1
 )
 
-// A [Block] makes up to BlockSize IDs that differ in their place only, for tasks whose
-// payloads have up to BlockBytes together.
+// A [Block] makes up to BlockSize IDs that differ only in their position. The payloads of
+// their tasks have up to BlockBytes together.
 const (
 	BlockSize  = 64
 	BlockBytes = 512 << 10
 )
 
-// NewID returns a fresh ID of a kind for something that lives in a queue. Queue
-// is empty for what lives in none. A queue that has n partitions keeps it in the
-// one that is partition modulo n.
+// NewID returns a fresh ID of a kind. Queue is the queue that the thing belongs to, or
+// empty. If the queue has n partitions, the thing is in the partition with the index
+// partition modulo n.
 func NewID(kind Kind, queue string, partition uint8) ID {
 	var id ID
 	binary.BigEndian.PutUint64(id[0:8], uint64(time.Now().UnixMilli())<<16)
@@ -66,8 +68,8 @@ func NewID(kind Kind, queue string, partition uint8) ID {
 	return id
 }
 
-// NewTaskID returns a fresh ID for a task of a queue: in the partition of its unique
-// key, see [KeyPartition], or in any if it has none.
+// NewTaskID returns a fresh ID for a task of a queue. With a unique key it is in the
+// partition of the key, see [KeyPartition]; without one in any partition.
 func NewTaskID(queue, unique string) ID {
 	if unique == "" {
 		return NewID(KindTask, queue, uint8(rand.Uint32()))
@@ -75,24 +77,24 @@ func NewTaskID(queue, unique string) ID {
 	return NewID(KindTask, queue, KeyPartition(unique))
 }
 
-// Block makes IDs for tasks that are sent together: up to [BlockSize] of one queue
-// are alike but for their place, so a broker can keep what it knows of them in one
-// entry. Nothing depends on that: any task may have any ID. The zero Block is ready
-// to use, by one goroutine at a time.
+// Block makes IDs for tasks that are sent together. Up to [BlockSize] IDs of one queue
+// differ only in their position, so a broker can keep what it knows about these tasks in
+// one record. Nothing depends on that: any task may have any ID. The zero Block is ready to
+// use, by one goroutine at a time.
 type Block struct {
-	open map[string]*block // by queue
-	last *block            // the one that was used last
-	name string            // its queue
+	open map[string]*block // the current block of each queue
+	last *block // the block that was used last
+	name string // the queue of last
 }
 
 // block is the block of a queue that is not full yet.
 type block struct {
-	id    ID // made last; zero if none was
-	bytes int
+	id    ID // the last one made; zero if none was
+	bytes int // payloads so far
 }
 
-// NewTaskID returns the next ID for a task of a queue, which has no unique key, and a
-// payload of so many bytes.
+// NewTaskID returns the next ID for a task of a queue. The task has no unique key, and its
+// payload has that many bytes.
 func (b *Block) NewTaskID(queue string, payload int) ID {
 	if b.last == nil || b.name != queue {
 		if b.open == nil {
@@ -112,21 +114,21 @@ func (b *Block) NewTaskID(queue string, payload int) ID {
 	return l.id
 }
 
-// KeyPartition returns the partition of all tasks with a unique key. They share
-// one, since a key is compared within a partition.
+// KeyPartition returns the partition of all tasks with a unique key. They share one because
+// a broker compares keys within a partition.
 func KeyPartition(unique string) uint8 {
 	sum := fnv1a(unique)
 	return uint8(sum ^ sum>>8 ^ sum>>16 ^ sum>>24)
 }
 
-// QueueHash returns the ten bits of a queue's name that an [ID] carries. Two
-// queues can share them: the hash says whom to ask, not which of them has a task.
+// QueueHash returns the ten bits of a queue's name that an [ID] carries. Two queues can
+// have the same hash: it narrows down where a task is, and does not identify the queue.
 func QueueHash(queue string) uint16 {
 	sum := fnv1a(queue)
 	return uint16(sum^sum>>queueHashBits^sum>>(2*queueHashBits)) & queueHashMask
 }
 
-// fnv1a is what hash/fnv does in 32 bits, without allocating.
+// fnv1a is the 32-bit FNV-1a hash of hash/fnv, without allocations.
 func fnv1a(s string) uint32 {
 	sum := uint32(2166136261)
 	for i := range len(s) {
@@ -145,18 +147,16 @@ func ParseID(s string) (ID, error) {
 	return ID(u), nil
 }
 
-// Kind returns what the ID identifies.
+// Kind returns the kind of thing that the ID identifies.
 func (id ID) Kind() Kind { return Kind(id[6] >> 2 & 3) }
 
-// QueueHash returns the bits that [QueueHash] gave for the queue's name when
-// the ID was made.
+// QueueHash returns the [QueueHash] of the queue that the ID was made for.
 func (id ID) QueueHash() uint16 { return uint16(id[6]&3)<<8 | uint16(id[7]) }
 
-// Partition returns the number that says in which partition of its queue it is.
+// Partition returns the partition that the ID was made with; see [NewID].
 func (id ID) Partition() uint8 { return id[9] }
 
-// BlockPlace returns the place of the ID in its [Block], from 1, or 0 if it is in
-// none.
+// BlockPlace returns the position of the ID in its [Block], from 1, or 0 if it is in none.
 func (id ID) BlockPlace() int {
 	if id[15] > BlockSize {
 		return 0
@@ -170,10 +170,10 @@ func (id ID) IsZero() bool { return id == ID{} }
 // String returns the usual text form of a UUID, 36 characters.
 func (id ID) String() string { return uuid.UUID(id).String() }
 
-// MarshalText returns what [ID.String] does.
+// MarshalText returns the text of [ID.String].
 func (id ID) MarshalText() ([]byte, error) { return uuid.UUID(id).MarshalText() }
 
-// UnmarshalText reads what [ID.MarshalText] wrote.
+// UnmarshalText reads the text that [ID.MarshalText] wrote.
 func (id *ID) UnmarshalText(text []byte) error {
 	parsed, err := ParseID(string(text))
 	if err != nil {

@@ -24,11 +24,11 @@ func TestBlock(t *testing.T) {
 		}
 		last[queue] = id
 	}
-	// Large ones have smaller blocks.
+	// Large payloads make smaller blocks.
 	first, second := b.NewTaskID("large", broker.BlockBytes/2), b.NewTaskID("large", broker.BlockBytes/2)
 	third, fourth := b.NewTaskID("large", 1), b.NewTaskID("large", broker.BlockBytes+1)
 	if !same(first, second) || same(second, third) || same(third, fourth) || fourth.BlockPlace() != 1 {
-		t.Errorf("ids of large tasks are %s, %s, %s, %s", first, second, third, fourth)
+		t.Errorf("ids of large tasks: %s, %s, %s, %s: the first two must share a block, the others must not", first, second, third, fourth)
 	}
 	if alone := broker.NewTaskID("q", ""); alone.BlockPlace() != 0 {
 		t.Errorf("%s is in a block", alone)

@@ -7,27 +7,26 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// The limits of what is kept of a failure while its task is retried. There may be
-// many such tasks at a time, in an outage.
+// The limits of a stored last failure. They are smaller than those of an outcome, since an
+// outage can leave many tasks in retry at the same time.
 const (
-	MaxLastMessage = 2 << 10 // bytes of the message; what is longer is cut
-	MaxLastStack   = 4 << 10 // bytes of the stack; what is longer is cut
-	maxLastChain   = 4       // messages of the chain,
-	maxLastLink    = 256     // of so many bytes each
+	MaxLastMessage = 2 << 10 // bytes of the message; a longer one is cut
+	MaxLastStack   = 4 << 10 // bytes of the stack; a longer one is cut
+	maxLastChain   = 4 // messages of the chain
+	maxLastLink    = 256 // bytes of each message of the chain
 	maxLastCodes   = 16
 )
 
-// LastFailure says why the last attempt that failed has failed, of a task that is
-// retried.
+// LastFailure is the error of the last failed attempt at a task that is retried.
 type LastFailure struct {
-	Err     Failure   // message and stack cut to MaxLastMessage and MaxLastStack, the chain to a few messages
-	Attempt uint32    // number of the start that failed
+	Err     Failure // message and stack cut to MaxLastMessage and MaxLastStack, the chain to a few messages
+	Attempt uint32 // number of the start that failed
 	At      time.Time // by the minion's clock, in ms, for display only
 }
 
-// LastFailure returns what a look-up shows once the settlement is accepted: a copy
-// that is cut to its limits. It is nil if the settlement is no retry, or names no
-// error; then an earlier failure stays.
+// LastFailure returns the failure that a look-up shows once the settlement is accepted: a
+// copy that is cut to the limits. It is nil if the settlement is not a retry, or has no
+// error. An earlier failure stays in that case.
 func (s *Settlement) LastFailure() *LastFailure {
 	if s.Verb != VerbRetry || s.Outcome.Err == nil {
 		return nil
@@ -46,8 +45,8 @@ func (s *Settlement) LastFailure() *LastFailure {
 	return l
 }
 
-// The fields of a last failure, in their order on the wire, after the version byte.
-// New ones go to the end.
+// The fields of a last failure, in their order on the wire, after the version byte. New
+// fields are added at the end.
 const (
 	lastName = iota
 	lastAttempt
@@ -56,7 +55,7 @@ const (
 	lastCount
 )
 
-// AppendLastFailure appends the record of why a task of that name is retried.
+// AppendLastFailure appends the record of the last failure of a task with that name.
 func AppendLastFailure(dst []byte, name string, l *LastFailure) []byte {
 	dst = append(dst, RecordVersion)
 	dst = msgp.AppendArrayHead(dst, lastCount)
@@ -66,8 +65,8 @@ func AppendLastFailure(dst []byte, name string, l *LastFailure) []byte {
 	return appendFailure(dst, l.Err)
 }
 
-// ParseLastFailure reads what [AppendLastFailure] wrote. The error wraps
-// [ErrVersion] or [ErrMalformed].
+// ParseLastFailure reads a record of [AppendLastFailure]. The error wraps [ErrVersion] or
+// [ErrMalformed].
 func ParseLastFailure(record []byte) (name string, l LastFailure, err error) {
 	if err := checkVersion(record, "a failure"); err != nil {
 		return "", LastFailure{}, err
@@ -88,7 +87,7 @@ func ParseLastFailure(record []byte) (name string, l LastFailure, err error) {
 			if f, in, err = takeFailure(in); f != nil {
 				l.Err = *f
 			}
-		default: // of a newer writer: the array may only grow
+		default: // a field of a newer version
 			in, err = msgp.Skip(in, 1)
 		}
 		if err != nil {

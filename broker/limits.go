@@ -5,39 +5,39 @@ import (
 	"time"
 )
 
-// The limits every broker keeps, so that memory is bounded and a script on the
-// server stays short. Payload, Result and Meta are defaults that a broker may
-// let its user change; the others are fixed.
+// The limits that every broker enforces. They bound memory, and how long one operation
+// occupies a server. Payload, result and metadata have defaults that a broker may let its
+// user change; the others are fixed.
 const (
 	DefaultMaxPayload = 1 << 20  // bytes of one task's payload
 	DefaultMaxResult  = 1 << 20  // bytes of one task's result
 	DefaultMaxMeta    = 4 << 10  // bytes of one task's metadata, keys and values together
-	MaxBatch          = 1000     // records that one operation on the store may touch
+	MaxBatch          = 1000 // records that one operation on the store may read or write
 	MaxBatchBytes     = 4 << 20  // bytes that one operation on the store may move
-	MaxInbox          = 100_000  // entries of an inbox or an event topic
+	MaxInbox          = 100_000 // notices of an inbox, or events of a topic
 	MaxUniqueKey      = 512      // bytes of a unique key, without its scope
 	MaxStack          = 16 << 10 // bytes of an error's stack; what is longer is cut
 	MaxMessage        = 8 << 10  // bytes of an error's message; what is longer is cut
 )
 
-// The times every broker keeps unless its user says otherwise.
+// The times that every broker uses unless its user sets others.
 const (
 	DefaultRetention     = time.Hour          // how long a result is kept after the final state
 	DefaultDeadRetention = 7 * 24 * time.Hour // how long a dead letter is kept
 	MinTombstone         = 10 * time.Minute   // how long an id is remembered after the final state, at least
-	HaltPatience         = 30 * time.Second   // how long whoever has halted a flow is left to kill it; see Halter
-	MaxUnused            = 24 * time.Hour     // by when a queue is forgotten that is empty and that nobody uses
-	MaxDuration          = 10 * 365 * 24 * time.Hour
+	HaltPatience         = 30 * time.Second // how long a process that has halted a flow has to kill it; see Halter
+	MaxUnused            = 24 * time.Hour // the time within which an empty queue that nobody uses is forgotten
+	MaxDuration          = 10 * 365 * 24 * time.Hour // the longest delay, timeout, deadline or retention: ten years
 )
 
-// Limits are the sizes that a broker's user may change.
+// Limits are the sizes that the user of a broker may change.
 type Limits struct {
 	Payload int // bytes; default DefaultMaxPayload
 	Result  int // bytes; default DefaultMaxResult
 	Meta    int // bytes; default DefaultMaxMeta
 }
 
-// WithDefaults returns l with the default in place of every zero.
+// WithDefaults returns l with every zero replaced by its default.
 func (l Limits) WithDefaults() Limits {
 	if l.Payload == 0 {
 		l.Payload = DefaultMaxPayload
@@ -54,10 +54,10 @@ func (l Limits) WithDefaults() Limits {
 // MaxName is the longest name of a queue, task, topic or namespace, in bytes.
 const MaxName = 128
 
-// CheckName reports whether name may name a queue, a task, a topic or a
-// namespace: 1 to 128 of A-Z a-z 0-9 _ . and -. What says in the error what
-// the name is of. The error wraps [ErrInvalid].
-func CheckName(what, name string) error {
+// CheckName reports whether name is valid for a queue, a task, a topic or a namespace: 1 to
+// 128 of A-Z a-z 0-9 _ . and -. The error wraps [ErrInvalid], and begins with kind, such as
+// "queue".
+func CheckName(kind, name string) error {
 	ok := len(name) >= 1 && len(name) <= MaxName
 	for i := 0; ok && i < len(name); i++ {
 		c := name[i]
@@ -67,5 +67,5 @@ func CheckName(what, name string) error {
 	if ok {
 		return nil
 	}
-	return fmt.Errorf("%w %s name %.140q: want 1 to %d of A-Z a-z 0-9 _ . -", ErrInvalid, what, name, MaxName)
+	return fmt.Errorf("%w %s name %.140q: want 1 to %d of A-Z a-z 0-9 _ . -", ErrInvalid, kind, name, MaxName)
 }

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// names are those that records were read with: a program meets few, and each of
-// them in every record.
+// names are the names that were read from records. A program meets few different ones, and
+// each of them in very many records.
 var names nameCache
 
 const (
@@ -16,13 +16,13 @@ const (
 	nameWays = 4
 )
 
-// nameCache keeps a string for each of a few names, so that reading them again
-// takes no memory. Whatever records say, it has nameSets*nameWays names of at most
-// MaxName bytes; what it has no room for replaces another. It is safe for
-// concurrent use: an entry is only ever replaced as a whole.
+// nameCache keeps a string for each of a few names, so that reading the name again does not
+// allocate. It is bounded: it has nameSets*nameWays names of at most MaxName bytes, and a
+// new name replaces another one if there is no room. It is safe for concurrent use, because
+// an entry is only ever replaced as a whole.
 type nameCache [nameSets][nameWays]atomic.Pointer[string]
 
-// intern returns string(b).
+// intern returns string(b), from the cache if possible.
 func (c *nameCache) intern(b []byte) string {
 	if len(b) == 0 {
 		return ""
@@ -48,8 +48,8 @@ func (c *nameCache) intern(b []byte) string {
 	return s
 }
 
-// nameHash mixes b, eight bytes at a time. A name that collides on purpose
-// costs the memory that every name would without the cache.
+// nameHash hashes b, eight bytes at a time. It need not resist collisions: a name that
+// collides on purpose costs no more than a name without the cache.
 func nameHash(b []byte) uint64 {
 	const odd = 0x9e3779b97f4a7c15
 	h := uint64(len(b))

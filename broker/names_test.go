@@ -29,7 +29,7 @@ func TestNamesAreSharedAndBounded(t *testing.T) {
 	for i := range c {
 		for j := range c[i] {
 			if p := c[i][j].Load(); p == nil || len(*p) > MaxName {
-				t.Fatalf("after many names: %v in set %d", p, i)
+				t.Fatalf("after many names: the entry %v of set %d is empty or too long", p, i)
 			}
 		}
 	}
@@ -51,7 +51,7 @@ func TestNamesTogether(t *testing.T) {
 	wg.Wait()
 }
 
-// What is read takes memory for its payload or result and for nothing else, not
+// Reading a record allocates memory for its payload or result and for nothing else, not
 // even for the bytes of a string that it is read from.
 func TestRecordsTakeLittleMemory(t *testing.T) {
 	task, outcome := usualTask(), usualOutcome()
@@ -69,7 +69,7 @@ func TestRecordsTakeLittleMemory(t *testing.T) {
 		"ParseOutcome":  {1, func() { _, _ = ParseOutcome([]byte(result)) }},
 	} {
 		if got := testing.AllocsPerRun(200, do.f); got > do.allocs {
-			t.Errorf("%s takes memory %v times, want %v", name, got, do.allocs)
+			t.Errorf("%s allocates %v times, want at most %v", name, got, do.allocs)
 		}
 	}
 	if d.Name != task.Name || string(d.Payload) != string(task.Payload) {

@@ -7,54 +7,56 @@ import (
 	"time"
 )
 
-// AbandonedAfter is how long a parked task waits beyond its time in a queue without a
-// consumer, before a consumer of another queue is asked how it ends. That is for queues
-// whose minions are just being restarted.
+// AbandonedAfter is how long an overdue parked task waits in a queue without a consumer
+// before a consumer of another queue is asked how it ends. The wait is for queues whose
+// minions are just being restarted.
 const AbandonedAfter = time.Minute
 
-// Parker is an optional capability: a task that its consumer can't run waits for one
-// that can. In a rolling deployment the tasks of the new build come to minions of the
-// old one, which must not end them as failures. [ParkerOf] tells whether a Broker has it.
+// Parker is an optional capability: a task that its consumer can't run waits for a consumer
+// that can. In a rolling deployment, minions of the old build get tasks of the new build,
+// and must not end them as failures. [ParkerOf] returns the Parker of a Broker.
 //
-// A consumer parks a task with VerbPark. The task is StateParked then, and is not handed
-// to any consumer whose [ConsumerConfig].Tasks lacks its name; nor, a second time, to one
-// that has parked a task with the same [Need]. A task whose message is of a newer version
-// than the consumer reads is handed to consumers that read it, and has no other need until
-// one of them parks it again. A consumer that may have it gets it with
-// its next Dequeue, before what is pending: one that waits already gets it at once, and
-// one that is opened later gets it with its first. When the Delay of the settlement is
-// over the task is pending again, with Delivery.Overdue set, and whoever dequeues first
-// gets it. That is cleared when it is parked again, retried, snoozed or requeued.
+// A consumer parks a task with VerbPark. The state is then StateParked. The task is not
+// handed to a consumer whose [ConsumerConfig].Tasks lacks its name, nor to a consumer that
+// has itself parked a task with the same [Need]. If the message of the task is of a newer
+// version than the consumer reads, its only need is a consumer that reads that version,
+// until such a consumer parks it again. A consumer gets the parked tasks that it may have
+// with its next Dequeue, before pending ones. A waiting Dequeue returns them at once, and a
+// new consumer gets them with its first Dequeue.
 //
-// If no consumer serves its queue then, and for AbandonedAfter, a consumer of another
-// queue is asked how the task ends ([ConsumerConfig].OnAbandoned), and that is how it ends.
-// Its inbox is told, and its flow has its arrival, as of any that is settled. Where no
-// consumer lives at all it waits for one.
+// When the Delay of the settlement is over, the task is pending again with Delivery.Overdue
+// set, and any consumer gets it. Overdue is cleared when the task is parked again, retried,
+// snoozed or requeued.
 //
-// A parked task keeps its unique key and its place in a flow, and a cancel ends it. Its
-// attempts are counted as after VerbRelease.
+// If no consumer serves the queue then, and for AbandonedAfter, the task is abandoned: a
+// consumer of another queue is asked how it ends ([ConsumerConfig].OnAbandoned), and it
+// ends that way. Its inbox is notified and its flow gets its arrival, as with a settlement.
+// If no consumer lives at all, the task waits for one.
+//
+// A parked task keeps its unique key and its position in a flow, and a cancel ends it. Its
+// attempts are counted as with VerbRelease.
 type Parker interface {
-	// Parked returns what the parked tasks of a queue need, and how many need it,
-	// sorted by name, codec and schema. A queue that is not known has none.
+	// Parked returns the needs of the parked tasks of a queue, with the number of tasks for
+	// each, sorted by name, codec and schema. A queue that is not known has none.
 	Parked(ctx context.Context, queue string) ([]Parked, error)
 }
 
-// Need is what a task needs of a minion: a handler of its name, its codec, and
-// parameters as those that it was sent with.
+// Need is what a minion must have to run a task: a handler of its name, its codec, and the
+// parameters that the task was sent with.
 type Need struct {
 	Name   string
 	Codec  string
 	Schema uint64 // Task.Schema
-	// Version is that of a message which the consumer that parked it could not read. All
-	// else is in the message, so it is empty. It is 0 if the message could be read.
+	// Version is the version of a message that was too new for the consumer that parked it.
+	// The other fields are then empty, since they are in the message. Version is 0 if the
+	// message could be read.
 	Version uint8
 }
 
-// NeedOf returns what a task needs.
+// NeedOf returns the need of a task.
 func NeedOf(t *Task) Need { return Need{Name: t.Name, Codec: t.Codec, Schema: t.Schema} }
 
-// Need returns what the task needs, as far as the consumer that it was handed to can
-// tell.
+// Need returns the need of the task, as far as the consumer that got it can tell.
 func (d *Delivery) Need() Need {
 	if d.Version != 0 {
 		return Need{Version: d.Version}
@@ -62,48 +64,47 @@ func (d *Delivery) Need() Need {
 	return NeedOf(&d.Task)
 }
 
-// Compare orders needs by name, codec, schema and version, as a function for
-// [slices.SortFunc].
+// Compare orders needs by name, codec, schema and version. It fits [slices.SortFunc].
 func (n Need) Compare(other Need) int {
 	return cmp.Or(cmp.Compare(n.Name, other.Name), cmp.Compare(n.Codec, other.Codec), cmp.Compare(n.Schema, other.Schema),
 		cmp.Compare(n.Version, other.Version))
 }
 
-// Parked counts parked tasks with the same need.
+// Parked counts the parked tasks with one need.
 type Parked struct {
 	Need  Need
 	Tasks int
 }
 
-// Ability tells a [Parker] which parked tasks a consumer may be handed. Its methods may
-// be called concurrently.
+// Ability tells a [Parker] which parked tasks a consumer may get. Its methods may be called
+// concurrently.
 type Ability struct {
 	tasks map[string]uint64
-	reads uint8 // versions of messages up to this
+	reads uint8 // the newest version of messages that the consumer reads
 
 	mu     sync.Mutex
-	parked map[Need]struct{} // with names in tasks: of others nothing is handed to it anyway
+	parked map[Need]struct{} // needs that the consumer has parked, if tasks has their name
 }
 
-// maxAbility bounds what an Ability remembers. Beyond that it begins anew, which costs
-// one more try for each need.
+// maxAbility bounds the needs that an Ability remembers. At the limit it forgets all of
+// them, which costs one more try for each need.
 const maxAbility = 10_000
 
-// NewAbility returns the ability of a consumer with [ConsumerConfig].Tasks.
+// NewAbility returns the ability of a consumer with these [ConsumerConfig].Tasks.
 func NewAbility(tasks map[string]uint64) *Ability {
 	return &Ability{tasks: tasks, reads: MessageVersion}
 }
 
-// Reads says up to which version the consumer reads messages, for one whose broker is of
+// Reads sets the newest version of messages that the consumer reads. It is for a broker of
 // another version than this package.
 func (a *Ability) Reads(version uint8) { a.reads = version }
 
-// None reports whether there is no parked task that the consumer may ever be handed.
+// None reports whether the consumer can run no task at all, so it never gets a parked one.
 func (a *Ability) None() bool { return len(a.tasks) == 0 }
 
-// Fits reports whether the consumer may be handed parked tasks with a need.
+// Fits reports whether the consumer may get parked tasks with a need.
 func (a *Ability) Fits(n Need) bool {
-	if n.Version != 0 { // what else it needs can be told when it is read
+	if n.Version != 0 { // a consumer that reads the message learns what else it needs
 		return n.Version <= a.reads
 	}
 	if _, knows := a.tasks[n.Name]; !knows {
@@ -115,8 +116,8 @@ func (a *Ability) Fits(n Need) bool {
 	return !parked
 }
 
-// Park notes that the consumer parks a task with a need. Call it before another
-// consumer, or the same one, can be handed the task.
+// Park records that the consumer parks a task with a need. The broker must call it before
+// it can hand the task to another consumer or to the same one.
 func (a *Ability) Park(n Need) {
 	if _, knows := a.tasks[n.Name]; !knows {
 		return

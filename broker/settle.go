@@ -6,50 +6,49 @@ import (
 	"unicode/utf8"
 )
 
-// Settlement says what became of one attempt.
+// Settlement reports how one attempt ended.
 type Settlement struct {
 	Delivery *Delivery // as Dequeue returned it; the broker reads its Minion, ID, Name, Queue, Codec, Schema, Attempt, Start, Retried, Inbox, Unique, Meta and retentions
 	Verb     Verb
-	Delay    time.Duration // of VerbRetry and VerbSnooze: 0 or less is at once; of VerbPark: how long it may be parked, more than 0
-	// Unstarted says that no handler was started. The attempt does not count as a start
-	// then.
+	Delay    time.Duration // with VerbRetry and VerbSnooze: 0 or less is at once; with VerbPark: how long it may be parked, more than 0
+	// Unstarted says that no handler was started, so the attempt does not count as a start.
 	Unstarted bool
-	Outcome   Outcome // of VerbFinish: what is kept and pushed to the inbox; of VerbRetry: see LastFailure
-	// Submit are tasks that are stored with VerbFinish as succeeded, as arrivals of
-	// the queue; see [Flows]. All of them are stored, or the settlement is refused.
-	// With any other verb or state they are ErrInvalid, on a broker without Flows
-	// ErrUnsupported. Up to MaxBatch.
+	Outcome   Outcome // with VerbFinish: kept and pushed to the inbox; with VerbRetry: see LastFailure
+	// Submit are tasks that are stored together with the settlement, as arrivals of the
+	// queue; see [Flows]. Either all of them are stored or the settlement is refused. They
+	// are allowed with VerbFinish as succeeded only, else they are ErrInvalid. On a broker
+	// without Flows they are ErrUnsupported. There may be up to MaxBatch.
 	Submit []*Task
 }
 
-// Verb is what a [Settlement] does.
+// Verb is the kind of a [Settlement].
 type Verb uint8
 
 // The verbs.
 const (
-	// VerbFinish ends the task with Outcome, whose State is final. A failed
-	// task becomes a dead letter.
+	// VerbFinish ends the task with Outcome, whose State must be final. A failed task
+	// becomes a dead letter.
 	VerbFinish Verb = iota
-	// VerbRetry makes it due again after Delay and counts a retry. If the Outcome
-	// has an Err, a look-up shows it until the task ends, or is retried with
-	// another one. A task that was cancelled meanwhile ends as canceled instead.
+	// VerbRetry makes the task due again after Delay and counts a retry. If the Outcome has
+	// an Err, a look-up shows it until the task ends or is retried with another one. A task
+	// that was cancelled in the meantime ends as canceled instead.
 	VerbRetry
-	// VerbSnooze is VerbRetry without counting a retry. An earlier failure stays.
+	// VerbSnooze makes the task due again after Delay and does not count a retry. An
+	// earlier failure is still shown. A task that was cancelled in the meantime ends as
+	// canceled instead.
 	VerbSnooze
-	// VerbRelease gives it back unfinished, to the front of its queue and at
-	// once; nothing is counted but the number of the next attempt and, unless it is
-	// Unstarted, of the next start. Several in one
-	// batch keep their order: the first is handed out first. A task that was
-	// cancelled meanwhile ends as canceled instead.
+	// VerbRelease gives the task back unfinished, at once and to the front of its queue. It
+	// counts only the number of the next attempt and, unless it is Unstarted, of the next
+	// start. Several in one batch keep their order: the first is handed out first. A task
+	// that was cancelled in the meantime ends as canceled instead.
 	VerbRelease
-	// VerbPark gives it back unfinished, since the consumer can't run it; see
-	// [Parker]. Nothing is counted but the number of the next attempt. A task that was
-	// cancelled meanwhile ends as canceled instead. On a broker without Parker it is
-	// ErrUnsupported.
+	// VerbPark gives the task back because the consumer can't run it; see [Parker]. It
+	// counts only the number of the next attempt. A task that was cancelled in the meantime
+	// ends as canceled instead. On a broker without Parker it is ErrUnsupported.
 	VerbPark
 )
 
-// Starts returns how often a handler of the task was started, with this attempt.
+// Starts returns how often a handler of the task was started, including this attempt.
 func (s *Settlement) Starts() uint32 {
 	if s.Unstarted {
 		return max(s.Delivery.Start, 1) - 1
@@ -57,8 +56,8 @@ func (s *Settlement) Starts() uint32 {
 	return s.Delivery.Start
 }
 
-// Check reports whether the settlement makes sense and fits the limits. The
-// error wraps [ErrInvalid] or [ErrTooLarge].
+// Check reports whether the settlement is valid and within the limits. The error wraps
+// [ErrInvalid] or [ErrTooLarge].
 func (s *Settlement) Check(l Limits) error {
 	if s.Delivery == nil {
 		return fmt.Errorf("settlement: %w: no delivery", ErrInvalid)
@@ -90,32 +89,32 @@ func (s *Settlement) Check(l Limits) error {
 
 // Outcome is how a task ended.
 type Outcome struct {
-	State  State  // final
-	Codec  string // of Result
-	Result []byte // of a succeeded task; empty if it returns nothing
+	State  State // final: succeeded, failed, canceled or expired
+	Codec  string // name of the codec of Result
+	Result []byte // encoded result of a succeeded task; empty if it returns nothing
 	Err    *Failure
 
-	Name     string    // of the task
-	Attempts uint32    // how often a handler was started; a start that a minion's death may have prevented counts
+	Name     string // name of the task
+	Attempts uint32 // how often a handler was started; a start that the death of a minion may have prevented counts
 	Retried  int       // how many retries were used
-	Minion   ID        // who settled it; zero if nobody ran it
-	Enqueued time.Time // these three by clients' clocks, in ms, for display only
-	Started  time.Time // of the attempt that was settled; zero if it never started
+	Minion   ID // the minion that settled it; zero if no minion ran it
+	Enqueued time.Time // this and the next two by clients' clocks, in ms, for display only
+	Started  time.Time // start of the settled attempt; zero if it never started
 	Finished time.Time
 }
 
-// Failure is an error as it travels.
+// Failure is an error in its stored form.
 type Failure struct {
-	Type    string   // Go type of the error, such as "*fs.PathError"
-	Message string   // what Error() returned, at most MaxMessage bytes
-	Stack   string   // of a panic, at most MaxStack bytes
+	Type    string // Go type of the error, such as "*fs.PathError"
+	Message string // text of the error, at most MaxMessage bytes
+	Stack   string // stack of a panic, at most MaxStack bytes
 	Chain   []string // messages of the errors it wraps, outermost first
 	Codes   []string // names of the registered errors it matches
-	Final   bool     // it was marked as not to be retried
-	Seal    []byte   // of who has made it, over the rest and the task; empty if its codec does not seal
+	Final   bool // the error was marked as not to be retried
+	Seal    []byte // signature of its author over the rest and the task; empty if its codec does not seal
 }
 
-// Trim cuts message and stack to their limits, between characters.
+// Trim cuts the message and the stack to their limits, without splitting a character.
 func (f *Failure) Trim() {
 	f.Message = cut(f.Message, MaxMessage)
 	f.Stack = cut(f.Stack, MaxStack)
@@ -131,20 +130,20 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-// Status is what a look-up finds of a task.
+// Status is the result of a look-up.
 type Status struct {
 	ID      ID
 	State   State // StateUnknown if there is no record
 	Queue   string
-	Name    string            // of the task; empty if the broker can't tell, which it always can once the outcome is kept
-	Meta    map[string]string // as the task was enqueued with, in every state; nil if it has none
-	Attempt uint32            // number of the start that runs or is about to, or of the last one; 0 if there was none, or the broker can't tell
+	Name    string // name of the task; empty if the broker can't tell, which it always can once the outcome is kept
+	Meta    map[string]string // the metadata that the task was enqueued with, in every state; nil if it has none
+	Attempt uint32 // number of the start that runs or comes next, or of the last one; 0 if there was none, or the broker can't tell
 	Minion  ID                // the owner while it runs
-	Due     time.Time         // by the broker's clock, while scheduled or retrying; while parked, when that ends
-	Failed  *LastFailure      // until the task is final: why it is, or was, retried; nil if no attempt has failed
-	Outcome *Outcome          // once it is final; nil if the outcome is no longer kept
+	Due     time.Time // by the broker's clock: when it becomes pending, while it is scheduled, retrying or parked
+	Failed  *LastFailure // why the task is or was retried, until it is final; nil if no attempt has failed
+	Outcome *Outcome // set once it is final; nil if the outcome is no longer kept
 
-	// Err says that what the broker keeps of the task can't be read. It wraps
-	// ErrMalformed or ErrVersion. The state is StateUnknown then.
+	// Err says that the stored record can't be read. It wraps ErrMalformed or ErrVersion.
+	// The state is then StateUnknown.
 	Err error
 }

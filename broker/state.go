@@ -2,26 +2,25 @@ package broker
 
 import "fmt"
 
-// State is where a task is in its life. [Transitions] has the table of what
-// may follow what.
+// State is the state of a task in its life cycle. [Transitions] lists the possible changes.
 type State uint8
 
 // The states. The values are on the wire: new ones are added at the end.
 const (
 	StateUnknown   State = iota // no record: never enqueued, or its retention has ended
-	StateScheduled              // waits for its time
-	StateBlocked                // waits for other tasks
+	StateScheduled // waits for its time, which is set by Task.Delay
+	StateBlocked // waits for other tasks; see [Flows]
 	StatePending                // ready to be taken by a minion
 	StateRunning                // owned by a minion
 	StateRetrying               // failed or snoozed, waits for its next attempt
 	StateSucceeded              // final: the handler returned without an error
-	StateFailed                 // final: the handler's error was the last word
+	StateFailed // final: it failed, and is not retried any more
 	StateCanceled               // final: killed
 	StateExpired                // final: its deadline passed first
 	StateParked                 // waits for a minion that can run it; see [Parker]
 )
 
-// Phase is one of the original's three words for a state.
+// Phase is a coarse state, in the words of the Python original.
 type Phase string
 
 // The phases.
@@ -32,15 +31,15 @@ const (
 	PhaseDone      Phase = "done" // any final state
 )
 
-// Transition is one row of the life cycle.
+// Transition is one possible change of a task's state.
 type Transition struct {
 	From  State
 	To    State
-	Cause string // what makes it happen
+	Cause string // the event that causes it
 }
 
-// Transitions is the life cycle of a task, the only one there is: brokers obey
-// it, brokertest checks it, docs/architecture.md draws it.
+// Transitions returns the life cycle of a task. Brokers obey it, brokertest checks it, and
+// docs/architecture.md draws it.
 func Transitions() []Transition {
 	return []Transition{
 		{StateUnknown, StateScheduled, "enqueue with a delay"},
@@ -49,14 +48,14 @@ func Transitions() []Transition {
 		{StateScheduled, StatePending, "its time has come"},
 		{StateScheduled, StateCanceled, "cancel"},
 		{StateScheduled, StateExpired, "its deadline has passed"},
-		{StateBlocked, StatePending, "what it waited for is done"},
+		{StateBlocked, StatePending, "released: the tasks before it are done"},
 		{StateBlocked, StateRunning, "assigned to a minion"},
 		{StateBlocked, StateCanceled, "cancel"},
 		{StateBlocked, StateExpired, "its deadline has passed"},
 		{StatePending, StateRunning, "dequeue"},
 		{StatePending, StateCanceled, "cancel"},
 		{StatePending, StateExpired, "its deadline has passed"},
-		{StatePending, StateFailed, "it was parked, and its queue has no minion"},
+		{StatePending, StateFailed, "it was parked for too long, and its queue has no minion"},
 		{StateRunning, StateSucceeded, "settle"},
 		{StateRunning, StateFailed, "settle"},
 		{StateRunning, StateCanceled, "settle after cancel, or its minion died after cancel"},
@@ -66,7 +65,7 @@ func Transitions() []Transition {
 		{StateRunning, StateParked, "settle: its minion can't run it"},
 		{StateParked, StateRunning, "dequeue by a minion that can run it"},
 		{StateParked, StatePending, "no such minion came in time"},
-		{StateParked, StateFailed, "the same, and its queue has no minion"},
+		{StateParked, StateFailed, "no such minion came in time, and its queue has none at all"},
 		{StateParked, StateCanceled, "cancel"},
 		{StateParked, StateExpired, "its deadline has passed"},
 		{StateRetrying, StatePending, "its time has come"},
@@ -89,8 +88,7 @@ func (s State) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
-// Final reports whether the state is one a task stays in: succeeded, failed,
-// canceled or expired.
+// Final reports whether the task has ended: it is succeeded, failed, canceled or expired.
 func (s State) Final() bool { return s >= StateSucceeded && s <= StateExpired }
 
 // Phase returns the original's word for the state.

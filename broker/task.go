@@ -7,48 +7,48 @@ import (
 	"time"
 )
 
-// Task is one task as it is handed to [Broker.Enqueue]. Durations count from
-// the moment the broker stores the task, by the broker's clock: a client's own
-// clock decides nothing.
+// Task is a task as it is handed to [Broker.Enqueue]. Its durations count from the moment
+// at which the broker stores it, by the broker's clock. The clock of a client decides
+// nothing.
 type Task struct {
 	ID      ID     // from NewID(KindTask, Queue, partition); must not be zero
-	Name    string // what minions register the handler under
+	Name    string // the name under which minions register the handler
 	Queue   string
 	Codec   string // name of the codec of Payload
 	Payload []byte // the encoded arguments; may be empty
 
 	Inbox     ID                // where the outcome is pushed; zero if nobody waits for it
-	Delay     time.Duration     // when it becomes due; 0 or less is at once
-	Deadline  time.Duration     // when it expires unless it is done; 0 is never, less than a millisecond has passed
-	Timeout   time.Duration     // of one attempt; 0 leaves it to the minion; NoTimeout is none
-	Retries   int               // how often it may be retried; DefaultRetries leaves it to the minion
+	Delay     time.Duration // how long it waits before it is pending; 0 or less is not at all
+	Deadline  time.Duration // after which it expires unless it is done; 0 is never, less than a millisecond has passed already
+	Timeout   time.Duration // limit for one attempt; 0 leaves it to the minion; NoTimeout is none
+	Retries   int // how often it may be retried; DefaultRetries leaves it to the minion
 	Retention time.Duration     // how long its outcome is kept once it is final; 0 keeps none
-	DeadFor   time.Duration     // how long it is kept as a dead letter if it fails, or for Retention if that is longer; 0: not at all
-	Unique    string            // unique key within the queue while the task is not final, see ScopedKey; "" is none
-	Meta      map[string]string // travels with the task; trace context too
+	DeadFor   time.Duration // how long it is kept as a dead letter if it fails, or for Retention if that is longer; 0 is not at all
+	Unique    string // unique key within the queue while the task is not final, see ScopedKey; "" is none
+	Meta      map[string]string // metadata of the caller and the trace context; handed out with the task
 
-	Parent   ID        // the task that submitted it; zero if none did
-	Group    ID        // the flow whose member it is; zero is none
-	Step     uint32    // its place there, StepCallback or StepFinalizer
-	Blocked  bool      // it waits for [Flows.Release]; with a Delay no longer than that. ErrUnsupported without Flows
-	Squad    bool      // it starts with others or not at all; whoever gets it asks [Squads.Decide] first. ErrUnsupported without Squads
+	Parent   ID // the task that submitted it; zero if none did
+	Group    ID // the flow that it is a member of; zero is none
+	Step     uint32 // its position in the flow, StepCallback or StepFinalizer
+	Blocked  bool // it waits for [Flows.Release], with a Delay no longer than that; ErrUnsupported without Flows
+	Squad    bool // it starts with others or not at all: a consumer that dequeues it asks [Squads.Decide] first; ErrUnsupported without Squads
 	Priority int8      // reserved for priorities within a queue
-	Upstream string    // parameter that gets the result of what it waits for; "" is none
+	Upstream string // name of the parameter that gets the result of the task before it; "" is none
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
 	Enqueued time.Time // by the submitter's clock, in ms, for display only
 }
 
-// DefaultRetries as Task.Retries leaves the number to the minion.
+// DefaultRetries as Task.Retries leaves the number of retries to the minion.
 const DefaultRetries = -1
 
-// NoTimeout as Task.Timeout is no timeout, whatever the minion has for the task.
+// NoTimeout as Task.Timeout means no timeout, even if the minion has one for the task.
 const NoTimeout time.Duration = -1
 
 // MaxRetries is the largest Task.Retries.
 const MaxRetries = 10_000
 
-// Check reports whether the task can be enqueued within the limits. The error
-// wraps [ErrInvalid] or [ErrTooLarge] and names the task.
+// Check reports whether the task can be enqueued within the limits. The error wraps
+// [ErrInvalid] or [ErrTooLarge] and names the task.
 func (t *Task) Check(l Limits) error {
 	if err := t.CheckDraft(l); err != nil {
 		return err
@@ -62,7 +62,8 @@ func (t *Task) Check(l Limits) error {
 	return nil
 }
 
-// CheckDraft is [Task.Check] of all but the id, for a task that gets its id later.
+// CheckDraft checks all of [Task.Check] but the id. It is for a task that gets its id
+// later.
 func (t *Task) CheckDraft(l Limits) error {
 	if t == nil {
 		return fmt.Errorf("task: %w: it is nil", ErrInvalid)
@@ -109,9 +110,9 @@ func (t *Task) CheckDraft(l Limits) error {
 	return nil
 }
 
-// DeadlineMillis returns the deadline in whole milliseconds, as stores and records
-// have it: 0 if there is none, and -1 if it has passed. It is rounded down, so no
-// task gets more time than it was given.
+// DeadlineMillis returns the deadline in whole milliseconds, as it is stored: 0 if there is
+// none, and -1 if it has passed. It is rounded down, so no task gets more time than it was
+// given.
 func (t *Task) DeadlineMillis() int64 {
 	switch {
 	case t.Deadline == 0:
@@ -122,12 +123,13 @@ func (t *Task) DeadlineMillis() int64 {
 	return t.Deadline.Milliseconds()
 }
 
+// digests are buffers for Digest.
 var digests = sync.Pool{New: func() any { return new([]byte) }}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Digest returns four bytes that tell a repeated enqueue from another task
-// with the same id: the CRC-32C of name, codec and payload.
+// Digest returns four bytes that tell a repeated enqueue from another task with the same
+// id: the CRC-32C of name, codec and payload.
 func (t *Task) Digest() uint32 {
 	buf := digests.Get().(*[]byte)
 	sum, b := t.digest((*buf)[:0])
@@ -136,7 +138,7 @@ func (t *Task) Digest() uint32 {
 	return sum
 }
 
-// digest is Digest with memory to use, which it returns, for it may have grown.
+// digest is Digest with a buffer. It returns the buffer, which may have grown.
 func (t *Task) digest(b []byte) (uint32, []byte) {
 	b = append(b, t.Name...)
 	b = append(b, 0)
@@ -145,7 +147,7 @@ func (t *Task) digest(b []byte) (uint32, []byte) {
 	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, t.Payload), b
 }
 
-// Size returns about how many bytes the task takes in a store.
+// Size estimates how many bytes the task takes in a store.
 func (t *Task) Size() int {
 	n := 128 + len(t.Name) + len(t.Payload) + len(t.Unique)
 	for k, v := range t.Meta {
@@ -154,31 +156,31 @@ func (t *Task) Size() int {
 	return n
 }
 
-// NoDeadline is the Delivery.Left of a task that has no deadline.
+// NoDeadline is the Delivery.Left of a task without a deadline.
 const NoDeadline = time.Duration(1<<63 - 1)
 
-// Delivery is one attempt at a task, handed to a consumer. A task whose deadline
-// has passed may be handed out before it expires, with a Left of 0 or less: whoever
-// gets it settles it as StateExpired.
+// Delivery is one attempt at a task, handed to a consumer. A task whose deadline has passed
+// may still be handed out before it expires, with a Left of 0 or less. The consumer then
+// settles it as StateExpired.
 type Delivery struct {
-	Task // equal to the one that was enqueued; Delay, Deadline and Blocked are of no more use and may differ
+	Task // equal to the enqueued one, but Delay, Deadline and Blocked have no meaning any more and may differ
 
-	Minion     ID            // the consumer it was handed to; no other may settle it
-	Attempt    uint32        // a fencing token: 1 for the first, one more each time that it is handed out
-	Start      uint32        // which start of the task this may become: Attempt less the hand-outs that were given back unstarted
-	Canceled   bool          // it was cancelled before; settle it as StateCanceled and do not run it
-	Retried    int           // how many retries have been used up
-	Recoveries int           // how many minions died that held it
-	Strikes    int           // of these, after how many a start had been recorded; see [Starter]
-	Afresh     bool          // the attempt follows a failure: a retry or a requeue came last, and no snooze since
-	Overdue    bool          // it was parked for as long as it may be, and no consumer that can run it has taken it; see Parker
-	Left       time.Duration // until the deadline when it was handed out; NoDeadline if it has none
+	Minion     ID // the consumer that owns the attempt; no other may settle it
+	Attempt    uint32 // fencing token: 1 for the first, and one more each time the task is handed out
+	Start      uint32 // number of the start that this may become: Attempt without the attempts that were given back unstarted
+	Canceled   bool // the task was cancelled before: settle it as StateCanceled and do not run it
+	Retried    int // how many retries were used
+	Recoveries int // how many minions died while they held the task
+	Strikes    int // how many of the recoveries came after a recorded start; see [Starter]
+	Afresh     bool // the attempt follows a failure: since the last snooze there was a retry or a requeue
+	Overdue    bool // it was parked for the longest time allowed, and no consumer that can run it has taken it; see Parker
+	Left       time.Duration // time until the deadline when it was handed out; NoDeadline if it has none
 
-	// Err is set when the stored record can't be read. Whatever could be read
-	// is there, ID, Queue and Attempt always; settle it as StateFailed. If it wraps
-	// ErrVersion a newer program has sent the task: park it, see [Parker].
+	// Err is set if the stored record can't be read. The fields that could be read are set,
+	// ID, Queue and Attempt always. Settle such a task as StateFailed. If Err wraps
+	// ErrVersion, a newer program has sent the task: park it, see [Parker].
 	Err error
-	// Version is that of the message if it is newer than what this program reads, else 0.
-	// What only the body says, such as the name, is missing then.
+	// Version is the version of the message if it is newer than this program reads, else 0.
+	// The fields that are in the body of the message, such as the name, are then empty.
 	Version uint8
 }

@@ -11,18 +11,18 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// A stored message is a head of fixed width, which a store may edit in place
-// without understanding the rest, and a body that only clients open.
-// docs/wire.md has the tables; testdata/ holds golden files of every record.
+// A stored message has two parts: a head of fixed width, which a store may edit in place
+// without understanding the rest, and a body, which only clients read. docs/wire.md has the
+// tables. The directory testdata has golden files of every kind of record.
 const (
-	// MessageVersion is the first byte of every message this package writes, and the
-	// only one it reads as a message.
+	// MessageVersion is the first byte of every message that this package writes. It is the
+	// only version whose body this package reads.
 	MessageVersion = 2
-	// MaxMessageVersion is the last version that a message can have. All versions from 2
-	// on have the same head, of which [ParseHead] reads all. A version above would be
-	// taken for text that a foreign program has written.
+	// MaxMessageVersion is the last version that a message can have. All versions from 2 on
+	// have the same head, which [ParseHead] reads. A larger first byte could be mistaken
+	// for text that a foreign program has written.
 	MaxMessageVersion = 31
-	// RecordVersion is the same for all other records: outcomes, flows and so on.
+	// RecordVersion is the first byte of all other records: outcomes, flows and so on.
 	RecordVersion = 1
 
 	// Offsets into the head. Numbers are big-endian.
@@ -35,37 +35,38 @@ const (
 	OffsetInbox      = 29 // 16 bytes, all 0 is none
 	OffsetDeadline   = 45 // 6 bytes, unix ms by the broker's clock, 0 is none
 	OffsetStrikes    = 51 // uint8, Delivery.Strikes
-	OffsetUnstarted  = 52 // uint16, hand-outs that were given back before a handler was started
+	OffsetUnstarted  = 52 // uint16, attempts that were given back before a handler was started
 	HeadSize         = 54
 
-	// FlagCanceled marks a task that was cancelled while it ran and whose owner
-	// died: whoever takes it next settles it as canceled.
+	// FlagCanceled marks a task that was cancelled while it ran, and whose owner died. The
+	// next consumer that gets it settles it as canceled.
 	FlagCanceled = 1
-	// FlagUnique marks a task that holds a unique key.
+	// FlagUnique marks a task with a unique key.
 	FlagUnique = 2
-	// FlagBlocked marks a task that waits for others.
+	// FlagBlocked marks a task that waits for other tasks.
 	FlagBlocked = 4
 	// FlagSquad marks a member of a squad.
 	FlagSquad = 8
-	// FlagParked marks a task that is parked. It stays when the time there is over,
+	// FlagParked marks a task that is parked. It stays set when the time there is over,
 	// until the task is parked again, retried, snoozed or requeued.
 	FlagParked = 16
 	// FlagAfresh is Delivery.Afresh.
 	FlagAfresh = 32
-	// FlagStarted marks a task whose owner has recorded that it is about to start it;
-	// see [Starter]. It goes when the task is given back.
+	// FlagStarted marks a task whose owner has recorded that it is about to start it; see
+	// [Starter]. It is cleared when the task is given back.
 	FlagStarted = 64
 )
 
-// ErrVersion is wrapped by the error of a record that another version wrote.
+// ErrVersion is wrapped by the error of a record with a version that this program does not
+// read.
 var ErrVersion = errors.New("unknown record version")
 
 // ErrMalformed is wrapped by the error of a record that can't be read.
 var ErrMalformed = errors.New("malformed record")
 
-// AppendRecord appends the message of a task that was never handed out:
-// attempt 1, nothing retried, no deadline (the store knows the time and sets
-// it). The queue is left out; the place where a message is kept says it.
+// AppendRecord appends the message of a new task: attempt 1, no retries, and no deadline,
+// since the store knows the time and sets it. The queue is not part of the message, because
+// a message is stored under its queue.
 func AppendRecord(dst []byte, t *Task) []byte {
 	var head [HeadSize]byte
 	head[0] = MessageVersion
@@ -82,7 +83,7 @@ func AppendRecord(dst []byte, t *Task) []byte {
 	}
 	copy(head[OffsetInbox:], t.Inbox[:])
 	dst = append(slices.Grow(dst, t.recordSize()), head[:]...)
-	// What the digest is of can stand for a moment where the body will.
+	// The memory behind the head serves as the digest's buffer; the body overwrites it.
 	sum, _ := t.digest(dst[len(dst):])
 	binary.BigEndian.PutUint32(dst[len(dst)-HeadSize+OffsetDigest:], sum)
 	n := t.bodyLen()
@@ -93,13 +94,13 @@ func AppendRecord(dst []byte, t *Task) []byte {
 	return dst
 }
 
-// recordSize returns about how long the record is, and seldom less.
+// recordSize estimates the size of the record. It is seldom too low.
 func (t *Task) recordSize() int {
 	return HeadSize + 64 + len(t.Name) + len(t.Codec) + len(t.Payload)
 }
 
-// The fields of a body, in their order on the wire. New ones go to the end;
-// fields at the end that are zero are left out.
+// The fields of a body, in their order on the wire. New fields are added at the end. Fields
+// at the end that are zero are left out.
 const (
 	fieldName = iota
 	fieldPayload
@@ -119,6 +120,7 @@ const (
 	fieldUpstream
 )
 
+// bodyLen returns the number of fields without those at the end that are zero.
 func (t *Task) bodyLen() int {
 	switch {
 	case t.Upstream != "":
@@ -149,7 +151,7 @@ func (t *Task) bodyLen() int {
 	return fieldEnqueued + 1
 }
 
-// defaultCodec is left out of records: almost all of them have it.
+// defaultCodec is left out of records, since almost all of them have it.
 const defaultCodec = "msgpack"
 
 func (t *Task) appendField(dst []byte, field int) []byte {
@@ -168,7 +170,7 @@ func (t *Task) appendField(dst []byte, field int) []byte {
 		if t.Timeout == NoTimeout {
 			return msgp.AppendInt(dst, -1)
 		}
-		return msgp.AppendUint(dst, uint64((t.Timeout+time.Microsecond-1)/time.Microsecond)) // 0 is another thing
+		return msgp.AppendUint(dst, uint64((t.Timeout+time.Microsecond-1)/time.Microsecond)) // rounded up, since 0 has another meaning
 	case fieldRetention:
 		return appendKeep(dst, t.Retention, DefaultRetention)
 	case fieldDeadFor:
@@ -239,20 +241,20 @@ func (t *Task) takeField(in []byte, field int) (rest []byte, err error) {
 		t.Schema = uint64(n)
 	case fieldUpstream:
 		t.Upstream, rest, err = takeString(in)
-	default: // of a newer writer: the array may only grow
+	default: // a field of a newer version: the array may only grow
 		rest, err = msgp.Skip(in, 1)
 	}
 	return rest, err
 }
 
-// ParseRecord reads a message into d. Now is the broker's clock in unix ms and
-// gives Left. If the head can't be read nothing is set; if only the body can't,
-// everything of the head is. The body of a message of a newer version can't be read:
-// then d.Version is that. The error wraps [ErrVersion] or [ErrMalformed].
+// ParseRecord reads a message into d. Now is the broker's clock in unix ms, from which Left
+// is computed. If the head can't be read, nothing is set. If only the body can't be read,
+// all fields of the head are set. The body of a message of a newer version can't be read;
+// then d.Version is that version. The error wraps [ErrVersion] or [ErrMalformed].
 //
-// Nothing in d aliases record, and record is only read. The compiler knows, so
-// that ParseRecord(d, []byte(s), now) does not copy the string s. The payload is put
-// where the payload of d was, if that has the capacity.
+// Nothing in d aliases record, and record is not changed. The compiler can prove it, so
+// ParseRecord(d, []byte(s), now) does not copy the string s. The payload is stored in the
+// memory of d.Payload if that has the capacity.
 func ParseRecord(d *Delivery, record []byte, now int64) error {
 	room := d.Payload[:0]
 	d.Payload = nil
@@ -273,8 +275,8 @@ func ParseRecord(d *Delivery, record []byte, now int64) error {
 	return atEnd(in)
 }
 
-// AdoptRecord is [ParseRecord] for a record that is given away: the payload is a
-// part of its memory, which belongs to d from then on.
+// AdoptRecord is [ParseRecord] for a record that the caller gives away: the payload aliases
+// record, whose memory belongs to d from then on.
 func AdoptRecord(d *Delivery, record []byte, now int64) error {
 	n, in, err := d.takeHead(record, now)
 	if err != nil {
@@ -293,8 +295,8 @@ func AdoptRecord(d *Delivery, record []byte, now int64) error {
 	return atEnd(in)
 }
 
-// takeHead reads the head of a message and returns how many fields its body has,
-// and these.
+// takeHead reads the head of a message. It returns the number of fields in the body, and
+// the rest of the record, which holds these fields.
 func (d *Delivery) takeHead(record []byte, now int64) (n int, rest []byte, err error) {
 	if err := ParseHead(d, record, now); err != nil {
 		return 0, nil, err
@@ -306,13 +308,13 @@ func (d *Delivery) takeHead(record []byte, now int64) (n int, rest []byte, err e
 	return takeFields(record[HeadSize:], fieldEnqueued+1)
 }
 
-// newerVersion is the error of a message whose version is newer than what is read.
+// newerVersion returns the error for a message of a newer version than this program reads.
 func newerVersion(version, reads uint8) error {
 	return fmt.Errorf("%w %d of a message, this program reads %d", ErrVersion, version, reads)
 }
 
-// ParseNewer reads a message into d as a program does that reads versions up to reads,
-// and for which this one is too new: all of the head is set, and Delivery.Version. The
+// ParseNewer reads a message into d like a program that reads versions up to reads, and for
+// which this message is too new: it sets all fields of the head, and Delivery.Version. The
 // error wraps [ErrVersion], or [ErrMalformed] if nothing is set.
 func ParseNewer(d *Delivery, record []byte, now int64, reads uint8) error {
 	if err := ParseHead(d, record, now); err != nil {
@@ -322,9 +324,9 @@ func ParseNewer(d *Delivery, record []byte, now int64, reads uint8) error {
 	return newerVersion(record[0], reads)
 }
 
-// ParseHead reads the head of a message into d, and sets all else that a message without
-// a body says. Every version from 2 to [MaxMessageVersion] has this head. The error
-// wraps [ErrVersion] or [ErrMalformed]; nothing is set then.
+// ParseHead reads the head of a message into d, and sets the defaults of the body's fields.
+// Every version from 2 to [MaxMessageVersion] has this head. The error wraps [ErrVersion]
+// or [ErrMalformed], and then nothing is set.
 func ParseHead(d *Delivery, record []byte, now int64) error {
 	if len(record) == 0 {
 		return fmt.Errorf("%w: it is empty", ErrMalformed)
@@ -358,16 +360,17 @@ func ParseHead(d *Delivery, record []byte, now int64) error {
 	return nil
 }
 
-// firstHead is the first version of a message with the head of HeadSize bytes.
+// firstHead is the first version of messages with the head of HeadSize bytes.
 const firstHead = 2
 
+// uint48 reads an unsigned number of six bytes.
 func uint48(b []byte) int64 {
 	return int64(binary.BigEndian.Uint16(b))<<32 | int64(binary.BigEndian.Uint32(b[2:]))
 }
 
-// takeFields returns how many fields the array has that a body is, which are at
-// least least. They are read in a loop where they are wanted and not by a
-// function that is passed on: that would make what is read escape.
+// takeFields reads the head of the array that makes up a body. It returns the number of
+// fields, which is at least least, and the rest. Callers read the fields in a loop of their
+// own: a callback for each field would make the results escape to the heap.
 func takeFields(in []byte, least int) (n int, rest []byte, err error) {
 	n, rest, err = msgp.TakeArrayHead(in)
 	if err != nil {
@@ -379,7 +382,7 @@ func takeFields(in []byte, least int) (n int, rest []byte, err error) {
 	return n, rest, nil
 }
 
-// inField says of an error in which field it is.
+// inField adds the number of the field to an error.
 func inField(field int, err error) error {
 	if errors.Is(err, msgp.ErrTruncated) {
 		err = io.ErrUnexpectedEOF
@@ -387,7 +390,7 @@ func inField(field int, err error) error {
 	return fmt.Errorf("%w: field %d: %w", ErrMalformed, field, err)
 }
 
-// atEnd returns an error if there is a rest.
+// atEnd returns an error if there are bytes left.
 func atEnd(rest []byte) error {
 	if len(rest) > 0 {
 		return fmt.Errorf("%w: %d bytes after its end", ErrMalformed, len(rest))
@@ -395,8 +398,8 @@ func atEnd(rest []byte) error {
 	return nil
 }
 
-// explain says what was found in place of what is wanted, and that a record is
-// truncated in the words of package io.
+// explain says which kind of value was found and which is wanted. For a truncated record it
+// returns io.ErrUnexpectedEOF.
 func explain(in []byte, err error, want string) error {
 	switch {
 	case errors.Is(err, msgp.ErrTruncated):

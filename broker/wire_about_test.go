@@ -32,14 +32,14 @@ func TestGoldenMeta(t *testing.T) {
 	}
 }
 
-// What a script copies out of a message is a record of metadata.
+// The bytes that a script copies out of a message are a record of metadata.
 func TestMetaSpan(t *testing.T) {
 	for _, task := range []*Task{fullTask(), smallTask(), {Name: "n", Meta: map[string]string{"k": strings.Repeat("v", 4000)}}} {
 		record := AppendRecord([]byte("before"), task)[len("before"):]
 		from, to := MetaSpan(record)
 		if len(task.Meta) == 0 {
 			if from != 0 || to != 0 {
-				t.Errorf("there is none, and it is at %d to %d", from, to)
+				t.Errorf("a message without metadata has it at %d to %d", from, to)
 			}
 			continue
 		}
@@ -50,7 +50,7 @@ func TestMetaSpan(t *testing.T) {
 	}
 }
 
-// The name is found in the first bytes, whatever stands behind it.
+// The name is found in the first bytes, whatever comes after it.
 func TestRecordName(t *testing.T) {
 	for _, name := range []string{"n", strings.Repeat("n", 31), strings.Repeat("n", 32), strings.Repeat("n", MaxName)} {
 		for _, task := range []*Task{fullTask(), smallTask()} {
@@ -61,13 +61,13 @@ func TestRecordName(t *testing.T) {
 				t.Errorf("%q, want %q", got, name)
 			}
 			if got := RecordName(record[:HeadSize]); got != "" {
-				t.Errorf("of a head alone: %q", got)
+				t.Errorf("the name in a head without a body: %q, want none", got)
 			}
 		}
 	}
 }
 
-// What is no such record gives an error, and never a panic.
+// Other bytes give an error and never a panic.
 func TestMalformedAbout(t *testing.T) {
 	failure, meta := AppendLastFailure(nil, "n", lastFailure()), AppendMeta(nil, map[string]string{"k": "v"})
 	for n := range failure {

@@ -8,8 +8,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// The fields of a flow, in their order on the wire, after the version byte. New
-// ones go to the end.
+// The fields of a flow, in their order on the wire, after the version byte. New fields are
+// added at the end.
 const (
 	flowID = iota
 	flowSize
@@ -29,7 +29,7 @@ func AppendFlow(dst []byte, f *Flow) []byte {
 	dst = append(dst, RecordVersion)
 	n := flowCount
 	if f.Seal == "" {
-		n-- // what is zero at the end is left out
+		n-- // a zero field at the end is left out
 	}
 	dst = msgp.AppendArrayHead(dst, n)
 	dst = appendID(dst, f.ID)
@@ -47,8 +47,7 @@ func AppendFlow(dst []byte, f *Flow) []byte {
 	return dst
 }
 
-// ParseFlow reads what [AppendFlow] wrote. The error wraps [ErrVersion] or
-// [ErrMalformed].
+// ParseFlow reads a record of [AppendFlow]. The error wraps [ErrVersion] or [ErrMalformed].
 func ParseFlow(record []byte) (Flow, error) {
 	var f Flow
 	if err := f.parse(record); err != nil {
@@ -105,31 +104,31 @@ func (f *Flow) takeField(in []byte, field int) (rest []byte, err error) {
 		f.Retention, rest, err = takeKeep(in, DefaultRetention)
 	case flowSeal:
 		f.Seal, rest, err = takeString(in)
-	default: // of a newer writer: the array may only grow
+	default: // a field of a newer version: the array may only grow
 		rest, err = msgp.Skip(in, 1)
 	}
 	return rest, err
 }
 
-// FlowRefSize is how long what [AppendFlowRef] appends is.
+// FlowRefSize is the number of bytes that [AppendFlowRef] appends.
 const FlowRefSize = 20
 
-// AppendFlowRef appends of which flow the task is a member, and where in it.
+// AppendFlowRef appends the flow of a task and the position in it.
 func AppendFlowRef(dst []byte, t *Task) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, t.Group[:]...), t.Step)
 }
 
-// ParseFlowRef reads what [AppendFlowRef] wrote, from the front of ref.
+// ParseFlowRef reads the bytes of [AppendFlowRef] at the front of ref.
 func ParseFlowRef(ref []byte) (flow ID, step uint32, err error) {
 	if len(ref) < FlowRefSize {
-		return ID{}, 0, fmt.Errorf("%w: a flow's place of %d bytes", ErrMalformed, len(ref))
+		return ID{}, 0, fmt.Errorf("%w: a flow and position of %d bytes", ErrMalformed, len(ref))
 	}
 	copy(flow[:], ref)
 	return flow, binary.BigEndian.Uint32(ref[len(flow):]), nil
 }
 
-// AppendSubmit appends a task that is to be enqueued later, with its queue and
-// the durations that begin then.
+// AppendSubmit appends the record of a task that is to be enqueued later: the message, its
+// queue, and the durations that begin when it is enqueued.
 func AppendSubmit(dst []byte, t *Task) []byte {
 	dst = append(dst, RecordVersion)
 	dst = msgp.AppendArrayHead(dst, 4)
@@ -139,8 +138,7 @@ func AppendSubmit(dst []byte, t *Task) []byte {
 	return msgp.AppendBytes(dst, AppendRecord(nil, t))
 }
 
-// wholeMillis returns the ms of a duration, away from 0 if it is not a whole
-// number of them: 0 means something else.
+// wholeMillis returns d in ms, rounded away from 0, because 0 has another meaning.
 func wholeMillis(d time.Duration) int64 {
 	ms := int64(d / time.Millisecond)
 	switch rest := d % time.Millisecond; {
@@ -152,7 +150,7 @@ func wholeMillis(d time.Duration) int64 {
 	return ms
 }
 
-// takeMillis reads what wholeMillis returned.
+// takeMillis reads a duration that wholeMillis made.
 func takeMillis(in []byte) (d time.Duration, rest []byte, err error) {
 	ms, rest, err := takeInt(in)
 	if limit := int64(MaxDuration / time.Millisecond); err == nil && (ms > limit || ms < -limit) {
@@ -161,7 +159,7 @@ func takeMillis(in []byte) (d time.Duration, rest []byte, err error) {
 	return time.Duration(ms) * time.Millisecond, rest, err
 }
 
-// ParseSubmit reads what [AppendSubmit] wrote. The error wraps [ErrVersion] or
+// ParseSubmit reads a record of [AppendSubmit]. The error wraps [ErrVersion] or
 // [ErrMalformed].
 func ParseSubmit(record []byte) (*Task, error) {
 	if err := checkVersion(record, "a submission"); err != nil {
@@ -187,7 +185,7 @@ func ParseSubmit(record []byte) (*Task, error) {
 			if message, in, _, err = takeData(in); err == nil {
 				err = ParseRecord(&d, message, 0)
 			}
-		default: // of a newer writer: the array may only grow
+		default: // a field of a newer version: the array may only grow
 			in, err = msgp.Skip(in, 1)
 		}
 		if err != nil {

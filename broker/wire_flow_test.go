@@ -20,7 +20,7 @@ func flows() map[string]*Flow {
 	}
 }
 
-// blockedTask has what a record of a task gained for flows.
+// blockedTask returns a task with all fields that flows use.
 func blockedTask() *Task {
 	t := smallTask()
 	t.Blocked, t.Group, t.Step, t.Upstream = true, fixedID(97), StepCallback, "x"
@@ -56,7 +56,7 @@ func TestGoldenFlows(t *testing.T) {
 	}
 	id, step, err := ParseFlowRef(append(golden(t, "flow_ref", AppendFlowRef(nil, task)), 1, 2))
 	if err != nil || id != task.Group || step != task.Step {
-		t.Errorf("place in a flow: %s, %d, %v", id, step, err)
+		t.Errorf("flow and position: %s, %d, %v", id, step, err)
 	}
 }
 
@@ -86,11 +86,11 @@ func TestBrokenFlows(t *testing.T) {
 	}
 	ref := AppendFlowRef(nil, blockedTask())
 	if len(ref) != FlowRefSize {
-		t.Errorf("a place in a flow has %d bytes, want %d", len(ref), FlowRefSize)
+		t.Errorf("a flow and position have %d bytes, want %d", len(ref), FlowRefSize)
 	}
 	for n := range ref {
 		if _, _, err := ParseFlowRef(ref[:n]); !errors.Is(err, ErrMalformed) {
-			t.Errorf("place in a flow cut after %d bytes: %v", n, err)
+			t.Errorf("flow and position cut after %d bytes: %v", n, err)
 		}
 	}
 	for name, change := range map[string]func(*Flow){
@@ -112,8 +112,9 @@ func TestBrokenFlows(t *testing.T) {
 	}
 }
 
-// A time that is not 0 is never read as 0: that would mean at once, or never. A delay
-// is rounded up and a deadline down, so a task neither starts too early nor too late.
+// A duration that is not 0 is never read as 0, which would mean at once or never. A delay
+// is rounded up and a deadline is rounded down, so a task starts neither too early nor too
+// late.
 func TestSubmitTimes(t *testing.T) {
 	const ms = time.Millisecond
 	for _, tt := range []struct{ time, delay, deadline time.Duration }{
@@ -150,7 +151,7 @@ func FuzzParseFlow(f *testing.F) {
 		}
 		again, err := ParseFlow(AppendFlow(nil, &flow))
 		if err != nil || again != flow {
-			t.Errorf("%+v came back as %+v, %v", flow, again, err)
+			t.Errorf("%+v, written and read again, is %+v, %v", flow, again, err)
 		}
 	})
 }
@@ -168,7 +169,7 @@ func FuzzParseSubmit(f *testing.F) {
 		}
 		again, err := ParseSubmit(AppendSubmit(nil, task))
 		if err != nil || again.ID != task.ID || again.Queue != task.Queue || again.Delay != task.Delay || again.Deadline != task.Deadline {
-			t.Errorf("%+v came back as %+v, %v", task, again, err)
+			t.Errorf("%+v, written and read again, is %+v, %v", task, again, err)
 		}
 	})
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// MetaSpan returns where the metadata is in a message, as [AppendRecord] wrote it:
-// in record[from:to]; 0, 0 if it has none.
+// MetaSpan finds the metadata in a message of [AppendRecord]: it is in record[from:to].
+// Both are 0 if the message has none.
 func MetaSpan(record []byte) (from, to int) {
 	if len(record) < HeadSize {
 		return 0, 0
@@ -31,14 +31,13 @@ func MetaSpan(record []byte) (from, to int) {
 	return len(record) - len(in), len(record) - len(rest)
 }
 
-// AppendMeta appends the record of a task's metadata: the version byte, and what
-// [MetaSpan] finds in a message.
+// AppendMeta appends the record of a task's metadata: the version byte, followed by the
+// bytes that [MetaSpan] finds in a message.
 func AppendMeta(dst []byte, meta map[string]string) []byte {
 	return appendMeta(append(dst, RecordVersion), meta)
 }
 
-// ParseMeta reads what [AppendMeta] wrote. The error wraps [ErrVersion] or
-// [ErrMalformed].
+// ParseMeta reads a record of [AppendMeta]. The error wraps [ErrVersion] or [ErrMalformed].
 func ParseMeta(record []byte) (map[string]string, error) {
 	if err := checkVersion(record, "metadata"); err != nil {
 		return nil, err
@@ -50,8 +49,8 @@ func ParseMeta(record []byte) (map[string]string, error) {
 	return meta, atEnd(rest)
 }
 
-// RecordName returns the name of the task of a message, of which the first
-// NameWithin bytes are enough; empty if it can't be read.
+// RecordName returns the name of the task from its message, or "" if it can't be read. The
+// first NameWithin bytes of the message are enough.
 func RecordName(record []byte) string {
 	if len(record) < HeadSize || record[0] != MessageVersion {
 		return ""
@@ -67,5 +66,5 @@ func RecordName(record []byte) string {
 	return name
 }
 
-// NameWithin is how many bytes from the start of a message have its name.
+// NameWithin is the number of bytes at the start of a message that contain the name.
 const NameWithin = HeadSize + 3 + 2 + MaxName

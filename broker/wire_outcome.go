@@ -7,8 +7,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// The fields of an outcome, in their order on the wire, after the version byte.
-// New ones go to the end.
+// The fields of an outcome, in their order on the wire, after the version byte. New fields
+// are added at the end.
 const (
 	outcomeState = iota
 	outcomeCodec
@@ -29,7 +29,7 @@ func AppendOutcome(dst []byte, o *Outcome) []byte {
 	dst = append(slices.Grow(dst, 64+len(o.Name)+len(o.Codec)+len(o.Result)), RecordVersion)
 	n := outcomeCount
 	if o.Err == nil {
-		n-- // what is zero at the end is left out
+		n-- // a zero field at the end is left out
 	}
 	dst = msgp.AppendArrayHead(dst, n)
 	dst = msgp.AppendUint(dst, uint64(o.State))
@@ -52,7 +52,7 @@ func appendFailure(dst []byte, f Failure) []byte {
 	f.Trim()
 	n := 7
 	if len(f.Seal) == 0 {
-		n-- // what is zero at the end is left out
+		n-- // a zero field at the end is left out
 	}
 	dst = msgp.AppendArrayHead(dst, n)
 	dst = msgp.AppendString(dst, f.Type)
@@ -67,9 +67,9 @@ func appendFailure(dst []byte, f Failure) []byte {
 	return dst
 }
 
-// ParseOutcome reads what [AppendOutcome] wrote. The error wraps [ErrVersion]
-// or [ErrMalformed]. Nothing in the outcome aliases record, and record is only
-// read: like [ParseRecord] it takes a string converted to bytes without a copy.
+// ParseOutcome reads a record of [AppendOutcome]. The error wraps [ErrVersion] or
+// [ErrMalformed]. Nothing in the outcome aliases record, and record is not changed. Like
+// [ParseRecord] it does not copy a string that is converted to bytes.
 func ParseOutcome(record []byte) (Outcome, error) {
 	var o Outcome
 	if err := o.parse(record); err != nil {
@@ -78,9 +78,9 @@ func ParseOutcome(record []byte) (Outcome, error) {
 	return o, nil
 }
 
-// ParseResult is [ParseOutcome] for who wants nothing but the result of a task that
-// succeeded: what comes behind that is not read. The result is a part of record. It
-// reports false of every other outcome and of what can't be read.
+// ParseResult reads only the result of a task that succeeded, and nothing behind it. The
+// result aliases record. It returns false for every other outcome, and for a record that
+// can't be read.
 func ParseResult(record []byte) (codec string, result []byte, ok bool) {
 	if checkVersion(record, "an outcome") != nil {
 		return "", nil, false
@@ -100,8 +100,8 @@ func ParseResult(record []byte) (codec string, result []byte, ok bool) {
 	return codec, result, err == nil
 }
 
-// ParseState returns the state that the record of an outcome tells, and reads nothing
-// else of it. It is StateUnknown if that can't be read.
+// ParseState reads only the state of an outcome's record. It returns StateUnknown if the
+// state can't be read.
 func ParseState(record []byte) State {
 	if checkVersion(record, "an outcome") != nil {
 		return StateUnknown
@@ -167,7 +167,7 @@ func (o *Outcome) takeField(in []byte, field int) (rest []byte, err error) {
 		o.Finished, rest, err = takeTime(in)
 	case outcomeErr:
 		o.Err, rest, err = takeFailure(in)
-	default: // of a newer writer: the array may only grow
+	default: // a field of a newer version: the array may only grow
 		rest, err = msgp.Skip(in, 1)
 	}
 	return rest, err

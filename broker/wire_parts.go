@@ -8,16 +8,17 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// What more than one record is made of. What is read may be nil in place of
-// anything, which is its zero value; strings and bytes stand for each other.
+// The values that several kinds of records are made of. A reader accepts nil in place of
+// any value, as the zero value, and strings and bytes in place of each other.
 
-// checkVersion looks at the first byte of a record that has no head.
-func checkVersion(record []byte, of string) error {
+// checkVersion checks the first byte of a record without a head. Kind is the word for the
+// error message, such as "a flow".
+func checkVersion(record []byte, kind string) error {
 	if len(record) == 0 {
-		return fmt.Errorf("%w: %s of no bytes", ErrMalformed, of)
+		return fmt.Errorf("%w: %s of no bytes", ErrMalformed, kind)
 	}
 	if record[0] != RecordVersion {
-		return fmt.Errorf("%w %d of %s, this program reads %d", ErrVersion, record[0], of, RecordVersion)
+		return fmt.Errorf("%w %d of %s, this program reads %d", ErrVersion, record[0], kind, RecordVersion)
 	}
 	return nil
 }
@@ -43,7 +44,7 @@ func takeBool(in []byte) (b bool, rest []byte, err error) {
 	return in[0] == msgp.True, in[1:], nil
 }
 
-// takeData returns a string or bytes that still share memory with in.
+// takeData returns a string or bytes. They alias in.
 func takeData(in []byte) (b, rest []byte, null bool, err error) {
 	if msgp.IsNil(in) {
 		return nil, in[1:], true, nil
@@ -59,7 +60,7 @@ func takeString(in []byte) (s string, rest []byte, err error) {
 	return string(b), rest, err
 }
 
-// takeName is takeString for what is often the same.
+// takeName reads a string that many records have in common, and shares its memory.
 func takeName(in []byte) (s string, rest []byte, err error) {
 	b, rest, _, err := takeData(in)
 	return names.intern(b), rest, err
@@ -86,7 +87,7 @@ func appendBytes(dst, b []byte) []byte {
 	return msgp.AppendBytes(dst, b)
 }
 
-// takeBytes copies bytes to room, if they fit there.
+// takeBytes returns a copy of bytes, in the memory of room if that has the capacity.
 func takeBytes(in, room []byte) (clone, rest []byte, err error) {
 	b, rest, null, err := takeData(in)
 	if err != nil || null {
@@ -131,8 +132,7 @@ func takeTime(in []byte) (t time.Time, rest []byte, err error) {
 	return time.UnixMilli(ms).UTC(), rest, nil
 }
 
-// appendKeep writes how long something is kept: 0 for the usual time, else
-// milliseconds and one.
+// appendKeep writes a retention: 0 for the usual one, else milliseconds plus one.
 func appendKeep(dst []byte, d, usual time.Duration) []byte {
 	if d == usual {
 		return msgp.AppendUint(dst, 0)
@@ -148,12 +148,12 @@ func takeKeep(in []byte, usual time.Duration) (d time.Duration, rest []byte, err
 	return time.Duration(n-1) * time.Millisecond, rest, nil
 }
 
-// appendMeta writes the keys in order, so that equal records are equal bytes.
+// appendMeta writes the keys in sorted order, so that equal metadata has equal bytes.
 func appendMeta(dst []byte, meta map[string]string) []byte {
 	if len(meta) == 0 {
 		return msgp.AppendNil(dst)
 	}
-	var few [8]string // most metadata has no more, and needs no memory
+	var few [8]string // most metadata fits, and needs no allocation
 	keys := few[:0]
 	for k := range meta {
 		keys = append(keys, k)

@@ -16,14 +16,14 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// chance makes tasks, outcomes and msgpack of every form.
+// chance makes random tasks, outcomes and msgpack values of every form.
 type chance struct{ *rand.Rand }
 
 func newChance(seed uint64) chance { return chance{rand.New(rand.NewPCG(seed, seed))} }
 
 func (c chance) one(in int) bool { return c.IntN(in) == 0 }
 
-// number favors the ends of the widths of integers.
+// number favors numbers at the limits of the widths of integers.
 func (c chance) number() int64 {
 	n := int64(1) << c.IntN(64)
 	n += int64(c.IntN(5)) - 2
@@ -33,7 +33,7 @@ func (c chance) number() int64 {
 	return n
 }
 
-// length favors the ends of the widths of lengths.
+// length favors lengths at the limits of the widths of lengths.
 func (c chance) length() int {
 	ends := []int{0, 1, 15, 16, 31, 32, 127, 128, 129, 255, 256}
 	switch {
@@ -127,9 +127,9 @@ func (c chance) outcome() *Outcome {
 	return o
 }
 
-// value appends one value of a kind, in any of its forms: n is an integer, s a
-// string or bytes, i an id, m metadata, l a list of strings, e an error, b a
-// bool, and * anything at all. Now and then it is something else.
+// value appends one value of a kind, in any of its encodings. The kinds are: n an integer,
+// s a string or bytes, i an id, m metadata, l a list of strings, e an error, b a bool, and
+// * any value. Now and then it appends a value of another kind.
 func (c chance) value(dst []byte, kind rune, depth int) []byte {
 	if c.one(15) {
 		return append(dst, msgp.Nil)
@@ -196,7 +196,7 @@ func (c chance) array(dst []byte, kinds string, depth int) []byte {
 	return c.values(c.container(dst, msgp.FixArray, msgp.Array16, len(kinds)), kinds, depth)
 }
 
-// raw returns n bytes.
+// raw returns n random bytes.
 func (c chance) raw(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -205,7 +205,7 @@ func (c chance) raw(n int) []byte {
 	return b
 }
 
-// head appends one of the heads, from that with 8 bits on, that can have the length.
+// head appends one of the heads that can hold the length; code8 is the one with 8 bits.
 func (c chance) head(dst []byte, code8 byte, n int) []byte {
 	switch {
 	case n <= math.MaxUint8 && c.one(2):
@@ -216,7 +216,7 @@ func (c chance) head(dst []byte, code8 byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, code8+2), uint32(n))
 }
 
-// container appends one of the heads of an array or a map that can have the length.
+// container appends one of the heads of an array or map that can hold the length.
 func (c chance) container(dst []byte, fix, code16 byte, n int) []byte {
 	switch {
 	case n < 16 && c.one(2):
@@ -227,14 +227,14 @@ func (c chance) container(dst []byte, fix, code16 byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, code16+1), uint32(n))
 }
 
-// body appends the fields of a record, of which those from the least on may be
-// missing, or be followed by ones of a newer version.
+// body appends the fields of a record. The fields after the first least may be missing, or
+// may be followed by fields of a newer version.
 func (c chance) body(dst []byte, kinds string, least int) []byte {
 	kinds += "***"
 	return c.array(dst, kinds[:least+c.IntN(len(kinds)-least+1)], 0)
 }
 
-// damage changes a few bytes, or cuts or adds some.
+// damage changes, cuts or inserts a few bytes.
 func (c chance) damage(b []byte) []byte {
 	b = slices.Clone(b)
 	for range 1 + c.IntN(3) {
@@ -261,16 +261,17 @@ const (
 	outcomeKinds = "nssnnninnne"
 )
 
-// agree reads data by hand and with the library. What only one of them can read
-// is a mistake; so is a truncated record that the other calls something else.
+// agree reads data with this package and with the msgpack library. It is an error if only
+// one of them can read it, or if only the library finds that it is truncated.
 func agree(t *testing.T, data []byte) {
 	t.Helper()
 	var d, ref Delivery
 	err, want := ParseRecord(&d, data, 5), refParseRecord(&ref, data, 5)
 	if same(t, data, err, want); want != nil {
-		// What was read of the field that could not be read is nobody's.
+		// The payload is undefined if its field could not be read.
 		d.Payload, ref.Payload = nil, nil
-		// An array that claims more fields than there are bytes is not begun.
+		// This package does not begin to read an array that claims more fields than there
+		// are bytes.
 		if _, _, err := takeFields(data[min(len(data), HeadSize):], 0); err != nil {
 			ref = Delivery{}
 			_ = refParseRecord(&ref, data[:min(len(data), HeadSize)], 5)
@@ -279,14 +280,14 @@ func agree(t *testing.T, data []byte) {
 	if !reflect.DeepEqual(d, ref) && !errors.Is(err, msgp.ErrTooDeep) {
 		t.Errorf("%x:\n got %+v, %v\nwant %+v, %v", data, d, err, ref, want)
 	}
-	if err == nil { // it is the same where the payload gets room
+	if err == nil { // the result is the same if the payload has room
 		roomy := Delivery{Task: Task{Payload: make([]byte, 0, 8)}}
 		room := roomy.Payload[:1]
 		if err := ParseRecord(&roomy, data, 5); err != nil || !reflect.DeepEqual(roomy, d) {
 			t.Errorf("%x:\n with room %+v, %v\n want %+v", data, roomy, err, d)
 		}
 		if n := len(roomy.Payload); n > 0 && (&roomy.Payload[0] == &room[0]) != (n <= 8) {
-			t.Errorf("%x: a payload of %d bytes is in the room, or is not", data, n)
+			t.Errorf("%x: a payload of %d bytes: want it in the room if it fits, and only then", data, n)
 		}
 	}
 	o, err := ParseOutcome(data)
@@ -361,7 +362,7 @@ func TestRecordsAreReadAsByTheLibrary(t *testing.T) {
 		}
 	}
 	if read < 2000 {
-		t.Errorf("only %d records could be read: too few to tell", read)
+		t.Errorf("only %d records could be read, want 2000 or more", read)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// Records as the msgpack library writes and reads them: what the code by hand
-// is held to.
+// A second implementation of the records, with the msgpack library. The tests compare this
+// package with it.
 
 func refEncode(dst []byte, fill func(*msgpack.Encoder)) []byte {
 	var buf bytes.Buffer
@@ -304,7 +304,7 @@ func refEncodeBytes(e *msgpack.Encoder, b []byte) {
 	_ = e.EncodeBytes(b)
 }
 
-// refDecodeBytes avoids DecodeBytes, which believes every length.
+// refDecodeBytes does not use DecodeBytes, which allocates whatever length the data claims.
 func refDecodeBytes(d *msgpack.Decoder) ([]byte, error) {
 	if code, err := d.PeekCode(); err != nil || code == 0xc0 {
 		return nil, errors.Join(err, d.Skip())
@@ -385,8 +385,8 @@ func refEncodeMeta(e *msgpack.Encoder, meta map[string]string) {
 	}
 }
 
-// refDecodeMeta does not let the library take an extension, with its length
-// where its type belongs, for something that may stand before a map.
+// refDecodeMeta rejects extensions. The library would skip the header of one before a map,
+// and take its length for its type.
 func refDecodeMeta(d *msgpack.Decoder) (map[string]string, error) {
 	code, err := d.PeekCode()
 	if err == nil && (code >= 0xc7 && code <= 0xc9 || code >= 0xd4 && code <= 0xd8) {

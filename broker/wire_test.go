@@ -60,8 +60,8 @@ func outcomes() map[string]*Outcome {
 	}
 }
 
-// golden compares a record with the file that an older version wrote, which
-// every version must go on reading. It returns the file's content.
+// golden compares a record with the golden file that an older version wrote. Every version
+// must be able to read that file, so golden returns its content.
 func golden(t *testing.T, name string, record []byte) []byte {
 	t.Helper()
 	path := filepath.Join("testdata", name+".hex")
@@ -93,7 +93,7 @@ func TestGoldenRecords(t *testing.T) {
 		if err := ParseRecord(&d, data, 0); err != nil {
 			t.Fatal(err)
 		}
-		d.Queue = task.Queue // says the place where it is kept
+		d.Queue = task.Queue // the queue is not in the record
 		if !reflect.DeepEqual(&d.Task, task) || d.Attempt != 1 || d.Left != NoDeadline {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, d.Task, *task)
 		}
@@ -179,7 +179,7 @@ func FuzzParseOutcome(f *testing.F) {
 		}
 		again, err := ParseOutcome(AppendOutcome(nil, &o))
 		if err != nil || again.State != o.State || again.Name != o.Name {
-			t.Errorf("%+v came back as %+v, %v", o, again, err)
+			t.Errorf("%+v, written and read again, is %+v, %v", o, again, err)
 		}
 	})
 }
@@ -196,7 +196,7 @@ func TestID(t *testing.T) {
 			}
 			back, err := ParseID(id.String())
 			if err != nil || back != id {
-				t.Errorf("%v came back as %v, %v", id, back, err)
+				t.Errorf("%v, written and read again, is %v, %v", id, back, err)
 			}
 		}
 	}
@@ -258,7 +258,7 @@ func TestCheckTask(t *testing.T) {
 	}
 }
 
-// A record that is given away is read as any other, and its payload is not copied.
+// AdoptRecord reads the same as ParseRecord, and does not copy the payload.
 func TestAdoptRecord(t *testing.T) {
 	task := &Task{ID: fixedID(1), Name: "blob", Payload: []byte("payload"), Unique: "k", Retries: 3}
 	record := AppendRecord(nil, task)
@@ -275,7 +275,7 @@ func TestAdoptRecord(t *testing.T) {
 	}
 	for n := range record {
 		if ParseRecord(new(Delivery), record[:n], 0) == nil || AdoptRecord(new(Delivery), record[:n], 0) == nil {
-			t.Errorf("%d bytes are a record", n)
+			t.Errorf("the first %d bytes are read as a record", n)
 		}
 	}
 }
