@@ -132,7 +132,7 @@ type ConsumerConfig struct {
 
 	// OnArrivals is called if a queue of this consumer has arrivals; see [Flows]. It is
 	// called soon after a settlement of this consumer has left some, and with each
-	// heartbeat while there are any, no matter who left them.
+	// heartbeat while there are any, also if another consumer left them.
 	OnArrivals func(queue string)
 
 	// OnAbandoned is called to decide how an abandoned parked task ends; see [Parker]. The

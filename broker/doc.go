@@ -5,7 +5,7 @@
 //
 // Programs do not call a broker themselves. They open one and hand it to
 // arbiter.New and minion.New. This package is for the authors of a broker and for
-// readers of the code; docs/writing-a-broker.md is the place to begin a new one.
+// readers of the code; a new broker begins with docs/writing-a-broker.md.
 //
 // # The model
 //

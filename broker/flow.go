@@ -83,7 +83,7 @@ func (f *Flow) Check() error {
 // remembered until its retention is over, and for at least MinTombstone. During that time
 // OpenFlow of the id returns nil and does not start the flow again.
 //
-// [Broker.Lookup] finds flows too. The state is that of the outcome once the flow has
+// [Broker.Lookup] finds flows too. The state is the outcome's once the flow has
 // one; before that it is running if a member has arrived, and pending if none has.
 // [Broker.Cancel] does not cancel flows: to kill one, mark it with MarkFlow and cancel its
 // members.

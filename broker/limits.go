@@ -16,8 +16,8 @@ const (
 	MaxBatchBytes     = 4 << 20  // bytes that one operation on the store may move
 	MaxInbox          = 100_000 // notices of an inbox, or events of a topic
 	MaxUniqueKey      = 512      // bytes of a unique key, without its scope
-	MaxStack          = 16 << 10 // bytes of an error's stack; what is longer is cut
-	MaxMessage        = 8 << 10  // bytes of an error's message; what is longer is cut
+	MaxStack          = 16 << 10 // bytes of an error's stack; a longer one is cut
+	MaxMessage        = 8 << 10 // bytes of an error's message; a longer one is cut
 )
 
 // The times that every broker uses unless its user sets others.

@@ -4,42 +4,49 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// A parked task that nobody takes in time becomes overdue: it is pending, for any consumer.
+// If its queue then has no consumer for broker.AbandonedAfter, the task is abandoned. No
+// consumer of its queue can end it, so the broker asks a consumer of another queue for the
+// outcome (ConsumerConfig.OnAbandoned) and ends the task with that. queue.late lists the
+// overdue tasks of a queue; the alarm of the queue rings when the first one is abandoned.
+
+// abandonedAfter is broker.AbandonedAfter in the unit of the clock.
 const abandonedAfter = instant(broker.AbandonedAfter)
 
-// late is a task that was parked until its time was over, and is pending now.
+// late is an overdue task: it was parked until its time was over, and is pending since.
 type late struct {
 	r  *record
 	at instant // when its time was over
 }
 
-// waits reports whether nobody has taken the task since.
+// waits reports whether no consumer has taken the task since.
 func (l late) waits() bool {
 	return l.r.state == broker.StatePending && l.r.overdue && l.r.at == l.at
 }
 
-// noteLate notes a task whose time as a parked one is over.
+// noteLate adds a task that has become overdue.
 func (q *queue) noteLate(r *record) {
 	q.trimLate()
 	q.late = append(q.late, late{r, r.at})
 	q.alarm.set(q.abandonedAt())
 }
 
-// trimLate forgets the first ones if somebody has taken them.
+// trimLate removes tasks from the front of the list that consumers have taken.
 func (q *queue) trimLate() {
 	n := 0
 	for n < len(q.late) && !q.late[n].waits() {
 		n++
 	}
 	if n == len(q.late) {
-		q.late = nil // its array keeps records
+		q.late = nil // an empty slice would keep the records in memory
 		return
 	}
 	clear(q.late[:n])
 	q.late = q.late[n:]
 }
 
-// abandonedAt returns when the first task is abandoned that is late; never if there is
-// none, or a consumer serves the queue.
+// abandonedAt returns when the first overdue task is abandoned: never if there is none, or
+// if a consumer serves the queue.
 func (q *queue) abandonedAt() instant {
 	if q.serving > 0 || len(q.late) == 0 {
 		return never
@@ -47,14 +54,14 @@ func (q *queue) abandonedAt() instant {
 	return max(q.late[0].at, q.left) + abandonedAfter
 }
 
-// unserved notes that the last consumer has left the queue.
+// unserved records that the last consumer has left the queue.
 func (q *queue) unserved(now instant) {
 	q.left = now
 	q.trimLate()
 	q.alarm.set(q.abandonedAt())
 }
 
-// abandoned returns copies of tasks that are abandoned, no more than a batch.
+// abandoned returns copies of the abandoned tasks, up to broker.MaxBatch.
 func (q *queue) abandoned(now instant) (out []*broker.Delivery) {
 	var in outtake
 	q.trimLate()
@@ -69,10 +76,10 @@ func (q *queue) abandoned(now instant) (out []*broker.Delivery) {
 	return out
 }
 
-// abandon ends tasks that are abandoned: a consumer is asked how. Without one it is done
-// when one comes.
+// abandon ends abandoned tasks with the outcomes that a consumer gives. If there is no
+// consumer to ask, hear calls it again when one is opened.
 func (b *Broker) abandon(q *queue, tasks []*broker.Delivery) {
-	b.unheard.Store(true) // first: whoever comes from now on sees to it
+	b.unheard.Store(true) // before the list is read, so that a new consumer calls hear
 	var ask func(*broker.Delivery) broker.Outcome
 	for _, c := range b.members.living() {
 		if c.cfg.OnAbandoned != nil {
@@ -97,7 +104,7 @@ func (b *Broker) abandon(q *queue, tasks []*broker.Delivery) {
 			s.Outcome.State != broker.StateFailed || s.Check(b.limits) != nil {
 			continue
 		}
-		r.unstarted++ // as a requeue must know: this attempt does not come
+		r.unstarted++ // a requeue counts from here: this attempt was never started
 		inbox := r.task.Inbox
 		written := post.write(&s.Outcome)
 		q.finish(r, &s.Outcome, written, now)
@@ -106,7 +113,7 @@ func (b *Broker) abandon(q *queue, tasks []*broker.Delivery) {
 		ended++
 	}
 	q.trimLate()
-	if ended > 0 { // there may be more
+	if ended > 0 { // there may be more than one batch
 		q.alarm.set(q.abandonedAt())
 	}
 	q.unlock()
@@ -116,7 +123,7 @@ func (b *Broker) abandon(q *queue, tasks []*broker.Delivery) {
 	}
 }
 
-// hear lets a consumer that has come be asked about what is abandoned.
+// hear looks for abandoned tasks again, after a consumer has come that can be asked.
 func (b *Broker) hear(c *consumer, now instant) {
 	if c.cfg.OnAbandoned == nil || !b.unheard.Swap(false) {
 		return

@@ -5,26 +5,32 @@ import (
 	"time"
 )
 
+// The sweeper has to know when records and flows are to be forgotten. There can be millions
+// of them, so an agenda orders only the minutes: it keeps the keys of each minute in pages,
+// and a heap of the minutes. Adding a key is cheap, and the keys of a minute are dropped
+// together.
+
 const minute = instant(time.Minute)
 
-// agenda says what is to be swept when: the keys of each minute, which go as a
-// whole. So an entry that waits a month keeps nothing of the others
-// alive, and keys without pointers cost the garbage collector nothing.
+// agenda holds keys by the minute in which they are due. The keys of different minutes
+// share no memory, so a key that waits a month keeps no others alive. Keys without pointers
+// cost the garbage collector nothing.
 type agenda[K any] struct {
-	pages   map[instant][][]K // by the end of the minute; none is empty
-	minutes minutes           // the keys of pages
+	pages   map[instant][][]K // the keys by the end of their minute; no page is empty
+	minutes minutes // heap of the keys of pages
 }
 
-// The numbers of keys in a page: the first of a minute is small, since many have few.
+// The sizes of pages. The first page of a minute is small, because many minutes have few
+// keys.
 const (
 	firstKeys = 4
 	lastKeys  = 512
 )
 
-// minuteEnd returns the end of the minute that an instant is in.
+// minuteEnd returns the end of the minute that contains an instant.
 func minuteEnd(at instant) instant { return (at + minute - 1) / minute * minute }
 
-// add notes the key for the end of the minute that at is in.
+// add adds a key that is due at the end of the minute that contains at.
 func (a *agenda[K]) add(at instant, k K) {
 	end := minuteEnd(at)
 	pages := a.pages[end]
@@ -45,7 +51,7 @@ func (a *agenda[K]) add(at instant, k K) {
 	a.pages[end] = append(pages, append(make([]K, 0, size), k))
 }
 
-// next returns when there will be something to take; never if nothing is noted.
+// next returns when the next keys are due, or never if there are none.
 func (a *agenda[K]) next() instant {
 	if len(a.minutes) == 0 {
 		return never
@@ -53,8 +59,8 @@ func (a *agenda[K]) next() instant {
 	return a.minutes[0]
 }
 
-// take removes and returns up to n keys whose minute is over, and none only if
-// there are no more. Keys of different minutes come in different calls.
+// take removes and returns up to n keys that are due. It returns none only if no more are
+// due. One call returns keys of one minute only.
 func (a *agenda[K]) take(now instant, n int) []K {
 	end := a.next()
 	if end > now {
@@ -77,7 +83,7 @@ func (a *agenda[K]) take(now instant, n int) []K {
 	return l[keep:]
 }
 
-// minutes implements heap.Interface, the earliest first.
+// minutes implements heap.Interface, with the earliest first.
 type minutes []instant
 
 func (m minutes) Len() int           { return len(m) }

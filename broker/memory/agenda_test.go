@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What is noted comes out once, when its minute is over and not before.
+// Each key comes out once, after its minute is over and not before.
 func TestAgenda(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var a agenda[int]

@@ -6,24 +6,24 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// arena keeps the outcomes that end in the same minute, and the metadata of their
-// tasks, as bytes: there are
-// many of them, for an hour, and the garbage collector shall not have to look
-// at any. It goes as a whole.
+// An arena stores, as bytes, the outcomes and the metadata of tasks whose retention ends in
+// the same minute. There can be very many outcomes, each for an hour, and the garbage
+// collector does not have to look at bytes. An arena is dropped as a whole when the minute
+// is over.
 type arena struct{ chunks [][]byte }
 
-// place is where an outcome is in its arena.
+// place is the position of an outcome in its arena.
 type place struct{ chunk, off uint32 }
 
-// The sizes of chunks. What is larger than the largest has one of its own.
+// The sizes of chunks. A record that is larger than lastChunk gets a chunk of its own.
 const (
 	firstChunk = 512
 	lastChunk  = 64 << 10
 )
 
-// add keeps the record of an outcome of a task of a queue, and that of the task's
-// metadata, if it has any: whether it does is in the length of the queue's name,
-// so what has none takes no room for it.
+// add stores the record of an outcome, the queue of its task, and the metadata of the task
+// if it has any. The lowest bit of the first number tells whether metadata follows, so a
+// task without metadata needs no bytes for it.
 func (a *arena) add(queue string, record []byte, meta map[string]string) place {
 	var about []byte
 	if len(meta) > 0 {
@@ -54,7 +54,7 @@ func (a *arena) add(queue string, record []byte, meta map[string]string) place {
 	return at
 }
 
-// get returns what add was given, the outcome as it is read from the record.
+// get returns copies of what add has stored at a place.
 func (a *arena) get(at place) (queue string, o *broker.Outcome, meta map[string]string) {
 	b := a.chunks[at.chunk][at.off:]
 	number := func() int {
@@ -73,13 +73,13 @@ func (a *arena) get(at place) (queue string, o *broker.Outcome, meta map[string]
 	if n&1 != 0 {
 		var err error
 		if meta, err = broker.ParseMeta(part(number())); err != nil {
-			panic(err) // it is this package's
+			panic(err) // this package wrote the record
 		}
 	}
 	return queue, o, meta
 }
 
-// opened reads a record of this package's, so it finds no mistakes.
+// opened decodes an outcome that this package has encoded, so there can be no error.
 func opened(record []byte) *broker.Outcome {
 	o, err := broker.ParseOutcome(record)
 	if err != nil {

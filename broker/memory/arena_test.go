@@ -10,7 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What an arena was given comes back, whatever its size, with times to the ms.
+// An arena returns the outcomes and metadata that it was given, of all sizes, with times in
+// ms.
 func TestArena(t *testing.T) {
 	now := time.UnixMilli(1_700_000_000_123).UTC()
 	given := []broker.Outcome{

@@ -7,15 +7,20 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// arrival is one that waits to be confirmed. But for orphan it is never written
-// again.
+// An arrival tells the drivers of groups and pipes that a member has ended. It is stored in
+// the queue of the member in the same step as the outcome, and stays until a driver has
+// counted and confirmed it. A settlement tells its own consumer at once. A cancel or an
+// expiry has no consumer, so its arrivals are marked as orphans: Arrivals of the empty
+// queue name finds those of all queues.
+
+// arrival is a stored arrival. Only orphan changes after it was stored.
 type arrival struct {
 	broker.Arrival
-	orphan bool // made by a Cancel or by an expiry
+	orphan bool // made by a Cancel or an expiry
 }
 
-// arrivalKey tells arrivals of a queue apart: a task that was submitted may be
-// final before its submission is confirmed.
+// arrivalKey identifies an arrival of a queue. A task can have two at the same time: it may
+// be final before its own submission is confirmed.
 type arrivalKey struct {
 	task    broker.ID
 	submits bool
@@ -23,8 +28,8 @@ type arrivalKey struct {
 
 func keyOf(a *broker.Arrival) arrivalKey { return arrivalKey{a.Task, a.Submit != nil} }
 
-// arrive stores an arrival, whose memory is nobody's to write to, unless there is
-// one already.
+// arrive stores an arrival unless the queue has one with the same key. Nobody may write to
+// the memory of the arrival any more.
 func (q *queue) arrive(a broker.Arrival) {
 	a.Queue = q.name
 	if k := keyOf(&a); !q.arrivals.has(k) {
@@ -32,8 +37,8 @@ func (q *queue) arrive(a broker.Arrival) {
 	}
 }
 
-// orphan notes that it was no settlement that made the arrival of a task, and reports
-// whether there is one.
+// orphan marks the arrival of a task as one that no settlement has made. It reports whether
+// the task has an arrival.
 func (q *queue) orphan(task broker.ID) bool {
 	a, ok := q.arrivals.get(arrivalKey{task: task})
 	if ok && !a.orphan {
@@ -43,7 +48,7 @@ func (q *queue) orphan(task broker.ID) bool {
 	return ok
 }
 
-// confirm forgets an arrival.
+// confirm removes an arrival.
 func (q *queue) confirm(k arrivalKey) {
 	a, ok := q.arrivals.get(k)
 	if !ok {
@@ -55,14 +60,14 @@ func (q *queue) confirm(k arrivalKey) {
 	}
 }
 
-// submit stores copies of tasks that are submitted with a settlement.
+// submit stores copies of the tasks of Settlement.Submit, as arrivals.
 func (q *queue) submit(tasks []*broker.Task) {
 	for _, t := range tasks {
 		q.arrive(broker.Arrival{Task: t.ID, Submit: copyTask(t)})
 	}
 }
 
-// tell tells the consumer of queues with arrivals.
+// tell calls OnArrivals for the queues.
 func (c *consumer) tell(queues []string) {
 	if c.cfg.OnArrivals == nil {
 		return
@@ -72,7 +77,7 @@ func (c *consumer) tell(queues []string) {
 	}
 }
 
-// tellLeft tells the consumer of its queues that have arrivals.
+// tellLeft calls OnArrivals for those queues of the consumer that have arrivals.
 func (c *consumer) tellLeft(now instant) {
 	if c.cfg.OnArrivals == nil {
 		return
@@ -88,7 +93,7 @@ func (c *consumer) tellLeft(now instant) {
 	c.tell(left)
 }
 
-// Arrivals returns arrivals, as [broker.Flows] says.
+// Arrivals returns arrivals of a queue; see [broker.Flows].
 func (b *Broker) Arrivals(ctx context.Context, name string, limit int) ([]broker.Arrival, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -120,7 +125,7 @@ func (b *Broker) Arrivals(ctx context.Context, name string, limit int) ([]broker
 	return out, nil
 }
 
-// arrivalPage is what one call returns.
+// arrivalPage collects the arrivals for one call of Arrivals.
 type arrivalPage struct {
 	limit int
 	found []*arrival
@@ -147,7 +152,7 @@ func (p *arrivalPage) read(q *queue, now instant) {
 	}
 }
 
-// copy returns what may go out.
+// copy returns a copy for the caller.
 func (a *arrival) copy() broker.Arrival {
 	c := a.Arrival
 	c.Outcome = *copyOutcome(&c.Outcome)
@@ -157,7 +162,7 @@ func (a *arrival) copy() broker.Arrival {
 	return c
 }
 
-// Confirm forgets arrivals, as [broker.Flows] says.
+// Confirm removes arrivals; see [broker.Flows].
 func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
 	now, err := b.enter(ctx)
 	if err != nil {

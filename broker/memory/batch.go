@@ -5,24 +5,27 @@ import (
 	"github.com/go-arbiter/arbiter/internal/slab"
 )
 
-// intake is what the tasks of an enqueue share.
+// The records and payloads of one batch are allocated together, in slabs, rather than one
+// by one.
+
+// intake is the memory that the tasks of one Enqueue share.
 type intake struct {
 	stored slab.Of[stored]
 	bytes  slab.Bytes
-	queue  *queue // of the one before
+	queue  *queue // the queue of the task before
 }
 
 func newIntake(n int) *intake {
 	return &intake{stored: slab.Of[stored]{Left: n}, bytes: slab.Bytes{Left: n}}
 }
 
-// stored is a record with its task.
+// stored is a record together with its task.
 type stored struct {
 	record
 	data broker.Task
 }
 
-// outtake is what the deliveries of a dequeue share.
+// outtake is the memory that the deliveries of one Dequeue share.
 type outtake struct {
 	deliveries slab.Of[broker.Delivery]
 	bytes      slab.Bytes

@@ -24,7 +24,7 @@ func batch(n int, inbox broker.ID) []*broker.Task {
 	return tasks
 }
 
-// BenchmarkEnqueue is the cost of a task. Making it is not counted.
+// BenchmarkEnqueue measures the cost of enqueueing a task, without making the task.
 func BenchmarkEnqueue(b *testing.B) {
 	for _, size := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
@@ -48,8 +48,8 @@ func BenchmarkEnqueue(b *testing.B) {
 	}
 }
 
-// BenchmarkCycle is the cost of a task from its making to its outcome in an
-// inbox, one batch after the other.
+// BenchmarkCycle measures the cost of a task from making it to receiving its outcome, one
+// batch after the other.
 func BenchmarkCycle(b *testing.B) {
 	for _, size := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {

@@ -7,7 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Blocked returns blocked tasks, as [broker.Flows] says.
+// Blocked returns blocked tasks; see [broker.Flows].
 func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -29,7 +29,7 @@ func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, 
 	return out, nil
 }
 
-// Release makes blocked tasks pending, as [broker.Flows] says.
+// Release makes blocked tasks pending; see [broker.Flows].
 func (b *Broker) Release(ctx context.Context, tasks []*broker.Task) error {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func (b *Broker) release(t *broker.Task, now instant) error {
 	if r.state != broker.StateBlocked {
 		return nil
 	}
-	// What others know it by stays.
+	// The task keeps the fields by which others find it.
 	whole.Queue, whole.Unique, whole.Inbox = q.name, r.task.Unique, r.task.Inbox
 	whole.Group, whole.Step = r.task.Group, r.task.Step
 	q.detach(r)

@@ -9,13 +9,19 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Broker keeps tasks in the memory of the process. It implements
-// [broker.Broker], [broker.Inspector], [broker.Flows], [broker.Squads],
-// [broker.Parker] and [broker.Follower]; [New] makes one.
+// Broker keeps tasks in the memory of the process. [New] makes one. It implements
+// [broker.Broker] and every optional capability: [broker.Inspector], [broker.Flows],
+// [broker.Squads], [broker.Parker], [broker.Follower], [broker.Starter] and
+// [broker.Halter].
 //
-// Locks are taken in this order, none twice, and never held across a wait or a
-// call of the user's: sweeper.mu, naming, queue.mu (one at a time), then one of
-// shard.mu, topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, vacant.mu, and
+// Each task is a record. The index finds it by its id, and its queue has it in a list or
+// heap that fits its state: pending, scheduled, parked, running and so on. A task that
+// becomes due is moved by the next call that locks its queue, so the queue is always up to
+// date. An alarm, which is a timer, does the same for a queue that nobody uses.
+//
+// Locks are taken in this order, each at most once, and never held during a wait or a
+// callback: sweeper.mu, naming, queue.mu (of one queue at a time), then one of shard.mu,
+// topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, vacant.mu and charges.mu, and
 // last alarm.mu.
 type Broker struct {
 	clock  clock
@@ -23,7 +29,7 @@ type Broker struct {
 	limits broker.Limits
 
 	queues    sync.Map     // of *queue by name
-	naming    sync.RWMutex // held for reading from when a queue is looked up until it is used, and while one is forgotten
+	naming    sync.RWMutex // read-locked while a queue is looked up and used; locked while queues are forgotten
 	vacant    vacant
 	index     index
 	members   members
@@ -31,10 +37,10 @@ type Broker struct {
 	followers followers
 	topics    topics
 	sweeper   sweeper
-	unheard   atomic.Bool // tasks may be abandoned that nobody was asked about
+	unheard   atomic.Bool // there may be abandoned tasks that no consumer was asked about
 
 	closed atomic.Bool
-	done   chan struct{} // closed with it
+	done   chan struct{} // closed when closed is set
 }
 
 var (
@@ -68,11 +74,11 @@ func New(opts ...Option) *Broker {
 	return b
 }
 
-// Limits returns the sizes the broker accepts.
+// Limits returns the sizes that the broker accepts.
 func (b *Broker) Limits() broker.Limits { return b.limits }
 
-// enter is the first thing that a method with a context does. It returns the
-// time of the operation, with all owners whose lease has ended by then gone.
+// enter begins every method that has a context. It returns the time of the operation.
+// Consumers whose leases have ended by then have given back their tasks.
 func (b *Broker) enter(ctx context.Context) (instant, error) {
 	if b.closed.Load() {
 		return 0, errClosed
@@ -85,8 +91,8 @@ func (b *Broker) enter(ctx context.Context) (instant, error) {
 	return now, nil
 }
 
-// Close ends every wait with ErrClosed. What the broker kept is gone with the
-// last reference to it. It returns nil and may be called twice.
+// Close ends every wait with ErrClosed. The tasks are lost when nothing refers to the
+// broker any more. It returns nil and may be called twice.
 func (b *Broker) Close() error {
 	if b.closed.Swap(true) {
 		return nil

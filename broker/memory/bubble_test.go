@@ -14,9 +14,9 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// TestBubble is how a program can test its tasks with all that is around them: in
-// a bubble of testing/synctest the delay of a day and retries of hours take no
-// time to speak of, and are exact.
+// TestBubble shows how a program can test its tasks together with arbiter, minion and
+// broker. In a bubble of testing/synctest a delay of a day and retries after hours pass in
+// no time, and at exact times.
 func TestBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := memory.New()
@@ -35,7 +35,7 @@ func TestBubble(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() { _ = m.Run(context.Background(), 1) }()
-		defer func() { _ = m.Close() }() // waits: nothing may be left when the bubble ends
+		defer func() { _ = m.Close() }() // waits, because all goroutines must have ended when the bubble ends
 		arb, err := arbiter.New(b)
 		if err != nil {
 			t.Fatal(err)

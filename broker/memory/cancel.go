@@ -6,7 +6,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Cancel ends tasks, as [broker.Broker] says.
+// Cancel ends tasks; see [broker.Broker]. Owners are told last: an owner may dequeue at
+// once, and must not get another task of the same call.
 func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVerdict, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -45,7 +46,7 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 		}
 		q.unlock()
 	}
-	for _, run := range running { // who is told may ask for another of them at once
+	for _, run := range running {
 		run.owner.cfg.OnCancel(run.id)
 	}
 	post.deliver(b)

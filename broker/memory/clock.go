@@ -7,37 +7,37 @@ import (
 	"time"
 )
 
-// instant is a moment by the broker's clock: nanoseconds since it was made. It
-// runs with the monotonic clock, so nobody who sets the wall clock moves it.
+// instant is a time by the broker's clock: nanoseconds since the broker was made. It
+// follows the monotonic clock, so it does not jump if the wall clock is set.
 type instant int64
 
-// never is later than every moment.
+// never is later than every other instant.
 const never instant = math.MaxInt64
 
-// plus returns the instant d later.
+// plus returns the instant that is d later.
 func (t instant) plus(d time.Duration) instant { return t + instant(d) }
 
 type clock struct{ start time.Time }
 
 func (c *clock) now() instant { return instant(time.Since(c.start)) }
 
-// wall returns the time of an instant, for people to read.
+// wall returns the wall-clock time of an instant, for display.
 func (c *clock) wall(t instant) time.Time {
 	return c.start.Round(0).Add(time.Duration(t))
 }
 
-// alarm runs ring, in a goroutine of its own, once the earliest of the times it
-// was set to has come, and forgets all of them then: ring sets it anew. Ring
-// may find nothing to do, since a time can't be taken back.
+// alarm calls ring, in a goroutine of its own, when the earliest of the times it was set to
+// has come. It then forgets all of them, and ring sets it again. Ring may find nothing to
+// do, because a time can't be taken back.
 //
-// It is set with the lock held that guards what the time was read from, and
-// ring reads that under the same lock. So either ring sees what was added, or
-// set sees that the alarm is off and turns it on.
+// Set is called with the lock held that guards the data from which the time was read, and
+// ring reads the data under the same lock. So either ring sees the new data, or set sees
+// that the alarm is off and turns it on.
 type alarm struct {
 	clock *clock
 	ring  func()
 
-	at atomic.Int64 // the instant it is set to
+	at atomic.Int64 // the instant that it is set to
 
 	mu    sync.Mutex // the innermost lock of the package
 	timer *time.Timer
@@ -49,10 +49,10 @@ func (a *alarm) init(c *clock, ring func()) {
 	a.at.Store(int64(never))
 }
 
-// due reports whether the alarm rings, or is about to.
+// due reports whether the alarm's time has come.
 func (a *alarm) due(now instant) bool { return a.at.Load() <= int64(now) }
 
-// set lets the alarm ring at an instant, or earlier if it was set to that.
+// set lets the alarm ring at an instant, unless it is set to an earlier one.
 func (a *alarm) set(at instant) {
 	if int64(at) >= a.at.Load() {
 		return
@@ -71,7 +71,7 @@ func (a *alarm) set(at instant) {
 	}
 }
 
-// clear forgets what the alarm was set to. Whoever calls it does what ring does.
+// clear turns the alarm off. The caller does the work of ring itself.
 func (a *alarm) clear() {
 	a.mu.Lock()
 	a.at.Store(int64(never))

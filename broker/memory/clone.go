@@ -7,12 +7,12 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Nothing that comes from outside is kept, and nothing that is kept goes out,
-// but as a copy that shares no memory that anybody could write to.
+// The broker shares no memory with its callers: it copies data that comes in and data that
+// goes out.
 
 func copyBytes(b []byte) []byte { return append([]byte(nil), b...) }
 
-// copyMeta returns nil for a map that is empty.
+// copyMeta returns nil for an empty map.
 func copyMeta(m map[string]string) map[string]string {
 	if len(m) == 0 {
 		return nil
@@ -27,7 +27,7 @@ func copyTask(t *broker.Task) *broker.Task {
 	return &c
 }
 
-// copyOutcome returns a copy, with the error's texts cut to their limits.
+// copyOutcome returns a copy with the texts of the error cut to their limits.
 func copyOutcome(o *broker.Outcome) *broker.Outcome {
 	c := *o
 	c.Result = copyBytes(o.Result)

@@ -14,16 +14,16 @@ import (
 type consumer struct {
 	b      *Broker
 	id     broker.ID
-	number uint32 // a short id
+	number uint32 // a short id, for settled.by
 	cfg    broker.ConsumerConfig
 	able   *broker.Ability
 	holds  []*hold // one for each queue
 
-	// gone is set before what the consumer holds is taken from it. So whoever
-	// finds it unset, with a queue locked, may act for the consumer there.
+	// gone is set before the tasks of the consumer are taken from it. So if it is unset
+	// while a queue is locked, the consumer still owns its tasks of that queue.
 	gone   atomic.Bool
-	end    chan struct{} // closed with it
-	closed atomic.Bool   // gone by its own Close
+	end    chan struct{} // closed when gone is set
+	closed atomic.Bool // Close was called
 
 	// Guarded by members.mu.
 	expires instant
@@ -34,21 +34,19 @@ type consumer struct {
 	charges charges
 }
 
-// hold is what a consumer owns of a queue. The list and the count are guarded
-// by the queue's lock.
+// hold is the list of tasks of one queue that a consumer owns. The list and the count are
+// guarded by the lock of the queue.
 type hold struct {
 	c        *consumer
 	q        *queue
 	list     list
-	canceled int // how many of them were cancelled
+	canceled int // how many tasks of the list were cancelled
 }
 
-// errLost is what a consumer's methods return once its lease has ended.
+// errLost is the error of a consumer's methods once its lease has ended.
 var errLost = fmt.Errorf("consumer: %w", broker.ErrLeaseLost)
 
-// Consume opens a consumer, as [broker.Broker] says. A config without a queue
-// or slot, or with a queue that is not a name, is refused with an error that wraps
-// [broker.ErrInvalid].
+// Consume opens a consumer; see [broker.Broker].
 func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -91,10 +89,10 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 // ID identifies this opening of the consumer.
 func (c *consumer) ID() broker.ID { return c.id }
 
-// Lease returns the lease and how often to send a heartbeat.
+// Lease returns the lease and the interval of heartbeats.
 func (c *consumer) Lease() (lease, every time.Duration) { return c.b.lease, c.b.lease / 3 }
 
-// holdOf returns the hold of a queue, nil if it is not one of the consumer's.
+// holdOf returns the hold of a queue, or nil if the consumer does not serve the queue.
 func (c *consumer) holdOf(name string) *hold {
 	for _, h := range c.holds {
 		if h.q.name == name {
@@ -104,7 +102,7 @@ func (c *consumer) holdOf(name string) *hold {
 	return nil
 }
 
-// enter is the first thing that a method with a context does.
+// enter begins every method that has a context.
 func (c *consumer) enter(ctx context.Context) (instant, error) {
 	now, err := c.b.enter(ctx)
 	if err == nil && c.gone.Load() {
@@ -113,7 +111,7 @@ func (c *consumer) enter(ctx context.Context) (instant, error) {
 	return now, err
 }
 
-// over says why the consumer is gone.
+// over returns the error that says why the consumer has ended.
 func (c *consumer) over() error {
 	if c.closed.Load() {
 		return c.errClosed()
@@ -121,8 +119,8 @@ func (c *consumer) over() error {
 	return errLost
 }
 
-// Heartbeat extends the lease and publishes the load. It tells OnCancel again
-// of what is still held though it was cancelled, and OnArrivals of what is left.
+// Heartbeat extends the lease and publishes the load. It calls OnCancel again for cancelled
+// tasks that the consumer still holds, and OnArrivals for queues with arrivals.
 func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	now, err := c.enter(ctx)
 	if err != nil {
@@ -153,7 +151,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	return nil
 }
 
-// Close ends the consumer, whether or not ctx has ended.
+// Close ends the consumer. It does not matter whether ctx has ended.
 func (c *consumer) Close(context.Context) error {
 	c.closed.Store(true)
 	if c.b.closed.Load() {

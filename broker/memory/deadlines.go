@@ -7,9 +7,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// deadlines are the tasks of a queue that have a deadline and may expire while they
-// wait, the one with the first deadline first. A task whose deadline passes while it
-// runs is taken out, and comes in again if it is given back.
+// deadlines is a heap of the tasks of a queue that have a deadline and may expire while
+// they wait. A task whose deadline passes while it runs is taken out; it is added again if
+// it is given back.
 type deadlines struct {
 	heap limits
 	of   map[*record]*limit
@@ -20,7 +20,7 @@ type limit struct {
 	slot int
 }
 
-// first returns the first deadline, never if there is none.
+// first returns the first deadline, or never if there is none.
 func (d *deadlines) first() instant {
 	if len(d.heap) == 0 {
 		return never
@@ -32,7 +32,7 @@ func (d *deadlines) add(r *record) {
 	if d.of[r] != nil {
 		return
 	}
-	if d.of == nil { // most queues have none
+	if d.of == nil { // most queues have no deadlines
 		d.of = make(map[*record]*limit)
 	}
 	l := &limit{r: r}
@@ -47,11 +47,11 @@ func (d *deadlines) drop(r *record) {
 	}
 	heap.Remove(&d.heap, l.slot)
 	if delete(d.of, r); len(d.of) == 0 {
-		d.of, d.heap = nil, nil // maps and slices do not become smaller
+		d.of, d.heap = nil, nil // maps and slices never shrink
 	}
 }
 
-// limits is what package heap orders.
+// limits implements heap.Interface, with the earliest deadline first.
 type limits []*limit
 
 func (h limits) Len() int           { return len(h) }
@@ -76,7 +76,7 @@ func (h *limits) Pop() any {
 	return l
 }
 
-// watch lets a task expire that waits, if it has a deadline.
+// watch lets a task expire at its deadline, if it has one.
 func (q *queue) watch(r *record) {
 	if r.deadline != never {
 		q.deadlines.add(r)
@@ -84,15 +84,15 @@ func (q *queue) watch(r *record) {
 	}
 }
 
-// unwatch ends that.
+// unwatch takes back watch.
 func (q *queue) unwatch(r *record) {
 	if r.deadline != never {
 		q.deadlines.drop(r)
 	}
 }
 
-// expire ends tasks that wait though their deadlines have passed, but no more than a
-// batch of them. It reports whether some have arrived in their flows.
+// expire ends waiting tasks whose deadlines have passed, up to broker.MaxBatch. It reports
+// whether some of them have left arrivals.
 func (q *queue) expire(now instant, p *post) (arrived bool) {
 	for n := 0; n < broker.MaxBatch && q.deadlines.first() <= now; n++ {
 		r := q.deadlines.heap[0].r
@@ -105,8 +105,9 @@ func (q *queue) expire(now instant, p *post) (arrived bool) {
 	return arrived
 }
 
-// tellArrivals tells of arrivals that no settlement has made: the consumers of the
-// queue; or, if there are none, all inboxes, since somebody may wait for a flow there.
+// tellArrivals tells of arrivals that no settlement has made. It calls OnArrivals of the
+// consumers of the queue. If there are none it tells all inboxes, since somebody may wait
+// there for the group or pipe.
 func (b *Broker) tellArrivals(q *queue) {
 	told := false
 	for _, c := range b.members.living() {

@@ -9,7 +9,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Dequeue takes tasks, as [broker.Consumer] says.
+// Dequeue takes tasks; see [broker.Consumer]. A consumer that finds none adds a channel to
+// the waiters of each queue, and tries again when a queue wakes it.
 func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait time.Duration) ([]*broker.Delivery, error) {
 	now, err := c.enter(ctx)
 	if err != nil {
@@ -58,7 +59,8 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 	}
 }
 
-// take takes what is ready. Where it finds nothing, wake is noted.
+// take takes pending tasks and parked ones that the consumer may have. It adds wake to the
+// waiters of queues in which it has found nothing.
 func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}) ([]*broker.Delivery, error) {
 	var out []*broker.Delivery
 	var in outtake
@@ -97,7 +99,7 @@ func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}
 	return out, nil
 }
 
-// own makes the consumer the owner of a task that waits, and returns its delivery.
+// own makes the consumer the owner of a waiting task, and returns its delivery.
 func (h *hold) own(r *record, now instant, in *outtake) *broker.Delivery {
 	h.q.detach(r)
 	h.q.give(r, h)
@@ -106,7 +108,7 @@ func (h *hold) own(r *record, now instant, in *outtake) *broker.Delivery {
 	return d
 }
 
-// delivery returns a copy of a running task.
+// delivery returns the delivery of a running task, which shares no memory with the record.
 func (r *record) delivery(now instant, in *outtake) *broker.Delivery {
 	d := in.deliveries.Next()
 	d.Task = *r.task

@@ -8,8 +8,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Enqueue stores tasks, as [broker.Broker] says. Tasks of a batch that fail
-// don't keep the others from being stored.
+// Enqueue stores tasks; see [broker.Broker]. It first makes all records of a part of the
+// batch without a lock. Then it adds them, and keeps the lock of a queue and a shard while
+// the next task has the same ones.
 func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -25,7 +26,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	var few [16]*record
 	for at := 0; at < len(tasks); at += broker.MaxBatch {
 		part := tasks[at:min(at+broker.MaxBatch, len(tasks))]
-		// What takes time is done before anything is locked.
+		// Checking and copying take time, so they are done before anything is locked.
 		records := slices.Grow(few[:0], len(part))
 		b.naming.RLock()
 		in := newIntake(len(part))
@@ -43,7 +44,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 				continue
 			}
 			next := b.index.shard(r.id)
-			if s != nil && (next != s || r.queue != q) { // no other queue is locked in a shard
+			if s != nil && (next != s || r.queue != q) { // only one queue may be locked with a shard
 				s.mu.Unlock()
 				s = nil
 			}
@@ -54,7 +55,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 				q = r.queue
 				q.lock(now)
 			}
-			if s == nil { // else it is of the same block, most likely
+			if s == nil { // else both ids are most likely of the same block
 				s = next
 				s.mu.Lock()
 			}
@@ -72,8 +73,7 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	return broker.NewBatchError(errs)
 }
 
-// record returns a record of a task that nobody knows yet, or why there can't
-// be one.
+// record returns a new record for a task, or the reason why it can't be stored.
 func (b *Broker) record(t *broker.Task, now instant, in *intake) (*record, error) {
 	if t == nil {
 		return nil, fmt.Errorf("%w: no task", broker.ErrInvalid)
@@ -81,7 +81,7 @@ func (b *Broker) record(t *broker.Task, now instant, in *intake) (*record, error
 	if err := t.Check(b.limits); err != nil {
 		return nil, err
 	}
-	if t.Delay > 0 || t.Blocked { // it stays long, and shall keep no others alive
+	if t.Delay > 0 || t.Blocked { // it stays for long, so it must not keep the memory of others alive
 		in = &intake{}
 	}
 	q := in.queue
@@ -110,8 +110,8 @@ func (b *Broker) record(t *broker.Task, now instant, in *intake) (*record, error
 	return r, nil
 }
 
-// admit stores a new record, unless that was done before, or its id or unique
-// key is another task's. The shard is that of its id, and locked.
+// admit stores a new record, unless it was stored before, or unless its id or unique key
+// belongs to another task. The shard is the one of its id, and is locked.
 func (q *queue) admit(r *record, s *shard, now instant) error {
 	t := r.task
 	if digest, ok := s.taken(r.id, now); ok {

@@ -6,7 +6,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Each says what is closed.
+// The errors for closed things; each says what is closed.
 var (
 	errClosed      = fmt.Errorf("the memory broker is %w", broker.ErrClosed)
 	errInboxClosed = fmt.Errorf("the inbox is %w", broker.ErrClosed)

@@ -20,8 +20,8 @@ type billArgs struct {
 
 var billTask = task.Define[billArgs, string]("bill")
 
-// A task that failed for good is a dead letter. An operator reads why, mends that,
-// and requeues it: it runs again under the same id, with all its retries.
+// A task that failed for good is a dead letter. An operator reads the reason, removes the
+// cause, and requeues the task. It runs again under the same id, with all its retries.
 func ExampleBroker_Requeue() {
 	ctx := context.Background()
 	b := memory.New()
@@ -52,8 +52,8 @@ func ExampleBroker_Requeue() {
 		fmt.Println("failed")
 	}
 
-	// Both brokers of this module are inspectors; of a broker.Broker one asks
-	// whether it is.
+	// Both brokers of this module are Inspectors. For any other broker.Broker,
+	// broker.InspectorOf tells whether it is one.
 	var inspector broker.Inspector = b
 	letters, _, err := inspector.DeadLetters(ctx, task.DefaultQueue, "", 100)
 	if err != nil {

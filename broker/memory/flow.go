@@ -6,41 +6,48 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// flow is a group or pipe, guarded by the lock of its shard. Outcomes are never
-// written again: who has read a pointer may go on reading without the lock.
+// A group or pipe is stored as a flow, in the shard of its id. It lists its members in
+// parts, and counts their outcomes as drivers report them (Arrive). A flow that has ended
+// is kept for its retention, and its id for at least broker.MinTombstone. A flow in which
+// nothing happens is forgotten after a long time (broker.FlowPatience). The agenda of the
+// shard finds both.
+
+// flow is a group or pipe, guarded by the lock of its shard. Outcomes are never changed, so
+// a pointer that was read with the lock may be used without it.
 type flow struct {
 	progress broker.Progress
 	parts    [][]member
 
-	kept      instant // until when it is there to see
-	forgotten instant // when the id may be used again; later than kept only if it has ended
+	kept      instant // until when it can be found
+	forgotten instant // when the id may be used again; later than kept only if the flow has ended
 	changedAt instant // when something last happened in it
 	noted     instant // when the agenda comes to it next
 }
 
-// member is a place of a flow.
+// member is one position of a flow.
 type member struct {
 	id      broker.ID
 	outcome *broker.Outcome // nil until it has arrived
 }
 
 const (
-	// flowCheck is how often it is looked whether a flow is idle; less often the longer
-	// nothing has happened in it. If it were once, the agenda would remember for years
-	// each that has long ended.
+	// flowCheck is the shortest interval at which the agenda comes to a flow to see whether
+	// it is idle. The interval grows with the time in which nothing has happened. With a
+	// single entry at the end of FlowPatience, the agenda would keep the ids of ended flows
+	// for years.
 	flowCheck = time.Hour
 
-	// memberPart is how many members share an allocation: a large flow grows
-	// without being copied.
+	// memberPart is how many members share an allocation, so a large flow grows without
+	// being copied.
 	memberPart = 1024
 )
 
-// isFlow reports whether an id may be that of a flow.
+// isFlow reports whether the id is a flow's.
 func isFlow(id broker.ID) bool {
 	return id.Kind() == broker.KindGroup || id.Kind() == broker.KindPipe
 }
 
-// flow returns a flow that is there to see, or nil.
+// flow returns a flow that can be found, or nil.
 func (s *shard) flow(id broker.ID, now instant) *flow {
 	if f, _ := s.flows.get(id); f != nil && now < f.kept {
 		return f
@@ -56,7 +63,7 @@ func (s *shard) known(id broker.ID, now instant) *flow {
 	return nil
 }
 
-// note lets the agenda come to a flow when something of it ends.
+// note adds a flow to the agenda, for the next time at which it may have to be forgotten.
 func (s *shard) note(f *flow, now instant) {
 	idle := time.Duration(now - f.changedAt)
 	at := min(f.kept, now.plus(max(flowCheck, idle/2)))
@@ -67,7 +74,8 @@ func (s *shard) note(f *flow, now instant) {
 	s.agenda.add(at, f.progress.Flow.ID)
 }
 
-// expireFlow drops what is over of a flow, when the agenda comes to an id.
+// expireFlow forgets a flow, or the parts of it that are no longer kept. It is called when
+// the agenda comes to the id.
 func (s *shard) expireFlow(id broker.ID, now instant) {
 	f, ok := s.flows.get(id)
 	switch {
@@ -82,13 +90,13 @@ func (s *shard) expireFlow(id broker.ID, now instant) {
 	}
 }
 
-// strip drops all but what a repeated call is recognised by.
+// strip drops everything but the data by which a repeated call is recognised.
 func (f *flow) strip() {
 	f.parts = nil
 	f.progress.Outcome = nil
 }
 
-// changed keeps a flow that has not ended for longer.
+// changed extends how long a flow that has not ended is kept.
 func (f *flow) changed(now instant) {
 	f.changedAt = now
 	if p := &f.progress; p.Outcome == nil {
@@ -101,7 +109,7 @@ func (f *flow) changed(now instant) {
 	}
 }
 
-// member returns a place that is listed.
+// member returns the member at a position that is listed.
 func (f *flow) member(i int) *member { return &f.parts[i/memberPart][i%memberPart] }
 
 // list adds the next members.
@@ -123,8 +131,7 @@ func (f *flow) list(ids []broker.ID) {
 	}
 }
 
-// arrive counts what has arrived at a step, which is one of the flow's, unless
-// it was counted before.
+// arrive counts the outcome at a step of the flow, unless that step was counted before.
 func (f *flow) arrive(step uint32, o *broker.Outcome, now instant) {
 	p := &f.progress
 	switch step {
@@ -167,7 +174,7 @@ func (f *flow) end(o *broker.Outcome, now instant) {
 	}
 }
 
-// flowStatus tells where a flow is, as if it were a task.
+// flowStatus sets the status of a flow, in the states of a task.
 func (x *index) flowStatus(st *broker.Status, now instant) {
 	s := x.shard(st.ID)
 	s.mu.Lock()

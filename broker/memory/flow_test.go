@@ -8,8 +8,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Flows and arrivals give their memory back: members as soon as nobody can see
-// them, the rest once the id is forgotten, whether or not the flow has ended.
+// Flows and arrivals free their memory: the members when they can no longer be found, and
+// the rest when the id is forgotten, whether or not the flow has ended.
 func TestFlowsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New()
@@ -64,13 +64,13 @@ func TestFlowsAreForgotten(t *testing.T) {
 		check(broker.FlowPatience-24*time.Hour, n/4, n/4, n/4)
 		check(2*24*time.Hour, 0, 0, 0)
 		if _, err := b.LookupFlow(t.Context(), flows[3].ID); err == nil {
-			t.Error("a flow is found that was forgotten")
+			t.Error("a flow was found that should have been forgotten")
 		}
 	})
 }
 
-// A large flow takes little more than its members, and an arrival that was
-// confirmed takes nothing.
+// A large flow takes little more memory than its members, and a confirmed arrival takes
+// none.
 func TestLargeFlow(t *testing.T) {
 	b := New()
 	defer func() { _ = b.Close() }()

@@ -7,13 +7,14 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// badFlow returns an error that wraps broker.ErrInvalid.
 func badFlow(id broker.ID, format string, args ...any) error {
 	return fmt.Errorf("flow %s: %w: %s", id, broker.ErrInvalid, fmt.Sprintf(format, args...))
 }
 
 func noFlow(id broker.ID) error { return fmt.Errorf("flow %s: %w", id, broker.ErrNotFound) }
 
-// OpenFlow stores a flow or a part of its members, as [broker.Flows] says.
+// OpenFlow stores a flow or a part of its members; see [broker.Flows].
 func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members []broker.ID) error {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -29,7 +30,7 @@ func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members
 		return fmt.Errorf("flow %s: %w: a part of %d members, the limit is %d", f.ID, broker.ErrTooLarge, len(members), broker.MaxBatch)
 	}
 	if from < 0 || from > f.Size-len(members) {
-		return badFlow(f.ID, "places %d to %d of %d", from, from+len(members), f.Size)
+		return badFlow(f.ID, "positions %d to %d of %d", from, from+len(members), f.Size)
 	}
 	s := b.index.shard(f.ID)
 	s.mu.Lock()
@@ -40,12 +41,12 @@ func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members
 	return err
 }
 
-// open stores a flow or the next part of one, unless that was done before.
+// open stores a flow, or the next part of its members, unless that was done before.
 func (s *shard) open(f *broker.Flow, from int, members []broker.ID, now instant) error {
 	k := s.known(f.ID, now)
 	switch {
 	case k == nil && from > 0:
-		return badFlow(f.ID, "it is opened from place %d on", from)
+		return badFlow(f.ID, "it is opened from position %d on", from)
 	case k == nil:
 		k = &flow{progress: broker.Progress{Flow: *f}}
 		k.changed(now)
@@ -54,9 +55,9 @@ func (s *shard) open(f *broker.Flow, from int, members []broker.ID, now instant)
 	case k.progress.Flow != *f:
 		return &broker.DuplicateError{ID: f.ID, Holder: f.ID}
 	case now >= k.kept:
-		return nil // it has long ended
+		return nil // it has ended, and its members are no longer kept
 	case from > k.progress.Listed:
-		return badFlow(f.ID, "places %d to %d are missing", k.progress.Listed, from)
+		return badFlow(f.ID, "positions %d to %d are missing", k.progress.Listed, from)
 	}
 	again := min(k.progress.Listed-from, len(members))
 	for i, id := range members[:again] {
@@ -71,7 +72,7 @@ func (s *shard) open(f *broker.Flow, from int, members []broker.ID, now instant)
 	return nil
 }
 
-// view calls fn with a flow that is there to see, and its shard locked.
+// view calls fn with a flow that can be found, while its shard is locked.
 func (b *Broker) view(id broker.ID, now instant, fn func(f *flow) error) error {
 	s := b.index.shard(id)
 	s.mu.Lock()
@@ -83,7 +84,7 @@ func (b *Broker) view(id broker.ID, now instant, fn func(f *flow) error) error {
 	return fn(f)
 }
 
-// copyProgress returns what may go out.
+// copyProgress returns a copy for the caller.
 func copyProgress(p broker.Progress) *broker.Progress {
 	if p.Outcome != nil {
 		p.Outcome = copyOutcome(p.Outcome)
@@ -91,13 +92,13 @@ func copyProgress(p broker.Progress) *broker.Progress {
 	return &p
 }
 
-// LookupFlow tells how far a flow is, as [broker.Flows] says.
+// LookupFlow returns the progress of a flow; see [broker.Flows].
 func (b *Broker) LookupFlow(ctx context.Context, id broker.ID) (*broker.Progress, error) {
 	return b.Arrive(ctx, id, nil)
 }
 
-// Arrive counts members, as [broker.Flows] says: all of them or, if one is not a
-// place of the flow or not final, none.
+// Arrive counts members; see [broker.Flows]. It counts none of them if one is not final, or
+// is not at a position of the flow.
 func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arrival) (*broker.Progress, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -108,7 +109,7 @@ func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arr
 		if o := &arrivals[i].Outcome; o.State.Final() {
 			outcomes[i] = copyOutcome(o)
 		} else {
-			return nil, badFlow(id, "what arrives is %s, which is not a final state", o.State)
+			return nil, badFlow(id, "an arrival with the state %s, which is not final", o.State)
 		}
 	}
 	var p broker.Progress
@@ -116,7 +117,7 @@ func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arr
 		for i := range arrivals {
 			step := arrivals[i].Step
 			if step < broker.StepFinalizer && int(step) >= f.progress.Listed {
-				return badFlow(id, "what arrives is at place %d of %d", step, f.progress.Listed)
+				return badFlow(id, "an arrival at position %d of %d", step, f.progress.Listed)
 			}
 		}
 		for i, o := range outcomes {
@@ -131,14 +132,14 @@ func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arr
 	return copyProgress(p), nil
 }
 
-// Members lists members, as [broker.Flows] says.
+// Members lists members; see [broker.Flows].
 func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int, outcomes bool) ([]broker.Member, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if from < 0 || limit < 1 {
-		return nil, badFlow(id, "%d members from place %d on", limit, from)
+		return nil, badFlow(id, "%d members from position %d on", limit, from)
 	}
 	var out []broker.Member
 	err = b.view(id, now, func(f *flow) error {
@@ -166,7 +167,7 @@ func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int, out
 	return out, err
 }
 
-// MarkFlow sets marks, as [broker.Flows] says.
+// MarkFlow sets marks; see [broker.Flows].
 func (b *Broker) MarkFlow(ctx context.Context, id broker.ID, marks broker.Marks) error {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -182,7 +183,7 @@ func (b *Broker) MarkFlow(ctx context.Context, id broker.ID, marks broker.Marks)
 	})
 }
 
-// EndFlow gives a flow its outcome, as [broker.Flows] says.
+// EndFlow gives a flow its outcome; see [broker.Flows].
 func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) error {
 	now, err := b.enter(ctx)
 	if err != nil {

@@ -9,15 +9,15 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// followers are the inboxes that outcomes are pushed to beside those that tasks were
-// stored with.
+// followers lists, for each followed task or flow, the inboxes that get its outcome besides
+// the one that it was stored with.
 type followers struct {
-	n   atomic.Int64 // how many ids are followed; mostly none
+	n   atomic.Int64 // number of followed ids, mostly 0; lets take return without the lock
 	mu  sync.Mutex
-	all map[broker.ID][]broker.ID // inboxes by task
+	all map[broker.ID][]broker.ID // inboxes by followed id
 }
 
-// Follow adds an inbox, as [broker.Follower] says.
+// Follow adds an inbox; see [broker.Follower].
 func (b *Broker) Follow(ctx context.Context, inbox broker.ID, ids []broker.ID) error {
 	if _, err := b.enter(ctx); err != nil {
 		return err
@@ -37,11 +37,11 @@ func (b *Broker) Follow(ctx context.Context, inbox broker.ID, ids []broker.ID) e
 	}
 	f.n.Store(int64(len(f.all)))
 	f.mu.Unlock()
-	if b.inboxes.get(inbox) == nil { // it was closed meanwhile
+	if b.inboxes.get(inbox) == nil { // it was closed in the meantime
 		f.drop(inbox)
 		return nil
 	}
-	// What was final before is taken by nobody any more, and would stay.
+	// An id that was final before has no end any more that would remove it from the list.
 	found, err := b.Lookup(ctx, ids)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (b *Broker) Follow(ctx context.Context, inbox broker.ID, ids []broker.ID) e
 	return nil
 }
 
-// leave lets an inbox not follow a task any more.
+// leave removes an inbox from the followers of an id.
 func (f *followers) leave(inbox, id broker.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -62,7 +62,7 @@ func (f *followers) leave(inbox, id broker.ID) {
 	f.n.Store(int64(len(f.all)))
 }
 
-// without takes an inbox from those that follow a task. f.mu is held.
+// without removes an inbox from the followers of an id. f.mu is held.
 func (f *followers) without(id, inbox broker.ID) {
 	inboxes := slices.DeleteFunc(f.all[id], func(other broker.ID) bool { return other == inbox })
 	if len(inboxes) == 0 {
@@ -72,7 +72,7 @@ func (f *followers) without(id, inbox broker.ID) {
 	}
 }
 
-// take returns who follows a task, which ends with that.
+// take removes and returns the followers of an id that has ended.
 func (f *followers) take(id broker.ID) []broker.ID {
 	if f.n.Load() == 0 {
 		return nil
@@ -85,7 +85,7 @@ func (f *followers) take(id broker.ID) []broker.ID {
 	return inboxes
 }
 
-// drop forgets an inbox.
+// drop removes an inbox from the followers of all ids.
 func (f *followers) drop(inbox broker.ID) {
 	if f.n.Load() == 0 {
 		return

@@ -6,8 +6,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What has ended is not remembered for those who follow it: there would be one more with
-// every result that somebody asks for.
+// An id that has ended is not kept in the list of followed ids. Otherwise the list would
+// grow with every result that is asked for.
 func TestFollowedAfterItsEnd(t *testing.T) {
 	b := New()
 	defer func() { _ = b.Close() }()
@@ -25,13 +25,13 @@ func TestFollowedAfterItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := b.followers.all; len(got) != 1 || len(got[alive]) != 1 {
-		t.Errorf("followed are %v, want %v alone", got, alive)
+		t.Errorf("followed ids: %v, want only %v", got, alive)
 	}
 	if _, err := b.Cancel(t.Context(), []broker.ID{alive}); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.followers.all; len(got) != 0 || b.followers.n.Load() != 0 {
-		t.Errorf("after the end followed are %v", got)
+		t.Errorf("followed ids after the end: %v, want none", got)
 	}
 }
 

@@ -12,7 +12,12 @@ import (
 
 var _ broker.Halter = (*Broker)(nil)
 
-// Halt keeps members of flows from being handed out, as [broker.Halter] says.
+// While a large flow is killed page by page, its members must not start. Halt notes the
+// flow in each queue that has tasks of it. Dequeue looks at these notes only while there
+// are some, and turns a halted member into a blocked one. Each note is also an arrival of
+// the kind Kill, which another driver gets if the killer does not confirm it in time.
+
+// Halt keeps members of flows from being handed out; see [broker.Halter].
 func (b *Broker) Halt(ctx context.Context, flows []broker.ID) (*broker.Halted, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -22,7 +27,7 @@ func (b *Broker) Halt(ctx context.Context, flows []broker.ID) (*broker.Halted, e
 		return nil, fmt.Errorf("halt: %w: %d flows, the limit is %d", broker.ErrTooLarge, len(flows), broker.MaxBatch)
 	}
 	out := new(broker.Halted)
-	hashes := make(map[uint16][]broker.ID) // of queues, with the flows that have tasks there
+	hashes := make(map[uint16][]broker.ID) // flows by the hash of a queue that has tasks of them
 	for _, id := range flows {
 		for hash := range b.flowPlaces(id, now, out) {
 			hashes[hash] = append(hashes[hash], id)
@@ -42,8 +47,8 @@ func (b *Broker) Halt(ctx context.Context, flows []broker.ID) (*broker.Halted, e
 	return out, nil
 }
 
-// flowPlaces returns the hashes of the queues that have tasks of a flow. It adds to out
-// which of its members are flows.
+// flowPlaces returns the hashes of the queues that have tasks of a flow. It adds the
+// members that are flows to out.Inner.
 func (b *Broker) flowPlaces(id broker.ID, now instant, out *broker.Halted) map[uint16]struct{} {
 	hashes := make(map[uint16]struct{})
 	add := func(id broker.ID) {
@@ -62,7 +67,7 @@ func (b *Broker) flowPlaces(id broker.ID, now instant, out *broker.Halted) map[u
 				add(f.progress.Flow.Callback)
 			}
 			if i := from / memberPart; i < len(f.parts) {
-				part = f.parts[i] // which only grows, and whose ids are never written again
+				part = f.parts[i] // it only grows, and its ids never change, so it may be read without the lock
 			}
 			return nil
 		})
@@ -74,7 +79,7 @@ func (b *Broker) flowPlaces(id broker.ID, now instant, out *broker.Halted) map[u
 	return hashes
 }
 
-// halt keeps members of flows from being handed out from the queue.
+// halt notes flows whose members the queue must not hand out.
 func (q *queue) halt(flows []broker.ID, now instant, out *broker.Halted) {
 	if q.halts == nil { // most queues have none
 		q.halts = make(map[broker.ID]instant)
@@ -96,7 +101,7 @@ func (q *queue) halt(flows []broker.ID, now instant, out *broker.Halted) {
 	}
 }
 
-// halted reports whether a task must not start since its flow is halted.
+// halted reports whether a task must not start because its flow is halted.
 func (q *queue) halted(r *record) bool {
 	if len(q.halts) == 0 || r.canceled || r.counted || r.task.Step == broker.StepFinalizer {
 		return false
@@ -105,21 +110,21 @@ func (q *queue) halted(r *record) bool {
 	return is
 }
 
-// bar lets a task wait, though it was its turn, for the cancel that is to come.
+// bar blocks a halted task whose turn it was. A cancel is about to end it.
 func (q *queue) bar(r *record) {
 	q.detach(r)
 	r.state = broker.StateBlocked
 }
 
-// resume ends halt for a flow.
+// resume ends the halt of a flow.
 func (q *queue) resume(flow broker.ID) {
 	if delete(q.halts, flow); len(q.halts) == 0 {
 		q.halts = nil
 	}
 }
 
-// overdueKills adds to a page the kills that somebody has not finished in time, and
-// leaves whoever gets them the same time.
+// overdueKills adds the kills that were not finished in time to a page. The driver that
+// gets a kill has the same time to finish it.
 func (p *arrivalPage) overdueKills(q *queue, now instant) {
 	for id, at := range q.halts {
 		if p.full() {

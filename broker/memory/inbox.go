@@ -10,28 +10,33 @@ import (
 	"github.com/go-arbiter/arbiter/internal/slab"
 )
 
-// post gathers letters while locks are held, and delivers them after.
+// Notices are collected while a queue is locked, and put into the inboxes after it was
+// unlocked. A notice carries the encoded outcome. The index stores a copy of these bytes,
+// so an outcome is encoded only once.
+
+// post collects notices while locks are held, and delivers them afterwards.
 type post struct {
 	letters []broker.Letter
-	runs    []postRun  // of letters to the same inbox
-	written slab.Bytes // records of outcomes
+	runs    []postRun // consecutive notices to the same inbox
+	written slab.Bytes // memory of the records of outcomes
 	also    *followers
 }
 
 type postRun struct {
 	inbox broker.ID
-	end   int // in letters
+	end   int // index in letters of the first one after the run
 }
 
-// usualRecord is about how long the record of an outcome is.
+// usualRecord is about the size of an outcome's record without the result.
 const usualRecord = 96
 
-// write returns the record of an outcome.
+// write encodes an outcome.
 func (p *post) write(o *broker.Outcome) []byte {
 	return p.written.Keep(broker.AppendOutcome(p.written.RoomFor(usualRecord+len(o.Result)), o))
 }
 
-// add adds letters with the record of an outcome, unless nobody waits for it.
+// add adds a notice for the inbox of a task, if it has one, and for each inbox that follows
+// the task.
 func (p *post) add(inbox, id broker.ID, written []byte) {
 	if !inbox.IsZero() {
 		p.push(inbox, id, written)
@@ -62,7 +67,7 @@ func (p *post) deliver(b *Broker) {
 	}
 }
 
-// inboxes are those that are open.
+// inboxes are the open inboxes.
 type inboxes struct {
 	mu  sync.Mutex
 	all map[broker.ID]*inbox
@@ -76,7 +81,7 @@ func (x *inboxes) get(id broker.ID) *inbox {
 	return x.all[id]
 }
 
-// open returns all of them.
+// open returns all open inboxes.
 func (x *inboxes) open() []*inbox {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -89,18 +94,17 @@ type inbox struct {
 	id broker.ID
 
 	mu      sync.Mutex
-	batches [][]broker.Letter // none of them empty
-	n       int               // letters in them
+	batches [][]broker.Letter // none of them is empty
+	n       int // number of notices in batches
 	posts   [][]byte
 	gap     bool
-	told    bool          // of arrivals
-	arrived chan struct{} // has one if there is something to receive
+	told    bool // there are arrivals; see Mail.Arrivals
+	arrived chan struct{} // holds a value if there is something to receive
 	once    sync.Once
 	end     chan struct{}
 }
 
-// Inbox opens an inbox, as [broker.Broker] says. One with that id that is open
-// is closed.
+// Inbox opens an inbox; see [broker.Broker]. If one with that id is open, it is closed.
 func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) {
 	if _, err := b.enter(ctx); err != nil {
 		return nil, err
@@ -116,7 +120,7 @@ func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) 
 	return in, nil
 }
 
-// put takes letters, which are its own from then on.
+// put adds notices. The inbox owns the slice from then on.
 func (in *inbox) put(letters []broker.Letter) {
 	in.mu.Lock()
 	if room := broker.MaxInbox - in.n; len(letters) > room {
@@ -134,7 +138,7 @@ func (in *inbox) put(letters []broker.Letter) {
 	}
 }
 
-// tell notes that there are arrivals that nobody else is told of.
+// tell records that there are arrivals, for Mail.Arrivals.
 func (in *inbox) tell() {
 	in.mu.Lock()
 	in.told = true
@@ -145,7 +149,8 @@ func (in *inbox) tell() {
 	}
 }
 
-// take takes the oldest batch, and all that is no batch. in.mu is held.
+// take returns the oldest batch of notices, and everything that is not a notice. in.mu is
+// held.
 func (in *inbox) take() broker.Mail {
 	mail := broker.Mail{Gap: in.gap, Posts: in.posts, Arrivals: in.told}
 	in.gap, in.posts, in.told = false, nil, false
@@ -158,7 +163,7 @@ func (in *inbox) take() broker.Mail {
 	return mail
 }
 
-// Receive waits for letters, as [broker.Inbox] says.
+// Receive waits for mail; see [broker.Inbox].
 func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 	for {
 		select {

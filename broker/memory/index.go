@@ -8,11 +8,16 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// index leads from ids to records. It is cut in shards, each with a lock of its
-// own, because every operation passes here.
+// The index finds tasks and flows by their ids. It keeps a record for each task that is not
+// final, and for each dead letter. When a task ends, a tombstone takes the place of its
+// record: a few numbers without pointers, by which a repeated enqueue or settlement is
+// recognised. The outcome goes to an arena. An agenda says when an outcome, and later the
+// tombstone, is to be forgotten.
+
+// index is divided into shards, each with its own lock, because every operation uses it.
 type index struct {
 	shards [shardCount]shard
-	sweep  *alarm // rings when a shard has something to sweep
+	sweep  *alarm // set when a shard has something to forget
 }
 
 // shardCount is a power of two.
@@ -23,15 +28,15 @@ type shard struct {
 	mu     sync.Mutex
 	tasks  roll
 	flows  table[broker.ID, *flow]
-	agenda agenda[broker.ID]  // of what is final, and of all flows
-	arenas map[instant]*arena // the outcomes of tombstones, by the end of their minute
+	agenda agenda[broker.ID] // ids of final tasks, and of all flows, by when to look at them
+	arenas map[instant]*arena // the outcomes of tombstones, by the end of the minute of tombstone.kept
 }
 
-// tombstone is what is left of a task: enough to answer those who repeat
-// themselves, and where its outcome is. It has no pointers, so millions of them
-// are cheap.
+// tombstone is the rest of a task that has ended: the data by which a repeated call is
+// recognised, and the place of its outcome. It has no pointers, so millions of them cost
+// the garbage collector nothing.
 type tombstone struct {
-	kept    instant // until when the outcome is there to see; 0 if there is none
+	kept    instant // until when the outcome can be found; 0 if there is none
 	until   instant // when the id may be used again
 	outcome place
 	digest  uint32
@@ -47,8 +52,8 @@ func (x *index) init(sweep *alarm) {
 	}
 }
 
-// shard returns where an id belongs. Bytes 10 to 14 are random; the last one is
-// not used, so ids that differ in it only are found together.
+// shard returns the shard of an id. It uses bytes 10 to 14, which are random. It leaves out
+// the last byte, so the ids of a block, which differ only in it, are in one shard.
 func (x *index) shard(id broker.ID) *shard {
 	h := binary.BigEndian.Uint32(id[10:14]) ^ uint32(id[14])
 	h ^= h >> 16
@@ -56,8 +61,8 @@ func (x *index) shard(id broker.ID) *shard {
 	return &x.shards[h%shardCount]
 }
 
-// find returns the record with the id, or nil and the tombstone. Both are zero if
-// there is neither.
+// find returns the record with the id, or nil and the tombstone. If there is neither, both
+// are zero.
 func (x *index) find(id broker.ID) (*record, tombstone) {
 	s := x.shard(id)
 	s.mu.Lock()
@@ -69,8 +74,8 @@ func (x *index) find(id broker.ID) (*record, tombstone) {
 	return s.tasks.record(e), e.tombstone
 }
 
-// final returns what is kept of a task that has a tombstone; an empty queue says
-// that nothing is.
+// final returns the queue, outcome and metadata of a task that has a tombstone. If they are
+// no longer kept, the outcome is nil.
 func (x *index) final(id broker.ID, now instant) (queue string, o *broker.Outcome, meta map[string]string) {
 	s := x.shard(id)
 	s.mu.Lock()
@@ -81,7 +86,7 @@ func (x *index) final(id broker.ID, now instant) (queue string, o *broker.Outcom
 	return "", nil, nil
 }
 
-// taken returns the digest of the task that an id belongs to, if to any.
+// taken reports whether an id belongs to a task, and returns the digest of the task.
 func (s *shard) taken(id broker.ID, now instant) (digest uint32, ok bool) {
 	e := s.tasks.get(id)
 	if e == nil {
@@ -98,13 +103,13 @@ func (s *shard) taken(id broker.ID, now instant) (digest uint32, ok bool) {
 	return digest, true
 }
 
-// add makes a record known whose id is not taken.
+// add adds a record whose id is not taken.
 func (s *shard) add(r *record) { s.tasks.add(r) }
 
-// retire notes until when a record that is final is kept: for keep, and its id
-// for at least as long as ids are remembered. A tombstone takes its place, with the
-// record of the outcome and the metadata, unless the outcome is nil: then they stay
-// with the record.
+// retire sets until when a final task is kept: its outcome for keep, and its id at least
+// for broker.MinTombstone. If outcome is not nil, a tombstone takes the place of the
+// record, and the outcome and the metadata go to an arena. If it is nil, they stay with the
+// record, which is a dead letter.
 func (x *index) retire(r *record, outcome []byte, meta map[string]string, now instant, keep time.Duration) {
 	s := x.shard(r.id)
 	s.mu.Lock()
@@ -131,7 +136,8 @@ func (x *index) retire(r *record, outcome []byte, meta map[string]string, now in
 	x.sweep.set(s.agenda.next())
 }
 
-// revive takes back what retire noted. It reports false if that is too late.
+// revive takes back retire, for a requeue. It reports false if the record is no longer
+// kept.
 func (x *index) revive(r *record) bool {
 	s := x.shard(r.id)
 	s.mu.Lock()
@@ -143,14 +149,14 @@ func (x *index) revive(r *record) bool {
 	return true
 }
 
-// bury puts a tombstone in the place of a record.
+// bury replaces a record by a tombstone without an outcome.
 func (s *shard) bury(r *record) {
 	s.tasks.bury(r.entry, tombstone{until: r.forgotten, digest: r.digest, last: r.last})
 	s.agenda.add(r.forgotten, r.id)
 }
 
-// tidy sweeps up to n entries whose time has passed. It returns how many it
-// looked at, and when there will be more to do.
+// tidy looks at up to n ids that are due in the agenda, and forgets what is no longer kept.
+// It returns how many it has looked at, and when more are due.
 func (s *shard) tidy(now instant, n int) (done int, next instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,8 +179,8 @@ func (s *shard) tidy(now instant, n int) (done int, next instant) {
 	return done, s.agenda.next()
 }
 
-// expire drops what is over of an id. The agenda may name one more than once,
-// or one that lives again.
+// expire forgets the parts of a task that are no longer kept. The agenda may have an id
+// more than once, and may have the id of a dead letter that was requeued.
 func (s *shard) expire(id broker.ID, now instant) {
 	e := s.tasks.get(id)
 	if e == nil {
@@ -193,7 +199,7 @@ func (s *shard) expire(id broker.ID, now instant) {
 	switch {
 	case e.until <= now:
 		s.tasks.drop(id)
-	case e.kept != 0 && e.kept <= now: // the id outlives the outcome
+	case e.kept != 0 && e.kept <= now: // the outcome ends before the id may be used again
 		e.kept = 0
 		s.agenda.add(e.until, id)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Queues counts what is in each queue, as [broker.Inspector] says.
+// Queues counts the tasks of each queue; see [broker.Inspector].
 func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -32,7 +32,7 @@ func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 	return out, nil
 }
 
-// DeadLetters lists dead letters, as [broker.Inspector] says, oldest first.
+// DeadLetters lists dead letters, oldest first; see [broker.Inspector].
 func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int) ([]broker.DeadLetter, string, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -74,8 +74,8 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	return out, "", nil
 }
 
-// Requeue makes dead letters pending again, as [broker.Inspector] says, without
-// their deadlines.
+// Requeue makes dead letters pending again, without their deadlines; see
+// [broker.Inspector].
 func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -98,7 +98,7 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 func (q *queue) requeue(r *record, now instant) error {
 	q.lock(now)
 	defer q.unlock()
-	// Of those that failed only dead letters are in the timeline.
+	// A failed task is in a timeline only if it is a dead letter.
 	if r.state != broker.StateFailed || r.slot < 0 {
 		return broker.ErrNotFound
 	}
@@ -114,8 +114,8 @@ func (q *queue) requeue(r *record, now instant) error {
 	}
 	q.detach(r)
 	if alone := *r.task; alone.Squad || !alone.Group.IsZero() {
-		// Its squad has ended, so nobody starts it with others. Its flow has counted it
-		// as failed, and counts nobody twice: it leaves no other arrival.
+		// Its squad has ended, so it starts alone. Its flow has counted its failure, and
+		// counts each member once, so it must not leave another arrival.
 		alone.Squad = false
 		r.task = &alone
 		r.counted = true

@@ -10,14 +10,19 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// members are the consumers that live.
+// A consumer lives until it is closed or its lease ends without a heartbeat. Every
+// operation first ends the consumers whose leases are over (Broker.enter), and an alarm
+// does so while there are no operations. Then the tasks of an ended consumer go back to the
+// front of their queues.
+
+// members are the living consumers.
 type members struct {
 	b     *Broker
 	alarm alarm // rings when a lease may have ended
 
 	mu     sync.Mutex
 	all    map[*consumer]struct{}
-	number uint32 // of the last one
+	number uint32 // the number of the newest one
 }
 
 func (m *members) init(b *Broker) {
@@ -36,7 +41,7 @@ func (m *members) add(c *consumer, now instant) {
 	m.alarm.set(c.expires)
 }
 
-// beat extends a lease, unless it has ended.
+// beat extends a lease. It reports false if the lease has ended.
 func (m *members) beat(c *consumer, now instant, load broker.Load) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -49,14 +54,14 @@ func (m *members) beat(c *consumer, now instant, load broker.Load) bool {
 	return true
 }
 
-// living returns all of them.
+// living returns all living consumers.
 func (m *members) living() []*consumer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Collect(maps.Keys(m.all))
 }
 
-// remove ends a consumer. It reports false if that was done before.
+// remove ends a consumer. It reports false if it has ended before.
 func (m *members) remove(c *consumer) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -73,7 +78,8 @@ func (m *members) end(c *consumer) bool {
 	return true
 }
 
-// ended ends the consumers whose leases have, and sets the alarm for the next.
+// ended ends and returns the consumers whose leases are over, and sets the alarm for the
+// next lease.
 func (m *members) ended(now instant) (gone []*consumer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,8 +96,8 @@ func (m *members) ended(now instant) (gone []*consumer) {
 	return gone
 }
 
-// reap ends the consumers whose leases have ended, if there can be any, and
-// brings back what they held.
+// reap ends consumers whose leases are over and gives back their tasks. It costs little if
+// no lease can be over.
 func (b *Broker) reap(now instant) {
 	if b.members.alarm.due(now) {
 		b.members.alarm.clear()
@@ -105,14 +111,14 @@ func (b *Broker) reapNow(now instant) {
 	}
 }
 
-// ring is what the alarm runs.
+// ring is called by the alarm.
 func (m *members) ring() { m.b.reapNow(m.b.clock.now()) }
 
-// handBack puts what a consumer that is gone held in front of what is ready, in
-// the order it was taken, with the next attempt's number; in chunks, the last
-// first. If the consumer died that is counted, and what was cancelled is handed
-// out once more, to be settled so by somebody who knows how; if it was closed,
-// what was cancelled ends here.
+// handBack returns the tasks of an ended consumer to the front of their queues, in the
+// order in which they were dequeued, each with the number of its next attempt. It works in
+// chunks, from the last task to the first. If the consumer died, the death is counted, and
+// a cancelled task is handed out once more, so that another consumer can settle it as
+// canceled. If the consumer was closed, a cancelled task ends here.
 func (c *consumer) handBack(died bool) {
 	post := post{also: &c.b.followers}
 	for _, h := range c.holds {

@@ -7,7 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Lookup tells where tasks and flows are, as [broker.Broker] says.
+// Lookup returns the status of tasks and flows; see [broker.Broker].
 func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -19,7 +19,7 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 		r, _ := b.index.find(id)
 		if r != nil {
 			r.queue.lock(now)
-			ended := r.task == nil && r.outcome == nil // since it was found
+			ended := r.task == nil && r.outcome == nil // in the time since find
 			r.status(&out[i], now)
 			r.queue.unlock()
 			if !ended {

@@ -11,7 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/optionlist"
 )
 
-// Each option has an effect; a value that is not positive is the default.
+// Each option has an effect. A value that is not positive means the default.
 func TestOptions(t *testing.T) {
 	if all, err := optionlist.In("."); err != nil || !slices.Equal(all, []string{"Lease", "Limits"}) {
 		t.Fatalf("the package has the options %v, %v: test them here", all, err)

@@ -6,11 +6,10 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// DefaultLease is how long a consumer stays an owner after a heartbeat unless
-// [Lease] says otherwise.
+// DefaultLease is the lease of consumers unless [Lease] sets another one.
 const DefaultLease = 12 * time.Second
 
-// Option changes what [New] makes.
+// Option is an option of [New].
 type Option interface {
 	apply(*config)
 }
@@ -24,8 +23,8 @@ type option func(*config)
 
 func (o option) apply(c *config) { o(c) }
 
-// Lease sets how long a consumer stays an owner after a heartbeat; it is asked
-// for one every third of that. Default [DefaultLease], also if d is not
+// Lease sets how long a consumer stays an owner after a heartbeat. Consumers are asked for
+// a heartbeat every third of that. The default is [DefaultLease], also if d is not
 // positive.
 func Lease(d time.Duration) Option {
 	return option(func(c *config) {
@@ -36,8 +35,8 @@ func Lease(d time.Duration) Option {
 	})
 }
 
-// Limits sets the sizes that the broker accepts. Default, for each that is not
-// positive: [broker.DefaultMaxPayload], [broker.DefaultMaxResult] and
+// Limits sets the sizes that the broker accepts. The defaults, which also replace values
+// that are not positive, are [broker.DefaultMaxPayload], [broker.DefaultMaxResult] and
 // [broker.DefaultMaxMeta].
 func Limits(l broker.Limits) Option {
 	return option(func(c *config) {

@@ -7,8 +7,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// parked are the parked tasks of a queue by what they need: those of a need in the order
-// in which they were parked. Each is in queue.later too, until its time there is over.
+// parked groups the parked tasks of a queue by their needs, each group in the order of
+// parking. Each task is in queue.later too, until its time there is over.
 type parked struct {
 	needs map[broker.Need]*list
 	n     int
@@ -19,7 +19,7 @@ func (p *parked) add(r *record) {
 	need := broker.NeedOf(r.task)
 	l := p.needs[need]
 	if l == nil {
-		if p.needs == nil { // most queues have none
+		if p.needs == nil { // most queues have no parked tasks
 			p.needs = map[broker.Need]*list{}
 		}
 		l = &list{}
@@ -40,15 +40,15 @@ func (p *parked) remove(r *record) {
 	}
 }
 
-// park lets a detached record wait for a consumer that can run it, until a time.
+// park lets a detached record wait until a time for a consumer that can run it.
 func (q *queue) park(r *record, until instant) {
 	r.overdue = false
 	q.wait(r, broker.StateParked, until)
 	q.parked.add(r)
 }
 
-// takeParked adds to out what the consumer may have of what is parked, up to most in
-// all. Bytes is how large those of out are.
+// takeParked adds parked tasks that the consumer may have to out, until there are most
+// tasks. Bytes is the size of the tasks in out.
 func (c *consumer) takeParked(h *hold, out []*broker.Delivery, most, bytes int, now instant) ([]*broker.Delivery, int) {
 	var in outtake
 	for need, l := range h.q.parked.needs {
@@ -68,7 +68,7 @@ func (c *consumer) takeParked(h *hold, out []*broker.Delivery, most, bytes int, 
 	return out, bytes
 }
 
-// Parked counts what is parked, as [broker.Parker] says.
+// Parked counts the parked tasks; see [broker.Parker].
 func (b *Broker) Parked(ctx context.Context, queue string) ([]broker.Parked, error) {
 	now, err := b.enter(ctx)
 	if err != nil {

@@ -8,45 +8,51 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// queue keeps the tasks of one queue. Its methods but lock want its lock to be
-// held, and it is unlocked by unlock only.
+// A queue has each of its tasks in one list or heap, which depends on the state: ready,
+// later, a hold of a consumer, or dead. A change of state takes the record out of one
+// (detach) and puts it into another (back, front, wait, give and so on). The lock method
+// moves tasks that have become due, and the unlock method wakes consumers that wait. So
+// every user of the lock finds the queue up to date, and no wake-up is lost.
+
+// queue keeps the tasks of one queue. All methods but lock must be called with the lock
+// held. It is released by unlock only.
 type queue struct {
 	name  string
 	b     *Broker
-	alarm alarm // rings when a task becomes due or expires, or a dead letter ends
+	alarm alarm // rings when a task becomes due or expires, or when a dead letter ends
 
 	mu      sync.Mutex
-	ready   list     // pending
-	later   timeline // scheduled, retrying, parked, and what is blocked for a time only
-	asleep  int      // how many of later are blocked
-	running int      // in the lists of holds
-	dead    list     // dead letters, in the order they came
-	ending  timeline // the same, by their end
-	parked  parked   // the parked ones of later, by what they need
-	late    []late   // those that were parked for as long as they may be, some of which wait
+	ready   list // pending tasks
+	later   timeline // scheduled, retrying, parked, and blocked for a time only, by due time
+	asleep  int // number of blocked tasks in later
+	running int // number of tasks in holds
+	dead    list // dead letters, oldest first
+	ending  timeline // dead letters by the end of their retention
+	parked  parked // parked tasks by their needs
+	late    []late // overdue tasks; see abandon.go
 	unique  table[string, *record]
 	seq     uint64
 
-	deadlines deadlines                           // of tasks that have one
-	failures  table[*record, *broker.LastFailure] // of tasks that are retried
+	deadlines deadlines // tasks that have a deadline
+	failures  table[*record, *broker.LastFailure] // last failures of tasks that are retried
 
-	halts    map[broker.ID]instant // flows whose members are not handed out, since when; see halt.go
+	halts    map[broker.ID]instant // flows whose members are not handed out, with the time of the halt; see halt.go
 	arrivals table[arrivalKey, *arrival]
-	orphans  atomic.Int32 // how many arrivals a Cancel or an expiry made
+	orphans  atomic.Int32 // number of arrivals that a Cancel or an expiry has made
 
-	// waiters are the wake-up channels of those who found nothing. Whenever the
-	// lock is free, nothing is ready or nobody waits, and nobody waits who may have what
-	// is parked.
+	// waiters are the wake-up channels of consumers that found nothing. Whenever the lock
+	// is free, there is no waiter that could have a task: ready is empty or there are no
+	// waiters, and no waiter may have a task that is parked.
 	waiters map[chan struct{}]struct{}
 
-	live    int     // tasks that are not final, and dead letters
-	serving int     // consumers that may dequeue from it
-	left    instant // when the last of them has left
-	since   instant // when it was used last; 0 while it is used
-	noted   bool    // somebody will look whether it is still unused; see vacant.go
+	live    int // number of dead letters and tasks that are not final
+	serving int // number of consumers that may dequeue from it
+	left    instant // when the last consumer has left
+	since   instant // when it was last used; 0 while it is in use
+	noted   bool // the sweeper will look whether it is unused; see vacant.go
 }
 
-// known returns the queue with a name, nil if no task and no consumer has made it.
+// known returns the queue with the name, or nil if no task or consumer has made it known.
 func (b *Broker) known(name string) *queue {
 	if q, ok := b.queues.Load(name); ok {
 		return q.(*queue)
@@ -54,8 +60,8 @@ func (b *Broker) known(name string) *queue {
 	return nil
 }
 
-// queue returns the queue with a valid name, and makes it if it is not known. b.naming
-// is held, for reading, until it is used.
+// queue returns the queue with a valid name, and makes it if necessary. The caller has
+// b.naming read-locked until it has used the queue.
 func (b *Broker) queue(name string) *queue {
 	if q, ok := b.queues.Load(name); ok {
 		return q.(*queue)
@@ -71,7 +77,7 @@ func (b *Broker) queue(name string) *queue {
 	return known.(*queue)
 }
 
-// lock locks the queue and brings it to the state that it has now.
+// lock locks the queue and moves the tasks that have become due.
 func (q *queue) lock(now instant) {
 	q.mu.Lock()
 	for r := q.later.due(now); r != nil; r = q.later.due(now) {
@@ -94,8 +100,8 @@ func (q *queue) lock(now instant) {
 	}
 }
 
-// unlock unlocks the queue. If anything is ready, or was parked since it was locked,
-// it wakes all who wait: the losers wait again, and no wake-up is ever lost.
+// unlock unlocks the queue. It wakes all waiters if a task is pending or was parked since
+// the lock. Those that find nothing wait again, so no wake-up is lost.
 func (q *queue) unlock() {
 	if q.used() != (q.since == 0) {
 		q.turn()
@@ -104,7 +110,7 @@ func (q *queue) unlock() {
 		for wake := range q.waiters {
 			select {
 			case wake <- struct{}{}:
-			default: // it has one already
+			default: // it is woken already
 			}
 		}
 		clear(q.waiters)
@@ -113,7 +119,7 @@ func (q *queue) unlock() {
 	q.mu.Unlock()
 }
 
-// update is what the queue's alarm runs.
+// update is called by the queue's alarm.
 func (q *queue) update() {
 	now := q.b.clock.now()
 	post := post{also: &q.b.followers}
@@ -134,8 +140,8 @@ func (q *queue) update() {
 	}
 }
 
-// detach takes a record out of the place it is in. The caller puts it in
-// another at once.
+// detach takes a record out of the list or heap of its state. The caller puts it into
+// another one at once.
 func (q *queue) detach(r *record) {
 	switch r.state {
 	case broker.StatePending:
@@ -164,20 +170,20 @@ func (q *queue) detach(r *record) {
 	}
 }
 
-// back puts a detached record at the end of what is ready.
+// back makes a detached record pending, behind all pending ones.
 func (q *queue) back(r *record) {
 	r.state = broker.StatePending
 	q.ready.pushBack(r)
 }
 
-// front puts a detached record before all that is ready.
+// front makes a detached record pending, in front of all pending ones.
 func (q *queue) front(r *record) {
 	r.state = broker.StatePending
 	q.ready.pushFront(r)
 }
 
-// behind puts a detached record behind another one, or to the front if that is
-// nil or not ready any more.
+// behind makes a detached record pending behind another one, or in front of all if that one
+// is nil or no longer pending.
 func (q *queue) behind(before, r *record) {
 	r.state = broker.StatePending
 	if before == nil || before.state != broker.StatePending {
@@ -187,7 +193,7 @@ func (q *queue) behind(before, r *record) {
 	q.ready.insert(before, r)
 }
 
-// wait lets a detached record wait for its time in a state.
+// wait lets a detached record wait for its due time, in the given state.
 func (q *queue) wait(r *record, state broker.State, due instant) {
 	r.state = state
 	q.seq++
@@ -196,8 +202,8 @@ func (q *queue) wait(r *record, state broker.State, due instant) {
 	q.alarm.set(due)
 }
 
-// block lets a detached record wait for its release, or no longer than delay if
-// that is positive.
+// block lets a detached record wait for its release, and no longer than delay if that is
+// positive.
 func (q *queue) block(r *record, delay time.Duration, now instant) {
 	r.state = broker.StateBlocked
 	if delay > 0 {
@@ -217,7 +223,7 @@ func (q *queue) give(r *record, h *hold) {
 	q.running++
 }
 
-// mark notes that a running task was cancelled.
+// mark records that a running task was cancelled.
 func (q *queue) mark(r *record) {
 	if !r.canceled {
 		r.canceled = true
@@ -225,8 +231,7 @@ func (q *queue) mark(r *record) {
 	}
 }
 
-// finish ends a task. It keeps a copy of the outcome, of which it is given the
-// record too.
+// finish ends a task with a copy of the outcome. Written is the encoded outcome.
 func (q *queue) finish(r *record, o *broker.Outcome, written []byte, now instant) {
 	q.detach(r)
 	q.unwatch(r)
@@ -258,15 +263,15 @@ func (q *queue) finish(r *record, o *broker.Outcome, written []byte, now instant
 	q.b.index.retire(r, written, t.Meta, now, keep)
 }
 
-// failed notes why a task is retried.
+// failed stores the reason why a task is retried.
 func (q *queue) failed(r *record, why *broker.LastFailure) {
-	if q.failures.m == nil { // most queues have none
+	if q.failures.m == nil { // most queues have no retries
 		q.failures = newTable[*record, *broker.LastFailure]()
 	}
 	q.failures.put(r, why)
 }
 
-// holder returns the task that holds a unique key, or nil.
+// holder returns the task that has a unique key, or nil.
 func (q *queue) holder(key string) *record {
 	r, _ := q.unique.get(key)
 	return r

@@ -4,13 +4,13 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// record is one task in the broker. The index leads from its id to it; its
-// queue decides what happens to it. It is in one place at most, which its state
-// names: only what is blocked for good, or final and no dead letter, is in none.
+// record is one task in the broker. The index finds it by its id, and its queue changes it.
+// It is in at most one list or heap, which depends on its state. A task that is blocked
+// without a time, and a final task that is no dead letter, are in none.
 //
-// What task and outcome point to is never written again: who has read the
-// pointer under a lock may go on reading without, and whoever hands any of it
-// out makes a copy (see clone.go).
+// The values that task and outcome point to are never changed. So a pointer that was read
+// with a lock may be used without it, and data that leaves the broker is copied (see
+// clone.go).
 type record struct {
 	id     broker.ID
 	queue  *queue // never changes
@@ -21,40 +21,40 @@ type record struct {
 	canceled   bool
 	overdue    bool   // it was parked until its time was over
 	afresh     bool   // the next attempt, or the one that runs, follows a failure
-	counted    bool   // its flow has its arrival; it was requeued since
-	attempt    uint32 // of the next attempt while the task waits, else of the last one
-	unstarted  uint32 // how many attempts were given back before a handler was started
+	counted    bool // its flow has counted it before, and it was requeued since
+	attempt    uint32 // number of the next attempt while the task waits, else of the last one
+	unstarted  uint32 // number of attempts that were given back before a handler was started
 	retried    int32
 	recoveries int32
-	strikes    int32 // of these, after how many a start had been recorded
-	started    bool  // the start of this attempt is recorded
+	strikes    int32 // how many of the recoveries came after a recorded start
+	started    bool // the start of this attempt was recorded
 	last       settled
-	slot       int32   // in a timeline; -1 if in none
-	at         instant // by which a timeline orders: when it is due, or ends as a dead letter
-	seq        uint64  // among equals, and among dead letters
+	slot       int32 // index in its timeline; -1 if it is in none
+	at         instant // the key in its timeline: when it is due, or ends as a dead letter
+	seq        uint64 // the order among equal keys, and among dead letters
 	deadline   instant
-	prev, next *record         // in a list
-	hold       *hold           // while running: whose it is
-	task       *broker.Task    // nil once it is of no more use
-	outcome    *broker.Outcome // once final, if it is kept
+	prev, next *record // neighbors in its list
+	hold       *hold // the owner while it runs
+	task       *broker.Task // nil once it is no longer needed
+	outcome    *broker.Outcome // set once it is final, if it is kept
 
-	entry *entry // in its shard, nil once that has no place for it any more; guarded by shard.mu
+	entry *entry // its entry in the shard; nil once the entry is a tombstone or was removed; guarded by shard.mu
 
-	// Written with queue.mu and shard.mu held, so read with either of them. Both
-	// are never while the task isn't final.
-	kept      instant // until when the outcome is there to see
+	// Written with queue.mu and shard.mu held, so reading needs only one of them. Both are
+	// never while the task is not final.
+	kept      instant // until when the outcome can be found
 	forgotten instant // when the id may be used again
 }
 
-// settled is the last settlement of a task that was accepted, so that the same
-// one again is recognised.
+// settled identifies the last accepted settlement of a task, so that a repeated one is
+// recognised.
 type settled struct {
 	by      uint32 // consumer.number
 	attempt uint32
-	as      uint8 // see manner
+	as      uint8 // verb and state; see manner
 }
 
-// manner tells settlements of one attempt apart.
+// manner encodes the verb of a settlement and its final state.
 func manner(s *broker.Settlement) uint8 {
 	m := uint8(s.Verb) << 4
 	if s.Verb == broker.VerbFinish {
@@ -63,13 +63,13 @@ func manner(s *broker.Settlement) uint8 {
 	return m
 }
 
-// visible reports whether the task is there for those who ask.
+// visible reports whether the task can still be found by a look-up.
 func (r *record) visible(now instant) bool { return now < r.kept }
 
-// start returns the number of the start that the attempt may become.
+// start returns the number of the start that the current attempt may become.
 func (r *record) start() uint32 { return r.attempt - r.unstarted }
 
-// starts returns how many starts there were, with that of the attempt that runs.
+// starts returns the number of starts, including the attempt that runs.
 func (r *record) starts() uint32 {
 	if r.waits() {
 		return r.start() - 1
@@ -77,7 +77,7 @@ func (r *record) starts() uint32 {
 	return r.start()
 }
 
-// returned counts an attempt that is given back.
+// returned counts an attempt that was given back.
 func (r *record) returned(unstarted bool) {
 	r.attempt++
 	r.started = false
@@ -86,7 +86,7 @@ func (r *record) returned(unstarted bool) {
 	}
 }
 
-// waits reports whether the task is one that cancel prevents.
+// waits reports whether the task waits, so that a cancel ends it at once.
 func (r *record) waits() bool {
 	switch r.state {
 	case broker.StatePending, broker.StateScheduled, broker.StateRetrying, broker.StateBlocked, broker.StateParked:
@@ -95,8 +95,8 @@ func (r *record) waits() bool {
 	return false
 }
 
-// list is a list of records that runs through the records themselves, so that
-// each can leave it at once.
+// list is a doubly linked list of records. The links are in the records, so each record can
+// be removed at once.
 type list struct {
 	head, tail *record
 	n          int
@@ -124,7 +124,7 @@ func (l *list) pushFront(r *record) {
 	l.n++
 }
 
-// insert puts r behind another record of the list.
+// insert puts r behind a record of the list.
 func (l *list) insert(before, r *record) {
 	if before.next == nil {
 		l.pushBack(r)

@@ -9,42 +9,44 @@ import (
 	"github.com/go-arbiter/arbiter/internal/idblock"
 )
 
-// roll is a hash table of what a shard knows of tasks. It is made for tables of
-// millions, most of them tombstones, where a look-up costs what it misses in the
-// cache: a probe reads one small slot and, only if that fits, one entry. Neither
-// has pointers for the garbage collector to follow, and of ids in blocks there are a
-// few for each block.
+// roll is the hash table of a shard's tasks, from ids to entries. It is built for millions
+// of entries, most of them tombstones, where a look-up costs about as much as its cache
+// misses. A look-up reads one small slot and, only if the hash fits, one entry. Neither has
+// pointers for the garbage collector to follow. The ids of a block (broker.Block) share one
+// index entry.
 type roll struct {
-	blocks idblock.Index // of ids that are in one
-	slots  []slot        // of the others; their number is a power of two, at most 3/4 of them are in use
-	alone  int           // how many are
+	blocks idblock.Index // index of the ids in blocks
+	slots  []slot // open-addressing index of the other ids; a power of two, filled to 3/4 at most
+	alone  int // number of used slots
 
-	pages [][]entry // of pageSize entries each, which stay where they are until the roll is rebuilt
-	used  uint32    // entries that are, or were, in use
-	free  uint32    // the first of those that were, plus one; entry.live leads to the next
-	n     int       // entries in use
-	live  []*record // of the entries that have one
-	spare []uint32  // places in live that have none
+	pages [][]entry // the entries, pageSize each; an entry stays where it is until the roll is rebuilt
+	used  uint32 // number of entries that are in use or were
+	free  uint32 // index plus one of the first free entry; entry.live links to the next
+	n     int // number of entries in use
+	live  []*record // records of the entries that have one
+	spare []uint32 // free indexes of live
 }
 
-// slot is the hash of an id and, plus one, where its entry is; 0 is a free slot.
+// slot holds the hash of an id in its upper half, and the index of the entry plus one in
+// its lower half. 0 is a free slot.
 type slot uint64
 
-// entry is what is known of a task: its record or, once it is final and no dead
-// letter, a tombstone.
+// entry is the data of a task: its record or, once it is final and no dead letter, a
+// tombstone.
 type entry struct {
 	id broker.ID
 	tombstone
-	live uint32 // place in roll.live, plus one; 0 if it is a tombstone
+	live uint32 // index in roll.live plus one; 0 if it is a tombstone
 }
 
 const (
 	pageSize  = 32
-	firstSize = 16   // of slots
-	rollSlack = 1024 // a roll that never had more isn't worth rebuilding
+	firstSize = 16 // number of slots at the beginning
+	rollSlack = 1024 // a roll with fewer entries is not worth rebuilding
 )
 
-// A secret, since ids come from outside.
+// secret is mixed into hashes, because ids come from outside and could be chosen to
+// collide.
 var secret = [2]uint64{rand.Uint64(), rand.Uint64()}
 
 func hash(id *broker.ID) uint32 {
@@ -57,8 +59,7 @@ func (s slot) place() uint32 { return uint32(s) - 1 }
 
 func (l *roll) at(i uint32) *entry { return &l.pages[i/pageSize][i%pageSize] }
 
-// get returns the entry of an id, nil if there is none. It is valid until the
-// next add or drop.
+// get returns the entry of an id, or nil. It is valid until the next add or drop.
 func (l *roll) get(id broker.ID) *entry {
 	if idblock.Has(&id) {
 		if at, ok := l.blocks.Get(&id); ok {
@@ -75,7 +76,7 @@ func (l *roll) get(id broker.ID) *entry {
 	return nil
 }
 
-// seek returns the slot of an id.
+// seek returns the index of the slot of an id, and whether there is one.
 func (l *roll) seek(id *broker.ID) (at uint32, ok bool) {
 	h, mask := hash(id), uint32(len(l.slots)-1)
 	for at = h & mask; l.slots[at] != 0; at = (at + 1) & mask {
@@ -86,13 +87,13 @@ func (l *roll) seek(id *broker.ID) (at uint32, ok bool) {
 	return at, false
 }
 
-// add adds the entry of a record whose id has none.
+// add adds an entry for a record whose id has none.
 func (l *roll) add(r *record) {
 	r.entry = l.enter(r.id)
 	r.entry.live = l.keep(r)
 }
 
-// enter returns a new entry.
+// enter returns a new entry for an id.
 func (l *roll) enter(id broker.ID) *entry {
 	i := l.free - 1
 	if l.free != 0 {
@@ -118,7 +119,7 @@ func (l *roll) enter(id broker.ID) *entry {
 	return e
 }
 
-// insert notes where an entry is.
+// insert stores the index of an entry in a slot.
 func (l *roll) insert(h, place uint32) {
 	mask := uint32(len(l.slots) - 1)
 	at := h & mask
@@ -138,7 +139,7 @@ func (l *roll) resize(size int) {
 	}
 }
 
-// keep returns where a record is kept in live, plus one.
+// keep stores a record in live and returns its index plus one.
 func (l *roll) keep(r *record) uint32 {
 	if n := len(l.spare); n > 0 {
 		at := l.spare[n-1]
@@ -150,7 +151,7 @@ func (l *roll) keep(r *record) uint32 {
 	return uint32(len(l.live))
 }
 
-// record returns the record of an entry, nil if it is a tombstone.
+// record returns the record of an entry, or nil if it is a tombstone.
 func (l *roll) record(e *entry) *record {
 	if e.live == 0 {
 		return nil
@@ -158,7 +159,7 @@ func (l *roll) record(e *entry) *record {
 	return l.live[e.live-1]
 }
 
-// bury puts a tombstone in the place of an entry's record, if it has one.
+// bury turns an entry into a tombstone.
 func (l *roll) bury(e *entry, t tombstone) {
 	if r := l.record(e); r != nil {
 		r.entry = nil
@@ -168,7 +169,7 @@ func (l *roll) bury(e *entry, t tombstone) {
 	e.tombstone, e.live = t, 0
 }
 
-// drop removes the entry of an id, which has one.
+// drop removes the entry of an id, if it has one.
 func (l *roll) drop(id broker.ID) {
 	i, ok := l.unlink(&id)
 	if !ok {
@@ -184,7 +185,7 @@ func (l *roll) drop(id broker.ID) {
 	}
 }
 
-// unlink lets an id lead nowhere, and returns where it led.
+// unlink removes an id from the index, and returns the index of its entry.
 func (l *roll) unlink(id *broker.ID) (place uint32, ok bool) {
 	if idblock.Has(id) {
 		place, ok = l.blocks.Get(id)
@@ -200,7 +201,7 @@ func (l *roll) unlink(id *broker.ID) (place uint32, ok bool) {
 	}
 	place = l.slots[at].place()
 	l.alone--
-	// Whatever was put behind its own slot because of this one moves up.
+	// The entries behind it that it had displaced move up.
 	mask := uint32(len(l.slots) - 1)
 	for next := (at + 1) & mask; l.slots[next] != 0; next = (next + 1) & mask {
 		if home := l.slots[next].hash() & mask; (next-home)&mask >= (next-at)&mask {
@@ -211,8 +212,8 @@ func (l *roll) unlink(id *broker.ID) (place uint32, ok bool) {
 	return place, true
 }
 
-// rebuild gives back the memory that is not used any more. What it costs is paid
-// for by the seven entries dropped for each one that is copied.
+// rebuild frees unused memory. It runs after seven entries were dropped for each one that
+// it copies, so its cost per dropped entry is small.
 func (l *roll) rebuild() {
 	old := *l
 	*l = roll{}

@@ -7,14 +7,14 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A roll knows what a map of the same tasks does, while it grows, shrinks to
-// nothing and grows again; and records lead to their entries.
+// A roll has the same content as a map of the same tasks, while it grows, shrinks to
+// nothing and grows again, and each record points to its entry.
 func TestRoll(t *testing.T) {
 	var l roll
 	var block broker.Block
 	type known struct {
 		r *record // nil once it is a tombstone
-		n uint32  // for the digest of that
+		n uint32 // the digest of the tombstone
 	}
 	model := map[broker.ID]known{}
 	var ids []broker.ID
@@ -77,7 +77,7 @@ func TestRoll(t *testing.T) {
 		l.drop(id)
 		delete(model, id)
 		if i%100 == 0 {
-			check() // it is rebuilt on the way
+			check() // the roll is rebuilt in between
 		}
 	}
 	check()

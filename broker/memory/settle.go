@@ -9,7 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/slab"
 )
 
-// Settle ends attempts, as [broker.Consumer] says.
+// Settle ends attempts; see [broker.Consumer].
 func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]error, error) {
 	if c.closed.Load() {
 		return nil, c.errClosed()
@@ -33,17 +33,17 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	return errs, nil
 }
 
-// turn is what the settlements of one batch share.
+// turn is the state that the settlements of one batch share.
 type turn struct {
 	now      instant
 	post     post
-	q        *queue             // locked, unless nil
-	next     *record            // of q, handed out after the one before
-	released map[*queue]*record // the last one that was released to the front
-	arrived  []string           // queues with new arrivals
+	q        *queue // the locked queue, or nil
+	next     *record // the record of q that was handed out after the previous one
+	released map[*queue]*record // the last task that was given back to the front of each queue
+	arrived  []string // queues with new arrivals
 }
 
-// lock locks a queue, if there is one, and unlocks the one before.
+// lock unlocks the queue that is locked, if any, and locks q unless it is nil.
 func (t *turn) lock(q *queue) {
 	if t.q == q {
 		return
@@ -57,7 +57,7 @@ func (t *turn) lock(q *queue) {
 	}
 }
 
-// note notes a queue that has more arrivals than before.
+// note records that the queue has more arrivals than before.
 func (t *turn) note(q *queue, before int) {
 	if q.arrivals.size() > before && (len(t.arrived) == 0 || t.arrived[len(t.arrived)-1] != q.name) {
 		t.arrived = append(t.arrived, q.name)
@@ -71,7 +71,7 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 	}
 	d := s.Delivery
 	last := settled{by: c.number, attempt: d.Attempt, as: manner(s)}
-	// They mostly come in the order in which they were handed out.
+	// Settlements mostly come in the order of the deliveries.
 	r, tomb := turn.next, tombstone{}
 	if r == nil || r.id != d.ID {
 		r, tomb = c.b.index.find(d.ID)
@@ -96,7 +96,7 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 	switch {
 	case s.Verb == broker.VerbFinish:
 		if s.Unstarted {
-			r.unstarted++ // as a requeue must know
+			r.unstarted++ // a requeue counts from here
 		}
 		inbox := r.task.Inbox
 		written := turn.post.write(&s.Outcome)
@@ -120,7 +120,8 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 			q.park(r, now.plus(s.Delay))
 			return nil
 		case broker.VerbRelease:
-			// The first one that is released shall come to stand first.
+			// The first task that is given back comes first, so each one goes behind the
+			// previous.
 			q.behind(turn.released[q], r)
 			if turn.released == nil {
 				turn.released = make(map[*queue]*record, 1)
@@ -143,14 +144,15 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 	return nil
 }
 
+// lost returns the error for an attempt that the consumer does not own.
 func lost(d *broker.Delivery) error {
 	return fmt.Errorf("task %s %s, attempt %d: %w", d.Name, d.ID, d.Start, broker.ErrLeaseLost)
 }
 
-// cancel is drop of a task that is canceled.
+// cancel ends a task as canceled; see drop.
 func (q *queue) cancel(r *record, now instant, p *post) { q.drop(r, broker.StateCanceled, now, p) }
 
-// drop finishes a task that no attempt has ended, and leaves a letter that tells of it.
+// drop ends a task that no settlement has ended, and adds a notice.
 func (q *queue) drop(r *record, state broker.State, now instant, p *post) {
 	o := broker.Outcome{
 		State: state, Codec: r.task.Codec, Name: r.task.Name, Attempts: r.starts(), Retried: int(r.retried),

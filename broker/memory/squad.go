@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Post sends bytes to a consumer or an inbox, as [broker.Squads] says.
+// Post sends bytes to a consumer or an inbox; see [broker.Squads].
 func (b *Broker) Post(ctx context.Context, to broker.ID, payload []byte) error {
 	if _, err := b.enter(ctx); err != nil {
 		return err
@@ -27,7 +27,7 @@ func (b *Broker) Post(ctx context.Context, to broker.ID, payload []byte) error {
 	return nil
 }
 
-// find returns a living consumer, nil if there is none with the id.
+// find returns the living consumer with the id, or nil.
 func (m *members) find(id broker.ID) *consumer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -39,7 +39,7 @@ func (m *members) find(id broker.ID) *consumer {
 	return nil
 }
 
-// post takes a post, unless the inbox is full of them.
+// post adds a post, or drops it if there are too many.
 func (in *inbox) post(payload []byte) {
 	in.mu.Lock()
 	if len(in.posts) < broker.MaxInbox {
@@ -52,7 +52,7 @@ func (in *inbox) post(payload []byte) {
 	}
 }
 
-// Assign hands blocked tasks to a consumer, as [broker.Squads] says.
+// Assign hands blocked tasks to a consumer; see [broker.Squads].
 func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) error {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -82,8 +82,8 @@ func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) 
 	return broker.NewBatchError(errs)
 }
 
-// assign makes the consumer the owner of a blocked task and returns it; nil if
-// that can't be.
+// assign makes the consumer the owner of a blocked task and returns the delivery. It
+// returns nil if the consumer can't have the task.
 func (c *consumer) assign(id broker.ID, now instant, in *outtake) *broker.Delivery {
 	r, _ := c.b.index.find(id)
 	if r == nil {
@@ -111,7 +111,7 @@ func (c *consumer) assign(id broker.ID, now instant, in *outtake) *broker.Delive
 	return d
 }
 
-// Decide decides whether a flow starts, as [broker.Squads] says.
+// Decide decides whether a squad starts; see [broker.Squads].
 func (b *Broker) Decide(ctx context.Context, id broker.ID, start bool) (started bool, err error) {
 	now, err := b.enter(ctx)
 	if err != nil {

@@ -9,8 +9,7 @@ import (
 
 var _ broker.Starter = (*Broker)(nil)
 
-// RecordStart notes that a consumer is about to start an attempt, as [broker.Starter]
-// says.
+// RecordStart records that a consumer is about to start an attempt; see [broker.Starter].
 func (b *Broker) RecordStart(ctx context.Context, d *broker.Delivery) (recoveries, strikes int, err error) {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -30,12 +29,12 @@ func (b *Broker) RecordStart(ctx context.Context, d *broker.Delivery) (recoverie
 	return int(r.recoveries), int(r.strikes), nil
 }
 
-// charges are what the end of a consumer's lease was counted for. If the consumer is
-// closed after that, its process lives, and the counts are taken back.
+// charges are the tasks to which the end of a consumer's lease was counted. If the consumer
+// is closed later, its process lives, and the counts are taken back.
 type charges struct {
 	mu   sync.Mutex
 	list []charge
-	void bool // it was closed: nothing more is charged
+	void bool // the consumer was closed, so nothing more is counted
 }
 
 // charge is one task that a consumer held when its lease ended.
@@ -44,7 +43,7 @@ type charge struct {
 	started bool // its start was recorded
 }
 
-// charge counts that a consumer has died that held a task. The queue is locked.
+// charge counts the death of the consumer for a task that it held. The queue is locked.
 func (c *consumer) charge(r *record) {
 	c.charges.mu.Lock()
 	defer c.charges.mu.Unlock()
@@ -58,7 +57,7 @@ func (c *consumer) charge(r *record) {
 	}
 }
 
-// excuse takes back what the end of the consumer's lease was counted for.
+// excuse takes back the counts of charge.
 func (c *consumer) excuse() {
 	c.charges.mu.Lock()
 	list := c.charges.list
@@ -67,7 +66,7 @@ func (c *consumer) excuse() {
 	for _, one := range list {
 		q := one.r.queue
 		q.lock(c.b.clock.now())
-		// A requeue has set both to 0.
+		// A requeue may have set both to 0 in the meantime.
 		one.r.recoveries = max(one.r.recoveries-1, 0)
 		if one.started {
 			one.r.strikes = max(one.r.strikes-1, 0)

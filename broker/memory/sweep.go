@@ -4,19 +4,19 @@ import (
 	"sync"
 )
 
-// sweepChunk is how many entries are swept at a time, at most.
+// sweepChunk is the largest number of items that are swept in one step.
 const sweepChunk = 1000
 
-// sweeper forgets what nobody can see any more. One alarm drives it, and when
-// there is much to do every operation helps with a chunk, so that what is swept
-// keeps up with what is stored.
+// sweeper forgets data that can no longer be found: outcomes, tombstones, flows, events and
+// unused queues. An alarm starts it. While there is much to do, each operation sweeps a
+// chunk too, so the sweeper keeps up with the tasks that are stored.
 type sweeper struct {
 	alarm alarm
-	mu    sync.Mutex // one at a time; taken before those of shards and topics
-	at    int        // the shard to go on with
+	mu    sync.Mutex // one goroutine sweeps at a time
+	at    int // index of the shard to go on with
 }
 
-// help sweeps a chunk if there is something to sweep and nobody does.
+// help sweeps a chunk if something is due and no other goroutine sweeps.
 func (b *Broker) help(now instant) {
 	if b.sweeper.alarm.due(now) && b.sweeper.mu.TryLock() {
 		b.sweep(now)
@@ -24,7 +24,7 @@ func (b *Broker) help(now instant) {
 	}
 }
 
-// sweepAll is what the sweeper's alarm runs.
+// sweepAll is called by the sweeper's alarm.
 func (b *Broker) sweepAll() {
 	for more := true; more && !b.closed.Load(); {
 		b.sweeper.mu.Lock()
@@ -33,8 +33,8 @@ func (b *Broker) sweepAll() {
 	}
 }
 
-// sweep sweeps one chunk and reports whether there is more to do now. It leaves
-// the alarm set.
+// sweep sweeps one chunk. It sets the alarm for the rest, and reports whether more is due
+// now.
 func (b *Broker) sweep(now instant) (more bool) {
 	w := &b.sweeper
 	w.alarm.clear()
@@ -54,7 +54,7 @@ func (b *Broker) sweep(now instant) (more bool) {
 		}
 	}
 	if left <= 0 {
-		next = now // what was not looked at may be due
+		next = now // the items that it has not looked at may be due
 	}
 	w.alarm.set(next)
 	return next <= now

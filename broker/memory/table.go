@@ -1,13 +1,13 @@
 package memory
 
-// table is a map that gives memory back: a Go map never shrinks, so one that
-// has become almost empty is replaced.
+// table is a map that frees memory. A Go map never shrinks, so a table that has become
+// almost empty copies its entries to a new map.
 type table[K comparable, V any] struct {
 	m    map[K]V
-	peak int // the most entries m has had
+	peak int // the largest number of entries that m has had
 }
 
-// tableSlack is the size below which a table isn't worth replacing.
+// tableSlack is the size below which a table is not worth copying.
 const tableSlack = 1024
 
 func newTable[K comparable, V any]() table[K, V] { return table[K, V]{m: map[K]V{}} }
@@ -29,8 +29,8 @@ func (t *table[K, V]) put(k K, v V) {
 	t.peak = max(t.peak, len(t.m))
 }
 
-// drop removes an entry. What replacing the map costs is paid for by the seven
-// entries dropped for each one that is copied.
+// drop removes an entry. It copies the map after seven entries were dropped for each one
+// that is copied, so its cost per dropped entry is small.
 func (t *table[K, V]) drop(k K) {
 	delete(t.m, k)
 	if t.peak < tableSlack || len(t.m) > t.peak/8 {

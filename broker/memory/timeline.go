@@ -1,11 +1,11 @@
 package memory
 
-// timeline is a heap of records, the one with the earliest time first and among
-// equals the one that came first. Each record knows its slot, so that it can
-// leave at any time. A record is in one timeline at most.
+// timeline is a heap of records, ordered by record.at and then by record.seq. Each record
+// knows its index (slot), so it can be removed at any time. A record is in at most one
+// timeline.
 type timeline []*record
 
-// first returns the earliest time, never if there is none.
+// first returns the earliest time, or never if there is none.
 func (h timeline) first() instant {
 	if len(h) == 0 {
 		return never
@@ -19,7 +19,7 @@ func (h *timeline) push(r *record) {
 	h.up(len(*h) - 1)
 }
 
-// due removes and returns the first record if its time has come, else nil.
+// due removes and returns the first record if its time has come, else it returns nil.
 func (h *timeline) due(now instant) *record {
 	if h.first() > now {
 		return nil

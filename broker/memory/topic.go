@@ -9,13 +9,13 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// topics are the event topics. One that has no events and no readers is forgotten.
+// topics are the event topics. A topic without events and readers is forgotten.
 type topics struct {
 	clock *clock
 	sweep *alarm
 	mu    sync.Mutex
 	all   map[string]*topic
-	floor uint64 // no number of a topic that is forgotten is larger, so none comes again
+	floor uint64 // the largest number of the forgotten topics; new topics count from there, so no number is used twice
 }
 
 type topic struct {
@@ -44,7 +44,7 @@ func (x *topics) get(name string) *topic {
 	return t
 }
 
-// leave forgets a topic that is not used any more.
+// leave forgets a topic that has no events and readers any more.
 func (x *topics) leave(name string, t *topic) {
 	if len(t.events) == 0 && len(t.readers) == 0 {
 		x.floor = max(x.floor, t.last)
@@ -52,7 +52,7 @@ func (x *topics) leave(name string, t *topic) {
 	}
 }
 
-// drop forgets the first n events.
+// drop removes the first n events.
 func (t *topic) drop(n int) {
 	clear(t.events[:n])
 	t.events = t.events[n:]
@@ -61,7 +61,7 @@ func (t *topic) drop(n int) {
 	}
 }
 
-// expired returns how many events are too old, n at most.
+// expired returns how many of the first n events are too old.
 func (t *topic) expired(now instant, n int) int {
 	old := 0
 	for old < min(len(t.events), n) && t.events[old].at.plus(broker.DefaultRetention) <= now {
@@ -70,8 +70,8 @@ func (t *topic) expired(now instant, n int) int {
 	return old
 }
 
-// tidy drops up to n events that are too old, and returns how many, and when
-// there will be more to do.
+// tidy removes up to n events that are too old. It returns how many it has removed, and
+// when more are due.
 func (x *topics) tidy(now instant, n int) (done int, next instant) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -88,7 +88,7 @@ func (x *topics) tidy(now instant, n int) (done int, next instant) {
 	return done, next
 }
 
-// Publish appends events, as [broker.Broker] says.
+// Publish appends events; see [broker.Broker].
 func (b *Broker) Publish(ctx context.Context, events []broker.Event) error {
 	now, err := b.enter(ctx)
 	if err != nil {
@@ -134,10 +134,10 @@ type subscription struct {
 	once  sync.Once
 	end   chan struct{}
 	after uint64 // guarded by topics.mu
-	start bool   // reads from the start: what came before is not missed
+	start bool // it reads from the start, so no event before the first one counts as missed
 }
 
-// Subscribe reads a topic, as [broker.Broker] says.
+// Subscribe opens a reader of a topic; see [broker.Broker].
 func (b *Broker) Subscribe(ctx context.Context, name string, after broker.Cursor) (broker.Subscription, error) {
 	if _, err := b.enter(ctx); err != nil {
 		return nil, err
@@ -167,10 +167,10 @@ func (b *Broker) Subscribe(ctx context.Context, name string, after broker.Cursor
 	return s, nil
 }
 
-// maxEvents is how many events one Receive returns.
+// maxEvents is the largest number of events that one Receive returns.
 const maxEvents = 500
 
-// Receive waits for events, as [broker.Subscription] says.
+// Receive waits for events; see [broker.Subscription].
 func (s *subscription) Receive(ctx context.Context) (events []broker.Event, missed bool, err error) {
 	for {
 		select {
@@ -198,7 +198,7 @@ func (s *subscription) read() (events []broker.Event, missed bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	t := x.all[s.name]
-	if t == nil { // it was closed
+	if t == nil { // the subscription was closed
 		return nil, false
 	}
 	t.drop(t.expired(x.clock.now(), len(t.events)))

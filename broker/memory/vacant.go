@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// unusedFor is after which time a queue is forgotten that has no task, no dead letter
-// and no arrival, and that no consumer serves.
+// unusedFor is how long a queue is unused before it is forgotten. A queue is unused if it
+// has no task, no dead letter and no arrival, and no consumer serves it.
 const unusedFor = 2 * time.Hour
 
-// vacant are the queues that were unused when they were left.
+// vacant lists the queues that have become unused.
 type vacant struct {
 	mu     sync.Mutex
-	agenda agenda[string] // names, by when they can be forgotten
+	agenda agenda[string] // names of queues, by when they can be forgotten
 }
 
-// used reports whether there is a reason to keep the queue.
+// used reports whether the queue is in use.
 func (q *queue) used() bool {
 	return q.live > 0 || q.serving > 0 || q.arrivals.size() > 0 || len(q.halts) > 0
 }
 
-// turn notes that the queue has become used, or unused.
+// turn records that the queue has become used or unused.
 func (q *queue) turn() {
 	if q.used() {
 		q.since = 0
@@ -30,7 +30,7 @@ func (q *queue) turn() {
 	q.look(q.since.plus(unusedFor))
 }
 
-// look lets the sweeper look at the queue at a time, unless it will do so anyway.
+// look lets the sweeper look at the queue at a time, unless it is going to do so already.
 func (q *queue) look(at instant) {
 	if q.noted {
 		return
@@ -44,8 +44,8 @@ func (q *queue) look(at instant) {
 	q.b.sweeper.alarm.set(next)
 }
 
-// tidyQueues forgets queues that have been unused for long. It looks at n at most, and
-// returns how many it has looked at, and when there will be more to do.
+// tidyQueues forgets queues that have been unused for unusedFor. It looks at up to n
+// queues. It returns how many it has looked at, and when more are due.
 func (b *Broker) tidyQueues(now instant, n int) (done int, next instant) {
 	v := &b.vacant
 	v.mu.Lock()

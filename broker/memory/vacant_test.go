@@ -10,7 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// left returns what a broker still has in mind.
+// left counts the things that a broker still has in memory.
 func left(b *Broker) map[string]int {
 	out := map[string]int{}
 	add := func(what string, n int) {
@@ -49,8 +49,8 @@ func left(b *Broker) map[string]int {
 	return out
 }
 
-// After work of all kinds in many queues has ended, consumers are gone and retentions are
-// over, nothing is left.
+// After all kinds of work in many queues, when consumers have left and retentions are over,
+// the broker keeps nothing.
 func TestNothingIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New()
@@ -108,7 +108,7 @@ func TestNothingIsLeft(t *testing.T) {
 					s = broker.Settlement{Delivery: d, Verb: broker.VerbRetry, Delay: 365 * 24 * time.Hour,
 						Outcome: broker.Outcome{Err: &broker.Failure{Message: "no"}}}
 				case 3:
-					continue // it dies with its consumer
+					continue // its consumer dies while it holds the task
 				}
 				batch = append(batch, s)
 			}
@@ -128,18 +128,18 @@ func TestNothingIsLeft(t *testing.T) {
 			check(c.Close(ctx))
 		}
 		if len(left(b)) == 0 {
-			t.Fatal("there was nothing")
+			t.Fatal("the broker keeps nothing while there are tasks")
 		}
 		time.Sleep(30 * time.Hour) // dead letters are kept for a day
 		synctest.Wait()
 		if l := left(b); len(l) > 0 {
-			t.Errorf("there are left %v", l)
+			t.Errorf("the broker still keeps %v", l)
 		}
 	})
 }
 
-// The numbers of a topic that was forgotten do not come again: who has a cursor of it
-// reads on, and learns that it may have missed something.
+// The event numbers of a forgotten topic are not used again. So a reader with an old cursor
+// gets the new events, and learns that it may have missed some.
 func TestForgottenTopic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New()
@@ -177,7 +177,7 @@ func TestForgottenTopic(t *testing.T) {
 	})
 }
 
-// Tasks that come while their queue is forgotten are not lost.
+// Tasks that are enqueued while their queue is being forgotten are not lost.
 func TestEnqueueWhileForgotten(t *testing.T) {
 	b := New()
 	defer func() { _ = b.Close() }()
