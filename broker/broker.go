@@ -148,11 +148,11 @@ type ConsumerConfig struct {
 	OnCancel func(id ID)
 
 	// OnRenewed is called when Consume or a heartbeat has extended the lease of this
-	// consumer, as soon as the broker knows. Asked is when the request was sent: the lease
-	// lasts at least until one lease after that. A broker that needs several round trips
-	// for Consume or Heartbeat should call it. Otherwise the minion counts the lease from
-	// when it called the method, and knows of it only when the method returns. OnRenewed
-	// must not block.
+	// consumer, as soon as the broker knows. The argument asked is the time at which the
+	// request was sent: the lease lasts at least until one lease after that. A broker that
+	// needs several round trips for Consume or Heartbeat should call it. Otherwise the
+	// minion counts the lease from when it called the method, and knows of it only when the
+	// method returns. OnRenewed must not block.
 	OnRenewed func(asked time.Time)
 
 	// OnAssign receives tasks that were assigned to this consumer; see [Squads]. It owns
@@ -212,11 +212,11 @@ type Consumer interface {
 	Heartbeat(ctx context.Context, load Load) error
 
 	// Close ends the consumer, and its Dequeue if one waits. The tasks that it still owns
-	// go back to the front of their queues at once. This counts as nothing but the next
-	// attempt. [Broker.Minions] stops to list the consumer, even if heartbeats are under
-	// way. The tasks of a dead consumer go to the front too, and each counts a recovery.
-	// The order among these tasks is not defined. Close may be called twice, and again
-	// after an error.
+	// go back to the front of their queues at once. Only the number of the next attempt
+	// counts that. [Broker.Minions] no longer lists the consumer, even if heartbeats are
+	// under way. The tasks of a dead consumer go to the front too, and each counts a
+	// recovery. The order among these tasks is not defined. Close may be called twice, and
+	// again after an error.
 	Close(ctx context.Context) error
 }
 
@@ -235,8 +235,8 @@ type MinionInfo struct {
 	Host    string
 	PID     int
 	Tasks   map[string]uint64 // as in ConsumerConfig
-	Started time.Time         // these two by the broker's clock
-	Beat    time.Time
+	Started time.Time // by the broker's clock
+	Beat    time.Time // the last heartbeat, by the broker's clock
 }
 
 // Inbox receives outcomes.
