@@ -235,8 +235,8 @@ type MinionInfo struct {
 	Host    string
 	PID     int
 	Tasks   map[string]uint64 // as in ConsumerConfig
-	Started time.Time // by the broker's clock
-	Beat    time.Time // the last heartbeat, by the broker's clock
+	Started time.Time         // by the broker's clock
+	Beat    time.Time         // the last heartbeat, by the broker's clock
 }
 
 // Inbox receives outcomes.

@@ -72,7 +72,7 @@ var (
 // [ErrDuplicate].
 type DuplicateError struct {
 	ID     ID     // the task that was refused
-	Holder ID // the task that has the key; equal to ID if the id itself belongs to a task with other content
+	Holder ID     // the task that has the key; equal to ID if the id itself belongs to a task with other content
 	Key    string // Task.Unique, see DuplicateError.Unique; empty if the id itself has other content
 }
 

@@ -10,16 +10,16 @@ import (
 // or other flows, and have positions from 0. The broker stores the flow and counts. The
 // code that decides what follows from the counts is in internal/flow.
 type Flow struct {
-	ID        ID // its kind is KindGroup if the members run in any order, KindPipe if they run one after the other
-	Size      int // number of members; 0 is an empty flow
-	Need      int // how many members must succeed; once fewer can, the others are cancelled
-	Callback  ID // task or flow that is blocked until all members are final and Need of them succeeded; zero is none
-	Finalizer ID // task or flow that is blocked until all else is final; zero is none
-	Group     ID // the flow that this one is a member of; zero is none
-	Step      uint32 // its position there
-	Inbox     ID // where its outcome is pushed; zero if nobody waits for it
+	ID        ID            // its kind is KindGroup if the members run in any order, KindPipe if they run one after the other
+	Size      int           // number of members; 0 is an empty flow
+	Need      int           // how many members must succeed; once fewer can, the others are cancelled
+	Callback  ID            // task or flow that is blocked until all members are final and Need of them succeeded; zero is none
+	Finalizer ID            // task or flow that is blocked until all else is final; zero is none
+	Group     ID            // the flow that this one is a member of; zero is none
+	Step      uint32        // its position there
+	Inbox     ID            // where its outcome is pushed; zero if nobody waits for it
 	Retention time.Duration // how long it is kept once it has ended
-	Seal      string // signature of the sender over the rest and the members; empty if its codec does not seal
+	Seal      string        // signature of the sender over the rest and the members; empty if its codec does not seal
 }
 
 // MaxSeal is the longest [Flow.Seal], in bytes.
@@ -150,9 +150,9 @@ type Marks uint8
 // The marks.
 const (
 	MarkKilled  Marks = 1 << iota // the flow was killed: members that have not started never start
-	MarkSwept // the flow could not succeed any more, and all its members were cancelled
-	MarkStarted // the squad was decided to start; only [Squads.Decide] sets it
-	MarkDropped // the squad was decided not to start; only [Squads.Decide] sets it
+	MarkSwept                     // the flow could not succeed any more, and all its members were cancelled
+	MarkStarted                   // the squad was decided to start; only [Squads.Decide] sets it
+	MarkDropped                   // the squad was decided not to start; only [Squads.Decide] sets it
 )
 
 // Progress is the state of a flow: how many members have arrived, and what was decided.
@@ -161,7 +161,7 @@ type Progress struct {
 	Listed    int // how many members are listed; fewer than Size while the flow is being opened
 	Succeeded int
 	Failed    int   // members that are final and did not succeed
-	First     int // the position of the failed member that was counted first; undefined while Failed is 0, -1 if not known
+	First     int   // the position of the failed member that was counted first; undefined while Failed is 0, -1 if not known
 	Callback  State // StateUnknown until the callback is final
 	Finalizer State // StateUnknown until the finalizer is final
 	Marks     Marks
@@ -177,7 +177,7 @@ func (p *Progress) Doomed() bool { return p.Flow.Size-p.Failed < p.Flow.Need }
 // Member is one member of a flow.
 type Member struct {
 	ID      ID
-	State   State // StateUnknown until it has arrived
+	State   State    // StateUnknown until it has arrived
 	Outcome *Outcome // nil until it has arrived, or if outcomes were not asked for
 }
 
@@ -186,10 +186,10 @@ type Member struct {
 // be enqueued. With Kill set, the kill of a flow was not finished.
 type Arrival struct {
 	Queue   string // the queue where it is stored
-	Task    ID // the member, or the submitted task; zero if Kill is set
-	Flow    ID // the flow of the member; zero for a submitted task
+	Task    ID     // the member, or the submitted task; zero if Kill is set
+	Flow    ID     // the flow of the member; zero for a submitted task
 	Step    uint32 // the position in the flow, StepCallback or StepFinalizer
 	Outcome Outcome
 	Submit  *Task // the task that is to be enqueued; nil for a member
-	Kill    bool // the flow is halted and must be killed; see Halter
+	Kill    bool  // the flow is halted and must be killed; see Halter
 }

@@ -27,6 +27,6 @@ type Halter interface {
 // Halted is the result of [Halter.Halt].
 type Halted struct {
 	Kills   []Arrival // one for each halted flow and queue, to be confirmed when all members are cancelled
-	Inner   []ID // the members and callbacks that are flows; they are not halted by this call
-	Running []ID // the members that consumers held when the flow was halted, to be cancelled first
+	Inner   []ID      // the members and callbacks that are flows; they are not halted by this call
+	Running []ID      // the members that consumers held when the flow was halted, to be cancelled first
 }

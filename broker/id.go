@@ -83,13 +83,13 @@ func NewTaskID(queue, unique string) ID {
 // use, by one goroutine at a time.
 type Block struct {
 	open map[string]*block // the current block of each queue
-	last *block // the block that was used last
-	name string // the queue of last
+	last *block            // the block that was used last
+	name string            // the queue of last
 }
 
 // block is the block of a queue that is not full yet.
 type block struct {
-	id    ID // the last one made; zero if none was
+	id    ID  // the last one made; zero if none was
 	bytes int // payloads so far
 }
 

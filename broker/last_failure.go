@@ -12,15 +12,15 @@ import (
 const (
 	MaxLastMessage = 2 << 10 // bytes of the message; a longer one is cut
 	MaxLastStack   = 4 << 10 // bytes of the stack; a longer one is cut
-	maxLastChain   = 4 // messages of the chain
-	maxLastLink    = 256 // bytes of each message of the chain
+	maxLastChain   = 4       // messages of the chain
+	maxLastLink    = 256     // bytes of each message of the chain
 	maxLastCodes   = 16
 )
 
 // LastFailure is the error of the last failed attempt at a task that is retried.
 type LastFailure struct {
-	Err     Failure // message and stack cut to MaxLastMessage and MaxLastStack, the chain to a few messages
-	Attempt uint32 // number of the start that failed
+	Err     Failure   // message and stack cut to MaxLastMessage and MaxLastStack, the chain to a few messages
+	Attempt uint32    // number of the start that failed
 	At      time.Time // by the minion's clock, in ms, for display only
 }
 

@@ -12,21 +12,21 @@ const (
 	DefaultMaxPayload = 1 << 20  // bytes of one task's payload
 	DefaultMaxResult  = 1 << 20  // bytes of one task's result
 	DefaultMaxMeta    = 4 << 10  // bytes of one task's metadata, keys and values together
-	MaxBatch          = 1000 // records that one operation on the store may read or write
+	MaxBatch          = 1000     // records that one operation on the store may read or write
 	MaxBatchBytes     = 4 << 20  // bytes that one operation on the store may move
-	MaxInbox          = 100_000 // notices of an inbox, or events of a topic
+	MaxInbox          = 100_000  // notices of an inbox, or events of a topic
 	MaxUniqueKey      = 512      // bytes of a unique key, without its scope
 	MaxStack          = 16 << 10 // bytes of an error's stack; a longer one is cut
-	MaxMessage        = 8 << 10 // bytes of an error's message; a longer one is cut
+	MaxMessage        = 8 << 10  // bytes of an error's message; a longer one is cut
 )
 
 // The times that every broker uses unless its user sets others.
 const (
-	DefaultRetention     = time.Hour          // how long a result is kept after the final state
-	DefaultDeadRetention = 7 * 24 * time.Hour // how long a dead letter is kept
-	MinTombstone         = 10 * time.Minute   // how long an id is remembered after the final state, at least
-	HaltPatience         = 30 * time.Second // how long a process that has halted a flow has to kill it; see Halter
-	MaxUnused            = 24 * time.Hour // the time within which an empty queue that nobody uses is forgotten
+	DefaultRetention     = time.Hour                 // how long a result is kept after the final state
+	DefaultDeadRetention = 7 * 24 * time.Hour        // how long a dead letter is kept
+	MinTombstone         = 10 * time.Minute          // how long an id is remembered after the final state, at least
+	HaltPatience         = 30 * time.Second          // how long a process that has halted a flow has to kill it; see Halter
+	MaxUnused            = 24 * time.Hour            // the time within which an empty queue that nobody uses is forgotten
 	MaxDuration          = 10 * 365 * 24 * time.Hour // the longest delay, timeout, deadline or retention: ten years
 )
 

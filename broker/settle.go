@@ -89,15 +89,15 @@ func (s *Settlement) Check(l Limits) error {
 
 // Outcome is how a task ended.
 type Outcome struct {
-	State  State // final: succeeded, failed, canceled or expired
+	State  State  // final: succeeded, failed, canceled or expired
 	Codec  string // name of the codec of Result
 	Result []byte // encoded result of a succeeded task; empty if it returns nothing
 	Err    *Failure
 
-	Name     string // name of the task
-	Attempts uint32 // how often a handler was started; a start that the death of a minion may have prevented counts
+	Name     string    // name of the task
+	Attempts uint32    // how often a handler was started; a start that the death of a minion may have prevented counts
 	Retried  int       // how many retries were used
-	Minion   ID // the minion that settled it; zero if no minion ran it
+	Minion   ID        // the minion that settled it; zero if no minion ran it
 	Enqueued time.Time // this and the next two by clients' clocks, in ms, for display only
 	Started  time.Time // start of the settled attempt; zero if it never started
 	Finished time.Time
@@ -105,13 +105,13 @@ type Outcome struct {
 
 // Failure is an error in its stored form.
 type Failure struct {
-	Type    string // Go type of the error, such as "*fs.PathError"
-	Message string // text of the error, at most MaxMessage bytes
-	Stack   string // stack of a panic, at most MaxStack bytes
+	Type    string   // Go type of the error, such as "*fs.PathError"
+	Message string   // text of the error, at most MaxMessage bytes
+	Stack   string   // stack of a panic, at most MaxStack bytes
 	Chain   []string // messages of the errors it wraps, outermost first
 	Codes   []string // names of the registered errors it matches
-	Final   bool // the error was marked as not to be retried
-	Seal    []byte // signature of its author over the rest and the task; empty if its codec does not seal
+	Final   bool     // the error was marked as not to be retried
+	Seal    []byte   // signature of its author over the rest and the task; empty if its codec does not seal
 }
 
 // Trim cuts the message and the stack to their limits, without splitting a character.
@@ -135,13 +135,13 @@ type Status struct {
 	ID      ID
 	State   State // StateUnknown if there is no record
 	Queue   string
-	Name    string // name of the task; empty if the broker can't tell, which it always can once the outcome is kept
+	Name    string            // name of the task; empty if the broker can't tell, which it always can once the outcome is kept
 	Meta    map[string]string // the metadata that the task was enqueued with, in every state; nil if it has none
-	Attempt uint32 // number of the start that runs or comes next, or of the last one; 0 if there was none, or the broker can't tell
+	Attempt uint32            // number of the start that runs or comes next, or of the last one; 0 if there was none, or the broker can't tell
 	Minion  ID                // the owner while it runs
-	Due     time.Time // by the broker's clock: when it becomes pending, while it is scheduled, retrying or parked
-	Failed  *LastFailure // why the task is or was retried, until it is final; nil if no attempt has failed
-	Outcome *Outcome // set once it is final; nil if the outcome is no longer kept
+	Due     time.Time         // by the broker's clock: when it becomes pending, while it is scheduled, retrying or parked
+	Failed  *LastFailure      // why the task is or was retried, until it is final; nil if no attempt has failed
+	Outcome *Outcome          // set once it is final; nil if the outcome is no longer kept
 
 	// Err says that the stored record can't be read. It wraps ErrMalformed or ErrVersion.
 	// The state is then StateUnknown.

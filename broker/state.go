@@ -8,13 +8,13 @@ type State uint8
 // The states. The values are on the wire: new ones are added at the end.
 const (
 	StateUnknown   State = iota // no record: never enqueued, or its retention has ended
-	StateScheduled // waits for its time, which is set by Task.Delay
-	StateBlocked // waits for other tasks; see [Flows]
+	StateScheduled              // waits for its time, which is set by Task.Delay
+	StateBlocked                // waits for other tasks; see [Flows]
 	StatePending                // ready to be taken by a minion
 	StateRunning                // owned by a minion
 	StateRetrying               // failed or snoozed, waits for its next attempt
 	StateSucceeded              // final: the handler returned without an error
-	StateFailed // final: it failed, and is not retried any more
+	StateFailed                 // final: it failed, and is not retried any more
 	StateCanceled               // final: killed
 	StateExpired                // final: its deadline passed first
 	StateParked                 // waits for a minion that can run it; see [Parker]

@@ -18,22 +18,22 @@ type Task struct {
 	Payload []byte // the encoded arguments; may be empty
 
 	Inbox     ID                // where the outcome is pushed; zero if nobody waits for it
-	Delay     time.Duration // how long it waits before it is pending; 0 or less is not at all
-	Deadline  time.Duration // after which it expires unless it is done; 0 is never, less than a millisecond has passed already
-	Timeout   time.Duration // limit for one attempt; 0 leaves it to the minion; NoTimeout is none
-	Retries   int // how often it may be retried; DefaultRetries leaves it to the minion
+	Delay     time.Duration     // how long it waits before it is pending; 0 or less is not at all
+	Deadline  time.Duration     // after which it expires unless it is done; 0 is never, less than a millisecond has passed already
+	Timeout   time.Duration     // limit for one attempt; 0 leaves it to the minion; NoTimeout is none
+	Retries   int               // how often it may be retried; DefaultRetries leaves it to the minion
 	Retention time.Duration     // how long its outcome is kept once it is final; 0 keeps none
-	DeadFor   time.Duration // how long it is kept as a dead letter if it fails, or for Retention if that is longer; 0 is not at all
-	Unique    string // unique key within the queue while the task is not final, see ScopedKey; "" is none
+	DeadFor   time.Duration     // how long it is kept as a dead letter if it fails, or for Retention if that is longer; 0 is not at all
+	Unique    string            // unique key within the queue while the task is not final, see ScopedKey; "" is none
 	Meta      map[string]string // metadata of the caller and the trace context; handed out with the task
 
-	Parent   ID // the task that submitted it; zero if none did
-	Group    ID // the flow that it is a member of; zero is none
-	Step     uint32 // its position in the flow, StepCallback or StepFinalizer
-	Blocked  bool // it waits for [Flows.Release], with a Delay no longer than that; ErrUnsupported without Flows
-	Squad    bool // it starts with others or not at all: a consumer that dequeues it asks [Squads.Decide] first; ErrUnsupported without Squads
+	Parent   ID        // the task that submitted it; zero if none did
+	Group    ID        // the flow that it is a member of; zero is none
+	Step     uint32    // its position in the flow, StepCallback or StepFinalizer
+	Blocked  bool      // it waits for [Flows.Release], with a Delay no longer than that; ErrUnsupported without Flows
+	Squad    bool      // it starts with others or not at all: a consumer that dequeues it asks [Squads.Decide] first; ErrUnsupported without Squads
 	Priority int8      // reserved for priorities within a queue
-	Upstream string // name of the parameter that gets the result of the task before it; "" is none
+	Upstream string    // name of the parameter that gets the result of the task before it; "" is none
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
 	Enqueued time.Time // by the submitter's clock, in ms, for display only
 }
@@ -165,15 +165,15 @@ const NoDeadline = time.Duration(1<<63 - 1)
 type Delivery struct {
 	Task // equal to the enqueued one, but Delay, Deadline and Blocked have no meaning any more and may differ
 
-	Minion     ID // the consumer that owns the attempt; no other may settle it
-	Attempt    uint32 // fencing token: 1 for the first, and one more each time the task is handed out
-	Start      uint32 // number of the start that this may become: Attempt without the attempts that were given back unstarted
-	Canceled   bool // the task was cancelled before: settle it as StateCanceled and do not run it
-	Retried    int // how many retries were used
-	Recoveries int // how many minions died while they held the task
-	Strikes    int // how many of the recoveries came after a recorded start; see [Starter]
-	Afresh     bool // the attempt follows a failure: since the last snooze there was a retry or a requeue
-	Overdue    bool // it was parked for the longest time allowed, and no consumer that can run it has taken it; see Parker
+	Minion     ID            // the consumer that owns the attempt; no other may settle it
+	Attempt    uint32        // fencing token: 1 for the first, and one more each time the task is handed out
+	Start      uint32        // number of the start that this may become: Attempt without the attempts that were given back unstarted
+	Canceled   bool          // the task was cancelled before: settle it as StateCanceled and do not run it
+	Retried    int           // how many retries were used
+	Recoveries int           // how many minions died while they held the task
+	Strikes    int           // how many of the recoveries came after a recorded start; see [Starter]
+	Afresh     bool          // the attempt follows a failure: since the last snooze there was a retry or a requeue
+	Overdue    bool          // it was parked for the longest time allowed, and no consumer that can run it has taken it; see Parker
 	Left       time.Duration // time until the deadline when it was handed out; NoDeadline if it has none
 
 	// Err is set if the stored record can't be read. The fields that could be read are set,

@@ -17,7 +17,7 @@ const minute = instant(time.Minute)
 // cost the garbage collector nothing.
 type agenda[K any] struct {
 	pages   map[instant][][]K // the keys by the end of their minute; no page is empty
-	minutes minutes // heap of the keys of pages
+	minutes minutes           // heap of the keys of pages
 }
 
 // The sizes of pages. The first page of a minute is small, because many minutes have few

@@ -23,7 +23,7 @@ type consumer struct {
 	// while a queue is locked, the consumer still owns its tasks of that queue.
 	gone   atomic.Bool
 	end    chan struct{} // closed when gone is set
-	closed atomic.Bool // Close was called
+	closed atomic.Bool   // Close was called
 
 	// Guarded by members.mu.
 	expires instant

@@ -17,7 +17,7 @@ import (
 // post collects notices while locks are held, and delivers them afterwards.
 type post struct {
 	letters []broker.Letter
-	runs    []postRun // consecutive notices to the same inbox
+	runs    []postRun  // consecutive notices to the same inbox
 	written slab.Bytes // memory of the records of outcomes
 	also    *followers
 }
@@ -95,10 +95,10 @@ type inbox struct {
 
 	mu      sync.Mutex
 	batches [][]broker.Letter // none of them is empty
-	n       int // number of notices in batches
+	n       int               // number of notices in batches
 	posts   [][]byte
 	gap     bool
-	told    bool // there are arrivals; see Mail.Arrivals
+	told    bool          // there are arrivals; see Mail.Arrivals
 	arrived chan struct{} // holds a value if there is something to receive
 	once    sync.Once
 	end     chan struct{}

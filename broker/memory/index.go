@@ -28,7 +28,7 @@ type shard struct {
 	mu     sync.Mutex
 	tasks  roll
 	flows  table[broker.ID, *flow]
-	agenda agenda[broker.ID] // ids of final tasks, and of all flows, by when to look at them
+	agenda agenda[broker.ID]  // ids of final tasks, and of all flows, by when to look at them
 	arenas map[instant]*arena // the outcomes of tombstones, by the end of the minute of tombstone.kept
 }
 

@@ -22,18 +22,18 @@ type queue struct {
 	alarm alarm // rings when a task becomes due or expires, or when a dead letter ends
 
 	mu      sync.Mutex
-	ready   list // pending tasks
+	ready   list     // pending tasks
 	later   timeline // scheduled, retrying, parked, and blocked for a time only, by due time
-	asleep  int // number of blocked tasks in later
-	running int // number of tasks in holds
-	dead    list // dead letters, oldest first
+	asleep  int      // number of blocked tasks in later
+	running int      // number of tasks in holds
+	dead    list     // dead letters, oldest first
 	ending  timeline // dead letters by the end of their retention
-	parked  parked // parked tasks by their needs
-	late    []late // overdue tasks; see abandon.go
+	parked  parked   // parked tasks by their needs
+	late    []late   // overdue tasks; see abandon.go
 	unique  table[string, *record]
 	seq     uint64
 
-	deadlines deadlines // tasks that have a deadline
+	deadlines deadlines                           // tasks that have a deadline
 	failures  table[*record, *broker.LastFailure] // last failures of tasks that are retried
 
 	halts    map[broker.ID]instant // flows whose members are not handed out, with the time of the halt; see halt.go
@@ -45,11 +45,11 @@ type queue struct {
 	// waiters, and no waiter may have a task that is parked.
 	waiters map[chan struct{}]struct{}
 
-	live    int // number of dead letters and tasks that are not final
-	serving int // number of consumers that may dequeue from it
+	live    int     // number of dead letters and tasks that are not final
+	serving int     // number of consumers that may dequeue from it
 	left    instant // when the last consumer has left
 	since   instant // when it was last used; 0 while it is in use
-	noted   bool // the sweeper will look whether it is unused; see vacant.go
+	noted   bool    // the sweeper will look whether it is unused; see vacant.go
 }
 
 // known returns the queue with the name, or nil if no task or consumer has made it known.

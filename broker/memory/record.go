@@ -21,21 +21,21 @@ type record struct {
 	canceled   bool
 	overdue    bool   // it was parked until its time was over
 	afresh     bool   // the next attempt, or the one that runs, follows a failure
-	counted    bool // its flow has counted it before, and it was requeued since
+	counted    bool   // its flow has counted it before, and it was requeued since
 	attempt    uint32 // number of the next attempt while the task waits, else of the last one
 	unstarted  uint32 // number of attempts that were given back before a handler was started
 	retried    int32
 	recoveries int32
 	strikes    int32 // how many of the recoveries came after a recorded start
-	started    bool // the start of this attempt was recorded
+	started    bool  // the start of this attempt was recorded
 	last       settled
-	slot       int32 // index in its timeline; -1 if it is in none
+	slot       int32   // index in its timeline; -1 if it is in none
 	at         instant // the key in its timeline: when it is due, or ends as a dead letter
-	seq        uint64 // the order among equal keys, and among dead letters
+	seq        uint64  // the order among equal keys, and among dead letters
 	deadline   instant
-	prev, next *record // neighbors in its list
-	hold       *hold // the owner while it runs
-	task       *broker.Task // nil once it is no longer needed
+	prev, next *record         // neighbors in its list
+	hold       *hold           // the owner while it runs
+	task       *broker.Task    // nil once it is no longer needed
 	outcome    *broker.Outcome // set once it is final, if it is kept
 
 	entry *entry // its entry in the shard; nil once the entry is a tombstone or was removed; guarded by shard.mu

@@ -16,15 +16,15 @@ import (
 // index entry.
 type roll struct {
 	blocks idblock.Index // index of the ids in blocks
-	slots  []slot // open-addressing index of the other ids; a power of two, filled to 3/4 at most
-	alone  int // number of used slots
+	slots  []slot        // open-addressing index of the other ids; a power of two, filled to 3/4 at most
+	alone  int           // number of used slots
 
 	pages [][]entry // the entries, pageSize each; an entry stays where it is until the roll is rebuilt
-	used  uint32 // number of entries that are in use or were
-	free  uint32 // index plus one of the first free entry; entry.live links to the next
-	n     int // number of entries in use
+	used  uint32    // number of entries that are in use or were
+	free  uint32    // index plus one of the first free entry; entry.live links to the next
+	n     int       // number of entries in use
 	live  []*record // records of the entries that have one
-	spare []uint32 // free indexes of live
+	spare []uint32  // free indexes of live
 }
 
 // slot holds the hash of an id in its upper half, and the index of the entry plus one in
@@ -41,7 +41,7 @@ type entry struct {
 
 const (
 	pageSize  = 32
-	firstSize = 16 // number of slots at the beginning
+	firstSize = 16   // number of slots at the beginning
 	rollSlack = 1024 // a roll with fewer entries is not worth rebuilding
 )
 

@@ -14,7 +14,7 @@ func TestRoll(t *testing.T) {
 	var block broker.Block
 	type known struct {
 		r *record // nil once it is a tombstone
-		n uint32 // the digest of the tombstone
+		n uint32  // the digest of the tombstone
 	}
 	model := map[broker.ID]known{}
 	var ids []broker.ID

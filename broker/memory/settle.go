@@ -37,10 +37,10 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 type turn struct {
 	now      instant
 	post     post
-	q        *queue // the locked queue, or nil
-	next     *record // the record of q that was handed out after the previous one
+	q        *queue             // the locked queue, or nil
+	next     *record            // the record of q that was handed out after the previous one
 	released map[*queue]*record // the last task that was given back to the front of each queue
-	arrived  []string // queues with new arrivals
+	arrived  []string           // queues with new arrivals
 }
 
 // lock unlocks the queue that is locked, if any, and locks q unless it is nil.

@@ -13,7 +13,7 @@ const sweepChunk = 1000
 type sweeper struct {
 	alarm alarm
 	mu    sync.Mutex // one goroutine sweeps at a time
-	at    int // index of the shard to go on with
+	at    int        // index of the shard to go on with
 }
 
 // help sweeps a chunk if something is due and no other goroutine sweeps.

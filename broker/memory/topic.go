@@ -134,7 +134,7 @@ type subscription struct {
 	once  sync.Once
 	end   chan struct{}
 	after uint64 // guarded by topics.mu
-	start bool // it reads from the start, so no event before the first one counts as missed
+	start bool   // it reads from the start, so no event before the first one counts as missed
 }
 
 // Subscribe opens a reader of a topic; see [broker.Broker].
