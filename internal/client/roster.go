@@ -107,17 +107,21 @@ func (r *roster) troubleOfParked(of *kind, parked []broker.Parked) trouble {
 }
 
 // tell says in words what keeps tasks of a queue from being run: it completes a sentence
-// that ends with the queue's name.
+// that ends with the queue's name. The trouble may have been found with an older roster:
+// the minions of the queue may have left since then.
 func (r *roster) tell(t trouble) string {
+	s := r.queues[t.queue]
+	if s == nil && t.why != noTrouble {
+		t.why = noMinion
+	}
 	switch t.why {
 	case noMinion:
 		return "which no living minion serves (" + r.served() + ")"
 	case noHandler:
-		s := r.queues[t.queue]
 		return fmt.Sprintf("none of whose %d living minions knows the task (tasks known: %s)", s.minions, fewOf(s.tasks))
 	case noFit:
 		return fmt.Sprintf("none of whose %d living minions can run it: those that know the task have other parameters for it",
-			r.queues[t.queue].minions)
+			s.minions)
 	}
 	return ""
 }

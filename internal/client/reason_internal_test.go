@@ -1,0 +1,20 @@
+package client
+
+import (
+	"strings"
+	"testing"
+)
+
+// The reason is found with one list of minions and may be told with a newer one, from which
+// the minions of the queue are gone.
+func TestReasonWhoseMinionsHaveLeft(t *testing.T) {
+	r := &roster{queues: map[string]*service{}}
+	for _, w := range []why{noMinion, noHandler, noFit} {
+		if text := r.tell(trouble{why: w, queue: "q", task: "add"}); !strings.HasPrefix(text, "which no living minion serves") {
+			t.Errorf("reason %d: %q", w, text)
+		}
+	}
+	if text := r.tell(trouble{}); text != "" {
+		t.Errorf("no trouble: %q", text)
+	}
+}
