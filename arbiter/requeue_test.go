@@ -94,7 +94,7 @@ func TestNoStaleOutcomeAfterGap(t *testing.T) {
 		fut := r.send(7)
 		failed(t, r.b, fut.ID())
 		time.Sleep(time.Second)
-		r.b.Set(faulty.Hooks{Lose: func(broker.Letter) bool { return true }, Gap: func() bool { return true }})
+		r.b.Set(faulty.Hooks{Lose: func(broker.Notice) bool { return true }, Gap: func() bool { return true }})
 		errs, err := r.b.Broker.(broker.Inspector).Requeue(t.Context(), []task.ID{fut.ID()})
 		if err != nil || errs[0] != nil {
 			t.Fatal(errs, err)

@@ -144,7 +144,7 @@ func TestAwaitErrors(t *testing.T) {
 		}
 
 		// Sent from here, its push was lost, and its result isn't kept.
-		r.b.Set(faulty.Hooks{Lose: func(broker.Letter) bool { return true }})
+		r.b.Set(faulty.Hooks{Lose: func(broker.Notice) bool { return true }})
 		gone := r.send(1, task.Retention(0))
 		if err := r.arb.Await(t.Context(), gone.ID(), nil); !errors.Is(err, task.ErrNotFound) || !strings.Contains(err.Error(), "sent from here") {
 			t.Errorf("a result that is not kept: %v", err)
@@ -198,9 +198,9 @@ func TestForeignTask(t *testing.T) {
 // Lost pushes cost seconds, and the wait never hangs.
 func TestHealing(t *testing.T) {
 	for name, hooks := range map[string]faulty.Hooks{
-		"lost": {Lose: func(broker.Letter) bool { return true }},
-		"some": {Lose: func(broker.Letter) bool { return rand.IntN(2) == 0 }},
-		"gap":  {Lose: func(broker.Letter) bool { return true }, Gap: func() bool { return true }},
+		"lost": {Lose: func(broker.Notice) bool { return true }},
+		"some": {Lose: func(broker.Notice) bool { return rand.IntN(2) == 0 }},
+		"gap":  {Lose: func(broker.Notice) bool { return true }, Gap: func() bool { return true }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {

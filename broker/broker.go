@@ -253,7 +253,7 @@ type Inbox interface {
 
 // Mail is what one Receive returns.
 type Mail struct {
-	Letters []Letter
+	Notices []Notice
 	// Gap says that notices may have been lost, through a broken connection or a full
 	// buffer. The receiver must look up the tasks that it still waits for.
 	Gap bool
@@ -264,16 +264,16 @@ type Mail struct {
 	Arrivals bool
 }
 
-// Letter is a notice to an inbox: it tells the outcome of one task or flow. It carries the
-// encoded record, because most outcomes are read later or never. A record that is kept may
-// keep a few other small ones in memory, but no large ones.
-type Letter struct {
+// Notice tells an inbox the outcome of one task or flow. It carries the encoded record,
+// because most outcomes are read later or never. A record that is kept may keep a few other
+// small ones in memory, but no large ones.
+type Notice struct {
 	ID     ID
 	Record []byte // as [AppendOutcome] wrote it; it is never changed any more
 }
 
 // Outcome decodes the record. The error wraps [ErrVersion] or [ErrMalformed].
-func (l Letter) Outcome() (Outcome, error) { return ParseOutcome(l.Record) }
+func (n Notice) Outcome() (Outcome, error) { return ParseOutcome(n.Record) }
 
 // Event is one event of a topic.
 type Event struct {

@@ -55,7 +55,7 @@ func inboxSoon(r *rig) {
 		together(func() {
 			ctx, cancel := context.WithTimeout(r.ctx, patience)
 			defer cancel()
-			if ml, err := mail.Receive(ctx); err != nil || len(ml.Letters) != 1 {
+			if ml, err := mail.Receive(ctx); err != nil || len(ml.Notices) != 1 {
 				r.Errorf("Receive: %+v, %v", ml, err)
 			}
 			got = time.Now()

@@ -12,12 +12,12 @@ type mailbox struct {
 	broker.Inbox
 	r    *rig
 	id   broker.ID
-	read []letter // received, not taken yet
+	read []notice // received, not taken yet
 	gap  bool     // one was reported
 }
 
-// letter is a letter that was opened.
-type letter struct {
+// notice is a notice that was opened.
+type notice struct {
 	ID      broker.ID
 	Outcome broker.Outcome
 }
@@ -47,36 +47,36 @@ func (b *mailbox) receive(ctx context.Context) bool {
 			b.r.Fatalf("Receive: %v", err)
 		}
 		return false
-	case len(mail.Letters) == 0 && !mail.Gap && !mail.Arrivals:
+	case len(mail.Notices) == 0 && !mail.Gap && !mail.Arrivals:
 		b.r.Fatalf("Receive returned nothing")
 	}
-	for _, l := range mail.Letters {
+	for _, l := range mail.Notices {
 		o, err := l.Outcome()
 		if err != nil {
-			b.r.Fatalf("a letter of %s: %v", l.ID, err)
+			b.r.Fatalf("a notice of %s: %v", l.ID, err)
 		}
-		b.read = append(b.read, letter{l.ID, o})
+		b.read = append(b.read, notice{l.ID, o})
 	}
 	b.gap = b.gap || mail.Gap
 	return true
 }
 
-// take returns the next n letters; more may have come.
-func (b *mailbox) take(n int) []letter {
+// take returns the next n notices; more may have come.
+func (b *mailbox) take(n int) []notice {
 	b.r.Helper()
 	ctx, cancel := context.WithTimeout(b.r.ctx, patience)
 	defer cancel()
 	for len(b.read) < n {
 		if !b.receive(ctx) {
-			b.r.Fatalf("received %d letters, want %d", len(b.read), n)
+			b.r.Fatalf("received %d notices, want %d", len(b.read), n)
 		}
 	}
-	letters := b.read[:n:n]
+	notices := b.read[:n:n]
 	b.read = b.read[n:]
-	return letters
+	return notices
 }
 
-// none checks that no more letters come.
+// none checks that no more notices come.
 func (b *mailbox) none() {
 	b.r.Helper()
 	ctx, cancel := context.WithTimeout(b.r.ctx, b.r.Slack)
@@ -84,6 +84,6 @@ func (b *mailbox) none() {
 	for b.receive(ctx) && len(b.read) == 0 {
 	}
 	for _, l := range b.read {
-		b.r.Fatalf("a letter of %s came (%s), want none", l.ID, l.Outcome.State)
+		b.r.Fatalf("a notice of %s came (%s), want none", l.ID, l.Outcome.State)
 	}
 }

@@ -125,7 +125,7 @@ func postToInbox(r *rig) {
 	var got []string
 	for len(got) < 3 {
 		mail, err := in.Receive(r.ctx)
-		if err != nil || len(mail.Letters) > 0 {
+		if err != nil || len(mail.Notices) > 0 {
 			r.Fatalf("Receive: %+v, %v", mail, err)
 		}
 		for _, p := range mail.Posts {

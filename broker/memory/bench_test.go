@@ -99,6 +99,6 @@ func cycle(b *testing.B, br *memory.Broker, c broker.Consumer, in broker.Inbox, 
 		if err != nil {
 			b.Fatal(err)
 		}
-		left -= len(mail.Letters)
+		left -= len(mail.Notices)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // post collects notices while locks are held, and delivers them afterwards.
 type post struct {
-	letters []broker.Letter
+	notices []broker.Notice
 	runs    []postRun  // consecutive notices to the same inbox
 	written slab.Bytes // memory of the records of outcomes
 	also    *followers
@@ -24,7 +24,7 @@ type post struct {
 
 type postRun struct {
 	inbox broker.ID
-	end   int // index in letters of the first one after the run
+	end   int // index in notices of the first one after the run
 }
 
 // usualRecord is about the size of an outcome's record without the result.
@@ -49,11 +49,11 @@ func (p *post) add(inbox, id broker.ID, written []byte) {
 }
 
 func (p *post) push(inbox, id broker.ID, written []byte) {
-	p.letters = append(p.letters, broker.Letter{ID: id, Record: written})
+	p.notices = append(p.notices, broker.Notice{ID: id, Record: written})
 	if n := len(p.runs); n > 0 && p.runs[n-1].inbox == inbox {
-		p.runs[n-1].end = len(p.letters)
+		p.runs[n-1].end = len(p.notices)
 	} else {
-		p.runs = append(p.runs, postRun{inbox, len(p.letters)})
+		p.runs = append(p.runs, postRun{inbox, len(p.notices)})
 	}
 }
 
@@ -61,7 +61,7 @@ func (p *post) deliver(b *Broker) {
 	at := 0
 	for _, run := range p.runs {
 		if in := b.inboxes.get(run.inbox); in != nil {
-			in.put(p.letters[at:run.end:run.end])
+			in.put(p.notices[at:run.end:run.end])
 		}
 		at = run.end
 	}
@@ -94,7 +94,7 @@ type inbox struct {
 	id broker.ID
 
 	mu      sync.Mutex
-	batches [][]broker.Letter // none of them is empty
+	batches [][]broker.Notice // none of them is empty
 	n       int               // number of notices in batches
 	posts   [][]byte
 	gap     bool
@@ -121,15 +121,15 @@ func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) 
 }
 
 // put adds notices. The inbox owns the slice from then on.
-func (in *inbox) put(letters []broker.Letter) {
+func (in *inbox) put(notices []broker.Notice) {
 	in.mu.Lock()
-	if room := broker.MaxInbox - in.n; len(letters) > room {
-		letters = letters[:room:room]
+	if room := broker.MaxInbox - in.n; len(notices) > room {
+		notices = notices[:room:room]
 		in.gap = true
 	}
-	if len(letters) > 0 {
-		in.batches = append(in.batches, letters)
-		in.n += len(letters)
+	if len(notices) > 0 {
+		in.batches = append(in.batches, notices)
+		in.n += len(notices)
 	}
 	in.mu.Unlock()
 	select {
@@ -155,8 +155,8 @@ func (in *inbox) take() broker.Mail {
 	mail := broker.Mail{Gap: in.gap, Posts: in.posts, Arrivals: in.told}
 	in.gap, in.posts, in.told = false, nil, false
 	if len(in.batches) > 0 {
-		mail.Letters = in.batches[0]
-		in.n -= len(mail.Letters)
+		mail.Notices = in.batches[0]
+		in.n -= len(mail.Notices)
 		in.batches[0] = nil
 		in.batches = in.batches[1:]
 	}
@@ -176,7 +176,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		in.mu.Lock()
 		mail := in.take()
 		in.mu.Unlock()
-		if len(mail.Letters) > 0 || mail.Gap || len(mail.Posts) > 0 || mail.Arrivals {
+		if len(mail.Notices) > 0 || mail.Gap || len(mail.Posts) > 0 || mail.Arrivals {
 			return mail, nil
 		}
 		select {

@@ -22,7 +22,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	turn := turn{now: now, post: post{also: &c.b.followers, written: slab.Bytes{Left: len(batch)}}}
 	for i := range batch {
 		if i == 1 {
-			turn.post.letters = slices.Grow(turn.post.letters, len(batch)-1)
+			turn.post.notices = slices.Grow(turn.post.notices, len(batch)-1)
 		}
 		errs[i] = c.settle(&batch[i], &turn)
 	}

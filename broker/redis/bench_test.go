@@ -94,7 +94,7 @@ func BenchmarkLife(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					got += len(mail.Letters)
+					got += len(mail.Notices)
 				}
 			}
 		})

@@ -51,7 +51,7 @@ func TestSilentSubscription(t *testing.T) {
 	enqueue(t, b, newTask("q", func(x *broker.Task) { x.Inbox = box }))
 	settle(t, c, succeed(dequeue(t, c, 1, time.Second, "q")[0], "3"))
 	mail, err := in.Receive(t.Context())
-	if err != nil || (len(mail.Letters) == 0 && !mail.Gap) {
+	if err != nil || (len(mail.Notices) == 0 && !mail.Gap) {
 		t.Fatalf("mail %+v, %v", mail, err)
 	}
 }

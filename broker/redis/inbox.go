@@ -15,15 +15,15 @@ import (
 // not lost for good: outcomes are kept by id, and a gap says to look.
 type inbox struct {
 	b   *Broker
-	box string // the channel of letters
+	box string // the channel of notices
 	sub *subscription
 
-	heard []broker.Letter // used by hear alone, again and again
+	heard []broker.Notice // used by hear alone, again and again
 	said  time.Time       // when hear logged last that a message is truncated
 
 	mu      sync.Mutex
-	letters []broker.Letter
-	read    []broker.Letter // what Receive has returned last
+	notices []broker.Notice
+	read    []broker.Notice // what Receive has returned last
 	posts   [][]byte
 	gap     bool
 	told    bool // of arrivals
@@ -56,28 +56,28 @@ func (b *Broker) inboxNow(ctx context.Context, id broker.ID) (broker.Inbox, erro
 	return in, nil
 }
 
-// letterHead is the length of what is before a letter's record: its id and the length
+// noticeHead is the length of what is before a notice's record: its id and the length
 // of the record.
-const letterHead = len(broker.ID{}) + 4
+const noticeHead = len(broker.ID{}) + 4
 
-// cutLetter returns the first letter of a payload, and the rest; false if it is truncated,
+// cutNotice returns the first notice of a payload, and the rest; false if it is truncated,
 // or has no record.
-func cutLetter(payload string) (id broker.ID, record, rest string, ok bool) {
-	if len(payload) < letterHead {
+func cutNotice(payload string) (id broker.ID, record, rest string, ok bool) {
+	if len(payload) < noticeHead {
 		return id, "", "", false
 	}
 	copy(id[:], payload)
-	n := binary.BigEndian.Uint32([]byte(payload[len(id):letterHead]))
-	if payload = payload[letterHead:]; n == 0 || uint64(n) > uint64(len(payload)) {
+	n := binary.BigEndian.Uint32([]byte(payload[len(id):noticeHead]))
+	if payload = payload[noticeHead:]; n == 0 || uint64(n) > uint64(len(payload)) {
 		return id, "", "", false
 	}
 	return id, payload[:n], payload[n:], true
 }
 
-// countLetters counts the letters of a payload.
-func countLetters(payload string) (n int) {
+// countNotices counts the notices of a payload.
+func countNotices(payload string) (n int) {
 	for {
-		_, _, rest, ok := cutLetter(payload)
+		_, _, rest, ok := cutNotice(payload)
 		if !ok {
 			return n
 		}
@@ -86,17 +86,17 @@ func countLetters(payload string) (n int) {
 	}
 }
 
-// hear takes letters: id, length and record, one after the other.
+// hear takes notices: id, length and record, one after the other.
 func (in *inbox) hear(ch, payload string) {
 	if ch != in.box {
 		in.post(payload)
 		return
 	}
-	n := countLetters(payload)
-	letters := slices.Grow(in.heard[:0], n)
+	n := countNotices(payload)
+	notices := slices.Grow(in.heard[:0], n)
 	records := slab.Bytes{Left: n}
 	for rest := payload; len(rest) > 0; {
-		id, record, next, ok := cutLetter(rest)
+		id, record, next, ok := cutNotice(rest)
 		if !ok {
 			if now := time.Now(); now.Sub(in.said) >= spoiledPause { // there may be many
 				in.said = now
@@ -105,25 +105,25 @@ func (in *inbox) hear(ch, payload string) {
 			in.heal()
 			break
 		}
-		letters = append(letters, broker.Letter{ID: id, Record: records.CopyString(record)})
+		notices = append(notices, broker.Notice{ID: id, Record: records.CopyString(record)})
 		rest = next
 	}
 	in.mu.Lock()
-	fit := min(len(letters), broker.MaxInbox-len(in.letters))
-	in.letters = append(in.letters, letters[:fit]...)
-	in.gap = in.gap || fit < len(letters)
+	fit := min(len(notices), broker.MaxInbox-len(in.notices))
+	in.notices = append(in.notices, notices[:fit]...)
+	in.gap = in.gap || fit < len(notices)
 	in.mu.Unlock()
-	in.heard = emptied(letters)
+	in.heard = emptied(notices)
 	in.wake()
 }
 
-// emptied returns the memory of letters, unless it is a rare giant, for others.
-func emptied(letters []broker.Letter) []broker.Letter {
-	if cap(letters) > 4*broker.MaxBatch {
+// emptied returns the memory of notices, unless it is a rare giant, for others.
+func emptied(notices []broker.Notice) []broker.Notice {
+	if cap(notices) > 4*broker.MaxBatch {
 		return nil
 	}
-	clear(letters)
-	return letters[:0]
+	clear(notices)
+	return notices[:0]
 }
 
 func (in *inbox) heal() {
@@ -160,9 +160,9 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 			}
 			return broker.Mail{}, errInboxClosed
 		}
-		if len(in.letters) > 0 || in.gap || len(in.posts) > 0 || in.told {
-			mail := broker.Mail{Letters: in.letters, Gap: in.gap, Posts: in.posts, Arrivals: in.told}
-			in.letters, in.read = in.read, in.letters
+		if len(in.notices) > 0 || in.gap || len(in.posts) > 0 || in.told {
+			mail := broker.Mail{Notices: in.notices, Gap: in.gap, Posts: in.posts, Arrivals: in.told}
+			in.notices, in.read = in.read, in.notices
 			in.gap, in.posts, in.told = false, nil, false
 			in.mu.Unlock()
 			return mail, nil

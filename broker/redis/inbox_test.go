@@ -24,7 +24,7 @@ func TestTruncatedMail(t *testing.T) {
 		t.Fatalf("channels %q, want the inbox's alone", channels)
 	}
 	var mail []byte
-	var ends []int // of letters
+	var ends []int // of notices
 	for i := range 3 {
 		id := broker.NewTaskID("q", "")
 		record := broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateSucceeded, Codec: "msgpack", Result: []byte{byte(i)}})
@@ -36,7 +36,7 @@ func TestTruncatedMail(t *testing.T) {
 	// An empty record is none.
 	id := broker.NewTaskID("q", "")
 	server.Publish(channels[0], string(id[:])+"\x00\x00\x00\x00")
-	if m, err := in.Receive(t.Context()); err != nil || len(m.Letters) > 0 || !m.Gap {
+	if m, err := in.Receive(t.Context()); err != nil || len(m.Notices) > 0 || !m.Gap {
 		t.Errorf("of an empty record came %+v, %v", m, err)
 	}
 	for n := 1; n <= len(mail); n++ {
@@ -54,16 +54,16 @@ func TestTruncatedMail(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, letter := range m.Letters {
-				if o, err := letter.Outcome(); err != nil || len(o.Result) != 1 || int(o.Result[0]) != got {
-					t.Fatalf("of %d bytes, letter %d is %+v (%v)", n, got, o, err)
+			for _, notice := range m.Notices {
+				if o, err := notice.Outcome(); err != nil || len(o.Result) != 1 || int(o.Result[0]) != got {
+					t.Fatalf("of %d bytes, notice %d is %+v (%v)", n, got, o, err)
 				}
 				got++
 			}
 			gap = gap || m.Gap
 		}
 		if got != want || gap == whole {
-			t.Errorf("%d of %d bytes brought %d letters, want %d, and a gap: %v", n, len(mail), got, want, gap)
+			t.Errorf("%d of %d bytes brought %d notices, want %d, and a gap: %v", n, len(mail), got, want, gap)
 		}
 	}
 }

@@ -139,10 +139,10 @@ func TestRoundTrip(t *testing.T) {
 			}
 		}
 		mail, err := in.Receive(t.Context())
-		if err != nil || len(mail.Letters) != 1 || mail.Letters[0].ID != task.ID {
+		if err != nil || len(mail.Notices) != 1 || mail.Notices[0].ID != task.ID {
 			t.Fatalf("mail %+v, %v", mail, err)
 		}
-		if o, err := mail.Letters[0].Outcome(); err != nil || string(o.Result) != "3" {
+		if o, err := mail.Notices[0].Outcome(); err != nil || string(o.Result) != "3" {
 			t.Fatalf("letter %+v, %v", o, err)
 		}
 		if st, err = b.Lookup(t.Context(), []broker.ID{task.ID}); err != nil || st[0].State != broker.StateSucceeded || string(st[0].Outcome.Result) != "3" {

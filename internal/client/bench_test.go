@@ -19,13 +19,13 @@ func (*mirror) Limits() broker.Limits { return broker.Limits{} }
 func (*mirror) Close() error          { return nil }
 
 func (m *mirror) Enqueue(_ context.Context, tasks []*broker.Task) error {
-	letters := make([]broker.Letter, len(tasks))
+	notices := make([]broker.Notice, len(tasks))
 	for i, t := range tasks {
-		letters[i] = broker.Letter{ID: t.ID, Record: broker.AppendOutcome(nil, &broker.Outcome{
+		notices[i] = broker.Notice{ID: t.ID, Record: broker.AppendOutcome(nil, &broker.Outcome{
 			State: broker.StateSucceeded, Name: t.Name, Codec: t.Codec, Result: []byte{3},
 		})}
 	}
-	m.mail <- broker.Mail{Letters: letters}
+	m.mail <- broker.Mail{Notices: notices}
 	return nil
 }
 

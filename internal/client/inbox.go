@@ -171,11 +171,11 @@ func (c *Client) drain() {
 func (c *Client) deliver(mail broker.Mail) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(mail.Letters) > 0 {
+	if len(mail.Notices) > 0 {
 		now := time.Now()
-		for i := range mail.Letters {
-			letter := &mail.Letters[i]
-			c.table.deliver(letter.ID, letter.Record, now)
+		for i := range mail.Notices {
+			notice := &mail.Notices[i]
+			c.table.deliver(notice.ID, notice.Record, now)
 		}
 		if c.table.levels[levelNow].first != nil { // failures are to be looked up
 			c.schedule(now)

@@ -64,8 +64,8 @@ type Hooks struct {
 	// After runs when the request was carried out; its error is returned in
 	// place of the reply.
 	After func(op Op, n int) error
-	// Lose says which letters are dropped on their way.
-	Lose func(letter broker.Letter) bool
+	// Lose says which notices are dropped on their way.
+	Lose func(n broker.Notice) bool
 	// Gap says whether a receipt, after its losses, is reported as one with a gap.
 	Gap func() bool
 	// Recorded is told of each start that the broker has recorded, whether or not the

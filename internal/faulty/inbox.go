@@ -6,7 +6,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// inbox is an inbox with faults. A fault of a receipt loses its letters and
+// inbox is an inbox with faults. A fault of a receipt loses its notices and
 // posts, and is a gap.
 type inbox struct {
 	broker.Inbox
@@ -34,8 +34,8 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		if err != nil {
 			return mail, err
 		}
-		fault := in.b.strike(Receive, len(mail.Letters))
-		_ = in.b.before(ctx, Receive, len(mail.Letters))
+		fault := in.b.strike(Receive, len(mail.Notices))
+		_ = in.b.before(ctx, Receive, len(mail.Notices))
 		switch fault.Effect {
 		case FailBefore, FailAfter:
 			mail = broker.Mail{Gap: true, Arrivals: mail.Arrivals}
@@ -45,18 +45,18 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		in.b.waitWhileHeld(ctx)
 		h := in.b.now()
 		if h.Lose != nil {
-			kept := mail.Letters[:0]
-			for _, l := range mail.Letters {
+			kept := mail.Notices[:0]
+			for _, l := range mail.Notices {
 				if !h.Lose(l) {
 					kept = append(kept, l)
 				}
 			}
-			mail.Letters = kept
+			mail.Notices = kept
 		}
 		if h.Gap != nil && h.Gap() {
 			mail.Gap = true
 		}
-		if len(mail.Letters) > 0 || mail.Gap || len(mail.Posts) > 0 || mail.Arrivals {
+		if len(mail.Notices) > 0 || mail.Gap || len(mail.Posts) > 0 || mail.Arrivals {
 			return mail, nil
 		}
 	}

@@ -8,7 +8,7 @@ import "context"
 func (b *Broker) Kill() { b.end() }
 
 // Hang stops the process that has the wrapper, or lets it go on: until then no
-// request reaches the broker, and no reply, letter or call of the broker reaches
+// request reaches the broker, and no reply, notice or call of the broker reaches
 // the process. Its own goroutines run.
 func (b *Broker) Hang(hangs bool) {
 	b.mu.Lock()
