@@ -8,37 +8,48 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A parked task whose time is over is handed to any minion of its queue, which ends it if
-// no minion can run it. Where a queue has no minion at all, a round finds such tasks, and
-// a minion of another queue is asked how they end. It is not their owner: the script that
-// ends them does so only for what still waits as it was read, in a queue that still has
-// no minion. So several processes may do it at once, and each may die at any line.
+// This file ends parked tasks in queues that no minion serves.
+//
+// A task is parked when the minion that got it can't run it. Once its parking time is
+// over, the task is handed to any minion of its queue, and that minion ends it if no live
+// minion can run it. A queue without any minion needs another way. The periodic round
+// (round.go) visits such a queue, reads its overdue parked tasks with the script abandoned,
+// and asks a minion of another queue, in this process, for the outcome of each. Then the
+// script abandon ends them.
+//
+// The asked minion does not own the tasks. So the script ends a task only if its message is
+// unchanged and the queue still has no minion. Hence several processes may do this at
+// once, and each may die at any line.
 
 const (
-	abandonPage  = 100    // tasks that are due, in one script
-	abandonDepth = 10_000 // how many of those a visit passes over that were not parked
+	abandonPage  = 100    // due tasks that one script looks at
+	abandonDepth = 10_000 // due tasks that one visit skips at most because they are not parked
 )
 
-// burial is how a task ends that nobody takes.
+// burial holds the final outcome of one task that no minion took.
 type burial struct {
 	id      broker.ID
-	attempt uint32 // of the hand-out that does not come
+	attempt uint32 // number of the attempt that would have been next; the message must still have it
 	unique  string
-	outcome []byte // with its length in front
+	outcome []byte // the record of the outcome, behind its length (4 bytes)
 }
 
-// lasting is what a task's outcome and dead letter are kept for.
+// lasting is how long the outcome and the dead letter of a task are kept. Tasks that have
+// it in common are ended by one script.
 type lasting struct {
-	class       string
-	read, sweep time.Duration
+	class       string        // class of retention
+	read, sweep time.Duration // how long the outcome can be read, and when it is swept
 }
 
-// abandon ends what is parked in a queue without a minion and nobody has taken in time.
+// abandon ends the parked tasks of a partition without a minion that no minion has taken in
+// time. It returns early if no consumer of this process can be asked for their outcomes.
 func (b *Broker) abandon(ctx context.Context, k *keys) error {
+	// passed counts the due tasks that stay, so that the next script begins behind them. Tasks that
+	// were ended are no longer there to be passed over.
 	for passed := 0; passed < abandonDepth; {
 		ask := b.asked()
 		if ask == nil {
-			return nil // a process that has a minion will get a turn
+			return nil // a process that has such a consumer gets a turn later
 		}
 		reply, err := scriptAbandoned.run(ctx, b, []string{k.minions, k.due, k.later, k.parked},
 			b.cfg.abandoned.Milliseconds(), passed, abandonPage, readBytes)
@@ -47,7 +58,7 @@ func (b *Broker) abandon(ctx context.Context, k *keys) error {
 		}
 		list := toList(reply)
 		looked := int(toInt(item(list, 1)))
-		if looked == 0 { // or there is a minion
+		if looked == 0 { // nothing is due, or the queue has a minion
 			return nil
 		}
 		ends, err := b.judge(ctx, k, texts(list[2:]), toInt(list[0]), ask)
@@ -63,14 +74,15 @@ func (b *Broker) abandon(ctx context.Context, k *keys) error {
 			done += n
 		}
 		if done > 0 {
-			b.log.Warn("redis: parked tasks ended: no minion has come to their queue in time", "queue", k.queue, "tasks", done)
+			b.log.Warn("redis: parked tasks were ended: no minion served their queue in time", "queue", k.queue, "tasks", done)
 		}
 		passed += looked - done
 	}
 	return nil
 }
 
-// asked returns the callback of a minion of this process; nil if there is none.
+// asked returns the OnAbandoned callback of a consumer of this process; nil if no consumer
+// has one.
 func (b *Broker) asked() func(*broker.Delivery) broker.Outcome {
 	b.keeper.mu.Lock()
 	defer b.keeper.mu.Unlock()
@@ -82,7 +94,10 @@ func (b *Broker) asked() func(*broker.Delivery) broker.Outcome {
 	return nil
 }
 
-// judge asks how tasks end, and returns that by how long it is kept.
+// judge calls ask for the outcome of each task of msgs. It returns the outcomes by how long
+// they are kept. It leaves out tasks whose deadline has passed, since these expire instead,
+// and those for which ask returned anything but a valid failure. now is the server's time
+// in ms.
 func (b *Broker) judge(ctx context.Context, k *keys, msgs []string, now int64, ask func(*broker.Delivery) broker.Outcome) (map[lasting][]burial, error) {
 	records, err := b.records(ctx, k, msgs)
 	if err != nil {
@@ -95,10 +110,10 @@ func (b *Broker) judge(ctx context.Context, k *keys, msgs []string, now int64, a
 			if d.ID.IsZero() {
 				continue
 			}
-			d.Err = err
+			d.Err = err // the minion decides, as for any task that it can't read
 		}
 		d.Queue, d.Overdue = k.queue, true
-		if d.Left <= 0 { // it expires instead
+		if d.Left <= 0 { // its deadline has passed: it expires instead
 			continue
 		}
 		s := broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Unstarted: true, Outcome: ask(d)}
@@ -112,7 +127,8 @@ func (b *Broker) judge(ctx context.Context, k *keys, msgs []string, now int64, a
 	return ends, nil
 }
 
-// endAbandoned runs the script, and returns how many tasks it has ended.
+// endAbandoned runs the script abandon for tasks that are kept equally long. It returns how
+// many of them the script has ended.
 func (b *Broker) endAbandoned(ctx context.Context, k *keys, of lasting, tasks []burial) (int, error) {
 	names := []string{
 		k.minions, k.due, k.later, k.parked, k.needs, k.state, k.dead, k.unique, k.keep, k.forget(of.class),
@@ -129,7 +145,7 @@ func (b *Broker) endAbandoned(ctx context.Context, k *keys, of lasting, tasks []
 		return 0, err
 	}
 	list := toList(reply)
-	if toInt(item(list, 1)) > 0 { // if this is lost, the next visit tells of them
+	if toInt(item(list, 1)) > 0 { // if the process dies here, the next visit tells of the arrivals
 		b.expiry.tell(k)
 	}
 	return int(toInt(item(list, 0))), nil

@@ -11,15 +11,16 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 )
 
-// What is parked in a queue that no minion serves ends once its time is over, as a minion
-// of another queue says. All that waits there beside it stays, and so does all as long as
-// the queue has a minion.
+// A parked task in a queue that no minion serves ends once its parking time is over, with the
+// outcome that a minion of another queue returns. Other tasks that wait in the queue stay. As
+// long as the queue has a minion, parked tasks stay, too.
 func TestAbandoned(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		opts := []redis.Option{redis.RoundsEvery(20 * time.Millisecond), redis.AbandonedAfter(20 * time.Millisecond), redis.ApartFrom(100)}
 		b := open(t, url, opts...)
-		in, err := b.Inbox(t.Context(), broker.NewID(broker.KindParty, "", 0)) // so it asks for turns, too, and has nobody to ask
+		// With an inbox this broker takes turns, too, but it has no minion to ask.
+		in, err := b.Inbox(t.Context(), broker.NewID(broker.KindParty, "", 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +66,7 @@ func TestAbandoned(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// Tasks that wait for a minion, as any: more than a page that are due before these.
+		// Other tasks that wait for a minion. More than a page of them are due before the parked ones.
 		var others []*broker.Task
 		for range 120 {
 			others = append(others, newTask("q", func(x *broker.Task) { x.Delay = time.Millisecond }), newTask("q"))
@@ -81,7 +82,7 @@ func TestAbandoned(t *testing.T) {
 			asked[d.ID] = d
 			return broker.Outcome{State: broker.StateFailed, Name: d.Name, Attempts: d.Start - 1, Err: &broker.Failure{Message: "nobody came"}}
 		}})
-		// The queue's minion lives. Some rounds go by.
+		// The queue's minion lives. Wait for a few rounds.
 		turns := func() int64 {
 			n, err := raw.HGet(t.Context(), "{"+redis.DefaultNamespace+":queues}:turn", "at").Int64()
 			if err != nil {
@@ -96,7 +97,7 @@ func TestAbandoned(t *testing.T) {
 		}
 		mu.Lock()
 		if len(asked) > 0 {
-			t.Errorf("a minion of another queue is asked though there is one")
+			t.Errorf("a minion of another queue was asked, though the queue has a minion")
 		}
 		mu.Unlock()
 		if err := parker.Close(t.Context()); err != nil {
@@ -121,13 +122,13 @@ func TestAbandoned(t *testing.T) {
 				break
 			}
 			if time.Now().After(end) {
-				t.Fatalf("%d of %d have not ended", left, len(ids))
+				t.Fatalf("%d of %d tasks have not ended", left, len(ids))
 			}
 		}
 		for i, st := range found {
 			if st.ID == tasks["forgotten at once"].ID {
 				if st.State.Final() && st.Outcome != nil {
-					t.Errorf("what is to be forgotten at once is %+v", st)
+					t.Errorf("a task without retention has the status %+v", st)
 				}
 				continue
 			}
@@ -137,14 +138,14 @@ func TestAbandoned(t *testing.T) {
 		}
 		mu.Lock()
 		if d := asked[tasks["large"].ID]; d == nil || d.Err != nil || len(d.Payload) != 500 || d.Queue != "q" || !d.Overdue {
-			t.Errorf("the minion is asked about %+v", d)
+			t.Errorf("the minion was asked about %+v", d)
 		}
 		if len(asked) != len(all) {
-			t.Errorf("it is asked about %d tasks, want %d", len(asked), len(all))
+			t.Errorf("the minion was asked about %d tasks, want %d", len(asked), len(all))
 		}
 		mu.Unlock()
 
-		// What is left.
+		// The keys of the tasks that have ended are removed; those of the others stay.
 		for key, want := range map[string]int64{
 			"parked": 1, "needs": 1, "later": 121, "due": 121, "unique": 0, "about": 0, "deadlines": 0,
 		} {
@@ -164,7 +165,7 @@ func TestAbandoned(t *testing.T) {
 		if err != nil || len(infos) != 2 || infos[1].Name != "q" || infos[1].Parked != 1 || infos[1].Dead != len(all)-3 || infos[1].Unreadable != 0 {
 			t.Errorf("%+v, %v", infos, err)
 		}
-		// A dead letter of that kind is as any.
+		// The dead letters can be requeued like any other.
 		errs, err := b.Requeue(t.Context(), []broker.ID{tasks["large"].ID, tasks["unique"].ID})
 		if err != nil || errs[0] != nil || errs[1] != nil {
 			t.Fatal(errs, err)
@@ -176,18 +177,18 @@ func TestAbandoned(t *testing.T) {
 		}
 		for _, name := range []string{"large", "unique"} {
 			if d := got[tasks[name].ID]; d == nil || d.Err != nil || d.Overdue || d.Start != 1 {
-				t.Errorf("%s is requeued as %+v", name, d)
+				t.Errorf("task %q was requeued as %+v", name, d)
 			}
 		}
 		for _, x := range others {
 			if got[x.ID] == nil {
-				t.Errorf("%s, which only waited for a minion, is gone", x.ID)
+				t.Errorf("task %s, which was not parked, is lost", x.ID)
 			}
 		}
 	})
 }
 
-// A key of another type keeps the tasks as they are, and one process or more try again.
+// If a key has the wrong type, the tasks stay as they are, and the next round tries again.
 func TestAbandonedWithAKeyOfAnotherType(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -223,10 +224,10 @@ func TestAbandonedWithAKeyOfAnotherType(t *testing.T) {
 			raw.Set(t.Context(), spoiled, "x", 0)
 			round()
 			if n, err := raw.HLen(t.Context(), queue+"later").Result(); n != 1 || err != nil {
-				t.Errorf("%s: %d tasks are parked, %v", key, n, err)
+				t.Errorf("with a wrong key %s: %d tasks are parked, want 1, %v", key, n, err)
 			}
 			if raw.Exists(t.Context(), queue+"dead").Val() == 1 && key != "dead" {
-				t.Errorf("%s: something is written", key)
+				t.Errorf("with a wrong key %s: a dead letter was written", key)
 			}
 			raw.Del(t.Context(), spoiled)
 			if there {

@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redisproxy"
 )
 
-// Several processes end abandoned tasks at once, and replies are lost: each task ends
-// once, with one failure, and arrives once at its flow.
+// Several processes end abandoned tasks at once, and replies are lost. Each task ends once, with
+// one failure, and arrives once at its flow.
 func TestAbandonedTwice(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -82,7 +82,7 @@ func TestAbandonedTwice(t *testing.T) {
 				break
 			}
 			if time.Now().After(end) {
-				t.Fatalf("%d tasks have not ended", left)
+				t.Fatalf("%d of %d tasks have not ended", left, n)
 			}
 		}
 		arrivals, err := b.Arrivals(t.Context(), "q", broker.MaxBatch)

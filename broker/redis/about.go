@@ -6,21 +6,26 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A look-up tells the metadata of a task in every state, and why it is retried. A
-// pending task can't be found in its list, and what has ended has no message any
-// more: so both are in a hash, for those tasks that have them. lua/about.lua says
-// which field comes and goes when.
+// This file tells the enqueue scripts where the metadata of each task is, so that they can
+// copy it to the hash about.
+//
+// A look-up returns the metadata of a task in every state, and the last failure of a
+// task that is retried. Neither can be read from the message: a list has no index by id, so
+// the message of a pending task can't be found, and a final task has no message. So
+// the hash about has both, for those tasks that have them. Sending the metadata a second
+// time would be a waste, so the script is told the offset and cuts it out of the message.
+// lua/about.lua lists the fields, and when each is written and removed.
 
-// note says where the metadata of a message is that is about to be stored.
+// note is the location of the metadata of one message that is about to be stored.
 type note struct {
-	plain    bool // its place is among the plain messages, else among the others
-	place    int
-	from, to int    // in the message
-	meta     []byte // itself, if its message is kept apart
+	plain    bool   // whether place counts the plain messages of the part; else the other ones
+	place    int    // index among these
+	from, to int    // where the metadata is in the message
+	meta     []byte // the metadata itself, for a large record, whose message the script does not see
 }
 
-// note notes the metadata of the task that was added last, of which this is the
-// message.
+// note notes the metadata of t, the task that was added to the part last. Record is the
+// record of t; apart says that it is a large record, stored under a key of its own.
 func (p *part) note(t *broker.Task, record []byte, plain, apart bool) {
 	if len(t.Meta) == 0 {
 		return
@@ -29,7 +34,7 @@ func (p *part) note(t *broker.Task, record []byte, plain, apart bool) {
 	if !plain {
 		n.place = len(p.last)
 	}
-	if apart { // perhaps that of an earlier try is stored, with its metadata at another place
+	if apart { // an earlier try may have stored the record with the metadata at another offset
 		n.meta = broker.AppendMeta(nil, t.Meta)[1:]
 	} else {
 		n.from, n.to = broker.MetaSpan(record)
@@ -37,7 +42,9 @@ func (p *part) note(t *broker.Task, record []byte, plain, apart bool) {
 	p.notes = append(p.notes, n)
 }
 
-// metadata returns what the enqueue scripts are told of metadata.
+// metadata returns the argument that tells the enqueue scripts where metadata is: a zero
+// byte, then for each note the number of its message (2), the offset (4) and the length (4),
+// and the metadata itself if the offset is 0.
 func (p *part) metadata() []byte {
 	dst := make([]byte, 1, 1+10*len(p.notes))
 	for _, n := range p.notes {
@@ -53,8 +60,9 @@ func (p *part) metadata() []byte {
 	return dst
 }
 
-// described reports whether the end of an attempt may change what is told of the
-// task beside its state.
+// described reports whether the settlement s may have to change the hash about: it removes
+// or replaces the last failure, or it removes metadata together with an outcome that is not
+// kept.
 func described(s *broker.Settlement) bool {
 	d := s.Delivery
 	return d.Retried > 0 || s.Verb == broker.VerbRetry && s.Outcome.Err != nil || d.Retention == 0 && len(d.Meta) > 0

@@ -15,7 +15,7 @@ import (
 
 const aboutKey = "{" + redis.DefaultNamespace + ":q}:about"
 
-// about counts the fields that tell of metadata and of last failures.
+// about counts the fields of the hash about: those with metadata and those with last failures.
 func about(t *testing.T, raw *goredis.Client) (metas, failures int) {
 	t.Helper()
 	names, err := raw.HKeys(t.Context(), aboutKey).Result()
@@ -29,20 +29,21 @@ func about(t *testing.T, raw *goredis.Client) (metas, failures int) {
 		case len(name) == 17 && name[16] == 'f':
 			failures++
 		default:
-			t.Fatalf("field %x", name)
+			t.Fatalf("unexpected field %x in the hash about", name)
 		}
 	}
 	return metas, failures
 }
 
+// failing returns a settlement that retries a task after a failure.
 func failing(d *broker.Delivery, delay time.Duration) broker.Settlement {
 	return broker.Settlement{Delivery: d, Verb: broker.VerbRetry, Delay: delay, Outcome: broker.Outcome{
 		Err: &broker.Failure{Type: "*errors.errorString", Message: "bad"}, Finished: time.Now(),
 	}}
 }
 
-// A task without metadata that never fails leaves no trace in the hash that tells of
-// others, whatever becomes of it.
+// A task without metadata that never fails has no field in the hash about, however it is
+// settled.
 func TestAboutCostsNothing(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
@@ -54,7 +55,7 @@ func TestAboutCostsNothing(t *testing.T) {
 			switch i % 4 {
 			case 0:
 				batch = append(batch, succeed(d, "r"))
-			case 1: // says no error
+			case 1: // a retry without an error
 				batch = append(batch, broker.Settlement{Delivery: d, Verb: broker.VerbRetry})
 			case 2:
 				batch = append(batch, broker.Settlement{Delivery: d, Verb: broker.VerbSnooze, Delay: time.Hour})
@@ -66,13 +67,13 @@ func TestAboutCostsNothing(t *testing.T) {
 			}
 		}
 		if n, err := raw.Exists(t.Context(), aboutKey).Result(); n != 0 || err != nil {
-			t.Errorf("there is one: %d, %v", n, err)
+			t.Errorf("the hash about exists: %d, %v", n, err)
 		}
 	})
 }
 
-// What is told of a failure goes with the end of its task, and what is told of
-// metadata with its state: of both nothing is left.
+// The last failure of a task is removed when the task ends, and its metadata when its state is
+// swept. In the end the hash about does not exist.
 func TestAboutIsForgotten(t *testing.T) {
 	s := miniredis.RunT(t)
 	now := time.Now()
@@ -125,8 +126,8 @@ func TestAboutIsForgotten(t *testing.T) {
 	}
 	accept(batch...)
 	want("all have ended", len(tasks), 0)
-	accept(batch...) // once more
-	want("all have ended", len(tasks), 0)
+	accept(batch...) // once more, as after a lost reply
+	want("settled again", len(tasks), 0)
 	if err := c.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -142,15 +143,15 @@ func TestAboutIsForgotten(t *testing.T) {
 		}
 	}
 	sweep(2 * time.Hour)
-	want("the dead letter is left", 1, 0)
+	want("only the dead letter is left", 1, 0)
 	sweep(4 * time.Hour)
 	if n, err := raw.Exists(t.Context(), aboutKey).Result(); n != 0 || err != nil {
-		t.Errorf("something is left: %d, %v", n, err)
+		t.Errorf("the hash about is left: %d, %v", n, err)
 	}
 }
 
-// A failure that was not removed, by a minion of a build that knows nothing of it,
-// goes with the state of its task.
+// A minion of an older build does not remove the last failure when a task ends. It is removed
+// when the state of the task is swept.
 func TestAboutOfAnOlderMinion(t *testing.T) {
 	s := miniredis.RunT(t)
 	now := time.Now()
@@ -177,17 +178,17 @@ func TestAboutOfAnOlderMinion(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := raw.Exists(t.Context(), aboutKey).Result(); n != 0 || err != nil {
-		t.Errorf("something is left: %d, %v", n, err)
+		t.Errorf("the hash about is left: %d, %v", n, err)
 	}
 }
 
-// Where an earlier try of another size has left its record, the metadata is still
-// that of the task.
+// An earlier try may have left a large record in which the metadata is at another offset. A
+// look-up still returns the metadata of the task that was stored.
 func TestAboutOfOrphanedRecord(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		x := large(func(x *broker.Task) { x.Meta = map[string]string{"k": "v"} })
-		enqueue(t, b, newTask("q")) // the queue is known
+		enqueue(t, b, newTask("q")) // registers the queue
 		before := *x
 		before.Meta, before.Unique = map[string]string{"longer": "than that"}, ""
 		if err := raw.Set(t.Context(), recordKey(x), broker.AppendRecord(nil, &before), time.Minute).Err(); err != nil {
@@ -200,8 +201,8 @@ func TestAboutOfOrphanedRecord(t *testing.T) {
 	})
 }
 
-// A field that can't be read is left out, and logged: a look-up is also what whoever
-// waits for a result depends on.
+// A field that can't be read is left out of a look-up, and logged. The look-up does not fail,
+// since a caller that waits for a result depends on it.
 func TestAboutMalformed(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		var logged strings.Builder

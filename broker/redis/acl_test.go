@@ -15,7 +15,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// aclRule returns the words of the ACL of the documentation, for a namespace.
+// aclRule returns the ACL command of the documentation, word by word, with the given namespace. It
+// fails if the two documents differ.
 func aclRule(t *testing.T, namespace string) []any {
 	t.Helper()
 	words := aclIn(t, "doc.go", "//")
@@ -29,7 +30,8 @@ func aclRule(t *testing.T, namespace string) []any {
 	return args
 }
 
-// aclIn returns the words of the ACL in a file, whose lines begin with margin.
+// aclIn returns the words of the ACL command in a file. The command ends with a line that consists
+// of margin.
 func aclIn(t *testing.T, file, margin string) []string {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -50,8 +52,8 @@ func aclIn(t *testing.T, file, margin string) []string {
 	return words
 }
 
-// allow makes the user of the documentation at a server, for namespaces that begin
-// with ns, and returns its URL. It must never be refused anything.
+// allow creates the user of the documentation at a server, for namespaces that begin with ns, and
+// returns a URL for it. The test fails if the server refuses this user anything.
 func allow(t *testing.T, s *redistest.Server) (url string) {
 	t.Helper()
 	admin := s.Client()
@@ -70,9 +72,8 @@ func allow(t *testing.T, s *redistest.Server) (url string) {
 	return "redis://tasks:secret@" + s.Addr + "/0"
 }
 
-// A user with the documented ACL can do nothing outside its namespace. That it can
-// do all that a broker does is shown by TestConformanceServer, in the long form by
-// TestConformanceApart.
+// A user with the documented ACL can do nothing outside its namespace. TestConformanceServer, and
+// in the long form TestConformanceApart, test that the ACL allows all that a broker does.
 func TestACL(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -95,7 +96,7 @@ func TestACL(t *testing.T) {
 			args = append(args, w)
 		}
 		if err := user.Do(t.Context(), args...).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
-			t.Errorf("%s: %v", words, err)
+			t.Errorf("%s: %v, want NOPERM", words, err)
 		}
 	}
 	if err := s.Client().Do(t.Context(), "acl", "log", "reset").Err(); err != nil {
@@ -103,7 +104,7 @@ func TestACL(t *testing.T) {
 	}
 }
 
-// On a cluster it can do what it has to, also.
+// The documented ACL is also sufficient on a cluster.
 func TestACLOnCluster(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)

@@ -12,72 +12,78 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A script can touch a message only by copying it into Lua and out again, and a
-// task passes three of them. So the record of a large one is kept apart, as a
-// string that plain commands write and read, and what goes through the lists and
-// hashes is an entry: the record's head, marked, and how long the record is.
+// This file stores large records under keys of their own.
 //
-//	SET record, for a while ──▶ enqueue: entry, and the record is kept for good
-//	                            entries pass as any messages
-//	            GET record  ◀── whoever is handed an entry
-//	                            settle: the record goes; with a dead letter it
-//	                            stays for as long as that
+// A script can move a message only by copying it into Lua and out again, and a task
+// passes three scripts. Those copies are most of the cost of a large message. So the
+// record of a task with a large payload is a string key of its own, which plain SET and GET
+// commands write and read. The lists and hashes hold a stub in its place: the head of the
+// record with a marked version byte, and the length of the record.
 //
-// So a sender that dies before its script leaves a record that ends by itself,
-// and there is no entry without a record. docs/wire.md has the bytes.
+//	SET record, expires in a minute ──▶ enqueue stores the stub and removes the expiry
+//	                                    scripts move the stub like any message
+//	                    GET record  ◀── the consumer that was handed the stub
+//	                                    settle deletes the record, or lets it expire
+//	                                    together with its dead letter
+//
+// The record is stored first. So a sender that dies before its script leaves a record that
+// expires, and no stub is ever without its record. docs/wire.md has the bytes.
 
-// apartFrom is the size of a payload, in bytes, from which on its record is kept
-// apart. At 16 KiB that is three times as fast, at 4 KiB a quarter faster; a
-// message of less than 2 KiB would pay more for two commands than for its copies.
+// apartFrom is the payload size in bytes from which a record gets a key of its own. Measured:
+// three times as fast at 16 KiB, a quarter faster at 4 KiB, slower below 2 KiB, where the two
+// extra commands cost more than the copies.
 const apartFrom = 4 << 10
 
-// apartMark is the version byte of an entry.
+// apartMark is the version byte of a stub.
 const apartMark = 0x80 | broker.MessageVersion
 
-// entrySize is the length of an entry: a head and four bytes.
+// entrySize is the length of a stub: a head, and the length of the record (4 bytes).
 const entrySize = broker.HeadSize + 4
 
-// readBytes is about how much is read at a time: the server has all replies of a
-// request in memory before it sends the first of them.
+// readBytes bounds roughly how many bytes one request reads. The server builds all replies
+// of a request in memory before it sends the first.
 const readBytes = 512 << 10
 
-// orphanFor is how long a record stays that no task refers to. A sender whose
-// script comes later than that stores it again.
+// orphanFor is how long the server keeps a record that no stub refers to yet. If the script
+// runs later than that it finds the record missing, and the sender stores it again.
 const orphanFor = time.Minute
 
-// keptApart says whether a task's record is kept apart. The body of one that waits
-// for others is replaced when it is released, and of one that is dropped the
-// unique key has to be read: those stay whole.
+// keptApart reports whether the record of t gets a key of its own. Two kinds of large tasks
+// stay whole: a blocked task, since its body is replaced when it is released, and a task with
+// a unique key, since that key is read from the message when the task is dropped.
 func (c *config) keptApart(t *broker.Task) bool {
 	return len(t.Payload) >= c.apartFrom && !t.Blocked && t.Unique == ""
 }
 
-// record is the key of a task's record, if it is kept apart.
+// record is the key of the large record of a task.
 func (k *keys) record(id broker.ID) string { return k.base + "record:" + hex.EncodeToString(id[:]) }
 
-// appendEntry appends what stands for a record in lists and hashes.
+// appendEntry appends the stub of a record.
 func appendEntry(dst, record []byte) []byte {
 	dst = append(append(dst, apartMark), record[1:broker.HeadSize]...)
 	return binary.BigEndian.AppendUint32(dst, uint32(len(record)))
 }
 
+// isEntry reports whether a message is a stub. The stub of a later version may be longer.
 func isEntry(msg string) bool {
 	return len(msg) == entrySize && msg[0] == apartMark ||
 		len(msg) >= entrySize && msg[0] > apartMark && msg[0] <= 0x80|broker.MaxMessageVersion
 }
 
-// versionOf returns the version of a message, or of the one that an entry stands for.
+// versionOf returns the version of a message; of a stub, the version of its record.
 func versionOf(msg string) uint8 { return msg[0] &^ 0x80 }
 
-// entryID and recordSize read an entry.
+// entryID returns the task id in a stub.
 func entryID(entry string) broker.ID { return toID(entry[broker.OffsetID:]) }
 
+// recordSize returns the length of the record that a stub stands for.
 func recordSize(entry string) int {
 	return int(binary.BigEndian.Uint32([]byte(entry[broker.HeadSize:])))
 }
 
-// join puts the head of an entry, which scripts have edited, in front of the
-// record's body. Without a record it is a head alone.
+// join copies the head of a stub over the head of its record, and returns the record.
+// Scripts edit the head of the stub only, so that one is up to date. If record is missing
+// or too short the result is a head alone.
 func join(entry string, record []byte) []byte {
 	if len(record) < broker.HeadSize {
 		record = make([]byte, broker.HeadSize)
@@ -87,21 +93,23 @@ func join(entry string, record []byte) []byte {
 	return record
 }
 
-// stored is a record that is to be stored apart.
+// stored is a large record that has to be stored before a script runs.
 type stored struct {
 	key    string
 	record []byte
 }
 
-// command stores the record unless there is one: then it is that of the same
-// task, sent before, or the script will say that it is not.
+// command returns the command that stores the record, unless the key exists. A record that
+// exists is from an earlier try to send the same task; if it is not, the script refuses
+// it.
 func (s stored) command(ctx context.Context) onceCmd {
 	return onceCmd{redis.NewCmd(ctx, "set", s.key, s.record, "nx", "px", orphanFor.Milliseconds())}
 }
 
-// records reads what is kept apart of those messages that are entries, and has
-// nil for the others. One that is not there is nil as well. The memory is the
-// caller's.
+// records reads the large records of those messages that are stubs, by index in msgs. The
+// element of any other message is nil, and so is that of a record that does not exist. The
+// slice is nil if no message is a stub. The caller owns the memory. Messages of a version
+// that is too new to be parsed are left out.
 func (b *Broker) records(ctx context.Context, k *keys, msgs []string) ([][]byte, error) {
 	var out [][]byte
 	var places []int
@@ -130,7 +138,8 @@ func (b *Broker) records(ctx context.Context, k *keys, msgs []string) ([][]byte,
 	return out, nil
 }
 
-// readRecords reads the records of the entries at some places, in one round trip.
+// readRecords reads the records of the stubs at the given indices of msgs into out, in one
+// round trip.
 func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []string, places []int, out [][]byte) error {
 	pipe := b.rdb.Pipeline()
 	cmds := make([]*redis.StringCmd, len(places))
@@ -143,7 +152,7 @@ func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []string, places
 		if err == redis.Nil {
 			record, err = b.readRecord(ctx, k, entryID(msgs[place]))
 		}
-		if isSpoiled(err) { // of another type: that is as if it was not there
+		if isSpoiled(err) { // a key of another type counts as missing
 			record, err = nil, nil
 		}
 		if err != nil {
@@ -156,8 +165,8 @@ func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []string, places
 	return nil
 }
 
-// readRecord reads one record from who decides what there is: a replica that a
-// client was allowed to read from may not have it yet.
+// readRecord reads one record by a script, so that the master answers. A client may be
+// configured to read from replicas, and these may not have the record yet.
 func (b *Broker) readRecord(ctx context.Context, k *keys, id broker.ID) ([]byte, error) {
 	reply, err := scriptRecord.run(ctx, b, []string{k.record(id)})
 	if reply == nil || err != nil {
@@ -166,7 +175,7 @@ func (b *Broker) readRecord(ctx context.Context, k *keys, id broker.ID) ([]byte,
 	return []byte(toString(reply)), nil
 }
 
-// recordAt returns a record, if there are any.
+// recordAt returns records[i], or nil if records is nil.
 func recordAt(records [][]byte, i int) []byte {
 	if records == nil {
 		return nil
@@ -174,8 +183,9 @@ func recordAt(records [][]byte, i int) []byte {
 	return records[i]
 }
 
-// parse reads a message into d, with its record if it is kept apart. Of one that is newer
-// than what is read here it reads the head.
+// parse parses a message into d. Record is the large record if msg is a stub. If the version
+// of the message is newer than this broker reads, parse reads its head alone and returns
+// the error of [broker.ParseNewer]. Even after an error d.ID is set if the head is readable.
 func (b *Broker) parse(d *broker.Delivery, msg string, record []byte, now int64) error {
 	if len(msg) >= broker.HeadSize && versionOf(msg) > b.cfg.reads {
 		head := []byte(msg[:broker.HeadSize])

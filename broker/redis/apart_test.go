@@ -20,17 +20,19 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// large makes a task whose record is kept apart.
+// large makes a task with a large record.
 func large(change ...func(*broker.Task)) *broker.Task {
 	return newTask("q", append([]func(*broker.Task){func(x *broker.Task) {
 		x.Payload = bytes.Repeat(x.ID[:], 1<<10)
 	}}, change...)...)
 }
 
+// recordKey returns the key of the large record of a task.
 func recordKey(x *broker.Task) string {
 	return fmt.Sprintf("{%s:q}:record:%x", redis.DefaultNamespace, x.ID[:])
 }
 
+// rawClient returns a client that looks at the keys of a server.
 func rawClient(t *testing.T, url string) *goredis.Client {
 	t.Helper()
 	opts, err := goredis.ParseURL(url)
@@ -42,13 +44,14 @@ func rawClient(t *testing.T, url string) *goredis.Client {
 	return c
 }
 
-// The states of a task's record.
+// What wantRecord wants of a large record. The first two are replies of PTTL.
 const (
-	gone = -2 // as PTTL says it
-	kept = -1
-	ends = 0
+	gone = -2 // it does not exist
+	kept = -1 // it does not expire
+	ends = 0  // it expires
 )
 
+// wantRecord checks whether the large record of x exists and expires.
 func wantRecord(t *testing.T, raw *goredis.Client, x *broker.Task, want int) {
 	t.Helper()
 	d, err := raw.PTTL(t.Context(), recordKey(x)).Result()
@@ -56,7 +59,7 @@ func wantRecord(t *testing.T, raw *goredis.Client, x *broker.Task, want int) {
 		t.Fatal(err)
 	}
 	if got := int(min(d, ends)); got != want {
-		t.Errorf("PTTL of the record: %d, want %d (%d gone, %d kept, %d with an end)", got, want, gone, kept, ends)
+		t.Errorf("PTTL of the record: %d, want %d (%d: it does not exist, %d: it does not expire, %d: it expires)", got, want, gone, kept, ends)
 	}
 }
 
@@ -67,14 +70,15 @@ func enqueue(t *testing.T, b broker.Broker, tasks ...*broker.Task) {
 	}
 }
 
+// wantPayload checks that a delivery has the whole task x.
 func wantPayload(t *testing.T, d *broker.Delivery, x *broker.Task) {
 	t.Helper()
 	if d.ID != x.ID || d.Err != nil || d.Name != x.Name || !bytes.Equal(d.Payload, x.Payload) {
-		t.Fatalf("got %s %s, %d bytes, %v", d.Name, d.ID, len(d.Payload), d.Err)
+		t.Fatalf("got task %s %s with %d bytes, %v, want %s %s with %d bytes", d.Name, d.ID, len(d.Payload), d.Err, x.Name, x.ID, len(x.Payload))
 	}
 }
 
-// What is in the lists: docs/wire.md.
+// The stub in the list and the record under its key have the bytes that docs/wire.md gives.
 func TestApartEntry(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -84,7 +88,7 @@ func TestApartEntry(t *testing.T) {
 		entry := append([]byte{0x82}, record[1:broker.HeadSize]...)
 		entry = binary.BigEndian.AppendUint32(entry, uint32(len(record)))
 		if got := raw.LRange(t.Context(), "{"+redis.DefaultNamespace+":q}:ready", 0, -1).Val(); !slices.Equal(got, []string{string(entry)}) {
-			t.Errorf("entry %q, want %q", got, entry)
+			t.Errorf("stub %q, want %q", got, entry)
 		}
 		if got := raw.Get(t.Context(), recordKey(x)).Val(); got != string(record) {
 			t.Errorf("a record of %d bytes, want %d", len(got), len(record))
@@ -92,8 +96,8 @@ func TestApartEntry(t *testing.T) {
 	})
 }
 
-// A sender that died before its script left a record; who sends the id later is
-// not given its content, and a repeat changes nothing at any time.
+// A sender that dies before its script runs leaves a record. A later task with the same id does
+// not get the content of that record, and repeating the enqueue never changes anything.
 func TestApartSenderDies(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -129,13 +133,14 @@ func TestApartSenderDies(t *testing.T) {
 			enqueue(t, b, x)
 			wantRecord(t, raw, x, ends)
 			if got, err := c.Dequeue(t.Context(), []string{"q"}, 1, 0); err != nil || len(got) > 0 {
-				t.Errorf("a repeat made a second task: %v, %v", got, err)
+				t.Errorf("the repeated enqueue made a second task: %v, %v", got, err)
 			}
 		}
 	})
 }
 
-// A task whose record was evicted fails, and says so; it does not go round.
+// A task whose large record was evicted is delivered with an error that says so. It becomes a
+// dead letter and is not delivered again.
 func TestApartRecordIsLost(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -145,7 +150,7 @@ func TestApartRecordIsLost(t *testing.T) {
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 		d := dequeue(t, c, 1, time.Second, "q")[0]
 		if d.ID != x.ID || d.Attempt != 1 || !errors.Is(d.Err, broker.ErrMalformed) || !strings.Contains(d.Err.Error(), x.ID.String()) {
-			t.Fatalf("got %s, attempt %d, %v", d.ID, d.Attempt, d.Err)
+			t.Fatalf("got task %s, attempt %d, error %v", d.ID, d.Attempt, d.Err)
 		}
 		s := succeed(d, "")
 		s.Outcome.State = broker.StateFailed
@@ -163,11 +168,11 @@ func TestApartRecordIsLost(t *testing.T) {
 	})
 }
 
-// The record stays as long as its task does: through retries, the death of a
-// minion, and as long as a dead letter.
+// A large record stays as long as its task: through retries and the death of a minion, and as long
+// as a dead letter is kept.
 func TestApartRecordStays(t *testing.T) {
 	t.Parallel()
-	const lease = time.Second // of the one that dies
+	const lease = time.Second // of the minion that dies
 	onEach(t, func(t *testing.T, url string) {
 		b, raw, x := open(t, url), rawClient(t, url), large()
 		enqueue(t, b, x)
@@ -178,7 +183,7 @@ func TestApartRecordStays(t *testing.T) {
 		d := dequeue(t, c, 1, time.Second, "q")[0]
 		wantPayload(t, d, x)
 		if d.Recoveries != 1 {
-			t.Errorf("%d recoveries", d.Recoveries)
+			t.Errorf("%d recoveries, want 1", d.Recoveries)
 		}
 		for _, s := range []broker.Settlement{
 			{Verb: broker.VerbRetry, Delay: time.Millisecond}, {Verb: broker.VerbSnooze}, {Verb: broker.VerbRelease},
@@ -214,6 +219,8 @@ func TestApartRecordStays(t *testing.T) {
 	})
 }
 
+// A cancel removes the large record of a task that waits. That of a running task stays until its
+// minion settles the task.
 func TestApartCancel(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -233,12 +240,12 @@ func TestApartCancel(t *testing.T) {
 		}
 		wantRecord(t, raw, running, gone)
 		if got, err := c.Dequeue(t.Context(), []string{"q"}, 10, 0); err != nil || len(got) > 0 {
-			t.Errorf("cancelled and handed out: %v, %v", got, err)
+			t.Errorf("cancelled tasks were handed out: %v, %v", got, err)
 		}
 	})
 }
 
-// noRecords is a hook of a client whose reads of records are cut off.
+// noRecords is a hook of a client with which the reads of large records fail while now is true.
 type noRecords struct{ now atomic.Bool }
 
 func (*noRecords) DialHook(next goredis.DialHook) goredis.DialHook          { return next }
@@ -255,8 +262,8 @@ func (h *noRecords) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredi
 	}
 }
 
-// Who was handed an entry and could not read its record is told of an error, finds
-// the task again, and starts it once.
+// A consumer that was handed a stub and can't read its record gets an error. Later it gets the
+// same attempt, once.
 func TestApartReadFails(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -285,7 +292,7 @@ func TestApartReadFails(t *testing.T) {
 			d := dequeue(t, c, 1, time.Second, "q")[0]
 			wantPayload(t, d, x)
 			if d.Attempt != 1 {
-				t.Errorf("%s: attempt %d", name, d.Attempt)
+				t.Errorf("%s: attempt %d, want 1", name, d.Attempt)
 			}
 			if errs := settle(t, c, succeed(d, "")); errs[0] != nil {
 				t.Fatal(errs[0])
@@ -295,7 +302,7 @@ func TestApartReadFails(t *testing.T) {
 	})
 }
 
-// A dequeue hands out no more bytes than a batch may have; the rest keeps its order.
+// A dequeue hands out no more bytes than a batch may have. The other tasks keep their order.
 func TestApartBatch(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -309,7 +316,7 @@ func TestApartBatch(t *testing.T) {
 		for len(tasks) > 0 {
 			got, err := c.Dequeue(t.Context(), []string{"q"}, 100, 0)
 			if err != nil || len(got) == 0 || len(got) > 5 {
-				t.Fatalf("%d tasks, %v", len(got), err)
+				t.Fatalf("%d tasks, %v, want 1 to 5", len(got), err)
 			}
 			for i, d := range got {
 				wantPayload(t, d, tasks[i])
@@ -319,7 +326,8 @@ func TestApartBatch(t *testing.T) {
 	})
 }
 
-// A full server refuses a large task as a whole, and ends those it has.
+// A server that is out of memory refuses a new large task and leaves nothing of it. Tasks that it
+// has are still delivered and settled.
 func TestApartFull(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)

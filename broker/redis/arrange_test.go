@@ -9,9 +9,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/idblock"
 )
 
-// All settlements are there once, the first of each task; those that are kept in a
-// block follow each other, in the order they had, and all others come after them in
-// theirs.
+// An arrangement has the first settlement of each task. Settlements that are stored with their block
+// come first, block by block, and all others after them, each group in the order of the batch.
 func TestArrangement(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -40,7 +39,7 @@ func TestArrangement(t *testing.T) {
 		for i := range batch {
 			id := batch[i].Delivery.ID
 			if got := a.add(i, &batch[i]); got == seen[id] {
-				t.Fatalf("settlement %d was added: %v, its task was there: %v", i, got, seen[id])
+				t.Fatalf("settlement %d was added: %v, though its task was added before: %v", i, got, seen[id])
 			}
 			if seen[id] {
 				continue
@@ -64,12 +63,12 @@ func TestArrangement(t *testing.T) {
 			want = append(want, of[b]...)
 		}
 		if got := a.places(); !slices.Equal(got, append(want, rest...)) {
-			t.Fatalf("places are %v, want %v", got, append(want, rest...))
+			t.Fatalf("the order is %v, want %v", got, append(want, rest...))
 		}
 	}
 }
 
-// What is held is what a map would say.
+// The table of held tasks answers like a map.
 func TestHeld(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -94,7 +93,7 @@ func TestHeld(t *testing.T) {
 			}
 		}
 		if h.count != len(want) || h.apart != apart || h.in(places[0]) != in[places[0]] || h.in(places[1]) != in[places[1]] {
-			t.Fatalf("%d are held and %d apart, want %d and %d", h.count, h.apart, len(want), apart)
+			t.Fatalf("%d tasks are held and %d of them have large records, want %d and %d", h.count, h.apart, len(want), apart)
 		}
 		for _, id := range ids {
 			got, ok := h.get(id)

@@ -11,7 +11,19 @@ import (
 	"github.com/go-arbiter/arbiter/internal/halting"
 )
 
-// arrivedIn knows in which queues a cancel has made arrivals.
+// This file has the part of broker.Flows that a driver of groups and pipes uses in the queues
+// of the members: it finds arrivals, confirms them, and releases blocked tasks.
+//
+// An arrival is a record that a member of a group or pipe has ended. The script that ends the
+// member writes it to the hash outbox of the member's queue, in the same step as the
+// outcome. So an arrival can't be lost, and it stays until the group or pipe has counted
+// it and the driver has confirmed it. Its field is 'm' and the member's id. The outbox has two
+// more kinds of records: tasks that were submitted with the settlement of another one, until
+// they are enqueued (field 's' and id), and unfinished kills of groups and pipes (field 'k'
+// and the id of the group or pipe).
+
+// arrivedIn is the set of partitions in which a cancel of this process has made arrivals. A
+// driver that asks for the arrivals of no queue in particular is given those.
 type arrivedIn struct {
 	mu     sync.Mutex
 	queues map[*keys]bool
@@ -26,7 +38,7 @@ func (a *arrivedIn) add(k *keys) {
 	a.queues[k] = true
 }
 
-// take returns one of the queues and forgets it; nil if there is none.
+// take removes one of the partitions and returns it; nil if there is none.
 func (a *arrivedIn) take() *keys {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -67,22 +79,23 @@ func (b *Broker) arrivalsNow(ctx context.Context, queue string, limit int) ([]br
 		}
 		return found, nil
 	}
+	// No queue was named: look where cancels of this process have made arrivals.
 	for k := b.arrived.take(); k != nil; k = b.arrived.take() {
 		found, err := b.arrivalsOf(ctx, k, limit)
 		if err != nil || len(found) > 0 {
-			b.arrived.add(k) // until there are none
+			b.arrived.add(k) // it stays in the set until it has no arrivals
 			return found, err
 		}
 	}
 	return nil, nil
 }
 
-// arrivalsAtOnce is after how many arrivals a script ends, so that none keeps the server
-// busy for long.
+// arrivalsAtOnce is how many arrivals one script reads at most, so that it does not keep the
+// server busy for long.
 const arrivalsAtOnce = 250
 
-// arrivalsOf returns up to limit arrivals of a partition, and fewer if their outcomes are
-// large. It returns none only if there are none.
+// arrivalsOf returns up to limit arrivals of one partition, and fewer if their outcomes are
+// large. It scans the outbox page by page, and returns none only if there are none.
 func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.Arrival, error) {
 	var found []broker.Arrival
 	room := broker.MaxBatchBytes
@@ -95,10 +108,11 @@ func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.A
 		page := toStrings(item(list, 1))
 		var strange []any
 		var why error
+		// A page of a hash may have more fields than were asked for. The rest is found again.
 		for i := 0; i+1 < len(page) && len(found) < limit; i += 2 {
 			room -= len(page[i]) + len(page[i+1])
 			a, err := readArrival(page[i], page[i+1])
-			if err != nil { // of a newer version, or damaged
+			if err != nil { // it is of a newer version, or damaged
 				strange, why = append(strange, page[i], page[i+1]), err
 				continue
 			}
@@ -116,8 +130,8 @@ func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.A
 	}
 }
 
-// setAside puts arrivals aside, by their names and values, that can't be read: they would
-// be found again and again.
+// setAside moves unreadable arrivals from the outbox to the list of unreadable records, where
+// they are not found again and again. Pairs has the field and value of each; why is logged.
 func (b *Broker) setAside(ctx context.Context, k *keys, pairs []any, why error) error {
 	if len(pairs) == 0 {
 		return nil
@@ -132,12 +146,14 @@ func (b *Broker) setAside(ctx context.Context, k *keys, pairs []any, why error) 
 	return nil
 }
 
-// readArrival reads an entry of an outbox: see arrive.lua, settle.lua and halt.lua. A member whose
-// outcome is damaged has failed: its flow goes on.
+// readArrival parses a field and value of an outbox, which arrive.lua, settle.lua or halt.lua
+// has written. A member whose outcome is damaged counts as failed, so that its group or pipe
+// goes on.
 func readArrival(field, value string) (a broker.Arrival, err error) {
 	if len(field) != 1+len(a.Task) || field[0] != 'm' && field[0] != 's' && field[0] != 'k' {
 		return a, fmt.Errorf("%w: an arrival's name, of %d bytes", broker.ErrMalformed, len(field))
 	}
+	// The first byte is the kind: m for a member, s for a submitted task, k for a kill.
 	if field[0] == 'k' {
 		return broker.Arrival{Flow: toID(field[1:]), Kill: true}, nil
 	}
@@ -162,6 +178,7 @@ func (b *Broker) Confirm(ctx context.Context, arrivals []broker.Arrival) error {
 	return do(ctx, func() error { return b.confirmNow(ctx, arrivals) })
 }
 
+// confirmNow deletes the arrivals from the outboxes. A kill also ends the halt of its flow.
 func (b *Broker) confirmNow(ctx context.Context, arrivals []broker.Arrival) error {
 	if err := b.alive(ctx); err != nil {
 		return err
@@ -189,10 +206,12 @@ func (b *Broker) confirmNow(ctx context.Context, arrivals []broker.Arrival) erro
 			fields[k] = append(fields[k], "m"+string(a.Task[:]))
 			continue
 		}
-		for _, k := range q.parts { // it is where its submitter is
+		// It is in the partition of its submitter, whose id is not known here.
+		for _, k := range q.parts {
 			fields[k] = append(fields[k], "s"+string(a.Task[:]))
 		}
 	}
+	// Deleting a field that does not exist is no error, so a confirmation may be repeated.
 	for k, names := range fields {
 		if err := b.rdb.HDel(ctx, k.outbox, names...).Err(); err != nil {
 			return b.fault("confirm arrivals", err)
@@ -207,6 +226,8 @@ func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, 
 	return ask(ctx, func() ([]*broker.Task, error) { return b.blockedNow(ctx, ids) })
 }
 
+// blockedNow reads the messages of blocked tasks from the hash later. A task that is there but not
+// blocked is left out. Blocked tasks have no large records, so no other key is read.
 func (b *Broker) blockedNow(ctx context.Context, ids []broker.ID) ([]*broker.Task, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
@@ -253,21 +274,23 @@ func (b *Broker) Release(ctx context.Context, tasks []*broker.Task) error {
 	return do(ctx, func() error { return b.releaseNow(ctx, tasks) })
 }
 
+// releaseNow makes blocked tasks pending, with one script for each partition or, if that would be
+// too large, several. All scripts are sent in one round trip.
 func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
 	errs := make([]error, len(tasks))
 	var calls []*call
-	var places [][]int // of each call in tasks
-	open := make(map[*keys]int)
+	var places [][]int          // of each call in tasks
+	open := make(map[*keys]int) // by partition, the index of the call that is still filled
 	sizes := make(map[*keys]int)
 	for i, t := range tasks {
 		if errs[i] = t.Check(b.cfg.limits); errs[i] != nil {
 			continue
 		}
 		q, err := b.queues.find(ctx, t.Queue)
-		if err != nil || q == nil { // nothing is blocked in a queue that nobody knows
+		if err != nil || q == nil { // a queue that is not registered has no blocked tasks
 			errs[i] = err
 			continue
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// readBytes counts what comes on the connections it is asked for.
+// readBytes is a connection that counts the bytes that are read from it.
 type readBytes struct {
 	net.Conn
 	n *atomic.Int64
@@ -29,12 +29,12 @@ func (r readBytes) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// However large outcomes are, and however many have arrived, a look at them moves
-// no more than a batch may have.
+// However many arrivals there are, and however large their outcomes, one call of Arrivals reads
+// about as many bytes as a batch may have.
 func TestLargeArrivals(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
-	if path == "" { // miniredis has no cursors: it gives all at once
+	if path == "" { // miniredis has no cursors and returns a hash in one page
 		return
 	}
 	const (
@@ -73,7 +73,7 @@ func TestLargeArrivals(t *testing.T) {
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%d arrivals after %d, %v", len(found), len(seen), err)
 		}
-		// The page that goes beyond the limit has some entries.
+		// The page with which the limit is exceeded has several arrivals.
 		if d := moved.Load() - before; d > broker.MaxBatchBytes+10*size {
 			t.Errorf("%d arrivals moved %d MiB", len(found), d>>20)
 		}
@@ -86,8 +86,8 @@ func TestLargeArrivals(t *testing.T) {
 	}
 }
 
-// Whoever doesn't know whether its cancel was carried out looks whether something
-// has arrived by it: its repetition would not be told.
+// If the reply to a cancel is lost, the process looks for arrivals of that cancel. A repetition of
+// the cancel would not report them.
 func TestCancelReplyIsLost(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)
@@ -96,12 +96,13 @@ func TestCancelReplyIsLost(t *testing.T) {
 	flow := broker.NewID(broker.KindGroup, "q", 0)
 	task := newTask("q", func(x *broker.Task) { x.Group = flow })
 	enqueue(t, b, task)
-	if _, err := b.Cancel(t.Context(), []broker.ID{broker.NewID(broker.KindTask, "q", 0)}); err != nil { // the server knows the script
+	// After this cancel the server knows the script.
+	if _, err := b.Cancel(t.Context(), []broker.ID{broker.NewID(broker.KindTask, "q", 0)}); err != nil {
 		t.Fatal(err)
 	}
 	line.Inject(redisproxy.Fault{Match: redisproxy.Script("cancel"), Do: redisproxy.CutAfter})
 	if _, err := b.Cancel(t.Context(), []broker.ID{task.ID}); err == nil {
-		t.Fatal("a reply that was lost is no error")
+		t.Fatal("a cancel whose reply was lost returned no error")
 	}
 	if _, err := b.Cancel(t.Context(), []broker.ID{task.ID}); err != nil {
 		t.Fatal(err)
@@ -112,12 +113,12 @@ func TestCancelReplyIsLost(t *testing.T) {
 	}
 }
 
-// What was cancelled while it ran, and comes back and is cancelled again, leaves
-// nothing behind.
+// A task that is cancelled while it runs, comes back from its dead minion and is cancelled again,
+// leaves no id in the set stop.
 func TestStopIsForgotten(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
-		const lease = time.Second // of the one that dies
+		const lease = time.Second // of the minion that dies
 		b := open(t, url)
 		raw := rawClient(t, url)
 		task := newTask("q")
@@ -131,14 +132,14 @@ func TestStopIsForgotten(t *testing.T) {
 			}
 		}
 		cancel()
-		time.Sleep(lease + lease/4) // it is over
+		time.Sleep(lease + lease/4) // until the lease has ended
 		alive := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 		if err := alive.Heartbeat(t.Context(), broker.Load{}); err != nil {
 			t.Fatal(err)
 		}
 		cancel()
 		if got, err := alive.Dequeue(t.Context(), []string{"q"}, 1, 100*time.Millisecond); err != nil || len(got) > 0 {
-			t.Fatalf("dequeued %v, %v", got, err)
+			t.Fatalf("the cancelled task was handed out: %v, %v", got, err)
 		}
 		if n, err := raw.SCard(t.Context(), "{"+redis.DefaultNamespace+":q}:stop").Result(); err != nil || n != 0 {
 			t.Errorf("%d ids are left in stop, %v", n, err)

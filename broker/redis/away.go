@@ -8,13 +8,18 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// In a cluster one master can be away while the others serve. A consumer of
-// several queues goes on with those it reaches. The queues of the other one are
-// tried again with every heartbeat; what it holds there it can neither keep nor
-// settle, so then its heartbeat fails as a whole.
+// This file keeps a consumer of several queues going while some of them are unreachable.
+//
+// In a cluster one master can be down while the others serve. The consumer marks the
+// queues of that master as unreachable, leaves them out, and goes on with the others. Every
+// heartbeat tries the unreachable ones again. There is an exception: a consumer that holds
+// tasks of an unreachable queue can neither extend their lease nor settle them, so its
+// heartbeat fails as a whole. A queue with a key of the wrong type is treated like an
+// unreachable one.
 
-// missed notes that a queue's server can't be reached, or that a key of the queue is of
-// another type, and returns err if that ends more than this queue.
+// missed handles the error of a request about one partition. It marks the partition as
+// unreachable and returns nil if the consumer can go on with its others; else it returns
+// err.
 func (c *consumer) missed(k *keys, err error) error {
 	if isSpoiled(err) {
 		c.spoiled(c.b.ctx, k, err)
@@ -25,7 +30,8 @@ func (c *consumer) missed(k *keys, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if isSpoiled(err) {
-		// What it holds there is no reason to stop the others: nobody can take it away.
+		// Tasks that are held there are no reason to stop the others: no script can hand
+		// them to another minion either.
 		c.away[k] = true
 		if len(c.away) == len(c.order) {
 			return err
@@ -37,7 +43,7 @@ func (c *consumer) missed(k *keys, err error) error {
 	}
 	if !c.away[k] {
 		c.away[k] = true
-		c.b.log.Warn("redis: a queue can't be reached; the others are served", "queue", k.queue, "error", err)
+		c.b.log.Warn("redis: can't reach the server of a queue; the other queues are served", "queue", k.queue, "error", err)
 	}
 	if len(c.away) == len(c.order) {
 		return err
@@ -45,14 +51,15 @@ func (c *consumer) missed(k *keys, err error) error {
 	return nil
 }
 
-// isAway says whether a queue is not to be asked.
+// isAway reports whether a partition is marked as unreachable and must not be asked.
 func (c *consumer) isAway(k *keys) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.away[k]
 }
 
-// back notes that a queue is reached again.
+// back notes that a partition was reached. If it was unreachable before, there may be
+// tasks for the consumer: ready ones, parked ones, or some that a lost reply had.
 func (c *consumer) back(k *keys) {
 	c.mu.Lock()
 	if c.away[k] {
@@ -65,8 +72,9 @@ func (c *consumer) back(k *keys) {
 	c.mu.Unlock()
 }
 
-// doubt notes that a reply may have been lost by a queue that is away: what it had
-// is asked for when the queue is back. It returns false if it is back already.
+// doubt notes that an unreachable partition may have handed out tasks in a reply that was
+// lost. They are asked for when the partition is reachable. It returns false, and notes
+// nothing, if it is reachable already.
 func (c *consumer) doubt(k *keys) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,8 +84,8 @@ func (c *consumer) doubt(k *keys) bool {
 	return c.away[k]
 }
 
-// enter registers the consumer with partitions, each with an error of its own. A queue
-// that has been forgotten since it was registered is registered again.
+// enter registers the consumer with partitions, and returns an error for each. A queue that
+// was removed from the registry since then is put into it again.
 func (c *consumer) enter(ctx context.Context, parts []*keys) []error {
 	errs := make([]error, len(parts))
 	calls := make([]*call, len(parts))
@@ -90,7 +98,7 @@ func (c *consumer) enter(ctx context.Context, parts []*keys) []error {
 			continue
 		}
 		if toInt(calls[i].reply) < 0 {
-			errs[i] = fmt.Errorf("redis join: %w: the minion still holds tasks of queue %s from before its registration was lost", broker.ErrLeaseLost, k.queue)
+			errs[i] = fmt.Errorf("redis: register minion with queue %s: %w: it still holds tasks from before it lost its registration", k.queue, broker.ErrLeaseLost)
 			continue
 		}
 		if _, errs[i] = c.b.queues.register(ctx, k.queue); errs[i] != nil {
@@ -99,12 +107,14 @@ func (c *consumer) enter(ctx context.Context, parts []*keys) []error {
 		again := c.entry(k)
 		runAll(ctx, c.b, []*call{again})
 		if errs[i] = again.err; errs[i] == nil && toInt(again.reply) != 1 {
-			errs[i] = fmt.Errorf("redis join: %w: queue %s was forgotten, and has another number of partitions now", broker.ErrUnavailable, k.queue)
+			errs[i] = fmt.Errorf("redis: register minion with queue %s: %w: the queue was removed, and registered again with another number of partitions", k.queue, broker.ErrUnavailable)
 		}
 	}
 	return errs
 }
 
+// entry returns the call that registers the consumer with a partition. It names consumers of
+// this process whose heartbeats failed: join.lua spares them, since they live.
 func (c *consumer) entry(k *keys) *call {
 	listens := 1
 	if c.single {
@@ -117,8 +127,8 @@ func (c *consumer) entry(k *keys) *call {
 	}
 }
 
-// reenter registers the consumer again with a queue that was away for longer
-// than its lease.
+// reenter registers the consumer again with a partition that was unreachable for longer than
+// the lease.
 func (c *consumer) reenter(ctx context.Context, k *keys) error {
 	return c.enter(ctx, []*keys{k})[0]
 }

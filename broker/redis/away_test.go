@@ -12,9 +12,9 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// On a cluster, a consumer that could not register with one of its queues asks the
-// others, and only them, what a lost reply had: that it is unknown there costs it no
-// lease.
+// On a cluster, a consumer that could not register with one of its queues asks only the others for
+// the tasks of a lost reply. It is not registered with the first one, and must not lose its lease
+// for that.
 func TestLostReplyBesideAQueueThatIsAway(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -42,7 +42,7 @@ func TestLostReplyBesideAQueueThatIsAway(t *testing.T) {
 	spoil(key("a", "minions"))
 	c := consume(t, b, broker.ConsumerConfig{Queues: queues})
 	mend(key("a", "minions"))
-	spoil(key("b", "due")) // what a dequeue there has done is not known
+	spoil(key("b", "due")) // a dequeue there fails, and may have handed out tasks
 	tasks := make(map[broker.ID]bool)
 	for _, q := range queues {
 		if q == "b" {
@@ -66,7 +66,7 @@ func TestLostReplyBesideAQueueThatIsAway(t *testing.T) {
 		take(50 * time.Millisecond)
 	}
 	if len(tasks) != 1 {
-		t.Errorf("%d tasks were not handed out, want that of the queue that is away", len(tasks))
+		t.Errorf("%d tasks were not handed out, want 1, of the unreachable queue", len(tasks))
 	}
 	mend(key("b", "due"))
 	last := newTask("b")
@@ -79,13 +79,13 @@ func TestLostReplyBesideAQueueThatIsAway(t *testing.T) {
 		take(50 * time.Millisecond)
 	}
 	if len(tasks) > 0 {
-		t.Errorf("%d tasks were not handed out once their queues were back", len(tasks))
+		t.Errorf("%d tasks were not handed out after their queues were reachable again", len(tasks))
 	}
 }
 
-// A minion that holds a task in a queue that is away is registered there anew if its
-// registration is lost meanwhile. The task must not come to it as the same attempt again:
-// the handler may have run, and its settlement was refused.
+// A minion that holds a task of an unreachable queue loses its registration there. When it registers
+// again it must not get the task as the same attempt: the handler may have run, and its settlement
+// was refused.
 func TestRegistrationLostWhileAway(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -103,7 +103,7 @@ func TestRegistrationLostWhileAway(t *testing.T) {
 		enqueue(t, b, task)
 		got := dequeue(t, c, 1, 5*time.Second, queues...)
 		check(raw.Set(t.Context(), key("due"), "of another type", 0).Err())
-		_, err := c.Dequeue(t.Context(), queues, 1, 0) // a is away from here on
+		_, err := c.Dequeue(t.Context(), queues, 1, 0) // from here on queue a counts as unreachable
 		check(err)
 		id := c.ID()
 		check(raw.ZRem(t.Context(), key("minions"), string(id[:])).Err())
@@ -115,13 +115,13 @@ func TestRegistrationLostWhileAway(t *testing.T) {
 		for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
 			again, err := c.Dequeue(t.Context(), queues, 1, 50*time.Millisecond)
 			if errors.Is(err, broker.ErrLeaseLost) {
-				return // it registers anew, and the task comes back as another attempt
+				return // the minion registers under another id, and the task comes back as another attempt
 			}
 			if len(again) > 0 {
-				t.Fatalf("attempt %d comes again", again[0].Attempt)
+				t.Fatalf("attempt %d was delivered again", again[0].Attempt)
 			}
 			_ = c.Heartbeat(t.Context(), broker.Load{})
 		}
-		t.Error("the task is held by a minion that does not know of it")
+		t.Error("the server has the task in flight at a minion that does not know it")
 	})
 }

@@ -15,7 +15,20 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// beatQueues is how many queues one run of the beat script serves.
+// This file renews the lease of a minion, and does the work that a heartbeat finds.
+//
+// A heartbeat has three steps. First the script beat extends the lease in every partition and
+// reports what there is to do there; the heartbeat has succeeded when all have answered.
+// Then announce writes the minion's description to the keys of the namespace. Last come the
+// chores: take over tasks of dead minions, pass on cancels, sweep outcomes, tell of arrivals.
+// Chores take round trips of their own and must not delay the next heartbeat, so they run in a
+// goroutine (follow).
+//
+// Heartbeats have a small connection pool of their own (beating), so that they never wait
+// behind other requests. Without it a busy process could lose its lease.
+
+// beatQueues is how many partitions one run of the beat script serves. In a cluster it is
+// one, since each partition has its own hash slot.
 const beatQueues = 500
 
 // Heartbeat implements [broker.Consumer].
@@ -34,11 +47,11 @@ func (c *consumer) heartbeatNow(ctx context.Context, load broker.Load) error {
 	return nil
 }
 
-// follow does what follows when a lease has been renewed: the namespace is told, and
-// the chores are done. That takes round trips of its own, which must not delay the
-// next heartbeat where the server is far away. So it goes on by itself when it takes
-// longer than the time between two heartbeats. As long as it does, nothing follows on
-// other heartbeats: one of the next ones does what is left.
+// follow announces the minion to the namespace and does the chores, once a lease has been
+// renewed. It returns when that is done, or when the next heartbeat is due; then the rest
+// goes on in the background, so that a distant server does not delay heartbeats. While it
+// goes on, later heartbeats skip this step. A heartbeat after that finds the same
+// chores again. asked is when the heartbeat was sent.
 func (c *consumer) follow(ctx context.Context, asked time.Time, info []byte, chores func(context.Context)) {
 	select {
 	case c.following <- struct{}{}:
@@ -72,26 +85,25 @@ func (c *consumer) follow(ctx context.Context, asked time.Time, info []byte, cho
 	}
 }
 
-// unannounced logs that the namespace could not be told about the minion. The lease
-// is extended all the same, so the heartbeat does not fail. A consumer that is closed is
-// no reason to warn.
-//
-// A key of another type stays so until somebody mends it: that is told once a minute.
+// unannounced logs that announce failed. The heartbeat does not fail for it, since the lease
+// has been extended. A key of the wrong type stays wrong until an operator repairs it, so
+// that is logged once a minute only.
 func (c *consumer) unannounced(err error) {
 	if isSpoiled(err) && !c.b.told.due(nil) {
 		return
 	}
-	c.b.log.Warn("redis: can't tell the namespace about the minion; will try again", "minion", c.id, "error", err)
+	c.b.log.Warn("redis: can't store the description of the minion; will try again", "minion", c.id, "error", err)
 }
 
-// beat renews the lease and tells the minion. It returns what the namespace is to be
-// told then, and not before: a minion that lost its lease must not seem to live; and
-// chores, which does what is to be done in the queues.
+// beat renews the lease in all partitions and calls OnRenewed. It returns the description of
+// the minion and a function that does the chores. The caller announces the description
+// afterwards and not before, since a minion that has lost its lease must not be listed as
+// live.
 func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, chores func(context.Context), err error) {
 	if err := c.usable(ctx); err != nil {
 		return nil, nil, err
 	}
-	asked := time.Now() // the leases of all queues begin later
+	asked := time.Now() // the lease in each queue begins later than this
 	var calls []*call
 	var parts [][]*keys
 	listens := 0
@@ -101,7 +113,7 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, cho
 	_, cluster := c.b.rdb.(*redis.ClusterClient)
 	for i := 0; i < len(c.order); {
 		n := min(beatQueues, len(c.order)-i)
-		if cluster { // queues are in slots of their own
+		if cluster { // each partition has its own hash slot
 			n = 1
 		}
 		part := c.order[i : i+n]
@@ -117,10 +129,12 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, cho
 		return nil, nil, err
 	}
 	c.renew(ctx, calls)
+	// Every partition must have been renewed, except those that are unreachable and in which the
+	// consumer holds nothing.
 	var news []told
 	for i, part := range parts {
 		if err := calls[i].err; err != nil {
-			if errors.Is(err, broker.ErrClosed) { // one of the two
+			if errors.Is(err, broker.ErrClosed) { // the consumer, or the whole broker
 				return nil, nil, cmp.Or(c.usable(ctx), err)
 			}
 			for _, k := range part {
@@ -133,14 +147,16 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, cho
 		list := toList(calls[i].reply)
 		now := toInt(item(list, 0))
 		for j, k := range part {
-			if item(list, 1+j) == nil { // not registered; where it was away we hold nothing
+			if item(list, 1+j) == nil {
+				// The consumer is not registered there. If the queue was unreachable it holds
+				// nothing there, so it can register again; else its lease is lost.
 				if !c.isAway(k) || c.reenter(ctx, k) != nil {
 					return nil, nil, c.lose()
 				}
 				c.back(k)
 				continue
 			}
-			if text, is := item(list, 1+j).(string); is {
+			if text, is := item(list, 1+j).(string); is { // the error of this partition alone
 				if err := c.missed(k, c.b.fault(scriptBeat.name, replyError(text))); err != nil {
 					return nil, nil, err
 				}
@@ -156,14 +172,14 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, cho
 	return info, func(ctx context.Context) { c.attendAll(ctx, news) }, nil
 }
 
-// told is what a heartbeat was told about a queue.
+// told is the reply of the beat script about one partition; beat.lua lists its elements.
 type told struct {
 	k     *keys
 	reply []any
 	now   int64 // by the server's clock
 }
 
-// attendAll does what a heartbeat says there is to do.
+// attendAll does the chores in all partitions, within a part of the lease.
 func (c *consumer) attendAll(ctx context.Context, news []told) {
 	limited, cancel := context.WithTimeout(ctx, c.b.cfg.lease/choresPart)
 	defer cancel()
@@ -177,14 +193,14 @@ func (c *consumer) attendAll(ctx context.Context, news []told) {
 	c.compare(held)
 }
 
-// beatConns is how many connections heartbeats may have: one for renewing the lease, one
-// for telling the namespace, which may still go on then, and one more if another hangs.
+// beatConns is how many connections heartbeats may have: one to renew the lease, one to
+// announce the minion, which may still be under way then, and one in case another hangs.
 const beatConns = 3
 
-// beating returns a client for heartbeats alone. One that waited for a connection, or
-// for a new one, which takes several round trips, might come too late: when the server
-// is far away, when many requests are under way, or when goroutines wait long for
-// their turn. The client of a cluster has a pool for each node; it is used as it is.
+// beating returns a client that only heartbeats use. With the shared client a heartbeat might
+// have to wait for a free connection, or for a new one, which takes several round trips.
+// Under load or with a distant server it could come after the lease has ended. For a
+// cluster beating returns the shared client, which has a pool for each node.
 func (b *Broker) beating() redis.UniversalClient {
 	node, single := b.rdb.(*redis.Client)
 	if !single {
@@ -196,25 +212,25 @@ func (b *Broker) beating() redis.UniversalClient {
 	o.Dialer = wakefulDialer(o.Dialer)
 	o.MaxRetries = -1
 	beats := redis.NewClient(&o)
-	for range 2 { // the first two are made while the consumer is opened
+	for range 2 { // connect twice now, while the consumer is being opened
 		go beats.Ping(b.ctx)
 	}
 	return beats
 }
 
-// endBeats closes the client for heartbeats.
+// endBeats closes the client for heartbeats, unless it is the shared one.
 func (c *consumer) endBeats() {
 	if c.beats != c.b.rdb {
 		_ = c.beats.Close()
 	}
 }
 
-// beatTries is how often a heartbeat asks a server before it fails.
+// beatTries is how often a heartbeat sends a call before it fails.
 const beatTries = 3
 
-// renew runs the beat script for each of several parts. Where a reply was lost it
-// asks at once again, there alone: with queues on many servers one connection in
-// trouble must not cost the lease of all.
+// renew runs the calls of the beat script. It repeats at once those whose reply was lost, and
+// no others: with queues on many servers, one broken connection must not cost the lease in
+// all of them. A repetition does no harm, as it extends the lease once more.
 func (c *consumer) renew(ctx context.Context, calls []*call) {
 	for range beatTries {
 		runAllOn(ctx, c.b, c.beats, calls)
@@ -225,9 +241,10 @@ func (c *consumer) renew(ctx context.Context, calls []*call) {
 	}
 }
 
-// announce tells the namespace about the minion. Which tasks it can run may be
-// long: the server hears it once, or again if it has forgotten. It reports whether
-// the minion is the one that looks for tasks without an owner.
+// announce stores the description of the minion in the keys of the namespace. The list of
+// tasks that the minion can run may be long, so it is sent only if the server does not
+// have it. searches reports whether this minion is the one of its namespace that looks
+// for tasks without an owner.
 func (c *consumer) announce(ctx context.Context, info []byte) (searches bool, err error) {
 	select {
 	case c.telling <- struct{}{}:
@@ -238,11 +255,13 @@ func (c *consumer) announce(ctx context.Context, info []byte) (searches bool, er
 		return false, ctx.Err()
 	}
 	select {
-	case <-c.gone: // by now; a minion that has left must not be there again
+	case <-c.gone: // Close has been called meanwhile; a minion that has left must not be listed again
 		return false, nil
 	default:
 	}
 	var tasks []byte
+	// The first try is without the list of tasks. If the server does not have the list, a second
+	// try sends it.
 	for {
 		told, searches, err := c.b.announce(ctx, c.beats, c.minion, c.leaseMillis(), info, tasks)
 		if err != nil || told || tasks != nil {
@@ -254,8 +273,8 @@ func (c *consumer) announce(ctx context.Context, info []byte) (searches bool, er
 	}
 }
 
-// farewell tells the namespace that the minion has left. It waits for a heartbeat
-// that is telling the opposite.
+// farewell removes the description of the minion. It first waits for an announce that is
+// under way, which would store the description again.
 func (c *consumer) farewell(ctx context.Context) error {
 	select {
 	case c.telling <- struct{}{}:
@@ -267,6 +286,8 @@ func (c *consumer) farewell(ctx context.Context) error {
 	return err
 }
 
+// announce runs the announce script by the client on. A lease of 0 ms removes the minion; nil
+// tasks leave its list of tasks as it is. told reports whether the server has that list.
 func (b *Broker) announce(ctx context.Context, on redis.UniversalClient, minion string, lease int64, info, tasks []byte) (told, searches bool, err error) {
 	s := b.space
 	reply, err := runAs(ctx, b, on, scriptAnnounce, newOnce, []string{s.beats, s.infos, s.tasks, s.searcher}, []any{minion, lease, info, tasks})
@@ -274,13 +295,13 @@ func (b *Broker) announce(ctx context.Context, on redis.UniversalClient, minion 
 	return toInt(item(list, 0)) == 1, toInt(item(list, 1)) == 1, err
 }
 
-// choresPart is which part of a lease a heartbeat spends on what others have left.
-// What is left when a host has died is for the next heartbeat: each of them also tells
-// the namespace of the minion, and that shall not wait.
+// choresPart limits the chores of a heartbeat to this part of a lease, a sixth. After the
+// death of a host there may be more to do; the next heartbeats do the rest.
 const choresPart = 6
 
-// attend does what a heartbeat says there is to do in a queue, and returns how
-// many tasks the server thinks we hold there.
+// attend does the chores in one partition, and returns how many tasks the minion holds
+// there as the server counts. told is the reply of the beat script; now is the server's
+// time in ms.
 func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) int {
 	c.note(k, item(told, 0), now)
 	c.b.expiry.learn(k, item(told, 9), now)
@@ -304,11 +325,11 @@ func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) i
 	return int(toInt(item(told, 2)))
 }
 
-// deadAtOnce is how many dead minions the beat script tells of.
+// deadAtOnce is how many dead minions the beat script names at most.
 const deadAtOnce = 10
 
-// dead returns all minions of a queue whose lease has ended; those that are
-// known if that can't be told.
+// dead returns the minions of a partition whose lease has ended at now, the server's time in
+// ms. If the request fails it returns known.
 func (b *Broker) dead(ctx context.Context, k *keys, known []string, now int64) []string {
 	all, err := b.rdb.ZRangeByScore(ctx, k.minions, &redis.ZRangeBy{
 		Min: "-inf", Max: strconv.FormatInt(now, 10), Count: broker.MaxBatch,
@@ -319,8 +340,10 @@ func (b *Broker) dead(ctx context.Context, k *keys, known []string, now int64) [
 	return all
 }
 
-// compare notices, at the second heartbeat in a row, that the server thinks we
-// hold more than we do: a reply was lost, and the client library hid it.
+// compare compares held, the number of tasks that the minion holds as the server counts, with
+// the number that it has received. If the server's is higher at two heartbeats in a row, a
+// reply with tasks was lost and the client library has hidden it; the next Dequeue then
+// asks for them. It also removes records of cancels and attempts that are too old to matter.
 func (c *consumer) compare(held int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -332,11 +355,13 @@ func (c *consumer) compare(held int) {
 	if c.strange >= 2 {
 		c.strange, c.suspect = 0, true
 	}
+	// Forget what can't matter any more.
 	maps.DeleteFunc(c.early, func(_ broker.ID, at time.Time) bool { return time.Since(at) > earlyFor })
 	maps.DeleteFunc(c.pushed, func(_ broker.ID, p push) bool { return time.Since(p.at) > earlyFor })
 }
 
-// description is what a minion says of itself, as an array that may only grow.
+// description is what Minions returns of a minion, stored as a msgpack array. New fields may
+// be appended only: readers of other versions rely on the order.
 type description struct {
 	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
 	Queues   []string
@@ -376,13 +401,13 @@ func (b *Broker) minionsNow(ctx context.Context) ([]broker.MinionInfo, error) {
 		}
 		var d description
 		if err := msgpack.Unmarshal([]byte(text[6:]), &d); err != nil {
-			b.log.Warn("redis: can't read what a minion says of itself", "error", err)
+			b.log.Warn("redis: can't read the description of a minion; it is left out", "error", err)
 			continue
 		}
 		var tasks map[string]uint64
 		if text := toString(item(pair, 2)); text != "" {
 			if err := msgpack.Unmarshal([]byte(text), &tasks); err != nil {
-				b.log.Warn("redis: can't read which tasks a minion can run", "error", err)
+				b.log.Warn("redis: can't read the list of tasks that a minion can run", "error", err)
 			}
 		}
 		out = append(out, broker.MinionInfo{
@@ -393,9 +418,11 @@ func (b *Broker) minionsNow(ctx context.Context) ([]broker.MinionInfo, error) {
 	return out, nil
 }
 
-// leave gives back what a minion holds in a queue, and returns how many tasks
-// that were. Why is died, left or lost: see leave.lua. Fence is for how long a blocking
-// move may still come. Taken reports whether the minion had been taken for dead before.
+// leave removes a minion from a partition and puts the tasks that it holds there back into
+// the queue; n is how many those were. Why is "died", "left" or "lost", see leave.lua. Fence
+// is how long a blocking move of the minion may still arrive at the server; see fenceFor.
+// taken reports whether the minion had been treated as dead, or had lost its registration,
+// before this call.
 func (b *Broker) leave(ctx context.Context, k *keys, minion, why string, fence time.Duration) (n int, taken bool, err error) {
 	for first := true; ; first = false {
 		reply, err := scriptLeave.run(ctx, b,
@@ -413,17 +440,20 @@ func (b *Broker) leave(ctx context.Context, k *keys, minion, why string, fence t
 	}
 }
 
-// A fence keeps out a blocking move that comes after its minion is gone; see leave.lua.
+// A blocking move may arrive at the server after its minion has been removed, and would move
+// a message to a list that nobody reads. A fence prevents that: a string under the name of
+// that list, so that the move fails with WRONGTYPE and the message stays; see leave.lua.
 const (
-	// fenceFor is how long a process may have been stopped and still not do harm with a
-	// move it was about to send.
+	// fenceFor is the fence of a dead minion. It must outlast the longest time for which a
+	// process is suspended just before it sends a move.
 	fenceFor = 7 * 24 * time.Hour
-	// leftFenceFor is how long a move of a minion that has left may be on its way.
+	// leftFenceFor is the fence of a minion that has left: how long its last move may be in
+	// transit.
 	leftFenceFor = 10 * time.Minute
 )
 
-// unlock frees the unique keys of messages that are gone. It may fail: a key
-// whose task is final is no obstacle, it only takes room.
+// unlock frees the unique keys of messages that were removed. An error is only logged: the
+// unique key of a final task blocks nobody, it only takes memory.
 func (b *Broker) unlock(ctx context.Context, k *keys, msgs []string) {
 	var args []any
 	for _, msg := range msgs {
@@ -436,10 +466,11 @@ func (b *Broker) unlock(ctx context.Context, k *keys, msgs []string) {
 		return
 	}
 	if _, err := scriptUnlock.run(ctx, b, []string{k.unique}, args...); err != nil && !errors.Is(err, context.Canceled) {
-		b.log.Debug("redis: can't free unique keys of cancelled tasks", "queue", k.queue, "error", err)
+		b.log.Debug("redis: can't free the unique keys of cancelled tasks", "queue", k.queue, "error", err)
 	}
 }
 
+// uint48 reads a big-endian number of 6 bytes.
 func uint48(s string) (n int64) {
 	for i := range 6 {
 		n = n<<8 | int64(s[i])

@@ -13,13 +13,13 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redisproxy"
 )
 
-// A heartbeat is over soon, however many minions have died: over a slow line what
-// they have left takes longer than the survivor's own lease.
+// A heartbeat returns soon, however many minions have died. Here the line is so slow that taking
+// over all their tasks takes longer than the survivor's lease.
 func TestHeartbeatIsNotHeldUp(t *testing.T) {
 	t.Parallel()
 	const (
 		lease = 4 * time.Second
-		brief = time.Second // of those who die
+		brief = time.Second // the lease of the minions that die
 		died  = 15
 	)
 	server := miniredis.RunT(t)
@@ -37,7 +37,7 @@ func TestHeartbeatIsNotHeldUp(t *testing.T) {
 		}
 		return time.Since(began)
 	}
-	time.Sleep(brief + brief/4) // the others' leases are over, and nobody has looked
+	time.Sleep(brief + brief/4) // the leases of the others end, and nobody notices
 	line.Slow(40*time.Millisecond, 0)
 	left := func() int {
 		n := 0
@@ -49,19 +49,19 @@ func TestHeartbeatIsNotHeldUp(t *testing.T) {
 	}
 	before := left()
 	if before == 0 {
-		t.Fatal("all that died are forgotten")
+		t.Fatal("the dead minions were removed before the test began")
 	}
 	for try := 0; left() > 0; try++ {
 		if d := beat(); d > lease/2 {
 			t.Errorf("a heartbeat took %v of a lease of %v", d, lease)
 		}
 		if try > 50 {
-			t.Fatalf("%d minions are left of %d", left(), before)
+			t.Fatalf("%d of %d dead minions are left", left(), before)
 		}
 	}
 }
 
-// A heartbeat whose reply is lost asks again at once.
+// A heartbeat whose reply is lost is sent again at once, a limited number of times.
 func TestHeartbeatAsksAgain(t *testing.T) {
 	t.Parallel()
 	line := redisproxy.Start(t, miniredis.RunT(t).Addr())

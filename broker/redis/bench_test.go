@@ -10,8 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// The scripts on a server, with what the client does around them. Figures are
-// per task.
+// These benchmarks measure the scripts on a real server, together with the work of the client.
+// Figures are per task.
 
 func benchBroker(b *testing.B) *redis.Broker {
 	path := redistest.Path(b)
@@ -51,7 +51,8 @@ func BenchmarkEnqueue(b *testing.B) {
 	}
 }
 
-// BenchmarkLife is a task's life: stored, taken, settled, its result received.
+// BenchmarkLife measures the whole life of a task: it is stored, taken and settled, and its
+// result is received.
 func BenchmarkLife(b *testing.B) {
 	for _, batch := range []int{1, 10, 500} {
 		b.Run(fmt.Sprint(batch), func(b *testing.B) {

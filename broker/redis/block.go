@@ -7,23 +7,34 @@ import (
 	"github.com/go-arbiter/arbiter/internal/idblock"
 )
 
-// What the state hash keeps of tasks that were sent together is one field for up to
-// 64 of them: see block.lua. Here is how a block is written at first, and how what is
-// settled is put in the order of blocks.
+// This file groups tasks by block, so that the state hash needs one field for up to 64 of
+// them. A field for each task would be most of what its state costs in memory and time.
+//
+// Tasks that are sent together get ids in blocks: the first 15 bytes are alike, and the last
+// one is the position in the block, from 1 to 64. The state of such tasks is one field,
+// called the block; block.lua describes its format. When they are settled together their
+// outcomes are one more field, called a run.
+//
+// Two things happen here. Enqueue builds the blocks of new tasks (field, appendFields,
+// appendBlock), so that the script need not. Settle puts its batch in an order in which the
+// tasks of a block follow each other (arrangement), so that the script can write runs.
 
-// field is one field of the state hash that is to be written: the state of the
-// plain messages of a part from first to last, which is one message unless they are
-// of one block.
+// field is one field of the state hash that Enqueue writes. It has the states of the plain
+// messages of a part from index first to last. These are one message, or several of one
+// block.
 type field struct {
-	block       bool
+	block       bool // whether it is a block; else it is the state of a single task
 	first, last int
-	id          broker.ID // of the last one
-	inbox       broker.ID // of all
+	id          broker.ID // the id of the last one
+	inbox       broker.ID // the inbox that all of them have
 }
 
-// field says in which field the state of a task is, which was the last one added. It
-// reports false if the task was there before, which of them counts the script has to
-// say, or if there is a part of its block already that it can't join.
+// field assigns t, the task that was added to the part last, to a field of the state hash: to
+// the last field if both are of one block, else to a new one. It returns false if
+// the simple script can't store the part: t was added before, so the script has to decide
+// which of the two counts; or another field of the same block was begun before, and a
+// block can only be written once. Seen has the ids and blocks of the batch; nil for a batch of
+// one task.
 func (p *part) field(t *broker.Task, seen ids) bool {
 	at := len(p.plain) - 1
 	place := t.ID.BlockPlace()
@@ -42,8 +53,9 @@ func (p *part) field(t *broker.Task, seen ids) bool {
 	return seen == nil || seen.add(idblock.Name(t.ID))
 }
 
-// cut reports whether a part ends before a task, of which left may still come: because
-// the block that begins with it would not fit as a whole.
+// cut reports whether a new part has to be begun for t, because t is the first task of a
+// block that does not fit into this part as a whole. left is how many tasks of the batch
+// remain, with t.
 func (p *part) cut(t *broker.Task, left int) bool {
 	if t.ID.BlockPlace() != 1 {
 		return false
@@ -52,14 +64,15 @@ func (p *part) cut(t *broker.Task, left int) bool {
 	return n > 0 && n+min(left, broker.BlockSize) > broker.MaxBatch || p.size > broker.MaxBatchBytes-broker.BlockBytes
 }
 
-// The marks of the places in a block.
+// A block has a mark for each position, which says where the state of that task is. The mark
+// 1, for a state in a field of its own, is written by scripts only.
 const (
-	markHere = 0
-	markNone = 2
+	markHere = 0 // in the block
+	markNone = 2 // nowhere: the task was never stored, or its state was swept
 )
 
-// appendFields appends the number of fields of the part, and these. What the script can
-// make of the messages it is not told.
+// appendFields appends the number of fields of the part, and the name and value of each. If
+// there is no block it appends 0, and the script makes the fields from the messages.
 func (p *part) appendFields(args []any) []any {
 	if !slices.ContainsFunc(p.fields, func(f field) bool { return f.block }) {
 		return append(args, 0)
@@ -75,7 +88,7 @@ func (p *part) appendFields(args []any) []any {
 			room += 2 + 16 + 5*f.id.BlockPlace()
 		}
 	}
-	p.in.heads = slices.Grow(p.in.heads[:0], room) // so that it stays where it is
+	p.in.heads = slices.Grow(p.in.heads[:0], room) // blobs point into it, so it must not move
 	for i := range p.fields {
 		f := &p.fields[i]
 		msg := p.message(f.first)
@@ -93,7 +106,8 @@ func (p *part) appendFields(args []any) []any {
 	return args
 }
 
-// appendBlock appends the state of a block that is new.
+// appendBlock appends the value of a new block: version, highest position, the marks, the
+// inbox, and the digest of each task.
 func (p *part) appendBlock(dst []byte, f *field) []byte {
 	n := f.id.BlockPlace()
 	from := len(dst)
@@ -122,12 +136,14 @@ func (p *part) message(i int) []byte {
 	return p.in.bytes[from:p.plain[i]]
 }
 
-// largeResult is the size in bytes above which a result is kept in a field of the
-// task's own: a reader of a block reads all of it.
+// largeResult is the size in bytes above which a result gets a field of its own. A reader of
+// one task of a block reads the whole block, so large results in it would slow down all
+// look-ups.
 const largeResult = 256
 
-// inBlock reports whether the outcome of a settlement is to be kept in a block. An
-// outcome that is not kept is small whatever it is.
+// inBlock reports whether the outcome of a settlement is stored with its block, as a part of
+// a run. That is so for short results and for outcomes that are not kept at all, but not for
+// errors.
 func inBlock(s *broker.Settlement) bool {
 	if s.Verb != broker.VerbFinish || s.Delivery == nil || s.Delivery.ID.BlockPlace() == 0 {
 		return false
@@ -135,16 +151,18 @@ func inBlock(s *broker.Settlement) bool {
 	return s.Delivery.Retention == 0 || len(s.Outcome.Result) <= largeResult && s.Outcome.Err == nil
 }
 
-// arrangement puts settlements in an order in which those of a block follow each
-// other, and those that are in none come last.
+// arrangement sorts the settlements of a batch: those of one block follow each other, in the
+// order in which they were added, and those that are not stored with a block come last.
+// The settlements of a block are a linked list (chain) over the indices of the batch, whose
+// memory is reused.
 type arrangement struct {
-	size   int // how many may come
-	chains []chain
-	where  map[broker.ID]int // in chains, once they are many
+	size   int               // how many settlements the batch has
+	chains []chain           // one for each block
+	where  map[broker.ID]int // index in chains by block; nil while there are few
 	in     *scratch
-	next   []int // of each settlement, the next one of its chain, plus one
-	rest   []int
-	alone  ids
+	next   []int // next[i] is one more than the index of the settlement after i in its chain; 0 ends the chain
+	rest   []int // indices of the settlements that are not stored with a block
+	alone  ids   // ids of tasks that are in no block, to find repetitions
 }
 
 // free gives back the memory of the arrangement and of its order.
@@ -153,19 +171,19 @@ func (a *arrangement) free() {
 	a.alone.free()
 }
 
-// chain is the settlements of a block.
+// chain is the list of the settlements of one block.
 type chain struct {
-	block broker.ID
-	seen  uint64 // places, as bits
-	first int    // of those that are kept in the block, plus one; 0 if there is none
-	last  int
+	block broker.ID // its name, see idblock.Name
+	seen  uint64    // bit set of the positions in the block that were added
+	first int       // one more than the index of the first settlement stored with the block; 0 if there is none
+	last  int       // index of the last one
 }
 
-// fewChains are looked at one by one.
+// fewChains is up to how many chains a search looks at one by one. That is faster than a map.
 const fewChains = 16
 
-// add adds a settlement, the i-th of a batch. It reports false, and leaves it out, if
-// there was one of that task before.
+// add adds settlement i of the batch. It returns false and leaves s out if the batch has an
+// earlier settlement of the same task.
 func (a *arrangement) add(i int, s *broker.Settlement) bool {
 	id := s.Delivery.ID
 	place := id.BlockPlace()
@@ -200,7 +218,8 @@ func (a *arrangement) add(i int, s *broker.Settlement) bool {
 	return true
 }
 
-// chain returns that of a block. It is valid until the next call.
+// chain returns the chain of a block, and adds it if it is new. The pointer is valid until the
+// next call.
 func (a *arrangement) chain(block broker.ID) *chain {
 	if a.where == nil {
 		for k := len(a.chains) - 1; k >= 0; k-- {
@@ -223,8 +242,8 @@ func (a *arrangement) chain(block broker.ID) *chain {
 	return &a.chains[len(a.chains)-1]
 }
 
-// places returns the settlements that were added, in order, until the arrangement is
-// freed.
+// places returns the indices of the settlements that were added, in the order of the
+// arrangement. The slice is valid until free.
 func (a *arrangement) places() []int {
 	if len(a.chains) == 0 {
 		return a.rest
@@ -243,7 +262,8 @@ func (a *arrangement) places() []int {
 	return append(order, a.rest...)
 }
 
-// join notes that a settlement of a block is the next of a group.
+// join notes that the next settlement of a group is one of a block. The script is told how
+// many successive settlements belong to the same block, at most 255 in a byte.
 func (m *members) join(id broker.ID) {
 	block := idblock.Name(id)
 	if n := len(m.runs); n > 0 && m.block == block && m.runs[n-1] < 255 {

@@ -18,7 +18,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// siblings makes tasks whose ids are in blocks.
+// siblings makes n tasks for queue q whose ids are in blocks.
 func siblings(n int, change ...func(*broker.Task)) []*broker.Task {
 	var block broker.Block
 	tasks := make([]*broker.Task, n)
@@ -33,7 +33,7 @@ func siblings(n int, change ...func(*broker.Task)) []*broker.Task {
 
 const stateKey = "{" + redis.DefaultNamespace + ":q}:state"
 
-// fields returns the state hash, by what is in hex of the names.
+// fields returns the state hash. The names of its fields are bytes.
 func fields(t *testing.T, raw *goredis.Client) map[string]string {
 	t.Helper()
 	all, err := raw.HGetAll(t.Context(), stateKey).Result()
@@ -43,6 +43,8 @@ func fields(t *testing.T, raw *goredis.Client) map[string]string {
 	return all
 }
 
+// wantFields checks how many fields of each kind the state hash has: blocks, runs, and fields of a
+// single task (own).
 func wantFields(t *testing.T, raw *goredis.Client, blocks, runs, own int) {
 	t.Helper()
 	n := map[int]int{}
@@ -50,10 +52,11 @@ func wantFields(t *testing.T, raw *goredis.Client, blocks, runs, own int) {
 		n[len(name)]++
 	}
 	if n[15] != blocks || n[17] != runs || n[16] != own {
-		t.Fatalf("%d blocks, %d runs and %d fields of a task's own, want %d, %d and %d", n[15], n[17], n[16], blocks, runs, own)
+		t.Fatalf("%d blocks, %d runs and %d fields of single tasks, want %d, %d and %d", n[15], n[17], n[16], blocks, runs, own)
 	}
 }
 
+// wantStates checks the states of tasks, and returns their statuses.
 func wantStates(t *testing.T, b broker.Broker, tasks []*broker.Task, want func(i int) broker.State) []broker.Status {
 	t.Helper()
 	ids := make([]broker.ID, len(tasks))
@@ -72,8 +75,10 @@ func wantStates(t *testing.T, b broker.Broker, tasks []*broker.Task, want func(i
 	return sts
 }
 
+// all is for wantStates: every task has the state s.
 func all(s broker.State) func(int) broker.State { return func(int) broker.State { return s } }
 
+// wantPending checks how many messages are ready.
 func wantPending(t *testing.T, raw *goredis.Client, want int) {
 	t.Helper()
 	n := 0
@@ -89,7 +94,7 @@ func wantPending(t *testing.T, raw *goredis.Client, want int) {
 	}
 }
 
-// What is in the hash: docs/wire.md.
+// A block and its runs have the bytes that docs/wire.md gives.
 func TestBlockFields(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -129,7 +134,8 @@ func TestBlockFields(t *testing.T) {
 			}
 			batch = batch[n:]
 		}
-		wantFields(t, raw, 2, 5, 1) // of 30 there are 30, 6 and 24, 30, 10 in a block
+		// The settlements of 30, 30, 30 and 11 tasks have 30, 6 and 24, 30, and 10 tasks of one block.
+		wantFields(t, raw, 2, 5, 1)
 		for i, st := range wantStates(t, b, tasks, all(broker.StateSucceeded)) {
 			if o := st.Outcome; o == nil || string(o.Result) != fmt.Sprint(i) || o.Attempts != 1 {
 				t.Fatalf("outcome %d is %+v", i, o)
@@ -137,26 +143,26 @@ func TestBlockFields(t *testing.T) {
 		}
 		all := fields(t, raw)
 		if s := all[string(tasks[0].ID[:15])]; s != first {
-			t.Errorf("the first block has become %x", s)
+			t.Errorf("the first block has changed to %x", s)
 		}
-		// That of the last ten, as they came: the tenth first.
+		// The run of the last ten tasks has them in the order of the settlement, the tenth first.
 		run := all[string(tasks[0].ID[:15])+"r\x0b"]
 		if len(run) < 28 || run[0] != 1 || run[1] != byte(broker.StateSucceeded) || run[8:12] != "\x00\x00\x00\x01" || run[12:28] != string(tasks[10].ID[:]) {
-			t.Errorf("the last run is %x", run)
+			t.Errorf("the last run has the bytes %x", run)
 		}
-		// Again, as after a lost reply, and as by one who is too late.
+		// Repeat a settlement, as after a lost reply; and settle an attempt that is not the current one.
 		if errs := settle(t, c, succeed(got[5], "5"), succeed(got[100], "100")); errs[0] != nil || errs[1] != nil {
-			t.Errorf("the same settlements again: %v", errs)
+			t.Errorf("repeated settlements: %v", errs)
 		}
 		late := *got[6]
 		late.Attempt = 2
 		if errs := settle(t, c, succeed(&late, "6")); !errors.Is(errs[0], broker.ErrLeaseLost) {
-			t.Errorf("a settlement of another attempt: %v", errs)
+			t.Errorf("a settlement of another attempt: %v, want ErrLeaseLost", errs)
 		}
 	})
 }
 
-// A repeated enqueue finds its tasks whatever they came with, then and now.
+// A repeated enqueue recognizes its tasks, whatever other tasks they are sent with each time.
 func TestBlockRepeats(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -169,7 +175,7 @@ func TestBlockRepeats(t *testing.T) {
 		enqueue(t, b, tasks[5:25]...) // ten of them are new
 		wantPending(t, raw, 20)
 		wantFields(t, raw, 1, 0, 10)
-		enqueue(t, b, tasks[40]) // alone, beyond all that the block knew
+		enqueue(t, b, tasks[40]) // alone, and beyond the highest position of the block
 		wantFields(t, raw, 1, 0, 11)
 		reversed := slices.Clone(tasks)
 		slices.Reverse(reversed)
@@ -187,10 +193,10 @@ func TestBlockRepeats(t *testing.T) {
 		var refused *broker.BatchError
 		if !errors.As(err, &refused) || refused.Errs[0] != nil ||
 			!errors.Is(refused.Errs[1], broker.ErrDuplicate) || !errors.Is(refused.Errs[2], broker.ErrDuplicate) {
-			t.Errorf("other content: %v", err)
+			t.Errorf("tasks with known ids and other content: %v", err)
 		}
 
-		// Of two halves of a block that come at once, in one batch, one is first.
+		// One batch has two parts of a block that are not adjacent, and the first of them twice.
 		halves := siblings(60)
 		mixed := slices.Concat(halves[:20], []*broker.Task{newTask("q")}, halves[20:40], halves[:20])
 		enqueue(t, b, mixed...)
@@ -204,8 +210,8 @@ func TestBlockRepeats(t *testing.T) {
 	})
 }
 
-// Several who store parts of a block at once make each task once, and several who
-// settle it at once end it once.
+// When several senders store overlapping parts of a block at once, each task is stored once. When
+// several settlements of it come at once, each task ends once.
 func TestBlockAtOnce(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -238,13 +244,14 @@ func TestBlockAtOnce(t *testing.T) {
 		wg.Wait()
 		for i, st := range wantStates(t, b, tasks, all(broker.StateSucceeded)) {
 			if string(st.Outcome.Result) != tasks[i].ID.String() {
-				t.Errorf("result of %s is %q", tasks[i].ID, st.Outcome.Result)
+				t.Errorf("the result of task %s is %q", tasks[i].ID, st.Outcome.Result)
 			}
 		}
 	})
 }
 
-// Whatever is not ordinary leaves the block, and the others stay.
+// A task whose state does not fit into a block or a run gets a field of its own. The other tasks of
+// the block stay in it.
 func TestBlockLeavers(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -299,13 +306,13 @@ func TestBlockLeavers(t *testing.T) {
 		}
 		sts := wantStates(t, b, tasks, want)
 		if string(sts[8].Outcome.Result) != big || string(sts[9].Outcome.Result) != "r" {
-			t.Errorf("results are %q and %q", sts[8].Outcome.Result, sts[9].Outcome.Result)
+			t.Errorf("the results of tasks 8 and 9 are %q and %q", sts[8].Outcome.Result, sts[9].Outcome.Result)
 		}
-		// 3, 5 and 8 have fields of their own. 4 is a run, 29 is one, and the others that
-		// have succeeded are one.
+		// Tasks 3, 5 and 8 have fields of their own. There is a run for task 4, one for task 29,
+		// and one for the others that have succeeded.
 		wantFields(t, raw, 1, 3, 3)
 		if errs, err := b.Requeue(t.Context(), []broker.ID{tasks[5].ID, tasks[9].ID}); err != nil || errs[0] != nil || errs[1] == nil {
-			t.Errorf("requeued: %v, %v", errs, err)
+			t.Errorf("requeue of a dead letter and of a task that succeeded: %v, %v", errs, err)
 		}
 		again := dequeue(t, c, 3, 5*time.Second, "q")
 		for _, d := range again {
@@ -322,7 +329,7 @@ func TestBlockLeavers(t *testing.T) {
 	})
 }
 
-// A submission of any size, with others among them, is blocks.
+// A large submission is stored in blocks, even with a task among them that is not in a block.
 func TestBlocksOfMany(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -339,7 +346,7 @@ func TestBlocksOfMany(t *testing.T) {
 			if d.ID != tasks[i].ID {
 				t.Fatalf("delivery %d is of %s, want %s", i, d.ID, tasks[i].ID)
 			}
-			if i%64 != 7 { // one of each block is left
+			if i%64 != 7 { // one task of each block keeps running
 				batch = append(batch, succeed(d, fmt.Sprint(i)))
 			}
 		}
@@ -355,14 +362,15 @@ func TestBlocksOfMany(t *testing.T) {
 			return broker.StateSucceeded
 		}) {
 			if i%64 != 7 && string(st.Outcome.Result) != fmt.Sprint(i) {
-				t.Fatalf("result %d is %q", i, st.Outcome.Result)
+				t.Fatalf("the result of task %d is %q", i, st.Outcome.Result)
 			}
 		}
 	})
 }
 
-// One of another attempt keeps no others from being a run; one that is not the minion's
-// any more does in its block only.
+// A settlement of a second attempt does not keep the others of its block from being stored as a run.
+// A settlement that is refused, because the minion does not hold the task any more, does so, but only
+// in its own block.
 func TestBlockRunsWithOthers(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -400,7 +408,7 @@ func TestBlockRunsWithOthers(t *testing.T) {
 				t.Fatalf("settlement %d: %v", i, err)
 			}
 		}
-		wantFields(t, raw, 3, 3, 63) // of the second block, a run for each attempt
+		wantFields(t, raw, 3, 3, 63) // the second block has a run for each attempt
 		wantStates(t, b, tasks, func(i int) broker.State {
 			switch i {
 			case 3:
@@ -413,7 +421,8 @@ func TestBlockRunsWithOthers(t *testing.T) {
 	})
 }
 
-// What another version has written is neither unknown nor overwritten.
+// The tasks of a block of another version are neither unknown nor stored again, and the block is not
+// overwritten.
 func TestBlockOfAnotherVersion(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -427,13 +436,13 @@ func TestBlockOfAnotherVersion(t *testing.T) {
 		}
 		var batch *broker.BatchError
 		if err := b.Enqueue(t.Context(), tasks); !errors.As(err, &batch) || !errors.Is(batch.Errs[0], broker.ErrVersion) || !strings.Contains(err.Error(), "version 2") {
-			t.Errorf("the same again: %v", err)
+			t.Errorf("the same tasks again: %v", err)
 		}
 		if st, err := b.Lookup(t.Context(), []broker.ID{tasks[1].ID}); err != nil || !errors.Is(st[0].Err, broker.ErrVersion) {
-			t.Errorf("a look-up: %v, %v", st, err)
+			t.Errorf("look-up: %v, %v", st, err)
 		}
 		if v, err := b.Cancel(t.Context(), []broker.ID{newTask("q").ID, tasks[1].ID}); err != nil || v[1] != broker.CancelUnknown {
-			t.Errorf("a cancel: %v, %v", v, err)
+			t.Errorf("cancel: %v, %v", v, err)
 		}
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 		for i, d := range dequeue(t, c, 3, 5*time.Second, "q") {
@@ -442,12 +451,12 @@ func TestBlockOfAnotherVersion(t *testing.T) {
 			}
 		}
 		if s := fields(t, raw)[name]; s != strange {
-			t.Error("it was overwritten")
+			t.Error("the block was overwritten")
 		}
 	})
 }
 
-// A server that is full forgets what it can, also where a part of a block stays.
+// A server that is out of memory still sweeps runs, even if other tasks of their block stay.
 func TestBlockForgottenWhenFull(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -468,9 +477,9 @@ func TestBlockForgottenWhenFull(t *testing.T) {
 	list := "{" + redis.DefaultNamespace + ":q}:keep:r60"
 	all, err := raw.LRange(t.Context(), list, 0, -1).Result()
 	if err != nil || len(all) != 4 {
-		t.Fatalf("%d elements of what is to be forgotten, %v", len(all), err)
+		t.Fatalf("the list of the class has %d elements, %v, want 4", len(all), err)
 	}
-	for i, s := range all { // as if an hour had passed
+	for i, s := range all { // let all retentions be over
 		if err := raw.LSet(t.Context(), list, int64(i), strings.Repeat("\x00", 6)+s[6:]).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -482,7 +491,7 @@ func TestBlockForgottenWhenFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := raw.Set(t.Context(), "x", 1, 0).Err(); err == nil {
-		t.Fatal("the server is not full")
+		t.Fatal("the server is not out of memory")
 	}
 	if err := c.Heartbeat(t.Context(), broker.Load{}); err != nil {
 		t.Fatal(err)
@@ -496,7 +505,7 @@ func TestBlockForgottenWhenFull(t *testing.T) {
 	})
 }
 
-// A run of another version is left alone, and keeps no others from being forgotten.
+// A run of another version is left as it is, and does not keep other runs from being swept.
 func TestRunOfAnotherVersion(t *testing.T) {
 	t.Parallel()
 	s := miniredis.RunT(t)
@@ -524,11 +533,11 @@ func TestRunOfAnotherVersion(t *testing.T) {
 	}
 	wantFields(t, raw, 1, 1, 0)
 	if got := fields(t, raw)[name]; got != "\x03, as a later build may write it" {
-		t.Errorf("it has become %x", got)
+		t.Errorf("the run has changed to %x", got)
 	}
 }
 
-// Each member is forgotten at its own time, and the block with the last of them.
+// Each task of a block is swept at its own time, and the block with the last of them.
 func TestBlockForgotten(t *testing.T) {
 	t.Parallel()
 	s := miniredis.RunT(t)
@@ -581,13 +590,13 @@ func TestBlockForgotten(t *testing.T) {
 	states(broker.StateSucceeded, broker.StateUnknown, broker.StateRunning)
 	wantFields(t, raw, 1, 2, 1)
 	enqueue(t, b, tasks...) // all are known
-	wantPending(t, raw, 1)  // that of the canceled one, which nobody has come to yet
+	wantPending(t, raw, 1)  // the message of the cancelled task, which no minion has removed yet
 	sweep(11 * time.Minute)
 	states(broker.StateSucceeded, broker.StateUnknown, broker.StatePending)
 	wantFields(t, raw, 1, 1, 1)
-	wantPending(t, raw, 6) // they came back from the minion whose lease has ended
+	wantPending(t, raw, 6) // they came back, since the lease of their minion has ended
 	enqueue(t, b, tasks...)
-	wantPending(t, raw, 8) // the first two are unknown, and so they are new
+	wantPending(t, raw, 8) // tasks 0 and 2 were swept, so they count as new
 	sweep(2 * time.Hour)
 	c = consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 200})
 	for _, d := range dequeue(t, c, 7, 5*time.Second, "q") {
@@ -604,6 +613,6 @@ func TestBlockForgotten(t *testing.T) {
 	sweep(4 * time.Hour)
 	wantFields(t, raw, 0, 0, 0)
 	if n, err := raw.Exists(t.Context(), stateKey).Result(); n != 0 || err != nil {
-		t.Errorf("the state hash is there: %d, %v", n, err)
+		t.Errorf("the state hash is left: %d, %v", n, err)
 	}
 }

@@ -13,10 +13,19 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Broker keeps tasks in Redis. Make one with [Open] or [New].
+// This file has the Broker and its life: New, Limits and Close.
+//
+// One Broker serves any number of arbiters and minions of a process. They share its
+// client, its pub/sub connection (hub), its list of queues (queues) and its background
+// goroutine (keeper), which sweeps outcomes whose retention is over and looks after queues
+// without a minion. The goroutine and the connection are started when they are first
+// needed, so New does no I/O. Close cancels ctx, which ends all of it.
+
+// Broker keeps tasks in Redis. Make one with [Open] or [New]. It may be used by several
+// goroutines at once.
 type Broker struct {
 	rdb       redis.UniversalClient
-	owned     bool // Close closes rdb
+	owned     bool // whether Close closes rdb: true for a client that Open has made
 	cfg       config
 	log       *slog.Logger
 	space     space
@@ -29,7 +38,7 @@ type Broker struct {
 	keeper    keeper
 	told      telling
 	crew      crew
-	unlog     func() // ends that the client library logs to log; nil if it does not
+	unlog     func() // stops forwarding the client library's log lines to log; nil if they are not forwarded
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -43,16 +52,19 @@ var (
 	_ broker.Starter   = (*Broker)(nil)
 )
 
-// New returns a broker on a client that exists already: a *redis.Client, also
-// of Sentinel, or a *redis.ClusterClient. Close leaves the client open. New
-// does not talk to the server. The error wraps [broker.ErrInvalid].
+// New returns a broker that uses an existing client: a *redis.Client, which may be one
+// made by redis.NewFailoverClient for Sentinel, or a *redis.ClusterClient. Close leaves the
+// client open. New does not contact the server.
+//
+// The error wraps [broker.ErrInvalid]: the client is of another type, an option is invalid, or
+// an option applies only to [Open].
 func New(client redis.UniversalClient, opts ...Option) (*Broker, error) {
 	cfg := newConfig(opts)
 	if cfg.err != nil {
 		return nil, cfg.err
 	}
 	if cfg.opening != "" {
-		return nil, fmt.Errorf("redis: %w: %s is for Open: the client of New has connections of its own; set it in the client's options",
+		return nil, fmt.Errorf("redis: %w: option %s works only with Open; with New, set it in the options of the client",
 			broker.ErrInvalid, cfg.opening)
 	}
 	return newBroker(client, cfg)
@@ -76,7 +88,7 @@ func newBroker(client redis.UniversalClient, cfg config) (*Broker, error) {
 	return b, nil
 }
 
-// whereIs returns the address of a client's servers.
+// whereIs returns the addresses of a client's servers, for errors and logs.
 func whereIs(client redis.UniversalClient) string {
 	switch c := client.(type) {
 	case *redis.Client:
@@ -107,7 +119,8 @@ func (b *Broker) Close() error {
 	return nil
 }
 
-// alive returns an error that wraps ErrClosed after Close, and ctx's error after its end.
+// alive returns an error that wraps broker.ErrClosed if the broker is closed, and
+// otherwise ctx.Err().
 func (b *Broker) alive(ctx context.Context) error {
 	if b.ctx.Err() != nil {
 		return b.errClosed()

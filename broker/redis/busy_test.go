@@ -12,8 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/stall"
 )
 
-// While a script keeps the server busy, registering fails at once and says why; when it
-// has ended, registering succeeds at once, however long that took.
+// While a script keeps the server busy, a consumer can't be opened: that fails at once, with the
+// reason. After the script has ended it succeeds at once.
 func TestRegisteringAtABusyServer(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -27,7 +27,7 @@ func TestRegisteringAtABusyServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1}) // the queue is registered
+	consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1}) // registers the queue
 	admin, killer := s.Client(), s.Client()
 	ended := make(chan error, 1)
 	go func() { ended <- admin.Eval(context.Background(), "while true do end", nil).Err() }()
@@ -50,7 +50,7 @@ func TestRegisteringAtABusyServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-ended; err == nil {
-		t.Error("the script has ended by itself")
+		t.Error("the script ended by itself")
 	}
 	start := time.Now()
 	c, err := b.Consume(t.Context(), broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1})
@@ -59,9 +59,9 @@ func TestRegisteringAtABusyServer(t *testing.T) {
 	}
 	defer func() { _ = c.Close(t.Context()) }()
 	if took := time.Since(start); took > busy.Late(time.Second) {
-		t.Errorf("registering took %v when the server was not busy any more", took)
+		t.Errorf("registering took %v after the server was no longer busy", took)
 	}
-	// What was subscribed before is heard.
+	// The pub/sub connection works, too.
 	box := broker.NewID(broker.KindParty, "", 0)
 	other, err := b.Inbox(t.Context(), box)
 	if err != nil {

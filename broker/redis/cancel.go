@@ -10,9 +10,21 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Cancel implements [broker.Broker]. What is kept of a task that was cancelled
-// while it waited is kept for broker.DefaultRetention: the script does not open
-// its message.
+// This file ends tasks that wait: because somebody cancels them, or because their deadline has
+// passed.
+//
+// A task id says in which partition the task may be, and the script cancel does the work
+// there. A task that waits is made final at once. A task that runs is only marked, and its
+// minion is told by the minion's channel and with its next heartbeat. To know whether a task
+// runs the script has to look into the hash and the list of every minion of the queue. A
+// script can't compute key names from data in a cluster, so the caller passes the minions
+// that it knows. If there are others the script does nothing but return them, and the caller
+// tries again (ending.all). With many minions or tasks the work is divided among several
+// scripts, to keep each of them short.
+
+// Cancel implements [broker.Broker]. The outcome of a task that is cancelled while it
+// waits is kept for broker.DefaultRetention, whatever its own retention is, since the
+// script does not parse the message.
 func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVerdict, error) {
 	ids = slices.Clone(ids)
 	return ask(ctx, func() ([]broker.CancelVerdict, error) { return b.cancelNow(ctx, ids) })
@@ -38,8 +50,9 @@ func (b *Broker) cancelNow(ctx context.Context, ids []broker.ID) ([]broker.Cance
 		found := make([]bool, len(places))
 		for i, p := range places {
 			if known, is := item(verdicts, i).(string); is {
-				// An error would keep the others of the batch from being canceled.
-				b.log.Error("redis: what is known of a task can't be read, so it can't be canceled", "task.id", ids[p], "queue", k.queue, "error", unreadableState(known))
+				// The task is logged and not returned as an error, which would keep the rest of the
+				// batch from being cancelled.
+				b.log.Error("redis: can't cancel a task, because its state can't be read", "task.id", ids[p], "queue", k.queue, "error", unreadableState(known))
 				continue
 			}
 			v := broker.CancelVerdict(toInt(item(verdicts, i)))
@@ -55,24 +68,27 @@ func (b *Broker) cancelNow(ctx context.Context, ids []broker.ID) ([]broker.Cance
 	return out, nil
 }
 
-// ownerFields is about how many fields a script reads in search of the minions that hold
-// tasks: tasks times minions.
+// ownerFields bounds how many fields one script reads to find the minions that hold tasks,
+// which is the number of tasks times the number of minions.
 const ownerFields = 20_000
 
-// endedAtOnce is how many tasks a script ends at most. It takes about 40 µs for each on a
-// slow machine, and the server does nothing else meanwhile.
+// endedAtOnce is how many tasks one script ends at most. Each takes about 40 µs on a slow
+// machine, and other clients wait meanwhile.
 const endedAtOnce = 250
 
-// ownedAtOnce is of how many tasks a script may ask who holds them, and at most most.
+// ownedAtOnce returns for how many tasks one script may search the owners among so many
+// minions. It returns at most most.
 func ownedAtOnce(minions, most int) int {
 	return min(max(ownerFields/max(minions, 1), 10), most)
 }
 
-// cancelIn cancels tasks of one partition. It takes several scripts where they are many, or
-// there are many minions to be asked. Then those that wait are all cancelled before the minions of the
-// others are told: a slot that becomes free by that is not for one of them. It returns
-// the verdicts, and whether some have arrived in their flows, or may have: a repetition
-// would not be told.
+// cancelIn cancels tasks of one partition. If several scripts are needed, it works in two
+// passes: the first cancels the tasks that wait, the second tells the minions of those
+// that run. In one pass a minion that is told early could free its slot and start a
+// task that is to be cancelled, too.
+//
+// It returns a verdict for each task, and whether arrivals were made. If a reply was lost that
+// is true, since a repetition finds the tasks final and would report no arrivals.
 func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, bool, error) {
 	c := ending{b: b, k: k, as: broker.StateCanceled}
 	verdicts, whole, err := c.all(ctx, ids, false)
@@ -96,25 +112,26 @@ func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, bool,
 	return verdicts, c.arrived, nil
 }
 
-// expireIn ends those tasks of one partition whose deadlines have passed while they
-// waited. It returns what cancelIn returns.
+// expireIn ends those of the given tasks of one partition that wait and whose deadlines have
+// passed. Its results are like those of cancelIn.
 func (b *Broker) expireIn(ctx context.Context, k *keys, ids []any) ([]any, bool, error) {
 	c := ending{b: b, k: k, as: broker.StateExpired}
 	verdicts, _, err := c.all(ctx, ids, false)
 	return verdicts, c.arrived, err
 }
 
-// ending ends tasks of one partition that wait.
+// ending ends waiting tasks of one partition, with as many runs of the script as that takes.
 type ending struct {
 	b       *Broker
 	k       *keys
-	as      broker.State // canceled; or expired, and then it ends only those whose deadlines have passed
-	minions []string     // those of the queue, as far as they are known
-	arrived bool         // tasks have arrived in their flows, or may have
+	as      broker.State // StateCanceled; or StateExpired, which ends only tasks whose deadlines have passed
+	minions []string     // the minions of the queue that the last script returned
+	arrived bool         // whether arrivals were made, or may have been
 }
 
-// all ends tasks and returns their verdicts. It tells the minions of those that run if
-// tell says so, or if one script does for all tasks; whole reports that.
+// all ends tasks and returns their verdicts. With tell, the minions of tasks that run are
+// told. They are told in any case if one script is enough for all tasks; whole reports
+// that.
 func (c *ending) all(ctx context.Context, ids []any, tell bool) (verdicts []any, whole bool, err error) {
 	for tries := 0; len(verdicts) < len(ids); {
 		rest := ids[len(verdicts):]
@@ -127,14 +144,14 @@ func (c *ending) all(ctx context.Context, ids []any, tell bool) (verdicts []any,
 		if some != nil {
 			verdicts = append(verdicts, some...)
 		} else if tries++; tries == minionRetries {
-			return nil, false, fmt.Errorf("redis: end tasks: %w: minions of queue %s come and go", broker.ErrUnavailable, c.k.queue)
+			return nil, false, fmt.Errorf("redis: end tasks: %w: the minions of queue %s have changed with every try, %d times", broker.ErrUnavailable, c.k.queue, minionRetries)
 		}
 	}
 	return verdicts, whole, nil
 }
 
-// run runs the script. It returns nothing if there are minions that were not known: then
-// nothing was done.
+// run runs the script once. If the queue has minions that c.minions lacks, the script does
+// nothing; run then takes them over and returns no verdicts.
 func (c *ending) run(ctx context.Context, ids []any, tell bool) ([]any, error) {
 	b, k, minions := c.b, c.k, c.minions
 	class, read, sweep := retention(b.cfg.atLeast, broker.DefaultRetention, 0, false)
@@ -161,12 +178,12 @@ func (c *ending) run(ctx context.Context, ids []any, tell bool) ([]any, error) {
 	reply, err := scriptCancel.run(ctx, b, names, append(args, ids...)...)
 	if err != nil {
 		if errors.Is(err, broker.ErrIndeterminate) {
-			c.arrived = true // perhaps
+			c.arrived = true // possibly
 		}
 		return nil, err
 	}
 	list := toList(reply)
-	if item(list, 0) == nil { // minions have come meanwhile
+	if item(list, 0) == nil { // there are minions that the script was not told
 		c.minions = toStrings(item(list, 1))
 		return nil, nil
 	}
@@ -181,6 +198,6 @@ func (c *ending) run(ctx context.Context, ids []any, tell bool) ([]any, error) {
 	return verdicts, nil
 }
 
-// minionRetries is how often a script is tried that must know all minions of a
-// queue.
+// minionRetries is how often a script is tried that must be told all minions of a queue. Each
+// try fails only if a minion has registered since the last one.
 const minionRetries = 20

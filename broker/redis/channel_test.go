@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// A server that forbids the user a channel is named as the reason at once, and not as
-// one that does not answer.
+// If the server does not allow the user a channel, the error says so at once. It does not say that
+// the server does not answer.
 func TestForbiddenChannel(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)

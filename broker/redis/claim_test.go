@@ -13,16 +13,16 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// A minion with very many slots takes tasks one by one, each by a blocking move, and
-// all are in its claim list when it settles the first or leaves.
+// A minion with very many slots may take as many tasks one by one, each with a blocking move. All of
+// them are in its claim list when it settles the first one, or when it leaves.
 func TestManySingleClaims(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
-	if path == "" { // miniredis has no cursors: it goes through a hash in one page
+	if path == "" { // miniredis has no cursors and returns a hash in one page
 		return
 	}
 	url := redistest.Start(t, path).URL()
-	const n = 4500 // more than what unpack has room for, with an id for each
+	const n = 4500 // more than Lua's unpack can return with an id for each
 	b, raw := open(t, url), rawClient(t, url)
 	first := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: n})
 	second := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: n})
@@ -53,7 +53,7 @@ func TestManySingleClaims(t *testing.T) {
 		t.Fatal(errs[0])
 	}
 	if left, err := raw.LLen(t.Context(), queue+"claim:"+hex.EncodeToString(id[:])).Result(); err != nil || left > 0 {
-		t.Fatalf("%d are left in the claim list, %v", left, err)
+		t.Fatalf("%d tasks are left in the claim list, %v", left, err)
 	}
 	more()
 	move()

@@ -10,19 +10,22 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// clientLog is the logger of the client library, of which there is one in a process:
-// it writes to stderr unless it is replaced. A line does not say which client it is
-// about, so it goes to the loggers of all open brokers.
+// This file sends the log lines of the client library (go-redis) to the loggers of brokers.
+// The library has one logger for the whole process, which writes to stderr unless it is
+// replaced. A line does not tell which client it is about, so every line goes to the loggers of
+// all open brokers, at level debug.
+
+// clientLog is the logger that replaces the one of the client library.
 type clientLog struct {
 	set sync.Once
 
 	mu      sync.Mutex
-	loggers []*slog.Logger // one for each open broker, so that some can be there twice
+	loggers []*slog.Logger // one for each open broker; a logger that several brokers share is there several times
 }
 
 var ofClient clientLog
 
-// forwardLog sends what the client library logs to l too, until it is told to end.
+// forwardLog sends the log lines of the client library to l as well, until end is called.
 func forwardLog(l *slog.Logger) (end func()) {
 	c := &ofClient
 	c.set.Do(func() { redis.SetLogger(c) })
@@ -38,7 +41,10 @@ func forwardLog(l *slog.Logger) (end func()) {
 	})
 }
 
-// Printf implements the interface of the client library.
+// Printf implements the logger interface of the client library.
+//
+// Without open brokers the lines go to the default logger. A logger that several brokers share gets
+// each line once.
 func (c *clientLog) Printf(ctx context.Context, format string, v ...any) {
 	c.mu.Lock()
 	loggers := slices.Clone(c.loggers)
@@ -48,7 +54,7 @@ func (c *clientLog) Printf(ctx context.Context, format string, v ...any) {
 	}
 	for i, l := range loggers {
 		if !slices.Contains(loggers[:i], l) && l.Enabled(ctx, slog.LevelDebug) {
-			l.DebugContext(ctx, "redis: go-redis says", "text", fmt.Sprintf(format, v...))
+			l.DebugContext(ctx, "redis: message of go-redis", "text", fmt.Sprintf(format, v...))
 		}
 	}
 }

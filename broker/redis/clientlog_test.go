@@ -18,7 +18,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// heardLog keeps what is logged.
+// heardLog keeps all lines that are logged.
 type heardLog struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -40,12 +40,12 @@ func (k *heardLog) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(k, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// saysClient is in the lines of the client library.
-const saysClient = "go-redis says"
+// saysClient is the message under which the lines of the client library are logged.
+const saysClient = "message of go-redis"
 
-// When a server dies under a broker, the client library writes nothing to stderr: its
-// lines are in the logs of all brokers that are open. It runs in a process of its own,
-// which has a stderr to look at and a client library that nobody has changed.
+// When a server dies, the client library writes nothing to stderr: its lines are in the logs of all
+// open brokers. The test runs in a process of its own, in order to see its stderr and to have a
+// client library whose logger no other test has replaced.
 func TestClientLog(t *testing.T) {
 	path := redistest.Path(t)
 	if path == "" {
@@ -85,20 +85,20 @@ func TestClientLog(t *testing.T) {
 	defer func() { _ = sub.Close() }()
 	s.Kill()
 	if err := <-waits; err == nil {
-		t.Error("the wait ended without an error")
+		t.Error("Dequeue returned no error, though the server died")
 	}
 	for end := time.Now().Add(10 * time.Second); !one.has(saysClient) || !two.has(saysClient); {
 		if err := a.Enqueue(t.Context(), []*broker.Task{newTask("q")}); err == nil {
 			t.Fatal("the server is alive")
 		}
 		if time.Now().After(end) {
-			t.Fatalf("the client library is not in the logs: %v and %v", one.has(saysClient), two.has(saysClient))
+			t.Fatalf("the lines of the client library are in the logs: %v and %v, want true and true", one.has(saysClient), two.has(saysClient))
 		}
 	}
 	if closed.has(saysClient) {
-		t.Error("it is in the log of a broker that was closed")
+		t.Error("the lines of the client library are in the log of a closed broker")
 	}
-	// Another user of the client library goes on, and can take the lines for itself.
+	// The program may set another logger for the client library, and a later Open leaves it.
 	var own ownLog
 	goredis.SetLogger(&own)
 	open2, err := redis.Open(t.Context(), s.URL(), redis.Logger(two.logger()))
@@ -107,7 +107,7 @@ func TestClientLog(t *testing.T) {
 		t.Fatal("the server is alive")
 	}
 	if !own.called() {
-		t.Error("a second Open has replaced the logger of the program")
+		t.Error("a later Open has replaced the logger that the program had set")
 	}
 }
 

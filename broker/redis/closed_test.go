@@ -10,7 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// An error of what is closed says what that is.
+// The error of an operation on something closed names it: the broker, the consumer, the inbox or the
+// subscription.
 func TestClosedNamesIt(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		addr := strings.TrimPrefix(url, "redis://")
@@ -29,7 +30,7 @@ func TestClosedNamesIt(t *testing.T) {
 		want := func(what string, err error, says string) {
 			t.Helper()
 			if !errors.Is(err, broker.ErrClosed) || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "secret") {
-				t.Errorf("%s: %v, want an error that says %q", what, err, says)
+				t.Errorf("%s: %v, want an error that contains %q", what, err, says)
 			}
 		}
 		if err := errors.Join(consumer.Close(ctx), in.Close(), sub.Close()); err != nil {

@@ -19,15 +19,15 @@ import (
 
 var namespaces atomic.Int64
 
-// Where a lease ends the test waits for it, so it is short. It is not so short that
-// a machine that is busy with other things ends one that is kept.
+// Some tests wait until a lease ends, so they have a short one. It is long enough to be kept on a
+// busy machine.
 const (
 	shortLease = 2 * time.Second
 	longLease  = time.Minute
 )
 
-// prompt is how late a push may be. The broker looks by itself after a second at
-// the earliest, so a lost push is seen.
+// prompt is how late a push may be. Without a push the broker looks after a second at the earliest,
+// so a push that is missing is noticed.
 const prompt = 200 * time.Millisecond
 
 // harness opens a namespace of its own on a server.
@@ -57,7 +57,7 @@ func harness(t testing.TB, url string, lease time.Duration, opts ...redis.Option
 	}
 }
 
-// suite runs the whole suite on what url returns.
+// suite runs the whole suite on the server that url returns.
 func suite(t *testing.T, cfg brokertest.Config, url func(t testing.TB) string, opts ...redis.Option) {
 	t.Helper()
 	cfg.Parallel = true
@@ -67,7 +67,7 @@ func suite(t *testing.T, cfg brokertest.Config, url func(t testing.TB) string, o
 	brokertest.Run(t, cfg)
 }
 
-// ping returns what asks a server for the least that it answers.
+// ping returns a function that pings the server.
 func ping(t *testing.T, url string) func() error {
 	t.Helper()
 	opts, err := goredis.ParseURL(url)
@@ -79,8 +79,8 @@ func ping(t *testing.T, url string) func() error {
 	return func() error { return client.Ping(context.Background()).Err() }
 }
 
-// The whole suite on Redis' stand-in, and on a server. The short form runs one of
-// them: the server if there is one.
+// The long form runs the whole suite on miniredis and on a real server. The short form runs it on
+// the server if there is one, and else on miniredis.
 func TestConformanceMiniredis(t *testing.T) {
 	t.Parallel()
 	if !testform.Long() && redistest.Path(t) != "" {
@@ -90,6 +90,7 @@ func TestConformanceMiniredis(t *testing.T) {
 	suite(t, brokertest.Config{Light: true}, func(t testing.TB) string { return "redis://" + miniredis.RunT(t).Addr() })
 }
 
+// TestConformanceServer runs the suite on a real server. See TestConformanceMiniredis.
 func TestConformanceServer(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -104,21 +105,20 @@ func TestConformanceServer(t *testing.T) {
 	suite(t, brokertest.Config{Ping: ping(t, url)}, func(testing.TB) string { return url })
 }
 
-// recordGroups are the groups in which records are stored, moved, read or removed. The
-// short form runs them once more with records kept apart.
+// recordGroups are the groups of tests in which records are stored, moved, read or removed. The
+// short form runs them once more with large records.
 var recordGroups = []string{
 	"Enqueue", "Repeat", "Dequeue", "Delayed", "Delivery", "Settle", "Lease", "Cancel", "Retention", "Limits", "Malformed", "Inspector", "Requeue", "Park",
 }
 
-// The same with records kept apart, whatever their size, and as a user with the
-// ACL of the documentation. The short form has the groups that are about records, and
-// TestConformanceServer is that user.
+// The same suite with every record stored like a large one, as a user with the documented ACL. The
+// short form runs only recordGroups; TestConformanceServer has that user then.
 func TestConformanceApart(t *testing.T) {
 	t.Parallel()
 	url := "redis://" + miniredis.RunT(t).Addr()
 	if path := redistest.Path(t); path != "" {
 		url = allow(t, redistest.Start(t, path))
 	}
-	// What is large and what races is on the server above in full.
+	// The tests with much data or with races run in full in TestConformanceServer.
 	suite(t, brokertest.Config{Light: !testform.Long(), Groups: testform.Pick(recordGroups, nil), Ping: ping(t, url)}, func(testing.TB) string { return url }, redis.ApartFrom(0))
 }

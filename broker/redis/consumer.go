@@ -11,56 +11,67 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// consumer is a minion's place. What it does is spread over dequeue.go, pop.go,
-// settle.go, beat.go and leave.go.
+// This file opens and closes the consumer of a minion, and takes the messages of its pub/sub
+// channels.
+//
+// A consumer registers in the sorted set minions of each partition that it serves. Its score
+// there is the end of its lease, which heartbeats extend (beat.go). While the lease lasts,
+// the tasks that it dequeues (dequeue.go, pop.go) are its own, and nobody else can settle
+// them (settle.go). If it loses the lease in any partition it is lost as a whole: every method
+// then returns ErrLeaseLost, and the minion opens another consumer.
+//
+// Pub/sub tells a consumer of cancels, posts of squads, new tasks and parked tasks. Such
+// messages can be lost, so they only set flags, and heartbeats find the same things later.
+
+// consumer implements [broker.Consumer].
 type consumer struct {
 	b      *Broker
 	id     broker.ID
-	minion string // id as the keys and scripts have it
+	minion string // id in the form that keys and scripts have
 	able   *broker.Ability
 	cfg    broker.ConsumerConfig
 	queues map[string]*queue
-	order  []*keys
-	single bool // one place to ask: it waits with blocking moves; else it listens
+	order  []*keys // all partitions of these queues
+	single bool    // one partition: Dequeue waits with blocking moves; else it waits for the wake channels
 
 	mu       sync.Mutex
-	held     held
-	early    map[broker.ID]time.Time // cancels that came before their task did
-	pushed   map[broker.ID]push      // what may come to us in more than one way; see first
-	ready    map[*keys]bool          // queues that may have tasks; for several queues
-	parked   map[*keys]bool          // queues that may have parked tasks for it
+	held     held                    // tasks that the consumer holds
+	early    map[broker.ID]time.Time // cancels that came before their tasks, and when
+	pushed   map[broker.ID]push      // attempts that may be delivered more than once; see first
+	ready    map[*keys]bool          // partitions that may have tasks; unused if single
+	parked   map[*keys]bool          // partitions that may have parked tasks that it can run
 	clock    int64                   // the server's time in ms at clockAt
 	clockAt  time.Time
-	due      map[*keys]time.Time  // when a queue's next task is due, by our clock
-	suspect  bool                 // a reply was lost: ask the server what we hold
-	strange  int                  // heartbeats in a row that counted more than we hold
-	away     map[*keys]bool       // queues whose server can't be reached
-	doubted  map[*keys]bool       // those of them where a reply may have been lost
-	lost     bool                 // no longer registered
+	due      map[*keys]time.Time  // when the next task of a partition is due, by the local clock
+	suspect  bool                 // a reply with tasks may have been lost: the next Dequeue asks the server for them
+	strange  int                  // heartbeats in a row at which the server counted more tasks than held has
+	away     map[*keys]bool       // unreachable partitions
+	doubted  map[*keys]bool       // those of them from which a reply with tasks may have been lost
+	lost     bool                 // the lease is lost
 	cutOff   bool                 // the last heartbeat failed
 	last     held                 // what it held when it was lost or closed
 	recorded map[broker.ID]uint32 // attempts whose start is recorded; nil until there is one
 	closed   bool
 
-	changed chan struct{}   // capacity 1: ready, due, suspect or lost has changed
+	changed chan struct{}   // capacity 1: signals that ready, due, suspect or lost has changed
 	gone    chan struct{}   // closed by Close
-	ctx     context.Context // ends with Close
+	ctx     context.Context // cancelled by Close
 	end     context.CancelFunc
-	beats   redis.UniversalClient // for heartbeats
-	telling chan struct{}         // capacity 1, holds a token while the namespace is told of the minion
-	// following has capacity 1, and holds a token while there is something to do that
-	// follows on a heartbeat.
+	beats   redis.UniversalClient // the client for heartbeats
+	telling chan struct{}         // capacity 1: has a token while announce or farewell runs
+	// following has capacity 1. It has a token while the goroutine of follow runs.
 	following chan struct{}
 	started   time.Time
 	sub       *subscription
 	orphans   orphanage
 
-	dequeuing sync.Mutex    // held by Dequeue
-	turn      int           // counts its calls; used with it
-	straight  bool          // wait at once, without asking first; used with it,
-	straights int           // and how often in a row that was done,
-	trip      time.Duration // and how long the script took when it was asked last
-	pop       popper        // used with it
+	// dequeuing is locked by Dequeue. It guards the fields below.
+	dequeuing sync.Mutex
+	turn      int           // number of calls of Dequeue
+	straight  bool          // the next Dequeue waits with a move at once and does not run the script first
+	straights int           // how often in a row it has done so
+	trip      time.Duration // how long the last run of the dequeue script took
+	pop       popper
 }
 
 // Consume implements [broker.Broker].
@@ -72,6 +83,9 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 	})
 }
 
+// consumeNow opens a consumer. It registers its queues first, then subscribes to its channels and
+// registers the consumer (join). A queue whose registration fails is used all the same if it is
+// known from before: then its server may be unreachable only for now.
 func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
@@ -128,6 +142,9 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 	return c, nil
 }
 
+// join subscribes to the channels of the consumer, registers it with its partitions and sends
+// the first heartbeat. It subscribes first, so that it misses nothing that happens after it
+// has registered.
 func (c *consumer) join(ctx context.Context) error {
 	channels := []string{channel(c.b.space.channels, c.id)}
 	if c.cfg.OnPost != nil || c.cfg.OnAssign != nil {
@@ -138,7 +155,7 @@ func (c *consumer) join(ctx context.Context) error {
 			channels = append(channels, k.wake)
 		}
 	}
-	if !c.able.None() {
+	if !c.able.None() { // only a minion that tells its tasks can be given parked ones
 		for _, k := range c.order {
 			channels = append(channels, k.park)
 		}
@@ -148,6 +165,7 @@ func (c *consumer) join(ctx context.Context) error {
 		return err
 	}
 	c.sub = sub
+	// With several partitions some may be unreachable.
 	for i, err := range c.enter(ctx, c.order) {
 		if err != nil {
 			if err := c.missed(c.order[i], err); err != nil {
@@ -164,8 +182,8 @@ func (c *consumer) join(ctx context.Context) error {
 	return nil
 }
 
-// abandon ends a consumer that could not be opened; what it registered ends
-// with its lease.
+// abandon ends a consumer that could not be opened. Its registrations stay until its lease
+// has ended.
 func (c *consumer) abandon() {
 	c.end()
 	c.endBeats()
@@ -184,7 +202,8 @@ func (c *consumer) Lease() (lease, every time.Duration) {
 	return c.b.cfg.lease, c.b.cfg.lease / 3
 }
 
-// hear takes what is published to the consumer's channels.
+// hear takes a message of one of the consumer's channels. It is called by the reader of the
+// pub/sub connection, so it must not block.
 func (c *consumer) hear(ch, payload string) {
 	if ch == channel(c.b.space.channels, c.id) {
 		if len(payload) == len(broker.ID{}) {
@@ -196,6 +215,7 @@ func (c *consumer) hear(ch, payload string) {
 		c.posted(payload)
 		return
 	}
+	// The other channels belong to queues. They only tell that Dequeue has a reason to ask.
 	c.mu.Lock()
 	for _, k := range c.order {
 		switch ch {
@@ -213,7 +233,8 @@ func (c *consumer) hear(ch, payload string) {
 	c.change()
 }
 
-// heal is told that messages may have been lost.
+// heal is called when messages of the channels may have been lost: any partition may then
+// have tasks.
 func (c *consumer) heal() {
 	c.mu.Lock()
 	for _, k := range c.order {
@@ -224,13 +245,14 @@ func (c *consumer) heal() {
 	c.change()
 }
 
-// arrived says that a queue has arrivals.
+// arrived tells the minion that a queue has arrivals.
 func (c *consumer) arrived(k *keys) {
 	if c.cfg.OnArrivals != nil {
 		c.cfg.OnArrivals(k.queue)
 	}
 }
 
+// change wakes a waiting Dequeue, so that it looks at the flags again.
 func (c *consumer) change() {
 	select {
 	case c.changed <- struct{}{}:
@@ -238,14 +260,16 @@ func (c *consumer) change() {
 	}
 }
 
-// earlyFor is how long a cancel waits for its task to be delivered, and how late
-// a message may be that brings one.
+// earlyFor is how long a cancel is remembered whose task has not been delivered yet, and how
+// long an attempt is remembered that may be delivered once more.
 const earlyFor = 30 * time.Second
 
+// cancel passes on the cancel of a task. If the task is not held yet, the cancel is
+// remembered, and Dequeue marks the task as cancelled when it delivers it.
 func (c *consumer) cancel(id broker.ID) {
 	c.mu.Lock()
 	_, holds := c.held.get(id)
-	if !holds && len(c.early) < broker.MaxBatch {
+	if !holds && len(c.early) < broker.MaxBatch { // bounded, since most ids may never come
 		c.early[id] = time.Now()
 	}
 	c.mu.Unlock()
@@ -254,7 +278,8 @@ func (c *consumer) cancel(id broker.ID) {
 	}
 }
 
-// usable says whether the consumer can still ask for tasks.
+// usable returns an error if the consumer can't ask for tasks: ErrClosed, ErrLeaseLost, or
+// ctx.Err().
 func (c *consumer) usable(ctx context.Context) error {
 	if err := c.b.alive(ctx); err != nil {
 		return err
@@ -270,17 +295,19 @@ func (c *consumer) usable(ctx context.Context) error {
 	return nil
 }
 
+// lose notes that the lease is lost, and returns ErrLeaseLost.
 func (c *consumer) lose() error {
 	c.mu.Lock()
 	c.lost = true
 	c.letGo()
 	c.mu.Unlock()
 	c.change()
-	return fmt.Errorf("minion %s: %w: it is not registered any more", c.id, broker.ErrLeaseLost)
+	return fmt.Errorf("minion %s: %w: it is no longer registered", c.id, broker.ErrLeaseLost)
 }
 
 // Close implements [broker.Consumer].
 func (c *consumer) Close(ctx context.Context) error {
+	// From here on all other methods fail, even if the requests to the server do.
 	c.mu.Lock()
 	first := !c.closed
 	c.closed = true
@@ -293,17 +320,20 @@ func (c *consumer) Close(ctx context.Context) error {
 	return do(ctx, func() error { return c.close(ctx, first) })
 }
 
-// close does what Close has to ask the server for.
+// close removes the consumer from the server: it ends the blocking move, gives back its
+// tasks and deletes its registrations. A second call, with first false, repeats the requests,
+// in case the first call failed.
 func (c *consumer) close(ctx context.Context, first bool) error {
 	if first {
 		defer c.endBeats()
 		c.sub.close()
 		c.b.unlisten(c)
 	}
-	c.dequeuing.Lock() // it has been told, by gone
+	c.dequeuing.Lock() // a Dequeue that waits returns, since gone is closed
 	fence := c.pop.fence()
 	c.pop.close()
 	c.dequeuing.Unlock()
+	// Try all partitions, and report the first error.
 	var err error
 	for _, k := range c.order {
 		if e := c.signOff(ctx, k, fence); e != nil && err == nil {

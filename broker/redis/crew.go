@@ -7,7 +7,15 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// crew are the consumers of this process that have not signed off.
+// This file knows the other consumers of the same process, to tell an outage from a death.
+//
+// After an outage of the network or the server the leases of all minions have ended, though
+// the minions live. The first of them to reach the server must not treat the others as dead.
+// So when it registers, it names consumers of this process whose last heartbeat failed
+// (cutOff), and join.lua gives all minions some more time if the lease of one of these has
+// ended.
+
+// crew is the set of consumers of a broker that have not left all of their partitions.
 type crew struct {
 	mu  sync.Mutex
 	all map[broker.ID]*consumer
@@ -34,12 +42,13 @@ func (w *crew) find(id broker.ID) *consumer {
 	return w.all[id]
 }
 
-// mostCutOff bounds how many consumers cutOff returns: one is enough to show that the
-// server was out of reach.
+// mostCutOff bounds how many consumers cutOff returns. One of them is enough to show that the
+// server was unreachable.
 const mostCutOff = 100
 
-// cutOff returns the ids, as scripts have them, of other consumers than one whose last
-// heartbeat failed. They live, though their leases may have ended.
+// cutOff returns the ids of consumers whose last heartbeat failed, without the one called
+// than, in the form that scripts have. These consumers live, though their leases may have
+// ended.
 func (w *crew) cutOff(than broker.ID) []any {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,8 +67,8 @@ func (c *consumer) isCutOff() bool {
 	return c.cutOff
 }
 
-// heard notes how a heartbeat has ended. One that the server refuses, since the lease
-// has ended, has reached it.
+// heard notes whether a heartbeat has reached the server. A heartbeat that the server refuses
+// because the lease has ended has reached it.
 func (c *consumer) heard(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

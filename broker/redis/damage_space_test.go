@@ -14,13 +14,13 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 )
 
-// numbers are texts that a script may find where it expects a number.
+// numbers returns texts that a script may find where it expects a number.
 func numbers() []string {
 	return []string{"", "abc", "nan", "inf", "-inf", "1e308", "-1", "1.5", "99999999999999999999", "\xff"}
 }
 
-// A queue whose entry in the registry is damaged is an error that names it, told once in
-// the log. All others are found and listed.
+// An operation on a queue whose entry in the registry is damaged fails with an error that names the
+// registry. The damage is logged once. All other queues are found and listed.
 func TestDamagedRegistry(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -43,14 +43,14 @@ func TestDamagedRegistry(t *testing.T) {
 			if _, _, err := other.DeadLetters(ctx, "bad", "", 1); !errors.Is(err, broker.ErrMalformed) || !strings.Contains(err.Error(), d.space+":queues") {
 				t.Errorf("damage %d: %v", i, err)
 			}
-			if n := strings.Count(log.String(), "can't be used"); n != 2 { // and the one whose name is none
-				t.Errorf("damage %d: it is logged %d times: %s", i, n, log.String())
+			if n := strings.Count(log.String(), "can't be used"); n != 2 { // once for each of the two damaged queues
+				t.Errorf("damage %d: the damage of two queues was logged %d times: %s", i, n, log.String())
 			}
 		}
 	})
 }
 
-// Whatever has become of the place where the rounds go on, all queues are looked after.
+// If the keys of the round, turn and since, are damaged, all queues are still visited.
 func TestDamagedTurn(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -69,18 +69,18 @@ func TestDamagedTurn(t *testing.T) {
 				d.check(d.raw.HSet(ctx, prefix+"since", "q", damage).Err())
 			}
 			dead := broker.NewID(broker.KindParty, "", 0)
-			d.check(d.c.Close(ctx)) // nobody serves the queue
+			d.check(d.c.Close(ctx)) // from here on no minion serves the queue
 			d.check(d.raw.ZAdd(ctx, d.base+"minions", goredis.Z{Score: 1, Member: string(dead[:])}).Err())
 			for end := time.Now().Add(20 * time.Second); d.raw.Exists(ctx, d.base+"minions").Val() > 0; {
-				if _, err := d.b.Round(ctx); time.Now().After(end) { // it may take longer than it may
-					t.Fatalf("damage %d: the queue is not looked after: %v", i, err)
+				if _, err := d.b.Round(ctx); time.Now().After(end) { // a round may fail by its timeout
+					t.Fatalf("damage %d: the queue is not visited: %v", i, err)
 				}
 			}
 		}
 	})
 }
 
-// A flow whose record, or one of whose counts, is damaged is an error of that flow alone.
+// If the record or a count of a flow is damaged, operations on that flow fail, and no others.
 func TestDamagedFlow(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -91,7 +91,7 @@ func TestDamagedFlow(t *testing.T) {
 		for _, field := range []string{"flow", "ok", "bad", "callback", "finalizer", "killed", "swept", "decided", "first", "outcome", "a key"} {
 			for i, damage := range append(numbers(), "\x01\xc1") {
 				if field == "first" && damage == "-1" || field == "outcome" && damage == "" || damage == "-1" && field != "flow" && field != "outcome" && field != "a key" {
-					continue // what it is if nothing is known, or nothing that can be told
+					continue // these are valid values, or values that nobody can tell from valid ones
 				}
 				bad := &broker.Flow{ID: broker.NewID(broker.KindGroup, "q", 0), Size: 1, Need: 1}
 				member := newTask("q").ID
@@ -119,8 +119,8 @@ func TestDamagedFlow(t *testing.T) {
 	})
 }
 
-// What parked tasks need, and when something is due, may be any text and any number.
-// Nothing else waits for that, or asks the server without a pause.
+// The sorted sets due, parked and minions, and the hash needs, may have any numbers and texts. Other
+// tasks do not wait for that, and a waiting Dequeue does not ask the server without a pause.
 func TestDamagedScores(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -142,7 +142,7 @@ func TestDamagedScores(t *testing.T) {
 					t.Fatalf("score %d: %v", i, errs[0])
 				}
 			}
-			counts := strings.HasSuffix(t.Name(), "redis-server") // the emulated one does not tell
+			counts := strings.HasSuffix(t.Name(), "redis-server") // miniredis does not count commands
 			before := 0
 			if counts {
 				before = commands(t, d.raw)
@@ -154,7 +154,7 @@ func TestDamagedScores(t *testing.T) {
 				continue
 			}
 			if n := commands(t, d.raw) - before; n > 100 {
-				t.Errorf("score %s: %d commands while nothing was to be done", score, n)
+				t.Errorf("score %s: %d commands while there was nothing to do, want at most 100", score, n)
 			}
 		}
 	})

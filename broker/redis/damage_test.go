@@ -18,11 +18,11 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 )
 
-// damages are bytes that a script may find where it expects a message, a state or an id.
+// damages returns bytes that a script may find where it expects a message, a state or an id.
 func damages() []string {
 	message := string(broker.AppendRecord(nil, newTask("q")))
 	entry := "\x82" + message[1:broker.HeadSize]
-	older := "\x01" + message[1:51] + message[broker.HeadSize:] // of version 1
+	older := "\x01" + message[1:51] + message[broker.HeadSize:] // a message of version 1
 	return []string{
 		"", "\x01", "\x02", "\x01\x02", strings.Repeat("\x01", 16), strings.Repeat("\x01", 17),
 		message[:18], message[:21], message[:24], message[:50], message[:broker.HeadSize-1], "\xff" + message[1:], "\x82" + message[1:], older,
@@ -30,15 +30,15 @@ func damages() []string {
 	}
 }
 
-// damaged is a queue with a consumer, on a namespace of its own.
+// damaged is a queue q with a consumer, in a namespace of its own, whose keys a test damages.
 type damaged struct {
 	*testing.T
 	b    *redis.Broker
 	c    broker.Consumer
 	raw  *goredis.Client
-	base string // of the queue's keys
+	base string // prefix of the queue's keys
 
-	space string
+	space string // the namespace
 }
 
 var damagedSpaces atomic.Int32
@@ -64,7 +64,7 @@ func (d *damaged) beat() {
 	d.check(d.c.Heartbeat(d.Context(), broker.Load{}))
 }
 
-// finish runs a task and returns its id.
+// finish settles a task as succeeded and returns its id.
 func (d *damaged) finish(del *broker.Delivery) broker.ID {
 	d.Helper()
 	if errs := settle(d.T, d.c, succeed(del, "r")); errs[0] != nil {
@@ -83,6 +83,7 @@ func (d *damaged) fail(del *broker.Delivery) {
 	}
 }
 
+// states checks that tasks have the given states and no errors, and returns all statuses.
 func (d *damaged) states(ids []broker.ID, want ...broker.State) []broker.Status {
 	d.Helper()
 	found, err := d.b.Lookup(d.Context(), ids)
@@ -95,8 +96,8 @@ func (d *damaged) states(ids []broker.ID, want ...broker.State) []broker.Status 
 	return found
 }
 
-// What is damaged of a task that waits for its time, or that a dead minion or this one
-// holds, is put aside, and all others run.
+// Damaged messages are put aside, whether they are scheduled or in flight at a dead minion or at
+// this one. All other tasks run.
 func TestDamagedMessages(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -106,19 +107,19 @@ func TestDamagedMessages(t *testing.T) {
 			late, held, mine := newTask("q"), newTask("q"), newTask("q", func(x *broker.Task) { x.Delay = time.Millisecond })
 			enqueue(t, d.b, mine)
 
-			// Due before the others.
+			// A damaged message that is due before the others.
 			odd := string(late.ID[:])
 			d.check(d.raw.HSet(ctx, d.base+"later", odd, damage).Err())
 			d.check(d.raw.ZAdd(ctx, d.base+"due", goredis.Z{Score: 1, Member: odd}, goredis.Z{Score: 2, Member: "no message"}).Err())
 
-			// Of a minion whose lease is over.
+			// Damaged messages of a minion whose lease has ended.
 			other := broker.NewID(broker.KindParty, "", 0)
 			flight := d.base + "flight:" + hex.EncodeToString(other[:])
 			d.check(d.raw.HSet(ctx, flight, string(held.ID[:]), string(broker.AppendRecord(nil, held)), odd, damage, damage, damage).Err())
 			d.check(d.raw.RPush(ctx, d.base+"claim:"+hex.EncodeToString(other[:]), damage).Err())
 			d.check(d.raw.ZAdd(ctx, d.base+"minions", goredis.Z{Score: 1, Member: string(other[:])}).Err())
 
-			// Ours.
+			// A damaged message of this consumer.
 			id := d.c.ID()
 			d.check(d.raw.HSet(ctx, d.base+"flight:"+hex.EncodeToString(id[:]), odd, damage).Err())
 
@@ -129,7 +130,7 @@ func TestDamagedMessages(t *testing.T) {
 				seen[d.finish(del)] = true
 			}
 			if !seen[mine.ID] || !seen[held.ID] {
-				t.Fatalf("damage %d: %v ran", i, seen)
+				t.Fatalf("damage %d: the tasks %v ran, want %s and %s", i, seen, mine.ID, held.ID)
 			}
 			if info, err := d.b.Queues(ctx); err != nil || info[0].Unreadable < 5 || info[0].Running != 0 || info[0].Scheduled != 0 {
 				t.Fatalf("damage %d: %+v, %v", i, info, err)
@@ -138,8 +139,8 @@ func TestDamagedMessages(t *testing.T) {
 	})
 }
 
-// A message that has lost its end while a minion has its task keeps no other task of the
-// settlement from being settled, in any way.
+// The message of a running task may be cut short. The other tasks of the same settlement are settled
+// all the same, with every verb.
 func TestDamagedWhileItRuns(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -180,14 +181,14 @@ func TestDamagedWhileItRuns(t *testing.T) {
 	})
 }
 
-// What is damaged of one state keeps no other task from being sent, looked up, cancelled
-// or settled, and says that it can't be read.
+// A look-up of a task whose state is damaged returns an error for it. All other tasks can be sent,
+// looked up, cancelled and settled.
 func TestDamagedStates(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		for i, damage := range append(damages(), strings.Repeat("\x01", 27), strings.Repeat("\x06", 40)) {
 			if len(damage) == 20 {
-				continue // a state as any other
+				continue // it has the length of a valid state
 			}
 			d := newDamaged(t, url)
 			ctx := t.Context()
@@ -205,11 +206,12 @@ func TestDamagedStates(t *testing.T) {
 
 			d.states(ids[1:4], broker.StatePending, broker.StatePending, broker.StatePending)
 			found := d.states(ids)
-			// A longer one has a time, and that may seem to be over.
+			// A damaged state of 31 bytes or more has a time until which it may be seen, and that may be
+			// over. Then the task is unknown and there is no error.
 			if bad := &found[4]; bad.State != broker.StateUnknown || len(damage) < 31 && !errors.Is(bad.Err, broker.ErrMalformed) {
 				t.Fatalf("damage %d: %+v", i, found[4])
 			}
-			// Again: those that are known are, and nothing is stored twice.
+			// Send all tasks again. Those whose states are intact are recognized, and none is stored twice.
 			err := d.b.Enqueue(ctx, tasks)
 			var batch *broker.BatchError
 			if err != nil && !errors.As(err, &batch) {
@@ -221,7 +223,7 @@ func TestDamagedStates(t *testing.T) {
 				}
 			}
 			if n := d.raw.LLen(ctx, d.base+"ready").Val(); n != int64(len(tasks)) {
-				t.Fatalf("damage %d: %d messages for %d tasks", i, n, len(tasks))
+				t.Fatalf("damage %d: %d messages are ready for %d tasks", i, n, len(tasks))
 			}
 			enqueue(t, d.b, newTask("q", func(x *broker.Task) { x.Unique = "simple_add/k2" }))
 			verdicts, err := d.b.Cancel(ctx, []broker.ID{ids[0], ids[4], ids[3], ids[7]})
@@ -242,7 +244,7 @@ func TestDamagedStates(t *testing.T) {
 	})
 }
 
-// Dead letters are listed and can be requeued, whatever has become of one of them.
+// Dead letters are listed and can be requeued, even if one of them is damaged.
 func TestDamagedDeadLetters(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -259,7 +261,7 @@ func TestDamagedDeadLetters(t *testing.T) {
 			d.check(d.raw.HSet(ctx, d.base+"dead", string(bad[:]), damage).Err())
 			letters, next, err := d.b.DeadLetters(ctx, "q", "", 10)
 			if err != nil || next != "" || len(letters) != 3 {
-				t.Fatalf("damage %d: %d letters, %v: %+v", i, len(letters), err, letters)
+				t.Fatalf("damage %d: %d dead letters, %v, want 3: %+v", i, len(letters), err, letters)
 			}
 			errs, err := d.b.Requeue(ctx, []broker.ID{bad, good})
 			if err != nil || errs[1] != nil || errs[0] == nil {
@@ -272,8 +274,8 @@ func TestDamagedDeadLetters(t *testing.T) {
 	})
 }
 
-// What is damaged in the list of what is to be forgotten does not keep what stands
-// behind it.
+// A damaged element in the list of a class of retention does not keep the elements behind it from
+// being swept.
 func TestDamagedSweep(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -284,7 +286,7 @@ func TestDamagedSweep(t *testing.T) {
 			for _, class := range []string{"r60", "d60", "odd"} {
 				id := newTask("q").ID
 				d.check(d.raw.HSet(ctx, d.base+"state", string(id[:]), strings.Repeat("\x00", 31)).Err())
-				d.raw.Del(ctx, d.base+"keep:"+class) // where what had a damaged time may be
+				d.raw.Del(ctx, d.base+"keep:"+class) // an element with a damaged time may be left from before
 				d.check(d.raw.RPush(ctx, d.base+"keep:"+class, damage, over+string(id[:])).Err())
 				d.check(d.raw.ZAdd(ctx, d.base+"keep", goredis.Z{Score: 1, Member: class}).Err())
 				d.beat()
@@ -296,7 +298,7 @@ func TestDamagedSweep(t *testing.T) {
 	})
 }
 
-// A blocked task whose message is damaged keeps no other from being released.
+// A blocked task whose message is damaged does not keep others from being released.
 func TestDamagedBlocked(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -330,9 +332,8 @@ func TestDamagedBlocked(t *testing.T) {
 	})
 }
 
-// An arrival that can't be read is put aside and logged once. All others arrive, and it
-// is tried again by the next minion that joins. A member whose outcome is damaged has
-// failed.
+// An arrival that can't be read is put aside and logged once, and the others are found. The next
+// minion that registers tries it again. A member whose outcome is damaged counts as failed.
 func TestDamagedArrivals(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -372,20 +373,20 @@ func TestDamagedArrivals(t *testing.T) {
 				}
 			}
 			if n := strings.Count(log.String(), "arrivals can't be read"); n != 1 {
-				t.Errorf("damage %d: it is logged %d times: %s", i, n, log.String())
+				t.Errorf("damage %d: the arrivals that can't be read were logged %d times, want once: %s", i, n, log.String())
 			}
 			if info, err := b.Queues(ctx); err != nil || info[0].Unreadable != 2 {
 				t.Errorf("damage %d: %+v, %v", i, info, err)
 			}
 			consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 			if n := raw.HLen(ctx, base+"outbox").Val(); n != 4 {
-				t.Errorf("damage %d: %d arrivals are there again, want 4", i, n)
+				t.Errorf("damage %d: the outbox has %d arrivals after a minion has registered, want 4", i, n)
 			}
 		}
 	})
 }
 
-// However many records are put aside, each is tried again by a minion that joins.
+// However many records were put aside, each is tried again by some minion that registers.
 func TestAsideInTurn(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {

@@ -14,7 +14,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// counting counts requests.
+// counting is a broker that counts calls of Enqueue.
 type counting struct {
 	*redis.Broker
 	enqueues atomic.Int64
@@ -25,9 +25,9 @@ func (c *counting) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	return c.Broker.Enqueue(ctx, tasks)
 }
 
-// A key of another type is named as the reason, and not as a server that is out of reach
-// or an outcome that is unknown. An arbiter asks once. When the key is gone the same call
-// is stored.
+// If a key has the wrong type, the error says so. It does not say that the server is unreachable, and
+// an operation that only reads does not say that the outcome is unknown. An arbiter does not try
+// again. When the key has been deleted the same call succeeds.
 func TestKeyOfAnotherTypeIsTheReason(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -38,7 +38,7 @@ func TestKeyOfAnotherTypeIsTheReason(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		enqueue(t, b, newTask("q")) // the queue is known
+		enqueue(t, b, newTask("q")) // registers the queue
 		spoil("ready")
 		spoil("state")
 		spoil("due")
@@ -50,7 +50,7 @@ func TestKeyOfAnotherTypeIsTheReason(t *testing.T) {
 		_, queues := b.Queues(t.Context())
 		for name, c := range map[string]struct {
 			err    error
-			writes bool // then a part may have been done
+			writes bool // a part may have been done, so the error also wraps ErrIndeterminate
 		}{
 			"Enqueue": {b.Enqueue(t.Context(), []*broker.Task{newTask("q")}), true}, "Cancel": {cancel, true},
 			"Lookup": {lookup, false}, "DeadLetters": {letters, false}, "Queues": {queues, false},
@@ -71,19 +71,19 @@ func TestKeyOfAnotherTypeIsTheReason(t *testing.T) {
 			t.Errorf("Send: %v", err)
 		}
 		if n := counted.enqueues.Load(); n != 1 {
-			t.Errorf("it was tried %d times", n)
+			t.Errorf("the arbiter has called Enqueue %d times, want once", n)
 		}
 		if err := raw.Del(t.Context(), place("q")+"ready", place("q")+"state", place("q")+"due", place("q")+"dead").Err(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := call.Send(t.Context(), arb); err != nil {
-			t.Errorf("the same call, when the keys are gone: %v", err)
+			t.Errorf("the same call after the keys were deleted: %v", err)
 		}
 	})
 }
 
-// A script may have done a part before it meets a key of another type, so the error says
-// that too. When the key is gone, sending the same again stores it once.
+// A script may have done a part before it comes to a key of the wrong type, and the error says that,
+// too. When the key has been deleted, sending the same task again stores it once.
 func TestKeyOfAnotherTypeHalfway(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -94,7 +94,7 @@ func TestKeyOfAnotherTypeHalfway(t *testing.T) {
 		}
 		tasks := []*broker.Task{newTask("q", func(x *broker.Task) { x.Meta = map[string]string{"k": "v"} })}
 		if err := b.Enqueue(t.Context(), tasks); !errors.Is(err, broker.ErrDamaged) || !errors.Is(err, broker.ErrIndeterminate) {
-			t.Fatalf("metadata could not be stored: %v", err)
+			t.Fatalf("Enqueue of a task whose metadata can't be stored: %v", err)
 		}
 		if err := raw.Del(t.Context(), place("q")+"about").Err(); err != nil {
 			t.Fatal(err)
@@ -106,7 +106,7 @@ func TestKeyOfAnotherTypeHalfway(t *testing.T) {
 			}
 		}
 		if got, err := c.Dequeue(t.Context(), []string{"q"}, 1, 0); err != nil || len(got) > 0 {
-			t.Errorf("it was stored twice: %v, %v", got, err)
+			t.Errorf("the task was stored twice: %v, %v", got, err)
 		}
 	})
 }

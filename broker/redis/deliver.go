@@ -8,12 +8,19 @@ import (
 	"github.com/go-arbiter/arbiter/internal/slab"
 )
 
-// deliver turns messages into deliveries, remembers that we hold them and appends
-// them to out. It leaves out what is no message, which the scripts put aside, and
-// what we hold or had already: it was assigned to us again, or found at the server
-// meanwhile. After an error none was delivered, and they are found again.
+// This file turns the messages that scripts and blocking moves return into deliveries.
+//
+// Deliver is the only way by which a task becomes held. A message can come to a consumer more
+// than once: an assignment is repeated when its reply is lost, and a search for tasks of
+// lost replies (adopt) can find what is on its way. So deliver compares each attempt with those
+// that are held or were delivered lately, and drops repetitions.
+
+// deliver parses messages, adds the tasks to those that are held, and appends them to out. It
+// leaves out messages that can't be read, which scripts move to the list of unreadable
+// records, and attempts that were delivered before. After an error nothing was delivered,
+// and the consumer is marked as suspect, so that the next Dequeue finds the tasks again.
 func (c *consumer) deliver(ctx context.Context, k *keys, msgs []string, now int64, out []*broker.Delivery, how way) ([]*broker.Delivery, error) {
-	// They are ours, and will be when ctx has ended.
+	// The tasks belong to this consumer already. So the end of ctx must not stop this.
 	records, err := c.b.records(context.WithoutCancel(ctx), k, msgs)
 	if err != nil {
 		c.mu.Lock()
@@ -22,7 +29,7 @@ func (c *consumer) deliver(ctx context.Context, k *keys, msgs []string, now int6
 		return out, err
 	}
 	first := len(out)
-	var apart []bool // of each that is read, if there are any
+	var apart []bool // for each delivery, whether it has a large record; nil if none has
 	deliveries, payloads := slab.Of[broker.Delivery]{Left: len(msgs)}, slab.Bytes{Left: len(msgs)}
 	for i, m := range msgs {
 		d := deliveries.Next()
@@ -56,7 +63,8 @@ func (c *consumer) deliver(ctx context.Context, k *keys, msgs []string, now int6
 	return fresh, nil
 }
 
-// read reads a message into d, and reports whether it is one.
+// read parses a message into d. It returns false if not even its head can be read. If only
+// the rest can't be read, the delivery has the error in d.Err.
 func (c *consumer) read(k *keys, d *broker.Delivery, msg string, record []byte, now int64) bool {
 	d.Queue, d.Minion = k.queue, c.id
 	err := c.b.parse(d, msg, record, now)
@@ -65,7 +73,7 @@ func (c *consumer) read(k *keys, d *broker.Delivery, msg string, record []byte, 
 	}
 	if d.ID.IsZero() {
 		if msg != "!" {
-			c.b.log.Error("redis: a record in the queue can't be read and was put aside", "queue", k.queue, "error", err)
+			c.b.log.Error("redis: a message in the queue can't be read and was put aside", "queue", k.queue, "error", err)
 		}
 		return false
 	}
@@ -73,24 +81,24 @@ func (c *consumer) read(k *keys, d *broker.Delivery, msg string, record []byte, 
 	return true
 }
 
-// push is what first remembers of an attempt.
+// push is an attempt that was delivered as pushed, and when.
 type push struct {
 	attempt uint32
 	at      time.Time
 }
 
-// way is how a message comes to a consumer.
+// way is how a message has come to a consumer.
 type way bool
 
 const (
-	fetched way = false // from a queue, once
-	pushed  way = true  // it was assigned, or found at the server: perhaps more than once; see first
+	fetched way = false // taken from a queue: it comes once
+	pushed  way = true  // assigned, or found by adopt: it may come more than once; see first
 )
 
-// first says whether an attempt that is not fetched from a queue comes to us for
-// the first time. Who assigns sends it again if the reply is lost, and Dequeue may
-// find it at the server before it is heard of: by then it can be over here, and
-// must not start again. c.mu is held.
+// first reports whether a pushed attempt has come for the first time, and remembers it. An
+// arbiter repeats an assignment whose reply was lost, and adopt may find an assigned task
+// before the message of the assignment comes. By the time of the second delivery the attempt
+// may have ended here, and it must not start again. c.mu must be locked.
 func (c *consumer) first(d *broker.Delivery) bool {
 	if p, ok := c.pushed[d.ID]; ok && p.attempt >= d.Attempt {
 		return false

@@ -12,6 +12,19 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// This file takes tasks from queues. There are two ways, and Dequeue chooses between them.
+//
+// The script dequeue brings a batch, makes due tasks ready and checks what must be checked
+// before a task starts. A busy consumer uses it. A blocking move (pop.go) waits at the
+// server and brings one task with no delay. A consumer of one partition waits with it when the
+// queue is empty. A queue that needs the script puts a token in the ready list, so that
+// the move returns and the script runs. A consumer of several partitions can't wait in all of
+// them with one move; it waits for the wake channels of its queues instead.
+//
+// A reply can be lost after the server has handed out tasks. The consumer is then suspect: the
+// next Dequeue compares what it holds with what the server says (adopt), and returns
+// the difference.
+
 // Dequeue implements [broker.Consumer].
 func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait time.Duration) ([]*broker.Delivery, error) {
 	if err := c.usable(ctx); err != nil {
@@ -24,20 +37,22 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 	for _, name := range queues {
 		q := c.queues[name]
 		if q == nil {
-			return nil, fmt.Errorf("dequeue: %w: queue %q is not one of this consumer", broker.ErrInvalid, name)
+			return nil, fmt.Errorf("dequeue: %w: the consumer was opened without queue %q", broker.ErrInvalid, name)
 		}
-		first := c.turn % len(q.parts) // each partition comes first in its turn
+		first := c.turn % len(q.parts) // so that every partition is first equally often
 		order = append(append(order, q.parts[first:]...), q.parts[:first]...)
 	}
 	if most < 1 || len(order) == 0 {
 		return nil, fmt.Errorf("dequeue: %w: %d tasks of %d queues", broker.ErrInvalid, most, len(order))
 	}
 	most = min(most, broker.MaxBatch)
-	if wait <= 0 { // it can't be woken
+	if wait <= 0 { // no wake-up can come, so ask every partition
 		for _, k := range order {
 			c.again(k)
 		}
 	}
+	// First come tasks of lost replies, then those that the script finds; then the call waits for a
+	// reason to ask again. A wait that ends without one is the end of the call.
 	for until := time.Now().Add(wait); ; {
 		if err := c.usable(ctx); err != nil {
 			return nil, err
@@ -60,21 +75,23 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 	}
 }
 
-// Who had to wait for a task will most likely wait for the next one, too. So a
-// move that had to wait is followed by another one, which takes what has come
-// meanwhile all the same, and not by the script, which would be in the way of the
-// task's settlement. But a move brings one task, and the script brings many: what a
-// move takes because the server is far away is no wait, and after some moves the
-// script tells how far it is now.
+// After a move that had to wait, the queue is most likely empty again. So the next Dequeue
+// begins with another move and does not run the script first, which would only delay the
+// settlement of the task at hand. If a task has come meanwhile the move takes it at once.
+//
+// A move brings one task and the script many, so this must stop when the queue fills. It
+// is done only after a move that took longer than the round trip to the server explains, and
+// a limited number of times in a row; then the script runs and measures the round trip
+// again.
 const (
-	straightAfter = time.Millisecond      // and two trips to the server
-	straightWait  = 50 * time.Millisecond // who asks for less is not made to wait
-	straightMost  = 8                     // in a row, after one that was not
+	straightAfter = time.Millisecond      // a move waited if it took longer than this and two round trips
+	straightWait  = 50 * time.Millisecond // calls of Dequeue with a shorter wait always run the script first
+	straightMost  = 8                     // how many moves in a row
 )
 
-// await waits until there is something to ask the server for, at most until
-// then. A consumer of one queue waits with a blocking move, which may bring a
-// task itself; none is under way when await returns.
+// await waits until asking the server may bring something, at most until the given time. A
+// consumer of one partition waits with a blocking move, which may bring a task itself. No
+// move is under way when await returns.
 func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([]*broker.Delivery, error) {
 	left := time.Until(until)
 	if left <= 0 {
@@ -85,7 +102,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 	var move <-chan popped // nil if none is under way
 	for {
 		if c.single && move == nil {
-			if c.mayPark(order) {
+			if c.mayPark(order) { // a move takes ready tasks only, so the script must run
 				return nil, nil
 			}
 			var err error
@@ -104,7 +121,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 			if err != nil || len(out) > 0 || token || c.dueIn(order) <= 0 {
 				return out, err
 			}
-			continue // the end of a slice
+			continue // the move has ended without a task after its time slice
 		case <-c.changed:
 			stop()
 			if !c.pressing(order) {
@@ -121,8 +138,9 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 			why = c.errClosed()
 		}
 		stop()
+		// Never leave a move behind: it would take a task that nobody is waiting for.
 		if move != nil {
-			// What comes at the last moment is ours.
+			// The move may still have brought a task at the last moment.
 			if out, _, err := c.popped(ctx, order[0], c.pop.end(now, why != nil)); len(out) > 0 || why == nil && err != nil {
 				return out, err
 			}
@@ -131,7 +149,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 	}
 }
 
-// pressing says whether a change is one that asking the server answers.
+// pressing reports whether a change is a reason to ask the server now.
 func (c *consumer) pressing(order []*keys) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,11 +159,12 @@ func (c *consumer) pressing(order []*keys) bool {
 	return slices.ContainsFunc(order, func(k *keys) bool { return (!c.single && c.ready[k] || c.parked[k]) && !c.away[k] })
 }
 
-// popped reads the result of a blocking move. A token sends us to the script.
+// popped reads the result of a blocking move. It reports token if the move has brought a token
+// in place of a task; then the script has to run.
 func (c *consumer) popped(ctx context.Context, k *keys, r popped) (out []*broker.Delivery, token bool, err error) {
 	c.pop.taken(r)
 	c.straight = false
-	if r.err != nil {
+	if r.err != nil { // the move may have brought a task whose reply was lost
 		c.mu.Lock()
 		c.suspect = true
 		c.mu.Unlock()
@@ -161,12 +180,13 @@ func (c *consumer) popped(ctx context.Context, k *keys, r popped) (out []*broker
 	if err != nil || len(out) == 0 {
 		return nil, err == nil, err
 	}
+	// See straightAfter for why this decides how the next call begins.
 	c.straight = r.waited >= straightAfter+2*c.trip && c.straights < straightMost
 	return out, false, nil
 }
 
-// nextDue returns a channel that tells when the next task becomes due, and how
-// to release it.
+// nextDue returns a channel that receives when the next task becomes due, and a function that
+// stops the timer. The channel is nil if no task is scheduled.
 func (c *consumer) nextDue(order []*keys) (<-chan time.Time, func()) {
 	in := c.dueIn(order)
 	if in == never {
@@ -176,9 +196,11 @@ func (c *consumer) nextDue(order []*keys) (<-chan time.Time, func()) {
 	return t.C, func() { t.Stop() }
 }
 
+// never is what dueIn returns if no task is scheduled.
 const never = time.Duration(1<<63 - 1)
 
-// dueIn returns how long it is until the next task becomes due.
+// dueIn returns how long it is until the next task of these partitions becomes due, and never if
+// none is scheduled. Unreachable partitions are left out.
 func (c *consumer) dueIn(order []*keys) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -191,16 +213,16 @@ func (c *consumer) dueIn(order []*keys) time.Duration {
 	return in
 }
 
-// serverNow is the server's time in ms: what it was at the last reply, and what
-// has passed since by our monotonic clock.
+// serverNow returns an estimate of the server's time in ms: its time in the last reply, plus
+// the time since then by the local monotonic clock.
 func (c *consumer) serverNow() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.clock + time.Since(c.clockAt).Milliseconds()
 }
 
-// note keeps when the next task of a queue is due: by the server's clock at
-// due, which is now there.
+// note records when the next task of a partition is due, and the server's time. due is the score
+// in a reply, empty if no task is scheduled; now is the server's time in ms in that reply.
 func (c *consumer) note(k *keys, due any, now int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -212,13 +234,13 @@ func (c *consumer) note(k *keys, due any, now int64) {
 	}
 }
 
-// farAhead is how long ahead a consumer keeps in mind that something is due at most. It
-// asks again then.
+// farAhead limits the time until a due task that a consumer remembers. If the task is due
+// later than that, the consumer asks again after this time.
 const farAhead = 24 * time.Hour
 
-// untilDue returns how long it is from now, in ms of the server's clock, until something
-// is due, with a score as the server says it: ” if there is nothing. A damaged score can
-// be any number.
+// untilDue returns how long after now, the server's time in ms, a score is reached. ok is false
+// if the score is empty or no number. The result is between 0 and farAhead, since a damaged
+// score can be any number.
 func untilDue(score string, now int64) (in time.Duration, ok bool) {
 	if score == "" {
 		return 0, false
@@ -227,13 +249,13 @@ func untilDue(score string, now int64) (in time.Duration, ok bool) {
 	if err != nil && !math.IsInf(at, 0) || math.IsNaN(at) {
 		return 0, false
 	}
-	// A millisecond more: the server compares whole ones.
+	// Add a millisecond, because the server compares whole milliseconds.
 	left := math.Ceil(at) - float64(now) + 1
 	return time.Duration(max(min(left, float64(farAhead.Milliseconds())), 0)) * time.Millisecond, true
 }
 
-// soon keeps that a queue's next task is due in a while, perhaps sooner than was
-// known.
+// soon notes that a task of a partition is due after d, and wakes a waiting Dequeue. An earlier
+// due time that is known stays.
 func (c *consumer) soon(k *keys, d time.Duration) {
 	at := time.Now().Add(max(min(d, farAhead), 0))
 	c.mu.Lock()
@@ -245,10 +267,13 @@ func (c *consumer) soon(k *keys, d time.Duration) {
 	c.change()
 }
 
-// fetch asks the queues that may have tasks, in order.
+// fetch runs the dequeue script for the partitions that may have tasks, in order, until it has
+// most tasks.
 func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broker.Delivery, error) {
 	var out []*broker.Delivery
 	for _, k := range order {
+		// A consumer of one partition always asks, as it has no wake channel. One of several asks
+		// where something tells that there may be tasks.
 		c.mu.Lock()
 		ask := c.single || (c.ready[k] || c.parked[k]) && !c.away[k]
 		parked := c.parked[k] && !c.away[k] && len(out) < most
@@ -256,20 +281,20 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 			ask = true
 		}
 		if ask {
-			delete(c.ready, k) // a wake-up that comes from here on counts
+			delete(c.ready, k) // before the request, so that a later wake-up is not lost
 		}
 		if parked {
 			delete(c.parked, k)
 		}
 		c.mu.Unlock()
 		if !ask || len(out) >= most {
-			if ask {
+			if ask { // there is no room left, so the next call asks
 				c.again(k)
 			}
 			continue
 		}
 		got, more, err := c.fetchFrom(ctx, k, parked, most-len(out))
-		if out == nil { // as with one queue
+		if out == nil { // the usual case needs no copy
 			out = got
 		} else {
 			out = append(out, got...)
@@ -291,7 +316,8 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 	return out, nil
 }
 
-// fetchFrom asks one queue: for what is parked there first, if anything may be.
+// fetchFrom takes tasks from one partition: parked ones first, if parked says that there may be
+// some. more reports whether the partition may have further tasks.
 func (c *consumer) fetchFrom(ctx context.Context, k *keys, parked bool, most int) (out []*broker.Delivery, more bool, err error) {
 	if !parked {
 		return c.fetchOne(ctx, k, most)
@@ -303,8 +329,8 @@ func (c *consumer) fetchFrom(ctx context.Context, k *keys, parked bool, most int
 	return append(out, got...), more, err
 }
 
-// sofar returns what there is, if there is something: the next call meets the
-// error again.
+// sofar returns the tasks if there are any, and else the error. An error that is dropped
+// occurs again with the next call.
 func sofar(out []*broker.Delivery, err error) ([]*broker.Delivery, error) {
 	if len(out) > 0 {
 		return out, nil
@@ -312,7 +338,7 @@ func sofar(out []*broker.Delivery, err error) ([]*broker.Delivery, error) {
 	return nil, err
 }
 
-// distrust notes that we may have been given tasks by a reply that nobody has seen.
+// distrust notes that a reply that was lost may have had tasks.
 func (c *consumer) distrust() {
 	c.mu.Lock()
 	c.suspect = true
@@ -320,12 +346,17 @@ func (c *consumer) distrust() {
 	c.change()
 }
 
+// again notes that a partition may have tasks.
 func (c *consumer) again(k *keys) {
 	c.mu.Lock()
 	c.ready[k] = true
 	c.mu.Unlock()
 }
 
+// fetchOne runs the dequeue script for one partition. It repeats that while the script returns
+// only cancelled messages and says that there are more. The reply has the server's time,
+// the next due time, whether there is more, the number of messages, these, and then
+// messages with unique keys that were dropped.
 func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*broker.Delivery, more bool, err error) {
 	for {
 		asked := time.Now()
@@ -350,9 +381,9 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		}
 		if n < 0 || n > len(reply)-4 {
 			c.mu.Lock()
-			c.suspect = true // we may have been given tasks
+			c.suspect = true // tasks may have been handed out
 			c.mu.Unlock()
-			return nil, true, fmt.Errorf("dequeue: %w: a reply of %d elements that is none of the script's", broker.ErrIndeterminate, len(reply))
+			return nil, true, fmt.Errorf("dequeue: %w: malformed reply of %d elements", broker.ErrIndeterminate, len(reply))
 		}
 		now := toInt(reply[0])
 		c.note(k, reply[1], now)
@@ -365,15 +396,16 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		if err != nil {
 			return nil, true, err
 		}
-		// A run of cancelled messages fills a call without bringing anything.
+		// If all messages of a call were cancelled it brings no task, though more may follow.
 		if len(out) > 0 || !more {
 			return out, more, nil
 		}
 	}
 }
 
-// shelve puts aside those messages of what we hold, by their ids, that nobody can read,
-// and returns the others. They would be found again and again.
+// shelve moves unreadable messages from the hash flight to the list of unreadable records, so
+// that adopt does not find them again and again. It returns the other messages. ids and msgs
+// are fields and values of the hash; a value that is no string was removed meanwhile.
 func (c *consumer) shelve(ctx context.Context, k *keys, flight string, ids []string, msgs []any) ([]any, error) {
 	var bad []any
 	good := msgs[:0]
@@ -392,26 +424,30 @@ func (c *consumer) shelve(ctx context.Context, k *keys, flight string, ids []str
 	}
 	_, err := scriptShelve.run(ctx, c.b, []string{flight, k.odd}, bad...)
 	if err == nil {
-		c.b.log.Error("redis: records that the minion holds can't be read and were put aside", "queue", k.queue, "records", len(bad))
+		c.b.log.Error("redis: messages that the minion holds can't be read and were put aside", "queue", k.queue, "messages", len(bad))
 	}
 	return good, err
 }
 
-// legible is what readable.lua says of a message.
+// legible reports whether the head of a message can be read, by the same rules as
+// readable.lua.
 func legible(msg string) bool {
 	return len(msg) >= broker.HeadSize && msg[0] >= broker.MessageVersion && msg[0] <= broker.MaxMessageVersion || isEntry(msg)
 }
 
-// adopt hands out what the server says we hold and we never heard of, after a
-// reply was lost.
+// adopt returns tasks that the consumer holds as the server sees it, but has not received,
+// because a reply was lost. It does nothing unless the consumer is suspect. If it can't
+// look everywhere, or there are more than most, the consumer stays suspect.
 func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, error) {
 	c.mu.Lock()
 	suspect := c.suspect
-	c.suspect = false // doubts that come from here on are for the next call
+	c.suspect = false // before the requests, so that a reply lost from here on is not forgotten
 	c.mu.Unlock()
 	if !suspect {
 		return nil, nil
 	}
+	// complete is false if some tasks are left for the next call; over is true if the loop has not
+	// been left by an error.
 	var out []*broker.Delivery
 	complete, over := true, false
 	defer func() {
@@ -422,7 +458,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		}
 	}()
 	for _, k := range c.order {
-		if c.isAway(k) { // there it may not be registered: no reason to lose the others
+		if c.isAway(k) { // it may not be registered there, and must not lose the other queues for that
 			complete = c.doubt(k) && complete
 			continue
 		}
@@ -442,6 +478,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		}
 		list := toList(reply)
 		now := toInt(item(list, 0))
+		// The server has listed the ids that are in flight here. Only unknown ones are read.
 		var unknown []string
 		c.mu.Lock()
 		for _, id := range toStrings(item(list, 1)) {

@@ -12,14 +12,25 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// queue is a queue as the registry has it.
+// This file keeps the list of the queues of a namespace.
+//
+// The registry is a hash at the server: the names of all queues, each with its number of
+// partitions. A process reads it and remembers it, since every operation needs it. The
+// process that registers a queue first decides how many partitions it has. That number
+// does not change as long as the queue is registered.
+//
+// A task id has a hash of its queue's name, and so does the list (byHash). So a look-up by id
+// asks the few queues that have this hash, usually one, and not all. Only if the task is in
+// none of them the registry is read again, in case the queue is new.
+
+// queue is a registered queue.
 type queue struct {
 	name  string
-	parts []*keys // its partitions, usually one
+	parts []*keys // the keys of its partitions, usually one
 }
 
-// of returns where a task is. How many partitions a queue has never changes, so
-// this does not either.
+// of returns the partition of a task. It depends on the id alone, since the number of
+// partitions does not change.
 func (q *queue) of(id broker.ID) *keys {
 	if len(q.parts) == 1 {
 		return q.parts[0]
@@ -27,33 +38,33 @@ func (q *queue) of(id broker.ID) *keys {
 	return q.parts[int(id.Partition())%len(q.parts)]
 }
 
-// place returns where a task goes. A unique key is compared within a partition, so
-// all tasks that have it must go to the same. The error wraps [broker.ErrInvalid].
+// place returns the partition in which a task has to be stored. Unique keys are compared within
+// a partition only, so all tasks with the same unique key must go to the same one. place returns
+// an error that wraps [broker.ErrInvalid] if the id leads to another partition than the key.
 func (q *queue) place(t *broker.Task) (*keys, error) {
 	k := q.of(t.ID)
 	if t.Unique != "" && len(q.parts) > 1 {
 		if n := broker.KeyPartition(t.Unique); k != q.parts[int(n)%len(q.parts)] {
-			return nil, fmt.Errorf("task %s: %w: its id is of partition %d, and that of its unique key %q is %d; broker.NewTaskID makes ids of the right one",
+			return nil, fmt.Errorf("task %s: %w: its id belongs to partition %d, and its unique key %q to partition %d; make the id with broker.NewTaskID",
 				t.ID, broker.ErrInvalid, t.ID.Partition(), t.Unique, n)
 		}
 	}
 	return k, nil
 }
 
-// directory knows the queues of a namespace: how many partitions each has, and
-// which an id may belong to.
+// directory is the list of the queues of a namespace that the process knows.
 type directory struct {
 	b      *Broker
 	mu     sync.RWMutex
 	byName map[string]*queue
-	byHash map[uint16][]*queue
-	read   time.Time         // when the registry was last read
-	count  int               // how many there were
-	bad    map[string]string // why queues of the registry can't be used, by their names
+	byHash map[uint16][]*queue // by broker.QueueHash of the name
+	read   time.Time           // when the registry was last read
+	count  int                 // how many queues it had then
+	bad    map[string]string   // queues whose number of partitions in the registry is damaged, by name, and that text
 }
 
-// reread is how long the registry is not read again while it has as many queues
-// as before.
+// reread is for how long the registry is not read again as long as it has the same number of
+// queues.
 const reread = 10 * time.Second
 
 func (d *directory) init(b *Broker) {
@@ -63,14 +74,15 @@ func (d *directory) init(b *Broker) {
 	d.bad = make(map[string]string)
 }
 
-// known returns a queue that was seen before; nil if it was not.
+// known returns a queue that is in the list; nil if it is not. It does no I/O.
 func (d *directory) known(name string) *queue {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.byName[name]
 }
 
-// find returns a queue, nil if nobody has registered it.
+// find returns a queue; nil if it is not registered. It reads the registry if the queue is not
+// in the list.
 func (d *directory) find(ctx context.Context, name string) (*queue, error) {
 	if q := d.known(name); q != nil {
 		return q, nil
@@ -86,7 +98,7 @@ func (d *directory) find(ctx context.Context, name string) (*queue, error) {
 	return d.byName[name], nil
 }
 
-// open returns a queue, and registers it if it is new.
+// open returns a queue, and registers it if it is not in the list.
 func (d *directory) open(ctx context.Context, name string) (*queue, error) {
 	if q := d.known(name); q != nil {
 		return q, nil
@@ -94,10 +106,11 @@ func (d *directory) open(ctx context.Context, name string) (*queue, error) {
 	return d.register(ctx, name)
 }
 
-// register puts a queue into the registry, first where all queues are found,
-// then in its own slots. Repeating it is harmless. Whoever comes first says how
-// many partitions it has. With an error it returns the queue, too, if the registry
-// has it.
+// register puts a queue into the registry, and then notes in the key meta of each of its
+// partitions that it is registered. The two steps are in different hash slots, so they
+// can't be one script. Repeating them does no harm. The first process to register a
+// queue decides how many partitions it has. With an error register also returns the
+// queue if the first step has succeeded.
 func (d *directory) register(ctx context.Context, name string) (*queue, error) {
 	for {
 		reply, err := scriptRegister.run(ctx, d.b, []string{d.b.space.queues, d.b.space.since}, name, d.b.cfg.partitions)
@@ -108,13 +121,15 @@ func (d *directory) register(ctx context.Context, name string) (*queue, error) {
 		if err != nil {
 			return nil, err
 		}
+		// The second step has a time limit, counted from the first by the servers' clocks. Else it could
+		// come when the queue has been removed from the registry again.
 		calls := make([]*call, len(q.parts))
 		for i, k := range q.parts {
 			calls[i] = &call{script: scriptFound, keys: []string{k.meta, k.state},
 				args: []any{item(toList(reply), 1), d.b.cfg.registered.Milliseconds(), registerFor.Milliseconds()}}
 		}
 		runAll(ctx, d.b, calls)
-		late := false // it took us so long that the queue may have been forgotten
+		late := false // whether so much time has passed that the queue may have been removed from the registry
 		for _, c := range calls {
 			if c.err != nil {
 				return q, c.err
@@ -127,21 +142,21 @@ func (d *directory) register(ctx context.Context, name string) (*queue, error) {
 	}
 }
 
-// learn takes over what the registry says of a queue.
+// learn adds a queue with its number of partitions, as the registry has it.
 func (d *directory) learn(name, partitions string) (*queue, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.add(name, partitions)
 }
 
-// drop forgets a queue that is not in the registry any more.
+// drop removes a queue that is no longer in the registry.
 func (d *directory) drop(q *queue) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.remove(q)
 }
 
-// remove is drop. d.mu is held.
+// remove is drop for callers that have locked d.mu.
 func (d *directory) remove(q *queue) {
 	if d.byName[q.name] == q {
 		delete(d.byName, q.name)
@@ -153,7 +168,8 @@ func (d *directory) remove(q *queue) {
 	}
 }
 
-// trim forgets queues that others have taken out of the registry, if there are any.
+// trim removes queues that other processes have taken out of the registry. It reads the
+// registry only if that has fewer queues than the list.
 func (d *directory) trim(ctx context.Context) error {
 	n, err := d.b.rdb.HLen(ctx, d.b.space.queues).Result()
 	if err != nil {
@@ -168,20 +184,21 @@ func (d *directory) trim(ctx context.Context) error {
 	return err
 }
 
-// malformed is the error of a queue whose entry in the registry is damaged.
+// malformed returns the error for a queue whose number of partitions in the registry is
+// damaged.
 func (d *directory) malformed(name, partitions string) error {
 	return fmt.Errorf("redis: queue %q: %w: its number of partitions in the hash %s is %.40q, want 1 to %d; set it to what it was",
 		name, broker.ErrMalformed, d.b.space.queues, partitions, MaxPartitions)
 }
 
-// add takes over what the registry says of a queue. d.mu is held.
+// add is learn for callers that have locked d.mu. It logs a damaged queue once.
 func (d *directory) add(name, partitions string) (*queue, error) {
 	n, err := strconv.Atoi(partitions)
 	if err != nil || n < 1 || n > MaxPartitions || broker.CheckName("queue", name) != nil {
 		err := d.malformed(name, partitions)
 		if was, is := d.bad[name]; !is || was != partitions {
 			d.bad[name] = partitions
-			d.b.log.Error("redis: a queue of the registry can't be used; the others can", "error", err)
+			d.b.log.Error("redis: a queue can't be used, because its entry in the registry is damaged; other queues are not affected", "error", err)
 		}
 		return nil, err
 	}
@@ -200,8 +217,8 @@ func (d *directory) add(name, partitions string) (*queue, error) {
 	return q, nil
 }
 
-// all reads the registry. The queues are sorted by name. One whose entry is damaged is
-// left out, unless it was known before.
+// all reads the registry and returns its queues, sorted by name. A queue whose entry is
+// damaged is left out, unless the process knew it before the damage.
 func (d *directory) all(ctx context.Context) ([]*queue, error) {
 	names, err := d.b.rdb.HGetAll(ctx, d.b.space.queues).Result()
 	if err != nil {
@@ -214,7 +231,7 @@ func (d *directory) all(ctx context.Context) ([]*queue, error) {
 	for name, n := range names {
 		if q, err := d.add(name, n); err == nil {
 			list = append(list, q)
-		} else if q = d.byName[name]; q != nil { // as it was before it was damaged
+		} else if q = d.byName[name]; q != nil { // known from before the damage
 			list = append(list, q)
 		}
 	}
@@ -224,7 +241,7 @@ func (d *directory) all(ctx context.Context) ([]*queue, error) {
 		}
 	}
 	for name, q := range d.byName {
-		if _, there := names[name]; !there { // nothing was left of it
+		if _, there := names[name]; !there { // it was removed from the registry
 			d.remove(q)
 		}
 	}
@@ -232,7 +249,7 @@ func (d *directory) all(ctx context.Context) ([]*queue, error) {
 	return list, nil
 }
 
-// mayHave returns the partitions of known queues that a task may be in by its id.
+// mayHave returns the partitions of known queues that may have the task with this id.
 func (d *directory) mayHave(id broker.ID) []*keys {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -243,17 +260,19 @@ func (d *directory) mayHave(id broker.ID) []*keys {
 	return places
 }
 
-// each calls visit with the ids that may be in a partition of a queue, for one
-// after the other, until visit has found them all. It first asks the queues
-// known here and reads the registry only if some ids were in none of them. Visit
-// returns which ids, by their places in the list it was given, were found.
+// each finds the partitions of tasks. It calls visit for one partition after the other, with the
+// indices in ids of the tasks that may be there, until all are found. visit reports for
+// each of these indices, in order, whether the task was found. each first tries the queues in the
+// list, and reads the registry only if some tasks were in none of them. At most
+// broker.MaxBatch indices are passed to one call of visit.
 func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *keys, places []int) (found []bool, err error)) error {
-	open := make([]int, len(ids)) // places of the ids not found yet
+	open := make([]int, len(ids)) // indices of the ids that were not found yet
 	for i := range ids {
 		open[i] = i
 	}
 	asked := make(map[*keys]bool)
 	for round := 0; ; round++ {
+		// Ask the partitions of known queues, as long as some id is left that may be in one of them.
 		for len(open) > 0 {
 			k, places := d.next(ids, open, asked)
 			if k == nil {
@@ -272,6 +291,7 @@ func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *key
 			}
 			open = slices.DeleteFunc(open, func(p int) bool { return found[p] })
 		}
+		// The rest may be in queues that are new. One more round with a fresh list is enough.
 		if len(open) == 0 || round > 0 {
 			return nil
 		}
@@ -284,7 +304,8 @@ func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *key
 	}
 }
 
-// stale says whether the registry may have queues that are not known here.
+// stale reports whether the registry may have queues that are not in the list: their number has
+// changed, or the registry was not read for a while.
 func (d *directory) stale(ctx context.Context) (bool, error) {
 	n, err := d.b.rdb.HLen(ctx, d.b.space.queues).Result()
 	if err != nil {
@@ -295,8 +316,8 @@ func (d *directory) stale(ctx context.Context) (bool, error) {
 	return n != int64(d.count) || time.Since(d.read) > reread, nil
 }
 
-// next returns a partition that was not asked yet and the places of the ids that
-// may be in it.
+// next returns a partition that is not in asked, and the indices of those open ids that may be in
+// it. It returns nil if there is no such partition.
 func (d *directory) next(ids []broker.ID, open []int, asked map[*keys]bool) (*keys, []int) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

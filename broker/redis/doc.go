@@ -1,5 +1,5 @@
-// Package redis keeps tasks in Redis (6.2 or newer) or Valkey: for programs of
-// several processes or machines.
+// Package redis is the broker that keeps tasks in Redis (6.2 or newer) or Valkey. Use it
+// when arbiters and minions run in several processes or on several machines.
 //
 //	b, err := redis.Open(ctx, "redis://localhost:6379/0")
 //	defer b.Close()
@@ -8,42 +8,45 @@
 //
 // # The model
 //
-// Each queue is a handful of keys that share a hash slot. A message is in one
-// place at a time: in the ready list; by its due time among the later ones; or
-// in flight, in a hash of the minion that owns it. An idle minion takes a
-// message with a blocking move to a list of its own, so that it is on the
-// server at every moment, and a busy one takes batches with a script. Whatever
-// changes more than one thing is one Lua script that checks everything before
-// it writes; the scripts are in lua/, each with its keys and arguments.
-// docs/architecture.md draws the keys.
+// Each queue consists of about twenty keys that share a hash slot. A message is in
+// exactly one of them at a time: in the list of ready messages; in the hash of
+// scheduled messages, whose due times are in a sorted set beside it; or in the hash of
+// messages in flight at one minion. An idle minion takes a message with a blocking
+// move to a list of its own, so the message is on the server at every moment even if
+// the minion dies. A busy minion takes batches with a script. Every change of more than
+// one key is one Lua script, which checks all its conditions before it writes. The
+// scripts are in lua/; the comment at the top of each lists its keys and arguments.
+// docs/architecture.md has a table of all keys.
 //
-// The server's clock decides everything: due times, leases, retention. Clocks
+// Due times, leases and retention are compared with the server's clock only. Clocks
 // of clients can be hours apart.
 //
 // # What the server must be
 //
-// A single server, Sentinel or Cluster; [Open] has the URLs. It must not evict
-// keys (maxmemory-policy noeviction), and keeps what its persistence keeps: with
-// appendonly yes and appendfsync always every accepted task; with everysec all
-// but about the last second at a crash; at a failover all that had reached the
-// replica. A server that is out of memory refuses new tasks and goes on with
-// the old ones.
+// The server is a single Redis server, a set of Sentinels or a Cluster; [Open] lists the
+// URLs. It must not evict keys (maxmemory-policy noeviction). How many tasks a crash can
+// lose depends on the server's persistence: with appendonly yes and appendfsync always
+// no accepted task is lost; with appendfsync everysec a crash can lose about the last
+// second; a failover loses the changes that had not reached the replica. A server that
+// is out of memory refuses new tasks, and the tasks that it has are still executed.
 //
-// # A user of its own
+// # An ACL user for Arbiter
 //
-// Arbiters and minions need no more than this of an ACL. With another [Namespace]
-// its name stands in place of arbiter; the braces are part of the keys.
+// Arbiters and minions need the following rights and no others. If you set another
+// [Namespace], write its name in place of arbiter; the braces are part of the keys.
 //
 //	ACL SETUSER tasks on >secret resetkeys resetchannels -@all
 //	  ~arbiter:* ~{arbiter}:* ~{arbiter:* &arbiter:*
 //	  +@read +@write +@pubsub +@connection -@dangerous -@scripting
 //	  +eval +evalsha +time +client|unblock +multi +exec +info +command +cluster|slots
 //
-// It is one line. The user is named in the URL, as in redis://tasks:secret@host:6379/0,
-// or by [Login]. INFO only serves to look for a server that is too old or evicts
-// keys, and the last two only a Cluster. With Sentinel the sentinels are asked
-// without a user, or with one of their own: see [Open] and [SentinelLogin].
+// The command is a single line. Give the user in the URL, as in
+// redis://tasks:secret@host:6379/0, or with [Login]. INFO is used only to detect a server
+// that is too old or that evicts keys. COMMAND and CLUSTER SLOTS are used only with a
+// Cluster. Sentinels are asked without a user, or with a user of their own: see [Open] and
+// [SentinelLogin].
 //
-// Whoever may write these keys can make minions run any task they know, with any
-// arguments, unless a codec signs or encrypts them: see package codec.
+// A user with write access to these keys can make minions run any task that is
+// registered with them, with any arguments, unless a codec signs or encrypts the
+// arguments: see package codec.
 package redis

@@ -11,23 +11,39 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// This file stores new tasks.
+//
+// Enqueue divides a batch into parts, one for each run of a script: the tasks of a part go to
+// one partition, and are at most broker.MaxBatch tasks and about broker.MaxBatchBytes. All
+// parts are sent in one round trip. There are two scripts. Ordinary tasks, which are ready at
+// once, go by enqueue_plain, which only appends messages and states. Tasks with a delay, a
+// deadline, a unique key or a flow, and blocked ones, go by enqueue, which is slower. A
+// part of ordinary tasks falls back to enqueue if enqueue_plain does not store it: a task
+// may be known already, a record may be missing, or the queue may not be registered.
+//
+// The scripts leave out a task that is stored already with the same content. So Enqueue may be
+// repeated after a lost reply, and no task is stored twice.
+
 // Enqueue implements [broker.Broker].
 func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	return do(ctx, func() error { return b.enqueueNow(ctx, tasks) })
 }
 
+// enqueueNow checks the tasks, divides them into parts and sends these. A task that is invalid, or
+// whose queue can't be registered, gets an error of its own and does not stop the others.
 func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
 	failed := failures{of: len(tasks)}
 	var parts []*part
-	var open map[destination]*part // the last part for each, if there are several
+	var open map[destination]*part // the last part for each destination; nil while there is one
 	var seen ids
 	if len(tasks) > 1 {
 		seen = idSets.Get().(ids)
 		defer seen.free()
 	}
+	// Successive tasks mostly go to the same part, so q and p are those of the task before.
 	var q *queue
 	var p *part
 	for i, t := range tasks {
@@ -43,6 +59,7 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 			failed.set(i, err)
 			continue
 		}
+		// Continue the last part for the destination of this task.
 		to := destination{k, ordinary(t)}
 		if p != nil && p.destination != to {
 			if open == nil {
@@ -51,6 +68,7 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 			open[p.destination] = p
 			p = open[to]
 		}
+		// Begin a new part if there is none, it is full, or a block would be cut in two.
 		size := t.Size()
 		if p == nil || p.size+size > broker.MaxBatchBytes || p.count() == broker.MaxBatch || p.cut(t, len(tasks)-i) {
 			p = &part{destination: to, cfg: &b.cfg, simple: true, in: newScratch()}
@@ -65,10 +83,10 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 	return broker.NewBatchError(failed.errs)
 }
 
-// failures are the errors of a batch. None take no memory.
+// failures collects the errors of the tasks of a batch. The slice is made with the first error.
 type failures struct {
-	of   int // how many are in the batch
-	errs []error
+	of   int     // size of the batch
+	errs []error // by index in the batch; nil if there is none
 }
 
 func (f *failures) set(i int, err error) {
@@ -78,39 +96,43 @@ func (f *failures) set(i int, err error) {
 	f.errs[i] = err
 }
 
-// destination is what the tasks of a part have in common. What is not ordinary is apart,
-// so that it keeps no others from the simple script.
+// destination is what the tasks of a part have in common. Ordinary tasks have parts of their own,
+// so that a single other task does not force all of them into the slower script.
 type destination struct {
 	keys     *keys
 	ordinary bool
 }
 
-// ordinary reports whether a task is ready at once and needs nothing but its message.
+// ordinary reports whether a task is ready at once and needs no key but the ready list and the
+// state hash.
 func ordinary(t *broker.Task) bool {
 	return t.Delay <= 0 && t.Deadline == 0 && t.Unique == "" && t.Group.IsZero() && !t.Blocked
 }
 
-// part is what one run of an enqueue script stores.
+// part is the tasks that one run of an enqueue script stores. They are either all plain, which
+// is the word here for the messages of ordinary tasks, or all other.
 type part struct {
 	destination
 	cfg    *config
-	simple bool // enqueue_plain can do it: nothing is in other, and no id twice
-	size   int
-	in     *scratch // its bytes are the records of plain, one behind the other
-	places []int    // of plain in the batch
-	plain  []int    // where each ends in bytes
-	apart  []int    // which of plain are kept apart
-	fields []field  // of the state hash, for plain
-	last   []int    // of other
-	other  []any
-	others []stored      // records of other that are kept apart
-	notes  []note        // metadata of all
-	limit  time.Duration // until the first of their deadlines; 0 if none has one
+	simple bool          // whether enqueue_plain can store it: no other messages, and no id twice
+	size   int           // of the records, in bytes
+	in     *scratch      // in.bytes has the records of the plain messages, one behind the other
+	places []int         // index in the batch of each plain message
+	plain  []int         // where each plain message ends in in.bytes
+	apart  []int         // indices in plain of those with a large record
+	fields []field       // fields of the state hash for the plain messages
+	last   []int         // index in the batch of each other message
+	other  []any         // arguments of the other messages, six for each
+	others []stored      // large records of the other messages
+	notes  []note        // metadata of all messages
+	limit  time.Duration // time until the first deadline; 0 if no task has one
 }
 
+// count returns how many tasks the part has.
 func (p *part) count() int { return len(p.places) + len(p.last) }
 
-// add adds a task; left says how many may still come.
+// add adds a task. place is its index in the batch; left is how many tasks of the batch remain,
+// with this one, and sizes the memory.
 func (p *part) add(place int, t *broker.Task, left int) {
 	if p.ordinary {
 		if p.plain == nil {
@@ -119,7 +141,7 @@ func (p *part) add(place int, t *broker.Task, left int) {
 		}
 		apart := p.cfg.keptApart(t)
 		if apart {
-			if len(p.apart) == 0 { // large ones shall not be copied as it grows
+			if len(p.apart) == 0 { // grow once, since growing step by step would copy large records
 				p.in.bytes = slices.Grow(p.in.bytes, min(left*(t.Size()+64), broker.MaxBatchBytes))
 			}
 			p.apart = append(p.apart, len(p.plain))
@@ -131,6 +153,7 @@ func (p *part) add(place int, t *broker.Task, left int) {
 		p.note(t, p.in.bytes[from:], true, apart)
 		return
 	}
+	// A task that is not ordinary has six arguments for the enqueue script.
 	p.simple = false
 	msg := broker.AppendRecord(nil, t)
 	record, apart := msg, p.cfg.keptApart(t)
@@ -156,7 +179,7 @@ func (p *part) add(place int, t *broker.Task, left int) {
 	p.note(t, record, false, apart)
 }
 
-// free gives back the memory of the part. The scripts have run.
+// free gives the memory of the part back to the pool. No script may be under way with it.
 func (p *part) free() {
 	if p.plain != nil {
 		p.in.ends, p.in.places = p.plain, p.places
@@ -164,6 +187,7 @@ func (p *part) free() {
 	p.in.free()
 }
 
+// call returns the run of the script that stores the part.
 func (p *part) call() *call {
 	k := p.keys
 	p.in.blobs = slices.Grow(p.in.blobs[:0], len(p.plain)+2*len(p.fields))
@@ -173,6 +197,7 @@ func (p *part) call() *call {
 	} else {
 		args = append(args, len(p.plain))
 	}
+	// Large records are stored by commands in front of the script, and the script gets stubs.
 	from, apart := 0, p.apart
 	var before []stored
 	for i, to := range p.plain {
@@ -207,8 +232,9 @@ func (p *part) call() *call {
 	return c
 }
 
-// sendParts stores the parts in one round trip, or more where the simple script
-// does not do or a queue has to be registered.
+// sendParts stores the parts. That takes one round trip, and another one for parts that have
+// to be sent again: the simple script has not stored them, their queue had to be
+// registered first, or a large record was missing.
 func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.Task, failed *failures) {
 	for try := 0; len(parts) > 0; try++ {
 		calls := make([]*call, len(parts))
@@ -218,17 +244,18 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 		inOrder(parts, calls)
 		runAll(ctx, b, calls)
 		var again []*part
+		// A part whose answer is known ends here; the others are sent again with the next try.
 		for i, p := range parts {
 			err, reply := calls[i].err, calls[i].reply
 			switch {
 			case err != nil:
 			case p.simple:
-				if toInt(reply) == 0 {
+				if toInt(reply) == 0 { // not stored: the other script finds out why
 					p.simple = false
 					again = append(again, p)
 				}
 				continue
-			case reply == nil: // not registered
+			case reply == nil: // the queue is not registered
 				var q *queue
 				if q, err = b.queues.register(ctx, p.keys.queue); err == nil && try < 2 {
 					if slices.Contains(q.parts, p.keys) {
@@ -239,19 +266,19 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 					continue
 				}
 				if err == nil {
-					err = broker.ErrUnavailable // the store is emptied while we use it
+					err = broker.ErrUnavailable // the registration is lost again and again: somebody empties the server
 				}
-			case isMissing(reply): // a record
+			case isMissing(reply): // a large record is missing
 				if err = calls[i].unstored; err == nil && try < storeTries {
 					again = append(again, p)
 					continue
 				}
 				if err == nil {
-					err = fmt.Errorf("redis enqueue: %w: the records of tasks do not stay at the server", broker.ErrUnavailable)
+					err = fmt.Errorf("redis enqueue: %w: the server loses the records of large tasks before they are enqueued", broker.ErrUnavailable)
 				}
 			}
 			p.answer(tasks, failed, toList(reply), err)
-			if p.limit > 0 { // also after an error: perhaps they are stored
+			if p.limit > 0 { // even after an error, since the tasks may have been stored
 				b.expiry.expect(p.keys, p.limit)
 			}
 		}
@@ -259,8 +286,11 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 	}
 }
 
-// inOrder sees to it that the parts for one destination are stored in their order.
+// inOrder makes sure that several parts for one destination are stored in their order: the
+// first run of each script sends the script's text, see call.whole.
 func inOrder(parts []*part, calls []*call) {
+	// A call sends the text if its part has others with the same destination, and no earlier one of
+	// these runs the same script.
 	for i, p := range parts {
 		several, first := false, true
 		for j, other := range parts {
@@ -273,8 +303,9 @@ func inOrder(parts []*part, calls []*call) {
 	}
 }
 
-// sendElsewhere stores a part of which the queue was forgotten, and has other
-// partitions now.
+// sendElsewhere enqueues the tasks of a part anew. Their queue was removed from the registry, and
+// registered again with another number of partitions, so the partition of the part no longer
+// exists.
 func (b *Broker) sendElsewhere(ctx context.Context, p *part, tasks []*broker.Task, failed *failures) {
 	places := append(p.places[:len(p.places):len(p.places)], p.last...)
 	some := make([]*broker.Task, len(places))
@@ -295,17 +326,20 @@ func (b *Broker) sendElsewhere(ctx context.Context, p *part, tasks []*broker.Tas
 	}
 }
 
-// storeTries is how often records are stored: they are missing if their time was
-// over, or if others of the same ids were there.
+// storeTries is how often large records are stored before Enqueue fails. A record is missing if it
+// expired before the script ran, or if the key had the record of another task.
 const storeTries = 4
 
-// isMissing says whether an enqueue script has not found a record.
+// isMissing reports whether an enqueue script has found a large record missing. It then
+// returns a number.
 func isMissing(reply any) bool {
 	_, is := reply.(int64)
 	return is
 }
 
-// answer sets the errors of the part's tasks: all alike, or what the script said.
+// answer sets the errors of the part's tasks. If err is not nil all get it. Else refused has
+// the tasks that the script refused: for each, its number in the part from 1, and the id of
+// the task that has its id or unique key.
 func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err error) {
 	places := append(p.places[:len(p.places):len(p.places)], p.last...)
 	if err != nil {
@@ -317,7 +351,7 @@ func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err
 	for j := 0; j+1 < len(refused); j += 2 {
 		place := places[toInt(refused[j])-1]
 		if known := toString(refused[j+1]); len(known) != len(broker.ID{}) {
-			failed.set(place, fmt.Errorf("task %s: it is known, and what is known can't be read: %w", tasks[place].ID, unreadableState(known)))
+			failed.set(place, fmt.Errorf("task %s: its id is taken, and the state of the task that has it can't be read: %w", tasks[place].ID, unreadableState(known)))
 			continue
 		}
 		e := &broker.DuplicateError{ID: tasks[place].ID, Holder: toID(refused[j+1])}
@@ -328,8 +362,8 @@ func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err
 	}
 }
 
-// millis returns a duration in ms, rounded up: a short one must not become 0,
-// which means none.
+// millis returns a duration in ms as text, rounded up: a short one must not become 0, which
+// stands for no duration.
 func millis(d time.Duration) string {
 	if d <= 0 {
 		return "0"

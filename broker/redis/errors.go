@@ -16,7 +16,18 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Each says what is closed.
+// This file turns errors of the client library and of the server into the errors of package
+// broker.
+//
+// A caller has to know whether a failed operation may have been done, and whether trying again
+// makes sense. Fault decides that, in this order:
+//
+//   - The server does not fit its configuration (misfit.go): ErrInvalid.
+//   - The server refused, for now (refusals): ErrUnavailable, and nothing was done.
+//   - A key has the wrong type, or a script failed: ErrDamaged.
+//   - The request was never sent: ErrUnavailable, and nothing was done.
+//   - The connection broke or ctx ended: ErrIndeterminate, it may have been done.
+
 var errInboxClosed = fmt.Errorf("the inbox is %w", broker.ErrClosed)
 
 func (b *Broker) errClosed() error {
@@ -31,17 +42,18 @@ func (t *topic) errClosed() error {
 	return fmt.Errorf("the subscription to topic %s is %w", t.name, broker.ErrClosed)
 }
 
-// refusals are replies of a server that did not do what was asked, and may do
-// so later, or when an operator has seen to it.
+// refusals are the codes of replies with which a server refuses a command for now. It has done
+// nothing, and may do the same command later, perhaps after an operator has acted.
 var refusals = []string{
 	"OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
 	"MISCONF", "NOREPLICAS", "BUSY", "ERR max number of clients",
 	"MOVED", "ASK", "UNBLOCKED", "EXECABORT",
 }
 
-// fault turns an error of the client library into one of the contract: the server
-// can't be used as it is configured; refused, so nothing happened; or lost, so nobody
-// knows. What names the operation. It is told of success with a nil error.
+// fault classifies an error of the client library; the start of this file has the classes.
+// what names the operation: a script, or a few words for a plain command. A nil err stands
+// for success, which fault remembers: what has worked before is not misconfigured, so a
+// later refusal of it is temporary.
 func (b *Broker) fault(what string, err error) error {
 	if err == nil {
 		b.tried.succeeded(what)
@@ -52,7 +64,7 @@ func (b *Broker) fault(what string, err error) error {
 	}
 	if errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil {
 		return fmt.Errorf("redis %s: %w: %w", what, b.errClosed(), broker.ErrIndeterminate)
-	} // else the client closed it, as it does to those of a master that was replaced
+	} // else the client library closed the connection, as it does when a master is replaced
 	if m := b.misfit(err); m != nil {
 		switch {
 		case !m.had(&b.tried, what) && m.inside:
@@ -78,7 +90,7 @@ func (b *Broker) fault(what string, err error) error {
 		return fmt.Errorf("redis %s: %w: a key of namespace %s has another type; see who else writes there, and delete or rename it: %w",
 			what, damaged, b.cfg.namespace, err)
 	case errors.As(err, &reply):
-		// Nobody has foreseen it.
+		// This is an error reply that is in no list above.
 		return fmt.Errorf("redis %s: %w: %w", what, errDamagedHalfway, err)
 	}
 	if notSent(err) {
@@ -90,26 +102,26 @@ func (b *Broker) fault(what string, err error) error {
 	return fmt.Errorf("redis %s: %w: %w: %w", what, broker.ErrUnavailable, broker.ErrIndeterminate, err)
 }
 
-// errDamagedHalfway is ErrDamaged where the server may have done a part: a script that fails
-// at one key keeps what it has written to others.
+// errDamagedHalfway is ErrDamaged for an operation that may have been done in part: when a
+// script fails at one key, its writes to other keys stay.
 var errDamagedHalfway = fmt.Errorf("%w, and a part may have been done: %w", broker.ErrDamaged, broker.ErrIndeterminate)
 
-// reading are the scripts that write nothing.
+// reading has the scripts that write nothing.
 var reading = []*script{scriptStatus, scriptLocate, scriptCensus, scriptRecord, scriptArrivals, scriptMembers, scriptFlowLookup}
 
-// writes reports whether an operation, named as in fault, is a script that writes.
+// writes reports whether an operation, by its name as in fault, is a script that writes.
 func writes(what string) bool {
 	is := func(s *script) bool { return s.name == what }
 	return slices.ContainsFunc(scripts, is) && !slices.ContainsFunc(reading, is)
 }
 
-// refusedForNow reports whether err is the reply of a server that may do later what it
-// has refused.
+// refusedForNow reports whether err is one of refusals.
 func refusedForNow(err error) bool {
 	return slices.ContainsFunc(refusals, func(code string) bool { return replied(err, code) })
 }
 
-// replied reports whether err is a server's error reply that begins with a code.
+// replied reports whether err is, or quotes, an error reply of the server that begins with
+// code.
 func replied(err error, code string) bool {
 	var reply redis.Error
 	if errors.As(err, &reply) && strings.HasPrefix(reply.Error(), code) {
@@ -118,7 +130,7 @@ func replied(err error, code string) bool {
 	return redis.HasErrorPrefix(err, code) || strings.Contains(err.Error(), "-"+code+" ")
 }
 
-// notSent reports whether the request never left: there was no connection.
+// notSent reports whether the request was never sent, because there was no connection.
 func notSent(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
@@ -127,8 +139,8 @@ func notSent(err error) bool {
 	return errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
 }
 
-// trials notes which operations have succeeded. It grows to the number of names that
-// fault is told of success with, which are few and fixed.
+// trials is the set of operations that have succeeded at least once, by their names in fault.
+// These are few. Reading it needs no lock.
 type trials struct {
 	mu   sync.Mutex
 	done atomic.Pointer[map[string]struct{}]

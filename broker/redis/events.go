@@ -14,6 +14,18 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// This file publishes events to topics, and reads them.
+//
+// A topic is a Redis stream. Publish appends events by a script, which also bounds the length of
+// the stream and sets when it expires. Each event in the stream has two fields: its payload
+// (d), and the id of the event before it (p). A reader that is behind can miss events that were
+// trimmed meanwhile. It notices that because p of the next event is not the id of the event that
+// it has read last.
+//
+// A subscription is a goroutine with a connection of its own that waits in XREAD. Receive may
+// be called again after its context has ended: the read goes on, and the next call gets its
+// reply.
+
 // Publish implements [broker.Broker].
 func (b *Broker) Publish(ctx context.Context, events []broker.Event) error {
 	events = slices.Clone(events)
@@ -24,6 +36,7 @@ func (b *Broker) publishNow(ctx context.Context, events []broker.Event) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
+	// Successive events of one topic are stored by one script.
 	for len(events) > 0 {
 		topic := events[0].Topic
 		if err := broker.CheckName("topic", topic); err != nil {
@@ -48,23 +61,24 @@ func (b *Broker) publishNow(ctx context.Context, events []broker.Event) error {
 	return nil
 }
 
-// topic reads a stream.
+// topic is a subscription: a reader of one stream.
 type topic struct {
 	b      *Broker
 	name   string
-	stream string
-	at     string // id of the last event that was returned
-	known  bool   // at is an event's, so that the next one must name it
+	stream string // key of the stream
+	at     string // position in the stream; mostly the id of the last event that was returned
+	known  bool   // whether at is the id of an event; then the next event must name it as the one before
 
 	mu     sync.Mutex
-	client *redis.Client
-	closed bool
-	done   chan struct{}
-	wg     sync.WaitGroup
-	reply  chan read
-	busy   bool
+	client *redis.Client  // for blocking reads; nil while there is none
+	closed bool           // Close has been called
+	done   chan struct{}  // closed by Close
+	wg     sync.WaitGroup // the goroutine that reads
+	reply  chan read      // capacity 1
+	busy   bool           // a read is under way, or its reply was not taken yet
 }
 
+// read is the result of one read of the stream.
 type read struct {
 	messages []redis.XMessage
 	err      error
@@ -87,6 +101,7 @@ func (b *Broker) subscribeNow(ctx context.Context, name string, after broker.Cur
 		return nil, err
 	}
 	t := &topic{b: b, name: name, stream: b.space.topics + name, done: make(chan struct{}), reply: make(chan read, 1)}
+	// A cursor is the id of an event in the stream: milliseconds, a dash and a number.
 	switch after {
 	case broker.CursorStart, "":
 		t.at = "0-0"
@@ -109,7 +124,8 @@ func (b *Broker) subscribeNow(ctx context.Context, name string, after broker.Cur
 	return t, nil
 }
 
-// end returns the place after all events there are.
+// end returns a position behind all events of the stream. known reports whether it is the id of
+// an event.
 func (t *topic) end(ctx context.Context) (at string, known bool, err error) {
 	last, err := t.b.rdb.XRevRangeN(ctx, t.stream, "+", "-", 1).Result()
 	if err != nil {
@@ -118,7 +134,7 @@ func (t *topic) end(ctx context.Context) (at string, known bool, err error) {
 	if len(last) > 0 {
 		return last[0].ID, true, nil
 	}
-	// Ids begin with the server's time: all that come are later than before now.
+	// Ids begin with the server's time in ms, so all later events have greater ids than this.
 	now, err := t.b.rdb.Time(ctx).Result()
 	if err != nil {
 		return "", false, t.b.fault("read topic "+t.name, err)
@@ -146,7 +162,7 @@ func (t *topic) Receive(ctx context.Context) (events []broker.Event, missed bool
 		case <-t.b.ctx.Done():
 			return nil, false, t.b.errClosed()
 		}
-		if r.err != nil {
+		if r.err != nil { // reconnect and read on from the same position
 			t.drop()
 			t.b.log.Debug("redis: reading a topic was interrupted", "topic", t.name, "error", r.err)
 			select {
@@ -158,6 +174,7 @@ func (t *topic) Receive(ctx context.Context) (events []broker.Event, missed bool
 			pause = min(2*pause, time.Second)
 			continue
 		}
+		// missed is true if an event does not name the one that was returned before it.
 		for _, m := range r.messages {
 			before, _ := m.Values["p"].(string)
 			data, _ := m.Values["d"].(string)
@@ -173,7 +190,7 @@ func (t *topic) Receive(ctx context.Context) (events []broker.Event, missed bool
 	}
 }
 
-// start begins a read unless one is under way.
+// start begins a read unless one is under way from an earlier Receive, whose context has ended.
 func (t *topic) start(ctx context.Context) error {
 	if err := t.b.alive(ctx); err != nil {
 		return err
@@ -193,6 +210,7 @@ func (t *topic) start(ctx context.Context) error {
 		}
 		t.client = client
 	}
+	// The read ends after a time slice, so that Close of the broker need not wait for an event.
 	t.busy = true
 	client, at := t.client, t.at
 	t.wg.Go(func() {
@@ -209,6 +227,7 @@ func (t *topic) start(ctx context.Context) error {
 	return nil
 }
 
+// drop closes the connection. The next read opens another one.
 func (t *topic) drop() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

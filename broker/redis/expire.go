@@ -9,34 +9,41 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// expiry ends tasks whose deadlines pass while they wait: for their time, for a slot,
-// for other tasks, or for their next attempt. The deadlines of a queue are in a sorted
-// set at the server, and any process that knows of one looks at the set when that has
-// passed. A process knows of deadlines in four ways: it has sent such a task, it has
-// looked up a task of the queue, a heartbeat of one of its minions tells of it, or a visit
-// of all queues (see round.go). So somebody who waits is enough, no minion need serve the
-// queue, and a queue without deadlines is never looked at. Who has sent a task looks at
-// once. Others leave that process some time, so that not all of them do the same.
+// This file ends tasks whose deadlines pass while they wait: for their due time, for a slot, for
+// other tasks of a flow, or for their next attempt. A minion ends a task whose deadline passes
+// while it runs.
 //
-// Several processes may do it at once, and each may die at any line: an id stays in the
-// set until the script that ends the task has run, and a task ends once.
+// The server has the deadlines of the waiting tasks of a queue in a sorted set. A process that
+// knows of a deadline sets a timer, and when the deadline has passed it looks at the set and
+// ends the expired tasks. A process learns of deadlines in four ways: it has sent such
+// a task; it has looked up a task of the queue; a heartbeat of one of its minions tells the
+// first deadline; or a visit of the periodic round does (round.go). So a process that waits for
+// the result is enough, no minion need serve the queue, and a queue without deadlines costs
+// nothing.
+//
+// The process that has sent a task looks as soon as the deadline has passed. The others leave
+// it a random time (expiryLeave), so that usually one process does the work. Several may do
+// it at once, and each may die at any line: an id stays in the set until the script that ends
+// the task has run, and a task ends once.
+
+// expiry is the timer of a broker for deadlines.
 type expiry struct {
 	b *Broker
 
 	mu      sync.Mutex
-	next    map[*keys]time.Time // when a queue is to be looked at
-	busy    map[*keys]bool      // queues that are being looked at
-	timer   *time.Timer         // goes off at the first of next
+	next    map[*keys]time.Time // when to look at a partition
+	busy    map[*keys]bool      // partitions that are being looked at
+	timer   *time.Timer         // fires at the first of next
 	closed  bool
-	inboxes map[*inbox]bool // that are told of arrivals where no minion is
+	inboxes map[*inbox]bool // told of arrivals if this process has no minion to tell
 }
 
 const (
-	expiryLeave = 250 * time.Millisecond // what others leave to who has sent a task; at most twice that
-	expiryGap   = 50 * time.Millisecond  // between two looks at a queue
-	expiryAgain = time.Second            // after an error
-	expiryLimit = 10 * time.Second       // for one look
-	expiryPage  = 100                    // ids that one script ends; it is short also with many minions
+	expiryLeave = 250 * time.Millisecond // how long other processes leave the work to the sender, at least; at most twice that
+	expiryGap   = 50 * time.Millisecond  // the least time between two looks at a partition
+	expiryAgain = time.Second            // pause after an error
+	expiryLimit = 10 * time.Second       // timeout of one look
+	expiryPage  = 100                    // ids that one script ends; few, since each minion of the queue adds to its time
 )
 
 func (x *expiry) init(b *Broker) {
@@ -54,15 +61,15 @@ func (x *expiry) close() {
 	}
 }
 
-// expect notes that a task of this process has a deadline in a while.
+// expect notes that a task that this process has sent has a deadline, after the time in.
 func (x *expiry) expect(k *keys, in time.Duration) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.plan(k, in)
 }
 
-// learn notes what the server has told: its first deadline in a queue (empty if there is
-// none) and the time, both in ms.
+// learn notes the first deadline of a partition that a reply of the server has told. It is empty
+// if there is none. now is the server's time; both are in ms.
 func (x *expiry) learn(k *keys, first any, now int64) {
 	at := toInt(first)
 	if at == 0 {
@@ -74,9 +81,10 @@ func (x *expiry) learn(k *keys, first any, now int64) {
 	x.plan(k, in+expiryLeave+rand.N(expiryLeave))
 }
 
-// plan lets a queue be looked at in a while, or sooner if that was planned. x.mu is held.
+// plan schedules a look at a partition after the time in, unless an earlier one is scheduled.
+// x.mu must be locked.
 func (x *expiry) plan(k *keys, in time.Duration) {
-	// A millisecond more: the server compares whole ones.
+	// Add a millisecond, because the server compares whole milliseconds.
 	at := time.Now().Add(in + time.Millisecond)
 	if old, ok := x.next[k]; ok && !at.Before(old) {
 		return
@@ -85,7 +93,7 @@ func (x *expiry) plan(k *keys, in time.Duration) {
 	x.arm()
 }
 
-// arm sets the timer to the first time at which something is to be done. x.mu is held.
+// arm sets the timer to the first scheduled look. x.mu must be locked.
 func (x *expiry) arm() {
 	if x.closed {
 		return
@@ -105,8 +113,8 @@ func (x *expiry) arm() {
 	}
 }
 
-// ring looks at the queues whose time has come, each in a goroutine of its own: a server
-// that hangs keeps only its own queues.
+// ring is called by the timer. It looks at each partition that is scheduled by now in a goroutine
+// of its own, so that a server that hangs delays only its own partitions.
 func (x *expiry) ring() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -125,7 +133,7 @@ func (x *expiry) ring() {
 	x.arm()
 }
 
-// look ends what has expired in a queue, and plans the next look.
+// look ends the expired tasks of a partition, and schedules the next look.
 func (x *expiry) look(k *keys) {
 	ctx, cancel := context.WithTimeout(x.b.ctx, expiryLimit)
 	defer cancel()
@@ -142,11 +150,11 @@ func (x *expiry) look(k *keys) {
 	case left > 0:
 		x.plan(k, max(left, expiryGap))
 	}
-	x.arm() // a look that was planned meanwhile has not been: the queue was busy
+	x.arm() // arm skips busy partitions, so a look that was planned meanwhile is not on the timer yet
 }
 
-// expire ends what has expired in a queue, page by page. It returns how long it is
-// until the next deadline, 0 if there is none.
+// expire ends the expired tasks of a partition, page by page. It returns the time until the next
+// deadline; 0 if there is none.
 func (x *expiry) expire(ctx context.Context, k *keys) (left time.Duration, err error) {
 	ended, arrived := 0, false
 	defer func() {
@@ -188,8 +196,8 @@ func (x *expiry) expire(ctx context.Context, k *keys) (left time.Duration, err e
 	}
 }
 
-// tell tells of arrivals in a queue: a minion of this process, or, if there is none, those
-// who may wait here for a flow.
+// tell tells a minion of this process that a partition has arrivals. If the process has no minion
+// it tells all inboxes, as an arbiter may wait here for the group or pipe, and can drive it.
 func (x *expiry) tell(k *keys) {
 	if x.b.tell(k) {
 		return
@@ -202,12 +210,14 @@ func (x *expiry) tell(k *keys) {
 	}
 }
 
+// open adds an inbox that is told of arrivals.
 func (x *expiry) open(in *inbox) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.inboxes[in] = true
 }
 
+// shut removes an inbox.
 func (x *expiry) shut(in *inbox) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

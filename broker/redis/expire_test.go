@@ -12,6 +12,7 @@ import (
 
 const deadlinesKey = "{" + redis.DefaultNamespace + ":q}:deadlines"
 
+// deadlines returns how many deadlines of queue q are watched.
 func deadlines(t *testing.T, raw *goredis.Client) int64 {
 	t.Helper()
 	n, err := raw.ZCard(t.Context(), deadlinesKey).Result()
@@ -21,10 +22,11 @@ func deadlines(t *testing.T, raw *goredis.Client) int64 {
 	return n
 }
 
+// within sets a deadline.
 func within(d time.Duration) func(*broker.Task) { return func(t *broker.Task) { t.Deadline = d } }
 
-// A deadline is watched until its task ends, whatever ends it, and a task without one is
-// never watched.
+// A deadline is watched until its task ends or runs, however it ends. A task without a deadline is
+// not in the set.
 func TestDeadlinesOfWhatHasEnded(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
@@ -36,7 +38,7 @@ func TestDeadlinesOfWhatHasEnded(t *testing.T) {
 			}
 		}
 		if n, err := raw.Exists(t.Context(), deadlinesKey).Result(); n != 0 || err != nil {
-			t.Fatalf("deadlines are kept of tasks that have none: %d, %v", n, err)
+			t.Fatalf("the set of deadlines exists, though no task has one: %d, %v", n, err)
 		}
 		waits := newTask("q", within(time.Hour), func(x *broker.Task) { x.Delay = time.Hour })
 		enqueue(t, b, newTask("q", within(time.Hour)), newTask("q", within(time.Hour)), newTask("q", within(time.Hour)), waits)
@@ -48,7 +50,7 @@ func TestDeadlinesOfWhatHasEnded(t *testing.T) {
 			}
 		}
 		if n := deadlines(t, raw); n != 2 {
-			t.Errorf("%d deadlines are watched, want those of the two tasks that wait", n)
+			t.Errorf("%d deadlines are watched, want 2, of the tasks that wait", n)
 		}
 		if _, err := b.Cancel(t.Context(), []broker.ID{waits.ID, ds[2].ID}); err != nil {
 			t.Fatal(err)
@@ -59,7 +61,8 @@ func TestDeadlinesOfWhatHasEnded(t *testing.T) {
 	})
 }
 
-// What another build has left, or is no id, goes at its time and ends nothing.
+// Members of the set of deadlines that are no ids, or ids of unknown or final tasks, are removed when
+// they are due. No task ends by them.
 func TestStrangeDeadlines(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
@@ -85,7 +88,7 @@ func TestStrangeDeadlines(t *testing.T) {
 				t.Fatal(err)
 			}
 			if found[1].State != broker.StateSucceeded {
-				t.Fatalf("a task that was done is %s", found[1].State)
+				t.Fatalf("the task that had succeeded is %s", found[1].State)
 			}
 			if found[0].State == broker.StateExpired {
 				break
@@ -98,8 +101,7 @@ func TestStrangeDeadlines(t *testing.T) {
 	})
 }
 
-// Whoever was about to end a task dies. Another client finds it, though the first one
-// had seen it.
+// A process that was about to end an expired task dies. Another one ends the task.
 func TestExpiryByTwo(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		first, second := open(t, url), open(t, url)
@@ -121,8 +123,8 @@ func TestExpiryByTwo(t *testing.T) {
 	})
 }
 
-// Who has sent the task is gone, and nobody serves its queue or asks for it. A round of
-// somebody who lives elsewhere finds it.
+// The sender of a task has ended, no minion serves its queue, and nobody asks for the task. The round
+// of a process with a minion of another queue ends the task when its deadline has passed.
 func TestDeadlineFoundByARound(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {

@@ -5,44 +5,46 @@ import (
 	"time"
 )
 
-// ApartFrom keeps the records of tasks apart whose payloads have so many bytes.
+// These options, constants and methods let tests outside the package change what users can't.
+
+// ApartFrom sets the payload size in bytes from which a record is stored as a large record.
 func ApartFrom(n int) Option { return optionFunc(func(c *config) { c.apartFrom = n }) }
 
-// Reads makes a broker that reads messages up to a version, like one of an earlier build.
+// Reads makes a broker that reads messages up to the given version only, like an earlier build.
 func Reads(version uint8) Option { return optionFunc(func(c *config) { c.reads = version }) }
 
-// RoundsEvery is how often somebody looks after the queues of the namespace.
+// RoundsEvery sets how often a page of the namespace's queues is visited.
 func RoundsEvery(d time.Duration) Option { return optionFunc(func(c *config) { c.rounds = d }) }
 
-// AbandonedAfter is how long a parked task waits beyond its time in a queue without a
-// minion.
+// AbandonedAfter sets how long a parked task of a queue without a minion stays after its parking
+// time.
 func AbandonedAfter(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.abandoned = d })
 }
 
-// RememberFor is how long the id of an ended task is remembered at least.
+// RememberFor sets how long at least the id of a final task is remembered.
 func RememberFor(d time.Duration) Option { return optionFunc(func(c *config) { c.atLeast = d }) }
 
-// SweepStep is how many tasks a step of the sweeper forgets.
+// SweepStep sets how many tasks one step of the sweeper removes.
 func SweepStep(n int) Option { return optionFunc(func(c *config) { c.sweepStep = n }) }
 
-// NoKeeper lets nobody sweep or take turns but the test.
+// NoKeeper disables the background goroutine, so that only the test sweeps and takes turns.
 func NoKeeper() Option { return optionFunc(func(c *config) { c.noKeeper = true }) }
 
-// Unused is how long a partition notes that its queue is registered, and how long a
-// queue is not registered before it can be forgotten.
+// Unused sets how long a partition notes that its queue is registered, and how long a queue must
+// have been unregistered before it is removed from the registry.
 func Unused(registered, unused time.Duration) Option {
 	return optionFunc(func(c *config) { c.registered, c.unused = registered, unused })
 }
 
-// The times of a broker that was given no others.
+// The defaults of the option Unused.
 const (
 	RegisteredFor = registeredFor
 	UnusedFor     = unusedFor
 )
 
-// Round asks for a turn as the broker does by itself from time to time, and then sweeps
-// all that is due. It reports in how many ms to ask again.
+// Round asks for a turn, as the background goroutine does, and then sweeps all that is due. It
+// returns after which time to ask again.
 func (b *Broker) Round(ctx context.Context) (again time.Duration, err error) {
 	again, err = b.round(ctx)
 	b.sweep(ctx, time.Now().Add(time.Minute))

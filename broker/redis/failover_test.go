@@ -14,8 +14,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// When a master hangs and another takes its place, the client closes connections that
-// are in use. That is no end of the broker: whoever was told so would give up for good.
+// When a master hangs and another one takes its place, the client library closes connections in use.
+// No operation may return ErrClosed for that, since its caller would give up for good.
 func TestFailoverIsNotTheEnd(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// cutOff is a hook of a client that can't reach the server of one queue.
+// cutOff is a hook of a client that can't reach the server of one queue while now is true.
 type cutOff struct {
 	queue string
 	now   atomic.Bool
@@ -45,7 +45,7 @@ func (h *cutOff) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.P
 	}
 }
 
-// hits says whether a command fails, and makes it fail.
+// hits reports whether a command has to fail, and sets its error.
 func (h *cutOff) hits(cmd goredis.Cmder) bool {
 	if !h.now.Load() {
 		return false
@@ -59,7 +59,7 @@ func (h *cutOff) hits(cmd goredis.Cmder) bool {
 	return false
 }
 
-// onClusters runs a test on a server that plays a cluster, and on a real one.
+// onClusters runs a test on miniredis with a cluster client, and on a real cluster.
 func onClusters(t *testing.T, body func(t *testing.T, addrs ...string)) {
 	t.Run("miniredis", func(t *testing.T) {
 		t.Parallel()
@@ -77,9 +77,9 @@ func onClusters(t *testing.T, body func(t *testing.T, addrs ...string)) {
 	}
 }
 
-// A minion that can't reach the server of one of its queues is taken for dead
-// there, and a fence stands where blocking moves of it would bring messages. When
-// it reaches the queue again it works there as before, without a fault.
+// A minion that can't reach the server of one of its queues counts as dead there, and a fence is set
+// where its blocking moves would bring messages. When it reaches the queue again it works there
+// as before.
 func TestJoinedBehindItsFence(t *testing.T) {
 	t.Parallel()
 	const lease = 1500 * time.Millisecond
@@ -110,13 +110,13 @@ func TestJoinedBehindItsFence(t *testing.T) {
 		cut.now.Store(true)
 		for end := time.Now().Add(2 * lease); time.Now().Before(end); time.Sleep(lease / 4) {
 			beat("the one that is cut off", c)
-			beat("the other one", other) // takes it for dead in q, at last
+			beat("the other one", other) // in the end it removes the first one from q as dead
 		}
 		if err := other.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		cut.now.Store(false)
-		beat("the one that is back", c) // joins again
+		beat("the one that is back", c) // registers again
 
 		tasks := []*broker.Task{newTask("q"), newTask("q")}
 		if err := b.Enqueue(t.Context(), tasks); err != nil {
@@ -137,7 +137,7 @@ func TestJoinedBehindItsFence(t *testing.T) {
 		}
 		last := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 		if again := dequeue(t, last, 1, time.Second, "q"); again[0].ID != got[1].ID || again[0].Attempt != 2 {
-			t.Errorf("got %+v, want the second task again", again[0])
+			t.Errorf("got %+v, want the second attempt at task %s", again[0], got[1].ID)
 		}
 	})
 }

@@ -11,6 +11,16 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// This file stores flows, which is the word for groups and pipes in code: their records, their
+// members, and how far they have come. It implements the part of broker.Flows that is about the
+// keys of a flow; arrival.go has the part that is about the queues of its members.
+//
+// A flow has three keys in one hash slot: the hash flow, with its record, counts, marks and
+// outcome; the string members, with the ids of its members; and the hash results, with the
+// state and outcome of each member that has arrived. Every operation is one script that checks
+// before it writes and can be repeated, so a driver may die at any line and another one goes
+// on.
+
 var _ broker.Flows = (*Broker)(nil)
 
 // OpenFlow implements [broker.Flows].
@@ -19,6 +29,8 @@ func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members
 	return do(ctx, func() error { return b.openFlowNow(ctx, f, from, members) })
 }
 
+// openFlowNow stores the record of a flow, and the ids of its members from position from on. A
+// large flow takes several calls, in order.
 func (b *Broker) openFlowNow(ctx context.Context, f *broker.Flow, from int, members []broker.ID) error {
 	if err := b.alive(ctx); err != nil {
 		return err
@@ -40,7 +52,7 @@ func (b *Broker) openFlowNow(ctx context.Context, f *broker.Flow, from int, memb
 		return err
 	}
 	switch toInt(reply) {
-	case 0:
+	case 0: // the id belongs to another flow, or a position to another member
 		return fmt.Errorf("flow %s: %w", f.ID, &broker.DuplicateError{ID: f.ID, Holder: f.ID})
 	case -1:
 		return fmt.Errorf("flow %s: %w: members before %d are missing", f.ID, broker.ErrInvalid, from)
@@ -65,16 +77,18 @@ func (b *Broker) lookupFlowNow(ctx context.Context, id broker.ID) (*broker.Progr
 	return readProgress(id, reply)
 }
 
-// ofFlow is the error of a script about one flow. Where a key of it is of another type,
-// the flow is damaged, and that is the harm of nothing else.
+// ofFlow turns the error of a script about one flow into the error of the operation. If a key of
+// the flow has the wrong type, this flow alone is damaged: the error then wraps
+// broker.ErrMalformed, and the caller can go on with other flows.
 func ofFlow(id broker.ID, err error) error {
 	if !isSpoiled(err) {
 		return err
 	}
-	return fmt.Errorf("flow %s: %w: a key of it is of another type: %s", id, broker.ErrMalformed, errText(err))
+	return fmt.Errorf("flow %s: %w: one of its keys has another type: %s", id, broker.ErrMalformed, errText(err))
 }
 
-// readProgress reads what flow_look.lua returns.
+// readProgress parses the reply of the scripts that include flow_look.lua. A nil reply means that
+// the flow does not exist: ErrNotFound.
 func readProgress(id broker.ID, reply any) (*broker.Progress, error) {
 	if reply == nil {
 		return nil, fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
@@ -105,6 +119,8 @@ func (b *Broker) Members(ctx context.Context, id broker.ID, from, limit int, out
 	return ask(ctx, func() ([]broker.Member, error) { return b.membersNow(ctx, id, from, limit, outcomes) })
 }
 
+// membersNow reads a page of members: their ids, and the state of those that have arrived. With
+// outcomes it also reads their outcomes.
 func (b *Broker) membersNow(ctx context.Context, id broker.ID, from, limit int, outcomes bool) ([]broker.Member, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
@@ -128,6 +144,7 @@ func (b *Broker) membersNow(ctx context.Context, id broker.ID, from, limit int, 
 	if reply == nil {
 		return nil, fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
 	}
+	// The reply has the ids, 16 bytes each, and the results: a byte for the state, then the outcome.
 	ids, results := toString(item(toList(reply), 0)), toList(item(toList(reply), 1))
 	members := make([]broker.Member, len(ids)/16)
 	for i := range members {
@@ -138,9 +155,9 @@ func (b *Broker) membersNow(ctx context.Context, id broker.ID, from, limit int, 
 				continue
 			}
 			o, err := broker.ParseOutcome([]byte(v[1:]))
-			if errors.Is(err, broker.ErrVersion) { // a newer driver can
+			if errors.Is(err, broker.ErrVersion) { // a newer driver can read it, so leave it
 				return nil, fmt.Errorf("flow %s, member %d: %w", id, from+i, err)
-			} else if err != nil { // nobody ever will: the flow goes on without it
+			} else if err != nil { // no driver can ever read it, so the member counts as failed
 				o = unreadable("its outcome can't be read", err)
 			}
 			members[i].State, members[i].Outcome = o.State, &o
@@ -155,17 +172,22 @@ func (b *Broker) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arr
 	return ask(ctx, func() (*broker.Progress, error) { return b.arriveNow(ctx, id, arrivals) })
 }
 
+// arriveNow counts arrivals, each once, and returns how far the flow has come.
 func (b *Broker) arriveNow(ctx context.Context, id broker.ID, arrivals []broker.Arrival) (*broker.Progress, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
 	for i := range arrivals {
 		if a := &arrivals[i]; !a.Outcome.State.Final() {
-			return nil, fmt.Errorf("flow %s, place %d: %w: arrived as %s, which is not a final state", id, a.Step, broker.ErrInvalid, a.Outcome.State)
+			return nil, fmt.Errorf("flow %s, position %d: %w: arrived as %s, which is not a final state", id, a.Step, broker.ErrInvalid, a.Outcome.State)
 		}
 	}
 	k := newFlowKeys(b.cfg.namespace, id)
 	keys := []string{k.flow, k.members, k.results}
+	// A reply is the progress after the arrivals of its script; only that of the last one is returned. It
+	// is nil if the flow does not exist, which readProgress reports.
+	//
+	// Large batches are divided. An arrival counts once, so the caller may repeat all of it.
 	for {
 		n, size := 0, 0
 		args := []any{broker.FlowPatience.Milliseconds()}
@@ -184,7 +206,7 @@ func (b *Broker) arriveNow(ctx context.Context, id broker.ID, arrivals []broker.
 			return nil, ofFlow(id, err)
 		}
 		if toInt(reply) < 0 {
-			return nil, fmt.Errorf("flow %s: %w: an arrival at a place it does not have", id, broker.ErrInvalid)
+			return nil, fmt.Errorf("flow %s: %w: an arrival has a position beyond its members", id, broker.ErrInvalid)
 		}
 		if arrivals = arrivals[n:]; len(arrivals) == 0 || reply == nil {
 			return readProgress(id, reply)
@@ -197,6 +219,7 @@ func (b *Broker) MarkFlow(ctx context.Context, id broker.ID, marks broker.Marks)
 	return do(ctx, func() error { return b.markFlowNow(ctx, id, marks) })
 }
 
+// markFlowNow sets marks of a flow. Marks are never removed.
 func (b *Broker) markFlowNow(ctx context.Context, id broker.ID, marks broker.Marks) error {
 	if err := b.alive(ctx); err != nil {
 		return err
@@ -223,6 +246,9 @@ func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) e
 	return do(ctx, func() error { return b.endFlowNow(ctx, id, o) })
 }
 
+// endFlowNow stores the outcome of a flow, publishes it to the flow's inbox, and lets the keys
+// expire. The outcome of a flow that has ended before stays as it is. The keys are kept at least
+// for broker.MinTombstone.
 func (b *Broker) endFlowNow(ctx context.Context, id broker.ID, o *broker.Outcome) error {
 	switch {
 	case !o.State.Final():
@@ -230,6 +256,7 @@ func (b *Broker) endFlowNow(ctx context.Context, id broker.ID, o *broker.Outcome
 	case len(o.Result) > b.cfg.limits.Result:
 		return fmt.Errorf("flow %s: %w: result of %d bytes, the limit is %d", id, broker.ErrTooLarge, len(o.Result), b.cfg.limits.Result)
 	}
+	// The record of the flow has its inbox and its retention.
 	p, err := b.LookupFlow(ctx, id)
 	if err != nil {
 		return err
@@ -248,7 +275,8 @@ func (b *Broker) endFlowNow(ctx context.Context, id broker.ID, o *broker.Outcome
 	return ofFlow(id, err)
 }
 
-// lookupFlows fills in what is known of those ids that are flows.
+// lookupFlows fills in the status of those ids that are flows. out has the same indices as ids. A
+// flow that is damaged gets an error in its status.
 func (b *Broker) lookupFlows(ctx context.Context, ids []broker.ID, out []broker.Status) error {
 	var calls []*call
 	var places []int
@@ -275,10 +303,11 @@ func (b *Broker) lookupFlows(ctx context.Context, ids []broker.ID, out []broker.
 			continue
 		}
 		p, err := readProgress(id, c.reply)
-		if err != nil { // that is of this flow alone
+		if err != nil { // it concerns this flow alone
 			st.Err = err
 			continue
 		}
+		// A flow runs as soon as a member has arrived.
 		switch {
 		case p.Outcome != nil:
 			st.State, st.Outcome = p.Outcome.State, p.Outcome

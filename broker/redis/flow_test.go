@@ -10,8 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// The keys of a flow that has not ended are kept for longer than a member can wait,
-// counted anew from each member that is counted.
+// The keys of a flow that has not ended are kept for longer than a member can wait. The time begins
+// anew with each member that arrives.
 func TestFlowKeysOutliveTheirMembers(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -42,14 +42,14 @@ func TestFlowKeysOutliveTheirMembers(t *testing.T) {
 			from int
 			ids  []broker.ID
 			want func(time.Duration) bool
-		}{{0, ids[:1], short}, {1, ids[1:], long}, {0, ids[:1], long}} { // the last one comes late
+		}{{0, ids[:1], short}, {1, ids[1:], long}, {0, ids[:1], long}} { // the last call repeats the first one
 			if err := b.OpenFlow(t.Context(), f, part.from, part.ids); err != nil {
 				t.Fatal(err)
 			}
 			kept(2, part.want)
 		}
 		for i, id := range ids {
-			for _, key := range []string{"flow", "members", "results"} { // as an earlier build has left them
+			for _, key := range []string{"flow", "members", "results"} { // an earlier build has set these expiries
 				raw.PExpire(t.Context(), "{arbiter:flow:"+hex.EncodeToString(f.ID[:])+"}:"+key, time.Hour)
 			}
 			_, err := b.Arrive(t.Context(), f.ID, []broker.Arrival{{Queue: "q", Task: id, Flow: f.ID, Step: uint32(i), Outcome: broker.Outcome{State: broker.StateSucceeded}}})

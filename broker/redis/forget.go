@@ -10,46 +10,51 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What has ended is forgotten when its retention is over. A heartbeat, or a round
-// (round.go), tells which classes of retention of a partition have something due.
-// From then on it is swept in two ways, until nothing is due:
+// This file removes the state, outcome and dead letter of tasks whose retention is over.
 //
-//   - A goroutine of the broker sweeps step by step, with a pause after each step as
-//     long as the step took. That is enough at ordinary speeds.
-//   - A settlement is followed, in the same round trip, by a sweep of twice as many
-//     tasks. So a minion forgets faster than it settles, however fast that is, and a
-//     server that is busy with settlements can't fall behind.
+// Retention is grouped into classes. A partition has a list of ids for each class, oldest first,
+// and a sorted set of the classes by the time at which their first ids expire. So a sweep never
+// looks at tasks that are not due. A heartbeat or a visit of the round (round.go) tells which
+// classes of a partition have something due. From then on they are swept in two ways, until
+// nothing is due:
 //
-// Several sweepers of one class do no harm: each step is one script, which forgets
-// only what is due.
+//   - A goroutine of the broker sweeps step by step. It pauses after each step as long as the
+//     step took, so it takes at most half of the server's time. This is enough at ordinary
+//     speeds.
+//   - At high speed a settlement is followed, in the same round trip, by a sweep of twice as
+//     many tasks. So a minion always sweeps faster than it settles, and the server's memory
+//     does not grow, however busy it is.
+//
+// Several processes may sweep one class at once: each step is one script, which removes only
+// what is due.
 
 // The sizes of steps, in tasks.
 const (
-	sweepStep = 1000 // of the goroutine
-	sweepFrom = 128  // less is not worth a command behind a settlement: it adds up
+	sweepStep = 1000 // size of a step of the goroutine
+	sweepFrom = 128  // smallest step behind a settlement; smaller ones are added up until they are worth a command
 )
 
-// staysDue is how long ahead a class is kept in mind that has nothing due at the
-// moment: a minion that settles without a break meets it again at once.
+// staysDue is how soon a class must have something due again to stay in the list of classes to
+// sweep. It saves a minion that settles without a break from waiting for the next heartbeat.
 const staysDue = 10 * time.Second
 
-// forgetting knows what is to be swept.
+// forgetting has the classes of retention that are to be swept.
 type forgetting struct {
 	b    *Broker
-	n    atomic.Int32  // partitions in all
-	wake chan struct{} // capacity 1: something may be due
+	n    atomic.Int32  // length of all, to be read without the lock
+	wake chan struct{} // capacity 1: signals the goroutine that something may be due
 
 	mu  sync.Mutex
 	all map[*keys]*leftover
 }
 
-// leftover is what is to be swept in a partition.
+// leftover is what is to be swept in one partition.
 type leftover struct {
-	classes map[string]time.Time // when each has something due, by our clock
-	settled int                  // tasks, since the last sweep behind a settlement
+	classes map[string]time.Time // when each class has something due, by the local clock
+	settled int                  // tasks that were settled since the last sweep behind a settlement
 }
 
-// sweep is one step.
+// sweep is one step: a run of the sweep script for one class of one partition.
 type sweep struct {
 	call
 	keys  *keys
@@ -62,12 +67,11 @@ func (f *forgetting) init(b *Broker) {
 	f.all = make(map[*keys]*leftover)
 }
 
-// busy reports whether anything is to be swept. It is cheap, so a settlement asks it
-// first.
+// busy reports whether anything is to be swept. Settlements call it first, since it takes no
+// lock.
 func (f *forgetting) busy() bool { return f.n.Load() > 0 }
 
-// due notes classes of retention that have something to sweep now, and wakes the
-// goroutine.
+// due adds classes of a partition that have something to sweep now, and wakes the goroutine.
 func (f *forgetting) due(k *keys, classes []string) {
 	if len(classes) == 0 {
 		return
@@ -87,8 +91,8 @@ func (f *forgetting) due(k *keys, classes []string) {
 	f.rouse()
 }
 
-// behind returns the step that follows the settlement of n tasks; nil if none is due,
-// or it would be too small.
+// behind returns the step to send behind a settlement of n tasks; nil if nothing is due or the
+// step would be too small.
 func (f *forgetting) behind(k *keys, n int) *sweep {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -109,7 +113,7 @@ func (f *forgetting) behind(k *keys, n int) *sweep {
 	return newSweep(k, class, most)
 }
 
-// earliest returns the class that has waited longest; "" if none is due.
+// earliest returns the class that has been due for the longest time; "" if none is due.
 func (l *leftover) earliest(now time.Time) (class string) {
 	for c, at := range l.classes {
 		if !at.After(now) && (class == "" || at.Before(l.classes[class])) {
@@ -119,11 +123,11 @@ func (l *leftover) earliest(now time.Time) (class string) {
 	return class
 }
 
-// beginSteps is how many steps a heartbeat makes by itself.
+// beginSteps is how many steps for each class a heartbeat makes by itself.
 const beginSteps = 2
 
-// begin makes the first steps for classes that have something due, which is mostly all
-// there is, and leaves what is left to the goroutine.
+// begin makes the first steps for classes that have something due. Mostly these suffice; the
+// goroutine makes the others.
 func (b *Broker) begin(ctx context.Context, k *keys, classes []string) {
 	b.forgotten.due(k, classes)
 	for n := 0; n < beginSteps && len(classes) > 0; n++ {
@@ -144,7 +148,7 @@ func (b *Broker) begin(ctx context.Context, k *keys, classes []string) {
 	}
 }
 
-// next returns a step that is due in any partition; nil if there is none.
+// next returns a step for any partition that has a class due; nil if there is none.
 func (f *forgetting) next() *sweep {
 	now := time.Now()
 	f.mu.Lock()
@@ -157,6 +161,7 @@ func (f *forgetting) next() *sweep {
 	return nil
 }
 
+// newSweep returns a step that removes about most tasks.
 func newSweep(k *keys, class string, most int) *sweep {
 	return &sweep{keys: k, class: class, call: call{
 		script: scriptSweep,
@@ -165,10 +170,10 @@ func newSweep(k *keys, class string, most int) *sweep {
 	}}
 }
 
-// done takes over what the server said of a step.
+// done takes the reply of a step, which tells when the class has something due next.
 func (f *forgetting) done(s *sweep) {
 	if s.err != nil && f.b.ctx.Err() == nil && !errors.Is(s.err, context.Canceled) {
-		f.b.log.Warn("redis: can't forget old tasks; will try again", "queue", s.keys.queue, "error", s.err)
+		f.b.log.Warn("redis: can't remove tasks whose retention is over; will try again", "queue", s.keys.queue, "error", s.err)
 	}
 	list := toList(s.reply)
 	now := time.Now()
@@ -182,8 +187,8 @@ func (f *forgetting) done(s *sweep) {
 	in := time.Duration(ms) * time.Millisecond
 	switch {
 	case s.err == nil && left && in <= staysDue:
-		l.classes[s.class] = now.Add(in) // if that is now, the others come first
-	default: // a heartbeat or a round will tell of it again
+		l.classes[s.class] = now.Add(in) // even if it is due now, it comes after classes that have waited longer
+	default: // a later heartbeat or round tells of it
 		delete(l.classes, s.class)
 	}
 	if len(l.classes) == 0 {
@@ -192,14 +197,15 @@ func (f *forgetting) done(s *sweep) {
 	}
 }
 
-// sweepWithin bounds a step of the goroutine: a server that hangs must not keep it
-// from the other partitions for long.
+// sweepWithin is the timeout of a step of the goroutine, so that a server that hangs does not
+// keep it from other partitions for long.
 const sweepWithin = 10 * time.Second
 
 // sweepAtOnce is for how long the goroutine sweeps before it looks for other work.
 const sweepAtOnce = time.Second
 
-// sweep sweeps what is due, until the time is over. Then it goes on with the next wake.
+// sweep makes steps until nothing is due or the time is over. In the latter case it wakes the
+// goroutine again, to go on after other work.
 func (b *Broker) sweep(ctx context.Context, until time.Time) {
 	for ctx.Err() == nil {
 		s := b.forgotten.next()
@@ -222,7 +228,7 @@ func (b *Broker) sweep(ctx context.Context, until time.Time) {
 	}
 }
 
-// rouse lets the goroutine look at what is due.
+// rouse wakes the goroutine.
 func (f *forgetting) rouse() {
 	select {
 	case f.wake <- struct{}{}:

@@ -22,19 +22,19 @@ type passing struct {
 	raw   *goredis.Client
 	opts  []redis.Option
 	lease time.Duration
-	keep  time.Duration // of what succeeds, and the least for which ids are remembered
-	dead  time.Duration // of dead letters
+	keep  time.Duration // retention of tasks that succeed, and how long ids are remembered at least
+	dead  time.Duration // retention of dead letters
 	pass  func(d time.Duration)
 
 	registered, unused time.Duration // see redis.Unused
 
-	// brief says that nobody can wait for the retention of what is cancelled while it
-	// waits, an hour, and for the keys that the server removes by itself.
+	// brief is true on a real server, where time really passes. Then a test can't wait an hour, which is
+	// the retention of tasks that are cancelled while they wait, or until the server expires keys.
 	brief bool
 }
 
-// onPassing runs a test where a week passes at once, and, in the long form, on a real
-// server with short retentions.
+// onPassing runs a test on miniredis, where a week passes at once, and in the long form also on a
+// real server with short retentions.
 func onPassing(t *testing.T, body func(t *testing.T, p *passing)) {
 	t.Run("miniredis", func(t *testing.T) {
 		t.Parallel()
@@ -67,22 +67,23 @@ func onPassing(t *testing.T, body func(t *testing.T, p *passing)) {
 }
 
 func (p *passing) open(t *testing.T, opts ...redis.Option) *redis.Broker {
-	// Each call of Round shall get a turn.
+	// The broker takes no turns by itself, so each call of Round gets one.
 	return open(t, p.url, slices.Concat([]redis.Option{redis.Lease(p.lease), redis.RoundsEvery(time.Hour)}, p.opts, opts)...)
 }
 
-// task makes a task whose retention ends.
+// task makes a task with the retentions of p.
 func (p *passing) task(queue string, change ...func(*broker.Task)) *broker.Task {
 	return newTask(queue, append([]func(*broker.Task){func(x *broker.Task) {
 		x.Retention, x.DeadFor = p.keep, p.dead
 	}}, change...)...)
 }
 
-// round looks after all queues, as brokers do from time to time.
+// round visits all queues, as brokers do from time to time.
 func (p *passing) round(t *testing.T, b *redis.Broker) {
 	t.Helper()
 	for first := true; ; first = false {
-		if err := p.raw.HDel(t.Context(), "{"+redis.DefaultNamespace+":queues}:turn", "at").Err(); err != nil { // it is somebody's turn
+		// Without this field the next turn is due now.
+		if err := p.raw.HDel(t.Context(), "{"+redis.DefaultNamespace+":queues}:turn", "at").Err(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := b.Round(t.Context()); err != nil {
@@ -92,13 +93,14 @@ func (p *passing) round(t *testing.T, b *redis.Broker) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if cursor == "0" && !first { // twice: a page may have been begun by another round
+		if cursor == "0" && !first { // not at once: the first turn may have ended an earlier round
 			return
 		}
 	}
 }
 
-// keys returns all keys, without the namespace.
+// keys returns the names of all keys, without the namespace. If p.brief, keys that expire are left
+// out, but for turn.
 func (p *passing) keys(t *testing.T) []string {
 	t.Helper()
 	all, err := p.raw.Keys(t.Context(), "*").Result()
@@ -115,7 +117,7 @@ func (p *passing) keys(t *testing.T) []string {
 	return all
 }
 
-// confirm does with arrivals what a driver of flows does.
+// confirm confirms all arrivals of queues, as a driver of flows does in the end.
 func (p *passing) confirm(t *testing.T, b *redis.Broker, queues []string) {
 	t.Helper()
 	for _, queue := range queues {
@@ -129,17 +131,17 @@ func (p *passing) confirm(t *testing.T, b *redis.Broker, queues []string) {
 	}
 }
 
-// wantKeys fails if there are keys but those.
+// wantKeys checks that there are exactly these keys.
 func (p *passing) wantKeys(t *testing.T, when string, want ...string) {
 	t.Helper()
 	if got := p.keys(t); !slices.Equal(got, want) {
-		t.Errorf("%s there are the keys\n  %s\nwant\n  %s", when, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+		t.Errorf("%s: the keys are\n  %s\nwant\n  %s", when, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
 }
 
-// After work of all kinds in many queues has ended, minions are gone and retentions are
-// over, whoever is alive has removed all of it: what is left is the place in the
-// registry where the next round goes on.
+// Work of all kinds in many queues has ended, its minions have died, and all retentions are over. A
+// process that is still alive has removed everything. The only key that is left is turn, which says
+// where the next round begins.
 func TestNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	onPassing(t, func(t *testing.T, p *passing) {
@@ -155,7 +157,7 @@ func TestNothingIsLeft(t *testing.T) {
 		blocked := func(x *broker.Task) { x.Blocked = true }
 		kinds := [][]func(*broker.Task){{}, {meta}, {unique}, {big}, {meta, unique}, {delayed}, {delayed, unique, meta}, {blocked}}
 		later := 10 * 365 * 24 * time.Hour
-		if p.brief { // what waits must come to an end of another kind
+		if p.brief { // delayed and blocked tasks would be cancelled at the end, which takes an hour
 			kinds, later = kinds[:5], 0
 		}
 		several := p.open(t)
@@ -213,7 +215,7 @@ func TestNothingIsLeft(t *testing.T) {
 			for _, x := range tasks {
 				all = append(all, x.ID)
 			}
-			// All that is left is cancelled: while it waits, is delayed, blocked, or runs.
+			// All other tasks are cancelled. Some are pending, some scheduled, some blocked and some running.
 			if p.brief {
 				continue
 			}
@@ -245,20 +247,20 @@ func TestNothingIsLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		// Another process is there, which serves another queue, and one that serves none.
+		// Another process serves another queue; the sender serves none.
 		here := p.open(t)
 		other := consume(t, here, broker.ConsumerConfig{Queues: []string{"other"}})
 		p.pass(p.lease + p.lease/10)
-		if p.lease > time.Second { // else its lease has ended, too
+		if p.lease > time.Second { // with a short lease that of the other consumer has ended, too
 			if err := other.Heartbeat(t.Context(), broker.Load{}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		p.round(t, here) // the dead minions' tasks are back, with what is cancelled among them
+		p.round(t, here) // brings back the tasks of the dead minions, of which some are cancelled
 		for _, queue := range queues {
 			for _, d := range dequeueAll(t, here, queue) {
 				if !d.Canceled && !p.brief {
-					t.Errorf("task %s came back, and was cancelled", d.ID)
+					t.Errorf("task %s was cancelled and came back without the mark", d.ID)
 				}
 			}
 		}
@@ -280,7 +282,7 @@ func TestNothingIsLeft(t *testing.T) {
 			case strings.HasPrefix(kind, "keep"), strings.HasPrefix(kind, "record:"):
 			case strings.HasPrefix(kind, "claim:") && strings.HasPrefix(k, "{:tenant0}"): // a fence
 			default:
-				t.Errorf("after the retention there is the key %s", k)
+				t.Errorf("the key %s is left after the retention of outcomes", k)
 			}
 		}
 		p.pass(p.dead + 2*time.Second)
@@ -289,7 +291,7 @@ func TestNothingIsLeft(t *testing.T) {
 		if found, err := sender.Queues(t.Context()); err != nil || len(found) > 0 {
 			t.Errorf("queues %v, %v", found, err)
 		}
-		// What was forgotten can be used again.
+		// A queue that was removed can be used again.
 		enqueue(t, sender, p.task("tenant0"))
 		if found, err := sender.Queues(t.Context()); err != nil || len(found) != 1 || found[0].Pending != 1 {
 			t.Errorf("queues %v, %v", found, err)
@@ -297,7 +299,7 @@ func TestNothingIsLeft(t *testing.T) {
 	})
 }
 
-// dequeueAll takes and settles as canceled what is ready in a queue.
+// dequeueAll takes all ready tasks of a queue, settles them as canceled and returns them.
 func dequeueAll(t *testing.T, b broker.Broker, queue string) (all []*broker.Delivery) {
 	t.Helper()
 	c := consume(t, b, broker.ConsumerConfig{Queues: []string{queue}, Slots: 100})

@@ -9,14 +9,26 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// This file halts flows (groups and pipes) that are being killed.
+//
+// To kill a large flow takes many scripts, and until the last one has run minions would go on
+// starting its members. So the killer first halts the flow, which takes one short script for
+// each queue: the id of the flow goes into the hash halt of the queue, and all waiting
+// messages go to the list held by a rename, however many they are. The dequeue script looks
+// at each message of that list and does not hand out members of halted flows. Then the killer
+// cancels the members, and resume removes the mark.
+//
+// A halt also leaves a record of the kill in the outbox of the queue. If the killer dies, a driver
+// that looks for arrivals finds the record, kills the flow, and ends the halt.
+
 var _ broker.Halter = (*Broker)(nil)
 
 const (
-	// haltedFor is how long a queue remembers that a flow is halted if nobody says so
-	// again. Its kill is found much sooner, by whoever looks for arrivals.
+	// haltedFor is when the hash halt of a queue expires, unless a flow is halted meanwhile.
+	// It is only a safety net: a driver finds an unfinished kill much sooner.
 	haltedFor = 24 * time.Hour
 
-	// haltPage is of how many members a script reads the ids.
+	// haltPage is how many ids of members one script reads.
 	haltPage = 10_000
 )
 
@@ -26,6 +38,8 @@ func (b *Broker) Halt(ctx context.Context, flows []broker.ID) (*broker.Halted, e
 	return ask(ctx, func() (*broker.Halted, error) { return b.haltNow(ctx, flows) })
 }
 
+// haltNow halts flows in all queues that may have tasks of theirs, and then finds out which of these
+// tasks run. The list of queues is read first if it may be out of date.
 func (b *Broker) haltNow(ctx context.Context, flows []broker.ID) (*broker.Halted, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
@@ -56,8 +70,9 @@ func (b *Broker) haltNow(ctx context.Context, flows []broker.ID) (*broker.Halted
 	return out, nil
 }
 
-// flowPlaces returns the partitions of queues that may have tasks of flows, each with
-// these flows. It adds to out which of the members are flows.
+// flowPlaces returns the partitions that may have tasks of the given flows, each with those
+// flows. A task is a member or the callback. Members and callbacks that are flows themselves
+// are added to out.Inner.
 func (b *Broker) flowPlaces(ctx context.Context, flows []broker.ID, out *broker.Halted) (map[*keys][]broker.ID, error) {
 	places := make(map[*keys][]broker.ID)
 	add := func(flow, task broker.ID) {
@@ -67,6 +82,7 @@ func (b *Broker) flowPlaces(ctx context.Context, flows []broker.ID, out *broker.
 			}
 		}
 	}
+	// Each round reads a page of the members of every flow that has more.
 	for from := 0; len(flows) > 0; from += haltPage {
 		calls := make([]*call, len(flows))
 		for i, id := range flows {
@@ -76,7 +92,7 @@ func (b *Broker) flowPlaces(ctx context.Context, flows []broker.ID, out *broker.
 		runAll(ctx, b, calls)
 		var more []broker.ID
 		for i, c := range calls {
-			if c.err != nil && !isSpoiled(c.err) { // whose members nobody finds if it is
+			if c.err != nil && !isSpoiled(c.err) { // nobody can find the members of a flow whose key has the wrong type
 				return nil, c.err
 			}
 			list := toList(c.reply)
@@ -103,7 +119,8 @@ func (b *Broker) flowPlaces(ctx context.Context, flows []broker.ID, out *broker.
 	return places, nil
 }
 
-// haltIn halts flows in partitions, and returns in which it did. It adds the kills to out.
+// haltIn halts flows in partitions, and returns the partitions in which it has done so. It adds a
+// kill to out.Kills for each flow and queue.
 func (b *Broker) haltIn(ctx context.Context, places map[*keys][]broker.ID, out *broker.Halted) ([]*keys, error) {
 	var all, where []*keys
 	var calls []*call
@@ -116,6 +133,7 @@ func (b *Broker) haltIn(ctx context.Context, places map[*keys][]broker.ID, out *
 		all, calls = append(all, k), append(calls, c)
 	}
 	runAll(ctx, b, calls)
+	// A queue with several partitions counts as one kill.
 	type kill struct {
 		queue string
 		flow  broker.ID
@@ -123,9 +141,9 @@ func (b *Broker) haltIn(ctx context.Context, places map[*keys][]broker.ID, out *
 	seen := make(map[kill]bool)
 	for i, c := range calls {
 		k := all[i]
-		if isSpoiled(c.err) { // the others are halted all the same
+		if isSpoiled(c.err) { // it must not keep the flows from being halted elsewhere
 			if b.told.due(k) {
-				b.log.Error("redis: members of a group or pipe that is killed may start until they are cancelled: a key of the queue is of another type; delete or rename the key",
+				b.log.Error("redis: members of a group or pipe that is being killed may start until they are cancelled, because a key of the queue has the wrong type; delete or rename the key",
 					"queue", k.queue, "keys", b.wrongKeys(ctx, k, ""), "error", c.err)
 			}
 			continue
@@ -144,7 +162,7 @@ func (b *Broker) haltIn(ctx context.Context, places map[*keys][]broker.ID, out *
 	return where, nil
 }
 
-// haltRunning returns the members of flows that minions hold in partitions.
+// haltRunning returns the members of the given flows that minions hold.
 func (b *Broker) haltRunning(ctx context.Context, where []*keys, flows map[*keys][]broker.ID) ([]broker.ID, error) {
 	var calls []*call
 	for _, k := range where {
@@ -152,6 +170,7 @@ func (b *Broker) haltRunning(ctx context.Context, where []*keys, flows map[*keys
 		for i := range args {
 			args[i] = flows[k][i][:]
 		}
+		// One script for each minion keeps the scripts short.
 		minions, err := b.rdb.ZRange(ctx, k.minions, 0, -1).Result()
 		if err != nil {
 			return nil, b.fault("list minions", err)
@@ -173,7 +192,7 @@ func (b *Broker) haltRunning(ctx context.Context, where []*keys, flows map[*keys
 	return running, nil
 }
 
-// resume lets what is left of flows be handed out again.
+// resume ends the halt of flows, so that tasks of theirs that are left can be handed out.
 func (b *Broker) resume(ctx context.Context, flows map[*queue][]broker.ID) error {
 	var calls []*call
 	for q, ids := range flows {

@@ -17,7 +17,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/halting"
 )
 
-// haltRig is a namespace with a group whose members wait.
+// haltRig is a namespace with a group of n tasks that wait in queue q.
 type haltRig struct {
 	*testing.T
 	b     *redis.Broker
@@ -68,8 +68,8 @@ func (h *haltRig) cancel() {
 	h.check(err)
 }
 
-// are checks which of the keys are there that a halt needs. A token in ready costs a minion
-// one question, and may be there at any time.
+// are checks which of the keys of a halt exist. A token alone in ready does not count: it may be there
+// at any time, and costs a minion one request.
 func (h *haltRig) are(when string, names ...string) {
 	h.Helper()
 	var there []string
@@ -80,31 +80,30 @@ func (h *haltRig) are(when string, names ...string) {
 		}
 	}
 	if got, want := strings.Join(there, " "), strings.Join(names, " "); got != want {
-		h.Errorf("%s there are the keys %q, want %q", when, got, want)
+		h.Errorf("%s: the keys are %q, want %q", when, got, want)
 	}
 }
 
-// asks lets a minion ask for tasks, of which none can start.
+// asks calls Dequeue, which must not return a task that can start.
 func (h *haltRig) asks(c broker.Consumer) {
 	h.Helper()
 	got, err := c.Dequeue(h.Context(), []string{"q"}, 10, 50*time.Millisecond)
 	h.check(err)
 	for _, d := range got {
 		if d.Err == nil {
-			h.Fatalf("task %s starts", d.ID)
+			h.Fatalf("task %s of a halted group was handed out", d.ID)
 		}
 	}
 }
 
-// overdue lets the kill be as old as if nobody had gone on with it.
+// overdue makes the record of the kill so old that a driver takes the kill over.
 func (h *haltRig) overdue() {
 	h.Helper()
 	name := "k" + string(h.group.ID[:])
 	h.check(h.raw.HSet(h.Context(), h.key("outbox"), name, make([]byte, 6)).Err())
 }
 
-// Nothing is left of a halt, whether a minion has come to all messages or not, and the
-// token of an empty queue wakes nobody.
+// A halt leaves no keys, whether a minion has looked at all messages or not.
 func TestHaltLeavesNothing(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -115,9 +114,9 @@ func TestHaltLeavesNothing(t *testing.T) {
 		h.asks(c)
 		h.are("when all have been looked at", "halt", "held")
 		if n := h.raw.LLen(t.Context(), h.key("held")).Val(); n != 1 {
-			t.Errorf("held has %d elements, want the token", n)
+			t.Errorf("held has %d elements, want 1, the token", n)
 		}
-		h.halt() // again
+		h.halt() // a repetition
 		h.are("when it is halted again", "halt", "held")
 		enqueue(t, h.b, newTask("q"), newTask("q"))
 		dequeue(t, c, 2, time.Second, "q")
@@ -126,7 +125,7 @@ func TestHaltLeavesNothing(t *testing.T) {
 		h.check(h.b.Confirm(t.Context(), found.Kills))
 		h.are("when it is confirmed")
 
-		// Where no minion has come what is cancelled is behind tombstones.
+		// If no minion has looked at the messages, those of cancelled tasks stay, with their ids in gone.
 		h = newHaltRig(t, url, "haltkeys2", 30)
 		found = h.halt()
 		h.cancel()
@@ -134,11 +133,11 @@ func TestHaltLeavesNothing(t *testing.T) {
 		h.are("when it is confirmed", "held", "gone")
 		c = consume(t, h.b, broker.ConsumerConfig{Queues: []string{"q"}})
 		h.asks(c)
-		h.are("when a minion has come")
+		h.are("when a minion has looked at them")
 	})
 }
 
-// A queue without a minion is cleaned up all the same, and stays halted until then.
+// The round cleans up a halted queue that no minion serves. The halt lasts until it is confirmed.
 func TestHaltedQueueThatNobodyServes(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -158,7 +157,7 @@ func TestHaltedQueueThatNobodyServes(t *testing.T) {
 		rounds(func() bool { return h.raw.Exists(t.Context(), h.key("gone")).Val() == 0 })
 		h.are("when it is halted and cleaned up", "halt", "held")
 		if n := h.raw.LLen(t.Context(), h.key("held")).Val(); n != 2 {
-			t.Errorf("held has %d elements, want a message and the token", n)
+			t.Errorf("held has %d elements, want 2, a message and the token", n)
 		}
 		h.check(h.b.Confirm(t.Context(), found.Kills))
 		c := consume(t, h.b, broker.ConsumerConfig{Queues: []string{"q"}})
@@ -167,7 +166,7 @@ func TestHaltedQueueThatNobodyServes(t *testing.T) {
 		}
 		h.check(c.Close(t.Context()))
 
-		// The token of a halt that is forgotten does not stay.
+		// The token is removed if the hash halt has expired.
 		h = newHaltRig(t, url, "haltforgotten", 1, redis.NoKeeper(), redis.RoundsEvery(time.Millisecond))
 		c = consume(t, h.b, broker.ConsumerConfig{Queues: []string{"q"}})
 		h.halt()
@@ -179,7 +178,7 @@ func TestHaltedQueueThatNobodyServes(t *testing.T) {
 	})
 }
 
-// A kill whose killer has died is finished by whoever finds it, in all partitions.
+// If the killer of a group has died, a driver finds the kill and finishes it, in all partitions.
 func TestKillIsTakenOver(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -216,7 +215,7 @@ func TestKillIsTakenOver(t *testing.T) {
 	})
 }
 
-// keysEach calls f with the keys of a pattern.
+// keysEach calls f for each key that matches a pattern, until f returns an error.
 func keysEach(ctx context.Context, raw *goredis.Client, pattern string, f func(key string) error) error {
 	keys, err := raw.Keys(ctx, pattern).Result()
 	for i := 0; i < len(keys) && err == nil; i++ {
@@ -225,8 +224,8 @@ func keysEach(ctx context.Context, raw *goredis.Client, pattern string, f func(k
 	return err
 }
 
-// Whatever has become of what a halt has stored, what else has arrived is found, a kill
-// ends, and so does the group.
+// If the keys of a halt are damaged, other arrivals are still found, the kill is finished, and the
+// group ends.
 func TestDamagedHalt(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -257,19 +256,19 @@ func TestDamagedHalt(t *testing.T) {
 	})
 }
 
-// A key of another type keeps no group from being killed: it goes on page by page.
+// If the key halt has the wrong type, a group is killed all the same, page by page without a halt.
 func TestHaltKeyOfAnotherType(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		var log lines
 		h := newHaltRig(t, url, "haltspoiled", 3, redis.Logger(slog.New(slog.NewTextHandler(&log, nil))))
 		h.check(h.raw.Set(t.Context(), h.key("halt"), "x", 0).Err())
 		if found := h.halt(); len(found.Kills) != 0 {
-			t.Errorf("halted: %+v", found)
+			t.Errorf("Halt reports kills, though it could not halt anything: %+v", found)
 		}
 		if text := log.String(); !strings.Contains(text, h.key("halt")+" is a string") {
 			t.Errorf("the log does not name the key: %s", text)
 		}
-		defer halting.Set(3, broker.HaltPatience)() // so not in parallel
+		defer halting.Set(3, broker.HaltPatience)() // it is global, so this test must not run in parallel
 		p, err := h.b.LookupFlow(t.Context(), h.group.ID)
 		h.check(err)
 		d := &flow.Driver{Broker: h.b, Log: slog.New(slog.DiscardHandler)}

@@ -5,37 +5,46 @@ import (
 	"github.com/go-arbiter/arbiter/internal/idblock"
 )
 
-// held is what a consumer was handed out and has not settled.
+// This file is the table of the tasks that a consumer holds, which are those that it was
+// handed and has neither settled nor given back.
+//
+// The table is looked up with every delivery, settlement and cancel, so it must be cheap.
+// Tasks that were sent together have ids in blocks of up to 64 and mostly come together, too.
+// So the table has one record for a block (heldBlock), with an array and bit sets
+// over the positions in the block, which costs less than 64 entries of a map. Other tasks are
+// in a map (alone).
+
+// held is the table. Its user synchronizes access.
 type held struct {
-	alone  map[broker.ID]holding
+	alone  map[broker.ID]holding    // tasks that are in no heldBlock
 	blocks map[broker.ID]*heldBlock // by idblock.Name
-	last   *heldBlock               // the one that was asked for last: the next is often the same
-	count  int
-	apart  int // how many are kept apart
+	last   *heldBlock               // the block that was found last; the next one is often the same
+	count  int                      // how many tasks are held
+	apart  int                      // how many of these have a large record
 }
 
-// holding is one task that is held.
+// holding is a task that is held.
 type holding struct {
 	attempt uint32
-	apart   bool // its record is kept apart
-	keys    *keys
+	apart   bool  // it has a large record
+	keys    *keys // of its partition
 }
 
-// heldBlock is what is held of a block of ids: it costs less than as many entries of
-// a map.
+// heldBlock is the held tasks of one block of ids, all in one partition. Bits and array
+// elements are indexed by the position in the block less one.
 type heldBlock struct {
 	name     broker.ID
 	keys     *keys
 	attempts [broker.BlockSize]uint32
-	held     uint64 // which are, as bits
-	apart    uint64 // and of these, which are kept apart
+	held     uint64 // the tasks that are held, as bits
+	apart    uint64 // those of them that have a large record
 }
 
 func newHeld() held {
 	return held{alone: make(map[broker.ID]holding), blocks: make(map[broker.ID]*heldBlock)}
 }
 
-// get returns what is known of a task, if it is held.
+// get returns a task, and whether it is held.
 func (h *held) get(id broker.ID) (holding, bool) {
 	if b, bit := h.at(id); b != nil {
 		return holding{b.attempts[bit], b.apart>>bit&1 == 1, b.keys}, true
@@ -44,8 +53,7 @@ func (h *held) get(id broker.ID) (holding, bool) {
 	return one, ok
 }
 
-// at returns the block where a task is noted, and where in it; nil if it is noted in
-// none.
+// at returns the heldBlock that has a task, and the task's bit in it; nil if no heldBlock has it.
 func (h *held) at(id broker.ID) (b *heldBlock, bit int) {
 	bit = id.BlockPlace() - 1
 	if bit < 0 {
@@ -57,7 +65,7 @@ func (h *held) at(id broker.ID) (b *heldBlock, bit int) {
 	return b, bit
 }
 
-// block returns what is held of the block of an id, nil if nothing is.
+// block returns the heldBlock for an id; nil if there is none.
 func (h *held) block(id broker.ID) *heldBlock {
 	name := idblock.Name(id)
 	if h.last != nil && h.last.name == name {
@@ -70,7 +78,7 @@ func (h *held) block(id broker.ID) *heldBlock {
 	return b
 }
 
-// put notes a task, in place of what was known of it.
+// put adds a task, or replaces it if it is held.
 func (h *held) put(id broker.ID, one holding) {
 	h.drop(id)
 	h.count++
@@ -87,7 +95,7 @@ func (h *held) put(id broker.ID, one holding) {
 		b = &heldBlock{name: idblock.Name(id), keys: one.keys}
 		h.blocks[b.name], h.last = b, b
 	}
-	if b.keys != one.keys { // an id can be made up
+	if b.keys != one.keys { // ids of one block belong to one partition, unless somebody made them up
 		h.alone[id] = one
 		return
 	}
@@ -98,7 +106,7 @@ func (h *held) put(id broker.ID, one holding) {
 	}
 }
 
-// drop forgets a task, if it is held.
+// drop removes a task, if it is held.
 func (h *held) drop(id broker.ID) {
 	one, ok := h.get(id)
 	if !ok {
@@ -121,7 +129,7 @@ func (h *held) drop(id broker.ID) {
 	}
 }
 
-// in reports whether something is held of a place.
+// in reports whether a task of partition k is held.
 func (h *held) in(k *keys) bool {
 	for _, one := range h.alone {
 		if one.keys == k {

@@ -12,45 +12,60 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// hub is the one pub/sub connection of a broker: all its consumers and inboxes
-// share it. It lives while somebody listens.
+// This file shares one pub/sub connection among all consumers and inboxes of a broker.
+//
+// A reader goroutine receives messages and calls the listeners of their channel (hear). Pub/sub
+// does not repeat messages. So after every interruption the hub tells all listeners that they may
+// have missed some (heal), and they ask the server. The client library reconnects and
+// subscribes again by itself; the hub pings a silent connection, since a broken one would
+// otherwise not be noticed, and subscribes again after refusals.
+//
+// A subscriber waits until the server has confirmed its channels; else it could miss a message
+// that is published right after subscribe has returned. The server answers commands in order,
+// but a refusal does not name the command that it answers. So the hub counts the answers to
+// UNSUBSCRIBE that are to come (owed), and treats other refusals as answers to all that wait.
+
+// hub is the pub/sub connection of a broker. It is opened for the first subscription and closed
+// after the last.
 type hub struct {
 	b *Broker
 
-	// What a change of byChan makes necessary is sent before the next change is
-	// made: else an UNSUBSCRIBE might come after the SUBSCRIBE of who listens anew.
+	// wire is locked from a change of byChan until its commands have been sent. Else an
+	// UNSUBSCRIBE could reach the server after the SUBSCRIBE of a later listener of the same
+	// channel.
 	wire sync.Mutex
 
 	mu      sync.Mutex
-	ps      *redis.PubSub
-	done    chan struct{} // closed when the reader has ended
-	byChan  map[string][]*subscription
-	waiting map[string][]chan error // for the server's confirmation, or what it says instead
-	owed    int                     // answers to UNSUBSCRIBE of one channel each that have not come
-	urge    chan struct{}           // capacity 1: somebody has subscribed, so the reader tries again at once
+	ps      *redis.PubSub              // nil while nobody listens
+	done    chan struct{}              // closed when the reader of ps has ended
+	byChan  map[string][]*subscription // the listeners of each channel
+	waiting map[string][]chan error    // by channel: each gets nil when the server confirms it, or its refusal
+	owed    int                        // answers to UNSUBSCRIBE that have not come; each is for one channel
+	urge    chan struct{}              // capacity 1: a new subscription lets the reader try again at once
 }
 
-// subscription is one listener's channels.
+// subscription is a listener and its channels. hear gets every message. heal is called when
+// messages may have been lost. Neither may block.
 type subscription struct {
 	hub      *hub
 	channels []string
-	hear     func(channel, payload string) // must not block
-	heal     func()                        // messages may have been lost; must not block
+	hear     func(channel, payload string)
+	heal     func()
 	once     sync.Once
 }
 
 const (
-	// quiet is how long nothing may come before the connection is tried.
+	// quiet is how long a connection may be silent before it is pinged.
 	quiet = 10 * time.Second
-	// An answer to that, or the confirmation of a subscription, may take patience to
-	// farPatience: see answerIn.
+	// The server must answer a ping or a SUBSCRIBE within a time between patience and
+	// farPatience; see answerIn.
 	patience    = 3 * time.Second
 	farPatience = 5 * time.Second
 )
 
-// answerIn returns how long an answer of the server may take. A lease can be kept if
-// heartbeats are answered within a third of it, so requests wait that long, too, unless
-// it is so long that a server that hangs would be noticed late.
+// answerIn returns how long the server may take for an answer. Heartbeats must be answered within
+// a third of the lease, so other requests may take as long; but at most farPatience, so
+// that a server that hangs is noticed soon even with a long lease.
 func (c *config) answerIn() time.Duration { return min(max(patience, c.lease/3), farPatience) }
 
 func (h *hub) init(b *Broker) {
@@ -60,12 +75,12 @@ func (h *hub) init(b *Broker) {
 	h.urge = make(chan struct{}, 1)
 }
 
-// subscribe listens to channels; it returns when the server has confirmed them. What
-// names the operation in errors: a user may be allowed the channels of inboxes and not
-// those of minions.
+// subscribe adds a listener to channels, and returns when the server has confirmed them. what is
+// the name of the operation for fault. It differs for inboxes and minions, since an ACL may
+// allow the channels of one and not of the other.
 //
-// A refusal does not say which command it answers, so the refusal of an earlier command
-// may be taken for an answer to this one. That is why it is tried a second time.
+// The refusal of an earlier command may be mistaken for an answer to this one, so subscribe
+// tries a second time after a refusal.
 func (h *hub) subscribe(ctx context.Context, what string, channels []string, hear func(channel, payload string), heal func()) (*subscription, error) {
 	s, err := h.subscribeOnce(ctx, what, channels, hear, heal)
 	if err != nil && refusedForNow(err) && ctx.Err() == nil {
@@ -88,6 +103,7 @@ func (h *hub) subscribeOnce(ctx context.Context, what string, channels []string,
 		h.done = make(chan struct{})
 		go h.read(h.ps, h.done)
 	}
+	// The channels are entered before the command is sent, so that no message is missed.
 	var fresh []string
 	var confirmed []chan error
 	for _, ch := range channels {
@@ -101,12 +117,13 @@ func (h *hub) subscribeOnce(ctx context.Context, what string, channels []string,
 	}
 	ps := h.ps
 	if len(fresh) < len(channels) {
-		fresh = channels // somebody else's confirmation may have come before
+		fresh = channels // the server may have confirmed the others before; subscribe again, to get a confirmation of each
 	}
 	h.mu.Unlock()
 
 	err := ps.Subscribe(h.b.ctx, fresh...)
 	h.wire.Unlock()
+	// A reader that pauses after an error tries again at once.
 	select {
 	case h.urge <- struct{}{}:
 	default:
@@ -138,7 +155,8 @@ func (h *hub) subscribeOnce(ctx context.Context, what string, channels []string,
 	return s, h.b.fault(what, nil)
 }
 
-// close ends the subscription. It may be called twice.
+// close removes the listener, and closes the connection after the last one. It may be called more
+// than once.
 func (s *subscription) close() {
 	s.once.Do(func() {
 		h := s.hub
@@ -155,6 +173,7 @@ func (s *subscription) close() {
 				h.byChan[ch] = rest
 			}
 		}
+		// Channels that others listen to stay. After the last one the connection is closed.
 		ps, done := h.ps, h.done
 		last := len(h.byChan) == 0
 		if last {
@@ -187,9 +206,11 @@ func (h *hub) close() {
 	}
 }
 
-// read hands out what comes, until ps is closed.
+// read is the reader goroutine: it dispatches messages until ps is closed. It pings a silent
+// connection, and treats an error or a missing pong as an interruption.
 func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 	defer close(done)
+	// wait is quiet, or the time for an answer if the connection has just been pinged.
 	pinged := h.b.cfg.answerIn()
 	wait := quiet
 	pause := shortest
@@ -199,7 +220,7 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 		switch {
 		case err == nil:
 			if down {
-				h.b.log.Info("redis: the subscription is back")
+				h.b.log.Info("redis: the pub/sub connection is back")
 			}
 			wait, pause, down = quiet, shortest, false
 			h.dispatch(msg)
@@ -216,15 +237,15 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 		}
 		wait = quiet
 		var reply redis.Error
-		if errors.As(err, &reply) && h.refused(err) { // all others listen as before
+		if errors.As(err, &reply) && h.refused(err) { // other subscriptions are not affected
 			h.b.log.Debug("redis: a subscription was refused", "error", err)
 			continue
 		}
 		if !down {
-			h.b.log.Warn("redis: the subscription to the server's messages was interrupted; it is made again, and until then tasks, cancels and results are heard of later", "error", err)
+			h.b.log.Warn("redis: the pub/sub connection was interrupted; until it is back, tasks, cancels and results are noticed later", "error", err)
 		}
 		down = true
-		if reply == nil { // what was on its way on that connection does not come
+		if reply == nil { // the connection broke, so no more answers come on it
 			h.mu.Lock()
 			h.owed = 0
 			h.mu.Unlock()
@@ -238,20 +259,20 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 		case <-h.b.ctx.Done():
 			return
 		}
-		// Where a connection is gone the client makes a new one and subscribes again;
-		// dispatch tells listeners when the server confirms that. A server that refuses
-		// it has to be asked again.
+		// If the connection broke, the client library makes a new one and subscribes again, and
+		// dispatch calls heal when the server confirms that. If the server has refused, the hub
+		// must subscribe again.
 		if reply != nil {
 			h.resubscribe(ps)
 		}
 	}
 }
 
-// shortest is the first pause after an error.
+// shortest is the first pause after an error; it doubles up to a second.
 const shortest = 10 * time.Millisecond
 
-// resubscribe subscribes to all channels again, one by one, so that a channel that is
-// forbidden does not prevent the others.
+// resubscribe subscribes to all channels again, one by one, so that a channel that the user must
+// not read does not keep it from the others.
 func (h *hub) resubscribe(ps *redis.PubSub) {
 	h.wire.Lock()
 	defer h.wire.Unlock()
@@ -264,14 +285,14 @@ func (h *hub) resubscribe(ps *redis.PubSub) {
 	}
 	for _, ch := range channels {
 		if ps.Subscribe(h.b.ctx, ch) != nil {
-			return // the reader meets the error, too
+			return // the reader gets the error, too
 		}
 	}
 }
 
-// receive waits for what comes. The client keeps a connection on which nothing has
-// come for the time that it is given, and gives up one on which ctx has ended: so
-// it is ctx that limits the wait for the answer to a ping.
+// receive waits for the next message. The client library keeps a connection after a timeout, and
+// closes it when ctx ends. So the wait for a message is limited by a timeout, and the wait
+// for the answer to a ping by a context.
 func (h *hub) receive(ps *redis.PubSub, wait time.Duration, pinged bool) (any, error) {
 	if !pinged {
 		return ps.ReceiveTimeout(h.b.ctx, wait)
@@ -281,13 +302,14 @@ func (h *hub) receive(ps *redis.PubSub, wait time.Duration, pinged bool) (any, e
 	return ps.ReceiveTimeout(ctx, 0)
 }
 
-// refused tells those who wait for a confirmation that the server has refused; the server
-// does not say which channels. It reports whether the refusal needs nothing more: somebody
-// waited for it, or it answers an UNSUBSCRIBE, whose answer nobody needs.
+// refused handles a refusal by the server, which does not say which command it answers. An
+// outstanding UNSUBSCRIBE comes first, and its answer does not matter. Else all subscribers that
+// wait for a confirmation get err. refused returns false if neither is the case; then the
+// refusal counts as an interruption.
 func (h *hub) refused(err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.owed > 0 { // answers come in order
+	if h.owed > 0 { // answers come in the order of the commands
 		h.owed--
 		return true
 	}
@@ -304,12 +326,14 @@ func (h *hub) refused(err error) bool {
 	return some
 }
 
+// current reports whether ps is still the connection in use.
 func (h *hub) current(ps *redis.PubSub) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.ps == ps
 }
 
+// healAll tells every listener once that messages may have been lost.
 func (h *hub) healAll() {
 	h.mu.Lock()
 	all := make(map[*subscription]bool)
@@ -324,6 +348,9 @@ func (h *hub) healAll() {
 	}
 }
 
+// dispatch passes a message to its listeners, or a confirmation to its subscribers. A confirmation
+// that nobody waits for comes from a new connection, which means that messages may have
+// been lost before it.
 func (h *hub) dispatch(msg any) {
 	switch m := msg.(type) {
 	case *redis.Subscription:
@@ -341,7 +368,7 @@ func (h *hub) dispatch(msg any) {
 		for _, c := range confirmed {
 			close(c)
 		}
-		if len(confirmed) == 0 { // subscribed again: by a new connection
+		if len(confirmed) == 0 {
 			for _, s := range list {
 				s.heal()
 			}

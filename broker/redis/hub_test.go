@@ -19,8 +19,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// A connection for messages that is half-open is noticed and replaced, and what was
-// missed is told as a gap.
+// A half-open pub/sub connection is noticed and replaced, and inboxes are told that they may have
+// missed messages.
 func TestSilentSubscription(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)
@@ -43,20 +43,20 @@ func TestSilentSubscription(t *testing.T) {
 		}
 	}
 	if d := time.Since(began); d > time.Minute {
-		t.Errorf("the dead connection was replaced after %v", d)
+		t.Errorf("the half-open connection was replaced after %v, want at most a minute", d)
 	}
-	// The gap is told by the new connection, or before it: what comes from now on
-	// may be told by another gap, but something is told.
+	// The gap may have been told before the new connection listens. So the next result comes either
+	// itself or as another gap.
 	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 	enqueue(t, b, newTask("q", func(x *broker.Task) { x.Inbox = box }))
 	settle(t, c, succeed(dequeue(t, c, 1, time.Second, "q")[0], "3"))
 	mail, err := in.Receive(t.Context())
 	if err != nil || (len(mail.Notices) == 0 && !mail.Gap) {
-		t.Fatalf("mail %+v, %v", mail, err)
+		t.Fatalf("received %+v, %v, want a result or a gap", mail, err)
 	}
 }
 
-// slowWriter takes its time over each command, so that others queue for their turn.
+// slowWriter delays each command, so that concurrent ones queue behind it.
 type slowWriter struct{ net.Conn }
 
 func (s slowWriter) Write(p []byte) (int, error) {
@@ -64,8 +64,8 @@ func (s slowWriter) Write(p []byte) (int, error) {
 	return s.Conn.Write(p)
 }
 
-// One that stops listening to a channel does not end what another has begun at the
-// same time.
+// If one listener leaves a channel while another one subscribes to it, the UNSUBSCRIBE of the first
+// does not end the subscription of the second.
 func TestListenersTakeTurns(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -94,7 +94,8 @@ func TestListenersTakeTurns(t *testing.T) {
 	wg.Wait()
 }
 
-// taking lets one listener after the other hear what is for one inbox.
+// taking opens an inbox again and again while the one before is being closed, and checks that the
+// channel always has a subscriber.
 func taking(t *testing.T, b *redis.Broker, raw *goredis.Client) {
 	box := broker.NewID(broker.KindParty, "", 0)
 	channel := redis.DefaultNamespace + ":inbox:" + hex.EncodeToString(box[:])
@@ -112,7 +113,7 @@ func taking(t *testing.T, b *redis.Broker, raw *goredis.Client) {
 		}
 		n, err := raw.PubSubNumSub(t.Context(), channel).Result()
 		if err != nil || n[channel] != 1 {
-			t.Errorf("%s is heard by %v, %v, want 1", channel, n, err)
+			t.Errorf("subscribers of channel %s: %v, %v, want 1", channel, n, err)
 			return
 		}
 	}
@@ -121,7 +122,8 @@ func taking(t *testing.T, b *redis.Broker, raw *goredis.Client) {
 	}
 }
 
-// A subscription that is interrupted is a warning, once, and a line says when it is back.
+// An interruption of the pub/sub connection is logged as one warning, and another line tells when the
+// connection is back.
 func TestInterruptedSubscriptionIsLogged(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)
@@ -134,18 +136,18 @@ func TestInterruptedSubscriptionIsLogged(t *testing.T) {
 	}
 	line.Refuse(true)
 	line.Cut()
-	for range 3 { // it is tried again meanwhile
+	for range 3 { // the hub tries to reconnect meanwhile
 		if _, err := in.Receive(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	line.Refuse(false)
-	for !strings.Contains(logs.String(), "the subscription is back") {
+	for !strings.Contains(logs.String(), "the pub/sub connection is back") {
 		if _, err := in.Receive(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := strings.Count(logs.String(), "level=WARN msg=\"redis: the subscription to the server's messages was interrupted"); n != 1 {
+	if n := strings.Count(logs.String(), "level=WARN msg=\"redis: the pub/sub connection was interrupted"); n != 1 {
 		t.Errorf("%d warnings, want 1:\n%s", n, logs.String())
 	}
 }
