@@ -11,25 +11,36 @@ import (
 	"github.com/go-arbiter/arbiter/internal/slab"
 )
 
-// inbox receives what settle and cancel publish. What is lost on the way is
-// not lost for good: outcomes are kept by id, and a gap says to look.
+// An inbox is how an arbiter learns of outcomes without polling. It subscribes to two
+// channels named by its id. On the first one, the scripts that end tasks (settle.lua,
+// cancel.lua and others) publish one notice for each task whose message names this inbox:
+// the task's id and the record of its outcome. On the second one, minions publish posts,
+// which are the messages about squads.
+//
+// Redis does not keep what it publishes, so a broken connection loses notices. Nothing is
+// lost for good, since outcomes are stored under the ids of their tasks. The inbox reports
+// the loss as a gap, and the arbiter then looks up the tasks for which it still waits.
+// The reader of the subscription must not block, so it appends to bounded lists, and
+// Receive takes the lists as a whole.
+
+// inbox implements [broker.Inbox] with a subscription of the broker's hub.
 type inbox struct {
 	b   *Broker
 	box string // the channel of notices
 	sub *subscription
 
-	heard []broker.Notice // used by hear alone, again and again
-	said  time.Time       // when hear logged last that a message is truncated
+	heard []broker.Notice // scratch memory of hear, which alone uses it
+	said  time.Time       // when hear last logged a truncated message
 
 	mu      sync.Mutex
-	notices []broker.Notice
-	read    []broker.Notice // what Receive has returned last
+	notices []broker.Notice // received and not returned yet
+	read    []broker.Notice // returned by the last Receive; its memory is used again
 	posts   [][]byte
-	gap     bool
-	told    bool // of arrivals
+	gap     bool // notices may have been lost
+	told    bool // there are arrivals; see tell
 	closed  bool
-	arrived chan struct{} // capacity 1
-	done    chan struct{}
+	arrived chan struct{} // capacity 1: wakes Receive
+	done    chan struct{} // closed by Close
 }
 
 // Inbox implements [broker.Broker].
@@ -56,12 +67,12 @@ func (b *Broker) inboxNow(ctx context.Context, id broker.ID) (broker.Inbox, erro
 	return in, nil
 }
 
-// noticeHead is the length of what is before a notice's record: its id and the length
-// of the record.
+// noticeHead is the length of the head of a notice: the task's id, and the length of the
+// record that follows.
 const noticeHead = len(broker.ID{}) + 4
 
-// cutNotice returns the first notice of a payload, and the rest; false if it is truncated,
-// or has no record.
+// cutNotice cuts the first notice off a payload. It reports false if the notice is
+// truncated or has no record.
 func cutNotice(payload string) (id broker.ID, record, rest string, ok bool) {
 	if len(payload) < noticeHead {
 		return id, "", "", false
@@ -74,7 +85,7 @@ func cutNotice(payload string) (id broker.ID, record, rest string, ok bool) {
 	return id, payload[:n], payload[n:], true
 }
 
-// countNotices counts the notices of a payload.
+// countNotices counts the whole notices of a payload.
 func countNotices(payload string) (n int) {
 	for {
 		_, _, rest, ok := cutNotice(payload)
@@ -86,7 +97,8 @@ func countNotices(payload string) (n int) {
 	}
 }
 
-// hear takes notices: id, length and record, one after the other.
+// hear is called with what is published on either channel. A payload of notices has them
+// one after the other, each as id, length of the record (4 bytes) and record.
 func (in *inbox) hear(ch, payload string) {
 	if ch != in.box {
 		in.post(payload)
@@ -98,7 +110,7 @@ func (in *inbox) hear(ch, payload string) {
 	for rest := payload; len(rest) > 0; {
 		id, record, next, ok := cutNotice(rest)
 		if !ok {
-			if now := time.Now(); now.Sub(in.said) >= spoiledPause { // there may be many
+			if now := time.Now(); now.Sub(in.said) >= spoiledPause { // each message may be truncated
 				in.said = now
 				in.b.log.Error("redis: a message to an inbox is truncated; the results are looked up instead")
 			}
@@ -117,7 +129,8 @@ func (in *inbox) hear(ch, payload string) {
 	in.wake()
 }
 
-// emptied returns the memory of notices, unless it is a rare giant, for others.
+// emptied returns the memory of a list for the next notices. A list that has grown far
+// beyond a batch is left to the garbage collector.
 func emptied(notices []broker.Notice) []broker.Notice {
 	if cap(notices) > 4*broker.MaxBatch {
 		return nil
@@ -126,6 +139,7 @@ func emptied(notices []broker.Notice) []broker.Notice {
 	return notices[:0]
 }
 
+// heal reports a gap to the next Receive. The hub calls it when a connection was lost.
 func (in *inbox) heal() {
 	in.mu.Lock()
 	in.gap = true
@@ -133,7 +147,8 @@ func (in *inbox) heal() {
 	in.wake()
 }
 
-// tell notes that there are arrivals that nobody else is told of.
+// tell makes the next Receive report arrivals in a queue that no minion serves: the owner
+// of this inbox may be the only one who can follow them.
 func (in *inbox) tell() {
 	in.mu.Lock()
 	in.told = true
@@ -141,6 +156,7 @@ func (in *inbox) tell() {
 	in.wake()
 }
 
+// wake makes a waiting Receive look again.
 func (in *inbox) wake() {
 	select {
 	case in.arrived <- struct{}{}:
@@ -192,7 +208,8 @@ func (in *inbox) Close() error {
 	return nil
 }
 
-// post takes what was posted, unless there is too much of it.
+// post keeps a post for Receive. Posts beyond the limit are dropped: whoever sends one
+// expects that it can be lost.
 func (in *inbox) post(payload string) {
 	if payload == "" || payload[0] != postBytes {
 		return

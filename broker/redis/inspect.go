@@ -14,8 +14,24 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Queues implements [broker.Inspector]. The counts of one queue are taken one
-// after the other, not at one moment.
+// This file has what operators ask: counts of all queues, lists of dead letters, and the
+// requeue of some.
+//
+// Counts are read with plain commands in pipelines, one pipeline for each partition. They
+// are corrected for tokens, which are list elements that are no tasks (see push.lua), and
+// for cancelled messages that still stand in a list (see cancel.lua).
+//
+// Dead letters are listed with HSCAN over the hash of each partition in turn. A cursor is
+// text with the partition and the position of HSCAN; letterCursor says why it sometimes
+// has an id, too. Each page is matched with the states of its tasks, so that a dead letter
+// whose retention has ended is not listed, though its message may not be swept yet.
+//
+// A requeue is a script, up to two rounds of it: a unique key stands in the body of a
+// message, which scripts do not open, so the first round returns the message of a task
+// that has a key, and the second round is told the key.
+
+// Queues implements [broker.Inspector]. The counts of one queue are read by several
+// commands, so they may be of slightly different moments.
 func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 	return ask(ctx, func() ([]broker.QueueInfo, error) { return b.queuesNow(ctx) })
 }
@@ -40,7 +56,7 @@ func (b *Broker) queuesNow(ctx context.Context) ([]broker.QueueInfo, error) {
 	return out, nil
 }
 
-// inspect adds what is in a partition.
+// inspect adds the counts of one partition to info.
 func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) error {
 	pipe := b.rdb.Pipeline()
 	ready, head := pipe.LLen(ctx, k.ready), pipe.LIndex(ctx, k.ready, 0)
@@ -55,7 +71,7 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	if head.Val() == "!" {
 		info.Pending--
 	}
-	if halt.Val() > 0 && held.Val() > 0 { // which has a token of its own
+	if halt.Val() > 0 && held.Val() > 0 { // while a flow is halted, the list held has a token, too
 		info.Pending--
 	}
 	info.Scheduled += int(due.Val() - parked.Val())
@@ -70,7 +86,7 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	for _, m := range minions.Val() {
 		counts = append(counts, pipe.HLen(ctx, k.flight(m)), pipe.LLen(ctx, k.claim(m)))
 	}
-	_, _ = pipe.Exec(ctx) // a minion that has just left has no list: it counts as 0
+	_, _ = pipe.Exec(ctx) // a minion that has just left has no list; its LLEN fails, and counts as 0
 	for _, c := range counts {
 		info.Running += int(c.Val())
 	}
@@ -131,7 +147,7 @@ func (b *Broker) deadLetters(ctx context.Context, queue, after string, limit int
 		var d broker.Delivery
 		d.Queue = queue
 		if err := b.parse(&d, page[i+1], recordAt(records, i/2), 0); err != nil && d.ID.IsZero() && len(page[i]) == len(d.ID) {
-			d.ID = toID(page[i]) // it is listed, so that somebody sees it
+			d.ID = toID(page[i]) // listed all the same, so that an operator sees it
 		}
 		letters = append(letters, broker.DeadLetter{Task: d.Task})
 		ids = append(ids, page[i])
@@ -147,11 +163,11 @@ func (b *Broker) deadLetters(ctx context.Context, queue, after string, limit int
 			st := broker.Status{ID: l.Task.ID}
 			switch {
 			case v == "" || len(v) == originSize:
-				l.Task.ID = broker.ID{} // its time is over, or it was requeued
+				l.Task.ID = broker.ID{} // its retention is over, or it was requeued
 			case !readFinal(&st, v):
 				l.Outcome = unreadable("its outcome can't be read", st.Err)
 			case st.Outcome == nil:
-				l.Task.ID = broker.ID{} // its time is over
+				l.Task.ID = broker.ID{} // its retention is over
 			default:
 				l.Outcome = *st.Outcome
 			}
@@ -164,12 +180,14 @@ func (b *Broker) deadLetters(ctx context.Context, queue, after string, limit int
 	return letters, at.String(), nil
 }
 
-// letterCursor is a place among the dead letters of a queue.
+// letterCursor is a position among the dead letters of a queue.
 type letterCursor struct {
-	part  int    // partition
-	scan  uint64 // where HSCAN goes on
-	after string // of a hash that is one page: the last id that was returned
+	part  int    // index of the partition
+	scan  uint64 // the cursor of HSCAN in its hash
+	after string // if HSCAN returns the whole hash at once: the last id that was listed
 }
+
+// readLetterCursor reads the text that String has made; "" is the beginning.
 
 func readLetterCursor(text string) (c letterCursor, ok bool) {
 	if text == "" {
@@ -186,6 +204,8 @@ func readLetterCursor(text string) (c letterCursor, ok bool) {
 	return c, err1 == nil && err2 == nil && err3 == nil && c.part >= 0
 }
 
+// String returns partition and scan position in decimal, and the id in hexadecimal, with
+// slashes between them.
 func (c letterCursor) String() string {
 	text := fmt.Sprintf("%d/%d", c.part, c.scan)
 	if c.after != "" {
@@ -194,10 +214,14 @@ func (c letterCursor) String() string {
 	return text
 }
 
-// cut returns what to list of a page of ids and messages, and where to go on. A page of
-// a hash that the server keeps in one piece is all of it, however long the server is set
-// to let such a hash be. It is listed in the order of the ids, so that those that
-// are requeued meanwhile move no others.
+// cut returns the part of a page that is to be listed, and the cursor behind it. The page
+// alternates ids and messages; next is the cursor that HSCAN returned with it.
+//
+// The server keeps a small hash in one piece, and HSCAN returns such a hash as a whole,
+// however small the limit. How large "small" is depends on the server's configuration, so
+// the page can be much longer than the limit. Then cut sorts it by id and lists limit
+// of them, from the first id after c.after. The order of ids stays the same when some
+// letters are requeued between two calls, so that no other letter is skipped.
 func (c letterCursor) cut(page []string, next uint64, limit int) ([]string, letterCursor) {
 	if next != 0 {
 		return page, letterCursor{part: c.part, scan: next}
@@ -216,7 +240,7 @@ func (c letterCursor) cut(page []string, next uint64, limit int) ([]string, lett
 	return slices.Concat(pairs...), letterCursor{part: c.part, after: pairs[limit-1][0]}
 }
 
-// unreadable is what a dead letter is listed with whose outcome can't be read.
+// unreadable returns an outcome to list in place of one that can't be read.
 func unreadable(what string, err error) broker.Outcome {
 	return broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: what + ": " + err.Error()}}
 }
@@ -246,7 +270,7 @@ func (b *Broker) requeueNow(ctx context.Context, ids []broker.ID) ([]error, erro
 			if err != nil {
 				return nil, err
 			}
-			var again []letter // now that their keys are known
+			var again []letter // to be called again, now that their unique keys are known
 			for i, v := range reply {
 				l := open[i]
 				done, err := l.read(v)
@@ -268,18 +292,19 @@ func (b *Broker) requeueNow(ctx context.Context, ids []broker.ID) ([]error, erro
 	return errs, nil
 }
 
-// requeueAtOnce is how many dead letters one script requeues: it calls more than ten
-// commands for each.
+// requeueAtOnce is how many dead letters one run of the script requeues at most. The
+// script calls more than ten commands for each, and the server does nothing else meanwhile.
 const requeueAtOnce = 250
 
 // letter is a dead letter that is to be requeued.
 type letter struct {
 	id     broker.ID
-	unique string // its key, once that has been read
-	at     int    // where it is among those of its partition
+	unique string // its unique key; "" until its message has been read
+	at     int    // its index among the ids of this partition
 }
 
-// requeue runs the script. It replies for the first of the letters, or for all.
+// requeue runs the script, which replies for some of the letters, from the first one on,
+// or for all.
 func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any, error) {
 	letters = letters[:min(len(letters), requeueAtOnce)]
 	names := []string{k.dead, k.state, k.ready, k.held, k.watch, k.unique, k.deadlines}
@@ -302,8 +327,9 @@ func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any,
 	return list, nil
 }
 
-// read reads what the script says of a letter: what has become of it, or, not done,
-// which unique key it has.
+// read reads the script's reply for one letter. If done is true, err is the result of the
+// requeue. Otherwise the letter's unique key was in the reply and is noted now, and the
+// script is to be called again for this letter.
 func (l *letter) read(reply any) (done bool, err error) {
 	const idSize = len(broker.ID{})
 	switch text, _ := reply.(string); {

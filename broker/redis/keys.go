@@ -7,38 +7,49 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// keys are the names of all keys of one queue, or of one of its partitions. They
-// share the hash slot of {namespace:queue}, or {namespace:queue:partition}, so
-// that scripts can use them together in a cluster.
-type keys struct {
-	queue string
-	base  string // what all of them begin with
+// This file makes the names of all keys and channels at the server. A queue that is not
+// partitioned has one set of keys, and a partitioned one has a set for each partition. All
+// keys of a set begin with {namespace:queue}, or {namespace:queue:partition}. The braces are
+// Redis Cluster's notation for the part of a key that decides its hash slot. So all keys of
+// a set are at one server, and a script can use them together. Keys of a flow, and the keys
+// of a namespace that minions write, share slots in the same way.
+//
+// The names are a stored format: processes of different builds share a server. A name is
+// therefore never changed, also where the Go field has a clearer name.
+// docs/architecture.md has a table of the keys.
 
-	ready     string // list of messages, or a token; see push.lua
-	held      string // list of messages that must be looked at
-	gone      string // set of ids in held that were cancelled
-	halt      string // hash of flows that are halted -> since when; see halt.lua
-	state     string // hash of id -> what is known of it; see status.lua
+// keys are the names of all keys of one queue that is not partitioned, or of one partition.
+// There is one *keys for each in a process, so it also identifies the partition in maps.
+type keys struct {
+	queue string // the name of the queue
+	base  string // all keys below begin with it
+
+	ready     string // list of messages, or of a token alone; see push.lua
+	held      string // list of messages that the dequeue script checks before they start
+	gone      string // set of ids of messages in held that were cancelled
+	halt      string // hash of ids of halted flows -> since when; see halt.lua
+	state     string // hash of id, or name of a block of ids -> states; see status.lua, block.lua
 	due       string // sorted set of ids by due time in unix ms
-	later     string // hash of id -> message of what is in due
-	unique    string // hash of unique key -> id
-	dead      string // hash of id -> message of dead letters
-	parked    string // sorted set of ids of parked tasks by the number of what they need; see unpark.lua
-	needs     string // hash of these numbers -> what they stand for
-	about     string // hash of metadata and last failures, of tasks that have some; see about.lua
-	odd       string // list of what is no message of a known version
+	later     string // hash of id -> message, of the tasks in due and of blocked ones
+	unique    string // hash of unique key -> id of the task that has it
+	dead      string // hash of id -> message, of dead letters
+	parked    string // sorted set of ids of parked tasks by the number of their need; see unpark.lua
+	needs     string // hash of such a number -> the need itself
+	about     string // hash of metadata and last failures, of the tasks that have some; see about.lua
+	odd       string // list of messages and arrivals that can't be read
 	deadlines string // sorted set of ids by deadline in unix ms; see expire.go
-	flows     string // hash of id -> place in a flow, of members that are not final
+	flows     string // hash of id -> flow and position in it, of members that are not final
 	outbox    string // hash of arrivals; see arrive.lua
-	stop      string // set of ids that are running and were cancelled
-	minions   string // sorted set of minions by the end of their lease; -1 is dead
-	watch     string // sorted set of minions that listen to the wake channel
-	keep      string // sorted set of classes of retention by next expiry
-	meta      string // exists if the queue is registered
-	wake      string // channel
-	park      string // channel that tells of parked tasks
+	stop      string // set of ids of running tasks that were cancelled
+	minions   string // sorted set of minions by the end of their lease in unix ms; negative scores: see leave.lua
+	watch     string // sorted set of the minions among them that listen to the channel wake
+	keep      string // sorted set of retention classes by the time when the next task is to be swept
+	meta      string // exists while the queue is registered; see found.lua
+	wake      string // channel on which minions of several queues hear that there are tasks
+	park      string // channel on which minions hear of a new need of parked tasks
 }
 
+// newKeys returns the keys of one of so many partitions of a queue.
 func newKeys(namespace, queue string, partition, of int) *keys {
 	part := ""
 	if of > 1 {
@@ -47,8 +58,8 @@ func newKeys(namespace, queue string, partition, of int) *keys {
 	return keysOf(namespace, queue, part)
 }
 
-// keysOf returns the keys of a queue; part is what stands behind its name if it has
-// partitions.
+// keysOf returns the keys of a queue, or of a partition; part is then ":" and its index, and
+// else "".
 func keysOf(namespace, queue, part string) *keys {
 	name := namespace + ":" + queue + part
 	wake, park := namespace+":wake:"+queue+part, namespace+":park:"+queue+part
@@ -66,50 +77,55 @@ func keysOf(namespace, queue, part string) *keys {
 	}
 }
 
-// claim is the list that a minion's blocking moves go to.
+// claim is the list into which a minion's blocking moves put messages, or the fence that
+// takes its place when the minion has left; see leave.lua.
 func (k *keys) claim(minion string) string {
 	return k.base + "claim:" + hex.EncodeToString([]byte(minion))
 }
 
-// flight is the hash of what a minion owns.
+// flight is the hash of the messages that a minion holds, by id. The minion also holds the
+// messages in its claim list; absorb.lua moves those here.
 func (k *keys) flight(minion string) string {
 	return k.base + "flight:" + hex.EncodeToString([]byte(minion))
 }
 
-// forget is the list of ids of a class of retention, oldest first.
+// forget is the list of ended tasks of a retention class, oldest first; see sweep.lua.
 func (k *keys) forget(class string) string { return k.base + "keep:" + class }
 
 // flowKeys are the names of all keys of one flow. They share a hash slot.
 type flowKeys struct {
-	flow    string // hash: record, counts, marks and outcome
-	members string // ids, 16 bytes each
-	results string // hash of place -> state and outcome
+	flow    string // hash of fixed fields: record, counts, marks and outcome
+	members string // string of the members' ids, 16 bytes each
+	results string // hash of position (4 bytes) -> state and outcome, of members that were counted
 }
+
+// newFlowKeys returns the keys of a flow.
 
 func newFlowKeys(namespace string, id broker.ID) flowKeys {
 	base := "{" + namespace + ":flow:" + hex.EncodeToString(id[:]) + "}:"
 	return flowKeys{flow: base + "flow", members: base + "members", results: base + "results"}
 }
 
-// space are the keys and channels of a namespace that belong to no queue.
+// space are the keys and channels of a namespace that belong to no queue. A prefix is
+// followed by an id in hexadecimal, that of topics by the name of the topic.
 type space struct {
-	queues   string // hash of the names of all queues -> number of partitions
-	since    string // hash of the names of all queues -> when they were registered last
-	turn     string // hash: when the next turn is, and where in the registry; see turn.lua
-	beats    string // sorted set of minions by the end of their lease
-	infos    string // hash of minion -> what it says of itself
-	tasks    string // hash of minion -> which tasks it can run
-	searcher string // the minion that looks for tasks without an owner
-	inboxes  string // prefix of channels
-	channels string // prefix of minions' channels
-	posts    string // prefix of channels of minions and inboxes, for posts
-	topics   string // prefix of streams
+	queues   string // the registry: hash of queue -> number of partitions
+	since    string // hash of queue -> when it was registered last, in unix ms
+	turn     string // hash: when the next turn is due, and the cursor in the registry; see turn.lua
+	beats    string // sorted set of minions by the end of their lease in unix ms
+	infos    string // hash of minion -> its description
+	tasks    string // hash of minion -> names and schemas of the tasks that it can run
+	searcher string // the minion that looks for tasks without an owner, and until when; see announce.lua
+	inboxes  string // prefix of the channels of inboxes, for notices
+	channels string // prefix of the channels of minions, for cancels
+	posts    string // prefix of the channels of minions and inboxes, for posts
+	topics   string // prefix of the streams of topics
 }
 
 func newSpace(namespace string) space {
 	return space{
 		queues:   namespace + ":queues",
-		since:    "{" + namespace + ":queues}:since", // in the slot of the registry
+		since:    "{" + namespace + ":queues}:since", // in the hash slot of the registry
 		turn:     "{" + namespace + ":queues}:turn",
 		beats:    "{" + namespace + "}:minions",
 		infos:    "{" + namespace + "}:infos",
@@ -122,4 +138,5 @@ func newSpace(namespace string) space {
 	}
 }
 
+// channel returns the name of an id's channel.
 func channel(prefix string, id broker.ID) string { return prefix + hex.EncodeToString(id[:]) }

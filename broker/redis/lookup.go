@@ -10,6 +10,24 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// A look-up tells the state of tasks by their ids alone. It works in up to three steps.
+//
+// First, status.lua reads the states of all asked tasks of a partition from the hash state.
+// That hash knows each stored task as either open or final; a final one has its outcome
+// there, and nothing more is to be read.
+//
+// Second, locate.lua finds out where open tasks are: in the hash later (scheduled, blocked,
+// retrying or parked), with a minion (running), or else in a list (pending). Lists are not
+// searched, so the last case is what remains. The script must see the tasks of every minion
+// at one moment, and a script in a cluster may only use keys that it is given. So the caller
+// names the minions, none at first. If the queue has others the script does nothing and
+// returns all of them, and the caller repeats the call.
+//
+// Third, a task can end between the two scripts. Its state is then read again.
+//
+// Flows have keys of their own, see lookupFlows. The ids of tasks name no queue, but have a
+// hash of its name, so few queues have to be asked for each (see the directory of queues).
+
 // Lookup implements [broker.Broker].
 func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
 	ids = slices.Clone(ids)
@@ -27,14 +45,14 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 	if err := b.lookupFlows(ctx, ids, out); err != nil {
 		return nil, err
 	}
-	var spoiled error // of a queue that has a key of another type
+	var spoiled error // the last error of a queue that has a key of the wrong type
 	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
 		args := make([]any, len(places))
 		for i, p := range places {
 			args[i] = ids[p][:]
 		}
 		values, metas, err := b.described(ctx, k, args)
-		if isSpoiled(err) { // that is of this queue alone
+		if isSpoiled(err) { // tasks of other queues can be looked up all the same
 			spoiled = err
 			spoil(out, places, err)
 			return make([]bool, len(places)), nil
@@ -55,7 +73,7 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 			if v == "" {
 				continue
 			}
-			if len(v) < finalSize || !readFinal(st, v) { // it may be found all the same
+			if len(v) < finalSize || !readFinal(st, v) { // open; or unreadable, and then it may still be located
 				open = append(open, places[i])
 			}
 			found[i] = true
@@ -73,26 +91,28 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 		return nil, err
 	}
 	if spoiled != nil && !slices.ContainsFunc(out, func(st broker.Status) bool { return !isSpoiled(st.Err) }) {
-		return nil, spoiled // there is nothing else to tell
+		return nil, spoiled // no task has any other answer
 	}
 	return out, nil
 }
 
-// spoil notes of tasks that a key of their queue is of another type.
+// spoil sets the error of the tasks at some positions: a key of their queue is of the
+// wrong type.
 func spoil(out []broker.Status, places []int, err error) {
 	for _, p := range places {
 		out[p].Err = fmt.Errorf("task %s: %w", out[p].ID, err)
 	}
 }
 
-// states reads the states of tasks, in as many calls as their outcomes need.
+// states returns the values that status.lua tells of tasks, "" for an unknown one. Large
+// outcomes take several calls of the script.
 func (b *Broker) states(ctx context.Context, k *keys, ids []any) ([]string, error) {
 	values, _, err := b.described(ctx, k, ids)
 	return values, err
 }
 
-// described is states with the records of metadata, by the places of those tasks
-// that have some.
+// described returns what states returns, and the records of metadata by the index of their
+// task, for the tasks that have metadata.
 func (b *Broker) described(ctx context.Context, k *keys, ids []any) (values []string, metas map[int]string, err error) {
 	values = make([]string, 0, len(ids))
 	for len(values) < len(ids) {
@@ -117,13 +137,14 @@ func (b *Broker) described(ctx context.Context, k *keys, ids []any) (values []st
 	return values, metas, nil
 }
 
-// The parts of a value in the state hash.
+// The sizes of the parts of a value in the hash state.
 const (
-	originSize = 20                     // digest and inbox
-	finalSize  = originSize + 1 + 6 + 4 // and state, time, attempt
+	originSize = 20                     // digest (4) and inbox (16): all there is of an open task
+	finalSize  = originSize + 1 + 6 + 4 // and the final state, until when it may be read, and the attempt
 )
 
-// unreadableState says why a state can't be read: see block.lua.
+// unreadableState returns the error for a value of the hash state that can't be read. See
+// block.lua for the value that stands for an unreadable block.
 func unreadableState(v string) error {
 	if len(v) == 2 && v[0] == '?' && v[1] != 1 {
 		return fmt.Errorf("%w: its block of states is of version %d, this build knows 1", broker.ErrVersion, v[1])
@@ -131,8 +152,8 @@ func unreadableState(v string) error {
 	return fmt.Errorf("%w: a state of %d bytes", broker.ErrMalformed, len(v))
 }
 
-// readFinal reads the state of a task that is final. It returns false if that can't be
-// read, and then it sets Err of the status.
+// readFinal reads the value of a final task into st. If it can't be read, readFinal sets
+// only st.Err and returns false.
 func readFinal(st *broker.Status, v string) bool {
 	st.Err = nil
 	if len(v) < finalSize || !broker.State(v[originSize]).Final() {
@@ -155,10 +176,12 @@ func readFinal(st *broker.Status, v string) bool {
 	return true
 }
 
-// locateBatch is how many tasks a script locates at most: see also ownedAtOnce.
+// locateBatch is how many tasks one run of the script locates at most. With many minions it
+// is fewer, see ownedAtOnce.
 const locateBatch = 100
 
-// locate fills in where the tasks at the places are, which are not final.
+// locate fills in the states of the tasks at some positions of out. They were not final
+// when their states were read.
 func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker.Status) error {
 	var minions []string
 	for len(places) > 0 {
@@ -208,13 +231,13 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 	return nil
 }
 
-// readPlace reads what locate found. It returns false if the task has become
-// final since its state was read.
+// readPlace reads the reply of locate.lua for one task. It returns false if the task has
+// become final since its state was read.
 func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 	head := toString(item(place, 2))
 	var d broker.Delivery
 	if len(head) >= broker.HeadSize {
-		// A head without its body: everything of the head is read.
+		// The error is about the missing body. All fields of the head are set before that.
 		_ = broker.ParseRecord(&d, join(head[:broker.HeadSize], nil), 0)
 		st.Name = broker.RecordName([]byte(head))
 	}
@@ -227,18 +250,18 @@ func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 	}
 	st.Attempt = d.Start
 	defer func() {
-		if found { // so it is not final, whatever its state says
+		if found { // its place shows that it is not final, also where its state was unreadable
 			st.Err = nil
 		}
 	}()
 	switch toString(item(place, 0)) {
 	case "later":
 		st.State, st.Due = broker.StateScheduled, toTime(toInt(item(place, 1)))
-		st.Attempt = max(st.Attempt, 1) - 1 // the message tells of the next one
+		st.Attempt = max(st.Attempt, 1) - 1 // the message has the number of the next attempt
 		switch {
 		case d.Blocked:
 			st.State = broker.StateBlocked
-		case d.Overdue: // which is FlagParked
+		case d.Overdue: // FlagParked, which in a message that was handed out means overdue
 			st.State = broker.StateParked
 		case d.Attempt > 1:
 			st.State = broker.StateRetrying
@@ -253,14 +276,15 @@ func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 	return true
 }
 
-// untold logs that a part of a status can't be read, perhaps since a newer build wrote
-// it. Whoever waits for the task must not fail of that.
+// untold logs that a part of a status can't be read, perhaps because a newer build wrote
+// it. The status is returned without it: a caller that waits for the task must not fail
+// because of that.
 func (b *Broker) untold(id broker.ID, what string, err error) {
 	b.log.Warn("redis: a part of a task's status can't be read and is left out", "task.id", id, "part", what, "error", err)
 }
 
-// readNames reads the names of tasks whose records are kept apart. Of one that has
-// ended meanwhile it is left out.
+// readNames reads the names of tasks whose records are kept apart, from the beginnings of
+// the records. A task that has ended meanwhile has no record; its name stays empty.
 func (b *Broker) readNames(ctx context.Context, k *keys, places []int, out []broker.Status) error {
 	if len(places) == 0 {
 		return nil
@@ -273,7 +297,7 @@ func (b *Broker) readNames(ctx context.Context, k *keys, places []int, out []bro
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, p := range places {
 		head, err := cmds[i].Bytes()
-		if isSpoiled(err) { // of another type: it has no name
+		if isSpoiled(err) { // the key is of the wrong type, so the task has no name to tell
 			head, err = nil, nil
 		}
 		if err != nil {
@@ -286,7 +310,7 @@ func (b *Broker) readNames(ctx context.Context, k *keys, places []int, out []bro
 	return nil
 }
 
-// readDone reads the states of tasks that are final by now.
+// readDone reads again the states of tasks that have become final since the first time.
 func (b *Broker) readDone(ctx context.Context, k *keys, places []int, out []broker.Status) error {
 	if len(places) == 0 {
 		return nil

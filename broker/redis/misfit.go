@@ -12,21 +12,30 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A server that does not fit its URL never will, so asking again is of no use: the
-// error wraps broker.ErrInvalid, and a minion's Run ends with it. But what has worked
-// before fits, and has been changed since: a password that is being replaced, a
-// replica without the users of its master. That is for an operator to mend, and
-// programs shall outlive it, so it is ErrUnavailable.
+// This file recognizes servers that can't work with the URL, the options or the client that
+// they are used with: the wrong password, a missing right, no TLS, a cluster node behind a
+// client for one server, an HTTP server. It turns the cryptic reply into an error with the
+// remedy.
+//
+// Trying again does not help against such a mistake, so the error wraps broker.ErrInvalid,
+// and a minion's Run ends with it. It is different if the same operation has succeeded
+// before. Then the server did fit, and was changed since: a password is being replaced, or a
+// replica that has taken over lacks the users of its master. An operator will correct that,
+// and programs should keep running until then, so the error wraps broker.ErrUnavailable.
+//
+// Most mistakes are recognized by a reply. A server with TLS, or without it, may say nothing
+// at all to the wrong client: recognize dials it once more and looks at the first bytes.
 
-// misfit is a way in which a server does not fit what it was opened with.
+// misfit is one kind of mismatch between a server and how it is used.
 type misfit struct {
-	says    string // about the server, with the remedy
-	refused bool   // the server says so before it does anything
-	byEach  bool   // one operation may be refused, and others not
-	inside  bool   // a script was refused a command, and may have done others
+	says    string // what is wrong with the server, and the remedy; its address stands before
+	refused bool   // the server refuses the request before it does anything
+	byEach  bool   // the server may refuse one operation and allow others
+	inside  bool   // a command of a script was refused, and the commands before it were executed
 }
 
-// had reports whether the operation worked before.
+// had reports whether the server fitted before: whether this operation has succeeded if
+// each can be refused by itself, else whether any operation has.
 func (m *misfit) had(t *trials, what string) bool {
 	if m.byEach {
 		return t.has(what)
@@ -44,7 +53,8 @@ const (
 	saysTLS   = "speaks TLS; use a URL with it, such as rediss:// for redis://, or the port of the server without TLS"
 )
 
-// misfits are replies that say so.
+// misfits are the error replies that tell of a misfit, by how they begin. The first one
+// that matches counts.
 var misfits = []struct {
 	code string
 	misfit
@@ -65,13 +75,14 @@ var misfits = []struct {
 	{"ERR unknown command", misfit{says: "lacks a command; want Redis 6.2 or newer, or Valkey, without renamed commands", byEach: true}},
 }
 
-// ofCluster are replies of a node of a cluster to a client of one server.
+// ofCluster are the replies by which a cluster node can be told when the client is one for
+// a single server.
 var ofCluster = []string{"MOVED", "ASK", "CROSSSLOT"}
 
 const saysCluster = "is a node of a cluster; use redis+cluster://, or New with a *redis.ClusterClient"
 
-// misfit returns how the server does not fit, or nil if the error is about something
-// else.
+// misfit returns the misfit that an error of the client tells of, or nil if it tells of
+// something else.
 func (b *Broker) misfit(err error) *misfit {
 	if strings.Contains(err.Error(), "all sentinels specified") {
 		for _, code := range []string{"NOAUTH", "WRONGPASS", "NOPERM", "ERR AUTH"} {
@@ -117,13 +128,14 @@ func (b *Broker) misfit(err error) *misfit {
 	return nil
 }
 
-// recognizeAfter is how long the first answer may take before Open looks at what is
-// there: a server without TLS waits for the rest of the handshake as if it were a
-// command.
+// recognizeAfter is how long the first answer may take before Open calls recognize. A
+// server without TLS sends no answer to a TLS handshake: it takes the handshake for the
+// beginning of a command, and waits for the rest.
 const recognizeAfter = 300 * time.Millisecond
 
-// recognize finds out what listens at an address, where the client saw no more than
-// a lost or silent connection. It returns what is wrong with that, or "".
+// recognize finds out what kind of server listens at an address, after the client has met
+// only a lost or silent connection. It returns what is wrong with the server, as the field
+// says of a misfit, or "" if nothing was recognized.
 func recognize(ctx context.Context, addr string, withTLS bool) string {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -136,8 +148,8 @@ func recognize(ctx context.Context, addr string, withTLS bool) string {
 	case withTLS || err != nil || strings.HasPrefix(first, "+") || strings.HasPrefix(first, "-"):
 		return ""
 	}
-	// It hung up, as a server does to a client without TLS. Nothing is sent, so it is
-	// no matter who it is.
+	// The server closed the connection, as one with TLS does if the client uses none. The
+	// certificate need not be verified, since nothing is sent on this connection.
 	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see above
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err == nil {
@@ -149,8 +161,8 @@ func recognize(ctx context.Context, addr string, withTLS bool) string {
 	return ""
 }
 
-// answer returns the beginning of what a server says to a PING, and nothing if it
-// hangs up. The error says that it can't be reached.
+// answer sends a PING without TLS and returns the first bytes of the reply, "" if the
+// server closes the connection. It returns an error only if the dial fails.
 func answer(ctx context.Context, addr string) (string, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", addr)

@@ -16,7 +16,18 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Open connects to what the URL names, and checks that it can serve:
+// This file opens a broker from a URL: it reads the URL, makes the client of go-redis for
+// it, and checks the server before anything depends on it.
+//
+// One server is read by go-redis itself. A URL with several hosts is not one that net/url
+// accepts, so parseMany takes the hosts out and lets go-redis read the rest as the URL of one
+// server. Errors and logs must never show a password. That is why URLs are quoted only
+// through redact, and why errors of net/url, which quote all of a URL, are replaced.
+//
+// The check sends a PING, with recognize beside it for servers that stay silent, and reads
+// INFO for the version, the mode and the eviction policy.
+
+// Open connects to the servers that the URL names, and checks that they can be used:
 //
 //	redis://user:password@host:6379/0                          one server
 //	rediss://…                                                 the same with TLS
@@ -24,17 +35,16 @@ import (
 //	redis+sentinel://user:password@host1:26379,host2/master/0  Sentinel
 //	redis+cluster://user:password@host1:6379,host2:6379        Cluster
 //
-// rediss+sentinel and rediss+cluster use TLS. The user and password of a URL are
-// those of the servers that keep tasks. Sentinels that have others of their own are
-// told them by the parameters sentinel_username and sentinel_password, or by
-// [SentinelLogin]:
+// rediss+sentinel and rediss+cluster use TLS. The user and password of a URL are for
+// the servers that keep tasks. For sentinels that have a user or password of their own,
+// add the parameters sentinel_username and sentinel_password, or use [SentinelLogin]:
 //
 //	redis+sentinel://tasks:secret@host1:26379/master/0?sentinel_username=watch&sentinel_password=other
 //
-// Further parameters are those of go-redis' ParseURL. The error names the address; it wraps
-// [broker.ErrInvalid] for a URL, an option or a server that can't be used, and
-// [broker.ErrUnavailable] if nobody answers. A server that may evict keys is
-// only warned of.
+// All other parameters are those of ParseURL in go-redis. The error names the address. It
+// wraps [broker.ErrInvalid] for a URL, an option or a server that can't be used, and
+// [broker.ErrUnavailable] if no server answers. A server that may evict keys is
+// accepted, with a warning in the log.
 func Open(ctx context.Context, rawURL string, opts ...Option) (*Broker, error) {
 	cfg := newConfig(opts)
 	if cfg.err != nil {
@@ -65,7 +75,8 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (*Broker, error) {
 	return b, nil
 }
 
-// probe returns what looks at the first server by itself, or nil if there is no way.
+// probe returns a function that calls recognize for the first server, or nil for a Unix
+// socket, which recognize can't dial.
 func probe(uni *redis.UniversalOptions, single *redis.Options) func(context.Context) string {
 	switch {
 	case single != nil && single.Network == "unix":
@@ -77,7 +88,8 @@ func probe(uni *redis.UniversalOptions, single *redis.Options) func(context.Cont
 	}
 }
 
-// redact leaves out what must not be in a log.
+// redact returns a URL for errors and logs, without user, password and parameters. It
+// also cuts a port that is no number, which may be a part of a password.
 func redact(rawURL string) string {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok || !isScheme(scheme) {
@@ -93,7 +105,7 @@ func redact(rawURL string) string {
 	}
 	all := strings.Split(names, ",")
 	for i, name := range all {
-		// In a URL that lacks its host, the password stands where a port should.
+		// In user:password without a host, the password stands where a port should.
 		at := strings.LastIndex(name, ":")
 		if at < 0 || strings.HasSuffix(name, "]") {
 			continue
@@ -133,9 +145,10 @@ func isScheme(s string) bool {
 	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789+-.") == ""
 }
 
-// parseURL reads a URL. Its client does not repeat commands or dials unless the
-// URL says so: an absent server is an error at once, and who waits longer knows
-// better what may be repeated.
+// parseURL reads a URL, and returns the second result for one server and the first one
+// for Sentinel or Cluster. The client does not repeat commands or dials unless the URL says
+// so. An absent server is an error at once then, and the callers in this package and in
+// minions decide what may be repeated, and for how long.
 func parseURL(rawURL string, cfg *config) (*redis.UniversalOptions, *redis.Options, error) {
 	bad := func(err error) error {
 		return fmt.Errorf("redis: %w URL %s: %w", broker.ErrInvalid, redact(rawURL), unquoted(rawURL, err))
@@ -178,7 +191,7 @@ func parseURL(rawURL string, cfg *config) (*redis.UniversalOptions, *redis.Optio
 	return nil, nil, bad(fmt.Errorf("scheme %q, want redis, rediss, unix, redis+sentinel or redis+cluster", scheme))
 }
 
-// parseMany reads a URL with several hosts, which net/url refuses: they are
+// parseMany reads a URL of Sentinel or Cluster. net/url refuses several hosts, so they are
 // taken out first.
 func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 	scheme, rest, _ := strings.Cut(rawURL, "://")
@@ -237,7 +250,7 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 			db = n
 		}
 	}
-	// The rest is as for one server.
+	// All that is left is read as the URL of one server.
 	one, err := redis.ParseURL((&url.URL{Scheme: kind, Host: "127.0.0.1"}).String() + "/" + strconv.Itoa(db) + query)
 	if err != nil {
 		return nil, err
@@ -263,12 +276,12 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 	if u.ReadTimeout == 0 {
 		u.ReadTimeout = cfg.answerIn()
 	}
-	if u.MaxRetries == 0 && !cluster { // a cluster's client needs them to follow its slots
+	if u.MaxRetries == 0 && !cluster { // a cluster's client needs retries to follow a hash slot that moves
 		u.MaxRetries = -1
 	}
 	if kind == "rediss" {
 		u.TLSConfig = one.TLSConfig
-		u.TLSConfig.ServerName = "" // each host has its own
+		u.TLSConfig.ServerName = "" // each host has its own name in its certificate
 	}
 	if cfg.tls != nil {
 		u.TLSConfig = cfg.tls
@@ -277,14 +290,14 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 	return u, nil
 }
 
-// login is a user and password.
+// login is a user and a password.
 type login struct{ username, password string }
 
-// sentinelLogin returns the user and password of sentinels, and the query of the URL
-// without them.
+// sentinelLogin returns the user and password for sentinels, and the query of the URL
+// without them. The option SentinelLogin takes precedence over the URL.
 func sentinelLogin(query string, cluster bool, cfg *config) (login, string, error) {
 	params, err := url.ParseQuery(strings.TrimPrefix(query, "?"))
-	if err != nil { // it may quote a password
+	if err != nil { // not wrapped: it may quote a password
 		return login{}, "", errors.New("its parameters can't be read; write special characters as %XX")
 	}
 	const user, password = "sentinel_username", "sentinel_password"
@@ -306,8 +319,9 @@ func sentinelLogin(query string, cluster bool, cfg *config) (login, string, erro
 	return found, query, nil
 }
 
-// ping is the first operation. If its answer is lost, or takes long, probe looks at
-// what is there.
+// ping sends the first request. If the answer is lost or takes long, probe finds out what
+// kind of server is there. A probe that recognizes a mistake ends the ping, so that Open
+// does not wait for the timeouts of the client.
 func (b *Broker) ping(ctx context.Context, probe func(context.Context) string) error {
 	if probe == nil {
 		return b.fault("ping", b.rdb.Ping(ctx).Err())
@@ -324,7 +338,7 @@ func (b *Broker) ping(ctx context.Context, probe func(context.Context) string) e
 	defer func() {
 		cancel()
 		if !timer.Stop() {
-			look() // has begun, and ends with within
+			look() // it has begun, so wait for its end, which comes soon after that of within
 		}
 	}()
 	err := b.fault("ping", b.rdb.Ping(within).Err())
@@ -336,7 +350,8 @@ func (b *Broker) ping(ctx context.Context, probe func(context.Context) string) e
 	return err
 }
 
-// check finds out whether the server can be used.
+// check returns an error if the server can't be used. It needs an answer to PING; INFO may
+// be forbidden, and then version, mode and eviction policy are not checked.
 func (b *Broker) check(ctx context.Context, probe func(context.Context) string) error {
 	if err := b.ping(ctx, probe); err != nil {
 		return err
@@ -345,7 +360,7 @@ func (b *Broker) check(ctx context.Context, probe func(context.Context) string) 
 	if err != nil {
 		info, err = b.rdb.Info(ctx).Result()
 	}
-	if err != nil { // an ACL may forbid it, and nothing needs it
+	if err != nil { // an ACL may forbid INFO, which only this check uses
 		b.log.Debug("redis: can't read INFO to check the server's version and eviction policy", "error", err)
 		return nil
 	}
@@ -370,10 +385,12 @@ func (b *Broker) check(ctx context.Context, probe func(context.Context) string) 
 	return nil
 }
 
+// atLeast reports whether a version like 7.2.4 is major.minor or newer. A version in
+// another form counts as new enough.
 func atLeast(version string, major, minor int) bool {
 	parts := strings.SplitN(version, ".", 3)
 	if len(parts) < 2 {
-		return true // not a version we know how to read
+		return true
 	}
 	x, err1 := strconv.Atoi(parts[0])
 	y, err2 := strconv.Atoi(parts[1])

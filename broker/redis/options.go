@@ -10,6 +10,11 @@ import (
 	"github.com/go-arbiter/arbiter/internal/remember"
 )
 
+// The options of Open and New are functions that change a config. The config also has
+// values that no option sets: intervals that tests shorten, and the largest message version
+// that is read, which tests lower to play an older build. The first error of an option is
+// kept in the config, and Open or New returns it.
+
 // Option changes how a [Broker] works.
 type Option interface{ apply(*config) }
 
@@ -20,29 +25,29 @@ func (f optionFunc) apply(c *config) { f(c) }
 type config struct {
 	namespace  string
 	lease      time.Duration
-	partitions int
-	slice      time.Duration
-	atLeast    time.Duration // how long the id of an ended task is remembered
-	sweepStep  int           // tasks that a step of the sweeper forgets, about
-	noKeeper   bool          // nobody sweeps or takes turns by itself: for tests
-	rounds     time.Duration // how often somebody looks after the queues of the namespace
+	partitions int           // of a queue that this broker is the first to register
+	slice      time.Duration // the longest time that one blocking command waits
+	atLeast    time.Duration // how long the id of an ended task is remembered at least
+	sweepStep  int           // about how many tasks one step of the sweeper forgets
+	noKeeper   bool          // for tests: no goroutine sweeps or takes turns
+	rounds     time.Duration // the interval of turns in the namespace; see round.go
 	registered time.Duration // how long a partition notes that its queue is registered
-	unused     time.Duration // how long a queue is not registered before it can be forgotten
+	unused     time.Duration // how long nobody registers a queue before it may be forgotten
 	abandoned  time.Duration // how long a parked task waits beyond its time in a queue without a minion
 	limits     broker.Limits
-	apartFrom  int    // size of payload
-	where      string // the addresses, for errors
+	apartFrom  int    // the size of a payload in bytes from which a record is kept apart
+	where      string // the servers' addresses, for errors
 	logger     *slog.Logger
-	opening    string // an option for Open alone that was given; "" if none was
+	opening    string // the name of an option that was given and is only for Open; "" if none was
 	tls        *tls.Config
 	username   string
 	password   string
-	reads      uint8 // versions of messages up to this: always broker.MessageVersion but in tests
-	sentinel   login // of sentinels that have one of their own
-	err        error
+	reads      uint8 // the newest message version that is read: broker.MessageVersion except in tests
+	sentinel   login // for sentinels that have a user or password of their own
+	err        error // the first error of an option
 }
 
-// The times of a broker that was given no others.
+// The defaults of [Namespace] and [Lease].
 const (
 	DefaultNamespace = "arbiter"
 	DefaultLease     = 12 * time.Second
@@ -51,6 +56,7 @@ const (
 // MaxPartitions is the largest number of partitions of a queue.
 const MaxPartitions = 256
 
+// newConfig returns the config after all options were applied. Its err has to be checked.
 func newConfig(opts []Option) config {
 	c := config{
 		namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, apartFrom: apartFrom, reads: broker.MessageVersion, logger: slog.Default(),
@@ -63,21 +69,22 @@ func newConfig(opts []Option) config {
 		}
 	}
 	c.limits = c.limits.WithDefaults()
-	// A blocking move lasts a bounded time, so that a connection that has
-	// silently died is noticed.
+	// A blocking move lasts a bounded time, so that a connection on which nothing arrives
+	// any more is noticed.
 	c.slice = min(max(c.lease/2, time.Second), 5*time.Second)
 	return c
 }
 
+// fail notes the error of an option, unless an earlier one has failed.
 func (c *config) fail(err error) {
 	if c.err == nil {
 		c.err = err
 	}
 }
 
-// Namespace keeps this broker's keys apart from those of others in the same
-// database: 1 to 128 of A-Z a-z 0-9 _ . and -. The default is
-// [DefaultNamespace].
+// Namespace is the prefix of this broker's keys, so that several systems can share a
+// database: 1 to 128 of the characters A-Z a-z 0-9 _ . and -. The default is
+// [DefaultNamespace]. Arbiters and minions that work together use the same one.
 func Namespace(name string) Option {
 	return optionFunc(func(c *config) {
 		if err := broker.CheckName("namespace", name); err != nil {
@@ -87,9 +94,8 @@ func Namespace(name string) Option {
 	})
 }
 
-// Lease is how long a minion that is not heard of keeps its tasks: 300 ms to
-// an hour. It sends a heartbeat three times as often. The default is
-// [DefaultLease].
+// Lease is how long a minion that sends no heartbeats keeps its tasks, 300 ms to an
+// hour. Minions send a heartbeat in each third of it. The default is [DefaultLease].
 func Lease(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d < 300*time.Millisecond || d > time.Hour {
@@ -99,11 +105,11 @@ func Lease(d time.Duration) Option {
 	})
 }
 
-// Partitions divides each queue that this broker is the first to use into n
-// parts, 1 to [MaxPartitions], that a cluster can spread over its masters. A
-// queue keeps its number for good, whatever other brokers are told. The parts of
-// a queue have no order among each other; tasks that share a unique key are in one
-// part. The default is 1.
+// Partitions divides queues into n partitions, 1 to [MaxPartitions], which a cluster can
+// spread over its masters. It counts for queues that this broker is the first to use. A
+// queue keeps its number of partitions, whatever other brokers ask for. Tasks of different
+// partitions are in no order to each other. Tasks with the same unique key are in the same
+// partition. The default is 1.
 func Partitions(n int) Option {
 	return optionFunc(func(c *config) {
 		if n < 1 || n > MaxPartitions {
@@ -113,8 +119,8 @@ func Partitions(n int) Option {
 	})
 }
 
-// Limits changes the sizes that are refused. What is 0 keeps its default; less is
-// an error.
+// Limits sets the largest sizes in bytes that are accepted. A field that is 0 keeps its
+// default, and one that is negative is an error.
 func Limits(l broker.Limits) Option {
 	return optionFunc(func(c *config) {
 		if l.Payload < 0 || l.Result < 0 || l.Meta < 0 {
@@ -124,13 +130,15 @@ func Limits(l broker.Limits) Option {
 	})
 }
 
-// Logger is told what an operator should know. The default is slog.Default(). What
-// go-redis logs by itself goes there too, with the level debug: what fails is an
-// error of the operation as well. Its logger is one for the whole process, so with
-// the first [Open] it is replaced, for all users of go-redis. Its lines go to the
-// loggers of all brokers that Open has made and that are not closed, to each once;
-// to slog.Default() if there is none. A program that wants them elsewhere calls
-// SetLogger of go-redis after that. [New] leaves that logger alone.
+// Logger is where the broker logs what an operator should know. The default is
+// slog.Default().
+//
+// The lines that go-redis logs by itself also go there, with the level debug, since each
+// failure is also an error of some operation. go-redis has one logger for the whole process.
+// The first [Open] replaces it for all users of go-redis. From then on a line goes once to
+// each logger of the open brokers that Open has made, or to slog.Default() if there is none.
+// A program that wants these lines elsewhere calls SetLogger of go-redis after the first
+// Open. [New] leaves that logger as it is.
 func Logger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) {
 		if l == nil {
@@ -141,14 +149,14 @@ func Logger(l *slog.Logger) Option {
 	})
 }
 
-// TLS is how [Open] connects, over what the URL says. [New] refuses it: its
-// client has connections of its own.
+// TLS is the configuration with which [Open] connects, in place of the one that follows
+// from the URL. [New] refuses the option, since its client is already configured.
 func TLS(t *tls.Config) Option {
 	return optionFunc(func(c *config) { c.tls, c.opening = t, "TLS" })
 }
 
-// Login is the ACL user and password with which [Open] connects, over what the
-// URL says. [New] refuses it, as it does [TLS].
+// Login is the ACL user and password with which [Open] connects, in place of those of
+// the URL. [New] refuses it, as it does [TLS].
 func Login(username, password string) Option {
 	return optionFunc(func(c *config) { c.username, c.password, c.opening = username, password, "Login" })
 }

@@ -12,22 +12,28 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A parked task waits where delayed ones do, with the end of its time, so that cancels
-// and look-ups find it there. Beside that its queue knows what it needs of a minion; see
-// lua/unpark.lua. Who can run it is for minions to say: they are told of a new need by a
-// channel of the queue, and with a heartbeat, should that be lost. Where nothing is
-// parked this costs a minion one command when it begins.
+// A minion parks a task that it can't run, so that another minion can take it at once and
+// the first one is not handed it again. This file is the consumer's side of that.
+//
+// A parked task waits with the scheduled ones (in the keys later and due, by the end of its
+// time), so that cancels and look-ups find it there. In addition, the sorted set parked has
+// its id under the number of its need, and the hash needs has the need of each number: the
+// name of the task, its codec and the hash of its schema; see lua/unpark.lua.
+//
+// Whether a need fits is for minions to decide. They hear of a new need on a channel of the
+// queue, and a heartbeat tells them that something is parked, in case the message was lost.
+// A consumer then reads the needs, and asks take_parked.lua for the tasks of those that
+// fit. In a queue where nothing is parked this costs a minion one command when it starts.
 
-// needVersion is the first byte of a need in Redis. A need that another version wrote is
-// left alone, and its tasks are pending again when their time is over.
+// needVersion is the first byte of a stored need. A need of another version is ignored; its
+// tasks become pending again when their time is over.
 const needVersion = 1
 
-// appendNeed appends what the settle script is told of a need: its number, and what that
-// stands for, which is the version, the schema, and the codec behind its length, and the
-// name.
+// appendNeed appends a need as settle.lua takes it: the number of the need (6 bytes), then
+// the stored need, which is version (1), schema (8), length of the codec (1), codec, name.
 //
-// If a task needs somebody who reads the version of its message, the version is in place
-// of the schema, and the name is empty, which no other is.
+// If the task only needs a minion that reads the version of its message, that version
+// stands in place of the schema, and the name is empty. No other need has an empty name.
 func appendNeed(dst []byte, n broker.Need) []byte {
 	schema := n.Schema
 	if n.Version != 0 {
@@ -41,8 +47,9 @@ func appendNeed(dst []byte, n broker.Need) []byte {
 	return append(append(dst, number[2:]...), text...)
 }
 
-// numberOf returns the number of a need: 48 bits, which the score of a sorted set can
-// have. If two needs share one, minions take some tasks that they have to park again.
+// numberOf returns the number of a stored need: a hash of 48 bits, which the score of a
+// sorted set holds exactly. If two needs have the same hash, minions take some tasks that
+// they have to park again.
 func numberOf(need []byte) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write(need)
@@ -50,7 +57,7 @@ func numberOf(need []byte) uint64 {
 	return (sum ^ sum>>48) & (1<<48 - 1)
 }
 
-// readNeed reads what a number stands for.
+// readNeed reads a stored need.
 func readNeed(text string) (n broker.Need, ok bool) {
 	const fixed = 1 + 8 + 1
 	if len(text) < fixed || text[0] != needVersion || len(text) < fixed+int(text[fixed-1]) {
@@ -65,14 +72,14 @@ func readNeed(text string) (n broker.Need, ok bool) {
 	return broker.Need{Schema: schema, Codec: rest[:codec], Name: rest[codec:]}, true
 }
 
-// isNumber reports whether the name of a need is a number, as numberOf makes it. Scripts
-// would fail of another one.
+// isNumber reports whether a field of the hash needs is a number of the kind that numberOf
+// makes. Any other text, passed to a script as a score, would make the script fail.
 func isNumber(name string) bool {
 	n, err := strconv.ParseUint(name, 10, 48)
 	return err == nil && strconv.FormatUint(n, 10) == name
 }
 
-// needs returns what the parked tasks of a queue need, by the numbers of that.
+// needs returns the needs of the parked tasks of a partition, by their numbers.
 func (b *Broker) needs(ctx context.Context, k *keys) (map[string]broker.Need, error) {
 	out := make(map[string]broker.Need)
 	for cursor := uint64(0); ; {
@@ -91,26 +98,26 @@ func (b *Broker) needs(ctx context.Context, k *keys) (map[string]broker.Need, er
 	}
 }
 
-// maybeParked notes that a queue may have parked tasks for the consumer. c.mu is held, or
-// nobody else knows it yet.
+// maybeParked notes that a partition may have parked tasks for the consumer, so that the
+// next Dequeue looks. The caller holds c.mu, or the consumer is not shared yet.
 func (c *consumer) maybeParked(k *keys) {
 	if !c.able.None() {
 		c.parked[k] = true
 	}
 }
 
-// mayPark reports whether one of the queues may have parked tasks for the consumer.
+// mayPark reports whether one of the partitions may have parked tasks for the consumer.
 func (c *consumer) mayPark(order []*keys) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.parked) > 0 && slices.ContainsFunc(order, func(k *keys) bool { return c.parked[k] && !c.away[k] })
 }
 
-// maxNeeds is how many needs a run of the script is asked for.
+// maxNeeds is how many needs one run of take_parked.lua is given.
 const maxNeeds = 100
 
-// takeParked takes what is parked in a queue and the consumer may have. If more is left
-// it is noted that there may be.
+// takeParked takes up to most parked tasks of a partition whose needs fit the consumer. It
+// notes that the partition may have more, unless the script has said that it has not.
 func (c *consumer) takeParked(ctx context.Context, k *keys, most int) (out []*broker.Delivery, err error) {
 	more := true
 	defer func() {
@@ -146,9 +153,9 @@ func (c *consumer) takeParked(ctx context.Context, k *keys, most int) (out []*br
 		}
 		if len(reply) < 2 {
 			c.mu.Lock()
-			c.suspect = true // we may have been given tasks
+			c.suspect = true // the script may have handed out tasks
 			c.mu.Unlock()
-			return out, fmt.Errorf("take parked tasks: %w: a reply of %d elements that is none of the script's", broker.ErrIndeterminate, len(reply))
+			return out, fmt.Errorf("take parked tasks: %w: the script's reply has %d elements, want at least 2", broker.ErrIndeterminate, len(reply))
 		}
 		if out, err = c.deliver(ctx, k, reply[2:], toInt(reply[0]), out, fetched); err != nil {
 			return out, err

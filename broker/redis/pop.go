@@ -9,30 +9,44 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// popper waits for one message at a time with a blocking move, on a connection
-// of its own. The message is in the minion's claim list when it returns, and
-// stays there whatever happens to the reply. It belongs to whoever dequeues.
+// An idle minion with one partition waits for a task with a blocking move, the command
+// BLMOVE: when a message comes into the list ready, the server moves it to the minion's
+// claim list and returns it. So the message is in some list at the server at every moment.
+// If the reply is lost, the message is in the claim list, where a later script finds it
+// (see absorb.lua).
+//
+// The command blocks its connection, so it has a connection of its own, and a second one to
+// end the wait: when Dequeue has to return, or has to look at something else, it sends CLIENT
+// UNBLOCK with the id of the waiting connection. The move may succeed at that very moment,
+// so ending it has the same result as waiting for it: perhaps a message. A server that
+// can't be told (an ACL may forbid it) is given shorter waits, which end by themselves, and
+// if need be the connection is closed. Then it is not known whether the move took a message,
+// and the next Dequeue asks the server what the minion holds.
+
+// popper runs the blocking moves of a consumer, one at a time. Dequeue alone uses it.
 type popper struct {
 	client *redis.Client
-	conn   *redis.Conn // the one that waits
-	id     int64       // its id at the server, to end a wait; 0 if that can't be had
-	// minions is a key of the queue, for a write that does nothing.
+	conn   *redis.Conn // the connection that waits
+	id     int64       // its id at the server, for CLIENT UNBLOCK; 0 if the server does not tell it
+	// minions is a key of the queue, for a write that changes nothing; see unblock.
 	minions string
-	result  chan popped   // capacity 1
-	trip    time.Duration // about how long the server is away; more than that if it had to connect
+	result  chan popped   // capacity 1: the result of the move
+	trip    time.Duration // how long it took to open the connection: at least a round trip
 
-	unheard bool // the server has not said what became of a move
+	unheard bool // a move ended without a reply, so the server may still carry it out
 }
 
+// popped is the result of a blocking move.
 type popped struct {
-	msg    string // empty if the time was over
+	msg    string // the message; "" if none came in time
 	err    error
 	waited time.Duration
-	cut    bool // we ended it by closing the connection
+	cut    bool // the move was ended by closing its connection
 }
 
-// start begins a move that lasts until a message comes, at most for wait. A server
-// that can't be told to end it shall do so by itself when the next task is due.
+// start begins a move that lasts until a message comes, but at most for wait. If the server
+// can't be told to end the move, start also limits it to due, the time until the next
+// scheduled task. The result comes on the channel.
 func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, wait, due time.Duration) (<-chan popped, error) {
 	if p.client == nil {
 		client, err := b.blocking(ctx, k.ready)
@@ -64,9 +78,10 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 	return result, nil
 }
 
-// dedicated opens a connection of a client for one user, and returns its id at the server;
-// 0 if the server does not tell. After an error the client is closed. It is closed by the
-// request where that outlasts ctx: such a connection may not be closed while it is in use.
+// dedicated opens a connection for one user, and returns the id of the connection at the
+// server, 0 if the server does not tell it. After an error the client is closed. A connection
+// must not be closed while it is in use, so if ctx ends before the request does, the
+// goroutine of the request closes it.
 func dedicated(ctx context.Context, client *redis.Client) (*redis.Conn, int64, error) {
 	conn := client.Conn()
 	shut := func() {
@@ -90,28 +105,29 @@ func dedicated(ctx context.Context, client *redis.Client) (*redis.Conn, int64, e
 	return conn, id, nil
 }
 
-// fatal says that the connection is of no use, and not that the server refuses
-// a command.
+// fatal reports whether an error makes a connection useless. The server's refusal of a
+// command does not.
 func fatal(err error) bool {
 	var reply redis.Error
 	return !errors.As(err, &reply)
 }
 
-// How long the server may take to end a move, and how long one that can't be
-// told to end is given to do so by itself: many do, when the time is over.
+// How long end waits for a move to end before it closes the connection.
 const (
-	endWithin = 500 * time.Millisecond // or twice as long as the server is away, where nobody hurries
-	endMost   = 5 * time.Second
-	endItself = 250 * time.Millisecond
-	endSoon   = 10 * time.Millisecond // where there is no time
-	endAgain  = 2 * time.Millisecond  // until a server that does not know the move is told again
+	endWithin = 500 * time.Millisecond // after CLIENT UNBLOCK; with a distant server twice a round trip
+	endMost   = 5 * time.Second        // the most for a distant server
+	endItself = 250 * time.Millisecond // where the server can't be told; most moves end then, as their time is over
+	endSoon   = 10 * time.Millisecond  // the same when the caller has no time
+	endAgain  = 2 * time.Millisecond   // between two CLIENT UNBLOCK, if the server did not know of the move
 )
 
-// end ends a move that is under way and returns what came of it: perhaps a
-// message, at the last moment. Now says that there is no time for a server that
-// can't be told to. Hurry says that the caller's context has ended. Otherwise a server
-// that is far away has the time that its answer takes: a connection that is closed costs
-// several round trips, and a search for what it may have brought.
+// end ends a move that is under way and returns its result: perhaps a message, which came
+// at the last moment.
+//
+// If now is set, a server that can't be told to end the move gets hardly any time to end it
+// by itself. If hurry is set the caller's context has ended. Otherwise a distant server gets
+// the time that its answer takes, since closing the connection costs more: several round
+// trips for a new one, and a search for a message that the move may have taken.
 func (p *popper) end(now, hurry bool) popped {
 	within := endWithin
 	if !hurry {
@@ -132,7 +148,7 @@ func (p *popper) end(now, hurry bool) popped {
 			switch blocked, err := p.unblock(within); {
 			case err != nil:
 				over.Reset(0)
-			case !blocked: // it has ended, or has not come to the server yet
+			case !blocked: // the move has ended, or has not reached the server yet
 				again = time.After(endAgain)
 			}
 		}
@@ -144,18 +160,19 @@ func (p *popper) end(now, hurry bool) popped {
 			ended = true
 		}
 	}
-	_ = p.client.Close() // and the connection with it
+	_ = p.client.Close() // this closes the connection, too, and so ends the move here
 	r := <-p.result
 	r.cut = true
 	return r
 }
 
-// unblock tells the server to end the move, and reports whether the server knew it.
-// While a server lets no writes through, as during CLIENT PAUSE with the
-// mode WRITE or a failover, it postpones the move. CLIENT UNBLOCK of a postponed
-// command brings down servers older than mid-2025. So the command is part of a
-// transaction with a write, which such a server postpones, too: it runs only when
-// the move no longer waits for the end of the pause. The write does nothing.
+// unblock tells the server to end the move, and reports whether the move was blocked.
+//
+// While a server accepts no writes, during CLIENT PAUSE with the mode WRITE or a failover,
+// it postpones the move. CLIENT UNBLOCK of a postponed command crashes servers older than
+// mid-2025. So the command is sent in a transaction with a write. The server postpones that,
+// too, and so the transaction runs only when the move is no longer postponed. The write
+// removes a member that does not exist.
 func (p *popper) unblock(within time.Duration) (blocked bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
@@ -168,8 +185,8 @@ func (p *popper) unblock(within time.Duration) (blocked bool, err error) {
 	return told.Val() == 1, told.Err()
 }
 
-// taken says that a result was received. After an error the connection is not
-// used again: the server may be another one by now.
+// taken is called with each result. After an error the connection is not used again: another
+// server may have taken over.
 func (p *popper) taken(r popped) {
 	if r.err != nil || r.cut {
 		p.unheard = true
@@ -177,8 +194,9 @@ func (p *popper) taken(r popped) {
 	}
 }
 
-// fence returns for how long a move may still come to a consumer that leaves, and does
-// not begin another one: it is on its way to the server at most.
+// fence returns how long after now the server may still carry out a move of this consumer,
+// which is leaving and begins no other. That can only be a move without a reply, which may
+// still be on its way to the server.
 func (p *popper) fence() time.Duration {
 	if p.unheard {
 		return leftFenceFor
@@ -186,6 +204,7 @@ func (p *popper) fence() time.Duration {
 	return 0
 }
 
+// close closes both connections. No move is under way.
 func (p *popper) close() {
 	if p.client != nil {
 		_ = p.conn.Close()
@@ -194,8 +213,8 @@ func (p *popper) close() {
 	}
 }
 
-// blocking returns a client for commands that block, to the server of key: one
-// connection waits, another one ends that.
+// blocking returns a client for commands that block, to the server that has key. It has two
+// connections, one that waits and one to end the wait.
 func (b *Broker) blocking(ctx context.Context, key string) (*redis.Client, error) {
 	var node *redis.Client
 	switch c := b.rdb.(type) {

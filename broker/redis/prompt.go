@@ -10,19 +10,23 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A server that hangs, or a line on which nothing arrives any more, keeps a request
-// until the client's timeouts are over. Callers need not wait for that: each method
-// returns when its context ends. The request goes on, on a goroutine of its own, until
-// the server answers or the client gives up; what it brings then is dropped, or kept
-// for the next call where it must not be lost.
+// Each method of the broker returns when its context ends. The client library alone does
+// not achieve that: a server that hangs, or a connection on which nothing arrives any more,
+// keeps a request until the client's timeouts are over.
+//
+// So ask runs the request on a goroutine of its own and waits for the request or for the
+// end of the context. A request that the caller has left goes on until the server answers or
+// the client gives up. Its result is dropped. Where it must not be lost, such as tasks that
+// were handed out, the caller passes a function to askOr that gets the late result.
 
-// ask runs f, which asks the server, and returns what f returns, or an error when ctx
-// ends before. The error wraps that of ctx then.
+// ask runs f, which sends a request to the server, and returns the results of f. If ctx
+// ends before f it returns an error that wraps the error of ctx.
 func ask[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	return askOr(ctx, f, func(T, error) {})
 }
 
-// askOr is ask. Late is given what f returns when nobody waits for it any more.
+// askOr is ask with a function for late results: if ctx ends before f, late is called with
+// the results of f, on the goroutine of f.
 func askOr[T any](ctx context.Context, f func() (T, error), late func(T, error)) (T, error) {
 	if ctx.Done() == nil || ctx.Err() != nil { // f sees that ctx has ended
 		out, err := f()
@@ -33,7 +37,9 @@ func askOr[T any](ctx context.Context, f func() (T, error), late func(T, error))
 		err error
 	}
 	came := make(chan answer, 1)
-	var left atomic.Bool // set by whoever is late: the caller that leaves, or f
+	// The caller sets left when it leaves, f when it has ended. Whichever finds it set is the
+	// second one: f then calls late, and the caller takes the results, which are there.
+	var left atomic.Bool
 	go func() {
 		out, err := f()
 		came <- answer{out, err}
@@ -46,7 +52,7 @@ func askOr[T any](ctx context.Context, f func() (T, error), late func(T, error))
 		return a.out, ended(ctx, a.err)
 	case <-ctx.Done():
 	}
-	if left.Swap(true) { // it came at the last moment
+	if left.Swap(true) { // f has ended at the last moment
 		a := <-came
 		return a.out, ended(ctx, a.err)
 	}
@@ -54,20 +60,20 @@ func askOr[T any](ctx context.Context, f func() (T, error), late func(T, error))
 	return none, fmt.Errorf("redis: %w: no answer from the server yet: %w", broker.ErrIndeterminate, ctx.Err())
 }
 
-// do is ask for what returns nothing but an error.
+// do is ask for a request that returns only an error.
 func do(ctx context.Context, f func() error) error {
 	_, err := ask(ctx, func() (struct{}, error) { return struct{}{}, f() })
 	return err
 }
 
-// ended returns err with the error of a context that has ended meanwhile: the client's
-// timeouts end with the context, and do not say that it was the reason.
+// ended adds the error of ctx to err if ctx has ended. The client ends a request with its
+// context, but returns the error of a timeout, which does not wrap that of the context.
 func ended(ctx context.Context, err error) error {
 	if err == nil || !errors.Is(err, broker.ErrUnavailable) && !errors.Is(err, broker.ErrIndeterminate) {
 		return err
 	}
 	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
-		<-ctx.Done() // it is about to end: whoever asks it shall see that
+		<-ctx.Done() // its timer is about to fire; wait, so that ctx.Err is not nil
 	}
 	why := ctx.Err()
 	if why == nil {

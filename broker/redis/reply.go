@@ -7,7 +7,13 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What scripts reply, read leniently: they are our own.
+// The client returns the reply of a script as nested values of type any: int64, string,
+// []any, or nil for false. The functions here read them without errors: a value of another
+// type is 0, "" or empty, and so is an element that is missing. The scripts are part of this
+// package, so a reply of another form comes from a proxy or a damaged server. Where such a
+// reply could lose tasks, the caller checks its length.
+
+// toInt reads a number, or text that is a number, such as a score of a sorted set.
 
 func toInt(v any) int64 {
 	switch v := v.(type) {
@@ -20,19 +26,22 @@ func toInt(v any) int64 {
 	return 0
 }
 
+// toString reads text.
 func toString(v any) string {
 	s, _ := v.(string)
 	return s
 }
 
+// toList reads a list.
 func toList(v any) []any {
 	l, _ := v.([]any)
 	return l
 }
 
+// toStrings reads a list of texts.
 func toStrings(v any) []string { return texts(toList(v)) }
 
-// texts returns those of a list that are strings.
+// texts returns the elements of a list that are texts.
 func texts(list []any) []string {
 	out := make([]string, 0, len(list))
 	for _, e := range list {
@@ -43,12 +52,13 @@ func texts(list []any) []string {
 	return out
 }
 
+// toID reads an id of 16 bytes.
 func toID(v any) (id broker.ID) {
 	copy(id[:], toString(v))
 	return id
 }
 
-// item returns an element of a reply, or nil if it is shorter.
+// item returns the element of a list at an index, or nil if the list is shorter.
 func item(list []any, i int) any {
 	if i < len(list) {
 		return list[i]
@@ -56,6 +66,7 @@ func item(list []any, i int) any {
 	return nil
 }
 
+// toTime returns a time given in unix ms; 0 is the zero time.
 func toTime(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}

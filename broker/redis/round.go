@@ -8,50 +8,52 @@ import (
 	"time"
 )
 
-// Minions look after the queues they serve with each heartbeat. Nobody does so for a
-// queue without a minion: tenants go, queues are renamed, the last minion dies. So
-// every broker that has a consumer or an inbox asks from time to time for a turn. The
-// server gives one turn in each pause to the whole namespace. A turn is a page of the
-// registry: who gets it visits these queues, and
+// Heartbeats of minions do the housekeeping of the queues that they serve. A queue can be
+// without a minion: a tenant has left, a queue was renamed, the last minion has died. Rounds
+// do the housekeeping there. Every broker that has a consumer or an inbox asks the server
+// for a turn from time to time. The server gives one turn per interval to the whole
+// namespace, so the work is shared, and done by somebody as long as any process lives. A
+// turn is a page of the registry of queues. The broker that gets it visits these queues and
 //
-//   - sweeps what is due,
-//   - brings back what dead minions held,
-//   - removes the messages of cancelled tasks, which a minion would find on its way,
+//   - sweeps ended tasks whose retention is over,
+//   - gives back what dead minions held,
+//   - removes the messages of cancelled tasks, which a minion would drop in passing,
 //   - learns of deadlines, see expire.go,
-//   - tells a minion of this process, or who waits here, about arrivals that no minion is
-//     told of,
-//   - lets a minion of this process end parked tasks whose time is over, see abandon.go,
+//   - tells a consumer or the inboxes of this process about arrivals, if no minion is told,
+//   - has a minion of this process end parked tasks whose time is over, see abandon.go,
 //   - takes a queue out of the registry when it is empty and unused.
 //
-// A visit of a queue is one short script, so the cost is bounded by the size of a page:
-// with more queues a round of all of them takes longer. All that a visit leads to may be
-// done twice, or by several at once.
+// A visit is one short script, and the cost of a turn is bounded by the size of a page. A
+// round of more queues takes more turns. All of this may be done twice, or by several
+// processes at once.
+
 const (
-	roundsEvery = 15 * time.Second
-	roundQueues = 500 // in a page, about
-	roundCalls  = 100 // visits in a round trip
+	roundsEvery = 15 * time.Second // between two turns in a namespace
+	roundQueues = 500              // about how many queues a page has
+	roundCalls  = 100              // visits that share a round trip
 )
 
-// When a queue is forgotten. Who registers a queue notes so in each of its partitions,
-// within registerFor, and for as long as registeredFor; without that note nothing can be
-// stored there. So a queue that nobody has registered for unusedFor has no such note,
-// and nothing can come to it: it can be taken out of the registry once it is empty. The
-// difference is for servers of a cluster whose clocks are not alike.
+// These times decide when a queue is forgotten. A process that registers a queue notes it
+// in the registry, and then, within registerFor, in each of the partitions, where the note
+// lasts for registeredFor. Nothing can be stored in a partition that has no note. So if a
+// queue was not registered for unusedFor its partitions have no note, nothing can come into
+// it, and it can be taken out of the registry once it is empty. unusedFor is longer than the
+// other two together, since the clocks of a cluster's servers may differ.
 const (
 	registerFor   = 10 * time.Minute
 	registeredFor = time.Hour
 	unusedFor     = 2 * time.Hour
 )
 
-// keeper does what nobody else does for the queues of a namespace.
+// keeper is the housekeeping of a broker for the queues of its namespace.
 type keeper struct {
-	start sync.Once
+	start sync.Once // starts the goroutine
 
 	mu        sync.Mutex
-	listeners map[*consumer]struct{} // those that want to know of arrivals, or of abandoned tasks
+	listeners map[*consumer]struct{} // those with OnArrivals or OnAbandoned
 }
 
-// keep starts the goroutine that sweeps and takes turns.
+// keep starts the goroutine that sweeps and takes turns, unless it runs already.
 func (b *Broker) keep() {
 	if b.cfg.noKeeper {
 		return
@@ -73,18 +75,20 @@ func (b *Broker) keep() {
 				case <-b.ctx.Done():
 					return
 				}
-				// At full speed there is always something to sweep, and turns must be taken.
+				// Sweeping is bounded in time: at full speed there is always something to sweep,
+				// and the next turn must not wait for it.
 				b.sweep(b.ctx, time.Now().Add(sweepAtOnce))
 			}
 		})
 	})
 }
 
-// pause adds to a pause, so that those who started together do not all ask at once.
+// pause adds a random part to a pause, so that processes that started together do not ask
+// at the same moment.
 func (b *Broker) pause(d time.Duration) time.Duration { return d + rand.N(b.cfg.rounds/4) }
 
-// listen lets a consumer be told of arrivals in queues that no minion serves, and be asked
-// about tasks that are abandoned there.
+// listen adds a consumer to those that are told of arrivals in queues without a minion, and
+// asked how abandoned tasks end there, if its config has the callbacks.
 func (b *Broker) listen(c *consumer) {
 	if c.cfg.OnArrivals == nil && c.cfg.OnAbandoned == nil {
 		return
@@ -97,14 +101,15 @@ func (b *Broker) listen(c *consumer) {
 	b.keeper.listeners[c] = struct{}{}
 }
 
+// unlisten removes a consumer that listen has added.
 func (b *Broker) unlisten(c *consumer) {
 	b.keeper.mu.Lock()
 	defer b.keeper.mu.Unlock()
 	delete(b.keeper.listeners, c)
 }
 
-// tell tells a consumer of this process of arrivals in a queue, one that serves the
-// queue if there is one. It reports whether there is a consumer.
+// tell tells one consumer of this process about arrivals in a queue. It prefers one that
+// serves the queue. It reports false if no consumer wants to be told.
 func (b *Broker) tell(k *keys) bool {
 	b.keeper.mu.Lock()
 	var c *consumer
@@ -125,15 +130,15 @@ func (b *Broker) tell(k *keys) bool {
 	return true
 }
 
-// visit is a look at one partition.
+// visit is a run of visit.lua for one partition.
 type visit struct {
 	call
 	queue *queue
 	keys  *keys
 }
 
-// round asks for a turn, and looks after the queues that it gets. It returns when to
-// ask again.
+// round asks for a turn, and visits the queues of the page if it gets one. It returns
+// after what time to ask again.
 func (b *Broker) round(ctx context.Context) (again time.Duration, err error) {
 	within, cancel := context.WithTimeout(ctx, 2*b.cfg.rounds)
 	defer cancel()
@@ -147,7 +152,8 @@ func (b *Broker) round(ctx context.Context) (again time.Duration, err error) {
 	if len(list) < 4 {
 		return again, nil
 	}
-	// Minions that were the last of all have told the namespace about themselves.
+	// An announcement of no minion removes the descriptions of minions whose leases have
+	// ended. If these were the last ones, no other announcement does.
 	if _, _, err := b.announce(within, b.rdb, "", 0, nil, nil); err != nil {
 		return again, err
 	}
@@ -156,7 +162,7 @@ func (b *Broker) round(ctx context.Context) (again time.Duration, err error) {
 		unused := make(map[*queue]bool)
 		for ; len(list) >= 3 && len(visits) < roundCalls; list = list[3:] {
 			q, bad := b.queues.learn(toString(list[0]), toString(list[1]))
-			if bad != nil { // which is logged
+			if bad != nil { // learn has logged it
 				continue
 			}
 			unused[q] = time.Duration(toInt(list[2]))*time.Millisecond >= b.cfg.unused
@@ -172,6 +178,7 @@ func (b *Broker) round(ctx context.Context) (again time.Duration, err error) {
 	return again, err
 }
 
+// newVisit returns a visit of a partition that has not been made yet.
 func (b *Broker) newVisit(q *queue, k *keys) *visit {
 	return &visit{queue: q, keys: k, call: call{
 		script: scriptVisit,
@@ -183,8 +190,8 @@ func (b *Broker) newVisit(q *queue, k *keys) *visit {
 	}}
 }
 
-// visit visits partitions, and takes queues out of the registry that are unused and of
-// which nothing is left.
+// visit makes visits, and then takes those queues out of the registry that are unused and
+// have nothing left in any partition.
 func (b *Broker) visit(ctx context.Context, visits []*visit, unused map[*queue]bool) error {
 	calls := make([]*call, len(visits))
 	for i, v := range visits {
@@ -192,7 +199,7 @@ func (b *Broker) visit(ctx context.Context, visits []*visit, unused map[*queue]b
 	}
 	runAll(ctx, b, calls)
 	for _, v := range visits {
-		if v.err != nil { // in a cluster the others may be reached
+		if v.err != nil { // another server of a cluster may still answer for other queues
 			b.log.Debug("redis: can't look after a queue; will try again", "queue", v.keys.queue, "error", v.err)
 		}
 		if toInt(item(toList(v.reply), 5)) == 0 {
@@ -219,7 +226,7 @@ func (b *Broker) visit(ctx context.Context, visits []*visit, unused map[*queue]b
 	return nil
 }
 
-// lookAfter does what a visit has found.
+// lookAfter does the work that a visit has found; told is the reply of visit.lua.
 func (b *Broker) lookAfter(ctx context.Context, k *keys, told []any) {
 	now := toInt(item(told, 0))
 	b.forgotten.due(k, toStrings(item(told, 1)))
@@ -240,8 +247,8 @@ func (b *Broker) lookAfter(ctx context.Context, k *keys, told []any) {
 	}
 }
 
-// purgeDepth is how many messages that wait are looked at in a queue without a minion.
-// What is cancelled behind them stays until they are fewer, or a minion comes.
+// purgeDepth is how many waiting messages purge looks at. Cancelled messages behind them
+// stay until the queue is shorter, or until a minion serves it.
 const purgeDepth = 100_000
 
 // purge removes messages of cancelled tasks from a queue that no minion serves.
@@ -262,16 +269,17 @@ func (b *Broker) purge(ctx context.Context, k *keys) error {
 			b.unlock(ctx, k, texts(list[1:]))
 		}
 		select {
-		case <-time.After(time.Since(began)): // others want the server, too
+		case <-time.After(time.Since(began)): // leave half of the server's time to others
 		case <-ctx.Done():
 		}
 	}
 	return nil
 }
 
-// bury brings back what dead minions held in a queue. Except is who asks.
+// bury gives back what minions hold whose leases have ended. Except is the minion that
+// sends the heartbeat, or "": its own lease may have ended a moment before.
 func (b *Broker) bury(ctx context.Context, k *keys, dead []string, now int64, except string) {
-	if len(dead) == deadAtOnce { // a whole host is gone: there may be more
+	if len(dead) == deadAtOnce { // the script returns no more than these, and there may be more
 		dead = b.dead(ctx, k, dead, now)
 	}
 	for _, minion := range dead {
@@ -283,7 +291,7 @@ func (b *Broker) bury(ctx context.Context, k *keys, dead []string, now int64, ex
 			return
 		}
 		id := toID(minion)
-		if isSpoiled(err) { // so it will be for the others, until somebody mends the queue
+		if isSpoiled(err) { // the other minions would fail, too, until somebody repairs the queue
 			if b.told.due(k) {
 				b.log.Error("redis: can't bring back a dead minion's tasks: a key of the queue is of another type; delete or rename the key",
 					"queue", k.queue, "minion", id, "keys", b.wrongKeys(ctx, k, minion), "error", err)
@@ -297,7 +305,7 @@ func (b *Broker) bury(ctx context.Context, k *keys, dead []string, now int64, ex
 		if n > 0 {
 			b.log.Warn("redis: a minion died; its tasks are back", "queue", k.queue, "minion", id, "tasks", n)
 		}
-		// What it said of itself goes too; if that fails, it ends with its lease.
+		// Remove its description, too. If that fails, the next announcement removes it.
 		_, _, _ = b.announce(ctx, b.rdb, minion, 0, nil, nil)
 	}
 }

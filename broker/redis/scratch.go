@@ -6,36 +6,42 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What a script is told is garbage once it has run, and there is much of it: so
-// it is made in memory that is used again. The client writes a command on the
-// goroutine that sends it and looks at it no more when that has returned.
+// A batch of tasks becomes thousands of arguments for a script, which are garbage when the
+// script has run. Allocating them anew for each call would be most of the work of the
+// garbage collector, so their memory is pooled. That is safe because the client encodes a
+// command on the goroutine that sends it, and does not use the arguments after it returns.
+//
+// A scratch has one slice for each use. A user appends to the slices and puts the grown ones
+// back into the scratch before free. Memory that a rare giant batch has grown is not kept.
 
-// blob is a part of a larger argument. A pointer to it needs no memory in an
-// interface, as a slice would.
+// blob is an argument that is a part of a larger slice of bytes. Arguments are of type any,
+// and a pointer to a blob can be stored in an interface without an allocation, which a slice
+// can't.
 type blob struct{ b []byte }
 
-// MarshalBinary is how the client asks for it.
+// MarshalBinary returns the bytes to the client, which calls it for an argument.
 func (b *blob) MarshalBinary() ([]byte, error) { return b.b, nil }
 
-// maxScratch is the largest memory that is kept, which is about that of the largest
-// batch: a rare giant must not stay, nor one of more parts than a batch has.
+// maxScratch is the capacity in bytes above which the memory is not pooled. It is about
+// the size of the largest batch.
 const maxScratch = broker.MaxBatchBytes + 1<<20
 
-// scratch is the memory of what scripts are told.
+// scratch is pooled memory for the arguments of scripts.
 type scratch struct {
-	bytes []byte
+	bytes []byte // records, or notices
 	heads []byte // states of blocks, or the attempts of settlements
 	blobs []blob
 	args  []any
 
-	places, ends, chain []int
+	places, ends, chain []int // positions in a batch, and indexes into the slices above
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
+// newScratch returns a scratch with empty slices. Call free when the scripts have run.
 func newScratch() *scratch { return scratches.Get().(*scratch) }
 
-// free lets the memory be used again. The scripts have run.
+// free puts the memory back into the pool. The scripts have run, and nothing refers to it.
 func (s *scratch) free() {
 	if s == nil || cap(s.bytes) > maxScratch || cap(s.places) > 4*broker.MaxBatch {
 		return
@@ -47,7 +53,7 @@ func (s *scratch) free() {
 	scratches.Put(s)
 }
 
-// ids is a set of ids that is used again.
+// ids is a set of ids. Sets are pooled, too.
 type ids map[broker.ID]struct{}
 
 var idSets = sync.Pool{New: func() any { return make(ids) }}
@@ -59,6 +65,7 @@ func (s ids) add(id broker.ID) bool {
 	return len(s) > n
 }
 
+// free empties the set and puts it back into the pool.
 func (s ids) free() {
 	if s == nil {
 		return

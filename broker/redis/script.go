@@ -13,23 +13,38 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// Each change that touches more than one key is a Lua script, which the server runs as a
+// whole, with no other command in between. The files in lua/ are of two kinds: scripts, each
+// with its keys, arguments and reply at the top, and files with functions that several
+// scripts include. Redis has no modules, so an include is put in front of the script's text.
+//
+// A script is called by the hash of its text (EVALSHA). A server that does not know it, after
+// a restart or a failover, replies NOSCRIPT and has done nothing. The call is then repeated
+// with the text (EVAL), from which the server learns it.
+//
+// A reply can be lost after the script has run, and most scripts may not simply run twice. So
+// the client library is kept from sending them again by itself. An error tells whether the
+// request was refused (broker.ErrUnavailable) or may have taken effect
+// (broker.ErrIndeterminate, too), and the caller decides. Several scripts for different
+// partitions can share a round trip, see runAll.
+
 //go:embed lua/*.lua
 var sources embed.FS
 
-// script is a Lua script as it is sent.
+// script is a Lua script with its includes.
 type script struct {
-	name string
+	name string // the name of its file, and of the operation in errors
 	text string
-	sha  string
+	sha  string // the hash of text in hexadecimal
 }
 
-// load reads a script and puts the files it includes in front of it.
+// load reads a script and puts the files that it includes in front of it.
 func load(name string, includes ...string) *script {
 	var b strings.Builder
 	for _, file := range append(includes, name) {
 		text, err := sources.ReadFile("lua/" + file + ".lua")
 		if err != nil {
-			panic(err) // an embedded file: seen by every test
+			panic(err) // an embedded file is missing: each test fails
 		}
 		b.Write(text)
 	}
@@ -39,7 +54,7 @@ func load(name string, includes ...string) *script {
 	return s
 }
 
-// scripts are all that were loaded.
+// scripts are all scripts that were loaded.
 var scripts []*script
 
 var (
@@ -94,27 +109,31 @@ var (
 	scriptResume      = load("resume", "push")
 )
 
-// onceCmd is a command that the client must not send again by itself. Most
-// scripts hand out or settle tasks: whether a lost reply may be asked for again
-// is for the caller to decide.
+// onceCmd is a command that the client library must not send again by itself. Most
+// scripts hand out or settle tasks, so the caller decides whether one may run again after
+// its reply was lost.
 type onceCmd struct{ *redis.Cmd }
 
 // NoRetry implements [redis.Cmder].
 func (onceCmd) NoRetry() bool { return true }
 
+// newOnce returns a command that is sent once and can have any reply.
 func newOnce(ctx context.Context, args ...any) onceCmd { return onceCmd{redis.NewCmd(ctx, args...)} }
 
-// onceTexts is onceCmd for a script that returns a list of texts and numbers.
+// onceTexts is onceCmd for a script that returns a flat list of texts and numbers. The
+// client reads such a reply with fewer allocations.
 type onceTexts struct{ *redis.StringSliceCmd }
 
 // NoRetry implements [redis.Cmder].
 func (onceTexts) NoRetry() bool { return true }
 
+// newOnceTexts returns a command that is sent once and has a flat list as its reply.
 func newOnceTexts(ctx context.Context, args ...any) onceTexts {
 	return onceTexts{redis.NewStringSliceCmd(ctx, args...)}
 }
 
-// words returns what a command consists of, in the memory of in.
+// words returns the words of a command: its verb, the hash or text of the script, the number
+// of keys, keys and arguments. They are in the memory of in.
 func (s *script) words(in *scratch, verb, body string, keys []string, args []any) []any {
 	from := len(in.args)
 	in.args = append(in.args, verb, body, len(keys))
@@ -125,25 +144,24 @@ func (s *script) words(in *scratch, verb, body string, keys []string, args []any
 	return in.args[from:len(in.args):len(in.args)]
 }
 
-// run executes the script once. A server that has forgotten it gets its text;
-// the first try did nothing then. A script that returned false has a nil reply. The
-// error is classified, see fault.
+// run executes the script once. The reply of a script that returned false is nil. The
+// error is one of the contract, see fault.
 func (s *script) run(ctx context.Context, b *Broker, keys []string, args ...any) (any, error) {
 	return runAs(ctx, b, b.rdb, s, newOnce, keys, args)
 }
 
-// texts is run for a script that returns a list of texts and numbers.
+// texts is run for a script that returns a flat list of texts and numbers.
 func (s *script) texts(ctx context.Context, b *Broker, keys []string, args ...any) ([]string, error) {
 	return runAs(ctx, b, b.rdb, s, newOnceTexts, keys, args)
 }
 
-// reply is a command that reads a reply of type T.
+// reply is a command whose reply has the type T.
 type reply[T any] interface {
 	redis.Cmder
 	Result() (T, error)
 }
 
-// runAs is run for a reply that a command of newCmd reads, by a client.
+// runAs is run with a given client, and with a given type of command to read the reply.
 func runAs[T any, C reply[T]](ctx context.Context, b *Broker, on redis.UniversalClient, s *script, newCmd func(context.Context, ...any) C, keys []string, args []any) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
@@ -166,35 +184,36 @@ func runAs[T any, C reply[T]](ctx context.Context, b *Broker, on redis.Universal
 	return out, err
 }
 
-// relearn lets the client of a cluster ask which node serves what, after an error
-// that may mean that another one does now. By itself it does so only when a node
-// tells it, which one that is gone does not; or once a minute.
+// relearn makes the client of a cluster ask which node serves which hash slots, after an
+// error that may mean that they have moved. The client does so by itself only once a minute,
+// or when a node redirects it, and a node that has died does not redirect it.
 func (b *Broker) relearn(ctx context.Context, err error) {
 	if c, ok := b.rdb.(*redis.ClusterClient); ok && errors.Is(err, broker.ErrUnavailable) {
 		c.ReloadState(ctx)
 	}
 }
 
-// call is one of several runs of scripts that share a round trip.
+// call is one run of a script, of several that share a round trip.
 type call struct {
 	script *script
 	keys   []string
 	args   []any
-	before []stored // records that are stored before it runs
-	// whole sends the script's text and not its hash. Of calls that must run in order
-	// the first does so: else a server that has forgotten the script may refuse it, learn
-	// the script from another client, and run those behind it.
+	before []stored // large records, which are stored before the script runs
+	// whole sends the script's text and not its hash. It is set for the first of several
+	// calls that must run in order. Otherwise a server that does not know the script could
+	// refuse the first call, learn the script from another client, and run the next call.
 	whole bool
 
-	reply    any
-	err      error
-	unstored error // why a record could not be stored
+	reply    any   // these are set by runAll
+	err      error // as run returns it
+	unstored error // why a record of before could not be stored; nil if all were
 }
 
-// runAll executes scripts in one round trip, each as run would.
+// runAll executes calls in one round trip, each as run would. Each call has its own reply
+// and its own error.
 func runAll(ctx context.Context, b *Broker, calls []*call) { runAllOn(ctx, b, b.rdb, calls) }
 
-// runAllOn is runAll by a client.
+// runAllOn is runAll with a given client.
 func runAllOn(ctx context.Context, b *Broker, on redis.UniversalClient, calls []*call) {
 	if len(calls) == 1 && len(calls[0].before) == 0 {
 		c := calls[0]
@@ -228,7 +247,7 @@ func runAllOn(ctx context.Context, b *Broker, on redis.UniversalClient, calls []
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, c := range calls {
 		for range c.before {
-			if err := sets[0].Err(); err != nil && err != redis.Nil { // nil: it is there
+			if err := sets[0].Err(); err != nil && err != redis.Nil { // redis.Nil: SET NX found a record there
 				c.unstored = b.fault("store a record", err)
 			}
 			sets = sets[1:]

@@ -12,49 +12,52 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What a minion holds comes back when the minion leaves, or when its lease ends. Both
-// need its registration. A server that lost its data, a failover or an operator can
-// take that away, and then nobody knows that the minion holds something: its blocking
-// move goes on taking tasks, and what it holds when it dies would stay where it is.
-// A living minion notices by itself and gives back what it holds. For the others, one
-// minion of the namespace looks through the keys of the server for hashes and lists of
-// minions that are not registered. It reads some pages with each heartbeat, so a large
-// server takes it minutes, and costs no more than a small one.
+// Tasks that a minion holds are given back when the minion leaves or when its lease ends.
+// Both need the minion's registration in the queue. A server that has lost data, a failover
+// or an operator can remove the registration, and then nothing tells that the minion holds
+// tasks: its blocking move even goes on taking them, and they would stay where they are when
+// it dies.
+//
+// A living minion notices by itself and gives back what it holds. For dead ones there is
+// the search. One minion of the namespace, the searcher (see announce.lua), looks through all
+// keys of the server with SCAN for flight hashes and claim lists whose minion is not
+// registered. It reads some pages with each heartbeat. A search through a large server
+// takes minutes, but no more of the server's time per second than one through a small server.
 
-// orphanage is what a search has found so far.
+// orphanage is the state of a consumer's search.
 type orphanage struct {
-	mu      sync.Mutex           // held by search
+	mu      sync.Mutex           // locked by search
 	cursors map[string]cursor    // by the address of the server
-	found   map[orphan]time.Time // when it was seen first
-	rights  bool                 // it was told that they are missing
+	found   map[orphan]time.Time // when the search first met it
+	rights  bool                 // the log has told that the rights for the search are missing
 }
 
-// orphan is a minion that is not registered in a queue, and holds something there.
+// orphan is a minion that holds something in a queue where it is not registered.
 type orphan struct {
 	queue  string
-	part   string // what stands behind its name in keys, if it has partitions
+	part   string // the part of key names for the partition, see keysOf
 	minion string
 }
 
-// cursor is how far a search has come at a server.
+// cursor is how far the search has come at one server.
 type cursor struct {
-	at     uint64
-	claims bool // whether it looks for claims; else for what is in flight
+	at     uint64 // of SCAN
+	claims bool   // it looks for claim lists, and else for flight hashes
 }
 
 const (
-	searchPages   = 4    // of each server, with each heartbeat
-	searchPage    = 1000 // keys
-	searchOrphans = 1000 // that are remembered
-	searchPart    = 12   // which part of a lease it may take
+	searchPages   = 4    // pages of each server with each heartbeat
+	searchPage    = 1000 // keys of a page
+	searchOrphans = 1000 // the most orphans that are remembered
+	searchPart    = 12   // a search may take this fraction of a lease
 )
 
-// search looks for tasks without an owner, for as long as a heartbeat has time for.
-// What it finds it gives back a lease later: till then the minion may notice by
-// itself that it is not registered, and end what it runs.
+// search goes on with the search, for as long as a heartbeat has time for it. It gives back
+// the tasks of an orphan a whole lease after it was first found: until then the minion, if it
+// lives, has noticed by itself that it is not registered, and has ended what it runs.
 func (c *consumer) search(ctx context.Context) {
 	o := &c.orphans
-	if !o.mu.TryLock() { // by a heartbeat that overlaps this one
+	if !o.mu.TryLock() { // an overlapping heartbeat searches
 		return
 	}
 	defer o.mu.Unlock()
@@ -86,10 +89,10 @@ func (c *consumer) search(ctx context.Context) {
 	}
 }
 
-// searched notes why a search has ended early.
+// searched logs why a search has ended early. Missing rights are told once.
 func (c *consumer) searched(ctx context.Context, err error) {
 	switch {
-	case ctx.Err() != nil: // the next heartbeat goes on
+	case ctx.Err() != nil: // out of time, which is usual: the next heartbeat goes on
 	case replied(err, "NOPERM"):
 		if !c.orphans.rights {
 			c.orphans.rights = true
@@ -100,7 +103,7 @@ func (c *consumer) searched(ctx context.Context, err error) {
 	}
 }
 
-// masters returns clients of all servers that keep keys, as far as they are known.
+// masters returns a client for each known server that keeps keys.
 func (b *Broker) masters(ctx context.Context) []*redis.Client {
 	switch rdb := b.rdb.(type) {
 	case *redis.Client:
@@ -119,7 +122,8 @@ func (b *Broker) masters(ctx context.Context) []*redis.Client {
 	return nil
 }
 
-// searchNode reads some pages of a server's keys.
+// searchNode reads the next pages of one server's keys: all flight hashes, then all claim
+// lists, and so on.
 func (c *consumer) searchNode(ctx context.Context, node *redis.Client) error {
 	o := &c.orphans
 	addr := node.Options().Addr
@@ -137,14 +141,15 @@ func (c *consumer) searchNode(ctx context.Context, node *redis.Client) error {
 			return err
 		}
 		o.cursors[addr] = cursor{at: next, claims: at.claims != (next == 0)}
-		if next == 0 && at.claims { // once around
+		if next == 0 && at.claims { // the search has seen all keys; begin again with the next heartbeat
 			return nil
 		}
 	}
 	return nil
 }
 
-// sift remembers those keys whose minion is not registered.
+// sift adds the minions of keys to those found if they are not registered, and removes them
+// if they are.
 func (c *consumer) sift(ctx context.Context, names []string, what string) error {
 	var all []orphan
 	var scores []*redis.FloatCmd
@@ -175,11 +180,12 @@ func (c *consumer) sift(ctx context.Context, names []string, what string) error 
 	return nil
 }
 
-// lostScore is the score of a minion whose registration was lost, and whose tasks are
-// being given back: see leave.lua.
+// lostScore is the score, among the minions of a queue, of one whose registration was lost
+// and whose tasks are being given back: see leave.lua.
 const lostScore = -2
 
-// orphanOf reads the name of a key, as keys.flight and keys.claim make it.
+// orphanOf reads the name of a key that keys.flight or keys.claim has made; what is
+// "flight:" or "claim:".
 func orphanOf(namespace, key, what string) (orphan, bool) {
 	rest, ok := strings.CutPrefix(key, "{"+namespace+":")
 	place, rest, ok2 := strings.Cut(rest, "}:"+what)
@@ -197,5 +203,5 @@ func orphanOf(namespace, key, what string) (orphan, bool) {
 	return orphan{queue: queue, part: part, minion: string(id)}, true
 }
 
-// keys returns the keys of the place where it is.
+// keys returns the keys of the partition in which the minion holds something.
 func (o orphan) keys(namespace string) *keys { return keysOf(namespace, o.queue, o.part) }

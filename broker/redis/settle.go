@@ -12,6 +12,24 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// Settle ends attempts, up to a thousand in one run of settle.lua. This file turns a batch of
+// settlements into the arguments of that script, as few and as short as possible: at high
+// rates settling is most of what a minion and the server do.
+//
+// The settlements of one partition become a settling, which is one call of the script; a
+// large batch becomes several. Within it, settlements that are alike (the same verb, state,
+// delay, retention and so on) form a group. A group has its common values once, and for each
+// of its tasks a notice: id, length and record of the outcome. The notices of a group are one
+// argument, and the script publishes them to the inbox as they are. What only some tasks have
+// (a unique key, a large record, a reason for a failure) is in further arguments of the group,
+// which are empty if no task has it.
+//
+// Before that, an arrangement (block.go) sorts the batch so that tasks of one block of ids
+// follow each other: the script can then store the states of neighbours as one field.
+//
+// All calls share a round trip. The reply of the script lists only the refused settlements,
+// by their positions in the call.
+
 // Settle implements [broker.Consumer].
 func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]error, error) {
 	return ask(ctx, func() ([]error, error) { return c.settleNow(ctx, batch) })
@@ -32,7 +50,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 	open := make(map[*keys]*settling)
 	sorted := arrangement{size: len(batch), in: newScratch()}
 	defer sorted.free()
-	var twice []int
+	var twice []int // indexes of settlements whose task is in the batch before
 	for i := range batch {
 		s := &batch[i]
 		if errs[i] = s.Check(c.b.cfg.limits); errs[i] != nil {
@@ -46,7 +64,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 		if s.Verb == broker.VerbPark {
 			c.able.Park(s.Delivery.Need())
 		}
-		if !sorted.add(i, s) { // the script wants none twice
+		if !sorted.add(i, s) { // a call of the script must not have a task twice
 			twice = append(twice, i)
 		}
 	}
@@ -84,14 +102,15 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 	var failed error
 	for i, st := range order {
 		if err := calls[i].err; isSpoiled(err) {
-			// Of this queue alone: the settlements of the others must not wait for it.
+			// An error of this queue alone, which must not delay the settlements of others.
 			c.spoiled(ctx, st.keys, err)
 			for _, place := range st.places {
 				errs[place] = err
 			}
 			continue
 		} else if err != nil {
-			// What the other calls did is known, but settling again tells the same.
+			// The results of the other calls are dropped: when the caller settles the whole
+			// batch again it gets them again.
 			failed = err
 			continue
 		}
@@ -106,8 +125,8 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 	return errs, nil
 }
 
-// settleAgain settles what was in a batch before, now that the first of them has
-// been.
+// settleAgain settles the second and further settlements of the same tasks in a batch, after
+// the first ones were settled.
 func (c *consumer) settleAgain(ctx context.Context, batch []broker.Settlement, places []int, errs []error) error {
 	again := make([]broker.Settlement, len(places))
 	for i, place := range places {
@@ -120,11 +139,12 @@ func (c *consumer) settleAgain(ctx context.Context, batch []broker.Settlement, p
 	return err
 }
 
-// settled reads the reply to one call.
+// settled takes over the reply to one call: it sets errs for refused settlements, and drops
+// all tasks of the call from what the consumer holds.
 func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement, errs []error) {
 	switch due := item(reply, 0); due {
 	case "":
-	case "lost": // what it takes from now on would run in vain
+	case "lost": // the minion is not registered: whatever it ran from now on could not be settled
 		if !c.isAway(st.keys) {
 			_ = c.lose()
 		}
@@ -153,8 +173,9 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 	}
 }
 
-// apartOf says of which tasks the record is kept apart; nil if of none. Of those
-// that we do not hold, and that the script will not take, nobody knows.
+// apartOf reports for each settlement whether the record of its task is kept apart; nil if
+// none is. It is false for a task that the consumer does not hold, which the script refuses.
+// The caller holds c.mu.
 func (c *consumer) apartOf(batch []broker.Settlement) []bool {
 	if c.held.apart == 0 {
 		return nil
@@ -169,42 +190,43 @@ func (c *consumer) apartOf(batch []broker.Settlement) []bool {
 	return out
 }
 
+// lost returns the error for an attempt that the consumer does not own.
 func lost(d *broker.Delivery) error {
 	return fmt.Errorf("task %s %s, attempt %d: %w", d.Name, d.ID, d.Start, broker.ErrLeaseLost)
 }
 
-// settling is what one run of the settle script is told.
+// settling is one run of settle.lua, while its arguments are collected.
 type settling struct {
 	keys    *keys
-	atLeast time.Duration // how long an id is remembered
-	in      *scratch      // its bytes, heads and places are those of the first group
+	atLeast time.Duration // how long an id is remembered at least
+	in      *scratch      // the first group uses its bytes, heads and places
 	groups  map[group]*members
-	order   []group
-	like    traits // of the last one, whose group is same
-	same    *members
-	places  []int    // in the batch, in the order of the call; set by call
-	apart   []string // keys of records that are kept apart
-	parks   bool     // tasks are parked
-	limited bool     // one of them has a deadline
-	about   bool     // what is told of a task may change, beside its state
-	count   int
-	size    int
+	order   []group  // the groups in the order of the call
+	like    traits   // of the last settlement that was added,
+	same    *members // and its group; nil if the next one must not join it
+	places  []int    // the positions in the batch, in the order of the call; set by call
+	apart   []string // the keys of large records
+	parks   bool     // a task is parked
+	limited bool     // a task has a deadline
+	about   bool     // the hash about may have to change, see described
+	count   int      // of settlements
+	size    int      // of the arguments in bytes, about
 }
 
-// group is what settlements must have in common to share their arguments.
+// group has the values that settlements must have in common to form a group.
 type group struct {
-	verb    string
-	a       int64
-	class   string
-	read    time.Duration
-	sweep   time.Duration
+	verb    string        // as the script reads it: with a "-" behind it if no handler was started
+	a       int64         // of a finish the state, of others the delay in ms
+	class   string        // the retention class
+	read    time.Duration // how long the outcome can be read
+	sweep   time.Duration // how long the id is remembered
 	inbox   broker.ID
-	attempt uint32 // if it ends the task; what is released must keep its order
-	alone   int    // place in the batch, of one that submits tasks; else -1
+	attempt uint32 // of a finish; 0 for others, so that released tasks of all attempts keep their order
+	alone   int    // the position in the batch of a settlement that submits tasks, which is a group alone; else -1
 }
 
-// traits are what a settlement's group follows from. Most are as those of the one
-// before.
+// traits are the values of a settlement from which its group follows. A settlement mostly
+// has the same ones as the one before it, and then the group need not be looked up.
 type traits struct {
 	verb      broker.Verb
 	state     broker.State
@@ -216,19 +238,22 @@ type traits struct {
 	unstarted bool
 }
 
+// members are the settlements of one group. The slices of bytes are arguments of the script;
+// settle.lua has their formats.
 type members struct {
-	places   []int
-	letters  []byte // these five: see settle.lua
-	attempts []byte
-	unique   []byte
-	records  []byte
-	runs     []byte
-	block    broker.ID // of the last of runs
-	submits  []any
-	failures []any // ids and records
-	parked   []any // ids and what they need
+	places   []int     // positions in the batch
+	letters  []byte    // the notices
+	attempts []byte    // 4 bytes each
+	unique   []byte    // unique keys; nil if no task has one
+	records  []byte    // which key of the call has the task's record; nil if none has one
+	runs     []byte    // how many tasks follow each other that are of one block of ids
+	block    broker.ID // the block of the last of runs
+	submits  []any     // ids and records of tasks to submit
+	failures []any     // ids of retried tasks and records of why they failed
+	parked   []any     // ids of parked tasks and their needs
 }
 
+// full reports whether the call is large enough, so that the next settlement begins another.
 func (st *settling) full() bool {
 	return st.count >= broker.MaxBatch || st.size >= broker.MaxBatchBytes
 }
@@ -238,14 +263,14 @@ var verbs = [...]string{
 	broker.VerbSnooze: "snooze", broker.VerbRelease: "release", broker.VerbPark: "park",
 }
 
-// letterSize is about how many bytes a letter takes.
+// letterSize is about how many bytes a notice takes.
 const letterSize = 112
 
-// settleKeys is how many keys the script has whatever is settled.
+// settleKeys is how many keys each call of the script has; those of large records follow.
 const settleKeys = 16
 
-// add adds a settlement; left says how many may still come, apart whether the
-// record of the task is kept apart.
+// add adds the settlement at a position of the batch. Left is how many settlements may
+// still come, and apart says whether the record of the task is kept apart.
 func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 	d := s.Delivery
 	like := traits{s.Verb, s.Outcome.State, s.Delay, d.Retention, d.DeadFor, d.Inbox, d.Attempt, s.Unstarted}
@@ -254,12 +279,12 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 		m = st.group(place, s, left)
 		st.like, st.same = like, m
 		if len(s.Submit) > 0 {
-			st.same = nil // it is alone
+			st.same = nil // no other joins its group
 		}
 	}
 	outcome := &s.Outcome
 	if s.Verb != broker.VerbFinish {
-		// What it comes to if it was cancelled meanwhile.
+		// The script ends the task with this outcome if it was cancelled meanwhile.
 		canceled := *outcome
 		canceled.State, canceled.Result, canceled.Err = broker.StateCanceled, nil, nil
 		canceled.Name, canceled.Attempts, canceled.Retried = d.Name, s.Starts(), d.Retried
@@ -274,14 +299,14 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 	m.letters = append(m.letters, d.ID[:]...)
 	m.letters = appendFrame(m.letters, outcome)
 	if d.Unique != "" && m.unique == nil {
-		m.unique = make([]byte, 2*len(m.places)) // those before have none
+		m.unique = make([]byte, 2*len(m.places)) // the tasks before have keys of length 0
 	}
 	if m.unique != nil {
 		m.unique = binary.BigEndian.AppendUint16(m.unique, uint16(len(d.Unique)))
 		m.unique = append(m.unique, d.Unique...)
 	}
 	if apart && m.records == nil {
-		m.records = make([]byte, 2*len(m.places)) // those before have none
+		m.records = make([]byte, 2*len(m.places)) // 0 for the tasks before: they have no record
 	}
 	if m.records != nil {
 		n := 0
@@ -314,7 +339,7 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 	}
 }
 
-// group returns the group of a settlement.
+// group returns the members of the settlement's group, which it adds if it is new.
 func (st *settling) group(place int, s *broker.Settlement, left int) *members {
 	d := s.Delivery
 	g := group{verb: verbs[s.Verb], alone: -1, inbox: d.Inbox}
@@ -336,7 +361,7 @@ func (st *settling) group(place int, s *broker.Settlement, left int) *members {
 	m := st.groups[g]
 	if m == nil {
 		m = &members{}
-		if len(st.groups) == 0 { // most have one group
+		if len(st.groups) == 0 { // most calls have one group, which gets the pooled memory
 			m.letters = slices.Grow(st.in.bytes, letterSize*min(left, broker.MaxBatch))
 			m.attempts = slices.Grow(st.in.heads, 4*min(left, broker.MaxBatch))
 			m.places = slices.Grow(st.in.places, min(left, broker.MaxBatch))
@@ -347,7 +372,7 @@ func (st *settling) group(place int, s *broker.Settlement, left int) *members {
 	return m
 }
 
-// appendFrame appends an outcome's record behind its length.
+// appendFrame appends the record of an outcome with its length (4 bytes) in front.
 func appendFrame(dst []byte, o *broker.Outcome) []byte {
 	at := len(dst)
 	dst = broker.AppendOutcome(append(dst, 0, 0, 0, 0), o)
@@ -355,9 +380,13 @@ func appendFrame(dst []byte, o *broker.Outcome) []byte {
 	return dst
 }
 
-// retention returns the class that a task is forgotten with, how long its
-// outcome can be read, and how long its id is remembered, which is atLeast or more.
-// All tasks of a class are swept in the order in which they came to it.
+// retention returns the retention class of a task that ends, how long its outcome can be
+// read, and how long its id is remembered. The last is at least atLeast, so that a repeated
+// Enqueue or Settle is recognized.
+//
+// All tasks of a class are remembered equally long, in whole minutes. So the list of a class
+// is sorted by when its tasks are due to be swept, without any sorting. The name of a class
+// is "r", or "d" for dead letters, and its minutes.
 func retention(atLeast, keep, deadFor time.Duration, dead bool) (class string, read, sweep time.Duration) {
 	prefix := "r"
 	if dead {
@@ -365,7 +394,7 @@ func retention(atLeast, keep, deadFor time.Duration, dead bool) (class string, r
 	}
 	sweep = max(keep, atLeast)
 	unit, suffix := time.Minute, ""
-	if sweep < time.Minute { // only where a test has no minutes
+	if sweep < time.Minute { // only in tests that shorten atLeast
 		unit, suffix = time.Second, "s"
 	}
 	if r := sweep % unit; r > 0 {
@@ -374,7 +403,7 @@ func retention(atLeast, keep, deadFor time.Duration, dead bool) (class string, r
 	return prefix + strconv.FormatInt(int64(sweep/unit), 10) + suffix, keep, sweep
 }
 
-// free gives back the memory of the first group, once the script has run.
+// free puts the memory of the first group back into the pool. The script has run.
 func (st *settling) free() {
 	if len(st.order) > 0 {
 		m := st.groups[st.order[0]]
@@ -383,6 +412,7 @@ func (st *settling) free() {
 	st.in.free()
 }
 
+// call returns the call of the script, and sets st.places.
 func (st *settling) call(minion, inboxes string) *call {
 	k := st.keys
 	keys := []string{
@@ -390,7 +420,7 @@ func (st *settling) call(minion, inboxes string) *call {
 		k.unique, k.stop, k.keep, k.ready, k.held, k.watch, k.odd, k.flows, k.outbox,
 	}
 	keys = append(keys, st.apart...)
-	lists := make(map[string]int)
+	lists := make(map[string]int) // by class, which of keys its list is, from 1
 	args := []any{minion, k.wake, len(st.order), nil}
 	for _, g := range st.order {
 		if _, ok := lists[g.class]; !ok {
@@ -411,12 +441,12 @@ func (st *settling) call(minion, inboxes string) *call {
 		args = append(args, g.verb, g.a, at, g.class, g.read.Milliseconds(), g.sweep.Milliseconds(), inbox, len(m.places))
 		attempts := m.attempts
 		if bytes.Equal(attempts[4:], attempts[:len(attempts)-4]) {
-			attempts = attempts[:4] // they are alike
+			attempts = attempts[:4] // all attempts have the same number
 		}
 		args = append(args, m.letters, attempts, m.unique, m.records, m.runs)
 		more := m.submits
 		switch {
-		case len(m.failures) > 0: // of retries, which submit nothing
+		case len(m.failures) > 0: // a group of retries, which submit nothing
 			more = m.failures
 		case len(m.parked) > 0:
 			more = append([]any{len(keys) - 1, k.park}, m.parked...)

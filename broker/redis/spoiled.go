@@ -11,10 +11,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A key of a queue can be of another type than the scripts expect: somebody else has
-// written it. Every script that needs it fails then. That stops this queue and no other.
+// A key of a queue can be of another Redis type than the scripts expect, if another program
+// has written it. Then the server refuses each command on it with WRONGTYPE, and each script
+// that needs the key fails. This file recognizes these errors, so that callers can go on with
+// the other queues, and logs which keys are wrong, so that an operator can delete or rename
+// them. The log tells it once a minute for each queue, since all operations of the queue fail.
 
-// replyError is an error that the server has told within a script's reply.
+// replyError is an error text that came as a part of a script's reply. It is an error of
+// the server, like the reply to a command.
 type replyError string
 
 func (e replyError) Error() string { return string(e) }
@@ -22,14 +26,14 @@ func (e replyError) Error() string { return string(e) }
 // RedisError implements [redis.Error].
 func (replyError) RedisError() {}
 
-// isSpoiled reports whether an error is a server's reply about a key of another type.
-// Old servers put the line of the script in front of the code.
+// isSpoiled reports whether an error is the server's reply that a key is of the wrong type.
+// The code need not come first: old servers put the line of the script before it.
 func isSpoiled(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) && strings.Contains(reply.Error(), "WRONGTYPE ")
 }
 
-// errText returns what a server said, without what was made of it.
+// errText returns the text of the server's reply that err wraps, or else the text of err.
 func errText(err error) string {
 	var reply redis.Error
 	if errors.As(err, &reply) {
@@ -38,18 +42,18 @@ func errText(err error) string {
 	return err.Error()
 }
 
-// spoiledPause is how often the log tells of a queue with a key of another type.
+// spoiledPause is the time between two log messages about the same queue.
 const spoiledPause = time.Minute
 
-// telling knows when the log has told of a key of another type: of a queue, or of the
-// namespace, which is nil. It is the broker's, since a consumer may fail by that and be
-// replaced.
+// telling has the times of the last log messages about keys of the wrong type, by partition;
+// nil stands for the keys of the namespace. The broker has it and not a consumer, since a
+// consumer may end with such an error and be replaced by another one.
 type telling struct {
 	mu sync.Mutex
 	at map[*keys]time.Time
 }
 
-// due reports whether the log is to tell of it, and notes that it does.
+// due reports whether a message is to be logged now, and if so notes the time.
 func (t *telling) due(k *keys) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -64,7 +68,7 @@ func (t *telling) due(k *keys) bool {
 	return true
 }
 
-// spoiled logs which keys of a queue are of another type, now and then.
+// spoiled logs which keys of a queue are of the wrong type, unless it did a moment ago.
 func (c *consumer) spoiled(ctx context.Context, k *keys, err error) {
 	if !c.b.told.due(k) {
 		return
@@ -76,8 +80,9 @@ func (c *consumer) spoiled(ctx context.Context, k *keys, err error) {
 	c.b.log.Error(text, "queue", k.queue, "keys", c.b.wrongKeys(ctx, k, c.minion), "error", err)
 }
 
-// wrongKeys says which keys of a queue are of another type. There is none where
-// that can't be told, or was mended meanwhile.
+// wrongKeys returns a text that lists the keys of the wrong type, among the keys of a queue
+// and those of a minion in it (unless minion is ""). It is "" if the server does not tell,
+// or if the keys were corrected meanwhile.
 func (b *Broker) wrongKeys(ctx context.Context, k *keys, minion string) string {
 	want := k.types()
 	if minion != "" {
@@ -102,10 +107,10 @@ func (b *Broker) wrongKeys(ctx context.Context, k *keys, minion string) string {
 	return strings.Join(wrong, "; ")
 }
 
-// typed is a key and its type.
+// typed is a key and the Redis type that it should have.
 type typed struct{ key, is string }
 
-// types returns the keys of a queue that every queue may have, with their types.
+// types returns the keys of a queue that do not belong to a minion or a task.
 func (k *keys) types() []typed {
 	return []typed{
 		{k.ready, "list"}, {k.held, "list"}, {k.odd, "list"},

@@ -9,12 +9,21 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// Members of a squad are stored as blocked tasks, and an arbiter assigns them to minions
+// that have reserved slots for them. This file implements what that needs of the broker.
+//
+// Post publishes a message on the channel of a minion or an inbox. Assign moves blocked
+// tasks to the flight hash of a minion with assign.lua, as if the minion had dequeued them,
+// and the script publishes their messages on the minion's channel in the same step. A
+// message that is lost is found by a heartbeat, as after a lost reply of a dequeue. Decide
+// stores, once and for all, whether a squad starts.
+
 var _ broker.Squads = (*Broker)(nil)
 
-// What is published on a channel for posts begins with one of these.
+// A message on a channel for posts begins with one of these.
 const (
-	postBytes  = 'p' // a post as it is
-	postAssign = 'a' // what assign.lua sends: length and name of the queue, time, tasks
+	postBytes  = 'p' // then the payload of Post
+	postAssign = 'a' // then, from assign.lua: length and name of the queue, server's time (6), tasks with their lengths (4)
 )
 
 // Post implements [broker.Squads].
@@ -98,7 +107,7 @@ func (b *Broker) decideNow(ctx context.Context, flow broker.ID, start bool) (sta
 	return err == nil && toInt(reply) == 1, err
 }
 
-// posted takes what is published to a consumer's channel for posts.
+// posted is called with what is published on the consumer's channel for posts.
 func (c *consumer) posted(payload string) {
 	switch {
 	case payload == "":
@@ -109,7 +118,8 @@ func (c *consumer) posted(payload string) {
 	}
 }
 
-// assigned takes tasks that assign.lua has handed to us.
+// assigned passes tasks that assign.lua has handed to this consumer to OnAssign. A truncated
+// message is dropped; its tasks are found like those of a lost one.
 func (c *consumer) assigned(text string) {
 	if len(text) < 1 || len(text) < 1+int(text[0])+6 {
 		return
@@ -128,7 +138,7 @@ func (c *consumer) assigned(text string) {
 		}
 		msg := text[4 : 4+size]
 		text = text[4+size:]
-		if isEntry(msg) { // it waited for nobody, so we had it before
+		if isEntry(msg) { // large records of blocked tasks stay whole, so this one came in another way before
 			continue
 		}
 		out, _ = c.deliver(c.b.ctx, q.of(toID(msg[broker.OffsetID:])), []string{msg}, now, out, pushed)

@@ -10,6 +10,18 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// A task that crashes its minion must not be handed out for ever. So a minion records the
+// start of an attempt that follows a death: start.lua sets a flag in the message, and if the
+// minion's lease ends while it has the message, leave.lua counts a strike, and a recovery in
+// any case. RecordStart returns both counts, and the minion decides whether the task may
+// start again.
+//
+// A lease can also end though its minion lives, when the server was out of reach. A
+// consumer whose process lives notices that when it signs off after the loss: its tasks
+// were taken from it as if it had died. It then stores an excuse for each attempt that it held
+// (see excuse.lua), and start.lua subtracts the excused attempts from the counts. For that the
+// consumer remembers what it held, and which starts it had recorded.
+
 // RecordStart implements [broker.Starter].
 func (b *Broker) RecordStart(ctx context.Context, d *broker.Delivery) (recoveries, strikes int, err error) {
 	counts, err := ask(ctx, func() ([2]int, error) { return b.recordStart(ctx, d) })
@@ -38,11 +50,11 @@ func (b *Broker) recordStart(ctx context.Context, d *broker.Delivery) (counts [2
 	return [2]int{int(toInt(item(list, 0))), int(toInt(item(list, 1)))}, nil
 }
 
-// noteStart remembers that the start of an attempt is recorded, for [consumer.excuse].
+// noteStart remembers that the start of an attempt was recorded, for [consumer.excuse].
 func (c *consumer) noteStart(d *broker.Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if h, ok := c.held.get(d.ID); !ok || h.attempt != d.Attempt { // it was lost meanwhile
+	if h, ok := c.held.get(d.ID); !ok || h.attempt != d.Attempt { // the lease ended meanwhile
 		h, ok = c.last.get(d.ID)
 		if !ok || h.attempt != d.Attempt {
 			return
@@ -54,8 +66,8 @@ func (c *consumer) noteStart(d *broker.Delivery) {
 	c.recorded[d.ID] = d.Attempt
 }
 
-// letGo notes that the consumer holds nothing any more, and remembers what it held.
-// c.mu is held.
+// letGo notes that the consumer holds nothing any more, and remembers what it held. The
+// caller holds c.mu.
 func (c *consumer) letGo() {
 	if c.held.count > 0 {
 		c.last = c.held
@@ -63,8 +75,8 @@ func (c *consumer) letGo() {
 	c.held = newHeld()
 }
 
-// signOff leaves a place. What was taken from this consumer there, as if it had died,
-// is excused.
+// signOff ends the registration in a partition. If the consumer had been taken for dead
+// there, it excuses the attempts that it held.
 func (c *consumer) signOff(ctx context.Context, k *keys, fence time.Duration) error {
 	_, taken, err := c.b.leave(ctx, k, c.minion, "left", fence)
 	if err != nil || !taken {
@@ -73,19 +85,20 @@ func (c *consumer) signOff(ctx context.Context, k *keys, fence time.Duration) er
 	return c.excuse(ctx, k)
 }
 
-// excused is the key of the attempts at a task that no death has ended; see excuse.lua.
+// excused is the key of a set: the attempts at a task that were counted as ended by a death,
+// though their minion lived; see excuse.lua.
 func (k *keys) excused(id broker.ID) string { return k.base + "excused:" + hex.EncodeToString(id[:]) }
 
 const (
-	// excusedFor is how long a broker remembers that a minion did not die. The tasks
-	// that it held are mostly judged within minutes, by the next minions that have them.
+	// excusedFor is how long an excuse is stored. It is needed until the next minion starts
+	// the task, which mostly takes minutes.
 	excusedFor = 24 * time.Hour
-	// excuseBatch bounds one run of the excuse script.
+	// excuseBatch is how many tasks one run of the script excuses.
 	excuseBatch = 500
 )
 
-// excuse notes that the consumer's process lives, though its lease has ended, for what
-// it held in a place. It can't excuse what it does not remember.
+// excuse stores that the consumer's process lives, though its lease has ended, for each
+// attempt that it remembers to have held in a partition.
 func (c *consumer) excuse(ctx context.Context, k *keys) error {
 	var names []string
 	args := []any{excusedFor.Milliseconds()}
@@ -112,7 +125,7 @@ func (c *consumer) excuse(ctx context.Context, k *keys) error {
 	return nil
 }
 
-// each calls visit for all that is held.
+// each calls visit for each task that is held.
 func (h *held) each(visit func(id broker.ID, one holding)) {
 	for id, one := range h.alone {
 		visit(id, one)

@@ -9,19 +9,25 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Go lets a goroutine whose reply has arrived wait behind all others that can run. If
-// hundreds of handlers compute without a pause on few processors, that takes seconds,
-// and a heartbeat that the server has answered is heard too late. A goroutine whose
-// timer has fired runs next. So a read on a connection for heartbeats does not wait for
-// the network: it looks whether something has come, sleeps for a moment, and looks again.
-// It is for heartbeats alone: all other requests share the processors with the handlers.
+// Heartbeats use connections whose reads poll the socket. The reason is the scheduler of
+// Go: a goroutine that waits for the network becomes runnable when the reply is there, and
+// then waits behind all other runnable goroutines. With hundreds of handlers that compute
+// without a pause on few processors that takes seconds, and a heartbeat that the server has
+// answered in time is noticed too late. A goroutine whose timer has fired runs next. So a
+// wakeful connection does not wait for the network: it looks whether there is data, sleeps
+// for a moment, and looks again. Only heartbeats do that. All other requests share the
+// processors with the handlers in the usual way.
+//
+// Under TLS the raw connection has to be the wakeful one. The dialer that Open gives to the
+// client makes it so if the context asks for it.
 
-// wakefulKey is the key of a context that asks a dialer of Open for such a connection.
+// wakefulKey is the key of a context value that asks the dialer of Open for a wakeful
+// connection.
 type wakefulKey struct{}
 
-// wakefulDialer dials as another dialer does, and asks it for a wakeful connection. A
-// dialer that was not made by Open does not know of it; then the connection is made
-// wakeful unless it is one with TLS, which would have to be wakeful below.
+// wakefulDialer returns a dialer that dials with another one and asks it for a wakeful
+// connection. A dialer that was not made by Open ignores the request. Then its connection is
+// made wakeful here, except one with TLS, which has its socket inside and stays as it is.
 func wakefulDialer(dial func(ctx context.Context, network, addr string) (net.Conn, error)) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(context.WithValue(ctx, wakefulKey{}, true), network, addr)
@@ -32,11 +38,11 @@ func wakefulDialer(dial func(ctx context.Context, network, addr string) (net.Con
 	}
 }
 
-// dialer dials as the client does by itself, and makes connections wakeful if the
-// context asks for it.
+// dialer returns a dialer that dials like the client's own, and makes the connection wakeful
+// if the context asks for it. config is nil for a server without TLS.
 func dialer(timeout time.Duration, config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	if timeout == 0 {
-		timeout = 5 * time.Second // as the client's
+		timeout = 5 * time.Second // the client's default
 	}
 	usual := redis.NewDialer(&redis.Options{DialTimeout: timeout, TLSConfig: config})
 	plain := redis.NewDialer(&redis.Options{DialTimeout: timeout})

@@ -4,5 +4,6 @@ package redis
 
 import "net"
 
-// wakeful returns the connection as it is: there is no way to look for what has come.
+// wakeful returns the connection as it is. This package has no way to poll a socket here, so
+// on a machine with fully busy processors heartbeats may be noticed late.
 func wakeful(conn net.Conn) net.Conn { return conn }

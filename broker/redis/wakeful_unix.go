@@ -11,20 +11,26 @@ import (
 	"time"
 )
 
-// How long a read sleeps before it looks again: at first, and at most.
+// A wakeful connection polls its socket; wakeful.go has the reason. The socket is in
+// non-blocking mode, as Go opens it, so a read returns EAGAIN at once if there is no data. The
+// pause between two reads doubles from firstNap to lastNap, so an idle connection costs 50
+// system calls per second. Since a read never waits in the runtime's poller, the connection
+// keeps the read deadline itself.
+
 const (
-	firstNap = 500 * time.Microsecond
-	lastNap  = 20 * time.Millisecond
+	firstNap = 500 * time.Microsecond // the first pause between two looks at the socket
+	lastNap  = 20 * time.Millisecond  // the longest pause
 )
 
-// wakefulConn is a connection whose reads look for what has come, again and again.
+// wakefulConn is a connection whose reads poll the socket.
 type wakefulConn struct {
 	net.Conn
 	raw      syscall.RawConn
 	deadline atomic.Pointer[time.Time] // of reads; nil if there is none
 }
 
-// wakeful returns a connection with wakeful reads, or conn itself if it has no socket.
+// wakeful returns a connection whose reads poll the socket of conn. It returns conn itself
+// if that has no socket, or is wakeful already.
 func wakeful(conn net.Conn) net.Conn {
 	socket, ok := conn.(syscall.Conn)
 	if _, is := conn.(*wakefulConn); !ok || is {
@@ -37,8 +43,8 @@ func wakeful(conn net.Conn) net.Conn {
 	return &wakefulConn{Conn: conn, raw: raw}
 }
 
-// SyscallConn implements [syscall.Conn]: the client looks below, to find out whether
-// the server has closed an idle connection.
+// SyscallConn implements [syscall.Conn]. The client uses it to find out whether the server
+// has closed an idle connection.
 func (c *wakefulConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
 
 // SetDeadline implements [net.Conn].
