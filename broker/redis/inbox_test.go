@@ -9,7 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Mail that is cut short brings what is whole of it, and a gap, wherever the cut is.
+// A truncated message to an inbox brings its whole notices and a gap, wherever it is cut.
 func TestTruncatedMail(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)
@@ -21,10 +21,10 @@ func TestTruncatedMail(t *testing.T) {
 	}
 	channels := server.PubSubChannels("*inbox*")
 	if len(channels) != 1 {
-		t.Fatalf("channels %q, want the inbox's alone", channels)
+		t.Fatalf("channels %q, want only the one of the inbox", channels)
 	}
 	var mail []byte
-	var ends []int // of notices
+	var ends []int // where each notice ends
 	for i := range 3 {
 		id := broker.NewTaskID("q", "")
 		record := broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateSucceeded, Codec: "msgpack", Result: []byte{byte(i)}})
@@ -33,11 +33,11 @@ func TestTruncatedMail(t *testing.T) {
 		mail = append(mail, record...)
 		ends = append(ends, len(mail))
 	}
-	// An empty record is none.
+	// An empty record is not accepted.
 	id := broker.NewTaskID("q", "")
 	server.Publish(channels[0], string(id[:])+"\x00\x00\x00\x00")
 	if m, err := in.Receive(t.Context()); err != nil || len(m.Notices) > 0 || !m.Gap {
-		t.Errorf("of an empty record came %+v, %v", m, err)
+		t.Errorf("an empty record brought %+v, %v, want a gap alone", m, err)
 	}
 	for n := 1; n <= len(mail); n++ {
 		server.Publish(channels[0], string(mail[:n]))

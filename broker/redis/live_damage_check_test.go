@@ -13,15 +13,15 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// hits reports whether a strike has hit a unit.
+// hits reports whether a strike may have damaged a unit, so that the unit need not finish.
 func (s *struck) hits(hit damage.Strike, u *unit) bool {
 	base := "{" + s.space + ":" + u.queue + "}:"
 	name, ours := strings.CutPrefix(hit.Key, base)
 	switch {
 	case hit.Whole && ours, hit.Key == s.space+":queues" && hit.Field == u.queue:
-		return true // the queue as a whole
+		return true // the strike concerns the whole queue
 	case ours && name == "needs" && u.needs != "":
-		return true // what is parked there waits till its time is over
+		return true // a task whose need is damaged waits until its parked time is over
 	case hit.Names(u.key):
 		return true
 	}
@@ -36,11 +36,12 @@ func (s *struck) hits(hit damage.Strike, u *unit) bool {
 	return false
 }
 
+// isHit reports whether any strike so far has hit a unit.
 func (s *struck) isHit(u *unit) bool {
 	return slices.ContainsFunc(s.strikes, func(hit damage.Strike) bool { return s.hits(hit, u) })
 }
 
-// finish waits for all that was not hit, and checks it.
+// finish waits for the units that were not hit, and checks their results.
 func (s *struck) finish() {
 	s.Helper()
 	end := time.After(damagePatience)
@@ -52,15 +53,16 @@ func (s *struck) finish() {
 		case <-u.done:
 		case <-end:
 			st, err := s.b.Lookup(context.Background(), u.ids)
-			s.Fatalf("seed %d: %s of queue %s was not hit, and does not finish: %+v, %v", s.seed, u.key, u.queue, st, err)
+			s.Fatalf("seed %d: %s of queue %s was not damaged, and does not finish: %+v, %v", s.seed, u.key, u.queue, st, err)
 		}
 		if (u.err != nil) != u.fails || u.err == nil && u.got != u.want {
-			s.Errorf("seed %d: %s of queue %s was not hit, and has %q, %v", s.seed, u.key, u.queue, u.got, u.err)
+			s.Errorf("seed %d: %s of queue %s was not damaged, and ended with %q, %v", s.seed, u.key, u.queue, u.got, u.err)
 		}
 	}
 }
 
-// inspect asks for all that can be asked, and sends more.
+// inspect calls each method that operators call, and sends one more task to each queue.
+// Only a strike on a whole key excuses an error.
 func (s *struck) inspect() {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.ctx, damagePatience)
@@ -117,8 +119,8 @@ func (s *struck) inspect() {
 	}
 }
 
-// told checks that the messages that nobody can read are counted. One that a blocking move
-// has brought is put aside with what its minion does next.
+// told checks that Queues counts the damaged messages as unreadable. It waits, since a message
+// that a blocking move has brought is put aside only by the next script of its minion.
 func (s *struck) told(ctx context.Context) {
 	s.Helper()
 	want := 0
@@ -126,7 +128,7 @@ func (s *struck) told(ctx context.Context) {
 		_, name, _ := strings.Cut(hit.Key, "}:")
 		waits := name == "ready" || name == "held" || name == "odd"
 		over := slices.ContainsFunc(s.strikes[i+1:], func(next damage.Strike) bool { return next.Key == hit.Key && next.Old == hit.New })
-		known := hit.New == "!"
+		known := hit.New == "!" // a token is no message
 		if len(hit.New) >= broker.HeadSize { // a message of a newer version is parked
 			version := hit.New[0] &^ 0x80
 			known = version >= broker.MessageVersion && version <= broker.MaxMessageVersion
@@ -145,18 +147,19 @@ func (s *struck) told(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			s.Fatalf("seed %d: %d records are unreadable, and %d are counted: %v", s.seed, want, unreadable, err)
+			s.Fatalf("seed %d: %d records are unreadable, but only %d are counted: %v", s.seed, want, unreadable, err)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 }
 
-// mostCommands is how many commands a second a system may have that has nothing to do. Its
-// brokers look at the queues ten times a second, and its minions have short leases. One
-// that spins has ten times as many.
+// mostCommands is how many commands per second an idle system may send. Its brokers look at
+// the queues ten times a second, and its minions have short leases. A loop that spins would
+// send ten times as many.
 const mostCommands = 2500
 
-// quiet checks that nobody has much to do when all is done.
+// quiet checks that the system neither sends many commands nor logs the same line again and
+// again, now that all work is done. asked returns how many commands the server has had.
 func (s *struck) quiet(asked func() int) {
 	s.Helper()
 	// The long form waits for some heartbeats.
@@ -183,14 +186,14 @@ func (s *struck) quiet(asked func() int) {
 	time.Sleep(watched)
 	if asked != nil {
 		if rate := float64(asked()-commands) / time.Since(since).Seconds(); rate > mostCommands {
-			s.Errorf("seed %d: %.0f commands a second, and nothing is to be done", s.seed, rate)
+			s.Errorf("seed %d: %.0f commands per second in an idle system", s.seed, rate)
 		} else {
-			s.Logf("%.0f commands a second", rate)
+			s.Logf("%.0f commands per second", rate)
 		}
 	}
 	for text, n := range count() {
 		if n -= before[text]; n > 4 {
-			s.Errorf("seed %d: this is logged for ever: %s", s.seed, text)
+			s.Errorf("seed %d: this line is logged again and again: %s", s.seed, text)
 		}
 	}
 }

@@ -27,17 +27,16 @@ import (
 )
 
 var (
-	damageSeeds = flag.Int("damage.seeds", 0, "how many seeds TestDamageInALiveSystem has; 0 is as many as the form of the tests says")
-	damageSeed  = flag.Uint64("damage.seed", 0, "the one seed of TestDamageInALiveSystem; 0 is all")
+	damageSeeds = flag.Int("damage.seeds", 0, "how many seeds TestDamageInALiveSystem runs; 0 means 3, or 30 in the long form")
+	damageSeed  = flag.Uint64("damage.seed", 0, "the only seed that TestDamageInALiveSystem runs; 0 means all")
 )
 
-// damagePatience is how long whatever was not hit may take to finish. It takes
-// milliseconds.
+// damagePatience is how long an undamaged unit may take to finish. It needs milliseconds.
 const damagePatience = 40 * time.Second
 
 type labor struct {
 	Key     string `arbiter:"key"`
-	Fail    int    `arbiter:"fail"` // that many failures first; with -1 it fails for good
+	Fail    int    `arbiter:"fail"` // how often it fails before it succeeds; -1: always
 	Ballast string `arbiter:"ballast,optional"`
 }
 
@@ -52,13 +51,13 @@ var (
 	afterTask = task.Define[labored, string]("after")
 )
 
-// unit is what is sent as a whole: a task, a group or a pipe.
+// unit is a task, a group or a pipe that the test submits.
 type unit struct {
 	key    string // in the arguments of each of its tasks
 	queue  string
 	ids    []broker.ID
 	fails  bool
-	needs  string // the name of a task that no minion knows when it is sent
+	needs  string // the name of its task, if no minion knows that when it is sent
 	result func(ctx context.Context) (string, error)
 	want   string
 
@@ -67,7 +66,7 @@ type unit struct {
 	done chan struct{}
 }
 
-// struck is a live system that is damaged by a seed.
+// struck is a live system, and the damage that follows from a seed.
 type struck struct {
 	*testing.T
 	seed    uint64
@@ -78,18 +77,18 @@ type struck struct {
 	log     lines
 	b       *redis.Broker
 	arb     *arbiter.Arbiter
-	gate    chan struct{} // closed when handlers may go on
-	busy    chan string   // has the key of each that has started
+	gate    chan struct{} // closed when handlers may return
+	busy    chan string   // gets the key of each task that has started
 	units   []*unit
 	strikes []damage.Strike
 	minions sync.WaitGroup
 	ctx     context.Context // of the minions
 }
 
-// A live system in which random bytes of the store are damaged: several minions and
-// queues, an arbiter, groups and pipes, delayed, retried, parked, large and dead tasks.
-// Whatever was not hit finishes, and what was hit is told; nothing fails for good, spins
-// or logs for ever.
+// The test damages random bytes in the store of a live system: several minions and queues,
+// an arbiter, groups and pipes, delayed, retried, parked, large and failed tasks. Undamaged
+// units finish, and damage is reported. No process fails for good, spins, or logs the same
+// line without end.
 func TestDamageInALiveSystem(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -105,7 +104,7 @@ func TestDamageInALiveSystem(t *testing.T) {
 	if path != "" {
 		real = "redis://" + redistest.Start(t, path).Addr
 	}
-	limit := make(chan struct{}, 8) // live systems at a time
+	limit := make(chan struct{}, 8) // at most 8 live systems at a time
 	t.Run("seeds", func(t *testing.T) {
 		for i := range seeds {
 			seed := first + uint64(i)
@@ -129,8 +128,8 @@ func TestDamageInALiveSystem(t *testing.T) {
 	})
 }
 
-// strikeLive runs one live system. Asked, if it is not nil, tells how many commands its
-// server had, which nobody else uses then.
+// strikeLive runs one live system. If asked is not nil it returns how many commands the
+// server has had, and no other test uses the server.
 func strikeLive(t *testing.T, url string, seed uint64, asked func() int) {
 	s := &struck{
 		T: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), url: url, space: fmt.Sprintf("live%dx%d", seed, damagedSpaces.Add(1)),
@@ -141,7 +140,7 @@ func strikeLive(t *testing.T, url string, seed uint64, asked func() int) {
 	defer func() {
 		if t.Failed() {
 			for _, hit := range s.strikes {
-				t.Log("struck: ", hit)
+				t.Log("damage: ", hit)
 			}
 			t.Logf("log:\n%.20000s", s.log.String())
 		}
@@ -162,11 +161,11 @@ func strikeLive(t *testing.T, url string, seed uint64, asked func() int) {
 	for _, queue := range []string{"a", "b", "c"} {
 		s.send(queue)
 	}
-	for range 9 { // all slots are taken
+	for range 9 { // until all slots are busy
 		select {
 		case <-s.busy:
 		case <-time.After(damagePatience):
-			t.Fatal("the minions did not start")
+			t.Fatal("the minions did not start tasks in all slots")
 		}
 	}
 	s.strike(1 + s.rnd.IntN(12))
@@ -188,8 +187,8 @@ func (s *struck) open() *redis.Broker {
 		redis.ApartFrom(2000), redis.Logger(s.logger()))
 }
 
-// minion runs one until the test ends, with a broker of its own. One that comes late
-// knows more tasks.
+// minion runs a minion with a broker of its own until the test ends. A late minion also
+// knows the task that was parked until then.
 func (s *struck) minion(slots int, late bool, queues ...string) {
 	s.Helper()
 	m := minion.New(s.open(), minion.Queues(queues...), minion.Logger(s.logger()), minion.MaxRecoveries(200), minion.DrainTimeout(time.Second))
@@ -221,7 +220,7 @@ func (s *struck) minion(slots int, late bool, queues ...string) {
 	}
 	s.minions.Go(func() {
 		for s.ctx.Err() == nil {
-			// A minion whose start fails tries again, as its supervisor would.
+			// Run can fail because of the damage. It is repeated, as a supervisor would do.
 			if err := m.Run(s.ctx, slots); err == nil || errors.Is(err, task.ErrClosed) {
 				return
 			}
@@ -298,11 +297,12 @@ func (s *struck) send(queue string) {
 	s.units = append(s.units, units...)
 }
 
+// afterOf returns a later step of a pipe, which gets the result of the step before.
 func afterOf(key string, at task.Option) task.Bound {
 	return task.Named("after", task.KwArgs(map[string]any{"key": key}), at)
 }
 
-// kinds are the keys of a queue, with their types.
+// kinds has the names of a queue's keys and their types.
 var kinds = map[string]string{
 	"ready": "list", "held": "list", "odd": "list", "gone": "set", "stop": "set", "state": "hash", "later": "hash", "unique": "hash",
 	"dead": "hash", "about": "hash", "flows": "hash", "outbox": "hash", "due": "zset", "minions": "zset", "watch": "zset", "keep": "zset",
@@ -322,16 +322,16 @@ func (s *struck) strike(n int) {
 		if err != nil {
 			s.Fatal(err)
 		}
-		// Without it a queue can't be found at all: see TestDamagedRegistry.
+		// Without the registry no queue can be found. TestDamagedRegistry is about that.
 		keys = slices.DeleteFunc(keys, func(key string) bool { return key == s.space+":queues" })
 		var hit damage.Strike
 		ok := true
 		switch s.rnd.IntN(10) {
-		case 0: // something that nobody has written
+		case 0: // a new element with random content
 			name := names[s.rnd.IntN(len(names))]
 			hit = damage.Add(s.rnd, fmt.Sprintf("{%s:%c}:%s", s.space, "abc"[s.rnd.IntN(3)], name), kinds[name])
 		case 1:
-			if s.rnd.IntN(3) > 0 || s.seed < 10 { // requests about such a key take seconds until they fail
+			if s.rnd.IntN(3) > 0 || s.seed < 10 { // rarely: requests about a key of the wrong type take seconds until they fail
 				continue
 			}
 			key := keys[s.rnd.IntN(len(keys))]

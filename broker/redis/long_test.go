@@ -15,11 +15,10 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// scriptMost is how long a script may keep the server.
+// scriptMost is the longest time that a script may take. The server does nothing else meanwhile.
 const scriptMost = 20 * time.Millisecond
 
-// commands returns how many commands a server has carried out, those of scripts
-// included.
+// commands returns how many commands a server has executed, including those of scripts.
 func commands(t *testing.T, raw *goredis.Client) (n int) {
 	t.Helper()
 	text, err := raw.Info(t.Context(), "commandstats").Result()
@@ -39,8 +38,8 @@ func commands(t *testing.T, raw *goredis.Client) (n int) {
 	return n
 }
 
-// With as many tasks as an operation may have, and 200 minions in the queue, no script
-// keeps the server for long. A cancel asks each minion once for many tasks.
+// No script takes long, also with the largest batch of tasks and 200 minions in the queue. A
+// cancel looks into the hash of each minion once for many tasks, and not once for each.
 func TestNoLongScripts(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -66,7 +65,7 @@ func TestNoLongScripts(t *testing.T) {
 			pipe.HSet(ctx, base+"state", x.ID[:], record[25:45])
 			running = append(running, x.ID)
 		}
-		if i%2 == 0 { // others hold nothing that is asked for
+		if i%2 == 0 { // a task that is not looked up
 			x := newTask("q")
 			pipe.HSet(ctx, base+"flight:"+hex.EncodeToString(id[:]), x.ID[:], broker.AppendRecord(nil, x))
 		}
@@ -110,7 +109,7 @@ func TestNoLongScripts(t *testing.T) {
 		}
 	}
 	if asked := commands(t, raw) - before; asked > 40*n {
-		t.Errorf("a cancel of %d tasks took %d commands with %d minions", n, asked, minions)
+		t.Errorf("a cancel of %d tasks took %d commands with %d minions, want at most 40 for each task", n, asked, minions)
 	}
 
 	got := dequeue(t, c, n/2, 5*time.Second, "q")
@@ -147,8 +146,9 @@ func TestNoLongScripts(t *testing.T) {
 	}
 }
 
-// Of a queue whose minions are asked in several scripts, all that wait are canceled before
-// a minion is told to stop what it runs: a slot that becomes free is not for one of them.
+// A cancel of many tasks in a queue with many minions takes several scripts. All waiting
+// tasks are canceled before a minion is told to stop a running one. Otherwise the slot that
+// becomes free could start one of the waiting tasks.
 func TestCancelTellsLast(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {

@@ -9,8 +9,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// They wait for leases, and for what the server tells. The long form runs under the
-	// race detector, where the emulated server needs much of the machine.
+	// Tests mostly wait, for leases or for the server, so more of them run at once than there
+	// are processors. The long form runs under the race detector, where the emulated server
+	// needs more processor time, so there it is fewer.
 	testform.Parallel(testform.Pick(12, 3) * runtime.GOMAXPROCS(0))
 	os.Exit(m.Run())
 }

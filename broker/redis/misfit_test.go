@@ -18,21 +18,21 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// wantMisfit checks that an error says that a server does not fit: which one, and the
-// remedy, and no password.
+// wantMisfit checks the error for a server that does not fit: it wraps ErrInvalid alone,
+// names the address and the remedy, and contains no password.
 func wantMisfit(t *testing.T, err error, addr, says string) {
 	t.Helper()
 	switch {
 	case !errors.Is(err, broker.ErrInvalid) || errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrIndeterminate):
 		t.Errorf("got %v, want an error that wraps ErrInvalid alone", err)
 	case !strings.Contains(err.Error(), addr) || !strings.Contains(err.Error(), says):
-		t.Errorf("got %v, want one that names %s and says %q", err, addr, says)
+		t.Errorf("got %v, want an error that names %s and says %q", err, addr, says)
 	case strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "wrong"):
-		t.Errorf("%v has the password", err)
+		t.Errorf("the error %v contains the password", err)
 	}
 }
 
-// A server that does not fit its URL is an error at once, with the remedy.
+// Open of a server that does not fit the URL fails soon, and the error has the remedy.
 func TestMisfit(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -91,22 +91,22 @@ func TestMisfit(t *testing.T) {
 			b, err := redis.Open(context.Background(), c.url, opts...)
 			if err == nil {
 				_ = b.Close()
-				t.Fatal("it was opened")
+				t.Fatal("Open succeeded")
 			}
 			wantMisfit(t, err, c.addr, c.says)
 			if d := time.Since(began); d > 4*time.Second {
-				t.Errorf("after %v", d)
+				t.Errorf("Open took %v", d)
 			}
 		})
 	}
 	if b, err := redis.Open(t.Context(), "rediss://"+secured.Addr, redis.TLS(trusted)); err != nil {
-		t.Errorf("with the right authority: %v", err)
+		t.Errorf("with the right certificate authority: %v", err)
 	} else {
 		_ = b.Close()
 	}
 }
 
-// So is the first operation on a client that exists already, for whoever wants one.
+// On a client that was passed to New, the first operation fails in the same way.
 func TestMisfitOfNew(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -126,7 +126,7 @@ func TestMisfitOfNew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 20 { // of 20 queues some are not at that node
+		for range 20 { // some of 20 queues have hash slots of other nodes
 			if err = b.Enqueue(t.Context(), []*broker.Task{newTask(broker.NewID(broker.KindParty, "", 0).String())}); err != nil {
 				break
 			}
@@ -139,7 +139,8 @@ func TestMisfitOfNew(t *testing.T) {
 	}
 }
 
-// A user who lacks a right is told at once which one it is, whatever it is for.
+// If the user of a broker lacks a right, each operation that needs it fails at once with an
+// error that says so.
 func TestMisfitOfRights(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -159,14 +160,14 @@ func TestMisfitOfRights(t *testing.T) {
 		}
 		b := open(t, "redis://"+name+":secret@"+s.Addr)
 		c, err := b.Consume(t.Context(), broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1})
-		// The refusal of a blocking move may arrive after a dequeue has ended.
+		// The server may refuse a blocking move after its dequeue has ended.
 		for end := time.Now().Add(25 * time.Second); err == nil && time.Now().Before(end); {
 			_, err = c.Dequeue(t.Context(), []string{"q"}, 1, 10*time.Millisecond)
 		}
 		if name != "zadd" {
 			wantMisfit(t, err, s.Addr, "NOPERM")
 		} else if !errors.Is(err, broker.ErrInvalid) || errors.Is(err, broker.ErrUnavailable) || !strings.Contains(err.Error(), "the rights that are needed") {
-			t.Errorf("a script without a command that it needs: %v", err)
+			t.Errorf("a script that may not use a command that it needs: %v", err)
 		}
 		if c != nil {
 			_ = c.Close(context.Background())
@@ -174,8 +175,8 @@ func TestMisfitOfRights(t *testing.T) {
 	}
 }
 
-// What has worked fits: that its password was changed since is for an operator to
-// mend, and programs wait for that.
+// An operation that has worked before fails with ErrUnavailable when the password has been
+// changed since: programs wait until an operator has corrected that.
 func TestMisfitLater(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -202,7 +203,7 @@ func TestMisfitLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		var err error
-		for range 3 { // the first ones find out that their connections are gone
+		for range 3 { // the first ones find that their connections were closed
 			err = send()
 		}
 		if !errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrInvalid) || errors.Is(err, broker.ErrIndeterminate) ||
@@ -211,12 +212,12 @@ func TestMisfitLater(t *testing.T) {
 		}
 		rule(change[1])
 		if err := send(); err != nil {
-			t.Errorf("when it was mended: %v", err)
+			t.Errorf("after the correction: %v", err)
 		}
 	}
 }
 
-// A server that is away or does not answer is no misfit.
+// A server that is absent or does not answer is unavailable, and not a mistake in the URL.
 func TestNoMisfit(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -227,7 +228,7 @@ func TestNoMisfit(t *testing.T) {
 	for _, scheme := range []string{"redis://", "redis+cluster://"} {
 		_, err := redis.Open(t.Context(), scheme+"127.0.0.1:1")
 		if !errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrInvalid) {
-			t.Errorf("nobody there: %v", err)
+			t.Errorf("no server at the address: %v", err)
 		}
 	}
 	s.Freeze(true)
@@ -238,7 +239,7 @@ func TestNoMisfit(t *testing.T) {
 	}
 }
 
-// No error about a URL has the password, however the URL is mistaken.
+// Errors about a URL never contain its password, whatever is wrong with the URL.
 func TestNoPasswordInErrors(t *testing.T) {
 	for _, url := range []string{
 		"redis://user:secret", "redis://user:secret%@127.0.0.1:1", "redis://user:secret@127.0.0.1:x", "redis://:secret@127.0.0.1:1/x",
@@ -250,16 +251,16 @@ func TestNoPasswordInErrors(t *testing.T) {
 		b, err := redis.Open(t.Context(), url)
 		if err == nil {
 			_ = b.Close()
-			t.Fatalf("%s was opened", url)
+			t.Fatalf("Open of %s succeeded", url)
 		}
 		if strings.Contains(err.Error(), "secret") {
-			t.Errorf("%v", err)
+			t.Errorf("the error contains the password: %v", err)
 		}
 	}
 }
 
-// A proxy that refuses the scripts for their text is an error at once, which names the
-// setting.
+// If a proxy refuses the scripts because of their text, operations fail at once with an error
+// that names the setting of the proxy.
 func TestMisfitOfProxy(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)

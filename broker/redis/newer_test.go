@@ -14,11 +14,12 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// earlier is an option that makes this build's messages too new for a broker.
+// earlier is an option for a broker that plays an earlier build: the messages of this build
+// are of a version that it does not read.
 func earlier() redis.Option { return redis.Reads(broker.MessageVersion - 1) }
 
-// A minion of an earlier build parks what this build has sent, large messages and such
-// with a unique key too, and one of this build that waits already takes it at once.
+// A minion of an earlier build parks the messages that this build has sent, also large ones
+// and those with a unique key. A minion of this build that is waiting takes them at once.
 func TestNewerMessages(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -35,12 +36,12 @@ func TestNewerMessages(t *testing.T) {
 		var batch []broker.Settlement
 		for _, d := range dequeue(t, before, len(tasks), time.Second, "q") {
 			if !errors.Is(d.Err, broker.ErrVersion) || d.Version != broker.MessageVersion {
-				t.Fatalf("an earlier build got %+v", d)
+				t.Fatalf("the earlier build was handed %+v", d)
 			}
 			batch = append(batch, broker.Settlement{Delivery: d, Verb: broker.VerbPark, Unstarted: true, Delay: time.Hour})
 		}
 		if len(batch) != len(tasks) {
-			t.Fatalf("an earlier build got %d tasks", len(batch))
+			t.Fatalf("the earlier build was handed %d tasks", len(batch))
 		}
 		for _, err := range settle(t, before, batch...) {
 			if err != nil {
@@ -62,11 +63,11 @@ func TestNewerMessages(t *testing.T) {
 			t.Fatalf("%+v, %v", infos, err)
 		}
 		if got, err := before.Dequeue(t.Context(), []string{"q"}, 10, 0); err != nil || len(got) > 0 {
-			t.Fatalf("an earlier build got parked ones: %v, %v", got, err)
+			t.Fatalf("the earlier build was handed parked tasks: %v, %v", got, err)
 		}
 		verdicts, err := old.Cancel(t.Context(), []broker.ID{tasks[3].ID})
 		if err != nil || verdicts[0] != broker.CancelPrevented {
-			t.Fatalf("cancel by an earlier build: %v, %v", verdicts, err)
+			t.Fatalf("cancel by the earlier build: %v, %v", verdicts, err)
 		}
 		after := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10, Tasks: map[string]uint64{"test.task": 1}})
 		got := dequeue(t, after, 3, time.Second, "q")
@@ -87,12 +88,12 @@ func TestNewerMessages(t *testing.T) {
 				}
 			}
 		}
-		enqueue(t, b, newTask("q", func(x *broker.Task) { x.Unique = "test.task/key" })) // the key is free again
+		enqueue(t, b, newTask("q", func(x *broker.Task) { x.Unique = "test.task/key" })) // the unique key is free again
 	})
 }
 
-// Two builds on one queue, the old one first: what the new one sends succeeds and nothing
-// is dead, though the old one is there all the time.
+// Minions of two builds serve one queue, the older one first. All messages of the newer build
+// succeed, and none becomes a dead letter, though the older minion runs all the time.
 func TestTwoBuildsOfMessages(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -121,7 +122,7 @@ func TestTwoBuildsOfMessages(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for { // until the old one has given all of them back
+		for { // until the older minion has given back all of them
 			infos, err := b.Queues(ctx)
 			if err != nil {
 				t.Fatal(err)

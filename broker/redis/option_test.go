@@ -16,7 +16,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// Each option has a test of its effect; those of TLS and Login are in internal/e2e.
+// Each option has a test of its effect. The tests of TLS and Login are in internal/e2e.
 func TestOptionsHaveTests(t *testing.T) {
 	err := optionlist.Check(".", map[string]string{
 		"Namespace": "TestRoundTrip", "Lease": "TestConformanceMiniredis", "Limits": "TestConformanceMiniredis",
@@ -28,7 +28,7 @@ func TestOptionsHaveTests(t *testing.T) {
 	}
 }
 
-// The client of New has connections of its own: options about them are refused.
+// New refuses options about connections, since its client is already configured.
 func TestNewRefusesOptionsOfOpen(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:1"})
 	defer func() { _ = client.Close() }()
@@ -46,7 +46,7 @@ func TestNewRefusesOptionsOfOpen(t *testing.T) {
 	}
 }
 
-// A server that evicts keys is a warning.
+// Open of a server that may evict keys logs a warning to the Logger.
 func TestLoggerHears(t *testing.T) {
 	path := redistest.Path(t)
 	if path == "" {
@@ -60,6 +60,6 @@ func TestLoggerHears(t *testing.T) {
 	}
 	defer func() { _ = b.Close() }()
 	if got := heard.String(); !strings.Contains(got, "maxmemory_policy=allkeys-lru") {
-		t.Errorf("the log has %q", got)
+		t.Errorf("the log is %q, want the warning about maxmemory-policy", got)
 	}
 }

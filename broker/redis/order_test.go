@@ -12,8 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 )
 
-// interrupted is a hook of a client: behind the first script of a pipeline another client
-// gets its turn.
+// interrupted is a hook of a client. It sends the first script of a pipeline alone, then lets
+// another client send its requests, and then sends the rest.
 type interrupted struct{ by func() }
 
 func (*interrupted) DialHook(next goredis.DialHook) goredis.DialHook          { return next }
@@ -33,8 +33,9 @@ func (h *interrupted) ProcessPipelineHook(next goredis.ProcessPipelineHook) gore
 	}
 }
 
-// Tasks that are sent together stay in their order, also if they are more than one script
-// takes, the server has forgotten the script, and learns it from another client meanwhile.
+// Tasks of one Enqueue keep their order, also in this case: they take two runs of the script,
+// the server does not know the script at the first one, and learns it from another client
+// before the second one.
 func TestOrderOfManyWithoutScripts(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -52,7 +53,7 @@ func TestOrderOfManyWithoutScripts(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = b.Close() })
 		other := open(t, url)
-		enqueue(t, b, newTask("q")) // the queue is known
+		enqueue(t, b, newTask("q")) // registers the queue
 		enqueue(t, other, newTask("other"))
 		if err := client.ScriptFlush(t.Context()).Err(); err != nil {
 			t.Fatal(err)
@@ -65,7 +66,7 @@ func TestOrderOfManyWithoutScripts(t *testing.T) {
 		hook.by = func() { enqueue(t, other, newTask("other")) }
 		enqueue(t, b, tasks...)
 		if hook.by != nil {
-			t.Fatal("nobody came between")
+			t.Fatal("the other client did not get between the scripts")
 		}
 		c := consume(t, other, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 2 * n})
 		got := dequeue(t, c, n+1, 5*time.Second, "q")

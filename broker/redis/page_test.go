@@ -11,19 +11,20 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// wholeHashes starts a server that keeps hashes of 20,000 fields in one piece, so that
-// it returns all of one as a single page. There is no URL where there is no server.
+// wholeHashes starts a server that keeps hashes of up to 20,000 fields in one piece, so that
+// HSCAN returns all of such a hash as a single page. The URL is "" if there is no
+// redis-server on this machine.
 func wholeHashes(t *testing.T) string {
 	t.Helper()
 	path := redistest.Path(t)
 	if path == "" {
-		return "" // Path has said why
+		return "" // Path has logged the reason
 	}
 	return "redis://" + redistest.Start(t, path, "--hash-max-ziplist-entries", "20000", "--hash-max-ziplist-value", "4096").Addr
 }
 
-// What a minion held comes back, however much of it the server returns at once: a call
-// in a script takes no more than some thousands of arguments.
+// The tasks of a dead minion come back, also if HSCAN returns many thousands at once. A
+// command in a script can have only some thousands of arguments.
 func TestDeadMinionOfWholeHashes(t *testing.T) {
 	t.Parallel()
 	const n = 9000
@@ -45,14 +46,14 @@ func TestDeadMinionOfWholeHashes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if as := raw.ObjectEncoding(ctx, flight).Val(); as == "hashtable" {
-		t.Fatal("the server keeps what is in flight as a", as)
+		t.Fatal("the server keeps the flight hash as a", as)
 	}
 	if err := raw.ZAdd(ctx, base+"minions", goredis.Z{Score: 1, Member: string(dead[:])}).Err(); err != nil {
 		t.Fatal(err)
 	}
 	for try := 0; raw.Exists(ctx, flight).Val() == 1; try++ {
 		if try > 20 {
-			t.Fatal("what the dead minion held is still there")
+			t.Fatal("the dead minion's tasks were not given back")
 		}
 		if err := c.Heartbeat(ctx, broker.Load{}); err != nil {
 			t.Fatal(err)
@@ -63,8 +64,8 @@ func TestDeadMinionOfWholeHashes(t *testing.T) {
 	}
 }
 
-// Dead letters come in pages of about the size that was asked for, each of those that
-// stay once, although others are requeued meanwhile.
+// DeadLetters returns pages of about the limit. Each dead letter that stays is listed once,
+// although others are requeued between the pages.
 func TestDeadLettersOfWholeHashes(t *testing.T) {
 	t.Parallel()
 	const n, limit = 300, 20
@@ -93,7 +94,7 @@ func TestDeadLettersOfWholeHashes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(letters) > 2*limit {
-			t.Fatalf("a page of %d letters for a limit of %d", len(letters), limit)
+			t.Fatalf("a page has %d letters, the limit was %d", len(letters), limit)
 		}
 		for i, l := range letters {
 			if seen[l.Task.ID]++; i%2 == 0 {
@@ -106,7 +107,7 @@ func TestDeadLettersOfWholeHashes(t *testing.T) {
 			break
 		}
 		if pages > n {
-			t.Fatal("there is no end of the pages")
+			t.Fatal("the pages do not end")
 		}
 	}
 	for _, x := range tasks {

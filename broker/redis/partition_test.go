@@ -9,8 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 )
 
-// A queue keeps the partitions it was made with, and everything finds its
-// tasks in all of them.
+// A queue keeps its number of partitions, and each operation finds tasks in all of them.
 func TestPartitions(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -24,10 +23,10 @@ func TestPartitions(t *testing.T) {
 		if err := b.Enqueue(t.Context(), tasks); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Enqueue(t.Context(), tasks); err != nil { // a repeat
+		if err := b.Enqueue(t.Context(), tasks); err != nil { // a repetition changes nothing
 			t.Fatal(err)
 		}
-		other := open(t, url) // it was told of one partition
+		other := open(t, url) // its option says one partition
 		sts, err := other.Lookup(t.Context(), ids)
 		if err != nil {
 			t.Fatal(err)
@@ -84,8 +83,8 @@ func TestPartitions(t *testing.T) {
 	})
 }
 
-// A unique key holds in the whole queue, and an id that would put it elsewhere is
-// refused.
+// A unique key is unique in the whole queue. Enqueue refuses an id of another partition than
+// the one that its unique key belongs to.
 func TestPartitionsUnique(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -99,12 +98,12 @@ func TestPartitionsUnique(t *testing.T) {
 			var dup *broker.DuplicateError
 			err := b.Enqueue(t.Context(), []*broker.Task{with(broker.NewTaskID("q", "k"))})
 			if !errors.As(err, &dup) || dup.Holder != first.ID {
-				t.Fatalf("a second one with the key: %v", err)
+				t.Fatalf("a second task with the key: %v", err)
 			}
 		}
 		other := with(broker.NewID(broker.KindTask, "q", broker.KeyPartition("k")+1))
 		if err := b.Enqueue(t.Context(), []*broker.Task{other}); !errors.Is(err, broker.ErrInvalid) {
-			t.Errorf("an id of another partition: %v", err)
+			t.Errorf("an id of another partition than its key: %v", err)
 		}
 	})
 }

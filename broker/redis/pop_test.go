@@ -16,14 +16,14 @@ import (
 	"github.com/go-arbiter/arbiter/internal/stall"
 )
 
-// A dequeue that gave up takes nothing afterwards, also where the server may
-// not be told to end its blocking move.
+// A dequeue whose context has ended takes no task afterwards, also if an ACL forbids CLIENT
+// UNBLOCK, so that its blocking move can't be ended by a command.
 func TestWaitThatWasGivenUp(t *testing.T) {
 	t.Parallel()
 	onEach(t, gaveUp)
 	path := redistest.Path(t)
 	if path == "" {
-		return // Path has said why
+		return // Path has logged the reason
 	}
 	t.Run("without CLIENT commands", func(t *testing.T) {
 		url := "redis://" + redistest.Start(t, path).Addr
@@ -40,6 +40,7 @@ func TestWaitThatWasGivenUp(t *testing.T) {
 	})
 }
 
+// gaveUp checks that at one server.
 func gaveUp(t *testing.T, url string) {
 	busy := stall.Start(t)
 	b := open(t, url, redis.Lease(5*time.Second))
@@ -53,22 +54,22 @@ func gaveUp(t *testing.T, url string) {
 			t.Fatalf("Dequeue whose ctx ended: %d tasks, %v", len(got), err)
 		}
 		if took := time.Since(start); took > busy.Late(3*time.Second) {
-			t.Fatalf("it took %v", took)
+			t.Fatalf("Dequeue took %v to return", took)
 		}
 	}
-	time.Sleep(50 * time.Millisecond) // a server sees later that a connection was closed
+	time.Sleep(50 * time.Millisecond) // the server notices a closed connection a moment later
 	task := newTask("q")
 	if err := b.Enqueue(t.Context(), []*broker.Task{task}); err != nil {
 		t.Fatal(err)
 	}
 	second := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 	if got := dequeue(t, second, 1, 2*time.Second, "q"); len(got) != 1 || got[0].ID != task.ID || got[0].Attempt != 1 {
-		t.Fatalf("the other one got %v", got)
+		t.Fatalf("the other consumer got %v", got)
 	}
 }
 
-// A server that is far away is asked for many tasks at a time, though each move takes
-// as long there as if it had waited for its task.
+// With a distant server a consumer asks for many tasks at a time. It must not take a blocking
+// move for one that has waited for its task, only because the round trip takes long.
 func TestFarAway(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -78,11 +79,11 @@ func TestFarAway(t *testing.T) {
 		line.Slow(3*time.Millisecond, 0)
 		const n = 200
 		for round := range 2 {
-			if round == 1 { // it is farther away than it has been
+			if round == 1 { // now the server is more distant than before
 				line.Slow(10*time.Millisecond, 0)
 			}
 			time.AfterFunc(100*time.Millisecond, func() { _ = near.Enqueue(context.Background(), []*broker.Task{newTask("q")}) })
-			dequeue(t, c, 1, 10*time.Second, "q") // it has waited
+			dequeue(t, c, 1, 10*time.Second, "q") // the consumer has waited for this one
 			tasks := make([]*broker.Task, n)
 			for i := range tasks {
 				tasks[i] = newTask("q")
@@ -94,7 +95,7 @@ func TestFarAway(t *testing.T) {
 			for ; left > 0; calls++ {
 				got, err := c.Dequeue(t.Context(), []string{"q"}, 100, 10*time.Second)
 				if err != nil || len(got) == 0 {
-					t.Fatalf("%d tasks, %v, and %d are left", len(got), err, left)
+					t.Fatalf("got %d tasks, %v, and %d are missing", len(got), err, left)
 				}
 				left -= len(got)
 			}
@@ -105,8 +106,8 @@ func TestFarAway(t *testing.T) {
 	})
 }
 
-// A server that lets no writes through for a while postpones blocking moves. A dequeue
-// that gives up then returns soon and takes nothing afterwards, and the server lives.
+// A server whose writes are paused postpones blocking moves. A dequeue whose context ends in
+// that time returns soon, takes no task afterwards, and does not crash the server.
 func TestGiveUpWhileWritesArePaused(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -118,8 +119,8 @@ func TestGiveUpWhileWritesArePaused(t *testing.T) {
 	busy := stall.Start(t)
 	b := open(t, s.URL(), redis.Lease(30*time.Second))
 	first := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
-	// moving waits until the consumer's blocking move is at the server. It returns false
-	// if a script is there in its place, and is postponed.
+	// moving waits until the consumer's blocking move is at the server. It returns false if a
+	// script is there instead, and is postponed.
 	moving := func() bool {
 		t.Helper()
 		for end := time.Now().Add(busy.Late(5 * time.Second)); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -137,11 +138,11 @@ func TestGiveUpWhileWritesArePaused(t *testing.T) {
 	admit := func(mode ...any) {
 		t.Helper()
 		if err := admin.Do(t.Context(), append([]any{"CLIENT"}, mode...)...).Err(); err != nil {
-			t.Fatalf("the server does not live: %v", err)
+			t.Fatalf("the server is down: %v", err)
 		}
 	}
-	// giveUp ends a dequeue whose move is at the server, while writes are paused. A move
-	// that has waited for its task is followed by another one, and not by a script.
+	// giveUp ends a dequeue while its move is at the server and writes are paused. A move that
+	// has waited for its task is followed by another move, and not by a script.
 	giveUp := func(pauseFirst bool, waits time.Duration) bool {
 		t.Helper()
 		got := make(chan int)
@@ -181,7 +182,7 @@ func TestGiveUpWhileWritesArePaused(t *testing.T) {
 			t.Errorf("Dequeue whose ctx ended: %v", err)
 		}
 		if took := time.Since(start); took > busy.Late(3*time.Second) {
-			t.Errorf("it took %v", took)
+			t.Errorf("Dequeue took %v to return", took)
 		}
 		admit("UNPAUSE")
 		return true
@@ -189,20 +190,21 @@ func TestGiveUpWhileWritesArePaused(t *testing.T) {
 	for _, pauseFirst := range []bool{true, false} {
 		for waits := 5 * time.Millisecond; !giveUp(pauseFirst, waits); waits *= 2 {
 			if waits > time.Second {
-				t.Fatal("a move that had waited was not followed by another one")
+				t.Fatal("a move that had waited was not followed by another move")
 			}
 		}
 		task := newTask("q")
 		enqueue(t, b, task)
 		second := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 		if got := dequeue(t, second, 1, 5*time.Second, "q"); len(got) != 1 || got[0].ID != task.ID || got[0].Attempt != 1 {
-			t.Fatalf("the other one got %v", got)
+			t.Fatalf("the other consumer got %v", got)
 		}
 	}
 }
 
-// A wait may be given up at any point of the opening of its connection, which belongs to the
-// request until that has ended. The race detector looks for a close that comes too early.
+// The context of a dequeue may end at any point while the connection for its move is being
+// opened. The connection belongs to the request until the request has ended. The race
+// detector finds a close that comes too early.
 func TestGiveUpWhileItConnects(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -221,13 +223,13 @@ func TestGiveUpWhileItConnects(t *testing.T) {
 	})
 }
 
-// Where the server is farther away than a move usually has time to end, its connection is
-// kept all the same: making another one takes several round trips each time.
+// With a distant server the connection for moves is kept, although a move takes longer to end
+// than it usually may. A new connection would take several round trips each time.
 func TestMovesEndFarAway(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
-		return // only a server can be told to end a move
+		return // miniredis has no CLIENT UNBLOCK
 	}
 	line := redisproxy.Start(t, redistest.Start(t, path).Addr)
 	c := consume(t, open(t, line.URL()), broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})

@@ -14,9 +14,9 @@ import (
 	"github.com/go-arbiter/arbiter/internal/stall"
 )
 
-// A method returns soon after its context has ended, also if the server hangs, and its
-// error wraps that of the context. What a dequeue was given meanwhile comes with the
-// next one.
+// Each method returns soon after its context has ended, also if the server hangs, and its
+// error wraps the error of the context. A task that the server hands out to a dequeue after
+// that comes with the next one.
 func TestContextEndsRequests(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -110,7 +110,7 @@ func TestContextEndsRequests(t *testing.T) {
 		}
 		all.Wait()
 		line.Freeze(false)
-		// A task that a dequeue was given is not forgotten.
+		// The task that was handed out to a dequeue comes with the next one.
 		got := make(map[broker.ID]bool)
 		for len(got) == 0 {
 			for _, c := range []broker.Consumer{c, several} {
@@ -123,7 +123,7 @@ func TestContextEndsRequests(t *testing.T) {
 				}
 			}
 			if st, err := b.Lookup(t.Context(), ids); err == nil && st[0].State == broker.StateCanceled {
-				break // by the cancel above, which has arrived all the same
+				break // the cancel above has reached the server and ended the task
 			}
 		}
 	})

@@ -28,12 +28,12 @@ func onEach(t *testing.T, body func(t *testing.T, url string)) {
 	}
 }
 
-// open opens a broker. Its lease is long unless the test says otherwise: consumers of
-// tests send no heartbeats of themselves, and a busy machine takes its time.
-// unhurried is a lease that no test outlives, also on a slow machine. Consumers that a
-// test drives by hand send no heartbeats.
+// unhurried is a lease that outlasts every test, also on a slow machine. A consumer that a
+// test calls by hand sends no heartbeats by itself.
 var unhurried = redis.Lease(5 * time.Minute)
 
+// open opens a broker, with that lease unless an option says otherwise. It is closed when the
+// test ends.
 func open(t *testing.T, url string, opts ...redis.Option) *redis.Broker {
 	t.Helper()
 	opts = append([]redis.Option{unhurried}, opts...)
@@ -49,6 +49,7 @@ func open(t *testing.T, url string, opts ...redis.Option) *redis.Broker {
 	return b
 }
 
+// newTask returns a task with usual values, after the changes.
 func newTask(queue string, change ...func(*broker.Task)) *broker.Task {
 	task := &broker.Task{
 		ID: broker.NewID(broker.KindTask, queue, 0), Name: "simple_add", Queue: queue, Codec: "msgpack",
@@ -62,6 +63,7 @@ func newTask(queue string, change ...func(*broker.Task)) *broker.Task {
 	return task
 }
 
+// consume opens a consumer, which is closed when the test ends.
 func consume(t *testing.T, b broker.Broker, cfg broker.ConsumerConfig) broker.Consumer {
 	t.Helper()
 	if cfg.Slots == 0 {
@@ -75,8 +77,8 @@ func consume(t *testing.T, b broker.Broker, cfg broker.ConsumerConfig) broker.Co
 	return c
 }
 
-// dequeue returns as many tasks as it wants. It waits for them ten times as long as
-// a machine needs that has nothing else to do.
+// dequeue returns want tasks. The wait is the time that an idle machine needs; dequeue waits
+// ten times as long before it fails the test.
 func dequeue(t *testing.T, c broker.Consumer, want int, wait time.Duration, queues ...string) []*broker.Delivery {
 	t.Helper()
 	var out []*broker.Delivery
@@ -94,6 +96,7 @@ func dequeue(t *testing.T, c broker.Consumer, want int, wait time.Duration, queu
 	return out
 }
 
+// settle settles a batch and returns the error of each settlement.
 func settle(t *testing.T, c broker.Consumer, batch ...broker.Settlement) []error {
 	t.Helper()
 	errs, err := c.Settle(t.Context(), batch)
@@ -103,6 +106,7 @@ func settle(t *testing.T, c broker.Consumer, batch ...broker.Settlement) []error
 	return errs
 }
 
+// succeed returns a settlement with a result.
 func succeed(d *broker.Delivery, result string) broker.Settlement {
 	return broker.Settlement{Delivery: d, Outcome: broker.Outcome{
 		State: broker.StateSucceeded, Codec: "msgpack", Result: []byte(result), Name: d.Name, Attempts: d.Attempt,
@@ -120,7 +124,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 		task := newTask("q", func(x *broker.Task) { x.Inbox = box; x.Meta = map[string]string{"a": "b"} })
-		for range 2 { // the second one changes nothing
+		for range 2 { // the second call changes nothing
 			if err := b.Enqueue(t.Context(), []*broker.Task{task}); err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +137,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil || st[0].State != broker.StateRunning || st[0].Minion != c.ID() || st[1].State != broker.StateUnknown {
 			t.Fatalf("look-up: %+v, %v", st, err)
 		}
-		for range 2 { // the second one is accepted, too: its first reply may have been lost
+		for range 2 { // a repetition is accepted, since the first reply may have been lost
 			if errs := settle(t, c, succeed(d, "3")); errs[0] != nil {
 				t.Fatal(errs)
 			}
@@ -143,7 +147,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("mail %+v, %v", mail, err)
 		}
 		if o, err := mail.Notices[0].Outcome(); err != nil || string(o.Result) != "3" {
-			t.Fatalf("letter %+v, %v", o, err)
+			t.Fatalf("the notice has the outcome %+v, %v", o, err)
 		}
 		if st, err = b.Lookup(t.Context(), []broker.ID{task.ID}); err != nil || st[0].State != broker.StateSucceeded || string(st[0].Outcome.Result) != "3" {
 			t.Fatalf("look-up: %+v, %v", st, err)
@@ -152,7 +156,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := c.Dequeue(t.Context(), []string{"q"}, 1, 0); err != nil || len(got) > 0 {
-			t.Fatalf("a repeat made a second task: %v, %v", got, err)
+			t.Fatalf("a repeated Enqueue made a second task: %v, %v", got, err)
 		}
 	})
 }
@@ -178,14 +182,14 @@ func TestCancel(t *testing.T) {
 			t.Fatalf("verdicts %v, %v", verdicts, err)
 		}
 		if id := <-told; id != first.ID {
-			t.Fatalf("told of %v", id)
+			t.Fatalf("OnCancel was called with %v, want the running task", id)
 		}
 		if errs := settle(t, c, broker.Settlement{Delivery: first, Verb: broker.VerbRetry}); errs[0] != nil {
 			t.Fatal(errs)
 		}
 		for _, d := range dequeue(t, c, 3, time.Second, "q") {
 			if d.ID == tasks[2].ID || d.ID == first.ID {
-				t.Fatalf("a cancelled task was handed out")
+				t.Fatalf("a task that was cancelled while it waited was handed out")
 			}
 		}
 		again := newTask("q", func(x *broker.Task) { x.Unique = "k" })
@@ -193,7 +197,7 @@ func TestCancel(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d := dequeue(t, c, 1, time.Second, "q")[0]; d.ID != again.ID {
-			t.Fatalf("got %v", d.ID)
+			t.Fatalf("got %v, want the task that was not cancelled", d.ID)
 		}
 		st, err := b.Lookup(t.Context(), []broker.ID{first.ID, tasks[2].ID, later.ID})
 		if err != nil {
@@ -265,13 +269,13 @@ func TestDelayAndWake(t *testing.T) {
 					}
 					got <- time.Now()
 				}()
-				time.Sleep(50 * time.Millisecond) // most likely it waits by then
+				time.Sleep(50 * time.Millisecond) // so that it most likely waits
 				start := time.Now()
 				if err := b.Enqueue(t.Context(), []*broker.Task{newTask(queues[len(queues)-1], func(x *broker.Task) { x.Delay = delay })}); err != nil {
 					t.Fatal(err)
 				}
 				took := (<-got).Sub(start)
-				if took < delay-2*time.Millisecond || took > delay+3*time.Second { // it looks by itself after 5 s
+				if took < delay-2*time.Millisecond || took > delay+3*time.Second { // without a wake-up it would look after 5 s
 					t.Errorf("queues %v: a delay of %v took %v", queues, delay, took)
 				}
 				t.Logf("queues %v: delay %v, came after %v", queues, delay, took)

@@ -13,7 +13,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 )
 
-// garbler changes the next reply of a script that hands out messages, once it is told to.
+// garbler is a hook of a client. When it is armed it changes the next reply of a script that
+// hands out messages.
 type garbler struct{ change func(reply []string) []string }
 
 func (*garbler) DialHook(next goredis.DialHook) goredis.DialHook { return next }
@@ -37,8 +38,8 @@ func (g *garbler) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	}
 }
 
-// A reply that is none of the script's is an error, and what it was to bring comes with
-// the next call.
+// A reply of a form that the script never returns is an error. The tasks that the script has
+// handed out come with the next call.
 func TestGarbledDequeue(t *testing.T) {
 	t.Parallel()
 	count := func(n string) func([]string) []string {

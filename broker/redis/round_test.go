@@ -11,7 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 )
 
-// states counts what the state hash of a queue has.
+// states returns how many fields the state hash of a queue has.
 func (p *passing) states(t *testing.T, queue string) int {
 	t.Helper()
 	n, err := p.raw.HLen(t.Context(), "{"+redis.DefaultNamespace+":"+queue+"}:state").Result()
@@ -21,8 +21,8 @@ func (p *passing) states(t *testing.T, queue string) int {
 	return int(n)
 }
 
-// settleAll executes so many tasks of a queue, 100 at once. Each is no sibling of
-// another, so each has a state of its own.
+// settleAll executes n tasks of a queue in batches of 100. Their ids are of different blocks,
+// so each has a field of its own in the state hash.
 func (p *passing) settleAll(t *testing.T, b broker.Broker, c broker.Consumer, queue string, n int) {
 	t.Helper()
 	tasks := make([]*broker.Task, n)
@@ -45,8 +45,8 @@ func (p *passing) settleAll(t *testing.T, b broker.Broker, c broker.Consumer, qu
 	}
 }
 
-// What is due is forgotten with one heartbeat, however much it is: the heartbeat does not
-// wait for it, and no other one is needed.
+// After one heartbeat all tasks are swept whose retention is over, however many they are. The
+// heartbeat does not wait for that, and no further heartbeat is needed.
 func TestSweepGoesOnWhileThereIsSomething(t *testing.T) {
 	t.Parallel()
 	onPassing(t, func(t *testing.T, p *passing) {
@@ -57,7 +57,7 @@ func TestSweepGoesOnWhileThereIsSomething(t *testing.T) {
 		if n := p.states(t, "q"); n != 300 {
 			t.Fatalf("%d states, want 300", n)
 		}
-		consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}}) // with the heartbeat that opens it
+		consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}}) // opening a consumer sends a heartbeat
 		for end := time.Now().Add(20 * time.Second); p.states(t, "q") > 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%d states are left", p.states(t, "q"))
@@ -66,31 +66,32 @@ func TestSweepGoesOnWhileThereIsSomething(t *testing.T) {
 	})
 }
 
-// While something is due a minion forgets more than it settles, without any heartbeat.
+// While tasks are due to be swept, settlements sweep more of them than they settle, without
+// any heartbeat.
 func TestSweepBehindSettlements(t *testing.T) {
 	t.Parallel()
 	onPassing(t, func(t *testing.T, p *passing) {
 		b := p.open(t, redis.SweepStep(1), redis.NoKeeper(), redis.Lease(time.Minute))
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 300})
-		p.settleAll(t, b, c, "q", 600) // in batches of 100
+		p.settleAll(t, b, c, "q", 600) // in 6 batches
 		p.pass(p.keep + 2*time.Second)
 		c = consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 300})
 		if n := p.states(t, "q"); n != 400 {
 			t.Fatalf("%d states after the two steps of a heartbeat, want 400", n)
 		}
 		p.settleAll(t, b, c, "q", 100)
-		if n := p.states(t, "q"); n != 300 { // 100 have come, and 200 have gone
+		if n := p.states(t, "q"); n != 300 { // 100 have ended, and 200 were swept
 			t.Errorf("%d states after a settlement of 100, want 300", n)
 		}
 		p.settleAll(t, b, c, "q", 500)
 		if n := p.states(t, "q"); n != 600 {
-			t.Errorf("%d states, want the 600 that are not due", n)
+			t.Errorf("%d states, want the 600 of tasks that are not due", n)
 		}
 	})
 }
 
-// In a queue that nobody serves the messages of cancelled tasks go. What waits there
-// stays, in its order, and who serves it later gets it.
+// In a queue without a minion a round removes the messages of cancelled tasks. The other
+// tasks stay, in their order, and a minion that comes later gets them.
 func TestPurgeOfAnUnservedQueue(t *testing.T) {
 	t.Parallel()
 	onPassing(t, func(t *testing.T, p *passing) {
@@ -109,7 +110,7 @@ func TestPurgeOfAnUnservedQueue(t *testing.T) {
 				killed = append(killed, x.ID)
 			} else {
 				kept = append(kept, x.ID)
-				if x.Unique == "" { // those with a key are stored by another script, so before or after these
+				if x.Unique == "" { // tasks with a unique key are stored by another script, and have no order to these
 					inOrder = append(inOrder, x.ID)
 				}
 			}
@@ -121,10 +122,10 @@ func TestPurgeOfAnUnservedQueue(t *testing.T) {
 		p.round(t, b)
 		queue := "{" + redis.DefaultNamespace + ":q}:"
 		if left, err := p.raw.LLen(t.Context(), queue+"ready").Result(); err != nil || int(left) != len(kept) {
-			t.Errorf("%d messages, want the %d that are not killed, %v", left, len(kept), err)
+			t.Errorf("%d messages, want the %d that were not cancelled, %v", left, len(kept), err)
 		}
 		if there, err := p.raw.Exists(t.Context(), queue+"held", queue+"gone").Result(); err != nil || there > 0 {
-			t.Errorf("held or gone is there: %d, %v", there, err)
+			t.Errorf("the keys held or gone still exist: %d, %v", there, err)
 		}
 		if keys, err := p.raw.HLen(t.Context(), queue+"unique").Result(); err != nil || int(keys) != n/7+1-len(killedUnique(tasks, killed)) {
 			t.Errorf("%d unique keys, %v", keys, err)
@@ -140,11 +141,12 @@ func TestPurgeOfAnUnservedQueue(t *testing.T) {
 			}
 		}
 		if !slices.Equal(got, inOrder) {
-			t.Error("what is left comes in another order")
+			t.Error("the tasks that stayed come in another order")
 		}
 	})
 }
 
+// killedUnique returns the cancelled tasks that have a unique key.
 func killedUnique(tasks []*broker.Task, killed []broker.ID) (out []broker.ID) {
 	for _, x := range tasks {
 		if x.Unique != "" && slices.Contains(killed, x.ID) {
@@ -154,8 +156,7 @@ func killedUnique(tasks []*broker.Task, killed []broker.ID) (out []broker.ID) {
 	return out
 }
 
-// A round finds arrivals in a queue that nobody serves, and a minion of another one is
-// told of them.
+// A round finds arrivals in a queue without a minion, and tells a minion of another queue.
 func TestArrivalsInAnUnservedQueue(t *testing.T) {
 	t.Parallel()
 	onPassing(t, func(t *testing.T, p *passing) {
@@ -176,13 +177,13 @@ func TestArrivalsInAnUnservedQueue(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if !slices.Contains(told, "q") {
-			t.Errorf("it was told of %v, want q", told)
+			t.Errorf("OnArrivals was called with %v, want q", told)
 		}
 	})
 }
 
-// One of those who look after a namespace does so at a time, and the next page is for
-// whoever asks next.
+// In each interval one broker of a namespace gets a turn. The next turn goes to the broker
+// that asks first after that.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	onPassing(t, func(t *testing.T, p *passing) {
@@ -190,16 +191,16 @@ func TestTurns(t *testing.T) {
 		enqueue(t, one, p.task("q"))
 		first, err := one.Round(t.Context())
 		if err != nil || first != time.Hour {
-			t.Errorf("the first one is to ask again in %v, %v", first, err)
+			t.Errorf("the first broker is to ask again in %v, %v", first, err)
 		}
 		second, err := two.Round(t.Context())
 		if err != nil || second <= 0 || second > time.Hour {
-			t.Errorf("the second one is to ask again in %v, %v", second, err)
+			t.Errorf("the second broker is to ask again in %v, %v", second, err)
 		}
 	})
 }
 
-// Two that look after the same queues at once do no harm.
+// Two brokers that visit the same queues at once do no harm.
 func TestRoundsAtOnce(t *testing.T) {
 	t.Parallel()
 	onPassing(t, func(t *testing.T, p *passing) {
@@ -231,7 +232,8 @@ func TestRoundsAtOnce(t *testing.T) {
 	})
 }
 
-// Whoever uses a queue again while it is forgotten keeps it, at whatever point that is.
+// A process that uses a queue again while another process forgets it keeps the queue, at
+// whatever point of the forgetting that is.
 func TestQueueUsedWhileItIsForgotten(t *testing.T) {
 	t.Parallel()
 	s := "{" + redis.DefaultNamespace + ":queues}:since"
@@ -239,7 +241,7 @@ func TestQueueUsedWhileItIsForgotten(t *testing.T) {
 		onPassing(t, func(t *testing.T, p *passing) {
 			b := p.open(t)
 			enqueue(t, b, p.task("q"))
-			p.pass(p.registered) // the keys of the queue are there, and the note is not
+			p.pass(p.registered) // the queue still has keys, but no note that it is registered
 			p.raw.Del(t.Context(), "{"+redis.DefaultNamespace+":q}:meta")
 			enqueue(t, b, p.task("q"))
 			if found, err := b.Queues(t.Context()); err != nil || found[0].Pending != 2 {
@@ -258,7 +260,7 @@ func TestQueueUsedWhileItIsForgotten(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.pass(p.unused)
-			// As if the turn had come before this: the server counts from now on.
+			// As if a turn had come before this: the server counts the unused time from now on.
 			if err := p.raw.HIncrBy(t.Context(), s, "q", redis.UnusedFor.Milliseconds()).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -280,7 +282,7 @@ func TestQueueUsedWhileItIsForgotten(t *testing.T) {
 			if found, err := b.Queues(t.Context()); err != nil || len(found) > 0 {
 				t.Errorf("queues %+v, %v", found, err)
 			}
-			// Now it has three partitions, and old had it in mind with one.
+			// Now it has three partitions, and the old broker remembers one.
 			x := p.task("q")
 			enqueue(t, b, x)
 			y := p.task("q")
@@ -294,7 +296,7 @@ func TestQueueUsedWhileItIsForgotten(t *testing.T) {
 	})
 }
 
-// A fence stands where a blocking move can still come, and nowhere else.
+// A minion that is gone leaves a fence only where a blocking move can still come.
 func TestFenceWhereAMoveCanCome(t *testing.T) {
 	t.Parallel()
 	onPassing(t, func(t *testing.T, p *passing) {
@@ -314,7 +316,7 @@ func TestFenceWhereAMoveCanCome(t *testing.T) {
 			t.Fatal(err)
 		}
 		if found := fences(); len(found) > 0 {
-			t.Errorf("a minion that has left, and whose moves have ended, leaves %q", found)
+			t.Errorf("a minion that has left, and whose moves have ended, leaves the keys %q", found)
 		}
 		dies := p.open(t)
 		consume(t, dies, broker.ConsumerConfig{Queues: []string{"a", "b"}})
@@ -325,7 +327,7 @@ func TestFenceWhereAMoveCanCome(t *testing.T) {
 		p.pass(p.lease + time.Second)
 		p.round(t, b)
 		if found := fences(); len(found) != 1 {
-			t.Errorf("there are the fences %q, want that of the minion of one queue", found)
+			t.Errorf("the fences are %q, want only that of the minion of one queue", found)
 		}
 		if err := b.Close(); err != nil {
 			t.Fatal(err)

@@ -14,19 +14,19 @@ import (
 	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
-// place is the beginning of the keys of a queue.
+// place returns how all keys of a queue begin.
 func place(queue string) string { return "{" + redis.DefaultNamespace + ":" + queue + "}:" }
 
-// unregister takes away the registration of all minions of a queue.
+// unregister removes the registrations of all minions of a queue, as a loss of data would.
 func unregister(t *testing.T, raw goredis.Cmdable, queue string) {
 	t.Helper()
 	if n, err := raw.Del(t.Context(), place(queue)+"minions").Result(); err != nil || n != 1 {
-		t.Fatalf("%d registrations are gone, %v", n, err)
+		t.Fatalf("removed %d registrations, %v", n, err)
 	}
 }
 
-// A minion whose registration is gone learns it from its next settlement, and what it
-// has taken meanwhile comes back when it closes, without a strike.
+// A minion learns from its next settlement that its registration was lost. The tasks that it
+// has taken meanwhile come back when it closes, and no recovery is counted.
 func TestUnregisteredMinionGivesBack(t *testing.T) {
 	t.Parallel()
 	for name, loses := range map[string]func(t *testing.T, raw *goredis.Client){
@@ -51,7 +51,7 @@ func TestUnregisteredMinionGivesBack(t *testing.T) {
 					d, err := c.Dequeue(t.Context(), []string{"q"}, 1, time.Minute)
 					came <- got{d, err}
 				}()
-				time.Sleep(20 * time.Millisecond) // so that it waits; it makes no difference if it does not yet
+				time.Sleep(20 * time.Millisecond) // so that it most likely waits; the test also holds if it does not
 				loses(t, raw)
 				tasks := make(map[broker.ID]bool)
 				for range 5 {
@@ -65,10 +65,10 @@ func TestUnregisteredMinionGivesBack(t *testing.T) {
 						t.Errorf("settlement of a minion that is not registered: %v", errs[0])
 					}
 				} else if !errors.Is(g.err, broker.ErrLeaseLost) {
-					t.Fatalf("it got %d tasks, %v", len(g.d), g.err)
+					t.Fatalf("the waiting dequeue got %d tasks, %v", len(g.d), g.err)
 				}
 				if _, err := c.Dequeue(t.Context(), []string{"q"}, 1, time.Minute); !errors.Is(err, broker.ErrLeaseLost) {
-					t.Errorf("the next dequeue: %v", err)
+					t.Errorf("the next dequeue: error %v", err)
 				}
 				if err := c.Close(t.Context()); err != nil {
 					t.Fatal(err)
@@ -76,28 +76,27 @@ func TestUnregisteredMinionGivesBack(t *testing.T) {
 				next := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
 				for _, d := range dequeue(t, next, 5, 5*time.Second, "q") {
 					if d.Recoveries != 0 {
-						t.Errorf("it was charged %d recoveries", d.Recoveries)
+						t.Errorf("the task has %d recoveries, want none", d.Recoveries)
 					}
 					delete(tasks, d.ID)
 				}
 				if len(tasks) > 0 {
-					t.Errorf("%d tasks are gone", len(tasks))
+					t.Errorf("%d tasks did not come back", len(tasks))
 				}
 			})
 		})
 	}
 }
 
-// What a minion held whose registration is gone, and that is not heard of any more, is
-// found by another one, also in a queue that this one does not serve. What others hold
-// stays theirs.
+// A minion whose registration was lost has died. Another minion finds the tasks that it held,
+// also in a queue that this minion does not serve. It leaves tasks of other minions alone.
 func TestTasksWithoutAnOwnerAreFound(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) { found(t, url, rawClient(t, url)) })
 }
 
-// The same where queues are on several servers. The short form has one that plays a
-// cluster: to start a real one takes seconds.
+// The same on a cluster. In the short form one server plays a cluster, since it takes seconds
+// to start a real one.
 func TestTasksWithoutAnOwnerAreFoundOnCluster(t *testing.T) {
 	t.Parallel()
 	body := func(t *testing.T, addrs ...string) {
@@ -112,6 +111,7 @@ func TestTasksWithoutAnOwnerAreFoundOnCluster(t *testing.T) {
 	onClusters(t, body)
 }
 
+// found is the body of both tests.
 func found(t *testing.T, url string, raw goredis.Cmdable) {
 	b := open(t, url, redis.Lease(900*time.Millisecond))
 	parts := open(t, url, redis.Lease(900*time.Millisecond), redis.Partitions(3))
@@ -134,12 +134,12 @@ func found(t *testing.T, url string, raw goredis.Cmdable) {
 	for _, n := range []string{"0", "1", "2"} {
 		_ = raw.Del(t.Context(), place("parts:"+n)+"minions").Err()
 	}
-	// The server does not see who runs this one; and it must not start again.
+	// The cancel script does not see that this task runs. The task ends, and must not start again.
 	if v, err := b.Cancel(t.Context(), []broker.ID{sent[0].ID}); err != nil || v[0] != broker.CancelPrevented {
 		t.Fatalf("Cancel: %v, %v", v, err)
 	}
 	other := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
-	held := dequeue(t, other, 1, time.Second, "q") // the sixth
+	held := dequeue(t, other, 1, time.Second, "q") // the sixth task
 	for left, end := 4, time.Now().Add(15*time.Second); left > 0; {
 		if time.Now().After(end) {
 			t.Fatalf("%d tasks were not found", left)
@@ -162,9 +162,9 @@ func found(t *testing.T, url string, raw goredis.Cmdable) {
 		}
 	}
 	if errs := settle(t, other, succeed(held[0], "1")); errs[0] != nil {
-		t.Errorf("what the other one held: %v", errs[0])
+		t.Errorf("a settlement of the other minion: %v", errs[0])
 	}
-	// It is back in a queue that the finder does not serve.
+	// The task of the queue that the finder does not serve came back, too.
 	for {
 		if err := other.Heartbeat(t.Context(), broker.Load{}); err != nil {
 			t.Fatal(err)

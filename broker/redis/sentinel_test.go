@@ -10,8 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// Sentinels that have a user and password of their own are told them by the URL or by
-// an option. Without them, or with wrong ones, Open says what is missing, and shows no
+// Sentinels can have a user and password of their own, which the URL or an option gives.
+// Without them, or with wrong ones, the error of Open says what is missing, and contains no
 // password.
 func TestSentinelLogin(t *testing.T) {
 	t.Parallel()
@@ -34,7 +34,7 @@ func TestSentinelLogin(t *testing.T) {
 	for name, c := range map[string]struct {
 		url  string
 		opts []redis.Option
-		want string // in the error; "" if it works
+		want string // a part of the error; "" if Open succeeds
 	}{
 		"user and password in the URL": {url: url + "?sentinel_username=watch&sentinel_password=other%3A%2F%3F"},
 		"beside other parameters":      {url: url + "?pool_size=5&sentinel_username=watch&sentinel_password=other%3A%2F%3F&read_timeout=4s"},
@@ -60,7 +60,7 @@ func TestSentinelLogin(t *testing.T) {
 		case c.want != "" && (!errors.Is(err, broker.ErrInvalid) || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s: %v, want an error with %q", name, err, c.want)
 		case c.want != "" && (strings.Contains(err.Error(), "wrong") || strings.Contains(err.Error(), "wr%")):
-			t.Errorf("%s: it shows the password: %v", name, err)
+			t.Errorf("%s: the error contains the password: %v", name, err)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 )
 
-// lines is where a log goes.
+// lines collects the output of a logger.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -32,9 +32,9 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// A key of another type stops its queue at most. The minion serves its other queues, and
-// settles what it has of them, and the log names the queue and the key. When the key is
-// gone the queue is served again.
+// A key of the wrong type stops at most its own queue. The minion serves its other queues and
+// settles their tasks, and the log names the queue and the key. When the key was deleted the
+// queue is served again.
 func TestKeyOfAnotherType(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -63,7 +63,7 @@ func TestKeyOfAnotherType(t *testing.T) {
 			if err := raw.SAdd(ctx, key, "x").Err(); err != nil {
 				t.Fatal(err)
 			}
-			if strings.HasPrefix(name, "gone") || strings.HasPrefix(name, "stop") { // these are sets
+			if strings.HasPrefix(name, "gone") || strings.HasPrefix(name, "stop") { // sets; the key is made a string
 				raw.Del(ctx, key)
 				raw.Set(ctx, key, "x", 0)
 			}
@@ -98,7 +98,7 @@ func TestKeyOfAnotherType(t *testing.T) {
 				}
 			}
 			switch text := log.String(); {
-			case name == "unique" || name == "dead" || name == "about" || name == "flows" || name == "halt": // no consumer needs them here
+			case name == "unique" || name == "dead" || name == "about" || name == "flows" || name == "halt": // no script of this test reads these keys
 			case strings.Contains(text, "good") && !strings.Contains(text, "queue=bad"):
 				t.Errorf("%s: the log names another queue: %s", name, text)
 			case name != "odd" && name != "outbox" && name != "held" && name != "gone" && name != "later" && name != "keep:r60" && !strings.Contains(text, key+" is a "):
@@ -114,11 +114,11 @@ func TestKeyOfAnotherType(t *testing.T) {
 			enqueue(t, b, task)
 			for end := time.Now().Add(time.Minute); ; {
 				if err := c.Heartbeat(ctx, broker.Load{}); err != nil {
-					t.Fatalf("%s: afterwards: %v", name, err)
+					t.Fatalf("%s: after the key was deleted: %v", name, err)
 				}
 				got, err := c.Dequeue(ctx, []string{"bad", "good"}, 10, 10*time.Millisecond)
 				if err != nil {
-					t.Fatalf("%s: afterwards: %v", name, err)
+					t.Fatalf("%s: after the key was deleted: %v", name, err)
 				}
 				found := false
 				for _, d := range got {

@@ -12,8 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// Tasks that were assigned, and whose message is lost on the way to the minion,
-// are found by heartbeats and handed out by Dequeue.
+// The message about assigned tasks can be lost on its way to the minion. Then heartbeats find
+// the tasks, and Dequeue returns them.
 func TestAssignedUnheard(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -26,7 +26,7 @@ func TestAssignedUnheard(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = b.Close() }()
-	c, err := b.Consume(ctx, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10}) // it hears nothing
+	c, err := b.Consume(ctx, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10}) // without OnAssign it hears no message
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,12 +64,12 @@ func TestAssignedUnheard(t *testing.T) {
 		}
 	}
 	if len(found) != len(tasks) {
-		t.Errorf("%d tasks were found, want %d", len(found), len(tasks))
+		t.Errorf("Dequeue returned %d tasks, want %d", len(found), len(tasks))
 	}
 }
 
-// What is assigned is sent again where a reply was lost, and may come late. An
-// attempt that is over by then does not start again.
+// After a lost reply an arbiter assigns again, and the second message may come late. An attempt
+// that has ended by then does not start again.
 func TestAssignedTwice(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -105,17 +105,17 @@ func TestAssignedTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		again() // while it runs
+		again() // while the task runs
 		got := <-heard
 		if errs := settle(t, c, succeed(got[0], "1")); errs[0] != nil {
 			t.Fatal(errs[0])
 		}
-		again() // when it is over
+		again() // after the task has ended
 		if err := b.Assign(t.Context(), c.ID(), []broker.ID{second.ID}); err != nil {
 			t.Fatal(err)
 		}
 		if got := <-heard; len(got) != 1 || got[0].ID != second.ID {
-			t.Fatalf("%+v, want the second task alone", got[0])
+			t.Fatalf("got %+v, want only the second task", got[0])
 		}
 	})
 }

@@ -14,11 +14,12 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redisproxy"
 )
 
-// Two minions are cut off for longer than their leases. The first that is back gives the
-// other one time to sign off: so neither is taken for dead.
+// The leases of two minions end though both live, as after an outage of the server. The first
+// one that reaches the server again extends the lease of the other one, so that it can sign
+// off. So neither is taken for dead.
 func TestCutOffTogether(t *testing.T) {
 	t.Parallel()
-	const lease = time.Minute // the test ends it itself
+	const lease = time.Minute // the test ends the lease by a change of the score
 	onEach(t, func(t *testing.T, url string) {
 		p := redisproxy.Start(t, strings.TrimPrefix(url, "redis://"))
 		raw := rawClient(t, url)
@@ -33,7 +34,7 @@ func TestCutOffTogether(t *testing.T) {
 			id := b.ID()
 			ends := func() float64 {
 				score, err := raw.ZScore(t.Context(), place(q)+"minions", string(id[:])).Result()
-				if errors.Is(err, goredis.Nil) { // a round of another broker was faster, and took it for dead
+				if errors.Is(err, goredis.Nil) { // the other broker was faster: its round took the minion for dead
 					return -1
 				}
 				if err != nil {
@@ -42,12 +43,12 @@ func TestCutOffTogether(t *testing.T) {
 				return score
 			}
 			p.Freeze(true)
-			for range 3 { // what was under way may still get through
+			for range 3 { // a request may still pass before the connection freezes
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 				_ = a.Heartbeat(ctx, broker.Load{})
 				cancel()
 			}
-			p.Cut() // nothing of them comes late
+			p.Cut() // drops the connections, so that no frozen request reaches the server later
 			p.Freeze(false)
 			for _, c := range []broker.Consumer{a, b} {
 				id := c.ID()
@@ -59,7 +60,7 @@ func TestCutOffTogether(t *testing.T) {
 			if q == "heartbeat" {
 				for end := time.Now().Add(10 * time.Second); a.Heartbeat(t.Context(), broker.Load{}) != nil; {
 					if time.Now().After(end) {
-						t.Fatal("the server is not reached again")
+						t.Fatal("no heartbeat succeeds after the connection is back")
 					}
 				}
 			} else {

@@ -16,10 +16,11 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
+// unkept makes a task one whose outcome is not kept.
 func unkept(x *broker.Task) { x.Retention, x.DeadFor = 0, 0 }
 
-// Tasks whose outcomes are not kept leave a byte each in a run of their block,
-// whatever their outcomes were, and are known by it for as long as any task is.
+// A task whose outcome is not kept leaves one byte in a run of its block, whatever the outcome
+// was. Its id is known by that for as long as the id of any other task.
 func TestBlockUnkept(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
@@ -38,14 +39,14 @@ func TestBlockUnkept(t *testing.T) {
 			}
 			batch = append(batch, s)
 		}
-		for range 2 { // the second time as after a lost reply
+		for range 2 { // the second time is a repetition after a lost reply
 			for i, err := range settle(t, c, batch...) {
 				if err != nil {
 					t.Fatalf("settlement %d: %v", i, err)
 				}
 			}
 		}
-		wantFields(t, raw, 1, 2, 0) // those that succeeded, and the one that failed
+		wantFields(t, raw, 1, 2, 0) // a run of those that succeeded, and one of the failed task
 		run := fields(t, raw)[string(tasks[0].ID[:15])+"r\x01"]
 		places := []byte{1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}
 		if len(run) < 12 || run[0] != 2 || run[1] != byte(broker.StateSucceeded) || run[8:] != "\x00\x00\x00\x01"+string(places) {
@@ -62,12 +63,12 @@ func TestBlockUnkept(t *testing.T) {
 		other := *tasks[12]
 		other.Payload = []byte{0x92, 0, 1}
 		if err := b.Enqueue(t.Context(), []*broker.Task{&other}); !errors.Is(err, broker.ErrDuplicate) {
-			t.Errorf("other content: %v", err)
+			t.Errorf("the id with other content: %v", err)
 		}
 	})
 }
 
-// Their ids are known for [broker.MinTombstone], and then forgotten.
+// The ids of such tasks are known for [broker.MinTombstone], and then forgotten.
 func TestBlockUnkeptForgotten(t *testing.T) {
 	s := miniredis.RunT(t)
 	now := time.Now()
@@ -106,7 +107,7 @@ func TestBlockUnkeptForgotten(t *testing.T) {
 	wantPending(t, raw, 10)
 }
 
-// used returns how many bytes the keys of a namespace take.
+// used returns how many bytes of memory the keys of a namespace take.
 func used(t *testing.T, raw *goredis.Client, namespace string) (n int64) {
 	t.Helper()
 	keys := raw.Scan(t.Context(), 0, "*"+namespace+"*", 1000).Iterator()
@@ -123,8 +124,8 @@ func used(t *testing.T, raw *goredis.Client, namespace string) (n int64) {
 	return n
 }
 
-// A task whose outcome is not kept takes less memory than one that is kept for
-// the usual hour, however it was sent and settled.
+// A task whose outcome is not kept takes less memory than one whose outcome is kept for the
+// usual hour, in whatever batches the tasks were sent and settled.
 func TestUnkeptTakesLess(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -165,13 +166,13 @@ func TestUnkeptTakesLess(t *testing.T) {
 			t.Run(fmt.Sprintf("sent together %v, settled %d at once", together, at), func(t *testing.T) {
 				name := fmt.Sprintf("%v-%d", together, at)
 				zero, hour := take(t, "zero-"+name, 0, together, at), take(t, "hour-"+name, time.Hour, together, at)
-				t.Logf("%d bytes a task, %d if kept for an hour", zero/n, hour/n)
+				t.Logf("%d bytes per task, %d if the outcome is kept for an hour", zero/n, hour/n)
 				most := hour
 				if together {
 					most = hour * 3 / 4
 				}
 				if zero > most {
-					t.Errorf("%d tasks that are not kept take %d bytes, want at most %d: kept for an hour they take %d", n, zero, most, hour)
+					t.Errorf("%d tasks whose outcomes are not kept take %d bytes, want at most %d; kept for an hour they take %d", n, zero, most, hour)
 				}
 			})
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// pair returns both ends of a connection, the first of them wakeful.
+// pair returns both ends of a connection. The first one is wakeful.
 func pair(t *testing.T) (c, peer net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -35,7 +35,7 @@ func pair(t *testing.T) (c, peer net.Conn) {
 	return c, peer
 }
 
-// A wakeful connection reads as every other one does.
+// The reads of a wakeful connection have the same results as those of any other connection.
 func TestWakefulConn(t *testing.T) {
 	t.Parallel()
 	c, peer := pair(t)
@@ -48,7 +48,7 @@ func TestWakefulConn(t *testing.T) {
 		t.Errorf("a read with a deadline and nothing to read: %v", err)
 	}
 	if d := time.Since(began); d < 3*time.Millisecond {
-		t.Errorf("it ended after %v, before its deadline", d)
+		t.Errorf("the read ended after %v, before its deadline", d)
 	}
 
 	_ = c.SetDeadline(time.Time{})
@@ -67,7 +67,7 @@ func TestWakefulConn(t *testing.T) {
 	}()
 	_ = c.Close()
 	if err := <-ended; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("a read that Close ends: %v", err)
+		t.Errorf("a read during which the connection is closed: %v", err)
 	}
 
 	c, peer = pair(t)
@@ -76,11 +76,12 @@ func TestWakefulConn(t *testing.T) {
 	}
 	_ = peer.Close()
 	if _, err := c.Read(buf); err != io.EOF {
-		t.Errorf("a read when the other end is closed: %v", err)
+		t.Errorf("a read after the other end was closed: %v", err)
 	}
 }
 
-// Heartbeats of a broker that Open has made are on wakeful connections, below TLS too.
+// A broker that Open has made uses wakeful connections for heartbeats, and no others. With TLS
+// the connection below TLS is wakeful.
 func TestHeartbeatsAreWakeful(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
