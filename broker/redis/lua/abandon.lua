@@ -1,15 +1,16 @@
--- abandon ends parked tasks of a queue that no minion serves, whose time has been over
--- for a while. They are of one class of retention.
+-- abandon ends parked tasks of a queue without a minion, whose time is over. The caller has
+-- read them with abandoned.lua and knows their outcomes. All are of one retention class.
+-- The script ends a task only if it still waits as it was read; others stay as they are.
 --
 -- KEYS  1 minions  2 due  3 later  4 parked  5 needs  6 state  7 dead  8 unique  9 keep
---       10 list of the class  11 about  12 deadlines  13 flows  14 outbox, then the
---       record of each task, which need not be there
--- ARGV  1 for how many ms  2 name of the class  3 ms for which the outcome can be read
---       4 ms until it is swept  5 prefix of inbox channels, then for each task: id, the
---       number of its next attempt (4), the outcome with its length (4) in front, its
---       unique key ('' if it has none)
--- Returns false, and does nothing, if the queue has a minion; else how many have ended,
--- and how many arrivals that made. What has changed since it was looked at stays.
+--       10 list of the class  11 about  12 deadlines  13 flows  14 outbox, then the key of
+--       each task's record, which exists only for large ones
+-- ARGV  1 ms for which their time must have been over  2 name of the class  3 ms for which
+--       the outcome can be read  4 ms until the task is swept  5 prefix of inbox channels,
+--       then for each task: id, number of its next attempt (4 bytes), outcome with its length
+--       (4 bytes) in front, unique key ('' if it has none)
+-- Returns false, and does nothing, if the queue has a minion; else how many tasks have
+-- ended, and how many arrivals that made.
 
 local due, later, parked, needs, state, dead, unique, keep, list, about, deadlines, flows, outbox =
   KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
@@ -17,9 +18,9 @@ local class, readms, sweepms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return false
 end
-redis.call('HDEL', later, '') -- see dequeue.lua: goes on when out of memory
+redis.call('HDEL', later, '') -- so that it works when the server is out of memory: see dequeue.lua
 
--- Check everything. A key of another type fails here, before anything is written.
+-- Check everything before the first write. A key of the wrong type makes the script fail here.
 for _, key in ipairs({ needs, dead, unique, about, flows, outbox }) do
   redis.call('HLEN', key)
 end
@@ -51,10 +52,11 @@ end
 local ids, fields, letters, failures = {}, {}, {}, {}
 for i, item in ipairs(items) do
   ids[i] = item.id
-  fields[2 * i - 1] = item.id -- failed:
+  fields[2 * i - 1] = item.id -- its new state is 7, failed:
   fields[2 * i] = item.origin .. '\7' .. big(t + readms, 6) .. big(0, 4) .. (readms > 0 and item.outcome or '')
   letters[2 * i - 1] = item.id
-  -- As after an attempt that was not started: the number of its hand-out grows with a requeue.
+  -- The dead letter counts one more hand-out that was not started, as settle.lua does. The
+  -- number of the hand-out itself grows when the letter is requeued.
   letters[2 * i] = string.sub(item.msg, 1, 52) .. big(math.min(number(item.msg, 53, 2) + 1, 65535), 2) .. string.sub(item.msg, 55)
   failures[#failures + 1] = item.id .. 'f'
   if readms == 0 then
@@ -74,7 +76,7 @@ for _, item in ipairs(items) do
   if item.key ~= '' and redis.call('HGET', unique, item.key) == item.id then
     redis.call('HDEL', unique, item.key)
   end
-  if letter then -- its record ends with it
+  if letter then -- the large record expires when the dead letter is swept
     redis.call('PEXPIRE', item.record, sweepms)
   else
     spent[#spent + 1] = item.record

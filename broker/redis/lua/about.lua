@@ -1,23 +1,23 @@
--- The hash about has what a look-up tells of a task though its message may be where
--- no script finds it. Under an id: the record of the task's metadata, from its
--- enqueue until its state is swept, or until it ends if its outcome is not kept. Under
--- an id and 'f': the record of its last failure, from a retry until it ends. A task
--- without metadata that was never retried has no field.
+-- A look-up returns the metadata and the last failure of a task. They can't be read from its
+-- message, which may be anywhere in a list, or already removed. So they are in the hash about:
+--   id        the record of the task's metadata: from its enqueue until its state is swept, or
+--             until it ends if its outcome is not kept
+--   id, 'f'   the record of its last failure: from a retry until it ends
+-- A task without metadata that was never retried has no field.
 
--- metadata takes from the arguments of an enqueue the last one, if it tells of
--- metadata, and the last key, which is that of about. It returns the key, and the
--- argument; nil if there is none. The argument is '\0', and for each task that has
--- metadata: which message it is (2), where in that its metadata is (4) and how long it
--- is (4). In the record of an entry no script can look: then where is 0, and the
--- metadata follows.
+-- metadata removes the last argument of an enqueue if that argument is about metadata, and
+-- with it the last key, which is about. It returns the key and the argument, nil if there is
+-- none. The argument is '\0' and, for each task that has metadata: index of its message (2
+-- bytes), where the metadata begins in the message (4) and how long it is (4). A script can't
+-- read the record of a large task; the beginning is 0 then, and the metadata follows here.
 local function metadata()
   if string.sub(ARGV[#ARGV], 1, 1) == '\0' then
     return table.remove(KEYS), table.remove(ARGV)
   end
 end
 
--- describe stores metadata of messages. Each of them is given by message, nil if it
--- was not stored.
+-- describe stores the metadata that text, the argument, tells of. The function message returns
+-- the message of an index, or nil if the task was not stored.
 local function describe(about, text, message)
   local fields, at = {}, 2
   while at < #text do

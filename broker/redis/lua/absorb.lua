@@ -1,7 +1,8 @@
--- absorb moves what a minion's blocking moves took from its claim list to its
--- in-flight hash, where all else finds it. Messages that are none go to odd.
--- It goes in pages: a minion with many slots may have taken more, one by one, than
--- unpack has room for.
+-- absorb moves messages from a minion's claim list to its flight hash. A blocking move can only
+-- move a message from list to list, so it puts the message into the claim list. The scripts
+-- find messages by id in the flight hash, so each script that needs them calls absorb first.
+-- Unreadable messages go to odd, and tokens are dropped. It works in pages: a minion with many
+-- slots may have taken more messages, one by one, than unpack can return.
 local function absorb(claim, flight, odd)
   local size = 1000
   repeat

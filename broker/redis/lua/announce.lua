@@ -1,20 +1,23 @@
--- announce tells a namespace about a minion, or that it is gone.
+-- announce stores the description of a minion for the list of minions of a namespace, or
+-- removes it. It also removes the descriptions of minions whose leases have ended, and chooses
+-- the searcher, which is the one minion that looks for tasks without an owner.
 --
 -- KEYS  1 beats  2 infos  3 tasks  4 searcher
--- ARGV  1 minion  2 lease in ms, 0 when it is gone  3 what it says of itself
---       4 which tasks it can run ('' if it has said so before)
--- Returns 1, or 0 if it should say which tasks it can run; and 1 if it is the one
--- minion of the namespace that looks for tasks without an owner, else 0.
+-- ARGV  1 minion ('' only to remove others)  2 lease in ms, 0 if the minion has left  3 its
+--       description  4 names and schemas of its tasks ('' if it has sent them before)
+-- Returns two numbers: 1, or 0 if the minion must send the names of its tasks again; and 1
+-- if it is the searcher, else 0.
 
 local beats, infos, tasks, searcher = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local t = now()
-redis.call('ZREM', beats, '') -- see dequeue.lua
+redis.call('ZREM', beats, '') -- for a server out of memory: see dequeue.lua
 for _, m in ipairs(redis.call('ZRANGEBYSCORE', beats, '-inf', t, 'LIMIT', 0, 100)) do
   redis.call('ZREM', beats, m)
   redis.call('HDEL', infos, m)
   redis.call('HDEL', tasks, m)
 end
--- The searcher: until when it is (6), and who.
+-- The value of searcher: until when (6 bytes), and the minion. After that time, or if it can't
+-- be read, the next minion that asks becomes the searcher.
 local by = redis.pcall('GET', searcher)
 by = type(by) == 'string' and #by > 6 and number(by, 1, 6) > t and string.sub(by, 7)
 if ARGV[2] == '0' then

@@ -1,20 +1,25 @@
--- arrivals reads some of a queue's arrivals: with 4 MiB of outcomes it has enough,
--- however many may be asked for.
+-- arrivals reads some of a queue's arrivals.
 --
 -- KEYS  1 outbox
--- ARGV  1 cursor, '0' at first  2 how many at most  3 how many bytes  4 for how many ms
---       whoever kills a flow is left alone  5 after how many it is enough for one script
--- Returns the next cursor, '0' at the end, and a list of fields and values. A page of a
--- hash that the server keeps in one piece is all of it: then what is beyond ARGV 2 is left
--- out, and comes when these are confirmed. The kill of a flow that is halted has 'k', its id and the
--- time when it was halted or given to somebody last (6): see halt.lua.
+-- ARGV  1 cursor, '0' at first  2 how many at most  3 about how many bytes at most  4 for how
+--       many ms the kill of a flow is left to the process that has it  5 after how many arrivals
+--       this run ends at the end of a page, so that it does not take long
+-- Returns the next cursor, '0' at the end, and a list of fields and values.
+--
+-- HSCAN returns a hash that the server keeps in one piece as a single page. Arrivals beyond the
+-- limits 2 and 3 are left out then, and a later call returns them, after these were confirmed.
+--
+-- A field 'k' and the id of a flow is the kill of a halted flow (see halt.lua). Its value is
+-- the time (6 bytes) when a process halted the flow or was given the kill. The process kills
+-- the flow and then confirms the arrival. If it has not done so for some time it has probably
+-- died, and the script gives the kill to the next process that asks.
 
 local cursor, most, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local enough = tonumber(ARGV[5])
 local found = {}
 
--- left reports whether whoever kills a flow has been left alone for long enough, and
--- leaves the next one alone.
+-- left reports whether a kill has to be given to the caller, since the process that had it took
+-- too long. If so it notes the time.
 local function left(name, value)
   local t = now()
   local since = t - number(value, 1, 6)

@@ -1,7 +1,8 @@
--- arrive notes for tasks that have become final, and that are members of a flow,
--- what became of them: in the outbox of their queue, where whoever drives flows
--- finds it. Each item has an id and an outcome with its length in front. It
--- returns how many there were.
+-- arrive is called with tasks that have become final. For each that is a member of a flow it
+-- puts an arrival into the outbox of the queue: its flow and position with its outcome. A
+-- minion or arbiter reads the outbox and counts the member in its flow. That can't be done
+-- here, since the keys of the flow may be on another server of a cluster. Each item has an id
+-- and an outcome with its length (4 bytes) in front. It returns the number of arrivals.
 local function arrive(flows, outbox, items)
   if #items == 0 or redis.call('EXISTS', flows) == 0 then
     return 0

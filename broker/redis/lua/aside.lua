@@ -1,10 +1,11 @@
--- aside puts arrivals aside that nobody here can read: into odd, as 'a', the length of
--- their name (4), the name and the value. A minion that joins tries them again: see
--- join.lua.
+-- aside moves arrivals that the caller can't read from the outbox to the list odd, since they
+-- would be read again and again. An element of odd is 'a', the length of the arrival's field
+-- (4 bytes), field and value. A minion that registers puts them back, in case its build can
+-- read them: see join.lua.
 --
 -- KEYS  1 outbox  2 odd
--- ARGV  names and values, as they were read
--- Returns how many there were; what has changed meanwhile stays.
+-- ARGV  fields and values, as they were read
+-- Returns how many were moved; an arrival that has changed meanwhile stays.
 
 local n = 0
 for i = 1, #ARGV, 2 do

@@ -1,40 +1,41 @@
--- beat extends a minion's lease in some queues of one slot, and tells what
--- there is to do.
+-- beat extends a minion's lease in some queues of one hash slot, and returns the housekeeping
+-- that there is to do in each of them.
 --
 -- KEYS  for each queue: 1 minions  2 watch  3 ready  4 held  5 due  6 stop
 --       7 keep  8 flight  9 claim  10 outbox  11 parked  12 deadlines
 -- ARGV  1 minion  2 lease in ms  3 whether it listens to wake channels (0, 1)
--- Returns a list: server's time, then for each queue false if the minion is not
--- registered there (nothing is done then), else a list:
--- when the next task is due (''), whether tasks are ready (0, 1), how many the
--- minion holds, minions whose lease has ended, classes of retention to sweep,
--- ids that the minion holds and that were cancelled, whether there are arrivals
--- (0, 1), whether tasks are parked (0, 1), the error of a key that could not be read
--- ('' if there was none), and the first deadline of a task that waits (''). For a queue in which the lease could not be extended there is an error in place of the
--- list: one with a key of another type does not stop the others.
+-- Returns the server's time, then for each queue one of these:
+--   false    the minion is not registered there, and nothing was done
+--   a text   an error: the lease could not be extended. An error in one queue, such as a key
+--            of the wrong type, does not stop the others.
+--   a list   1 when the next task is due, '' if none is  2 whether tasks are ready (0, 1)
+--            3 how many tasks the minion holds  4 minions whose leases have ended, at most 10
+--            5 retention classes to sweep, at most 10  6 ids of tasks that the minion holds
+--            and that were cancelled  7 whether there are arrivals (0, 1)  8 whether tasks
+--            are parked (0, 1)  9 the error of a key that could not be read, '' if there was
+--            none  10 the first deadline of a waiting task, '' if there is none
 
 local minion, lease = ARGV[1], tonumber(ARGV[2])
 local t = now()
 
--- renew extends the lease in one queue. It returns false if the minion is not
--- registered there.
+-- renew extends the lease in one queue. It returns false if the minion is not registered there.
 local function renew(minions)
   local score = redis.call('ZSCORE', minions, minion)
   if not score or scoreOf(score) < 0 then
     return false
   end
-  -- ZREM of nothing: see dequeue.lua. A lease must not end because memory did.
+  -- ZREM of nothing, so that a lease can be extended on a server out of memory: see dequeue.lua.
   redis.call('ZREM', minions, '')
   redis.call('ZADD', minions, 'XX', t + lease, minion)
-  if tonumber(score) <= t then -- it had ended, and nobody has noticed
+  if tonumber(score) <= t then -- it had ended, and no other minion has acted on that
     spare(minions, t, math.floor(lease / 2))
   end
   return true
 end
 
-local wrong -- the first error of the queue at hand
+local wrong -- the first error in the current queue
 
--- ask calls a command, and returns what otherwise says if it fails.
+-- ask calls a command and returns its reply, or the value otherwise if the command fails.
 local function ask(otherwise, ...)
   local reply = redis.pcall(...)
   if type(reply) == 'table' and reply.err then
@@ -60,7 +61,7 @@ for k = 1, #KEYS, 12 do
     end
     local canceled = {}
     if redis.call('EXISTS', stop) == 1 then
-      -- What is marked may be more than the minion holds, or less.
+      -- Intersect the set stop with the flight hash, from the smaller one of the two.
       if ask(0, 'SCARD', stop) <= ask(0, 'HLEN', flight) then
         for _, id in ipairs(ask({}, 'SMEMBERS', stop)) do
           if redis.call('HEXISTS', flight, id) == 1 then

@@ -1,43 +1,46 @@
--- Tasks that were sent together have ids in blocks: the first 15 bytes are alike, and
--- the last one is the place, from 1 to 64. What is ordinary of their states is in few
--- fields of the state hash: a field for each would be most of what they cost. What is
--- not, is in a field of the task's own, as it is for all tasks without a block; where
--- there is one it counts.
+-- The hash state could have one field for each task. In a queue of small tasks these fields
+-- would take most of the memory, and most of the time of the scripts. So tasks that were sent
+-- together share fields. Their ids are in blocks of up to 64: the first 15 bytes are the same,
+-- and the last byte is the position in the block, from 1 to 64. The states of a block are in
+-- one field while its tasks are open, and in a further field for each batch that was settled.
+-- A task that does not fit (other inboxes, a large outcome, a dead letter and so on) has a
+-- field of its own, like a task that is in no block. Where there is such a field, it counts.
 --
--- A block is a field named by the 15 bytes. It has:
+-- A block is a field that is named by the 15 bytes. Its value is:
 --   1         version, 1
---   2         n, the highest place
---   3..2+n    a mark for each place: 0 its state is in here, 1 it has a field of its
---             own, 2 there is none: it was never stored, or is forgotten
---   then      the inbox of all (16), and a digest (4) for each place
--- It ends when all its marks are 2.
+--   2         n, the highest position
+--   3..2+n    a mark for each position: 0 its state is in this block (and its runs), 1 it has
+--             a field of its own, 2 it has no state: it was never stored, or is forgotten
+--   then      the inbox of all (16 bytes), and a digest (4) for each position
+-- The field is removed when all marks are 2.
 --
--- A run is what was settled at once of a block. It is a field named by the 15 bytes,
--- 'r' and the place of its first member, and has: version, final state (1), until when
--- it may be seen (6), attempt (4), then its members. In version 1 these are letters, as
--- they are pushed. Version 2 is for tasks whose outcome is not kept: it has their places
--- alone. A run ends as a whole.
+-- A run is a number of tasks of a block that were settled at once. It is a field that is named
+-- by the 15 bytes, 'r' and the position of its first member. Its value is: version (1), final
+-- state (1), until when the outcome may be read (6), attempt (4), then the members. Version 1
+-- has notices, as they are published to inboxes. Version 2 is for tasks whose outcomes are not
+-- kept, and has only their positions. A run is removed as a whole.
 
-local HERE, OWN, NONE = 0, 1, 2
-local LETTERS, PLACES = 1, 2 -- versions of a run
+local HERE, OWN, NONE = 0, 1, 2 -- marks
+local LETTERS, PLACES = 1, 2 -- versions of a run: notices, positions
 
-local UNREADABLE = '?' -- begins what stands for a state that is there and can't be read
+-- UNREADABLE is how a value begins that stands for a state that exists and can't be read.
+local UNREADABLE = '?'
 
--- place returns the place of a task in its block, or false.
+-- place returns the position of a task in its block, or false.
 local function place(id)
   local at = #id == 16 and string.byte(id, 16) or 0
   return at >= 1 and at <= 64 and at
 end
 
--- width returns the highest place of a block; false if it is of another version, or
+-- width returns the highest position of a block; false if the block is of another version or
 -- damaged.
 local function width(block)
   local version, n = string.byte(block, 1, 2)
   return version == 1 and n and #block == 18 + 5 * n and n
 end
 
--- members calls f for each member of a run: with its place and what is kept of its
--- outcome, which has its length in front. It leaves a run of another version alone.
+-- members calls f for each member of a run: with its position, and with its outcome behind the
+-- length of that, or '' if the outcome is not kept. It ignores a run of another version.
 local function members(run, f)
   local version = string.byte(run, 1)
   if version == PLACES then
@@ -54,8 +57,8 @@ local function members(run, f)
   end
 end
 
--- read returns the states of the members that are in a block, by place, each as a field
--- of its own would have it; false if the block can't be read.
+-- read returns the states that are in a block, by position, each in the form of a field of its
+-- own; false if the block can't be read.
 local function read(state, field, block)
   local n = width(block)
   if not n then
@@ -81,10 +84,10 @@ local function read(state, field, block)
   return states
 end
 
--- look returns for each task its state, or false. For a task whose block can't be read
--- it is UNREADABLE and the version of the block: such a task is not unknown, and a
--- repeated enqueue must not store it twice. A state in a field of the task's own is returned as it is stored, so it may have
--- any length: 20 is open, 31 or more is final, all else can't be read.
+-- look returns the state of each task, or false if there is none. A state of 20 bytes is open
+-- (digest and inbox); one of 31 bytes or more is final; any other length can't be read. For a
+-- task whose block can't be read it returns UNREADABLE and the version of the block, and not
+-- false: the task is not unknown, and a repeated enqueue must not store it twice.
 local function look(state, ids)
   local states = redis.call('HMGET', state, unpack(ids))
   local fields, where = {}, {}
@@ -113,9 +116,10 @@ local function look(state, ids)
   return states
 end
 
--- mark notes in their blocks what became of tasks: OWN; or NONE, of those that were
--- marked as was says. A block that can't be read is left alone; but a damaged one of the
--- known version, which nobody will ever read, ends when the first of its tasks does.
+-- mark changes the marks of tasks in their blocks to what: to OWN; or to NONE, and then only
+-- those marks that are was. A block that can't be read stays as it is. But a damaged block of
+-- the known version, which no build will ever read, is removed when the first of its tasks is
+-- forgotten.
 local function mark(state, ids, what, was)
   local fields, where = {}, {}
   for i = 1, #ids do

@@ -1,8 +1,8 @@
--- census lists the living minions of a namespace.
+-- census lists the minions of a namespace whose leases have not ended.
 --
 -- KEYS  1 beats  2 infos  3 tasks
--- Returns for each its id, what it said of itself behind the time of its last
--- beat (6 bytes), and which tasks it can run.
+-- Returns for each minion a list: its id, its description behind the time of its last
+-- announcement (6 bytes), and the names and schemas of its tasks ('' if they are not known).
 
 local alive = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now(), '+inf')
 local out = {}

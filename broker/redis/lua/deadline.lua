@@ -1,5 +1,5 @@
--- watchDeadline lets the deadline of a task be watched that waits again, if it has one.
--- The deadline of a task that ran when it passed is not watched any more: see cancel.lua.
+-- watchDeadline adds a task that waits again to the set deadlines, if it has a deadline. A task
+-- whose deadline passed while it ran was removed from the set by cancel.lua.
 local function watchDeadline(deadlines, msg)
   local limit = string.sub(msg, LIMIT_FROM, LIMIT_TO)
   if limit ~= NO_LIMIT then

@@ -1,19 +1,20 @@
--- enqueue stores new tasks, each once: an id that is known with the same
--- content is left out, with other content refused.
+-- enqueue stores new tasks, each once. It skips a task whose id is known with the same content,
+-- since that is a repeated call, and refuses one whose id is known with other content.
 --
 -- KEYS  1 ready  2 held  3 state  4 due  5 later  6 unique  7 meta  8 watch
---       9 flows  10 deadlines, then the record of each message that is an entry, then
---       about, if a task has metadata
--- ARGV  1 wake channel  2 number of plain messages, then these
---       then for each other one: message, delay in ms, time to its deadline in
---       ms (0 is none, -1 is one that has passed), unique key ('' is none), its place in a flow ('' is
---       none), whether it is blocked (0, 1)
---       then, if a task has metadata, where that is: see about.lua
--- Returns false if the queue is not registered (nothing is done; register it
--- and call again), or 0 if a record is not there or is another's (nothing is done;
--- store it and call again), else a list with index (from 1) and holder's id for each
--- that was refused; the holder is its own id if the content differs; or what is known of the
--- task, which is no id, if that can't be read.
+--       9 flows  10 deadlines, then the record of each large task, then about if a task has
+--       metadata
+-- ARGV  1 wake channel  2 number of plain messages, which are ready at once and have nothing
+--       below; then these messages; then for each other task: message, delay in ms, ms to its
+--       deadline (0 is none, -1 is one that has passed), unique key ('' is none), flow and
+--       position in it ('' is none), whether it is blocked (0, 1); then, if a task has
+--       metadata, where that is: see about.lua
+-- Returns false if the queue is not registered: nothing was done; register it and call again.
+-- Returns 0 if a large record does not exist or is of another task: nothing was done; store
+-- the record and call again. Else returns a list with two values for each refused task: its
+-- index (from 1), and the id of the task that has the unique key; or its own id, if the
+-- content differs; or, if its state can't be read, that state, which has not the length of
+-- an id.
 
 local about, metas = metadata()
 local ready, held, state, due, later, unique, meta, watch, flows, deadlines =
@@ -42,9 +43,9 @@ local known = look(state, ids)
 -- Check everything.
 local refused, kept = {}, {}
 local apart = 10
-local seen = {}  -- id -> what this call adds to state
-local fresh = {} -- by index, whether it is stored
-local locks = {} -- unique key -> id, of this call
+local seen = {}  -- id -> the state that this call adds
+local fresh = {} -- by index, whether this call stores it
+local locks = {} -- unique key -> id, of the tasks of this call
 local new, states, msgs, dues, laters, uniques, places, limits = {}, {}, {}, {}, {}, {}, {}, {}
 local t
 for i = 1, total do
@@ -57,7 +58,7 @@ for i = 1, total do
     record = KEYS[apart]
   end
   if old and #old < 20 then
-    holder = #old == 16 and '' or old -- it is known, and nobody can tell with which content
+    holder = #old == 16 and '' or old -- its state can't be read, so its content can't be compared
   elseif old then
     if string.sub(old, 1, 4) ~= string.sub(origin, 1, 4) then
       holder = id
@@ -79,7 +80,7 @@ for i = 1, total do
       if key ~= '' then
         holder = locks[key] or redis.call('HGET', unique, key)
         if holder and not locks[key] then
-          -- A key can't outlive its task: one whose holder is done is free.
+          -- A unique key of a task that has ended, and was not removed, is free.
           local s = look(state, { holder })[1]
           if not s or #s > 20 then
             holder = nil
@@ -92,7 +93,7 @@ for i = 1, total do
       local digest = redis.call('GETRANGE', record, 25, 28)
       if digest ~= string.sub(origin, 1, 4) then
         if digest ~= '' then
-          redis.call('UNLINK', record) -- of a sender that died, and no task's
+          redis.call('UNLINK', record) -- left by a sender that died before its script; no task has it
         end
         return 0
       end
@@ -135,8 +136,8 @@ for i = 1, total do
   end
 end
 
--- Then write. The messages come before the states: if a write failed between
--- them, a task could run twice, but never not at all.
+-- Then write, the messages before the states. If the server fails between the two, a repeated
+-- call stores the task again, and it runs twice. In the other order it would never run.
 if #places > 0 then
   redis.call('HSET', flows, unpack(places))
 end
@@ -151,7 +152,7 @@ if #dues > 0 then
   redis.call('ZADD', due, unpack(dues))
   local sooner = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
   if #head == 0 or scoreOf(sooner[2]) < scoreOf(head[2]) then
-    nudge(ready, watch, wake) -- somebody must set a timer
+    nudge(ready, watch, wake) -- a minion must ask, to set its timer to the new due time
   end
 end
 push(ready, held, watch, wake, msgs, false)
@@ -166,6 +167,6 @@ if about then
   describe(about, metas, function(i) return fresh[i] and message(i) end)
 end
 for _, record in ipairs(kept) do
-  redis.call('PERSIST', record) -- not first: see dequeue.lua
+  redis.call('PERSIST', record) -- not as the first write: see dequeue.lua
 end
 return refused

@@ -1,14 +1,15 @@
--- enqueue_plain stores new tasks that are ready at once and hold no unique key:
--- what almost all are. No two of them have the same id.
+-- enqueue_plain stores new tasks that are ready at once and have no unique key, deadline or
+-- flow, as almost all tasks. It is a fast path: if anything is unusual it does nothing, and
+-- the caller uses enqueue.lua. No two of the tasks have the same id.
 --
--- KEYS  1 ready  2 held  3 state  4 meta  5 watch, then the record of each message
---       that is an entry, then about, if a task has metadata
--- ARGV  1 wake channel  2 number of fields of state, then these: name and value, of
---       a task (see status.lua) or of a block of them (see block.lua); then messages.
---       The number is 0 if each message has a field of its own. Then, if a task has
---       metadata, where that is: see about.lua.
--- Returns 1; or 0 and does nothing if a field is known, a record is not there or the
--- queue is not registered: then enqueue.lua tells more.
+-- KEYS  1 ready  2 held  3 state  4 meta  5 watch, then the record of each large task, then
+--       about if a task has metadata
+-- ARGV  1 wake channel  2 number of fields of state, then these, each as name and value: of a
+--       task (see status.lua) or of a block of tasks (see block.lua); then the messages. The
+--       number is 0 if each task has a field of its own, which the script then makes. Then,
+--       if a task has metadata, where that is: see about.lua.
+-- Returns 1; or 0 if it has done nothing, since a field exists, a record does not exist or
+-- the queue is not registered.
 
 local about, metas = metadata()
 local state, fields = KEYS[3], tonumber(ARGV[2])
@@ -51,6 +52,6 @@ if about then
   describe(about, metas, function(i) return ARGV[first + i - 1] end)
 end
 for i = 6, #KEYS do
-  redis.call('PERSIST', KEYS[i]) -- not first: see dequeue.lua
+  redis.call('PERSIST', KEYS[i]) -- not as the first write: see dequeue.lua
 end
 return 1

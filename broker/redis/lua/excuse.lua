@@ -1,11 +1,12 @@
--- excuse notes of tasks that a minion that held them lives, though its lease has ended
--- and its tasks were given to others. The counts in their messages stay, wherever these
--- are by now; start.lua subtracts what is excused. The note ends by itself.
+-- excuse stores that a minion lives though its lease has ended, for the attempts that it held.
+-- Their tasks were given back and charged with a death (see leave.lua). The messages may be
+-- anywhere by now, so their counts stay as they are. The excused attempts are in a set for each
+-- task, and start.lua subtracts them from the counts. The set expires by itself.
 --
--- KEYS  the excused attempts of each task
--- ARGV  1 for how long, in ms, then for each task: its attempt, 4 bytes, and one byte
---       more if its start had been recorded
--- Returns how many tasks there are.
+-- KEYS  for each task the set of its excused attempts
+-- ARGV  1 for how many ms the set is kept, then for each task: its attempt (4 bytes), and one
+--       byte more if the start of the attempt had been recorded
+-- Returns the number of tasks.
 
 for i = 1, #KEYS do
   redis.call('SADD', KEYS[i], ARGV[i + 1])

@@ -1,11 +1,12 @@
--- flow_arrive counts members of a flow, each once.
+-- flow_arrive counts members of a flow that have ended, each once: one that was counted before
+-- is ignored.
 --
 -- KEYS  1 flow  2 members  3 results
--- ARGV  1 for how many ms it is kept without a change, then for each: its place
---       (4 bytes), its state as a number, its outcome
--- Returns what flow_look.lua says; false if there is none; -1 if a place is none
--- of the flow, or not opened yet, and then nothing is counted; nor is it if a count is
--- damaged.
+-- ARGV  1 for how many ms the flow is kept without a change, then for each member: its
+--       position (4 bytes), final state as a number, outcome
+-- Returns the reply of look (flow_look.lua); or false if there is no such flow; or -1, and
+-- counts nothing, if the flow has no such position or no member is listed there yet. If a
+-- count of the flow is damaged it counts nothing, either.
 
 local flow, members, results = KEYS[1], KEYS[2], KEYS[3]
 if not kept(flow) then
@@ -27,7 +28,7 @@ for i = 2, #ARGV, 3 do
 end
 known = redis.call('HMGET', results, unpack(places))
 local seen, news, ok, bad = {}, {}, 0, 0
-local first -- place of the first one that did not succeed
+local first -- position of the first of them that did not succeed
 local others = {}
 for k, place in ipairs(places) do
   if not known[k] and not seen[place] then
@@ -50,9 +51,9 @@ for k, place in ipairs(places) do
   end
 end
 if #news > 0 then
-  redis.call('HDEL', results, '') -- see dequeue.lua
-  -- Results and counts belong together: what may fail for want of memory comes
-  -- first, and counting needs none.
+  redis.call('HDEL', results, '') -- for a server out of memory: see dequeue.lua
+  -- Results and counts must agree. So the write that can fail on a server out of memory comes
+  -- first, and the counts after it need no memory.
   redis.call('HSET', results, unpack(news))
   if ok > 0 then
     redis.call('HINCRBY', flow, 'ok', ok)

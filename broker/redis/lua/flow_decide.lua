@@ -1,9 +1,10 @@
--- flow_decide decides whether the members of a flow may start, once.
+-- flow_decide stores whether the members of a squad start. The first decision stays, so that all
+-- who ask get the same answer. A flow that was killed or has ended does not start.
 --
 -- KEYS  1 flow
--- ARGV  1 what is to be decided: 1 or 0  2 the mark of a flow that starts
---       3 the mark of one that does not
--- Returns what was decided, 1 or 0; -1 if there is no such flow.
+-- ARGV  1 the decision that the caller wants: 1 start, 0 do not  2 the mark of a flow that
+--       starts  3 the mark of one that does not
+-- Returns the decision that counts, 1 or 0; -1 if there is no such flow.
 
 local flow = KEYS[1]
 if not kept(flow) then

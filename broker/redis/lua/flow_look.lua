@@ -1,15 +1,15 @@
--- kept says whether there is a flow, and it may be seen.
+-- kept reports whether a flow exists and may still be read.
 local function kept(flow)
   local v = redis.call('HMGET', flow, 'flow', 'until')
   local over = v[2] and tonumber(v[2])
   return v[1] and not (over and over <= now())
 end
 
--- look returns what is known of a flow: its record, number of members listed,
--- succeeded and failed ones, state of callback and finalizer, marks, its outcome
--- ('' if it has not ended), and the place of the member that was the first to be counted
--- without success (-1 if none was). If one of the numbers is damaged the record is '',
--- which nobody can read.
+-- look returns the progress of a flow as a list: its record, how many members are listed, have
+-- succeeded and have failed, the states of callback and finalizer (0 if they have not ended),
+-- marks, the outcome ('' if the flow has not ended), and the position of the first member that
+-- was counted without success (-1 if none was). If one of the numbers is damaged, the record
+-- is returned as '', which makes the whole flow unreadable for the caller.
 local function look(flow, members)
   local v = redis.call('HMGET', flow, 'flow', 'ok', 'bad', 'callback', 'finalizer', 'killed', 'swept', 'decided', 'first', 'outcome')
   local n, sound = {}, true

@@ -1,7 +1,7 @@
--- flow_lookup tells how far a flow is.
+-- flow_lookup returns the progress of a flow.
 --
 -- KEYS  1 flow  2 members
--- Returns what flow_look.lua says; false if there is none.
+-- Returns the reply of look (flow_look.lua), or false if there is no such flow.
 
 if not kept(KEYS[1]) then
   return false

@@ -1,11 +1,11 @@
--- flow_members reads members of a flow.
+-- flow_members reads consecutive members of a flow. It stops when the outcomes are large.
 --
 -- KEYS  1 flow  2 members  3 results
--- ARGV  1 place of the first one  2 whether outcomes are asked for, 1 or 0, then the
---       places (4 bytes) of all
--- Returns false if there is no such flow, else the ids, one behind the other, and
--- for each place its state and, if asked for, its outcome, or false; fewer than
--- asked for where they are large.
+-- ARGV  1 position of the first member  2 whether outcomes are wanted (0, 1), then the
+--       position of each member (4 bytes)
+-- Returns false if there is no such flow, else the ids of the members in one text, and a list
+-- that has for each member its state (1 byte) with its outcome, if that is wanted; or false
+-- if it was not counted yet. There may be fewer members than asked for.
 
 if not kept(KEYS[1]) then
   return false

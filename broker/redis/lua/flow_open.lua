@@ -1,11 +1,12 @@
--- flow_open stores a flow, or more of its members.
+-- flow_open stores a flow with its first members, or adds members to it. A repeated call changes
+-- nothing.
 --
 -- KEYS  1 flow  2 members
--- ARGV  1 record  2 place of the first member  3 ids of the members, one behind
---       the other  4 how many members there are to be  5 for how many ms it is kept
---       without a change  6 the same while members are missing and none has arrived
--- Returns 1; 0 if it is another flow with the same id, or a place has another
--- member; -1 if members before these are missing.
+-- ARGV  1 record of the flow  2 position of the first member  3 ids of the members in one
+--       text  4 how many members the flow has in all  5 for how many ms the flow is kept
+--       without a change  6 the same while members are missing and none was counted
+-- Returns 1; or 0 if there is another flow with the same id, or another member at one of the
+-- positions; or -1 if members before these are missing.
 
 local flow, members = KEYS[1], KEYS[2]
 local record, from, ids = ARGV[1], tonumber(ARGV[2]), ARGV[3]
@@ -24,7 +25,8 @@ local both = math.min(#ids, (listed - from) * 16)
 if both > 0 and redis.call('GETRANGE', members, from * 16, from * 16 + both - 1) ~= string.sub(ids, 1, both) then
   return 0
 end
--- Calls may be repeated, and come later than others: less than there was is no change.
+-- A repeated call may come after later members were added, and must not shorten the time for
+-- which the flow is kept. So the flow is whole if all members are listed by now.
 local whole = math.max(listed, from + #ids / 16) >= tonumber(ARGV[4])
 if not whole and old then
   local v = redis.call('HMGET', flow, 'ok', 'bad')

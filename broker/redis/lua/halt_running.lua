@@ -1,12 +1,12 @@
--- halt_running tells which members of some flows a minion holds. A finalizer is left out,
--- and so is what was counted before and has been requeued.
+-- halt_running finds the members and callbacks of some flows that a minion holds. It leaves out
+-- finalizers, and members that were counted before and have been requeued since.
 --
 -- KEYS  1 flows  2 flight  3 claim
 -- ARGV  ids of flows
--- Returns their ids.
+-- Returns the ids of the tasks.
 
 local ids, out = redis.call('HKEYS', KEYS[2]), {}
--- A minion that has left has a fence there instead of a list.
+-- If the minion has left, the key claim is its fence, which is no list: see leave.lua.
 if redis.call('TYPE', KEYS[3]).ok == 'list' then
   for _, msg in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
     if readable(msg) then

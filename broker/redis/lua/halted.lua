@@ -1,9 +1,9 @@
--- Somebody who kills a large flow halts it first: see halt.lua. Then the hash halt has
--- its id, in each queue where it may have members.
+-- While a large flow is being killed it is halted: the hash halt has its id, in each queue where
+-- it may have members. See halt.lua.
 
--- halted returns which tasks must not start, as a set of their ids: members and callbacks
--- of flows that are halted. A finalizer starts all the same. What has no entry in flows
--- was counted before, and has been requeued.
+-- halted returns the set of those ids whose tasks must not start, as keys of a table: members
+-- and callbacks of halted flows. Finalizers start as usual. A member that is not in the hash
+-- flows was counted before and has been requeued, so it starts, too.
 local function halted(halt, flows, ids)
   local stay, names = {}, {}
   if #ids == 0 or redis.call('EXISTS', halt) == 0 then
@@ -26,8 +26,9 @@ local function halted(halt, flows, ids)
   return stay
 end
 
--- barred returns a message of such a task as it is kept: blocked. One that was cancelled
--- while it ran is no such task: its next minion ends it, without starting it.
+-- barred returns the message of such a task with FlagBlocked, to be stored in later until it is
+-- cancelled. It returns false for a task that was cancelled while it ran: that one is handed
+-- out, and the minion ends it without starting it.
 local function barred(msg)
   local flags = string.byte(msg, 25)
   if flags % 2 == 1 then -- FlagCanceled

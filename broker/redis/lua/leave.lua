@@ -1,35 +1,36 @@
--- leave gives back what a minion holds: one that leaves, one that died, or one
--- whose registration is lost, so that nobody knows that it holds something. It
--- goes in steps; call it until it returns 0.
+-- leave gives back the tasks that a minion holds, and ends its registration. The minion leaves
+-- by itself, or has died (its lease is over), or is lost (it is not registered, so its lease can't
+-- tell). A call gives back a limited number of tasks; repeat it until it returns 0.
 --
 -- KEYS  1 minions  2 watch  3 ready  4 held  5 flight  6 claim  7 stop  8 odd
 --       9 state  10 deadlines
--- ARGV  1 minion  2 wake channel  3 died, left or lost  4 how long the fence stands,
---       ms, 0 if no blocking move of the minion can come
--- Returns 0 when all is given back, or the minion has not died or is not lost; 1
--- if there is more; how many were given back; and 1 if the minion had been taken for
--- dead before it left, or its registration was lost.
+-- ARGV  1 minion  2 wake channel  3 why: died, left or lost  4 for how many ms the fence is
+--       kept, 0 if no blocking move of the minion can come any more
+-- Returns a list: 0 if all tasks were given back, or if the minion has not died, or is
+-- registered and so not lost; 1 if there are more. Then how many were given back. Then 1 if
+-- the minion had been taken for dead before it left, or its registration was lost, else 0.
 
 local minions, watch, ready, held, flight, claim, stop, odd, state, deadlines =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local minion, wake, fence = ARGV[1], ARGV[2], tonumber(ARGV[4])
-local DEAD, LOST = -1, -2 -- scores of minions that are no more, and have not given back all
+local DEAD, LOST = -1, -2 -- scores of minions whose tasks are being given back: after leaving or death; lost
 
 local score = redis.call('ZSCORE', minions, minion)
 score = score and scoreOf(score)
 if ARGV[3] == 'lost' and score and score ~= LOST or ARGV[3] == 'died' and (not score or score > now()) then
   return { 0, 0, 0 }
 end
--- What it held may be somewhere else already, counted as after a death.
+-- Its tasks may have been given back before, and charged with a death: the minion then excuses
+-- them (see excuse.lua).
 local taken = ARGV[3] == 'left' and (not score or score == DEAD) and 1 or 0
 local lost = not score or score == LOST
 local died = ARGV[3] == 'died' and not lost
 local claims = redis.call('TYPE', claim).ok
 if not score and claims == 'string' and redis.call('EXISTS', flight) == 0 then
-  return { 0, 0, taken } -- it has left before, or was taken for dead
+  return { 0, 0, taken } -- a fence and no tasks: all of this was done before
 end
-redis.call('ZREM', minions, '') -- see dequeue.lua
--- From here on it settles nothing, and its heartbeats are refused.
+redis.call('ZREM', minions, '') -- for a server out of memory: see dequeue.lua
+-- From here on the settlements and heartbeats of the minion are refused.
 redis.call('ZADD', minions, lost and LOST or DEAD, minion)
 if claims == 'list' then
   absorb(claim, flight, odd)
@@ -41,8 +42,8 @@ repeat
   local page = redis.call('HSCAN', flight, cursor, 'COUNT', 16)
   cursor = page[1]
   for i = 1, #page[2], 2 do
-    -- A page of a hash that the server keeps in one piece is all of it. What is too
-    -- much for this step is read again by the next one.
+    -- HSCAN returns a hash that the server keeps in one piece as a single page. The next call
+    -- reads what is too much for this one.
     if #fields >= 900 or bytes >= 1048576 then
       break
     end
@@ -71,8 +72,8 @@ repeat
   end
 until cursor == '0' or #fields >= 900 or bytes >= 1048576
 
--- Who cancelled a task of a lost minion saw none that runs it: it is final, and must
--- not start again.
+-- A cancel does not see the tasks of a lost minion as running, so it has ended them. Such a task
+-- is final and must not be put back.
 if lost and #back > 0 then
   local ids, open = {}, {}
   for i, msg in ipairs(back) do
@@ -86,7 +87,8 @@ if lost and #back > 0 then
   back = open
 end
 
--- Older ids first: about the order in which they came.
+-- The oldest id comes to stand first, which is about the order in which the tasks came. push
+-- puts them to the front one by one, so sort them the other way round.
 table.sort(back, function(x, y) return string.sub(x, 2, 17) > string.sub(y, 2, 17) end)
 push(ready, held, watch, wake, back, true)
 if #strange > 0 then
@@ -98,10 +100,11 @@ end
 if redis.call('EXISTS', flight) == 1 then
   return { 1, #back, taken }
 end
--- A blocking move that is still under way, or comes late from a process that
--- was stopped, must not bring anything here: its destination is no list now,
--- so it is refused and the message stays where it is. Who listens to wake channels
--- makes no blocking moves.
+-- A blocking move of the minion may still be under way, or come late from a process that was
+-- stopped for a while. It must not move a message into the claim list, where nobody would find
+-- it. So a fence is set: a string in place of the list. The server refuses to move a message
+-- into a string, and leaves it where it is. A minion that listens to wake channels makes no
+-- blocking moves.
 if fence > 0 and not redis.call('ZSCORE', watch, minion) then
   redis.call('SET', claim, 'left', 'PX', fence)
 end

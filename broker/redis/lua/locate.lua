@@ -1,14 +1,17 @@
--- locate finds out where tasks are that are not final.
+-- locate finds out where open tasks are. It must look into the hash of each minion, and a
+-- script in a cluster may only use keys that it is given, so the caller names all minions.
 --
--- KEYS  1 due  2 later  3 minions  4 state  5 about, then flight and claim of each
---       minion of ARGV
--- ARGV  1 number of minions, then their ids, then how many bytes of a message have
---       its name, then ids of tasks
--- Returns false and the ids of all minions if one is not among those of ARGV
--- (call again), else for each task a list: 'later', due in ms, head and name of its
--- message; or 'running', minion, the same; or 'ready', '', ''; or 'done' if it
--- has become final meanwhile. Those that have failed before have the record of that
--- behind it.
+-- KEYS  1 due  2 later  3 minions  4 state  5 about, then flight and claim of each minion of
+--       ARGV
+-- ARGV  1 number of minions, then their ids, then how many bytes of a message contain head
+--       and name of the task, then ids of tasks
+-- Returns false and the ids of all minions if one of them is not among those of ARGV: call
+-- again. Else returns a list with a list for each task:
+--   'later', when it is due in ms, head and name of its message
+--   'running', its minion, head and name of its message
+--   'ready', '', ''
+--   'done', if it has become final since its state was read
+-- A task that has failed before has the record of its last failure as the fourth element.
 
 local due, later, minions, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local about = KEYS[5]

@@ -8,8 +8,9 @@ local function big(n, width)
   return string.char(unpack(b))
 end
 
--- number reads what big wrote, from s at place at (1 is the first byte). Bytes that s
--- does not have count as 0: what is stored may be cut short, and no script fails of it.
+-- number reads a big-endian number of width bytes in s, from the byte at on (the first byte is
+-- 1). Bytes behind the end of s count as 0, since a damaged text can be too short and must not
+-- make the script fail.
 local function number(s, at, width)
   local n = 0
   for i = at, at + width - 1 do

@@ -1,10 +1,11 @@
--- overdue tells which tasks of a queue have reached their deadline.
+-- overdue returns the tasks of a queue whose deadlines have passed. It removes members of the
+-- set deadlines that are no ids.
 --
 -- KEYS  1 deadlines  2 outbox  3 minions
 -- ARGV  1 how many ids at most
--- Returns a list: the server's time, the first deadline that is watched ('' if none),
--- whether there are arrivals and no minion that would be told of them (0, 1), then the
--- ids, the earliest deadline first. What is no id goes.
+-- Returns a list: the server's time, the first deadline in the set ('' if there is none),
+-- whether there are arrivals and no minion that would be told of them (0, 1), then the ids,
+-- the earliest deadline first.
 
 local t = now()
 local ids, strange = {}, {}

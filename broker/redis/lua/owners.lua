@@ -1,8 +1,8 @@
--- owners finds which minions hold tasks of one queue. The flight and the claim of each
--- of count minions stand in KEYS behind the key at place spare. It returns, by the id of
--- each task that is held, which minion that is and the message. It asks each minion once
--- for all tasks that were not found before: with many minions a command for each task and
--- minion would keep the server for long.
+-- owners finds the minions that hold some tasks of one queue. The keys flight and claim of each
+-- of count minions are in KEYS, after the first spare keys. It returns a table: by the id of each
+-- task that is held, which minion holds it (by, from 1) and its message (msg). It reads from
+-- each minion once, for all tasks that were not found before. A command for each task and each
+-- minion would take too long with many minions.
 local function owners(ids, spare, count)
   local held, wanted, left = {}, {}, ids
   for _, id in ipairs(ids) do
@@ -21,7 +21,7 @@ local function owners(ids, spare, count)
       end
       left = rest
     end
-    -- A minion that has left has a fence there instead of a list.
+    -- If the minion has left, the key claim is its fence, which is no list: see leave.lua.
     if #left > 0 and redis.call('TYPE', claim).ok == 'list' then
       for _, msg in ipairs(redis.call('LRANGE', claim, 0, -1)) do
         local id = string.sub(msg, 2, 17)

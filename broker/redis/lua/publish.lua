@@ -1,9 +1,9 @@
--- publish appends events to a topic. Each names the one before it, so that a
--- reader sees when it missed some.
+-- publish appends events to a topic. Each event has the id of the one before it, so that a
+-- reader notices when it has missed some.
 --
 -- KEYS  1 stream
--- ARGV  1 how many it keeps  2 for how many ms, then payloads
--- Returns the id of the last one.
+-- ARGV  1 about how many events the topic keeps  2 for how many ms, then payloads
+-- Returns the id of the last event.
 
 local stream = KEYS[1]
 local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)

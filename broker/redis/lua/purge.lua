@@ -1,11 +1,10 @@
--- purge removes messages of cancelled tasks from a queue that has no minion. Where
--- there is one, dequeue.lua does so on its way. It goes in steps through the first
--- messages that wait.
+-- purge removes messages of cancelled tasks from a queue without a minion. In other queues
+-- dequeue.lua drops them. A call looks at 200 messages; the caller repeats it.
 --
 -- KEYS  1 minions  2 ready  3 held  4 gone  5 halt
--- ARGV  1 how many messages to pass over  2 up to which one to look
--- Returns how many messages to pass over in the next step, '' if there is none, then
--- those that were removed and held a unique key.
+-- ARGV  1 how many messages to skip  2 how many messages of the list to look at in all
+-- Returns how many messages the next call has to skip, '' if no call is needed, then the
+-- removed messages that have a unique key.
 
 local minions, ready, held, gone = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local from, last = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -15,8 +14,8 @@ end
 local out = { '' }
 local msgs = redis.call('LRANGE', held, from, math.min(from + 199, last - 1))
 if #msgs > 0 then
-  -- To find one again takes time for each that stands before it, so few are removed in
-  -- a step that begins far behind.
+  -- LREM searches the list from its head for each message. So the farther back a call looks, the
+  -- fewer messages it removes.
   local ids, found, most = {}, 0, math.max(200 - from / 500, 20)
   for i, msg in ipairs(msgs) do
     ids[i] = string.sub(msg, 2, 17)
@@ -39,9 +38,9 @@ if #msgs > 0 then
   out[1] = from
 end
 if redis.call('EXISTS', held) == 0 then
-  redis.call('DEL', gone) -- what is in there has no message
+  redis.call('DEL', gone) -- no message is left for the ids in it
   if redis.call('LINDEX', ready, 0) == '!' then
-    redis.call('LPOP', ready) -- it was for what was held
+    redis.call('LPOP', ready) -- no message is left that the token stood for
   end
 elseif redis.call('EXISTS', gone) == 0 then
   local waiting = redis.call('LRANGE', ready, 0, 1)

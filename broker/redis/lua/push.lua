@@ -1,16 +1,18 @@
--- A queue's messages are in ready, where a minion's blocking move takes them
--- without asking anybody. Only while some of them must be looked at before they
--- start (they were cancelled) are they in held instead, and then ready holds
--- one token, '!', that sends whoever takes it to the dequeue script. So:
---   * held exists: all messages are in held, and ready is exactly {'!'}, or a minion
---     has the token and is about to run the script;
---   * else: all messages are in ready, perhaps behind a token.
--- While a flow is halted (see halt.lua) held must exist, or what comes would go to ready.
--- So it keeps a '!' of its own, and a list of nothing else counts as empty.
+-- Pending messages are usually in the list ready, from which a blocking move of a minion takes
+-- them without any script. While some of them must be checked before they start, since they
+-- were cancelled or their flow is halted, all of them are in the list held instead. No blocking
+-- move reads held. Then ready has one token, the text '!'. A minion that takes the token runs
+-- the dequeue script, which checks the messages in held. So there are two cases:
+--   * held exists: all messages are in held, and ready is exactly {'!'}, or a minion has taken
+--     the token and is about to run the script;
+--   * held does not exist: all messages are in ready, perhaps behind a token.
+-- While a flow is halted, held must exist, or new messages would go to ready. Redis removes an
+-- empty list, so held has a '!' of its own then, and a list of that alone counts as empty.
 
--- push adds messages to a queue: to its end, or to its front, where the last of
--- them comes to stand first. They are those of msgs from the first on. It wakes
--- minions of several queues where they listen.
+-- push adds those messages of msgs that stand at the index first (1 if nil) and behind it to a
+-- queue. They go to its end; or to its front, one by one, so that the last of them comes to stand
+-- first. If the queue was empty it also wakes the minions of several queues, which listen to
+-- the wake channel.
 local function push(ready, held, watch, wake, msgs, front, first)
   first = first or 1
   local n = #msgs - first + 1
@@ -26,7 +28,7 @@ local function push(ready, held, watch, wake, msgs, front, first)
     end
   else
     if front and redis.call('LINDEX', ready, 0) == '!' then
-      redis.call('LPOP', ready) -- the token stays at the head, and is not needed
+      redis.call('LPOP', ready) -- a token would not stand at the head any more; no message needs it
     end
     was = redis.call(add, ready, unpack(msgs, first)) - n
   end
@@ -35,7 +37,8 @@ local function push(ready, held, watch, wake, msgs, front, first)
   end
 end
 
--- nudge wakes one idle minion so that it asks the dequeue script.
+-- nudge makes one idle minion run the dequeue script, though there may be no new message: with
+-- a token in ready, and on the wake channel.
 local function nudge(ready, watch, wake)
   if redis.call('EXISTS', ready) == 0 then
     redis.call('RPUSH', ready, '!')

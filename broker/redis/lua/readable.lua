@@ -1,10 +1,11 @@
--- The head of a message: docs/wire.md has the table. An entry is a head and four
--- bytes, and stands for a message that is kept apart.
-local HEAD, ENTRY = 54, 58
+-- Scripts read and change only the head of a message, which has a fixed length; docs/wire.md has
+-- its bytes. The body stays as it is. An entry stands for a message whose record is kept apart:
+-- it is the head, with another version byte, and the length of the record (4 bytes).
+local HEAD, ENTRY = 54, 58 -- lengths
 local LIMIT_FROM, LIMIT_TO = 46, 51 -- first and last byte of the deadline
 local NO_LIMIT = string.rep('\0', 6)
--- Versions: the first and the last one of which heads and entries are as these scripts
--- know them. A version from 32 on would be taken for text that somebody else has written.
+-- The first version of a message and of an entry, and how many later versions have the same
+-- head. Versions from 32 on are not used, since text of another program begins with such a byte.
 local MESSAGE, APART, NEWER = 2, 130, 29
 
 -- isEntry reports whether msg is an entry.
@@ -13,15 +14,15 @@ local function isEntry(msg)
   return #msg == ENTRY and version == APART or #msg >= ENTRY and version > APART and version <= APART + NEWER
 end
 
--- readable reports whether msg is a message whose head these scripts know, or an entry
--- that stands for one: see docs/wire.md. A later version keeps the head as it is, and
--- scripts open no body. Others are put aside in odd and kept.
+-- readable reports whether msg is a message, or an entry, whose head these scripts know. That
+-- includes later versions, which keep the head as it is. Other elements of a list are unreadable:
+-- they are moved to the list odd and kept there.
 local function readable(msg)
   local version = string.byte(msg, 1)
   return #msg >= HEAD and version >= MESSAGE and version <= MESSAGE + NEWER or isEntry(msg)
 end
 
--- weight is how many bytes a message has, with those that are kept apart.
+-- weight returns the length of a message in bytes; of an entry, the length of its record.
 local function weight(msg)
   if isEntry(msg) then
     local b3, b2, b1, b0 = string.byte(msg, HEAD + 1, ENTRY)

@@ -1,12 +1,12 @@
--- release makes blocked tasks pending. Who they are is in the head of their
--- message and stays; the body is replaced.
+-- release makes blocked tasks pending. The head of a message, with id and counts, stays as it
+-- is, and the body is replaced by that of the new message, which has the arguments.
 --
 -- KEYS  1 ready  2 held  3 due  4 later  5 watch
--- ARGV  1 wake channel, then for each its id and its new message
--- Returns how many there were; others are not blocked (any more).
+-- ARGV  1 wake channel, then for each task its id and its new message
+-- Returns how many were released. The others are not blocked (any more).
 
 local ready, held, due, later, watch = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-redis.call('HDEL', later, '') -- see dequeue.lua
+redis.call('HDEL', later, '') -- for a server out of memory: see dequeue.lua
 local ids, msgs = {}, {}
 local seen = {}
 for i = 2, #ARGV, 2 do
@@ -17,7 +17,8 @@ for i = 2, #ARGV, 2 do
     if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked
       seen[id] = true
       ids[#ids + 1] = id
-      -- An entry waited for nobody: its flow is halted, and its body is as it was.
+      -- A task with an entry was never stored as blocked. It is blocked since its flow is halted,
+      -- and keeps its body.
       local body = isEntry(msg) and msg or ARGV[i + 1]
       msgs[#msgs + 1] = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26, HEAD) ..
         string.sub(body, HEAD + 1)

@@ -1,17 +1,20 @@
--- requeue makes dead letters pending again, with all their retries and without
--- their deadline. A member of a squad starts alone: its squad has ended. One that has
--- a unique key takes it again, unless another task holds it: then it stays. Only the
--- body of a message has the key, which is for the caller to read.
+-- requeue makes dead letters pending again, with all their retries and without their deadlines.
+-- A member of a squad then starts alone, since its squad has ended. A letter with a unique key
+-- takes the key again; if another task has it, the letter stays dead. The key is in the body of
+-- the message, which scripts do not read, so the caller has to read it and call again.
 --
--- KEYS  1 dead  2 state  3 ready  4 held  5 watch  6 unique  7 deadlines, then the record
---       of each id, which need not be there, then the excused attempts of each id (see
---       excuse.lua)
--- ARGV  1 wake channel, then for each id: it and its unique key ('' if it has none,
---       or that is not known)
--- Returns for each id, or only the first ones where there is much to be read: 1, or
--- 0 if it is no dead letter any more, or -1 if its record should be there and is
--- not, or -2 if its message can't be read, or the id of the task that holds its key, or
--- its message (call again with the key that is in it).
+-- KEYS  1 dead  2 state  3 ready  4 held  5 watch  6 unique  7 deadlines, then the record of
+--       each id, which exists only for large ones, then the set of excused attempts of each
+--       id (see excuse.lua)
+-- ARGV  1 wake channel, then for each letter its id and its unique key ('' if it has none,
+--       or if the caller does not know it)
+-- Returns a list with an element for each id; only for the first ids if there is much to read:
+--   1        it is pending
+--   0        it is no dead letter (any more)
+--   -1       its record should be kept apart and does not exist
+--   -2       its message can't be read
+--   an id    of the task that has its unique key
+--   message  it has a unique key, which is in this message: call again with the key
 
 local dead, state, ready, held, watch, unique, deadlines =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -26,7 +29,7 @@ while at <= #ARGV and bytes < 1048576 do
   local flags = legible and string.byte(msg, 25)
   local holder = key ~= '' and redis.call('HGET', unique, key)
   if holder then
-    -- A key can't outlive its task: one whose holder is done is free.
+    -- A unique key of a task that has ended, and was not removed, is free.
     local h = look(state, { holder })[1]
     holder = h and #h == 20 and holder
   end
@@ -49,16 +52,16 @@ while at <= #ARGV and bytes < 1048576 do
     if math.floor(flags / 8) % 2 == 1 then -- FlagSquad
       flags = flags - 8
     end
-    -- Nothing is used up, there is no deadline, and nothing is held against it.
+    -- No retries are used up, there is no deadline, and no recoveries or strikes are counted.
     msg = string.sub(msg, 1, 21) .. '\0\0\0' .. string.char(flags) ..
       string.sub(msg, 26, LIMIT_FROM - 1) ..
       NO_LIMIT .. '\0' .. string.sub(msg, LIMIT_TO + 2)
     if key ~= '' then
-      -- First: as long as the task is final it stands in nobody's way.
+      -- The first write: if a later one fails the task is still final, and its key is free.
       redis.call('HSET', unique, key, id)
     end
     if limited then
-      redis.call('ZREM', deadlines, id) -- a minion of an earlier build may have left it
+      redis.call('ZREM', deadlines, id) -- a minion of an earlier build may not have removed it
     end
     push(ready, held, watch, ARGV[1], { msg }, false)
     redis.call('HSET', state, id, string.sub(msg, 26, 45))

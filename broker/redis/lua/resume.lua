@@ -1,8 +1,9 @@
--- resume ends what halt.lua has begun, when all members are cancelled.
+-- resume ends the halt of flows in one queue (see halt.lua), when all their members are cancelled.
+-- It also removes their kills from the outbox.
 --
 -- KEYS  1 halt  2 held  3 gone  4 ready  5 outbox  6 watch
 -- ARGV  1 wake channel, then the ids of flows
--- Returns how many of them were halted.
+-- Returns how many of the flows were halted.
 
 local halt, held, gone, ready, outbox, watch = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local notes = {}
@@ -11,8 +12,8 @@ for i = 2, #ARGV do
 end
 local n = redis.call('HDEL', halt, unpack(ARGV, 2))
 if n > 0 and redis.call('EXISTS', halt) == 0 then
-  -- To find the token takes time for each message before it. Where they are many it
-  -- stays, and whoever comes to it passes over it.
+  -- LREM looks at each message before the token. In a long list the token stays, and the dequeue
+  -- script drops it when it comes to it.
   if redis.call('LLEN', held) <= 10000 then
     redis.call('LREM', held, 0, '!')
   end

@@ -1,6 +1,6 @@
--- returned returns a message that goes back from its owner: with the number of the
--- next hand-out, and without the mark of a start. If no handler was started that is
--- counted, so that the number of the next start can be told.
+-- returned returns the message of a task that its minion gives back: with the number of the next
+-- hand-out, and without FlagStarted. If no handler was started, unstarted is set; the message
+-- counts such hand-outs, and users see the number of the hand-out less these as the attempt.
 local function returned(msg, unstarted)
   local flags, back = string.byte(msg, 25), number(msg, 53, 2)
   if unstarted then
@@ -13,7 +13,8 @@ local function returned(msg, unstarted)
     string.char(flags) .. string.sub(msg, 26, 52) .. big(back, 2) .. string.sub(msg, 55)
 end
 
--- afresh returns a message that says whether its next attempt follows a failure.
+-- afresh returns a message in which FlagAfresh is on or off: it says whether the next attempt
+-- follows a failure.
 local function afresh(msg, on)
   local flags = string.byte(msg, 25)
   local is = math.floor(flags / 32) % 2 == 1 -- FlagAfresh

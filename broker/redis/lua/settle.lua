@@ -1,47 +1,53 @@
--- settle ends attempts of one minion at tasks of one queue.
+-- settle ends attempts of one minion at tasks of one queue. It is the script that runs most, so
+-- its arguments are few and packed: tasks that have the same values form a group, and what each
+-- task has of its own is joined to one text for the group. settle.go makes the arguments.
+--
+-- For each group the script reads the messages of the tasks from the flight hash, and sorts the
+-- tasks: those that the minion owns; those that it owns and that were cancelled meanwhile; and
+-- those that it does not own (any more), which are refused, unless the same settlement was
+-- accepted before. Then it writes: final states, notices to the inbox, and arrivals; or it puts
+-- the messages back into the queue or among the scheduled ones. It removes tasks from the flight
+-- hash last, so that after an error on the way the minion still has them and can settle again.
 --
 -- KEYS  1 flight  2 claim  3 minions  4 state  5 due  6 later  7 dead  8 unique
 --       9 stop  10 keep  11 ready  12 held  13 watch  14 odd  15 flows
---       16 outbox, then the records of tasks whose messages are entries, then the
---       list of each class of retention that ARGV speaks of, then parked and needs if
---       tasks are parked, then about and deadlines, as far as they are needed
--- ARGV  1 minion  2 wake channel  3 number of groups  4 which of the last keys there are: a
---       for about, d for deadlines, which a task of the call may have; then for each group
---         verb (finish, retry, snooze, release, park); with a - behind it if no handler was
---         started
---         a: finish: state; retry, snooze, park: delay in ms; release: 0
---         class of retention, as index of its key
---         name of that class
+--       16 outbox, then the records of large tasks, then the list of each retention class that
+--       a group names, then parked and needs if tasks are parked, then about and deadlines, as
+--       far as they are needed
+-- ARGV  1 minion  2 wake channel  3 number of groups  4 which of the last keys there are: 'a'
+--       about, 'd' deadlines, or both; then for each group:
+--         verb: finish, retry, snooze, release or park; with a - behind it if no handler was
+--           started
+--         a: of finish the final state; of retry, snooze and park the delay in ms; of release 0
+--         retention class, as the index of its list in KEYS
+--         name of that class; a name that begins with d is for dead letters
 --         ms for which the outcome can be read
---         ms until it is swept
+--         ms until the task is swept
 --         inbox channel ('' for none)
---         number of tasks, none of which is there twice
---         their letters: for each id (16 bytes), length (4) and outcome, one
---         behind the other
---         their attempts: 4 bytes each, or 4 for all if they are alike
---         their unique keys: for each length (2) and key; '' if none has one
---         their records: 2 bytes each, which of KEYS it is, or 0 if it is in the
---         message; '' if all are
---         their blocks: of the first ones, a byte each for how many follow each other
---         that are of one block
---         finish: number of tasks to be submitted with the only task of the group,
---         retry: number of tasks of which it is known why they failed, park: number
---         of tasks and one more, others: 0
---         then for each of these: id and record; of park: the place of parked in KEYS
---         and the channel that tells of it, then id and what the task needs, behind the
---         number of that (6)
---       The outcome of a task that is not finished is the one it gets if it was
---       cancelled meanwhile. A class that starts with d keeps dead letters.
--- Returns a list: in how many ms the next task is due ('' if not known, 'lost' if the
--- minion is not registered), how many arrivals it made, then the place (from 1, over all groups) of each task that
--- the minion did not own.
+--         number of tasks; no task is in the call twice
+--         notices: for each task id (16 bytes), length (4) and outcome. The outcome of a task
+--           that is not finished is the one that it gets if it was cancelled meanwhile.
+--         attempts: 4 bytes for each task, or 4 bytes in all if they are the same
+--         unique keys: for each task length (2) and key; '' if no task has one
+--         records: for each task 2 bytes, the index of its record in KEYS, or 0 if it has none;
+--           '' if no task has one
+--         blocks: for the first tasks, a byte for each number of neighbours of the same block
+--         number of pairs that follow: of finish, the tasks to be submitted with the only task
+--           of the group; of retry, the tasks whose failures are known; of park, one more than
+--           the tasks; of others 0
+--         then the pairs: id and record. Of park, the first pair is the index of parked in KEYS
+--           and the channel on which new needs are published; then id of each task and its need,
+--           behind the number of the need (6 bytes)
+-- Returns a list: in how many ms the next task is due ('' if that is not known, 'lost' if the
+-- minion is not registered), how many arrivals were made, then the index (from 1, over all
+-- groups) of each task that was refused.
 
 local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready, held, watch, odd, flows, outbox =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8],
   KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local about -- see about.lua; only where a task has, or may have, a field that changes
-local deadlines -- only where a task may have one
+local about -- the hash, or nil if no task of the call has a field there that changes
+local deadlines -- the set, or nil if no task of the call has a deadline
 local last = #KEYS
 if string.find(ARGV[4], 'd', 1, true) then
   deadlines, last = KEYS[last], last - 1
@@ -52,7 +58,7 @@ end
 
 local sub, byte, char = string.sub, string.byte, string.char
 
-redis.call('HDEL', flight, '') -- see dequeue.lua: goes on when out of memory
+redis.call('HDEL', flight, '') -- so that it works when the server is out of memory: see dequeue.lua
 
 local lease = redis.call('ZSCORE', minions, minion)
 local owner = lease and scoreOf(lease) >= 0
@@ -65,19 +71,19 @@ local flowing = redis.call('EXISTS', flows) == 1
 local reply = { '', 0 }
 local place, at = 0, 5
 
--- Of the tasks of the group at hand: how many they are, where their letters begin
--- and end, and the messages that the minion holds.
+-- The current group: number of tasks, and the arguments as above; then, by index of the task, id,
+-- attempt, where its notice begins and ends, and the message that the minion holds.
 local n, letters, keys, records, runs
 local ids, attempts, froms, tos, msgs
-local alike -- the attempt of all, or false
+local alike -- the attempt, if it is the same for all tasks, or false
 local unstarted -- whether no handler was started
 
--- outcome returns the outcome of a task, with its length in front.
+-- outcome returns the outcome of the task at an index, with its length (4 bytes) in front.
 local function outcome(i)
   return sub(letters, froms[i] + 16, tos[i])
 end
 
--- forgetKeys frees the unique keys of tasks that are final.
+-- forgetKeys frees the unique keys of tasks that have ended; which has their indexes.
 local function forgetKeys(which)
   local held, from = {}, 1
   for i = 1, n do
@@ -92,8 +98,8 @@ local function forgetKeys(which)
   end
 end
 
--- forgetRecords lets go of records of tasks that are final. That of a dead letter
--- ends with it.
+-- forgetRecords removes the large records of tasks that have ended. The record of a dead letter
+-- expires when the letter is swept.
 local function forgetRecords(which, class, sweepms)
   local spent = {}
   for _, i in ipairs(which) do
@@ -109,8 +115,8 @@ local function forgetRecords(which, class, sweepms)
   end
 end
 
--- forgetAbout removes the last failures of tasks that are final, and the metadata if
--- they can't be seen.
+-- forgetAbout removes the last failures of tasks that have ended. It also removes their metadata,
+-- unless the outcomes are kept (seen), so that look-ups return both.
 local function forgetAbout(which, seen)
   local fields = {}
   for _, i in ipairs(which) do
@@ -126,7 +132,7 @@ local function forgetAbout(which, seen)
   end
 end
 
--- forgetDeadlines ends the watch over the deadlines of tasks that are final.
+-- forgetDeadlines removes tasks that have ended from the set deadlines.
 local function forgetDeadlines(which)
   local fields = {}
   for _, i in ipairs(which) do
@@ -139,11 +145,13 @@ local function forgetDeadlines(which)
   end
 end
 
--- finishRuns writes a final state for some tasks of the group, as far as they can be
--- runs of their blocks, with their outcomes if these are kept. It returns what is to be
--- forgotten, and those that need a field of their own.
+-- finishRuns stores the final states of some tasks of the group as runs of their blocks (see
+-- block.lua), as far as that is possible: all neighbours are among which, their block can be
+-- read and has their states, and there is no such run yet. head is the beginning of each run
+-- without the version, and kept says whether outcomes are stored. It returns the elements for
+-- the list of the retention class, and the indexes of the tasks that need fields of their own.
 local function finishRuns(head, kept, which)
-  local mine -- nil if all are
+  local mine -- the indexes in which, as a set; nil if which has all tasks of the group
   if #which < n then
     mine = {}
     for _, i in ipairs(which) do
@@ -154,7 +162,7 @@ local function finishRuns(head, kept, which)
   for r = 1, many do
     local id = ids[from]
     names[r] = sub(id, 1, 15)
-    names[many + r] = names[r] .. 'r' .. sub(id, 16) -- of the run: there should be none
+    names[many + r] = names[r] .. 'r' .. sub(id, 16) -- the field of the run, which should not exist yet
     from = from + byte(runs, r)
   end
   local known = redis.call('HMGET', state, unpack(names))
@@ -204,8 +212,9 @@ local function finishRuns(head, kept, which)
   return forget, left
 end
 
--- finish writes a final state for some tasks of the group, tells the inbox, and
--- keeps track of when to forget them.
+-- finish ends some tasks of the group: it stores their final states and dead letters, frees what
+-- they had, makes arrivals, publishes notices, and adds the tasks to the list of the retention
+-- class, from which sweep.lua forgets them.
 local function finish(final, list, class, readms, sweepms, inbox, which)
   local many = #which
   if many == 0 then
@@ -238,7 +247,7 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
     local pairs = {}
     for _, i in ipairs(which) do
       local msg = msgs[i]
-      if unstarted then -- the number of its hand-out grows with a requeue
+      if unstarted then -- count it, but keep the number of the hand-out, which grows with a requeue
         msg = returned(msg, true)
         msg = sub(msg, 1, 17) .. sub(msgs[i], 18, 21) .. sub(msg, 22)
       end
@@ -264,7 +273,7 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
     reply[2] = reply[2] + arrive(flows, outbox, final)
   end
   if inbox ~= '' then
-    local post = letters -- usually all of them
+    local post = letters -- usually the notices of all tasks
     if many < n then
       local some = {}
       for x = 1, many do
@@ -276,8 +285,8 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   end
 end
 
--- park notes what tasks need that are parked, from a place in ARGV on, as far as they are
--- among those of mine. Where nothing else needs that, minions are told.
+-- park stores the needs of parked tasks: those of ARGV from an index to another one whose ids are
+-- in the set mine. If no other parked task has the same need, it publishes the need to minions.
 local function park(from, to, mine)
   local parked, needs, channel = KEYS[tonumber(ARGV[from])], KEYS[tonumber(ARGV[from]) + 1], ARGV[from + 1]
   for i = from + 2, to, 2 do
@@ -299,7 +308,7 @@ for _ = 1, groups do
   n, letters, keys = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10]
   local stamps = ARGV[at + 9]
   alike = #stamps == 4 and stamps
-  unstarted = byte(verb, -1) == 45 -- a minus
+  unstarted = byte(verb, -1) == 45 -- '-'
   if unstarted then
     verb = sub(verb, 1, -2)
   end
@@ -320,7 +329,7 @@ for _ = 1, groups do
   msgs = redis.call('HMGET', flight, unpack(ids))
   local is = verb ~= 'finish' and stopping and redis.call('SMISMEMBER', stop, unpack(ids))
   local owned, canceled, own, cancels = {}, {}, 0, 0
-  local settled = ids -- usually all of them
+  local settled = ids -- the ids to be removed from flight, usually all
   for i = 1, n do
     local attempt, msg = attempts[i], msgs[i]
     local mine = owner and msg and #msg >= HEAD and sub(msg, 18, 21) == attempt
@@ -331,7 +340,8 @@ for _ = 1, groups do
           settled[x] = ids[x]
         end
       end
-      -- Settled before by the same attempt, and the reply was lost: accepted.
+      -- Accept a repetition of a settlement whose reply was lost: the task is final by the same
+      -- attempt, or waits for the attempt after that.
       local id = ids[i]
       local s = look(state, { id })[1]
       if not (s and #s > 30 and sub(s, 28, 31) == attempt) then
@@ -354,8 +364,7 @@ for _ = 1, groups do
     end
   end
 
-  -- Then write; what removes the task from flight comes last, so that an error
-  -- on the way leaves it with its owner.
+  -- Then write.
   local more = tonumber(ARGV[at])
   if verb == 'finish' then
     if more > 0 and #owned == 1 then
@@ -369,7 +378,7 @@ for _ = 1, groups do
     end
     finish(a, list, class, readms, sweepms, inbox, owned)
   else
-    finish(8, list, class, readms, sweepms, inbox, canceled)
+    finish(8, list, class, readms, sweepms, inbox, canceled) -- state 8: canceled
     if more > 0 then
       local mine, failures = {}, {}
       for _, i in ipairs(owned) do
@@ -421,12 +430,12 @@ for _ = 1, groups do
       redis.call('HSET', later, unpack(again))
       redis.call('ZADD', due, unpack(dues))
       local soon = scoreOf(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
-      reply[1] = math.min(math.max(soon - t, 0), 86400000) -- a damaged score may be infinite
+      reply[1] = math.min(math.max(soon - t, 0), 86400000) -- bounded, since a damaged score may be infinite
       if #head == 0 or soon < scoreOf(head[2]) then
         nudge(ready, watch, wake)
       end
     elseif verb == 'release' then
-      local back = {} -- the first one shall come to stand first
+      local back = {} -- push puts the last one to the front; turn the order, so that it is the first one
       for i = #again, 1, -1 do
         back[#back + 1] = again[i]
       end

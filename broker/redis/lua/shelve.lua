@@ -1,9 +1,9 @@
--- shelve puts aside what a minion holds and nobody can read, or what is held under the
--- id of another task.
+-- shelve moves unreadable messages, and messages under the id of another task, from the flight
+-- hash of a minion to the list odd. The minion would find them there again and again.
 --
 -- KEYS  1 flight  2 odd
 -- ARGV  ids
--- Returns how many there were.
+-- Returns how many were moved.
 
 local n = 0
 for _, id in ipairs(ARGV) do

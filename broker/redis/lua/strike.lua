@@ -1,8 +1,8 @@
--- strike takes a queue out of the registry that nobody has registered for a while.
+-- strike removes a queue from the registry if nobody has registered it for a while.
 --
 -- KEYS  1 registry  2 since
--- ARGV  1 name  2 for how many ms at least
--- Returns 1, or 0 if somebody has registered it again.
+-- ARGV  1 name  2 how many ms ago the last registration must be at least
+-- Returns 1, or 0 if the queue was registered since.
 
 local at = tonumber(redis.call('HGET', KEYS[2], ARGV[1]))
 if not at or not (now() - at >= tonumber(ARGV[2])) then

@@ -1,15 +1,17 @@
--- sweep forgets tasks of one class of retention whose time is over. It goes in
--- steps; call it until it returns 0.
+-- sweep forgets ended tasks of one retention class: it removes the states of those whose time is
+-- over. It does so in steps; call it until it returns 0.
+--
+-- The list of a class has an element for each batch of tasks that has ended, oldest first. An
+-- element is a time (6 bytes) and ids (16 each); or a time, 'r', and for each run (see block.lua)
+-- the name of its block (15) and the position of its first member (1).
 --
 -- KEYS  1 keep  2 list of the class  3 state  4 dead  5 about
--- ARGV  1 name of the class  2 about how many tasks it forgets
--- An element of the list is a time (6) and ids (16 each); or a time, 'r' and for each
--- run its block (15) and the place of its first member.
--- Returns 1 if there is more to forget now, how many were forgotten, and in how many
--- ms there will be more to forget ('' if nothing is left).
+-- ARGV  1 name of the class  2 about how many tasks to forget
+-- Returns a list: 1 if there is more to forget now, else 0; how many were forgotten; in how
+-- many ms there will be more to forget ('' if nothing is left).
 
--- forgetRun forgets a run, of which it gets the block and the place of its first member.
--- It adds its members to gone.
+-- forgetRun removes a run, and adds the ids of its members to gone. name is the name of the block
+-- and the position of the first member.
 local function forgetRun(state, name, gone)
   local block = string.sub(name, 1, 15)
   local field = block .. 'r' .. string.sub(name, 16)
@@ -20,18 +22,18 @@ local function forgetRun(state, name, gone)
       gone[#gone + 1] = block .. string.char(at)
     end)
   end
-  if #gone > before then -- one of another version is left alone
+  if #gone > before then -- a run of another version stays
     redis.call('HDEL', state, field)
   end
 end
 
--- forget removes what is told of tasks.
+-- forget removes the metadata and the last failures of tasks.
 local function forget(about, ids)
   pages(ids, function(some)
     local fields = {}
     for _, id in ipairs(some) do
       fields[#fields + 1] = id
-      fields[#fields + 1] = id .. 'f' -- it went with the end, unless an older minion settled
+      fields[#fields + 1] = id .. 'f' -- usually removed when the task ended, but not by a minion of an older build
     end
     redis.call('HDEL', about, unpack(fields))
   end)
@@ -40,11 +42,11 @@ end
 local keep, list, state, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local class, most = ARGV[1], tonumber(ARGV[2])
 local t = now()
--- Its name has its minutes, or seconds where there is an s.
+-- The name of a class has the minutes for which its tasks are remembered, or with an 's' seconds.
 local length, unit = string.match(class, '^.(%d+)(s?)$')
 local latest = t + (tonumber(length) or 0) * (unit == 's' and 1000 or 60000)
 local n = 0
-redis.call('ZREM', keep, '') -- see dequeue.lua
+redis.call('ZREM', keep, '') -- for a server out of memory: see dequeue.lua
 local described = redis.call('EXISTS', KEYS[5]) == 1
 while n < most do
   local blob = redis.call('LINDEX', list, 0)
@@ -54,8 +56,8 @@ while n < most do
   end
   local at = number(blob, 1, 6)
   if at > latest then
-    -- The time is damaged. What is named here stays for as long as if it had just ended,
-    -- and does not keep what stands behind it.
+    -- The time is damaged. Move the element to the end, as if its tasks had ended just now, so
+    -- that it does not keep the elements behind it from being swept.
     redis.call('RPUSH', list, big(latest, 6) .. string.sub(blob, 7))
     at, blob = 0, ''
   elseif at > t then
@@ -68,16 +70,17 @@ while n < most do
       forgetRun(state, string.sub(blob, i, i + 15), gone)
     end
   else
-    for i = 7, #blob - 15, 16 do -- a rest is damaged: no id is that short
+    for i = 7, #blob - 15, 16 do -- ignore a rest of fewer bytes than an id, which is damage
       ids[#ids + 1] = string.sub(blob, i, i + 15)
     end
   end
   if string.sub(class, 1, 1) == 'd' then
-    -- A dead letter may have been requeued since, and be alive, or done again.
+    -- A dead letter may have been requeued since. Then the task is open, or has ended again later
+    -- and is in another element.
     local over = {}
     pages(ids, function(some)
       for i, s in ipairs(look(state, some)) do
-        if not s or (#s ~= 20 and number(s, 22, 6) <= t) then -- also if it is too short to be read
+        if not s or (#s ~= 20 and number(s, 22, 6) <= t) then -- over; or unreadable, since number takes missing bytes for 0
           over[#over + 1] = some[i]
         end
       end

@@ -1,10 +1,10 @@
 -- take_parked hands parked tasks of one queue to a minion that can run them.
 --
 -- KEYS  1 parked  2 needs  3 due  4 later  5 flight  6 minions  7 halt  8 flows
--- ARGV  1 minion  2 how many at most  3 bytes at most, then the numbers of what the minion
---       has
--- Returns false if the minion is not registered, else a list: server's time, whether
--- more are left for it (0 or 1), and the messages.
+-- ARGV  1 minion  2 how many at most  3 about how many bytes at most, then the numbers of the
+--       needs that the minion satisfies
+-- Returns false if the minion is not registered, else a list: the server's time, whether more
+-- tasks are left for the minion (0, 1), and the messages.
 
 local parked, needs, due, later, flight, minions = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local minion, most, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -13,7 +13,7 @@ local lease = redis.call('ZSCORE', minions, minion)
 if not lease or scoreOf(lease) < 0 then
   return false
 end
-redis.call('HDEL', flight, '') -- see dequeue.lua
+redis.call('HDEL', flight, '') -- for a server out of memory: see dequeue.lua
 
 local out, left = { now(), 0 }, 0
 for a = 4, #ARGV do
@@ -22,8 +22,8 @@ for a = 4, #ARGV do
   while #ids > 0 and most > 0 and room > 0 do
     ids = redis.call('ZRANGEBYSCORE', parked, need, need, 'LIMIT', 0, math.min(most, 100))
     if #ids > 0 then
-      -- An id whose message has no FlagParked was left here by a build that does not
-      -- know parked tasks: it is taken off, and that is all.
+      -- If a message has no FlagParked, the task is not parked any more: a build that does not
+      -- know parked tasks has not removed its id from the set. Only remove it.
       local owned, taken, seen, kept = {}, {}, {}, {}
       local stay = halted(KEYS[7], KEYS[8], ids)
       for i, msg in ipairs(redis.call('HMGET', later, unpack(ids))) do

@@ -1,8 +1,10 @@
--- A parked task is in later, with FlagParked in its message, and in due with the end of
--- its time. Besides it is in parked, whose scores are numbers of what tasks need of a
--- minion, and needs has what each of these numbers stands for.
+-- A parked task waits like a scheduled one: its message is in later, with FlagParked, and its id
+-- is in due, with the end of its time as a parked task. In addition its id is in the sorted set
+-- parked with the number of its need as the score, and the hash needs has the need of each
+-- number. park.go has more about needs.
 
--- unpark takes tasks off the parked ones. Those that are none are left alone.
+-- unpark removes tasks from the set parked, and needs that no parked task has any more. Tasks
+-- that are not parked are ignored.
 local function unpark(parked, needs, ids)
   local seen = {}
   for _, id in ipairs(ids) do
@@ -19,8 +21,8 @@ local function unpark(parked, needs, ids)
   end
 end
 
--- isParked reports whether the flags of a message have FlagParked. A message that is too
--- short has no flags.
+-- isParked reports whether the flags of a message have FlagParked. flags is nil if the message is
+-- too short to have any.
 local function isParked(flags)
   return flags and math.floor(flags / 16) % 2 == 1
 end

@@ -1,24 +1,26 @@
--- visit tells what there is to do in a partition of a queue, which may have no minion.
--- What nobody uses any more it removes.
+-- visit returns the housekeeping that there is to do in a partition, which may have no minion. If
+-- no task is left in a partition without a minion it removes the keys that are of no use then.
 --
 -- KEYS  1 minions  2 keep  3 ready  4 held  5 gone  6 due  7 later  8 state  9 dead
 --       10 odd  11 outbox  12 meta  13 unique  14 about  15 flows  16 stop  17 watch
 --       18 parked  19 needs  20 deadlines  21 halt
--- ARGV  1 for how many ms meta is kept  2 how many ms are long
--- Returns the server's time, classes of retention to sweep, minions whose lease has
--- ended, whether cancelled messages are to be removed (0, 1), whether there are
--- arrivals that no minion is told of (0, 1), whether nothing is left (0, 1), the
--- first deadline of a task that waits (''), and whether there is no minion and a task may
--- be parked whose time has been over for long (0, 1).
+-- ARGV  1 for how many ms meta is kept  2 after how many ms a parked task whose time is over
+--       counts as abandoned
+-- Returns a list: 1 the server's time  2 retention classes to sweep, at most 10  3 minions
+-- whose leases have ended, at most 10  4 whether there are messages of cancelled tasks to
+-- remove (0, 1)  5 whether there are arrivals that no minion is told of (0, 1)  6 whether
+-- nothing is left in the partition and the queue is not registered there (0, 1)  7 the first
+-- deadline of a waiting task ('' if there is none)  8 whether there may be abandoned tasks (0,
+-- 1). 4, 5, 6 and 8 are 0 if the queue has a minion.
 
 local minions, keep, ready, held, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[12]
 local t = now()
 local served = redis.call('EXISTS', minions) == 1
 local empty, cancelled, arrivals, abandoned = 0, 0, 0, 0
 if not served then
-  -- A token is for a minion that waits, and none does.
+  -- A token in ready is for a waiting minion, and there is none.
   local token = redis.call('LLEN', ready) == 1 and redis.call('LINDEX', ready, 0) == '!'
-  -- That of held is for a flow that is halted: see push.lua.
+  -- The token in held is there while a flow is halted: see push.lua.
   if redis.call('LLEN', held) == 1 and redis.call('LINDEX', held, 0) == '!' and redis.call('EXISTS', KEYS[21]) == 0 then
     redis.call('DEL', held)
   end
@@ -26,7 +28,7 @@ if not served then
     (token or redis.call('EXISTS', ready) == 0) then
     redis.call('DEL', ready, keep, KEYS[5], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18],
       KEYS[19], KEYS[20], KEYS[21])
-    if redis.call('PTTL', meta) == -1 then -- of a build that kept it for good
+    if redis.call('PTTL', meta) == -1 then -- written by an earlier build, which let it not expire
       redis.call('PEXPIRE', meta, ARGV[1])
     end
     empty = 1 - redis.call('EXISTS', meta)
