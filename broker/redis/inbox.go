@@ -52,6 +52,8 @@ func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) 
 	})
 }
 
+// inboxNow opens an inbox. It returns when the server has confirmed the subscription, so that
+// no notice of a task that is submitted after that is missed.
 func (b *Broker) inboxNow(ctx context.Context, id broker.ID) (broker.Inbox, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
@@ -104,7 +106,7 @@ func (in *inbox) hear(ch, payload string) {
 		in.post(payload)
 		return
 	}
-	n := countNotices(payload)
+	n := countNotices(payload) // so that the memory of the records is allocated at once
 	notices := slices.Grow(in.heard[:0], n)
 	records := slab.Bytes{Left: n}
 	for rest := payload; len(rest) > 0; {
@@ -120,6 +122,7 @@ func (in *inbox) hear(ch, payload string) {
 		notices = append(notices, broker.Notice{ID: id, Record: records.CopyString(record)})
 		rest = next
 	}
+	// Notices beyond the limit are dropped, which is a gap.
 	in.mu.Lock()
 	fit := min(len(notices), broker.MaxInbox-len(in.notices))
 	in.notices = append(in.notices, notices[:fit]...)
@@ -177,6 +180,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 			return broker.Mail{}, errInboxClosed
 		}
 		if len(in.notices) > 0 || in.gap || len(in.posts) > 0 || in.told {
+			// The two lists change roles: the caller reads one while hear fills the other.
 			mail := broker.Mail{Notices: in.notices, Gap: in.gap, Posts: in.posts, Arrivals: in.told}
 			in.notices, in.read = in.read, in.notices
 			in.gap, in.posts, in.told = false, nil, false

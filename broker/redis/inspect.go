@@ -58,6 +58,8 @@ func (b *Broker) queuesNow(ctx context.Context) ([]broker.QueueInfo, error) {
 
 // inspect adds the counts of one partition to info.
 func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) error {
+	// The first round trip counts what waits, and the second one what minions hold, since only
+	// the first one tells which minions there are.
 	pipe := b.rdb.Pipeline()
 	ready, head := pipe.LLen(ctx, k.ready), pipe.LIndex(ctx, k.ready, 0)
 	held, gone := pipe.LLen(ctx, k.held), pipe.SCard(ctx, k.gone)
@@ -68,13 +70,13 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 		return b.fault("inspect queue "+k.queue, err)
 	}
 	info.Pending += int(ready.Val() + held.Val() - gone.Val())
-	if head.Val() == "!" {
+	if head.Val() == "!" { // a token
 		info.Pending--
 	}
 	if halt.Val() > 0 && held.Val() > 0 { // while a flow is halted, the list held has a token, too
 		info.Pending--
 	}
-	info.Scheduled += int(due.Val() - parked.Val())
+	info.Scheduled += int(due.Val() - parked.Val()) // parked tasks are in both sets
 	info.Parked += int(parked.Val())
 	info.Dead += int(dead.Val())
 	info.Unreadable += int(odd.Val())
@@ -106,6 +108,8 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	return p.letters, p.next, err
 }
 
+// deadLetters reads one page of one partition's dead letters. The next cursor is in the same
+// partition, or at the beginning of the next one.
 func (b *Broker) deadLetters(ctx context.Context, queue, after string, limit int) ([]broker.DeadLetter, string, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, "", err
@@ -152,6 +156,7 @@ func (b *Broker) deadLetters(ctx context.Context, queue, after string, limit int
 		letters = append(letters, broker.DeadLetter{Task: d.Task})
 		ids = append(ids, page[i])
 	}
+	// Match the letters with the states of their tasks. A letter without an id is left out below.
 	for from := 0; from < len(ids); from += broker.MaxBatch {
 		chunk := ids[from:min(from+broker.MaxBatch, len(ids))]
 		values, err := b.states(ctx, k, chunk)
@@ -251,6 +256,8 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 	return ask(ctx, func() ([]error, error) { return b.requeueNow(ctx, ids) })
 }
 
+// requeueNow calls the script for each partition that the ids may be in, until each letter has
+// an answer.
 func (b *Broker) requeueNow(ctx context.Context, ids []broker.ID) ([]error, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err

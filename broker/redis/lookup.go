@@ -67,7 +67,7 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 			}
 		}
 		found := make([]bool, len(places))
-		var open []int
+		var open []int // positions of the tasks that are to be located
 		for i, v := range values {
 			st := &out[places[i]]
 			if v == "" {
@@ -183,9 +183,9 @@ const locateBatch = 100
 // locate fills in the states of the tasks at some positions of out. They were not final
 // when their states were read.
 func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker.Status) error {
-	var minions []string
+	var minions []string // those that are known of the queue
 	for len(places) > 0 {
-		tries := 0
+		tries := 0 // for this part of the tasks
 	again:
 		n := ownedAtOnce(len(minions), min(len(places), locateBatch))
 		names := []string{k.due, k.later, k.minions, k.state, k.about}
@@ -203,14 +203,14 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 			return err
 		}
 		list := toList(reply)
-		if item(list, 0) == nil {
+		if item(list, 0) == nil { // the queue has a minion that is not among those
 			minions = toStrings(item(list, 1))
 			if tries++; tries < minionRetries {
 				goto again
 			}
 			return fmt.Errorf("redis look-up: %w: minions of queue %s come and go", broker.ErrUnavailable, k.queue)
 		}
-		var done, large []int
+		var done, large []int // positions of tasks that have ended, and of stubs, which have no name
 		for i, e := range toList(item(list, 0)) {
 			st, place := &out[places[i]], toList(e)
 			switch {

@@ -66,6 +66,8 @@ func (c *consumer) search(ctx context.Context) {
 	if o.cursors == nil {
 		o.cursors, o.found = make(map[string]cursor), make(map[orphan]time.Time)
 	}
+	// First give back the tasks of orphans that are still unregistered: the last pages that had
+	// their keys have not removed them from found.
 	now := time.Now()
 	for who, since := range o.found {
 		if now.Sub(since) < c.b.cfg.lease {
@@ -140,6 +142,7 @@ func (c *consumer) searchNode(ctx context.Context, node *redis.Client) error {
 		if err := c.sift(ctx, names, what); err != nil {
 			return err
 		}
+		// At the end of a scan, change from one kind of key to the other.
 		o.cursors[addr] = cursor{at: next, claims: at.claims != (next == 0)}
 		if next == 0 && at.claims { // the search has seen all keys; begin again with the next heartbeat
 			return nil

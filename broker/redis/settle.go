@@ -35,6 +35,8 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	return ask(ctx, func() ([]error, error) { return c.settleNow(ctx, batch) })
 }
 
+// settleNow settles a batch: it checks each settlement, sorts them by block, distributes them
+// over calls, runs all calls in one round trip, and reads the replies.
 func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]error, error) {
 	if err := c.b.alive(ctx); err != nil {
 		return nil, err
@@ -46,8 +48,8 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 		return nil, c.errClosed()
 	}
 	errs := make([]error, len(batch))
-	var order []*settling
-	open := make(map[*keys]*settling)
+	var order []*settling             // all calls, in the order in which they are sent
+	open := make(map[*keys]*settling) // the call of each partition that still has room
 	sorted := arrangement{size: len(batch), in: newScratch()}
 	defer sorted.free()
 	var twice []int // indexes of settlements whose task is in the batch before
@@ -62,6 +64,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 			continue
 		}
 		if s.Verb == broker.VerbPark {
+			// From now on this consumer takes no parked task with the same need.
 			c.able.Park(s.Delivery.Need())
 		}
 		if !sorted.add(i, s) { // a call of the script must not have a task twice
@@ -85,6 +88,8 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 	for i, st := range order {
 		calls[i] = st.call(c.minion, c.b.space.inboxes)
 	}
+	// If ended tasks are due to be forgotten, a sweep goes along in the same round trip, so that
+	// forgetting is as fast as settling (see forget.go).
 	var sweeps []*sweep
 	if c.b.forgotten.busy() {
 		for _, st := range order {
@@ -148,7 +153,7 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 		if !c.isAway(st.keys) {
 			_ = c.lose()
 		}
-	default:
+	default: // a task of the call waits for its time, and Dequeue must not sleep longer than that
 		c.soon(st.keys, time.Duration(toInt(due)+1)*time.Millisecond)
 	}
 	if toInt(item(reply, 1)) > 0 {
@@ -160,6 +165,8 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 			errs[place] = lost(batch[place].Delivery)
 		}
 	}
+	// Refused or not, the consumer does not hold these attempts any more. A later attempt at the
+	// same task, which it may have been handed meanwhile, stays.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, place := range st.places {
@@ -291,6 +298,8 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 		outcome = &canceled
 	}
 	st.limited = st.limited || d.Left != broker.NoDeadline
+	// The arrangement puts settlements of blocks first, so runs describe the first tasks of the
+	// group, and the other tasks have no entry in it.
 	if inBlock(s) {
 		m.join(d.ID)
 	}
@@ -349,13 +358,13 @@ func (st *settling) group(place int, s *broker.Settlement, left int) *members {
 	if len(s.Submit) > 0 {
 		g.alone = place
 	}
-	dead := false
+	dead := false // whether a dead letter is kept
 	switch {
 	case s.Verb == broker.VerbFinish:
 		g.a, g.attempt = int64(s.Outcome.State), d.Attempt
 		dead = s.Outcome.State == broker.StateFailed && d.DeadFor > 0
 	case s.Verb != broker.VerbRelease && s.Delay > 0:
-		g.a = int64((s.Delay + time.Millisecond - 1) / time.Millisecond)
+		g.a = int64((s.Delay + time.Millisecond - 1) / time.Millisecond) // rounded up
 	}
 	g.class, g.read, g.sweep = retention(st.atLeast, d.Retention, d.DeadFor, dead)
 	m := st.groups[g]

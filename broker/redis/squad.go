@@ -49,6 +49,8 @@ func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) 
 	return do(ctx, func() error { return b.assignNow(ctx, minion, ids) })
 }
 
+// assignNow runs the script once for each partition that the ids may be in. An id that no
+// partition assigns keeps ErrNotFound.
 func (b *Broker) assignNow(ctx context.Context, minion broker.ID, ids []broker.ID) error {
 	if err := b.alive(ctx); err != nil {
 		return err
@@ -90,6 +92,7 @@ func (b *Broker) Decide(ctx context.Context, flow broker.ID, start bool) (starte
 	return ask(ctx, func() (bool, error) { return b.decideNow(ctx, flow, start) })
 }
 
+// decideNow stores the caller's wish unless there is a decision, and returns the decision.
 func (b *Broker) decideNow(ctx context.Context, flow broker.ID, start bool) (started bool, err error) {
 	if err := b.alive(ctx); err != nil {
 		return false, err
@@ -126,7 +129,7 @@ func (c *consumer) assigned(text string) {
 	}
 	n := 1 + int(text[0])
 	q := c.queues[text[1:n]]
-	if q == nil {
+	if q == nil { // a queue that this consumer does not serve
 		return
 	}
 	now := uint48(text[n:])

@@ -73,6 +73,7 @@ func (c *wakefulConn) Read(p []byte) (int, error) {
 	for nap := firstNap; ; nap = min(2*nap, lastNap) {
 		var n int
 		var bad error
+		// The callback always returns true, so that RawConn.Read never waits by itself.
 		err := c.raw.Read(func(fd uintptr) bool {
 			for {
 				if n, bad = syscall.Read(int(fd), p); bad != syscall.EINTR {
@@ -81,9 +82,9 @@ func (c *wakefulConn) Read(p []byte) (int, error) {
 			}
 		})
 		switch {
-		case err != nil:
+		case err != nil: // the connection is closed
 			return 0, err
-		case bad == syscall.EAGAIN:
+		case bad == syscall.EAGAIN: // no data yet
 		case bad != nil:
 			return 0, &net.OpError{Op: "read", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("read", bad)}
 		case n == 0:
@@ -91,6 +92,7 @@ func (c *wakefulConn) Read(p []byte) (int, error) {
 		default:
 			return n, nil
 		}
+		// The deadline is read each time: another goroutine may change it during the read.
 		if d := c.deadline.Load(); d != nil {
 			left := time.Until(*d)
 			if left <= 0 {
