@@ -212,8 +212,8 @@ func (in *inbox) Close() error {
 	return nil
 }
 
-// post keeps a post for Receive. Posts beyond the limit are dropped: whoever sends one
-// expects that it can be lost.
+// post keeps a post for Receive. Posts beyond the limit are dropped: their senders expect that
+// a post can be lost.
 func (in *inbox) post(payload string) {
 	if payload == "" || payload[0] != postBytes {
 		return

@@ -107,7 +107,7 @@ func newFlowKeys(namespace string, id broker.ID) flowKeys {
 }
 
 // space are the keys and channels of a namespace that belong to no queue. A prefix is
-// followed by an id in hexadecimal, that of topics by the name of the topic.
+// followed by an id in hexadecimal; the prefix of streams by the name of the topic.
 type space struct {
 	queues   string // the registry: hash of queue -> number of partitions
 	since    string // hash of queue -> when it was registered last, in unix ms

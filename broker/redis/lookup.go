@@ -250,7 +250,7 @@ func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 	}
 	st.Attempt = d.Start
 	defer func() {
-		if found { // its place shows that it is not final, also where its state was unreadable
+		if found { // it was found where open tasks are, so it is not final, even if its state was unreadable
 			st.Err = nil
 		}
 	}()
