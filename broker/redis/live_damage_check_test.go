@@ -128,7 +128,7 @@ func (s *struck) told(ctx context.Context) {
 		_, name, _ := strings.Cut(hit.Key, "}:")
 		waits := name == "ready" || name == "held" || name == "odd"
 		over := slices.ContainsFunc(s.strikes[i+1:], func(next damage.Strike) bool { return next.Key == hit.Key && next.Old == hit.New })
-		known := hit.New == "!" // a token is no message
+		known := hit.New == "!"              // a token is no message
 		if len(hit.New) >= broker.HeadSize { // a message of a newer version is parked
 			version := hit.New[0] &^ 0x80
 			known = version >= broker.MessageVersion && version <= broker.MaxMessageVersion
