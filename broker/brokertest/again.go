@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	tries = 5 // of a test, on a machine that stalls
+	tries = 5 // how often a test runs at most if the machine stalls
 
-	// spoils is how long a stall must be to spoil a test: a lease ends, or a push
-	// is late, through no fault of the broker.
+	// spoils is the shortest stall that can fail a correct broker: during a stall a lease can end,
+	// or a push can be late.
 	spoils = 100 * time.Millisecond
 )
 
-// run runs a test. If it fails in real time, and the machine stalled meanwhile, it
-// runs again with a fresh broker: a fault of the broker makes it fail again.
+// run runs a test. If the test fails in real time and the machine stalled meanwhile, run repeats it
+// with a fresh broker. A fault of the broker makes it fail again.
 func (c Config) run(t *testing.T, test test) {
 	t.Helper()
 	if c.Bubble != nil { // nothing stalls there
@@ -36,11 +36,11 @@ func (c Config) run(t *testing.T, test test) {
 		if stalled < spoils || try == tries {
 			t.Fatal(strings.Join(faults, "\n"))
 		}
-		t.Logf("the machine stalled for %v, so the test runs again. It failed:\n%s", stalled, strings.Join(faults, "\n"))
+		t.Logf("the machine stalled for %v during this failure, so the test is repeated. The failure was:\n%s", stalled, strings.Join(faults, "\n"))
 	}
 }
 
-// try runs a test once. It returns what failed, and the longest stall meanwhile.
+// try runs a test once. It returns the failures, and the longest stall during the test.
 func (c Config) try(t *testing.T, test test) (faults []string, stalled time.Duration) {
 	t.Helper()
 	c.guarded(t, func(t *testing.T, cfg Config) {
@@ -48,7 +48,7 @@ func (c Config) try(t *testing.T, test test) (faults []string, stalled time.Dura
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		var r *rig
-		go func() { // which a failure may end
+		go func() { // a failure ends this goroutine with runtime.Goexit
 			defer close(done)
 			r = rigOn(tb, ctx, cfg)
 			test.body(r)
@@ -67,8 +67,8 @@ func (c Config) try(t *testing.T, test test) (faults []string, stalled time.Dura
 	return faults, stalled
 }
 
-// collector is a testing.TB that collects failures, and cleans up when it is told
-// to.
+// collector is a testing.TB that collects failures and clean-ups. It runs the clean-ups when
+// cleanup is called.
 type collector struct {
 	testing.TB
 
@@ -81,7 +81,7 @@ func (c *collector) note(text string) {
 	var pcs [16]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
 	var lines []string
-	for { // of the test and its helpers
+	for { // frames of the test and its helpers only
 		f, more := frames.Next()
 		if !strings.Contains(f.Function, "/brokertest.") || strings.Contains(f.Function, ".Config.") {
 			break

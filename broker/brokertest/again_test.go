@@ -8,8 +8,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 )
 
-// again returns a configuration of a machine that stalls for so long, and the
-// number of brokers that were opened and are not closed.
+// again returns a configuration that reports a stall of the given length after every test, and the
+// number of brokers that are open.
 func again(stalled time.Duration) (c Config, open *int) {
 	open = new(int)
 	return Config{
@@ -22,29 +22,29 @@ func again(stalled time.Duration) (c Config, open *int) {
 	}, open
 }
 
-// What failed in a try is returned, with where that was, and the try cleans up.
+// A failed try returns its failures with their positions in the source, and runs its clean-ups.
 func TestTry(t *testing.T) {
 	c, open := again(time.Second)
 	faults, stalled := c.try(t, test{body: func(r *rig) {
 		if r.Failed() || *open != 1 {
-			t.Error("it has failed before it begins, or has no broker")
+			t.Errorf("before the test begins Failed is %v and %d brokers are open, want false and 1", r.Failed(), *open)
 		}
 		r.Errorf("fault %d", 1)
 		if !r.Failed() {
-			t.Error("its failure is not known")
+			t.Error("Failed returned false after a failure")
 		}
 		r.Fatalf("fault %d", 2)
-		t.Error("it goes on")
+		t.Error("the test went on after Fatalf")
 	}})
 	if len(faults) != 2 || !strings.HasPrefix(faults[0], "again_test.go:") || !strings.HasSuffix(faults[1], ": fault 2") {
 		t.Errorf("%q", faults)
 	}
 	if *open != 0 || stalled != time.Second {
-		t.Errorf("%d brokers are open, stalled for %v", *open, stalled)
+		t.Errorf("after the try %d brokers are open, and the stall was %v", *open, stalled)
 	}
 }
 
-// A test that fails while the machine stalls runs again.
+// A test that fails during a stall of the machine is repeated.
 func TestAgain(t *testing.T) {
 	c, open := again(spoils)
 	runs := 0
@@ -54,6 +54,6 @@ func TestAgain(t *testing.T) {
 		}
 	}})
 	if runs != tries || *open != 0 {
-		t.Errorf("%d runs, want %d; %d brokers are open", runs, tries, *open)
+		t.Errorf("%d runs, want %d; %d brokers are open, want 0", runs, tries, *open)
 	}
 }

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// A store in another process is late if the machine does not let that process run. The
-// stalls of this process do not tell. So the suite asks the store for next to nothing,
-// again and again, and what the answer takes counts as a stall.
+// On a busy machine a store in another process may be late although this process does not stall. So
+// the suite sends the store a cheap request again and again, and counts the time of the slowest
+// answer as a stall.
 
-// asks is how often the store is asked.
+// asks is the interval between two such requests.
 const asks = 20 * time.Millisecond
 
-// answers is how long the answers took.
+// answers records how long the store's answers took.
 type answers struct {
 	mu    sync.Mutex
 	late  []answer
-	asked time.Time // of the question that is not answered yet; zero if there is none
+	asked time.Time // when the request was sent that is not answered yet; zero if there is none
 }
 
 type answer struct {
@@ -25,7 +25,7 @@ type answer struct {
 	took time.Duration
 }
 
-// askOn asks until the test has ended. It returns nil if there is nothing to ask.
+// askOn sends requests until the test ends. It returns nil if ping is nil.
 func askOn(t *testing.T, ping func() error) *answers {
 	t.Helper()
 	if ping == nil {
@@ -53,7 +53,7 @@ func (a *answers) ask(ping func() error) {
 	a.mu.Lock()
 	a.asked = began
 	a.mu.Unlock()
-	_ = ping() // an error has taken its time, too
+	_ = ping() // a failed request counts too: it also took its time
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -63,8 +63,8 @@ func (a *answers) ask(ping func() error) {
 	}
 }
 
-// longest returns how long the slowest answer took of those that came after a time, or
-// how long one is awaited.
+// longest returns how long the slowest answer after since took. A request that is not answered yet
+// counts with its time so far.
 func (a *answers) longest(since time.Time) (d time.Duration) {
 	if a == nil {
 		return 0

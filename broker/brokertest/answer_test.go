@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// What a store's answers take counts from the beginning of a test on, also while one is
-// awaited.
+// An answer counts from the beginning of the test on, even before it has arrived.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -16,17 +15,17 @@ func TestAnswers(t *testing.T) {
 		began := time.Now()
 		time.Sleep(took / 2)
 		if got := a.longest(began); got != took/2 {
-			t.Errorf("an answer is awaited for %v, want %v", got, took/2)
+			t.Errorf("the pending answer counts as %v, want %v", got, took/2)
 		}
 		time.Sleep(took/2 + time.Millisecond)
 		if got := a.longest(began); got != took {
-			t.Errorf("the answer took %v, want %v", got, took)
+			t.Errorf("the longest answer is %v, want %v", got, took)
 		}
 		if got := a.longest(time.Now()); got != 0 {
-			t.Errorf("a test that begins now has answers that took %v", got)
+			t.Errorf("the longest answer of a test that begins now is %v, want 0", got)
 		}
 	})
 	if got := askOn(t, nil).longest(time.Time{}); got != 0 {
-		t.Errorf("nobody asks, and the answers took %v", got)
+		t.Errorf("without a ping the longest answer is %v, want 0", got)
 	}
 }

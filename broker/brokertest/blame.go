@@ -7,20 +7,20 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Starter: of the tasks that a minion held when it died, those that had started get a
-// strike. A minion whose lease has ended and that lives takes both counts back.
+// broker.Starter: when a minion dies, each task that it held and had started gets a strike. If its
+// lease has ended but the minion is alive, it takes the recoveries and strikes back.
 func blameTests() []test {
 	tests := []test{
-		{"OnlyWhatHasStarted", blameStarted, needLapse},
+		{"OnlyStartedTasks", blameStarted, needLapse},
 		{"EndsWithTheAttempt", blameEnds, needLapse},
 		{"CloseCountsNothing", blameClose, 0},
 		{"Repeated", blameRepeated, needLapse},
 		{"RefusedToOthers", blameRefused, needLapse},
 		{"EachDeathCounts", blameEach, needLapse},
-		{"Excused", blameExcused, needLapse},
-		{"ExcusedThreeTimes", blameExcusedOften, needLapse},
-		{"ExcusedOnlyItsOwn", blameExcusedOwn, needLapse},
-		{"NobodyHasNoticed", blameUnnoticed, needLapse},
+		{"DeathIsTakenBack", blameExcused, needLapse},
+		{"DeathIsTakenBackThreeTimes", blameExcusedOften, needLapse},
+		{"OnlyOwnDeathIsTakenBack", blameExcusedOwn, needLapse},
+		{"DeathIsNotNoticed", blameUnnoticed, needLapse},
 		{"RequeueForgets", blameRequeue, needLapse | needInspector},
 		{"EndedContext", blameContext, 0},
 	}
@@ -30,7 +30,7 @@ func blameTests() []test {
 	return tests
 }
 
-// recordStart must succeed; it returns the recoveries and strikes.
+// recordStart calls RecordStart, which must succeed, and returns the recoveries and strikes.
 func (r *rig) recordStart(d *broker.Delivery) [2]int {
 	r.Helper()
 	recoveries, strikes, err := r.starterAt(r.Broker).RecordStart(r.ctx, d)
@@ -40,7 +40,7 @@ func (r *rig) recordStart(d *broker.Delivery) [2]int {
 	return [2]int{recoveries, strikes}
 }
 
-// blame records a start and checks what the task is charged with.
+// blame records a start, and checks the recoveries and strikes of the task.
 func (r *rig) blame(d *broker.Delivery, recoveries, strikes int) {
 	r.Helper()
 	if got := r.recordStart(d); got != [2]int{recoveries, strikes} {
@@ -48,8 +48,8 @@ func (r *rig) blame(d *broker.Delivery, recoveries, strikes int) {
 	}
 }
 
-// tasksOfAllKinds returns tasks that brokers keep in different ways: some are large,
-// some are in a block of ids and some are not.
+// tasksOfAllKinds returns tasks that a broker may store in different ways: small and large ones,
+// with ids of a block and single ids.
 func (r *rig) tasksOfAllKinds() []*broker.Task {
 	return append(r.batch(5), r.batch(5, payload(make([]byte, 8<<10)))...)
 }
@@ -61,7 +61,7 @@ func blameStarted(r *rig) {
 	started := map[broker.ID]bool{}
 	for i, d := range dying.take(len(tasks)) {
 		if d.Strikes != 0 {
-			r.Fatalf("a new task has %d strikes", d.Strikes)
+			r.Fatalf("a new task has %d strikes, want 0", d.Strikes)
 		}
 		if i%2 == 0 {
 			r.blame(d, 0, 0)
@@ -76,14 +76,14 @@ func blameStarted(r *rig) {
 			want = 1
 		}
 		if d.Recoveries != 1 || d.Strikes != want {
-			r.Fatalf("%d recoveries and %d strikes, want 1 and %d", d.Recoveries, d.Strikes, want)
+			r.Fatalf("after the death of its minion a task has %d recoveries and %d strikes, want 1 and %d", d.Recoveries, d.Strikes, want)
 		}
 		r.blame(d, 1, want)
 		m.settle(m.succeed(d))
 	}
 }
 
-// A record says nothing of the attempts after it.
+// A recorded start counts for its own attempt only, not for later ones.
 func blameEnds(r *rig) {
 	m := r.minion("elsewhere", "q")
 	for _, end := range []func(d *broker.Delivery) broker.Settlement{
@@ -99,7 +99,7 @@ func blameEnds(r *rig) {
 		m.settle(end(d))
 		r.pass(20*time.Millisecond, m)
 		dying := r.minion()
-		dying.take1() // does not start it
+		dying.take1() // takes the task and does not start it
 		r.reap([]*minion{m}, dying)
 		r.back([]broker.ID{task.ID}, m)
 		d = m.take1()
@@ -138,7 +138,7 @@ func blameRefused(r *rig) {
 	refused := func(d *broker.Delivery, why string) {
 		r.Helper()
 		if _, _, err := r.starterAt(r.Broker).RecordStart(r.ctx, d); err == nil {
-			r.Fatalf("RecordStart succeeds though %s", why)
+			r.Fatalf("RecordStart succeeded, although %s; want an error", why)
 		} else {
 			r.is(err, broker.ErrLeaseLost)
 		}
@@ -146,23 +146,23 @@ func blameRefused(r *rig) {
 	ds := dying.take(2)
 	foreign := *ds[0]
 	foreign.Minion = m.ID()
-	refused(&foreign, "another minion owns the attempt")
+	refused(&foreign, "another minion holds the task")
 	next := *ds[0]
 	next.Attempt++
-	refused(&next, "there is no such attempt yet")
+	refused(&next, "that attempt has not been handed out yet")
 	dying.settle(dying.succeed(ds[1]))
-	refused(ds[1], "the task is done")
+	refused(ds[1], "the task is final")
 	r.reap([]*minion{m}, dying)
 	r.back(idsOf(tasks[:1]), m)
 	refused(ds[0], "the lease has ended")
 	d := m.take1()
-	refused(ds[0], "another minion has the task")
+	refused(ds[0], "another minion holds the task now")
 	r.blame(d, 1, 0)
 	m.close()
 	refused(d, "the consumer is closed")
 	unknown := *d
 	unknown.ID = r.id("q")
-	refused(&unknown, "there is no such task")
+	refused(&unknown, "no task has that id")
 }
 
 func blameEach(r *rig) {
@@ -194,7 +194,7 @@ func blameExcused(r *rig) {
 	}
 	r.reap([]*minion{m}, cut)
 	r.back(idsOf(tasks), m)
-	cut.close() // it lives
+	cut.close() // the minion is alive, so its death is taken back
 	cut.close()
 	for _, d := range m.take(len(tasks)) {
 		r.blame(d, 0, 0)
@@ -202,7 +202,8 @@ func blameExcused(r *rig) {
 	}
 }
 
-// A minion that is cut off again and again, and lives, and then one that dies.
+// A minion that was cut off and is alive takes its death back, each time. A death after that
+// counts.
 func blameExcusedOften(r *rig) {
 	m := r.minion("elsewhere", "q")
 	task := r.task()
@@ -219,7 +220,8 @@ func blameExcusedOften(r *rig) {
 	r.blame(m.take1(), 1, 1)
 }
 
-// What had been settled, or was taken by another one meanwhile, is nothing to it.
+// A minion takes back only its own death: not of a task that it had settled, and not the death of a
+// later owner.
 func blameExcusedOwn(r *rig) {
 	m, cut := r.minion("elsewhere", "q"), r.minion()
 	tasks := r.batch(2)
@@ -242,7 +244,7 @@ func blameExcusedOwn(r *rig) {
 	}
 }
 
-// A lease has ended, and its owner closes before anybody has taken its tasks.
+// The lease of a minion has ended, and the minion closes before anybody has recovered its tasks.
 func blameUnnoticed(r *rig) {
 	cut := r.minion()
 	task := r.task()
@@ -265,7 +267,7 @@ func blameRequeue(r *rig) {
 		r.reap([]*minion{m}, dying)
 		r.back([]broker.ID{task.ID}, m)
 		if i == 0 {
-			dying.close() // so there is an excuse, too
+			dying.close() // so a death that was taken back is stored too
 		}
 	}
 	m.settle(m.finish(m.take1(), broker.StateFailed))
@@ -284,7 +286,7 @@ func blameContext(r *rig) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	cancel()
 	if _, _, err := r.starterAt(r.Broker).RecordStart(ctx, d); err == nil {
-		r.Fatalf("RecordStart succeeds after the end of its context")
+		r.Fatalf("RecordStart succeeded after the end of its context")
 	} else {
 		r.is(err, context.Canceled)
 	}

@@ -13,38 +13,37 @@ import (
 	"github.com/go-arbiter/arbiter/internal/plain"
 )
 
-// A broker that breaks a promise fails the test of it, and one that keeps it does
-// not.
+// A broker that breaks a promise fails the test of that promise. A correct broker passes it.
 func TestBreaches(t *testing.T) {
 	t.Parallel()
 	for _, breach := range []struct {
 		name string
 		body func(*rig)
 		wrap func(*memory.Broker) broker.Broker
-		says string // in the report; empty for a broker that is right
+		says string // text in the failure; empty for a correct broker
 	}{
 		{"none", capabilitySubmit, func(b *memory.Broker) broker.Broker { return b }, ""},
 		{"no capability", capabilitySubmit, func(b *memory.Broker) broker.Broker { return plain.Broker{Broker: b} }, ""},
 		{"a submission is dropped", capabilitySubmit, func(b *memory.Broker) broker.Broker { return dropsSubmit{plain.Broker{Broker: b}} }, "want an *UnsupportedError about Flows"},
 		{"a blocked task is taken", capabilityBlocked, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
 		{"a squad is taken", capabilitySquad, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
-		{"releases are turned round", settleReleaseOrder, func(b *memory.Broker) broker.Broker { return turnsRound{b} }, "task 0 of 8 is"},
-		{"Close leaves a Dequeue waiting", closeConsumerWaiting, func(b *memory.Broker) broker.Broker { return staysAsleep{b} }, "after Close"},
+		{"releases are turned round", settleReleaseOrder, func(b *memory.Broker) broker.Broker { return turnsRound{b} }, "id 0 of 8 is"},
+		{"Close leaves a Dequeue waiting", closeConsumerWaiting, func(b *memory.Broker) broker.Broker { return staysAsleep{b} }, "after the Close of its consumer"},
 		{"a lease counts from the answer", leaseRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed said"},
 		{"a lease that has ended is renewed", leaseNoRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed was called"},
-		{"Queues makes up a queue", inspectorQueuesKnown, func(b *memory.Broker) broker.Broker { return makesUp{b} }, "queues"},
+		{"Queues makes up a queue", inspectorQueuesKnown, func(b *memory.Broker) broker.Broker { return makesUp{b} }, "Queues lists"},
 	} {
 		t.Run(breach.name, func(t *testing.T) {
 			t.Parallel()
 			fault := faultOf(t, breach.body, func() broker.Broker { return breach.wrap(memory.New(memory.Lease(15 * time.Second))) })
 			if breach.says == "" && fault != "" || !strings.Contains(fault, breach.says) {
-				t.Errorf("the test says %q, want %q", fault, breach.says)
+				t.Errorf("the failure is %q, want one with %q", fault, breach.says)
 			}
 		})
 	}
 }
 
-// faultOf runs a test of the suite, and returns why it failed.
+// faultOf runs a test of the suite, and returns its failure.
 func faultOf(t *testing.T, body func(*rig), open func() broker.Broker) (fault string) {
 	cfg := Config{Open: func(testing.TB) Harness {
 		return Harness{Broker: open(), Lease: 15 * time.Second, CanJump: true, Slack: time.Millisecond, Prompt: time.Millisecond}
@@ -69,10 +68,10 @@ func faultOf(t *testing.T, body func(*rig), open func() broker.Broker) (fault st
 	return fault
 }
 
-// hides hides the capabilities, and refuses nothing.
+// hides hides the capabilities of its broker, and refuses no request that needs one.
 type hides struct{ broker.Broker }
 
-// dropsSubmit drops what is submitted with a settlement.
+// dropsSubmit drops the tasks that are submitted with a settlement.
 type dropsSubmit struct{ broker.Broker }
 
 func (b dropsSubmit) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
@@ -89,7 +88,7 @@ func (c dropsConsumer) Settle(ctx context.Context, batch []broker.Settlement) ([
 	return c.Consumer.Settle(ctx, batch)
 }
 
-// turnsRound settles a batch one by one, so that what is released last comes first.
+// turnsRound settles a batch one by one, so the task that is released last is handed out first.
 type turnsRound struct{ *memory.Broker }
 
 func (b turnsRound) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
@@ -111,7 +110,7 @@ func (c turnsConsumer) Settle(ctx context.Context, batch []broker.Settlement) ([
 	return errs, nil
 }
 
-// staysAsleep sleeps in Dequeue for as long as it may.
+// staysAsleep stays in Dequeue for the whole wait, even after Close.
 type staysAsleep struct{ *memory.Broker }
 
 func (b staysAsleep) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
@@ -126,8 +125,8 @@ func (c asleepConsumer) Dequeue(ctx context.Context, queues []string, limit int,
 	return c.Consumer.Dequeue(ctx, queues, limit, 0)
 }
 
-// renewsLate calls OnRenewed after each heartbeat, whatever became of it, and says a
-// time that comes after it.
+// renewsLate calls OnRenewed after each heartbeat, whether or not it succeeded, with a time after
+// the heartbeat.
 type renewsLate struct{ *memory.Broker }
 
 func (b renewsLate) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
@@ -146,7 +145,7 @@ func (c renewsConsumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	return err
 }
 
-// makesUp lists a queue that nobody has used.
+// makesUp lists a queue that was never used.
 type makesUp struct{ *memory.Broker }
 
 func (b makesUp) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
@@ -154,7 +153,7 @@ func (b makesUp) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 	return append(infos, broker.QueueInfo{Name: "zz"}), err
 }
 
-// locks holds a lock in Cancel, also while OnCancel runs, and needs it in Lookup.
+// locks holds a lock in Cancel, also while OnCancel runs, and takes the same lock in Lookup.
 type locks struct {
 	*memory.Broker
 	mu *sync.Mutex

@@ -7,8 +7,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Callbacks may call the broker and their consumer, so nobody holds a lock while
-// they run.
+// A callback may call the broker and its consumer. So a broker must not hold a lock while a
+// callback runs.
 var callbackTests = []test{
 	{"OnCancelMayCall", callbackOnCancel, 0},
 	{"OnCancelMayCallWhileItWaits", callbackOnCancelWaiting, 0},
@@ -17,11 +17,11 @@ var callbackTests = []test{
 	{"OnPostMayCall", callbackOnPost, needSquads},
 }
 
-// busy is a consumer whose callbacks call everything that they may.
+// busy is a consumer whose callbacks call every method that they are allowed to call.
 type busy struct {
 	*minion
-	begun atomic.Bool  // a callback calls already; what it calls may call one again
-	own   *broker.Task // that a callback cancels
+	begun atomic.Bool  // a callback is running; its calls can trigger further callbacks
+	own   *broker.Task // the task that the callback cancels
 	done  chan struct{}
 }
 
@@ -31,7 +31,7 @@ func (r *rig) busy(config func(b *busy, cfg *broker.ConsumerConfig)) *busy {
 	b := &busy{own: r.task(onQueue("elsewhere")), done: make(chan struct{})}
 	cfg := broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10}
 	config(b, &cfg)
-	r.enqueue(r.task(onQueue("other"))) // so that Enqueue in a callback finds the queue known
+	r.enqueue(r.task(onQueue("other"))) // so the queue exists when the callback enqueues into it
 	b.minion = &minion{r: r, queues: cfg.Queues, beaten: r.Now()}
 	c, err := r.Broker.Consume(r.ctx, cfg)
 	if err != nil {
@@ -41,8 +41,8 @@ func (r *rig) busy(config func(b *busy, cfg *broker.ConsumerConfig)) *busy {
 	return b
 }
 
-// calls calls what a callback may, once. Settling is first: what is settled can't
-// be told of again by the heartbeat.
+// calls makes every call that is allowed in a callback, once. It settles first: the heartbeat
+// reports a settled task no more.
 func (b *busy) calls(settle ...broker.Settlement) {
 	if b.begun.Swap(true) {
 		return
@@ -88,7 +88,7 @@ func (b *busy) calls(settle ...broker.Settlement) {
 // ends waits until the callback has returned.
 func (b *busy) ends() {
 	b.r.Helper()
-	b.r.eventually("the callback returns", func() bool {
+	b.r.eventually("the callback returns from its calls", func() bool {
 		select {
 		case <-b.done:
 			return true
@@ -99,7 +99,7 @@ func (b *busy) ends() {
 	b.r.in(broker.StateCanceled, b.own.ID)
 }
 
-// busyKiller is a busy consumer that settles what is cancelled in the callback.
+// busyKiller returns a busy consumer that settles the cancelled task in OnCancel.
 func busyKiller(r *rig) (*busy, *broker.Delivery) {
 	r.Helper()
 	var d *broker.Delivery
@@ -163,7 +163,7 @@ func callbackOnPost(r *rig) {
 	b := r.busy(func(b *busy, cfg *broker.ConsumerConfig) {
 		cfg.OnPost = func([]byte) { b.calls() }
 	})
-	r.eventually("OnPost is called", func() bool { // a post may be lost
+	r.eventually("OnPost is called", func() bool { // a post may be lost, so it is repeated
 		if err := r.squads().Post(r.ctx, b.ID(), []byte("x")); err != nil {
 			r.Fatalf("Post: %v", err)
 		}

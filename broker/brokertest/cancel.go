@@ -11,7 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Cancelling what waits: it is final at once and never starts.
+// A waiting task that is cancelled is final at once, and never starts.
 var cancelTests = []test{
 	{"Verdicts", cancelVerdicts, 0},
 	{"Nothing", func(r *rig) { r.cancel() }, 0},
@@ -57,9 +57,9 @@ func cancelVerdicts(r *rig) {
 	if got := r.cancel(ids...); !slices.Equal(got, want) {
 		r.Fatalf("verdicts are %v, want %v", got, want)
 	}
-	for i, st := range r.lookup(ids[:4]...) { // a cancel that came too late changes nothing
+	for i, st := range r.lookup(ids[:4]...) { // a cancel that was too late changes nothing
 		if st.State != finals[i] {
-			r.Fatalf("state is %s, want %s", st.State, finals[i])
+			r.Fatalf("task %d is %s after a cancel that was too late, want %s", i, st.State, finals[i])
 		}
 	}
 	r.in(broker.StateCanceled, ids[4], ids[6], ids[8])
@@ -71,7 +71,7 @@ func cancelVerdicts(r *rig) {
 func cancelUnknown(r *rig) {
 	task := r.task()
 	r.canceled(task.ID, broker.CancelUnknown)
-	r.enqueue(task) // cancelling what is not there yet does not forbid it
+	r.enqueue(task) // a cancel of an unknown id does not forbid a later task with that id
 	r.same(takenOf(r.minion().take(1)), []broker.ID{task.ID})
 }
 
@@ -100,7 +100,7 @@ func cancelTwiceInOneBatch(r *rig) {
 	got := r.cancel(pending.ID, running.ID, pending.ID, running.ID)
 	if got[0] != broker.CancelPrevented || got[1] != broker.CancelRequested || got[3] != broker.CancelRequested ||
 		(got[2] != broker.CancelPrevented && got[2] != broker.CancelTooLate) {
-		r.Fatalf("verdicts are %v", got)
+		r.Fatalf("verdicts on one id that is twice in the batch are %v", got)
 	}
 	mail.take(1)
 	mail.none()
@@ -150,7 +150,7 @@ func cancelReleased(r *rig) {
 	m, dying := r.minion(), r.minion()
 	tasks := r.batch(4)
 	r.enqueue(tasks...)
-	dying.take(1) // comes back by its owner's death
+	dying.take(1) // returns to the queue when its owner dies
 	m.settle(release(m.take1()), retry(m.take1(), 0))
 	r.reap([]*minion{m}, dying)
 	r.back([]broker.ID{tasks[0].ID, tasks[1].ID, tasks[3].ID}, m)
@@ -165,29 +165,29 @@ func cancelAmongOthers(r *rig) {
 	m := r.minion()
 	tasks := r.batch(40)
 	r.enqueue(tasks...)
-	var gone []broker.ID
+	var cancelled []broker.ID
 	var stay []broker.ID
 	for i, task := range tasks {
 		if i < 5 || i%3 == 0 || i > 35 {
-			gone = append(gone, task.ID)
+			cancelled = append(cancelled, task.ID)
 			continue
 		}
 		stay = append(stay, task.ID)
 	}
-	for i, verdict := range r.cancel(gone...) {
+	for i, verdict := range r.cancel(cancelled...) {
 		if verdict != broker.CancelPrevented {
-			r.Fatalf("verdict %d is %q", i, verdict)
+			r.Fatalf("the verdict on task %d is %q", i, verdict)
 		}
 	}
 	last := r.task()
 	r.enqueue(last)
 	var got []broker.ID
-	for range len(stay) + 1 { // one by one: the cancelled ones are in the way every time
+	for range len(stay) + 1 { // one by one, so each dequeue has to skip cancelled tasks
 		got = append(got, takenOf(m.take(1))...)
 	}
 	r.same(got, append(stay, last.ID))
 	m.none()
-	r.in(broker.StateCanceled, gone...)
+	r.in(broker.StateCanceled, cancelled...)
 }
 
 func cancelAll(r *rig) {
@@ -197,7 +197,7 @@ func cancelAll(r *rig) {
 		r.enqueue(tasks...)
 		for _, verdict := range r.cancel(idsOf(tasks)...) {
 			if verdict != broker.CancelPrevented {
-				r.Fatalf("verdict is %q", verdict)
+				r.Fatalf("the verdict is %q", verdict)
 			}
 		}
 		m.none()
@@ -214,7 +214,7 @@ func cancelMoreThanMaxBatch(r *rig) {
 	r.enqueue(tasks...)
 	for i, verdict := range r.cancel(idsOf(tasks[:n-1])...) {
 		if verdict != broker.CancelPrevented {
-			r.Fatalf("verdict %d is %q", i, verdict)
+			r.Fatalf("the verdict on task %d is %q", i, verdict)
 		}
 	}
 	r.in(broker.StateCanceled, idsOf(tasks[:n-1])...)
@@ -229,16 +229,16 @@ func cancelOutcome(r *rig) {
 	m.settle(retry(m.take1(), time.Hour))
 	r.enqueue(pending, scheduled)
 	r.cancel(retrying.ID, pending.ID, scheduled.ID)
-	letters := map[broker.ID]broker.Outcome{}
+	notices := map[broker.ID]broker.Outcome{}
 	for _, l := range mail.take(3) {
-		letters[l.ID] = l.Outcome
+		notices[l.ID] = l.Outcome
 	}
 	for _, task := range []*broker.Task{retrying, pending, scheduled} {
 		o := r.outcome(task.ID)
 		if o.State != broker.StateCanceled || !o.Minion.IsZero() || len(o.Result) > 0 || !o.Started.IsZero() {
-			r.Fatalf("outcome of a task that was cancelled while it waited: %+v", o)
+			r.Fatalf("the outcome of a task that was cancelled while it waited is %+v", o)
 		}
-		r.equal(letters[task.ID], o)
+		r.equal(notices[task.ID], o)
 	}
 	mail.none()
 }
@@ -252,12 +252,12 @@ func cancelAcrossQueues(r *rig) {
 	m.none()
 }
 
-// Whoever waits while everything it was woken for is cancelled goes on waiting,
-// and is woken for the next one.
+// A dequeue is woken by tasks that are cancelled before it gets them. It must go on waiting, and be
+// woken by the next task.
 func cancelWaitingConsumer(r *rig) {
 	m := r.minion()
 	done := m.waiting(r.ctx, 5, patience)
-	const wait = time.Second // so long that each is cancelled before
+	const wait = time.Second // long enough that each task is cancelled before it is due
 	for range 10 {
 		task := r.task(after(wait))
 		r.enqueue(task)
@@ -270,7 +270,7 @@ func cancelWaitingConsumer(r *rig) {
 	r.same(takenOf(r.woken(done, start)), []broker.ID{task.ID})
 }
 
-// The cancelled task is remembered by its id, not by its content or place.
+// A cancel is remembered by the id of the task, not by its content or its position in the queue.
 func cancelThenNewTask(r *rig) {
 	m := r.minion()
 	old := r.task()
@@ -283,8 +283,7 @@ func cancelThenNewTask(r *rig) {
 	m.none()
 }
 
-// Cancels race with dequeues: what was prevented is never handed out, and what
-// was not, is.
+// Cancels race with dequeues. A prevented task is never handed out, and every other task is.
 func cancelRaces(r *rig) {
 	n := 10_000
 	if r.light {
@@ -338,7 +337,7 @@ func cancelRaces(r *rig) {
 		defer busy.Add(-1)
 		rng := rand.New(rand.NewPCG(uint64(i), 3))
 		for at := i * n / cancellers; at < (i+1)*n/cancellers; {
-			part := ids[n-1-min(n-1, at+rng.IntN(12)) : n-at] // from the end: they meet in the middle
+			part := ids[n-1-min(n-1, at+rng.IntN(12)) : n-at] // from the end, so cancels and dequeues meet in the middle
 			at += len(part)
 			verdicts, err := other.Cancel(r.ctx, part)
 			if err != nil {
@@ -352,23 +351,23 @@ func cancelRaces(r *rig) {
 				}
 			}
 			mu.Unlock()
-			runtime.Gosched() // a sleep in a bubble would let the others finish first
+			runtime.Gosched() // in a bubble, a sleep would let the other goroutines finish first
 		}
 	})
 	together(append(dequeue, cancel...)...)
 	for i, st := range r.lookup(ids...) {
 		switch {
 		case prevented[st.ID] && taken[st.ID] > 0:
-			r.Fatalf("task %d was handed out though its cancel was said to have prevented it", i)
+			r.Fatalf("task %d was handed out, although the verdict of its cancel was CancelPrevented", i)
 		case prevented[st.ID]:
 			if st.State != broker.StateCanceled {
 				r.Fatalf("task %d is %s, want canceled", i, st.State)
 			}
 		case taken[st.ID] != 1:
-			r.Fatalf("task %d was handed out %d times, and not prevented", i, taken[st.ID])
+			r.Fatalf("task %d was not prevented, and was handed out %d times, want once", i, taken[st.ID])
 		case st.State != broker.StateSucceeded:
 			r.Fatalf("task %d is %s, want succeeded", i, st.State)
 		}
 	}
-	r.Logf("%d of %d were prevented", len(prevented), n)
+	r.Logf("the cancels prevented %d of %d tasks", len(prevented), n)
 }

@@ -7,18 +7,18 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A broker does what is asked for or refuses it with one kind of error. It never
-// takes a task and leaves out what it has no capability for.
+// A broker carries a request out in full, or refuses it with an *UnsupportedError. It never accepts
+// a task and ignores the part that it has no capability for.
 var capabilityTests = []test{
 	{"SubmitIsStoredOrRefused", capabilitySubmit, 0},
 	{"BlockedIsKeptOrRefused", capabilityBlocked, 0},
 	{"SquadIsKeptOrRefused", capabilitySquad, 0},
-	{"SquadsComeWithFlows", capabilitySquadsNeedFlows, 0},
+	{"SquadsNeedFlows", capabilitySquadsNeedFlows, 0},
 	{"ParkIsDoneOrRefused", capabilityPark, 0},
 }
 
-// unsupported checks an error about a missing capability, of a request about a
-// task.
+// unsupported checks that err is an *UnsupportedError about the capability. If the request was
+// about a task, the error must name it.
 func (r *rig) unsupported(err error, capability string, task *broker.Task) {
 	r.Helper()
 	var lacks *broker.UnsupportedError
@@ -37,7 +37,7 @@ func capabilitySubmit(r *rig) {
 	s.Submit = r.batch(2)
 	errs := m.settled(s, other)
 	if errs[1] != nil {
-		r.Fatalf("the other settlement of the batch: %v", errs[1])
+		r.Fatalf("the other settlement of the batch was refused: %v", errs[1])
 	}
 	if _, ok := can[broker.Flows](r.Broker); ok {
 		if errs[0] != nil {
@@ -47,15 +47,16 @@ func capabilitySubmit(r *rig) {
 		return
 	}
 	r.unsupported(errs[0], "Flows", tasks[0])
-	r.in(broker.StateRunning, tasks[0].ID) // nothing of it has happened
+	r.in(broker.StateRunning, tasks[0].ID) // the refused settlement had no effect
 	r.in(broker.StateSucceeded, tasks[1].ID)
 	s.Submit = nil
 	m.settle(s)
 	r.equal(r.outcome(tasks[0].ID), s.Outcome)
 }
 
-// refusedOr enqueues a task that needs a capability between others: it comes to be
-// in the state, or it is refused and the others are not.
+// refusedOr enqueues a task that needs a capability, between two others. If the broker has the
+// capability, the task must be in the given state afterwards. Otherwise that task alone must be
+// refused.
 func (r *rig) refusedOr(has bool, state broker.State, capability string, task *broker.Task) {
 	r.Helper()
 	before, after := r.task(), r.task()
@@ -86,7 +87,7 @@ func capabilitySquadsNeedFlows(r *rig) {
 	_, flows := can[broker.Flows](r.Broker)
 	_, squads := can[broker.Squads](r.Broker)
 	if squads && !flows {
-		r.Fatalf("the broker has Squads and no Flows: a squad is a flow")
+		r.Fatalf("the broker implements Squads and not Flows; a squad is a flow, so Squads needs Flows")
 	}
 }
 
@@ -97,7 +98,7 @@ func capabilityPark(r *rig) {
 	ds := m.take(2)
 	errs := m.settled(park(ds[0], time.Hour), m.succeed(ds[1]))
 	if errs[1] != nil {
-		r.Fatalf("the other settlement of the batch: %v", errs[1])
+		r.Fatalf("the other settlement of the batch was refused: %v", errs[1])
 	}
 	if _, ok := can[broker.Parker](r.Broker); ok {
 		if errs[0] != nil {
@@ -107,6 +108,6 @@ func capabilityPark(r *rig) {
 		return
 	}
 	r.unsupported(errs[0], "Parker", tasks[0])
-	r.in(broker.StateRunning, tasks[0].ID) // nothing of it has happened
+	r.in(broker.StateRunning, tasks[0].ID) // the refused settlement had no effect
 	m.settle(m.succeed(ds[0]))
 }

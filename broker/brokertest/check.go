@@ -14,7 +14,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// finals are the states a settlement can end a task in.
+// finals are the states in which a settlement can end a task.
 var finals = []broker.State{
 	broker.StateSucceeded, broker.StateFailed, broker.StateCanceled, broker.StateExpired,
 }
@@ -37,7 +37,7 @@ func takenOf(ds []*broker.Delivery) []broker.ID {
 	return ids
 }
 
-// same checks that two lists of ids are equal, order included.
+// same checks that two lists hold equal ids in the same order.
 func (r *rig) same(got, want []broker.ID) {
 	r.Helper()
 	if slices.Equal(got, want) {
@@ -45,14 +45,14 @@ func (r *rig) same(got, want []broker.ID) {
 	}
 	for i := range min(len(got), len(want)) {
 		if got[i] != want[i] {
-			r.Fatalf("task %d of %d is %s, want %s (which is at %d)",
+			r.Fatalf("id %d of %d is %s, want %s (got that one at index %d)",
 				i, len(want), got[i], want[i], slices.Index(got, want[i]))
 		}
 	}
-	r.Fatalf("got %d tasks, want %d", len(got), len(want))
+	r.Fatalf("got %d ids, want %d", len(got), len(want))
 }
 
-// sameSet checks that two lists have the same ids, each once, in any order.
+// sameSet checks that two lists hold the same ids, each once, in any order.
 func (r *rig) sameSet(got, want []broker.ID) {
 	r.Helper()
 	left := map[broker.ID]bool{}
@@ -63,15 +63,15 @@ func (r *rig) sameSet(got, want []broker.ID) {
 	for _, id := range got {
 		switch {
 		case seen[id]:
-			r.Fatalf("task %s came twice", id)
+			r.Fatalf("task %s was returned twice", id)
 		case !left[id]:
-			r.Fatalf("task %s came, which is not one of those expected", id)
+			r.Fatalf("task %s was returned, which is not an expected one", id)
 		}
 		seen[id] = true
 		delete(left, id)
 	}
 	for id := range left {
-		r.Fatalf("task %s is missing, and %d others", id, len(left)-1)
+		r.Fatalf("task %s and %d others were not returned", id, len(left)-1)
 	}
 }
 
@@ -79,15 +79,15 @@ func (r *rig) sameSet(got, want []broker.ID) {
 func (r *rig) attempt(d *broker.Delivery, attempt uint32, retried, recoveries int) {
 	r.Helper()
 	if d.Attempt != attempt || d.Retried != retried || d.Recoveries != recoveries {
-		r.Fatalf("attempt %d, retried %d, recoveries %d; want %d, %d, %d",
+		r.Fatalf("delivery has attempt %d, retried %d, recoveries %d; want %d, %d, %d",
 			d.Attempt, d.Retried, d.Recoveries, attempt, retried, recoveries)
 	}
-	if d.Start != attempt { // nothing was given back unstarted
-		r.Fatalf("attempt %d is start %d", attempt, d.Start)
+	if d.Start != attempt { // no attempt was given back unstarted
+		r.Fatalf("delivery has attempt %d and start %d, want them equal", attempt, d.Start)
 	}
 }
 
-// is checks an error.
+// is checks that err wraps want.
 func (r *rig) is(err, want error) {
 	r.Helper()
 	if !errors.Is(err, want) {
@@ -95,7 +95,7 @@ func (r *rig) is(err, want error) {
 	}
 }
 
-// names checks that an error names what it is about.
+// names checks that the text of an error contains what.
 func (r *rig) names(err error, what string) {
 	r.Helper()
 	if !strings.Contains(err.Error(), what) {
@@ -103,7 +103,7 @@ func (r *rig) names(err error, what string) {
 	}
 }
 
-// duplicate checks a *DuplicateError.
+// duplicate checks that err is a *DuplicateError with these fields.
 func (r *rig) duplicate(err error, id, holder broker.ID, key string) {
 	r.Helper()
 	var dup *broker.DuplicateError
@@ -115,7 +115,7 @@ func (r *rig) duplicate(err error, id, holder broker.ID, key string) {
 	}
 }
 
-// equal checks that an outcome is the one that was settled.
+// equal checks that an outcome equals the settled one.
 func (r *rig) equal(got, want broker.Outcome) {
 	r.Helper()
 	if diff := diffOutcome(got, want); diff != "" {
@@ -123,14 +123,14 @@ func (r *rig) equal(got, want broker.Outcome) {
 	}
 }
 
-// diffOutcome tells in what two outcomes differ; empty lists are like none, and
-// times count in ms.
+// diffOutcome returns how two outcomes differ, or "". An empty list equals nil, and times are
+// compared in milliseconds.
 func diffOutcome(got, want broker.Outcome) string {
 	return diff(reflect.ValueOf(got), reflect.ValueOf(want))
 }
 
-// diffTask tells in what a delivered task differs from the one enqueued. Delay,
-// Deadline and Blocked are of no more use once a task is handed out.
+// diffTask returns how a delivered task differs from the enqueued one, or "". It ignores Delay,
+// Deadline and Blocked, which have no meaning after the hand-out.
 func diffTask(got, want broker.Task) string {
 	got.Delay, got.Deadline, got.Blocked = want.Delay, want.Deadline, want.Blocked
 	return diff(reflect.ValueOf(got), reflect.ValueOf(want))
@@ -180,8 +180,8 @@ func show(v any) any {
 
 func isTooLarge(err error) bool { return errors.Is(err, broker.ErrTooLarge) }
 
-// lost reduces what a consumer that owns nothing got from settling one task:
-// nil if the settlement was accepted.
+// lost returns the error of settling one task at a consumer that does not own it: nil if the
+// settlement was accepted.
 func lost(errs []error, err error) error {
 	if err != nil || len(errs) == 0 {
 		return err

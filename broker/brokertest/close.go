@@ -68,14 +68,14 @@ func closeMethods(r *rig) {
 	}
 	for name, call := range calls {
 		if err := call(); !saysClosed(err) {
-			r.Errorf("%s after Close: %v, want an error that wraps ErrClosed and says what is closed", name, err)
+			r.Errorf("%s after Close returned %v; want an error that wraps ErrClosed and names the closed thing", name, err)
 		}
 	}
 	b.Limits()
 }
 
-// saysClosed reports whether an error wraps ErrClosed and is more than that: it shall
-// say what is closed.
+// saysClosed reports whether an error wraps ErrClosed and adds text to it. The text must name the
+// closed thing.
 func saysClosed(err error) bool {
 	return errors.Is(err, broker.ErrClosed) && err.Error() != broker.ErrClosed.Error()
 }
@@ -111,10 +111,10 @@ func closeEndsWaits(r *rig) {
 	}
 	for name, done := range waits {
 		if err := <-done; !saysClosed(err) {
-			r.Errorf("%s ended with %v, want an error that wraps ErrClosed and says what is closed", name, err)
+			r.Errorf("%s returned %v when the broker closed; want an error that wraps ErrClosed and names the closed thing", name, err)
 		}
 		if late := time.Since(at); late > r.prompt() {
-			r.Errorf("%s ended %v after Close", name, late)
+			r.Errorf("%s returned %v after Close, which is too late", name, late)
 		}
 	}
 }
@@ -143,7 +143,7 @@ func closeEndsParts(r *rig) {
 	}
 }
 
-// What the consumers of a closed broker hold comes back when their leases end.
+// Tasks that the consumers of a closed broker hold are recovered when their leases end.
 func closeKeepsLeases(r *rig) {
 	other := r.Reopen(r.TB)
 	m := r.minionAt(other)
@@ -169,12 +169,12 @@ func closeConsumerWaiting(r *rig) {
 		m.close()
 		got := <-done
 		if len(got.tasks) > 0 || got.at.Sub(start) > r.prompt() {
-			r.Fatalf("Dequeue returned %d tasks %v after Close", len(got.tasks), got.at.Sub(start))
+			r.Fatalf("Dequeue returned %d tasks, %v after the Close of its consumer; want none, at once", len(got.tasks), got.at.Sub(start))
 		}
 		r.is(got.err, broker.ErrClosed)
 		other := r.minion(queues...)
 		task := r.task()
-		r.enqueue(task) // a closed consumer must not swallow it
+		r.enqueue(task) // a closed consumer must not take the task
 		d := other.take1()
 		r.same([]broker.ID{d.ID}, []broker.ID{task.ID})
 		other.settle(other.succeed(d))
@@ -195,12 +195,12 @@ func closeConsumerAfterwards(r *rig) {
 	r.is(m.Heartbeat(r.ctx, broker.Load{}), broker.ErrClosed)
 	r.is(lost(m.Settle(r.ctx, []broker.Settlement{m.succeed(made(task, 1))})), broker.ErrClosed)
 	if n := len(r.registry(r.Broker)); n != 0 {
-		r.Fatalf("%d minions are registered", n)
+		r.Fatalf("%d minions are registered, want none", n)
 	}
 	r.same(takenOf(r.minion().take(1)), []broker.ID{task.ID})
 }
 
-// Close may come at any moment.
+// Close may be called at any moment.
 func closeConcurrently(r *rig) {
 	minions := []*minion{r.minion(), r.minion(), r.minion("a", "q")}
 	mail := r.mail()
@@ -216,7 +216,7 @@ func closeConcurrently(r *rig) {
 			}
 			if err != nil {
 				if !errors.Is(err, broker.ErrClosed) {
-					r.Errorf("a consumer ended with %v, want ErrClosed", err)
+					r.Errorf("a call to a consumer returned %v, want ErrClosed", err)
 				}
 				return
 			}
@@ -227,7 +227,7 @@ func closeConcurrently(r *rig) {
 		for i := 0; ; i = (i + 1) % len(tasks) {
 			if err := r.Broker.Enqueue(r.ctx, tasks[i:i+1]); err != nil {
 				if !errors.Is(err, broker.ErrClosed) {
-					r.Errorf("Enqueue ended with %v, want ErrClosed", err)
+					r.Errorf("Enqueue returned %v, want ErrClosed", err)
 				}
 				return
 			}
@@ -239,7 +239,7 @@ func closeConcurrently(r *rig) {
 		for {
 			if _, err := mail.Receive(r.ctx); err != nil {
 				if !errors.Is(err, broker.ErrClosed) {
-					r.Errorf("Receive ended with %v, want ErrClosed", err)
+					r.Errorf("Receive returned %v, want ErrClosed", err)
 				}
 				return
 			}

@@ -6,8 +6,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A context that has ended before the call: the call fails, or takes effect in
-// full, and can be repeated.
+// The context of a call has ended before the call. The call fails, or takes effect in full, and may
+// be repeated in both cases.
 var contextTests = []test{
 	{"Enqueue", contextEnqueue, 0},
 	{"Dequeue", contextDequeue, 0},
@@ -39,7 +39,7 @@ func contextDequeue(r *rig) {
 	ds, err := m.Dequeue(expired(r), m.queues, 5, patience)
 	r.is(err, context.Canceled)
 	if len(ds) > 0 {
-		r.Fatalf("Dequeue returned %d tasks of none", len(ds))
+		r.Fatalf("Dequeue returned %d tasks from an empty queue", len(ds))
 	}
 	tasks := r.batch(3)
 	r.enqueue(tasks...)
@@ -47,7 +47,7 @@ func contextDequeue(r *rig) {
 	if err != nil {
 		r.is(err, context.Canceled)
 		if len(ds) > 0 {
-			r.Fatalf("Dequeue returned %d tasks beside an error", len(ds))
+			r.Fatalf("Dequeue returned %d tasks together with an error", len(ds))
 		}
 	}
 	ds = append(ds, m.take(3-len(ds))...)
@@ -86,7 +86,7 @@ func contextCancel(r *rig) {
 
 func contextReceive(r *rig) {
 	m, mail, sub := r.minion(), r.mail(), r.subscribe("t", broker.CursorNow)
-	for range 2 { // the first may report a gap
+	for range 2 { // the first call may report a gap
 		if _, err := mail.Receive(expired(r)); err != nil {
 			r.is(err, context.Canceled)
 		}
@@ -109,7 +109,7 @@ func contextOthers(r *rig) {
 	}
 	_, _ = r.Broker.Minions(ctx)
 	_ = m.Heartbeat(ctx, broker.Load{})
-	beat(m) // it lives on
+	beat(m) // the consumer is still usable
 	if err := m.Close(ctx); err != nil {
 		m.close()
 	}
@@ -117,7 +117,8 @@ func contextOthers(r *rig) {
 	r.same(takenOf(m.take(1)), []broker.ID{task.ID})
 }
 
-// The context of Consume and Inbox is for opening them; they live on after it.
+// The context of Consume and Inbox is for opening alone. The consumer or inbox lives on when it
+// ends.
 func contextOfConsume(r *rig) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	c, err := r.Broker.Consume(ctx, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1})

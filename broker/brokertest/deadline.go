@@ -7,8 +7,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A task whose deadline passes while it waits ends soon after, whatever it waits for,
-// though no consumer serves its queue.
+// A task that is still waiting when its deadline passes expires soon after, in whatever state it
+// waits, and even if no consumer serves its queue.
 var deadlineTests = []test{
 	{"Pending", deadlinePending, 0},
 	{"Scheduled", deadlineScheduled, 0},
@@ -31,18 +31,18 @@ var deadlineTests = []test{
 	{"SeenByAConsumer", deadlineByConsumer, needReopen},
 }
 
-// brief is a deadline that passes while a test waits for it.
+// brief is a deadline that is short enough to wait for.
 const brief = 50 * time.Millisecond
 
 // expire waits until the tasks have expired.
 func (r *rig) expire(tasks ...*broker.Task) {
 	r.Helper()
-	r.eventually("the tasks have expired", func() bool {
+	r.eventually("all tasks have expired", func() bool {
 		for _, st := range r.lookup(idsOf(tasks)...) {
 			switch {
 			case st.State == broker.StateExpired:
 			case st.State.Final():
-				r.Fatalf("a task past its deadline is %s", st.State)
+				r.Fatalf("a waiting task past its deadline is %s, want expired", st.State)
 			default:
 				return false
 			}
@@ -51,16 +51,16 @@ func (r *rig) expire(tasks ...*broker.Task) {
 	})
 }
 
-// expired checks an outcome of a task that has expired while it waited.
+// expired checks the outcome of a task that expired while it waited.
 func (r *rig) expired(o broker.Outcome, task *broker.Task) {
 	r.Helper()
 	if o.State != broker.StateExpired || o.Name != "" && o.Name != task.Name || !o.Minion.IsZero() || !o.Started.IsZero() ||
 		o.Err != nil || len(o.Result) > 0 {
-		r.Fatalf("the outcome of a task that has expired is %+v", o)
+		r.Fatalf("the outcome of an expired task is %+v; want no minion, start, error or result", o)
 	}
 }
 
-// expires enqueues a task, and checks that it expires and that its inbox is told.
+// expires enqueues a task, and checks that it expires and that its inbox gets a notice.
 func (r *rig) expires(with ...func(*broker.Task)) *broker.Task {
 	r.Helper()
 	mail := r.mail()
@@ -68,7 +68,7 @@ func (r *rig) expires(with ...func(*broker.Task)) *broker.Task {
 	r.enqueue(task)
 	l := mail.take(1)[0]
 	if l.ID != task.ID {
-		r.Fatalf("a letter of %s came, want one of %s", l.ID, task.ID)
+		r.Fatalf("the inbox got a notice of task %s, want one of %s", l.ID, task.ID)
 	}
 	r.expired(l.Outcome, task)
 	r.in(broker.StateExpired, task.ID)
@@ -86,7 +86,7 @@ func deadlinePending(r *rig) {
 	if i, ok := can[broker.Inspector](r.Broker); ok {
 		infos, err := i.Queues(r.ctx)
 		if err != nil || len(infos) != 1 || infos[0] != (broker.QueueInfo{Name: "q"}) {
-			r.Fatalf("the queue is counted as %+v, %v", infos, err)
+			r.Fatalf("after the task expired, Queues returned %+v, %v", infos, err)
 		}
 	}
 }
@@ -102,12 +102,12 @@ func deadlineBlocked(r *rig) {
 		r.expires(within(brief), blocked, after(time.Hour)),
 	} {
 		if r.waiting(task.ID)[0] != nil {
-			r.Fatalf("a task that has expired is returned as blocked")
+			r.Fatalf("Blocked returned a task that has expired")
 		}
-		r.releases(task) // which changes nothing
+		r.releases(task) // a release of an expired task changes nothing
 		r.in(broker.StateExpired, task.ID)
 	}
-	// A release does not end the watch.
+	// A released task keeps its deadline.
 	task := r.task(within(4*brief), blocked)
 	r.enqueue(task)
 	r.releases(task)
@@ -128,7 +128,7 @@ func deadlineRetrying(r *rig) {
 	}
 }
 
-// takenPast returns a task that is past its deadline while a minion has it.
+// takenPast returns a delivery whose deadline has passed since a minion took it.
 func (r *rig) takenPast(m *minion) *broker.Delivery {
 	r.Helper()
 	task := r.task(within(4 * brief))
@@ -170,7 +170,8 @@ func deadlineDead(r *rig) {
 	m.none()
 }
 
-// It can be settled in any way: the owner has seen to it that nothing ran on, or not.
+// A running task can be settled in any way after its deadline: its owner decides whether the
+// handler ended in time.
 func deadlineRunning(r *rig) {
 	m := r.minion()
 	for _, state := range finals {
@@ -181,13 +182,14 @@ func deadlineRunning(r *rig) {
 	}
 }
 
-// A deadline that has passed before the task is stored stays one.
+// A deadline that has passed before the task is stored is still a deadline, not the lack of one.
 func deadlinePassed(r *rig) {
 	for _, d := range []time.Duration{1, time.Microsecond, time.Millisecond - 1, -1, -time.Hour} {
 		r.expires(within(d))
 		r.expires(within(d), after(time.Hour))
 	}
-	// Whoever takes such a task before it expires does not start it.
+	// A consumer that takes such a task before it expires can see from Left that it must not start
+	// it.
 	m := r.minion()
 	for range 50 {
 		task := r.task(within(1))
@@ -198,7 +200,7 @@ func deadlinePassed(r *rig) {
 		}
 		for _, d := range ds {
 			if d.Left > 0 {
-				r.Fatalf("Left is %v of a task whose deadline had passed", d.Left)
+				r.Fatalf("Left is %v for a task whose deadline had passed, want 0 or less", d.Left)
 			}
 			m.settle(m.finish(d, broker.StateExpired))
 		}
@@ -215,19 +217,20 @@ func deadlineUnique(r *rig) {
 	}
 }
 
-// It arrives in its flow, and somebody is told who may wait for that.
+// An expired member leaves an arrival in its queue, and an open inbox or a consumer is notified of
+// it.
 func deadlineArrives(r *rig) {
 	mail := r.mail()
 	for _, with := range []func(*broker.Task){after(0), after(time.Hour), blocked} {
 		_, tasks := r.team(1, within(brief), with)
 		r.enqueue(tasks...)
 		ctx, cancel := context.WithTimeout(r.ctx, patience)
-		for told := false; !told; {
+		for arrived := false; !arrived; {
 			got, err := mail.Receive(ctx)
 			if err != nil {
-				r.Fatalf("no mail tells of the arrival: %v", err)
+				r.Fatalf("no mail in an open inbox reports the arrival: %v", err)
 			}
-			told = got.Arrivals
+			arrived = got.Arrivals
 		}
 		cancel()
 		for _, queue := range []string{"", "q"} {
@@ -244,7 +247,7 @@ func deadlineArrivesAtConsumer(r *rig) {
 	m := r.minion()
 	_, tasks := r.team(1, within(brief), after(time.Hour))
 	r.enqueue(tasks...)
-	r.eventually("OnArrivals tells of the arrival", func() bool { return m.hears("q") })
+	r.eventually("OnArrivals is called for the arrival", func() bool { return m.hears("q") })
 	a := r.arrivals("q", 1)[0]
 	r.isArrival(a, tasks[0])
 	r.expired(a.Outcome, tasks[0])
@@ -281,20 +284,20 @@ func deadlineMany(r *rig) {
 		}
 	}
 	r.enqueue(tasks...)
-	var told []broker.ID
+	var arrived []broker.ID
 	for _, l := range mail.take(n) {
 		if l.Outcome.State != broker.StateExpired {
-			r.Fatalf("%s is %s", l.ID, l.Outcome.State)
+			r.Fatalf("the inbox got a notice that task %s is %s", l.ID, l.Outcome.State)
 		}
-		told = append(told, l.ID)
+		arrived = append(arrived, l.ID)
 	}
-	r.sameSet(told, idsOf(tasks))
+	r.sameSet(arrived, idsOf(tasks))
 	mail.none()
 	r.in(broker.StateExpired, idsOf(tasks)...)
 	r.minion().none()
 }
 
-// Each task ends once, and is told once.
+// Each task ends once, and its inbox gets one notice.
 func deadlineCanceled(r *rig) {
 	mail := r.mail()
 	other := r.other()
@@ -321,13 +324,13 @@ func deadlineCanceled(r *rig) {
 			want = broker.StateCanceled
 		}
 		if states[t.ID] != want {
-			r.Fatalf("task %d is told as %s, want %s", i, states[t.ID], want)
+			r.Fatalf("the notice of task %d says %s, want %s", i, states[t.ID], want)
 		}
 		r.in(want, t.ID)
 	}
 }
 
-// What is taken is not expired, and what has expired is not taken.
+// A taken task does not expire, and an expired task is not taken.
 func deadlineTaken(r *rig) {
 	m := r.minion()
 	tasks := r.batch(60, within(brief))
@@ -338,7 +341,7 @@ func deadlineTaken(r *rig) {
 		if err != nil {
 			r.Fatalf("Dequeue: %v", err)
 		}
-		if len(ds) == 0 { // the rest has expired
+		if len(ds) == 0 { // the other tasks have expired
 			break
 		}
 		taken[ds[0].ID] = true
@@ -357,7 +360,7 @@ func deadlineTaken(r *rig) {
 	}
 }
 
-// The process that has sent the task is gone. Somebody else who asks for it is enough.
+// The process that sent the task has ended. It is enough that another client asks for the task.
 func deadlineElsewhere(r *rig) {
 	b := r.Reopen(r.TB)
 	task := r.task(within(4*brief), after(time.Hour))
@@ -371,7 +374,7 @@ func deadlineElsewhere(r *rig) {
 	r.expire(task)
 }
 
-// The same, and a consumer of the queue does it that is busy.
+// The same, but a busy consumer of the queue ends the task.
 func deadlineByConsumer(r *rig) {
 	b := r.Reopen(r.TB)
 	m := r.minion()

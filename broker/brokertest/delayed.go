@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Delayed tasks are handed out in time: never before, and soon after.
+// A delayed task is handed out when its delay is over: never before, and soon after.
 var delayedTests = []test{
 	{"NotBeforeItsTime", delayedNotBefore, 0},
 	{"InTimeOnAnIdleConsumer", delayedInTime, 0},
@@ -24,8 +24,8 @@ var delayedTests = []test{
 	{"Long", delayedLong, needJump},
 }
 
-// arrive waits for the one task that is due between the times, if nothing was
-// late. Clocks may be rounded to a millisecond or two.
+// arrive waits for the one task that is due between from and to, and checks that it is not late.
+// Clocks may be rounded by a millisecond or two.
 func (m *minion) arrive(id broker.ID, from, to time.Time) *broker.Delivery {
 	m.r.Helper()
 	d := m.take1()
@@ -33,26 +33,26 @@ func (m *minion) arrive(id broker.ID, from, to time.Time) *broker.Delivery {
 	return d
 }
 
-// inTime checks that the task with the id was handed out just now, and that this
-// is its time: it was due between from and to.
+// inTime checks that the delivery has the id, and was handed out now at its due time, which is
+// between from and to.
 func (m *minion) inTime(d *broker.Delivery, id broker.ID, from, to time.Time) {
 	m.r.Helper()
 	now := time.Now()
 	m.r.same([]broker.ID{d.ID}, []broker.ID{id})
 	if early := from.Sub(now); early > 2*time.Millisecond {
-		m.r.Fatalf("task %s was handed out %v before its time", d.ID, early)
+		m.r.Fatalf("task %s was handed out %v before it was due", d.ID, early)
 	}
 	if late, most := now.Sub(to), max(m.r.Slack, m.r.prompt()); late > most {
-		m.r.Fatalf("task %s was handed out %v late, at most %v is right", d.ID, late, most)
+		m.r.Fatalf("task %s was handed out %v late, want at most %v", d.ID, late, most)
 	}
 }
 
-// notBefore looks several times for a task that is due between from and to, and
-// returns it once it is handed out, which must be then. Before it runs check.
+// notBefore tries several times to take a task that is due between from and to. It returns the
+// task, which must not be handed out early. It runs check before each try.
 func (m *minion) notBefore(id broker.ID, from, to time.Time, check func()) *broker.Delivery {
 	m.r.Helper()
 	for range 3 {
-		if ds := m.tryTake(1); len(ds) > 0 { // right on a machine that has stalled so long
+		if ds := m.tryTake(1); len(ds) > 0 { // only correct if the machine has stalled until the task was due
 			m.inTime(ds[0], id, from, to)
 			return ds[0]
 		}
@@ -103,7 +103,7 @@ func delayedSoonerWakes(r *rig) {
 	}
 	r.same(takenOf(got.tasks), []broker.ID{first.ID})
 	if took := got.at.Sub(start); took > sooner+max(r.Slack, r.prompt()) {
-		r.Fatalf("a task due in %v came after %v", sooner, took)
+		r.Fatalf("a task with a delay of %v was handed out after %v", sooner, took)
 	}
 	m.arrive(second.ID, from, start.Add(soon))
 }
@@ -111,7 +111,7 @@ func delayedSoonerWakes(r *rig) {
 func delayedInOrder(r *rig) {
 	m := r.minion()
 	tasks := make([]*broker.Task, 5)
-	var mixed []*broker.Task // sent together, since the time between two requests has no bound
+	var mixed []*broker.Task // sent in one batch, since two requests may be any time apart
 	for _, i := range []int{3, 0, 4, 2, 1} {
 		tasks[i] = r.task(after(time.Duration(i+1) * 80 * time.Millisecond))
 		mixed = append(mixed, tasks[i])
@@ -122,7 +122,7 @@ func delayedInOrder(r *rig) {
 
 func delayedMany(r *rig) {
 	n, span := 300, 600
-	if r.light { // it takes and settles them one by one
+	if r.light { // an emulated store takes and settles the tasks one by one
 		n = 60
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -141,11 +141,11 @@ func delayedMany(r *rig) {
 	m := r.minion()
 	var got []broker.ID
 	for len(got) < n {
-		asked := time.Now() // a task that is due before that can't come earlier
+		asked := time.Now() // tasks that became due before this moment are late from here on
 		for _, d := range m.take(1) {
 			now := time.Now()
 			if early := from[d.ID].Sub(now); early > 2*time.Millisecond {
-				r.Fatalf("task %s was handed out %v before its time", d.ID, early)
+				r.Fatalf("task %s was handed out %v before it was due", d.ID, early)
 			}
 			due := to[d.ID]
 			if due.Before(asked) {
@@ -162,7 +162,7 @@ func delayedMany(r *rig) {
 	m.none()
 }
 
-// More tasks than one operation may move are due at the same moment.
+// At one moment more tasks become due than one operation of a broker may move.
 func delayedManyAtOnce(r *rig) {
 	tasks := r.batch(2*broker.MaxBatch+100, after(200*time.Millisecond))
 	r.enqueue(tasks...)
@@ -190,7 +190,7 @@ func delayedOverdue(r *rig) {
 	start := time.Now()
 	r.sameSet(takenOf(m.take(3)), idsOf(tasks))
 	if took := time.Since(start); took > r.prompt() {
-		r.Fatalf("overdue tasks were handed out after %v", took)
+		r.Fatalf("overdue tasks were handed out only after %v", took)
 	}
 }
 
@@ -215,7 +215,7 @@ func delayedRetry(r *rig) {
 	r.attempt(d, 4, 2, 0)
 }
 
-// What is due is handed out though the queue never runs empty.
+// A task that becomes due is handed out even if the queue never runs empty.
 func delayedNotBehindOthers(r *rig) {
 	m := r.minion()
 	task := r.task(after(100 * time.Millisecond))
@@ -229,7 +229,7 @@ func delayedNotBehindOthers(r *rig) {
 			return
 		}
 		if time.Since(start) > patience {
-			r.Fatalf("a delayed task is never handed out while others are pending")
+			r.Fatalf("a task that is due is not handed out as long as others are pending")
 		}
 		time.Sleep(time.Millisecond)
 	}

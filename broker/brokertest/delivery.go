@@ -9,7 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What is handed out is what was enqueued.
+// A delivery equals the enqueued task.
 var deliveryTests = []test{
 	{"EveryField", deliveryEveryField, 0},
 	{"ExtremeFields", deliveryExtremeFields, 0},
@@ -49,7 +49,7 @@ func full(r *rig) *broker.Task {
 	})
 }
 
-// delivers enqueues a task, takes it and compares.
+// delivers enqueues a task, takes it and compares both.
 func (m *minion) delivers(task *broker.Task) *broker.Delivery {
 	m.r.Helper()
 	m.r.enqueue(task)
@@ -58,24 +58,24 @@ func (m *minion) delivers(task *broker.Task) *broker.Delivery {
 	return d
 }
 
-// equals checks that a delivery is the task as it was enqueued.
+// equals checks that a delivery equals the enqueued task.
 func (m *minion) equals(d *broker.Delivery, task *broker.Task) {
 	m.r.Helper()
 	if d.Err != nil {
-		m.r.Fatalf("the record can't be read: %v", d.Err)
+		m.r.Fatalf("the broker could not read the record of a valid task: %v", d.Err)
 	}
 	if diff := diffTask(d.Task, *task); diff != "" {
-		m.r.Fatalf("the task changed on its way: %s", diff)
+		m.r.Fatalf("the delivered task differs from the enqueued one: %s", diff)
 	}
 }
 
 func deliveryEveryField(r *rig) {
 	m := r.minion()
 	m.delivers(full(r))
-	m.delivers(r.task(func(t *broker.Task) { // as little as there can be
+	m.delivers(r.task(func(t *broker.Task) { // a task with as few fields as possible
 		*t = broker.Task{Name: "n", Queue: "q", Codec: "msgpack", ID: broker.NewID(broker.KindTask, "q", 0)}
 	}))
-	for _, set := range []func(t *broker.Task){ // fields at the end may be left out of a record
+	for _, set := range []func(t *broker.Task){ // the encoding may leave empty fields at the end out
 		func(t *broker.Task) { t.Retention, t.DeadFor = 0, 0 },
 		func(t *broker.Task) { t.Retention, t.DeadFor = broker.DefaultRetention, broker.DefaultDeadRetention },
 		func(t *broker.Task) { t.Retries = broker.DefaultRetries },
@@ -172,7 +172,7 @@ func deliveryFirstAttempt(r *rig) {
 	for _, d := range m.take(2) {
 		r.attempt(d, 1, 0, 0)
 		if d.Canceled || d.Err != nil {
-			r.Fatalf("canceled: %v, err: %v", d.Canceled, d.Err)
+			r.Fatalf("the first delivery of a task has Canceled %v and Err %v", d.Canceled, d.Err)
 		}
 	}
 }
@@ -186,12 +186,12 @@ func deliveryNoDeadline(r *rig) {
 	}
 	m.settle(retry(d, 10*time.Millisecond))
 	if d = m.take1(); d.Left != broker.NoDeadline {
-		r.Fatalf("Left is %v at the second attempt, want NoDeadline", d.Left)
+		r.Fatalf("Left is %v for the second attempt, want NoDeadline", d.Left)
 	}
 }
 
-// left checks how much time was left of a deadline when a task was handed out
-// just now, enqueued at start by the broker's clock.
+// left checks Left of a task that was handed out just now. The task was enqueued at start, by the
+// broker's clock, with that deadline.
 func (r *rig) left(d *broker.Delivery, deadline time.Duration, start time.Time) {
 	r.Helper()
 	want := deadline - r.Now().Sub(start)
@@ -207,13 +207,13 @@ func deliveryTimeLeft(r *rig) {
 		r.enqueue(r.task(within(deadline)))
 		r.left(m.take1(), deadline, start)
 	}
-	// It counts from the enqueue, not from when a task becomes due.
+	// The deadline counts from the enqueue, not from when the task becomes due.
 	start := r.Now()
 	r.enqueue(r.task(within(time.Minute), after(300*time.Millisecond)))
 	r.left(m.take1(), time.Minute, start)
 }
 
-// Neither a retry nor a recovery gives a task more time.
+// A retry or recovery does not extend the deadline.
 func deliveryTimeLeftIsOverall(r *rig) {
 	m, dying := r.minion(), r.minion()
 	start := r.Now()
@@ -253,7 +253,7 @@ func deliveryBelongsToCaller(r *rig) {
 	m.settle(release(d))
 	d = m.take1()
 	if !bytes.Equal(d.Payload, task.Payload) {
-		r.Fatalf("the payload is now %q", d.Payload)
+		r.Fatalf("after a change to the delivery the stored payload is %q", d.Payload)
 	}
 	m.equals(d, task)
 }

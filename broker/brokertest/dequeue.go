@@ -59,7 +59,7 @@ func dequeueMax(r *rig) {
 		max := 1 + len(got)%4
 		ds, err := m.Dequeue(r.ctx, m.queues, max, 0)
 		if err != nil || len(ds) == 0 {
-			r.Fatalf("Dequeue: %d tasks, %v", len(ds), err)
+			r.Fatalf("Dequeue returned %d tasks, %v", len(ds), err)
 		}
 		m.check(ds, m.queues, max)
 		got = append(got, takenOf(ds)...)
@@ -79,7 +79,7 @@ func dequeueOrderOfQueues(r *rig) {
 	r.enqueue(r.batch(3, onQueue("a"))...)
 	first := r.task(onQueue("b"))
 	r.enqueue(first)
-	r.Advance(r.Slack) // it may not hear of all queues at the same moment
+	r.Advance(r.Slack) // a broker may learn of the tasks of each queue at a different moment
 	r.same(takenOf(m.takeFrom([]string{"b", "a"}, 1)), []broker.ID{first.ID})
 }
 
@@ -89,7 +89,7 @@ func dequeueSomeQueues(r *rig) {
 	r.enqueue(a, b)
 	r.same(takenOf(m.takeFrom([]string{"b"}, 1)), []broker.ID{b.ID})
 	if ds, err := m.Dequeue(r.ctx, []string{"b"}, 5, r.Slack); err != nil || len(ds) != 0 {
-		r.Fatalf("Dequeue of b alone: %v, %v", takenOf(ds), err)
+		r.Fatalf("Dequeue of queue b alone returned %v, %v", takenOf(ds), err)
 	}
 	r.same(takenOf(m.takeFrom([]string{"a"}, 1)), []broker.ID{a.ID})
 }
@@ -118,10 +118,10 @@ func dequeueWaitElapses(r *rig) {
 		m := r.minion(queues...)
 		got := <-m.waiting(r.ctx, 3, wait)
 		if got.err != nil || len(got.tasks) != 0 {
-			r.Fatalf("Dequeue of nothing: %d tasks, %v", len(got.tasks), got.err)
+			r.Fatalf("Dequeue from an empty queue returned %d tasks, %v", len(got.tasks), got.err)
 		}
 		if got.took > wait+r.prompt() {
-			r.Fatalf("Dequeue waited for %v, asked for %v", got.took, wait)
+			r.Fatalf("Dequeue returned after %v, want %v", got.took, wait)
 		}
 		m.close()
 	}
@@ -133,7 +133,7 @@ func dequeueWithoutWaiting(r *rig) {
 		start := time.Now()
 		ds, err := m.Dequeue(r.ctx, m.queues, 3, 0)
 		if took := time.Since(start); err != nil || len(ds) != 0 || took > r.prompt() {
-			r.Fatalf("Dequeue without waiting: %d tasks, %v, after %v", len(ds), err, took)
+			r.Fatalf("Dequeue without a wait returned %d tasks, %v, after %v", len(ds), err, took)
 		}
 		task := r.task()
 		r.enqueue(task)
@@ -196,11 +196,11 @@ func dequeueContextEnds(r *rig) {
 		got := <-done
 		r.is(got.err, context.Canceled)
 		if late := got.at.Sub(start); late > r.prompt() || len(got.tasks) != 0 {
-			r.Fatalf("Dequeue returned %d tasks %v after its context ended", len(got.tasks), late)
+			r.Fatalf("Dequeue returned %d tasks, %v after its context ended; want none, at once", len(got.tasks), late)
 		}
 		other := r.minion(queues...)
 		task := r.task()
-		r.enqueue(task) // the one that gave up must not swallow it
+		r.enqueue(task) // the dequeue that gave up must not take this task
 		d := other.take1()
 		r.same([]broker.ID{d.ID}, []broker.ID{task.ID})
 		other.settle(other.succeed(d))
@@ -209,8 +209,7 @@ func dequeueContextEnds(r *rig) {
 	}
 }
 
-// A context that ends while a task arrives: the task is returned then, or by
-// the next dequeue.
+// A context ends while a task becomes pending. This dequeue returns the task, or the next one does.
 func dequeueContextEndsLosesNothing(r *rig) {
 	for _, queues := range [][]string{{"q"}, {"q", "r"}} {
 		m := r.minion(queues...)
@@ -234,7 +233,7 @@ func dequeueContextEndsLosesNothing(r *rig) {
 			if got.err != nil {
 				r.is(got.err, context.Canceled)
 				if len(got.tasks) > 0 {
-					r.Fatalf("Dequeue returned tasks beside an error")
+					r.Fatalf("Dequeue returned tasks together with an error")
 				}
 				got.tasks = m.take(1)
 			}

@@ -68,7 +68,7 @@ func enqueueBadAmongGood(r *rig) {
 			r.is(err, broker.ErrInvalid)
 		}
 		if (i == 4) != isTooLarge(err) {
-			r.Errorf("task %d: %v", i, err)
+			r.Errorf("task %d is valid, and was refused: %v", i, err)
 		}
 	}
 	m := r.minion()
@@ -107,14 +107,14 @@ func enqueueMoreThanMaxBatchBytes(r *rig) {
 	m := r.minion()
 	for i, d := range m.take(len(tasks)) {
 		if d.ID != tasks[i].ID || !bytes.Equal(d.Payload, tasks[i].Payload) {
-			r.Fatalf("task %d is %s with a payload of %d bytes", i, d.ID, len(d.Payload))
+			r.Fatalf("delivery %d is task %s with a payload of %d bytes, want the enqueued one", i, d.ID, len(d.Payload))
 		}
 	}
 	m.none()
 }
 
-// Many submitters of many tasks: each task is delivered, and each submitter's
-// in the order it enqueued them.
+// Many submitters enqueue many tasks at once. Each task is delivered, and the tasks of each
+// submitter keep their order.
 func enqueueConcurrent(r *rig) {
 	const submitters, each = 8, 50
 	brokers := []broker.Broker{r.Broker, r.other()}
@@ -156,6 +156,6 @@ func enqueueCallerMayReuse(r *rig) {
 	task.Name, task.ID = "other", broker.ID{}
 	d := r.minion().take1()
 	if d.ID != id || d.Name != "test.task" || string(d.Payload) != "before" || d.Meta["k"] != "before" {
-		r.Fatalf("the stored task changed with the caller's: %s %q %q %v", d.ID, d.Name, d.Payload, d.Meta)
+		r.Fatalf("after a change to the caller's task the stored task is %s %q %q %v, want it unchanged", d.ID, d.Name, d.Payload, d.Meta)
 	}
 }

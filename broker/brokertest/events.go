@@ -17,11 +17,11 @@ var eventTests = []test{
 	{"FromACursor", eventsFromCursor, 0},
 	{"ResumeLosesNothing", eventsResume, 0},
 	{"EachSubscriber", eventsEachSubscriber, 0},
-	{"TopicsAreApart", eventsTopics, 0},
+	{"TopicsAreIndependent", eventsTopics, 0},
 	{"Soon", eventsSoon, 0},
 	{"Bytes", eventsBytes, 0},
 	{"Many", eventsMany, 0},
-	{"Belong", eventsBelong, 0},
+	{"BelongToTheCaller", eventsBelong, 0},
 	{"ContextEnds", eventsContextEnds, 0},
 	{"CloseEndsReceive", eventsClose, 0},
 	{"Limits", eventsLimits, 0},
@@ -52,7 +52,7 @@ func (r *rig) subscribeAt(b broker.Broker, topic string, after broker.Cursor) *r
 	return &reader{Subscription: s, r: r, topic: topic}
 }
 
-// publish must succeed.
+// publish publishes events, which must succeed.
 func (r *rig) publish(topic string, payloads ...string) {
 	r.Helper()
 	var events []broker.Event
@@ -64,7 +64,7 @@ func (r *rig) publish(topic string, payloads ...string) {
 	}
 }
 
-// receive waits until ctx ends at most, and reports whether something came.
+// receive waits for events until ctx ends at the latest, and reports whether it got some.
 func (s *reader) receive(ctx context.Context) bool {
 	s.r.Helper()
 	events, missed, err := s.Receive(ctx)
@@ -75,11 +75,11 @@ func (s *reader) receive(ctx context.Context) bool {
 		}
 		return false
 	case len(events) == 0 && !missed:
-		s.r.Fatalf("Receive returned nothing")
+		s.r.Fatalf("Receive returned no events, and missed is false")
 	}
 	for _, e := range events {
 		if e.Topic != s.topic || e.Cursor == "" || e.Cursor == broker.CursorNow {
-			s.r.Fatalf("event of topic %q with cursor %q", e.Topic, e.Cursor)
+			s.r.Fatalf("Receive returned an event of topic %q with cursor %q", e.Topic, e.Cursor)
 		}
 	}
 	s.read = append(s.read, events...)
@@ -101,7 +101,7 @@ func (s *reader) take(n int) []broker.Event {
 	return events
 }
 
-// gets checks the next events, and that none was missed.
+// gets checks the next events, and that no event was missed.
 func (s *reader) gets(want ...string) []broker.Event {
 	s.r.Helper()
 	events := s.take(len(want))
@@ -111,7 +111,7 @@ func (s *reader) gets(want ...string) []broker.Event {
 		}
 	}
 	if s.missed {
-		s.r.Fatalf("events are said to be missed")
+		s.r.Fatalf("Receive reports missed events, but none was dropped")
 	}
 	return events
 }
@@ -133,7 +133,7 @@ func eventsInOrder(r *rig) {
 	events := s.gets("1", "2", "3", "4", "5")
 	for i, e := range events[1:] {
 		if e.Cursor == events[i].Cursor {
-			r.Fatalf("two events have cursor %q", e.Cursor)
+			r.Fatalf("two events have the cursor %q", e.Cursor)
 		}
 	}
 	s.none()
@@ -155,7 +155,7 @@ func eventsFromNow(r *rig) {
 }
 
 func eventsFromStart(r *rig) {
-	s := r.subscribe("t", broker.CursorStart) // a topic that does not exist yet
+	s := r.subscribe("t", broker.CursorStart) // the topic does not exist yet
 	r.publish("t", "1", "2")
 	s.gets("1", "2")
 	late := r.subscribeAt(r.other(), "t", broker.CursorStart)
@@ -243,7 +243,7 @@ func eventsSoon(r *rig) {
 			}
 		})
 		if late := got.Sub(start); late > r.prompt() {
-			r.Fatalf("the event arrived after %v", late)
+			r.Fatalf("the event arrived after %v, which is too late", late)
 		}
 	}
 }
@@ -296,7 +296,7 @@ func eventsContextEnds(r *rig) {
 	cancel()
 	r.is(<-done, context.Canceled)
 	if late := time.Since(start); late > r.prompt() {
-		r.Fatalf("Receive returned %v after its context ended", late)
+		r.Fatalf("Receive returned %v after its context ended, want at once", late)
 	}
 	r.publish("t", "1")
 	s.gets("1")
@@ -318,7 +318,7 @@ func eventsClose(r *rig) {
 	}
 	r.is(<-done, broker.ErrClosed)
 	if late := time.Since(start); late > r.prompt() {
-		r.Fatalf("Receive ended %v after Close", late)
+		r.Fatalf("Receive returned %v after Close, want at once", late)
 	}
 	_, _, err := s.Receive(r.ctx)
 	r.is(err, broker.ErrClosed)
@@ -345,10 +345,10 @@ func eventsMissedAfterRetention(r *rig) {
 	r.publish("t", "4")
 	s := r.subscribe("t", cursor)
 	if events := s.take(2); string(events[0].Payload) != "3" || string(events[1].Payload) != "4" || !s.missed {
-		r.Fatalf("%q, %q, missed: %v; want 3 and 4, and something missed", events[0].Payload, events[1].Payload, s.missed)
+		r.Fatalf("received %q and %q, missed: %v; want 3 and 4, and missed true", events[0].Payload, events[1].Payload, s.missed)
 	}
-	cursor = r.subscribe("t", broker.CursorStart).gets("3", "4")[0].Cursor // all that is kept
-	r.subscribe("t", cursor).gets("4")                                     // nothing after it was dropped
+	cursor = r.subscribe("t", broker.CursorStart).gets("3", "4")[0].Cursor // the topic keeps only these
+	r.subscribe("t", cursor).gets("4")                                     // no event after this cursor was dropped
 }
 
 func eventsMissedAfterOverflow(r *rig) {
@@ -362,10 +362,10 @@ func eventsMissedAfterOverflow(r *rig) {
 	ctx, cancel := context.WithTimeout(r.ctx, patience)
 	defer cancel()
 	if !s.receive(ctx) || !s.missed {
-		r.Fatalf("events were dropped, and missed is not set")
+		r.Fatalf("events were dropped, but Receive did not report missed events")
 	}
-	start := r.subscribe("t", broker.CursorStart) // which is where what is kept begins
+	start := r.subscribe("t", broker.CursorStart) // begins at the oldest event that is kept
 	if !start.receive(ctx) || start.missed {
-		r.Fatalf("from the start on nothing was dropped, and missed is set")
+		r.Fatalf("no event after CursorStart was dropped, but Receive reports missed events")
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 )
 
-// conformance is the body of a test of a package that has a broker. This broker
-// lives in one process, so it runs in bubbles of fake time, where hours pass at once.
+// conformance is the body of a test in the package of a broker. This broker lives in one process,
+// so the tests run in bubbles of fake time, where hours pass at once.
 func conformance(t *testing.T) {
 	brokertest.Run(t, brokertest.Config{
 		Open: func(testing.TB) brokertest.Harness {
@@ -28,7 +28,7 @@ func conformance(t *testing.T) {
 	})
 }
 
-// The suite is a test of the package that has the broker:
+// The suite is a test in the package of the broker:
 //
 //	func TestConformance(t *testing.T) { conformance(t) }
 func ExampleRun() {

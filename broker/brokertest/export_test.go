@@ -1,6 +1,6 @@
 package brokertest
 
-// Groups returns the names of the suite's groups.
+// Groups returns the names of the groups of the suite.
 func Groups() []string {
 	names := []string{"Model"}
 	for _, g := range groups() {

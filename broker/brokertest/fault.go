@@ -13,8 +13,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/faulty"
 )
 
-// Requests that fail before or after they are carried out, or are carried out
-// twice, and clients that repeat them, as the contract says they may.
+// Requests fail before or after they are carried out, or are carried out twice. Clients repeat
+// them, as the contract allows.
 var faultTests = []test{
 	{"EachTaskEndsOnce", faultTasks, 0},
 	{"EachMemberCountsOnce", faultMembers, needFlows},
@@ -22,7 +22,8 @@ var faultTests = []test{
 
 var faultRates = faulty.Rates{Before: 100, After: 100, Twice: 100}
 
-// struck returns a client of the broker whose requests are struck by a seed.
+// struck returns a client of the broker whose requests have faults. The seed and the number of the
+// caller decide which.
 func (r *rig) struck(seed uint64, caller int) broker.Broker {
 	r.Helper()
 	b := r.Broker
@@ -34,7 +35,7 @@ func (r *rig) struck(seed uint64, caller int) broker.Broker {
 	return r.watch(w)
 }
 
-// insist repeats a request until its outcome is known, and returns that.
+// insist repeats a request until its outcome is known, and returns its error.
 func insist(r *rig, what string, request func() error) (err error) {
 	for range 200 {
 		err = request()
@@ -43,20 +44,20 @@ func insist(r *rig, what string, request func() error) (err error) {
 			return err
 		}
 	}
-	r.Errorf("%s: two hundred times: %v", what, err)
+	r.Errorf("%s failed or was unknown two hundred times in a row, the last time with: %v", what, err)
 	return err
 }
 
-// faulted is a crowd whose requests are struck.
+// faulted runs submitters and consumers whose requests have faults.
 type faulted struct {
 	*rig
 	history *history
-	left    atomic.Int32 // submitters at work
+	left    atomic.Int32 // the number of submitters that are not done
 	ctx     context.Context
 }
 
-// faultTasks has submitters, consumers and somebody who cancels. Each task that
-// is stored ends once, in the state that somebody gave it, and its waiter is told.
+// faultTasks runs submitters, consumers and a goroutine that cancels. Each stored task must end
+// once, in the state of an accepted settlement or cancel, and its inbox must be notified.
 func faultTasks(r *rig) {
 	const submitters, consumers = 2, 3
 	n := 400
@@ -69,7 +70,7 @@ func faultTasks(r *rig) {
 	f := &faulted{rig: r, history: newHistory(r), ctx: ctx}
 	tasks := r.batch(n, inbox(mail.id))
 	for i, t := range tasks {
-		if i%3 > 0 { // else nothing is left to cancel
+		if i%3 > 0 { // delayed, so some tasks still wait when they are cancelled
 			t.Delay = time.Duration(i%50) * time.Millisecond
 		}
 	}
@@ -102,14 +103,14 @@ func faultTasks(r *rig) {
 	}
 }
 
-// forgotten checks that nothing is told any more of why tasks were retried. A dead
-// letter that is requeued is open again, so what was left of it would be seen.
+// forgotten checks that no reason for a retry is stored any more. A requeued dead letter is not
+// final, so Lookup would show a reason that was left over.
 func (f *faulted) forgotten(tasks []*broker.Task) {
 	r := f.rig
 	var dead []broker.ID
 	for _, st := range r.lookup(idsOf(tasks)...) {
 		if st.Failed != nil {
-			r.Fatalf("a task that is %s is retried because of: %+v", st.State, st.Failed)
+			r.Fatalf("Lookup of a task that is %s returned the last failure %+v, want none", st.State, st.Failed)
 		}
 		if st.State == broker.StateFailed {
 			dead = append(dead, st.ID)
@@ -124,7 +125,7 @@ func (f *faulted) forgotten(tasks []*broker.Task) {
 	}
 	for _, st := range r.lookup(dead...) {
 		if st.State != broker.StatePending || st.Failed != nil {
-			r.Fatalf("a task that was requeued is %s, because of: %+v", st.State, st.Failed)
+			r.Fatalf("Lookup of a requeued task that is %s returned the last failure %+v, want none", st.State, st.Failed)
 		}
 	}
 }
@@ -142,7 +143,7 @@ func (f *faulted) submit(b broker.Broker, tasks []*broker.Task) {
 	}
 }
 
-// consume takes and settles until all is done: some attempts are retried, some
+// consume takes and settles tasks until all are final. Some attempts are retried, and some are
 // given back.
 func (f *faulted) consume(b broker.Broker, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 6))
@@ -163,17 +164,17 @@ func (f *faulted) consume(b broker.Broker, seed uint64) {
 	}
 }
 
-// serve works at one consumer, for as long as it has its lease.
+// serve takes and settles tasks with one consumer, as long as it keeps its lease.
 func (f *faulted) serve(c broker.Consumer, rng *rand.Rand) {
 	ctx, m := f.rig.ctx, &minion{Consumer: c, r: f.rig}
 	beaten := time.Now()
 	_, every := c.Lease()
-	began := 0 // when the first dequeue was of whose reply nothing is known
+	began := 0 // when the first dequeue began whose reply was lost; 0 if none was
 	for f.ctx.Err() == nil {
 		if time.Since(beaten) > every/2 {
 			beaten = time.Now()
 			if err := insist(f.rig, "Heartbeat", func() error { return c.Heartbeat(ctx, broker.Load{}) }); err != nil {
-				return // another one takes its place
+				return // the caller opens another consumer
 			}
 		}
 		if began == 0 {
@@ -204,7 +205,7 @@ func faultEnd(m *minion, d *broker.Delivery, rng *rand.Rand) broker.Settlement {
 	case d.Canceled:
 		return m.finish(d, broker.StateCanceled)
 	case d.Attempt > 3:
-	case d.Retried > 0 && rng.IntN(2) == 0: // of its failures nothing shall be left
+	case d.Retried > 0 && rng.IntN(2) == 0: // a dead letter after a retry: its last failure must not be left over
 		return m.finish(d, broker.StateFailed)
 	case rng.IntN(8) == 0:
 		return m.failing(d, time.Duration(rng.IntN(10))*time.Millisecond)
@@ -216,9 +217,9 @@ func faultEnd(m *minion, d *broker.Delivery, rng *rand.Rand) broker.Settlement {
 	return m.succeed(d)
 }
 
-// settle settles a batch, and notes what was accepted. A retry or release that
-// has taken effect already may be refused when it is repeated; an end may not,
-// unless the lease is lost.
+// settle settles a batch, and records the accepted settlements. A repeated retry or release may be
+// refused if it has taken effect before. A repeated finish may be refused only if the lease is
+// lost.
 func (f *faulted) settle(c broker.Consumer, batch []broker.Settlement) {
 	var errs []error
 	err := insist(f.rig, "Settle", func() (err error) {
@@ -235,26 +236,26 @@ func (f *faulted) settle(c broker.Consumer, batch []broker.Settlement) {
 		switch {
 		case err == nil:
 			f.history.settled(batch[i])
-		case errors.Is(err, broker.ErrLeaseLost) && (batch[i].Verb != broker.VerbFinish || f.gone(c)):
+		case errors.Is(err, broker.ErrLeaseLost) && (batch[i].Verb != broker.VerbFinish || f.lostLease(c)):
 		default:
-			f.Errorf("Settle, entry %d: %v", i, err)
+			f.Errorf("Settle refused settlement %d of the batch: %v", i, err)
 		}
 	}
 }
 
-// gone says whether a consumer has lost its lease.
-func (f *faulted) gone(c broker.Consumer) bool {
+// lostLease reports whether a consumer has lost its lease.
+func (f *faulted) lostLease(c broker.Consumer) bool {
 	err := insist(f.rig, "Heartbeat", func() error { return c.Heartbeat(f.rig.ctx, broker.Load{}) })
 	return errors.Is(err, broker.ErrLeaseLost)
 }
 
-// cancel cancels a tenth of the tasks. A verdict that was lost is none; a cancel
-// that was executed twice is too late for itself.
+// cancel cancels a tenth of the tasks. A verdict whose reply was lost is ignored. If a cancel is
+// carried out twice, the second verdict is about a task that is cancelled already.
 func (f *faulted) cancel(b broker.Broker, tasks []*broker.Task) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	for range len(tasks) / 10 {
 		id := tasks[rng.IntN(len(tasks))].ID
-		f.history.canceled(id, broker.CancelRequested) // from here on it may be
+		f.history.canceled(id, broker.CancelRequested) // from now on the task may be cancelled
 		var verdicts []broker.CancelVerdict
 		err := insist(f.rig, "Cancel", func() (err error) {
 			verdicts, err = b.Cancel(f.rig.ctx, []broker.ID{id})
@@ -271,8 +272,8 @@ func (f *faulted) cancel(b broker.Broker, tasks []*broker.Task) {
 	}
 }
 
-// faultMembers settles the members of a group and counts them, with every request
-// struck. Each arrives once, whoever asks.
+// faultMembers settles the members of a group and counts their arrivals. Every request has faults,
+// and several clients do the same. Each member must count once.
 func faultMembers(r *rig) {
 	const n = 60
 	flows := func(seed uint64, caller int) (broker.Broker, broker.Flows) {
@@ -325,6 +326,6 @@ func faultMembers(r *rig) {
 		return err
 	})
 	if p.Listed != n || p.Succeeded != n || p.Failed != 0 {
-		r.Fatalf("%d listed, %d succeeded, %d failed, want %d, %d and 0", p.Listed, p.Succeeded, p.Failed, n, n)
+		r.Fatalf("%d members are listed, %d have succeeded and %d have failed; want %d, %d and 0", p.Listed, p.Succeeded, p.Failed, n, n)
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Groups, pipes, and tasks that wait for others or follow from them.
+// Groups, pipes, blocked tasks, and tasks that are submitted with a settlement.
 func flowTests() []test {
 	tests := slices.Concat(flowOpenTests, flowCountTests, flowEndTests, flowBlockedTests, flowReleaseTests,
-		flowArrivalTests, flowCancelTests, flowTellTests, flowSubmitTests)
+		flowArrivalTests, flowCancelTests, flowNotifyTests, flowSubmitTests)
 	for i := range tests {
 		tests[i].needs |= needFlows
 	}
@@ -20,7 +20,7 @@ func flowTests() []test {
 
 func (r *rig) flows() broker.Flows { return r.flowsAt(r.Broker) }
 
-// group returns a valid flow, changed by the options.
+// group returns a valid group. The options change it.
 func (r *rig) group(size int, with ...func(*broker.Flow)) *broker.Flow {
 	f := &broker.Flow{
 		ID: broker.NewID(broker.KindGroup, "", 0), Size: size, Need: size, Retention: time.Hour,
@@ -43,7 +43,7 @@ func (r *rig) fullFlow(size int) *broker.Flow {
 	})
 }
 
-// newIDs returns ids of tasks.
+// newIDs returns n new ids of tasks.
 func newIDs(n int) []broker.ID {
 	ids := make([]broker.ID, n)
 	for i := range ids {
@@ -52,7 +52,7 @@ func newIDs(n int) []broker.ID {
 	return ids
 }
 
-// open opens a flow with all its members, in parts, which must succeed.
+// open opens a flow with all its members, in batches of MaxBatch, which must succeed.
 func (r *rig) open(f *broker.Flow, members []broker.ID) {
 	r.Helper()
 	for from := 0; from < len(members); from += broker.MaxBatch {
@@ -60,15 +60,15 @@ func (r *rig) open(f *broker.Flow, members []broker.ID) {
 	}
 }
 
-// opens must open a part.
+// opens opens one batch of members, which must succeed.
 func (r *rig) opens(f *broker.Flow, from int, part []broker.ID) {
 	r.Helper()
 	if err := r.flows().OpenFlow(r.ctx, f, from, part); err != nil {
-		r.Fatalf("OpenFlow from place %d: %v", from, err)
+		r.Fatalf("OpenFlow from position %d: %v", from, err)
 	}
 }
 
-// opened returns an open group with so many members, which are ids only.
+// opened returns an open group with size members. The members are ids only: no tasks are enqueued.
 func (r *rig) opened(size int, with ...func(*broker.Flow)) (*broker.Flow, []broker.ID) {
 	r.Helper()
 	f, ids := r.group(size, with...), newIDs(size)
@@ -76,7 +76,7 @@ func (r *rig) opened(size int, with ...func(*broker.Flow)) (*broker.Flow, []brok
 	return f, ids
 }
 
-// team returns an open group, and its members, which are not enqueued yet.
+// team returns an open group, and its members. The members are not enqueued yet.
 func (r *rig) team(size int, with ...func(*broker.Task)) (*broker.Flow, []*broker.Task) {
 	r.Helper()
 	f := r.group(size)
@@ -94,12 +94,12 @@ func memberOf(f *broker.Flow, step uint32) func(*broker.Task) {
 
 func blocked(t *broker.Task) { t.Blocked = true }
 
-// came returns an arrival at a place, as if the task with that id had ended.
-func came(f *broker.Flow, id broker.ID, step int, state broker.State) broker.Arrival {
+// arrivalOf returns an arrival at position step, as if the task with that id had ended.
+func arrivalOf(f *broker.Flow, id broker.ID, step int, state broker.State) broker.Arrival {
 	return broker.Arrival{Queue: "q", Task: id, Flow: f.ID, Step: uint32(step), Outcome: endedAs(id, state)}
 }
 
-// endedAs returns an outcome that tells the states and the tasks apart.
+// endedAs returns an outcome that is different for each state and task.
 func endedAs(id broker.ID, state broker.State) broker.Outcome {
 	o := broker.Outcome{
 		State: state, Codec: "json", Name: "test.task", Attempts: 2, Retried: 1, Minion: id,
@@ -113,7 +113,7 @@ func endedAs(id broker.ID, state broker.State) broker.Outcome {
 	return o
 }
 
-// arrive must count arrivals.
+// arrive counts arrivals, which must succeed.
 func (r *rig) arrive(f *broker.Flow, arrivals ...broker.Arrival) *broker.Progress {
 	r.Helper()
 	p, err := r.flows().Arrive(r.ctx, f.ID, arrivals)
@@ -123,15 +123,15 @@ func (r *rig) arrive(f *broker.Flow, arrivals ...broker.Arrival) *broker.Progres
 	return p
 }
 
-// counted checks what has arrived in a flow.
+// counted checks how many members have succeeded and failed.
 func (r *rig) counted(p *broker.Progress, succeeded, failed int) {
 	r.Helper()
 	if p.Succeeded != succeeded || p.Failed != failed || p.Arrived() != succeeded+failed {
-		r.Fatalf("%d have succeeded and %d failed, want %d and %d", p.Succeeded, p.Failed, succeeded, failed)
+		r.Fatalf("%d members have succeeded and %d have failed, want %d and %d", p.Succeeded, p.Failed, succeeded, failed)
 	}
 }
 
-// progress looks a flow up.
+// progress looks a flow up, which must succeed.
 func (r *rig) progress(f *broker.Flow) *broker.Progress {
 	r.Helper()
 	p, err := r.flows().LookupFlow(r.ctx, f.ID)
@@ -139,12 +139,12 @@ func (r *rig) progress(f *broker.Flow) *broker.Progress {
 		r.Fatalf("LookupFlow: %v", err)
 	}
 	if p.Flow != *f {
-		r.Fatalf("the flow is %+v, want %+v", p.Flow, *f)
+		r.Fatalf("LookupFlow returned the flow %+v, want %+v", p.Flow, *f)
 	}
 	return p
 }
 
-// noFlow checks that a flow is not kept.
+// noFlow checks that a flow is not stored.
 func (r *rig) noFlow(f *broker.Flow) {
 	r.Helper()
 	_, err := r.flows().LookupFlow(r.ctx, f.ID)
@@ -162,17 +162,17 @@ func (r *rig) members(f *broker.Flow, page int) []broker.Member {
 	for {
 		part, err := r.flows().Members(r.ctx, f.ID, len(all), page, true)
 		if err != nil {
-			r.Fatalf("Members from place %d: %v", len(all), err)
+			r.Fatalf("Members from position %d: %v", len(all), err)
 		}
 		if len(part) > page {
-			r.Fatalf("Members returned %d, the limit was %d", len(part), page)
+			r.Fatalf("Members returned %d members, the limit was %d", len(part), page)
 		}
 		if len(part) == 0 {
 			break
 		}
 		for i, m := range part {
 			if (m.Outcome != nil) != m.State.Final() || (m.Outcome != nil && m.Outcome.State != m.State) {
-				r.Fatalf("member %d is %s, its outcome: %v", len(all)+i, m.State, m.Outcome)
+				r.Fatalf("member %d is %s, and its outcome is %v; want an outcome of that state", len(all)+i, m.State, m.Outcome)
 			}
 		}
 		all = append(all, part...)
@@ -181,30 +181,30 @@ func (r *rig) members(f *broker.Flow, page int) []broker.Member {
 	return all
 }
 
-// briefly checks what Members says of a flow without the outcomes.
+// briefly checks the members that Members returns without outcomes.
 func (r *rig) briefly(f *broker.Flow, page int, want []broker.Member) {
 	r.Helper()
 	for at := 0; ; {
 		part, err := r.flows().Members(r.ctx, f.ID, at, page, false)
 		if err != nil {
-			r.Fatalf("Members from place %d, without outcomes: %v", at, err)
+			r.Fatalf("Members from position %d, without outcomes: %v", at, err)
 		}
 		if len(part) == 0 {
 			if at != len(want) {
-				r.Fatalf("without outcomes there are %d members, want %d", at, len(want))
+				r.Fatalf("Members without outcomes returned %d members, want %d", at, len(want))
 			}
 			return
 		}
 		for _, m := range part {
 			if at >= len(want) || m.ID != want[at].ID || m.State != want[at].State || m.Outcome != nil {
-				r.Fatalf("without outcomes member %d is %+v", at, m)
+				r.Fatalf("Members without outcomes returned member %d as %+v", at, m)
 			}
 			at++
 		}
 	}
 }
 
-// end must end a flow.
+// end ends a flow, which must succeed.
 func (r *rig) end(f *broker.Flow, o broker.Outcome) {
 	r.Helper()
 	if err := r.flows().EndFlow(r.ctx, f.ID, &o); err != nil {
@@ -212,7 +212,7 @@ func (r *rig) end(f *broker.Flow, o broker.Outcome) {
 	}
 }
 
-// releases must release tasks.
+// releases releases tasks, which must succeed.
 func (r *rig) releases(tasks ...*broker.Task) {
 	r.Helper()
 	if err := r.flows().Release(r.ctx, tasks); err != nil {
@@ -220,7 +220,7 @@ func (r *rig) releases(tasks ...*broker.Task) {
 	}
 }
 
-// waiting returns what is stored of blocked tasks.
+// waiting returns the stored content of blocked tasks.
 func (r *rig) waiting(ids ...broker.ID) []*broker.Task {
 	r.Helper()
 	tasks, err := r.flows().Blocked(r.ctx, ids)
@@ -232,7 +232,7 @@ func (r *rig) waiting(ids ...broker.ID) []*broker.Task {
 	}
 	for i, t := range tasks {
 		if t != nil && t.ID != ids[i] {
-			r.Fatalf("Blocked returned task %s for %s", t.ID, ids[i])
+			r.Fatalf("Blocked returned task %s for the id %s", t.ID, ids[i])
 		}
 	}
 	return tasks

@@ -7,7 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A member that is final arrives once.
+// A member that becomes final leaves one arrival.
 var flowArrivalTests = []test{
 	{"ArrivalOfEachState", flowArrivalEachState, 0},
 	{"ArrivalOfMembersOnly", flowArrivalMembersOnly, 0},
@@ -15,7 +15,7 @@ var flowArrivalTests = []test{
 	{"NoArrivalOfARetry", flowArrivalRetry, needLapse},
 	{"NoArrivalOfARepeatedSettlement", flowArrivalRepeated, 0},
 	{"NoArrivalOfALateSettlement", flowArrivalLate, needLapse},
-	{"ArrivalOfAnyPlace", flowArrivalAnyPlace, 0},
+	{"ArrivalOfAnyPosition", flowArrivalAnyPlace, 0},
 	{"ArrivalInItsQueue", flowArrivalQueues, 0},
 	{"ArrivalsLimit", flowArrivalsLimit, 0},
 	{"ArrivalsLargeResults", flowArrivalsLarge, 0},
@@ -24,7 +24,7 @@ var flowArrivalTests = []test{
 	{"ConfirmNothing", flowConfirmNothing, 0},
 }
 
-// arrivals returns the arrivals of a queue, of which there must be n.
+// arrivals returns the arrivals of a queue. There must be exactly n.
 func (r *rig) arrivals(queue string, n int) []broker.Arrival {
 	r.Helper()
 	return r.arrivalsAt(r.Broker, queue, n)
@@ -46,7 +46,7 @@ func (r *rig) arrivalsAt(b broker.Broker, queue string, n int) []broker.Arrival 
 		}
 		for _, a := range part {
 			if queue != "" && a.Queue != queue {
-				r.Fatalf("an arrival of queue %s is in queue %q", queue, a.Queue)
+				r.Fatalf("Arrivals of queue %s returned an arrival of queue %q", queue, a.Queue)
 			}
 			if k := (key{a.Task, a.Submit != nil}); !seen[k] {
 				seen[k] = true
@@ -54,7 +54,7 @@ func (r *rig) arrivalsAt(b broker.Broker, queue string, n int) []broker.Arrival 
 			}
 		}
 	}
-	r.eventually("the arrivals are there", func() bool { more(); return len(all) >= n })
+	r.eventually("Arrivals returns all expected arrivals", func() bool { more(); return len(all) >= n })
 	more()
 	if len(all) > n {
 		r.Fatalf("queue %q has %d arrivals, want %d", queue, len(all), n)
@@ -62,7 +62,7 @@ func (r *rig) arrivalsAt(b broker.Broker, queue string, n int) []broker.Arrival 
 	return all
 }
 
-// confirm must forget arrivals.
+// confirm confirms arrivals, which must succeed.
 func (r *rig) confirm(arrivals ...broker.Arrival) {
 	r.Helper()
 	if err := r.flows().Confirm(r.ctx, arrivals); err != nil {
@@ -70,8 +70,8 @@ func (r *rig) confirm(arrivals ...broker.Arrival) {
 	}
 }
 
-// arrived checks that exactly one task has arrived in "q", as that member with
-// that outcome, and confirms it.
+// arrived checks that queue "q" has exactly one arrival, of this member with this outcome, and
+// confirms it.
 func (r *rig) arrived(task *broker.Task, o broker.Outcome) {
 	r.Helper()
 	a := r.arrivals("q", 1)[0]
@@ -81,11 +81,11 @@ func (r *rig) arrived(task *broker.Task, o broker.Outcome) {
 	r.arrivals("q", 0)
 }
 
-// isArrival checks of which task an arrival is.
+// isArrival checks that an arrival is of the task.
 func (r *rig) isArrival(a broker.Arrival, task *broker.Task) {
 	r.Helper()
 	if a.Queue != task.Queue || a.Task != task.ID || a.Flow != task.Group || a.Step != task.Step || a.Submit != nil {
-		r.Fatalf("%s arrived in %s at place %d of %s; want %s in %s at %d of %s",
+		r.Fatalf("the arrival is of task %s in queue %s, position %d of %s; want task %s in queue %s, position %d of %s",
 			a.Task, a.Queue, a.Step, a.Flow, task.ID, task.Queue, task.Step, task.Group)
 	}
 }
@@ -96,12 +96,12 @@ func flowArrivalEachState(r *rig) {
 	r.enqueue(tasks...)
 	ds := m.take(len(finals))
 	r.arrivals("q", 0)
-	for i, state := range finals { // a failed one is a dead letter, and arrives as well
+	for i, state := range finals { // a failed member is a dead letter, and leaves an arrival too
 		s := m.finish(ds[i], state)
 		m.settle(s)
 		r.arrived(tasks[i], s.Outcome)
 	}
-	r.counted(r.progress(f), 0, 0) // whoever finds an arrival counts it
+	r.counted(r.progress(f), 0, 0) // an arrival is not counted before somebody calls Arrive
 }
 
 func flowArrivalMembersOnly(r *rig) {
@@ -115,11 +115,11 @@ func flowArrivalMembersOnly(r *rig) {
 	r.arrivals("q", 0)
 	r.arrivals("", 0)
 	if m.hears("q") {
-		r.Fatalf("OnArrivals told of a queue that has none")
+		r.Fatalf("OnArrivals was called for a queue without arrivals")
 	}
 }
 
-// It has the outcome, though nobody keeps that.
+// The arrival has the outcome, even if the retention of the task is 0.
 func flowArrivalRetention0(r *rig) {
 	m := r.minion()
 	_, tasks := r.team(4, kept(0, 0))
@@ -163,7 +163,7 @@ func flowArrivalRepeated(r *rig) {
 		m.settle(s)
 		m.settle(s, s)
 		r.arrived(tasks[i], s.Outcome)
-		m.settle(s) // nor does one come back that was confirmed
+		m.settle(s) // a repeat does not bring a confirmed arrival back
 		r.arrivals("q", 0)
 	}
 }
@@ -178,7 +178,7 @@ func flowArrivalLate(r *rig) {
 	refused := func() {
 		r.Helper()
 		if lost(late.Settle(r.ctx, []broker.Settlement{late.succeed(old)})) == nil {
-			r.Fatalf("a late settlement was accepted")
+			r.Fatalf("the settlement of a lost lease was accepted")
 		}
 		for _, s := range []broker.Settlement{m.succeed(old), m.finish(old, broker.StateFailed)} {
 			s.Submit = r.submissions(s, 1)
@@ -196,7 +196,8 @@ func flowArrivalLate(r *rig) {
 	r.arrived(tasks[0], s.Outcome)
 }
 
-// submissions returns tasks to submit with a settlement, if it may submit any.
+// submissions returns n tasks to submit with a settlement, or none if the settlement must not
+// submit tasks.
 func (r *rig) submissions(s broker.Settlement, n int, with ...func(*broker.Task)) []*broker.Task {
 	if s.Verb != broker.VerbFinish || s.Outcome.State != broker.StateSucceeded {
 		return nil
@@ -208,7 +209,7 @@ func flowArrivalAnyPlace(r *rig) {
 	m := r.minion()
 	pipe := r.group(3, func(f *broker.Flow) { f.ID = broker.NewID(broker.KindPipe, "", 0) })
 	for _, step := range []uint32{0, 2, broker.MaxMembers - 1, broker.StepCallback, broker.StepFinalizer} {
-		task := r.task(memberOf(pipe, step)) // nobody needs to have opened the flow
+		task := r.task(memberOf(pipe, step)) // the flow need not be open
 		r.enqueue(task)
 		s := m.succeed(m.take1())
 		m.settle(s)
@@ -256,17 +257,17 @@ func flowArrivalsLimit(r *rig) {
 			r.Fatalf("Arrivals: %v", err)
 		}
 		if len(part) > limit {
-			r.Fatalf("%d arrivals, the limit was %d", len(part), limit)
+			r.Fatalf("Arrivals returned %d arrivals, the limit was %d", len(part), limit)
 		}
 		if len(part) == 0 && len(got) < n {
-			r.Fatalf("no arrivals, but %d are left", n-len(got))
+			r.Fatalf("Arrivals returned none, but %d are not confirmed", n-len(got))
 		}
 		for _, a := range part {
 			got = append(got, a.Task)
 		}
 		r.confirm(part...)
 	}
-	for len(got) < n { // as few at a time as it likes
+	for len(got) < n { // a call may return as few as it likes
 		part := r.arrivals("q", n-len(got))
 		for _, a := range part {
 			got = append(got, a.Task)
@@ -291,11 +292,11 @@ func flowArrivalsLarge(r *rig) {
 	for len(got) < n {
 		part, err := r.flows().Arrivals(r.ctx, "q", 100)
 		if err != nil || len(part) == 0 {
-			r.Fatalf("%d arrivals, %v; %d are left", len(part), err, n-len(got))
+			r.Fatalf("Arrivals returned %d arrivals, %v; %d are not confirmed", len(part), err, n-len(got))
 		}
 		for _, a := range part {
 			if len(a.Outcome.Result) != r.Broker.Limits().Result {
-				r.Fatalf("a result of %d bytes", len(a.Outcome.Result))
+				r.Fatalf("an arrival has a result of %d bytes, want the whole result", len(a.Outcome.Result))
 			}
 			got = append(got, a.Task)
 		}
@@ -340,11 +341,11 @@ func flowConfirmTwice(r *rig) {
 	r.arrivals("q", 0)
 }
 
-// isOne checks that two arrivals are of the same task.
+// isOne checks that two arrivals are of the same task and of the same kind.
 func (r *rig) isOne(got, want broker.Arrival) {
 	r.Helper()
 	if got.Task != want.Task || (got.Submit != nil) != (want.Submit != nil) {
-		r.Fatalf("the arrival of %s is left, want that of %s", got.Task, want.Task)
+		r.Fatalf("the arrival of task %s is left, want the arrival of task %s", got.Task, want.Task)
 	}
 }
 
@@ -352,7 +353,7 @@ func flowConfirmNothing(r *rig) {
 	m := r.minion()
 	f, tasks := r.team(1)
 	r.confirm()
-	early := came(f, tasks[0].ID, 0, broker.StateSucceeded)
+	early := arrivalOf(f, tasks[0].ID, 0, broker.StateSucceeded)
 	r.confirm(early)
 	r.enqueue(tasks...)
 	r.confirm(early)
@@ -361,7 +362,7 @@ func flowConfirmNothing(r *rig) {
 	m.settle(s)
 	r.arrived(tasks[0], s.Outcome)
 	if _, err := r.flows().Arrivals(r.ctx, "no queue", 10); !errors.Is(err, broker.ErrInvalid) {
-		r.Fatalf("Arrivals of what is no queue's name: %v", err)
+		r.Fatalf("Arrivals of an invalid queue name returned %v", err)
 	}
 	for _, limit := range []int{0, -1} {
 		_, err := r.flows().Arrivals(r.ctx, "q", limit)

@@ -6,7 +6,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A blocked task waits for its release, or for its time.
+// A blocked task waits until it is released, or until its delay is over.
 var flowBlockedTests = []test{
 	{"BlockedIsNotHandedOut", flowBlockedStays, needLapse},
 	{"BlockedIsReturned", flowBlockedReturned, 0},
@@ -33,7 +33,7 @@ func flowBlockedStays(r *rig) {
 	m.none()
 	st := r.lookup(task.ID)[0]
 	if st.State != broker.StateBlocked || st.Queue != "q" || !st.Due.IsZero() || !st.Minion.IsZero() || st.Outcome != nil {
-		r.Fatalf("a blocked task is found as %+v", st)
+		r.Fatalf("Lookup of a blocked task returned %+v", st)
 	}
 }
 
@@ -52,25 +52,25 @@ func flowBlockedReturned(r *rig) {
 		for i, got := range r.waiting(ids...) {
 			switch {
 			case (got == nil) != (want[i] == nil):
-				r.Fatalf("Blocked, entry %d: %v, want %v", i, got, want[i])
+				r.Fatalf("Blocked returned %v for id %d, want %v", got, i, want[i])
 			case got != nil:
 				if diff := diffTask(*got, *want[i]); diff != "" {
-					r.Fatalf("Blocked, entry %d: %s", i, diff)
+					r.Fatalf("Blocked returned a task for id %d that differs from the enqueued one: %s", i, diff)
 				}
-				clear(got.Payload) // it is the caller's
+				clear(got.Payload) // the returned task belongs to the caller
 				clear(got.Meta)
 			}
 		}
 	}
 	r.releases(small)
 	if r.waiting(small.ID)[0] != nil {
-		r.Fatalf("a task that was released is returned as blocked")
+		r.Fatalf("Blocked returned a task that was released")
 	}
 	r.waiting()
 }
 
-// Enqueueing it again is harmless, whatever became of it, and is known by what
-// it was at first.
+// A blocked task may be enqueued again at any time without effect. The content is compared with
+// that of the first enqueue, not with that of the release.
 func flowBlockedAgain(r *rig) {
 	m := r.minion()
 	task := r.task(blocked)
@@ -87,7 +87,7 @@ func flowBlockedAgain(r *rig) {
 	again(broker.StateBlocked)
 	m.none()
 	whole := *task
-	whole.Payload = []byte("with the result of what it waited for")
+	whole.Payload = []byte("with the result of an earlier step")
 	r.releases(&whole)
 	again(broker.StatePending)
 	d := m.take1()
@@ -104,12 +104,12 @@ func flowBlockedKey(r *rig) {
 	m := r.minion()
 	task := r.task(blocked, keyed("k"))
 	r.enqueue(task)
-	held(r, task.ID)
+	keyHeld(r, task.ID)
 	r.releases(task)
-	held(r, task.ID)
+	keyHeld(r, task.ID)
 	d := m.take1()
 	m.equals(d, task)
-	held(r, task.ID)
+	keyHeld(r, task.ID)
 	m.settle(m.succeed(d))
 	task = r.task(blocked, keyed("k"))
 	r.enqueue(task)
@@ -126,14 +126,14 @@ func flowBlockedForATime(r *rig) {
 	d := m.notBefore(task.ID, from, to, func() {
 		st := r.lookup(task.ID)[0]
 		if off := st.Due.Sub(at.Add(task.Delay)); st.State != broker.StateBlocked || off < -r.Slack || off > r.Slack+r.prompt() {
-			r.Fatalf("the task is %s, due at %v; want blocked until %v", st.State, st.Due, at.Add(task.Delay))
+			r.Fatalf("the task is %s and due at %v, want blocked and %v", st.State, st.Due, at.Add(task.Delay))
 		}
 	})
 	m.equals(d, task)
 	r.attempt(d, 1, 0, 0)
 	m.none()
 	if r.waiting(task.ID)[0] != nil {
-		r.Fatalf("it is returned as blocked while it runs")
+		r.Fatalf("Blocked returned a task that runs")
 	}
 	m.settle(m.succeed(d))
 	r.in(broker.StateSucceeded, task.ID)
@@ -148,10 +148,11 @@ func flowBlockedWakes(r *rig) {
 	r.same(takenOf(r.woken(done, start.Add(task.Delay))), []broker.ID{task.ID})
 }
 
-// Whichever comes first makes it pending, and the other does nothing.
+// Both the release and the end of the delay make a blocked task pending. The first one does it, and
+// the second one has no effect.
 func flowBlockedAndReleased(r *rig) {
 	m := r.minion()
-	const wait = time.Second // so long that the release comes before
+	const wait = time.Second // long enough that the release comes first
 	early, late := r.task(blocked, after(wait)), r.task(blocked, after(50*time.Millisecond))
 	end := r.Now().Add(wait)
 	r.enqueue(early, late)
@@ -188,7 +189,7 @@ func flowBlockedCanceled(r *rig) {
 	r.in(broker.StateCanceled, task.ID)
 	o := r.outcome(task.ID)
 	if o.State != broker.StateCanceled || !o.Minion.IsZero() || !o.Started.IsZero() {
-		r.Fatalf("outcome of a task that was cancelled while it was blocked: %+v", o)
+		r.Fatalf("the outcome of a task that was cancelled while it was blocked is %+v", o)
 	}
 	r.equal(mail.take(1)[0].Outcome, o)
 	r.canceled(task.ID, broker.CancelTooLate)
@@ -210,7 +211,7 @@ func flowBlockedTimeCanceled(r *rig) {
 	r.in(broker.StateCanceled, tasks[1].ID)
 }
 
-// It counts from the enqueue, not from the release.
+// The deadline of a blocked task counts from its enqueue, not from its release.
 func flowBlockedDeadline(r *rig) {
 	m := r.minion()
 	start := r.Now()
@@ -229,7 +230,7 @@ func flowBlockedMany(r *rig) {
 	r.in(broker.StateBlocked, idsOf(tasks)...)
 	for i, t := range r.waiting(idsOf(tasks)...) {
 		if t == nil {
-			r.Fatalf("task %d is not returned as blocked", i)
+			r.Fatalf("Blocked did not return task %d", i)
 		}
 	}
 	m.none()

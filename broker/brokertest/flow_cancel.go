@@ -6,11 +6,11 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A member that is cancelled arrives once, whatever it was doing.
+// A cancelled member leaves one arrival, in whatever state it was.
 var flowCancelTests = []test{
 	{"CancelOfWaiting", flowCancelWaiting, 0},
 	{"CancelIsListed", flowCancelListed, 0},
-	{"CancelIsListedWhereItWasMade", flowCancelElsewhere, needReopen},
+	{"CancelIsListedAtItsClient", flowCancelElsewhere, needReopen},
 	{"CancelOfRunning", flowCancelRunning, 0},
 	{"CancelOfRunningNeverRetried", flowCancelNeverRetried, 0},
 	{"CancelOfRunningOwnerDies", flowCancelOwnerDies, needLapse},
@@ -21,8 +21,8 @@ var flowCancelTests = []test{
 	{"DeadLetterRequeued", flowDeadLetterRequeued, needInspector},
 }
 
-// waitingMembers returns a blocked, a scheduled, a retrying and a pending member
-// of a group, and one that is blocked for a time.
+// waitingMembers returns five members of a group: one blocked, one scheduled, one retrying, one
+// pending, and one that is blocked for a time.
 func (r *rig) waitingMembers(m *minion) []*broker.Task {
 	r.Helper()
 	_, tasks := r.team(5)
@@ -48,7 +48,7 @@ func flowCancelWaiting(r *rig) {
 		r.isArrival(a, task)
 		r.equal(a.Outcome, r.outcome(task.ID))
 		if a.Outcome.State != broker.StateCanceled {
-			r.Fatalf("it arrived as %s, want canceled", a.Outcome.State)
+			r.Fatalf("the arrival of a cancelled member says %s, want canceled", a.Outcome.State)
 		}
 		for range 2 {
 			r.canceled(task.ID, broker.CancelTooLate)
@@ -62,7 +62,7 @@ func flowCancelWaiting(r *rig) {
 	m.none()
 }
 
-// Whoever cancels finds what came of it, though nobody consumes the queue.
+// Whoever cancels finds the arrivals, even if no consumer serves the queue.
 func flowCancelListed(r *rig) {
 	f := r.group(3)
 	tasks := []*broker.Task{
@@ -108,7 +108,7 @@ func flowCancelRunning(r *rig) {
 	for i, d := range m.take(len(finals)) {
 		r.canceled(d.ID, broker.CancelRequested)
 		r.canceled(d.ID, broker.CancelRequested)
-		r.arrivals("q", 0) // it has not ended
+		r.arrivals("q", 0) // the task still runs
 		s := m.finish(d, finals[i])
 		m.settle(s)
 		r.canceled(d.ID, broker.CancelTooLate)
@@ -145,9 +145,9 @@ func flowCancelOwnerDies(r *rig) {
 	late := dying.take1()
 	r.canceled(late.ID, broker.CancelRequested)
 	r.reap([]*minion{m}, dying)
-	gone(r, m, tasks[0])
+	endsCanceled(r, m, tasks[0])
 	if lost(dying.Settle(r.ctx, []broker.Settlement{dying.succeed(late)})) == nil {
-		r.Fatalf("the late settlement was accepted")
+		r.Fatalf("the settlement of a lost lease was accepted")
 	}
 	r.arrived(tasks[0], r.outcome(late.ID))
 }
@@ -159,7 +159,7 @@ func flowCancelOwnerCloses(r *rig) {
 	leaving.take1()
 	r.canceled(tasks[0].ID, broker.CancelRequested)
 	leaving.close()
-	gone(r, m, tasks[0])
+	endsCanceled(r, m, tasks[0])
 	r.eventually("OnArrivals is called", func() bool { beat(m); return m.hears("q") })
 	r.arrived(tasks[0], r.outcome(tasks[0].ID))
 }
@@ -207,14 +207,14 @@ func flowCancelMany(r *rig) {
 	r.enqueue(tasks...)
 	for _, verdict := range r.cancel(idsOf(tasks)...) {
 		if verdict != broker.CancelPrevented {
-			r.Fatalf("verdict is %q", verdict)
+			r.Fatalf("the verdict is %q", verdict)
 		}
 	}
 	var got []broker.ID
 	for len(got) < n {
 		part, err := r.flows().Arrivals(r.ctx, "", broker.MaxBatch)
 		if err != nil || len(part) == 0 {
-			r.Fatalf("%d arrivals, %v; %d are left", len(part), err, n-len(got))
+			r.Fatalf("Arrivals returned %d arrivals, %v; %d are not confirmed", len(part), err, n-len(got))
 		}
 		for _, a := range part {
 			got = append(got, a.Task)
@@ -226,7 +226,7 @@ func flowCancelMany(r *rig) {
 	r.arrivals("q", 0)
 }
 
-// The first outcome of a dead letter is the one that counts in its flow.
+// A requeued dead letter ends a second time. Its flow counts the first outcome only.
 func flowDeadLetterRequeued(r *rig) {
 	m := r.minion()
 	f, tasks := r.team(2)
@@ -234,13 +234,13 @@ func flowDeadLetterRequeued(r *rig) {
 	r.counted(r.arrive(f, r.arrivals("q", 1)...), 0, 1)
 	requeue(r, tasks[0].ID)
 	m.settle(m.succeed(m.take1()))
-	for _, a := range r.arrivals("q", 1) { // at most one at a time, the first or the last
+	for _, a := range r.arrivals("q", 1) { // the broker may keep either arrival of the member, but not both
 		r.isArrival(a, tasks[0])
 		r.counted(r.arrive(f, a), 0, 1)
 		r.confirm(a)
 	}
 	r.arrivals("q", 0)
 	if got := r.members(f, 10)[0].State; got != broker.StateFailed {
-		r.Fatalf("the member is %s, want failed as it was first", got)
+		r.Fatalf("the member is %s, want failed as at its first end", got)
 	}
 }

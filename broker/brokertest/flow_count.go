@@ -7,7 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Every place of a flow is counted once.
+// Every position of a flow is counted once.
 var flowCountTests = []test{
 	{"ArriveEachState", flowArriveEachState, 0},
 	{"ArriveTwice", flowArriveTwice, 0},
@@ -29,17 +29,17 @@ var flowCountTests = []test{
 func flowArriveEachState(r *rig) {
 	f, ids := r.opened(5)
 	for i, state := range finals {
-		r.counted(r.arrive(f, came(f, ids[i], i, state)), 1, i)
+		r.counted(r.arrive(f, arrivalOf(f, ids[i], i, state)), 1, i)
 	}
 	p := r.progress(f)
 	r.counted(p, 1, 3)
 	if p.Callback != broker.StateUnknown || p.Finalizer != broker.StateUnknown || p.Outcome != nil {
-		r.Fatalf("members changed more than their count: %+v", *p)
+		r.Fatalf("after an arrival more than the count of the flow changed: %+v", *p)
 	}
 	for i, m := range r.members(f, 10) {
 		if i == len(finals) {
 			if m.State != broker.StateUnknown || m.ID != ids[i] {
-				r.Fatalf("the one that has not arrived: %+v", m)
+				r.Fatalf("the member without an arrival is %+v", m)
 			}
 			break
 		}
@@ -50,16 +50,16 @@ func flowArriveEachState(r *rig) {
 	}
 }
 
-// The first outcome of a place stays.
+// The first outcome at a position stays.
 func flowArriveTwice(r *rig) {
 	f, ids := r.opened(3)
-	r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded), came(f, ids[1], 1, broker.StateFailed))
+	r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateSucceeded), arrivalOf(f, ids[1], 1, broker.StateFailed))
 	for _, state := range finals {
 		for i := range 2 {
-			r.counted(r.arrive(f, came(f, ids[i], i, state)), 1, 1)
+			r.counted(r.arrive(f, arrivalOf(f, ids[i], i, state)), 1, 1)
 		}
 	}
-	r.counted(r.arrive(f, came(f, ids[0], 0, broker.StateFailed), came(f, ids[2], 2, broker.StateSucceeded)), 2, 1)
+	r.counted(r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateFailed), arrivalOf(f, ids[2], 2, broker.StateSucceeded)), 2, 1)
 	for i, m := range r.members(f, 10) {
 		r.equal(*m.Outcome, endedAs(ids[i], []broker.State{broker.StateSucceeded, broker.StateFailed, broker.StateSucceeded}[i]))
 	}
@@ -67,8 +67,8 @@ func flowArriveTwice(r *rig) {
 
 func flowArriveTwiceInOneBatch(r *rig) {
 	f, ids := r.opened(2)
-	p := r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded), came(f, ids[0], 0, broker.StateSucceeded),
-		came(f, ids[1], 1, broker.StateFailed), came(f, ids[0], 0, broker.StateSucceeded))
+	p := r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateSucceeded), arrivalOf(f, ids[0], 0, broker.StateSucceeded),
+		arrivalOf(f, ids[1], 1, broker.StateFailed), arrivalOf(f, ids[0], 0, broker.StateSucceeded))
 	r.counted(p, 1, 1)
 	r.counted(r.progress(f), 1, 1)
 }
@@ -80,7 +80,7 @@ func flowArriveTwoAtOnce(r *rig) {
 	together(many(4, func(i int) {
 		b := []broker.Broker{r.Broker, other}[i%2]
 		for step := range n {
-			if _, err := r.flowsAt(b).Arrive(r.ctx, f.ID, []broker.Arrival{came(f, ids[step], step, finals[(i+step)%2])}); err != nil {
+			if _, err := r.flowsAt(b).Arrive(r.ctx, f.ID, []broker.Arrival{arrivalOf(f, ids[step], step, finals[(i+step)%2])}); err != nil {
 				r.Errorf("Arrive: %v", err)
 			}
 		}
@@ -96,7 +96,8 @@ func flowArriveTwoAtOnce(r *rig) {
 	r.counted(p, succeeded, n-succeeded)
 }
 
-// Somebody sees that all have arrived, however they come.
+// Exactly the last arrival completes the count, and at least one caller of Arrive sees the complete
+// count.
 func flowArriveLastIsSeen(r *rig) {
 	other := r.other()
 	for range 10 {
@@ -105,7 +106,7 @@ func flowArriveLastIsSeen(r *rig) {
 		var all atomic.Int32
 		together(many(n, func(i int) {
 			b := []broker.Broker{r.Broker, other}[i%2]
-			p, err := r.flowsAt(b).Arrive(r.ctx, f.ID, []broker.Arrival{came(f, ids[i], i, broker.StateSucceeded)})
+			p, err := r.flowsAt(b).Arrive(r.ctx, f.ID, []broker.Arrival{arrivalOf(f, ids[i], i, broker.StateSucceeded)})
 			if err != nil {
 				r.Errorf("Arrive: %v", err)
 				return
@@ -115,7 +116,7 @@ func flowArriveLastIsSeen(r *rig) {
 			}
 		})...)
 		if all.Load() == 0 {
-			r.Fatalf("nobody was told that all have arrived")
+			r.Fatalf("no call of Arrive returned the complete count")
 		}
 		r.counted(r.progress(f), n, 0)
 	}
@@ -135,7 +136,7 @@ func flowArriveCallback(r *rig) {
 			r.Fatalf("the callback is %s, the finalizer %s; want %s and %s", p.Callback, p.Finalizer, callback, finalizer)
 		}
 	}
-	r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded))
+	r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateSucceeded))
 	check(r.arrive(f, at(f.Callback, broker.StepCallback, broker.StateFailed)), broker.StateFailed, broker.StateUnknown)
 	check(r.arrive(f, at(f.Callback, broker.StepCallback, broker.StateSucceeded)), broker.StateFailed, broker.StateUnknown)
 	check(r.arrive(f, at(f.Finalizer, broker.StepFinalizer, broker.StateSucceeded)), broker.StateFailed, broker.StateSucceeded)
@@ -151,30 +152,30 @@ func flowArriveFlow(r *rig) {
 	f, inner := r.group(2), r.group(1)
 	task := newIDs(1)[0]
 	r.open(f, []broker.ID{inner.ID, task})
-	r.counted(r.arrive(f, came(f, inner.ID, 0, broker.StateSucceeded)), 1, 0)
+	r.counted(r.arrive(f, arrivalOf(f, inner.ID, 0, broker.StateSucceeded)), 1, 0)
 	if m := r.members(f, 10)[0]; m.ID != inner.ID || m.State != broker.StateSucceeded {
-		r.Fatalf("a flow that is a member: %+v", m)
+		r.Fatalf("the member that is a flow is %+v", m)
 	}
 }
 
 func flowArriveNothing(r *rig) {
 	f, ids := r.opened(2)
-	r.arrive(f, came(f, ids[0], 0, broker.StateFailed))
+	r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateFailed))
 	r.counted(r.arrive(f), 0, 1)
 }
 
 func flowArriveInvalid(r *rig) {
 	f, ids := r.group(5), newIDs(5)
 	r.opens(f, 0, ids[:2])
-	good := came(f, ids[0], 0, broker.StateSucceeded)
+	good := arrivalOf(f, ids[0], 0, broker.StateSucceeded)
 	for name, bad := range map[string]broker.Arrival{
-		"a place that is not opened yet": came(f, ids[2], 2, broker.StateSucceeded),
-		"a place there is none of":       came(f, ids[2], 5, broker.StateSucceeded),
-		"one that is still running":      came(f, ids[1], 1, broker.StateRunning),
-		"one of no state":                came(f, ids[1], 1, broker.StateUnknown),
+		"a position that is not opened yet": arrivalOf(f, ids[2], 2, broker.StateSucceeded),
+		"a position behind the last one":    arrivalOf(f, ids[2], 5, broker.StateSucceeded),
+		"a member that still runs":          arrivalOf(f, ids[1], 1, broker.StateRunning),
+		"a member without a state":          arrivalOf(f, ids[1], 1, broker.StateUnknown),
 	} {
 		if _, err := r.flows().Arrive(r.ctx, f.ID, []broker.Arrival{good, bad}); err == nil {
-			r.Fatalf("%s was counted", name)
+			r.Fatalf("Arrive counted %s", name)
 		} else {
 			r.is(err, broker.ErrInvalid)
 		}
@@ -185,8 +186,8 @@ func flowArriveInvalid(r *rig) {
 
 func flowArriveBelongs(r *rig) {
 	f, ids := r.opened(2)
-	a := came(f, ids[0], 0, broker.StateSucceeded)
-	b := came(f, ids[1], 1, broker.StateFailed)
+	a := arrivalOf(f, ids[0], 0, broker.StateSucceeded)
+	b := arrivalOf(f, ids[1], 1, broker.StateFailed)
 	r.arrive(f, a, b)
 	spoil := func(o *broker.Outcome) {
 		clear(o.Result)
@@ -208,7 +209,7 @@ func flowArriveBelongs(r *rig) {
 func flowMembersPaging(r *rig) {
 	const n = 57
 	f, ids := r.opened(n)
-	r.arrive(f, came(f, ids[30], 30, broker.StateFailed))
+	r.arrive(f, arrivalOf(f, ids[30], 30, broker.StateFailed))
 	for _, page := range []int{1, 10, n, 1000, 50_000} {
 		members := r.members(f, page)
 		r.same(listed(members), ids)
@@ -221,7 +222,7 @@ func flowMembersPaging(r *rig) {
 	for _, from := range []int{n, n + 1, 1 << 30} {
 		part, err := r.flows().Members(r.ctx, f.ID, from, 10, true)
 		if err != nil || len(part) > 0 {
-			r.Fatalf("Members from place %d: %d, %v; want none", from, len(part), err)
+			r.Fatalf("Members from position %d returned %d members, %v; want none", from, len(part), err)
 		}
 	}
 	part, err := r.flows().Members(r.ctx, f.ID, 50, 3, true)
@@ -235,7 +236,7 @@ func flowMembersLarge(r *rig) {
 	const n = 8
 	f, ids := r.opened(n)
 	for i, id := range ids {
-		a := came(f, id, i, broker.StateSucceeded)
+		a := arrivalOf(f, id, i, broker.StateSucceeded)
 		a.Outcome.Result = make([]byte, r.Broker.Limits().Result)
 		a.Outcome.Result[i] = 1
 		r.arrive(f, a)
@@ -246,7 +247,7 @@ func flowMembersLarge(r *rig) {
 	}
 	for i, m := range members {
 		if m.ID != ids[i] || m.Outcome == nil || len(m.Outcome.Result) != r.Broker.Limits().Result || m.Outcome.Result[i] != 1 {
-			r.Fatalf("member %d lost its result", i)
+			r.Fatalf("member %d was returned without its result", i)
 		}
 	}
 }
@@ -259,7 +260,7 @@ func flowMarks(r *rig) {
 			r.Fatalf("MarkFlow: %v", err)
 		}
 		if p := r.progress(f); p.Marks != want {
-			r.Fatalf("the marks are %b, want %b", p.Marks, want)
+			r.Fatalf("the flow has the marks %b, want %b", p.Marks, want)
 		}
 	}
 	mark(0, 0)
@@ -267,15 +268,15 @@ func flowMarks(r *rig) {
 	mark(broker.MarkSwept, broker.MarkSwept)
 	mark(0, broker.MarkSwept)
 	mark(broker.MarkKilled, broker.MarkKilled|broker.MarkSwept)
-	p := r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded))
+	p := r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateSucceeded))
 	if p.Marks != broker.MarkKilled|broker.MarkSwept {
-		r.Fatalf("the marks are %b after an arrival", p.Marks)
+		r.Fatalf("after an arrival the flow has the marks %b, want them unchanged", p.Marks)
 	}
 	r.end(f, endedAs(f.ID, broker.StateCanceled))
 	mark(broker.MarkSwept, broker.MarkKilled|broker.MarkSwept)
 }
 
-// Marks, members and outcomes that come at the same time don't undo each other.
+// Marks, members and outcomes that are stored at the same time do not undo each other.
 func flowMarksConcurrently(r *rig) {
 	other := r.other()
 	for range 5 {
@@ -288,7 +289,7 @@ func flowMarksConcurrently(r *rig) {
 			case 0, 1:
 				err = b.MarkFlow(r.ctx, f.ID, broker.Marks(1<<i))
 			case 2, 3, 4, 5:
-				_, err = b.Arrive(r.ctx, f.ID, []broker.Arrival{came(f, ids[i-2], i-2, finals[i%2])})
+				_, err = b.Arrive(r.ctx, f.ID, []broker.Arrival{arrivalOf(f, ids[i-2], i-2, finals[i%2])})
 			default:
 				err = b.OpenFlow(r.ctx, f, 0, ids)
 			}
@@ -299,27 +300,27 @@ func flowMarksConcurrently(r *rig) {
 		p := r.progress(f)
 		r.counted(p, 2, 2)
 		if p.Marks != broker.MarkKilled|broker.MarkSwept || p.Listed != 4 {
-			r.Fatalf("%+v, want both marks and 4 members", *p)
+			r.Fatalf("the flow is %+v, want both marks and 4 members", *p)
 		}
 	}
 }
 
-// Which member was the first to be counted without success is known, whatever comes later.
+// Progress.First is the first counted member that did not succeed. Later arrivals do not change it.
 func flowArriveFirst(r *rig) {
 	for _, state := range finals {
 		f, ids := r.opened(300)
-		r.arrive(f, came(f, ids[1], 1, broker.StateSucceeded))
+		r.arrive(f, arrivalOf(f, ids[1], 1, broker.StateSucceeded))
 		if state == broker.StateSucceeded {
 			continue
 		}
-		r.arrive(f, came(f, ids[1], 1, state), came(f, ids[257], 257, state), came(f, ids[3], 3, state))
-		r.arrive(f, came(f, ids[0], 0, state), came(f, f.ID, int(broker.StepCallback), state))
+		r.arrive(f, arrivalOf(f, ids[1], 1, state), arrivalOf(f, ids[257], 257, state), arrivalOf(f, ids[3], 3, state))
+		r.arrive(f, arrivalOf(f, ids[0], 0, state), arrivalOf(f, f.ID, int(broker.StepCallback), state))
 		if p := r.progress(f); p.Failed != 3 || p.First != 257 {
-			r.Fatalf("%s: %d members have failed, and the first one is %d, want 3 and 257", state, p.Failed, p.First)
+			r.Fatalf("%s: Failed is %d and First is %d, want 3 and 257", state, p.Failed, p.First)
 		}
 	}
 	f, ids := r.opened(2)
-	if p := r.arrive(f, came(f, ids[0], 0, broker.StateFailed)); p.First != 0 {
-		r.Fatalf("the first one is %d, want 0", p.First)
+	if p := r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateFailed)); p.First != 0 {
+		r.Fatalf("First is %d for a flow without failures, want 0", p.First)
 	}
 }

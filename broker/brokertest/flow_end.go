@@ -6,7 +6,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// The outcome of a flow, and who is told.
+// The outcome of a flow, and the notice in its inbox.
 var flowEndTests = []test{
 	{"EndOnce", flowEndOnce, 0},
 	{"EndTwoAtOnce", flowEndTwoAtOnce, 0},
@@ -32,17 +32,17 @@ func keptFor(d time.Duration) func(*broker.Flow) { return func(f *broker.Flow) {
 func flowEndOnce(r *rig) {
 	mail := r.mail()
 	f, ids := r.opened(1, toInbox(mail.id))
-	r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded))
+	r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateSucceeded))
 	mail.none()
 	o := endedAs(f.ID, broker.StateSucceeded)
 	r.end(f, o)
 	r.equal(*r.progress(f).Outcome, o)
 	l := mail.take(1)[0]
 	if l.ID != f.ID {
-		r.Fatalf("a letter of %s, want one of the flow %s", l.ID, f.ID)
+		r.Fatalf("the inbox got a notice of %s, want one of the flow %s", l.ID, f.ID)
 	}
 	r.equal(l.Outcome, o)
-	for _, state := range finals { // the first stays
+	for _, state := range finals { // the first outcome stays
 		r.end(f, endedAs(f.ID, state))
 		r.equal(*r.progress(f).Outcome, o)
 	}
@@ -90,7 +90,7 @@ func flowEndNobodyWaits(r *rig) {
 	o := endedAs(f.ID, broker.StateFailed)
 	r.end(f, o)
 	r.equal(*r.progress(f).Outcome, o)
-	// An inbox that is not open is no reason to fail either.
+	// An inbox that is not open is no reason to fail.
 	f, _ = r.opened(1, toInbox(broker.NewID(broker.KindParty, "", 0)))
 	r.end(f, o)
 	r.equal(*r.progress(f).Outcome, o)
@@ -106,7 +106,7 @@ func flowEndInvalid(r *rig) {
 	o.Result = make([]byte, r.Broker.Limits().Result+1)
 	r.is(r.flows().EndFlow(r.ctx, f.ID, &o), broker.ErrTooLarge)
 	if p := r.progress(f); p.Outcome != nil {
-		r.Fatalf("the flow has ended as %s", p.Outcome.State)
+		r.Fatalf("the flow has ended as %s after a refused EndFlow", p.Outcome.State)
 	}
 }
 
@@ -123,14 +123,14 @@ func flowEndBelongs(r *rig) {
 	}
 }
 
-// What comes after the end changes nothing of it.
+// Members, marks and arrivals that are stored after the end do not change the flow.
 func flowAfterItsEnd(r *rig) {
 	f, ids := r.opened(2)
-	r.arrive(f, came(f, ids[0], 0, broker.StateFailed))
+	r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateFailed))
 	o := endedAs(f.ID, broker.StateFailed)
 	r.end(f, o)
-	r.equal(*r.arrive(f, came(f, ids[0], 0, broker.StateFailed)).Outcome, o)
-	r.equal(*r.arrive(f, came(f, ids[1], 1, broker.StateSucceeded)).Outcome, o)
+	r.equal(*r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateFailed)).Outcome, o)
+	r.equal(*r.arrive(f, arrivalOf(f, ids[1], 1, broker.StateSucceeded)).Outcome, o)
 	r.open(f, ids)
 	if err := r.flows().MarkFlow(r.ctx, f.ID, broker.MarkKilled); err != nil {
 		r.Fatalf("MarkFlow: %v", err)
@@ -146,9 +146,9 @@ func flowLookUp(r *rig) {
 	r.in(broker.StatePending, f.ID)
 	r.opens(f, 1, ids[1:])
 	r.in(broker.StatePending, f.ID)
-	r.arrive(f, came(f, ids[1], 1, broker.StateFailed))
+	r.arrive(f, arrivalOf(f, ids[1], 1, broker.StateFailed))
 	r.in(broker.StateRunning, f.ID)
-	r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded))
+	r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateSucceeded))
 	r.in(broker.StateRunning, f.ID)
 	o := endedAs(f.ID, broker.StateExpired)
 	r.end(f, o)
@@ -169,7 +169,7 @@ func flowLookUpAmongTasks(r *rig) {
 	}
 	for i, st := range r.lookup(ids...) {
 		if st.State != want[i] {
-			r.Fatalf("id %d is %s, want %s", i, st.State, want[i])
+			r.Fatalf("Lookup says that id %d is %s, want %s", i, st.State, want[i])
 		}
 	}
 }
@@ -177,12 +177,12 @@ func flowLookUpAmongTasks(r *rig) {
 func flowCancelUnknown(r *rig) {
 	f, ids := r.opened(2)
 	r.canceled(f.ID, broker.CancelUnknown)
-	r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded))
+	r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateSucceeded))
 	r.canceled(f.ID, broker.CancelUnknown)
 	p := r.progress(f)
 	r.counted(p, 1, 0)
 	if p.Marks != 0 || p.Outcome != nil {
-		r.Fatalf("a cancel of the flow's id changed it: %+v", *p)
+		r.Fatalf("a cancel of the id of the flow changed the flow: %+v", *p)
 	}
 }
 
@@ -190,17 +190,17 @@ func flowRetention(r *rig) {
 	const keep = time.Second
 	m := r.minion()
 	f, ids := r.opened(2, keptFor(keep))
-	r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded))
-	r.pass(keep/2, m) // it counts from its end
+	r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateSucceeded))
+	r.pass(keep/2, m) // the retention counts from the end of the flow
 	o := endedAs(f.ID, broker.StateSucceeded)
 	end := r.Now().Add(keep)
 	r.end(f, o)
 	r.pass(keep/2, m)
 	r.before(end, func() {
 		r.equal(*r.progress(f).Outcome, o)
-		r.end(f, o) // neither a repeat nor anything else keeps it longer
+		r.end(f, o) // no later call makes the retention longer
 		r.open(f, ids)
-		r.arrive(f, came(f, ids[1], 1, broker.StateSucceeded))
+		r.arrive(f, arrivalOf(f, ids[1], 1, broker.StateSucceeded))
 		if err := r.flows().MarkFlow(r.ctx, f.ID, broker.MarkKilled); err != nil {
 			r.Fatalf("MarkFlow: %v", err)
 		}
@@ -213,14 +213,14 @@ func flowRetention(r *rig) {
 	}
 	r.is(r.flows().MarkFlow(r.ctx, f.ID, broker.MarkKilled), broker.ErrNotFound)
 	r.noFlow(f)
-	r.open(f, ids) // nor does it begin anew
+	r.open(f, ids) // opening it again does not begin a new flow
 	r.noFlow(f)
 }
 
 func flowRetention0(r *rig) {
 	mail := r.mail()
 	f, ids := r.opened(2, keptFor(0), toInbox(mail.id))
-	r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded))
+	r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateSucceeded))
 	r.counted(r.progress(f), 1, 0)
 	o := endedAs(f.ID, broker.StateSucceeded)
 	r.end(f, o)
@@ -273,7 +273,7 @@ func flowRetentionHours(r *rig) {
 	}
 }
 
-// The id is remembered as long as a task's.
+// The id of an ended flow is remembered as long as the id of a task.
 func flowTombstone(r *rig) {
 	ids := newIDs(2)
 	var flows []*broker.Flow
@@ -292,7 +292,7 @@ func flowTombstone(r *rig) {
 	}
 	r.Advance(time.Hour)
 	for _, f := range flows {
-		r.open(f, ids) // by then it is forgotten
+		r.open(f, ids) // by now the id is forgotten
 		r.counted(r.progress(f), 0, 0)
 	}
 }

@@ -30,12 +30,12 @@ func flowOpen(r *rig) {
 	p := r.progress(f)
 	r.counted(p, 0, 0)
 	if p.Listed != 3 || p.Callback != broker.StateUnknown || p.Finalizer != broker.StateUnknown || p.Marks != 0 || p.Outcome != nil {
-		r.Fatalf("a flow that was just opened: %+v", *p)
+		r.Fatalf("LookupFlow of a flow that was just opened returned %+v", *p)
 	}
 	r.same(listed(r.members(f, 10)), ids)
 	for _, m := range r.members(f, 10) {
 		if m.State != broker.StateUnknown {
-			r.Fatalf("a member is %s before it has arrived", m.State)
+			r.Fatalf("a member is %s before its arrival", m.State)
 		}
 	}
 }
@@ -74,8 +74,8 @@ func flowOpenEveryField(r *rig) {
 	}
 }
 
-// A flow without members is there once it is opened, as any other: it can be marked,
-// and ended, and its callback and finalizer arrive.
+// A flow without members is stored like any other. It can be marked and ended, and its callback and
+// finalizer can arrive.
 func flowOpenEmpty(r *rig) {
 	for _, kind := range []broker.Kind{broker.KindGroup, broker.KindPipe} {
 		f := r.fullFlow(2)
@@ -85,34 +85,34 @@ func flowOpenEmpty(r *rig) {
 			p := r.progress(f)
 			r.counted(p, 0, 0)
 			if p.Listed != 0 || p.Doomed() || p.Outcome != nil {
-				r.Fatalf("an empty flow that was just opened: %+v", *p)
+				r.Fatalf("LookupFlow of an empty flow that was just opened returned %+v", *p)
 			}
 		}
 		r.in(broker.StatePending, f.ID)
 		if err := r.flows().OpenFlow(r.ctx, f, 0, newIDs(1)); !errors.Is(err, broker.ErrInvalid) {
-			r.Fatalf("a member of an empty flow: %v, want ErrInvalid", err)
+			r.Fatalf("OpenFlow with a member of an empty flow returned %v, want ErrInvalid", err)
 		}
 		if got := r.members(f, 10); len(got) != 0 {
 			r.Fatalf("an empty flow has %d members", len(got))
 		}
-		_, err := r.flows().Arrive(r.ctx, f.ID, []broker.Arrival{came(f, f.Callback, 0, broker.StateSucceeded)})
+		_, err := r.flows().Arrive(r.ctx, f.ID, []broker.Arrival{arrivalOf(f, f.Callback, 0, broker.StateSucceeded)})
 		r.is(err, broker.ErrInvalid)
-		p := r.arrive(f, came(f, f.Callback, int(broker.StepCallback), broker.StateSucceeded))
+		p := r.arrive(f, arrivalOf(f, f.Callback, int(broker.StepCallback), broker.StateSucceeded))
 		r.counted(p, 0, 0)
-		p = r.arrive(f, came(f, f.Finalizer, int(broker.StepFinalizer), broker.StateFailed))
+		p = r.arrive(f, arrivalOf(f, f.Finalizer, int(broker.StepFinalizer), broker.StateFailed))
 		if p.Callback != broker.StateSucceeded || p.Finalizer != broker.StateFailed {
 			r.Fatalf("callback and finalizer of an empty flow are %s and %s", p.Callback, p.Finalizer)
 		}
 		r.end(f, endedAs(f.ID, broker.StateSucceeded))
 		r.opens(f, 0, nil)
 		if p := r.progress(f); p.Outcome == nil || p.Outcome.State != broker.StateSucceeded {
-			r.Fatalf("an empty flow that has ended: %+v", *p)
+			r.Fatalf("LookupFlow of an empty flow that has ended returned %+v", *p)
 		}
 		r.in(broker.StateSucceeded, f.ID)
 	}
 }
 
-// Thousands of members, of which each part may be opened and counted again.
+// A flow has thousands of members. Each batch of them may be opened again, and counted again.
 func flowOpenInParts(r *rig) {
 	const n = 5000
 	f, ids := r.group(n), newIDs(n)
@@ -137,7 +137,7 @@ func flowOpenInParts(r *rig) {
 			} else {
 				failed++
 			}
-			part = append(part, came(f, ids[i], i, state))
+			part = append(part, arrivalOf(f, ids[i], i, state))
 		}
 		r.counted(r.arrive(f, part...), succeeded, failed)
 		r.counted(r.arrive(f, part...), succeeded, failed)
@@ -160,9 +160,9 @@ func flowOpenAgain(r *rig) {
 	again(1)
 	again(1)
 	again(2)
-	r.opens(f, 1, ids[1:3]) // cut in another way
+	r.opens(f, 1, ids[1:3]) // other batches of the same members
 	r.opens(f, 0, ids)
-	r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded))
+	r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateSucceeded))
 	again(2)
 	r.counted(r.progress(f), 1, 0)
 	r.end(f, endedAs(f.ID, broker.StateFailed))
@@ -170,7 +170,7 @@ func flowOpenAgain(r *rig) {
 	p := r.progress(f)
 	r.counted(p, 1, 0)
 	if p.Listed != 4 || p.Outcome == nil {
-		r.Fatalf("a flow that has ended and was opened again: %+v", *p)
+		r.Fatalf("LookupFlow of a flow that has ended and was opened again returned %+v", *p)
 	}
 	r.same(listed(r.members(f, 10)), ids)
 }
@@ -188,7 +188,7 @@ func flowOpenGap(r *rig) {
 	r.same(listed(r.members(f, 10)), ids)
 }
 
-// refusedFlow checks the error of a flow that is another one.
+// refusedFlow checks the error for a flow that differs from the stored one with its id.
 func (r *rig) refusedFlow(err error) {
 	r.Helper()
 	if !errors.Is(err, broker.ErrInvalid) && !errors.Is(err, broker.ErrDuplicate) {
@@ -213,7 +213,7 @@ func flowOpenAnother(r *rig) {
 		change(&other)
 		for from := range 3 {
 			if err := r.flows().OpenFlow(r.ctx, &other, from, ids[from:4]); err == nil {
-				r.Fatalf("a flow with another %s was opened from place %d on", name, from)
+				r.Fatalf("OpenFlow from position %d accepted a flow whose %s differs from the stored one", from, name)
 			} else {
 				r.refusedFlow(err)
 			}
@@ -233,25 +233,25 @@ func flowOpenLimits(r *rig) {
 	refused := func(what string, f *broker.Flow, from int, part []broker.ID) {
 		r.Helper()
 		if err := r.flows().OpenFlow(r.ctx, f, from, part); !errors.Is(err, broker.ErrInvalid) {
-			r.Fatalf("%s: %v, want ErrInvalid", what, err)
+			r.Fatalf("OpenFlow with %s returned %v, want ErrInvalid", what, err)
 		}
 		_, err := r.flows().LookupFlow(r.ctx, f.ID)
 		r.is(err, broker.ErrNotFound)
 	}
 	refused("more members at once than MaxBatch", r.group(5000), 0, ids)
 	refused("more members than its size", r.group(2), 0, ids[:3])
-	refused("a negative place", r.group(2), -1, ids[:1])
+	refused("a negative position", r.group(2), -1, ids[:1])
 	for name, change := range map[string]func(*broker.Flow){
-		"fewer than no members":        func(f *broker.Flow) { f.Size, f.Need = -1, -1 },
-		"a need without members":       func(f *broker.Flow) { f.Size, f.Need = 0, 1 },
-		"too many members":             func(f *broker.Flow) { f.Size = broker.MaxMembers + 1 },
-		"more needed than there are":   func(f *broker.Flow) { f.Need = 4 },
-		"a negative need":              func(f *broker.Flow) { f.Need = -1 },
-		"a task's id":                  func(f *broker.Flow) { f.ID = ids[0] },
-		"no id":                        func(f *broker.Flow) { f.ID = broker.ID{} },
-		"a pipe that may fail":         func(f *broker.Flow) { f.ID, f.Need = broker.NewID(broker.KindPipe, "", 0), 2 },
-		"a negative retention":         func(f *broker.Flow) { f.Retention = -time.Second },
-		"a retention over MaxDuration": func(f *broker.Flow) { f.Retention = broker.MaxDuration + time.Hour },
+		"fewer than no members":             func(f *broker.Flow) { f.Size, f.Need = -1, -1 },
+		"a need without members":            func(f *broker.Flow) { f.Size, f.Need = 0, 1 },
+		"too many members":                  func(f *broker.Flow) { f.Size = broker.MaxMembers + 1 },
+		"a need greater than the size":      func(f *broker.Flow) { f.Need = 4 },
+		"a negative need":                   func(f *broker.Flow) { f.Need = -1 },
+		"a task's id":                       func(f *broker.Flow) { f.ID = ids[0] },
+		"no id":                             func(f *broker.Flow) { f.ID = broker.ID{} },
+		"a pipe with a need below its size": func(f *broker.Flow) { f.ID, f.Need = broker.NewID(broker.KindPipe, "", 0), 2 },
+		"a negative retention":              func(f *broker.Flow) { f.Retention = -time.Second },
+		"a retention over MaxDuration":      func(f *broker.Flow) { f.Retention = broker.MaxDuration + time.Hour },
 	} {
 		refused(name, r.group(3, change), 0, ids[:1])
 	}
@@ -264,14 +264,14 @@ func flowOpenConcurrently(r *rig) {
 		b := []broker.Broker{r.Broker, other}[i%2]
 		for from := 0; from < len(ids); from += 500 {
 			if err := r.flowsAt(b).OpenFlow(r.ctx, f, from, ids[from:from+500]); err != nil {
-				r.Errorf("OpenFlow from place %d: %v", from, err)
+				r.Errorf("OpenFlow from position %d: %v", from, err)
 				return
 			}
 		}
 	})...)
 	r.same(listed(r.members(f, broker.MaxBatch)), ids)
 
-	// Of several with the same id one stays.
+	// Of several flows with the same id, one is stored.
 	id := broker.NewID(broker.KindGroup, "", 0)
 	var won atomic.Int32
 	together(many(6, func(i int) {
@@ -301,21 +301,21 @@ func flowUnknown(r *rig) {
 	f := r.group(1)
 	id := newIDs(1)[0]
 	r.noFlow(f)
-	_, err := r.flows().Arrive(r.ctx, f.ID, []broker.Arrival{came(f, id, 0, broker.StateSucceeded)})
+	_, err := r.flows().Arrive(r.ctx, f.ID, []broker.Arrival{arrivalOf(f, id, 0, broker.StateSucceeded)})
 	r.is(err, broker.ErrNotFound)
 	r.is(r.flows().MarkFlow(r.ctx, f.ID, broker.MarkKilled), broker.ErrNotFound)
 	o := endedAs(f.ID, broker.StateSucceeded)
 	r.is(r.flows().EndFlow(r.ctx, f.ID, &o), broker.ErrNotFound)
 	r.noFlow(f)
 	r.in(broker.StateUnknown, f.ID)
-	r.opens(f, 0, []broker.ID{id}) // nothing of that stands in the way
+	r.opens(f, 0, []broker.ID{id}) // none of those calls prevents the flow from being opened
 	r.counted(r.progress(f), 0, 0)
 }
 
 func flowByAnotherClient(r *rig) {
 	other := r.flowsAt(r.other())
 	f, ids := r.opened(2)
-	p, err := other.Arrive(r.ctx, f.ID, []broker.Arrival{came(f, ids[1], 1, broker.StateFailed)})
+	p, err := other.Arrive(r.ctx, f.ID, []broker.Arrival{arrivalOf(f, ids[1], 1, broker.StateFailed)})
 	if err != nil || p.Flow != *f {
 		r.Fatalf("Arrive: %+v, %v", p, err)
 	}
@@ -328,9 +328,9 @@ func flowByAnotherClient(r *rig) {
 	r.equal(*r.progress(f).Outcome, o)
 }
 
-// A flow that does not end is kept for FlowPatience after its last change: a member may
-// be put off for MaxDuration, and then the flow must still be there. One that is not whole
-// is kept for OpenPatience.
+// A flow that does not end is stored for FlowPatience after its last change: a member may be
+// delayed for MaxDuration, and the flow must still be stored then. A flow whose members are not all
+// opened is stored for OpenPatience.
 func flowKeptForYears(r *rig) {
 	const almost = broker.FlowPatience - 3*24*time.Hour
 	f, ids := r.group(4), newIDs(4)
@@ -340,12 +340,12 @@ func flowKeptForYears(r *rig) {
 	r.Advance(broker.OpenPatience - 24*time.Hour)
 	r.progress(half)
 	r.opens(f, 3, ids[3:])
-	r.opens(f, 0, ids[:3]) // a repetition that comes late
+	r.opens(f, 0, ids[:3]) // a late repetition of the first call
 	r.Advance(2 * 24 * time.Hour)
 	r.noFlow(half)
 	for _, change := range []func(){
-		func() { r.arrive(f, came(f, ids[0], 0, broker.StateSucceeded)) },
-		func() { r.arrive(f, came(f, ids[1], 1, broker.StateFailed)) },
+		func() { r.arrive(f, arrivalOf(f, ids[0], 0, broker.StateSucceeded)) },
+		func() { r.arrive(f, arrivalOf(f, ids[1], 1, broker.StateFailed)) },
 		func() {
 			if err := r.flows().MarkFlow(r.ctx, f.ID, broker.MarkKilled); err != nil {
 				r.Fatalf("MarkFlow: %v", err)

@@ -10,7 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Releasing a blocked task.
+// Release makes a blocked task pending.
 var flowReleaseTests = []test{
 	{"Release", flowRelease, 0},
 	{"ReleaseWakes", flowReleaseWakes, 0},
@@ -21,9 +21,9 @@ var flowReleaseTests = []test{
 	{"ReleaseConcurrently", flowReleaseConcurrently, 0},
 	{"ReleaseAgainstCancel", flowReleaseAgainstCancel, 0},
 	{"ReleaseInvalid", flowReleaseInvalid, 0},
-	{"ReleaseKeepsItsPlace", flowReleaseKeeps, 0},
+	{"ReleaseKeepsItsPosition", flowReleaseKeeps, 0},
 	{"ReleaseAcrossQueues", flowReleaseAcrossQueues, 0},
-	{"ReleasedIsAsAnyOther", flowReleasedLives, needLapse},
+	{"ReleasedIsLikeAnyOther", flowReleasedLives, needLapse},
 	{"ReleaseIsOfTheCaller", flowReleaseBelongs, 0},
 }
 
@@ -90,7 +90,7 @@ func flowReleaseTwice(r *rig) {
 	m.none()
 }
 
-// What is not blocked stays as it is.
+// A task that is not blocked stays as it is.
 func flowReleaseOnlyBlocked(r *rig) {
 	m := r.minion()
 	final, retrying, running, pending, scheduled := r.task(blocked), r.task(blocked), r.task(), r.task(), r.task(after(time.Hour))
@@ -150,7 +150,7 @@ func flowReleaseConcurrently(r *rig) {
 	}
 }
 
-// A task is either released or canceled.
+// A task is either released or cancelled, never both.
 func flowReleaseAgainstCancel(r *rig) {
 	other := r.other()
 	m := r.minion()
@@ -174,8 +174,8 @@ func flowReleaseAgainstCancel(r *rig) {
 				}
 			}
 		})
-		if n := prevented.Load(); n != int32(len(tasks)) { // nothing was handed out meanwhile
-			r.Fatalf("%d of %d were prevented", n, len(tasks))
+		if n := prevented.Load(); n != int32(len(tasks)) { // no task was handed out meanwhile
+			r.Fatalf("%d of %d tasks were prevented, want all", n, len(tasks))
 		}
 		m.none()
 		r.in(broker.StateCanceled, idsOf(tasks)...)
@@ -193,7 +193,7 @@ func flowReleaseInvalid(r *rig) {
 	err := r.flows().Release(r.ctx, []*broker.Task{&large, tasks[2], &nameless, tasks[3]})
 	var batch *broker.BatchError
 	if !errors.As(err, &batch) || len(batch.Errs) != 4 || batch.Errs[1] != nil || batch.Errs[3] != nil {
-		r.Fatalf("Release returned %v, want a *BatchError of the first and third", err)
+		r.Fatalf("Release returned %v, want a *BatchError with errors for the first and third task", err)
 	}
 	r.is(batch.Errs[0], broker.ErrTooLarge)
 	r.is(batch.Errs[2], broker.ErrInvalid)
@@ -203,7 +203,8 @@ func flowReleaseInvalid(r *rig) {
 	r.same(takenOf(m.take(2)), []broker.ID{tasks[0].ID, tasks[1].ID})
 }
 
-// What others know a task by is not the releaser's to change.
+// A release may change the content of a task, but not the fields that others know it by: its flow,
+// its position, its key and its inbox.
 func flowReleaseKeeps(r *rig) {
 	m, mail := r.minion(), r.mail()
 	f, tasks := r.team(1, blocked, keyed("k"), inbox(mail.id))
@@ -212,7 +213,7 @@ func flowReleaseKeeps(r *rig) {
 	changed.Payload = []byte("whole")
 	changed.Meta = map[string]string{"more": "meta"}
 	r.releases(&changed)
-	held(r, changed.ID)
+	keyHeld(r, changed.ID)
 	d := m.take1()
 	m.equals(d, &changed)
 	m.settle(m.succeed(d))
@@ -220,7 +221,7 @@ func flowReleaseKeeps(r *rig) {
 	r.enqueue(r.task(keyed("k")))
 	a := r.arrivals("q", 1)[0]
 	if a.Task != changed.ID || a.Flow != f.ID || a.Step != 0 {
-		r.Fatalf("it arrived as %s at place %d of %s", a.Task, a.Step, a.Flow)
+		r.Fatalf("the arrival is of task %s at position %d of %s", a.Task, a.Step, a.Flow)
 	}
 }
 
@@ -236,7 +237,7 @@ func flowReleaseAcrossQueues(r *rig) {
 	m.none()
 }
 
-// Once released it is retried, given back and recovered as any other task.
+// A released task is retried, given back and recovered like any other task.
 func flowReleasedLives(r *rig) {
 	dying, m := r.minion(), r.minion()
 	task := r.task(blocked)

@@ -9,7 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Tasks that are submitted with a settlement are stored with it, or not at all.
+// Tasks that are submitted with a settlement are stored together with it, or not at all.
 var flowSubmitTests = []test{
 	{"Submit", flowSubmit, 0},
 	{"SubmitOnlyOfSucceeded", flowSubmitOnlySucceeded, 0},
@@ -17,27 +17,27 @@ var flowSubmitTests = []test{
 	{"SubmitAgain", flowSubmitAgain, 0},
 	{"SubmitOfAMember", flowSubmitOfMember, 0},
 	{"SubmitAMember", flowSubmitAMember, 0},
-	{"SubmitIsToldAndLeft", flowSubmitTold, needLapse},
+	{"SubmitNotifiesConsumers", flowSubmitNotified, needLapse},
 	{"SubmitMany", flowSubmitMany, 0},
 	{"SubmitIsOfTheCaller", flowSubmitBelongs, 0},
 }
 
-// isSubmission checks that an arrival in "q" submits a task.
+// isSubmission checks that an arrival in queue "q" submits the task.
 func (r *rig) isSubmission(a broker.Arrival, task *broker.Task) {
 	r.Helper()
 	if a.Submit == nil || a.Queue != "q" || a.Task != task.ID || !a.Flow.IsZero() {
-		r.Fatalf("%+v, want a submission of task %s", a, task.ID)
+		r.Fatalf("the arrival is %+v, want a submission of task %s", a, task.ID)
 	}
 	if diff := diffTask(*a.Submit, *task); diff != "" {
-		r.Fatalf("the task changed on its way: %s", diff)
+		r.Fatalf("the submitted task differs: %s", diff)
 	}
 	if a.Submit.Delay != task.Delay || a.Submit.Deadline != task.Deadline || a.Submit.Blocked != task.Blocked {
-		r.Fatalf("delay %v, deadline %v, blocked: %v; want %v, %v, %v",
+		r.Fatalf("the submitted task has delay %v, deadline %v, blocked %v; want %v, %v, %v",
 			a.Submit.Delay, a.Submit.Deadline, a.Submit.Blocked, task.Delay, task.Deadline, task.Blocked)
 	}
 }
 
-// bySubmit returns submissions by the ids of their tasks.
+// bySubmit returns the submissions among arrivals, by the ids of their tasks.
 func bySubmit(all []broker.Arrival) map[broker.ID]broker.Arrival {
 	m := map[broker.ID]broker.Arrival{}
 	for _, a := range all {
@@ -60,7 +60,7 @@ func flowSubmit(r *rig) {
 	got := bySubmit(r.arrivals("q", 4))
 	for _, t := range s.Submit {
 		r.isSubmission(got[t.ID], t)
-		r.in(broker.StateUnknown, t.ID) // whoever finds it enqueues it
+		r.in(broker.StateUnknown, t.ID) // whoever gets the arrival enqueues the task
 	}
 	r.arrivals("elsewhere", 0)
 	m.none()
@@ -108,7 +108,7 @@ func flowSubmitAllOrNothing(r *rig) {
 		s.Submit = r.batch(3)
 		spoil(s.Submit[1])
 		if err := m.settled(s)[0]; !errors.Is(err, broker.ErrInvalid) {
-			r.Fatalf("%s of a submitted task is wrong: %v", name, err)
+			r.Fatalf("a submitted task with an invalid value for %s: Settle returned %v", name, err)
 		}
 		r.in(broker.StateRunning, tasks[0].ID)
 		r.arrivals("q", 0)
@@ -118,13 +118,13 @@ func flowSubmitAllOrNothing(r *rig) {
 	r.is(m.settled(many)[0], broker.ErrInvalid)
 	r.arrivals("q", 0)
 
-	// Others of the batch are not kept from being settled.
+	// The other settlements of the batch are accepted.
 	bad, good := m.succeed(ds[0]), m.succeed(ds[1])
 	bad.Submit, good.Submit = r.batch(2), r.batch(1)
 	bad.Submit[1].Name = ""
 	errs := m.settled(bad, good)
 	if errs[0] == nil || errs[1] != nil {
-		r.Fatalf("Settle: %v, want only the first to be refused", errs)
+		r.Fatalf("Settle returned %v, want an error for the first settlement only", errs)
 	}
 	r.in(broker.StateSucceeded, tasks[1].ID)
 	r.isSubmission(r.arrivals("q", 1)[0], good.Submit[0])
@@ -169,8 +169,8 @@ func flowSubmitOfMember(r *rig) {
 	r.arrived(tasks[0], s.Outcome)
 }
 
-// A submitted task may be final before its submission is confirmed: one does not
-// stand for the other.
+// A submitted task may be a member, and be final before its submission is confirmed. Then there are
+// two arrivals with its id, and neither replaces the other.
 func flowSubmitAMember(r *rig) {
 	m := r.minion()
 	for _, submissionFirst := range []bool{true, false} {
@@ -204,7 +204,7 @@ func flowSubmitAMember(r *rig) {
 	}
 }
 
-func flowSubmitTold(r *rig) {
+func flowSubmitNotified(r *rig) {
 	dying, m := r.minion(), r.minion()
 	r.enqueue(r.task())
 	s := dying.succeed(dying.take1())
@@ -213,7 +213,7 @@ func flowSubmitTold(r *rig) {
 	dying.settle(s)
 	r.eventually("OnArrivals is called", func() bool { return dying.hears("q") })
 	if late := time.Since(start); late > r.prompt() {
-		r.Fatalf("OnArrivals was called after %v", late)
+		r.Fatalf("OnArrivals was called only after %v", late)
 	}
 	r.reap([]*minion{m}, dying)
 	r.eventually("OnArrivals is called", func() bool { beat(m); return m.hears("q") })
@@ -230,7 +230,7 @@ func flowSubmitMany(r *rig) {
 	for len(got) < broker.MaxBatch {
 		part, err := r.flows().Arrivals(r.ctx, "q", broker.MaxBatch)
 		if err != nil || len(part) == 0 {
-			r.Fatalf("%d arrivals, %v; %d are left", len(part), err, broker.MaxBatch-len(got))
+			r.Fatalf("Arrivals returned %d arrivals, %v; %d are not confirmed", len(part), err, broker.MaxBatch-len(got))
 		}
 		for _, a := range part {
 			got = append(got, a.Task)

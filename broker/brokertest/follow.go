@@ -7,7 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What a broker promises whose pushes are not lost.
+// broker.Follower: an inbox can follow tasks and flows, and gets a notice of the end of each.
 func followTests() []test {
 	tests := []test{
 		{"EveryEnd", followEveryEnd, 0},
@@ -31,12 +31,13 @@ func (r *rig) follow(inbox broker.ID, ids ...broker.ID) {
 	}
 }
 
-// Whoever ends it, and however it ends.
+// An inbox gets a notice of every end of a task that it follows: by any settlement, and by a
+// cancel.
 func followEveryEnd(r *rig) {
 	m, mail := r.minion(), r.mail()
 	for _, state := range finals {
 		task := r.task()
-		r.follow(mail.id, task.ID) // it need not be stored yet
+		r.follow(mail.id, task.ID) // the task need not be stored yet
 		r.enqueue(task)
 		s := m.finish(m.take1(), state)
 		m.settle(s)
@@ -51,12 +52,13 @@ func followEveryEnd(r *rig) {
 		r.Fatal(err)
 	}
 	if l := mail.take(1)[0]; l.ID != waits.ID || l.Outcome.State != broker.StateCanceled {
-		r.Errorf("a task that was cancelled: %+v", l)
+		r.Errorf("the notice of a cancelled task is %+v", l)
 	}
 	mail.none()
 }
 
-// One that follows what is pushed to it anyway, or follows twice, gets one letter.
+// An inbox gets one notice of a task, even if it follows the task twice or is the inbox of the task
+// itself.
 func followOnce(r *rig) {
 	m, mail := r.minion(), r.mail()
 	own, other := r.task(inbox(mail.id)), r.task()
@@ -80,7 +82,7 @@ func followSeveral(r *rig) {
 	m.settle(m.finish(m.take1(), broker.StateSucceeded))
 	for _, mail := range []*mailbox{first, second, third} {
 		if l := mail.take(1)[0]; l.ID != task.ID {
-			r.Errorf("a letter about %s", l.ID)
+			r.Errorf("the inbox got a notice of %s, want one of the followed task", l.ID)
 		}
 	}
 }
@@ -102,7 +104,7 @@ func followEnds(r *rig) {
 	if err := mail.Close(); err != nil {
 		r.Fatal(err)
 	}
-	r.follow(mail.id, task.ID) // it is closed: nobody is told, and that is no error
+	r.follow(mail.id, task.ID) // following for a closed inbox has no effect, and is no error
 	again, err := r.Broker.Inbox(r.ctx, mail.id)
 	if err != nil {
 		r.Fatal(err)
@@ -112,7 +114,7 @@ func followEnds(r *rig) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.Slack)
 	defer cancel()
 	if got, err := again.Receive(ctx); err == nil {
-		r.Errorf("another opening of the inbox has got %+v", got)
+		r.Errorf("the inbox that was opened again got %+v, want nothing", got)
 	}
 }
 
@@ -127,7 +129,7 @@ func followFlow(r *rig) {
 		r.Fatal(err)
 	}
 	if l := mail.take(1)[0]; l.ID != f.ID {
-		r.Errorf("a letter about %s", l.ID)
+		r.Errorf("the inbox got a notice of %s, want one of the flow", l.ID)
 	}
 }
 
@@ -136,6 +138,6 @@ func followAfterClose(r *rig) {
 		r.Fatal(err)
 	}
 	if err := r.follower().Follow(r.ctx, newIDs(1)[0], newIDs(1)); !errors.Is(err, broker.ErrClosed) {
-		r.Errorf("Follow after Close: %v", err)
+		r.Errorf("Follow after Close returned %v, want an error that wraps ErrClosed", err)
 	}
 }

@@ -24,9 +24,9 @@ func TestGuideCompiles(t *testing.T) {
 	}
 	blocks := regexp.MustCompile("(?s)\n```go\n(.*?)```").FindAllSubmatch(text, -1)
 	if len(blocks) != 2 {
-		t.Fatalf("%d blocks of Go, want the skeleton and the test", len(blocks))
+		t.Fatalf("the guide has %d blocks of Go, want two: the skeleton and the test", len(blocks))
 	}
-	// Files of a package that is not there, as go sees it.
+	// An overlay gives the go tool the files of a package that does not exist on disk.
 	here, dir := t.TempDir(), "skeleton"
 	replace := map[string]string{}
 	for i, name := range []string{"broker.go", "broker_test.go"} {
@@ -53,7 +53,7 @@ func TestGuideCompiles(t *testing.T) {
 	}
 }
 
-// The guide names every group of the suite, and no other.
+// The guide names every group of the suite, and no other group.
 func TestGuideNamesTheGroups(t *testing.T) {
 	text, err := os.ReadFile(guide)
 	if err != nil {
@@ -78,6 +78,6 @@ func TestGuideNamesTheGroups(t *testing.T) {
 		delete(named, group)
 	}
 	for name := range named {
-		t.Errorf("the order of work names %s, which is no group", name)
+		t.Errorf("the order of work names %s, which is no group of the suite", name)
 	}
 }

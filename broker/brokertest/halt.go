@@ -7,13 +7,13 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Flows none of whose members starts any more, however many they are.
+// broker.Halter: no member of a halted flow is handed out any more, however many members it has.
 func haltTests() []test {
 	tests := []test{
 		{"MembersStay", haltMembers, 0},
 		{"OthersGoOn", haltOthers, 0},
-		{"WhatComesLaterStays", haltLater, 0},
-		{"WhatComesBackStays", haltBack, 0},
+		{"LaterTasksStay", haltLater, 0},
+		{"ReturnedTasksStay", haltBack, 0},
 		{"RunningAreNamed", haltRunning, 0},
 		{"CanceledOneIsEnded", haltCanceled, needLapse},
 		{"FinalizerStarts", haltFinalizer, 0},
@@ -23,7 +23,7 @@ func haltTests() []test {
 		{"Confirmed", haltConfirmed, 0},
 		{"ConfirmedInOneQueue", haltQueues, 0},
 		{"KillIsFoundLater", haltFound, needJump},
-		{"AgainBeginsAnew", haltAgain, needJump},
+		{"RepeatBeginsAnew", haltAgain, needJump},
 		{"Counts", haltCounts, needInspector},
 		{"ParkedOneStays", haltParked, needParker},
 		{"NotAssigned", haltAssign, needSquads},
@@ -49,7 +49,7 @@ func (h *watchedHalter) Halt(ctx context.Context, flows []broker.ID) (*broker.Ha
 	return ask(h.dog, "Halt", func() (*broker.Halted, error) { return h.b.Halt(ctx, flows) })
 }
 
-// halt must halt flows.
+// halt halts flows, which must succeed.
 func (r *rig) halt(flows ...*broker.Flow) *broker.Halted {
 	r.Helper()
 	ids := make([]broker.ID, len(flows))
@@ -76,11 +76,11 @@ func haltMembers(r *rig) {
 	}
 	r.in(broker.StateBlocked, idsOf(tasks)...)
 	if st := r.lookup(tasks[0].ID)[0]; st.Attempt != 0 || !st.Due.IsZero() {
-		r.Fatalf("it is found as %+v", st)
+		r.Fatalf("Lookup of a member of a halted flow returned %+v", st)
 	}
 	for i, v := range r.cancel(idsOf(tasks)...) {
 		if v != broker.CancelPrevented {
-			r.Fatalf("verdict is %q", v)
+			r.Fatalf("the verdict is %q", v)
 		}
 		r.in(broker.StateCanceled, tasks[i].ID)
 	}
@@ -90,7 +90,7 @@ func haltMembers(r *rig) {
 	m.none()
 }
 
-// A consumer that waits gets what else is in the queue, and what comes later.
+// A waiting consumer still gets the other tasks of the queue, and later ones.
 func haltOthers(r *rig) {
 	m := r.minion()
 	f, tasks := r.team(2)
@@ -118,7 +118,7 @@ func haltLater(r *rig) {
 		memberOf(f, uint32(i))(t)
 	}
 	r.open(f, idsOf(tasks))
-	r.enqueue(r.task()) // so the queue is there
+	r.enqueue(r.task()) // so the queue exists
 	r.enqueue(tasks[2])
 	r.halt(f)
 	r.enqueue(tasks[0], tasks[1], tasks[3])
@@ -131,7 +131,7 @@ func haltLater(r *rig) {
 		m.none()
 	}
 	r.in(broker.StateBlocked, idsOf(tasks)...)
-	r.releases(tasks...) // by somebody who does not know
+	r.releases(tasks...) // by a caller that does not know of the halt
 	m.none()
 	r.in(broker.StateBlocked, idsOf(tasks)...)
 }
@@ -151,7 +151,7 @@ func haltBack(r *rig) {
 	r.in(broker.StateBlocked, idsOf(tasks)...)
 	for _, v := range r.cancel(idsOf(tasks)...) {
 		if v != broker.CancelPrevented {
-			r.Fatalf("verdict is %q", v)
+			r.Fatalf("the verdict is %q", v)
 		}
 	}
 }
@@ -170,7 +170,7 @@ func haltRunning(r *rig) {
 		}
 	}
 	r.sameSet(r.halt(f).Running, held)
-	r.sameSet(r.halt(other).Running, []broker.ID{others[0].ID}) // and none of the one before
+	r.sameSet(r.halt(other).Running, []broker.ID{others[0].ID}) // and no member of the first flow
 	r.in(broker.StateRunning, held...)
 	m.settle(m.succeed(ds[1]))
 	r.in(broker.StateSucceeded, ds[1].ID)
@@ -184,7 +184,7 @@ func haltCanceled(r *rig) {
 	r.halt(f)
 	r.canceled(tasks[0].ID, broker.CancelRequested)
 	r.reap([]*minion{m}, dying)
-	gone(r, m, tasks[0])
+	endsCanceled(r, m, tasks[0])
 }
 
 func haltFinalizer(r *rig) {
@@ -240,7 +240,7 @@ func haltInner(r *rig) {
 	r.open(outer, []broker.ID{inner.ID, member.ID, pipe})
 	r.enqueue(append(tasks, member)...)
 	r.sameSet(r.halt(outer).Inner, []broker.ID{inner.ID, pipe, call})
-	r.sameSet(takenOf(m.take(2)), idsOf(tasks)) // these are of another flow
+	r.sameSet(takenOf(m.take(2)), idsOf(tasks)) // the tasks are members of the inner flow, which is not halted
 	m.none()
 }
 
@@ -256,7 +256,7 @@ func haltParked(r *rig) {
 	r.parked()
 	for _, v := range r.cancel(idsOf(tasks)...) {
 		if v != broker.CancelPrevented {
-			r.Fatalf("verdict is %q", v)
+			r.Fatalf("the verdict is %q", v)
 		}
 	}
 }
@@ -268,14 +268,14 @@ func haltAssign(r *rig) {
 	r.enqueue(append(tasks, other)...)
 	r.halt(f)
 	r.assign(m.ID(), append(idsOf(tasks), other.ID), 0, 1)
-	m.gifts(1)
+	m.assignments(1)
 	r.in(broker.StateBlocked, idsOf(tasks)...)
 }
 
 func haltBounds(r *rig) {
 	h := r.halt(r.group(1))
 	if len(h.Kills)+len(h.Inner)+len(h.Running) > 0 {
-		r.Fatalf("of a flow that nobody knows: %+v", h)
+		r.Fatalf("Halt of an unknown flow returned %+v", h)
 	}
 	many := make([]broker.ID, broker.MaxBatch+1)
 	for i := range many {
@@ -284,13 +284,13 @@ func haltBounds(r *rig) {
 	_, err := r.halter().Halt(r.ctx, many)
 	r.is(err, broker.ErrTooLarge)
 	if _, err := r.halter().Halt(r.ctx, many[:broker.MaxBatch]); err != nil {
-		r.Fatalf("Halt of %d flows: %v", broker.MaxBatch, err)
+		r.Fatalf("Halt of %d flows returned %v", broker.MaxBatch, err)
 	}
 	if _, err := r.halter().Halt(r.ctx, nil); err != nil {
-		r.Fatalf("Halt of nothing: %v", err)
+		r.Fatalf("Halt of no flow returned %v", err)
 	}
 	if err := r.flows().Confirm(r.ctx, []broker.Arrival{{Queue: "q", Flow: many[0], Kill: true}}); err != nil {
-		r.Fatalf("Confirm of what is not halted: %v", err)
+		r.Fatalf("Confirm of a kill that is not stored returned %v", err)
 	}
 }
 
@@ -310,7 +310,7 @@ func haltMany(r *rig) {
 	for at := 0; at < n; at += broker.MaxBatch {
 		for _, v := range r.cancel(idsOf(tasks[at:min(at+broker.MaxBatch, n)])...) {
 			if v != broker.CancelPrevented {
-				r.Fatalf("verdict is %q", v)
+				r.Fatalf("the verdict is %q", v)
 			}
 		}
 	}

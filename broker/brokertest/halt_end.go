@@ -6,9 +6,10 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// How a halt ends, and who is told of one that does not.
+// The end of a halt, and the notification of a halt that does not end in time.
 
-// kills checks that a queue has so many kills among its arrivals, and returns them.
+// kills checks that all arrivals of a queue are kills, and that there are n of them. It returns
+// them.
 func (r *rig) kills(queue string, n int) []broker.Arrival {
 	r.Helper()
 	all, err := r.flows().Arrivals(r.ctx, queue, broker.MaxBatch)
@@ -17,16 +18,16 @@ func (r *rig) kills(queue string, n int) []broker.Arrival {
 	}
 	for _, a := range all {
 		if !a.Kill || a.Queue != queue || !a.Task.IsZero() || a.Submit != nil {
-			r.Fatalf("the arrival is %+v, want a kill in queue %s", a, queue)
+			r.Fatalf("the arrival is %+v, want one with Kill set in queue %s", a, queue)
 		}
 	}
 	if len(all) != n {
-		r.Fatalf("%d kills are found in queue %s, want %d", len(all), queue, n)
+		r.Fatalf("Arrivals returned %d kills in queue %s, want %d", len(all), queue, n)
 	}
 	return all
 }
 
-// What is left when a kill is confirmed is handed out, as before.
+// When a kill is confirmed, the members that are left are handed out as before.
 func haltConfirmed(r *rig) {
 	f, tasks := r.team(3)
 	r.enqueue(tasks...)
@@ -55,7 +56,7 @@ func haltQueues(r *rig) {
 	var one []broker.Arrival
 	for _, k := range h.Kills {
 		if !k.Kill || k.Flow != f.ID {
-			r.Fatalf("the kill is %+v", k)
+			r.Fatalf("the arrival of the kill is %+v", k)
 		}
 		if k.Queue == "a" {
 			one = append(one, k)
@@ -71,7 +72,8 @@ func haltQueues(r *rig) {
 	r.in(broker.StateBlocked, tasks[1].ID)
 }
 
-// Somebody else is told of a kill that was not finished in time, and only one at a time.
+// If a kill is not confirmed in time, another client gets its arrival. Only one client at a time
+// gets it.
 func haltFound(r *rig) {
 	m := r.minion()
 	f, tasks := r.team(2)
@@ -124,7 +126,7 @@ func haltCounts(r *rig) {
 	pending := func(want int) {
 		r.Helper()
 		if got := counts(r, "q"); got != (broker.QueueInfo{Name: "q", Pending: want, Running: got.Running}) {
-			r.Fatalf("%+v, want %d pending", got, want)
+			r.Fatalf("the queue is counted as %+v, want %d pending", got, want)
 		}
 	}
 	h := r.halt(f)

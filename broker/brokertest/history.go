@@ -7,24 +7,24 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// history is what was done to the tasks of a stress test. Its checks that need
-// no order are made at once, the others at the end.
+// history records the operations of a stress test on its tasks. Checks that do not depend on order
+// are made at once, and the others by check at the end.
 type history struct {
 	r *rig
 
 	mu    sync.Mutex
-	clock int // counts what happened
+	clock int // a logical clock: the number of recorded events
 	tasks map[broker.ID]*past
 }
 
 // past is the history of one task.
 type past struct {
-	attempts  map[uint32]bool  // that were handed out
-	outcomes  []broker.Outcome // of accepted settlements that end the task
-	again     map[uint32]bool  // attempts that were accepted as retry, snooze or release
+	attempts  map[uint32]bool  // numbers of the attempts that were handed out
+	outcomes  []broker.Outcome // outcomes of the accepted settlements with VerbFinish
+	again     map[uint32]bool  // attempts with an accepted retry, snooze or release
 	stored    bool             // an enqueue returned nil
-	refusal   error            // of the last enqueue that did not
-	prevented int              // when a cancel was said to have prevented it; 0 is never
+	refusal   error            // the error of the last enqueue that failed
+	prevented int              // when a cancel returned CancelPrevented; 0 if none did
 	requested bool             // a cancel reached it while it ran
 }
 
@@ -42,7 +42,7 @@ func (h *history) of(id broker.ID) *past {
 	return p
 }
 
-// now returns the moment, for taken.
+// now advances the clock and returns it. The result is an argument of taken.
 func (h *history) now() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -50,7 +50,7 @@ func (h *history) now() int {
 	return h.clock
 }
 
-// taken notes what a dequeue that began at a moment returned.
+// taken records the result of a dequeue that began at the given time.
 func (h *history) taken(ds []*broker.Delivery, began int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -66,7 +66,7 @@ func (h *history) taken(ds []*broker.Delivery, began int) {
 	}
 }
 
-// settled notes an accepted settlement.
+// settled records an accepted settlement.
 func (h *history) settled(s broker.Settlement) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -78,7 +78,7 @@ func (h *history) settled(s broker.Settlement) {
 		p.again[s.Delivery.Attempt] = true
 		return
 	}
-	for _, o := range p.outcomes { // an accepted repeat is the same
+	for _, o := range p.outcomes { // an accepted repeat has the same outcome
 		if o.Attempts == s.Outcome.Attempts && diffOutcome(o, s.Outcome) == "" {
 			return
 		}
@@ -98,12 +98,12 @@ func (h *history) enqueued(task *broker.Task, err error) {
 		h.r.Errorf("Enqueue of %s: %v", task.ID, err)
 	}
 	if p.stored {
-		h.r.Errorf("task %s was accepted, and then refused: %v", task.ID, err)
+		h.r.Errorf("task %s was accepted and later refused: %v", task.ID, err)
 	}
 	p.refusal = err
 }
 
-// refused reports whether a task was never accepted, or not yet.
+// refused reports whether no enqueue of the task has been accepted so far, and one was refused.
 func (h *history) refused(id broker.ID) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -119,7 +119,7 @@ func (h *history) canceled(id broker.ID, verdict broker.CancelVerdict) {
 	switch verdict {
 	case broker.CancelPrevented:
 		if p.prevented != 0 {
-			h.r.Errorf("task %s was prevented twice", id)
+			h.r.Errorf("two cancels of task %s returned CancelPrevented", id)
 		}
 		p.prevented = h.clock
 	case broker.CancelRequested:
@@ -127,11 +127,11 @@ func (h *history) canceled(id broker.ID, verdict broker.CancelVerdict) {
 	}
 }
 
-// check checks the whole, once every task is final and nobody works any more.
+// check checks the whole history, when every task is final and all clients have stopped.
 func (h *history) check(tasks []*broker.Task, mail *mailbox) {
 	r := h.r
 	r.Helper()
-	letters := map[broker.ID]broker.Outcome{}
+	notices := map[broker.ID]broker.Outcome{}
 	stored := 0
 	for _, task := range tasks {
 		if h.of(task.ID).stored {
@@ -139,10 +139,10 @@ func (h *history) check(tasks []*broker.Task, mail *mailbox) {
 		}
 	}
 	for _, l := range mail.take(stored) {
-		if _, twice := letters[l.ID]; twice {
-			r.Fatalf("two letters of %s", l.ID)
+		if _, twice := notices[l.ID]; twice {
+			r.Fatalf("the inbox got two notices of task %s", l.ID)
 		}
-		letters[l.ID] = l.Outcome
+		notices[l.ID] = l.Outcome
 	}
 	mail.none()
 	var sum struct{ attempts, canceled, refused, again int }
@@ -151,7 +151,7 @@ func (h *history) check(tasks []*broker.Task, mail *mailbox) {
 		if !p.stored {
 			sum.refused++
 			if st.State != broker.StateUnknown || len(p.attempts) > 0 {
-				r.Fatalf("task %s was refused (%v) and is %s, with %d attempts", st.ID, p.refusal, st.State, len(p.attempts))
+				r.Fatalf("every enqueue of task %s was refused (%v), but it is %s and has had %d attempts", st.ID, p.refusal, st.State, len(p.attempts))
 			}
 			continue
 		}
@@ -161,34 +161,34 @@ func (h *history) check(tasks []*broker.Task, mail *mailbox) {
 		if st.State == broker.StateCanceled {
 			sum.canceled++
 		}
-		if letter, ok := letters[st.ID]; !ok {
-			r.Fatalf("no letter of %s, which is %s", st.ID, st.State)
+		if notice, ok := notices[st.ID]; !ok {
+			r.Fatalf("the inbox got no notice of task %s, which is %s", st.ID, st.State)
 		} else {
-			r.equal(letter, *st.Outcome)
+			r.equal(notice, *st.Outcome)
 		}
 	}
-	r.Logf("%d tasks: %d attempts, %d given back, %d canceled, %d refused",
+	r.Logf("%d tasks: %d attempts, %d retried or given back, %d canceled, %d refused",
 		len(tasks), sum.attempts, sum.again, sum.canceled, sum.refused)
 }
 
-// checkTask checks that the state of a task is explained by its history.
+// checkTask checks that the history of a task explains its state.
 func (h *history) checkTask(st broker.Status, p *past) {
 	r := h.r
 	r.Helper()
 	if st.Outcome == nil || !st.State.Final() {
-		r.Fatalf("task %s is %s, outcome: %v", st.ID, st.State, st.Outcome)
+		r.Fatalf("task %s is %s with the outcome %v, want it final", st.ID, st.State, st.Outcome)
 	}
 	if len(p.outcomes) > 1 {
-		r.Fatalf("task %s was settled %d times: %+v", st.ID, len(p.outcomes), p.outcomes)
+		r.Fatalf("task %s was ended %d times by settlements: %+v", st.ID, len(p.outcomes), p.outcomes)
 	}
 	if len(p.outcomes) == 1 {
 		r.equal(*st.Outcome, p.outcomes[0])
 		if p.prevented != 0 {
-			r.Fatalf("task %s was settled though a cancel had prevented it", st.ID)
+			r.Fatalf("a settlement of task %s was accepted after a cancel had returned CancelPrevented", st.ID)
 		}
 		return
 	}
 	if st.State != broker.StateCanceled || (p.prevented == 0 && !p.requested) {
-		r.Fatalf("task %s is %s, and nobody settled or cancelled it", st.ID, st.State)
+		r.Fatalf("task %s is %s, but no settlement or cancel ended it", st.ID, st.State)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Outcomes are pushed to the inbox of whoever waits for them.
+// Outcomes are pushed to the inbox that a task names.
 var inboxTests = []test{
 	{"EveryOutcome", inboxEveryOutcome, 0},
 	{"Soon", inboxSoon, 0},
@@ -60,14 +60,14 @@ func inboxSoon(r *rig) {
 			}
 			got = time.Now()
 		}, func() {
-			r.idle() // so that it waits
+			r.idle() // lets Receive begin to wait
 			start = time.Now()
 			if errs, err := m.Settle(r.ctx, []broker.Settlement{m.succeed(d)}); err != nil || errs[0] != nil {
 				r.Errorf("Settle: %v, %v", errs, err)
 			}
 		})
 		if late := got.Sub(start); late > r.prompt() {
-			r.Fatalf("the letter arrived after %v", late)
+			r.Fatalf("the notice arrived after %v, which is too late", late)
 		}
 	}
 }
@@ -132,7 +132,7 @@ func inboxCancel(r *rig) {
 	var got []broker.ID
 	for _, l := range mail.take(5) {
 		if l.Outcome.State != broker.StateCanceled {
-			r.Fatalf("letter of a cancelled task says %s", l.Outcome.State)
+			r.Fatalf("the notice of a cancelled task says %s", l.Outcome.State)
 		}
 		got = append(got, l.ID)
 	}
@@ -234,7 +234,8 @@ func inboxEnqueuedElsewhere(r *rig) {
 	r.same([]broker.ID{mail.take(1)[0].ID}, []broker.ID{task.ID})
 }
 
-// What is enqueued before its inbox is open arrives if it ends afterwards.
+// A task may be enqueued before its inbox is open. If it ends afterwards, the inbox gets the
+// notice.
 func inboxEnqueuedBefore(r *rig) {
 	m, id := r.minion(), broker.NewID(broker.KindParty, "", 0)
 	task := r.task(inbox(id))
@@ -268,7 +269,7 @@ func inboxContextEnds(r *rig) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	done := make(chan error, 1)
 	go func() {
-		for { // a gap at the opening is harmless
+		for { // a gap at the opening may be reported
 			if _, err := mail.Receive(ctx); err != nil {
 				done <- err
 				return
@@ -280,13 +281,13 @@ func inboxContextEnds(r *rig) {
 	cancel()
 	r.is(<-done, context.Canceled)
 	if late := time.Since(start); late > r.prompt() {
-		r.Fatalf("Receive returned %v after its context ended", late)
+		r.Fatalf("Receive returned %v after its context ended, want at once", late)
 	}
 	task := r.task(inbox(mail.id))
 	r.enqueue(task)
 	m.settle(m.succeed(m.take1()))
 	r.idle()
-	_, err := mail.Receive(ctx) // it may not lose anything either
+	_, err := mail.Receive(ctx) // a call whose context has ended must not lose notices
 	if err != nil {
 		r.is(err, context.Canceled)
 		mail.take(1)
@@ -313,11 +314,11 @@ func inboxClose(r *rig) {
 	}
 	r.is(<-done, broker.ErrClosed)
 	if late := time.Since(start); late > r.prompt() {
-		r.Fatalf("Receive ended %v after Close", late)
+		r.Fatalf("Receive returned %v after Close, want at once", late)
 	}
 	_, err := mail.Receive(r.ctx)
 	r.is(err, broker.ErrClosed)
-	other.none() // the others stay open
+	other.none() // other inboxes stay open
 }
 
 func inboxReopened(r *rig) {
@@ -326,19 +327,19 @@ func inboxReopened(r *rig) {
 		r.Fatalf("Close: %v", err)
 	}
 	r.enqueue(r.task(inbox(mail.id)))
-	m.settle(m.succeed(m.take1())) // nobody is there
+	m.settle(m.succeed(m.take1())) // while the inbox is closed
 	mail = r.mailAt(r.other(), mail.id)
 	task := r.task(inbox(mail.id))
 	r.enqueue(task)
 	m.settle(m.succeed(m.take1()))
 	for {
 		if l := mail.take(1)[0]; l.ID == task.ID {
-			return // the first one may have been kept, or not
+			return // the broker may have kept the first notice, or not
 		}
 	}
 }
 
-// Letters to somebody who is gone are no trouble for who sends them.
+// A notice for an inbox that was never opened is no error for its sender.
 func inboxNobodyReads(r *rig) {
 	m := r.minion()
 	tasks := r.batch(20, inbox(broker.NewID(broker.KindParty, "", 0)))
@@ -349,7 +350,7 @@ func inboxNobodyReads(r *rig) {
 	r.in(broker.StateSucceeded, idsOf(tasks)...)
 }
 
-// An inbox that nobody reads drops letters, and says so to who does in the end.
+// An inbox that nobody reads drops notices, and the next Receive reports a gap.
 func inboxOverflow(r *rig) {
 	const n = broker.MaxInbox + 5*broker.MaxBatch
 	mail := r.mail()
@@ -362,13 +363,13 @@ func inboxOverflow(r *rig) {
 	defer cancel()
 	for !mail.gap {
 		if !mail.receive(ctx) {
-			r.Fatalf("%d letters of %d were received, and no gap reported", len(mail.read), n)
+			r.Fatalf("Receive returned %d of %d notices and reported no gap", len(mail.read), n)
 		}
 	}
 	last := r.task(inbox(mail.id))
 	r.enqueue(last)
 	r.cancel(last.ID)
-	for { // it works on
+	for { // the inbox still works
 		if l := mail.take(1)[0]; l.ID == last.ID {
 			return
 		}

@@ -12,8 +12,8 @@ var inspectorTests = []test{
 	{"Counts", inspectorCounts, needInspector},
 	{"CountsAfterCancel", inspectorCountsAfterCancel, needInspector},
 	{"QueuesAreSorted", inspectorQueuesSorted, needInspector},
-	{"QueuesThatAreKnown", inspectorQueuesKnown, needInspector | needLapse},
-	{"QueuesThatAreUnused", inspectorQueuesUnused, needInspector | needJump},
+	{"KnownQueues", inspectorQueuesKnown, needInspector | needLapse},
+	{"UnusedQueues", inspectorQueuesUnused, needInspector | needJump},
 	{"QueuesByAnotherClient", inspectorQueuesElsewhere, needInspector},
 	{"PageOfNothing", inspectorPageOfNothing, needInspector},
 	{"DeadLetter", inspectorDeadLetter, needInspector},
@@ -29,7 +29,7 @@ var inspectorTests = []test{
 	{"RequeueConcurrently", inspectorRequeueConcurrently, needInspector},
 }
 
-// counts returns what the inspector counts in a queue.
+// counts returns the counts of a queue, as Queues reports them.
 func counts(r *rig, queue string) broker.QueueInfo {
 	r.Helper()
 	infos, err := r.inspector().Queues(r.ctx)
@@ -41,11 +41,11 @@ func counts(r *rig, queue string) broker.QueueInfo {
 			return info
 		}
 	}
-	r.Fatalf("queue %q is not listed", queue)
+	r.Fatalf("Queues does not list queue %q", queue)
 	return broker.QueueInfo{}
 }
 
-// deadLetters reads all dead letters of a queue in pages, each once.
+// deadLetters reads all dead letters of a queue in pages. Each must be listed once.
 func deadLetters(r *rig, queue string, page int) map[broker.ID]*broker.DeadLetter {
 	r.Helper()
 	all := map[broker.ID]*broker.DeadLetter{}
@@ -56,11 +56,11 @@ func deadLetters(r *rig, queue string, page int) map[broker.ID]*broker.DeadLette
 			r.Fatalf("DeadLetters: %v", err)
 		}
 		if len(letters) > page+1000 {
-			r.Fatalf("DeadLetters returned %d letters, the limit was %d", len(letters), page)
+			r.Fatalf("DeadLetters returned %d dead letters, the limit was %d", len(letters), page)
 		}
 		for _, l := range letters {
 			if all[l.Task.ID] != nil {
-				r.Fatalf("dead letter %s is listed twice", l.Task.ID)
+				r.Fatalf("DeadLetters listed task %s twice", l.Task.ID)
 			}
 			all[l.Task.ID] = &l
 		}
@@ -69,11 +69,11 @@ func deadLetters(r *rig, queue string, page int) map[broker.ID]*broker.DeadLette
 		}
 		after = next
 	}
-	r.Fatalf("DeadLetters has no end")
+	r.Fatalf("DeadLetters returned a next page 10,000 times")
 	return nil
 }
 
-// requeued returns the entries of a requeue.
+// requeued requeues dead letters, and returns one error for each.
 func requeued(r *rig, ids ...broker.ID) []error {
 	r.Helper()
 	errs, err := r.inspector().Requeue(r.ctx, ids)
@@ -81,22 +81,22 @@ func requeued(r *rig, ids ...broker.ID) []error {
 		r.Fatalf("Requeue: %v", err)
 	}
 	if len(errs) != len(ids) {
-		r.Fatalf("Requeue returned %d entries for %d ids", len(errs), len(ids))
+		r.Fatalf("Requeue returned %d errors for %d ids", len(errs), len(ids))
 	}
 	return errs
 }
 
-// requeue must succeed.
+// requeue requeues dead letters, which must succeed.
 func requeue(r *rig, ids ...broker.ID) {
 	r.Helper()
 	for i, err := range requeued(r, ids...) {
 		if err != nil {
-			r.Fatalf("Requeue, entry %d: %v", i, err)
+			r.Fatalf("Requeue refused id %d of the call: %v", i, err)
 		}
 	}
 }
 
-// bury enqueues tasks that fail.
+// bury enqueues tasks and settles each as failed, so they are dead letters.
 func bury(r *rig, m *minion, tasks ...*broker.Task) []broker.Settlement {
 	r.Helper()
 	r.enqueue(tasks...)
@@ -117,7 +117,7 @@ func inspectorCounts(r *rig) {
 		r.Helper()
 		want.Name = "q"
 		if got := counts(r, "q"); got != want {
-			r.Fatalf("%+v, want %+v", got, want)
+			r.Fatalf("the queue is counted as %+v, want %+v", got, want)
 		}
 	}
 	check(broker.QueueInfo{Pending: 10, Scheduled: 3})
@@ -127,7 +127,7 @@ func inspectorCounts(r *rig) {
 		snooze(ds[3], time.Hour), release(ds[4]), m.finish(ds[5], broker.StateExpired))
 	check(broker.QueueInfo{Pending: 4, Running: 1, Scheduled: 5, Dead: 1})
 	if got := counts(r, "other"); got != (broker.QueueInfo{Name: "other", Pending: 2}) {
-		r.Fatalf("%+v, want 2 pending", got)
+		r.Fatalf("the queue is counted as %+v, want 2 pending", got)
 	}
 	m.close()
 	check(broker.QueueInfo{Pending: 5, Scheduled: 5, Dead: 1})
@@ -141,17 +141,17 @@ func inspectorCountsAfterCancel(r *rig) {
 	r.cancel(d.ID, tasks[1].ID, tasks[2].ID, tasks[8].ID, tasks[9].ID)
 	want := broker.QueueInfo{Name: "q", Pending: 3, Running: 1, Scheduled: 2}
 	if got := counts(r, "q"); got != want {
-		r.Fatalf("%+v, want %+v", got, want)
+		r.Fatalf("the queue is counted as %+v, want %+v", got, want)
 	}
 	m.settle(m.finish(d, broker.StateCanceled))
 	m.take(3)
 	want.Pending, want.Running = 0, 3
 	if got := counts(r, "q"); got != want {
-		r.Fatalf("%+v, want %+v", got, want)
+		r.Fatalf("the queue is counted as %+v, want %+v", got, want)
 	}
 }
 
-// queuesAre checks the names of the queues that a broker knows.
+// queuesAre checks the names of the queues that Queues lists.
 func (r *rig) queuesAre(i broker.Inspector, want ...string) {
 	r.Helper()
 	infos, err := i.Queues(r.ctx)
@@ -163,12 +163,12 @@ func (r *rig) queuesAre(i broker.Inspector, want ...string) {
 		names = append(names, info.Name)
 	}
 	if !slices.Equal(names, want) {
-		r.Fatalf("queues are %q, want %q", names, want)
+		r.Fatalf("Queues lists %q, want %q", names, want)
 	}
 }
 
-// A queue is known from the first task or consumer of it on, also when it is empty. To
-// ask for one, or to be refused, makes none.
+// A queue is listed as soon as it has had a task or a consumer, even when it is empty. Asking for a
+// queue does not create it, and neither does a refused task.
 func inspectorQueuesKnown(r *rig) {
 	i := r.inspector()
 	r.queuesAre(i)
@@ -195,13 +195,13 @@ func inspectorQueuesKnown(r *rig) {
 	r.pass(r.Lease + r.Slack)
 	r.queuesAre(i, "consumer", "later", "tasks")
 	if got := counts(r, "tasks"); got != (broker.QueueInfo{Name: "tasks"}) {
-		r.Fatalf("an empty queue is counted as %+v", got)
+		r.Fatalf("an empty queue is counted as %+v, want zeros", got)
 	}
 }
 
-// A queue is forgotten when it is empty and nobody uses it, and not before: not while a
-// task waits in it for months, is a dead letter, or a consumer serves it. It can be used
-// again, also by a consumer that another one has made it unused for.
+// A queue is removed from the list when it is empty and has been unused for some time. It is not
+// removed while a task in it is scheduled for months, while it has a dead letter, or while a
+// consumer serves it. A removed queue can be used again, also by a consumer.
 func inspectorQueuesUnused(r *rig) {
 	i := r.inspector()
 	m := r.minion("done", "dead", "served")
@@ -238,7 +238,7 @@ func inspectorQueuesUnused(r *rig) {
 	r.same(takenOf(m.take(1)), []broker.ID{waits.ID})
 }
 
-// Every client of a store knows its queues.
+// Every client of a store lists the same queues.
 func inspectorQueuesElsewhere(r *rig) {
 	other := r.other()
 	elsewhere, _ := can[broker.Inspector](other)
@@ -272,7 +272,7 @@ func inspectorQueuesSorted(r *rig) {
 		names = append(names, info.Name)
 	}
 	if want := []string{"B", "a", "a-b", "a.b", "m", "z"}; !slices.Equal(names, want) {
-		r.Fatalf("queues are %s, want %s", strings.Join(names, " "), strings.Join(want, " "))
+		r.Fatalf("Queues lists %s, want %s", strings.Join(names, " "), strings.Join(want, " "))
 	}
 }
 
@@ -282,14 +282,14 @@ func inspectorDeadLetter(r *rig) {
 	want := bury(r, m, task)[0]
 	dead := deadLetters(r, "q", 10)[task.ID]
 	if dead == nil {
-		r.Fatalf("a failed task is not among the dead letters")
+		r.Fatalf("a failed task is missing in the dead letters of its queue")
 	}
 	if diff := diffTask(dead.Task, *task); diff != "" {
-		r.Fatalf("the task changed on its way: %s", diff)
+		r.Fatalf("the task of the dead letter differs from the enqueued one: %s", diff)
 	}
 	r.equal(dead.Outcome, want.Outcome)
 	if others := deadLetters(r, "elsewhere", 10); len(others) > 0 {
-		r.Fatalf("it is among those of another queue as well")
+		r.Fatalf("the dead letter is listed for another queue too")
 	}
 }
 
@@ -302,12 +302,12 @@ func inspectorOnlyFailed(r *rig) {
 	}
 	dead := deadLetters(r, "q", 10)
 	if len(dead) != 1 || dead[tasks[1].ID] == nil {
-		r.Fatalf("%d dead letters, want the failed one alone", len(dead))
+		r.Fatalf("there are %d dead letters, want only the failed task", len(dead))
 	}
 	errs := requeued(r, idsOf(tasks)...)
 	for i, err := range errs {
 		if (i == 1) != (err == nil) {
-			r.Fatalf("Requeue of a task that %s: %v", finals[i], err)
+			r.Fatalf("Requeue of a task that is %s returned %v", finals[i], err)
 		}
 	}
 	r.same(takenOf(m.take(1)), idsOf(tasks[1:2]))
@@ -321,12 +321,12 @@ func inspectorPaging(r *rig) {
 	for _, page := range []int{1, 10, 57, 100, 5000} {
 		dead := deadLetters(r, "q", page)
 		if len(dead) != len(tasks) {
-			r.Fatalf("in pages of %d there are %d dead letters, want %d", page, len(dead), len(tasks))
+			r.Fatalf("in pages of %d, DeadLetters lists %d dead letters, want %d", page, len(dead), len(tasks))
 		}
 	}
 	letters, next, err := r.inspector().DeadLetters(r.ctx, "nowhere", "", 10)
 	if err != nil || len(letters) > 0 || next != "" {
-		r.Fatalf("DeadLetters of an unknown queue: %d, %q, %v", len(letters), next, err)
+		r.Fatalf("DeadLetters of an unknown queue returned %d dead letters, next %q, %v", len(letters), next, err)
 	}
 }
 
@@ -338,16 +338,16 @@ func inspectorRequeue(r *rig) {
 	requeue(r, task.ID)
 	r.in(broker.StatePending, task.ID)
 	if dead := deadLetters(r, "q", 10); len(dead) > 0 {
-		r.Fatalf("it is still among the dead letters")
+		r.Fatalf("a requeued task is still listed as a dead letter")
 	}
 	if got := counts(r, "q"); got.Pending != 1 || got.Dead != 0 {
-		r.Fatalf("%+v, want one pending", got)
+		r.Fatalf("the queue is counted as %+v, want one pending task", got)
 	}
-	r.enqueue(task) // a repeat is as harmless as ever
+	r.enqueue(task) // enqueueing the task again still has no effect
 	d := m.take1()
 	m.equals(d, task)
 	if d.Attempt <= 1 {
-		r.Fatalf("attempt %d, which was used up before", d.Attempt)
+		r.Fatalf("the requeued task has attempt %d, a number that was used before", d.Attempt)
 	}
 	s := m.succeed(d)
 	m.settle(s)
@@ -372,7 +372,7 @@ func inspectorRequeueRetries(r *rig) {
 	requeue(r, task.ID)
 	d = m.take1()
 	if d.Retried != 0 || d.Recoveries != 0 || d.Attempt <= 5 {
-		r.Fatalf("attempt %d, retried %d, recoveries %d; want more than 5, 0, 0", d.Attempt, d.Retried, d.Recoveries)
+		r.Fatalf("after a requeue: attempt %d, retried %d, recoveries %d; want more than 5, 0 and 0", d.Attempt, d.Retried, d.Recoveries)
 	}
 }
 
@@ -404,11 +404,11 @@ func inspectorRequeueNotFound(r *rig) {
 		}
 		r.is(err, broker.ErrNotFound)
 	}
-	r.is(requeued(r, dead.ID)[0], broker.ErrNotFound) // the second time
+	r.is(requeued(r, dead.ID)[0], broker.ErrNotFound) // it has been requeued already
 	r.sameSet(takenOf(m.take(2)), []broker.ID{dead.ID, pending.ID})
 	m.none()
 	if errs := requeued(r); len(errs) > 0 {
-		r.Fatalf("Requeue of nothing: %v", errs)
+		r.Fatalf("Requeue of no id returned %v", errs)
 	}
 }
 
@@ -422,7 +422,7 @@ func inspectorRequeueAgain(r *rig) {
 		m.settle(s)
 		dead := deadLetters(r, "q", 10)
 		if len(dead) != 1 || dead[task.ID] == nil {
-			r.Fatalf("%d dead letters, want the task again", len(dead))
+			r.Fatalf("there are %d dead letters, want the task that failed again", len(dead))
 		}
 		r.equal(dead[task.ID].Outcome, s.Outcome)
 	}
@@ -442,10 +442,10 @@ func inspectorRequeueMany(r *rig) {
 	m.none()
 }
 
-// A task that was requeued is not swept away when it would have ended as a
-// dead letter, nor is its next outcome.
+// The retention of a dead letter ends after its requeue. That must not remove the task, nor its
+// next outcome.
 func inspectorRequeueOutlives(r *rig) {
-	const keep = time.Second // so long that both are requeued before
+	const keep = time.Second // long enough that both are requeued before it ends
 	m := r.minion()
 	waits, done := r.task(kept(keep, keep)), r.task(kept(keep, keep))
 	bury(r, m, waits, done)
@@ -488,7 +488,7 @@ func inspectorRequeueConcurrently(r *rig) {
 			}
 		}
 		if won != 1 {
-			r.Fatalf("%d of 4 requeues succeeded, want 1", won)
+			r.Fatalf("%d of 4 concurrent requeues of one task succeeded, want 1", won)
 		}
 		d := m.take1()
 		m.none()

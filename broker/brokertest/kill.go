@@ -6,15 +6,15 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Cancelling what runs: its owner is told within a second, and it is never
+// A running task is cancelled: its owner is notified within a second, and the task is never
 // retried.
 var killTests = []test{
-	{"OwnerIsTold", killOwnerIsTold, 0},
-	{"OwnerIsToldWhileItWaits", killToldWhileWaiting, 0},
-	{"OnlyTheOwnerIsTold", killOnlyOwner, 0},
+	{"OwnerIsNotified", killOwnerIsNotified, 0},
+	{"OwnerIsNotifiedWhileItWaits", killNotifiedWhileWaiting, 0},
+	{"OnlyTheOwnerIsNotified", killOnlyOwner, 0},
 	{"ByAnotherClient", killByAnotherClient, 0},
-	{"WaitingOnesFirst", killWaitingFirst, 0},
-	{"ManyAreTold", killMany, 0},
+	{"WaitingTasksFirst", killWaitingFirst, 0},
+	{"ManyAreNotified", killMany, 0},
 	{"NobodyListens", killNobodyListens, 0},
 	{"SettledAsCanceled", killSettledAsCanceled, 0},
 	{"SuccessIsAccepted", killSuccess, 0},
@@ -25,16 +25,16 @@ var killTests = []test{
 	{"NextTaskIsNotMarked", killNextNotMarked, 0},
 }
 
-// isTold waits until OnCancel tells m of the task, which must be soon.
-func (m *minion) isTold(id broker.ID, start time.Time) {
+// isNotified waits until OnCancel reports the task to m, and checks that this is soon after start.
+func (m *minion) isNotified(id broker.ID, start time.Time) {
 	m.r.Helper()
-	m.r.eventually("OnCancel is called", func() bool { return m.told(id) })
+	m.r.eventually("OnCancel is called", func() bool { return m.notified(id) })
 	if late := time.Since(start); late > m.r.late(min(m.r.Prompt, time.Second)) {
-		m.r.Fatalf("OnCancel was called after %v", late)
+		m.r.Fatalf("OnCancel was called only after %v", late)
 	}
 }
 
-func killOwnerIsTold(r *rig) {
+func killOwnerIsNotified(r *rig) {
 	m := r.minion()
 	task := r.task()
 	r.enqueue(task)
@@ -42,13 +42,13 @@ func killOwnerIsTold(r *rig) {
 	r.idle()
 	start := time.Now()
 	r.canceled(task.ID, broker.CancelRequested)
-	m.isTold(task.ID, start) // though it does not ask for anything
+	m.isNotified(task.ID, start) // although it makes no call
 	r.in(broker.StateRunning, task.ID)
 	m.settle(m.finish(d, broker.StateCanceled))
 	r.in(broker.StateCanceled, task.ID)
 }
 
-func killToldWhileWaiting(r *rig) {
+func killNotifiedWhileWaiting(r *rig) {
 	m := r.minion()
 	task := r.task()
 	r.enqueue(task)
@@ -56,7 +56,7 @@ func killToldWhileWaiting(r *rig) {
 	done := m.waiting(r.ctx, 1, patience)
 	start := time.Now()
 	r.canceled(task.ID, broker.CancelRequested)
-	m.isTold(task.ID, start)
+	m.isNotified(task.ID, start)
 	next := r.task()
 	start = time.Now()
 	r.enqueue(next)
@@ -71,10 +71,10 @@ func killOnlyOwner(r *rig) {
 	b.take1()
 	start := time.Now()
 	r.cancel(tasks[1].ID)
-	b.isTold(tasks[1].ID, start)
+	b.isNotified(tasks[1].ID, start)
 	r.idle()
-	if a.told(tasks[0].ID) || b.told(tasks[0].ID) || a.told(tasks[1].ID) {
-		r.Fatalf("somebody was told of what it does not own, or was not cancelled")
+	if a.notified(tasks[0].ID) || b.notified(tasks[0].ID) || a.notified(tasks[1].ID) {
+		r.Fatalf("OnCancel was called for a task that the consumer does not own, or that was not cancelled")
 	}
 }
 
@@ -87,34 +87,34 @@ func killByAnotherClient(r *rig) {
 	r.idle()
 	start := time.Now()
 	if got := r.cancelAt(other, task.ID)[0]; got != broker.CancelRequested {
-		r.Fatalf("verdict is %q", got)
+		r.Fatalf("the verdict is %q", got)
 	}
-	m.isTold(task.ID, start)
+	m.isNotified(task.ID, start)
 }
 
-// What runs comes first in the batch, and yet its owner is told last: its slot
-// would be free for one of those that are to be cancelled.
+// The running task is the first of the batch, but its owner must be notified last. Otherwise it
+// would have a free slot for one of the tasks that are still to be cancelled.
 func killWaitingFirst(r *rig) {
 	m := r.minion()
 	tasks := r.batch(50)
 	r.enqueue(tasks...)
 	m.take(2)
-	m.onKill = func(broker.ID) { // on a goroutine of the broker's
+	m.onKill = func(broker.ID) { // runs on a goroutine of the broker
 		statuses, err := r.Broker.Lookup(r.ctx, idsOf(tasks[2:]))
 		if err != nil {
 			r.Errorf("Lookup: %v", err)
 		}
 		for _, st := range statuses {
 			if st.State != broker.StateCanceled {
-				r.Errorf("one that waited is %s when the owner of another is told", st.State)
+				r.Errorf("when OnCancel was called for a running task, a waiting task of the same Cancel was %s, want canceled", st.State)
 				return
 			}
 		}
 	}
 	start := time.Now()
 	r.cancel(idsOf(tasks)...)
-	m.isTold(tasks[0].ID, start)
-	m.isTold(tasks[1].ID, start)
+	m.isNotified(tasks[0].ID, start)
+	m.isNotified(tasks[1].ID, start)
 }
 
 func killMany(r *rig) {
@@ -125,12 +125,12 @@ func killMany(r *rig) {
 	ds := m.take(n)
 	for _, verdict := range r.cancel(idsOf(tasks)...) {
 		if verdict != broker.CancelRequested {
-			r.Fatalf("verdict is %q", verdict)
+			r.Fatalf("the verdict is %q", verdict)
 		}
 	}
 	r.eventually("OnCancel is called for all", func() bool {
 		for _, task := range tasks {
-			if !m.told(task.ID) {
+			if !m.notified(task.ID) {
 				return false
 			}
 		}
@@ -166,7 +166,7 @@ func killSettledAsCanceled(r *rig) {
 	r.enqueue(task)
 	d := m.take1()
 	r.canceled(task.ID, broker.CancelRequested)
-	mail.none() // it is told once it has ended
+	mail.none() // the notice is sent when the task has ended
 	s := m.finish(d, broker.StateCanceled)
 	m.settle(s)
 	r.equal(r.outcome(task.ID), s.Outcome)
@@ -175,7 +175,7 @@ func killSettledAsCanceled(r *rig) {
 	m.none()
 }
 
-// Whoever is done before the cancel reaches it is done.
+// A task that is settled before the cancel reaches it keeps its outcome.
 func killSuccess(r *rig) {
 	m := r.minion()
 	for _, state := range finals {
@@ -208,7 +208,7 @@ func killNeverRetried(r *rig) {
 		r.in(broker.StateCanceled, task.ID)
 		l := mail.take(1)[0]
 		if l.ID != task.ID || l.Outcome.State != broker.StateCanceled {
-			r.Fatalf("letter of %s: %s", l.ID, l.Outcome.State)
+			r.Fatalf("the inbox got a notice that task %s is %s", l.ID, l.Outcome.State)
 		}
 		r.equal(r.outcome(task.ID), l.Outcome)
 		r.pass(30*time.Millisecond, m)
@@ -219,15 +219,15 @@ func killNeverRetried(r *rig) {
 	mail.none()
 }
 
-// gone checks that a cancelled task whose owner is gone is final, or handed out
-// only to be settled as canceled.
-func gone(r *rig, m *minion, task *broker.Task) {
+// endsCanceled checks that a cancelled task, whose owner has closed or died, becomes canceled. The broker
+// may hand it out once more, marked as cancelled, only to be settled.
+func endsCanceled(r *rig, m *minion, task *broker.Task) {
 	r.Helper()
-	r.eventually("the cancelled task ends", func() bool {
+	r.eventually("the cancelled task is final", func() bool {
 		beat(m)
 		for _, d := range m.tryTake(1) {
 			if d.ID != task.ID || !d.Canceled {
-				r.Fatalf("task %s was handed out, canceled: %v", d.ID, d.Canceled)
+				r.Fatalf("task %s was handed out with Canceled %v, want the cancelled task with true", d.ID, d.Canceled)
 			}
 			m.settle(m.finish(d, broker.StateCanceled))
 		}
@@ -243,7 +243,7 @@ func killClose(r *rig) {
 	m.take1()
 	r.canceled(task.ID, broker.CancelRequested)
 	m.close()
-	gone(r, other, task)
+	endsCanceled(r, other, task)
 	mail.take(1)
 	mail.none()
 }
@@ -255,16 +255,16 @@ func killOwnerDies(r *rig) {
 	late := dying.take1()
 	r.canceled(task.ID, broker.CancelRequested)
 	r.reap([]*minion{m}, dying)
-	gone(r, m, task)
+	endsCanceled(r, m, task)
 	if err := lost(dying.Settle(r.ctx, []broker.Settlement{dying.succeed(late)})); err == nil {
-		r.Fatalf("the late settlement was accepted")
+		r.Fatalf("the settlement of a lost lease was accepted")
 	}
 	r.in(broker.StateCanceled, task.ID)
 	mail.take(1)
 	mail.none()
 }
 
-// The mark of a cancelled task survives that its next owner dies as well.
+// A cancelled task stays marked if its next owner dies too.
 func killOwnerDiesTwice(r *rig) {
 	dying, heir, m := r.minion(), r.minion(), r.minion()
 	task := r.task()
@@ -274,7 +274,7 @@ func killOwnerDiesTwice(r *rig) {
 	r.reap([]*minion{m, heir}, dying)
 	heir.tryTake(1)
 	r.reap([]*minion{m}, heir)
-	gone(r, m, task)
+	endsCanceled(r, m, task)
 }
 
 func killNextNotMarked(r *rig) {
@@ -285,6 +285,6 @@ func killNextNotMarked(r *rig) {
 	r.canceled(d.ID, broker.CancelRequested)
 	m.settle(retry(d, 0))
 	if d = m.take1(); d.Canceled || d.ID != tasks[1].ID {
-		r.Fatalf("task %s, canceled: %v", d.ID, d.Canceled)
+		r.Fatalf("task %s was handed out with Canceled %v, want a new task with false", d.ID, d.Canceled)
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// An owner lives by its heartbeats. What it held when it died comes back, once,
-// and nothing is counted as a retry.
+// A consumer keeps its lease by heartbeats. When it dies, the tasks that it held return to their
+// queues once, and this does not count as a retry.
 var leaseTests = []test{
-	{"IsTold", leaseIsTold, needLapse},
+	{"IsReported", leaseIsReported, needLapse},
 	{"BackAfterDeath", leaseBackAfterDeath, needLapse},
 	{"NotBackBefore", leaseNotBackBefore, needLapse},
 	{"HeartbeatsKeepIt", leaseHeartbeatsKeep, needLapse},
@@ -21,7 +21,7 @@ var leaseTests = []test{
 	{"NoRenewalAfterDeath", leaseNoRenewal, needLapse},
 	{"DeathGoesToTheFront", leaseDeathGoesToTheFront, needLapse},
 	{"DeathsAreCounted", leaseDeathsAreCounted, needLapse},
-	{"RetriesAndDeathsAreApart", leaseRetriesAndDeaths, needLapse},
+	{"RetriesAndDeathsCountSeparately", leaseRetriesAndDeaths, needLapse},
 	{"DeathOfARetry", leaseDeathOfARetry, needLapse},
 	{"DeathWithSeveralQueues", leaseDeathSeveralQueues, needLapse},
 	{"DeathWithThousands", leaseDeathWithThousands, needLapse},
@@ -33,14 +33,14 @@ var leaseTests = []test{
 	{"SettledIsNotGivenBack", leaseSettledIsNotGivenBack, needLapse},
 }
 
-func leaseIsTold(r *rig) {
+func leaseIsReported(r *rig) {
 	m := r.minion()
 	lease, every := m.Lease()
 	if lease != r.Lease || every <= 0 || every > lease/2 {
-		r.Fatalf("Lease returned %v and %v; the harness says %v, and two heartbeats must fit in it", lease, every, r.Lease)
+		r.Fatalf("Lease returned %v and heartbeats every %v; want the lease of the harness, %v, with time for two heartbeats", lease, every, r.Lease)
 	}
 	if m.ID().IsZero() || m.ID() == r.minion().ID() {
-		r.Fatalf("the id of a consumer is %s, want one of its own", m.ID())
+		r.Fatalf("the id of a consumer is %s, want an id that no other consumer has", m.ID())
 	}
 }
 
@@ -92,7 +92,7 @@ func leaseHeartbeatsKeep(r *rig) {
 	m.settle(m.succeed(d))
 }
 
-// Without anybody there to see it die, tasks come back when somebody asks.
+// No consumer is there when the owner dies. The tasks return when the next consumer asks.
 func leaseBackByItself(r *rig) {
 	task := r.task()
 	r.enqueue(task)
@@ -120,14 +120,14 @@ func leaseLateSettlement(r *rig) {
 			}
 		}
 	}
-	refused() // while they are pending again
+	refused() // while the tasks are pending again
 	r.in(broker.StatePending, idsOf(tasks)...)
 	ds := m.take(2)
-	refused() // while another one runs them
+	refused() // while another consumer runs them
 	r.in(broker.StateRunning, idsOf(tasks)...)
 	want := m.succeed(ds[0])
 	m.settle(want, retry(ds[1], time.Hour))
-	refused() // when they are settled
+	refused() // after they are settled
 	r.equal(r.outcome(ds[0].ID), want.Outcome)
 	r.in(broker.StateRetrying, ds[1].ID)
 	mail.take(1)
@@ -135,17 +135,16 @@ func leaseLateSettlement(r *rig) {
 	m.none()
 }
 
-// A minion that was taken for dead does not come back to life by its heartbeat.
-// A minion counts its lease from what OnRenewed says. That must not be later than when
-// the request was sent: the broker may have counted from there.
+// A consumer counts its lease from the time that OnRenewed reports. That time must not be later
+// than when the request was sent, because the broker may count from there.
 func leaseRenewal(r *rig) {
 	began := time.Now()
 	m := r.minion()
 	for range 3 {
 		ended := time.Now()
 		for _, n := range m.renewed() {
-			if n.asked.Before(began) || n.asked.After(ended) || n.asked.After(n.told) {
-				r.Fatalf("OnRenewed said at %v that the lease counts from %v; the call lasted from %v to %v", n.told, n.asked, began, ended)
+			if n.asked.Before(began) || n.asked.After(ended) || n.asked.After(n.reported) {
+				r.Fatalf("OnRenewed said at %v that the lease counts from %v, but the call lasted from %v to %v", n.reported, n.asked, began, ended)
 			}
 		}
 		time.Sleep(time.Millisecond)
@@ -160,10 +159,11 @@ func leaseNoRenewal(r *rig) {
 	dying.renewed()
 	r.is(dying.Heartbeat(r.ctx, broker.Load{}), broker.ErrLeaseLost)
 	if got := dying.renewed(); len(got) > 0 {
-		r.Fatalf("OnRenewed was called %d times for a lease that has ended", len(got))
+		r.Fatalf("OnRenewed was called %d times after the lease had ended", len(got))
 	}
 }
 
+// A heartbeat after the end of its lease does not give a consumer its lease back.
 func leaseLateHeartbeat(r *rig) {
 	dying, m := r.minion(), r.minion()
 	task := r.task()
@@ -176,18 +176,18 @@ func leaseLateHeartbeat(r *rig) {
 		ds, err := dying.Dequeue(r.ctx, dying.queues, 5, 0)
 		r.is(err, broker.ErrLeaseLost)
 		if len(ds) > 0 {
-			r.Fatalf("a consumer that lost its lease was handed %d tasks", len(ds))
+			r.Fatalf("a consumer without a lease was handed %d tasks", len(ds))
 		}
 	}
 	infos, err := r.Broker.Minions(r.ctx)
 	if err != nil || len(infos) != 1 || infos[0].ID != m.ID() {
-		r.Fatalf("Minions: %v, %v; want only the living one", infos, err)
+		r.Fatalf("Minions returned %v, %v; want only the living minion", infos, err)
 	}
 	r.attempt(m.take1(), 2, 0, 1)
 	if err := dying.Close(r.ctx); err != nil {
 		r.is(err, broker.ErrLeaseLost)
 	}
-	r.in(broker.StateRunning, task.ID) // its late Close takes nothing from the owner
+	r.in(broker.StateRunning, task.ID) // the late Close takes no task from its new owner
 	m.none()
 }
 
@@ -240,8 +240,7 @@ func leaseRetriesAndDeaths(r *rig) {
 	r.attempt(m.take1(), 7, 3, 1)
 }
 
-// What waits for its retry is nobody's; the death of the last owner is nothing
-// to it.
+// A task that waits for its retry has no owner. The death of its last owner does not affect it.
 func leaseDeathOfARetry(r *rig) {
 	m, dying := r.minion(), r.minion()
 	wait := r.Lease * 2
@@ -261,7 +260,7 @@ func leaseDeathSeveralQueues(r *rig) {
 	r.enqueue(append(a, b...)...)
 	dying.take(6)
 	r.reap([]*minion{m}, dying)
-	r.back(idsOf(b), m) // m serves only one of the queues
+	r.back(idsOf(b), m) // m serves one of the two queues only
 	r.sameSet(takenOf(m.take(3)), idsOf(b))
 	late := r.minion("a")
 	r.back(idsOf(a), late, m)
@@ -306,7 +305,7 @@ func leaseDeathWithLargePayloads(r *rig) {
 	}
 }
 
-// Several survivors look after the dead at the same time.
+// Several consumers recover the tasks of a dead one at the same time.
 func leaseTwoSurvivors(r *rig) {
 	const n, survivors = 1200, 4
 	dying := r.minion()
@@ -365,7 +364,7 @@ func leaseCloseGivesBack(r *rig) {
 	r.in(broker.StatePending, idsOf(tasks)...)
 	got := other.take(6)
 	if took := time.Since(start); took > r.prompt() {
-		r.Fatalf("what a closed consumer held came back after %v", took)
+		r.Fatalf("the tasks of a closed consumer returned only after %v", took)
 	}
 	r.sameSet(takenOf(got), idsOf(tasks))
 	for _, d := range got {
@@ -375,7 +374,7 @@ func leaseCloseGivesBack(r *rig) {
 			r.attempt(d, 2, 0, 0)
 		}
 	}
-	m.close() // it may be called twice
+	m.close() // Close may be called twice
 	r.in(broker.StateRunning, idsOf(tasks)...)
 }
 

@@ -7,8 +7,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Every size and name has a limit, and what is over it is refused with an error
-// that names it.
+// Every size and name has a limit. A value above the limit is refused with an error that names the
+// limit.
 var limitTests = []test{
 	{"AreSet", limitsAreSet, 0},
 	{"Payload", limitsPayload, 0},
@@ -27,8 +27,8 @@ func limitsAreSet(r *rig) {
 	}
 }
 
-// over checks that a task is refused as too large, with the limit named, and
-// that the same task within it is delivered.
+// over checks that a task above a limit is refused as too large with an error that names the limit,
+// and that a task within the limit is delivered.
 func over(r *rig, limit string, within, beyond func(*broker.Task)) {
 	r.Helper()
 	m := r.minion()
@@ -37,7 +37,7 @@ func over(r *rig, limit string, within, beyond func(*broker.Task)) {
 	r.is(err, broker.ErrTooLarge)
 	r.is(err, broker.ErrInvalid)
 	if !strings.Contains(err.Error(), limit) || !strings.Contains(err.Error(), task.Name) {
-		r.Fatalf("error %q names neither limit %s nor task %s", err, limit, task.Name)
+		r.Fatalf("the error is %q, want one that names the limit %s and the task %s", err, limit, task.Name)
 	}
 	r.in(broker.StateUnknown, task.ID)
 	m.none()
@@ -75,14 +75,14 @@ func limitsResult(r *rig) {
 	err := m.settled(s)[0]
 	r.is(err, broker.ErrTooLarge)
 	if !strings.Contains(err.Error(), itoa(limit)) || !strings.Contains(err.Error(), task.Name) {
-		r.Fatalf("error %q names neither the limit nor the task", err)
+		r.Fatalf("the error is %q, want one that names the limit and the task", err)
 	}
 	s.Outcome.Result = make([]byte, limit)
 	m.settle(s)
 	r.equal(r.outcome(task.ID), s.Outcome)
 }
 
-// An error that is too long is cut, not refused: the task has ended.
+// The text of an error that is too long is cut, not refused, because the task has ended.
 func limitsErrorTexts(r *rig) {
 	m, mail := r.minion(), r.mail()
 	task := r.task(inbox(mail.id))
@@ -100,7 +100,7 @@ func limitsErrorTexts(r *rig) {
 			{o.Err.Stack, s.Outcome.Err.Stack, broker.MaxStack},
 		} {
 			if len(text.got) > text.limit || len(text.got) < text.limit-64 || text.got[:100] != text.whole[:100] {
-				r.Fatalf("a text of %d bytes was cut to %d, the limit is %d", len(text.whole), len(text.got), text.limit)
+				r.Fatalf("a text of %d bytes was cut to %d bytes, the limit is %d", len(text.whole), len(text.got), text.limit)
 			}
 		}
 	}
@@ -152,6 +152,6 @@ func limitsConsume(r *rig) {
 		r.is(err, broker.ErrInvalid)
 	}
 	if n := len(r.registry(r.Broker)); n != 0 {
-		r.Fatalf("%d minions are registered that could not be opened", n)
+		r.Fatalf("after refused calls of Consume %d minions are registered, want none", n)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/faulty"
 )
 
-// Clients at once, whose operations must have an order that explains them:
-// linearizability, as porcupine decides it.
+// Several clients work at the same time. Some order of their operations must explain all results
+// (linearizability). The package porcupine searches for that order.
 var linearTests = []test{
 	{"Tasks", func(r *rig) { r.linear(linearTasks, taskModel, nil) }, 0},
 	{"TasksWithFaults", func(r *rig) { r.linear(linearTasks, taskModel, linearFaults) }, 0},
@@ -23,27 +23,27 @@ var linearTests = []test{
 }
 
 const (
-	linearRounds  = 4 // histories of a test
+	linearRounds  = 4 // histories for each test
 	linearClients = 4
-	linearOps     = 60 // of each client in a history
-	linearItems   = 12 // tasks or keys of a history
+	linearOps     = 60 // operations of each client in a history
+	linearItems   = 12 // tasks or keys in a history
 )
 
-// linearFaults are requests that fail before or after they are carried out. The
-// models know none that are carried out twice and have one reply.
+// linearFaults lets requests fail before or after they are carried out. It does not repeat requests
+// inside the broker, since the models do not cover an operation with two effects and one result.
 var linearFaults = &faulty.Rates{Before: 60, After: 120}
 
-// linear lets clients work and checks what they have seen.
+// linear lets clients work, and checks the history of their operations.
 func (r *rig) linear(work func(*clients, int, *rand.Rand), model porcupine.Model, rates *faulty.Rates) {
 	r.Helper()
 	for round := range linearRounds {
 		if ops := r.operate(work, rates, uint64(round)); !porcupine.CheckOperations(model, ops) {
-			r.Fatalf("round %d: no order explains the %d operations: %s", round, len(ops), unexplained(model, ops))
+			r.Fatalf("round %d: no order explains the results of the %d operations. The operations of a part without an order are:\n%s", round, len(ops), unexplained(model, ops))
 		}
 	}
 }
 
-// unexplained returns the operations of a part that has no order.
+// unexplained returns the operations of a part of the history for which there is no order.
 func unexplained(model porcupine.Model, ops []porcupine.Operation) (text string) {
 	for _, part := range model.Partition(ops) {
 		if porcupine.CheckOperations(model, part) {
@@ -57,7 +57,7 @@ func unexplained(model porcupine.Model, ops []porcupine.Operation) (text string)
 	return text
 }
 
-// clients are several at work at the same time.
+// clients are several clients that work at the same time, and their history.
 type clients struct {
 	r     *rig
 	at    []broker.Broker // of each client
@@ -70,8 +70,8 @@ type clients struct {
 	ops   []porcupine.Operation
 }
 
-// operate returns what the clients of a round did. A rig's broker is used by some
-// of them, another client of its store by the others.
+// operate runs the clients of one round, and returns the history of their operations. Half of the
+// clients use the broker of the rig, the others use another client of its store.
 func (r *rig) operate(work func(*clients, int, *rand.Rand), rates *faulty.Rates, round uint64) []porcupine.Operation {
 	c := &clients{r: r, queue: "linear" + itoa(int(round))}
 	other := r.other()
@@ -91,7 +91,7 @@ func (r *rig) operate(work func(*clients, int, *rand.Rand), rates *faulty.Rates,
 	return c.ops
 }
 
-// tick returns the time: it counts what happens.
+// tick advances the logical clock and returns the time.
 func (c *clients) tick() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,8 +99,8 @@ func (c *clients) tick() int64 {
 	return c.clock
 }
 
-// note notes an operation that has returned. One whose outcome is unknown may
-// take effect at any time from its call on.
+// note records an operation that has returned. An operation with an unknown outcome may take effect
+// at any time after its call.
 func (c *clients) note(client int, call int64, input, output any, unknown bool) {
 	end := c.tick()
 	if unknown {
@@ -111,43 +111,43 @@ func (c *clients) note(client int, call int64, input, output any, unknown bool) 
 	c.ops = append(c.ops, porcupine.Operation{ClientId: client, Call: call, Return: end, Input: input, Output: output})
 }
 
-// doubt says whether an error leaves open what has happened, and whether nothing
-// has.
+// doubt classifies an error. unknown: the request may have taken effect or not. nothing: it has not
+// taken effect, and may be repeated.
 func doubt(err error) (unknown, nothing bool) {
 	unknown = errors.Is(err, broker.ErrIndeterminate)
 	return unknown, !unknown && errors.Is(err, broker.ErrUnavailable)
 }
 
-// place is a client's consumer, and what it has in hand.
-type place struct {
+// seat is the consumer of one client, and the tasks that it holds.
+type seat struct {
 	broker.Consumer
 	c      *clients
 	client int
 	hand   []*broker.Delivery
-	since  int64 // the call of the first dequeue of which nothing is known; 0 if there is none
+	since  int64 // time of the first dequeue whose reply was lost; 0 if none was
 }
 
-// consumer opens a client's consumer. What it holds at the end comes back.
-func (c *clients) consumer(client int) *place {
+// consumer opens the consumer of a client. Its tasks return to the queue when the broker closes it.
+func (c *clients) consumer(client int) *seat {
 	for range 100 {
 		m, err := c.at[client].Consume(c.r.ctx, broker.ConsumerConfig{Queues: []string{c.queue}, Slots: 100})
 		if err == nil {
-			return &place{Consumer: m, c: c, client: client}
+			return &seat{Consumer: m, c: c, client: client}
 		}
 		if unknown, nothing := doubt(err); !unknown && !nothing {
 			c.r.Errorf("Consume: %v", err)
 			return nil
 		}
 	}
-	c.r.Errorf("Consume has failed a hundred times")
+	c.r.Errorf("Consume failed or was unknown a hundred times in a row")
 	return nil
 }
 
-// take dequeues, and tells which tasks came since which call.
-func (p *place) take(told func(d *broker.Delivery, call int64)) {
+// take dequeues, and reports each task with the time of the call that took it.
+func (p *seat) take(report func(d *broker.Delivery, call int64)) {
 	call := p.c.tick()
 	if p.since > 0 {
-		call = p.since // the reply that was lost may have had them
+		call = p.since // the lost reply of that call may have had these tasks
 	}
 	got, err := p.Dequeue(p.c.r.ctx, []string{p.c.queue}, 3, time.Millisecond)
 	if err != nil {
@@ -161,23 +161,23 @@ func (p *place) take(told func(d *broker.Delivery, call int64)) {
 	p.since = 0
 	p.hand = append(p.hand, got...)
 	for _, d := range got {
-		told(d, call)
+		report(d, call)
 	}
 }
 
-// takeWhatWasLost dequeues until nothing is open about what was taken.
-func (p *place) takeWhatWasLost(told func(d *broker.Delivery, call int64)) {
+// takeWhatWasLost dequeues until no reply of a dequeue is missing.
+func (p *seat) takeWhatWasLost(report func(d *broker.Delivery, call int64)) {
 	for range 100 {
 		if p.since == 0 {
 			return
 		}
-		p.take(told)
+		p.take(report)
 	}
-	p.c.r.Errorf("Dequeue has failed a hundred times")
+	p.c.r.Errorf("Dequeue failed or was unknown a hundred times in a row")
 }
 
-// settle settles what is first in hand, and keeps it if the outcome is unknown.
-func (p *place) settle(told func(d *broker.Delivery, call int64, unknown bool)) {
+// settle settles the first task in hand. It keeps the task if the outcome is unknown.
+func (p *seat) settle(report func(d *broker.Delivery, call int64, unknown bool)) {
 	if len(p.hand) == 0 {
 		return
 	}
@@ -198,5 +198,5 @@ func (p *place) settle(told func(d *broker.Delivery, call int64, unknown bool)) 
 	case !unknown:
 		p.hand = p.hand[1:]
 	}
-	told(d, call, unknown)
+	report(d, call, unknown)
 }

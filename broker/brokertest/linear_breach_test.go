@@ -13,7 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 )
 
-// A broker that breaks one of the promises is found out by the models.
+// The models find a broker that breaks one of the promises.
 func TestLinearSeesBreaches(t *testing.T) {
 	t.Parallel()
 	for _, breach := range []struct {
@@ -24,10 +24,10 @@ func TestLinearSeesBreaches(t *testing.T) {
 	}{
 		{"none", linearTasks, taskModel, func(b *memory.Broker) broker.Broker { return b }},
 		{"none, of keys", linearKeys, keyModel, func(b *memory.Broker) broker.Broker { return b }},
-		{"a cancel that does nothing", linearTasks, taskModel, func(b *memory.Broker) broker.Broker { return idleCancel{b} }},
-		{"a task that is there twice", linearTasks, taskModel, func(b *memory.Broker) broker.Broker { return &twins{Broker: b} }},
-		{"a key that nobody looks at", linearKeys, keyModel, func(b *memory.Broker) broker.Broker { return keyless{b} }},
-		{"a key that its task takes along", linearKeys, keyModel, func(b *memory.Broker) broker.Broker { return &lockers{Broker: b} }},
+		{"a cancel has no effect", linearTasks, taskModel, func(b *memory.Broker) broker.Broker { return idleCancel{b} }},
+		{"a task exists twice", linearTasks, taskModel, func(b *memory.Broker) broker.Broker { return &twins{Broker: b} }},
+		{"keys are ignored", linearKeys, keyModel, func(b *memory.Broker) broker.Broker { return keyless{b} }},
+		{"a key is never released", linearKeys, keyModel, func(b *memory.Broker) broker.Broker { return &lockers{Broker: b} }},
 	} {
 		t.Run(breach.name, func(t *testing.T) {
 			t.Parallel()
@@ -39,13 +39,13 @@ func TestLinearSeesBreaches(t *testing.T) {
 				_ = b.Close()
 			}
 			if want := breach.name[:4] != "none"; seen != want {
-				t.Errorf("it was seen: %v, want %v", seen, want)
+				t.Errorf("the breach was found: %v, want %v", seen, want)
 			}
 		})
 	}
 }
 
-// idleCancel cancels nothing.
+// idleCancel returns verdicts and cancels nothing.
 type idleCancel struct{ *memory.Broker }
 
 func (b idleCancel) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVerdict, error) {
@@ -59,7 +59,7 @@ func (b idleCancel) Cancel(ctx context.Context, ids []broker.ID) ([]broker.Cance
 	return verdicts, err
 }
 
-// twins hands what is enqueued again out again.
+// twins hands a task that is enqueued again out a second time.
 type twins struct {
 	*memory.Broker
 	mu    sync.Mutex
@@ -105,7 +105,7 @@ func (c *twinConsumer) Settle(ctx context.Context, batch []broker.Settlement) ([
 	return make([]error, len(batch)), err
 }
 
-// keyless does not look at keys.
+// keyless ignores unique keys.
 type keyless struct{ *memory.Broker }
 
 func (b keyless) Enqueue(ctx context.Context, tasks []*broker.Task) error {
@@ -114,7 +114,7 @@ func (b keyless) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	return b.Broker.Enqueue(ctx, []*broker.Task{&free})
 }
 
-// lockers keep a key for whoever had it first.
+// lockers never releases a key: its first holder keeps it.
 type lockers struct {
 	*memory.Broker
 	mu   sync.Mutex

@@ -6,10 +6,10 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// linearModel is a model of things that know nothing of each other, each of which
-// starts in the state first. Step returns the state after an operation, and whether
-// it can have that output; an operation whose outcome is unknown has happened or
-// not.
+// linearModel returns a model of independent objects, such as tasks or keys. Each starts in the
+// state first, and key says which object an operation is about. step returns the state after an
+// operation, and whether the operation can have that output. An operation with an unknown outcome
+// has happened or not.
 func linearModel[S, K comparable, In, Out any](
 	first S, key func(In) K, step func(S, In, Out) (S, bool), unknown func(Out) bool,
 ) porcupine.Model {
@@ -31,17 +31,17 @@ func linearModel[S, K comparable, In, Out any](
 	}).ToModel()
 }
 
-// byKey cuts a history by what its operations are about.
+// byKey splits a history by the objects of its operations.
 func byKey[K comparable](key func(input any) K) func([]porcupine.Operation) [][]porcupine.Operation {
 	return func(history []porcupine.Operation) [][]porcupine.Operation {
-		place := make(map[K]int)
+		index := make(map[K]int)
 		var parts [][]porcupine.Operation
 		for _, op := range history {
 			k := key(op.Input)
-			at, known := place[k]
+			at, known := index[k]
 			if !known {
 				at = len(parts)
-				place[k], parts = at, append(parts, nil)
+				index[k], parts = at, append(parts, nil)
 			}
 			parts[at] = append(parts[at], op)
 		}

@@ -2,13 +2,13 @@ package brokertest
 
 import "github.com/go-arbiter/arbiter/broker"
 
-// taskAct is what a client does to a task.
+// taskAct is the kind of an operation on a task.
 type taskAct uint8
 
 const (
 	actEnqueue taskAct = iota
-	actTake            // it comes with a dequeue
-	actSettle          // as succeeded, by its owner
+	actTake            // a dequeue returns the task
+	actSettle          // its owner settles it as succeeded
 	actCancel
 	actLook
 )
@@ -19,28 +19,28 @@ type taskInput struct {
 	act taskAct
 }
 
-// taskOutput is what came of it.
+// taskOutput is the result of an operation.
 type taskOutput struct {
-	unknown bool // whether it has taken effect
+	unknown bool // it is not known whether the operation has taken effect
 	verdict broker.CancelVerdict
-	state   broker.State // of actLook
+	state   broker.State // the result of actLook
 }
 
-// taskState is the life of a task as far as these clients can see it: unknown,
-// pending, running, succeeded or canceled, and whether it was cancelled while it ran.
+// taskState is the state of a task as these clients can see it: unknown, pending, running,
+// succeeded or canceled. marked means that it was cancelled while it ran.
 type taskState struct {
 	state  broker.State
 	marked bool
 }
 
-// taskModel says in which orders operations on one task can have happened.
+// taskModel accepts the possible orders of operations on one task.
 var taskModel = linearModel(taskState{},
 	func(in taskInput) broker.ID { return in.id },
 	func(s taskState, in taskInput, out taskOutput) (taskState, bool) { return s.step(in.act, out) },
 	func(out taskOutput) bool { return out.unknown },
 )
 
-// step returns the state after an operation, and whether it can have that output.
+// step returns the state after an operation, and whether the operation can have that output.
 func (s taskState) step(act taskAct, out taskOutput) (next taskState, ok bool) {
 	next = s
 	switch act {
@@ -52,7 +52,7 @@ func (s taskState) step(act taskAct, out taskOutput) (next taskState, ok bool) {
 	case actTake:
 		next.state = broker.StateRunning
 		return next, s.state == broker.StatePending
-	case actSettle: // again if it was settled so before
+	case actSettle: // a repeat of the same settlement is accepted
 		if s.state == broker.StateRunning {
 			next.state = broker.StateSucceeded
 		}

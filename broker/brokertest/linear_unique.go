@@ -5,33 +5,33 @@ import "github.com/go-arbiter/arbiter/broker"
 // keyInput is an operation on a task that has a unique key.
 type keyInput struct {
 	key string
-	id  int     // of the tasks with that key
+	id  int     // the number of the task among those with that key
 	act taskAct // actEnqueue, actSettle or actCancel
 }
 
-// keyOutput is what came of it.
+// keyOutput is the result of an operation.
 type keyOutput struct {
 	unknown bool
-	holder  int // of the key, by the word of an enqueue that was refused; -1 if it was not
+	holder  int // the holder that a refused enqueue named; -1 if it was accepted
 	verdict broker.CancelVerdict
 }
 
-// keyState is who holds a key, -1 for nobody, and which tasks were there and have
+// keyState is the task that holds the key, -1 if none does, and the set of the tasks that have
 // ended.
 type keyState struct {
 	holder int
 	ended  uint64
 }
 
-// keyModel says in which orders operations on one key can have happened.
+// keyModel accepts the possible orders of operations on one key.
 var keyModel = linearModel(keyState{holder: -1},
 	func(in keyInput) string { return in.key },
 	keyState.step,
 	func(out keyOutput) bool { return out.unknown },
 )
 
-// step returns the state after an operation, and whether it can have that output.
-// Whether the holder runs is left open: a cancel that finds it so ends nothing.
+// step returns the state after an operation, and whether the operation can have that output. The
+// model does not know whether the holder runs. A cancel of a running holder ends nothing.
 func (s keyState) step(in keyInput, out keyOutput) (next keyState, ok bool) {
 	next = s
 	over := s.ended&(1<<in.id) != 0
@@ -39,7 +39,7 @@ func (s keyState) step(in keyInput, out keyOutput) (next keyState, ok bool) {
 	switch in.act {
 	case actEnqueue:
 		switch {
-		case over, s.holder == in.id: // a repetition
+		case over, s.holder == in.id: // the task has been enqueued before
 			return next, out.holder == -1
 		case s.holder >= 0:
 			return next, out.holder == s.holder

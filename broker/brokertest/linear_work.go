@@ -7,8 +7,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// linearTasks is a client that enqueues tasks which others enqueue too, takes and
-// settles, cancels and looks.
+// linearTasks is one client. It enqueues tasks that other clients enqueue too, takes and settles
+// tasks, cancels some, and looks some up.
 func linearTasks(c *clients, client int, rng *rand.Rand) {
 	p := c.consumer(client)
 	if p == nil {
@@ -17,8 +17,8 @@ func linearTasks(c *clients, client int, rng *rand.Rand) {
 	taken := func(d *broker.Delivery, call int64) {
 		c.note(client, call, taskInput{d.ID, actTake}, taskOutput{}, false)
 	}
-	// A dequeue whose reply was lost may have taken tasks. The next one brings them, and
-	// without it others see tasks run that nobody has taken.
+	// A dequeue whose reply was lost may have taken tasks. The next dequeue returns them. Without
+	// it, the history would have no hand-out for tasks that other clients see running.
 	defer p.takeWhatWasLost(taken)
 	b, ctx := c.at[client], c.r.ctx
 	for range linearOps {
@@ -57,7 +57,7 @@ func linearTasks(c *clients, client int, rng *rand.Rand) {
 			continue
 		}
 		if err != nil && !unknown {
-			c.r.Errorf("%v of %s: %v", in.act, t.ID, err)
+			c.r.Errorf("operation %v on task %s: %v", in.act, t.ID, err)
 			return
 		}
 		out.unknown = unknown
@@ -65,8 +65,8 @@ func linearTasks(c *clients, client int, rng *rand.Rand) {
 	}
 }
 
-// linearKeys is a client that enqueues tasks of its own under keys that others use
-// too, and ends some.
+// linearKeys is one client. It enqueues its own tasks under keys that other clients use too, and
+// ends some of them.
 func linearKeys(c *clients, client int, rng *rand.Rand) {
 	const keys = 3
 	p := c.consumer(client)
@@ -74,7 +74,7 @@ func linearKeys(c *clients, client int, rng *rand.Rand) {
 		return
 	}
 	b, ctx := c.at[client], c.r.ctx
-	// Tasks are known to all by their number and their key.
+	// Every client knows the number and the key of each task.
 	number := make(map[broker.ID]int)
 	for i, t := range c.tasks {
 		number[t.ID] = i
@@ -116,7 +116,7 @@ func linearKeys(c *clients, client int, rng *rand.Rand) {
 			continue
 		}
 		if err != nil && !unknown {
-			c.r.Errorf("%v of %s: %v", in.act, t.ID, err)
+			c.r.Errorf("operation %v on task %s: %v", in.act, t.ID, err)
 			return
 		}
 		out.unknown = unknown

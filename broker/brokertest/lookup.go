@@ -36,19 +36,19 @@ func lookupEachState(r *rig) {
 		broker.StatePending, broker.StateScheduled, broker.StateUnknown)
 	for i, st := range r.lookup(idsOf(tasks)...) {
 		if st.State != want[i] {
-			r.Fatalf("task %d is %s, want %s", i, st.State, want[i])
+			r.Fatalf("Lookup says that task %d is %s, want %s", i, st.State, want[i])
 		}
 		if known := st.State != broker.StateUnknown; known && st.Queue != "q" {
-			r.Fatalf("%s task is in queue %q, want %q", st.State, st.Queue, "q")
+			r.Fatalf("Lookup says that a %s task is in queue %q, want %q", st.State, st.Queue, "q")
 		}
 		if (st.Outcome != nil) != st.State.Final() {
-			r.Fatalf("%s task has outcome %v", st.State, st.Outcome)
+			r.Fatalf("Lookup returned for a %s task the outcome %v", st.State, st.Outcome)
 		}
 		if st.State != broker.StateRunning && !st.State.Final() && !st.Minion.IsZero() {
-			r.Fatalf("%s task has an owner", st.State)
+			r.Fatalf("Lookup returned an owner for a %s task", st.State)
 		}
 		if waits := st.State == broker.StateScheduled || st.State == broker.StateRetrying; waits == st.Due.IsZero() {
-			r.Fatalf("%s task is due at %v", st.State, st.Due)
+			r.Fatalf("Lookup returned for a %s task the due time %v", st.State, st.Due)
 		}
 	}
 }
@@ -65,7 +65,7 @@ func lookupOwnerAndAttempt(r *rig) {
 		d := owner.take1()
 		st := r.lookup(task.ID)[0]
 		if st.State != broker.StateRunning || st.Minion != owner.ID() || st.Attempt != attempt {
-			r.Fatalf("%s, attempt %d at %s; want attempt %d at %s", st.State, st.Attempt, st.Minion, attempt, owner.ID())
+			r.Fatalf("Lookup says %s, attempt %d at minion %s; want attempt %d at minion %s", st.State, st.Attempt, st.Minion, attempt, owner.ID())
 		}
 		owner.settle(release(d))
 	}
@@ -77,10 +77,10 @@ func lookupDue(r *rig) {
 		r.Helper()
 		due := r.lookup(id)[0].Due
 		if early := from.Add(delay).Sub(due); early > 2*time.Millisecond {
-			r.Fatalf("due %v too early", early)
+			r.Fatalf("Due is %v too early", early)
 		}
 		if late := due.Sub(r.Now().Add(delay)); late > 2*time.Millisecond {
-			r.Fatalf("due %v too late", late)
+			r.Fatalf("Due is %v too late", late)
 		}
 	}
 	for _, delay := range []time.Duration{10 * time.Second, time.Hour, 400 * 24 * time.Hour} {
@@ -121,7 +121,7 @@ func lookupOutcome(r *rig) {
 		m.settle(broker.Settlement{Delivery: m.take1(), Outcome: o})
 		st := r.lookup(task.ID)[0]
 		if st.Outcome == nil {
-			r.Fatalf("no outcome of a task that %s", st.State)
+			r.Fatalf("Lookup returned no outcome for a task that is %s", st.State)
 		}
 		r.equal(*st.Outcome, o)
 	}
@@ -150,7 +150,7 @@ func lookupMixed(r *rig) {
 	want := []bool{true, false, true, false, true, false, false, false, true}
 	for i, st := range r.lookup(ids...) {
 		if (st.State == broker.StatePending) != want[i] || (st.State == broker.StateUnknown) == want[i] {
-			r.Fatalf("id %d is %s, known: %v", i, st.State, want[i])
+			r.Fatalf("Lookup says that id %d is %s, known: %v", i, st.State, want[i])
 		}
 	}
 }
@@ -175,13 +175,13 @@ func lookupByAnotherClient(r *rig) {
 	m.settle(s)
 	sts, err := other.Lookup(r.ctx, idsOf(tasks))
 	if err != nil || len(sts) != 2 || sts[0].Outcome == nil || sts[1].State != broker.StatePending {
-		r.Fatalf("Lookup: %+v, %v", sts, err)
+		r.Fatalf("Lookup at another client returned %+v, %v", sts, err)
 	}
 	r.equal(*sts[0].Outcome, s.Outcome)
 }
 
-// An id carries a hash of its queue's name that other queues may have too: it
-// says whom to ask first, never where a task is.
+// An id has a hash of the name of its queue. Another queue may have the same hash, so the hash says
+// where to look first, and not where the task is.
 func lookupSameHash(r *rig) {
 	a, b := "a", ""
 	for i := 0; b == ""; i++ {
@@ -193,7 +193,7 @@ func lookupSameHash(r *rig) {
 	task := r.task(onQueue(b))
 	r.enqueue(r.task(onQueue(a)), task)
 	if st := r.lookup(task.ID)[0]; st.State != broker.StatePending || st.Queue != b {
-		r.Fatalf("task is %s in queue %q, want pending in %q", st.State, st.Queue, b)
+		r.Fatalf("Lookup says that the task is %s in queue %q, want pending in %q", st.State, st.Queue, b)
 	}
 	m := r.minion(b)
 	r.same(takenOf(m.take(1)), []broker.ID{task.ID})

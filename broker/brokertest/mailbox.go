@@ -12,17 +12,17 @@ type mailbox struct {
 	broker.Inbox
 	r    *rig
 	id   broker.ID
-	read []notice // received, not taken yet
-	gap  bool     // one was reported
+	read []notice // notices that were received and not taken yet
+	gap  bool     // Receive has reported a gap
 }
 
-// notice is a notice that was opened.
+// notice is a decoded notice.
 type notice struct {
 	ID      broker.ID
 	Outcome broker.Outcome
 }
 
-// mail opens an inbox.
+// mail opens an inbox with a new id.
 func (r *rig) mail() *mailbox {
 	r.Helper()
 	return r.mailAt(r.Broker, broker.NewID(broker.KindParty, "", 0))
@@ -37,7 +37,7 @@ func (r *rig) mailAt(b broker.Broker, id broker.ID) *mailbox {
 	return &mailbox{Inbox: in, r: r, id: id}
 }
 
-// receive waits until ctx ends at most, and reports whether something came.
+// receive waits for mail until ctx ends at the latest, and reports whether it got some.
 func (b *mailbox) receive(ctx context.Context) bool {
 	b.r.Helper()
 	mail, err := b.Receive(ctx)
@@ -48,12 +48,12 @@ func (b *mailbox) receive(ctx context.Context) bool {
 		}
 		return false
 	case len(mail.Notices) == 0 && !mail.Gap && !mail.Arrivals:
-		b.r.Fatalf("Receive returned nothing")
+		b.r.Fatalf("Receive returned no mail and no error")
 	}
 	for _, l := range mail.Notices {
 		o, err := l.Outcome()
 		if err != nil {
-			b.r.Fatalf("a notice of %s: %v", l.ID, err)
+			b.r.Fatalf("the notice of task %s can't be decoded: %v", l.ID, err)
 		}
 		b.read = append(b.read, notice{l.ID, o})
 	}
@@ -61,14 +61,14 @@ func (b *mailbox) receive(ctx context.Context) bool {
 	return true
 }
 
-// take returns the next n notices; more may have come.
+// take returns the next n notices. The inbox may have received more.
 func (b *mailbox) take(n int) []notice {
 	b.r.Helper()
 	ctx, cancel := context.WithTimeout(b.r.ctx, patience)
 	defer cancel()
 	for len(b.read) < n {
 		if !b.receive(ctx) {
-			b.r.Fatalf("received %d notices, want %d", len(b.read), n)
+			b.r.Fatalf("the inbox got %d notices, want %d", len(b.read), n)
 		}
 	}
 	notices := b.read[:n:n]
@@ -76,7 +76,7 @@ func (b *mailbox) take(n int) []notice {
 	return notices
 }
 
-// none checks that no more notices come.
+// none checks that no more notices arrive.
 func (b *mailbox) none() {
 	b.r.Helper()
 	ctx, cancel := context.WithTimeout(b.r.ctx, b.r.Slack)
@@ -84,6 +84,6 @@ func (b *mailbox) none() {
 	for b.receive(ctx) && len(b.read) == 0 {
 	}
 	for _, l := range b.read {
-		b.r.Fatalf("a notice of %s came (%s), want none", l.ID, l.Outcome.State)
+		b.r.Fatalf("the inbox got a notice that task %s is %s, want none", l.ID, l.Outcome.State)
 	}
 }

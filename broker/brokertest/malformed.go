@@ -7,7 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Records that can't be read are in nobody's way, and none is dropped.
+// Records that can't be read do not disturb other tasks, and none is dropped.
 var malformedTests = []test{
 	{"DoesNotStopOthers", malformedDoesNotStop, needMalform},
 	{"UnknownIsKept", malformedIsKept, needMalform | needInspector},
@@ -20,7 +20,7 @@ var malformedTests = []test{
 	{"NewerSurvivesDeath", malformedNewerDeath, needMalform | needLapse},
 }
 
-// garbage returns records without a head that a program could know, or shorter than a head.
+// garbage returns records whose head no program knows, and records that are shorter than a head.
 func garbage(r *rig) [][]byte {
 	good := broker.AppendRecord(nil, r.task())
 	newer := append([]byte{broker.MaxMessageVersion + 1}, good[1:]...)
@@ -32,20 +32,20 @@ func garbage(r *rig) [][]byte {
 	}
 }
 
-// broken returns a record with a good head and a body that can't be read.
+// broken returns a record with a valid head and a body that can't be read.
 func broken(r *rig, task *broker.Task) []byte {
 	good := broker.AppendRecord(nil, task)
 	return append(good[:broker.HeadSize:broker.HeadSize], 0xc1, 0xff, 0x00)
 }
 
-// newer returns a message of a newer version, whose body nobody here can read.
+// newer returns a message of a newer version, with a body that this version can't read.
 func newer(version uint8, task *broker.Task) []byte {
 	record := broker.AppendRecord(nil, task)
 	record[0] = version
 	return append(record[:broker.HeadSize:broker.HeadSize], 0xc1, 0xff, 0x00)
 }
 
-// The head of a newer message says which task it is, so whoever gets it can give it back.
+// The head of a newer message has the id of the task, so a consumer that gets it can give it back.
 func malformedNewer(r *rig) {
 	m := r.minion()
 	for _, version := range []uint8{broker.MessageVersion + 1, broker.MaxMessageVersion} {
@@ -54,7 +54,7 @@ func malformedNewer(r *rig) {
 		for attempt := uint32(1); attempt < 3; attempt++ {
 			d := m.take1()
 			if d.ID != task.ID || d.Queue != "q" || d.Version != version || !errors.Is(d.Err, broker.ErrVersion) || d.Attempt != attempt {
-				r.Fatalf("%+v, want task %s of version %d and attempt %d", d, task.ID, version, attempt)
+				r.Fatalf("delivery is %+v, want task %s of version %d and attempt %d", d, task.ID, version, attempt)
 			}
 			if attempt == 1 {
 				m.settle(broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
@@ -66,7 +66,7 @@ func malformedNewer(r *rig) {
 	m.none()
 }
 
-// A newer message is parked for what its version is, is shown as that, and is not handed
+// A newer message is parked with its version as the need, and Parked shows that. It is not handed
 // to a consumer that can't read it until its time is over.
 func malformedNewerParked(r *rig) {
 	m, knows := r.minion(), r.knowing("test.task")
@@ -78,7 +78,7 @@ func malformedNewerParked(r *rig) {
 	}
 	r.parked(broker.Parked{Need: broker.Need{Version: version}, Tasks: 2})
 	if got := counts(r, "q"); got.Parked != 2 || got.Unreadable != 0 || got.Dead != 0 || got.Pending != 0 {
-		r.Fatalf("%+v, want two that are parked", got)
+		r.Fatalf("the queue is counted as %+v, want two parked tasks", got)
 	}
 	beat(m, knows)
 	m.none()
@@ -100,7 +100,7 @@ func malformedNewerDeath(r *rig) {
 	for _, d := range ds {
 		r.attempt(d, 2, 0, 1)
 		if (d.Version != 0) != (d.ID == task.ID) {
-			r.Fatalf("task %s has version %d: %v", d.ID, d.Version, d.Err)
+			r.Fatalf("task %s has version %d and the error %v", d.ID, d.Version, d.Err)
 		}
 	}
 }
@@ -141,11 +141,11 @@ func malformedIsKept(r *rig) {
 	m.none()
 	beat(m)
 	if got := counts(r, "q"); got.Unreadable != len(records) || got.Pending != 0 || got.Dead != 0 {
-		r.Fatalf("%+v, want %d unreadable and nothing else", got, len(records))
+		r.Fatalf("the queue is counted as %+v, want %d unreadable records and nothing else", got, len(records))
 	}
 }
 
-// A consumer that finds only garbage waits, and is woken by what comes next.
+// A consumer that finds only unreadable records waits, and is woken by the next task.
 func malformedDoesNotSpin(r *rig) {
 	m := r.minion()
 	r.Malform("q", garbage(r)[0])
@@ -167,7 +167,7 @@ func malformedBody(r *rig) {
 	r.same(takenOf(ds), []broker.ID{bad.ID, good.ID})
 	d := ds[0]
 	if !errors.Is(d.Err, broker.ErrMalformed) || d.Queue != "q" || d.Attempt != 1 || ds[1].Err != nil {
-		r.Fatalf("err: %v, queue %q, attempt %d", d.Err, d.Queue, d.Attempt)
+		r.Fatalf("delivery of a broken body has Err %v, queue %q and attempt %d", d.Err, d.Queue, d.Attempt)
 	}
 	s := m.finish(d, broker.StateFailed)
 	m.settle(s)
@@ -183,11 +183,11 @@ func malformedDead(r *rig) {
 	m.settle(s)
 	dead := deadLetters(r, "q", 10)[bad.ID]
 	if dead == nil {
-		r.Fatalf("the broken record is not among the dead letters")
+		r.Fatalf("the broken record was settled as failed, but is not a dead letter")
 	}
 	r.equal(dead.Outcome, s.Outcome)
 	if got := counts(r, "q"); got.Dead != 1 || got.Pending != 0 || got.Running != 0 {
-		r.Fatalf("%+v, want one dead letter", got)
+		r.Fatalf("the queue is counted as %+v, want one dead letter", got)
 	}
 	r.in(broker.StateFailed, bad.ID)
 }
@@ -204,7 +204,7 @@ func malformedDeath(r *rig) {
 	for _, d := range ds {
 		r.attempt(d, 2, 0, 1)
 		if (d.Err != nil) != (d.ID == bad.ID) {
-			r.Fatalf("task %s: %v", d.ID, d.Err)
+			r.Fatalf("task %s with a broken body has Err %v", d.ID, d.Err)
 		}
 	}
 }

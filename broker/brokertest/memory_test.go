@@ -8,6 +8,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The suite on the broker in memory: time is exact, and whatever is woken by
-// anything but a push is late.
+// The broker in memory passes the suite. Its time is exact, so a wake-up by anything but a push is
+// late.
 func TestMemory(t *testing.T) { conformance(t) }

@@ -13,17 +13,17 @@ type minion struct {
 	broker.Consumer
 	r      *rig
 	queues []string
-	beaten time.Time // when it last sent a heartbeat, by the broker's clock
+	beaten time.Time // time of the last heartbeat, by the broker's clock
 
-	onKill func(broker.ID) // is told with OnCancel, if it isn't nil; set it before
+	onKill func(broker.ID) // called by OnCancel, if not nil; to be set before the cancel
 
 	mu     sync.Mutex
-	killed map[broker.ID]int  // how often OnCancel told of a task
-	heard  map[string]bool    // the queues that OnArrivals told of
-	given  []*broker.Delivery // what OnAssign gave
-	posts  []string           // what OnPost gave
+	killed map[broker.ID]int  // how often OnCancel was called for each task
+	heard  map[string]bool    // the queues for which OnArrivals was called
+	given  []*broker.Delivery // the tasks that OnAssign delivered
+	posts  []string           // the posts that OnPost delivered
 
-	renewals []renewal // what OnRenewed told
+	renewals []renewal // the calls of OnRenewed
 }
 
 // minion opens a consumer of the queues, or of "q" if none is given.
@@ -37,7 +37,7 @@ func (r *rig) minionAt(b broker.Broker, queues ...string) *minion {
 	return r.consumer(b, func(*broker.ConsumerConfig) {}, queues...)
 }
 
-// consumer opens a consumer whose config is changed by a function.
+// consumer opens a consumer. with changes its configuration.
 func (r *rig) consumer(b broker.Broker, with func(*broker.ConsumerConfig), queues ...string) *minion {
 	r.Helper()
 	if len(queues) == 0 {
@@ -58,7 +58,7 @@ func (r *rig) consumer(b broker.Broker, with func(*broker.ConsumerConfig), queue
 }
 
 // renewal is a call of OnRenewed.
-type renewal struct{ asked, told time.Time }
+type renewal struct{ asked, reported time.Time }
 
 func (m *minion) onRenewed(asked time.Time) {
 	m.mu.Lock()
@@ -66,7 +66,7 @@ func (m *minion) onRenewed(asked time.Time) {
 	m.renewals = append(m.renewals, renewal{asked, time.Now()})
 }
 
-// renewed returns what OnRenewed told since it was last asked.
+// renewed returns the calls of OnRenewed since the last call of renewed.
 func (m *minion) renewed() []renewal {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,7 +90,7 @@ func (m *minion) onArrivals(queue string) {
 	m.heard[queue] = true
 }
 
-// hears reports whether OnArrivals told of the queue since it was asked last.
+// hears reports whether OnArrivals was called for the queue since the last call of hears.
 func (m *minion) hears(queue string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,14 +99,14 @@ func (m *minion) hears(queue string) bool {
 	return yes
 }
 
-// told reports whether OnCancel told of the task.
-func (m *minion) told(id broker.ID) bool {
+// notified reports whether OnCancel was called for the task.
+func (m *minion) notified(id broker.ID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.killed[id] > 0
 }
 
-// beat sends a heartbeat of each.
+// beat sends a heartbeat of each minion.
 func beat(minions ...*minion) {
 	for _, m := range minions {
 		m.r.Helper()
@@ -117,8 +117,7 @@ func beat(minions ...*minion) {
 	}
 }
 
-// keep sends a heartbeat if it is time to, as a living minion does, and returns
-// how often it is.
+// keep sends a heartbeat if one is due, and returns the interval of heartbeats.
 func (m *minion) keep() time.Duration {
 	m.r.Helper()
 	_, every := m.Lease()
@@ -128,13 +127,13 @@ func (m *minion) keep() time.Duration {
 	return every
 }
 
-// take dequeues until it has n tasks.
+// take dequeues until it has n tasks. It fails the test if that takes too long.
 func (m *minion) take(n int) []*broker.Delivery {
 	m.r.Helper()
 	return m.takeFrom(m.queues, n)
 }
 
-// take1 dequeues one task.
+// take1 dequeues one task. It fails the test if that takes too long.
 func (m *minion) take1() *broker.Delivery {
 	m.r.Helper()
 	return m.take(1)[0]
@@ -145,7 +144,7 @@ func (m *minion) takeFrom(queues []string, n int) []*broker.Delivery {
 	var got []*broker.Delivery
 	for start := time.Now(); len(got) < n; {
 		if time.Since(start) > patience {
-			m.r.Fatalf("dequeued %d tasks, want %d", len(got), n)
+			m.r.Fatalf("Dequeue returned %d tasks in %v, want %d", len(got), patience, n)
 		}
 		ds, err := m.Dequeue(m.r.ctx, queues, n-len(got), m.keep())
 		if err != nil {
@@ -157,7 +156,7 @@ func (m *minion) takeFrom(queues []string, n int) []*broker.Delivery {
 	return got
 }
 
-// check checks what holds for all deliveries.
+// check checks what must hold for all deliveries.
 func (m *minion) check(ds []*broker.Delivery, queues []string, n int) {
 	m.r.Helper()
 	if len(ds) > n {
@@ -177,7 +176,7 @@ func (m *minion) check(ds []*broker.Delivery, queues []string, n int) {
 	}
 }
 
-// none checks that there is nothing to dequeue.
+// none checks that there is no task to dequeue.
 func (m *minion) none() {
 	m.r.Helper()
 	m.keep()
@@ -190,8 +189,8 @@ func (m *minion) none() {
 	}
 }
 
-// tryTake returns what there is now and soon, up to n; the test may go on
-// without.
+// tryTake returns up to n tasks that are pending now, or become pending within the slack. It does
+// not fail the test if there are fewer.
 func (m *minion) tryTake(n int) []*broker.Delivery {
 	m.r.Helper()
 	var got []*broker.Delivery
@@ -210,7 +209,7 @@ func (m *minion) tryTake(n int) []*broker.Delivery {
 	return got
 }
 
-// dequeued is what a dequeue in another goroutine returned.
+// dequeued is the result of a dequeue in another goroutine.
 type dequeued struct {
 	tasks []*broker.Delivery
 	err   error
@@ -218,7 +217,7 @@ type dequeued struct {
 	at    time.Time
 }
 
-// waiting starts a dequeue in another goroutine and lets it wait.
+// waiting starts a dequeue in another goroutine, and gives it time to begin to wait.
 func (m *minion) waiting(ctx context.Context, max int, wait time.Duration) <-chan dequeued {
 	done := m.start(ctx, max, wait)
 	m.r.idle()
@@ -237,7 +236,8 @@ func (m *minion) start(ctx context.Context, max int, wait time.Duration) <-chan 
 	return done
 }
 
-// woken returns what a waiting dequeue returned, which must be soon and tasks.
+// woken returns the tasks of a dequeue that waited. It must have been woken soon after start, and
+// have returned tasks.
 func (r *rig) woken(done <-chan dequeued, start time.Time) []*broker.Delivery {
 	r.Helper()
 	got := <-done
@@ -253,17 +253,17 @@ func (r *rig) woken(done <-chan dequeued, start time.Time) []*broker.Delivery {
 	return got.tasks
 }
 
-// settle must accept every settlement.
+// settle settles a batch. Every settlement must be accepted.
 func (m *minion) settle(batch ...broker.Settlement) {
 	m.r.Helper()
 	for i, err := range m.settled(batch...) {
 		if err != nil {
-			m.r.Fatalf("Settle, entry %d: %v", i, err)
+			m.r.Fatalf("Settle refused settlement %d of the batch: %v", i, err)
 		}
 	}
 }
 
-// settled returns the entries of a settlement.
+// settled settles a batch, and returns one error for each settlement.
 func (m *minion) settled(batch ...broker.Settlement) []error {
 	m.r.Helper()
 	m.keep()
@@ -272,13 +272,13 @@ func (m *minion) settled(batch ...broker.Settlement) []error {
 		m.r.Fatalf("Settle: %v", err)
 	}
 	if len(errs) != len(batch) {
-		m.r.Fatalf("Settle returned %d entries for %d settlements", len(errs), len(batch))
+		m.r.Fatalf("Settle returned %d errors for %d settlements", len(errs), len(batch))
 	}
 	return errs
 }
 
-// finish returns a settlement that ends the attempt in a final state, with an
-// outcome that tells it apart from others.
+// finish returns a settlement that ends the attempt in a final state. Its outcome is different for
+// each task and attempt.
 func (m *minion) finish(d *broker.Delivery, state broker.State) broker.Settlement {
 	o := broker.Outcome{
 		State: state, Codec: "json", Name: d.Name,
@@ -315,7 +315,7 @@ func release(d *broker.Delivery) broker.Settlement {
 	return broker.Settlement{Delivery: d, Verb: broker.VerbRelease}
 }
 
-// close must succeed.
+// close closes the consumer, which must succeed.
 func (m *minion) close() {
 	m.r.Helper()
 	if err := m.Close(m.r.ctx); err != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// The registry of those who live.
+// The registry of living minions.
 var minionTests = []test{
 	{"Registered", minionRegistered, 0},
 	{"LoadOfTheLastHeartbeat", minionLoad, needLapse},
-	{"GoneAfterClose", minionGoneAfterClose, 0},
-	{"GoneAfterCloseWhileItBeats", minionGoneWhileItBeats, 0},
-	{"GoneAfterDeath", minionGoneAfterDeath, needLapse},
+	{"UnlistedAfterClose", minionGoneAfterClose, 0},
+	{"UnlistedAfterCloseDuringAHeartbeat", minionGoneWhileItBeats, 0},
+	{"UnlistedAfterDeath", minionGoneAfterDeath, needLapse},
 	{"ByAnotherClient", minionByAnotherClient, 0},
 	{"IDsNeverComeBack", minionIDs, 0},
 }
@@ -30,14 +30,14 @@ func (r *rig) registry(b broker.Broker) map[broker.ID]broker.MinionInfo {
 		m[info.ID] = info
 	}
 	if len(m) != len(infos) {
-		r.Fatalf("Minions lists somebody twice")
+		r.Fatalf("Minions lists a minion twice")
 	}
 	return m
 }
 
 func minionRegistered(r *rig) {
 	if n := len(r.registry(r.Broker)); n != 0 {
-		r.Fatalf("%d minions of an empty broker", n)
+		r.Fatalf("Minions of an empty broker lists %d minions", n)
 	}
 	start := r.Now()
 	c, err := r.Broker.Consume(r.ctx, broker.ConsumerConfig{
@@ -49,17 +49,17 @@ func minionRegistered(r *rig) {
 	}
 	info, ok := r.registry(r.Broker)[c.ID()]
 	if !ok {
-		r.Fatalf("a new consumer is not registered")
+		r.Fatalf("Minions does not list a new consumer")
 	}
 	slices.Sort(info.Queues)
 	if !slices.Equal(info.Queues, []string{"a", "b"}) || info.Slots != 7 || info.Active != 0 ||
 		info.Host != "hôst" || info.PID != 4711 ||
 		!maps.Equal(info.Tasks, map[string]uint64{"t": 1 << 63, "no.schema": 0}) {
-		r.Fatalf("registered as %+v", info)
+		r.Fatalf("the consumer is listed as %+v", info)
 	}
 	for _, at := range []time.Time{info.Started, info.Beat} {
 		if at.Before(start.Add(-r.Slack)) || at.After(r.Now().Add(r.Slack)) {
-			r.Fatalf("started %v, beat %v, at about %v", info.Started, info.Beat, start)
+			r.Fatalf("Started is %v and Beat is %v, want about %v", info.Started, info.Beat, start)
 		}
 	}
 }
@@ -75,7 +75,7 @@ func minionLoad(r *rig) {
 		}
 		info := r.registry(r.Broker)[m.ID()]
 		if info.Active != active || !info.Started.Equal(started) || info.Beat.Before(now.Add(-2*time.Millisecond)) {
-			r.Fatalf("after a heartbeat with %d active slots: %+v", active, info)
+			r.Fatalf("after a heartbeat with %d active slots the minion is listed as %+v", active, info)
 		}
 	}
 }
@@ -85,15 +85,15 @@ func minionGoneAfterClose(r *rig) {
 	a.close()
 	reg := r.registry(r.Broker)
 	if _, there := reg[a.ID()]; there || len(reg) != 1 {
-		r.Fatalf("%v, want only the open one", reg)
+		r.Fatalf("Minions lists %v, want only the open consumer", reg)
 	}
 	b.close()
 	if n := len(r.registry(r.Broker)); n != 0 {
-		r.Fatalf("%d minions are left", n)
+		r.Fatalf("Minions lists %d minions after all have closed", n)
 	}
 }
 
-// A heartbeat that is under way must not bring back a consumer that is closed.
+// A heartbeat that is in flight must not register a closed consumer again.
 func minionGoneWhileItBeats(r *rig) {
 	for range 30 {
 		m := r.minion()
@@ -112,11 +112,11 @@ func minionGoneWhileItBeats(r *rig) {
 		<-beating
 		m.close()
 		if _, there := r.registry(r.Broker)[m.ID()]; there {
-			r.Fatalf("a minion is listed after its Close")
+			r.Fatalf("Minions lists a consumer after its Close")
 		}
 		<-ended
 		if _, there := r.registry(r.Broker)[m.ID()]; there {
-			r.Fatalf("a minion came back with a heartbeat that ended after its Close")
+			r.Fatalf("a heartbeat that returned after Close registered the consumer again")
 		}
 	}
 }
@@ -126,11 +126,11 @@ func minionGoneAfterDeath(r *rig) {
 	r.pass(r.Lease+r.Slack, b)
 	reg := r.registry(r.Broker)
 	if _, there := reg[a.ID()]; there || len(reg) != 1 {
-		r.Fatalf("%v, want only the living one", reg)
+		r.Fatalf("Minions lists %v, want only the living minion", reg)
 	}
-	r.Advance(r.Lease + r.Slack) // nobody is left to clean up
+	r.Advance(r.Lease + r.Slack) // no consumer is left that could clean up
 	if n := len(r.registry(r.Broker)); n != 0 {
-		r.Fatalf("%d minions are listed after their leases", n)
+		r.Fatalf("Minions lists %d minions after the end of their leases", n)
 	}
 }
 
@@ -140,7 +140,7 @@ func minionByAnotherClient(r *rig) {
 	for _, c := range []broker.Broker{r.Broker, other} {
 		reg := r.registry(c)
 		if len(reg) != 2 || !slices.Equal(reg[a.ID()].Queues, []string{"a"}) || !slices.Equal(reg[b.ID()].Queues, []string{"b"}) {
-			r.Fatalf("Minions: %v, want both", reg)
+			r.Fatalf("Minions lists %v, want both minions", reg)
 		}
 	}
 }
@@ -150,7 +150,7 @@ func minionIDs(r *rig) {
 	for range 20 {
 		m := r.minion()
 		if seen[m.ID()] {
-			r.Fatalf("id %s came back", m.ID())
+			r.Fatalf("two consumers have the id %s", m.ID())
 		}
 		seen[m.ID()] = true
 		m.close()

@@ -8,39 +8,39 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// model is the contract as a state machine, for one caller at a time. It is
-// written from the contract and knows nothing of any broker. Where the contract
-// leaves room, it says what is allowed, and takes over what the broker chose.
+// model is the contract as a state machine, for one caller at a time. It is written from the
+// contract, and does not depend on any broker. Where the contract leaves a choice, the model checks
+// that the choice is allowed, and then follows the broker.
 type model struct {
-	tasks []*mtask // in the order they were made
-	// ready holds the pending tasks of each queue whose order is known: those
-	// that were never delayed, and those that went back to the front. What became
-	// due by itself is somewhere in between: see mtask.due.
+	tasks []*mtask // in the order of their creation
+	// ready holds the pending tasks of each queue whose order is known: those that were never
+	// delayed, and those that returned to the front. A task that became due by itself is somewhere
+	// in between; see mtask.due.
 	ready   map[string][]*mtask
-	endings []ending // what inboxes must be told, in any order
-	strict  bool     // the order of queues holds at every moment
-	backs   int      // how often tasks came back from a minion that had gone
+	endings []ending // the notices that inboxes must get, in any order
+	strict  bool     // the broker prefers the first queue of a dequeue at every moment
+	backs   int      // how often the tasks of a closed or dead minion returned
 	slack   time.Duration
 	t0, t1  time.Time // when the operation began and ended, by the broker's clock
 }
 
 // mtask is a task in the model.
 type mtask struct {
-	*broker.Task              // as it was enqueued or released
-	first        *broker.Task // as it was enqueued first
+	*broker.Task              // content of the last enqueue or release
+	first        *broker.Task // content of the first enqueue
 	n            int          // its number in the history
 	state        broker.State
-	attempt      uint32 // of the next or current delivery; 0 if any larger number will do
+	attempt      uint32 // number of the current or next delivery; 0 if any larger number is allowed
 	retried      int
 	recoveries   int
 	owner        *minion // while it runs
 	killed       bool    // cancelled while it ran
-	back         int     // tasks with the same number came back together; 0 if it did not
-	due          moment  // while it waits for a time
-	ended        moment  // once it is final
+	back         int     // tasks with the same number returned together; 0 if it has not returned
+	due          moment  // set while it waits for a time
+	ended        moment  // set when it is final
 	outcome      *broker.Outcome
-	settled      *broker.Settlement  // that ended it; nil if a cancel did
-	failed       *broker.LastFailure // why it is retried
+	settled      *broker.Settlement  // the settlement that ended it; nil if a cancel ended it
+	failed       *broker.LastFailure // the reason of its retry
 }
 
 type ending struct {
@@ -48,20 +48,20 @@ type ending struct {
 	state broker.State
 }
 
-// moment is a time that is known as well as the clock could be read.
+// moment is a point in time that is known to lie between two readings of the clock.
 type moment struct{ from, to time.Time }
 
 func (t moment) plus(d time.Duration) moment { return moment{t.from.Add(d), t.to.Add(d)} }
 
 func (m *model) now() moment { return moment{m.t0, m.t1} }
 
-// passed reports whether a moment has surely passed, before the operation.
+// passed reports whether a moment had surely passed before the operation.
 func (m *model) passed(t moment) bool { return !m.t0.Before(t.to.Add(m.slack)) }
 
-// ahead reports whether a moment is surely still to come, after the operation.
+// ahead reports whether a moment was surely still to come after the operation.
 func (m *model) ahead(t moment) bool { return m.t1.Before(t.from.Add(-2 * time.Millisecond)) }
 
-// holder returns the task that holds the unique key of t, if another one does.
+// holder returns another task that holds the unique key of t, or nil.
 func (m *model) holder(t *mtask) *mtask {
 	for _, o := range m.tasks {
 		if o != t && t.Unique != "" && o.Unique == t.Unique && o.Queue == t.Queue &&
@@ -72,7 +72,7 @@ func (m *model) holder(t *mtask) *mtask {
 	return nil
 }
 
-// keep returns how long the record of a final task reads as kept.
+// keep returns how long the outcome of a final task is stored.
 func (t *mtask) keep() time.Duration {
 	if t.state == broker.StateFailed {
 		return max(t.Retention, t.DeadFor)
@@ -80,14 +80,14 @@ func (t *mtask) keep() time.Duration {
 	return t.Retention
 }
 
-// lives reports whether the outcome is surely kept, and whether it is surely
-// not. Only in between neither holds.
+// lives reports whether the outcome is surely stored, and whether it is surely not stored any more.
+// Around the end of its retention neither is sure.
 func (m *model) lives(t *mtask) (yes, no bool) {
 	end := t.ended.plus(t.keep())
 	return m.ahead(end), m.passed(end)
 }
 
-// store makes a new task.
+// store adds a new task.
 func (m *model) store(t *mtask) {
 	t.attempt = 1
 	t.first = t.Task
@@ -103,11 +103,10 @@ func (m *model) store(t *mtask) {
 	m.ready[t.Queue] = append(m.ready[t.Queue], t)
 }
 
-// take checks that t may be handed out now, as the next one of its queue, and
-// to somebody who asked for the queues in that order.
+// take checks that t may be handed out now to a minion that asked for the queues in this order.
 func (m *model) take(t *mtask, queues []string, to *minion) error {
 	for _, queue := range queues[:slices.Index(queues, t.Queue)] {
-		if !m.strict { // it may not have heard of that task yet
+		if !m.strict { // the broker may not know yet that the other queue has a task
 			break
 		}
 		if o := m.available(queue); o != nil {
@@ -117,14 +116,14 @@ func (m *model) take(t *mtask, queues []string, to *minion) error {
 	switch ready := m.ready[t.Queue]; {
 	case t.timed():
 		if m.ahead(t.due) {
-			return fmt.Errorf("task %d was handed out %v before its time", t.n, t.due.from.Sub(m.t1))
+			return fmt.Errorf("task %d was handed out %v before it was due", t.n, t.due.from.Sub(m.t1))
 		}
 	case t.state != broker.StatePending:
 		return fmt.Errorf("task %d was handed out while it was %s", t.n, t.state)
 	default:
 		at := slices.Index(ready, t)
 		for _, o := range ready[:at] {
-			// In which order a minion's tasks come back is not promised.
+			// The order of the tasks that returned from one minion is not promised.
 			if o.back == 0 || o.back != t.back {
 				return fmt.Errorf("task %d was handed out before task %d", t.n, o.n)
 			}
@@ -136,7 +135,7 @@ func (m *model) take(t *mtask, queues []string, to *minion) error {
 	return nil
 }
 
-// available returns a task of the queue that a dequeue must find.
+// available returns a task of the queue that a dequeue must return, or nil.
 func (m *model) available(queue string) *mtask {
 	if ready := m.ready[queue]; len(ready) > 0 {
 		return ready[0]
@@ -153,7 +152,7 @@ func (m *model) isDue(t *mtask) bool {
 	return t.timed() && m.passed(t.due)
 }
 
-// timed reports whether t becomes due by itself.
+// timed reports whether t becomes pending by itself at some time.
 func (t *mtask) timed() bool {
 	switch t.state {
 	case broker.StateScheduled, broker.StateRetrying:
@@ -164,13 +163,13 @@ func (t *mtask) timed() bool {
 	return false
 }
 
-// release applies the release of a blocked task, as it is given.
+// release applies the release of a blocked task with its new content.
 func (m *model) release(t *mtask, whole *broker.Task) {
 	t.Task, t.state = whole, broker.StatePending
 	m.ready[t.Queue] = append(m.ready[t.Queue], t)
 }
 
-// settle applies an accepted settlement of the owner.
+// settle applies an accepted settlement by the owner.
 func (m *model) settle(t *mtask, s broker.Settlement) {
 	t.owner = nil
 	switch {
@@ -211,8 +210,8 @@ func (m *model) end(t *mtask, state broker.State, o *broker.Outcome) {
 	m.endings = append(m.endings, ending{t.ID, state})
 }
 
-// cancel returns the verdict that must be given, and applies it. More says that
-// "unknown" is right too.
+// cancel returns the verdict that the broker must give, and applies it. more reports that
+// CancelUnknown is allowed too.
 func (m *model) cancel(t *mtask) (verdict broker.CancelVerdict, more bool) {
 	switch {
 	case t.state == broker.StateUnknown:
@@ -230,14 +229,14 @@ func (m *model) cancel(t *mtask) (verdict broker.CancelVerdict, more bool) {
 	return broker.CancelPrevented, false
 }
 
-// requeue makes a dead letter pending again, somewhere in its queue.
+// requeue makes a dead letter pending again. Its position in the queue is left open.
 func (m *model) requeue(t *mtask) {
 	t.state, t.due = broker.StateRetrying, m.now()
 	t.attempt, t.retried, t.recoveries = 0, 0, 0
 	t.outcome, t.settled = nil, nil
 }
 
-// held returns what a minion owns, in the order it was handed out.
+// held returns the tasks that a minion owns, in the order of their hand-out.
 func (m *model) held(by *minion, order []*mtask) []*mtask {
 	var held []*mtask
 	for _, t := range order {
@@ -248,41 +247,41 @@ func (m *model) held(by *minion, order []*mtask) []*mtask {
 	return held
 }
 
-// status checks what a look-up found of t.
+// status checks the result of a look-up of t.
 func (m *model) status(t *mtask, st broker.Status) error {
 	wrong := func() error {
-		return fmt.Errorf("task %d is found %s (attempt %d), it is %s (attempt %d)", t.n, st.State, st.Attempt, t.state, t.attempt)
+		return fmt.Errorf("Lookup says that task %d is %s (attempt %d), want %s (attempt %d)", t.n, st.State, st.Attempt, t.state, t.attempt)
 	}
-	if err := t.told(st); err != nil {
+	if err := t.checkDetails(st); err != nil {
 		return err
 	}
 	switch {
 	case t.state.Final():
 		yes, no := m.lives(t)
 		full := st.State == t.state && st.Outcome != nil
-		gone := (st.State == broker.StateUnknown || st.State == t.state) && st.Outcome == nil
-		// While a failed task is a dead letter its outcome may be kept there alone.
+		absent := (st.State == broker.StateUnknown || st.State == t.state) && st.Outcome == nil
+		// While a failed task is a dead letter, its outcome may be stored in the dead letter alone.
 		dead := t.state == broker.StateFailed && !m.ahead(t.ended.plus(t.Retention))
 		switch {
 		case yes && !full && !(dead && st.State == t.state):
-			return fmt.Errorf("task %d is found %s, outcome: %v; it is %s, and its outcome is kept", t.n, st.State, st.Outcome, t.state)
-		case no && !gone && t.state == broker.StateCanceled && st.State == t.state && !m.passed(t.ended.plus(broker.DefaultRetention)):
-			// A broker that can't open the message may keep it for that long.
-		case no && !gone:
-			return fmt.Errorf("task %d is found %s, outcome: %v, after its retention", t.n, st.State, st.Outcome)
-		case !full && !gone:
+			return fmt.Errorf("Lookup says that task %d is %s with outcome %v, want %s with its outcome, since its retention has not ended", t.n, st.State, st.Outcome, t.state)
+		case no && !absent && t.state == broker.StateCanceled && st.State == t.state && !m.passed(t.ended.plus(broker.DefaultRetention)):
+			// A broker that can't read the message may keep the state for that long.
+		case no && !absent:
+			return fmt.Errorf("Lookup says that task %d is %s with outcome %v, after its retention has ended", t.n, st.State, st.Outcome)
+		case !full && !absent:
 			return wrong()
 		case st.Outcome != nil && t.outcome != nil:
 			if diff := diffOutcome(*st.Outcome, *t.outcome); diff != "" {
-				return fmt.Errorf("outcome of task %d differs: %s", t.n, diff)
+				return fmt.Errorf("Lookup returned for task %d an outcome that differs: %s", t.n, diff)
 			}
 		}
-	case st.State == broker.StatePending && t.timed() && !m.ahead(t.due): // its time may have come
+	case st.State == broker.StatePending && t.timed() && !m.ahead(t.due): // it may have become due
 	case st.State != t.state:
 		return wrong()
 	case t.state == broker.StateRunning:
 		if st.Minion != t.owner.ID() || st.Attempt != t.attempt {
-			return fmt.Errorf("task %d runs at %s as attempt %d, want %s, %d", t.n, st.Minion, st.Attempt, t.owner.ID(), t.attempt)
+			return fmt.Errorf("Lookup says that task %d runs at minion %s as attempt %d, want minion %s and attempt %d", t.n, st.Minion, st.Attempt, t.owner.ID(), t.attempt)
 		}
 	}
 	return nil

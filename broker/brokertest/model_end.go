@@ -6,7 +6,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// finish ends every task and counts the letters.
+// finish ends every task, and checks the notices in the inbox.
 func (x *execution) finish() {
 	for who := range x.open {
 		x.leave(op{kind: opClose, who: who})
@@ -22,7 +22,7 @@ func (x *execution) finish() {
 		for _, t := range x.model.tasks {
 			x.unblock(op{}, t)
 		}
-		for _, h := range x.dequeue(last, "the last one", []string{"a", "b"}, len(x.model.tasks)+1) {
+		for _, h := range x.dequeue(last, "the last minion", []string{"a", "b"}, len(x.model.tasks)+1) {
 			s := last.succeed(h.Delivery)
 			if h.Canceled {
 				s = last.finish(h.Delivery, broker.StateCanceled)
@@ -37,16 +37,16 @@ func (x *execution) finish() {
 		x.pass(x.Lease/8, x.living()...)
 	}
 	if open() {
-		x.Fatalf("there are tasks that never end")
+		x.Fatalf("some tasks do not end")
 	}
-	x.account.add("all are final")
+	x.account.add("all tasks are final")
 	want := map[ending]int{}
 	for _, e := range x.model.endings {
 		want[e]++
 	}
 	for _, l := range x.mail.take(len(x.model.endings)) {
 		if e := (ending{l.ID, l.Outcome.State}); want[e] == 0 {
-			x.Fatalf("a letter says that task %d ended as %s, one too many", x.byID[l.ID].n, l.Outcome.State)
+			x.Fatalf("the inbox got a notice too many: task %d is %s", x.byID[l.ID].n, l.Outcome.State)
 		} else {
 			want[e]--
 		}
@@ -58,21 +58,21 @@ func (x *execution) finish() {
 		x.must(err)
 		for _, info := range infos {
 			if info.Pending+info.Running+info.Scheduled+info.Unreadable != 0 {
-				x.Fatalf("all tasks are final, and the inspector counts %+v", info)
+				x.Fatalf("all tasks are final, but Queues returned %+v", info)
 			}
 		}
 	}
 }
 
-// unblock releases a task as it should be if it is blocked, and as it should not
-// become if it is not.
+// unblock releases a task. If the task is blocked, it becomes pending with new content. Otherwise
+// the release must have no effect.
 func (x *execution) unblock(_ op, t *mtask) {
 	if x.flow.IsZero() || t.Group.IsZero() {
 		return
 	}
 	blocked := t.state == broker.StateBlocked
 	whole := *t.Task
-	if !blocked || !t.timed() { // else its time may come first
+	if !blocked || !t.timed() { // the content stays as it is if the delay may end first
 		whole.Payload = append(slices.Clone(whole.Payload), 'R')
 	}
 	x.account.add("release task %d", t.n)
@@ -82,7 +82,7 @@ func (x *execution) unblock(_ op, t *mtask) {
 	}
 }
 
-// arrivedAll checks that every member that has ended has arrived once.
+// arrivedAll checks that every member that has ended has left one arrival.
 func (x *execution) arrivedAll() {
 	if x.flow.IsZero() {
 		return
@@ -90,14 +90,14 @@ func (x *execution) arrivedAll() {
 	ended := map[string]map[broker.ID][]broker.State{"a": {}, "b": {}}
 	for _, e := range x.model.endings {
 		if t := x.byID[e.id]; !t.Group.IsZero() {
-			ended[t.Queue][e.id] = append(ended[t.Queue][e.id], e.state) // several if it was requeued
+			ended[t.Queue][e.id] = append(ended[t.Queue][e.id], e.state) // several states if it was requeued
 		}
 	}
 	for queue, members := range ended {
 		for _, a := range x.arrivals(queue, len(members)) {
 			t, states := x.byID[a.Task], members[a.Task]
 			if !slices.Contains(states, a.Outcome.State) || a.Flow != x.flow || a.Step != t.Step {
-				x.Fatalf("task %d arrived as %s at place %d, it ended as %v at %d", t.n, a.Outcome.State, a.Step, states, t.Step)
+				x.Fatalf("the arrival of task %d says %s at position %d, want one of %v at position %d", t.n, a.Outcome.State, a.Step, states, t.Step)
 			}
 		}
 	}

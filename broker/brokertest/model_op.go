@@ -10,9 +10,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// op is one step of a random program. A program is plain data, drawn before it
-// runs, so that it shrinks well and can run in a bubble. Numbers name tasks,
-// deliveries and minions modulo how many there are.
+// op is one step of a random program. A program is plain data, drawn before it runs, so rapid can
+// shrink it and it can run in a bubble. A number names a task, a delivery or a minion, modulo how
+// many there are.
 type op struct {
 	kind  opKind
 	who   int // minion
@@ -37,7 +37,7 @@ const (
 	opUnblock
 )
 
-// Which of the choices n stands for.
+// The choices that op.n selects.
 var (
 	opQueues  = [][]string{{"a"}, {"b"}, {"a", "b"}, {"b", "a"}}
 	opSettles = []string{"succeeded", "failed", "canceled", "expired", "retry", "snooze", "release"}
@@ -45,7 +45,7 @@ var (
 	opNames   = []string{"A", "B", "C"}
 )
 
-// Shares of the operations.
+// opShares lists each kind of operation as often as it is to be drawn, relative to the others.
 var opShares = []opKind{
 	opEnqueue, opEnqueue, opEnqueue, opEnqueue, opEnqueue,
 	opDequeue, opDequeue, opDequeue, opDequeue,
@@ -63,24 +63,24 @@ func drawOp(t *rapid.T) op {
 	}
 }
 
-// String says what is drawn; the history of a failed run says what became of it.
+// String returns the drawn operation. The history of a failed run says what it did.
 func (o op) String() string {
 	return fmt.Sprintf("%s(%s %d %d %d)", [...]string{
 		"enqueue", "repeat", "dequeue", "settle", "steal", "cancel", "advance", "die", "close", "requeue", "unblock",
 	}[o.kind], opNames[o.who], o.which, o.n, o.delay)
 }
 
-// GoString is what rapid prints.
+// GoString is the text that rapid prints.
 func (o op) GoString() string { return o.String() }
 
-// times returns n sixteenths of a lease, in ms as records have it.
+// times returns n sixteenths of a lease, rounded down to milliseconds like the times in records.
 func times(n int, r *rig) time.Duration {
 	return (time.Duration(n) * r.Lease / 16).Truncate(time.Millisecond)
 }
 
-// task returns a task as the operation draws it. Its times are odd multiples,
-// those that pass are even: no two moments fall together. Some are members of the
-// flow, and some of them blocked, if there is one.
+// task returns the task that the operation draws. Its delays are odd multiples of a sixteenth of a
+// lease, and the clock advances by even multiples. So nothing becomes due at the moment of an
+// operation. If there is a flow, some tasks are members of it, and some of these are blocked.
 func (o op) task(r *rig, mail, flow broker.ID) *broker.Task {
 	t := r.task(onQueue([]string{"a", "b"}[o.n%2]), keyed(opKeys[o.n/2%len(opKeys)]), inbox(mail))
 	if o.delay > 0 {
@@ -97,7 +97,7 @@ func (o op) task(r *rig, mail, flow broker.ID) *broker.Task {
 	return t
 }
 
-// settlement returns how a delivery is settled.
+// settlement returns the settlement that the operation draws, and its description for the history.
 func (o op) settlement(m *minion, d *broker.Delivery) (broker.Settlement, string) {
 	word := opSettles[o.n%len(opSettles)]
 	delay := time.Duration(0)

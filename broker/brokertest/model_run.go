@@ -12,10 +12,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// runModel compares a broker with the model over random programs. Rapid runs
-// outside of bubbles, a program inside of one, and its fault comes out as a
-// value. A program that fails while the machine stalls runs again, as other tests
-// do.
+// runModel compares a broker with the model over random programs. Rapid runs outside of bubbles,
+// and each program runs inside of one. So a program returns its fault as a value. A program that
+// fails while the machine stalls is repeated, like other tests.
 func runModel(t *testing.T, cfg Config) {
 	budget := cfg.ModelTime
 	if budget == 0 {
@@ -24,11 +23,11 @@ func runModel(t *testing.T, cfg Config) {
 	var spent time.Duration
 	runs, found := 0, false
 	rapid.Check(t, func(rt *rapid.T) {
-		var program []op // of several parts, or most would be short
+		var program []op // drawn in several parts, because rapid mostly draws short slices
 		for range 8 {
 			program = append(program, rapid.SliceOfN(rapid.Custom(drawOp), 0, 12).Draw(rt, "part")...)
 		}
-		if spent > budget && !found { // once there is a fault, shrinking takes its time
+		if spent > budget && !found { // after a fault, the time is not bounded, so that rapid can shrink the program
 			return
 		}
 		start := time.Now()
@@ -39,7 +38,7 @@ func runModel(t *testing.T, cfg Config) {
 			if fault == "" || stalled < spoils || try == tries {
 				break
 			}
-			t.Logf("the machine stalled for %v, so the program runs again. It failed:\n%s", stalled, fault)
+			t.Logf("the machine stalled for %v during this failure, so the program is repeated. The failure was:\n%s", stalled, fault)
 		}
 		spent += time.Since(start)
 		runs++
@@ -51,8 +50,8 @@ func runModel(t *testing.T, cfg Config) {
 	t.Logf("%d programs", runs)
 }
 
-// runProgram runs a program on a fresh broker and returns its history if there
-// is a fault, and the longest stall of the machine meanwhile.
+// runProgram runs a program on a fresh broker. It returns the history if there is a fault, and the
+// longest stall of the machine.
 func runProgram(t testing.TB, cfg Config, program []op) (fault string, stalled time.Duration) {
 	c := &catcher{TB: t}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -84,11 +83,11 @@ func runProgram(t testing.TB, cfg Config, program []op) (fault string, stalled t
 		x.step(o)
 	}
 	x.finish()
-	return "", 0 // the stall is set above
+	return "", 0 // the deferred function has set the results
 }
 
-// catcher is a testing.TB that turns a failure into a panic with its text, and
-// cleans up when it is told to.
+// catcher is a testing.TB that turns a failure into a panic with its text. It runs the clean-ups
+// when cleanup is called.
 type catcher struct {
 	testing.TB
 	cleanups []func()
@@ -106,24 +105,24 @@ func (c *catcher) cleanup() {
 	}
 }
 
-// execution is a program at work on a broker and the model.
+// execution is a program that runs on a broker and on the model.
 type execution struct {
 	*rig
 	account account
 	model   *model
 	byID    map[broker.ID]*mtask
 	mail    *mailbox
-	flow    broker.ID // whose members some tasks are; zero if the broker has no Flows
-	janitor *minion   // serves every queue, but takes nothing: it buries the dead
-	open    []*minion // by name; nil is closed
-	hands   []*hand   // everything that was ever handed out
+	flow    broker.ID // some tasks are members of it; zero if the broker has no Flows
+	janitor *minion   // serves every queue and takes no task; its heartbeats recover the tasks of dead minions
+	open    []*minion // indexed by op.who; nil if closed
+	hands   []*hand   // all deliveries so far
 }
 
-// hand is a delivery in the hands of a minion.
+// hand is a delivery and the minion that got it.
 type hand struct {
 	*broker.Delivery
 	to   *minion
 	task *mtask
-	gone bool // the minion closed or died
+	left bool // the minion closed or died
 	done *broker.Settlement
 }

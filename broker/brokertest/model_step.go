@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// step does one operation on the broker and the model, and compares.
+// step carries one operation out on the broker and on the model, and compares both.
 func (x *execution) step(o op) {
 	for _, m := range x.living() {
 		m.keep()
@@ -47,7 +47,7 @@ func (x *execution) step(o op) {
 	x.compare()
 }
 
-// timed notes the broker's time before and after an operation.
+// timed records the broker's time before and after an operation.
 func (x *execution) timed(fn func()) {
 	x.model.t0 = x.Now()
 	fn()
@@ -70,7 +70,7 @@ func (x *execution) living() []*minion {
 	return alive
 }
 
-// minionOf returns the open minion of that name.
+// minionOf returns the open minion with that number. It opens one if necessary.
 func (x *execution) minionOf(who int) *minion {
 	if x.open[who] == nil {
 		x.open[who] = x.minion("a", "b")
@@ -78,7 +78,7 @@ func (x *execution) minionOf(who int) *minion {
 	return x.open[who]
 }
 
-// enqueue enqueues a task that has no record.
+// enqueue enqueues a task that is not stored.
 func (x *execution) enqueue(t *mtask) {
 	var err error
 	x.timed(func() { err = x.Broker.Enqueue(x.ctx, []*broker.Task{t.Task}) })
@@ -108,7 +108,7 @@ func (x *execution) repeat(o op, t *mtask) {
 	if !sure {
 		x.timed(func() {})
 		if !x.model.ahead(t.ended.plus(max(t.keep(), broker.MinTombstone) - x.Lease)) {
-			return // it may be forgotten
+			return // the broker may or may not have forgotten it
 		}
 		sure, _ = x.model.lives(t)
 	}
@@ -117,7 +117,7 @@ func (x *execution) repeat(o op, t *mtask) {
 	switch {
 	case content == "the same":
 		x.must(err)
-	case sure || err != nil: // a tombstone may know the id alone
+	case sure || err != nil: // a tombstone may have the id only, so it can't compare the content
 		x.duplicate(err, t.ID, t.ID, "")
 	}
 }
@@ -135,17 +135,17 @@ func (x *execution) dequeue(m *minion, name string, queues []string, max int) []
 			t := x.byID[d.ID]
 			x.account.more(" task %d (attempt %d)", t.n, d.Attempt)
 			x.must(x.model.take(t, queues, m))
-			if t.attempt == 0 { // requeued: any number that was not used before
+			if t.attempt == 0 { // requeued: any number that has not been used before
 				for _, h := range x.hands {
 					if h.task == t && h.Attempt >= d.Attempt {
-						x.Fatalf("attempt %d of task %d after attempt %d", d.Attempt, t.n, h.Attempt)
+						x.Fatalf("task %d was handed out as attempt %d after attempt %d", t.n, d.Attempt, h.Attempt)
 					}
 				}
 				t.attempt = d.Attempt
 			}
 			x.attempt(d, t.attempt, t.retried, t.recoveries)
 			if d.Canceled != t.killed {
-				x.Fatalf("task %d is handed out, canceled: %v, want %v", t.n, d.Canceled, t.killed)
+				x.Fatalf("task %d was handed out with Canceled %v, want %v", t.n, d.Canceled, t.killed)
 			}
 			m.equals(d, t.Task)
 			h := &hand{Delivery: d, to: m, task: t}
@@ -159,7 +159,7 @@ func (x *execution) dequeue(m *minion, name string, queues []string, max int) []
 	if len(got) < max {
 		for _, queue := range queues {
 			if t := x.model.available(queue); t != nil {
-				x.Fatalf("task %d is not handed out", t.n)
+				x.Fatalf("Dequeue did not return task %d, which is pending", t.n)
 			}
 		}
 	}
@@ -180,10 +180,10 @@ func (x *execution) settleHand(o op, h *hand) {
 	var errs []error
 	var err error
 	x.timed(func() { errs, err = h.to.Settle(x.ctx, []broker.Settlement{s}) })
-	if h.gone {
+	if h.left {
 		x.account.more(" (too late)")
-		if h.done == nil && lost(errs, err) == nil { // else it may be the repeat of an accepted one
-			x.Fatalf("a settlement of a minion that is gone was accepted")
+		if h.done == nil && lost(errs, err) == nil { // otherwise it may be the repeat of an accepted settlement
+			x.Fatalf("the settlement of a minion that has closed or died was accepted")
 		}
 		return
 	}
@@ -197,12 +197,12 @@ func (x *execution) settleHand(o op, h *hand) {
 		x.is(errs[0], broker.ErrLeaseLost)
 		yes, _ := x.model.lives(h.task)
 		if last := h.task.settled; last != nil && last.Delivery == h.Delivery && word == "as before" && yes {
-			x.Fatalf("the repeat of an accepted settlement: %v", errs[0])
+			x.Fatalf("the repeat of an accepted settlement was refused: %v", errs[0])
 		}
 	}
 }
 
-// steal settles what is in another minion's hands.
+// steal lets a minion settle a task that another minion holds.
 func (x *execution) steal(o op, h *hand) {
 	m := x.minionOf(o.who)
 	if m == h.to {
@@ -221,10 +221,10 @@ func (x *execution) cancelTask(_ op, t *mtask) {
 	want, more := x.model.cancel(t)
 	x.account.more(": %s", got)
 	if got != want && (!more || got != broker.CancelUnknown) {
-		x.Fatalf("verdict is %q, want %q", got, want)
+		x.Fatalf("the verdict is %q, want %q", got, want)
 	}
 	if owner != nil && !marked {
-		owner.isTold(t.ID, time.Now())
+		owner.isNotified(t.ID, time.Now())
 	}
 }
 
@@ -243,11 +243,11 @@ func (x *execution) requeue(_ op, t *mtask) {
 	holder := x.model.holder(t)
 	held := errors.Is(errs[0], broker.ErrDuplicate)
 	if errs[0] == nil || held {
-		if !dead || x.model.passed(t.ended.plus(t.keep())) { // it may be there as long as its outcome
-			x.Fatalf("a task that is %s and no dead letter was found: %v", t.state, errs[0])
+		if !dead || x.model.passed(t.ended.plus(t.keep())) { // it may be listed as long as its outcome is stored
+			x.Fatalf("Requeue of a task that is %s, and no dead letter, returned %v", t.state, errs[0])
 		}
 		if held != (holder != nil) {
-			x.Fatalf("requeue of a dead letter with the key %q: %v", t.Unique, errs[0])
+			x.Fatalf("Requeue of a dead letter with the key %q returned %v", t.Unique, errs[0])
 		}
 	}
 	switch {
@@ -260,7 +260,7 @@ func (x *execution) requeue(_ op, t *mtask) {
 		x.account.more(": %v", errs[0])
 		x.is(errs[0], broker.ErrNotFound)
 		if dead && x.model.ahead(end) {
-			x.Fatalf("a dead letter is not found")
+			x.Fatalf("Requeue did not find a dead letter")
 		}
 	}
 }
@@ -276,7 +276,7 @@ func (x *execution) leave(o op) {
 	var order []*mtask
 	for _, h := range x.hands {
 		if h.to == m {
-			h.gone = true
+			h.left = true
 			if h.owns() {
 				order = append(order, h.task)
 			}
@@ -291,7 +291,7 @@ func (x *execution) leave(o op) {
 			return
 		}
 		x.reap(x.living(), m)
-		x.eventually("what the dead one held is back", func() bool {
+		x.eventually("the tasks of the dead minion have returned", func() bool {
 			beat(x.living()...)
 			states = x.states(held)
 			return !slices.Contains(states, broker.StateRunning)
@@ -300,10 +300,10 @@ func (x *execution) leave(o op) {
 	var back []*mtask
 	for i, t := range held {
 		switch {
-		case t.killed && states[i] != broker.StatePending: // it is canceled, and perhaps no longer kept
+		case t.killed && states[i] != broker.StatePending: // it is canceled, and perhaps no longer stored
 			x.model.end(t, broker.StateCanceled, nil)
 		case states[i] != broker.StatePending:
-			x.Fatalf("task %d, which it held, is %s", t.n, states[i])
+			x.Fatalf("task %d, which a closed or dead minion held, is %s", t.n, states[i])
 		default:
 			if back = append(back, t); o.kind == opDie {
 				t.recoveries++
@@ -325,7 +325,7 @@ func (x *execution) states(tasks []*mtask) []broker.State {
 	return states
 }
 
-// compare looks every task up.
+// compare looks every task up and checks its status.
 func (x *execution) compare() {
 	ids := make([]broker.ID, len(x.model.tasks))
 	for i, t := range x.model.tasks {

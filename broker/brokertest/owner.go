@@ -6,7 +6,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Only the owner of the current attempt settles a task, and only once.
+// Only the owner of the current attempt can settle a task, and only once.
 var ownerTests = []test{
 	{"OtherConsumer", ownerOtherConsumer, 0},
 	{"OtherConsumerAfterwards", ownerOtherAfterwards, 0},
@@ -61,7 +61,7 @@ func ownerOtherAfterwards(r *rig) {
 	m.none()
 }
 
-// made returns a delivery that no broker handed out.
+// made returns a delivery that no broker has handed out.
 func made(task *broker.Task, attempt uint32) *broker.Delivery {
 	return &broker.Delivery{Task: *task, Attempt: attempt, Left: broker.NoDeadline}
 }
@@ -106,8 +106,8 @@ func ownerOldAttempt(r *rig) {
 	other.none()
 }
 
-// never settles d, an attempt m gave back before. The broker may answer that
-// it was settled, or that it is not m's any more, but nothing may change.
+// never tries to settle d, an attempt that m gave back before. The broker may accept the settlement
+// as a repeat, or refuse it, but nothing may change.
 func (m *minion) never(d *broker.Delivery) {
 	m.r.Helper()
 	for _, s := range []broker.Settlement{
@@ -222,7 +222,7 @@ func ownerFinishAfterRetry(r *rig) {
 	r.equal(r.outcome(task.ID), s.Outcome)
 }
 
-// Two goroutines settle an attempt differently: one of them decides.
+// Two goroutines settle one attempt differently. One settlement decides.
 func ownerTwoAtOnce(r *rig) {
 	m, mail := r.minion(), r.mail()
 	for range 30 {
@@ -249,8 +249,8 @@ func ownerTwoAtOnce(r *rig) {
 	m.none()
 }
 
-// Cancel and settle at once: whatever the verdict, there is one outcome, and a
-// retry is not handed out again unless the cancel came too late to stop it.
+// A cancel and a settlement race. For every verdict there is one outcome, and a retry is handed out
+// again only if the cancel was too late.
 func ownerAgainstCanceller(r *rig) {
 	m, mail, other := r.minion(), r.mail(), r.other()
 	for i := range 60 {
@@ -284,10 +284,10 @@ func ownerAgainstCanceller(r *rig) {
 		r.in(want, task.ID)
 		if ok := verdict == broker.CancelRequested || (i%2 == 0 && verdict == broker.CancelTooLate) ||
 			(i%2 == 1 && verdict == broker.CancelPrevented); !ok {
-			r.Fatalf("verdict is %q, and the task is %s", verdict, want)
+			r.Fatalf("the verdict is %q, but the task is %s", verdict, want)
 		}
 		if l := mail.take(1)[0]; l.ID != task.ID || l.Outcome.State != want {
-			r.Fatalf("letter of %s: %s", l.ID, l.Outcome.State)
+			r.Fatalf("the inbox got a notice that task %s is %s", l.ID, l.Outcome.State)
 		}
 	}
 	mail.none()

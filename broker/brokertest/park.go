@@ -9,15 +9,15 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Parker: what a consumer can't run waits for one that can.
+// broker.Parker: a task that a consumer can't run waits for a consumer that can.
 func parkTests() []test {
 	tests := []test{
 		{"Waits", parkWaits, 0},
 		{"TakenAtOnce", parkTakenAtOnce, 0},
 		{"TakenAtOnceElsewhere", parkTakenElsewhere, needReopen},
 		{"TakenByNewcomer", parkTakenByNewcomer, 0},
-		{"TakenBeforeWhatIsPending", parkTakenFirst, 0},
-		{"NeverTwiceByOneThatCannot", parkNeverTwice, 0},
+		{"TakenBeforePendingTasks", parkTakenFirst, 0},
+		{"NotTwiceByTheSameConsumer", parkNeverTwice, 0},
 		{"ManyAndLarge", parkMany, 0},
 		{"ManyNeeds", parkManyNeeds, 0},
 		{"OverdueForAnybody", parkOverdue, 0},
@@ -42,7 +42,7 @@ func parkTests() []test {
 	return tests
 }
 
-// parkedOf returns an entry of [broker.Parker].Parked for a task.
+// parkedOf returns what Parked must report for n tasks with the need of t.
 func parkedOf(t *broker.Task, n int) broker.Parked {
 	return broker.Parked{Need: broker.NeedOf(t), Tasks: n}
 }
@@ -51,8 +51,7 @@ func named(name string) func(*broker.Task) { return func(t *broker.Task) { t.Nam
 
 func schema(hash uint64) func(*broker.Task) { return func(t *broker.Task) { t.Schema = hash } }
 
-// knowing opens a consumer of the queues, or of "q" if none is given, that can run tasks of
-// a name.
+// knowing opens a consumer of the queues, or of "q" if none is given, that knows the task name.
 func (r *rig) knowing(name string, queues ...string) *minion {
 	r.Helper()
 	return r.knowingAt(r.Broker, name, queues...)
@@ -67,7 +66,7 @@ func park(d *broker.Delivery, limit time.Duration) broker.Settlement {
 	return broker.Settlement{Delivery: d, Verb: broker.VerbPark, Delay: limit}
 }
 
-// parks enqueues tasks and has a consumer that knows nothing park them for an hour.
+// parks enqueues tasks, and lets a consumer that knows no task name park them for an hour.
 func (r *rig) parks(tasks ...*broker.Task) {
 	r.Helper()
 	m := r.minion()
@@ -83,7 +82,7 @@ func (r *rig) parks(tasks ...*broker.Task) {
 	m.close()
 }
 
-// parked checks what is parked in queue "q".
+// parked checks the parked tasks of queue "q".
 func (r *rig) parked(want ...broker.Parked) {
 	r.Helper()
 	got, err := r.parker().Parked(r.ctx, "q")
@@ -92,7 +91,7 @@ func (r *rig) parked(want ...broker.Parked) {
 	}
 	slices.SortFunc(want, func(x, y broker.Parked) int { return x.Need.Compare(y.Need) })
 	if !slices.Equal(got, want) {
-		r.Fatalf("parked is %+v, want %+v", got, want)
+		r.Fatalf("Parked returned %+v, want %+v", got, want)
 	}
 }
 
@@ -106,11 +105,11 @@ func parkWaits(r *rig) {
 	after := r.Now()
 	st := r.lookup(task.ID)[0]
 	if st.State != broker.StateParked || st.Attempt != 1 || st.Queue != "q" {
-		r.Fatalf("%+v, want it parked after attempt 1", st)
+		r.Fatalf("Lookup returned %+v, want it parked after attempt 1", st)
 	}
 	const round = 2 * time.Millisecond
 	if st.Due.Before(before.Add(time.Hour-round)) || st.Due.After(after.Add(time.Hour+round)) {
-		r.Fatalf("it may be parked until %v, it was parked for an hour at %v", st.Due, before)
+		r.Fatalf("a task that was parked for an hour at %v has the due time %v", before, st.Due)
 	}
 	r.parked(parkedOf(task, 1))
 	m.none()
@@ -121,11 +120,11 @@ func parkWaits(r *rig) {
 	r.in(broker.StateParked, task.ID)
 	for _, unknown := range []string{"nobody"} {
 		if got, err := r.parker().Parked(r.ctx, unknown); len(got) > 0 || err != nil {
-			r.Fatalf("parked in a queue that is not known: %+v, %v", got, err)
+			r.Fatalf("Parked of an unknown queue returned %+v, %v", got, err)
 		}
 	}
 	if _, err := r.parker().Parked(r.ctx, "no name"); !errors.Is(err, broker.ErrInvalid) {
-		r.Fatalf("parked in a queue that is no name: %v", err)
+		r.Fatalf("Parked of an invalid queue name returned %v, want ErrInvalid", err)
 	}
 }
 
@@ -133,8 +132,8 @@ func parkTakenAtOnce(r *rig) { parkTaken(r, r.Broker) }
 
 func parkTakenElsewhere(r *rig) { parkTaken(r, r.other()) }
 
-// A consumer that waits gets what another one parks, whether it serves one queue or
-// several, and however often that happens.
+// A waiting consumer gets the tasks that another consumer parks, whether it serves one queue or
+// several, and every time.
 func parkTaken(r *rig, b broker.Broker) {
 	m := r.minion()
 	for _, queues := range [][]string{{"q"}, {"r", "q"}} {
@@ -150,7 +149,7 @@ func parkTaken(r *rig, b broker.Broker) {
 			r.same(takenOf(got), []broker.ID{task.ID})
 			r.attempt(got[0], 2, 0, 0)
 			if got[0].Overdue {
-				r.Fatalf("it is overdue")
+				r.Fatalf("a task that was parked for an hour is handed out at once, but is marked as overdue")
 			}
 			knows.equals(got[0], task)
 			r.in(broker.StateRunning, task.ID)
@@ -180,8 +179,8 @@ func parkTakenFirst(r *rig) {
 	r.same(takenOf(r.knowing("test.task").take(2)), []broker.ID{parked.ID, pending.ID})
 }
 
-// A consumer that knows the name and parks a task is not handed one with the same need
-// again, or it would go on for ever. One with another need it gets.
+// A consumer that knows the name and has parked a task gets no other task with the same need from
+// the parked ones. Otherwise the two would go on without end. It gets tasks with other needs.
 func parkNeverTwice(r *rig) {
 	m := r.knowing("test.task")
 	one, same, other, codec := r.task(schema(7)), r.task(schema(7)), r.task(schema(8)), r.task(schema(7))
@@ -195,7 +194,7 @@ func parkNeverTwice(r *rig) {
 	beat(m)
 	m.none()
 	r.parked(parkedOf(one, 2))
-	r.enqueue(r.task(schema(7))) // what is pending is for everybody
+	r.enqueue(r.task(schema(7))) // pending tasks are handed to every consumer
 	m.take1()
 	r.sameSet(takenOf(r.knowing("test.task").take(2)), []broker.ID{one.ID, same.ID})
 }
@@ -222,7 +221,7 @@ func parkMany(r *rig) {
 		batch[i] = m.succeed(d)
 	}
 	if len(byID) > 0 {
-		r.Fatalf("%d were not handed out", len(byID))
+		r.Fatalf("%d parked tasks were not handed out", len(byID))
 	}
 	m.settle(batch...)
 	r.in(broker.StateSucceeded, idsOf(tasks)...)
@@ -252,7 +251,7 @@ func parkManyNeeds(r *rig) {
 	r.parked(want...)
 }
 
-// overdue has a task parked until its time there is over.
+// overdue parks a task, and returns its delivery after its time there is over.
 func (r *rig) overdue(m *minion, task *broker.Task) *broker.Delivery {
 	r.Helper()
 	r.enqueue(task)
@@ -267,19 +266,19 @@ func parkOverdue(r *rig) {
 	d := r.overdue(m, task)
 	r.attempt(d, 2, 0, 0)
 	if !d.Overdue {
-		r.Fatalf("it is not overdue")
+		r.Fatalf("a parked task whose time is over is not marked as overdue")
 	}
 	r.parked()
 	m.settle(release(d))
 	if d = m.take1(); !d.Overdue {
-		r.Fatalf("it is not overdue after a release")
+		r.Fatalf("after a release the task is not marked as overdue")
 	}
 	m.settle(park(d, time.Hour))
 	r.in(broker.StateParked, task.ID)
 	d = r.knowing("test.task").take1()
 	r.same([]broker.ID{d.ID}, []broker.ID{task.ID})
 	if d.Overdue {
-		r.Fatalf("it is overdue, though it was parked again")
+		r.Fatalf("a task that was parked again is still marked as overdue")
 	}
 }
 
@@ -291,7 +290,7 @@ func parkOverdueIsOver(r *rig) {
 		r.in(cmp.Or(map[int]broker.State{1: broker.StateRetrying}[i/2], broker.StatePending), d.ID)
 		again := m.take1()
 		if again.ID != d.ID || again.Overdue {
-			r.Fatalf("after a retry or snooze it is overdue")
+			r.Fatalf("after a retry or snooze the task is still marked as overdue")
 		}
 		m.settle(m.succeed(again))
 	}
@@ -303,7 +302,7 @@ func parkOverdueRequeued(r *rig) {
 	m.settle(m.finish(d, broker.StateFailed))
 	requeue(r, d.ID)
 	if d = m.take1(); d.Overdue {
-		r.Fatalf("a dead letter that is requeued is overdue")
+		r.Fatalf("a requeued dead letter is still marked as overdue")
 	}
 	m.settle(park(d, time.Hour))
 	r.in(broker.StateParked, d.ID)
@@ -313,14 +312,14 @@ func parkCancel(r *rig) {
 	tasks := r.batch(3, keyed(""))
 	r.parks(tasks...)
 	mail := r.mail()
-	told := r.task(inbox(mail.id), keyed("k"))
-	r.parks(told)
-	r.canceled(told.ID, broker.CancelPrevented)
-	r.in(broker.StateCanceled, told.ID)
-	if got := mail.take(1); got[0].ID != told.ID {
-		r.Fatalf("the letter is about %s, want %s", got[0].ID, told.ID)
+	watched := r.task(inbox(mail.id), keyed("k"))
+	r.parks(watched)
+	r.canceled(watched.ID, broker.CancelPrevented)
+	r.in(broker.StateCanceled, watched.ID)
+	if got := mail.take(1); got[0].ID != watched.ID {
+		r.Fatalf("the inbox got a notice of task %s, want one of %s", got[0].ID, watched.ID)
 	}
-	r.canceled(told.ID, broker.CancelTooLate)
+	r.canceled(watched.ID, broker.CancelTooLate)
 	r.enqueue(r.task(keyed("k"), after(time.Hour)))
 	r.parked(parkedOf(tasks[0], 3))
 	r.canceled(tasks[1].ID, broker.CancelPrevented)
@@ -328,7 +327,7 @@ func parkCancel(r *rig) {
 	r.sameSet(takenOf(r.knowing("test.task").take(2)), []broker.ID{tasks[0].ID, tasks[2].ID})
 }
 
-// One that was cancelled while it ran is not parked.
+// A task that was cancelled while it ran is not parked.
 func parkCanceled(r *rig) {
 	m := r.minion()
 	task := r.task()
@@ -358,7 +357,7 @@ func parkCounts(r *rig) {
 		r.Helper()
 		want.Name = "q"
 		if got := counts(r, "q"); got != want {
-			r.Fatalf("%+v, want %+v", got, want)
+			r.Fatalf("the queue is counted as %+v, want %+v", got, want)
 		}
 	}
 	check(broker.QueueInfo{Parked: 4, Scheduled: 2})
@@ -371,7 +370,7 @@ func parkCounts(r *rig) {
 	check(broker.QueueInfo{Parked: 1, Running: 1, Scheduled: 2})
 }
 
-// The reply may be lost, so it is settled again: nothing comes of that.
+// A settlement with VerbPark is repeated because its reply was lost. The repeat has no effect.
 func parkRepeated(r *rig) {
 	m := r.minion()
 	task := r.task()
@@ -387,7 +386,7 @@ func parkRepeated(r *rig) {
 	r.attempt(d, 2, 0, 0)
 	for _, err := range m.settled(s, s) {
 		if err != nil && !errors.Is(err, broker.ErrLeaseLost) {
-			r.Fatalf("repeated when another one has it: %v", err)
+			r.Fatalf("the repeat of a park, while another consumer holds the task, returned %v", err)
 		}
 	}
 	r.in(broker.StateRunning, task.ID)
@@ -409,7 +408,8 @@ func parkRefused(r *rig) {
 	r.in(broker.StateParked, task.ID)
 }
 
-// What is taken and not settled is pending again, for everybody.
+// A consumer takes a parked task and closes without settling it. The task is pending again, for
+// every consumer.
 func parkTakerCloses(r *rig) {
 	task := r.task()
 	r.parks(task)
@@ -435,7 +435,7 @@ func parkTakerDies(r *rig) {
 	r.in(broker.StateParked, task.ID)
 }
 
-// Some park all that they get, others run it: each task ends once.
+// Some consumers park every task that they get, others run it. Each task must end once.
 func parkRaces(r *rig) {
 	n := 300
 	if r.light {
@@ -499,11 +499,11 @@ func parkRaces(r *rig) {
 			select {
 			case id := <-ended:
 				if seen[id] {
-					r.Errorf("task %s was handed out twice", id)
+					r.Errorf("task %s was run twice", id)
 				}
 				seen[id] = true
 			case <-left.C:
-				r.Errorf("%d of %d tasks have ended", len(seen), n)
+				r.Errorf("only %d of %d tasks have ended", len(seen), n)
 				return
 			}
 		}
@@ -526,8 +526,8 @@ func parkMember(r *rig) {
 	r.arrived(tasks[1], s.Outcome)
 }
 
-// A parked task whose deadline passes ends, and nothing is left that is parked. So does
-// one that is parked when its deadline has passed.
+// A parked task whose deadline passes expires, and Parked does not report it any more. The same
+// holds for a task that is parked after its deadline.
 func parkExpires(r *rig) {
 	mail := r.mail()
 	task := r.task(within(4*brief), inbox(mail.id), keyed("k"))

@@ -7,16 +7,16 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A parked task whose time is over, in a queue that no consumer serves, ends as a
-// consumer of another queue says.
+// A parked task whose time is over, in a queue without consumers, is abandoned. The broker asks a
+// consumer of another queue for its outcome, and ends it.
 var abandonedTests = []test{
 	{"AbandonedEnds", abandonedEnds, needJump | needInspector | needFlows},
-	{"AbandonedIsAskedOf", abandonedAskedOf, needJump},
-	{"AbandonedIsNoneThatIsServed", abandonedServed, needJump},
+	{"AbandonedWaitsForAConsumer", abandonedAskedOf, needJump},
+	{"ServedIsNotAbandoned", abandonedServed, needJump},
 	{"AbandonedMany", abandonedMany, needJump},
 }
 
-// witness is a consumer of another queue that says how abandoned tasks end.
+// witness is a consumer of another queue that answers with the outcome of abandoned tasks.
 type witness struct {
 	*minion
 	mu    sync.Mutex
@@ -43,7 +43,7 @@ func (w *witness) heard() []*broker.Delivery {
 	return w.asked
 }
 
-// abandons parks tasks and lets their time pass, and most of what is left until they are
+// abandons parks tasks, and lets their time there pass and most of the time until they are
 // abandoned.
 func (r *rig) abandons(alive *minion, tasks ...*broker.Task) {
 	r.Helper()
@@ -51,7 +51,7 @@ func (r *rig) abandons(alive *minion, tasks ...*broker.Task) {
 	r.pass(time.Hour+broker.AbandonedAfter-5*time.Second, alive)
 	for _, st := range r.lookup(idsOf(tasks)...) {
 		if st.State.Final() {
-			r.Fatalf("a parked task is %s before it is abandoned", st.State)
+			r.Fatalf("a parked task is %s before it is abandoned, want parked or pending", st.State)
 		}
 	}
 }
@@ -63,39 +63,38 @@ func abandonedEnds(r *rig) {
 	task := members[0]
 	r.abandons(w.minion, task)
 	r.pass(10*time.Second, w.minion)
-	r.eventually("the task has failed", func() bool { return r.lookup(task.ID)[0].State == broker.StateFailed })
+	r.eventually("the abandoned task has failed", func() bool { return r.lookup(task.ID)[0].State == broker.StateFailed })
 	d := w.heard()[0]
 	if d.ID != task.ID || d.Name != task.Name || d.Queue != "q" || !d.Overdue || d.Err != nil || d.Attempt != 2 || d.Start != 2 {
-		r.Fatalf("the consumer is asked about %+v", d)
+		r.Fatalf("the consumer was asked about %+v", d)
 	}
 	o := r.outcome(task.ID)
 	if o.Err == nil || o.Err.Message != "nobody came" || o.Attempts != 1 {
-		r.Fatalf("the outcome is %+v", o)
+		r.Fatalf("the abandoned task has the outcome %+v", o)
 	}
 	if l := mail.take(1)[0]; l.ID != task.ID || l.Outcome.State != broker.StateFailed {
-		r.Fatalf("a letter says that %s is %s", l.ID, l.Outcome.State)
+		r.Fatalf("the inbox got a notice that task %s is %s", l.ID, l.Outcome.State)
 	}
 	r.arrived(task, o)
 	r.parked()
 	r.canceled(task.ID, broker.CancelTooLate)
-	next := r.task(keyed("k")) // which is free
+	next := r.task(keyed("k")) // the key is free
 	r.enqueue(next)
 	r.canceled(next.ID, broker.CancelPrevented)
 	if dead := deadLetters(r, "q", 10); len(dead) != 1 || dead[task.ID] == nil {
-		r.Fatalf("the dead letters are %v", dead)
+		r.Fatalf("DeadLetters returned %v, want the abandoned task", dead)
 	}
 	requeue(r, task.ID)
 	m := r.minion()
 	again := m.take1()
 	if again.ID != task.ID || again.Overdue || again.Start != 2 || again.Attempt <= 2 {
-		r.Fatalf("it is requeued as %+v", again)
+		r.Fatalf("the requeued task is handed out as %+v", again)
 	}
 	m.settle(m.succeed(again))
 	r.in(broker.StateSucceeded, task.ID)
 }
 
-// Without a consumer it waits for one that can be asked, and for an answer that is a
-// failure.
+// The task waits until there is a consumer that can be asked, and until the answer is a failure.
 func abandonedAskedOf(r *rig) {
 	task := r.task()
 	r.parks(task)
@@ -103,7 +102,7 @@ func abandonedAskedOf(r *rig) {
 	waits := func(why string) {
 		r.Helper()
 		if st := r.lookup(task.ID)[0]; st.State.Final() {
-			r.Fatalf("the task is %s, though %s", st.State, why)
+			r.Fatalf("the task is %s, although %s", st.State, why)
 		}
 	}
 	waits("there is no consumer")
@@ -111,7 +110,7 @@ func abandonedAskedOf(r *rig) {
 	r.pass(2*broker.AbandonedAfter, other)
 	waits("no consumer can be asked")
 	w := r.witness(broker.StateSucceeded)
-	r.eventually("the consumer is asked", func() bool { beat(w.minion); return len(w.heard()) > 0 })
+	r.eventually("the consumer is asked for the outcome of the abandoned task", func() bool { beat(w.minion); return len(w.heard()) > 0 })
 	r.pass(2*broker.AbandonedAfter, w.minion)
 	waits("the answer is no failure")
 	w.close()
@@ -122,7 +121,8 @@ func abandonedAskedOf(r *rig) {
 	})
 }
 
-// What has a consumer, or has had one a moment ago, is left to it: it may be one that can run it.
+// A task is not abandoned while its queue has a consumer, or had one a short time ago: that
+// consumer may be able to run it.
 func abandonedServed(r *rig) {
 	w := r.witness(broker.StateFailed)
 	task := r.task()
@@ -130,16 +130,16 @@ func abandonedServed(r *rig) {
 	served := r.minion()
 	r.pass(time.Hour+2*broker.AbandonedAfter, w.minion, served)
 	if len(w.heard()) > 0 {
-		r.Fatalf("another consumer is asked, though the queue is served")
+		r.Fatalf("a consumer of another queue was asked, although the queue has a consumer")
 	}
 	d := served.take1()
 	if d.ID != task.ID || !d.Overdue {
-		r.Fatalf("the queue's consumer gets %+v", d)
+		r.Fatalf("the consumer of the queue got %+v, want the overdue task", d)
 	}
-	served.close() // which gives it back, and leaves the queue
+	served.close() // gives the task back
 	r.pass(broker.AbandonedAfter-5*time.Second, w.minion)
 	if len(w.heard()) > 0 {
-		r.Fatalf("another consumer is asked at once when the last one has left")
+		r.Fatalf("a consumer of another queue was asked right after the last consumer of the queue had closed")
 	}
 	knows := r.knowing("test.task")
 	knows.settle(knows.succeed(knows.take1()))
@@ -148,7 +148,7 @@ func abandonedServed(r *rig) {
 	r.in(broker.StateSucceeded, task.ID)
 }
 
-// Many end, and nothing else does that waits there.
+// Many abandoned tasks end, and the other waiting tasks of the queue stay.
 func abandonedMany(r *rig) {
 	w := r.witness(broker.StateFailed)
 	others := append(r.batch(300), r.batch(300, after(time.Minute))...)
@@ -156,7 +156,7 @@ func abandonedMany(r *rig) {
 	r.parks(tasks...)
 	r.enqueue(others...)
 	r.pass(time.Hour+2*broker.AbandonedAfter, w.minion)
-	r.eventually("all have failed", func() bool {
+	r.eventually("all abandoned tasks have failed", func() bool {
 		for from := 0; from < len(tasks); from += broker.MaxBatch {
 			for _, st := range r.lookup(idsOf(tasks[from:min(from+broker.MaxBatch, len(tasks))])...) {
 				if st.State != broker.StateFailed {

@@ -10,7 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/plain"
 )
 
-// The suite on a broker without capabilities, as a new one is at first.
+// A broker without optional capabilities passes the suite. A new broker is like that at first.
 func TestPlain(t *testing.T) {
 	brokertest.Run(t, brokertest.Config{
 		Open: func(testing.TB) brokertest.Harness {

@@ -6,7 +6,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Enqueueing a task again is harmless as long as its record lives.
+// Enqueueing a task again has no effect as long as its record is stored.
 var repeatTests = []test{
 	{"Pending", repeatPending, 0},
 	{"Scheduled", repeatScheduled, 0},
@@ -29,7 +29,7 @@ func repeatPending(r *rig) {
 	r.enqueue(task)
 	r.enqueue(task)
 	if err := r.other().Enqueue(r.ctx, []*broker.Task{task}); err != nil {
-		r.Fatalf("Enqueue again, at another client: %v", err)
+		r.Fatalf("Enqueue of the same task at another client: %v", err)
 	}
 	m := r.minion()
 	r.same(takenOf(m.take(1)), []broker.ID{task.ID})
@@ -102,7 +102,8 @@ func repeatCanceled(r *rig) {
 	m.none()
 }
 
-// tombstones returns a task for each final state that keeps nothing, settled.
+// tombstones returns a settled task for each final state. Their retention is 0, so only their
+// states are stored.
 func tombstones(r *rig, m *minion) []*broker.Task {
 	r.Helper()
 	tasks := r.batch(len(finals), kept(0, 0))
@@ -208,7 +209,7 @@ func repeatOtherContent(r *rig) {
 	refuse()
 	d := m.take1()
 	if string(d.Payload) != string(task.Payload) || d.Name != task.Name {
-		r.Fatalf("the refused content was delivered: %s %q", d.Name, d.Payload)
+		r.Fatalf("the refused content was delivered: name %s, payload %q", d.Name, d.Payload)
 	}
 	refuse()
 	m.settle(m.succeed(d))
@@ -225,7 +226,7 @@ func repeatOtherContentInOneBatch(r *rig) {
 	r.duplicate(errs[2], first.ID, first.ID, "")
 	m := r.minion()
 	if d := m.take(3)[1]; string(d.Payload) != string(first.Payload) {
-		r.Fatalf("the refused content was delivered: %q", d.Payload)
+		r.Fatalf("the refused content was delivered: payload %q", d.Payload)
 	}
 	m.none()
 }

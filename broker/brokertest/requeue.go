@@ -6,15 +6,15 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A dead letter that belongs to something which goes on, or has ended.
+// A requeued dead letter may belong to a flow that still runs or has ended.
 var requeueTests = []test{
 	{"LargeOnesTogether", requeueLarge, needInspector},
 	{"MemberCountsOnce", requeueMember, needInspector | needFlows},
-	{"MemberOfWhatHasEnded", requeueMemberOfEnded, needInspector | needFlows},
+	{"MemberOfAnEndedFlow", requeueMemberOfEnded, needInspector | needFlows},
 	{"MemberOfASquadStartsAlone", requeueSquad, needInspector | needFlows | needSquads},
 }
 
-// Each of several that are requeued in one call keeps its arguments.
+// Several large dead letters are requeued in one call. Each keeps its payload.
 func requeueLarge(r *rig) {
 	m := r.minion()
 	byID := make(map[broker.ID]*broker.Task)
@@ -38,8 +38,8 @@ func requeueLarge(r *rig) {
 	}
 }
 
-// The flow has counted the failure of a member that is requeued, or is about to: the
-// next end of the member changes nothing of that.
+// A flow has counted the failure of a requeued member, or is about to. The next end of the member
+// does not change that.
 func requeueMember(r *rig) {
 	m := r.minion()
 	f, tasks := r.team(2)
@@ -53,11 +53,11 @@ func requeueMember(r *rig) {
 			r.confirm(first[i])
 		}
 	}
-	for range 2 { // one whose arrival is there, and one whose arrival is gone
+	for range 2 { // one whose arrival is not confirmed yet, and one whose arrival is
 		requeue(r, idsOf(tasks)...)
 		for _, d := range m.take(2) {
 			if d.Group != f.ID {
-				r.Fatalf("after a requeue it says that it belongs to %s, want %s", d.Group, f.ID)
+				r.Fatalf("the requeued member belongs to %s, want %s", d.Group, f.ID)
 			}
 			m.settle(m.finish(d, broker.StateFailed))
 		}
@@ -84,19 +84,19 @@ func requeueMemberOfEnded(r *rig) {
 	r.equal(r.outcome(tasks[0].ID), s.Outcome)
 	r.arrivals("q", 0)
 	if p := r.progress(f); p.Outcome == nil || p.Outcome.State != broker.StateFailed {
-		r.Fatalf("the flow's outcome is %+v, want its first one", p.Outcome)
+		r.Fatalf("the outcome of the flow is %+v, want the first one", p.Outcome)
 	}
 }
 
-// The others that it was to start with have ended, and perhaps the squad is not kept
-// any more, so nobody could say whether it starts.
+// A requeued member of a squad starts alone. The other members have ended, and the squad may not be
+// stored any more, so no decision to start can be made.
 func requeueSquad(r *rig) {
 	m := r.minion()
 	_, tasks := r.team(1, inSquad)
 	task := tasks[0]
 	r.enqueue(task)
 	r.assign(m.ID(), idsOf(tasks))
-	d := m.gifts(1)[task.ID]
+	d := m.assignments(1)[task.ID]
 	for range 2 {
 		m.settle(m.finish(d, broker.StateFailed))
 		requeue(r, task.ID)
@@ -105,11 +105,11 @@ func requeueSquad(r *rig) {
 		want.Squad, want.Blocked = false, false
 		m.equals(d, &want)
 		if d.Squad {
-			r.Fatalf("after a requeue it waits for the others of its squad")
+			r.Fatalf("the requeued member still waits for its squad")
 		}
 	}
 	m.settle(retry(d, 0))
 	if d = m.take1(); d.Squad {
-		r.Fatalf("after a requeue and a retry it waits for the others of its squad")
+		r.Fatalf("after a retry the requeued member waits for its squad again")
 	}
 }

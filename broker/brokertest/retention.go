@@ -6,7 +6,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// An outcome is kept as long as its task says, and reads as absent from then on.
+// An outcome is stored as long as the task asks for. After that it reads as absent.
 var retentionTests = []test{
 	{"ReadableUntilItsEnd", retentionReadable, 0},
 	{"PerTask", retentionPerTask, 0},
@@ -22,12 +22,12 @@ var retentionTests = []test{
 	{"DeadLettersForWeeks", retentionDeadWeeks, needJump | needInspector},
 }
 
-// absent checks that nothing is kept of a task but perhaps how it ended.
+// absent checks that nothing is stored of a task, except that its final state may be.
 func (r *rig) absent(state broker.State, ids ...broker.ID) {
 	r.Helper()
 	for _, st := range r.lookup(ids...) {
 		if st.Outcome != nil || (st.State != broker.StateUnknown && st.State != state) {
-			r.Fatalf("task %s is %s, outcome: %v; want nothing", st.ID, st.State, st.Outcome)
+			r.Fatalf("task %s is %s with the outcome %v after its retention; want no outcome", st.ID, st.State, st.Outcome)
 		}
 	}
 }
@@ -105,11 +105,11 @@ func retentionOfCanceled(r *rig) {
 	})
 	r.in(broker.StateCanceled, long.ID)
 	r.pass(300*time.Millisecond+r.Slack, m)
-	// A broker that can't open the message may keep it for DefaultRetention.
+	// A broker that can't read the message may keep the outcome for DefaultRetention.
 	r.outcome(long.ID)
 }
 
-// The record of a failed task lives as long as it is a dead letter.
+// The record of a failed task is stored as long as the task is a dead letter.
 func retentionOfFailed(r *rig) {
 	m := r.minion()
 	short := r.task(kept(200*time.Millisecond, 500*time.Millisecond))
@@ -144,10 +144,10 @@ func retentionDeadLetters(r *rig) {
 	r.pass(300*time.Millisecond+r.Slack, m)
 	dead := deadLetters(r, "q", 10)
 	if len(dead) != 1 || dead[long.ID] == nil {
-		r.Fatalf("%d dead letters, want only the one that is kept for long", len(dead))
+		r.Fatalf("DeadLetters returned %d tasks, want only the one with the long retention", len(dead))
 	}
 	if errs := requeued(r, short.ID, none.ID); errs[0] == nil || errs[1] == nil {
-		r.Fatalf("a dead letter that is no longer kept was requeued")
+		r.Fatalf("Requeue accepted a dead letter after its retention")
 	}
 }
 
@@ -158,7 +158,7 @@ func retentionAbsent(r *rig) {
 	m.settle(m.finish(m.take1(), broker.StateFailed))
 	r.pass(100*time.Millisecond+r.Slack, m)
 	if got := r.cancel(task.ID)[0]; got != broker.CancelUnknown && got != broker.CancelTooLate {
-		r.Fatalf("verdict is %q", got)
+		r.Fatalf("the verdict on a task after its retention is %q", got)
 	}
 	r.is(requeued(r, task.ID)[0], broker.ErrNotFound)
 	m.none()
@@ -186,7 +186,7 @@ func retentionHours(r *rig) {
 			r.outcome(id)
 		}
 		r.Advance(time.Minute)
-		for range 2 { // before and after somebody cleans up
+		for range 2 { // before and after a client cleans up
 			for j, id := range ids[i] {
 				r.absent(finals[j], id)
 			}
@@ -239,7 +239,7 @@ func retentionWaiting(r *rig) {
 	r.in(broker.StatePending, pending.ID)
 	r.absent(broker.StateSucceeded, done.ID)
 	r.Advance(2 * time.Hour)
-	r.enqueue(pending) // still harmless
+	r.enqueue(pending) // still without effect
 	m = r.minion()
 	r.sameSet(takenOf(m.take(2)), []broker.ID{scheduled.ID, retrying.ID})
 	m = r.minion("p")
@@ -258,7 +258,7 @@ func retentionDeadWeeks(r *rig) {
 	beat(m)
 	r.in(broker.StateFailed, task.ID)
 	if dead := deadLetters(r, "q", 10); dead[task.ID] == nil {
-		r.Fatalf("the dead letter is gone too early")
+		r.Fatalf("the dead letter was removed before the end of its retention")
 	}
 	r.enqueue(task)
 	m.none()
@@ -266,9 +266,9 @@ func retentionDeadWeeks(r *rig) {
 	beat(r.minion())
 	r.absent(broker.StateFailed, task.ID)
 	if dead := deadLetters(r, "q", 10); len(dead) > 0 {
-		r.Fatalf("the dead letter is still there")
+		r.Fatalf("the dead letter is listed after the end of its retention")
 	}
 	if n := counts(r, "q").Dead; n != 0 {
-		r.Fatalf("%d dead letters are counted, want none", n)
+		r.Fatalf("the queue is counted with %d dead letters, want none", n)
 	}
 }

@@ -12,24 +12,24 @@ import (
 	"github.com/go-arbiter/arbiter/internal/stall"
 )
 
-// patience is how long a test waits for what must happen before it gives up.
+// patience is how long a test waits for an expected event before it fails.
 const patience = 30 * time.Second
 
-// rig is a harness at work: the broker under test and what tests do to it.
-// Methods that end the test must be called from its own goroutine.
+// rig is the state of a running test: the broker under test, and helpers. A method that can end the
+// test must be called from the goroutine of the test.
 type rig struct {
 	testing.TB
 	Harness
 	ctx     context.Context
 	light   bool
-	patient bool // no lease is to end
-	tasks   int  // numbers the payloads
-	ids     int  // that were made
+	patient bool // opened with Config.Patient: no lease may end
+	tasks   int  // number of tasks so far; makes payloads different
+	ids     int  // number of ids so far
 	block   broker.Block
 	stall   stall.Watch
 	answers *answers
 	began   time.Time
-	dog     *watchdog // nil if nobody watches
+	dog     *watchdog // nil if Config.Stuck is negative
 }
 
 func newRig(t *testing.T, cfg Config) *rig {
@@ -60,20 +60,21 @@ func rigOn(t testing.TB, ctx context.Context, cfg Config) *rig {
 	return r
 }
 
-// prompt is how long a push may take to arrive.
+// prompt is how long a push may take to arrive, stalls of the machine included.
 func (r *rig) prompt() time.Duration { return r.late(r.Prompt) }
 
-// late returns how late something may be that should take d.
+// late returns the longest allowed time for an event that should take d, stalls of the machine
+// included.
 func (r *rig) late(d time.Duration) time.Duration {
 	return max(r.stall.Late(d), d+stall.Hops*r.answers.longest(r.began))
 }
 
-// stalled returns how long the machine let this process or the store's wait at most.
+// stalled returns the longest stall of this process or of the store so far.
 func (r *rig) stalled() time.Duration { return max(r.stall.Longest(), r.answers.longest(r.began)) }
 
-// before runs a check of what holds until a time. If that has passed when the
-// check fails, the failure counts for nothing: a machine that stalls may have come
-// to the check too late. In a bubble nothing stalls.
+// before runs a check of a state that ends at a known time. If the check fails after that time, the
+// failure is ignored, because a stall of the machine may have delayed the check. In a bubble
+// nothing stalls.
 func (r *rig) before(end time.Time, check func()) {
 	r.Helper()
 	tb := r.TB
@@ -87,7 +88,7 @@ func (r *rig) before(end time.Time, check func()) {
 			if r.Now().Before(end) {
 				r.Fatalf("%s", p)
 			}
-			r.Logf("too late to tell: %s", p)
+			r.Logf("ignored, because the check came too late: %s", p)
 		default:
 			panic(p)
 		}
@@ -95,7 +96,7 @@ func (r *rig) before(end time.Time, check func()) {
 	check()
 }
 
-// other returns another client of the store, or the same one if there is none.
+// other returns another client of the store, or the same client if the store has one only.
 func (r *rig) other() broker.Broker {
 	r.Helper()
 	if r.Reopen == nil {
@@ -106,8 +107,7 @@ func (r *rig) other() broker.Broker {
 	return b
 }
 
-// task returns a valid task of queue "q" with a payload of its own, changed by
-// the options.
+// task returns a valid task of queue "q" with a unique payload. The options change it.
 func (r *rig) task(with ...func(*broker.Task)) *broker.Task {
 	r.tasks++
 	t := &broker.Task{
@@ -129,8 +129,8 @@ func (r *rig) task(with ...func(*broker.Task)) *broker.Task {
 	return t
 }
 
-// id returns an id for a task: most are in a block, as of tasks that are sent
-// together, whatever becomes of them.
+// id returns an id for a task. Most ids are of one block, like the ids of tasks that are sent
+// together, although these tasks have different lives.
 func (r *rig) id(queue string) broker.ID {
 	if r.ids++; r.ids%4 == 0 {
 		return broker.NewID(broker.KindTask, queue, 0)
@@ -160,7 +160,7 @@ func (r *rig) batch(n int, with ...func(*broker.Task)) []*broker.Task {
 	return tasks
 }
 
-// enqueue must succeed.
+// enqueue enqueues tasks, which must succeed.
 func (r *rig) enqueue(tasks ...*broker.Task) {
 	r.Helper()
 	if err := r.Broker.Enqueue(r.ctx, tasks); err != nil {
@@ -168,14 +168,14 @@ func (r *rig) enqueue(tasks ...*broker.Task) {
 	}
 }
 
-// refused enqueues one task that must be refused, and returns why.
+// refused enqueues one task, which must be refused, and returns its error.
 func (r *rig) refused(t *broker.Task) error {
 	r.Helper()
 	return r.refusals([]*broker.Task{t}, 0)[0]
 }
 
-// refusals enqueues a batch that must be refused at exactly the indexes, and
-// returns its errors.
+// refusals enqueues a batch. The tasks at exactly these indexes must be refused. It returns the
+// errors of the batch.
 func (r *rig) refusals(tasks []*broker.Task, at ...int) []error {
 	r.Helper()
 	err := r.Broker.Enqueue(r.ctx, tasks)
@@ -184,7 +184,7 @@ func (r *rig) refusals(tasks []*broker.Task, at ...int) []error {
 		r.Fatalf("Enqueue returned %v, want a *BatchError", err)
 	}
 	if len(batch.Errs) != len(tasks) {
-		r.Fatalf("BatchError has %d entries for %d tasks", len(batch.Errs), len(tasks))
+		r.Fatalf("the BatchError has %d errors for %d tasks", len(batch.Errs), len(tasks))
 	}
 	want := map[int]bool{}
 	for _, i := range at {
@@ -192,13 +192,13 @@ func (r *rig) refusals(tasks []*broker.Task, at ...int) []error {
 	}
 	for i, err := range batch.Errs {
 		if want[i] != (err != nil) {
-			r.Fatalf("task %d of the batch: error is %v, want one: %v", i, err, want[i])
+			r.Fatalf("task %d of the batch: the error is %v, want an error: %v", i, err, want[i])
 		}
 	}
 	return batch.Errs
 }
 
-// lookup returns the statuses of the ids, after checking their shape.
+// lookup returns the statuses of the ids, and checks what must hold for every status.
 func (r *rig) lookup(ids ...broker.ID) []broker.Status {
 	r.Helper()
 	sts, err := r.Broker.Lookup(r.ctx, ids)
@@ -210,10 +210,10 @@ func (r *rig) lookup(ids ...broker.ID) []broker.Status {
 	}
 	for i, st := range sts {
 		if st.ID != ids[i] {
-			r.Fatalf("Lookup: status %d is of %s, want %s", i, st.ID, ids[i])
+			r.Fatalf("Lookup returned as status %d the one of %s, want %s", i, st.ID, ids[i])
 		}
 		if st.Outcome != nil && (!st.State.Final() || st.Outcome.State != st.State) {
-			r.Fatalf("Lookup of %s: state is %s, but that of its outcome %s", st.ID, st.State, st.Outcome.State)
+			r.Fatalf("Lookup of %s returned the state %s and an outcome with the state %s", st.ID, st.State, st.Outcome.State)
 		}
 	}
 	return sts
@@ -224,7 +224,7 @@ func (r *rig) in(state broker.State, ids ...broker.ID) {
 	r.Helper()
 	for _, st := range r.lookup(ids...) {
 		if st.State != state {
-			r.Fatalf("state of %s is %s, want %s", st.ID, st.State, state)
+			r.Fatalf("task %s is %s, want %s", st.ID, st.State, state)
 		}
 	}
 }
@@ -234,12 +234,12 @@ func (r *rig) outcome(id broker.ID) broker.Outcome {
 	r.Helper()
 	st := r.lookup(id)[0]
 	if st.Outcome == nil {
-		r.Fatalf("task %s is %s and has no outcome", id, st.State)
+		r.Fatalf("task %s is %s and has no outcome, want one", id, st.State)
 	}
 	return *st.Outcome
 }
 
-// cancel returns the verdicts on the ids.
+// cancel cancels tasks, and returns the verdicts.
 func (r *rig) cancel(ids ...broker.ID) []broker.CancelVerdict {
 	r.Helper()
 	return r.cancelAt(r.Broker, ids...)
@@ -261,15 +261,14 @@ func (r *rig) cancelAt(b broker.Broker, ids ...broker.ID) []broker.CancelVerdict
 func (r *rig) canceled(id broker.ID, want broker.CancelVerdict) {
 	r.Helper()
 	if got := r.cancel(id)[0]; got != want {
-		r.Fatalf("Cancel's verdict is %q, want %q", got, want)
+		r.Fatalf("the verdict of Cancel is %q, want %q", got, want)
 	}
 }
 
-// idle gives what was started in other goroutines the time to wait for
-// something.
+// idle sleeps, so that calls in other goroutines begin to wait.
 func (r *rig) idle() { time.Sleep(max(r.Slack, 20*time.Millisecond)) }
 
-// pass lets d pass while the minions beat.
+// pass lets d pass while the minions send heartbeats.
 func (r *rig) pass(d time.Duration, alive ...*minion) {
 	r.Helper()
 	for d > 0 && len(alive) > 0 {
@@ -285,15 +284,15 @@ func (r *rig) pass(d time.Duration, alive ...*minion) {
 	beat(alive...)
 }
 
-// reap lets the leases of all but the living end, and waits until the registry
-// has forgotten the dead.
+// reap lets the leases of the dead minions end while the others send heartbeats. It waits until the
+// registry does not list the dead any more.
 func (r *rig) reap(alive []*minion, dead ...*minion) {
 	r.Helper()
 	if r.patient {
-		r.Fatalf("this test lets a lease end, and its entry in the table lacks needLapse")
+		r.Fatalf("a fault of the suite: this test lets a lease end, but its line in the table lacks needLapse")
 	}
 	r.pass(r.Lease+r.Slack, alive...)
-	r.eventually("the registry forgets the dead", func() bool {
+	r.eventually("Minions does not list the dead minions any more", func() bool {
 		beat(alive...)
 		infos, err := r.Broker.Minions(r.ctx)
 		if err != nil {
@@ -310,8 +309,8 @@ func (r *rig) reap(alive []*minion, dead ...*minion) {
 	})
 }
 
-// back waits until the tasks are pending again while the minions beat: it takes
-// heartbeats to bring back what dead consumers held.
+// back waits until the tasks are pending again, while the minions send heartbeats. Heartbeats
+// recover the tasks of dead minions.
 func (r *rig) back(ids []broker.ID, alive ...*minion) {
 	r.Helper()
 	r.eventually("the tasks are pending again", func() bool {
@@ -325,17 +324,17 @@ func (r *rig) back(ids []broker.ID, alive ...*minion) {
 	})
 }
 
-// eventually waits until what is true.
+// eventually waits until is returns true. what describes the expected state.
 func (r *rig) eventually(what string, is func() bool) {
 	r.Helper()
 	for start := time.Now(); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Since(start) > patience {
-			r.Fatalf("after %v still not: %s", patience, what)
+			r.Fatalf("after %v this has not happened: %s", patience, what)
 		}
 	}
 }
 
-// together runs the functions at the same time and waits for all.
+// together runs the functions at the same time, and waits for all of them.
 func together(fns ...func()) {
 	var wg sync.WaitGroup
 	start := make(chan struct{})
@@ -349,7 +348,7 @@ func together(fns ...func()) {
 	wg.Wait()
 }
 
-// many returns n functions that call fn with their number.
+// many returns n functions that call fn with 0 to n-1.
 func many(n int, fn func(i int)) []func() {
 	fns := make([]func(), n)
 	for i := range fns {

@@ -8,8 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Run runs the suite: a subtest for each group, and within it one for each
-// promise.
+// Run runs the suite: a subtest for each group, with a subtest for each promise in it.
 func Run(t *testing.T, cfg Config) {
 	can := probe(t, cfg)
 	if cfg.Bubble == nil {
@@ -21,7 +20,7 @@ func Run(t *testing.T, cfg Config) {
 				t.Parallel()
 			}
 			var missing []string
-			common := ^needs(0) // what all that are left out lack
+			common := ^needs(0) // the needs that all left-out tests have in common
 			for _, test := range g.tests {
 				if lack := test.needs &^ can; lack != 0 {
 					missing = append(missing, test.name+" (needs "+lack.String()+")")
@@ -38,9 +37,9 @@ func Run(t *testing.T, cfg Config) {
 			}
 			switch {
 			case len(missing) == len(g.tests) && common != 0:
-				t.Logf("left out, all of them: they need %s", common)
+				t.Logf("all tests of this group are left out, because they need %s", common)
 			case len(missing) > 0:
-				t.Logf("left out: %s", strings.Join(missing, ", "))
+				t.Logf("these tests are left out: %s", strings.Join(missing, ", "))
 			}
 		})
 	}
@@ -52,7 +51,7 @@ func Run(t *testing.T, cfg Config) {
 	})
 }
 
-// groups returns the groups that are to run.
+// groups returns the chosen groups.
 func (c Config) groups(t *testing.T) []group {
 	t.Helper()
 	all := groups()
@@ -83,8 +82,8 @@ type group struct {
 	tests []test
 }
 
-// test is one promise. Its body runs in a bubble, if there is one, with a fresh
-// broker.
+// test is the test of one promise. The body runs with a fresh broker, and in the bubble if there is
+// one.
 type test struct {
 	name  string
 	body  func(r *rig)
@@ -111,7 +110,7 @@ func groups() []group {
 		{"Cancel", cancelTests},
 		{"Kill", killTests},
 		{"Lookup", lookupTests},
-		{"Told", slices.Concat(metaTests, failureTests)},
+		{"Details", slices.Concat(metaTests, failureTests)},
 		{"Retention", retentionTests},
 		{"Inbox", inboxTests},
 		{"Events", eventTests},
@@ -133,7 +132,8 @@ func groups() []group {
 	}
 }
 
-// needs are capabilities that a test can't do without.
+// needs is a set of abilities of the broker or the harness. A test does not run without the
+// abilities that it needs.
 type needs uint16
 
 const (
@@ -144,7 +144,7 @@ const (
 	needHeavy
 	needFlows
 	needSquads
-	needLapse // of leases; see Config.Patient
+	needLapse // the test lets leases end; see Config.Patient
 	needFollower
 	needParker
 	needStarter
@@ -154,7 +154,7 @@ const (
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light not to be set", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -163,7 +163,7 @@ func (n needs) String() string {
 	return strings.Join(words, " and ")
 }
 
-// probe opens a broker to see what it and its harness can do.
+// probe opens a broker to find out the abilities of the broker and the harness.
 func probe(t *testing.T, cfg Config) needs {
 	t.Helper()
 	can := needLapse

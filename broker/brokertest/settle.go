@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What each verb does, and what a batch of them does.
+// The effect of each verb, and of a batch of settlements.
 var settleTests = []test{
 	{"FinishInEveryState", settleFinish, 0},
 	{"Retry", settleRetry, 0},
@@ -16,8 +16,8 @@ var settleTests = []test{
 	{"Snooze", settleSnooze, 0},
 	{"ReleaseToTheFront", settleRelease, 0},
 	{"ReleaseKeepsOrder", settleReleaseOrder, 0},
-	{"ReleaseInFrontOfAnEarlierOne", settleReleaseLater, 0},
-	{"AgainBehindThePending", settleBehind, 0},
+	{"LaterReleaseGoesInFront", settleReleaseLater, 0},
+	{"RetryGoesBehindPendingTasks", settleBehind, 0},
 	{"ReleaseCountsNothing", settleReleaseCounts, 0},
 	{"LateInTheLifeOfATask", settleLate, 0},
 	{"Mixed", settleMixed, 0},
@@ -51,7 +51,7 @@ func settleRetry(r *rig) {
 	m.settle(retry(m.take1(), 150*time.Millisecond))
 	r.in(broker.StateRetrying, task.ID)
 	other.none()
-	d := other.take1() // anybody may take the next attempt
+	d := other.take1() // any consumer may take the next attempt
 	r.same([]broker.ID{d.ID}, []broker.ID{task.ID})
 	r.attempt(d, 2, 1, 0)
 	r.in(broker.StateRunning, task.ID)
@@ -62,7 +62,7 @@ func settleRetry(r *rig) {
 func settleRetryCounts(r *rig) {
 	m := r.minion()
 	r.enqueue(r.task())
-	for i := range 300 { // more than fits a byte
+	for i := range 300 { // more than one byte can count
 		d := m.take1()
 		r.attempt(d, uint32(i+1), i, 0)
 		m.settle(retry(d, -time.Second))
@@ -116,7 +116,7 @@ func settleReleaseLater(r *rig) {
 	r.same(takenOf(m.take(6)), idsOf(tasks))
 }
 
-// What is due again stands behind what is pending, in the order of the batch.
+// A task whose retry or snooze is over goes behind all pending tasks, in the order of the batch.
 func settleBehind(r *rig) {
 	m := r.minion()
 	tasks := r.batch(6)
@@ -144,7 +144,7 @@ func settleReleaseCounts(r *rig) {
 	}
 }
 
-// A task that was through everything before.
+// A task is delayed, retried, snoozed and given back before it ends.
 func settleLate(r *rig) {
 	for _, state := range finals {
 		m := r.minion()
@@ -185,7 +185,7 @@ func settleMixed(r *rig) {
 		nil, broker.ErrLeaseLost, nil, broker.ErrLeaseLost, nil, nil, broker.ErrTooLarge, nil,
 	} {
 		if want == nil && errs[i] != nil {
-			r.Fatalf("entry %d: %v", i, errs[i])
+			r.Fatalf("settlement %d of the batch was refused: %v", i, errs[i])
 		} else if want != nil {
 			r.is(errs[i], want)
 		}
@@ -222,12 +222,12 @@ func settleSameTwice(r *rig) {
 			}
 			errs := m.settled(both...)
 			if errs[0] != nil {
-				r.Fatalf("the first of two settlements of a task (verbs %d, %d): %v", both[0].Verb, both[1].Verb, errs[0])
+				r.Fatalf("the first of two settlements of one task (verbs %d and %d) was refused: %v", both[0].Verb, both[1].Verb, errs[0])
 			}
 			if errs[1] != nil {
 				r.is(errs[1], broker.ErrLeaseLost)
 			}
-			if both[0].Verb != broker.VerbFinish { // the first one counts: it goes on
+			if both[0].Verb != broker.VerbFinish { // the first settlement counts: the task goes on
 				d = m.take1()
 				retried := 0
 				if both[0].Verb == broker.VerbRetry {
@@ -268,7 +268,7 @@ func settleMoreThanMaxBatch(r *rig) {
 			want = broker.StateRunning
 		}
 		if st.State != want {
-			r.Fatalf("task %d is %s, want %s", i, st.State, want)
+			r.Fatalf("task %d is %s after a large batch, want %s", i, st.State, want)
 		}
 	}
 	m.none()
@@ -304,7 +304,7 @@ func settleResultTooLarge(r *rig) {
 	r.in(broker.StateRunning, task.ID)
 	m.none()
 	fail := m.finish(d, broker.StateFailed)
-	m.settle(fail) // it is still the owner's
+	m.settle(fail) // the consumer still holds the task
 	r.equal(r.outcome(task.ID), fail.Outcome)
 }
 
@@ -337,7 +337,7 @@ func settleOutcomeBelongs(r *rig) {
 	ds := m.take(2)
 	given := []broker.Settlement{m.succeed(ds[0]), m.finish(ds[1], broker.StateFailed)}
 	want := []broker.Outcome{m.succeed(ds[0]).Outcome, m.finish(ds[1], broker.StateFailed).Outcome}
-	for i := range want { // made at another moment
+	for i := range want { // each settlement is made at another time
 		want[i].Started, want[i].Finished = given[i].Outcome.Started, given[i].Outcome.Finished
 	}
 	spoil := func(o *broker.Outcome) {
@@ -355,7 +355,7 @@ func settleOutcomeBelongs(r *rig) {
 	for range 2 {
 		for i, st := range r.lookup(idsOf(tasks)...) {
 			r.equal(*st.Outcome, want[i])
-			spoil(st.Outcome) // what is returned belongs to the caller
+			spoil(st.Outcome) // the returned outcome belongs to the caller
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What groups need that start together or not at all.
+// broker.Squads: squads are groups whose members start together or not at all.
 func squadTests() []test {
 	tests := slices.Concat(postTests, assignTests, assignEndTests, decideTests)
 	for i := range tests {
@@ -18,7 +18,7 @@ func squadTests() []test {
 
 func (r *rig) squads() broker.Squads { return r.squadsAt(r.Broker) }
 
-// inSquad makes a task one that starts together with others.
+// inSquad makes a task a member of a squad.
 func inSquad(t *broker.Task) { t.Squad, t.Blocked = true, true }
 
 func (m *minion) onAssign(tasks []*broker.Delivery) {
@@ -33,12 +33,11 @@ func (m *minion) onPost(payload []byte) {
 	m.posts = append(m.posts, string(payload))
 }
 
-// gifts waits until OnAssign has given n different tasks and returns these, by
-// their ids.
-func (m *minion) gifts(n int) map[broker.ID]*broker.Delivery {
+// assignments waits until OnAssign has delivered n different tasks, and returns them by their ids.
+func (m *minion) assignments(n int) map[broker.ID]*broker.Delivery {
 	m.r.Helper()
 	byID := map[broker.ID]*broker.Delivery{}
-	m.r.eventually("what was assigned has arrived", func() bool {
+	m.r.eventually("OnAssign has delivered the assigned tasks", func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		for _, d := range m.given {
@@ -47,13 +46,12 @@ func (m *minion) gifts(n int) map[broker.ID]*broker.Delivery {
 		return len(byID) >= n
 	})
 	if len(byID) != n {
-		m.r.Fatalf("%d tasks were assigned, want %d", len(byID), n)
+		m.r.Fatalf("OnAssign delivered %d tasks, want %d", len(byID), n)
 	}
 	return byID
 }
 
-// assign assigns tasks to a minion, which must be refused for those at exactly
-// the indexes.
+// assign assigns tasks to a minion. The tasks at exactly the refused indexes must be refused.
 func (r *rig) assign(to broker.ID, ids []broker.ID, refused ...int) {
 	r.Helper()
 	r.assignAt(r.Broker, to, ids, refused...)
@@ -74,7 +72,7 @@ func (r *rig) assignAt(b broker.Broker, to broker.ID, ids []broker.ID, refused .
 	}
 	for i, err := range batch.Errs {
 		if slices.Contains(refused, i) != errors.Is(err, broker.ErrNotFound) || !slices.Contains(refused, i) && err != nil {
-			r.Fatalf("Assign, task %d: %v; refused should be %v", i, err, refused)
+			r.Fatalf("Assign returned for task %d: %v; want errors at the indexes %v", i, err, refused)
 		}
 	}
 }
@@ -93,8 +91,8 @@ func postToConsumer(r *rig) {
 		if err := r.squadsAt(b).Post(r.ctx, m.ID(), text); err != nil {
 			r.Fatalf("Post: %v", err)
 		}
-		clear(text) // it is ours again
-		r.eventually("the post has arrived", func() bool {
+		clear(text) // the payload belongs to the caller again
+		r.eventually("OnPost has delivered the post", func() bool {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			return slices.Equal(m.posts, []string{"\x00 hello"})
@@ -106,7 +104,7 @@ func postToConsumer(r *rig) {
 	deaf.mu.Lock()
 	defer deaf.mu.Unlock()
 	if len(deaf.posts) > 0 {
-		r.Fatalf("another consumer got %q", deaf.posts)
+		r.Fatalf("another consumer got the posts %q", deaf.posts)
 	}
 }
 
@@ -126,7 +124,7 @@ func postToInbox(r *rig) {
 	for len(got) < 3 {
 		mail, err := in.Receive(r.ctx)
 		if err != nil || len(mail.Notices) > 0 {
-			r.Fatalf("Receive: %+v, %v", mail, err)
+			r.Fatalf("Receive returned %+v, %v, want the post", mail, err)
 		}
 		for _, p := range mail.Posts {
 			got = append(got, string(p))
@@ -144,13 +142,13 @@ func postToNobody(r *rig) {
 	}
 	for _, id := range []broker.ID{broker.NewID(broker.KindParty, "", 0), m.ID(), {}} {
 		if err := r.squads().Post(r.ctx, id, []byte("x")); err != nil {
-			r.Fatalf("Post to nobody: %v", err)
+			r.Fatalf("Post to an unknown id returned %v, want nil", err)
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.posts) > 0 {
-		r.Fatalf("a consumer that was closed got %q", m.posts)
+		r.Fatalf("a closed consumer got the posts %q", m.posts)
 	}
 }
 
@@ -160,7 +158,7 @@ func postLarge(r *rig) {
 	if err := r.squads().Post(r.ctx, m.ID(), large); err != nil {
 		r.Fatalf("Post: %v", err)
 	}
-	r.eventually("the post has arrived", func() bool {
+	r.eventually("OnPost has delivered the post", func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		return len(m.posts) == 1 && len(m.posts[0]) == broker.MaxPost

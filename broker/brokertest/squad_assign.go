@@ -7,15 +7,15 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Blocked tasks that are handed to a minion.
+// Blocked tasks are assigned to a minion.
 var assignTests = []test{
 	{"AssignHandsOver", assignHandsOver, 0},
 	{"AssignByAnotherClient", assignByOther, needReopen},
 	{"AssignAgain", assignAgain, 0},
 	{"AssignOfSeveralQueues", assignQueues, 0},
-	{"AssignWhatIsNotBlocked", assignNotBlocked, 0},
+	{"AssignUnblockedTask", assignNotBlocked, 0},
 	{"AssignToAnotherQueuesMinion", assignWrongQueue, 0},
-	{"AssignToTheDead", assignDead, needLapse},
+	{"AssignToADeadMinion", assignDead, needLapse},
 	{"AssignAtOnce", assignAtOnce, 0},
 	{"AssignMany", assignMany, 0},
 }
@@ -26,27 +26,27 @@ func assignHandsOver(r *rig) {
 	r.enqueue(tasks...)
 	r.in(broker.StateBlocked, idsOf(tasks)...)
 	r.assign(m.ID(), idsOf(tasks))
-	given := m.gifts(2)
+	given := m.assignments(2)
 	for _, t := range tasks {
 		d := given[t.ID]
 		want := *t
 		want.Blocked = false
 		m.equals(d, &want)
 		if d.Attempt != 1 || d.Minion != m.ID() || !d.Squad || d.Retried != 0 || d.Recoveries != 0 {
-			r.Fatalf("what was assigned is %+v", d)
+			r.Fatalf("the assigned task was delivered as %+v", d)
 		}
 		if st := r.lookup(t.ID)[0]; st.State != broker.StateRunning || st.Minion != m.ID() || st.Attempt != 1 {
-			r.Fatalf("what was assigned is found as %+v", st)
+			r.Fatalf("Lookup of the assigned task returned %+v", st)
 		}
 	}
 	other.none()
 	m.none()
 	m.settle(m.succeed(given[tasks[0].ID]), retry(given[tasks[1].ID], 0))
 	r.in(broker.StateSucceeded, tasks[0].ID)
-	// From here on it is a task as any other, that says what it belongs to.
+	// From here on it is like any other task, except that it names its squad.
 	d := other.take1()
 	if d.ID != tasks[1].ID || d.Attempt != 2 || !d.Squad || d.Group != f.ID {
-		r.Fatalf("the retry is %+v", d)
+		r.Fatalf("the retry was handed out as %+v", d)
 	}
 }
 
@@ -56,7 +56,7 @@ func assignByOther(r *rig) {
 	task := r.task(inSquad)
 	r.enqueue(task)
 	r.assignAt(b, m.ID(), []broker.ID{task.ID})
-	m.settle(m.succeed(m.gifts(1)[task.ID]))
+	m.settle(m.succeed(m.assignments(1)[task.ID]))
 	r.in(broker.StateSucceeded, task.ID)
 }
 
@@ -68,8 +68,8 @@ func assignAgain(r *rig) {
 		r.assign(m.ID(), []broker.ID{task.ID, task.ID})
 		r.assign(other.ID(), []broker.ID{task.ID}, 0)
 	}
-	r.enqueue(task) // which is known
-	d := m.gifts(1)[task.ID]
+	r.enqueue(task) // enqueueing the task again has no effect
+	d := m.assignments(1)[task.ID]
 	m.none()
 	other.none()
 	m.settle(m.succeed(d))
@@ -82,9 +82,9 @@ func assignQueues(r *rig) {
 	a, b := r.task(inSquad, onQueue("a")), r.task(inSquad, onQueue("b"))
 	r.enqueue(a, b)
 	r.assign(m.ID(), []broker.ID{a.ID, newIDs(1)[0], b.ID}, 1)
-	given := m.gifts(2)
+	given := m.assignments(2)
 	if given[a.ID].Queue != "a" || given[b.ID].Queue != "b" {
-		r.Fatalf("queues %s and %s", given[a.ID].Queue, given[b.ID].Queue)
+		r.Fatalf("the assigned tasks have the queues %s and %s, want a and b", given[a.ID].Queue, given[b.ID].Queue)
 	}
 	m.settle(m.succeed(given[a.ID]), m.succeed(given[b.ID]))
 }
@@ -105,7 +105,7 @@ func assignNotBlocked(r *rig) {
 	r.in(broker.StateCanceled, canceled.ID)
 	other.settle(other.succeed(d))
 	r.assign(m.ID(), nil)
-	m.gifts(0)
+	m.assignments(0)
 }
 
 func assignWrongQueue(r *rig) {
@@ -114,7 +114,7 @@ func assignWrongQueue(r *rig) {
 	r.enqueue(task)
 	r.assign(m.ID(), []broker.ID{task.ID}, 0)
 	r.in(broker.StateBlocked, task.ID)
-	m.gifts(0)
+	m.assignments(0)
 }
 
 func assignDead(r *rig) {
@@ -130,11 +130,11 @@ func assignDead(r *rig) {
 	r.assign(dead.ID(), []broker.ID{task.ID}, 0)
 	r.in(broker.StateBlocked, task.ID)
 	r.assign(alive.ID(), []broker.ID{task.ID})
-	alive.gifts(1)
+	alive.assignments(1)
 }
 
-// Of several minions that a task is assigned to at once one gets it, and it is
-// not released as well.
+// A task is assigned to several minions and released at the same time. Exactly one of these takes
+// effect.
 func assignAtOnce(r *rig) {
 	for range 10 {
 		minions := []*minion{r.minion(), r.minion()}
@@ -158,7 +158,7 @@ func assignAtOnce(r *rig) {
 			free.Add(1)
 		}
 		if first && second || (first || second) == (free.Load() > 0) {
-			r.Fatalf("first has it: %v, second: %v, pending: %v", first, second, free.Load() > 0)
+			r.Fatalf("the first minion has the task: %v, the second: %v, it is pending: %v; want one of the three", first, second, free.Load() > 0)
 		}
 		for _, m := range minions {
 			if err := m.Close(r.ctx); err != nil {
@@ -174,7 +174,7 @@ func assignMany(r *rig) {
 	tasks := r.batch(broker.MaxBatch, inSquad)
 	r.enqueue(tasks...)
 	r.assign(m.ID(), idsOf(tasks))
-	given := m.gifts(len(tasks))
+	given := m.assignments(len(tasks))
 	var batch []broker.Settlement
 	for _, d := range given {
 		batch = append(batch, m.succeed(d))

@@ -11,23 +11,23 @@ var decideTests = []test{
 	{"DecideToStart", decideStart, 0},
 	{"DecideNotToStart", decideNot, 0},
 	{"DecideAtOnce", decideAtOnce, 0},
-	{"DecideWhatWasKilled", decideKilled, 0},
-	{"DecideWhatHasEnded", decideEnded, 0},
-	{"DecideWhatIsUnknown", decideUnknown, 0},
+	{"DecideAfterAKill", decideKilled, 0},
+	{"DecideAfterTheEnd", decideEnded, 0},
+	{"DecideUnknownSquad", decideUnknown, 0},
 }
 
 func (r *rig) decides(f *broker.Flow, start, want bool) {
 	r.Helper()
 	started, err := r.squads().Decide(r.ctx, f.ID, start)
 	if err != nil || started != want {
-		r.Fatalf("Decide(%v): %v, %v, want %v", start, started, err, want)
+		r.Fatalf("Decide(%v) returned %v, %v, want %v", start, started, err, want)
 	}
 }
 
 func (r *rig) marked(f *broker.Flow, want broker.Marks) {
 	r.Helper()
 	if got := r.progress(f).Marks; got != want {
-		r.Fatalf("marks %b, want %b", got, want)
+		r.Fatalf("the squad has the marks %b, want %b", got, want)
 	}
 }
 
@@ -37,7 +37,7 @@ func decideStart(r *rig) {
 	if err := r.flows().MarkFlow(r.ctx, f.ID, broker.MarkDropped|broker.MarkStarted); err != nil {
 		r.Fatalf("MarkFlow: %v", err)
 	}
-	r.marked(f, 0) // that is not for it
+	r.marked(f, 0) // the other flow has no mark
 	for range 2 {
 		r.decides(f, true, true)
 		r.decides(f, false, true)
@@ -46,7 +46,7 @@ func decideStart(r *rig) {
 	if err := r.flows().MarkFlow(r.ctx, f.ID, broker.MarkKilled); err != nil {
 		r.Fatalf("MarkFlow: %v", err)
 	}
-	r.decides(f, false, true) // it did start
+	r.decides(f, false, true) // the squad has started
 	r.marked(f, broker.MarkStarted|broker.MarkKilled)
 }
 
@@ -79,7 +79,7 @@ func decideAtOnce(r *rig) {
 			}
 		})...)
 		if yes.Load() > 0 && no.Load() > 0 {
-			r.Fatalf("%d were told that it starts, %d that it does not", yes.Load(), no.Load())
+			r.Fatalf("of concurrent calls of Decide %d returned true and %d false, want the same for all", yes.Load(), no.Load())
 		}
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What becomes of tasks that were assigned, or never are.
+// The end of assigned tasks, and of tasks of a squad that are never assigned.
 var assignEndTests = []test{
 	{"AssignedAndCanceled", assignedCanceled, 0},
-	{"AssignedToWhoDies", assignedDies, needLapse},
-	{"AssignedToWhoLeaves", assignedLeaves, 0},
-	{"AssignedToWhoDiesCanceled", assignedDiesCanceled, needLapse},
+	{"AssignedMinionDies", assignedDies, needLapse},
+	{"AssignedMinionCloses", assignedLeaves, 0},
+	{"CanceledAndAssignedMinionDies", assignedDiesCanceled, needLapse},
 	{"AssignedIsNotDueAnyMore", assignedNotDue, needLapse},
 	{"NeverAssigned", neverAssigned, 0},
 }
@@ -21,9 +21,9 @@ func assignedCanceled(r *rig) {
 	task := r.task(inSquad)
 	r.enqueue(task)
 	r.assign(m.ID(), []broker.ID{task.ID})
-	d := m.gifts(1)[task.ID]
+	d := m.assignments(1)[task.ID]
 	r.canceled(task.ID, broker.CancelRequested)
-	r.eventually("its owner is told", func() bool { return m.told(task.ID) })
+	r.eventually("OnCancel is called for the assigned task", func() bool { return m.notified(task.ID) })
 	m.settle(m.finish(d, broker.StateCanceled))
 	r.in(broker.StateCanceled, task.ID)
 }
@@ -33,12 +33,12 @@ func assignedDies(r *rig) {
 	task := r.task(inSquad)
 	r.enqueue(task)
 	r.assign(dead.ID(), []broker.ID{task.ID})
-	d := dead.gifts(1)[task.ID]
+	d := dead.assignments(1)[task.ID]
 	r.reap([]*minion{alive}, dead)
 	r.back([]broker.ID{task.ID}, alive)
 	again := alive.take1()
 	if again.ID != task.ID || again.Attempt != 2 || again.Recoveries != 1 || !again.Squad {
-		r.Fatalf("it came back as %+v", again)
+		r.Fatalf("after the death of its minion the task was handed out as %+v", again)
 	}
 	errs, err := dead.Settle(r.ctx, []broker.Settlement{dead.succeed(d)})
 	if err != nil {
@@ -53,13 +53,13 @@ func assignedLeaves(r *rig) {
 	task := r.task(inSquad)
 	r.enqueue(task)
 	r.assign(m.ID(), []broker.ID{task.ID})
-	m.gifts(1)
+	m.assignments(1)
 	if err := m.Close(r.ctx); err != nil {
 		r.Fatalf("Close: %v", err)
 	}
 	again := other.take1()
 	if again.ID != task.ID || again.Attempt != 2 || again.Recoveries != 0 || !again.Squad {
-		r.Fatalf("it came back as %+v", again)
+		r.Fatalf("after the close of its minion the task was handed out as %+v", again)
 	}
 }
 
@@ -68,12 +68,12 @@ func assignedDiesCanceled(r *rig) {
 	task := r.task(inSquad)
 	r.enqueue(task)
 	r.assign(dead.ID(), []broker.ID{task.ID})
-	dead.gifts(1)
+	dead.assignments(1)
 	r.canceled(task.ID, broker.CancelRequested)
 	r.reap([]*minion{alive}, dead)
 	r.back([]broker.ID{task.ID}, alive)
 	if d := alive.take1(); d.ID != task.ID || !d.Canceled {
-		r.Fatalf("it came back as %+v", d)
+		r.Fatalf("after the death of its minion the cancelled task was handed out as %+v", d)
 	}
 }
 
@@ -82,16 +82,16 @@ func assignedNotDue(r *rig) {
 	task := r.task(inSquad, after(r.Lease/2))
 	r.enqueue(task)
 	r.assign(m.ID(), []broker.ID{task.ID})
-	d := m.gifts(1)[task.ID]
+	d := m.assignments(1)[task.ID]
 	r.pass(r.Lease+r.Slack, m)
 	m.none()
 	if st := r.lookup(task.ID)[0]; st.State != broker.StateRunning || st.Attempt != 1 {
-		r.Fatalf("it is found as %+v", st)
+		r.Fatalf("Lookup of the task returned %+v", st)
 	}
 	m.settle(m.succeed(d))
 }
 
-// One that nobody assigns comes by itself when its time is over.
+// A task that is never assigned becomes pending when its delay is over.
 func neverAssigned(r *rig) {
 	m := r.minion()
 	task := r.task(inSquad, after(100*time.Millisecond))
@@ -100,8 +100,8 @@ func neverAssigned(r *rig) {
 	r.assign(m.ID(), []broker.ID{task.ID}, 0)
 	d := m.take1()
 	if d.ID != task.ID || !d.Squad || d.Attempt != 1 || d.Blocked {
-		r.Fatalf("it came as %+v", d)
+		r.Fatalf("the task was handed out as %+v", d)
 	}
 	m.settle(m.succeed(d))
-	m.gifts(0)
+	m.assignments(0)
 }

@@ -6,8 +6,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// The number of an attempt fences owners off, and the number of a start counts what
-// may have run. They differ by the hand-outs that ended before a handler was started.
+// Each hand-out of a task has the number of an attempt, which makes earlier owners unable to settle
+// it. The number of a start counts the attempts whose handler may have run. An attempt that ends
+// before its handler starts is not counted as a start.
 var startTests = []test{
 	{"FirstIsOne", startsFirst, 0},
 	{"ReleasedUnstarted", startsReleased, 0},
@@ -16,7 +17,7 @@ var startTests = []test{
 	{"DeathCounts", startsDeath, needLapse},
 	{"CloseCounts", startsClose, 0},
 	{"FailedUnstarted", startsFailed, needInspector},
-	{"IsTold", startsTold, 0},
+	{"IsReported", startsReported, 0},
 	{"Afresh", startsAfresh, needInspector},
 	{"RepeatedRelease", startsRepeated, 0},
 }
@@ -29,7 +30,7 @@ func (r *rig) start(d *broker.Delivery, attempt, start uint32) {
 	}
 }
 
-// unstarted says of a settlement that no handler was started.
+// unstarted marks a settlement as one whose handler did not start.
 func unstarted(s broker.Settlement) broker.Settlement {
 	s.Unstarted = true
 	return s
@@ -52,7 +53,7 @@ func startsReleased(r *rig) {
 		for _, d := range ds {
 			r.start(d, i+1, 1)
 			if d.Recoveries != 0 || d.Retried != 0 {
-				r.Fatalf("%d recoveries and %d retries are counted", d.Recoveries, d.Retried)
+				r.Fatalf("an unstarted release was counted: %d recoveries and %d retries, want none", d.Recoveries, d.Retried)
 			}
 		}
 		m.settle(unstarted(release(ds[0])), unstarted(release(ds[1])))
@@ -72,7 +73,7 @@ func startsSnoozed(r *rig) {
 	r.start(d, 2, 1)
 	m.settle(unstarted(snooze(d, 20*time.Millisecond)))
 	if st := r.lookup(task.ID)[0]; st.State != broker.StateRetrying || st.Attempt != 0 {
-		r.Fatalf("it is %s after %d starts, want retrying after none", st.State, st.Attempt)
+		r.Fatalf("the task is %s after %d starts, want retrying after 0", st.State, st.Attempt)
 	}
 	r.pass(20*time.Millisecond, m)
 	r.start(m.take1(), 3, 1)
@@ -95,7 +96,8 @@ func startsCount(r *rig) {
 	r.start(m.take1(), 5, 4)
 }
 
-// Nobody knows whether a minion that died had started what it held.
+// Nobody knows whether a dead minion had started a task that it held. So its death counts as a
+// start.
 func startsDeath(r *rig) {
 	m, dying := r.minion(), r.minion()
 	r.enqueue(r.task())
@@ -127,38 +129,38 @@ func startsFailed(r *rig) {
 	}
 }
 
-func startsTold(r *rig) {
+func startsReported(r *rig) {
 	m := r.minion()
 	task := r.task()
 	r.enqueue(task)
-	told := func(state broker.State, want uint32) {
+	reported := func(state broker.State, want uint32) {
 		r.Helper()
 		st := r.lookup(task.ID)[0]
 		if st.State != state || st.Attempt != want && (st.Attempt != 0 || state != broker.StatePending) {
-			r.Fatalf("it is %s with start %d, want %s with %d", st.State, st.Attempt, state, want)
+			r.Fatalf("Lookup says %s with start %d, want %s with start %d", st.State, st.Attempt, state, want)
 		}
 	}
 	m.settle(unstarted(release(m.take1())))
-	told(broker.StatePending, 0)
+	reported(broker.StatePending, 0)
 	d := m.take1()
-	told(broker.StateRunning, 1)
+	reported(broker.StateRunning, 1)
 	s := retry(d, 20*time.Millisecond)
 	s.Outcome.Err = &broker.Failure{Type: "*test.Error", Message: "no"}
 	m.settle(s)
-	told(broker.StateRetrying, 1)
+	reported(broker.StateRetrying, 1)
 	if st := r.lookup(task.ID)[0]; st.Failed == nil || st.Failed.Attempt != 1 {
-		r.Fatalf("last failure: %+v, want that of start 1", st.Failed)
+		r.Fatalf("the last failure is %+v, want the failure of start 1", st.Failed)
 	}
 	r.pass(20*time.Millisecond, m)
 	d = m.take1()
-	told(broker.StateRunning, 2)
+	reported(broker.StateRunning, 2)
 	done := m.succeed(d)
 	done.Outcome.Attempts = d.Start
 	m.settle(done)
-	told(broker.StateSucceeded, 2)
+	reported(broker.StateSucceeded, 2)
 }
 
-// A release whose reply was lost is made again, and counts once.
+// A release whose reply was lost is repeated, and counts once.
 func startsRepeated(r *rig) {
 	m := r.minion()
 	r.enqueue(r.task())
@@ -170,7 +172,8 @@ func startsRepeated(r *rig) {
 	r.start(m.take1(), 2, 1)
 }
 
-// An attempt that follows a failure is told so, also if another one was given back since.
+// Delivery.Afresh is set for an attempt that follows a failure, also if another attempt was given
+// back since.
 func startsAfresh(r *rig) {
 	m := r.minion()
 	r.enqueue(r.task(), r.task(payload(make([]byte, 8<<10))))
@@ -179,7 +182,7 @@ func startsAfresh(r *rig) {
 		var ids []broker.ID
 		for _, d := range m.take(2) {
 			if d.Afresh != want {
-				r.Fatalf("%s: Afresh is %v", what, d.Afresh)
+				r.Fatalf("%s: Afresh is %v, want %v", what, d.Afresh, want)
 			}
 			ids = append(ids, d.ID)
 			m.settle(s(d))

@@ -12,27 +12,27 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Many at once, and a history that is checked afterwards.
+// Many clients work at once, and their recorded history is checked afterwards.
 var stressTests = []test{
 	{"Everything", stressEverything, needLapse},
 	{"ConsumersComeAndGo", stressComeAndGo, 0},
 }
 
-// stress is a crowd at work.
+// stress is the state of such a test.
 type stress struct {
 	*rig
 	ctx     context.Context // ends when all tasks are final
 	history *history
 	wg      sync.WaitGroup
-	busy    atomic.Int32 // submitters that are not done
+	busy    atomic.Int32 // the number of submitters that are not done
 
 	mu     sync.Mutex
 	alive  map[*minion]bool
-	deaths int // how many more consumers may die
+	deaths int // the number of consumers that may still die
 }
 
-// stressEverything has submitters that repeat themselves, consumers that end
-// their attempts in every way or die, and somebody who cancels.
+// stressEverything runs submitters that repeat requests, consumers that end attempts with every
+// verb or die, and goroutines that cancel.
 func stressEverything(r *rig) {
 	n := 3000
 	if r.light {
@@ -51,7 +51,7 @@ func stressEverything(r *rig) {
 		}
 		task.Queue = []string{"a", "b"}[i%2]
 		task.ID = s.id(task.Queue)
-		if rng.IntN(3) == 0 { // most of these are free by then
+		if rng.IntN(3) == 0 { // most of these keys are free again by then
 			task.Unique = itoa(rng.IntN(n))
 		}
 	}
@@ -74,7 +74,7 @@ func stressEverything(r *rig) {
 	s.history.check(tasks, mail)
 }
 
-// eventuallyFinal keeps the living alive until every task is final or was
+// eventuallyFinal sends heartbeats of the living consumers until every task is final or was
 // refused.
 func (s *stress) eventuallyFinal(tasks []*broker.Task) {
 	s.Helper()
@@ -98,7 +98,7 @@ func (s *stress) eventuallyFinal(tasks []*broker.Task) {
 	}
 }
 
-// beatAll sends the heartbeats of all who live.
+// beatAll sends a heartbeat of every living consumer.
 func (s *stress) beatAll() (every time.Duration) {
 	s.mu.Lock()
 	living := make([]*minion, 0, len(s.alive))
@@ -108,14 +108,14 @@ func (s *stress) beatAll() (every time.Duration) {
 	s.mu.Unlock()
 	every = s.Lease / 3
 	for _, m := range living {
-		// One that just died or lost its lease finds out by itself.
+		// An error means that the consumer has just died or lost its lease. It finds out by itself.
 		_ = m.Heartbeat(s.ctx, broker.Load{})
 		_, every = m.Lease()
 	}
 	return every
 }
 
-// consume starts a consumer, and another one after its death.
+// consume runs a consumer, and opens the next one after its death.
 func (s *stress) consume(seed uint64, b broker.Broker) {
 	s.wg.Go(func() {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -141,7 +141,7 @@ func (s *stress) consume(seed uint64, b broker.Broker) {
 	})
 }
 
-// live lets a consumer work until it dies, or everything is done.
+// live lets a consumer work until it dies, or until all tasks are final.
 func (s *stress) live(rng *rand.Rand, m *minion) {
 	for s.ctx.Err() == nil {
 		began := s.history.now()
@@ -160,11 +160,11 @@ func (s *stress) live(rng *rand.Rand, m *minion) {
 		}
 		if s.dies(rng, len(ds)) {
 			after := time.Duration(rng.Int64N(2 * int64(s.Lease)))
-			s.wg.Go(func() { s.haunt(after, m, batch) })
+			s.wg.Go(func() { s.settleLate(after, m, batch) })
 			return
 		}
 		s.settle(m, batch)
-		if rng.IntN(5) == 0 { // a reply was lost
+		if rng.IntN(5) == 0 { // a repeat, as after a lost reply
 			s.settle(m, batch)
 		}
 	}
@@ -180,8 +180,8 @@ func (s *stress) dies(rng *rand.Rand, held int) bool {
 	return true
 }
 
-// haunt settles what a dead consumer held, perhaps before it was noticed.
-func (s *stress) haunt(after time.Duration, m *minion, batch []broker.Settlement) {
+// settleLate settles the tasks of a dead consumer late, perhaps before its death was noticed.
+func (s *stress) settleLate(after time.Duration, m *minion, batch []broker.Settlement) {
 	select {
 	case <-s.ctx.Done():
 	case <-time.After(after):
@@ -189,7 +189,7 @@ func (s *stress) haunt(after time.Duration, m *minion, batch []broker.Settlement
 	s.settle(m, batch)
 }
 
-// decide chooses how an attempt ends.
+// decide draws how an attempt ends.
 func (s *stress) decide(rng *rand.Rand, m *minion, d *broker.Delivery) broker.Settlement {
 	delay := time.Duration(rng.IntN(30)) * time.Millisecond
 	switch n := rng.IntN(100); {
@@ -207,7 +207,7 @@ func (s *stress) decide(rng *rand.Rand, m *minion, d *broker.Delivery) broker.Se
 	return m.succeed(d)
 }
 
-// settle settles a batch and notes what was accepted.
+// settle settles a batch, and records the accepted settlements.
 func (s *stress) settle(m *minion, batch []broker.Settlement) {
 	errs, err := m.Settle(context.WithoutCancel(s.ctx), batch)
 	if err != nil {
@@ -218,12 +218,12 @@ func (s *stress) settle(m *minion, batch []broker.Settlement) {
 		if err == nil {
 			s.history.settled(batch[i])
 		} else if !errors.Is(err, broker.ErrLeaseLost) {
-			s.Errorf("Settle, entry %d: %v", i, err)
+			s.Errorf("Settle refused settlement %d of the batch: %v", i, err)
 		}
 	}
 }
 
-// submit enqueues tasks in batches, and some of them again.
+// submit enqueues tasks in batches, and enqueues some of them again.
 func (s *stress) submit(seed uint64, b broker.Broker, tasks []*broker.Task) {
 	defer s.busy.Add(-1)
 	rng := rand.New(rand.NewPCG(seed, 2))
@@ -251,7 +251,7 @@ func (s *stress) submit(seed uint64, b broker.Broker, tasks []*broker.Task) {
 	}
 }
 
-// cancelSome cancels a tenth of the tasks, known and unknown ones.
+// cancelSome cancels a tenth of the tasks. Some of them are not enqueued yet.
 func (s *stress) cancelSome(seed uint64, b broker.Broker, tasks []*broker.Task) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	for range len(tasks) / 20 {
@@ -271,7 +271,7 @@ func (s *stress) cancelSome(seed uint64, b broker.Broker, tasks []*broker.Task) 
 	}
 }
 
-// report fails the test unless the error is one that must be expected.
+// report fails the test unless the error is an expected one.
 func (s *stress) report(what string, err error) {
 	if s.ctx.Err() != nil || errors.Is(err, broker.ErrLeaseLost) {
 		return
@@ -279,8 +279,8 @@ func (s *stress) report(what string, err error) {
 	s.Errorf("%s: %v", what, err)
 }
 
-// stressComeAndGo opens and closes consumers all the time: nothing is lost, run
-// twice or counted.
+// stressComeAndGo opens and closes consumers all the time. No task may be lost, run twice, or have
+// a retry or recovery counted.
 func stressComeAndGo(r *rig) {
 	n := 2000
 	if r.light {
@@ -310,11 +310,11 @@ func stressComeAndGo(r *rig) {
 				if err != nil {
 					r.Errorf("Dequeue: %v", err)
 				}
-				ds = ds[:min(len(ds), 1+rng.IntN(30))] // the others are still held at the end
+				ds = ds[:min(len(ds), 1+rng.IntN(30))] // the consumer closes with the other tasks in hand
 				batch := make([]broker.Settlement, len(ds))
 				for j, d := range ds {
 					if d.Retried > 0 || d.Recoveries > 0 {
-						r.Errorf("task %s: retried %d, recoveries %d, want none", d.ID, d.Retried, d.Recoveries)
+						r.Errorf("task %s has retried %d and recoveries %d, want 0 and 0", d.ID, d.Retried, d.Recoveries)
 					}
 					batch[j].Delivery, batch[j].Outcome.State = d, broker.StateSucceeded
 				}
@@ -325,7 +325,7 @@ func stressComeAndGo(r *rig) {
 				mu.Lock()
 				for j, err := range errs {
 					if err != nil {
-						r.Errorf("Settle, entry %d: %v", j, err)
+						r.Errorf("Settle refused settlement %d of the batch: %v", j, err)
 						continue
 					}
 					done = append(done, batch[j].Delivery.ID)

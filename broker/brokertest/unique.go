@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A unique key is held by at most one task of a queue that is not final.
+// At most one task of a queue that is not final holds a unique key.
 var uniqueTests = []test{
 	{"HeldWhileNotFinal", uniqueHeld, 0},
 	{"FreeWhenFinal", uniqueFree, 0},
@@ -19,15 +19,15 @@ var uniqueTests = []test{
 	{"RepeatOfTheHolder", uniqueRepeatOfHolder, 0},
 	{"RepeatOfAnEarlierHolder", uniqueRepeatOfEarlier, 0},
 	{"LateSettlementFreesNothing", uniqueLateSettlement, needLapse},
-	{"QueuesAreApart", uniqueQueues, 0},
+	{"QueuesAreIndependent", uniqueQueues, 0},
 	{"InOneBatch", uniqueInOneBatch, 0},
 	{"RefusedLeavesNothing", uniqueRefusedLeavesNothing, 0},
 	{"AnyBytes", uniqueAnyBytes, 0},
 	{"Concurrent", uniqueConcurrent, 0},
 }
 
-// held checks that the key "k" is the holder's.
-func held(r *rig, holder broker.ID) {
+// keyHeld checks that the task holds the key "k".
+func keyHeld(r *rig, holder broker.ID) {
 	r.Helper()
 	task := r.task(keyed("k"))
 	r.duplicate(r.refused(task), task.ID, holder, "k")
@@ -38,17 +38,17 @@ func uniqueHeld(r *rig) {
 	m := r.minion()
 	task := r.task(keyed("k"), after(200*time.Millisecond))
 	r.enqueue(task)
-	held(r, task.ID) // scheduled
+	keyHeld(r, task.ID) // scheduled
 	d := m.take1()
-	held(r, task.ID) // running
+	keyHeld(r, task.ID) // running
 	m.settle(retry(d, 200*time.Millisecond))
-	held(r, task.ID) // retrying
+	keyHeld(r, task.ID) // retrying
 	d = m.take1()
 	m.settle(retry(d, 0))
-	held(r, task.ID) // due again
+	keyHeld(r, task.ID) // due again
 	d = m.take1()
 	m.settle(snooze(d, time.Hour))
-	held(r, task.ID)
+	keyHeld(r, task.ID)
 
 	pending := r.task(keyed("p"))
 	r.enqueue(pending)
@@ -61,7 +61,7 @@ func uniqueFree(r *rig) {
 	for _, state := range finals {
 		task := r.task(keyed("k"))
 		r.enqueue(task)
-		held(r, task.ID)
+		keyHeld(r, task.ID)
 		m.settle(m.finish(m.take1(), state))
 	}
 	r.enqueue(r.task(keyed("k")))
@@ -81,7 +81,7 @@ func uniqueFreeAfterCancel(r *rig) {
 	r.canceled(retrying.ID, broker.CancelPrevented)
 	last := r.task(keyed("k"))
 	r.enqueue(last)
-	held(r, last.ID)
+	keyHeld(r, last.ID)
 }
 
 func uniqueFreeAfterKill(r *rig) {
@@ -96,7 +96,7 @@ func uniqueFreeAfterKill(r *rig) {
 		r.enqueue(task)
 		d := m.take1()
 		r.canceled(task.ID, broker.CancelRequested)
-		held(r, task.ID)
+		keyHeld(r, task.ID)
 		m.settle(settle(d))
 		r.in(broker.StateCanceled, task.ID)
 	}
@@ -122,12 +122,12 @@ func uniqueHeldThroughDeath(r *rig) {
 	dying.take1()
 	r.reap([]*minion{m}, dying)
 	r.back([]broker.ID{task.ID}, m)
-	held(r, task.ID)
+	keyHeld(r, task.ID)
 	d := m.take1()
 	m.settle(release(d))
-	held(r, task.ID)
+	keyHeld(r, task.ID)
 	m.close()
-	held(r, task.ID)
+	keyHeld(r, task.ID)
 	m = r.minion()
 	m.settle(m.succeed(m.take1()))
 	r.enqueue(r.task(keyed("k")))
@@ -144,7 +144,7 @@ func uniqueRepeatOfHolder(r *rig) {
 	m.settle(m.succeed(d))
 	r.enqueue(task)
 	m.none()
-	r.enqueue(r.task(keyed("k"))) // the repeat did not take the key again
+	r.enqueue(r.task(keyed("k"))) // the repeat has not taken the key again
 }
 
 func uniqueRepeatOfEarlier(r *rig) {
@@ -153,8 +153,8 @@ func uniqueRepeatOfEarlier(r *rig) {
 	r.enqueue(first)
 	m.settle(m.succeed(m.take1()))
 	r.enqueue(second)
-	r.enqueue(first) // its record lives: nil, and nothing changes
-	held(r, second.ID)
+	r.enqueue(first) // its record is stored: no error, and no effect
+	keyHeld(r, second.ID)
 	r.same(takenOf(m.take(1)), []broker.ID{second.ID})
 	m.none()
 }
@@ -170,11 +170,11 @@ func uniqueLateSettlement(r *rig) {
 	second := r.task(keyed("k"))
 	r.enqueue(second)
 	if err := lost(dying.Settle(r.ctx, []broker.Settlement{dying.succeed(late)})); err == nil {
-		r.Fatalf("the late settlement was accepted")
+		r.Fatalf("the settlement of a lost lease was accepted")
 	}
-	m.settle(m.succeed(d)) // a repeat
+	m.settle(m.succeed(d)) // a repeat has no effect
 	r.canceled(first.ID, broker.CancelTooLate)
-	held(r, second.ID)
+	keyHeld(r, second.ID)
 }
 
 func uniqueQueues(r *rig) {
@@ -207,12 +207,12 @@ func uniqueRefusedLeavesNothing(r *rig) {
 	r.duplicate(r.refused(refused), refused.ID, holder.ID, "k")
 	r.in(broker.StateUnknown, refused.ID)
 	if got := r.cancel(refused.ID)[0]; got != broker.CancelUnknown {
-		r.Fatalf("Cancel of a refused task: %q", got)
+		r.Fatalf("the verdict on a refused task is %q", got)
 	}
 	m.settle(m.succeed(m.take1()))
 	r.pass(100*time.Millisecond, m)
 	m.none()
-	r.enqueue(refused) // now the key is free
+	r.enqueue(refused) // the key is free now
 	r.same(takenOf(m.take(1)), []broker.ID{refused.ID})
 }
 
@@ -248,14 +248,14 @@ func uniqueConcurrent(r *rig) {
 			}
 		})...)
 		if won.Load() != 1 {
-			r.Fatalf("%d submitters got the key, want 1", won.Load())
+			r.Fatalf("%d submitters got the key at the same time, want 1", won.Load())
 		}
 		d := m.take1()
 		for i, err := range errs {
 			if err != nil {
 				r.duplicate(err, tasks[i].ID, d.ID, "k")
 			} else if tasks[i].ID != d.ID {
-				r.Fatalf("task %s was accepted, but %s was handed out", tasks[i].ID, d.ID)
+				r.Fatalf("Enqueue accepted task %s, but task %s was handed out", tasks[i].ID, d.ID)
 			}
 		}
 		m.none()

@@ -8,12 +8,12 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A dead letter holds no key: it takes its own again when it is requeued, or stays
-// where it is.
+// A dead letter does not hold its key. Requeue takes the key again, or leaves the task a dead
+// letter if another task holds it.
 var uniqueRequeueTests = []test{
 	{"RequeueTakesTheKey", uniqueRequeue, needInspector},
 	{"RequeueWhileHeld", uniqueRequeueHeld, needInspector},
-	{"RequeueManyOfWhichSomeAreHeld", uniqueRequeueMany, needInspector},
+	{"RequeueManySomeRefused", uniqueRequeueMany, needInspector},
 	{"RequeueOfLargeOnes", uniqueRequeueLarge, needInspector},
 	{"RequeueConcurrently", uniqueRequeueConcurrently, needInspector},
 }
@@ -23,18 +23,18 @@ func uniqueRequeue(r *rig) {
 	task := r.task(keyed("k"))
 	bury(r, m, task)
 	requeue(r, task.ID)
-	held(r, task.ID) // pending
+	keyHeld(r, task.ID) // pending
 	d := m.take1()
 	m.equals(d, task)
-	held(r, task.ID) // running
+	keyHeld(r, task.ID) // running
 	m.settle(retry(d, 0))
-	held(r, task.ID)
+	keyHeld(r, task.ID)
 	m.settle(m.finish(m.take1(), broker.StateFailed))
 	other := r.task(keyed("k")) // the key is free again
 	r.enqueue(other)
 	m.settle(m.succeed(m.take1()))
 	requeue(r, task.ID)
-	held(r, task.ID)
+	keyHeld(r, task.ID)
 	r.canceled(task.ID, broker.CancelPrevented)
 	r.enqueue(r.task(keyed("k")))
 }
@@ -49,7 +49,7 @@ func uniqueRequeueHeld(r *rig) {
 		r.in(broker.StateFailed, dead.ID)
 		letter := deadLetters(r, "q", 10)[dead.ID]
 		if letter == nil {
-			r.Fatalf("it is no dead letter any more")
+			r.Fatalf("the dead letter was removed by a refused requeue")
 		}
 		r.equal(letter.Outcome, failed.Outcome)
 	}
@@ -67,13 +67,13 @@ func uniqueRequeueHeld(r *rig) {
 	stays(holder.ID) // pending
 	r.canceled(holder.ID, broker.CancelPrevented)
 	requeue(r, dead.ID)
-	held(r, dead.ID)
+	keyHeld(r, dead.ID)
 	r.same(takenOf(m.take(1)), []broker.ID{dead.ID})
 	m.none()
 }
 
-// Those that are refused keep no others from being requeued, and of several with
-// one key the first gets it.
+// A refused dead letter does not prevent others from being requeued. Of several with one key, the
+// first gets it.
 func uniqueRequeueMany(r *rig) {
 	m := r.minion()
 	first, second := r.task(keyed("k")), r.task(keyed("k"))
@@ -89,15 +89,15 @@ func uniqueRequeueMany(r *rig) {
 	r.duplicate(errs[0], late.ID, holder.ID, "l")
 	r.duplicate(errs[3], second.ID, first.ID, "k")
 	r.is(errs[4], broker.ErrNotFound)
-	r.is(errs[7], broker.ErrNotFound) // it was requeued a moment ago
+	r.is(errs[7], broker.ErrNotFound) // it was requeued earlier in the same call
 	for _, i := range []int{1, 2, 5, 6} {
 		if errs[i] != nil {
-			r.Fatalf("Requeue, entry %d: %v", i, errs[i])
+			r.Fatalf("Requeue refused id %d of the call: %v", i, errs[i])
 		}
 	}
 	dead := deadLetters(r, "q", 10)
 	if len(dead) != 2 || dead[late.ID] == nil || dead[second.ID] == nil {
-		r.Fatalf("%d dead letters, want the two that were refused", len(dead))
+		r.Fatalf("DeadLetters returned %d tasks, want the two that were refused", len(dead))
 	}
 	for _, d := range m.take(3) {
 		m.settle(m.succeed(d))
@@ -107,7 +107,7 @@ func uniqueRequeueMany(r *rig) {
 	r.same(takenOf(m.take(1)), []broker.ID{second.ID})
 }
 
-// The key has to be found, whatever else there is in a task.
+// Requeue finds the key, whatever else is in the task.
 func uniqueRequeueLarge(r *rig) {
 	const n = 7
 	m := r.minion()
@@ -123,7 +123,7 @@ func uniqueRequeueLarge(r *rig) {
 	errs := requeued(r, idsOf(tasks)...)
 	for i, err := range errs[:n-1] {
 		if err != nil {
-			r.Fatalf("Requeue, entry %d: %v", i, err)
+			r.Fatalf("Requeue refused id %d of the call: %v", i, err)
 		}
 		again := r.task(keyed(itoa(i)))
 		r.duplicate(r.refused(again), again.ID, tasks[i].ID, itoa(i))
@@ -131,7 +131,7 @@ func uniqueRequeueLarge(r *rig) {
 	r.duplicate(errs[n-1], tasks[n-1].ID, taken.ID, itoa(n-1))
 }
 
-// Whoever requeues and whoever sends anew: one of them gets the key.
+// A requeue and an enqueue want the same key at the same time. One of them gets it.
 func uniqueRequeueConcurrently(r *rig) {
 	const rounds = 10
 	m := r.minion()
@@ -147,7 +147,7 @@ func uniqueRequeueConcurrently(r *rig) {
 			case err == nil:
 				won.Add(1)
 			case !errors.Is(err, broker.ErrDuplicate):
-				r.Errorf("it is refused with %v", err)
+				r.Errorf("the refused one got the error %v, want ErrDuplicate", err)
 			}
 		}
 		together(many(4, func(i int) {
@@ -163,7 +163,7 @@ func uniqueRequeueConcurrently(r *rig) {
 			note(errs[0])
 		})...)
 		if won.Load() != 1 {
-			r.Fatalf("%d got the key, want 1", won.Load())
+			r.Fatalf("%d of them got the key, want 1", won.Load())
 		}
 		d := m.take1()
 		m.none()

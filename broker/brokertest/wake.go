@@ -7,7 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Nobody polls: whatever can be handed out wakes who waits for it.
+// A broker does not poll: a task that becomes pending wakes a waiting consumer.
 var wakeTests = []test{
 	{"ByEnqueue", wakeByEnqueue, 0},
 	{"ByEnqueueElsewhere", wakeByEnqueueElsewhere, 0},
@@ -15,7 +15,7 @@ var wakeTests = []test{
 	{"AllIdle", wakeAllIdle, 0},
 	{"AllIdleOneByOne", wakeAllIdleOneByOne, 0},
 	{"AllIdleOfSeveralQueues", wakeAllIdleOfSeveralQueues, 0},
-	{"PastOneThatGaveUp", wakePastOneThatGaveUp, 0},
+	{"PastAConsumerThatGaveUp", wakePastOneThatGaveUp, 0},
 	{"ByRelease", wakeByRelease, 0},
 	{"ByRetry", wakeByRetry, 0},
 	{"ByClose", wakeByClose, 0},
@@ -54,7 +54,7 @@ func wakeAnyQueue(r *rig) {
 	}
 }
 
-// crowd returns minions that wait for one task each.
+// crowd returns n dequeues that wait for one task each.
 func crowd(r *rig, n int, queues ...string) []<-chan dequeued {
 	r.Helper()
 	other := r.other()
@@ -88,17 +88,17 @@ func wakeAllIdleOneByOne(r *rig) {
 		task := r.task()
 		start := time.Now()
 		r.enqueue(task)
-		// Exactly one of them gets it; the others go on waiting.
+		// Exactly one of the dequeues gets the task. The others go on waiting.
 		i, got := first(dones)
 		if got.err != nil || len(got.tasks) != 1 || got.at.Sub(start) > r.prompt() {
-			r.Fatalf("woken with %d tasks, %v, after %v", len(got.tasks), got.err, got.at.Sub(start))
+			r.Fatalf("a waiting Dequeue returned %d tasks, %v, after %v", len(got.tasks), got.err, got.at.Sub(start))
 		}
 		r.same(takenOf(got.tasks), []broker.ID{task.ID})
 		dones = slices.Delete(slices.Clone(dones), i, i+1)
 	}
 }
 
-// first returns the first of the dequeues that is done.
+// first returns the first of the dequeues that returns.
 func first(dones []<-chan dequeued) (int, dequeued) {
 	for {
 		for i, done := range dones {
@@ -124,13 +124,13 @@ func wakeAllIdleOfSeveralQueues(r *rig) {
 	r.sameSet(got, idsOf(tasks))
 }
 
-// A wake-up that went to somebody who stopped waiting is passed on.
+// A wake-up that went to a consumer that has stopped waiting is passed on.
 func wakePastOneThatGaveUp(r *rig) {
 	quitter, m := r.minion(), r.minion()
-	gone := quitter.waiting(r.ctx, 1, 100*time.Millisecond)
+	quit := quitter.waiting(r.ctx, 1, 100*time.Millisecond)
 	done := m.waiting(r.ctx, 1, patience)
-	if got := <-gone; got.err != nil || len(got.tasks) != 0 {
-		r.Fatalf("Dequeue of nothing: %d tasks, %v", len(got.tasks), got.err)
+	if got := <-quit; got.err != nil || len(got.tasks) != 0 {
+		r.Fatalf("Dequeue from an empty queue returned %d tasks, %v", len(got.tasks), got.err)
 	}
 	task := r.task()
 	start := time.Now()
@@ -172,7 +172,7 @@ func wakeByDeath(r *rig) {
 	dying.take1()
 	done := m.waiting(r.ctx, 1, 3*r.Lease)
 	r.pass(r.Lease+r.Slack, keeper, m)
-	r.eventually("the waiting one gets the task", func() bool {
+	r.eventually("the waiting Dequeue returns the task", func() bool {
 		beat(keeper, m)
 		return len(done) > 0
 	})
@@ -195,7 +195,7 @@ func wakeByRequeue(r *rig) {
 	r.same(takenOf(r.woken(done, start)), []broker.ID{task.ID})
 }
 
-// Whoever starts to wait just when a task arrives is woken too.
+// A consumer that begins to wait just when a task becomes pending is woken too.
 func wakeAgainAndAgain(r *rig) {
 	rounds := 300
 	if r.light {
@@ -220,7 +220,7 @@ func wakeAgainAndAgain(r *rig) {
 			enqueued = time.Now()
 		})
 		if late := got.at.Sub(enqueued); got.err != nil || len(got.tasks) != 1 || late > r.prompt() {
-			r.Fatalf("round %d: %d tasks, %v, after %v", i, len(got.tasks), got.err, late)
+			r.Fatalf("round %d: Dequeue returned %d tasks, %v, after %v", i, len(got.tasks), got.err, late)
 		}
 		m.settle(m.succeed(got.tasks[0]))
 	}

@@ -14,29 +14,29 @@ import (
 // defaultStuck is the default of Config.Stuck.
 const defaultStuck = 30 * time.Second
 
-// watchdog notices a test that is stuck: a call to the broker that does not
-// return, or calls that go on without an end. It measures real time, also while
-// the test runs in a bubble, so it must be made outside of one.
+// watchdog finds a test that is stuck: a call to the broker does not return, or the test makes
+// calls without end. It measures real time, also while the test runs in a bubble, so it must be
+// created outside of the bubble.
 type watchdog struct {
 	limit time.Duration
-	lease atomic.Int64 // of the broker under test, in ns
+	lease atomic.Int64 // lease of the broker under test, in ns
 
 	mu    sync.Mutex
-	calls map[*call]struct{} // those that have not returned
-	ended int                // how many have
+	calls map[*call]struct{} // calls that have not returned
+	ended int                // number of calls that have returned
 }
 
 // call is one call to the broker.
 type call struct {
 	what string
-	may  time.Duration // how long it was asked to wait at most
-	// ends has a flag for everything that ends a wait without a limit; such a call
-	// is late only after one of them was set. Nil if the call may not wait at all.
+	may  time.Duration // the longest wait that the caller asked for
+	// ends has a flag for each event that ends a wait without a limit. Such a call is late only
+	// after one of the flags was set. It is nil if the call must not wait at all.
 	ends []*atomic.Bool
-	late time.Duration // for how long the watchdog saw it as late
+	late time.Duration // how long the watchdog has seen it as late
 }
 
-// begin notes a call. The result notes that it has returned.
+// begin registers a call. The returned function must be called when the call returns.
 func (w *watchdog) begin(c *call) func() {
 	if w == nil {
 		return func() {}
@@ -57,9 +57,8 @@ func (c *call) isLate() bool {
 	return c.ends == nil || slices.ContainsFunc(c.ends, (*atomic.Bool).Load)
 }
 
-// watch returns when stop is closed, or with a report when the test is stuck. It
-// counts the turns that it gets itself, and not the time that passes: a machine
-// that lets nothing run is not the broker's fault.
+// watch returns when stop is closed, or with a report when the test is stuck. It counts its own
+// turns, and not the time that passes: if the machine lets nothing run, the broker is not at fault.
 func (w *watchdog) watch(stop <-chan struct{}) string {
 	turn := max(w.limit/30, time.Millisecond)
 	var all, quiet time.Duration
@@ -82,7 +81,7 @@ func (w *watchdog) watch(stop <-chan struct{}) string {
 				continue
 			}
 			c.late += turn
-			// A slow machine may take long for a call, but not for every call at once.
+			// On a slow machine one call may take long, but not all calls at once.
 			if over := c.late - c.may; over >= 4*w.limit || over >= w.limit && quiet >= w.limit {
 				stuck = append(stuck, fmt.Sprintf("%s has not returned for %v.", c.what, c.late.Round(time.Millisecond)))
 			}
@@ -98,9 +97,9 @@ func (w *watchdog) watch(stop <-chan struct{}) string {
 	}
 }
 
-// guarded runs the body of a test in its bubble and watches over it from outside.
-// If it gets stuck, the program ends with a panic that says where every goroutine
-// waits: nothing else ends a test whose goroutine does not return.
+// guarded runs the body of a test in its bubble, and watches it from outside. If the test gets
+// stuck, the program ends with a panic that prints where every goroutine waits. A panic is the only
+// way to end a test whose goroutine does not return.
 func (c Config) guarded(t *testing.T, body func(t *testing.T, cfg Config)) {
 	t.Helper()
 	if c.Stuck == 0 {
@@ -119,7 +118,7 @@ func (c Config) guarded(t *testing.T, body func(t *testing.T, cfg Config)) {
 		defer close(done)
 		if why := c.dog.watch(stop); why != "" {
 			c.onStuck(fmt.Sprintf("brokertest: %s is stuck. %s\n"+
-				"A broker that holds a lock while it calls a callback, and a wait that nothing ends, look like this.\n"+
+				"Usual causes: the broker holds a lock while it runs a callback, or a wait does not end with its context or with Close.\n"+
 				"Config.Stuck sets the limit. All goroutines:\n\n%s", t.Name(), why, goroutines()))
 		}
 	}()
@@ -130,7 +129,7 @@ func (c Config) guarded(t *testing.T, body func(t *testing.T, cfg Config)) {
 	c.bubble(t, func(t *testing.T) { body(t, c) })
 }
 
-// goroutines returns where all goroutines wait.
+// goroutines returns the stacks of all goroutines.
 func goroutines() []byte {
 	for size := 1 << 20; ; size *= 2 {
 		buf := make([]byte, size)

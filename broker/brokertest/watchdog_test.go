@@ -15,8 +15,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 )
 
-// guardedBy runs a body under a watchdog with a short limit, in a bubble and
-// without one, and gives what it says to the hook.
+// guardedBy runs a body under a watchdog with a short limit, in a bubble and without one. The hook
+// gets the reports.
 func guardedBy(t *testing.T, open func() broker.Broker, hook func(report string), body func(r *rig)) {
 	for name, bubble := range map[string]func(*testing.T, func(*testing.T)){"Bubble": synctest.Test, "NoBubble": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -28,8 +28,8 @@ func guardedBy(t *testing.T, open func() broker.Broker, hook func(report string)
 	}
 }
 
-// A broker that holds a lock while it calls OnCancel is stuck in it, and the
-// report says which calls are and where.
+// A broker that holds a lock while it calls OnCancel gets stuck. The report names the calls and the
+// stacks.
 func TestWatchdogSeesALock(t *testing.T) {
 	var locked locks
 	var reports []string
@@ -38,12 +38,12 @@ func TestWatchdogSeesALock(t *testing.T) {
 		return locked
 	}, func(report string) {
 		reports = append(reports, report)
-		locked.mu.Unlock() // or the test would not end
+		locked.mu.Unlock() // otherwise the test would not end
 	}, func(r *rig) {
 		m := r.minion()
 		m.onKill = func(id broker.ID) {
 			r.lookup(id)
-			locked.mu.Lock() // for Cancel, which unlocks it
+			locked.mu.Lock() // Cancel unlocks it
 		}
 		task := r.task()
 		r.enqueue(task)
@@ -56,17 +56,17 @@ func TestWatchdogSeesALock(t *testing.T) {
 	for _, report := range reports {
 		for _, want := range []string{t.Name(), "Cancel has not returned", "Lookup has not returned", "locks.Lookup", "sync.(*Mutex).Lock"} {
 			if !strings.Contains(report, want) {
-				t.Errorf("the report does not have %q:\n%s", want, report)
+				t.Errorf("the report lacks %q:\n%s", want, report)
 			}
 		}
 	}
 }
 
-// Waits that nothing ends are no reason to bark, for as long as they may wait.
+// A wait within its limit is not reported, however long it is.
 func TestWatchdogWaits(t *testing.T) {
-	const long = 300 * time.Millisecond // the watchdog would have barked by then
+	const long = 300 * time.Millisecond // longer than the limit of the watchdog
 	guardedBy(t, func() broker.Broker { return memory.New() },
-		func(report string) { t.Errorf("the watchdog barks:\n%s", report) },
+		func(report string) { t.Errorf("the watchdog reported a wait within its limit:\n%s", report) },
 		func(r *rig) {
 			m, mail := r.minion(), r.mail()
 			ctx, cancel := context.WithTimeout(r.ctx, long)
@@ -83,7 +83,7 @@ func TestWatchdogWaits(t *testing.T) {
 		})
 }
 
-// deaf does not hear that the context of a Receive ends.
+// deaf ignores the end of the context of a Receive.
 type deaf struct {
 	*memory.Broker
 	free chan struct{}
@@ -104,14 +104,14 @@ func (in deafInbox) Receive(ctx context.Context) (broker.Mail, error) {
 	return in.Inbox.Receive(ctx)
 }
 
-// A wait that goes on after its end is one.
+// A Receive that goes on after the end of its context is reported.
 func TestWatchdogSeesAWait(t *testing.T) {
 	free := make(chan struct{})
 	reports := 0
 	cfg := Config{Stuck: 50 * time.Millisecond, onStuck: func(report string) {
 		reports++
 		if !strings.Contains(report, "Inbox.Receive has not returned") {
-			t.Errorf("the report is of something else:\n%s", report)
+			t.Errorf("the report does not name Inbox.Receive:\n%s", report)
 		}
 		close(free)
 	}, Open: func(testing.TB) Harness {
@@ -129,14 +129,14 @@ func TestWatchdogSeesAWait(t *testing.T) {
 	}
 }
 
-// Calls that go on without an end are seen by the time of the test.
+// A test that makes calls without end is reported by its total time.
 func TestWatchdogSeesALoop(t *testing.T) {
 	stop := make(chan struct{})
 	reports := 0
 	cfg := Config{Stuck: 10 * time.Millisecond, onStuck: func(report string) {
 		reports++
 		if !strings.Contains(report, "The test has not ended") {
-			t.Errorf("the report is of something else:\n%s", report)
+			t.Errorf("the report does not say that the test has not ended:\n%s", report)
 		}
 		close(stop)
 	}, Open: func(testing.TB) Harness {
@@ -158,7 +158,7 @@ func TestWatchdogSeesALoop(t *testing.T) {
 	}
 }
 
-// asleep does not return from Lookup.
+// asleep is a broker whose Lookup does not return.
 type asleep struct{ broker.Broker }
 
 func (asleep) Lookup(context.Context, []broker.ID) ([]broker.Status, error) { select {} }
@@ -177,11 +177,11 @@ func TestWatchdogEndsTheProgram(t *testing.T) {
 	cmd.Env = append(os.Environ(), child+"=1")
 	out, err := cmd.CombinedOutput()
 	if err == nil {
-		t.Fatalf("the program ended well:\n%s", out)
+		t.Fatalf("the program ended without an error:\n%s", out)
 	}
 	for _, want := range []string{"is stuck. Lookup has not returned", "asleep.Lookup", "brokertest.(*rig).lookup"} {
 		if !strings.Contains(string(out), want) {
-			t.Errorf("the report does not have %q:\n%s", want, out)
+			t.Errorf("the report lacks %q:\n%s", want, out)
 		}
 	}
 }

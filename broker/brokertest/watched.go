@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// watched is a broker whose calls the watchdog sees. It hides the capabilities:
+// watched is a broker that reports its calls to the watchdog. It hides the optional capabilities.
 // raw returns the broker that has them.
 type watched struct {
 	broker.Broker
@@ -16,8 +16,7 @@ type watched struct {
 	closed *atomic.Bool
 }
 
-// watch returns the broker with its calls seen by the test's watchdog, if there is
-// one.
+// watch returns the broker with its calls reported to the watchdog of the test, if there is one.
 func (r *rig) watch(b broker.Broker) broker.Broker {
 	if r.dog == nil {
 		return b
@@ -33,7 +32,7 @@ func raw(b broker.Broker) broker.Broker {
 	return b
 }
 
-// do makes a call that may not wait.
+// do makes a call that must not wait.
 func (w *watchdog) do(what string, fn func() error) error {
 	defer w.begin(&call{what: what})()
 	return fn()
@@ -45,8 +44,8 @@ func ask[T any](w *watchdog, what string, fn func() (T, error)) (T, error) {
 	return fn()
 }
 
-// wait begins a call that waits until ctx ends or one of the flags is set. The
-// result notes that it has returned.
+// wait begins a call that may wait until ctx ends or one of the flags is set. The returned function
+// must be called when the call returns.
 func (w *watchdog) wait(ctx context.Context, c *call, ends ...*atomic.Bool) func() {
 	over := new(atomic.Bool)
 	c.ends = append(ends, over)
@@ -114,7 +113,7 @@ type watchedConsumer struct {
 }
 
 func (c *watchedConsumer) Dequeue(ctx context.Context, queues []string, limit int, wait time.Duration) ([]*broker.Delivery, error) {
-	// The wait has a limit, so there is no need to know what ends it sooner.
+	// The wait has a limit, so the watchdog need not know which events end it earlier.
 	defer c.b.dog.begin(&call{what: "Dequeue", may: max(wait, 0)})()
 	return c.Consumer.Dequeue(ctx, queues, limit, wait)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// can returns the capability of a broker that was given to the suite; ok says
-// whether it has it.
+// can returns a capability of a broker that was given to the suite. ok reports whether the broker
+// has it.
 func can[T any](b broker.Broker) (capability T, ok bool) {
 	capability, ok = raw(b).(T)
 	return capability, ok

@@ -7,20 +7,20 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Consumers are told of arrivals, until they are confirmed.
-var flowTellTests = []test{
-	{"ToldAfterASettlement", flowToldSettle, 0},
-	{"ToldOfTheRightQueue", flowToldQueue, 0},
-	{"ToldAtAHeartbeat", flowToldHeartbeat, 0},
-	{"ToldWhatADeadMinionLeft", flowToldLeft, needLapse},
-	{"ToldOfACancel", flowToldCancel, 0},
-	{"ToldANewConsumer", flowToldNew, needLapse},
-	{"ToldWithoutALock", flowToldWithoutALock, 0},
+// Consumers are notified of arrivals until the arrivals are confirmed.
+var flowNotifyTests = []test{
+	{"NotifiedAfterASettlement", flowNotifiedSettle, 0},
+	{"NotifiedOfTheRightQueue", flowNotifiedQueue, 0},
+	{"NotifiedAtAHeartbeat", flowNotifiedHeartbeat, 0},
+	{"NotifiedAfterADeath", flowNotifiedLeft, needLapse},
+	{"NotifiedOfACancel", flowNotifiedCancel, 0},
+	{"NewConsumerIsNotified", flowNotifiedNew, needLapse},
+	{"NotifiedWithoutALock", flowNotifiedWithoutALock, 0},
 	{"NobodyListens", flowNobodyListens, 0},
 	{"ManyMinionsCountEachOnce", flowManyMinions, 0},
 }
 
-func flowToldSettle(r *rig) {
+func flowNotifiedSettle(r *rig) {
 	m := r.minion()
 	_, tasks := r.team(len(finals))
 	r.enqueue(tasks...)
@@ -30,13 +30,13 @@ func flowToldSettle(r *rig) {
 		m.settle(m.finish(d, finals[i]))
 		r.eventually("OnArrivals is called", func() bool { return m.hears("q") })
 		if late := time.Since(start); late > r.prompt() {
-			r.Fatalf("OnArrivals was called after %v", late)
+			r.Fatalf("OnArrivals was called only after %v", late)
 		}
 		r.arrivals("q", i+1)
 	}
 }
 
-func flowToldQueue(r *rig) {
+func flowNotifiedQueue(r *rig) {
 	m := r.minion("a", "b", "c")
 	f := r.group(2)
 	r.enqueue(r.task(onQueue("b"), memberOf(f, 0)), r.task(onQueue("c"), memberOf(f, 1)), r.task(onQueue("a")))
@@ -45,12 +45,12 @@ func flowToldQueue(r *rig) {
 	r.eventually("OnArrivals is called for b", func() bool { return m.hears("b") })
 	r.eventually("OnArrivals is called for c", func() bool { return m.hears("c") })
 	if m.hears("a") {
-		r.Fatalf("OnArrivals told of a queue that has none")
+		r.Fatalf("OnArrivals was called for a queue without arrivals")
 	}
 }
 
-// It is told again as long as they are there.
-func flowToldHeartbeat(r *rig) {
+// Heartbeats repeat the notification as long as there are arrivals.
+func flowNotifiedHeartbeat(r *rig) {
 	m, other := r.minion(), r.minionAt(r.other(), "p", "q")
 	_, tasks := r.team(1)
 	r.enqueue(tasks...)
@@ -64,7 +64,7 @@ func flowToldHeartbeat(r *rig) {
 	r.confirm(r.arrivals("q", 1)...)
 }
 
-func flowToldLeft(r *rig) {
+func flowNotifiedLeft(r *rig) {
 	dying, m := r.minion(), r.minion()
 	_, tasks := r.team(2)
 	r.enqueue(tasks...)
@@ -84,7 +84,7 @@ func flowToldLeft(r *rig) {
 	r.arrived(tasks[1], s.Outcome)
 }
 
-func flowToldCancel(r *rig) {
+func flowNotifiedCancel(r *rig) {
 	m := r.minion()
 	_, tasks := r.team(1, blocked)
 	r.enqueue(tasks...)
@@ -93,7 +93,7 @@ func flowToldCancel(r *rig) {
 	r.arrived(tasks[0], r.outcome(tasks[0].ID))
 }
 
-func flowToldNew(r *rig) {
+func flowNotifiedNew(r *rig) {
 	_, tasks := r.team(1, blocked)
 	r.enqueue(tasks...)
 	r.cancel(tasks[0].ID)
@@ -104,8 +104,8 @@ func flowToldNew(r *rig) {
 	r.arrivals("q", 1)
 }
 
-// Whoever is told may ask the broker at once.
-func flowToldWithoutALock(r *rig) {
+// OnArrivals may call the broker at once.
+func flowNotifiedWithoutALock(r *rig) {
 	f, tasks := r.team(3)
 	found := make(chan int, 100)
 	c, err := r.Broker.Consume(r.ctx, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1, OnArrivals: func(queue string) {
@@ -133,7 +133,7 @@ func flowToldWithoutALock(r *rig) {
 		})
 	}
 	if len(found) == 0 {
-		r.Fatalf("OnArrivals was not called")
+		r.Fatalf("OnArrivals was never called")
 	}
 }
 
@@ -151,8 +151,8 @@ func flowNobodyListens(r *rig) {
 	r.arrived(tasks[0], s.Outcome)
 }
 
-// Minions of two clients settle, cancel and count at once, and do everything
-// twice; then each member was counted once.
+// Minions of two clients settle, cancel and count at the same time, and do everything twice. Each
+// member must be counted once.
 func flowManyMinions(r *rig) {
 	n := 2000
 	if r.light {
@@ -226,12 +226,12 @@ func flowManyMinions(r *rig) {
 			count(other, "")
 		}
 	})...)
-	r.eventually("all are counted", func() bool {
+	r.eventually("all members are counted", func() bool {
 		count(r.Broker, "q")
 		return r.progress(f).Arrived() == n
 	})
 	if !done {
-		r.Fatalf("nobody was told that all have arrived")
+		r.Fatalf("no call of Arrive returned the complete count")
 	}
 	r.arrivals("q", 0)
 	succeeded := 0

@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A look-up tells why a task is retried, until it ends.
+// Lookup returns the reason of a retry until the task ends.
 var failureTests = []test{
 	{"FailureWhileItIsRetried", failureWhileRetried, 0},
 	{"FailureStays", failureStays, 0},
@@ -23,7 +23,7 @@ var failureTests = []test{
 	{"FailureOfMany", failureOfMany, 0},
 }
 
-// failing returns a retry that says why, in words that tell attempts apart.
+// failing returns a retry with an error. Its text is different for each task and attempt.
 func (m *minion) failing(d *broker.Delivery, delay time.Duration) broker.Settlement {
 	s := retry(d, delay)
 	s.Outcome.Err = &broker.Failure{
@@ -34,8 +34,8 @@ func (m *minion) failing(d *broker.Delivery, delay time.Duration) broker.Settlem
 	return s
 }
 
-// diffFailed tells in what two failures differ; empty lists are like none, and times
-// count in ms.
+// diffFailed returns how two failures differ, or "". An empty list equals nil, and times are
+// compared in milliseconds.
 func diffFailed(got, want *broker.LastFailure) string {
 	switch {
 	case got == nil && want == nil:
@@ -44,7 +44,7 @@ func diffFailed(got, want *broker.LastFailure) string {
 		return fmt.Sprintf("got %+v, want %+v", got, want)
 	}
 	if got.Attempt != want.Attempt || got.At.UnixMilli() != want.At.UnixMilli() {
-		return fmt.Sprintf("of attempt %d, at %v; want %d, at %v", got.Attempt, got.At, want.Attempt, want.At)
+		return fmt.Sprintf("the failure is of attempt %d at %v; want attempt %d at %v", got.Attempt, got.At, want.Attempt, want.At)
 	}
 	return diffOutcome(broker.Outcome{Err: &got.Err}, broker.Outcome{Err: &want.Err})
 }
@@ -54,13 +54,13 @@ func (r *rig) failed(id broker.ID, state broker.State, want *broker.LastFailure)
 	r.Helper()
 	st := r.lookup(id)[0]
 	if st.State != state {
-		r.Fatalf("the task is %s, want %s", st.State, state)
+		r.Fatalf("Lookup says that the task is %s, want %s", st.State, state)
 	}
 	if diff := diffFailed(st.Failed, want); diff != "" {
-		r.Fatalf("last failure of a task that is %s: %s", state, diff)
+		r.Fatalf("the last failure of a task that is %s differs: %s", state, diff)
 	}
 	if want != nil && st.Name != "test.task" {
-		r.Fatalf("the name is %q", st.Name)
+		r.Fatalf("the name of a task with a failure is %q", st.Name)
 	}
 }
 
@@ -75,10 +75,10 @@ func failureWhileRetried(r *rig) {
 		want := s.LastFailure()
 		m.settle(s)
 		if st := r.lookup(task.ID)[0]; st.State == broker.StateRetrying && st.Attempt != 1 {
-			r.Fatalf("the last attempt is %d, want 1", st.Attempt)
+			r.Fatalf("Lookup says that the last attempt is %d, want 1", st.Attempt)
 		}
-		s.Outcome.Err.Message, s.Outcome.Err.Chain[0] = "changed", "changed" // it was a copy that was kept
-		r.lookup(task.ID)[0].Failed.Err.Chain[0] = "changed"                 // and one that was given
+		s.Outcome.Err.Message, s.Outcome.Err.Chain[0] = "changed", "changed" // the broker must have stored a copy
+		r.lookup(task.ID)[0].Failed.Err.Chain[0] = "changed"                 // and must return a copy
 		if st := r.lookup(task.ID)[0].State; st == broker.StateRetrying {
 			r.failed(task.ID, broker.StateRetrying, want)
 		}
@@ -86,14 +86,14 @@ func failureWhileRetried(r *rig) {
 		r.failed(task.ID, broker.StateRunning, want)
 		m.settle(m.failing(d, 0))
 		if st := r.lookup(task.ID)[0]; st.State != broker.StatePending || st.Failed == nil || st.Failed.Attempt != 2 {
-			r.Fatalf("a task that failed twice is %+v", st)
+			r.Fatalf("Lookup of a task that failed twice returned %+v", st)
 		}
 		m.settle(m.succeed(m.take1()))
 		r.failed(task.ID, broker.StateSucceeded, nil)
 	}
 }
 
-// What is no failure leaves the last one alone.
+// A snooze or release is no failure, and leaves the last failure as it is.
 func failureStays(r *rig) {
 	m := r.minion()
 	task := r.task()
@@ -102,7 +102,7 @@ func failureStays(r *rig) {
 	m.settle(s)
 	for _, settle := range []func(*broker.Delivery, time.Duration) broker.Settlement{
 		snooze, retry, func(d *broker.Delivery, _ time.Duration) broker.Settlement { return release(d) },
-		func(d *broker.Delivery, _ time.Duration) broker.Settlement { // an error of a snooze is none
+		func(d *broker.Delivery, _ time.Duration) broker.Settlement { // the error of a snooze is no failure
 			s := m.failing(d, 0)
 			s.Verb = broker.VerbSnooze
 			return s
@@ -137,7 +137,7 @@ func failureEnds(r *rig) {
 			m.settle(m.failing(m.take1(), 0))
 			m.settle(m.finish(m.take1(), state))
 			if st := r.lookup(task.ID)[0]; st.Failed != nil {
-				r.Fatalf("a task that is %s has still failed: %+v", st.State, st.Failed)
+				r.Fatalf("Lookup of a task that is %s still returns the last failure %+v", st.State, st.Failed)
 			}
 		}
 	}
@@ -145,17 +145,17 @@ func failureEnds(r *rig) {
 
 func failureOfCanceled(r *rig) {
 	m := r.minion()
-	task := r.task() // while it retries
+	task := r.task() // cancelled while it waits for its retry
 	r.enqueue(task)
 	m.settle(m.failing(m.take1(), time.Hour))
 	r.canceled(task.ID, broker.CancelPrevented)
 	r.failed(task.ID, broker.StateCanceled, nil)
-	task = r.task() // when it is pending again
+	task = r.task() // cancelled when it is pending again
 	r.enqueue(task)
 	m.settle(m.failing(m.take1(), 0))
 	r.canceled(task.ID, broker.CancelPrevented)
 	r.failed(task.ID, broker.StateCanceled, nil)
-	for range 2 { // while it runs, once or again
+	for range 2 { // cancelled while it runs, once or twice
 		task = r.task()
 		r.enqueue(task)
 		d := m.take1()
@@ -173,8 +173,8 @@ func failureOfCanceled(r *rig) {
 	m.none()
 }
 
-// A dead letter that is requeued begins anew. If its last failure had not gone with
-// its end, it would be seen now.
+// A requeued dead letter begins without a last failure. A failure that was left over from its first
+// life would show here.
 func failureAfterRequeue(r *rig) {
 	m := r.minion()
 	task := r.task()
@@ -189,8 +189,7 @@ func failureAfterRequeue(r *rig) {
 	r.failed(task.ID, broker.StatePending, s.LastFailure())
 }
 
-// A settlement that is repeated, since its reply was lost, changes nothing, however
-// late it comes.
+// A settlement is repeated, late, because its reply was lost. The repeat has no effect.
 func failureRepeated(r *rig) {
 	m := r.minion()
 	task := r.task()
@@ -202,7 +201,7 @@ func failureRepeated(r *rig) {
 	second := m.failing(m.take1(), 0)
 	_ = m.settled(first)
 	r.failed(task.ID, broker.StateRunning, first.LastFailure())
-	r.is(m.settled(second, second)[0], nil) // the repetition may be refused
+	r.is(m.settled(second, second)[0], nil) // the repeat in the same batch may be refused
 	_ = m.settled(first)
 	r.failed(task.ID, broker.StatePending, second.LastFailure())
 	m.settle(m.finish(m.take1(), broker.StateFailed))
@@ -225,7 +224,7 @@ func failureOfAnother(r *rig) {
 	r.back([]broker.ID{task.ID}, m)
 	d2 := m.take1()
 	if errs, err := late.Settle(r.ctx, []broker.Settlement{late.failing(d, 0)}); err == nil && errs[0] == nil {
-		r.Fatalf("a settlement of a lost lease was accepted")
+		r.Fatalf("the settlement of a lost lease was accepted")
 	}
 	r.failed(task.ID, broker.StateRunning, nil)
 	m.settle(m.succeed(d2))
@@ -261,18 +260,18 @@ func failureLargest(r *rig) {
 	}
 	want := s.LastFailure()
 	if n := len(want.Err.Message); n > broker.MaxLastMessage || n < broker.MaxLastMessage-1 {
-		r.Fatalf("a message of %d bytes", n)
+		r.Fatalf("the stored message has %d bytes, which is more than the limit", n)
 	}
 	if n := len(want.Err.Stack); n > broker.MaxLastStack || n < broker.MaxLastStack-1 {
-		r.Fatalf("a stack of %d bytes", n)
+		r.Fatalf("the stored stack has %d bytes, which is more than the limit", n)
 	}
 	if n := len(broker.AppendLastFailure(nil, "", want)); n > 10<<10 {
-		r.Fatalf("a record of %d bytes", n)
+		r.Fatalf("the stored failure has %d bytes, which is more than the limit", n)
 	}
 	m.settle(s)
 	r.failed(task.ID, broker.StatePending, want)
 	if e.Chain[0] != "outer" || len(e.Message) != 2*broker.MaxMessage {
-		r.Fatalf("the settlement was changed")
+		r.Fatalf("Settle changed the caller's settlement")
 	}
 }
 
@@ -300,7 +299,7 @@ func failureOfMany(r *rig) {
 		r.Helper()
 		for i, st := range r.lookup(idsOf(tasks)...) {
 			if diff := diffFailed(st.Failed, want[st.ID]); diff != "" {
-				r.Fatalf("last failure of task %d, which is %s: %s", i, st.State, diff)
+				r.Fatalf("the last failure of task %d, which is %s, differs: %s", i, st.State, diff)
 			}
 		}
 	}

@@ -10,8 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A look-up tells the metadata of a task in every state, and its name where the
-// broker can tell.
+// Lookup returns the metadata of a task in every state, and its name if the broker knows it.
 var metaTests = []test{
 	{"MetaInEachState", metaInEachState, 0},
 	{"MetaOfBlocked", metaOfBlocked, needFlows},
@@ -29,43 +28,42 @@ func described(meta map[string]string) func(*broker.Task) {
 	return func(t *broker.Task) { t.Meta = meta }
 }
 
-// told checks what a look-up tells of a task beside its state.
-func (t *mtask) told(st broker.Status) error {
+// checkDetails checks the metadata, the name and the last failure in a status.
+func (t *mtask) checkDetails(st broker.Status) error {
 	switch {
 	case st.State == broker.StateUnknown:
 		if st.Meta != nil || st.Failed != nil || st.Name != "" {
-			return fmt.Errorf("task %d is unknown, and told of: %+v", t.n, st)
+			return fmt.Errorf("Lookup of the unknown task %d returned %+v", t.n, st)
 		}
 		return nil
 	case !maps.Equal(st.Meta, t.first.Meta):
-		return fmt.Errorf("task %d is found %s with metadata %v, want %v", t.n, st.State, st.Meta, t.first.Meta)
+		return fmt.Errorf("Lookup of task %d, which is %s, returned the metadata %v, want %v", t.n, st.State, st.Meta, t.first.Meta)
 	case st.Name != "" && st.Name != t.Name:
-		return fmt.Errorf("task %d is found with the name %q, want %q", t.n, st.Name, t.Name)
+		return fmt.Errorf("Lookup of task %d returned the name %q, want %q", t.n, st.Name, t.Name)
 	}
 	if diff := diffFailed(st.Failed, t.failed); diff != "" {
-		return fmt.Errorf("task %d is found %s, and its last failure differs: %s", t.n, st.State, diff)
+		return fmt.Errorf("Lookup of task %d, which is %s, returned a last failure that differs: %s", t.n, st.State, diff)
 	}
 	return nil
 }
 
-// metas checks the metadata of tasks as they were enqueued first.
+// metas checks that Lookup returns the metadata of the first enqueue of each task.
 func (r *rig) metas(tasks ...*broker.Task) {
 	r.Helper()
 	for i, st := range r.lookup(idsOf(tasks)...) {
 		if st.State == broker.StateUnknown {
-			r.Fatalf("task %d is unknown", i)
+			r.Fatalf("Lookup says that task %d is unknown", i)
 		}
 		if !maps.Equal(st.Meta, tasks[i].Meta) {
-			r.Fatalf("task %d is found %s with metadata %.200v, want %.200v", i, st.State, st.Meta, tasks[i].Meta)
+			r.Fatalf("Lookup of task %d, which is %s, returned the metadata %.200v, want %.200v", i, st.State, st.Meta, tasks[i].Meta)
 		}
 		if len(st.Meta) == 0 && st.Meta != nil {
-			r.Fatalf("task %d has metadata that is empty, and not nil", i)
+			r.Fatalf("Lookup returned for task %d an empty map of metadata, want nil", i)
 		}
 	}
 }
 
-// ofAllKinds returns tasks with metadata and without, some of them alone, of every
-// kind that a broker may keep in a way of its own.
+// ofAllKinds returns tasks that a broker may store in different ways, with metadata and without.
 func (r *rig) ofAllKinds(with ...func(*broker.Task)) []*broker.Task {
 	var tasks []*broker.Task
 	for i, kind := range [][]func(*broker.Task){
@@ -95,7 +93,7 @@ func metaInEachState(r *rig) {
 	tasks := r.ofAllKinds()
 	r.enqueue(tasks...)
 	r.metas(tasks...)
-	r.enqueue(tasks...) // it changes nothing
+	r.enqueue(tasks...) // enqueueing them again has no effect
 	ds := m.take(len(tasks))
 	r.metas(tasks...)
 	var batch []broker.Settlement
@@ -113,7 +111,7 @@ func metaInEachState(r *rig) {
 	r.metas(tasks...)
 	again := m.tryTake(len(tasks))
 	if len(again) < len(tasks)/2 {
-		r.Fatalf("%d tasks came again", len(again))
+		r.Fatalf("%d tasks were handed out again", len(again))
 	}
 	r.metas(tasks...)
 	batch = nil
@@ -122,7 +120,7 @@ func metaInEachState(r *rig) {
 	}
 	m.settle(batch...)
 	r.cancel(idsOf(tasks)...)
-	for _, d := range again[:2] { // which are marked now
+	for _, d := range again[:2] { // these are marked as cancelled
 		m.settle(retry(d, time.Hour))
 	}
 	r.metas(tasks...)
@@ -146,7 +144,8 @@ func metaOfBlocked(r *rig) {
 	r.metas(tasks...)
 }
 
-// What was stored first counts, as for all that is no part of the digest.
+// A task is enqueued again with other metadata. The first metadata stay, like every field that is
+// not part of the digest.
 func metaOfRepeated(r *rig) {
 	for _, with := range [][]func(*broker.Task){nil, {after(time.Hour)}} {
 		first, without := r.task(append(with, described(map[string]string{"k": "1"}))...), r.task(with...)
@@ -157,7 +156,7 @@ func metaOfRepeated(r *rig) {
 		r.metas(first, without)
 		other, none := r.task(with...), *first
 		other.Meta, none.Meta = map[string]string{"new": "yes"}, nil
-		r.enqueue(&none, other) // of a part where not all are new
+		r.enqueue(&none, other) // a batch with a known and a new task
 		r.metas(first, other)
 	}
 }
@@ -228,7 +227,7 @@ func metaIsACopy(r *rig) {
 	want.Meta = maps.Clone(task.Meta)
 	spoil := func() {
 		r.Helper()
-		r.metas(&want) // so there is a map
+		r.metas(&want) // so the stored task has a map
 		r.lookup(task.ID)[0].Meta["k"] = "changed"
 		r.metas(&want)
 	}
@@ -266,28 +265,28 @@ func metaEnds(r *rig) {
 	ds := m.take(len(tasks))
 	m.settle(m.succeed(ds[0]), m.succeed(ds[1]), m.finish(ds[2], broker.StateFailed), m.finish(ds[3], broker.StateExpired))
 	if st := r.lookup(tasks[0].ID)[0]; st.State != broker.StateUnknown || st.Meta != nil {
-		r.Fatalf("of a task that is not kept there is %+v", st)
+		r.Fatalf("Lookup of a task that is not stored returned %+v", st)
 	}
 	r.metas(tasks[1:]...)
 	m.close()
 	r.Advance(keep + 2*time.Minute)
-	for range 3 { // before and after somebody cleans up
+	for range 3 { // before and after a client cleans up
 		for _, st := range r.lookup(idsOf(tasks)...) {
 			if st.State != broker.StateUnknown || st.Meta != nil {
-				r.Fatalf("after its retention there is %+v", st)
+				r.Fatalf("after the retention Lookup returned %+v", st)
 			}
 		}
 		beat(r.minion())
 	}
-	for _, t := range tasks { // the ids are free again
+	for _, t := range tasks { // the ids can be used again
 		t.Meta = nil
 	}
 	r.enqueue(tasks...)
 	r.metas(tasks...)
 }
 
-// The name is there once the outcome is. Before that a broker may not be able to
-// tell, but it tells no other.
+// Lookup returns the name of a task as soon as it has an outcome. Before that a broker may not know
+// the name. It never returns another name.
 func nameInEachState(r *rig) {
 	m := r.minion()
 	tasks := append(r.ofAllKinds(), r.task(after(time.Hour)))
@@ -299,7 +298,7 @@ func nameInEachState(r *rig) {
 		r.Helper()
 		for i, st := range r.lookup(idsOf(tasks)...) {
 			if st.Name != tasks[i].Name && (st.Name != "" || st.Outcome != nil) {
-				r.Fatalf("task %d is %s and has the name %q, want %q", i, st.State, st.Name, tasks[i].Name)
+				r.Fatalf("Lookup of task %d, which is %s, returned the name %q, want %q", i, st.State, st.Name, tasks[i].Name)
 			}
 		}
 	}
@@ -318,7 +317,7 @@ func nameInEachState(r *rig) {
 	check()
 	for i, st := range r.lookup(idsOf(tasks)...) {
 		if st.Failed != nil && st.Name != tasks[i].Name {
-			r.Fatalf("task %d has failed and has the name %q, want %q", i, st.Name, tasks[i].Name)
+			r.Fatalf("Lookup of the failed task %d returned the name %q, want %q", i, st.Name, tasks[i].Name)
 		}
 	}
 }
