@@ -16,12 +16,12 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// quiet is how long nothing may become known before the rest is given up: some
-// leases of what is run again.
+// quiet is how long nothing new may become known before the audit gives the rest up. It is several
+// leases, because tasks may have to run again.
 const quiet = 4 * lease
 
-// audit looks at everything once all faults are over, and ends the minions. It returns
-// what the broker says of what has no result, by key.
+// audit looks every task up when all faults are over, and ends the minions. For each task without a
+// result, it returns what the broker says of it, by key.
 func (s *stage) audit(ctx context.Context) (left map[string]string) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -45,7 +45,7 @@ func (s *stage) audit(ctx context.Context) (left map[string]string) {
 		}
 		return len(known) > before && ctx.Err() == nil
 	}
-	for round() { // what a flow starts meanwhile is found by the next round
+	for round() { // the next round finds tasks that a flow has started in the meantime
 	}
 	s.probe(ctx, arb, probes, true)
 	for _, p := range s.all('m') {
@@ -63,7 +63,7 @@ func (s *stage) events() []Event {
 	return events
 }
 
-// left returns what the broker says of the tasks without a result, by key.
+// left returns what the broker says of each task without a result, by key.
 func (s *stage) left(ctx context.Context, arb *arbiter.Arbiter, known map[task.ID]string) map[string]string {
 	got := make(map[string]bool)
 	for _, e := range s.events() {
@@ -75,13 +75,13 @@ func (s *stage) left(ctx context.Context, arb *arbiter.Arbiter, known map[task.I
 			continue
 		}
 		st, err := arb.Status(ctx, id)
-		left[key] = fmt.Sprintf("the broker says that it is %v, held by %v, due %v (%v)", st.Detail, st.Minion, st.Due, err)
+		left[key] = fmt.Sprintf("the broker reports the state %v, the minion %v and the due time %v (%v)", st.Detail, st.Minion, st.Due, err)
 	}
 	return left
 }
 
-// outcomes asks for the results of all that was accepted or has started and is not
-// among those that are known, as one who knows the ids alone, and notes them.
+// outcomes asks for the results of all tasks that were accepted or have started, except the known
+// ones, and records them. It knows only the ids, like a client that did not send the tasks.
 func outcomes(ctx context.Context, arb *arbiter.Arbiter, events []Event, known map[task.ID]string, ledger Noter) (errs []error) {
 	var ids []task.ID
 	damaged := make(map[string]bool)
@@ -106,7 +106,7 @@ func outcomes(ctx context.Context, arb *arbiter.Arbiter, events []Event, known m
 	defer waited.Stop()
 	for st, err := range arb.WaitForTasks(ctx, ids...) {
 		waited.Reset(quiet)
-		if errors.Is(err, task.ErrNotFound) || ctx.Err() != nil { // whether it may be lost the checker knows
+		if errors.Is(err, task.ErrNotFound) || ctx.Err() != nil { // the checker decides whether the task may be lost
 			continue
 		}
 		if err != nil {
@@ -127,16 +127,16 @@ func outcomes(ctx context.Context, arb *arbiter.Arbiter, events []Event, known m
 	return errs
 }
 
-// probes are sent to each queue when all is done.
+// probes is the number of tasks that are sent to each queue at the end.
 const probes = 8
 
-// probe sends n tasks to each queue, one after the other. They are prompt if the
-// minions have nothing else to do, else they are the first when all faults are over.
+// probe sends n tasks to each queue, one after the other. If prompt is set, the minions are idle.
+// Otherwise these are the first tasks after all faults.
 func (s *stage) probe(ctx context.Context, arb *arbiter.Arbiter, n int, prompt bool) {
 	for i := range n {
 		for _, queue := range s.template.Queues {
 			key := fmt.Sprintf("probe-%s-%d-%t", queue, i, prompt)
-			time.Sleep(rand.N(20 * time.Millisecond)) // not in step with heartbeats
+			time.Sleep(rand.N(20 * time.Millisecond)) // at random, so not in step with heartbeats
 			s.ledger.Note(Event{Kind: Send, Key: key, Prompt: prompt, Over: !prompt})
 			fut, err := work.With(task.Queue(queue)).Bind(workArgs{Key: key}).Send(ctx, arb)
 			if err != nil {

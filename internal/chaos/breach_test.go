@@ -15,24 +15,24 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 )
 
-// breach is a way in which a broker does not keep to the contract. Often says
-// which of the calls that give occasion to it are met: one of so many.
+// breach is a way in which a broker breaks the contract. It happens at one of every often calls at
+// which it can happen.
 type breach struct {
 	name  string
 	often int
-	want  []Verdict // of which the checker gives one
+	want  []Verdict // the checker must give one of these
 
 	enqueue  func(b *breached, tasks []*broker.Task) []*broker.Task
 	dequeue  func(c *breachedConsumer, got []*broker.Delivery) []*broker.Delivery
 	settle   func(c *breachedConsumer, batch []broker.Settlement, errs []error)
-	ack      bool        // a settlement is accepted and not carried out
-	beat     func() bool // whether it does nothing
+	ack      bool        // settlements are accepted and not carried out
+	beat     func() bool // reports whether a heartbeat does nothing
 	cancel   func(ids []broker.ID) []broker.ID
 	arrivals func(b *breached, found []broker.Arrival) []broker.Arrival
 	arrive   func(arrivals []broker.Arrival) []broker.Arrival
 	decide   func(started bool) bool
 	record   func(recoveries, strikes int) (int, int)
-	silent   bool // a consumer whose lease has ended can't tell that it lives
+	silent   bool // a consumer whose lease has ended can't take its counted death back
 }
 
 var breaches = []breach{
@@ -55,7 +55,7 @@ var breaches = []breach{
 			return tasks
 		},
 	}, {
-		name: "starts what waits for others", often: 5, want: []Verdict{OutOfOrder, WrongEnd, WrongResult, NotOnce},
+		name: "starts a blocked task", often: 5, want: []Verdict{OutOfOrder, WrongEnd, WrongResult, NotOnce},
 		enqueue: func(b *breached, tasks []*broker.Task) []*broker.Task {
 			tasks = slices.Clone(tasks)
 			for i, t := range tasks {
@@ -83,7 +83,7 @@ var breaches = []breach{
 			return got
 		},
 	}, {
-		name: "loses what it hands out", often: 50, want: []Verdict{Lost},
+		name: "loses a task that it hands out", often: 50, want: []Verdict{Lost},
 		dequeue: func(c *breachedConsumer, got []*broker.Delivery) []*broker.Delivery {
 			if len(got) > 0 && c.b.now() {
 				return got[1:]
@@ -91,7 +91,7 @@ var breaches = []breach{
 			return got
 		},
 	}, {
-		name: "accepts settlements of those who own the task no more", often: 1,
+		name: "accepts settlements of a former owner", often: 1,
 		want: []Verdict{SettledTwice, WrongResult},
 		settle: func(c *breachedConsumer, batch []broker.Settlement, errs []error) {
 			for i := range errs {
@@ -104,7 +104,7 @@ var breaches = []breach{
 		name: "acknowledges before it writes", often: 50, want: []Verdict{Lost, Unexplained, SettledTwice},
 		ack: true,
 	}, {
-		name: "renews no lease", often: 1, want: []Verdict{Unexplained},
+		name: "does not renew leases", often: 1, want: []Verdict{Unexplained},
 		beat: func() bool { return true },
 	}, {
 		name: "ignores a cancel", often: 1, want: []Verdict{AfterKill},
@@ -119,7 +119,7 @@ var breaches = []breach{
 			return found
 		},
 	}, {
-		name: "counts a member that has not arrived", often: 1, want: []Verdict{OutOfOrder, WrongResult, WrongEnd},
+		name: "counts a member that has not ended", often: 1, want: []Verdict{OutOfOrder, WrongResult, WrongEnd},
 		arrive: func(arrivals []broker.Arrival) []broker.Arrival {
 			if len(arrivals) > 0 && arrivals[0].Step == 0 {
 				more := arrivals[0]
@@ -132,13 +132,13 @@ var breaches = []breach{
 		name: "decides twice whether a squad starts", often: 2, want: []Verdict{InPart, AfterRefusal, WrongEnd},
 		decide: func(started bool) bool { return !started },
 	}, {
-		name: "charges what has not started", often: 1, want: []Verdict{Charged},
+		name: "counts deaths for tasks that have not started", often: 1, want: []Verdict{Charged},
 		record: func(recoveries, _ int) (int, int) { return recoveries, recoveries },
 	}, {
 		name: "charges nothing", often: 1, want: []Verdict{Charged},
 		record: func(int, int) (int, int) { return 0, 0 },
 	}, {
-		name: "excuses no outage", often: 1, want: []Verdict{Charged}, silent: true,
+		name: "counts every outage as a death", often: 1, want: []Verdict{Charged}, silent: true,
 	},
 }
 
@@ -150,12 +150,12 @@ type breached struct {
 	mu      sync.Mutex
 	calls   int
 	known   map[broker.ID]bool
-	spare   *broker.Delivery // handed out once more
+	spare   *broker.Delivery // a delivery that is handed out a second time
 	spareOf *breachedConsumer
 	owners  map[broker.ID]*owner
 }
 
-// owner is who got a task last.
+// owner is the consumer that got a task last, and its delivery.
 type owner struct {
 	c *breachedConsumer
 	d *broker.Delivery
@@ -168,7 +168,7 @@ func newBreached(of breach) *breached {
 	}
 }
 
-// now says whether this occasion is met.
+// now reports whether the breach happens at this call.
 func (b *breached) now() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -176,7 +176,7 @@ func (b *breached) now() bool {
 	return b.calls%b.often == 0
 }
 
-// seen says whether an id was there before.
+// seen reports whether an id was passed before, and remembers it.
 func (b *breached) seen(id broker.ID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -185,8 +185,8 @@ func (b *breached) seen(id broker.ID) bool {
 	return before
 }
 
-// force settles a task as whoever owns it now. Who owns the member of a squad is
-// not known, since it was assigned.
+// force settles a task in the name of its current owner. The owner of a squad member is not known,
+// since the task was assigned.
 func (b *breached) force(s broker.Settlement) error {
 	b.mu.Lock()
 	o := b.owners[s.Delivery.ID]
@@ -297,10 +297,10 @@ func (c *breachedConsumer) Heartbeat(ctx context.Context, load broker.Load) erro
 	return c.Consumer.Heartbeat(ctx, load)
 }
 
-// breachSeeds is within how many seeds each breach must be seen.
+// breachSeeds is the number of seeds within which each breach must be found.
 const breachSeeds = 40
 
-// A broker that breaks the contract is found out, whatever the breach.
+// The checker finds a broker that breaks the contract, for each known breach.
 func TestSimulationSeesBreaches(t *testing.T) {
 	t.Parallel()
 	for _, of := range breaches {
@@ -313,18 +313,18 @@ func TestSimulationSeesBreaches(t *testing.T) {
 				}
 				for _, v := range of.want {
 					if report.Broken[v] > 0 {
-						t.Logf("seen with seed %d: %s", s, first(report, v))
+						t.Logf("found with seed %d: %s", s, first(report, v))
 						return
 					}
 				}
-				t.Logf("seed %d: %v, %v", s, report.Broken, w.errs)
+				t.Logf("seed %d: the verdicts are %v, the errors %v", s, report.Broken, w.errs)
 			}
-			t.Errorf("not seen with any of %d seeds, want one of %q", breachSeeds, of.want)
+			t.Errorf("not found with any of %d seeds, want one of the verdicts %q", breachSeeds, of.want)
 		})
 	}
 }
 
-// first returns the first case of a verdict.
+// first returns the first case with a verdict.
 func first(r *Report, v Verdict) string {
 	for _, c := range r.Cases {
 		if strings.HasPrefix(c, string(v)+":") {

@@ -20,23 +20,23 @@ import (
 )
 
 var (
-	duration = flag.Duration("duration", testform.Pick(short, 30*time.Second), "how long TestChaos has faults")
-	topology = flag.String("topology", "single", "what servers TestChaos has: single, sentinel or cluster")
-	fsync    = flag.String("fsync", "always", "when the servers of TestChaos sync their files, but for those of sentinel, which have none: always or everysec")
-	clocks   = flag.Bool("clocks", true, "whether the clocks of some processes are hours wrong")
-	ledgers  = flag.String("ledgers", "", "an empty folder where TestChaos leaves its ledgers")
-	patience = flag.Duration("patience", 15*time.Second, "how long anything may take once the faults are over")
-	outages  = flag.Bool("outages", false, "whether TestChaos has outages of minions only, which are no deaths")
-	seed     = flag.Uint64("seed", 1, "the seed of TestChaos' plan of faults")
+	duration = flag.Duration("duration", testform.Pick(short, 30*time.Second), "for how long TestChaos injects faults")
+	topology = flag.String("topology", "single", "the servers of TestChaos: single, sentinel or cluster")
+	fsync    = flag.String("fsync", "always", "when the servers of TestChaos sync their files: always or everysec; those of sentinel have no files")
+	clocks   = flag.Bool("clocks", true, "let the clocks of some processes be hours wrong")
+	ledgers  = flag.String("ledgers", "", "an empty folder for the ledgers of TestChaos")
+	patience = flag.Duration("patience", 15*time.Second, "how long a result may take after the last fault")
+	outages  = flag.Bool("outages", false, "inject only outages of minions, none of which may count as a death")
+	seed     = flag.Uint64("seed", 1, "the seed of the plan of faults")
 )
 
 func TestMain(m *testing.M) {
-	goredis.SetLogger(mute{}) // it tells of every failed dial
-	// Groups are small here. Most are halted when they are killed, as large ones are, and a
-	// killer that dies is not waited for long.
+	goredis.SetLogger(mute{}) // the library logs every failed dial
+	// Groups are small here. With these values most groups are halted when they are killed, as
+	// large groups are, and the kill of a dead killer is continued soon.
 	halting.Set(3, lease/2)
 	proc.Main(map[string]proc.Role{"minion": minionRole, "submitter": submitterRole})
-	testform.Parallel(max(4, runtime.GOMAXPROCS(0))) // TestChaos and each of TestTopologies
+	testform.Parallel(max(4, runtime.GOMAXPROCS(0))) // TestChaos and each topology of TestTopologies
 	os.Exit(m.Run())
 }
 
@@ -48,15 +48,14 @@ const (
 	minions    = 4
 	submitters = 2
 	lease      = 2 * time.Second
-	enough     = 20_000 // tasks in a minute
+	enough     = 20_000 // tasks a minute that a run must have at least
 	short      = 6 * time.Second
-	shortEach  = 4 * time.Second // of each of TestTopologies
-	soonDone   = 8 * time.Second // after that
+	shortEach  = 4 * time.Second // for each topology of TestTopologies
+	soonDone   = 8 * time.Second // patience after the short duration
 )
 
-// senders is how many tasks each submitter has under way. A run as brief as that of the
-// short form has half as many: its faults are as dense, and most of what a run takes of
-// the machine is for the tasks.
+// senders is the number of tasks that each submitter has in progress. A run of the short form has
+// half as many: its faults are as dense, and most of its cost on the machine is for the tasks.
 func senders(duration time.Duration) int {
 	if duration <= short {
 		return 12
@@ -64,9 +63,9 @@ func senders(duration time.Duration) int {
 	return 24
 }
 
-// Minions, arbiters, their connections and the server are struck by all kinds of
-// faults while tasks, groups, squads and pipes are sent and killed. Nothing is
-// lost, and nothing happens twice that no fault explains.
+// Faults of all kinds strike minions, arbiters, their connections and the server, while tasks,
+// groups, squads and pipes are sent and killed. No task is lost, and nothing happens twice that no
+// fault explains.
 func TestChaos(t *testing.T) {
 	beside(t)
 	path := redistest.Path(t)
@@ -75,19 +74,19 @@ func TestChaos(t *testing.T) {
 	}
 	on, ok := topologies[*topology]
 	if !ok {
-		t.Fatalf("no topology is called %q", *topology)
+		t.Fatalf("there is no topology %q", *topology)
 	}
 	switch {
 	case *fsync != "always" && *fsync != "everysec":
-		t.Fatalf("servers can't sync their files %q", *fsync)
+		t.Fatalf("-fsync is %q, want always or everysec", *fsync)
 	case *fsync == "everysec" && *topology != "sentinel":
 		on.Everysec = true
 	}
 	run(t, path, *topology, on, *duration, *patience, *clocks)
 }
 
-// The same for a short time where TestChaos is not told to look: on the other
-// topologies, and with servers that may lose a second.
+// Short runs on the configurations that the flags of TestChaos do not select: the other topologies,
+// and servers that may lose a second.
 func TestTopologies(t *testing.T) {
 	beside(t)
 	path := redistest.Path(t)
@@ -111,9 +110,9 @@ func TestTopologies(t *testing.T) {
 	}
 }
 
-// beside lets a test run beside the others in the short form, where most of the
-// time is spent waiting for what the last faults have left. In the long form each
-// has the machine to itself, and does more.
+// beside lets a test run in parallel with others in the short form, where most of the time is spent
+// waiting for the effects of the last faults. In the long form each test has the machine to itself,
+// and does more work.
 func beside(t *testing.T) {
 	if !testform.Long() {
 		t.Parallel()
@@ -141,9 +140,9 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 	if clocks {
 		s.child = buildSkewed(t)
 	}
-	s.people("minion", "m", minions)
+	s.startHosts("minion", "m", minions)
 	s.template.Until = time.Now().Add(duration)
-	s.people("submitter", "s", submitters)
+	s.startHosts("submitter", "s", submitters)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for at := range s.admins {
@@ -169,14 +168,14 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 		t.Errorf("guarantees are broken:\n%s", report.Evidence(events))
 		for key := range report.broken {
 			if said := left[key]; said != "" {
-				t.Logf("%s has no result: %s", key, said)
+				t.Logf("task %s has no result: %s", key, said)
 			}
 		}
 	}
 	if duration >= longPlan && report.Damaged == 0 {
-		t.Error("nothing was damaged in the store")
+		t.Error("no record was damaged in the store")
 	}
 	if duration >= time.Minute && report.Tasks < enough {
-		t.Errorf("%d tasks are too few to tell", report.Tasks)
+		t.Errorf("only %d tasks were sent, which is too few for a verdict", report.Tasks)
 	}
 }

@@ -8,21 +8,20 @@ import (
 	"time"
 )
 
-// grace is how long after a kill a minion that has the task already may take to
-// learn of it.
+// grace is how long a minion that has a task already may take to learn of its kill.
 const grace = time.Second
 
-// Check reads a history, in any order, of minions that have the lease.
+// Check judges a history. The events may be in any order. lease is the lease of the minions.
 func Check(events []Event, lease time.Duration) *Report {
 	h := read(events, int64(lease))
 	r := h.newReport()
 	keys := slices.Sorted(maps.Keys(h.tasks))
-	for _, key := range keys { // what parts were given is known before they are judged
-		h.handDown(h.tasks[key])
+	for _, key := range keys { // before the judgement, so the results that parts were given are known
+		h.passResults(h.tasks[key])
 	}
 	for _, key := range keys {
 		t := h.tasks[key]
-		if t.damaged { // by the test itself: nothing is promised of it, and all of the others
+		if t.damaged { // the test itself has damaged it: nothing is promised of it, but all of the other tasks
 			if t.struck {
 				r.Damaged++
 			}
@@ -45,7 +44,7 @@ func Check(events []Event, lease time.Duration) *Report {
 	h.late(r)
 	if n := h.hits[ServerDied]; n > 0 {
 		r.Broken[BroughtDown] = n
-		r.Cases = append(r.Cases, fmt.Sprintf("%s: a server ended %d times though nobody had killed it", BroughtDown, n))
+		r.Cases = append(r.Cases, fmt.Sprintf("%s: a server ended %d times without being killed", BroughtDown, n))
 	}
 	for i, e := range h.long {
 		r.Broken[TooLong]++
@@ -56,7 +55,7 @@ func Check(events []Event, lease time.Duration) *Report {
 	return r
 }
 
-// count is what the report says beside the verdicts.
+// count adds a task to the numbers in the report.
 func (h *history) count(r *Report, t *record) {
 	switch {
 	case t.flow == nil:
@@ -95,7 +94,7 @@ func (h *history) count(r *Report, t *record) {
 	}
 }
 
-// lost checks that what is in the system is done.
+// lost checks that every task in the system is done.
 func (h *history) lost(r *Report, t *record) {
 	if len(t.got) > 0 || t.damaged {
 		return
@@ -105,16 +104,16 @@ func (h *history) lost(r *Report, t *record) {
 	}
 	switch {
 	case t.accepted && len(t.attempts) == 0:
-		r.add(t, Lost, "%s was accepted, never started, and has no result", t.key)
+		r.add(t, Lost, "%s was accepted, but never started and has no result", t.key)
 	case len(t.attempts) == 0:
-		r.add(t, Lost, "%s was promised by an attempt that succeeded, and never started", t.key)
+		r.add(t, Lost, "%s was promised by an attempt that succeeded, but never started", t.key)
 	default:
 		a := t.attempts[len(t.attempts)-1]
-		r.add(t, Lost, "%s was started last as attempt %d by %s, and has no result", t.key, a.Attempt, a.Proc)
+		r.add(t, Lost, "%s has no result; its last start was attempt %d by %s", t.key, a.Attempt, a.Proc)
 	}
 }
 
-// kept says whether the attempt that settled the parent had promised t.
+// kept reports whether the attempt that settled the parent had promised t.
 func (h *history) kept(t *record) bool {
 	for _, p := range t.promises {
 		parent := h.record(p.Parent)
@@ -131,13 +130,13 @@ func (h *history) kept(t *record) bool {
 // starts checks that each attempt has a cause.
 func (h *history) starts(r *Report, t *record) {
 	if t.refused && len(t.attempts) > 0 {
-		r.add(t, AfterRefusal, "%s was refused for good, and was started by %s", t.key, t.attempts[0].Proc)
+		r.add(t, AfterRefusal, "%s was refused for good, but was started by %s", t.key, t.attempts[0].Proc)
 	}
 	if len(t.promises) > 0 && len(t.attempts) > 0 && !h.kept(t) && h.record(t.promises[0].Parent).done() {
-		r.add(t, Unexplained, "%s was started, and no attempt that promised it has succeeded", t.key)
+		r.add(t, Unexplained, "%s was started, but no attempt that promised it has succeeded", t.key)
 	}
 	if ids := t.ids(); len(ids) > 1 {
-		r.add(t, Unexplained, "%s has become %d tasks: %v", t.key, len(ids), ids)
+		r.add(t, Unexplained, "%s was stored as %d tasks: %v", t.key, len(ids), ids)
 		return
 	}
 	byNumber := slices.Clone(t.attempts)
@@ -149,11 +148,11 @@ func (h *history) starts(r *Report, t *record) {
 			retries++
 		}
 		if next.Retried > retries {
-			r.add(t, RetryUsed, "%s: attempt %d by %s was told of %d retries, and %d attempts had asked for one",
+			r.add(t, RetryUsed, "%s: attempt %d by %s was started with %d retries counted, but %d attempts had asked for one",
 				t.key, next.Attempt, next.Proc, next.Retried, retries)
 		}
 		if a.Attempt == next.Attempt {
-			r.add(t, Unexplained, "%s: attempt %d was started by %s and by %s", t.key, a.Attempt, a.Proc, next.Proc)
+			r.add(t, Unexplained, "%s: attempt %d was started by both %s and %s", t.key, a.Attempt, a.Proc, next.Proc)
 			continue
 		}
 		if a.ret != nil && a.ret.Outcome == Retry && next.At > a.ret.At {
@@ -166,30 +165,30 @@ func (h *history) starts(r *Report, t *record) {
 
 func (r *record) done() bool { return len(r.got) > 0 }
 
-// results checks that all who saw a result saw the same, that an attempt returned
-// it, and that none followed.
+// results checks that all observers of a result saw the same one, that an attempt returned it, and
+// that no later attempt started.
 func (h *history) results(r *Report, t *record) {
 	seen := t.seen()
 	for i, s := range seen {
 		a := t.by(s.value)
 		if a == nil {
-			r.add(t, WrongResult, "%s: %s saw %q, which no attempt returned", t.key, s.by, s.value)
+			r.add(t, WrongResult, "%s: %s saw the result %q, which no attempt returned", t.key, s.by, s.value)
 			continue
 		}
 		if s.value != seen[0].value {
-			r.add(t, SettledTwice, "%s: %s saw %q, and %s saw %q", t.key, seen[0].by, seen[0].value, s.by, s.value)
+			r.add(t, SettledTwice, "%s: %s saw the result %q, and %s saw %q", t.key, seen[0].by, seen[0].value, s.by, s.value)
 			continue
 		}
 		for _, later := range t.attempts {
 			if i == 0 && later.Attempt > a.Attempt {
-				r.add(t, SettledTwice, "%s: attempt %d was settled, and attempt %d was started by %s", t.key, a.Attempt, later.Attempt, later.Proc)
+				r.add(t, SettledTwice, "%s: attempt %d was settled, but attempt %d was started by %s", t.key, a.Attempt, later.Attempt, later.Proc)
 				break
 			}
 		}
 	}
 	for _, g := range t.got {
 		if g.Outcome != t.got[0].Outcome {
-			r.add(t, SettledTwice, "%s: it has %s for %s, and %s for %s", t.key, t.got[0].Outcome, t.got[0].Proc, g.Outcome, g.Proc)
+			r.add(t, SettledTwice, "%s: its outcome is %s for %s, and %s for %s", t.key, t.got[0].Outcome, t.got[0].Proc, g.Outcome, g.Proc)
 		}
 	}
 	if !t.done() {
@@ -200,18 +199,18 @@ func (h *history) results(r *Report, t *record) {
 		want := map[string]string{Succeeded: OK, Failed: Fail}[g.Outcome]
 		if a := t.by(g.Value); a == nil && g.Value == "" {
 			r.add(t, WrongEnd, "%s has %s without a result", t.key, g.Outcome)
-		} else if a != nil && a.ret.Outcome != want && !(t.within > 0 && a.ret.Outcome == Retry) { // which would come after its deadline
-			r.add(t, WrongEnd, "%s has %s, and attempt %d returned %s", t.key, g.Outcome, a.Attempt, a.ret.Outcome)
+		} else if a != nil && a.ret.Outcome != want && !(t.within > 0 && a.ret.Outcome == Retry) { // the retry would come after its deadline
+			r.add(t, WrongEnd, "%s has %s, but attempt %d returned %s", t.key, g.Outcome, a.Attempt, a.ret.Outcome)
 		}
 	case Canceled:
 		if len(t.kills) == 0 && !slices.ContainsFunc(t.parts, func(flow string) bool { return h.mayCancel(flow) }) {
-			r.add(t, WrongEnd, "%s was canceled, and nobody killed it", t.key)
+			r.add(t, WrongEnd, "%s was canceled, but nobody killed it", t.key)
 		}
 	case Expired:
 		switch {
 		case t.within == 0:
-			r.add(t, WrongEnd, "%s has expired, and had no deadline", t.key)
-		case g.At < t.sent+t.within-int64(time.Millisecond): // it is rounded down
+			r.add(t, WrongEnd, "%s has expired, but had no deadline", t.key)
+		case g.At < t.sent+t.within-int64(time.Millisecond): // the deadline is rounded down
 			r.add(t, WrongEnd, "%s has expired %v before its deadline", t.key, time.Duration(t.sent+t.within-g.At))
 		default:
 			r.Expired++
@@ -223,8 +222,8 @@ func (h *history) results(r *Report, t *record) {
 	}
 }
 
-// mayCancel says whether a flow's parts may be canceled: it is killed, or fails, or one
-// of them is killed or given up.
+// mayCancel reports whether the parts of a flow may be canceled: the flow was killed, it fails, or
+// one of its parts was killed or given up.
 func (h *history) mayCancel(flow string) bool {
 	f := h.record(flow)
 	return len(f.kills) > 0 || f.flow != nil && (f.flow.Fails || h.memberKilled(f.flow) || h.partGivenUp(f.flow))

@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// histories are what the checker is asked about, and what it must say.
+// histories are inputs of the checker, with the expected verdicts.
 var histories = []struct {
 	name string
 	text string
-	want string // verdicts, in order
+	want string // the verdicts, in order
 }{
 	{"plain", good, ""},
-	{"accepted, never seen again", "0 s send a\n 1 s accepted a", "lost"},
+	{"accepted, never started", "0 s send a\n 1 s accepted a", "lost"},
 	{"started, never done", "0 s send a\n 5 m start a 1", "lost"},
-	{"indeterminate, nowhere", "0 s send a\n 1 s unknown a", ""},
-	{"indeterminate without a word, and there", "0 s send a\n 5 m start a 1\n 9 m return a 1 ok\n 13 i got a succeeded a#1", ""},
+	{"indeterminate, never started", "0 s send a\n 1 s unknown a", ""},
+	{"indeterminate without a note, and started", "0 s send a\n 5 m start a 1\n 9 m return a 1 ok\n 13 i got a succeeded a#1", ""},
 	{"refused", "0 s send a\n 1 s refused a", ""},
 	{"refused, and runs", "0 s send a\n 1 s refused a\n 5 m start a 1\n 9 m return a 1 ok\n 13 i got a succeeded a#1", "after refusal"},
 	{"refused after an unknown outcome", "0 s send a\n 1 s unknown a\n 2 s refused a\n 5 m start a 1\n 9 m return a 1 ok\n 13 i got a succeeded a#1", ""},
 
-	{"twice the same attempt", good + "7 m1.1 start a 1", "unexplained"},
-	{"two tasks of one", good + "7 m1.1 start a 1 - other", "unexplained"},
+	{"the same attempt starts twice", good + "7 m1.1 start a 1", "unexplained"},
+	{"one key, two tasks", good + "7 m1.1 start a 1 - other", "unexplained"},
 	{"again without a fault", "0 s send a\n 5 m0.1 start a 1\n 9 m1.1 start a 2\n 10 m1.1 return a 2 ok\n 11 s got a succeeded a#2", "unexplained"},
 	{"again after a retry", "0 s send a\n 5 m0.1 start a 1\n 6 m0.1 return a 1 retry\n 9 m1.1 start a 2\n 10 m1.1 return a 2 ok\n 11 s got a succeeded a#2", ""},
 	{"again after a kill of its minion", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 kill\n 109 m1.1 start a 2\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", ""},
@@ -30,28 +30,28 @@ var histories = []struct {
 	{"again after a kill of another minion", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m1.1 kill\n 109 m1.2 start a 2\n 110 m1.2 return a 2 ok\n 111 s got a succeeded a#2", "unexplained"},
 	{"again within the lease", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 kill\n 39 m1.1 start a 2\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", "too early"},
 	{"again within the lease, of an attempt that is cut too late", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 freeze 30\n 39 m1.1 start a 2\n 41 m0.1 return a 1 cut\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", "too early"},
-	{"again within the lease, of an attempt that was given back", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 freeze 30\n 35 m0.1 return a 1 cut\n 39 m1.1 start a 2\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", ""},
-	{"again after a fault of its place", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0 freeze 21\n 130 m1.1 start a 2\n 140 m1.1 return a 2 ok\n 141 s got a succeeded a#2", ""},
+	{"again within the lease, after the attempt was given back", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0.1 freeze 30\n 35 m0.1 return a 1 cut\n 39 m1.1 start a 2\n 110 m1.1 return a 2 ok\n 111 s got a succeeded a#2", ""},
+	{"again after a fault of its host", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0 freeze 21\n 130 m1.1 start a 2\n 140 m1.1 return a 2 ok\n 141 s got a succeeded a#2", ""},
 	{"again after a lost reply", "0 s send a\n 5 m0.1 start a 1\n 20 i hit m0 cut_after 21\n 130 m1.1 start a 2\n 140 m1.1 return a 2 ok\n 141 s got a succeeded a#2", "unexplained"},
 	{"again after a fault of the server", "0 s send a\n 5 m0.1 start a 1\n 20 i hit server server_kill 21\n 30 m1.1 start a 2\n 40 m1.1 return a 2 ok\n 41 s got a succeeded a#2", ""},
 	{"again after a fault long before", "0 i hit m0 freeze 10\n 200 s send a\n 205 m0.1 start a 1\n 230 m1.1 start a 2\n 240 m1.1 return a 2 ok\n 241 s got a succeeded a#2", "unexplained"},
 	{"again after a fault long after its return", "1 s send a\n 5 m0.1 start a 1\n 6 m0.1 return a 1 ok\n 200 i hit m0 freeze 210\n 300 m1.1 start a 2\n 340 m1.1 return a 2 ok\n 341 s got a succeeded a#2", "unexplained"},
 
 	{"two results", good + "6 m1.1 start a 1\n 8 m1.1 return a 1 ok\n 4 i hit m0 freeze\n 14 m1.1 start a 2\n 15 m1.1 return a 2 ok\n 16 s got a succeeded a#2", "unexplained, unexplained, settled twice, settled twice"},
-	{"again after its result", good + "4 i hit m0 end\n 14 m1.1 start a 2", "settled twice"},
+	{"starts again after its result", good + "4 i hit m0 end\n 14 m1.1 start a 2", "settled twice"},
 	{"two outcomes", good + "14 s got a canceled", "settled twice"},
-	{"a result out of nowhere", good + "14 s got a succeeded a#7", "wrong result"},
+	{"a result that no attempt returned", good + "14 s got a succeeded a#7", "wrong result"},
 	{"a result without a value", "0 s send a\n 1 s accepted a\n 5 m start a 1\n 6 m return a 1 ok\n 7 s got a succeeded", "wrong end"},
 
-	{"failed as meant", "0 s send a\n 1 s accepted a\n 5 m start a 1\n 6 m return a 1 fail\n 7 s got a failed a#1", ""},
-	{"failed, and was not", "0 s send a\n 1 s accepted a\n 5 m start a 1\n 6 m return a 1 ok\n 7 s got a failed a#1", "wrong end"},
-	{"failed after an error that asks for more", "0 s send a\n 1 s accepted a\n 5 m start a 1\n 6 m return a 1 retry\n 7 s got a failed a#1", "wrong result"},
+	{"failed as intended", "0 s send a\n 1 s accepted a\n 5 m start a 1\n 6 m return a 1 fail\n 7 s got a failed a#1", ""},
+	{"failed, but the attempt succeeded", "0 s send a\n 1 s accepted a\n 5 m start a 1\n 6 m return a 1 ok\n 7 s got a failed a#1", "wrong end"},
+	{"failed after an error that asks for a retry", "0 s send a\n 1 s accepted a\n 5 m start a 1\n 6 m return a 1 retry\n 7 s got a failed a#1", "wrong result"},
 	{"canceled by nobody", "0 s send a\n 1 s accepted a\n 7 s got a canceled", "wrong end"},
 	{"expired without a deadline", "0 s send a\n 1 s accepted a\n 7 s got a expired", "wrong end"},
 	{"expired", "0 s send a within 5\n 1 s accepted a\n 7 s got a expired", ""},
 	{"expired before its deadline", "0 s send a within 50\n 1 s accepted a\n 7 s got a expired", "wrong end"},
 	{"expired long after its deadline", "0 s send a within 5\n 1 s accepted a\n 1007 s got a expired", "late"},
-	{"expired long after its deadline, and a fault as long", "0 s send a within 5\n 1 s accepted a\n 10 i hit server server_kill 900\n 1007 s got a expired", ""},
+	{"expired long after its deadline, because of a fault as long", "0 s send a within 5\n 1 s accepted a\n 10 i hit server server_kill 900\n 1007 s got a expired", ""},
 	{"not expired", "0 s send a within 5\n 1 s accepted a", "lost"},
 	{"started after its deadline", "0 s send a within 5\n 1 s accepted a\n 150 m start a 1\n 151 m return a 1 ok\n 152 s got a succeeded a#1", "late"},
 	{"done within its deadline", "0 s send a within 50\n 1 s accepted a\n 5 m start a 1\n 9 m return a 1 ok\n 12 s got a succeeded a#1", ""},
@@ -60,12 +60,12 @@ var histories = []struct {
 	{"killed in time", "0 s send a\n 1 s accepted a\n 2 s kill a\n 3 s killed a never_started\n 7 s got a canceled", ""},
 	{"killed in time, and started", "0 s send a\n 1 s accepted a\n 2 s kill a\n 3 s killed a never_started\n 5 m start a 1\n 7 s got a canceled", "after kill"},
 	{"killed in time, and has succeeded", "0 s send a\n 1 s accepted a\n 2 s kill a\n 5 m start a 1\n 6 m return a 1 ok\n 9 s killed a never_started\n 12 s got a succeeded a#1", "after kill"},
-	{"killed in time, and started by one that was stopped", "0 s send a\n 1 s accepted a\n 1 i hit m stop 4\n 2 s kill a\n 3 s killed a never_started\n 5 m start a 1\n 7 s got a canceled", ""},
-	{"killed in time, and started by one that was not registered", "0 s send a\n 1 s accepted a\n 1 i hit server registrations_lost 4\n 2 s kill a\n 3 s killed a never_started\n 55 m start a 1\n 70 s got a canceled", ""},
+	{"killed in time, and started by a minion that was stopped", "0 s send a\n 1 s accepted a\n 1 i hit m stop 4\n 2 s kill a\n 3 s killed a never_started\n 5 m start a 1\n 7 s got a canceled", ""},
+	{"killed in time, and started by a minion whose registration was lost", "0 s send a\n 1 s accepted a\n 1 i hit server registrations_lost 4\n 2 s kill a\n 3 s killed a never_started\n 55 m start a 1\n 70 s got a canceled", ""},
 	{"killed in time, and started long after registrations were lost", "0 s send a\n 1 s accepted a\n 1 i hit server registrations_lost 4\n 2 s kill a\n 3 s killed a never_started\n 155 m start a 1\n 170 s got a canceled", "after kill"},
 	{"again after registrations were lost", "0 s send a\n 5 m0.1 start a 1\n 20 i hit server registrations_lost 21\n 30 m1.1 start a 2\n 40 m1.1 return a 2 ok\n 41 s got a succeeded a#2", ""},
 	{"given up after three deaths", charges("kill", "kill", "kill"), ""},
-	{"given up after two, since another one held it before", charges("kill", "kill"), ""},
+	{"given up after two deaths, since a third minion may have held it before", charges("kill", "kill"), ""},
 	{"given up after one death", charges("kill"), "charged"},
 	{"given up, and never started", "0 s send a\n 1 s accepted a\n 900 s got a given_up", "charged"},
 	{"given up without a fault", charges("cut_after", "cut_after", "cut_after"), "charged, unexplained, unexplained"},
@@ -73,28 +73,28 @@ var histories = []struct {
 	{"given up after outages of the line", charges("freeze", "freeze", "freeze"), "charged"},
 	{"given up after an outage and two deaths", charges("freeze", "kill", "kill"), ""},
 	{"given up after two outages and a death", charges("freeze", "server_kill", "kill"), "charged"},
-	{"given up after two minions were stopped that are not back", charges("stop", "stop", "-") + "100 i hit m1 stop 5000\n 700 i hit m2 stop 5000", ""},
-	{"given up after a minion was stopped, and ended before it was back", charges("stop", "kill") + "250 i hit m1.1 kill", ""},
-	{"given up while a minion was away, by one that died later", charges("kill", "stop") + "800 m3.1 recorded a 3\n 900 i hit m3.1 kill\n", ""},
-	{"given up when a minion was back, by one that died later", charges("kill", "stop") + "900 m3.1 recorded a 3\n 1250 i hit m3.1 kill\n", "charged"},
-	{"given up after minions that were told to end", charges("end", "end", "end"), "charged"},
-	{"given up after minions that were told to end, and could not give back", charges("end", "end", "end") +
+	{"given up after two minions were stopped and have not come back", charges("stop", "stop", "-") + "100 i hit m1 stop 5000\n 700 i hit m2 stop 5000", ""},
+	{"given up after a minion was stopped and killed before it came back", charges("stop", "kill") + "250 i hit m1.1 kill", ""},
+	{"given up while a minion was out of reach, by a minion that died later", charges("kill", "stop") + "800 m3.1 recorded a 3\n 900 i hit m3.1 kill\n", ""},
+	{"given up when a minion was back, by a minion that died later", charges("kill", "stop") + "900 m3.1 recorded a 3\n 1250 i hit m3.1 kill\n", "charged"},
+	{"given up after minions were told to end", charges("end", "end", "end"), "charged"},
+	{"given up after minions were told to end and could not give their tasks back", charges("end", "end", "end") +
 		"10 i hit server server_kill 200\n 610 i hit server server_kill 800\n 1210 i hit server server_kill 1400", ""},
 	{"given up after a retry and a death", strings.Replace(charges("kill", "kill"), "start a 2", "start a 2 - - 1", 1) + "6 m1.1 return a 1 retry", "charged"},
 	{"poison", poisoned, ""},
-	{"poison that goes on", poisoned + "1810 m4.1 start p 4\n 1811 i hit m4.1 poison - p", "charged"},
-	{"poison that goes on, since a registration was lost", poisoned + "1810 m4.1 start p 4\n 1811 i hit m4.1 poison - p\n 1220 i hit server registrations_lost 1221", ""},
+	{"poison that runs too often", poisoned + "1810 m4.1 start p 4\n 1811 i hit m4.1 poison - p", "charged"},
+	{"poison that runs more often because a registration was lost", poisoned + "1810 m4.1 start p 4\n 1811 i hit m4.1 poison - p\n 1220 i hit server registrations_lost 1221", ""},
 	{"poison that is given up too soon", withoutLines(poisoned, "m2.1", "m3.1"), "charged"},
-	{"poison, and one beside it is given up", poisoned + "0 s send a\n 1 s accepted a\n 5 m1.1 start a 1\n 605 m2.1 start a 2\n 1205 m3.1 start a 3\n 1900 s got a given_up", "charged"},
+	{"poison, and a task beside it is given up", poisoned + "0 s send a\n 1 s accepted a\n 5 m1.1 start a 1\n 605 m2.1 start a 2\n 1205 m3.1 start a 3\n 1900 s got a given_up", "charged"},
 	{"group, a member is given up", groupGivenUp + "750 s got g failed 1", ""},
 	{"group, a member is given up, and it succeeds", groupGivenUp + "750 s got g succeeded gc#1", "wrong end, wrong result"},
-	{"group, a member is given up, and it blames the other one", groupGivenUp + "750 s got g failed 0", "wrong end"},
+	{"group, a member is given up, and the error names another one", groupGivenUp + "750 s got g failed 0", "wrong end"},
 
 	{"stored again with its seal, and never started", good + "3 x replayed b a", ""},
 	{"stored again with its seal, and started", good + "3 x replayed b a\n 7 m1.1 start a 1 - b", "forged, unexplained"},
 
 	{"damaged, and lost", good + "0 i damaged v\n 1 s accepted v\n 2 m start v 1\n 3 m start v 1", ""},
-	{"a script that takes long", good + "7 i script server settle", "too long"},
+	{"a script that takes too long", good + "7 i script server settle", "too long"},
 	{"a server that ends by itself", good + "7 i hit server server_died", "brought down"},
 	{"killed while it runs", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 cut\n 7 s got a canceled", ""},
 	{"killed while it runs, and retried", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 retry\n 1200 m start a 2\n 1201 m return a 2 ok\n 1207 s got a succeeded a#2", "after kill"},
@@ -110,17 +110,17 @@ var histories = []struct {
 	{"pipe, a step too soon", strings.Replace(pipe, "10 m start y", "5 m start y", 1), "out of order"},
 	{"pipe, a step with another result", strings.Replace(pipe, "y 1 x#1", "y 1 x#2", 1), "out of order, wrong result, settled twice"},
 	{"pipe that fails without a cause", strings.Replace(pipe, "succeeded y#1", "failed", 1), "wrong end"},
-	{"pipe that blames a step that has not failed", strings.Replace(pipe, "succeeded y#1", "failed 0", 1), "wrong end, wrong end"},
-	{"pipe, a step is killed, and it blames the other one", stepKilled + "9 s got p failed 0", "wrong end"},
-	{"pipe, a step is killed, and it blames that", stepKilled + "9 s got p failed 1", ""},
+	{"pipe whose error names a step that has not failed", strings.Replace(pipe, "succeeded y#1", "failed 0", 1), "wrong end, wrong end"},
+	{"pipe, a step is killed, and the error names another one", stepKilled + "9 s got p failed 0", "wrong end"},
+	{"pipe, a step is killed, and the error names it", stepKilled + "9 s got p failed 1", ""},
 	{"pipe, a step is killed, and it is canceled", stepKilled + "9 s got p canceled", "wrong end"},
 	{"pipe that ends with another result", strings.Replace(pipe, "p succeeded y#1", "p succeeded y#3", 1), "wrong result, settled twice"},
 
 	{"lost in a failover", "0 s send a\n 1 s accepted a\n 500 i hit server failover 900", ""},
 	{"lost long before a failover", "0 s send a\n 1 s accepted a\n 1500 i hit server failover 1900", "lost"},
 	{"lost in a power failure", "0 s send a\n 1 s accepted a\n 500 i hit server power_failure 900", ""},
-	{"lost before what a power failure took", "0 s send a\n 1 s accepted a\n 1500 i hit server power_failure 1900", "lost"},
-	{"promised by what a power failure took", "0 s send a\n 5 m0.1 start a 1\n 6 m0.1 promise b 1 a\n 8 m0.1 return a 1 ok\n 12 s got a succeeded a#1\n 500 i hit server power_failure 900", ""},
+	{"lost long before a power failure", "0 s send a\n 1 s accepted a\n 1500 i hit server power_failure 1900", "lost"},
+	{"promised by an attempt that a power failure took back", "0 s send a\n 5 m0.1 start a 1\n 6 m0.1 promise b 1 a\n 8 m0.1 return a 1 ok\n 12 s got a succeeded a#1\n 500 i hit server power_failure 900", ""},
 
 	{"group", group, ""},
 	{"group, no callback", without(group, "gc"), "not once, out of order, wrong result"},
@@ -130,22 +130,22 @@ var histories = []struct {
 	{"group, another result handed on", strings.Replace(group, "x#1,y#1", "x#1,y#2", 1), "wrong result, settled twice"},
 	{"group, callback twice", group + "15 m start gc 2 x#1,y#1", "unexplained, settled twice"},
 	{"group that fails", failing, ""},
-	{"group that fails, and its callback", failing + "10 m start gc 1\n 11 m return gc 1 ok\n 12 i got gc succeeded gc#1", "not once"},
-	{"group that minds no failure", collecting, ""},
-	{"group that minds no failure, no callback", without(collecting, "gc"), "not once, out of order, wrong result"},
+	{"group that fails, and its callback runs", failing + "10 m start gc 1\n 11 m return gc 1 ok\n 12 i got gc succeeded gc#1", "not once"},
+	{"group that collects failures", collecting, ""},
+	{"group that collects failures, no callback", without(collecting, "gc"), "not once, out of order, wrong result"},
 
 	{"group, killed in time", killed, ""},
 	{"group, killed, and its finalizer not run", without(killed, "gf"), "not once"},
 	{"group, killed, and a member starts", killed + "9 m start y 1\n 10 i got y canceled", "after kill"},
 	{"group, killed, and a member starts much later", killed + "1100 m start z 1\n 1101 m return z 1 cut\n 1102 i got z canceled", "after kill"},
 	{"group, killed, and its callback starts", killed + "1100 m start gc 1\n 1101 m return gc 1 cut\n 1102 i got gc canceled", "after kill, out of order"},
-	{"group, killed, and a part starts by one that was stopped", killed + "6 i hit m stop 1050\n 1100 m start z 1\n 1101 m return z 1 cut\n 1102 i got z canceled", ""},
+	{"group, killed, and a minion that was stopped starts a part", killed + "6 i hit m stop 1050\n 1100 m start z 1\n 1101 m return z 1 cut\n 1102 i got z canceled", ""},
 	{"group, killed in time, and it succeeds", strings.Replace(killed, "22 s got g canceled", "22 s got g succeeded", 1), "after kill, wrong result"},
 	{"group, killed when it had failed", killedFailed, ""},
 	{"group, killed, and it fails", strings.Replace(killedFailed, "3 m return x 1 fail", "6 m return x 1 fail", 1), "after kill"},
-	{"group, killed, and it fails without a cause", strings.ReplaceAll(killedFailed, "failing", "group"), "after kill"},
-	{"group, killed, and a member that was about to start", killedLate, ""},
-	{"group, killed, and a member that was about to start much later", strings.Replace(killedLate, "7 m start y", "1500 m start y", 1), "after kill"},
+	{"group, killed, and it fails without a failed member", strings.ReplaceAll(killedFailed, "failing", "group"), "after kill"},
+	{"group, killed, and a member that was about to start does", killedLate, ""},
+	{"group, killed, and a member starts much later", strings.Replace(killedLate, "7 m start y", "1500 m start y", 1), "after kill"},
 
 	{"squad", squad, ""},
 	{"squad, refused", "0 s send g squad x,y\n 1 s refused g", ""},
@@ -153,18 +153,18 @@ var histories = []struct {
 	{"squad, refused, and runs", strings.Replace(squad, "accepted", "refused", 1), "after refusal"},
 	{"squad, refused, and one member alone runs", "0 s send g squad x,y\n 1 s refused g\n 2 m start x 1\n 3 m return x 1 ok\n 4 i got x succeeded x#1", "after refusal, in part"},
 	{"squad, a member never starts", without(squad, "y"), "in part, out of order, out of order, wrong result"},
-	{"squad, indeterminate, a member alone", "0 s send g squad x,y\n 1 s unknown g\n 2 m start x 1\n 6 m return x 1 ok\n 23 i got x succeeded x#1", "in part"},
-	{"squad, not started, and its finalizer", "0 s send g squad x,y\n 1 s unknown g\n 2 m start gf 1\n 6 m return gf 1 ok\n 23 i got gf succeeded gf#1", "in part, out of order"},
-	{"squad, a member late", lagging + "2200 m start y 1\n 2201 m return y 1 ok", "in part"},
-	{"squad, a member late that is suspected of a death", strings.ReplaceAll(lagging, "y#1", "y#2") + "2 m7 recorded y 1\n 4 i hit m7 kill\n 2200 m start y 2\n 2201 m return y 2 ok", ""},
-	{"squad, a member late whose start a living minion had recorded", strings.ReplaceAll(lagging, "y#1", "y#2") + "2 m7 recorded y 1\n 4 i hit m8 kill\n 2200 m start y 2\n 2201 m return y 2 ok", "in part"},
-	{"squad, a member late by a fault", lagging + "1800 i hit m stop 2190\n 2200 m start y 1\n 2201 m return y 1 ok", ""},
-	{"squad, a member late, and a fault of another minion", lagging + "3 i hit m7 end 5\n 2200 m start y 1\n 2201 m return y 1 ok", "in part"},
-	{"squad, a member late, given back unstarted by a minion that ended", lagging + "3 i hit m7 end 1500\n 2200 m start y 1\n 2201 m return y 1 ok", ""},
-	{"squad, a member late without a fault, again", strings.ReplaceAll(lagging, "y#1", "y#2") + "2200 m start y 2\n 2201 m return y 2 ok", "in part"},
-	{"squad, all given back by a minion that ended, and one member's queue not served", strings.NewReplacer("y#1", "y#2", "x 1", "x 2", "x#1", "x#2").Replace(lagging) +
+	{"squad, indeterminate, a member starts alone", "0 s send g squad x,y\n 1 s unknown g\n 2 m start x 1\n 6 m return x 1 ok\n 23 i got x succeeded x#1", "in part"},
+	{"squad, not started, and its finalizer runs", "0 s send g squad x,y\n 1 s unknown g\n 2 m start gf 1\n 6 m return gf 1 ok\n 23 i got gf succeeded gf#1", "in part, out of order"},
+	{"squad, a member starts late", lagging + "2200 m start y 1\n 2201 m return y 1 ok", "in part"},
+	{"squad, a member starts late because of a fault", lagging + "1800 i hit m stop 2190\n 2200 m start y 1\n 2201 m return y 1 ok", ""},
+	{"squad, a member starts late, with a fault of another minion", lagging + "3 i hit m7 end 5\n 2200 m start y 1\n 2201 m return y 1 ok", "in part"},
+	{"squad, a member starts late because a minion that ended gave it back unstarted", lagging + "3 i hit m7 end 1500\n 2200 m start y 1\n 2201 m return y 1 ok", ""},
+	{"squad, a second start is late without a fault", strings.ReplaceAll(lagging, "y#1", "y#2") + "2200 m start y 2\n 2201 m return y 2 ok", "in part"},
+	{"squad, a minion that ended gave all back, and one queue was not served", strings.NewReplacer("y#1", "y#2", "x 1", "x 2", "x#1", "x#2").Replace(lagging) +
 		"2 i hit m7 end 2190\n 2200 m start y 2\n 2201 m return y 2 ok", ""},
-	{"squad, a member late by a fault of its first minion", strings.ReplaceAll(lagging, "y#1", "y#2") + "4 i hit m7 kill 5\n 2090 i hit m7 kill\n 2200 m start y 2\n 2201 m return y 2 ok", ""},
+	{"squad, a member starts late because of a fault of its first minion", strings.ReplaceAll(lagging, "y#1", "y#2") + "4 i hit m7 kill 5\n 2090 i hit m7 kill\n 2200 m start y 2\n 2201 m return y 2 ok", ""},
+	{"squad, a member starts late because it is suspected of a death", strings.ReplaceAll(lagging, "y#1", "y#2") + "2 m7 recorded y 1\n 4 i hit m7 kill\n 2200 m start y 2\n 2201 m return y 2 ok", ""},
+	{"squad, a member starts late, and a living minion had recorded its start", strings.ReplaceAll(lagging, "y#1", "y#2") + "2 m7 recorded y 1\n 4 i hit m8 kill\n 2200 m start y 2\n 2201 m return y 2 ok", "in part"},
 
 	{"prompt", "0 s send a prompt\n 5 m start a 1\n 9 m return a 1 ok\n 13 i got a succeeded a#1", ""},
 	{"late on a slow machine", "0 s send a prompt\n 40 s accepted a\n 105 m start a 1\n 109 m return a 1 ok\n 113 i got a succeeded a#1", ""},
@@ -177,8 +177,8 @@ var histories = []struct {
 	{"late by a slow machine", "0 s send a prompt\n 3 i hit m pause 100\n 105 m start a 1\n 109 m return a 1 ok\n 113 i got a succeeded a#1", ""},
 }
 
-// charges is the history of a task that runs again after each of some faults, and is
-// given up after the last.
+// charges returns the history of a task that runs again after each of several faults, and is given
+// up after the last one.
 func charges(faults ...string) string {
 	var b strings.Builder
 	b.WriteString("0 s send a\n 1 s accepted a\n")
@@ -193,18 +193,18 @@ func charges(faults ...string) string {
 	return b.String()
 }
 
-// target is what a fault strikes whose attempt runs at a place.
-func target(fault string, place int) string {
+// target returns the target of a fault that strikes the attempt on a host.
+func target(fault string, host int) string {
 	switch fault {
 	case "server_kill":
 		return Server
 	case "kill", "end":
-		return fmt.Sprintf("m%d.1", place)
+		return fmt.Sprintf("m%d.1", host)
 	}
-	return fmt.Sprintf("m%d", place)
+	return fmt.Sprintf("m%d", host)
 }
 
-// poisoned is the history of a task that ends the processes that run it.
+// poisoned is the history of a task that ends each process that runs it.
 const poisoned = `
 	0 s send p
 	1 s accepted p
@@ -268,7 +268,7 @@ const killedFailed = `
 	26 i got gf succeeded gf#1
 `
 
-// A member runs when the group is killed, the other one is about to.
+// One member runs when the group is killed, and the other is about to start.
 const killedLate = `
 	0 s send g group x,y
 	1 s accepted g

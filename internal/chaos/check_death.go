@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// deaths is how many minions must die that hold a task until it is given up, in all load
-// of the suite: the first may have held it only, and the others must have started it.
+// deaths is how many minions that hold a task must die before the task is given up, in all load of
+// the suite. The first one may only have held it. The others must have started it.
 const deaths = 3
 
-// signOff is how many leases a minion may take after an outage to tell the broker that it
-// lives: its handlers end first, some of which do not look at their contexts.
+// signOff is how many leases a minion may take after an outage to tell the broker that it is alive.
+// It ends its handlers first, and some of them ignore their contexts.
 const signOff = 1
 
-// givenUp checks that a task was given up for deaths of minions that had started it. An
-// outage is no death once the minion has told the broker that it lives.
+// givenUp checks that a task was given up because enough minions that had started it died. An
+// outage is not a death once the minion has told the broker that it is alive.
 func (h *history) givenUp(r *Report, t *record) {
 	r.GivenUp++
 	all := h.recorded(t)
@@ -26,13 +26,13 @@ func (h *history) givenUp(r *Report, t *record) {
 		if i+1 < len(all) {
 			next := all[i+1]
 			if next.Kind == Start && next.Retried > a.Retried {
-				continue // it was settled
+				continue // the attempt was settled
 			}
 			until = next.At
 		}
 		f := h.death(a, until, judged)
-		// Tasks that may have killed a minion do not run together, so of all the deaths
-		// that one task causes another one is charged with one.
+		// Tasks that may have killed a minion do not run at the same time. So a second task can be
+		// charged with only one of the deaths that one task causes.
 		if f == nil || f.Fault == Poisoned && f.Key != t.key && by[f.Key] {
 			continue
 		}
@@ -42,13 +42,13 @@ func (h *history) givenUp(r *Report, t *record) {
 		struck++
 	}
 	if struck < deaths-1 {
-		r.add(t, Charged, "%s was given up, and %d minions have died or were out of reach that had started it, of %d attempts",
+		r.add(t, Charged, "%s was given up, but only %d minions that had started it have died or were out of reach, in %d attempts",
 			t.key, struck, len(all))
 	}
 }
 
-// recorded returns the attempts at a task that have started, and, in the simulation, those
-// that were cut off between the record of their start and the start.
+// recorded returns the attempts of a task that have started. In the simulation it also returns
+// attempts that were cut off between the record of their start and the start.
 func (h *history) recorded(t *record) []*attempt {
 	all := slices.Clone(t.attempts)
 	ids := t.ids()
@@ -64,15 +64,15 @@ func (h *history) recorded(t *record) []*attempt {
 	return all
 }
 
-// judged returns when a task was given up at the earliest: after its last attempt, or what
-// cut that off. Whoever gave it up did not start it, and so has noted nothing.
+// judged returns the earliest time at which a task was given up: after its last attempt, or after
+// the fault that ended it. The minion that gave it up did not start it, so it has recorded nothing.
 func (h *history) judged(t *record, all []*attempt) int64 {
 	if len(all) == 0 {
 		return t.got[0].At
 	}
 	a := all[len(all)-1]
 	at := a.At
-	if a.Kind == Recorded { // its start was recorded and did not come: it may have been judged there and then
+	if a.Kind == Recorded { // the start was recorded and did not follow, so the task may have been judged at this time
 		return at
 	}
 	for _, f := range h.causes(a.Proc, a.At, t.got[0].At, true) {
@@ -81,10 +81,10 @@ func (h *history) judged(t *record, all []*attempt) int64 {
 	return at
 }
 
-// death returns a fault by which the minion of an attempt died before a time, or was out
-// of reach from then until the task was judged; nil if there is none.
+// death returns a fault by which the minion of an attempt died before until, or was out of reach
+// until the task was judged. It returns nil if there is none.
 func (h *history) death(a *attempt, until, judged int64) *Event {
-	if a.ret != nil { // it may not be settled yet
+	if a.ret != nil { // the settlement may not have arrived yet
 		until = min(until, a.ret.At+h.lease)
 	}
 	for _, f := range h.causes(a.Proc, a.At, until, true) {
@@ -95,12 +95,12 @@ func (h *history) death(a *attempt, until, judged int64) *Event {
 	return nil
 }
 
-// ends says whether a fault is the death of its process. One that is told to end is no
-// death, since it gives back what it holds, unless another fault keeps it from that.
+// ends reports whether a fault is the death of its process. A process that is told to end does not
+// count: it gives its tasks back, unless another fault prevents that.
 func (e *Event) ends() bool { return e.Fault == KillProcess || e.Fault == Poisoned }
 
-// away returns until when a minion may be out of reach that a fault has struck. Others
-// may hold it up before it is back, or end it: then it never is.
+// away returns until when a minion may be out of reach after a fault. Other faults may delay its
+// return, or end it, and then it never returns.
 func (h *history) away(proc string, f Event) int64 {
 	over := func(f Event) int64 { return max(f.At, f.Until) + signOff*h.lease }
 	until := over(f)
@@ -121,8 +121,9 @@ func (h *history) away(proc string, f Event) int64 {
 
 const never = 1<<63 - 1
 
-// poison checks that a task that ends the processes that run it is given up after so many
-// of them. What has lost the registrations of minions has lost what they were charged with.
+// poison checks that a task that ends the processes that run it is given up after enough of them. A
+// fault that loses the registrations of minions also loses the deaths that were counted for their
+// tasks.
 func (h *history) poison(r *Report) {
 	ended := make(map[string][]Event)
 	for _, f := range h.faults {
@@ -140,7 +141,7 @@ func (h *history) poison(r *Report) {
 			}
 		}
 		if len(all) > most {
-			r.add(t, Charged, "%s has ended %d processes, want no more than %d", key, len(all), most)
+			r.add(t, Charged, "%s has ended %d processes, want at most %d", key, len(all), most)
 		}
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"strconv"
 )
 
-// handDown tells the members of a flow what others saw of their results: the
-// steps and callbacks that were given them, and who got the result of the whole.
-func (h *history) handDown(t *record) {
+// passResults adds to the records of the members of a flow what others saw of their results: the steps
+// and callbacks that got a result as an argument, and the receivers of the result of the flow.
+func (h *history) passResults(t *record) {
 	f := t.flow
 	if f == nil {
 		return
@@ -70,25 +70,25 @@ func (h *history) flow(r *Report, t *record) {
 	h.group(r, t)
 }
 
-// memberKilled says whether somebody has killed a member by itself.
+// memberKilled reports whether a member of the flow was killed by itself.
 func (h *history) memberKilled(f *Flow) bool {
 	return slices.ContainsFunc(f.Members, func(key string) bool { return len(h.record(key).kills) > 0 })
 }
 
-// fails says whether a member of a flow has failed that it needs: it was meant to, or was
+// fails reports whether a member that the flow needs has failed: it was meant to fail, or it was
 // given up.
 func (h *history) fails(f *Flow) bool { return (f.Fails || h.memberGivenUp(f)) && !f.Collect }
 
-// memberGivenUp says whether a member of a flow was given up.
+// memberGivenUp reports whether a member of the flow was given up.
 func (h *history) memberGivenUp(f *Flow) bool { return slices.ContainsFunc(f.Members, h.isGivenUp) }
 
-// partGivenUp says whether a part of a flow was given up.
+// partGivenUp reports whether a part of the flow was given up.
 func (h *history) partGivenUp(f *Flow) bool { return slices.ContainsFunc(f.parts(), h.isGivenUp) }
 
 func (h *history) isGivenUp(key string) bool { return key != "" && h.record(key).ended(GivenUp) }
 
-// blame checks that a flow that has failed names a member that has failed, was given up,
-// or that somebody has killed: not one that was canceled because of it.
+// blame checks that the error of a failed flow names a member that failed, was given up or was
+// killed, and not a member that was canceled because of it.
 func (h *history) blame(r *Report, t *record) {
 	for _, g := range t.got {
 		n, err := strconv.Atoi(g.Value)
@@ -96,19 +96,18 @@ func (h *history) blame(r *Report, t *record) {
 			continue
 		}
 		if n >= len(t.flow.Members) {
-			r.add(t, WrongEnd, "%s blames its member %d, and has %d members", t.key, n, len(t.flow.Members))
+			r.add(t, WrongEnd, "the error of %s names member %d, but it has %d members", t.key, n, len(t.flow.Members))
 			continue
 		}
 		m := h.record(t.flow.Members[n])
 		failed := slices.ContainsFunc(m.attempts, func(a *attempt) bool { return a.ret != nil && a.ret.Outcome == Fail })
 		if !failed && len(m.kills) == 0 && !m.ended(GivenUp) {
-			r.add(t, WrongEnd, "%s blames its member %s, which has not failed, and nobody killed it", t.key, m.key)
+			r.add(t, WrongEnd, "the error of %s names member %s, which has not failed and was not killed", t.key, m.key)
 		}
 	}
 }
 
-// pipe checks that each step starts after the one before has succeeded, with its
-// result, and after nothing else.
+// pipe checks that each step starts after the previous one has succeeded, and with its result.
 func (h *history) pipe(r *Report, t *record) {
 	for i, key := range t.flow.Members[1:] {
 		before := h.record(t.flow.Members[i])
@@ -118,20 +117,20 @@ func (h *history) pipe(r *Report, t *record) {
 				from = before.by(a.Up[0])
 			}
 			if from == nil || from.ret.Outcome != OK || from.ret.At > a.At {
-				r.add(t, OutOfOrder, "pipe %s: step %d was started by %s with %v before step %d had returned that", t.key, i+2, a.Proc, a.Up, i+1)
+				r.add(t, OutOfOrder, "pipe %s: step %d was started by %s with the result %v, which step %d had not returned by then", t.key, i+2, a.Proc, a.Up, i+1)
 				break
 			}
 		}
 	}
 }
 
-// group checks its callback and its finalizer. That they do not run twice the
-// rules for all tasks say.
+// group checks the callback and the finalizer of a group. The rules for all tasks check that they
+// do not run twice.
 func (h *history) group(r *Report, t *record) {
 	f := t.flow
 	killed := len(t.kills) > 0
 	over := t.done() && !killed
-	last := int64(0) // when all was done that the next part waits for
+	last := int64(0) // when the parts were done that the next part waits for
 	for _, key := range f.Members {
 		last = max(last, h.settled(h.record(key)))
 	}
@@ -140,9 +139,9 @@ func (h *history) group(r *Report, t *record) {
 		runs := !h.fails(f)
 		switch {
 		case !runs && len(c.attempts) > 0:
-			r.add(t, NotOnce, "group %s has failed, and its callback was started by %s", t.key, c.attempts[0].Proc)
+			r.add(t, NotOnce, "group %s has failed, but its callback was started by %s", t.key, c.attempts[0].Proc)
 		case runs && over && len(c.attempts) == 0:
-			r.add(t, NotOnce, "group %s has ended, and its callback was never started", t.key)
+			r.add(t, NotOnce, "group %s has ended, but its callback was never started", t.key)
 		case runs:
 			h.after(r, t, c, "callback", f.Members, last)
 			last = max(last, h.settled(c))
@@ -150,44 +149,44 @@ func (h *history) group(r *Report, t *record) {
 	}
 	if f.Finalizer != "" {
 		c := h.record(f.Finalizer)
-		if t.done() && len(c.attempts) == 0 { // killed or not
-			r.add(t, NotOnce, "group %s has ended, and its finalizer was never started", t.key)
+		if t.done() && len(c.attempts) == 0 { // whether it was killed or not
+			r.add(t, NotOnce, "group %s has ended, but its finalizer was never started", t.key)
 		}
 		var all []string
-		if !killed && !h.fails(f) { // else members are canceled, and may never return
+		if !killed && !h.fails(f) { // otherwise members are canceled, and may never return
 			all = f.parts()[:len(f.parts())-1]
 		}
 		h.after(r, t, c, "finalizer", all, last)
 	}
 }
 
-// after checks that a part of a group starts when those before it are done.
+// after checks that a part of a group starts only when the parts before it are done.
 func (h *history) after(r *Report, t, part *record, name string, before []string, last int64) {
 	if len(part.attempts) == 0 {
 		return
 	}
 	a := part.attempts[0]
 	if a.At < last {
-		r.add(t, OutOfOrder, "group %s: its %s was started by %s before all that it waits for was done", t.key, name, a.Proc)
+		r.add(t, OutOfOrder, "group %s: its %s was started by %s before the parts that it waits for were done", t.key, name, a.Proc)
 		return
 	}
 	for _, key := range before {
 		if h.settled(h.record(key)) == 0 && !h.isGivenUp(key) {
-			r.add(t, OutOfOrder, "group %s: its %s was started by %s, and %s has not returned", t.key, name, a.Proc, key)
+			r.add(t, OutOfOrder, "group %s: its %s was started by %s, but %s has not returned", t.key, name, a.Proc, key)
 			return
 		}
 	}
 }
 
-// settled returns when the attempt returned that settled a task: the one whose
-// result was seen, or else the first that returned one. It is 0 if none did.
+// settled returns when the attempt that settled a task returned: the attempt whose result was seen
+// or, if there is none, the first one that returned a result. It is 0 if no attempt did.
 func (h *history) settled(t *record) int64 {
 	for _, s := range t.seen() {
 		if a := t.by(s.value); a != nil {
 			return a.ret.At
 		}
 	}
-	if t.done() { // canceled: what it returned did not count
+	if t.done() { // canceled: the result of the attempt did not count
 		return 0
 	}
 	for _, a := range t.attempts {

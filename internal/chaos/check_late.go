@@ -2,29 +2,29 @@ package chaos
 
 import "time"
 
-// prompt is how long tasks may wait on average that are sent to idle minions. A
-// wake-up takes a few milliseconds; who was not woken looks with its next
-// heartbeat, in hundreds.
+// prompt is the longest average time that tasks for idle minions may wait. A wake-up takes a few
+// milliseconds. A minion that was not woken looks with its next heartbeat, which takes hundreds of
+// milliseconds.
 const prompt = 80 * time.Millisecond
 
-// slowness is how many times as long as the submission of such a task its start may take:
-// that is one request, and tells how slow the machine is.
+// slowness is the allowed ratio of the time until a task starts to the time of its submission. A
+// submission is one request, so it shows how slow the machine is.
 const slowness = 3
 
-// recovery is how many leases a task may wait that is sent when all faults are
-// over: its queue is served again, also if all that had it have died, or ask a
-// server that is gone.
+// recovery is how many leases a task may wait that is sent when all faults are over. Within that
+// time its queue must be served again, even if all its minions have died, or still ask a server
+// that was replaced.
 const recovery = 4
 
-// late checks that tasks start in time. Nothing is lost if they do not, so no
-// other rule would tell. What a slow machine has hit does not count.
+// late checks that tasks start in time. A delay loses nothing, so no other rule would find it.
+// Tasks that a slow machine has delayed do not count.
 func (h *history) late(r *Report) {
 	h.slowToRecover(r)
 	h.slowToExpire(r)
 	h.slowToWake(r)
 }
 
-// slowToRecover checks tasks that are sent when all faults are over.
+// slowToRecover checks the tasks that are sent when all faults are over.
 func (h *history) slowToRecover(r *Report) {
 	for _, t := range h.tasks {
 		if !t.over || len(t.attempts) == 0 {
@@ -37,18 +37,18 @@ func (h *history) slowToRecover(r *Report) {
 		}
 		r.Recovery = max(r.Recovery, time.Duration(waited))
 		if waited > recovery*h.lease {
-			r.add(t, Late, "%s waited for %v when all faults were over", t.key, time.Duration(waited).Round(time.Millisecond))
+			r.add(t, Late, "%s waited for %v although all faults were over", t.key, time.Duration(waited).Round(time.Millisecond))
 		}
 	}
 }
 
-// expiry is how many leases after its deadline whoever has sent a task may see that it has
-// expired. It takes a second at most; the rest is for what the network can do to the news.
+// expiry is how many leases after a deadline the sender of the task may learn that it has expired.
+// The task expires within a second. The rest is for delays that the network may add.
 const expiry = 10
 
-// slowToExpire checks tasks that have a deadline: none starts after it, and one that waits
-// ends soon after it, whatever it waits for. It counts from when a task is stored, which
-// was before the sender knew of it.
+// slowToExpire checks tasks with a deadline. None starts after its deadline, and a waiting task
+// expires soon after it, in whatever state it waits. The deadline counts from the time when the
+// task is stored, which is before the sender knows of it.
 func (h *history) slowToExpire(r *Report) {
 	for _, t := range h.tasks {
 		if t.within == 0 || t.stored == 0 {
@@ -57,11 +57,11 @@ func (h *history) slowToExpire(r *Report) {
 		deadline := t.stored + t.within
 		for _, a := range t.attempts {
 			if late := a.At - deadline; late > h.lease && len(h.causes(a.Proc, t.sent, a.At, true)) == 0 {
-				r.add(t, Late, "%s: attempt %d started %v after its deadline", t.key, a.Attempt, time.Duration(late).Round(time.Millisecond))
+				r.add(t, Late, "%s: attempt %d started %v after the deadline", t.key, a.Attempt, time.Duration(late).Round(time.Millisecond))
 			}
 		}
 		if len(t.attempts) > 0 {
-			continue // it may have run when its deadline passed
+			continue // the task may have been running when its deadline passed
 		}
 		for _, g := range t.got {
 			if g.Proc != t.sender {
@@ -87,7 +87,7 @@ func (h *history) slowToWake(r *Report) {
 			continue
 		}
 		a := t.attempts[0]
-		if len(h.causes(a.Proc, t.sent+h.lease, a.At, true)) > 0 { // causes last for a lease, slowness does not
+		if len(h.causes(a.Proc, t.sent+h.lease, a.At, true)) > 0 { // faults have effects for a lease longer, but a slow machine has not
 			continue
 		}
 		waited, n, last = waited+a.At-t.sent, n+1, t
@@ -100,6 +100,6 @@ func (h *history) slowToWake(r *Report) {
 	}
 	r.Prompt = time.Duration(waited / n)
 	if r.Prompt > max(prompt, slowness*time.Duration(stored/n)) {
-		r.add(last, Late, "%d tasks that were sent to idle minions waited for %v on average", n, r.Prompt.Round(time.Millisecond))
+		r.add(last, Late, "%d tasks for idle minions waited for %v on average", n, r.Prompt.Round(time.Millisecond))
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// replay notes that what was sealed for one task was stored again as another one.
+// replay records that data sealed for one task was stored again as another task.
 func (h *history) replay(e *Event) {
 	if h.replays == nil {
 		h.replays = make(map[string]*Event)
@@ -13,7 +13,7 @@ func (h *history) replay(e *Event) {
 	h.replays[e.ID] = e
 }
 
-// Refusals is how many tasks with the seals of others are known to have failed.
+// Refusals returns how many tasks with the seal of another task are known to have failed.
 func (r *Report) Refusals() (n int) {
 	for _, e := range r.h.replays {
 		if e.Outcome == Failed {
@@ -29,7 +29,7 @@ func (h *history) forged(r *Report) {
 		t := h.tasks[key]
 		for _, a := range t.attempts {
 			if e := h.replays[a.ID]; e != nil {
-				r.add(t, Forged, "%s: %s has started %s, which was sealed for %s", key, a.Proc, a.ID, e.Value)
+				r.add(t, Forged, "%s: %s has started task %s, which was sealed for task %s", key, a.Proc, a.ID, e.Value)
 				break
 			}
 		}

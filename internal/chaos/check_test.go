@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// script is a history in lines, each of a time in milliseconds, a process, a
-// kind, a key, and what the kind needs. The lease is 100 ms.
+// script reads a history from lines. Each line has a time in milliseconds, a process, a kind, a
+// key, and more fields that depend on the kind. The lease is 100 ms.
 func script(t *testing.T, text string) []Event {
 	t.Helper()
 	var all []Event
@@ -45,7 +45,7 @@ func script(t *testing.T, text string) []Event {
 					Fails: w[4] == "failing" || w[4] == "collecting", Collect: w[4] == "collecting", Squad: w[4] == "squad"}
 			}
 
-		case Start: // attempt, what came from upstream, its id if it is not the key, retries
+		case Start: // attempt, results from upstream, id if it differs from the key, retries
 			e.Retried = attempts[w[7]]
 			e.Attempt, e.ID = attempts[w[4]], e.Key
 			if w[5] != "" && w[5] != "-" {
@@ -56,17 +56,17 @@ func script(t *testing.T, text string) []Event {
 			}
 		case Recorded:
 			e.Attempt, e.ID, e.Key = attempts[w[4]], e.Key, ""
-		case Return: // attempt and outcome; the value is what the others call it
+		case Return: // attempt and outcome; the value is the key with the attempt
 			e.Attempt, e.ID, e.Outcome, e.Value = attempts[w[4]], e.Key, w[5], e.Key+"#"+w[4]
 		case Promise:
 			e.Attempt, e.Parent = attempts[w[4]], w[5]
 		case Got, Killed:
 			e.Outcome, e.Value = strings.ReplaceAll(w[4], "_", " "), w[5]
-		case Replayed: // the new id, and the old one
+		case Replayed: // the new id and the old one
 			e.Key, e.ID, e.Value = "", w[3], w[4]
 		case Script:
 			e.Target, e.Key, e.Value = w[3], "", w[4]
-		case Hit: // its key is the target; the fault, and until when, and of a poison the task
+		case Hit: // target, fault, end of the fault, and for a poison its task
 			e.Target, e.Key, e.Fault = w[3], "", strings.ReplaceAll(w[4], "_", " ")
 			if e.Fault == Poisoned {
 				e.Key = w[6]
@@ -89,7 +89,7 @@ const good = `
 	13 injector got a succeeded a#1
 `
 
-// without leaves out what a key does.
+// without removes the lines about a key.
 func without(text, key string) string {
 	var kept []string
 	for line := range strings.Lines(text) {
@@ -100,7 +100,7 @@ func without(text, key string) string {
 	return strings.Join(kept, "")
 }
 
-// withoutLines leaves out the lines that have one of some words.
+// withoutLines removes the lines that contain one of the words.
 func withoutLines(text string, words ...string) string {
 	var kept []string
 	for line := range strings.Lines(text) {
@@ -133,7 +133,7 @@ func TestCheck(t *testing.T) {
 	}
 	for _, v := range verdicts {
 		if !told[v] {
-			t.Errorf("no history has the verdict %q; there are %v", v, slices.Sorted(maps.Keys(told)))
+			t.Errorf("no history has the verdict %q; the verdicts are %v", v, slices.Sorted(maps.Keys(told)))
 		}
 	}
 }
@@ -149,10 +149,10 @@ func TestEvidence(t *testing.T) {
 	told := Check(events, 100*time.Millisecond).Evidence(events)
 	for _, want := range []string{"sends b", "b is stored", "kill", "a group of b, c"} {
 		if !strings.Contains(told, want) {
-			t.Errorf("%q is not told in\n%s", want, told)
+			t.Errorf("the evidence lacks %q:\n%s", want, told)
 		}
 	}
 	if strings.Contains(told, "sends a\n") {
-		t.Errorf("nothing is wrong with a, and it is told in\n%s", told)
+		t.Errorf("the evidence has task a, which no case is about:\n%s", told)
 	}
 }

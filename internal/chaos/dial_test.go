@@ -16,12 +16,12 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 )
 
-// readTimeout is when a client gives a silent connection up.
+// readTimeout is how long a client waits for a reply.
 const readTimeout = time.Second
 
-// connect opens the broker through the proxies of this process. Servers tell each
-// other's addresses, and each process has proxies of its own, so they are put in
-// place when it dials. All else is as redis.Open does it.
+// connect opens the broker through the proxies of this process. Servers tell clients each other's
+// addresses, and each process has its own proxies. So the addresses are replaced when the client
+// dials. Everything else is like redis.Open.
 func (c *config) connect(ctx context.Context) (*redis.Broker, error) {
 	_, hosts, _ := strings.Cut(c.URL, "://")
 	hosts, _, _ = strings.Cut(hosts, "/")
@@ -33,7 +33,7 @@ func (c *config) connect(ctx context.Context) (*redis.Broker, error) {
 			return d.DialContext(ctx, network, cmp.Or(c.Via[addr], addr))
 		},
 	}
-	if c.Cluster { // its client needs them to follow its slots
+	if c.Cluster { // the client of a cluster needs these to follow hash slots
 		o.MaxRetries = 0
 	}
 	client := goredis.NewUniversalClient(o)

@@ -1,100 +1,96 @@
-// Package chaos proves the guarantees under faults, in two ways. In TestChaos
-// processes submit tasks and run them, a seeded plan of faults strikes them, their
-// connections and the server, and a checker reads what happened. In TestSimulation
-// the same load, in one process, is on the broker in memory, where a seed strikes
-// requests at every step, and the same checker reads it.
+// Package chaos proves the guarantees under faults, in two ways. In TestChaos, processes submit and
+// run tasks. A seeded plan of faults strikes the processes, their connections and the server, and a
+// checker judges the history. TestSimulation runs the same load in one process on the broker in
+// memory. There a seed decides which requests fail, and the same checker judges the history.
 //
 // # Ledgers
 //
-// Every process appends to a [Ledger] of its own: a submitter before and after it
-// sends or kills, and when it gets a result; a handler when it starts and before
-// it returns; the injector what it struck and for how long. A line is in the file
-// when the write returns, so a process that is killed between two acts has told
-// of the first. Tasks are known by keys that the test makes up; nothing that the
-// system says of itself is trusted.
+// Every process appends to its own [Ledger]. A submitter writes before and after it sends or kills,
+// and when it gets a result. A handler writes when it starts and before it returns. The injector
+// writes which fault struck which target, and for how long. When the write returns, the line is in
+// the file. So a process that is killed between two actions has recorded the first one. The test
+// makes up keys for the tasks. The checker relies on ledgers only, and not on what the system
+// reports about itself.
 //
 // # The checker
 //
-// [Check] is a function of a history: the events of all ledgers. Its rules:
+// [Check] is a function of a history, which is the events of all ledgers. Its rules:
 //
-//   - What was accepted, or has started, is done at the end; else it is lost.
-//   - A key has one task, and an attempt starts once. An attempt starts after
-//     another only if that one asked for a retry, or a fault struck its minion,
-//     that one's connections, or the server, while it ran, within a lease of
-//     that, or before it can have been settled; and not while the lease of a
-//     minion that fell silent can still live.
-//   - All who see a result see the same, it is what an attempt returned, and no
+//   - A task that was accepted, or has started, is done at the end. Otherwise it is lost.
+//   - A key has one task, and an attempt starts once. An attempt may start after another
+//     one if that one asked for a retry. Otherwise a fault must explain it. The fault has
+//     struck the minion of the earlier attempt, its connections, or the server, while the
+//     attempt ran, within a lease of that, or before it can have been settled. If the
+//     minion fell silent, the next attempt must not start while its lease can be valid.
+//   - All observers of a result see the same one, it is the result of an attempt, and no
 //     later attempt has started.
 //   - Only an attempt that asked for a retry uses one up.
 //   - After a kill has returned, nothing starts.
-//   - A failure was meant, and a canceled task was killed or belongs to a group
-//     or pipe that has failed.
-//   - Callbacks and finalizers run once, after what they wait for; the steps of
-//     a pipe run in order, each with the result of the one before. After the kill
-//     of a group nothing of it starts but its finalizer.
-//   - The members of a squad all start, about at once, or nothing of it does.
+//   - A task fails only if it was meant to. A canceled task was killed, or belongs to a
+//     group or pipe that has failed.
+//   - Callbacks and finalizers run once, after the parts that they wait for. The steps of
+//     a pipe run in order, each with the result of the previous one. After the kill of a
+//     group no part of it starts except its finalizer.
+//   - The members of a squad all start at about the same time, or no part of it starts.
 //   - A task is given up only if enough minions that had started it have died, or had not
-//     come back when it was judged. One that ends the processes that run it is given up
-//     after so many of them, and costs no other task more than one of these deaths.
-//   - What was sealed for one task never starts as another one.
-//   - No server ends but by a fault of the plan.
-//   - A task expires only after its deadline. It does not start after that, and one that
-//     waits ends soon after it, whatever it waits for.
-//   - Minions that have nothing to do start promptly what is sent, and when all
-//     faults are over every queue is served again within some leases.
+//     come back when it was judged. A task that ends the processes that run it is given up
+//     after enough of them. It costs no other task more than one of these deaths.
+//   - Data that was sealed for one task never starts as another one.
+//   - A server ends only by a fault of the plan.
+//   - A task expires only after its deadline. It does not start after its deadline. A
+//     waiting task expires soon after it, in whatever state it waits.
+//   - Idle minions start new tasks promptly. When all faults are over, every queue is
+//     served again within several leases.
 //
-// Not all faults are causes. A connection that is cut, before a command or in
-// place of its reply, or that is slow, scripts that are gone, a server that is
-// full, and slots that move must cost no lease, and so nothing may run again
-// after them.
+// Some faults are no explanation. These cost no lease, so no task may run again because of them: a
+// connection that is cut before a command or instead of its reply, a slow connection, lost scripts,
+// a full server, and hash slots that move.
 //
-// Tasks of the test's own are damaged in the store all the while, and records that nobody
-// has written are added to it (internal/damage). Nothing is promised of these tasks; that
-// explains nothing of the others, which share their queues.
+// All the time, tasks of the test itself are damaged in the store, and records that no program has
+// written are added to it (internal/damage). Nothing is promised about these tasks. But they
+// explain nothing about the other tasks, which share their queues.
 //
-// The submitters in one place seal what they send, and so do all handlers. Somebody who
-// reads the broker and has no key stores some of these tasks again as others.
+// The submitters on one host seal the tasks that they send, and so do all handlers. A spy, which
+// can read the broker and has no key, stores some of these tasks again as other tasks.
 //
-// A failover loses what had not reached the replica, and a power failure what was
-// not on disk. What breaks a rule then, of tasks that something happened to since,
-// is counted apart.
+// A failover loses data that had not reached the replica. A power failure loses data that was not
+// on disk. If a rule is broken for a task that changed since then, the report counts that
+// separately.
 //
-// A task whose submission ended without a word is indeterminate. It may have
-// been stored or not; if it has started, all rules hold for it.
+// A task whose submission ended without an answer is indeterminate. It may have been stored or not.
+// If it has started, all rules apply to it.
 //
 // # The stage of TestChaos
 //
-// Each process has proxies of its own in front of all servers, which strike its
-// connections. Some processes are built with a clock that is hours wrong. A
-// power failure cuts the end off a server's file, since a kill alone does not.
+// Each process has its own proxies in front of all servers. They inject the faults of its
+// connections. Some processes are built with a clock that is hours wrong. A power failure also cuts
+// the end off the file of a server, because a kill alone loses nothing.
 //
 // # The simulation
 //
-// TestSimulation runs the whole system on the broker in memory, each seed in a
-// [testing/synctest] bubble where seconds pass in no time: real arbiters and
-// minions, with the load of the processes above. Each of them has the broker
-// through a wrapper of its own (internal/faulty), by which a request of any method
-// of the contract fails before or after it is carried out, is executed twice, or is
-// late; processes are killed, stopped and ended, and all of them stand still while
-// the clock runs. Events go to a [Recorder], and [Check] judges them. The faults of
-// requests are harmless in the sense above: nothing may run again because of them;
-// but for heartbeats that fail in a row, which may cost a lease.
+// TestSimulation runs the whole system on the broker in memory. Each seed has its own
+// [testing/synctest] bubble, where time passes at once. It runs real arbiters and minions with the
+// load described above. Each of them uses the broker through its own wrapper (internal/faulty). The
+// wrapper lets a request of any method of the contract fail before or after it is carried out,
+// carries it out twice, or delays it. Processes are killed, stopped and ended, and at times all of
+// them stand still while the clock goes on. Events go to a [Recorder], and [Check] judges them. The
+// faults of requests explain nothing, in the sense above: no task may run again because of them.
+// The exception is several failed heartbeats in a row, which may cost a lease.
 //
-// What a seed decides is the same every time: the load, the faults of processes and
-// when they come, and for each process whether its n-th request of a kind is struck
-// and how. What it does not decide is which of several goroutines runs first, the
-// random part of back-offs and the ids; so which task the n-th settlement is about
-// can differ. A seed that fails tells its history in words; a rare interleaving may
-// need it to be tried some times:
+// A seed always decides the same: the load, the faults of processes and their times, and for each
+// process whether and how its n-th request of a kind is struck. It does not decide which of several
+// goroutines runs first, the random part of a backoff, or the ids. So the n-th settlement may be
+// about another task. A seed that fails prints its history. If the failure needs a rare
+// interleaving, the seed may have to run several times:
 //
 //	go test ./internal/chaos -run TestSimulation -v -args -seed 17
 //	go test ./internal/chaos -run TestSimulation -count 50 -args -seed 17
 //
-// A quarter of the seeds have nothing but outages of one minion after the other, as
-// TestChaos has with -outages.
+// A quarter of the seeds have only outages, of one minion after the other, like TestChaos with
+// -outages.
 //
-// TestSimulationSeesBreaches puts a broker under it that breaks the contract, in a
-// dozen ways, and fails if the checker misses one.
+// TestSimulationSeesBreaches uses brokers that break the contract in more than a dozen ways. It
+// fails if the checker does not find one of the breaches.
 //
 // # Running it
 //
@@ -106,9 +102,8 @@
 //	go test ./internal/chaos -run TestChaos -v -args -duration 60s -outages
 //	go test ./internal/chaos -run TestMutants -v -timeout 60m -args -mutants all
 //
-// The plan of faults depends on the seed alone; what a fault meets depends on the
-// machine. -ledgers names a folder that keeps what all wrote down, and what
-// minions logged. TestTopologies is a short run on every topology. TestMutants
-// puts known faults into a copy of the module, one at a time, and fails if the
-// checker misses one.
+// The plan of faults depends on the seed alone, but the requests that a fault meets depend on the
+// machine. -ledgers names a folder that keeps all ledgers and the logs of minions. TestTopologies
+// is a short run on every topology. TestMutants puts known faults into a copy of the module, one at
+// a time, and fails if the checker does not find one of them.
 package chaos

@@ -1,39 +1,39 @@
 package chaos
 
-// Kind is what happened.
+// Kind is the kind of an event.
 type Kind string
 
 // The kinds of events.
 const (
-	// By submitters.
+	// Written by submitters.
 	Send     Kind = "send"     // a task or flow is about to be sent
 	Accepted Kind = "accepted" // the send returned no error
-	Unknown  Kind = "unknown"  // it returned that nobody knows
-	Refused  Kind = "refused"  // it returned that nothing is stored
-	Kill     Kind = "kill"     // a kill is about to be asked for
-	Killed   Kind = "killed"   // it returned the verdict in Outcome
-	Got      Kind = "got"      // a result came: Outcome and Value
+	Unknown  Kind = "unknown"  // the send returned an unknown outcome
+	Refused  Kind = "refused"  // the send returned that nothing is stored
+	Kill     Kind = "kill"     // a kill is about to be called
+	Killed   Kind = "killed"   // the kill returned the verdict in Outcome
+	Got      Kind = "got"      // a result arrived: Outcome and Value
 
-	// By handlers.
-	Start   Kind = "start"   // an attempt starts, with Up from upstream
-	Return  Kind = "return"  // it is about to return Outcome and Value
-	Promise Kind = "promise" // Key goes out if this attempt at Parent succeeds
+	// Written by handlers.
+	Start   Kind = "start"   // an attempt starts; Up holds the results from upstream
+	Return  Kind = "return"  // the attempt is about to return Outcome and Value
+	Promise Kind = "promise" // Key is sent if this attempt of Parent succeeds
 
-	// By the injector, and by whoever notices that the machine was too slow.
+	// Written by the injector, and by a process that notices that the machine is too slow.
 	Hit Kind = "hit" // Fault struck Target from At to Until
 
-	// By the wrapper of a process of the simulation: the broker has recorded that an
+	// Written by the wrapper of a process of the simulation: the broker has recorded that an
 	// attempt is about to start.
 	Recorded Kind = "recorded"
 
-	// By who stores what was sealed for one task again as another one: ID is the new one.
-	// With an Outcome, that one has ended so.
+	// Written by the spy, which stores data that was sealed for one task as another task. ID is the
+	// id of the new task. If Outcome is set, the new task has ended like that.
 	Replayed Kind = "replayed"
 
-	Damaged Kind = "damaged" // what is stored of the task may be damaged from here on; with Value, it was, and that says how
+	Damaged Kind = "damaged" // the records of the task may be damaged from now on; with Value they were, and Value says how
 
-	// By who watches a server.
-	Script Kind = "script" // a script kept it for too long: Value says which
+	// Written by the watch of a server.
+	Script Kind = "script" // the script in Value kept the server busy for too long
 )
 
 // Outcomes of [Got].
@@ -42,7 +42,7 @@ const (
 	Failed    = "failed"
 	Canceled  = "canceled"
 	Expired   = "expired"
-	GivenUp   = "given up" // as a task that kills its minions
+	GivenUp   = "given up" // with ErrMinionDied
 )
 
 // Outcomes of [Return].
@@ -50,38 +50,38 @@ const (
 	OK    = "ok"
 	Retry = "retry" // an error that asks for another attempt
 	Fail  = "fail"  // an error for good
-	Cut   = "cut"   // its context has ended
+	Cut   = "cut"   // because its context ended
 )
 
-// NeverStarted is the outcome of a kill that came in time.
+// NeverStarted is the verdict of a kill that came before the start.
 const NeverStarted = "never started"
 
-// Server is the target of faults that strike everybody.
+// Server is the target of faults that strike every process.
 const Server = "server"
 
-// Event is a line of a ledger. Which fields are set depends on the kind.
+// Event is a line of a ledger. The kind says which fields are set.
 type Event struct {
 	At      int64    `json:"at"` // nanoseconds since 1970; one clock for all
 	Kind    Kind     `json:"kind"`
-	Proc    string   `json:"proc,omitempty"` // who wrote it: m0.2 is the second process in place m0
-	Key     string   `json:"key,omitempty"`  // of the task or flow; the test's own name of it
-	ID      string   `json:"id,omitempty"`   // the system's
+	Proc    string   `json:"proc,omitempty"` // the writer: m0.2 is the second process on host m0
+	Key     string   `json:"key,omitempty"`  // the test's own name of the task or flow
+	ID      string   `json:"id,omitempty"`   // the system's id of it
 	Attempt int      `json:"attempt,omitempty"`
-	Retried int      `json:"retried,omitempty"` // of Start: how many retries it is told were used
+	Retried int      `json:"retried,omitempty"` // of Start: the number of retries in task.Info
 	Outcome string   `json:"outcome,omitempty"`
 	Value   string   `json:"value,omitempty"` // names the attempt that returned it
 	Up      []string `json:"up,omitempty"`
 	Parent  string   `json:"parent,omitempty"`
-	Flow    *Flow    `json:"flow,omitempty"`   // of Send, unless it is of a single task
-	Prompt  bool     `json:"prompt,omitempty"` // of Send: minions were idle, and had nothing to wait for
-	Over    bool     `json:"over,omitempty"`   // of Send: all faults were
-	Within  int64    `json:"within,omitempty"` // of Send: nanoseconds until its deadline, 0 if it has none
-	Fault   string   `json:"fault,omitempty"`  // of Hit; if it is Poisoned, Key is the task that did it
-	Target  string   `json:"target,omitempty"` // a process, a place, or Server
+	Flow    *Flow    `json:"flow,omitempty"`   // of Send: nil for a single task
+	Prompt  bool     `json:"prompt,omitempty"` // of Send: the minions were idle
+	Over    bool     `json:"over,omitempty"`   // of Send: all faults were over
+	Within  int64    `json:"within,omitempty"` // of Send: nanoseconds until the deadline, 0 if there is none
+	Fault   string   `json:"fault,omitempty"`  // of Hit; if it is Poisoned, Key is the task that ended the process
+	Target  string   `json:"target,omitempty"` // of Hit: a process, a host, or Server
 	Until   int64    `json:"until,omitempty"`
 }
 
-// Flow is a group or a pipe, by the keys of its parts.
+// Flow is a group or a pipe with the keys of its parts.
 type Flow struct {
 	Pipe      bool     `json:"pipe,omitempty"`
 	Squad     bool     `json:"squad,omitempty"` // a group whose members start together
@@ -89,5 +89,5 @@ type Flow struct {
 	Callback  string   `json:"callback,omitempty"`
 	Finalizer string   `json:"finalizer,omitempty"`
 	Fails     bool     `json:"fails,omitempty"`   // a member is meant to fail for good
-	Collect   bool     `json:"collect,omitempty"` // and the callback runs all the same
+	Collect   bool     `json:"collect,omitempty"` // the callback runs even so
 }

@@ -5,13 +5,12 @@ import (
 	"time"
 )
 
-// lag is how far a replica may be behind its master, and how long before the
-// server has stored something those who do it may have said so.
+// lag is how far a replica may be behind its master. It is also how long before the server has
+// stored something its client may have recorded it.
 const lag = time.Second
 
-// excused says whether a fault of the server may have lost something of a task,
-// or of what belongs to it. A power failure has struck since the time from which
-// the file has lost something.
+// excused reports whether a fault of the server may have lost data of a task, or of a task that
+// belongs with it. A power failure has struck since the time from which the file has lost data.
 func (h *history) excused(t *record) bool {
 	for _, f := range h.faults {
 		if (f.Fault == Failover || f.Fault == PowerFailure) && h.touched(t, f.At-int64(lag), f.Until) {
@@ -21,8 +20,8 @@ func (h *history) excused(t *record) bool {
 	return false
 }
 
-// touched says whether something happened to a task, its flow, or the one that
-// promised it, between two times.
+// touched reports whether an event of a task, of its flow, or of the task that promised it happened
+// between two times.
 func (h *history) touched(t *record, from, to int64) bool {
 	family := []*record{t}
 	for _, p := range t.promises {

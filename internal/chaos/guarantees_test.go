@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Each promise in docs/guarantees.md names tests that prove it, and they exist.
-// Those of two parts are a group and a test of the suite for brokers.
+// Each promise in docs/guarantees.md names existing tests that prove it. A name of two parts is a
+// group and a test of the suite for brokers.
 func TestGuarantees(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -19,7 +19,7 @@ func TestGuarantees(t *testing.T) {
 	}
 	promises, _, found := strings.Cut(string(text), "## What is not promised")
 	if !found {
-		t.Fatal("it does not say what is not promised")
+		t.Fatal("docs/guarantees.md has no section about what is not promised")
 	}
 	named := regexp.MustCompile("`\\./([a-z0-9/]+) (Test[A-Za-z0-9]+|[A-Z][A-Za-z0-9]+/[A-Z][A-Za-z0-9]+)`")
 	rows := 0
@@ -30,7 +30,7 @@ func TestGuarantees(t *testing.T) {
 		rows++
 		tests := named.FindAllStringSubmatch(line, -1)
 		if len(tests) == 0 {
-			t.Errorf("no test proves %q", strings.TrimSpace(line))
+			t.Errorf("no test is named for the promise %q", strings.TrimSpace(line))
 		}
 		for _, m := range tests {
 			has := hasText(t, filepath.Join(root, m[1], "*_test.go"), "\nfunc "+m[2]+"(t *testing.T) {")
@@ -39,7 +39,7 @@ func TestGuarantees(t *testing.T) {
 				has = hasText(t, suite, "\t{\""+group+"\", ") && hasText(t, suite, "\t{\""+name+"\", ")
 			}
 			if !has {
-				t.Errorf("%s has no %s", m[1], m[2])
+				t.Errorf("package %s has no test %s", m[1], m[2])
 			}
 		}
 	}
@@ -48,7 +48,7 @@ func TestGuarantees(t *testing.T) {
 	}
 }
 
-// hasText says whether one of the files that match a pattern has a text.
+// hasText reports whether one of the files that match a pattern contains a text.
 func hasText(t *testing.T, pattern, text string) bool {
 	t.Helper()
 	files, err := filepath.Glob(pattern)

@@ -5,50 +5,50 @@ import (
 	"slices"
 )
 
-// history is what the ledgers tell, by task.
+// history is the content of the ledgers, by task.
 type history struct {
 	lease   int64
 	tasks   map[string]*record
-	faults  []Event // that can be a cause
+	faults  []Event // the faults that can explain an attempt
 	hits    map[string]int
-	noted   map[string][]*attempt // by their ids: starts that were recorded
-	replays map[string]*Event     // by their ids
-	long    []Event               // scripts that kept a server for too long
+	noted   map[string][]*attempt // by task id: starts that the broker has recorded
+	replays map[string]*Event     // by the id of the new task
+	long    []Event               // scripts that kept a server busy for too long
 }
 
-// record is what is known of a task or flow.
+// record is everything that is known of a task or flow.
 type record struct {
 	key        string
-	id         string // as the sender knows it
+	id         string // as the sender got it
 	flow       *Flow  // nil if it is a task
-	sent       int64  // 0 if nobody sent it by itself
+	sent       int64  // when it was sent; 0 if it is part of something else
 	accepted   bool
 	unknown    bool
-	refused    bool // by the last word
+	refused    bool // its last send was refused
 	prompt     bool
 	over       bool  // sent when all faults were over
-	damaged    bool  // what is stored of it, or that was tried
-	struck     bool  // and it was
-	within     int64 // its deadline, from when it is stored; 0 if it has none
+	damaged    bool  // the test has damaged its records, or has tried to
+	struck     bool  // its records were damaged
+	within     int64 // time from its storage to its deadline; 0 if it has none
 	sender     string
-	stored     int64 // when it was known to be stored at last; 0 if never
+	stored     int64 // when the last send of it was accepted; 0 if none was
 	kills      []Event
 	killed     []Event
 	got        []Event
 	promises   []Event
 	attempts   []*attempt
-	moments    []int64  // when something happened to it
-	parts      []string // flows that it is a part of
-	downstream []sight  // results of it that others were given
+	moments    []int64  // the times of its events
+	parts      []string // the flows that it is part of
+	downstream []sight  // results of it that other tasks got
 }
 
-// attempt is a start with its return.
+// attempt is the start of an attempt with its return.
 type attempt struct {
 	Event        // the start
-	ret   *Event // nil if it never returned
+	ret   *Event // nil if it has not returned
 }
 
-// sight is a result that somebody saw.
+// sight is a result that an observer saw.
 type sight struct {
 	value, by string
 }
@@ -110,7 +110,7 @@ func (r *record) add(e *Event) {
 		r.stored = e.At
 	case Unknown:
 		r.unknown, r.refused = !r.accepted, false
-	case Refused: // one of several unknown ones may still have been stored
+	case Refused: // an earlier send with an unknown outcome may have stored the task
 		r.refused = !r.accepted && !r.unknown
 	case Damaged:
 		r.damaged, r.struck = true, r.struck || e.Value != ""
@@ -134,7 +134,7 @@ func (r *record) add(e *Event) {
 	}
 }
 
-// parts are the keys of all tasks of a flow.
+// parts returns the keys of all tasks of a flow.
 func (f *Flow) parts() []string {
 	all := slices.Clone(f.Members)
 	for _, key := range []string{f.Callback, f.Finalizer} {
@@ -145,13 +145,13 @@ func (f *Flow) parts() []string {
 	return all
 }
 
-// by returns the attempt that returned a value, nil if none did.
+// by returns the attempt that returned a value, or nil.
 func (r *record) by(value string) *attempt {
 	for _, a := range r.attempts {
 		if a.ret == nil || a.ret.Value != value {
 			continue
 		}
-		// An error that asks for a retry is the last word if that would come after the deadline.
+		// An error that asks for a retry is final if the retry would come after the deadline.
 		if a.ret.Outcome == OK || a.ret.Outcome == Fail || a.ret.Outcome == Retry && r.within > 0 {
 			return a
 		}
@@ -159,8 +159,7 @@ func (r *record) by(value string) *attempt {
 	return nil
 }
 
-// seen are the results of a task that anybody saw, of those that succeeded or
-// failed.
+// seen returns the observed results of a task, if it succeeded or failed.
 func (r *record) seen() []sight {
 	all := slices.Clone(r.downstream)
 	for _, g := range r.got {
@@ -171,12 +170,12 @@ func (r *record) seen() []sight {
 	return all
 }
 
-// ended says whether somebody saw an outcome.
+// ended reports whether an observer saw this outcome.
 func (r *record) ended(outcome string) bool {
 	return slices.ContainsFunc(r.got, func(g Event) bool { return g.Outcome == outcome })
 }
 
-// ids are those of the tasks that have run under the key.
+// ids returns the ids of the tasks that have run under the key.
 func (r *record) ids() []string {
 	var ids []string
 	for _, a := range r.attempts {

@@ -19,12 +19,12 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// damageEvery is how often records are damaged, about.
+// damageEvery is the average interval at which records are damaged.
 const damageEvery = 300 * time.Millisecond
 
-// damage sends tasks of its own for a while and damages what is stored of them, and adds
-// to queues what nobody has written. The checker expects nothing of these tasks, and all
-// of the others: that they share queues and scripts with them explains nothing.
+// damage sends tasks of its own for a while and damages their records. It also adds records that no
+// program has written to the queues. The checker expects nothing of these tasks, and everything of
+// the others. That the others share queues and scripts with them explains nothing.
 func (s *stage) damage(duration time.Duration) {
 	rnd := rand.New(rand.NewPCG(*seed, 3))
 	ctx, cancel := context.WithTimeout(context.Background(), duration)
@@ -65,8 +65,8 @@ func (s *stage) queueOf(rnd *rand.Rand) string {
 	return s.template.Queues[rnd.IntN(len(s.template.Queues))]
 }
 
-// anywhere does something at the server that has the key, whichever that is. A server
-// that is down at the moment is no reason to insist.
+// anywhere calls do for the server that has the key, whichever that is. A server that is down is
+// skipped.
 func (s *stage) anywhere(ctx context.Context, do func(*goredis.Client) error) {
 	for _, admin := range s.admins {
 		within, cancel := context.WithTimeout(ctx, time.Second)
@@ -78,8 +78,7 @@ func (s *stage) anywhere(ctx context.Context, do func(*goredis.Client) error) {
 	}
 }
 
-// victim sends a task and damages what is stored of it: while it waits for its time, or
-// while it runs.
+// victim sends a task and damages its records, while it waits until it is due, or while it runs.
 func (s *stage) victim(ctx context.Context, rnd *rand.Rand, arb *arbiter.Arbiter, n int) {
 	queue := s.queueOf(rnd)
 	base := "{arbiter:" + queue + "}:"
@@ -91,7 +90,8 @@ func (s *stage) victim(ctx context.Context, rnd *rand.Rand, arb *arbiter.Arbiter
 	}
 	within, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	// Before it is sent: from then on it may be run by a minion that writes its own ledger.
+	// This is recorded before the task is sent, because afterwards a minion may run it and write to
+	// its own ledger.
 	s.ledger.Note(Event{Kind: Damaged, Key: key})
 	fut, err := call.Send(within, arb)
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *stage) victim(ctx context.Context, rnd *rand.Rand, arb *arbiter.Arbiter
 			}
 		}
 		if struck == 0 {
-			return errors.New("it is not here")
+			return errors.New("the key is not on this server")
 		}
 		return nil
 	})

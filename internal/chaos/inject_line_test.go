@@ -15,13 +15,11 @@ var actions = map[string]redisproxy.Action{
 	HalfOpenAfter: redisproxy.HalfOpenAfter,
 }
 
-// silence is how long a client may take to notice that a connection is half
-// open: its read timeout.
+// silence is how long a client may take to notice a half-open connection: its read timeout.
 const silence = readTimeout
 
-// struck returns the proxies that a fault strikes: those in front of all servers,
-// or of one.
-func (p *place) struck(f Fault) []*redisproxy.Proxy {
+// struck returns the proxies that a fault strikes: those in front of all servers, or of one.
+func (p *host) struck(f Fault) []*redisproxy.Proxy {
 	if f.Only == 0 {
 		return p.fronts
 	}
@@ -29,7 +27,7 @@ func (p *place) struck(f Fault) []*redisproxy.Proxy {
 	return p.fronts[at : at+1]
 }
 
-func (p *place) strikeConnections(f Fault) bool {
+func (p *host) strikeConnections(f Fault) bool {
 	fronts := p.struck(f)
 	switch f.Name {
 	case Freeze:
@@ -60,12 +58,12 @@ func each(fronts []*redisproxy.Proxy, do func(*redisproxy.Proxy)) {
 	}
 }
 
-// soon is how long a command may take to come that shall be struck.
+// soon is how long a fault waits for a command to strike.
 const soon = 500 * time.Millisecond
 
-// cutOff cuts the process off from the first server to which it sends a command,
-// in place of the reply.
-func (p *place) cutOff(f Fault) bool {
+// cutOff waits for the first command of the process, cuts the connection instead of sending the
+// reply, and keeps the process cut off from that server.
+func (p *host) cutOff(f Fault) bool {
 	over := time.Now().Add(soon)
 	injections := p.arm(f, redisproxy.CutAfter)
 	defer disarm(injections)
@@ -87,7 +85,7 @@ func (p *place) cutOff(f Fault) bool {
 }
 
 // arm injects a fault of commands into all proxies that it may strike.
-func (p *place) arm(f Fault, do redisproxy.Action) map[*redisproxy.Proxy]*redisproxy.Injection {
+func (p *host) arm(f Fault, do redisproxy.Action) map[*redisproxy.Proxy]*redisproxy.Injection {
 	injections := make(map[*redisproxy.Proxy]*redisproxy.Injection)
 	each(p.struck(f), func(front *redisproxy.Proxy) {
 		injections[front] = front.Inject(redisproxy.Fault{Match: matcher(f), Do: do, Times: f.Times})
@@ -95,7 +93,7 @@ func (p *place) arm(f Fault, do redisproxy.Action) map[*redisproxy.Proxy]*redisp
 	return injections
 }
 
-// disarm ends it, and returns how many commands it has struck.
+// disarm removes the faults, and returns the number of struck commands.
 func disarm(injections map[*redisproxy.Proxy]*redisproxy.Injection) (hits int) {
 	for _, in := range injections {
 		in.Remove()
@@ -111,7 +109,7 @@ func matcher(f Fault) redisproxy.Matcher {
 	return redisproxy.Script(f.Command)
 }
 
-func (p *place) strikeCommand(f Fault) bool {
+func (p *host) strikeCommand(f Fault) bool {
 	injections := p.arm(f, actions[f.Name])
 	time.Sleep(f.For)
 	return disarm(injections) > 0

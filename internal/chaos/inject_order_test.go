@@ -12,15 +12,15 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// pauseWrites lets no writes through for a while, as a failover does. A minion is told
-// to end meanwhile, when its blocking move is one that the server has postponed.
+// pauseWrites lets the server hold all writes for a while, as a failover does. Meanwhile a minion
+// is told to end, while the server has postponed its blocking move.
 func (s *stage) pauseWrites(ctx context.Context, f Fault, admin *goredis.Client) error {
 	if err := admin.Do(ctx, "client", "pause", f.For.Milliseconds(), "write").Err(); err != nil {
 		return err
 	}
 	over := time.Now().Add(f.For)
 	time.Sleep(f.For - moveLasts/4)
-	s.beside(f, func(p *place) {
+	s.beside(f, func(p *host) {
 		hit := Event{Kind: Hit, Fault: EndProcess, Target: p.process(), At: time.Now().UnixNano()}
 		p.current.Terminate(s)
 		p.start()
@@ -30,10 +30,10 @@ func (s *stage) pauseWrites(ctx context.Context, f Fault, admin *goredis.Client)
 	return nil
 }
 
-// beside strikes the minion that a fault of the server names, unless it is struck
+// beside strikes the minion that a fault of the server names, unless another fault strikes it
 // already.
-func (s *stage) beside(f Fault, strike func(*place)) {
-	p := s.places[f.Victim]
+func (s *stage) beside(f Fault, strike func(*host)) {
+	p := s.hosts[f.Victim]
 	if p == nil || !p.mu.TryLock() {
 		return
 	}
@@ -41,8 +41,7 @@ func (s *stage) beside(f Fault, strike func(*place)) {
 	strike(p)
 }
 
-// refuseWrites makes a server refuse all writes for a while, as one whose replicas
-// are gone.
+// refuseWrites makes a server refuse all writes for a while, like a server whose replicas are lost.
 func (s *stage) refuseWrites(ctx context.Context, f Fault, admin *goredis.Client) error {
 	if err := admin.ConfigSet(ctx, "min-replicas-to-write", "2").Err(); err != nil {
 		return err
@@ -51,11 +50,11 @@ func (s *stage) refuseWrites(ctx context.Context, f Fault, admin *goredis.Client
 	return persist(func() error { return admin.ConfigSet(ctx, "min-replicas-to-write", "0").Err() })
 }
 
-// loseRegistrations removes what is known of the minions of a queue. One of them dies
-// just before, so only others can find what it held.
+// loseRegistrations removes the registrations of the minions of a queue. One of these minions is
+// killed just before, so only other minions can find its tasks.
 func (s *stage) loseRegistrations(ctx context.Context, f Fault) error {
 	key := "{arbiter:" + s.template.Queues[f.Queue%len(s.template.Queues)] + "}:minions"
-	lose := func() error { // wherever it is
+	lose := func() error { // on whichever server it is
 		var errs []error
 		for _, admin := range s.admins {
 			err := admin.Del(ctx, key).Err()
@@ -68,7 +67,7 @@ func (s *stage) loseRegistrations(ctx context.Context, f Fault) error {
 	}
 	lost := false
 	var err error
-	s.beside(f, func(p *place) {
+	s.beside(f, func(p *host) {
 		hit := Event{Kind: Hit, Fault: KillProcess, Target: p.process(), At: time.Now().UnixNano()}
 		p.current.Kill()
 		lost, err = true, persist(lose)
@@ -82,9 +81,8 @@ func (s *stage) loseRegistrations(ctx context.Context, f Fault) error {
 	return err
 }
 
-// switchover lets the master and its replica change places, as an operator does before
-// the machine of one is shut down. The master pauses writes until the other one has
-// all of them.
+// switchover lets the master and its replica exchange their roles, as an operator does before a
+// shutdown of one machine. The master pauses writes until the replica has all of them.
 func (s *stage) switchover(ctx context.Context) error {
 	at := s.node(0)
 	other := len(s.nodes) - 1 - at
@@ -100,7 +98,7 @@ func (s *stage) switchover(ctx context.Context) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the master and its replica do not change places: %s", old)
+			return fmt.Errorf("the master and its replica have not exchanged their roles: %s", old)
 		}
 	}
 }

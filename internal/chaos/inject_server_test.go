@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// strikeServer carries out a fault of a server, and adds to the hit what there is
-// to say of it.
+// strikeServer carries out a fault of a server. It adds details to the hit.
 func (s *stage) strikeServer(f Fault, hit *Event) {
 	ctx := context.Background()
 	at := s.node(f.Node)
@@ -63,7 +62,7 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 	case FillMemory:
 		err = admin.ConfigSet(ctx, "maxmemory", "1mb").Err()
 		time.Sleep(f.For)
-		for range 10 { // it must not stay so
+		for range 10 { // the setting must not stay
 			if e := admin.ConfigSet(ctx, "maxmemory", "0").Err(); e == nil {
 				break
 			} else if err = e; true {
@@ -71,25 +70,25 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 			}
 		}
 	default:
-		err = fmt.Errorf("no fault is called %q", f.Name)
+		err = fmt.Errorf("there is no fault %q", f.Name)
 	}
 	if err != nil {
 		s.Errorf("%v: %v", f, err)
 	}
 }
 
-// failover kills the first node for good, and waits until its replica serves. One that
-// hangs is killed only then: till then its connections are open.
+// failover kills the first node for good, and waits until its replica serves. If hangs is set, the
+// node first hangs for a while with open connections.
 func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
 	at := s.node(0)
-	other := len(s.nodes) - 1 - at // of the master and its replica
+	other := len(s.nodes) - 1 - at // the replica, after the other nodes
 	master, heir := s.nodes[at], s.admins[other]
 	_, port, _ := net.SplitHostPort(heir.Options().Addr)
-	// A replica that has lost its master for a while, as after a restart, may be
-	// behind by more than what the checker allows.
+	// A replica that was disconnected from its master, for example by a restart, may be further
+	// behind than the checker allows.
 	err := persist(func() error {
 		if n, err := s.admins[at].Wait(ctx, 1, time.Second).Result(); err != nil || n < 1 {
-			return fmt.Errorf("the replica is not in step: %d, %w", n, err)
+			return fmt.Errorf("the replica is not in sync: %d, %w", n, err)
 		}
 		return nil
 	})
@@ -109,7 +108,7 @@ func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
 		if s.template.Cluster {
 			ready = ready && strings.Contains(heir.ClusterInfo(ctx).Val(), "cluster_state:ok")
 		}
-		for _, g := range s.guards { // they tell clients, which close what they have
+		for _, g := range s.sentinels { // sentinels notify clients, which close their connections
 			at := g.Do(ctx, "sentinel", "get-master-addr-by-name", s.template.Master).String()
 			ready = ready && strings.Contains(at, port)
 		}
@@ -120,10 +119,10 @@ func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return errors.New("the replica does not take over")
+			return errors.New("the replica has not taken over in time")
 		}
 	}
 }
 
-// heard is how long clients may take to hear of a new master.
+// heard is how long clients may take to learn of a new master.
 const heard = 200 * time.Millisecond

@@ -13,12 +13,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// slotPart is how many keys move at a time.
+// slotPart is the number of keys that move at a time.
 const slotPart = 3
 
-// moveSlot moves the slot of a queue to the node that the fault names, or the one
-// after it, part by part, and leaves it half-way for a while: some of its keys are
-// here and some there.
+// moveSlot moves the hash slot of a queue to the node that the fault names, or to the next node. It
+// moves some keys at a time, and pauses half-way, when some keys are on one node and some on the
+// other.
 func (s *stage) moveSlot(ctx context.Context, f Fault) (told string, err error) {
 	queue := s.template.Queues[f.Queue%len(s.template.Queues)]
 	ask := s.admins[s.node(f.Node)]
@@ -75,7 +75,7 @@ func (s *stage) moveSlot(ctx context.Context, f Fault) (told string, err error) 
 		}
 		moved += len(keys)
 	}
-	// First where it is now, so that nobody is sent to and fro.
+	// The new owner first, so that no client is redirected back and forth.
 	for _, node := range append([]int{to, from}, s.masters()...) {
 		if err := do(s.admins[node], "cluster", "setslot", slot, "node", dstID); err != nil {
 			return "", err
@@ -84,8 +84,8 @@ func (s *stage) moveSlot(ctx context.Context, f Fault) (told string, err error) 
 	return "queue " + queue + ", " + strconv.Itoa(moved) + " keys", nil
 }
 
-// persist does something until it succeeds: what was begun must be ended, and for
-// seconds after a fault the cluster may be down.
+// persist calls do until it succeeds. An operation that has begun must be completed, and a cluster
+// may be down for seconds after a fault.
 func persist(do func() error) (err error) {
 	for deadline := time.Now().Add(takeover); ; time.Sleep(50 * time.Millisecond) {
 		if err = do(); err == nil || time.Now().After(deadline) {
@@ -94,7 +94,7 @@ func persist(do func() error) (err error) {
 	}
 }
 
-// masters are the places of those that serve.
+// masters returns the indexes of the nodes that serve.
 func (s *stage) masters() []int {
 	all := make([]int, s.on.Nodes)
 	for i := range all {
@@ -103,7 +103,7 @@ func (s *stage) masters() []int {
 	return all
 }
 
-// ownerOf returns the place of the master that has a slot.
+// ownerOf returns the index of the master that has a hash slot.
 func (s *stage) ownerOf(ctx context.Context, admin *redis.Client, slot int) (int, error) {
 	shards, err := admin.ClusterShards(ctx).Result()
 	if err != nil {
@@ -119,5 +119,5 @@ func (s *stage) ownerOf(ctx context.Context, admin *redis.Client, slot int) (int
 			}
 		}
 	}
-	return 0, fmt.Errorf("slot %d has no master that is known", slot)
+	return 0, fmt.Errorf("no known node is the master of hash slot %d", slot)
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// carryOut carries a plan out and returns when all of it is over.
+// carryOut carries a plan out, and returns when all its faults are over.
 func (s *stage) carryOut(plan []Fault) {
 	began := time.Now()
 	var all sync.WaitGroup
@@ -18,8 +18,8 @@ func (s *stage) carryOut(plan []Fault) {
 	}
 }
 
-// cut carries out the small faults, beside all others, and returns when all of
-// them are over.
+// cut carries out the small faults at the same time as all others, and returns when all of them are
+// over.
 func (s *stage) cut(plan []Fault) {
 	began := time.Now()
 	var all sync.WaitGroup
@@ -28,25 +28,25 @@ func (s *stage) cut(plan []Fault) {
 		time.Sleep(time.Until(began.Add(f.At)))
 		all.Go(func() {
 			hit := Event{Kind: Hit, Fault: f.Name, Target: f.Target, At: time.Now().UnixNano()}
-			if s.places[f.Target].strikeCommand(f) {
+			if s.hosts[f.Target].strikeCommand(f) {
 				s.over(hit)
 			}
 		})
 	}
 }
 
-// inject carries out a fault, and notes it if it has struck.
+// inject carries out a fault, and records it if it has struck.
 func (s *stage) inject(f Fault) {
 	hit := Event{Kind: Hit, Fault: f.Name, Target: f.Target}
 	if f.Target == Server {
-		s.server.Lock() // one after the other, should one take longer than planned
+		s.server.Lock() // one after the other, even if a fault takes longer than planned
 		defer s.server.Unlock()
 		hit.At = time.Now().UnixNano()
 		s.strikeServer(f, &hit)
 		s.over(hit)
 		return
 	}
-	p := s.places[f.Target]
+	p := s.hosts[f.Target]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	hit.At = time.Now().UnixNano()
@@ -67,7 +67,7 @@ func (s *stage) over(hit Event) {
 	s.ledger.Note(hit)
 }
 
-func (p *place) strikeProcess(f Fault) {
+func (p *host) strikeProcess(f Fault) {
 	switch f.Name {
 	case KillProcess:
 		p.current.Kill()

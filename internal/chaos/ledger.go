@@ -18,8 +18,8 @@ type Ledger struct {
 	file *os.File
 }
 
-// OpenLedger opens the ledger of a process in a folder. Skew is how far the
-// process' clock is ahead of the others'.
+// OpenLedger opens the ledger of a process in a folder. skew is how far the clock of the process is
+// ahead of the other clocks.
 func OpenLedger(dir, proc string, skew time.Duration) (*Ledger, error) {
 	f, err := os.OpenFile(filepath.Join(dir, proc+".ledger"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
@@ -28,13 +28,13 @@ func OpenLedger(dir, proc string, skew time.Duration) (*Ledger, error) {
 	return &Ledger{proc: proc, skew: skew, file: f}, nil
 }
 
-// Now returns the time, by the clock that all share.
+// Now returns the time of the clock that all processes share.
 func (l *Ledger) Now() int64 { return l.at(time.Now()) }
 
 func (l *Ledger) at(t time.Time) int64 { return t.Add(-l.skew).UnixNano() }
 
-// Note appends events, as of now unless they have times. It panics if it can't:
-// a process whose ledger has gaps must not go on.
+// Note appends events. An event without a time gets the current one. Note panics if the write
+// fails, because a process must not go on with gaps in its ledger.
 func (l *Ledger) Note(events ...Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,8 +57,8 @@ func (l *Ledger) Note(events ...Event) {
 // Close closes the file.
 func (l *Ledger) Close() error { return l.file.Close() }
 
-// ReadLedgers returns the events of all ledgers in a folder. A process that was
-// killed while it wrote may have left half a line at the end; it is left out.
+// ReadLedgers returns the events of all ledgers in a folder. A process that is killed while it
+// writes may leave half a line at the end, which is ignored.
 func ReadLedgers(dir string) ([]Event, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.ledger"))
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Ledgers of several processes are read together. Half a line at the end is what
-// a process left that was killed while it wrote; in the middle it is an error.
+// The ledgers of several processes are read together. Half a line at the end is left by a process
+// that was killed while it wrote. Half a line in the middle is an error.
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -39,7 +39,7 @@ func TestLedger(t *testing.T) {
 	add(`{"at":9,"ki`)
 	all, err := ReadLedgers(dir)
 	if err != nil || len(all) != 4 {
-		t.Fatalf("%d events, %v", len(all), err)
+		t.Fatalf("ReadLedgers returned %d events, %v", len(all), err)
 	}
 	if e := all[0]; e.Proc != "m0.1" || e.Kind != Start || e.Attempt != 1 || e.Up[0] != "x" || e.At < before {
 		t.Errorf("%+v", e)
@@ -49,6 +49,6 @@ func TestLedger(t *testing.T) {
 	}
 	add("\n")
 	if _, err := ReadLedgers(dir); err == nil || !strings.Contains(err.Error(), "m0.1.ledger line 3") {
-		t.Errorf("half a line in the middle: %v", err)
+		t.Errorf("half a line in the middle: the error is %v", err)
 	}
 }

@@ -14,18 +14,19 @@ import (
 )
 
 const (
-	// longs are how many tasks run for long at a time, for each submitter.
+	// longs is the number of long tasks that each submitter has in progress.
 	longs = 6
-	// longest is how long such a task runs at most.
+	// longest is the longest time that such a task runs.
 	longest = 6 * time.Second
-	// between is how long after one crowd the next one comes.
+	// between is the time between two crowds.
 	between = 15 * time.Second
-	// conviction is how long it may take until a task is given up that ends processes.
+	// conviction is how long it may take until a task that ends processes is given up.
 	conviction = 10 * time.Second
 )
 
-// vigil sends tasks until a time that several outages and deaths can strike, and crowds.
-func (s *submitter) vigil(ctx context.Context, rnd *rand.Rand, until int64) {
+// longLoad sends long tasks, which several outages and deaths can strike, and crowds, until the given
+// time.
+func (s *submitter) longLoad(ctx context.Context, rnd *rand.Rand, until int64) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	next := s.ledger.Now()
@@ -42,7 +43,7 @@ func (s *submitter) vigil(ctx context.Context, rnd *rand.Rand, until int64) {
 	}
 }
 
-// long sends tasks that run until a time, and waits for them.
+// long sends tasks that run until the given time, and waits for them.
 func (s *submitter) long(ctx context.Context, rnd *rand.Rand, till int64) {
 	keys := make([]string, longs)
 	calls := make([]task.Call[string], longs)
@@ -53,9 +54,8 @@ func (s *submitter) long(ctx context.Context, rnd *rand.Rand, till int64) {
 	s.sendAndWait(ctx, rnd, keys, calls)
 }
 
-// crowd sends more tasks to a queue than run at a time, and among them one that ends the
-// process that runs it. So minions die with tasks that they have started, and others that
-// they hold.
+// crowd sends more tasks to a queue than can run at a time. One of them ends the process that runs
+// it. So minions die with tasks that they have started, and with tasks that they only hold.
 func (s *submitter) crowd(ctx context.Context, rnd *rand.Rand) {
 	keys := make([]string, 4*s.Slots)
 	calls := make([]task.Call[string], len(keys))
@@ -77,8 +77,8 @@ func (s *submitter) sendAndWait(ctx context.Context, rnd *rand.Rand, keys []stri
 	}
 }
 
-// otherKey returns a new key that those of [submitter.key] do not depend on, so that seeds
-// mean what they did.
+// otherKey returns a new key. It does not advance the counter of [submitter.key], so the load of
+// existing seeds does not change.
 func (s *submitter) otherKey(kind string) string {
 	return fmt.Sprintf("%s-%s%d", s.Name, kind, s.others.Add(1))
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// pipe sends one of 2 to 5 steps; some fail in the middle.
+// pipe sends a pipe of 2 to 5 steps. Some fail in the middle.
 func (s *submitter) pipe(ctx context.Context, rnd *rand.Rand) {
 	flow := &Flow{Pipe: true, Fails: rnd.IntN(8) == 0}
 	key, n := s.key(), 2+rnd.IntN(4)
@@ -51,8 +51,8 @@ func (s *submitter) pipe(ctx context.Context, rnd *rand.Rand) {
 	s.result(ctx, key, fut)
 }
 
-// group sends one of up to 20 members, perhaps of none, with a callback and a
-// finalizer; some have a member that fails, and some of these don't mind.
+// group sends a group of up to 20 members, perhaps of none, with a callback and a finalizer. Some
+// groups have a member that fails, and some of these collect failures.
 func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
 	key := s.key()
 	calls := make([]task.Call[string], rnd.IntN(21))
@@ -68,7 +68,7 @@ func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
 		flow.Members = append(flow.Members, a.Key)
 	}
 	opts := []arbiter.GroupOption{arbiter.Finalizer(s.work(rnd, workArgs{Key: flow.Finalizer}), 0)}
-	if flow.Collect { // its callback can't take what isn't there
+	if flow.Collect { // a callback with typed arguments can't take a missing result
 		opts = append(opts, arbiter.CollectAll(), arbiter.Callback(s.work(rnd, workArgs{Key: flow.Callback})))
 	}
 	s.ledger.Note(Event{Kind: Send, Key: key, Flow: flow})
@@ -97,7 +97,7 @@ func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
 	s.groupResult(ctx, key, g)
 }
 
-// groupResult waits for the result of a group and notes it.
+// groupResult waits for the result of a group and records it.
 func (s *submitter) groupResult(ctx context.Context, key string, g *arbiter.GroupFuture[string]) {
 	var v string
 	err := g.Result(ctx, &v)
@@ -107,14 +107,14 @@ func (s *submitter) groupResult(ctx context.Context, key string, g *arbiter.Grou
 	}
 }
 
-// killFlow kills a group or pipe that was sent, early or late, and notes the
-// verdict on each of its parts.
+// killFlow kills a group or pipe that was sent, early or late. It records the verdict on each of
+// its parts.
 func (s *submitter) killFlow(ctx context.Context, rnd *rand.Rand, key string, flow *Flow, id task.ID) {
 	time.Sleep(upTo(rnd, 100*time.Millisecond))
 	s.ledger.Note(Event{Kind: Kill, Key: key})
 	for try := 0; try < 20 && ctx.Err() == nil; try++ {
 		killed, err := s.arb.KillGroup(ctx, id)
-		if err != nil { // it may be killed in part
+		if err != nil { // the flow may be killed in part
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
@@ -134,7 +134,7 @@ func (s *submitter) killFlow(ctx context.Context, rnd *rand.Rand, key string, fl
 	}
 }
 
-// killMember kills a member of a flow that was sent.
+// killMember kills one member of a flow that was sent.
 func (s *submitter) killMember(ctx context.Context, flow *Flow, id task.ID, i int) {
 	g, err := s.arb.FindGroup(ctx, id)
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *submitter) killMember(ctx context.Context, flow *Flow, id task.ID, i in
 	}
 }
 
-// memberKeys tells the parts of a flow by their ids, as far as they are known.
+// memberKeys returns the keys of the parts of a flow by their ids, as far as the ids are known.
 func (s *submitter) memberKeys(ctx context.Context, flow *Flow, id task.ID) map[task.ID]string {
 	keys := make(map[task.ID]string)
 	g, err := s.arb.FindGroup(ctx, id)
@@ -170,5 +170,5 @@ func (s *submitter) memberKeys(ctx context.Context, flow *Flow, id task.ID) map[
 	return keys
 }
 
-// inPart marks an error of a flow: parts of it may be stored.
+// inPart marks the error of a flow as indeterminate, because parts of the flow may be stored.
 func inPart(err error) error { return fmt.Errorf("%w in part: %w", task.ErrIndeterminate, err) }

@@ -19,7 +19,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// signed is how the arbiters in one place and all minions encode what they send.
+// signed is the codec of the arbiters on one host, and of all minions.
 var signed = func() codec.Codec {
 	c, err := codec.Sign(codec.Msgpack(), []byte("the key of the chaos suite, 32 B"))
 	if err != nil {
@@ -28,11 +28,11 @@ var signed = func() codec.Codec {
 	return c
 }()
 
-// seals reports whether a submitter seals what it sends. It reads nothing without a seal;
-// the others have no key.
+// seals reports whether a submitter seals the tasks that it sends. Such a submitter reads sealed
+// results only. The other submitters have no key.
 func seals(name string) bool { return name[:2] == "s1" }
 
-// sealing are the options of a submitter.
+// sealing returns the options of a submitter.
 func sealing(name string, opts ...arbiter.Option) []arbiter.Option {
 	if seals(name) {
 		opts = append(opts, arbiter.Codec(signed))
@@ -40,13 +40,13 @@ func sealing(name string, opts ...arbiter.Option) []arbiter.Option {
 	return opts
 }
 
-// Minions and the audit understand both. What handlers send is sealed.
+// Minions and the audit read both codecs. Handlers seal the tasks that they send.
 var (
 	ofMinions = minion.Codecs(signed, codec.Msgpack())
 	ofAudit   = []arbiter.Option{arbiter.Codec(codec.Msgpack()), arbiter.Codecs(signed)}
 )
 
-// spy is somebody who reads what is stored, and has no key.
+// spy reads stored tasks and has no key.
 type spy struct{ copies chan *broker.Task }
 
 func newSpy() *spy { return &spy{make(chan *broker.Task, 8)} }
@@ -62,7 +62,7 @@ func (b *tapped) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	return b.Broker.Enqueue(ctx, tasks)
 }
 
-// simTapped is the same in the simulation.
+// simTapped is a tapped broker of the simulation.
 type simTapped struct {
 	*faulty.Broker
 	*spy
@@ -73,10 +73,10 @@ func (b *simTapped) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	return b.Broker.Enqueue(ctx, tasks)
 }
 
-// replayed is how often what is sent alone is stored again: once in so many.
+// replayed is the interval of replays: the spy stores one of this many single tasks again.
 const replayed = 10
 
-// listen copies some of the tasks that are sent alone and start soon.
+// listen copies some of the single tasks that start soon.
 func (s *spy) listen(tasks []*broker.Task) {
 	for _, t := range tasks {
 		if t.ID[len(t.ID)-1]%replayed != 0 || t.Group != (broker.ID{}) || t.Blocked || t.Delay > time.Second {
@@ -86,12 +86,12 @@ func (s *spy) listen(tasks []*broker.Task) {
 		again.Payload, again.Meta = slices.Clone(t.Payload), maps.Clone(t.Meta)
 		select {
 		case s.copies <- &again:
-		default: // enough of them are on their way
+		default: // enough copies are waiting
 		}
 	}
 }
 
-// attack stores what was sealed for one task again as another one, until ctx ends.
+// attack stores data that was sealed for one task as another task, until ctx ends.
 func (s *spy) attack(ctx context.Context, rnd *rand.Rand, b broker.Broker, ledger Noter) {
 	for {
 		var t *broker.Task
@@ -104,7 +104,7 @@ func (s *spy) attack(ctx context.Context, rnd *rand.Rand, b broker.Broker, ledge
 		old := t.ID
 		t.ID = broker.NewTaskID(t.Queue, t.Unique)
 		e := Event{Kind: Replayed, ID: t.ID.String(), Value: old.String()}
-		ledger.Note(e) // it may start before Enqueue returns
+		ledger.Note(e) // the new task may start before Enqueue returns
 		if err := b.Enqueue(ctx, []*broker.Task{t}); err != nil {
 			continue
 		}
@@ -115,7 +115,7 @@ func (s *spy) attack(ctx context.Context, rnd *rand.Rand, b broker.Broker, ledge
 	}
 }
 
-var errNotForged = errors.New("it has not failed as one that carries the seal of another task")
+var errNotForged = errors.New("the task with the seal of another task has not failed")
 
 // forged waits until a task has failed.
 func forged(ctx context.Context, b broker.Broker, id task.ID) error {

@@ -12,9 +12,9 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// squad asks for one of 2 to 8 members, of one queue or several; some have too
-// few slots and are refused, some are killed, some have a member that fails. What
-// is refused is not asked for again: another try would be another squad.
+// squad asks for a squad of 2 to 8 members, of one queue or several. Some need more slots than
+// there are and are refused, some are killed, and some have a member that fails. A refused squad is
+// not sent again: a second try would be another squad.
 func (s *submitter) squad(ctx context.Context, rnd *rand.Rand) {
 	key := s.key()
 	flow := &Flow{Squad: true, Callback: s.key(), Finalizer: s.key(), Fails: rnd.IntN(6) == 0}

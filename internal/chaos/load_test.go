@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// load sends something and waits for what comes of it.
+// load sends a task or a flow, and waits for its result.
 func (s *submitter) load(ctx context.Context, rnd *rand.Rand) {
 	switch rnd.IntN(12) {
 	case 0, 1, 2, 3, 4:
@@ -32,10 +32,11 @@ func (s *submitter) load(ctx context.Context, rnd *rand.Rand) {
 
 func upTo(rnd *rand.Rand, d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
 
-// work binds a call to some queue. One in four is so large that the broker on
-// Redis keeps it apart; and some of the others only minions of the newer build can run.
+// work binds a call to a random queue. One call in four is so large that the broker on Redis stores
+// its payload in a separate record. Some of the other calls can be run only by minions of the newer
+// build.
 func (s *submitter) work(rnd *rand.Rand, a workArgs) task.Call[string] {
-	if a.Key[len(a.Key)-1]%4 == 0 { // no random number, so that seeds mean what they did
+	if a.Key[len(a.Key)-1]%4 == 0 { // no random number, so the load of existing seeds does not change
 		a.Ballast = strings.Repeat("x", 10_000)
 	}
 	if a.Key[len(a.Key)-1]%4 == 1 {
@@ -48,7 +49,7 @@ func (s *submitter) queue(rnd *rand.Rand) task.Option {
 	return task.Queue(s.Queues[rnd.IntN(len(s.Queues))])
 }
 
-// tasks sends up to 40 at a time: most are plain, some fail, are delayed or expire.
+// tasks sends up to 40 tasks at a time. Most are plain, and some fail, are delayed or expire.
 func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 	keys := make([]string, 1+rnd.IntN(40))
 	calls := make([]task.Call[string], len(keys))
@@ -66,18 +67,18 @@ func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 		calls[i] = s.work(rnd, a)
 		if rnd.IntN(10) == 0 {
 			most := 500 * time.Millisecond
-			if rnd.IntN(4) == 0 { // so that some become due in any outage
+			if rnd.IntN(4) == 0 { // so that some become due during every outage
 				most = 3 * time.Second
 			}
 			calls[i] = calls[i].With(task.Delay(upTo(rnd, most)))
 		}
 	}
-	within := make([]time.Duration, len(calls)) // no random numbers, so that seeds mean what they did
+	within := make([]time.Duration, len(calls)) // no random numbers, so the load of existing seeds does not change
 	for i := range calls {
 		switch i % 8 {
-		case 5: // some are done by then, others wait for a slot or a retry, or run
+		case 5: // by then some are done, others wait for a slot or a retry, or run
 			within[i] = time.Duration(10+20*i) * time.Millisecond
-		case 7: // its time never comes
+		case 7: // it is due only after its deadline
 			within[i] = time.Duration(10+20*i) * time.Millisecond
 			calls[i] = calls[i].With(task.Delay(time.Hour))
 		}
@@ -86,7 +87,7 @@ func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for i, fut := range futs {
-		if within[i] > 0 { // when it ends is judged, whatever becomes of the others
+		if within[i] > 0 { // the time of its end is judged, even if the wait for the others fails
 			all.Go(func() { s.result(ctx, keys[i], fut) })
 		}
 	}
@@ -97,7 +98,7 @@ func (s *submitter) tasks(ctx context.Context, rnd *rand.Rand) {
 	}
 }
 
-// family sends a task that sends others.
+// family sends a task that sends other tasks.
 func (s *submitter) family(ctx context.Context, rnd *rand.Rand) {
 	key := s.key()
 	call := s.work(rnd, workArgs{Key: key, Children: rnd.IntN(4), Promises: 1 + rnd.IntN(2), Fail: rnd.IntN(2)})
@@ -106,12 +107,11 @@ func (s *submitter) family(ctx context.Context, rnd *rand.Rand) {
 	}
 }
 
-// brief is how long tasks run whose kill shall meet their return.
+// brief is how long tasks run whose kill is meant to race with their return.
 const brief = 30 * time.Millisecond
 
-// kills sends some, early, late, or never to start, and kills them. Some are
-// killed when they are about to return an error, and their minion has not heard
-// of the kill.
+// kills sends tasks and kills them: early, late, or before they start. Some are killed when they
+// are about to return an error, and before their minion has heard of the kill.
 func (s *submitter) kills(ctx context.Context, rnd *rand.Rand) {
 	narrow := rnd.IntN(2) == 0
 	keys := make([]string, 1+rnd.IntN(5))

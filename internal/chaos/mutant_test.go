@@ -15,15 +15,15 @@ import (
 )
 
 var (
-	mutants = flag.String("mutants", "", "run TestMutants on the mutants whose names contain this; all for all of them")
-	tries   = flag.Uint64("mutants.seeds", 8, "how many seeds TestMutants tries before a mutant counts as missed")
+	mutants = flag.String("mutants", "", "the mutants of TestMutants: those whose names contain this text, or all")
+	tries   = flag.Uint64("mutants.seeds", 8, "the number of seeds that TestMutants tries before a mutant counts as missed")
 )
 
-// Each known mutant breaks a guarantee, and the checker sees it. It takes some
-// minutes, and so runs only when it is asked for by -mutants.
+// Each known mutant breaks a guarantee, and the checker finds it. The test takes several minutes,
+// so it runs only with -mutants.
 func TestMutants(t *testing.T) {
 	if *mutants == "" {
-		t.Logf("%d mutants are left alone; -args -mutants all runs them", len(known))
+		t.Logf("the %d mutants do not run; -args -mutants all runs them", len(known))
 	}
 	for _, m := range known {
 		source, err := os.ReadFile(filepath.Join("..", "..", m.file))
@@ -31,7 +31,7 @@ func TestMutants(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := strings.Count(string(source), m.old); n != 1 {
-			t.Errorf("%s: what it changes is %d times in %s", m.name, n, m.file)
+			t.Errorf("%s: the text to change is %d times in %s, want once", m.name, n, m.file)
 			continue
 		}
 		if *mutants != "all" && (*mutants == "" || !strings.Contains(m.name, *mutants)) {
@@ -54,12 +54,12 @@ func TestMutants(t *testing.T) {
 		}
 		t.Logf("caught %s, in %v\n  %s", m.name, time.Since(began).Round(time.Second), seen)
 		if m.added != "" {
-			t.Logf("  it survived at first; what was added for it: %s", m.added)
+			t.Logf("  the suite did not find it at first; added since then: %s", m.added)
 		}
 	}
 }
 
-// scratch copies what a run needs of the module.
+// scratch copies the parts of the module that a run needs.
 func scratch(t *testing.T, dir string) {
 	t.Helper()
 	for _, part := range []string{"arbiter", "broker", "codec", "internal", "minion", "task"} {
@@ -88,8 +88,8 @@ func names(all []Verdict) []string {
 	return out
 }
 
-// caught runs the suite in a copy, and returns the first thing that the checker
-// says is broken.
+// caught runs the suite in a copy of the module, and returns the first broken rule that the checker
+// reports.
 func caught(t *testing.T, dir string, seed uint64, more []string) string {
 	t.Helper()
 	args := []string{"test", "./internal/chaos", "-count=1", "-run", "^TestChaos$", "-args",

@@ -5,15 +5,16 @@ package chaos
 // mutant is a fault that is put into a copy of the module.
 type mutant struct {
 	name string
-	file string // from the module's root
-	old  string // is there once
+	file string // path from the root of the module
+	old  string // the text to replace, which must occur once
 	new  string
-	// added is what the suite was given for it, if it survived at first.
+	// added names the addition to the suite that made it find the mutant, if it did not find it at
+	// first.
 	added string
 }
 
-// known are those that the suite must catch: the faults of others that can be put
-// into this system, and those that its own rules are there for.
+// known are the mutants that the suite must find: faults of other systems that this system could
+// have, and a fault for each of the checker's rules.
 var known = []mutant{
 	{
 		"a late settlement counts", "broker/redis/lua/settle.lua",
@@ -27,22 +28,22 @@ var known = []mutant{
 		"a minion's death uses up a retry", "broker/redis/lua/leave.lua",
 		"string.sub(again, 1, 23)", "string.sub(again, 1, 21) .. big(number(msg, 22, 2) + 1, 2)", "",
 	}, {
-		"what a lost reply had is forgotten", "broker/redis/lua/adopt.lua",
+		"the tasks of a lost reply are not handed out again", "broker/redis/lua/adopt.lua",
 		"return { now(), redis.call('HKEYS', KEYS[1]) }", "return { now(), {} }", "",
 	}, {
 		"a repeated enqueue stores again", "broker/redis/lua/enqueue_plain.lua",
 		"if known[i] then", "if false then", "",
 	}, {
 		"a killed task is retried as one that failed", "broker/redis/lua/settle.lua",
-		"local is = verb ~= 'finish' and stopping and", "local is = false and", "kills that meet the return, and the rule that what is returned after the kill is the last",
+		"local is = verb ~= 'finish' and stopping and", "local is = false and", "kills that race with the return, and the rule that an attempt that returns after the kill is the last",
 	}, {
 		"a kill of a waiting task leaves no tombstone", "broker/redis/lua/cancel.lua",
 		"redis.call('SADD', gone, unpack(tombs))", "", "",
 	}, {
-		"deadlines of tasks that wait are not watched", "broker/redis/lua/enqueue.lua",
+		"the deadlines of waiting tasks are not watched", "broker/redis/lua/enqueue.lua",
 		"redis.call('ZADD', deadlines, unpack(limits))", "", "tasks with deadlines in the load",
 	}, {
-		"a task that expires while it is looked for is ended though it runs", "broker/redis/lua/cancel.lua",
+		"a running task whose deadline passes during the search for expired tasks is ended", "broker/redis/lua/cancel.lua",
 		"local by = owned[id] and", "local by = not expiring and owned[id] and", "tasks with deadlines in the load",
 	}, {
 		"a task fails at the first minion that can't run it", "minion/verdict.go",
@@ -54,7 +55,7 @@ var known = []mutant{
 		"members are counted down instead of kept in a set", "broker/redis/lua/flow_arrive.lua",
 		"if not known[k] and not seen[place] then", "if not seen[place] then", "",
 	}, {
-		"the lease is that of the receipt", "broker/redis/lua/beat.lua",
+		"heartbeats do not renew the lease", "broker/redis/lua/beat.lua",
 		"redis.call('ZADD', minions, 'XX', t + lease, minion)", "", "",
 	}, {
 		"a dead minion's tasks are dropped", "broker/redis/lua/leave.lua",
@@ -64,46 +65,46 @@ var known = []mutant{
 		"r.out.failed(\"settle\", err)\n\t\t}\n\t\tif len(batch) > 0",
 		"r.out.failed(\"settle\", err)\n\t\t\ts.giveUp(batch, err)\n\t\t\treturn\n\t\t}\n\t\tif len(batch) > 0", "",
 	}, {
-		"arrivals are confirmed though what follows has failed", "internal/flow/driver.go",
+		"arrivals are confirmed although following them has failed", "internal/flow/driver.go",
 		"id, bad))\n\t\t\tcontinue\n", "id, bad))\n", "",
 	}, {
 		"idle minions are not woken", "broker/redis/lua/push.lua",
 		"if was <= 1 and redis.call('EXISTS', watch) == 1 then", "if false then",
 		"probes of idle minions, and the rule that they start promptly",
 	}, {
-		"a bare pop: what is handed out is kept nowhere", "broker/redis/lua/dequeue.lua",
+		"a task that is handed out is not stored any more", "broker/redis/lua/dequeue.lua",
 		"redis.call('HSET', flight, unpack(pairs))", "", "",
 	}, {
-		"what a blocking move brought is lost with its minion", "broker/redis/lua/leave.lua",
+		"a task that a blocking move took is lost with its minion", "broker/redis/lua/leave.lua",
 		"absorb(claim, flight, odd)", "", "",
 	}, {
-		"a retry removes, then fails", "broker/redis/lua/settle.lua",
+		"a retry removes the task, and then fails", "broker/redis/lua/settle.lua",
 		"local again, dues = {}, {}",
 		"if owner and #settled > 0 then\n      redis.call('HDEL', flight, unpack(settled))\n" +
 			"      if tonumber(lease) - t < 1400 then\n        return redis.error_reply('ERR no lease')\n      end\n    end\n    local again, dues = {}, {}",
 		"",
 	}, {
-		"what is settled stays with its minion, and comes back with its death", "broker/redis/lua/settle.lua",
+		"a settled task stays with its minion, and is recovered after the death of the minion", "broker/redis/lua/settle.lua",
 		"redis.call('HDEL', flight, unpack(settled))", "", "",
 	}, {
-		"what is killed while it waits is not taken from where blocking moves look", "broker/redis/lua/cancel.lua",
+		"a task that is killed while it waits is not taken out of the list of the blocking moves", "broker/redis/lua/cancel.lua",
 		"redis.call('RENAME', ready, held)", "", "",
 	}, {
 		"a kill of a running task is not remembered", "broker/redis/lua/cancel.lua",
 		"redis.call('SADD', stop, id)", "", "",
 	}, {
-		"acknowledged, whether it was written or not", "broker/redis/lua/enqueue_plain.lua",
+		"an enqueue is acknowledged, whether the task was written or not", "broker/redis/lua/enqueue_plain.lua",
 		"push(KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)\nredis.call(",
 		"pcall(push, KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)\nredis.pcall(", "",
 	}, {
-		"a repeated enqueue of what is delayed, or of a group, stores again", "broker/redis/lua/enqueue.lua",
+		"a repeated enqueue of a delayed task, or of a member of a group, stores it again", "broker/redis/lua/enqueue.lua",
 		"local old = known[i] or seen[id]", "local old = nil", "",
 	}, {
-		"what a task sends has another id in each attempt", "internal/client/child.go",
+		"a task that a handler sends has another id in each attempt", "internal/client/child.go",
 		"id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.before(key)))",
 		"id := broker.NewID(broker.KindTask, t.Queue, 0)", "",
 	}, {
-		"what is sent with a success is forgotten", "broker/redis/lua/settle.lua",
+		"tasks that are submitted with a settlement are forgotten", "broker/redis/lua/settle.lua",
 		"redis.call('HSET', outbox, unpack(notes))", "", "",
 	}, {
 		"a callback starts when one member is missing", "internal/flow/driver.go",
@@ -112,17 +113,17 @@ var known = []mutant{
 		"a group without members never begins", "internal/client/flow_send.go",
 		"f.Size == 0 && !f.blocked", "f.Size < 0 && !f.blocked", "groups without members in the load",
 	}, {
-		"a pipe blames the step that was canceled because of the one that was killed", "internal/flow/outcome.go",
+		"the error of a pipe names a step that was canceled because another one was killed", "internal/flow/outcome.go",
 		"m.State == broker.StateCanceled && p.First > step", "m.State == broker.StateUnknown && p.First > step",
-		"kills of single steps, and the rule that the member that is blamed has failed or was killed",
+		"kills of single steps, and the rule that the member that the error names has failed or was killed",
 	}, {
 		"the end of a finalizer is not counted", "broker/redis/lua/flow_arrive.lua",
 		"others[#others + 1] = 'finalizer'", "others[#others + 1] = 'none'", "",
 	}, {
-		"what was released is released again", "broker/redis/lua/release.lua",
+		"a released task is released again", "broker/redis/lua/release.lua",
 		"redis.call('HDEL', later, unpack(ids))", "", "",
 	}, {
-		"who kills a large group keeps back the members of all others", "broker/redis/lua/halted.lua",
+		"a kill of a large group holds back the members of all other groups", "broker/redis/lua/halted.lua",
 		"if is then", "if true then", "kills that halt a group first",
 	}, {
 		"the mark of a killed group is not kept", "broker/redis/lua/flow_mark.lua",
@@ -134,47 +135,47 @@ var known = []mutant{
 		"a squad leaves a member behind", "minion/squad.go",
 		"r.starting = append(r.starting, h.members...)", "r.starting = append(r.starting, h.members[1:]...)", "squads in the load",
 	}, {
-		"after a failover everybody asks the dead master", "broker/redis/script.go",
-		"c.ReloadState(ctx)", "_ = c", "a limit for what is sent when all faults are over",
+		"after a failover all clients still ask the dead master", "broker/redis/script.go",
+		"c.ReloadState(ctx)", "_ = c", "a time limit for tasks that are sent when all faults are over",
 	}, {
 		"a connection that the client closes ends the minion", "broker/redis/errors.go",
 		"errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil", "errors.Is(err, net.ErrClosed)", "masters that hang before another one takes over",
 	}, {
-		"a move that the server has postponed is unblocked", "broker/redis/pop.go",
+		"a blocking move that the server has postponed is unblocked", "broker/redis/pop.go",
 		"\t\ttx.ZRem(ctx, p.minions, \"\")\n", "", "pauses of writes while a minion ends, and the rule that no server ends by itself",
 	}, {
-		"a settlement reads all that is known for each of its tasks", "broker/redis/lua/settle.lua",
+		"a settlement reads the states of all tasks for each of its tasks", "broker/redis/lua/settle.lua",
 		"local attempt, msg = attempts[i], msgs[i]\n", "local attempt, msg = attempts[i], msgs[i]\n    redis.call('HGETALL', state)\n",
 		"a watch of the servers' slow logs, and the rule that no script takes 20 ms",
 	}, {
 		"a damaged message that becomes due stops its queue", "broker/redis/lua/dequeue.lua",
 		"if not msg or not readable(msg) then", "if not msg then", "records of the suite's own tasks that are damaged",
 	}, {
-		"what had not started is charged with the death of its minion", "broker/redis/lua/leave.lua",
+		"a task that had not started is charged with the death of its minion", "broker/redis/lua/leave.lua",
 		"if math.floor(string.byte(msg, 25) / 64) % 2 == 1 then -- FlagStarted\n          strikes", "if true then\n          strikes",
-		"tasks that end the process that runs them, amid more tasks than that has slots",
+		"tasks that end the process that runs them, among more tasks than the process has slots",
 	}, {
-		"a minion that was out of reach is never excused", "broker/redis/start.go",
+		"the outage of a minion stays counted as a death", "broker/redis/start.go",
 		"return c.excuse(ctx, k)", "return nil", "a MaxRecoveries of 3, tasks that run for long, and -outages",
 	}, {
-		"a minion tries once to say that it lives", "minion/session.go",
+		"a minion tries only once to tell the broker that it is alive", "minion/session.go",
 		"case !backoff.Sleep(s.r.stop,", "case true || !backoff.Sleep(s.r.stop,", "the same",
 	}, {
-		"suspects run together", "minion/blame.go",
-		"now.Sub(t.since) >= trialFor {", "now.Sub(t.since) >= 0 {", "the rule that of the deaths that one task causes another one is charged with one",
+		"tasks that may have killed a minion run together", "minion/blame.go",
+		"now.Sub(t.since) >= trialFor {", "now.Sub(t.since) >= 0 {", "the rule that another task is charged with only one of the deaths that one task causes",
 	}, {
 		"a seal is not bound to the task's id", "internal/seal/about.go",
 		"a = a.id(t.ID).text(t.Name)", "a = a.text(t.Name)", "a submitter that seals, and sealed tasks that are stored again as others",
 	}, {
-		"nobody looks for what a minion held whose registration is lost", "broker/redis/beat.go",
+		"no minion searches for the tasks of a minion whose registration is lost", "broker/redis/beat.go",
 		"if searches {", "if searches && false {", "registrations that are lost",
 	},
 }
 
-// elsewhere are the arguments of TestChaos for mutants that it does not show by itself.
+// elsewhere holds arguments of TestChaos for mutants that the default run does not find.
 var elsewhere = map[string][]string{
-	"after a failover everybody asks the dead master":     {"-topology", "cluster"},
-	"a connection that the client closes ends the minion": {"-topology", "sentinel"},
-	"a minion that was out of reach is never excused":     {"-outages", "-duration", "40s"},
-	"a minion tries once to say that it lives":            {"-outages", "-duration", "40s"},
+	"after a failover all clients still ask the dead master":       {"-topology", "cluster"},
+	"a connection that the client closes ends the minion":          {"-topology", "sentinel"},
+	"the outage of a minion stays counted as a death":              {"-outages", "-duration", "40s"},
+	"a minion tries only once to tell the broker that it is alive": {"-outages", "-duration", "40s"},
 }

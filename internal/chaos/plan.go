@@ -7,78 +7,77 @@ import (
 	"time"
 )
 
-// Fault is one that a plan has.
+// Fault is a fault of a plan.
 type Fault struct {
 	At     time.Duration // after the start
-	Name   string        // one of the constants
-	Target string        // a place, or Server
-	Node   int           // of several servers
-	For    time.Duration // how long it lasts; of a killed process, until the next takes its place
-	// Of faults of connections, the script or command they strike, and how many
-	// runs of it.
+	Name   string        // one of the constants below
+	Target string        // a host, or Server
+	Node   int           // index of the node, if there are several
+	For    time.Duration // duration; for a killed process, the time until the next one starts
+	// For faults of connections: the script or command that is struck, and how many runs of it.
 	Command string
 	Times   int
-	Only    int           // of several servers, to which one connections are struck; 0 is all, 1 the first
-	Late    time.Duration // of SlowLine, how much later everything comes
-	Rate    int           // and how many bytes a second do
-	Queue   int           // of MoveSlots, whose
-	Hangs   bool          // of Failover, whether the master says nothing before it is killed
-	Victim  string        // of PauseWrites and LoseRegistrations, the place of a minion that is struck, too
+	Only    int           // the server whose connections are struck; 0 means all, 1 the first
+	Late    time.Duration // of SlowLine: the delay
+	Rate    int           // of SlowLine: the bytes a second
+	Queue   int           // of MoveSlots: index of the queue
+	Hangs   bool          // of Failover: the master hangs before it is killed
+	Victim  string        // of PauseWrites and LoseRegistrations: the host of a minion that is struck, too
 }
 
 // The faults of processes.
 const (
-	KillProcess = "kill"         // SIGKILL, and another one in its place
-	StopProcess = "stop"         // SIGSTOP, and SIGCONT
-	EndProcess  = "end"          // SIGTERM, and another one in its place
-	SlowProcess = "pause"        // nobody's doing: the machine was too busy
-	NoHeartbeat = "no heartbeat" // several in a row have failed, and so its lease may end
-	TimeJump    = "time jump"    // nobody runs for a while, and the clock does
-	Poisoned    = "poison"       // a task has ended the process that ran it, and another one takes its place
+	KillProcess = "kill"         // SIGKILL, and the next process starts
+	StopProcess = "stop"         // SIGSTOP, then SIGCONT
+	EndProcess  = "end"          // SIGTERM, and the next process starts
+	SlowProcess = "pause"        // not injected: the machine was too busy
+	NoHeartbeat = "no heartbeat" // several in a row have failed, so the lease may end
+	TimeJump    = "time jump"    // no process runs for a while, and the clock goes on
+	Poisoned    = "poison"       // a task has ended the process that ran it, and the next process starts
 )
 
 // The faults of connections.
 const (
-	Freeze        = "freeze"          // nothing passes, in either direction
-	CutAll        = "cut"             // all connections
-	CutOff        = "cut off"         // in place of a reply, and nothing gets through for a while
-	CutBefore     = "cut before"      // the server sees the command
-	CutAfter      = "cut after"       // it has executed the command, and before the reply
-	HalfOpen      = "half-open"       // silent instead of the command
-	HalfOpenAfter = "half-open after" // silent instead of the reply
-	SlowLine      = "slow line"       // late, and little at a time
+	Freeze        = "freeze"          // no data passes in either direction
+	CutAll        = "cut"             // all connections are closed
+	CutOff        = "cut off"         // closed instead of a reply, and cut off for a while
+	CutBefore     = "cut before"      // closed before the server gets the command
+	CutAfter      = "cut after"       // closed after the execution, instead of the reply
+	HalfOpen      = "half-open"       // silent from before the command on
+	HalfOpenAfter = "half-open after" // silent from the reply on
+	SlowLine      = "slow line"       // delayed, with few bytes a second
 )
 
 // The faults of the server.
 const (
-	KillServer   = "server kill" // SIGKILL, and start with what its file has
+	KillServer   = "server kill" // SIGKILL, and a start with its file
 	KillClients  = "client kill"
 	FlushScripts = "script flush"
 	PauseClients = "client pause"
 	PauseWrites  = "write pause"
-	NoReplicas   = "no replicas" // so that it refuses all writes
-	FillMemory   = "maxmemory"   // reached: it refuses to store any more
+	NoReplicas   = "no replicas" // it refuses all writes
+	FillMemory   = "maxmemory"   // it refuses to store more data
 	SlowServer   = "server pause"
 	Failover     = "failover"      // the master is killed, and its replica takes over
-	PowerFailure = "power failure" // the server is killed, and the end of its file is not on disk
-	MoveSlots    = "slots moved"   // those of a queue, to another node
-	Switchover   = "switchover"    // the master and its replica change places in order
-	// The registrations of all minions of a queue are gone, and one of these minions
-	// dies before it notices.
+	PowerFailure = "power failure" // the server is killed, and the end of its file is lost
+	MoveSlots    = "slots moved"   // the hash slot of a queue moves to another node
+	Switchover   = "switchover"    // the master and its replica exchange roles in an orderly way
+	// The registrations of all minions of a queue are removed, and one of these minions dies before
+	// it notices.
 	LoseRegistrations = "registrations lost"
-	// ServerDied is nobody's plan: something has brought it down.
+	// ServerDied is not injected: the server has ended by itself.
 	ServerDied = "server died"
 )
 
-// Topology is what servers there are.
+// Topology describes the servers.
 type Topology struct {
-	Nodes    int  // that keep tasks
-	Replica  bool // of the first one, which takes over, once, when that is killed
-	Slots    bool // can be moved from one node to another
-	Everysec bool // what the last second brought may not be on disk yet
+	Nodes    int  // number of nodes that store tasks
+	Replica  bool // the first node has a replica, which takes over once
+	Slots    bool // hash slots can be moved between nodes
+	Everysec bool // the data of the last second may not be on disk yet
 }
 
-// usual are the faults of any server.
+// usual returns the faults that any server can have.
 func (on Topology) usual() []string {
 	all := []string{
 		KillServer, KillServer, KillClients, FlushScripts, PauseClients, FillMemory,
@@ -87,14 +86,14 @@ func (on Topology) usual() []string {
 	if on.Slots {
 		all = append(all, MoveSlots, MoveSlots, Switchover)
 	}
-	if on.Everysec { // a plain kill loses what waits for a sync
+	if on.Everysec { // a plain kill loses the data that waits for a sync
 		all[0], all[1] = PowerFailure, PowerFailure
 	}
 	return all
 }
 
-// special are those that each plan has that lasts for some seconds; a plan that lasts
-// no longer than short has only those that no other topology has.
+// special returns the faults that each plan has if it lasts long enough. A plan that is no longer
+// than short has only the ones that no other topology has.
 func (on Topology) special(long bool) []string {
 	var all []string
 	if on.Slots {
@@ -118,17 +117,16 @@ func (on Topology) special(long bool) []string {
 	return all
 }
 
-// longPlan is from when on a plan has time for all.
+// longPlan is the shortest plan that has time for all faults.
 const longPlan = 12 * time.Second
 
-// moveLasts is how long a blocking move lasts at most, of a minion with the suite's
-// lease.
+// moveLasts is the longest time that a blocking move of a minion lasts with the lease of the suite.
 const moveLasts = time.Second
 
-// takeover is how long a failover may take, with nothing else at the server.
+// takeover is how long a failover may take without other faults of the server.
 const takeover = 8 * time.Second
 
-// Plan returns the faults of a seed: always the same for the same arguments.
+// Plan returns the faults of a seed. It is always the same for the same arguments.
 func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, on Topology) []Fault {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	upTo := func(d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
@@ -144,7 +142,7 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 		commands := ofMinion
 		n := rnd.IntN(20)
 		if len(special) > 0 && at > duration/3 && at >= busy[Server] {
-			n = 19 // they come one after the other as soon as they can
+			n = 19 // one after the other, as soon as possible
 		}
 		switch {
 		case n < 13:
@@ -156,20 +154,20 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 			if at > duration/3 && at >= busy[Server] && len(special) > 0 {
 				f.Name, special = special[0], special[1:]
 			}
-			if f.Name != NoReplicas { // that one is to cost leases
-				f.For /= 4 // everybody waits
+			if f.Name != NoReplicas { // NoReplicas is meant to cost leases
+				f.For /= 4 // all processes wait during the fault
 			}
-			if on.Replica && on.Nodes == 1 && f.Name == KillServer { // it has no file
-				if failed { // and there is no second replica
+			if on.Replica && on.Nodes == 1 && f.Name == KillServer { // with a single node and a replica, the server has no file
+				if failed { // there is no second replica
 					continue
 				}
 				f.Name = Failover
 			}
 		}
-		if f.Name == Switchover && failed { // there is no replica any more
+		if f.Name == Switchover && failed { // the replica has been used up
 			f.Name = MoveSlots
 		}
-		if at < busy[f.Target] { // one at a time
+		if at < busy[f.Target] { // one fault of a target at a time
 			continue
 		}
 		if f.Name == Failover {
@@ -197,16 +195,16 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 			f.Rate = 300_000 + rnd.IntN(1_000_000)
 		case CutAll, KillClients, FlushScripts:
 			f.For = 0
-		case PauseWrites: // for longer than a blocking move lasts
+		case PauseWrites: // longer than a blocking move lasts
 			f.For += moveLasts
 			busy[Server] += moveLasts
-			f.Victim = "m0" // which is the one that uses them
+			f.Victim = "m0" // the only host that uses blocking moves
 		case LoseRegistrations:
 			f.Queue, f.Victim = rnd.IntN(4), fmt.Sprint("m", rnd.IntN(minions))
 		case Switchover:
 			f.Node, f.For = 0, 0
 		case MoveSlots:
-			f.For /= 2 // what is in them waits
+			f.For /= 2 // data in the connections waits
 			f.Queue = rnd.IntN(4)
 		}
 		plan = append(plan, f)
@@ -214,8 +212,8 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 	return plan
 }
 
-// Outages returns a plan of nothing but outages that are longer than the lease, of one
-// minion after the other. Each minion is back for long before the next one is struck.
+// Outages returns a plan with only outages that are longer than the lease, of one minion after the
+// other. Each minion is back long before the next one is struck.
 func Outages(duration, lease time.Duration, minions int) (plan []Fault) {
 	const every = 3 // leases
 	for n := range int(duration / (every * lease)) {
@@ -225,14 +223,14 @@ func Outages(duration, lease time.Duration, minions int) (plan []Fault) {
 	return plan
 }
 
-// What is struck on connections of minions and of submitters.
+// The commands of minions and submitters that are struck.
 var (
 	ofMinion    = []string{"dequeue", "dequeue", "blmove", "settle", "settle", "beat", "adopt", "flow", "enqueue"}
 	ofSubmitter = []string{"enqueue", "enqueue", "cancel", "flow", "status"}
 )
 
-// Cuts returns the small faults of a seed: many single connections that are cut,
-// before a command or in place of its reply. They explain nothing.
+// Cuts returns the small faults of a seed: many single connections are cut, before a command or
+// instead of its reply. They explain nothing.
 func Cuts(seed uint64, duration time.Duration, minions, submitters int) []Fault {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	var plan []Fault
@@ -253,11 +251,11 @@ func Cuts(seed uint64, duration time.Duration, minions, submitters int) []Fault 
 	return plan
 }
 
-// String tells the fault in a line.
+// String describes the fault in one line.
 func (f Fault) String() string {
 	s := fmt.Sprintf("%7.3fs %s %s", f.At.Seconds(), f.Target, f.Name)
 	if f.Hangs {
-		s += " of one that hangs"
+		s += " of a master that hangs"
 	}
 	if f.Node > 0 {
 		s += fmt.Sprintf(" of node %d", f.Node)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A seed has one plan, which has faults of all kinds that its topology allows,
-// and strikes nothing twice at a time.
+// A seed has one plan. The plan has faults of all kinds that its topology allows, and strikes each
+// target once at a time.
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	const lease = 2 * time.Second
@@ -29,7 +29,7 @@ func TestPlan(t *testing.T) {
 			of := func(seed uint64) []Fault { return Plan(seed, 10*time.Minute, lease, 4, 2, c.on) }
 			plan := of(1)
 			if !reflect.DeepEqual(plan, of(1)) || reflect.DeepEqual(plan, of(2)) {
-				t.Error("the plan is not its seed's own")
+				t.Error("the plan does not depend on the seed alone")
 			}
 			want := slices.Concat(processes, connections, servers, c.want)
 			var kinds, nodes []string
@@ -45,7 +45,7 @@ func TestPlan(t *testing.T) {
 					struck[role] = append(struck[role], f.Name)
 				}
 				if f.At < over[f.Target] {
-					t.Errorf("%v: the one before is not over", f)
+					t.Errorf("%v: the previous fault of the target is not over", f)
 				}
 				over[f.Target] = f.At + f.For
 				if f.Name == Failover {
@@ -58,11 +58,11 @@ func TestPlan(t *testing.T) {
 			slices.Sort(kinds)
 			slices.Sort(want)
 			if !slices.Equal(kinds, want) {
-				t.Errorf("it has %v, want %v", kinds, want)
+				t.Errorf("the plan has the kinds %v, want %v", kinds, want)
 			}
 			for _, f := range slices.Concat(processes, connections) {
 				if !slices.Contains(struck["m"], f) || !slices.Contains(struck["s"], f) {
-					t.Errorf("%s does not strike minions and arbiters: %v", f, struck)
+					t.Errorf("%s does not strike both minions and arbiters: %v", f, struck)
 				}
 			}
 			for _, long := range []bool{false, true} {
@@ -74,7 +74,7 @@ func TestPlan(t *testing.T) {
 				}
 			}
 			if failovers > 1 || len(nodes) > 0 {
-				t.Errorf("%d failovers; of nodes that are not there: %v", failovers, nodes)
+				t.Errorf("the plan has %d failovers, and faults of nodes that do not exist: %v", failovers, nodes)
 			}
 		})
 	}

@@ -18,26 +18,25 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// meter watches how a server's append-only file grows. A process that is killed
-// loses nothing that it has written, for the kernel has it; so a power failure
-// takes from the file what may not have been on disk yet: some of what the last
-// second has brought, to the byte.
+// meter watches how the append-only file of a server grows. A process that is killed loses nothing
+// that it has written, because the kernel has it. So a simulated power failure cuts off a part of
+// the file that may not have been on disk: some of the bytes of the last second.
 //
-// The meter also stores the time, again and again. What the server still knows of it
-// when it is back tells what it may have forgotten: all that was done since. The growth
-// of the file would not tell. A server puts a write off while a sync takes long, and a
-// long write is seen in part.
+// The meter also stores the time in the server again and again. When the server is back, the time
+// that it still has shows what it may have forgotten: everything since then. The growth of the file
+// would not show that, since a server delays writes while a sync takes long, and a long write is
+// seen in part.
 type meter struct {
 	dir    string
 	server *redistest.Server
 	mu     sync.Mutex
-	name   string // of the file
-	seen   []size // oldest first
+	name   string // name of the file
+	seen   []size // sizes of the file, oldest first
 	began  time.Time
-	marks  sync.Mutex // held while the marker is stored, and from a cut until it is read
+	marks  sync.Mutex // held while the marker is stored, and from a cut until the marker is read
 }
 
-// marker is the key in which a meter stores the time. No name of the system is like it.
+// marker is the key in which a meter stores the time. No key of the system looks like it.
 const marker = "chaos:marker"
 
 type size struct {
@@ -46,9 +45,10 @@ type size struct {
 }
 
 const (
-	// syncs is how often a server with everysec syncs its file.
+	// syncs is the interval at which a server with everysec syncs its file.
 	syncs = time.Second
-	// looks is how often the file's size is noted, and remember for how long.
+	// looks is the interval at which the size of the file is recorded, and remember is how long a
+	// size is kept.
 	looks    = 20 * time.Millisecond
 	remember = 5 * time.Second
 )
@@ -73,8 +73,8 @@ func startMeter(t *testing.T, server *redistest.Server) *meter {
 	return m
 }
 
-// mark stores the time. It is taken before: what was done by then comes before the
-// marker. A server that is down is no reason to stop.
+// mark stores the time. The time is taken before the write, so everything until that time precedes
+// the marker. A server that is down does not stop the meter.
 func (m *meter) mark(ctx context.Context, admin *goredis.Client) {
 	if !m.marks.TryLock() {
 		return
@@ -85,8 +85,8 @@ func (m *meter) mark(ctx context.Context, admin *goredis.Client) {
 	_ = admin.Set(within, marker, time.Now().UnixNano(), 0).Err()
 }
 
-// file returns the file that grows, and its size. A replica begins a new one when
-// it has got everything from its master.
+// file returns the name and size of the file that grows. A replica begins a new file after a full
+// sync with its master.
 func (m *meter) file() (name string, n int64, err error) {
 	for seq := 1; ; seq++ {
 		next := filepath.Join(m.dir, fmt.Sprintf("appendonly.aof.%d.incr.aof", seq))
@@ -103,7 +103,7 @@ func (m *meter) file() (name string, n int64, err error) {
 }
 
 func (m *meter) look() {
-	now := time.Now() // before the size is read: what was written by then is in it
+	now := time.Now() // before the size is read, so the size includes everything until then
 	name, n, err := m.file()
 	if err != nil {
 		return
@@ -119,8 +119,9 @@ func (m *meter) look() {
 	}
 }
 
-// cut takes the end of the file of a server that has just been killed, and returns how
-// many bytes that were. Call since when the server is back: no marker is stored until then.
+// cut cuts the end off the file of a server that has just been killed, and returns the number of
+// removed bytes. The caller must call since when the server is back. No marker is stored until
+// then.
 func (m *meter) cut() (bytes int64, err error) {
 	killed := time.Now()
 	m.marks.Lock()
@@ -141,11 +142,12 @@ func (m *meter) cut() (bytes int64, err error) {
 	return n - keep, os.Truncate(name, keep)
 }
 
-// since returns from which time on the server may have forgotten what was done, once it
-// is back after a cut.
+// since returns the time from which on a server may have forgotten data after a cut. The server
+// must be back.
 func (m *meter) since(ctx context.Context) (time.Time, error) {
 	defer m.marks.Unlock()
-	// One that has failed to connect too often fails at once for a while.
+	// A client that has failed to connect too often fails at once for a while, so this is a new
+	// client.
 	at, err := m.server.Client().Get(ctx, marker).Int64()
 	if errors.Is(err, goredis.Nil) {
 		return m.began, nil

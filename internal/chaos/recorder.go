@@ -5,18 +5,17 @@ import (
 	"time"
 )
 
-// Noter is where a process notes its events.
+// Noter records the events of a process.
 type Noter interface {
-	// Note appends events, as of now unless they have times.
+	// Note appends events. An event without a time gets the current one.
 	Note(events ...Event)
 
-	// Now returns the time, by the clock that all share.
+	// Now returns the time of the clock that all processes share.
 	Now() int64
 }
 
-// Recorder keeps the ledgers of processes that are none: all of them live in this
-// one. No two events have the same time, so what happens while a fake clock
-// stands still has an order too.
+// Recorder holds the ledgers of the simulated processes, which all live in this process. No two
+// events have the same time. So events have an order even while a fake clock stands still.
 type Recorder struct {
 	mu     sync.Mutex
 	last   int64
@@ -50,21 +49,20 @@ func (p *Page) Note(events ...Event) {
 	}
 }
 
-// Now returns the time, which no event has yet.
+// Now returns the current time. No event has that time yet.
 func (p *Page) Now() int64 {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
 	return p.r.now()
 }
 
-// now is for those who hold the mutex.
+// now is Now for a caller that holds the mutex.
 func (r *Recorder) now() int64 {
 	r.last = max(r.last+1, time.Now().UnixNano())
 	return r.last
 }
 
-// End ends the process: what it notes from now on is not there. It returns when
-// that was.
+// End ends the process: later events of it are dropped. It returns the time of the end.
 func (p *Page) End() int64 {
 	r := p.r
 	r.mu.Lock()
@@ -73,7 +71,7 @@ func (p *Page) End() int64 {
 	return r.now()
 }
 
-// Events returns what was noted so far.
+// Events returns all events so far.
 func (r *Recorder) Events() []Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,58 +13,58 @@ type Verdict string
 
 // The verdicts.
 const (
-	Lost         Verdict = "lost"          // accepted or started, and never done
-	Unexplained  Verdict = "unexplained"   // run again, or twice, without a cause
-	TooEarly     Verdict = "too early"     // run again while the lease of its minion lived
+	Lost         Verdict = "lost"          // accepted or started, but never done
+	Unexplained  Verdict = "unexplained"   // run again, or run twice, without a cause
+	TooEarly     Verdict = "too early"     // run again while the lease of its minion was valid
 	SettledTwice Verdict = "settled twice" // two results, or run again after its result
-	RetryUsed    Verdict = "retry used"    // by an attempt that was cut short
-	WrongResult  Verdict = "wrong result"  // not what an attempt returned
+	RetryUsed    Verdict = "retry used"    // an attempt that was cut short has used up a retry
+	WrongResult  Verdict = "wrong result"  // a result that no attempt returned
 	WrongEnd     Verdict = "wrong end"     // failed or canceled without a cause
 	AfterKill    Verdict = "after kill"    // started after a kill had returned
 	AfterRefusal Verdict = "after refusal" // started although nothing was stored
-	NotOnce      Verdict = "not once"      // a callback or finalizer that ran not at all, or needlessly
-	OutOfOrder   Verdict = "out of order"  // a part of a flow that started too soon
-	InPart       Verdict = "in part"       // a squad of which not all members started together
-	BroughtDown  Verdict = "brought down"  // a server that ended by itself
-	TooLong      Verdict = "too long"      // a script that kept a server from everybody else
+	NotOnce      Verdict = "not once"      // a callback or finalizer did not run, or ran without need
+	OutOfOrder   Verdict = "out of order"  // a part of a flow started too soon
+	InPart       Verdict = "in part"       // the members of a squad did not start together
+	BroughtDown  Verdict = "brought down"  // a server ended by itself
+	TooLong      Verdict = "too long"      // a script kept a server busy for too long
 	Forged       Verdict = "forged"        // started with the seal of another task
-	Charged      Verdict = "charged"       // given up for deaths of minions that it can't have caused, or not given up for those that it has
-	Late         Verdict = "late"          // started long after it was sent, to idle minions or when all faults were over
+	Charged      Verdict = "charged"       // given up for deaths that it can't have caused, or not given up for those that it has caused
+	Late         Verdict = "late"          // started or expired too late
 )
 
 var verdicts = []Verdict{
 	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Late,
 }
 
-// perVerdict is how many cases of each verdict are told.
+// perVerdict is the number of cases of each verdict in a report.
 const perVerdict = 5
 
-// Report is what a history shows.
+// Report is the result of [Check].
 type Report struct {
-	Tasks              int             // that were sent or started, parts of flows included
-	Accepted           int             // submissions of tasks and flows
-	Refused            int             // of which none is stored
-	Indeterminate      int             // submissions that ended without a word
-	IndeterminateThere int             // of these, how many have run or are done
-	Groups, Pipes      int             // that were sent
-	Squads             int             // that were asked for
-	SquadsStarted      int             // of these
+	Tasks              int             // tasks that were sent or started, parts of flows included
+	Accepted           int             // accepted submissions of tasks and flows
+	Refused            int             // refused submissions
+	Indeterminate      int             // submissions with an unknown outcome
+	IndeterminateThere int             // those of Indeterminate that have run or are done
+	Groups, Pipes      int             // groups and pipes that were sent
+	Squads             int             // squads that were asked for
+	SquadsStarted      int             // those of Squads that have started
 	Damaged            int             // tasks whose records the test has damaged
-	Kills, InTime      int             // of tasks, that returned, and how many before the start
-	FlowKills          int             // of groups, squads and pipes, that returned
+	Kills, InTime      int             // kills of tasks that returned, and those of them before the start
+	FlowKills          int             // kills of groups, squads and pipes that returned
 	Expired            int             // tasks that ended by their deadlines
-	GivenUp, Poison    int             // tasks that were given up for the deaths of their minions, and how many of these have ended processes themselves
-	Attempts           int             // that started
+	GivenUp, Poison    int             // tasks that were given up for deaths of minions, and those of them that have ended processes themselves
+	Attempts           int             // attempts that started
 	Retries            int             // attempts after an error that asked for it
-	Prompt             time.Duration   // how long tasks for idle minions waited, on average
-	Recovery           time.Duration   // the longest wait of a task that was sent when all faults were over
+	Prompt             time.Duration   // average time that tasks for idle minions waited
+	Recovery           time.Duration   // longest wait of a task that was sent when all faults were over
 	Repeats            map[string]int  // attempts after a fault, by fault
-	Excused            map[Verdict]int // breaches by what a server may lose
-	Broken             map[Verdict]int // all others
-	Cases              []string        // the first of each verdict, in words
+	Excused            map[Verdict]int // broken rules that a loss of data in a server explains
+	Broken             map[Verdict]int // all other broken rules
+	Cases              []string        // the first cases of each verdict, in words
 
 	h      *history
-	broken map[string]bool // the tasks and flows of Cases, by key
+	broken map[string]bool // keys of the tasks and flows in Cases
 }
 
 func (h *history) newReport() *Report {
@@ -83,8 +83,8 @@ func (r *Report) add(t *record, v Verdict, format string, args ...any) {
 	}
 }
 
-// Evidence tells what happened to the tasks and flows of the cases, with all faults in
-// between. It is what is left of a run that can't be repeated.
+// Evidence returns the histories of the tasks and flows in Cases, with all faults. A run can't be
+// repeated, so this is all that is left of it.
 func (r *Report) Evidence(events []Event) string {
 	return tell(events, func(e Event) bool {
 		if e.Flow != nil && slices.ContainsFunc(e.Flow.parts(), func(key string) bool { return r.broken[key] }) {
@@ -94,22 +94,22 @@ func (r *Report) Evidence(events []Event) string {
 	})
 }
 
-// Passed says whether no guarantee is broken.
+// Passed reports whether no guarantee is broken.
 func (r *Report) Passed() bool { return len(r.Broken) == 0 }
 
-// String tells the report in some lines, the verdict last.
+// String returns the report in several lines, with the verdict at the end.
 func (r *Report) String() string {
 	var b strings.Builder
 	for i, fault := range slices.Sorted(maps.Keys(r.h.hits)) {
 		fmt.Fprintf(&b, "%s%d %s", map[bool]string{true: "faults: "}[i == 0], r.h.hits[fault], fault)
 		b.WriteString(map[bool]string{true: "\n", false: ", "}[i == len(r.h.hits)-1])
 	}
-	fmt.Fprintf(&b, "%d tasks, %d groups, %d pipes and %d squads (%d started) among what was sent\n",
+	fmt.Fprintf(&b, "%d tasks; %d groups, %d pipes and %d squads (%d started) were sent\n",
 		r.Tasks, r.Groups, r.Pipes, r.Squads, r.SquadsStarted)
-	fmt.Fprintf(&b, "%d submissions accepted, %d refused, %d indeterminate (%d of these are there)\n",
+	fmt.Fprintf(&b, "%d submissions accepted, %d refused, %d indeterminate (%d of these were stored)\n",
 		r.Accepted, r.Refused, r.Indeterminate, r.IndeterminateThere)
 	fmt.Fprintf(&b, "%d kills of tasks, %d before the start; %d kills of groups, pipes and squads\n", r.Kills, r.InTime, r.FlowKills)
-	fmt.Fprintf(&b, "%d tasks expired; %d were given up for the deaths of their minions, %d of which they had caused; %d attempts, %d of them retries",
+	fmt.Fprintf(&b, "%d tasks expired; %d were given up for deaths of their minions, of which %d had caused these deaths; %d attempts, %d of them retries",
 		r.Expired, r.GivenUp, r.Poison, r.Attempts, r.Retries)
 	for _, fault := range slices.Sorted(maps.Keys(r.Repeats)) {
 		fmt.Fprintf(&b, ", %d again after %s", r.Repeats[fault], fault)
@@ -118,10 +118,10 @@ func (r *Report) String() string {
 		fmt.Fprintf(&b, "\n%d more tasks were damaged in the store", r.Damaged)
 	}
 	if n := len(r.h.replays); n > 0 {
-		fmt.Fprintf(&b, "\n%d sealed tasks were stored again as others, %d of which are known to have failed", n, r.Refusals())
+		fmt.Fprintf(&b, "\n%d sealed tasks were stored again as other tasks, %d of which are known to have failed", n, r.Refusals())
 	}
 	if r.Prompt > 0 {
-		fmt.Fprintf(&b, "\nidle minions started what was sent after %v", r.Prompt.Round(10*time.Microsecond))
+		fmt.Fprintf(&b, "\nidle minions started new tasks after %v on average", r.Prompt.Round(10*time.Microsecond))
 	}
 	if r.Recovery > 0 {
 		fmt.Fprintf(&b, "\nwhen all faults were over every queue was served again within %v", r.Recovery.Round(time.Millisecond))
@@ -132,7 +132,7 @@ func (r *Report) String() string {
 		}
 	}
 	if len(r.Excused) > 0 {
-		fmt.Fprintf(&b, "\nwhat a server may lose has cost: %v", r.Excused)
+		fmt.Fprintf(&b, "\nloss of data in a server explains: %v", r.Excused)
 	}
 	for _, c := range r.Cases {
 		fmt.Fprintf(&b, "\n%s", c)

@@ -16,28 +16,28 @@ import (
 	"github.com/go-arbiter/arbiter/minion"
 )
 
-// config is what a process is told.
+// config is the configuration of a process.
 type config struct {
-	Dir     string // of ledgers
-	Name    string // such as m0.2
+	Dir     string // the folder of the ledgers
+	Name    string // name of the process, such as m0.2
 	URL     string
-	Via     map[string]string // a server's address to that of the proxy in front of it
-	Master  string            // its name, with Sentinel
+	Via     map[string]string // address of the proxy for the address of each server
+	Master  string            // name of the master, with Sentinel
 	Cluster bool
-	Skew    time.Duration // how far the process' clock is ahead
+	Skew    time.Duration // how far the clock of the process is ahead
 	Lease   time.Duration
 	Queues  []string
 	Slots   int       // of a minion
-	Seed    uint64    // of a submitter's load
-	Senders int       // how many of it send at a time
-	Until   time.Time // and when they cease
-	// Patience is how long anything may take once all faults are over.
+	Seed    uint64    // seed of the load of a submitter
+	Senders int       // number of goroutines of a submitter that send
+	Until   time.Time // when they stop
+	// Patience is how long a result may take after the last fault.
 	Patience time.Duration
-	Poison   bool // whether there are tasks that end the processes that run them
-	Outages  bool // whether there are nothing but outages, of many minions for the same task
+	Poison   bool // send tasks that end the processes that run them
+	Outages  bool // the only faults are outages, and a task may meet many of them
 }
 
-// open returns a process' ledger and its broker.
+// open opens the ledger and the broker of a process.
 func (c *config) open(ctx context.Context) (*Ledger, *redis.Broker, error) {
 	c.Until = c.Until.Add(c.Skew)
 	l, err := OpenLedger(c.Dir, c.Name, c.Skew)
@@ -45,7 +45,7 @@ func (c *config) open(ctx context.Context) (*Ledger, *redis.Broker, error) {
 		return nil, nil, err
 	}
 	go c.watch(ctx, l)
-	for { // the server may be down at the moment
+	for { // the server may be down
 		b, err := c.connect(ctx)
 		if err == nil {
 			return l, b, nil
@@ -57,11 +57,11 @@ func (c *config) open(ctx context.Context) (*Ledger, *redis.Broker, error) {
 	}
 }
 
-// slow is how late a process must be to say so. It is far less than what a
-// minion has to spare between heartbeats.
+// slow is the delay from which on a process records that the machine was too slow. It is far less
+// than a minion has to spare between heartbeats.
 const slow = 300 * time.Millisecond
 
-// watch tells the ledger when the machine does not let the process run.
+// watch records when the machine does not let the process run.
 func (c *config) watch(ctx context.Context, l *Ledger) {
 	const tick = 50 * time.Millisecond
 	for last := time.Now(); ctx.Err() == nil; {
@@ -84,7 +84,7 @@ func minionRole(ctx context.Context, text json.RawMessage) error {
 		return err
 	}
 	defer func() { _ = b.Close() }()
-	file, err := os.Create(filepath.Join(c.Dir, c.Name+".log")) // most of what it tells was meant to fail
+	file, err := os.Create(filepath.Join(c.Dir, c.Name+".log")) // most of the log is about intended faults
 	if err != nil {
 		return err
 	}

@@ -16,17 +16,17 @@ import (
 	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
-var seeds = flag.Uint64("seeds", testform.Pick[uint64](50, 2000), "how many seeds TestSimulation tries, from -seed on; one if only -seed is given")
+var seeds = flag.Uint64("seeds", testform.Pick[uint64](50, 2000), "the number of seeds of TestSimulation, beginning with -seed; one if only -seed is given")
 
-// given says whether a flag was on the command line.
+// given reports whether a flag was on the command line.
 func given(name string) (yes bool) {
 	flag.Visit(func(f *flag.Flag) { yes = yes || f.Name == name })
 	return yes
 }
 
-// The whole system on the broker in memory, in bubbles, one for each seed: requests
-// and processes are struck at every step, and the checker finds nothing. A seed
-// that fails tells its history.
+// The whole system runs on the broker in memory, in one bubble for each seed. Requests and
+// processes are struck at every step, and the checker finds no broken rule. A seed that fails
+// prints its history.
 func TestSimulation(t *testing.T) {
 	n := *seeds
 	alone := given("seed") && !given("seeds")
@@ -57,7 +57,7 @@ func TestSimulation(t *testing.T) {
 		float64(n)/took.Minutes(), tasks, attempts, hits)
 }
 
-// simulate runs a seed in a bubble of its own.
+// simulate runs a seed in a bubble.
 func simulate(t *testing.T, seed uint64, open func() broker.Broker) (w *world, report *Report) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {
@@ -71,10 +71,10 @@ func simulate(t *testing.T, seed uint64, open func() broker.Broker) (w *world, r
 
 func (w *world) failed(r *Report) bool { return !r.Passed() || len(w.errs) > 0 }
 
-// story tells what happened, and how to let it happen again.
+// story returns the history of a run, and the command that repeats it.
 func (w *world) story(r *Report) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: of 1000 requests %d fail before, %d fail after, %d are executed twice, %d are slow\n",
+	fmt.Fprintf(&b, "seed %d: of 1000 requests %d fail before, %d fail after, %d are carried out twice, %d are slow\n",
 		w.seed, w.rates.Before, w.rates.After, w.rates.Twice, w.rates.Slow)
 	for _, f := range w.plan {
 		fmt.Fprintln(&b, f)
@@ -83,11 +83,11 @@ func (w *world) story(r *Report) string {
 	for _, err := range w.errs {
 		fmt.Fprintf(&b, "audit: %v\n", err)
 	}
-	fmt.Fprintf(&b, "%v\nreplay: go test ./internal/chaos -run TestSimulation -v -args -seed %d\n", r, w.seed)
+	fmt.Fprintf(&b, "%v\nrepeat it with: go test ./internal/chaos -run TestSimulation -v -args -seed %d\n", r, w.seed)
 	return b.String()
 }
 
-// total is how many faults there were.
+// total returns the number of all faults.
 func (h *history) total() (n int) {
 	for _, hits := range h.hits {
 		n += hits

@@ -22,35 +22,35 @@ const (
 	simMinions    = 3
 	simSubmitters = 2
 	simSenders    = 3
-	simRounds     = 4 // of load, by each sender
+	simRounds     = 4 // rounds of load of each sender
 	simSlots      = 8
-	simLong       = 8 * time.Second  // that a task lasts
-	simOutages    = time.Minute      // that it lasts where there are nothing but outages
-	simPatience   = 10 * time.Minute // by the fake clock
+	simLong       = 8 * time.Second  // the longest duration of a task
+	simOutages    = time.Minute      // the same if all faults are outages
+	simPatience   = 10 * time.Minute // on the fake clock
 )
 
 var simQueues = []string{"a", "b"}
 
-// world is everything that runs in a bubble: processes, which are goroutines with
-// a broker of their own that has the faults, and the store that they share.
+// world is everything in a bubble: the store, and the processes that share it. A process is a group
+// of goroutines with its own faulty wrapper around the store.
 type world struct {
 	seed   uint64
 	store  broker.Broker
 	rec    *Recorder
-	faults *Page // what the injector notes
+	faults *Page // the ledger of the injector
 	rates  faulty.Rates
 	plan   []Fault
-	long   time.Duration // that some tasks last
-	places map[string]*simPlace
+	long   time.Duration // the duration of long tasks
+	hosts  map[string]*simHost
 	began  time.Time
-	errs   []error // of the audit
+	errs   []error // errors of the audit
 }
 
-// simPlace is where one process runs after the other.
-type simPlace struct {
+// simHost is a simulated machine on which one process runs after the other.
+type simHost struct {
 	w      *world
 	name   string
-	struck chan struct{} // has one while a fault lasts; a mutex would hold up the fake clock
+	struck chan struct{} // full while a fault lasts; a mutex would stop the fake clock
 	number int
 	proc   *simProc
 	closed bool
@@ -64,19 +64,19 @@ type simProc struct {
 	stop context.CancelFunc
 	done chan struct{}
 
-	missed, beat int // heartbeats that have failed in a row, and the last of them
+	missed, beat int // number of failed heartbeats in a row, and the number of the last one
 }
 
-// newWorld draws what a seed says of a simulation on a store.
+// newWorld draws the parameters of a simulation from a seed.
 func newWorld(seed uint64, store broker.Broker) *world {
 	rnd := rand.New(rand.NewPCG(seed, 2))
-	w := &world{seed: seed, store: store, rec: new(Recorder), places: make(map[string]*simPlace), began: time.Now()}
+	w := &world{seed: seed, store: store, rec: new(Recorder), hosts: make(map[string]*simHost), began: time.Now()}
 	w.faults = w.rec.Page("injector")
-	most := []int{0, 15, 60, 120}[rnd.IntN(4)] // of a thousand requests, for each effect
+	most := []int{0, 15, 60, 120}[rnd.IntN(4)] // the number of struck requests in a thousand, for each effect
 	some := func() int { return rnd.IntN(most + 1) }
 	w.rates = faulty.Rates{Before: some(), After: some(), Twice: some(), Slow: some(), Longest: 250 * time.Millisecond}
 	w.plan, w.long = simPlan(rnd), simLong
-	if seed%4 == 1 { // no random number, so that the other seeds mean what they did
+	if seed%4 == 1 { // no random number, so other seeds do not change
 		w.long = simOutages
 		w.plan = Outages(simOutages, lease, simMinions)
 	}
@@ -86,7 +86,7 @@ func newWorld(seed uint64, store broker.Broker) *world {
 // simPlan draws the faults of processes.
 func simPlan(rnd *rand.Rand) (plan []Fault) {
 	if rnd.IntN(4) == 0 {
-		return nil // requests alone are struck
+		return nil // only requests are struck
 	}
 	kinds := []string{KillProcess, KillProcess, EndProcess, Freeze, Freeze, TimeJump}
 	for at := upTo(rnd, time.Second); at < 8*time.Second; at += upTo(rnd, 1200*time.Millisecond) {
@@ -104,7 +104,7 @@ func simPlan(rnd *rand.Rand) (plan []Fault) {
 	return plan
 }
 
-// run runs it all, and returns what the history shows.
+// run runs the simulation, and returns the report of the checker.
 func (w *world) run() *Report {
 	for i := range simMinions {
 		w.open(fmt.Sprint("m", i))
@@ -119,10 +119,10 @@ func (w *world) run() *Report {
 	}
 	all.Wait()
 	for i := range simSubmitters {
-		<-w.places[fmt.Sprint("s", i)].proc.done
+		<-w.hosts[fmt.Sprint("s", i)].proc.done
 	}
 	w.audit()
-	for _, p := range w.places {
+	for _, p := range w.hosts {
 		p.struck <- struct{}{}
 		p.closed = true
 		<-p.struck
@@ -133,7 +133,7 @@ func (w *world) run() *Report {
 	return Check(w.rec.Events(), lease)
 }
 
-// audit asks for all results until nothing new has started for a while.
+// audit asks for all results until no new task has been started for a while.
 func (w *world) audit() {
 	ctx, cancel := context.WithTimeout(context.Background(), simPatience)
 	defer cancel()
@@ -152,19 +152,19 @@ func (w *world) audit() {
 }
 
 func (w *world) open(name string) {
-	p := &simPlace{w: w, name: name, struck: make(chan struct{}, 1)}
-	w.places[name] = p
+	p := &simHost{w: w, name: name, struck: make(chan struct{}, 1)}
+	w.hosts[name] = p
 	p.start()
 }
 
-// start starts the next process of a place.
-func (p *simPlace) start() {
+// start starts the next process on a host.
+func (p *simHost) start() {
 	w := p.w
 	p.number++
 	name := fmt.Sprintf("%s.%d", p.name, p.number)
 	proc := &simProc{name: name, page: w.rec.Page(name), b: faulty.New(w.store), done: make(chan struct{})}
 	hooks, tape := faulty.Seeded(w.seed, name, w.rates, proc.note), w.rec.Page(name)
-	hooks.Recorded = func(d *broker.Delivery) { // also of a process that was killed meanwhile
+	hooks.Recorded = func(d *broker.Delivery) { // also for a process that was killed in the meantime
 		tape.Note(Event{Kind: Recorded, ID: d.ID.String(), Attempt: int(d.Attempt)})
 	}
 	proc.b.Set(hooks)
@@ -181,11 +181,11 @@ func (p *simPlace) start() {
 	}()
 }
 
-// note notes what has befallen a request. Heartbeats that fail in a row may cost a
-// lease, and so are a cause.
+// note records a fault of a request. Several failed heartbeats in a row may cost a lease, so they
+// are recorded as a cause.
 func (p *simProc) note(s faulty.Struck) {
 	hits := []Event{{Kind: Hit, Fault: SmallFault, Target: p.name, Value: fmt.Sprintf("%v of %s no. %d", s.Effect, s.Op, s.Call)}}
-	if s.Op == faulty.Heartbeat && (s.Effect == faulty.FailBefore || s.Effect == faulty.FailAfter) { // one at a time
+	if s.Op == faulty.Heartbeat && (s.Effect == faulty.FailBefore || s.Effect == faulty.FailAfter) { // a process sends one heartbeat at a time
 		if s.Call != p.beat+1 {
 			p.missed = 0
 		}
@@ -199,15 +199,15 @@ func (p *simProc) note(s faulty.Struck) {
 
 func (w *world) minion(ctx context.Context, proc *simProc) {
 	queues := simQueues
-	if proc.name[1] == '0' { // the others serve all
+	if proc.name[1] == '0' { // the others serve all queues
 		queues = queues[:1]
 	}
 	m := minion.New(proc.b, minion.Queues(queues...), minion.Logger(slog.New(slog.DiscardHandler)),
 		minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions)
-	if err := (worker{proc.name, proc.page, func() { w.places[proc.name[:2]].poisoned(ctx, proc) }}).register(m); err != nil {
+	if err := (worker{proc.name, proc.page, func() { w.hosts[proc.name[:2]].poisoned(ctx, proc) }}).register(m); err != nil {
 		panic(err)
 	}
-	_ = m.Run(ctx, simSlots) // an error is that it was killed, or could not say goodbye
+	_ = m.Run(ctx, simSlots) // it fails if the process was killed, or if its sign-off failed
 }
 
 func (w *world) submitter(ctx context.Context, proc *simProc) {
@@ -254,12 +254,12 @@ func (w *world) submitter(ctx context.Context, proc *simProc) {
 	all.Wait()
 }
 
-// inject carries out a fault of a process, or of all.
+// inject carries out a fault of a process, or of all processes.
 func (w *world) inject(f Fault) {
 	hit := Event{Kind: Hit, Fault: f.Name, Target: f.Target}
 	if f.Name == TimeJump {
 		for i := range simMinions + simSubmitters {
-			p := w.places[placeName(i)]
+			p := w.hosts[hostName(i)]
 			p.struck <- struct{}{}
 			defer func() { <-p.struck }()
 		}
@@ -268,7 +268,7 @@ func (w *world) inject(f Fault) {
 		time.Sleep(f.For)
 		w.hang(false)
 	} else {
-		p := w.places[f.Target]
+		p := w.hosts[f.Target]
 		p.struck <- struct{}{}
 		defer func() { <-p.struck }()
 		hit.At = time.Now().UnixNano()
@@ -281,7 +281,7 @@ func (w *world) inject(f Fault) {
 	w.faults.Note(hit)
 }
 
-func placeName(i int) string {
+func hostName(i int) string {
 	if i < simMinions {
 		return fmt.Sprint("m", i)
 	}
@@ -290,11 +290,11 @@ func placeName(i int) string {
 
 func (w *world) hang(hangs bool) {
 	for i := range simMinions + simSubmitters {
-		w.places[placeName(i)].proc.b.Hang(hangs)
+		w.hosts[hostName(i)].proc.b.Hang(hangs)
 	}
 }
 
-func (p *simPlace) strike(f Fault) {
+func (p *simHost) strike(f Fault) {
 	proc := p.proc
 	switch f.Name {
 	case Freeze:
@@ -304,7 +304,7 @@ func (p *simPlace) strike(f Fault) {
 		return
 	case KillProcess:
 		proc.kill()
-		// Its goroutines end by themselves; whatever they do, nobody notices.
+		// The goroutines of a killed process end by themselves. Nothing that they do has an effect.
 	case EndProcess:
 		proc.stop()
 		<-proc.done
@@ -313,19 +313,20 @@ func (p *simPlace) strike(f Fault) {
 	p.start()
 }
 
-// kill ends a process. What reaches the broker was noted before, so its page ends last.
+// kill ends a process. Every request that reaches the broker must be in the ledger, so the page
+// ends last.
 func (p *simProc) kill() {
 	p.b.Kill()
 	p.page.End()
 	p.stop()
 }
 
-// poisoned ends a process in which a task wants that, as a kill does, and starts the next
-// one. It returns when the handler's context has ended.
-func (p *simPlace) poisoned(ctx context.Context, proc *simProc) {
+// poisoned ends a process because a task asks for it, like a kill, and starts the next process. It
+// returns when the context of the handler has ended.
+func (p *simHost) poisoned(ctx context.Context, proc *simProc) {
 	proc.kill()
 	go func() {
-		p.struck <- struct{}{} // a fault may have struck it as well
+		p.struck <- struct{}{} // waits if a fault strikes the host at the same time
 		defer func() { <-p.struck }()
 		if !p.closed && p.proc == proc {
 			time.Sleep(restart)

@@ -12,19 +12,17 @@ import (
 	"time"
 )
 
-// skews are the places whose clocks are wrong, and by how much.
+// skews are the hosts with a wrong clock, and how wrong it is.
 var skews = map[string]time.Duration{"m1": 5 * time.Hour, "m2": -7 * time.Hour, "s1": 3 * time.Hour}
 
-// skewEnv tells a build of buildSkewed how far its clock is ahead.
+// skewEnv is the environment variable that tells a skewed build how far its clock is ahead.
 const skewEnv = "ARBITER_TEST_SKEW"
 
-// build is this test's program in another build; its path is empty if there is
-// none.
+// build is a binary of this test. The path is empty if the build was skipped.
 type build struct{ path string }
 
-// Time is patched so that Now, and nothing else, is off: the wall clock of a
-// process is wrong then as if it were that of its machine, and its monotonic clock
-// goes on.
+// Only time.Now is patched. So the wall clock of the process is wrong, as if the clock of its
+// machine were, and its monotonic clock is right.
 const (
 	nowBefore = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
 	nowAfter  = nowBefore + "\tsec += skew\n"
@@ -42,10 +40,9 @@ func readSkew() int64 {
 `
 )
 
-// buildSkewed builds this test's program with a standard library whose clock can
-// be wrong. No other way sets the clock of one process: a library that is loaded
-// before it does not reach a Go program, and a time namespace leaves the wall
-// clock alone.
+// buildSkewed builds this test with a standard library whose clock can be wrong. There is no other
+// way to set the clock of one process: a preloaded library has no effect on a Go program, and a
+// time namespace does not change the wall clock.
 func buildSkewed(t *testing.T) build {
 	t.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
@@ -59,7 +56,7 @@ func buildSkewed(t *testing.T) build {
 		t.Fatal(err)
 	}
 	if n := strings.Count(string(source), nowBefore); n != 1 {
-		t.Fatalf("time.Now begins %d times as it is known", n)
+		t.Fatalf("the known begin of time.Now is %d times in the standard library, want once", n)
 	}
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)

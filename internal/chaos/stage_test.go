@@ -18,45 +18,45 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// stage is everything that runs.
+// stage is everything that a run of TestChaos starts.
 type stage struct {
 	*testing.T
-	on       Topology
-	nodes    []*redistest.Server // those of the plan, then the replica if there is one
-	admins   []*goredis.Client   // of nodes
-	guards   []*goredis.Client   // of sentinels
-	server   sync.Mutex          // held while it is struck
-	taken    atomic.Bool         // whether the replica has taken over
-	watches  []*redistest.ScriptWatch
-	meters   []*meter // of nodes, where a power failure is to come
-	url      string
-	child    build // of the processes whose clocks are wrong
-	template config
-	ledger   *Ledger // of the injector
-	places   map[string]*place
+	on        Topology
+	nodes     []*redistest.Server // the nodes of the plan, then the replica if there is one
+	admins    []*goredis.Client   // clients of the nodes
+	sentinels []*goredis.Client   // clients of the sentinels
+	server    sync.Mutex          // held while a fault strikes the server
+	taken     atomic.Bool         // the replica has taken over
+	watches   []*redistest.ScriptWatch
+	meters    []*meter // meters of the nodes, if the plan has a power failure
+	url       string
+	child     build // binary of the processes with a wrong clock
+	template  config
+	ledger    *Ledger // ledger of the injector
+	hosts     map[string]*host
 }
 
-// place is where one process runs after the other, behind proxies of its own.
-type place struct {
+// host is a machine on which one process runs after the other, behind its own proxies.
+type host struct {
 	stage  *stage
 	name   string
 	role   string
-	fronts []*redisproxy.Proxy // of the stage's nodes
+	fronts []*redisproxy.Proxy // proxies in front of the nodes of the stage
 
-	mu      sync.Mutex // held while a fault lasts
+	mu      sync.Mutex // held while a fault of the host lasts
 	number  int
 	current *proc.Process
 	closed  bool
 }
 
-// topologies are those that can be asked for.
+// topologies are the values of the flag -topology.
 var topologies = map[string]Topology{
 	"single":   {Nodes: 1},
 	"sentinel": {Nodes: 1, Replica: true},
 	"cluster":  {Nodes: 3, Replica: true, Slots: true},
 }
 
-// sync is when its servers sync their files.
+// sync returns when the servers sync their files.
 func (on Topology) sync() string {
 	if on.Everysec {
 		return "everysec"
@@ -66,9 +66,9 @@ func (on Topology) sync() string {
 
 func newStage(t *testing.T, path, topology string, on Topology, c config) *stage {
 	t.Helper()
-	s := &stage{T: t, on: on, template: c, places: make(map[string]*place)}
-	// A file that grows is what a power failure cuts; one that is written anew is
-	// another matter, and the server's own.
+	s := &stage{T: t, on: on, template: c, hosts: make(map[string]*host)}
+	// A power failure cuts off the end of a file that grows. A rewrite of the file is out of scope,
+	// because it concerns the server alone.
 	durable := []string{"--appendonly", "yes", "--appendfsync", on.sync(), "--auto-aof-rewrite-percentage", "0"}
 	switch topology {
 	case "sentinel":
@@ -76,7 +76,7 @@ func newStage(t *testing.T, path, topology string, on Topology, c config) *stage
 		s.nodes, s.url = sentinel.Nodes[:], sentinel.URL()
 		s.template.Master = sentinel.Name
 		for _, one := range sentinel.Sentinels {
-			s.guards = append(s.guards, one.Client())
+			s.sentinels = append(s.sentinels, one.Client())
 		}
 	case "cluster":
 		cluster := redistest.StartCluster(t, path, on.Nodes, durable...)
@@ -87,7 +87,7 @@ func newStage(t *testing.T, path, topology string, on Topology, c config) *stage
 		s.url = s.nodes[0].URL()
 	}
 	if err := redistest.Tells(); err != nil {
-		t.Logf("nobody looks for long scripts: %v", err)
+		t.Logf("long scripts are not searched for: %v", err)
 	}
 	for _, node := range s.nodes {
 		s.admins = append(s.admins, node.Client())
@@ -106,10 +106,10 @@ func newStage(t *testing.T, path, topology string, on Topology, c config) *stage
 	return s
 }
 
-// scriptMost is how long a script may keep a server: everybody else waits meanwhile.
+// scriptMost is how long a script may keep a server busy. All other clients wait in the meantime.
 const scriptMost = 20 * time.Millisecond
 
-// longScripts notes which scripts have kept a server for too long.
+// longScripts records the scripts that have kept a server busy for too long.
 func (s *stage) longScripts() {
 	for _, w := range s.watches {
 		for _, l := range w.Stop() {
@@ -118,8 +118,8 @@ func (s *stage) longScripts() {
 	}
 }
 
-// node returns the place in nodes of what the plan calls node n: the first one
-// may have been replaced.
+// node returns the index in nodes of node n of the plan. The first node may have been replaced by
+// its replica.
 func (s *stage) node(n int) int {
 	if n == 0 && s.taken.Load() {
 		return len(s.nodes) - 1
@@ -127,21 +127,21 @@ func (s *stage) node(n int) int {
 	return n
 }
 
-// people starts n processes of a role, in places of their own.
-func (s *stage) people(role, prefix string, n int) {
+// startHosts starts n processes of a role, each on its own host.
+func (s *stage) startHosts(role, prefix string, n int) {
 	for i := range n {
-		p := &place{stage: s, name: fmt.Sprint(prefix, i), role: role}
+		p := &host{stage: s, name: fmt.Sprint(prefix, i), role: role}
 		for _, node := range s.nodes {
 			p.fronts = append(p.fronts, redisproxy.Start(s, node.Addr))
 		}
-		s.places[p.name] = p
+		s.hosts[p.name] = p
 		p.start()
 		p.current.WaitFor(s, "ready\n")
 	}
 }
 
-// start starts the next process of a place.
-func (p *place) start() {
+// start starts the next process on a host.
+func (p *host) start() {
 	s := p.stage
 	p.number++
 	c := s.template
@@ -150,7 +150,7 @@ func (p *place) start() {
 	for i, front := range p.fronts {
 		c.Via[s.nodes[i].Addr] = front.Addr
 	}
-	if p.name == "m0" { // the others serve all
+	if p.name == "m0" { // the others serve all queues
 		c.Queues = c.Queues[:1]
 	}
 	for _, b := range []byte(c.Name) {
@@ -168,17 +168,17 @@ func (p *place) start() {
 const (
 	// poisonStatus is the exit status of a process that a task has ended.
 	poisonStatus = 77
-	// restart is how long after that the next one takes its place.
+	// restart is how long after that the next process starts.
 	restart = 200 * time.Millisecond
 )
 
-// replace starts the next process of a place if a task has ended this one.
-func (p *place) replace(one *proc.Process) {
+// replace waits for the end of a process, and starts the next one if a task has ended it.
+func (p *host) replace(one *proc.Process) {
 	<-one.Exited()
 	if one.Wait(p.stage) != poisonStatus {
 		return
 	}
-	p.mu.Lock() // a fault may have struck it as well
+	p.mu.Lock() // waits if a fault strikes the host at the same time
 	defer p.mu.Unlock()
 	if p.closed || p.current != one {
 		return
@@ -187,37 +187,37 @@ func (p *place) replace(one *proc.Process) {
 	p.start()
 }
 
-// close ends the process of a place, for good.
-func (p *place) close() {
+// close ends the process on a host for good.
+func (p *host) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
 	p.current.Terminate(p.stage)
 }
 
-// process is the name of the current one.
-func (p *place) process() string { return fmt.Sprintf("%s.%d", p.name, p.number) }
+// process returns the name of the current process.
+func (p *host) process() string { return fmt.Sprintf("%s.%d", p.name, p.number) }
 
-// all returns the places whose names begin with a prefix.
-func (s *stage) all(prefix byte) []*place {
-	var all []*place
-	for name, p := range s.places {
+// all returns the hosts whose names begin with a prefix.
+func (s *stage) all(prefix byte) []*host {
+	var all []*host
+	for name, p := range s.hosts {
 		if name[0] == prefix {
 			all = append(all, p)
 		}
 	}
-	slices.SortFunc(all, func(a, b *place) int { return int(a.name[1]) - int(b.name[1]) })
+	slices.SortFunc(all, func(a, b *host) int { return int(a.name[1]) - int(b.name[1]) })
 	return all
 }
 
-// watch notes when a server answers late, or has ended by itself, until ctx ends.
+// watch records when a server answers late or has ended by itself, until ctx ends.
 func (s *stage) watch(ctx context.Context, at int) {
 	node, admin := s.nodes[at], s.admins[at]
 	for ctx.Err() == nil {
 		if node.Ended() {
 			now := time.Now().UnixNano()
 			s.ledger.Note(Event{Kind: Hit, Fault: ServerDied, Target: Server, At: now, Until: now})
-			node.Revive() // so that the others can be judged
+			node.Revive() // so that the other processes can go on
 		}
 		began := time.Now()
 		_ = admin.Ping(ctx).Err()

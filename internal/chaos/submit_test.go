@@ -19,7 +19,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// hurry is how long some sends may take.
+// hurry is the short time limit of some sends.
 const hurry = 200 * time.Millisecond
 
 // submitter is an arbiter with its load.
@@ -28,7 +28,7 @@ type submitter struct {
 	ledger Noter
 	arb    *arbiter.Arbiter
 	keys   atomic.Int64
-	others atomic.Int64 // keys of what is sent beside the load
+	others atomic.Int64 // number of keys outside of the seeded load
 }
 
 func submitterRole(ctx context.Context, text json.RawMessage) error {
@@ -58,7 +58,7 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	defer cancel()
 	var all sync.WaitGroup
 	all.Go(func() {
-		s.vigil(patient, rand.New(rand.NewPCG(s.Seed, uint64(s.Senders))), s.Until.Add(-s.Skew).UnixNano())
+		s.longLoad(patient, rand.New(rand.NewPCG(s.Seed, uint64(s.Senders))), s.Until.Add(-s.Skew).UnixNano())
 	})
 	for i := range s.Senders {
 		all.Go(func() {
@@ -70,16 +70,16 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	}
 	all.Wait()
 	fmt.Println("done")
-	<-ctx.Done() // a fault may still be meant for this process
+	<-ctx.Done() // a fault of the plan may still need this process
 	return nil
 }
 
-// key returns a new one.
+// key returns a new key.
 func (s *submitter) key() string { return fmt.Sprintf("%s-%d", s.Name, s.keys.Add(1)) }
 
-// insist sends until all is known to be stored, and says whether it is. It notes
-// what came of each key; send returns which have failed by their places. Now and
-// then it has little time, and gives up after the first error.
+// insist sends until everything is known to be stored, and reports whether it is. It records the
+// outcome for each key. send returns an error for each task that failed. Some calls have little
+// time, and give up after the first error.
 func (s *submitter) insist(ctx context.Context, rnd *rand.Rand, keys []string, send func(context.Context) ([]task.ID, error)) bool {
 	giveUp := rnd.IntN(8) == 0
 	if giveUp {
@@ -123,12 +123,12 @@ func (s *submitter) insist(ctx context.Context, rnd *rand.Rand, keys []string, s
 	}
 }
 
-// sendAll sends calls, each by its key.
+// sendAll sends calls, one for each key.
 func (s *submitter) sendAll(ctx context.Context, rnd *rand.Rand, keys []string, calls []task.Call[string]) []*task.Future[string] {
 	return s.sendWithin(ctx, rnd, keys, calls, make([]time.Duration, len(keys)))
 }
 
-// sendWithin is sendAll of calls of which some have a deadline.
+// sendWithin is sendAll with deadlines. A deadline of 0 means none.
 func (s *submitter) sendWithin(ctx context.Context, rnd *rand.Rand, keys []string, calls []task.Call[string], within []time.Duration) []*task.Future[string] {
 	notes := make([]Event, len(keys))
 	for i, key := range keys {
@@ -153,7 +153,7 @@ func (s *submitter) sendWithin(ctx context.Context, rnd *rand.Rand, keys []strin
 	return futs
 }
 
-// result waits for a result and notes it. Of flows that fail there is none.
+// result waits for a result and records it. A flow that fails has none.
 func (s *submitter) result(ctx context.Context, key string, fut *task.Future[string]) {
 	if fut == nil {
 		return
@@ -165,7 +165,7 @@ func (s *submitter) result(ctx context.Context, key string, fut *task.Future[str
 	}
 }
 
-// blamed returns the number of the member that the error of a flow names; "" if none.
+// blamed returns the number of the member that the error of a flow names, or "".
 func blamed(message string) string {
 	var n int
 	if _, err := fmt.Sscanf(message, "member %d", &n); err != nil {
@@ -174,7 +174,7 @@ func blamed(message string) string {
 	return strconv.Itoa(n)
 }
 
-// outcome returns the event of a result; false if the wait was in vain.
+// outcome returns the event of a result. It returns false if the wait failed.
 func outcome(value string, err error) (Event, bool) {
 	e := Event{Kind: Got, Outcome: Succeeded, Value: value}
 	var remote *task.RemoteError

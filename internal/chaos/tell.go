@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Tell returns a history in words, a line for each event, in the order of time.
+// Tell returns a history in words, one line for each event, in the order of time.
 func Tell(events []Event) string {
 	return tell(events, func(Event) bool { return true })
 }
 
-// tell is Tell of the events that are wanted.
+// tell is Tell for the events that are wanted.
 func tell(events []Event, wanted func(Event) bool) string {
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
@@ -41,7 +41,7 @@ func (e Event) String() string {
 	case Send:
 		s := fmt.Sprintf("%s sends %s%s", e.Proc, e.Key, e.Flow)
 		if e.Within > 0 {
-			s += fmt.Sprintf(", to be done within %v", time.Duration(e.Within))
+			s += fmt.Sprintf(", with a deadline in %v", time.Duration(e.Within))
 		}
 		return s
 	case Accepted:
@@ -53,7 +53,7 @@ func (e Event) String() string {
 	case Kill:
 		return fmt.Sprintf("%s kills %s", e.Proc, e.Key)
 	case Killed:
-		return fmt.Sprintf("%s has killed %s: %s", e.Proc, e.Key, e.Outcome)
+		return fmt.Sprintf("the kill of %s by %s returned: %s", e.Key, e.Proc, e.Outcome)
 	case Got:
 		return strings.TrimSpace(fmt.Sprintf("%s sees that %s has %s %s", e.Proc, e.Key, e.Outcome, e.Value))
 	case Start:
@@ -63,18 +63,18 @@ func (e Event) String() string {
 		}
 		return s + fmt.Sprintf(" (%s)", e.ID)
 	case Replayed:
-		return fmt.Sprintf("%s stores again as %s what was sealed for %s", e.Proc, e.ID, e.Value)
+		return fmt.Sprintf("%s stores the sealed data of %s again as %s", e.Proc, e.Value, e.ID)
 	case Recorded:
-		return fmt.Sprintf("the broker knows that %s is about to start attempt %d of %s", e.Proc, e.Attempt, e.ID)
+		return fmt.Sprintf("the broker has recorded that %s is about to start attempt %d of %s", e.Proc, e.Attempt, e.ID)
 	case Return:
 		return fmt.Sprintf("%s returns from %s, attempt %d: %s", e.Proc, e.Key, e.Attempt, e.Outcome)
 	case Promise:
-		return fmt.Sprintf("%s promises %s if attempt %d at %s succeeds", e.Proc, e.Key, e.Attempt, e.Parent)
+		return fmt.Sprintf("%s promises %s if attempt %d of %s succeeds", e.Proc, e.Key, e.Attempt, e.Parent)
 	}
 	return fmt.Sprintf("%s %s %s", e.Proc, e.Kind, e.Key)
 }
 
-// String tells of the parts of a flow; a nil one has none.
+// String lists the parts of a flow. It returns "" for a nil flow.
 func (f *Flow) String() string {
 	if f == nil {
 		return ""
@@ -91,13 +91,13 @@ func (f *Flow) String() string {
 		s += ", then " + f.Callback
 	}
 	if f.Finalizer != "" {
-		s += ", at last " + f.Finalizer
+		s += ", finally " + f.Finalizer
 	}
 	if f.Fails {
-		s += "; one is meant to fail"
+		s += "; one member is meant to fail"
 	}
 	if f.Collect {
-		s += " and not to matter"
+		s += " without effect on the flow"
 	}
 	return s
 }

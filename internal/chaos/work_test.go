@@ -13,20 +13,20 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// workArgs say what the handler shall do.
+// workArgs say what the handler does.
 type workArgs struct {
 	Key  string        `arbiter:"key"`
-	For  time.Duration `arbiter:"for"` // how long it takes, or else until when
+	For  time.Duration `arbiter:"for"` // duration of the handler, unless Till is set
 	Till int64         `arbiter:"till,optional"`
-	Deaf bool          `arbiter:"deaf"` // it does not look at its context
-	Fail int           `arbiter:"fail"` // that many failures first; with -1 it fails for good
-	// Children are sent from within, and awaited.
+	Deaf bool          `arbiter:"deaf"` // the handler ignores its context
+	Fail int           `arbiter:"fail"` // number of failures before it succeeds; -1 means that it fails for good
+	// Children are sent by the handler and awaited.
 	Children int `arbiter:"children"`
 	// Promises are sent if the attempt succeeds.
 	Promises int `arbiter:"promises"`
-	// Poison ends the process that runs it.
+	// Poison ends the process that runs the task.
 	Poison bool `arbiter:"poison,optional"`
-	// Ballast only makes it large.
+	// Ballast only makes the task large.
 	Ballast string `arbiter:"ballast,optional"`
 }
 
@@ -41,10 +41,10 @@ type joinArgs struct {
 	Upstream []string `arbiter:"upstream"`
 }
 
-// All results are values that name the attempt.
+// Every result is a value that names its attempt.
 var (
 	work = task.Define[workArgs, string]("work", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
-	// fresh is work of a newer build: an older one does not know it.
+	// fresh is a task of a newer build. Minions of an older build do not know it.
 	fresh = task.Define[workArgs, string]("fresh", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
 	step  = task.Define[stepArgs, string]("step", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
 	join  = task.Define[joinArgs, string]("join")
@@ -58,14 +58,14 @@ func joinOf(key string) task.Step[[]string, string] {
 	return task.NewStep[[]string](join, "upstream", map[string]any{"key": key})
 }
 
-// worker is what handlers write to.
+// worker is the state of the handlers of a process.
 type worker struct {
 	name   string
 	ledger Noter
-	die    func() // ends the process, and does not return before that
+	die    func() // ends the process; does not return earlier
 }
 
-// old reports whether it is of the older build, as the minions in one place are.
+// old reports whether the process is of the older build, as on one of the hosts.
 func (w worker) old() bool { return strings.HasPrefix(w.name, "m1.") }
 
 func (w worker) register(m *minion.Minion) error {
@@ -83,7 +83,7 @@ func (w worker) register(m *minion.Minion) error {
 		}))
 }
 
-// run is every handler.
+// run is the body of every handler.
 func (w worker) run(ctx context.Context, a workArgs, up ...string) (string, error) {
 	info, _ := task.FromContext(ctx)
 	e := Event{Kind: Start, Key: a.Key, ID: info.ID.String(), Attempt: int(info.Attempt), Retried: info.Retried, Up: up}
@@ -107,8 +107,8 @@ func (w worker) run(ctx context.Context, a workArgs, up ...string) (string, erro
 	return e.Value, err
 }
 
-// act is what a handler does between its start and its return. An error is that
-// its context has ended, or that a child could not be sent.
+// act does the work of a handler between its start and its return. It returns an error if the
+// context has ended, or if a child could not be sent.
 func (w worker) act(ctx context.Context, info task.Info, a workArgs) error {
 	if a.Till > 0 {
 		a.For = time.Duration(a.Till - w.ledger.Now())
