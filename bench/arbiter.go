@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// ours is Arbiter at its defaults, on either broker.
+// ours is Arbiter with its defaults, on either broker.
 type ours struct {
 	b   broker.Broker
 	arb *arbiter.Arbiter

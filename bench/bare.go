@@ -10,8 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// barePing is go-redis with the smallest command there is: the floor of every
-// call that needs Redis.
+// barePing is go-redis with the smallest command, PING. No call that needs Redis can be faster.
 var barePing = map[string]func(context.Context, *trial) ([]float64, error){
 	"enqueue-1":   pingRate(1),
 	"enqueue-100": pingRate(manyCallers),
@@ -36,8 +35,8 @@ func pingLatency(ctx context.Context, t *trial) ([]float64, error) {
 	})
 }
 
-// bareList is go-redis with a list: what Redis can do for a queue that promises
-// nothing. An entry is as long as a small message of ours.
+// bareList is go-redis with a list. It shows the speed of Redis for a queue without guarantees. An
+// element is as long as a small message of Arbiter.
 var bareList = map[string]func(context.Context, *trial) ([]float64, error){
 	"enqueue-bulk": func(ctx context.Context, t *trial) ([]float64, error) {
 		done, took, err := t.spread(ctx, bulkCallers, bulkBatch, t.n, pushList(t.srv.client, listEntry))
@@ -66,7 +65,7 @@ func pushList(c *redis.Client, entry string) func(context.Context, int) error {
 	}
 }
 
-// drainList pops so many entries at a time.
+// drainList pops batch elements at a time.
 func drainList(batch int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		for left := t.n; left > 0; left -= bulkBatch {
@@ -77,7 +76,7 @@ func drainList(batch int) func(context.Context, *trial) ([]float64, error) {
 		done, took, err := t.spread(ctx, 1, batch, t.n, func(ctx context.Context, n int) error {
 			got, err := t.srv.client.LPopCount(ctx, listKey, n).Result()
 			if err == nil && len(got) != n {
-				err = fmt.Errorf("%d entries, want %d", len(got), n)
+				err = fmt.Errorf("popped %d elements, want %d", len(got), n)
 			}
 			return err
 		})
@@ -85,7 +84,7 @@ func drainList(batch int) func(context.Context, *trial) ([]float64, error) {
 	}
 }
 
-// listSystem is a list in the shape of a system, as far as filling it goes.
+// listSystem is a list as a system. It can only enqueue.
 type listSystem struct{ c *redis.Client }
 
 func (s *listSystem) Enqueue(ctx context.Context, _, _ int) error {

@@ -8,9 +8,8 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// bareChannel is a pool of goroutines behind a channel, with the same encoding
-// of arguments and results as ours: what one process can do that promises
-// nothing.
+// bareChannel is a pool of goroutines behind a channel. It encodes arguments and results as Arbiter
+// does. It shows the speed of one process without guarantees.
 var bareChannel = map[string]func(context.Context, *trial) ([]float64, error){
 	"mem-pipeline":  channelPipeline,
 	"mem-roundtrip": channelRoundtrip,
@@ -39,7 +38,7 @@ func (p *channelPool) worker() {
 	for task := range p.tasks {
 		var a addArgs
 		if p.codec.DecodeArgs(task.args, &a) != nil {
-			panic("arguments that were encoded here can't be decoded")
+			panic("encoded arguments can't be decoded")
 		}
 		out, err := p.codec.AppendValue(nil, a.X+a.Y)
 		if err != nil {
@@ -62,7 +61,8 @@ func (p *channelPool) receive(reply chan []byte) (sum int, err error) {
 	return sum, err
 }
 
-// channelPipeline has two who submit, and beside each of them one who awaits.
+// channelPipeline runs two goroutines that submit, and for each of them one that awaits the
+// results.
 func channelPipeline(_ context.Context, t *trial) ([]float64, error) {
 	p := startPool()
 	defer close(p.tasks)

@@ -12,15 +12,15 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Plain commands on keys like those of a queue move a task so that it is known by
-// its id and not lost with who executes it. There is no script, so nobody checks who
-// owns it, whether it is there already, or was cancelled. A batch is a pipeline.
+// The functions here move a task with plain commands on keys like those of a queue: the task has a
+// state by its id, and is not lost if its worker dies. There is no script, so there are no checks
+// of ownership, duplicates or cancellation. A batch is a pipeline.
 const (
 	keysState = "bench:state" // hash of id -> outcome
 	keysInbox = "bench:inbox" // channel
 )
 
-// moveKeys stores, claims and settles entries of so many bytes.
+// moveKeys stores, claims and settles records of size bytes.
 func moveKeys(size int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		n, batch := moved(t, size)
@@ -65,7 +65,7 @@ func keysStore(ctx context.Context, c *redis.Client, entry string, n int) error 
 	return err
 }
 
-// keysWork claims and settles until there is no more.
+// keysWork claims and settles until the queue is empty.
 func keysWork(ctx context.Context, c *redis.Client, claim string, batch int) (done int, err error) {
 	for {
 		moves := make([]*redis.StringCmd, batch)

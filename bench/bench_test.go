@@ -17,11 +17,11 @@ func TestMain(m *testing.M) {
 func needServer(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Fatalf("this module measures on a real redis-server: %v", err)
+		t.Fatalf("the benchmark needs a redis-server: %v", err)
 	}
 }
 
-// TestEverySystem runs every system through what it takes part in, smallest.
+// TestEverySystem runs every system through all its measures, with as little work as possible.
 func TestEverySystem(t *testing.T) {
 	t.Parallel()
 	needServer(t)
@@ -35,11 +35,11 @@ func TestEverySystem(t *testing.T) {
 	defer srvs.stop()
 	rep := p.execute(t.Context(), srvs)
 	if len(rep.blocks) < 40 {
-		t.Errorf("only %d blocks", len(rep.blocks))
+		t.Errorf("the report has only %d blocks", len(rep.blocks))
 	}
 	for _, b := range rep.blocks {
 		if b.err != nil {
-			t.Errorf("%s of %s: %v", b.measure.name, b.system.name, b.err)
+			t.Errorf("%s of %s failed: %v", b.measure.name, b.system.name, b.err)
 		}
 		for i, kind := range b.measure.rows {
 			if sum, ok := b.row(i); ok && sum.median < 0 {
@@ -49,7 +49,7 @@ func TestEverySystem(t *testing.T) {
 	}
 }
 
-// TestOursHasAll runs ours and the bare limits through every measure.
+// TestOursHasAll runs Arbiter and the bare limits through every measure.
 func TestOursHasAll(t *testing.T) {
 	t.Parallel()
 	needServer(t)
@@ -63,18 +63,18 @@ func TestOursHasAll(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, b := range p.execute(t.Context(), srvs).blocks {
 		if b.err != nil || len(b.notes) > 0 {
-			t.Errorf("%s of %s: %v %v", b.measure.name, b.system.name, b.err, b.notes)
+			t.Errorf("%s of %s failed: %v %v", b.measure.name, b.system.name, b.err, b.notes)
 		}
 		seen[b.measure.name] = seen[b.measure.name] || b.system.ours
 	}
 	for _, m := range measures() {
 		if !seen[m.name] {
-			t.Errorf("ours has no %s", m.name)
+			t.Errorf("arbiter has no result for %s", m.name)
 		}
 	}
 }
 
-// TestGrowth runs the smallest of each kind of growth.
+// TestGrowth runs the smallest size of each growth measure.
 func TestGrowth(t *testing.T) {
 	t.Parallel()
 	needServer(t)
@@ -88,18 +88,18 @@ func TestGrowth(t *testing.T) {
 	defer srvs.stop()
 	rep := p.execute(t.Context(), srvs)
 	if len(rep.blocks) != 14 {
-		t.Errorf("%d blocks, want 14", len(rep.blocks))
+		t.Errorf("the report has %d blocks, want 14", len(rep.blocks))
 	}
 	for _, b := range rep.blocks {
 		if b.err != nil || len(b.notes) > 0 {
-			t.Errorf("%s of %s: %v %v", b.measure.name, b.system.name, b.err, b.notes)
+			t.Errorf("%s of %s failed: %v %v", b.measure.name, b.system.name, b.err, b.notes)
 		}
 	}
 }
 
 func TestUnknownPeer(t *testing.T) {
 	if _, err := makePlan(config{peers: "taskq,celery"}, regexp.MustCompile("")); err == nil {
-		t.Error("an unknown peer is no error")
+		t.Error("an unknown peer was accepted")
 	}
 	p, err := makePlan(config{peers: "taskq"}, regexp.MustCompile(""))
 	if err != nil {
@@ -107,12 +107,13 @@ func TestUnknownPeer(t *testing.T) {
 	}
 	for _, s := range p.systems {
 		if s.peer && s.name != "taskq" {
-			t.Errorf("%s takes part", s.name)
+			t.Errorf("%s takes part, although all peers are excluded", s.name)
 		}
 	}
 }
 
-// TestPlanGoesOn proves that what fails or panics is a row and no more.
+// TestPlanGoesOn checks that a system that fails or panics gets one row with an error, and that the
+// plan goes on.
 func TestPlanGoesOn(t *testing.T) {
 	m := measure{name: "m", rows: []rowKind{{"m", "u"}}, memory: true,
 		run: func(ctx context.Context, _ *trial) ([]float64, error) { <-ctx.Done(); return nil, ctx.Err() }}
@@ -131,7 +132,7 @@ func TestCommandsOfClients(t *testing.T) {
 		`+1.2 [0 lua] "zadd" "]"`:     false,
 	} {
 		if got := fromClient(line); got != want {
-			t.Errorf("%q is from a client: %v, want %v", line, got, want)
+			t.Errorf("fromClient(%q) is %v, want %v", line, got, want)
 		}
 	}
 	needServer(t)
@@ -152,9 +153,9 @@ func TestCommandsOfClients(t *testing.T) {
 	n, err := srv.commands(t.Context(), 500*time.Millisecond)
 	<-stop
 	if err != nil || n < 10 || n > 15 {
-		t.Errorf("%d commands, %v, want 10 and what a connection needs", n, err)
+		t.Errorf("counted %d commands (%v), want 10 and those of opening a connection", n, err)
 	}
 	if cpu, err := srv.cpu(t.Context()); err != nil || cpu <= 0 {
-		t.Errorf("cpu of the server: %v, %v", cpu, err)
+		t.Errorf("cpu returned %v, %v", cpu, err)
 	}
 }

@@ -13,10 +13,10 @@ import (
 	arbiterredis "github.com/go-arbiter/arbiter/broker/redis"
 )
 
-// masters is how many servers a cluster of ours has.
+// masters is the number of servers in the cluster.
 const masters = 3
 
-// cluster is a Redis Cluster of our own, on this machine.
+// cluster is a Redis Cluster that the benchmark starts on this machine.
 type cluster struct{ nodes []*server }
 
 func startCluster(ctx context.Context) (*cluster, error) {
@@ -36,7 +36,7 @@ func startCluster(ctx context.Context) (*cluster, error) {
 	return c, nil
 }
 
-// join shares the slots out and makes the nodes know each other.
+// join distributes the hash slots and introduces the nodes to each other.
 func (c *cluster) join(ctx context.Context) error {
 	const slots = 16384
 	for i, s := range c.nodes {
@@ -67,7 +67,7 @@ func (c *cluster) join(ctx context.Context) error {
 			return nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			return errors.New("the cluster does not come together")
+			return errors.New("the cluster has not formed in time")
 		}
 	}
 }
@@ -90,13 +90,13 @@ func (c *cluster) url() string {
 func freePort() int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0 // the server will say what is wrong
+		return 0 // the server will report the error
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// clusterPipeline is pipeline on a cluster, with a queue in so many partitions.
+// clusterPipeline is pipeline on a cluster, with a queue of the given number of partitions.
 func clusterPipeline(partitions int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		c, err := startCluster(ctx)
@@ -106,7 +106,7 @@ func clusterPipeline(partitions int) func(context.Context, *trial) ([]float64, e
 		defer c.stop()
 		var b broker.Broker
 		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-			// A node can say that all is well a moment before it is.
+			// A node may report a healthy cluster a moment before the cluster can be used.
 			if b, err = arbiterredis.Open(ctx, c.url(), arbiterredis.Partitions(partitions)); err == nil {
 				break
 			}

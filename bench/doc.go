@@ -1,31 +1,29 @@
-// Command bench measures Arbiter beside its peers, all on the same work in one
-// call, and prints medians with their extremes, then ratios.
+// Command bench measures Arbiter and its peers with the same work in one run. It prints medians
+// with minimum and maximum, then ratios.
 //
 //	go run . -n 100000 -runs 3 -peers all -format tsv
 //	go run . -short                       # within a minute, coarse
-//	go run . -growth                      # how ours grows instead
+//	go run . -growth                      # how costs grow with size, instead of peers
 //	go run . -measures 'drain|pipeline' -peers taskq
 //
-// The first, with all peers, takes about half an hour: several stop slowly.
+// The first command, with all peers, takes about half an hour, because several peers stop slowly.
 //
 // # How it measures
 //
-// It starts a redis-server of its own, without persistence, on a free port;
-// arbiter-aof has another one with appendonly everysec. A trial is one measure
-// of one system: the server is flushed, the system opened, measured and closed.
-// Every system runs once before any runs again, so that a noisy minute hits all
-// of them. A trial ends after -limit at the latest: what counts events in a
-// time gives the rate until then, and a note row says so. A system that has no
-// such thing as what is measured, fails, or does not answer gets a row of
-// dashes, and a note with the reason.
+// bench starts a redis-server without persistence on a free port. The system arbiter-aof has
+// another server with appendonly everysec. A trial is one measure of one system: bench flushes the
+// server, opens the system, measures, and closes it. Every system runs once before any runs again,
+// so a noisy minute affects all of them. The measuring time of a trial ends after -limit. A measure
+// of a rate then gives the rate until that time, and a note row says so. A system that fails, does
+// not answer, or lacks the measured feature gets a row of dashes, and a note with the reason.
 //
-// The work is the task simple_add with two ints and a result. Nothing is
-// switched off on our side: ownership checks, results pushed and retained,
-// status by id, repeatable enqueue. A peer that keeps results is measured with
-// them; where that is an option of the peer, in both ways.
+// The work is the task simple_add with two ints and a result. Arbiter runs with all its defaults:
+// ownership checks, results that are pushed and stored, status by id, and repeatable enqueues. A
+// peer that stores results is measured with them. If a peer has an option for that, it is measured
+// both with and without results.
 //
-// All systems live in this process, workers and submitters alike, so
-// process-cpu is all that a task costs outside of Redis.
+// Workers and submitters of a system live in this process. So process-cpu is the whole cost of a
+// task outside of Redis.
 //
 // # What it prints
 //
@@ -33,8 +31,7 @@
 //	ratio    measure  peer  ours/peer
 //	note     measure  system  text
 //
-// separated by tabs, or as tables with -format table; what it is about to measure
-// goes to stderr. A latency is also compared with ping-p50, the median of a bare
-// PING. Figures depend on the
-// machine; ratios of one call are what can be compared.
+// Rows are separated by tabs, or are tables with -format table. Progress is printed to stderr. A
+// latency is also compared with ping-p50, the median of a bare PING. Figures depend on the machine.
+// Only ratios of one run can be compared.
 package main

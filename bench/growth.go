@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// growth.go has the list of what shows how ours grows; growth_*.go measure it.
-// A row's name has the size in brackets, as in drain[pending=1000000].
+// growth.go lists the measures of how Arbiter's costs grow with size; growth_*.go implement them.
+// The name of a row has the size in brackets, as in drain[pending=1000000].
 
-// extra is what a trial of growth may take beyond its measuring time: filling a
-// queue with millions of tasks is not quick.
+// extra is the time that a growth trial may take in addition to its measuring time, because filling
+// a queue with millions of tasks takes long.
 const extra = 5 * time.Minute
 
 func growthMeasures(short bool) []measure {
@@ -58,7 +58,7 @@ func growthMeasures(short bool) []measure {
 	return list
 }
 
-// growthSystems are ours, and for payloads what go-redis does with the same bytes.
+// growthSystems returns Arbiter, and for payloads go-redis with the same bytes.
 func growthSystems() []contender {
 	all := []contender{{name: "arbiter", ours: true, open: openArbiter}}
 	for _, bare := range []struct {
@@ -67,7 +67,7 @@ func growthSystems() []contender {
 	}{
 		{"redis-list", moveList},   // in batches
 		{"redis-keys", moveKeys},   // pipelines on keys like ours
-		{"redis-calls", moveCalls}, // a command each
+		{"redis-calls", moveCalls}, // one command for each task
 	} {
 		c := contender{name: bare.name, bare: make(map[string]func(context.Context, *trial) ([]float64, error))}
 		for _, n := range payloads {

@@ -8,8 +8,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redisproxy"
 )
 
-// drainAway is drain by a minion whose round trips to the server take some milliseconds
-// more. What was queued before is stored from here.
+// drainAway is drain by a minion with longer round trips to the server, by ms milliseconds. The
+// queue is filled without that delay.
 func drainAway(ms int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		line, err := redisproxy.Listen(t.srv.addr)

@@ -11,20 +11,20 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// forgetRows are the rate, and what Redis takes when the first tasks are past their
-// retention and at the end. Where forgetting keeps pace the two are alike.
+// forgetRows returns the rows of forget: the rate, and the memory of Redis when the first tasks are
+// past their retention, and at the end. If forgetting keeps pace, both are equal.
 func forgetRows(seconds int) []rowKind {
 	of := fmt.Sprintf("[seconds=%d]", seconds)
 	return []rowKind{{"forget-rate" + of, "tasks/s"}, {"forget-memory" + of, "MB"}, {"forget-memory-end" + of, "MB"}}
 }
 
-// forget submits and executes at full speed for so many seconds, with a retention of a
-// twelfth of that.
+// forget submits and executes at full speed for that many seconds, with a retention of a twelfth of
+// the time.
 func forget(seconds int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		length := time.Duration(seconds) * time.Second
 		keep := length / 12
-		defer remember.Shorten(keep)() // else an id is remembered for ten minutes
+		defer remember.Shorten(keep)() // by default an id is remembered for ten minutes
 		b, err := redis.Open(ctx, t.srv.url())
 		if err != nil {
 			return nil, err
@@ -62,8 +62,8 @@ func forget(seconds int) func(context.Context, *trial) ([]float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		// A class of retention ends up to a second late, and a heartbeat tells of it a few
-		// seconds after that.
+		// A retention class ends up to a second late, and a heartbeat removes it a few seconds
+		// later.
 		from := len(samples) * int(2*keep+5*time.Second) / int(length)
 		from = min(from, len(samples)/2)
 		tenth := max(len(samples)/10, 1)
@@ -71,8 +71,8 @@ func forget(seconds int) func(context.Context, *trial) ([]float64, error) {
 	}
 }
 
-// sampleMemory reads from time to time what Redis takes, in MB, until the returned
-// function is called. It is given to that.
+// sampleMemory reads the memory of Redis in MB at intervals, until the returned function is called.
+// That function returns the samples.
 func sampleMemory(ctx context.Context, srv *server, every time.Duration) func() ([]float64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var samples []float64
@@ -95,7 +95,7 @@ func sampleMemory(ctx context.Context, srv *server, every time.Duration) func() 
 		cancel()
 		<-done
 		if failed == nil && len(samples) < 20 {
-			failed = fmt.Errorf("%d samples of the memory, want 20 or more", len(samples))
+			failed = fmt.Errorf("got %d samples of the memory, want 20 or more", len(samples))
 		}
 		return samples, failed
 	}

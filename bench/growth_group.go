@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/arbiter"
 )
 
-// groupOf submits one group and waits for the results of all its members.
+// groupOf submits one group, and waits for the results of all its members.
 func groupOf(members int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		s, ok := t.sys.(*ours)
@@ -20,7 +20,7 @@ func groupOf(members int) func(context.Context, *trial) ([]float64, error) {
 			return nil, err
 		}
 		defer stop()
-		if err := pause(ctx, 50*time.Millisecond); err != nil { // until it has connected
+		if err := pause(ctx, 50*time.Millisecond); err != nil { // until the worker has connected
 			return nil, err
 		}
 		began := time.Now()
@@ -34,7 +34,7 @@ func groupOf(members int) func(context.Context, *trial) ([]float64, error) {
 		}
 		took := time.Since(began)
 		if len(sums) != members {
-			return nil, fmt.Errorf("%d results, want %d", len(sums), members)
+			return nil, fmt.Errorf("got %d results, want %d", len(sums), members)
 		}
 		for i, sum := range sums {
 			if err := checkSum(i, sum); err != nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// drainPending is the rate at which the first tasks of a long queue are
-// executed. A short queue is filled and drained several times, so that as many are
-// for all lengths: what a minion takes to begin weighs the same.
+// drainPending measures the rate at which the first tasks of a long queue are executed. A short
+// queue is filled and drained several times, so that the number of tasks is the same for every
+// length. Then the start-up time of the minion has the same weight.
 func drainPending(pending int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		filler := *t
@@ -44,7 +44,7 @@ func drainPending(pending int) func(context.Context, *trial) ([]float64, error) 
 // payloads are the sizes of arguments, in bytes.
 var payloads = []int{100, 1 << 10, 16 << 10, 64 << 10, 256 << 10}
 
-// maxMoved bounds what all tasks of a trial carry together.
+// maxMoved bounds the total payload of a trial, in bytes.
 const maxMoved = 64 << 20
 
 func moved(t *trial, size int) (n, batch int) {
@@ -97,7 +97,7 @@ func movePayload(size int) func(context.Context, *trial) ([]float64, error) {
 	}
 }
 
-// moveList pushes and pops the same bytes.
+// moveList pushes and pops the same number of bytes.
 func moveList(size int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		n, batch := moved(t, size)
@@ -117,8 +117,8 @@ func moveList(size int) func(context.Context, *trial) ([]float64, error) {
 	}
 }
 
-// moveCalls is a list too, but with a command for each: many callers push, and then
-// as many pop.
+// moveCalls is a list too, but with one command for each element: many callers push, and then as
+// many pop.
 func moveCalls(size int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		n, _ := moved(t, size)
@@ -139,13 +139,12 @@ func moveCalls(size int) func(context.Context, *trial) ([]float64, error) {
 
 func megabytes(done, n, size int, took time.Duration) ([]float64, error) {
 	if done < n {
-		return nil, fmt.Errorf("%d of %d tasks within the time limit", done, n)
+		return nil, fmt.Errorf("only %d of %d tasks were done within the time limit", done, n)
 	}
 	return []float64{float64(n) * float64(size) / 1e6 / took.Seconds()}, nil
 }
 
-// drainQueues is the rate at which tasks of many queues are executed by one
-// minion.
+// drainQueues measures the rate at which one minion executes the tasks of many queues.
 func drainQueues(queues int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		s, ok := t.sys.(*ours)
@@ -178,7 +177,7 @@ func drainQueues(queues int) func(context.Context, *trial) ([]float64, error) {
 	}
 }
 
-// idleQueues is the idle traffic of a minion with many queues.
+// idleQueues counts the commands of an idle minion with many queues.
 func idleQueues(queues int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		s, ok := t.sys.(*ours)

@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/minion"
 )
 
-// idleMinions is the idle traffic of each of many minions of one queue. Each
-// has a broker, and so connections, of its own, as if it were a process.
+// idleMinions counts the commands of each of many idle minions of one queue. Each minion has its
+// own broker, and so its own connections, as in a process of its own.
 func idleMinions(minions int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		var closers []func()
@@ -46,14 +46,14 @@ func idleMinions(minions int) func(context.Context, *trial) ([]float64, error) {
 	}
 }
 
-// The minions that die have a short lease, so that nobody waits long.
+// The dying minions have a short lease, so that the measure does not take long.
 const (
 	deadLease = 2 * time.Second
-	deadTasks = 10 // of each
+	deadTasks = 10 // tasks that each minion holds
 )
 
-// recoverMinions is the CPU time in Redis, for each of many minions, from when
-// all of them die at once until another has executed what they held.
+// recoverMinions measures the CPU time of Redis for each of many minions that die at once, until
+// another minion has executed their tasks.
 func recoverMinions(minions int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		n := minions * deadTasks
@@ -66,7 +66,7 @@ func recoverMinions(minions int) func(context.Context, *trial) ([]float64, error
 		}
 		defer func() { _ = b.Close() }()
 		held := 0
-		for range minions { // none of them will ever send a heartbeat
+		for range minions { // these consumers never send a heartbeat
 			c, err := b.Consume(ctx, broker.ConsumerConfig{Queues: []string{"default"}, Slots: deadTasks})
 			if err != nil {
 				return nil, err
@@ -94,7 +94,7 @@ func recoverMinions(minions int) func(context.Context, *trial) ([]float64, error
 		}
 		_ = m.Close()
 		if done < n {
-			return nil, fmt.Errorf("%d of %d tasks came back, %d were held", done, n, held)
+			return nil, fmt.Errorf("%d of %d tasks were executed, and %d had been held", done, n, held)
 		}
 		return []float64{(after - before) * 1000 / float64(minions)}, nil
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// config is what the flags say.
+// config holds the values of the flags.
 type config struct {
 	n        int
 	runs     int
@@ -27,27 +27,27 @@ type config struct {
 	allocs   string
 }
 
-// size is how much is measured.
+// size is the amount of work of a trial.
 type size struct {
-	n       int           // tasks of a trial
-	limit   time.Duration // of a trial
-	samples int           // of a latency
-	idle    time.Duration // how long idle traffic is counted
+	n       int           // number of tasks
+	limit   time.Duration // the measuring time
+	samples int           // number of samples of a latency
+	idle    time.Duration // how long the commands of idle workers are counted
 }
 
 func parse(args []string) (config, error) {
 	var c config
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.IntVar(&c.n, "n", 100_000, "tasks of a trial")
-	f.IntVar(&c.runs, "runs", 3, "trials of each measure and system")
+	f.IntVar(&c.n, "n", 100_000, "number of tasks of a trial")
+	f.IntVar(&c.runs, "runs", 3, "number of trials of each measure and system")
 	f.StringVar(&c.peers, "peers", "all", "all, none, or names separated by commas")
 	f.StringVar(&c.format, "format", "table", "table or tsv")
-	f.BoolVar(&c.short, "short", false, "small and once, within a minute")
-	f.BoolVar(&c.growth, "growth", false, "measure how ours grows, instead of the peers")
-	f.StringVar(&c.measures, "measures", "", "only measures that match the regular expression")
-	f.DurationVar(&c.limit, "limit", 3*time.Second, "the longest a trial may measure")
-	f.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile of all that is measured to the file")
-	f.StringVar(&c.allocs, "memprofile", "", "write a profile of all that is allocated to the file")
+	f.BoolVar(&c.short, "short", false, "one small trial each, within a minute")
+	f.BoolVar(&c.growth, "growth", false, "measure how the costs of arbiter grow with size, instead of comparing peers")
+	f.StringVar(&c.measures, "measures", "", "measure only what matches this regular expression")
+	f.DurationVar(&c.limit, "limit", 3*time.Second, "the longest measuring time of a trial")
+	f.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile of all trials to this file")
+	f.StringVar(&c.allocs, "memprofile", "", "write a profile of all allocations to this file")
 	if err := f.Parse(args); err != nil {
 		return c, err
 	}

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// measure is what is measured in one trial; it can give several rows.
+// measure is a kind of trial. It gives one or more rows.
 type measure struct {
 	name string
 	rows []rowKind
 	run  func(ctx context.Context, t *trial) ([]float64, error)
-	// memory says that it is a measure of what needs no server.
+	// memory reports that the measure needs no server.
 	memory bool
-	extra  time.Duration // what a trial may take beside measuring
+	extra  time.Duration // time that a trial may take in addition to measuring
 }
 
 // rowKind is a row of the output.
@@ -28,7 +28,7 @@ func latency(name string, run func(context.Context, *trial) ([]float64, error)) 
 	return measure{name: name, rows: []rowKind{{name + "-p50", "ms"}, {name + "-p99", "ms"}}, run: run}
 }
 
-// measures returns all there are, in the order of the output.
+// measures returns all measures in the order of the output.
 func measures() []measure {
 	list := []measure{
 		rate("enqueue-1", enqueueOne),

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// bytesPending is the memory of the server that a waiting task takes.
+// bytesPending measures the memory of the server that a waiting task takes.
 func bytesPending(ctx context.Context, t *trial) ([]float64, error) {
-	// The first task makes connections and keys, which are not the tasks' own.
+	// The first task creates connections and keys, which do not count as memory of a task.
 	if err := t.sys.Enqueue(ctx, 0, 1); err != nil {
 		return nil, err
 	}
@@ -25,13 +25,12 @@ func bytesPending(ctx context.Context, t *trial) ([]float64, error) {
 		return nil, err
 	}
 	if n == 0 {
-		return nil, errors.New("nothing was stored within the time limit")
+		return nil, errors.New("no task was stored within the time limit")
 	}
 	return []float64{(after - before) / float64(n)}, nil
 }
 
-// idleCommands is how many commands a second a worker with ten slots issues
-// that has nothing to do.
+// idleCommands counts the commands a second of an idle worker with ten slots.
 func idleCommands(ctx context.Context, t *trial) ([]float64, error) {
 	stop, err := t.sys.Work(ctx, latencySlots, func(x, y int) int { return x + y })
 	if err != nil {

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// enqueueOne is one caller that submits one task after the other.
+// enqueueOne measures one caller that submits one task after the other.
 func enqueueOne(ctx context.Context, t *trial) ([]float64, error) {
 	done, took, err := t.spread(ctx, 1, 1, t.n, t.one)
 	return t.rateOr(done, t.n, took, err)
 }
 
-// enqueueMany is 100 callers that do the same.
+// enqueueMany measures 100 callers that do the same.
 func enqueueMany(ctx context.Context, t *trial) ([]float64, error) {
 	done, took, err := t.spread(ctx, manyCallers, 1, t.n, t.one)
 	return t.rateOr(done, t.n, took, err)
 }
 
-// enqueueBulk submits in the best way that the system has.
+// enqueueBulk measures the fastest way of submission that the system has.
 func enqueueBulk(ctx context.Context, t *trial) ([]float64, error) {
 	done, took, err := t.fill(ctx, t.n)
 	return t.rateOr(done, t.n, took, err)
@@ -31,13 +31,13 @@ func (t *trial) rateOr(done, n int, took time.Duration, err error) ([]float64, e
 	}
 	values, err := t.rate(done, n, took)
 	if done < n {
-		t.note = "" // a rate of single calls is what it is
+		t.note = "" // a rate of single calls needs no note
 	}
 	return values, err
 }
 
-// drain executes what was queued before, in so many slots, from the start of
-// the first task to the end of the last.
+// drain executes queued tasks in the given number of slots. It measures from the start of the first
+// task to the end of the last one.
 func drain(slots int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		n, _, err := t.fill(ctx, t.n)
@@ -55,12 +55,11 @@ func drain(slots int) func(context.Context, *trial) ([]float64, error) {
 	}
 }
 
-// pipelineSlots is how many tasks a pipeline executes at once.
+// pipelineSlots is the number of tasks that a pipeline executes at once.
 const pipelineSlots = 100
 
-// pipeline submits and executes at once; whoever submits has every result, as
-// far as the system has results. It also gives the CPU time that 100,000 tasks
-// took in Redis and in this process.
+// pipeline submits and executes at the same time. The submitters await every result if the system
+// has results. It also measures the CPU time of 100,000 tasks in Redis and in this process.
 func pipeline(ctx context.Context, t *trial) ([]float64, error) {
 	redis, err := t.srv.cpu(ctx)
 	if err != nil {
@@ -95,8 +94,8 @@ func memPipeline(ctx context.Context, t *trial) ([]float64, error) {
 	return t.memFlow(t.n, func() (int, time.Duration, error) { return t.flow(ctx) })
 }
 
-// memFlow returns the rate of what flow does, and the CPU time that 100,000
-// tasks took: unlike the rate it hardly depends on what else the machine does.
+// memFlow returns the rate of flow, and the CPU time of 100,000 tasks. Unlike the rate, the CPU
+// time hardly depends on the load of the machine.
 func (t *trial) memFlow(n int, flow func() (int, time.Duration, error)) ([]float64, error) {
 	before, err := processCPU()
 	if err != nil {
@@ -114,7 +113,7 @@ func (t *trial) memFlow(n int, flow func() (int, time.Duration, error)) ([]float
 	return append(values, (after-before)*100_000/float64(max(done, 1))), err
 }
 
-// flow sends tasks through the system and returns how many came out.
+// flow sends tasks through the system, and returns how many were finished.
 func (t *trial) flow(ctx context.Context) (int, time.Duration, error) {
 	m := newMeter(t.n)
 	stop, err := t.sys.Work(ctx, pipelineSlots, m.add)
@@ -122,11 +121,11 @@ func (t *trial) flow(ctx context.Context) (int, time.Duration, error) {
 		return 0, 0, err
 	}
 	defer stop()
-	if err := pause(ctx, 50*time.Millisecond); err != nil { // until it has connected
+	if err := pause(ctx, 50*time.Millisecond); err != nil { // until the worker has connected
 		return 0, 0, err
 	}
 	r, ok := t.sys.(resulter)
-	if !ok { // count what was executed instead
+	if !ok { // without results, the executed tasks are counted
 		ctx, stopSending := context.WithCancel(ctx)
 		defer stopSending()
 		sending := make(chan error, 1)
@@ -152,23 +151,23 @@ func (t *trial) flow(ctx context.Context) (int, time.Duration, error) {
 	if _, ok := t.sys.(bulker); ok {
 		return t.stream(ctx, r, stream{callers: 2, batch: flowBatch, ahead: bulkAhead, waiters: 1})
 	}
-	// Who asks for results again and again asks for few at a time: they come in
-	// about the order in which the tasks were sent.
+	// For a system that polls for results, each call awaits one result. Results arrive about in the
+	// order in which the tasks were sent.
 	return t.stream(ctx, r, stream{callers: manyCallers, batch: 1, ahead: singleAhead, waiters: 10})
 }
 
-// How many tasks of a pipeline are sent and not executed, or not awaited. What
-// is left when the time is up has cost something too, so they are not more than
-// keep everybody busy.
+// These bound the tasks of a pipeline that are sent, and not executed or not awaited yet. The tasks
+// that are left at the end have cost something too, so there are only as many as keep all slots
+// busy.
 const (
 	bulkAhead   = 8000
 	singleAhead = 1000
 )
 
-// stream is who takes part in a pipeline with results.
+// stream is the shape of a pipeline with results.
 type stream struct{ callers, batch, ahead, waiters int }
 
-// stream submits batches, and awaits them beside that.
+// stream submits batches, and awaits their results at the same time.
 func (t *trial) stream(ctx context.Context, r resulter, s stream) (int, time.Duration, error) {
 	type part struct {
 		results
@@ -190,7 +189,7 @@ func (t *trial) stream(ctx context.Context, r resulter, s stream) (int, time.Dur
 					}
 				}
 				if err != nil || time.Since(began) >= t.limit {
-					cancel() // nobody needs to submit any more
+					cancel() // no more submissions are needed
 				}
 			}
 			fail <- err
@@ -211,7 +210,7 @@ func (t *trial) stream(ctx context.Context, r resulter, s stream) (int, time.Dur
 	}
 	took := time.Since(began)
 	if took >= t.limit && errors.Is(err, context.Canceled) {
-		err = nil // it was cut
+		err = nil // the time limit has ended it
 	}
 	return int(done.Load()), min(took, max(t.limit, 1)), err
 }

@@ -8,18 +8,18 @@ import (
 
 const (
 	latencySlots = 10
-	warmUp       = 10                   // samples that do not count
-	breath       = 2 * time.Millisecond // between samples, for all to be idle again
+	warmUp       = 10                   // number of first samples that are ignored
+	breath       = 2 * time.Millisecond // pause between samples, until all workers are idle again
 )
 
-// pickup is how long it takes from the call that enqueues a task to its handler,
-// with workers that have nothing else to do.
+// pickup measures the time from the call that enqueues a task until its handler starts. The workers
+// are idle.
 func pickup(ctx context.Context, t *trial) ([]float64, error) {
 	started := make(chan time.Time, 1)
 	stop, err := t.sys.Work(ctx, latencySlots, func(x, y int) int {
 		select {
 		case started <- time.Now():
-		default: // executed twice
+		default: // the task was executed twice
 		}
 		return x + y
 	})
@@ -41,7 +41,7 @@ func pickup(ctx context.Context, t *trial) ([]float64, error) {
 	})
 }
 
-// roundtrip is how long it takes from submitting a task to having its result.
+// roundtrip measures the time from submitting a task until its result is there.
 func roundtrip(ctx context.Context, t *trial) ([]float64, error) {
 	r, ok := t.sys.(resulter)
 	if !ok {
@@ -62,10 +62,9 @@ func roundtrip(ctx context.Context, t *trial) ([]float64, error) {
 	})
 }
 
-// sample takes samples, as many as are wanted or fit in the time, and returns
-// their p50 and p99.
+// sample takes t.samples samples, or as many as the time allows, and returns their p50 and p99.
 func (t *trial) sample(ctx context.Context, take func() (time.Duration, error)) ([]float64, error) {
-	if err := pause(ctx, 50*time.Millisecond); err != nil { // until the workers are there
+	if err := pause(ctx, 50*time.Millisecond); err != nil { // until the workers are ready
 		return nil, err
 	}
 	var all []time.Duration

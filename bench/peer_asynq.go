@@ -10,16 +10,15 @@ import (
 	"github.com/hibiken/asynq"
 )
 
-// asynqEager is the pause between looks at empty queues of asynq-eager, which
-// takes part wherever a queue can be empty. The default is a second; the
-// documentation warns that a low one loads Redis, which idle-commands shows.
+// asynqEager is the polling interval of asynq-eager, which takes part in the measures where a queue
+// can be empty. The default is one second. The documentation of asynq warns that a short interval
+// loads Redis, which idle-commands shows.
 const asynqEager = 10 * time.Millisecond
 
-// asynqSystem is hibiken/asynq at its defaults, except for a pool of
-// connections that is large enough for all callers and slots. Arguments are
-// JSON, as in its documentation. It has no bulk submission. Results are an
-// option: the handler writes them and they are kept for an hour, as ours are;
-// whoever wants one asks for it again and again.
+// asynqSystem is hibiken/asynq with its defaults, except for a pool of connections that is large
+// enough for all callers and slots. Arguments are JSON, as in its documentation. It has no bulk
+// submission. Results are optional: the handler writes them, and they are stored for an hour like
+// those of Arbiter. A submitter has to poll for a result.
 type asynqSystem struct {
 	opt     asynq.RedisClientOpt
 	client  *asynq.Client
@@ -104,7 +103,7 @@ func (r *asynqResult) Await(ctx context.Context) error {
 		}
 		if info.State == asynq.TaskStateCompleted {
 			if len(info.Result) != 8 {
-				return fmt.Errorf("result of %d bytes", len(info.Result))
+				return fmt.Errorf("the result has %d bytes, want some", len(info.Result))
 			}
 			return checkSum(0, int(binary.BigEndian.Uint64(info.Result)))
 		}

@@ -7,9 +7,9 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// gocraftSystem is gocraft/work at its defaults, with a pool of connections
-// that is large enough for all callers and slots. It has neither results nor a
-// bulk submission; its idle workers look with pauses that grow up to 5 s.
+// gocraftSystem is gocraft/work with its defaults, and with a pool of connections that is large
+// enough for all callers and slots. It has neither results nor a bulk submission. Its idle workers
+// poll with pauses that grow up to 5 s.
 type gocraftSystem struct {
 	pool *redis.Pool
 	enq  *gocraft.Enqueuer

@@ -14,10 +14,9 @@ import (
 	"github.com/RichardKnop/machinery/v2/tasks"
 )
 
-// machinerySystem is RichardKnop/machinery v2 with its go-redis broker and
-// backend, set up as in its example of these. Results are always on, kept for
-// an hour as ours are; whoever wants one asks again and again, here every
-// millisecond. It has no bulk submission.
+// machinerySystem is RichardKnop/machinery v2 with its go-redis broker and backend, set up as in
+// its example. Results are always on, and are stored for an hour like those of Arbiter. A submitter
+// has to poll for a result, here every millisecond. It has no bulk submission.
 type machinerySystem struct {
 	server *machinery.Server
 }
@@ -86,6 +85,5 @@ func (r machineryResult) Await(ctx context.Context) error {
 	}
 }
 
-// Close has nothing to do: the clients of machinery can't be closed but by
-// ending a worker.
+// Close does nothing: the clients of machinery can only be closed by ending a worker.
 func (s *machinerySystem) Close() {}

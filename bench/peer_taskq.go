@@ -9,10 +9,9 @@ import (
 	"github.com/vmihailenco/taskq/v3/redisq"
 )
 
-// taskqSystem is vmihailenco/taskq on Redis streams. Its workers are as many as
-// the slots, without its automatic tuning, and it reserves 100 messages at a
-// time where its default is 10: that was its fastest. It has neither results
-// nor a bulk submission.
+// taskqSystem is vmihailenco/taskq on Redis streams. It has one worker for each slot, without its
+// automatic tuning. It reserves 100 messages at a time instead of the default of 10, since it was
+// fastest like that. It has neither results nor a bulk submission.
 type taskqSystem struct {
 	client *redis8.Client
 	tasks  taskq.TaskMap

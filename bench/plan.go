@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// plan is what is to be measured.
+// plan is the list of trials to run.
 type plan struct {
 	size
 	runs     int
-	progress io.Writer // gets a line before each run of a measure
+	progress io.Writer // a line is written before each run of a measure
 	measures []measure
 	systems  []contender
 }
@@ -51,7 +51,7 @@ func makePlan(c config, filter *regexp.Regexp) (*plan, error) {
 	return p, nil
 }
 
-// takesPart reports whether a system is measured by m.
+// takesPart reports whether m is measured for a system.
 func (s *contender) takesPart(m *measure) bool {
 	switch {
 	case s.bare != nil:
@@ -62,7 +62,7 @@ func (s *contender) takesPart(m *measure) bool {
 	return m.memory == (s.server == none)
 }
 
-// execute runs the plan and returns what came out.
+// execute runs the plan and returns the report.
 func (p *plan) execute(ctx context.Context, srvs *servers) *report {
 	rep := &report{}
 	for i := range p.measures {
@@ -84,7 +84,7 @@ func (p *plan) execute(ctx context.Context, srvs *servers) *report {
 					blocks[s.name] = b
 				}
 				if b.err != nil {
-					continue // it will not do better
+					continue // a system that has failed is not measured again
 				}
 				b.add(p.trial(ctx, srvs, m, s))
 			}
@@ -93,7 +93,7 @@ func (p *plan) execute(ctx context.Context, srvs *servers) *report {
 	return rep
 }
 
-// trial runs one trial. One that does not end is left behind.
+// trial runs one trial. A trial that does not end is abandoned.
 func (p *plan) trial(ctx context.Context, srvs *servers, m *measure, s *contender) (values []float64, note string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 8*p.limit+20*time.Second+m.extra)
 	defer cancel()
@@ -120,12 +120,12 @@ func (p *plan) trial(ctx context.Context, srvs *servers, m *measure, s *contende
 		return o.values, t.note, o.err
 	case <-ctx.Done():
 	}
-	// It may be about to notice by itself.
+	// The trial may be about to end by itself.
 	select {
 	case o := <-ended:
 		return o.values, t.note, o.err
 	case <-time.After(time.Second):
-		return nil, "", fmt.Errorf("no answer: %w", ctx.Err())
+		return nil, "", fmt.Errorf("the trial did not end: %w", ctx.Err())
 	}
 }
 

@@ -11,8 +11,7 @@ import (
 	"github.com/vmihailenco/taskq/v3"
 )
 
-// quiet silences the loggers of all systems: writing to a terminal is nobody's
-// work.
+// quiet silences the loggers of all systems, because writing to a terminal is not part of the work.
 func quiet() {
 	none := stdlog.New(io.Discard, "", 0)
 	machinerylog.Set(none)

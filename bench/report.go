@@ -9,18 +9,18 @@ import (
 	"text/tabwriter"
 )
 
-// report is what came out.
+// report holds the results of a plan.
 type report struct {
 	blocks []*block
 }
 
-// block is what one system has in one measure.
+// block holds the results of one system in one measure.
 type block struct {
 	measure *measure
 	system  *contender
 	runs    [][]float64 // a value for each row of the measure
 	notes   []string
-	err     error // why there is nothing
+	err     error // why there are no results
 }
 
 func (r *report) block(m *measure, s *contender) *block {
@@ -29,7 +29,7 @@ func (r *report) block(m *measure, s *contender) *block {
 	return b
 }
 
-// add adds the outcome of a run.
+// add adds the results of a run.
 func (b *block) add(values []float64, note string, err error) {
 	if err != nil {
 		b.err = err
@@ -41,7 +41,7 @@ func (b *block) add(values []float64, note string, err error) {
 	}
 }
 
-// row returns the summary of the i-th row, and whether there is one.
+// row returns the summary of the i-th row. The second result is false if there is none.
 func (b *block) row(i int) (summary, bool) {
 	var values []float64
 	for _, run := range b.runs {
@@ -53,8 +53,7 @@ func (b *block) row(i int) (summary, bool) {
 	return summarize(values), true
 }
 
-// lines returns the rows of the output, in three parts: figures, ratios and
-// notes.
+// lines returns the rows of the output in three parts: figures, ratios and notes.
 func (r *report) lines() (figures, ratios, notes [][]string) {
 	for _, b := range r.blocks {
 		for i, kind := range b.measure.rows {
@@ -71,7 +70,7 @@ func (r *report) lines() (figures, ratios, notes [][]string) {
 				continue
 			}
 			ratios = append(ratios, []string{"ratio", kind.name, b.system.name, ratio(own, i, sum)})
-			if b.system.floor && i > 0 { // the usual floor is the measure of what is seldom too
+			if b.system.floor && i > 0 { // higher percentiles are compared with the median of the floor
 				first, _ := b.row(0)
 				ratios = append(ratios, []string{"ratio", kind.name, b.system.name + "-p50", ratio(own, i, first)})
 			}
@@ -90,7 +89,7 @@ func (r *report) lines() (figures, ratios, notes [][]string) {
 	return figures, ratios, notes
 }
 
-// ratio returns the i-th row of ours in terms of a peer's.
+// ratio returns the i-th row of Arbiter divided by the row of a peer.
 func ratio(own *block, i int, peer summary) string {
 	ours, ok := own.row(i)
 	if !ok || peer.median == 0 {
@@ -99,7 +98,7 @@ func ratio(own *block, i int, peer summary) string {
 	return number(ours.median / peer.median)
 }
 
-// own returns the block that ratios refer to: the first of ours.
+// own returns the block that ratios refer to: Arbiter's first one.
 func (r *report) own(m *measure) *block {
 	for _, b := range r.blocks {
 		if b.measure == m && b.system.ours {
@@ -109,7 +108,7 @@ func (r *report) own(m *measure) *block {
 	return nil
 }
 
-// number has four significant digits at least, and no exponent.
+// number formats v with at least four significant digits and without an exponent.
 func number(v float64) string {
 	switch {
 	case v >= 1000 || v == 0:
@@ -132,7 +131,7 @@ func (r *report) tsv(w io.Writer) error {
 	return out.Flush()
 }
 
-// table writes the same for people.
+// table writes the same as tables for people.
 func (r *report) table(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	figures, ratios, notes := r.lines()

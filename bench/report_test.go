@@ -47,7 +47,7 @@ ratio lag-p99 ping 2.000
 ratio lag-p99 ping-p50 4.000
 note drain slow failed_in_run_3:_gone_for_good
 note drain slow cut
-note drain absent it_has_no_such_thing
+note drain absent the_system_does_not_have_this_feature
 `, " ", "\t")
 	want = strings.ReplaceAll(want, "_", " ")
 	if out.String() != want {
@@ -60,7 +60,7 @@ func TestTable(t *testing.T) {
 	if err := sampleReport().table(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"measure  system", "ratio  drain    slow      200.000", "it has no such thing"} {
+	for _, want := range []string{"measure  system", "ratio  drain    slow      200.000", "the system does not have this feature"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

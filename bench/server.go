@@ -15,7 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// kind is what server a contender needs.
+// kind is the kind of server that a contender needs.
 type kind uint8
 
 const (
@@ -54,7 +54,7 @@ func (s *servers) stop() {
 	}
 }
 
-// server is a redis-server of our own.
+// server is a redis-server that the benchmark has started.
 type server struct {
 	addr   string
 	dir    string
@@ -137,8 +137,8 @@ func (s *server) cpu(ctx context.Context) (float64, error) {
 	return user + sys, err
 }
 
-// commands counts the commands that clients issue within d. Those that scripts
-// call do not count, and neither do our own.
+// commands counts the commands that clients issue within d. Commands that scripts call do not
+// count, and neither do those of the benchmark itself.
 func (s *server) commands(ctx context.Context, d time.Duration) (int, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.addr)
 	if err != nil {

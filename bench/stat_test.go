@@ -32,6 +32,6 @@ func TestPercentile(t *testing.T) {
 		}
 	}
 	if got := percentile(took[:1], 99); got != 1 {
-		t.Errorf("p99 of one value = %v, want it", got)
+		t.Errorf("p99 of one value = %v, want that value", got)
 	}
 }

@@ -2,14 +2,14 @@ package main
 
 import "context"
 
-// work is the body of simple_add; all systems call it from their handlers.
+// work is the body of simple_add. All systems call it from their handlers.
 type work func(x, y int) int
 
 // system is a task queue under test.
 type system interface {
 	// Enqueue submits a task and returns when it is stored.
 	Enqueue(ctx context.Context, x, y int) error
-	// Work executes tasks, so many at once, until stop is called.
+	// Work executes tasks in that many slots until stop is called.
 	Work(ctx context.Context, slots int, do work) (stop func(), err error)
 	Close()
 }
@@ -19,15 +19,15 @@ type bulker interface {
 	EnqueueAll(ctx context.Context, n int) error
 }
 
-// resulter is a system whose submitters can have results.
+// resulter is a system whose submitters can get results.
 type resulter interface {
-	// Start submits n tasks; a system that is no bulker is asked for one.
+	// Start submits n tasks. n is 1 for a system that is not a bulker.
 	Start(ctx context.Context, n int) (results, error)
 }
 
-// results are those of tasks that were started.
+// results are the results of the tasks of a Start.
 type results interface {
-	// Await returns when all are there, and are what they should be.
+	// Await returns when all results are there. It returns an error if one is wrong.
 	Await(ctx context.Context) error
 }
 
@@ -35,17 +35,17 @@ type results interface {
 type contender struct {
 	name   string
 	ours   bool
-	peer   bool // can be left out by -peers
-	floor  bool // its p50 is what all percentiles are compared with
+	peer   bool // can be excluded by -peers
+	floor  bool // all percentiles are compared with its p50
 	server kind
 	open   func(ctx context.Context, srv *server) (system, error)
-	// only names the measures it takes part in; nil is all that need Redis.
+	// only names the measures that the system takes part in. Nil means all that need Redis.
 	only []string
-	// bare has the measures of a bare limit; it has no open.
+	// bare has the measures of a bare limit, which has no open function.
 	bare map[string]func(context.Context, *trial) ([]float64, error)
 }
 
-// contenders returns all there are, ours first.
+// contenders returns all systems, Arbiter first.
 func contenders() []contender {
 	return []contender{
 		{name: "arbiter", ours: true, open: openArbiter},

@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-// trial is one measure of one system, under way.
+// trial is one measure of one system while it runs.
 type trial struct {
 	size
 	sys  system
 	srv  *server // nil if the system needs none
-	note string  // what is to be said about it
+	note string  // a remark for the report
 }
 
-// The callers that submit at once.
+// The numbers of callers that submit at once, and the sizes of their batches.
 const (
 	manyCallers = 100 // of single tasks
 	bulkCallers = 4   // of batches
-	bestCallers = 50  // of single tasks, by a system that knows no batches
+	bestCallers = 50  // of single tasks, by a system without batches
 	bulkBatch   = 1000
-	flowBatch   = 500 // of the pipeline
+	flowBatch   = 500 // a batch of the pipeline
 )
 
-var errNone = errors.New("it has no such thing")
+var errNone = errors.New("the system does not have this feature")
 
-// pause is a sleep that ends with ctx.
+// pause sleeps for d. It returns an error if ctx ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -40,9 +40,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// spread calls send from several callers, each time for up to batch tasks,
-// until n tasks were sent or the trial's time is up. It returns how many were,
-// and how long it took.
+// spread calls send from several callers, each time for up to batch tasks, until n tasks were sent
+// or the time of the trial is over. It returns the number of sent tasks, and the time.
 func (t *trial) spread(ctx context.Context, callers, batch, n int, send func(ctx context.Context, n int) error) (int, time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -69,7 +68,7 @@ func (t *trial) spread(ctx context.Context, callers, batch, n int, send func(ctx
 	return int(sent.Load()), took, context.Cause(ctx)
 }
 
-// fill stores tasks in the best way that the system has.
+// fill stores tasks in the fastest way that the system has.
 func (t *trial) fill(ctx context.Context, n int) (int, time.Duration, error) {
 	if b, ok := t.sys.(bulker); ok {
 		return t.spread(ctx, bulkCallers, bulkBatch, n, b.EnqueueAll)
@@ -79,8 +78,8 @@ func (t *trial) fill(ctx context.Context, n int) (int, time.Duration, error) {
 
 func (t *trial) one(ctx context.Context, _ int) error { return t.sys.Enqueue(ctx, 0, 1) }
 
-// rate returns tasks a second as the values of a measure, and notes that the
-// time was up before all were done.
+// rate returns the tasks a second as the value of a measure. It notes if the time was over before
+// all tasks were done.
 func (t *trial) rate(done, n int, took time.Duration) ([]float64, error) {
 	if done == 0 {
 		return nil, fmt.Errorf("no task was done within %v", took.Round(time.Millisecond))
@@ -91,11 +90,11 @@ func (t *trial) rate(done, n int, took time.Duration) ([]float64, error) {
 	return []float64{float64(done) / took.Seconds()}, nil
 }
 
-// meter is a work that counts.
+// meter is a work function that counts its calls.
 type meter struct {
 	target      int64
 	count       atomic.Int64
-	first, last atomic.Int64  // when the count began and was reached, as Unix ns; 0 is not yet
+	first, last atomic.Int64  // times of the first call and of the call that reached the target, as Unix ns; 0 if not yet
 	begun, done chan struct{} // closed with the first task and with the last
 }
 
@@ -116,12 +115,13 @@ func (m *meter) add(x, y int) int {
 	return x + y
 }
 
-// firstTask is how long a system may take to begin. Systems that poll need up to a few seconds for their first task.
+// firstTask is how long a system may take to begin. A system that polls needs up to a few seconds
+// for its first task.
 const firstTask = 5 * time.Second
 
-// wait waits until the target is reached and returns the count and the time since the first task. It gives up d after
-// the first task, or after firstTask (d if that is longer) if there is none. The time before the first task does not
-// count against the system.
+// wait waits until the target is reached, and returns the count and the time since the first task.
+// It gives up d after the first task, or after firstTask (after d if that is longer) if there is
+// none. The time before the first task does not count.
 func (m *meter) wait(ctx context.Context, d time.Duration) (int, time.Duration) {
 	begin := time.Now()
 	timer := time.NewTimer(max(d, firstTask))

@@ -15,13 +15,13 @@ func TestSpreadSendsEachTaskOnce(t *testing.T) {
 		var sum atomic.Int64
 		done, _, err := tr.spread(t.Context(), c.callers, c.batch, c.n, func(_ context.Context, n int) error {
 			if n < 1 || n > c.batch {
-				t.Errorf("asked for %d of %d", n, c.batch)
+				t.Errorf("send was called for %d tasks, want at most %d", n, c.batch)
 			}
 			sum.Add(int64(n))
 			return nil
 		})
 		if err != nil || done != c.n || sum.Load() != int64(c.n) {
-			t.Errorf("%+v: %d done, %d sent, %v", c, done, sum.Load(), err)
+			t.Errorf("%+v: spread returned %d, %d tasks were sent, error %v", c, done, sum.Load(), err)
 		}
 	}
 }
@@ -32,11 +32,11 @@ func TestSpreadEnds(t *testing.T) {
 		return nil
 	})
 	if err != nil || done == 0 || done == 1_000_000_000 {
-		t.Errorf("with the time up: %d done, %v", done, err)
+		t.Errorf("with the time over spread returned %d, %v", done, err)
 	}
 	bad := errors.New("bad")
 	if _, _, err = tr.spread(t.Context(), 2, 1, 10, func(context.Context, int) error { return bad }); !errors.Is(err, bad) {
-		t.Errorf("got %v, want the error of the sender", err)
+		t.Errorf("spread returned %v, want the error of send", err)
 	}
 }
 
@@ -59,8 +59,8 @@ func TestMeter(t *testing.T) {
 	}
 }
 
-// A system that polls begins late. It has its time from its first task on, and a system that never begins is given up
-// after a time that can be printed.
+// A system that polls begins late. Its time counts from its first task. A system that never begins
+// is given up after a fixed time.
 func TestMeterBeginsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMeter(2)

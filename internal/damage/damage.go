@@ -1,5 +1,5 @@
-// Package damage corrupts what a broker keeps on Redis, as a disk, an operator or another
-// program may: for tests that show what one bad record does to all others.
+// Package damage corrupts the records of a broker on Redis, as a faulty disk, an operator or
+// another program may do. Tests use it to show that one bad record does not affect the others.
 package damage
 
 import (
@@ -15,31 +15,34 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Strike is a change of one element of one key, or of a key as a whole.
+// added is Strike.How of a strike that adds an element, so there was no value before.
+const added = "an element was added"
+
+// Strike is a change of one element of a key, or of a whole key.
 type Strike struct {
 	Key   string
-	Kind  string // type of the key
-	How   string // in words
-	Field string // of a hash; member of a set or sorted set; place in a list. "" for a key as a whole
-	Old   string // what was there
-	New   string // what is there now
-	Whole bool   // the key as a whole was struck
+	Kind  string // the type of the key, as Redis names it
+	How   string // the change in words
+	Field string // field of a hash, member of a set or sorted set, or index in a list; "" for a whole key
+	Old   string // the value before
+	New   string // the value afterwards
+	Whole bool   // the whole key was changed
 
 	commands [][]any
 }
 
-// String tells it in a line.
+// String describes the strike in one line.
 func (s Strike) String() string {
 	return fmt.Sprintf("%s %q: %s, field %.40q: %.60q became %.60q", s.Kind, s.Key, s.How, s.Field, s.Old, s.New)
 }
 
-// Names reports whether some text is in what was struck, or in what is there now.
+// Names reports whether text is part of the key, the field, or the value before or afterwards.
 func (s Strike) Names(text string) bool {
 	return strings.Contains(s.Field, text) || strings.Contains(s.Old, text) || strings.Contains(s.New, text) || strings.Contains(s.Key, text)
 }
 
-// Choose returns a strike at one of the keys. It changes nothing. It returns false if the
-// key that it has chosen is gone, or has nothing in it that can be struck.
+// Choose returns a strike at one of the keys, and changes nothing yet. ok is false if the chosen
+// key no longer exists, or holds nothing that can be changed.
 func Choose(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand, keys []string) (s Strike, ok bool, err error) {
 	if len(keys) == 0 {
 		return s, false, nil
@@ -63,9 +66,9 @@ func Choose(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand, keys
 	return s, false, nil
 }
 
-// Retype returns a strike that makes a key one of another type.
+// Retype returns a strike that replaces a key by one of another type.
 func Retype(key, kind string) Strike {
-	s := Strike{Key: key, Kind: kind, How: "is of another type", Whole: true, commands: [][]any{{"del", key}}}
+	s := Strike{Key: key, Kind: kind, How: "the key was replaced by one of another type", Whole: true, commands: [][]any{{"del", key}}}
 	if kind == "set" {
 		s.commands = append(s.commands, []any{"set", key, "x"})
 	} else {
@@ -74,10 +77,10 @@ func Retype(key, kind string) Strike {
 	return s
 }
 
-// Add returns a strike that puts something strange into a key of some type, which need
-// not be there.
+// Add returns a strike that adds a random element to a key of the given type. The key need not
+// exist.
 func Add(rnd *rand.Rand, key, kind string) Strike {
-	s := Strike{Key: key, Kind: kind, How: "something strange was added"}
+	s := Strike{Key: key, Kind: kind, How: added}
 	switch what := noise(rnd); kind {
 	case "hash":
 		s.Field, s.New = name(rnd), what
@@ -102,14 +105,14 @@ func Add(rnd *rand.Rand, key, kind string) Strike {
 	return s
 }
 
-// Spoil returns a strike at the value of a field of a hash, which is cut short or replaced.
-// What is left of it names nothing that was not in it.
+// Spoil returns a strike at the value of a field of a hash, which is cut short or replaced. The new
+// value contains no id that the old one does not contain.
 func Spoil(rnd *rand.Rand, key, field, old string) Strike {
 	s := Strike{Key: key, Kind: "hash", Field: field, Old: old}
 	if len(old) > 0 && rnd.IntN(2) == 0 {
-		s.How, s.New = "it was cut short", old[:rnd.IntN(len(old))]
+		s.How, s.New = "the value was cut short", old[:rnd.IntN(len(old))]
 	} else {
-		s.How, s.New = "it is something else", noise(rnd)
+		s.How, s.New = "the value was replaced", noise(rnd)
 	}
 	s.do("hset", key, field, s.New)
 	return s
@@ -117,8 +120,8 @@ func Spoil(rnd *rand.Rand, key, field, old string) Strike {
 
 func (s *Strike) do(command ...any) { s.commands = append(s.commands, command) }
 
-// strike changes an element if it is what it was when it was chosen, so that what is
-// known of a strike is true.
+// strike changes an element only if it still has the value that it had when it was chosen. So
+// Strike.Old is always true.
 var strike = redis.NewScript(`
 local key, kind, field, old = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local is
@@ -141,10 +144,10 @@ end
 return 1
 `)
 
-// Apply strikes. It returns false if there is something else by now.
+// Apply carries out the strike. It returns false if the element has changed since it was chosen.
 func (s Strike) Apply(ctx context.Context, rdb redis.UniversalClient) (bool, error) {
 	kind := s.Kind
-	if s.Whole || s.Old == "" && s.How == "something strange was added" {
+	if s.Whole || s.Old == "" && s.How == added {
 		kind = ""
 	}
 	args := []any{kind, s.Field, s.Old}
@@ -161,7 +164,7 @@ func (s Strike) Apply(ctx context.Context, rdb redis.UniversalClient) (bool, err
 func (s Strike) hash(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand) (Strike, bool, error) {
 	all, err := rdb.HGetAll(ctx, s.Key).Result()
 	if err != nil || len(all) == 0 {
-		return s, false, gone(err)
+		return s, false, ignoreMissing(err)
 	}
 	fields := make([]string, 0, len(all))
 	for f := range all {
@@ -175,12 +178,12 @@ func (s Strike) hash(ctx context.Context, rdb redis.UniversalClient, rnd *rand.R
 		s.How = "a field was removed"
 		s.do("hdel", s.Key, s.Field)
 	case 1:
-		s.How = "a field has another name"
+		s.How = "a field was renamed"
 		s.New = name(rnd)
 		s.do("hset", s.Key, s.New, s.Old)
 		s.do("hdel", s.Key, s.Field)
 	case 2:
-		s.How = "a field has the value of another one"
+		s.How = "a field got the value of another field"
 		s.New = all[fields[rnd.IntN(len(fields))]]
 		s.do("hset", s.Key, s.Field, s.New)
 	default:
@@ -193,7 +196,7 @@ func (s Strike) hash(ctx context.Context, rdb redis.UniversalClient, rnd *rand.R
 func (s Strike) list(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand) (Strike, bool, error) {
 	all, err := rdb.LRange(ctx, s.Key, 0, -1).Result()
 	if err != nil || len(all) == 0 {
-		return s, false, gone(err)
+		return s, false, ignoreMissing(err)
 	}
 	at := rnd.IntN(len(all))
 	s.Field, s.Old = strconv.Itoa(at), all[at]
@@ -203,7 +206,7 @@ func (s Strike) list(ctx context.Context, rdb redis.UniversalClient, rnd *rand.R
 		s.do("lset", s.Key, at, "removed by the test")
 		s.do("lrem", s.Key, 1, "removed by the test")
 	case 1:
-		s.How = "an element is there twice"
+		s.How = "an element was duplicated"
 		s.New = s.Old
 		s.do("rpush", s.Key, s.Old)
 	default:
@@ -216,7 +219,7 @@ func (s Strike) list(ctx context.Context, rdb redis.UniversalClient, rnd *rand.R
 func (s Strike) sorted(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand) (Strike, bool, error) {
 	all, err := rdb.ZRange(ctx, s.Key, 0, -1).Result()
 	if err != nil || len(all) == 0 {
-		return s, false, gone(err)
+		return s, false, ignoreMissing(err)
 	}
 	s.Field = all[rnd.IntN(len(all))]
 	switch rnd.IntN(4) {
@@ -224,7 +227,7 @@ func (s Strike) sorted(ctx context.Context, rdb redis.UniversalClient, rnd *rand
 		s.How = "a member was removed"
 		s.do("zrem", s.Key, s.Field)
 	default:
-		s.How, s.New = "a member has another score", score(rnd)
+		s.How, s.New = "a member got another score", score(rnd)
 		s.do("zadd", s.Key, s.New, s.Field)
 	}
 	return s, true, nil
@@ -233,7 +236,7 @@ func (s Strike) sorted(ctx context.Context, rdb redis.UniversalClient, rnd *rand
 func (s Strike) set(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand) (Strike, bool, error) {
 	all, err := rdb.SMembers(ctx, s.Key).Result()
 	if err != nil || len(all) == 0 {
-		return s, false, gone(err)
+		return s, false, ignoreMissing(err)
 	}
 	slices.Sort(all)
 	s.How, s.Field = "a member was removed", all[rnd.IntN(len(all))]
@@ -244,10 +247,10 @@ func (s Strike) set(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Ra
 func (s Strike) text(ctx context.Context, rdb redis.UniversalClient, rnd *rand.Rand) (Strike, bool, error) {
 	var err error
 	if s.Old, err = rdb.Get(ctx, s.Key).Result(); err != nil {
-		return s, false, gone(err)
+		return s, false, ignoreMissing(err)
 	}
 	if rnd.IntN(6) == 0 {
-		s.How = "it was removed"
+		s.How = "the key was removed"
 		s.do("del", s.Key)
 	} else {
 		s.How, s.New = bytes(rnd, s.Old)
@@ -256,20 +259,20 @@ func (s Strike) text(ctx context.Context, rdb redis.UniversalClient, rnd *rand.R
 	return s, true, nil
 }
 
-// gone drops the error of a key that has gone, or changed its type, since it was listed.
-func gone(err error) error {
+// ignoreMissing drops the error of a key that was deleted, or changed its type, since it was listed.
+func ignoreMissing(err error) error {
 	if errors.Is(err, redis.Nil) || err != nil && strings.Contains(err.Error(), "WRONGTYPE") {
 		return nil
 	}
 	return err
 }
 
-// bytes returns what a value may have become, and how.
+// bytes returns a damaged form of a value, and describes the damage.
 func bytes(rnd *rand.Rand, old string) (how, now string) {
 	switch rnd.IntN(6) {
 	case 0, 1:
 		if len(old) > 0 {
-			return "it was cut short", old[:rnd.IntN(len(old))]
+			return "the value was cut short", old[:rnd.IntN(len(old))]
 		}
 	case 2, 3:
 		if len(old) > 0 {
@@ -277,15 +280,15 @@ func bytes(rnd *rand.Rand, old string) (how, now string) {
 			for range 1 + rnd.IntN(4) {
 				b[rnd.IntN(len(b))] ^= byte(1 + rnd.IntN(255))
 			}
-			return "some bytes are others", string(b)
+			return "some bytes were changed", string(b)
 		}
 	case 4:
-		return "there is more behind it", old + noise(rnd)
+		return "bytes were appended", old + noise(rnd)
 	}
-	return "it is something else", noise(rnd)
+	return "the value was replaced", noise(rnd)
 }
 
-// noise returns something that no program has written.
+// noise returns a value that no program has written.
 func noise(rnd *rand.Rand) string {
 	switch rnd.IntN(5) {
 	case 0:
@@ -300,12 +303,12 @@ func noise(rnd *rand.Rand) string {
 		b[i] = byte(rnd.IntN(256))
 	}
 	if rnd.IntN(2) == 0 {
-		b[0] = byte(rnd.IntN(4)) // a version that is known
+		b[0] = byte(rnd.IntN(4)) // a version that programs know
 	}
 	return string(b)
 }
 
-// name returns a strange name of a field or a member: that of a task has 16 bytes.
+// name returns a random name of a field or member. The id of a task has 16 bytes.
 func name(rnd *rand.Rand) string {
 	b := make([]byte, []int{0, 1, 15, 16, 16, 17, 18, 40}[rnd.IntN(8)])
 	for i := range b {
@@ -329,8 +332,8 @@ func score(rnd *rand.Rand) string {
 	}[rnd.IntN(12)]
 }
 
-// Keys returns the keys of a namespace, sorted. A key of a namespace has its name in
-// front, perhaps behind a brace.
+// Keys returns the keys of a namespace, sorted. Such a key begins with the name of the namespace,
+// perhaps after a brace.
 func Keys(ctx context.Context, rdb redis.UniversalClient, namespace string) ([]string, error) {
 	var all []string
 	for cursor := uint64(0); ; {

@@ -15,7 +15,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/stall"
 )
 
-// nowhere returns an address where nobody listens.
+// nowhere returns an address on which no process listens.
 func nowhere(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -26,7 +26,8 @@ func nowhere(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// A server that is not there is an error at once, which names the address.
+// If no server listens on the address, Open returns an error at once, and the error names the
+// address.
 func TestAbsentServer(t *testing.T) {
 	t.Parallel()
 	addr, busy := nowhere(t), stall.Start(t)
@@ -42,7 +43,7 @@ func TestAbsentServer(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 		}
 		if d := time.Since(began); d > busy.Late(5*time.Second) {
-			t.Errorf("%s: after %v", url, d)
+			t.Errorf("Open of %s returned only after %v", url, d)
 		}
 		t.Logf("%v: %v", time.Since(began).Round(time.Millisecond), err)
 	}
@@ -56,10 +57,10 @@ func TestAbsentServerForProcess(t *testing.T) {
 		began := time.Now()
 		p := proc.Start(t, role, config{URL: "redis://secret:password@" + addr + "/0", Tasks: 1})
 		if status := p.Wait(t); status != 1 || !strings.Contains(p.Output(), addr) || strings.Contains(p.Output(), "password") {
-			t.Errorf("%s: status %d, %s", role, status, p.Output())
+			t.Errorf("a process with the role %s ended with status %d and printed %s", role, status, p.Output())
 		}
 		if d := time.Since(began); d > busy.Late(10*time.Second) {
-			t.Errorf("%s: after %v", role, d)
+			t.Errorf("a process with the role %s ended only after %v", role, d)
 		}
 	}
 }

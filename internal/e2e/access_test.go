@@ -16,7 +16,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// login is a server with two users: all may do everything, weak may only read.
+// login starts a server with two users: "all" has all rights, and "weak" may only read.
 func login(t *testing.T) (addr string) {
 	t.Helper()
 	path := redistest.Path(t)
@@ -49,7 +49,7 @@ func TestLogin(t *testing.T) {
 	} {
 		_, err := redis.Open(t.Context(), url)
 		if !errors.Is(err, broker.ErrInvalid) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), addr) {
-			t.Errorf("open %s: %v, want %s", url, err, want)
+			t.Errorf("Open of %s returned %v, want %s", url, err, want)
 		}
 	}
 	for url, opts := range map[string][]redis.Option{
@@ -63,8 +63,8 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// A user without the rights is told so: what it sends is refused, and a minion does
-// not try again for ever.
+// A user without the necessary rights gets an error that says so, and a minion does not retry for
+// ever.
 func TestNoRights(t *testing.T) {
 	t.Parallel()
 	addr := login(t)
@@ -95,7 +95,7 @@ func TestTLS(t *testing.T) {
 	s, conf := redistest.StartTLS(t, path, "--requirepass", "secret")
 	url := "rediss://:secret@" + s.Addr + "/0"
 	if _, err := redis.Open(t.Context(), url); !errors.Is(err, broker.ErrInvalid) || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("a server with a certificate nobody trusts: %v", err)
+		t.Errorf("Open of a server with an untrusted certificate returned %v", err)
 	}
 	for _, queues := range [][]string{{"one"}, {"two", "three"}} {
 		r := newRig(t, url, redis.TLS(conf))
@@ -104,7 +104,7 @@ func TestTLS(t *testing.T) {
 		r.cfg.Ledger.once(t, 5)
 	}
 	if _, err := redis.Open(t.Context(), "redis://:secret@"+s.Addr+"/0"); !errors.Is(err, broker.ErrInvalid) {
-		t.Errorf("without TLS: %v", err)
+		t.Errorf("Open without TLS returned %v", err)
 	}
 }
 
@@ -114,7 +114,7 @@ func TestUnixSocket(t *testing.T) {
 	if path == "" {
 		return
 	}
-	dir, err := os.MkdirTemp("", "") // a socket's path has to be short
+	dir, err := os.MkdirTemp("", "") // the path of a socket has to be short
 	if err != nil {
 		t.Fatal(err)
 	}

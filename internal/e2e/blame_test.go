@@ -17,8 +17,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// One task kills its process again and again, and others that take long run beside it in
-// the same minion: it alone is given up. The long form has 200 of them.
+// One task kills its process again and again. Other tasks, which take long, run beside it in the
+// same minion. Only the first task is given up. The long form has 200 of the others.
 func TestPoisonousTask(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
@@ -36,7 +36,7 @@ func TestPoisonousTask(t *testing.T) {
 	deaths := 0
 	over := make(chan struct{})
 	guard := make(chan struct{})
-	go func() { // restarts the process when it has died
+	go func() { // starts the process again when it has died
 		defer close(guard)
 		for {
 			p := proc.Start(t, "minion", r.cfg)
@@ -49,29 +49,29 @@ func TestPoisonousTask(t *testing.T) {
 		}
 	}()
 	if _, err := poison.Result(ctx); !errors.Is(err, task.ErrMinionDied) {
-		t.Errorf("the task that kills its minion: %v", err)
+		t.Errorf("the task that kills its minion returned %v, want ErrMinionDied", err)
 	}
 	for i, fut := range innocents {
 		if a, err := fut.Result(ctx); err != nil || a.N != i {
-			t.Errorf("innocent task %d: %+v, %v", i, a, err)
+			t.Errorf("task %d beside it returned %+v, %v", i, a, err)
 		}
 	}
 	close(over)
 	<-guard
-	// A minion that the machine keeps from renewing its lease, and that is killed by what
-	// still runs there, is one more that died.
+	// On a busy machine a minion may lose its lease and then be killed by a task that still runs in
+	// it. That is one more death.
 	if deaths < minion.DefaultMaxRecoveries {
 		t.Errorf("%d minions died, want %d", deaths, minion.DefaultMaxRecoveries)
 	}
 	t.Logf("%d minions died", deaths)
 	letters, _, err := r.b.DeadLetters(ctx, task.DefaultQueue, "", 1000)
 	if err != nil || len(letters) != 1 || letters[0].Task.ID != poison.ID() {
-		t.Errorf("%d dead letters, %v; want the poisonous task alone", len(letters), err)
+		t.Errorf("there are %d dead letters (%v), want only the task that kills its minion", len(letters), err)
 	}
 	r.cfg.Ledger.check(t)
 }
 
-// A minion is killed three times from outside: none of its tasks is given up.
+// A minion is killed three times from outside. None of its tasks is given up.
 func TestMinionKilledThreeTimes(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
@@ -84,7 +84,8 @@ func TestMinionKilledThreeTimes(t *testing.T) {
 	futs := r.send(n, args{For: 200 * time.Millisecond})
 	for range 3 {
 		p := r.process()
-		// At least one of them is running; the suspects among them take turns.
+		// At least one of the tasks runs. Those that may have killed a minion run one after the
+		// other.
 		r.eventually("a task is running", func() bool { return r.cfg.Ledger.starts(t, p.PID) > 0 })
 		p.Kill()
 	}
@@ -93,8 +94,8 @@ func TestMinionKilledThreeTimes(t *testing.T) {
 	r.cfg.Ledger.check(t)
 }
 
-// Outages in which the server refuses to write, each longer than the lease, are no
-// deaths: a long task goes on in the end.
+// The server refuses writes several times, each time for longer than the lease. This does not count
+// as deaths of the minions: a long task goes on after the last outage.
 func TestNoReplicasIsNoDeath(t *testing.T) {
 	t.Parallel()
 	r, s := onServer(t)
@@ -106,7 +107,7 @@ func TestNoReplicasIsNoDeath(t *testing.T) {
 	admin := s.Client()
 	r.cfg.Lease = short
 	var starts, cut atomic.Int32
-	for i := range 2 { // both are cut off
+	for i := range 2 { // both minions are cut off
 		b, err := r.cfg.open(t.Context(), r.logs.logger())
 		if err != nil {
 			t.Fatal(err)
@@ -139,12 +140,12 @@ func TestNoReplicasIsNoDeath(t *testing.T) {
 	}
 	fut := r.send(1, args{})[0]
 	for i := range outages {
-		r.eventually("the task runs", func() bool { return int(starts.Load()) == i+1 })
-		r.workers(2) // both are back, and have excused what they held
+		r.eventually("the task runs again", func() bool { return int(starts.Load()) == i+1 })
+		r.workers(2) // both have reconnected, and have taken the counted deaths of their tasks back
 		if err := admin.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err(); err != nil {
 			t.Fatal(err)
 		}
-		r.eventually("its minion knows that it is cut off", func() bool { return int(cut.Load()) == i+1 })
+		r.eventually("its minion has noticed the outage", func() bool { return int(cut.Load()) == i+1 })
 		time.Sleep(short)
 		if err := admin.ConfigSet(t.Context(), "min-replicas-to-write", "0").Err(); err != nil {
 			t.Fatal(err)
@@ -154,6 +155,6 @@ func TestNoReplicasIsNoDeath(t *testing.T) {
 	defer cancel()
 	a, err := fut.Result(ctx)
 	if n, _ := strconv.Atoi(a.Fill); err != nil || n != outages+1 {
-		t.Errorf("after %d outages: %+v, %v", outages, a, err)
+		t.Errorf("after %d outages the task returned %+v, %v", outages, a, err)
 	}
 }

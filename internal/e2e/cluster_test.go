@@ -14,8 +14,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A cluster of three masters with eight queues: minions that serve all of them
-// or one, and everything that is asked by id.
+// A cluster of three masters has eight queues. Minions serve all of them or one, and every request
+// by id works.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -37,7 +37,7 @@ func TestCluster(t *testing.T) {
 		}
 	}
 
-	// A batch for all queues, some at once, some later.
+	// One batch has tasks for all queues. Some run at once, some later.
 	var calls []task.Call[answer]
 	for i, q := range append(queues, queues...) {
 		call := work.With(task.Queue(q)).Bind(args{N: i})
@@ -51,7 +51,7 @@ func TestCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.results(futs)
-	// Another arbiter asks for them by id alone.
+	// Another arbiter asks for the tasks by their ids alone.
 	b, err := r.cfg.open(t.Context(), r.logs.logger())
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// testKillInCluster kills a waiting task of a queue and a running one, by id.
+// testKillInCluster kills a waiting and a running task of a queue by their ids.
 func testKillInCluster(r *rig, arb *arbiter.Arbiter, queue string) {
 	r.Helper()
 	waiting := r.send(1, args{}, task.Queue(queue), task.Delay(time.Hour))[0]
@@ -87,18 +87,18 @@ func testKillInCluster(r *rig, arb *arbiter.Arbiter, queue string) {
 		return err == nil && st.State == broker.PhaseRunning
 	})
 	if v, err := arb.Kill(r.Context(), waiting.ID()); err != nil || v != arbiter.NeverStarted {
-		r.Errorf("kill of a waiting task of %s: %v, %v", queue, v, err)
+		r.Errorf("the kill of a waiting task of %s returned %v, %v", queue, v, err)
 	}
 	began := time.Now()
 	if v, err := arb.Kill(r.Context(), running.ID(), arbiter.Wait()); err != nil || v != arbiter.Stopped {
-		r.Errorf("kill of a running task of %s: %v, %v", queue, v, err)
+		r.Errorf("the kill of a running task of %s returned %v, %v", queue, v, err)
 	}
 	if d := time.Since(began); d > r.busy.Late(3*time.Second) {
-		r.Errorf("that took %v", d)
+		r.Errorf("the kills took %v", d)
 	}
 }
 
-// A master of a cluster is killed and comes back with its file: nothing is lost.
+// A master of a cluster is killed and restarted with its file. No task is lost.
 func TestClusterNodeRestart(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -126,12 +126,12 @@ func TestClusterNodeRestart(t *testing.T) {
 	r.results(futs)
 	t.Logf("%d tasks", len(futs))
 	if starts := r.cfg.Ledger.check(t); len(starts) != len(futs) {
-		t.Errorf("%d tasks were started, and %d accepted", len(starts), len(futs))
+		t.Errorf("%d tasks were started, but %d were accepted", len(starts), len(futs))
 	}
 }
 
-// A master of a cluster is lost for good and its replica takes over: minions and
-// arbiters turn to it as soon as it serves, and what was sent before is done.
+// A master of a cluster is lost, and its replica takes over. Minions and arbiters use the new
+// master as soon as it serves, and all earlier tasks are done.
 func TestClusterFailover(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -161,12 +161,13 @@ func TestClusterFailover(t *testing.T) {
 	send(0)
 	results()
 	send(3 * time.Second)
-	// Two acknowledgements, of what was sent so far, from one replica are one.
+	// Wait counts replicas, so this waits until the one replica has everything that was sent so
+	// far.
 	if n, err := s.Nodes[0].Client().Wait(t.Context(), 1, 10*time.Second).Result(); err != nil || n != 1 {
 		t.Fatalf("replicas: %d, %v", n, err)
 	}
 	s.Nodes[0].Kill()
-	r.eventually("the replica is the master", func() bool {
+	r.eventually("the replica is the new master", func() bool {
 		return strings.Contains(heir.Info(t.Context(), "replication").Val(), "role:master")
 	})
 	began := time.Now()

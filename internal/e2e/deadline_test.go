@@ -12,8 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Deadlines are by the server's clock too, whichever way a task comes to a
-// minion.
+// Deadlines too are measured by the server's clock, by whichever way a task reaches a minion.
 func TestDeadlinesClocksApart(t *testing.T) {
 	t.Parallel()
 	for name, offset := range map[string]time.Duration{"server ahead": 5 * time.Hour, "server behind": -5 * time.Hour} {
@@ -30,7 +29,7 @@ func TestDeadlinesClocksApart(t *testing.T) {
 }
 
 func testDeadlines(r *rig, q task.Option) {
-	// One at a time, each met by a minion that waits.
+	// One task at a time, each taken by a minion that waits.
 	for range 5 {
 		time.Sleep(20 * time.Millisecond)
 		r.results(r.send(1, args{}, q, task.Within(10*time.Minute)))
@@ -39,6 +38,6 @@ func testDeadlines(r *rig, q task.Option) {
 	defer cancel()
 	_, err := r.send(1, args{Hang: true}, q, task.Within(300*time.Millisecond))[0].Result(ctx)
 	if !errors.Is(err, broker.ErrExpired) {
-		r.Errorf("a task past its deadline: %v", err)
+		r.Errorf("a task past its deadline returned %v, want ErrExpired", err)
 	}
 }

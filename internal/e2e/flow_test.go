@@ -17,7 +17,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// groupsRole sends groups with callback and finalizer, and waits to be killed.
+// groupsRole sends groups with callback and finalizer, and waits until it is killed.
 func groupsRole(ctx context.Context, text json.RawMessage) error {
 	var c config
 	if err := json.Unmarshal(text, &c); err != nil {
@@ -44,7 +44,7 @@ func groupsRole(ctx context.Context, text json.RawMessage) error {
 	return nil
 }
 
-// membersOf is how many members each of the groups has.
+// membersOf is the number of members of each group.
 const membersOf = 5
 
 func members(i int) []task.Bound {
@@ -55,7 +55,7 @@ func members(i int) []task.Bound {
 	return calls
 }
 
-// groupsOf starts groupsRole, kills it once it has sent, and returns the ids.
+// groupsOf starts groupsRole, kills it when it has sent its groups, and returns their ids.
 func groupsOf(r *rig, n int) (ids []task.ID) {
 	r.Helper()
 	c := r.cfg
@@ -78,8 +78,8 @@ func groupsOf(r *rig, n int) (ids []task.ID) {
 	return ids
 }
 
-// ended waits until a group has ended, and checks that all of it has succeeded
-// and that callback and finalizer have started as often as may be.
+// ended checks that a group has ended, that all of it has succeeded, and that callback and
+// finalizer have started no more often than allowed.
 func ended(r *rig, id task.ID, starts map[string][]entry) {
 	r.Helper()
 	st, err := r.arb.Status(r.Context(), id)
@@ -87,18 +87,18 @@ func ended(r *rig, id task.ID, starts map[string][]entry) {
 		r.Fatalf("status of group %s: %+v, %v", id, st, err)
 	}
 	if st.Flow.Succeeded != membersOf || st.Outcome != arbiter.Succeeded {
-		r.Errorf("group %s has %s, %d of its members have succeeded", id, st.Outcome, st.Flow.Succeeded)
+		r.Errorf("group %s has %s, and %d of its members have succeeded", id, st.Outcome, st.Flow.Succeeded)
 	}
 	for what, s := range map[string]*arbiter.Status{"callback": st.Flow.Callback, "finalizer": st.Flow.Finalizer} {
 		if s.Outcome != arbiter.Succeeded || len(starts[s.ID.String()]) == 0 {
-			r.Errorf("%s of group %s: %s, started %d times", what, id, s.Outcome, len(starts[s.ID.String()]))
+			r.Errorf("the %s of group %s has %s and was started %d times", what, id, s.Outcome, len(starts[s.ID.String()]))
 		}
 	}
 }
 
 func allEnded(r *rig, ids []task.ID) {
 	r.Helper()
-	r.eventually("the groups have ended", func() bool {
+	r.eventually("all groups have ended", func() bool {
 		for _, id := range ids {
 			if st, err := r.arb.Status(r.Context(), id); err != nil || st.Outcome == "" {
 				return false
@@ -108,8 +108,8 @@ func allEnded(r *rig, ids []task.ID) {
 	})
 }
 
-// The arbiter is killed right after it has sent groups: members, callbacks and
-// finalizers run all the same, each once.
+// The arbiter is killed right after it has sent groups. Members, callbacks and finalizers run all
+// the same, each once.
 func TestGroupsWithoutTheirArbiter(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
@@ -127,9 +127,8 @@ func TestGroupsWithoutTheirArbiter(t *testing.T) {
 	}
 }
 
-// All minions are killed again and again while groups are under way, and others
-// come: each callback and each finalizer has one result, and no attempt starts
-// twice.
+// All minions are killed again and again while groups run, and new minions start. Each callback and
+// each finalizer has one result, and no attempt starts twice.
 func TestGroupsWithoutTheirMinions(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
@@ -144,7 +143,7 @@ func TestGroupsWithoutTheirMinions(t *testing.T) {
 			crew = append(crew, r.process(func(c *config) { c.Slots = 4 }))
 		}
 		want := (round + 1) * n * membersOf / 6
-		r.eventually("they are at work", func() bool { return r.cfg.Ledger.starts(r, 0) >= want })
+		r.eventually("the minions have started enough tasks", func() bool { return r.cfg.Ledger.starts(r, 0) >= want })
 		for _, p := range crew {
 			p.Kill()
 		}

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A full server is worked off by minions that start when it is full already,
-// and what a killed one held comes back.
+// The server is full when new minions start. They finish its tasks, and recover the tasks of a
+// killed minion.
 func TestOutOfMemoryNewMinion(t *testing.T) {
 	t.Parallel()
 	r, s := onServer(t, "--maxmemory-policy", "noeviction")

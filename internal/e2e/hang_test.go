@@ -19,8 +19,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// While the server hangs, each method of an arbiter and of what it returns ends soon
-// after its context, and the error wraps that of the context.
+// While the server hangs, each method of an arbiter, and of the values that it returns, ends soon
+// after its context. The error wraps the error of the context.
 func TestContextEndsWhileServerHangs(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -98,10 +98,10 @@ func TestContextEndsWhileServerHangs(t *testing.T) {
 				start := time.Now()
 				err := call(ctx)
 				if took := time.Since(start); took > busy.Late(1500*time.Millisecond) {
-					t.Errorf("%s took %v", name, took)
+					t.Errorf("%s returned only %v after its call", name, took)
 				}
 				if !errors.Is(err, want) {
-					t.Errorf("%s: %v, want an error that wraps %v", name, err, want)
+					t.Errorf("%s returned %v, want an error that wraps %v", name, err, want)
 				}
 			})
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Who has nothing to do sends less than two commands a second. What scripts
-// call on the server is none that was sent, and is not counted.
+// An idle minion or arbiter sends less than two commands a second. Commands that scripts call on
+// the server are not counted.
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -21,7 +21,7 @@ func TestIdle(t *testing.T) {
 	}
 	const window = 10 * time.Second
 	s := redistest.Start(t, path)
-	worker := newRig(t, s.URL()) // serves whoever has no minion of its own
+	worker := newRig(t, s.URL()) // serves the arbiter, which has no minion of its own
 	worker.minion(func(c *config) { c.Queues = []string{"served"} })
 	for name, queues := range map[string][]string{
 		"minion of one queue":    {"a"},
@@ -38,13 +38,13 @@ func TestIdle(t *testing.T) {
 				r := &rig{T: t, cfg: worker.cfg, logs: worker.logs}
 				r.minion(func(cfg *config) { cfg.URL, cfg.Lease, cfg.Queues = p.URL(), 0, queues })
 			}
-			time.Sleep(500 * time.Millisecond) // it settles down
+			time.Sleep(500 * time.Millisecond) // until the connections are open and the first requests are done
 			before := p.Commands()
 			time.Sleep(window)
 			rate := float64(p.Commands()-before) / window.Seconds()
 			t.Logf("%.2f commands a second", rate)
 			if rate >= 2 {
-				t.Errorf("that is too many")
+				t.Errorf("an idle client sends %.2f commands a second, want less than 2", rate)
 			}
 		})
 	}

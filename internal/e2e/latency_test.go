@@ -16,8 +16,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
-// A minion far from its server runs tasks, also such that take longer than the
-// lease, and runs each once. The delay is that of each direction.
+// A minion far from its server runs tasks, also tasks that take longer than the lease. It runs each
+// once. The delay applies to each direction.
 func TestFarAway(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
@@ -56,15 +56,15 @@ func TestFarAway(t *testing.T) {
 				r.results(short)
 				r.results(long)
 				if stalled := r.busy.Longest(); stalled > c.lease/20 {
-					t.Logf("the machine stalled for %v: that may have ended a lease", stalled)
+					t.Logf("not judged: the machine stalled for %v, which may have ended a lease", stalled)
 					return
 				}
 				r.cfg.Ledger.once(t, 2)
 				if 8*c.delay >= c.lease {
-					return // a heartbeat that also connects takes most of the lease, and may be named as too slow
+					return // a heartbeat that opens a connection takes most of the lease, so a warning is right
 				}
 				if text := r.logs.String(); strings.Contains(text, "too short") || strings.Contains(text, "lease lost") || strings.Contains(text, "out of reach") {
-					t.Errorf("the line is good enough for the lease, and the log says\n%s", text)
+					t.Errorf("the line is fast enough for the lease, but the log has a warning:\n%s", text)
 				}
 			})
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// ledger is a file to which handlers of all processes append what they do.
+// ledger is a file to which the handlers of all processes append what they do.
 type ledger string
 
 func newLedger(t testing.TB) ledger {
@@ -28,7 +28,7 @@ type entry struct {
 	PID     int
 }
 
-// note appends an entry. A line is short enough to be written as a whole.
+// note appends an entry. A line is short enough to be written in one piece.
 func (l ledger) note(event string, info task.Info) error {
 	f, err := os.OpenFile(string(l), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
@@ -41,8 +41,8 @@ func (l ledger) note(event string, info task.Info) error {
 	return err
 }
 
-// read returns all entries, in the order in which they were written. It may be called
-// while a process writes one.
+// read returns all entries in the order of their writing. A process may be writing at the same
+// time.
 func (l ledger) read(t testing.TB) []entry {
 	t.Helper()
 	data, err := os.ReadFile(string(l))
@@ -52,18 +52,18 @@ func (l ledger) read(t testing.TB) []entry {
 	var all []entry
 	for line := range strings.Lines(string(data)) {
 		if !strings.HasSuffix(line, "\n") {
-			break // it is being written
+			break // the line is not complete yet
 		}
 		var e entry
 		if _, err := fmt.Sscan(line, &e.Event, &e.ID, &e.Attempt, &e.PID); err != nil {
-			t.Fatalf("ledger: %q: %v", line, err)
+			t.Fatalf("the ledger has the line %q: %v", line, err)
 		}
 		all = append(all, e)
 	}
 	return all
 }
 
-// starts returns how often attempts were started, by any process, or by one.
+// starts returns how many attempts were started, by any process if pid is 0, or by one.
 func (l ledger) starts(t testing.TB, pid int) int {
 	t.Helper()
 	n := 0
@@ -75,7 +75,7 @@ func (l ledger) starts(t testing.TB, pid int) int {
 	return n
 }
 
-// startsOf returns the tasks that a process has started, in that order.
+// startsOf returns the tasks that a process has started, in order.
 func (l ledger) startsOf(t testing.TB, pid int) []string {
 	t.Helper()
 	var ids []string
@@ -87,8 +87,8 @@ func (l ledger) startsOf(t testing.TB, pid int) []string {
 	return ids
 }
 
-// check fails the test if an attempt was started twice, and returns the
-// attempts of each task that were started.
+// check fails the test if an attempt was started twice. It returns the started attempts of each
+// task.
 func (l ledger) check(t testing.TB) map[string][]entry {
 	t.Helper()
 	byID := make(map[string][]entry)
@@ -106,7 +106,7 @@ func (l ledger) check(t testing.TB) map[string][]entry {
 	return byID
 }
 
-// once fails the test if one of n tasks was started more than once, or never.
+// once fails the test unless exactly n tasks were started, each once.
 func (l ledger) once(t testing.TB, n int) {
 	t.Helper()
 	byID := l.check(t)

@@ -15,12 +15,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goredis.SetLogger(mute{}) // it tells of every failed dial, and here most are meant to fail
+	goredis.SetLogger(mute{}) // the library logs every failed dial, and here most are intended
 	proc.Main(map[string]proc.Role{
 		"minion": minionRole, "arbiter": arbiterRole, "groups": groupsRole,
-		"garrison": garrisonRole, "rival": rivalRole, "starved": starvedRole,
+		"squad minion": squadMinionRole, "squad sender": squadSenderRole, "starved": starvedRole,
 	})
-	testform.Parallel(testform.Pick(12*runtime.GOMAXPROCS(0), 12)) // most of these tests wait most of the time
+	testform.Parallel(testform.Pick(12*runtime.GOMAXPROCS(0), 12)) // these tests mostly wait
 	os.Exit(m.Run())
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// While a master of a cluster is gone, the queues of the others are served, by
-// minions that serve them alone and by those that serve all.
+// While one master of a cluster is down, the queues of the other masters are served, both by
+// minions of one queue and by minions of all queues.
 func TestClusterInPart(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -26,7 +26,7 @@ func TestClusterInPart(t *testing.T) {
 			t.Parallel()
 			s := redistest.StartCluster(t, path, 3, "--cluster-require-full-coverage", "no", "--appendonly", "yes", "--appendfsync", "always")
 			r := newRig(t, s.URL())
-			// A queue of each node: all keys of a queue are in the slot of its name.
+			// One queue for each node: all keys of a queue are in the hash slot of its name.
 			queues := make([]string, 3)
 			for i := 0; queues[0] == "" || queues[1] == "" || queues[2] == ""; i++ {
 				q := fmt.Sprint("q", i)
@@ -46,17 +46,17 @@ func TestClusterInPart(t *testing.T) {
 			s.Nodes[1].Kill()
 			for range 5 {
 				for _, i := range []int{0, 2} {
-					ctx, cancel := context.WithTimeout(t.Context(), patience) // the node stays away
+					ctx, cancel := context.WithTimeout(t.Context(), patience) // the node stays down
 					began := time.Now()
 					fut, err := work.With(task.Queue(queues[i])).Bind(args{}).Send(ctx, r.arb)
 					if err != nil {
-						t.Errorf("queue of node %d: send: %v", i, err)
+						t.Errorf("send to the queue of node %d: %v", i, err)
 					} else if _, err := fut.Result(ctx); err != nil {
-						t.Errorf("queue of node %d: %v", i, err)
+						t.Errorf("result of a task in the queue of node %d: %v", i, err)
 					}
 					cancel()
 					if d := time.Since(began); d > time.Second {
-						t.Logf("node %d: %v", i, d)
+						t.Logf("a task in the queue of node %d took %v", i, d)
 					}
 				}
 				time.Sleep(200 * time.Millisecond)

@@ -17,8 +17,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// pickups measures the time from the call that sends a task until its handler
-// starts, for a minion that is idle each time.
+// pickups measures the time from the call that sends a task until its handler starts. The minion is
+// idle before each task.
 func pickups(tb testing.TB, url string, queues []string, next func() bool) []time.Duration {
 	tb.Helper()
 	silent := slog.New(slog.DiscardHandler)
@@ -55,13 +55,13 @@ func pickups(tb testing.TB, url string, queues []string, next func() bool) []tim
 		if err != nil {
 			tb.Fatal(err)
 		}
-		if at := <-started; !first { // the first one opens connections
+		if at := <-started; !first { // the first task opens connections
 			all = append(all, at.Sub(began))
 		}
 		if _, err := fut.Result(tb.Context()); err != nil {
 			tb.Fatal(err)
 		}
-		time.Sleep(2 * time.Millisecond) // it is idle again
+		time.Sleep(2 * time.Millisecond) // until the minion is idle again
 	}
 	return all
 }
@@ -73,8 +73,8 @@ func median(all []time.Duration) time.Duration {
 
 var pickupQueues = map[string][]string{"one queue": {"a"}, "three queues": {"b", "c", "d"}}
 
-// An idle minion is woken by a new task. What machine this runs on, and beside
-// what, is not known; the benchmark has the figures.
+// A new task wakes an idle minion. The machine may be slow or busy, so the bound is generous; the
+// benchmark has exact figures.
 func TestPickup(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -88,7 +88,7 @@ func TestPickup(t *testing.T) {
 		m := median(all)
 		t.Logf("%s: median %v", name, m)
 		if most := busy.Late(20 * time.Millisecond); m > most {
-			t.Errorf("that is more than %v", most)
+			t.Errorf("the median time until a task starts is more than %v", most)
 		}
 	}
 }

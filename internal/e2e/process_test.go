@@ -17,8 +17,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A minion that is killed with tasks running: another one runs them within the
-// lease and a bit, as second attempts, and no retry is used.
+// A minion is killed while tasks run. Another minion runs them soon after the end of the lease, as
+// second attempts, and no retry is used.
 func TestKilledMinion(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
@@ -28,7 +28,7 @@ func TestKilledMinion(t *testing.T) {
 	testKilledMinion(r, 4*lease)
 }
 
-// The same with the lease that minions have by default.
+// The same with the default lease.
 func TestKilledMinionByDefault(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
@@ -54,15 +54,15 @@ func testKilledMinion(r *rig, limit time.Duration) {
 		}
 	}
 	took := time.Since(killed)
-	r.Logf("all done %v after the kill", took.Round(time.Millisecond))
+	r.Logf("all tasks were done %v after the kill", took.Round(time.Millisecond))
 	if took > r.busy.Late(limit) {
-		r.Errorf("that is more than %v", limit)
+		r.Errorf("the tasks were done only later than %v after the kill", limit)
 	}
 	r.cfg.Ledger.check(r)
 }
 
-// A minion that is stopped past its lease and goes on: what it has in hand is
-// run elsewhere meanwhile, its late settlements change nothing, and it serves on.
+// A minion is stopped for longer than its lease, and then goes on. Its tasks have run elsewhere, so
+// its late settlements change nothing. It goes on serving.
 func TestStoppedMinion(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
@@ -71,7 +71,7 @@ func TestStoppedMinion(t *testing.T) {
 	}
 	const n = 5
 	sleeper := r.process(func(c *config) { c.Slots = n })
-	// They end while the minion is stopped, or rather right after it.
+	// These tasks end while the minion is stopped, or right after it goes on.
 	done := r.send(n, args{For: 700 * time.Millisecond, Deaf: true})
 	r.started(n)
 	sleeper.Stop(t)
@@ -81,14 +81,14 @@ func TestStoppedMinion(t *testing.T) {
 			t.Errorf("task %d returned %+v, want attempt 2 in process %d", i, a, other.PID)
 		}
 	}
-	// These are run by the other one for the first time, and the sleeper wakes up
-	// in the middle of that.
+	// The other minion runs these tasks for the first time, and the stopped minion goes on in the
+	// middle of that.
 	open := r.send(n, args{For: time.Second, Deaf: true})
 	r.started(3 * n)
 	sleeper.Continue(t)
 	sleeper.WaitFor(t, "lease lost")
 	r.results(open)
-	r.eventually("the sleeper has run its handlers to the end", func() bool {
+	r.eventually("the stopped minion has run its handlers to the end", func() bool {
 		ends := 0
 		for _, e := range r.cfg.Ledger.read(t) {
 			if e.Event == "end" && e.PID == sleeper.PID {
@@ -98,7 +98,7 @@ func TestStoppedMinion(t *testing.T) {
 		return ends == n
 	})
 	sleeper.WaitFor(t, "result dropped")
-	// Whatever it had to say changed nothing: the results are the same.
+	// Its late settlements have changed nothing: the results are the same.
 	for i, a := range r.results(futures(r, done)) {
 		if a.Attempt != 2 || a.PID != other.PID {
 			t.Errorf("after the late settlements, task %d returned %+v", i, a)
@@ -109,8 +109,8 @@ func TestStoppedMinion(t *testing.T) {
 	r.cfg.Ledger.check(t)
 }
 
-// A minion that is asked to end gives back what it runs: it is run elsewhere
-// without waiting for the end of a lease, and no retry is used.
+// A minion that is asked to end gives its running tasks back. Another minion runs them without
+// waiting for the end of a lease, and no retry is used.
 func TestTerminatedMinion(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
@@ -125,7 +125,7 @@ func TestTerminatedMinion(t *testing.T) {
 	r.workers(2)
 	began := time.Now()
 	if status := first.Terminate(t); status != 0 {
-		t.Errorf("it ended with status %d", status)
+		t.Errorf("the minion ended with status %d", status)
 	}
 	for i, a := range r.results(futs) {
 		if a.Attempt != 2 || a.PID != other.PID {
@@ -138,7 +138,7 @@ func TestTerminatedMinion(t *testing.T) {
 	r.cfg.Ledger.check(t)
 }
 
-// futures returns new ones of the same tasks, which ask the broker.
+// futures returns new futures of the same tasks, which ask the broker for the results.
 func futures(r *rig, old []*task.Future[answer]) []*task.Future[answer] {
 	out := make([]*task.Future[answer], len(old))
 	for i, f := range old {
@@ -147,9 +147,8 @@ func futures(r *rig, old []*task.Future[answer]) []*task.Future[answer] {
 	return out
 }
 
-// Two minions and an arbiter, each a process, finish 10,000 tasks while one of
-// the minions is killed. Only what that one had in hand runs twice. The short form has
-// fewer tasks.
+// Two minions and an arbiter, each in a process, finish 10,000 tasks while one of the minions is
+// killed. Only tasks that this minion held run twice. The short form has fewer tasks.
 func TestTenThousand(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
@@ -163,10 +162,10 @@ func TestTenThousand(t *testing.T) {
 	victim, other := r.process(slots), r.process(slots)
 	r.workers(2)
 	c := r.cfg
-	c.Tasks, c.Gate = n, filepath.Join(t.TempDir(), "gate") // so the victim is killed before all is done
+	c.Tasks, c.Gate = n, filepath.Join(t.TempDir(), "gate") // so the minion is killed before all tasks are done
 	began := time.Now()
 	arb := proc.Start(t, "arbiter", c)
-	r.eventually("the victim is at work", func() bool {
+	r.eventually("the minion has started enough tasks", func() bool {
 		return r.cfg.Ledger.starts(t, 0) > n/10 && r.cfg.Ledger.starts(t, victim.PID) >= width
 	})
 	victim.Kill()
@@ -176,8 +175,8 @@ func TestTenThousand(t *testing.T) {
 	if status := arb.Wait(t); status != 0 || !strings.Contains(arb.Output(), fmt.Sprintf("%d results\n", n)) {
 		t.Fatalf("the arbiter ended with status %d", status)
 	}
-	t.Logf("%v in all", time.Since(began).Round(time.Millisecond))
-	// A machine so busy that a minion is taken for dead is a cause, too.
+	t.Logf("all tasks took %v", time.Since(began).Round(time.Millisecond))
+	// On a busy machine a minion may lose its lease. That explains second runs, too.
 	busy := strings.Contains(victim.Output()+other.Output(), "lease lost")
 	again := 0
 	for id, starts := range r.cfg.Ledger.check(t) {
@@ -186,16 +185,16 @@ func TestTenThousand(t *testing.T) {
 		}
 		again++
 		if !busy && (len(starts) > 2 || starts[0].PID != victim.PID || starts[1].PID != other.PID) {
-			t.Errorf("task %s was started by %v, without a cause", id, starts)
+			t.Errorf("task %s was started several times without a cause: %v", id, starts)
 		}
 	}
-	t.Logf("%d tasks ran twice, for their minion was killed", again)
+	t.Logf("%d tasks ran twice, because their minion was killed", again)
 	if busy {
 		return
 	}
-	// What ran runs again, and so does what had ended and was on its way to the
-	// broker. That is what the victim began last, but for handlers that it had
-	// begun earlier and that held up one slot each.
+	// The running tasks of the killed minion run again. So do tasks that had ended, and whose
+	// settlements had not reached the broker. These are the tasks that the minion started last,
+	// except for older tasks that held one slot each.
 	old, late := 0, r.cfg.Ledger.startsOf(t, victim.PID)
 	late = late[max(0, len(late)-again-width):]
 	for id, starts := range r.cfg.Ledger.check(t) {
@@ -204,9 +203,9 @@ func TestTenThousand(t *testing.T) {
 		}
 	}
 	if old > width {
-		t.Errorf("of the %d tasks that ran twice, the victim had begun %d before the last %d", again, old, len(late))
+		t.Errorf("of the %d tasks that ran twice, the killed minion had started %d before its last %d tasks", again, old, len(late))
 	}
 	if most := broker.MaxBatch + width; again > most {
-		t.Errorf("%d tasks ran twice; a minion with %d slots has %d in hand at most", again, width, most)
+		t.Errorf("%d tasks ran twice; a minion with %d slots holds %d at most", again, width, most)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// refused checks that a task can't be sent now, for a reason that the error
-// says, and returns the call.
+// refused checks that a task can't be sent now, and that the error names the reason. It returns the
+// call.
 func (r *rig) refused(reason string) task.Call[answer] {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -24,14 +24,14 @@ func (r *rig) refused(reason string) task.Call[answer] {
 	began := time.Now()
 	_, err := call.Send(ctx, r.arb)
 	if !errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrIndeterminate) || !strings.Contains(err.Error(), reason) {
-		r.Errorf("send: %v, want one that is %v and says %s", err, broker.ErrUnavailable, reason)
+		r.Errorf("Send returned %v, want an error that wraps %v and contains %s", err, broker.ErrUnavailable, reason)
 	} else {
 		r.Logf("%v: %v", time.Since(began).Round(time.Millisecond), err)
 	}
 	return call
 }
 
-// again sends a call that was refused.
+// again sends a call that was refused before, and waits for its result.
 func (r *rig) again(call task.Call[answer]) {
 	r.Helper()
 	fut, err := call.Send(r.Context(), r.arb)
@@ -41,7 +41,7 @@ func (r *rig) again(call task.Call[answer]) {
 	r.results([]*task.Future[answer]{fut})
 }
 
-// A full server refuses new tasks and finishes the old ones.
+// A full server refuses new tasks, and finishes the old ones.
 func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	r, s := onServer(t, "--maxmemory-policy", "noeviction")
@@ -65,8 +65,8 @@ func TestOutOfMemory(t *testing.T) {
 	r.cfg.Ledger.once(t, 24)
 }
 
-// A server that has become a replica refuses everything that writes; when it
-// is a master again, all goes on.
+// A server that becomes a replica refuses all writes. When it is a master again, everything goes
+// on.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	r, s := onServer(t)
@@ -91,8 +91,8 @@ func TestReadOnly(t *testing.T) {
 	r.cfg.Ledger.check(t)
 }
 
-// A server that still loads its file is not ready, for Open and for those who
-// had it open.
+// A server that loads its file is not ready, both for Open and for clients that are connected
+// already.
 func TestLoading(t *testing.T) {
 	t.Parallel()
 	r, s := onServer(t, "--appendonly", "yes", "--appendfsync", "always")
@@ -111,7 +111,7 @@ func TestLoading(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Kill()
-	// Two seconds or more for the ballast; it answers after every 1024 commands.
+	// Loading takes two seconds or more. The server answers after every 1024 commands.
 	s.Launch("--key-load-delay", "100")
 	r.eventually("the server is loading", func() bool {
 		err := c.Ping(t.Context()).Err()
@@ -135,7 +135,7 @@ func TestLoading(t *testing.T) {
 	r.cfg.Ledger.check(t)
 }
 
-// A server that forgets its scripts again and again is given them again.
+// A server loses its scripts again and again. The clients send them again.
 func TestScriptFlush(t *testing.T) {
 	t.Parallel()
 	r, s := onServer(t)

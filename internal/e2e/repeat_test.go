@@ -14,8 +14,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The same call sent by many at once, through two arbiters, and again while it
-// runs and after it is done, is one task.
+// One call is sent by many goroutines at once through two arbiters, and sent again while it runs
+// and after its end. It is one task.
 func TestSameCall(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
@@ -37,11 +37,11 @@ func TestSameCall(t *testing.T) {
 	send := func(arb *arbiter.Arbiter, i int) {
 		fut, err := calls[i].Send(t.Context(), arb)
 		if err != nil {
-			t.Errorf("call %d: %v", i, err)
+			t.Errorf("send %d of the call returned %v", i, err)
 			return
 		}
 		if a, err := fut.Result(t.Context()); err != nil || a.N != i || a.Attempt != 1 {
-			t.Errorf("call %d: %+v, %v", i, a, err)
+			t.Errorf("the result of send %d is %+v, %v", i, a, err)
 		}
 	}
 	for i := range calls {
@@ -61,8 +61,8 @@ func TestSameCall(t *testing.T) {
 	r.cfg.Ledger.once(t, len(calls))
 }
 
-// A send whose reply is lost is an error that says so only after the client has
-// tried again; the caller who sends the call once more has one task.
+// The reply to a send is lost every time. Send returns an error only after the client has tried
+// again. A caller that sends the call once more has one task.
 func TestSendOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -77,9 +77,9 @@ func TestSendOfUnknownOutcome(t *testing.T) {
 	_, err := call.Send(t.Context(), r.arb)
 	var sub *task.SubmitError
 	if !errors.As(err, &sub) || !sub.Indeterminate() || sub.Failed[0].ID != call.Request().ID() {
-		t.Fatalf("send: %v, want a *task.SubmitError that is indeterminate and has the id", err)
+		t.Fatalf("Send returned %v, want an indeterminate *task.SubmitError with the id", err)
 	}
-	t.Logf("after %d tries: %v", in.Hits(), err)
+	t.Logf("after %d tries the error is %v", in.Hits(), err)
 	in.Remove()
 	r.again(call)
 	r.cfg.Ledger.once(t, 2)

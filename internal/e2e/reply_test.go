@@ -11,18 +11,18 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// behindProxy is a rig whose every connection leads through a proxy.
+// behindProxy returns a rig whose connections all go through a proxy.
 func behindProxy(t *testing.T, s *redistest.Server, opts ...redis.Option) (*rig, *redisproxy.Proxy) {
 	t.Helper()
 	p := redisproxy.Start(t, s.Addr)
-	// A reply that does not come is given up soon.
+	// A client gives up soon if a reply does not arrive.
 	r := newRig(t, p.URL()+"?read_timeout=1s", append(opts, redis.Namespace(namespace(t)))...)
 	return r, p
 }
 
-// A connection that ends before a command, or between its execution and its
-// reply, or that falls silent there: every task is run once, as attempt 1, with
-// one result. Only silence can outlast a lease, so there it may run again.
+// A connection ends before a command, or between its execution and its reply, or falls silent
+// there. Every task runs once, as attempt 1, with one result. Only silence can outlast a lease, so
+// only then a task may run again.
 func TestLostReplies(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -55,11 +55,11 @@ func TestLostReplies(t *testing.T) {
 				in := p.Inject(redisproxy.Fault{Match: match, Do: do, Times: 2})
 				futs := r.send(20, args{For: 5 * time.Millisecond})
 				r.results(futs)
-				if command == "blmove" || command == "beat" { // they come by themselves
-					r.eventually("the fault strikes", func() bool { return in.Hits() > 0 })
+				if command == "blmove" || command == "beat" { // minions send these commands by themselves
+					r.eventually("the fault has struck", func() bool { return in.Hits() > 0 })
 				}
 				if in.Hits() == 0 {
-					t.Error("the fault struck nothing")
+					t.Error("the fault has not struck")
 				}
 				in.Remove()
 				r.results(r.send(5, args{}))
@@ -73,7 +73,7 @@ func TestLostReplies(t *testing.T) {
 	}
 }
 
-// All connections are cut again and again while tasks are under way.
+// All connections are cut again and again while tasks run.
 func TestCuts(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -94,9 +94,8 @@ func TestCuts(t *testing.T) {
 	r.cfg.Ledger.check(t)
 }
 
-// Nothing passes for longer than a lease, in either direction and without an
-// end of any connection: when it passes again, all is done, and no attempt ran
-// twice.
+// For longer than a lease nothing passes in either direction, and no connection ends. When traffic
+// goes on, all tasks are done, and no attempt has run twice.
 func TestFrozenNetwork(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)

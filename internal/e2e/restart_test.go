@@ -13,8 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// insist sends a call until it is stored, as a caller does who takes no error
-// for an answer. It is the same call, so it is stored once.
+// insist sends a call until it is stored. It is the same call each time, so it is stored once.
 func (r *rig) insist(ctx context.Context, call task.Call[answer]) (*task.Future[answer], error) {
 	for {
 		fut, err := call.Send(ctx, r.arb)
@@ -24,8 +23,8 @@ func (r *rig) insist(ctx context.Context, call task.Call[answer]) (*task.Future[
 	}
 }
 
-// stream sends tasks one after the other, to the queues in turn, until the
-// returned function is called, which gives the futures.
+// stream sends tasks to the queues in turn until the returned function is called. That function
+// returns the futures.
 func (r *rig) stream(a args, queues ...string) (stop func() []*task.Future[answer]) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	over := make(chan struct{})
@@ -40,7 +39,7 @@ func (r *rig) stream(a args, queues ...string) (stop func() []*task.Future[answe
 			}
 			fut, err := r.insist(ctx, call)
 			if err != nil {
-				r.Errorf("send task %d: %v", a.N, err)
+				r.Errorf("Send of task %d: %v", a.N, err)
 				return
 			}
 			futs = append(futs, fut)
@@ -58,9 +57,9 @@ func (r *rig) stream(a args, queues ...string) (stop func() []*task.Future[answe
 	}
 }
 
-// The server is killed and comes back with its append-only file, twice, while
-// tasks are sent and run: nothing that was accepted is lost, and each has one
-// result. What was being settled when it went may run again.
+// The server is killed and restarted with its append-only file, twice, while tasks are sent and
+// run. No accepted task is lost, and each has one result. Tasks whose settlements were in transit
+// may run again.
 func TestServerRestart(t *testing.T) {
 	t.Parallel()
 	r, s := onServer(t, "--appendonly", "yes", "--appendfsync", "always")
@@ -81,12 +80,12 @@ func TestServerRestart(t *testing.T) {
 	r.results(futs)
 	t.Logf("%d tasks", len(futs))
 	if starts := r.cfg.Ledger.check(t); len(starts) != len(futs) {
-		t.Errorf("%d tasks were started, and %d accepted", len(starts), len(futs))
+		t.Errorf("%d tasks were started, but %d were accepted", len(starts), len(futs))
 	}
 }
 
-// The server comes back with nothing: waits for what it had end with an error,
-// and the same minions and the same arbiter work on.
+// The server restarts empty. Waits for the lost tasks end with an error, and the same minions and
+// arbiter go on.
 func TestEmptyServer(t *testing.T) {
 	t.Parallel()
 	r, s := onServer(t)
@@ -106,7 +105,7 @@ func TestEmptyServer(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		_, err := f.Result(ctx)
 		if !errors.Is(err, task.ErrNotFound) {
-			t.Errorf("wait for task %d: %v, want one that is %v", i, err, task.ErrNotFound)
+			t.Errorf("the wait for task %d ended with %v, want an error that wraps %v", i, err, task.ErrNotFound)
 		}
 		cancel()
 	}
@@ -115,7 +114,7 @@ func TestEmptyServer(t *testing.T) {
 		began := time.Now()
 		r.results(r.send(20, args{}, task.Queue(queue)))
 		r.results(r.send(1, args{}, task.Queue(queue), task.Delay(100*time.Millisecond)))
-		t.Logf("queue %s serves, after %v", queue, time.Since(began).Round(time.Millisecond))
+		t.Logf("queue %s is served again after %v", queue, time.Since(began).Round(time.Millisecond))
 	}
 	r.workers(2)
 	hang := r.send(1, args{Hang: true})[0]
@@ -124,6 +123,6 @@ func TestEmptyServer(t *testing.T) {
 		return err == nil && st.State == broker.PhaseRunning
 	})
 	if v, err := r.arb.Kill(t.Context(), hang.ID(), arbiter.Wait()); err != nil || v != arbiter.Stopped {
-		t.Errorf("kill: %v, %v", v, err)
+		t.Errorf("the kill returned %v, %v", v, err)
 	}
 }

@@ -21,13 +21,13 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// patience is how long anything may take that a test waits for.
+// patience is the longest time that a test waits for an event.
 const patience = 30 * time.Second
 
-// lease is the one of tests that don't need the default.
+// lease is the lease in tests that do not need the default.
 const lease = 2 * time.Second
 
-// rig is what a test has in its own process.
+// rig is the state of a test in its own process.
 type rig struct {
 	*testing.T
 	cfg  config
@@ -59,7 +59,7 @@ func newRig(t *testing.T, url string, opts ...redis.Option) *rig {
 	return r
 }
 
-// onServer is newRig with a server of its own; nil if there is none to start.
+// onServer is newRig with a server of its own. The rig is nil if redis-server is not installed.
 func onServer(t *testing.T, args ...string) (*rig, *redistest.Server) {
 	t.Helper()
 	path := redistest.Path(t)
@@ -70,8 +70,7 @@ func onServer(t *testing.T, args ...string) (*rig, *redistest.Server) {
 	return newRig(t, s.URL()), s
 }
 
-// minion runs a minion in this process, on connections of its own, until the
-// test ends.
+// minion runs a minion in this process, with its own connections, until the test ends.
 func (r *rig) minion(change ...func(*config)) {
 	r.Helper()
 	c := r.cfg
@@ -94,8 +93,7 @@ func (r *rig) minion(change ...func(*config)) {
 	})
 }
 
-// process runs a minion in a process of its own, and returns once it is about
-// to run.
+// process runs a minion in a process of its own. It returns when the minion is about to run.
 func (r *rig) process(change ...func(*config)) *proc.Process {
 	r.Helper()
 	c := r.cfg
@@ -107,16 +105,16 @@ func (r *rig) process(change ...func(*config)) *proc.Process {
 	return p
 }
 
-// workers waits until n minions are known.
+// workers waits until n minions are listed.
 func (r *rig) workers(n int) {
 	r.Helper()
-	r.eventually("all minions are known", func() bool {
+	r.eventually("all minions are listed", func() bool {
 		all, err := r.arb.Minions(r.Context())
 		return err == nil && len(all) == n
 	})
 }
 
-// send sends n tasks with the same arguments but N.
+// send sends n tasks with the same arguments, except for N.
 func (r *rig) send(n int, a args, opts ...task.Option) []*task.Future[answer] {
 	r.Helper()
 	calls := make([]task.Call[answer], n)
@@ -131,8 +129,8 @@ func (r *rig) send(n int, a args, opts ...task.Option) []*task.Future[answer] {
 	return futs
 }
 
-// results waits until all tasks have succeeded, and checks what they returned
-// and that no retry was used.
+// results waits until all tasks have succeeded. It checks their results, and that no retry was
+// used.
 func (r *rig) results(futs []*task.Future[answer]) []answer {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -148,7 +146,7 @@ func (r *rig) results(futs []*task.Future[answer]) []answer {
 		}
 		out[i] = a
 		st, err := r.arb.Status(ctx, f.ID())
-		for errors.Is(err, broker.ErrUnavailable) && ctx.Err() == nil { // it does not try again by itself
+		for errors.Is(err, broker.ErrUnavailable) && ctx.Err() == nil { // Status does not try again by itself
 			st, err = r.arb.Status(ctx, f.ID())
 		}
 		if err != nil {
@@ -162,12 +160,12 @@ func (r *rig) results(futs []*task.Future[answer]) []answer {
 	return out
 }
 
-// eventually waits until something is so.
+// eventually waits until is returns true. what describes the expected state.
 func (r *rig) eventually(what string, is func() bool) {
 	r.Helper()
 	for deadline := time.Now().Add(patience); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.Fatalf("waited in vain: %s", what)
+			r.Fatalf("this has not happened in time: %s", what)
 		}
 	}
 }
@@ -175,10 +173,10 @@ func (r *rig) eventually(what string, is func() bool) {
 // started waits until n attempts were started.
 func (r *rig) started(n int) {
 	r.Helper()
-	r.eventually("tasks are started", func() bool { return r.cfg.Ledger.starts(r, 0) >= n })
+	r.eventually("enough attempts have started", func() bool { return r.cfg.Ledger.starts(r, 0) >= n })
 }
 
-// logs keeps what was logged in this process.
+// logs holds the log of this process.
 type logs struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -198,7 +196,7 @@ func (l *logs) String() string {
 	return l.text.String()
 }
 
-// namespace returns a name that is the test's own.
+// namespace returns a namespace for the test alone.
 func namespace(t testing.TB) string {
 	return strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {

@@ -18,17 +18,17 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// config is what a minion or an arbiter is told, in a process of its own or not.
+// config is the configuration of a minion or an arbiter, in this process or another one.
 type config struct {
 	URL   string
-	Lease time.Duration // 0 is the default
+	Lease time.Duration // 0 means the default
 
-	Namespace string // "" is the default
+	Namespace string // "" means the default
 	Queues    []string
 	Slots     int
 	Ledger    ledger
-	Tasks     int    // of an arbiter
-	Gate      string // of an arbiter: a file for which the second half of its tasks waits
+	Tasks     int    // of an arbiter: the number of its tasks
+	Gate      string // of an arbiter: the second half of its tasks waits for this file
 }
 
 func (c config) open(ctx context.Context, log *slog.Logger, opts ...redis.Option) (*redis.Broker, error) {
@@ -39,7 +39,7 @@ func (c config) open(ctx context.Context, log *slog.Logger, opts ...redis.Option
 	if c.Namespace != "" {
 		opts = append(opts, redis.Namespace(c.Namespace))
 	}
-	// A machine that is busy with other things may let the first request time out.
+	// On a busy machine the first request may time out.
 	for end := time.Now().Add(patience); ; {
 		b, err := redis.Open(ctx, c.URL, opts...)
 		if !errors.Is(err, broker.ErrIndeterminate) || ctx.Err() != nil || time.Now().After(end) {
@@ -49,7 +49,7 @@ func (c config) open(ctx context.Context, log *slog.Logger, opts ...redis.Option
 	}
 }
 
-// serve is a minion until ctx ends. Ready is called when it is about to run.
+// serve runs a minion until ctx ends. It calls ready when the minion is about to run.
 func (c config) serve(ctx context.Context, log *slog.Logger, ready func(), opts ...redis.Option) error {
 	b, err := c.open(ctx, log, opts...)
 	if err != nil {
@@ -77,7 +77,7 @@ func minionRole(ctx context.Context, text json.RawMessage) error {
 	return c.serve(ctx, log, func() { fmt.Println("ready") })
 }
 
-// arbiterRole sends tasks, waits for them, and prints what came.
+// arbiterRole sends tasks, waits for them, and prints the number of results.
 func arbiterRole(ctx context.Context, text json.RawMessage) error {
 	var c config
 	if err := json.Unmarshal(text, &c); err != nil {
@@ -127,11 +127,11 @@ func arbiterRole(ctx context.Context, text json.RawMessage) error {
 		if !ok || a.N != n || st.Retried != 0 {
 			return fmt.Errorf("task %s: %+v with %d retries, want %d; awaited: %v", st.ID, a, st.Retried, n, ok)
 		}
-		delete(number, st.ID) // a second result of it is an error
+		delete(number, st.ID) // a second result of the task is an error
 		results++
 	}
 	if len(number) > 0 {
-		return errors.New("the wait ended before all results were there")
+		return errors.New("the wait ended before all results had arrived")
 	}
 	fmt.Printf("%d results\n", results)
 	return nil

@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The master is killed while tasks wait and run, and its replica takes over:
-// what had reached the replica is done, and tasks are sent all the time.
+// The master is killed while tasks wait and run, and its replica takes over. All tasks that had
+// reached the replica are done. Tasks are sent all the time.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -27,7 +27,8 @@ func TestFailover(t *testing.T) {
 	r.started(8)
 	late := r.send(5, args{}, task.Delay(4*time.Second))
 	master := s.Nodes[0].Client()
-	// Two acknowledgements, of what was sent so far, from one replica are one.
+	// Wait counts replicas, so this waits until the one replica has everything that was sent so
+	// far.
 	if n, err := master.Wait(t.Context(), 1, 10*time.Second).Result(); err != nil || n != 1 {
 		t.Fatalf("replicas: %d, %v", n, err)
 	}
@@ -35,17 +36,17 @@ func TestFailover(t *testing.T) {
 	killed := time.Now()
 	stop := r.stream(args{})
 	replica := s.Nodes[1].Client()
-	r.eventually("the replica is the master", func() bool {
+	r.eventually("the replica is the new master", func() bool {
 		return strings.Contains(replica.Info(t.Context(), "replication").Val(), "role:master")
 	})
-	t.Logf("the replica is the master after %v", time.Since(killed).Round(time.Millisecond))
+	t.Logf("the replica was the new master after %v", time.Since(killed).Round(time.Millisecond))
 	time.Sleep(500 * time.Millisecond)
 	during := stop()
 	r.results(during)
-	t.Logf("%d tasks were sent meanwhile", len(during))
+	t.Logf("%d tasks were sent during the failover", len(during))
 	r.results(late)
 	for i, f := range futs {
-		// Hanging ones have been cut short and run again.
+		// Hanging tasks were cut short and run again.
 		a, err := f.Result(t.Context())
 		if err != nil {
 			t.Errorf("task %d: %v", i, err)
@@ -54,5 +55,5 @@ func TestFailover(t *testing.T) {
 			t.Errorf("task %d: %+v", i, a)
 		}
 	}
-	t.Logf("all done after %v", time.Since(killed).Round(time.Millisecond))
+	t.Logf("all tasks were done after %v", time.Since(killed).Round(time.Millisecond))
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// An arbiter that does not read loses its subscription when the server's buffer
-// for it is full. When it reads again it has all results nevertheless.
+// An arbiter that does not read loses its subscription when the server's buffer for it is full.
+// When it reads again, it still gets all results.
 func TestSlowArbiter(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -27,7 +27,7 @@ func TestSlowArbiter(t *testing.T) {
 	futs := r.send(n, args{For: 50 * time.Millisecond, Fill: 50_000})
 	p.Freeze(true)
 	r.started(n)
-	time.Sleep(500 * time.Millisecond) // the last ones are settled
+	time.Sleep(500 * time.Millisecond) // until the last tasks are settled
 	p.Freeze(false)
 	r.results(futs)
 	r.results(r.send(5, args{}, task.Retention(time.Minute)))

@@ -19,7 +19,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// memberArgs say which squad a member is of.
+// memberArgs tell a member its squad.
 type memberArgs struct {
 	Squad string        `arbiter:"squad"`
 	Size  int           `arbiter:"size"`
@@ -28,18 +28,18 @@ type memberArgs struct {
 
 var member = task.Define[memberArgs, int]("member")
 
-// rivalConfig is what a process is told that serves squads, or sends them.
-type rivalConfig struct {
+// squadConfig is the configuration of a process that serves squads or sends them.
+type squadConfig struct {
 	config
 	Name   string
 	Squads int
-	AtOnce int // how many of them it sends at a time
+	AtOnce int // the number of squads that it sends at a time
 	Wait   time.Duration
 }
 
-// garrisonRole is a minion that runs members.
-func garrisonRole(ctx context.Context, text json.RawMessage) error {
-	var c rivalConfig
+// squadMinionRole is a minion that runs members of squads.
+func squadMinionRole(ctx context.Context, text json.RawMessage) error {
+	var c squadConfig
 	if err := json.Unmarshal(text, &c); err != nil {
 		return err
 	}
@@ -65,8 +65,7 @@ func garrisonRole(ctx context.Context, text json.RawMessage) error {
 	return m.Run(ctx, c.Slots)
 }
 
-// squadCalls returns the members of a squad with up to 4 members in queue a and up to
-// 3 in queue b.
+// squadCalls returns the members of a squad: 1 to 4 in queue a, and up to 3 in queue b.
 func squadCalls(name string, rnd *rand.Rand) []task.Bound {
 	queues := make([]string, 0, 7)
 	for range 1 + rnd.IntN(4) {
@@ -86,10 +85,10 @@ func memberOf(squad, queue string, size int) task.Bound {
 	return member.With(task.Queue(queue)).Bind(memberArgs{Squad: squad, Size: size, For: time.Duration(1+rand.IntN(10)) * time.Millisecond})
 }
 
-// rivalRole sends squads, waits for those that have started, and prints their
-// names, and at last how many have not.
-func rivalRole(ctx context.Context, text json.RawMessage) error {
-	var c rivalConfig
+// squadSenderRole sends squads, and waits for those that have started. It prints their names, and at the
+// end the number of squads that have not started.
+func squadSenderRole(ctx context.Context, text json.RawMessage) error {
+	var c squadConfig
 	if err := json.Unmarshal(text, &c); err != nil {
 		return err
 	}

@@ -18,35 +18,35 @@ import (
 
 var squadCount = flag.Int("squads", testform.Pick(40, 400), "how many squads race in TestSquadRace")
 
-// rivals are the processes that send squads.
-var rivals = testform.Pick(4, 8)
+// squadSenders is the number of processes that send squads.
+var squadSenders = testform.Pick(4, 8)
 
-// garrison starts minions with ten slots in all: 4 of queue a, 3 of queue b, and 3
-// of both.
-func (r *rig) garrison() {
+// squadMinions starts three minions with ten slots together: 4 of queue a, 3 of queue b, and 3 of both
+// queues.
+func (r *rig) squadMinions() {
 	r.Helper()
-	c := rivalConfig{config: r.cfg}
+	c := squadConfig{config: r.cfg}
 	for _, m := range []struct {
 		slots  int
 		queues []string
 	}{{4, []string{"a"}}, {3, []string{"a", "b"}}, {3, []string{"b"}}} {
 		c.Slots, c.Queues = m.slots, m.queues
-		proc.Start(r, "garrison", c).WaitFor(r, "ready\n")
+		proc.Start(r, "squad minion", c).WaitFor(r, "ready\n")
 	}
 	r.workers(3)
 }
 
-// rival starts a process that sends squads.
-func (r *rig) rival(i, squads, atOnce int, wait time.Duration) *proc.Process {
+// squadSender starts a process that sends squads.
+func (r *rig) squadSender(i, squads, atOnce int, wait time.Duration) *proc.Process {
 	r.Helper()
-	c := rivalConfig{config: r.cfg, Name: fmt.Sprint("rival", i), Squads: squads, AtOnce: atOnce, Wait: wait}
-	p := proc.Start(r, "rival", c)
+	c := squadConfig{config: r.cfg, Name: fmt.Sprint("sender", i), Squads: squads, AtOnce: atOnce, Wait: wait}
+	p := proc.Start(r, "squad sender", c)
 	p.WaitFor(r, "ready\n")
 	return p
 }
 
-// squadsRun checks the ledger: no more than ten members ran at a time, each once,
-// and no squad in part. It returns the sizes of the squads that ran.
+// squadsRun checks the ledger: no more than ten members ran at a time, each member once, and no
+// squad in part. It returns the sizes of the squads that ran.
 func (r *rig) squadsRun() map[string]int {
 	r.Helper()
 	running, most := 0, 0
@@ -79,13 +79,13 @@ func (r *rig) squadsRun() map[string]int {
 		}
 	}
 	if most > 10 || running != 0 {
-		r.Errorf("%d members ran at a time, %d do not end", most, running)
+		r.Errorf("%d members ran at a time, want at most 10; %d have not ended", most, running)
 	}
 	r.Logf("%d squads ran, at most %d members at a time", len(started), most)
 	return sizes
 }
 
-// allFree checks that all ten slots are free, or are soon.
+// allFree checks that all ten slots are free, at least after a short time.
 func (r *rig) allFree() {
 	r.Helper()
 	var calls []task.Bound
@@ -101,66 +101,66 @@ func (r *rig) allFree() {
 		err = g.Result(r.Context(), nil)
 	}
 	if err != nil {
-		r.Errorf("a squad of all slots: %v", err)
+		r.Errorf("a squad that needs all slots: %v", err)
 	}
 }
 
-// Squads race for ten slots from several processes: never more than ten members
-// run, no squad runs in part, and none is stuck.
+// Several processes send squads that race for ten slots. Never more than ten members run, no squad
+// runs in part, and every squad ends.
 func TestSquadRace(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
 	if r == nil {
 		return
 	}
-	r.garrison()
+	r.squadMinions()
 	began := time.Now()
 	var all []*proc.Process
-	for i := range rivals {
-		all = append(all, r.rival(i, *squadCount/rivals, 5, 10*time.Minute))
+	for i := range squadSenders {
+		all = append(all, r.squadSender(i, *squadCount/squadSenders, 5, 10*time.Minute))
 	}
 	ran := 0
 	for _, p := range all {
 		if status := p.Wait(t); status != 0 {
-			t.Errorf("a rival ended with status %d", status)
+			t.Errorf("a process that sends squads ended with status %d", status)
 		}
 		ran += strings.Count(p.Output(), "ran ")
 	}
 	r.allFree()
-	if n := len(r.squadsRun()) - 1; ran != *squadCount/rivals*rivals || n != ran {
-		t.Errorf("%d squads have ended, %d ran, want %d", ran, n, *squadCount/rivals*rivals)
+	if n := len(r.squadsRun()) - 1; ran != *squadCount/squadSenders*squadSenders || n != ran {
+		t.Errorf("%d squads have ended and %d ran, want %d", ran, n, *squadCount/squadSenders*squadSenders)
 	}
-	t.Logf("%d squads in %v", ran, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d squads ran in %v", ran, time.Since(began).Round(time.Millisecond))
 }
 
-// The same for squads that do not wait: some are refused.
+// The same with squads that do not wait. Some are refused.
 func TestSquadRush(t *testing.T) {
 	t.Parallel()
 	r, _ := onServer(t)
 	if r == nil {
 		return
 	}
-	r.garrison()
+	r.squadMinions()
 	var all []*proc.Process
-	for i := range rivals {
-		all = append(all, r.rival(i, *squadCount/rivals, 2, 0))
+	for i := range squadSenders {
+		all = append(all, r.squadSender(i, *squadCount/squadSenders, 2, 0))
 	}
 	ran, short := 0, 0
 	for _, p := range all {
 		if status := p.Wait(t); status != 0 {
-			t.Errorf("a rival ended with status %d", status)
+			t.Errorf("a process that sends squads ended with status %d", status)
 		}
 		ran += strings.Count(p.Output(), "ran ")
 		short += strings.Count(p.Output(), "short ")
 	}
 	r.allFree()
-	if n := len(r.squadsRun()) - 1; n != ran || ran+short != *squadCount/rivals*rivals || ran == 0 {
-		t.Errorf("%d squads have ended, %d ran, %d were refused", ran, n, short)
+	if n := len(r.squadsRun()) - 1; n != ran || ran+short != *squadCount/squadSenders*squadSenders || ran == 0 {
+		t.Errorf("%d squads have ended, %d ran and %d were refused", ran, n, short)
 	}
 	t.Logf("%d squads ran, %d were refused", ran, short)
 }
 
-// The same on a cluster, where the queues and each squad are in slots of their own.
+// The same on a cluster, where each queue and each squad has its own hash slot.
 func TestSquadsOnCluster(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -168,29 +168,29 @@ func TestSquadsOnCluster(t *testing.T) {
 		return
 	}
 	r := newRig(t, redistest.StartCluster(t, path, 3).URL())
-	r.garrison()
-	a, b := r.rival(0, 10, 3, time.Minute), r.rival(1, 10, 3, time.Minute)
+	r.squadMinions()
+	a, b := r.squadSender(0, 10, 3, time.Minute), r.squadSender(1, 10, 3, time.Minute)
 	if a.Wait(t) != 0 || b.Wait(t) != 0 {
-		t.Error("a rival has failed")
+		t.Error("a process that sends squads has failed")
 	}
 	if n := len(r.squadsRun()); n != 20 {
-		t.Errorf("%d squads ran", n)
+		t.Errorf("%d squads ran, want all", n)
 	}
 }
 
-// Rivals are killed in the middle. What they left does not run in part, and keeps
-// no slot.
-func TestSquadRivalsKilled(t *testing.T) {
+// Processes that send squads are killed in the middle. Their squads do not run in part, and hold no
+// slot afterwards.
+func TestSquadSendersKilled(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return
 	}
 	r := newRig(t, redistest.Start(t, path).URL())
-	r.garrison()
+	r.squadMinions()
 	for i := range testform.Pick(3, 6) {
-		p := r.rival(i, 1000, 5, time.Minute)
-		p.WaitFor(t, "ran ") // it is in the middle
+		p := r.squadSender(i, 1000, 5, time.Minute)
+		p.WaitFor(t, "ran ") // it has sent some of its squads
 		time.Sleep(time.Duration(37*i) * time.Millisecond)
 		p.Kill()
 	}

@@ -25,10 +25,10 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// spin is a task whose handler computes without a pause, until its process is killed.
+// spin is a task whose handler computes without a pause until its process is killed.
 var spin = task.Define[args, answer]("spin")
 
-// starvedRole is a minion on one processor, all of whose slots compute.
+// starvedRole is a minion on one processor. The handlers in all its slots compute.
 func starvedRole(ctx context.Context, text json.RawMessage) error {
 	runtime.GOMAXPROCS(1)
 	var c config
@@ -58,16 +58,16 @@ func starvedRole(ctx context.Context, text json.RawMessage) error {
 	return m.Run(ctx, c.Slots)
 }
 
-// Handlers that compute on the only processor do not cost the minion its lease. It
-// names its own delay, and does not blame the broker.
+// Handlers compute on the only processor. The minion keeps its lease all the same, and logs that
+// its process is short of processor time. It does not report the broker as out of reach.
 func TestStarvedMinion(t *testing.T) {
 	t.Parallel()
-	// Each handler computes for 10 ms until it is another one's turn. A heartbeat that
-	// waited for its turn twice, as for two replies, would be too late in both forms.
+	// Each handler computes for 10 ms before the next goroutine runs. If a heartbeat had to wait
+	// for all handlers twice, for example for two replies, it would be too late in both forms.
 	forms := []starved{{lease: time.Second, slots: 24}}
 	if raceDetector {
-		// A goroutine that wakes in the time of another one has what is left of its 10 ms.
-		// With the race detector a heartbeat needs more, and waits for its turn at times.
+		// With the race detector a heartbeat needs more time than is left of a 10 ms slice when its
+		// goroutine wakes up. So it has to wait for its turn at times.
 		forms[0] = starved{lease: 2500 * time.Millisecond, slots: 30}
 	}
 	if testform.Long() {
@@ -77,19 +77,20 @@ func TestStarvedMinion(t *testing.T) {
 	for _, f := range forms {
 		t.Run(f.lease.String(), func(t *testing.T) {
 			t.Parallel()
-			// A machine that gives the minion less than its one processor may end a lease,
-			// too. That says nothing about the lease, but the broker is not blamed even so.
+			// If the machine gives the minion less than one processor, the lease may end for that
+			// reason. Then the test only checks that the minion does not report the broker as out
+			// of reach.
 			for try := 1; ; try++ {
-				// Each try has a namespace of its own: tasks that an earlier one left would
-				// have the minion record their starts, by requests that wait for their turn.
+				// Each try has its own namespace. For tasks of an earlier try the minion would
+				// record starts, and these requests would wait for their turn.
 				f.namespace = fmt.Sprintf("%s-%d", namespace(t), try)
 				r := newRig(t, "redis://"+addr, redis.Lease(f.lease), redis.Namespace(f.namespace))
 				out, share := r.starve(f)
 				switch lost := strings.Contains(out, "lease lost"); {
 				case strings.Contains(out, "broker out of reach"):
-					t.Fatalf("the broker is blamed:\n%s", out)
+					t.Fatalf("the minion reports the broker as out of reach:\n%s", out)
 				case lost && share > 0.9:
-					t.Fatalf("the lease was lost:\n%s", out)
+					t.Fatalf("the minion has lost its lease:\n%s", out)
 				case !lost || try == 3:
 					return
 				}
@@ -98,7 +99,7 @@ func TestStarvedMinion(t *testing.T) {
 	}
 }
 
-// starved is a minion on one processor.
+// starved is the configuration of such a minion.
 type starved struct {
 	lease     time.Duration
 	slots     int
@@ -107,8 +108,8 @@ type starved struct {
 
 var ownDelay = regexp.MustCompile(`msg="this process is short of processor time[^"]*" delay=\S*[1-9]`)
 
-// starve runs a minion whose handlers compute. It returns what the minion said, and
-// which part of the time it had a processor.
+// starve runs a minion whose handlers compute. It returns the output of the minion, and the
+// fraction of the time in which it had a processor.
 func (r *rig) starve(f starved) (out string, share float64) {
 	calls := make([]task.Call[answer], f.slots)
 	for i := range calls {
@@ -122,7 +123,7 @@ func (r *rig) starve(f starved) (out string, share float64) {
 	defer p.Kill()
 	p.WaitFor(r, "all compute\n")
 	began := r.minionBeat()
-	r.eventually("the lease is renewed for longer than it lasts and the delay is named, or it is lost", func() bool {
+	r.eventually("the lease was renewed for longer than it lasts and the delay was logged, or the lease was lost", func() bool {
 		out = p.Output()
 		return r.minionBeat().Sub(began) > f.lease && ownDelay.MatchString(out) || strings.Contains(out, "lease lost")
 	})
@@ -130,7 +131,7 @@ func (r *rig) starve(f starved) (out string, share float64) {
 	return out, float64(p.CPU()) / float64(time.Since(start))
 }
 
-// minionBeat returns when the youngest minion was last heard of.
+// minionBeat returns the time of the last heartbeat of the minion that started last.
 func (r *rig) minionBeat() time.Time {
 	all, err := r.b.Minions(r.Context())
 	if err != nil {

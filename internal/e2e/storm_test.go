@@ -24,10 +24,9 @@ var (
 	stormFor  = flag.Duration("storm.for", testform.Pick(2*time.Second, 15*time.Second), "how long TestStorm lasts")
 )
 
-// Faults of all kinds strike commands of all kinds while tasks of several queues
-// are sent, delayed, run and killed: nothing that was accepted is lost, no
-// attempt starts twice, none uses a retry, and what was killed before it
-// started never does.
+// Faults of all kinds strike commands of all kinds while tasks of several queues are sent, delayed,
+// run and killed. No accepted task is lost, no attempt starts twice, no retry is used, and a task
+// that was killed before it started never starts.
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -47,14 +46,14 @@ func storm(t *testing.T, s *redistest.Server, rnd *rand.Rand) {
 	p := redisproxy.Start(t, s.Addr)
 	r := newRig(t, p.URL()+"?read_timeout=1s", redis.Namespace("storm"))
 	queues := []string{"a", "b", "c"}
-	var fronts []*redisproxy.Proxy // of minions
+	var fronts []*redisproxy.Proxy // the proxies of minions
 	for _, serves := range [][]string{queues[:1], queues[:1], queues, queues} {
 		front := redisproxy.Start(t, s.Addr)
 		fronts = append(fronts, front)
 		r.minion(func(c *config) { c.Queues, c.URL = serves, front.URL()+"?read_timeout=1s" })
 	}
 	for _, q := range queues {
-		r.results(r.send(2, args{}, task.Queue(q))) // the proxy learns the scripts
+		r.results(r.send(2, args{}, task.Queue(q))) // the proxy sees the text of the scripts
 	}
 	matchers := []redisproxy.Matcher{redisproxy.Named("blmove"), redisproxy.Named("subscribe"), redisproxy.Named("hmget"), nil}
 	for _, name := range []string{"enqueue", "dequeue", "settle", "beat", "adopt", "join", "leave", "cancel", "status", "locate"} {
@@ -105,9 +104,9 @@ func storm(t *testing.T, s *redistest.Server, rnd *rand.Rand) {
 			canceled++
 		case err != nil:
 			st, e := r.arb.Status(context.Background(), f.ID())
-			t.Errorf("task %d: %v; %+v %v", i, err, st, e)
+			t.Errorf("task %d ended with %v; its status is %+v, %v", i, err, st, e)
 		case never[f.ID()]:
-			t.Errorf("task %d was killed before it started, and has succeeded", i)
+			t.Errorf("task %d was killed before it started, but has succeeded", i)
 		case a.N != i:
 			t.Errorf("task %d returned %+v", i, a)
 		}
@@ -120,14 +119,14 @@ func storm(t *testing.T, s *redistest.Server, rnd *rand.Rand) {
 		again += len(starts) - 1
 		for n := range never {
 			if n.String() == id {
-				t.Errorf("task %s was killed before it started, and was started", id)
+				t.Errorf("task %s was killed before it started, but was started", id)
 			}
 		}
 	}
-	t.Logf("%d tasks, %d killed, %d of them before they started, %d run again, %d faults", len(futs), canceled, len(never), again, hits)
+	t.Logf("%d tasks, %d killed, %d of these before they started, %d run again, %d faults", len(futs), canceled, len(never), again, hits)
 }
 
-// disaster hits a minion for up to two leases, or the server and all.
+// disaster strikes the connections of a minion for up to two leases, or the server.
 func disaster(t *testing.T, s *redistest.Server, front *redisproxy.Proxy, rnd *rand.Rand) {
 	switch rnd.IntN(6) {
 	case 0, 1:

@@ -12,18 +12,18 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// args say what the handler shall do.
+// args are the arguments of the task work. They say what its handler does.
 type args struct {
 	N    int           `arbiter:"n"`
-	For  time.Duration `arbiter:"for"`           // how long it takes
-	Hang bool          `arbiter:"hang"`          // the first attempt takes until its context ends
-	Deaf bool          `arbiter:"deaf"`          // it does not look at its context
-	Kill bool          `arbiter:"kill,optional"` // it kills its process
-	Fill int           `arbiter:"fill"`          // bytes of the result beside the rest
-	Gate string        `arbiter:"gate,optional"` // it waits until there is a file of this name
+	For  time.Duration `arbiter:"for"`           // duration of the handler
+	Hang bool          `arbiter:"hang"`          // the first attempt runs until its context ends
+	Deaf bool          `arbiter:"deaf"`          // the handler ignores its context
+	Kill bool          `arbiter:"kill,optional"` // the handler kills its process
+	Fill int           `arbiter:"fill"`          // extra bytes in the result
+	Gate string        `arbiter:"gate,optional"` // the handler waits until this file exists
 }
 
-// answer is what it returns.
+// answer is the result of the task work.
 type answer struct {
 	N       int
 	Attempt int
@@ -33,7 +33,7 @@ type answer struct {
 
 var work = task.Define[args, answer]("work")
 
-// handler returns the handler of work, which writes to a ledger.
+// handler returns the handler of the task work. It writes to a ledger.
 func handler(l ledger) func(context.Context, args) (answer, error) {
 	return func(ctx context.Context, a args) (answer, error) {
 		info, _ := task.FromContext(ctx)
@@ -41,7 +41,7 @@ func handler(l ledger) func(context.Context, args) (answer, error) {
 			return answer{}, err
 		}
 		if a.Kill {
-			time.Sleep(50 * time.Millisecond) // others start beside it
+			time.Sleep(50 * time.Millisecond) // so other tasks start in the same process
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 		if a.Gate != "" {
@@ -68,7 +68,7 @@ func handler(l ledger) func(context.Context, args) (answer, error) {
 	}
 }
 
-// waitForFile waits until there is a file of that name.
+// waitForFile waits until a file with that name exists.
 func waitForFile(ctx context.Context, name string) error {
 	for {
 		if _, err := os.Stat(name); err == nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// consumer is a consumer with faults. A client whose reply to a dequeue was lost
-// finds what it owns with a later one, and so does this one: kept is what it has
-// not been told of yet.
+// consumer is a consumer with faults. On a real broker, a client that lost the reply to a dequeue
+// gets the same tasks from a later dequeue. The wrapper does the same: kept holds the deliveries
+// that the caller has not received yet.
 type consumer struct {
 	broker.Consumer
 	b *Broker
@@ -21,14 +21,15 @@ type consumer struct {
 	kept []kept
 }
 
-// kept is what the consumer owns and was not told of, and since when.
+// kept is a delivery that the caller has not received yet, and the time when the broker handed it
+// out.
 type kept struct {
 	*broker.Delivery
 	at time.Time
 }
 
-// Consume implements [broker.Broker]. What a lost reply was about stays
-// registered until its lease ends.
+// Consume implements [broker.Broker]. If the reply is lost, the consumer stays registered until its
+// lease ends.
 func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
 	var c *consumer
 	err := b.do(ctx, Consume, 1, func(ctx context.Context) (err error) {
@@ -42,7 +43,8 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 	return c, nil
 }
 
-// listen stands between the broker's calls and the process.
+// listen wraps the callbacks. It drops a call if the process has been killed, and most calls while
+// the process hangs.
 func (c *consumer) listen(cfg broker.ConsumerConfig) broker.ConsumerConfig {
 	b := c.b
 	if tell := cfg.OnCancel; tell != nil {
@@ -100,7 +102,8 @@ func (c *consumer) listen(cfg broker.ConsumerConfig) broker.ConsumerConfig {
 	return cfg
 }
 
-// keep notes what the consumer owns and was not told of: once, whatever came twice.
+// keep adds deliveries that the caller has not received. A delivery that is kept already is not
+// added again.
 func (c *consumer) keep(tasks []*broker.Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -112,8 +115,8 @@ func (c *consumer) keep(tasks []*broker.Delivery) {
 	}
 }
 
-// found returns what the consumer owns and was not told of, with what is left of its time.
-// ErrLeaseLost says that it owns nothing any more.
+// found returns kept deliveries, with Left reduced by the time since the hand-out. It returns
+// ErrLeaseLost if the consumer has lost its lease, since it owns no task then.
 func (c *consumer) found(ctx context.Context, limit int) ([]*broker.Delivery, error) {
 	c.mu.Lock()
 	none := len(c.kept) == 0
@@ -161,7 +164,7 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, limit int, wait
 		c.keep(got)
 		got, err = c.Consumer.Dequeue(ctx, queues, limit, 0)
 	}
-	lost := b.after(Dequeue, len(got)) // which nobody finds again
+	lost := b.after(Dequeue, len(got)) // tasks that the After hook loses are not kept
 	if lost != nil {
 		return nil, lost
 	}

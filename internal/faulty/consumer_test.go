@@ -10,13 +10,13 @@ import (
 	"github.com/go-arbiter/arbiter/internal/faulty"
 )
 
-// What was assigned twice to a process that hangs is found by it once.
+// A task is assigned twice to a process that hangs. The process gets it once when it goes on.
 func TestAssignedWhileItHangs(t *testing.T) {
 	ctx, m := t.Context(), memory.New()
 	defer func() { _ = m.Close() }()
 	b := faulty.New(m)
 	c, err := b.Consume(ctx, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 2, OnAssign: func([]*broker.Delivery) {
-		t.Error("a call reached a process that hangs")
+		t.Error("the broker called back a process that hangs")
 	}})
 	if err != nil {
 		t.Fatal(err)

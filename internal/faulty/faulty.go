@@ -1,7 +1,6 @@
-// Package faulty wraps a broker for tests: it counts what is asked of it, and
-// fails, delays, repeats or loses what a test tells it to, or what a seed does
-// ([Seeded]). A wrapper is also the process that has it: it can hang and be
-// killed.
+// Package faulty wraps a broker for tests. It counts requests, and lets them fail, come late, be
+// carried out twice, or lose their replies, as hooks of the test or a seed ([Seeded]) decide. A
+// wrapper also stands for a process that uses the broker: it can hang and be killed.
 package faulty
 
 import (
@@ -32,12 +31,11 @@ const (
 	Subscribe Op = "subscribe"
 )
 
-// ErrUnavailable is the error of a request that never reached the broker.
-var ErrUnavailable = fmt.Errorf("%w: out of order for a test", broker.ErrUnavailable)
+// ErrUnavailable is the error of a request that did not reach the broker.
+var ErrUnavailable = fmt.Errorf("%w: the test lets the request fail", broker.ErrUnavailable)
 
-// ErrLostReply is the error of a request that was carried out and whose reply
-// was lost.
-var ErrLostReply = fmt.Errorf("%w: %w: reply lost for a test", broker.ErrUnavailable, broker.ErrIndeterminate)
+// ErrLostReply is the error of a request that was carried out, and whose reply was lost.
+var ErrLostReply = fmt.Errorf("%w: %w: the test loses the reply", broker.ErrUnavailable, broker.ErrIndeterminate)
 
 // Broker is a broker with faults.
 type Broker struct {
@@ -47,32 +45,32 @@ type Broker struct {
 	calls map[Op]int
 	items map[Op]int
 	hooks Hooks
-	held  chan struct{} // closed when the process goes on; nil unless it hangs
+	hung  chan struct{} // closed when the process goes on; nil if it does not hang
 
 	life context.Context // ends when the process is killed
 	end  context.CancelFunc
 }
 
-// Hooks are the faults. Nil ones are none. N is how many items a request has.
-// They are called concurrently.
+// Hooks are the faults. A nil hook has no effect. n is the number of items of a request, such as
+// tasks. Hooks are called concurrently.
 type Hooks struct {
-	// Strike says what befalls a request. It is asked before all other hooks.
+	// Strike returns the fault of a request. It is called before all other hooks.
 	Strike func(op Op, n int) Fault
-	// Before runs first; its error is returned in place of the request, which
-	// is not carried out. It may block.
+	// Before is called first. If it returns an error, the request is not carried out and fails with
+	// that error. Before may block.
 	Before func(ctx context.Context, op Op, n int) error
-	// After runs when the request was carried out; its error is returned in
-	// place of the reply.
+	// After is called when the request has been carried out. If it returns an error, the caller
+	// gets that error instead of the reply.
 	After func(op Op, n int) error
-	// Lose says which notices are dropped on their way.
-	Lose func(n broker.Notice) bool
-	// Gap says whether a receipt, after its losses, is reported as one with a gap.
+	// Lose reports whether a notice is lost on its way to the inbox.
+	Lose func(notice broker.Notice) bool
+	// Gap reports whether a Receive reports a gap.
 	Gap func() bool
-	// Recorded is told of each start that the broker has recorded, whether or not the
-	// reply comes through.
+	// Recorded is called for each start that the broker has recorded, whether or not the caller
+	// gets the reply.
 	Recorded func(d *broker.Delivery)
-	// Refuse says what the broker does not take: the others of the batch are
-	// carried out.
+	// Refuse returns an error for each settlement that is to be refused. The other settlements of
+	// the batch are carried out.
 	Refuse func(s broker.Settlement) error
 }
 
@@ -90,14 +88,14 @@ func (b *Broker) Set(h Hooks) {
 	b.hooks = h
 }
 
-// Calls returns how many requests of a kind there were.
+// Calls returns the number of requests of a kind.
 func (b *Broker) Calls(op Op) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.calls[op]
 }
 
-// Items returns how many items the requests of a kind had together.
+// Items returns the total number of items of all requests of a kind.
 func (b *Broker) Items(op Op) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -161,8 +159,8 @@ func (b *Broker) Subscribe(ctx context.Context, topic string, after broker.Curso
 	})
 }
 
-// Total returns how many requests there were of all kinds but receipts, which
-// are pushed.
+// Total returns the number of requests of all kinds except Receive. A Receive only waits for
+// pushes.
 func (b *Broker) Total() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// inbox is an inbox with faults. A fault of a receipt loses its notices and
-// posts, and is a gap.
+// inbox is an inbox with faults. A fault of a Receive drops its notices and posts, and reports a
+// gap.
 type inbox struct {
 	broker.Inbox
 	b *Broker
@@ -42,7 +42,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		case Slow, SlowReply:
 			pause(ctx, fault.For)
 		}
-		in.b.waitWhileHeld(ctx)
+		in.b.waitWhileHung(ctx)
 		h := in.b.now()
 		if h.Lose != nil {
 			kept := mail.Notices[:0]

@@ -2,46 +2,45 @@ package faulty
 
 import "context"
 
-// Kill ends the process that has the wrapper, as SIGKILL does: no request of it
-// reaches the broker any more, and no reply or call of the broker reaches it.
-// What it waits for returns [broker.ErrClosed], so that its goroutines end.
+// Kill ends the process that uses the wrapper, like SIGKILL. Its requests do not reach the broker
+// any more, and no reply or callback reaches it. Its waiting calls return [broker.ErrClosed], so
+// that its goroutines end.
 func (b *Broker) Kill() { b.end() }
 
-// Hang stops the process that has the wrapper, or lets it go on: until then no
-// request reaches the broker, and no reply, notice or call of the broker reaches
-// the process. Its own goroutines run.
+// Hang stops the process that uses the wrapper, or lets it go on. While it hangs, its requests do
+// not reach the broker, and no reply, notice or callback reaches it. Its own goroutines run on.
 func (b *Broker) Hang(hangs bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case hangs && b.held == nil:
-		b.held = make(chan struct{})
-	case !hangs && b.held != nil:
-		close(b.held)
-		b.held = nil
+	case hangs && b.hung == nil:
+		b.hung = make(chan struct{})
+	case !hangs && b.hung != nil:
+		close(b.hung)
+		b.hung = nil
 	}
 }
 
 func (b *Broker) hangs() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.held != nil
+	return b.hung != nil
 }
 
-// reachable says whether a call of the broker gets through.
+// reachable reports whether a callback of the broker reaches the process.
 func (b *Broker) reachable() bool { return b.life.Err() == nil && !b.hangs() }
 
-// waitWhileHeld returns when the process goes on, or ctx ends.
-func (b *Broker) waitWhileHeld(ctx context.Context) {
+// waitWhileHung waits until the process goes on, or ctx ends.
+func (b *Broker) waitWhileHung(ctx context.Context) {
 	for {
 		b.mu.Lock()
-		held := b.held
+		hung := b.hung
 		b.mu.Unlock()
-		if held == nil {
+		if hung == nil {
 			return
 		}
 		select {
-		case <-held:
+		case <-hung:
 		case <-ctx.Done():
 			return
 		}

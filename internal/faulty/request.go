@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// errClosed says that the broker's process has died or is closed.
+// errClosed is the error of a call when the process has been killed.
 var errClosed = fmt.Errorf("the faulty broker is %w", broker.ErrClosed)
 
 // Effect is what a fault does to a request.
@@ -17,11 +17,11 @@ type Effect uint8
 // The effects.
 const (
 	None       Effect = iota
-	FailBefore        // it never reaches the broker
-	FailAfter         // it is carried out, and the reply is lost
-	Twice             // it is carried out, and once more by somebody who has not seen the reply
-	Slow              // it reaches the broker late
-	SlowReply         // its reply comes late
+	FailBefore        // the request does not reach the broker
+	FailAfter         // the request is carried out, and its reply is lost
+	Twice             // the request is carried out twice, as if the first reply had been lost
+	Slow              // the request reaches the broker late
+	SlowReply         // the reply comes late
 )
 
 // String returns the effect in words.
@@ -29,13 +29,13 @@ func (e Effect) String() string {
 	return [...]string{"none", "fail before", "fail after", "twice", "slow", "slow reply"}[e]
 }
 
-// Fault is what befalls a request.
+// Fault is the fault of a request.
 type Fault struct {
 	Effect Effect
-	For    time.Duration // of the slow ones
+	For    time.Duration // the delay of Slow and SlowReply
 }
 
-// do carries out a request that answers with an error alone.
+// do carries out a request whose only result is an error.
 func (b *Broker) do(ctx context.Context, op Op, n int, f func(context.Context) error) error {
 	ctx, done := b.begin(ctx)
 	defer done()
@@ -50,7 +50,7 @@ func (b *Broker) do(ctx context.Context, op Op, n int, f func(context.Context) e
 	return b.reply(ctx, op, n, fault, err)
 }
 
-// ask carries out a request that answers with something.
+// ask carries out a request with a result.
 func ask[T any](ctx context.Context, b *Broker, op Op, n int, f func(context.Context) (T, error)) (T, error) {
 	var out, none T
 	err := b.do(ctx, op, n, func(ctx context.Context) (err error) {
@@ -70,8 +70,8 @@ func (b *Broker) strike(op Op, n int) Fault {
 	return Fault{}
 }
 
-// arrive brings a request to the broker; an error says that it never comes
-// there.
+// arrive brings a request to the broker. If it returns an error, the request does not reach the
+// broker.
 func (b *Broker) arrive(ctx context.Context, op Op, n int, fault Fault) error {
 	if err := b.before(ctx, op, n); err != nil {
 		return err
@@ -82,7 +82,7 @@ func (b *Broker) arrive(ctx context.Context, op Op, n int, fault Fault) error {
 	if fault.Effect == Slow {
 		pause(ctx, fault.For)
 	}
-	b.waitWhileHeld(ctx)
+	b.waitWhileHung(ctx)
 	switch err := ctx.Err(); {
 	case b.life.Err() != nil:
 		return errClosed
@@ -92,7 +92,8 @@ func (b *Broker) arrive(ctx context.Context, op Op, n int, fault Fault) error {
 	return nil
 }
 
-// reply brings the reply back, or what stands in its place.
+// reply returns the error that the caller gets instead of the reply, or the error of the request
+// itself.
 func (b *Broker) reply(ctx context.Context, op Op, n int, fault Fault, err error) error {
 	if fault.Effect == FailAfter {
 		return ErrLostReply
@@ -103,12 +104,12 @@ func (b *Broker) reply(ctx context.Context, op Op, n int, fault Fault, err error
 	if fault.Effect == SlowReply {
 		pause(ctx, fault.For)
 	}
-	b.waitWhileHeld(ctx)
-	switch gone := ctx.Err(); {
+	b.waitWhileHung(ctx)
+	switch ended := ctx.Err(); {
 	case b.life.Err() != nil:
 		return errClosed
-	case gone != nil && err == nil && (fault.Effect == SlowReply || b.hangs()):
-		return fmt.Errorf("%w: %w", ErrLostReply, gone)
+	case ended != nil && err == nil && (fault.Effect == SlowReply || b.hangs()):
+		return fmt.Errorf("%w: %w", ErrLostReply, ended)
 	}
 	return err
 }

@@ -5,24 +5,23 @@ import (
 	"time"
 )
 
-// Rates say how often a seed strikes, in requests of a thousand, with each effect.
+// Rates are the frequencies of the effects, in requests of a thousand.
 type Rates struct {
 	Before, After, Twice, Slow int
-	Longest                    time.Duration // of what is slow
+	Longest                    time.Duration // the longest delay of a slow request or reply
 }
 
-// Struck is a fault that a seed has chosen.
+// Struck is a fault that a seed has chosen, and its request.
 type Struck struct {
 	Fault
 	Caller string
 	Op     Op
-	Call   int // which of the caller's requests of that kind, from 1
+	Call   int // the number of the request among the caller's requests of that kind, from 1
 }
 
-// Seeded returns hooks that strike by a seed. Whether the n-th request of a kind
-// by a caller is struck, and how, depends on these and the seed alone, not on
-// what others do meanwhile. Note is told of every fault, concurrently; it may be
-// nil.
+// Seeded returns hooks whose faults depend on a seed. Whether and how the n-th request of a kind by
+// a caller is struck depends on these values and the seed alone, and not on other callers. note is
+// called for each fault, concurrently. It may be nil.
 func Seeded(seed uint64, caller string, rates Rates, note func(Struck)) Hooks {
 	var mu sync.Mutex
 	calls := make(map[Op]int)
@@ -69,7 +68,7 @@ func dice(seed uint64, caller string, op Op, n int) uint64 {
 		}
 		h *= prime
 	}
-	h += uint64(n) * 0x9e3779b97f4a7c15 // from here on as splitmix64
+	h += uint64(n) * 0x9e3779b97f4a7c15 // the rest is the mixer of splitmix64
 	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
 	h = (h ^ h>>27) * 0x94d049bb133111eb
 	return h ^ h>>31

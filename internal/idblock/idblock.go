@@ -1,5 +1,6 @@
-// Package idblock finds what is kept of ids that are in blocks, see [broker.Block]: one
-// look-up serves those of a block that come one after the other, as they mostly do.
+// Package idblock stores a number for each task id. It is made for ids that come in blocks, see
+// [broker.Block]: ids of one block share an entry of the map, and one look-up in the map serves
+// successive ids of the same block, which is the usual order.
 package idblock
 
 import (
@@ -8,29 +9,29 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Index leads from ids to places in a table of its user's own. It is for ids in blocks
+// Index maps ids to numbers, such as indexes of a table of the caller. It is for ids in blocks
 // only. The zero Index is ready to use, by one goroutine at a time.
 type Index struct {
 	blocks map[broker.ID]*block
-	last   *block // the one that was asked for last; nil if there is none
+	last   *block // the block of the last look-up; nil if there was none
 }
 
 type block struct {
 	name   broker.ID
-	n      int      // how many are in use
-	places []uint32 // plus one; 0 is none. As long as the highest one needs, at least
+	n      int      // how many of values are set
+	values []uint32 // indexed by position in the block: the number plus one, or 0 if none is stored
 }
 
-// Has reports whether an id is one for an Index.
+// Has reports whether an id is in a block, so that an Index can store it.
 func Has(id *broker.ID) bool { return id.BlockPlace() != 0 }
 
-// Name returns what the ids of a block have in common, and no id of a task is.
+// Name returns the id that stands for the whole block of id. No task has it.
 func Name(id broker.ID) broker.ID {
 	id[15] = 0xff
 	return id
 }
 
-// find returns the block of an id, nil if there is none.
+// find returns the block of an id, or nil.
 func (x *Index) find(id *broker.ID) *block {
 	if b := x.last; b != nil && [15]byte(b.name[:15]) == [15]byte(id[:15]) {
 		return b
@@ -42,17 +43,17 @@ func (x *Index) find(id *broker.ID) *block {
 	return b
 }
 
-// Get returns where an id leads, if it is known.
-func (x *Index) Get(id *broker.ID) (place uint32, ok bool) {
+// Get returns the number that was stored for an id.
+func (x *Index) Get(id *broker.ID) (value uint32, ok bool) {
 	b, at := x.find(id), id.BlockPlace()-1
-	if b == nil || at >= len(b.places) || b.places[at] == 0 {
+	if b == nil || at >= len(b.values) || b.values[at] == 0 {
 		return 0, false
 	}
-	return b.places[at] - 1, true
+	return b.values[at] - 1, true
 }
 
-// Put lets an id lead to a place, which is less than 1<<32-1.
-func (x *Index) Put(id *broker.ID, place uint32) {
+// Put stores a number for an id. It must be less than 1<<32-1.
+func (x *Index) Put(id *broker.ID, value uint32) {
 	b, at := x.find(id), id.BlockPlace()-1
 	if b == nil {
 		if x.blocks == nil {
@@ -61,37 +62,37 @@ func (x *Index) Put(id *broker.ID, place uint32) {
 		b = &block{name: Name(*id)}
 		x.blocks[b.name], x.last = b, b
 	}
-	if at >= len(b.places) {
-		// Those of a block come in order, and many blocks are small.
-		places := make([]uint32, min(max(at+1, 4*len(b.places), 4), broker.BlockSize))
-		copy(places, b.places)
-		b.places = places
+	if at >= len(b.values) {
+		// The ids of a block come in order, and many blocks are small. So the slice grows in steps.
+		values := make([]uint32, min(max(at+1, 4*len(b.values), 4), broker.BlockSize))
+		copy(values, b.values)
+		b.values = values
 	}
-	if b.places[at] == 0 {
+	if b.values[at] == 0 {
 		b.n++
 	}
-	b.places[at] = place + 1
+	b.values[at] = value + 1
 }
 
-// Drop forgets an id, if it is known.
+// Drop removes an id, if it is stored.
 func (x *Index) Drop(id *broker.ID) {
 	b, at := x.find(id), id.BlockPlace()-1
-	if b == nil || at >= len(b.places) || b.places[at] == 0 {
+	if b == nil || at >= len(b.values) || b.values[at] == 0 {
 		return
 	}
-	b.places[at] = 0
+	b.values[at] = 0
 	if b.n--; b.n == 0 {
 		delete(x.blocks, b.name)
 		x.last = nil
 	}
 }
 
-// All returns the places that ids lead to, in no order.
+// All returns the stored numbers in no particular order.
 func (x *Index) All() iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
 		for _, b := range x.blocks {
-			for _, place := range b.places {
-				if place != 0 && !yield(place-1) {
+			for _, value := range b.values {
+				if value != 0 && !yield(value-1) {
 					return
 				}
 			}

@@ -7,7 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// An index does what a map does, and keeps nothing of what it has forgotten.
+// An Index behaves like a map, and keeps no memory for removed ids.
 func TestIndex(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var ids []broker.ID
@@ -22,30 +22,30 @@ func TestIndex(t *testing.T) {
 	check := func() {
 		t.Helper()
 		for i := range ids {
-			place, ok := x.Get(&ids[i])
-			if known, there := want[ids[i]]; ok != there || place != known {
-				t.Fatalf("%s leads to %d, %v, want %d, %v", ids[i], place, ok, known, there)
+			value, ok := x.Get(&ids[i])
+			if known, there := want[ids[i]]; ok != there || value != known {
+				t.Fatalf("Get(%s) returned %d, %v, want %d, %v", ids[i], value, ok, known, there)
 			}
 		}
 		got := map[uint32]int{}
-		for place := range x.All() {
-			got[place]++
+		for value := range x.All() {
+			got[value]++
 		}
-		for _, place := range want {
-			got[place]--
+		for _, value := range want {
+			got[value]--
 		}
-		for place, n := range got {
+		for value, n := range got {
 			if n != 0 {
-				t.Fatalf("All has place %d %+d times too many", place, n)
+				t.Fatalf("All returned %d %+d times too often", value, n)
 			}
 		}
 	}
 	for step := range 30_000 {
 		id := ids[rng.IntN(len(ids))]
 		if rng.IntN(2) == 0 {
-			place := rng.Uint32N(1000)
-			x.Put(&id, place)
-			want[id] = place
+			value := rng.Uint32N(1000)
+			x.Put(&id, value)
+			want[id] = value
 		} else {
 			x.Drop(&id)
 			delete(want, id)
@@ -61,18 +61,18 @@ func TestIndex(t *testing.T) {
 	}
 	check()
 	if len(x.blocks) != 0 || x.last != nil {
-		t.Errorf("%d blocks are kept for nothing", len(x.blocks))
+		t.Errorf("the index still has %d blocks after all ids were removed", len(x.blocks))
 	}
 }
 
 func TestHas(t *testing.T) {
 	var b broker.Block
-	for place, id := range map[int]broker.ID{1: b.NewTaskID("q", 0), 2: b.NewTaskID("q", 0), 0: broker.NewTaskID("q", "")} {
-		if Has(&id) != (place > 0) || id.BlockPlace() != place {
-			t.Errorf("%s is in a block: %v, at place %d, want %d", id, Has(&id), id.BlockPlace(), place)
+	for position, id := range map[int]broker.ID{1: b.NewTaskID("q", 0), 2: b.NewTaskID("q", 0), 0: broker.NewTaskID("q", "")} {
+		if Has(&id) != (position > 0) || id.BlockPlace() != position {
+			t.Errorf("Has(%s) is %v, and its position in the block is %d, want %d", id, Has(&id), id.BlockPlace(), position)
 		}
 		if name := Name(id); name == id || Has(&name) || [15]byte(name[:15]) != [15]byte(id[:15]) {
-			t.Errorf("the name of %s is %s", id, name)
+			t.Errorf("Name(%s) is %s", id, name)
 		}
 	}
 }

@@ -1,7 +1,7 @@
-// Package infokey has the key under which a context knows the attempt it belongs
-// to: a minion answers for it itself, so that nothing is made for those who
-// don't ask.
+// Package infokey has the key under which a context holds the task.Info of the current attempt. The
+// contexts of a minion answer it themselves, so an Info is built only for a handler that asks for
+// it.
 package infokey
 
-// Key is the key; the value is a *task.Info.
+// Key is the key. The value is a *task.Info.
 type Key struct{}

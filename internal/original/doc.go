@@ -1,6 +1,5 @@
-// Package original has no code of its own: its tests are those of the Arbiter
-// that this one re-creates, on memory and on a real Redis. Beside its own tests
-// (original_test.go) each of its features has one that is named after it
-// (features_test.go). TLS and logins need servers of their own, and are tested in
-// internal/e2e.
+// Package original has tests only: those of the original Arbiter, written in Python, on this
+// implementation. They run on memory and on a real Redis. original_test.go has the original's own
+// tests, and features_test.go has one test for each of its features, with the name of the feature.
+// TLS and logins need special servers, so they are tested in internal/e2e.
 package original

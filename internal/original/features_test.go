@@ -18,8 +18,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// apply(…, tasks_count, task_args): copies of a task, stored at once, whether
-// somebody is free or not.
+// apply(…, tasks_count, task_args) stores copies of a task at once, whether or not a minion has a
+// free slot.
 func TestApply(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
 		ids, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1, 2), arbiter.Count(7))
@@ -27,13 +27,13 @@ func TestApply(t *testing.T) {
 			r.Fatal(ids, err)
 		}
 		if _, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1), arbiter.Queue("nobody.is.there")); err != nil {
-			r.Errorf("a queue without minions: %v", err)
+			r.Errorf("Apply to a queue without minions returned %v", err)
 		}
 	})
 }
 
-// wait_for_tasks(keys): in the order in which they are done; an unknown key is
-// an error, and none waits for ever.
+// wait_for_tasks(keys) returns tasks in the order in which they are done. An unknown key is an
+// error, and no call waits for ever.
 func TestWaitForTasks(t *testing.T) {
 	onBoth(t, 2, func(r *rig) {
 		ids, err := r.arb.Apply(r.ctx(), "simple_add", arbiter.Args(1, 2), arbiter.Count(5))
@@ -53,12 +53,12 @@ func TestWaitForTasks(t *testing.T) {
 			}
 		}
 		if seen != 5 || missing != 1 {
-			r.Errorf("%d came, %d were missing", seen, missing)
+			r.Errorf("%d tasks were done and %d were unknown", seen, missing)
 		}
 	})
 }
 
-// status(key): the original's keys, for a task and for a group.
+// status(key) has the keys of the original, for a task and for a group.
 func TestStatus(t *testing.T) {
 	onBoth(t, 2, func(r *rig) {
 		done, err := r.arb.ApplySync(r.ctx(), "simple_add", arbiter.Args(1, 2))
@@ -67,7 +67,7 @@ func TestStatus(t *testing.T) {
 		}
 		keys := statusOf(r, done[0].ID)
 		if keys["task_type"] != "task" || keys["name"] != "simple_add" || keys["state"] != "done" || keys["result"] != 3.0 {
-			r.Errorf("of a task: %v", keys)
+			r.Errorf("the status of a task is %v", keys)
 		}
 		g, err := r.arb.Group(r.ctx(), []task.Bound{arbiter.Named("simple_add", arbiter.Args(1)), arbiter.Named("simple_add", arbiter.Args(2))})
 		if err != nil {
@@ -91,7 +91,8 @@ func TestStatus(t *testing.T) {
 	})
 }
 
-// status(key) before the end: what waits is initiated, callback and finalizer too.
+// status(key) of a group that has not ended: waiting tasks are "initiated", callback and finalizer
+// too.
 func TestStatusBeforeTheEnd(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
 		g, err := r.arb.Group(r.ctx(), []task.Bound{arbiter.Named("long_running"), arbiter.Named("simple_add", arbiter.Args(1))},
@@ -111,14 +112,14 @@ func TestStatusBeforeTheEnd(t *testing.T) {
 		for i, kind := range []string{"task", "task", "callback", "finalize"} {
 			one, _ := list[i].(map[string]any)
 			if one["task_type"] != kind || i >= 2 && (one["state"] != "initiated" || one["result"] != nil) {
-				r.Errorf("entry %d: %v, want a %s", i, one, kind)
+				r.Errorf("task %d of the status is %v, want a %s", i, one, kind)
 			}
 		}
 	})
 }
 
-// listed checks the status of a group, squad or pipe that is done: each of its tasks
-// has its type and its result, and all count.
+// listed checks the status of a group, squad or pipe that is done. Each of its tasks is listed with
+// its type and result, and the counts are complete.
 func (r *rig) listed(id task.ID, want ...string) {
 	r.Helper()
 	keys := statusOf(r, id)
@@ -128,11 +129,11 @@ func (r *rig) listed(id task.ID, want ...string) {
 		one, _ := v.(map[string]any)
 		got[i] = fmt.Sprint(one["task_type"], " ", one["result"])
 		if one["state"] != "done" {
-			r.Errorf("entry %d is %v", i, one["state"])
+			r.Errorf("task %d of the status is %v, want done", i, one["state"])
 		}
 	}
 	if !slices.Equal(got, want) || keys["state"] != "done" || keys["initiated"] != 0.0 || keys["running"] != 0.0 || keys["done"] != float64(len(want)) {
-		r.Errorf("%s %v: %v initiated, %v running, %v done, tasks %v; want %v",
+		r.Errorf("the status of the %s is %v with %v initiated, %v running, %v done and the tasks %v; want the tasks %v",
 			keys["task_type"], keys["state"], keys["initiated"], keys["running"], keys["done"], got, want)
 	}
 }
@@ -154,9 +155,9 @@ func statusOf(r *rig, id task.ID) map[string]any {
 	return keys
 }
 
-// workers(): total, active and available per queue, as they are when it answers: with
-// three tasks running none of three is available, and all are again when these are
-// stopped.
+// workers() returns the current total, active and available slots for each queue. With three
+// running tasks none of three slots is available. When the tasks are stopped, all three are
+// available again.
 func TestWorkers(t *testing.T) {
 	onBoth(t, 3, func(r *rig) {
 		are := func(when string, total, active int) {
@@ -169,8 +170,8 @@ func TestWorkers(t *testing.T) {
 				}
 				return all["default"] == arbiter.Workers{Total: total, Active: active, Available: total - active}
 			})
-			if took := time.Since(since); took > 3*time.Second { // without news heartbeats come every 4 s
-				r.Errorf("%s: workers() knows it after %v", when, took)
+			if took := time.Since(since); took > 3*time.Second { // without a change of the load heartbeats come every 4 s
+				r.Errorf("%s: workers() was right only after %v", when, took)
 			}
 		}
 		are("nothing runs", 3, 0)
@@ -190,12 +191,12 @@ func TestWorkers(t *testing.T) {
 				r.Fatal(err)
 			}
 		}
-		are("they were stopped", 3, 0)
+		are("the three tasks were stopped", 3, 0)
 	})
 }
 
-// minion.apply(…) in a task is TestTaskInTask; the RPC's call is synchronous, and
-// a remote error comes back as an error.
+// minion.apply(…) in a task is tested by TestTaskInTask. The call of the RPC is synchronous, and a
+// remote error is returned as an error.
 func TestRPC(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
 		add := task.NewRequest("simple_add", codec.Arguments{Positional: []any{1, "two"}})
@@ -206,12 +207,12 @@ func TestRPC(t *testing.T) {
 		err := r.arb.Await(r.ctx(), add.ID(), &sum)
 		var remote *task.RemoteError
 		if !errors.As(err, &remote) || !strings.Contains(err.Error(), "not a number") {
-			r.Errorf("the error: %v", err)
+			r.Errorf("the error of the remote call is %v", err)
 		}
 	})
 }
 
-// close(): what was sent goes on without its arbiter.
+// close(): tasks that were sent go on without their arbiter.
 func TestClose(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
 		if _, err := r.arb.Group(r.ctx(), []task.Bound{arbiter.Named("simple_add", arbiter.Args(1))},
@@ -225,8 +226,8 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// The event node: events for everybody, compressed and signed (hmac_key); who
-// does not know the key is not heard.
+// The event node: events reach every listener, compressed and signed (hmac_key). Events of a sender
+// without the key are dropped.
 func TestEventNode(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
 		signed, err := codec.Sign(codec.Compress(codec.Msgpack()), []byte("0123456789abcdef"))
@@ -254,7 +255,7 @@ func TestEventNode(t *testing.T) {
 			err := ev.Decode(&text)
 			if n++; n == 1 {
 				if err == nil {
-					r.Errorf("the stranger is heard: %q", text)
+					r.Errorf("an event of a sender without the key arrived: %q", text)
 				}
 				continue
 			}
@@ -266,7 +267,7 @@ func TestEventNode(t *testing.T) {
 	})
 }
 
-// The mock event node, for tests without Redis, is the broker in memory.
+// The original's mock event node, for tests without Redis, is the broker in memory.
 func TestMockEventNode(t *testing.T) {
 	b := memory.New()
 	arb, err := arbiter.New(b, arbiter.Logger(silent))
@@ -281,7 +282,7 @@ func TestMockEventNode(t *testing.T) {
 	}
 }
 
-// Task meta travels with the task.
+// The metadata of a task is handed to its handler.
 func TestTaskMeta(t *testing.T) {
 	b := memory.New()
 	m := minion.New(b, minion.Logger(silent))
@@ -303,21 +304,21 @@ func TestTaskMeta(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := <-seen; got != "abc" {
-		t.Errorf("the task saw %q", got)
+		t.Errorf("the handler got the metadata %q", got)
 	}
 	if err := errors.Join(arb.Close(), m.Close(), <-ended, b.Close()); err != nil {
 		t.Error(err)
 	}
 }
 
-// Task retention: what is finished is forgotten after its time, by the broker.
+// The broker forgets a task when its retention is over.
 func TestTaskRetention(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
 		done, err := r.arb.ApplySync(r.ctx(), "simple_add", arbiter.Args(1), arbiter.Options(task.Retention(300*time.Millisecond)))
 		if err != nil {
 			r.Fatal(err)
 		}
-		r.until("it is forgotten", func() bool {
+		r.until("the task is forgotten", func() bool {
 			_, err := r.arb.Status(r.ctx(), done[0].ID)
 			return errors.Is(err, task.ErrNotFound)
 		})

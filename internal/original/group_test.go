@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Several finalizers: all of them run, and stand in the status.
+// A group may have several finalizers. All of them run, and the status lists them.
 func TestSeveralFinalizers(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
 		last := arbiter.Finalizer(arbiter.Named("finalize"), time.Minute)
@@ -31,17 +31,17 @@ func TestSeveralFinalizers(t *testing.T) {
 		for i, one := range st.Flow.Tasks[2:] {
 			var n int
 			if err := one.Decode(&n); err != nil || one.Type != "finalize" || i == 2 && n != 2 {
-				r.Errorf("finalizer %d is a %s and gives %d, %v", i, one.Type, n, err)
+				r.Errorf("finalizer %d has the type %s and the result %d, %v", i, one.Type, n, err)
 			}
 			sum += n
 		}
-		if sum != 1+2+2 { // the first two count themselves, in any order
-			r.Errorf("the finalizers give %d", sum)
+		if sum != 1+2+2 { // the first two return 1 and 2, in any order
+			r.Errorf("the sum of the finalizers' results is %d, want 5", sum)
 		}
 	})
 }
 
-// group([]): an empty list is no error; callback and finalizer run.
+// group([]): an empty list is no error. The callback and the finalizer run.
 func TestEmptyGroup(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
 		ends := []arbiter.GroupOption{arbiter.Callback(arbiter.Named("callback")), arbiter.Finalizer(arbiter.Named("finalize"), 0)}
@@ -62,12 +62,12 @@ func TestEmptyGroup(t *testing.T) {
 		}
 		r.listed(s.ID(), "callback 2", "finalize 2")
 		for st, err := range g.Wait(r.ctx()) {
-			r.Errorf("it yields %+v, %v", st, err)
+			r.Errorf("the empty group returned %+v, %v, want nothing", st, err)
 		}
 	})
 }
 
-// pipe([]) yields nothing.
+// pipe([]) returns no results.
 func TestEmptyPipe(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
 		p, err := r.arb.Pipe(r.ctx(), nil)
@@ -75,7 +75,7 @@ func TestEmptyPipe(t *testing.T) {
 			r.Fatal(err)
 		}
 		for st, err := range p.Wait(r.ctx()) {
-			r.Errorf("it yields %+v, %v", st, err)
+			r.Errorf("the empty pipe returned %+v, %v, want nothing", st, err)
 		}
 		if err := p.Result(r.ctx(), nil); err != nil {
 			r.Error(err)

@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// 20 tasks in tasks, and 10 slots; the inner one is sent as a request, and by its name.
+// 20 tasks send a task each, with 10 slots. One form sends a request, the other sends by name.
 func TestTaskInTask(t *testing.T) {
 	onBoth(t, 10, func(r *rig) {
 		for _, name := range []string{"add_in_task", "add_in_task_by_name"} {
@@ -28,12 +28,12 @@ func TestTaskInTask(t *testing.T) {
 			for st, err := range r.arb.WaitForTasks(r.ctx(), ids...) {
 				sum, bad := st.Result()
 				if err != nil || bad != nil || sum != int64(3) {
-					r.Fatalf("%s: %v, %v, %v", name, sum, bad, err)
+					r.Fatalf("%s returned %v, %v, %v", name, sum, bad, err)
 				}
 				n++
 			}
 			if n != 20 {
-				r.Errorf("%s: %d of 20", name, n)
+				r.Errorf("%s: %d tasks were done, want 20", name, n)
 			}
 		}
 	})
@@ -54,16 +54,16 @@ func TestPipe(t *testing.T) {
 		for st, err := range p.Wait(r.ctx()) {
 			want += 5
 			if sum, bad := st.Result(); err != nil || bad != nil || sum != want {
-				r.Fatalf("%v, want %d; %v, %v", sum, want, bad, err)
+				r.Fatalf("a step returned %v, want %d; errors: %v, %v", sum, want, bad, err)
 			}
 		}
 		if want != 100 {
-			r.Errorf("the last step gives %d", want)
+			r.Errorf("the pipe ended before the step that should return %d", want)
 		}
 	})
 }
 
-// The persistent arguments come before a step's own.
+// The persistent arguments come before the step's own arguments.
 func TestPersistentArgs(t *testing.T) {
 	onBoth(t, 3, func(r *rig) {
 		steps := make([]task.Bound, 20)
@@ -78,17 +78,17 @@ func TestPersistentArgs(t *testing.T) {
 		for st, err := range p.Wait(r.ctx()) {
 			want += 100 - i
 			if sum, bad := st.Result(); err != nil || bad != nil || sum != want {
-				r.Fatalf("step %d gives %v, want %d; %v, %v", i, sum, want, bad, err)
+				r.Fatalf("step %d returned %v, want %d; errors: %v, %v", i, sum, want, bad, err)
 			}
 			i++
 		}
 		if i != 20 {
-			r.Errorf("%d steps of 20", i)
+			r.Errorf("%d steps were done, want 20", i)
 		}
 	})
 }
 
-// Kill of a long task, and of one that has not started.
+// A task that runs for long is killed, and so is one that has not started.
 func TestKill(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
 		ids, err := r.arb.Apply(r.ctx(), "long_running", arbiter.Count(2))
@@ -112,22 +112,22 @@ func TestKill(t *testing.T) {
 			return runs != task.ID{}
 		})
 		if v, err := r.arb.Kill(r.ctx(), waits); v != arbiter.NeverStarted || err != nil {
-			r.Errorf("the one that waits: %s, %v", v, err)
+			r.Errorf("the kill of the waiting task returned %s, %v", v, err)
 		}
 		began, busy := time.Now(), stall.Start(r)
 		if v, err := r.arb.Kill(r.ctx(), runs, arbiter.Wait()); v != arbiter.Stopped || err != nil {
-			r.Errorf("the one that runs: %s, %v", v, err)
+			r.Errorf("the kill of the running task returned %s, %v", v, err)
 		}
 		if d := time.Since(began); d > busy.Late(5*time.Second) {
-			r.Errorf("it took %v", d)
+			r.Errorf("the kill took %v", d)
 		}
 		if r.started.Load() != 1 {
-			r.Errorf("%d have started", r.started.Load())
+			r.Errorf("%d tasks were started, want 1", r.started.Load())
 		}
 	})
 }
 
-// Kill of a group: no member starts any more, the finalizer runs.
+// When a group is killed, no member starts any more, and the finalizer runs.
 func TestKillGroup(t *testing.T) {
 	onBoth(t, 2, func(r *rig) {
 		members := make([]task.Bound, 10)
@@ -148,10 +148,10 @@ func TestKillGroup(t *testing.T) {
 			r.Errorf("%v, %v", counts, err)
 		}
 		if err := g.Result(r.ctx(), nil); !errors.Is(err, task.ErrCanceled) {
-			r.Errorf("the group: %v", err)
+			r.Errorf("the killed group returned the error %v", err)
 		}
 		if r.started.Load() != 2 || r.callbacks.Load() != 0 || r.finals.Load() != 1 {
-			r.Errorf("%d started, %d callbacks, %d finalizers", r.started.Load(), r.callbacks.Load(), r.finals.Load())
+			r.Errorf("%d members, %d callbacks and %d finalizers were started", r.started.Load(), r.callbacks.Load(), r.finals.Load())
 		}
 	})
 }
@@ -176,13 +176,13 @@ func TestGroup(t *testing.T) {
 		}
 		r.listed(g.ID(), append(want, "callback 1", "finalize 1")...)
 		if r.callbacks.Load() != 1 || r.finals.Load() != 1 {
-			r.Errorf("%d callbacks, %d finalizers", r.callbacks.Load(), r.finals.Load())
+			r.Errorf("%d callbacks and %d finalizers ran, want one of each", r.callbacks.Load(), r.finals.Load())
 		}
 	})
 }
 
-// A group whose member fails: the callback never runs and says why, the
-// finalizer runs.
+// A member of a group fails: the callback never runs, its status has the reason, and the finalizer
+// runs.
 func TestGroupFails(t *testing.T) {
 	onBoth(t, 3, func(r *rig) {
 		members := []task.Bound{arbiter.Named("long_running"), arbiter.Named("simple_add", arbiter.Args("x")), arbiter.Named("long_running")}
@@ -191,19 +191,19 @@ func TestGroupFails(t *testing.T) {
 			r.Fatal(err)
 		}
 		if err := g.Result(r.ctx(), nil); !errors.Is(err, task.ErrFlowFailed) {
-			r.Errorf("the group: %v", err)
+			r.Errorf("the group with a failed member returned the error %v", err)
 		}
 		st, err := g.Status(r.ctx())
 		if err != nil || st.Flow.Reason == "" || st.Flow.Callback.Outcome != arbiter.Canceled || st.Flow.Finalizer.Outcome != arbiter.Succeeded {
 			r.Errorf("%+v, %v", st.Flow, err)
 		}
 		if r.callbacks.Load() != 0 || r.finals.Load() != 1 {
-			r.Errorf("%d callbacks, %d finalizers", r.callbacks.Load(), r.finals.Load())
+			r.Errorf("%d callbacks and %d finalizers ran, want 0 and 1", r.callbacks.Load(), r.finals.Load())
 		}
 	})
 }
 
-// A synchronous task, whose result is returned.
+// A synchronous call returns the result of its task.
 func TestSync(t *testing.T) {
 	onBoth(t, 2, func(r *rig) {
 		done, err := r.arb.ApplySync(r.ctx(), "simple_add", arbiter.Args(1, 2))
@@ -211,16 +211,16 @@ func TestSync(t *testing.T) {
 			r.Fatal(done, err)
 		}
 		if sum, err := done[0].Result(); err != nil || sum != int64(3) {
-			r.Errorf("the result: %v, %v", sum, err)
+			r.Errorf("the result is %v, %v", sum, err)
 		}
 		st, err := r.arb.Status(r.ctx(), done[0].ID)
 		if sum, bad := st.Result(); err != nil || bad != nil || st.State != broker.PhaseDone || sum != int64(3) {
-			r.Errorf("%+v, %v, %v", st, bad, err)
+			r.Errorf("the status is %+v, with the errors %v and %v", st, bad, err)
 		}
 	})
 }
 
-// Several copies of a synchronous task return a result each.
+// A synchronous call of several copies returns the result of each.
 func TestSyncOfSeveral(t *testing.T) {
 	onBoth(t, 2, func(r *rig) {
 		done, err := r.arb.ApplySync(r.ctx(), "simple_add", arbiter.Args(1, 2), arbiter.Count(5))
@@ -229,7 +229,7 @@ func TestSyncOfSeveral(t *testing.T) {
 		}
 		for _, st := range done {
 			if sum, err := st.Result(); err != nil || sum != int64(3) {
-				r.Errorf("a result: %v, %v", sum, err)
+				r.Errorf("a result is %v, %v", sum, err)
 			}
 		}
 	})

@@ -10,7 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// addInPipeArgs are the parameters of the original's
+// addInPipeArgs are the parameters of the original's function
 //
 //	def add_in_pipe(x, y, upstream=0)
 type addInPipeArgs struct {
@@ -25,8 +25,8 @@ func (r *rig) addInPipe(_ context.Context, a addInPipeArgs) (int, error) {
 	return a.X + a.Y + a.Upstream, nil
 }
 
-// add_in_pipe is the first step of a pipe, which has no upstream, and all later
-// ones. The pipe gives its id, then the result of each step in turn.
+// add_in_pipe is the first step of a pipe, which gets no upstream result, and all later steps. The
+// pipe returns its id, then the result of each step in turn.
 func TestAddInPipe(t *testing.T) {
 	onEach(t, func(r *rig, arb *arbiter.Arbiter) {
 		steps := make([]task.Bound, 20)
@@ -41,17 +41,17 @@ func TestAddInPipe(t *testing.T) {
 		for st, err := range p.Wait(r.ctx()) {
 			n, want = n+1, want+5
 			if sum, bad := st.Result(); err != nil || bad != nil || st.State != broker.PhaseDone || sum != want {
-				r.Fatalf("step %d gives %v, want %d; %s, %v, %v", n, sum, want, st.State, bad, err)
+				r.Fatalf("step %d returned %v, want %d; state %s, errors: %v, %v", n, sum, want, st.State, bad, err)
 			}
 		}
 		if n != len(steps) {
-			r.Errorf("%d of %d steps", n, len(steps))
+			r.Errorf("%d of %d steps were done", n, len(steps))
 		}
 	})
 }
 
-// add_in_pipe outside of a pipe, by position and by name, with and without its
-// optional parameter.
+// add_in_pipe is called outside of a pipe, by position and by name, with its optional parameter and
+// without it.
 func TestAddInPipeAlone(t *testing.T) {
 	onEach(t, func(r *rig, arb *arbiter.Arbiter) {
 		for _, test := range []struct {
@@ -69,14 +69,14 @@ func TestAddInPipeAlone(t *testing.T) {
 			}
 			for st, err := range arb.WaitForTasks(r.ctx(), ids...) {
 				if sum, bad := st.Result(); err != nil || bad != nil || sum != test.want {
-					r.Errorf("%v, want %d; %v, %v", sum, test.want, bad, err)
+					r.Errorf("the result is %v, want %d; errors: %v, %v", sum, test.want, bad, err)
 				}
 			}
 		}
 	})
 }
 
-// onEach runs a test on memory and on Redis, with both codecs.
+// onEach runs a test on memory and on Redis, with each of the two codecs.
 func onEach(t *testing.T, test func(r *rig, arb *arbiter.Arbiter)) {
 	onBoth(t, 3, func(r *rig) {
 		for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {

@@ -24,9 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var silent = slog.New(slog.DiscardHandler)
 
-// rig is an arbiter and a minion with the tasks of the original's tests:
-// simple_add, add_in_task, add_in_pipe, long_running, and callbacks that are
-// counted.
+// rig is an arbiter, and a minion with the tasks of the original's tests: simple_add, add_in_task,
+// add_in_pipe, long_running, and callbacks that count their runs.
 type rig struct {
 	*testing.T
 	b         broker.Broker
@@ -104,7 +103,7 @@ func newRig(t *testing.T, b broker.Broker, slots int) *rig {
 	return r
 }
 
-// simpleAdd adds its arguments, and what is before it in a pipe.
+// simpleAdd adds its arguments and, in a pipe, the result of the previous step.
 func (r *rig) simpleAdd(_ context.Context, a codec.Arguments) (any, error) {
 	total := int64(0)
 	for _, v := range a.Positional {
@@ -118,8 +117,8 @@ func (r *rig) simpleAdd(_ context.Context, a codec.Arguments) (any, error) {
 	return total + up, nil
 }
 
-// subtract takes its second argument from the first and what is before it in a pipe:
-// unlike a sum it shows in which order they come.
+// subtract subtracts its second argument from the first one. In a pipe the first one is the result
+// of the previous step. Unlike a sum, the result depends on the order of the arguments.
 func (r *rig) subtract(_ context.Context, a codec.Arguments) (any, error) {
 	if len(a.Positional) != 2 {
 		return nil, task.NoRetry(errors.New("want two arguments"))
@@ -130,7 +129,7 @@ func (r *rig) subtract(_ context.Context, a codec.Arguments) (any, error) {
 	return up + x - y, nil
 }
 
-// addInTask starts simple_add and waits for it.
+// addInTask sends simple_add and waits for its result.
 func (r *rig) addInTask(ctx context.Context, a codec.Arguments) (any, error) {
 	info, _ := task.FromContext(ctx)
 	add := task.NewRequest("simple_add", a)
@@ -142,19 +141,19 @@ func (r *rig) addInTask(ctx context.Context, a codec.Arguments) (any, error) {
 	return sum, err
 }
 
-// ctx ends before a test would hang.
+// ctx returns a context that ends before a test would hang.
 func (r *rig) ctx() context.Context {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
 	r.Cleanup(cancel)
 	return ctx
 }
 
-// until waits for something that comes soon.
+// until waits until ok returns true, which must be soon.
 func (r *rig) until(what string, ok func() bool) {
 	r.Helper()
 	for ctx := r.ctx(); !ok(); time.Sleep(5 * time.Millisecond) {
 		if ctx.Err() != nil {
-			r.Fatalf("%s: not yet", what)
+			r.Fatalf("this has not happened in time: %s", what)
 		}
 	}
 }

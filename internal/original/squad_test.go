@@ -9,7 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// squad returns as many calls of a task.
+// squad returns n equal calls of a task.
 func squad(n int, name string, opts ...arbiter.ApplyOption) []task.Bound {
 	members := make([]task.Bound, n)
 	for i := range members {
@@ -18,8 +18,8 @@ func squad(n int, name string, opts ...arbiter.ApplyOption) []task.Bound {
 	return members
 }
 
-// muster sends a squad and waits for its end. Its members and what follows them are
-// done then, and stand in its status with their types and results.
+// muster sends a squad and waits for its end. Then its members, callback and finalizer must be
+// done, and its status must list them with their types and results.
 func (r *rig) muster(members []task.Bound, want []string, opts ...arbiter.SquadOption) {
 	r.Helper()
 	r.allKnown()
@@ -33,23 +33,23 @@ func (r *rig) muster(members []task.Bound, want []string, opts ...arbiter.SquadO
 	r.listed(g.ID(), want...)
 }
 
-// allKnown waits until the minion is known.
+// allKnown waits until the minion is listed.
 func (r *rig) allKnown() {
 	r.Helper()
-	r.until("the minion is known", func() bool {
+	r.until("the minion is listed", func() bool {
 		minions, err := r.arb.Minions(r.ctx())
 		return err == nil && len(minions) > 0
 	})
 }
 
-// A squad of 3.
+// A squad of three members.
 func TestSquad(t *testing.T) {
 	onBoth(t, 3, func(r *rig) {
 		r.muster(squad(3, "simple_add", arbiter.Args(1, 2)), []string{"task 3", "task 3", "task 3"})
 		_, err := r.arb.Squad(r.ctx(), squad(4, "simple_add", arbiter.Args(1, 2)))
 		var short *arbiter.NotEnoughWorkersError
 		if !errors.Is(err, task.ErrNotEnoughWorkers) || !errors.As(err, &short) || short.Queues[0].Wanted != 4 || short.Queues[0].Total != 3 {
-			r.Errorf("a squad of 4: %v", err)
+			r.Errorf("a squad of four members returned %v, want a *NotEnoughWorkersError", err)
 		}
 	})
 }
@@ -59,7 +59,7 @@ func TestSquadWithCallback(t *testing.T) {
 	onBoth(t, 3, func(r *rig) {
 		r.muster(squad(3, "simple_add", arbiter.Args(1, 2)), []string{"task 3", "task 3", "task 3", "callback 1"}, arbiter.Callback(arbiter.Named("callback")))
 		if r.callbacks.Load() != 1 {
-			r.Errorf("%d callbacks", r.callbacks.Load())
+			r.Errorf("%d callbacks ran, want 1", r.callbacks.Load())
 		}
 	})
 }
@@ -70,12 +70,12 @@ func TestSquadWithCallbackAndFinalizer(t *testing.T) {
 		r.muster(squad(2, "simple_add", arbiter.Args(1, 2)), []string{"task 3", "task 3", "callback 1", "finalize 1"},
 			arbiter.Callback(arbiter.Named("callback")), arbiter.Finalizer(arbiter.Named("finalize"), 0))
 		if r.callbacks.Load() != 1 || r.finals.Load() != 1 {
-			r.Errorf("%d callbacks, %d finalizers", r.callbacks.Load(), r.finals.Load())
+			r.Errorf("%d callbacks and %d finalizers ran, want one of each", r.callbacks.Load(), r.finals.Load())
 		}
 	})
 }
 
-// Kill of a squad.
+// A squad is killed.
 func TestKillSquad(t *testing.T) {
 	onBoth(t, 3, func(r *rig) {
 		r.allKnown()
@@ -91,10 +91,10 @@ func TestKillSquad(t *testing.T) {
 			counts[k.Verdict]++
 		}
 		if err != nil || counts[arbiter.Stopped] != 3 || r.callbacks.Load() != 0 {
-			r.Errorf("%v, %v, %d callbacks", counts, err, r.callbacks.Load())
+			r.Errorf("the kill returned %v, %v, and %d callbacks ran", counts, err, r.callbacks.Load())
 		}
 		if err := g.Result(r.ctx(), nil); !errors.Is(err, task.ErrCanceled) {
-			r.Errorf("the squad: %v", err)
+			r.Errorf("the killed squad returned the error %v", err)
 		}
 	})
 }

@@ -8,18 +8,18 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Broker hides the optional capabilities of the broker in it, and refuses what
-// would need them.
+// Broker hides the optional capabilities of the wrapped broker, and refuses requests that need
+// them.
 type Broker struct{ broker.Broker }
 
 // Enqueue implements [broker.Broker].
 func (b Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	errs := make([]error, len(tasks))
 	var left []*broker.Task
-	var places []int
+	var indexes []int
 	for i, t := range tasks {
 		if errs[i] = broker.CheckTask(b, t); errs[i] == nil {
-			left, places = append(left, t), append(places, i)
+			left, indexes = append(left, t), append(indexes, i)
 		}
 	}
 	err := b.Broker.Enqueue(ctx, left)
@@ -27,9 +27,9 @@ func (b Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	if err != nil && !errors.As(err, &batch) {
 		return err
 	}
-	for i, place := range places {
+	for i, index := range indexes {
 		if batch != nil {
-			errs[place] = batch.Errs[i]
+			errs[index] = batch.Errs[i]
 		}
 	}
 	return broker.NewBatchError(errs)
@@ -53,18 +53,18 @@ type consumer struct {
 func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]error, error) {
 	refused := make([]error, len(batch))
 	var left []broker.Settlement
-	var places []int
+	var indexes []int
 	for i := range batch {
 		if refused[i] = broker.CheckSettlement(c.b, &batch[i]); refused[i] == nil {
-			left, places = append(left, batch[i]), append(places, i)
+			left, indexes = append(left, batch[i]), append(indexes, i)
 		}
 	}
 	errs, err := c.Consumer.Settle(ctx, left)
 	if err != nil {
 		return nil, err
 	}
-	for i, place := range places {
-		refused[place] = errs[i]
+	for i, index := range indexes {
+		refused[index] = errs[i]
 	}
 	return refused, nil
 }

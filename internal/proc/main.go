@@ -17,12 +17,13 @@ const (
 	envConfig = "ARBITER_TEST_ROLE_CONFIG"
 )
 
-// Role is what a process does. Ctx ends at SIGTERM or SIGINT, and when the
-// process that started it is gone. An error is printed, and the status is 1.
+// Role is the main function of a process. ctx ends at SIGTERM or SIGINT, and when the process that
+// started it has ended. If it returns an error, the process prints the error and exits with status
+// 1.
 type Role func(ctx context.Context, config json.RawMessage) error
 
-// Main plays the role that the process was started for, and ends the process. It
-// returns if it has none.
+// Main plays the role for which the process was started, and exits. It returns if the process was
+// started without a role.
 func Main(roles map[string]Role) {
 	name := os.Getenv(envRole)
 	if name == "" {
@@ -30,12 +31,12 @@ func Main(roles map[string]Role) {
 	}
 	role := roles[name]
 	if role == nil {
-		fmt.Fprintf(os.Stderr, "no role %q\n", name)
+		fmt.Fprintf(os.Stderr, "proc: there is no role %q\n", name)
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
-		// Its other end is held open by whoever started us.
+		// The process that started this one holds the other end open as long as it lives.
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()

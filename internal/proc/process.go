@@ -24,11 +24,11 @@ type Process struct {
 
 	mu     sync.Mutex
 	output strings.Builder
-	grown  chan struct{} // closed at every growth of output, and replaced
+	grown  chan struct{} // closed and replaced whenever output grows
 }
 
-// Start starts a process with a role and a config that JSON can carry. The
-// test's end kills it; if the test has failed, what it printed is logged.
+// Start starts a process with a role, and with a config that is encoded as JSON. The process is
+// killed at the end of the test. If the test has failed, its output is logged.
 func Start(t testing.TB, role string, config any) *Process {
 	t.Helper()
 	exe, err := os.Executable()
@@ -38,8 +38,7 @@ func Start(t testing.TB, role string, config any) *Process {
 	return StartFrom(t, exe, nil, role, config)
 }
 
-// StartFrom is [Start] with another build of the test's program, and more in its
-// environment.
+// StartFrom is [Start] with another binary of the test, and more environment variables.
 func StartFrom(t testing.TB, exe string, env []string, role string, config any) *Process {
 	t.Helper()
 	text, err := json.Marshal(config)
@@ -53,7 +52,7 @@ func StartFrom(t testing.TB, exe string, env []string, role string, config any) 
 		t.Fatal(err)
 	}
 	if err := p.cmd.Start(); err != nil {
-		t.Fatalf("start a %s: %v", role, err)
+		t.Fatalf("start a process with the role %s: %v", role, err)
 	}
 	p.PID = p.cmd.Process.Pid
 	go func() {
@@ -63,13 +62,13 @@ func StartFrom(t testing.TB, exe string, env []string, role string, config any) 
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("%s %d printed:\n%s", role, p.PID, p.Output())
+			t.Logf("process %d with the role %s printed:\n%s", p.PID, role, p.Output())
 		}
 	})
 	return p
 }
 
-// Write implements [io.Writer] for what the process prints.
+// Write implements [io.Writer] for the output of the process.
 func (p *Process) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,18 +78,18 @@ func (p *Process) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Output returns what the process has printed, on both of its outputs.
+// Output returns the output of the process so far, stdout and stderr together.
 func (p *Process) Output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.output.String()
 }
 
-// patience is how long anything may take that a test waits for.
+// patience is the longest time that a test waits for an event.
 const patience = 60 * time.Second
 
-// WaitFor waits until the process has printed a text, and fails the test if it
-// does not.
+// WaitFor waits until the process has printed a text. It fails the test if the process does not
+// print it in time.
 func (p *Process) WaitFor(t testing.TB, text string) {
 	t.Helper()
 	timer := time.NewTimer(patience)
@@ -103,43 +102,42 @@ func (p *Process) WaitFor(t testing.TB, text string) {
 			return
 		}
 		if over {
-			t.Fatalf("process %d has ended and did not print %q", p.PID, text)
+			t.Fatalf("process %d ended without printing %q", p.PID, text)
 		}
 		select {
 		case <-grown:
-		case <-p.exited: // it may have printed it last
+		case <-p.exited: // it may have printed the text last
 			over = true
 		case <-timer.C:
-			t.Fatalf("process %d has not printed %q", p.PID, text)
+			t.Fatalf("process %d has not printed %q in time", p.PID, text)
 		}
 	}
 }
 
-// Wait waits for the end of the process and returns its exit status; -1 if a
-// signal ended it.
+// Wait waits for the end of the process, and returns its exit status. The status is -1 if a signal
+// ended it.
 func (p *Process) Wait(t testing.TB) int {
 	t.Helper()
 	select {
 	case <-p.exited:
 		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(patience):
-		t.Fatalf("process %d does not end", p.PID)
+		t.Fatalf("process %d did not end in time", p.PID)
 		return 0
 	}
 }
 
-// Exited is closed when the process has ended.
+// Exited returns a channel that is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Kill ends the process with SIGKILL and waits for its end. It may be called
-// twice.
+// Kill ends the process with SIGKILL, and waits for its end. It may be called twice.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.exited
 	_ = p.stdin.Close()
 }
 
-// CPU returns how much processor time the process had. It has ended.
+// CPU returns the processor time that the process has used. It waits for the end of the process.
 func (p *Process) CPU() time.Duration {
 	<-p.exited
 	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
@@ -152,7 +150,7 @@ func (p *Process) Terminate(t testing.TB) int {
 	return p.Wait(t)
 }
 
-// Stop stops the process with SIGSTOP, as a machine that is paused.
+// Stop stops the process with SIGSTOP, as if its machine were paused.
 func (p *Process) Stop(t testing.TB) {
 	t.Helper()
 	p.signal(t, syscall.SIGSTOP)
@@ -166,7 +164,7 @@ func (p *Process) Continue(t testing.TB) {
 
 func (p *Process) signal(t testing.TB, s os.Signal) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) { // it may end by itself
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) { // the process may have ended by itself
 		t.Fatalf("signal %v to process %d: %v", s, p.PID, err)
 	}
 }

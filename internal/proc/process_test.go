@@ -64,18 +64,18 @@ func TestStop(t *testing.T) {
 	p := proc.Start(t, "clock", 1)
 	p.WaitFor(t, "tick")
 	p.Stop(t)
-	quiet := func() bool { // for ten ticks
+	quiet := func() bool { // reports whether nothing was printed for ten ticks
 		before := len(p.Output())
 		time.Sleep(50 * time.Millisecond)
 		return len(p.Output()) == before
 	}
-	for end := time.Now().Add(10 * time.Second); !quiet(); { // what was printed before is still read
+	for end := time.Now().Add(10 * time.Second); !quiet(); { // earlier output may still arrive
 		if time.Now().After(end) {
-			t.Fatal("a stopped process prints on")
+			t.Fatal("a stopped process still prints")
 		}
 	}
 	if !quiet() {
-		t.Error("a stopped process prints again")
+		t.Error("a stopped process has printed again")
 	}
 	p.Continue(t)
 	p.WaitFor(t, fmt.Sprintf("tick %d.", strings.Count(p.Output(), "tick")+3))
@@ -85,7 +85,7 @@ func TestFailure(t *testing.T) {
 	t.Parallel()
 	p := proc.Start(t, "failure", nil)
 	if status := p.Wait(t); status != 1 || p.Output() != "it failed\n" {
-		t.Errorf("status %d, %q", status, p.Output())
+		t.Errorf("the process of a role with an error ended with status %d and printed %q", status, p.Output())
 	}
 	if status := proc.Start(t, "nobody", nil).Wait(t); status != 2 {
 		t.Errorf("status %d", status)

@@ -11,11 +11,11 @@ import (
 // Command is a command with its arguments, as a client sent it.
 type Command []string
 
-// Name returns the command's name in lower case.
+// Name returns the name of the command in lower case.
 func (c Command) Name() string { return strings.ToLower(c[0]) }
 
-// Matcher chooses commands. Text is that of the script it runs, empty if it
-// runs none or one whose text never came through a proxy.
+// Matcher chooses commands. text is the text of the script that the command runs. It is empty if
+// the command runs no script, or a script whose text no proxy has seen.
 type Matcher func(c Command, text string) bool
 
 // Named chooses commands by name.
@@ -30,16 +30,15 @@ func Named(names ...string) Matcher {
 	}
 }
 
-// Script chooses runs of the scripts that have a comment line which begins with
-// the name, or with it and further words: "-- name does this", "-- name_fast
-// does it faster". A script is known once a client has sent its text.
+// Script chooses runs of the scripts that have a comment line which begins with the name, or with
+// the name and an underscore: "-- name does this" or "-- name_fast does it faster". A script is
+// known once a client has sent its text.
 func Script(name string) Matcher {
 	mark := regexp.MustCompile(`(?m)^-- ` + regexp.QuoteMeta(name) + `[ _]`)
 	return func(_ Command, text string) bool { return text != "" && mark.MatchString(text) }
 }
 
-// WithKey chooses among the matcher's commands those that have an argument
-// which contains part.
+// WithKey chooses those commands of the matcher that have an argument which contains part.
 func (m Matcher) WithKey(part string) Matcher {
 	return func(c Command, text string) bool {
 		if m != nil && !m(c, text) {
@@ -54,14 +53,14 @@ func (m Matcher) WithKey(part string) Matcher {
 	}
 }
 
-// scripts are the texts that came by, of all proxies: a server that one of them
-// has taught a script knows it when it is asked through another.
+// scripts holds the text of each script that any proxy has seen. All proxies share it: a client may
+// send the text of a script through one proxy, and run it through another.
 var scripts = struct {
 	sync.Mutex
 	bySHA map[string]string
 }{bySHA: make(map[string]string)}
 
-// textOf returns that of the script a command runs.
+// textOf returns the text of the script that a command runs.
 func textOf(c Command) string {
 	if len(c) < 2 {
 		return ""

@@ -10,32 +10,32 @@ type Action int
 
 // The actions.
 const (
-	// CutBefore ends the connection; the server never sees the command.
+	// CutBefore closes the connection before the server gets the command.
 	CutBefore Action = iota
-	// CutAfter lets the server carry the command out and ends the connection in
-	// place of the reply.
+	// CutAfter lets the server carry the command out, and closes the connection instead of sending
+	// the reply.
 	CutAfter
-	// Stall keeps the command for Fault.Hold, then all goes on.
+	// Stall delays the command for Fault.Hold.
 	Stall
-	// StallReply keeps the reply for Fault.Hold, then all goes on.
+	// StallReply delays the reply for Fault.Hold.
 	StallReply
-	// HalfOpen swallows the command and everything after it; the connection
-	// stays open and says nothing any more.
+	// HalfOpen drops the command and everything after it. The connection stays open, and the client
+	// gets nothing any more.
 	HalfOpen
-	// HalfOpenAfter is HalfOpen once the server has carried the command out.
+	// HalfOpenAfter is HalfOpen after the server has carried the command out.
 	HalfOpenAfter
 )
 
-// Fault says which commands are struck, and how.
+// Fault defines which commands are struck, and how.
 type Fault struct {
-	Match Matcher // nil is every command
-	Skip  int     // that many are left alone first
-	Times int     // that many are struck then; 0 is one, less is all that come
+	Match Matcher // nil matches every command
+	Skip  int     // number of matching commands to pass on before the first hit
+	Times int     // number of commands to strike; 0 means one, a negative number all
 	Do    Action
-	Hold  time.Duration // of Stall and StallReply
+	Hold  time.Duration // the delay of Stall and StallReply
 }
 
-// Injection is a fault under way.
+// Injection is an active fault.
 type Injection struct {
 	p     *Proxy
 	fault Fault
@@ -45,7 +45,7 @@ type Injection struct {
 	done  chan struct{}
 }
 
-// Inject adds a fault. Of several that match a command, the oldest strikes.
+// Inject adds a fault. If several faults match a command, the oldest one strikes.
 func (p *Proxy) Inject(f Fault) *Injection {
 	in := &Injection{p: p, fault: f, skip: f.Skip, left: f.Times, done: make(chan struct{})}
 	if in.left == 0 {
@@ -60,7 +60,7 @@ func (p *Proxy) Inject(f Fault) *Injection {
 // Done returns a channel that is closed at the first hit.
 func (in *Injection) Done() <-chan struct{} { return in.done }
 
-// Hits returns how many commands were struck.
+// Hits returns the number of struck commands.
 func (in *Injection) Hits() int {
 	in.p.mu.Lock()
 	defer in.p.mu.Unlock()
@@ -74,7 +74,7 @@ func (in *Injection) Remove() {
 	in.p.faults = slices.DeleteFunc(in.p.faults, func(o *Injection) bool { return o == in })
 }
 
-// strike returns the fault for a command, if there is one.
+// strike returns the fault that strikes a command, if there is one.
 func (p *Proxy) strike(c Command) (Fault, bool) {
 	text := textOf(c)
 	p.mu.Lock()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// link is one client's connection and the one to the server behind it.
+// link is the connection of one client, and the connection to the server behind it.
 type link struct {
 	p      *Proxy
 	client net.Conn
@@ -16,14 +16,14 @@ type link struct {
 	mu       sync.Mutex
 	answered *sync.Cond // sent, got, or over has changed
 	server   net.Conn
-	sent     int // commands the server was given and will answer
-	got      int // its answers
-	last     int // if not 0, the answer from which on nothing is passed on
+	sent     int // commands that the server got and will answer
+	got      int // answers of the server so far
+	last     int // number of the first answer that is not passed on; 0 if all are
 	hold     time.Duration
 	over     bool
 }
 
-// cut ends both connections. It may be called twice.
+// cut closes both connections. It may be called twice.
 func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -39,7 +39,7 @@ func (l *link) cut() {
 	l.answered.Broadcast()
 }
 
-// commands passes commands on and lets faults strike.
+// commands passes commands to the server, and applies faults.
 func (l *link) commands() {
 	defer l.cut()
 	r := bufio.NewReader(l.client)
@@ -58,7 +58,7 @@ func (l *link) commands() {
 		}
 		switch fault.Do {
 		case CutBefore:
-			l.settled() // what was sent before shall be answered
+			l.settled() // earlier commands are still answered
 			return
 		case CutAfter, HalfOpenAfter:
 			if !l.settled() || !l.forward(c, raw, true, 0) || !l.settled() {
@@ -86,13 +86,13 @@ func (l *link) commands() {
 	}
 }
 
-// forward gives a command to the server. Mute says that neither its answer nor
-// any later one is passed on; hold is how long the next answer is kept.
+// forward sends a command to the server. If mute is set, neither its answer nor a later one is
+// passed on. hold is the delay of the next answer.
 func (l *link) forward(c Command, raw []byte, mute bool, hold time.Duration) bool {
 	l.mu.Lock()
 	switch c.Name() {
 	case "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe":
-		// They are answered by pushes.
+		// The server answers these by pushes.
 	default:
 		l.sent++
 	}
@@ -105,7 +105,7 @@ func (l *link) forward(c Command, raw []byte, mute bool, hold time.Duration) boo
 	return err == nil
 }
 
-// silence lets nothing of the server pass any more.
+// silence stops passing on what the server sends.
 func (l *link) silence() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -114,8 +114,8 @@ func (l *link) silence() {
 	}
 }
 
-// settled waits until the server has answered everything, and reports whether
-// the connection is still there.
+// settled waits until the server has answered everything. It reports whether the connection is
+// still open.
 func (l *link) settled() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,7 +125,7 @@ func (l *link) settled() bool {
 	return !l.over
 }
 
-// swallow reads what the client sends until one side ends.
+// swallow reads and drops what the client sends, until one side closes.
 func (l *link) swallow(r *bufio.Reader) {
 	for {
 		if _, err := r.Discard(1); err != nil {
@@ -134,7 +134,7 @@ func (l *link) swallow(r *bufio.Reader) {
 	}
 }
 
-// replies passes replies on.
+// replies passes replies on to the client.
 func (l *link) replies() {
 	defer l.cut()
 	r := bufio.NewReader(l.server)
@@ -170,8 +170,7 @@ func (l *link) replies() {
 	}
 }
 
-// melt waits as long as the proxy is frozen, and reports whether the connection
-// is still there.
+// melt waits as long as the proxy is frozen. It reports whether the connection is still open.
 func (l *link) melt() bool {
 	for {
 		thaw := l.p.frozen()
@@ -186,8 +185,8 @@ func (l *link) melt() bool {
 	}
 }
 
-// idle reports whether nothing waits to be read. What has come while something else was
-// delayed waits in the connection.
+// idle reports whether no data is waiting to be read. Data that arrived during a delay is still in
+// the connection.
 func (l *link) idle(conn net.Conn, r *bufio.Reader) bool {
 	if delay, _ := l.p.slowness(); delay > 0 && r.Buffered() == 0 {
 		_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
@@ -197,9 +196,9 @@ func (l *link) idle(conn net.Conn, r *bufio.Reader) bool {
 	return r.Buffered() == 0
 }
 
-// drag waits as long as n bytes take while the proxy is slow, and reports whether
-// the connection is still there. Only what finds the line idle is late as well as
-// slow: what comes close behind it was under way at the same time.
+// drag waits as long as n bytes take while the proxy is slow. It reports whether the connection is
+// still open. Only data that finds the line idle waits for the delay, too. Data that follows
+// closely was in transit at the same time.
 func (l *link) drag(idle bool, n int) bool {
 	delay, rate := l.p.slowness()
 	if !idle {
@@ -211,7 +210,7 @@ func (l *link) drag(idle bool, n int) bool {
 	return delay == 0 || l.pause(delay)
 }
 
-// pause waits, and reports whether the connection is still there.
+// pause waits for d. It reports whether the connection is still open.
 func (l *link) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Proxy is a proxy in front of one server. Its methods may be called
-// concurrently.
+// Proxy is a proxy in front of one server. Its methods may be called concurrently.
 type Proxy struct {
 	Addr   string
 	target string
@@ -20,12 +19,12 @@ type Proxy struct {
 	faults   []*Injection
 	commands int
 	refuse   bool
-	thaw     chan struct{} // not nil while frozen; closed by its end
+	thaw     chan struct{} // not nil while the proxy is frozen; closed when that ends
 	delay    time.Duration
 	rate     int
 }
 
-// Start starts a proxy to a server's address. The test's end stops it.
+// Start starts a proxy for the server at target. It is stopped at the end of the test.
 func Start(t testing.TB, target string) *Proxy {
 	t.Helper()
 	p, err := Listen(target)
@@ -36,7 +35,7 @@ func Start(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Listen is Start for who is no test, and calls Close.
+// Listen is Start without a test. The caller has to call Close.
 func Listen(target string) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,7 +46,7 @@ func Listen(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Close ends all connections and the proxy.
+// Close closes all connections and stops the proxy.
 func (p *Proxy) Close() {
 	_ = p.listener.Close()
 	p.Freeze(false)
@@ -56,17 +55,17 @@ func (p *Proxy) Close() {
 	p.wg.Wait()
 }
 
-// URL is where the proxy is, for redis.Open.
+// URL returns the URL of the proxy for redis.Open.
 func (p *Proxy) URL() string { return "redis://" + p.Addr + "/0" }
 
-// Commands returns how many commands came by.
+// Commands returns the number of commands that clients have sent.
 func (p *Proxy) Commands() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.commands
 }
 
-// Cut ends all connections, and returns how many there were.
+// Cut closes all connections, and returns their number.
 func (p *Proxy) Cut() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,15 +75,15 @@ func (p *Proxy) Cut() int {
 	return len(p.links)
 }
 
-// Refuse says whether new connections are closed at once.
+// Refuse sets whether new connections are closed at once.
 func (p *Proxy) Refuse(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refuse = on
 }
 
-// Freeze says whether nothing passes any more, in either direction. New
-// connections are accepted and say nothing. What was kept passes afterwards.
+// Freeze stops all traffic in both directions, or lets it go on. While it is stopped, new
+// connections are accepted and get no answer. Held data is sent when traffic goes on.
 func (p *Proxy) Freeze(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,8 +96,8 @@ func (p *Proxy) Freeze(on bool) {
 	}
 }
 
-// Slow says how much later everything passes, in each direction, and how many
-// bytes a second do on each connection. A rate of 0 is no limit.
+// Slow delays all data in each direction, and limits the rate of each connection to rate bytes a
+// second. A rate of 0 is no limit.
 func (p *Proxy) Slow(delay time.Duration, rate int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,7 +126,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// serve passes a connection's bytes on until one of its sides ends.
+// serve passes the bytes of a connection on until one side closes it.
 func (p *Proxy) serve(client net.Conn) {
 	l := &link{p: p, client: client, closed: make(chan struct{})}
 	l.answered = sync.NewCond(&l.mu)

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a server with a client of its own, and one through a proxy.
+// rig is a server with two clients: one that is connected directly, and one through a proxy.
 type rig struct {
 	direct, through *redis.Client
 	proxy           *redisproxy.Proxy
@@ -40,7 +40,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// count is what the server has counted.
+// count returns the counter that the tests increment, as the server has it.
 func (r *rig) count(t *testing.T) int {
 	t.Helper()
 	n, err := r.direct.Get(t.Context(), "n").Int()
@@ -50,7 +50,7 @@ func (r *rig) count(t *testing.T) int {
 	return n
 }
 
-// waits is how long clients wait for a reply.
+// waits is how long the clients wait for a reply.
 const waits = 2 * time.Second
 
 func TestFaults(t *testing.T) {
@@ -77,32 +77,32 @@ func TestFaults(t *testing.T) {
 			began := time.Now()
 			err := r.through.Incr(t.Context(), "n").Err()
 			if (err != nil) != c.fails || time.Since(began) < c.least {
-				t.Errorf("%v after %v", err, time.Since(began))
+				t.Errorf("INCR returned %v after %v", err, time.Since(began))
 			}
 			if n := r.count(t); n != c.count {
-				t.Errorf("the server counts %d, want %d", n, c.count)
+				t.Errorf("the counter on the server is %d, want %d", n, c.count)
 			}
 			hits := 1 - c.fault.Skip
 			if in.Hits() != hits {
-				t.Errorf("%d hits, want %d", in.Hits(), hits)
+				t.Errorf("the fault has %d hits, want %d", in.Hits(), hits)
 			}
 			if hits == 1 {
 				<-in.Done()
 				if err := r.through.Incr(t.Context(), "n").Err(); err != nil {
-					t.Errorf("after the fault: %v", err)
+					t.Errorf("INCR after the fault returned %v", err)
 				}
 			}
 		})
 	}
 }
 
-// A fault in the middle of a pipeline lets what is before it through, with its
-// replies, and nothing after it.
+// For a fault in the middle of a pipeline, the earlier commands and their replies pass, and the
+// later commands do not.
 func TestPipeline(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.proxy.Inject(redisproxy.Fault{Match: redisproxy.Named("incr"), Skip: 1, Do: redisproxy.CutAfter})
-	c, err := net.Dial("tcp", r.proxy.Addr) // the library hides what it got before an error
+	c, err := net.Dial("tcp", r.proxy.Addr) // the client library hides replies that came before an error
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestPipeline(t *testing.T) {
 		t.Errorf("replies %q", got)
 	}
 	if n := r.count(t); n != 2 {
-		t.Errorf("the server counts %d, want 2", n)
+		t.Errorf("the counter on the server is %d, want 2", n)
 	}
 }
 
@@ -134,7 +134,7 @@ func TestScripts(t *testing.T) {
 		t.Error(err)
 	}
 	if err := add.EvalSha(ctx, r.through, []string{"n"}).Err(); err == nil {
-		t.Error("the reply was not lost")
+		t.Error("the reply of a struck script arrived")
 	}
 	if err := add.EvalSha(ctx, r.through, []string{"m"}).Err(); err != nil {
 		t.Error(err)
@@ -162,7 +162,7 @@ func TestPubSub(t *testing.T) {
 		t.Fatal(err)
 	}
 	if msg, err := ps.ReceiveMessage(t.Context()); err != nil || msg.Payload != long {
-		t.Fatal("the message did not come as it was", err)
+		t.Fatal("the message was changed or lost", err)
 	}
 }
 
@@ -175,15 +175,15 @@ func TestAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := r.proxy.Cut(); n != 1 {
-		t.Errorf("%d connections, want 1", n)
+		t.Errorf("Cut closed %d connections, want 1", n)
 	}
 	r.proxy.Refuse(true)
 	if err := incr(); err == nil {
-		t.Error("a refused connection serves")
+		t.Error("a command succeeded although connections are refused")
 	}
 	r.proxy.Refuse(false)
 	if err := incr(); err != nil {
-		_ = incr() // the first one after a cut may meet the dead connection
+		_ = incr() // the first command after a cut may use the dead connection
 	}
 	r.proxy.Freeze(true)
 	var timeout net.Error
@@ -192,15 +192,15 @@ func TestAll(t *testing.T) {
 	}
 	r.proxy.Freeze(false)
 	if err := incr(); err != nil {
-		t.Errorf("after the frost: %v", err)
+		t.Errorf("INCR after the end of Freeze returned %v", err)
 	}
 	if r.proxy.Commands() < 4 {
 		t.Errorf("%d commands", r.proxy.Commands())
 	}
 }
 
-// A slow line is late with every command and every reply, but with several at
-// once only once; and what is large takes its time.
+// On a slow line each command and each reply is delayed. Several that are sent together are delayed
+// only once. Large data takes longer.
 func TestSlow(t *testing.T) {
 	t.Parallel()
 	const late = 40 * time.Millisecond
@@ -219,8 +219,8 @@ func TestSlow(t *testing.T) {
 			c.Incr(ctx, "n")
 		}
 	}
-	took(small)                                                  // connects
-	soon := func(limit time.Duration) (quickest time.Duration) { // of several tries: the machine may stall
+	took(small)                                                  // opens the connection
+	soon := func(limit time.Duration) (quickest time.Duration) { // the best of several tries, because the machine may stall
 		quickest = took(small)
 		for n := 0; n < 20 && quickest > limit; n++ {
 			quickest = min(quickest, took(small))
@@ -229,14 +229,14 @@ func TestSlow(t *testing.T) {
 	}
 	r.proxy.Slow(late, 0)
 	if d := soon(8 * late); d < 2*late || d > 8*late {
-		t.Errorf("ten commands at once took %v", d)
+		t.Errorf("ten commands together took %v", d)
 	}
 	r.proxy.Slow(0, 100_000)
 	if d := took(func(c redis.Cmdable) { c.Set(ctx, "large", strings.Repeat("x", 10_000), 0) }); d < 100*time.Millisecond {
-		t.Errorf("10,000 bytes at 100,000 a second took %v", d)
+		t.Errorf("10,000 bytes at 100,000 bytes a second took %v", d)
 	}
 	r.proxy.Slow(0, 0)
 	if d := soon(late); d > late {
-		t.Errorf("afterwards ten commands took %v", d)
+		t.Errorf("after Slow(0, 0) ten commands took %v", d)
 	}
 }

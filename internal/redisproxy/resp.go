@@ -8,11 +8,10 @@ import (
 	"strconv"
 )
 
-// maxBulk is more than any command or reply of a test has.
+// maxBulk is larger than every command and reply of a test.
 const maxBulk = 64 << 20
 
-// readCommand reads a command and returns its arguments, and its bytes as they
-// came.
+// readCommand reads a command, and returns its arguments and its raw bytes.
 func readCommand(r *bufio.Reader) (Command, []byte, error) {
 	var raw bytes.Buffer
 	kind, n, err := header(r, &raw)
@@ -40,7 +39,7 @@ func readCommand(r *bufio.Reader) (Command, []byte, error) {
 	return args, raw.Bytes(), nil
 }
 
-// readReply reads a reply, of RESP 2 or 3. Push says that it is none to a
+// readReply reads a reply of RESP 2 or 3. push reports that it is a push, and not the reply to a
 // command.
 func readReply(r *bufio.Reader) (raw []byte, push bool, err error) {
 	var buf bytes.Buffer
@@ -63,7 +62,7 @@ func value(r *bufio.Reader, raw *bytes.Buffer) (byte, error) {
 		err = values(r, raw, n)
 	case '%':
 		err = values(r, raw, 2*n)
-	case '|': // attributes come before the value they belong to
+	case '|': // attributes stand before the value that they describe
 		if err = values(r, raw, 2*n); err == nil {
 			return value(r, raw)
 		}
@@ -80,8 +79,7 @@ func values(r *bufio.Reader, raw *bytes.Buffer, n int) error {
 	return nil
 }
 
-// header copies a line and returns its first byte and, of kinds that have one,
-// its length.
+// header copies a line. It returns its first byte and, for kinds that have one, its length.
 func header(r *bufio.Reader, raw *bytes.Buffer) (kind byte, n int, err error) {
 	line, err := r.ReadBytes('\n')
 	raw.Write(line)
@@ -93,13 +91,13 @@ func header(r *bufio.Reader, raw *bytes.Buffer) (kind byte, n int, err error) {
 	case '$', '!', '=', '*', '~', '>', '%', '|':
 		n, err = strconv.Atoi(string(bytes.TrimSpace(line[1:])))
 		if err == nil && n > maxBulk {
-			err = fmt.Errorf("a length of %d", n)
+			err = fmt.Errorf("the length %d is out of range", n)
 		}
 	}
 	return kind, n, err
 }
 
-// bulk copies n bytes and the line's end behind them.
+// bulk copies n bytes and the line end after them.
 func bulk(r *bufio.Reader, raw *bytes.Buffer, n int) error {
 	_, err := io.CopyN(raw, r, int64(n)+2)
 	return err

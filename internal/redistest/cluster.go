@@ -10,16 +10,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// slots is how many a cluster has.
+// slots is the number of hash slots of a cluster.
 const slots = 16384
 
-// Cluster is a cluster of masters without replicas, but for those of AddReplica.
+// Cluster is a cluster of masters. Only AddReplica adds replicas.
 type Cluster struct {
 	Nodes []*Server // the masters
 }
 
-// AddReplica starts a replica of a master, with further arguments, and waits
-// until it is in step and could take over.
+// AddReplica starts a replica of a master, with more arguments for redis-server. It waits until the
+// replica is in sync and could take over.
 func (c *Cluster) AddReplica(t testing.TB, path string, master int, args ...string) *Server {
 	t.Helper()
 	ctx := context.Background()
@@ -31,10 +31,10 @@ func (c *Cluster) AddReplica(t testing.TB, path string, master int, args ...stri
 	if err := client.Do(ctx, "cluster", "meet", host, port, bus).Err(); err != nil {
 		t.Fatalf("meet node %d: %v", master, err)
 	}
-	wait(t, "the replica knows its master", func() bool {
+	wait(t, "the replica accepts its master", func() bool {
 		return client.Do(ctx, "cluster", "replicate", id).Err() == nil
 	})
-	wait(t, "the replica is in step, and all know it", func() bool {
+	wait(t, "the replica is in sync, and all nodes know it", func() bool {
 		info := client.Info(ctx, "replication").Val()
 		if !strings.Contains(info, "master_link_status:up") {
 			return false
@@ -49,19 +49,19 @@ func (c *Cluster) AddReplica(t testing.TB, path string, master int, args ...stri
 	return node
 }
 
-// startNode starts a node that no other knows yet, and returns its bus port.
+// startNode starts a node that is not part of a cluster yet, and returns its bus port.
 func startNode(t testing.TB, path string, args []string) (node *Server, bus int) {
 	t.Helper()
 	node = startOn(t, path, func(port int) []string {
-		bus = freePort(t) // the usual one, port + 10000, may be none
+		bus = freePort(t) // the default, port + 10000, may be too high
 		return append(append(plain(t), "--port", fmt.Sprint(port), "--cluster-enabled", "yes",
 			"--cluster-port", fmt.Sprint(bus), "--cluster-node-timeout", "2000"), args...)
 	})
 	return node, bus
 }
 
-// StartCluster starts a cluster of n masters that share the slots evenly, with
-// further arguments for each.
+// StartCluster starts a cluster of n masters that share the hash slots evenly, with more arguments
+// for each redis-server.
 func StartCluster(t testing.TB, path string, n int, args ...string) *Cluster {
 	t.Helper()
 	ctx := context.Background()
@@ -73,7 +73,7 @@ func StartCluster(t testing.TB, path string, n int, args ...string) *Cluster {
 		client := node.Client()
 		err := client.ClusterAddSlotsRange(ctx, slots*i/n, slots*(i+1)/n-1).Err()
 		if err != nil {
-			t.Fatalf("give slots to node %d: %v", i, err)
+			t.Fatalf("give hash slots to node %d: %v", i, err)
 		}
 		c.Nodes, clients, buses = append(c.Nodes, node), append(clients, client), append(buses, bus)
 	}
@@ -95,7 +95,7 @@ func StartCluster(t testing.TB, path string, n int, args ...string) *Cluster {
 	return c
 }
 
-// URL is where the cluster is, for redis.Open.
+// URL returns the URL of the cluster for redis.Open.
 func (c *Cluster) URL() string {
 	addrs := make([]string, len(c.Nodes))
 	for i, node := range c.Nodes {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Freeze stops the process as SIGSTOP does, or lets it go on: its connections
-// stay open and say nothing.
+// Freeze stops the process of the server with SIGSTOP, or lets it go on. Its connections stay open,
+// and clients get no answer.
 func (s *Server) Freeze(on bool) {
 	s.t.Helper()
 	sig := syscall.SIGCONT

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// A server whose port another one has does not count as started because that one answers.
+// A server whose port is taken by another server does not count as started, although the other
+// server answers on that port.
 func TestPortOfAnother(t *testing.T) {
 	t.Parallel()
 	path := Path(t)
@@ -16,6 +17,6 @@ func TestPortOfAnother(t *testing.T) {
 	_, port, _ := strings.Cut(other.Addr, ":")
 	s := &Server{Addr: other.Addr, path: path, args: append(plain(t), "--port", port), t: t}
 	if err := s.run(); err == nil {
-		t.Error("it started on the port of another server")
+		t.Error("the server counts as started, but another server has its port")
 	}
 }

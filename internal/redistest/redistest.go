@@ -18,12 +18,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Env is the environment variable that says whether a missing redis-server is
-// a failure: require.
+// Env is the name of the environment variable for a machine without redis-server. With the value
+// "require" the tests fail there.
 const Env = "ARBITER_TEST_REDIS"
 
-// Path returns where redis-server is, or "" with the reason logged if there is
-// none. It fails the test if one is required.
+// Path returns the path of redis-server. If there is none, it logs why and returns "", or fails the
+// test if a server is required.
 func Path(t testing.TB) string {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -31,13 +31,13 @@ func Path(t testing.TB) string {
 		return path
 	}
 	if os.Getenv(Env) == "require" {
-		t.Fatalf("%s=require, and there is no redis-server: %v", Env, err)
+		t.Fatalf("%s=require, but there is no redis-server: %v", Env, err)
 	}
-	t.Logf("tests on a real redis-server are left out: %v (set %s=require to make that a failure)", err, Env)
+	t.Logf("the test needs a redis-server and does not run: %v (set %s=require to make that a failure)", err, Env)
 	return ""
 }
 
-// Server is a redis-server of a test's own.
+// Server is a redis-server that a test has started.
 type Server struct {
 	Addr string
 	path string
@@ -46,13 +46,13 @@ type Server struct {
 
 	mu     sync.Mutex
 	proc   *os.Process
-	exited chan struct{} // closed when proc has ended
-	killed bool          // by Kill
-	thawed time.Time     // when Freeze let it go on
+	exited chan struct{} // closed when the process has ended
+	killed bool          // ended by Kill
+	thawed time.Time     // when Freeze last let the process go on
 }
 
-// Start starts a server without persistence on a free port, with further
-// arguments as for the command. The test's end stops it.
+// Start starts a server without persistence on a free port, with more arguments for redis-server.
+// It is stopped at the end of the test.
 func Start(t testing.TB, path string, args ...string) *Server {
 	t.Helper()
 	return startOn(t, path, func(port int) []string {
@@ -60,12 +60,12 @@ func Start(t testing.TB, path string, args ...string) *Server {
 	})
 }
 
-// plain are the arguments of a server without persistence.
+// plain returns the arguments of a server without persistence.
 func plain(t testing.TB) []string {
 	return []string{"--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--appendonly", "no"}
 }
 
-// startOn starts a server with the arguments for a free port.
+// startOn starts a server on a free port. args returns its arguments for a port.
 func startOn(t testing.TB, path string, args func(port int) []string) *Server {
 	t.Helper()
 	var err error
@@ -81,9 +81,9 @@ func startOn(t testing.TB, path string, args func(port int) []string) *Server {
 	return nil
 }
 
-// freePort returns a port on which nobody listens. It is below the range that systems
-// use for the other end of connections: a server that is down for a while still has its
-// port when it starts again.
+// freePort returns a port on which no process listens. It is below the range that systems use for
+// outgoing connections. So a server that is down for a while still gets its port when it starts
+// again.
 func freePort(t testing.TB) int {
 	t.Helper()
 	const from, to = 15_000, 32_000
@@ -117,8 +117,8 @@ func (s *Server) launch(args []string) error {
 	return nil
 }
 
-// run starts the process and waits until it serves, be it with an error that
-// asks for a password.
+// run starts the process, and waits until it answers. An error that asks for a password is an
+// answer too.
 func (s *Server) run(args ...string) error {
 	if err := s.launch(append(slices.Clone(s.args), args...)); err != nil {
 		return err
@@ -139,14 +139,14 @@ func (s *Server) run(args ...string) error {
 		}
 		select {
 		case <-s.exited:
-			return errors.New("the process ended at once")
+			return errors.New("redis-server ended at once")
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
-// answers reports whether it is this process that answers, and not another one that has
-// taken the port.
+// answers reports whether this process answers on the port, and not another server that has taken
+// it.
 func (s *Server) answers(client *redis.Client) error {
 	if err := client.Ping(context.Background()).Err(); err != nil {
 		return err
@@ -156,7 +156,7 @@ func (s *Server) answers(client *redis.Client) error {
 		return err
 	}
 	if !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", s.pid())) {
-		return fmt.Errorf("another server has the port of %s", s.Addr)
+		return fmt.Errorf("another server listens on %s", s.Addr)
 	}
 	return nil
 }
@@ -171,13 +171,13 @@ func listens(addr string) error {
 	return c.Close()
 }
 
-// URL is where the server is, for redis.Open.
+// URL returns the URL of the server for redis.Open.
 func (s *Server) URL() string { return "redis://" + s.Addr + "/0" }
 
-// Dir is the folder of the server's files.
+// Dir returns the folder of the server's files.
 func (s *Server) Dir() string { return s.args[slices.Index(s.args, "--dir")+1] }
 
-// Client returns a client of the server, which the test's end closes.
+// Client returns a client of the server. It is closed at the end of the test.
 func (s *Server) Client() *redis.Client {
 	c := s.client()
 	s.t.Cleanup(func() { _ = c.Close() })
@@ -188,7 +188,7 @@ func (s *Server) client() *redis.Client {
 	return redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, DialerRetries: 1})
 }
 
-// Kill ends the server as SIGKILL does. It may be called twice.
+// Kill ends the server with SIGKILL. It may be called twice.
 func (s *Server) Kill() {
 	s.mu.Lock()
 	proc, exited := s.proc, s.exited
@@ -200,21 +200,21 @@ func (s *Server) Kill() {
 	}
 }
 
-// pid returns the process's id.
+// pid returns the id of the process.
 func (s *Server) pid() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.proc.Pid
 }
 
-// thawedAfter reports whether the process went on after it was frozen, later than at.
+// thawedAfter reports whether Freeze has let the process go on after the given time.
 func (s *Server) thawedAfter(at time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.thawed.After(at)
 }
 
-// Ended reports whether the server has ended though nobody has killed it.
+// Ended reports whether the server has ended although Kill was not called.
 func (s *Server) Ended() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,16 +229,16 @@ func (s *Server) Ended() bool {
 	}
 }
 
-// Revive starts a server again that has ended by itself, if nobody kills it or starts
-// it meanwhile.
+// Revive starts a server again that has ended by itself, unless it is killed or started in the
+// meantime.
 func (s *Server) Revive() {
 	if s.Ended() {
 		_ = s.run()
 	}
 }
 
-// Restart starts the server again after Kill, on the same port and folder, with
-// further arguments, and waits until it serves.
+// Restart starts the server again after Kill, on the same port and folder and with more arguments.
+// It waits until the server answers.
 func (s *Server) Restart(args ...string) {
 	s.t.Helper()
 	if err := s.run(args...); err != nil {
@@ -246,7 +246,7 @@ func (s *Server) Restart(args ...string) {
 	}
 }
 
-// Launch is Restart without waiting: the server may still be loading.
+// Launch is Restart without waiting: the server may still be loading its file.
 func (s *Server) Launch(args ...string) {
 	s.t.Helper()
 	if err := s.launch(append(slices.Clone(s.args), args...)); err != nil {

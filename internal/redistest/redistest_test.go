@@ -25,16 +25,16 @@ func TestRestart(t *testing.T) {
 	s.Kill()
 	s.Kill()
 	if err := c.Ping(ctx).Err(); err == nil {
-		t.Error("a killed server answers")
+		t.Error("a killed server still answers")
 	}
 	s.Restart()
 	if v, err := c.Get(ctx, "k").Result(); err != nil || v != "v" {
-		t.Errorf("after a restart: %q, %v", v, err)
+		t.Errorf("GET after a restart returned %q, %v", v, err)
 	}
 	s.Kill()
 	s.Restart("--appendonly", "no")
 	if err := c.Get(ctx, "k").Err(); !errors.Is(err, redis.Nil) {
-		t.Errorf("after a restart without its file: %v", err)
+		t.Errorf("GET after a restart without the file returned %v", err)
 	}
 }
 

@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// Sentinel is a master with a replica, and sentinels that watch them.
+// Sentinel is a master with a replica, and the sentinels that watch them.
 type Sentinel struct {
-	Name      string // of the master
+	Name      string // name of the master
 	Nodes     [2]*Server
 	Sentinels []*Server
 }
 
-// StartSentinel starts a master, its replica, and n sentinels that take the
-// master for dead after a second.
+// StartSentinel starts a master, its replica, and n sentinels. The sentinels regard the master as
+// down after one second without an answer.
 func StartSentinel(t testing.TB, path string, n int) *Sentinel {
 	t.Helper()
 	s := &Sentinel{Name: "mymaster"}
 	s.Nodes[0] = Start(t, path)
 	host, port, _ := net.SplitHostPort(s.Nodes[0].Addr)
 	s.Nodes[1] = Start(t, path, "--replicaof", host+" "+port, "--repl-diskless-sync-delay", "0")
-	wait(t, "the replica is in step", func() bool {
+	wait(t, "the replica is in sync", func() bool {
 		info := s.Nodes[1].Client().Info(context.Background(), "replication").Val()
 		return strings.Contains(info, "master_link_status:up")
 	})
@@ -54,7 +54,7 @@ func StartSentinel(t testing.TB, path string, n int) *Sentinel {
 	return s
 }
 
-// URL is where the sentinels are, for redis.Open.
+// URL returns the URL of the sentinels for redis.Open.
 func (s *Sentinel) URL() string {
 	addrs := make([]string, len(s.Sentinels))
 	for i, one := range s.Sentinels {
@@ -63,12 +63,12 @@ func (s *Sentinel) URL() string {
 	return "redis+sentinel://" + strings.Join(addrs, ",") + "/" + s.Name + "/0"
 }
 
-// wait waits for something that takes less than 20 seconds.
+// wait waits for an event that takes less than 20 seconds.
 func wait(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
+			t.Fatalf("this has not happened in time: %s", what)
 		}
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// StartTLS starts a server that speaks only TLS, with a certificate that it has
-// signed itself, and returns what a client needs to trust it.
+// StartTLS starts a server that accepts TLS only, with a self-signed certificate. It returns the
+// TLS configuration of a client that trusts the certificate.
 func StartTLS(t testing.TB, path string, args ...string) (*Server, *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

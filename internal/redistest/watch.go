@@ -15,25 +15,24 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// LongScript is a script that kept the server for too long.
+// LongScript is a run of a script that kept the server busy for too long.
 type LongScript struct {
-	Call    string        // the hash of its text, how many keys it has and the first of them
-	At      time.Time     // when it was seen, soon after its end
-	Took    time.Duration // as the server says, by the wall clock
-	Stalled time.Duration // the part of it in which the machine did not let the server run, at most
-	Bound   time.Duration // how long it might have taken
+	Call    string        // hash of the script, number of its keys, and the first keys
+	At      time.Time     // when the watch saw it, soon after its end
+	Took    time.Duration // its time by the slow log, which is wall-clock time
+	Stalled time.Duration // upper bound of the part in which the machine did not let the server run
+	Bound   time.Duration // how long it was allowed to take
 }
 
-// String tells it in a line.
+// String describes the run in one line.
 func (l LongScript) String() string {
-	return fmt.Sprintf("a script took %v, %v of it stalled, want %v: %s", l.Took, l.Stalled, l.Bound, l.Call)
+	return fmt.Sprintf("a script took %v, of which the machine stalled for %v; want at most %v: %s", l.Took, l.Stalled, l.Bound, l.Call)
 }
 
-// ScriptWatch looks at the slow log of a server for scripts that take longer than a
-// bound. A machine that is busy with other things makes every script long by the wall
-// clock, so two things are taken into account: for how long the server waited for a
-// processor meanwhile, and how much slower the machine computes than an ordinary one
-// that is idle.
+// ScriptWatch reads the slow log of a server, and finds scripts that take longer than a bound. On a
+// busy machine every script takes long by the wall clock. So the watch subtracts the time that the
+// server waited for a processor, and raises the bound if the machine computes more slowly than an
+// idle ordinary one.
 type ScriptWatch struct {
 	server *Server
 	most   time.Duration
@@ -43,19 +42,19 @@ type ScriptWatch struct {
 
 	mu   sync.Mutex
 	long []LongScript
-	seen int // scripts that were longer than the bound by the wall clock
+	seen int // number of runs longer than the bound by the wall clock
 }
 
 const (
-	watchPause    = 15 * time.Millisecond // between two looks
-	paceEvery     = 25                    // looks, between two measurements of the pace
-	paceMost      = 4                     // what is slower than that is told
-	paceOrdinary  = 40 * time.Microsecond // what a burst takes
-	watchedStalls = 10 * time.Second      // for how long stalls are remembered
+	watchPause    = 15 * time.Millisecond // time between two reads of the slow log
+	paceEvery     = 25                    // number of reads between two measurements of the pace
+	paceMost      = 4                     // upper limit of the measured slowdown
+	paceOrdinary  = 40 * time.Microsecond // time of a burst on an ordinary machine
+	watchedStalls = 10 * time.Second      // how long stalls are remembered
 )
 
-// pace returns how much slower this machine computes at the moment than an ordinary one.
-// Of some brief bursts it takes the best, which was not interrupted.
+// pace returns how much more slowly this machine computes at the moment than an ordinary one. It
+// takes the best of several short bursts, since that one was not interrupted.
 func pace() float64 {
 	best := time.Hour
 	x := paced.Load()
@@ -66,14 +65,14 @@ func pace() float64 {
 		}
 		best = min(best, time.Since(began))
 	}
-	paced.Store(x) // so that it is computed
+	paced.Store(x) // so the compiler does not remove the computation
 	return min(max(float64(best)/float64(paceOrdinary), 1), paceMost)
 }
 
 var paced atomic.Uint64
 
-// WatchScripts watches a server until Stop or the end of the test. A server that is
-// killed and restarted is watched again when it is there.
+// WatchScripts watches a server until Stop or the end of the test. A server that is killed and
+// restarted is watched again as soon as it answers.
 func WatchScripts(t testing.TB, s *Server, most time.Duration) *ScriptWatch {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &ScriptWatch{server: s, most: most, client: s.client(), stop: cancel, done: make(chan struct{})}
@@ -82,7 +81,7 @@ func WatchScripts(t testing.TB, s *Server, most time.Duration) *ScriptWatch {
 	return w
 }
 
-// Stop takes a last look, ends the watch and returns the scripts that were too long. It
+// Stop reads the slow log once more, ends the watch, and returns the runs that took too long. It
 // may be called twice.
 func (w *ScriptWatch) Stop() []LongScript {
 	w.stop()
@@ -92,15 +91,15 @@ func (w *ScriptWatch) Stop() []LongScript {
 	return w.long
 }
 
-// Seen returns how many scripts were longer than the bound by the wall clock, also those
-// that the machine was the cause of.
+// Seen returns the number of runs that were longer than the bound by the wall clock, including
+// those that a stall of the machine explains.
 func (w *ScriptWatch) Seen() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.seen
 }
 
-// stalls is for how long a process had waited for a processor at some moments.
+// stalls holds, for several moments, how long a process had waited for a processor by then.
 type stalls []stall
 
 type stall struct {
@@ -108,7 +107,7 @@ type stall struct {
 	waited time.Duration
 }
 
-// since returns how much longer the process has waited by now than at a moment.
+// since returns how long the process has waited for a processor since the given time.
 func (s stalls) since(at time.Time) time.Duration {
 	if len(s) == 0 {
 		return 0
@@ -128,13 +127,13 @@ func (w *ScriptWatch) watch(ctx context.Context) {
 	defer func() { _ = w.client.Close() }()
 	var waits stalls
 	var pid int
-	last := int64(-1) // the last entry that was seen
+	last := int64(-1) // id of the newest entry that was read
 	slower := 1.0
 	before := time.Now()
 	for look := 0; ; look++ {
 		over := ctx.Err() != nil
 		now := w.server.pid()
-		if now != pid { // it was restarted, and has forgotten its log
+		if now != pid { // the server was restarted with an empty log
 			if !w.begin() {
 				if over {
 					return
@@ -153,7 +152,7 @@ func (w *ScriptWatch) watch(ctx context.Context) {
 			if over {
 				return
 			}
-			pid = 0 // it may be gone
+			pid = 0 // the server may have ended
 			sleep(ctx, watchPause)
 			continue
 		}
@@ -164,10 +163,11 @@ func (w *ScriptWatch) watch(ctx context.Context) {
 			if e.ID <= last || len(e.Args) < 2 || !strings.HasPrefix(strings.ToLower(e.Args[0]), "eval") {
 				continue
 			}
-			if w.server.thawedAfter(before.Add(-e.Duration)) { // it was stopped meanwhile
+			if w.server.thawedAfter(before.Add(-e.Duration)) { // Freeze stopped the server in the meantime
 				continue
 			}
-			// It ended after the look before, so it began this much earlier at the earliest.
+			// The script ended after the previous read, so this is the earliest time at which it
+			// can have begun.
 			w.judge(LongScript{
 				Call: fmt.Sprintf("%.200q", e.Args[1:min(len(e.Args), 8)]), At: time.Now(), Took: e.Duration,
 				Stalled: waits.since(before.Add(-e.Duration)), Bound: time.Duration(slower * float64(w.most)),
@@ -184,7 +184,7 @@ func (w *ScriptWatch) watch(ctx context.Context) {
 	}
 }
 
-// begin sets the server to log what is longer than the bound.
+// begin configures the server to log scripts that are longer than the bound.
 func (w *ScriptWatch) begin() bool {
 	ctx := context.Background()
 	_ = w.client.Do(ctx, "slowlog", "reset").Err()
@@ -196,7 +196,7 @@ func (w *ScriptWatch) begin() bool {
 	return true
 }
 
-// judge notes a script unless the machine explains that it was long.
+// judge records a run, unless the machine explains why it took so long.
 func (w *ScriptWatch) judge(l LongScript) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -206,11 +206,10 @@ func (w *ScriptWatch) judge(l LongScript) {
 	}
 }
 
-// TooLong reports whether the script took too long by itself.
+// TooLong reports whether the script itself took too long.
 func (l LongScript) TooLong() bool { return l.Took-l.Stalled > l.Bound }
 
-// waitedOf returns for how long a process's main thread was ready to run, and had no
-// processor.
+// waitedOf returns how long the main thread of a process was ready to run and had no processor.
 func waitedOf(pid int) time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
 	fields := strings.Fields(string(text))
@@ -221,11 +220,11 @@ func waitedOf(pid int) time.Duration {
 	return time.Duration(ns)
 }
 
-// Tells reports whether the system tells for how long processes wait for a processor.
-// Where it does not, long scripts can't be told from a busy machine.
+// Tells returns an error if the system does not report how long processes wait for a processor.
+// Then a long script can't be told from a busy machine.
 func Tells() error {
 	if _, err := os.Stat("/proc/self/schedstat"); err != nil {
-		return errors.New("the system does not tell for how long a process waits for a processor")
+		return errors.New("the system does not report how long a process waits for a processor")
 	}
 	return nil
 }

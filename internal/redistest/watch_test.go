@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// The watch tells of a script that computes for long, also after a restart of the
-// server, and of no other.
+// The watch reports a script that computes for a long time, also after a restart of the server, and
+// no other script.
 func TestScriptWatch(t *testing.T) {
 	t.Parallel()
 	path := Path(t)
@@ -31,18 +31,18 @@ func TestScriptWatch(t *testing.T) {
 		t.Helper()
 		for end := time.Now().Add(10 * time.Second); w.Seen() < seen; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatalf("%d scripts were seen, want %d", w.Seen(), seen)
+				t.Fatalf("the watch has seen %d scripts, want %d", w.Seen(), seen)
 			}
 		}
 	}
 	const brief, long = 1000, 20_000_000
-	began := func() { // it has set the log
+	began := func() { // waits until the watch has configured the slow log
 		t.Helper()
 		c := server.client()
 		defer func() { _ = c.Close() }()
 		for end := time.Now().Add(10 * time.Second); c.ConfigGet(t.Context(), "slowlog-max-len").Val()["slowlog-max-len"] != "1000"; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatal("the log is not set")
+				t.Fatal("the watch has not configured the slow log")
 			}
 		}
 	}
@@ -58,11 +58,11 @@ func TestScriptWatch(t *testing.T) {
 	run(brief)
 	run(long)
 	if found := w.Stop(); len(found) < 2 || w.Seen() > 5 {
-		t.Errorf("%d scripts seen, too long were %v", w.Seen(), found)
+		t.Errorf("the watch has seen %d scripts; the ones that took too long are %v", w.Seen(), found)
 	}
 }
 
-// What the machine withholds from the server is no fault of its scripts.
+// The time in which the server had no processor does not count against its scripts.
 func TestScriptWatchStalls(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -72,7 +72,7 @@ func TestScriptWatchStalls(t *testing.T) {
 		took, since, bound int
 		want               bool
 	}{
-		{60, 150, 20, false}, // it waited for 75 ms since 200 ms ago
+		{60, 150, 20, false}, // of the last 200 ms the server waited for 75
 		{96, 150, 20, true},
 		{60, 50, 20, false},
 		{71, 50, 20, true},

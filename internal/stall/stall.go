@@ -1,6 +1,5 @@
-// Package stall measures for how long the machine lets nothing here run. A test
-// adds that to its bounds on elapsed time: what comes late for that is no fault of
-// what is tested.
+// Package stall measures how long the machine did not let this process run. A test adds that time
+// to its bounds on elapsed time, because the tested code is not responsible for it.
 package stall
 
 import (
@@ -13,14 +12,14 @@ import (
 // nap is how long a watch sleeps at a time.
 const nap = 5 * time.Millisecond
 
-// Hops is how many goroutines and processes, one after the other, may have to wait
-// for their turn before a test sees what it waits for.
+// Hops is the number of goroutines and processes that may have to wait for a processor, one after
+// the other, before a test sees the result that it waits for.
 const Hops = 4
 
-// Watch watches for stalls. Its zero value is ready for Run.
+// Watch measures stalls. Its zero value is ready for Run.
 type Watch struct {
-	last  atomic.Int64 // when the watch was last awake, as Unix ns
-	worst atomic.Int64 // the longest that it overslept, in ns
+	last  atomic.Int64 // when the watch last woke up, as Unix ns
+	worst atomic.Int64 // the longest time that it woke up late, in ns
 }
 
 // Start watches until the test ends.
@@ -41,15 +40,15 @@ func (w *Watch) Run(stop <-chan struct{}) {
 			return
 		case <-time.After(nap):
 		}
-		// A goroutine whose timer has fired runs next, before all that wait for their
-		// turn. After this it has waited for its turn as they do.
+		// The runtime runs a goroutine whose timer has fired before those that wait in the queue.
+		// Gosched puts this goroutine at the end of the queue, so it waits as long as they do.
 		runtime.Gosched()
 		w.worst.Store(int64(w.Longest()))
 	}
 }
 
-// Longest returns how long the longest stall was, or is. It is 0 if nobody
-// watches.
+// Longest returns the length of the longest stall, including a stall that still lasts. It is 0
+// before Run.
 func (w *Watch) Longest() time.Duration {
 	last := w.last.Load()
 	if last == 0 {
@@ -59,6 +58,5 @@ func (w *Watch) Longest() time.Duration {
 	return max(now, time.Duration(w.worst.Load()))
 }
 
-// Late returns how long something may take that should take d, on a machine that
-// stalls as this one has.
+// Late returns how long an action that should take d may take on a machine with these stalls.
 func (w *Watch) Late(d time.Duration) time.Duration { return d + Hops*w.Longest() }

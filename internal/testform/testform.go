@@ -1,8 +1,7 @@
-// Package testform is about the two forms of the test suite. The short one is the
-// default, and ends in about a minute. The long one gives what is random or takes
-// turns more time: more seeds, longer storms, all topologies one after the other.
-// CI runs it. ARBITER_TEST_LONG=1 in the environment asks for it, so one setting
-// works for all packages.
+// Package testform chooses between two forms of the tests. The short form is the default, and takes
+// about a minute. The long form gives more time to tests that are random or that repeat: more
+// seeds, longer storms, and all topologies one after the other. CI runs it. One environment
+// variable selects it for all packages: ARBITER_TEST_LONG=1.
 package testform
 
 import (
@@ -11,12 +10,12 @@ import (
 	"strconv"
 )
 
-// Env is the name of the variable in the environment: a bool, as
-// [strconv.ParseBool] reads it. Default false.
+// Env is the name of the environment variable. Its value is a bool as [strconv.ParseBool] reads it.
+// The default is false.
 const Env = "ARBITER_TEST_LONG"
 
-// Long reports whether the long form is asked for. It panics if the variable is
-// no bool, so that a typing error does not silently run the short form.
+// Long reports whether the long form is selected. It panics if the value of the variable is not a
+// bool, so that a typing error does not select the short form.
 func Long() bool {
 	text := os.Getenv(Env)
 	if text == "" {
@@ -29,7 +28,7 @@ func Long() bool {
 	return long
 }
 
-// Pick returns the one of two sizes that the form asks for.
+// Pick returns short or long, as the form requires.
 func Pick[T any](short, long T) T {
 	if Long() {
 		return long
@@ -37,9 +36,8 @@ func Pick[T any](short, long T) T {
 	return short
 }
 
-// Parallel lets n tests of the package run in parallel, for packages whose tests
-// wait most of the time. It does nothing if -parallel was on the command line.
-// Call it from TestMain, before Run.
+// Parallel lets n tests of the package run in parallel, for packages whose tests mostly wait. It
+// has no effect if -parallel is on the command line. It must be called in TestMain before Run.
 func Parallel(n int) {
 	flag.Parse()
 	given := false
