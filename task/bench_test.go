@@ -16,7 +16,7 @@ type benchArgs struct {
 
 var benchTask = task.Define[benchArgs, int]("simple_add", task.Retries(3))
 
-// BenchmarkPrepare makes a call and what is stored of it.
+// BenchmarkPrepare binds a call and prepares its record.
 func BenchmarkPrepare(b *testing.B) {
 	enc, now := codec.Msgpack(), time.Now()
 	b.ReportAllocs()

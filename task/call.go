@@ -4,28 +4,28 @@ import (
 	"context"
 )
 
-// Call is one invocation of a task: bound to its arguments, not sent yet. It can
-// also be of several, see [Then] and [All]. It
-// has reference semantics: all copies are the same invocation, which gets its
-// id when it is first sent and keeps it. Sending it again is a repeat that
-// makes no second task.
+// Call is one invocation of a task, bound to its arguments and not sent yet. It can also
+// stand for several tasks, see [Then] and [All].
+//
+// A Call has reference semantics: all copies are the same invocation. It gets its id when
+// it is first sent, and keeps it. Sending it again is a repeat and makes no second task.
+// The zero Call belongs to no task, and sending it is an error.
 type Call[Result any] struct {
 	req *Request
 }
 
-// Bound is a call of any result type: what [Submitter.Submit] takes.
+// Bound is a call of any result type. [Submitter.Submit] takes it.
 type Bound interface {
-	// Request returns what is to be sent; nil for the zero Call.
+	// Request returns the request to send. It is nil for the zero Call.
 	Request() *Request
 }
 
 // Request implements [Bound].
 func (c Call[Result]) Request() *Request { return c.req }
 
-// With returns another invocation with the same arguments and the options
-// added. It has an id of its own. Of a pipe or group, each task gets the options;
-// [Delay], [ETA] and [Unique] are for single tasks only, and [Retention] is that
-// of the whole too.
+// With returns another invocation with the same arguments and the options added. It has an
+// id of its own. In a pipe or group, each task gets the options. [Delay], [ETA] and
+// [Unique] are for single tasks only. [Retention] is set for the pipe or group itself, too.
 func (c Call[Result]) With(opts ...Option) Call[Result] {
 	if c.req == nil {
 		return c
@@ -33,10 +33,15 @@ func (c Call[Result]) With(opts ...Option) Call[Result] {
 	return Call[Result]{c.req.with(opts)}
 }
 
-// Send sends the call and returns its future. An error that wraps
-// [ErrInvalid] or [ErrTooLarge] says what is wrong with the call; one that
-// wraps [ErrDuplicate] names the task that stands in the way; a
-// [*SubmitError] says whether the call may have been stored all the same.
+// Send sends the call and returns its future. The error is a [*SubmitError]. It wraps
+//
+//   - [ErrInvalid] or [ErrTooLarge], if the call can't be accepted as it is,
+//   - [ErrDuplicate], if another task has the call's unique key: errors.As finds a
+//     [*DuplicateError] that names it,
+//   - [ErrUnsupported], if the broker lacks a capability that the call needs,
+//   - [ErrUnavailable] or [ErrClosed], if the broker could not be reached or the submitter
+//     is closed,
+//   - [ErrIndeterminate], if the call may have been stored all the same.
 func (c Call[Result]) Send(ctx context.Context, s Submitter) (*Future[Result], error) {
 	if err := orNowhere(s).Submit(ctx, c); err != nil {
 		return nil, err
@@ -44,10 +49,9 @@ func (c Call[Result]) Send(ctx context.Context, s Submitter) (*Future[Result], e
 	return NewFuture[Result](s, c.req.ID()), nil
 }
 
-// SendAll sends calls in as few round trips as possible and returns their
-// futures, in order. If some are refused, the error is a [*SubmitError] that
-// says which, and the futures of the others are there all the same; those of
-// the refused ones are nil.
+// SendAll sends calls in as few round trips as possible and returns one future for each, in
+// the same order. If some calls are refused, the error is a [*SubmitError] that lists them
+// and their futures are nil. The other calls are stored and have futures.
 func SendAll[Result any](ctx context.Context, s Submitter, calls ...Call[Result]) ([]*Future[Result], error) {
 	bound := make([]Bound, len(calls))
 	for i, c := range calls {
@@ -55,7 +59,7 @@ func SendAll[Result any](ctx context.Context, s Submitter, calls ...Call[Result]
 	}
 	err := orNowhere(s).Submit(ctx, bound...)
 	futs := make([]*Future[Result], len(calls))
-	var some []Future[Result] // allocated few at a time: they keep each other alive
+	var some []Future[Result] // allocated 16 at a time: a future that is kept keeps its block in memory
 	for i, c := range calls {
 		if c.req == nil || failed(err, i) {
 			continue

@@ -8,9 +8,9 @@ import (
 	"github.com/go-arbiter/arbiter/internal/infokey"
 )
 
-// Info is what a handler can know about the attempt it runs. It is a [Submitter] and an
-// [Emitter] as well, so that a handler sends with it, by handles or by name (see [Named]),
-// waits, and emits events:
+// Info describes the attempt that a handler runs. It is also a [Submitter] and an [Emitter]:
+// a handler sends tasks with it, by handle or by name (see [Named]), waits for their results,
+// and emits events:
 //
 //	info, _ := task.FromContext(ctx)
 //	sum, err := task.Named("simple_add", task.Args(1, 2)).Call(ctx, info)
@@ -20,51 +20,54 @@ type Info struct {
 	Name  string
 	Queue string
 
-	// Attempt counts the starts of the task: it is 1 for the first one. A start that
-	// the death of a minion may have prevented counts as well; what was given back
-	// before it started does not. No two starts have the same number and a later one
-	// has a larger one, so it can serve as a fencing token towards systems that refuse
-	// an older one, for a process that was stopped and woke up after its lease had
-	// ended.
+	// Attempt is the number of this start of the task, beginning with 1. A start counts
+	// even if the minion died before the handler began. A task that was given back before
+	// its start does not count. Later starts have larger numbers, so Attempt can serve as a
+	// fencing token: a system that refuses numbers older than the last it has seen is safe
+	// from a process that was suspended and woke up after its lease had ended.
 	Attempt    uint32
-	Retried    int // how often it failed before
-	MaxRetries int // how often it may fail before it is given up
-	Recoveries int // how many minions died that held the task, whether or not it had started there
+	Retried    int // how many attempts have failed before this one
+	MaxRetries int // how often the task is retried before it becomes a dead letter
+	Recoveries int // how many minions died while they held the task, started or not
 
-	Meta     map[string]string // shared by all who ask: do not change it
-	Enqueued time.Time         // by the submitter's clock
+	Meta     map[string]string // shared by all copies of the Info: do not change it
+	Enqueued time.Time         // when the task was submitted, by the submitter's clock
 
-	// Submitter sends tasks from within this one, at once. A repeated attempt
-	// that sends a task of the same name, queue and arguments as an earlier one did
-	// makes no second: the ids are derived from the parent, that, and how many such
-	// ones the attempt has sent before. The order does not matter; arguments that
-	// change from attempt to attempt, such as the time, make other tasks. It holds
-	// as long as the record of the earlier one does. An attempt after a [Snooze] is
-	// a repeated one, too: what each shall send needs a number among its arguments.
+	// Submitter sends tasks from within this one, at once.
 	//
-	// A task that was sent so and has failed for good is a dead letter. When an attempt
-	// that follows a failure (a retry or a requeue) sends it again, it runs again, under
-	// its id and with all its retries. A task that has succeeded, has expired or was killed
-	// stays as it is. So do pipes, groups, and tasks that keep no dead letter. To give up
-	// together with such a task, return [NoRetry] of its error.
+	// A repeated attempt does not send them twice: a task with the same name, queue and
+	// arguments as one that an earlier attempt sent is the same task. Its id is derived from
+	// the parent's id, from these three, and from how many equal tasks this attempt has sent
+	// before. The order of different tasks does not matter. Arguments that change from
+	// attempt to attempt, such as the current time, make other tasks. The protection lasts
+	// as long as the broker keeps the record of the earlier task. An attempt after a
+	// [Snooze] is a repeated attempt, too: if each is to send a new task, put a number
+	// among the arguments.
 	//
-	// While a handler waits for a result by this submitter, its slot is lent.
+	// If such a task has failed for good, it is a dead letter. When an attempt that follows
+	// a failure (a retry or a requeue) sends it again, it runs again, under its id and with
+	// all its retries. A task that has succeeded, expired or was killed stays as it is. So do
+	// pipes, groups, and tasks that keep no dead letter. To fail together with such a task,
+	// return [NoRetry] of its error.
+	//
+	// While a handler waits for a result with this submitter, its minion uses the slot for
+	// another task.
 	Submitter Submitter
 
-	// OnSuccess is what [OnSuccess] returns.
+	// OnSuccess sends tasks only if the attempt succeeds; see the function [OnSuccess].
 	OnSuccess Submitter
 }
 
-// NewContext returns a context in which [FromContext] finds info. Minions call
-// it, and tests of handlers can.
+// NewContext returns a context in which [FromContext] finds info. Minions call it, and so
+// can tests of handlers.
 func NewContext(ctx context.Context, info *Info) context.Context {
 	return context.WithValue(ctx, infokey.Key{}, info)
 }
 
-// FromContext returns what is known about the attempt that ctx belongs to, and
-// whether it belongs to one; if not, the Info is empty. Its submitters are never
-// nil: outside of an attempt, and in an Info that was made by hand without them,
-// they refuse all calls with an error that wraps [ErrInvalid].
+// FromContext returns the Info of the attempt that ctx belongs to. Outside of an attempt it
+// returns an empty Info and false. The submitters in the Info are never nil: if there is no
+// attempt, or an Info made by hand lacks them, they refuse all calls with an error that wraps
+// [ErrInvalid].
 func FromContext(ctx context.Context) (Info, bool) {
 	found, ok := ctx.Value(infokey.Key{}).(*Info)
 	var info Info
@@ -80,26 +83,28 @@ func FromContext(ctx context.Context) (Info, bool) {
 	return info, ok
 }
 
-// OnSuccess returns a submitter for what shall be sent only if the attempt that
-// ctx belongs to succeeds: its calls are stored together with the success, all
-// or nothing, and sent right after. Their futures have ids; waiting for them
-// within the attempt is [ErrNotSubmitted]. At most 1,000 single tasks with 4 MiB
-// of arguments can be sent so; pipes and groups can not: send a task that sends
-// them. A call that the broker refuses then, as one whose unique key is taken,
-// is logged and dropped. Outside of an attempt all its calls are refused, and on a
-// broker without broker.Flows too, with [ErrUnsupported].
+// OnSuccess returns a submitter whose calls are sent only if the attempt that ctx belongs to
+// succeeds. The calls are stored in one step with the success, all or nothing, and sent right
+// after it. Their futures have ids; waiting for them within the attempt fails with
+// [ErrNotSubmitted].
+//
+// An attempt can send at most 1,000 single tasks with 4 MiB of arguments in this way. Pipes
+// and groups are refused: send a task that sends them. If the broker refuses a call after
+// the success, for instance because its unique key is taken, the minion logs the error and
+// drops the call. Outside of an attempt all calls are refused with [ErrInvalid], and on a
+// broker without broker.Flows with [ErrUnsupported].
 func OnSuccess(ctx context.Context) Submitter {
 	info, _ := FromContext(ctx)
 	return info.OnSuccess
 }
 
-// Why there is nobody to send calls.
+// The submitters outside of an attempt: they refuse all calls, and say why.
 var (
-	noSubmitter = nowhere{ErrInvalid, "there is no submitter: that of an Info is for the context of a running task; elsewhere send by an arbiter"}
-	noOnSuccess = nowhere{ErrNotSubmitted, "OnSuccess is for the context of a running task"}
+	noSubmitter = nowhere{ErrInvalid, "there is no submitter: an Info has one only in the context of a running task; elsewhere use an arbiter"}
+	noOnSuccess = nowhere{ErrNotSubmitted, "OnSuccess works only in the context of a running task"}
 )
 
-// orNowhere returns s, or a submitter that says that there is none.
+// orNowhere returns s, or a submitter that refuses all calls if s is nil.
 func orNowhere(s Submitter) Submitter {
 	if s == nil {
 		return noSubmitter
@@ -107,10 +112,10 @@ func orNowhere(s Submitter) Submitter {
 	return s
 }
 
-// nowhere is a submitter where there is none.
+// nowhere is a [Submitter] that refuses all calls and waits.
 type nowhere struct {
-	await error
-	why   string
+	await error  // wrapped by the errors of Await
+	why   string // the reason, for the error message
 }
 
 func (n nowhere) Submit(_ context.Context, calls ...Bound) error {

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// The errors of isolated tasks.
+// The errors of isolated tasks, which run in a process of their own.
 var (
-	// ErrCrashed is wrapped by the error of an isolated task whose process ended
-	// before its handler returned. It is retried like any other error.
+	// ErrCrashed is wrapped by the error of an isolated task whose process ended before its
+	// handler returned. The task is retried as after any other error.
 	ErrCrashed = errors.New("the task's process crashed")
-	// ErrMemoryLimit is wrapped by the error of an isolated task whose process was
-	// ended because it had more memory than it may. It is retried too.
+	// ErrMemoryLimit is wrapped by the error of an isolated task whose process was killed
+	// because it used more memory than its limit. The task is retried, too.
 	ErrMemoryLimit = errors.New("over the memory limit")
 )
 
@@ -21,33 +21,33 @@ func init() {
 	registered.add("memory limit", ErrMemoryLimit)
 }
 
-// CrashError says how the process of an isolated task ended before its handler
-// returned: by os.Exit, a fatal error of the runtime, a panic in another
-// goroutine, or a signal. It wraps [ErrCrashed]. A caller that waits for the
-// task gets a [*RemoteError] whose Type is that of this error, with Output as its Stack.
+// CrashError tells how the process of an isolated task ended before its handler returned: by
+// os.Exit, a fatal error of the runtime, a panic in another goroutine, or a signal. It wraps
+// [ErrCrashed]. A caller that waits for the task gets a [*RemoteError] whose Type is the type
+// of this error and whose Stack is its Output.
 //
-// The system reports the end of a process only to the first who waits for it. If that
+// The system reports the end of a process only to the first caller that waits for it. If that
 // was not the minion, because its program ignores SIGCHLD or waits for processes that
-// are not its own, the end is unknown: ExitCode is -1 and Signal is empty.
+// it did not start, the end is unknown: ExitCode is -1 and Signal is empty.
 type CrashError struct {
-	PID      int
-	ExitCode int    // -1 if a signal ended it, or its end is unknown
-	Signal   string // such as "killed"; empty if none did, or its end is unknown
-	Reason   error  // why the minion killed it, or was about to if its end is unknown; nil if neither
-	Output   string // what the runtime said, or the last lines that the process printed
+	PID      int    // of the process
+	ExitCode int    // -1 if a signal ended the process, or if its end is unknown
+	Signal   string // such as "killed"; empty if no signal ended it, or if its end is unknown
+	Reason   error  // why the minion killed the process, or was about to; nil if it did not
+	Output   string // the runtime's report, or else the last lines that the process printed
 }
 
-// unknown reports whether nobody knows how the process ended.
+// unknown reports whether it is unknown how the process ended.
 func (e *CrashError) unknown() bool { return e.ExitCode == -1 && e.Signal == "" }
 
-// Error says how the process ended, and the first line of what it said.
+// Error tells how the process ended, and the first line of its output.
 func (e *CrashError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v: process %d", ErrCrashed, e.PID)
 	switch {
 	case e.unknown():
-		b.WriteString(" ended, how is not known")
-		if e.Reason != nil { // it may have ended before that
+	b.WriteString(" ended, it is unknown how")
+	if e.Reason != nil { // the process may have ended before the minion killed it
 			fmt.Fprintf(&b, "; it was to be killed: %v", e.Reason)
 			return b.String()
 		}

@@ -13,23 +13,22 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// RemoteError is the error of a handler, as it came back from the minion. Use
-// errors.As to get at it. errors.Is finds errors that both sides have given
-// the same name with [RegisterError].
+// RemoteError is the error of a handler as the minion reported it. errors.As finds it in the
+// error of a wait. errors.Is finds the errors that it wrapped, if both programs have
+// registered them under the same name with [RegisterError].
 type RemoteError struct {
-	Task     string // name of the task
-	ID       ID
-	Type     string   // Go type of the error there, such as "*fs.PathError"
-	Message  string   // what its Error returned there
-	Stack    string   // where it panicked; empty for an error that was returned
-	Chain    []string // messages of the errors it wraps, outermost first
+	Task     string   // the name of the task; empty if it is not known
+	ID       ID       // of the task
+	Type     string   // the Go type of the handler's error, such as "*fs.PathError"
+	Message  string   // its message
+	Stack    string   // the stack of a panic; empty for an error that was returned
+	Chain    []string // the messages of the errors that it wraps, outermost first
 	Attempts int      // how often the task was started
 
-	codes []string
+	codes []string // the names of the registered errors that it wraps
 }
 
-// Error names the task and returns the remote message. Where the name is not
-// known, the id stands for it.
+// Error returns the name of the task, or its id if the name is not known, and the message.
 func (e *RemoteError) Error() string {
 	switch {
 	case e.Task != "":
@@ -40,22 +39,22 @@ func (e *RemoteError) Error() string {
 	return e.Message
 }
 
-// Is reports whether the remote error wrapped target, as far as that is known
-// here: target must be registered under the same name on both sides. A nil
-// RemoteError, such as a LastFailure that there is not, wraps nothing.
+// Is reports whether the remote error wrapped target, as far as that is known here: target
+// must be registered under the same name in both programs. A nil RemoteError, such as the
+// LastFailure of a task that never failed, wraps nothing.
 func (e *RemoteError) Is(target error) bool {
 	if e == nil {
 		return false
 	}
 	for _, code := range e.codes {
-		if registered.get(code) == target || ofMembers[code] == target {
+	if registered.get(code) == target || memberErrors[code] == target {
 			return true
 		}
 	}
 	return false
 }
 
-// NewRemoteError returns the error that a failure stands for.
+// NewRemoteError returns the error for a stored outcome of a task that has failed.
 func NewRemoteError(id ID, o *broker.Outcome) *RemoteError {
 	e := &RemoteError{Task: o.Name, ID: id, Attempts: int(o.Attempts), Message: "failed"}
 	if f := o.Err; f != nil {
@@ -64,9 +63,9 @@ func NewRemoteError(id ID, o *broker.Outcome) *RemoteError {
 	return e
 }
 
-// NewFailure returns an error as it travels: its message, type, chain, and the
-// names of the registered errors that it is. Messages and chain are cut to
-// their limits.
+// NewFailure returns the form in which an error is stored and sent: its message, type and
+// chain, and the names of the registered errors that it wraps. Messages and the chain are cut
+// to their limits.
 func NewFailure(err error) *broker.Failure {
 	f := &broker.Failure{
 		Type:    fmt.Sprintf("%T", plain(err)),
@@ -82,7 +81,7 @@ func NewFailure(err error) *broker.Failure {
 	return f
 }
 
-// plain removes the marks that only speak to the minion.
+// plain removes the marks of NoRetry and RetryAfter, which are for the minion only.
 func plain(err error) error {
 	for {
 		switch e := err.(type) { //nolint:errorlint // peels one layer at a time
@@ -96,7 +95,7 @@ func plain(err error) error {
 	}
 }
 
-// message calls Error, which is the user's code and may panic.
+// message calls the Error method, which is the user's code and may panic.
 func message(err error) (msg string) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -113,7 +112,7 @@ func cut(s string, limit int) string {
 	return s[:limit-len("…")] + "…"
 }
 
-// registry holds the errors that keep their identity on their way.
+// registry holds the registered errors by name: they keep their identity on their way.
 type registry struct {
 	mu     sync.RWMutex
 	byName map[string]error
@@ -127,13 +126,15 @@ var registered = registry{byName: map[string]error{
 	"fs.ErrPermission":         fs.ErrPermission,
 }}
 
-// RegisterError gives an error a name under which it travels, so that
-// errors.Is(err, target) holds at the caller for an error that wraps target at
-// the handler. Both programs must register it, usually in an init function
-// beside its declaration. Some errors of the standard library are registered
-// from the start: context.Canceled and DeadlineExceeded, fs.ErrNotExist,
-// ErrExist and ErrPermission. The error that it returns says that the name is
-// taken by another error.
+// RegisterError gives an error a name under which it is stored. If a handler returns an error
+// that wraps target, errors.Is(err, target) holds at the caller, too. Both programs must
+// register it, usually in an init function beside its declaration.
+//
+// Registered from the start are context.Canceled, context.DeadlineExceeded, fs.ErrNotExist,
+// fs.ErrExist, fs.ErrPermission, and the errors of this package that a task can fail with.
+//
+// The error wraps [ErrInvalid]: the name is not valid or belongs to another error, or target is
+// nil or not comparable. Registering the same error again under its name is no error.
 func RegisterError(name string, target error) error {
 	if err := broker.CheckName("error", name); err != nil {
 		return err
@@ -166,10 +167,10 @@ func (r *registry) get(name string) error {
 	return r.byName[name]
 }
 
-// match returns the names of the errors that err is, sorted.
+// match returns the names of the registered errors that err wraps, sorted.
 func (r *registry) match(err error) (names []string) {
 	defer func() {
-		if recover() != nil { // an Is method of the user's
+	if recover() != nil { // an Is method of the user may panic
 			names = nil
 		}
 	}()

@@ -5,23 +5,23 @@ import (
 	"fmt"
 )
 
-// SubmitError says which calls of a submission were not stored, or are not
-// known to be. The others are stored. Sending the failed ones again is safe
-// whatever happened: a Call keeps its id, so there never is a second task.
+// SubmitError lists the calls of a submission that were not stored, or of which it is
+// unknown. All others are stored. Sending the failed ones again is safe in any case: a Call
+// keeps its id and never makes a second task.
 type SubmitError struct {
 	Failed []FailedCall // in the order of the submission; at least one
 	Total  int          // how many calls were submitted
 }
 
-// FailedCall is a part of a [SubmitError].
+// FailedCall is one entry of [SubmitError].
 type FailedCall struct {
-	Index int    // among the submitted calls
+	Index int    // the position of the call in the submission, from 0
 	ID    ID     // zero if the call never got one
 	Name  string // of the task
-	Err   error  // wraps ErrInvalid, ErrTooLarge, ErrDuplicate, ErrUnavailable or ErrIndeterminate
+	Err   error  // wraps ErrInvalid, ErrTooLarge, ErrDuplicate, ErrUnavailable, ErrClosed or ErrIndeterminate
 }
 
-// Error names the first call that failed, and how many did.
+// Error names the first failed call with its error, and tells how many more failed.
 func (e *SubmitError) Error() string {
 	if len(e.Failed) == 0 {
 		return "submit failed"
@@ -43,11 +43,10 @@ func (e *SubmitError) Unwrap() []error {
 	return errs
 }
 
-// Indeterminate reports whether some of the failed calls may have been stored.
+// Indeterminate reports whether some failed calls may have been stored all the same.
 func (e *SubmitError) Indeterminate() bool { return errors.Is(e, ErrIndeterminate) }
 
-// failed reports whether err, of a submission, says that the call at index was
-// not stored.
+// failed reports whether the call at index was not stored, by the error of its submission.
 func failed(err error, index int) bool {
 	if err == nil {
 		return false

@@ -26,8 +26,8 @@ func Count(_ context.Context, page string) (int, error) {
 	return len(strings.Fields(page)), nil
 }
 
-// Scale multiplies what is before it. Its parameter is named upstream, so its
-// handle has a method Step.
+// Scale multiplies the result of the call before it by factor. Its parameter is named upstream, so
+// its handle has a method Step.
 //
 //arbiter:task
 func Scale(_ context.Context, upstream, factor int) (int, error) { return upstream * factor, nil }
@@ -43,7 +43,7 @@ func Total(_ context.Context, upstream []int) (int, error) {
 	return total, nil
 }
 
-// Found counts those of a group that have a result.
+// Found counts the members of a group that have a result.
 //
 //arbiter:task
 func Found(_ context.Context, upstream []*int) (int, error) {
@@ -56,7 +56,7 @@ func Found(_ context.Context, upstream []*int) (int, error) {
 	return n, nil
 }
 
-// scene runs a minion until the function it returns is called, and an arbiter.
+// scene starts an arbiter and a minion, which run until end is called.
 func scene() (arb *arbiter.Arbiter, end func()) {
 	b := memory.New()
 	m := minion.New(b, minion.Logger(silent))
@@ -84,8 +84,7 @@ func show[R any](arb *arbiter.Arbiter, call task.Call[R]) {
 	fmt.Println(fut.Result(ctx))
 }
 
-// A pipe: each step gets the result of the one before it. It compiles only where
-// they fit.
+// A pipe: each step gets the result of the call before it. It compiles only if the types fit.
 func ExampleThen() {
 	arb, end := scene()
 	defer end()
@@ -99,7 +98,7 @@ func ExampleThen() {
 	// 0 task pipe: member 0 (task_test.Count) failed: the page is empty
 }
 
-// A group as one call, and a step that takes all its results: its callback.
+// A group as one call, and a step that gets all its results: its callback.
 func ExampleAll() {
 	arb, end := scene()
 	defer end()
@@ -113,7 +112,7 @@ func ExampleAll() {
 	// 6 <nil>
 }
 
-// A group that goes on whatever becomes of its members.
+// A group that goes on when a member fails: the result of that member is nil.
 func ExampleCollect() {
 	arb, end := scene()
 	defer end()
@@ -142,7 +141,7 @@ func ExampleQuorum() {
 	// true
 }
 
-// One result given to several steps, one of which is two steps itself.
+// One result is passed to two steps. The second is a chain of two steps.
 func ExampleFork() {
 	arb, end := scene()
 	defer end()

@@ -14,8 +14,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A handler sends tasks by their names, waits for them, and emits events, by what it finds
-// in its context. It imports package task alone.
+// A handler sends a task by its name, waits for it, and emits an event, all with the Info in its
+// context. It imports only package task.
 func ExampleNamed() {
 	ctx := context.Background()
 	b := memory.New()
@@ -64,7 +64,7 @@ func ExampleNamed() {
 	// reports <nil> 3
 }
 
-// The error of a wait says why it was in vain.
+// The error of a wait tells why the task is not done.
 func ExampleWaitError() {
 	b := memory.New()
 	arb, err := arbiter.New(b, arbiter.Logger(silent))

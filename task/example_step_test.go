@@ -6,8 +6,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A step is a call whose argument upstream is still to come: the result of the
-// call before it. Generated code makes one with ScaleTask.Step(3).
+// A step is a call whose argument upstream is missing: it will be the result of the call before.
+// Generated code makes this step with ScaleTask.Step(3).
 func ExampleStep() {
 	type ScaleArgs struct {
 		Upstream int `arbiter:"upstream"`

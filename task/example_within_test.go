@@ -16,8 +16,8 @@ import (
 
 var silent = slog.New(slog.DiscardHandler)
 
-// What a task sends on success is stored with it: all of it, or nothing. Here the
-// first attempt fails after it has sent.
+// Tasks that are sent on success are stored in one step with the success of the attempt. Here the
+// first attempt sends a task and fails, so only the task of the second attempt is stored.
 func ExampleOnSuccess() {
 	ctx := context.Background()
 	b := memory.New()
@@ -68,7 +68,7 @@ func ExampleOnSuccess() {
 	// notified of news
 }
 
-// A task that is killed takes along what inherits from it.
+// Killing a task kills the tasks that it has sent with Inherit.
 func ExampleInherit() {
 	ctx := context.Background()
 	b := memory.New()

@@ -6,22 +6,22 @@ import (
 	"sync"
 )
 
-// Future is a call that was sent. Its methods may be called concurrently.
+// Future is an invocation that was sent. Its methods may be called concurrently.
 type Future[Result any] struct {
 	id   ID
 	from Submitter
 
 	mu      sync.Mutex    // guards done, waiting and turn
 	done    bool          // result and err are final
-	waiting bool          // somebody asks the submitter, and writes result and err
-	turn    chan struct{} // closed when the submitter has an answer; nil if nobody else waits for it
+	waiting bool          // one goroutine waits at the submitter, and will write result and err
+	turn    chan struct{} // closed when the submitter has answered; nil if no other goroutine waits
 	err     error
 	result  Result
 }
 
-// NewFuture returns the future of a task that was sent before, perhaps by
-// another process: any submitter of the same broker and namespace can wait for
-// it, as long as its result is kept.
+// NewFuture returns the future of a task that was sent before, perhaps by another process. Any
+// submitter of the same broker and namespace can wait for it as long as the result is kept.
+// Result must be the task's result type.
 func NewFuture[Result any](s Submitter, id ID) *Future[Result] {
 	return &Future[Result]{id: id, from: s}
 }
@@ -29,16 +29,17 @@ func NewFuture[Result any](s Submitter, id ID) *Future[Result] {
 // ID returns the task's id.
 func (f *Future[Result]) ID() ID { return f.id }
 
-// Result waits until the task is done and returns its result. It may be called
-// again, and gives the same. The error is
+// Result waits until the task is done and returns its result. Further calls return the same.
+// The error is
 //
-//   - a [*WaitError], if ctx ends first: it wraps ctx's error, and says why the
-//     task is not done. The task goes on,
-//   - a [*RemoteError], if the handler's error had the last word,
-//   - one that wraps [ErrCanceled] or [ErrExpired],
-//   - [ErrNotFound], if the result is not kept any more,
+//   - a [*WaitError], if ctx ends first: it wraps ctx's error and tells why the task is not
+//     done. The task goes on,
+//   - a [*RemoteError], if the task has failed: the error of its last attempt,
+//   - an error that wraps [ErrCanceled], if it was killed, or [ErrExpired], if its deadline
+//     has passed,
+//   - [ErrNotFound], if the result is no longer kept,
 //   - a [*WaitError] that wraps [ErrClosed], if the submitter was closed first,
-//   - a [*codec.Error], if what came back is no Result, or its codec panics.
+//   - a [*codec.Error], if the stored result can't be decoded into a Result.
 func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
 	var none Result
 	done, err := f.takeTurn(ctx)
@@ -46,10 +47,11 @@ func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
 		return none, err
 	}
 	if done {
-		return f.result, f.err // which nobody writes any more
+	return f.result, f.err // final: no goroutine writes them any more
 	}
-	// As long as it is our turn, nobody else looks at what the result will be.
-	defer func() { f.endTurn(done) }() // also if the submitter panics: others may wait for their turn
+	// Until endTurn, no other goroutine reads f.result. The call is deferred because the
+	// submitter may panic while others wait for their turn.
+	defer func() { f.endTurn(done) }()
 	f.result = none
 	err = orNowhere(f.from).Await(ctx, f.id, &f.result)
 	if unfinished(ctx, err) {
@@ -59,8 +61,8 @@ func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
 	return f.result, err
 }
 
-// takeTurn waits until the future is done or nobody else asks the submitter:
-// a result that is kept for no time can be had only once.
+// takeTurn waits until the future is done or no other goroutine waits at the submitter. Only one
+// may: a result whose retention is 0 can be received only once.
 func (f *Future[Result]) takeTurn(ctx context.Context) (done bool, err error) {
 	for {
 		f.mu.Lock()
@@ -81,8 +83,9 @@ func (f *Future[Result]) takeTurn(ctx context.Context) (done bool, err error) {
 	}
 }
 
-// turnAwaiter is a [Submitter] that says why a task is not done to those, too, who wait
-// for their turn: an arbiter, and the submitter of a handler in the minion's process.
+// turnAwaiter is a [Submitter] whose WaitError tells why a task is not done also to goroutines
+// that wait for their turn. An arbiter is one, and so is the submitter of a handler in the
+// minion's process.
 type turnAwaiter interface {
 	AwaitTurn(ctx context.Context, id ID, turn <-chan struct{}) error
 }
@@ -100,7 +103,8 @@ func awaitTurn(ctx context.Context, s Submitter, id ID, turn <-chan struct{}) er
 	}
 }
 
-// endTurn lets the next one ask the submitter, or have its answer.
+// endTurn ends the turn of the goroutine that waited: the next one waits at the submitter, or
+// takes the answer if there is one.
 func (f *Future[Result]) endTurn(done bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,8 +116,8 @@ func (f *Future[Result]) endTurn(done bool) {
 	}
 }
 
-// unfinished reports whether err speaks of the wait and not of the task. A
-// task's own error can wrap context.Canceled; then it is a *RemoteError.
+// unfinished reports whether err is about the wait and not about the task. A task's own error
+// can wrap context.Canceled, but then it is a *RemoteError.
 func unfinished(ctx context.Context, err error) bool {
 	if err == nil {
 		return false

@@ -8,16 +8,16 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// stumbler is a submitter that panics once.
-type stumbler struct {
+// panicsOnce is a submitter whose first wait panics.
+type panicsOnce struct {
 	task.Submitter
-	waits chan struct{} // one that waits has come, then may go on
-	fell  bool
+	waits    chan struct{} // receives when the first wait has begun; a value sent back makes it panic
+	panicked bool
 }
 
-func (s *stumbler) Await(_ context.Context, _ task.ID, into any) error {
-	if !s.fell {
-		s.fell = true
+func (s *panicsOnce) Await(_ context.Context, _ task.ID, into any) error {
+	if !s.panicked {
+		s.panicked = true
 		s.waits <- struct{}{}
 		<-s.waits
 		panic("stumbled")
@@ -26,23 +26,23 @@ func (s *stumbler) Await(_ context.Context, _ task.ID, into any) error {
 	return nil
 }
 
-// Who panics while it waits for a future does not keep others waiting for it.
+// If a wait for a future panics, other waits for the same future still get the result.
 func TestFuturePanic(t *testing.T) {
-	s := &stumbler{waits: make(chan struct{})}
+	s := &panicsOnce{waits: make(chan struct{})}
 	fut := task.NewFuture[int](s, task.ID{})
-	fell := make(chan any)
+	panicked := make(chan any)
 	go func() {
-		defer func() { fell <- recover() }()
+		defer func() { panicked <- recover() }()
 		_, _ = fut.Result(context.Background())
 	}()
 	<-s.waits
 	s.waits <- struct{}{}
-	if p := <-fell; p != "stumbled" {
-		t.Fatalf("it panicked with %v", p)
+	if p := <-panicked; p != "stumbled" {
+		t.Fatalf("the wait panicked with %v, want stumbled", p)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if n, err := fut.Result(ctx); n != 1 || err != nil {
-		t.Errorf("%d, %v", n, err)
+		t.Errorf("the second wait returned %d, %v; want 1", n, err)
 	}
 }

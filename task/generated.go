@@ -1,8 +1,7 @@
 package task
 
-// RunGoGenerateIfChanged asserts that a function has the signature F, the one
-// that code was generated for, or that arguments have the fields F, where they are
-// generated into another package. Only generated code calls it. Its name is there
-// for the error message of the compiler, which shows it when one of the two was
-// changed and the other was not generated anew.
+// RunGoGenerateIfChanged asserts that a function still has the signature F that code was
+// generated for, or that arguments in another package still have the fields F. Only generated
+// code calls it. If the two differ, the compiler's error message shows this name, which is the
+// remedy.
 func RunGoGenerateIfChanged[F any](F) (_ None) { return }

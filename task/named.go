@@ -6,26 +6,26 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// Named is a call of a task by its name, for programs that have no typed handle of it:
+// Named returns a call of a task by its name, for programs that have no typed handle of it:
 //
 //	sum, err := task.Named("simple_add", task.Args(1, 2)).Call(ctx, info)
 //
-// Its result is decoded by the codec's rule for the type any: int64 or uint64, float64,
-// string, bool, nil, []any, map[string]any and so on. That there is no such task, or
-// that the arguments do not fit it, is known by the minion alone: it fails the task with
-// that reason. A name that can't be one is reported when the call is sent.
+// The result is decoded as the codec decodes into the type any: int64 or uint64, float64, string,
+// bool, nil, []any, map[string]any and so on. A name that is not valid is reported when the call
+// is sent. Only a minion knows whether the task exists and whether the arguments fit it: if not,
+// the task fails with that reason.
 func Named(name string, args codec.Arguments, opts ...Option) Call[any] {
 	return NewCall[any](NewRequest(name, args, opts...))
 }
 
-// Args are arguments by position: the first parameters of the task. For some by position
-// and some by name write a [codec.Arguments].
+// Args returns arguments by position: they are the first parameters of the task. To give some by
+// position and some by name, write a [codec.Arguments].
 func Args(args ...any) codec.Arguments { return codec.Arguments{Positional: args} }
 
-// KwArgs are arguments by the names of the parameters.
+// KwArgs returns arguments by the names of the parameters.
 func KwArgs(args map[string]any) codec.Arguments { return codec.Arguments{Named: args} }
 
-// NewCall returns the call of a request. Only those who make requests need it.
+// NewCall returns the call of a request. Only code that makes requests needs it.
 func NewCall[Result any](req *Request) Call[Result] { return Call[Result]{req} }
 
 // Call sends the call and waits for its result. The errors are those of [Call.Send] and

@@ -9,25 +9,25 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Option changes how a task's calls are stored and run. Options are given to
-// [Define] and [Task.With], for all calls, or to [Call.With], for one. A value
-// that can't be is reported when the call is sent, and so is an option in a place
-// where it has no effect: [WithBackoff], for instance, on a call.
+// Option changes how a task's calls are stored and run. Options are given to [Define] and
+// [Task.With], for all calls, or to [Call.With], for one. Sending the call reports an invalid
+// value, and an option that has no effect where it is given: for example [WithBackoff] on a
+// call.
 //
-// Later options win over earlier ones. Each has a value that takes away an earlier
-// one: 0, "", nil or the zero time, or another option, such as [NoMeta].
+// Later options win over earlier ones. Each option has a value that removes an earlier one: 0,
+// "", nil or the zero time, or another option, such as [NoMeta].
 type Option interface {
 	apply(*Settings)
 }
 
-// DefaultQueue is where tasks go that name no queue.
+// DefaultQueue is the queue of tasks that name no other.
 const DefaultQueue = "default"
 
-// Settings is what options come to. Only those who write a [Submitter] or a
-// [Registrar] need it.
+// Settings are the values that all options together result in. Only code that implements a
+// [Submitter] or a [Registrar] needs it.
 type Settings struct {
 	Queue     string            // Queue; default DefaultQueue
-	Timeout   time.Duration     // Timeout; default 0: as where the handler is registered; broker.NoTimeout is none
+	Timeout   time.Duration     // Timeout; default 0: the timeout of the registered handler; broker.NoTimeout is none
 	Delay     time.Duration     // Delay; default none
 	ETA       time.Time         // ETA; default none
 	Within    time.Duration     // Within; default none
@@ -43,8 +43,8 @@ type Settings struct {
 	Inherit   bool              // Inherit; default false
 	Isolated  bool              // Isolated; default false
 
-	err      error
-	registry string // an option that counts at registration alone, and was given after Define; "" if there is none
+	err      error  // the first invalid option
+	registry string // the last option after Define that only a registration can use; "" if there is none
 }
 
 var noOptions = &Settings{
@@ -61,8 +61,8 @@ func (s *Settings) clone() Settings {
 	return c
 }
 
-// record makes t a stored task of that name, as far as the rest comes from the
-// settings. Points in time become durations, which the broker adds to its own clock.
+// record fills t with the settings, for a task of that name. Points in time become durations,
+// which the broker adds to its own clock.
 func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 	*t = broker.Task{
 		Name: name, Queue: s.Queue, Delay: s.Delay, Deadline: s.Within, Timeout: s.Timeout,
@@ -76,7 +76,7 @@ func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 		t.Delay = max(t.Delay, s.ETA.Sub(now))
 	}
 	if !s.Deadline.IsZero() {
-		// One that has passed must stay one: 0 would mean none.
+	// A deadline that has passed must stay one: 0 would mean none.
 		left := max(s.Deadline.Sub(now), time.Nanosecond)
 		if t.Deadline == 0 || left < t.Deadline {
 			t.Deadline = left

@@ -6,8 +6,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Queue sends calls to the queue: 1 to 128 of A-Z a-z 0-9 _ . and -. The default
-// is [DefaultQueue].
+// Queue sends calls to the queue with that name: 1 to 128 of A-Z a-z 0-9 _ . and -. The default is
+// [DefaultQueue].
 func Queue(name string) Option {
 	return &option{"Queue", onCall, func(s *Settings) {
 		if err := broker.CheckName("queue", name); err != nil && s.err == nil {
@@ -17,9 +17,9 @@ func Queue(name string) Option {
 	}}
 }
 
-// Timeout ends the context of each attempt after d. With 0 there is no timeout,
-// also where the task was defined or registered with one. A call that has none of
-// its own has that of the registered handler. The default is none.
+// Timeout ends the context of each attempt after d. With 0 there is no timeout, even if the task
+// was defined or registered with one. A call without this option has the timeout of the
+// registered handler. The default is none.
 func Timeout(d time.Duration) Option {
 	return &option{"Timeout", onCall | onHandler, func(s *Settings) {
 		checkDuration(s, "Timeout", d, 0)
@@ -29,8 +29,8 @@ func Timeout(d time.Duration) Option {
 	}}
 }
 
-// Delay makes a call due d after it was stored, by the broker's clock. The
-// default, 0, is at once. Of Delay and [ETA] the later one counts.
+// Delay makes a call due d after it was stored, by the broker's clock. The default, 0, is at once.
+// If both Delay and [ETA] are given, the later time counts.
 func Delay(d time.Duration) Option {
 	return &option{"Delay", onCall, func(s *Settings) {
 		checkDuration(s, "Delay", d, 0)
@@ -38,17 +38,17 @@ func Delay(d time.Duration) Option {
 	}}
 }
 
-// ETA makes a call due at t. It is turned into a delay when the call is sent,
-// so a clock that is wrong here does no harm beyond the one call. A time that
-// has passed is at once. The default, the zero time, is none.
+// ETA makes a call due at t. It becomes a delay when the call is sent, so a wrong clock on this
+// machine affects only this call. If t has passed, the call is due at once. The default, the zero
+// time, is none.
 func ETA(t time.Time) Option {
 	return &option{"ETA", onCall, func(s *Settings) { s.ETA = t }}
 }
 
-// Within gives a call d to be done, 1 ms or more, counted from when it is stored,
-// by the broker's clock. After that it is never started again, a running
-// attempt's context ends, and the task is expired. The default, 0, is no deadline.
-// Of Within and [Deadline] the earlier one counts.
+// Within sets the deadline of a call to d after it is stored, by the broker's clock; d is 1 ms or
+// more. After the deadline no attempt starts, the context of a running attempt ends, and the task
+// is expired. The default, 0, is no deadline. If both Within and [Deadline] are given, the
+// earlier time counts.
 func Within(d time.Duration) Option {
 	return &option{"Within", onCall, func(s *Settings) {
 		if d != 0 {
@@ -63,9 +63,9 @@ func Deadline(t time.Time) Option {
 	return &option{"Deadline", onCall, func(s *Settings) { s.Deadline = t }}
 }
 
-// Retries is how often a call is run again after its handler failed, 0 to
-// 10,000. The default is the minion's policy, [DefaultMaxRetries] unless it was
-// given another. [Exponential] has a table of how long that takes.
+// Retries is how often a call is run again after its handler has failed, 0 to 10,000. The default
+// is the minion's policy: [DefaultMaxRetries] unless the minion has another. [Exponential] has a
+// table of how long that takes.
 func Retries(n int) Option {
 	return &option{"Retries", onCall | onHandler, func(s *Settings) {
 		if n < 0 || n > broker.MaxRetries {
@@ -75,18 +75,18 @@ func Retries(n int) Option {
 	}}
 }
 
-// WithBackoff is how long a failed call waits for its next attempt. It counts
-// where the task's handler is registered: in its definition, or on the handle
-// that [Handle] gets. A call with it is refused. The default, nil, is the minion's
-// policy, [Exponential](1 s, 10 min) unless it was given another.
+// WithBackoff sets how long a failed task waits for its next attempt. It counts where the handler
+// is registered: give it to [Define], or to the handle that [Handle] gets. A call with it is
+// refused. The default, nil, is the minion's policy: [Exponential](1 s, 10 min) unless the minion
+// has another.
 func WithBackoff(b Backoff) Option {
 	return &option{"WithBackoff", onHandler, func(s *Settings) { s.Backoff = b }}
 }
 
-// Retention is how long a result is kept for [Future.Result] and look-ups
-// after the task is done, to the minute. The default is an hour. With 0 the
-// result is pushed to who waits for it and not kept. The task's id is
-// remembered for ten minutes at least, so that a repeated send is harmless.
+// Retention is how long a result is kept for [Future.Result] and look-ups after the task is done,
+// to the minute. The default is an hour. With 0 the result is pushed to a process that waits for
+// it, and not kept. The task's id is remembered for at least ten minutes, so that a repeated
+// send makes no second task.
 func Retention(d time.Duration) Option {
 	return &option{"Retention", onCall | onGroup, func(s *Settings) {
 		checkDuration(s, "Retention", d, 0)
@@ -94,9 +94,9 @@ func Retention(d time.Duration) Option {
 	}}
 }
 
-// DeadRetention is how long a call that failed for good is kept as a dead
-// letter, with its arguments, reason and stack. The default is seven days. With 0
-// it is kept no longer than [Retention] says.
+// DeadRetention is how long a task that has failed for good is kept as a dead letter, with its
+// arguments, the reason and the stack. The default is seven days. With 0 it is kept as long as a
+// result, see [Retention].
 func DeadRetention(d time.Duration) Option {
 	return &option{"DeadRetention", onCall, func(s *Settings) {
 		checkDuration(s, "DeadRetention", d, 0)
@@ -104,12 +104,11 @@ func DeadRetention(d time.Duration) Option {
 	}}
 }
 
-// Meta adds a key to the metadata that travels with a call; its handler finds
-// it in [Info]. Keys and values together have at most 4 KiB by default. [NoMeta]
-// takes a key away.
+// Meta adds a key to the metadata of a call. The handler finds it in [Info]. All keys and values
+// of a call together have at most 4 KiB by default. [NoMeta] removes a key.
 func Meta(key, value string) Option {
 	return &option{"Meta", onCall, func(s *Settings) {
-		// clone gave these settings a map of their own, unless there was none.
+	// The settings have a map of their own, made by clone, or no map.
 		if s.Meta == nil {
 			s.Meta = make(map[string]string, 1)
 		}
@@ -117,8 +116,7 @@ func Meta(key, value string) Option {
 	}}
 }
 
-// NoMeta takes keys of [Meta] away that were given before, or all of them if it
-// names none.
+// NoMeta removes the given keys that an earlier [Meta] added, or all keys if none is given.
 func NoMeta(keys ...string) Option {
 	return &option{"NoMeta", onCall, func(s *Settings) {
 		if len(keys) == 0 {
@@ -130,40 +128,38 @@ func NoMeta(keys ...string) Option {
 	}}
 }
 
-// Inherit lets a call that a running task sends through its context end with it.
-// It gets what is left of the task's deadline, unless its own is sooner; and if
-// the task is killed while it runs, the call is killed as well, once the handler
-// has returned. All that a tree of such calls has sent ends so. It is kept in the
-// memory of the minion: if that dies in the same moment, the call goes on. The
-// default is a call that is on its own, see [Detach]. It changes nothing for calls
-// that are sent from elsewhere.
+// Inherit ties a call that a running task sends with its context to that task. The call gets what
+// is left of the task's deadline, unless its own is earlier. If the task is killed while it runs,
+// the call is killed as well, once the handler has returned; so are the calls with Inherit that
+// the call's own task has sent, and so on. The minion keeps these ties in memory: if it dies at
+// the moment of the kill, the call goes on. The default is no tie, see [Detach]. For calls that
+// no task sends, Inherit has no effect.
 func Inherit() Option {
 	return &option{"Inherit", onCall | onGroup, func(s *Settings) { s.Inherit = true }}
 }
 
-// Detach takes [Inherit] away: the call is on its own.
+// Detach removes [Inherit]: the call is independent of the task that sends it.
 func Detach() Option {
 	return &option{"Detach", onCall | onGroup, func(s *Settings) { s.Inherit = false }}
 }
 
-// Isolated has each attempt at the task run in a process of its own, a child of
-// the minion's: whatever the handler does, its end is that of the child and never
-// of the minion. It counts where the task's handler is registered, as
-// [WithBackoff] does. The default is the minion's own process, see [InProcess].
-// See minion.Child for what the program must do, and what there is in the child.
+// Isolated runs each attempt of the task in a process of its own, a child of the minion's process.
+// If the handler crashes, the child ends and the minion goes on. It counts where the handler is
+// registered, as [WithBackoff] does. The default is the minion's own process, see [InProcess].
+// minion.Child explains what the program must do, and what the child has.
 func Isolated() Option {
 	return &option{"Isolated", onHandler, func(s *Settings) { s.Isolated = true }}
 }
 
-// InProcess takes [Isolated] away: the task runs in the minion's own process,
-// unless minion.Isolated names it or all. It counts where Isolated does.
+// InProcess removes [Isolated]: the task runs in the minion's own process, unless minion.Isolated
+// names the task or isolates all. It counts where Isolated does.
 func InProcess() Option {
 	return &option{"InProcess", onHandler, func(s *Settings) { s.Isolated = false }}
 }
 
-// Schema gives calls the hash of the task's parameters and result, so that both
-// sides can tell whether they were built for the same ones. Generated handles
-// have it. The default, 0, says that nothing is known.
+// Schema is the hash of the task's parameters and result. A minion compares the hash of the call
+// with the hash of its handler, to find out whether both were built for the same types. Generated
+// handles have it. The default, 0, is unknown.
 func Schema(hash uint64) Option {
 	return &option{"Schema", onCall | onHandler, func(s *Settings) { s.Schema = hash }}
 }

@@ -16,21 +16,21 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The places where options are given.
+// The targets that options are given to.
 const (
 	onCall    = "call"
 	onHandler = "handler"
 	onGroup   = "group"
 )
 
-// seen is what options have come to in a place, as text, and why they are refused.
+// seen is the effect of options on a target, as text, or the error that refuses them.
 type seen struct {
 	text string
 	err  error
 }
 
-// places give options to a place each.
-var places = map[string]func(...task.Option) seen{
+// targets apply options to each target.
+var targets = map[string]func(...task.Option) seen{
 	onCall: func(opts ...task.Option) seen {
 		call := thumbTask.Bind(thumbArgs{}).With(opts...)
 		record, err := call.Request().Prepare(codec.Msgpack(), time.UnixMilli(1_000_000))
@@ -59,7 +59,7 @@ var places = map[string]func(...task.Option) seen{
 	},
 }
 
-// registrations is a registrar that keeps what is registered.
+// registrations is a registrar that records the registrations.
 type registrations []task.Registration
 
 func (r *registrations) Register(handlers ...task.Registration) error {
@@ -72,16 +72,16 @@ func (r *registrations) Register(handlers ...task.Registration) error {
 	return nil
 }
 
-// optionCases has every option: where it counts, and what takes it away.
+// optionCases has every option, the targets on which it has an effect, and the option that removes it.
 var optionCases = []struct {
 	name   string
 	option task.Option
-	undo   task.Option // nil if there is nothing to take away
+	undo   task.Option // nil if no option removes it
 	counts []string
 }{
 	{"Queue", task.Queue("fast"), task.Queue("images"), []string{onCall}},
 	{"Timeout", task.Timeout(time.Second), nil, []string{onCall, onHandler}},
-	{"Timeout", task.Timeout(0), nil, []string{onCall, onHandler}}, // the registered one shall not count
+	{"Timeout", task.Timeout(0), nil, []string{onCall, onHandler}}, // overrides the timeout of the registered handler
 	{"Delay", task.Delay(time.Second), task.Delay(0), []string{onCall}},
 	{"ETA", task.ETA(time.UnixMilli(2_000_000)), task.ETA(time.Time{}), []string{onCall}},
 	{"Within", task.Within(time.Second), task.Within(0), []string{onCall}},
@@ -101,14 +101,14 @@ var optionCases = []struct {
 	{"Schema", task.Schema(7), task.Schema(0), []string{onCall, onHandler}},
 }
 
-// takenBack are the options that take others away: optionCases has them as undo.
-var takenBack = []string{"Detach", "InProcess", "NoMeta"}
+// removers are the options that remove others. optionCases has them as undo.
+var removers = []string{"Detach", "InProcess", "NoMeta"}
 
-// Each option has an effect in a place, or is refused there by an error that
-// names it; and it can be taken away again.
+// On each target an option has an effect, or is refused by an error that names it. Its effect can be
+// removed again.
 func TestOptionsCountOrAreRefused(t *testing.T) {
 	for _, tt := range optionCases {
-		for where, give := range places {
+		for where, give := range targets {
 			plain, with := give(), give(tt.option)
 			if plain.err != nil {
 				t.Fatal(where, plain.err)
@@ -120,13 +120,13 @@ func TestOptionsCountOrAreRefused(t *testing.T) {
 				continue
 			}
 			if with.err != nil || with.text == plain.text {
-				t.Errorf("%s on a %s has no effect: %q, %v", tt.name, where, with.text, with.err)
+				t.Errorf("%s on a %s has no effect: %q, error %v", tt.name, where, with.text, with.err)
 			}
 			if tt.undo == nil {
 				continue
 			}
 			if undone := give(tt.option, tt.undo); undone.err != nil || undone.text != plain.text {
-				t.Errorf("%s on a %s, taken away: %q, %v; want %q", tt.name, where, undone.text, undone.err, plain.text)
+				t.Errorf("%s on a %s, removed again: %q, error %v; want %q", tt.name, where, undone.text, undone.err, plain.text)
 			}
 		}
 	}
@@ -134,16 +134,16 @@ func TestOptionsCountOrAreRefused(t *testing.T) {
 	for _, tt := range optionCases {
 		names[tt.name] = true
 	}
-	for _, name := range takenBack {
+	for _, name := range removers {
 		names[name] = true
 	}
 	if all, err := optionlist.In("."); err != nil || !slices.Equal(slices.Sorted(maps.Keys(names)), all) {
-		t.Errorf("the table has %v, the package %v, %v", slices.Sorted(maps.Keys(names)), all, err)
+		t.Errorf("the table has the options %v, the package has %v (error %v)", slices.Sorted(maps.Keys(names)), all, err)
 	}
 }
 
-// A handle may have options for both sides from its definition on. One that counts
-// at registration alone, and comes later, is for registering.
+// A handle may be defined with options for calls and for handlers. If an option for handlers is added
+// later, the handle is for registering only.
 func TestOptionsOfHandles(t *testing.T) {
 	fn := func(context.Context, thumbArgs) ([]byte, error) { return nil, nil }
 	backoff := task.WithBackoff(task.Constant(time.Minute))
@@ -154,13 +154,13 @@ func TestOptionsOfHandles(t *testing.T) {
 		t.Error(err)
 	}
 	if err := both.With(task.Retries(1)).Bind(thumbArgs{}).Request().Check(); err != nil {
-		t.Error("a call of a handle that is defined with a backoff:", err)
+		t.Error("a call of a handle that was defined with a backoff:", err)
 	}
 
 	for name, option := range map[string]task.Option{"WithBackoff": backoff, "Isolated": task.Isolated(), "InProcess": task.InProcess()} {
 		registered := thumbTask.With(option)
 		if err := task.Handle(&r, registered, fn); err != nil {
-			t.Errorf("%s on a handle that is registered: %v", name, err)
+			t.Errorf("%s on a handle that is registered: error %v", name, err)
 		}
 		for what, req := range map[string]*task.Request{
 			"a call of a handle with it": registered.Bind(thumbArgs{}).Request(),
@@ -172,11 +172,11 @@ func TestOptionsOfHandles(t *testing.T) {
 		} {
 			err := req.Check()
 			if !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), name+" has no effect on a call") || !strings.Contains(err.Error(), "task.Define") {
-				t.Errorf("%s on %s: error %v", name, what, err)
+				t.Errorf("%s on %s: error %v, want ErrInvalid that says that it has no effect", name, what, err)
 			}
 		}
 	}
 	if last := r[len(r)-1]; last.Name != thumbTask.Name() {
-		t.Errorf("registered is %s", last.Name)
+		t.Errorf("the last registration is of task %s, want %s", last.Name, thumbTask.Name())
 	}
 }

@@ -2,18 +2,19 @@ package task
 
 import "github.com/go-arbiter/arbiter/broker"
 
-// Unique lets no second call of the task with the key into the queue before the
-// first one is done, whatever became of it. Sending a later one fails with a
-// [*DuplicateError], which wraps [ErrDuplicate] and whose Holder is the first one.
-// The same key in another queue, or of another task, is another key; see [UniqueIn]
-// for tasks that share theirs. A dead letter is done and holds no key. When it is
-// requeued it takes its key again, or stays a dead letter if the key is held by then.
-// A key has at most 512 bytes. The default, "", is no key.
+// Unique gives a call a key that at most one unfinished task of its name and queue can have. While
+// one has it, another call with the key is refused with a [*DuplicateError], which wraps
+// [ErrDuplicate] and whose Holder is the task that has the key. The key is free again when that
+// task is done, whatever its outcome. A dead letter has no key. When it is requeued it takes its
+// key again; if another task has the key by then, it stays a dead letter.
+//
+// Keys of different queues are independent, and so are keys of different tasks; see [UniqueIn] for
+// tasks that share theirs. A key has at most 512 bytes. The default, "", is no key.
 func Unique(key string) Option { return unique("Unique", "", key) }
 
-// UniqueIn is [Unique] for tasks that share their keys: all calls that name the scope,
-// in one queue. A scope is 1 to 128 of A-Z a-z 0-9 _ . and -. That of Unique is the
-// name of the task, so UniqueIn(SendTask.Name(), key) shares the keys of SendTask.
+// UniqueIn is [Unique] for tasks that share their keys: all calls in one queue that name the same
+// scope. A scope is 1 to 128 of A-Z a-z 0-9 _ . and -. The scope of Unique is the name of the
+// task, so UniqueIn(SendTask.Name(), key) shares the keys of SendTask.
 func UniqueIn(scope, key string) Option { return unique("UniqueIn", scope, key) }
 
 func unique(name, scope, key string) Option {

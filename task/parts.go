@@ -9,37 +9,35 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// parts are what a pipe or group is made of. They never change: each call that
-// has them makes requests of its own of them when it is sent, so that a call can
-// be a part of several.
+// parts are the members of a pipe or group, with its settings. They never change: a call makes
+// requests of its own from them when it is sent, so that it can be a part of several others.
 type parts struct {
 	kind    broker.Kind
-	before  *parts // of a pipe: the steps before those in members; so a step more costs no copy
+	before  *parts // of a pipe: the steps before those in members, so that Then copies no list
 	members []*Request
-	size    int // with those before
+	size    int // the number of members, with those in before
 	group   GroupSettings
 }
 
-// GroupSettings are what a group has beside its members. Only those who make
-// requests of groups need it.
+// GroupSettings are the properties of a group beside its members. Only code that makes requests
+// of groups needs it.
 type GroupSettings struct {
 	Need      int             // how many members must succeed
-	Callback  *Request        // nil if there is none
-	Finalizer *Request        // the same; of several finalizers a group of them, which are single tasks
-	Timeout   time.Duration   // after which the finalizer runs whatever the members do; 0 is never
-	Timeouts  []time.Duration // that of each of several finalizers; else nil
+	Callback  *Request        // runs once the group has succeeded; nil if there is none
+	Finalizer *Request        // runs after all else; nil if there is none. Several finalizers are a group of single tasks
+	Timeout   time.Duration   // the finalizer runs after this time even if members still run; 0 is never
+	Timeouts  []time.Duration // the timeout of each of several finalizers; nil for one
 }
 
-// Flow is a request that is made of others, as a [Submitter] sees it: a group,
-// or a pipe.
+// Flow is a group or a pipe, as a [Submitter] sees it.
 type Flow struct {
 	Kind    broker.Kind // broker.KindGroup or KindPipe
 	Members []*Request
 	GroupSettings
 }
 
-// Flow returns what the request is made of; nil if it is one task. The requests
-// in it are its own.
+// Flow returns the members and settings of a pipe or group, or nil for a single task. The
+// requests in it belong to this request.
 func (r *Request) Flow() *Flow {
 	if r.special.parts == nil {
 		return nil
@@ -62,8 +60,8 @@ func (r *Request) Flow() *Flow {
 	return r.special.flow
 }
 
-// FlowID returns the id of a pipe or group, which newID makes if it has none
-// yet; a nil newID makes a fresh one.
+// FlowID returns the id of a pipe or group. If it has none yet, newID makes it; if newID is nil,
+// FlowID makes a fresh one.
 func (r *Request) FlowID(newID func(kind broker.Kind) ID) ID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,12 +75,12 @@ func (r *Request) FlowID(newID func(kind broker.Kind) ID) ID {
 	return r.id
 }
 
-// Upstream returns the name of the parameter that gets the result of what is
-// before the request; empty if there is none.
+// Upstream returns the name of the parameter that gets the result of the call before this one. It
+// is empty if there is none.
 func (r *Request) Upstream() string { return r.special.upstream }
 
-// Waiting returns a request like r whose parameter param gets the result of what
-// is before it. The arguments of r lack it, and are [codec.Arguments].
+// Waiting returns a copy of r whose parameter param gets the result of the call before it. The
+// arguments of r lack that parameter, and are [codec.Arguments].
 func (r *Request) Waiting(param string) *Request {
 	c := r.clone()
 	own := c.own()
@@ -93,26 +91,26 @@ func (r *Request) Waiting(param string) *Request {
 	return c
 }
 
-// WithArgs returns a request like r with other arguments.
+// WithArgs returns a copy of r with other arguments. It has no id yet.
 func (r *Request) WithArgs(args any) *Request {
 	c := r.clone()
 	c.args = untyped{args}
 	return c
 }
 
-// clone returns another request for the same; nil if r is.
+// clone returns a copy of r without an id. It is nil if r is nil.
 func (r *Request) clone() *Request {
 	if r == nil {
 		return nil
 	}
 	c := &Request{name: r.name, args: r.args, settings: r.settings, special: &ordinary}
 	if s := r.special; s != &ordinary {
-		c.special = &special{err: s.err, upstream: s.upstream, parts: s.parts} // it makes a flow of its own
+	c.special = &special{err: s.err, upstream: s.upstream, parts: s.parts} // without its flow: the copy makes its own
 	}
 	return c
 }
 
-// with returns a request like r with the options added.
+// with returns a copy of r with the options added.
 func (r *Request) with(opts []Option) *Request {
 	c := r.clone()
 	c.settings = r.settings.with(onCall, opts)
@@ -120,13 +118,13 @@ func (r *Request) with(opts []Option) *Request {
 		return c
 	}
 	if s := c.settings; s.Unique != "" || s.Delay != 0 || !s.ETA.IsZero() {
-		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and Unique are for the tasks in it, not for all of them", r.name, broker.ErrInvalid))
+		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and Unique are for single tasks: give them to the calls in it", r.name, broker.ErrInvalid))
 	}
 	c.own().parts = r.special.parts.each(func(m *Request) *Request { return m.with(opts) })
 	return c
 }
 
-// bind returns the request of a step with what it waits for.
+// bind returns the request of a step with the argument that it waits for.
 func (r *Request) bind(upstream any) *Request {
 	c := r.clone()
 	own := c.own()
@@ -157,7 +155,7 @@ func (p *parts) list() []*Request {
 	return out
 }
 
-// each returns parts with fn of every request.
+// each returns the parts with fn applied to every request.
 func (p *parts) each(fn func(*Request) *Request) *parts {
 	c := &parts{kind: p.kind, members: p.list(), size: p.size, group: p.group}
 	for i, m := range c.members {
@@ -172,8 +170,8 @@ func (p *parts) each(fn func(*Request) *Request) *parts {
 	return c
 }
 
-// first returns parts with fn of those members that begin: all of a group, the
-// first of a pipe.
+// first returns the parts with fn applied to the members that start first: all members of a group,
+// the first of a pipe.
 func (p *parts) first(fn func(*Request) *Request) *parts {
 	c := &parts{kind: p.kind, members: p.list(), size: p.size, group: p.group}
 	for i, m := range c.members {
@@ -184,14 +182,14 @@ func (p *parts) first(fn func(*Request) *Request) *parts {
 	return c
 }
 
-// NewPipe returns the request of a pipe of steps, of which the first gets
-// nothing and each other the result of the one before, if it is [Request.Waiting].
+// NewPipe returns the request of a pipe of steps. Each step but the first gets the result of the
+// step before it, if it was made with [Request.Waiting].
 func NewPipe(steps []*Request) *Request {
 	return newFlow(&parts{kind: broker.KindPipe, members: steps, size: len(steps)})
 }
 
-// NewGroup returns the request of a group. Options are its own, not those of its
-// members. The first thing that is wrong with it is reported when it is sent.
+// NewGroup returns the request of a group. The options are for the group itself, not for its
+// members. Sending the request reports the first thing that is wrong with it.
 func NewGroup(members []*Request, s GroupSettings, opts ...Option) *Request {
 	r := newFlow(&parts{kind: broker.KindGroup, members: members, size: len(members), group: s})
 	r.settings = r.settings.with(onGroup, opts)

@@ -6,26 +6,25 @@ import (
 	"github.com/go-arbiter/arbiter/internal/backoff"
 )
 
-// Backoff says how long a task waits after its attempt failed with err. Retry
-// is 1 for the first retry. A negative duration counts as 0.
+// Backoff returns how long a task waits before a retry, after an attempt failed with err. The
+// number of the retry is 1 for the first. A negative duration counts as 0.
 type Backoff func(retry int, err error) time.Duration
 
-// The policy of a task that has none, on a minion that has none. It survives an
-// outage of an hour, and has given up after three; see [Exponential].
+// The retry policy of a task without one, on a minion without one. A task survives an outage of an
+// hour, and has failed for good after three; see [Exponential].
 const (
-	DefaultMaxRetries  = 25
-	DefaultBackoffBase = time.Second
-	DefaultBackoffCap  = 10 * time.Minute
+	DefaultMaxRetries  = 25               // retries, after the first attempt
+	DefaultBackoffBase = time.Second      // the pause before the first retry
+	DefaultBackoffCap  = 10 * time.Minute // the longest pause
 )
 
-// Exponential is exponential backoff with equal jitter: the pause before the
-// first retry is base, doubled before each further one, and never more than limit.
-// Of that a random part between half and all is waited, so that tasks which failed
-// together do not return together, and none uses up its retries in a moment. A base
-// that is not positive is [DefaultBackoffBase], such a limit [DefaultBackoffCap].
+// Exponential returns exponential backoff with equal jitter. The pause before the first retry is
+// base. It doubles before each further retry, up to limit. The task waits for a random part of the
+// pause, between half and all of it, so that tasks which failed together do not retry together. If
+// base is not positive it is [DefaultBackoffBase], and limit likewise [DefaultBackoffCap].
 //
-// This is how long a task is retried with Exponential(1 s, 10 min), the default,
-// until its last attempt begins, without the time that its attempts take:
+// The table shows how long a task is retried with Exponential(1 s, 10 min), the default: the time
+// until its last attempt begins, without the time that the attempts take.
 //
 //	retries     least   average      most
 //	      1     500ms     800ms        1s
@@ -37,9 +36,9 @@ const (
 //	     25  1h23m32s   2h5m17s   2h47m3s
 //	     50  3h28m32s  5h12m47s   6h57m3s
 //
-// A caller that wants an answer sooner says so: by the context of Result, which
-// ends the waiting and not the task; by [Within] or [Deadline], which end the task
-// too; or by [Retries] of 0 or few. An error that no retry mends is [NoRetry].
+// A caller that wants an answer sooner can limit the wait with the context of Result, which does
+// not end the task, limit the task with [Within] or [Deadline], or set a small number of
+// [Retries]. A handler whose error will occur again returns it in [NoRetry].
 func Exponential(base, limit time.Duration) Backoff {
 	if base <= 0 {
 		base = DefaultBackoffBase
@@ -52,7 +51,7 @@ func Exponential(base, limit time.Duration) Backoff {
 	}
 }
 
-// Constant waits d before each retry.
+// Constant returns a backoff that waits d before each retry.
 func Constant(d time.Duration) Backoff {
 	return func(int, error) time.Duration { return d }
 }

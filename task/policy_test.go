@@ -30,23 +30,23 @@ func TestExponential(t *testing.T) {
 				lowest, highest = min(lowest, d), max(highest, d)
 			}
 			if lowest < most/2 || highest > most {
-				t.Fatalf("Exponential(%v, %v) before retry %d: %v to %v, want %v to %v", tt.base, tt.limit, retry, lowest, highest, most/2, most)
+				t.Fatalf("Exponential(%v, %v) before retry %d: pauses of %v to %v, want %v to %v", tt.base, tt.limit, retry, lowest, highest, most/2, most)
 			}
-			if most > time.Millisecond && (lowest > most*6/10 || highest < most*9/10) { // 200 of 200 by chance: 2⁻⁶⁴
-				t.Errorf("Exponential(%v, %v) before retry %d: only %v to %v of %v to %v", tt.base, tt.limit, retry, lowest, highest, most/2, most)
+			if most > time.Millisecond && (lowest > most*6/10 || highest < most*9/10) { // 200 random pauses miss a fifth of the range with probability 2⁻⁶⁴
+				t.Errorf("Exponential(%v, %v) before retry %d: pauses only of %v to %v, want all of %v to %v", tt.base, tt.limit, retry, lowest, highest, most/2, most)
 			}
 		}
 	}
 }
 
-// The default survives an outage of an hour, and is over in three.
+// The default policy survives an outage of an hour, and gives up within three hours.
 func TestDefaultCoverage(t *testing.T) {
 	if least, most := coverage(task.DefaultMaxRetries); least < time.Hour || most > 3*time.Hour {
 		t.Errorf("%d retries take %v to %v", task.DefaultMaxRetries, least, most)
 	}
 }
 
-// coverage returns how long the default backoff takes for so many retries.
+// coverage returns the shortest and longest time that so many retries with the default backoff take.
 func coverage(retries int) (least, most time.Duration) {
 	for try := range retries {
 		d := backoff.Most(try, task.DefaultBackoffBase, task.DefaultBackoffCap)
@@ -55,7 +55,7 @@ func coverage(retries int) (least, most time.Duration) {
 	return least, most
 }
 
-// The tables of the documentation are those of the code.
+// The tables in the documentation have the numbers of the code.
 func TestTableOfRetries(t *testing.T) {
 	row := regexp.MustCompile(`(?m)^(?://\t|\|)\s*(\d+)(?: \(default\))?[\s|]+([\dhms.]+)[\s|]+([\dhms.]+)[\s|]+([\dhms.]+)`)
 	for _, file := range []string{"policy.go", "../docs/retries.md"} {

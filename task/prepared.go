@@ -6,9 +6,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Prepared returns the request of a task that was prepared by another process,
-// with its id, codec and payload, which is not sealed. Only those who carry requests from one process
-// to another need it.
+// Prepared returns the request of a task that another process has prepared, with its id, codec and
+// payload. The payload is not sealed. Only code that carries requests between processes needs it.
 func Prepared(t *broker.Task, inherit bool) *Request {
 	scope, key := broker.SplitKey(t.Unique)
 	return &Request{

@@ -8,34 +8,33 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// Registrar runs tasks: a minion.
+// Registrar runs tasks. A minion is one.
 type Registrar interface {
-	// Register adds handlers: all of them, or none and an error. A name that
-	// is taken is an error.
+	// Register adds handlers. If one can't be added, because its definition is wrong or its
+	// name is taken, it adds none and returns an error that names the task.
 	Register(handlers ...Registration) error
 }
 
-// Registration says which handler stands behind a task's name.
+// Registration is a task's name with the handler that runs it.
 type Registration struct {
 	Name     string
 	Handler  Handler
-	Settings Settings // as the task was defined; retries and backoff count here
-	Err      error    // what is wrong with the definition, for Register to return
+	Settings Settings // the options of the definition; Retries and Backoff have an effect here
+	Err      error    // the error of the definition, which Register returns; nil if there is none
 }
 
-// Handler runs one attempt: it decodes the arguments with the codec, and
-// appends the encoded result to dst. An error from decoding wraps
-// [ErrBadArguments], one from encoding [ErrBadResult].
+// Handler runs one attempt. It decodes the arguments with the codec, and appends the encoded
+// result to dst. Its error wraps [ErrBadArguments] if the arguments can't be decoded, and
+// [ErrBadResult] if the result can't be encoded.
 type Handler func(ctx context.Context, c codec.Codec, args, dst []byte) ([]byte, error)
 
-// Handle registers fn as the handler of the task. The error names the task:
-// its definition is wrong, fn is nil, or the name is taken.
+// Handle registers fn as the handler of the task. The error names the task; it wraps [ErrInvalid]
+// if the definition is wrong, fn is nil, or the name is taken.
 func Handle[Args, Result any](r Registrar, t Task[Args, Result], fn func(context.Context, Args) (Result, error)) error {
 	return r.Register(Implement(t, fn))
 }
 
-// Implement returns the registration that [Handle] makes, so that several can
-// be registered at once.
+// Implement returns the registration that [Handle] makes, to register several in one step.
 func Implement[Args, Result any](t Task[Args, Result], fn func(context.Context, Args) (Result, error)) Registration {
 	reg := Registration{Name: t.name, Settings: t.defaults().clone(), Err: t.err}
 	if reg.Err == nil && reg.Settings.err != nil {
@@ -58,10 +57,10 @@ func Implement[Args, Result any](t Task[Args, Result], fn func(context.Context, 
 	return reg
 }
 
-// HandleFunc registers a handler by name, without types: what it returns is
-// encoded as it is. It suits tasks whose arguments are not known beforehand. Its
-// options are those that count where a handler is registered: [Retries],
-// [WithBackoff], [Timeout], [Isolated] and [Schema]; others are refused.
+// HandleFunc registers a handler by name, without types: fn gets the arguments as they were sent,
+// and its result is encoded as it is. It suits tasks whose parameters are not known beforehand.
+// The options are those that count at registration: [Retries], [WithBackoff], [Timeout],
+// [Isolated] and [Schema]. Others are refused, with an error that wraps [ErrInvalid].
 func HandleFunc(r Registrar, name string, fn func(context.Context, codec.Arguments) (any, error), opts ...Option) error {
 	reg := Registration{Name: name, Settings: resolve(onHandler, opts).clone(), Err: broker.CheckName("task", name)}
 	if reg.Err == nil && reg.Settings.err != nil {
@@ -86,7 +85,7 @@ func HandleFunc(r Registrar, name string, fn func(context.Context, codec.Argumen
 
 func appendResult(c codec.Codec, dst []byte, result any) ([]byte, error) {
 	if _, none := result.(None); none {
-		return dst, nil // no result is no bytes
+	return dst, nil // a task without a result stores no bytes
 	}
 	out, err := c.AppendValue(dst, result)
 	if err != nil {

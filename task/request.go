@@ -13,36 +13,36 @@ import (
 	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
-// Request is a call as a [Submitter] sees it. Only those who write one, or a
-// test double of one, need it.
+// Request is a call as a [Submitter] sees it. Only code that implements a Submitter, or a test
+// double of one, needs it.
 type Request struct {
 	name     string
-	args     arguments // nil if there are none: a pipe has none
+	args     arguments // nil for a pipe or group
 	settings *Settings
 	special  *special // never nil
 
 	mu      sync.Mutex
 	id      ID
-	codec   string // that has encoded payload; sealedMark is in front of it once payload is sealed
+	codec   string // the name of the codec of payload, after sealedMark if payload is sealed; "" if not encoded yet
 	payload []byte
 }
 
-// sealedMark is in no name of a codec. A field of its own would make every request larger.
+// sealedMark can't be in the name of a codec. A separate field would make every request larger.
 const sealedMark = "\x00"
 
-// special is what most requests have nothing of: there are many of them at a time.
+// special holds fields that most requests do not need. Many requests are in memory at a time.
 type special struct {
-	err      error
-	upstream string // parameter that gets the result of what is before; "" is none
-	parts    *parts // of a pipe or group; nil for a task
-	flow     *Flow  // made of parts when it is first asked for; the request's mu guards it
-	hidden   bool   // its unique key is as it is stored
+	err      error  // why the request can't be sent
+	upstream string // the parameter that gets the result of the call before; "" is none
+	parts    *parts // the members of a pipe or group; nil for a task
+	flow     *Flow  // made from parts by the first call of Flow; guarded by the request's mu
+	hidden   bool   // the unique key is already in its stored form, which seal.Unique made
 }
 
-// ordinary is shared by all that are not special. Nobody writes it: see [Request.own].
+// ordinary is shared by all requests without special fields. It is never written: see own.
 var ordinary special
 
-// own returns the special part of a request that is being made, to be written.
+// own returns the special fields of a request that is being made, for writing.
 func (r *Request) own() *special {
 	if r.special == &ordinary {
 		r.special = new(special)
@@ -50,26 +50,26 @@ func (r *Request) own() *special {
 	return r.special
 }
 
-// fail lets a request that is being made be one that can't be sent, unless it is already.
+// fail marks a request that is being made as impossible to send. The first error counts.
 func (r *Request) fail(err error) {
 	if err != nil && r.special.err == nil {
 		r.own().err = err
 	}
 }
 
-// arguments are those of a request.
+// arguments are the arguments of a request, of a known or an unknown type.
 type arguments interface {
-	value() any   // as the caller gave them
-	encodes() any // the same for a codec, which takes a pointer as well and leaves it as it is
+	value() any   // the arguments as the caller gave them
+	encodes() any // what the codec encodes: for a known type a pointer, which needs no copy
 }
 
-// untyped are arguments whose type nobody knows.
+// untyped are arguments whose type is not known at compile time.
 type untyped struct{ args any }
 
 func (u untyped) value() any   { return u.args }
 func (u untyped) encodes() any { return u.args }
 
-// bound is a request with its arguments, in one piece of memory.
+// bound is a request and its arguments in one allocation.
 type bound[Args any] struct {
 	Request
 	args typed[Args]
@@ -80,15 +80,15 @@ type typed[Args any] struct{ args Args }
 func (t *typed[Args]) value() any   { return t.args }
 func (t *typed[Args]) encodes() any { return &t.args }
 
-// NewRequest returns a request by name, for callers without a typed handle.
-// Args is a struct or a [codec.Arguments].
+// NewRequest returns a request by the name of a task, for callers without a typed handle. Args is
+// a struct or a [codec.Arguments].
 func NewRequest(name string, args any, opts ...Option) *Request {
 	req := &Request{name: name, args: untyped{args}, settings: resolve(onCall, opts), special: &ordinary}
 	req.fail(broker.CheckName("task", name))
 	return req
 }
 
-// FailedRequest returns a request that can't be sent: err says why.
+// FailedRequest returns a request that can't be sent. Sending it reports err.
 func FailedRequest(name string, err error) *Request {
 	return &Request{name: name, settings: noOptions, special: &special{err: fmt.Errorf("task %s: %w", name, err)}}
 }
@@ -96,10 +96,10 @@ func FailedRequest(name string, err error) *Request {
 // Request implements [Bound].
 func (r *Request) Request() *Request { return r }
 
-// Name returns the task's name.
+// Name returns the task's name, or "group" or "pipe".
 func (r *Request) Name() string { return r.name }
 
-// Args returns the arguments, not encoded.
+// Args returns the arguments as the caller gave them, or nil for a pipe or group.
 func (r *Request) Args() any {
 	if r.args == nil {
 		return nil
@@ -107,21 +107,20 @@ func (r *Request) Args() any {
 	return r.args.value()
 }
 
-// Settings returns what the options came to.
+// Settings returns the values that the options result in.
 func (r *Request) Settings() Settings { return r.settings.clone() }
 
-// ID returns the id, which is zero until the request was first about to be sent.
+// ID returns the id. It is zero until the request is first sent.
 func (r *Request) ID() ID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.id
 }
 
-// Prepare encodes the request, once, and gives it its id, once: whatever is
-// prepared again has the same id, codec and payload. Parties that
-// differ between sends (inbox, parent, flow) are the caller's to fill in. The
-// error wraps [ErrInvalid] and names the task; an error leaves the request as it
-// was. A request that has a [Request.Flow] is not one task: prepare its members.
+// Prepare encodes the request and gives it an id, both only once: each further call returns the same
+// id, codec and payload. The caller fills in the fields that differ between sends (inbox, parent,
+// flow). The error wraps [ErrInvalid] and names the task; the request is then unchanged. A pipe
+// or group (see [Request.Flow]) can't be prepared: prepare its members.
 func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
 	if err := r.Draft(t, c, now, nil); err != nil {
@@ -134,11 +133,10 @@ func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
 	return t, nil
 }
 
-// Draft is the first part of Prepare, for who has memory for the record: it encodes the
-// request and makes t its record, which has no id if the request has none yet. What a
-// codec seals is not sealed yet, unless the request was sent before: Seal is the last
-// part. An error leaves both as they were. The payload is appended to room, an empty slice, if it has
-// the capacity.
+// Draft is the first part of Prepare, for callers that bring the memory for the record. It encodes
+// the request and fills t with its record. The record has no id if the request has none yet, and
+// its payload is not sealed yet unless the request was sent before. The payload is appended to
+// room, an empty slice, if it fits into the capacity. An error leaves t and the request unchanged.
 func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byte) error {
 	if err := r.Check(); err != nil {
 		return err
@@ -158,7 +156,7 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 			return fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
 		}
 		if n := len(payload); n > 0 && n <= cap(room) && &payload[0] != &room[:1][0] && cap(payload) <= cap(room) {
-			payload = bytes.Clone(payload) // it may be a later part of room, which others get
+		payload = bytes.Clone(payload) // the codec may return a later part of room, which other requests use
 		}
 		r.payload, r.codec = slices.Clip(payload), c.Name()
 	}
@@ -170,9 +168,9 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 	return nil
 }
 
-// Seal seals the draft of a request with the codec that has encoded it, if that seals. The
-// draft is complete but for its inbox, its times and whether it is blocked. The request
-// keeps the sealed arguments, which must be the same however often it is sent.
+// Seal is the last part of Prepare. If the codec seals, it seals the draft's payload. The draft must
+// be complete but for its inbox, its times and its blocked state. The request keeps the sealed
+// payload, so that each send has the same bytes.
 func (r *Request) Seal(draft *broker.Task, c codec.Codec) error {
 	s, ok := c.(codec.Sealer)
 	if !ok {
@@ -191,9 +189,9 @@ func (r *Request) Seal(draft *broker.Task, c codec.Codec) error {
 	return nil
 }
 
-// Identify is the second part of Prepare: it gives the request of a draft its id, and the
-// draft too. NewID makes the id; a nil newID makes a fresh one. Again says that the
-// request had its id before, and so may have been sent.
+// Identify is the second part of Prepare: it gives the request and its draft an id. If the request
+// has none, newID makes it; if newID is nil, Identify makes a fresh one. It returns true if the
+// request had an id before, and so may have been sent.
 func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) ID) (again bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -208,8 +206,8 @@ func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) ID) (aga
 	return again
 }
 
-// Check returns what is wrong with the request, as far as that is known before
-// it is encoded.
+// Check returns the error of a request that can't be sent, as far as that is known before it is
+// encoded.
 func (r *Request) Check() error {
 	if r.special.err == nil && r.settings.err != nil {
 		return fmt.Errorf("task %s: %w", r.name, r.settings.err)

@@ -13,7 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A draft has no id until its request has one, which it gets once.
+// A draft has an id only if its request has one, and a request gets an id only once.
 func TestDraft(t *testing.T) {
 	req := task.NewRequest("t", codec.Arguments{}, task.Queue("q"))
 	var first, second broker.Task
@@ -22,37 +22,37 @@ func TestDraft(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := draft.CheckDraft(broker.Limits{}.WithDefaults()); err != nil || !draft.ID.IsZero() || !req.ID().IsZero() {
-			t.Errorf("a draft: %v, %v, of request %v", err, draft.ID, req.ID())
+			t.Errorf("CheckDraft: %v; the draft has id %v and the request %v, want none", err, draft.ID, req.ID())
 		}
 		if err := draft.Check(broker.Limits{}.WithDefaults()); !errors.Is(err, broker.ErrInvalid) {
-			t.Errorf("a draft as a task: %v", err)
+			t.Errorf("Check of a draft: error %v, want ErrInvalid", err)
 		}
 	}
 	id := broker.NewTaskID("q", "")
 	if again := req.Identify(&first, func(*broker.Task) task.ID { return id }); again || first.ID != id || req.ID() != id {
-		t.Errorf("the first got %s (again: %v), the request has %s, want %s", first.ID, again, req.ID(), id)
+		t.Errorf("the first draft got id %s (again: %v) and the request %s, want %s", first.ID, again, req.ID(), id)
 	}
 	if again := req.Identify(&second, nil); !again || second.ID != id {
-		t.Errorf("the second got %s (again: %v)", second.ID, again)
+		t.Errorf("the second draft got id %s (again: %v), want %s again", second.ID, again, id)
 	}
 	if err := second.Check(broker.Limits{}.WithDefaults()); err != nil {
 		t.Error(err)
 	}
 }
 
-// What can't be encoded leaves request and record as they were.
-func TestDraftOfNothing(t *testing.T) {
+// A request whose arguments can't be encoded stays unchanged, and so does the record.
+func TestDraftNotEncodable(t *testing.T) {
 	bad := task.NewRequest("t", make(chan int))
 	draft := broker.Task{Name: "other"}
 	if err := bad.Draft(&draft, codec.Msgpack(), time.Now(), nil); !errors.Is(err, broker.ErrInvalid) {
-		t.Errorf("a channel as arguments: %v", err)
+		t.Errorf("a channel as arguments: error %v, want ErrInvalid", err)
 	}
 	if draft.Name != "other" || !bad.ID().IsZero() {
-		t.Errorf("left are %+v and %s", draft, bad.ID())
+		t.Errorf("the record is now %+v and the request has id %s", draft, bad.ID())
 	}
 }
 
-// The payload goes where its caller has room for it, if there is enough, and no further.
+// Draft writes the payload into room if it fits into the capacity, and never behind its end.
 func TestDraftRoom(t *testing.T) {
 	type args struct{ Text string }
 	handle := task.Define[args, int]("t")
@@ -68,19 +68,19 @@ func TestDraftRoom(t *testing.T) {
 			t.Errorf("%d bytes are encoded as %q (%v), want %q", size, first.Payload, err, want)
 		}
 		if in, fits := &first.Payload[0] == &room[:1][0], len(want) <= cap(room); in != fits {
-			t.Errorf("a payload of %d bytes is in a room of %d: %v", len(want), cap(room), in)
+			t.Errorf("a payload of %d bytes with a room of %d: written into it is %v", len(want), cap(room), in)
 		}
 		if cap(first.Payload) != len(first.Payload) {
-			t.Errorf("a payload of %d bytes can grow to %d in the room of the next", len(first.Payload), cap(first.Payload))
+			t.Errorf("a payload of %d bytes has capacity %d: an append would overwrite the next payload", len(first.Payload), cap(first.Payload))
 		}
 		other := make([]byte, 0, 1000)
 		if err := call.Request().Draft(&second, codec.JSON(), time.Now(), other); err != nil || &second.Payload[0] != &first.Payload[0] {
-			t.Errorf("drafted again (%v), the payload is another one", err)
+			t.Errorf("the second draft has another payload than the first (error %v)", err)
 		}
 	}
 }
 
-// A request tells its arguments as they were given.
+// Args returns the arguments as they were given.
 func TestRequestArgs(t *testing.T) {
 	type args struct{ X int }
 	handle := task.Define[args, int]("t")
@@ -95,11 +95,11 @@ func TestRequestArgs(t *testing.T) {
 		}
 	}
 	if got := task.FailedRequest("t", errors.New("no")).Args(); got != nil {
-		t.Errorf("of none: %#v", got)
+		t.Errorf("Args of a failed request: %#v, want nil", got)
 	}
 }
 
-// indented is a codec that returns what it has appended without its first byte.
+// indented is a codec whose result begins one byte after the start of its buffer.
 type indented struct{ codec.Codec }
 
 func (c indented) AppendArgs(dst []byte, args any) ([]byte, error) {
@@ -107,8 +107,8 @@ func (c indented) AppendArgs(dst []byte, args any) ([]byte, error) {
 	return out[1:], err
 }
 
-// What a codec leaves in its room, but not at its beginning, is no part of a request.
-func TestDraftRoomOfOthers(t *testing.T) {
+// If a codec's result is in room but not at its beginning, Draft copies it: others use the room later.
+func TestDraftCopiesUnalignedPayload(t *testing.T) {
 	room := make([]byte, 0, 64)
 	req := task.NewRequest("t", codec.Arguments{Positional: []any{"hello"}})
 	var draft broker.Task
@@ -117,12 +117,12 @@ func TestDraftRoomOfOthers(t *testing.T) {
 	}
 	copy(room[:64], bytes.Repeat([]byte{'X'}, 64))
 	if string(draft.Payload) != `["hello"]` {
-		t.Errorf("the payload has become %q", draft.Payload)
+		t.Errorf("the payload has changed to %q", draft.Payload)
 	}
 }
 
-// A result that can never be encoded is refused where the task is registered and
-// where it is called, not when its handler has done its work.
+// A result type that can't be encoded is refused when the task is registered and when it is
+// called, not after its handler has done its work.
 func TestDefineRefusesResult(t *testing.T) {
 	type done struct{ Done chan int }
 	handle := task.Define[thumbArgs, []done]("t")
@@ -136,7 +136,7 @@ func TestDefineRefusesResult(t *testing.T) {
 	} {
 		if !errors.Is(err, task.ErrInvalid) || !errors.Is(err, codec.ErrUnsupported) || !strings.Contains(err.Error(), "task t: invalid: result:") ||
 			!strings.Contains(err.Error(), "chan int cannot be encoded") {
-			t.Errorf("%s: error %v", what, err)
+			t.Errorf("%s: error %v, want ErrInvalid that names the type", what, err)
 		}
 	}
 	if ran {

@@ -7,19 +7,18 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// Step is a call that still lacks one argument: the result of the call before
-// it, of type Upstream. The other arguments are bound. Generated handles have a
-// method Step where the function has a parameter named upstream, or one that
-// its directive names with upstream=. The zero Step belongs to no task, and
-// sending a call of it is an error.
+// Step is a call that lacks one argument: the result of the call before it, of type Upstream. The
+// other arguments are bound. A generated handle has a method Step if its function has a parameter
+// named upstream, or one that the directive names with upstream=. The zero Step belongs to no
+// task, and sending a call of it is an error.
 type Step[Upstream, Result any] struct {
-	req   *Request // its arguments are codec.Arguments, named, without param
+	req   *Request // its arguments are codec.Arguments by name, without param
 	param string
 }
 
-// NewStep returns the step of the task in which param is the parameter that
-// waits, and others are the arguments of all other parameters by name. Others
-// belongs to the step from now on.
+// NewStep returns a step of the task. Param is the parameter that gets the result of the call
+// before, and others are the arguments of all other parameters by name. The step keeps the map:
+// do not change it later.
 func NewStep[Upstream, Args, Result any](t Task[Args, Result], param string, others map[string]any) Step[Upstream, Result] {
 	req := &Request{
 		name: t.name, args: untyped{codec.Arguments{Named: others}}, settings: t.defaults(),
@@ -32,8 +31,8 @@ func NewStep[Upstream, Args, Result any](t Task[Args, Result], param string, oth
 	return Step[Upstream, Result]{req, param}
 }
 
-// With returns a copy of the step whose calls have the options too. What
-// [Call.With] says of pipes and groups is so here.
+// With returns a copy of the step whose calls have the options added. If the step is a pipe or
+// group, the rules of [Call.With] apply.
 func (s Step[Upstream, Result]) With(opts ...Option) Step[Upstream, Result] {
 	if s.req != nil {
 		s.req = s.req.with(opts)
@@ -41,8 +40,8 @@ func (s Step[Upstream, Result]) With(opts ...Option) Step[Upstream, Result] {
 	return s
 }
 
-// Bind returns the call with upstream as its missing argument. Each call has an
-// id of its own.
+// Bind returns the call of the step with upstream as its missing argument. Each call has an id of
+// its own.
 func (s Step[Upstream, Result]) Bind(upstream Upstream) Call[Result] {
 	if s.req == nil {
 		return Call[Result]{NewRequest("", nil)}
@@ -50,10 +49,10 @@ func (s Step[Upstream, Result]) Bind(upstream Upstream) Call[Result] {
 	return Call[Result]{s.req.bind(upstream)}
 }
 
-// Upstream returns the name of the parameter that waits. It is empty for the
-// zero Step, and for one that is made of several.
+// Upstream returns the name of the missing parameter. It is empty for the zero Step, and for a step
+// that was made from several.
 func (s Step[Upstream, Result]) Upstream() string { return s.param }
 
-// Unbound returns the request of the step, whose arguments lack the one that
-// waits; nil for the zero Step. Only those who write a [Submitter] need it.
+// Unbound returns the request of the step, which lacks one argument. It is nil for the zero Step.
+// Only code that implements a [Submitter] needs it.
 func (s Step[Upstream, Result]) Unbound() *Request { return s.req }

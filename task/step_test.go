@@ -18,8 +18,7 @@ type thumbArgs struct {
 
 var thumbTask = task.Define[thumbArgs, []byte]("thumb", task.Queue("images"))
 
-// decodeThumb sends the call as far as the record and decodes its arguments as
-// a minion would.
+// decodeThumb prepares the call and decodes the arguments in its record, as a minion does.
 func decodeThumb(t *testing.T, call task.Call[[]byte]) thumbArgs {
 	t.Helper()
 	record, err := call.Request().Prepare(codec.Msgpack(), time.Now())
@@ -41,7 +40,7 @@ func TestStepBind(t *testing.T) {
 	first, second := step.Bind([]byte("a")), step.Bind([]byte("b"))
 	for want, call := range map[string]task.Call[[]byte]{"a": first, "b": second} {
 		if got := decodeThumb(t, call); !reflect.DeepEqual(got, thumbArgs{[]byte(want), 80}) {
-			t.Errorf("the handler gets %+v, want %s and 80", got, want)
+			t.Errorf("the handler gets %+v, want upstream %s and width 80", got, want)
 		}
 	}
 	if first.Request().ID() == second.Request().ID() {
@@ -51,7 +50,7 @@ func TestStepBind(t *testing.T) {
 		t.Errorf("unbound arguments %v, want %v", got, want)
 	}
 	if step.Upstream() != "upstream" {
-		t.Errorf("the waiting parameter is %q", step.Upstream())
+		t.Errorf("the missing parameter is %q, want upstream", step.Upstream())
 	}
 }
 

@@ -12,15 +12,15 @@ type ID = broker.ID
 // ParseID reads an [ID] in the text form of a UUID.
 func ParseID(s string) (ID, error) { return broker.ParseID(s) }
 
-// Submitter sends calls and waits for their results: an arbiter, or what a
-// running task finds in its context. Its methods may be called concurrently.
+// Submitter sends calls and waits for their results. An arbiter is one, and so is the [Info] of a
+// running task. Its methods may be called concurrently.
 type Submitter interface {
-	// Submit stores calls, in as few round trips as possible. It returns nil
-	// if all of them are stored; else a *SubmitError says which are not.
+	// Submit stores calls, in as few round trips as possible. It returns nil if all of them
+	// are stored, or else a *SubmitError that lists the calls that are not.
 	Submit(ctx context.Context, calls ...Bound) error
 
-	// Await waits until the task is done and decodes its result into the
-	// pointer into, or drops it if into is nil. It does not write there once it
-	// has returned. The errors are those of Future.Result.
+	// Await waits until the task is done and decodes its result into the pointer into. If into
+	// is nil, the result is dropped. Await does not write to into once it has returned. The
+	// errors are those of Future.Result.
 	Await(ctx context.Context, id ID, into any) error
 }

@@ -9,24 +9,24 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// Task is the typed handle of a kind of task. It is a small value: copy it
-// freely. The zero Task has no name, and sending a call of it is an error.
+// Task is the typed handle of a kind of task. It is a small value that can be copied. The zero Task
+// has no name, and sending a call of it is an error.
 //
-// Args is a struct whose exported fields are the parameters; package codec has
-// the rules. Result is any type that can be a parameter, or [None].
+// Args is a struct whose exported fields are the parameters; package codec has the rules. Result
+// is any type that can be a parameter, or [None].
 type Task[Args, Result any] struct {
 	name     string
-	settings *Settings // what its options come to; nil in the zero Task
-	err      error     // what is wrong with the definition; reported when it is used
+	settings *Settings // the values of its options; nil in the zero Task
+	err      error     // the error of its definition, reported when the handle is used
 }
 
-// None is the Result of a task that returns nothing but an error.
+// None is the Result of a task that returns only an error.
 type None = struct{}
 
-// Define returns the handle of the task with a name, and the options that all
-// its calls start with. It never fails: a bad name, an Args type that can't be
-// arguments, or a Result type that can't be encoded and decoded again, such as a
-// channel, is reported by whatever uses the handle.
+// Define returns the handle of the task with that name. All its calls start with the options in
+// defaults. Define itself never fails. Sending a call and registering a handler report a wrong
+// definition, with an error that wraps [ErrInvalid]: a bad name or option, a type that can't be
+// Args, or a Result that can't be encoded and decoded, such as a channel.
 func Define[Args, Result any](name string, defaults ...Option) Task[Args, Result] {
 	t := Task[Args, Result]{name: name, settings: resolve(onDefine, defaults)}
 	if err := broker.CheckName("task", name); err != nil {
@@ -39,13 +39,13 @@ func Define[Args, Result any](name string, defaults ...Option) Task[Args, Result
 	return t
 }
 
-// Name returns the name that minions know the task by.
+// Name returns the name of the task.
 func (t Task[Args, Result]) Name() string { return t.name }
 
-// With returns a copy of the handle whose calls have the options too. Later
-// options win over earlier ones. An option that counts at registration alone, as
-// [WithBackoff], makes it a handle for [Handle], and its calls are refused: the
-// program that runs them may have registered another one.
+// With returns a copy of the handle whose calls have the options added. Later options win over
+// earlier ones. An option that only counts at registration, such as [WithBackoff], makes it a
+// handle for [Handle]. Its calls are refused, since the minion that runs them may have been
+// registered with another value.
 func (t Task[Args, Result]) With(opts ...Option) Task[Args, Result] {
 	t.settings = t.defaults().with(onHandle, opts)
 	return t
@@ -58,9 +58,8 @@ func (t Task[Args, Result]) defaults() *Settings {
 	return t.settings
 }
 
-// Bind returns a call with the arguments, to be sent later, alone or with
-// others. The arguments are encoded when it is sent; do not change what they
-// point to before.
+// Bind returns a call with the arguments, to be sent later, alone or with others. The arguments are
+// encoded when the call is sent. Until then do not change anything that they point to.
 func (t Task[Args, Result]) Bind(args Args) Call[Result] {
 	b := &bound[Args]{args: typed[Args]{args}}
 	req := &b.Request
@@ -73,14 +72,13 @@ func (t Task[Args, Result]) Bind(args Args) Call[Result] {
 	return Call[Result]{req}
 }
 
-// Apply sends a call and returns its future. The errors are those of
-// [Call.Send].
+// Apply sends a call and returns its future. The errors are those of [Call.Send].
 func (t Task[Args, Result]) Apply(ctx context.Context, s Submitter, args Args) (*Future[Result], error) {
 	return t.Bind(args).Send(ctx, s)
 }
 
-// Call sends a call and waits for its result. The errors are those of
-// [Call.Send] and [Future.Result].
+// Call sends a call and waits for its result. The errors are those of [Call.Send] and
+// [Future.Result].
 func (t Task[Args, Result]) Call(ctx context.Context, s Submitter, args Args) (Result, error) {
 	fut, err := t.Apply(ctx, s, args)
 	if err != nil {

@@ -2,8 +2,8 @@ package task
 
 import "github.com/go-arbiter/arbiter/broker"
 
-// Title returns how errors call a task: "task simple_add (id)", or "task id" if
-// its name is not known. A group or pipe is called one: "group id".
+// Title returns the form in which errors name a task: "task simple_add (id)", or "task id" if the
+// name is not known. Groups and pipes are "group id" and "pipe id".
 func Title(id ID, name string) string {
 	kind := "task"
 	switch id.Kind() {
