@@ -5,23 +5,23 @@ import (
 	"reflect"
 )
 
-// binding follows which parameters have got an argument while the arguments of
-// one call are decoded. Both codecs use it, so that both have the same rules.
+// binding records which parameters have an argument while the arguments of one call are decoded. Both
+// codecs use it, so that both have the same rules.
 type binding struct {
 	*signature
 	bound      bits
-	positional bool // the array under the empty key was seen
+	positional bool // the array under the empty key has been read
 	budget     budget
 }
 
-// errTwicePositional is the error for the empty key that is in a map twice.
+// errTwicePositional is the error for a map that has the empty key twice.
 var errTwicePositional = because(ErrDuplicate, "the positional arguments are given twice")
 
-// bits is a set of small numbers that needs no memory of its own below 64.
+// bits is a set of small numbers. It allocates only for numbers from 64 on.
 type bits struct {
 	low  uint64
 	high map[int]bool
-	n    int // how many there are
+	n    int // the size of the set
 }
 
 func (b *bits) has(i int) bool {
@@ -31,7 +31,7 @@ func (b *bits) has(i int) bool {
 	return b.high[i]
 }
 
-// add adds i, which is not in the set yet.
+// add adds i, which must not be in the set yet.
 func (b *bits) add(i int) {
 	b.n++
 	if i < 64 {
@@ -44,7 +44,7 @@ func (b *bits) add(i int) {
 	b.high[i] = true
 }
 
-// bind notes that the parameter i gets an argument.
+// bind records that parameter i has an argument. A second argument for it is an error.
 func (b *binding) bind(i int) error {
 	if b.bound.has(i) {
 		return atName(ErrDuplicate, b.params[i].name)
@@ -53,23 +53,22 @@ func (b *binding) bind(i int) error {
 	return nil
 }
 
-// bindName notes that the parameter of that name gets an argument, and returns
-// its number.
+// bindName records that the parameter with that name has an argument, and returns its index.
 func (b *binding) bindName(name []byte) (int, error) {
-	// Senders write the parameters in order, so the next one is a good guess.
+	// Senders write the parameters in order, so the next parameter is tried first.
 	i := b.bound.n
 	if i >= len(b.params) || b.params[i].name != string(name) {
 		var ok bool
 		if i, ok = b.byName[string(name)]; !ok {
-			return 0, atName(because(ErrUnknown, "unknown parameter; there are %s", b.names()), string(name))
+		return 0, atName(because(ErrUnknown, "unknown parameter; there are %s", b.names()), string(name))
 		}
 	}
 	return i, b.bind(i)
 }
 
-// bindPositional notes that there are n positional arguments. The first fixed of
-// them belong to a parameter each, which the caller has to bind; if there are
-// more, they belong to the variadic parameter, which is bound here.
+// bindPositional records that there are n positional arguments. Each of the first fixed arguments
+// belongs to one parameter, and the caller must bind it. If there are more, they belong to the variadic
+// parameter, which bindPositional binds.
 func (b *binding) bindPositional(n int) (fixed int, err error) {
 	if b.positional {
 		return 0, errTwicePositional
@@ -88,10 +87,9 @@ func (b *binding) bindPositional(n int) (fixed int, err error) {
 	return 0, because(ErrUnknown, "%s", b.count(n))
 }
 
-// finish looks at the parameters without an argument: it sets the fields of the
-// optional ones in v to their defaults, and returns an error for the first of the
-// others. Got is the number of positional arguments if there were no named ones,
-// else -1.
+// finish handles the parameters without an argument. It sets the fields of optional ones in v to their
+// defaults, and returns an error for the first that is not optional. If all arguments were positional,
+// got is their number, else -1.
 func (b *binding) finish(v reflect.Value, got int) error {
 	if b.bound.n == len(b.params) {
 		return nil
@@ -113,7 +111,7 @@ func (b *binding) finish(v reflect.Value, got int) error {
 	return nil
 }
 
-// count says that there are n positional arguments, and how many there should be.
+// count returns the error text for n positional arguments: it has n and the number wanted.
 func (b *binding) count(n int) string {
 	want := fmt.Sprint(b.atLeast)
 	switch {
@@ -125,7 +123,7 @@ func (b *binding) count(n int) string {
 	return fmt.Sprintf("positional arguments: got %d, want %s", n, want)
 }
 
-// names lists the parameters for an error.
+// names returns the names of the parameters for an error message.
 func (b *binding) names() string {
 	if len(b.params) == 0 {
 		return "none"

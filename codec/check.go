@@ -5,12 +5,12 @@ import (
 	"reflect"
 )
 
-// CheckArgs reports whether the struct type t can be one of arguments: whether
-// its parameters have valid and different names, and types that [Msgpack] can
-// encode and decode again. What is in an interface is only known at the call.
+// CheckArgs returns an error unless the struct type t can be the arguments of a task: its parameters
+// must have valid and different names, and types that [Msgpack] can encode and decode. The type in an
+// interface is checked only when a call is encoded.
 //
-// The error is an [Error] without a codec. Its path leads to the type that is
-// wrong; there "[]" stands for an element and "[key]" for a key.
+// The error is an [*Error] without a codec. Its path leads to the wrong type: "[]" stands for an
+// element, and "[key]" for a key.
 func CheckArgs(t reflect.Type) error {
 	if t == nil || t.Kind() != reflect.Struct {
 		return finish("", because(ErrType, "arguments must be a struct, not %v", t))
@@ -28,10 +28,10 @@ func CheckArgs(t reflect.Type) error {
 	return nil
 }
 
-// CheckResult reports whether a value of the type t can be the result of a task:
-// whether [Msgpack] can encode and decode it, by the rules of [CheckArgs] for a
-// parameter. They hold for [JSON] too, except that it has no map[any]T. What is in an
-// interface is only known when it is encoded. The error is as that of CheckArgs.
+// CheckResult returns an error unless a value of type t can be the result of a task: [Msgpack] must be
+// able to encode and decode it, by the rules that [CheckArgs] has for a parameter. The rules are
+// the same for [JSON], except that JSON has no map[any]T. The type in an interface is checked only
+// when the result is encoded. The error is like that of CheckArgs.
 func CheckResult(t reflect.Type) error {
 	if t == nil {
 		return finish("", because(ErrType, "no type"))
@@ -39,8 +39,8 @@ func CheckResult(t reflect.Type) error {
 	return finish("", planOf(t).check(make(map[*plan]bool)))
 }
 
-// check looks for types that cannot be encoded and decoded, except in the plans
-// that it has seen.
+// check returns an error for the first type in the plan that can't be encoded and decoded. It skips the
+// plans in seen.
 func (p *plan) check(seen map[*plan]bool) error {
 	if seen[p] {
 		return nil
@@ -50,7 +50,7 @@ func (p *plan) check(seen map[*plan]bool) error {
 	case p.err != nil:
 		return p.err
 	case p.encMethods == ownNone && p.decMethods != ownNone && (p.decMethods != ownText || p.enc != opString):
-		// Text goes into a type that is a string just as well.
+		// A string type that decodes text itself needs no method to encode: it is sent as a string.
 		return because(ErrUnsupported, "%s has %s but not %s, so it is encoded as a %s",
 			p.typ, p.decMethods.decoder(), p.decMethods.encoder(), p.typ.Kind())
 	case p.enc == opMethods:

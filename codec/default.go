@@ -9,8 +9,8 @@ import (
 
 var durationType = reflect.TypeFor[time.Duration]()
 
-// defaultOf returns the value of type t that the text in a tag stands for. The
-// types it knows are copied by an assignment, so all calls can share the value.
+// defaultOf returns the value of type t for the text of a default in a tag. Only types that an
+// assignment copies can have a default, so all calls share the value.
 func defaultOf(text string, t reflect.Type) (reflect.Value, error) {
 	v := reflect.New(t).Elem()
 	if enc, dec := ownMethods(t); enc != ownNone || dec != ownNone {
@@ -47,7 +47,7 @@ func defaultOf(text string, t reflect.Type) (reflect.Value, error) {
 		return v, because(ErrUnsupported, "%s cannot have a default; strings, bools, numbers and time.Duration can, and others the option optional", t)
 	}
 	if err != nil {
-		return v, because(ErrUnsupported, "the default %q is no %s", text, want)
+		return v, because(ErrUnsupported, "the default %q is not a valid %s", text, want)
 	}
 	return v, nil
 }

@@ -1,15 +1,15 @@
-// Package codec turns the arguments and results of tasks into bytes and back.
+// Package codec encodes the arguments and results of tasks as bytes, and decodes them.
 //
-// A [Codec] has two pairs of methods. AppendValue and DecodeValue carry one
-// value: a result. AppendArgs and DecodeArgs carry the arguments of a call.
-// There are two codecs, [Msgpack] (the default) and [JSON]; a message names its
-// codec, and [ByName] finds it again.
+// A [Codec] has two pairs of methods. AppendValue and DecodeValue are for one value, such as a result.
+// AppendArgs and DecodeArgs are for the arguments of a call. There are two codecs, [Msgpack] (the
+// default) and [JSON]. Each message has the name of its codec, and the receiver finds the codec with
+// [ByName].
 //
 // The arguments of a task are the exported fields of a struct:
 //
 //	type Add struct {
-//		X  int   `arbiter:"x"`
-//		Y  int   `arbiter:"y,default=10"`
+//		X    int   `arbiter:"x"`
+//		Y    int   `arbiter:"y,default=10"`
 //		More []int `arbiter:"more,variadic"`
 //	}
 //	c := codec.Msgpack()
@@ -20,78 +20,73 @@
 //
 // # Compressed, signed and encrypted
 //
-// [Compress], [Sign] and [Encrypt] make a codec of another one. Arbiters and
-// minions are told of it, each by its options Codec and Codecs:
+// [Compress], [Sign] and [Encrypt] make a new codec of another one. Arbiters and minions get it with
+// their options Codec and Codecs:
 //
 //	c, err := codec.Sign(codec.Compress(codec.Msgpack()), key)
 //
-// Who is told of one that signs or encrypts, by either option, encodes with it and
-// refuses what is encoded without: such a task becomes a dead letter, and such a
-// result is an error. To change over while tasks are waiting, name the old one
-// beside it until all processes know the new one:
+// An arbiter or minion that has a codec which signs or encrypts, by either option, encodes with it and
+// refuses messages that are not signed or encrypted: a task becomes a dead letter, and a result is an
+// error. To introduce such a codec while tasks are waiting, allow the old codec beside it until all
+// processes have the new one:
 //
 //	minion.New(b, minion.Codec(c), minion.Codecs(codec.Msgpack()))
 //
 // # Parameters
 //
-// Each exported field of such a struct is a parameter; their order is the order
-// of the fields. The tag `arbiter:"name,options"` names it (without a name, the
-// parameter is called as the field) and `arbiter:"-"` leaves the field out. The
-// options are
+// Each exported field of such a struct is a parameter, and their order is the order of the fields. The
+// tag `arbiter:"name,options"` names the parameter; without a name, it has the name of the field. The tag
+// `arbiter:"-"` leaves the field out. The options are
 //
-//   - optional: the parameter may be missing when decoding, by name or at the
-//     end of the positional arguments. The field is then set to its zero value.
-//   - default=TEXT: the same, and the field is then set to the value that TEXT
-//     stands for. It must be the last option, since TEXT may have commas in it.
-//     The field has the type of a string, a bool, an integer, a finite float or
-//     a [time.Duration], which is written as 1m30s.
-//   - variadic: only on the last parameter, a slice. By position it takes all
-//     the values that remain, which may be none. By name it is a slice like any
-//     other, and may be missing.
+//   - optional: the parameter may be missing when decoding, by name or at the end of the positional
+//     arguments. The field is then set to its zero value.
+//   - default=TEXT: the parameter may be missing, too, and the field is then set to the value of TEXT.
+//     This must be the last option, since TEXT may contain commas. The field must be a string, a bool,
+//     an integer, a finite float or a [time.Duration], which is written as 1m30s.
+//   - variadic: only for the last parameter, a slice. By position it takes all remaining arguments,
+//     perhaps none. By name it is a slice like any other, and may be missing.
 //
-// A name is a letter or an underscore followed by letters, digits, underscores
-// and hyphens. The parameters of an embedded struct are inlined; two parameters
-// of one name are refused. [CheckArgs] tells at the start of a program what
-// would otherwise fail at the first call.
+// A name is a letter or an underscore, followed by letters, digits, underscores and hyphens. The
+// parameters of an embedded struct are inlined. Two parameters with the same name are refused. Call
+// [CheckArgs] at the start of a program to find errors that would otherwise appear at the first call.
 //
-// The wire form of a struct is a map by parameter name with every parameter in
-// it, in field order. A caller that has no struct uses [Arguments], by position,
-// by name or both. DecodeArgs takes every form into either destination. It is
-// strict about the set of parameters: a missing, an unknown and a repeated one
-// are errors that name it.
+// The encoding of a struct is a map by parameter name with all parameters, in the order of the fields. A
+// caller that has no struct uses [Arguments], by position, by name or both. DecodeArgs decodes every
+// form into either type. It is strict about the set of parameters: a missing, an unknown or a repeated
+// one is an error that names it.
 //
 // # Values
 //
-// Inside a value, a struct is a map by field name. Msgpack reads the tag
-// `msgpack:"name,omitempty"` and, where a field has none, the tag
-// `json:"name,omitempty,omitzero"`; JSON reads the json tag. So one set of json
-// tags serves both. Unknown keys inside a nested struct are ignored and missing
-// ones leave zero values, so that such types may grow.
+// Inside a value, a struct is a map by field name. Msgpack reads the tag `msgpack:"name,omitempty"`, and
+// for fields without one the tag `json:"name,omitempty,omitzero"`. JSON reads the json tag. So one set
+// of json tags serves both. Unknown keys in a nested struct are ignored, and fields without a key get
+// their zero values, so that such types can grow.
 //
-// Decoding replaces what the destination held. It never changes a value to make
-// it fit: a number out of range, a value of another type, a null where the type
-// has none, an array of another length than the Go array, bytes missing or left
-// over, and nesting deeper than 1000 levels are errors. An [Error] says where,
-// as in "msgpack: opts.Sizes[3]: a number overflows int8". It names fields and types, and shows
-// no value: it is stored and logged. So an entry of a map is "[key 0]", by its place, and
-// of the error of a method that decodes, such as UnmarshalText, only the type is shown;
-// errors.Is and errors.As find the error itself. After an error the
-// destination may be half filled.
+// Decoding replaces the value of the destination. It never changes a value to make it fit. These are
+// errors: a number out of range, a value of another type, a null for a type without one, an array with
+// another length than the Go array, missing bytes or bytes after the value, and nesting deeper than 1000
+// levels.
 //
-// A length that is declared in the input is compared with the bytes that remain
-// before anything is allocated for it. A value may need 256 bytes of memory for each byte
-// of the input, and 1 MiB besides. Of an input longer than 1 MiB it may need 256 MiB, or
-// 16 bytes for each byte of the input if that is more, and 1 MiB besides. A value that
-// needs more is refused with [ErrExpansion]. Up to 1 MiB only slices and maps of structs
-// larger than 256 bytes, most of which are empty, can exceed the limit. The limit is for
-// the decoded value: while a slice grows, three times as much may be allocated, and
-// malformed input may take 8 MiB before the error. What methods of a type allocate is not
-// counted. A decoded
-// value never shares memory with the input.
+// An [Error] tells where in the value it occurred, as in "msgpack: opts.Sizes[3]: a number overflows
+// int8". Since errors are stored and logged, it names fields and types and shows no values. For the same
+// reason an entry of a map is shown by its position, "[key 0]", and the error of a method that decodes,
+// such as UnmarshalText, only by its type; errors.Is and errors.As find the error itself. After an error
+// the destination may be partly filled.
+//
+// The memory for a decoded value is limited. Before memory is allocated for a length that the input
+// declares, the length is compared with the bytes that remain. A value may need 256 bytes of memory for
+// each byte of the input, and 1 MiB besides. If the input is longer than 1 MiB, the value may need 256
+// MiB, or 16 bytes for each byte of the input if that is more, and 1 MiB besides. A value that needs more
+// is refused with [ErrExpansion]. For an input of up to 1 MiB, only slices and maps of structs larger than
+// 256 bytes, most of which are empty, can exceed the limit.
+//
+// The limit applies to the decoded value. While a slice grows, three times as much may be allocated, and
+// malformed input may take 8 MiB before the error. Memory that methods of a type allocate is not counted.
+// A decoded value never shares memory with the input.
 //
 // # The type any
 //
-// A destination of type any receives, from both codecs:
+// Both codecs decode into a destination of type any
 //
 //   - int64 for an integer, or uint64 if it fits only there,
 //   - float64 for every other number,
@@ -100,20 +95,19 @@
 //   - map[string]any for a map,
 //   - []byte for binary data (msgpack only: in JSON it is a base64 string),
 //   - time.Time in UTC for a timestamp (msgpack only: in JSON it is a string),
-//   - map[any]any for a map that has a key which is no string (msgpack only).
+//   - map[any]any for a map with a key that is not a string (msgpack only).
 //
-// JSON has one kind of number. A float64 without a fraction is written as an
-// integer there, and so comes back as int64.
+// JSON has only one kind of number. A float64 without a fraction is written as an integer, and so is
+// decoded as int64.
 //
 // # Types with an encoding of their own
 //
-// Msgpack honours, in this order, on value and on pointer receivers:
-// msgpack.CustomEncoder with msgpack.CustomDecoder, msgpack.Marshaler with
-// msgpack.Unmarshaler, time.Time (a msgpack timestamp), encoding.BinaryMarshaler
-// with encoding.BinaryUnmarshaler (binary), encoding.TextMarshaler with
-// encoding.TextUnmarshaler (a string). The first of which a type has both halves
-// is taken. A type that has only the encoding half can be sent and not received.
-// JSON honours what encoding/json does. A method that panics becomes an error.
+// Msgpack uses these methods, on value and on pointer receivers, in this order: msgpack.CustomEncoder
+// with msgpack.CustomDecoder, msgpack.Marshaler with msgpack.Unmarshaler, time.Time (a msgpack
+// timestamp), encoding.BinaryMarshaler with encoding.BinaryUnmarshaler (binary data),
+// encoding.TextMarshaler with encoding.TextUnmarshaler (a string). It takes the first pair of which a
+// type has both methods. A type that has only the method to encode can be sent and not received. JSON
+// uses the methods that encoding/json uses. If a method panics, the call returns an error.
 //
-// A struct of arguments is always encoded by its fields, whatever its methods.
+// A struct of arguments is always encoded by its fields, even if it has such methods.
 package codec

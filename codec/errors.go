@@ -12,54 +12,50 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// The reasons for which encoding, decoding and [CheckArgs] fail, for errors.Is.
-// An error of a type's own method carries none of them.
+// The reasons why encoding, decoding and [CheckArgs] fail, for errors.Is. An error from a method of the
+// value's type wraps none of them.
 var (
-	// ErrOverflow: a number does not fit the Go type without loss: out of range,
-	// negative for an unsigned type, or with a fraction for an integer type.
+	// ErrOverflow: a number does not fit the Go type without loss. It is out of range, negative
+	// for an unsigned type, or has a fraction for an integer type.
 	ErrOverflow = errors.New("number does not fit the type")
 	// ErrMissing: a parameter that is not optional has no argument.
 	ErrMissing = errors.New("missing parameter")
-	// ErrUnknown: an argument has no parameter: its name is unknown, or there are
-	// more positional arguments than parameters.
+	// ErrUnknown: an argument has no parameter. Its name is unknown, or there are more positional
+	// arguments than parameters.
 	ErrUnknown = errors.New("unknown parameter")
-	// ErrDuplicate: an argument is given twice, or two keys of a map are encoded
-	// alike.
+	// ErrDuplicate: an argument is given twice, or two keys of a map have the same encoding.
 	ErrDuplicate = errors.New("given twice")
 	// ErrTruncated: the input ends inside the value.
 	ErrTruncated = msgp.ErrTruncated
 	// ErrTrailing: there are bytes after the value.
 	ErrTrailing = errors.New("bytes after the value")
-	// ErrSyntax: the bytes are not of the codec's format at all.
+	// ErrSyntax: the bytes are not in the codec's format.
 	ErrSyntax = msgp.ErrSyntax
-	// ErrType: the value is of another type than the destination.
+	// ErrType: the value has another type than the destination.
 	ErrType = errors.New("wrong type")
-	// ErrUnsupported: the Go type or value cannot be encoded or decoded: a
-	// channel, a function, a map with structs for keys.
+	// ErrUnsupported: the Go type or value can't be encoded or decoded, such as a channel, a
+	// function, or a map with structs as keys.
 	ErrUnsupported = errors.New("unsupported type")
-	// ErrExpansion: the value would need too much memory for the bytes that were sent.
-	// An example is a slice of large structs that are empty. The package documentation
-	// has the limits.
+	// ErrExpansion: the decoded value would need too much memory for the size of its encoding. An
+	// example is a slice of large, empty structs. The package documentation has the limits.
 	ErrExpansion = errors.New("too much memory")
 	// ErrTooDeep: the value is nested deeper than 1000 levels, or is cyclic.
 	ErrTooDeep = msgp.ErrTooDeep
 )
 
-// maxDepth is how many arrays and maps may be inside each other. It bounds the
-// stack that a message can make its receiver use.
+// maxDepth is how deep arrays and maps may be nested. It bounds the stack that decoding a message uses.
 const maxDepth = msgp.MaxDepth
 
-// Error is the error of a [Codec]: what went wrong, and where in the value.
+// Error is the error of a [Codec]: the reason, and where in the value it occurred.
 type Error struct {
-	// Codec is the name of the codec, and empty in an error of [CheckArgs].
+	// Codec is the name of the codec. It is empty in an error of CheckArgs and CheckResult.
 	Codec string
-	// Path leads to the place: the name of the parameter, then field names, indexes
-	// and entries of maps as in "opts.Sizes[3]" and "opts.Ages[key 0]". Keys of maps
-	// are shown only where encoding fails. It is empty for the value as a whole,
-	// and ends in an ellipsis if it is very long.
+	// Path tells where: the name of the parameter, then field names, indexes and entries of maps,
+	// as in "opts.Sizes[3]" and "opts.Ages[key 0]". Keys of maps are shown only if encoding
+	// fails. Path is empty for the value as a whole, and ends in an ellipsis if it is very long.
 	Path string
-	// Err is the reason. It wraps one of the sentinel errors of this package, or
-	// the error of a method of the value.
+	// Err is the reason. It wraps one of the sentinel errors of this package, or the error of a
+	// method of the value's type.
 	Err error
 }
 
@@ -79,18 +75,18 @@ func (e *Error) Error() string {
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
 
-// PanicError says that a method of a value's type, or of a codec that is not of
-// this package, panicked. It is in the chain of an [Error].
+// PanicError is the error for a method of a value's type, or of a codec from outside this package, that
+// panicked. [Error] wraps it.
 type PanicError struct {
-	Doing string // such as "UnmarshalText of main.Color"
-	Value any    // what it panicked with
-	Stack string // where, at most 16 KiB
+	Doing string // the method, such as "UnmarshalText of main.Color"
+	Value any    // the value of the panic
+	Stack string // the stack of the panic, at most 16 KiB
 
-	hidden bool // a method that decodes has panicked, perhaps with what it was to decode
+	hidden bool // the method decodes, so Value may contain the data that it was to decode
 }
 
-// Error says what panicked, and with what; of a method that decodes only of what type
-// that is, unless the Go runtime says it: it may have been made of the value.
+// Error returns the method and the value of the panic. If the method decodes, it shows only the type of
+// the value, since the value may contain data of the message. It always shows errors of the Go runtime.
 func (e *PanicError) Error() string {
 	if _, ours := e.Value.(runtime.Error); e.hidden && !ours {
 		return fmt.Sprintf("%s panicked with a %T", e.Doing, e.Value)
@@ -98,7 +94,7 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("%s panicked: %v", e.Doing, e.Value)
 }
 
-// Unwrap returns the value if it is an error whose message may be shown.
+// Unwrap returns the value of the panic if it is an error whose message may be shown.
 func (e *PanicError) Unwrap() error {
 	if e.hidden {
 		return nil
@@ -107,21 +103,20 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// Is reports whether the value is an error that is target.
+// Is reports whether the value of the panic is an error that matches target.
 func (e *PanicError) Is(target error) bool {
 	err, ok := e.Value.(error)
 	return ok && errors.Is(err, target)
 }
 
-// As finds in the value, if it is an error, what errors.As looks for.
+// As does errors.As with the value of the panic, if it is an error.
 func (e *PanicError) As(target any) bool {
 	err, ok := e.Value.(error)
 	return ok && errors.As(err, target)
 }
 
-// refusal is an error of a method that decodes. Its message may have been made of the
-// value, as that of time.Parse is, so it is not shown; errors.Is and errors.As look
-// through it.
+// refusal is an error from a method that decodes. Its message is not shown, since it may contain data of
+// the message, as the errors of time.Parse do. errors.Is and errors.As find the error itself.
 type refusal struct {
 	doing string
 	err   error
@@ -131,7 +126,7 @@ func (r *refusal) Error() string        { return fmt.Sprintf("%s failed with a %
 func (r *refusal) Is(target error) bool { return errors.Is(r.err, target) }
 func (r *refusal) As(target any) bool   { return errors.As(r.err, target) }
 
-// reason is a sentinel error that says more than the sentinel does.
+// reason is a sentinel error with a text that says more than the text of the sentinel.
 type reason struct {
 	sentinel error
 	text     string
@@ -144,8 +139,8 @@ func because(sentinel error, format string, args ...any) error {
 	return &reason{sentinel, fmt.Sprintf(format, args...)}
 }
 
-// overflows is the error for a number, in its textual form, that t cannot hold. It does
-// not show the number: errors of decoding are stored and logged, and show no values.
+// overflows returns the error for a number that t can't hold, given in its textual form. The error does
+// not show the number, since errors of decoding are stored and logged.
 func overflows(number string, t reflect.Type) error {
 	if strings.ContainsAny(number, "nN") {
 		return because(ErrOverflow, "a number that is not finite does not fit %s", t)
@@ -156,7 +151,7 @@ func overflows(number string, t reflect.Type) error {
 	return because(ErrOverflow, "a number overflows %s", t)
 }
 
-// finish turns an error from inside a codec into the one that callers see.
+// finish turns an error from inside a codec into the error that callers get.
 func finish(codec string, err error) error {
 	if err == nil {
 		return nil
@@ -167,19 +162,18 @@ func finish(codec string, err error) error {
 	return e
 }
 
-// located returns err as an Error that may be changed. Inside the package Path
-// grows to the left while the error travels outwards, and begins with a dot if
-// it begins with a name.
+// located returns err as an Error that may be changed. Inside the package, callers prepend segments to
+// Path while they return the error, and Path begins with a dot if it begins with a name.
 func located(err error) *Error {
-	// An Error deeper in the chain belongs to another call, by a method of the
-	// user's.
+	// Not errors.As: an Error deeper in the chain comes from another codec call, in a method
+	// of the user's type.
 	if e, ok := err.(*Error); ok { //nolint:errorlint // so not errors.As
 		return e
 	}
 	return &Error{Err: err}
 }
 
-// maxPath is the length in bytes above which a path loses its inner end.
+// maxPath is the length in bytes above which the inner end of a path is cut off.
 const maxPath = 200
 
 func prepend(err error, segment string) error {
@@ -191,19 +185,19 @@ func prepend(err error, segment string) error {
 	return e
 }
 
-// atName says that err happened at the parameter, field or key of that name.
+// atName adds the name of the parameter, field or key where err occurred.
 func atName(err error, name string) error { return prepend(err, nameSegment(name)) }
 
-// atEntry says that err happened at that entry of a map, in the order in which they were
-// sent. Its key is a value, which errors do not show.
+// atEntry adds the index of the entry of a map where err occurred, in the order of the input. The key is
+// not shown, since it is a value.
 func atEntry(err error, i int) error { return prepend(err, entrySegment(i)) }
 
 func entrySegment(i int) string { return "[key " + strconv.Itoa(i) + "]" }
 
-// atSomeEntry is atEntry where the order is not known any more.
+// atSomeEntry is atEntry for a map whose order in the input is no longer known.
 func atSomeEntry(err error) error { return prepend(err, "[key]") }
 
-// atIndex says that err happened at that index of an array.
+// atIndex adds the index of an array where err occurred.
 func atIndex(err error, i int) error { return prepend(err, "["+strconv.Itoa(i)+"]") }
 
 func nameSegment(name string) string {
@@ -213,8 +207,7 @@ func nameSegment(name string) string {
 	return "[" + strconv.Quote(shorten(name)) + "]"
 }
 
-// maxShown is how many bytes of a name or number from the input are shown, since
-// errors are stored and logged.
+// maxShown is how many bytes of a name from the input an error shows, since errors are stored and logged.
 const maxShown = 64
 
 func shorten(s string) string {
@@ -232,9 +225,8 @@ func cut(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "")
 }
 
-// validName reports whether s can be the name of a parameter: a letter or
-// underscore, then letters, digits, underscores and hyphens. That keeps names
-// unambiguous in paths, tags and command lines.
+// validName reports whether s can be the name of a parameter: a letter or underscore, then letters,
+// digits, underscores and hyphens. Such names are unambiguous in paths, tags and command lines.
 func validName(s string) bool {
 	for i, r := range s {
 		switch {

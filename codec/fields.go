@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// field is one field of a struct inside a value, as one of the codecs sees it.
+// field is one field of a struct inside a value, as a codec reads it.
 type field struct {
 	name      string
 	typ       reflect.Type
 	index     []int
-	tagged    bool // the name is from a tag
+	tagged    bool // name is from a tag
 	omitEmpty bool
 	omitZero  bool
 }
 
-// structFields returns the fields of the struct type t in order, those of
-// embedded structs inlined. The name and the options come from the first of the
-// tags that a field has. Of several fields with one name the outermost wins;
-// among those, the only one with a tag; otherwise none does: as in encoding/json.
+// structFields returns the fields of the struct type t in order, with the fields of embedded structs
+// inlined. The name and the options come from the first of the tags that a field has. If several fields
+// have one name, the rules are those of encoding/json: the outermost field wins, then the only one with
+// a tag, and otherwise none is used.
 func structFields(t reflect.Type, tags ...string) []field {
 	type embedded struct {
 		typ   reflect.Type
@@ -28,7 +28,7 @@ func structFields(t reflect.Type, tags ...string) []field {
 	var found []field
 	taken := make(map[string]bool)
 	visited := make(map[reflect.Type]bool)
-	// Breadth first: all embedded structs of one depth compete with each other.
+	// Breadth first, since embedded structs of one depth compete with each other.
 	for level := []embedded{{typ: t}}; len(level) > 0; {
 		var deeper []embedded
 		here := make(map[string][]field)
@@ -71,7 +71,7 @@ func structFields(t reflect.Type, tags ...string) []field {
 	return found
 }
 
-// dominant returns which of the fields with one name and depth has that name.
+// dominant returns the field that has the name, among the fields with the same name and depth.
 func dominant(rivals []field) (field, bool) {
 	if len(rivals) == 1 {
 		return rivals[0], true
@@ -83,8 +83,8 @@ func dominant(rivals []field) (field, bool) {
 	return field{}, false
 }
 
-// newField reads the first of the tags that sf has. It returns false for the tag
-// "-", which leaves the field out.
+// newField reads the first of the tags that sf has. It returns false for the tag "-", which leaves the
+// field out.
 func newField(sf reflect.StructField, tags []string) (field, bool) {
 	f := field{name: sf.Name, typ: sf.Type}
 	for _, key := range tags {
@@ -108,8 +108,8 @@ func newField(sf reflect.StructField, tags []string) (field, bool) {
 	return f, true
 }
 
-// in returns the field in the struct v, and false if that is inside an embedded
-// pointer which is nil.
+// in returns the field in the struct v. It returns false if the field is inside an embedded pointer that
+// is nil.
 func (f *field) in(v reflect.Value) (reflect.Value, bool) {
 	if len(f.index) == 1 {
 		return v.Field(f.index[0]), true
@@ -126,7 +126,7 @@ func (f *field) in(v reflect.Value) (reflect.Value, bool) {
 	return v, true
 }
 
-// make is in for decoding: it allocates what embedded pointers point to.
+// make is in for decoding: it allocates structs for embedded pointers that are nil.
 func (f *field) make(v reflect.Value) (reflect.Value, error) {
 	for _, i := range f.index {
 		if v.Kind() == reflect.Pointer {

@@ -5,46 +5,45 @@ import (
 	"slices"
 )
 
-// Hidden is something about a task that can be read in the broker or in logs, beside its
-// arguments and result, and that [Hide] hides.
+// Hidden is a set of things beside arguments and results that [Hide] hides, as bits. Without Hide they
+// can be read in the broker or in logs.
 type Hidden uint8
 
-// What can be hidden.
+// The things that Hide can hide.
 const (
-	// Errors are those of handlers, in outcomes, dead letters and last failures: type,
-	// message, stack and chain. They are stored within the seal. An arbiter with the
-	// codec sees them as ever.
+	// Errors are the errors of handlers in outcomes, dead letters and last failures: type,
+	// message, stack and chain. They are stored encrypted. An arbiter with the codec decrypts
+	// them.
 	Errors Hidden = 1 << iota
-	// UniqueKeys are stored as a keyed hash, which finds duplicates as well. The scope
-	// and the name of the task can still be read. All who send must have the same
-	// oldest key.
+	// UniqueKeys are stored as a keyed hash, with which duplicates are still found. The scope and
+	// the name of the task can still be read. All processes that send must have the same oldest
+	// key.
 	UniqueKeys
-	// Metadata is stored within a seal. An arbiter with the codec sees it as ever, and
-	// handlers do.
+	// Metadata is stored encrypted. Arbiters with the codec and handlers see it decrypted.
 	Metadata
-	// Logs: minions log neither the messages and stacks of errors, but their types, nor
-	// what the processes of isolated tasks print.
+	// Logs: minions log only the types of errors, without messages and stacks. They do not log the
+	// output of the processes of isolated tasks.
 	Logs
 
 	allHidden = Errors | UniqueKeys | Metadata | Logs
 )
 
-// Hide returns a codec that seals as c does and says to arbiters and minions that they
-// shall hide more than arguments and results; without further arguments, all that can be
-// hidden. Give the same to all of them. The error says that c does not seal, or
-// that it is one of [Sign], which can hide unique keys and logs alone.
+// Hide returns a codec that seals as c does, and tells arbiters and minions to hide more than arguments
+// and results. Without what, it hides all that can be hidden. All processes must have the same codec.
+// It returns an error if c does not sign or encrypt, and if c only signs and what has more than
+// UniqueKeys and Logs.
 func Hide(c Codec, what ...Hidden) (Codec, error) {
 	s, ok := c.(Sealer)
 	if !ok {
 		if err := Check(c); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("codec %s: Hide is for one that signs or encrypts", c.Name())
+		return nil, fmt.Errorf("codec %s: Hide needs a codec that signs or encrypts", c.Name())
 	}
 	hides := Hidden(0)
 	for _, h := range what {
 		if h == 0 || h&^allHidden != 0 {
-			return nil, fmt.Errorf("codec %s: Hide(%d): there is no such thing to hide", c.Name(), h)
+			return nil, fmt.Errorf("codec %s: Hide(%d): not a value of Hidden", c.Name(), h)
 		}
 		hides |= h
 	}
@@ -52,18 +51,18 @@ func Hide(c Codec, what ...Hidden) (Codec, error) {
 		hides = allHidden
 	}
 	if own, ok := s.(*sealed); ok && !own.secret && hides&(Errors|Metadata) != 0 {
-		return nil, fmt.Errorf("codec %s: a signature hides neither errors nor metadata; use Encrypt, or hide UniqueKeys and Logs alone", c.Name())
+		return nil, fmt.Errorf("codec %s: a signature hides neither errors nor metadata; use Encrypt, or hide only UniqueKeys and Logs", c.Name())
 	}
 	return hiding{s, hides}, nil
 }
 
-// Hides reports whether a codec says that something shall be hidden.
+// Hides reports whether codec c asks to hide at least one of the things in what.
 func Hides(c Codec, what Hidden) bool {
 	h, ok := c.(interface{ Hides(what Hidden) bool })
 	return ok && h.Hides(what)
 }
 
-// AnyHides reports whether one of the codecs says that something shall be hidden.
+// AnyHides reports whether Hides is true for one of the codecs.
 func AnyHides(codecs []Codec, what Hidden) bool {
 	return slices.ContainsFunc(codecs, func(c Codec) bool { return Hides(c, what) })
 }
@@ -73,5 +72,5 @@ type hiding struct {
 	what Hidden
 }
 
-// Hides reports whether what is hidden. A codec of your own may have the method.
+// Hides reports whether one of the things in what is hidden. A codec of your own can have this method.
 func (h hiding) Hides(what Hidden) bool { return h.what&what != 0 || Hides(h.Sealer, what) }

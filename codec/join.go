@@ -8,17 +8,16 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// Joiner is an optional capability of a [Codec]: to put encoded values together
-// without knowing their types. Results become arguments that way. [Msgpack] and
-// [JSON] have it. Both methods return dst as it was on error, and check that
-// what they are given is encoded as it should be.
+// Joiner is an optional capability of a [Codec]: it combines encoded values without knowing their types.
+// Groups and pipes turn results into arguments with it. [Msgpack] and [JSON] have it. Both methods return
+// dst unchanged on error, and check that their inputs are valid encodings.
 type Joiner interface {
-	// AppendJoined adds an array of encoded values. Each that is nil is the codec's
-	// nil in it.
+	// AppendJoined appends an array of encoded values. A nil slice in values becomes the codec's
+	// nil.
 	AppendJoined(dst []byte, values [][]byte) ([]byte, error)
 
-	// AppendArg adds the encoded arguments with one more, an encoded value under a
-	// name. The name must be that of a parameter, and not be among the arguments.
+	// AppendArg appends the encoded arguments args with one more argument, an encoded value. The
+	// name must be valid for a parameter, and must not be among args.
 	AppendArg(dst, args []byte, name string, value []byte) ([]byte, error)
 }
 
@@ -49,7 +48,7 @@ func (msgpackCodec) AppendJoined(dst []byte, values [][]byte) ([]byte, error) {
 	return out, nil
 }
 
-// oneValue checks that data is one value, which stands at a depth.
+// oneValue checks that data is exactly one value, which will be nested at that depth.
 func oneValue(data []byte, depth int) error {
 	rest, err := msgp.Skip(data, depth)
 	if err == nil && len(rest) > 0 {
@@ -109,7 +108,7 @@ func appendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
 	return append(dst, value...), nil
 }
 
-// checkEntries checks that in is n entries of a map, none of which is named so.
+// checkEntries checks that in has exactly n map entries, and that none has the key name.
 func checkEntries(in []byte, n int, name string) error {
 	for range n {
 		key, rest, err := takeName(in)

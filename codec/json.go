@@ -9,12 +9,11 @@ type jsonCodec struct{}
 
 // JSON returns the codec named "json", for receivers and people that read JSON.
 //
-// Values follow the rules of encoding/json, to which it adds the strictness that
-// is described for the package. So bytes are base64 strings, a time.Time is a
-// string with its zone, an integer literal is demanded for an integer (2.0 is
-// none), names of nested fields match without regard to case, and invalid UTF-8
-// is replaced. HTML characters are not escaped. Methods on pointer receivers are
-// called, but as in encoding/json not for values inside maps and interfaces.
+// Values follow the rules of encoding/json, with the strictness that the package documentation describes.
+// Bytes are base64 strings, and a time.Time is a string with its zone. An integer must be an integer
+// literal, which 2.0 is not. Names of nested fields match regardless of case. Invalid UTF-8 is replaced.
+// HTML characters are not escaped. Methods on pointer receivers are called, but as in encoding/json not
+// for values inside maps and interfaces.
 func JSON() Codec { return jsonCodec{} }
 
 func (jsonCodec) Name() string { return jsonName }
@@ -30,9 +29,8 @@ func (jsonCodec) AppendValue(dst []byte, v any) ([]byte, error) {
 	return w.buf, nil
 }
 
-// addressable returns v, or a pointer to a copy of it where that can make a
-// difference: encoding/json calls the methods on pointer receivers only of what
-// has an address.
+// addressable returns v, or a pointer to a copy of v if that can make a difference: encoding/json calls
+// methods on pointer receivers only for addressable values.
 func addressable(v any) any {
 	rv := reflect.ValueOf(v)
 	switch k := rv.Kind(); {

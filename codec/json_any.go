@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// jsonAny decodes the value that begins at raw[i] by the rule for the type any,
-// and returns where it ends. It reads each byte once, however deep the nesting.
+// jsonAny decodes the value that begins at raw[i] as for the type any, and returns its end. It reads each
+// byte once, at any depth.
 func jsonAny(raw []byte, i int) (v any, end int, err error) {
 	switch raw[i] {
 	case '{':
@@ -50,8 +50,7 @@ func jsonAny(raw []byte, i int) (v any, end int, err error) {
 	return v, end, err
 }
 
-// jsonNext returns where, after the value that ends at raw[i], the next value or
-// the closing bracket is.
+// jsonNext returns the index of the next value or closing bracket, after a value that ends at raw[i].
 func jsonNext(raw []byte, i int) int {
 	if i = jsonSpace(raw, i); raw[i] == ',' {
 		i = jsonSpace(raw, i+1)
@@ -59,7 +58,7 @@ func jsonNext(raw []byte, i int) int {
 	return i
 }
 
-// jsonText returns the string that the valid JSON string quoted stands for.
+// jsonText returns the string that the valid JSON string quoted encodes.
 func jsonText(quoted []byte) []byte {
 	inner := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
@@ -70,8 +69,8 @@ func jsonText(quoted []byte) []byte {
 	return []byte(s)
 }
 
-// plainNumbers turns each json.Number that is in an any in v, which has just been
-// decoded and so is a tree, into an int64, uint64 or float64.
+// plainNumbers converts each json.Number inside an any in v to int64, uint64 or float64. The value v was
+// just decoded, so it is a tree without cycles.
 func plainNumbers(v reflect.Value) error {
 	if !traitsOf(v.Type()).any {
 		return nil
@@ -111,7 +110,7 @@ func plainNumbers(v reflect.Value) error {
 	return nil
 }
 
-// plainFields is plainNumbers for a struct.
+// plainFields does plainNumbers for the fields of a struct.
 func plainFields(v reflect.Value) error {
 	for i, t := 0, v.Type(); i < t.NumField(); i++ {
 		sf := t.Field(i)
@@ -130,7 +129,7 @@ func plainFields(v reflect.Value) error {
 	return nil
 }
 
-// plainAny is plainNumbers for what encoding/json puts into an any.
+// plainAny does plainNumbers for a value that encoding/json has put into an any.
 func plainAny(v any) (_ any, err error) {
 	switch v := v.(type) {
 	case json.Number:

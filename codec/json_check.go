@@ -8,10 +8,10 @@ import (
 	"sync"
 )
 
-// jsonTraits are what encoding/json alone would not handle in a type.
+// jsonTraits tell which properties of a type need work beyond encoding/json.
 type jsonTraits struct {
-	any   bool // there can be an any in it, and so a json.Number
-	array bool // there can be an array in it, whose length is to be checked
+	any   bool // a value can contain an any, and so a json.Number
+	array bool // a value can contain an array, whose length must be checked
 	heavy bool // a value may need much memory for few bytes, see jsonWeigh
 	own   bool // it is decoded by methods of its own
 }
@@ -56,7 +56,7 @@ func (j *jsonTraits) collect(t reflect.Type, seen map[reflect.Type]bool) {
 	}
 }
 
-// jsonMethods reports by which methods of its own a type is decoded.
+// jsonMethods reports with which methods of its own a type is decoded.
 func jsonMethods(t reflect.Type) (unmarshalJSON, unmarshalText bool) {
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
 		return false, false
@@ -66,9 +66,8 @@ func jsonMethods(t reflect.Type) (unmarshalJSON, unmarshalText bool) {
 		pt.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// jsonCheck looks, in a value that encoding/json has decoded into the type t, for
-// what it passes over: null for a type that has no such value, and arrays of
-// another length than the Go array has.
+// jsonCheck checks a value that encoding/json has decoded into type t. It finds errors that encoding/json
+// ignores: null for a type that has no null, and arrays with another length than the Go array.
 func jsonCheck(raw []byte, t reflect.Type) error {
 	null := raw[0] == 'n'
 	byJSON, byText := jsonMethods(t)
@@ -122,7 +121,7 @@ func jsonCheckArray(raw []byte, t reflect.Type) error {
 	return nil
 }
 
-// jsonFields are the fields of a struct as encoding/json finds them.
+// jsonFields are the fields of a struct by the rules of encoding/json.
 type jsonFields struct {
 	fields []field
 	byName map[string]int
@@ -142,7 +141,7 @@ func jsonFieldsOf(t reflect.Type) *jsonFields {
 	return f
 }
 
-// find returns the field of that name, if need be without regard to case.
+// find returns the field with that name: an exact match, or else one regardless of case.
 func (f *jsonFields) find(name string) *field {
 	if i, ok := f.byName[name]; ok {
 		return &f.fields[i]

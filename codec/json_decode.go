@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// jsonInto decodes raw, a valid value, into v, which has an address. Whatever v
-// held is replaced. The memory that it needs is within the budget already.
+// jsonInto decodes raw, a valid value, into v, which must be addressable. It replaces the value of v. The
+// caller has checked that the memory for it is within the budget.
 func jsonInto(raw []byte, v reflect.Value) error {
 	v.SetZero()
 	if p, ok := v.Addr().Interface().(*any); ok {
@@ -31,7 +31,7 @@ func jsonInto(raw []byte, v reflect.Value) error {
 	if err != nil {
 		return jsonDecodeError(raw, v.Type(), err)
 	}
-	// What encoding/json lets pass.
+	// Find the errors that encoding/json ignores.
 	if traits.array || bytes.Contains(raw, []byte("null")) {
 		if err := jsonCheck(raw, v.Type()); err != nil {
 			return err
@@ -43,19 +43,19 @@ func jsonInto(raw []byte, v reflect.Value) error {
 	return nil
 }
 
-// jsonDecodeError turns an error of encoding/json into one of this package.
+// jsonDecodeError turns an error of encoding/json into an error of this package.
 func jsonDecodeError(raw []byte, t reflect.Type, err error) error {
-	if p, ok := err.(*PanicError); ok { //nolint:errorlint // that of guardDecoder
+	if p, ok := err.(*PanicError); ok { //nolint:errorlint // the error of guardDecoder itself
 		return p
 	}
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		why := because(ErrType, "found %s, want %s", e.Value, e.Type)
 		if number, ok := strings.CutPrefix(e.Value, "number "); ok {
-			// A key that should be an integer is called a number, too.
+			// encoding/json calls a key that should be an integer a number, too.
 			if strings.IndexAny(number, "-0123456789") == 0 {
 				why = overflows(number, e.Type)
 			} else {
-				why = because(ErrType, "found a key that is no number, want %s", e.Type)
+				why = because(ErrType, "found a key that is not a number, want %s", e.Type)
 			}
 		}
 		return prepend(why, jsonPath(raw, int(e.Offset), t))
@@ -63,13 +63,13 @@ func jsonDecodeError(raw []byte, t reflect.Type, err error) error {
 	if _, ok := errors.AsType[base64.CorruptInputError](err); ok {
 		return because(ErrType, "found a string that is not base64, want bytes")
 	}
-	if strings.HasPrefix(err.Error(), "json: cannot set embedded pointer") { // which shows types alone
+	if strings.HasPrefix(err.Error(), "json: cannot set embedded pointer") { // this error shows only types
 		return err
 	}
 	return &refusal{"decoding " + t.String(), err}
 }
 
-// jsonEncodeError turns an error of encoding/json into one of this package.
+// jsonEncodeError turns an error of encoding/json into an error of this package.
 func jsonEncodeError(err error) error {
 	if e, ok := errors.AsType[*json.UnsupportedTypeError](err); ok {
 		return because(ErrUnsupported, "%s cannot be encoded", e.Type)
@@ -134,7 +134,7 @@ func jsonNamed(b *binding, raw []byte, v reflect.Value) error {
 	return nil
 }
 
-// jsonArg decodes one argument into v.
+// jsonArg decodes one argument into v, if its memory is within the budget.
 func jsonArg(b *binding, raw []byte, v reflect.Value) error {
 	if err := jsonAfford(raw, v.Type(), &b.budget); err != nil {
 		return err
@@ -142,7 +142,7 @@ func jsonArg(b *binding, raw []byte, v reflect.Value) error {
 	return jsonInto(raw, v)
 }
 
-// jsonPositional decodes an array of arguments, and returns how many there were.
+// jsonPositional decodes an array of arguments, and returns their number.
 func jsonPositional(b *binding, raw []byte, v reflect.Value) (n int, err error) {
 	var values [][]byte
 	for c := range jsonChildren(raw) {
@@ -219,8 +219,8 @@ func jsonArguments(raw []byte, a *Arguments) error {
 	return nil
 }
 
-// jsonUntyped decodes an array into a.Positional. An empty one is nil, so that
-// no arguments are the zero value.
+// jsonUntyped decodes an array into a.Positional. An empty array becomes nil, so that a call without
+// arguments decodes to the zero value.
 func jsonUntyped(raw []byte, a *Arguments) error {
 	values, _, err := jsonAny(raw, 0)
 	if s, ok := values.([]any); ok && len(s) > 0 {

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// jsonWriter encodes values one after the other into buf. It is the io.Writer of
-// its encoder, which is reused.
+// jsonWriter encodes values one after the other into buf. It is also the io.Writer of its own encoder,
+// which is used again for each value.
 type jsonWriter struct {
 	buf []byte
 	enc *json.Encoder
@@ -19,13 +19,13 @@ func (w *jsonWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// value adds one value.
+// value appends one value.
 func (w *jsonWriter) value(v any) error {
 	if w.enc == nil {
 		w.enc = json.NewEncoder(w)
 		w.enc.SetEscapeHTML(false)
 	}
-	// Values are encoded by methods of the user's, too.
+	// Encode may call methods of the user's types, which may panic.
 	err := guard("encoding", reflect.TypeOf(v), func() error { return w.enc.Encode(v) })
 	if err != nil {
 		return jsonEncodeError(err)
@@ -34,7 +34,7 @@ func (w *jsonWriter) value(v any) error {
 	return nil
 }
 
-// args adds the struct args as an object by parameter name.
+// args appends the struct args as an object by parameter name.
 func (w *jsonWriter) args(args any) error {
 	v, err := argsValue(args)
 	if err != nil {
@@ -49,7 +49,7 @@ func (w *jsonWriter) args(args any) error {
 	}
 	for i := range sig.params {
 		p := &sig.params[i]
-		// A valid name has nothing in it that JSON escapes.
+		// A valid name has no characters that JSON escapes.
 		w.buf = append(append(append(w.buf, separator(i)...), p.name...), '"', ':')
 		if err := w.value(p.in(v).Addr().Interface()); err != nil {
 			return atName(err, p.name)
@@ -62,7 +62,7 @@ func (w *jsonWriter) args(args any) error {
 	return nil
 }
 
-// separator is what precedes the name of the i-th parameter.
+// separator returns the text before the name of parameter i.
 func separator(i int) string {
 	if i == 0 {
 		return `{"`
@@ -70,7 +70,7 @@ func separator(i int) string {
 	return `,"`
 }
 
-// arguments adds an array, or an object with the keys in order.
+// arguments appends an array, or an object with sorted keys.
 func (w *jsonWriter) arguments(a Arguments) error {
 	if len(a.Named) == 0 {
 		return w.positional(a.Positional)

@@ -10,9 +10,8 @@ import (
 	"strconv"
 )
 
-// jsonOne returns data without the space around its value, after checking that
-// this is one valid value which is not nested too deeply. The other functions of
-// this file rely on that.
+// jsonOne returns data without the whitespace around its value. It checks that data is one valid value
+// that is not nested too deeply. The other functions of this file rely on that.
 func jsonOne(data []byte) ([]byte, error) {
 	if !json.Valid(data) {
 		return nil, jsonInvalid(data)
@@ -20,7 +19,7 @@ func jsonOne(data []byte) ([]byte, error) {
 	return bytes.TrimSpace(data), jsonDepth(data)
 }
 
-// jsonInvalid returns what is wrong with data, which is not valid.
+// jsonInvalid returns the error for data that is not valid JSON.
 func jsonInvalid(data []byte) error {
 	var first json.RawMessage
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -56,7 +55,7 @@ func jsonDepth(raw []byte) error {
 	return nil
 }
 
-// jsonKind returns what raw is, as encoding/json calls it.
+// jsonKind returns the kind of the value raw, by its name in errors of encoding/json.
 func jsonKind(raw []byte) string {
 	switch raw[0] {
 	case '"':
@@ -75,15 +74,15 @@ func jsonKind(raw []byte) string {
 
 // jsonChild is a value in an array or object.
 type jsonChild struct {
-	key []byte // in its quotes; nil in an array
-	raw []byte
-	at  int // where raw begins in the array or object
+	key []byte // with its quotes; nil in an array
+	raw []byte // the value
+	at  int    // the index of raw in the array or object
 }
 
-// name returns the key as the string that it stands for.
+// name returns the decoded key.
 func (c jsonChild) name() string { return string(jsonText(c.key)) }
 
-// jsonChildren returns the values in raw, which is an array or object.
+// jsonChildren returns the values in raw, which must be an array or object.
 func jsonChildren(raw []byte) iter.Seq[jsonChild] {
 	return func(yield func(jsonChild) bool) {
 		for i := 1; ; {
@@ -106,7 +105,7 @@ func jsonChildren(raw []byte) iter.Seq[jsonChild] {
 	}
 }
 
-// jsonSpace returns where the space at raw[i:] ends.
+// jsonSpace returns the index of the first byte in raw[i:] that is not whitespace.
 func jsonSpace(raw []byte, i int) int {
 	for raw[i] == ' ' || raw[i] == '\t' || raw[i] == '\n' || raw[i] == '\r' {
 		i++
@@ -114,7 +113,7 @@ func jsonSpace(raw []byte, i int) int {
 	return i
 }
 
-// jsonEnd returns where the value that begins at raw[i] ends.
+// jsonEnd returns the end of the value that begins at raw[i].
 func jsonEnd(raw []byte, i int) int {
 	switch raw[i] {
 	case '"':
@@ -144,9 +143,9 @@ func jsonEnd(raw []byte, i int) int {
 	return i
 }
 
-// jsonPath returns the path to the value in raw that encoding/json has read just
-// before the offset, when it decoded raw into a t. It names fields, and numbers the entries
-// of maps, whose keys are values.
+// jsonPath returns the path to the value in raw that encoding/json has read just before offset, when it
+// decoded raw into a value of type t. The path has the names of fields, and the positions of map entries,
+// since keys are values.
 func jsonPath(raw []byte, offset int, t reflect.Type) string {
 	path := ""
 	for {
@@ -172,7 +171,7 @@ func jsonPath(raw []byte, offset int, t reflect.Type) string {
 	}
 }
 
-// jsonElem returns the type of the elements of t, nil if there is none or it is not known.
+// jsonElem returns the type of the elements of t. It is nil if t has none or is nil.
 func jsonElem(t reflect.Type) reflect.Type {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -183,8 +182,8 @@ func jsonElem(t reflect.Type) reflect.Type {
 	return t.Elem()
 }
 
-// jsonFieldOf returns the field of t that encoding/json takes for the name, nil if t is no
-// struct or has none.
+// jsonFieldOf returns the field of t that encoding/json decodes the name into. It is nil if t is not a
+// struct or has no such field.
 func jsonFieldOf(t reflect.Type, name string) *field {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -195,9 +194,9 @@ func jsonFieldOf(t reflect.Type, name string) *field {
 	return jsonFieldsOf(t).find(name)
 }
 
-// jsonChildAt returns the value in raw, with its index, that holds the offset.
+// jsonChildAt returns the value in raw that contains the offset, with its index.
 func jsonChildAt(raw []byte, offset int) (found jsonChild, i int, ok bool) {
-	// The offset 1 is just after the bracket: raw as a whole is meant.
+	// The offset 1 is just after the opening bracket, so the error is about raw as a whole.
 	if offset <= 1 || raw[0] != '{' && raw[0] != '[' {
 		return found, 0, false
 	}

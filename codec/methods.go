@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/stack"
 )
 
-// ownMethod is a pair of methods by which a type encodes and decodes itself.
+// ownMethod is a pair of methods with which a type encodes and decodes itself.
 type ownMethod uint8
 
 const (
@@ -23,7 +23,7 @@ const (
 	ownText
 )
 
-// ownPairs are the pairs in the order in which they are looked for.
+// ownPairs are the pairs in the order in which ownMethods looks for them.
 var ownPairs = [...]struct {
 	method             ownMethod
 	encIface, decIface reflect.Type
@@ -35,22 +35,21 @@ var ownPairs = [...]struct {
 	{ownText, reflect.TypeFor[encoding.TextMarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](), "MarshalText", "UnmarshalText"},
 }
 
-// encoder returns the name of the method that encodes.
+// encoder returns the name of the method of the pair that encodes.
 func (m ownMethod) encoder() string { return ownPairs[m-1].encName }
 
-// decoder returns the name of the method that decodes.
+// decoder returns the name of the method of the pair that decodes.
 func (m ownMethod) decoder() string { return ownPairs[m-1].decName }
 
-// ownMethods returns by which methods of its own a type is encoded and decoded:
-// the first pair it has; else the halves that it has, of which the encoding one
-// may be of another pair than the decoding one.
+// ownMethods returns the methods with which a type encodes and decodes itself: the first complete pair,
+// or else the single methods that it has. In that case they may be of different pairs.
 func ownMethods(t reflect.Type) (enc, dec ownMethod) {
-	// A pointer is followed first, and what is in an interface has a plan of its
-	// own. Time has binary methods, but a format of its own in msgpack.
+	// A pointer is followed first, and the value in an interface has a plan of its own. A
+	// time.Time has binary methods, but msgpack has a format for times.
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface || t == timeType {
 		return ownNone, ownNone
 	}
-	pt := reflect.PointerTo(t) // has the methods of t, too
+	pt := reflect.PointerTo(t) // its method set includes the methods of t
 	for _, pair := range ownPairs {
 		e, d := pt.Implements(pair.encIface), pt.Implements(pair.decIface)
 		if e && d {
@@ -66,7 +65,7 @@ func ownMethods(t reflect.Type) (enc, dec ownMethod) {
 	return enc, dec
 }
 
-// call calls a method of the user's, and says which in its error.
+// call calls a method of the user's type. Its error names the method and the type.
 func call(method string, t reflect.Type, f func() error) error {
 	return guard(method, t, func() error {
 		if err := f(); err != nil {
@@ -76,30 +75,30 @@ func call(method string, t reflect.Type, f func() error) error {
 	})
 }
 
-// callDecoder is call for a method that decodes: its error does not show the value.
+// callDecoder is call for a method that decodes: the error does not show the decoded value.
 func callDecoder(method string, t reflect.Type, f func() error) error {
 	return guardDecoder(method, t, func() error {
 		err := f()
 		if err == nil {
 			return nil
 		}
-		if own, ok := err.(*reason); ok { //nolint:errorlint // one of this package, and not of the method
+		if own, ok := err.(*reason); ok { //nolint:errorlint // errors of this package show no values
 			return fmt.Errorf("%s of %s: %w", method, t, own)
 		}
 		return &refusal{fmt.Sprintf("%s of %s", method, t), err}
 	})
 }
 
-// guardDecoder is guard for what decodes.
+// guardDecoder is guard for functions that decode: a PanicError does not show the value of the panic.
 func guardDecoder(doing string, t reflect.Type, f func() error) error {
 	err := guard(doing, t, f)
-	if p, ok := err.(*PanicError); ok { //nolint:errorlint // that of guard
+	if p, ok := err.(*PanicError); ok { //nolint:errorlint // the error of guard itself
 		p.hidden = true
 	}
 	return err
 }
 
-// guard calls f, which runs methods of the user's. A panic in it is its error.
+// guard calls f, which runs methods of the user's types. It returns a panic in f as an error.
 func guard(doing string, t reflect.Type, f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -109,7 +108,7 @@ func guard(doing string, t reflect.Type, f func() error) (err error) {
 	return f()
 }
 
-// receiver returns a pointer to v, or to a copy of it if v has no address.
+// receiver returns a pointer to v, or to a copy of v if it is not addressable.
 func receiver(v reflect.Value) any {
 	if v.CanAddr() {
 		return v.Addr().Interface()
@@ -119,7 +118,7 @@ func receiver(v reflect.Value) any {
 	return p.Interface()
 }
 
-// marshalText returns the text of v, whose type has the method.
+// marshalText returns the text of v, whose type has the method MarshalText.
 func marshalText(v reflect.Value) (text []byte, err error) {
 	err = call("MarshalText", v.Type(), func() (err error) {
 		text, err = receiver(v).(encoding.TextMarshaler).MarshalText()
@@ -128,7 +127,7 @@ func marshalText(v reflect.Value) (text []byte, err error) {
 	return text, err
 }
 
-// unmarshalText sets v, which has an address, from the text.
+// unmarshalText sets v, which must be addressable, from the text.
 func unmarshalText(v reflect.Value, text []byte) error {
 	m, ok := v.Addr().Interface().(encoding.TextUnmarshaler)
 	if !ok {
@@ -137,14 +136,14 @@ func unmarshalText(v reflect.Value, text []byte) error {
 	return callDecoder("UnmarshalText", v.Type(), func() error { return m.UnmarshalText(text) })
 }
 
-// halfPair is the error for decoding a type that only encodes itself.
+// halfPair returns the error for decoding a type that has only the method to encode.
 func halfPair(t reflect.Type, enc ownMethod) error {
 	return because(ErrUnsupported, "cannot decode %s, which has %s but not %s", t, enc.encoder(), enc.decoder())
 }
 
 // appendMethods appends v as its own methods encode it.
 func (p *plan) appendMethods(dst []byte, v reflect.Value, depth int) ([]byte, error) {
-	// As in the msgpack library, a nil slice or map is nil, and not asked.
+	// As in the msgpack library, a nil slice or map is nil, and its methods are not called.
 	if k := v.Kind(); (k == reflect.Slice || k == reflect.Map || k == reflect.Func || k == reflect.Chan) && v.IsNil() {
 		return append(dst, msgp.Nil), nil
 	}
@@ -174,7 +173,7 @@ func (p *plan) appendMethods(dst []byte, v reflect.Value, depth int) ([]byte, er
 	case p.encMethods == ownBinary:
 		return appendBytes(dst, data)
 	}
-	// A method that writes too little or too much would shift all that follows.
+	// A method that writes too little or too much would shift all values after it.
 	if rest, err := msgp.Skip(data, depth); err != nil || len(rest) > 0 {
 		return dst, because(ErrSyntax, "%s of %s did not write one msgpack value", method, p.typ)
 	}
@@ -191,7 +190,7 @@ func encodeCustom(m msgpack.CustomEncoder) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// takeMethods decodes the first value of in into v by its own methods.
+// takeMethods decodes the first value of in into v with the type's own methods.
 func (p *plan) takeMethods(in []byte, v reflect.Value, depth int) (rest []byte, err error) {
 	v.SetZero()
 	if k := v.Kind(); (k == reflect.Slice || k == reflect.Map || k == reflect.Func || k == reflect.Chan) && msgp.IsNil(in) {
@@ -211,8 +210,8 @@ func (p *plan) takeMethods(in []byte, v reflect.Value, depth int) (rest []byte, 
 			return v.Addr().Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(data)
 		})
 	}
-	// The value is checked as a whole before the method, or the library under it,
-	// believes the lengths in it.
+	// The whole value is checked first: the method, or the library that it uses, may trust the
+	// lengths in it.
 	if rest, err = msgp.Skip(in, depth); err != nil {
 		return nil, err
 	}

@@ -4,18 +4,17 @@ import "reflect"
 
 const msgpackName = "msgpack"
 
-// msgpackCodec is the codec that Msgpack returns.
+// msgpackCodec is the type of the codec that Msgpack returns.
 type msgpackCodec struct{}
 
-// Msgpack returns the default codec, named "msgpack": compact and fast, readable
-// from every language, and the one that keeps integers, floats, binary data and
-// times apart.
+// Msgpack returns the default codec, named "msgpack". It is compact and fast, and libraries for it exist
+// in most languages. Unlike JSON, it distinguishes integers, floats, binary data and times.
 //
-// Integers are written in their shortest form and read from any, and from floats
-// without a fraction. Floats are written as float32 or float64 by their type.
-// Strings and bytes are not taken for each other. A time.Time keeps its instant
-// and comes back in UTC. The keys of maps are strings, integers or
-// encoding.TextMarshalers; in a map[any]any also booleans, floats, times and nil.
+// Integers are written in their shortest form. They are decoded from any form, and from floats without a
+// fraction. Floats are written as float32 or float64, by their type. Strings and bytes are not decoded
+// into each other. A time.Time keeps its instant and is decoded in UTC. The keys of maps are strings,
+// integers or encoding.TextMarshalers; a map[any]any can also have booleans, floats, times and nil as
+// keys.
 func Msgpack() Codec { return msgpackCodec{} }
 
 func (msgpackCodec) Name() string { return msgpackName }
@@ -78,7 +77,7 @@ func (msgpackCodec) DecodeArgs(data []byte, args any) error {
 	return end(rest, err)
 }
 
-// end returns the error of decoding, or that there is a rest.
+// end returns the error of decoding, or else an error if there are bytes after the value.
 func end(rest []byte, err error) error {
 	if err == nil && len(rest) > 0 {
 		err = because(ErrTrailing, "%d bytes after the value", len(rest))
@@ -86,7 +85,7 @@ func end(rest []byte, err error) error {
 	return finish(msgpackName, err)
 }
 
-// appendArgs adds the struct args as a map by parameter name.
+// appendArgs appends the struct args as a map by parameter name.
 func appendArgs(dst []byte, args any) ([]byte, error) {
 	v, err := argsValue(args)
 	if err != nil {
@@ -120,7 +119,7 @@ func appendArguments(dst []byte, a Arguments) ([]byte, error) {
 	}
 	dst, err := appendMapHead(dst, n)
 	if err == nil && len(a.Positional) > 0 {
-		// The empty key is in its place here: it sorts first.
+		// The empty key sorts first, so the keys stay in order.
 		dst, _ = appendString(dst, "")
 		dst, err = appendAnySlice(dst, a.Positional, 1)
 	}
@@ -130,12 +129,12 @@ func appendArguments(dst []byte, a Arguments) ([]byte, error) {
 	return appendNamed(dst, a.Named, 0)
 }
 
-// argsPlan is how Msgpack handles a struct of arguments.
+// argsPlan is the plan with which Msgpack encodes and decodes a struct of arguments.
 type argsPlan struct {
 	*signature
-	head  []byte   // of the map
-	names [][]byte // the encoded names
-	plans []*plan
+	head  []byte   // the encoded head of the map
+	names [][]byte // the encoded names of the parameters
+	plans []*plan  // the plans of the parameters
 }
 
 // argsPlanOf returns the plan of a struct type of arguments.
@@ -148,9 +147,9 @@ func argsPlanOf(t reflect.Type) (*argsPlan, error) {
 		return nil, err
 	}
 	p := &argsPlan{signature: sig}
-	p.head, _ = appendMapHead(nil, len(sig.params)) // neither that many parameters
+	p.head, _ = appendMapHead(nil, len(sig.params)) // can't fail: the number of fields is small
 	for _, param := range sig.params {
-		name, _ := appendString(nil, param.name) // nor so long a name can be compiled
+	name, _ := appendString(nil, param.name) // can't fail: names in Go source are short
 		p.names = append(p.names, name)
 		p.plans = append(p.plans, planOf(param.typ))
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// takeAny decodes the first value of in by the rule for the type any.
+// takeAny decodes the first value of in as for the type any.
 func takeAny(in []byte, depth int) (v any, rest []byte, err error) {
 	if len(in) == 0 {
 		return nil, nil, ErrTruncated
@@ -37,7 +37,7 @@ func takeAny(in []byte, depth int) (v any, rest []byte, err error) {
 	return nil, nil, msgp.ErrNever
 }
 
-// value returns the number in the type that it has in an any.
+// value returns the number in the type that an any gets.
 func (n number) value() any {
 	switch n.kind {
 	case numInt:
@@ -56,8 +56,8 @@ func takeAnyTime(in []byte) (any, []byte, error) {
 	return t, rest, nil
 }
 
-// anyAhead is how many elements of an array or map of any are allocated before
-// they have been seen; see maxAhead.
+// anyAhead is how many elements of an array or map of any are allocated before they have been decoded; see
+// maxAhead.
 const anyAhead = 64
 
 func takeAnySlice(in []byte, depth int) (any, []byte, error) {
@@ -85,7 +85,7 @@ func takeAnyElems(in []byte, n, depth int) (s []any, rest []byte, err error) {
 	return s, in, nil
 }
 
-// takeAnyMapInto decodes into v, which is a map[string]any.
+// takeAnyMapInto decodes into v, a map[string]any.
 func takeAnyMapInto(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	if msgp.IsNil(in) {
 		v.SetZero()
@@ -112,8 +112,7 @@ func takeAnyMapInto(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	return rest, nil
 }
 
-// takeAnyMap returns a map[string]any, unless there is a key of another type:
-// then it is a map[any]any.
+// takeAnyMap returns a map[string]any, or a map[any]any if a key is not a string.
 func takeAnyMap(in []byte, depth int) (any, []byte, error) {
 	n, rest, err := msgp.TakeMapHead(in)
 	switch {
@@ -151,8 +150,8 @@ func takeAnyMap(in []byte, depth int) (any, []byte, error) {
 	return named, rest, nil
 }
 
-// takeAnyKey returns the key of a map whose type does not say what the keys are.
-// It can be everything that Go can compare, except NaN, which equals no key.
+// takeAnyKey decodes a key of a map with keys of any type. Every comparable value is allowed, except NaN,
+// which does not equal itself.
 func takeAnyKey(in []byte) (key any, rest []byte, err error) {
 	if len(in) == 0 {
 		return nil, nil, ErrTruncated

@@ -8,10 +8,10 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// extTime is the type of the extension that is a timestamp: -1.
+// extTime is the type of the msgpack extension for timestamps, -1.
 const extTime byte = 0xff
 
-// The append functions of values that have a length fail if msgpack has none for it.
+// The append functions for values with a length fail if the length is over the limit of msgpack.
 
 func appendString(dst []byte, s string) ([]byte, error) {
 	if err := checkLen(len(s)); err != nil {
@@ -55,8 +55,8 @@ func checkLen(n int) error {
 	return nil
 }
 
-// appendTime adds a timestamp: 32 bits of seconds, 64 bits of seconds and
-// nanoseconds, or 96 bits for a time before 1970 or after 2514.
+// appendTime appends a timestamp: 32 bits of seconds, 64 bits of seconds and nanoseconds, or 96 bits for a
+// time before 1970 or after 2514.
 func appendTime(dst []byte, t time.Time) []byte {
 	seconds, nanoseconds := t.Unix(), uint64(t.Nanosecond())
 	if uint64(seconds)>>34 != 0 {

@@ -77,7 +77,7 @@ func (p *argsPlan) takeNamed(b *binding, in []byte, v reflect.Value) ([]byte, er
 	return rest, nil
 }
 
-// takeUnnamed decodes the positional arguments that are in a map.
+// takeUnnamed decodes the array of positional arguments in a map.
 func (p *argsPlan) takeUnnamed(b *binding, in []byte, v reflect.Value) ([]byte, error) {
 	if f := formOf(in); f != msgp.FamArray {
 		return nil, notPositional(in, f)
@@ -86,7 +86,7 @@ func (p *argsPlan) takeUnnamed(b *binding, in []byte, v reflect.Value) ([]byte, 
 	return rest, err
 }
 
-// notPositional is the error for something else under the empty key.
+// notPositional returns the error for a value under the empty key that is not an array.
 func notPositional(in []byte, f msgp.Family) error {
 	if len(in) == 0 {
 		return ErrTruncated
@@ -94,7 +94,7 @@ func notPositional(in []byte, f msgp.Family) error {
 	return because(ErrType, "found %s under the empty key, want the array of the positional arguments", f)
 }
 
-// takePositional decodes an array of arguments, and returns how many there were.
+// takePositional decodes an array of arguments, and returns their number.
 func (p *argsPlan) takePositional(b *binding, in []byte, v reflect.Value, depth int) (rest []byte, n int, err error) {
 	n, rest, err = msgp.TakeArrayHead(in)
 	if err != nil {
@@ -183,8 +183,8 @@ func takeNamedAny(in []byte, a *Arguments, name string) (rest []byte, err error)
 	return rest, err
 }
 
-// takeUntyped decodes an array of values. An empty one is nil, so that no
-// arguments are the zero value.
+// takeUntyped decodes an array of values. An empty array becomes nil, so that a call without arguments
+// decodes to the zero value.
 func takeUntyped(in []byte, depth int) (s []any, rest []byte, err error) {
 	n, rest, err := msgp.TakeArrayHead(in)
 	if err != nil || n == 0 {

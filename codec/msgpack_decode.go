@@ -9,12 +9,12 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// take decodes the first value of in into v, which is of the plan's type, has an
-// address, and is inside depth arrays and maps. Whatever v held is replaced.
+// take decodes the first value of in into v, which has the plan's type and is addressable. It replaces the
+// value of v. Depth is the number of arrays and maps around the value.
 func (p *plan) take(in []byte, v reflect.Value, depth int) (rest []byte, err error) {
 	switch p.dec {
 	case opInt:
-		if len(in) > 0 && in[0] < msgp.FixMap { // by far the most common
+		if len(in) > 0 && in[0] < msgp.FixMap { // a small positive integer, by far the most common
 			v.SetInt(int64(in[0]))
 			return in[1:], nil
 		}
@@ -68,7 +68,7 @@ func (p *plan) take(in []byte, v reflect.Value, depth int) (rest []byte, err err
 	return rest, err
 }
 
-// explain says what is wrong with the type of the first value of in.
+// explain adds the types found and wanted to a mismatch at the first value of in.
 func (p *plan) explain(err error, in []byte) error {
 	switch {
 	case err != msgp.ErrMismatch:
@@ -105,8 +105,8 @@ func (p *plan) takeUint(in []byte, v reflect.Value) ([]byte, error) {
 	return rest, nil
 }
 
-// takeFloat rounds a float64 for a float32, as a conversion does, but takes an
-// integer only if it is exact: who counts does not expect rounding.
+// takeFloat rounds a float64 for a float32, as a conversion does. It accepts an integer only if the float
+// represents it exactly.
 func (p *plan) takeFloat(in []byte, v reflect.Value) ([]byte, error) {
 	n, rest, err := takeNumber(in)
 	if err != nil {
@@ -217,9 +217,9 @@ func (p *plan) takeSlice(in []byte, v reflect.Value, depth int) ([]byte, error) 
 	return p.takeElems(rest, n, v, depth)
 }
 
-// maxAhead is how many bytes are allocated for elements that have not been seen
-// yet. An element may be one byte in the input and many in memory, and each of
-// the arrays inside each other may claim all the bytes that remain.
+// maxAhead is how many bytes are allocated for elements before they are decoded. A declared length can't
+// be trusted: an element may be one byte in the input and many in memory, and each of several nested
+// arrays may declare all the remaining bytes as its elements.
 const maxAhead = 4 << 10
 
 // takeElems decodes the next n values into the slice v.
@@ -260,7 +260,7 @@ func (p *plan) takeStruct(in []byte, v reflect.Value, depth int) ([]byte, error)
 		if name, rest, err = takeName(rest); err != nil {
 			return nil, err
 		}
-		// Senders mostly write the fields in the order in which they are here.
+		// Most senders write the fields in the order of this struct.
 		i, ok := next, next < len(p.fields) && p.fields[next].name == string(name)
 		if !ok {
 			i, ok = p.byName[string(name)]
@@ -284,7 +284,7 @@ func (p *plan) takeStruct(in []byte, v reflect.Value, depth int) ([]byte, error)
 	return rest, nil
 }
 
-// takeName returns a key that must be a string.
+// takeName decodes a key that must be a string.
 func takeName(in []byte) (name, rest []byte, err error) {
 	if name, rest, err = msgp.TakeString(in); err == msgp.ErrMismatch {
 		err = because(ErrType, "found %s, want a name", msgp.FamilyOf(in[0]))

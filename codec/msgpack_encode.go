@@ -7,7 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// append adds v, which is of the plan's type, and inside depth arrays and maps.
+// append appends v, which has the plan's type. Depth is the number of arrays and maps around it.
 func (p *plan) append(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	switch p.enc {
 	case opBool:
@@ -52,7 +52,7 @@ func (p *plan) append(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	return dst, p.err
 }
 
-// appendAny adds a value of whatever type.
+// appendAny appends a value of any type.
 func appendAny(dst []byte, v any, depth int) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
@@ -78,9 +78,8 @@ func appendAny(dst []byte, v any, depth int) ([]byte, error) {
 	return planOf(reflect.TypeOf(v)).append(dst, reflect.ValueOf(v), depth)
 }
 
-// appendIndirect adds what is behind a pointer or in an interface, and behind
-// that. The steps are counted since they can lead in a circle without ever
-// passing an array or a map.
+// appendIndirect appends the value behind a pointer or in an interface, over several steps if need be. The
+// steps are limited, since pointers can form a cycle without an array or a map in it.
 func (p *plan) appendIndirect(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	for range maxDepth {
 		switch {
@@ -112,7 +111,7 @@ func appendByteArray(dst []byte, v reflect.Value) ([]byte, error) {
 	return dst, nil
 }
 
-// appendElems adds the array or slice v.
+// appendElems appends the array or slice v.
 func (p *plan) appendElems(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	if depth >= maxDepth {
 		return dst, ErrTooDeep
@@ -146,12 +145,12 @@ func appendAnySlice(dst []byte, s []any, depth int) ([]byte, error) {
 	return dst, nil
 }
 
-// appendStruct adds the fields of v by name.
+// appendStruct appends the fields of v by name.
 func (p *plan) appendStruct(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	if depth >= maxDepth {
 		return dst, ErrTooDeep
 	}
-	// The head needs the number of fields, before any of them is encoded.
+	// The head has the number of fields, so absent ones are counted first.
 	n := len(p.fields)
 	var absent []bool
 	if !p.always {
@@ -183,7 +182,7 @@ func (p *plan) appendStruct(dst []byte, v reflect.Value, depth int) ([]byte, err
 	return dst, nil
 }
 
-// absent reports whether the field is left out of the encoded struct v.
+// absent reports whether omitempty or omitzero leaves the field out of the encoded struct v.
 func (f *planField) absent(v reflect.Value) (bool, error) {
 	v, ok := f.in(v)
 	if !ok || f.omitEmpty && isEmpty(v) {
@@ -204,7 +203,7 @@ func (f *planField) absent(v reflect.Value) (bool, error) {
 	return zero, err
 }
 
-// isEmpty is what omitempty asks, as in encoding/json.
+// isEmpty reports whether omitempty leaves v out, as in encoding/json.
 func isEmpty(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Array, reflect.Map, reflect.Slice, reflect.String:

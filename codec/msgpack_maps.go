@@ -10,9 +10,9 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// appendMap adds the map v with its keys in order: strings by their bytes, and
-// other keys by those of their encoding. The entries are encoded as they come,
-// and sorted where they are.
+// appendMap appends the map v with its keys in order: strings by their bytes, and other keys by the bytes
+// of their encoding. It appends the entries in the order of the iteration, and then sorts the encoded
+// entries in dst.
 func (p *plan) appendMap(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	if v.IsNil() {
 		return append(dst, msgp.Nil), nil
@@ -45,11 +45,11 @@ func (p *plan) appendMap(dst []byte, v reflect.Value, depth int) ([]byte, error)
 	return sortEntries(dst, start, entries)
 }
 
-// entry is where an encoded entry of a map is: start to value is the key.
+// entry is the range of an encoded entry of a map. The key is from start to value.
 type entry struct{ start, value, end int }
 
-// sortEntries sorts the entries that are in dst from start on. Two equal keys,
-// which different values of the Go type may well give, are an error.
+// sortEntries sorts the entries in dst, which begin at start. Equal keys are an error: different values of
+// a Go type can have the same encoding.
 func sortEntries(dst []byte, start int, entries []entry) ([]byte, error) {
 	slices.SortFunc(entries, func(a, b entry) int {
 		return compareKeys(dst[a.start:a.value], dst[b.start:b.value])
@@ -67,8 +67,8 @@ func sortEntries(dst []byte, start int, entries []entry) ([]byte, error) {
 	return append(dst[:start], sorted...), nil
 }
 
-// compareKeys compares two encoded keys: strings as the strings that they are,
-// so that the order is the same as in JSON.
+// compareKeys compares two encoded keys. It compares strings by their contents, so that the order is the
+// same as in JSON.
 func compareKeys(a, b []byte) int {
 	if s, _, err := msgp.TakeString(a); err == nil {
 		if t, _, err := msgp.TakeString(b); err == nil {
@@ -78,7 +78,7 @@ func compareKeys(a, b []byte) int {
 	return bytes.Compare(a, b)
 }
 
-// appendKey adds the key v of a map.
+// appendKey appends the key v of a map.
 func (p *plan) appendKey(dst []byte, v reflect.Value) ([]byte, error) {
 	switch p.key {
 	case keyString:
@@ -99,14 +99,14 @@ func (p *plan) appendKey(dst []byte, v reflect.Value) ([]byte, error) {
 	return dst, p.err
 }
 
-// appendAnyKey adds a key that was in an interface. Besides what can be the key
-// of a map by its type, that is all that the decoder puts into map[any]any.
+// appendAnyKey appends a key from an interface. It accepts all types that can be the key of a typed map, and
+// all values that the decoder can put into a map[any]any.
 func appendAnyKey(dst []byte, v reflect.Value) ([]byte, error) {
 	if !v.IsValid() {
 		return append(dst, msgp.Nil), nil
 	}
 	switch p := planOf(v.Type()); {
-	case p.enc == opTime || p.enc == opBool: // a time has a text, too, but is decoded as a time
+	case p.enc == opTime || p.enc == opBool: // a time also has a text, but is decoded as a time
 		return p.append(dst, v, 0)
 	case p.key != keyNone:
 		return p.appendKey(dst, v)
@@ -118,7 +118,7 @@ func appendAnyKey(dst []byte, v reflect.Value) ([]byte, error) {
 	return dst, because(ErrUnsupported, "%s cannot be the key of a map", v.Type())
 }
 
-// showKey returns the key v of a map for a path.
+// showKey returns the key v of a map as a segment of a path.
 func showKey(v reflect.Value) string {
 	switch {
 	case v.Kind() == reflect.Interface && !v.IsNil():
@@ -133,7 +133,7 @@ func showKey(v reflect.Value) string {
 	return v.Type().String()
 }
 
-// appendAnyMap is appendMap for the most common type.
+// appendAnyMap is appendMap for map[string]any, the most common type.
 func appendAnyMap(dst []byte, m map[string]any, depth int) ([]byte, error) {
 	if m == nil {
 		return append(dst, msgp.Nil), nil
@@ -148,7 +148,7 @@ func appendAnyMap(dst []byte, m map[string]any, depth int) ([]byte, error) {
 	return appendNamed(dst, m, depth)
 }
 
-// appendNamed adds the entries of m, sorted, without a head.
+// appendNamed appends the entries of m in the order of their keys, without a head.
 func appendNamed(dst []byte, m map[string]any, depth int) ([]byte, error) {
 	var err error
 	for _, k := range slices.Sorted(maps.Keys(m)) {

@@ -7,10 +7,10 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// number is a number in the input: a signed or unsigned integer or a float.
+// number is a decoded number: a signed or unsigned integer or a float.
 type number struct {
 	kind numberKind
-	bits uint64 // of the int64, the uint64 or the float64
+	bits uint64 // the bits of the int64, the uint64 or the float64
 }
 
 type numberKind uint8
@@ -21,7 +21,7 @@ const (
 	numFloat
 )
 
-// int returns the number as an int64, and false if it is none.
+// int returns the number as an int64, and false if an int64 can't hold it.
 func (n number) int() (int64, bool) {
 	switch n.kind {
 	case numInt:
@@ -35,7 +35,7 @@ func (n number) int() (int64, bool) {
 	return 0, false
 }
 
-// uint returns the number as a uint64, and false if it is none.
+// uint returns the number as a uint64, and false if a uint64 can't hold it.
 func (n number) uint() (uint64, bool) {
 	switch n.kind {
 	case numInt:
@@ -60,7 +60,7 @@ func (n number) float() float64 {
 	return math.Float64frombits(n.bits)
 }
 
-// exactly reports whether f is the number, which a float is anyway.
+// exactly reports whether f equals the number. A float always does, since it was rounded on purpose.
 func (n number) exactly(f float64) bool {
 	back := number{numFloat, math.Float64bits(f)}
 	switch n.kind {

@@ -7,8 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// takeTime returns a timestamp in UTC, so that it does not depend on where it is
-// decoded.
+// takeTime decodes a timestamp. The time is in UTC, so it does not depend on the receiver's time zone.
 func takeTime(in []byte) (t time.Time, rest []byte, err error) {
 	kind, body, rest, err := msgp.TakeExt(in)
 	if err != nil {

@@ -12,11 +12,10 @@ type param struct {
 	typ      reflect.Type
 	index    []int
 	optional bool
-	def      reflect.Value // what an optional one is if it is missing; the zero Value is the type's zero value
+	def      reflect.Value // the value of an optional parameter that is missing; if not valid, the type's zero value
 }
 
-// in returns the field of that parameter in the struct v. Its path never leads
-// through a pointer.
+// in returns the field of the parameter in the struct v. The path to it never leads through a pointer.
 func (p *param) in(v reflect.Value) reflect.Value {
 	if len(p.index) == 1 {
 		return v.Field(p.index[0])
@@ -24,14 +23,14 @@ func (p *param) in(v reflect.Value) reflect.Value {
 	return v.FieldByIndex(p.index)
 }
 
-// signature is what both codecs know of a struct type of arguments.
+// signature describes a struct type of arguments, for both codecs.
 type signature struct {
 	params   []param
 	byName   map[string]int
-	atLeast  int  // how many positional arguments there must be
-	variadic bool // the last parameter takes all further ones
+	atLeast  int  // the least number of positional arguments
+	variadic bool // the last parameter takes all further arguments
 
-	// If the struct cannot be one of arguments: why, and the field.
+	// If the struct can't be used as arguments: the reason, and the field.
 	err   error
 	field string
 }
@@ -62,8 +61,8 @@ func newSignature(t reflect.Type) *signature {
 	return s
 }
 
-// addFields adds the parameters in the struct type t, which is reached by outer
-// from the struct of arguments, until one is wrong.
+// addFields adds the parameters in the struct type t, until it finds an error. Outer is the path to t in the
+// struct of arguments.
 func (s *signature) addFields(t reflect.Type, outer []int) {
 	for i := 0; i < t.NumField() && s.err == nil; i++ {
 		f := t.Field(i)
@@ -97,7 +96,7 @@ func (s *signature) add(f reflect.StructField, index []int, tag string) {
 				return
 			}
 			p.optional = true
-			break // the text may have commas in it
+			break // the text may contain commas
 		}
 		var option string
 		option, options, hasOptions = strings.Cut(options, ",")
@@ -119,15 +118,15 @@ func (s *signature) add(f reflect.StructField, index []int, tag string) {
 	case s.variadic:
 		s.err = because(ErrUnsupported, "a parameter follows the variadic one, which must be the last")
 	case variadic && f.Type.Kind() != reflect.Slice:
-		s.err = because(ErrUnsupported, "a variadic parameter must be a slice, and %s is none", f.Type)
+		s.err = because(ErrUnsupported, "a variadic parameter must be a slice, not %s", f.Type)
 	}
 	s.variadic = variadic
 	s.byName[name] = len(s.params)
 	s.params = append(s.params, p)
 }
 
-// isPlainStruct reports whether t is a struct that is encoded by its fields,
-// which can therefore be inlined where it is embedded.
+// isPlainStruct reports whether t is a struct that is encoded by its fields. Such a struct is inlined if it is
+// embedded.
 func isPlainStruct(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct || t == timeType {
 		return false
@@ -136,7 +135,7 @@ func isPlainStruct(t reflect.Type) bool {
 	return enc == ownNone && dec == ownNone
 }
 
-// argumentsOf returns the Arguments that args is or points to, if so.
+// argumentsOf returns args if it is an Arguments or a pointer to one.
 func argumentsOf(args any) (Arguments, bool) {
 	switch a := args.(type) {
 	case Arguments:
@@ -149,10 +148,10 @@ func argumentsOf(args any) (Arguments, bool) {
 	return Arguments{}, false
 }
 
-// errNoName is the error for Arguments with the empty name.
-var errNoName = because(ErrUnsupported, "a named argument without a name; the empty key is for the positional ones")
+// errNoName is the error for Arguments with an empty name.
+var errNoName = because(ErrUnsupported, "a named argument without a name; the empty key is for the positional arguments")
 
-// argsValue returns the struct that args is or points to.
+// argsValue returns the struct args, or the struct that args points to.
 func argsValue(args any) (reflect.Value, error) {
 	v := reflect.ValueOf(args)
 	if v.Kind() == reflect.Pointer {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// op is what Msgpack does with a value.
+// op is the operation with which Msgpack encodes or decodes a value.
 type op uint8
 
 const (
-	opNone op = iota // plan.err says why
+	opNone op = iota // not possible; plan.err has the reason
 	opBool
 	opInt
 	opUint
@@ -23,15 +23,15 @@ const (
 	opSlice
 	opArray
 	opMap
-	opAnyMap // exactly map[string]any, which needs no reflection
+	opAnyMap // exactly map[string]any, which is encoded without reflection
 	opStruct
 	opPointer
 	opInterface
 	opTime
-	opMethods // by methods of its own
+	opMethods // by the type's own methods
 )
 
-// plan is how Msgpack handles one Go type, worked out once. Plans of recursive
+// plan holds how Msgpack encodes and decodes one Go type. It is made once for each type. Plans of recursive
 // types refer to each other in cycles.
 type plan struct {
 	typ      reflect.Type
@@ -39,7 +39,7 @@ type plan struct {
 	key      keyKind // how a value of the type is encoded as the key of a map
 	err      error   // the reason of opNone
 
-	elem   *plan // of a slice, array, pointer or map
+	elem   *plan // the element of a slice, array, pointer or map
 	mapKey *plan
 	fields []planField
 	byName map[string]int
@@ -53,7 +53,7 @@ type planField struct {
 	field
 	plan     *plan
 	head     []byte // the encoded name
-	embedded int    // size of the structs behind embedded pointers that lead to it
+	embedded int    // the size of the structs behind embedded pointers on the path to the field
 }
 
 var plans sync.Map // reflect.Type -> *plan, complete
@@ -65,8 +65,8 @@ func planOf(t reflect.Type) *plan {
 	}
 	b := builder{}
 	p := b.plan(t)
-	// Only now, when all are complete, may others see them. If somebody else has
-	// built the same ones at this moment, both sets work.
+	// Plans are published only now, when all of them are complete. If another goroutine has built
+	// the same plans meanwhile, both sets work.
 	for _, p := range b {
 		p.heavy = p.isHeavy(make(map[*plan]bool))
 	}
@@ -76,7 +76,7 @@ func planOf(t reflect.Type) *plan {
 	return p
 }
 
-// builder holds the plans of one planOf, some of which are not complete yet.
+// builder holds the plans that one call of planOf makes. Some are not complete yet.
 type builder map[reflect.Type]*plan
 
 func (b builder) plan(t reflect.Type) *plan {
@@ -118,7 +118,7 @@ var (
 	anyMapType = reflect.TypeFor[map[string]any]()
 )
 
-// byKind fills in p by the kind of its type, without regard to methods.
+// byKind fills in p by the kind of its type, regardless of its methods.
 func (b builder) byKind(p *plan) {
 	t := p.typ
 	o := kindOps[t.Kind()]
@@ -154,8 +154,8 @@ func (b builder) byKind(p *plan) {
 	}
 }
 
-// structPlan adds the fields of a struct. A struct that has fields, but none
-// that is seen from outside, would silently lose all it holds: that is opNone.
+// structPlan adds the fields of a struct. For a struct that has only unexported fields it returns opNone, since
+// all its data would be lost.
 func (b builder) structPlan(p *plan) op {
 	fields := structFields(p.typ, "msgpack", "json")
 	p.byName = make(map[string]int, len(fields))
@@ -168,7 +168,7 @@ func (b builder) structPlan(p *plan) op {
 		return opNone
 	}
 	for i, f := range fields {
-		head, _ := appendString(nil, f.name) // a name in the program's source is not too long
+		head, _ := appendString(nil, f.name) // can't fail: names in Go source are short
 		p.fields = append(p.fields, planField{field: f, plan: b.plan(f.typ), head: head, embedded: embeddedSize(p.typ, f.index)})
 		p.byName[f.name] = i
 		p.always = p.always && !f.omitEmpty && !f.omitZero && !throughPointer(p.typ, f.index)
@@ -176,7 +176,7 @@ func (b builder) structPlan(p *plan) op {
 	return opStruct
 }
 
-// throughPointer reports whether the way to a field leads through a pointer.
+// throughPointer reports whether the path to a field leads through an embedded pointer.
 func throughPointer(t reflect.Type, index []int) bool {
 	for _, i := range index[:len(index)-1] {
 		if t = t.Field(i).Type; t.Kind() == reflect.Pointer {
@@ -186,7 +186,7 @@ func throughPointer(t reflect.Type, index []int) bool {
 	return false
 }
 
-// onlyPointers reports whether t is a type like "type P *P".
+// onlyPointers reports whether t is a pointer type that never ends, like "type P *P".
 func onlyPointers(t reflect.Type) bool {
 	seen := make(map[reflect.Type]bool)
 	for ; t.Kind() == reflect.Pointer; t = t.Elem() {
@@ -198,7 +198,7 @@ func onlyPointers(t reflect.Type) bool {
 	return false
 }
 
-// keyKind is how values of a type are encoded as the keys of a map.
+// keyKind is how values of a type are encoded as keys of a map.
 type keyKind uint8
 
 const (
@@ -207,11 +207,10 @@ const (
 	keyInt
 	keyUint
 	keyText
-	keyAny // as the value in the interface is
+	keyAny // by the type of the value in the interface
 )
 
-// keyKindOf follows encoding/json: strings as they are, then MarshalText, then
-// integers.
+// keyKindOf follows encoding/json: first strings, then types with MarshalText, then integers.
 func keyKindOf(t reflect.Type) keyKind {
 	switch o := kindOps[t.Kind()]; {
 	case o == opString:

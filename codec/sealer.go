@@ -7,38 +7,36 @@ import (
 	"fmt"
 )
 
-// ErrForged says that nobody who knows the key has made these bytes; or they were changed; or
-// they were made for another place, such as another task.
+// ErrForged says that sealed bytes are not authentic: they were made without a known key, they were changed, or
+// they were made for something else, such as another task.
 var ErrForged = errors.New("signature or key does not match")
 
-// Sealer is an optional capability of a [Codec]: that only those make its bytes who
-// know a key, and that the bytes are good for one place. What [Sign] and [Encrypt]
-// make has it; a codec of your own that signs or encrypts should have it. Where such a
-// codec is given, the built in ones are not accepted beside it, else nobody would need
-// the key: see [ByName] and [Default].
+// Sealer is an optional capability of a [Codec]: only a process with the key can make its bytes, and the bytes are
+// valid only for one purpose. The codecs of [Sign] and [Encrypt] have it. A codec of your own that signs or encrypts
+// should have it, too. If an arbiter or minion has such a codec, the built-in codecs are not accepted, since anybody
+// could use them: see [ByName] and [Default].
 //
-// Arbiters and minions encode with Plain and hand the bytes to Seal, with a text about
-// them: whether they are arguments, a result, a failure or an event; of which task,
-// by its id and name; in which queue and flow; with which options and metadata. Open
-// succeeds with the same text only. So bytes that were sealed for one place are
-// [ErrForged] in each other one. The methods of [Codec] itself seal with an empty
-// text, which arbiters and minions never accept.
+// Arbiters and minions encode a value with Plain and pass the bytes to Seal, with a text that describes them: whether
+// they are arguments, a result, a failure or an event; the task's id and name; its queue and flow; its options and
+// metadata. Open succeeds only with the same text. Bytes that were copied to another task, queue or direction are
+// therefore [ErrForged]. The methods of [Codec] itself seal with an empty text, which arbiters and minions never
+// accept.
 type Sealer interface {
 	Codec
 
-	// Plain returns the codec of what is sealed.
+	// Plain returns the codec that encodes the values before they are sealed.
 	Plain() Codec
 
-	// Seal adds the sealed form of plain, which may be empty, to dst.
+	// Seal appends the sealed form of plain, which may be empty, to dst.
 	Seal(dst, plain, about []byte) ([]byte, error)
 
-	// Open returns what was sealed with the same about. The error wraps [ErrForged] if
-	// nobody has. It may return a part of data.
+	// Open returns the bytes that were sealed with the same about. The error wraps [ErrForged] if
+	// there was no such Seal. The returned slice may share memory with data.
 	Open(data, about []byte) ([]byte, error)
 
-	// Fingerprint returns at least 16 bytes that are always the same for the same plain
-	// bytes, and that say nothing of them to anybody without a key. A task that is run
-	// again knows by them what it has sent before, and [Hide] makes unique keys of them.
+	// Fingerprint returns at least 16 bytes that depend only on plain and the key, and tell nothing
+	// about plain to anybody without a key. An attempt that repeats another finds the tasks that
+	// were sent before by them, and [Hide] makes unique keys of them.
 	Fingerprint(plain []byte) []byte
 }
 
@@ -47,7 +45,7 @@ func isSealed(c Codec) bool {
 	return ok
 }
 
-// Check returns what is wrong with a codec that can't be used. Arbiters and minions
+// Check returns an error if the codec can't be used: it is nil, or its parts do not fit together. Arbiters and minions
 // refuse such a codec.
 func Check(c Codec) error {
 	if c == nil {
@@ -57,12 +55,12 @@ func Check(c Codec) error {
 		return bad.check()
 	}
 	if old, ok := c.(interface{ Sealed() bool }); ok && !isSealed(c) && old.Sealed() {
-		return fmt.Errorf("codec %s: it says that it is sealed, and lacks the methods of codec.Sealer, so its bytes would be good anywhere", c.Name())
+		return fmt.Errorf("codec %s: its method Sealed returns true, but it lacks the methods of codec.Sealer, so its bytes could be copied to other tasks", c.Name())
 	}
 	return nil
 }
 
-// sealed is what Sign and Encrypt make.
+// sealed is the codec that Sign and Encrypt return.
 type sealed struct {
 	name     string
 	inner    Codec

@@ -11,27 +11,26 @@ import (
 	"slices"
 )
 
-// secureVersion is the first byte of a seal. It is authenticated with the name of the
-// codec: bytes of one kind can't be passed off as another. Version 1 was bound to
-// nothing else; this one is bound to what [Sealer.Seal] calls about.
+// secureVersion is the first byte of sealed bytes. It is authenticated together with the name of the codec, so the bytes
+// of one codec are not valid for another. Version 1 authenticated nothing else; version 2 also authenticates the about
+// of [Sealer.Seal].
 const secureVersion = 2
 
-// minKey is how many bytes a key of Sign has at least.
+// minKey is the least length of a key of Sign, in bytes.
 const minKey = 16
 
-// Sign returns a codec that signs what c makes with HMAC-SHA256: whoever can
-// write to the broker but does not know the key can't make minions run anything,
-// nor forge results, failures and events. Its name is that of c with +signed. Bytes
-// that are not signed with the key, or one of the older ones, are [ErrForged]; so keys
-// can be changed one process after the other. Where the codec is among those of a
-// minion or an arbiter, by Codec or by Codecs, the built in ones are refused unless
-// they are named there, too.
+// Sign returns a codec that signs the bytes of c with HMAC-SHA256. A person who can write to the broker but does not know
+// the key can then neither make minions run tasks nor forge results, failures and events. The codec's name is the name
+// of c with +signed.
 //
-// Arbiters and minions sign more than the bytes: to which task, queue, flow and
-// direction they belong, see [Sealer]. docs/security.md lists it all, and what
-// a signature can't prevent.
+// Bytes that are not signed with key or one of the older keys are [ErrForged]. So keys can be changed one process after
+// the other. If a minion or an arbiter has this codec, by its option Codec or Codecs, it refuses the built-in codecs
+// unless they are named there, too.
 //
-// The key has 16 bytes or more; the error says so.
+// Arbiters and minions do not only sign the bytes, but also the task, queue, flow and direction that they belong to, see
+// [Sealer]. docs/security.md has the complete list, and what a signature can't prevent.
+//
+// Each key must have 16 bytes or more. The error says which key is too short, or why c can't be used.
 func Sign(c Codec, key []byte, older ...[]byte) (Codec, error) {
 	if err := Check(c); err != nil {
 		return nil, err
@@ -76,20 +75,19 @@ func Sign(c Codec, key []byte, older ...[]byte) (Codec, error) {
 	}, nil
 }
 
-// Encrypt returns a codec that encrypts what c makes with AES-256-GCM, which
-// also shows whether it was changed: what holds for [Sign] holds for it, too. Its
-// name is that of c with +sealed. A key has 32 bytes; the error says so.
+// Encrypt returns a codec that encrypts the bytes of c with AES-256-GCM, which also detects changes: the rules of [Sign]
+// apply to it, too. The codec's name is the name of c with +sealed. Each key must have 32 bytes. The error says which key
+// has another length, or why c can't be used.
 //
-// Encrypted are arguments, results and events. Names, options, errors, metadata and
-// unique keys are not: [Hide] says what can be hidden, too.
+// Arguments, results and events are encrypted. Names, options, errors, metadata and unique keys are not: [Hide] says
+// which of them can be hidden.
 //
-// The nonces are random, so a key is good for 2³² messages; with more of them the
-// chance that two have the same nonce, which would break both, exceeds 2⁻³². A task
-// takes two or three messages: at 1,000 tasks a second change the key every three weeks.
+// The nonces are random, so a key is good for 2³² messages. With more messages, the probability that two have the same
+// nonce, which would break the encryption of both, exceeds 2⁻³². A task takes two or three messages: at 1,000 tasks a
+// second, change the key every three weeks.
 //
-// The bytes are other ones each time. What a task sends is sent once all the same,
-// however often it is run again, unless the oldest key was dropped meanwhile: see
-// [Sealer].
+// Encrypting the same bytes again gives other bytes. Tasks that a repeated attempt sends again are recognized all the
+// same, unless the oldest key was dropped in between: see [Sealer].
 func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 	if err := Check(c); err != nil {
 		return nil, err
@@ -136,14 +134,14 @@ func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 	}, nil
 }
 
-// fingerprintKey is made of the oldest key: that is the one which processes have in
-// common while keys are changed one process after the other.
+// fingerprintKey returns the key of fingerprints. It is derived from the oldest key, since that is the one which all
+// processes have while keys are changed one process after the other.
 func fingerprintKey(keys [][]byte, name string) ([]byte, error) {
 	return hkdf.Key(sha256.New, keys[len(keys)-1], nil, "arbiter fingerprint "+name, sha256.Size)
 }
 
-// boundTo returns what is authenticated beside the bytes themselves. The lengths keep
-// the parts from being taken for each other.
+// boundTo returns the data that is authenticated beside the bytes themselves. Each part has its length in front, so
+// that the parts can't be shifted against each other.
 func boundTo(name string, about []byte) []byte {
 	b := make([]byte, 0, 1+4+len(name)+4+len(about))
 	b = append(b, secureVersion)
@@ -151,17 +149,17 @@ func boundTo(name string, about []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(about))), about...)
 }
 
-// secured checks what is in front of sealed bytes, and returns what is behind.
+// secured checks the first byte of sealed bytes, and returns the bytes after it.
 func secured(data []byte, least int) ([]byte, error) {
 	switch {
 	case len(data) == 0:
 		return nil, because(ErrForged, "there is no seal")
 	case data[0] == 1:
-		return nil, because(ErrForged, "the seal is of version 1, which an earlier build has made; let queues run empty before an update")
+		return nil, because(ErrForged, "the seal has version 1, of an earlier build; let the queues run empty before an update")
 	case data[0] != secureVersion:
-		return nil, because(ErrForged, "a seal of version %d is unknown", data[0])
+		return nil, because(ErrForged, "the seal has the unknown version %d", data[0])
 	case len(data) < 1+least:
-		return nil, because(ErrTruncated, "%d bytes", len(data))
+		return nil, because(ErrTruncated, "the seal is cut off after %d bytes", len(data))
 	}
 	return data[1:], nil
 }

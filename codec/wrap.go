@@ -2,10 +2,10 @@ package codec
 
 import "errors"
 
-// ErrTooLong says that bytes which [Compress] has made are too many when decompressed.
+// ErrTooLong says that bytes of [Compress] exceed the limit when they are decompressed.
 var ErrTooLong = errors.New("too long when decompressed")
 
-// compressed is what Compress makes.
+// compressed is the codec that Compress returns.
 type compressed struct{ inner Codec }
 
 var _ Joiner = (*compressed)(nil)
@@ -16,12 +16,12 @@ func (w *compressed) Name() string { return w.inner.Name() + "+gzip" }
 func (w *compressed) check() error {
 	if isSealed(w.inner) {
 		return because(ErrUnsupported, "codec %s: Compress is around a codec that signs or encrypts, so bytes would be decompressed "+
-			"before their seal is looked at; compress first: Sign(Compress(c), key)", w.Name())
+			"before their seal is checked; compress first: Sign(Compress(c), key)", w.Name())
 	}
 	return Check(w.inner)
 }
 
-// deflated adds the compressed form of what the inner codec makes.
+// deflated appends the compressed form of plain, unless err, the error of the inner codec, is not nil.
 func (w *compressed) deflated(dst, plain []byte, err error) ([]byte, error) {
 	if err == nil {
 		err = w.check()
@@ -78,7 +78,7 @@ func (w *compressed) DecodeArgs(data []byte, args any) error {
 	return w.inner.DecodeArgs(plain, args)
 }
 
-// AppendJoined implements [Joiner], if the inner codec does.
+// AppendJoined implements [Joiner] if the inner codec does.
 func (w *compressed) AppendJoined(dst []byte, values [][]byte) ([]byte, error) {
 	j, ok := w.inner.(Joiner)
 	if !ok {
@@ -102,7 +102,7 @@ func (w *compressed) AppendJoined(dst []byte, values [][]byte) ([]byte, error) {
 	return w.deflated(dst, all, err)
 }
 
-// AppendArg implements [Joiner], if the inner codec does.
+// AppendArg implements [Joiner] if the inner codec does.
 func (w *compressed) AppendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
 	j, ok := w.inner.(Joiner)
 	if !ok {
@@ -121,5 +121,5 @@ func (w *compressed) AppendArg(dst, args []byte, name string, value []byte) ([]b
 }
 
 func (w *compressed) cannotJoin() error {
-	return &Error{Codec: w.Name(), Err: because(ErrUnsupported, "codec %s can't put values together", w.inner.Name())}
+	return &Error{Codec: w.Name(), Err: because(ErrUnsupported, "codec %s can't combine encoded values: it is not a codec.Joiner", w.inner.Name())}
 }

@@ -5,16 +5,16 @@ import (
 	"math"
 )
 
-// The append functions add one value, or the head of one, in its shortest form.
+// The append functions append one value, or the head of one, in its shortest form.
 
-// MaxLen is the longest string, bytes, array or map that msgpack has a length
-// for. Callers that may have longer ones look at it first.
+// MaxLen is the longest string, bytes, array or map that msgpack can represent. Callers that may have longer ones
+// check the length first.
 const MaxLen = math.MaxUint32
 
-// AppendNil adds nil.
+// AppendNil appends nil.
 func AppendNil(dst []byte) []byte { return append(dst, Nil) }
 
-// AppendBool adds a bool.
+// AppendBool appends a bool.
 func AppendBool(dst []byte, b bool) []byte {
 	if b {
 		return append(dst, True)
@@ -22,7 +22,7 @@ func AppendBool(dst []byte, b bool) []byte {
 	return append(dst, False)
 }
 
-// AppendInt adds an integer; one that is not negative like AppendUint.
+// AppendInt appends an integer. If it is not negative, the encoding is that of AppendUint.
 func AppendInt(dst []byte, n int64) []byte {
 	switch {
 	case n >= 0:
@@ -39,7 +39,7 @@ func AppendInt(dst []byte, n int64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, Int64), uint64(n))
 }
 
-// AppendUint adds an integer.
+// AppendUint appends an unsigned integer.
 func AppendUint(dst []byte, n uint64) []byte {
 	switch {
 	case n <= math.MaxInt8:
@@ -54,17 +54,17 @@ func AppendUint(dst []byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, Uint64), n)
 }
 
-// AppendFloat32 adds a float of 32 bits.
+// AppendFloat32 appends a float of 32 bits.
 func AppendFloat32(dst []byte, f float32) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, Float32), math.Float32bits(f))
 }
 
-// AppendFloat64 adds a float of 64 bits.
+// AppendFloat64 appends a float of 64 bits.
 func AppendFloat64(dst []byte, f float64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, Float64), math.Float64bits(f))
 }
 
-// AppendString adds a string.
+// AppendString appends a string.
 func AppendString(dst []byte, s string) []byte {
 	switch n := len(s); {
 	case n < 32:
@@ -77,12 +77,12 @@ func AppendString(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
-// AppendBytes adds bytes.
+// AppendBytes appends binary data.
 func AppendBytes(dst, b []byte) []byte {
 	return append(AppendBytesHead(dst, len(b)), b...)
 }
 
-// AppendBytesHead adds what comes before n bytes.
+// AppendBytesHead appends the head of n bytes of binary data. The caller appends the bytes.
 func AppendBytesHead(dst []byte, n int) []byte {
 	if n <= math.MaxUint8 {
 		return append(dst, Bin8, byte(n))
@@ -90,7 +90,7 @@ func AppendBytesHead(dst []byte, n int) []byte {
 	return appendLen(dst, n, Bin16, Bin32)
 }
 
-// AppendArrayHead adds what comes before the n values of an array.
+// AppendArrayHead appends the head of an array. The caller appends its n values.
 func AppendArrayHead(dst []byte, n int) []byte {
 	if n < 16 {
 		return append(dst, FixArray|byte(n))
@@ -98,7 +98,7 @@ func AppendArrayHead(dst []byte, n int) []byte {
 	return appendLen(dst, n, Array16, Array32)
 }
 
-// AppendMapHead adds what comes before the n keys and values of a map.
+// AppendMapHead appends the head of a map. The caller appends its n keys and values.
 func AppendMapHead(dst []byte, n int) []byte {
 	if n < 16 {
 		return append(dst, FixMap|byte(n))
@@ -106,7 +106,7 @@ func AppendMapHead(dst []byte, n int) []byte {
 	return appendLen(dst, n, Map16, Map32)
 }
 
-// appendLen adds one of the two codes and the length n.
+// appendLen appends the length n after one of the two codes, with 16 or 32 bits.
 func appendLen(dst []byte, n int, code16, code32 byte) []byte {
 	if n <= math.MaxUint16 {
 		return binary.BigEndian.AppendUint16(append(dst, code16), uint16(n))

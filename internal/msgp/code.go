@@ -1,13 +1,12 @@
 package msgp
 
-// The first bytes of msgpack values. The msgpack library has them as variables,
-// which cannot be the cases of a switch.
+// The first bytes of msgpack values. The msgpack library has them as variables, which can't be cases of a switch.
 const (
 	FixMap   byte = 0x80 // to 0x8f
 	FixArray byte = 0x90 // to 0x9f
 	FixStr   byte = 0xa0 // to 0xbf
 	Nil      byte = 0xc0
-	Never    byte = 0xc1 // begins no value
+	Never    byte = 0xc1 // not used by msgpack: no value begins with it
 	False    byte = 0xc2
 	True     byte = 0xc3
 	Bin8     byte = 0xc4
@@ -41,10 +40,10 @@ const (
 	Negative byte = 0xe0 // to 0xff: -32 to -1
 )
 
-// Family is what kind of value a first byte begins.
+// Family is the kind of value that begins with a certain byte.
 type Family uint8
 
-// The families. FamNever is that of the one byte that begins no value.
+// The families. FamNever is the family of the byte Never, with which no value begins.
 const (
 	FamNever Family = iota
 	FamNil
@@ -57,7 +56,7 @@ const (
 	FamExt
 )
 
-// FamilyOf returns the family of a first byte.
+// FamilyOf returns the family of the values that begin with code.
 func FamilyOf(code byte) Family {
 	switch {
 	case code < FixMap || code >= Negative:
@@ -90,7 +89,7 @@ func FamilyOf(code byte) Family {
 	return FamNumber
 }
 
-// String returns the name of the family, as errors call it.
+// String returns the name of the family for error messages.
 func (f Family) String() string {
 	return [...]string{"no msgpack value", "null", "bool", "number", "string", "bytes", "array", "map", "extension"}[f]
 }

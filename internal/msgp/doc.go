@@ -1,8 +1,7 @@
-// Package msgp writes and reads the pieces of msgpack by hand: to the end of a
-// slice, and from the front of one. Records of the broker and values of the
-// msgpack codec are made of them.
+// Package msgp encodes and decodes single elements of msgpack. The Append functions write to the end of a slice, and the
+// Take functions read from the front of one. The broker's records and the values of the msgpack codec are built with
+// them.
 //
-// Nothing here allocates, but for errors, and nothing keeps what it is given:
-// a []byte made of a string only to be read costs no copy. What a function
-// returns of its input shares memory with it.
+// The functions allocate only for errors, and keep no reference to their arguments. A []byte that was made of a string
+// without a copy can therefore be read with them. The slices that Take functions return share memory with the input.
 package msgp

@@ -11,7 +11,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// byLibrary returns what the msgpack library writes.
+// byLibrary returns the encoding of the msgpack library.
 func byLibrary(t *testing.T, write func(*msgpack.Encoder) error) []byte {
 	t.Helper()
 	var buf bytes.Buffer
@@ -21,24 +21,24 @@ func byLibrary(t *testing.T, write func(*msgpack.Encoder) error) []byte {
 	return buf.Bytes()
 }
 
-func TestIntegersAreThoseOfTheLibrary(t *testing.T) {
+func TestIntegersMatchLibrary(t *testing.T) {
 	for bit := range 64 {
 		for off := range int64(5) {
 			for _, n := range []int64{1<<bit + off - 2, -(1 << bit) + off - 2} {
 				got := msgp.AppendInt(nil, n)
 				if want := byLibrary(t, func(e *msgpack.Encoder) error { return e.EncodeInt(n) }); !bytes.Equal(got, want) {
-					t.Errorf("%d: %x, want %x", n, got, want)
+					t.Errorf("AppendInt(%d) is %x, want %x as in the library", n, got, want)
 				}
 				if back, rest, err := msgp.TakeInt(append(got, 1)); int64(back) != n || len(rest) != 1 || err != nil {
-					t.Errorf("%d came back as %d, %v", n, int64(back), err)
+					t.Errorf("TakeInt of the encoded %d returned %d, %v", n, int64(back), err)
 				}
 				got = msgp.AppendUint(nil, uint64(n))
 				if want := byLibrary(t, func(e *msgpack.Encoder) error { return e.EncodeUint(uint64(n)) }); !bytes.Equal(got, want) {
-					t.Errorf("%d: %x, want %x", uint64(n), got, want)
+					t.Errorf("AppendUint(%d) is %x, want %x as in the library", uint64(n), got, want)
 				}
 				for cut := range got {
 					if _, _, err := msgp.TakeInt(got[:cut]); err != msgp.ErrTruncated {
-						t.Errorf("%x: %v", got[:cut], err)
+						t.Errorf("TakeInt(%x): error %v, want ErrTruncated", got[:cut], err)
 					}
 				}
 			}
@@ -46,7 +46,7 @@ func TestIntegersAreThoseOfTheLibrary(t *testing.T) {
 	}
 }
 
-func TestLengthsAreThoseOfTheLibrary(t *testing.T) {
+func TestLengthsMatchLibrary(t *testing.T) {
 	for _, n := range []int{0, 1, 15, 16, 31, 32, 127, 128, 255, 256, 65535, 65536} {
 		b := bytes.Repeat([]byte{'x'}, n)
 		for name, c := range map[string]struct {
@@ -62,20 +62,20 @@ func TestLengthsAreThoseOfTheLibrary(t *testing.T) {
 			"map":   {msgp.AppendMapHead(nil, n), func(e *msgpack.Encoder) error { return e.EncodeMapLen(n) }, msgp.TakeMapHead},
 		} {
 			if want := byLibrary(t, c.write); !bytes.Equal(c.got, want) {
-				t.Errorf("%s of %d: %x, want %x", name, n, c.got, want)
+				t.Errorf("%s of length %d is encoded as %x, want %x as in the library", name, n, c.got, want)
 			}
 			if back, _, err := c.take(append(c.got, make([]byte, 2*n)...)); back != n || err != nil {
-				t.Errorf("%s of %d came back with %d, %v", name, n, back, err)
+				t.Errorf("%s of length %d: the decoded length is %d, error %v", name, n, back, err)
 			}
 			if _, _, err := c.take(c.got[:len(c.got)-1]); !errors.Is(err, msgp.ErrTruncated) {
-				t.Errorf("%s of %d cut: %v", name, n, err)
+				t.Errorf("%s of length %d without its last byte: error %v, want ErrTruncated", name, n, err)
 			}
 		}
 	}
 }
 
-// skip skips a value both ways: what one accepts the other does, with as much
-// left of it, and what is truncated is.
+// skip skips a value with Skip and with the library. Both must accept the same values and leave the same number of bytes.
+// If the library finds that the input is truncated, so must Skip.
 func skip(t *testing.T, data []byte) {
 	t.Helper()
 	rest, err := msgp.Skip(data, 0)
@@ -85,10 +85,10 @@ func skip(t *testing.T, data []byte) {
 	r := bytes.NewReader(data)
 	want := msgpack.NewDecoder(r).Skip()
 	if (err == nil) != (want == nil) || err == nil && len(rest) != r.Len() {
-		t.Errorf("%x: %d bytes left, %v; want %d, %v", data, len(rest), err, r.Len(), want)
+		t.Errorf("Skip(%x) left %d bytes, error %v; the library left %d, error %v", data, len(rest), err, r.Len(), want)
 	}
 	if ended := errors.Is(want, io.EOF) || errors.Is(want, io.ErrUnexpectedEOF); ended && !errors.Is(err, msgp.ErrTruncated) {
-		t.Errorf("%x: %v, want %v", data, err, want)
+		t.Errorf("Skip(%x): error %v, want ErrTruncated as the library has %v", data, err, want)
 	}
 }
 
@@ -109,13 +109,13 @@ func TestSkip(t *testing.T) {
 	}
 	deep := bytes.Repeat([]byte{msgp.FixArray | 1}, msgp.MaxDepth+1)
 	if rest, err := msgp.Skip(append(deep[1:], msgp.Nil), 0); err != nil || len(rest) != 0 {
-		t.Errorf("nested as deeply as it may be: %v", err)
+		t.Errorf("a value nested to the limit: error %v and %d bytes left", err, len(rest))
 	}
 	if _, err := msgp.Skip(append(deep, msgp.Nil), 0); err != msgp.ErrTooDeep {
-		t.Errorf("nested deeper: %v", err)
+		t.Errorf("a value nested deeper than the limit: error %v, want ErrTooDeep", err)
 	}
 	if _, err := msgp.Skip([]byte{msgp.Never}, 0); !errors.Is(err, msgp.ErrSyntax) {
-		t.Errorf("a byte that begins no value: %v", err)
+		t.Errorf("the byte Never: error %v, want ErrSyntax", err)
 	}
 }
 

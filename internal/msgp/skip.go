@@ -1,11 +1,10 @@
 package msgp
 
-// MaxDepth is how many arrays and maps may be inside each other. It bounds the
-// stack that a message can make its receiver use.
+// MaxDepth is how deep arrays and maps may be nested. It bounds the stack that decoding a message uses.
 const MaxDepth = 1000
 
-// Skip returns what follows the first value of in, which is inside of depth
-// arrays and maps, and of which it checks all but the contents of extensions.
+// Skip returns the bytes after the first value of in. Depth is the number of arrays and maps around the value. Skip checks
+// the whole value, except the contents of extensions.
 func Skip(in []byte, depth int) (rest []byte, err error) {
 	if len(in) == 0 {
 		return nil, ErrTruncated

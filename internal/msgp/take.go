@@ -6,23 +6,23 @@ import (
 	"fmt"
 )
 
-// The take functions are the reverse of the append functions: they return the
-// first value of in, or of its head, and the bytes after it.
+// The take functions are the reverse of the append functions: they return the first value of in, or its head, and the
+// bytes after it.
 
 // The errors of take functions.
 var (
-	// ErrMismatch: the value is of another type. The caller, who knows what it
-	// wants, explains it.
+	// ErrMismatch: the value has another type. Callers know the wanted type, and replace the error by one
+	// that names it.
 	ErrMismatch = errors.New("mismatch")
 	// ErrTruncated: the input ends inside the value.
 	ErrTruncated = errors.New("truncated input")
-	// ErrSyntax: the byte at the front begins no value.
+	// ErrSyntax: no value begins with the first byte.
 	ErrSyntax = errors.New("malformed input")
 	// ErrTooDeep: the value is nested deeper than MaxDepth.
 	ErrTooDeep = errors.New("nested too deeply")
 )
 
-// ErrNever is the ErrSyntax of the one byte that begins no value.
+// ErrNever is the ErrSyntax for the byte Never.
 var ErrNever error = never{}
 
 type never struct{}
@@ -30,7 +30,7 @@ type never struct{}
 func (never) Error() string { return "malformed input: byte 0xc1" }
 func (never) Unwrap() error { return ErrSyntax }
 
-// tooLong is the ErrTruncated of a length that the rest of the input cannot have.
+// tooLong is the ErrTruncated for a length that is larger than the remaining input.
 type tooLong struct {
 	length uint64
 	remain int
@@ -62,8 +62,8 @@ func BigEndian(in []byte, size int) (u uint64, rest []byte, ok bool) {
 	return u, in[size:], true
 }
 
-// TakeInt returns an integer of any width. Bits are those of the int64, which a
-// negative one is, or of the uint64.
+// TakeInt decodes an integer of any width. It returns the bits of an int64 if the integer is negative, and else of a
+// uint64.
 func TakeInt(in []byte) (bits uint64, rest []byte, err error) {
 	if len(in) == 0 {
 		return 0, nil, ErrTruncated
@@ -76,7 +76,7 @@ func TakeInt(in []byte) (bits uint64, rest []byte, err error) {
 		return 0, nil, ErrMismatch
 	}
 	rest = in[1:]
-	if size := 1 << ((code - Uint8) & 3); len(rest) < size { // both rows of codes go from 8 bits to 64
+	if size := 1 << ((code - Uint8) & 3); len(rest) < size { // the codes of both signs are in the order 8, 16, 32, 64 bits
 		return 0, nil, ErrTruncated
 	}
 	switch code {
@@ -96,9 +96,8 @@ func TakeInt(in []byte) (bits uint64, rest []byte, err error) {
 	return binary.BigEndian.Uint64(rest), rest[8:], nil
 }
 
-// takeLen returns the length at the start of in, which is that of something of
-// which each piece takes at least unit bytes. A length that the rest of the
-// input cannot have is an error before anybody allocates memory for it.
+// takeLen decodes a length of size bytes. Each element takes at least unit bytes of the input. A length that the rest of
+// the input can't hold is an error, before any memory is allocated for it.
 func takeLen(in []byte, size, unit int) (n int, rest []byte, err error) {
 	u, rest, ok := BigEndian(in, size)
 	if !ok {
@@ -110,8 +109,8 @@ func takeLen(in []byte, size, unit int) (n int, rest []byte, err error) {
 	return int(u), rest, nil
 }
 
-// takeHead returns the length of a string, bytes, array or map that has one of
-// the three codes; a kind of value without a code for 8 bits passes code16 twice.
+// takeHead decodes the head of a string, bytes, array or map with one of three codes, and returns the length. A kind of
+// value that has no code for a length of 8 bits passes code16 twice.
 func takeHead(in []byte, code8, code16, code32 byte, unit int) (n int, rest []byte, err error) {
 	if len(in) == 0 {
 		return 0, nil, ErrTruncated
@@ -127,7 +126,7 @@ func takeHead(in []byte, code8, code16, code32 byte, unit int) (n int, rest []by
 	return 0, nil, ErrMismatch
 }
 
-// takeFix returns the length that is in the code itself, in the bits of mask.
+// takeFix returns the length in the bits of mask of the code itself.
 func takeFix(in []byte, mask byte, unit int) (n int, rest []byte, err error) {
 	n, rest = int(in[0]&mask), in[1:]
 	if n > len(rest)/unit {
@@ -136,8 +135,7 @@ func takeFix(in []byte, mask byte, unit int) (n int, rest []byte, err error) {
 	return n, rest, nil
 }
 
-// TakeArrayHead returns how many values the array has that follow. There are at
-// least as many bytes.
+// TakeArrayHead returns the number of values in the array. The rest has at least as many bytes.
 func TakeArrayHead(in []byte) (n int, rest []byte, err error) {
 	if len(in) > 0 && in[0]&^0x0f == FixArray {
 		return takeFix(in, 0x0f, 1)
@@ -145,8 +143,7 @@ func TakeArrayHead(in []byte) (n int, rest []byte, err error) {
 	return takeHead(in, Array16, Array16, Array32, 1)
 }
 
-// TakeMapHead returns how many keys and values the map has that follow. There
-// are at least twice as many bytes.
+// TakeMapHead returns the number of entries, keys with values, in the map. The rest has at least twice as many bytes.
 func TakeMapHead(in []byte) (n int, rest []byte, err error) {
 	if len(in) > 0 && in[0]&^0x0f == FixMap {
 		return takeFix(in, 0x0f, 2)
@@ -168,7 +165,7 @@ func TakeString(in []byte) (s, rest []byte, err error) {
 	return rest[:n], rest[n:], nil
 }
 
-// TakeBytes returns bytes.
+// TakeBytes returns binary data.
 func TakeBytes(in []byte) (b, rest []byte, err error) {
 	n, rest, err := takeHead(in, Bin8, Bin16, Bin32, 1)
 	if err != nil {
@@ -177,7 +174,7 @@ func TakeBytes(in []byte) (b, rest []byte, err error) {
 	return rest[:n], rest[n:], nil
 }
 
-// TakeStringOrBytes is for what may have been written as either.
+// TakeStringOrBytes returns a value that may have been written as a string or as binary data.
 func TakeStringOrBytes(in []byte) (b, rest []byte, err error) {
 	if len(in) == 0 {
 		return nil, nil, ErrTruncated
