@@ -11,7 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// TestAny: the rule for the type any, in every place where there can be one.
+// TestAny decodes into the type any, in every kind of value that can contain one.
 func TestAny(t *testing.T) {
 	type holder struct {
 		V any            `json:"v"`
@@ -33,7 +33,7 @@ func TestAny(t *testing.T) {
 		bothCodecs(t, func(t *testing.T, c codec.Codec) {
 			var got any = "old"
 			if err := c.DecodeValue(encode(t, c, tt.in), &got); err != nil || !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("%T(%v) came as %T(%v), %v", tt.in, tt.in, got, got, err)
+				t.Errorf("%T(%v) was decoded as %T(%v), error %v", tt.in, tt.in, got, got, err)
 			}
 			var h holder
 			in := dict{"v": tt.in, "l": list{tt.in}, "m": dict{"k": tt.in}, "p": dict{"a": list{tt.in}, "n": map[int]any{1: list{tt.in}}}}
@@ -42,18 +42,18 @@ func TestAny(t *testing.T) {
 			}
 			for _, got := range []any{h.V, h.L[0], h.M["k"], h.P.A[0], (*h.P.N[1])[0]} {
 				if !reflect.DeepEqual(got, tt.want) {
-					t.Errorf("%T(%v) came as %T(%v) in %+v", tt.in, tt.in, got, got, h)
+					t.Errorf("%T(%v) was decoded as %T(%v) in %+v", tt.in, tt.in, got, got, h)
 				}
 			}
 			var a codec.Arguments
 			if err := c.DecodeArgs(mustArgs(t, c, mixed(list{tt.in}, dict{"n": tt.in})), &a); err != nil || !reflect.DeepEqual(a, mixed(list{tt.want}, dict{"n": tt.want})) {
-				t.Errorf("%T(%v) came as %+v, %v", tt.in, tt.in, a, err)
+				t.Errorf("%T(%v) was decoded as %+v, error %v", tt.in, tt.in, a, err)
 			}
 		})
 	}
 }
 
-// TestAnyMsgpack: what only msgpack has.
+// TestAnyMsgpack decodes values of any that JSON does not have.
 func TestAnyMsgpack(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	for _, tt := range []struct{ in, want any }{
@@ -63,11 +63,11 @@ func TestAnyMsgpack(t *testing.T) {
 			map[any]any{"a": int64(1), int64(2): "b", true: nil, nil: 1.5, 0.5: int64(1), at: "t", "r": int64(1)}},
 		{map[any]any{"a": 1}, map[string]any{"a": int64(1)}},
 	} {
-		for range 3 { // in whatever order the map comes
+		for range 3 { // the order of a map is random
 			var got any
 			data := encode(t, codec.Msgpack(), tt.in)
 			if err := codec.Msgpack().DecodeValue(data, &got); err != nil || !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("%T(%v) came as %T(%v), %v", tt.in, tt.in, got, got, err)
+				t.Errorf("%T(%v) was decoded as %T(%v), error %v", tt.in, tt.in, got, got, err)
 			}
 			if again := encode(t, codec.Msgpack(), got); tt.want != nil && string(again) != string(encode(t, codec.Msgpack(), tt.want)) {
 				t.Errorf("%v is not encoded as %v", got, tt.want)
@@ -86,7 +86,7 @@ func TestAnyMsgpack(t *testing.T) {
 	failure{is: codec.ErrUnsupported}.check(t, "json", err)
 }
 
-// TestAnyJSON: which literal gives which type.
+// TestAnyJSON checks the Go type for each kind of literal.
 func TestAnyJSON(t *testing.T) {
 	for literal, want := range map[string]any{
 		"0": int64(0), "-0": int64(0), "-5": int64(-5), "9223372036854775807": int64(math.MaxInt64), "9223372036854775808": uint64(1 << 63),
@@ -97,11 +97,11 @@ func TestAnyJSON(t *testing.T) {
 	} {
 		var got any
 		if err := codec.JSON().DecodeValue([]byte(literal), &got); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s came as %T(%v), %v; want %T(%v)", literal, got, got, err, want, want)
+			t.Errorf("%s was decoded as %T(%v), error %v; want %T(%v)", literal, got, got, err, want, want)
 		}
 		var in []any
 		if err := codec.JSON().DecodeValue([]byte("["+literal+"]"), &in); err != nil || !reflect.DeepEqual(in[0], want) {
-			t.Errorf("%s came as %T(%v) in a slice, %v; want %T(%v)", literal, in[0], in[0], err, want, want)
+			t.Errorf("%s in a slice was decoded as %T(%v), error %v; want %T(%v)", literal, in[0], in[0], err, want, want)
 		}
 	}
 	var v any

@@ -31,7 +31,7 @@ type commonArgs struct {
 type embeddedArgs struct {
 	commonArgs
 	User   string
-	hidden int    //nolint:unused // it must be passed over
+	hidden int    //nolint:unused // an unexported field is not a parameter
 	Skip   func() `arbiter:"-"`
 }
 
@@ -80,9 +80,9 @@ func TestDecodeArgs(t *testing.T) {
 				data := mustArgs(t, c, tt.in)
 				got := reflect.New(reflect.TypeOf(tt.want))
 				if err := c.DecodeArgs(data, got.Interface()); err != nil || !reflect.DeepEqual(got.Elem().Interface(), tt.want) {
-					t.Errorf("%q: got %+v, %v, want %+v", data, got.Elem(), err, tt.want)
+					t.Errorf("%q was decoded as %+v, error %v; want %+v", data, got.Elem(), err, tt.want)
 				}
-				// Each proper part of it is an error, and so is something after it.
+				// Each shorter prefix of it is an error, and so are bytes after it.
 				for n := range data {
 					failure{is: codec.ErrTruncated}.checkSentinel(t, c.DecodeArgs(data[:n], got.Interface()))
 				}
@@ -132,7 +132,7 @@ func TestDecodeArgsRefuses(t *testing.T) {
 	}
 }
 
-// TestDecodeArgsRaw is for maps that AppendArgs does not write.
+// TestDecodeArgsRaw decodes maps that AppendArgs does not write.
 func TestDecodeArgsRaw(t *testing.T) {
 	for name, tt := range map[string]struct {
 		entries []any
@@ -156,7 +156,7 @@ func TestDecodeArgsRaw(t *testing.T) {
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
 		var got pairArgs
 		if err := c.DecodeArgs(rawMap(t, c, "y", 2, "", list{1}), &got); err != nil || got != (pairArgs{1, 2}) {
-			t.Errorf("positional at the end: %+v, %v", got, err)
+			t.Errorf("positional arguments at the end of the map: got %+v, error %v", got, err)
 		}
 		for _, other := range []any{1, "x", nil, true, 1.5} {
 			failure{codec.ErrType, "", "want an array or"}.check(t, c.Name(), c.DecodeArgs(encode(t, c, other), &got))
@@ -197,7 +197,7 @@ func TestAppendArgsRefuses(t *testing.T) {
 	})
 }
 
-// TestManyParameters: more than fit into one word of the set of those bound.
+// TestManyParameters uses more parameters than the bits of the word in the type bits.
 func TestManyParameters(t *testing.T) {
 	var fields []reflect.StructField
 	for i := range 200 {
@@ -213,7 +213,7 @@ func TestManyParameters(t *testing.T) {
 		for _, args := range []any{many.Interface(), positional(values...)} {
 			got := reflect.New(many.Type().Elem())
 			if err := c.DecodeArgs(mustArgs(t, c, args), got.Interface()); err != nil || got.Elem().Interface() != many.Elem().Interface() {
-				t.Errorf("%v, %v", got.Elem(), err)
+				t.Errorf("decoded as %v, error %v", got.Elem(), err)
 			}
 		}
 		failure{is: codec.ErrDuplicate, path: "FGE"}.check(t, c.Name(),
@@ -223,7 +223,7 @@ func TestManyParameters(t *testing.T) {
 
 func (f failure) checkSentinel(t *testing.T, err error) {
 	t.Helper()
-	if e, ok := err.(*codec.Error); !ok { //nolint:errorlint // that very type is promised
+	if e, ok := err.(*codec.Error); !ok { //nolint:errorlint // exactly this type is documented
 		t.Errorf("error %v (%T), want a *codec.Error", err, err)
 	} else {
 		f.path = e.Path

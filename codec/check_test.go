@@ -36,28 +36,28 @@ func TestCheckArgs(t *testing.T) {
 		struct{ X stringText }{},
 	} {
 		if err := codec.CheckArgs(reflect.TypeOf(v)); err != nil {
-			t.Errorf("%T: %v", v, err)
+			t.Errorf("CheckArgs of %T: error %v", v, err)
 		}
 	}
 }
 
-// Results follow the rules of a parameter, in both codecs.
+// The rules for results are those for parameters, in both codecs.
 func TestCheckResult(t *testing.T) {
 	for _, v := range []any{
 		struct{}{}, 1, "", []byte{}, (*int)(nil), map[string]any{}, treeNode{}, mapLoop{}, time.Time{}, (*url.URL)(nil), []stringText{},
 		json.RawMessage("1"),
 	} {
 		if err := codec.CheckResult(reflect.TypeOf(v)); err != nil {
-			t.Errorf("%T: %v", v, err)
+			t.Errorf("CheckResult of %T: error %v", v, err)
 		}
 		for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
 			if _, err := c.AppendValue(nil, v); err != nil {
-				t.Errorf("%T is accepted, and %s can't encode it: %v", v, c.Name(), err)
+				t.Errorf("CheckResult accepts %T, but %s can't encode it: %v", v, c.Name(), err)
 			}
 		}
 	}
 	if err := codec.CheckResult(reflect.TypeFor[any]()); err != nil {
-		t.Errorf("any: %v", err)
+		t.Errorf("CheckResult of any: error %v", err)
 	}
 	unsupported := codec.ErrUnsupported
 	for name, tt := range map[string]struct {
@@ -78,7 +78,7 @@ func TestCheckResult(t *testing.T) {
 	}
 }
 
-// stringText is a string that checks itself when it is decoded.
+// stringText is a string type that decodes itself, but has no method to encode.
 type stringText string
 
 func (s *stringText) UnmarshalText(b []byte) error { *s = stringText(b); return nil }

@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// bothCodecs runs a test of a rule that the codecs share with each of them.
+// bothCodecs runs a test with each of the codecs, for a rule that both have.
 func bothCodecs(t *testing.T, test func(t *testing.T, c codec.Codec)) {
 	t.Helper()
 	for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
@@ -30,8 +30,8 @@ func encode(t testing.TB, c codec.Codec, v any) []byte {
 	return data
 }
 
-// rawMap returns a map of fewer than 16 entries with these keys and values in
-// this order, which may repeat keys, as no codec writes it.
+// rawMap returns the encoding of a map with fewer than 16 entries. Unlike a codec, it keeps the order of the
+// entries and can repeat keys.
 func rawMap(t testing.TB, c codec.Codec, keysAndValues ...any) []byte {
 	t.Helper()
 	var parts [][]byte
@@ -48,11 +48,11 @@ func rawMap(t testing.TB, c codec.Codec, keysAndValues ...any) []byte {
 	return append(bytes.TrimSuffix(out, []byte(",")), '}')
 }
 
-// failure is what an error must be.
+// failure describes the error that a test wants.
 type failure struct {
-	is   error  // a sentinel
-	path string // exactly
-	says string // a part of the text
+	is   error  // the sentinel that it wraps
+	path string // its whole path
+	says string // a part of its text
 }
 
 func (f failure) check(t *testing.T, codecName string, err error) {
@@ -68,7 +68,7 @@ func (f failure) check(t *testing.T, codecName string, err error) {
 		t.Errorf("error %q of codec %q at %q, want codec %q at %q", err, e.Codec, e.Path, codecName, f.path)
 	}
 	if !strings.Contains(err.Error(), f.says) {
-		t.Errorf("error %q does not say %q", err, f.says)
+		t.Errorf("error %q does not contain %q", err, f.says)
 	}
 }
 
@@ -95,22 +95,22 @@ func (r renamed) Name() string { return r.name }
 func TestByName(t *testing.T) {
 	cbor, mine := renamed{codec.Msgpack(), "cbor"}, renamed{codec.JSON(), "json"}
 	if got, err := codec.ByName("cbor", nil, mine, cbor); err != nil || got != cbor {
-		t.Errorf("the codec that was given: %v, %v", got, err)
+		t.Errorf("ByName of a codec that was given: %v, error %v", got, err)
 	}
 	if got, err := codec.ByName("json", mine); err != nil || got != mine {
-		t.Errorf("a codec that was given instead of a built-in one: %v, %v", got, err)
+		t.Errorf("ByName of a codec that was given in place of a built-in one: %v, error %v", got, err)
 	}
 	for _, name := range []string{"", "pickle", "Json", strings.Repeat("x", 10_000)} {
 		_, err := codec.ByName(name, cbor)
 		if !errors.Is(err, codec.ErrUnknownCodec) {
-			t.Errorf("%.20q: %v", name, err)
+			t.Errorf("ByName(%.20q): error %v, want ErrUnknownCodec", name, err)
 		} else if len(err.Error()) > 300 {
 			t.Errorf("the error for %.20q is %d bytes long", name, len(err.Error()))
 		}
 	}
 }
 
-// TestAppend: the Append methods add to dst, and leave it alone on error.
+// TestAppend checks that the Append methods append to dst, and return it unchanged on error.
 func TestAppend(t *testing.T) {
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
 		for _, appendTo := range []func([]byte, any) ([]byte, error){
@@ -123,17 +123,17 @@ func TestAppend(t *testing.T) {
 			}
 			dst := append(make([]byte, 0, 100), "before"...)
 			if got, err := appendTo(dst, []any{1, "two"}); err != nil || string(got) != "before"+string(alone) {
-				t.Errorf("%q, %v; want it after %q", got, err, dst)
+				t.Errorf("got %q, error %v; want the encoding after %q", got, err, dst)
 			}
 			got, err := appendTo(dst, []any{1, "two", make(chan int)})
 			if err == nil || string(got) != "before" {
-				t.Errorf("on error %v: %q, want %q", err, got, dst)
+				t.Errorf("with the error %v, dst is %q, want %q", err, got, dst)
 			}
 		}
 	})
 }
 
-// TestNoAliasing: what is decoded does not change with the input.
+// TestNoAliasing checks that decoded values share no memory with the input.
 func TestNoAliasing(t *testing.T) {
 	type all struct {
 		S string
@@ -155,7 +155,7 @@ func TestNoAliasing(t *testing.T) {
 		}
 		got = all{}
 		if err := c.DecodeArgs(mustArgs(t, c, in), &got); err != nil || !reflect.DeepEqual(got, in) {
-			t.Errorf("as arguments: %#v, %v", got, err)
+				t.Errorf("as arguments: %#v, error %v", got, err)
 		}
 	})
 }
@@ -169,13 +169,13 @@ func mustArgs(t testing.TB, c codec.Codec, args any) []byte {
 	return data
 }
 
-// rawText is a string with methods.
+// rawText is a string type with methods that encode and decode text.
 type rawText string
 
 func (r rawText) MarshalText() ([]byte, error)  { return []byte(r), nil }
 func (r *rawText) UnmarshalText(b []byte) error { *r = rawText(b); return nil }
 
-// TestReplaces: nothing of what the destination held is left.
+// TestReplaces checks that decoding replaces everything that the destination held.
 func TestReplaces(t *testing.T) {
 	type inner struct {
 		A int `json:"a,omitempty"`
@@ -205,7 +205,7 @@ func TestReplaces(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 		if shared.B != 8 || backing[0].B != 9 {
-			t.Error("what the destination pointed to was changed")
+				t.Error("the value behind the old pointer of the destination was changed")
 		}
 	})
 }
@@ -233,14 +233,14 @@ func TestErrorText(t *testing.T) {
 	})
 }
 
-// TestLongNames: names from the input cannot make errors long, or hide in them.
+// TestLongNames checks that names from the input neither make errors long nor break their format.
 func TestLongNames(t *testing.T) {
 	long := strings.Repeat("ä", 100_000)
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
 		var args struct{ X int }
 		err := c.DecodeArgs(rawMap(t, c, long, 1), &args)
 		if !errors.Is(err, codec.ErrUnknown) || len(err.Error()) > 400 {
-			t.Errorf("%d bytes: %.300v", len(err.Error()), err)
+				t.Errorf("an error of %d bytes: %.300v", len(err.Error()), err)
 		}
 		err = c.DecodeArgs(rawMap(t, c, "a: b\n", 1), &args)
 		failure{codec.ErrUnknown, `["a: b\n"]`, "there are X"}.check(t, c.Name(), err)
@@ -250,7 +250,7 @@ func TestLongNames(t *testing.T) {
 			v = map[string]any{"some_key": v}
 		}
 		if _, err = c.AppendArgs(nil, codec.Arguments{Named: v}); err == nil || len(err.Error()) > 500 {
-			t.Errorf("%.300v", err)
+				t.Errorf("AppendArgs with long names: error %.300v", err)
 		}
 	})
 }

@@ -24,9 +24,9 @@ type defaultArgs struct {
 	Words []string      `arbiter:"words,variadic"`
 }
 
-// TestDefaults: a parameter that is missing is its default, by name or at the
-// end of the positional arguments, whatever the destination held before; one
-// that is there is what it is, even if that is zero.
+// TestDefaults checks that a missing parameter gets its default, by name and at the end of the positional
+// arguments, regardless of the old value of the destination. A parameter that is present keeps its value,
+// even if it is zero.
 func TestDefaults(t *testing.T) {
 	want := defaultArgs{Query: "q", Limit: -10, Page: 1, Loud: true, Ratio: 2.5, Sep: ", ,", Level: "warn", Wait: 90 * time.Second}
 	given := defaultArgs{Query: "q", Sep: "", Words: []string{"w"}}
@@ -59,8 +59,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestDefaultsRefused: a default that its field cannot have is known before the
-// first call.
+// TestDefaultsRefused checks that CheckArgs refuses a default that does not fit its field.
 func TestDefaultsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		typ       any
@@ -87,7 +86,7 @@ func TestDefaultsRefused(t *testing.T) {
 	}
 }
 
-// A parameter that is missing in a call is its default.
+// A parameter that is missing in a call gets its default.
 func ExampleCodec_default() {
 	type SearchArgs struct {
 		Query string `arbiter:"query"`

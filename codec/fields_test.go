@@ -28,8 +28,7 @@ type deepBase struct {
 
 type Other struct{ Equal int }
 
-// TestFields compares the keys that both codecs write with those that they
-// should, for one struct with json tags.
+// TestFields compares the keys that both codecs write for structs with json tags with the keys wanted.
 func TestFields(t *testing.T) {
 	five := 5
 	for name, tt := range map[string]struct {
@@ -41,7 +40,7 @@ func TestFields(t *testing.T) {
 			B int `json:"b"`
 			C int `json:",omitempty"`
 			D int `json:"-"`
-			E int `json:"-,"` //nolint:staticcheck // odd, and right: a field called -
+			E int `json:"-,"` //nolint:staticcheck // valid: a field with the name "-"
 			f int
 		}{1, 2, 3, 4, 5, 6}, dict{"A": int64(1), "b": int64(2), "C": int64(3), "-": int64(5)}},
 		"omitempty": {struct {
@@ -96,7 +95,7 @@ func TestFields(t *testing.T) {
 				var got any
 				data := encode(t, c, tt.in)
 				if err := c.DecodeValue(data, &got); err != nil || !reflect.DeepEqual(got, any(tt.keys)) {
-					t.Errorf("got %v, %v, want %v", got, err, tt.keys)
+					t.Errorf("the keys are %v, error %v; want %v", got, err, tt.keys)
 				}
 				back := reflect.New(reflect.TypeOf(tt.in))
 				err := c.DecodeValue(data, back.Interface())
@@ -105,22 +104,22 @@ func TestFields(t *testing.T) {
 					return
 				}
 				if err == nil && name == "omitzero" {
-					return // a Z that was left out comes back as one that is not zero
+					return // a Z that was left out is decoded as zero, so its IsZero is false
 				}
 				if again := encode(t, c, back.Elem().Interface()); err != nil || string(again) != string(data) {
-					t.Errorf("came back as %+v, %v", back.Elem(), err)
+					t.Errorf("decoded as %+v, error %v", back.Elem(), err)
 				}
 			})
 		})
 	}
 }
 
-// isZero says of 7 that it is zero.
+// isZero is a type whose IsZero reports 7 as zero.
 type isZero struct{ N int }
 
 func (z isZero) IsZero() bool { return z.N == 7 }
 
-// TestFieldTags: a msgpack tag goes before a json tag, in msgpack.
+// TestFieldTags checks that msgpack prefers the msgpack tag to the json tag.
 func TestFieldTags(t *testing.T) {
 	type both struct {
 		A int `msgpack:"m" json:"j"`
@@ -135,13 +134,12 @@ func TestFieldTags(t *testing.T) {
 	} {
 		var got any
 		if err := c.DecodeValue(encode(t, c, both{A: 1, C: 2, D: 3}), &got); err != nil || !reflect.DeepEqual(got, any(want)) {
-			t.Errorf("%s: %v, %v, want %v", c.Name(), got, err, want)
+			t.Errorf("%s: keys %v, error %v; want %v", c.Name(), got, err, want)
 		}
 	}
 }
 
-// TestFieldOrder: the fields may come in another order, and case matters in
-// msgpack only.
+// TestFieldOrder checks that the fields can be in any order. JSON ignores the case of names, msgpack does not.
 func TestFieldOrder(t *testing.T) {
 	type abc struct {
 		A int `json:"a"`
@@ -155,17 +153,17 @@ func TestFieldOrder(t *testing.T) {
 		} {
 			var got abc
 			if err := c.DecodeValue(raw, &got); err != nil || got != (abc{1, 2, 3}) {
-				t.Errorf("%q: %v, %v", raw, got, err)
+				t.Errorf("%q was decoded as %v, error %v", raw, got, err)
 			}
 		}
 	})
 	var got abc
 	if err := codec.Msgpack().DecodeValue([]byte("\x81\xa1A\x01"), &got); err != nil || got.A != 0 {
-		t.Errorf("%v, %v", got, err)
+		t.Errorf("msgpack with other case was decoded as %v, error %v", got, err)
 	}
 }
 
-// TestNoFields: a struct that would lose all it holds is refused by msgpack.
+// TestNoFields checks that msgpack refuses a struct type with only unexported fields.
 func TestNoFields(t *testing.T) {
 	for _, v := range []any{struct{ a int }{1}, errOnPurpose, struct{ W struct{ w int } }{}} {
 		_, err := codec.Msgpack().AppendValue(nil, v)

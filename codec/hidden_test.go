@@ -11,7 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// tattler says in its errors what it was to decode.
+// tattler is a type whose errors contain the text that it decodes.
 type tattler struct{ S string }
 
 var errTattled = errors.New("told")
@@ -25,8 +25,8 @@ func (t *tattler) UnmarshalText(b []byte) error {
 
 func (t tattler) MarshalText() ([]byte, error) { return []byte(t.S), nil }
 
-// TestErrorsShowNoValues: whatever can't be decoded, the error says where it is and of which
-// types, and nothing of the value: it is stored, sent and logged.
+// TestErrorsShowNoValues checks that an error of decoding tells the path and the types, and no part of the
+// value: errors are stored, sent and logged.
 func TestErrorsShowNoValues(t *testing.T) {
 	const secret = "sesame"
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
@@ -54,23 +54,23 @@ func TestErrorsShowNoValues(t *testing.T) {
 		} {
 			err := c.DecodeValue(encode(t, c, tt.in), tt.into)
 			if err == nil {
-				t.Errorf("%s: it was decoded", name)
+				t.Errorf("%s: decoding succeeded, want an error", name)
 			}
-			for ; err != nil; err = errors.Unwrap(err) { // each is stored in the chain
+			for ; err != nil; err = errors.Unwrap(err) { // the texts of wrapped errors are stored, too
 				if s := err.Error(); strings.Contains(s, secret) || strings.Contains(s, "4711471") || strings.Contains(s, "4.711471") {
-					t.Errorf("%s: %v", name, err)
+					t.Errorf("%s: the error shows the value: %v", name, err)
 				}
 			}
 		}
-		// Who asks for an error by its identity finds it.
+		// errors.Is and errors.As find the error of the method itself.
 		for _, s := range []string{secret, "panic"} {
 			if err := c.DecodeValue(encode(t, c, s), new(tattler)); !errors.Is(err, errTattled) {
-				t.Errorf("%v does not wrap what the method returned", err)
+				t.Errorf("%v does not wrap the error of the method", err)
 			}
 		}
 		var perr *time.ParseError
 		if err := c.DecodeValue(encode(t, c, secret), new(timeByText)); !errors.As(err, &perr) {
-			t.Errorf("%v has no *time.ParseError", err)
+			t.Errorf("%v does not wrap a *time.ParseError", err)
 		}
 	})
 	for _, raw := range []string{secret, `{"a":` + secret + `}`, `{"` + secret + `"}`, `"` + secret + "\x01\""} {
@@ -78,7 +78,7 @@ func TestErrorsShowNoValues(t *testing.T) {
 			var v any
 			err := c.DecodeValue([]byte(data), &v)
 			if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "'s'") {
-				t.Errorf("%s: %q: %v", c.Name(), data, err)
+				t.Errorf("%s: error for %q is %v, want one without the value", c.Name(), data, err)
 			}
 		}
 	}

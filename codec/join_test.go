@@ -12,7 +12,7 @@ func joiner(t testing.TB, c codec.Codec) codec.Joiner {
 	t.Helper()
 	j, ok := c.(codec.Joiner)
 	if !ok {
-		t.Fatalf("%s can't join", c.Name())
+		t.Fatalf("%s is not a Joiner", c.Name())
 	}
 	return j
 }
@@ -21,16 +21,16 @@ func TestAppendJoined(t *testing.T) {
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
 		var values [][]byte
 		want := []any{}
-		for i := range 40 { // more than a short head has room for
+		for i := range 40 { // from 16 values on, the head of a msgpack array is longer
 			values = append(values, encode(t, c, i))
 			want = append(want, int64(i))
 			data, err := joiner(t, c).AppendJoined([]byte("before"), values)
 			if err != nil || string(data[:6]) != "before" {
-				t.Fatalf("%d values: %q, %v", len(values), data, err)
+				t.Fatalf("AppendJoined of %d values: %q, error %v", len(values), data, err)
 			}
 			var got any
 			if err := c.DecodeValue(data[6:], &got); err != nil || !reflect.DeepEqual(got, any(want)) {
-				t.Fatalf("%d values: %v, %v", len(values), got, err)
+				t.Fatalf("%d values were decoded as %v, error %v", len(values), got, err)
 			}
 		}
 		data, err := joiner(t, c).AppendJoined(nil, [][]byte{encode(t, c, 7), nil})
@@ -39,12 +39,12 @@ func TestAppendJoined(t *testing.T) {
 		}
 		var ptrs []*int
 		if err := c.DecodeValue(data, &ptrs); err != nil || len(ptrs) != 2 || *ptrs[0] != 7 || ptrs[1] != nil {
-			t.Errorf("a missing value: %v, %v", ptrs, err)
+			t.Errorf("a nil value was decoded as %v, error %v", ptrs, err)
 		}
 		bad := append(encode(t, c, 1), encode(t, c, "x")...)
 		for _, v := range [][]byte{{}, bad, {0xc1}} {
 			if out, err := joiner(t, c).AppendJoined([]byte("d"), [][]byte{v}); err == nil || string(out) != "d" {
-				t.Errorf("joined %x: %x, %v", v, out, err)
+				t.Errorf("AppendJoined of the invalid %x: %x, error %v", v, out, err)
 			}
 		}
 	})
@@ -74,10 +74,10 @@ func TestAppendArg(t *testing.T) {
 			}
 			var got joinArgs
 			if err := c.DecodeArgs(out, &got); err != nil || !reflect.DeepEqual(got, want) {
-				t.Errorf("%v: %v, %v", args, got, err)
+				t.Errorf("%v with one more argument: %v, error %v", args, got, err)
 			}
 			if _, err := joiner(t, c).AppendArg(nil, out, "upstream", encode(t, c, 1)); !errors.Is(err, codec.ErrDuplicate) {
-				t.Errorf("the same name again: %v", err)
+				t.Errorf("the same name again: error %v, want ErrDuplicate", err)
 			}
 		}
 		var none []byte
@@ -91,7 +91,7 @@ func TestAppendArg(t *testing.T) {
 		}
 		var got codec.Arguments
 		if err := c.DecodeArgs(out[1:], &got); err != nil || !reflect.DeepEqual(got, codec.Arguments{Named: map[string]any{"upstream": int64(5)}}) {
-			t.Errorf("to no arguments: %v, %v", got, err)
+			t.Errorf("an argument added to no arguments: %v, error %v", got, err)
 		}
 	})
 }
@@ -114,13 +114,13 @@ func TestAppendArgRefuses(t *testing.T) {
 			"arguments twice": {append(append([]byte{}, ok...), ok...), "upstream", one},
 		} {
 			if out, err := joiner(t, c).AppendArg([]byte("d"), in.args, in.name, in.value); err == nil || string(out) != "d" {
-				t.Errorf("%s: %x, %v", what, out, err)
+				t.Errorf("%s: %x, error %v", what, out, err)
 			}
 		}
 	})
 }
 
-// FuzzJoin holds that what was joined can be decoded, and is what it was.
+// FuzzJoin checks that the results of AppendArg and AppendJoined can be decoded and hold the same values.
 func FuzzJoin(f *testing.F) {
 	for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
 		args, _ := c.AppendArgs(nil, codec.Arguments{Positional: []any{1}, Named: map[string]any{"b": "x"}})
@@ -136,20 +136,20 @@ func FuzzJoin(f *testing.F) {
 			if out, err := j.AppendArg(nil, args, "upstream", value); err == nil {
 				var after codec.Arguments
 				if err := c.DecodeArgs(out, &after); err != nil && !bad {
-					t.Errorf("%s: %q and %q make %q: %v", c.Name(), args, value, out, err)
+					t.Errorf("%s: AppendArg of %q and %q is %q, which can't be decoded: %v", c.Name(), args, value, out, err)
 				} else if err == nil && len(after.Named) != len(before.Named)+1 && !bad {
-					t.Errorf("%s: %q and %q make %v of %v", c.Name(), args, value, after, before)
+					t.Errorf("%s: AppendArg of %q and %q holds %v, want %v and the new one", c.Name(), args, value, after, before)
 				}
 			} else if !bad && before.Named["upstream"] == nil && len(value) < 1000 {
 				if _, has := before.Named["upstream"]; !has {
-					t.Errorf("%s: %q and %q: %v", c.Name(), args, value, err)
+					t.Errorf("%s: AppendArg of %q and %q: error %v", c.Name(), args, value, err)
 				}
 			}
 			out, err := j.AppendJoined(nil, [][]byte{value, value})
 			var both []any
 			if err == nil && !bad {
 				if err := c.DecodeValue(out, &both); err != nil || len(both) != 2 {
-					t.Errorf("%s: twice %q is %q: %v", c.Name(), value, out, err)
+					t.Errorf("%s: AppendJoined of %q twice is %q: %v", c.Name(), value, out, err)
 				}
 			}
 		}

@@ -12,8 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// TestJSONGolden pins the wire format down: these bytes are in the queues of
-// running systems.
+// TestJSONGolden checks the exact encoding: running systems have such bytes in their queues.
 func TestJSONGolden(t *testing.T) {
 	for want, v := range map[string]any{
 		`null`: nil, `true`: true, `-5`: -5, `18446744073709551615`: uint64(math.MaxUint64), `1.5`: 1.5, `2`: 2.0,
@@ -22,7 +21,7 @@ func TestJSONGolden(t *testing.T) {
 		`1000000000`: time.Second, `{"value":1}`: treeNode{Value: 1},
 	} {
 		if got, err := codec.JSON().AppendValue(nil, v); err != nil || string(got) != want {
-			t.Errorf("%#v: %s, %v, want %s", v, got, err, want)
+			t.Errorf("%#v is encoded as %s, error %v; want %s", v, got, err, want)
 		}
 	}
 	for want, args := range map[string]any{
@@ -38,7 +37,7 @@ func TestJSONGolden(t *testing.T) {
 	} {
 		want = strings.ReplaceAll(want, "\n", `\n`)
 		if got, err := codec.JSON().AppendArgs(nil, args); err != nil || string(got) != want {
-			t.Errorf("%#v: %s, %v, want %s", args, got, err, want)
+			t.Errorf("%#v is encoded as %s, error %v; want %s", args, got, err, want)
 		}
 	}
 }
@@ -92,7 +91,7 @@ func TestJSONStrict(t *testing.T) {
 	}
 }
 
-// failing has methods that fail, each in its way.
+// failing is a type whose methods fail, in the way that how names.
 type failing struct{ how string }
 
 var errOnPurpose = errors.New("on purpose")
@@ -140,12 +139,12 @@ func TestJSONMethods(t *testing.T) {
 		failure{}.checkSentinel(t, codec.JSON().DecodeArgs(data, &struct{ F []failing }{}))
 	}
 	if err := codec.JSON().DecodeValue([]byte(`1`), new(failing)); !errors.Is(err, errOnPurpose) {
-		t.Errorf("the method's own error is lost: %v", err)
+		t.Errorf("the error does not wrap the method's own error: %v", err)
 	}
 }
 
-// onPointer has methods on pointer receivers, which encoding/json alone would not
-// call for a value without an address.
+// onPointer has methods on pointer receivers. encoding/json alone does not call them for a value that is not
+// addressable.
 type onPointer struct{ n int }
 
 func (p *onPointer) MarshalJSON() ([]byte, error) { return json.Marshal([]int{p.n}) }
@@ -168,7 +167,7 @@ func TestJSONPointerReceivers(t *testing.T) {
 		data := encode(t, codec.JSON(), v)
 		got := reflect.New(reflect.TypeOf(v))
 		if err := codec.JSON().DecodeValue(data, got.Interface()); err != nil || string(data) != want || got.Elem().Interface() != v {
-			t.Errorf("%v is encoded as %s, not %s, and comes back as %v, %v", v, data, want, got.Elem(), err)
+			t.Errorf("%v is encoded as %s, want %s, and decoded as %v, error %v", v, data, want, got.Elem(), err)
 		}
 	}
 	args := struct{ P onPointer }{onPointer{5}}

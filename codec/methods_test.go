@@ -14,7 +14,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// The types below write which method wrote them, and note which one read them.
+// The types below encode the name of the method that encoded them. Methods that must not be called fail.
 
 type customOne struct{ s string }
 
@@ -52,7 +52,7 @@ type textOne int
 func (x *textOne) MarshalText() ([]byte, error) { return []byte{'a' + byte(*x)}, nil }
 func (x *textOne) UnmarshalText(b []byte) error { *x = textOne(b[0] - 'a' + 1); return nil }
 
-// brokenPair has one method of a pair and a pair after that.
+// brokenPair has one method of a pair, and a complete pair that comes later in the order.
 type brokenPair struct{ rawText }
 
 func (brokenPair) MarshalBinary() ([]byte, error) { return nil, errors.New("has no reverse") }
@@ -76,7 +76,7 @@ func TestMethods(t *testing.T) {
 		"map by text": {map[textKey]int{{1, 2}: 3}, map[textKey]int{{1, 2}: 3}, map[string]any{"12": int64(3)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// The value alone, without an address, and inside of others.
+			// The value alone, not addressable, and inside other values.
 			c := codec.Msgpack()
 			v := reflect.ValueOf(tt.in)
 			ptr := reflect.New(v.Type())
@@ -90,15 +90,15 @@ func TestMethods(t *testing.T) {
 			}
 			got := reflect.New(v.Type())
 			if err := c.DecodeValue(encode(t, c, tt.in), got.Interface()); err != nil || !reflect.DeepEqual(got.Elem().Interface(), tt.want) {
-				t.Errorf("got %v, %v, want %v", got.Elem(), err, tt.want)
+				t.Errorf("decoded as %v, error %v; want %v", got.Elem(), err, tt.want)
 			}
 			slices := reflect.New(slice.Type())
 			if err := c.DecodeValue(encode(t, c, slice.Interface()), slices.Interface()); err != nil || !reflect.DeepEqual(slices.Elem().Index(0).Interface(), tt.want) {
-				t.Errorf("in a slice: got %v, %v, want %v", slices.Elem(), err, tt.want)
+				t.Errorf("in a slice: decoded as %v, error %v; want %v", slices.Elem(), err, tt.want)
 			}
 			inMap := map[string]any{"k": tt.in}
 			if err := c.DecodeValue(encode(t, c, inMap), &inMap); err != nil || !reflect.DeepEqual(inMap["k"], tt.wire) {
-				t.Errorf("in a map: got %v, %v, want %v", inMap["k"], err, tt.wire)
+				t.Errorf("in a map: encoded as %v, error %v; want %v", inMap["k"], err, tt.wire)
 			}
 		})
 	}
@@ -114,7 +114,7 @@ func (k *textKey) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// unruly does what its content says.
+// unruly is a type whose methods misbehave in the way that its text names.
 type unruly string
 
 func (u unruly) EncodeMsgpack(e *msgpack.Encoder) error {
@@ -144,7 +144,7 @@ func (u *unruly) DecodeMsgpack(d *msgpack.Decoder) error {
 	return err
 }
 
-// lazy reads nothing.
+// lazy is a type whose decoder reads nothing.
 type lazy struct{}
 
 func (lazy) EncodeMsgpack(e *msgpack.Encoder) error  { return e.EncodeNil() }
@@ -195,12 +195,12 @@ func TestUnrulyMethods(t *testing.T) {
 		}{})
 		failure{says: "panicked"}.checkSentinel(t, err)
 		if err := c.DecodeValue(encode(t, c, []*panicText{nil}), new([]*panicText)); err != nil {
-			t.Errorf("a nil pointer: %v", err)
+			t.Errorf("a nil pointer: error %v", err)
 		}
 	})
 }
 
-// onlyEncodes and onlyDecodes have half a pair.
+// onlyEncodes and onlyDecodes have one method of a pair each.
 type onlyEncodes struct{ s string }
 
 func (o onlyEncodes) MarshalText() ([]byte, error) { return []byte(o.s), nil }
@@ -224,7 +224,7 @@ func TestHalfPairs(t *testing.T) {
 	}
 }
 
-// argsWithMethods: a struct of arguments is encoded by its fields all the same.
+// argsWithMethods is a struct of arguments with methods, which are not used: it is encoded by its fields.
 type argsWithMethods struct {
 	X int `arbiter:"x"`
 }
@@ -239,12 +239,12 @@ func TestArgsWithMethods(t *testing.T) {
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
 		var got argsWithMethods
 		if err := c.DecodeArgs(mustArgs(t, c, argsWithMethods{5}), &got); err != nil || got.X != 5 {
-			t.Errorf("%v, %v", got, err)
+			t.Errorf("decoded as %v, error %v", got, err)
 		}
 	})
 }
 
-// A panic of a method is told with what panicked, with what, and where.
+// A PanicError tells which method panicked, with which value, and where.
 func TestPanicError(t *testing.T) {
 	for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
 		err := c.DecodeValue(encode(t, c, "x"), new(panicText))

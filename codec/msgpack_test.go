@@ -12,8 +12,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// TestMsgpackGolden pins the wire format down: these bytes are in the queues of
-// running systems.
+// TestMsgpackGolden checks the exact encoding: running systems have such bytes in their queues.
 func TestMsgpackGolden(t *testing.T) {
 	type nested struct {
 		First  int    `json:"first"`
@@ -54,7 +53,7 @@ func TestMsgpackGolden(t *testing.T) {
 		"\xdc\x00\x10" + strings.Repeat("\x01", 16):                    []int8{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},
 	} {
 		if got, err := codec.Msgpack().AppendValue(nil, v); err != nil || string(got) != want {
-			t.Errorf("%#v: %q, %v, want %q", v, got, err, want)
+			t.Errorf("%#v is encoded as %q, error %v; want %q", v, got, err, want)
 		}
 	}
 	for want, args := range map[string]any{
@@ -67,13 +66,13 @@ func TestMsgpackGolden(t *testing.T) {
 		"\x82\xa0\x92\x01\x02\xa1z\x03": mixed(list{1, 2}, dict{"z": 3}),
 	} {
 		if got, err := codec.Msgpack().AppendArgs(nil, args); err != nil || string(got) != want {
-			t.Errorf("%#v: %q, %v, want %q", args, got, err, want)
+			t.Errorf("%#v is encoded as %q, error %v; want %q", args, got, err, want)
 		}
 	}
 }
 
-// TestMsgpackLibrary: the library that other Go programs use reads what is
-// written here, and the other way round.
+// TestMsgpackLibrary checks that the msgpack library, which other Go programs use, reads the codec's encoding
+// and writes one that the codec reads.
 func TestMsgpackLibrary(t *testing.T) {
 	type record struct {
 		N  int64              `msgpack:"n"`
@@ -102,12 +101,12 @@ func TestMsgpackLibrary(t *testing.T) {
 	if err := codec.Msgpack().DecodeValue(data, &back); err != nil {
 		t.Fatal(err)
 	}
-	// The library keeps no difference between nil and empty.
+	// The library does not distinguish nil and empty.
 	for _, r := range []*record{&there, &back} {
 		r.T, r.P.T = r.T.UTC(), r.P.T.UTC()
 	}
 	if want := encode(t, codec.Msgpack(), in); !bytes.Equal(encode(t, codec.Msgpack(), back), want) {
-		t.Errorf("got %+v, want %+v", back, in)
+		t.Errorf("decoded as %+v, want %+v", back, in)
 	}
 }
 
@@ -156,7 +155,7 @@ func TestMsgpackStrict(t *testing.T) {
 	failure{is: codec.ErrSyntax}.check(t, "msgpack", codec.Msgpack().DecodeArgs([]byte("\xc1"), new(pairArgs)))
 }
 
-// TestMsgpackLenient: numbers are read from every form that has the same value.
+// TestMsgpackLenient decodes numbers from every form with the same value.
 func TestMsgpackLenient(t *testing.T) {
 	for name, tt := range map[string]struct {
 		data string
@@ -185,14 +184,14 @@ func TestMsgpackLenient(t *testing.T) {
 				got = reflect.New(reflect.TypeOf(tt.want))
 			}
 			if err := codec.Msgpack().DecodeValue([]byte(tt.data), got.Interface()); err != nil || !reflect.DeepEqual(got.Elem().Interface(), tt.want) {
-				t.Errorf("got %v, %v, want %v", got.Elem(), err, tt.want)
+				t.Errorf("decoded as %v, error %v; want %v", got.Elem(), err, tt.want)
 			}
 		})
 	}
 }
 
-// TestMsgpackLengths: a length is compared with the input before anything is
-// allocated for it, wherever it is.
+// TestMsgpackLengths checks that a declared length, wherever it is, is compared with the input before memory is
+// allocated for it.
 func TestMsgpackLengths(t *testing.T) {
 	for _, head := range []string{
 		"\xdd\xff\xff\xff\xff", "\xdf\xff\xff\xff\xff", "\xc6\xff\xff\xff\xff", "\xdb\xff\xff\xff\xff", "\xc9\xff\xff\xff\xff\xff",
@@ -208,7 +207,7 @@ func TestMsgpackLengths(t *testing.T) {
 				err := codec.Msgpack().DecodeValue([]byte(data), dest)
 				failure{}.checkSentinel(t, err)
 				if allocated > 100 {
-					t.Errorf("%q into %T: %v allocations", data, dest, allocated)
+					t.Errorf("decoding %q into %T took %v allocations", data, dest, allocated)
 				}
 			}
 			_ = codec.Msgpack().DecodeArgs([]byte(data), new(optionalArgs))

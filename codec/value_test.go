@@ -18,7 +18,7 @@ type treeNode struct {
 
 type byteType uint8
 
-// TestRoundTrip: what a value is encoded to is decoded to an equal one.
+// TestRoundTrip checks that a value that is encoded and decoded is equal to the original.
 func TestRoundTrip(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
 	one := 1
@@ -48,14 +48,14 @@ func TestRoundTrip(t *testing.T) {
 			}
 			got := reflect.New(reflect.TypeOf(v))
 			if err := c.DecodeValue(data, got.Interface()); err != nil || !reflect.DeepEqual(got.Elem().Interface(), v) {
-				t.Fatalf("%T: %.100v came back as %.100v, %v", v, v, got.Elem(), err)
+				t.Fatalf("%T: %.100v was decoded as %.100v, error %v", v, v, got.Elem(), err)
 			}
 		})
 	}
 }
 
-// TestEveryCut: no proper part of an encoding is a value, nor is it with a byte
-// more. Numbers in JSON are the exception, since they have no end of their own.
+// TestEveryCut checks that no shorter prefix of an encoding is valid, and neither is the encoding with a byte
+// after it. Numbers in JSON are the exception, since a prefix of a number is a number.
 func TestEveryCut(t *testing.T) {
 	v := map[string]any{
 		"node": treeNode{Value: 300, Kids: []*treeNode{{Value: -70_000}}}, "bytes": make([]byte, 40), "string": strings.Repeat("x", 40),
@@ -167,7 +167,7 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// TestLenient is what is not an error.
+// TestLenient has values that are decoded without an error although their types differ.
 func TestLenient(t *testing.T) {
 	type v1 struct {
 		A int `json:"a"`
@@ -191,7 +191,7 @@ func TestLenient(t *testing.T) {
 			bothCodecs(t, func(t *testing.T, c codec.Codec) {
 				got := reflect.New(reflect.TypeOf(tt.want))
 				if err := c.DecodeValue(encode(t, c, tt.in), got.Interface()); err != nil || !reflect.DeepEqual(got.Elem().Interface(), tt.want) {
-					t.Errorf("got %v, %v, want %v", got.Elem(), err, tt.want)
+					t.Errorf("decoded as %v, error %v; want %v", got.Elem(), err, tt.want)
 				}
 			})
 		})
@@ -247,7 +247,7 @@ func TestEncodeRefuses(t *testing.T) {
 	failure{is: codec.ErrUnsupported}.check(t, "msgpack", codec.Msgpack().DecodeValue([]byte{1}, &loop))
 }
 
-// nest returns n arrays inside each other.
+// nest returns n nested arrays.
 func nest(n int) any {
 	var v any
 	for range n {
@@ -259,13 +259,13 @@ func nest(n int) any {
 type slices []slices
 type mapsOf map[string]mapsOf
 
-// TestDepth: 1000 levels are the limit, of whatever they are.
+// TestDepth checks that values can be nested 1000 levels deep, and no deeper, for each kind of value.
 func TestDepth(t *testing.T) {
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
 		data := encode(t, c, nest(1000))
 		var v any
 		if err := c.DecodeValue(data, &v); err != nil || !reflect.DeepEqual(v, nest(1000)) {
-			t.Errorf("1000 levels: %v", err)
+			t.Errorf("a value of 1000 levels: error %v", err)
 		}
 		_, err := c.AppendValue(nil, nest(1001))
 		failure{is: codec.ErrTooDeep}.checkSentinel(t, err)

@@ -26,7 +26,7 @@ func must(t testing.TB) func(codec.Codec, error) codec.Codec {
 	}
 }
 
-// wraps are all wrappers, each on both codecs.
+// wraps runs a test with each wrapper on both codecs.
 func wraps(t testing.TB, test func(t *testing.T, c codec.Codec)) {
 	for _, inner := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
 		for _, c := range []codec.Codec{
@@ -60,23 +60,23 @@ func TestWrapped(t *testing.T) {
 			}
 			var out wrapArgs
 			if err := c.DecodeArgs(data[5:], &out); err != nil || out.A != in.A || !goslices.Equal(out.B, in.B) {
-				t.Fatalf("came back as %.40v, %v", out, err)
+				t.Fatalf("decoded as %.40v, error %v", out, err)
 			}
 			if data, err = c.AppendValue(nil, in.A); err != nil {
 				t.Fatal(err)
 			}
 			var text string
 			if err := c.DecodeValue(data, &text); err != nil || text != in.A {
-				t.Fatalf("came back as %.40q, %v", text, err)
+				t.Fatalf("decoded as %.40q, error %v", text, err)
 			}
 		}
 		if _, err := c.AppendValue(nil, make(chan int)); !errors.Is(err, codec.ErrUnsupported) {
-			t.Errorf("a channel: %v", err)
+			t.Errorf("a channel: error %v", err)
 		}
 	})
 }
 
-// Whatever is changed or cut is an error, and never something else.
+// Bytes that were changed or cut off are an error, and are never decoded to something else.
 func TestWrappedDamaged(t *testing.T) {
 	wraps(t, func(t *testing.T, c codec.Codec) {
 		data, err := c.AppendValue(nil, strings.Repeat("x", 600))
@@ -87,12 +87,12 @@ func TestWrappedDamaged(t *testing.T) {
 		for i := range data {
 			var out string
 			if err := c.DecodeValue(data[:i], &out); err == nil {
-				t.Fatalf("cut after %d bytes of %d it was read as %.40q", i, len(data), out)
+				t.Fatalf("the first %d bytes of %d were decoded as %.40q", i, len(data), out)
 			}
 			bad := goslices.Clone(data)
 			bad[i] ^= 1
 			if err := c.DecodeValue(bad, &out); secure && err == nil {
-				t.Fatalf("with byte %d changed it was read as %.40q", i, out)
+				t.Fatalf("with byte %d changed, it was decoded as %.40q", i, out)
 			}
 		}
 	})
@@ -111,16 +111,16 @@ func TestKeys(t *testing.T) {
 			}
 			var n int
 			if err := both.DecodeValue(data, &n); err != nil || n != 5 {
-				t.Errorf("with the older key: %d, %v", n, err)
+				t.Errorf("with the older key: %d, error %v", n, err)
 			}
 			if err := young.DecodeValue(data, &n); !errors.Is(err, codec.ErrForged) {
-				t.Errorf("without the older key: %v", err)
+				t.Errorf("without the older key: error %v, want ErrForged", err)
 			}
 			if data, err = both.AppendValue(nil, 6); err != nil {
 				t.Fatal(err)
 			}
 			if err := young.DecodeValue(data, &n); err != nil || n != 6 {
-				t.Errorf("with the new key: %d, %v", n, err)
+				t.Errorf("with the new key: %d, error %v", n, err)
 			}
 			for _, bad := range [][]byte{nil, key1[:8]} {
 				if _, err := build(codec.Msgpack(), bad); err == nil {
@@ -132,38 +132,38 @@ func TestKeys(t *testing.T) {
 			}
 		})
 	}
-	// The same key for another codec is another signature.
+	// With the same key, the signature of another codec is not valid.
 	signed := must(t)(codec.Sign(codec.Msgpack(), key1))
 	data, err := must(t)(codec.Sign(codec.JSON(), key1)).AppendValue(nil, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := signed.DecodeValue(data, new(int)); !errors.Is(err, codec.ErrForged) {
-		t.Errorf("bytes of another codec: %v", err)
+		t.Errorf("bytes of another codec: error %v, want ErrForged", err)
 	}
 }
 
-// Where a key is needed nothing gets by without one.
+// If a codec with a key is given, ByName refuses all codecs that were not given.
 func TestByNameWithKeys(t *testing.T) {
 	signed := must(t)(codec.Sign(codec.Msgpack(), key1))
 	inside := must(t)(codec.Encrypt(signed, key1))
 	for _, more := range [][]codec.Codec{{signed}, {inside}, {codec.Compress(codec.JSON()), signed}} {
 		for _, name := range []string{"msgpack", "json"} {
 			if c, err := codec.ByName(name, more...); !errors.Is(err, codec.ErrUnknownCodec) {
-				t.Errorf("%s beside %s: %v, %v", name, more[0].Name(), c, err)
+				t.Errorf("ByName(%s) beside %s: %v, error %v", name, more[0].Name(), c, err)
 			}
 		}
 		last := more[len(more)-1]
 		if c, err := codec.ByName(last.Name(), more...); err != nil || c != last {
-			t.Errorf("%s: %v", last.Name(), err)
+			t.Errorf("ByName(%s): error %v", last.Name(), err)
 		}
 	}
 	if _, err := codec.ByName("msgpack", codec.Compress(codec.Msgpack())); err != nil {
-		t.Errorf("msgpack beside compression: %v", err)
+		t.Errorf("msgpack beside compression: error %v", err)
 	}
 	mine := lockedAway{renamed{codec.JSON(), "mine"}}
 	if _, err := codec.ByName("json", mine); !errors.Is(err, codec.ErrUnknownCodec) {
-		t.Errorf("json beside a codec of one's own: %v", err)
+		t.Errorf("json beside a codec from outside the package: error %v", err)
 	}
 	for want, more := range map[codec.Codec][]codec.Codec{
 		codec.Msgpack(): {nil, codec.JSON(), codec.Compress(codec.JSON())},
@@ -172,12 +172,12 @@ func TestByNameWithKeys(t *testing.T) {
 		mine:            {mine},
 	} {
 		if got := codec.Default(more...); got != want {
-			t.Errorf("the default is %s, want %s", got.Name(), want.Name())
+			t.Errorf("the default codec is %s, want %s", got.Name(), want.Name())
 		}
 	}
 }
 
-// lockedAway is a codec of one's own that needs a key.
+// lockedAway is a Sealer from outside the package.
 type lockedAway struct{ codec.Codec }
 
 func (l lockedAway) Plain() codec.Codec { return l.Codec }
@@ -188,20 +188,20 @@ func (lockedAway) Open(data, _ []byte) ([]byte, error) { return data, nil }
 
 func (lockedAway) Fingerprint(plain []byte) []byte { return plain }
 
-// What is sealed from the same has one fingerprint, also while keys change, and
-// nobody can read in it what was sealed.
+// Equal bytes have the same fingerprint, also while keys are changed, and the fingerprint shows nothing about them to
+// anybody without the key.
 func TestFingerprint(t *testing.T) {
 	for _, build := range []func(codec.Codec, []byte, ...[]byte) (codec.Codec, error){codec.Sign, codec.Encrypt} {
 		outer := must(t)(build(codec.Compress(codec.Msgpack()), key1))
 		print := func(c codec.Codec, v string) string { return string(c.(codec.Sealer).Fingerprint([]byte(v))) }
 		if text := print(outer, "text"); text != print(outer, "text") || text == print(outer, "next") || len(text) < 16 || strings.Contains(text, "text") {
-			t.Errorf("%s: fingerprints are not as what was sealed", outer.Name())
+				t.Errorf("%s: fingerprints are equal for different bytes or different for equal ones", outer.Name())
 		}
 		if print(outer, "text") != print(must(t)(build(codec.Compress(codec.Msgpack()), key2, key1)), "text") {
-			t.Error("a new key in front gives other fingerprints")
+			t.Error("a new key in front changes the fingerprints")
 		}
 		if print(outer, "text") == print(must(t)(build(codec.Compress(codec.Msgpack()), key2)), "text") {
-			t.Error("fingerprints need no key")
+			t.Error("fingerprints do not depend on the key")
 		}
 	}
 }
@@ -210,7 +210,7 @@ func TestByNameSays(t *testing.T) {
 	signed := must(t)(codec.Sign(codec.Msgpack(), key1))
 	_, err := codec.ByName(strings.Repeat("x", 10_000), signed)
 	if err == nil || len(err.Error()) > 300 || !strings.Contains(err.Error(), "msgpack+signed signs or encrypts") {
-		t.Errorf("%.400v", err)
+		t.Errorf("error %.400v, want one that says that msgpack+signed signs or encrypts", err)
 	}
 }
 
@@ -229,15 +229,15 @@ func TestBomb(t *testing.T) {
 	}
 	var v any
 	if err := codec.Compress(codec.Msgpack()).DecodeValue(buf.Bytes(), &v); !errors.Is(err, codec.ErrTooLong) {
-		t.Errorf("%d bytes that become more than %d: %v", buf.Len(), codec.MaxDecompressed, err)
+		t.Errorf("%d bytes that decompress to more than %d: error %v", buf.Len(), codec.MaxDecompressed, err)
 	}
 }
 
 func TestWrappedJoins(t *testing.T) {
 	wraps(t, func(t *testing.T, c codec.Codec) {
-		if s, ok := c.(codec.Sealer); ok { // who joins opens first
+		if s, ok := c.(codec.Sealer); ok { // sealed values are opened before they are combined
 			if _, ok := c.(codec.Joiner); ok {
-				t.Error("what is sealed is joined by whoever asks")
+			t.Error("a sealed codec is a Joiner")
 			}
 			c = s.Plain()
 		}
@@ -263,7 +263,7 @@ func TestWrappedJoins(t *testing.T) {
 		}
 		var out wrapArgs
 		if err := c.DecodeArgs(args, &out); err != nil || out.A != "x" || !goslices.Equal(out.B, []int{0, 1, 2}) {
-			t.Errorf("came back as %v, %v", out, err)
+			t.Errorf("decoded as %v, error %v", out, err)
 		}
 	})
 }
