@@ -11,16 +11,16 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// MaxCount is the largest [Count].
+// MaxCount is the largest value of [Count].
 const MaxCount = 100_000
 
-// ApplyOption changes what [Arbiter.Apply] does. Of an option that is given twice the
-// later one counts, unless it says otherwise.
+// ApplyOption changes what [Arbiter.Apply] does. If an option is given twice, the later one counts, unless its
+// documentation says otherwise.
 type ApplyOption interface {
 	applyTo(*application)
 }
 
-// application is an Apply under way.
+// application collects the options of one Apply.
 type application struct {
 	args  codec.Arguments
 	count int
@@ -32,15 +32,14 @@ type applyFunc func(*application)
 
 func (f applyFunc) applyTo(a *application) { f(a) }
 
-// Args are the arguments by position: the first parameters of the task. Those of
-// several Args come one after the other. The default is none. Both Args and
-// [KwArgs] can be given, for different parameters.
+// Args are arguments by position: the first parameters of the task. The arguments of several Args are appended to
+// each other. The default is none. [KwArgs] can be given beside it, for other parameters.
 func Args(args ...any) ApplyOption {
 	return applyFunc(func(a *application) { a.args.Positional = append(a.args.Positional, args...) })
 }
 
-// KwArgs are arguments by the names of the parameters. Those of several KwArgs are
-// put together; of the same name the last one counts. The default is none.
+// KwArgs are arguments by the names of the parameters. The maps of several KwArgs are merged, and the last value of a
+// name counts. The default is none.
 func KwArgs(args map[string]any) ApplyOption {
 	return applyFunc(func(a *application) { a.args.Named = merged(a.args.Named, args) })
 }
@@ -55,25 +54,22 @@ func Count(n int) ApplyOption {
 	})
 }
 
-// Queue sends the task to a queue. The default is [task.DefaultQueue].
+// Queue sends the task to the queue with that name. The default is [task.DefaultQueue].
 func Queue(name string) ApplyOption {
 	return applyFunc(func(a *application) { a.opts = append(a.opts, task.Queue(name)) })
 }
 
-// Options adds options of package task, such as [task.Delay] and
-// [task.Retries]. Later ones win over earlier ones.
+// Options adds options of package task, such as [task.Delay] and [task.Retries]. Later options win over earlier ones.
 func Options(opts ...task.Option) ApplyOption {
 	return applyFunc(func(a *application) { a.opts = append(a.opts, opts...) })
 }
 
-// Apply starts a task by its name and returns the ids of its copies. The tasks
-// are stored when it returns, whether there is a minion for them or not. That
-// there is no such task, or that the arguments do not fit it, is known by the
-// minion alone: it fails the task with that reason.
+// Apply starts a task by its name and returns the ids of its copies, as many as [Count] says. The tasks are stored
+// when it returns, even if no minion is there. Only a minion knows whether the task exists and whether the arguments
+// fit it: if not, the task fails with that reason.
 //
-// If some are not stored, the error is a [*task.SubmitError], as that of
-// [Arbiter.Submit], and the ids are those of the tasks that are stored or may
-// be. [Arbiter.ApplySync] waits for the results.
+// If some copies are not stored, the error is a [*task.SubmitError], as in [Arbiter.Submit], and the ids are those of
+// the copies that are stored or may be. [Arbiter.ApplySync] waits for the results.
 func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) ([]task.ID, error) {
 	app := application{count: 1}
 	for _, o := range opts {
@@ -107,23 +103,23 @@ func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) (
 	return ids, err
 }
 
-// ApplySync is [Arbiter.Apply] that waits until all the tasks are done, as the
-// original's apply does with sync=True. It returns their statuses in the order of
-// the copies: [Status.Decode] and [Status.Result] give the result of each, and
-// [Status.Err] says what became of one that did not succeed, which is no error
-// here.
+// ApplySync is [Arbiter.Apply] that waits until all the tasks are done, as the original's apply does with sync=True. It
+// returns their statuses in the order of the copies. [Status.Decode] and [Status.Result] return the result of each. A
+// task that did not succeed is no error of ApplySync: [Status.Err] returns its error.
 //
-// If the error is not nil, the statuses are those of the tasks that are stored or
-// may be, and one that is not known to be done has its id alone: [ErrNotDone] is
-// the error of its Decode. The error is that of Apply, and then nothing was waited
-// for; or it is ctx's, or wraps [task.ErrClosed]; or it joins those of tasks whose
-// results are not kept any more, which wrap [task.ErrNotFound].
+// The error is one of these:
+//
+//   - the error of Apply. Nothing was waited for, and the statuses are those of the copies that are stored or may be,
+//   - a [*task.WaitError] that wraps ctx's error or [task.ErrClosed],
+//   - the joined errors of tasks whose results are no longer kept, which wrap [task.ErrNotFound].
+//
+// With an error, a task that is not known to be done has a status with only its id, whose Decode returns [ErrNotDone].
 func (a *Arbiter) ApplySync(ctx context.Context, name string, opts ...ApplyOption) ([]Status, error) {
 	ids, err := a.Apply(ctx, name, opts...)
 	statuses := make([]Status, len(ids))
-	place := make(map[task.ID]int, len(ids))
+	index := make(map[task.ID]int, len(ids))
 	for i, id := range ids {
-		statuses[i].ID, place[id] = id, i
+		statuses[i].ID, index[id] = id, i
 	}
 	if err != nil {
 		return statuses, err
@@ -140,7 +136,7 @@ func (a *Arbiter) ApplySync(ctx context.Context, name string, opts ...ApplyOptio
 		for i := range arrivals {
 			arrival := &arrivals[i]
 			if arrival.State.Final() {
-				statuses[place[arrival.ID]] = a.arrived(arrival)
+				statuses[index[arrival.ID]] = a.arrived(arrival)
 			} else {
 				lost = append(lost, arrival.Err())
 			}

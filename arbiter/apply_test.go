@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// whoMinion runs a task that returns its own id, the first one to start last.
+// whoMinion runs a task that returns its own id. The copy that starts first takes longest.
 func whoMinion(r *rig) {
 	r.Helper()
 	m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
@@ -37,8 +37,8 @@ func whoMinion(r *rig) {
 	r.Cleanup(func() { _ = m.Close() })
 }
 
-// SEED: apply(…, sync=True) returns the results: each status is at the place of its
-// copy and has its own result, also if it is not kept.
+// As with sync=True in the original, ApplySync returns the results: each status is at the index of its copy and has that
+// copy's result, also if the result is not kept.
 func TestApplySync(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		whoMinion(r)
@@ -65,8 +65,7 @@ func TestApplySync(t *testing.T) {
 	})
 }
 
-// A wait that is given up returns what is known by then; what can't be stored is
-// not waited for.
+// If the wait is given up, ApplySync returns the statuses known by then. Copies that can't be stored are not waited for.
 func TestApplySyncEndsEarly(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		whoMinion(r)
@@ -94,7 +93,7 @@ func TestApplySyncEndsEarly(t *testing.T) {
 		// One of three copies with the same key is stored.
 		done, err = r.arb.ApplySync(t.Context(), "who", arbiter.Count(3), arbiter.Options(task.Unique("k")))
 		if !errors.Is(err, task.ErrDuplicate) || len(done) != 1 || done[0].ID.IsZero() {
-			t.Errorf("%+v, %v", done, err)
+			t.Errorf("of three copies with one key: %+v, %v; want one stored", done, err)
 		}
 		if _, err := r.arb.ApplySync(t.Context(), "who", arbiter.Count(0)); !errors.Is(err, task.ErrInvalid) {
 			t.Errorf("Count(0): %v", err)

@@ -10,15 +10,14 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Arbiter submits tasks and waits for them. It is a [task.Submitter]. Its
-// methods may be called concurrently. Its inbox is opened with the first
-// submission; before that it costs nothing.
+// Arbiter submits tasks and waits for them. It is a [task.Submitter]. Its methods may be called concurrently. It
+// opens its inbox at the broker with the first submission, and uses no resources before.
 type Arbiter struct {
 	b      broker.Broker
 	client *client.Client
 	codec  codec.Codec
 	codecs []codec.Codec
-	roster *roster // nil unless schemas are checked
+	minions *minionList // nil unless CheckSchema is given
 }
 
 var (
@@ -26,9 +25,8 @@ var (
 	_ task.Emitter   = (*Arbiter)(nil)
 )
 
-// New returns an arbiter on a broker, which it does not own: closing the
-// arbiter leaves the broker open. The error wraps [task.ErrInvalid] and names
-// the option that can't be.
+// New returns an arbiter on a broker. Closing the arbiter leaves the broker open. The error wraps [task.ErrInvalid]: the
+// broker is nil, or an option, which it names, is invalid.
 func New(b broker.Broker, opts ...Option) (*Arbiter, error) {
 	if b == nil {
 		return nil, fmt.Errorf("arbiter: %w: the broker is nil", broker.ErrInvalid)
@@ -48,40 +46,36 @@ func New(b broker.Broker, opts ...Option) (*Arbiter, error) {
 	c := client.New(client.Config{Broker: b, Codec: cfg.codec, Codecs: cfg.codecs, Logger: cfg.log, Name: "arbiter"})
 	a := &Arbiter{b: b, client: c, codec: cfg.codec, codecs: append([]codec.Codec{cfg.codec}, cfg.codecs...)}
 	if cfg.checkSchema {
-		a.roster = new(roster)
+		a.minions = new(minionList)
 	}
 	return a, nil
 }
 
-// Submit stores calls, in as few round trips as possible: those of one
-// submission go together, and those of concurrent small submissions share
-// requests. Typed handles call it; see [task.Call.Send] and [task.SendAll].
+// Submit stores calls, in as few round trips as possible: the calls of one submission share requests, and so do
+// concurrent small submissions. Typed handles call it; see [task.Call.Send] and [task.SendAll].
 //
-// It returns nil if all calls are stored, else a [*task.SubmitError]. A broker
-// that can't be reached, or whose reply is lost, is tried again for five
-// seconds, or until ctx ends. If ctx ends while a request is under way, the
-// error of its calls wraps [task.ErrIndeterminate] and ctx's error.
+// It returns nil if all calls are stored, or else a [*task.SubmitError]. If the broker can't be reached, or its reply is
+// lost, Submit tries again for five seconds, or until ctx ends. If ctx ends while a request is under way, the errors of
+// its calls wrap [task.ErrIndeterminate] and ctx's error.
 func (a *Arbiter) Submit(ctx context.Context, calls ...task.Bound) error {
 	return a.submit(ctx, calls)
 }
 
-// Await waits until a task is done and decodes its result into the pointer
-// into, or drops it if into is nil. Typed futures call it; see
-// [task.Future.Result] for the errors.
+// Await waits until a task is done and decodes its result into the pointer into. If into is nil, the result is dropped.
+// Typed futures call it. The errors are those of [task.Future.Result].
 func (a *Arbiter) Await(ctx context.Context, id task.ID, into any) error {
 	return a.client.Await(ctx, id, into)
 }
 
-// AwaitTurn waits until turn is closed, while another goroutine awaits the task with
-// [Arbiter.Await]. A future calls it if several goroutines wait for its result. If ctx
-// ends first, the error is a [*task.WaitError] that says why the task is not done.
+// AwaitTurn waits until turn is closed, while another goroutine waits for the task in [Arbiter.Await]. A future calls it
+// if several goroutines wait for its result. If ctx ends first, the error is a [*task.WaitError] that tells why the task
+// is not done.
 func (a *Arbiter) AwaitTurn(ctx context.Context, id task.ID, turn <-chan struct{}) error {
 	return a.client.AwaitTurn(ctx, id, turn)
 }
 
-// Close ends every wait with [task.ErrClosed], lets submissions that are under
-// way finish, each as a whole, and refuses new ones. Requests that fail are not
-// tried again then, and a squad that has not started is taken back. Tasks that were
-// sent go on: they live in the broker, and another arbiter can get their results.
-// The broker stays open. Close may be called twice; its error is always nil.
+// Close ends every wait with [task.ErrClosed]. Submissions that are under way finish, each as a whole, but requests that
+// fail are not tried again; new submissions are refused. A squad that has not started is cancelled. Tasks that were sent
+// go on: they live in the broker, and another arbiter can get their results. The broker stays open. Close may be called
+// twice, and always returns nil.
 func (a *Arbiter) Close() error { return a.client.Close() }

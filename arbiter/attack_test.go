@@ -19,8 +19,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// What somebody tries who can read and write all that the broker has, and lacks the key.
-// Arbiter and minion have it.
+// The attacks of somebody who can read and write everything in the broker, and lacks the key. Arbiter and minion have
+// the key.
 
 var attacks = []struct {
 	name string
@@ -51,7 +51,7 @@ var attacks = []struct {
 	{"ResultAsEvent", resultAsEvent},
 }
 
-// victim is a broker that somebody else has got into.
+// victim is a broker that an attacker can read and write.
 type victim struct {
 	*testing.T
 	b     broker.Broker
@@ -60,7 +60,7 @@ type victim struct {
 	arb   *arbiter.Arbiter
 
 	mu  sync.Mutex
-	ran []string // handlers, with what they got
+	ran []string // the handlers that were called, with their arguments
 }
 
 type echoArgs struct {
@@ -68,7 +68,7 @@ type echoArgs struct {
 }
 
 var (
-	echoTask = task.Define[echoArgs, map[string]int]("echo") // its result fits work
+	echoTask = task.Define[echoArgs, map[string]int]("echo") // its result has the form of work's arguments
 	execTask = task.Define[args, int]("exec", task.Queue("safe"))
 )
 
@@ -122,7 +122,7 @@ func TestAttacks(t *testing.T) {
 	})
 }
 
-// run starts the minion that has the key, on the queue that only it serves.
+// run starts the minion, which has the key. Only it serves its queue.
 func (v *victim) run() {
 	v.Helper()
 	m := minion.New(v.b, minion.Codec(v.c), minion.Logger(silent), minion.DrainTimeout(0), minion.Queue("safe"))
@@ -170,7 +170,7 @@ func (v *victim) never(name string) {
 	}
 }
 
-// forged checks that an error says that something is not what its seal is for.
+// forged checks that an error wraps codec.ErrForged.
 func (v *victim) forged(what string, err error) {
 	v.Helper()
 	if !errors.Is(err, codec.ErrForged) {
@@ -193,7 +193,7 @@ func send[R any](v *victim, call task.Call[R]) *task.Future[R] {
 	return fut
 }
 
-// steal takes tasks of the queue as its minion would.
+// steal takes n tasks from the queue, as its minion would.
 func (v *victim) steal(n int) (broker.Consumer, []*broker.Delivery) {
 	v.Helper()
 	return v.stealFrom("safe", n)
@@ -217,7 +217,7 @@ func (v *victim) stealFrom(queue string, n int) (broker.Consumer, []*broker.Deli
 	return thief, got
 }
 
-// end ends a stolen task.
+// end settles a stolen task.
 func (v *victim) end(thief broker.Consumer, d *broker.Delivery, o broker.Outcome) {
 	v.Helper()
 	o.Name, o.Codec, o.Attempts = d.Name, d.Codec, d.Attempt
@@ -227,7 +227,7 @@ func (v *victim) end(thief broker.Consumer, d *broker.Delivery, o broker.Outcome
 	}
 }
 
-// outcome waits for the end of a task or flow and returns what is stored of it.
+// outcome waits for the end of a task or flow and returns its stored outcome.
 func (v *victim) outcome(id task.ID) *broker.Outcome {
 	v.Helper()
 	for st, err := range v.arb.WaitForTasks(v.ctx(), id) {
@@ -242,7 +242,7 @@ func (v *victim) outcome(id task.ID) *broker.Outcome {
 	return found[0].Outcome
 }
 
-// put sends a record as it is, under a new id.
+// put stores a record as it is, under a new id.
 func (v *victim) put(t broker.Task) task.ID {
 	v.Helper()
 	t.ID = broker.NewTaskID(t.Queue, t.Unique)
@@ -252,7 +252,7 @@ func (v *victim) put(t broker.Task) task.ID {
 	return t.ID
 }
 
-// refused waits for the end of a task that must not have run.
+// refused waits for the end of a task that the minion must refuse.
 func (v *victim) refused(id task.ID, handler string) {
 	v.Helper()
 	_, err := task.NewFuture[int](v.arb, id).Result(v.ctx())
@@ -319,13 +319,13 @@ func noneSuccess(v *victim) {
 	v.forged("no result", err)
 }
 
-// stolen returns what is stored of a task that the minion has run.
+// stolen returns the stored outcome of a task that the minion has run.
 func (v *victim) stolen(n int) *broker.Outcome {
 	v.Helper()
 	return v.outcome(send(v, work.With(safe).Bind(args{n})).ID())
 }
 
-// unserved is a queue that only thieves serve.
+// unserved is a queue that only the attacker serves.
 var unserved = task.Queue("unserved")
 
 func otherTasksResult(v *victim) {
@@ -370,7 +370,7 @@ func otherTasksFailure(v *victim) {
 	v.forged("the failure", err)
 }
 
-// forgedDeath says what a minion says of a task that has killed others.
+// forgedDeath forges the outcome with which a minion gives up a task that has killed other minions.
 func forgedDeath(v *victim) {
 	fut := send(v, work.With(safe).Bind(args{7}))
 	thief, got := v.steal(1)
@@ -382,7 +382,7 @@ func forgedDeath(v *victim) {
 	}
 }
 
-// endWithFailure ends tasks, which needs no key, and says more than that.
+// endWithFailure cancels or expires tasks, which needs no key, with a forged failure in the outcome.
 func endWithFailure(v *victim) {
 	for state, want := range map[broker.State]error{broker.StateCanceled: task.ErrCanceled, broker.StateExpired: task.ErrExpired} {
 		fut := send(v, work.With(safe).Bind(args{7}))
@@ -399,7 +399,7 @@ func endWithFailure(v *victim) {
 	}
 }
 
-// endWithResult ends tasks so, with a result, for their group to take it.
+// endWithResult cancels or expires tasks with a forged result, which their group would use.
 func endWithResult(v *victim) {
 	v.run()
 	other := v.stolen(666)
@@ -428,7 +428,7 @@ func endWithResult(v *victim) {
 	}
 }
 
-// forgedReason lets a step say why it has no result.
+// forgedReason stores a forged reason why a step has no result of the step before.
 func forgedReason(v *victim) {
 	send(v, work.With(safe).Bind(args{7}))
 	_, got := v.steal(1)
@@ -441,11 +441,11 @@ func forgedReason(v *victim) {
 		v.Errorf("%v, want ErrNoUpstream", err)
 	}
 	if err != nil && strings.Contains(err.Error(), "made up") {
-		v.Errorf("the minion says what it was told: %v", err)
+			v.Errorf("the minion reports the forged reason: %v", err)
 	}
 }
 
-// ownPipe is one that nobody with a key has sent, whose driver is to seal for it.
+// ownPipe stores a pipe that no process with the key has sent. The driver, which has the key, must not seal its steps.
 func ownPipe(v *victim) {
 	v.run()
 	other := v.stolen(666)
@@ -473,8 +473,7 @@ func ownPipe(v *victim) {
 	}
 }
 
-// drive lets an arbiter that has the key find what has arrived in queues that no minion
-// serves: it kills something else.
+// drive makes an arbiter with the key handle the arrivals of queues that no minion serves, by killing another task.
 func (v *victim) drive() {
 	v.Helper()
 	fut := send(v, task.All(work.With(task.Queue("unserved")).Bind(args{1})))
@@ -489,7 +488,7 @@ func (v *victim) drive() {
 	v.Cleanup(func() { _ = m.Close() })
 }
 
-// otherResultInPipe gives the result of another task to the step of a real pipe.
+// otherResultInPipe stores the result of another task as the argument of a step in a real pipe.
 func otherResultInPipe(v *victim) {
 	v.run()
 	other := v.stolen(666)
@@ -504,7 +503,7 @@ func otherResultInPipe(v *victim) {
 	v.never("add")
 }
 
-// stepOfOtherPipe moves the first step of one real pipe into another one's place.
+// stepOfOtherPipe replaces the first step of a pipe by the first step of another.
 func stepOfOtherPipe(v *victim) {
 	send(v, task.Then(work.With(unserved).Bind(args{666}), plus(1).With(safe)))
 	fut := send(v, task.Then(work.With(unserved).Bind(args{1}), plus(1).With(safe)))

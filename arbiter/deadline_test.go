@@ -11,9 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// soonOn returns an arbiter on a broker, and a context with a timeout. The timeout is
-// shorter than the delays of the tests' tasks, so a test fails if a task ends only because
-// its delay is over.
+// soonOn returns an arbiter on a broker, and a context with a timeout. The timeout is shorter than the delays of the
+// tests' tasks, so a test fails if a task ends only when its delay is over.
 func soonOn(t *testing.T, b broker.Broker) (*arbiter.Arbiter, context.Context) {
 	t.Helper()
 	arb, err := arbiter.New(b, arbiter.Logger(silent))
@@ -26,8 +25,8 @@ func soonOn(t *testing.T, b broker.Broker) (*arbiter.Arbiter, context.Context) {
 	return arb, ctx
 }
 
-// A task whose deadline passes while it waits ends then, and who waits for it or for what
-// it belongs to is told, though there is no minion.
+// A task whose deadline passes while it waits ends at once. A wait for the task, and for a group or pipe that it is in,
+// ends with it, even without a minion.
 func TestDeadlineWithoutMinion(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		arb, ctx := soonOn(t, b)
@@ -37,7 +36,7 @@ func TestDeadlineWithoutMinion(t *testing.T) {
 			"keyed": {brief, task.Unique("k")}, "keyed and delayed": {brief, task.Unique("l"), task.Delay(time.Hour)},
 			"passed": {task.Deadline(time.Now().Add(-time.Hour))},
 		} {
-			for range 2 { // a unique key is free again
+			for range 2 { // the second time the unique key must be free again
 				fut, err := work.With(opts...).Apply(ctx, arb, args{1})
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
@@ -62,7 +61,7 @@ func TestDeadlineWithoutMinion(t *testing.T) {
 				t.Fatalf("%s: the result is %v", name, err)
 			}
 		}
-		// The step that waits expires, and the pipe can't succeed any more.
+		// The step that waits expires, so the pipe fails.
 		pipe, err := task.Then(work.Bind(args{1}), plus(1).With(brief)).Send(ctx, arb)
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +72,7 @@ func TestDeadlineWithoutMinion(t *testing.T) {
 	})
 }
 
-// Nobody knows of the task but who waits for it by its id.
+// The same for a task that was sent by another process, and that only its id is known of here.
 func TestDeadlineOfAnothersTask(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		sender, ctx := soonOn(t, b)

@@ -23,12 +23,11 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Somebody who can write to Redis and has no key changes what is stored of a group. The
-// minion that joins its members has the key.
+// An attacker who can write to Redis and has no key changes the stored data of a group. The minion that combines the
+// members' results has the key.
 
-// doctored is a group of the results 1 and 2 and a callback that gets them, which somebody
-// has got at, and another one of the same codec, whose members are done: their results
-// are 666 and 667.
+// doctored is a group with the results 1 and 2 and a callback that gets them. The attacker changes it, with the help of
+// another group of the same codec whose members are done: their results are 666 and 667.
 type doctored struct {
 	*testing.T
 	raw         *goredis.Client
@@ -40,14 +39,14 @@ type doctored struct {
 	callback    *task.Future[int]
 
 	mu  sync.Mutex
-	got map[task.ID][]int // what callbacks were started with
-	ran map[task.ID]int   // finalizers
+	got map[task.ID][]int // the arguments of each callback that ran
+	ran map[task.ID]int   // the finalizers that ran
 }
 
 var doctorings = []struct {
 	name string
 	do   func(v *doctored)
-	says string // in the error of the group
+	says string // a part of the group's error
 }{
 	{"MembersSwapped", func(v *doctored) { v.members(func(m, _ []broker.ID) { m[0], m[1] = m[1], m[0] }) }, "the record of the group or pipe"},
 	{"MemberOfAnotherFlow", func(v *doctored) { v.members(func(m, o []broker.ID) { m[1] = o[1] }) }, "the record of the group or pipe"},
@@ -65,8 +64,8 @@ var doctorings = []struct {
 	{"StepInAnotherQueue", stepInAnotherQueue, "the callback"},
 }
 
-// TestDoctoredFlows: nothing runs with what the attacker has put there, and the group ends
-// with an error that says what is wrong.
+// TestDoctoredFlows checks that no task runs with the attacker's data, and that the group ends with an error that
+// tells what does not match.
 func TestDoctoredFlows(t *testing.T) {
 	t.Parallel()
 	key := []byte("0123456789abcdef0123456789abcdef")
@@ -107,7 +106,7 @@ func TestDoctoredFlows(t *testing.T) {
 	}
 }
 
-// TestFlowsAreNotDoctored: left alone, the same group succeeds.
+// TestFlowsAreNotDoctored checks that the same group succeeds if it is not changed.
 func TestFlowsAreNotDoctored(t *testing.T) {
 	t.Parallel()
 	c, err := codec.Sign(codec.JSON(), []byte("0123456789abcdef0123456789abcdef"))
@@ -182,7 +181,7 @@ func (v *doctored) run(queues ...string) {
 			v.got[info.ID] = []int{}
 			for _, n := range a.Upstream {
 				if n == nil {
-					n = new(int) // of a member that has not succeeded
+				n = new(int) // a member that has not succeeded
 				}
 				v.got[info.ID] = append(v.got[info.ID], *n)
 			}
@@ -214,17 +213,17 @@ func (v *doctored) until(what string, is func() bool) {
 	v.Helper()
 	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			v.Fatalf("not in time: %s", what)
+			v.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }
 
-// key is a key of a flow.
+// key returns the name of a key of a flow.
 func (v *doctored) key(id task.ID, name string) string {
 	return "{" + v.namespace + ":flow:" + hex.EncodeToString(id[:]) + "}:" + name
 }
 
-// queue is a key of a queue.
+// queue returns the name of a key of a queue.
 func (v *doctored) queue(name, key string) string {
 	return "{" + v.namespace + ":" + name + "}:" + key
 }
@@ -236,7 +235,7 @@ func (v *doctored) must(err error) {
 	}
 }
 
-// members changes the list of members of the group.
+// members changes the stored list of the group's members.
 func (v *doctored) members(change func(mine, other []broker.ID)) {
 	v.Helper()
 	read := func(id task.ID) (ids []broker.ID) {
@@ -256,7 +255,7 @@ func (v *doctored) members(change func(mine, other []broker.ID)) {
 	v.must(v.raw.SetRange(v.Context(), v.key(v.mine.ID(), "members"), 0, string(text)).Err())
 }
 
-// record changes the record of the group.
+// record changes the stored record of the group.
 func (v *doctored) record(change func(mine, other *broker.Flow)) {
 	v.Helper()
 	read := func(id task.ID) broker.Flow {
@@ -271,7 +270,7 @@ func (v *doctored) record(change func(mine, other *broker.Flow)) {
 	v.must(v.raw.HSet(v.Context(), v.key(v.mine.ID(), "flow"), "flow", broker.AppendFlow(nil, &mine)).Err())
 }
 
-// resultOfAnotherFlow stores a result before the member has one. It is counted as such.
+// resultOfAnotherFlow stores a result for a member that has none yet. The group counts it.
 func resultOfAnotherFlow(v *doctored) {
 	place := string([]byte{0, 0, 0, 0})
 	result, err := v.raw.HGet(v.Context(), v.key(v.other.ID(), "results"), place).Result()
@@ -280,7 +279,7 @@ func resultOfAnotherFlow(v *doctored) {
 	v.must(v.raw.HIncrBy(v.Context(), v.key(v.mine.ID(), "flow"), "ok", 1).Err())
 }
 
-// fewerThanNeeded cancels a member and lets it count as one that has succeeded.
+// fewerThanNeeded cancels a member and makes the group count it as succeeded.
 func fewerThanNeeded(v *doctored) {
 	ids, err := v.mine.Members(v.Context())
 	v.must(err)
@@ -292,7 +291,7 @@ func fewerThanNeeded(v *doctored) {
 	}
 }
 
-// blocked returns the message of a callback that waits.
+// blocked returns the message of a callback that is blocked.
 func (v *doctored) blocked(id task.ID) *broker.Delivery {
 	v.Helper()
 	text, err := v.raw.HGet(v.Context(), v.queue("safe", "later"), string(id[:])).Bytes()
@@ -318,7 +317,7 @@ func argumentsOfAnotherStep(v *doctored) {
 	v.block("safe", &step.Task)
 }
 
-// stepOfAnotherFlow puts the whole step of another flow where the callback is.
+// stepOfAnotherFlow replaces the callback by the complete step of another flow.
 func stepOfAnotherFlow(v *doctored) {
 	fut, err := task.Then(work.With(task.Queue("unserved")).Bind(args{1}), countLike().With(safe)).Send(v.Context(), v.arb)
 	v.must(err)
@@ -332,15 +331,14 @@ func stepOfAnotherFlow(v *doctored) {
 // countLike is a step with the name of the callback.
 func countLike() task.Step[int, int] { return task.NewStep[int](countTask, "upstream", nil) }
 
-// stepInAnotherQueue lets the callback run in the queue of the members, and without a
-// result: no driver finds it there.
+// stepInAnotherQueue makes the callback run in the members' queue and without a result, where no driver looks for it.
 func stepInAnotherQueue(v *doctored) {
 	id := v.mine.Callback()
 	step := v.blocked(id)
 	field := string(id[:])
-	// Where it arrives when it has ended.
+	// The queue in which its arrival is stored.
 	v.must(v.raw.HSet(v.Context(), v.queue("members", "flows"), field, broker.AppendFlowRef(nil, &step.Task)).Err())
-	// Blocks of ids are for those that were sent together; this one has a state of its own.
+	// Blocks of ids are for tasks that were sent together; this one has a state of its own.
 	v.must(v.raw.HSet(v.Context(), v.queue("members", "state"), field, string(make([]byte, 20))).Err())
 	step.Queue, step.Blocked = "members", false
 	v.must(v.raw.RPush(v.Context(), v.queue("members", "ready"), broker.AppendRecord(nil, &step.Task)).Err())
@@ -350,7 +348,7 @@ func stepInAnotherQueue(v *doctored) {
 	v.must(v.raw.ZRem(v.Context(), v.queue("safe", "due"), field).Err())
 }
 
-// ends lets minions with the key go on, and looks at what comes of it.
+// ends starts minions with the key and checks how the group and its callbacks end.
 func (v *doctored) ends(says string) {
 	v.Helper()
 	v.run("safe", "members")

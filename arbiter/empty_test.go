@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// wantEmpty checks a result that is the empty list, which is not nil.
+// wantEmpty checks that a result is an empty list that is not nil.
 func wantEmpty[R any](t *testing.T, what string, got []R, err error) {
 	t.Helper()
 	if err != nil || got == nil || len(got) != 0 {
@@ -20,8 +20,7 @@ func wantEmpty[R any](t *testing.T, what string, got []R, err error) {
 	}
 }
 
-// A group or squad of no calls succeeds at once, with nobody there to do anything,
-// and what waits for it gets the empty list.
+// A group or squad without calls succeeds at once, without a minion, and its result is the empty list.
 func TestEmptyGroup(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		group, err := arbiter.GroupOf[int](t.Context(), r.arb, nil)
@@ -55,7 +54,7 @@ func TestEmptyGroup(t *testing.T) {
 	})
 }
 
-// Callback and finalizer of a group or squad of no calls run.
+// Callback and finalizer of a group or squad without calls run.
 func TestEmptyGroupGoesOn(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(2, echo)
@@ -84,8 +83,7 @@ func TestEmptyGroupGoesOn(t *testing.T) {
 	})
 }
 
-// A group of no calls is killed while its callback waits for a minion: the callback
-// never runs, the finalizer does.
+// If a group without calls is killed while its callback waits for a minion, the callback never runs. The finalizer does.
 func TestEmptyGroupKilled(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		g, fut, err := arbiter.GroupThen(t.Context(), r.arb, nil, sumStep(), arbiter.Finalizer(note(1), 0))
@@ -106,7 +104,7 @@ func TestEmptyGroupKilled(t *testing.T) {
 	})
 }
 
-// What is made of no calls fits wherever a call or step of its type does.
+// A group without calls can be used like any call or step of its type.
 func TestEmptyCalls(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(2, echo)
@@ -129,7 +127,7 @@ func TestEmptyCalls(t *testing.T) {
 			t.Errorf("nested: %#v, %v", nested, err)
 		}
 		if _, err := run2(r, task.Quorum[int](1)); err == nil {
-			t.Error("one of no calls succeeded")
+				t.Error("a quorum of one without calls succeeded")
 		}
 		if n := j.count("sum"); n != 2 {
 			t.Errorf("sum ran %d times", n)
@@ -137,7 +135,7 @@ func TestEmptyCalls(t *testing.T) {
 	})
 }
 
-// A pipe of no steps yields nothing, as in the original, and has succeeded.
+// A pipe without steps yields nothing, as in the original, and has succeeded.
 func TestEmptyPipe(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		p, err := r.arb.Pipe(t.Context(), nil, arbiter.PersistentArgs(1))

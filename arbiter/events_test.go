@@ -56,7 +56,7 @@ func TestEvents(t *testing.T) {
 		if len(got) != 10 || got[0] != 0 || got[9] != 104 {
 			t.Errorf("events: %v", got)
 		}
-		// Another loop goes on where this one was left, and starts anywhere.
+			// Another loop goes on where the first was left.
 		if err := r.arb.Emit(t.Context(), "news", "late"); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestEventsRefused(t *testing.T) {
 				t.Errorf("listen: %v", err)
 			}
 		}
-		// What no arbiter wrote is told, and the loop goes on.
+		// An event that no arbiter wrote is yielded with an error, and the loop goes on.
 		raw := []broker.Event{{Topic: "news", Payload: nil}, {Topic: "news", Payload: []byte{200, 1}}}
 		if err := r.b.Publish(t.Context(), raw); err != nil {
 			t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 )
 
-// By name, as in the original: start tasks, wait for them, ask for one.
+// By name, as in the original: start tasks, wait for them, look one up.
 func ExampleArbiter_Apply() {
 	ctx := context.Background()
 	b := memory.New()
@@ -58,7 +58,7 @@ func ExampleArbiter_Apply() {
 	// {TaskType:task State:done Result:3}
 }
 
-// Arguments by name, and waiting until all is done.
+// Arguments by name, and a wait until all copies are done.
 func ExampleKwArgs() {
 	ctx := context.Background()
 	b := memory.New()

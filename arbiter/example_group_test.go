@@ -24,13 +24,13 @@ func Total(_ context.Context, upstream []int) (int, error) {
 	return total, nil
 }
 
-// Increase adds n to what is before it in a pipe.
+// Increase adds n to the result of the step before it in a pipe.
 //
 //arbiter:task name=increase
 func Increase(_ context.Context, upstream, n int) (int, error) { return upstream + n, nil }
 
-// A group of any calls, with a callback and a finalizer. Both are in the broker:
-// they run even if this process dies right after Group has returned.
+// A group of calls, with a callback and a finalizer. All of it is in the broker: it goes on even if this process dies right
+// after Group has returned.
 func ExampleArbiter_Group() {
 	ctx := context.Background()
 	b := memory.New()
@@ -55,13 +55,13 @@ func ExampleArbiter_Group() {
 		done++
 	}
 	var n int
-	err = g.Result(ctx, &n) // of the callback; the finalizer is done as well
+	err = g.Result(ctx, &n) // the result of the callback; the finalizer is done as well
 	fmt.Println(done, n, err)
 
 	// Output: 2 30 <nil>
 }
 
-// A group whose calls have one result type, and its results in the order given.
+// A group of calls with one result type, and its results in the order given.
 func ExampleGroupOf() {
 	ctx := context.Background()
 	b := memory.New()
@@ -81,8 +81,7 @@ func ExampleGroupOf() {
 	// Output: [3 7] <nil>
 }
 
-// A callback that takes the results of all members. It compiles only where they
-// fit.
+// A callback that gets the results of all members. It compiles only if the types fit.
 func ExampleGroupThen() {
 	ctx := context.Background()
 	b := memory.New()
@@ -103,8 +102,7 @@ func ExampleGroupThen() {
 	// Output: 21 <nil>
 }
 
-// The status of a group has the keys of the original Arbiter, among others. Any
-// process can ask for it by its id.
+// The status of a group has the keys of the original Arbiter, among others. Any process can look it up by its id.
 func ExampleArbiter_Status_group() {
 	ctx := context.Background()
 	b := memory.New()
@@ -139,8 +137,7 @@ func ExampleArbiter_Status_group() {
 	// Output: initiated 2 0 0 2
 }
 
-// A group of no calls is a loop over an empty list: it succeeds at once, and its
-// callback gets that list.
+// A group without calls is like a loop over an empty list: it succeeds at once, and its callback gets the empty list.
 func ExampleGroupThen_noCalls() {
 	ctx := context.Background()
 	b := memory.New()
@@ -164,8 +161,8 @@ func ExampleGroupThen_noCalls() {
 	// 0 <nil>
 }
 
-// Of several finalizers all run, each with its own timeout. Several callbacks are put
-// together: by task.Collect each runs whatever becomes of the others.
+// Several finalizers all run, each with its own timeout. Several callbacks are combined: with task.Collect each runs
+// regardless of the others.
 func ExampleFinalizer_several() {
 	ctx := context.Background()
 	b := memory.New()
@@ -184,7 +181,7 @@ func ExampleFinalizer_several() {
 		log.Fatal(err)
 	}
 	var sums []int
-	err = g.Result(ctx, &sums) // of the callback
+	err = g.Result(ctx, &sums) // the result of the callback
 	fmt.Println(sums, err)
 	st, err := g.Status(ctx)
 	if err != nil {
@@ -203,7 +200,7 @@ func ExampleFinalizer_several() {
 	// finalize 70 <nil>
 }
 
-// Members that wait never start; a callback that will never run says why.
+// Members that wait never start. The status tells why the callback will never run.
 func ExampleArbiter_KillGroup() {
 	ctx := context.Background()
 	b := memory.New()
@@ -241,8 +238,7 @@ func ExampleArbiter_KillGroup() {
 	// the group was killed
 }
 
-// A pipe by name: each step gets the result of the one before it as upstream, and
-// the persistent arguments.
+// A pipe by name: each step gets the result of the step before it as upstream, and the persistent arguments.
 func ExampleArbiter_Pipe() {
 	ctx := context.Background()
 	b := memory.New()

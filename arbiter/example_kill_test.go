@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A task that waits for its time is killed, and never starts.
+// A task that waits for its due time is killed, and never starts.
 func ExampleArbiter_Kill() {
 	ctx := context.Background()
 	b := memory.New()

@@ -15,8 +15,8 @@ import (
 //arbiter:task name=add_in_pipe optional=upstream default=y:4
 func AddInPipe(_ context.Context, x, y, upstream int) (int, error) { return x + y + upstream, nil }
 
-// A function with an optional parameter upstream is the first step of a pipe and
-// all later ones. A default is what a call by name may leave out.
+// A function with an optional parameter upstream can be the first step of a pipe and any later one. A call by name may
+// leave out a parameter with a default.
 func ExampleArbiter_Pipe_optional() {
 	ctx := context.Background()
 	b := memory.New()
@@ -39,7 +39,7 @@ func ExampleArbiter_Pipe_optional() {
 		fmt.Println(st.Result())
 	}
 
-	// The same by types, where no parameter is left out.
+	// The same with types, where every parameter is given.
 	later := AddInPipeTask.Step(1, 4)
 	fut, err := task.Then(task.Then(AddInPipeTask.Bind(1, 4, 0), later), later).Send(ctx, arb)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Arguments, results and events are compressed and signed: whoever can write to
-// the broker but does not know the key can't make minions run anything.
+// Arguments, results and events are compressed and signed. A person who can write to the broker but does not know the
+// key can't make minions run anything.
 func ExampleCodec_signed() {
 	ctx := context.Background()
 	b := memory.New()

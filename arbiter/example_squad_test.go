@@ -12,8 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The minion has three slots: a squad of three starts, all of it at once, and one
-// of four does not.
+// The minion has three slots. A squad of three starts, all members at once; a squad of four does not start.
 func ExampleArbiter_Squad() {
 	ctx := context.Background()
 	b := memory.New()

@@ -16,7 +16,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Any process can ask for any task.
+// Any process can look up any task.
 func ExampleArbiter_Status() {
 	ctx := context.Background()
 	b := memory.New()
@@ -47,7 +47,7 @@ func ExampleArbiter_Status() {
 	// {"task_type":"task","state":"initiated","result":null,"id":"00000000-0000-0000-0000-000000000000","detail":"scheduled","name":"simple_add","queue":"default"} <nil>
 }
 
-// A task that is retried says why, and when it is due.
+// The status of a task that is being retried has its last error, and when it is due.
 func ExampleArbiter_Status_retried() {
 	ctx := context.Background()
 	b := memory.New()
@@ -94,8 +94,8 @@ type ReportArgs struct {
 	Year int `arbiter:"year"`
 }
 
-// The status of a group lists its members with their results, and its callback and
-// finalizers. A large group that is asked for often has a form with the numbers only.
+// The status of a group lists its members with their results, and its callback and finalizers. For a large group that is
+// looked up often there is a form with only the numbers.
 func ExampleCountsOnly() {
 	ctx := context.Background()
 	b := memory.New()

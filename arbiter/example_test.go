@@ -19,7 +19,7 @@ import (
 //arbiter:task name=simple_add
 func Add(_ context.Context, x, y int) (int, error) { return x + y, nil }
 
-// startMinion runs a minion for the examples, until its stop is called.
+// startMinion starts a minion for the examples, which runs until stop is called.
 func startMinion(b *memory.Broker) (stop func()) {
 	m := minion.New(b, minion.Queue("default"))
 	if err := RegisterTasks(m); err != nil {

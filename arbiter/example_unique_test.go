@@ -11,11 +11,11 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A unique key belongs to its task; tasks that exclude each other name a scope. The
-// error of a call that is refused tells which task has the key.
+// A unique key belongs to its task. Tasks that exclude each other name a common scope. The error of a refused call names
+// the task that has the key.
 func Example_unique() {
 	ctx := context.Background()
-	b := memory.New() // without a minion: the first call of each waits
+	b := memory.New() // without a minion, so the first call of each stays pending
 	arb, err := arbiter.New(b)
 	if err != nil {
 		log.Fatal(err)

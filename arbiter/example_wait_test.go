@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The loop goes on after an id that is unknown, and can be left at any time.
+// The loop goes on after an unknown id, and can be left at any time.
 func ExampleArbiter_WaitForTasks() {
 	ctx := context.Background()
 	b := memory.New()

@@ -19,7 +19,7 @@ func ExampleArbiter_Workers() {
 		log.Fatal(err)
 	}
 	defer func() { _ = arb.Close() }()
-	// When it has run a task, the minion is there.
+	// The minion has registered by the time it has run a task.
 	if _, err := AddTask.Call(ctx, arb, 1, 2); err != nil {
 		log.Fatal(err)
 	}

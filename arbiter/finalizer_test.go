@@ -12,15 +12,15 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// sorted returns what the notes say, in order.
+// sorted returns the noted numbers in order.
 func (j *journal) sorted() []int {
 	n := j.noted()
 	slices.Sort(n)
 	return n
 }
 
-// SEED: of several finalizers all run, whatever became of the group and of each
-// other, and the group ends after them.
+// As in the original, several finalizers all run, regardless of the outcomes of the group and of each other, and the group
+// ends after them.
 func TestSeveralFinalizers(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(3, func(ctx context.Context, a args) (int, error) {
@@ -55,7 +55,7 @@ func TestSeveralFinalizers(t *testing.T) {
 		if err := r.ended(bad); !errors.Is(err, task.ErrFlowFailed) {
 			t.Errorf("one that fails: %v", err)
 		}
-		// The member that would take long runs or not: the other one may fail before it begins.
+			// Whether the slow member has begun is open: the other one may fail before.
 		if notes, n := j.sorted(), j.count("work"); !slices.Equal(notes, []int{1, 2}) || n != 2+2+1+2 && n != 2+2+2+2 {
 			t.Errorf("finalizers %v; %d works", notes, n)
 		}
@@ -87,7 +87,7 @@ func TestFinalizersTimeOut(t *testing.T) {
 	})
 }
 
-// What is killed, and what can't be stored, ends with all its finalizers that can be.
+// The finalizers of a group that was killed or could not be stored completely still run.
 func TestFinalizersOfWhatDoesNotStart(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		g, err := arbiter.GroupOf(t.Context(), r.arb, works(1, 2), arbiter.Finalizer(note(1), 0), arbiter.Finalizer(note(2), 0))
@@ -123,8 +123,7 @@ func TestFinalizersOfWhatDoesNotStart(t *testing.T) {
 	})
 }
 
-// A second callback is refused, however it is given, and the error says what to do
-// instead; what it says works.
+// A second callback is refused, in whatever form it is given, with an error that names the remedy. The remedy works.
 func TestSecondCallback(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(2, echo)

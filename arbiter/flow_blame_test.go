@@ -12,8 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A group or pipe names the member that was the cause, and says what has become of it:
-// also if that was killed or has expired, and others were canceled because of it.
+// The error of a group or pipe names the member that caused the failure and its outcome, also if that member was killed or
+// has expired and others were canceled because of it.
 func TestBlame(t *testing.T) {
 	steps := func(seconds ...int) []task.Bound {
 		calls := make([]task.Bound, len(seconds))
@@ -26,7 +26,7 @@ func TestBlame(t *testing.T) {
 	for name, test := range map[string]struct {
 		pipe  bool
 		calls []task.Bound
-		kill  []int // members, one after the other
+		kill  []int // the members to kill, one after the other
 		want  string
 		is    error
 		not   error
@@ -81,14 +81,14 @@ func TestBlame(t *testing.T) {
 	}
 }
 
-// sent is a group or pipe.
+// sent is a Group or a Pipe.
 type sent interface {
 	Members(ctx context.Context) ([]task.ID, error)
 	Result(ctx context.Context, into any) error
 	Status(ctx context.Context, opts ...arbiter.StatusOption) (arbiter.Status, error)
 }
 
-// blamed returns what a member is called.
+// blamed returns the name of a member in error messages.
 func blamed(st *arbiter.Status, i int) string {
 	if m := st.Flow.Tasks[i]; m.Name != "" {
 		return m.Name
@@ -96,7 +96,7 @@ func blamed(st *arbiter.Status, i int) string {
 	return st.Flow.Tasks[i].ID.String()
 }
 
-// told returns what the handler of a member returned, for the end of a sentence.
+// told returns the end of the error message: the message of a member's error.
 func told(st *arbiter.Status, i int) string {
 	if f := st.Flow.Tasks[i].Error; f != nil {
 		return ": " + f.Message

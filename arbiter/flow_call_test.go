@@ -58,7 +58,7 @@ func TestAll(t *testing.T) {
 	})
 }
 
-// Without a policy the first failure ends the group.
+// By default the first failure ends the group.
 func TestAllFailsFast(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(2, func(ctx context.Context, a args) (int, error) {
@@ -124,7 +124,7 @@ func TestForkAndChain(t *testing.T) {
 	})
 }
 
-// Many pipes and tasks in one submission; those that are wrong fail alone.
+// Many pipes and tasks in one submission. Calls that are wrong fail alone.
 func TestSendManyFlows(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.flowCrew(20, echo)

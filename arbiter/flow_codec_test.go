@@ -31,12 +31,12 @@ func TestFlowsInJSON(t *testing.T) {
 	})
 }
 
-// opaque is a codec that can't join.
+// opaque is a codec that is not a Joiner.
 type opaque struct{ codec.Codec }
 
 func (opaque) Name() string { return "opaque" }
 
-// Where results can't be put together the user learns why.
+// If results can't be combined, the error tells why.
 func TestCodecThatCannotJoin(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := opaque{codec.Msgpack()}
@@ -70,7 +70,7 @@ func TestCodecThatCannotJoin(t *testing.T) {
 	})
 }
 
-// A task that returns nothing counts as one that returned an empty struct.
+// A task without a result counts as one whose result is an empty struct.
 func TestNothingUpstream(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		type noneArgs struct {

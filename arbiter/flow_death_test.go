@@ -12,8 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// SEED: arbiter.close(): nothing to wait for. The arbiter is gone right after it
-// has sent a group, and all of it is done.
+// As after arbiter.close() in the original, nothing depends on the arbiter: it is closed right after it has sent a group,
+// and all of the group is done.
 func TestGroupOutlivesItsArbiter(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		gone, err := arbiter.New(r.b, arbiter.Logger(silent))
@@ -55,7 +55,7 @@ func TestGroupOutlivesItsArbiter(t *testing.T) {
 	})
 }
 
-// mortal is a minion whose process dies at its n-th request to the broker.
+// mortal starts a minion whose process dies at its n-th request to the broker.
 func (r *rig) mortal(n int) (j *journal, died *atomic.Bool) {
 	died = new(atomic.Bool)
 	var calls atomic.Int32
@@ -93,8 +93,7 @@ func (r *rig) mortal(n int) (j *journal, died *atomic.Bool) {
 	return j, died
 }
 
-// All minions die at some moment, and a new one starts: the callback runs once,
-// and all that follows.
+// All minions die at some moment, and a new one starts. The callback runs once, and so does everything after it.
 func TestMinionsDie(t *testing.T) {
 	for n := 1; ; n++ {
 		var survived bool

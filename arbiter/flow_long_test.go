@@ -10,14 +10,14 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A group or pipe is there for as long as one of its members may wait: what follows from
-// a member runs, however long that was put off.
+// A group or pipe is kept for as long as one of its members may wait: the next task runs, no matter how long the member
+// was delayed.
 func TestFlowOutlivesItsMembers(t *testing.T) {
 	const day = 24 * time.Hour
 	for name, test := range map[string]struct {
-		late  time.Duration // of the member's time
+		late  time.Duration // how long the member is delayed
 		waits []time.Duration
-		say   func(time.Duration) error // what a member returns that is to wait
+		say   func(time.Duration) error // the error with which a member asks to wait
 	}{
 		"delays":  {9 * 365 * day, nil, nil},
 		"retries": {0, []time.Duration{40 * day, 9 * 365 * day}, func(d time.Duration) error { return task.RetryAfter(d, errBad) }},
@@ -45,7 +45,7 @@ func TestFlowOutlivesItsMembers(t *testing.T) {
 				}
 				noted := 0
 				for _, d := range append([]time.Duration{test.late}, test.waits...) {
-					time.Sleep(d) // without a minion, whose heartbeats would take long
+					time.Sleep(d) // without a minion, since its heartbeats would slow the test down
 					m, j := r.newFlowCrew(member)
 					stopped := make(chan struct{})
 					go func() {

@@ -42,7 +42,7 @@ func sumStep() task.Step[[]int, int] { return task.NewStep[[]int](sumTask, "upst
 
 func countStep() task.Step[[]*int, int] { return task.NewStep[[]*int](countTask, "upstream", nil) }
 
-// journal is what handlers have done.
+// journal records what the handlers have done.
 type journal struct {
 	mu    sync.Mutex
 	ran   map[string]int
@@ -76,7 +76,7 @@ func (j *journal) count(what string) int {
 	return j.ran[what]
 }
 
-// flowCrew starts a minion with the tasks of flows; fn is behind work.
+// flowCrew starts a minion with the tasks of the tests of flows. The task work calls fn.
 func (r *rig) flowCrew(slots int, fn func(context.Context, args) (int, error), opts ...minion.Option) *journal {
 	r.Helper()
 	m, j := r.newFlowCrew(fn, opts...)
@@ -89,7 +89,7 @@ func (r *rig) flowCrew(slots int, fn func(context.Context, args) (int, error), o
 	return j
 }
 
-// newFlowCrew returns a minion with the tasks of flows that does not run yet.
+// newFlowCrew returns such a minion without running it.
 func (r *rig) newFlowCrew(fn func(context.Context, args) (int, error), opts ...minion.Option) (*minion.Minion, *journal) {
 	r.Helper()
 	j := &journal{}
@@ -136,7 +136,7 @@ func (r *rig) newFlowCrew(fn func(context.Context, args) (int, error), opts ...m
 	return m, j
 }
 
-// await waits for the result of a call, and not for ever.
+// await waits for the result of a call, with a time limit.
 func await[R any](t testing.TB, fut *task.Future[R]) (R, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 1000*time.Hour)
@@ -158,7 +158,7 @@ func run[R any](r *rig, call task.Call[R]) (R, error) {
 	return await(r, fut)
 }
 
-// slowly lets everything that is stored take a while.
+// slowly makes each write to the broker take the time d.
 func slowly(b *faulty.Broker, d time.Duration) {
 	b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
 		if op == faulty.Enqueue || op == faulty.OpenFlow {

@@ -6,49 +6,47 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A [FlowStatus] is bounded, so that it can be asked for whatever the size of the
-// group is.
+// The limits of a [FlowStatus], which keep a look-up cheap for a group of any size.
 const (
-	// MaxStatusTasks is how many members a FlowStatus lists at most.
+	// MaxStatusTasks is how many members a FlowStatus lists.
 	MaxStatusTasks = 1000
-	// MaxStatusResults is how many bytes the results in a FlowStatus have together at
-	// most, as they are encoded.
+	// MaxStatusResults is how many bytes all results in a FlowStatus have together, in their encoded form.
 	MaxStatusResults = 4 << 20
 )
 
-// FlowStatus is what is known of the members of a group, squad or pipe. The group
-// itself gets its outcome in a step of its own, so for a moment after its last task is
-// done, even after the future of its callback has returned, its State may still be
-// running; a group's Result waits for its outcome.
+// FlowStatus has the numbers and the members of a group, squad or pipe.
+//
+// The outcome of a group is stored in a separate step after its last task. So for a moment after that task is done, even
+// after the future of the callback has returned, the group's State may still be running. A group's Result waits for the
+// outcome.
 type FlowStatus struct {
-	// Of the members alone.
-	Size      int // how many there are
-	Need      int // how many must succeed
-	Succeeded int // how many have
+	// These numbers count only the members.
+	Size      int // all members
+	Need      int // how many members must succeed
+	Succeeded int // members that have succeeded
 
-	// Of the members, the callback and the finalizers.
-	Initiated int // how many have not started
-	Running   int // how many run
-	Done      int // how many are done
+	// These numbers count the members, the callback and the finalizers.
+	Initiated int // not started yet
+	Running   int // running
+	Done      int // done, whatever their outcome
 
-	Killed bool // somebody has killed it
+	Killed bool // the group or pipe was killed
 
-	// Tasks are the first [MaxStatusTasks] members, in the order given, then the
-	// callback and the finalizers; [Status.Type] tells them apart. Each has its result,
-	// up to [MaxStatusResults] in all: what comes after that has
-	// [Status.ResultOmitted] set, and ResultsOmitted says how many these are.
-	// [Group.Wait] yields all members with their results. Nil with [CountsOnly].
+	// Tasks are the first [MaxStatusTasks] members in the order given, and then the callback and the finalizers;
+	// [Status.Type] distinguishes them. Their results are included until they have [MaxStatusResults] bytes
+	// together. The tasks after that have [Status.ResultOmitted] set, and ResultsOmitted is their number.
+	// [Group.Wait] yields all members with their results. Tasks is nil with [CountsOnly].
 	Tasks          []Status
 	ResultsOmitted int
 
-	// Callback and Finalizer are nil if there is none. Finalizer is the group of them,
-	// if there are several. With [CountsOnly] they have no result.
+	// Callback and Finalizer are nil if there is none. If there are several finalizers, Finalizer is the group of
+	// them. With [CountsOnly] they have no result.
 	Callback  *Status
 	Finalizer *Status
-	// Reason says why the callback will never run; empty if it may, or did.
+	// Reason tells why the callback will never run. It is empty if the callback has run or may still run.
 	Reason string
 
-	listed int // how many of Tasks are members
+	listed int // how many members are in Tasks
 }
 
 // StatusOption changes what [Arbiter.Status] returns.
@@ -62,15 +60,13 @@ type statusFunc func(*statusConfig)
 
 func (f statusFunc) applyStatus(c *statusConfig) { f(c) }
 
-// CountsOnly leaves the members out of the status of a group or pipe: it has their
-// numbers, and neither reads their results nor lists them. That of a task is the
-// same. The default is to list them.
+// CountsOnly leaves the members out of the status of a group or pipe. The status has only the numbers, and results are
+// not read. The status of a task is the same with it. The default is to list the members.
 func CountsOnly() StatusOption {
 	return statusFunc(func(c *statusConfig) { c.counts = true })
 }
 
-// flowJSON is the status of a group or pipe in JSON: the original's keys, and
-// those of a task that make sense.
+// flowJSON is the status of a group or pipe in JSON: the original's keys, and the keys of a task that apply.
 type flowJSON struct {
 	statusJSON
 	Initiated      int      `json:"initiated"`
@@ -98,7 +94,7 @@ func (f *FlowStatus) json(st statusJSON) flowJSON {
 	return out
 }
 
-// reason returns why a callback will never run.
+// reason returns the reason why a callback will never run, or "" if it may run.
 func reason(f *FlowStatus, p *broker.Progress, blame *Status) string {
 	if p.Flow.Callback.IsZero() || p.Callback.Final() && p.Callback != broker.StateCanceled {
 		return ""

@@ -19,7 +19,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// rows returns type, state and result of each of the tasks of a status in JSON.
+// rows returns type, state and result of each task in a status in JSON.
 func rows(keys map[string]any) []string {
 	var out []string
 	list, _ := keys["tasks"].([]any)
@@ -30,8 +30,8 @@ func rows(keys map[string]any) []string {
 	return out
 }
 
-// SEED: arbiter.status of a group: every entry of tasks has its result, callback and
-// finalizers stand there by their types, and count.
+// As in the original, each entry of a group's tasks has its result. Callback and finalizers are in it with their types, and
+// count.
 func TestFlowStatus(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.flowCrew(3, func(_ context.Context, a args) (int, error) {
@@ -111,8 +111,7 @@ func TestFlowStatus(t *testing.T) {
 	})
 }
 
-// Results that are too large together are left out, and the entry and the whole say
-// so; each task has its own.
+// Results that are too large together are left out. The entries and the whole tell so, and each task has its own result.
 func TestFlowStatusIsBounded(t *testing.T) {
 	const size = 1 << 20
 	bubble(t, func(t *testing.T, r *rig) {
@@ -162,10 +161,10 @@ func TestFlowStatusIsBounded(t *testing.T) {
 	}, memory.Limits(brokerLimits(size)))
 }
 
-// reader notes how members are read.
+// reader counts how members are read.
 type reader struct {
 	*faulty.Broker
-	full, brief atomic.Int64 // members, with and without outcomes
+	full, brief atomic.Int64 // members that were read with and without outcomes
 }
 
 func (b *reader) Members(ctx context.Context, id broker.ID, from, limit int, outcomes bool) ([]broker.Member, error) {
@@ -178,8 +177,8 @@ func (b *reader) Members(ctx context.Context, id broker.ID, from, limit int, out
 	return page, err
 }
 
-// The form with counts only has the same numbers, reads no results and lists nothing;
-// the other one reads no results but those that it lists, and the one that is to blame.
+// The status with CountsOnly has the same numbers, reads no results and lists nothing. The full status reads only the
+// results that it lists, and the outcome of the member that made the group fail.
 func TestCountsOnly(t *testing.T) {
 	const members = arbiter.MaxStatusTasks + 500
 	bubble(t, func(t *testing.T, r *rig) {

@@ -9,21 +9,20 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// survey is the reading of the status of a group or pipe. It holds a page of members
-// at a time, and of their results no more than a status may have.
+// survey reads the status of a group or pipe. It holds one page of members at a time, and only as many results as a
+// status may have.
 type survey struct {
 	a     *Arbiter
 	b     broker.Flows
 	f     *FlowStatus
-	list  bool    // not only the numbers
-	bytes int     // of the results so far
-	seek  bool    // somebody is to blame
+	list  bool    // list the members, and not only count them
+	bytes int     // the size of the results so far
+	seek  bool    // a member has made the group fail, and it is to be found
 	blame *Status // the first member that did not succeed and was not cancelled
 }
 
-// flowStatus returns the status of a group or pipe. It is done when its outcome
-// is there, callback and finalizers included; initiated as long as nothing of it has
-// started.
+// flowStatus returns the status of a group or pipe. The group is done when its outcome is stored, after callback and
+// finalizers. It is initiated until one of its tasks has started.
 func (a *Arbiter) flowStatus(ctx context.Context, id task.ID, cfg statusConfig) (Status, error) {
 	p, err := a.lookupFlow(ctx, id)
 	if err != nil {
@@ -66,10 +65,10 @@ func (a *Arbiter) flowStatus(ctx context.Context, id task.ID, cfg statusConfig) 
 	return st, nil
 }
 
-// members counts the members of a flow, and lists the first of them. Kind is what
-// they are called; empty for what their ids say.
+// members counts the members of a flow, and lists the first of them. Kind is the type that they are listed with; if it is
+// empty, it follows from their ids.
 func (s *survey) members(ctx context.Context, p *broker.Progress, kind string) error {
-	s.f.Initiated += p.Flow.Size - p.Listed // what is not stored yet
+	s.f.Initiated += p.Flow.Size - p.Listed // members that are not stored yet
 	from := 0
 	read := func(limit int, list bool) error {
 		page, err := s.b.Members(ctx, p.Flow.ID, from, limit, list)
@@ -102,9 +101,8 @@ func (s *survey) members(ctx context.Context, p *broker.Progress, kind string) e
 	return nil
 }
 
-// blameFirst finds out who is to blame if no member has failed by itself: of those that
-// were canceled the one that was counted first, for the others may have been canceled
-// because of it.
+// blameFirst finds the member that made the flow fail if none has failed by itself. It is the canceled member that was
+// counted first, since the others may have been canceled because of it.
 func (s *survey) blameFirst(ctx context.Context, p *broker.Progress) error {
 	if !s.seek || s.blame != nil || p.First < 0 {
 		return nil
@@ -120,8 +118,7 @@ func (s *survey) blameFirst(ctx context.Context, p *broker.Progress) error {
 	return nil
 }
 
-// page counts some members, and lists them if list is true. Those that have not
-// arrived are looked up.
+// page counts the members of a page, and lists them if list is true. It looks up the members that have not ended.
 func (s *survey) page(ctx context.Context, id task.ID, page []broker.Member, from int, kind string, list bool) error {
 	var ids []task.ID
 	for _, m := range page {
@@ -167,7 +164,7 @@ func (s *survey) page(ctx context.Context, id task.ID, page []broker.Member, fro
 	return nil
 }
 
-// count counts a task, which may not be stored yet.
+// count counts a task by its state. A task that is not stored yet counts as initiated.
 func (s *survey) count(st *Status) {
 	switch st.State {
 	case broker.PhaseDone:
@@ -180,7 +177,7 @@ func (s *survey) count(st *Status) {
 	}
 }
 
-// add lists a task with its result, if there is room for that.
+// add lists a task. Its result is left out if the results would exceed their limit.
 func (s *survey) add(st Status) {
 	if o := st.outcome; o.Outcome != nil && len(o.Result) > 0 {
 		if s.bytes+len(o.Result) > MaxStatusResults {
@@ -195,13 +192,13 @@ func (s *survey) add(st Status) {
 	s.f.Tasks = append(s.f.Tasks, st)
 }
 
-// The types of a flow's ends, in the words of the original.
+// The types of callback and finalizers in a status, in the words of the original.
 const (
 	typeCallback  = "callback"
 	typeFinalizer = "finalize"
 )
 
-// ends counts and lists callback and finalizers.
+// ends counts and lists the callback and the finalizers.
 func (s *survey) ends(ctx context.Context, p *broker.Progress) error {
 	if id := p.Flow.Callback; !id.IsZero() {
 		st, err := s.end(ctx, id, p.Callback, typeCallback)
@@ -219,7 +216,7 @@ func (s *survey) ends(ctx context.Context, p *broker.Progress) error {
 	if err != nil {
 		return err
 	}
-	if id.Kind() == broker.KindGroup { // there are several
+	if id.Kind() == broker.KindGroup { // several finalizers are a group
 		several, err := s.a.lookupFlow(ctx, id)
 		if err == nil {
 			s.f.Finalizer = &st
@@ -234,7 +231,7 @@ func (s *survey) ends(ctx context.Context, p *broker.Progress) error {
 	return nil
 }
 
-// ended lists a callback or finalizer and returns it.
+// ended lists a callback or finalizer and returns its status as listed.
 func (s *survey) ended(st Status) *Status {
 	if s.list {
 		s.add(st)
@@ -253,7 +250,7 @@ func (s *survey) end(ctx context.Context, id task.ID, state broker.State, kind s
 		if err != nil {
 			return Status{}, fmt.Errorf("status of %s %s: %w", kindOf(id), id, err)
 		}
-		if found[0].State == broker.StateUnknown { // not kept any more
+		if found[0].State == broker.StateUnknown { // no longer kept
 			found[0].ID, found[0].State = id, state
 		}
 		st = s.a.found(&found[0], found[0].Outcome)

@@ -12,8 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// GroupOption changes a group; see [Arbiter.Group]. Of an option that is given
-// twice the later one counts, unless it says otherwise.
+// GroupOption changes a group; see [Arbiter.Group]. If an option is given twice, the later one counts, unless its
+// documentation says otherwise.
 type GroupOption interface {
 	SquadOption
 	applyGroup(*groupConfig)
@@ -24,26 +24,26 @@ type groupConfig struct {
 	finalizers []*task.Request
 	timeouts   []time.Duration
 	opts       []task.Option
-	err        error // the first one
+	err        error // the first error of an option
 }
 
 func (c *groupConfig) fail(format string, args ...any) {
 	c.err = cmp.Or(c.err, fmt.Errorf("%w option: "+format, append([]any{broker.ErrInvalid}, args...)...))
 }
 
-// callback sets the callback, of which there is one.
+// callback sets the callback. A second one is an error. The text none is the error for a nil request.
 func (c *groupConfig) callback(req *task.Request, none string) {
 	switch {
 	case req == nil:
 		c.fail("%s", none)
 	case c.Callback != nil:
-		c.fail("a second callback, %s after %s: a group has one; "+
-			"put several calls together with task.All or task.Collect, and several steps with task.Fork", req.Name(), c.Callback.Name())
+		c.fail("a second callback, %s after %s: a group has only one; "+
+			"combine several calls with task.All or task.Collect, and several steps with task.Fork", req.Name(), c.Callback.Name())
 	}
 	c.Callback = req
 }
 
-// settle returns what the options come to for a group of so many members.
+// settle returns the settings that the options result in.
 func (c *groupConfig) settle() (task.GroupSettings, error) {
 	s := c.GroupSettings
 	switch len(c.finalizers) {
@@ -60,60 +60,55 @@ type groupFunc func(*groupConfig)
 
 func (f groupFunc) applyGroup(c *groupConfig) { f(c) }
 
-// Callback starts a call once, when all members are done and as many of them
-// have succeeded as must: all, unless [Need] or [CollectAll] says otherwise. It
-// gets its own arguments only; see [CallbackStep] and [GroupThen] for one that
-// takes the results. A callback that will never run is canceled, and the group's
-// [Status] says why. The default is none.
+// Callback sets the callback of a group: a call that runs once all members are done and enough of them have succeeded.
+// That is all members, unless [Need] or [CollectAll] is given. The call has only its own arguments; see [CallbackStep]
+// and [GroupThen] for a callback that gets the results. A callback that will never run is canceled, and the group's
+// [Status] has the reason. The default is none.
 //
-// A group has one callback, which may be a group itself: a second one, by Callback,
-// [CallbackStep] or [GroupThen], is an error that wraps [task.ErrInvalid]. Put
-// several together with [task.All], if the group is to fail with the first of them
-// that fails, or with [task.Collect], if each is to run whatever the others do.
+// A group has only one callback, which may be a group itself. A second one, by Callback, [CallbackStep] or [GroupThen], is
+// an error that wraps [task.ErrInvalid]. Combine several calls with [task.All], if the first that fails is to end the
+// others, or with [task.Collect], if each is to run regardless of the others.
 func Callback(call task.Bound) GroupOption {
-	return groupFunc(func(c *groupConfig) { c.callback(requestOf(call), "Callback of no call") })
+	return groupFunc(func(c *groupConfig) { c.callback(requestOf(call), "Callback without a call") })
 }
 
-// CallbackStep is [Callback] for a step that takes the results of all members,
-// in the order given: nil for those that did not succeed.
+// CallbackStep is [Callback] for a step that gets the results of all members, in the order given. The result of a member
+// that did not succeed is nil.
 func CallbackStep[X any](step task.Step[[]any, X]) GroupOption {
 	return callbackStep(step.Unbound())
 }
 
 func callbackStep(req *task.Request) GroupOption {
-	return groupFunc(func(c *groupConfig) { c.callback(req, "a callback that is no step") })
+	return groupFunc(func(c *groupConfig) { c.callback(req, "the callback is the zero Step") })
 }
 
-// Finalizer starts a call last, always: whether members have succeeded, failed,
-// or were killed, after them and the callback. If timeout is not 0 it starts no
-// later than that after the group was sent, whatever the others do then. It is a
-// single task. The default is none.
+// Finalizer adds a call that always runs last, after the members and the callback, whether they have succeeded, failed or
+// were killed. If timeout is not 0, the call starts no later than that after the group was sent, even if other tasks
+// of the group still run. The call must be a single task. The default is none.
 //
-// Given several times, all of them run, in any order, whatever becomes of the
-// others, each with its own timeout. The group ends when all are done.
+// If it is given several times, all the calls run, in any order and independently of each other, each with its own
+// timeout. The group ends when all of them are done.
 func Finalizer(call task.Bound, timeout time.Duration) GroupOption {
 	return groupFunc(func(c *groupConfig) {
 		req := requestOf(call)
 		if req == nil {
-			c.fail("Finalizer of no call")
+			c.fail("Finalizer without a call")
 		}
 		c.finalizers, c.timeouts = append(c.finalizers, req), append(c.timeouts, timeout)
 	})
 }
 
-// Need is how many members must succeed. Once fewer can, the others are
-// cancelled, and the group fails. The default is all of them: the first failure
-// ends the group.
+// Need sets how many members must succeed. As soon as fewer than n can, the others are cancelled and the group fails. The
+// default is all members, so that the first failure ends the group.
 func Need(n int) GroupOption {
 	return groupFunc(func(c *groupConfig) { c.Need = n })
 }
 
-// CollectAll is [Need] of 0: no failure ends the group, and the callback runs
-// when all members are done, whatever became of them.
+// CollectAll is [Need] of 0: no failure ends the group, and the callback runs when all members are done, whatever their
+// outcomes.
 func CollectAll() GroupOption { return Need(0) }
 
-// GroupRetention is how long a group is kept once it has ended. The default is
-// an hour.
+// GroupRetention is how long a group is kept after it has ended. The default is an hour.
 func GroupRetention(d time.Duration) GroupOption {
 	return groupFunc(func(c *groupConfig) { c.opts = append(c.opts, task.Retention(d)) })
 }
@@ -125,25 +120,22 @@ func requestOf(call task.Bound) *task.Request {
 	return call.Request()
 }
 
-// Group is a group that was sent. It lives in the broker: whoever settles its
-// last member moves it on, and it needs no process to remember it.
+// Group is the handle of a group that was sent. The group itself lives in the broker, and goes on without this process.
 type Group struct {
 	flowHandle
 	callback, finalizer task.ID
 }
 
-// Group sends calls as a group: in any order, with one id. The calls are of any
-// result types, and can be pipes and groups themselves; the group's members are
-// copies of them, with ids of their own. See [GroupOf] for calls of one result
-// type.
+// Group sends calls as a group: they run in any order, and the group has an id. The calls can have any result types, and
+// can be pipes and groups themselves. The members are copies of the calls, with ids of their own. See [GroupOf] for
+// calls of one result type.
 //
-// A group of no calls is a loop over an empty list: it succeeds at once with the
-// empty list, and its callback, which gets that, and its finalizer run.
+// A group without calls is like a loop over an empty list. It succeeds at once with the empty list, and its callback,
+// which gets the empty list, and its finalizer run.
 //
-// If sending fails, the error is a [*task.SubmitError], and the group is there
-// all the same: [Group.Send] sends it again. One that wraps [task.ErrInvalid] or
-// [task.ErrDuplicate] says that a call can't be stored; what was stored before
-// is killed.
+// If an option is invalid, the error wraps [task.ErrInvalid] and the Group is nil. If sending fails, the error is a
+// [*task.SubmitError] and the Group is not nil: [Group.Send] sends it again. If the error wraps [task.ErrInvalid] or
+// [task.ErrDuplicate], a call can't be stored, and the members that were stored before it are killed.
 func (a *Arbiter) Group(ctx context.Context, calls []task.Bound, opts ...GroupOption) (*Group, error) {
 	cfg := groupConfig{GroupSettings: task.GroupSettings{Need: len(calls)}}
 	for _, o := range opts {
@@ -174,8 +166,8 @@ func idOf(req *task.Request) task.ID {
 	return req.ID()
 }
 
-// FindGroup returns a group or pipe that was sent before, perhaps by another
-// process. The error wraps [task.ErrNotFound] if it is unknown.
+// FindGroup returns the handle of a group or pipe that was sent before, perhaps by another process. The error wraps
+// [task.ErrNotFound] if it is unknown or no longer kept, [task.ErrUnavailable] or [task.ErrClosed].
 func (a *Arbiter) FindGroup(ctx context.Context, id task.ID) (*Group, error) {
 	p, err := a.lookupFlow(ctx, id)
 	if err != nil {
@@ -184,21 +176,21 @@ func (a *Arbiter) FindGroup(ctx context.Context, id task.ID) (*Group, error) {
 	return &Group{flowHandle: flowHandle{a: a, id: id}, callback: p.Flow.Callback, finalizer: p.Flow.Finalizer}, nil
 }
 
-// Callback returns the id of the callback; zero if there is none.
+// Callback returns the id of the callback, or the zero ID if there is none.
 func (g *Group) Callback() task.ID { return g.callback }
 
-// Finalizer returns the id of the finalizer; zero if there is none. Of several it is
-// that of a group of them, which has a status as any other.
+// Finalizer returns the id of the finalizer, or the zero ID if there is none. Several finalizers are a group, and the id is
+// that group's: it has a status as any other group.
 func (g *Group) Finalizer() task.ID { return g.finalizer }
 
-// flowHandle is what groups and pipes have in common.
+// flowHandle is the common part of Group and Pipe.
 type flowHandle struct {
 	a   *Arbiter
-	req *task.Request // nil if it was not sent from here
-	id  task.ID       // if so
+	req *task.Request // nil if the flow was found by its id
+	id  task.ID       // used if req is nil
 }
 
-// ID returns the id, under which any process can ask for it.
+// ID returns the id of the group or pipe. Any process can look it up by its id.
 func (h *flowHandle) ID() task.ID {
 	if h.req != nil {
 		return h.req.ID()
@@ -206,8 +198,8 @@ func (h *flowHandle) ID() task.ID {
 	return h.id
 }
 
-// Send sends it again after an error that wraps [task.ErrIndeterminate] or
-// [task.ErrUnavailable]. Nothing is stored twice.
+// Send sends the group or pipe again, after an error that wraps [task.ErrIndeterminate] or [task.ErrUnavailable]. Nothing is
+// stored twice.
 func (h *flowHandle) Send(ctx context.Context) error {
 	if h.req == nil {
 		return nil
@@ -215,8 +207,8 @@ func (h *flowHandle) Send(ctx context.Context) error {
 	return h.a.client.SubmitWatched(ctx, h.req)
 }
 
-// Members returns the ids of the members, in the order given. The error wraps
-// [task.ErrNotFound] if it is not kept any more.
+// Members returns the ids of the members, in the order given. The error wraps [task.ErrNotFound] if the group or pipe is no
+// longer kept.
 func (h *flowHandle) Members(ctx context.Context) ([]task.ID, error) {
 	if h.req != nil {
 		members := h.req.Flow().Members
@@ -236,10 +228,9 @@ func (h *flowHandle) Members(ctx context.Context) ([]task.ID, error) {
 	return ids, nil
 }
 
-// Wait yields the status of each member once it is done, in the order in which
-// they are done, as [Arbiter.WaitForTasks] does. It does not wait for callback
-// and finalizer. The outcomes of the members can be read for as long as the group or pipe
-// is kept, by any arbiter; the members' own retention does not matter.
+// Wait yields the status of each member as soon as it is done, as [Arbiter.WaitForTasks] does. It does not wait for the
+// callback and the finalizer. Any arbiter can read the outcomes of the members for as long as the group or pipe is kept; the
+// members' own retention does not matter.
 func (h *flowHandle) Wait(ctx context.Context) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		ids, err := h.Members(ctx)
@@ -263,27 +254,26 @@ func (h *flowHandle) Wait(ctx context.Context) iter.Seq2[Status, error] {
 	}
 }
 
-// Status returns its status; see [Arbiter.Status].
+// Status returns the status of the group or pipe; see [Arbiter.Status].
 func (h *flowHandle) Status(ctx context.Context, opts ...StatusOption) (Status, error) {
 	return h.a.Status(ctx, h.ID(), opts...)
 }
 
-// Kill kills it; see [Arbiter.KillGroup].
+// Kill kills the group or pipe; see [Arbiter.KillGroup].
 func (h *flowHandle) Kill(ctx context.Context, opts ...KillOption) ([]Killed, error) {
 	return h.a.KillGroup(ctx, h.ID(), opts...)
 }
 
-// Result waits until it has ended, callback and finalizer included, and decodes
-// its result into the pointer into, or drops it if into is nil. The result of a
-// pipe is that of its last step; of a group that of its callback, or else the
-// results of all members in the order given, nil for those that did not succeed.
-// The errors are those of [task.Future.Result]; that of a group or pipe that has
-// failed wraps [task.ErrFlowFailed] and names the member.
+// Result waits until the group or pipe has ended, with callback and finalizer, and decodes its result into the pointer into.
+// If into is nil, the result is dropped. The result of a pipe is the result of its last step. The result of a group is the
+// result of its callback; without a callback it is the list of the members' results in the order given, with nil for
+// each member that did not succeed. The errors are those of [task.Future.Result]. If the group or pipe has failed, the
+// error wraps [task.ErrFlowFailed] and names the member.
 func (h *flowHandle) Result(ctx context.Context, into any) error {
 	return h.a.client.Await(ctx, h.ID(), into)
 }
 
-// flows returns what the broker has for groups.
+// flows returns the broker's capability for groups and pipes.
 func (a *Arbiter) flows() (broker.Flows, error) {
 	if err := a.open(); err != nil {
 		return nil, err
@@ -325,5 +315,5 @@ func (a *Arbiter) members(ctx context.Context, id task.ID) iter.Seq2[broker.Memb
 	}
 }
 
-// kindOf returns what an id stands for, in a word.
+// kindOf returns the word for an id in error messages: task, group or pipe.
 func kindOf(id task.ID) string { return client.KindName(id) }

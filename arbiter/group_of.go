@@ -9,7 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// GroupFuture is a [Group] whose members all have one result type.
+// GroupFuture is a [Group] whose members all have the result type R.
 type GroupFuture[R any] struct{ *Group }
 
 // GroupOf is [Arbiter.Group] for calls of one result type.
@@ -21,9 +21,8 @@ func GroupOf[R any](ctx context.Context, a *Arbiter, calls []task.Call[R], opts 
 	return &GroupFuture[R]{g}, err
 }
 
-// GroupThen is [GroupOf] with a callback that takes the results of all members,
-// in the order given: it compiles only where they fit. It returns the callback's
-// future, too. The results together must fit into the payload of a task.
+// GroupThen is [GroupOf] with a callback that gets the results of all members, in the order given. It compiles only if the
+// types fit. It also returns the callback's future. All results together must fit into the payload of a task.
 func GroupThen[R, X any](ctx context.Context, a *Arbiter, calls []task.Call[R], callback task.Step[[]R, X], opts ...GroupOption) (*GroupFuture[R], *task.Future[X], error) {
 	g, err := GroupOf(ctx, a, calls, append(opts[:len(opts):len(opts)], callbackStep(callback.Unbound()))...)
 	if g == nil {
@@ -32,24 +31,23 @@ func GroupThen[R, X any](ctx context.Context, a *Arbiter, calls []task.Call[R], 
 	return g, task.NewFuture[X](a, g.Callback()), err
 }
 
-// maxNamed is how many members the error of Results names.
+// maxNamed is how many members the error of Results lists.
 const maxNamed = 10
 
-// Results waits until all members are done, and returns their results in the
-// order given. If some did not succeed, the others are there all the same, and
-// the error joins those of the first ten of them, each as [task.Future.Result]
-// gives it. It does not wait for callback and finalizer.
+// Results waits until all members are done, and returns their results in the order given. It does not wait for the callback
+// and the finalizer. If some members did not succeed, the other results are valid, and the error joins the errors of the
+// first ten members, each like the error of [task.Future.Result].
 //
-// The results can be read for as long as the group is kept, see [GroupRetention], by any
-// arbiter; the members' own retention does not matter.
+// Any arbiter can read the results for as long as the group is kept, see [GroupRetention]; the members' own retention does
+// not matter.
 func (g *GroupFuture[R]) Results(ctx context.Context) ([]R, error) {
 	ids, err := g.Members(ctx)
 	if err != nil {
 		return nil, err
 	}
-	place := make(map[task.ID]int, len(ids))
+	index := make(map[task.ID]int, len(ids))
 	for i, id := range ids {
-		place[id] = i
+		index[id] = i
 	}
 	out := make([]R, len(ids))
 	errs := make(map[int]error)
@@ -62,7 +60,7 @@ func (g *GroupFuture[R]) Results(ctx context.Context) ([]R, error) {
 		}
 		left -= len(arrivals)
 		for i := range arrivals {
-			at := place[arrivals[i].ID]
+			at := index[arrivals[i].ID]
 			if err := g.decode(&arrivals[i], &out[at]); err != nil {
 				errs[at] = err
 			}
@@ -78,7 +76,7 @@ func (g *GroupFuture[R]) decode(arrival *client.Arrival, into *R) error {
 	return g.a.arrived(arrival).Decode(into)
 }
 
-// memberErrors joins the errors of members, by their places.
+// memberErrors joins the errors of members, in the order of their indexes.
 func memberErrors(errs map[int]error, n int) error {
 	if len(errs) == 0 {
 		return nil
@@ -90,7 +88,7 @@ func memberErrors(errs map[int]error, n int) error {
 		}
 	}
 	if more := len(errs) - len(joined); more > 0 {
-		joined = append(joined, fmt.Errorf("and %d members more", more))
+		joined = append(joined, fmt.Errorf("and %d more members", more))
 	}
 	return errors.Join(joined...)
 }

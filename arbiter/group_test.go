@@ -27,7 +27,7 @@ func works(n ...int) []task.Call[int] {
 
 func note(n int) task.Bound { return noteTask.Bind(args{n}) }
 
-// ended waits for the end of a group and everything of it.
+// ended waits for the end of a group and everything in it.
 func (r *rig) ended(g interface {
 	Result(context.Context, any) error
 }) error {
@@ -51,8 +51,8 @@ func (r *rig) flowOf(id task.ID) (arbiter.Status, *arbiter.FlowStatus) {
 	return st, st.Flow
 }
 
-// SEED: arbiter.group(tasks, callback): tasks in any order, a callback once all
-// are done, a finalizer after all else.
+// As arbiter.group(tasks, callback) in the original: tasks in any order, a callback once all are done, a finalizer after all
+// else.
 func TestGroup(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(2, slow)
@@ -110,7 +110,7 @@ func TestGroupThen(t *testing.T) {
 	})
 }
 
-// SEED: arbiter.status(key) of a group has the original's keys.
+// The status of a group has the original's keys.
 func TestGroupStatus(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.flowCrew(1, slow)
@@ -151,7 +151,7 @@ func TestGroupStatus(t *testing.T) {
 	})
 }
 
-// A callback that will never run says why; the finalizer runs all the same.
+// The status tells why a callback will never run. The finalizer still runs.
 func TestGroupFailsFast(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(2, func(ctx context.Context, a args) (int, error) {
@@ -206,7 +206,7 @@ func TestGroupCollectAll(t *testing.T) {
 	})
 }
 
-// SEED: Task(..., task_type="finalize", timeout=N).
+// As Task(..., task_type="finalize", timeout=N) in the original.
 func TestFinalizerTimeout(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(2, slow)
@@ -244,7 +244,7 @@ func arbiterWait(t *testing.T, a *arbiter.Arbiter, ids ...task.ID) func(func(arb
 	}
 }
 
-// A callback that takes the results of tasks of different types.
+// A callback that gets the results of tasks of different types.
 func TestCallbackStep(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.flowCrew(2, moody)
@@ -259,7 +259,7 @@ func TestCallbackStep(t *testing.T) {
 		}
 		err = g.Result(t.Context(), nil)
 		var remote *task.RemoteError
-		if !errors.As(err, &remote) { // count wants numbers, and gets a struct for what note returns
+		if !errors.As(err, &remote) { // count expects numbers, and gets a struct for the result of note
 			t.Errorf("error %v", err)
 		}
 	})
@@ -337,8 +337,7 @@ func TestGroupMemberRefused(t *testing.T) {
 	})
 }
 
-// A group is kept for its own retention; its handle kills it, and a loop over its
-// members may be left.
+// A group is kept for its own retention. Its handle can kill it, and a loop over its members can be left.
 func TestGroupHandle(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.flowCrew(1, slow)
@@ -352,7 +351,7 @@ func TestGroupHandle(t *testing.T) {
 			}
 			break
 		}
-		synctest.Wait() // the second one has started
+			synctest.Wait() // the second one has started
 		killed, err := g.Kill(t.Context(), arbiter.Wait())
 		if got := verdicts(killed); err != nil || len(got) != 2 || got[0] != arbiter.Stopped {
 			t.Errorf("%v, %v", got, err)
@@ -381,8 +380,8 @@ func TestGroupHandle(t *testing.T) {
 	})
 }
 
-// A broker that is out of reach while a group is sent: it is tried again, and
-// after that the group's Send does it.
+// If the broker can't be reached while a group is sent, the submission is tried again, and after that the group's Send
+// sends it.
 func TestGroupSentAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(1, echo)

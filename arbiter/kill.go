@@ -11,16 +11,16 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Verdict says what [Arbiter.Kill] found.
+// Verdict is the effect of [Arbiter.Kill] on a task.
 type Verdict string
 
 // The verdicts.
 const (
-	NeverStarted Verdict = "never started" // it waited; it is canceled and never starts
-	Stopping     Verdict = "stopping"      // it runs, and its minion has been told
-	Stopped      Verdict = "stopped"       // it ran, and has ended as canceled
-	TooLate      Verdict = "too late"      // it was done before, or finished all the same
-	Unresponsive Verdict = "unresponsive"  // it ran, and has not ended in the time of WaitFor
+	NeverStarted Verdict = "never started" // the task was waiting; it is canceled and never starts
+	Stopping     Verdict = "stopping"      // the task runs, and its minion was told to stop it
+	Stopped      Verdict = "stopped"       // the task ran, and has ended as canceled
+	TooLate      Verdict = "too late"      // the task was done before, or has finished all the same
+	Unresponsive Verdict = "unresponsive"  // the task ran, and did not end within the time of WaitFor
 )
 
 // KillOption changes what [Arbiter.Kill] and [Arbiter.KillGroup] do.
@@ -31,19 +31,19 @@ type KillOption interface {
 type kill struct {
 	err   error
 	wait  bool
-	limit time.Duration // 0 is none
+	limit time.Duration // 0 is no limit
 }
 
 type killFunc func(*kill)
 
 func (f killFunc) applyKill(k *kill) { f(k) }
 
-// Wait lets Kill return only when the task is done. The default is to return
-// when the broker has marked it.
+// Wait makes Kill return only when the task is done. The default is to return when the broker has marked the task as
+// cancelled.
 func Wait() KillOption { return killFunc(func(k *kill) { k.wait = true }) }
 
-// WaitFor is [Wait] for no longer than d. A task that has not ended then is
-// Unresponsive: its handler ignores its context, or its minion is gone.
+// WaitFor is [Wait] for no longer than d, which is 0 or more. A task that has not ended by then is Unresponsive: its
+// handler ignores its context, or its minion has died.
 func WaitFor(d time.Duration) KillOption {
 	return killFunc(func(k *kill) {
 		if d < 0 {
@@ -63,20 +63,17 @@ func newKill(opts []KillOption) kill {
 	return k
 }
 
-// Kill ends a task, whoever sent it. One that waits for a minion, for its time,
-// for others or for a retry is canceled when Kill returns and never starts. Of
-// one that runs, the handler's context is cancelled within a second, with
-// [task.ErrCanceled] as its cause; it is canceled when the handler returns an
-// error, has succeeded if the handler returns none, and is not retried either
-// way. Killing a task again is harmless.
+// Kill ends a task, no matter which process sent it. A task that waits (for a minion, for its due time, for other tasks or
+// for a retry) is canceled when Kill returns, and never starts. If the task runs, the handler's context is cancelled
+// within a second, with [task.ErrCanceled] as its cause. If the handler then returns an error, the task is canceled; if
+// it returns nil, the task has succeeded. It is not retried in either case. Killing a task again is harmless.
 //
-// The id can be that of a group or pipe. Then Kill is [Arbiter.KillGroup], and
-// the verdict that of all its tasks: Unresponsive, Stopping or Stopped if one is,
-// else NeverStarted if one is, else TooLate.
+// If the id is that of a group or pipe, Kill is [Arbiter.KillGroup], and the verdict is the first of Unresponsive, Stopping,
+// Stopped, NeverStarted and TooLate that one of its tasks has.
 //
-// The error wraps [task.ErrInvalid] if an option can't be, and then nothing is
-// done, [task.ErrNotFound] if the task is unknown, [task.ErrUnavailable] or [task.ErrClosed]; with [Wait] it can be ctx's, and
-// the verdict is Stopping then.
+// The error wraps [task.ErrInvalid] if an option is invalid (nothing was done then), [task.ErrNotFound] if the task is
+// unknown, [task.ErrUnavailable] or [task.ErrClosed]. With [Wait] it can also be ctx's error, and the verdict is Stopping
+// then.
 func (a *Arbiter) Kill(ctx context.Context, id task.ID, opts ...KillOption) (Verdict, error) {
 	if client.IsFlow(id) {
 		killed, err := a.KillGroup(ctx, id, opts...)
@@ -100,7 +97,7 @@ func (a *Arbiter) Kill(ctx context.Context, id task.ID, opts ...KillOption) (Ver
 		return "", fmt.Errorf("kill task %s: %w", id, broker.ErrNotFound)
 	}
 	if verdicts[0] == broker.CancelPrevented {
-		// It may have been a member of a group. If this fails, a minion does it.
+		// The task may be a member of a group, which must count it now. If this fails, a minion does it.
 		_ = a.client.Driver().Drain(ctx, "")
 	}
 	killed := []Killed{{id, verdictOf(verdicts[0])}}
@@ -120,7 +117,7 @@ func verdictOf(v broker.CancelVerdict) Verdict {
 	return NeverStarted
 }
 
-// worst returns the verdict of tasks together.
+// worst returns the verdict for a group or pipe from the verdicts of its tasks.
 func worst(killed []Killed, err error) Verdict {
 	if err != nil && killed == nil {
 		return ""
@@ -135,14 +132,13 @@ func worst(killed []Killed, err error) Verdict {
 	return all
 }
 
-// awaitKilled waits for the ends of those tasks that were told to stop, and sets
-// their verdicts.
+// awaitKilled waits for the tasks that were told to stop, and sets their verdicts.
 func (a *Arbiter) awaitKilled(ctx context.Context, k kill, killed []Killed) error {
-	place := make(map[task.ID]int)
+	index := make(map[task.ID]int)
 	var ids []task.ID
 	for i, t := range killed {
 		if t.Verdict == Stopping {
-			place[t.ID], ids = i, append(ids, t.ID)
+			index[t.ID], ids = i, append(ids, t.ID)
 		}
 	}
 	if len(ids) == 0 {
@@ -174,10 +170,10 @@ func (a *Arbiter) awaitKilled(ctx context.Context, k kill, killed []Killed) erro
 		for i := range arrivals {
 			verdict := TooLate
 			switch arrivals[i].State {
-			case broker.StateCanceled, broker.StateUnknown: // it ran, and isn't kept
+			case broker.StateCanceled, broker.StateUnknown: // unknown: it ran, and is no longer kept
 				verdict = Stopped
 			}
-			killed[place[arrivals[i].ID]].Verdict = verdict
+			killed[index[arrivals[i].ID]].Verdict = verdict
 		}
 	}
 	return nil

@@ -10,33 +10,33 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Killed is what [Arbiter.KillGroup] found of a task.
+// Killed is the effect of [Arbiter.KillGroup] on one task.
 type Killed struct {
 	ID      task.ID
 	Verdict Verdict
 }
 
 const (
-	// killPatience is how often a member is looked for that is not stored: whoever
-	// sends the group may be about to store it.
-	killPatience = 10
+	// killTries is how often KillGroup looks for a member that is not stored: the process that sends the group may be
+	// about to store it.
+	killTries = 10
 	killPause    = 50 * time.Millisecond
 )
 
-// KillGroup ends a group or pipe, and all that is in it, whoever sent it. When
-// it returns no member starts any more, and those that run have been told to
-// stop, as [Arbiter.Kill] says; the callback never runs. If there are more than 1,000
-// members and the broker is a [broker.Halter], it hands out none of them any more before
-// the first one is cancelled, and those that minions hold by then are told first. A
-// finalizer runs all the same. There is a verdict for each task, the callback among them if it was not
-// done; those of flows within it come after. With [Wait] it returns when all that
-// ran have ended. A group that a member had failed by then may end as failed: its
-// other members were cancelled for that, or are now.
+// KillGroup ends a group or pipe and everything in it, no matter which process sent it. When it returns, no member starts
+// any more, and the members that run have been told to stop, as in [Arbiter.Kill]. The callback never runs. A finalizer
+// still runs. With [Wait], KillGroup returns when all tasks that ran have ended.
 //
-// The error wraps [task.ErrNotFound] if the group is unknown,
-// [task.ErrUnavailable] or [task.ErrClosed]; after one that is not, some tasks
-// may have been killed, and killing it again is harmless. A group that has ended
-// is too late, and no error.
+// It returns a verdict for each task, first for the tasks of the group itself and then for those of groups and pipes within
+// it. The callback has a verdict if it was not done. If a member had failed before, the group may end as failed instead
+// of canceled.
+//
+// If there are more than 1,000 members and the broker is a [broker.Halter], the broker stops handing out members before
+// the first one is cancelled, and the members that minions hold are told first.
+//
+// The error wraps [task.ErrInvalid] if an option is invalid, [task.ErrNotFound] if the group is unknown,
+// [task.ErrUnavailable] or [task.ErrClosed]. After an error other than ErrInvalid and ErrNotFound some tasks may have been
+// killed; killing the group again is harmless. A group that has ended is no error: its tasks are TooLate.
 func (a *Arbiter) KillGroup(ctx context.Context, id task.ID, opts ...KillOption) ([]Killed, error) {
 	k := newKill(opts)
 	if k.err != nil {
@@ -46,7 +46,7 @@ func (a *Arbiter) KillGroup(ctx context.Context, id task.ID, opts ...KillOption)
 	if err != nil {
 		return nil, fmt.Errorf("kill: %w", err)
 	}
-	c := &carnage{place: make(map[task.ID]int)}
+	c := &killReport{index: make(map[task.ID]int)}
 	if p.Outcome == nil {
 		if err := a.killAll(ctx, p, c); err != nil {
 			return c.killed, fmt.Errorf("kill %s %s: %w", kindOf(id), id, err)
@@ -54,9 +54,9 @@ func (a *Arbiter) KillGroup(ctx context.Context, id task.ID, opts ...KillOption)
 	}
 	for m, err := range a.members(ctx, id) {
 		if err != nil {
-			break // it is not kept any more, and all that matters is done
+			break // the group is no longer kept, and nothing is left to kill
 		}
-		if _, told := c.place[m.ID]; !told && m.ID.Kind() == broker.KindTask {
+		if _, told := c.index[m.ID]; !told && m.ID.Kind() == broker.KindTask {
 			c.tell(m.ID, broker.CancelTooLate)
 		}
 	}
@@ -69,37 +69,37 @@ func (a *Arbiter) KillGroup(ctx context.Context, id task.ID, opts ...KillOption)
 	return c.killed, err
 }
 
-// reconsider corrects the verdicts of tasks that were cancelled before we came to
-// them: a minion that learns that the group is killed ends its tasks, too.
+// reconsider corrects the verdict TooLate of tasks that were cancelled by another process in the same kill: a minion that
+// learns that the group is killed cancels its tasks, too.
 func (a *Arbiter) reconsider(ctx context.Context, killed []Killed) {
 	var ids []task.ID
-	place := make(map[task.ID]int)
+	index := make(map[task.ID]int)
 	for i, k := range killed {
 		if k.Verdict == TooLate && k.ID.Kind() == broker.KindTask {
-			ids, place[k.ID] = append(ids, k.ID), i
+			ids, index[k.ID] = append(ids, k.ID), i
 		}
 	}
 	for batch := range slices.Chunk(ids, broker.MaxBatch) {
 		statuses, err := a.b.Lookup(ctx, batch)
 		if err != nil {
-			return // they are too late all the same
+			return // the verdicts stay TooLate
 		}
 		for _, st := range statuses {
 			if st.State != broker.StateCanceled || st.Outcome == nil {
 				continue
 			}
-			killed[place[st.ID]].Verdict = Stopped
+			killed[index[st.ID]].Verdict = Stopped
 			if st.Outcome.Attempts == 0 {
-				killed[place[st.ID]].Verdict = NeverStarted
+				killed[index[st.ID]].Verdict = NeverStarted
 			}
 		}
 	}
 }
 
-// killAll kills until nothing is left that is not stored.
-func (a *Arbiter) killAll(ctx context.Context, p *broker.Progress, c *carnage) error {
+// killAll kills the members again until none is missing, because it was not stored, or its tries are used up.
+func (a *Arbiter) killAll(ctx context.Context, p *broker.Progress, c *killReport) error {
 	d := a.client.Driver()
-	for range killPatience {
+	for range killTries {
 		clear(c.missing)
 		if err := d.KillFlow(ctx, p, c.tell); err != nil {
 			return err
@@ -118,29 +118,29 @@ func (a *Arbiter) killAll(ctx context.Context, p *broker.Progress, c *carnage) e
 	return d.Bury(ctx, p.Flow.ID)
 }
 
-// carnage gathers verdicts.
-type carnage struct {
+// killReport collects the verdicts of one KillGroup.
+type killReport struct {
 	killed  []Killed
-	place   map[task.ID]int
-	missing map[task.ID]struct{}
+	index   map[task.ID]int // of the task in killed
+	missing map[task.ID]struct{} // members that were not stored
 }
 
-// tell notes a verdict. Of several for one task the first that says something
-// counts: a task that was cancelled is too late to be cancelled again.
-func (c *carnage) tell(id task.ID, v broker.CancelVerdict) {
+// tell records a verdict. If a task gets several, the first counts, since a task that was cancelled is too late to be
+// cancelled again.
+func (c *killReport) tell(id task.ID, v broker.CancelVerdict) {
 	if v == broker.CancelUnknown {
 		if c.missing == nil {
 			c.missing = make(map[task.ID]struct{})
 		}
 		c.missing[id] = struct{}{}
 	}
-	at, told := c.place[id]
+	at, told := c.index[id]
 	if !told {
-		c.place[id] = len(c.killed)
+		c.index[id] = len(c.killed)
 		c.killed = append(c.killed, Killed{id, verdictOf(v)})
 		return
 	}
 	if c.killed[at].Verdict == NeverStarted && v == broker.CancelRequested {
-		c.killed[at].Verdict = Stopping // it was not stored before, and has started since
+		c.killed[at].Verdict = Stopping // it was not stored at the first try, and has started since
 	}
 }

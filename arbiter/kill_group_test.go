@@ -15,7 +15,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// verdicts returns what a kill found, without the ids.
+// verdicts returns the verdicts of a kill, without the ids.
 func verdicts(killed []arbiter.Killed) []arbiter.Verdict {
 	out := make([]arbiter.Verdict, len(killed))
 	for i, k := range killed {
@@ -25,7 +25,7 @@ func verdicts(killed []arbiter.Killed) []arbiter.Verdict {
 	return out
 }
 
-// SEED: arbiter.kill_group(id), from another process.
+// As arbiter.kill_group(id) in the original, from another process.
 func TestKillGroup(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(2, func(ctx context.Context, a args) (int, error) {
@@ -46,7 +46,7 @@ func TestKillGroup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// the callback and two members had not started
+		// The callback and two members had not started.
 		want := []arbiter.Verdict{arbiter.NeverStarted, arbiter.NeverStarted, arbiter.NeverStarted, arbiter.Stopped, arbiter.Stopped, arbiter.TooLate}
 		if got := verdicts(killed); !slices.Equal(got, want) {
 			t.Errorf("verdicts %v, want %v", got, want)
@@ -69,7 +69,7 @@ func TestKillGroup(t *testing.T) {
 	})
 }
 
-// SEED: arbiter.kill of a queued task, of a pipe, of what is in it.
+// As arbiter.kill in the original, of a pipe and its queued steps.
 func TestKillPipe(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(2, slow)
@@ -106,7 +106,7 @@ func TestKillMember(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, id := range ids { // there is no minion: the arbiter itself moves the group on
+		for _, id := range ids { // without a minion, the arbiter itself moves the group on
 			if v, err := r.arb.Kill(t.Context(), id); v != arbiter.NeverStarted || err != nil {
 				t.Errorf("%s, %v", v, err)
 			}
@@ -121,7 +121,7 @@ func TestKillMember(t *testing.T) {
 	})
 }
 
-// A handler that ignores its context is unresponsive, and its verdict says so.
+// A handler that ignores its context makes its task Unresponsive.
 func TestKillUnresponsive(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.flowCrew(2, func(_ context.Context, a args) (int, error) {
@@ -137,13 +137,13 @@ func TestKillUnresponsive(t *testing.T) {
 		}
 		r.near("the verdict", began, 5*time.Second, time.Second)
 		v, err = r.arb.Kill(t.Context(), deaf.ID(), arbiter.WaitFor(time.Hour))
-		if v != arbiter.TooLate || err != nil { // it finished all the same
+		if v != arbiter.TooLate || err != nil { // it has finished all the same
 			t.Errorf("%s, %v", v, err)
 		}
 	})
 }
 
-// No member starts after KillGroup has returned, wherever the sender is.
+// No member starts after KillGroup has returned, at whatever moment of the sending that is.
 func TestKillGroupWhileItIsSent(t *testing.T) {
 	for _, pause := range []time.Duration{10 * time.Millisecond, 300 * time.Millisecond} {
 		for _, at := range []int{1, 3, 7} {
@@ -152,8 +152,7 @@ func TestKillGroupWhileItIsSent(t *testing.T) {
 	}
 }
 
-// Of members that somebody else cancels while their group is killed it is not too
-// late to say that they never start.
+// Members that another process cancels while their group is killed are NeverStarted, not TooLate.
 func TestKillGroupTogether(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		calls := []task.Bound{work.With(task.Delay(time.Hour)).Bind(args{1}), work.With(task.Delay(time.Hour)).Bind(args{2})}
@@ -186,7 +185,7 @@ func TestKillGroupTogether(t *testing.T) {
 	})
 }
 
-// Of one that ran, and that somebody else stopped meanwhile, it is said.
+// A member that ran, and that another process has stopped in the same kill, is Stopped.
 func TestKillGroupStoppedMeanwhile(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.flowCrew(1, slow)
@@ -218,7 +217,7 @@ func TestKillGroupStoppedMeanwhile(t *testing.T) {
 	})
 }
 
-// No member starts either of pipes in the group, most of which are not even opened yet.
+// The same for pipes in the group, most of which are not even opened yet: none of their members starts.
 func TestKillNestedWhileItIsSent(t *testing.T) {
 	for _, at := range []int{20, 400, 1100, 1500, 2200} {
 		bubble(t, func(t *testing.T, r *rig) {
@@ -318,11 +317,11 @@ func killWhileItIsSent(t *testing.T, pause, at time.Duration) {
 	})
 }
 
-// A group that has failed by itself and is about to end when it is killed has failed,
-// unless the kill ends it first. Those that were never to start are told as such.
+// A group that has failed by itself and is killed before it has ended ends as failed, unless the kill ends it first. The
+// verdict of members that were never to start is NeverStarted.
 func TestKillGroupThatHasFailed(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		started := make(chan struct{}) // the second one, before the others are cancelled for the first
+		started := make(chan struct{}) // the second member has started, before the others are cancelled because of the first
 		r.flowCrew(1, func(ctx context.Context, a args) (int, error) {
 			if a.N < 0 {
 				return 0, task.NoRetry(errBad)

@@ -21,9 +21,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// From when a large group is marked as killed no member of it is handed out. Those that
-// minions held already are told at once, so a few of these may still begin. What else is in
-// the queue goes on.
+// Once a large group is marked as killed, no member of it is handed out. The members that minions already hold are told at
+// once, so a few of these may still begin. Other tasks in the queue go on.
 func TestKillLargeGroup(t *testing.T) {
 	n := testform.Pick(2_000, 100_000)
 	t.Run("memory", func(t *testing.T) {
@@ -60,7 +59,7 @@ func TestKillLargeGroup(t *testing.T) {
 			if entry.Duration > longest.Duration {
 				longest = entry
 			}
-			if entry.Duration > 20*time.Millisecond { // more, where others want the machine, too
+			if entry.Duration > 20*time.Millisecond { // more on a busy machine
 				t.Logf("%v %.60q", entry.Duration, entry.Args[:min(len(entry.Args), 3)])
 			}
 		}
@@ -68,7 +67,7 @@ func TestKillLargeGroup(t *testing.T) {
 	})
 }
 
-// haltSpy notes which members a halt has found with consumers.
+// haltSpy records which members consumers hold at a halt.
 type haltSpy struct {
 	*faulty.Broker
 
@@ -93,7 +92,7 @@ func killLarge(t *testing.T, n int, open func() broker.Broker) {
 	var began, others atomic.Int64
 	var marked atomic.Bool
 	var mu sync.Mutex
-	var late []broker.ID // those that began after the mark
+	var late []broker.ID // members that began after the mark
 	for range minions {
 		m := minion.New(open(), minion.Logger(silent))
 		err := task.Handle(m, work, func(ctx context.Context, a args) (int, error) {

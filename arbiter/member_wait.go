@@ -12,34 +12,32 @@ import (
 )
 
 const (
-	// memberPatience is how long a member is asked for that is unknown and that its group
-	// or pipe has not counted. It may have ended with a retention of 0, so that nobody
-	// but a minion knows what it has come to until the minion has counted it; and a
-	// minion that dies then is replaced within some leases.
+	// memberPatience is how long memberWait asks for a member that is unknown and that its group or pipe has not counted.
+	// Such a member may have ended with a retention of 0. Then only the minion that ran it knows its outcome until it has
+	// counted it; and if the minion dies before, another one does that within some leases.
 	memberPatience = time.Minute
 
-	// While it is asked for, the pauses grow from memberPause to memberPauses.
-	memberPause  = 20 * time.Millisecond
-	memberPauses = 2 * time.Second
+	// The pause between two questions grows from memberPause to maxMemberPause.
+	memberPause    = 20 * time.Millisecond
+	maxMemberPause = 2 * time.Second
 )
 
-// memberWait waits for the members of a group or pipe. What a member has come to may be
-// gone, or not be known here, when its group or pipe still has it; then it is taken from
-// there.
+// memberWait waits for the members of a group or pipe. If the outcome of a member is no longer kept, or was never pushed to
+// this process, it asks the group or pipe, which keeps the outcomes of its members.
 type memberWait struct {
 	a    *Arbiter
 	flow task.ID
 	ids  []task.ID
 	w    *client.Watch
 
-	left    int              // how many have not arrived at w
-	place   map[task.ID]int  // made when it is needed
-	missing []client.Arrival // without an outcome, by their places
-	since   time.Time        // when the last one came to be missing
-	pause   time.Duration
+	left    int              // members that w has not returned yet
+	index   map[task.ID]int  // of each member in ids; made when it is needed
+	missing []client.Arrival // members without an outcome, by their index
+	since   time.Time        // when the last member was added to missing
+	pause   time.Duration    // before the next question; 0 if none was asked yet
 }
 
-// waitForMembers begins a wait. Whoever calls it calls close in the end.
+// waitForMembers begins a wait. The caller must call close at its end.
 func (h *flowHandle) waitForMembers(ids []task.ID) *memberWait {
 	w := h.a.client.Watch(ids...)
 	return &memberWait{a: h.a, flow: h.ID(), ids: ids, w: w, left: w.Len()}
@@ -47,11 +45,10 @@ func (h *flowHandle) waitForMembers(ids []task.ID) *memberWait {
 
 func (m *memberWait) close() { m.w.Close() }
 
-// over reports whether next has returned all.
+// over reports whether next has returned all members.
 func (m *memberWait) over() bool { return m.left == 0 && len(m.missing) == 0 }
 
-// next returns at least one member that is done. One of which nothing is known in the end
-// has no outcome.
+// next waits and returns at least one member that is done. A member whose outcome nobody knows any more has none.
 func (m *memberWait) next(ctx context.Context) ([]client.Arrival, error) {
 	for {
 		if len(m.missing) > 0 {
@@ -77,12 +74,12 @@ func (m *memberWait) next(ctx context.Context) ([]client.Arrival, error) {
 	}
 }
 
-// arrivals returns what arrives. While members are missing it waits for a while only.
+// arrivals waits for members that are done. If members are missing, it waits only for the pause before the next question.
 func (m *memberWait) arrivals(ctx context.Context) ([]client.Arrival, error) {
 	if len(m.missing) == 0 {
 		return m.w.Wait(ctx)
 	}
-	if m.pause == 0 { // it was not asked yet
+	if m.pause == 0 { // ask first
 		return nil, nil
 	}
 	short, cancel := context.WithTimeout(ctx, m.pause)
@@ -98,21 +95,21 @@ func (m *memberWait) arrivals(ctx context.Context) ([]client.Arrival, error) {
 	return arrivals, err
 }
 
-// miss notes a member without an outcome.
+// miss records a member without an outcome.
 func (m *memberWait) miss(a client.Arrival) {
-	if m.place == nil {
-		m.place = make(map[task.ID]int, len(m.ids))
+	if m.index == nil {
+		m.index = make(map[task.ID]int, len(m.ids))
 		for i, id := range m.ids {
-			m.place[id] = i
+			m.index[id] = i
 		}
 	}
-	at, _ := slices.BinarySearchFunc(m.missing, m.place[a.ID], func(b client.Arrival, place int) int { return m.place[b.ID] - place })
+	at, _ := slices.BinarySearchFunc(m.missing, m.index[a.ID], func(b client.Arrival, i int) int { return m.index[b.ID] - i })
 	m.missing = slices.Insert(m.missing, at, a)
 	m.since, m.pause = time.Now(), 0
 }
 
-// ask asks the group or pipe for the members that are missing. It returns those that it
-// has, or all if it has none of them and never will.
+// ask asks the group or pipe for the missing members. It returns those whose outcomes it has. If it has none, and never will,
+// it returns all of them without outcomes.
 func (m *memberWait) ask(ctx context.Context) ([]client.Arrival, error) {
 	f, err := m.a.flows()
 	if err != nil {
@@ -128,22 +125,22 @@ func (m *memberWait) ask(ctx context.Context) ([]client.Arrival, error) {
 	case len(found) > 0:
 		m.pause = 0
 		return found, nil
-	case over: // nor will it have them
+	case over: // the group or pipe will not get them any more
 		found, m.missing = m.missing, nil
 		return found, nil
 	case err != nil && ctx.Err() != nil:
 		return nil, err
 	}
-	m.pause = min(max(2*m.pause, memberPause), memberPauses)
+	m.pause = min(max(2*m.pause, memberPause), maxMemberPause)
 	return nil, nil
 }
 
-// take takes from the flow what it has of those that are missing, a page of it.
+// take reads outcomes of missing members from the group or pipe, one page at a time until it finds one.
 func (m *memberWait) take(ctx context.Context, f broker.Flows) (found []client.Arrival, err error) {
 	for i := 0; i < len(m.missing) && len(found) == 0; {
-		from := m.place[m.missing[i].ID]
-		run := 1 // members that are next to each other
-		for i+run < len(m.missing) && run < broker.MaxBatch && m.place[m.missing[i+run].ID] == from+run {
+		from := m.index[m.missing[i].ID]
+		run := 1 // the number of missing members with consecutive indexes
+		for i+run < len(m.missing) && run < broker.MaxBatch && m.index[m.missing[i+run].ID] == from+run {
 			run++
 		}
 		page, err := f.Members(ctx, m.flow, from, run, true)

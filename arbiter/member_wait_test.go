@@ -16,8 +16,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The results of members are there for as long as their group is, for whoever asks and
-// however often, also those that the tasks themselves do not keep.
+// The results of members can be read for as long as their group is kept, by any arbiter and any number of times, also if the
+// tasks themselves do not keep them.
 func TestResultsAreTakenFromTheGroup(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		arb, err := arbiter.New(b, arbiter.Logger(silent))
@@ -86,7 +86,7 @@ func TestResultsAreTakenFromTheGroup(t *testing.T) {
 			close(finish)
 		}()
 		n := 0
-		for st, err := range foreign.Wait(t.Context()) { // some are done, and one is not
+		for st, err := range foreign.Wait(t.Context()) { // some members are done, and one is not
 			if err != nil {
 				t.Errorf("%+v, %v", st, err)
 			}
@@ -103,7 +103,7 @@ func TestResultsAreTakenFromTheGroup(t *testing.T) {
 	})
 }
 
-// Results of more than an arbiter keeps, 64 MiB or 100,000 of them, are there too.
+// The same for more results than an arbiter keeps, which is 64 MiB or 100,000 of them.
 func TestResultsBeyondWhatIsKept(t *testing.T) {
 	n, size := 140, 1<<19
 	if testform.Long() {
@@ -126,7 +126,7 @@ func TestResultsBeyondWhatIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = g.Result(t.Context(), nil) // they all have come by now
+		_ = g.Result(t.Context(), nil) // by now all results were pushed
 		got, err := g.Results(t.Context())
 		if err != nil || len(got) != n {
 			t.Fatalf("%d results, %v", len(got), err)
@@ -139,8 +139,8 @@ func TestResultsBeyondWhatIsKept(t *testing.T) {
 	})
 }
 
-// A member that the group has not counted yet is waited for. Of one that nobody will ever
-// count it is said after a minute that it is not found.
+// Wait waits for a member that the group has not counted yet. If the group never counts it, the error after a minute is
+// ErrNotFound.
 func TestMembersThatAreNotCounted(t *testing.T) {
 	for _, counted := range []bool{true, false} {
 		t.Run(fmt.Sprint(counted), func(t *testing.T) {

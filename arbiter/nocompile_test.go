@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestMustNotCompile builds programs that must not compile: each line that is
-// marked with ERROR has an error with the text after it, and no other line has.
+// TestMustNotCompile builds programs that must not compile. Each line with the comment ERROR must have an error with the text
+// after it, and no other line may have one.
 func TestMustNotCompile(t *testing.T) {
 	dirs, err := filepath.Glob("testdata/nocompile/*")
 	if err != nil || len(dirs) == 0 {
@@ -31,7 +31,7 @@ func TestMustNotCompile(t *testing.T) {
 					want[i+1] = text
 				}
 			}
-			// -e: all errors, not only the first ten.
+			// -e reports all errors, not only the first ten.
 			out, err := exec.Command("go", "build", "-gcflags=-e", "-o", os.DevNull, "./"+dir).CombinedOutput()
 			if err == nil {
 				t.Fatal("it compiles")
@@ -46,7 +46,7 @@ func TestMustNotCompile(t *testing.T) {
 					got[last] += strings.TrimSpace(line)
 				}
 			}
-			delete(got, 0) // the package's name
+			delete(got, 0) // the line with the package's name
 			for n, text := range want {
 				if !strings.Contains(got[n], text) {
 					t.Errorf("line %d: %q, want %q", n, got[n], text)

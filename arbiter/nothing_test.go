@@ -12,8 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A task that returned nothing is an error to whoever wants a value, and not a zero
-// value. It is none for handles whose result is nothing or anything.
+// The result of a task without a result is an error for a caller that wants a value, and not a zero value. It is no error
+// for handles whose result type is None or any.
 func TestResultOfNothing(t *testing.T) {
 	check := func(t *testing.T, what string, err error) {
 		t.Helper()
@@ -56,7 +56,7 @@ func TestResultOfNothing(t *testing.T) {
 			t.Error(v, err)
 		}
 
-		for _, other := range []bool{false, true} { // whoever asks
+		for _, other := range []bool{false, true} { // the arbiter that sent it, and another one
 			asks := arb
 			if other {
 				asks = client(t, b)

@@ -8,8 +8,8 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// Option changes an arbiter; see [New]. Of an option that is given twice the later one
-// counts, unless it says otherwise.
+// Option changes an arbiter; see [New]. If an option is given twice, the later one counts, unless its documentation says
+// otherwise.
 type Option interface {
 	apply(*config)
 }
@@ -34,9 +34,8 @@ func (c *config) fail(format string, args ...any) {
 	}
 }
 
-// Codec encodes arguments and events with c. The default is [codec.Default]: the
-// first of [Codecs] that signs or encrypts, else [codec.Msgpack].
-// Results come back in the codec of the task's arguments.
+// Codec encodes arguments and events with c. The default is [codec.Default]: the first of [Codecs] that signs or encrypts,
+// or else [codec.Msgpack]. Minions encode a result with the codec of the task's arguments.
 func Codec(c codec.Codec) Option {
 	return optionFunc(func(cfg *config) {
 		if c == nil {
@@ -51,10 +50,9 @@ func Codec(c codec.Codec) Option {
 	})
 }
 
-// Codecs adds codecs that results and events of others may be encoded with. That
-// of [Codec] is always understood, and so are the built in ones; but where one of
-// all these signs or encrypts, only those that are named here or there. What is
-// encoded with another one is an error when it is decoded.
+// Codecs adds codecs to decode results and events of other processes with. The codec of [Codec] is always among them, and so
+// are the built-in codecs, unless one of all these codecs signs or encrypts: then only codecs that are named in Codec and
+// Codecs are accepted. Decoding a result or event with another codec is an error. Several Codecs are added up.
 func Codecs(more ...codec.Codec) Option {
 	return optionFunc(func(cfg *config) {
 		for i, c := range more {
@@ -67,10 +65,9 @@ func Codecs(more ...codec.Codec) Option {
 	})
 }
 
-// Logger is told of a broker that is out of reach (warn) and back (info); and of
-// tasks that somebody has awaited for five seconds while no living minion served
-// their queue, or knew them (warn), in one line for each queue, which is repeated
-// once a minute as long as it is so. The default is [slog.Default].
+// Logger sets the logger. The arbiter logs when the broker can't be reached (warn) and when it is back (info). It also logs
+// (warn) tasks that somebody has waited for for five seconds while no living minion serves their queue or knows them: one
+// line for each queue, once a minute as long as it lasts. The default is [slog.Default].
 func Logger(l *slog.Logger) Option {
 	return optionFunc(func(cfg *config) {
 		if l == nil {

@@ -27,7 +27,7 @@ func TestOptionsHaveTests(t *testing.T) {
 	}
 }
 
-// Options that would do nothing are refused by an error that names them.
+// Options that would have no effect are refused by an error that names them.
 func TestOptionsWithoutEffect(t *testing.T) {
 	b := memory.New()
 	defer func() { _ = b.Close() }()

@@ -14,12 +14,12 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Two builds on one queue, the old one first: the tasks that only the new one knows all
-// succeed, none is a dead letter, and the old one's other work goes on meanwhile.
+// Two builds serve one queue, and the old one starts first. All tasks that only the new build knows succeed, none becomes a
+// dead letter, and the old build's other tasks are not delayed.
 func TestTwoBuilds(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		n := testform.Pick(200, 10_000)
-		if strings.HasSuffix(t.Name(), "/miniredis") { // which takes long for many that are parked
+		if strings.HasSuffix(t.Name(), "/miniredis") { // which is slow with many parked tasks
 			n = 200
 		}
 		arb, err := arbiter.New(b, arbiter.Logger(silent))
@@ -50,7 +50,7 @@ func TestTwoBuilds(t *testing.T) {
 			}
 			return infos[0]
 		}
-		for queue().Parked < n { // the old one has had them all
+		for queue().Parked < n { // until the old build has parked all of them
 			time.Sleep(time.Millisecond)
 		}
 		m := minion.New(b, minion.Logger(silent), minion.DrainTimeout(0))
@@ -78,7 +78,7 @@ func TestTwoBuilds(t *testing.T) {
 	})
 }
 
-// The error of a wait says that no minion can run a parked task, and its status shows it.
+// The error of a wait says that no minion can run a parked task, and so does its status.
 func TestStuckParked(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		arb, err := arbiter.New(b, arbiter.Logger(silent))
@@ -112,7 +112,7 @@ func TestStuckParked(t *testing.T) {
 	})
 }
 
-// A squad that only the new build knows asks no minion of the old one for places.
+// A squad whose tasks only the new build knows does not ask minions of the old build for slots.
 func TestSquadOfTwoBuilds(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		fresh := task.Define[args, int]("fresh")

@@ -10,13 +10,12 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// UpstreamParameter is the parameter in which a step of [Arbiter.Pipe] gets the
-// result of the step before it.
+// UpstreamParameter is the name of the parameter in which a step of [Arbiter.Pipe] gets the result of the step before it.
 const UpstreamParameter = "upstream"
 
-// Named is a call of a task by its name, with the options of [Arbiter.Apply]
-// but [Count]: for pipes and groups of tasks whose types are not known. [task.Named] is
-// the same without these options, for handlers.
+// Named returns a call of a task by its name, for pipes and groups of tasks whose types are not known. It takes the options
+// of [Arbiter.Apply] except [Count]. Sending the call reports an invalid option. [task.Named] is the same for handlers,
+// without these options.
 func Named(name string, opts ...ApplyOption) task.Call[any] {
 	app := application{count: 1}
 	for _, o := range opts {
@@ -47,33 +46,28 @@ type pipeFunc func(*pipeConfig)
 
 func (f pipeFunc) applyPipe(c *pipeConfig) { f(c) }
 
-// PersistentArgs are arguments by position that every step gets before its own, as
-// in the original: they are the first parameters of all steps. Those of several
-// PersistentArgs come one after the other. The default is none.
+// PersistentArgs are arguments by position that every step gets before its own, as in the original: they are the first
+// parameters of all steps. The arguments of several PersistentArgs are appended to each other. The default is none.
 func PersistentArgs(args ...any) PipeOption {
 	return pipeFunc(func(c *pipeConfig) { c.args = append(c.args, args...) })
 }
 
-// PersistentKwArgs are arguments by name that every step gets, unless it has
-// its own of the name. Those of several PersistentKwArgs are put together; of the
-// same name the last one counts. The default is none.
+// PersistentKwArgs are arguments by name that every step gets, unless it has its own argument of that name. The maps of
+// several PersistentKwArgs are merged, and the last value of a name counts. The default is none.
 func PersistentKwArgs(args map[string]any) PipeOption {
 	return pipeFunc(func(c *pipeConfig) { c.kwargs = merged(c.kwargs, args) })
 }
 
-// Pipe is a pipe that was sent. It lives in the broker: whoever settles a step
-// starts the next one.
+// Pipe is the handle of a pipe that was sent. The pipe itself lives in the broker, and goes on without this process.
 type Pipe struct{ flowHandle }
 
-// Pipe sends steps to be done one after the other. A step made by [Named] gets
-// the result of the step before it in the parameter upstream, and the persistent
-// arguments; other calls have their own arguments only. See [task.Then] for
-// pipes whose steps are checked by the compiler.
+// Pipe sends steps that run one after the other. A step made by [Named] gets the result of the step before it in the
+// parameter upstream, and the persistent arguments. Other calls have only their own arguments. See [task.Then] for pipes
+// whose steps the compiler checks.
 //
-// It returns at once: the pipe has its id, and [Pipe.Wait] yields the result of
-// each step as it is done. A step that does not succeed stops the pipe: the steps
-// after it are canceled. A pipe of no steps succeeds at once: Wait yields nothing,
-// and it has no result. The errors are as those of [Arbiter.Group].
+// Pipe returns at once with the handle of the pipe. [Pipe.Wait] yields the status of each step as soon as it is done. If a
+// step does not succeed, the steps after it are canceled. A pipe without steps succeeds at once: Wait yields nothing, and
+// it has no result. The errors are those of [Arbiter.Group].
 func (a *Arbiter) Pipe(ctx context.Context, steps []task.Bound, opts ...PipeOption) (*Pipe, error) {
 	var cfg pipeConfig
 	for _, o := range opts {
@@ -86,7 +80,7 @@ func (a *Arbiter) Pipe(ctx context.Context, steps []task.Bound, opts ...PipeOpti
 	for i, step := range steps {
 		requests[i] = requestOf(step)
 		if requests[i] == nil {
-			continue // sending it says what is wrong
+		continue // sending the pipe reports the nil step
 		}
 		req, ok := cfg.persist(requests[i])
 		persisted = persisted || ok
@@ -96,15 +90,14 @@ func (a *Arbiter) Pipe(ctx context.Context, steps []task.Bound, opts ...PipeOpti
 		requests[i] = req
 	}
 	if !persisted && len(steps) > 0 && len(cfg.args)+len(cfg.kwargs) > 0 {
-		return nil, fmt.Errorf("pipe: %w option: PersistentArgs and PersistentKwArgs have no effect: no step is by name; "+
-			"make it by arbiter.Named", broker.ErrInvalid)
+		return nil, fmt.Errorf("pipe: %w option: PersistentArgs and PersistentKwArgs have no effect, since no step was made by name; "+
+			"make the steps with arbiter.Named", broker.ErrInvalid)
 	}
 	p := &Pipe{flowHandle{a: a, req: task.NewPipe(requests)}}
 	return p, p.Send(ctx)
 }
 
-// merged returns arguments by name with more of them, which count where both have
-// the name. Neither map is changed.
+// merged returns the entries of both maps. If both have a name, the value in more counts. It changes neither map.
 func merged(args, more map[string]any) map[string]any {
 	if len(args) == 0 && len(more) == 0 {
 		return nil
@@ -115,8 +108,7 @@ func merged(args, more map[string]any) map[string]any {
 	return all
 }
 
-// persist adds the persistent arguments to a request by name, and reports
-// whether it is one.
+// persist adds the persistent arguments to a request that was made by name. It returns false for any other request.
 func (c *pipeConfig) persist(req *task.Request) (*task.Request, bool) {
 	args, ok := req.Args().(codec.Arguments)
 	if !ok || req.Flow() != nil {

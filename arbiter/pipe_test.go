@@ -19,8 +19,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// pipeMinion runs the task of the original's test of pipes: it adds to what is
-// before it, and keeps what it was given.
+// pipeMinion runs the task of the original's test of pipes: it adds its arguments to upstream, and records them.
 func pipeMinion(r *rig, seen *[]codec.Arguments) {
 	m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
 	err := task.HandleFunc(m, "simple_add", func(_ context.Context, a codec.Arguments) (any, error) {
@@ -44,7 +43,7 @@ func pipeMinion(r *rig, seen *[]codec.Arguments) {
 	r.Cleanup(func() { _ = m.Close() })
 }
 
-// SEED: arbiter.pipe(tasks, persistent_args, persistent_kwargs), with 20 steps.
+// As arbiter.pipe(tasks, persistent_args, persistent_kwargs) in the original, with 20 steps.
 func TestPipe(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var seen []codec.Arguments
@@ -134,7 +133,7 @@ func TestPipeRefuses(t *testing.T) {
 	})
 }
 
-// What a step can't get ends in a dead letter that says so.
+// A step that can't get the result before it becomes a dead letter that says so.
 func TestPipeWithoutUpstream(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var seen []codec.Arguments
@@ -155,7 +154,7 @@ func TestPipeWithoutUpstream(t *testing.T) {
 	})
 }
 
-// Results that are too large together fail what was to get them, and no other.
+// Results that are too large together fail the task that would get them, and no other.
 func TestTooLargeTogether(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
@@ -196,7 +195,7 @@ func TestTooLargeTogether(t *testing.T) {
 	}, memory.Limits(brokerLimits(100_000)))
 }
 
-// A pipe of 10,000 steps, made by Then of Then, in bounded memory.
+// A pipe of 10,000 steps, made by nested calls of Then, uses bounded memory.
 func TestLongPipe(t *testing.T) {
 	const steps = 10_000
 	bubble(t, func(t *testing.T, r *rig) {
@@ -224,7 +223,7 @@ func TestLongPipe(t *testing.T) {
 	})
 }
 
-// A group of 20,000 members in bounded memory.
+// A group of 20,000 members uses bounded memory.
 func TestLargeGroup(t *testing.T) {
 	const members = 20_000
 	bubble(t, func(t *testing.T, r *rig) {
@@ -254,8 +253,8 @@ func TestLargeGroup(t *testing.T) {
 	})
 }
 
-// SEED: the persistent arguments come before a step's own, which a function shows
-// whose arguments can't be exchanged.
+// As in the original, the persistent arguments come before a step's own. The function of this test gives another result if
+// they are exchanged.
 func TestPersistentArgsComeFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
@@ -280,8 +279,7 @@ func TestPersistentArgsComeFirst(t *testing.T) {
 	})
 }
 
-// Options that add to each other do so when they are given twice, and maps stay as
-// they are.
+// Options that are added up are added up when they are given twice, and the caller's maps stay unchanged.
 func TestPipeOptionsTwice(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var seen []codec.Arguments

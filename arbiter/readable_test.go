@@ -23,8 +23,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The rows of the table in docs/security.md, each with a word that stands for it here. The
-// output of isolated tasks is a test of package minion.
+// The rows of the table in docs/security.md, each with a word that the test searches for. The output of isolated tasks has a
+// test in package minion.
 var readable = []struct{ row, word string }{
 	{"| arguments | Redis |", "argument-word"},
 	{"| results | Redis |", "result-word"},
@@ -59,7 +59,7 @@ func (l *logBook) String() string {
 	return l.buf.String()
 }
 
-// dump returns all keys of a server with all that is in them.
+// dump returns all keys of a server with their contents.
 func dump(t *testing.T, c *goredis.Client) string {
 	t.Helper()
 	ctx := t.Context()
@@ -104,7 +104,7 @@ type wordStep struct {
 	Upstream string `arbiter:"upstream"`
 }
 
-// TestWhatCanBeRead holds each row of the table in docs/security.md, in both columns.
+// TestWhatCanBeRead checks each row of the table in docs/security.md, in both columns.
 func TestWhatCanBeRead(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -155,8 +155,7 @@ func TestWhatCanBeRead(t *testing.T) {
 	}
 }
 
-// everything lets tasks come to all that they can come to, and returns what was stored at
-// any time, and logged.
+// everything brings tasks into all states that they can be in. It returns all that was stored at any time, and logged.
 func everything(t *testing.T, url string, client *goredis.Client, c codec.Codec) (stored, logged string) {
 	t.Helper()
 	var book logBook
@@ -221,7 +220,7 @@ func everything(t *testing.T, url string, client *goredis.Client, c codec.Codec)
 	if n, err := piped.Result(ctx); err != nil || n != len("result-word") {
 		t.Errorf("a pipe: %d, %v", n, err)
 	}
-	// Who has the key sees all there is.
+	// A process with the key can read everything.
 	for what, fut := range map[string]*task.Future[int]{"error-word": failed, "panic-word": panicked} {
 		_, err := fut.Result(ctx)
 		st, stErr := arb.Status(ctx, fut.ID())
@@ -248,7 +247,7 @@ func everything(t *testing.T, url string, client *goredis.Client, c codec.Codec)
 			time.Sleep(2 * time.Millisecond)
 		}
 	}
-	for ctx.Err() == nil { // the step that nobody runs has its result
+	for ctx.Err() == nil { // until the step that nobody runs has the result as its argument
 		st, err := b.Members(ctx, waits.ID(), 1, 1, false)
 		if err != nil {
 			t.Fatal(err)

@@ -32,8 +32,7 @@ func failed(t *testing.T, b broker.Broker, ids ...task.ID) {
 	}
 }
 
-// An arbiter that was told of a failure, and that nobody has asked for it, does not give
-// it to those who ask after a requeue.
+// An arbiter that was told of a failure, which nobody has asked it for, does not return that failure after a requeue.
 func TestNoStaleOutcomeAfterRequeue(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		arb, ctx := soonOn(t, b)
@@ -68,7 +67,7 @@ func TestNoStaleOutcomeAfterRequeue(t *testing.T) {
 			}
 			seen++
 			want := arbiter.Succeeded
-			if st.ID == ids[3] { // which was not requeued
+			if st.ID == ids[3] { // the one that was not requeued
 				want = arbiter.Failed
 			}
 			if st.Outcome != want {
@@ -81,7 +80,7 @@ func TestNoStaleOutcomeAfterRequeue(t *testing.T) {
 	})
 }
 
-// The word of the requeue is lost, and the inbox says so.
+// The same if the notice of the requeue is lost, and the inbox reports the loss.
 func TestNoStaleOutcomeAfterGap(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		runs := 0
@@ -106,8 +105,7 @@ func TestNoStaleOutcomeAfterGap(t *testing.T) {
 	})
 }
 
-// A member of a squad that has ended runs alone after its requeue, also when nobody keeps
-// the squad any more.
+// A member of a squad that has ended runs alone after a requeue, also if the squad is no longer kept.
 func TestRequeueSquadMember(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		arb, ctx := soonOn(t, b)

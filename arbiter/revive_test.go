@@ -20,7 +20,7 @@ type family struct {
 	arb *arbiter.Arbiter
 
 	mu   sync.Mutex
-	ran  map[int]int // how often each child was run
+	ran  map[int]int // how often each child has run
 	fail int         // how often child 1 fails before it succeeds
 }
 
@@ -88,8 +88,8 @@ func (f *family) runs(child, want int) {
 	}
 }
 
-// A task that is retried, since a child has failed for good, runs that child again and
-// keeps those that have succeeded.
+// A task that is retried because a child has failed for good runs that child again, and keeps the children that have
+// succeeded.
 func TestRetryRevivesChildren(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		f := newFamily(t, b, 3, func(ctx context.Context, f *family) (int, error) { return f.children(ctx) })
@@ -102,13 +102,13 @@ func TestRetryRevivesChildren(t *testing.T) {
 	})
 }
 
-// So does one that an operator requeues.
+// The same for a task that an operator requeues.
 func TestRequeueRevivesChildren(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		f := newFamily(t, b, 1, func(ctx context.Context, f *family) (int, error) {
 			v, err := f.children(ctx)
 			if err != nil {
-				err = task.NoRetry(err) // the user's way to say that the child's failure is the task's
+				err = task.NoRetry(err) // so that the child's failure is also the task's
 			}
 			return v, err
 		})
@@ -133,7 +133,7 @@ func TestRequeueRevivesChildren(t *testing.T) {
 	})
 }
 
-// One that snoozes keeps the failures, too: it has not failed.
+// A task that snoozes keeps the failures of its children, since it has not failed.
 func TestSnoozeKeepsFailedChildren(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		f := newFamily(t, b, 10, func(ctx context.Context, f *family) (int, error) {

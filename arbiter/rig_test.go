@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testform.Parallel(8 * runtime.GOMAXPROCS(0)) // those that are parallel wait for time to pass
+	testform.Parallel(8 * runtime.GOMAXPROCS(0)) // the parallel tests mostly wait for time to pass
 	goleak.VerifyTestMain(m)
 }
 
@@ -51,7 +51,7 @@ func bubble(t *testing.T, f func(t *testing.T, r *rig), opts ...memory.Option) {
 	})
 }
 
-// arbiter returns another arbiter, which the bubble's end closes.
+// arbiter returns another arbiter, which is closed at the end of the bubble.
 func (r *rig) arbiter(opts ...arbiter.Option) *arbiter.Arbiter {
 	r.Helper()
 	arb, err := arbiter.New(r.b, append([]arbiter.Option{arbiter.Logger(silent)}, opts...)...)
@@ -62,7 +62,7 @@ func (r *rig) arbiter(opts ...arbiter.Option) *arbiter.Arbiter {
 	return arb
 }
 
-// crew starts a minion with a handler for work. The bubble's end stops it.
+// crew starts a minion with a handler for work. It is stopped at the end of the bubble.
 func (r *rig) crew(slots int, fn func(context.Context, args) (int, error), opts ...minion.Option) *minion.Minion {
 	r.Helper()
 	m := minion.New(r.b, append([]minion.Option{minion.Logger(silent), minion.DrainTimeout(0)}, opts...)...)
@@ -87,7 +87,7 @@ func (r *rig) send(n int, opts ...task.Option) *task.Future[int] {
 	return fut
 }
 
-// handlers
+// The handlers.
 
 func echo(_ context.Context, a args) (int, error) { return a.N, nil }
 
@@ -101,7 +101,7 @@ func slow(ctx context.Context, a args) (int, error) {
 	}
 }
 
-// moody fails for 0, and else succeeds.
+// moody fails for 0, and succeeds for all others.
 func moody(_ context.Context, a args) (int, error) {
 	if a.N == 0 {
 		return 0, task.NoRetry(errBad)
@@ -109,8 +109,7 @@ func moody(_ context.Context, a args) (int, error) {
 	return a.N, nil
 }
 
-// near reports whether a time that has passed is as it should be, by the clock
-// of the bubble.
+// near checks that the time since began is about want, by the clock of the bubble.
 func (r *rig) near(what string, began time.Time, want, slack time.Duration) {
 	r.Helper()
 	if d := time.Since(began); d < want || d > want+slack {

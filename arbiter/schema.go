@@ -12,34 +12,29 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// CheckSchema lets the arbiter compare what it sends with what the living
-// minions of the queue say they run. A call that none of them can decode, because
-// its task is unknown to all or has other parameters or another result
-// everywhere, is not sent, and its error in the [*task.SubmitError] is a
-// [*SchemaError]. It is meant for a moment such as a deployment, in which
-// minions and arbiters are of different versions.
+// CheckSchema makes the arbiter check each call against the living minions of its queue before it is sent. A call is refused
+// if none of them can decode it: its task is unknown to all of them, or has other parameters or another result at all of
+// them. Its error in the [*task.SubmitError] is a [*SchemaError]. This helps while minions and arbiters are of different
+// versions, as during a deployment.
 //
-// Generated handles carry the hash of their schema. Where it is not known, as
-// for a task that is started by its name, only the name counts. A queue without
-// minions refuses nothing: the ones to come may be right. The minions are asked
-// for at most once a second, and again before a call is refused. Pipes and groups
-// are not checked. The default is not to check. docs/deploying.md says what else a
-// deployment can do.
+// Generated handles have the hash of their schema. If the hash is not known, as for a task that is started by its name, only
+// the name is checked. If the queue has no minions, nothing is refused, since minions that start later may know the task.
+// The arbiter asks for the list of minions at most once a second, and again before it refuses a call. Pipes and groups are
+// not checked. The default is no check. docs/deploying.md has more about deployments.
 func CheckSchema() Option {
 	return optionFunc(func(cfg *config) { cfg.checkSchema = true })
 }
 
-// SchemaError says that no living minion can decode a call; see [CheckSchema]. It
-// wraps [task.ErrInvalid].
+// SchemaError says that no living minion can decode a call; see [CheckSchema]. It wraps [task.ErrInvalid].
 type SchemaError struct {
 	Task    string
 	Queue   string
-	Schema  uint64 // of the call; 0 if it is not known
-	Minions int    // how many serve the queue
+	Schema  uint64 // the hash of the call; 0 if it is not known
+	Minions int    // how many minions serve the queue
 	Known   bool   // some of them run a task of this name, but with another schema
 }
 
-// Error says what the minions lack.
+// Error tells what the minions of the queue lack.
 func (e *SchemaError) Error() string {
 	lack := "runs such a task"
 	if e.Known {
@@ -51,17 +46,18 @@ func (e *SchemaError) Error() string {
 // Unwrap returns [task.ErrInvalid].
 func (e *SchemaError) Unwrap() error { return broker.ErrInvalid }
 
-// rosterAge is how old a roster may be to let calls pass.
-const rosterAge = time.Second
+// minionListAge is how old a minion list may be to let calls pass.
+const minionListAge = time.Second
 
-// roster is what was last known of the minions.
-type roster struct {
+// minionList is the last known list of living minions.
+type minionList struct {
 	mu      sync.Mutex
 	minions []broker.MinionInfo
-	at      time.Time
+	at      time.Time // when the list was read
 }
 
-func (r *roster) get(ctx context.Context, b broker.Broker, age time.Duration) ([]broker.MinionInfo, error) {
+// get returns the list. It asks the broker if the list is older than age.
+func (r *minionList) get(ctx context.Context, b broker.Broker, age time.Duration) ([]broker.MinionInfo, error) {
 	r.mu.Lock()
 	minions, at := r.minions, r.at
 	r.mu.Unlock()
@@ -78,9 +74,9 @@ func (r *roster) get(ctx context.Context, b broker.Broker, age time.Duration) ([
 	return minions, nil
 }
 
-// submit sends the calls that are not refused for their schemas.
+// submit sends the calls, except those that CheckSchema refuses.
 func (a *Arbiter) submit(ctx context.Context, calls []task.Bound) error {
-	if a.roster == nil {
+	if a.minions == nil {
 		return a.client.Submit(ctx, calls...)
 	}
 	refused := a.refused(ctx, calls)
@@ -89,7 +85,7 @@ func (a *Arbiter) submit(ctx context.Context, calls []task.Bound) error {
 	}
 	left := make([]task.Bound, 0, len(calls)-len(refused))
 	index := make([]int, 0, cap(left))
-	next := 0 // of refused, which is in order
+	next := 0 // the next index in refused, which is in the order of calls
 	for i, call := range calls {
 		if next < len(refused) && refused[next].Index == i {
 			next++
@@ -108,11 +104,11 @@ func (a *Arbiter) submit(ctx context.Context, calls []task.Bound) error {
 	return &task.SubmitError{Failed: refused, Total: len(calls)}
 }
 
-// refused returns the calls that no minion can decode, in order. If the minions cannot be
-// asked there are none: sending them will say what is wrong.
+// refused returns the calls that no minion can decode, in order. If the minions can't be listed, it refuses none: sending the
+// calls will report the error of the broker.
 func (a *Arbiter) refused(ctx context.Context, calls []task.Bound) []task.FailedCall {
-	for _, age := range []time.Duration{rosterAge, 0} { // a new minion may be there now
-		minions, err := a.roster.get(ctx, a.b, age)
+	for _, age := range []time.Duration{minionListAge, 0} { // the second time with a fresh list, since a new minion may have started
+		minions, err := a.minions.get(ctx, a.b, age)
 		if err != nil {
 			return nil
 		}
@@ -132,7 +128,7 @@ func mismatches(minions []broker.MinionInfo, calls []task.Bound) (refused []task
 	verdicts := make(map[kind]*SchemaError)
 	for i, call := range calls {
 		if call == nil || call.Request() == nil || !call.Request().ID().IsZero() {
-			continue // no call, or one that was sent before and may be stored
+			continue // a zero call, or one that was sent before and may be stored
 		}
 		req := call.Request()
 		if req.Flow() != nil {
@@ -151,7 +147,7 @@ func mismatches(minions []broker.MinionInfo, calls []task.Bound) (refused []task
 	return refused
 }
 
-// mismatch returns why no minion can decode a call, or nil if one can, or may.
+// mismatch returns the reason why no minion can decode a call, or nil if one can or may.
 func mismatch(minions []broker.MinionInfo, name, queue string, schema uint64) *SchemaError {
 	e := &SchemaError{Task: name, Queue: queue, Schema: schema}
 	for _, m := range minions {

@@ -16,15 +16,15 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// telling is a broker that tells which tasks its minions run.
+// telling is a broker that reports which tasks its minions run.
 type telling struct {
 	broker.Broker
 
 	mu    sync.Mutex
 	tasks map[broker.ID]map[string]uint64
 	asked int
-	mute  bool  // it does not tell
-	err   error // of Minions
+	mute  bool  // it reports no tasks
+	err   error // the error of Minions
 }
 
 // Consume implements [broker.Broker].
@@ -97,7 +97,7 @@ func TestCheckSchema(t *testing.T) {
 		}
 
 		r.runs(oldWork)
-		time.Sleep(time.Second) // so long, what was known before may count
+		time.Sleep(time.Second) // for as long as the list of minions may be old
 		if n, err := oldWork.Call(r.Context(), r.arb, args{2}); n != 2 || err != nil {
 			r.Errorf("the right schema: %d, %v", n, err)
 		}
@@ -118,7 +118,7 @@ func TestCheckSchema(t *testing.T) {
 			r.Errorf("in a queue that nobody serves: %v", err)
 		}
 
-		// Of several, those that can be decoded are sent.
+		// Of several calls, those that can be decoded are sent.
 		futs, err := task.SendAll(r.Context(), r.arb, newWork.Bind(args{7}), oldWork.Bind(args{8}), newWork.Bind(args{9}))
 		refused(err, true, 1)
 		var sub *task.SubmitError
@@ -137,7 +137,7 @@ func TestCheckSchema(t *testing.T) {
 	})
 }
 
-// TestCheckSchemaAsks holds the check to one request a second.
+// TestCheckSchemaAsks checks that the minions are listed at most once a second.
 func TestCheckSchemaAsks(t *testing.T) {
 	checking(t, func(r *rig, b *telling) {
 		r.runs(oldWork)
@@ -153,7 +153,7 @@ func TestCheckSchemaAsks(t *testing.T) {
 	})
 }
 
-// TestCheckSchemaUnknown sends what cannot be checked.
+// TestCheckSchemaUnknown checks that calls are sent if the tasks of the minions are unknown.
 func TestCheckSchemaUnknown(t *testing.T) {
 	checking(t, func(r *rig, b *telling) {
 		b.mute = true

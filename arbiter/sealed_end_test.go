@@ -14,8 +14,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A parked task of a queue that has no minion any more is a dead letter when its time is
-// over: a minion of another queue says so, and seals it if it seals.
+// A parked task in a queue that has no minion any more becomes a dead letter when its time is over: a minion of another queue
+// settles it, and seals the outcome if it has a codec that seals.
 func TestParkedWithoutAMinion(t *testing.T) {
 	for _, c := range append(sealings(t), codec.Msgpack()) {
 		t.Run(c.Name(), func(t *testing.T) {
@@ -64,8 +64,8 @@ func TestParkedWithoutAMinion(t *testing.T) {
 	}
 }
 
-// How tasks end that no handler ends: as what it is told, whoever says it. What a broker
-// says by itself, that a task is canceled or has expired, has no seal.
+// Tasks that end without their handler end as they are told, whichever process does it. An outcome that a broker makes alone,
+// canceled or expired, has no seal.
 func TestEndsWithoutAHandler(t *testing.T) {
 	for _, c := range sealings(t) {
 		t.Run(c.Name(), func(t *testing.T) {
@@ -114,14 +114,14 @@ func TestEndsWithoutAHandler(t *testing.T) {
 	}
 }
 
-// A task that has killed its minions too often is given up by one that has the key.
+// A task that has killed its minions too often is given up by a minion that has the key.
 func TestSealedDeath(t *testing.T) {
 	for _, c := range sealings(t) {
 		t.Run(c.Name(), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				r.arb = r.arbiter(arbiter.Codec(c))
 				fut := r.send(1)
-				for range 10 { // each takes it and is never heard of again
+				for range 10 { // each consumer takes it and dies
 					dying, err := r.b.Broker.Consume(t.Context(), broker.ConsumerConfig{Queues: []string{"default"}, Slots: 1})
 					if err != nil {
 						t.Fatal(err)

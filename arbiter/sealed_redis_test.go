@@ -15,9 +15,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// What Redis keeps of a task that was cancelled while it waited names no codec. A
-// group of none but such ones goes on in the codec of what follows, or of who
-// sees its end.
+// The record that Redis keeps of a task that was cancelled while it waited names no codec. If a group has only such members,
+// its result is in the codec of the next task, or of the process that sees its end.
 func TestNoneLeftOnRedis(t *testing.T) {
 	path := redistest.Path(t)
 	if path == "" {
@@ -45,7 +44,7 @@ func TestNoneLeftOnRedis(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, id := range []task.ID{counted.ID(), alone.ID()} {
-				for id.Kind() != broker.KindTask { // the first member, of the first member
+				for id.Kind() != broker.KindTask { // down to the first member of the first member
 					g, err := b.Members(t.Context(), id, 0, 1, true)
 					if err != nil {
 						t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// sealings are codecs that make bytes which only those make who know a key.
+// sealings are codecs that sign or encrypt.
 func sealings(t *testing.T) []codec.Codec {
 	t.Helper()
 	key := []byte("0123456789abcdef0123456789abcdef")
@@ -38,8 +38,8 @@ func sealings(t *testing.T) []codec.Codec {
 	return []codec.Codec{signed, encrypted, hidden}
 }
 
-// refusal checks that err says which codec was refused, and what to do; or that this is
-// hidden from who lacks the key.
+// refusal checks that err tells which codec was refused and the remedy, or that the error is sealed and can't be read
+// without the key.
 func refusal(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
@@ -56,8 +56,7 @@ func refusal(t *testing.T, err error) {
 	}
 }
 
-// Whoever gives a codec with a key, and be it by Codecs alone, gets all there is
-// with it, and nothing without.
+// A process that is given a codec with a key, even only by Codecs, uses it for everything and accepts nothing else.
 func TestSealedAlone(t *testing.T) {
 	for _, c := range sealings(t) {
 		t.Run(c.Name(), func(t *testing.T) {
@@ -112,7 +111,7 @@ func TestSealedAlone(t *testing.T) {
 	}
 }
 
-// An arbiter with a sealing codec believes no result without a seal.
+// An arbiter with a sealing codec does not accept a result without a seal.
 func TestSealedArbiterRefuses(t *testing.T) {
 	for _, c := range sealings(t) {
 		t.Run(c.Name(), func(t *testing.T) {
@@ -146,7 +145,7 @@ func TestSealedArbiterRefuses(t *testing.T) {
 	}
 }
 
-// While processes change over, what has no seal is accepted by who names it.
+// While processes change to a sealing codec, results without a seal are accepted by an arbiter that names their codec.
 func TestSealedChangeOver(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := sealings(t)[0]
@@ -161,8 +160,7 @@ func TestSealedChangeOver(t *testing.T) {
 	})
 }
 
-// A minion with a sealing codec runs nothing without a seal: neither alone nor
-// in a pipe or group.
+// A minion with a sealing codec runs no task without a seal, neither alone nor in a pipe or group.
 func TestSealedMinionRefuses(t *testing.T) {
 	for _, c := range sealings(t) {
 		t.Run(c.Name(), func(t *testing.T) {
@@ -190,8 +188,8 @@ func TestSealedMinionRefuses(t *testing.T) {
 	}
 }
 
-// TestPlainFlowsBesideSeals: who accepts plain tasks beside sealed ones, as while a key is
-// introduced, also learns why a plain group or pipe has failed, be it in another one.
+// TestPlainFlowsBesideSeals checks that a process that accepts plain tasks beside sealed ones, as while a key is introduced,
+// also learns why a plain group or pipe has failed, even inside another one.
 func TestPlainFlowsBesideSeals(t *testing.T) {
 	for _, c := range sealings(t) {
 		t.Run(c.Name(), func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// SquadOption changes a squad; see [Arbiter.Squad]. Every [GroupOption] is one. Of
-// an option that is given twice the later one counts, unless it says otherwise.
+// SquadOption changes a squad; see [Arbiter.Squad]. Every [GroupOption] is one. If an option is given twice, the later one
+// counts, unless its documentation says otherwise.
 type SquadOption interface {
 	applySquad(*squadConfig)
 }
@@ -29,10 +29,9 @@ func (f squadFunc) applySquad(c *squadConfig) { f(c) }
 
 func (f groupFunc) applySquad(c *squadConfig) { f(&c.group) }
 
-// WaitForWorkers lets [Arbiter.Squad] wait up to d until as many slots are free
-// at once as the squad has members. Minions go on with other tasks meanwhile, so
-// a large squad may wait in vain where they are always busy. The default is not
-// to wait.
+// WaitForWorkers makes [Arbiter.Squad] wait up to d until as many slots are free at once as the squad has members. Minions go
+// on with other tasks meanwhile, so a large squad may never find enough free slots if they are always busy. The default is
+// not to wait.
 func WaitForWorkers(d time.Duration) SquadOption {
 	return squadFunc(func(c *squadConfig) {
 		if c.wait = d; d < 0 || d > broker.MaxDuration {
@@ -41,30 +40,29 @@ func WaitForWorkers(d time.Duration) SquadOption {
 	})
 }
 
-// NotEnoughWorkersError says that a squad did not start because there were not
-// enough free slots. It wraps [task.ErrNotEnoughWorkers].
+// NotEnoughWorkersError says that a squad did not start because too few slots were free. It wraps [task.ErrNotEnoughWorkers].
 type NotEnoughWorkersError struct {
 	Queues []WorkersWanted // sorted by name
-	Cause  error           // why places that were found are lost again; nil if there were none
+	Cause  error           // why slots that were reserved were lost again; nil if none were
 }
 
-// WorkersWanted are the slots that a squad needs in a queue, and those there
-// are. A minion of several queues counts for each of them, and has its slots
-// once: a squad of two queues may find too few although each has enough.
+// WorkersWanted tells how many slots a squad needs in a queue, and how many there are. A minion of several queues counts for
+// each of them, but has its slots only once. So a squad of two queues may find too few slots although each queue has
+// enough.
 type WorkersWanted struct {
 	Queue  string `json:"queue"`
-	Wanted int    `json:"wanted"` // one for each member
-	Free   int    `json:"free"`   // now, by the minions' own word
-	Total  int    `json:"total"`  // slots of all minions that serve the queue
+	Wanted int    `json:"wanted"` // the slots that the squad needs, one for each member
+	Free   int    `json:"free"`   // the slots that are free, as the minions report them
+	Total  int    `json:"total"`  // the slots of all minions that serve the queue
 }
 
-// Error tells the numbers of each queue.
+// Error returns the numbers of each queue.
 func (e *NotEnoughWorkersError) Error() string {
 	parts := make([]string, len(e.Queues))
 	for i, q := range e.Queues {
 		parts[i] = fmt.Sprintf("queue %s: %d wanted, %d of %d free", q.Queue, q.Wanted, q.Free, q.Total)
 		if q.Total == 0 {
-			parts[i] = fmt.Sprintf("queue %s: %d wanted, and no living minion serves it and knows its tasks", q.Queue, q.Wanted)
+			parts[i] = fmt.Sprintf("queue %s: %d wanted, but no living minion serves it and knows its tasks", q.Queue, q.Wanted)
 		}
 	}
 	text := "squad: " + task.ErrNotEnoughWorkers.Error() + ": " + strings.Join(parts, "; ")
@@ -77,32 +75,27 @@ func (e *NotEnoughWorkersError) Error() string {
 // Is reports whether target is [task.ErrNotEnoughWorkers].
 func (e *NotEnoughWorkersError) Is(target error) bool { return target == task.ErrNotEnoughWorkers }
 
-// Unwrap returns the cause.
+// Unwrap returns Cause.
 func (e *NotEnoughWorkersError) Unwrap() error { return e.Cause }
 
-// squadTries is how often a squad is stored: a minion may be lost with the places
-// that it held.
+// squadTries is how often a squad is stored. A try fails if a minion dies that had reserved slots for it.
 const squadTries = 3
 
-// Squad sends calls as a group whose members start together, or not at all: each
-// has a slot of its own at a minion before the first one starts. It returns when
-// they have started. The calls are single tasks, 1,000 at most, without a delay;
-// apart from their start it is a [Group], with callback, finalizer, status and
-// kill. A squad of no calls needs no slots and asks for none: it succeeds at once,
-// as an empty group does.
+// Squad sends calls as a group whose members start together or not at all: each member has a slot at a minion before the
+// first one starts. Squad returns when they have started. The calls must be single tasks without a delay, 1,000 at most.
+// Apart from its start a squad is a [Group], with callback, finalizer, status and kill. A squad without calls needs no slots,
+// and succeeds at once like an empty group.
 //
-// If there are too few free slots the error is a [*NotEnoughWorkersError], at once
-// unless [WaitForWorkers] says otherwise, and neither members nor callback nor
-// finalizer ever run. Of two squads for the same slots one gets them. A minion
-// gives a slot only if nothing else has a claim on it, ordinary tasks included.
+// If too few slots are free, the error is a [*NotEnoughWorkersError], at once unless [WaitForWorkers] is given, and neither
+// members nor callback nor finalizer ever run. If two squads want the same slots, one gets them. A minion gives a slot only
+// if no other task has a claim on it, ordinary tasks included.
 //
-// Once it has started the members are tasks as any others: one that is lost with
-// its minion, or fails and is retried, runs again by itself, where there is a
-// slot. Should this process die before Squad has returned, the squad either starts
-// as a whole or is canceled within seconds.
+// Once the squad has started, its members are ordinary tasks: a member that is lost with its minion, or that fails and is
+// retried, runs again alone as soon as a slot is free. If this process dies before Squad has returned, the squad either
+// starts as a whole or is canceled within seconds.
 //
-// Other errors are a [*task.SubmitError], and then nothing starts either, unless
-// it wraps [task.ErrIndeterminate]: the group's status tells.
+// If an option is invalid, the error wraps [task.ErrInvalid]. Other errors are a [*task.SubmitError]: nothing starts, unless
+// it wraps [task.ErrIndeterminate]; the group's status tells whether it has started then.
 func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOption) (*Group, error) {
 	cfg := squadConfig{group: groupConfig{GroupSettings: task.GroupSettings{Need: len(calls)}}}
 	for _, o := range opts {

@@ -15,8 +15,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Close is called at each of the requests of a squad. It has started when both have
-// returned, or it never does: then it is taken back, and its slots are free.
+// Close is called at each of the requests of a squad. When both have returned, the squad has started, or it never does: then it
+// is cancelled and its slots are free.
 func TestSquadClose(t *testing.T) {
 	came := map[bool]int{}
 	for n, more := int64(1), true; more; n++ {
@@ -35,7 +35,7 @@ func TestSquadClose(t *testing.T) {
 			b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
 				if op != faulty.Receive && count.Add(1) == n {
 					wg.Go(func() { _ = arb.Close() })
-					time.Sleep(time.Millisecond) // until it waits
+				time.Sleep(time.Millisecond) // until the squad waits
 				}
 				return nil
 			}})
@@ -60,7 +60,7 @@ func TestSquadClose(t *testing.T) {
 			if g != nil {
 				p, err := r.b.LookupFlow(t.Context(), g.ID())
 				if !errors.Is(err, broker.ErrNotFound) && (err != nil || p.Outcome == nil || p.Outcome.State != broker.StateCanceled) {
-					t.Errorf("closed at request %d the squad is left: %+v, %v", n, p, err)
+					t.Errorf("closed at request %d, the squad is still stored: %+v, %v", n, p, err)
 				}
 			}
 			r.squad(works(1, 1, 1, 1)) // all slots are free

@@ -15,8 +15,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// doomed returns an arbiter that dies with its n-th request to the broker: none
-// that comes after has any effect, and that one has one only if late is set.
+// doomed returns an arbiter that dies with its n-th request to the broker. That request has an effect only if late is set, and
+// later requests have none.
 func (r *rig) doomed(n int64, late bool) (*arbiter.Arbiter, *atomic.Int64) {
 	r.Helper()
 	b := faulty.New(r.b)
@@ -30,7 +30,7 @@ func (r *rig) doomed(n int64, late bool) (*arbiter.Arbiter, *atomic.Int64) {
 	return arb, &count
 }
 
-// deadly are the faults of a broker for somebody who dies with the n-th request.
+// deadly returns the faults of a broker for a process that dies with its n-th request.
 func deadly(count *atomic.Int64, n int64, late bool) faulty.Hooks {
 	return faulty.Hooks{
 		Before: func(_ context.Context, op faulty.Op, _ int) error {
@@ -51,8 +51,8 @@ func deadly(count *atomic.Int64, n int64, late bool) faulty.Hooks {
 	}
 }
 
-// The arbiter dies with each of its requests, before it or after. The squad runs
-// as a whole or not at all, nothing is left of it, and its slots are free soon.
+// The arbiter dies at each of its requests, before or after it. The squad runs as a whole or not at all, no task of it is left
+// over, and its slots are free soon.
 func TestSquadArbiterDies(t *testing.T) {
 	ran := map[bool]int{}
 	for _, late := range []bool{false, true} {
@@ -91,7 +91,7 @@ func TestSquadArbiterDies(t *testing.T) {
 				switch st, err := r.arb.Status(t.Context(), g.ID()); {
 				case errors.Is(err, task.ErrNotFound):
 				case err != nil || st.State != "done":
-					// One whose members were never stored is nobody's: it has no task.
+					// If no member was ever stored, the stored group has no task and stays as it is.
 					found, _ := r.arb.Status(t.Context(), st.ID)
 					if found.Flow == nil || stored(r, g.ID()) {
 						t.Errorf("%s: it is %+v, %v", name, st, err)
@@ -125,9 +125,8 @@ func stored(r *rig, id task.ID) bool {
 	return false
 }
 
-// A minion dies with each of its requests while a squad is on its way to it: the
-// squad has not started, or runs to its end, with what was lost running again
-// elsewhere.
+// A minion dies at each of its requests while a squad starts. Either the squad does not start, or it runs to its end, and the
+// lost members run again elsewhere.
 func TestSquadMinionDies(t *testing.T) {
 	ran := map[bool]int{}
 	for _, late := range []bool{false, true} {
@@ -164,7 +163,7 @@ func TestSquadMinionDies(t *testing.T) {
 	t.Logf("started in %d cases, not in %d", ran[true], ran[false])
 }
 
-// Posts are lost: squads start as a whole or not at all, and keep no slot.
+// Posts between arbiter and minions are lost. Squads start as a whole or not at all, and no slot stays reserved.
 func TestSquadPostsLost(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var s span
@@ -199,7 +198,7 @@ func TestSquadPostsLost(t *testing.T) {
 		r.squad(works(1, 1, 1, 1))
 		t.Logf("%d squads ran, %d found too few workers", ran, short)
 		if ran == 0 || short == 0 {
-			t.Error("this shows nothing")
+			t.Error("all squads ended in the same way, so the test shows nothing")
 		}
 	})
 }

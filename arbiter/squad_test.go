@@ -43,7 +43,7 @@ func (s *span) count() int {
 	return len(s.starts)
 }
 
-// started checks that n members have started, all of them at about one time.
+// started checks that n members have started, all at about the same time.
 func (s *span) started(t *testing.T, n int) {
 	t.Helper()
 	s.mu.Lock()
@@ -80,7 +80,7 @@ func (r *rig) short(calls []task.Call[int], want []arbiter.WorkersWanted, opts .
 	}
 }
 
-// SEED: arbiter.squad(tasks): a group that starts together.
+// As arbiter.squad(tasks) in the original: a group that starts together.
 func TestSquad(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var s span
@@ -155,11 +155,11 @@ func TestKillSquad(t *testing.T) {
 	})
 }
 
-// Too few workers: nothing starts, at once, and the error has the numbers. A
-// minion of two queues has its slots once.
+// If too few slots are free, nothing starts, and the error with the numbers is returned at once. A minion of two queues has its
+// slots only once.
 func TestSquadTooLarge(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.short(works(1), []arbiter.WorkersWanted{{Queue: "default", Wanted: 1}}) // there is no minion at all
+		r.short(works(1), []arbiter.WorkersWanted{{Queue: "default", Wanted: 1}}) // there is no minion
 		var s span
 		j := r.flowCrew(3, s.during)
 		time.Sleep(time.Second)
@@ -181,11 +181,11 @@ func TestSquadTooLarge(t *testing.T) {
 		if len(j.noted()) > 0 {
 			t.Errorf("notes %v", j.noted())
 		}
-		r.squad(calls) // now it is enough
+		r.squad(calls) // now there are enough
 	})
 }
 
-// Of two squads for the same slots one gets them, the other one an error.
+// If two squads want the same slots, one gets them and the other an error.
 func TestTwoSquads(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var s span
@@ -275,7 +275,7 @@ func TestSquadThen(t *testing.T) {
 	})
 }
 
-// What can't be a squad is refused before a slot is asked for.
+// Calls that can't be a squad are refused before any slot is reserved.
 func TestSquadInvalid(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.flowCrew(2, echo)
@@ -297,7 +297,7 @@ func TestSquadInvalid(t *testing.T) {
 	})
 }
 
-// A member that is retried runs again by itself.
+// A member that is retried runs again alone.
 func TestSquadRetry(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var mu sync.Mutex
@@ -320,7 +320,7 @@ func TestSquadRetry(t *testing.T) {
 	})
 }
 
-// A member that can't run keeps the squad from starting, and says why.
+// A member that no minion knows keeps the squad from starting, and the error says so.
 func TestSquadUnknownTask(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(3, slow)

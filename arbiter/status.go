@@ -13,91 +13,86 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Outcome says how a task ended.
+// Outcome is how a task has ended.
 type Outcome string
 
-// The outcomes. A task that isn't done has none.
+// The outcomes. A task that is not done has none.
 const (
 	Succeeded Outcome = "succeeded" // its handler returned without an error
-	Failed    Outcome = "failed"    // its handler's error was the last word
+	Failed    Outcome = "failed"    // its handler returned an error, and it is not retried any more
 	Canceled  Outcome = "canceled"  // it was killed
-	Expired   Outcome = "expired"   // its deadline passed first
+	Expired   Outcome = "expired"   // its deadline passed before it was done
 )
 
-// ErrResultOmitted is wrapped by the error of [Status.Decode] for a task whose result
-// was left out of the status of its group: the status of the task itself has it.
+// ErrResultOmitted is wrapped by the error of [Status.Decode] if the result was left out of the status of a group. The status
+// of the task itself has the result.
 var ErrResultOmitted = errors.New("the result was left out")
 
-// ErrNotDone is wrapped by the error of [Status.Decode] for a task that has no
-// result yet.
+// ErrNotDone is wrapped by the error of [Status.Decode] for a task that is not done, and so has no result.
 var ErrNotDone = errors.New("the task is not done")
 
-// Status is what is known of a task, or of a group or pipe. It marshals to JSON with
-// the keys of the original Arbiter, and some beside them; see [Status.MarshalJSON].
+// Status describes a task, a group or a pipe. Its JSON has the keys of the original Arbiter and some more; see
+// [Status.MarshalJSON].
 type Status struct {
 	ID task.ID
-	// Type is task, group or pipe; or, among the tasks of a [FlowStatus], callback or
-	// finalize for what follows its members.
+	// Type is task, group or pipe. Among the Tasks of a [FlowStatus] it is also callback or finalize.
 	Type    string
 	Queue   string
 	State   broker.Phase // initiated, running or done
-	Detail  broker.State // the same in more detail, such as retrying
-	Outcome Outcome      // once it is done
+	Detail  broker.State // the state in more detail, such as retrying
+	Outcome Outcome      // how it has ended; empty until it is done
 
-	// Attempts is how often the task was started, with the start that runs or is about
-	// to; 0 if it was not, or if the broker can't tell.
+	// Attempts is how often the task was started. It includes a start that is running or about to. It is 0 if the task
+	// was not started, or if the broker can't tell.
 	Attempts int
-	Minion   task.ID   // who runs it, or settled it; zero if nobody did
-	Due      time.Time // by the broker's clock, while it waits for its time; while it is parked, when that ends
+	Minion   task.ID   // the minion that runs it or has settled it; zero if there is none
+	Due      time.Time // when a scheduled or retrying task is due, or the time of a parked task ends, by the broker's clock
 
-	// Name is the name of the task. Redis can't tell it of a task that is pending and
-	// has not failed yet, nor of one that was killed before it ran: then it is empty.
+	// Name is the name of the task. It is empty if the broker can't tell it: Redis does not know the name of a task that
+	// is pending and has not failed yet, nor of one that was killed before it ran.
 	Name string
-	// Meta is the metadata that the task was sent with, in every state; nil if it has
-	// none. It is not known of members of a group or pipe that are done, among their
-	// group's [FlowStatus].
+	// Meta is the metadata that the task was sent with, in every state. It is nil if the task has none, and for members
+	// that are done in a group's [FlowStatus].
 	Meta map[string]string
 
-	// Error is why the task failed. Until the task is done it is why the last attempt
-	// that failed did, number ErrorAttempt, at ErrorAt by the minion's clock: so it
-	// is there while the task is to be retried, and while its next attempt runs.
-	// Its message is cut to 2 KiB then, and its stack to 4 KiB.
+	// Error is the error with which the task failed. Until the task is done, it is the error of the last failed attempt:
+	// ErrorAttempt is the number of that attempt, and ErrorAt its time, by the minion's clock. It is present while the
+	// task waits for a retry and while the next attempt runs. Its message is cut to 2 KiB then, and its stack to 4 KiB.
 	Error        *Failure
 	ErrorAttempt int       // 0 once the task is done
 	ErrorAt      time.Time // zero once the task is done
 
-	// Known once the task is done, and as long as its result is kept.
+	// These are known once the task is done, as long as its result is kept.
 	Retried int // how many retries were used
-	// By the clocks of the arbiter and of the minion; zero if unknown.
+	// EnqueuedAt is by the clock of the arbiter, the others by the minion's; zero if unknown.
 	EnqueuedAt, StartedAt, FinishedAt time.Time
 
-	// ResultOmitted says that there is a result, which was left out of the status of a
-	// group; see [FlowStatus].
+	// ResultOmitted says that the task has a result that was left out of the status of its group; see [FlowStatus].
 	ResultOmitted bool
 
-	// Flow has what is known of the members; nil unless it is a group or pipe.
+	// Flow describes the members of a group or pipe. It is nil for a task.
 	Flow *FlowStatus
 
-	outcome seal.Opened // its Outcome is nil if that is not known or not believed
-	bad     error       // why it is not believed
+	outcome seal.Opened // its Outcome is nil if it is not known, or if its seal does not match
+	bad     error       // why the seal of the outcome does not match; nil if it does
 	failed  *broker.LastFailure
 }
 
-// Failure is the error of a task, as it came from the minion.
+// Failure is the error of a task as its minion reported it.
 type Failure struct {
-	Type    string   `json:"type"`              // Go type of the error there, such as "*fs.PathError"
-	Message string   `json:"message"`           // what its Error returned
-	Stack   string   `json:"stack,omitempty"`   // where it panicked; empty for a returned error
-	Chain   []string `json:"chain,omitempty"`   // messages of the errors it wraps, outermost first
-	Final   bool     `json:"final,omitempty"`   // it was marked as not to be retried
-	Matches []string `json:"matches,omitempty"` // names of the registered errors that it is
+	Type    string   `json:"type"`              // the Go type of the handler's error, such as "*fs.PathError"
+	Message string   `json:"message"`           // its message
+	Stack   string   `json:"stack,omitempty"`   // the stack of a panic; empty for an error that was returned
+	Chain   []string `json:"chain,omitempty"`   // the messages of the errors that it wraps, outermost first
+	Final   bool     `json:"final,omitempty"`   // it was marked with task.NoRetry
+	Matches []string `json:"matches,omitempty"` // the names of the registered errors that it wraps
 }
 
-// Status looks a task up, or a group or pipe with its members and their results; see
-// [FlowStatus], and [CountsOnly] for large groups that are asked for often. Any
-// process may ask for any task, as long as its result is kept. The error wraps
-// [task.ErrNotFound] if the task is unknown, or [task.ErrUnavailable] or
-// [task.ErrClosed]. It says so if what the broker keeps of the task can't be read.
+// Status returns the state of a task, or of a group or pipe with its members and their results; see [FlowStatus], and
+// [CountsOnly] for large groups that are looked up often. Any process can look up any task, as long as its result is kept.
+//
+// The error wraps [task.ErrNotFound] if the task is unknown or no longer kept, [task.ErrUnavailable] or
+// [task.ErrClosed]. If the broker's record of the task can't be read, it is the error of reading it.
 func (a *Arbiter) Status(ctx context.Context, id task.ID, opts ...StatusOption) (Status, error) {
 	var cfg statusConfig
 	for _, o := range opts {
@@ -124,8 +119,7 @@ func (a *Arbiter) Status(ctx context.Context, id task.ID, opts ...StatusOption) 
 	return a.found(&found[0], found[0].Outcome), nil
 }
 
-// found returns the status of a task that was looked up. The outcome is that of f,
-// perhaps without its result.
+// found returns the status of a task from a look-up. The outcome o is that of f, perhaps without its result.
 func (a *Arbiter) found(f *broker.Status, o *broker.Outcome) Status {
 	st := a.status(f.ID, f.Queue, f.State, o)
 	st.Due, st.Meta = f.Due, withoutReason(seal.OpenMeta(a.codecs, f.ID, f.Meta))
@@ -140,7 +134,7 @@ func (a *Arbiter) found(f *broker.Status, o *broker.Outcome) Status {
 	return st
 }
 
-// withoutReason returns metadata without what the library put there.
+// withoutReason removes the entry that the library itself adds to the metadata.
 func withoutReason(meta map[string]string) map[string]string {
 	if delete(meta, flow.ReasonKey); len(meta) == 0 {
 		return nil
@@ -182,7 +176,7 @@ func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker
 	st.Name, st.Attempts, st.Retried, st.Minion = o.Name, int(o.Attempts), o.Retried, o.Minion
 	st.EnqueuedAt, st.StartedAt, st.FinishedAt = o.Enqueued, o.Started, o.Finished
 	if st.outcome, st.bad = seal.OpenOutcome(a.codecs, id, o); st.bad != nil {
-		// Whoever has stored it lacks the key, so nothing is known but that it is there.
+		// The process that stored the outcome lacks the key, so nothing in it can be trusted.
 		st.bad = fmt.Errorf("%s: %w", task.Title(id, o.Name), st.bad)
 		st.Outcome, st.Error = Failed, &Failure{Type: fmt.Sprintf("%T", st.bad), Message: st.bad.Error()}
 		return st
@@ -193,11 +187,9 @@ func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker
 	return st
 }
 
-// Err returns the error that a future of the task would give: nil if the task
-// succeeded, a [*task.RemoteError] if it failed, and one that wraps
-// [task.ErrCanceled] or [task.ErrExpired]. Of a task that is not done it is the
-// [*task.RemoteError] of the last attempt that failed, and nil if none has: it may
-// still succeed.
+// Err returns the error of the task, as a future of it returns it: nil if the task succeeded, a [*task.RemoteError] if it
+// failed, or an error that wraps [task.ErrCanceled] or [task.ErrExpired]. If the task is not done, Err returns the
+// [*task.RemoteError] of the last failed attempt, or nil if none has failed; the task may still succeed.
 func (st Status) Err() error {
 	if st.State != broker.PhaseDone {
 		if l := st.failed; l != nil {
@@ -209,16 +201,18 @@ func (st Status) Err() error {
 		return st.bad
 	}
 	o := st.outcome.Outcome
-	if o == nil { // not kept; the state alone must do
+	if o == nil { // not kept; use the state alone
 		o = &broker.Outcome{State: st.Detail, Name: st.Name}
 	}
 	return client.Error(st.ID, o)
 }
 
-// Decode decodes the result into the pointer v. A task that returns nothing
-// leaves a [task.None] or an interface as it is, and is an error for any other v. The error is that of [Status.Err]; or it wraps
-// [ErrNotDone], or [ErrResultOmitted], or [task.ErrNotFound] if the result isn't kept any more; or it
-// is a [*codec.Error], if the result is no such value.
+// Decode decodes the result into the pointer v. A task without a result leaves a [task.None] or an interface unchanged, and is
+// an error for any other v. The error is
+//
+//   - the error of [Status.Err], if the task did not succeed,
+//   - one that wraps [ErrNotDone], [ErrResultOmitted], or [task.ErrNotFound] if the result is no longer kept,
+//   - a [*codec.Error], if the result does not fit v.
 func (st Status) Decode(v any) error {
 	if st.State != broker.PhaseDone {
 		return fmt.Errorf("task %s: %w", st.ID, ErrNotDone)
@@ -227,17 +221,16 @@ func (st Status) Decode(v any) error {
 		return err
 	}
 	if st.ResultOmitted {
-		return fmt.Errorf("task %s (%s): %w of the status of its group; ask for the status of the task", st.Name, st.ID, ErrResultOmitted)
+		return fmt.Errorf("task %s (%s): %w of the status of its group; look up the status of the task", st.Name, st.ID, ErrResultOmitted)
 	}
 	if st.outcome.Outcome == nil {
-		return fmt.Errorf("task %s: %w: its result is not kept any more", st.ID, broker.ErrNotFound)
+		return fmt.Errorf("task %s: %w: its result is no longer kept", st.ID, broker.ErrNotFound)
 	}
 	return client.DecodeOpened(st.ID, st.outcome, v)
 }
 
-// Result returns the result by the codec's rule for the type any: int64 or
-// uint64, float64, string, bool, nil, []any, map[string]any and so on. The
-// errors are those of [Status.Decode].
+// Result returns the result as the codec decodes it into the type any: int64 or uint64, float64, string, bool, nil, []any,
+// map[string]any and so on. The errors are those of [Status.Decode].
 func (st Status) Result() (any, error) {
 	var v any
 	err := st.Decode(&v)

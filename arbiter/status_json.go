@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// statusJSON is a Status in JSON. The first three keys and meta are the original's.
+// statusJSON is a Status in JSON. The keys task_type, state, result and meta are the original's.
 type statusJSON struct {
 	TaskType    string       `json:"task_type"`
 	State       broker.Phase `json:"state"`
@@ -38,26 +38,21 @@ type statusJSON struct {
 	Meta map[string]string `json:"meta,omitempty"`
 }
 
-// MarshalJSON writes the status with the keys of the original, task_type,
-// state, result and meta, and beside them id, detail (the state in more detail,
-// until the task is done), outcome, error (the fields of [Failure]), name, queue,
-// attempts, retried, minion, and the times due_at, enqueued_at, started_at and
-// finished_at in the form of RFC 3339. A task that is to be retried,
-// or runs again, has the error of the last attempt that failed, with its number and
-// time as error_attempt and error_at. Unknown values are left
-// out, except result, which is null unless the task succeeded. If the result can't
-// be decoded, result_error says why; result_omitted is there where a group has left
-// it out.
+// MarshalJSON encodes the status. These keys are the original's: task_type, state, result and meta. These are added: id, detail
+// (the state in more detail, until the task is done), outcome, error (the fields of [Failure]), name, queue, attempts,
+// retried, minion, and the times due_at, enqueued_at, started_at and finished_at in the form of RFC 3339. A task that is
+// being retried has the error of its last failed attempt, with the number and time of the attempt in error_attempt and
+// error_at.
 //
-// A group or pipe has also initiated, running and done, the numbers of its members,
-// its callback and its finalizers, and tasks, which are their statuses, each with its
-// result and a task_type of task, callback or finalize (group or pipe for a member
-// that is one). Beside these keys of the original there are size, need and
-// succeeded, which count members alone, more (members that are not listed),
-// results_omitted, killed and reason; see [FlowStatus].
+// Unknown values are left out, except result, which is null unless the task succeeded. If the result can't be decoded,
+// result_error has the error. If a group's status has left it out, result_omitted is true.
 //
-// Values that JSON has no form for become strings: numbers that aren't finite, and keys
-// of maps that are no strings.
+// A group or pipe also has the original's keys initiated, running and done, the numbers of its members, callback and
+// finalizers in these states, and tasks, which are their statuses. Each has its result and a task_type of task, callback or
+// finalize, or group or pipe for a member that is one. These are added: size, need and succeeded, which count only the
+// members; more, the number of members that are not listed; results_omitted, killed and reason; see [FlowStatus].
+//
+// Values that JSON does not have become strings: numbers that are not finite, and keys of maps that are not strings.
 func (st Status) MarshalJSON() ([]byte, error) {
 	out := statusJSON{
 		TaskType: cmp.Or(st.Type, client.KindName(st.ID)), State: st.State, ID: st.ID, Outcome: st.Outcome, Error: st.Error,
@@ -85,8 +80,7 @@ func (st Status) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// forJSON replaces what encoding/json refuses among the types that a codec
-// decodes into an any.
+// forJSON replaces the values that encoding/json refuses, among the types that a codec decodes into an any.
 func forJSON(v any) any {
 	switch v := v.(type) {
 	case float64:
@@ -107,7 +101,7 @@ func forJSON(v any) any {
 			m[fmt.Sprint(k)] = forJSON(e)
 		}
 		return m
-	case time.Time: // a year that RFC 3339 can't have
+	case time.Time: // RFC 3339 has only years from 0 to 9999
 		if y := v.Year(); y < 0 || y > 9999 {
 			return v.String()
 		}

@@ -117,7 +117,7 @@ func TestStatus(t *testing.T) {
 			t.Error(st.Err())
 		}
 
-		// Any other arbiter may ask, until the retention ends.
+		// Any other arbiter may look it up, until the retention ends.
 		if st, err := r.arbiter().Status(t.Context(), fut.ID()); err != nil || st.Outcome != arbiter.Succeeded {
 			t.Errorf("another arbiter: %v, %v", st.Outcome, err)
 		}
@@ -128,8 +128,8 @@ func TestStatus(t *testing.T) {
 	})
 }
 
-// A task that is retried tells why, and so does its next attempt; when it is done
-// there is no more of it.
+// The status of a task that is being retried has its last error, also while the next attempt runs. When the task is done, the
+// error is no longer there.
 func TestStatusOfRetried(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, func(ctx context.Context, _ args) (int, error) {
@@ -187,8 +187,7 @@ func TestStatusOfRetried(t *testing.T) {
 	})
 }
 
-// What the library puts into the metadata of a step that got no result is none of
-// the caller's.
+// The entry that the library adds to the metadata of a step without an argument is not shown to the caller.
 func TestStatusMetaOfStep(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		fut := r.send(1, task.Delay(time.Hour), task.Meta(flow.ReasonKey, "why"))
@@ -198,7 +197,7 @@ func TestStatusMetaOfStep(t *testing.T) {
 	})
 }
 
-// Whatever a codec decodes, a status can be JSON.
+// A status can be encoded as JSON for each value that a codec decodes.
 func TestStatusJSON(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		odd := task.Define[args, any]("odd")
@@ -276,7 +275,7 @@ func TestKill(t *testing.T) {
 		if v := kill(two.ID(), arbiter.Wait()); v != arbiter.Stopped {
 			t.Errorf("a task that runs, waited for: %q", v)
 		}
-		// The wait of Kill does not take the outcome away.
+		// The wait of Kill does not take the outcome away from the future.
 		if _, err := two.Result(t.Context()); !errors.Is(err, task.ErrCanceled) {
 			t.Errorf("result: %v", err)
 		}
@@ -284,7 +283,7 @@ func TestKill(t *testing.T) {
 		if _, err := r.arb.Kill(t.Context(), unknown); !errors.Is(err, task.ErrNotFound) || !strings.Contains(err.Error(), unknown.String()) {
 			t.Errorf("an unknown task: %v", err)
 		}
-		// From an arbiter that did not send it.
+		// A kill by an arbiter that did not send the task.
 		three := r.send(1000)
 		synctest.Wait()
 		began := time.Now()
@@ -347,7 +346,7 @@ func TestApply(t *testing.T) {
 		if _, err := r.arb.Apply(t.Context(), "no good"); !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), "no good") {
 			t.Errorf("apply: %v", err)
 		}
-		// Those that may be stored are there even with an error.
+		// The ids of copies that may be stored are returned even with an error.
 		ids, err = r.arb.Apply(t.Context(), "work", arbiter.Args(1), arbiter.Count(3), arbiter.Options(task.Unique("k")))
 		if !errors.Is(err, task.ErrDuplicate) || len(ids) != 1 {
 			t.Errorf("apply: %v, %v", ids, err)

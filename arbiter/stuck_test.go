@@ -26,7 +26,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// logs keeps what was logged, as text.
+// logs collects the log as text.
 type logs struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -42,7 +42,7 @@ func (l *logs) option() arbiter.Option {
 	return arbiter.Logger(slog.New(slog.NewTextHandler(io.Writer(l), nil)))
 }
 
-// lines returns the lines that have all the parts.
+// lines returns the lines that contain all the parts.
 func (l *logs) lines(parts ...string) (found []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -58,8 +58,7 @@ func (l *logs) lines(parts ...string) (found []string) {
 	return found
 }
 
-// onEach runs a test on memory, on an emulated Redis and on a real one, beside the
-// other tests: most of its time it waits.
+// onEach runs a test on memory, on an emulated Redis and on a real one, in parallel with other tests, since it mostly waits.
 func onEach(t *testing.T, test func(t *testing.T, b broker.Broker)) {
 	t.Helper()
 	t.Parallel()
@@ -89,7 +88,7 @@ func onEach(t *testing.T, test func(t *testing.T, b broker.Broker)) {
 	})
 }
 
-// served starts a minion with the handler of work for a queue, and waits until it lives.
+// served starts a minion with the handler of work for a queue, and waits until it is registered.
 func served(t *testing.T, b broker.Broker, queue string, fn func(context.Context, args) (int, error), opts ...minion.Option) {
 	t.Helper()
 	m := minion.New(b, append([]minion.Option{minion.Logger(silent), minion.DrainTimeout(0), minion.Queue(queue)}, opts...)...)
@@ -116,18 +115,17 @@ func served(t *testing.T, b broker.Broker, queue string, fn func(context.Context
 	}
 }
 
-// stuckWait returns the error of a wait that ends with its context. The reason has to be
-// asked for in the last part of that time, which a slow machine may not do: then the wait
-// has more time and is tried again.
+// stuckWait returns the error of a wait that ends with its context. The client looks up the reason in the last part of that time;
+// on a slow machine the time may be too short. Then the wait is tried again with more time.
 func stuckWait(t *testing.T, wait func(ctx context.Context) error) error {
 	t.Helper()
 	return toldWait(t, func(err error) bool {
-		var e *task.WaitError // which a slow machine may leave without the state
+		var e *task.WaitError // on a slow machine it may lack the state
 		return errors.Is(err, task.ErrNoMinion) && errors.As(err, &e) && e.State != broker.StateUnknown
 	}, wait)
 }
 
-// toldWait is stuckWait with what it is that the error has to tell.
+// toldWait is stuckWait that tries again until tells is true for the error.
 func toldWait(t *testing.T, tells func(err error) bool, wait func(ctx context.Context) error) error {
 	t.Helper()
 	for limit := 400 * time.Millisecond; ; limit *= 4 {
@@ -140,8 +138,8 @@ func toldWait(t *testing.T, tells func(err error) bool, wait func(ctx context.Co
 	}
 }
 
-// The error of a wait says why nobody runs the task: every form of waiting, on each
-// broker, also where the context has less than five seconds.
+// The error of a wait tells why the task does not run, for every form of waiting, on each broker, also if the context has less
+// than five seconds.
 func TestStuckError(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		release := make(chan struct{})
@@ -240,7 +238,7 @@ func TestStuckError(t *testing.T) {
 				return err
 			}, []string{"task ", ": context deadline exceeded: " + nobody}},
 		}
-		t.Run("waits", func(t *testing.T) { // which ends when all of them have
+		t.Run("waits", func(t *testing.T) { // so that the code below runs after all of them
 			for what, test := range cases {
 				t.Run(what, func(t *testing.T) {
 					t.Parallel()
@@ -263,8 +261,7 @@ func TestStuckError(t *testing.T) {
 	})
 }
 
-// A minion that is not busy takes a task that it does not know, and parks it. One that is
-// busy does not come to that.
+// A minion with a free slot takes a task that it does not know, and parks it. A busy minion does not take it.
 func TestStuckUnknown(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		started := make(chan struct{})
@@ -292,7 +289,7 @@ func TestStuckUnknown(t *testing.T) {
 	})
 }
 
-// The error of a wait says what becomes of a task that is no trouble.
+// The error of a wait tells the state of a task that is not stuck.
 func TestWaitErrorStates(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, func(ctx context.Context, a args) (int, error) {
@@ -332,7 +329,7 @@ func TestWaitErrorStates(t *testing.T) {
 	})
 }
 
-// A wait that ends soon costs no request, and one that is about to end none after that.
+// A wait that ends soon sends no request, and a context that is about to end is never exceeded.
 func TestWaitCostsNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(10, func(context.Context, args) (int, error) {
@@ -348,11 +345,11 @@ func TestWaitCostsNothing(t *testing.T) {
 			}
 			cancel()
 		}
-		time.Sleep(time.Hour) // and nothing is left behind
+		time.Sleep(time.Hour) // no request follows
 		if r.b.Calls(faulty.Lookup) != lookups || r.b.Calls(faulty.Minions) != minions {
 			t.Errorf("%d look-ups, %d times the minions", r.b.Calls(faulty.Lookup)-lookups, r.b.Calls(faulty.Minions)-minions)
 		}
-		// A context that has ended asks for nothing.
+		// With a context that has ended, a wait sends no request.
 		ctx, cancel := context.WithCancel(t.Context())
 		fut := r.send(1, task.Queue("nobody"))
 		cancel()
@@ -368,8 +365,8 @@ func TestWaitCostsNothing(t *testing.T) {
 	})
 }
 
-// What keeps tasks from being run is logged after 5 s and then once a minute, one line
-// for all tasks of a queue, until a minion comes.
+// A queue whose tasks nobody runs is logged after 5 s and then once a minute, in one line for all its tasks, until a minion
+// comes.
 func TestStuckLog(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var l logs
@@ -414,8 +411,8 @@ func TestStuckLog(t *testing.T) {
 	})
 }
 
-// A task that no minion of its queue knows is told by its name. (The minion that is there
-// is busy; else it would take the task, and park it.)
+// A task that no minion of its queue knows is logged with its name. (The minion is busy, or else it would take the task and
+// park it.)
 func TestUnknownTaskLog(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var l logs
@@ -440,7 +437,7 @@ func waitFor(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// A squad says that nobody serves its queue.
+// The error of a squad says that nobody serves its queue.
 func TestStuckSquad(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		_, err := r.arb.Squad(t.Context(), task.Calls(work.With(task.Queue("defoult")).Bind(args{1})))
@@ -450,7 +447,7 @@ func TestStuckSquad(t *testing.T) {
 	})
 }
 
-// counting counts the requests to a memory broker, of which it has all capabilities.
+// counting counts the requests to a memory broker, and has all its capabilities.
 type counting struct {
 	*memory.Broker
 	lookups, minions int
@@ -466,9 +463,8 @@ func (c *counting) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
 	return c.Broker.Minions(ctx)
 }
 
-// In memory no push is lost: waits without a minion end with a bounded number of
-// requests and reports, so that a bubble sees that nothing happens any more. What comes
-// in the end is there at once.
+// In memory no push is lost. Waits without a minion end with a bounded number of requests and reports, so that a bubble sees that
+// nothing happens any more. A result that comes in the end is received at once.
 func TestStuckInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &counting{Broker: memory.New()}
@@ -527,7 +523,7 @@ func TestStuckInMemory(t *testing.T) {
 		if b.lookups != lookups || b.minions != minions {
 			t.Errorf("%d look-ups and %d times the minions in a week", b.lookups-lookups, b.minions-minions)
 		}
-		// A new wait is a change.
+		// A new wait makes the client look again.
 		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 		defer cancel()
 		if _, err := work.Call(ctx, arb, args{4}); !errors.Is(err, task.ErrNoMinion) {
@@ -551,7 +547,7 @@ func TestStuckInMemory(t *testing.T) {
 	})
 }
 
-// The end of a test in a bubble that waits for what never comes: run by TestDeadlock.
+// TestDeadlockRole is the program that TestDeadlock runs: a test in a bubble whose end waits for a result that never comes.
 func TestDeadlockRole(t *testing.T) {
 	if os.Getenv("ARBITER_TEST_ROLE") != "deadlock" {
 		return
@@ -567,7 +563,7 @@ func TestDeadlockRole(t *testing.T) {
 	})
 }
 
-// A test in a bubble without a minion fails, as a deadlock, and does not spin for ever.
+// A test in a bubble without a minion fails with a deadlock, and does not run for ever.
 func TestDeadlock(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -31,7 +31,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// Each error of a submission names its call, and the others are stored.
+// Each error of a submission names its call, and the other calls are stored.
 func TestSubmitErrors(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		holder := r.send(1, task.Unique("k"))
@@ -78,7 +78,7 @@ func TestSubmitErrors(t *testing.T) {
 	}, memory.Limits(broker.Limits{Payload: 1000}))
 }
 
-// Concurrent callers share requests, a bulk is one.
+// Concurrent callers share requests, and a bulk is one request.
 func TestSubmitsAreBatched(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
@@ -114,7 +114,7 @@ func TestSubmitsAreBatched(t *testing.T) {
 	})
 }
 
-// A reply that is lost is asked for again, and there is no second task.
+// If a reply is lost, the submission is repeated, and there is no second task.
 func TestLostReply(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		lost := 0
@@ -137,7 +137,7 @@ func TestLostReply(t *testing.T) {
 	})
 }
 
-// If it stays unknown, the caller learns that, and sends the same Call again.
+// If the outcome stays unknown, the caller gets ErrIndeterminate, and can send the same Call again.
 func TestIndeterminate(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		bad := true
@@ -167,7 +167,7 @@ func TestIndeterminate(t *testing.T) {
 			t.Errorf("result: %d, %v", n, err)
 		}
 		r.near("the result", began, 0, time.Millisecond)
-		// And once more, when it is done and its result was read.
+		// Once more, after the task is done and its result was read.
 		again, err := call.Send(t.Context(), r.arb)
 		if err != nil {
 			t.Fatal(err)
@@ -298,7 +298,7 @@ func TestBrokerClosed(t *testing.T) {
 	})
 }
 
-// The start/stop contract of an arbiter, whatever is under way.
+// Close works at any moment, whatever is under way.
 func TestCloseStress(t *testing.T) {
 	for range 200 {
 		b := memory.New()

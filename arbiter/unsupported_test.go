@@ -15,8 +15,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Everything that needs a capability which the broker lacks is refused with one
-// kind of error, and what needs none works.
+// Every call that needs a capability which the broker lacks is refused with the same kind of error. All other calls work.
 func TestUnsupported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := plain.Broker{Broker: memory.New()}

@@ -9,19 +9,14 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// WaitForTasks yields the status of each task once it is done, in the order in
-// which they are done, not in that of the ids; an id that is given twice is
-// yielded once. The loop ends after the last one, and may be left before. A failure is
-// looked up before it is yielded, since the task may have been requeued: a success of
-// the same moment may come first.
+// WaitForTasks yields the status of each task as soon as it is done, in that order and not in the order of the ids. An id that
+// is given twice is yielded once. The loop ends after the last task, and can be left earlier. A failure is looked up before
+// it is yielded, since the task may have been requeued; so a task that succeeds at the same moment may be yielded first.
 //
-// A task that is unknown, because it never was or because its result is not
-// kept any more, is yielded with its id alone and an error that wraps
-// [task.ErrNotFound], and the loop goes on. If ctx ends, or the arbiter is
-// closed, the error is yielded with an empty status, and the loop ends: it wraps a
-// [*task.WaitError] that names a task that is left, and why it is not done, if that
-// is known. That a
-// task has failed is no error here: see [Status.Outcome] and [Status.Err].
+// A task that is unknown or no longer kept is yielded with only its id and an error that wraps [task.ErrNotFound], and the
+// loop goes on. If ctx ends, or the arbiter is closed, an error is yielded with an empty status, and the loop ends. This
+// error wraps a [*task.WaitError] that names one of the tasks that are left, and tells why it is not done, if that is
+// known. A task that has failed is not an error of the loop: see [Status.Outcome] and [Status.Err].
 func (a *Arbiter) WaitForTasks(ctx context.Context, ids ...task.ID) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		w := a.client.Watch(ids...)
@@ -40,8 +35,8 @@ func (a *Arbiter) WaitForTasks(ctx context.Context, ids ...task.ID) iter.Seq2[St
 	}
 }
 
-// yieldArrivals yields what has arrived, and reports whether more is wanted. What is not
-// yielded then is there for whoever asks next.
+// yieldArrivals yields the tasks, and reports whether the caller wants more. If not, the rest is given back, so that the next
+// wait returns them.
 func (a *Arbiter) yieldArrivals(arrivals []client.Arrival, yield func(Status, error) bool) bool {
 	for i := range arrivals {
 		arrival := &arrivals[i]

@@ -23,7 +23,7 @@ func init() {
 	}
 }
 
-// reach waits until a task is in a state.
+// reach waits until a task is in the state that done wants.
 func reach(t *testing.T, b broker.Broker, id task.ID, done func(st *broker.Status) bool) {
 	t.Helper()
 	for until := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
@@ -40,14 +40,14 @@ func reach(t *testing.T, b broker.Broker, id task.ID, done func(st *broker.Statu
 	}
 }
 
-// The error of a wait says why the task is retried: while it waits for its next attempt
-// and while it runs again, to its sender, to others, and of a task in a group.
+// The error of a wait tells why the task is being retried, while it waits for its next attempt and while that runs: to its sender,
+// to other processes, and for a task in a group.
 func TestWaitErrorFailure(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		served(t, b, "default", func(ctx context.Context, a args) (int, error) {
 			info, _ := task.FromContext(ctx)
 			switch {
-			case a.N == 0: // it is retried in an hour
+			case a.N == 0: // retried in an hour
 				return 0, task.RetryAfter(time.Hour, fmt.Errorf("%w: %s", errRefused, strings.Repeat("ö", 1000)))
 			case info.Attempt == 1:
 				return 0, task.RetryAfter(time.Millisecond, errRefused)
@@ -88,7 +88,7 @@ func TestWaitErrorFailure(t *testing.T) {
 			"runs again":  {arb, again.ID(), again.ID(), []string{": it is running, attempt 2, at minion "}, "; attempt 1 failed: connection refused"},
 			"that by id":  {other, again.ID(), again.ID(), []string{"task work (", ": it is running, attempt 2, at minion "}, "; attempt 1 failed: connection refused"},
 		}
-		t.Run("waits", func(t *testing.T) { // which ends when all of them have
+		t.Run("waits", func(t *testing.T) { // so that the code below runs after all of them
 			for what, test := range cases {
 				t.Run(what, func(t *testing.T) {
 					t.Parallel()
@@ -124,7 +124,7 @@ func TestWaitErrorFailure(t *testing.T) {
 	})
 }
 
-// onlyMember returns the member of a group that has one.
+// onlyMember returns the only member of a group.
 func onlyMember(t *testing.T, b broker.Broker, group task.ID) task.ID {
 	t.Helper()
 	members, err := b.(broker.Flows).Members(t.Context(), group, 0, 2, false)
@@ -145,9 +145,8 @@ func client(t *testing.T, b broker.Broker) *arbiter.Arbiter {
 	return arb
 }
 
-// A task that is awaited by its id alone, and one in a group, has the name that the
-// broker tells, so that it is found that no minion knows it. (Of a task that is pending,
-// Redis does not tell the name.)
+// For a task that is waited for by its id, and for one in a group, the error has the name that the broker tells. So it is found
+// that no minion knows the task. (Redis does not tell the name of a task that is pending.)
 func TestWaitErrorName(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		served(t, b, "default", func(_ context.Context, a args) (int, error) { return a.N, nil })
@@ -178,7 +177,7 @@ func TestWaitErrorName(t *testing.T) {
 	})
 }
 
-// All who wait for one future learn why it is not done, and not only the first.
+// All goroutines that wait for one future learn why the task is not done, not only the first.
 func TestWaitErrorTurn(t *testing.T) {
 	onEach(t, func(t *testing.T, b broker.Broker) {
 		served(t, b, "default", func(_ context.Context, a args) (int, error) { return a.N, nil })

@@ -59,7 +59,7 @@ func TestWaitForTasks(t *testing.T) {
 	})
 }
 
-// A loop that is left can be entered again, and what was not read is there.
+// After a loop was left, another one yields the tasks that were not yielded.
 func TestWaitForTasksBreak(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(20, echo)
@@ -73,7 +73,7 @@ func TestWaitForTasksBreak(t *testing.T) {
 		for range 10 {
 			for st, err := range loop {
 				if err != nil {
-					// It was read by an earlier loop, and nothing is kept.
+						// An earlier loop has yielded it, and its result is not kept.
 					if !errors.Is(err, task.ErrNotFound) || !seen[st.ID] {
 						t.Errorf("task %s: %v", st.ID, err)
 					}
@@ -143,7 +143,7 @@ func TestAwaitErrors(t *testing.T) {
 			t.Errorf("ctx's end: %v", err)
 		}
 
-		// Sent from here, its push was lost, and its result isn't kept.
+		// The task was sent from here, its push was lost, and its result isn't kept.
 		r.b.Set(faulty.Hooks{Lose: func(broker.Notice) bool { return true }})
 		gone := r.send(1, task.Retention(0))
 		if err := r.arb.Await(t.Context(), gone.ID(), nil); !errors.Is(err, task.ErrNotFound) || !strings.Contains(err.Error(), "sent from here") {
@@ -152,7 +152,7 @@ func TestAwaitErrors(t *testing.T) {
 	})
 }
 
-// A result that is kept for no time reaches all who ask the same future.
+// A result with a retention of 0 reaches all that ask the same future.
 func TestResultOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(2, slow)
@@ -174,7 +174,7 @@ func TestResultOnce(t *testing.T) {
 	})
 }
 
-// A task that another arbiter sent is asked for, at least every two seconds.
+// A task that another arbiter sent is looked up at least every two seconds.
 func TestForeignTask(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, slow)
@@ -195,7 +195,7 @@ func TestForeignTask(t *testing.T) {
 	})
 }
 
-// Lost pushes cost seconds, and the wait never hangs.
+// Lost pushes delay a result by seconds, and the wait never hangs.
 func TestHealing(t *testing.T) {
 	for name, hooks := range map[string]faulty.Hooks{
 		"lost": {Lose: func(broker.Notice) bool { return true }},
@@ -226,7 +226,7 @@ func TestHealing(t *testing.T) {
 	}
 }
 
-// Look-ups fail for a while: the wait goes on, and learns it in the end.
+// If look-ups fail for a while, the wait goes on and gets the result in the end.
 func TestAwaitThroughOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var down atomic.Bool
@@ -258,7 +258,7 @@ func TestAwaitThroughOutage(t *testing.T) {
 	})
 }
 
-// Nobody waits: nothing is asked for, and nothing is left running.
+// While nobody waits, no request is sent, and no goroutine is left running.
 func TestIdle(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		fut := r.send(1)
@@ -270,11 +270,11 @@ func TestIdle(t *testing.T) {
 		if n := r.b.Total() - before; n != 0 {
 			t.Errorf("%d requests while nobody waits", n)
 		}
-		// Somebody waits for long for a task of its own.
+		// A long wait for a task of one's own.
 		wait, stop := context.WithTimeout(t.Context(), time.Hour)
 		defer stop()
 		_, _ = fut.Result(wait)
-		if n := r.b.Total() - before; n > 260 { // a look-up every 30 s, and each minute a check: minions and a look-up
+		if n := r.b.Total() - before; n > 260 { // a look-up every 30 s, and once a minute the minions and another look-up
 			t.Errorf("%d requests in an hour of waiting", n)
 		}
 	})

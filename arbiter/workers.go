@@ -7,19 +7,17 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Workers counts the slots that serve a queue.
+// Workers are the numbers of slots that serve a queue.
 type Workers struct {
-	Total     int `json:"total"`     // slots of all minions that serve the queue
-	Active    int `json:"active"`    // of these, busy, or held for members of a squad
-	Available int `json:"available"` // of these, free
+	Total     int `json:"total"`     // the slots of all minions that serve the queue
+	Active    int `json:"active"`    // the slots that are busy, or reserved for members of a squad
+	Available int `json:"available"` // the slots that are free
 }
 
-// Workers returns the slots for each queue that a living minion serves. A minion
-// tells its load when that changes, so the counts are about a second old at most.
-// A minion is there as soon as it has registered, and gone as soon as it has
-// stopped; one that was killed is gone when its lease has ended. A minion of several
-// queues counts for each of them, so the sum over queues can be more than there is.
-// The error wraps [task.ErrUnavailable] or [task.ErrClosed].
+// Workers returns the numbers of slots for each queue that a living minion serves. Minions report their load when it changes,
+// so the numbers are at most about a second old. A minion counts as soon as it has registered and until it has stopped; if
+// it was killed, until its lease has ended. A minion of several queues counts for each of them, so the sum over all queues
+// can exceed the number of slots. The error wraps [task.ErrUnavailable] or [task.ErrClosed].
 func (a *Arbiter) Workers(ctx context.Context) (map[string]Workers, error) {
 	minions, err := a.Minions(ctx)
 	if err != nil {
@@ -38,8 +36,8 @@ func (a *Arbiter) Workers(ctx context.Context) (map[string]Workers, error) {
 	return queues, nil
 }
 
-// Minions returns the living minions. How old its answer may be is said at
-// [Arbiter.Workers]. The error wraps [task.ErrUnavailable] or [task.ErrClosed].
+// Minions returns the living minions. The list can be as old as the numbers of [Arbiter.Workers]. The error wraps
+// [task.ErrUnavailable] or [task.ErrClosed].
 func (a *Arbiter) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
 	if err := a.open(); err != nil {
 		return nil, fmt.Errorf("minions: %w", err)
