@@ -1,6 +1,6 @@
 // Arbitergen generates typed handles for functions that are tasks of Arbiter.
 //
-// A comment directly above a function or method makes it a task:
+// A comment directly above a function or method makes the function a task:
 //
 //	//go:generate go tool arbitergen
 //
@@ -9,55 +9,50 @@
 //	//arbiter:task name=simple_add
 //	func Add(ctx context.Context, x, y int) (int, error) { return x + y, nil }
 //
-// In the same folder this gives arbiter_gen.go with AddArgs, with AddTask, whose
-// methods Bind, Apply and Call take the parameters of Add, and with
-// RegisterTasks, which tells a minion about all tasks of the package. The handles
-// can be in another package instead: see Handles without functions.
+// In the same folder this generates arbiter_gen.go. It has AddArgs, the arguments of Add; AddTask, the handle,
+// whose methods Bind, Apply and Call take the parameters of Add; and RegisterTasks, which registers all tasks of
+// the package with a minion. The handles can be in another package instead: see Handles without functions.
 //
 // # Functions
 //
-// The first parameter may be a context.Context. Then any number of parameters
-// follows, the last one perhaps variadic, of types that package codec can
-// encode. The results are none, (error), (R) or (R, error); Call returns (R, error),
-// or only an error where there is no R. A method is called
-// on the receiver that is given to RegisterWorkerTasks, for a type Worker, and
-// its handle is WorkerSendTask. Where a parameter is named upstream, or the
-// comment names one with upstream=, the handle has a method Step, which binds
-// all the others and leaves this one to the result of the step before.
+// The first parameter may be a context.Context. It is followed by any number of parameters, of types that package
+// codec can encode; the last one may be variadic. The results are none, (error), (R) or (R, error). Call returns
+// (R, error), or only an error if there is no R.
+//
+// A method is called on the receiver that is given to RegisterWorkerTasks, for a type Worker, and its handle is
+// WorkerSendTask. If a parameter is named upstream, or the comment names one with upstream=, the handle has a method
+// Step, which binds all other parameters. That parameter gets the result of the step before in a pipe.
 //
 // # Keys
 //
 //	name=NAME           the task's name; default pkg.Func or pkg.Type.Method
-//	queue=NAME          the queue it is sent to
-//	delay=DURATION      calls become due that long after they are sent
-//	within=DURATION     calls expire that long after they are sent
+//	delay=DURATION      a call is due that long after it was sent
+//	within=DURATION     a call expires that long after it was sent
+//	timeout=DURATION    the limit of one attempt, such as 30s
 //	timeout=DURATION    of one attempt, such as 30s
 //	retries=NUMBER      how often it is run again after an error, 0 to 10000
 //	backoff=constant:DURATION or exponential:BASE..LIMIT
 //	                    the wait before a retry, as in exponential:1s..10m
 //	retention=DURATION  how long its result is kept, such as 72h
 //	dead-retention=DURATION
-//	                    how long a call that failed for good is kept
-//	unique=KEY          no second call while one is queued or runs
-//	unique-in=SCOPE:KEY the same, with the keys of all tasks that name the scope
+//	                    how long a call that has failed for good is kept
+//	unique=KEY          a second call is refused while one is queued or running
+//	unique-in=SCOPE:KEY the same, for all tasks that name the scope
 //	meta=KEY:VALUE      metadata that travels with its calls
 //	isolated            each attempt runs in a process of its own
 //	inherit             its calls end with the running task that sent them
-//	upstream=PARAMETER  the parameter that takes the previous step's result
-//	optional=PARAMETER  may be missing in a call, and is its zero value then
+//	upstream=PARAMETER  the parameter that gets the previous step's result
+//	optional=PARAMETER  a call may omit it; its value is then the zero value
 //	default=PARAMETER:VALUE
-//	                    may be missing in a call, and is VALUE then
+//	                    a call may omit it; its value is then VALUE
 //
-// The keys meta, optional and default may be repeated. A word with spaces in it
-// is quoted as a whole: "meta=team:mail and more". Each key up to inherit is an
-// option of package task, whose documentation has its limits and default. The
-// options ETA and Deadline are points in time: they are for single calls, and have
-// no key.
+// The keys meta, optional and default can be repeated. A word with spaces is quoted as a whole: "meta=team:mail and
+// more". Each key from queue to inherit is an option of package task, whose documentation has its limits and its
+// default. The options ETA and Deadline are points in time. They are for single calls, and have no key.
 //
 // # Optional parameters
 //
-// A call by name may leave out an optional parameter, by name or at the end of
-// the positional arguments:
+// A call by name may omit an optional parameter, by name or at the end of the positional arguments:
 //
 //	//arbiter:task name=add_in_pipe optional=upstream
 //	func AddInPipe(x, y, upstream int) int { return x + y + upstream }
@@ -65,75 +60,66 @@
 //	//arbiter:task name=search default=limit:10 default=wait:1m30s
 //	func Search(query string, limit int, wait time.Duration) ([]string, error)
 //
-// Strings, bools, numbers and durations have defaults; a default that its
-// parameter cannot have is an error here. In the struct of arguments a default is
-// a tag that package codec reads, so structs written by hand have them as well.
+// Strings, bools, numbers and durations can have defaults. A default that does not fit its parameter is an error of
+// arbitergen. In the struct of arguments, a default is a tag that package codec reads, so structs written by hand can
+// have defaults as well.
 //
-// Bind, Apply and Call take all parameters, optional ones too: Go has no other
-// form in which the compiler checks each. Where the parameter for the result of
-// the step before is optional, a task is a first step by Bind and a later one by
-// Step; if it is a pointer as well, Step takes what the pointer points to, and
+// Bind, Apply and Call take all parameters, also optional ones, so that the compiler can check each of them. If the
+// parameter for the result of the step before is optional, the task can be the first step of a pipe, with Bind, and a
+// later step, with Step. If that parameter is a pointer as well, Step takes a step with the type that it points to, and
 // nil tells the function that there was no step before.
 //
 // # Tests
 //
-// Tasks in test files are generated into arbiter_gen_test.go, and registered by
-// RegisterTestTasks, or by RegisterTasks in a package x_test.
+// The handles of tasks in test files are generated into arbiter_gen_test.go. RegisterTestTasks registers these tasks; in
+// a package x_test, RegisterTasks does.
 //
 // # Handles without functions
 //
-// A program that only submits tasks should not link the functions, nor what they
-// import. With
+// A program that only submits tasks should not link the functions and their imports. With the line
 //
 //	//go:generate go tool arbitergen -client ../client
 //
-// in a package worker, the handles and the types of arguments are in a package
-// client, in ../client/arbiter_gen_client.go. The folder is relative to that of
-// the package, and gives the client its name. It imports task and what the
-// signatures mention, and has the documentation of the functions. RegisterTasks
-// stays in worker, which imports client. So one program submits with
+// in a package worker, the handles and the types of arguments are generated into a package client, in
+// ../client/arbiter_gen_client.go. The folder is relative to the folder of the package, and is the name of the client
+// package. That package imports task and the packages that the signatures mention. Its handles have the documentation
+// of the functions. RegisterTasks stays in worker, which imports client. So one program submits with
 //
 //	fut, err := client.AddTask.Apply(ctx, arb, 1, 2)
 //
-// and another one, with worker.RegisterTasks, executes.
+// and another one executes, with worker.RegisterTasks.
 //
-// Signatures must not mention types that worker declares: client cannot import
-// worker. Move them to a package that both can import, such as client itself, where
-// files of your own may be. The functions need not be exported: the handle of add
-// is client.AddTask. Tasks in test files have their handles beside them, as ever.
-// A package with tasks has a client of its own.
+// Signatures must not mention types that worker declares, since client can't import worker. Move such types to a package
+// that both can import, for instance to a file of your own in client. The functions need not be exported: the handle of
+// add is client.AddTask. The handles of tasks in test files stay beside them. Each package with tasks needs a client
+// package of its own.
 //
-// Only the //go:generate line asks for a client; runs such as arbitergen -check
-// ./... find it there. When the line is gone, so is the generated file, as soon as
-// a run looks at both folders.
+// The client is only configured in the //go:generate line, and other runs, such as arbitergen -check ./..., find it
+// there. When the line is removed, the next run that covers both folders removes the generated file.
 //
 // # Stale code
 //
-// Generated code does not compile once the signature of a function has changed,
-// and the error says to run go generate. Where the handles are in a client, the
-// package of the functions does not compile either once the arguments there are of
-// another version. For all else there is
+// Generated code does not compile once the signature of a function has changed, and the error says to run go generate. If
+// the handles are in a client package, the package of the functions does not compile either if its arguments and those in
+// the client differ. The command
 //
 //	go tool arbitergen -check ./...
 //
-// which writes nothing, prints what would change, and exits with 1 if anything
-// would. Errors are printed as file:line:col: message, and the exit code is 2.
+// finds all other stale code. It writes nothing, prints the changes that a run would make, and exits with 1 if there are
+// any. Errors are printed as file:line:col: message, and the exit code is 2.
 //
 // # Schemas
 //
-// With -schema FILE, the names, parameters and results of all tasks of the given
-// packages are written to a file that a team keeps under version control. With
-// -compat FILE, the tasks are compared with it, and changes that break tasks
-// which are queued are refused: a parameter that is removed, renamed, of a
-// narrower type or no longer optional, one that is added and not optional, or
-// added before others, another result, a task that is gone. Nothing is written
-// then and the exit code is 1. Another queue or another default is a warning.
-// Both together, with one file, move on to the new
-// schemas if they are compatible. Give both the same packages:
+// With -schema FILE, the names, parameters and results of all tasks in the given packages are written to a file that a
+// team keeps under version control. With -compat FILE, the tasks are compared with that file, and changes that break
+// queued tasks are refused: a parameter that is removed, renamed, of a narrower type or no longer optional; a parameter
+// that is added and not optional, or added before others; another result; a task that is removed. In that case nothing
+// is written and the exit code is 1. Another queue or another default is a warning.
+//
+// Both options with the same file write the new schemas if they are compatible. Give both the same packages:
 //
 //	go tool arbitergen -compat tasks.json -schema tasks.json ./...
 //
-// At run time, generated handles carry the hash of their schema, minions tell
-// those that they run, and an arbiter with the option CheckSchema refuses calls
-// that no living minion can decode.
+// At run time, generated handles have the hash of their schema, and minions report the hashes of their tasks. An arbiter
+// with the option CheckSchema refuses calls that no living minion can decode.
 package main

@@ -12,8 +12,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/internal/gen"
 
-	// What generated code needs is needed here, too: so "go get -tool" notes the
-	// modules of a program that runs tasks, and that can be built at once.
+	// Generated code imports package task. It is imported here, so that "go get -tool" adds the
+	// modules which generated code needs, and the user's program can be built at once.
 	_ "github.com/go-arbiter/arbiter/task"
 )
 
@@ -52,8 +52,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return gen.Run(ctx, cfg)
 }
 
-// version returns the version of the module that the command was built from,
-// and of Go.
+// version returns the version of the module that the command was built from, and the version of Go.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -12,8 +12,7 @@ import (
 	"strings"
 )
 
-// check checks the types of the units, which come with their dependencies
-// first. The bodies of functions are left alone.
+// check checks the types of the units, which are in the order of their dependencies. It ignores the bodies of functions.
 func (p *program) check(order []*unit) {
 	compiled := importer.ForCompiler(p.fset, "gc", p.openExport)
 	for _, u := range order {
@@ -28,7 +27,7 @@ func (p *program) check(order []*unit) {
 	}
 }
 
-// openExport opens the export data of a package of another module.
+// openExport opens the export data of a package in another module.
 func (p *program) openExport(path string) (io.ReadCloser, error) {
 	if pkg := p.exports[path]; pkg != nil && pkg.Export != "" {
 		return os.Open(pkg.Export)
@@ -48,8 +47,8 @@ func (u *unit) check(imports types.Importer) {
 			found, ok := errors.AsType[types.Error](err)
 			more, continued := strings.CutPrefix(found.Msg, "\t")
 			switch {
-			// An invalid type is one of a name that will be generated, or of one
-			// that has an error of its own.
+			// An invalid type is the type of a name that will be generated, or of one whose
+			// error was reported already.
 			case !ok, u.tainted, strings.Contains(found.Msg, "invalid type"):
 			case continued && len(wrong) > 0:
 				last := &wrong[len(wrong)-1]
@@ -60,18 +59,18 @@ func (u *unit) check(imports types.Importer) {
 		},
 	}
 	u.defs = make(map[*ast.Ident]types.Object)
-	// The error is the first of those that were reported.
+	// The returned error is the first of the errors that were reported above.
 	u.pkg, _ = conf.Check(u.path, u.program.fset, u.trees(), &types.Info{Defs: u.defs})
 	for _, d := range wrong {
 		u.report(d)
 	}
-	// Types are only looked into if all are right: a wrong one may have no end,
-	// as T in "type T[P any] struct{ Next *T[[]P] }".
+	// The types are used only if all are right, since a wrong one may be infinite, such as T in
+	// "type T[P any] struct{ Next *T[[]P] }".
 	u.tainted = u.tainted || len(wrong) > 0
 	u.failed = u.failed || u.tainted
 }
 
-// unitImporter finds what one unit imports.
+// unitImporter imports packages for one unit.
 type unitImporter struct {
 	unit     *unit
 	program  *program
@@ -85,7 +84,7 @@ func (i *unitImporter) Import(path string) (*types.Package, error) {
 	case path == "unsafe":
 		return types.Unsafe, nil
 	case !i.unit.needs[path]:
-		// Only the bodies of functions use it.
+		// Only the bodies of functions use the package, so its contents do not matter.
 		pkg := types.NewPackage(target, i.program.packageName(target))
 		pkg.MarkComplete()
 		return pkg, nil

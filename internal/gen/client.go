@@ -12,22 +12,20 @@ import (
 	"strings"
 )
 
-// client is a package for the handles of another one, so that programs which only
-// submit tasks do not link the functions.
+// client is a package for the handles of another package. Programs that only submit tasks import it, and so do not link
+// the functions.
 type client struct {
-	worker *unit // whose tasks they are
+	worker *unit // the package with the functions
 	line   generateLine
 	dir    string // absolute
 	path   string // import path
 	name   string
 
-	// The names that the user's own files in the folder declare, and those that
-	// they give to imports.
+	// The names that the user's own files in the folder declare, and the names that they give to imports.
 	declared, imported map[string]token.Pos
 }
 
-// findClients finds the client packages of the units. Asked is the folder on the
-// command line, empty if there is none.
+// findClients finds the client packages of the units. Asked is the folder on the command line, or empty.
 func (p *program) findClients(asked string) {
 	for _, f := range p.folders {
 		if u := f.base; u != nil && len(u.functions)+len(u.lines) > 0 {
@@ -36,13 +34,13 @@ func (p *program) findClients(asked string) {
 	}
 }
 
-// findClient finds out whether the unit's handles go to a client package. Its
-// //go:generate lines say so: arbitergen ./... has nothing else to know it by.
+// findClient finds the unit's client package, if its //go:generate lines have one. Only these lines count, since a run of
+// arbitergen ./... has no other source.
 func (u *unit) findClient(asked string) {
 	i := slices.IndexFunc(u.lines, func(l generateLine) bool { return l.client != "" })
 	if i < 0 {
 		if asked != "" && len(u.functions) > 0 {
-			u.errorAt(u.functions[0].fn.Name.Pos(), "-client "+asked+" is not what the //go:generate lines of the package say",
+			u.errorAt(u.functions[0].fn.Name.Pos(), "-client "+asked+" is not in the //go:generate lines of the package",
 				"arbitergen ./... needs such a line, too: //go:generate go tool arbitergen -client "+asked)
 		}
 		return
@@ -50,16 +48,16 @@ func (u *unit) findClient(asked string) {
 	line := u.lines[i]
 	for _, other := range u.lines {
 		if other.client != line.client {
-			u.errorf(other.pos, "another client than the //go:generate line at %s", u.place(line.pos))
+			u.errorf(other.pos, "this line has another -client than the //go:generate line at %s", u.place(line.pos))
 			return
 		}
 	}
 	switch {
 	case asked != "" && filepath.Clean(asked) != filepath.Clean(line.client):
-		u.errorf(line.pos, "the line says -client %s, and the command line -client %s", line.client, asked)
+		u.errorf(line.pos, "the line has -client %s, but the command line has -client %s", line.client, asked)
 		return
 	case len(line.packages) > 0 && !slices.Equal(line.packages, []string{"."}):
-		u.errorf(line.pos, "-client is for the package that the line is in: leave %s out", strings.Join(line.packages, " "))
+		u.errorf(line.pos, "-client is only for the package that the line is in: remove %s", strings.Join(line.packages, " "))
 		return
 	}
 	c := &client{worker: u, line: line, dir: filepath.Join(u.dir, filepath.FromSlash(line.client))}
@@ -78,7 +76,7 @@ func (u *unit) findClient(asked string) {
 
 const oneEach = "give each package with tasks a client package of its own"
 
-// locate finds out which package the folder is. It returns what is wrong with it.
+// locate finds the package of the folder. It returns an error message and a remedy if the folder can't be used.
 func (c *client) locate() (msg, help string) {
 	root := c.worker.moduleDir
 	rel, err := filepath.Rel(root, c.dir)
@@ -97,13 +95,13 @@ func (c *client) locate() (msg, help string) {
 	}
 	c.name = filepath.Base(c.dir)
 	if !token.IsIdentifier(c.name) || c.name == "_" || c.name == "main" {
-		return c.name + " cannot be the name of a package that others import", "the package is called as its folder"
+		return c.name + " cannot be the name of a package that others import", "the package has the name of its folder"
 	}
 	c.path = path.Join(c.worker.module, filepath.ToSlash(rel))
 	return c.readFolder()
 }
 
-// readFolder reads what else is in the folder.
+// readFolder reads the names in the user's own files in the folder.
 func (c *client) readFolder() (msg, help string) {
 	c.declared, c.imported = make(map[string]token.Pos), make(map[string]token.Pos)
 	files, _ := filepath.Glob(filepath.Join(escapeGlob(c.dir), "*.go"))
@@ -126,7 +124,7 @@ func (c *client) readFolder() (msg, help string) {
 		}
 		if tree.Name.Name != c.name {
 			return fmt.Sprintf("%s is of package %s", relative(c.worker.program.dir, name), tree.Name.Name),
-				"the package of the handles is called as its folder: rename one of the two"
+				"the package of the handles has the name of its folder: rename one of the two"
 		}
 		collectNames(tree, c.declared)
 		collectImports(tree, c.imported)
@@ -136,13 +134,13 @@ func (c *client) readFolder() (msg, help string) {
 	return "", ""
 }
 
-// escapeGlob makes a path one that a pattern matches literally.
+// escapeGlob escapes a path so that a pattern matches it literally.
 func escapeGlob(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(dir)
 }
 
-// checkOwner returns an error if the folder holds the handles of another package
-// that is still there, and that is not looked at in this run.
+// checkOwner returns an error if the folder has the handles of another package that still exists and is not part of this
+// run.
 func (c *client) checkOwner(file string, src []byte) (msg, help string) {
 	owner := ownerOf(file, src)
 	u := c.worker
@@ -151,13 +149,12 @@ func (c *client) checkOwner(file string, src []byte) (msg, help string) {
 	}
 	matched := slices.ContainsFunc(u.program.folders, func(f *folder) bool { return f.pkg.ImportPath == owner })
 	if matched || !u.program.exists(owner, u) {
-		return "", "" // if it is matched and has the same client, findClient complains
+		return "", "" // if it is part of the run and has the same client, findClient reports it
 	}
 	return "it has the handles of " + owner, oneEach + ", or remove " + relative(u.program.dir, file)
 }
 
-// exists reports whether there are Go files of a package of the module that the
-// unit is in.
+// exists reports whether the unit's module has Go files of that package.
 func (p *program) exists(importPath string, u *unit) bool {
 	rel, ok := strings.CutPrefix(importPath, u.module)
 	if !ok {
@@ -167,8 +164,7 @@ func (p *program) exists(importPath string, u *unit) bool {
 	return len(found) > 0
 }
 
-// chooseNames gives the tasks names that other packages can use. The type of a
-// handle makes way for all others.
+// chooseNames gives the tasks names that are exported. The type of a handle gets a name that no other code uses.
 func (c *client) chooseNames() {
 	taken := maps.Clone(c.declared)
 	maps.Copy(taken, c.imported)
@@ -185,8 +181,7 @@ func (c *client) chooseNames() {
 	}
 }
 
-// functions yields the functions whose handles are in the client package: all
-// but those in test files.
+// functions yields the functions whose handles are in the client package: all except those in test files.
 func (c *client) functions() func(func(*annotated) bool) {
 	return func(yield func(*annotated) bool) {
 		for _, a := range c.worker.functions {

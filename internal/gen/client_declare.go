@@ -10,8 +10,7 @@ import (
 	"slices"
 )
 
-// clientUnit returns the package of the client as far as the user has written it:
-// it may not be there yet.
+// clientUnit returns the unit of the client package, with the files that the user has written. There may be none.
 func (p *program) clientUnit(c *client) *unit {
 	if u := p.units[c.path]; u != nil {
 		return u
@@ -25,9 +24,8 @@ func (p *program) clientUnit(c *client) *unit {
 	return u
 }
 
-// declareClient adds to the syntax trees of a client package the names of what
-// is generated into it, as declare does. A run that does not look at the package
-// with the functions knows them from the file that is there.
+// declareClient adds the names that will be generated into a client package to its syntax trees, as declare does. If the
+// package with the functions is not part of this run, the names are those in the existing generated file.
 func (u *unit) declareClient() {
 	kinds := make(map[string]token.Token)
 	name := u.name
@@ -50,10 +48,10 @@ func (u *unit) declareClient() {
 	own := u.declaredNames()
 	maps.DeleteFunc(kinds, func(name string, _ token.Token) bool { _, ok := own[name]; return ok })
 	if !token.IsIdentifier(name) || len(kinds) == 0 && len(u.files) > 0 {
-		return // it was never compiled, or there is nothing to add
+		return // the package was never compiled, or there is nothing to add
 	}
 	f := &file{path: filepath.Join(u.dir, genClientFile), src: []byte("package " + name + "\n")}
-	_ = f.parse(u.program.fset) // a package clause is right
+	_ = f.parse(u.program.fset) // a package clause alone has no errors
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		pos := f.syntax.Name.Pos()
 		ident, typ := &ast.Ident{Name: name, NamePos: pos}, &ast.BadExpr{From: pos, To: pos}
@@ -67,7 +65,7 @@ func (u *unit) declareClient() {
 	u.name = name
 }
 
-// oldNames notes the types and variables of a generated file.
+// oldNames collects the types and variables of a generated file.
 func oldNames(tree *ast.File, kinds map[string]token.Token) {
 	for _, decl := range tree.Decls {
 		decl, ok := decl.(*ast.GenDecl)

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// generateLine is what a //go:generate line tells arbitergen.
+// generateLine is a //go:generate line that runs arbitergen.
 type generateLine struct {
 	pos      token.Pos
-	client   string   // the folder after -client; empty for the ordinary form
-	packages []string // arguments that are no flags
+	client   string   // the folder after -client; empty if there is none
+	packages []string // the arguments that are not flags
 }
 
-// readGenerateLine notes a //go:generate line that runs arbitergen.
+// readGenerateLine records a //go:generate line if it runs arbitergen.
 func (u *unit) readGenerateLine(d ast.Directive) {
 	words, err := d.ParseArgs()
 	if err != nil {
-		return // go generate complains
+		return // go generate reports the error
 	}
 	i := slices.IndexFunc(words, func(w ast.DirectiveArg) bool {
 		name, _, _ := strings.Cut(path.Base(w.Arg), "@")

@@ -6,8 +6,7 @@ import (
 	"slices"
 )
 
-// leftover returns the file of the unit's client package, to be removed, if the
-// unit has no tasks for it any more.
+// leftover returns the generated file of the unit's client package, to be removed, if the unit has no more tasks for it.
 func (f *folder) leftover(u *unit) []output {
 	if u.client == nil || len(f.pkg.IgnoredGoFiles) > 0 {
 		return nil
@@ -22,9 +21,8 @@ func (f *folder) leftover(u *unit) []output {
 	return []output{{path: file}}
 }
 
-// orphans returns the files of client packages in the folders of this run that
-// nobody asks for any more, to be removed. Where the package with the functions
-// is not looked at, or not all of it, it is left alone.
+// orphans returns the generated files of client packages in this run that no package needs any more, to be removed. A file
+// stays if the package with the functions is not completely part of this run.
 func (p *program) orphans() []output {
 	var outputs []output
 	for _, f := range p.folders {
@@ -34,7 +32,7 @@ func (p *program) orphans() []output {
 		file := filepath.Join(f.pkg.Dir, genClientFile)
 		src, err := os.ReadFile(file)
 		if err != nil {
-			continue // gone since it was listed
+			continue // removed since it was listed
 		}
 		if p.isOrphan(f, ownerOf(file, src)) {
 			outputs = append(outputs, output{path: file})

@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// checkClient reports what keeps the handle of a task from being in its client
-// package: types that are declared in the package of the function, which the
-// client must not import.
+// checkClient reports types in a signature that the client package can't mention: they are declared in the package of the
+// function, which the client must not import.
 func (t *task) checkClient() bool {
 	c := t.unit.client
 	if !token.IsExported(t.names.handle) {
@@ -34,8 +33,8 @@ func (t *task) checkClient() bool {
 	return ok
 }
 
-// refuses returns why the client package cannot write the type, and the remedy.
-// Types are only looked into as far as they are written out.
+// refuses returns why the client package can't mention the type, and the remedy. It only looks into types that have no
+// name of their own, since only these are written out.
 func (c *client) refuses(typ types.Type, seen map[types.Type]bool) (msg, help string) {
 	if seen[typ] {
 		return "", ""
@@ -45,7 +44,7 @@ func (c *client) refuses(typ types.Type, seen map[types.Type]bool) (msg, help st
 	case *types.Alias:
 		if msg, help := c.refusesName(t.Obj()); msg != "" {
 			if target, _ := c.refuses(types.Unalias(t), seen); target == "" {
-				help = "write what it stands for: " + types.TypeString(types.Unalias(t), c.worker.qualifier)
+				help = "write the type that it is an alias of: " + types.TypeString(types.Unalias(t), c.worker.qualifier)
 			}
 			return msg, help
 		}
@@ -85,7 +84,7 @@ func (c *client) refusesAny(list []types.Type, seen map[types.Type]bool) (msg, h
 	return "", ""
 }
 
-// refusesName returns why the client package cannot use the name of a type.
+// refusesName returns why the client package can't mention the name of a type.
 func (c *client) refusesName(name *types.TypeName) (msg, help string) {
 	pkg := name.Pkg()
 	switch {
@@ -102,8 +101,7 @@ func (c *client) remedy() string {
 	return "move the type to a package that both can import: " + c.path + ", or another one"
 }
 
-// mayImport reports whether the rule of internal packages lets one package import
-// another.
+// mayImport reports whether the rule for internal packages lets package from import package to.
 func mayImport(from, to string) bool {
 	elems := strings.Split(to, "/")
 	for i := len(elems) - 1; i >= 0; i-- {

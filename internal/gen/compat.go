@@ -8,16 +8,14 @@ import (
 	"slices"
 )
 
-// comparison compares tasks with a kept manifest: which of those that were
-// submitted then cannot be executed now?
+// comparison compares tasks with an earlier manifest, to find tasks that were submitted then and can't be executed now.
 type comparison struct {
 	old, new *manifest
-	path     string // of the kept manifest
+	path     string // of the earlier manifest
 	found    []Diagnostic
 }
 
-// compareManifests returns the changes that break tasks which are queued.
-// Warnings among them are about what only may.
+// compareManifests returns the changes that break queued tasks. Changes that only may do so are warnings.
 func compareManifests(old, new *manifest, path string) []Diagnostic {
 	c := &comparison{old: old, new: new, path: path}
 	for _, name := range slices.Sorted(maps.Keys(old.Tasks)) {
@@ -48,8 +46,8 @@ func (c *comparison) report(now *manifestTask, warning bool, format string, args
 	c.found = append(c.found, Diagnostic{Pos: pos, Msg: fmt.Sprintf(format, args...), Warning: warning})
 }
 
-// params compares the parameters. By name, a queued task has an argument for
-// each that there was, unless that was optional, and for no other.
+// params compares the parameters. A queued task with arguments by name has one for each old parameter that was not
+// optional, and none for new parameters.
 func (c *comparison) params(name string, before, now *manifestTask) {
 	index := func(t *manifestTask, param string) int {
 		return slices.IndexFunc(t.Params, func(p schemaParam) bool { return p.Name == param })
@@ -62,7 +60,7 @@ func (c *comparison) params(name string, before, now *manifestTask) {
 			continue
 		}
 		if i < order {
-			c.report(now, false, "%s: parameter %s has another place; tasks that were sent by position would get wrong arguments", name, old.Name)
+			c.report(now, false, "%s: parameter %s has another position; tasks that were sent by position would get wrong arguments", name, old.Name)
 		}
 		order = max(order, i)
 		c.absence(name, old, now.Params[i], now)
@@ -82,8 +80,7 @@ func (c *comparison) params(name string, before, now *manifestTask) {
 	}
 }
 
-// absence compares what becomes of a queued task that has no argument for the
-// parameter.
+// absence compares the effect on a queued task that has no argument for the parameter.
 func (c *comparison) absence(name string, old, now schemaParam, task *manifestTask) {
 	switch {
 	case old.Variadic && !now.Variadic:
@@ -98,8 +95,7 @@ func (c *comparison) absence(name string, old, now schemaParam, task *manifestTa
 
 func shownDefault(text string) string { return cmp.Or(text, "its zero value") }
 
-// result compares the results, which travel in both directions: who waits may
-// be older than who answers, and the other way round.
+// result compares the results. Both directions matter: the waiting program may be older or newer than the minion.
 func (c *comparison) result(name string, before, now *manifestTask) {
 	switch {
 	case before.Result == now.Result && before.Result == "":
@@ -116,6 +112,6 @@ func (c *comparison) result(name string, before, now *manifestTask) {
 	if msg := forth.value(before.Result, now.Result, "result"); msg != "" {
 		c.report(now, false, "%s: %s", name, msg)
 	} else if back.value(now.Result, before.Result, "result") != "" {
-		c.report(now, false, "%s: result changed from %s to %s; who waits for it since before cannot decode it", name, before.Result, now.Result)
+		c.report(now, false, "%s: result changed from %s to %s; programs that already wait for it cannot decode it", name, before.Result, now.Result)
 	}
 }

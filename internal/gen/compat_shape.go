@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// differ compares shapes: can values of the old one be decoded as the new one?
+// differ compares shapes: it finds out whether values of the old shape can be decoded as the new shape.
 type differ struct {
 	old, new map[string]*definition
-	growing  bool // fields that are missing in new are none of our business
+	growing  bool // fields that are missing in the new shape are no error
 	seen     map[[2]string]bool
 }
 
-// value returns how the shape has changed, or nothing if values of the old one
-// can be decoded. Path leads to the place.
+// value returns the difference that keeps values of the old shape from being decoded as the new one, or "" if there is none.
+// Path names the compared value in the message.
 func (d *differ) value(old, new, path string) string {
 	old, new = unfold(d.old, old), unfold(d.new, new)
 	if pair := [2]string{old, new}; !d.seen[pair] {
 		if d.seen == nil {
 			d.seen = make(map[[2]string]bool)
 		}
-		d.seen[pair] = true // recursive types come by here again
+		d.seen[pair] = true // recursive types are compared only once
 	} else {
 		return ""
 	}
@@ -32,7 +32,7 @@ func (d *differ) value(old, new, path string) string {
 	newPrefix, newRest := outerShape(new)
 	switch {
 	case newPrefix == "*" && oldPrefix != "*":
-		return d.value(old, newRest, path) // it may be nil now, and never was
+		return d.value(old, newRest, path) // the new value may be nil, but old ones never are
 	case oldPrefix == "*" && newPrefix != "*":
 		return changed + ", which cannot be nil"
 	case oldPrefix == newPrefix && oldPrefix != "":
@@ -85,7 +85,7 @@ func (d *differ) leaf(old, new, path, changed string) string {
 	return ""
 }
 
-// unfold replaces the name of a recursive type that is no struct by its shape.
+// unfold replaces the name of a recursive type that is not a struct by its shape.
 func unfold(defs map[string]*definition, shape string) string {
 	if def := defs[shape]; def != nil && def.Type != "" {
 		return def.Type
@@ -93,8 +93,7 @@ func unfold(defs map[string]*definition, shape string) string {
 	return shape
 }
 
-// outerShape cuts off what is outermost in a shape, such as "[]" or
-// "map[string]"; the prefix is empty if it is a leaf.
+// outerShape cuts off the outermost part of a shape, such as "[]" or "map[string]". The prefix is empty for a leaf.
 func outerShape(shape string) (prefix, rest string) {
 	n := 0
 	switch {
@@ -106,7 +105,7 @@ func outerShape(shape string) (prefix, rest string) {
 	return shape[:n], shape[n:]
 }
 
-// inside is the part of a path that leads into a value.
+// inside returns the segment of a path for an element of a value with that outer shape.
 func inside(prefix string) string {
 	switch {
 	case prefix == "*":
@@ -117,13 +116,13 @@ func inside(prefix string) string {
 	return "[0]"
 }
 
-// bits has the width of the integer types; a pair of them says what fits where.
+// bits has the widths of the integer types.
 var bits = map[string]int{
 	"int": 64, "int8": 8, "int16": 16, "int32": 32, "int64": 64,
 	"uint": 64, "uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64, "uintptr": 64,
 }
 
-// widens reports whether every number of type old is one of type new.
+// widens reports whether type new has every number of type old.
 func widens(old, new string) bool {
 	if old == "float32" && new == "float64" {
 		return true

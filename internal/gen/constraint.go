@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// The systems and architectures that a file's name can be built for, as in
-// go/build.
+// The systems and architectures that the name of a file can constrain it to, as in go/build.
 var (
 	knownOS = strings.Fields("aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd " +
 		"openbsd plan9 solaris wasip1 windows zos")
@@ -18,8 +17,7 @@ var (
 		"mips64p32 mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm")
 )
 
-// constraintOf returns what a file is built for, by its name and its //go:build
-// line; empty if always.
+// constraintOf returns the build constraint of a file, from its name and its //go:build line. It is empty if there is none.
 func constraintOf(f *file) string {
 	var all []string
 	parts := strings.Split(strings.TrimSuffix(strings.TrimSuffix(filepath.Base(f.path), ".go"), "_test"), "_")
@@ -44,7 +42,7 @@ func constraintOf(f *file) string {
 	return strings.Join(all, " && ")
 }
 
-// operand writes an expression so that && can stand before it.
+// operand writes an expression so that it can follow &&.
 func operand(expr constraint.Expr, inAnd bool) string {
 	if _, or := expr.(*constraint.OrExpr); or && inAnd {
 		return "(" + expr.String() + ")"
@@ -52,8 +50,8 @@ func operand(expr constraint.Expr, inAnd bool) string {
 	return expr.String()
 }
 
-// commonConstraint returns what the generated file has to be built for: what the
-// files of all its tasks are. It reports a task for which that is something else.
+// commonConstraint returns the build constraint of the generated file, which all its tasks must share. It reports a task
+// whose file has another constraint.
 func commonConstraint(tasks []*task) string {
 	first := tasks[0]
 	common := constraintOf(first.file)

@@ -5,11 +5,10 @@ import (
 	"go/token"
 )
 
-// declare adds to the syntax trees what will be generated, so that code which
-// uses it can be checked. The types of arguments are complete: they can be part
-// of another task's signature. The handles, their types and the functions are
-// there in name only. Their type is one that has an error which was reported
-// elsewhere, and so nothing that is done with them is an error.
+// declare adds the names that will be generated to the syntax trees, so that user code that refers to them can be checked. The
+// structs of arguments are complete, since they can be part of another task's signature. Handles, their types and the
+// functions are declared with an invalid type. The type checker treats such a type as an error that was reported already,
+// and reports no errors about its uses.
 //
 // Names that the user's code declares are left out; see checkNames.
 func (u *unit) declare() {
@@ -41,16 +40,16 @@ func (u *unit) declare() {
 	}
 	for _, a := range u.functions {
 		if isGeneric(a.fn) {
-			continue // refused later, and its types mean nothing outside of it
+			continue // refused later; its types have no meaning outside of it
 		}
 		add(a, token.VAR, a.names.register(u.inTestFile(a)), invalidType(a))
 		if u.inClient(a) {
-			continue // the rest is not in this package
+			continue // the rest is in the client package
 		}
 		add(a, token.TYPE, a.names.args, argsStruct(a))
 		add(a, token.VAR, a.names.handle, invalidType(a))
 	}
-	for _, a := range u.functions { // last: they make way for all others
+	for _, a := range u.functions { // last, since these names avoid all others
 		if u.inClient(a) {
 			continue
 		}
@@ -67,7 +66,7 @@ func invalidType(a *annotated) ast.Expr {
 	return &ast.BadExpr{From: a.fn.Name.Pos(), To: a.fn.Name.Pos()}
 }
 
-// argsStruct returns the type of a function's arguments.
+// argsStruct returns the struct type of a function's arguments.
 func argsStruct(a *annotated) ast.Expr {
 	pos := a.fn.Name.Pos()
 	fields := &ast.FieldList{Opening: pos, Closing: pos}
@@ -77,8 +76,7 @@ func argsStruct(a *annotated) ast.Expr {
 	return &ast.StructType{Struct: pos, Fields: fields}
 }
 
-// seemsContext reports whether the first parameter is a context, as far as can
-// be said without types.
+// seemsContext reports whether the first parameter is probably a context. It is called before types are known.
 func seemsContext(fn *ast.FuncDecl) bool {
 	if len(fn.Type.Params.List) == 0 {
 		return false
@@ -92,12 +90,11 @@ func seemsContext(fn *ast.FuncDecl) bool {
 	return false
 }
 
-// inTestFile reports whether the function is registered apart from others of
-// its package, because they are in test files and the others are not.
+// inTestFile reports whether the function has a registration of its own for test files, because the package has others
+// outside of test files.
 func (u *unit) inTestFile(a *annotated) bool { return a.file.test && !u.external }
 
-// declaredNames returns the names that the unit's files declare, with their
-// places.
+// declaredNames returns the names that the unit's files declare, with their positions.
 func (u *unit) declaredNames() map[string]token.Pos {
 	names := make(map[string]token.Pos)
 	for _, tree := range u.trees() {
@@ -108,7 +105,7 @@ func (u *unit) declaredNames() map[string]token.Pos {
 	return names
 }
 
-// collectNames adds the names that a file declares for its whole package.
+// collectNames adds the names that a file declares at package level.
 func collectNames(tree *ast.File, names map[string]token.Pos) {
 	for _, decl := range tree.Decls {
 		switch decl := decl.(type) {

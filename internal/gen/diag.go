@@ -12,16 +12,16 @@ import (
 	"sync"
 )
 
-// Diagnostic is something that is wrong in the user's code, or looks so.
+// Diagnostic is an error or a warning about the user's code.
 type Diagnostic struct {
-	Pos      token.Position // the file name is absolute; no position speaks of the run
+	Pos      token.Position // the file name is absolute; a zero position is for errors of the run as a whole
 	Msg      string         // one line
-	Help     []string       // more lines: what to do
-	Accepted []string       // further lines, which many have: they are printed once
-	Warning  bool           // does not keep code from being generated
+	Help     []string       // further lines: the remedy
+	Accepted []string       // further lines that many diagnostics share: printed only once
+	Warning  bool           // code is generated nevertheless
 }
 
-// compareDiagnostics orders diagnostics as a reader walks through the files.
+// compareDiagnostics orders diagnostics by file and position.
 func compareDiagnostics(a, b Diagnostic) int {
 	return cmp.Or(
 		cmp.Compare(a.Pos.Filename, b.Pos.Filename),
@@ -31,7 +31,7 @@ func compareDiagnostics(a, b Diagnostic) int {
 	)
 }
 
-// format renders the diagnostic as compilers do, its path relative to dir.
+// format renders the diagnostic as compilers do, with a path relative to dir.
 func (d Diagnostic) format(dir string) string {
 	var b strings.Builder
 	if d.Pos.Filename == "" {
@@ -51,15 +51,15 @@ func (d Diagnostic) format(dir string) string {
 	return b.String()
 }
 
-// fileError is the diagnostic for an error with a file.
+// fileError returns the diagnostic for an error about a file.
 func fileError(path string, err error) Diagnostic {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pathErr.Err // the path is said already
+		err = pathErr.Err // the position has the path already
 	}
 	return Diagnostic{Pos: token.Position{Filename: path}, Msg: err.Error()}
 }
 
-// relative returns the shorter of a path's two forms, as the go command does.
+// relative returns the path relative to dir if that is shorter, as the go command does.
 func relative(dir, path string) string {
 	if rel, err := filepath.Rel(dir, path); err == nil && len(rel) < len(path) {
 		return rel
@@ -67,7 +67,7 @@ func relative(dir, path string) string {
 	return path
 }
 
-// diagnostics collects what the stages find. It may be used concurrently.
+// diagnostics collects the diagnostics of all stages. It may be used concurrently.
 type diagnostics struct {
 	mu   sync.Mutex
 	list []Diagnostic
@@ -79,13 +79,13 @@ func (d *diagnostics) add(found Diagnostic) {
 	d.list = append(d.list, found)
 }
 
-// errorf adds an error that belongs to no place in a file.
+// errorf adds an error without a position.
 func (d *diagnostics) errorf(format string, args ...any) {
 	d.add(Diagnostic{Msg: fmt.Sprintf(format, args...)})
 }
 
-// sorted returns what was found, each only once: a type that is used in two
-// places of one syntax tree is complained about twice.
+// sorted returns the diagnostics without duplicates. A type that is used at two positions of a syntax tree is reported
+// twice.
 func (d *diagnostics) sorted() []Diagnostic {
 	list := slices.SortedFunc(slices.Values(d.list), compareDiagnostics)
 	list = slices.CompactFunc(list, func(a, b Diagnostic) bool { return compareDiagnostics(a, b) == 0 })

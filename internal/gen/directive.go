@@ -7,32 +7,32 @@ import (
 	"strings"
 )
 
-// The directive, and its tool and name as the standard library splits it.
+// The directive, and its tool and name as go/ast splits it.
 const (
 	directive     = "//arbiter:task"
 	directiveTool = "arbiter"
 	directiveName = "task"
 )
 
-// options is what a directive says.
+// options are the contents of a directive.
 type options struct {
 	pos      token.Pos
 	name     string // of the task; empty for the default
 	queue    string
-	upstream string // the parameter that takes the previous result
+	upstream string // the parameter that gets the previous step's result
 	optional []optional
 	settings []setting
 	meta     []string // the keys of metadata
 
-	at map[string]token.Pos // of each key; of one that is repeated, the last
+	at map[string]token.Pos // the position of each key; for a repeated one, of the last
 }
 
-// optional is a parameter that may be missing, as the directive has it.
+// optional is a parameter that the directive makes optional.
 type optional struct {
 	pos        token.Pos
 	param      string
 	text       string // its default
-	hasDefault bool   // else it is the zero value
+	hasDefault bool   // if not, the default is the zero value
 }
 
 // complaint is an error in a directive.
@@ -42,8 +42,8 @@ type complaint struct {
 	accepted []string
 }
 
-// parseDirective reads the words of a directive. It returns what it understands
-// and complains about each word that it does not.
+// parseDirective reads the words of a directive. It returns the options, and a complaint for each word that it does not
+// understand.
 func parseDirective(d ast.Directive) (options, []complaint) {
 	opts := options{pos: d.Slash, at: make(map[string]token.Pos)}
 	words, err := d.ParseArgs()
@@ -54,7 +54,7 @@ func parseDirective(d ast.Directive) (options, []complaint) {
 	for _, word := range words {
 		if key, value, _ := strings.Cut(word.Arg, "="); strings.HasPrefix(value, `"`) || strings.HasPrefix(value, "`") {
 			msg := fmt.Sprintf(`quotes go around the whole word, as in "%s=two words"`, key)
-			return opts, append(wrong, complaint{word.Pos, msg, nil}) // what follows may be a part of it
+			return opts, append(wrong, complaint{word.Pos, msg, nil}) // the next words may be part of it
 		}
 		if msg, accepted := opts.set(word.Arg, word.Pos); msg != "" {
 			wrong = append(wrong, complaint{word.Pos, msg, accepted})
@@ -63,8 +63,7 @@ func parseDirective(d ast.Directive) (options, []complaint) {
 	return opts, wrong
 }
 
-// set takes over one word. It returns what is wrong with it, and what would not
-// be.
+// set adds the option of one word. It returns an error message and the accepted forms if the word is wrong.
 func (o *options) set(word string, pos token.Pos) (msg string, accepted []string) {
 	name, value, found := strings.Cut(word, "=")
 	k, known := findKey(name)

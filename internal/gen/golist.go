@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// listed is a package as go list describes it.
+// listed is a package in the output of go list.
 type listed struct {
 	ImportPath     string
 	Name           string
@@ -25,7 +25,7 @@ type listed struct {
 	InvalidGoFiles []string
 	ImportMap      map[string]string
 	DepOnly        bool
-	Export         string // file of export data, if it was asked for
+	Export         string // the file of export data, if it was asked for
 	Module         *struct {
 		Path      string
 		Dir       string
@@ -38,8 +38,8 @@ type listed struct {
 	}
 }
 
-// local reports whether the package is of a main module: one to generate code
-// for, and to check from source.
+// local reports whether the package is in a main module. Code is generated for such packages, and their types are checked
+// from source.
 func (p *listed) local() bool { return p.Module != nil && p.Module.Main }
 
 const (
@@ -48,14 +48,12 @@ const (
 	exportFields = "ImportPath,Export,Error"
 )
 
-// describe lists the packages and all they depend on, dependencies first.
-// Nothing is compiled.
+// describe lists the packages and all their dependencies, dependencies first. It compiles nothing.
 func describe(ctx context.Context, dir string, patterns []string) ([]*listed, error) {
 	return goList(ctx, dir, append([]string{"-deps", "-json=" + describeFields, "--"}, patterns...))
 }
 
-// export lists the packages with their export data, and compiles those that
-// the build cache lacks.
+// export lists the packages with their export data. It compiles the packages that are not in the build cache.
 func export(ctx context.Context, dir string, paths []string) ([]*listed, error) {
 	return goList(ctx, dir, append([]string{"-export", "-json=" + exportFields, "--"}, paths...))
 }
@@ -68,7 +66,7 @@ func goList(ctx context.Context, dir string, args []string) ([]*listed, error) {
 		if _, exited := errors.AsType[*exec.ExitError](err); !exited {
 			return nil, fmt.Errorf("go list: %w", err)
 		}
-		// With -e even an error may come with packages that say more.
+		// With -e, the output may have packages with more specific errors even if the command failed.
 		if stdout.Len() == 0 {
 			return nil, fmt.Errorf("go list: %s", oneLine(stderr.String()))
 		}

@@ -16,18 +16,17 @@ const (
 	taskPath    = "github.com/go-arbiter/arbiter/task"
 )
 
-// importTable gives the packages that a generated file imports their names
-// there. Who comes first gets the better name.
+// importTable has the packages that a generated file imports, and their names in it. A package that is added earlier gets
+// the better name.
 type importTable struct {
-	self    string              // path of the package that the file is of
+	self    string              // path of the package that the file belongs to
 	module  string              // path of the user's module
-	names   map[string]string   // by path
-	aliases map[string][]string // what the user's files call packages, by path
+	names   map[string]string   // name in this file, by path
+	aliases map[string][]string // names that the user's files give to imports, by path
 	taken   map[string]bool     // names in the package and of other imports
 }
 
-// newImportTable returns that of a file in the package self, which is generated
-// for the unit.
+// newImportTable returns the table of a file in the package self, which is generated for the unit.
 func newImportTable(u *unit, self string, taken map[string]bool) *importTable {
 	t := &importTable{self: self, module: u.module, names: make(map[string]string), aliases: make(map[string][]string), taken: taken}
 	for _, tree := range u.trees() {
@@ -41,9 +40,8 @@ func newImportTable(u *unit, self string, taken map[string]bool) *importTable {
 	return t
 }
 
-// add imports a package, and returns the name it has in this file: its own if
-// that is free, else one that the user gave it in another file, else its own
-// with a number.
+// add imports a package and returns its name in this file. It is the package's own name if that is free, or else a name that
+// the user gave it in another file, or else its own name with a number.
 func (t *importTable) add(path, name string) string {
 	if known, ok := t.names[path]; ok {
 		return known
@@ -64,7 +62,7 @@ func (t *importTable) add(path, name string) string {
 	return name
 }
 
-// qualifier is a [types.Qualifier] that imports what it is asked for.
+// qualifier is a [types.Qualifier] that imports the packages it is called for.
 func (t *importTable) qualifier(pkg *types.Package) string {
 	if pkg.Path() == t.self {
 		return ""
@@ -94,7 +92,7 @@ func (t *importTable) decl() string {
 	return fmt.Sprintf("import (\n%s\n\n%s\n)\n", strings.Join(std, "\n"), strings.Join(rest, "\n"))
 }
 
-// isStandard reports whether a package is, by its path, of the standard library.
+// isStandard reports whether a package is in the standard library, judged by its path.
 func (t *importTable) isStandard(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return !strings.Contains(first, ".") && path != t.module && !strings.HasPrefix(path, t.module+"/")
@@ -102,8 +100,8 @@ func (t *importTable) isStandard(path string) bool {
 
 var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
 
-// assumedName returns the name that readers expect a package of that path to
-// have. If it has another, its import says so.
+// assumedName returns the name that readers expect for a package with that path. If the package has another name, its
+// import states it.
 func assumedName(importPath string) string {
 	base := path.Base(importPath)
 	if dir := path.Dir(importPath); majorVersion.MatchString(base) && dir != "." {

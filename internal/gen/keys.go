@@ -12,15 +12,15 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// key is a key that directives may have.
+// key is a key of a directive.
 type key struct {
 	name     string
-	form     string // of its value, for error messages; empty if it takes none
+	form     string // the form of its value, for error messages; empty if it has no value
 	repeated bool   // a directive may have it several times
 	set      func(o *options, value string) error
 }
 
-// usage is how the key is written.
+// usage returns the key with the form of its value.
 func (k key) usage() string {
 	if k.form == "" {
 		return k.name
@@ -28,7 +28,7 @@ func (k key) usage() string {
 	return k.name + "=" + k.form
 }
 
-// keyList is in the order of the documentation.
+// keyList has all keys, in the order of the documentation.
 var keyList = []key{
 	{name: "name", form: "NAME", set: func(o *options, v string) error {
 		o.name = v
@@ -64,11 +64,11 @@ var keyList = []key{
 	{name: "default", form: "PARAMETER:VALUE", repeated: true, set: (*options).setDefault},
 }
 
-// checkUnique reports whether the key can be the one unique key of a task.
+// checkUnique returns an error if the key can't be the unique key of a task.
 func (o *options) checkUnique(key string) error {
 	_, own := o.at["unique"]
 	if _, shared := o.at["unique-in"]; own && shared {
-		return errors.New("a task has one key: want unique or unique-in")
+		return errors.New("a task has only one key: want unique or unique-in")
 	}
 	if len(key) > broker.MaxUniqueKey {
 		return fmt.Errorf("%d bytes, the limit is %d", len(key), broker.MaxUniqueKey)
@@ -110,7 +110,7 @@ func findKey(name string) (key, bool) {
 	return keyList[i], true
 }
 
-// flagNames are the keys without a value.
+// flagNames returns the keys without a value.
 func flagNames() []string {
 	var names []string
 	for _, k := range keyList {
@@ -129,7 +129,7 @@ func keyNames() []string {
 	return names
 }
 
-// keyForms lists all keys with the form of their values.
+// keyForms returns all keys with the forms of their values.
 func keyForms() []string {
 	forms := make([]string, len(keyList))
 	for i, k := range keyList {

@@ -13,34 +13,34 @@ import (
 	"sync"
 )
 
-// folder is a folder of the user's that generated files may be in.
+// folder is a folder of the user that can have generated files.
 type folder struct {
 	pkg      *listed
-	base     *unit // nil if there is no task, nor something like one
-	external *unit // the same for external tests
-	// The generated files that are in this build, by name. Others, that are
-	// excluded by a build tag, may be right for another build: they stay.
+	base     *unit // the package; nil if no file has a directive or something similar
+	external *unit // the same for its external tests
+	// The generated files that belong to this build, by name. Files that a build tag excludes may be right for another
+	// build, and stay.
 	present map[string]bool
 }
 
-// units returns what the folder has of the two.
+// units returns base and external, as far as the folder has them.
 func (f *folder) units() []*unit {
 	return slices.DeleteFunc([]*unit{f.base, f.external}, func(u *unit) bool { return u == nil })
 }
 
-// program is what one run works on.
+// program is the data of one run.
 type program struct {
 	dir     string // the current folder
 	fset    *token.FileSet
 	diags   *diagnostics
 	listed  map[string]*listed // by import path
-	folders []*folder          // the matched ones, in the order of their paths
-	units   map[string]*unit   // by import path; those of other packages are added on demand
+	folders []*folder          // the folders that match the patterns, in the order of their paths
+	units   map[string]*unit   // by import path; units of other packages are added on demand
 	exports map[string]*listed // packages of other modules, with export data
 	clients map[string]*client // by import path
 }
 
-// load reads the matched packages. Types are not known yet.
+// load reads the packages that match the patterns. It does not check types.
 func load(ctx context.Context, dir string, patterns []string, diags *diagnostics) (*program, error) {
 	p := &program{
 		dir: dir, fset: token.NewFileSet(), diags: diags,
@@ -77,8 +77,7 @@ func load(ctx context.Context, dir string, patterns []string, diags *diagnostics
 	return p, nil
 }
 
-// unsuitable returns why there is nothing to generate for a matched package, or
-// nothing if it is to be looked at.
+// unsuitable returns the reason why no code can be generated for a matched package, or "" if it can.
 func unsuitable(pkg *listed) string {
 	switch {
 	case pkg.ImportPath == "command-line-arguments":
@@ -95,7 +94,7 @@ func unsuitable(pkg *listed) string {
 func (p *program) readFolders() error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(p.folders))
-	limit := make(chan struct{}, 16) // open files
+	limit := make(chan struct{}, 16) // bounds the number of open files
 	for i, f := range p.folders {
 		wg.Go(func() {
 			limit <- struct{}{}
@@ -132,8 +131,7 @@ func (p *program) readFolder(f *folder) error {
 			f.present[name] = ours(name, src)
 		}
 	}
-	// External tests may use names that are declared for them in the tests of
-	// the package itself.
+	// External tests may use names that the package's own tests declare for them.
 	if anyMentions(tests) || anyMentions(external) {
 		base = append(base, tests...)
 	}
@@ -168,7 +166,7 @@ func (p *program) newUnit(pkg *listed, files []*file) *unit {
 	return u
 }
 
-// unit returns the package of a main module that others import.
+// unit returns the unit of a package in a main module that other packages import.
 func (p *program) unit(pkg *listed) *unit {
 	if u := p.units[pkg.ImportPath]; u != nil {
 		return u
@@ -183,7 +181,7 @@ func (p *program) unit(pkg *listed) *unit {
 	}
 	u.parse()
 	u.checkListed(pkg)
-	// Mistakes in its directives are reported when the package is matched.
+	// Errors in its directives are reported when the package itself is part of a run.
 	u.quiet = true
 	u.findFunctions()
 	if len(u.functions) > 0 {
@@ -193,7 +191,7 @@ func (p *program) unit(pkg *listed) *unit {
 	return u
 }
 
-// annotatedUnits returns the matched units that have tasks.
+// annotatedUnits returns the units of this run that have tasks.
 func (p *program) annotatedUnits() []*unit {
 	var units []*unit
 	for _, f := range p.folders {
@@ -206,8 +204,7 @@ func (p *program) annotatedUnits() []*unit {
 	return units
 }
 
-// listMissing lists the packages that only test files import: go list did not
-// follow those.
+// listMissing lists the packages that only test files import, since go list did not follow those imports.
 func (p *program) listMissing(ctx context.Context, units []*unit) error {
 	missing := make(map[string]bool)
 	for _, u := range units {

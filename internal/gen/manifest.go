@@ -8,26 +8,25 @@ import (
 	"os"
 )
 
-// manifestVersion changes when older versions of the generator could not read
-// a manifest any more.
+// manifestVersion changes when older versions of the generator can no longer read a manifest.
 const manifestVersion = 1
 
-// manifest is what -schema writes: all tasks, and what their arguments and
-// results look like on their way. See the file on shapes for their grammar.
+// manifest is the content of the file that -schema writes: all tasks, with the encoded form of their arguments and results.
+// The comment in shape.go has the grammar of shapes.
 type manifest struct {
 	Version int                      `json:"version"`
 	Tasks   map[string]*manifestTask `json:"tasks"`           // by name
-	Types   map[string]*definition   `json:"types,omitempty"` // what shapes refer to
+	Types   map[string]*definition   `json:"types,omitempty"` // the definitions that shapes refer to
 }
 
 type manifestTask struct {
 	Func   string        `json:"func"`            // with the import path of its package
 	Queue  string        `json:"queue,omitempty"` // empty for the default
 	Params []schemaParam `json:"params"`
-	Result string        `json:"result,omitempty"` // shape; empty if there is none
-	Hash   string        `json:"hash"`             // the one in generated code
+	Result string        `json:"result,omitempty"` // a shape; empty if there is no result
+	Hash   string        `json:"hash"`             // the hash in generated code
 
-	task *task // when it was not read from a file
+	task *task // nil if the manifest was read from a file
 }
 
 // newManifest describes the tasks, except those in test files.

@@ -2,7 +2,7 @@ package gen
 
 import "go/types"
 
-// ownPair is a pair of methods by which a type encodes and decodes itself.
+// ownPair is a pair of methods with which a type encodes and decodes itself.
 type ownPair struct{ encode, decode string }
 
 // ownPairs are the pairs in the order in which package codec looks for them.
@@ -15,15 +15,15 @@ var ownPairs = [...]ownPair{
 
 var textPair = ownPair{"MarshalText", "UnmarshalText"}
 
-// ownMethods returns by which pairs a type is encoded and decoded: the same one
-// twice if it has both halves of it.
+// ownMethods returns the pairs with which a type is encoded and decoded. They are the same if the type has both methods of a
+// pair.
 func ownMethods(t types.Type) (enc, dec ownPair) {
 	switch t.Underlying().(type) {
 	case *types.Pointer, *types.Interface:
-		return // a pointer is followed; what is in an interface is not known
+		return // a pointer is followed, and the type in an interface is not known
 	}
 	if isTime(t) {
-		return // it has a form of its own
+		return // a time has an encoding in msgpack
 	}
 	methods := types.NewMethodSet(types.NewPointer(t))
 	if methods.Len() == 0 {
@@ -57,8 +57,7 @@ var methodTypes = map[string]string{
 	"Unlock":           "func()",
 }
 
-// hasMethod reports whether there is a method of that name with the signature
-// that gives the name its meaning.
+// hasMethod reports whether there is a method with that name and the signature in methodTypes.
 func hasMethod(methods *types.MethodSet, name string) bool {
 	m := methods.Lookup(nil, name) // exported, so its package does not matter
 	if m == nil {
@@ -67,8 +66,7 @@ func hasMethod(methods *types.MethodSet, name string) bool {
 	return signatureText(m.Type().(*types.Signature), (*types.Package).Path) == methodTypes[name]
 }
 
-// signatureText writes the type of a function without the names of its
-// parameters.
+// signatureText writes the type of a function without the names of its parameters.
 func signatureText(sig *types.Signature, qualifier types.Qualifier) string {
 	plain := types.NewSignatureType(nil, nil, nil, unnamed(sig.Params()), unnamed(sig.Results()), sig.Variadic())
 	return types.TypeString(plain, qualifier)
@@ -82,8 +80,8 @@ func unnamed(vars *types.Tuple) *types.Tuple {
 	return types.NewTuple(list...)
 }
 
-// textMethods reports whether values of the type, which are keys of a map, have
-// MarshalText, and pointers to them UnmarshalText.
+// textMethods reports whether values of the type, which are keys of a map, have MarshalText, and whether pointers to them
+// have UnmarshalText.
 func textMethods(t types.Type) (enc, dec bool) {
 	if types.IsInterface(t) {
 		return false, false
@@ -91,8 +89,8 @@ func textMethods(t types.Type) (enc, dec bool) {
 	return hasMethod(types.NewMethodSet(t), "MarshalText"), hasMethod(types.NewMethodSet(types.NewPointer(t)), "UnmarshalText")
 }
 
-// isLock reports whether t must not be copied, as go vet sees it: pointers to
-// it can be locked, and values cannot.
+// isLock reports whether values of t must not be copied, by the rule of go vet: pointers to t have the methods Lock and
+// Unlock, and values do not.
 func isLock(t types.Type) bool {
 	switch t.Underlying().(type) {
 	case *types.Pointer, *types.Interface:
@@ -105,9 +103,8 @@ func isLock(t types.Type) bool {
 	return !hasMethod(types.NewMethodSet(t), "Lock")
 }
 
-// findLock returns the path to a lock that is part of values of the type, in
-// fields of any name. It remembers the types that have none: a struct of structs
-// may name the same type any number of times on each level.
+// findLock returns the path to a lock inside values of the type, in fields of any name. It remembers types without a lock,
+// since nested structs can mention the same type any number of times on each level.
 func (s *shaper) findLock(t types.Type, path string) (string, types.Type) {
 	t = types.Unalias(t)
 	if s.lockless[t] {

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// names is what the code that is generated for a function is called.
+// names are the names in the code that is generated for a function.
 type names struct {
 	base     string // Add, or WorkerAdd for a method of Worker
 	receiver string // Worker, or empty
@@ -18,8 +18,7 @@ type names struct {
 	handle   string // AddTask
 }
 
-// namesOf derives the names from a function's own name and, for a method, that
-// of its receiver's type.
+// namesOf derives the names from the name of the function and, for a method, the name of its receiver's type.
 func namesOf(fn *ast.FuncDecl) names {
 	n := names{base: fn.Name.Name, receiver: receiverName(fn)}
 	n.exported = ast.IsExported(n.base)
@@ -34,8 +33,7 @@ func namesOf(fn *ast.FuncDecl) names {
 	return n
 }
 
-// forClient returns the names of what is in a client package, which exports all
-// that belongs to a task, also to a function that is not exported.
+// forClient returns the names in a client package. They are exported, even if the function is not.
 func (n names) forClient(fn *ast.FuncDecl) names {
 	n.base = capitalized(fn.Name.Name)
 	if n.receiver != "" {
@@ -45,8 +43,8 @@ func (n names) forClient(fn *ast.FuncDecl) names {
 	return n
 }
 
-// register returns the name of the function that registers the task, together
-// with those of the same receiver. Tasks in test files have one of their own.
+// register returns the name of the function that registers the task, with the other tasks of the same receiver. Tasks in
+// test files have a function of their own.
 func (n names) register(inTestFile bool) string {
 	test := ""
 	if inTestFile {
@@ -58,8 +56,8 @@ func (n names) register(inTestFile bool) string {
 	return "Register" + n.receiver + test + "Tasks"
 }
 
-// freeWrapper returns what the type of the handle is called, and takes it: it
-// is not exported and has to make way for all other names.
+// freeWrapper chooses the name of the handle's type, and adds it to taken. The type is not exported, so its name avoids all
+// others.
 func (n names) freeWrapper(taken map[string]bool) string {
 	name := uncapitalized(n.handle)
 	for i := 1; taken[name]; i++ {
@@ -72,7 +70,7 @@ func (n names) freeWrapper(taken map[string]bool) string {
 	return name
 }
 
-// receiverName returns the name of a method's receiver's type, or nothing.
+// receiverName returns the name of the type of a method's receiver, or "".
 func receiverName(fn *ast.FuncDecl) string {
 	if fn.Recv == nil || len(fn.Recv.List) == 0 {
 		return ""
@@ -90,7 +88,7 @@ func receiverName(fn *ast.FuncDecl) string {
 		case *ast.Ident:
 			return e.Name
 		default:
-			return "" // an error that the type checker reports
+			return "" // the type checker reports the error
 		}
 	}
 }
@@ -114,17 +112,16 @@ func isGeneric(fn *ast.FuncDecl) bool {
 	return generic
 }
 
-// parameter is a parameter as it is written.
+// parameter is a parameter as it is written in the source.
 type parameter struct {
 	number int        // among all parameters, from 1
 	ident  *ast.Ident // nil if it has no name
 	typ    ast.Expr
-	name   string // by which arguments are sent
-	field  string // of the struct of arguments
+	name   string // the name under which arguments are sent
+	field  string // the field in the struct of arguments
 }
 
-// parametersOf returns the parameters that are arguments of the task: all, or
-// all but the context.
+// parametersOf returns the parameters that are arguments of the task: all of them, or all except the context.
 func parametersOf(fn *ast.FuncDecl, skipContext bool) []parameter {
 	var params []parameter
 	for _, group := range fn.Type.Params.List {
@@ -145,8 +142,8 @@ func parametersOf(fn *ast.FuncDecl, skipContext bool) []parameter {
 	return params
 }
 
-// nameParameters gives each parameter its name, by position if it has none, and
-// its field. Names and fields that collide get underscores.
+// nameParameters gives each parameter its name and its field. A parameter without a name gets one from its position. Names
+// that collide get underscores.
 func nameParameters(params []parameter) {
 	taken := make(map[string]bool)
 	for i := range params {
@@ -165,8 +162,7 @@ func nameParameters(params []parameter) {
 	}
 }
 
-// fieldType returns the type of the parameter's field: a slice for a variadic
-// one.
+// fieldType returns the type of the parameter's field. For a variadic parameter it is a slice.
 func (p parameter) fieldType() ast.Expr {
 	if variadic, ok := p.typ.(*ast.Ellipsis); ok {
 		return &ast.ArrayType{Lbrack: variadic.Ellipsis, Elt: variadic.Elt}
@@ -174,7 +170,7 @@ func (p parameter) fieldType() ast.Expr {
 	return p.typ
 }
 
-// fresh returns name, with underscores if it is taken, and takes it.
+// fresh returns name, with underscores if it is taken, and adds it to taken.
 func fresh(name string, taken map[string]bool) string {
 	for taken[name] {
 		name += "_"
@@ -183,8 +179,7 @@ func fresh(name string, taken map[string]bool) string {
 	return name
 }
 
-// initialisms are the words that Go programs write in capitals throughout, as
-// far as they are likely names of parameters.
+// initialisms are words that Go programs write in capitals, as far as they are likely names of parameters.
 var initialisms = []string{
 	"acl", "api", "cpu", "css", "csv", "db", "dns", "html", "http", "https", "id", "ip", "json", "jwt", "os",
 	"pdf", "rpc", "sha", "sql", "ssh", "tcp", "tls", "ttl", "udp", "ui", "uid", "uri", "url", "uuid", "xml",
@@ -204,7 +199,7 @@ func fieldName(param string) string {
 	if name = capitalized(name); ast.IsExported(name) {
 		return name
 	}
-	return "Arg" + name // of digits, or in a script that has no capital letters
+	return "Arg" + name // it begins with a digit, or its script has no capital letters
 }
 
 func capitalized(s string) string {
@@ -215,8 +210,7 @@ func capitalized(s string) string {
 	return string(unicode.ToUpper(r)) + s[size:]
 }
 
-// uncapitalized makes lower case of the first letter, or of a whole word in
-// capitals: httpGetTask from HTTPGetTask.
+// uncapitalized changes the first letter to lower case, or a whole word in capitals: HTTPGetTask becomes httpGetTask.
 func uncapitalized(s string) string {
 	runes := []rune(s)
 	for i, r := range runes {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// importPath returns the path of an import, or nothing if it is malformed.
+// importPath returns the path of an import, or "" if it is malformed.
 func importPath(spec *ast.ImportSpec) string {
 	p, err := strconv.Unquote(spec.Path.Value)
 	if err != nil {
@@ -15,8 +15,8 @@ func importPath(spec *ast.ImportSpec) string {
 	return p
 }
 
-// neededImports returns the imports of a file that matter while the bodies of
-// functions do not. All others are never loaded, which is most of them.
+// neededImports returns the imports of a file that matter if function bodies are ignored. The others, which are most, are
+// never loaded.
 func neededImports(tree *ast.File, nameOf func(path string) string) []*ast.ImportSpec {
 	used := usedQualifiers(tree)
 	var needed []*ast.ImportSpec
@@ -34,7 +34,7 @@ func neededImports(tree *ast.File, nameOf func(path string) string) []*ast.Impor
 	return needed
 }
 
-// usedQualifiers returns the names x of all x.y outside of function bodies.
+// usedQualifiers returns the names x of all expressions x.y outside of function bodies.
 func usedQualifiers(tree *ast.File) map[string]bool {
 	used := make(map[string]bool)
 	var visit func(ast.Node) bool
@@ -60,8 +60,7 @@ func usedQualifiers(tree *ast.File) map[string]bool {
 	return used
 }
 
-// packageName returns the name of the package with a path as it is listed, or
-// as it probably is if it could not be.
+// packageName returns the name of a package. If the package was not listed, it is guessed from the path.
 func (p *program) packageName(importPath string) string {
 	if pkg := p.listed[importPath]; pkg != nil && pkg.Name != "" {
 		return pkg.Name

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// readOptional finds the parameters that may be missing, and their defaults. It
-// returns false if it has reported one that cannot be.
+// readOptional finds the optional parameters and their defaults. It reports wrong ones and returns false.
 func (t *task) readOptional() bool {
 	ok := true
 	for _, o := range t.opts.optional {
@@ -33,7 +32,7 @@ func (o optional) String() string {
 	return "optional=" + o.param
 }
 
-// setOptional returns what is wrong, apart from a parameter that there is not.
+// setOptional returns an error text, or "". A parameter that does not exist is not its concern.
 func (t *task) setOptional(o optional) string {
 	i := t.index(o.param)
 	if i < 0 {
@@ -42,7 +41,7 @@ func (t *task) setOptional(o optional) string {
 	p := &t.params[i]
 	switch {
 	case t.variadic() && i == len(t.params)-1:
-		return o.param + " is variadic, and may be missing as it is"
+		return o.param + " is variadic, and so is optional already"
 	case p.optional:
 		return o.param + " is optional already; one of optional= and default= is enough"
 	}
@@ -58,8 +57,8 @@ func (t *task) setOptional(o optional) string {
 	return ""
 }
 
-// defaultText checks that a text stands for a value of the type, with the rules
-// of package codec, and returns its usual form; nothing if it is the zero value.
+// defaultText checks that text is a value of the type, by the rules of package codec. It returns the value in its usual form,
+// or "" for the zero value.
 func defaultText(text string, typ types.Type) (def, wrong string) {
 	if enc, dec := ownMethods(typ); enc != (ownPair{}) || dec != (ownPair{}) {
 		return "", "it has an encoding of its own and cannot have a default; optional= makes it the zero value"
@@ -118,15 +117,14 @@ func unless(zero bool, text string) string {
 	return text
 }
 
-// bitsOf has the sizes of the numbers. Those that depend on the platform are
-// large, as their values are in messages.
+// bitsOf has the sizes of the number types. Sizes that depend on the platform are 64, as in the encoding.
 var bitsOf = map[types.BasicKind]int{
 	types.Int: 64, types.Int8: 8, types.Int16: 16, types.Int32: 32, types.Int64: 64,
 	types.Uint: 64, types.Uint8: 8, types.Uint16: 16, types.Uint32: 32, types.Uint64: 64, types.Uintptr: 64,
 	types.Float32: 32, types.Float64: 64,
 }
 
-// tag returns the tag of a parameter's field, as it is written in Go.
+// tag returns the tag of a parameter's field, in Go syntax.
 func (t *task) tag(i int) string {
 	p := t.params[i]
 	value := p.name

@@ -14,15 +14,15 @@ type renderer struct {
 	bytes.Buffer
 	unit    *unit
 	imports *importTable
-	context string          // what the imported packages are called
+	context string          // the names of the imported packages in this file
 	task    string          //
-	handles string          // the name of the package that the handles are in, with a dot; empty for this one
-	docs    bool            // handles have the documentation of their functions
-	scope   map[string]bool // the names of the package and of what is imported
+	handles string          // the name of the package with the handles and a dot; empty if it is this package
+	docs    bool            // write the documentation of the functions to the handles
+	scope   map[string]bool // the names of the package and of its imports
 }
 
-// newRenderer returns that of a file in the package self, which is generated for
-// the unit. Scope has the names of the package self.
+// newRenderer returns the renderer of a file in the package self, which is generated for the unit. Scope has the names of the
+// package self.
 func newRenderer(u *unit, self string, scope map[string]bool) *renderer {
 	r := &renderer{unit: u, scope: scope, imports: newImportTable(u, self, scope)}
 	r.context = r.imports.add(contextPath, "context")
@@ -30,11 +30,10 @@ func newRenderer(u *unit, self string, scope map[string]bool) *renderer {
 	return r
 }
 
-// render returns the code for the tasks, which are of one file. Scope has the
-// names of the package.
+// render returns the code of one file with the tasks. Scope has the names of the package.
 func (u *unit) render(tasks []*task, constraint string, scope map[string]bool) ([]byte, error) {
 	r := newRenderer(u, u.path, scope)
-	// What else is imported has its name before those of variables are chosen.
+	// Import the types of all signatures, so that names of variables do not hide them.
 	for _, t := range tasks {
 		r.signature(t)
 	}
@@ -48,7 +47,7 @@ func (u *unit) render(tasks []*task, constraint string, scope map[string]bool) (
 	return r.file(u.name, "", constraint)
 }
 
-// file returns the file: what was written, with what stands before it.
+// file returns the whole file: the header, the imports and the code that was written to r.
 func (r *renderer) file(pkg, doc, constraint string) ([]byte, error) {
 	var file bytes.Buffer
 	fmt.Fprintf(&file, "%s\n\n", header)
@@ -68,15 +67,15 @@ func (r *renderer) file(pkg, doc, constraint string) ([]byte, error) {
 	return code, nil
 }
 
-// p writes lines.
+// p writes one line or several.
 func (r *renderer) p(format string, args ...any) {
 	fmt.Fprintf(r, format+"\n", args...)
 }
 
-// typ writes a type, and imports what it needs.
+// typ returns a type in Go syntax, and imports the packages that it mentions.
 func (r *renderer) typ(t types.Type) string { return types.TypeString(t, r.imports.qualifier) }
 
-// resultType is the second type argument of the task.
+// resultType returns the second type argument of the task.
 func (r *renderer) resultType(t *task) string {
 	if t.result == nil {
 		return r.task + ".None"
@@ -84,8 +83,7 @@ func (r *renderer) resultType(t *task) string {
 	return r.typ(t.result)
 }
 
-// signature writes the type of the function, that of a method with its receiver
-// in front.
+// signature returns the type of the function. For a method, the receiver is the first parameter.
 func (r *renderer) signature(t *task) string {
 	text := signatureText(t.sig, r.imports.qualifier)
 	if t.names.receiver == "" {
@@ -98,8 +96,7 @@ func (r *renderer) signature(t *task) string {
 	return "func(" + recv + strings.TrimPrefix(text, "func(")
 }
 
-// parameters declares the parameters of a generated method: some of its own,
-// and those of the task.
+// parameters returns the parameters of a generated method: some of its own, and the parameters of the task.
 func (r *renderer) parameters(own []string, params []param, variadic bool) string {
 	type group struct {
 		names []string
@@ -124,7 +121,7 @@ func (r *renderer) parameters(own []string, params []param, variadic bool) strin
 	return strings.Join(list, ", ")
 }
 
-// assertions writes what no longer compiles when a function has changed.
+// assertions writes code that no longer compiles when a function has changed.
 func (r *renderer) assertions(tasks []*task) {
 	r.p("\n// A function whose line does not compile has changed: run go generate.")
 	r.p("var (")

@@ -6,12 +6,11 @@ import (
 	"strings"
 )
 
-// renderClient returns the code of a client package: the handles of the tasks,
-// and the types of their arguments.
+// render returns the code of a client package: the handles of the tasks, and the types of their arguments.
 func (c *client) render(tasks []*task, scope map[string]bool) ([]byte, error) {
 	r := newRenderer(c.worker, c.path, scope)
 	r.docs = true
-	for _, t := range tasks { // what is imported has its name before those of variables are chosen
+	for _, t := range tasks { // import all types, so that names of variables do not hide them
 		for _, p := range t.params {
 			r.typ(p.typ)
 		}
@@ -23,7 +22,7 @@ func (c *client) render(tasks []*task, scope map[string]bool) ([]byte, error) {
 	return r.file(c.name, ownerComment(c), "")
 }
 
-// renderWorker returns the code of a package whose handles are in its client.
+// renderWorker returns the code of a package whose handles are in its client package.
 func (u *unit) renderWorker(tasks []*task, constraint string, scope map[string]bool) ([]byte, error) {
 	r := newRenderer(u, u.path, scope)
 	r.handles = r.imports.add(u.client.path, u.client.name) + "."
@@ -45,8 +44,7 @@ func (u *unit) renderWorker(tasks []*task, constraint string, scope map[string]b
 	return r.file(u.name, "", constraint)
 }
 
-// doc writes the documentation of the function, if it has one, after a line that
-// is there already.
+// doc writes the documentation of the function, if it has any, after a first line that was written already.
 func (r *renderer) doc(t *task) {
 	text := strings.TrimSpace(t.fn.Doc.Text())
 	if !r.docs || text == "" {
@@ -62,16 +60,14 @@ func (r *renderer) doc(t *task) {
 	}
 }
 
-// ownerComment is the documentation of a client package. It names the package
-// with the functions, for other runs.
+// ownerComment returns the documentation of a client package. Other runs read the package with the functions from it.
 func ownerComment(c *client) string {
 	return fmt.Sprintf("// Package %s has the handles of the tasks of %s.", c.name, c.worker.path)
 }
 
 var ownerLine = regexp.MustCompile(`(?m)^// Package \S+ has the handles of the tasks of (\S+)\.\r?$`)
 
-// ownerOf returns the package whose handles are in a generated file, nothing if
-// it is not one of a client.
+// ownerOf returns the package whose handles are in a generated file, or "" if it is not the file of a client.
 func ownerOf(name string, src []byte) string {
 	found := ownerLine.FindSubmatch(src)
 	if found == nil || !strings.HasSuffix(name, genClientFile) {

@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// registerGroups returns the tasks by the function that registers them, in the
-// order in which each first appears.
+// registerGroups groups the tasks by the function that registers them, in the order of their first tasks.
 func registerGroups(tasks []*task) [][]*task {
 	var groups [][]*task
 	index := make(map[string]int)
@@ -23,8 +22,7 @@ func registerGroups(tasks []*task) [][]*task {
 	return groups
 }
 
-// register writes the function that registers the tasks of one receiver, or
-// those that have none.
+// register writes the function that registers the tasks of one receiver, or the tasks that are no methods.
 func (r *renderer) register(tasks []*task) {
 	first := tasks[0]
 	names := locals(r.scope, nil, "r", "recv", "ctx", "a")
@@ -48,8 +46,7 @@ func (r *renderer) register(tasks []*task) {
 	r.p(")\n}")
 }
 
-// receiver returns the type that has all methods which are tasks: the pointer
-// if any of them needs it.
+// receiver returns the type of the receiver that has all the methods: the pointer if one of them needs it.
 func (r *renderer) receiver(tasks []*task) string {
 	recv := tasks[0].recv()
 	for _, t := range tasks {
@@ -60,7 +57,7 @@ func (r *renderer) receiver(tasks []*task) string {
 	return r.typ(recv)
 }
 
-// implement writes one argument of Register: how the task calls the function.
+// implement writes one argument of Register, a function that calls the task's function.
 func (r *renderer) implement(t *task, recv, ctx, args string) {
 	var passed []string
 	ctxParam := "_"

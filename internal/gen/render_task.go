@@ -37,8 +37,8 @@ func (r *renderer) fields(t *task) {
 	}
 }
 
-// define writes the call that makes the generic handle. Options whose values
-// are explained have a line of their own.
+// define writes the call of Define. If the directive has options, each is on a line of its own, with a comment if its value is
+// hard to read.
 func (r *renderer) define(t *task) string {
 	head := fmt.Sprintf("%s.Define[%s, %s](%q", r.task, t.names.args, r.resultType(t), t.taskID)
 	hash := fmt.Sprintf("%s.Schema(%#016x)", r.task, t.schema.hash())
@@ -57,8 +57,8 @@ func (r *renderer) define(t *task) string {
 	return b.String() + hash + ",\n)"
 }
 
-// methods writes the methods that mirror the parameters of the function. In
-// their bodies, parameters hide whatever else has their names.
+// methods writes the methods that have the parameters of the function. Their names can hide other names in the bodies, so
+// names that the bodies use are avoided.
 func (r *renderer) methods(t *task) {
 	used := map[string]bool{t.names.args: true, t.wrapper: true}
 	params := visible(t.params, used)
@@ -68,7 +68,7 @@ func (r *renderer) methods(t *task) {
 	sender := []string{ctx + " " + r.context + ".Context", submitter + " " + r.task + ".Submitter"}
 	args := fmt.Sprintf("%s{%s}", t.names.args, join(params))
 
-	// gofmt leaves functions in one line if they are short.
+	// gofmt keeps short functions on one line.
 	r.p("\nfunc (t %s) With(opts ...%s.Option) %s { return %s{t.Task.With(opts...)} }", t.wrapper, r.task, t.wrapper, t.wrapper)
 	r.p("\n%s Bind(%s) %s.Call[%s] { return %s.Task.Bind(%s) }", recv,
 		r.parameters(nil, params, t.variadic()), r.task, r.resultType(t), self, args)
@@ -86,8 +86,7 @@ func (r *renderer) methods(t *task) {
 	r.p("}")
 }
 
-// step writes the method that binds all parameters but the one that takes the
-// previous result.
+// step writes the method Step, which binds all parameters except the one that gets the previous step's result.
 func (r *renderer) step(t *task) {
 	hidden := maps.Clone(r.scope)
 	for _, name := range types.Universe.Names() {
@@ -105,7 +104,7 @@ func (r *renderer) step(t *task) {
 	upstream := t.params[t.step]
 	upstreamType := upstream.typ
 	if p, ok := upstream.typ.Underlying().(*types.Pointer); ok && upstream.optional {
-		upstreamType = p.Elem() // nil is there for calls that no step is before
+		upstreamType = p.Elem() // only a call without a step before it passes nil
 	}
 	variadic := t.variadic() && t.step != len(t.params)-1
 	self := locals(r.scope, others, "t")[0]
@@ -120,7 +119,7 @@ func (r *renderer) step(t *task) {
 	r.p("}")
 }
 
-// visible returns the parameters under names that hide none of the others.
+// visible returns the parameters with names that do not hide any of the others.
 func visible(params []param, others map[string]bool) []param {
 	renamed := make([]param, len(params))
 	taken := make(map[string]bool)
@@ -136,7 +135,7 @@ func visible(params []param, others map[string]bool) []param {
 	return renamed
 }
 
-// join lists the names of the parameters.
+// join returns the names of the parameters, separated by commas.
 func join(params []param) string {
 	names := make([]string, len(params))
 	for i, p := range params {

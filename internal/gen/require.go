@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// requirements finds which packages must be loaded before the types of some
-// others can be checked.
+// requirements finds the packages that must be loaded before the types of the units can be checked.
 type requirements struct {
 	program  *program
 	order    []*unit // dependencies first
@@ -24,8 +23,8 @@ const (
 	visited
 )
 
-// require returns the units with all that they depend on, dependencies first,
-// and loads the export data of packages of other modules.
+// require returns the units with all units that they depend on, dependencies first. It loads the export data of packages in
+// other modules.
 func (p *program) require(ctx context.Context, units []*unit) ([]*unit, error) {
 	if err := p.listMissing(ctx, units); err != nil {
 		return nil, err
@@ -62,7 +61,7 @@ func (r *requirements) visit(u *unit) {
 	r.order = append(r.order, u)
 }
 
-// need notes that the types of an imported package are needed.
+// need records that the types of an imported package are needed.
 func (r *requirements) need(u *unit, spec *ast.ImportSpec) {
 	path := importPath(spec)
 	if path == "" || path == "C" || path == "unsafe" || u.needs[path] {
@@ -84,7 +83,7 @@ func (r *requirements) need(u *unit, spec *ast.ImportSpec) {
 	u.deps = append(u.deps, dep)
 }
 
-// local returns the package of a main module, nil if it is not one.
+// local returns the unit of a package in a main module, or nil if it is not in one.
 func (p *program) local(path string) *unit {
 	if c := p.clients[path]; c != nil {
 		return p.clientUnit(c)
@@ -95,12 +94,12 @@ func (p *program) local(path string) *unit {
 	return nil
 }
 
-// exportError returns why there is no export data of a package.
+// exportError returns the reason why a package has no export data.
 func (p *program) exportError(path string) string {
 	for _, pkg := range []*listed{p.exports[path], p.listed[path]} {
 		if pkg != nil && pkg.Error != nil {
 			return oneLine(strings.TrimSpace(pkg.Error.Err))
 		}
 	}
-	return "the go command has no export data of it"
+	return "the go command has no export data for it"
 }

@@ -11,24 +11,24 @@ import (
 // The exit codes of a run.
 const (
 	OK        = 0 // all generated code is as it should be
-	Different = 1 // Check found differences, or Compat changes that break queued tasks
-	Failed    = 2 // something is wrong in the code, or with the command line
+	Different = 1 // Check has found differences, or Compat changes that break queued tasks
+	Failed    = 2 // the code or the command line has an error
 )
 
-// Config says what a run does.
+// Config are the options of a run.
 type Config struct {
 	Dir      string   // the current folder; paths in messages are relative to it
-	Patterns []string // packages as for go build; none is the one in Dir
-	Check    bool     // write nothing, and show what would change
-	Schema   string   // file to write the manifest of all tasks to; none if empty
-	Compat   string   // manifest to compare the tasks with before anything is written
-	Client   string   // folder for the handles, if the command line names one; see client
+	Patterns []string // packages, as for go build; the default is the package in Dir
+	Check    bool     // write nothing, and print the changes
+	Schema   string   // the file to write the manifest of all tasks to; empty for none
+	Compat   string   // the manifest to compare the tasks with before anything is written
+	Client   string   // the folder for the handles, if the command line has one; see client
 	Stdout   io.Writer
 	Stderr   io.Writer
 }
 
-// Run generates code for the packages and returns the exit code. A package
-// with errors keeps the code it has; the others do not depend on that.
+// Run generates code for the packages and returns the exit code. If a package has errors, its generated code stays as it is;
+// the other packages are not affected.
 func Run(ctx context.Context, cfg Config) int {
 	r := &run{Config: cfg}
 	if len(r.Patterns) == 0 {
@@ -47,11 +47,10 @@ func Run(ctx context.Context, cfg Config) int {
 type run struct {
 	Config
 	diags     diagnostics
-	different int // files that Check found different
+	different int // the number of files that Check found to be different
 }
 
-// outputs returns all files as they should be, and whether their tasks are
-// compatible with the kept manifest.
+// outputs returns all files with their wanted contents, and whether the tasks are compatible with the earlier manifest.
 func (r *run) outputs(ctx context.Context) (outputs []output, compatible bool, err error) {
 	prog, err := load(ctx, r.Dir, r.Patterns, &r.diags)
 	if err != nil {
@@ -82,16 +81,16 @@ func (r *run) outputs(ctx context.Context) (outputs []output, compatible bool, e
 		outputs = append(outputs, files...)
 	}
 	outputs = append(outputs, prog.orphans()...)
-	if r.hasErrors() { // a manifest without what is wrong would be wrong itself
+	if r.hasErrors() { // a manifest would lack the tasks with errors
 		if r.Compat != "" {
-			outputs = nil // and what cannot be compared is not written
+			outputs = nil // the tasks could not be compared, so nothing is written
 		}
 		return outputs, true, nil
 	}
 	return r.schema(newManifest(all), outputs)
 }
 
-// schema compares the manifest with the kept one, and adds it to the outputs.
+// schema compares the manifest with the earlier one, and adds it to the outputs.
 func (r *run) schema(m *manifest, outputs []output) ([]output, bool, error) {
 	compatible := true
 	if r.Compat != "" {
@@ -122,7 +121,7 @@ func (r *run) path(name string) string {
 	return filepath.Join(r.Dir, name)
 }
 
-// finish writes the files, or shows what would change.
+// finish writes the files, or prints the changes.
 func (r *run) finish(outputs []output) error {
 	for _, o := range outputs {
 		if !r.Check {
@@ -149,7 +148,7 @@ func (r *run) hasErrors() bool {
 	return slices.ContainsFunc(r.diags.list, func(d Diagnostic) bool { return !d.Warning })
 }
 
-// report prints what was found and returns the exit code.
+// report prints the diagnostics and returns the exit code.
 func (r *run) report(compatible bool) int {
 	for _, d := range r.diags.sorted() {
 		fmt.Fprint(r.Stderr, d.format(r.Dir))

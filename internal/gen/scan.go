@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// scan finds the directives in the comments of a file, and what was probably
-// meant as one.
+// scan finds the directives in the comments of a file, and comments that were probably meant as directives.
 func (u *unit) scan(f *file) {
 	places := commentPlaces(f.syntax)
 	for _, group := range f.syntax.Comments {
@@ -32,7 +31,7 @@ func (u *unit) scan(f *file) {
 	}
 }
 
-// annotate notes a function with a directive.
+// annotate records a function with a directive.
 func (u *unit) annotate(f *file, fn *ast.FuncDecl, d ast.Directive) {
 	if n := len(u.functions); n > 0 && u.functions[n-1].fn == fn {
 		u.errorf(d.Slash, "%s has two %s directives; the first is at %s",
@@ -51,15 +50,15 @@ func (u *unit) annotate(f *file, fn *ast.FuncDecl, d ast.Directive) {
 	}
 }
 
-// misses match what was probably meant as a directive: with a space, in capital
-// letters, in a comment of the other kind. The rest of the line is a submatch.
+// misses match comments that were probably meant as a directive: with a space, in capital letters, or in a comment of the other
+// kind. The submatch is the rest of the line.
 var misses = []*regexp.Regexp{
 	regexp.MustCompile(`^(?://|/\*)\s*(?i:arbiter):(?i:tasks?)(?:\s+(.*)|\*/)?$`),
 	regexp.MustCompile(`^//(?i:arbiter)(?:\s+:\s*|:\s+)(?i:task)(?:\s+(.*))?$`),
 }
 
-// nearMiss complains about a comment that looks like a directive and is none.
-// Away from functions it may as well be prose, and is a warning.
+// nearMiss reports a comment that looks like a directive and is not one. If it is not above a function it may be prose, so it
+// is a warning.
 func (u *unit) nearMiss(c *ast.Comment, place commentPlace) {
 	line, _, _ := strings.Cut(c.Text, "\n")
 	for _, miss := range misses {
@@ -71,7 +70,7 @@ func (u *unit) nearMiss(c *ast.Comment, place commentPlace) {
 		if first != "" && !strings.Contains(first, "=") {
 			return // a sentence that begins with these words
 		}
-		msg := fmt.Sprintf("%s is no directive; did you mean %s?", strings.TrimSpace(strings.TrimSuffix(line, found[1])), directive)
+		msg := fmt.Sprintf("%s is not a directive; did you mean %s?", strings.TrimSpace(strings.TrimSuffix(line, found[1])), directive)
 		if place.fn == nil {
 			u.warnf(c.Slash, "%s", msg)
 		} else {
@@ -81,10 +80,10 @@ func (u *unit) nearMiss(c *ast.Comment, place commentPlace) {
 	}
 }
 
-// commentPlace is what a comment belongs to.
+// commentPlace is the declaration below a comment.
 type commentPlace struct {
-	fn   *ast.FuncDecl // the function it is directly above
-	what string        // or what else it is above; empty if nothing
+	fn   *ast.FuncDecl // the function directly below it; nil if there is none
+	what string        // the word for any other declaration below it; empty if there is none
 }
 
 func (p commentPlace) where() string {
@@ -94,7 +93,7 @@ func (p commentPlace) where() string {
 	return "is above " + p.what
 }
 
-// commentPlaces returns what the comments above declarations belong to.
+// commentPlaces returns the declaration below each comment.
 func commentPlaces(tree *ast.File) map[*ast.CommentGroup]commentPlace {
 	places := make(map[*ast.CommentGroup]commentPlace)
 	if tree.Doc != nil {
@@ -116,7 +115,7 @@ func commentPlaces(tree *ast.File) map[*ast.CommentGroup]commentPlace {
 			}
 		}
 	}
-	delete(places, nil) // the documentation of what has none
+	delete(places, nil) // declarations without documentation
 	return places
 }
 

@@ -11,29 +11,29 @@ import (
 	"strings"
 )
 
-// schema is the form that a task's arguments and result have on their way.
+// schema describes the encoded form of a task's arguments and result.
 type schema struct {
 	params []schemaParam
-	result string // shape; empty if there is none
+	result string // a shape; empty if there is no result
 	defs   map[string]*definition
 }
 
 type schemaParam struct {
 	Name     string `json:"name"`
-	Type     string `json:"type"` // shape
+	Type     string `json:"type"` // a shape
 	Variadic bool   `json:"variadic,omitempty"`
-	Optional bool   `json:"optional,omitempty"` // it may be missing, apart from a variadic one
-	Default  string `json:"default,omitempty"`  // and is this then; empty for the zero value
+	Optional bool   `json:"optional,omitempty"` // a call may omit it; not set for a variadic one
+	Default  string `json:"default,omitempty"`  // its value in that case; empty for the zero value
 }
 
-// accepted says which types can be encoded.
+// accepted lists the types that can be encoded.
 var accepted = []string{
 	"accepted: bool, numbers, strings, []byte, time.Time and any; slices, arrays, maps,",
 	"pointers and structs of these; types with MarshalText and UnmarshalText,",
 	"MarshalBinary and UnmarshalBinary, or the same for msgpack",
 }
 
-// readSchema finds the shapes of the types, or reports those that have none.
+// readSchema finds the shapes of the types. It reports types that can't be encoded, and returns false.
 func (t *task) readSchema() bool {
 	s, ok := newShaper(), true
 	shape := func(where subject) string {
@@ -60,16 +60,15 @@ func (t *task) readSchema() bool {
 	return ok
 }
 
-// subject is a parameter or the result, for messages.
+// subject is a parameter or the result, for error messages.
 type subject struct {
-	what string // parameter 2
+	what string // such as "parameter 2"
 	name string
 	typ  types.Type
 	pos  token.Pos
 }
 
-// root returns what paths begin with: the name of the type, or if it has none
-// that of the parameter.
+// root returns the first segment of paths: the name of the type, or the name of the parameter if the type has none.
 func (s subject) root(qualifier types.Qualifier) string {
 	typ := s.typ
 	for {
@@ -84,10 +83,10 @@ func (s subject) root(qualifier types.Qualifier) string {
 	}
 }
 
-// refuse reports a type that cannot be encoded.
+// refuse reports a type that can't be encoded.
 func (t *task) refuse(where subject, r *refusal) {
 	if r.typ == types.Typ[types.Invalid] {
-		if !t.unit.failed { // else it has been reported as what it is
+		if !t.unit.failed { // otherwise the error was reported already
 			t.fail(where.pos, Diagnostic{Msg: where.what + " has a type of cgo, which cannot be encoded", Accepted: accepted})
 		}
 		return
@@ -106,8 +105,7 @@ func (t *task) refuse(where subject, r *refusal) {
 	})
 }
 
-// underlyingText writes what a named type is, unless that is long, or clear from
-// what is said about it.
+// underlyingText returns the underlying type of a named type. It is empty if that would be long, or is clear from the message.
 func underlyingText(t types.Type) string {
 	switch u := t.Underlying().(type) {
 	case *types.Struct, *types.Interface:
@@ -120,16 +118,16 @@ func underlyingText(t types.Type) string {
 	}
 }
 
-// hash returns a number that is the same for all schemas under which the same
-// bytes mean the same, names of structs aside. Which parameters are optional does
-// not matter: handles send all of them. It is never 0.
+// hash returns the hash of the schema. It is the same for all schemas under which the same bytes have the same meaning: the
+// names of structs do not count. Which parameters are optional does not count either, since handles send all of them. It is
+// never 0.
 func (s *schema) hash() uint64 {
 	c := canonical{schema: s, number: make(map[string]int)}
 	for _, p := range s.params {
 		fmt.Fprintf(&c.text, "%s %s %v\n", p.Name, c.shape(p.Type), p.Variadic)
 	}
 	fmt.Fprintf(&c.text, "= %s\n", c.shape(s.result))
-	for c.written < len(c.order) { // each may add to the order
+	for c.written < len(c.order) { // define may append to c.order
 		c.define(c.order[c.written])
 		c.written++
 	}
@@ -137,8 +135,7 @@ func (s *schema) hash() uint64 {
 	return max(binary.BigEndian.Uint64(sum[:]), 1)
 }
 
-// canonical writes a schema in a form in which definitions have numbers for
-// names, in the order in which they are met.
+// canonical writes a schema with numbers in place of the names of definitions, in the order in which they appear.
 type canonical struct {
 	schema  *schema
 	number  map[string]int
@@ -147,7 +144,7 @@ type canonical struct {
 	text    strings.Builder
 }
 
-// shape returns a shape with the number of its definition for a name.
+// shape returns a shape with the number of its definition in place of the name.
 func (c *canonical) shape(shape string) string {
 	outer, leaf := splitShape(shape)
 	if c.schema.defs[leaf] == nil {

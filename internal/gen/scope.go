@@ -10,8 +10,8 @@ import (
 	"regexp"
 )
 
-// checkNames reports names of generated code that are taken. It returns all
-// names of the package, those that will be generated among them.
+// checkNames reports names of generated code that are already taken. It returns all names of the package, with those that will
+// be generated.
 func (u *unit) checkNames(tasks []*task) map[string]bool {
 	names := make(map[string]bool)
 	for name := range u.declared {
@@ -38,7 +38,7 @@ func (u *unit) checkNames(tasks []*task) map[string]bool {
 	return names
 }
 
-// checkNames is that of the unit for what is in its client package.
+// checkNames does the same for the names in the client package.
 func (c *client) checkNames(tasks []*task) {
 	there := claims{c.declared, c.imported, make(map[string]claim)}
 	for _, t := range tasks {
@@ -61,14 +61,13 @@ func (c *client) scope() map[string]bool {
 	return names
 }
 
-// claims are the names that are generated into a package, beside those that its
-// files declare and give to imports.
+// claims are the names that are generated into a package, beside the names that its files declare and give to imports.
 type claims struct {
 	declared, imported map[string]token.Pos
 	claimed            map[string]claim
 }
 
-// handle claims the names that belong to the handle of a task.
+// handle claims the names of a task's handle.
 func (all claims) handle(t *task) {
 	all.claim(t.names.args, claim{t, "the type of its arguments"})
 	all.claim(t.names.handle, claim{t, "its handle"})
@@ -76,13 +75,13 @@ func (all claims) handle(t *task) {
 
 func (t *task) registerName() string { return t.names.register(t.unit.inTestFile(t.annotated)) }
 
-// claim is a name that is going to be generated for a task.
+// claim is a name that will be generated for a task.
 type claim struct {
 	task *task
 	what string
 }
 
-// registration is what the tasks of one receiver share.
+// registration is a claim that all tasks of one receiver share.
 const registration = "the function that registers it"
 
 func (all claims) claim(name string, c claim) {
@@ -104,8 +103,8 @@ func (all claims) claim(name string, c claim) {
 	all.claimed[name] = c
 }
 
-// namesOfImports returns the names that the files give to imports. They are none
-// of the package, but it must not declare them.
+// namesOfImports returns the names that the files give to imports. They are not names of the package, but the package must not
+// declare them.
 func (u *unit) namesOfImports() map[string]token.Pos {
 	names := make(map[string]token.Pos)
 	for _, tree := range u.trees() {
@@ -123,16 +122,15 @@ func collectImports(tree *ast.File, names map[string]token.Pos) {
 	}
 }
 
-// namesOfPackage returns the names that the package declares: in the unit's own
-// files, and in the others whatever they are built for.
+// namesOfPackage returns the names that the package declares, in the unit's own files and in files for other builds.
 func (u *unit) namesOfPackage(own map[string]token.Pos) map[string]token.Pos {
 	names := maps.Clone(own)
 	others, err := readFiles(u.dir, u.otherFiles, false)
 	if err != nil {
-		return names // gone since it was listed
+		return names // a file was removed since it was listed
 	}
 	for _, f := range others {
-		// Errors are for others to report: the file is not part of this build.
+		// The file is not part of this build, so its errors are not reported.
 		tree, _ := parser.ParseFile(u.program.fset, f.path, f.src, parser.SkipObjectResolution)
 		if tree != nil && tree.Name != nil && tree.Name.Name == u.name {
 			collectNames(tree, names)
@@ -145,8 +143,7 @@ func (u *unit) namesOfPackage(own map[string]token.Pos) map[string]token.Pos {
 
 var words = regexp.MustCompile(`[\pL_.][\pL\pN_.]*`)
 
-// checkShadows reports predeclared names that a package, which declares these
-// names, gives another meaning, and that generated code needs.
+// checkShadows reports predeclared names that generated code needs and that the package declares with another meaning.
 func (t *task) checkShadows(declaredNames map[string]token.Pos) {
 	text := signatureText(t.sig, func(p *types.Package) string { return p.Name() }) + " error nil"
 	if t.step >= 0 {
@@ -161,8 +158,8 @@ func (t *task) checkShadows(declaredNames map[string]token.Pos) {
 	}
 }
 
-// locals chooses names for the variables of generated code: those that are
-// wished for, with underscores if the package or a parameter has the name.
+// locals chooses names for the variables of generated code: the wished ones, with underscores if the package or a parameter has
+// the name.
 func locals(scope map[string]bool, params []param, wished ...string) []string {
 	taken := maps.Clone(scope)
 	for _, p := range params {

@@ -11,18 +11,17 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// setting is an option for package task, as generated code writes it.
+// setting is a call of an option of package task in generated code.
 type setting struct {
 	option string // such as Queue or WithBackoff
-	args   string // such as "heavy"; taskPrefix stands before names of package task
-	note   string // a comment beside it, for values that are hard to read
+	args   string // such as "heavy"; taskPrefix is in front of names of package task
+	note   string // a comment after it, for values that are hard to read
 }
 
-// taskPrefix stands for the name of package task and a dot, which is known when
-// the code is written.
+// taskPrefix is in place of the name of package task and a dot, which is only known when the code is written.
 const taskPrefix = "\x00"
 
-// code writes the setting where package task has this name.
+// code returns the setting in Go syntax, for the name that package task has in the file.
 func (s setting) code(taskName string) string {
 	return fmt.Sprintf("%s.%s(%s)", taskName, s.option, strings.ReplaceAll(s.args, taskPrefix, taskName+"."))
 }
@@ -36,8 +35,7 @@ func (o *options) flag(option string) error {
 	return nil
 }
 
-// duration adds an option with a duration. Generated code does not import
-// package time, so it gets nanoseconds and a comment.
+// duration adds an option with a duration. Generated code does not import package time, so it has the nanoseconds and a comment.
 func (o *options) duration(option, value string, least time.Duration) error {
 	d, err := parseDuration(value, least)
 	if err != nil {
@@ -70,7 +68,7 @@ func (o *options) setRetries(value string) error {
 	return nil
 }
 
-// setBackoff adds the wait before a retry: constant:5s or exponential:1s..10m.
+// setBackoff adds the backoff: constant:5s or exponential:1s..10m.
 func (o *options) setBackoff(value string) error {
 	kind, text, _ := strings.Cut(value, ":")
 	switch kind {

@@ -6,15 +6,14 @@ import (
 	"strings"
 )
 
-// The form that values of a type have on their way is written as a shape: the
-// Go type without names that do not matter. Its grammar is
+// The encoded form of a type is written as a shape: the Go type without the names that do not matter. Its grammar is
 //
 //	shape = "*" shape | "[]" shape | "[" number "]" shape | "map[" shape "]" shape | leaf
 //	leaf  = "bool" | "int8" … | "string" | "bytes" | "time" | "any" | name
 //
-// where a name, which has a dot or a brace in it, is that of a definition.
+// A name, which has a dot or a brace in it, is the name of a definition.
 
-// splitShape cuts a shape in what is around its leaf, and the leaf.
+// splitShape splits a shape into its leaf and the part around it.
 func splitShape(shape string) (outer, leaf string) {
 	leaf = shape
 	for {
@@ -42,17 +41,17 @@ func closing(shape string) int {
 			}
 		}
 	}
-	return len(shape) - 1 // only in a manifest that was edited
+	return len(shape) - 1 // only possible in a manifest that was edited
 }
 
-// definition is what a shape refers to by name.
+// definition is a type that shapes refer to by name.
 type definition struct {
-	Fields   []shapeField `json:"fields,omitempty"`   // of a struct
-	Encoding string       `json:"encoding,omitempty"` // the method by which values encode themselves
-	Type     string       `json:"type,omitempty"`     // the shape of a recursive type that is no struct
+	Fields   []shapeField `json:"fields,omitempty"`   // the fields of a struct
+	Encoding string       `json:"encoding,omitempty"` // the method with which values encode themselves
+	Type     string       `json:"type,omitempty"`     // the shape of a recursive type that is not a struct
 }
 
-// shapeField is a field of a struct, with the name that it has on its way.
+// shapeField is a field of a struct, with its name in the encoding.
 type shapeField struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
@@ -60,7 +59,7 @@ type shapeField struct {
 
 // refusal is the reason why a type cannot be encoded.
 type refusal struct {
-	path string // leads from the parameter's type to the place
+	path string // from the parameter's type to the refused type
 	typ  types.Type
 	why  string
 	help []string
@@ -70,12 +69,12 @@ func refuse(path string, typ types.Type, why string, help ...string) *refusal {
 	return &refusal{path: path, typ: typ, why: why, help: help}
 }
 
-// shaper finds the shapes of types, with the rules of package codec.
+// shaper finds the shapes of types, by the rules of package codec.
 type shaper struct {
 	defs map[string]*definition
-	open map[string]bool // named types that are no structs and being worked on; true if they recur
+	open map[string]bool // named types, other than structs, whose shapes are being found; true if they recur
 
-	lockless map[types.Type]bool // types whose values are known to hold no lock
+	lockless map[types.Type]bool // types whose values contain no lock
 }
 
 func newShaper() *shaper {
@@ -84,12 +83,12 @@ func newShaper() *shaper {
 	}
 }
 
-// fullName writes a type with whole import paths.
+// fullName returns a type with complete import paths.
 func fullName(t types.Type) string {
 	return types.TypeString(t, (*types.Package).Path)
 }
 
-// shape returns the shape of a type that path leads to.
+// shape returns the shape of a type. Path is the path to it, for error messages.
 func (s *shaper) shape(t types.Type, path string) (string, *refusal) {
 	t = types.Unalias(t)
 	switch {
@@ -123,7 +122,7 @@ func (s *shaper) shape(t types.Type, path string) (string, *refusal) {
 	return shape, refused
 }
 
-// ownShape is shape for types that encode themselves.
+// ownShape returns the shape of a type that encodes itself.
 func (s *shaper) ownShape(t types.Type, path string) (shape string, ok bool, refused *refusal) {
 	enc, dec := ownMethods(t)
 	switch {
@@ -135,14 +134,14 @@ func (s *shaper) ownShape(t types.Type, path string) (shape string, ok bool, ref
 		return "", false, refuse(path, t, "has "+enc.encode+" but not "+enc.decode+", and cannot be decoded",
 			"give it a method "+enc.decode+" with a pointer receiver")
 	case dec.decode != "" && (dec != textPair || !isString(t)):
-		// Text goes into a string that has only UnmarshalText just as well.
+		// A string type that has only UnmarshalText is encoded as a string, which UnmarshalText accepts.
 		return "", false, refuse(path, t, "has "+dec.decode+" but not "+dec.encode+", and would not be encoded for it",
 			"give it a method "+dec.encode)
 	}
 	return "", false, nil
 }
 
-// byKind is shape without regard to methods. Key is the name of a named type.
+// byKind returns the shape of a type regardless of its methods. Key is the name of a named type.
 func (s *shaper) byKind(t types.Type, key, path string) (string, *refusal) {
 	switch u := t.Underlying().(type) {
 	case *types.Basic:
@@ -192,7 +191,7 @@ func basicShape(t types.Type, b *types.Basic, path string) (string, *refusal) {
 	case b.Kind() == types.UnsafePointer, b.Kind() == types.Invalid, info&types.IsComplex != 0:
 		return "", refuse(path, t, "cannot be encoded")
 	}
-	return types.Typ[b.Kind()].Name(), nil // uint8, where b may be called byte
+	return types.Typ[b.Kind()].Name(), nil // uint8 for byte
 }
 
 // keyShape returns the shape of the keys of a map.
@@ -221,7 +220,7 @@ func (s *shaper) keyShape(t types.Type, path string) (string, *refusal) {
 		"keys are strings, integers, any, or have MarshalText and UnmarshalText")
 }
 
-// onlyPointers reports whether t is a type like "type P *P".
+// onlyPointers reports whether t is a pointer type that never ends, like "type P *P".
 func onlyPointers(t types.Type) bool {
 	seen := make(map[types.Type]bool)
 	for {
@@ -244,7 +243,7 @@ func isString(t types.Type) bool {
 
 func isTime(t types.Type) bool { return isNamed(t, "time", "Time") }
 
-// isNamed reports whether t is the type of that package and name.
+// isNamed reports whether t is the type with that name in that package.
 func isNamed(t types.Type, pkg, name string) bool {
 	named, ok := types.Unalias(t).(*types.Named)
 	return ok && named.Obj().Name() == name && named.Obj().Pkg() != nil && named.Obj().Pkg().Path() == pkg

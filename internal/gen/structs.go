@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// structShape returns the name of a struct's definition, which it makes unless
-// it is there already.
+// structShape returns the name of a struct's definition, and adds the definition if it is missing.
 func (s *shaper) structShape(t types.Type, u *types.Struct, key, path string) (string, *refusal) {
 	if _, ok := s.defs[key]; ok {
 		return key, nil
@@ -49,7 +48,7 @@ func anyExported(u *types.Struct) bool {
 	return false
 }
 
-// structField is a field that is encoded, perhaps one of an embedded struct.
+// structField is a field that is encoded, perhaps of an embedded struct.
 type structField struct {
 	name   string // in the encoding
 	path   string // in Go
@@ -58,8 +57,8 @@ type structField struct {
 	tagged bool
 }
 
-// structFields returns the fields that package codec encodes, in order: those
-// of embedded structs inlined, and of several with one name the dominant one.
+// structFields returns the fields that package codec encodes, in order. The fields of embedded structs are inlined. Of several
+// fields with one name only the dominant one is returned.
 func structFields(t *types.Struct, path string) ([]structField, *refusal) {
 	type embedded struct {
 		typ   *types.Struct
@@ -71,7 +70,7 @@ func structFields(t *types.Struct, path string) ([]structField, *refusal) {
 	visited := make(map[*types.Struct]bool)
 	for level := []embedded{{typ: t, path: path}}; len(level) > 0; {
 		var deeper []embedded
-		times := make(map[*types.Struct]int) // how often deeper has a struct
+		times := make(map[*types.Struct]int) // how often a struct is in deeper
 		var names []string
 		here := make(map[string][]structField)
 		for _, e := range level {
@@ -91,8 +90,8 @@ func structFields(t *types.Struct, path string) ([]structField, *refusal) {
 				case inline && pointer && !v.Exported():
 					return nil, refuse(f.path, v.Type(), "is an embedded pointer to an unexported struct, and cannot be decoded")
 				case inline && !visited[inner]:
-					// Two are enough to see that none of its fields is the only one
-					// of its name. More would double with each level.
+					// A second one is enough to make each of its fields ambiguous. Without a limit
+					// their number could double on each level.
 					if times[inner]++; times[inner] <= 2 {
 						deeper = append(deeper, embedded{inner, f.path, f.index})
 					}
@@ -116,7 +115,7 @@ func structFields(t *types.Struct, path string) ([]structField, *refusal) {
 	return found, nil
 }
 
-// dominant returns which of the fields with one name and depth has that name.
+// dominant returns the field that has the name, among the fields with the same name and depth.
 func dominant(rivals []structField) (structField, bool) {
 	if len(rivals) > 1 {
 		rivals = slices.DeleteFunc(slices.Clone(rivals), func(f structField) bool { return !f.tagged })
@@ -127,8 +126,7 @@ func dominant(rivals []structField) (structField, bool) {
 	return rivals[0], true
 }
 
-// newStructField reads the tags of a field. It returns false if they leave the
-// field out.
+// newStructField reads the tags of a field. It returns false if a tag leaves the field out.
 func newStructField(v *types.Var, tag string) (structField, bool) {
 	f := structField{name: v.Name(), typ: v.Type()}
 	for _, key := range []string{"msgpack", "json"} {
@@ -147,8 +145,8 @@ func newStructField(v *types.Var, tag string) (structField, bool) {
 	return f, true
 }
 
-// plainStruct returns the struct that t is or points to, if it is encoded by
-// its fields, and can therefore be inlined where it is embedded.
+// plainStruct returns the struct t, or the struct that t points to, if it is encoded by its fields. Such a struct is inlined if
+// it is embedded.
 func plainStruct(t types.Type) (u *types.Struct, pointer bool) {
 	t = types.Unalias(t)
 	if p, ok := t.Underlying().(*types.Pointer); ok {

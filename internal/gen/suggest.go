@@ -5,10 +5,9 @@ import (
 	"strings"
 )
 
-// suggest returns "; did you mean x?" for the candidate that word was probably
-// meant to be, or nothing.
+// suggest returns "; did you mean x?" for the candidate that is most similar to word, or "" if none is similar.
 func suggest(word string, candidates []string) string {
-	best, least := "", 2 // more than one typing error, or two in a long word, is another word
+	best, least := "", 2 // accept one typing error, or two in a long word
 	if len(word) > 5 {
 		least = 3
 	}
@@ -26,8 +25,7 @@ func suggest(word string, candidates []string) string {
 	return fmt.Sprintf("; did you mean %s?", best)
 }
 
-// distance returns how many letters must be added, removed, changed or swapped
-// with their neighbour to make b of a.
+// distance returns how many letters must be added, removed, changed or swapped with their neighbour to turn a into b.
 func distance(a, b string) int {
 	var before []int // the row before prev
 	prev := make([]int, len(b)+1)

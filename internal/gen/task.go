@@ -8,44 +8,44 @@ import (
 	"strings"
 )
 
-// task is a function to generate code for.
+// task is an annotated function with its types.
 type task struct {
 	*annotated
 	unit    *unit
 	sig     *types.Signature
-	taskID  string // the name it is registered under
+	taskID  string // the name of the task
 	context bool   // the first parameter is the context
 	params  []param
 	result  types.Type // nil if there is none
 	err     bool       // the last result is an error
-	step    int        // which parameter takes the previous result; -1 if none does
+	step    int        // the index of the parameter that gets the previous step's result; -1 if there is none
 	schema  schema
 }
 
 // param is a parameter whose type is known.
 type param struct {
 	parameter
-	typ      types.Type // a slice for a variadic one
-	optional bool       // it may be missing, apart from a variadic one
-	def      string     // and is this then; empty for its zero value
+	typ      types.Type // a slice for a variadic parameter
+	optional bool       // a call may omit it; not set for a variadic one
+	def      string     // its value in that case; empty for the zero value
 }
 
-// variadic reports whether the last parameter is.
+// variadic reports whether the last parameter is variadic.
 func (t *task) variadic() bool { return t.sig.Variadic() }
 
-// receiver returns the type of a method's receiver as it is written.
+// recv returns the type of a method's receiver as it is written.
 func (t *task) recv() types.Type { return t.sig.Recv().Type() }
 
-// pos returns where the function is.
+// pos returns the position of the function's name.
 func (t *task) pos() token.Pos { return t.fn.Name.Pos() }
 
-// tasks returns the tasks of the unit, and reports those that cannot be.
+// tasks returns the tasks of the unit. It reports annotated functions that can't be tasks.
 func (u *unit) tasks() []*task {
 	var tasks []*task
 	for _, a := range u.functions {
 		fn, ok := u.defs[a.fn.Name].(*types.Func)
 		if !ok {
-			continue // it has an error that was reported
+			continue // its error was reported already
 		}
 		t := &task{annotated: a, unit: u, sig: fn.Signature(), step: -1}
 		if t.read() {
@@ -65,7 +65,7 @@ func (t *task) fail(pos token.Pos, d Diagnostic) {
 	t.unit.fail(pos, d)
 }
 
-// spoken is what messages call the function: Add, or Worker.Add.
+// spoken returns the name of the function in messages: Add, or Worker.Add.
 func (t *task) spoken() string {
 	if t.names.receiver != "" {
 		return t.names.receiver + "." + t.fn.Name.Name
@@ -73,8 +73,7 @@ func (t *task) spoken() string {
 	return t.fn.Name.Name
 }
 
-// read fills in the task. It returns false if it has reported why that cannot
-// be.
+// read fills in the task. It returns false if it has reported an error.
 func (t *task) read() bool {
 	if isGeneric(t.fn) {
 		t.errorAt(t.pos(), "a generic function cannot be a task",
@@ -123,7 +122,7 @@ func (t *task) readParams() bool {
 
 func isContext(t types.Type) bool { return isNamed(t, "context", "Context") }
 
-// pos returns where the parameter is.
+// pos returns the position of the parameter.
 func (p parameter) pos() token.Pos {
 	if p.ident != nil {
 		return p.ident.Pos()
@@ -151,7 +150,7 @@ func (t *task) readResults() bool {
 
 func isError(t types.Type) bool { return types.Identical(t, types.Universe.Lookup("error").Type()) }
 
-// readStep finds the parameter that takes the result of the step before.
+// readStep finds the parameter that gets the result of the step before.
 func (t *task) readStep() bool {
 	name := t.opts.upstream
 	if name == "" {
@@ -165,12 +164,12 @@ func (t *task) readStep() bool {
 	return false
 }
 
-// index returns which parameter has the name, -1 if none has.
+// index returns the index of the parameter with that name, or -1.
 func (t *task) index(name string) int {
 	return slices.IndexFunc(t.params, func(p param) bool { return p.name == name })
 }
 
-// noParameter reports that the directive names a parameter that there is not.
+// noParameter reports that the directive names a parameter that does not exist.
 func (t *task) noParameter(pos token.Pos, name string) {
 	known := make([]string, len(t.params))
 	for i, p := range t.params {
@@ -180,7 +179,7 @@ func (t *task) noParameter(pos token.Pos, name string) {
 		"its parameters: "+strings.Join(known, ", "))
 }
 
-// qualifier writes the names of packages as messages show them.
+// qualifier returns the name of a package in messages.
 func (u *unit) qualifier(pkg *types.Package) string {
 	if pkg == u.pkg {
 		return ""
@@ -188,8 +187,7 @@ func (u *unit) qualifier(pkg *types.Package) string {
 	return pkg.Name()
 }
 
-// duplicates reports tasks of one name. Those in test files are never in one
-// program with tasks of other packages.
+// duplicates reports tasks with the same name. A task in a test file can't be in the same program as tasks of other packages.
 func duplicates(tasks []*task) {
 	byName := make(map[string][]*task)
 	for _, t := range tasks {
@@ -207,7 +205,7 @@ func duplicates(tasks []*task) {
 	}
 }
 
-// namePos returns where the task's name is written, or else the function's.
+// namePos returns the position of the name in the directive, or else of the function.
 func (t *task) namePos() token.Pos {
 	if pos, ok := t.opts.at["name"]; ok {
 		return pos

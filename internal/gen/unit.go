@@ -11,36 +11,36 @@ import (
 	"strings"
 )
 
-// unit is a package as types are checked: with its own test files if they
-// matter, or the external tests of a package.
+// unit is a package whose types are checked together: a package with its own test files if they matter, or the external tests
+// of a package.
 type unit struct {
-	path       string // import path; that of external tests ends in _test
-	name       string // package clause
+	path       string // import path, with _test for external tests
+	name       string // name in the package clause
 	dir        string
 	module     string // path of its module
 	moduleDir  string
 	goVersion  string
 	importMap  map[string]string
 	files      []*file
-	otherFiles []string     // names of files in the folder that are not checked with it
+	otherFiles []string     // names of files in the folder that are not part of the unit
 	external   bool         // external tests
 	functions  []*annotated // in the order of the files
 	lines      []generateLine
-	client     *client // where its handles go; nil if they are in the package
+	client     *client // the package of its handles; nil if that is the unit itself
 	needs      map[string]bool
-	deps       []*unit // of the main module, directly imported and needed
+	deps       []*unit // direct imports from the main module that are needed
 
-	declared map[string]token.Pos // names of the package that are not generated
-	imported map[string]token.Pos // names of imports in single files
+	declared map[string]token.Pos // names that the package declares, without generated ones
+	imported map[string]token.Pos // names that files give to imports
 	pkg      *types.Package
 	defs     map[*ast.Ident]types.Object
 
-	hasClientFile bool // handles of another package are generated into it
+	hasClientFile bool // the handles of another package are generated into it
 
 	program *program
-	quiet   bool // what is wrong is reported elsewhere
-	// Nothing is generated for a unit that failed. The types of a tainted one, and
-	// of those that need it, are not to be relied on: nothing is said about them.
+	quiet   bool // its errors are reported elsewhere
+	// No code is generated for a unit that has failed. The types of a tainted unit, and of units that import it, may be
+	// wrong: errors about them are not reported.
 	failed, tainted bool
 }
 
@@ -53,7 +53,7 @@ type annotated struct {
 	wrapper string // the type of the handle
 }
 
-// fail reports an error, after which nothing is generated for the unit.
+// fail reports an error. No code is generated for the unit then.
 func (u *unit) fail(pos token.Pos, d Diagnostic) {
 	u.failed = true
 	d.Pos = u.position(pos)
@@ -78,12 +78,12 @@ func (u *unit) warnf(pos token.Pos, format string, args ...any) {
 	u.report(Diagnostic{Pos: u.position(pos), Msg: fmt.Sprintf(format, args...), Warning: true})
 }
 
-// position ignores //line comments: it is this file that has to be edited.
+// position returns a position without regard to //line comments, since the user has to edit the file itself.
 func (u *unit) position(pos token.Pos) token.Position {
 	return u.program.fset.PositionFor(pos, false)
 }
 
-// place writes a position within a message.
+// place returns a position for use in a message.
 func (u *unit) place(pos token.Pos) string {
 	p := u.position(pos)
 	return fmt.Sprintf("%s:%d", relative(u.program.dir, p.Filename), p.Line)
@@ -118,8 +118,8 @@ func (u *unit) findFunctions() {
 	}
 }
 
-// checkListed reports what go list found wrong with the package, unless it is
-// about generated files, which do not count, or about what was found already.
+// checkListed reports the error that go list has for the package, unless it is about generated files, which do not matter, or
+// was reported already.
 func (u *unit) checkListed(pkg *listed) {
 	if pkg.Error == nil || u.tainted || strings.HasPrefix(pkg.Error.Err, "found packages ") {
 		return
@@ -136,7 +136,7 @@ func (u *unit) checkListed(pkg *listed) {
 	u.report(Diagnostic{Pos: pos, Msg: oneLine(pkg.Error.Err)})
 }
 
-// parsePosition reads a position that go list gives relative to some folder.
+// parsePosition parses a position of go list, which is relative to some folder.
 func parsePosition(dir, s string) token.Position {
 	parts := strings.Split(filepath.Base(s), ":")
 	pos := token.Position{Filename: filepath.Join(dir, parts[0])}
@@ -160,7 +160,7 @@ func (u *unit) trees() []*ast.File {
 	return trees
 }
 
-// resolve returns which package an import path in the unit's files stands for.
+// resolve returns the package that an import path in the unit's files refers to.
 func (u *unit) resolve(path string) string {
 	if to, ok := u.importMap[path]; ok {
 		return to
