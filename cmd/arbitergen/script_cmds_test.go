@@ -13,7 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
-// commands are what scripts can do beside the commands of testscript.
+// commands are the commands that scripts have beside the commands of testscript.
 var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"gen":       cmdGen,
 	"functions": cmdFunctions,
@@ -26,9 +26,9 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"unchanged": cmdUnchanged,
 }
 
-// cmdGen generates code and compiles it, tests included. In the long form it generates
-// it again, too: the second run must change nothing. The short form leaves that to the
-// scripts that are about -check, since each run costs a process of the go command.
+// cmdGen generates code and compiles it, with tests. In the long form it generates the code again: the second run must
+// change nothing. The short form leaves that to the scripts about -check, since each run starts a process of the go
+// command.
 //
 //	gen [packages]
 func cmdGen(ts *testscript.TestScript, neg bool, args []string) {
@@ -45,8 +45,8 @@ func cmdGen(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// registers is a test that the library accepts the handles: the types of their
-// arguments, their names and their options.
+// registers is a test that registers the tasks. It fails if the library does not accept the handles, because of the types
+// of their arguments, their names or their options.
 const registers = `package PACKAGE
 
 import (
@@ -69,8 +69,7 @@ func (r registrar) Register(handlers ...task.Registration) error {
 func TestRegister(t *testing.T) { _ = RegisterTasks(registrar{t}) }
 `
 
-// cmdRegister registers the tasks of the package in the current folder, which gen has
-// vetted.
+// cmdRegister registers the tasks of the package in the current folder. gen must have vetted the package.
 //
 //	register PACKAGE
 func cmdRegister(ts *testscript.TestScript, _ bool, args []string) {
@@ -112,7 +111,7 @@ func edit(change func([]byte) []byte) func(*testscript.TestScript, bool, []strin
 	}
 }
 
-// cmdLs checks that a folder holds these files and no others.
+// cmdLs checks that a folder has exactly these files.
 //
 //	ls DIR FILES
 func cmdLs(ts *testscript.TestScript, _ bool, args []string) {
@@ -127,7 +126,7 @@ func cmdLs(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// cmdReadme writes the first block of code in the README that begins with a line.
+// cmdReadme writes the first code block in the README that begins with a line to a file.
 //
 //	readme LINE FILE
 func cmdReadme(ts *testscript.TestScript, _ bool, args []string) {
@@ -140,10 +139,10 @@ func cmdReadme(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(args[0]+"\n"+code), 0o666))
 }
 
-// stamped is what cmdStamp saw, by path.
+// stamped has the files that cmdStamp recorded, by path.
 type stamped map[string]os.FileInfo
 
-// cmdStamp notes a file, for unchanged.
+// cmdStamp records a file, for unchanged.
 //
 //	stamp FILE
 func cmdStamp(ts *testscript.TestScript, _ bool, args []string) {
@@ -152,8 +151,7 @@ func cmdStamp(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Value("stamped").(stamped)[args[0]] = info
 }
 
-// cmdUnchanged checks that a file is the very one that was noted, and was not
-// written since.
+// cmdUnchanged checks that a file is the recorded one and was not written since.
 //
 //	unchanged FILE
 func cmdUnchanged(ts *testscript.TestScript, _ bool, args []string) {

@@ -16,10 +16,9 @@ import (
 
 var update = flag.Bool("update", false, "update the golden files in the scripts")
 
-// build builds the command, and returns the folder of the program. The test binary could
-// be the command as well, but not a fast one where races are looked for; those of package
-// gen are found by its own tests. The go command keeps the programs of tools in its cache,
-// so most of the time there is nothing to link.
+// build builds the command, and returns the folder of the program. The test binary could be the command as well, but
+// under the race detector it would be slow; the tests of package gen look for races. The go command caches the programs
+// of tools, so that mostly nothing has to be linked.
 func build(t *testing.T) string {
 	t.Helper()
 	out, err := exec.Command("go", "tool", "-n", "arbitergen").CombinedOutput()
@@ -28,15 +27,14 @@ func build(t *testing.T) string {
 	}
 	program := strings.TrimSpace(string(out))
 	if _, err := os.Stat(program); err != nil || filepath.Base(program) != "arbitergen" {
-		t.Fatalf("go tool -n arbitergen tells %q, want where the program is: %v", program, err)
+		t.Fatalf("go tool -n arbitergen printed %q, want the path of the program: %v", program, err)
 	}
 	return filepath.Dir(program)
 }
 
-// TestScripts runs the scripts in testdata/script. Each has a module m of its
-// own, for which the one under test is replaced by its folder; nothing is
-// downloaded. Build results go to the ordinary build cache: the next run finds
-// them there.
+// TestScripts runs the scripts in testdata/script. Each has a module m of its own, in which the module under test is
+// replaced by its folder; nothing is downloaded. Build results go to the ordinary build cache, where the next run finds
+// them.
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -53,7 +51,7 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars, env...)
 			e.Setenv("ROOT", root)
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
-			e.Setenv("GOFLAGS", "-trimpath") // builds do not depend on the folder, so the next run finds them
+			e.Setenv("GOFLAGS", "-trimpath") // so that the build results do not depend on the folder
 			e.Setenv("GOPROXY", "off")
 			e.Setenv("GOTOOLCHAIN", "local")
 			e.Setenv("GONOSUMDB", "*")
@@ -80,8 +78,8 @@ func goEnv(t *testing.T, names ...string) []string {
 	return lines
 }
 
-// writeModule makes dir the module m, unless the script has a go.mod. It
-// requires what the module under test does, so that nothing is looked up.
+// writeModule makes dir the module m, unless the script has a go.mod. The module requires the same modules as the one
+// under test, so that nothing is looked up.
 func writeModule(root, dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
 		return nil

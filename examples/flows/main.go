@@ -35,7 +35,7 @@ func run(ctx context.Context) error {
 	}
 	defer func() { _ = arb.Close() }()
 
-	// A pipe: each step gets the result of the one before.
+	// A pipe: each step gets the result of the step before it.
 	pipe := task.Then(tasks.AddTask.Bind(1, 2), tasks.IncreaseTask.Step(10))
 	fut, err := pipe.Send(ctx, arb)
 	if err != nil {
@@ -57,8 +57,8 @@ func run(ctx context.Context) error {
 	}
 	fmt.Println("the total is", n)
 
-	// A group with a handle: its members as they are done, a callback once all
-	// are, and a finalizer that runs after all else, whatever happens.
+	// A group with a handle: its members as soon as they are done, a callback once all are, and
+	// a finalizer that always runs after all else.
 	g, err := arbiter.GroupOf(ctx, arb, []task.Call[int]{tasks.AddTask.Bind(1, 1), tasks.AddTask.Bind(2, 2)},
 		arbiter.Callback(tasks.AddTask.Bind(5, 6)),
 		arbiter.Finalizer(tasks.AddTask.Bind(7, 8), time.Minute))

@@ -1,5 +1,5 @@
-// Command quickstart submits tasks and executes them, all in one process: on
-// the in-memory broker, or on Redis with -broker.
+// Command quickstart submits tasks and executes them, all in one process. The broker is in memory, or Redis with
+// -broker.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	url := flag.String("broker", "", "redis://host:port/db; without it tasks stay in memory")
+	url := flag.String("broker", "", "redis://host:port/db; without it the broker is in memory")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -10,7 +10,7 @@ import "context"
 //arbiter:task name=simple_add
 func Add(_ context.Context, x, y int) (int, error) { return x + y, nil }
 
-// Increase returns what came before in a pipe, plus n.
+// Increase returns upstream, the result of the step before it in a pipe, plus n.
 //
 //arbiter:task name=increase
 func Increase(ctx context.Context, upstream, n int) (int, error) { return upstream + n, nil }

@@ -10,9 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// TestAgreesWithCodec holds what the generator accepts to what the codec does.
-// They differ in embedded pointers to unexported structs, whose fields can only
-// be decoded as long as there are none: the generator refuses them.
+// TestAgreesWithCodec checks that the generator accepts the same types as the codec. There is one exception: the generator
+// refuses embedded pointers to unexported structs, which the codec can only decode if none of their fields is present.
 func TestAgreesWithCodec(t *testing.T) {
 	source, err := os.ReadFile("agree_types_test.go")
 	if err != nil {
@@ -44,7 +43,7 @@ func TestAgreesWithCodec(t *testing.T) {
 			t.Errorf("%s: accepted by the generator: %v, by the codec: %v (%v)", src, accepted, err, u.program.diags.list)
 		}
 		if src == "error" {
-			continue // as the only result it is that of the task
+			continue // an error as the only result is the error of the task
 		}
 		u, tasks = checkSource(string(source) + "\n//arbiter:task\nfunc F() " + src + "\n")
 		accepted = !u.failed && len(tasks) == 1
@@ -54,9 +53,8 @@ func TestAgreesWithCodec(t *testing.T) {
 	}
 }
 
-// TestDefaultsAgreeWithCodec: a default that the generator accepts is one of
-// package codec, in the form in which the generator writes it, and the others are
-// refused by both.
+// TestDefaultsAgreeWithCodec checks that the generator and package codec accept the same defaults, and that the codec
+// reads a default in the form that the generator writes.
 func TestDefaultsAgreeWithCodec(t *testing.T) {
 	types := map[string]reflect.Type{
 		"string": reflect.TypeFor[string](), "bool": reflect.TypeFor[bool](), "int": reflect.TypeFor[int](), "int8": reflect.TypeFor[int8](),
@@ -96,7 +94,7 @@ func taggedArgs(typ reflect.Type, tag string) reflect.Type {
 	return reflect.StructOf([]reflect.StructField{{Name: "X", Type: typ, Tag: reflect.StructTag("arbiter:" + strconv.Quote(tag))}})
 }
 
-// decodedDefault returns what the field is where the argument is missing.
+// decodedDefault returns the value of the field if the argument is missing.
 func decodedDefault(t *testing.T, typ reflect.Type, tag string) any {
 	t.Helper()
 	args := reflect.New(taggedArgs(typ, tag))

@@ -32,7 +32,7 @@ func benchmark(b *testing.B, packages, tasks int) {
 		writeFile(b, filepath.Join(dir, fmt.Sprintf("p%d/tasks.go", i)), src.String())
 	}
 	for b.Loop() {
-		// Nothing is there at first, as after a checkout without generated files.
+		// There is no generated file at first, as after a checkout.
 		b.StopTimer()
 		for i := range packages {
 			_ = os.Remove(filepath.Join(dir, fmt.Sprintf("p%d/arbiter_gen.go", i)))
@@ -47,7 +47,7 @@ func benchmark(b *testing.B, packages, tasks int) {
 	b.ReportMetric(float64(packages*tasks), "tasks")
 }
 
-// newModule returns a folder with a module, which has nothing in it.
+// newModule returns a folder with an empty module.
 func newModule(tb testing.TB) string {
 	dir := tb.TempDir()
 	writeFile(tb, filepath.Join(dir, "go.mod"), "module example.com/m\n\ngo 1.26\n")

@@ -10,8 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// FuzzDirective feeds comments to the parser of directives: it must not panic,
-// complain about a place outside of the comment, or accept a wrong name.
+// FuzzDirective parses comments as directives. The parser must not panic, report a position outside of the comment, or
+// accept a wrong name.
 func FuzzDirective(f *testing.F) {
 	for _, seed := range []string{
 		"", " name=add", " name=a queue=b timeout=1m30s retries=3 retention=72h unique=k upstream=x",
@@ -41,8 +41,8 @@ func FuzzDirective(f *testing.F) {
 	})
 }
 
-// FuzzSource feeds source, most of it broken, to all stages but the listing of
-// packages: they must not panic, and without an error there must be code.
+// FuzzSource runs all stages on source code, most of it broken, except the listing of packages. They must not panic, and if
+// there is no error, the code must be generated.
 func FuzzSource(f *testing.F) {
 	for _, seed := range []string{
 		"package p\n//arbiter:task\nfunc F(ctx context.Context, x, _ int, more ...string) (int, error)",
@@ -84,8 +84,7 @@ func FuzzSource(f *testing.F) {
 	})
 }
 
-// checkSource takes a file through the stages up to the tasks, with three
-// packages of the standard library reduced to one type each.
+// checkSource runs the stages up to the tasks on one file. Three packages of the standard library are replaced by stubs.
 func checkSource(src string) (*unit, []*task) {
 	p := &program{fset: token.NewFileSet(), diags: new(diagnostics), listed: map[string]*listed{}, units: map[string]*unit{}}
 	u := p.newUnit(&listed{ImportPath: "p", Dir: "/nowhere"}, []*file{{path: "/nowhere/p.go", src: []byte(src)}})
@@ -103,7 +102,7 @@ func checkSource(src string) (*unit, []*task) {
 	return u, u.tasks()
 }
 
-// stubs imports packages with one type, and package time with two.
+// stubs imports packages with only one type each, and package time with two.
 type stubs struct{}
 
 // Import implements [types.Importer].

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestRun generates code for several packages at once, where races would show,
-// and again: the second run changes nothing.
+// TestRun generates code for several packages at once, so that the race detector can find races. A second run must change
+// nothing.
 func TestRun(t *testing.T) {
 	dir := newModule(t)
 	for _, name := range []string{"a", "b", "c", "d"} {
@@ -34,7 +34,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestCannotWrite expects an error that names the file.
+// TestCannotWrite checks that the error for a file that can't be written names the file.
 func TestCannotWrite(t *testing.T) {
 	dir := newModule(t)
 	writeFile(t, filepath.Join(dir, "a.go"), "package a\n\n//arbiter:task\nfunc F() {}\n")
@@ -48,7 +48,7 @@ func TestCannotWrite(t *testing.T) {
 	}
 }
 
-// TestSizeOfOutput holds generated code to about 25 lines a task.
+// TestSizeOfOutput checks that the generated code has about 25 lines for each task.
 func TestSizeOfOutput(t *testing.T) {
 	lines := func(functions int) int {
 		src := "package p\nimport \"context\"\n"

@@ -10,21 +10,20 @@ import (
 	"testing"
 )
 
-// TestKeysCoverOptions: each option of package task has a key, or a reason to
-// have none.
+// TestKeysCoverOptions checks that each option of package task has a key, or is listed as one without.
 func TestKeysCoverOptions(t *testing.T) {
 	without := map[string]string{
 		"Deadline":  "a point in time is for one call",
 		"ETA":       "a point in time is for one call",
-		"Schema":    "generated code has it by itself",
-		"Detach":    "takes Inherit away again",
-		"InProcess": "takes Isolated away again",
-		"NoMeta":    "takes Meta away again",
+		"Schema":    "generated code always has it",
+		"Detach":    "it removes Inherit",
+		"InProcess": "it removes Isolated",
+		"NoMeta":    "it removes Meta",
 	}
 	d, ok := ast.ParseDirective(1, directive+" name=a queue=q delay=1s within=1s timeout=1s retries=1 backoff=constant:1s"+
 		" retention=1s dead-retention=1s unique=k meta=a:b isolated inherit upstream=x optional=x default=y:1")
 	opts, wrong := parseDirective(d)
-	other, otherOK := ast.ParseDirective(1, directive+" unique-in=s:k") // not beside unique
+	other, otherOK := ast.ParseDirective(1, directive+" unique-in=s:k") // a directive has only one of unique and unique-in
 	scoped, wrongToo := parseDirective(other)
 	if wrong = append(wrong, wrongToo...); !ok || !otherOK || len(wrong) > 0 {
 		t.Fatal(wrong)
@@ -60,7 +59,7 @@ func TestKeysCoverOptions(t *testing.T) {
 			found++
 			hasKey := slices.ContainsFunc(opts.settings, func(s setting) bool { return s.option == fn.Name.Name })
 			if _, excused := without[fn.Name.Name]; hasKey == excused {
-				t.Errorf("task.%s: has a key: %v, is said to have none: %v", fn.Name.Name, hasKey, excused)
+				t.Errorf("task.%s: it has a key: %v, and is listed as one without: %v", fn.Name.Name, hasKey, excused)
 			}
 		}
 	}

@@ -6,10 +6,9 @@ import (
 	"testing"
 )
 
-// TestNested has the generator look at types that name each other many times. Its
-// work must grow with the number of types and not with the number of paths, of
-// which there are 4^40 here. The types are made by hand: Go's own type checker
-// walks every path of some of them.
+// TestNested finds the shapes of types that refer to each other many times. The work must grow with the number of types and
+// not with the number of paths, which is 4^40 here. The types are built by hand, since Go's own type checker would follow
+// every path of some of them.
 func TestNested(t *testing.T) {
 	const levels = 40
 	pkg := types.NewPackage("p", "p")
@@ -48,7 +47,7 @@ func TestNested(t *testing.T) {
 		if shape, refused := s.shape(typ, "x"); refused != nil || shape != "p.T40" {
 			t.Errorf("%s: %s, %v", name, shape, refused)
 		}
-		if name == "embedded" { // each Own but the outermost is ambiguous, and N too
+		if name == "embedded" { // each Own except the outermost is ambiguous, and so is N
 			if got := fmt.Sprint(s.defs["p.T40"].Fields); got != "[{Own39 int}]" {
 				t.Errorf("%s: %s", name, got)
 			}

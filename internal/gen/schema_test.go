@@ -12,8 +12,8 @@ func hashOf(t *testing.T, src string) uint64 {
 	return tasks[0].schema.hash()
 }
 
-// TestHash holds the hash to what a message looks like: what does not show there
-// does not change it, and all else does.
+// TestHash checks that the hash depends exactly on the encoding: changes that do not affect the encoding keep the hash, and
+// all others change it.
 func TestHash(t *testing.T) {
 	same := [][2]string{
 		{"func F(x int)", "func G(x int)"},
@@ -27,7 +27,7 @@ func TestHash(t *testing.T) {
 	}
 	for _, s := range same {
 		if a, b := hashOf(t, s[0]), hashOf(t, s[1]); a != b {
-			t.Errorf("different: %s\n%s", s[0], s[1])
+			t.Errorf("these have different hashes: %s\n%s", s[0], s[1])
 		}
 	}
 	seen := make(map[uint64]string)
@@ -39,11 +39,11 @@ func TestHash(t *testing.T) {
 	} {
 		h := hashOf(t, src)
 		if seen[h] != "" {
-			t.Errorf("the same: %s\n%s", seen[h], src)
+			t.Errorf("these have the same hash: %s\n%s", seen[h], src)
 		}
 		seen[h] = src
 	}
-	// It is in stored tasks, and must never change.
+	// This hash is in stored tasks, and must never change.
 	if h := hashOf(t, "func Add(x, y int) int"); h != 0xe85b0d00c3b8e946 {
 		t.Errorf("the hash of simple_add is %#x", h)
 	}

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// flood is a pool whose only process is to get more answers than it can take.
+// flood is a pool whose only process gets more answers than its pipe can hold.
 type flood struct {
 	*testing.T
 	p     *Pool
 	pid   chan int
-	told  chan struct{} // the end of a context is about to be told
-	asked chan struct{}
-	tell  chan struct{} // closed when the answers are to come
+	told  chan struct{} // receives when the process is about to be told of the end of a context
+	asked chan struct{} // receives each question
+	tell  chan struct{} // closed to send the answers
 }
 
 func newFlood(t *testing.T, grace time.Duration) *flood {
@@ -36,9 +36,9 @@ func newFlood(t *testing.T, grace time.Duration) *flood {
 	return f
 }
 
-// begin runs the job and returns when it has asked everything.
+// begin runs the job and returns when the job has asked all its questions.
 func (f *flood) begin(ctx context.Context) (pid int, done <-chan error) {
-	answer := make([]byte, 64<<10) // as much as a pipe takes
+	answer := make([]byte, 64<<10) // the capacity of a pipe
 	job := Job{Body: says("flood 100"), Call: func(context.Context, []byte) []byte {
 		f.asked <- struct{}{}
 		<-f.tell
@@ -59,7 +59,7 @@ func (f *flood) begin(ctx context.Context) (pid int, done <-chan error) {
 	return pid, over
 }
 
-// clog stops the process and sends it the answers.
+// clog suspends the process and sends it the answers.
 func (f *flood) clog(pid int) {
 	f.Helper()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -75,8 +75,7 @@ func (f *flood) clog(pid int) {
 	}
 }
 
-// A process that reads nothing for a while is told of the end of a context all the
-// same, however much there is to be told before.
+// A process that does not read for a while is still told of the end of a context, even if many answers are queued before it.
 func TestCancelBehindAnswers(t *testing.T) {
 	t.Parallel()
 	f := newFlood(t, 20*time.Second)
@@ -95,7 +94,7 @@ func TestCancelBehindAnswers(t *testing.T) {
 	}
 }
 
-// A job that does not even get to a process that reads nothing ends in time.
+// A job ends in time even if it can't be sent to its process, which does not read.
 func TestKillBehindAnswers(t *testing.T) {
 	t.Parallel()
 	f := newFlood(t, 2*time.Second)

@@ -17,25 +17,25 @@ import (
 	"time"
 )
 
-// envChild tells a process that it is a child, and where its pipes are.
+// envChild is the environment variable that tells a process that it is a child, and the descriptors of its pipes.
 const envChild = "ARBITER_ISOLATED"
 
-// Child is a child's side.
+// Child is the connection of a child process to its parent.
 type Child struct {
 	Setup []byte // Config.Setup of the parent
 
 	in  *bufio.Reader
 	out *os.File
 
-	wmu sync.Mutex // held to write
+	wmu sync.Mutex // held while a frame is written
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	current *Work
-	calls   map[uint32]chan []byte // of the current job
-	last    uint32                 // call
+	calls   map[uint32]chan []byte // the unanswered calls of the current job, by number
+	last    uint32                 // the number of the last call
 }
 
-// Work is a job, as the child sees it.
+// Work is a job in its child process.
 type Work struct {
 	Body []byte
 
@@ -47,11 +47,11 @@ type Work struct {
 // ErrOver is the error of a call for a job that has ended.
 var ErrOver = errors.New("the task has returned")
 
-// Waiting reports whether the process is a child that has not attached itself.
+// Waiting reports whether the process is a child that has not called Attach yet.
 func Waiting() bool { return os.Getenv(envChild) != "" }
 
-// Attach returns the child's side, nil if the process is not a child. The
-// environment does not tell it again: what the process starts is no child.
+// Attach returns the connection to the parent, or nil if the process is not a child. It removes the variable from the
+// environment, so that processes which the child starts are not taken for children.
 func Attach() (*Child, error) {
 	text := os.Getenv(envChild)
 	if text == "" {
@@ -81,21 +81,21 @@ func Attach() (*Child, error) {
 	case err != nil:
 		return nil, fmt.Errorf("setup: %w", err)
 	case f.kind != kindSetup || len(f.body) < 8:
-		return nil, errors.New("setup: it is something else")
+		return nil, errors.New("setup: the parent sent another frame first")
 	}
 	c.limit(binary.BigEndian.Uint64(f.body))
 	c.Setup = f.body[8:]
 	return c, nil
 }
 
-// limit makes the garbage collector work harder before the limit is reached.
-// Where the parent can't see how much memory there is, the child looks itself.
+// limit makes the garbage collector work harder before the memory limit is reached. If the parent can't see the child's
+// memory, the child checks it.
 func (c *Child) limit(most uint64) {
 	if most == 0 {
 		return
 	}
 	soft := int64(most / 10 * 9)
-	if debug.SetMemoryLimit(-1) > soft { // unless GOMEMLIMIT says less
+	if debug.SetMemoryLimit(-1) > soft { // keep a lower GOMEMLIMIT
 		debug.SetMemoryLimit(soft)
 	}
 	if watched {
@@ -108,7 +108,7 @@ func (c *Child) limit(most uint64) {
 	}()
 }
 
-// watchSelf returns when the process has more memory than it may.
+// watchSelf returns when the process uses more memory than most.
 func watchSelf(most uint64) {
 	for range time.Tick(glance) {
 		if mapped() > most {
@@ -117,19 +117,18 @@ func watchSelf(most uint64) {
 	}
 }
 
-// Serve runs jobs until the parent closes its pipe or is gone, and then ends the
-// process. Each job is run by a goroutine of its own; cause turns what the parent
-// says into the cause of the end of its context.
+// Serve runs jobs until the parent closes its pipe or dies, and then ends the process. Each job runs in a goroutine of its
+// own. If the parent ends the context of a job, cause decodes the context's cause.
 func (c *Child) Serve(run func(ctx context.Context, w *Work) []byte, cause func([]byte) error) {
-	// A service manager may send these to all processes of a service at once. The
-	// minion decides what becomes of its tasks then.
+	// A service manager may send these signals to all processes of a service at once. The minion
+	// decides what happens to its tasks then, so the child ignores them.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 	c.send(frame{kind: kindHello})
 	for {
 		f, err := readFrame(c.in)
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
-				fmt.Fprintln(os.Stderr, "isolated task: what the minion sends can't be read:", err)
+				fmt.Fprintln(os.Stderr, "isolated task: the minion's message can't be read:", err)
 				os.Exit(1)
 			}
 			os.Exit(0)
@@ -174,9 +173,8 @@ func (c *Child) begin(f frame, run func(context.Context, *Work) []byte) {
 	}()
 }
 
-// Call asks the parent something and waits for the answer. When ctx ends, the context of
-// the call ends in the parent, and the parent has the time of patience to answer all the
-// same. The error is ctx's, or ErrOver.
+// Call asks the parent and waits for the answer. If ctx ends, the context of the call ends in the parent as well, and Call
+// waits for an answer for the time of patience. The error is ctx's, or ErrOver.
 func (w *Work) Call(ctx context.Context, body []byte, patience time.Duration) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -219,7 +217,7 @@ func (w *Work) Call(ctx context.Context, body []byte, patience time.Duration) ([
 	return nil, ctx.Err()
 }
 
-// send writes a frame. A parent that does not read any more is gone.
+// send writes a frame. If that fails, the parent has died, and the process ends.
 func (c *Child) send(f frame) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()

@@ -1,23 +1,20 @@
-// Package isolate runs jobs in child processes: the same program started again,
-// which takes one job at a time. It knows bytes only; package minion says what
-// they mean.
+// Package isolate runs jobs in child processes. A child is the same program started again, and runs one job at a time. The
+// package passes bytes; package minion encodes the jobs and results.
 //
-// A parent has a [Pool]; a child is told by its environment that it is one, and
-// [Attach] gives it its side. Both talk over two pipes that are no standard
-// files, in frames: a head of 13 bytes (kind, job, call, length; big-endian),
-// then a body.
+// The parent has a [Pool]. A child learns from its environment that it is one, and [Attach] returns its connection to the
+// parent. They use two pipes beside the standard files, with frames: a head of 13 bytes (kind, job, call, length; big-endian)
+// and a body.
 //
-//	parent → child   setup   what holds for the child's life; first
-//	                 run     a job begins
-//	                 cancel  its context ends, with a cause
-//	                 reply   to a call
-//	child → parent   hello   it is ready
-//	                 done    the job has ended, with this result
-//	                 call    a job asks the parent something
-//	                 drop    nobody waits for the reply any more
-//	                 big     it is over its memory limit, and ends
+//	parent → child   setup   the settings for the child's life; the first frame
+//	                 run     start a job
+//	                 cancel  end the context of the job, with a cause
+//	                 reply   the answer to a call
+//	child → parent   hello   the child is ready
+//	                 done    the job has ended; the body is the result
+//	                 call    the job asks the parent
+//	                 drop    the job does not wait for the reply any more
+//	                 big     the child is over its memory limit, and ends
 //
-// A child whose parent is gone ends: its pipe does, and on Linux the kernel
-// kills it. All that a child has started itself is in its process group, which
-// is killed as a whole.
+// A child whose parent has died ends, since its pipe is closed; on Linux the kernel also kills it. On Unix, a child and all
+// processes that it has started are one process group, which is killed as a whole.
 package isolate

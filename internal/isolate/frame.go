@@ -6,8 +6,7 @@ import (
 	"io"
 )
 
-// version is of the frames. Parent and child are the same program, unless its
-// file was replaced meanwhile.
+// version is the version of the frames. Parent and child are the same program, unless its file was replaced meanwhile.
 const version = 1
 
 type kind uint8
@@ -24,21 +23,21 @@ const (
 	kindBig
 )
 
-// frame is what goes over a pipe.
+// frame is a message between parent and child.
 type frame struct {
 	kind kind
-	job  uint32 // which job it is about; 0 is none
-	call uint32 // which of the job's calls; 0 is none
+	job  uint32 // the number of the job; 0 is none
+	call uint32 // the number of the job's call; 0 is none
 	body []byte
 }
 
 const (
 	headSize = 13
-	// maxBody bounds what a broken head can make a reader allocate.
+	// maxBody bounds the memory that a reader allocates for a damaged head.
 	maxBody = 1 << 30
 )
 
-// write writes a frame. It is for one goroutine at a time.
+// write writes a frame. It must not be called concurrently.
 func (f *frame) write(w io.Writer) error {
 	if len(f.body) > maxBody {
 		return fmt.Errorf("frame of %d bytes, the limit is %d", len(f.body), maxBody)
@@ -52,7 +51,7 @@ func (f *frame) write(w io.Writer) error {
 	return err
 }
 
-// readFrame reads a frame. The error is io.EOF if there is none.
+// readFrame reads a frame. The error is io.EOF if the pipe was closed between two frames.
 func readFrame(r io.Reader) (frame, error) {
 	var head [headSize]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -70,7 +69,7 @@ func readFrame(r io.Reader) (frame, error) {
 	if n == 0 {
 		return f, nil
 	}
-	// What is announced is not believed before it is there.
+	// The memory grows as data arrives, since the length may be wrong.
 	const trust = 1 << 20
 	f.body = make([]byte, 0, min(n, trust))
 	for uint32(len(f.body)) < n {

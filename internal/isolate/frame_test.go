@@ -23,7 +23,7 @@ func TestFrame(t *testing.T) {
 	for _, f := range want {
 		got, err := readFrame(&pipe)
 		if err != nil || !reflect.DeepEqual(got, f) {
-			t.Errorf("%v, want %v; %v", got.kind, f.kind, err)
+			t.Errorf("read a frame of kind %v, error %v; want kind %v", got.kind, err, f.kind)
 		}
 	}
 	if _, err := readFrame(&pipe); !errors.Is(err, io.EOF) {
@@ -36,7 +36,7 @@ func TestFrame(t *testing.T) {
 			_, err = readFrame(r)
 		}
 		if cut != headSize && errors.Is(err, io.EOF) {
-			t.Errorf("cut at %d: %v", cut, err)
+			t.Errorf("cut off after %d bytes: error %v", cut, err)
 		}
 	}
 }
@@ -68,7 +68,7 @@ func TestLines(t *testing.T) {
 	l.end()
 	l.end()
 	if want := []string{"ab", "", "c", long, "y", "z"}; !reflect.DeepEqual(got, want) {
-		t.Errorf("%.50q", got)
+		t.Errorf("lines %.50q, want %.50q", got, want)
 	}
 }
 

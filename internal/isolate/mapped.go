@@ -2,8 +2,7 @@ package isolate
 
 import "runtime/metrics"
 
-// mapped returns the bytes of memory that the runtime has from the system and
-// has not given back.
+// mapped returns the bytes of memory that the Go runtime has mapped and not returned to the system.
 func mapped() uint64 {
 	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(s)

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Where a parent can't look at its children, they look at themselves.
+// On systems where a parent can't see the memory of its children, a child watches its own.
 func TestWatchSelf(t *testing.T) {
-	debug.FreeOSMemory() // else what another run has left is used again
+	debug.FreeOSMemory() // so that the test can't use memory of an earlier one
 	before := mapped()
 	if before < 1<<20 || before > 1<<40 {
-		t.Fatalf("%d bytes", before)
+		t.Fatalf("mapped returned %d bytes", before)
 	}
 	over := make(chan struct{})
 	go func() {
@@ -29,7 +29,7 @@ func TestWatchSelf(t *testing.T) {
 	select {
 	case <-over:
 	case <-time.After(10 * time.Second):
-		t.Errorf("%d bytes, and not over the limit", mapped())
+		t.Errorf("%d bytes are mapped, and watchSelf has not returned", mapped())
 	}
 	runtime.KeepAlive(hold)
 }

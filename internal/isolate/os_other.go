@@ -6,11 +6,11 @@ import "os"
 
 func executable() (string, error) { return os.Executable() }
 
-// watched says that a parent can see how much memory a child has.
+// watched reports whether a parent can see the memory of a child.
 const watched = false
 
-// awaitExit reports that the end of a child can't be waited for without taking
-// its id. Then only a kill ends the wait for a pipe that others hold open.
+// awaitExit returns false: the end of a child can't be awaited without reaping it. If another process holds the pipe open, the
+// wait for its end is only ended by a kill.
 func awaitExit(int) bool { return false }
 
 func resident(int) uint64 { return 0 }

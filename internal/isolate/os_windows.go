@@ -7,14 +7,13 @@ import (
 	"syscall"
 )
 
-// isolated gives a child a process group of its own: Ctrl-C in a terminal is not
-// for it.
+// isolated returns the attributes of a child. It has a process group of its own, so that Ctrl-C in a terminal does not reach
+// it.
 func isolated() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }
 
-// attach gives a command the child's ends of the pipes, and returns what the
-// child is to be told about them.
+// attach passes the child's ends of the pipes to a command, and returns the text that tells the child about them.
 func attach(cmd *exec.Cmd, in, out *os.File) string {
 	for _, f := range []*os.File{in, out} {
 		h := syscall.Handle(f.Fd())
@@ -24,8 +23,7 @@ func attach(cmd *exec.Cmd, in, out *os.File) string {
 	return fmt.Sprintf("%d,%d", in.Fd(), out.Fd())
 }
 
-// opened returns the files that attach told of. What the child starts does not
-// get them.
+// opened returns the files that attach has passed. Processes that the child starts do not inherit them.
 func opened(in, out uintptr) (*os.File, *os.File, error) {
 	for _, h := range []uintptr{in, out} {
 		if err := syscall.SetHandleInformation(syscall.Handle(h), syscall.HANDLE_FLAG_INHERIT, 0); err != nil {
@@ -35,8 +33,8 @@ func opened(in, out uintptr) (*os.File, *os.File, error) {
 	return os.NewFile(in, "jobs"), os.NewFile(out, "results"), nil
 }
 
-// killAll kills a process. What it has started goes on.
+// killAll kills a process. Processes that it has started go on.
 func killAll(p *os.Process) { _ = p.Kill() }
 
-// killed returns the name of the signal that ended a process, "" if none did.
+// killed returns "": no signal ends a process on Windows.
 func killed(*os.ProcessState) string { return "" }

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	maxLine  = 8 << 10 // bytes of a line of output; a longer one comes in parts
+	maxLine  = 8 << 10 // bytes of a line of output; longer lines are split
 	keepText = 8 << 10 // bytes of output that are kept for the report of a crash
-	keepLast = 20      // lines that are, if the runtime has said nothing
+	keepLast = 20      // lines that are kept if the runtime has not reported an error
 )
 
-// lines cuts what a process prints into lines.
+// lines is a writer that splits the output of a process into lines.
 type lines struct {
 	each func(line string)
-	mu   sync.Mutex // held by Write, and while each is called
+	mu   sync.Mutex // held by Write, also while it calls each
 	part []byte
 }
 
@@ -34,7 +34,7 @@ func (l *lines) Write(b []byte) (int, error) {
 		end = min(end, maxLine-len(l.part))
 		l.part = append(l.part, b[:end]...)
 		switch {
-		case end == i: // the line is whole
+	case end == i: // the line is complete
 			l.flush()
 			b = b[end+1:]
 			continue
@@ -46,14 +46,13 @@ func (l *lines) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// flush hands on what is there of a line, even if that is nothing.
+// flush passes the current line on, even if it is empty.
 func (l *lines) flush() {
 	l.each(strings.TrimSuffix(string(l.part), "\r"))
 	l.part = l.part[:0]
 }
 
-// end hands on a last line that has no end, unless somebody is still busy with an
-// earlier one.
+// end passes on a last line without a newline. If another goroutine still writes, it does nothing.
 func (l *lines) end() {
 	if !l.mu.TryLock() {
 		return
@@ -64,19 +63,19 @@ func (l *lines) end() {
 	}
 }
 
-// limiter bounds how many lines a second are handed on. A child in a loop of
-// prints would fill the minion's log otherwise, and take its time.
+// limiter bounds how many lines are passed on in a second. Otherwise a child that prints in a loop could fill the minion's log
+// and keep the minion busy.
 type limiter struct {
-	rate int // 0 is any number
+	rate int // lines a second; 0 is no limit
 
 	mu      sync.Mutex
-	since   time.Time // when the current second began
-	lines   int       // handed on in it
-	dropped int       // and not reported yet
+	since   time.Time // the begin of the current second
+	lines   int       // passed on in the current second
+	dropped int       // not reported yet
 }
 
-// admit reports whether a line may be handed on now, and how many were dropped
-// before it and are to be reported.
+// admit reports whether a line may be passed on now. It also returns how many lines were dropped before it, if that is to be
+// reported now.
 func (l *limiter) admit(now time.Time) (ok bool, dropped int) {
 	if l.rate == 0 {
 		return true, 0
@@ -95,7 +94,7 @@ func (l *limiter) admit(now time.Time) (ok bool, dropped int) {
 	return true, dropped
 }
 
-// flush returns how many lines were dropped and are to be reported.
+// flush returns how many dropped lines have not been reported yet.
 func (l *limiter) flush() (dropped int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,8 +102,7 @@ func (l *limiter) flush() (dropped int) {
 	return dropped
 }
 
-// report keeps what a process has printed that tells why it ended: from where
-// the runtime began to speak of a fatal error, or else the last lines.
+// report keeps the output that tells why a process ended: the runtime's report of a fatal error, or else the last lines.
 type report struct {
 	mu    sync.Mutex
 	fatal bool
@@ -112,7 +110,7 @@ type report struct {
 	text  []string
 }
 
-// reset forgets what was printed for an earlier job.
+// reset drops the output of an earlier job.
 func (r *report) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,7 +123,7 @@ func (r *report) add(line string) {
 	if !r.fatal && begins(line) {
 		r.text, r.size, r.fatal = nil, 0, true
 	}
-	if r.fatal && r.size >= keepText { // the first lines say most
+	if r.fatal && r.size >= keepText { // the first lines of the runtime's report are the useful ones
 		return
 	}
 	r.text = append(r.text, line)
@@ -136,7 +134,7 @@ func (r *report) add(line string) {
 	}
 }
 
-// begins reports whether the runtime's last words begin with a line.
+// begins reports whether the line is the first of the runtime's report.
 func begins(line string) bool {
 	for _, prefix := range []string{"panic: ", "fatal error: ", "runtime: ", "SIG"} {
 		if strings.HasPrefix(line, prefix) {
@@ -146,7 +144,7 @@ func begins(line string) bool {
 	return false
 }
 
-// String returns what is kept.
+// String returns the output that was kept.
 func (r *report) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

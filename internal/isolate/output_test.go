@@ -19,16 +19,16 @@ func TestLimiter(t *testing.T) {
 	} {
 		now = now.Add(step.after)
 		if ok, dropped := l.admit(now); ok != step.ok || dropped != step.dropped {
-			t.Errorf("line %d: %v with %d dropped before it, want %v with %d", i, ok, dropped, step.ok, step.dropped)
+			t.Errorf("line %d: admitted %v with %d dropped before it, want %v with %d", i, ok, dropped, step.ok, step.dropped)
 		}
 	}
 	if a, b := l.flush(), l.flush(); a != 2 || b != 0 {
-		t.Errorf("at the end %d were dropped, and then %d", a, b)
+		t.Errorf("flush returned %d and then %d, want 2 and 0", a, b)
 	}
 	free := limiter{}
 	for range 10_000 {
 		if ok, dropped := free.admit(now); !ok || dropped != 0 {
-			t.Fatal("a line was dropped where there is no limit")
+			t.Fatal("a line was dropped without a limit")
 		}
 	}
 }

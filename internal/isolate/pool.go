@@ -12,51 +12,50 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Config is what a pool is made of.
+// Config has the settings of a pool.
 type Config struct {
-	Setup  []byte        // what every child is told once
-	Memory uint64        // bytes that a child may have; 0 is any number
+	Setup  []byte        // sent to every child once
+	Memory uint64        // the memory limit of a child in bytes; 0 is no limit
 	Grace  time.Duration // from the end of a job's context until its child is killed
-	Jobs   int           // how many jobs a child runs, one after the other; 0 is any number
-	Slots  int           // how many children there may be, those that start or end among them
+	Jobs   int           // how many jobs a child runs, one after the other; 0 is no limit
+	Slots  int           // how many children there may be, including those that start or end
 
-	// OutputRate is how many lines a second of a child's output are handed on. What
-	// a child prints beyond that is dropped and counted. 0 is any number.
+	// OutputRate is how many lines of a child's output are passed on in a second. Further lines are dropped and counted. 0 is
+	// no limit.
 	OutputRate int
 
-	// Cause returns how the child is told why a context has ended, nil if it knows.
+	// Cause encodes the cause of a context that has ended, for the child. It returns nil if the child knows it.
 	Cause func(ctx context.Context) []byte
-	// Output is told what the children print, line by line.
+	// Output gets the output of the children, line by line.
 	Output func(Line)
 }
 
-// Line is a line that a child has printed, or says that lines were dropped.
+// Line is a line that a child has printed, or reports that lines were dropped.
 type Line struct {
 	PID     int
 	Stream  string // "stdout" or "stderr"
 	Text    string
-	Job     any // Tag of the job that it runs, or has run last; nil if there was none
-	Dropped int // how many lines were dropped; then there is no Stream and Text
+	Job     any // the Tag of the job that the child runs or ran last; nil if there was none
+	Dropped int // how many lines were dropped; if not 0, Stream and Text are empty
 }
 
-// errClosed is the error of jobs of a pool that is closed.
+// errClosed is the error of jobs after the pool was closed.
 var errClosed = fmt.Errorf("the pool of child processes is %w", broker.ErrClosed)
 
-// Pool runs jobs in child processes, each in one that has no other at that time.
-// Its methods may be called concurrently. It has neither process nor goroutine
-// before the first job.
+// Pool runs jobs in child processes. A child runs only one job at a time. The methods of a pool may be called concurrently. A
+// pool has no process and no goroutine before its first job.
 type Pool struct {
 	cfg Config
 
-	mu      sync.Mutex // guards what follows
-	freed   sync.Cond  // a process is idle, or another one may be started, or the pool is closed
+	mu      sync.Mutex // guards the fields below
+	freed   sync.Cond  // a process is idle, another one may be started, or the pool is closed
 	closed  bool
 	idle    []*process
 	all     map[*process]struct{}
-	alive   int            // all, and those about to be started
-	waits   map[any]int    // tags of jobs that wait for others, and in how many places they do
-	starts  chan start     // to the starter; nil until there is one
-	wg      sync.WaitGroup // processes, and those that may be about to come
+	alive   int            // the number of processes in all and of those about to be started
+	waits   map[any]int    // how many waits for other jobs the job of each tag is in; see Lend
+	starts  chan start     // requests to the starter; nil until it runs
+	wg      sync.WaitGroup // counts like alive
 	starter sync.WaitGroup
 }
 
@@ -67,24 +66,22 @@ func New(cfg Config) *Pool {
 	return p
 }
 
-// Job is something to be run by a child.
+// Job is a job for a child process.
 type Job struct {
-	// Body returns what the child gets. It is called when the child is ready: to
-	// start one takes time, and what is said of time would be wrong then.
+	// Body returns the job's data for the child. It is called when the child is ready: starting a child takes time, and a
+	// remaining time in the data would be wrong otherwise.
 	Body func() []byte
 	Tag  any
-	// Call answers a question of the job. Ctx ends with the job, or if nobody
-	// waits for the answer any more. It is called by goroutines of its own.
+	// Call answers a call of the job. It runs in a goroutine of its own. Ctx ends with the job, or when the job does not
+	// wait for the answer any more.
 	Call func(ctx context.Context, body []byte) []byte
 }
 
-// readiness is how long a child may take to be ready: as long as its init
-// functions take.
+// readiness is how long a child may take to start. Its init functions count.
 const readiness = 30 * time.Second
 
-// Run runs a job and returns its result. If ctx ends the child is told, and if
-// the job does not end in the time of grace it is killed. The error is a
-// *task.CrashError, ErrClosed, or says why no child could be started.
+// Run runs a job and returns its result. If ctx ends, the child is told, and if the job does not end within the time of grace,
+// the child is killed. The error is a *task.CrashError, wraps ErrClosed, or tells why no child could be started.
 func (p *Pool) Run(ctx context.Context, job Job) ([]byte, error) {
 	c, err := p.get(ctx)
 	if err != nil {
@@ -95,8 +92,7 @@ func (p *Pool) Run(ctx context.Context, job Job) ([]byte, error) {
 	return out, err
 }
 
-// Lend says that the job of a tag waits for others, for which there may be one more
-// process until the function that it returns is called.
+// Lend records that the job of a tag waits for other jobs. One more process may run for them until the caller calls back.
 func (p *Pool) Lend(tag any) (back func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,27 +107,25 @@ func (p *Pool) Lend(tag any) (back func()) {
 	}
 }
 
-// room returns how many processes there may be. p.mu is held.
+// room returns how many processes there may be. The caller holds p.mu.
 func (p *Pool) room() int { return p.cfg.Slots + len(p.waits) }
 
-// crowded reports whether there are too many processes, since jobs that have waited
-// for others don't any more. Those that end anyway are no reason to end another
-// one. p.mu is held.
+// crowded reports whether there are too many processes, because jobs that waited for others do not wait any more. Processes
+// that are about to end do not count. The caller holds p.mu.
 func (p *Pool) crowded() bool {
 	n := p.alive - p.room()
 	if n <= 0 {
 		return false
 	}
 	for c := range p.all {
-		if c.gone.Load() {
+		if c.ending.Load() {
 			n--
 		}
 	}
 	return n > 0
 }
 
-// get returns a process that is ready for a job: the last that had one, or a new
-// one.
+// get returns a process that is ready for a job: the one that was idle last, or a new one.
 func (p *Pool) get(ctx context.Context) (*process, error) {
 	c, err := p.claim(ctx)
 	if c != nil || err != nil {
@@ -144,7 +138,7 @@ func (p *Pool) get(ctx context.Context) (*process, error) {
 	if err := c.await(ctx); err != nil {
 		if ctx.Err() == nil {
 			c.kill(err)
-		} else { // another job may have more time
+		} else { // a later job may have more time
 			go p.expect(c)
 		}
 		return nil, err
@@ -152,9 +146,8 @@ func (p *Pool) get(ctx context.Context) (*process, error) {
 	return c, nil
 }
 
-// claim returns an idle process, or nil if one may be started, which counts from
-// now on. It waits for that: one that was left to start by an earlier job, or that
-// ends, has its memory too.
+// claim returns an idle process, or nil if the caller may start one; that process counts from now on. Otherwise it waits. A
+// process that an earlier job has left to start, or that is about to end, counts as well, since it still uses memory.
 func (p *Pool) claim(ctx context.Context) (*process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,7 +158,7 @@ func (p *Pool) claim(ctx context.Context) (*process, error) {
 		for n := len(p.idle); n > 0; n-- {
 			c := p.idle[n-1]
 			p.idle = p.idle[:n-1]
-			if !c.gone.Load() {
+			if !c.ending.Load() {
 				return c, nil
 			}
 		}
@@ -188,7 +181,7 @@ func (p *Pool) claim(ctx context.Context) (*process, error) {
 	}
 }
 
-// ended notes that a process has ended, or could not be started.
+// ended records that a process has ended, or could not be started.
 func (p *Pool) ended(c *process) {
 	p.mu.Lock()
 	p.alive--
@@ -199,7 +192,7 @@ func (p *Pool) ended(c *process) {
 	p.wg.Done()
 }
 
-// expect takes in a process that nobody waits for when it is ready.
+// expect waits until a process is ready that its job has left, and makes it idle.
 func (p *Pool) expect(c *process) {
 	if err := c.await(context.Background()); err != nil {
 		c.kill(err)
@@ -208,16 +201,16 @@ func (p *Pool) expect(c *process) {
 	p.put(c)
 }
 
-// put takes back a process that had a job.
+// put takes a process back after its job. It becomes idle, or ends if it is worn out.
 func (p *Pool) put(c *process) {
-	worn := c.gone.Load() || p.cfg.Jobs > 0 && int(c.job.Load()) >= p.cfg.Jobs
+	worn := c.ending.Load() || p.cfg.Jobs > 0 && int(c.job.Load()) >= p.cfg.Jobs
 	if !worn && p.cfg.Memory > 0 && resident(c.pid) > p.cfg.Memory/2 {
-		worn = true // what the last job has left would count against the next one
+		worn = true // memory that the last job has left would count against the next one
 	}
 	p.mu.Lock()
 	worn = worn || p.closed || p.crowded()
 	if worn {
-		c.gone.Store(true)
+		c.ending.Store(true)
 	} else {
 		p.idle = append(p.idle, c)
 		p.freed.Broadcast()
@@ -228,7 +221,7 @@ func (p *Pool) put(c *process) {
 	}
 }
 
-// start asks for a process.
+// start is a request to start a process.
 type start struct {
 	done chan<- started
 }
@@ -238,7 +231,7 @@ type started struct {
 	err error
 }
 
-// spawn starts a process, which claim has counted.
+// spawn starts a process that claim has counted.
 func (p *Pool) spawn() (*process, error) {
 	p.mu.Lock()
 	if p.starts == nil {
@@ -268,9 +261,8 @@ func (p *Pool) spawn() (*process, error) {
 	return s.c, nil
 }
 
-// start starts processes, all from one thread that lives as long as they do: the
-// kernel takes the end of the thread for that of the parent, and a thread of
-// which nothing is known may end at any time.
+// start starts all processes from one thread, which lives as long as they do. The kernel takes the end of the thread that
+// started a child for the end of the parent, and the Go runtime may end any other thread.
 func (p *Pool) start() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -280,11 +272,10 @@ func (p *Pool) start() {
 	}
 }
 
-// lastMoment is how long a process that has nothing to do may take to end.
+// lastMoment is how long a process without a job may take to end.
 const lastMoment = time.Second
 
-// Close ends all processes, those that have a job at once, and waits until they
-// have ended.
+// Close ends all processes and waits until they have ended. A process with a job is killed.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	first := !p.closed
@@ -302,7 +293,7 @@ func (p *Pool) Close() {
 		c.retire()
 	}
 	p.wg.Wait()
-	if first && p.starts != nil { // nothing is started any more
+	if first && p.starts != nil { // no process is started any more
 		close(p.starts)
 	}
 	p.starter.Wait()

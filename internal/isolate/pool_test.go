@@ -11,8 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// census counts the processes of a pool, those that start or end among them,
-// until it is stopped, and returns the most that there were.
+// census counts the processes of a pool, including those that start or end, until stop is called. stop returns the maximum.
 func census(p *Pool) (stop func() int) {
 	end := make(chan struct{})
 	var wg sync.WaitGroup
@@ -36,7 +35,7 @@ func census(p *Pool) (stop func() int) {
 	}
 }
 
-// Who has no time to wait for its process leaves it to the next job.
+// A process whose job could not wait for its start is used for the next job.
 func TestPoolSlowStarts(t *testing.T) {
 	t.Setenv(envSlow, "500ms")
 	p := newTestPool(t, Config{Slots: 1})
@@ -57,7 +56,7 @@ func TestPoolSlowStarts(t *testing.T) {
 	}
 }
 
-// A worn process has ended before another one takes its place.
+// A worn-out process has ended before another one is started for it.
 func TestPoolWorn(t *testing.T) {
 	t.Parallel()
 	p := newTestPool(t, Config{Slots: 2, Jobs: 1})
@@ -78,8 +77,7 @@ func TestPoolWorn(t *testing.T) {
 	}
 }
 
-// A job that waits for others makes room for one of them, which is kept as long as
-// it may wait again.
+// A job that waits for others makes room for one more process, which is kept while the job may wait again.
 func TestPoolLend(t *testing.T) {
 	t.Parallel()
 	p := newTestPool(t, Config{Slots: 1})
@@ -108,7 +106,7 @@ func TestPoolLend(t *testing.T) {
 		t.Errorf("%d processes at once", most)
 	}
 	if len(pids) > 2 {
-		t.Errorf("the others had processes %v", pids)
+			t.Errorf("the other jobs ran in the processes %v, want at most 2", pids)
 	}
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		p.mu.Lock()
@@ -123,7 +121,7 @@ func TestPoolLend(t *testing.T) {
 	}
 }
 
-// Who waits for a process ends with its context, or with the pool.
+// A job that waits for a process ends with its context or with the pool.
 func TestPoolFull(t *testing.T) {
 	t.Parallel()
 	p := newTestPool(t, Config{Slots: 1})

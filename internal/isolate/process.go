@@ -15,44 +15,44 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// process is a child, as its parent sees it.
+// process is a child process in its parent.
 type process struct {
 	pool *Pool
 	cmd  *exec.Cmd
 	pid  int
-	in   *os.File // what it reads
-	out  *os.File // what it writes
+	in   *os.File // the pipe to the child
+	out  *os.File // the pipe from the child
 
-	frames chan frame    // to be written
-	quit   chan struct{} // closed when no more is to be written
-	ready  chan struct{} // closed when it has said hello
-	dead   chan struct{} // closed when it has ended and its output was read
-	gone   atomic.Bool   // it ends, or has
-	job    atomic.Uint32 // how many jobs it had; the last is the current one
+	frames chan frame    // frames to write
+	quit   chan struct{} // closed when no more frames are written
+	ready  chan struct{} // closed when the child has sent hello
+	dead   chan struct{} // closed when the child has ended and its output was read
+	ending atomic.Bool   // the child is about to end, or has ended
+	job    atomic.Uint32 // the number of the last or current job
 	said   report
-	limit  limiter // of the lines that it prints
+	limit  limiter // for the lines of output
 
-	mu      sync.Mutex // guards what follows
-	reaped  bool       // its id may be another one's
+	mu      sync.Mutex // guards the fields below
+	reaped  bool       // the system may give its process id to another process
 	retired bool
-	why     error // why it was killed
+	why     error // the reason why it was killed
 	current *running
-	tag     any              // of the current job or, since output comes late, the last one
-	state   *os.ProcessState // nil also if nobody knows how it ended
+	tag     any              // of the current job or, since output may be late, of the last one
+	state   *os.ProcessState // nil until it is reaped, and if it is unknown how it ended
 }
 
-// running is a job that a process has.
+// running is the current job of a process.
 type running struct {
 	Job
 	no   uint32
 	done chan []byte
 
-	ctx   context.Context // of its calls
+	ctx   context.Context // the parent of the contexts of its calls
 	mu    sync.Mutex
 	calls map[uint32]context.CancelFunc
 }
 
-// newProcess starts a process. It must be called by the pool's starter.
+// newProcess starts a process. Only the pool's starter may call it.
 func newProcess(p *Pool) (c *process, err error) {
 	path, err := executable()
 	if err != nil {
@@ -93,7 +93,7 @@ func newProcess(p *Pool) (c *process, err error) {
 		return nil, err
 	}
 	_, _ = itsIn.Close(), itsOut.Close()
-	c.mu.Lock() // it may have printed something
+	c.mu.Lock() // the process may have printed a line already
 	c.pid = c.cmd.Process.Pid
 	c.mu.Unlock()
 	setup := binary.BigEndian.AppendUint64(nil, p.cfg.Memory)
@@ -101,7 +101,7 @@ func newProcess(p *Pool) (c *process, err error) {
 	return c, nil
 }
 
-// lines returns what takes the output of a stream.
+// lines returns the writer for the output of a stream.
 func (c *process) lines(stream string) *lines {
 	return &lines{each: func(text string) {
 		c.said.add(text)
@@ -113,7 +113,7 @@ func (c *process) lines(stream string) *lines {
 	}}
 }
 
-// print hands on a line of output.
+// print passes a line of output on.
 func (c *process) print(line Line) {
 	if c.pool.cfg.Output == nil {
 		return
@@ -124,22 +124,22 @@ func (c *process) print(line Line) {
 	c.pool.cfg.Output(line)
 }
 
-// report says that lines of output were dropped, if any were.
+// report reports dropped lines, if there are any.
 func (c *process) report(dropped int) {
 	if dropped > 0 {
 		c.print(Line{Dropped: dropped})
 	}
 }
 
-// serve reads what the process sends until it ends, and waits for that.
+// serve reads the frames of the process until it ends, and reaps it.
 func (c *process) serve() {
 	var wg sync.WaitGroup
 	wg.Go(c.writeAll)
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
-		// A program that the process has started, and that has left its group, may
-		// hold the pipe open. So the end of the pipe is not waited for alone.
+		// A program that the process has started, and that has left its group, may hold the pipe
+		// open. So the end of the pipe is not the only thing that ends the loop below.
 		if awaitExit(c.pid) {
 			c.endOutput()
 			c.reap()
@@ -153,7 +153,7 @@ func (c *process) serve() {
 		}
 		c.take(f)
 	}
-	c.kill(nil) // it has ended, or has closed its end of the pipe and is of no more use
+	c.kill(nil) // the process has ended, or has closed its pipe and is of no more use
 	<-exited
 	c.reap()
 	close(c.quit)
@@ -162,9 +162,8 @@ func (c *process) serve() {
 	close(c.dead)
 }
 
-// reap waits for the process, which has ended or was killed. What it has started
-// must not outlive it, and is killed first: until the process is waited for, its id
-// is its own.
+// reap reaps the process, which has ended or was killed. Processes that it has started must not outlive it, so the group is
+// killed first: until the process is reaped, its id can't belong to another process.
 func (c *process) reap() {
 	c.kill(nil)
 	c.mu.Lock()
@@ -173,14 +172,14 @@ func (c *process) reap() {
 	if reaped {
 		return
 	}
-	_ = c.cmd.Wait() // the state says it, and is nil if somebody else has waited for it
+	_ = c.cmd.Wait() // the state tells how it ended; it is nil if another caller has reaped the process
 	c.mu.Lock()
 	c.reaped, c.state = true, c.cmd.ProcessState
 	c.mu.Unlock()
 	c.flush()
 }
 
-// flush hands on last lines without an end.
+// flush passes on last lines without a newline.
 func (c *process) flush() {
 	for _, w := range []any{c.cmd.Stdout, c.cmd.Stderr} {
 		w.(*lines).end()
@@ -193,7 +192,7 @@ func (c *process) writeAll() {
 		select {
 		case f := <-c.frames:
 			if f.write(c.in) != nil {
-				return // it is dead, or about to be
+				return // the process is dead, or about to be
 			}
 		case <-c.quit:
 			return
@@ -201,7 +200,7 @@ func (c *process) writeAll() {
 	}
 }
 
-// send has a frame written. It gives up when the process is dead.
+// send queues a frame. It gives up when the process is dead.
 func (c *process) send(f frame) {
 	select {
 	case c.frames <- f:
@@ -209,13 +208,13 @@ func (c *process) send(f frame) {
 	}
 }
 
-// take deals with a frame from the process.
+// take handles a frame from the process.
 func (c *process) take(f frame) {
 	c.mu.Lock()
 	j := c.current
 	c.mu.Unlock()
 	if j != nil && j.no != f.job {
-		j = nil // a job that is over: its handler has left something behind
+		j = nil // the frame is from a goroutine that an earlier job has left
 	}
 	switch f.kind {
 	case kindHello:
@@ -249,7 +248,7 @@ func (c *process) take(f frame) {
 	}
 }
 
-// answer has a call answered.
+// answer calls the job's Call and sends the answer.
 func (j *running) answer(c *process, f frame) {
 	ctx, cancel := context.WithCancel(j.ctx)
 	j.mu.Lock()
@@ -285,10 +284,10 @@ func (c *process) await(ctx context.Context) error {
 	}
 }
 
-// glance is how often the memory of a process with a limit is looked at.
+// glance is the interval at which the memory of a process with a limit is checked.
 const glance = 25 * time.Millisecond
 
-// run has the process run a job.
+// run sends a job to the process and waits for its end.
 func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -299,12 +298,12 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 	c.current, c.tag = j, j.Tag
 	c.mu.Unlock()
 	defer func() {
-		c.report(c.limit.flush()) // while the job is the current one
+		c.report(c.limit.flush()) // before the job is no longer the current one
 		c.mu.Lock()
 		c.current = nil
 		c.mu.Unlock()
 	}()
-	// Answers to earlier jobs may be in the way: nothing here waits for that alone.
+	// Answers to earlier jobs may fill the queue of frames, so sending is only one of the cases below.
 	untold := []frame{{kind: kindRun, job: j.no, body: job.Body()}}
 
 	var look <-chan time.Time
@@ -352,29 +351,28 @@ func (c *process) run(ctx context.Context, job Job) ([]byte, error) {
 	}
 }
 
-// kill ends the process and all it has started. Only the first reason counts.
+// kill kills the process and all processes that it has started. Only the first reason counts.
 func (c *process) kill(why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reaped {
 		return
 	}
-	if c.why == nil && !c.gone.Load() {
+	if c.why == nil && !c.ending.Load() {
 		c.why = why
 	}
-	c.gone.Store(true)
+	c.ending.Store(true)
 	killAll(c.cmd.Process)
 	c.endOutput()
 }
 
-// endOutput gives serve a last moment to read what a process that has ended, or
-// is killed, has left in its pipe.
+// endOutput gives serve a last moment to read the rest of the pipe from a process that has ended or was killed.
 func (c *process) endOutput() {
 	_ = c.out.SetReadDeadline(time.Now().Add(lastMoment))
 }
 
-// retire ends a process that has no job: it is told by the end of its pipe, and
-// killed if it takes its time. It does not wait.
+// retire ends a process without a job. Closing its pipe tells it to end, and it is killed if that takes too long. retire does
+// not wait.
 func (c *process) retire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -382,12 +380,12 @@ func (c *process) retire() {
 		return
 	}
 	c.retired = true
-	c.gone.Store(true)
+	c.ending.Store(true)
 	_ = c.in.Close()
 	time.AfterFunc(lastMoment, func() { c.kill(nil) })
 }
 
-// crash returns how the process has ended.
+// crash returns the error for the end of the process.
 func (c *process) crash() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

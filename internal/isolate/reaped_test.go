@@ -12,11 +12,10 @@ import (
 	"testing"
 )
 
-// A program that ignores SIGCHLD has the kernel wait for its children, and how
-// they ended is known to nobody.
+// In a program that ignores SIGCHLD, the kernel reaps the children, and nobody knows how they ended.
 func TestReapedByOthers(t *testing.T) {
 	signal.Ignore(syscall.SIGCHLD)
-	defer func() { // Reset would not end what Ignore has begun
+	defer func() { // Reset does not undo Ignore
 		back := make(chan os.Signal, 1)
 		signal.Notify(back, syscall.SIGCHLD)
 		signal.Stop(back)
@@ -27,14 +26,14 @@ func TestReapedByOthers(t *testing.T) {
 	if crash.PID == 0 || crash.ExitCode != -1 || crash.Signal != "" || crash.Reason != nil {
 		t.Errorf("%+v", crash)
 	}
-	if text := crash.Error(); strings.Contains(text, "exit code") || !strings.Contains(text, "not known") {
+	if text := crash.Error(); strings.Contains(text, "exit code") || !strings.Contains(text, "unknown") {
 		t.Error(text)
 	}
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
 	cancel(why)
-	if _, err := p.do(t.Context(), "echo"); err != nil { // a child is there
+	if _, err := p.do(t.Context(), "echo"); err != nil { // so that a child is ready
 		t.Fatal(err)
 	}
 	_, err = p.do(ctx, "ignore")

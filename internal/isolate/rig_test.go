@@ -16,11 +16,11 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// envSlow is how long a child takes to be ready.
+// envSlow is how long a child takes to start.
 const envSlow = "ARBITER_TEST_SLOW"
 
 func TestMain(m *testing.M) {
-	if os.Getenv("GORACE") == "" { // under the race detector a process takes a second to exit
+	if os.Getenv("GORACE") == "" { // otherwise a process under the race detector takes a second to exit
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=50")
 	}
 	c, err := Attach()
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// obedient is what the children do: what the job's body says.
+// obedient runs the job that its body names, in the children.
 func obedient(ctx context.Context, w *Work) []byte {
 	what, text, _ := strings.Cut(string(w.Body), " ")
 	n, _ := strconv.Atoi(text)
@@ -45,14 +45,14 @@ func obedient(ctx context.Context, w *Work) []byte {
 		os.Exit(n)
 	case "ignore":
 		time.Sleep(time.Hour)
-	case "flood": // so many questions at once, whose answers may come when nobody waits
+	case "flood": // n calls at once, whose answers may come after the job has ended
 		fmt.Println("flood")
 		for range n {
 			go func() { _, _ = w.Call(context.WithoutCancel(ctx), nil, 0) }()
 		}
 		<-ctx.Done()
 		return []byte(context.Cause(ctx).Error())
-	case "ask": // so many questions at once
+	case "ask": // n calls at once
 		var wg sync.WaitGroup
 		for range n {
 			wg.Go(func() { _, _ = w.Call(ctx, nil, 0) })
@@ -65,7 +65,7 @@ func obedient(ctx context.Context, w *Work) []byte {
 	return []byte(strconv.Itoa(os.Getpid()))
 }
 
-// newTestPool returns a pool that is closed when the test ends.
+// newTestPool returns a pool that is closed at the end of the test.
 func newTestPool(t *testing.T, cfg Config) *Pool {
 	t.Helper()
 	if cfg.Cause == nil {
@@ -76,21 +76,21 @@ func newTestPool(t *testing.T, cfg Config) *Pool {
 	return p
 }
 
-// says returns what a job's body is.
+// says returns a Body of that text.
 func says(body string) func() []byte { return func() []byte { return []byte(body) } }
 
-// do runs a job that has no questions.
+// do runs a job without calls.
 func (p *Pool) do(ctx context.Context, body string) (string, error) {
 	out, err := p.Run(ctx, Job{Body: says(body)})
 	return string(out), err
 }
 
-// crashOf returns the crash that an error is.
+// crashOf returns the CrashError in an error.
 func crashOf(t *testing.T, err error) *task.CrashError {
 	t.Helper()
 	var crash *task.CrashError
 	if !errors.As(err, &crash) {
-		t.Fatalf("error %v", err)
+		t.Fatalf("error %v, want a CrashError", err)
 	}
 	return crash
 }

@@ -1,5 +1,4 @@
-// Command arbiter submits tasks and prints their results: the second half of
-// the seed's scenario.
+// Command arbiter submits tasks and prints their results. Its counterpart, which executes them, is examples/seed/minion.
 package main
 
 import (
@@ -16,7 +15,7 @@ import (
 )
 
 func main() {
-	url := flag.String("broker", "redis://localhost:6379/0", "where the tasks are")
+	url := flag.String("broker", "redis://localhost:6379/0", "the address of the broker")
 	count := flag.Int("count", 1, "how many tasks to start")
 	flag.Parse()
 

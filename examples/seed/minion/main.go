@@ -1,5 +1,5 @@
-// Command minion executes the tasks of the examples: the first half of the
-// seed's scenario. Start as many as you like, and arbiter beside them.
+// Command minion executes the tasks of the examples. Its counterpart, which submits them, is examples/seed/arbiter. Several
+// minions can run at once.
 package main
 
 import (
@@ -18,8 +18,8 @@ import (
 )
 
 func main() {
-	url := flag.String("broker", "redis://localhost:6379/0", "where the tasks are")
-	queue := flag.String("queue", "default", "which queue to serve")
+	url := flag.String("broker", "redis://localhost:6379/0", "the address of the broker")
+	queue := flag.String("queue", "default", "the queue to serve")
 	workers := flag.Int("workers", 3, "how many tasks to run at once")
 	sleep := flag.Duration("sleep", 0, "how long to sleep in each task before it is done, such as 10s")
 	flag.Parse()
@@ -45,8 +45,8 @@ func run(ctx context.Context, url, queue string, workers int, sleep time.Duratio
 	return m.Run(ctx, workers)
 }
 
-// slowly lets each attempt take some time and says when it begins and ends, so that
-// one can see what becomes of a task whose minion is killed.
+// slowly makes each attempt sleep first, and logs its begin and its end. So one can see what happens to a task whose minion
+// is killed.
 func slowly(sleep time.Duration) minion.Middleware {
 	return func(next minion.Handler) minion.Handler {
 		if sleep <= 0 {

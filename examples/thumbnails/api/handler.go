@@ -17,8 +17,7 @@ import (
 // patience is how long a request waits for a thumbnail that is not done yet.
 const patience = 10 * time.Second
 
-// handler returns the API: POST /thumbnails takes an original, and GET
-// /thumbnails/ID gives its thumbnail.
+// handler returns the API. POST /thumbnails takes an original, and GET /thumbnails/ID returns its thumbnail.
 func handler(s task.Submitter) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /thumbnails", func(w http.ResponseWriter, r *http.Request) { submit(w, r, s) })
@@ -26,7 +25,7 @@ func handler(s task.Submitter) http.Handler {
 	return mux
 }
 
-// submit sends the task, and answers with the place of the thumbnail at once.
+// submit sends the task, and answers with the path of the thumbnail at once.
 func submit(w http.ResponseWriter, r *http.Request, s task.Submitter) {
 	box, err := boxOf(r)
 	if err != nil {
@@ -43,15 +42,15 @@ func submit(w http.ResponseWriter, r *http.Request, s task.Submitter) {
 	}
 	fut, err := client.ScaleTask.Apply(r.Context(), s, original, box)
 	switch {
-	case errors.Is(err, task.ErrTooLarge): // with what is beside the original
+	case errors.Is(err, task.ErrTooLarge): // the original and the box together
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	default:
-		place := "/thumbnails/" + fut.ID().String()
-		w.Header().Set("Location", place)
+		path := "/thumbnails/" + fut.ID().String()
+		w.Header().Set("Location", path)
 		w.WriteHeader(http.StatusAccepted)
-		_, _ = fmt.Fprintln(w, place)
+		_, _ = fmt.Fprintln(w, path)
 	}
 }
 
@@ -67,8 +66,7 @@ func boxOf(r *http.Request) (box client.Box, err error) {
 	return box, box.Check()
 }
 
-// fetch answers with the thumbnail, or says why there is none. It waits for one
-// that is not done yet.
+// fetch answers with the thumbnail, or with the reason why there is none. It waits for a thumbnail that is not done yet.
 func fetch(w http.ResponseWriter, r *http.Request, s task.Submitter) {
 	id, err := task.ParseID(r.PathValue("id"))
 	if err != nil {
@@ -81,7 +79,7 @@ func fetch(w http.ResponseWriter, r *http.Request, s task.Submitter) {
 	var failed *task.RemoteError
 	switch {
 	case errors.Is(err, task.ErrNotFound):
-		http.Error(w, "there is no such thumbnail, or not any more", http.StatusNotFound)
+		http.Error(w, "there is no such thumbnail, or it is no longer kept", http.StatusNotFound)
 	case errors.Is(err, context.DeadlineExceeded):
 		http.Error(w, "not done yet; ask again", http.StatusServiceUnavailable)
 	case errors.As(err, &failed):

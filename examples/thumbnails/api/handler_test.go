@@ -21,8 +21,8 @@ import (
 	"github.com/go-arbiter/arbiter/minion"
 )
 
-// TestImports: the program that submits, and the package with the handles, link
-// neither the functions nor what those import; the one that executes does.
+// TestImports checks that the program that submits and the package with the handles do not link the functions and their
+// imports, and that the program that executes them does.
 func TestImports(t *testing.T) {
 	const here = "github.com/go-arbiter/arbiter/examples/thumbnails/"
 	heavy := []string{here + "worker", "image", "image/png", "image/jpeg", "image/gif"}
@@ -40,8 +40,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestThumbnails sends an image through the API, with a minion in the same
-// process.
+// TestThumbnails sends an image through the API, with a minion in the same process.
 func TestThumbnails(t *testing.T) {
 	silent := slog.New(slog.DiscardHandler)
 	b := memory.New()
@@ -78,21 +77,21 @@ func TestThumbnails(t *testing.T) {
 	get := func(path string) (int, string) {
 		return answer(t, func() (*http.Response, error) { return http.Get(srv.URL + path) })
 	}
-	status, place := post("?width=100&height=100", &original)
+	status, path := post("?width=100&height=100", &original)
 	if status != http.StatusAccepted {
-		t.Fatal(status, place)
+		t.Fatal(status, path)
 	}
-	status, thumbnail := get(strings.TrimSpace(place))
+	status, thumbnail := get(strings.TrimSpace(path))
 	if status != http.StatusOK {
 		t.Fatal(status, thumbnail)
 	}
 	if img, err := png.DecodeConfig(strings.NewReader(thumbnail)); err != nil || img.Width != 100 || img.Height != 50 {
-		t.Errorf("%d x %d, %v; want 100 x 50", img.Width, img.Height, err)
+		t.Errorf("the thumbnail is %d x %d (error %v), want 100 x 50", img.Width, img.Height, err)
 	}
 
-	_, place = post("?width=10&height=10", strings.NewReader("no image"))
-	if status, text := get(strings.TrimSpace(place)); status != http.StatusUnprocessableEntity || !strings.Contains(text, "decoding the original") {
-		t.Error(status, text)
+	_, path = post("?width=10&height=10", strings.NewReader("no image"))
+	if status, text := get(strings.TrimSpace(path)); status != http.StatusUnprocessableEntity || !strings.Contains(text, "decoding the original") {
+		t.Errorf("the thumbnail of a file that is not an image: %d %s", status, text)
 	}
 	unknown := broker.NewID(broker.KindTask, "default", 0)
 	for path, want := range map[string]int{"/thumbnails/x": http.StatusBadRequest, "/thumbnails/" + unknown.String(): http.StatusNotFound} {
@@ -107,7 +106,7 @@ func TestThumbnails(t *testing.T) {
 	}
 	for _, size := range []int{broker.DefaultMaxPayload, broker.DefaultMaxPayload + 1} {
 		if status, text := post("?width=1&height=1", bytes.NewReader(make([]byte, size))); status != http.StatusRequestEntityTooLarge {
-			t.Errorf("%d bytes: %d %s", size, status, text)
+			t.Errorf("an original of %d bytes: %d %s", size, status, text)
 		}
 	}
 }

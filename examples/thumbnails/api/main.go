@@ -1,6 +1,5 @@
-// Command api takes images over HTTP, has thumbnails made of them by a minion, and
-// hands those out. It links the handle of the task, and nothing that can read an
-// image.
+// Command api takes images over HTTP, has a minion make thumbnails of them, and serves the thumbnails. It links the handle
+// of the task, and no code that decodes images.
 //
 //	curl --data-binary @photo.jpg 'localhost:8080/thumbnails?width=80&height=60'
 //	curl -o thumbnail.png localhost:8080/thumbnails/ID
@@ -22,8 +21,8 @@ import (
 )
 
 func main() {
-	url := flag.String("broker", "redis://localhost:6379/0", "where the tasks are")
-	addr := flag.String("addr", "localhost:8080", "where to listen")
+	url := flag.String("broker", "redis://localhost:6379/0", "the address of the broker")
+	addr := flag.String("addr", "localhost:8080", "the address to listen on")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

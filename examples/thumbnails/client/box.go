@@ -8,8 +8,7 @@ type Box struct {
 	Height int `json:"height"`
 }
 
-// Check returns an error if no thumbnail fits into the box, or if it is so large
-// that it is none.
+// Check returns an error if the box is too small or too large for a thumbnail.
 func (b Box) Check() error {
 	const most = 1024
 	if b.Width < 1 || b.Width > most || b.Height < 1 || b.Height > most {

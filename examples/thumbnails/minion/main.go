@@ -1,4 +1,4 @@
-// Command minion makes the thumbnails that the program api asks for.
+// Command minion makes the thumbnails that the program api submits.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 )
 
 func main() {
-	url := flag.String("broker", "redis://localhost:6379/0", "where the tasks are")
+	url := flag.String("broker", "redis://localhost:6379/0", "the address of the broker")
 	workers := flag.Int("workers", 3, "how many tasks to run at once")
 	flag.Parse()
 

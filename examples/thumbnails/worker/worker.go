@@ -1,6 +1,5 @@
-// Package worker has the functions behind the tasks of the example. It needs what
-// decodes, scales and encodes images, which no program that only submits tasks
-// should link: their handles are in package client.
+// Package worker has the functions of the example's tasks. It imports packages that decode, scale and encode images. A
+// program that only submits tasks should not link these, so the handles are in package client.
 package worker
 
 import (
@@ -21,9 +20,8 @@ import (
 // mostPixels limits the memory that an original takes once it is decoded.
 const mostPixels = 50_000_000
 
-// Scale returns the image as a PNG that fits into the box, with the proportions
-// that it had. An image that is smaller stays as it is. The original is a GIF,
-// JPEG or PNG.
+// Scale returns the image as a PNG that fits into the box and keeps the proportions. A smaller image keeps its size. The
+// original is a GIF, JPEG or PNG.
 //
 //arbiter:task name=thumbnails.scale timeout=30s backoff=exponential:1s..1m
 func Scale(ctx context.Context, original []byte, box client.Box) ([]byte, error) {
