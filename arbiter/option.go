@@ -66,8 +66,8 @@ func Codecs(more ...codec.Codec) Option {
 }
 
 // Logger sets the logger. The arbiter logs when the broker can't be reached (warn) and when it is back (info). It also logs
-// (warn) tasks that somebody has waited for for five seconds while no living minion serves their queue or knows them: one
-// line for each queue, once a minute as long as it lasts. The default is [slog.Default].
+// (warn) tasks whose caller has waited for five seconds while no living minion serves their queue or knows them: one line for
+// each queue, repeated once a minute as long as it lasts. The default is [slog.Default].
 func Logger(l *slog.Logger) Option {
 	return optionFunc(func(cfg *config) {
 		if l == nil {

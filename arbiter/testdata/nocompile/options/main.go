@@ -1,4 +1,4 @@
-// Options given to what they are not for.
+// Options that are given to the wrong things.
 package main
 
 import (
