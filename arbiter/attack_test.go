@@ -1,27 +1,19 @@
 package arbiter_test
 
 import (
-	"context"
 	"errors"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
-	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/redistest"
-	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The attacks of somebody who can read and write everything in the broker, and lacks the key. Arbiter and minion have
-// the key.
-
+// attacks are changes through the contract of brokers, by an attacker without the key; see attacker_test.go.
 var attacks = []struct {
 	name string
 	try  func(v *victim)
@@ -51,18 +43,6 @@ var attacks = []struct {
 	{"ResultAsEvent", resultAsEvent},
 }
 
-// victim is a broker that an attacker can read and write.
-type victim struct {
-	*testing.T
-	b     broker.Broker
-	flows broker.Flows
-	c     codec.Codec
-	arb   *arbiter.Arbiter
-
-	mu  sync.Mutex
-	ran []string // the handlers that were called, with their arguments
-}
-
 type echoArgs struct {
 	N int `arbiter:"n"`
 }
@@ -72,38 +52,20 @@ var (
 	execTask = task.Define[args, int]("exec", task.Queue("safe"))
 )
 
+// TestAttacks checks that no attack makes a task run, and that none forges a result, a failure or an event.
 func TestAttacks(t *testing.T) {
-	key := []byte("0123456789abcdef0123456789abcdef")
-	signed, err := codec.Sign(codec.JSON(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encrypted, err := codec.Encrypt(codec.Msgpack(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	attack := func(t *testing.T, open func(t *testing.T, name string) broker.Broker) {
-		for _, c := range []codec.Codec{signed, encrypted} {
+	attack := func(t *testing.T, open func(t *testing.T, namespace string) broker.Broker) {
+		for _, c := range keyed(t) {
 			for _, a := range attacks {
 				t.Run(a.name+"/"+c.Name(), func(t *testing.T) {
 					b := open(t, a.name+c.Name()[:4])
-					v := &victim{T: t, b: b, flows: b.(broker.Flows), c: c}
-					v.arb, err = arbiter.New(b, arbiter.Codec(c), arbiter.Logger(silent))
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer func() { _ = v.arb.Close() }()
-					a.try(v)
+					a.try(&victim{attacked: newAttacked(t, b, c), flows: b.(broker.Flows)})
 				})
 			}
 		}
 	}
 	t.Run("memory", func(t *testing.T) {
-		attack(t, func(t *testing.T, _ string) broker.Broker {
-			b := memory.New()
-			t.Cleanup(func() { _ = b.Close() })
-			return b
-		})
+		attack(t, func(*testing.T, string) broker.Broker { return memory.New() })
 	})
 	t.Run("redis", func(t *testing.T) {
 		path := redistest.Path(t)
@@ -111,158 +73,14 @@ func TestAttacks(t *testing.T) {
 			return
 		}
 		url := redistest.Start(t, path).URL()
-		attack(t, func(t *testing.T, name string) broker.Broker {
-			b, err := redis.Open(t.Context(), url, redis.Namespace(name), redis.Logger(silent))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = b.Close() })
-			return b
+		attack(t, func(t *testing.T, namespace string) broker.Broker {
+			return (&redisStore{T: t, namespace: namespace}).open(url)
 		})
 	})
 }
 
-// run starts the minion, which has the key. Only it serves its queue.
-func (v *victim) run() {
-	v.Helper()
-	m := minion.New(v.b, minion.Codec(v.c), minion.Logger(silent), minion.DrainTimeout(0), minion.Queue("safe"))
-	note := func(name string) {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		v.ran = append(v.ran, name)
-	}
-	err := errors.Join(
-		task.Handle(m, work, func(_ context.Context, a args) (int, error) {
-			note("work")
-			if a.N == 0 {
-				return 0, task.NoRetry(errBad)
-			}
-			return a.N, nil
-		}),
-		task.Handle(m, execTask, func(context.Context, args) (int, error) { note("exec"); return 0, nil }),
-		task.Handle(m, echoTask, func(_ context.Context, a echoArgs) (map[string]int, error) {
-			return map[string]int{"n": a.N}, nil
-		}),
-		task.Handle(m, plusTask, func(_ context.Context, a addArgs) (int, error) { note("add"); return a.Upstream + a.N, nil }),
-		task.Handle(m, sumTask, func(_ context.Context, a sumArgs) (int, error) { note("sum"); return len(a.Upstream), nil }),
-		task.Handle(m, countTask, func(_ context.Context, a countArgs) (int, error) {
-			if len(a.Upstream) == 1 && a.Upstream[0] == nil {
-				return -1, nil
-			}
-			return len(a.Upstream), nil
-		}),
-		task.Handle(m, noteTask, func(context.Context, args) (task.None, error) { note("note"); return task.None{}, nil }),
-	)
-	if err != nil {
-		v.Fatal(err)
-	}
-	go func() { _ = m.Run(context.Background(), 2) }()
-	v.Cleanup(func() { _ = m.Close() })
-}
-
-// never checks that a handler was not called.
-func (v *victim) never(name string) {
-	v.Helper()
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if slices.Contains(v.ran, name) {
-		v.Errorf("%s ran: %v", name, v.ran)
-	}
-}
-
-// forged checks that an error wraps codec.ErrForged.
-func (v *victim) forged(what string, err error) {
-	v.Helper()
-	if !errors.Is(err, codec.ErrForged) {
-		v.Errorf("%s: %v, want codec.ErrForged", what, err)
-	}
-}
-
-func (v *victim) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	v.Cleanup(cancel)
-	return ctx
-}
-
-func send[R any](v *victim, call task.Call[R]) *task.Future[R] {
-	v.Helper()
-	fut, err := call.Send(v.ctx(), v.arb)
-	if err != nil {
-		v.Fatal(err)
-	}
-	return fut
-}
-
-// steal takes n tasks from the queue, as its minion would.
-func (v *victim) steal(n int) (broker.Consumer, []*broker.Delivery) {
-	v.Helper()
-	return v.stealFrom("safe", n)
-}
-
-func (v *victim) stealFrom(queue string, n int) (broker.Consumer, []*broker.Delivery) {
-	v.Helper()
-	thief, err := v.b.Consume(v.ctx(), broker.ConsumerConfig{Queues: []string{queue}, Slots: 10})
-	if err != nil {
-		v.Fatal(err)
-	}
-	v.Cleanup(func() { _ = thief.Close(context.Background()) })
-	var got []*broker.Delivery
-	for len(got) < n {
-		more, err := thief.Dequeue(v.ctx(), []string{queue}, n-len(got), time.Second)
-		if err != nil {
-			v.Fatal(err)
-		}
-		got = append(got, more...)
-	}
-	return thief, got
-}
-
-// end settles a stolen task.
-func (v *victim) end(thief broker.Consumer, d *broker.Delivery, o broker.Outcome) {
-	v.Helper()
-	o.Name, o.Codec, o.Attempts = d.Name, d.Codec, d.Attempt
-	errs, err := thief.Settle(v.ctx(), []broker.Settlement{{Delivery: d, Outcome: o}})
-	if err := errors.Join(append(errs, err)...); err != nil {
-		v.Fatal(err)
-	}
-}
-
-// outcome waits for the end of a task or flow and returns its stored outcome.
-func (v *victim) outcome(id task.ID) *broker.Outcome {
-	v.Helper()
-	for st, err := range v.arb.WaitForTasks(v.ctx(), id) {
-		if err != nil {
-			v.Fatal(err, st)
-		}
-	}
-	found, err := v.b.Lookup(v.ctx(), []task.ID{id})
-	if err != nil || found[0].Outcome == nil {
-		v.Fatalf("%+v, %v", found, err)
-	}
-	return found[0].Outcome
-}
-
-// put stores a record as it is, under a new id.
-func (v *victim) put(t broker.Task) task.ID {
-	v.Helper()
-	t.ID = broker.NewTaskID(t.Queue, t.Unique)
-	if err := v.b.Enqueue(v.ctx(), []*broker.Task{&t}); err != nil {
-		v.Fatal(err)
-	}
-	return t.ID
-}
-
-// refused waits for the end of a task that the minion must refuse.
-func (v *victim) refused(id task.ID, handler string) {
-	v.Helper()
-	_, err := task.NewFuture[int](v.arb, id).Result(v.ctx())
-	if !errors.As(err, new(*task.RemoteError)) {
-		v.Errorf("%v, want the minion's refusal", err)
-	}
-	v.never(handler)
-}
-
-var safe = task.Queue("safe")
+// safe is the queue of the minion, and unserved a queue that only the attacker serves.
+var safe, unserved = task.Queue("safe"), task.Queue("unserved")
 
 func resultAsArguments(v *victim) {
 	v.run()
@@ -319,15 +137,6 @@ func noneSuccess(v *victim) {
 	v.forged("no result", err)
 }
 
-// stolen returns the stored outcome of a task that the minion has run.
-func (v *victim) stolen(n int) *broker.Outcome {
-	v.Helper()
-	return v.outcome(send(v, work.With(safe).Bind(args{n})).ID())
-}
-
-// unserved is a queue that only the attacker serves.
-var unserved = task.Queue("unserved")
-
 func otherTasksResult(v *victim) {
 	v.run()
 	other := v.stolen(666)
@@ -337,7 +146,7 @@ func otherTasksResult(v *victim) {
 	n, err := fut.Result(v.ctx())
 	v.forged("the result", err)
 	if n != 0 {
-		v.Errorf("it is %d", n)
+		v.Errorf("the result is %d, want none", n)
 	}
 }
 
@@ -356,7 +165,7 @@ func forgedFailure(v *victim) {
 	_, err := fut.Result(v.ctx())
 	v.forged("the failure", err)
 	if errors.As(err, new(*task.RemoteError)) {
-		v.Errorf("it is a handler's: %v", err)
+		v.Errorf("the forged failure is taken for a handler's: %v", err)
 	}
 }
 
@@ -378,7 +187,7 @@ func forgedDeath(v *victim) {
 	_, err := fut.Result(v.ctx())
 	v.forged("the failure", err)
 	if errors.Is(err, task.ErrMinionDied) || strings.Contains(err.Error(), "made up") {
-		v.Errorf("it is believed: %v", err)
+		v.Errorf("the forged failure is believed: %v", err)
 	}
 }
 
@@ -390,7 +199,7 @@ func endWithFailure(v *victim) {
 		v.end(thief, got[0], broker.Outcome{State: state, Err: &broker.Failure{Message: "made up", Stack: "made up", Codes: []string{"panic", "unknown task"}}})
 		_, err := fut.Result(v.ctx())
 		if !errors.Is(err, want) || errors.Is(err, task.ErrPanic) || errors.Is(err, task.ErrUnknownTask) || strings.Contains(err.Error(), "made up") {
-			v.Errorf("%s: %v", state, err)
+			v.Errorf("%s: error %v, want only %v", state, err, want)
 		}
 		if st, err := v.arb.Status(v.ctx(), fut.ID()); err != nil || st.Err() != nil && strings.Contains(st.Err().Error(), "made up") {
 			v.Errorf("%s: the status is %+v, %v", state, st, err)
@@ -438,7 +247,7 @@ func forgedReason(v *victim) {
 	v.run()
 	_, err := task.NewFuture[int](v.arb, id).Result(v.ctx())
 	if !errors.Is(err, task.ErrNoUpstream) {
-		v.Errorf("%v, want ErrNoUpstream", err)
+		v.Errorf("error %v, want ErrNoUpstream", err)
 	}
 	if err != nil && strings.Contains(err.Error(), "made up") {
 			v.Errorf("the minion reports the forged reason: %v", err)
@@ -471,21 +280,6 @@ func ownPipe(v *victim) {
 	if err != nil || end[0].Outcome != nil && end[0].Outcome.Err != nil && strings.Contains(end[0].Outcome.Err.Message, "more") && strings.Contains(end[0].Outcome.Err.Message, "unknown parameter") {
 		v.Errorf("the driver has put a result among the arguments: %+v, %v", end, err)
 	}
-}
-
-// drive makes an arbiter with the key handle the arrivals of queues that no minion serves, by killing another task.
-func (v *victim) drive() {
-	v.Helper()
-	fut := send(v, task.All(work.With(task.Queue("unserved")).Bind(args{1})))
-	if _, err := v.arb.KillGroup(v.ctx(), fut.ID()); err != nil {
-		v.Fatal(err)
-	}
-	m := minion.New(v.b, minion.Codec(v.c), minion.Logger(silent), minion.DrainTimeout(0), minion.Queue("unserved"))
-	if err := task.Handle(m, execTask, func(context.Context, args) (int, error) { return 0, nil }); err != nil {
-		v.Fatal(err)
-	}
-	go func() { _ = m.Run(context.Background(), 1) }()
-	v.Cleanup(func() { _ = m.Close() })
 }
 
 // otherResultInPipe stores the result of another task as the argument of a step in a real pipe.
@@ -531,7 +325,7 @@ func membersSwapped(v *victim) {
 	}
 	v.drive()
 	if n, err := fut.Result(v.ctx()); err == nil {
-		v.Errorf("it has succeeded: %d", n)
+		v.Errorf("the pipe has succeeded with %d", n)
 	}
 	v.never("sum")
 }
@@ -543,7 +337,7 @@ func memberFailureForged(v *victim) {
 	v.drive()
 	_, err := fut.Result(v.ctx())
 	if err == nil || strings.Contains(err.Error(), "made up") {
-		v.Errorf("%v, which an arbiter or minion has sealed", err)
+		v.Errorf("an arbiter or minion has sealed the forged failure: %v", err)
 	}
 }
 
@@ -567,33 +361,6 @@ func flowSuccessEmpty(v *victim) {
 	v.forged("the group", err)
 }
 
-// heard returns the first event of a topic.
-func (v *victim) heard(topic string) arbiter.Event {
-	v.Helper()
-	for ev, err := range v.arb.Listen(v.ctx(), topic, broker.CursorStart) {
-		if err != nil {
-			v.Fatal(err)
-		}
-		return ev
-	}
-	v.Fatal("no event")
-	return arbiter.Event{}
-}
-
-func (v *victim) raw(topic string) []byte {
-	v.Helper()
-	sub, err := v.b.Subscribe(v.ctx(), topic, broker.CursorStart)
-	if err != nil {
-		v.Fatal(err)
-	}
-	defer func() { _ = sub.Close() }()
-	events, _, err := sub.Receive(v.ctx())
-	if err != nil || len(events) == 0 {
-		v.Fatal(events, err)
-	}
-	return events[0].Payload
-}
-
 func eventOfOtherTopic(v *victim) {
 	if err := v.arb.Emit(v.ctx(), "gossip", 5); err != nil {
 		v.Fatal(err)
@@ -603,7 +370,7 @@ func eventOfOtherTopic(v *victim) {
 	}
 	v.forged("the event", v.heard("orders").Decode(new(int)))
 	if err := v.heard("gossip").Decode(new(int)); err != nil {
-		v.Errorf("where it belongs: %v", err)
+		v.Errorf("the event of its own topic: error %v", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package arbiter_test
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,25 +15,19 @@ import (
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/redistest"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// An attacker who can write to Redis and has no key changes the stored data of a group. The minion that combines the
-// members' results has the key.
-
-// doctored is a group with the results 1 and 2 and a callback that gets them. The attacker changes it, with the help of
-// another group of the same codec whose members are done: their results are 666 and 667.
+// doctored is a group whose records in Redis an attacker without the key changes; see attacker_test.go. It has the results 1
+// and 2 and a callback that gets them. The attacker also uses another group with the same codec, whose members are done with
+// the results 666 and 667.
 type doctored struct {
-	*testing.T
-	raw         *goredis.Client
-	namespace   string
-	b           *redis.Broker
-	arb         *arbiter.Arbiter
-	c           codec.Codec
+	attacked
+	store       redisStore
+	flows       broker.Flows
 	mine, other *arbiter.GroupFuture[int]
 	callback    *task.Future[int]
 
@@ -68,26 +61,12 @@ var doctorings = []struct {
 // tells what does not match.
 func TestDoctoredFlows(t *testing.T) {
 	t.Parallel()
-	key := []byte("0123456789abcdef0123456789abcdef")
-	signed, err := codec.Sign(codec.JSON(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encrypted, err := codec.Encrypt(codec.Msgpack(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	on := func(t *testing.T, url string) {
-		opts, err := goredis.ParseURL(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw := goredis.NewClient(opts)
-		t.Cleanup(func() { _ = raw.Close() })
-		for _, c := range []codec.Codec{signed, encrypted} {
+		client := redisClient(t, url)
+		for _, c := range keyed(t) {
 			for _, d := range doctorings {
 				t.Run(d.name+"/"+c.Name(), func(t *testing.T) {
-					v := newDoctored(t, url, raw, d.name+c.Name()[:4], c)
+					v := newDoctored(t, url, client, d.name+c.Name()[:4], c)
 					d.do(v)
 					v.ends(d.says)
 				})
@@ -109,18 +88,8 @@ func TestDoctoredFlows(t *testing.T) {
 // TestFlowsAreNotDoctored checks that the same group succeeds if it is not changed.
 func TestFlowsAreNotDoctored(t *testing.T) {
 	t.Parallel()
-	c, err := codec.Sign(codec.JSON(), []byte("0123456789abcdef0123456789abcdef"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	url := "redis://" + miniredis.RunT(t).Addr()
-	opts, err := goredis.ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw := goredis.NewClient(opts)
-	defer func() { _ = raw.Close() }()
-	v := newDoctored(t, url, raw, "honest", c)
+	v := newDoctored(t, url, redisClient(t, url), "honest", keyed(t)[0])
 	v.run("safe", "members")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -137,18 +106,12 @@ func TestFlowsAreNotDoctored(t *testing.T) {
 	}
 }
 
-func newDoctored(t *testing.T, url string, raw *goredis.Client, namespace string, c codec.Codec) *doctored {
+// newDoctored sends both groups and waits until the members of the other one are done.
+func newDoctored(t *testing.T, url string, client *goredis.Client, namespace string, c codec.Codec) *doctored {
 	t.Helper()
-	v := &doctored{T: t, raw: raw, namespace: namespace, c: c, got: map[task.ID][]int{}, ran: map[task.ID]int{}}
-	var err error
-	if v.b, err = redis.Open(t.Context(), url, redis.Namespace(namespace), redis.Logger(silent)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = v.b.Close() })
-	if v.arb, err = arbiter.New(v.b, arbiter.Codec(c), arbiter.Logger(silent)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = v.arb.Close() })
+	store := redisStore{T: t, client: client, namespace: namespace}
+	b := store.open(url)
+	v := &doctored{attacked: newAttacked(t, b, c), store: store, flows: b, got: map[task.ID][]int{}, ran: map[task.ID]int{}}
 	group := func(queue string, a, b int) (*arbiter.GroupFuture[int], *task.Future[int]) {
 		one := work.With(task.Queue(queue))
 		g, fut, err := arbiter.GroupThen(t.Context(), v.arb, []task.Call[int]{one.Bind(args{a}), one.Bind(args{b})}, task.NewStep[[]int](countTask, "upstream", nil).With(safe),
@@ -162,7 +125,7 @@ func newDoctored(t *testing.T, url string, raw *goredis.Client, namespace string
 	v.other, _ = group("others", 666, 667)
 	v.run("others")
 	v.until("the other group's members are done", func() bool {
-		n, err := raw.HLen(t.Context(), v.key(v.other.ID(), "results")).Result()
+		n, err := client.HLen(t.Context(), store.flowKey(v.other.ID(), "results")).Result()
 		return err == nil && n == 2
 	})
 	return v
@@ -171,44 +134,34 @@ func newDoctored(t *testing.T, url string, raw *goredis.Client, namespace string
 // run starts a minion that has the key.
 func (v *doctored) run(queues ...string) {
 	v.Helper()
-	m := minion.New(v.b, minion.Codec(v.c), minion.Logger(silent), minion.DrainTimeout(0), minion.Queues(queues...))
-	err := errors.Join(
-		task.Handle(m, work, func(_ context.Context, a args) (int, error) { return a.N, nil }),
-		task.Handle(m, countTask, func(ctx context.Context, a countArgs) (int, error) {
-			info, _ := task.FromContext(ctx)
-			v.mu.Lock()
-			defer v.mu.Unlock()
-			v.got[info.ID] = []int{}
-			for _, n := range a.Upstream {
-				if n == nil {
-				n = new(int) // a member that has not succeeded
+	v.serve(2, func(m *minion.Minion) error {
+		return errors.Join(
+			task.Handle(m, work, func(_ context.Context, a args) (int, error) { return a.N, nil }),
+			task.Handle(m, countTask, func(ctx context.Context, a countArgs) (int, error) {
+				info, _ := task.FromContext(ctx)
+				v.mu.Lock()
+				defer v.mu.Unlock()
+				v.got[info.ID] = []int{}
+				for _, n := range a.Upstream {
+					if n == nil {
+						n = new(int) // a member that has not succeeded
+					}
+					v.got[info.ID] = append(v.got[info.ID], *n)
 				}
-				v.got[info.ID] = append(v.got[info.ID], *n)
-			}
-			return len(a.Upstream), nil
-		}),
-		task.Handle(m, noteTask, func(ctx context.Context, a args) (task.None, error) {
-			info, _ := task.FromContext(ctx)
-			v.mu.Lock()
-			defer v.mu.Unlock()
-			v.ran[info.ID] = a.N
-			return task.None{}, nil
-		}),
-	)
-	if err != nil {
-		v.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = m.Run(context.Background(), 2)
-	}()
-	v.Cleanup(func() {
-		_ = m.Close()
-		<-done
-	})
+				return len(a.Upstream), nil
+			}),
+			task.Handle(m, noteTask, func(ctx context.Context, a args) (task.None, error) {
+				info, _ := task.FromContext(ctx)
+				v.mu.Lock()
+				defer v.mu.Unlock()
+				v.ran[info.ID] = a.N
+				return task.None{}, nil
+			}),
+		)
+	}, queues...)
 }
 
+// until waits until is returns true.
 func (v *doctored) until(what string, is func() bool) {
 	v.Helper()
 	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
@@ -218,72 +171,36 @@ func (v *doctored) until(what string, is func() bool) {
 	}
 }
 
-// key returns the name of a key of a flow.
-func (v *doctored) key(id task.ID, name string) string {
-	return "{" + v.namespace + ":flow:" + hex.EncodeToString(id[:]) + "}:" + name
-}
-
-// queue returns the name of a key of a queue.
-func (v *doctored) queue(name, key string) string {
-	return "{" + v.namespace + ":" + name + "}:" + key
-}
-
-func (v *doctored) must(err error) {
-	v.Helper()
-	if err != nil {
-		v.Fatal(err)
-	}
-}
-
 // members changes the stored list of the group's members.
 func (v *doctored) members(change func(mine, other []broker.ID)) {
 	v.Helper()
-	read := func(id task.ID) (ids []broker.ID) {
-		text, err := v.raw.Get(v.Context(), v.key(id, "members")).Bytes()
-		v.must(err)
-		for part := range slices.Chunk(text, 16) {
-			ids = append(ids, broker.ID(part))
-		}
-		return ids
-	}
-	mine := read(v.mine.ID())
-	change(mine, read(v.other.ID()))
-	var text []byte
-	for _, id := range mine {
-		text = append(text, id[:]...)
-	}
-	v.must(v.raw.SetRange(v.Context(), v.key(v.mine.ID(), "members"), 0, string(text)).Err())
+	mine := v.store.members(v.mine.ID())
+	change(mine, v.store.members(v.other.ID()))
+	v.store.setMembers(v.mine.ID(), mine)
 }
 
 // record changes the stored record of the group.
 func (v *doctored) record(change func(mine, other *broker.Flow)) {
 	v.Helper()
-	read := func(id task.ID) broker.Flow {
-		text, err := v.raw.HGet(v.Context(), v.key(id, "flow"), "flow").Bytes()
-		v.must(err)
-		f, err := broker.ParseFlow(text)
-		v.must(err)
-		return f
-	}
-	mine, other := read(v.mine.ID()), read(v.other.ID())
+	mine, other := v.store.flow(v.mine.ID()), v.store.flow(v.other.ID())
 	change(&mine, &other)
-	v.must(v.raw.HSet(v.Context(), v.key(v.mine.ID(), "flow"), "flow", broker.AppendFlow(nil, &mine)).Err())
+	v.store.setFlow(v.mine.ID(), &mine)
 }
 
 // resultOfAnotherFlow stores a result for a member that has none yet. The group counts it.
 func resultOfAnotherFlow(v *doctored) {
-	place := string([]byte{0, 0, 0, 0})
-	result, err := v.raw.HGet(v.Context(), v.key(v.other.ID(), "results"), place).Result()
+	index := string([]byte{0, 0, 0, 0})
+	result, err := v.store.client.HGet(v.Context(), v.store.flowKey(v.other.ID(), "results"), index).Result()
 	v.must(err)
-	v.must(v.raw.HSet(v.Context(), v.key(v.mine.ID(), "results"), place, result).Err())
-	v.must(v.raw.HIncrBy(v.Context(), v.key(v.mine.ID(), "flow"), "ok", 1).Err())
+	v.must(v.store.client.HSet(v.Context(), v.store.flowKey(v.mine.ID(), "results"), index, result).Err())
+	v.must(v.store.client.HIncrBy(v.Context(), v.store.flowKey(v.mine.ID(), "flow"), "ok", 1).Err())
 }
 
 // fewerThanNeeded cancels a member and makes the group count it as succeeded.
 func fewerThanNeeded(v *doctored) {
 	ids, err := v.mine.Members(v.Context())
 	v.must(err)
-	v.must(v.raw.HSet(v.Context(), v.key(v.mine.ID(), "flow"), "ok", 1, "bad", -1).Err())
+	v.must(v.store.client.HSet(v.Context(), v.store.flowKey(v.mine.ID(), "flow"), "ok", 1, "bad", -1).Err())
 	verdicts, err := v.b.Cancel(v.Context(), ids[1:])
 	v.must(err)
 	if verdicts[0] != broker.CancelPrevented {
@@ -291,41 +208,25 @@ func fewerThanNeeded(v *doctored) {
 	}
 }
 
-// blocked returns the message of a callback that is blocked.
-func (v *doctored) blocked(id task.ID) *broker.Delivery {
-	v.Helper()
-	text, err := v.raw.HGet(v.Context(), v.queue("safe", "later"), string(id[:])).Bytes()
-	v.must(err)
-	d := &broker.Delivery{Task: broker.Task{Queue: "safe"}}
-	v.must(broker.ParseRecord(d, text, 0))
-	d.Blocked = true
-	return d
-}
-
-func (v *doctored) block(queue string, t *broker.Task) {
-	v.Helper()
-	v.must(v.raw.HSet(v.Context(), v.queue(queue, "later"), string(t.ID[:]), broker.AppendRecord(nil, t)).Err())
-}
-
 func argumentsOfAnotherStep(v *doctored) {
 	fut, err := task.Then(work.With(task.Queue("unserved")).Bind(args{1}), plus(5).With(safe)).Send(v.Context(), v.arb)
 	v.must(err)
-	g, err := v.b.Members(v.Context(), fut.ID(), 1, 1, false)
+	g, err := v.flows.Members(v.Context(), fut.ID(), 1, 1, false)
 	v.must(err)
-	step := v.blocked(v.mine.Callback())
-	step.Payload = v.blocked(g[0].ID).Payload
-	v.block("safe", &step.Task)
+	step := v.store.blocked("safe", v.mine.Callback())
+	step.Payload = v.store.blocked("safe", g[0].ID).Payload
+	v.store.setBlocked(&step.Task)
 }
 
 // stepOfAnotherFlow replaces the callback by the complete step of another flow.
 func stepOfAnotherFlow(v *doctored) {
 	fut, err := task.Then(work.With(task.Queue("unserved")).Bind(args{1}), countLike().With(safe)).Send(v.Context(), v.arb)
 	v.must(err)
-	g, err := v.b.Members(v.Context(), fut.ID(), 1, 1, false)
+	g, err := v.flows.Members(v.Context(), fut.ID(), 1, 1, false)
 	v.must(err)
-	step := v.blocked(g[0].ID)
+	step := v.store.blocked("safe", g[0].ID)
 	step.ID = v.mine.Callback()
-	v.block("safe", &step.Task)
+	v.store.setBlocked(&step.Task)
 }
 
 // countLike is a step with the name of the callback.
@@ -334,18 +235,18 @@ func countLike() task.Step[int, int] { return task.NewStep[int](countTask, "upst
 // stepInAnotherQueue makes the callback run in the members' queue and without a result, where no driver looks for it.
 func stepInAnotherQueue(v *doctored) {
 	id := v.mine.Callback()
-	step := v.blocked(id)
+	step := v.store.blocked("safe", id)
 	field := string(id[:])
 	// The queue in which its arrival is stored.
-	v.must(v.raw.HSet(v.Context(), v.queue("members", "flows"), field, broker.AppendFlowRef(nil, &step.Task)).Err())
+	v.must(v.store.client.HSet(v.Context(), v.store.queueKey("members", "flows"), field, broker.AppendFlowRef(nil, &step.Task)).Err())
 	// Blocks of ids are for tasks that were sent together; this one has a state of its own.
-	v.must(v.raw.HSet(v.Context(), v.queue("members", "state"), field, string(make([]byte, 20))).Err())
+	v.must(v.store.client.HSet(v.Context(), v.store.queueKey("members", "state"), field, string(make([]byte, 20))).Err())
 	step.Queue, step.Blocked = "members", false
-	v.must(v.raw.RPush(v.Context(), v.queue("members", "ready"), broker.AppendRecord(nil, &step.Task)).Err())
+	v.must(v.store.client.RPush(v.Context(), v.store.queueKey("members", "ready"), broker.AppendRecord(nil, &step.Task)).Err())
 	for _, key := range []string{"later", "state"} {
-		v.must(v.raw.HDel(v.Context(), v.queue("safe", key), field, field[:15]).Err())
+		v.must(v.store.client.HDel(v.Context(), v.store.queueKey("safe", key), field, field[:15]).Err())
 	}
-	v.must(v.raw.ZRem(v.Context(), v.queue("safe", "due"), field).Err())
+	v.must(v.store.client.ZRem(v.Context(), v.store.queueKey("safe", "due"), field).Err())
 }
 
 // ends starts minions with the key and checks how the group and its callbacks end.
