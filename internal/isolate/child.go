@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"sync"
@@ -115,6 +116,13 @@ func watchSelf(most uint64) {
 			return
 		}
 	}
+}
+
+// mapped returns the bytes of memory that the Go runtime has mapped and not returned to the system.
+func mapped() uint64 {
+	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64() - s[1].Value.Uint64()
 }
 
 // Serve runs jobs until the parent closes its pipe or dies, and then ends the process. Each job runs in a goroutine of its
