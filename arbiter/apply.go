@@ -110,7 +110,7 @@ func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) (
 // The error is one of these:
 //
 //   - the error of Apply. Nothing was waited for, and the statuses are those of the copies that are stored or may be,
-//   - a [*task.WaitError] that wraps ctx's error or [task.ErrClosed],
+//   - an error that wraps ctx's error or [task.ErrClosed], if the wait has ended first,
 //   - the joined errors of tasks whose results are no longer kept, which wrap [task.ErrNotFound].
 //
 // With an error, a task that is not known to be done has a status with only its id, whose Decode returns [ErrNotDone].

@@ -9,7 +9,8 @@ import (
 // ID identifies a task. See [broker.ID].
 type ID = broker.ID
 
-// ParseID reads an [ID] in the text form of a UUID.
+// ParseID parses an [ID] in the text form of a UUID, such as 0198c0de-7000-7000-8000-000000000000. The error wraps
+// [ErrInvalid].
 func ParseID(s string) (ID, error) { return broker.ParseID(s) }
 
 // Submitter sends calls and waits for their results. An arbiter is one, and so is the [Info] of a
