@@ -13,10 +13,10 @@ import (
 // Arbiter submits tasks and waits for them. It is a [task.Submitter]. Its methods may be called concurrently. It
 // opens its inbox at the broker with the first submission, and uses no resources before.
 type Arbiter struct {
-	b      broker.Broker
-	client *client.Client
-	codec  codec.Codec
-	codecs []codec.Codec
+	b       broker.Broker
+	client  *client.Client
+	codec   codec.Codec
+	codecs  []codec.Codec
 	minions *minionList // nil unless CheckSchema is given
 }
 

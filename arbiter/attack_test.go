@@ -250,7 +250,7 @@ func forgedReason(v *victim) {
 		v.Errorf("error %v, want ErrNoUpstream", err)
 	}
 	if err != nil && strings.Contains(err.Error(), "made up") {
-			v.Errorf("the minion reports the forged reason: %v", err)
+		v.Errorf("the minion reports the forged reason: %v", err)
 	}
 }
 

@@ -127,7 +127,7 @@ func TestEmptyCalls(t *testing.T) {
 			t.Errorf("nested: %#v, %v", nested, err)
 		}
 		if _, err := run2(r, task.Quorum[int](1)); err == nil {
-				t.Error("a quorum of one without calls succeeded")
+			t.Error("a quorum of one without calls succeeded")
 		}
 		if n := j.count("sum"); n != 2 {
 			t.Errorf("sum ran %d times", n)

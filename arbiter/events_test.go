@@ -56,7 +56,7 @@ func TestEvents(t *testing.T) {
 		if len(got) != 10 || got[0] != 0 || got[9] != 104 {
 			t.Errorf("events: %v", got)
 		}
-			// Another loop goes on where the first was left.
+		// Another loop goes on where the first was left.
 		if err := r.arb.Emit(t.Context(), "news", "late"); err != nil {
 			t.Fatal(err)
 		}

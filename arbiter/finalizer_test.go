@@ -55,7 +55,7 @@ func TestSeveralFinalizers(t *testing.T) {
 		if err := r.ended(bad); !errors.Is(err, task.ErrFlowFailed) {
 			t.Errorf("one that fails: %v", err)
 		}
-			// Whether the slow member has begun is open: the other one may fail before.
+		// Whether the slow member has begun is open: the other one may fail before.
 		if notes, n := j.sorted(), j.count("work"); !slices.Equal(notes, []int{1, 2}) || n != 2+2+1+2 && n != 2+2+2+2 {
 			t.Errorf("finalizers %v; %d works", notes, n)
 		}

@@ -351,7 +351,7 @@ func TestGroupHandle(t *testing.T) {
 			}
 			break
 		}
-			synctest.Wait() // the second one has started
+		synctest.Wait() // the second one has started
 		killed, err := g.Kill(t.Context(), arbiter.Wait())
 		if got := verdicts(killed); err != nil || len(got) != 2 || got[0] != arbiter.Stopped {
 			t.Errorf("%v, %v", got, err)

@@ -20,7 +20,7 @@ const (
 	// killTries is how often KillGroup looks for a member that is not stored: the process that sends the group may be
 	// about to store it.
 	killTries = 10
-	killPause    = 50 * time.Millisecond
+	killPause = 50 * time.Millisecond
 )
 
 // KillGroup ends a group or pipe and everything in it, no matter which process sent it. When it returns, no member starts
@@ -121,7 +121,7 @@ func (a *Arbiter) killAll(ctx context.Context, p *broker.Progress, c *killReport
 // killReport collects the verdicts of one KillGroup.
 type killReport struct {
 	killed  []Killed
-	index   map[task.ID]int // of the task in killed
+	index   map[task.ID]int      // of the task in killed
 	missing map[task.ID]struct{} // members that were not stored
 }
 

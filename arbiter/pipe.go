@@ -80,7 +80,7 @@ func (a *Arbiter) Pipe(ctx context.Context, steps []task.Bound, opts ...PipeOpti
 	for i, step := range steps {
 		requests[i] = requestOf(step)
 		if requests[i] == nil {
-		continue // sending the pipe reports the nil step
+			continue // sending the pipe reports the nil step
 		}
 		req, ok := cfg.persist(requests[i])
 		persisted = persisted || ok

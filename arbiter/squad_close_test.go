@@ -35,7 +35,7 @@ func TestSquadClose(t *testing.T) {
 			b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
 				if op != faulty.Receive && count.Add(1) == n {
 					wg.Go(func() { _ = arb.Close() })
-				time.Sleep(time.Millisecond) // until the squad waits
+					time.Sleep(time.Millisecond) // until the squad waits
 				}
 				return nil
 			}})

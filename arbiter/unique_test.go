@@ -89,13 +89,13 @@ func TestUniqueScopes(t *testing.T) {
 		refused(shared, `unique key "k" of mail`, two, task.UniqueIn("mail", "k"))
 		refused(shared, `unique key "k" of mail`, task.Define[args, int]("mail"), task.Unique("k"))
 
-			// The limit is for the key alone, without its scope, and a key may contain the character that ends a scope.
+		// The limit is for the key alone, without its scope, and a key may contain the character that ends a scope.
 		long := strings.Repeat("k", broker.MaxUniqueKey)
 		scope := strings.Repeat("s", broker.MaxName)
 		refused(holder(one, task.UniqueIn(scope, long)), long, two, task.UniqueIn(scope, long))
 		refused(holder(one, task.UniqueIn("a", "b/c")), `unique key "b/c" of a`, two, task.UniqueIn("a", "b/c"))
 
-			// By name, in another codec, and as a member of a group.
+		// By name, in another codec, and as a member of a group.
 		_, err := arb.Apply(t.Context(), "one", arbiter.Options(task.Unique("k")))
 		if !errors.Is(err, task.ErrDuplicate) {
 			t.Errorf("by name: %v", err)
@@ -112,7 +112,7 @@ func TestUniqueScopes(t *testing.T) {
 			t.Errorf("as a member: %v", err)
 		}
 
-			// A key is free when its holder is done.
+		// A key is free when its holder is done.
 		if _, err := arb.Kill(t.Context(), ofOne); err != nil {
 			t.Fatal(err)
 		}

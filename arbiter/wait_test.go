@@ -73,7 +73,7 @@ func TestWaitForTasksBreak(t *testing.T) {
 		for range 10 {
 			for st, err := range loop {
 				if err != nil {
-						// An earlier loop has yielded it, and its result is not kept.
+					// An earlier loop has yielded it, and its result is not kept.
 					if !errors.Is(err, task.ErrNotFound) || !seen[st.ID] {
 						t.Errorf("task %s: %v", st.ID, err)
 					}

@@ -60,7 +60,7 @@ func (b *binding) bindName(name []byte) (int, error) {
 	if i >= len(b.params) || b.params[i].name != string(name) {
 		var ok bool
 		if i, ok = b.byName[string(name)]; !ok {
-		return 0, atName(because(ErrUnknown, "unknown parameter; there are %s", b.names()), string(name))
+			return 0, atName(because(ErrUnknown, "unknown parameter; there are %s", b.names()), string(name))
 		}
 	}
 	return i, b.bind(i)

@@ -155,7 +155,7 @@ func TestNoAliasing(t *testing.T) {
 		}
 		got = all{}
 		if err := c.DecodeArgs(mustArgs(t, c, in), &got); err != nil || !reflect.DeepEqual(got, in) {
-				t.Errorf("as arguments: %#v, error %v", got, err)
+			t.Errorf("as arguments: %#v, error %v", got, err)
 		}
 	})
 }
@@ -205,7 +205,7 @@ func TestReplaces(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 		if shared.B != 8 || backing[0].B != 9 {
-				t.Error("the value behind the old pointer of the destination was changed")
+			t.Error("the value behind the old pointer of the destination was changed")
 		}
 	})
 }
@@ -240,7 +240,7 @@ func TestLongNames(t *testing.T) {
 		var args struct{ X int }
 		err := c.DecodeArgs(rawMap(t, c, long, 1), &args)
 		if !errors.Is(err, codec.ErrUnknown) || len(err.Error()) > 400 {
-				t.Errorf("an error of %d bytes: %.300v", len(err.Error()), err)
+			t.Errorf("an error of %d bytes: %.300v", len(err.Error()), err)
 		}
 		err = c.DecodeArgs(rawMap(t, c, "a: b\n", 1), &args)
 		failure{codec.ErrUnknown, `["a: b\n"]`, "there are X"}.check(t, c.Name(), err)
@@ -250,7 +250,7 @@ func TestLongNames(t *testing.T) {
 			v = map[string]any{"some_key": v}
 		}
 		if _, err = c.AppendArgs(nil, codec.Arguments{Named: v}); err == nil || len(err.Error()) > 500 {
-				t.Errorf("AppendArgs with long names: error %.300v", err)
+			t.Errorf("AppendArgs with long names: error %.300v", err)
 		}
 	})
 }

@@ -149,7 +149,7 @@ func argsPlanOf(t reflect.Type) (*argsPlan, error) {
 	p := &argsPlan{signature: sig}
 	p.head, _ = appendMapHead(nil, len(sig.params)) // can't fail: the number of fields is small
 	for _, param := range sig.params {
-	name, _ := appendString(nil, param.name) // can't fail: names in Go source are short
+		name, _ := appendString(nil, param.name) // can't fail: names in Go source are short
 		p.names = append(p.names, name)
 		p.plans = append(p.plans, planOf(param.typ))
 	}

@@ -195,7 +195,7 @@ func TestFingerprint(t *testing.T) {
 		outer := must(t)(build(codec.Compress(codec.Msgpack()), key1))
 		print := func(c codec.Codec, v string) string { return string(c.(codec.Sealer).Fingerprint([]byte(v))) }
 		if text := print(outer, "text"); text != print(outer, "text") || text == print(outer, "next") || len(text) < 16 || strings.Contains(text, "text") {
-				t.Errorf("%s: fingerprints are equal for different bytes or different for equal ones", outer.Name())
+			t.Errorf("%s: fingerprints are equal for different bytes or different for equal ones", outer.Name())
 		}
 		if print(outer, "text") != print(must(t)(build(codec.Compress(codec.Msgpack()), key2, key1)), "text") {
 			t.Error("a new key in front changes the fingerprints")
@@ -237,7 +237,7 @@ func TestWrappedJoins(t *testing.T) {
 	wraps(t, func(t *testing.T, c codec.Codec) {
 		if s, ok := c.(codec.Sealer); ok { // sealed values are opened before they are combined
 			if _, ok := c.(codec.Joiner); ok {
-			t.Error("a sealed codec is a Joiner")
+				t.Error("a sealed codec is a Joiner")
 			}
 			c = s.Plain()
 		}

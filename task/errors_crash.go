@@ -46,8 +46,8 @@ func (e *CrashError) Error() string {
 	fmt.Fprintf(&b, "%v: process %d", ErrCrashed, e.PID)
 	switch {
 	case e.unknown():
-	b.WriteString(" ended, it is unknown how")
-	if e.Reason != nil { // the process may have ended before the minion killed it
+		b.WriteString(" ended, it is unknown how")
+		if e.Reason != nil { // the process may have ended before the minion killed it
 			fmt.Fprintf(&b, "; it was to be killed: %v", e.Reason)
 			return b.String()
 		}

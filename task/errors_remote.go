@@ -47,7 +47,7 @@ func (e *RemoteError) Is(target error) bool {
 		return false
 	}
 	for _, code := range e.codes {
-	if registered.get(code) == target || memberErrors[code] == target {
+		if registered.get(code) == target || memberErrors[code] == target {
 			return true
 		}
 	}
@@ -170,7 +170,7 @@ func (r *registry) get(name string) error {
 // match returns the names of the registered errors that err wraps, sorted.
 func (r *registry) match(err error) (names []string) {
 	defer func() {
-	if recover() != nil { // an Is method of the user may panic
+		if recover() != nil { // an Is method of the user may panic
 			names = nil
 		}
 	}()

@@ -47,7 +47,7 @@ func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
 		return none, err
 	}
 	if done {
-	return f.result, f.err // final: no goroutine writes them any more
+		return f.result, f.err // final: no goroutine writes them any more
 	}
 	// Until endTurn, no other goroutine reads f.result. The call is deferred because the
 	// submitter may panic while others wait for their turn.

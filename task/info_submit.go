@@ -46,7 +46,7 @@ func (i Info) AwaitTurn(ctx context.Context, id ID, turn <-chan struct{}) error 
 func (i Info) Emit(ctx context.Context, topic string, payload any) error {
 	e, ok := orNowhere(i.Submitter).(Emitter)
 	if !ok {
-	return fmt.Errorf("emit to topic %s: %w: the submitter is a %T, which is not a task.Emitter", topic, ErrInvalid, i.Submitter)
+		return fmt.Errorf("emit to topic %s: %w: the submitter is a %T, which is not a task.Emitter", topic, ErrInvalid, i.Submitter)
 	}
 	return e.Emit(ctx, topic, payload)
 }

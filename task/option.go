@@ -76,7 +76,7 @@ func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 		t.Delay = max(t.Delay, s.ETA.Sub(now))
 	}
 	if !s.Deadline.IsZero() {
-	// A deadline that has passed must stay one: 0 would mean none.
+		// A deadline that has passed must stay one: 0 would mean none.
 		left := max(s.Deadline.Sub(now), time.Nanosecond)
 		if t.Deadline == 0 || left < t.Deadline {
 			t.Deadline = left

@@ -108,7 +108,7 @@ func DeadRetention(d time.Duration) Option {
 // of a call together have at most 4 KiB by default. [NoMeta] removes a key.
 func Meta(key, value string) Option {
 	return &option{"Meta", onCall, func(s *Settings) {
-	// The settings have a map of their own, made by clone, or no map.
+		// The settings have a map of their own, made by clone, or no map.
 		if s.Meta == nil {
 			s.Meta = make(map[string]string, 1)
 		}

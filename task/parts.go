@@ -105,7 +105,7 @@ func (r *Request) clone() *Request {
 	}
 	c := &Request{name: r.name, args: r.args, settings: r.settings, special: &ordinary}
 	if s := r.special; s != &ordinary {
-	c.special = &special{err: s.err, upstream: s.upstream, parts: s.parts} // without its flow: the copy makes its own
+		c.special = &special{err: s.err, upstream: s.upstream, parts: s.parts} // without its flow: the copy makes its own
 	}
 	return c
 }

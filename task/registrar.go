@@ -85,7 +85,7 @@ func HandleFunc(r Registrar, name string, fn func(context.Context, codec.Argumen
 
 func appendResult(c codec.Codec, dst []byte, result any) ([]byte, error) {
 	if _, none := result.(None); none {
-	return dst, nil // a task without a result stores no bytes
+		return dst, nil // a task without a result stores no bytes
 	}
 	out, err := c.AppendValue(dst, result)
 	if err != nil {

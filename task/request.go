@@ -156,7 +156,7 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 			return fmt.Errorf("task %s: %w: arguments: %w", r.name, broker.ErrInvalid, err)
 		}
 		if n := len(payload); n > 0 && n <= cap(room) && &payload[0] != &room[:1][0] && cap(payload) <= cap(room) {
-		payload = bytes.Clone(payload) // the codec may return a later part of room, which other requests use
+			payload = bytes.Clone(payload) // the codec may return a later part of room, which other requests use
 		}
 		r.payload, r.codec = slices.Clip(payload), c.Name()
 	}

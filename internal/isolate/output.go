@@ -34,7 +34,7 @@ func (l *lines) Write(b []byte) (int, error) {
 		end = min(end, maxLine-len(l.part))
 		l.part = append(l.part, b[:end]...)
 		switch {
-	case end == i: // the line is complete
+		case end == i: // the line is complete
 			l.flush()
 			b = b[end+1:]
 			continue

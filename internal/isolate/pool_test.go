@@ -106,7 +106,7 @@ func TestPoolLend(t *testing.T) {
 		t.Errorf("%d processes at once", most)
 	}
 	if len(pids) > 2 {
-			t.Errorf("the other jobs ran in the processes %v, want at most 2", pids)
+		t.Errorf("the other jobs ran in the processes %v, want at most 2", pids)
 	}
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		p.mu.Lock()
