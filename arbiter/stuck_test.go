@@ -441,7 +441,7 @@ func waitFor(ctx context.Context) error {
 func TestStuckSquad(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		_, err := r.arb.Squad(t.Context(), task.Calls(work.With(task.Queue("defoult")).Bind(args{1})))
-		if !errors.Is(err, task.ErrNotEnoughWorkers) || !strings.Contains(err.Error(), "queue defoult: 1 wanted, and no living minion serves it") {
+		if !errors.Is(err, task.ErrNotEnoughWorkers) || !strings.Contains(err.Error(), "queue defoult: 1 wanted, but no living minion serves it") {
 			t.Error(err)
 		}
 	})
