@@ -11,12 +11,14 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A suspect that is not isolated runs in a process of its own all the same, where the
-// program has children: if it kills that, the minion and all that runs there live on, and
-// nobody else can have done it.
+// A suspect is a task that may have killed its minion (see blame.go). If the program
+// calls Child, a suspect runs in a process of its own even when its handler is not
+// isolated. A crash then ends that process only: the minion and its other tasks go on,
+// and the crash proves which task caused it.
 
-// newApart returns where suspects run, nil if the program does not call [Child], or calls
-// it with other codecs than the minion's. It has no process before there is a suspect.
+// newApart returns the pool of processes for suspects. It is nil if the program does not
+// call [Child], if Child has other codecs than the minion, or if the broker can't record
+// starts. The pool starts its first process with the first suspect.
 func newApart(m *Minion, log logger, slots int) *isolate.Pool {
 	h := hook.Load()
 	if h == nil || m.starter == nil || h.check(&m.cfg) != nil {
@@ -27,8 +29,8 @@ func newApart(m *Minion, log logger, slots int) *isolate.Pool {
 	return newChildren(m, log, slots, iso)
 }
 
-// runApart runs a suspect in a process of its own. What a child can't run the minion runs:
-// Child may register less than the minion does.
+// runApart runs a suspect in a process of its own. Child may register fewer handlers
+// than the minion; a suspect that the child can't run, it runs in the minion.
 func (a *attempt) runApart(ctx context.Context, enc codec.Codec, args, room []byte) ([]byte, error) {
 	r := a.s.r
 	if _, unfit := r.unfit.Load(a.d.Name); unfit {
@@ -44,12 +46,12 @@ func (a *attempt) runApart(ctx context.Context, enc codec.Codec, args, room []by
 	case err == nil:
 		return done.Result, done.Err.unpack()
 	case ctx.Err() != nil:
-		return nil, err // whatever has happened, it was told to end
+		return nil, err // the context has ended, so the error is not evidence of a crash
 	case !handed:
-		r.log.failed(slog.LevelWarn, "no process of its own for a task that may kill it; it runs in the minion", a.d, err)
+		r.log.failed(slog.LevelWarn, "no child process for a task that may kill the minion; it runs in the minion", a.d, err)
 		return a.h.Handler(ctx, enc, args, room)
 	case errors.As(err, &crash) && crash.Reason == nil:
-		return nil, task.NoRetry(fmt.Errorf("%w: %d times, and then its own process: %w", task.ErrMinionDied, a.d.Recoveries, err))
+		return nil, task.NoRetry(fmt.Errorf("%w: %d times, and then the process of its own: %w", task.ErrMinionDied, a.d.Recoveries, err))
 	}
 	return nil, err
 }

@@ -15,43 +15,50 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// attempt is one attempt at a task.
+// An attempt is one execution of a task. It finds the handler and codec of its delivery,
+// gives the handler a context that ends with the timeout, the deadline, a cancellation
+// or the lease, calls the handler, and turns its return, panic or Goexit into a
+// settlement (see verdict.go). Attempts are made in large numbers, so anything that few
+// handlers use, such as contexts and submitters, is made only on demand.
+
+// attempt is one execution of a task.
 type attempt struct {
 	s     *session
 	d     *broker.Delivery
 	h     *handler
-	codec codec.Codec // nil if it is not known; what has opened the seal is a *seals
+	codec codec.Codec // nil if the name is unknown; a *seals once the payload has been opened
 
-	info  atomic.Pointer[task.Info] // made when somebody asks for it
+	info  atomic.Pointer[task.Info] // made when the handler asks for it
 	kin   atomic.Pointer[kin]       // made when the handler first sends something
-	waits int32                     // how many of its goroutines wait for other tasks; r.mu guards these three
+	waits int32                     // how many of its goroutines wait for other tasks; r.mu guards waits, lent and over
 	lent  bool                      // its slot is lent
 	over  bool                      // it has ended
-	// listed says whether it is in the session's roster.
+	// listed reports whether the attempt is in the list of its session.
 	listed   bool
-	together bool // it starts together with others of its squad, whatever it is suspected of
-	suspect  bool // it may kill its minion; see blame.go
+	together bool // it starts together with its squad, even if it is a suspect
+	suspect  bool // it may have killed a minion; see blame.go
 
-	life  life   // ends with the attempt, or what ends that
-	timed *timed // life, with the end of what time there is; nil if there is none
+	life  life   // the context of the attempt; timed adds the time limit
+	timed *timed // life with the time limit; nil if there is no limit
 
-	received time.Time     // what its deadline counts from
-	asked    time.Duration // how long after that it was not sure that it starts
+	received time.Time     // when the minion received the task; the deadline counts from here
+	asked    time.Duration // how much later it was known that the attempt starts; 0 except for members of squads
 	started  time.Time
 	result   []byte   // sealed, if the codec of the task seals
-	room     [16]byte // for the result: most are short
+	room     [16]byte // memory for the result, which is usually short
 	wrapped  *wrapped // guards result while middleware runs; nil without middleware
 
-	left, right *attempt // in the session's roster
+	left, right *attempt // neighbours in the session's list of attempts
 }
 
-// timed is a context that ends by itself.
+// timed is a context with a time limit.
 type timed struct {
 	context.Context
-	free context.CancelFunc // its timer
+	free context.CancelFunc // releases the timer
 }
 
-// newAttempt finds what is needed to run a delivery; bad says why it can't run.
+// newAttempt makes an attempt of a delivery. bad is the reason why the attempt can't run,
+// or nil.
 func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
 	a = &attempt{s: s, d: d, h: s.r.m.handlers[d.Name]}
 	if a.codec, bad = codec.ByName(d.Codec, s.r.codecs...); bad != nil {
@@ -72,17 +79,17 @@ func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
 	return a, bad
 }
 
-// known lists the names that have a handler, some of them if they are many.
+// known lists the names of the registered handlers for an error message.
 func (r *run) known() string {
 	names := make([]string, 0, len(r.m.handlers))
-	for name := range r.m.handlers { // nothing is registered any more
+	for name := range r.m.handlers { // the map no longer changes: Register fails after Run
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	return few(names)
 }
 
-// few lists names, some of them if they are many.
+// few joins names for a message, at most 20 of them.
 func few(names []string) string {
 	const most = 20
 	if n := len(names); n > most {
@@ -91,13 +98,13 @@ func few(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// receive makes what ends the attempt, for a task that was received at a time.
+// receive notes when the minion received the task, and prepares the attempt's context.
 func (a *attempt) receive(at time.Time) {
 	a.received = at
 	a.life.parent = a.s.ctx
 }
 
-// deadline returns that of the task, if it has one.
+// deadline returns the deadline of the task, if it has one.
 func (a *attempt) deadline() (at time.Time, ok bool) {
 	if a.d.Left == broker.NoDeadline {
 		return time.Time{}, false
@@ -105,18 +112,18 @@ func (a *attempt) deadline() (at time.Time, ok bool) {
 	return a.received.Add(a.d.Left), true
 }
 
-// timeout returns that of the attempt: what the task says, else where its handler
-// is registered; 0 is none.
+// timeout returns the timeout of the attempt: the task's own, else the one of the
+// handler's registration. 0 is none.
 func (a *attempt) timeout() time.Duration {
 	d := a.d.Timeout
 	if d == 0 {
 		d = a.h.Settings.Timeout
 	}
-	return max(d, 0) // broker.NoTimeout is none
+	return max(d, 0) // broker.NoTimeout is negative
 }
 
-// allowed returns how long the attempt may take from its start, and what it is
-// that limits it; 0 is for ever.
+// allowed returns how long the attempt may take from its start, and the cause of the
+// context's end after that time. 0 is no limit.
 func (a *attempt) allowed() (limit time.Duration, cause error) {
 	limit, cause = a.timeout(), task.ErrTimeout
 	if end, ok := a.deadline(); ok {
@@ -127,7 +134,7 @@ func (a *attempt) allowed() (limit time.Duration, cause error) {
 	return limit, cause
 }
 
-// arm makes the context of the handler, which is about to start.
+// arm makes the context with the time limit for the handler, which is about to start.
 func (a *attempt) arm() {
 	if limit, cause := a.allowed(); limit != 0 {
 		ctx, free := context.WithTimeoutCause(&a.life, limit, cause)
@@ -135,7 +142,7 @@ func (a *attempt) arm() {
 	}
 }
 
-// limits returns the context of the handler.
+// limits returns the context whose end the handler sees.
 func (a *attempt) limits() context.Context {
 	if a.timed != nil {
 		return a.timed
@@ -143,9 +150,9 @@ func (a *attempt) limits() context.Context {
 	return &a.life
 }
 
-// execute runs the handler and settles the attempt, whatever the handler does:
-// return, panic, or end its goroutine.
-// It returns the next attempt to run, and when this one ended.
+// execute runs the handler and settles the attempt, whether the handler returns, panics
+// or ends its goroutine. It returns the next attempt for this worker, and when this one
+// ended.
 func (a *attempt) execute() (next *attempt, ended time.Time) {
 	if a.started.IsZero() {
 		a.started = time.Now()
@@ -165,7 +172,7 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 		}
 	}
 	if over {
-		st.Unstarted = st.Unstarted || !settled // no result is dropped, see lose
+		st.Unstarted = st.Unstarted || !settled // no handler ran, so no result is lost: see run.lose
 		a.life.end(nil)
 		return a.s.r.end(a, &st, settled, true), time.Time{}
 	}
@@ -176,7 +183,7 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 		alive := true
 		if !returned {
 			p := recover()
-			alive = p != nil // else it is a Goexit, which can't be held up
+			alive = p != nil // otherwise it is a Goexit, which ends this goroutine
 			err = newPanic(p)
 		}
 		a.conclude()
@@ -190,16 +197,16 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 	ctx := (*handlerContext)(a)
 	if run := a.h.run; run != nil {
 		a.wrapped = new(wrapped)
-		defer a.wrapped.end() // runs before the function above
+		defer a.wrapped.end() // deferred later, so it runs before the function above
 		err = run(ctx)
 	} else {
 		err = a.handle(ctx)
 	}
 	returned = true
-	return nil, time.Time{} // the deferred function says which
+	return nil, time.Time{} // the deferred function sets both
 }
 
-// handle calls the registered handler and keeps its result.
+// handle calls the registered handler and stores its result.
 func (a *attempt) handle(ctx context.Context) error {
 	out, err := a.call(ctx, a.room[:0])
 	if err != nil {
@@ -209,8 +216,8 @@ func (a *attempt) handle(ctx context.Context) error {
 	return nil
 }
 
-// call calls the registered handler and returns its result, which it may put into
-// room.
+// call calls the registered handler and returns its result. The handler may encode the
+// result into room.
 func (a *attempt) call(ctx context.Context, room []byte) ([]byte, error) {
 	var out []byte
 	enc, args := a.codec, a.d.Payload
@@ -237,8 +244,8 @@ func (a *attempt) call(ctx context.Context, room []byte) ([]byte, error) {
 	return out, nil
 }
 
-// maxRetries is how often the task may be retried: what the task says, else
-// where its handler is registered, else the minion.
+// maxRetries returns how often the task may be retried: the task's own setting, else the
+// one of the handler's registration, else the minion's.
 func (a *attempt) maxRetries() int {
 	switch {
 	case a.d.Retries >= 0:
@@ -249,20 +256,20 @@ func (a *attempt) maxRetries() int {
 	return a.s.r.m.cfg.retries
 }
 
-// backoff is how long the task waits before its next attempt.
+// backoff returns how long the task waits before its next attempt.
 func (a *attempt) backoff(err error) (d time.Duration) {
 	policy := a.h.Settings.Backoff
 	if policy == nil {
 		policy = a.s.r.m.cfg.backoff
 	}
 	defer func() {
-		if p := recover(); p != nil { // the policy is the user's
+		if p := recover(); p != nil { // the policy is code of the user
 			d = task.DefaultBackoffBase
-			a.s.r.log.failed(slog.LevelError, "the backoff of the task panicked; it is retried after a second", a.d, newPanic(p))
+			a.s.r.log.failed(slog.LevelError, "the backoff policy of the task panicked; the task is retried after a second", a.d, newPanic(p))
 		}
 	}()
 	return policy(a.d.Retried+1, err)
 }
 
-// clamp makes a delay one that a broker takes.
+// clamp limits a delay to the range that a broker accepts.
 func clamp(d time.Duration) time.Duration { return min(max(d, 0), broker.MaxDuration) }

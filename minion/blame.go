@@ -14,35 +14,39 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// When a minion dies, one of the tasks that it had started may have killed it. Nobody
-// knows which one, so no task is blamed for one death:
+// A task can kill its minion, for example by using up the memory of the machine. Without
+// a limit it would kill one minion after the other. When a minion dies, any task that it
+// had started may be the cause, so a single death condemns no task. The broker counts
+// deaths and recorded starts for each task, and these rules find the culprit:
 //
-//   - A task that no minion has died with starts at once. Nothing is recorded.
-//   - The start of a task that a minion held when it died is recorded, see
-//     [broker.Starter]. If this minion dies too, the task gets a strike. What had not
-//     started gets none.
-//   - A task with a strike is a suspect. No two suspects run in one minion at the same
-//     time: the next one starts when the settlement of the one before is stored. Where
-//     the program has called [Child] a suspect runs in a process of its own. So the next
-//     death adds a strike to one suspect only, and if the process of its own ends before
-//     the handler has returned, the task is found guilty at once.
-//   - A task is guilty that was held by MaxRecoveries minions that died, and had started
-//     in all of them but the first.
+//   - A task that was never held by a minion when it died starts at once. Its start is
+//     not recorded.
+//   - A task that was held by a minion when it died has its next start recorded, see
+//     [broker.Starter]. If that minion dies too, the task gets a strike. A task that
+//     had not started gets none.
+//   - A task with a strike is a suspect. A minion runs one suspect at a time: the next
+//     one starts when the settlement of the previous one is stored. Therefore a further
+//     death adds a strike to one suspect only. If the program calls [Child], a suspect
+//     runs in a process of its own. If that process ends before the handler has
+//     returned, the task is guilty at once.
+//   - A task is guilty when it was held by MaxRecoveries minions that died, and had
+//     started in all of them except the first. It becomes a dead letter.
 //
-// A broker without a Starter can't tell what has started. Then MaxRecoveries deaths are
-// enough.
+// A broker without [broker.Starter] does not know which tasks had started. There a task
+// is guilty after MaxRecoveries deaths.
 
-// charge is what a task is charged with: how many minions died that held it, and how
+// charge is the evidence against a task: how many minions died that held it, and how
 // many of these had recorded its start.
 type charge struct{ recoveries, strikes int }
 
-// guilty reports whether the task is given up.
+// guilty reports whether the task becomes a dead letter.
 func (m *Minion) guilty(c charge) bool {
 	return c.recoveries >= m.cfg.deaths && c.strikes >= max(1, m.cfg.deaths-1)
 }
 
-// suspected reports whether the task may run beside no other suspect. With a
-// MaxRecoveries of 2 the second death is the last one, so the first makes a suspect.
+// suspected reports whether the task is a suspect, which may not run beside another
+// suspect. With a MaxRecoveries of 2 the second death is the last, so the first death
+// makes a suspect.
 func (m *Minion) suspected(c charge) bool {
 	switch m.cfg.deaths {
 	case 1:
@@ -53,7 +57,7 @@ func (m *Minion) suspected(c charge) bool {
 	return c.strikes > 0
 }
 
-// recordFrom returns from how many recoveries on starts are recorded.
+// recordFrom returns the number of recoveries from which on starts are recorded.
 func (m *Minion) recordFrom() int {
 	if m.starter == nil {
 		return math.MaxInt
@@ -62,24 +66,24 @@ func (m *Minion) recordFrom() int {
 }
 
 const (
-	// trialFor is how long a suspect keeps others from starting. After that the next one
-	// starts beside it: a task that takes hours must not hold up all other suspects.
+	// trialFor is how long a suspect keeps other suspects from starting. After that the
+	// next one starts beside it, so a task of several hours does not block them all.
 	trialFor = 10 * time.Minute
-	// turnAway is how long a suspect waits before it tries again, at least. It waits in
-	// the broker: so it takes no slot, another minion may take it, and this one does not
-	// hold it if it dies.
+	// turnAway is the minimum time that a suspect waits before it tries again. It waits
+	// in the broker: there it needs no slot, another minion may take it, and it is not
+	// charged if this minion dies.
 	turnAway    = time.Second
 	turnAwayMax = 15 * time.Second
 )
 
-// trial is the suspect that runs, if one does. r.mu guards it.
+// trial is the suspect that runs at the moment. run.mu guards it.
 type trial struct {
-	of     *attempt // nil if none runs
+	of     *attempt // nil if no suspect runs
 	since  time.Time
-	turned int // how many others were turned away since then
+	turned int // how many suspects were turned away since then
 }
 
-// begin gives the trial to an attempt, or returns how long that has to wait.
+// begin makes a the suspect that runs, or returns how long a has to wait.
 func (r *run) begin(a *attempt) (wait time.Duration, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,21 +93,22 @@ func (r *run) begin(a *attempt) (wait time.Duration, ok bool) {
 		return 0, true
 	}
 	t.turned++
-	// The more of them there are, the less often each of them asks.
+	// The more suspects wait, the less often each of them asks.
 	wait = min(turnAway+time.Duration(t.turned)*10*time.Millisecond, turnAwayMax)
 	return wait + rand.N(wait), false
 }
 
-// acquit ends the trial of an attempt, if it has one. r.mu is held.
+// acquit ends the trial of an attempt, if it has one. The caller holds r.mu.
 func (r *run) acquit(a *attempt) {
 	if r.trial.of == a {
 		r.trial = trial{}
 	}
 }
 
-// acquitSettled ends the trial of a suspect whose settlement is among those that the broker
-// has answered, or that were given up. Until then the task is charged if the minion dies, so
-// no other suspect may start when its handler returns.
+// acquitSettled ends the trial of a suspect whose settlement is in the batch. The broker
+// has answered for the batch, or the minion has given it up. The trial does not end
+// earlier, when the handler returns: until the settlement is stored, the task is charged
+// if the minion dies.
 func (r *run) acquitSettled(batch []broker.Settlement) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -119,12 +124,12 @@ func (r *run) acquitSettled(batch []broker.Settlement) {
 	}
 }
 
-// examine decides whether an attempt starts at a task that minions have died with, and
-// records its start. If over is true it does not start, and st is how it is settled if
-// settled is true.
+// examine records the start of a task that was held by minions that died, and decides
+// whether it may start. If over is true, the attempt does not start; then settled
+// reports whether st holds its settlement.
 func (a *attempt) examine(st *broker.Settlement) (settled, over bool) {
 	if a.life.why() != nil {
-		return false, false // it does not start anyway
+		return false, false // overtaken settles it
 	}
 	m, r := a.s.r.m, a.s.r
 	if m.suspected(charge{a.d.Recoveries, a.d.Strikes}) && !a.together {
@@ -154,15 +159,16 @@ func (a *attempt) examine(st *broker.Settlement) (settled, over bool) {
 	a.suspect = m.suspected(c)
 	if !a.suspect {
 		r.mu.Lock()
-		r.acquit(a) // deaths that were counted are excused
+		r.acquit(a) // the broker has taken back deaths that it had counted
 		r.mu.Unlock()
 	}
 	a.started = time.Now()
 	return false, false
 }
 
-// signingOff reports whether an earlier session of this minion has yet to tell the broker
-// that its minion lives. What the end of its lease was counted for is excused then.
+// signingOff reports whether an earlier session of this minion has not told the broker
+// yet that the minion lives. Once it has, the broker takes back the deaths that it
+// counted when the lease of that session ended.
 func (r *run) signingOff() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -174,7 +180,7 @@ func (r *run) signingOff() bool {
 	return false
 }
 
-// turnedAway gives a suspect back for a while, since another one runs.
+// turnedAway settles a suspect as snoozed, because another suspect runs.
 func (a *attempt) turnedAway(st *broker.Settlement, wait time.Duration) (settled bool) {
 	a.started = time.Time{}
 	if end, ok := a.deadline(); ok {
@@ -185,8 +191,8 @@ func (a *attempt) turnedAway(st *broker.Settlement, wait time.Duration) (settled
 	return true
 }
 
-// recordStart asks the broker to record the start until it has answered, or the attempt
-// is over.
+// recordStart asks the broker to record the start. It repeats the request until the
+// broker has answered or the attempt is over.
 func (a *attempt) recordStart() (charge, error) {
 	r := a.s.r
 	for try := 0; ; try++ {

@@ -14,16 +14,22 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// hook is what the first call of Child was given; nil as long as there was none.
+// Child is the entry point of the processes in which isolated handlers run. The minion
+// starts its own program again; in that process Child registers the handlers, receives
+// attempts from the minion over pipes (see isolated_wire.go), runs each handler, and
+// sends back its result or error. The handler's context there has a submitter that
+// sends through the minion: a child has no connection to the broker.
+
+// hook has the arguments of the first call of Child. It is nil before that call.
 var hook atomic.Pointer[childHook]
 
-// childHook is what every child of this program begins with.
+// childHook is the configuration with which children of this program start.
 type childHook struct {
 	codecs []codec.Codec
-	err    error // why no child can begin
+	err    error // why no child can start
 }
 
-// newHook checks what Child was given.
+// newHook checks the arguments of Child.
 func newHook(register func(task.Registrar) error, opts []Option) *childHook {
 	cfg := configure(opts)
 	h := &childHook{codecs: cfg.allCodecs(), err: cfg.err}
@@ -36,9 +42,9 @@ func newHook(register func(task.Registrar) error, opts []Option) *childHook {
 	return h
 }
 
-// check refuses a minion whose isolated tasks children could not run: each of them
-// would fail, and be retried, for a mistake that is there from the start. A child must
-// accept every codec that the minion accepts.
+// check returns an error for a minion whose isolated tasks could not run in children. A
+// child must accept every codec that the minion accepts. Without this check each task
+// would fail and be retried for a mistake in the configuration.
 func (h *childHook) check(cfg *config) error {
 	if h.err != nil {
 		return h.err
@@ -47,7 +53,7 @@ func (h *childHook) check(cfg *config) error {
 	for _, c := range append(own, codec.Msgpack(), codec.JSON()) {
 		name := c.Name()
 		if _, err := codec.ByName(name, own...); err != nil {
-			continue // it is built in, and the minion refuses it as well
+			continue // a built-in codec that the minion does not accept either
 		}
 		if _, err := codec.ByName(name, h.codecs...); err != nil {
 			return fmt.Errorf("%w: tasks are isolated, and minion.Child does not accept the codec %q, which the minion does: "+
@@ -58,7 +64,7 @@ func (h *childHook) check(cfg *config) error {
 }
 
 // Child runs isolated tasks in processes of their own; see [Isolated]. It also runs other
-// tasks that may have killed a minion, one attempt in each process; see [MaxRecoveries].
+// tasks that may have killed a minion, one attempt per process; see [MaxRecoveries].
 // Such a task runs in the minion if the child does not register it. A program that has
 // isolated tasks calls Child first in its main function, or in TestMain:
 //
@@ -67,19 +73,18 @@ func (h *childHook) check(cfg *config) error {
 //		…                                        // flags, brokers, servers, minions
 //	}
 //
-// In a process that a minion has started to run isolated tasks it registers their
-// handlers, runs what the minion sends, and never returns: so nothing that comes
-// after it happens twice. In every other process it returns at once, without
-// having called register. Statements before Child, and init functions, run in
-// both.
+// In a process that a minion has started for isolated tasks, Child registers the
+// handlers, runs the tasks that the minion sends, and never returns. The statements
+// after it run only in the parent. In every other process Child returns at once and
+// does not call register. Statements before Child, and init functions, run in both.
 //
 // The child has the program, arguments, environment and working directory of the
-// minion's process, but not its memory: what handlers need, such as connections,
-// register makes itself, and flags are not parsed yet. Of the options, which are
-// those of [New], only [Codec] and [Codecs] count: give the same here as there. Run of a
-// minion that has isolated tasks refuses to start if it accepts a codec that Child does
-// not, and its error names that codec. Only the first call of Child in a process
-// counts. SIGINT and SIGTERM don't end a child: the minion ends it.
+// minion's process, but not its memory. register makes the connections and other values
+// that the handlers need; flags are not parsed at that point. Child takes the options of
+// [New], but only [Codec] and [Codecs] have an effect: give it the same ones as New.
+// [Minion.Run] of a minion with isolated tasks returns an error if the minion accepts a
+// codec that Child does not, and the error names the codec. Only the first call of Child
+// in a process has an effect. SIGINT and SIGTERM do not end a child: the minion ends it.
 func Child(register func(task.Registrar) error, opts ...Option) {
 	h := newHook(register, opts)
 	hook.CompareAndSwap(nil, h)
@@ -94,16 +99,16 @@ func Child(register func(task.Registrar) error, opts ...Option) {
 	os.Exit(1)
 }
 
-// offspring is a child process.
+// offspring is the state of a child process.
 type offspring struct {
 	handlers map[string]task.Registration
-	codec    codec.Codec // of what is sent
+	codec    codec.Codec // encodes the calls that handlers send
 	codecs   []codec.Codec
 }
 
 var _ task.Registrar = (*offspring)(nil)
 
-// serveChild returns only if it can't begin.
+// serveChild runs tasks until the process ends. It returns only if it can't start.
 func serveChild(c *isolate.Child, register func(task.Registrar) error, h *childHook) error {
 	if h.err != nil {
 		return h.err
@@ -137,7 +142,7 @@ func (o *offspring) Register(handlers ...task.Registration) error {
 	return nil
 }
 
-// run runs a job.
+// run runs one attempt and returns the encoded wireDone.
 func (o *offspring) run(ctx context.Context, w *isolate.Work) []byte {
 	var job wireJob
 	if err := unpack(w.Body, &job); err != nil {
@@ -162,19 +167,19 @@ func (o *offspring) run(ctx context.Context, w *isolate.Work) []byte {
 	return pack(&wireDone{Result: out, Err: safeError(err), Unfit: unfit})
 }
 
-// handle calls the handler and turns its panics into errors. Unfit says that the child
+// handle calls the handler and turns its panics into errors. unfit reports that the child
 // can't run the task.
 func (o *offspring) handle(ctx context.Context, job *wireJob) (out []byte, unfit bool, err error) {
 	reg, ok := o.handlers[job.Name]
 	if !ok {
-		return nil, true, task.NoRetry(fmt.Errorf("%w %q in the child: what minion.Child registers lacks it", task.ErrUnknownTask, job.Name))
+		return nil, true, task.NoRetry(fmt.Errorf("%w %q in the child: minion.Child does not register it", task.ErrUnknownTask, job.Name))
 	}
 	enc, err := codec.ByName(job.Codec, o.codecs...)
 	if err != nil {
 		return nil, true, task.NoRetry(fmt.Errorf("in the child: %w", err))
 	}
 	done := make(chan struct{})
-	go func() { // a runtime.Goexit ends only this
+	go func() { // a runtime.Goexit ends only this goroutine
 		defer close(done)
 		returned := false
 		defer func() {
@@ -182,7 +187,7 @@ func (o *offspring) handle(ctx context.Context, job *wireJob) (out []byte, unfit
 				err = newPanic(recover())
 			}
 		}()
-		out, err = reg.Handler(ctx, seal.Plain(enc), job.Payload, nil) // the minion opens and seals
+		out, err = reg.Handler(ctx, seal.Plain(enc), job.Payload, nil) // the minion opens and seals; the child sees plain bytes
 		returned = true
 	}()
 	<-done
@@ -195,7 +200,7 @@ func (o *offspring) handle(ctx context.Context, job *wireJob) (out []byte, unfit
 	return out, false, nil
 }
 
-// safeError is packError for an error of the user's, whose methods may panic.
+// safeError is packError for an error of the user's code, whose methods may panic.
 func safeError(err error) (w *wireError) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -12,16 +12,20 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// proxy is the submitter of a handler in a child. It prepares calls, with the ids
-// that the minion itself would give them, and the minion sends them.
+// A handler in a child process sends and awaits tasks through its minion. The child
+// prepares each call, encodes its arguments, and derives the same id that the minion
+// would derive; the minion stores the task and answers. To await a task, the child asks
+// the minion, which waits and returns the outcome.
+
+// proxy is the submitter of a handler in a child.
 type proxy struct {
 	o     *offspring
 	w     *isolate.Work
 	child client.Child
 }
 
-// lastWord is how long a wait whose time is over, or that is canceled, waits for the
-// minion to say why the task is not done.
+// lastWord is how long a wait that has timed out or was canceled stays open for the
+// minion's answer, which says why the task is not done.
 const lastWord = 100 * time.Millisecond
 
 // Submit implements [task.Submitter].
@@ -41,7 +45,7 @@ func (p *proxy) Await(ctx context.Context, id task.ID, into any) error {
 		call.Limit = max(time.Until(until), time.Nanosecond)
 	}
 	defer context.AfterFunc(ctx, func() {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the minion is about to say why it was in vain
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the minion is about to answer why the task is not done
 			time.AfterFunc(lastWord, end)
 		} else {
 			end()
@@ -77,7 +81,7 @@ func (p *proxy) Emit(ctx context.Context, topic string, payload any) error {
 	return reply.Err.unpack()
 }
 
-// laterProxy is proxy for what is sent if the task succeeds.
+// laterProxy is the submitter for calls that are sent only if the task succeeds.
 type laterProxy proxy
 
 // Submit implements [task.Submitter].
@@ -137,7 +141,7 @@ func (p *proxy) submit(ctx context.Context, later bool, calls []task.Bound) erro
 	return e
 }
 
-// maxDepth bounds how deep pipes and groups may be in each other.
+// maxDepth is the maximum depth of groups and pipes inside each other.
 const maxDepth = 100
 
 // prepare encodes a request and gives it its id.

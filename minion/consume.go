@@ -11,12 +11,17 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// consume takes tasks as long as there are free slots. It returns nil when the
-// run is stopped, errLost when the lease is lost, and else what the broker
-// said for good.
+// The consume loop of a session dequeues tasks from the broker and queues them for the
+// workers. It asks for as many tasks as there are free slots, and for some more where
+// prefetch allows it (see room). A dequeue blocks until there is a task; it is cut short
+// when the free slots are reserved for a squad. Tasks that can't or must not run are
+// settled here, without a worker.
+
+// consume dequeues tasks while there is room for them. It returns nil when the run is
+// stopped, errLost when the lease is lost, and otherwise the final error of the broker.
 func (s *session) consume() error {
 	r := s.r
-	// What ends a dequeue: the run is stopped, or the lease lost.
+	// ctx ends a dequeue when the run is stopped or the lease is lost.
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	unhook := context.AfterFunc(r.stop, cancel)
@@ -26,10 +31,10 @@ func (s *session) consume() error {
 		if n == 0 {
 			return s.over()
 		}
-		// Whatever was cancelled before has been sorted out: what comes now was
-		// not ours then.
+		// early has cancellations of tasks that were handed out to this minion. The
+		// tasks of the next dequeue are not among them: they are not handed out yet.
 		r.mu.Lock()
-		if n = min(n, r.room()); n == 0 { // a squad or a handler has just got the slots
+		if n = min(n, r.room()); n == 0 { // a squad, or a handler that had lent its slot, has just taken the slots
 			r.mu.Unlock()
 			continue
 		}
@@ -45,7 +50,7 @@ func (s *session) consume() error {
 		case ctx.Err() != nil:
 			return s.over()
 		case cut && errors.Is(err, context.Canceled):
-			// There is less room now.
+			// The slots were reserved: compute the room again.
 		case err == nil:
 			r.out.over("dequeue")
 			try = 0
@@ -62,7 +67,7 @@ func (s *session) consume() error {
 	}
 }
 
-// over says why there is nothing more to take.
+// over returns why consume ends: nil if the run was stopped.
 func (s *session) over() error {
 	switch why := s.reason(); {
 	case errors.Is(why, broker.ErrClosed):
@@ -73,7 +78,7 @@ func (s *session) over() error {
 	return nil
 }
 
-// take starts what was dequeued, or settles what shall not run.
+// take queues the dequeued tasks for the workers, and settles the ones that must not run.
 func (s *session) take(got []*broker.Delivery) {
 	if len(got) == 0 {
 		return
@@ -81,10 +86,10 @@ func (s *session) take(got []*broker.Delivery) {
 	r := s.r
 	now := time.Now()
 	starts := s.starts[:0]
-	var members []*attempt // of squads
+	var members []*attempt // members of squads
 	var settles []broker.Settlement
 	for _, d := range got {
-		if r.stop.Err() != nil { // it came too late to begin
+		if r.stop.Err() != nil { // too late to start
 			settles = append(settles, broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
 			continue
 		}
@@ -115,7 +120,7 @@ func (s *session) take(got []*broker.Delivery) {
 	r.waiters.seen(r.spare())
 	if !s.lost && !s.sealed {
 		for _, a := range members {
-			if s.running.find(a.d.ID) == nil { // else it was assigned, and comes this way too
+			if s.running.find(a.d.ID) == nil { // else the member was assigned before, and has now come a second time
 				s.enroll(a)
 			}
 		}
@@ -137,9 +142,9 @@ func (s *session) take(got []*broker.Delivery) {
 	clear(starts)
 	s.starts = starts
 	if alone {
-		// A lone task has nobody's time to share: its worker goes first, here, instead
-		// of on a thread that must be woken for it, which takes as long as a third of a
-		// round trip.
+		// A single task leaves no work for this goroutine: yield, so that its worker
+		// runs first, on this thread. Waking another thread takes as long as a third
+		// of a round trip.
 		runtime.Gosched()
 	}
 }

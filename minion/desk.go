@@ -9,9 +9,13 @@ import (
 	"github.com/go-arbiter/arbiter/internal/squad"
 )
 
-// desk is where a session is told of squads, and where its answers go out, in
-// the order in which they were made. One goroutine does both: the broker's
-// callbacks must not block.
+// The squad mailbox of a session connects it to arbiters that start squads. The broker
+// calls onPost and onAssign when messages or members arrive, and these callbacks must
+// not block. So they queue an event, and one goroutine handles the events and sends the
+// answers in the order in which they were made. Messages may be lost in either
+// direction; see internal/squad for the protocol and squad.go for the reservations.
+
+// desk is the queue of events and the queue of answers.
 type desk struct {
 	mu     sync.Mutex
 	events []event
@@ -19,12 +23,13 @@ type desk struct {
 	wake   chan struct{}
 }
 
-// event is something that the session is told.
+// event is something for the mailbox's goroutine to handle. Exactly one of post, tasks
+// and silent is set.
 type event struct {
-	post   []byte             // what an arbiter says
-	tasks  []*broker.Delivery // or what was assigned,
-	at     time.Time          // and when: their deadlines count from then
-	silent *hold              // or that its arbiter says nothing any more
+	post   []byte             // an encoded message of an arbiter
+	tasks  []*broker.Delivery // members that were assigned to this minion
+	at     time.Time          // when they were assigned: their deadlines count from then
+	silent *hold              // the time of this reservation is over, or it is time to look for the decision
 }
 
 type letter struct {
@@ -33,15 +38,15 @@ type letter struct {
 }
 
 const (
-	// deskRoom is how many posts wait at most. What is lost is asked again.
+	// deskRoom bounds the posts that wait. An arbiter repeats a request that was lost.
 	deskRoom = 10_000
-	// postTime is how long one may take to go out.
+	// postTime is how long sending one message may take.
 	postTime = time.Second
 )
 
 func newDesk() desk { return desk{wake: make(chan struct{}, 1)} }
 
-// poke lets the desk look whether there is something to do.
+// poke wakes the goroutine.
 func (d *desk) poke() {
 	select {
 	case d.wake <- struct{}{}:
@@ -49,7 +54,7 @@ func (d *desk) poke() {
 	}
 }
 
-// put tells the desk something. It does not block.
+// put queues an event. It does not block.
 func (d *desk) put(e event) {
 	d.mu.Lock()
 	if e.post == nil || len(d.events) < deskRoom {
@@ -59,7 +64,7 @@ func (d *desk) put(e event) {
 	d.poke()
 }
 
-// send lets a message go out. It does not block.
+// send queues a message for an arbiter. It does not block.
 func (d *desk) send(to broker.ID, m squad.Message) {
 	d.mu.Lock()
 	d.out = append(d.out, letter{to, m})
@@ -67,7 +72,7 @@ func (d *desk) send(to broker.ID, m squad.Message) {
 	d.poke()
 }
 
-// take returns what there is to do.
+// take removes and returns everything that is queued.
 func (d *desk) take() (events []event, out []letter) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -85,7 +90,7 @@ func (s *session) onAssign(tasks []*broker.Delivery) {
 	s.desk.put(event{tasks: tasks, at: time.Now()})
 }
 
-// runDesk works until the session has nothing left to settle.
+// runDesk handles events and sends answers until the session's settler has ended.
 func (s *session) runDesk() {
 	for {
 		events, out := s.desk.take()
@@ -107,7 +112,7 @@ func (s *session) runDesk() {
 	}
 }
 
-// attend does what follows from an event.
+// attend handles one event.
 func (s *session) attend(e event) {
 	r := s.r
 	switch {
@@ -120,7 +125,7 @@ func (s *session) attend(e event) {
 	}
 	m, err := squad.Parse(e.post)
 	if err != nil {
-		r.log.debug("a post can't be read", "error", err)
+		r.log.debug("a message of an arbiter can't be read", "error", err)
 		return
 	}
 	switch m.Kind {
@@ -150,7 +155,7 @@ func (s *session) attend(e event) {
 	}
 }
 
-// post sends a message as well as that is possible.
+// post sends a message. If it fails, the message is lost; the protocol allows that.
 func (s *session) post(to broker.ID, m squad.Message) {
 	b, ok := s.r.m.b.(broker.Squads)
 	if !ok {
@@ -163,7 +168,7 @@ func (s *session) post(to broker.ID, m squad.Message) {
 	}
 }
 
-// tellVacant tells squads that wait that there are free slots.
+// tellVacant tells waiting squads that slots are free.
 func (s *session) tellVacant() {
 	r := s.r
 	var out []letter

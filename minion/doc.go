@@ -2,13 +2,13 @@
 //
 // # The model
 //
-// A [Minion] takes tasks from queues of a broker and runs the handlers that are
-// registered for them, each in one of its slots. While a handler runs, the
-// minion owns its task, by a lease on the whole minion that heartbeats renew.
-// When the handler returns, the minion settles the task: it has succeeded, or
-// failed for good, or is retried later. A minion that dies owns nothing any
-// more once its lease has ended; its tasks start again elsewhere, as the next
-// attempt, and no retry is used up by that.
+// A [Minion] takes tasks from queues of a broker and runs their registered handlers.
+// It runs as many handlers at the same time as it has slots. While a handler runs, the
+// minion owns its task by a lease. The lease covers the whole minion, and heartbeats
+// renew it. When the handler returns, the minion settles the task: the task has
+// succeeded, has failed for good, or is retried later. When a minion dies, its lease
+// ends, and its tasks start again on other minions, as the next attempt. That does not
+// use up a retry.
 //
 // A program makes a minion, registers its handlers, and runs it:
 //
@@ -20,26 +20,25 @@
 //
 //   - nil: the task has succeeded, even if its context ended meanwhile.
 //   - an error: the task is retried, after a pause, as often as its policy
-//     allows, and then fails: it becomes a dead letter that keeps the error.
+//     allows. Then it fails and becomes a dead letter that keeps the error.
 //   - [task.NoRetry] of an error: it fails at once.
-//   - [task.RetryAfter]: it is retried after the time that was given.
-//   - [task.Snooze]: it runs again after that time, and no retry is used up.
+//   - [task.RetryAfter]: it is retried after the given time.
+//   - [task.Snooze]: it runs again after the given time, and no retry is used up.
 //   - a panic, or runtime.Goexit: an error that wraps [task.ErrPanic], with its
 //     stack. The minion goes on.
 //
-// Arguments that don't fit and results that can't be stored fail at once. A
-// retry that would come after the task's deadline is not made: the task fails
-// with the error that it has. A snooze past the deadline ends there, as expired.
+// Arguments that don't fit and results that can't be stored fail at once. A retry that
+// would come after the task's deadline is not made: the task fails with the error of its
+// last attempt. A snooze past the deadline ends at the deadline, and the task is expired.
 //
 // # The context of a handler
 //
 // It ends for one of these reasons, which context.Cause returns:
 //
-//   - [task.ErrCanceled]: somebody killed the task. If the handler returns an
-//     error, the task is canceled.
-//   - [task.ErrTimeout]: the timeout of the attempt is over. If the
-//     handler returns an error, that counts as a failure like any other, and its
-//     message says that the time was over.
+//   - [task.ErrCanceled]: the task was killed. If the handler returns an error,
+//     the task is canceled.
+//   - [task.ErrTimeout]: the timeout of the attempt is over. If the handler returns
+//     an error, that is a failure like any other, and its message names the timeout.
 //   - [task.ErrExpired]: the task's deadline has passed. If the handler returns
 //     an error, the task is expired.
 //   - [task.ErrStopping]: the minion stops, and the time to drain is over. If
@@ -47,55 +46,54 @@
 //   - [task.ErrLeaseLost]: the minion could not renew its lease, and another may
 //     run the task soon. The handler's result is dropped.
 //
-// A process that was stopped as a whole, or a machine that slept, can't notice
-// that its lease has ended: its handlers go on for a moment when it wakes up.
-// Their results are refused by the broker, but what they do elsewhere is done.
-// A handler that must not do things twice uses the attempt's number, which is larger
-// with each start, as a fencing token: [task.FromContext] gives it, together with
-// the id, the queue, the metadata, and a [task.Submitter] to send tasks with.
+// While a process is suspended, or its machine sleeps, it can't notice that its lease has
+// ended. Its handlers go on for a moment when it wakes up. The broker refuses their
+// results, but it can't undo their effects on other systems. A handler that must not take
+// effect twice can use the number of its attempt as a fencing token: the number increases
+// with each start. [task.FromContext] returns it, together with the id, the queue, the
+// metadata, and a [task.Submitter] to send tasks with.
 //
 // # Waiting for tasks within tasks
 //
-// A handler that waits for another task by the submitter of its context lends
-// its slot meanwhile, so tasks of tasks never starve themselves, even in one
-// slot. When its wait is over the handler goes on at once: for a while more may
-// run than there are slots, and none begins until there are fewer again. Up to
-// 10,000 handlers of a minion can wait so at a time; one beyond that keeps its
-// slot. A handler that waits by an arbiter of its own keeps its slot, too.
+// A handler that waits for another task by the submitter of its context lends its slot
+// meanwhile. So tasks that wait for tasks never starve themselves, even in one slot. When
+// its wait is over the handler goes on at once. For a while more handlers than slots may
+// then run, and no further one starts until there are fewer again. Up to 10,000 handlers
+// of a minion can lend their slots at the same time; further ones keep their slots. A
+// handler that waits by an arbiter of its own keeps its slot, too.
 //
-// A call that a handler sends is stored at once, and its id is derived from the
-// handler's task: a repeated attempt that sends the same call sends nothing new, but a
-// call that has failed for good runs again if the attempt follows a failure.
-// Use [task.OnSuccess] for calls that must be sent only if the attempt succeeds, and
-// the option [task.Inherit] for calls that must end with the task.
+// A call that a handler sends is stored at once. Its id is derived from the handler's
+// task, so a repeated attempt that sends the same call sends nothing new. An exception is
+// a call that has failed for good: it runs again if the attempt follows a failure. Use
+// [task.OnSuccess] for calls that must be sent only if the attempt succeeds, and the
+// option [task.Inherit] for calls that must end with the task.
 //
 // # Groups and pipes
 //
-// A minion moves on the groups and pipes whose members it settles: it starts
-// their next steps, callbacks and finalizers, in queues that may be those of
-// other minions. If it dies in the middle, another one does it again from the
-// start; no task runs twice because of that.
+// A minion moves on the groups and pipes whose members it settles: it starts their next
+// steps, callbacks and finalizers, which may be in queues of other minions. If it dies
+// meanwhile, another minion repeats that from the start; no task runs twice because of it.
 //
 // # Processes of their own
 //
-// A handler that may end its process, takes memory without a bound, or ignores
-// its context can be [Isolated]: it runs in a child of the minion's, which calls
-// [Child] first in its main function. The end of the child is a failure of the
-// task, and the minion goes on.
+// A handler that may end its process, use too much memory, or ignore its context can be
+// [Isolated]. It then runs in a child process of the minion. For that the program calls
+// [Child] first in its main function. If the child process ends, the task has failed, and
+// the minion goes on.
 //
 // # Squads
 //
-// A squad is a group whose members start together. A minion that is asked holds
-// slots for it, if as many are free, and nothing else runs in these until the
-// members have come and start, or the squad is given up, which takes five seconds
-// if its arbiter dies. Tasks that wait for slots are served as before: a minion
-// keeps none back for squads that found too few.
+// A squad is a group whose members start together. An arbiter asks a minion to reserve
+// slots for a squad, and the minion does so if enough slots are free. Nothing else runs in
+// reserved slots until the members have come and start, or the squad is given up; if its
+// arbiter dies, that takes five seconds. A squad that found too few free slots has no
+// priority over tasks that wait for slots.
 //
 // # Stopping
 //
-// When the context of Run ends, or [Minion.Stop] is called, the minion takes no
-// more tasks and lets those that run finish, for [DrainTimeout]. Then their
-// contexts end with ErrStopping, and two seconds later whatever still runs is
-// given back to its queue, at once and with no retry used up. Nothing that such
-// a handler returns later has any effect.
+// When the context of Run ends, or [Minion.Stop] is called, the minion takes no more tasks
+// and lets running handlers finish, for [DrainTimeout]. Then their contexts end with
+// ErrStopping. Two seconds later the tasks of handlers that still run are given back to
+// their queues, at once and without using up a retry. The later results of such handlers
+// have no effect.
 package minion

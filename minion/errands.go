@@ -12,19 +12,24 @@ import (
 	"github.com/go-arbiter/arbiter/internal/flow"
 )
 
-// errands are what settled tasks have left to do: groups and pipes to move on,
-// tasks to enqueue. One goroutine per session does them; what is told while it
-// is at work it does next. What it leaves another minion finds with a heartbeat.
+// Follow-ups are the work that settlements leave behind: moving groups and pipes on
+// when a member has ended, and killing tasks that end with their parent. They may take
+// many requests, so they must not delay settlements: one goroutine per session does
+// them. Work that arrives meanwhile is queued. A follow-up that fails is tried again
+// after a pause of its own. Nothing is lost if the minion ends first: the arrivals stay
+// in the broker, and another minion finds them with its heartbeats.
+
+// errands is the queue of follow-ups of a session.
 type errands struct {
 	mu     sync.Mutex
-	queues map[string]struct{} // which have arrivals
-	kills  []broker.ID         // of what was sent by tasks that were killed
+	queues map[string]struct{} // queues with arrivals
+	kills  []broker.ID         // tasks that were sent by killed tasks, and end with them
 	wake   chan struct{}
-	done   chan struct{} // closed when nothing is done any more
-	failed []errand      // to be tried again; only the goroutine that does them looks at it
+	done   chan struct{} // closed when the goroutine has ended
+	failed []errand      // follow-ups to try again; only the goroutine uses it
 }
 
-// kill notes what is to be killed.
+// kill queues tasks and flows to be killed. It does not block.
 func (e *errands) kill(ids []broker.ID) {
 	if len(ids) == 0 {
 		return
@@ -38,8 +43,8 @@ func (e *errands) kill(ids []broker.ID) {
 	}
 }
 
-// lastErrands is how long a session that ends still does errands; lastWords, if
-// some have failed.
+// lastErrands is how long an ending session still works on follow-ups. If some have
+// failed, it is session.parting instead.
 const lastErrands = time.Second
 
 func newErrands() errands {
@@ -57,12 +62,12 @@ func (e *errands) tell(queue string) {
 	}
 }
 
-// errand is one of them.
+// errand is one follow-up: either queue or kills is set.
 type errand struct {
-	queue string      // that has arrivals
-	kills []broker.ID // or what is to be killed
+	queue string      // a queue with arrivals
+	kills []broker.ID // or tasks and flows to kill
 	tries int         // how often it has failed
-	due   time.Time   // when it is tried again
+	due   time.Time   // when to try it again
 }
 
 func (n *errand) do(ctx context.Context, d *flow.Driver) error {
@@ -72,7 +77,7 @@ func (n *errand) do(ctx context.Context, d *flow.Driver) error {
 	return d.Drain(ctx, n.queue)
 }
 
-// what says what it is, for outages and the log.
+// what names the follow-up in the log.
 func (n *errand) what() string {
 	if n.kills != nil {
 		return "kills"
@@ -80,10 +85,10 @@ func (n *errand) what() string {
 	return "flows of " + n.queue
 }
 
-// next returns an errand, and forgets it: one that has failed if its pause is over,
-// else a new one. A queue with new arrivals does not wait for the pause: what has
-// failed there need not be what has come. If there is none it says when one is due;
-// zero is never.
+// next removes and returns the follow-up to do now: a failed one if its pause is over,
+// else a new one. A queue with new arrivals does not wait for the pause of a failed
+// follow-up of that queue, because the new arrivals need not fail. If there is none,
+// due is when the next failed one is to be tried; zero if there are no failed ones.
 func (e *errands) next() (n errand, due time.Time, ok bool) {
 	first := -1
 	for i := range e.failed {
@@ -117,17 +122,15 @@ func (e *errands) next() (n errand, due time.Time, ok bool) {
 	return n, due, false
 }
 
-// again notes an errand that has failed. Each has its own pause: none waits for
-// another.
+// again queues a failed follow-up. Each has its own pause, so none waits for another.
 func (e *errands) again(n errand) {
 	n.due = time.Now().Add(backoff.Delay(n.tries, fastest, slowest))
 	n.tries++
 	e.failed = append(e.failed, n)
 }
 
-// runErrands does errands until the session has nothing left to settle, and a
-// moment longer: the last settlements bring some, and one that has failed may
-// succeed yet.
+// runErrands does follow-ups until the session has nothing left to settle, and a moment
+// longer: the last settlements add some, and a failed one may still succeed.
 func (s *session) runErrands() {
 	e := &s.errands
 	defer close(e.done)
@@ -166,7 +169,7 @@ func (s *session) runErrands() {
 	}
 }
 
-// doErrand reports whether there is time for more.
+// doErrand does one follow-up. It reports whether the goroutine may go on.
 func (s *session) doErrand(ctx context.Context, d *flow.Driver, n errand) bool {
 	err := n.do(ctx, d)
 	switch {
@@ -176,7 +179,7 @@ func (s *session) doErrand(ctx context.Context, d *flow.Driver, n errand) bool {
 		return false
 	default:
 		if !s.r.out.failed(n.what(), err) && n.tries == 0 {
-			s.r.log.warn("errand failed, trying again", "op", n.what(), "error", err)
+			s.r.log.warn("follow-up of a settlement failed, trying again", "op", n.what(), "error", err)
 		}
 		s.errands.again(n)
 	}

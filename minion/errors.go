@@ -11,45 +11,50 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// ErrAbandoned is wrapped by the error of Run when handlers still run although
-// the minion has stopped, because they ignored the end of their contexts. The
-// error names their tasks, which were given back to their queues.
+// This file has the errors of handlers as the minion sees them: panics, timeouts, and
+// misuse of middleware. Each keeps the error of the user's code and adds what the minion
+// knows, such as the stack of a panic. newFailure turns an error into the form that the
+// broker stores.
+
+// ErrAbandoned is wrapped by the error of [Minion.Run] when handlers still run after the
+// minion has stopped, because they ignored the end of their contexts. The error names
+// their tasks, which were given back to their queues.
 var ErrAbandoned = errors.New("handlers still run")
 
-// errLost says that a session has lost its lease.
+// errLost is the error of a session that has lost its lease.
 var errLost = errors.New("lease lost")
 
-// errForeignContext is returned to middleware that calls next with a context
-// that isn't derived from its own.
-var errForeignContext = task.NoRetry(fmt.Errorf("%w: middleware called its handler with a context of another origin", broker.ErrInvalid))
+// errForeignContext is the error that middleware gets if it calls next with a context
+// that is not derived from its own.
+var errForeignContext = task.NoRetry(fmt.Errorf("%w: middleware called its handler with a context that is not derived from its own", broker.ErrInvalid))
 
-// errLateCall is returned to middleware that calls next after it has returned.
+// errLateCall is the error that middleware gets if it calls next after it has returned.
 var errLateCall = task.NoRetry(fmt.Errorf("%w: middleware called its handler after it had returned", broker.ErrInvalid))
 
-// panicError is a handler's panic. It wraps task.ErrPanic, and the value if
-// that is an error.
+// panicError is the error of a handler that panicked. It wraps task.ErrPanic, and the
+// value of the panic if that is an error.
 type panicError struct {
 	value any
-	in    string // what panicked; empty if it was the handler itself
+	in    string // where the panic was, for the message; empty for the handler itself
 	stack string
 }
 
-// newPanic must be called by the function that is deferred. A nil value is a
-// runtime.Goexit.
+// newPanic makes an error of a recovered value; nil stands for runtime.Goexit. Only the
+// deferred function may call it: it reads the stack of the panic.
 func newPanic(value any) *panicError {
 	return &panicError{value: value, stack: stack.OfPanic()}
 }
 
-// newMethodPanic is newPanic for a method of the error that a handler returned or
-// panicked with. The value is made text: its methods may panic as well.
+// newMethodPanic is newPanic for a panic in a method of the handler's own error. It
+// keeps the value as text, because methods of the value may panic as well.
 func newMethodPanic(value, culprit any) *panicError {
 	e := newPanic(fmt.Sprint(value))
 	e.in = fmt.Sprintf(" in a method of the handler's error, a %T", culprit)
 	return e
 }
 
-// stackOf returns where err panicked, here or in a child, or what a process said
-// that crashed; it is empty for an error that was returned.
+// stackOf returns the stack of a panic, here or in a child, or the last output of a
+// crashed process. It is empty for any other error.
 func stackOf(err error) string {
 	var thrown *panicError
 	var inCodec *codec.PanicError
@@ -82,8 +87,8 @@ func (e *panicError) Unwrap() error {
 	return err
 }
 
-// timeoutError is what a handler returned when its timeout was over. It is
-// task.ErrTimeout, and wraps the handler's error.
+// timeoutError is the error of a handler that returned an error after its timeout. It
+// wraps task.ErrTimeout and the handler's error.
 type timeoutError struct {
 	timeout time.Duration
 	err     error
@@ -97,8 +102,8 @@ func (e *timeoutError) Is(target error) bool { return target == task.ErrTimeout 
 
 func (e *timeoutError) Unwrap() error { return e.err }
 
-// newFailure returns an error as it travels, with the stack of a panic. Its
-// type is the user's, not that of what is wrapped around it here.
+// newFailure returns an error as the broker stores it, with the stack of a panic. The
+// type is the one of the user's error, not of the wrappers in this package.
 func newFailure(err error) *broker.Failure {
 	f := task.NewFailure(err)
 	f.Stack = stackOf(err)

@@ -12,8 +12,15 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// finish ends the run: s is the session that still has its lease, or nil, and
-// fatal what ended it, nil if it was asked to stop. It returns Run's error.
+// A run ends in these steps: it takes no more tasks and gives back those that have not
+// started; it lets handlers finish for DrainTimeout; it ends their contexts and waits for
+// grace; it seals the sessions, so that results which come later are dropped; and it
+// stores the last settlements and closes the consumers, which returns the tasks of
+// handlers that still run. If the broker is closed or refuses the minion, nothing can be
+// settled, and the run skips the drain.
+
+// finish ends the run and returns the error of Run. s is the session that still has its
+// lease, or nil. fatal is the error that ended the run, or nil if it was asked to stop.
 func (r *run) finish(s *session, fatal error) error {
 	r.stopNow()
 	r.mu.Lock()
@@ -26,26 +33,26 @@ func (r *run) finish(s *session, fatal error) error {
 		if s != nil {
 			s.lose(fatal) // nothing can be settled any more
 		}
-		r.silence(context.Background(), grace) // they have been told: who hurries waits for them, too
+		r.silence(context.Background(), grace) // lose has ended the handlers' contexts; m.hurry does not shorten this wait
 	} else if !r.silence(r.m.hurry, r.m.cfg.drain) {
 		r.tellAll()
 		r.silence(context.Background(), grace)
 	}
 	left := r.seal()
 	if r.pool != nil {
-		r.pool.Close() // before their tasks may run elsewhere
+		r.pool.Close() // before another minion can run their tasks
 	}
 	if r.apart != nil {
 		r.apart.Close()
 	}
 	r.sayGoodbye(s)
 	_ = r.client.Close()
-	close(r.work) // idle workers end, the others when their handlers return
+	close(r.work) // idle workers end now, the others when their handlers return
 	r.log.debug("minion stopped", "abandoned", len(left))
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if fatal == nil && r.closed { // which was noticed after the run was stopped
+	if fatal == nil && r.closed { // which was noticed only after the run was stopped
 		fatal = fmt.Errorf("the broker is %w", broker.ErrClosed)
 	}
 	errs := []error{fatal}
@@ -53,7 +60,7 @@ func (r *run) finish(s *session, fatal error) error {
 		errs = append(errs, fmt.Errorf("%w: %s", ErrAbandoned, list(left)))
 	}
 	if r.dropped > 0 {
-		errs = append(errs, fmt.Errorf("%w: %d results could not be handed over, their tasks will run again",
+		errs = append(errs, fmt.Errorf("%w: %d results could not be stored, and their tasks run again",
 			broker.ErrUnavailable, r.dropped))
 	}
 	return join(errs)
@@ -74,8 +81,8 @@ func (r *run) tellAll() {
 	}
 }
 
-// seal keeps whatever handlers return from now on from being settled, and
-// returns the attempts that still run.
+// seal drops the settlements of all attempts that end from now on, and returns the
+// attempts that still run.
 func (r *run) seal() []*attempt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,8 +96,8 @@ func (r *run) seal() []*attempt {
 	return left
 }
 
-// sayGoodbye gives the last settlements a moment to arrive and closes the
-// consumers, which returns to the queues what is left.
+// sayGoodbye waits for the last settlements, within a limit, and closes the consumers.
+// Closing a consumer returns the tasks that it still holds to their queues.
 func (r *run) sayGoodbye(s *session) {
 	last := lastWords
 	if s != nil {
@@ -112,13 +119,13 @@ func (r *run) sayGoodbye(s *session) {
 	select {
 	case <-done:
 	case <-timer.C:
-		r.bgEnd() // no more attempts to settle
+		r.bgEnd() // the settlers stop trying
 		<-done
 	}
 	r.bgEnd()
 }
 
-// list names attempts, some of them if they are many.
+// list names attempts for a message, at most 20 of them.
 func list(left []*attempt) string {
 	names := make([]string, 0, len(left))
 	for _, a := range left {
@@ -132,7 +139,7 @@ func list(left []*attempt) string {
 	return strings.Join(names, ", ")
 }
 
-// join is errors.Join with the single error as it is.
+// join is errors.Join, except that a single error stays as it is.
 func join(errs []error) error {
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	if len(errs) == 1 {

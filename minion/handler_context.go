@@ -8,6 +8,10 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
+// The context of a handler is the attempt itself, under another type: so it costs no
+// allocation. It answers the keys of task.FromContext and of the middleware; all else it
+// takes from the attempt's context and its time limit.
+
 // handlerContext is an attempt as the context of its handler.
 type handlerContext attempt
 
@@ -28,7 +32,7 @@ func (c *handlerContext) Value(key any) any {
 	return c.limits().Value(key)
 }
 
-// about returns what the handler can know of its attempt.
+// about returns the information that task.FromContext gives to the handler.
 func (a *attempt) about() *task.Info {
 	if info := a.info.Load(); info != nil {
 		return info

@@ -10,15 +10,20 @@ import (
 	"github.com/go-arbiter/arbiter/internal/backoff"
 )
 
-// heartbeats keeps the lease, which counts from when it was asked for, until the
-// session is lost or over. The watchdog goes off by itself if no heartbeat
-// succeeds for too long, even if one hangs. After a failure it tries often, to the
-// end: an outage that is shorter than the lease should cost none. When the load
-// has changed, the next heartbeat comes earlier: see load.go.
+// A minion owns its tasks by a lease, which heartbeats renew. The minion counts the lease
+// from the moment when it sent the request, and the broker from the moment when the
+// request arrived: so the minion always considers the lease lost before the broker does.
+// A watchdog timer ends the session if no heartbeat succeeds in time, even if one hangs.
+// A failed heartbeat is repeated often until then, because an outage that is shorter than
+// the lease should cost no task. A heartbeat also reports the load, and comes earlier when
+// the load has changed: see load.go.
+
+// heartbeats renews the lease until the session is lost or over. asked is when the
+// consumer was registered; moved receives when the load changes.
 func (s *session) heartbeats(asked time.Time, moved <-chan struct{}) {
 	r := s.r
 	last, next := asked, asked.Add(s.every) // registering may have taken long
-	early := false                          // the next one is only for the load
+	early := false                          // the next heartbeat is only for the load
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
 	for try := 0; ; {
@@ -46,7 +51,7 @@ func (s *session) heartbeats(asked time.Time, moved <-chan struct{}) {
 			continue
 		}
 		early = false
-		began := time.Now() // the lease counts from when it was asked for
+		began := time.Now() // the lease counts from when it was requested
 		err := s.heartbeat(s.bg, load, s.lease/answerPart)
 		switch {
 		case err == nil:
@@ -66,18 +71,18 @@ func (s *session) heartbeats(asked time.Time, moved <-chan struct{}) {
 	}
 }
 
-// answerPart is the part of a lease within which a heartbeat must be answered. One
-// that is not may have been lost, so another one is sent.
+// answerPart is the divisor of the lease that gives the timeout of a heartbeat. One that
+// is not answered within that time may be lost, so another one is sent.
 const answerPart = 3
 
-// heartbeat sends a heartbeat. It gives up if the lease is not renewed within a
-// time, or if the broker takes longer than that for the rest afterwards.
+// heartbeat sends one heartbeat. It fails if the lease is not renewed within the given
+// time, or if the rest of the request takes longer than that after the renewal.
 func (s *session) heartbeat(parent context.Context, load int, within time.Duration) error {
 	r := s.r
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	r.own.measure()
-	began := time.Now() // the lease counts from when it was asked for
+	began := time.Now() // the lease counts from when it was requested
 	timer := time.AfterFunc(within, func() { cancel(context.DeadlineExceeded) })
 	defer timer.Stop()
 	probe := time.NewTimer(within / 4)
@@ -104,9 +109,9 @@ func (s *session) heartbeat(parent context.Context, load int, within time.Durati
 	return nil
 }
 
-// renewed is called by the broker when the lease has been extended, as seen from
-// when that was asked for. What the broker does afterwards may take as long as a
-// second round trip; the lease does not depend on it.
+// renewed is called by the broker as soon as the lease is extended. asked is when that
+// was requested. The rest of the heartbeat may take a second round trip, on which the
+// lease does not depend.
 func (s *session) renewed(asked time.Time) {
 	s.beaten(asked)
 	s.r.mu.Lock()
@@ -116,8 +121,8 @@ func (s *session) renewed(asked time.Time) {
 	}
 }
 
-// beaten notes that the lease was renewed by a request that was sent at a time. The
-// broker's lease begins later, so the minion's ends first.
+// beaten notes that a request sent at the given time has renewed the lease. The lease of
+// the broker begins when the request arrives, so it ends later than the minion's.
 func (s *session) beaten(at time.Time) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
@@ -131,7 +136,7 @@ func (s *session) beaten(at time.Time) {
 	}
 }
 
-// overdue is why the lease is lost when no heartbeat has renewed it in time.
+// overdue returns the error for a lease that no heartbeat has renewed in time.
 func (s *session) overdue() error {
 	r := s.r
 	r.mu.Lock()
@@ -140,9 +145,9 @@ func (s *session) overdue() error {
 	why := fmt.Errorf("%w: no heartbeat for %v", broker.ErrLeaseLost, s.lease-s.margin)
 	l := line{renewal: trip, whole: trip}
 	if delay, is := r.own.blamed(); is {
-		why = fmt.Errorf("%w; this process is short of processor time: a goroutine waits %v for its turn", why, delay)
+		why = fmt.Errorf("%w; this process is short of processor time: a goroutine waits %v to be scheduled", why, delay)
 	} else if trip > s.every/2 {
-		why = fmt.Errorf("%w; the last one was answered after %v, and such a line needs a lease of %v or more",
+		why = fmt.Errorf("%w; the last one was answered after %v, and such a slow connection needs a lease of %v or more",
 			why, trip.Round(time.Millisecond), max(l.shortest(), s.lease+leaseStep))
 	}
 	return why

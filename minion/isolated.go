@@ -14,55 +14,58 @@ import (
 const (
 	// DefaultKillGrace is the default of [KillGrace].
 	DefaultKillGrace = time.Second
-	// MinMemory is the least [MemoryLimit]: a Go program needs some for itself.
+	// MinMemory is the smallest [MemoryLimit], in bytes: the Go runtime needs some.
 	MinMemory = 32 << 20
-	// outputRate is how many lines of a child's output are logged a second.
+	// outputRate is how many lines of a child's output are logged per second.
 	outputRate = 1000
 )
 
-// isolation is what the options about isolated tasks come to.
+// An isolated handler runs in a child process, so it can neither end nor block the minion.
+// This file has the options and the set-up; internal/isolate starts, reuses, limits and
+// kills the processes; isolated_run.go is the minion's side of one attempt, and child.go
+// the child's. The two sides exchange the messages in isolated_wire.go.
+
+// isolation has the values of the options about isolated tasks.
 type isolation struct {
 	all    bool
 	names  []string
 	memory uint64
 	grace  time.Duration
 	tasks  int
-	tuned  string // an option about children that was given; "" if none was
+	tuned  string // the last option about children that was given, for an error; "" if none was
 }
 
-// Isolated runs tasks in processes of their own, children of the minion's: those
-// of the given names, or all if none is given. A task can also be registered as
-// one, by [task.Isolated]. Whatever a handler does there, its end is the end of a
-// child, and never of the minion:
+// Isolated runs tasks in child processes of the minion: the tasks with the given names,
+// or all tasks if no name is given. A task can also be registered as isolated, by
+// [task.Isolated]. An isolated handler can end its child process, but not the minion:
 //
 //   - When the context of the attempt ends, because of a kill, a timeout, or a
-//     lost lease, that of the handler does too, with the same cause. A handler
+//     lost lease, the handler's context ends too, with the same cause. A handler
 //     that still runs after [KillGrace] is killed with its process.
 //   - A process that ends before its handler has returned (os.Exit, a fatal error
 //     of the runtime, a panic in another goroutine, a signal, [MemoryLimit]) is a
-//     failure of the task, a [*task.CrashError], and is retried like any other.
+//     failure of the task, a [*task.CrashError]. It is retried like any other failure.
 //
-// The program calls [Child] first in its main function, with the minion's codecs;
-// without that Run refuses to start. There are at most as many children as slots,
-// those that start or end among them, and one more for each handler that has lent
-// its slot to wait for another task, until it returns. Each runs one task at a time,
-// and the next when that has returned; [ChildTasks] bounds how many. What a child
-// prints goes to [Logger], line by line, as info: up to 1,000 lines of 8 KiB a
-// second. Lines beyond that are dropped, and a warning says how many.
+// The program must call [Child] first in its main function, with the minion's codecs;
+// otherwise Run returns an error. There are at most as many children as slots, including
+// children that start or end, plus one for each handler that has lent its slot to wait
+// for another task, until it returns. A child runs one task at a time, and may run
+// another one after it; [ChildTasks] limits how many. The output of a child goes to
+// [Logger], line by line, at level info: up to 1,000 lines of 8 KiB per second. Further
+// lines are dropped, and a warning says how many.
 //
-// The context in the child has what [task.FromContext] tells, the deadline, and
-// submitters, which send through the minion; values of the context of Run are not
-// there. Middleware runs in the minion. A task costs some 60 µs more than in the
-// minion's own process. The start of a child takes as long as the program takes
-// to reach its main function, a few milliseconds or more, and counts as time of
-// the attempt.
+// The context in the child has the values of [task.FromContext], the deadline, and
+// submitters, which send through the minion. It does not have the values of the context
+// of Run. Middleware runs in the minion. An isolated task costs about 60 µs more than one
+// in the minion's process. The start of a child takes as long as the program needs to
+// reach its main function, a few milliseconds or more, and counts as time of the attempt.
 //
-// The default is that no task is isolated. Children are a feature of Unix and
-// Windows. They end with their minion, however that ends. What a handler has
-// started itself, as with os/exec, is killed when the child ends, unless it has
-// made itself a process group of its own, the minion is killed at the same time,
-// or this is Windows. [MemoryLimit], [KillGrace] and [ChildTasks] without an
-// isolated task are an error of Run.
+// The default is that no task is isolated. Children are supported on Unix and Windows.
+// They end with their minion, however it ends. A process that a handler has started, for
+// example with os/exec, is killed when the child ends, except in three cases: it has its
+// own process group, the minion is killed at the same time, or the system is Windows.
+// [MemoryLimit], [KillGrace] or [ChildTasks] without an isolated task make Run return an
+// error.
 func Isolated(names ...string) Option {
 	names = slices.Clone(names)
 	return optionFunc(func(c *config) {
@@ -76,27 +79,26 @@ func Isolated(names ...string) Option {
 	})
 }
 
-// MemoryLimit is how many bytes of memory a child may have, at least [MinMemory].
-// The default, 0, is as many as there are. Nine tenths of it are the limit that
-// the child's garbage collector keeps to if it can (see debug.SetMemoryLimit).
-// A child that is over the limit is killed, and its task fails with
-// [task.ErrMemoryLimit]. On Linux what counts is the memory that the process has
-// in RAM, whoever has allocated it; elsewhere what the Go runtime has from the
-// system. It is looked at 40 times a second, so a child can be over it for a
-// moment. It is no limit on address space, as RLIMIT_AS: the Go runtime reserves
-// much more of that than it uses.
+// MemoryLimit limits the memory of a child, in bytes, to at least [MinMemory]. The
+// default, 0, is no limit. The garbage collector of the child aims at nine tenths of the
+// limit (see debug.SetMemoryLimit). A child above the limit is killed, and its task fails
+// with [task.ErrMemoryLimit]. On Linux the limit applies to the resident memory of the
+// process, including memory that is not Go's; on other systems, to the memory that the Go
+// runtime has from the system. It is checked 40 times per second, so a child can exceed
+// it for a moment. It is not a limit on address space such as RLIMIT_AS: the Go runtime
+// reserves much more address space than it uses.
 func MemoryLimit(bytes uint64) Option {
 	return optionFunc(func(c *config) {
 		if bytes != 0 && bytes < MinMemory || bytes > 1<<60 {
-			c.fail("MemoryLimit(%d), want 0 or %d and more", bytes, uint64(MinMemory))
+			c.fail("MemoryLimit(%d), want 0, or %d or more", bytes, uint64(MinMemory))
 		}
 		c.isolation.memory, c.isolation.tuned = bytes, "MemoryLimit"
 	})
 }
 
-// KillGrace is how long an isolated handler may go on when its context has ended,
-// before its process is killed. The default is 1 s, the longest a minute. When
-// the minion stops it is 2 s at most.
+// KillGrace is how long an isolated handler may go on after its context has ended, before
+// its process is killed. The default is 1 s, the maximum a minute. While the minion
+// stops, it is 2 s at most.
 func KillGrace(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d < 0 || d > time.Minute {
@@ -106,9 +108,8 @@ func KillGrace(d time.Duration) Option {
 	})
 }
 
-// ChildTasks is how many tasks a child runs before a fresh one takes its place.
-// With 1 every attempt has a process that never ran another. The default, 0, is
-// no limit.
+// ChildTasks is how many tasks a child runs before a new one replaces it. With 1 every
+// attempt has a new process. The default, 0, is no limit.
 func ChildTasks(n int) Option {
 	return optionFunc(func(c *config) {
 		if n < 0 {
@@ -118,10 +119,11 @@ func ChildTasks(n int) Option {
 	})
 }
 
-// isolate decides which handlers are isolated. m.mu is held.
+// isolate decides which handlers are isolated, and checks the options about them. The
+// caller holds m.mu.
 func (m *Minion) isolate() error {
 	if isolate.Waiting() {
-		return fmt.Errorf("%w: this process is a child of a minion, and runs no minion: call minion.Child first in main", broker.ErrInvalid)
+		return fmt.Errorf("%w: this process is a child of a minion, and can't run a minion: call minion.Child first in main", broker.ErrInvalid)
 	}
 	iso := &m.cfg.isolation
 	for _, name := range iso.names {
@@ -146,7 +148,7 @@ func (m *Minion) isolate() error {
 	return h.check(&m.cfg)
 }
 
-// newPool returns where isolated tasks run, nil if there are none.
+// newPool returns the pool of children for isolated tasks, or nil if no task is isolated.
 func newPool(m *Minion, log logger, slots int) *isolate.Pool {
 	if !m.isolates {
 		return nil
@@ -154,7 +156,7 @@ func newPool(m *Minion, log logger, slots int) *isolate.Pool {
 	return newChildren(m, log, slots, m.cfg.isolation)
 }
 
-// newChildren returns a pool of children.
+// newChildren returns a pool of children with the given options.
 func newChildren(m *Minion, log logger, slots int, iso isolation) *isolate.Pool {
 	return isolate.New(isolate.Config{
 		Setup: []byte(m.cfg.codec.Name()), Memory: iso.memory, Grace: iso.grace, Jobs: iso.tasks, Slots: slots,

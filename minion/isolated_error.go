@@ -11,27 +11,33 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// wireError is an error between a minion and its child.
+// An error of a handler crosses the border between two processes. The message alone would
+// lose what errors.Is and errors.As find in it, and the minion needs that: a snooze, a
+// timeout or a panic is settled in its own way. So the error travels as a wireError, with
+// the names of the known errors that it wraps and the fields of the known types, and
+// childError behaves like the original on the other side.
+
+// wireError is an error on its way between a minion and its child.
 type wireError struct {
 	Failure broker.Failure
-	Known   []string // the errors of known that it is
-	Control string   // what it says to the minion, as below; "" is nothing
+	Known   []string // the keys of known for the errors that it wraps
+	Control string   // an instruction for the minion, one of the constants below; "" if none
 	After   time.Duration
-	Foreign bool                   // it is another task's
-	Dup     *broker.DuplicateError // nil if it is none
-	Wait    *task.WaitError        // the same; without its Err and LastFailure
-	Last    *wireLast              // of Wait; nil if it has none
+	Foreign bool                   // it is the error of another task
+	Dup     *broker.DuplicateError // nil if it wraps none
+	Wait    *task.WaitError        // nil if it wraps none; without its Err and LastFailure
+	Last    *wireLast              // the LastFailure of Wait; nil if it has none
 }
 
-// What a handler's error says beside its message.
+// The instructions that a handler's error can contain.
 const (
 	sayNoRetry    = "no retry"
 	sayRetryAfter = "retry after"
 	saySnooze     = "snooze"
 )
 
-// known are errors that are themselves on the other side, beside those that
-// task.RegisterError knows.
+// known has the errors that errors.Is finds on the other side, in addition to those of
+// task.RegisterError.
 var known = map[string]error{
 	"canceled": task.ErrCanceled, "timeout": task.ErrTimeout, "expired": task.ErrExpired,
 	"stopping": task.ErrStopping, "lease lost": task.ErrLeaseLost,
@@ -41,8 +47,8 @@ var known = map[string]error{
 	"context canceled": context.Canceled, "deadline exceeded": context.DeadlineExceeded,
 }
 
-// packError returns an error as it travels, nil for nil. It calls methods of the
-// user's errors, which may panic.
+// packError returns an error in its form for the other process, or nil for nil. It calls
+// methods of the user's errors, which may panic.
 func packError(err error) *wireError {
 	if err == nil {
 		return nil
@@ -78,7 +84,7 @@ func packError(err error) *wireError {
 	return w
 }
 
-// unpack returns the error, nil for nil.
+// unpack returns the error, or nil for nil.
 func (w *wireError) unpack() error {
 	if w == nil {
 		return nil
@@ -95,8 +101,8 @@ func (w *wireError) unpack() error {
 	return err
 }
 
-// childError is an error from the other process. It is the errors that it was
-// there, as far as they are registered or known.
+// childError is an error from the other process. It wraps the same registered and known
+// errors as the original.
 type childError struct {
 	wireError
 	remote *task.RemoteError
@@ -116,7 +122,7 @@ func (e *childError) Is(target error) bool {
 	return false
 }
 
-// As finds what the error wraps that is more than a mark.
+// As finds the wrapped errors that have fields.
 func (e *childError) As(target any) bool {
 	switch t := target.(type) {
 	case **task.RemoteError:
@@ -140,7 +146,7 @@ func (e *childError) As(target any) bool {
 	return false
 }
 
-// wireLast is the last failure of a task that somebody waits for.
+// wireLast is the last failure of a task that somebody waited for.
 type wireLast struct {
 	Task     string
 	ID       task.ID
@@ -154,11 +160,11 @@ func packLast(e *task.RemoteError) *wireLast {
 	}
 	return &wireLast{e.Task, e.ID, uint32(max(e.Attempts, 0)), broker.Failure{
 		Type: e.Type, Message: e.Message, Stack: e.Stack, Chain: e.Chain,
-		Codes: task.NewFailure(e).Codes, // those registered here
+		Codes: task.NewFailure(e).Codes, // codes that are registered in this process
 	}}
 }
 
-// last returns the last failure of the task that was waited for, nil if there is none.
+// last returns the last failure of the awaited task, or nil if there is none.
 func (e *childError) last() *task.RemoteError {
 	l := e.Last
 	if l == nil {
@@ -167,7 +173,7 @@ func (e *childError) last() *task.RemoteError {
 	return task.NewRemoteError(l.ID, &broker.Outcome{Name: l.Task, Attempts: l.Attempts, Err: &l.Failure})
 }
 
-// ended returns why a wait has ended.
+// ended returns the reason why a wait has ended.
 func (e *childError) ended() error {
 	for _, err := range []error{context.DeadlineExceeded, task.ErrClosed} {
 		if e.Is(err) {
@@ -177,7 +183,8 @@ func (e *childError) ended() error {
 	return context.Canceled
 }
 
-// fill completes what the error, or one that wraps it, travels as.
+// fill sets the fields of a failure from this error. err itself, or an error that wraps
+// it, is what the failure describes.
 func (e *childError) fill(f *broker.Failure) {
 	f.Type, f.Chain, f.Stack = e.Failure.Type, e.Failure.Chain, e.Failure.Stack
 	f.Codes = append(f.Codes, e.Failure.Codes...)
@@ -185,7 +192,7 @@ func (e *childError) fill(f *broker.Failure) {
 	f.Codes = slices.Compact(f.Codes)
 }
 
-// causeName returns how a child is told why a context ends.
+// causeName returns the name of a context's cause of end, as a child gets it.
 func causeName(cause error) string {
 	for _, name := range []string{"canceled", "timeout", "expired", "stopping", "lease lost"} {
 		if errors.Is(cause, known[name]) {
@@ -198,8 +205,8 @@ func causeName(cause error) string {
 	return "context canceled"
 }
 
-// causeFrame returns what a child is told when a context has ended. A deadline it
-// knows.
+// causeFrame returns the message that tells a child why a context has ended. It is nil
+// for a deadline, because the child has the same deadline.
 func causeFrame(ctx context.Context) []byte {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return nil
@@ -207,7 +214,7 @@ func causeFrame(ctx context.Context) []byte {
 	return []byte(causeName(context.Cause(ctx)))
 }
 
-// causeOf reads what causeName has returned.
+// causeOf returns the cause of a name that causeName returned.
 func causeOf(name []byte) error {
 	if err := known[string(name)]; err != nil {
 		return err

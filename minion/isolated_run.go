@@ -11,7 +11,12 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// runIsolated has a child run the handler and returns its result.
+// This is the minion's side of an isolated attempt: it sends the attempt to a child, and
+// answers the requests of the handler there, which may send tasks, await them, and
+// publish events. While the handler waits for another task, its slot is lent as it is
+// for a handler in the minion, and the pool may start one more child.
+
+// runIsolated runs the handler in a child and returns its result.
 func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
 	done, err := a.runChild(ctx, func() {})
 	if err != nil {
@@ -20,8 +25,8 @@ func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
 	return done.Result, done.Err.unpack()
 }
 
-// runChild has a child run the handler. Handed is called when the child is there and is
-// about to get the task.
+// runChild runs the handler in a child. It calls handed when a child is ready, right
+// before the task is sent to it.
 func (a *attempt) runChild(ctx context.Context, handed func()) (done wireDone, err error) {
 	info := a.about()
 	job := wireJob{
@@ -30,12 +35,12 @@ func (a *attempt) runChild(ctx context.Context, handed func()) (done wireDone, e
 		Meta: info.Meta, Enqueued: info.Enqueued,
 		Codec: a.d.Codec, Payload: a.d.Payload, Limit: a.s.r.limits.Result,
 	}
-	if s := a.opened(); s != nil { // the child gets what was in the seal
+	if s := a.opened(); s != nil { // the child gets the plain arguments
 		job.Payload = s.args
 	}
 	end, timed := ctx.Deadline()
 	if timed {
-		job.LeftCause = "deadline exceeded" // middleware's, unless it is the attempt's
+		job.LeftCause = "deadline exceeded" // the cause if middleware has set an earlier deadline
 		if own, ok := a.limits().Deadline(); ok && own.Equal(end) {
 			_, cause := a.allowed()
 			job.LeftCause = causeName(cause)
@@ -63,7 +68,7 @@ func (a *attempt) pool() *isolate.Pool {
 	return a.s.r.apart
 }
 
-// answer does what the handler in the child asks for.
+// answer handles a request of the handler in the child.
 func (a *attempt) answer(ctx context.Context, body []byte) []byte {
 	var call wireCall
 	var reply wireReply
@@ -94,7 +99,7 @@ func (a *attempt) submitFor(ctx context.Context, call *wireCall) error {
 	return (*within)(a).Submit(ctx, bound...)
 }
 
-// submitted notes what came of a submission.
+// submitted sets the reply to the result of a submission.
 func (r *wireReply) submitted(err error) {
 	var sub *task.SubmitError
 	if !errors.As(err, &sub) {
@@ -106,8 +111,9 @@ func (r *wireReply) submitted(err error) {
 	}
 }
 
-// awaitFor waits for a task, for which the slot is lent. The wait ends when the context
-// in the child does, so that the child hears why the task is not done.
+// awaitFor waits for a task on behalf of the child, and lends the slot meanwhile. The
+// wait ends at the same time as the context in the child, so that the child gets the
+// reason why the task is not done.
 func (a *attempt) awaitFor(ctx context.Context, call *wireCall) ([]byte, *wireError) {
 	id := call.Await
 	if call.Limit > 0 {
@@ -116,7 +122,7 @@ func (a *attempt) awaitFor(ctx context.Context, call *wireCall) ([]byte, *wireEr
 		defer cancel()
 	}
 	r := a.s.r
-	defer a.pool().Lend(a.d)() // before a slot is free, until none is
+	defer a.pool().Lend(a.d)() // begins before the slot is lent, and ends after it is back
 	r.lend(a)
 	defer r.reclaim(a)
 	o, err := r.client.AwaitOutcome(ctx, id)

@@ -9,8 +9,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// What a minion and its children say to each other. They are the same program,
-// so nothing here is kept or has to be understood by another version.
+// These are the messages between a minion and its children, encoded with msgpack. Both
+// sides are the same build of the program and nothing is stored, so the format needs no
+// version.
 
 // wireJob is an attempt on its way to a child.
 type wireJob struct {
@@ -23,35 +24,36 @@ type wireJob struct {
 	Recoveries int
 	Meta       map[string]string
 	Enqueued   time.Time
-	Left       time.Duration // of the attempt, when this is sent; 0 is no limit
-	LeftCause  string        // why the context ends then
+	Left       time.Duration // time left for the attempt when this is sent; 0 is no limit
+	LeftCause  string        // the cause of the context's end after that time
 	Codec      string
 	Payload    []byte
-	Limit      int // bytes of the result
+	Limit      int // maximum size of the result in bytes
 }
 
-// wireDone is what a handler has returned.
+// wireDone is the result of a handler.
 type wireDone struct {
 	Result []byte
-	Err    *wireError // nil if it succeeded
-	Unfit  bool       // the child has no handler for the task, or not its codec: nothing was started
+	Err    *wireError // nil if the task succeeded
+	Unfit  bool       // the child lacks the handler or the codec of the task, and has not started it
 }
 
-// wireCall is what a handler asks of its minion.
+// wireCall is a request of a handler to its minion. It sends Calls, awaits Await, or
+// publishes Event.
 type wireCall struct {
-	Calls []wireRequest // to be sent
-	Later bool          // if the task succeeds
-	Await broker.ID     // to be waited for; zero if Calls are to be sent
-	Limit time.Duration // how long Await is, until the context there ends; 0 is no limit
-	Topic string        // Event is to be published to; empty for the others
-	Event []byte        // as client.EncodeEvent has made it
+	Calls []wireRequest // calls to send
+	Later bool          // send them only if the task succeeds
+	Await broker.ID     // the task to await; zero for other requests
+	Limit time.Duration // time until the context there ends; 0 is no limit
+	Topic string        // the topic to which Event is published; empty for other requests
+	Event []byte        // encoded by client.EncodeEvent
 }
 
 // wireReply is the answer to a wireCall.
 type wireReply struct {
-	Outcome []byte       // of Await
-	Err     *wireError   // of all
-	Failed  []wireFailed // of single calls
+	Outcome []byte       // the outcome of the awaited task
+	Err     *wireError   // the error of the whole request
+	Failed  []wireFailed // the errors of single calls
 }
 
 // wireFailed is a task.FailedCall.
@@ -60,12 +62,12 @@ type wireFailed struct {
 	Err   *wireError
 }
 
-// wireRequest is a call, prepared: a task, or a pipe or group of such.
+// wireRequest is a prepared call: a task, or a group or pipe of prepared calls.
 type wireRequest struct {
-	Task    []byte // a record of broker.AppendSubmit; empty for a flow
+	Task    []byte // a record of broker.AppendSubmit; empty for a group or pipe
 	Inherit bool
 
-	ID        broker.ID // these of a flow
+	ID        broker.ID // this and the following fields are for groups and pipes only
 	Kind      broker.Kind
 	Members   []wireRequest
 	Need      int
@@ -76,7 +78,7 @@ type wireRequest struct {
 	Retention time.Duration
 }
 
-// pack encodes one of these types, which can't fail.
+// pack encodes one of these types. They can always be encoded.
 func pack(v any) []byte {
 	b, err := msgpack.Marshal(v)
 	if err != nil {
@@ -85,10 +87,10 @@ func pack(v any) []byte {
 	return b
 }
 
-// unpack decodes what pack has made.
+// unpack decodes the output of pack.
 func unpack(b []byte, v any) error {
 	if err := msgpack.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("message of a child: %T: %w", v, err)
+		return fmt.Errorf("message between minion and child: %T: %w", v, err)
 	}
 	return nil
 }

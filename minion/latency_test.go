@@ -90,7 +90,7 @@ func TestLeaseTooShort(t *testing.T) {
 				})
 				fut := r.send(1)
 				time.Sleep(time.Minute)
-				line := `msg="the lease is too short for the line to the broker; no task is taken until a longer one is set or the line is faster" lease=` +
+				line := `msg="the lease is too short for the connection to the broker; no task is taken until the lease is longer or the connection faster" lease=` +
 					tc.lease.String() + " answer=600ms want=1.9s"
 				switch st := r.status(fut.ID()); {
 				case tc.works:

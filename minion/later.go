@@ -10,7 +10,11 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// later is an attempt as the submitter of what is stored with its success.
+// A handler can send tasks that must be stored only if it succeeds (task.OnSuccess). They
+// are collected here while the handler runs, and travel with its settlement: the broker
+// stores them in the same step as the success. If the attempt fails they are dropped.
+
+// later is an attempt as the submitter of task.OnSuccess.
 type later attempt
 
 // Submit implements [task.Submitter].
@@ -40,7 +44,7 @@ func (l *later) Await(_ context.Context, id task.ID, _ any) error {
 
 func (a *attempt) submitLater(call task.Bound, now time.Time) error {
 	if call != nil && call.Request() != nil && call.Request().Flow() != nil {
-		return fmt.Errorf("%s: %w: only single tasks can be sent on success; send one that sends it", call.Request().Name(), broker.ErrInvalid)
+		return fmt.Errorf("%s: %w: only single tasks can be sent on success; send a task that sends the group or pipe", call.Request().Name(), broker.ErrInvalid)
 	}
 	k := a.family()
 	if _, err := broker.FlowsOf(a.s.r.m.b, "sending on success"); err != nil {
@@ -56,12 +60,12 @@ func (a *attempt) submitLater(call task.Bound, now time.Time) error {
 	return nil
 }
 
-// submits are the tasks that an attempt sends if it succeeds.
+// submits collects the tasks that an attempt sends if it succeeds.
 type submits struct {
 	mu     sync.Mutex
 	tasks  []*broker.Task
 	bytes  int
-	closed bool // the attempt has returned: nothing more is stored with its success
+	closed bool // the attempt has returned: add returns an error
 }
 
 func (s *submits) reset() {
@@ -70,14 +74,14 @@ func (s *submits) reset() {
 	s.tasks, s.bytes = nil, 0
 }
 
-// close refuses what comes later: the attempt has returned.
+// close makes add return an error from now on.
 func (s *submits) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 }
 
-// take returns the tasks, and refuses what comes later.
+// take returns the tasks, and makes add return an error from now on.
 func (s *submits) take() []*broker.Task {
 	s.close()
 	return s.tasks
@@ -87,11 +91,11 @@ func (s *submits) add(t *broker.Task) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return fmt.Errorf("%w: the task that sends it on success has returned; send it before", broker.ErrInvalid)
+		return fmt.Errorf("%w: the handler that sends it on success has returned; send it before that", broker.ErrInvalid)
 	}
 	for _, other := range s.tasks {
 		if other.ID == t.ID {
-			return nil // it is sent again
+			return nil // the handler has sent the same call again
 		}
 	}
 	size := t.Size()
@@ -99,7 +103,7 @@ func (s *submits) add(t *broker.Task) error {
 	case len(s.tasks) == broker.MaxBatch:
 		return fmt.Errorf("%w: more than %d tasks sent on success", broker.ErrTooLarge, broker.MaxBatch)
 	case s.bytes+size > broker.MaxBatchBytes:
-		return fmt.Errorf("%w: tasks sent on success of %d bytes, the limit is %d", broker.ErrTooLarge, s.bytes+size, broker.MaxBatchBytes)
+		return fmt.Errorf("%w: the tasks sent on success have %d bytes, the limit is %d", broker.ErrTooLarge, s.bytes+size, broker.MaxBatchBytes)
 	}
 	s.tasks = append(s.tasks, t)
 	s.bytes += size

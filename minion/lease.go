@@ -10,30 +10,34 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// marginOf returns how long before its end a lease counts as lost: handlers are
-// told then, and shall have stopped when others may have their tasks.
+// A lease can only be kept if heartbeats are answered fast enough. This file computes
+// what a lease demands of the connection, and checks a slow connection before the minion
+// takes tasks: a minion that loses every lease would get the same tasks again and again.
+
+// marginOf returns how long before its end the minion considers a lease lost. Its
+// handlers are told then, so that they have stopped when other minions get their tasks.
 func marginOf(lease time.Duration) time.Duration {
 	return min(max(lease/6, 500*time.Millisecond), lease/4)
 }
 
-// line is how far away the broker is.
+// line is the measured delay of the connection to the broker.
 type line struct {
-	renewal time.Duration // from when a heartbeat is sent until the lease is known to be renewed
-	whole   time.Duration // until its request has ended
+	renewal time.Duration // from sending a heartbeat until the lease is known to be renewed
+	whole   time.Duration // until the heartbeat's request has ended
 }
 
-// keeps reports whether heartbeats over such a line keep a lease. The next one is
-// sent after a third of the lease (see [broker.Consumer]), or when the one before
-// has ended, and must have renewed the lease when the watchdog of the one before
-// goes off.
+// keeps reports whether heartbeats over this connection keep a lease. A heartbeat is
+// sent after a third of the lease (see [broker.Consumer]), or when the one before has
+// ended. It must have renewed the lease before the watchdog set by the one before goes
+// off.
 func (l line) keeps(lease, every time.Duration) bool {
 	return max(every, l.whole)+l.renewal < lease-marginOf(lease) && l.renewal < lease/answerPart
 }
 
-// leaseStep is how precise the advice about leases is.
+// leaseStep is the precision of the recommended lease.
 const leaseStep = 100 * time.Millisecond
 
-// shortest returns the shortest lease that can be kept over such a line.
+// shortest returns the shortest lease that can be kept over this connection.
 func (l line) shortest() time.Duration {
 	n := sort.Search(int(24*time.Hour/leaseStep), func(i int) bool {
 		lease := time.Duration(i) * leaseStep
@@ -42,10 +46,10 @@ func (l line) shortest() time.Duration {
 	return time.Duration(n) * leaseStep
 }
 
-// prove makes sure that a lease which took long to get is worth having. The lease
-// counts from when the consumer was registered, as far as is known. If that is long
-// ago a heartbeat tells whether the broker still grants it, and how far away the
-// broker is. No task is taken before: it would be handed out again and again.
+// prove checks a lease whose registration took long. The lease counts from the moment
+// when the registration was sent, so a large part of it may be over. A heartbeat shows
+// whether the broker still grants it, and measures the connection. No task is taken
+// before that: it would be handed out again and again.
 func (s *session) prove(parent context.Context) error {
 	r := s.r
 	r.mu.Lock()
@@ -67,8 +71,8 @@ func (s *session) prove(parent context.Context) error {
 	switch {
 	case parent.Err() != nil:
 		return parent.Err()
-	case errors.Is(err, broker.ErrLeaseLost): // it has ended before the heartbeat came to the broker
-		if l.keeps(s.lease, s.every) { // so it was registering that took too long
+	case errors.Is(err, broker.ErrLeaseLost): // the lease had ended when the heartbeat arrived
+		if l.keeps(s.lease, s.every) { // heartbeats are fast enough, so the registration took too long
 			short.want = max(short.want, ended.Sub(asked).Truncate(leaseStep)+leaseStep)
 		}
 		return short
@@ -83,9 +87,9 @@ func (s *session) prove(parent context.Context) error {
 // shortLease is the error of a lease that can't be kept.
 type shortLease struct {
 	lease  time.Duration
-	answer time.Duration // how long a heartbeat took
+	answer time.Duration // how long the renewal took
 	want   time.Duration // the shortest lease that works
-	err    error         // of the heartbeat; nil if it succeeded
+	err    error         // the heartbeat's error; nil if it succeeded
 }
 
 // Error implements error.
@@ -97,8 +101,8 @@ func (e *shortLease) Error() string {
 // Unwrap returns the error of the heartbeat.
 func (e *shortLease) Unwrap() error { return e.err }
 
-// tooShort reports whether err says that the lease can't be kept, and says so in the
-// log, once in a run.
+// tooShort reports whether err says that the lease can't be kept. If so it logs that,
+// once per run.
 func (r *run) tooShort(err error) bool {
 	var short *shortLease
 	if !errors.As(err, &short) {
@@ -110,7 +114,7 @@ func (r *run) tooShort(err error) bool {
 	}
 	if !r.toldShort {
 		r.toldShort = true
-		r.log.warn("the lease is too short for the line to the broker; no task is taken until a longer one is set or the line is faster",
+		r.log.warn("the lease is too short for the connection to the broker; no task is taken until the lease is longer or the connection faster",
 			"lease", short.lease, "answer", short.answer.Round(time.Millisecond), "want", short.want)
 	}
 	return true

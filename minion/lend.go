@@ -1,21 +1,21 @@
 package minion
 
-// A handler that waits for another task, by the submitter of its context, lends
-// its slot meanwhile: tasks of tasks can't starve themselves, whatever the
-// number of slots. When its wait is over it goes on at once, so for a while more
-// handlers may run than there are slots; no further ones begin until there are
-// fewer again. A handler that would have to wait for its slot could hold what the
-// one that has it waits for.
+// A handler that waits for another task through its submitter lends its slot meanwhile.
+// Otherwise handlers that wait for tasks of the same minion could occupy all slots, and
+// the awaited tasks would never start. When its wait is over the handler goes on at once.
+// So more handlers than slots may run for a while; no further one starts until there are
+// fewer than slots again. The handler does not wait for a free slot: it could hold a
+// resource that the handler in the slot needs, and both would wait for ever.
 
-// maxLent bounds how many handlers may wait beside those that run: each keeps
-// its memory. A handler that waits beyond that keeps its slot.
+// maxLent bounds how many handlers wait in addition to those that run, because each keeps
+// its memory. Further handlers keep their slots while they wait.
 const maxLent = 10_000
 
-// lend frees the slot of an attempt, one of whose goroutines begins to wait.
+// lend frees the slot of an attempt when the first of its goroutines begins to wait.
 func (r *run) lend(a *attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.acquit(a) // what it waits for may be a suspect itself
+	r.acquit(a) // the awaited task may be a suspect itself
 	if a.waits++; a.waits > 1 || a.over || r.lent == maxLent {
 		return
 	}
@@ -26,7 +26,7 @@ func (r *run) lend(a *attempt) {
 	r.changed()
 }
 
-// reclaim ends what lend began.
+// reclaim ends a wait that lend began.
 func (r *run) reclaim(a *attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -36,10 +36,10 @@ func (r *run) reclaim(a *attempt) {
 	r.takeBack(a)
 	r.weigh()
 	r.waiters.seen(r.spare())
-	r.watchAhead() // the slot may have been that of an attempt that is about to start
+	r.watchAhead() // the slot may have been meant for an attempt that was about to start
 }
 
-// takeBack gives an attempt its slot back if it was lent. r.mu is held.
+// takeBack gives an attempt its slot back if it was lent. The caller holds r.mu.
 func (r *run) takeBack(a *attempt) {
 	if a.lent {
 		a.lent = false

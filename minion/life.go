@@ -6,29 +6,32 @@ import (
 	"time"
 )
 
-// life is the context of an attempt. It is an ordinary cancelable context that
-// is made when somebody looks at it: a short handler that does not has nothing
-// to pay for.
+// Each attempt needs a context that can be cancelled, but most handlers are short and
+// never look at theirs. A life makes the real context on first use: a handler that does
+// not use it pays for no allocation and does not register with the parent, whose lock
+// all attempts would share.
+
+// life is the context of an attempt.
 type life struct {
 	parent context.Context
-	now    atomic.Pointer[stage] // nil until somebody looks at it, or it ends
+	now    atomic.Pointer[stage] // nil until the context is first used or ends
 }
 
 var _ context.Context = (*life)(nil)
 
-// stage is what a life is: a context that was made, or over before one was. It never
-// changes.
+// stage is the state of a life: a context that was made, or an end that came before one
+// was made. A stage never changes; a life goes on to another one.
 type stage struct {
-	ctx    context.Context // nil if it is over
+	ctx    context.Context // nil if the life ended before a context was made
 	cancel context.CancelCauseFunc
-	cause  error // of its end
+	cause  error // the cause of that end
 }
 
-// quietEnd is the usual one: nobody has looked, and there is no cause.
+// quietEnd is the usual last stage: the context was never used and ends without a cause.
 var quietEnd = &stage{cause: context.Canceled}
 
-// end ends the context, with a cause unless that is nil. Only the first call
-// counts.
+// end ends the context with a cause; nil stands for context.Canceled. Only the first call
+// has an effect.
 func (l *life) end(cause error) {
 	for {
 		was, is := l.now.Load(), quietEnd
@@ -47,7 +50,7 @@ func (l *life) end(cause error) {
 	}
 }
 
-// real returns the context that this one stands for.
+// real returns the real context, and makes it if necessary.
 func (l *life) real() context.Context {
 	for {
 		was := l.now.Load()
@@ -61,14 +64,14 @@ func (l *life) real() context.Context {
 		if l.now.CompareAndSwap(was, &stage{ctx: ctx, cancel: cancel}) {
 			return ctx
 		}
-		cancel(nil) // somebody was faster
+		cancel(nil) // another goroutine was faster
 	}
 }
 
-// why returns the cause if the context has ended.
+// why returns the cause of the context's end, or nil if it has not ended.
 func (l *life) why() error {
 	switch p := l.now.Load(); {
-	case p == nil && l.parent.Err() == nil: // the usual case, without a lock that all share
+	case p == nil && l.parent.Err() == nil: // the usual case, which takes no shared lock
 		return nil
 	case p == nil:
 		return context.Cause(l.parent)

@@ -2,30 +2,34 @@ package minion
 
 import "time"
 
-// An arbiter that asks for workers is answered from the minions' last
-// heartbeats. So a minion also sends one soon after its load has changed.
+// A minion reports its load, the number of busy slots, with each heartbeat. Arbiters that
+// ask for workers are answered from these reports. A heartbeat comes only every few
+// seconds, so the minion sends an extra one soon after its load has changed. The
+// constants below bound how many extra ones there are.
+
 const (
-	// loadCalm is how long a change waits for others. A task that ends before that
-	// changes nothing.
+	// loadCalm is the delay of the extra heartbeat after a change. A task that starts
+	// and ends within it causes none.
 	loadCalm = 50 * time.Millisecond
-	// loadGap is the least time between two heartbeats, of which the second one is
-	// only for the load: a load that always changes costs one or two a second.
+	// loadGap is the minimum time from any heartbeat to an extra one: a load that
+	// changes all the time costs one or two heartbeats per second.
 	loadGap = 750 * time.Millisecond
 )
 
-// gauge notices that the load is not what the broker was told. run.mu guards it.
+// gauge notices that the load differs from what the broker was told. run.mu guards it.
 type gauge struct {
-	told  int           // with the last heartbeat
-	moved bool          // the load has differed since, and wake has been sent
-	wake  chan struct{} // of the session that has the lease
+	told  int           // the load in the last heartbeat
+	moved bool          // the load has differed since then, and wake has been sent
+	wake  chan struct{} // wakes the heartbeats of the session that has the lease
 }
 
-// load returns how many slots are busy, or held for members of squads. More
-// handlers than slots may run when lent slots came back. r.mu is held.
+// load returns how many slots are busy, or reserved for members of squads. It is at most
+// the number of slots, although more handlers may run when lent slots came back. The
+// caller holds r.mu.
 func (r *run) load() int { return min(r.busy+r.reserved, r.slots) }
 
-// weigh tells the session if the load is not what the broker knows. It is
-// called after all that changes the load. r.mu is held.
+// weigh wakes the heartbeats if the load differs from what the broker knows. Everything
+// that changes the load calls it. The caller holds r.mu.
 func (r *run) weigh() {
 	g := &r.gauge
 	if g.moved || r.load() == g.told {
@@ -38,8 +42,8 @@ func (r *run) weigh() {
 	}
 }
 
-// newGauge is called when a session begins: the broker has been told of no load.
-// r.mu is held.
+// newGauge starts with a new session, of which the broker knows no load yet. The caller
+// holds r.mu.
 func (r *run) newGauge() (wake <-chan struct{}) {
 	c := make(chan struct{}, 1)
 	r.gauge = gauge{wake: c}
@@ -47,8 +51,8 @@ func (r *run) newGauge() (wake <-chan struct{}) {
 	return c
 }
 
-// tell returns the load for a heartbeat that is about to be sent. It reports
-// false if the broker knows this load.
+// tell returns the load for a heartbeat that is about to be sent. news reports whether it
+// differs from the one that the broker knows.
 func (r *run) tell() (load int, news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,10 +13,14 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// logger adds to a slog.Logger what all lines about a task have.
+// The log of a minion has two parts. logger adds the attributes of a task to each line
+// about it, and hides errors if a codec encrypts. outage logs the loss of the broker once
+// and its return once, although many requests notice both.
+
+// logger adds the attributes of a task to the lines about it.
 type logger struct {
 	l        *slog.Logger
-	discreet bool // errors and what children print are not logged: see codec.Logs
+	discreet bool // errors, and the output of children, are not logged: see codec.Logs
 }
 
 func (l logger) debug(msg string, args ...any) { l.l.Debug(msg, args...) }
@@ -36,9 +40,9 @@ func (l logger) task(level slog.Level, msg string, d *broker.Delivery, args ...a
 	}, args...)...)
 }
 
-// failed is task for an error. One that is a panic or a crash is logged as a warning at
-// least: it is a fault of the program, whatever becomes of the task. Its stack is
-// logged, unless the error has all of it, as that of a crash whose output is one line.
+// failed logs an error of a task. A panic or a crash is logged as a warning at least,
+// because it is a fault in the program, however the task ends. The stack is logged too,
+// unless the error contains all of it, as with a crash whose output is one line.
 func (l logger) failed(level slog.Level, msg string, d *broker.Delivery, err error, args ...any) {
 	stack := stackOf(err)
 	if stack != "" {
@@ -50,41 +54,40 @@ func (l logger) failed(level slog.Level, msg string, d *broker.Delivery, err err
 	}
 	args = append(args, "error", err)
 	if stack != "" {
-		if !strings.Contains(fmt.Sprint(err), strings.TrimSpace(stack)) { // Sprint survives an Error that panics
+		if !strings.Contains(fmt.Sprint(err), strings.TrimSpace(stack)) { // Sprint survives an Error method that panics
 			args = append(args, "stack", stack)
 		}
 	}
 	l.task(level, msg, d, args...)
 }
 
-// typeOf returns the type of what a handler returned or panicked with.
+// typeOf returns the type of a handler's error, or of the value it panicked with.
 func typeOf(err error) (name string) {
 	defer func() {
-		if recover() != nil { // a method of the user's error
+		if recover() != nil { // a method of the user's error panicked
 			name = fmt.Sprintf("%T", err)
 		}
 	}()
 	return newFailure(err).Type
 }
 
-// outage says once that the broker is out of reach, and once that it is back,
-// whatever notices it.
+// outage logs once that the broker can't be reached, and once that it is back, whichever
+// request notices it.
 type outage struct {
 	log  logger
 	own  *ownDelay
 	down atomic.Bool
 
 	mu  sync.Mutex
-	ops map[string]struct{}  // what failed, and has not succeeded since
-	at  map[string]time.Time // when it was said of a queue that its results can't be settled
+	ops map[string]struct{}  // operations that have failed and not succeeded since
+	at  map[string]time.Time // when inPart last logged each queue
 }
 
-// inPartPause is how often it is said of a queue that its results can't be settled, while
-// those of others are.
+// inPartPause is the minimum time between two warnings about the same queue in inPart.
 const inPartPause = time.Minute
 
-// inPart says now and then that results of a queue can't be settled, though the broker is
-// there: something in its store is damaged.
+// inPart logs, once in a while, that results of one queue can't be settled although the
+// broker can be reached: some of its stored data is damaged.
 func (o *outage) inPart(queue string, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -98,7 +101,8 @@ func (o *outage) inPart(queue string, err error) {
 	o.log.warn("results of a queue can't be settled, trying again", "queue", queue, "error", err)
 }
 
-// failed notes that something fails, and reports whether that was said.
+// failed notes a failure of an operation. It logs the first one, and reports whether it
+// did.
 func (o *outage) failed(op string, err error) (said bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -119,7 +123,7 @@ func (o *outage) failed(op string, err error) (said bool) {
 	return said
 }
 
-// over notes that something succeeds again.
+// over notes that an operation has succeeded.
 func (o *outage) over(op string) {
 	if !o.down.Load() {
 		return
@@ -136,7 +140,7 @@ func (o *outage) over(op string) {
 	}
 }
 
-// clear notes that a new session begins: all that failed was of old ones.
+// clear notes that a new session has begun: all noted failures belong to old sessions.
 func (o *outage) clear() {
 	if !o.down.Load() {
 		return

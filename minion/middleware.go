@@ -5,16 +5,20 @@ import (
 	"sync"
 )
 
-// Handler runs one attempt at a task: it decodes the arguments, calls the
-// function behind the task, and keeps its result. What the attempt is for,
-// [task.FromContext] tells.
+// Middleware wraps the handlers of a minion. The chain is built once per handler, at
+// Register; at run time the attempt is found in the context. Middleware is code of the
+// user and may return while the handler that it called still runs, so the result of such
+// a handler is guarded: after the middleware has returned, it is discarded.
+
+// Handler runs one attempt at a task: it decodes the arguments, calls the function of the
+// task, and keeps its result. [task.FromContext] tells which attempt it is.
 type Handler func(ctx context.Context) error
 
-// Middleware wraps what runs around every attempt. The error it returns is
-// judged in place of the handler's. It may call next with a context derived
-// from its own, at most once at a time; the result of the last call counts. A
-// call that has not returned when the middleware does counts for nothing: the
-// task has no result then. One that begins later returns an error.
+// Middleware wraps a Handler, for every attempt. Its error replaces the handler's: it
+// decides whether the task is retried. Middleware may call next more than once, but not
+// concurrently, with a context derived from its own; the last call gives the result. If
+// middleware returns before its call of next has, the task has no result. A call of next
+// after the middleware has returned gives an error.
 type Middleware func(next Handler) Handler
 
 // Use adds middleware: the first is the outermost. The default is none.
@@ -30,7 +34,7 @@ func Use(mw ...Middleware) Option {
 	})
 }
 
-// chain returns h within the middleware, or nil if there is none.
+// chain returns the innermost handler wrapped in the middleware, or nil without any.
 func chain(use []Middleware) Handler {
 	if len(use) == 0 {
 		return nil
@@ -48,25 +52,24 @@ func chain(use []Middleware) Handler {
 	return h
 }
 
-// attemptKey is where a handler within middleware finds its attempt.
+// attemptKey is the context key under which the innermost handler finds its attempt.
 type attemptKey struct{}
 
-// wrapped guards the result of an attempt that middleware runs. Middleware may
-// return while a handler that it has started still runs, in a goroutine of its
-// own: what that handler returns must not become the result any more.
+// wrapped guards the result of an attempt that runs in middleware. A handler that still
+// runs in another goroutine after the middleware has returned must not set the result.
 type wrapped struct {
 	mu    sync.Mutex
 	ended bool // the middleware has returned
 }
 
-// end says that the middleware has returned.
+// end notes that the middleware has returned.
 func (w *wrapped) end() {
 	w.mu.Lock()
 	w.ended = true
 	w.mu.Unlock()
 }
 
-// handleWrapped is handle for a call by middleware.
+// handleWrapped is handle for a call from middleware.
 func (a *attempt) handleWrapped(ctx context.Context) error {
 	w := a.wrapped
 	w.mu.Lock()
@@ -75,12 +78,12 @@ func (a *attempt) handleWrapped(ctx context.Context) error {
 		return errLateCall
 	}
 	a.result = nil
-	if k := a.kin.Load(); k != nil && k != &childless { // it may be the second run of the handler
+	if k := a.kin.Load(); k != nil && k != &childless { // this may be the second run of the handler
 		k.submits.reset()
 		k.child.Reset()
 	}
 	w.mu.Unlock()
-	out, err := a.call(ctx, nil) // no room to share: an earlier run may still use it
+	out, err := a.call(ctx, nil) // an earlier run may still use a.room
 	if err != nil {
 		return err
 	}

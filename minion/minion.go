@@ -10,20 +10,24 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Minion runs tasks. It is a [task.Registrar]. A Minion runs once: register its
-// handlers, call [Minion.Run], and make another one to run again. Its methods
-// may be called concurrently.
+// This file has the public life cycle of a minion: New, Register, Run, Stop and Close. A
+// minion goes through the phases fresh, running and ended, once. The work itself is done
+// by a run (run.go) and its sessions (session.go).
+
+// Minion runs tasks. It is a [task.Registrar]. A Minion runs once: register its handlers
+// and call [Minion.Run]; to run again, make another one. Its methods may be called
+// concurrently.
 type Minion struct {
 	b       broker.Broker
 	starter broker.Starter // nil if the broker can't record starts
 	cfg     config
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards handlers, isolates and phase
 	handlers map[string]*handler
-	isolates bool // some of them are isolated; known once it runs
+	isolates bool // some handler is isolated; set when Run begins
 	phase    phase
 
-	// halt ends when Stop is called, hurry when there is no time to drain.
+	// halt ends when Stop is called; hurry ends when there is no time left to drain.
 	halt, hurry         context.Context
 	haltNow, hurryUpNow context.CancelFunc
 	ended               chan struct{} // closed when Run has returned
@@ -40,18 +44,17 @@ const (
 	ended
 )
 
-// handler is a registration and how it is called.
+// handler is a registered handler and how it is called.
 type handler struct {
 	task.Registration
-	run      Handler // with the middleware around it; nil if there is none
+	run      Handler // the chain of middleware; nil if there is none
 	isolated bool
 }
 
 var _ task.Registrar = (*Minion)(nil)
 
-// New returns a minion on a broker, which it does not own. It has neither
-// goroutine nor connection before Run. An option that can't be is reported by
-// Register and Run.
+// New returns a minion on a broker, which it does not close. It starts no goroutine and
+// opens no connection before Run. Register and Run return an error for an invalid option.
 func New(b broker.Broker, opts ...Option) *Minion {
 	m := &Minion{b: b, cfg: configure(opts), handlers: make(map[string]*handler), ended: make(chan struct{})}
 	if b == nil && m.cfg.err == nil {
@@ -63,10 +66,10 @@ func New(b broker.Broker, opts ...Option) *Minion {
 	return m
 }
 
-// Register adds handlers: all of them, or none and an error that wraps
-// [task.ErrInvalid] and names the task or the option: its definition is wrong,
-// its name is taken, or an option of [New] can't be. It must come before Run,
-// which would fail the tasks of a name that is registered too late.
+// Register adds handlers: all of them, or none if it returns an error. The error wraps
+// [task.ErrInvalid] and names the task or the option: the definition of a task is wrong,
+// a name is registered already, or an option of [New] is invalid. Register fails after
+// Run was called: tasks with a name that is not registered then are parked or fail.
 func (m *Minion) Register(handlers ...task.Registration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,7 +77,7 @@ func (m *Minion) Register(handlers ...task.Registration) error {
 		return fmt.Errorf("minion: %w", m.cfg.err)
 	}
 	if m.phase != fresh {
-		return fmt.Errorf("minion: %w: Register after Run", broker.ErrInvalid)
+		return fmt.Errorf("minion: %w: Register was called after Run", broker.ErrInvalid)
 	}
 	added := make(map[string]*handler, len(handlers))
 	for _, reg := range handlers {
@@ -89,7 +92,7 @@ func (m *Minion) Register(handlers ...task.Registration) error {
 	return nil
 }
 
-// checkRegistration reports why a handler can't be registered.
+// checkRegistration returns the reason why a handler can't be registered, or nil.
 func checkRegistration(reg *task.Registration, taken bool) error {
 	switch {
 	case reg.Err != nil:
@@ -103,51 +106,52 @@ func checkRegistration(reg *task.Registration, taken bool) error {
 }
 
 // Run takes tasks and runs them in the given number of slots until ctx ends or
-// [Minion.Stop] is called, and returns once the work is drained; see
-// [DrainTimeout]. It is nil then, unless handlers that ignore their contexts
-// still run ([ErrAbandoned], with the names of their tasks) or results could not
-// be handed to the broker any more.
+// [Minion.Stop] is called. Then it drains the work, see [DrainTimeout], and returns nil,
+// with two exceptions: an error that wraps [ErrAbandoned] and names the tasks if handlers
+// that ignore their contexts still run, and one that wraps [task.ErrUnavailable] if
+// results could not be stored.
 //
-// A broker that can't be reached is no error, neither at the start nor later:
-// Run tries again until ctx ends. An error is logged as well, with what to do,
-// so that nothing is silent where the result is dropped, as in go m.Run(ctx, 3).
-// It returns [task.ErrClosed] if the broker was
-// closed, or if Stop was called before Run; and an error that wraps
-// [task.ErrInvalid] at once if there is no slot, or more than [MaxSlots], no
-// handler is registered, an option can't be, tasks are [Isolated] and [Child] was
-// not called, the broker refuses the minion for good, or Run was called before.
+// A broker that can't be reached is no error, neither at the start nor later: Run tries
+// again until ctx ends. Run also logs its error, with a remedy, so that a failure shows
+// even where the result is dropped, as in go m.Run(ctx, 3).
 //
-// The values of ctx are there in the contexts of the handlers.
+// Run returns an error that wraps [task.ErrClosed] if the broker was closed, or if Stop
+// was called before Run. It returns an error that wraps [task.ErrInvalid] at once if slots
+// is not 1 to [MaxSlots], no handler is registered, an option is invalid, tasks are
+// [Isolated] and [Child] was not called, the broker refuses the minion for good, or Run
+// was called before.
+//
+// The contexts of the handlers have the values of ctx.
 func (m *Minion) Run(ctx context.Context, slots int) error {
 	err := m.serve(ctx, slots)
 	if err == nil {
 		return nil
 	}
-	if !errors.Is(err, errStopped) { // somebody has asked for that end
+	if !errors.Is(err, errStopped) { // the caller has asked for this end
 		m.cfg.log.Error("minion: Run has failed", "error", err, "remedy", remedy(err))
 	}
 	return fmt.Errorf("minion: %w", err)
 }
 
-// errStopped is the error of a Run after Stop.
-var errStopped = fmt.Errorf("it is %w: it was stopped before it ran", broker.ErrClosed)
+// errStopped is the error of Run after Stop.
+var errStopped = fmt.Errorf("the minion is %w: Stop was called before Run", broker.ErrClosed)
 
-// remedy says what can be done about an error of Run.
+// remedy returns the advice that is logged with an error of Run.
 func remedy(err error) string {
 	switch {
 	case errors.Is(err, ErrAbandoned):
-		return "let the handlers named here return when their contexts end; their tasks run again elsewhere"
+		return "let the named handlers return when their contexts end; their tasks run again elsewhere"
 	case errors.Is(err, broker.ErrInvalid):
-		return "it runs no task: mend what the error names, and call Run of a new minion"
+		return "the minion runs no task: correct what the error names, and call Run of a new minion"
 	case errors.Is(err, broker.ErrClosed):
-		return "it runs no task any more: close the broker after its minions, or open another one and call Run of a new minion"
+		return "the minion runs no task any more: close the broker after its minions, or open another one and call Run of a new minion"
 	case errors.Is(err, broker.ErrUnavailable):
-		return "look at the broker; tasks whose results are lost run again by themselves"
+		return "check the broker; tasks whose results are lost run again"
 	}
-	return "it runs no task any more: mend what the error names, and call Run of a new minion"
+	return "the minion runs no task any more: correct what the error names, and call Run of a new minion"
 }
 
-// serve is Run without its log.
+// serve is Run without the log.
 func (m *Minion) serve(ctx context.Context, slots int) error {
 	if err := m.begin(slots); err != nil {
 		return err
@@ -183,10 +187,9 @@ func (m *Minion) begin(slots int) error {
 	return nil
 }
 
-// Stop ends [Minion.Run], as the end of its context does, and waits until it
-// has returned. If ctx ends first, the time to drain is over, and Stop returns
-// ctx's error without waiting any longer. Stop may be called twice, and before
-// Run, which then returns [task.ErrClosed].
+// Stop ends [Minion.Run] as the end of its context does, and waits until Run has returned.
+// If ctx ends first, Stop ends the time to drain and returns ctx's error at once. Stop may
+// be called more than once, and before Run, which then returns [task.ErrClosed].
 func (m *Minion) Stop(ctx context.Context) error {
 	if !m.stop() {
 		return nil
@@ -200,9 +203,9 @@ func (m *Minion) Stop(ctx context.Context) error {
 	}
 }
 
-// Close is [Minion.Stop] without time to drain: the contexts of running
-// handlers end at once, and Close waits until Run has returned, two seconds for
-// handlers that ignore it. Its error is always nil.
+// Close is [Minion.Stop] without time to drain: the contexts of running handlers end at
+// once, and Close waits until Run has returned. Handlers that ignore their contexts delay
+// it by two seconds. Its error is always nil.
 func (m *Minion) Close() error {
 	m.hurryUpNow()
 	if m.stop() {
@@ -211,7 +214,7 @@ func (m *Minion) Close() error {
 	return nil
 }
 
-// stop asks Run to stop and reports whether it was ever called.
+// stop asks Run to stop and reports whether Run was ever called.
 func (m *Minion) stop() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

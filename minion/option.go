@@ -11,24 +11,27 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
+// Options are functions on a config. New applies them in order; the first invalid one is
+// kept in config.err, and Register and Run return it.
+
 // The defaults of a minion.
 const (
-	DefaultDrainTimeout  = 25 * time.Second // below the 30 s that Kubernetes gives
+	DefaultDrainTimeout  = 25 * time.Second // less than the 30 s that Kubernetes gives
 	DefaultMaxRecoveries = 4
 	DefaultParkFor       = 24 * time.Hour
 	// MaxWeight is the largest weight of a queue.
 	MaxWeight = 1_000_000
 )
 
-// Option changes a minion; see [New]. A value that can't be is reported by
-// Register and Run.
+// Option changes a minion; see [New]. Register and Run return an error for an invalid
+// option; it wraps [task.ErrInvalid].
 type Option interface {
 	apply(*config)
 }
 
 type config struct {
 	queues    []string
-	weights   []int // of queues; nil if their order is strict
+	weights   []int // the weights of queues; nil if their order is strict
 	retries   int
 	backoff   task.Backoff
 	drain     time.Duration
@@ -70,7 +73,7 @@ func configure(opts []Option) config {
 	return cfg
 }
 
-// allCodecs returns the codec of what is sent, then the others that were given.
+// allCodecs returns the codec for calls that handlers send, then the additional codecs.
 func (c *config) allCodecs() []codec.Codec {
 	return append([]codec.Codec{c.codec}, c.codecs...)
 }
@@ -88,7 +91,7 @@ func (c *config) fail(format string, args ...any) {
 func (c *config) setQueues(option string, names []string, weights []int) {
 	switch {
 	case c.queues != nil:
-		c.fail("%s: the queues were given before; name them all in one Queues or Weighted", option)
+		c.fail("%s: another option has set the queues; name them all in one Queues or Weighted", option)
 	case len(names) == 0:
 		c.fail("%s: no queue", option)
 	}
@@ -97,7 +100,7 @@ func (c *config) setQueues(option string, names []string, weights []int) {
 			c.err = err
 		}
 		if slices.Contains(names[:i], name) {
-			c.fail("%s: queue %s is there twice", option, name)
+			c.fail("%s: queue %s is named twice", option, name)
 		}
 	}
 	c.queues, c.weights = names, weights
@@ -108,16 +111,16 @@ func Queue(name string) Option {
 	return optionFunc(func(c *config) { c.setQueues("Queue", []string{name}, nil) })
 }
 
-// Queues serves several queues in a strict order: a task of a later one is
-// taken only if the earlier ones have none.
+// Queues serves several queues in strict order: a task of a later queue is taken only
+// while the earlier queues have none.
 func Queues(names ...string) Option {
 	names = slices.Clone(names)
 	return optionFunc(func(c *config) { c.setQueues("Queues", names, nil) })
 }
 
-// Weighted serves several queues by weight, 1 to [MaxWeight]: as long as all of
-// them have tasks, each is the first to be asked in proportion to its weight.
-// None is starved, and no slot is idle while any has a task.
+// Weighted serves several queues by weight, 1 to [MaxWeight]: while all of them have
+// tasks, each is asked first in proportion to its weight. No queue is starved, and no slot
+// is idle while any queue has a task.
 func Weighted(weights map[string]int) Option {
 	names := make([]string, 0, len(weights))
 	for name := range weights {
@@ -138,11 +141,10 @@ func Weighted(weights map[string]int) Option {
 	})
 }
 
-// Retry is the retry policy of tasks that have none of their own: how often a
-// task is run again after its handler failed, 0 to 10,000, and how long it
-// waits before. The default is [task.DefaultMaxRetries] and
-// [task.Exponential](1 s, 10 min), which has a table of how long that takes; a
-// nil backoff is that too.
+// Retry is the retry policy of tasks that have none of their own: how often a task is
+// retried after its handler failed, 0 to 10,000, and how long it waits before each retry.
+// The default is [task.DefaultMaxRetries] and [task.Exponential](1 s, 10 min), whose
+// documentation has a table of the resulting times. A nil backoff is that default.
 func Retry(retries int, backoff task.Backoff) Option {
 	return optionFunc(func(c *config) {
 		if retries < 0 || retries > broker.MaxRetries {
@@ -152,8 +154,8 @@ func Retry(retries int, backoff task.Backoff) Option {
 	})
 }
 
-// DrainTimeout is how long handlers may go on when the minion stops, before
-// their contexts end. The default is 25 s. With 0 they end at once.
+// DrainTimeout is how long handlers may go on when the minion stops, before their
+// contexts end. The default is 25 s. With 0 their contexts end at once.
 func DrainTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d < 0 || d > broker.MaxDuration {
@@ -163,22 +165,22 @@ func DrainTimeout(d time.Duration) Option {
 	})
 }
 
-// MaxRecoveries is how many minions a task may kill, 1 to 255, until it is given up as a
-// dead letter with [task.ErrMinionDied]. The default is 4.
+// MaxRecoveries is how many minions a task may kill, 1 to 255, before it becomes a dead
+// letter with [task.ErrMinionDied]. The default is 4.
 //
-// When a minion dies, nobody knows which of its running tasks has killed it. A task is
-// given up after n deaths. It must have been held by the minion each time, and it must have
-// started each time but the first: the broker records starts only after a first death. With
-// an n of 1 it records every start, which costs one request for each task.
+// When a minion dies, it is not known which of its running tasks has killed it. A task
+// becomes a dead letter after n deaths of minions that held it, if it had started in all of
+// them except the first: the broker records starts only after a first death. With an n of
+// 1 it records every start, which costs one request for each task.
 //
-// A task that was running at two deaths is a suspect; with an n of 2, one death is enough.
-// A suspect runs beside no other suspect for its first ten minutes, so other suspects wait.
-// If the program calls [Child], it runs in a process of its own, as [Isolated] tasks do,
-// and is given up at once if that process ends before the handler has returned.
+// A task that was running at two deaths is a suspect; with an n of 2, after one death. A
+// minion runs one suspect at a time, for the first ten minutes of that suspect; others wait.
+// If the program calls [Child], a suspect runs in a process of its own, as [Isolated] tasks
+// do, and becomes a dead letter at once if that process ends before the handler returns.
 //
-// The end of a lease is no death if the minion lives: the minion tells the broker when it
-// reaches it again. With a broker that does not implement [broker.Starter] starts are not
-// known, and a task is given up after n deaths of minions that held it.
+// A lease that ends while the minion lives is not a death: the minion tells the broker when
+// it can reach it again. If the broker does not implement [broker.Starter], starts are not
+// known, and a task becomes a dead letter after n deaths of minions that held it.
 func MaxRecoveries(n int) Option {
 	return optionFunc(func(c *config) {
 		if n < 1 || n > 255 {
@@ -188,16 +190,16 @@ func MaxRecoveries(n int) Option {
 	})
 }
 
-// ParkFor is how long a task is parked that this minion can't run. Its name may be one
-// that no handler was registered for, its codec one that the minion does not have, or its
-// arguments may not decode since its sender has other parameters for it, as the hashes of
-// generated handles tell. In a rolling deployment such tasks come from the new build to
-// minions of the old one. A minion of the queue that can run a parked task gets it at
-// once, or as soon as it starts. If there is none when the time is over, the task is a
-// dead letter, whose error names the minions that were there.
+// ParkFor is how long a task is parked that this minion can't run: no handler is registered
+// for its name, the minion does not have its codec, or its arguments do not decode because
+// the sender has other parameters for the task, as the schema hashes of generated handles
+// show. In a rolling deployment the new build sends such tasks to minions of the old one. A
+// minion of the queue that can run a parked task gets it at once, or as soon as it starts.
+// If there is none when the time is over, the task becomes a dead letter, and its error
+// names the minions of the queue.
 //
-// The default is a day, the longest is broker.MaxDuration. With 0 such a task is a dead
-// letter at once, as it is on a broker without [broker.Parker].
+// The default is a day, the maximum broker.MaxDuration. With 0, or on a broker without
+// [broker.Parker], such a task becomes a dead letter at once.
 func ParkFor(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d < 0 || d > broker.MaxDuration {
@@ -207,18 +209,18 @@ func ParkFor(d time.Duration) Option {
 	})
 }
 
-// Logger is told what happens, with the attributes task.id, task.name, queue,
-// attempt, duration and error where they apply. An attempt that panics has the
-// attribute stack, at most 16 KiB, and is logged as a warning or an error whatever
-// becomes of the task; so has an isolated one whose process crashed, with what that
-// printed last, unless the error has all of that. The levels are
+// Logger sets the log of the minion. Lines have the attributes task.id, task.name, queue,
+// attempt, duration and error where they apply. A panic is logged with the attribute stack,
+// at most 16 KiB, and at level warn or error, however the task ends. The same holds for the
+// crash of an isolated task: its stack is the last output of the process, and is left out
+// if the error contains all of it. The levels are
 //
-//   - debug: a task succeeded, was snoozed or released; the minion started,
+//   - debug: a task succeeded, was snoozed or released; the minion started or
 //     stopped;
 //   - info: a task was canceled or expired; the broker is back;
-//   - warn: a task failed and is retried; the first of those that need the same was
-//     parked, the others are debug; a lease was lost, a result dropped;
-//     the broker is out of reach;
+//   - warn: a task failed and is retried; a task was parked, the first with its
+//     need (the others are debug); a lease was lost; a result was dropped; the
+//     broker can't be reached;
 //   - error: a task failed for good.
 //
 // The default is [slog.Default].
@@ -231,9 +233,9 @@ func Logger(l *slog.Logger) Option {
 	})
 }
 
-// Codec is how tasks that handlers send are encoded. The default is
-// [codec.Default]: the first of [Codecs] that signs or encrypts, else
-// [codec.Msgpack]. Results are encoded as the task's arguments were.
+// Codec sets the codec for tasks that handlers send. The default is [codec.Default]: the
+// first of [Codecs] that signs or encrypts, else [codec.Msgpack]. A result is encoded with
+// the codec of its task's arguments.
 func Codec(enc codec.Codec) Option {
 	return optionFunc(func(c *config) {
 		if enc == nil {
@@ -248,10 +250,11 @@ func Codec(enc codec.Codec) Option {
 	})
 }
 
-// Codecs adds codecs that tasks may be encoded with. That of [Codec] is always
-// understood, and so are the built in ones; but where one of all these signs or
-// encrypts, only those that are named here or there. A task with another one does
-// not run, and becomes a dead letter.
+// Codecs adds codecs in which the minion accepts tasks. It always accepts the codec of
+// [Codec]. It also accepts the built-in codecs, unless one of the given codecs signs or
+// encrypts: then it accepts only those that are given here or in Codec. A task in another
+// codec does not run: it becomes a dead letter or, if the codec is not a built-in one, is
+// parked; see [ParkFor].
 func Codecs(more ...codec.Codec) Option {
 	return optionFunc(func(c *config) {
 		for i, enc := range more {

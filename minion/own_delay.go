@@ -9,36 +9,37 @@ import (
 	"time"
 )
 
-// A process that is short of processor time hears replies late. From inside that looks
-// as if the broker were slow or gone. So a minion measures how long a goroutine of its
-// own waits for its turn, and names that delay where it would blame the broker.
+// A process that is short of processor time handles replies late. Seen from inside, the
+// broker then seems to be slow or unreachable. So a minion measures how long one of its
+// own goroutines waits until it is scheduled. Where it would log that the broker is the
+// problem, and this delay is long, it names the delay instead.
 
-// ownDelay measures how long goroutines of this process wait for their turn. The zero
-// value is ready.
+// ownDelay measures how long goroutines of this process wait until they are scheduled.
+// The zero value is ready.
 type ownDelay struct {
-	began atomic.Pointer[time.Time] // of the measurement under way; nil if none is
-	last  atomic.Int64              // what the last ones found, in ns: an older one counts half
-	much  atomic.Int64              // from where on a delay is named, in ns
-	told  atomic.Bool               // it was, and has not been short again
+	began atomic.Pointer[time.Time] // start of the measurement that runs; nil if none does
+	last  atomic.Int64              // the longest recent delay in ns; halved with each measurement
+	much  atomic.Int64              // the delay from which on it is named, in ns
+	told  atomic.Bool               // the delay was logged, and has not been short since
 }
 
-// measure begins a measurement, unless one is under way.
+// measure begins a measurement, unless one runs.
 func (d *ownDelay) measure() {
 	began := time.Now()
 	if !d.began.CompareAndSwap(nil, &began) {
 		return
 	}
 	go func() {
-		// A new goroutine runs next. After this it has waited for its turn behind all
-		// others, as one does that a reply wakes.
+		// A new goroutine runs next. After this call it has waited behind all runnable
+		// goroutines, as a goroutine does that a reply wakes.
 		runtime.Gosched()
-		d.last.Store(max(int64(time.Since(began)), d.last.Load()/2)) // delays vary
+		d.last.Store(max(int64(time.Since(began)), d.last.Load()/2)) // single delays vary
 		d.began.Store(nil)
 	}()
 }
 
-// watch measures again and again while an answer is awaited, until over is closed: a
-// single measurement may be lucky.
+// watch measures repeatedly while an answer is awaited, until over is closed: a single
+// measurement may be short by chance.
 func (d *ownDelay) watch(next *time.Timer, every time.Duration, over <-chan struct{}) {
 	for {
 		select {
@@ -51,7 +52,7 @@ func (d *ownDelay) watch(next *time.Timer, every time.Duration, over <-chan stru
 	}
 }
 
-// longest returns what the last measurements found, or how long the one under way has
+// longest returns the longest recent delay, or how long the running measurement has
 // lasted, if that is more.
 func (d *ownDelay) longest() time.Duration {
 	longest := time.Duration(d.last.Load())
@@ -61,14 +62,14 @@ func (d *ownDelay) longest() time.Duration {
 	return longest.Round(time.Millisecond)
 }
 
-// blamed returns the delay if it is long enough to be the reason of what comes late.
+// blamed returns the delay, and reports whether it is long enough to explain late replies.
 func (d *ownDelay) blamed() (delay time.Duration, is bool) {
 	delay = d.longest()
 	much := time.Duration(d.much.Load())
 	return delay, much > 0 && delay >= much
 }
 
-// tell logs a delay that is long, once until it is short again.
+// tell logs a long delay, once until it is short again.
 func (d *ownDelay) tell(log logger) {
 	delay, is := d.blamed()
 	switch {

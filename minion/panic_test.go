@@ -79,7 +79,7 @@ func TestPanicIsLogged(t *testing.T) {
 		"the backoff": {
 			func(context.Context, args) (int, error) { return 0, errBad },
 			[]minion.Option{minion.Retry(1, func(int, error) time.Duration { panicHere(); return 0 })},
-			[]string{"level=ERROR", "the backoff of the task panicked", here}, broker.StateFailed,
+			[]string{"level=ERROR", "the backoff policy of the task panicked", here}, broker.StateFailed,
 		},
 		"a method of the error": {
 			func(context.Context, args) (int, error) { return 0, awful{} },

@@ -16,26 +16,25 @@ import (
 )
 
 // A task that this minion can't run may be one that another minion can: in a rolling
-// deployment tasks of the new build come to minions of the old one. It is parked, see
-// [broker.Parker], and becomes a dead letter only if no minion that can run it has come
-// in time. What a minion can't run:
+// deployment the new build sends tasks to minions of the old one. Such a task is parked,
+// see [broker.Parker], and becomes a dead letter only if no minion that can run it has
+// come in time. These tasks are parked:
 //
-//   - a name that no handler was registered for;
-//   - a codec that it does not have. One of the built in codecs that it refuses, since it
-//     has one that signs or encrypts, is no such: that is a dead letter at once;
-//   - arguments that don't decode, if the hash of the schema that they were sent with is
-//     known and is not that of its handler. With equal hashes, or where one of them isn't
-//     known, they would decode nowhere: that is a dead letter at once;
-//   - a message of a version that this build does not read: only a newer one knows what it
-//     says.
+//   - No handler is registered for the name.
+//   - The minion does not have the codec. If it refuses a built-in codec, because another
+//     of its codecs signs or encrypts, the task becomes a dead letter at once.
+//   - The arguments don't decode, and the sender's schema hash differs from the
+//     handler's. If the hashes are equal, or one is unknown, the arguments decode on no
+//     minion, and the task becomes a dead letter at once.
+//   - The message has a later version than this build reads.
 
-// unable says that this minion can't run a task, and that another one may.
+// unable is the error of a task that this minion can't run, but another one may.
 type unable struct{ error }
 
 func (e unable) Unwrap() error { return e.error }
 
-// unfitCodec returns the error of a codec that is not there: another minion may have it,
-// unless it is built in and refused.
+// unfitCodec returns the error for a codec that the minion does not have. Another minion
+// may have it, unless it is a built-in codec that this one refuses.
 func unfitCodec(name string, err error) error {
 	if _, builtIn := codec.ByName(name); builtIn == nil || !errors.Is(err, codec.ErrUnknownCodec) {
 		return err
@@ -43,20 +42,20 @@ func unfitCodec(name string, err error) error {
 	return unable{err}
 }
 
-// otherSchema reports whether the arguments were encoded for other parameters than those
-// of the handler, as far as that is known.
+// otherSchema reports whether it is known that the arguments were encoded for other
+// parameters than the handler's.
 func (a *attempt) otherSchema() bool {
 	return a.d.Schema != 0 && a.h.Settings.Schema != 0 && a.d.Schema != a.h.Settings.Schema
 }
 
-// parks reports whether tasks are parked that this minion can't run.
+// parks reports whether this minion parks the tasks that it can't run.
 func (r *run) parks() bool {
 	_, can := r.m.b.(broker.Parker)
 	return can && r.m.cfg.park > 0
 }
 
-// park settles a task that this minion can't run, unless somebody has to look first who
-// else is there: see lastChance.
+// park settles a task that this minion can't run. If the task was parked for its whole
+// time already, lastChance settles it later, and settled is false.
 func (a *attempt) park(st *broker.Settlement, why error) (settled bool) {
 	r := a.s.r
 	if a.d.Overdue {
@@ -72,16 +71,16 @@ func (a *attempt) park(st *broker.Settlement, why error) (settled bool) {
 	return true
 }
 
-// parkedNeeds remembers what was logged already: thousands of tasks may need the same.
+// parkedNeeds remembers the needs that were logged: thousands of tasks may have the same.
 type parkedNeeds struct {
 	mu   sync.Mutex
 	seen map[broker.Need]struct{}
 }
 
-// maxLogged bounds what is remembered.
+// maxLogged bounds the needs that are remembered.
 const maxLogged = 1000
 
-// first reports whether no task with that need was parked before.
+// first reports whether this is the first parked task with that need.
 func (p *parkedNeeds) first(n broker.Need) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,16 +94,17 @@ func (p *parkedNeeds) first(n broker.Need) bool {
 	return true
 }
 
-// parkAgain is how long a task is parked once more when the minions can't be asked for.
+// parkAgain is how long a task is parked again if the list of minions can't be had.
 const parkAgain = time.Minute
 
-// lastChance settles a task that was parked for as long as it may be and that this minion
-// can't run. If a living minion can, it is busy, and the task is parked again; else it is
-// a dead letter that tells who was there. The broker is asked, so it takes a goroutine.
+// lastChance settles a task that was parked for its whole time and that this minion can't
+// run. If a living minion can run it, that minion is busy, and the task is parked again.
+// Else it becomes a dead letter whose error names the minions of the queue. It works in a
+// goroutine, because it asks the broker.
 func (s *session) lastChance(a *attempt, why error) {
 	r := s.r
 	r.mu.Lock()
-	r.unsettled++ // so the run does not end before it
+	r.unsettled++ // keeps the run from ending before this is settled
 	r.mu.Unlock()
 	r.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(s.bg, s.lease/3)
@@ -117,7 +117,7 @@ func (s *session) lastChance(a *attempt, why error) {
 		case slices.ContainsFunc(minions, func(m broker.MinionInfo) bool { return m.ID != s.id && canRun(&m, a.d) }):
 			st = broker.Settlement{Delivery: a.d, Verb: broker.VerbPark, Unstarted: true, Delay: r.m.cfg.park}
 		default:
-			err = fmt.Errorf("%w; it was parked, and no minion that can run it came in time; minions of queue %s then: %s",
+			err = fmt.Errorf("%w; it was parked, and no minion that can run it came in time; the minions of queue %s were: %s",
 				why, a.d.Queue, whoServes(minions, a.d.Queue))
 			a.finish(&st, broker.StateFailed, err, slog.LevelError, "task failed: no minion can run it")
 		}
@@ -131,8 +131,8 @@ func (s *session) lastChance(a *attempt, why error) {
 	})
 }
 
-// onAbandoned says how a task ends that is parked in a queue which no minion serves, and
-// that nobody has taken in time. It is not this minion's task, and nothing of it runs.
+// onAbandoned returns the outcome of a parked task whose time is over and whose queue no
+// minion serves. This minion does not own the task, and does not run it.
 func (s *session) onAbandoned(d *broker.Delivery) broker.Outcome {
 	a, why := newAttempt(s, d)
 	err := fmt.Errorf("it was parked, and no minion of queue %s has come in time; no minion serves the queue", d.Queue)
@@ -144,16 +144,15 @@ func (s *session) onAbandoned(d *broker.Delivery) broker.Outcome {
 	return st.Outcome
 }
 
-// canRun reports whether a minion can run a task, as far as its registration says.
+// canRun reports whether a minion can run a task, as far as its registration shows.
 func canRun(m *broker.MinionInfo, d *broker.Delivery) bool {
-	// Nobody tells which messages a minion reads. But who reads this one takes it before
-	// anything else as long as it is parked.
+	// A registration does not show which message versions a minion reads. But a minion
+	// that reads this one takes the task while it is parked, before any other task.
 	schema, known := m.Tasks[d.Name]
 	return known && slices.Contains(m.Queues, d.Queue) && (schema == d.Schema || schema == 0 || d.Schema == 0)
 }
 
-// whoServes lists the minions of a queue and what they know, or the first of them if they
-// are many.
+// whoServes describes the minions of a queue for an error message, at most 5 of them.
 func whoServes(minions []broker.MinionInfo, queue string) string {
 	const most = 5
 	var who []string

@@ -116,7 +116,7 @@ func TestParkedForADay(t *testing.T) {
 		futs := r.sendFresh(1)
 		began := time.Now()
 		r.fails(futs[0], task.ErrUnknownTask, `unknown task "fresh"`, "no minion that can run it came in time",
-			"minions of queue default then: ", "tasks work)")
+			"the minions of queue default were: ", "tasks work)")
 		if d := time.Since(began).Round(time.Minute); d != 24*time.Hour {
 			t.Errorf("it failed after %v", d)
 		}

@@ -6,10 +6,13 @@ import (
 	"slices"
 )
 
-// picker says in which order queues are asked. It is for one goroutine.
+// A minion of several queues asks them in a certain order with each dequeue: always the
+// same one, or a random one in which the weight of a queue decides how often it is first.
+
+// picker chooses the order in which queues are asked. Only one goroutine may use it.
 type picker struct {
 	names   []string
-	weights []int // nil: always in the order of names
+	weights []int // nil if the order is strict
 	order   []draw
 	out     []string
 }
@@ -19,15 +22,16 @@ type draw struct {
 	key  float64
 }
 
-// next returns the queues in the order in which they are asked. The slice is
-// valid until the next call.
+// next returns the queues in the order in which to ask them. The slice is valid until the
+// next call.
 func (p *picker) next() []string {
 	if p.weights == nil || len(p.names) == 1 {
 		return p.names
 	}
-	// A weighted shuffle (Efraimidis and Spirakis, 2006): exponential times of
-	// arrival with the weights as their rates. The first is a given queue with
-	// a probability of its share of all weights, and so on for the rest.
+	// This is a weighted shuffle (Efraimidis and Spirakis, 2006): each queue draws an
+	// exponentially distributed time with its weight as the rate, and the earliest is
+	// first. A queue is first with the probability of its share of all weights, and so
+	// on for the rest.
 	p.order = p.order[:0]
 	for i, name := range p.names {
 		p.order = append(p.order, draw{name, rand.ExpFloat64() / float64(p.weights[i])})

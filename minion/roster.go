@@ -2,8 +2,12 @@ package minion
 
 import "github.com/go-arbiter/arbiter/broker"
 
-// roster lists attempts through the attempts themselves: each comes and goes at
-// once, and looking for an id is rare.
+// A session lists the attempts that it owns, to cancel one by its task's id and to end
+// all of them. Each attempt is added and removed once and a search is rare. So this is a
+// doubly linked list through the attempts themselves, which needs no memory of its own
+// and makes adding and removing cheap.
+
+// roster is a list of attempts. run.mu guards it.
 type roster struct {
 	first *attempt
 	n     int
@@ -19,7 +23,7 @@ func (l *roster) add(a *attempt) {
 	l.n++
 }
 
-// remove takes an attempt off the list if it is there.
+// remove removes an attempt if it is in the list.
 func (l *roster) remove(a *attempt) {
 	if !a.listed {
 		return
@@ -37,7 +41,7 @@ func (l *roster) remove(a *attempt) {
 	l.n--
 }
 
-// find returns the attempt at a task, nil if there is none.
+// find returns the attempt at the task with an id, or nil if there is none.
 func (l *roster) find(id broker.ID) *attempt {
 	for a := l.first; a != nil; a = a.right {
 		if a.d.ID == id {

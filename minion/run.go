@@ -14,21 +14,28 @@ import (
 )
 
 const (
-	// grace is how long handlers have from the end of their contexts until they
+	// grace is how long handlers may go on after the end of their contexts before they
 	// are abandoned.
 	grace = 2 * time.Second
-	// lastWords is how long the last settlements and the broker's goodbye may
-	// take, at least: see session.parting.
+	// lastWords is the minimum time for the last settlements and for closing the
+	// consumer: see session.parting.
 	lastWords = 5 * time.Second
-	// dequeueWait bounds how long a dequeue waits for work. The broker wakes it.
+	// dequeueWait bounds how long one dequeue waits for tasks. The broker ends the wait
+	// when a task arrives.
 	dequeueWait = time.Minute
 
 	fastest = 50 * time.Millisecond
 	slowest = 2 * time.Second
 )
 
-// run is a Run under way: its slots, which outlive leases, and its sessions at
-// the broker, of which one at a time has a lease.
+// A run owns the slots and workers of one call of Run. It opens one session after the
+// other: a session ends when its lease is lost, while the slots, and handlers that still
+// run in them, go on in the next one. Attempts that have not started wait in ahead; a
+// worker takes one as soon as a slot is free. Settlements go to the session of the
+// attempt. One mutex guards the state of the run and of its sessions; it is never held
+// during a request to the broker.
+
+// run is one call of Run.
 type run struct {
 	m          *Minion
 	log        logger
@@ -37,49 +44,49 @@ type run struct {
 	limits     broker.Limits
 	client     *client.Client
 	pool       *isolate.Pool // nil if no task is isolated
-	apart      *isolate.Pool // of suspects; nil if the program has no children
-	unfit      sync.Map      // names of tasks that children of apart can't run
+	apart      *isolate.Pool // the processes for suspects; nil if the program has no children
+	unfit      sync.Map      // names of tasks that the children of apart can't run
 	out        outage
 	own        ownDelay
 	parked     parkedNeeds
 	pick       picker
 	host       string
 	recordFrom int // see Minion.recordFrom
-	bound      int // of unsettled: as long as more wait, none is taken
+	bound      int // upper limit of unsettled: no task is taken while it is reached
 
-	toldShort bool // that the lease is too short was logged; only open looks at it
+	toldShort bool // it was logged that the lease is too short; only open uses it
 
-	base    context.Context // values for handlers; does not end
-	stop    context.Context // ends when no more work shall be taken
+	base    context.Context // the values for handlers; never ends
+	stop    context.Context // ends when no more tasks shall be taken
 	stopNow context.CancelFunc
-	bg      context.Context // ends when nobody tries any longer to settle
+	bg      context.Context // ends when settling is no longer tried
 	bgEnd   context.CancelFunc
-	wg      sync.WaitGroup // all goroutines but the workers
+	wg      sync.WaitGroup // all goroutines except the workers
 
 	work  chan struct{} // wakes idle workers; has room for all of them
-	freed chan struct{} // wakes who waits for a slot, or for room to settle
+	freed chan struct{} // wakes free, which waits for a slot or for room to settle
 
-	// mu guards what follows, and the fields of sessions that say so. It is
-	// never held while the broker is asked something.
+	// mu guards the following fields, and the fields of sessions that say so. It is never
+	// held during a request to the broker.
 	mu        sync.Mutex
-	busy      int        // slots in which a handler runs; more than there are when lent ones came back
-	lent      int        // handlers that wait for other tasks, and have lent their slots
+	busy      int        // slots with a running handler; may exceed slots when lent ones came back
+	lent      int        // handlers that wait for other tasks and have lent their slots
 	idle      int        // workers that wait for work
-	waking    bool       // one of them, or a new one, is about to take an attempt
+	waking    bool       // a worker was woken, or a new one started, and has not taken an attempt yet
 	unsettled int        // settlements that the broker has not accepted
 	dropped   int        // settlements that were given up when the run ended
-	closed    bool       // the broker has said that it is
-	waiting   bool       // for freed
-	reserved  int        // slots that are held for squads, or for members about to start
-	asking    int        // members of squads that have no slot, and may not start
-	starting  []*attempt // members of squads that have one
+	closed    bool       // the broker has said that it is closed
+	waiting   bool       // free waits for freed
+	reserved  int        // slots kept for squads, or for members that are about to start
+	asking    int        // members of squads without a slot, for which Decide is asked whether they start
+	starting  []*attempt // members of squads that may start; each has a reserved slot
 	waiters   waiters
 	trial     trial
 	gauge     gauge
-	desk      *desk      // of the last session
-	interrupt func()     // ends the dequeue that is under way, if any
-	ahead     ahead      // attempts that wait for a worker, or for a slot
-	sessions  []*session // those with a lease, handlers or settlements left
+	desk      *desk      // the mailbox of the newest session
+	interrupt func()     // ends the dequeue that is under way; nil if none is
+	ahead     ahead      // attempts that wait for a worker or a slot
+	sessions  []*session // sessions that have a lease, running handlers, or settlements to store
 	quiet     chan struct{}
 }
 
@@ -95,18 +102,18 @@ func newRun(m *Minion, ctx context.Context, slots int) *run {
 		base:       context.WithoutCancel(ctx),
 		work:       make(chan struct{}, slots),
 		freed:      make(chan struct{}, 1),
-		ahead:      ahead{usual: memory * brief}, // until many have been short
+		ahead:      ahead{usual: memory * brief}, // assume longer attempts until many short ones have ended
 	}
 	r.out.log, r.out.own = r.log, &r.own
 	r.pool = newPool(m, r.log, slots)
 	r.apart = newApart(m, r.log, slots)
-	r.host, _ = os.Hostname() // for show only
+	r.host, _ = os.Hostname() // for display only
 	r.stop, r.stopNow = context.WithCancel(ctx)
 	r.bg, r.bgEnd = context.WithCancel(context.Background())
 	return r
 }
 
-// serve runs until it is stopped, with one session after the other.
+// serve opens one session after the other until the run is stopped.
 func (r *run) serve() error {
 	unhook := context.AfterFunc(r.m.halt, r.stopNow)
 	defer unhook()
@@ -125,7 +132,7 @@ func (r *run) serve() error {
 	}
 }
 
-// free waits until tasks can be taken and returns how many; 0 if ctx ends first.
+// free waits until tasks can be taken and returns how many. It returns 0 if ctx ends first.
 func (r *run) free(ctx context.Context) int {
 	for {
 		r.mu.Lock()
@@ -145,8 +152,8 @@ func (r *run) free(ctx context.Context) int {
 	}
 }
 
-// changed wakes those who wait for slots or for the end of everything, and has the
-// broker told of the load. r.mu is held.
+// changed wakes the goroutines that wait for slots or for the end of all work, and lets
+// the heartbeats know of a new load. The caller holds r.mu.
 func (r *run) changed() {
 	r.weigh()
 	if r.waiting && r.unsettled < r.bound && r.room() > 0 {
@@ -165,12 +172,12 @@ func (r *run) changed() {
 	}
 }
 
-// still reports whether no handler runs and nothing is left to settle. r.mu is
-// held.
+// still reports whether no handler runs and nothing is left to settle. The caller holds
+// r.mu.
 func (r *run) still() bool { return r.busy+r.lent == 0 && r.unsettled == 0 }
 
-// silence waits until no handler runs and nothing is left to settle, at most
-// for d or until ctx ends, and reports whether it came.
+// silence waits until still, for at most d or until ctx ends. It reports whether that
+// state was reached.
 func (r *run) silence(ctx context.Context, d time.Duration) bool {
 	r.mu.Lock()
 	if r.still() {

@@ -10,16 +10,21 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// seals is what an attempt has beside the others if the codec of its task seals. The
-// delivery stays as it was stored.
+// A codec that signs or encrypts seals a task's arguments and metadata, and its result or
+// failure. An attempt opens the former before its handler starts, and seals the latter
+// before they are stored. The seal is bound to the task's id and name, so a sealed value
+// can't be moved to another task: see internal/seal.
+
+// seals has the opened values of an attempt whose task is sealed. The delivery stays as it
+// was stored.
 type seals struct {
 	codec.Sealer
-	args []byte            // not sealed
-	meta map[string]string // the same
+	args []byte            // the plain arguments
+	meta map[string]string // the plain metadata
 }
 
-// unseal opens what the attempt begins with. An error says that nobody who has the key has
-// sent this task as it is.
+// unseal opens the arguments and metadata. An error means that the task was not sent like
+// this by a holder of the key.
 func (a *attempt) unseal() error {
 	s := seal.Of(a.codec)
 	if s == nil {
@@ -33,7 +38,7 @@ func (a *attempt) unseal() error {
 	return nil
 }
 
-// opened returns what was in the seal of the attempt's task, nil if it has none.
+// opened returns the opened values of the attempt's task, or nil if it is not sealed.
 func (a *attempt) opened() *seals {
 	s, _ := a.codec.(*seals)
 	return s
@@ -47,7 +52,7 @@ func (a *attempt) meta() map[string]string {
 	return a.d.Meta
 }
 
-// sealResult seals what the handler has returned; nothing, too.
+// sealResult seals the handler's result, also if it is empty.
 func (a *attempt) sealResult(s codec.Sealer, out []byte) ([]byte, error) {
 	o := broker.Outcome{State: broker.StateSucceeded, Name: a.d.Name, Result: out}
 	if err := seal.Outcome(s, a.d.ID, &o); err != nil {
@@ -56,8 +61,8 @@ func (a *attempt) sealResult(s codec.Sealer, out []byte) ([]byte, error) {
 	return o.Result, nil
 }
 
-// sealer is what the outcome of the attempt is sealed with: the codec of the task, or
-// another one of the minion's if the minion does not know that, or does not accept it.
+// sealer returns the codec that seals the outcome of the attempt: the codec of the task
+// or, if the minion does not know or accept that, the first of its own codecs that seals.
 // It is nil if nothing is sealed.
 func (a *attempt) sealer() codec.Sealer {
 	if s := a.opened(); s != nil {
@@ -69,7 +74,7 @@ func (a *attempt) sealer() codec.Sealer {
 	return seal.First(a.s.r.codecs)
 }
 
-// sealerOf is sealer by the name of the task's codec.
+// sealerOf is sealer for the name of the task's codec.
 func (r *run) sealerOf(name string) codec.Sealer {
 	c, err := codec.ByName(name, r.codecs...)
 	if err != nil {
@@ -90,7 +95,7 @@ func (a *attempt) sealOutcome(st *broker.Settlement) {
 	if done {
 		return
 	}
-	if err := seal.Outcome(s, a.d.ID, o); err != nil { // which can only be a fault of a user's codec
+	if err := seal.Outcome(s, a.d.ID, o); err != nil { // only a fault of the user's codec can cause this
 		o.State, o.Result, o.Codec = broker.StateFailed, nil, s.Name()
 		o.Err = task.NewFailure(fmt.Errorf("%w: %w", task.ErrBadResult, err))
 		st.Submit = nil

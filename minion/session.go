@@ -13,9 +13,14 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// session is the time from opening a consumer until its lease is lost or the
-// run ends. An attempt belongs to the session that took it, and is settled by
-// it or not at all.
+// A session is the time between registering a consumer and the end of its lease, or of
+// the run. It has these goroutines: the consume loop (the goroutine of Run), the
+// heartbeats, the settler, the follow-ups and the squad mailbox. An attempt belongs to the
+// session that took it. If that session's lease is lost, the attempt's context ends and
+// its result is dropped, because another minion may have the task. The run opens a new
+// session while the old one still ends.
+
+// session is one registered consumer with its lease.
 type session struct {
 	r        *run
 	consumer broker.Consumer
@@ -23,30 +28,30 @@ type session struct {
 	lease    time.Duration
 	every    time.Duration
 	margin   time.Duration // how long before its end the lease counts as lost
-	watchdog *time.Timer   // goes off then; set once, with r.mu held
+	watchdog *time.Timer   // goes off at that time; set once, with r.mu held
 
-	ctx    context.Context // the parent of its handlers'; ends with the lease
+	ctx    context.Context // parent of the handlers' contexts; ends when the lease is lost
 	cancel context.CancelCauseFunc
 	bg     context.Context // ends when the session has nothing left to do
 	bgEnd  context.CancelFunc
 
-	starts []*attempt // used by take alone, again and again
+	starts []*attempt // memory that take uses again and again
 
-	// Guarded by r.mu.
+	// run.mu guards the following fields.
 	asked     time.Time     // when the request was sent that last renewed the lease
-	trip      time.Duration // how long after that it was known
+	trip      time.Duration // how long after that the renewal was known
 	renewing  func()        // gives the heartbeat that is under way more time; nil if none is
 	running   roster
-	early     map[broker.ID]struct{} // cancelled, and not (yet) running here
-	lost      bool                   // the lease is lost: nothing that ends now is settled
-	sealed    bool                   // the run is over: the same
-	why       error                  // of lost
+	early     map[broker.ID]struct{} // cancelled tasks that do not run here, or not yet
+	lost      bool                   // the lease is lost: attempts that end now are not settled
+	sealed    bool                   // the run is over: attempts that end now are not settled
+	why       error                  // why the lease was lost
 	queue     []broker.Settlement
-	stuck     []broker.Settlement // see hold; tried again at stuckUntil, stuckTries times so far
+	stuck     []broker.Settlement // settlements that are tried again at stuckUntil; they were tried stuckTries times
 	asleep    bool                // the settler waits for wake
-	last      bool                // the settler shall end when the queue is empty
+	last      bool                // the settler ends when the queue is empty
 	gone      bool                // leave has ended
-	signedOff bool                // its consumer is being closed
+	signedOff bool                // the consumer is being closed
 	holds     map[broker.ID]*hold
 	strays    map[*hold]struct{}
 
@@ -59,8 +64,8 @@ type session struct {
 	desk    desk
 }
 
-// open makes a session. It tries until it succeeds; if the run is stopped
-// meanwhile it returns neither session nor error.
+// open opens a session. It tries until it succeeds. If the run is stopped meanwhile, it
+// returns nil for both.
 func (r *run) open() (*session, error) {
 	for try := 0; r.stop.Err() == nil; try++ {
 		s := &session{
@@ -80,7 +85,7 @@ func (r *run) open() (*session, error) {
 			s.start()
 			return s, nil
 		case r.stop.Err() != nil:
-			return nil, nil //nolint:nilerr // it was asked to stop; that is no error
+			return nil, nil //nolint:nilerr // the run was stopped, which is no error
 		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrInvalid):
 			return nil, err
 		case r.tooShort(err):
@@ -92,10 +97,11 @@ func (r *run) open() (*session, error) {
 	return nil, nil
 }
 
-// register opens the consumer of a session. An error leaves nothing of it behind.
+// register registers the consumer of a session. If it returns an error, the consumer is
+// closed.
 func (s *session) register() (err error) {
 	r := s.r
-	s.beaten(time.Now()) // the lease is no shorter than from here, unless the broker says more
+	s.beaten(time.Now()) // the lease counts from here, unless the broker confirms a later time
 	s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
 		Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.errands.tell,
 		Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.onPost, OnRenewed: s.renewed, OnAbandoned: s.onAbandoned,
@@ -110,12 +116,12 @@ func (s *session) register() (err error) {
 	if err = s.prove(r.stop); err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), s.parting())
 		defer cancel()
-		_ = s.consumer.Close(ctx) // it holds nothing; its lease ends by itself
+		_ = s.consumer.Close(ctx) // it holds no task, and its lease ends by itself
 	}
 	return err
 }
 
-// start sets the goroutines of a session going.
+// start starts the goroutines of a session.
 func (s *session) start() {
 	r := s.r
 	s.ctx, s.cancel = context.WithCancelCause(r.base)
@@ -138,8 +144,8 @@ func (s *session) start() {
 	r.wg.Go(s.runDesk)
 }
 
-// lose ends the lease here: the contexts of all its handlers end, and nothing
-// they return is settled. Only the first call counts.
+// lose ends the session: the contexts of its handlers end, and their results are not
+// settled. Only the first call has an effect.
 func (s *session) lose(why error) {
 	r := s.r
 	r.mu.Lock()
@@ -149,7 +155,7 @@ func (s *session) lose(why error) {
 	}
 	if errors.Is(why, broker.ErrClosed) {
 		r.closed = true
-		r.m.hurryUpNow() // there is nothing to drain for
+		r.m.hurryUpNow() // the broker is closed: nothing can be settled
 	}
 	if s.lost || s.sealed {
 		r.mu.Unlock()
@@ -168,19 +174,19 @@ func (s *session) lose(why error) {
 	r.log.warn("lease lost: running tasks are told to stop, and may run elsewhere", "error", why, "running", n)
 }
 
-// reason returns why the session was lost, nil if it was not.
+// reason returns why the session was lost, or nil if it was not.
 func (s *session) reason() error {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	return s.why
 }
 
-// onCancel is called by the broker, which says that it must not block.
+// onCancel ends the attempt at a cancelled task. The broker calls it, so it must not block.
 func (s *session) onCancel(id broker.ID) {
 	s.r.mu.Lock()
 	a := s.running.find(id)
 	if a == nil {
-		// It may be on its way to us.
+		// The task may be in a dequeue that is under way.
 		s.early[id] = struct{}{}
 	}
 	s.r.mu.Unlock()
@@ -189,11 +195,11 @@ func (s *session) onCancel(id broker.ID) {
 	}
 }
 
-// wrapUp ends a session whose lease was lost: what was done before is settled
-// if the broker still accepts it, and it gets back what it still thinks we have.
+// wrapUp ends a session whose lease was lost. It settles earlier attempts, if the broker
+// still accepts that, and closes the consumer, which returns the tasks that it holds.
 func (s *session) wrapUp() {
-	// Who takes the tasks next should not meet our handlers. They have been
-	// told, so this is short.
+	// The tasks should not run elsewhere while their handlers still run here. The
+	// handlers were told to end, so this wait is short.
 	for range int(grace / fastest) {
 		s.r.mu.Lock()
 		n := s.running.n
@@ -216,18 +222,18 @@ func (s *session) finishQueue() {
 	s.rouse()
 }
 
-// parting returns how long the last settlements and the goodbye may take. A settlement
-// may be under way, another one follows it, and then comes the goodbye, which may need
-// two round trips. Where the broker is far away that is longer than lastWords.
+// parting returns how long the last settlements and closing the consumer may take. A
+// settlement may be under way, another one follows, and closing may need two round trips.
+// If the broker is far away, this takes longer than lastWords.
 func (s *session) parting() time.Duration {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	return max(lastWords, 4*s.trip)
 }
 
-// signOff closes the consumer. While the run goes on, it tries until it succeeds: only so
-// the broker learns that this minion lives, though its lease has ended, and charges none
-// of its tasks with a death.
+// signOff closes the consumer. While the run goes on it tries until it succeeds. Only then
+// does the broker know that this minion lives although its lease has ended, and does not
+// charge the minion's tasks with a death.
 func (s *session) signOff() error {
 	for try := 0; ; try++ {
 		ctx, cancel := context.WithTimeout(context.Background(), s.parting())
@@ -242,16 +248,16 @@ func (s *session) signOff() error {
 	}
 }
 
-// leave closes the consumer and ends what is left of the session.
+// leave closes the consumer and ends the session.
 func (s *session) leave() {
 	s.watchdog.Stop()
 	s.r.mu.Lock()
-	s.signedOff = true // what requests under way say now comes of that
+	s.signedOff = true // from now on requests may fail because of that
 	s.r.mu.Unlock()
 	err := s.signOff()
 	closed := errors.Is(err, broker.ErrClosed)
 	if err != nil && !closed && !errors.Is(err, broker.ErrLeaseLost) {
-		s.r.log.warn("could not sign off; what is left comes back when the lease ends", "error", err)
+		s.r.log.warn("could not close the consumer; the tasks that it holds come back when its lease ends", "error", err)
 	}
 	s.cancel(task.ErrLeaseLost)
 	s.bgEnd()

@@ -14,20 +14,20 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The settler of a session hands settlements to the broker, one batch at a time;
-// while one is under way the next gathers. So a settlement that comes alone
-// goes at once, and many share a request, without a timer. A batch is tried
-// until the broker has answered: a short outage after a success must not make
-// the task run again, and whether the lease is lost the broker knows best.
+// The settler of a session sends settlements to the broker in batches, one request at a
+// time. While a request is under way, the next batch collects. So a single settlement is
+// sent at once, and many share a request, without a timer. A batch is tried until the
+// broker has answered: a short outage after a success must not make the task run again.
+// An outage does not mean that the lease is lost; only the broker's answer tells that.
 
-// add queues a settlement. r.mu is held.
+// add queues a settlement. The caller holds r.mu.
 func (s *session) add(st *broker.Settlement) {
 	s.queue = append(s.queue, *st)
 	s.r.unsettled++
 	s.rouse()
 }
 
-// rouse wakes the settler. r.mu is held.
+// rouse wakes the settler. The caller holds r.mu.
 func (s *session) rouse() {
 	if s.asleep {
 		s.asleep = false
@@ -44,15 +44,15 @@ func (s *session) settler() {
 			return
 		}
 		if s.settle(batch) {
-			clear(batch) // keeps no task alive
+			clear(batch) // drop the references to tasks
 		} else {
 			batch = nil
 		}
 	}
 }
 
-// next waits for settlements and moves as many to batch as fit in a request;
-// none says that there will be no more.
+// next waits for settlements and moves as many as fit in a request to batch. It returns
+// none when there will be no more.
 func (s *session) next(batch []broker.Settlement) []broker.Settlement {
 	r := s.r
 	for {
@@ -70,7 +70,7 @@ func (s *session) next(batch []broker.Settlement) []broker.Settlement {
 			n++
 		}
 		if n > 0 {
-			if n == len(s.queue) { // the usual case: they need not be copied
+			if n == len(s.queue) { // the usual case: swap the slices instead of copying
 				batch, s.queue = s.queue, batch
 			} else {
 				batch = append(batch, s.queue[:n]...)
@@ -91,9 +91,9 @@ func (s *session) next(batch []broker.Settlement) []broker.Settlement {
 	}
 }
 
-// settle returns when the broker has answered for all of the batch, or nobody
-// waits for that any more. It reports whether nobody reads the batch any more: a
-// request may go on when its context has ended.
+// settle returns when the broker has answered for the whole batch, or when settling is no
+// longer tried. unread reports whether the memory of the batch can be used again: a
+// request may still read it after the request's context has ended.
 func (s *session) settle(batch []broker.Settlement) (unread bool) {
 	r := s.r
 	unread = true
@@ -107,7 +107,7 @@ func (s *session) settle(batch []broker.Settlement) (unread bool) {
 		}
 		cancel()
 		if err == nil && len(errs) != len(batch) {
-			err = fmt.Errorf("the broker answered for %d of %d settlements", len(errs), len(batch))
+			err = fmt.Errorf("the broker has answered %d of %d settlements", len(errs), len(batch))
 		}
 		pause := true
 		switch {
@@ -139,8 +139,8 @@ func (s *session) settle(batch []broker.Settlement) (unread bool) {
 	return unread
 }
 
-// answered goes through the broker's answers and returns, in the memory of
-// batch, what is to be settled again, and whether that should wait.
+// answered handles the broker's answers. It returns the settlements to try again, in the
+// memory of batch, and whether to pause before that.
 func (s *session) answered(batch []broker.Settlement, errs []error) (again []broker.Settlement, pause bool) {
 	again = batch[:0]
 	for i, err := range errs {
@@ -150,9 +150,10 @@ func (s *session) answered(batch []broker.Settlement, errs []error) (again []bro
 		st := batch[i]
 		switch {
 		case errors.Is(err, broker.ErrLeaseLost):
-			s.r.lose(st.Delivery, st.Unstarted, "the broker says that the minion does not own the task")
+			s.r.lose(st.Delivery, st.Unstarted, "the broker says that the minion does not own the task any more")
 		case errors.Is(err, broker.ErrInvalid):
-			// What can't be stored as it is ends as a failure that can, and says so.
+			// A settlement that can't be stored is replaced by a failure that can be,
+			// with the broker's error.
 			if refused(&st) {
 				s.r.log.task(slog.LevelError, "task can't be settled", st.Delivery, "error", err)
 				continue
@@ -169,13 +170,13 @@ func (s *session) answered(batch []broker.Settlement, errs []error) (again []bro
 	return again, pause
 }
 
-// refused reports whether a settlement is already the smallest there is.
+// refused reports whether a settlement is already the smallest possible one.
 func refused(st *broker.Settlement) bool {
 	return st.Verb == broker.VerbFinish && st.Outcome.State == broker.StateFailed &&
 		len(st.Outcome.Result) == 0 && st.Outcome.Err != nil && st.Outcome.Err.Stack == ""
 }
 
-// failed returns the settlement of the same attempt as a failure.
+// failed returns a settlement of the same attempt as a failure.
 func (r *run) failed(st *broker.Settlement, err error) broker.Settlement {
 	o := st.Outcome
 	o.State, o.Result, o.Err = broker.StateFailed, nil, task.NewFailure(err)
@@ -197,7 +198,7 @@ func (s *session) requested(took time.Duration) {
 	s.r.ahead.requested(took)
 }
 
-// settled notes that n settlements are done with.
+// settled notes that n settlements need no more work.
 func (s *session) settled(n int) {
 	r := s.r
 	r.mu.Lock()
@@ -206,20 +207,20 @@ func (s *session) settled(n int) {
 	r.changed()
 }
 
-// giveUp drops settlements.
+// giveUp drops settlements that can't be stored.
 func (s *session) giveUp(batch []broker.Settlement, err error) {
 	s.r.acquitSettled(batch)
 	for i := range batch {
-		s.r.lose(batch[i].Delivery, batch[i].Unstarted, "it could not be handed to the broker", "error", err)
+		s.r.lose(batch[i].Delivery, batch[i].Unstarted, "it could not be stored", "error", err)
 	}
 	s.settled(len(batch))
 }
 
-// lose logs that a settlement was not stored. Where no handler was started there is no
-// result that could be dropped: the task comes back by itself.
+// lose logs that a settlement was not stored. If no handler was started there is no
+// result to drop: the broker hands the task out again.
 func (r *run) lose(d *broker.Delivery, unstarted bool, why string, args ...any) {
 	if unstarted {
-		r.log.task(slog.LevelInfo, "a task that was not started was not given back, and comes back by itself: "+why, d, args...)
+		r.log.task(slog.LevelInfo, "a task that had not started could not be given back; the broker hands it out again: "+why, d, args...)
 		return
 	}
 	r.log.task(slog.LevelWarn, "result dropped: "+why, d, args...)

@@ -8,12 +8,12 @@ import (
 	"github.com/go-arbiter/arbiter/internal/backoff"
 )
 
-// A broker may answer for most of a batch and be unable to settle the rest: one queue
-// is damaged, and the others are not. What could not be settled is stuck. It is tried
-// again after a pause, and meanwhile the settlements of other queues go on.
+// A broker may settle most of a batch and fail for the rest: the data of one queue is
+// damaged, and other queues are not. The settlements that failed are stuck. They are
+// tried again after a pause, and the settlements of other queues go on meanwhile.
 
-// hold keeps what is to be settled again, and reports whether it did. Pause says whether
-// that should wait.
+// hold keeps settlements that are to be tried again after a pause. It reports whether it
+// did; without a pause the caller tries again at once.
 func (s *session) hold(batch []broker.Settlement, pause bool) bool {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
@@ -27,7 +27,8 @@ func (s *session) hold(batch []broker.Settlement, pause bool) bool {
 	return true
 }
 
-// retryStuck puts what is stuck in front of the queue if its pause is over. r.mu is held.
+// retryStuck puts the stuck settlements in front of the queue if their pause is over. The
+// caller holds r.mu.
 func (s *session) retryStuck(now time.Time) {
 	if len(s.stuck) > 0 && !now.Before(s.stuckUntil) {
 		s.queue = append(s.stuck, s.queue...)
@@ -35,8 +36,8 @@ func (s *session) retryStuck(now time.Time) {
 	}
 }
 
-// sleep returns when there is something to settle, or what is stuck is to be tried again.
-// If the minion stops it gives up what is stuck.
+// sleep waits until there is something to settle, or the pause of the stuck settlements is
+// over. When settling ends it gives the stuck ones up.
 func (s *session) sleep() {
 	r := s.r
 	r.mu.Lock()
@@ -60,7 +61,7 @@ func (s *session) sleep() {
 	if s.asleep {
 		s.asleep = false
 	} else {
-		<-s.wake // somebody has woken us meanwhile
+		<-s.wake // rouse was called meanwhile, and has sent
 	}
 	var lost []broker.Settlement
 	if stopped {

@@ -8,48 +8,51 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A squad's members start together. A minion holds places for it, which are
-// slots that nothing else gets, then the members themselves, and starts them when
-// it is known that the squad has started; internal/squad has the whole story. The
-// minion alone knows which of its slots are free, so it alone gives them.
+// The members of a squad start together. An arbiter first asks minions to reserve slots
+// for them; only a minion knows which of its slots are free. Nothing else runs in reserved
+// slots. Then the members are assigned to the minion, which reports when it has all of
+// them and starts them when the arbiter, or the broker, says that the squad has started.
+// A reservation ends by itself if the arbiter is not heard of. internal/squad describes
+// the whole protocol.
 
-// maxHold bounds how long places are held without a word from the arbiter.
+// maxHold bounds how long slots stay reserved without a message from the arbiter.
 const maxHold = 30 * time.Second
 
-// hold is what a session keeps for a squad. r.mu guards it.
+// hold is the reservation of a session for one squad, with the members that have arrived.
+// A member without a reservation gets one with no slots: see stray. run.mu guards it.
 type hold struct {
 	squad    broker.ID
 	round    uint32
-	arbiter  broker.ID // its inbox
-	places   int       // slots that are held: none for strays
+	arbiter  broker.ID // the arbiter's inbox
+	places   int       // how many slots are reserved; 0 for strays
 	members  []*attempt
-	until    time.Time   // how long they are held
-	timer    *time.Timer // goes off then, or to look
-	looks    int         // how often in a row looking has failed
-	deciding bool        // the broker is asked what was decided
+	until    time.Time   // when the reservation ends
+	timer    *time.Timer // goes off then, or earlier to look for the decision
+	looks    int         // how many looks have failed in a row
+	deciding bool        // the broker is being asked for the decision
 	done     bool
 }
 
-// stray reports whether its members came without a place being held for them:
-// after a death, for a retry, or too late. They run as any other task if their
-// squad has started.
+// stray reports whether the members came without a reservation: after a death, for a
+// retry, or too late. They run like any other task if their squad has started.
 func (h *hold) stray() bool { return h.places == 0 }
 
-// spare returns how many slots nobody has a claim on. r.mu is held.
+// spare returns how many slots are free and not meant for anything yet. The caller holds
+// r.mu.
 func (r *run) spare() int {
 	return max(r.slots-r.busy-r.ahead.len()-r.reserved-r.asking, 0)
 }
 
-// reserve holds places for a squad, all that are asked for or none, and returns
-// the answer.
+// reserve reserves slots for a squad, as many as m asks for or none, and returns the
+// answer.
 func (s *session) reserve(m squad.Message) squad.Message {
 	r := s.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if old := s.holds[m.Squad]; old != nil && len(old.members) == 0 {
-		s.close(old) // it asks again
+		s.close(old) // the arbiter asks again
 		r.reserved -= old.places
-		defer func() { // it may not get as many
+		defer func() { // the new reservation may be smaller, or refused
 			r.wake()
 			r.changed()
 		}()
@@ -65,7 +68,7 @@ func (s *session) reserve(m squad.Message) squad.Message {
 		r.weigh()
 		r.waiters.drop(m.Squad)
 		r.waiters.seen(r.spare())
-		if r.interrupt != nil { // it may bring more than there is room for now
+		if r.interrupt != nil { // the dequeue under way may bring more tasks than there is room for now
 			r.interrupt()
 		}
 		kind = squad.Granted
@@ -75,10 +78,11 @@ func (s *session) reserve(m squad.Message) squad.Message {
 	return a
 }
 
-// leaving reports whether nothing new shall begin. r.mu is held.
+// leaving reports whether nothing new shall start. The caller holds r.mu.
 func (s *session) leaving() bool { return s.lost || s.sealed || s.r.stop.Err() != nil }
 
-// numbers returns a message that tells of this minion's slots. r.mu is held.
+// numbers returns a message with the numbers of this minion's slots. The caller holds
+// r.mu.
 func (s *session) numbers(kind squad.Kind, to squad.Message) squad.Message {
 	m := squad.Message{Kind: kind, Squad: to.Squad, From: s.id, Round: to.Round}
 	if !s.leaving() {
@@ -87,14 +91,14 @@ func (s *session) numbers(kind squad.Kind, to squad.Message) squad.Message {
 	return m
 }
 
-// assigned takes in what was assigned to this minion at a time.
+// assigned handles members that were assigned to this minion at the given time.
 func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 	for _, d := range tasks {
 		a, bad := newAttempt(s, d)
 		var st broker.Settlement
 		settled, refused := a.refuse(&st, bad)
 		s.r.mu.Lock()
-		if s.lost || s.sealed || s.running.find(d.ID) != nil { // which knows it already
+		if s.lost || s.sealed || s.running.find(d.ID) != nil { // the second case: it has come by a dequeue already
 			s.r.mu.Unlock()
 			continue
 		}
@@ -114,8 +118,8 @@ func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 	}
 }
 
-// enroll puts a member at the place that is held for it, or finds out whether it
-// may start without. r.mu is held.
+// enroll adds a member to its reservation. A member without one is a stray: the broker is
+// asked whether it may start. The caller holds r.mu.
 func (s *session) enroll(a *attempt) {
 	if _, ok := s.early[a.d.ID]; ok {
 		a.life.end(task.ErrCanceled)
@@ -136,15 +140,16 @@ func (s *session) enroll(a *attempt) {
 	}
 }
 
-// answer tells the arbiter of a hold something. r.mu is held.
+// answer sends a message to the arbiter of a reservation. The caller holds r.mu.
 func (s *session) answer(h *hold, kind squad.Kind) {
 	if h != nil {
 		s.desk.send(h.arbiter, squad.Message{Kind: kind, Squad: h.squad, From: s.id, Round: h.round, N: len(h.members)})
 	}
 }
 
-// release ends a hold that the arbiter has no use for, or from whom nothing was
-// heard. If there are members, others may have started. r.mu is held.
+// release ends a reservation that the arbiter does not need any more, or whose time is
+// over. If it has members, the squad may have started elsewhere, so the broker is asked.
+// The caller holds r.mu.
 func (s *session) release(h *hold) {
 	switch {
 	case h == nil || h.done:
@@ -155,8 +160,8 @@ func (s *session) release(h *hold) {
 	}
 }
 
-// conclude starts the members of a hold, or ends them as canceled. Only the first
-// call counts. r.mu is held.
+// conclude starts the members of a reservation, or ends them as canceled. Only the first
+// call has an effect. The caller holds r.mu.
 func (s *session) conclude(h *hold, started bool) {
 	r := s.r
 	if h.done {
@@ -194,7 +199,8 @@ func (s *session) conclude(h *hold, started bool) {
 	r.changed()
 }
 
-// close takes a hold off the books, but not its places. r.mu is held.
+// close removes a reservation from the session, but does not free its slots. The caller
+// holds r.mu.
 func (s *session) close(h *hold) {
 	h.done = true
 	if h.timer != nil {
@@ -206,7 +212,7 @@ func (s *session) close(h *hold) {
 	delete(s.strays, h)
 }
 
-// discard ends an attempt that has not started. r.mu is held.
+// discard settles an attempt that has not started. The caller holds r.mu.
 func (s *session) discard(a *attempt, st *broker.Settlement) {
 	s.running.remove(a)
 	if !s.lost && !s.sealed {
@@ -215,8 +221,8 @@ func (s *session) discard(a *attempt, st *broker.Settlement) {
 	a.life.end(nil)
 }
 
-// giveUpSquads gives back all members that have not started, or drops them if their
-// lease is lost, and frees all places. r.mu is held.
+// giveUpSquads returns all members that have not started to their queues and frees all
+// reserved slots. If the lease is lost, it only drops the members. The caller holds r.mu.
 func (s *session) giveUpSquads() {
 	r := s.r
 	var members []*attempt

@@ -9,19 +9,25 @@ import (
 	"github.com/go-arbiter/arbiter/internal/backoff"
 )
 
-// lookEvery is how often a minion with all members looks whether the squad has
-// started: the word may be lost. Others run already, then.
+// Whether a squad starts is decided once, in the broker: the first decision stays. The
+// arbiter decides and tells the minions, but its message may be lost, and it may die. So
+// a minion that has all members looks for the decision regularly. When its reservation
+// ends, it decides itself that the squad does not start; if the arbiter was first, the
+// broker answers that the squad has started.
+
+// lookEvery is how often a minion with all members looks whether the squad has started.
+// If the message was lost, other members run already.
 const lookEvery = time.Second
 
-// askTime is how long a request about a squad may take: slots are held meanwhile,
-// and one that hangs is made again.
+// askTime is the timeout of a request about a squad. Slots are reserved meanwhile, so a
+// request that hangs is repeated.
 func (s *session) askTime() time.Duration { return s.lease / 3 }
 
-// lookLater has somebody look after h in a while. r.mu is held.
+// lookLater sets the timer for the next look. The caller holds r.mu.
 func (s *session) lookLater(h *hold) { h.timer.Reset(min(lookEvery, time.Until(h.until))) }
 
-// look finds out whether a squad has started whose arbiter says nothing. When the
-// time of its places is over that is decided.
+// look finds out whether a squad has started whose arbiter has sent nothing. If the time
+// of the reservation is over, it ends the reservation.
 func (s *session) look(h *hold) {
 	r := s.r
 	r.mu.Lock()
@@ -39,7 +45,7 @@ func (s *session) look(h *hold) {
 		defer r.mu.Unlock()
 		switch {
 		case h.done || h.deciding:
-		case err != nil: // others may run already
+		case err != nil: // the squad may have started
 			h.timer.Reset(min(backoff.Delay(h.looks, fastest, lookEvery), time.Until(h.until)))
 			h.looks++
 		case p.Marks&broker.MarkStarted != 0:
@@ -51,8 +57,8 @@ func (s *session) look(h *hold) {
 	})
 }
 
-// decide asks the broker what was decided of a squad, and decides that it does
-// not start if nothing was. r.mu is held.
+// decide asks the broker for the decision about a squad. If there is none yet, this
+// decides that the squad does not start. The caller holds r.mu.
 func (s *session) decide(h *hold) {
 	if h.deciding {
 		return
@@ -71,8 +77,7 @@ func (s *session) decide(h *hold) {
 	})
 }
 
-// askDecision returns what was decided; not ok if ctx ended before that was
-// known.
+// askDecision returns the decision. ok is false if ctx ended before it was known.
 func (s *session) askDecision(ctx context.Context, id broker.ID) (started, ok bool) {
 	b, can := s.r.m.b.(broker.Squads)
 	if !can {
@@ -86,7 +91,7 @@ func (s *session) askDecision(ctx context.Context, id broker.ID) (started, ok bo
 		case err == nil:
 			s.r.out.over("squads")
 			return started, true
-		case errors.Is(err, broker.ErrNotFound): // it has ended long ago
+		case errors.Is(err, broker.ErrNotFound): // the squad ended long ago
 			return false, true
 		case errors.Is(err, broker.ErrClosed):
 			return false, false

@@ -11,10 +11,13 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// What follows writes a settlement to st and reports whether there is one.
+// This file decides the outcome of an attempt: before the start, whether it may start at
+// all; after the handler has returned, whether the task has succeeded, failed, is retried,
+// snoozed, parked, or given back. The rules are in the package documentation. Most
+// functions write a settlement to st and report whether there is one.
 
-// refuse settles a task that shall not run, or can't: bad says why. It is refused without
-// being settled if somebody else settles it.
+// refuse settles a task that must not or can't run; bad is the reason for the latter.
+// refused without settled means that the task is settled later: see park.
 func (a *attempt) refuse(st *broker.Settlement, bad error) (settled, refused bool) {
 	var other unable
 	switch {
@@ -32,7 +35,8 @@ func (a *attempt) refuse(st *broker.Settlement, bad error) (settled, refused boo
 	return settled, true
 }
 
-// overtaken also reports whether an attempt shall not start any more.
+// overtaken settles an attempt that must not start any more. over reports whether that is
+// so.
 func (a *attempt) overtaken(st *broker.Settlement) (settled, over bool) {
 	cause := a.life.why()
 	end, limited := a.deadline()
@@ -40,7 +44,7 @@ func (a *attempt) overtaken(st *broker.Settlement) (settled, over bool) {
 		return false, false
 	}
 	began := a.started
-	a.started = time.Time{} // it did not
+	a.started = time.Time{} // the handler did not start
 	switch {
 	case errors.Is(cause, task.ErrCanceled):
 		return a.finish(st, broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran"), true
@@ -56,7 +60,7 @@ func (a *attempt) overtaken(st *broker.Settlement) (settled, over bool) {
 	return false, false
 }
 
-// verdict is judge for an error of the user's, whose methods may panic.
+// verdict calls judge with an error of the user's code, whose methods may panic.
 func (a *attempt) verdict(st *broker.Settlement, err error) (settled bool) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -70,8 +74,8 @@ func (a *attempt) verdict(st *broker.Settlement, err error) (settled bool) {
 	return a.judge(st, errtree.Finite(err))
 }
 
-// judge says what becomes of a task whose handler has returned err, unless that
-// is no longer ours to say. doc.go has the rules.
+// judge settles a task whose handler has returned err. It reports false if the lease is
+// lost. The package documentation has the rules.
 func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	if err == nil {
 		return a.finish(st, broker.StateSucceeded, nil, slog.LevelDebug, "task succeeded")
@@ -84,7 +88,7 @@ func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	switch cause := context.Cause(a.limits()); {
 	case cause == nil:
 	case errors.Is(cause, task.ErrLeaseLost):
-		if stackOf(err) != "" { // else the loss of the lease was logged, and explains it
+		if stackOf(err) != "" { // otherwise the log already has the loss of the lease, which explains err
 			a.s.r.log.failed(slog.LevelWarn, "task panicked after its lease was lost", a.d, err)
 		}
 		return false
@@ -115,8 +119,8 @@ func (a *attempt) judge(st *broker.Settlement, err error) bool {
 	return a.retry(st, after, err)
 }
 
-// unfit reports whether err says that arguments or result can never fit. The
-// error of another task that this one waited for says nothing of the kind.
+// unfit reports whether err says that the arguments or the result can never be used. The
+// error of another task, for which the handler waited, does not say that about this task.
 func unfit(err error) bool {
 	var remote *task.RemoteError
 	return (errors.Is(err, task.ErrBadArguments) || errors.Is(err, task.ErrBadResult)) && !errors.As(err, &remote)
@@ -136,7 +140,7 @@ func (a *attempt) retry(st *broker.Settlement, after *task.RetryAfterError, err 
 	a.s.r.log.failed(slog.LevelWarn, "task failed, to be retried", a.d, err,
 		"duration", time.Since(a.started), "retry_in", delay, "retries_left", a.maxRetries()-a.d.Retried-1)
 	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRetry, Delay: delay, Outcome: broker.Outcome{
-		Err: newFailure(err), Finished: time.Now(), // what a look-up shows until it ends
+		Err: newFailure(err), Finished: time.Now(), // a look-up shows the failure until the task ends
 	}}
 	a.sealRetry(st)
 	return true
@@ -145,8 +149,8 @@ func (a *attempt) retry(st *broker.Settlement, after *task.RetryAfterError, err 
 func (a *attempt) snooze(st *broker.Settlement, delay time.Duration) bool {
 	delay = clamp(delay)
 	if end, ok := a.deadline(); ok {
-		// It becomes due once more, to be found expired at its deadline and not
-		// at the end of the snooze.
+		// The task becomes due at its deadline, not at the end of the snooze, and is
+		// found expired then.
 		delay = min(delay, max(time.Until(end), 0)+time.Millisecond)
 	}
 	a.s.r.log.task(slog.LevelDebug, "task snoozed", a.d, "duration", time.Since(a.started), "due_in", delay)
@@ -154,7 +158,7 @@ func (a *attempt) snooze(st *broker.Settlement, delay time.Duration) bool {
 	return true
 }
 
-// finish settles a task that is done, and logs it.
+// finish settles a task for good, and logs it.
 func (a *attempt) finish(st *broker.Settlement, state broker.State, err error, level slog.Level, msg string) bool {
 	d := a.d
 	now := time.Now()

@@ -7,8 +7,12 @@ import (
 	"github.com/go-arbiter/arbiter/internal/squad"
 )
 
-// waiters are the squads that wait for slots of this minion, the first one
-// first. r.mu guards them.
+// A squad that finds too few free slots waits. The minion notes it and tells its arbiter
+// when slots become free, so that the arbiter does not have to ask again and again. A
+// squad is told only when more slots are free than when it last asked.
+
+// waiters are the squads that wait for slots of this minion, the longest waiting first.
+// run.mu guards them.
 type waiters struct {
 	list []waiter
 }
@@ -16,13 +20,13 @@ type waiters struct {
 type waiter struct {
 	squad.Message
 	until time.Time
-	had   int // the fewest free slots since it asked: it waits for more
+	had   int // the fewest free slots since it asked; it is told when there are more
 }
 
-// maxWaiters bounds them. A squad that is not told asks again by itself.
+// maxWaiters bounds the list. The arbiter of a squad that is not told asks again by itself.
 const maxWaiters = 10_000
 
-// add lets a squad wait: as what it was before, if it does already.
+// add notes a squad that waits. If it is in the list, it keeps its position.
 func (w *waiters) add(m squad.Message, free int) {
 	until := time.Now().Add(m.For)
 	for i := range w.list {
@@ -52,8 +56,8 @@ func (w *waiters) drop(id broker.ID) {
 	}
 }
 
-// next removes those that can be told now that free slots are there, and returns
-// them: no more than these may be enough for.
+// next removes and returns the squads to tell about the free slots: no more of them than
+// the slots may be enough for.
 func (w *waiters) next(free int) (told []squad.Message) {
 	if free == 0 || len(w.list) == 0 {
 		return nil

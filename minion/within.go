@@ -16,8 +16,13 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// within is an attempt as the submitter of its handler: what is sent goes at
-// once.
+// A handler can send tasks and wait for them through the submitter of its context. Ids of
+// calls are derived from the id of the handler's task, so a repeated attempt does not send
+// a call twice (see client.Child). An attempt remembers which calls inherit its end, to
+// end them with it (task.Inherit). All of this is allocated with the first call, because
+// most handlers send nothing.
+
+// within is an attempt as the submitter of its handler. It sends calls at once.
 type within attempt
 
 // Submit implements [task.Submitter].
@@ -25,7 +30,7 @@ func (w *within) Submit(ctx context.Context, calls ...task.Bound) error {
 	return (*attempt)(w).family().child.Submit(ctx, calls...)
 }
 
-// Await implements [task.Submitter]. Meanwhile the slot is lent.
+// Await implements [task.Submitter]. It lends the slot meanwhile.
 func (w *within) Await(ctx context.Context, id task.ID, into any) error {
 	a := (*attempt)(w)
 	r := a.s.r
@@ -34,7 +39,7 @@ func (w *within) Await(ctx context.Context, id task.ID, into any) error {
 	return r.client.Await(ctx, id, into)
 }
 
-// AwaitTurn waits for another goroutine of the handler, which has lent the slot.
+// AwaitTurn waits for another goroutine of the handler, which has already lent the slot.
 func (w *within) AwaitTurn(ctx context.Context, id task.ID, turn <-chan struct{}) error {
 	return (*attempt)(w).s.r.client.AwaitTurn(ctx, id, turn)
 }
@@ -44,20 +49,20 @@ func (w *within) Emit(ctx context.Context, topic string, payload any) error {
 	return (*attempt)(w).s.r.client.Emit(ctx, topic, payload)
 }
 
-// kin is what an attempt has sent. Most send nothing.
+// kin has the calls that an attempt has sent.
 type kin struct {
 	child   client.Child
 	submits submits
 	heirs   heirs
 }
 
-// childless stands for the kin of an attempt that had sent nothing when it returned. It
-// is a mark: nobody reads or writes what is in it.
+// childless is the kin of an attempt that had sent nothing when it returned. It is only a
+// mark: its fields are never used.
 var childless kin
 
-// family returns what the attempt has sent, to add something. A handler can leave a
-// goroutine behind, which sends for the first time when the attempt has returned. It
-// gets a family that refuses what the end of the attempt would have to see to.
+// family returns the kin of the attempt, and makes it if necessary. A goroutine of the
+// handler may call it for the first time after the attempt has returned. It then gets a
+// kin that refuses the calls that depend on the end of the attempt.
 func (a *attempt) family() *kin {
 	for {
 		old := a.kin.Load()
@@ -74,8 +79,8 @@ func (a *attempt) family() *kin {
 	}
 }
 
-// conclude notes that the attempt has returned, and returns what it has sent, nil if
-// that is nothing. From then on nothing is accepted that depends on how it ends.
+// conclude notes that the attempt has returned, and returns its kin, or nil if it has sent
+// nothing. From then on calls that depend on the end of the attempt are refused.
 func (a *attempt) conclude() *kin {
 	for {
 		k := a.kin.Load()
@@ -92,7 +97,7 @@ func (a *attempt) conclude() *kin {
 	}
 }
 
-// submitted returns what is stored with the attempt's success.
+// submitted returns the tasks to store with the attempt's success.
 func (a *attempt) submitted() []*broker.Task {
 	if k := a.conclude(); k != nil {
 		return k.submits.take()
@@ -100,7 +105,7 @@ func (a *attempt) submitted() []*broker.Task {
 	return nil
 }
 
-// inherited returns what ends with the attempt.
+// inherited returns the calls that end with the attempt.
 func (a *attempt) inherited() []broker.ID {
 	if k := a.conclude(); k != nil {
 		return k.heirs.take()
@@ -108,23 +113,24 @@ func (a *attempt) inherited() []broker.ID {
 	return nil
 }
 
-// maxHeirs bounds how many calls of one attempt end with it.
+// maxHeirs is how many calls of one attempt may end with it.
 const maxHeirs = 10_000
 
-// heirs are what an attempt has sent that ends with it.
+// heirs are the calls of an attempt that end with it.
 type heirs struct {
 	mu     sync.Mutex
 	ids    map[broker.ID]struct{}
-	closed bool // the attempt has returned: nobody would end what comes now
+	closed bool // the attempt has returned: Sent returns an error for a new call
 }
 
-// Endow implements [client.Heirs]: what inherits has no more time than the task.
+// Endow implements [client.Heirs]: a call that inherits has no later deadline than the
+// task.
 func (w *within) Endow(t *broker.Task) {
 	end, ok := (*attempt)(w).deadline()
 	if !ok {
 		return
 	}
-	// One that has passed must stay one: 0 would mean none.
+	// A deadline that has passed stays a deadline: 0 would mean that there is none.
 	if left := max(time.Until(end), time.Nanosecond); t.Deadline == 0 || left < t.Deadline {
 		t.Deadline = left
 	}
@@ -137,9 +143,9 @@ func (w *within) Sent(id broker.ID) error {
 	defer h.mu.Unlock()
 	_, known := h.ids[id]
 	switch {
-	case known: // it is sent again
+	case known: // the handler has sent the same call again
 	case h.closed:
-		return fmt.Errorf("%w: it is to inherit from a task that has returned; send it before, or without task.Inherit", broker.ErrInvalid)
+		return fmt.Errorf("%w: the handler of the task from which it inherits has returned; send it before that, or without task.Inherit", broker.ErrInvalid)
 	case len(h.ids) == maxHeirs:
 		return fmt.Errorf("%w: more than %d calls inherit from one attempt; send a group of them", broker.ErrTooLarge, maxHeirs)
 	case h.ids == nil:
@@ -149,21 +155,21 @@ func (w *within) Sent(id broker.ID) error {
 	return nil
 }
 
-// close refuses what comes later: the attempt has returned.
+// close makes Sent return an error for new calls.
 func (h *heirs) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
 }
 
-// take returns what has been sent, and refuses what comes later.
+// take returns the calls, and makes Sent return an error for new ones.
 func (h *heirs) take() []broker.ID {
 	h.close()
 	return slices.Collect(maps.Keys(h.ids))
 }
 
-// noUpstream is why a task can't run that waited for a result and was started
-// without it.
+// noUpstream returns the error of a task that was to get the result of the step before it
+// and was started without.
 func noUpstream(d *broker.Delivery, s codec.Sealer) error {
 	why := d.Meta[flow.ReasonKey]
 	if s != nil {

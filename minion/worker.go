@@ -4,17 +4,15 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A worker is a goroutine that runs one attempt after the other. There are as
-// many as there were slots busy at once; each keeps its stack, grown to what
-// handlers need, until the run ends.
+// A worker is a goroutine that runs one attempt after the other. There are as many as
+// slots were busy at once. A worker lives until the run ends, and keeps its stack, which
+// has grown to the size that handlers need.
 //
-// As long as an attempt waits and a slot is free, one worker is being woken; it
-// takes the attempt and has the next one woken before it runs its own. So
-// handlers that take long soon have all slots, and those that take microseconds
-// are run by the few workers that are awake.
+// While an attempt waits and a slot is free, one worker is being woken. It takes the
+// attempt, has the next worker woken, and then runs the attempt. So slow handlers soon
+// occupy all slots, and fast ones are run by the few workers that are awake.
 
-// wake wakes a worker, or makes one, if there is something for it to do. r.mu is
-// held.
+// wake wakes a worker, or starts one, if an attempt can start. The caller holds r.mu.
 func (r *run) wake() {
 	if r.waking || len(r.starting) == 0 && (r.busy+r.reserved >= r.slots || r.ahead.len() == 0) {
 		return
@@ -22,14 +20,14 @@ func (r *run) wake() {
 	r.waking = true
 	if r.idle > 0 {
 		r.idle--
-		r.work <- struct{}{} // never blocks: it has room for all workers
+		r.work <- struct{}{} // never blocks: the channel has room for all workers
 		return
 	}
 	go r.worker()
 }
 
-// woken returns the attempt that a worker was woken for, nil if another one has
-// taken it.
+// woken returns an attempt for a worker that was woken, or nil if another worker has taken
+// it.
 func (r *run) woken() *attempt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,10 +42,10 @@ func (r *run) woken() *attempt {
 	return a
 }
 
-// next returns an attempt that can start, and gives it its slot; nil if there is
-// none. r.mu is held.
+// next returns an attempt that can start and gives it a slot, or nil if there is none. The
+// caller holds r.mu.
 func (r *run) next() *attempt {
-	if len(r.starting) > 0 { // their slots are held
+	if len(r.starting) > 0 { // these have reserved slots
 		a := r.starting[0]
 		r.starting[0] = nil
 		r.starting = r.starting[1:]
@@ -66,20 +64,20 @@ func (r *run) next() *attempt {
 }
 
 func (r *run) worker() {
-	for awake := true; awake; _, awake = <-r.work { // closed when the run is over
+	for awake := true; awake; _, awake = <-r.work { // r.work is closed when the run is over
 		for a := r.woken(); a != nil; {
 			next, ended := a.execute()
 			if next != nil {
-				next.started = ended // asking for the time is not free
+				next.started = ended // saves a call of time.Now
 			}
 			a = next
 		}
 	}
 }
 
-// end hands the settlement of an attempt on, if there is one and it does not come
-// too late, and gives its slot to an attempt that waits, if any: the next one.
-// Alive says that its goroutine is there for another.
+// end frees the slot of an attempt and queues its settlement, if there is one and the
+// session can still settle. If alive, the worker goes on: end returns the attempt that
+// takes the slot next, or nil if none waits.
 func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next *attempt) {
 	s := a.s
 	r.mu.Lock()
