@@ -17,7 +17,7 @@ import (
 
 const quick = 100 * time.Microsecond
 
-// sendAll sends tasks numbered from 0, in order.
+// sendAll sends n tasks, numbered from 0, in order.
 func (r *rig) sendAll(n int, opts ...task.Option) []*task.Future[int] {
 	r.Helper()
 	calls := make([]task.Call[int], n)
@@ -40,7 +40,7 @@ func (r *rig) queue() broker.QueueInfo {
 	return infos[0]
 }
 
-// order notes which tasks were run.
+// order records which tasks ran, in order.
 type order struct {
 	mu   sync.Mutex
 	nums []int
@@ -52,8 +52,8 @@ func (o *order) add(n int) {
 	o.nums = append(o.nums, n)
 }
 
-// Short tasks are taken ahead: many in a request, and no more than the slots
-// finish in about two milliseconds.
+// Short tasks are prefetched: a request brings many, but no more than the slots finish in
+// about two milliseconds.
 func TestTakeAhead(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const slots, n = 2, 1000
@@ -73,7 +73,7 @@ func TestTakeAhead(t *testing.T) {
 			}
 		}
 		pace := slots * int(2*time.Millisecond/quick)
-		limit := slots + pace + 2*slots // some are being settled
+		limit := slots + pace + 2*slots // some tasks are being settled
 		if most > limit || most <= slots {
 			t.Errorf("%d tasks were taken at once, want more than %d and at most %d", most, slots, limit)
 		}
@@ -83,8 +83,7 @@ func TestTakeAhead(t *testing.T) {
 	})
 }
 
-// Where requests take long as many more are taken ahead, so that slots do not wait for
-// them.
+// If requests take long, more tasks are prefetched, so that slots do not wait for requests.
 func TestTakeFarAhead(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const slots, n, trip = 10, 5000, 10 * time.Millisecond
@@ -111,7 +110,7 @@ func TestTakeFarAhead(t *testing.T) {
 	})
 }
 
-// Tasks that take long are not taken before a slot is free.
+// Long tasks are not taken before a slot is free.
 func TestTakeNoneAhead(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		futs := r.sendAll(20)
@@ -130,7 +129,7 @@ func TestTakeNoneAhead(t *testing.T) {
 	})
 }
 
-// slowAfter is a handler whose task with a number takes long.
+// slowAfter returns a handler that is quick, except for the task with the given number.
 func (o *order) slowAfter(number int, long time.Duration) func(context.Context, args) (int, error) {
 	return func(_ context.Context, a args) (int, error) {
 		o.add(a.N)
@@ -143,7 +142,7 @@ func (o *order) slowAfter(number int, long time.Duration) func(context.Context, 
 	}
 }
 
-// until waits until a task has started.
+// until waits until task n has started.
 func (o *order) until(n int) {
 	for {
 		o.mu.Lock()
@@ -157,8 +156,8 @@ func (o *order) until(n int) {
 	}
 }
 
-// What was taken ahead and does not start in time goes back in its order, and
-// whoever has a slot runs it.
+// Prefetched tasks that can't start in time go back to their queue in order, and another
+// minion runs them.
 func TestGiveBack(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const slow, n = 100, 130
@@ -180,7 +179,7 @@ func TestGiveBack(t *testing.T) {
 				t.Errorf("result: %d, %v", got, err)
 			}
 			if st := r.status(fut.ID()); st.Retried != 0 {
-				t.Errorf("given back and counted: %+v", st)
+				t.Errorf("giving the task back was counted as a retry: %+v", st)
 			}
 			r.want(fut, broker.StateSucceeded, 1, 0)
 		}
@@ -199,7 +198,7 @@ func TestGiveBack(t *testing.T) {
 	})
 }
 
-// A task that is killed, or expires, while it waits for a slot does not start.
+// A prefetched task that is killed or expires does not start.
 func TestKillAhead(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const slow = 100
@@ -229,7 +228,7 @@ func TestKillAhead(t *testing.T) {
 	})
 }
 
-// A minion that stops gives back at once what has not started.
+// A minion that stops gives back at once the tasks that have not started.
 func TestStopAhead(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const slow, n = 100, 130
@@ -273,8 +272,7 @@ func TestAllSlotsStart(t *testing.T) {
 	})
 }
 
-// A handler that ends its goroutine takes nobody's slot along, even while others
-// wait for one.
+// A handler that ends its goroutine frees its slot, also while other tasks wait for one.
 func TestGoexitAhead(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(2, func(_ context.Context, a args) (int, error) {
@@ -295,8 +293,8 @@ func TestGoexitAhead(t *testing.T) {
 	})
 }
 
-// However often tasks are taken ahead and given back, the first run of each is
-// attempt 1, and so says its failure.
+// The first run of a task is attempt 1, however often the task was prefetched and given
+// back. A failure reports the same number.
 func TestFirstRunIsAttemptOne(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const n, every = 600, 100
@@ -307,7 +305,7 @@ func TestFirstRunIsAttemptOne(t *testing.T) {
 					t.Errorf("task %d: attempt %d", a.N, info.Attempt)
 				}
 				if time.Sleep(quick); a.N%every == every-1 {
-					time.Sleep(time.Second) // what is behind it goes back
+					time.Sleep(time.Second) // the tasks behind this one go back
 				}
 				return 0, errBad
 			})

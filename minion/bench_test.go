@@ -13,15 +13,14 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// feed is a broker that hands out as many tasks as were granted, and takes every
-// settlement.
+// feed is a broker that hands out a given number of tasks and accepts every settlement.
 type feed struct {
 	broker.Broker
 	left    int // only Dequeue uses it
 	grant   chan int
 	payload []byte
 	settled chan int
-	name    string // of the tasks; empty is "work"
+	name    string // the name of the tasks; empty is "work"
 }
 
 func (*feed) Limits() broker.Limits { return broker.Limits{} }
@@ -59,7 +58,7 @@ func (f *feed) Settle(_ context.Context, batch []broker.Settlement) ([]error, er
 	return make([]error, len(batch)), nil
 }
 
-// run hands out tasks in batches, as many as the benchmark wants.
+// run hands out tasks in batches until the benchmark ends, and waits for their settlements.
 func (f *feed) run(b *testing.B, batch int) {
 	n := 0
 	b.ReportAllocs()
@@ -74,8 +73,8 @@ func (f *feed) run(b *testing.B, batch int) {
 	}
 }
 
-// BenchmarkDispatch is what a minion adds to a task: from its dequeue to its
-// settlement, without a broker.
+// BenchmarkDispatch measures the cost that a minion adds to a task, from its dequeue to
+// its settlement, without a real broker.
 func BenchmarkDispatch(b *testing.B) {
 	for _, slots := range []int{1, 10, 100} {
 		b.Run(fmt.Sprint(slots), func(b *testing.B) {
@@ -95,13 +94,13 @@ func BenchmarkDispatch(b *testing.B) {
 	}
 }
 
-// feedBroker is a feed as a broker: both have a Close.
+// feedBroker makes a broker of a feed. A type of its own is needed because both have Close.
 type feedBroker struct{ *feed }
 
 func (feedBroker) Close() error { return nil }
 
-// BenchmarkIsolated is BenchmarkDispatch with handlers in processes of their own,
-// and with a fresh process for every task.
+// BenchmarkIsolated is BenchmarkDispatch with handlers in child processes: reused, and new
+// for every task.
 func BenchmarkIsolated(b *testing.B) {
 	for _, tt := range []struct {
 		name         string

@@ -19,8 +19,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// place is where one process with a minion runs after the other: each has a wrapper of
-// the broker that dies with it.
+// place simulates a machine on which a process with a minion runs, and another one when
+// that has died. Each process has its own wrapper of the broker, which dies with it.
 type place struct {
 	r     *rig
 	slots int
@@ -34,7 +34,7 @@ type place struct {
 	stop   context.CancelFunc
 }
 
-// place starts the first process. The others come when it has died.
+// place starts the first process. The next one starts when it has died.
 func (r *rig) place(slots int, fn func(p *place, ctx context.Context, a args) (int, error), opts ...minion.Option) *place {
 	p := &place{r: r, slots: slots, fn: fn, opts: append(opts, minion.DrainTimeout(0), minion.Logger(r.logs.logger()))}
 	p.begin()
@@ -74,7 +74,7 @@ func (p *place) died() int {
 	return p.deaths
 }
 
-// rest is how a handler takes its time.
+// rest simulates work that takes some time.
 func rest(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -84,8 +84,8 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// One task kills its minion again and again, and others that take long run beside it, in the
-// long form 200: it alone is given up.
+// One task kills its minion again and again while long tasks run beside it, 200 of them in
+// the long form. Only that task becomes a dead letter.
 func TestPoison(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		p := r.place(250, func(p *place, ctx context.Context, a args) (int, error) {
@@ -97,7 +97,7 @@ func TestPoison(t *testing.T) {
 			return a.N, rest(ctx, 30*time.Second)
 		})
 		var innocents []*task.Future[int]
-		n := testform.Pick(20, 100) // before it, and after it
+		n := testform.Pick(20, 100) // this many before it, and as many after it
 		for i := range n {
 			innocents = append(innocents, r.send(i+1))
 		}
@@ -120,7 +120,7 @@ func TestPoison(t *testing.T) {
 	})
 }
 
-// However small the number is, it is that of the minions that die.
+// Exactly MaxRecoveries minions die, also for small numbers.
 func TestPoisonKillsExactly(t *testing.T) {
 	for n := 1; n <= 6; n++ {
 		bubble(t, func(t *testing.T, r *rig) {
@@ -142,7 +142,7 @@ func TestPoisonKillsExactly(t *testing.T) {
 	}
 }
 
-// A minion is killed three times from outside: none of its tasks is given up.
+// A minion is killed three times from outside. None of its tasks becomes a dead letter.
 func TestKilledFromOutside(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		p := r.place(50, func(_ *place, ctx context.Context, a args) (int, error) {
@@ -164,7 +164,7 @@ func TestKilledFromOutside(t *testing.T) {
 	})
 }
 
-// What was held by minions that died, and had never started, is never given up.
+// A task that was held by minions that died, and never started, never becomes a dead letter.
 func TestHeldIsNotStarted(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		fut := r.send(3)
@@ -176,7 +176,7 @@ func TestHeldIsNotStarted(t *testing.T) {
 			if got, err := c.Dequeue(t.Context(), []string{"default"}, 1, time.Minute); len(got) != 1 || err != nil {
 				t.Fatalf("dequeue: %v, %v", got, err)
 			}
-			time.Sleep(time.Minute) // without a heartbeat
+			time.Sleep(time.Minute) // the consumer sends no heartbeat
 		}
 		r.crew(1, func(_ context.Context, a args) (int, error) { return a.N, nil })
 		if n, err := r.result(fut); n != 3 || err != nil {
@@ -185,7 +185,7 @@ func TestHeldIsNotStarted(t *testing.T) {
 	})
 }
 
-// A task that no minion has died with starts without a request of its own.
+// The start of a task that was not held by a dead minion is not recorded.
 func TestStartsAreNotRecorded(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		tries := 0
@@ -206,7 +206,7 @@ func TestStartsAreNotRecorded(t *testing.T) {
 	})
 }
 
-// suspects sends tasks that are suspects before a minion comes.
+// suspects sends n tasks and makes suspects of them. No minion may run yet.
 func (r *rig) suspects(n int, opts ...task.Option) []*task.Future[int] {
 	r.Helper()
 	var futs []*task.Future[int]
@@ -217,7 +217,7 @@ func (r *rig) suspects(n int, opts ...task.Option) []*task.Future[int] {
 	return futs
 }
 
-// suspect makes suspects of n tasks that wait.
+// suspect makes suspects of n waiting tasks.
 func (r *rig) suspect(n int) {
 	r.Helper()
 	for range 2 {
@@ -237,11 +237,11 @@ func (r *rig) suspect(n int) {
 			}
 			got += len(ds)
 		}
-		time.Sleep(time.Minute) // without a heartbeat
+		time.Sleep(time.Minute) // the consumer sends no heartbeat
 	}
 }
 
-// No two suspects run in a minion at the same time, and others run beside them.
+// A minion runs one suspect at a time. Other tasks run beside it.
 func TestOneSuspectAtATime(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		futs := r.suspects(30)
@@ -272,7 +272,7 @@ func TestOneSuspectAtATime(t *testing.T) {
 			t.Errorf("others waited %v for suspects", d)
 		}
 		for _, fut := range futs {
-			r.want(fut, broker.StateSucceeded, 3, 0) // what was put off is no start
+			r.want(fut, broker.StateSucceeded, 3, 0) // being put off is not an attempt
 		}
 		if most.Load() != 1 || beside.Load() == 0 {
 			t.Errorf("%d suspects ran at the same time, %d others beside one", most.Load(), beside.Load())
@@ -280,8 +280,8 @@ func TestOneSuspectAtATime(t *testing.T) {
 	})
 }
 
-// A suspect that has returned is charged with the death of its minion until its settlement
-// is stored. So the next suspect starts only then.
+// A suspect is charged with the death of its minion until its settlement is stored, even if
+// its handler has returned. So the next suspect starts only after that.
 func TestSuspectIsSettledFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		futs := r.suspects(2)
@@ -312,8 +312,8 @@ func TestSuspectIsSettledFirst(t *testing.T) {
 	})
 }
 
-// Where the program has children a suspect runs in one of them, alone. If that ends, the
-// task is given up, and the minion lives.
+// If the program has children, a suspect runs alone in one of them. If that process ends,
+// the task becomes a dead letter, and the minion lives.
 func TestSuspectInItsOwnProcess(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		send := func(d deed) *task.Future[trace] {
@@ -366,7 +366,7 @@ func TestSuspectInItsOwnProcess(t *testing.T) {
 	})
 }
 
-// A suspect that runs for long holds up the others for a while only.
+// A suspect that runs for long delays the others only for a limited time.
 func TestSuspectsDoNotStarve(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		futs := r.suspects(2)
@@ -388,7 +388,7 @@ func TestSuspectsDoNotStarve(t *testing.T) {
 	})
 }
 
-// A suspect that waits for another one lets that start.
+// A suspect that waits for another suspect lets it start.
 func TestSuspectWaitsForSuspect(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		futs := r.suspects(2)
@@ -408,7 +408,7 @@ func TestSuspectWaitsForSuspect(t *testing.T) {
 	})
 }
 
-// A suspect that is put off can be killed, and expires at its deadline.
+// A suspect that was put off can be killed, and expires at its deadline.
 func TestSuspectPutOff(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		began := time.Now()
@@ -439,7 +439,7 @@ func TestSuspectPutOff(t *testing.T) {
 	})
 }
 
-// While the broker is out of reach no start is recorded, and none happens.
+// While starts can't be recorded, a task whose start must be recorded does not start.
 func TestRecordOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		fut := r.suspects(1)[0]
@@ -458,8 +458,8 @@ func TestRecordOutage(t *testing.T) {
 	})
 }
 
-// Outages longer than the lease are no deaths: a long task is not given up, however many
-// there are.
+// An outage longer than the lease is not a death: a long task does not become a dead
+// letter, however many outages there are.
 func TestOutagesAreNoDeaths(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var o out

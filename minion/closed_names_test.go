@@ -13,8 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// An error of what is closed says whether that is the arbiter, the minion or the
-// broker.
+// The error of a closed arbiter, minion or broker names which of them is closed.
 func TestClosedNamesIt(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b broker.Broker, l *logs) {
 		ctx := t.Context()

@@ -12,8 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A minion whose broker was closed ends its handlers and says why, however it is
-// stopped, and whatever its handlers do meanwhile.
+// A minion whose broker was closed ends its handlers, and Run says why, however the minion
+// is stopped and whatever its handlers do meanwhile.
 func TestStopAfterBroker(t *testing.T) {
 	handlers := map[string]func(context.Context, args) (int, error){
 		"obeys": func(ctx context.Context, _ args) (int, error) { return 0, obey(ctx) },
@@ -38,7 +38,7 @@ func TestStopAfterBroker(t *testing.T) {
 	}
 	for does, handler := range handlers {
 		for how, stop := range stops {
-			for slots := range 3 { // none: an idle minion
+			for slots := range 3 { // 0 tasks: the minion is idle
 				t.Run(fmt.Sprintf("%s, %s, %d slots", does, how, slots), func(t *testing.T) {
 					bubble(t, func(t *testing.T, r *rig) {
 						c := r.crew(max(slots, 1), handler, minion.DrainTimeout(2*time.Second))
@@ -48,7 +48,7 @@ func TestStopAfterBroker(t *testing.T) {
 						settled()
 						_ = r.b.Close()
 						if slots == 0 {
-							settled() // it notices by itself
+							settled() // the minion notices by itself
 						}
 						began := time.Now()
 						stop(c)
@@ -66,8 +66,8 @@ func TestStopAfterBroker(t *testing.T) {
 	}
 }
 
-// There is nothing to drain for once the broker is closed: a handler that ignores
-// the end of its context is not waited for any longer than usual.
+// When the broker is closed there is nothing to drain for: Run waits for a handler that
+// ignores the end of its context no longer than grace.
 func TestNoDrainAfterBroker(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		free := make(chan struct{})
@@ -95,8 +95,8 @@ func TestNoDrainAfterBroker(t *testing.T) {
 	})
 }
 
-// A minion that signs off slowly, as with a thousand queues, sends a heartbeat
-// meanwhile. That its own registration is closed says nothing of the broker.
+// A minion whose consumer closes slowly, as with a thousand queues, sends a heartbeat
+// meanwhile. Its answer, that the consumer is closed, does not mean that the broker is.
 func TestSlowSignOff(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.crew(1, func(context.Context, args) (int, error) { return 0, nil })
@@ -115,7 +115,7 @@ func TestSlowSignOff(t *testing.T) {
 			t.Error("no heartbeat was sent meanwhile")
 		}
 		if n := r.logs.count("lease lost"); n > 0 {
-			t.Error("it says that its lease was lost")
+			t.Error("the log says that the lease was lost")
 		}
 	})
 }

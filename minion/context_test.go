@@ -42,7 +42,7 @@ func TestKillRunning(t *testing.T) {
 	})
 }
 
-// A handler that succeeds although it was told to stop has succeeded.
+// A handler that returns no error has succeeded, although the task was killed.
 func TestKillTooLate(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, func(ctx context.Context, a args) (int, error) {
@@ -61,8 +61,7 @@ func TestKillTooLate(t *testing.T) {
 	})
 }
 
-// A task that fails after it was killed, but before anybody said so, is not
-// retried.
+// A task that was killed and fails before the minion is told of the kill is not retried.
 func TestKillThenFail(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		n := 0
@@ -109,7 +108,7 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// A call without a timeout gets the one its handler was registered with.
+// A call without a timeout has the timeout of the handler's registration.
 func TestTimeoutOfRegistration(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		m := minion.New(r.b, minion.Logger(r.logs.logger()), minion.Retry(0, nil))
@@ -153,7 +152,7 @@ func TestDeadline(t *testing.T) {
 		}
 		r.want(running, broker.StateExpired, 1, 0)
 
-		busy := r.send(1) // keeps the slot
+		busy := r.send(1) // occupies the slot
 		synctest.Wait()
 		began = time.Now()
 		waiting := r.send(2, task.Within(10*time.Second))
@@ -170,7 +169,7 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// A task that succeeds although its context has ended has succeeded.
+// A handler that returns no error has succeeded, although its timeout is over.
 func TestSuccessInSpite(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(2, func(ctx context.Context, a args) (int, error) {
@@ -223,7 +222,7 @@ func TestInfo(t *testing.T) {
 	})
 }
 
-// A task sends a task, waits for it, and is its parent.
+// A handler sends a task and waits for it. The task has the handler's task as its parent.
 func TestTaskWithinTask(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(2, func(ctx context.Context, a args) (int, error) {

@@ -14,7 +14,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// What runs when the minion is stopped may finish; what waits stays.
+// When the minion is stopped, running tasks may finish and waiting tasks stay in the queue.
 func TestDrain(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.crew(2, func(_ context.Context, a args) (int, error) {
@@ -31,7 +31,7 @@ func TestDrain(t *testing.T) {
 		r.want(one, broker.StateSucceeded, 1, 0)
 		r.want(two, broker.StateSucceeded, 1, 0)
 		if st := r.status(three.ID()); st.Detail != broker.StatePending {
-			t.Errorf("the third is %s", st.Detail)
+			t.Errorf("the third task is %s", st.Detail)
 		}
 		if minions, _ := r.arb.Minions(t.Context()); len(minions) != 0 {
 			t.Errorf("still registered: %+v", minions)
@@ -39,8 +39,8 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// After the time to drain handlers are told to stop; their tasks go back at
-// once and no retry is used up.
+// After the drain timeout the handlers' contexts end. Their tasks go back to the queue at
+// once, and no retry is used up.
 func TestDrainRelease(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var cause error
@@ -76,8 +76,8 @@ func TestDrainRelease(t *testing.T) {
 	})
 }
 
-// A handler that ignores its context does not keep Run; its task goes back, and
-// what it returns later has no effect.
+// A handler that ignores its context does not block Run. Its task goes back to the queue,
+// and its late result has no effect.
 func TestDrainAbandon(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		returned := make(chan struct{})
@@ -108,7 +108,7 @@ func TestDrainAbandon(t *testing.T) {
 	})
 }
 
-// What a handler says explicitly counts even when it was told to stop.
+// An explicit NoRetry, RetryAfter or Snooze counts even if the handler was told to stop.
 func TestDrainExplicit(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.crew(2, func(ctx context.Context, a args) (int, error) {
@@ -128,7 +128,7 @@ func TestDrainExplicit(t *testing.T) {
 	})
 }
 
-// Stop with a context that ends cuts the time to drain; Close has none.
+// Stop with a context that ends shortens the time to drain. Close gives no time.
 func TestStopAndClose(t *testing.T) {
 	for _, end := range []string{"stop", "close"} {
 		t.Run(end, func(t *testing.T) {
@@ -167,8 +167,8 @@ func TestStopAndClose(t *testing.T) {
 	}
 }
 
-// The broker is out of reach when the minion is stopped: Run returns in bounded
-// time and says what could not be handed over.
+// The broker can't be reached when the minion is stopped: Run returns in bounded time, and
+// its error says how many results could not be stored.
 func TestDrainInOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var o out
@@ -195,7 +195,7 @@ func TestDrainInOutage(t *testing.T) {
 	})
 }
 
-// Settlements that are under way when the minion stops arrive.
+// Settlements that are under way when the minion stops are stored.
 func TestDrainSettles(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {

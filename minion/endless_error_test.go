@@ -18,7 +18,7 @@ type loop struct{}
 func (l *loop) Error() string { return "loop" }
 func (l *loop) Unwrap() error { return l }
 
-// knot is one that wraps itself several times.
+// knot is an error that wraps itself several times.
 type knot struct{}
 
 func (k *knot) Error() string   { return fmt.Sprint(k.Unwrap()) } // recurses, as the message of a joined error does
@@ -28,8 +28,8 @@ func init() {
 	deeds["loop"] = func(context.Context, deed) (trace, error) { return trace{}, &knot{} }
 }
 
-// An error that unwraps to itself fails its task like any other, and neither keeps the
-// slot nor ends the minion.
+// An error that unwraps to itself fails its task like any other error. It neither blocks
+// the slot nor ends the minion.
 func TestEndlessError(t *testing.T) {
 	marked := &task.NoRetryError{}
 	marked.Err = marked
@@ -52,7 +52,7 @@ func TestEndlessError(t *testing.T) {
 				}
 				r.want(fut, broker.StateFailed, 2, 1)
 				if n, err := r.result(next); n != 1 || err != nil {
-					t.Error(n, err)
+					t.Errorf("result: %v, %v", n, err)
 				}
 			})
 		})

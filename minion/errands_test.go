@@ -20,13 +20,13 @@ type lists struct {
 
 var length = task.Define[lists, int]("length")
 
-// A minion that stops still moves on what it has settled: another one need not
-// wait for its heartbeat to find it.
+// A minion that stops still follows up its last settlements, so no other minion has to
+// find them with a heartbeat.
 func TestStopMovesFlowsOn(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var c *crew
 		c = r.crew(2, func(context.Context, args) (int, error) {
-			time.Sleep(time.Second) // until the other one runs, too
+			time.Sleep(time.Second) // until the other one runs as well
 			c.halt()
 			time.Sleep(time.Second)
 			return 1, nil
@@ -50,14 +50,13 @@ func TestStopMovesFlowsOn(t *testing.T) {
 		}
 		r.start(m, 1)
 		if n, err := r.result(fut); n != 2 || err != nil {
-			t.Errorf("%d, %v", n, err)
+			t.Errorf("result: %d, %v", n, err)
 		}
 		r.near("the callback", time.Since(began), 0)
 	})
 }
 
-// A broker that is out of reach while flows are moved on costs a pause, and
-// nothing is lost.
+// If the broker can't be reached while flows are moved on, they are moved on after a pause.
 func TestErrandsAreTriedAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		failures := 0
@@ -74,9 +73,9 @@ func TestErrandsAreTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n, err := r.result(fut); n != 1 || err != nil {
-			t.Errorf("%d, %v", n, err)
+			t.Errorf("result: %d, %v", n, err)
 		}
-		synctest.Wait() // the errand ends after the result is there
+		synctest.Wait() // the follow-up ends after the result is there
 		if failures != 9 || r.logs.count("broker is back") == 0 {
 			t.Errorf("%d failures, log %s", failures, r.logs)
 		}
@@ -87,7 +86,7 @@ func TestErrandsAreTriedAgain(t *testing.T) {
 type stubborn struct {
 	*faulty.Broker
 	flow atomic.Pointer[broker.ID]
-	asks atomic.Int32 // how often it was to
+	asks atomic.Int32 // how often it was asked to
 }
 
 func (b *stubborn) Arrive(ctx context.Context, id broker.ID, arrivals []broker.Arrival) (*broker.Progress, error) {
@@ -98,7 +97,7 @@ func (b *stubborn) Arrive(ctx context.Context, id broker.ID, arrivals []broker.A
 	return b.Broker.Arrive(ctx, id, arrivals)
 }
 
-// pipe sends one whose steps are done at once, and checks how long it takes.
+// pipe sends a pipe whose steps need no time, and checks how long it takes.
 func (r *rig) pipe(opts ...task.Option) {
 	r.Helper()
 	began := time.Now()
@@ -107,13 +106,13 @@ func (r *rig) pipe(opts ...task.Option) {
 		r.Fatal(err)
 	}
 	if n, err := r.result(fut); n != 1 || err != nil {
-		r.Errorf("%d, %v", n, err)
+		r.Errorf("result: %d, %v", n, err)
 	}
 	r.near("a pipe", time.Since(began), 0)
 }
 
-// A flow that can't be moved on delays no others, in its queue or another, and not
-// the end of the minion. It is tried again, with pauses, and said once.
+// A flow that can't be moved on delays neither other flows, of its queue or another, nor
+// the end of the minion. It is tried again, with pauses, and logged once.
 func TestErrandThatFails(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		b := &stubborn{Broker: r.b}
@@ -139,7 +138,7 @@ func TestErrandThatFails(t *testing.T) {
 			t.Errorf("it was tried %d times", n)
 		}
 		if n := r.logs.count("arrive: bad"); n != 1 {
-			t.Errorf("it was said %d times: %s", n, r.logs)
+			t.Errorf("it was logged %d times: %s", n, r.logs)
 		}
 		began := time.Now()
 		if err := c.stop(); err != nil {
@@ -154,8 +153,8 @@ func TestErrandThatFails(t *testing.T) {
 // lastWords is how long a minion that stops tries to settle.
 const lastWords = 5 * time.Second
 
-// Heirs that can't be killed keep neither flows from going on, nor other heirs
-// from being killed. Each that fails is said, and tried again.
+// If inheriting calls can't be killed, that delays neither flows nor the kills of other
+// calls. Each failure is logged and tried again.
 func TestKillThatFails(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var cancels, marks atomic.Int32
@@ -163,10 +162,10 @@ func TestKillThatFails(t *testing.T) {
 		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
 			switch {
 			case works.Load():
-			case op == faulty.MarkFlow: // the first thing when a flow is killed
+			case op == faulty.MarkFlow: // the first request of the kill of a flow
 				marks.Add(1)
 				return errBad
-			case op == faulty.Cancel && cancels.Add(1) == 2: // after the arbiter's
+			case op == faulty.Cancel && cancels.Add(1) == 2: // the first cancel was the arbiter's
 				return errBad
 			}
 			return nil
@@ -199,7 +198,7 @@ func TestKillThatFails(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		r.pipe()
 		if st := r.status(ids[1]); st.Detail != broker.StateCanceled {
-			t.Errorf("the single heir is %s", st.Detail)
+			t.Errorf("the single inheriting task is %s", st.Detail)
 		}
 		if n := marks.Load(); n < 3 || n > 30 {
 			t.Errorf("the kill of the group was tried %d times", n)

@@ -13,7 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The context of a handler says why it ends.
+// The cause of a handler's context says why the context has ended.
 func ExampleMinion_Run_context() {
 	ctx := context.Background()
 	b := memory.New()

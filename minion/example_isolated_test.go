@@ -12,11 +12,11 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// QuitTask ends its process with a code.
+// QuitTask ends its process with the given exit code.
 var QuitTask = task.Define[Number, int]("quit", task.Isolated(), task.Retries(0))
 
-// registerExample is for the minion and its children: the program's first line
-// is minion.Child(registerExample).
+// registerExample is called in the minion and in its children: the first line of the
+// program's main function is minion.Child(registerExample).
 func registerExample(r task.Registrar) error {
 	return task.Handle(r, QuitTask, func(_ context.Context, a Number) (int, error) {
 		os.Exit(a.N)
@@ -24,7 +24,7 @@ func registerExample(r task.Registrar) error {
 	})
 }
 
-// A handler that ends its process ends a child of the minion's.
+// An isolated handler that ends its process ends a child process, and the minion goes on.
 func ExampleIsolated() {
 	b := memory.New()
 	m := minion.New(b)

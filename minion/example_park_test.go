@@ -13,8 +13,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A task that only the new build knows comes to a minion of the old one. It is parked, and
-// the minion of the new build takes it as soon as it starts.
+// A minion of the old build gets a task that only the new build knows. It parks the task,
+// and a minion of the new build takes it as soon as it starts.
 func ExampleParkFor() {
 	type args struct {
 		Name string `arbiter:"name"`

@@ -11,7 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A task of a later queue runs only if the earlier ones have none.
+// A task of a later queue runs only if the earlier queues have none.
 func ExampleQueues() {
 	ctx := context.Background()
 	b := memory.New()
@@ -39,7 +39,7 @@ func ExampleQueues() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	go func() { _ = m.Run(ctx, 1) }() // one slot, so they come one after the other
+	go func() { _ = m.Run(ctx, 1) }() // with one slot the tasks run one after the other
 	defer func() { _ = m.Close() }()
 	for _, fut := range futs {
 		if _, err := fut.Result(ctx); err != nil {

@@ -16,7 +16,7 @@ import (
 
 var quiet = minion.Logger(slog.New(slog.DiscardHandler))
 
-// A task that fails is retried; what fails for good comes back as the error.
+// A failed task is retried; if it fails for good, the caller gets the error.
 func ExampleRetry() {
 	ctx := context.Background()
 	b := memory.New()
@@ -26,7 +26,7 @@ func ExampleRetry() {
 		info, _ := task.FromContext(ctx)
 		switch {
 		case a.N < 0:
-			return "", task.NoRetry(errors.New("negative")) // would never work
+			return "", task.NoRetry(errors.New("negative")) // a retry would fail as well
 		case info.Attempt <= uint32(a.N):
 			return "", errors.New("not this time")
 		}
@@ -53,12 +53,12 @@ func ExampleRetry() {
 	// task flaky: not this time
 }
 
-// A caller that wants a quick answer says so: by default a task is retried for an
-// hour and more.
+// A caller that needs a quick answer limits the retries or the time. By default a task is
+// retried for more than an hour.
 func ExampleRetry_quickAnswer() {
 	ctx := context.Background()
 	b := memory.New()
-	m := minion.New(b, quiet) // the default: 25 retries
+	m := minion.New(b, quiet) // 25 retries by default
 	mail := task.Define[Number, string]("mail")
 	err := task.Handle(m, mail, func(context.Context, Number) (string, error) {
 		return "", errors.New("the server is away")
@@ -69,15 +69,15 @@ func ExampleRetry_quickAnswer() {
 	arb, end := scene(b, m)
 	defer end()
 
-	// The first error comes back.
+	// The first error is final.
 	_, err = mail.With(task.Retries(0)).Call(ctx, arb, Number{})
 	fmt.Println(err)
 
-	// The task has so much time; a retry that would come later is not made.
+	// The task has a deadline; a retry that would come later is not made.
 	_, err = mail.With(task.Within(100*time.Millisecond)).Call(ctx, arb, Number{})
 	fmt.Println(err)
 
-	// The caller waits no longer; the task goes on.
+	// The caller stops waiting; the task goes on.
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
 	_, err = mail.Call(short, arb, Number{})
@@ -89,7 +89,7 @@ func ExampleRetry_quickAnswer() {
 	// true
 }
 
-// A task that can't be done yet is no failure: it comes again.
+// A task that can't be done yet has not failed: it snoozes and runs again.
 func ExampleMinion_snooze() {
 	ctx := context.Background()
 	b := memory.New()
@@ -112,8 +112,8 @@ func ExampleMinion_snooze() {
 	// Output: ready <nil>
 }
 
-// A task that waits for another one fails if that fails for good. When it is retried the
-// other one runs again too. It says so if that would be of no use.
+// A task that waits for another task fails if that fails for good. When it is retried, the
+// other task runs again, too. NoRetry prevents that if it would be of no use.
 func ExampleRetry_children() {
 	ctx := context.Background()
 	b := memory.New()
@@ -132,7 +132,7 @@ func ExampleRetry_children() {
 			info, _ := task.FromContext(ctx)
 			n, err := fetch.Call(ctx, info, a)
 			if err != nil && a.N < 0 {
-				err = task.NoRetry(err) // the page will not be there the next time
+				err = task.NoRetry(err) // a retry would not find the page either
 			}
 			return n, err
 		}),

@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A minion that stops lets its tasks finish for a while; the others go back.
+// A minion that stops lets running tasks finish for a while. The others go back to the queue.
 func ExampleDrainTimeout() {
 	ctx := context.Background()
 	b := memory.New()

@@ -17,12 +17,12 @@ import (
 //arbiter:task name=simple_add
 func Add(_ context.Context, x, y int) (int, error) { return x + y, nil }
 
-// Number is the argument of the other tasks here.
+// Number is the argument of the other tasks in these examples.
 type Number struct {
 	N int `arbiter:"n"`
 }
 
-// scene runs a minion until the function it returns is called, and an arbiter.
+// scene makes an arbiter, and runs a minion until the returned function is called.
 func scene(b *memory.Broker, m *minion.Minion) (arb *arbiter.Arbiter, end func()) {
 	arb, err := arbiter.New(b)
 	if err != nil {
@@ -43,7 +43,7 @@ func scene(b *memory.Broker, m *minion.Minion) (arb *arbiter.Arbiter, end func()
 	}
 }
 
-// A minion with a task and three slots, and an arbiter that calls it.
+// A minion with a task and three slots runs the call of an arbiter.
 func Example() {
 	b := memory.New()
 	m := minion.New(b, minion.Queue("default"))
@@ -62,7 +62,7 @@ func Example() {
 	sum, err := AddTask.Call(ctx, arb, 1, 2)
 	fmt.Println(sum, err)
 
-	cancel() // the minion stops when its work is drained
+	cancel() // the minion drains its work and stops
 	fmt.Println(<-done)
 
 	// Output:

@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A handler by name, for arguments that are not known beforehand.
+// A handler can be registered by name, for arguments whose type is not known.
 func ExampleMinion_untyped() {
 	ctx := context.Background()
 	b := memory.New()

@@ -10,8 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A task sends tasks and waits for them. Meanwhile it lends its slot: this works
-// in one slot as well.
+// A handler sends tasks and waits for them. It lends its slot meanwhile, so this works even
+// with a single slot.
 func ExampleMinion_tasksWithinTasks() {
 	ctx := context.Background()
 	b := memory.New()

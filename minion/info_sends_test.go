@@ -83,8 +83,8 @@ func init() {
 	}
 }
 
-// The Info of a handler sends by name, emits, and says why a wait was in vain: in the
-// minion's process and in a child, on memory and on Redis.
+// The Info of a handler sends calls by name and emits events, and a wait on it says why it
+// was in vain: in the minion's process and in a child, on memory and on Redis.
 func TestInfoSends(t *testing.T) {
 	brokers := map[string]func(t *testing.T) broker.Broker{
 		"memory": func(*testing.T) broker.Broker { return memory.New() },

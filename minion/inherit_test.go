@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A task that is killed takes along what inherits from it: tasks, groups, and
-// what they have sent themselves; all else goes on.
+// Killing a task also kills the tasks and groups that inherit from it, and those that
+// inherit from them. Other tasks that it has sent go on.
 func TestInheritedKill(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		heir := work.With(task.Inherit())
@@ -47,7 +47,7 @@ func TestInheritedKill(t *testing.T) {
 				return 0, err
 			}
 			sent(group.ID(), true)
-			send(work.Bind(args{5})) // on its own
+			send(work.Bind(args{5})) // does not inherit
 			return 0, obey(ctx)
 		})
 		fut, err := parent.Apply(t.Context(), r.arb, args{1})
@@ -56,17 +56,17 @@ func TestInheritedKill(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if v, err := r.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil {
-			t.Fatal(v, err)
+			t.Fatalf("kill: %v, %v", v, err)
 		}
 		time.Sleep(time.Second)
 		mu.Lock()
 		defer mu.Unlock()
 		if len(heirs) != 5 {
-			t.Errorf("%d were sent", len(heirs))
+			t.Errorf("%d calls were sent", len(heirs))
 		}
 		for id, heir := range heirs {
 			if st := r.status(id); (st.Outcome == arbiter.Canceled) != heir {
-				t.Errorf("an heir is %v: %+v", heir, st)
+				t.Errorf("an inheriting call %v has status %+v", heir, st)
 			}
 			if !heir {
 				_, _ = r.arb.Kill(t.Context(), id, arbiter.Wait())
@@ -86,7 +86,7 @@ func TestInheritedDeadline(t *testing.T) {
 			}
 			_, err = fut.Result(context.WithoutCancel(ctx))
 			if !errors.Is(err, task.ErrExpired) {
-				t.Errorf("the heir: %v", err)
+				t.Errorf("the inheriting call: %v", err)
 			}
 			return 0, obey(ctx)
 		})

@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// sealed is a codec that the children of this program don't have, unless it plays a role.
+// sealed is a codec that the children of this program don't have, except in some roles.
 var sealed = func() codec.Codec {
 	c, err := codec.Sign(codec.Msgpack(), []byte("a secret of 16 bytes or more"))
 	if err != nil {
@@ -26,14 +26,14 @@ type ownCodec struct{ codec.Codec }
 
 func (ownCodec) Name() string { return "own" }
 
-// TestIsolatedCodecs: a codec that the minion accepts and its children would not is an
-// error of Run, not a crash of every task.
+// A codec that the minion accepts and its children do not is an error of Run, instead of a
+// crash of every task.
 func TestIsolatedCodecs(t *testing.T) {
 	t.Parallel()
 	own := ownCodec{codec.Msgpack()}
 	for name, tt := range map[string]struct {
 		opt    minion.Option
-		lacked string // a codec; empty if the minion may run
+		lacked string // the codec that the error names; empty if the minion may run
 	}{
 		"none":                 {minion.Codecs(), ""},
 		"built in":             {minion.Codec(codec.JSON()), ""},
@@ -62,7 +62,7 @@ func TestIsolatedCodecs(t *testing.T) {
 				!strings.Contains(err.Error(), "give Child the same options Codec and Codecs") {
 				t.Errorf("error %v, want ErrInvalid that names %s and the remedy", err, tt.lacked)
 			}
-			// A minion without isolated tasks has no children, and needs nothing of Child.
+			// A minion without isolated tasks has no children, so Child does not matter.
 			m = minion.New(b, tt.opt, minion.Logger((&logs{}).logger()))
 			if err := task.Handle(m, plain, func(context.Context, args) (int, error) { return 0, nil }); err != nil {
 				t.Fatal(err)

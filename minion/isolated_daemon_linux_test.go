@@ -14,12 +14,12 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// results keeps the file alive: its finalizer would close it.
+// results keeps the file reachable: its finalizer would close it.
 var results *os.File
 
 func init() {
-	// A daemon starts a program that leaves the child's process group, and takes the
-	// child's pipe to the minion and its outputs with it.
+	// The handler starts a daemon: a program that leaves the child's process group and
+	// inherits the child's pipe to the minion and its outputs.
 	deeds["daemon"] = func(ctx context.Context, d deed) (trace, error) {
 		results = os.NewFile(4, "results")
 		cmd := exec.Command("sleep", "1000")
@@ -42,13 +42,14 @@ func init() {
 	}
 }
 
-// A program that holds the child's pipe open keeps neither the end of a child, nor a kill, nor the minion's stop from being seen.
+// A program that holds the child's pipe open does not keep the minion from noticing the
+// end of the child, from killing it, or from stopping.
 func TestIsolatedDaemon(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		what string
 		kill bool
-		want string // of the error
+		want string // text in the error
 	}{
 		"the child exits": {"exit", false, "exit code 3"},
 		"a kill":          {"spin", true, task.ErrCanceled.Error()},
@@ -76,7 +77,7 @@ func TestIsolatedDaemon(t *testing.T) {
 	}
 }
 
-// A child that prints without end does not fill the log. What was dropped is told.
+// A child that prints without end does not fill the log. A warning counts the dropped lines.
 func TestIsolatedOutputRate(t *testing.T) {
 	t.Parallel()
 	const lines = 20_000
@@ -86,7 +87,7 @@ func TestIsolatedOutputRate(t *testing.T) {
 	if _, err := y.do(chatter); err != nil {
 		t.Fatal(err)
 	}
-	if err := y.stop(); err != nil { // all output has been read
+	if err := y.stop(); err != nil { // all output has been read when this returns
 		t.Fatal(err)
 	}
 	took := time.Since(begun)

@@ -18,14 +18,14 @@ func TestIsolatedMemory(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 1, minion.MemoryLimit(400<<20))
 	if tr, err := y.do(deed{What: "eat", N: 100}); err != nil || tr.N != 100 {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 	e := y.remote(deed{What: "eat", N: 20_000})
 	if !errors.Is(e, task.ErrMemoryLimit) || !errors.Is(e, task.ErrCrashed) || !strings.Contains(e.Message, "419430400 bytes") {
-		t.Errorf("%+v", e)
+		t.Errorf("error: %+v", e)
 	}
 	if tr, err := y.do(deed{What: "eat", N: 1}); err != nil || tr.N != 1 {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 }
 
@@ -38,7 +38,7 @@ func TestIsolatedSize(t *testing.T) {
 	}
 	e := y.remote(deed{What: "long", N: 2 << 20})
 	if !errors.Is(e, task.ErrBadResult) || !errors.Is(e, task.ErrTooLarge) {
-		t.Errorf("%+v", e)
+		t.Errorf("error: %+v", e)
 	}
 }
 
@@ -74,7 +74,7 @@ func TestIsolatedReuse(t *testing.T) {
 		for i, fut := range futs {
 			tr, err := y.result(fut)
 			if err != nil || tr.N != i {
-				t.Errorf("%+v, %v", tr, err)
+				t.Errorf("result: %+v, %v", tr, err)
 			}
 			pids[tr.PID]++
 		}
@@ -90,19 +90,19 @@ func TestIsolatedReuse(t *testing.T) {
 	}
 }
 
-// What a handler has started is killed with its process.
+// The processes that a handler has started are killed with its own.
 func TestIsolatedGroup(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 1, minion.KillGrace(0))
 	fut := y.send(deed{What: "breed", Text: "bred"})
 	pid := y.printed("bred")
 	if v, err := y.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil {
-		t.Error(v, err)
+		t.Errorf("kill: %v, %v", v, err)
 	}
 	y.wantGone(pid, time.Second)
 }
 
-// A minion that stops lets children finish, tells them, and kills them.
+// A minion that stops first lets children finish, then tells them to end, then kills them.
 func TestIsolatedDrain(t *testing.T) {
 	t.Parallel()
 	const drain = 2 * time.Second
@@ -122,7 +122,7 @@ func TestIsolatedDrain(t *testing.T) {
 	}
 	y.wantGone(pid, 0)
 	if tr, err := y.result(quick); tr.Text != "naps 1" || err != nil {
-		t.Error(tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 	for _, fut := range []*task.Future[trace]{good, bad} {
 		st, err := y.arb.Status(t.Context(), fut.ID())

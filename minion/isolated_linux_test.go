@@ -17,7 +17,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// No child outlives a minion that is killed.
+// If a minion is killed, its children end too.
 func TestIsolatedOrphans(t *testing.T) {
 	t.Parallel()
 	p := proc.Start(t, "minion", nil)
@@ -37,7 +37,7 @@ func TestIsolatedOrphans(t *testing.T) {
 	}
 }
 
-// childrenOf returns the processes that a process has started, as /proc has them.
+// childrenOf returns the child processes of a process, from /proc.
 func childrenOf(parent int) (pids []int) {
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
@@ -58,20 +58,20 @@ func childrenOf(parent int) (pids []int) {
 	return pids
 }
 
-// Children that are killed at any moment cost attempts, and nothing else. It
-// kills whatever child there is, so it does not run beside other tests.
+// Killing children at any moment costs attempts and nothing else. The test kills every
+// child of the process, so it must not run in parallel with others.
 func TestIsolatedStorm(t *testing.T) {
 	const slots = 4
 	y := newYard(t, slots, minion.Retry(1000, task.Constant(0)))
 	futs := make([]*task.Future[trace], testform.Pick(25, 60))
 	for i := range futs {
 		what := "call"
-		if i%5 == 0 { // there are more than slots, so nothing ends before a child is killed
+		if i%5 == 0 { // more tasks than slots, so some wait until a child is killed
 			what = "hold"
 		}
 		futs[i] = y.send(deed{What: what, N: i})
 	}
-	// This child works: its handler has printed its number, and waits for the end.
+	// This child works: its handler has printed its id and waits for its end.
 	if err := kill(y.printed("holds")); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestIsolatedStorm(t *testing.T) {
 	}()
 	for i, fut := range futs {
 		if tr, err := y.result(fut); err != nil || tr.N != i+1 {
-			t.Errorf("%+v, %v", tr, err)
+			t.Errorf("result: %+v, %v", tr, err)
 		}
 	}
 	close(end)
@@ -99,12 +99,12 @@ func TestIsolatedStorm(t *testing.T) {
 	}
 }
 
-// holder is what a child prints that waits for its end.
+// holder is the text that a child prints when it waits for its end.
 var holder = regexp.MustCompile(`holds (\d+)`)
 
-// storm kills children until end is closed: a number of them at any moment, since
-// on a slow machine none would get to do anything if that never stopped, and all
-// that wait for it.
+// storm kills children until end is closed. A number of them it kills at any moment; on a
+// slow machine nothing would get done if that never stopped. After that it kills only the
+// children that wait for their end.
 func storm(y *yard, end <-chan struct{}) {
 	killed := make(map[string]bool)
 	for left := testform.Pick(25, 60); ; {
@@ -125,8 +125,8 @@ func storm(y *yard, end <-chan struct{}) {
 	}
 }
 
-// A service manager sends SIGTERM to all processes of a service. What that means
-// for a task is for the minion to say.
+// A service manager sends SIGTERM to all processes of a service. A child ignores it: the
+// minion decides what happens to the task.
 func TestIsolatedTerm(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 1, minion.DrainTimeout(0), minion.KillGrace(0))

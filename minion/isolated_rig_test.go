@@ -21,14 +21,14 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// deed says what an isolated task is to do.
+// deed says what an isolated task does.
 type deed struct {
 	What string `arbiter:"what"`
 	Text string `arbiter:"text,optional"`
 	N    int    `arbiter:"n,optional"`
 }
 
-// trace is what it saw.
+// trace is the result of a deed.
 type trace struct {
 	PID  int
 	Text string
@@ -37,9 +37,9 @@ type trace struct {
 
 var (
 	isolated = task.Define[deed, trace]("isolated", task.Isolated())
-	inside   = task.Define[deed, trace]("inside") // the same in the minion's own process
+	inside   = task.Define[deed, trace]("inside") // the same handler in the minion's process
 	plain    = task.Define[args, int]("plain")
-	strange  = task.Define[args, int]("strange", task.Isolated()) // children don't know it
+	strange  = task.Define[args, int]("strange", task.Isolated()) // children don't register it
 	errKnown = errors.New("known on both sides")
 )
 
@@ -49,13 +49,13 @@ func init() {
 	}
 }
 
-// failsOnce is the argument with which plain fails for good when it is run first.
+// failsOnce is the argument with which plain fails for good when it first runs.
 const failsOnce = 77
 
-// envSlow is how long a child takes to be ready.
+// envSlow is the environment variable with the time that a child needs to start.
 const envSlow = "ARBITER_TEST_SLOW"
 
-// registerIsolated is called in the minion and in its children.
+// registerIsolated registers the deeds, in the minion and in its children.
 func registerIsolated(r task.Registrar) error {
 	slow, _ := time.ParseDuration(os.Getenv(envSlow))
 	time.Sleep(slow)
@@ -130,7 +130,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 	"kill": func(ctx context.Context, _ deed) (trace, error) {
 		return trace{}, errors.Join(kill(os.Getpid()), obey(ctx))
 	},
-	// Second kills its process in the first attempt.
+	// second kills its process in the first attempt.
 	"second": func(ctx context.Context, _ deed) (trace, error) {
 		info, _ := task.FromContext(ctx)
 		if info.Attempt == 1 {
@@ -139,7 +139,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		}
 		return trace{N: int(info.Attempt)}, nil
 	},
-	// Waits fails as the task does that it waits for.
+	// waits fails with the error of the task that it waits for.
 	"waits": func(ctx context.Context, d deed) (trace, error) {
 		info, _ := task.FromContext(ctx)
 		n, err := plain.Call(ctx, info, args{d.N})
@@ -185,7 +185,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		fmt.Fprint(os.Stderr, d.Text+" to stderr")
 		return trace{}, nil
 	},
-	// Chatter prints so many lines.
+	// chatter prints the given number of lines.
 	"chatter": func(_ context.Context, d deed) (trace, error) {
 		fmt.Print(strings.Repeat("chatters\n", d.N))
 		return trace{}, nil
@@ -197,7 +197,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		return trace{Text: fmt.Sprint(ok, info.ID, info.Name, info.Queue, info.Attempt, info.Meta["k"],
 			timed && left > 50*time.Second && left <= time.Minute)}, nil
 	},
-	// Left tells how many milliseconds it has.
+	// left returns how many milliseconds it has.
 	"left": func(ctx context.Context, _ deed) (trace, error) {
 		end, _ := ctx.Deadline()
 		return trace{N: int(time.Until(end).Milliseconds())}, nil
@@ -214,7 +214,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		all, err := group.Result(ctx)
 		return trace{Text: fmt.Sprint(all)}, err
 	},
-	// Ends sends a group of no members, with a callback and two finalizers.
+	// ends sends a group without members, with a callback and two finalizers.
 	"ends": func(ctx context.Context, d deed) (trace, error) {
 		finals := []*task.Request{plain.Bind(args{d.N + 1}).Request(), plain.Bind(args{d.N + 2}).Request()}
 		group := task.NewGroup(nil, task.GroupSettings{
@@ -238,8 +238,8 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		_, err = fut.Result(ctx)
 		return trace{Text: fut.ID().String(), N: map[bool]int{true: 1}[errors.Is(err, task.ErrNotSubmitted)]}, nil
 	},
-	// Hold waits for the end of its process in the first attempt, and calls in the
-	// next ones.
+	// hold waits for the end of its process in the first attempt, and sends calls in
+	// later ones.
 	"hold": func(ctx context.Context, d deed) (trace, error) {
 		if info, _ := task.FromContext(ctx); info.Attempt == 1 {
 			fmt.Println("holds", os.Getpid())
@@ -248,7 +248,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		n, err := plain.Call(ctx, submitter(ctx), args{d.N})
 		return trace{N: n}, err
 	},
-	// Again sends a task, and kills its process in the first attempt.
+	// again sends a task and then kills its process in the first attempt.
 	"again": func(ctx context.Context, d deed) (trace, error) {
 		fut, err := plain.With(task.Retries(5)).Apply(ctx, submitter(ctx), args{d.N})
 		if err != nil {
@@ -275,7 +275,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 	},
 	"stray": func(ctx context.Context, d deed) (trace, error) {
 		go func() {
-			<-ctx.Done() // when the handler has returned
+			<-ctx.Done() // after the handler has returned
 			for err := error(nil); !errors.Is(err, context.Canceled); {
 				_, err = plain.Apply(context.WithoutCancel(ctx), submitter(ctx), args{1})
 				if err != nil {
@@ -320,7 +320,7 @@ func kill(pid int) error {
 	return p.Kill()
 }
 
-// yard is a rig in real time: children don't live in bubbles.
+// yard is a rig in real time, because child processes do not run in a synctest bubble.
 type yard struct {
 	*testing.T
 	arb  *arbiter.Arbiter
@@ -333,7 +333,7 @@ func newYard(t *testing.T, slots int, opts ...minion.Option) *yard {
 	return newYardOn(t, memory.New(), slots, opts...)
 }
 
-// newYardOn is newYard with a broker, which the test's end closes.
+// newYardOn is newYard with the given broker, which is closed at the end of the test.
 func newYardOn(t *testing.T, b broker.Broker, slots int, opts ...minion.Option) *yard {
 	t.Helper()
 	y := &yard{T: t, logs: &logs{}}
@@ -394,13 +394,13 @@ func (y *yard) result(fut *task.Future[trace]) (trace, error) {
 	return tr, err
 }
 
-// do runs a task to its end.
+// do runs a task and returns its result.
 func (y *yard) do(d deed, opts ...task.Option) (trace, error) {
 	y.Helper()
 	return y.result(y.send(d, opts...))
 }
 
-// remote runs a task that fails, and returns its error.
+// remote runs a task that must fail, and returns its error.
 func (y *yard) remote(d deed, opts ...task.Option) *task.RemoteError {
 	y.Helper()
 	_, err := y.do(d, opts...)
@@ -411,7 +411,7 @@ func (y *yard) remote(d deed, opts ...task.Option) *task.RemoteError {
 	return remote
 }
 
-// printed waits for a line of a child and returns the number that follows.
+// printed waits for a line of a child and returns the number after the text.
 func (y *yard) printed(text string) int {
 	y.Helper()
 	for range 3000 {

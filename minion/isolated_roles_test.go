@@ -29,8 +29,7 @@ func init() {
 	}
 }
 
-// playMinion runs a minion whose tasks never end, and prints what its children
-// do.
+// playMinion runs a minion whose tasks never end, and prints the output of its children.
 func playMinion(context.Context, json.RawMessage) error {
 	b := memory.New()
 	m := minion.New(b, minion.Logger(slog.New(slog.NewTextHandler(os.Stdout, nil))))
@@ -49,7 +48,7 @@ func playMinion(context.Context, json.RawMessage) error {
 	return m.Run(context.Background(), 3)
 }
 
-// playUnhooked has not called minion.Child.
+// playUnhooked is a program that has not called minion.Child.
 func playUnhooked(ctx context.Context, _ json.RawMessage) error {
 	m := minion.New(memory.New())
 	if err := registerIsolated(m); err != nil {
@@ -60,7 +59,7 @@ func playUnhooked(ctx context.Context, _ json.RawMessage) error {
 		return fmt.Errorf("run returned %w", err)
 	}
 	fmt.Println(err)
-	// As if it were a child whose program does all else first.
+	// It now pretends to be a child whose program does other things first.
 	if err := os.Setenv("ARBITER_ISOLATED", "1,3,4"); err != nil {
 		return err
 	}
@@ -72,7 +71,7 @@ func playUnhooked(ctx context.Context, _ json.RawMessage) error {
 	return nil
 }
 
-// A program that would run its main function twice is not let.
+// A program that would run its main function twice is stopped.
 func TestIsolatedUnhooked(t *testing.T) {
 	t.Parallel()
 	p := proc.Start(t, "unhooked", nil)
@@ -82,7 +81,7 @@ func TestIsolatedUnhooked(t *testing.T) {
 	}
 }
 
-// playSealed has given Child the codec that its minion has.
+// playSealed is a program that gives Child the codec of its minion.
 func playSealed(ctx context.Context, _ json.RawMessage) error {
 	b := memory.New()
 	m := minion.New(b, minion.Codec(sealed))
@@ -99,7 +98,7 @@ func playSealed(ctx context.Context, _ json.RawMessage) error {
 	if err := errors.Join(m.Close(), arb.Close()); err != nil {
 		return err
 	}
-	// A child of this program refuses what is only built in.
+	// A child of this program refuses the built-in codecs.
 	m = minion.New(memory.New())
 	if err := registerIsolated(m); err != nil {
 		return err
@@ -108,7 +107,7 @@ func playSealed(ctx context.Context, _ json.RawMessage) error {
 	return nil
 }
 
-// playUnregistered has given Child nothing to run.
+// playUnregistered is a program that gives Child no register function.
 func playUnregistered(ctx context.Context, _ json.RawMessage) error {
 	m := minion.New(memory.New())
 	if err := registerIsolated(m); err != nil {
@@ -118,8 +117,8 @@ func playUnregistered(ctx context.Context, _ json.RawMessage) error {
 	return nil
 }
 
-// TestIsolatedSealed: with the minion's codec children run its tasks; and the first call
-// of Child decides what they accept.
+// If Child has the minion's codec, children run its tasks. The first call of Child decides
+// which codecs they accept.
 func TestIsolatedSealed(t *testing.T) {
 	t.Parallel()
 	p := proc.Start(t, "sealed", nil)
@@ -129,8 +128,8 @@ func TestIsolatedSealed(t *testing.T) {
 	}
 }
 
-// TestIsolatedDivided: a program that gives Child other codecs in its children than in
-// the minion's process is told by the tasks that fail.
+// If a program gives Child other codecs in its children than in the minion's process, the
+// errors of the tasks say so.
 func TestIsolatedDivided(t *testing.T) {
 	t.Parallel()
 	p := proc.Start(t, "divided", nil)

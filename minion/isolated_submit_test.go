@@ -13,49 +13,48 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// What an isolated task sends goes through its minion, whose slot it lends while
-// it waits.
+// An isolated task sends calls through its minion. While it waits, its slot is lent.
 func TestIsolatedSubmit(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 1)
 	if tr, err := y.do(deed{What: "call", N: 1}); err != nil || tr.N != 2 || tr.Text != "false" {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 	if tr, err := y.do(deed{What: "call", N: -1}); err != nil || tr.Text != "true" {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 	if tr, err := y.do(deed{What: "pipe", N: 1}); err != nil || tr.Text != "[2 3]" {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 	if tr, err := y.do(deed{What: "refused", Text: "key"}); err != nil || tr.N != 1 {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 	tr, err := y.do(deed{What: "later", N: 5})
 	if err != nil || tr.N != 1 {
-		t.Fatalf("%+v, %v", tr, err)
+		t.Fatalf("result: %+v, %v", tr, err)
 	}
 	id, err := task.ParseID(tr.Text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
-	for range 1000 { // it is sent right after the success
+	for range 1000 { // the task is sent right after the success
 		if n, err = task.NewFuture[int](y.arb, id).Result(t.Context()); !errors.Is(err, task.ErrNotFound) {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	if n != 6 || err != nil {
-		t.Error(n, err)
+		t.Errorf("result: %v, %v", n, err)
 	}
 }
 
-// An isolated task that is retried runs again what it waits for, too.
+// An isolated task that is retried runs the task again for which it waits.
 func TestIsolatedRetryRevivesChildren(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 1, minion.Retry(3, task.Constant(time.Millisecond)))
 	if tr, err := y.do(deed{What: "waits", N: failsOnce}); err != nil || tr.N != failsOnce+1 || tr.Text != "2" {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 }
 
@@ -68,16 +67,16 @@ func TestIsolatedUnknown(t *testing.T) {
 	}
 }
 
-// An attempt that has no time for the start of a child leaves it for the next.
+// If the timeout ends while the child starts, the child serves the next attempt.
 func TestIsolatedHaste(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 1)
 	e := y.remote(deed{What: "echo"}, task.Timeout(time.Millisecond/2))
 	if !errors.Is(e, task.ErrTimeout) || errors.Is(e, task.ErrCrashed) {
-		t.Errorf("%+v", e)
+		t.Errorf("error: %+v", e)
 	}
 	if tr, err := y.do(deed{What: "echo", N: 1}); err != nil || tr.N != 1 {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 }
 
@@ -86,20 +85,20 @@ func TestIsolatedAll(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 2, minion.Isolated(), minion.Codec(codec.JSON()))
 	if tr, err := y.do(deed{What: "call", N: 1}); err != nil || tr.N != 2 {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 	if _, err := plain.Call(t.Context(), y.arb, args{-1}); !errors.Is(err, errKnown) {
 		t.Error(err)
 	}
 }
 
-// What a child sends is whole: a group without members begins, and has all of its
-// finalizers.
+// A child can send a complete group: without members it begins at once, and it keeps all
+// of its finalizers.
 func TestIsolatedEnds(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 2)
 	if tr, err := y.do(deed{What: "ends", N: 1}); err != nil || tr.Text != "[2 3 4]" {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 }
 
@@ -116,14 +115,14 @@ func (y *yard) printedID(text string) task.ID {
 	return id
 }
 
-// An attempt that sends what an earlier one sent, in another process, makes no
+// If an attempt sends what an earlier attempt has sent in another process, that makes no
 // second task.
 func TestIsolatedRepeat(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 2, minion.Retry(1, task.Constant(0)))
 	tr, err := y.do(deed{What: "again", N: 1})
 	if err != nil || tr.N != 2 || tr.Text != y.printedID("again").String() {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 }
 
@@ -131,7 +130,7 @@ func TestIsolatedWait(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 1)
 	if tr, err := y.do(deed{What: "impatient"}); err != nil || tr.Text != "true" {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 	if _, err := y.do(deed{What: "stray", Text: "astray"}); err != nil {
 		t.Error(err)
@@ -145,7 +144,7 @@ func TestIsolatedHeir(t *testing.T) {
 	fut := y.send(deed{What: "heir"})
 	heir := y.printedID("heir")
 	if v, err := y.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil {
-		t.Error(v, err)
+		t.Errorf("kill: %v, %v", v, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -169,12 +168,12 @@ func TestIsolatedMiddleware(t *testing.T) {
 			return saw
 		}
 	}))
-	if _, err := y.do(deed{What: "echo"}); err != nil { // a child is there
+	if _, err := y.do(deed{What: "echo"}); err != nil { // so that a child has started
 		t.Fatal(err)
 	}
 	e := y.remote(deed{What: "obey"}, task.Meta("in", "haste"))
 	if !errors.Is(e, context.DeadlineExceeded) || !strings.Contains(e.Message, "cause: context deadline exceeded") {
-		t.Errorf("%+v", e)
+		t.Errorf("error: %+v", e)
 	}
 	e = y.remote(deed{What: "exit", N: 4})
 	var crash *task.CrashError
@@ -183,7 +182,7 @@ func TestIsolatedMiddleware(t *testing.T) {
 	}
 }
 
-// A minion that stops while children start leaves none.
+// A minion that stops while children start leaves no child behind.
 func TestIsolatedStop(t *testing.T) {
 	t.Parallel()
 	for i := range 8 {
@@ -198,14 +197,13 @@ func TestIsolatedStop(t *testing.T) {
 	}
 }
 
-// All tasks are isolated and there is one slot: what is waited for has a child of
-// its own.
+// All tasks are isolated and there is one slot: the awaited task gets a child of its own.
 func TestIsolatedLends(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 1, minion.Isolated())
 	for i := range 3 {
 		if tr, err := y.do(deed{What: "call", N: i}); err != nil || tr.N != i+1 {
-			t.Errorf("%+v, %v", tr, err)
+			t.Errorf("result: %+v, %v", tr, err)
 		}
 	}
 }

@@ -15,8 +15,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// indexAfter returns where the text after a part of it begins, -1 if it has no
-// such part.
+// indexAfter returns the index right after part in text, or -1 if text does not contain it.
 func indexAfter(text, part string) int {
 	i := strings.Index(text, part)
 	if i < 0 {
@@ -25,14 +24,14 @@ func indexAfter(text, part string) int {
 	return i + len(part)
 }
 
-// alive reports whether there is a process, and it has not ended.
+// alive reports whether a process exists and has not ended.
 func alive(pid int) bool {
 	p, err := os.FindProcess(pid)
 	if err != nil || p.Signal(syscall.Signal(0)) != nil {
 		return false
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err != nil || !strings.Contains(string(stat), ") Z ") // nobody may have waited for it
+	return err != nil || !strings.Contains(string(stat), ") Z ") // an ended process for which nobody has waited is a zombie
 }
 
 func (y *yard) wantGone(pid int, within time.Duration) {
@@ -49,7 +48,7 @@ func TestIsolatedResult(t *testing.T) {
 	y := newYard(t, 2)
 	tr, err := y.do(deed{What: "echo", Text: "hello", N: 7})
 	if err != nil || tr.Text != "hello" || tr.N != 7 || tr.PID == os.Getpid() || tr.PID == 0 {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 	fut := y.send(deed{What: "info"}, task.Meta("k", "v"), task.Timeout(time.Minute))
 	tr, err = y.result(fut)
@@ -57,7 +56,7 @@ func TestIsolatedResult(t *testing.T) {
 		t.Errorf("%+v, %v, want %s", tr, err, want)
 	}
 	if n, err := plain.Call(t.Context(), y.arb, args{1}); n != 2 || err != nil {
-		t.Error(n, err)
+		t.Errorf("result: %v, %v", n, err)
 	}
 }
 
@@ -67,17 +66,17 @@ func TestIsolatedError(t *testing.T) {
 	e := y.remote(deed{What: "error", Text: "it"})
 	if e.Type != "*fmt.wrapError" || e.Message != "it: open x: known on both sides" || e.Attempts != 1 ||
 		!errors.Is(e, errKnown) || len(e.Chain) != 2 || e.Stack != "" {
-		t.Errorf("%+v", e)
+		t.Errorf("error: %+v", e)
 	}
 	e = y.remote(deed{What: "panic", Text: "oh"}, task.Retries(0))
 	if !errors.Is(e, task.ErrPanic) || e.Message != "panic: oh" || e.Type != "string" || !strings.Contains(e.Stack, "isolated_rig_test.go") {
-		t.Errorf("%+v", e)
+		t.Errorf("error: %+v", e)
 	}
 	e = y.remote(deed{What: "goexit"}, task.Retries(0))
 	if !errors.Is(e, task.ErrPanic) || !strings.Contains(e.Message, "Goexit") {
-		t.Errorf("%+v", e)
+		t.Errorf("error: %+v", e)
 	}
-	// None of them has cost the child its life.
+	// None of the failures has ended the child.
 	first, _ := y.do(deed{What: "echo"})
 	_ = y.remote(deed{What: "panic"}, task.Retries(0))
 	if second, err := y.do(deed{What: "echo"}); err != nil || second.PID != first.PID {
@@ -124,12 +123,12 @@ func TestIsolatedRetry(t *testing.T) {
 	y := newYard(t, 1, minion.Retry(1, task.Constant(0)))
 	tr, err := y.do(deed{What: "second"})
 	if err != nil || tr.N != 2 {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 	if e := y.remote(deed{What: "kill"}); e.Attempts != 2 || !errors.Is(e, task.ErrCrashed) {
-		t.Errorf("%+v", e)
+		t.Errorf("error: %+v", e)
 	}
-	// The child is killed from outside, as by the kernel when memory is short.
+	// The child is killed from outside, as by the kernel when memory runs out.
 	fut := y.send(deed{What: "spin", Text: "victim"})
 	for n, last := 0, 0; n < 2; {
 		pid := 0
@@ -155,14 +154,14 @@ func TestIsolatedRetry(t *testing.T) {
 
 func TestIsolatedTimeout(t *testing.T) {
 	t.Parallel()
-	patient := newYard(t, 1, minion.KillGrace(20*time.Second)) // it lets a child obey, however slow that is
-	if _, err := patient.do(deed{What: "echo"}); err != nil {  // a child is there
+	patient := newYard(t, 1, minion.KillGrace(20*time.Second)) // long enough for a slow machine
+	if _, err := patient.do(deed{What: "echo"}); err != nil {  // so that a child has started
 		t.Fatal(err)
 	}
 	e := patient.remote(deed{What: "obey"}, task.Timeout(100*time.Millisecond))
 	if !errors.Is(e, task.ErrTimeout) || errors.Is(e, task.ErrCrashed) ||
 		!strings.Contains(e.Message, "context deadline exceeded; cause: timeout of the attempt is over") {
-		t.Errorf("%+v", e)
+		t.Errorf("error: %+v", e)
 	}
 	y := newYard(t, 1)
 	busy, began := stall.Start(t), time.Now()
@@ -171,12 +170,12 @@ func TestIsolatedTimeout(t *testing.T) {
 		t.Errorf("after %v", took)
 	}
 	if !errors.Is(e, task.ErrTimeout) || !errors.Is(e, task.ErrCrashed) || e.Type != "*task.CrashError" {
-		t.Errorf("%+v", e)
+		t.Errorf("error: %+v", e)
 	}
 	y.wantGone(y.printed("slow"), 0)
 }
 
-// The start of a child is time of the attempt, in the child too.
+// The start of a child counts as time of the attempt, also in the child's context.
 func TestIsolatedSlowStart(t *testing.T) {
 	y := newYard(t, 1)
 	t.Setenv(envSlow, "300ms")
@@ -185,8 +184,7 @@ func TestIsolatedSlowStart(t *testing.T) {
 	}
 }
 
-// A handler in a loop that ignores its context is dead within two seconds of a
-// kill.
+// A handler in a loop that ignores its context is dead within two seconds of a kill.
 func TestIsolatedKill(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 2)
@@ -194,7 +192,7 @@ func TestIsolatedKill(t *testing.T) {
 	pid := y.printed("endless")
 	busy, began := stall.Start(t), time.Now()
 	if v, err := y.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil {
-		t.Error(v, err)
+		t.Errorf("kill: %v, %v", v, err)
 	}
 	y.wantGone(pid, 0)
 	if took := time.Since(began); took > busy.Late(2*time.Second) {
@@ -203,7 +201,7 @@ func TestIsolatedKill(t *testing.T) {
 	if _, err := y.result(fut); !errors.Is(err, task.ErrCanceled) {
 		t.Error(err)
 	}
-	const grace = 20 * time.Second // which one that obeys does not need
+	const grace = 20 * time.Second // a handler that obeys does not need it
 	y = newYard(t, 2, minion.KillGrace(grace))
 	fut = y.send(deed{What: "obey", Text: "good 1"})
 	y.printed("good")
@@ -212,6 +210,6 @@ func TestIsolatedKill(t *testing.T) {
 		t.Error(v, err, time.Since(began))
 	}
 	if tr, err := y.do(deed{What: "echo", N: 1}); err != nil || tr.N != 1 {
-		t.Errorf("%+v, %v", tr, err)
+		t.Errorf("result: %+v, %v", tr, err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The last failure of a task that is awaited comes into a child as it is, with the
-// registered errors that it is.
+// The last failure of an awaited task reaches a handler in a child unchanged, with the
+// registered errors that it wraps.
 func TestWaitErrorCrosses(t *testing.T) {
 	last := task.NewRemoteError(task.ID{7}, &broker.Outcome{Name: "work", Attempts: 4, Err: &broker.Failure{
 		Type: "*fs.PathError", Message: "no such file", Chain: []string{"not there"}, Codes: []string{"fs.ErrNotExist"},

@@ -15,8 +15,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// far is a broker that is far away: each request is on its way for d, and so is
-// its reply. Opening a consumer takes as many round trips as with Redis.
+// far is a broker whose requests and replies each need the time d. Registering a consumer
+// takes as many round trips as with Redis.
 func far(d time.Duration) faulty.Hooks {
 	return faulty.Hooks{
 		Before: func(_ context.Context, op faulty.Op, _ int) error {
@@ -36,7 +36,7 @@ func far(d time.Duration) faulty.Hooks {
 	}
 }
 
-// A minion works however far the broker is, if its heartbeats can keep the lease.
+// A minion works over any connection whose heartbeats can keep the lease.
 func TestLatency(t *testing.T) {
 	for _, tc := range []struct {
 		name         string
@@ -73,8 +73,9 @@ func TestLatency(t *testing.T) {
 	}
 }
 
-// A lease that can't be kept over the line is refused, and the log says once which one
-// can. Tasks wait meanwhile: each of them handed out would come back with a death.
+// A minion takes no task under a lease that can't be kept over its connection, and logs
+// once how long the lease must be. The tasks wait: if they were handed out, each would
+// come back with a death.
 func TestLeaseTooShort(t *testing.T) {
 	const delay = 300 * time.Millisecond
 	for _, tc := range []struct {
@@ -104,15 +105,15 @@ func TestLeaseTooShort(t *testing.T) {
 				if n := r.logs.count(line); n != 1 || r.logs.count("lease lost") != 0 {
 					t.Errorf("want one line %s\n%s", line, r.logs)
 				}
-				r.b.Set(faulty.Hooks{}) // the line is fast again
+				r.b.Set(faulty.Hooks{}) // the connection is fast again
 				r.want(fut, broker.StateSucceeded, 1, 0)
 			}, memory.Lease(tc.lease))
 		})
 	}
 }
 
-// However slow and uneven the line is, a handler is told to stop before the broker can
-// hand its task to somebody else.
+// A handler is told to stop before the broker can hand its task out again, however slow
+// and uneven the connection is.
 func TestLeaseIsNeverOverrated(t *testing.T) {
 	const lease = 2 * time.Second
 	for seed := range uint64(20) {
@@ -155,8 +156,8 @@ func TestLeaseIsNeverOverrated(t *testing.T) {
 	}
 }
 
-// What ends while a minion stops is handed over and the minion signs off, also where a
-// request takes 3 s: one settlement is under way when the next one comes.
+// Attempts that end while a minion stops are settled, and the minion closes its consumer,
+// even if a request takes 3 s and a settlement is under way when the next one comes.
 func TestLastWordsFromFarAway(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.crew(2, func(ctx context.Context, a args) (int, error) {
@@ -164,7 +165,7 @@ func TestLastWordsFromFarAway(t *testing.T) {
 			time.Sleep(1100*time.Millisecond + time.Duration(a.N)*400*time.Millisecond)
 			return a.N, nil
 		}, minion.DrainTimeout(time.Second))
-		// As a broker does, a request returns when its context ends, wherever it is.
+		// like a real broker, a request returns when its context ends
 		r.b.Set(faulty.Hooks{Before: func(ctx context.Context, _ faulty.Op, _ int) error {
 			select {
 			case <-time.After(3 * time.Second):
@@ -184,7 +185,7 @@ func TestLastWordsFromFarAway(t *testing.T) {
 		if minions, _ := r.arb.Minions(t.Context()); len(minions) != 0 {
 			t.Errorf("still registered: %+v", minions)
 		}
-		if n := r.logs.count("sign off"); n > 0 {
+		if n := r.logs.count("could not close the consumer"); n > 0 {
 			t.Errorf("%s", r.logs)
 		}
 	})

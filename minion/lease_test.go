@@ -15,7 +15,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// out fails operations for as long as it is set.
+// out makes operations fail while it is down.
 type out struct{ down atomic.Bool }
 
 func (o *out) hooks(ops ...faulty.Op) faulty.Hooks {
@@ -34,7 +34,7 @@ func (o *out) hooks(ops ...faulty.Op) faulty.Hooks {
 
 var all = []faulty.Op{faulty.Consume, faulty.Dequeue, faulty.Settle, faulty.Heartbeat, faulty.Leave}
 
-// refuseResults makes a broker refuse whatever has a result.
+// refuseResults makes a broker refuse every settlement that has a result.
 func refuseResults() faulty.Hooks {
 	return faulty.Hooks{Refuse: func(s broker.Settlement) error {
 		if len(s.Outcome.Result) > 0 {
@@ -46,8 +46,8 @@ func refuseResults() faulty.Hooks {
 
 var errLimit = errors.Join(broker.ErrTooLarge, errors.New("a limit of the server"))
 
-// A minion that can't renew its lease stops its handlers before another minion
-// may start their tasks, and what they return has no effect.
+// A minion that can't renew its lease stops its handlers before another minion may start
+// their tasks, and their late results have no effect.
 func TestLeaseLostHere(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var o out
@@ -70,10 +70,10 @@ func TestLeaseLostHere(t *testing.T) {
 		began := time.Now()
 		time.Sleep(5 * time.Minute)
 		o.down.Store(false)
-		// The recovery is excused when the old session has signed off, before or after the
-		// task is taken again.
+		// The recovery is excused when the consumer of the old session is closed, which
+		// may be before or after the task is handed out again.
 		if n, err := r.result(fut); n != 20 && n != 21 || err != nil {
-			t.Errorf("result: %d, %v, want that of attempt 2 after 0 or 1 recoveries", n, err)
+			t.Errorf("result: %d, %v, want the result of attempt 2 after 0 or 1 recoveries", n, err)
 		}
 		if d := stopped.Sub(began); d >= memory.DefaultLease || d < memory.DefaultLease/2 {
 			t.Errorf("the handler was stopped after %v, with a lease of %v", d, memory.DefaultLease)
@@ -91,8 +91,8 @@ func TestLeaseLostHere(t *testing.T) {
 	})
 }
 
-// As long as the lease can still be saved a minion tries to, often: an outage that
-// ends shortly before costs no lease.
+// A minion tries often to renew its lease until the lease is lost: an outage that ends
+// shortly before costs no lease.
 func TestHeartbeatIsTriedOften(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var down atomic.Bool
@@ -116,12 +116,12 @@ func TestHeartbeatIsTriedOften(t *testing.T) {
 		fut := r.send(1)
 		synctest.Wait()
 		down.Store(true)
-		time.Sleep(memory.DefaultLease * 3 / 4) // the minion gives up after 5/6
+		time.Sleep(memory.DefaultLease * 3 / 4) // the minion considers the lease lost after 5/6
 		down.Store(false)
 		time.Sleep(memory.DefaultLease)
 		close(stop)
 		if n, err := r.result(fut); n != 1 || err != nil {
-			t.Errorf("result: %d, %v, want that of attempt 1", n, err)
+			t.Errorf("result: %d, %v, want the result of attempt 1", n, err)
 		}
 		for i := 1; i < len(tries); i++ {
 			if gap := tries[i].Sub(tries[i-1]); gap > memory.DefaultLease/12 {
@@ -134,14 +134,14 @@ func TestHeartbeatIsTriedOften(t *testing.T) {
 	})
 }
 
-// Heartbeats alone fail: another minion has the task soon, and the late result
-// of the first is dropped.
+// Only heartbeats fail: another minion gets the task, and the late result of the first
+// minion is dropped.
 func TestLeaseLostToAnother(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var fine atomic.Bool
 		r.b.Set(faulty.Hooks{Before: func(ctx context.Context, op faulty.Op, _ int) error {
 			if op == faulty.Heartbeat && !fine.Load() {
-				<-ctx.Done() // it hangs
+				<-ctx.Done() // the request hangs
 				return faulty.ErrUnavailable
 			}
 			return nil
@@ -153,7 +153,7 @@ func TestLeaseLostToAnother(t *testing.T) {
 			if info.Attempt == 1 {
 				<-ctx.Done()
 				fine.Store(true)
-				time.Sleep(time.Minute) // it ignores that
+				time.Sleep(time.Minute) // the handler ignores the end of its context
 			}
 			return int(info.Attempt), nil
 		})
@@ -174,8 +174,7 @@ func TestLeaseLostToAnother(t *testing.T) {
 	})
 }
 
-// The broker says that the lease is lost; the minion drops everything and
-// registers anew.
+// The broker says that the lease is lost: the minion drops everything and registers again.
 func TestLeaseLostThere(t *testing.T) {
 	for _, op := range []faulty.Op{faulty.Heartbeat, faulty.Dequeue} {
 		t.Run(string(op), func(t *testing.T) {
@@ -200,14 +199,15 @@ func TestLeaseLostThere(t *testing.T) {
 				fut := r.send(1)
 				synctest.Wait()
 				lose.Store(true)
-				r.send(0) // lets it dequeue
+				r.send(0) // makes the minion dequeue
 				if n, err := r.result(fut); n != 2 || err != nil {
 					t.Errorf("result: %d, %v", n, err)
 				}
 				if cause := <-causes; !errors.Is(cause, task.ErrLeaseLost) {
 					t.Errorf("the cause was %v", cause)
 				}
-				// It was given back at the sign-off, so nothing is counted.
+				// The task was given back when the consumer was closed, so no
+				// recovery is counted.
 				r.want(fut, broker.StateSucceeded, 2, 0)
 				if n := r.b.Calls(faulty.Consume); n != 2 {
 					t.Errorf("it registered %d times", n)
@@ -217,8 +217,7 @@ func TestLeaseLostThere(t *testing.T) {
 	}
 }
 
-// A short outage after a success does not run the task again, nor does a lost
-// reply.
+// Neither a short outage after a success nor a lost reply makes the task run again.
 func TestSettleOutage(t *testing.T) {
 	for name, hooks := range map[string]func(r *rig, o *out) faulty.Hooks{
 		"unavailable": func(_ *rig, o *out) faulty.Hooks { return o.hooks(faulty.Settle, faulty.Dequeue) },
@@ -256,12 +255,12 @@ func TestSettleOutage(t *testing.T) {
 	}
 }
 
-// A task that was done before a long outage is settled after it, if the broker
-// still takes it: nobody else had it meanwhile.
+// A task that was done before a long outage is settled after it, if the broker still
+// accepts that: the task was not handed out again meanwhile.
 func TestSettleAfterOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var o out
-		// The broker's own lease is kept: it was down itself, so to say.
+		// The broker keeps the lease, as if the broker itself had been down.
 		r.b.Set(o.hooks(faulty.Settle, faulty.Dequeue, faulty.Heartbeat, faulty.Consume, faulty.Leave))
 		runs := 0
 		r.crew(1, func(_ context.Context, a args) (int, error) {
@@ -281,7 +280,7 @@ func TestSettleAfterOutage(t *testing.T) {
 	}, memory.Lease(5*time.Minute))
 }
 
-// What kills its minion again and again is given up.
+// A task that kills every minion becomes a dead letter.
 func TestMinionDied(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		fut := r.send(1)
@@ -297,14 +296,14 @@ func TestMinionDied(t *testing.T) {
 			if _, _, err := r.b.RecordStart(t.Context(), got[0]); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Minute) // without a heartbeat
+			time.Sleep(time.Minute) // the consumer sends no heartbeat
 		}
 		r.crew(1, func(context.Context, args) (int, error) { t.Error("it ran"); return 0, nil }, minion.MaxRecoveries(3))
 		r.fails(fut, task.ErrMinionDied, "3 times")
 	})
 }
 
-// The broker is absent at first: the minion waits for it.
+// The broker can't be reached at the start: the minion waits for it.
 func TestAbsentBroker(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var o out
@@ -327,7 +326,7 @@ func TestAbsentBroker(t *testing.T) {
 	})
 }
 
-// Fetching fails for a while; the lease is kept, and nothing is lost.
+// Dequeues fail for a while: the lease is kept, and no task is lost.
 func TestDequeueOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var o out
@@ -346,14 +345,14 @@ func TestDequeueOutage(t *testing.T) {
 		if r.b.Calls(faulty.Consume) != 1 {
 			t.Error("it registered anew")
 		}
-		synctest.Wait() // the result may be here before the log says why
+		synctest.Wait() // the result may be there before the log line
 		if r.logs.count("broker out of reach") != 1 || r.logs.count("broker is back") != 1 {
 			t.Errorf("want one line for the outage and one for its end:\n%s", r.logs)
 		}
 	})
 }
 
-// A minion whose registration took most of a lease renews it at once.
+// A minion whose registration took most of a lease renews the lease at once.
 func TestSlowRegistration(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {

@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// What was taken for slots whose handlers come back to them at that moment goes
-// to a minion that has others.
+// If handlers take back their lent slots while tasks arrive for these slots, the tasks go
+// to a minion with free slots.
 func TestReclaimWhileTaken(t *testing.T) {
 	for range 30 {
 		if t.Failed() {
@@ -52,14 +52,14 @@ func TestReclaimWhileTaken(t *testing.T) {
 				}
 			}
 			if d := time.Since(began); d > time.Second {
-				t.Errorf("what was taken stayed for %v", d)
+				t.Errorf("the prefetched tasks stayed for %v", d)
 			}
 		})
 	}
 }
 
-// A handler that comes back to its slot takes it from squads that were told of it:
-// they hear when it is free again.
+// A handler takes its lent slot back after squads were told that it is free. They are told
+// again when it really is.
 func TestVacantAfterReclaim(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.family(1, nothing, func(ctx context.Context, a args) (int, error) {
@@ -81,14 +81,14 @@ func TestVacantAfterReclaim(t *testing.T) {
 		c.say(squad.Reserve, 1, time.Minute)
 		c.numbers(c.hears(squad.Refused), 1, 0, 0)
 		if n, err := r.result(fut); n != 1 || err != nil {
-			t.Fatal(n, err)
+			t.Fatalf("result: %v, %v", n, err)
 		}
 		c.numbers(c.hears(squad.Vacant), 1, 1, 0)
 	})
 }
 
-// A squad that asks for more places than there are gives up those that it had:
-// what waits for slots gets them.
+// If a squad asks for more slots than there are, its earlier reservation ends, and waiting
+// tasks get the slots.
 func TestPlacesOfRefused(t *testing.T) {
 	for _, again := range []int{5, 1} {
 		bubble(t, func(t *testing.T, r *rig) {

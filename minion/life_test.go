@@ -11,7 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The context of a handler tells the same, whenever it is looked at first.
+// A handler's context behaves the same, no matter when it is first used.
 func TestContextLookedAtLate(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var kept context.Context
@@ -20,7 +20,7 @@ func TestContextLookedAtLate(t *testing.T) {
 			if a.N == 0 {
 				return 0, nil
 			}
-			time.Sleep(time.Second) // meanwhile it is killed
+			time.Sleep(time.Second) // the task is killed meanwhile
 			if cause := context.Cause(ctx); !errors.Is(cause, task.ErrCanceled) {
 				t.Errorf("the cause is %v", cause)
 			}
@@ -47,7 +47,7 @@ func TestContextLookedAtLate(t *testing.T) {
 	})
 }
 
-// What waits for the end of a handler's context is told when it comes.
+// A goroutine that waits for the end of a handler's context is woken when it ends.
 func TestContextWaitedFor(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		told := make(chan time.Time, 1)

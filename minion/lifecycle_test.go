@@ -41,7 +41,7 @@ func TestRunRefuses(t *testing.T) {
 	over, cancel := context.WithCancel(ctx)
 	cancel()
 	m := ready()
-	check("slots first", m.Run(ctx, -1), "slots") // does not count as a run
+	check("slots first", m.Run(ctx, -1), "slots") // this does not count as a run
 	if err := m.Run(over, 1); err != nil {
 		t.Errorf("run with a context that is over: %v", err)
 	}
@@ -53,7 +53,7 @@ func TestOptionsRefused(t *testing.T) {
 	for says, opt := range map[string]minion.Option{
 		"queue name":           minion.Queue("no good"),
 		"Queues: no queue":     minion.Queues(),
-		"there twice":          minion.Queues("a", "b", "a"),
+		"named twice":          minion.Queues("a", "b", "a"),
 		"weight 0":             minion.Weighted(map[string]int{"a": 0}),
 		"Weighted: no queue":   minion.Weighted(nil),
 		"Retry(-1)":            minion.Retry(-1, nil),
@@ -75,7 +75,7 @@ func TestOptionsRefused(t *testing.T) {
 		}
 	}
 	m := minion.New(memory.New(), minion.Queue("a"), minion.Queue("b"))
-	if err := task.Handle(m, work, nothing); err == nil || !strings.Contains(err.Error(), "given before") {
+	if err := task.Handle(m, work, nothing); err == nil || !strings.Contains(err.Error(), "another option has set the queues") {
 		t.Errorf("two queue options: %v", err)
 	}
 }
@@ -89,7 +89,7 @@ func TestRegisterAllOrNothing(t *testing.T) {
 		t.Errorf("register: %v", err)
 	}
 	if err := m.Register(task.Implement(other, nothing)); err != nil {
-		t.Errorf("half of a registration that failed is there: %v", err)
+		t.Errorf("a part of a failed registration was kept: %v", err)
 	}
 	for what, err := range map[string]error{
 		"taken":       task.Handle(m, other, nothing),
@@ -130,7 +130,7 @@ func TestStopBeforeRun(t *testing.T) {
 	})
 }
 
-// The start/stop contract, whatever comes first.
+// Stop, Close and the end of the context work in any order relative to the start of Run.
 func TestStartStopStress(t *testing.T) {
 	for range 300 {
 		b := memory.New()
@@ -165,7 +165,7 @@ func TestStartStopStress(t *testing.T) {
 	}
 }
 
-// An idle minion asks for nothing but heartbeats and a dequeue a minute.
+// An idle minion sends only heartbeats and one dequeue a minute.
 func TestIdle(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(10, nothing)

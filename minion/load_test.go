@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// workers checks what the arbiter says of the default queue.
+// workers checks the numbers that the arbiter reports for the default queue.
 func (r *rig) workers(when string, total, active int) {
 	r.Helper()
 	all, err := r.arb.Workers(context.Background())
@@ -22,8 +22,7 @@ func (r *rig) workers(when string, total, active int) {
 	}
 }
 
-// Whoever asks for workers is told of what was a second ago at the latest, however
-// seldom heartbeats are due.
+// The numbers of Workers are at most a second old, even if heartbeats are seldom.
 func TestLoadIsToldSoon(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		end := make(chan struct{})
@@ -47,8 +46,8 @@ func TestLoadIsToldSoon(t *testing.T) {
 	})
 }
 
-// A change that follows another at once is told in time, and one that is over at
-// once is not told.
+// A change that follows another one is reported in time. A change that is over at once is
+// not reported.
 func TestLoadCostsFewHeartbeats(t *testing.T) {
 	const window = time.Minute
 	for name, c := range map[string]struct {
@@ -78,7 +77,7 @@ func TestLoadCostsFewHeartbeats(t *testing.T) {
 	}
 }
 
-// A load that could not be told is told with the next heartbeat that succeeds.
+// A load that could not be reported is reported with the next heartbeat that succeeds.
 func TestLoadIsToldAfterAnOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		end := make(chan struct{})
@@ -97,17 +96,17 @@ func TestLoadIsToldAfterAnOutage(t *testing.T) {
 		time.Sleep(time.Second)
 		r.workers("while heartbeats fail", 3, 0)
 		r.b.Set(faulty.Hooks{})
-		time.Sleep(2 * time.Second) // they are tried every second by now
+		time.Sleep(2 * time.Second) // by now heartbeats are tried every second
 		r.workers("after that", 3, 2)
 	})
 }
 
-// A slot that is lent is not busy.
+// A lent slot is not busy.
 func TestLoadOfLentSlots(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(2, func(ctx context.Context, a args) (int, error) {
 			info, _ := task.FromContext(ctx)
-			if a.N > 0 { // it waits for one that is due later
+			if a.N > 0 { // waits for a task that is due later
 				if _, err := work.With(task.Delay(10*time.Second)).Call(ctx, info.Submitter, args{0}); err != nil {
 					return 0, err
 				}
@@ -131,7 +130,7 @@ func TestLoadOfLentSlots(t *testing.T) {
 	})
 }
 
-// A slot that is held for a squad is not available.
+// A slot that is reserved for a squad is not available.
 func TestLoadOfHeldSlots(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(3, nothing)

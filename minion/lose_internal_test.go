@@ -9,7 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// That a result is dropped is said of tasks whose handlers were started, and of no others.
+// A dropped result is logged only for a task whose handler was started.
 func TestNoResultOfWhatWasNotStarted(t *testing.T) {
 	t.Parallel()
 	for _, unstarted := range []bool{false, true} {

@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Middleware that returns before its handler does ends the attempt. What the handler
-// returns later is nobody's result.
+// Middleware that returns before its handler does ends the attempt. The handler's later
+// result is discarded.
 func TestMiddlewareReturnsEarly(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		begun := make(chan struct{})
@@ -52,7 +52,7 @@ func TestMiddlewareReturnsEarly(t *testing.T) {
 	})
 }
 
-// A handler that returns at the same time as its middleware may have a result or not,
+// If a handler returns at the same time as its middleware, the task has its result or none,
 // without a data race.
 func TestMiddlewareReturnsMeanwhile(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
@@ -72,14 +72,14 @@ func TestMiddlewareReturnsMeanwhile(t *testing.T) {
 			n, err := r.result(r.send(7))
 			var bad *codec.Error
 			if (n != 7 || err != nil) && (n != 0 || !errors.As(err, &bad)) {
-				t.Error(n, err)
+				t.Errorf("result: %v, %v", n, err)
 			}
 		}
 	})
 }
 
-// Calls of the handler at the same time are not allowed. They give a wrong result and
-// no data race.
+// Concurrent calls of the handler are not allowed. They give a wrong result, but no data
+// race.
 func TestMiddlewareCallsTwiceAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		twice := func(next minion.Handler) minion.Handler {
@@ -94,7 +94,7 @@ func TestMiddlewareCallsTwiceAtOnce(t *testing.T) {
 			return a.N, nil
 		}, minion.Use(twice))
 		if n, err := r.result(r.send(7)); n != 7 || err != nil {
-			t.Error(n, err)
+			t.Errorf("result: %v, %v", n, err)
 		}
 	})
 }

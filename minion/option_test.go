@@ -28,7 +28,7 @@ func TestOptionsHaveTests(t *testing.T) {
 	}
 }
 
-// Options that would do nothing are refused by Register or Run.
+// Register or Run returns an error for an option that would have no effect.
 func TestOptionsWithoutEffect(t *testing.T) {
 	for name, opts := range map[string][]minion.Option{
 		"MemoryLimit": {minion.MemoryLimit(minion.MinMemory)},
@@ -51,8 +51,8 @@ func TestOptionsWithoutEffect(t *testing.T) {
 	}
 }
 
-// A call can have no timeout, although its task is registered with one; and a
-// registration can take that of the definition away.
+// A call can remove the timeout with which its task is registered, and a registration can
+// remove the timeout of the task's definition.
 func TestNoTimeout(t *testing.T) {
 	for name, tt := range map[string]struct {
 		registered, call []task.Option

@@ -25,7 +25,7 @@ type bombArgs struct {
 	B bomb `arbiter:"b"`
 }
 
-// logged checks that a line of the log has all parts.
+// logged checks that some line of the log contains all parts.
 func (l *logs) logged(t *testing.T, parts ...string) {
 	t.Helper()
 	for line := range strings.Lines(l.String()) {
@@ -40,10 +40,10 @@ func (l *logs) logged(t *testing.T, parts ...string) {
 	t.Errorf("no line with %q in:\n%s", parts, l)
 }
 
-// An attempt that panics is logged with its stack, whatever panics and whatever
-// becomes of the task.
+// Every attempt that panics is logged with its stack, however the task ends and whether the
+// handler, its error or a policy has panicked.
 func TestPanicIsLogged(t *testing.T) {
-	const here = "panicHere" // in the stack
+	const here = "panicHere" // a function name in the stack
 	for name, tt := range map[string]struct {
 		fn    func(context.Context, args) (int, error)
 		opts  []minion.Option
@@ -121,7 +121,7 @@ func TestPanicIsLogged(t *testing.T) {
 	}
 }
 
-// So is one whose task is another minion's by then, and whose end is nobody's.
+// A panic is also logged if the lease is lost, so that the attempt is not settled.
 func TestPanicAfterLeaseIsLogged(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var o out
@@ -144,7 +144,7 @@ func TestPanicAfterLeaseIsLogged(t *testing.T) {
 	})
 }
 
-// A panic of a method by which arguments decode themselves is told with its stack.
+// A panic in an unmarshal method of the arguments is reported with its stack.
 func TestPanicOfArguments(t *testing.T) {
 	for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
 		bubble(t, func(t *testing.T, r *rig) {
@@ -175,8 +175,8 @@ func TestPanicOfArguments(t *testing.T) {
 	}
 }
 
-// A panic in a child is logged in the minion with the child's stack; and so is what
-// a process said that crashed.
+// A panic in a child is logged in the minion with the child's stack. A crash is logged with
+// the last output of the process.
 func TestIsolatedPanicIsLogged(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 1, minion.Retry(0, task.Constant(0)))
@@ -185,8 +185,8 @@ func TestIsolatedPanicIsLogged(t *testing.T) {
 	y.logs.logged(t, "level=ERROR", "no retries left", "attempt=2", "stack=", "isolated_rig_test.go")
 	_ = y.remote(deed{What: "lone panic", Text: "alone"}, task.Retries(0))
 	y.logs.logged(t, "level=ERROR", "no retries left", "stack=", "panic: alone")
-	// An output of one line is in the error and is not repeated, unless the error cuts
-	// it short.
+	// An output of one line is part of the error and is not repeated, unless the error
+	// truncates it.
 	exit := y.send(deed{What: "exit", N: 3}, task.Retries(0))
 	_, _ = y.result(exit)
 	y.logs.logged(t, "level=ERROR", "no retries left", exit.ID().String(), "exit code 3: before the end")

@@ -22,7 +22,7 @@ import (
 // fresh is a task that only minions of the new build know.
 var fresh = task.Define[args, int]("fresh")
 
-// newCrew starts a minion of the new build, which knows work too.
+// newCrew starts a minion of the new build, which also knows work.
 func (r *rig) newCrew(slots int, opts ...minion.Option) *crew {
 	r.Helper()
 	m := minion.New(r.b, append([]minion.Option{minion.Logger(r.logs.logger())}, opts...)...)
@@ -34,7 +34,7 @@ func (r *rig) newCrew(slots int, opts ...minion.Option) *crew {
 	return r.start(m, slots)
 }
 
-// queued returns what is in the default queue.
+// queued returns the numbers of the default queue.
 func (r *rig) queued() broker.QueueInfo {
 	r.Helper()
 	infos, err := r.b.Broker.(broker.Inspector).Queues(context.Background())
@@ -44,7 +44,7 @@ func (r *rig) queued() broker.QueueInfo {
 	return infos[0]
 }
 
-// sendFresh sends tasks that only the new build knows.
+// sendFresh sends n tasks that only the new build knows.
 func (r *rig) sendFresh(n int) []*task.Future[int] {
 	r.Helper()
 	futs := make([]*task.Future[int], n)
@@ -58,15 +58,15 @@ func (r *rig) sendFresh(n int) []*task.Future[int] {
 	return futs
 }
 
-// Two builds on one queue, the old one first: what only the new one knows succeeds, and
-// the old one's work goes on meanwhile.
+// A minion of the old build and one of the new build serve a queue; the old one starts
+// first. The tasks of the new build succeed, and the old minion's own work goes on.
 func TestParkedUntilTheNewBuild(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(2, func(_ context.Context, a args) (int, error) { return a.N, nil })
 		futs := r.sendFresh(500)
 		for i := range 20 {
 			if n, err := r.result(r.send(i)); n != i || err != nil {
-				t.Fatalf("the old one's work: %d, %v", n, err)
+				t.Fatalf("a task of the old build: %d, %v", n, err)
 			}
 		}
 		synctest.Wait()
@@ -75,12 +75,12 @@ func TestParkedUntilTheNewBuild(t *testing.T) {
 		}
 		st := r.status(futs[0].ID())
 		if st.Detail != broker.StateParked || st.State != broker.PhaseInitiated || time.Until(st.Due) > 24*time.Hour {
-			t.Errorf("%+v", st)
+			t.Errorf("status: %+v", st)
 		}
 		if n := r.logs.count("task parked"); n != 500 || r.logs.count("level=WARN msg=\"task parked") != 1 {
 			t.Errorf("parked was logged %d times, once as a warning: %.500s", n, r.logs)
 		}
-		// It is idle: nothing goes round in circles.
+		// The old minion is idle: parked tasks do not come back to it.
 		dequeues, settles := r.b.Calls(faulty.Dequeue), r.b.Calls(faulty.Settle)
 		time.Sleep(time.Hour)
 		if n := r.b.Calls(faulty.Dequeue) - dequeues; n > 61 || r.b.Calls(faulty.Settle) != settles {
@@ -93,7 +93,8 @@ func TestParkedUntilTheNewBuild(t *testing.T) {
 				t.Fatalf("task %d: %d, %v", i, n, err)
 			}
 		}
-		// From now on the new one gets them at once, by way of the old one or not.
+		// From now on the new minion gets such tasks at once, even if the old minion
+		// gets them first.
 		for i, fut := range r.sendFresh(100) {
 			if n, err := r.result(fut); n != i || err != nil {
 				t.Fatalf("task %d: %d, %v", i, n, err)
@@ -103,13 +104,13 @@ func TestParkedUntilTheNewBuild(t *testing.T) {
 			t.Errorf("it took %v", d)
 		}
 		if q := r.queued(); q.Parked+q.Dead != 0 {
-			t.Errorf("%+v", q)
+			t.Errorf("queue: %+v", q)
 		}
 	})
 }
 
-// If no minion comes that can run it, it is a dead letter after a day, which says who was
-// there.
+// If no minion that can run it comes within a day, the task becomes a dead letter, and its
+// error names the minions of the queue.
 func TestParkedForADay(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, func(context.Context, args) (int, error) { return 0, nil })
@@ -143,7 +144,7 @@ func TestParkFor(t *testing.T) {
 	}
 }
 
-// A broker without the capability has nothing to park it with.
+// On a broker that can't park tasks, the task becomes a dead letter at once.
 func TestParkWithoutParker(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		m := minion.New(bare.Broker{Broker: r.b}, minion.Logger(r.logs.logger()))
@@ -163,7 +164,7 @@ type more struct {
 	M int `arbiter:"m"`
 }
 
-// Arguments that don't decode are parked if they were sent with other parameters.
+// Arguments that don't decode are parked if the sender's parameters were different.
 func TestParkedForItsParameters(t *testing.T) {
 	const old, renewed = 1, 2
 	send := func(t *testing.T, r *rig, schema uint64) *task.Future[int] {
@@ -194,7 +195,7 @@ func TestParkedForItsParameters(t *testing.T) {
 			futs := []*task.Future[int]{send(t, r, renewed), send(t, r, renewed)}
 			synctest.Wait()
 			if q := r.queued(); q.Parked != 2 {
-				t.Fatalf("%+v", q)
+				t.Fatalf("queue: %+v", q)
 			}
 			dequeues := r.b.Calls(faulty.Dequeue)
 			time.Sleep(time.Hour)
@@ -204,7 +205,7 @@ func TestParkedForItsParameters(t *testing.T) {
 			crewOf(t, r, renewed)
 			for _, fut := range futs {
 				if n, err := r.result(fut); n != 7 || err != nil {
-					t.Errorf("%d, %v", n, err)
+					t.Errorf("result: %d, %v", n, err)
 				}
 			}
 		})
@@ -235,7 +236,7 @@ func TestParkedForItsParameters(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n, err := r.result(fut); n != 5 || err != nil {
-				t.Errorf("%d, %v", n, err)
+				t.Errorf("result: %d, %v", n, err)
 			}
 		})
 	})
@@ -260,16 +261,17 @@ func TestParkedForItsCodec(t *testing.T) {
 		}
 		synctest.Wait()
 		if q := r.queued(); q.Parked != 1 {
-			t.Fatalf("%+v", q)
+			t.Fatalf("queue: %+v", q)
 		}
 		r.newCrew(1, minion.Codecs(foreign{codec.JSON()}))
 		if n, err := r.result(fut); n != 6 || err != nil {
-			t.Errorf("%d, %v", n, err)
+			t.Errorf("result: %d, %v", n, err)
 		}
 	})
 }
 
-// A built in codec that is refused for a seal has no minion to wait for.
+// A task in a built-in codec that the minion refuses, because another of its codecs signs,
+// is not parked: no other minion would accept it.
 func TestRefusedCodecIsNotParked(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		signed, err := codec.Sign(codec.Msgpack(), make([]byte, 32))
@@ -286,7 +288,7 @@ func TestRefusedCodecIsNotParked(t *testing.T) {
 	})
 }
 
-// While a minion lives that can run it and is busy, it is no dead letter.
+// A parked task stays parked while a minion that can run it lives and is busy.
 func TestParkedWhileTheOtherIsBusy(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		m := minion.New(r.b, minion.Logger(r.logs.logger()))
@@ -308,7 +310,7 @@ func TestParkedWhileTheOtherIsBusy(t *testing.T) {
 	})
 }
 
-// If the minions can't be asked for, it is not given up.
+// If the list of minions can't be had, the task stays parked.
 func TestParkedAgainWhenNobodyKnows(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, func(context.Context, args) (int, error) { return 0, nil }, minion.ParkFor(time.Minute))
@@ -321,7 +323,7 @@ func TestParkedAgainWhenNobodyKnows(t *testing.T) {
 		fut := r.sendFresh(1)[0]
 		time.Sleep(time.Hour + time.Second)
 		if q := r.queued(); q.Parked != 1 || q.Dead != 0 {
-			t.Fatalf("%+v", q)
+			t.Fatalf("queue: %+v", q)
 		}
 		if n := r.b.Calls(faulty.Minions); n < 50 || n > 70 {
 			t.Errorf("it was looked at %d times in an hour", n)
@@ -334,7 +336,7 @@ func TestParkedAgainWhenNobodyKnows(t *testing.T) {
 	})
 }
 
-// A kill ends it, and one that stops while it decides gives it back.
+// A parked task can be killed. A minion that stops while it decides about one gives it back.
 func TestParkedKill(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, func(context.Context, args) (int, error) { return 0, nil })
@@ -348,12 +350,13 @@ func TestParkedKill(t *testing.T) {
 			t.Error(err)
 		}
 		if q := r.queued(); q.Parked != 1 {
-			t.Errorf("%+v", q)
+			t.Errorf("queue: %+v", q)
 		}
 	})
 }
 
-// Old and new minions come and go under load: nothing is dead, all is done once.
+// Old and new minions start and stop under load: no task becomes a dead letter, and each
+// runs once.
 func TestParkedUnderLoad(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		old := r.crew(3, func(_ context.Context, a args) (int, error) { return a.N, nil })

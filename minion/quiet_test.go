@@ -19,7 +19,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// onBrokers runs a test on a memory broker, on miniredis and on a real server. They
+// onBrokers runs a test on a memory broker, on miniredis and on a real server, all of which
 // log to l.
 func onBrokers(t *testing.T, body func(t *testing.T, b broker.Broker, l *logs)) {
 	t.Run("memory", func(t *testing.T) {
@@ -30,7 +30,7 @@ func onBrokers(t *testing.T, body func(t *testing.T, b broker.Broker, l *logs)) 
 	})
 	onRedis := func(t *testing.T, addr string) {
 		l := &logs{}
-		b, err := redis.Open(t.Context(), "redis://"+addr, redis.Logger(l.logger()), redis.Lease(2*time.Second)) // a busy machine may delay a heartbeat, and that is worth a warning
+		b, err := redis.Open(t.Context(), "redis://"+addr, redis.Logger(l.logger()), redis.Lease(2*time.Second)) // a busy machine may delay a heartbeat, which would be worth a warning
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,8 +49,8 @@ func onBrokers(t *testing.T, body func(t *testing.T, b broker.Broker, l *logs)) 
 	}
 }
 
-// An orderly end is nothing to warn of, however little time it is given and
-// whatever it meets: the start, a heartbeat, tasks that run.
+// Stopping a minion logs no warning, however little time it has and whatever it
+// interrupts: the start, a heartbeat, running tasks.
 func TestEndsQuietly(t *testing.T) {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -95,7 +95,7 @@ func TestEndsQuietly(t *testing.T) {
 							}
 							<-began
 						}
-						time.Sleep(time.Duration(i) * time.Millisecond) // each round ends at another point
+						time.Sleep(time.Duration(i) * time.Millisecond) // each round stops at another point
 						if err := end(m, halt); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 							t.Error(err)
 						}
@@ -108,7 +108,7 @@ func TestEndsQuietly(t *testing.T) {
 			}
 		}
 		t.Run("the run's context", func(t *testing.T) {
-			for i := range 40 { // it ends before the run, then while that starts
+			for i := range 40 { // first before Run, then while it starts
 				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i-10)*time.Millisecond/4)
 				m := minion.New(b, minion.Logger(l.logger()))
 				if err := task.Handle(m, work, nothing); err != nil {
@@ -124,7 +124,7 @@ func TestEndsQuietly(t *testing.T) {
 	})
 }
 
-// noWarnings checks that nothing was warned of, and forgets what was.
+// noWarnings checks that no warning was logged, and clears the log.
 func noWarnings(t *testing.T, l *logs) {
 	t.Helper()
 	for line := range strings.Lines(l.take()) {
@@ -134,7 +134,7 @@ func noWarnings(t *testing.T, l *logs) {
 	}
 }
 
-// take returns what was logged, and forgets it.
+// take returns the log, and clears it.
 func (l *logs) take() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// TestLater runs the README's recipes for a task that starts later, and for a test in
-// which a day passes at once: the task starts when its time has come, not before.
+// The README's recipes for a delayed task, and for a test in which a day passes at once:
+// the task starts when its time has come, not earlier.
 func TestLater(t *testing.T) {
 	const day = 24 * time.Hour
 	for name, later := range map[string]func() task.Option{
@@ -37,7 +37,7 @@ func TestLater(t *testing.T) {
 				began := time.Now()
 				sum, err := AddTask.With(later()).Call(t.Context(), arb, 1, 2)
 				if sum != 3 || err != nil {
-					t.Errorf("%d, %v", sum, err)
+					t.Errorf("result: %d, %v", sum, err)
 				}
 				if took := time.Since(began); took < day || took > day+time.Minute {
 					t.Errorf("it was done after %v, want a day", took)

@@ -15,7 +15,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// fails checks that a task ends as a dead letter with the reason.
+// fails checks that a task becomes a dead letter with the given error.
 func (r *rig) fails(fut *task.Future[int], reason error, says ...string) {
 	r.Helper()
 	_, err := r.result(fut)
@@ -127,7 +127,7 @@ func TestResultTooLarge(t *testing.T) {
 	}, memory.Limits(broker.Limits{Result: 1000}))
 }
 
-// A broker that refuses a result which the minion thought was fine.
+// The broker refuses a result that the minion has accepted.
 func TestResultRefused(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.b.Set(refuseResults())
@@ -166,7 +166,7 @@ func panicHere() {
 	_ = list[len(list)+3]
 }
 
-// A handler that ends its goroutine does not take the slot with it.
+// A handler that ends its goroutine frees its slot.
 func TestGoexit(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, func(_ context.Context, a args) (int, error) {

@@ -26,7 +26,7 @@ func TestSuccess(t *testing.T) {
 	})
 }
 
-// A task that fails is retried with the backoff, and its retries are counted.
+// A failed task is retried after its backoff, and its retries are counted.
 func TestRetries(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var starts []time.Duration
@@ -60,7 +60,7 @@ func TestRetries(t *testing.T) {
 	})
 }
 
-// Whose policy counts: the call's, then the registration's, then the minion's.
+// The retry policy is the call's, else the registration's, else the minion's.
 func TestRetryPolicies(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -87,7 +87,8 @@ func TestRetryPolicies(t *testing.T) {
 				}
 				r.start(m, 1)
 				began := time.Now()
-				// The call is by a handle of another program: without the definition's options.
+				// The handle of another program sends the call: without the options of
+				// the definition.
 				fut := r.send(1, c.call...)
 				_, err = r.result(fut)
 				var remote *task.RemoteError
@@ -103,8 +104,8 @@ func TestRetryPolicies(t *testing.T) {
 	}
 }
 
-// By default a task survives what it needs being away for an hour, and one that can
-// never succeed has failed for good after three.
+// By default a task survives an outage of an hour in a service that it needs. A task that
+// can never succeed has failed for good after three hours.
 func TestDefaultRetriesOutliveAnOutage(t *testing.T) {
 	for range 20 { // the pauses are random
 		bubble(t, func(t *testing.T, r *rig) {
@@ -121,7 +122,7 @@ func TestDefaultRetriesOutliveAnOutage(t *testing.T) {
 				t.Errorf("after an outage of an hour: %d, %v", n, err)
 			}
 			if _, err := r.result(bad); err == nil || time.Since(began) > 3*time.Hour {
-				t.Errorf("one that can't succeed ended after %v: %v", time.Since(began), err)
+				t.Errorf("the task that can't succeed ended after %v: %v", time.Since(began), err)
 			}
 		})
 	}
@@ -174,12 +175,12 @@ func TestSnooze(t *testing.T) {
 		r.want(fut, broker.StateSucceeded, 11, 0)
 		r.near("the end", time.Since(began), 10*time.Hour)
 		if r.logs.count("level=WARN")+r.logs.count("level=ERROR") > 0 {
-			t.Errorf("a snooze is no trouble, but this was logged:\n%s", r.logs)
+			t.Errorf("a snooze is not a failure, but this was logged:\n%s", r.logs)
 		}
 	})
 }
 
-// No retry is made that would come after the deadline, and the error stays.
+// A retry that would come after the deadline is not made, and the task keeps its error.
 func TestRetryPastDeadline(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, func(context.Context, args) (int, error) { return 0, errBad },
@@ -196,7 +197,7 @@ func TestRetryPastDeadline(t *testing.T) {
 	})
 }
 
-// A snooze past the deadline ends there, and not at its own end.
+// A snooze past the deadline ends at the deadline.
 func TestSnoozePastDeadline(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, func(context.Context, args) (int, error) { return 0, task.Snooze(time.Hour) })
@@ -209,7 +210,7 @@ func TestSnoozePastDeadline(t *testing.T) {
 	})
 }
 
-// The error of another task says nothing about this one's arguments.
+// The error of another task does not say that this task's arguments are bad.
 func TestErrorOfAnotherTask(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		other := &task.RemoteError{}

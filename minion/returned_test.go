@@ -11,9 +11,9 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A goroutine that a handler has left behind sends for the first time when the attempt
-// has returned. What would depend on how the attempt ends is refused, whatever that end
-// was; what is sent at once goes out.
+// A goroutine of the handler sends for the first time after the attempt has returned. Calls
+// that depend on the end of the attempt are refused, however it ended; other calls are
+// sent.
 func TestSendAfterReturn(t *testing.T) {
 	ends := map[string]func(ctx context.Context) (int, error){
 		"succeeded":   func(context.Context) (int, error) { return 0, nil },
@@ -56,7 +56,7 @@ func TestSendAfterReturn(t *testing.T) {
 				}
 				heir := work.With(task.Inherit())
 				if _, err := heir.Apply(lone, submitter(ctx), args{3}); !errors.Is(err, task.ErrInvalid) {
-					t.Errorf("what inherits: %v", err)
+					t.Errorf("a call that inherits: %v", err)
 				}
 				if _, err := task.All(work.Bind(args{3})).With(task.Inherit()).Send(lone, submitter(ctx)); !errors.Is(err, task.ErrInvalid) {
 					t.Errorf("a group that inherits: %v", err)
@@ -66,14 +66,15 @@ func TestSendAfterReturn(t *testing.T) {
 					t.Fatal(err)
 				}
 				if n, err := plain.Result(t.Context()); n != 4 || err != nil {
-					t.Errorf("what was sent at once: %d, %v", n, err)
+					t.Errorf("the call that was sent at once: %d, %v", n, err)
 				}
 			})
 		})
 	}
 }
 
-// What inherits is noted for its kill, or refused: never sent without the note.
+// A call that inherits is either recorded, to be killed with the task, or refused. It is
+// never sent without the record.
 func TestTooManyHeirs(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.family(1, func(context.Context, args) (int, error) { return 0, nil }, func(ctx context.Context, _ args) (int, error) {
@@ -85,7 +86,7 @@ func TestTooManyHeirs(t *testing.T) {
 			if err := submitter(ctx).Submit(ctx, calls...); err != nil {
 				return 0, err
 			}
-			if err := submitter(ctx).Submit(ctx, calls[:10]...); err != nil { // the same again
+			if err := submitter(ctx).Submit(ctx, calls[:10]...); err != nil { // the same calls again
 				return 0, err
 			}
 			_, err := heir.Apply(ctx, submitter(ctx), args{10_000})

@@ -30,8 +30,8 @@ func TestMain(m *testing.M) {
 	case roles != nil && role == "unhooked":
 		roles()
 	case role == "sealed":
-		minion.Child(registerIsolated, minion.Codec(sealed)) // the next call counts for nothing
-	case role == "divided" && os.Getenv("ARBITER_ISOLATED") == "": // its children get none
+		minion.Child(registerIsolated, minion.Codec(sealed)) // the first call of Child counts
+	case role == "divided" && os.Getenv("ARBITER_ISOLATED") == "": // its children call Child with the defaults
 		minion.Child(registerIsolated, minion.Codec(sealed))
 	case role == "unregistered":
 		minion.Child(nil)
@@ -43,17 +43,18 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// roles ends a process that a test has started. It is nil where tests start none.
+// roles plays the part of a child process that a test has started, and exits. It is nil on
+// systems whose tests start none.
 var roles func()
 
-// args are those of the tasks of these tests.
+// args are the arguments of the tasks of these tests.
 type args struct {
 	N int `arbiter:"n"`
 }
 
 var work = task.Define[args, int]("work")
 
-// rig is a broker with an arbiter and minions, in a bubble.
+// rig is a broker with an arbiter and minions, in a synctest bubble.
 type rig struct {
 	*testing.T
 	b    *faulty.Broker
@@ -61,7 +62,7 @@ type rig struct {
 	logs *logs
 }
 
-// bubble runs f in a bubble of fake time, with a rig that is taken down after.
+// bubble runs f with a new rig in a bubble of fake time.
 func bubble(t *testing.T, f func(t *testing.T, r *rig), opts ...memory.Option) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -79,7 +80,7 @@ func bubble(t *testing.T, f func(t *testing.T, r *rig), opts ...memory.Option) {
 	})
 }
 
-// crew is a minion that runs.
+// crew is a running minion.
 type crew struct {
 	*minion.Minion
 	r    *rig
@@ -88,7 +89,7 @@ type crew struct {
 	err  error
 }
 
-// crew starts a minion with the handler for work. The bubble's end stops it.
+// crew starts a minion with a handler for work. It stops at the end of the bubble.
 func (r *rig) crew(slots int, fn func(context.Context, args) (int, error), opts ...minion.Option) *crew {
 	r.Helper()
 	opts = append([]minion.Option{minion.Logger(r.logs.logger())}, opts...)
@@ -110,7 +111,7 @@ func (r *rig) start(m *minion.Minion, slots int) *crew {
 	return c
 }
 
-// stop ends the minion's context and returns what Run returned.
+// stop ends the context of Run and returns its error.
 func (c *crew) stop() error {
 	c.halt()
 	<-c.done
@@ -126,7 +127,7 @@ func (r *rig) send(n int, opts ...task.Option) *task.Future[int] {
 	return fut
 }
 
-// status looks a task up.
+// status looks up a task.
 func (r *rig) status(id task.ID) arbiter.Status {
 	r.Helper()
 	st, err := r.arb.Status(context.Background(), id)
@@ -136,8 +137,7 @@ func (r *rig) status(id task.ID) arbiter.Status {
 	return st
 }
 
-// result waits for a task, and fails the test if it takes longer than anything
-// should.
+// result waits for a task. The test fails if that takes far too long.
 func (r *rig) result(fut *task.Future[int]) (int, error) {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 1000*time.Hour)
@@ -149,7 +149,7 @@ func (r *rig) result(fut *task.Future[int]) (int, error) {
 	return n, err
 }
 
-// want checks the end of a task.
+// want checks how a task has ended.
 func (r *rig) want(fut *task.Future[int], state broker.State, attempts, retried int) arbiter.Status {
 	r.Helper()
 	_, _ = r.result(fut)
@@ -171,7 +171,7 @@ func (r *rig) dead(queue string) []broker.DeadLetter {
 	return letters
 }
 
-// near checks a time that has passed.
+// near checks that a time is at most 50 ms longer than it should be.
 func (r *rig) near(what string, got, want time.Duration) {
 	r.Helper()
 	if got < want || got > want+50*time.Millisecond {
@@ -179,7 +179,7 @@ func (r *rig) near(what string, got, want time.Duration) {
 	}
 }
 
-// logs keeps what was logged.
+// logs collects log lines.
 type logs struct {
 	mu   sync.Mutex
 	text strings.Builder

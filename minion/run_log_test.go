@@ -11,7 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The error of a Run whose result nobody looks at is in the log, with a remedy.
+// The error of Run is logged with a remedy, in case the caller ignores it.
 func TestRunLogsItsError(t *testing.T) {
 	var l logs
 	done := make(chan struct{})
@@ -30,7 +30,7 @@ func TestRunLogsItsError(t *testing.T) {
 	}
 }
 
-// Handlers that are left behind, and a broker that was closed, are told too.
+// Abandoned handlers and a closed broker are logged, too.
 func TestRunLogsItsEnd(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		free := make(chan struct{})
@@ -40,8 +40,8 @@ func TestRunLogsItsEnd(t *testing.T) {
 		if err := c.stop(); !errors.Is(err, minion.ErrAbandoned) {
 			t.Error(err)
 		}
-		if r.logs.count("level=ERROR") != 1 || r.logs.count("let the handlers named here return") != 1 {
-			t.Error(r.logs.String())
+		if r.logs.count("level=ERROR") != 1 || r.logs.count("let the named handlers return") != 1 {
+			t.Errorf("log:\n%s", r.logs)
 		}
 		close(free)
 		settled()
@@ -50,13 +50,13 @@ func TestRunLogsItsEnd(t *testing.T) {
 		_ = r.b.Close()
 		<-c.done
 		if r.logs.count("level=ERROR") != 2 || r.logs.count("close the broker after its minions") != 1 {
-			t.Error(r.logs.String())
+			t.Errorf("log:\n%s", r.logs)
 		}
 	})
 }
 
-// The ordinary ends are no errors: that of the context, Stop, Close, and a Stop
-// before Run.
+// An ordinary end of Run is not logged as an error: the end of its context, Stop, Close,
+// and Stop before Run.
 func TestRunLogsNoOrdinaryEnd(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		for _, stop := range []func(c *crew){
@@ -81,7 +81,7 @@ func TestRunLogsNoOrdinaryEnd(t *testing.T) {
 			t.Error(err)
 		}
 		if n := r.logs.count("level=ERROR"); n != 0 {
-			t.Error(r.logs.String())
+			t.Errorf("log:\n%s", r.logs)
 		}
 	})
 }

@@ -52,8 +52,8 @@ func (c *spoiledConsumer) Settle(ctx context.Context, batch []broker.Settlement)
 	return errs, err
 }
 
-// Settlements of a queue that can't be used are tried again, and those of other queues
-// do not wait for them. A minion that stops gives them up in the end.
+// Settlements that fail because of a damaged queue are tried again, and settlements of
+// other queues do not wait for them. A minion that stops gives them up in the end.
 func TestStuckSettlements(t *testing.T) {
 	t.Parallel()
 	for _, mended := range []bool{true, false} {
@@ -81,7 +81,7 @@ func TestStuckSettlements(t *testing.T) {
 					t.Fatal(err)
 				}
 				if n, err := fut.Result(t.Context()); err != nil || n != i {
-					t.Fatal(n, err)
+					t.Fatalf("result: %v, %v", n, err)
 				}
 			}
 			if took := time.Since(began); took > time.Second {
@@ -90,7 +90,7 @@ func TestStuckSettlements(t *testing.T) {
 			if mended {
 				b.broken.Store(false)
 				if n, err := bad.Result(t.Context()); err != nil || n != 1 {
-					t.Error(n, err)
+					t.Errorf("result: %v, %v", n, err)
 				}
 			}
 			if err := m.Close(); err != nil && mended {

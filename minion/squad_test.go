@@ -13,7 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// captain speaks to a minion as an arbiter does that sends a squad.
+// captain plays the arbiter that sends a squad, and talks to one minion.
 type captain struct {
 	*rig
 	minion broker.ID
@@ -22,7 +22,7 @@ type captain struct {
 	squad  broker.ID
 }
 
-// captain returns one for the only minion, which is known by now.
+// captain returns a captain for the only minion, which must be registered by now.
 func (r *rig) captain() *captain {
 	r.Helper()
 	minions, err := r.b.Minions(r.Context())
@@ -48,7 +48,7 @@ func (c *captain) say(kind squad.Kind, n int, d time.Duration) {
 	}
 }
 
-// hears returns the next message of the minion, which must be of a kind.
+// hears returns the next message of the minion and checks its kind.
 func (c *captain) hears(kind squad.Kind) squad.Message {
 	c.Helper()
 	ctx, cancel := context.WithTimeout(c.Context(), time.Hour)
@@ -64,15 +64,15 @@ func (c *captain) hears(kind squad.Kind) squad.Message {
 	return m
 }
 
-// numbers checks what the minion says of its slots.
+// numbers checks the minion's answer about its slots.
 func (c *captain) numbers(m squad.Message, slots, free, held int) {
 	c.Helper()
 	if m.Slots != slots || m.Free != free || m.Held != held {
-		c.Errorf("%d slots, %d free, %d held, want %d, %d, %d", m.Slots, m.Free, m.Held, slots, free, held)
+		c.Errorf("%d slots, %d free, %d reserved, want %d, %d, %d", m.Slots, m.Free, m.Held, slots, free, held)
 	}
 }
 
-// store stores a squad with n members, and assigns these.
+// store stores a squad with n members and assigns them to the minion.
 func (c *captain) store(n int, edits ...func(*broker.Task)) []broker.ID {
 	c.Helper()
 	f := &broker.Flow{ID: c.squad, Size: n, Need: n, Retention: time.Hour}
@@ -114,7 +114,7 @@ func hour(running *atomic.Int32) func(context.Context, args) (int, error) {
 	}
 }
 
-// settled lets everything happen that needs no time, or little.
+// settled waits until nothing happens any more that needs no time, or little.
 func settled() {
 	time.Sleep(100 * time.Millisecond)
 	synctest.Wait()
@@ -128,7 +128,7 @@ func (c *captain) running(running *atomic.Int32, want int32) {
 	}
 }
 
-// Places are held for as long as was asked, and ordinary tasks do not get them.
+// Slots stay reserved for the time that was asked for, and ordinary tasks do not get them.
 func TestPlacesAreHeld(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var running atomic.Int32
@@ -156,7 +156,7 @@ func TestPlacesAreHeld(t *testing.T) {
 	})
 }
 
-// Places that are given back, or asked for again with another number.
+// A reservation can be given up, or replaced by one of another size.
 func TestPlacesAreFreed(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var running atomic.Int32
@@ -198,8 +198,8 @@ func TestMembersStart(t *testing.T) {
 	})
 }
 
-// An arbiter that is not heard any more: if it has decided, the members start
-// within a second or so; if not, they never do.
+// The arbiter is not heard of any more. If it has decided that the squad starts, the
+// members start within about a second; otherwise they never start.
 func TestSilentArbiter(t *testing.T) {
 	for _, start := range []bool{true, false} {
 		bubble(t, func(t *testing.T, r *rig) {
@@ -223,10 +223,10 @@ func TestSilentArbiter(t *testing.T) {
 			time.Sleep(200 * time.Millisecond)
 			c.running(&running, want)
 			if !start {
-				time.Sleep(3700 * time.Millisecond) // with the two before that wait for what is under way: 4.9 s
+				time.Sleep(3700 * time.Millisecond) // with the sleeps above and in running, 4.9 s in all
 				for _, id := range ids {
-					if st := r.status(id); st.Detail != broker.StateRunning { // it is held
-						t.Errorf("a member is %s after 5 s less a bit", st.Detail)
+					if st := r.status(id); st.Detail != broker.StateRunning { // a member that waits is shown as running
+						t.Errorf("a member is %s shortly before 5 s", st.Detail)
 					}
 				}
 				time.Sleep(200 * time.Millisecond)
@@ -243,7 +243,7 @@ func TestSilentArbiter(t *testing.T) {
 	}
 }
 
-// A look that fails is repeated soon: others run already, perhaps.
+// A look for the decision that fails is repeated soon: other members may run already.
 func TestLookThatFails(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var running, looks atomic.Int32
@@ -268,8 +268,8 @@ func TestLookThatFails(t *testing.T) {
 	})
 }
 
-// A minion that stops gives members back that have not started: another one finds
-// out what was decided.
+// A minion that stops gives back members that have not started. Another minion asks what
+// was decided.
 func TestStopWithMembers(t *testing.T) {
 	for _, start := range []bool{true, false} {
 		bubble(t, func(t *testing.T, r *rig) {
@@ -327,7 +327,7 @@ func TestKillOfMember(t *testing.T) {
 	})
 }
 
-// What is posted by whoever knows no better does no harm.
+// Messages that do not fit the state of the minion do no harm.
 func TestBadPosts(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var running atomic.Int32

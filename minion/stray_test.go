@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/squad"
 )
 
-// left returns a handler that tells how much time it has, and has the time that it
-// ends at told by the function that it returns, too.
+// left returns a handler that reports its deadline, and a function that waits for the
+// report. The deadline is given as the time since left was called; 0 means no report.
 func left() (handler func(context.Context, args) (int, error), ends func() time.Duration) {
 	began := time.Now()
 	told := make(chan time.Duration, 1)
@@ -32,8 +32,8 @@ func left() (handler func(context.Context, args) (int, error), ends func() time.
 
 func minute(t *broker.Task) { t.Deadline = time.Minute }
 
-// The deadline of a member that came without a place does not move while it is
-// found out whether it may start.
+// The deadline of a member without a reservation does not move while the minion asks
+// whether it may start.
 func TestDeadlineOfStray(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		handler, ends := left()
@@ -56,8 +56,8 @@ func TestDeadlineOfStray(t *testing.T) {
 	})
 }
 
-// The deadline of a member counts from when it was assigned, however long the
-// minion is busy with its post.
+// The deadline of a member counts from when it was assigned, however long the minion's
+// mailbox is busy.
 func TestDeadlineOfMember(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		handler, ends := left()
@@ -70,7 +70,7 @@ func TestDeadlineOfMember(t *testing.T) {
 		c.hears(squad.Granted)
 		said := make(chan struct{}, 1)
 		r.b.Set(faulty.Hooks{Before: func(ctx context.Context, op faulty.Op, _ int) error {
-			if op == faulty.Post && posts.Add(1) == 2 { // after the captain's, the minion's
+			if op == faulty.Post && posts.Add(1) == 2 { // the first post is the captain's, the second the minion's
 				said <- struct{}{}
 				<-ctx.Done()
 				return ctx.Err()
@@ -90,7 +90,7 @@ func TestDeadlineOfMember(t *testing.T) {
 	})
 }
 
-// A request that hangs holds neither a stray nor a hold for longer than a part of
+// A request that hangs delays neither a stray nor a reservation for longer than a part of
 // the lease.
 func TestHungDecision(t *testing.T) {
 	for _, op := range []faulty.Op{faulty.Decide, faulty.LookupFlow} {

@@ -18,7 +18,7 @@ import (
 
 var parent = task.Define[args, int]("parent")
 
-// family starts a minion with work and parent, which sends work.
+// family starts a minion with the handlers work and parent; parent sends work.
 func (r *rig) family(slots int, child, elder func(context.Context, args) (int, error), opts ...minion.Option) *crew {
 	r.Helper()
 	opts = append([]minion.Option{minion.Logger(r.logs.logger()), minion.Retry(3, task.Constant(time.Second))}, opts...)
@@ -34,8 +34,8 @@ func submitter(ctx context.Context) task.Submitter {
 	return info.Submitter
 }
 
-// SEED: minion.apply(...) inside a task: 20 tasks in tasks, 10 slots; and one slot
-// for all of them.
+// The original's minion.apply(...) inside a task: 20 tasks send tasks, in 10 slots and in a
+// single slot.
 func TestTaskInTask(t *testing.T) {
 	for _, slots := range []int{10, 1} {
 		t.Run(fmt.Sprint(slots), func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestTaskInTask(t *testing.T) {
 	}
 }
 
-// A minion that stops lets handlers that wait finish, as others.
+// A minion that stops lets handlers finish that wait for other tasks.
 func TestStopWhileWaiting(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.family(1, func(context.Context, args) (int, error) {
@@ -95,13 +95,13 @@ func TestStopWhileWaiting(t *testing.T) {
 			t.Error(err)
 		}
 		if n, err := r.result(fut); n != 1 || err != nil {
-			t.Errorf("%d, %v", n, err)
+			t.Errorf("result: %d, %v", n, err)
 		}
 	})
 }
 
-// A repeated attempt sends no second task, in whatever order it sends, and gets
-// the results of those that an earlier one has sent.
+// A repeated attempt sends no second task, in whatever order it sends, and gets the results
+// of the tasks that an earlier attempt has sent.
 func TestRepeatedAttemptSendsOnce(t *testing.T) {
 	key := []byte("0123456789abcdef0123456789abcdef")
 	encrypted, err := codec.Encrypt(codec.Msgpack(), key)
@@ -117,8 +117,8 @@ func TestRepeatedAttemptSendsOnce(t *testing.T) {
 	}
 }
 
-// repeatedAttempt has an attempt send again what the one before has sent, in
-// another order, and with some codecs in other bytes.
+// repeatedAttempt runs an attempt that sends the calls of the previous attempt again, in
+// another order and, with some codecs, in other bytes.
 func repeatedAttempt(t *testing.T, c codec.Codec) {
 	bubble(t, func(t *testing.T, r *rig) {
 		_ = r.arb.Close()
@@ -164,7 +164,7 @@ func repeatedAttempt(t *testing.T, c codec.Codec) {
 			t.Fatal(err)
 		}
 		if n, err := r.result(fut); n != 8+7 || err != nil {
-			t.Errorf("%d, %v", n, err)
+			t.Errorf("result: %d, %v", n, err)
 		}
 		if ran.Load() != 6 {
 			t.Errorf("%d children ran, want 6", ran.Load())
@@ -172,7 +172,7 @@ func repeatedAttempt(t *testing.T, c codec.Codec) {
 	})
 }
 
-// What is sent on success is stored with it: all of it, or nothing.
+// The tasks of OnSuccess are stored with the success: all of them, or none.
 func TestOnSuccess(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		ran := make(chan int, 10)
@@ -187,7 +187,7 @@ func TestOnSuccess(t *testing.T) {
 				if err != nil {
 					return 0, err
 				}
-				if _, err := call.Send(ctx, task.OnSuccess(ctx)); err != nil { // the same again
+				if _, err := call.Send(ctx, task.OnSuccess(ctx)); err != nil { // the same call again
 					return 0, err
 				}
 				if _, err := fut.Result(ctx); !errors.Is(err, task.ErrNotSubmitted) {
@@ -252,7 +252,7 @@ func TestOnSuccessRefuses(t *testing.T) {
 			if _, err := work.Apply(ctx, later, args{0}); !errors.Is(err, task.ErrTooLarge) {
 				t.Errorf("one too many: %v", err)
 			}
-			return 0, errors.Join(task.NoRetry(errBad)) // and none of them is sent
+			return 0, errors.Join(task.NoRetry(errBad)) // and none of the tasks is sent
 		})
 		fut, err := parent.Apply(t.Context(), r.arb, args{1})
 		if err != nil {
@@ -264,7 +264,7 @@ func TestOnSuccessRefuses(t *testing.T) {
 	})
 }
 
-// What a settlement submits is enqueued although the first tries fail.
+// The tasks of a settlement are enqueued even if the first tries fail.
 func TestOnSuccessIsNotLost(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var ran, failed atomic.Int32
@@ -300,8 +300,7 @@ func TestOnSuccessIsNotLost(t *testing.T) {
 	})
 }
 
-// Middleware that runs the handler again sends what the last run has sent, and
-// nothing twice.
+// If middleware runs the handler again, the calls of the last run are sent, and none twice.
 func TestMiddlewareRunsAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var ran, runs atomic.Int32

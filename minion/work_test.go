@@ -21,7 +21,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// fill sends n tasks to each queue, which a minion finds there.
+// fill sends n tasks to each queue before a minion starts.
 func (r *rig) fill(n int, queues ...string) {
 	r.Helper()
 	for _, q := range queues {
@@ -71,7 +71,7 @@ func TestWeightedQueues(t *testing.T) {
 			t.Fatalf("%d tasks ran, want %d", len(order), 3*n)
 		}
 		counts := map[string]int{}
-		for _, q := range order[:n] { // all queues have tasks all the time
+		for _, q := range order[:n] { // as long as all queues have tasks
 			counts[q]++
 		}
 		for q, w := range weights {
@@ -82,7 +82,7 @@ func TestWeightedQueues(t *testing.T) {
 	})
 }
 
-// Never more tasks than free slots are held.
+// A minion never holds more long tasks than it has slots.
 func TestDemandDriven(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var now, most atomic.Int64
@@ -97,7 +97,7 @@ func TestDemandDriven(t *testing.T) {
 		r.fill(500, "default")
 		for range 100 {
 			time.Sleep(300 * time.Millisecond)
-			synctest.Wait() // what is done is settled
+			synctest.Wait() // finished tasks are settled
 			q, err := r.b.Broker.(broker.Inspector).Queues(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -116,7 +116,7 @@ func TestDemandDriven(t *testing.T) {
 	})
 }
 
-// While a settle is under way the next one gathers.
+// While a settle request is under way, further settlements collect in the next batch.
 func TestSettlesAreBatched(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.b.Set(faulty.Hooks{After: func(op faulty.Op, _ int) error {
@@ -138,7 +138,7 @@ func TestSettlesAreBatched(t *testing.T) {
 	})
 }
 
-// A broker that answers no settlement is given no more work than is bounded.
+// A minion whose settlements are not answered takes a bounded number of tasks.
 func TestUnsettledIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var o out
@@ -203,13 +203,13 @@ func TestMiddleware(t *testing.T) {
 	})
 }
 
-// Middleware that makes a context of its own is told so, and nothing panics.
+// Middleware that calls next with a foreign context gets an error, and nothing panics.
 func TestMiddlewareForeignContext(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, nothing, minion.Use(func(next minion.Handler) minion.Handler {
 			return func(context.Context) error { return next(context.Background()) }
 		}))
-		if _, err := r.result(r.send(1)); err == nil || !strings.Contains(err.Error(), "another origin") {
+		if _, err := r.result(r.send(1)); err == nil || !strings.Contains(err.Error(), "not derived from its own") {
 			t.Errorf("result: %v", err)
 		}
 	})
@@ -239,7 +239,7 @@ func TestUntypedHandler(t *testing.T) {
 	})
 }
 
-// Every line about a task names it.
+// Every log line about a task names it.
 func TestLogs(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(1, func(_ context.Context, a args) (int, error) {
@@ -271,11 +271,11 @@ func TestLogs(t *testing.T) {
 	})
 }
 
-// Many tasks with random failures, retries and kills: each has one result.
+// Many tasks with random failures, retries and kills: each has exactly one result.
 func TestManyTasks(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const n = 10_000
-		var released atomic.Int64 // what was taken ahead and given back
+		var released atomic.Int64 // prefetched and given back
 		r.b.Set(faulty.Hooks{Refuse: func(st broker.Settlement) error {
 			if st.Verb == broker.VerbRelease {
 				released.Add(1)

@@ -10,8 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/minion"
 )
 
-// Compress around a codec that seals would decompress before it looks at the seal: no
-// arbiter and no minion takes it, and the error says which order is right.
+// Compress around a codec that seals would decompress a value before its seal is checked.
+// Arbiters and minions refuse it, and the error says which order is right.
 func TestWrongWrapping(t *testing.T) {
 	t.Parallel()
 	b := memory.New()
