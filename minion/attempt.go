@@ -18,7 +18,7 @@ import (
 // An attempt is one execution of a task. It finds the handler and codec of its delivery,
 // gives the handler a context that ends with the timeout, the deadline, a cancellation
 // or the lease, calls the handler, and turns its return, panic or Goexit into a
-// settlement (see verdict.go). Attempts are made in large numbers, so anything that few
+// settlement (see outcome.go). Attempts are made in large numbers, so anything that few
 // handlers use, such as contexts and submitters, is made only on demand.
 
 // attempt is one execution of a task.
@@ -29,7 +29,7 @@ type attempt struct {
 	codec codec.Codec // nil if the name is unknown; a *seals once the payload has been opened
 
 	info  atomic.Pointer[task.Info] // made when the handler asks for it
-	kin   atomic.Pointer[kin]       // made when the handler first sends something
+	sent  atomic.Pointer[sentCalls] // made when the handler first sends something
 	waits int32                     // how many of its goroutines wait for other tasks; r.mu guards waits, lent and over
 	lent  bool                      // its slot is lent
 	over  bool                      // it has ended
@@ -38,8 +38,8 @@ type attempt struct {
 	together bool // it starts together with its squad, even if it is a suspect
 	suspect  bool // it may have killed a minion; see blame.go
 
-	life  life   // the context of the attempt; timed adds the time limit
-	timed *timed // life with the time limit; nil if there is no limit
+	ctx   lazyContext // the context of the attempt; timed adds the time limit
+	timed *timed      // ctx with the time limit; nil if there is no limit
 
 	received time.Time     // when the minion received the task; the deadline counts from here
 	asked    time.Duration // how much later it was known that the attempt starts; 0 except for members of squads
@@ -101,7 +101,7 @@ func few(names []string) string {
 // receive notes when the minion received the task, and prepares the attempt's context.
 func (a *attempt) receive(at time.Time) {
 	a.received = at
-	a.life.parent = a.s.ctx
+	a.ctx.parent = a.s.ctx
 }
 
 // deadline returns the deadline of the task, if it has one.
@@ -137,7 +137,7 @@ func (a *attempt) allowed() (limit time.Duration, cause error) {
 // arm makes the context with the time limit for the handler, which is about to start.
 func (a *attempt) arm() {
 	if limit, cause := a.allowed(); limit != 0 {
-		ctx, free := context.WithTimeoutCause(&a.life, limit, cause)
+		ctx, free := context.WithTimeoutCause(&a.ctx, limit, cause)
 		a.timed = &timed{ctx, free}
 	}
 }
@@ -147,7 +147,7 @@ func (a *attempt) limits() context.Context {
 	if a.timed != nil {
 		return a.timed
 	}
-	return &a.life
+	return &a.ctx
 }
 
 // execute runs the handler and settles the attempt, whether the handler returns, panics
@@ -173,7 +173,7 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 	}
 	if over {
 		st.Unstarted = st.Unstarted || !settled // no handler ran, so no result is lost: see run.lose
-		a.life.end(nil)
+		a.ctx.end(nil)
 		return a.s.r.end(a, &st, settled, true), time.Time{}
 	}
 	a.arm()
@@ -187,8 +187,8 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 			err = newPanic(p)
 		}
 		a.conclude()
-		settled := a.verdict(&st, err)
-		a.life.end(nil)
+		settled := a.outcome(&st, err)
+		a.ctx.end(nil)
 		if a.timed != nil {
 			a.timed.free()
 		}
@@ -227,8 +227,8 @@ func (a *attempt) call(ctx context.Context, room []byte) ([]byte, error) {
 	var err error
 	if a.h.isolated {
 		out, err = a.runIsolated(ctx)
-	} else if a.suspect && a.s.r.apart != nil {
-		out, err = a.runApart(ctx, enc, args, room)
+	} else if a.suspect && a.s.r.suspectPool != nil {
+		out, err = a.runSuspect(ctx, enc, args, room)
 	} else {
 		out, err = a.h.Handler(ctx, enc, args, room)
 	}

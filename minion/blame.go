@@ -128,7 +128,7 @@ func (r *run) acquitSettled(batch []broker.Settlement) {
 // whether it may start. If over is true, the attempt does not start; then settled
 // reports whether st holds its settlement.
 func (a *attempt) examine(st *broker.Settlement) (settled, over bool) {
-	if a.life.why() != nil {
+	if a.ctx.cause() != nil {
 		return false, false // overtaken settles it
 	}
 	m, r := a.s.r.m, a.s.r
@@ -139,13 +139,13 @@ func (a *attempt) examine(st *broker.Settlement) (settled, over bool) {
 	}
 	c, err := a.recordStart()
 	for until := time.Now().Add(a.s.lease); err == nil && m.guilty(c) && r.signingOff() && time.Now().Before(until); {
-		if !backoff.Sleep(&a.life, fastest) {
+		if !backoff.Sleep(&a.ctx, fastest) {
 			break
 		}
 		c, err = a.recordStart()
 	}
 	switch {
-	case err != nil && a.life.why() != nil:
+	case err != nil && a.ctx.cause() != nil:
 		return false, false
 	case err != nil:
 		r.log.failed(slog.LevelWarn, "task not started: the minion does not own it any more", a.d, err)
@@ -173,7 +173,7 @@ func (r *run) signingOff() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.sessions {
-		if s.lost && !s.gone {
+		if s.lost && !s.left {
 			return true
 		}
 	}
@@ -196,18 +196,18 @@ func (a *attempt) turnedAway(st *broker.Settlement, wait time.Duration) (settled
 func (a *attempt) recordStart() (charge, error) {
 	r := a.s.r
 	for try := 0; ; try++ {
-		ctx, cancel := context.WithTimeout(&a.life, a.s.lease/3)
+		ctx, cancel := context.WithTimeout(&a.ctx, a.s.lease/3)
 		recoveries, strikes, err := r.m.starter.RecordStart(ctx, a.d)
 		cancel()
 		switch {
 		case err == nil:
 			r.out.over("record start")
 			return charge{recoveries, strikes}, nil
-		case errors.Is(err, broker.ErrLeaseLost) || errors.Is(err, broker.ErrClosed) || a.life.why() != nil:
+		case errors.Is(err, broker.ErrLeaseLost) || errors.Is(err, broker.ErrClosed) || a.ctx.cause() != nil:
 			return charge{}, err
 		}
 		r.out.failed("record start", err)
-		if !backoff.Sleep(&a.life, backoff.Delay(try, fastest, slowest)) {
+		if !backoff.Sleep(&a.ctx, backoff.Delay(try, fastest, slowest)) {
 			return charge{}, err
 		}
 	}

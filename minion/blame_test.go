@@ -19,12 +19,12 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// place simulates a machine on which a process with a minion runs, and another one when
+// host simulates a machine on which a process with a minion runs, and another one when
 // that has died. Each process has its own wrapper of the broker, which dies with it.
-type place struct {
+type host struct {
 	r     *rig
 	slots int
-	fn    func(p *place, ctx context.Context, a args) (int, error)
+	fn    func(p *host, ctx context.Context, a args) (int, error)
 	opts  []minion.Option
 
 	mu     sync.Mutex
@@ -34,9 +34,9 @@ type place struct {
 	stop   context.CancelFunc
 }
 
-// place starts the first process. The next one starts when it has died.
-func (r *rig) place(slots int, fn func(p *place, ctx context.Context, a args) (int, error), opts ...minion.Option) *place {
-	p := &place{r: r, slots: slots, fn: fn, opts: append(opts, minion.DrainTimeout(0), minion.Logger(r.logs.logger()))}
+// host starts the first process. The next one starts when it has died.
+func (r *rig) host(slots int, fn func(p *host, ctx context.Context, a args) (int, error), opts ...minion.Option) *host {
+	p := &host{r: r, slots: slots, fn: fn, opts: append(opts, minion.DrainTimeout(0), minion.Logger(r.logs.logger()))}
 	p.begin()
 	r.Cleanup(func() {
 		p.mu.Lock()
@@ -47,7 +47,7 @@ func (r *rig) place(slots int, fn func(p *place, ctx context.Context, a args) (i
 	return p
 }
 
-func (p *place) begin() {
+func (p *host) begin() {
 	p.b = faulty.New(p.r.b.Broker)
 	m := minion.New(p.b, p.opts...)
 	if err := task.Handle(m, work, func(ctx context.Context, a args) (int, error) { return p.fn(p, ctx, a) }); err != nil {
@@ -59,7 +59,7 @@ func (p *place) begin() {
 }
 
 // die ends the process as SIGKILL does, and starts the next one.
-func (p *place) die() {
+func (p *host) die() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.b.Kill()
@@ -68,7 +68,7 @@ func (p *place) die() {
 	p.begin()
 }
 
-func (p *place) died() int {
+func (p *host) died() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.deaths
@@ -88,7 +88,7 @@ func rest(ctx context.Context, d time.Duration) error {
 // the long form. Only that task becomes a dead letter.
 func TestPoison(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		p := r.place(250, func(p *place, ctx context.Context, a args) (int, error) {
+		p := r.host(250, func(p *host, ctx context.Context, a args) (int, error) {
 			if a.N == 0 {
 				_ = rest(ctx, time.Second)
 				p.die()
@@ -124,7 +124,7 @@ func TestPoison(t *testing.T) {
 func TestPoisonKillsExactly(t *testing.T) {
 	for n := 1; n <= 6; n++ {
 		bubble(t, func(t *testing.T, r *rig) {
-			p := r.place(10, func(p *place, ctx context.Context, a args) (int, error) {
+			p := r.host(10, func(p *host, ctx context.Context, a args) (int, error) {
 				if a.N == 0 {
 					p.die()
 					return 0, errBad
@@ -145,7 +145,7 @@ func TestPoisonKillsExactly(t *testing.T) {
 // A minion is killed three times from outside. None of its tasks becomes a dead letter.
 func TestKilledFromOutside(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		p := r.place(50, func(_ *place, ctx context.Context, a args) (int, error) {
+		p := r.host(50, func(_ *host, ctx context.Context, a args) (int, error) {
 			return a.N, rest(ctx, 5*time.Minute)
 		})
 		var futs []*task.Future[int]

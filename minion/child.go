@@ -99,21 +99,21 @@ func Child(register func(task.Registrar) error, opts ...Option) {
 	os.Exit(1)
 }
 
-// offspring is the state of a child process.
-type offspring struct {
+// childServer runs the attempts of a child process.
+type childServer struct {
 	handlers map[string]task.Registration
 	codec    codec.Codec // encodes the calls that handlers send
 	codecs   []codec.Codec
 }
 
-var _ task.Registrar = (*offspring)(nil)
+var _ task.Registrar = (*childServer)(nil)
 
 // serveChild runs tasks until the process ends. It returns only if it can't start.
 func serveChild(c *isolate.Child, register func(task.Registrar) error, h *childHook) error {
 	if h.err != nil {
 		return h.err
 	}
-	o := &offspring{handlers: make(map[string]task.Registration), codecs: h.codecs}
+	o := &childServer{handlers: make(map[string]task.Registration), codecs: h.codecs}
 	var err error
 	if o.codec, err = codec.ByName(string(c.Setup), o.codecs...); err != nil {
 		return fmt.Errorf("the minion's codec is not among those of minion.Child: %w", err)
@@ -126,7 +126,7 @@ func serveChild(c *isolate.Child, register func(task.Registrar) error, h *childH
 }
 
 // Register implements [task.Registrar].
-func (o *offspring) Register(handlers ...task.Registration) error {
+func (o *childServer) Register(handlers ...task.Registration) error {
 	for i, reg := range handlers {
 		_, taken := o.handlers[reg.Name]
 		for _, other := range handlers[:i] {
@@ -143,7 +143,7 @@ func (o *offspring) Register(handlers ...task.Registration) error {
 }
 
 // run runs one attempt and returns the encoded wireDone.
-func (o *offspring) run(ctx context.Context, w *isolate.Work) []byte {
+func (o *childServer) run(ctx context.Context, w *isolate.Work) []byte {
 	var job wireJob
 	if err := unpack(w.Body, &job); err != nil {
 		return pack(&wireDone{Err: packError(err)})
@@ -161,7 +161,7 @@ func (o *offspring) run(ctx context.Context, w *isolate.Work) []byte {
 		ID: job.ID, Name: job.Name, Queue: job.Queue,
 		Attempt: job.Attempt, Retried: job.Retried, MaxRetries: job.MaxRetries, Recoveries: job.Recoveries,
 		Meta: job.Meta, Enqueued: job.Enqueued,
-		Submitter: sends, OnSuccess: (*laterProxy)(sends),
+		Submitter: sends, OnSuccess: (*onSuccessProxy)(sends),
 	})
 	out, unfit, err := o.handle(ctx, &job)
 	return pack(&wireDone{Result: out, Err: safeError(err), Unfit: unfit})
@@ -169,7 +169,7 @@ func (o *offspring) run(ctx context.Context, w *isolate.Work) []byte {
 
 // handle calls the handler and turns its panics into errors. unfit reports that the child
 // can't run the task.
-func (o *offspring) handle(ctx context.Context, job *wireJob) (out []byte, unfit bool, err error) {
+func (o *childServer) handle(ctx context.Context, job *wireJob) (out []byte, unfit bool, err error) {
 	reg, ok := o.handlers[job.Name]
 	if !ok {
 		return nil, true, task.NoRetry(fmt.Errorf("%w %q in the child: minion.Child does not register it", task.ErrUnknownTask, job.Name))

@@ -19,14 +19,14 @@ import (
 
 // proxy is the submitter of a handler in a child.
 type proxy struct {
-	o     *offspring
+	o     *childServer
 	w     *isolate.Work
 	child client.Child
 }
 
-// lastWord is how long a wait that has timed out or was canceled stays open for the
+// answerTime is how long a wait that has timed out or was canceled stays open for the
 // minion's answer, which says why the task is not done.
-const lastWord = 100 * time.Millisecond
+const answerTime = 100 * time.Millisecond
 
 // Submit implements [task.Submitter].
 func (p *proxy) Submit(ctx context.Context, calls ...task.Bound) error {
@@ -46,12 +46,12 @@ func (p *proxy) Await(ctx context.Context, id task.ID, into any) error {
 	}
 	defer context.AfterFunc(ctx, func() {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the minion is about to answer why the task is not done
-			time.AfterFunc(lastWord, end)
+			time.AfterFunc(answerTime, end)
 		} else {
 			end()
 		}
 	})()
-	reply, err := p.ask(longer, &call, lastWord)
+	reply, err := p.ask(longer, &call, answerTime)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
@@ -81,20 +81,20 @@ func (p *proxy) Emit(ctx context.Context, topic string, payload any) error {
 	return reply.Err.unpack()
 }
 
-// laterProxy is the submitter for calls that are sent only if the task succeeds.
-type laterProxy proxy
+// onSuccessProxy is the submitter for calls that are sent only if the task succeeds.
+type onSuccessProxy proxy
 
 // Submit implements [task.Submitter].
-func (l *laterProxy) Submit(ctx context.Context, calls ...task.Bound) error {
+func (l *onSuccessProxy) Submit(ctx context.Context, calls ...task.Bound) error {
 	return (*proxy)(l).submit(ctx, true, calls)
 }
 
 // Await implements [task.Submitter].
-func (l *laterProxy) Await(_ context.Context, id task.ID, _ any) error {
+func (l *onSuccessProxy) Await(_ context.Context, id task.ID, _ any) error {
 	return fmt.Errorf("task %s: %w", id, task.ErrNotSubmitted)
 }
 
-func (p *proxy) submit(ctx context.Context, later bool, calls []task.Bound) error {
+func (p *proxy) submit(ctx context.Context, onSuccess bool, calls []task.Bound) error {
 	e := &task.SubmitError{Total: len(calls)}
 	fail := func(i int, err error) {
 		f := task.FailedCall{Index: i, Name: "call", Err: err}
@@ -103,8 +103,8 @@ func (p *proxy) submit(ctx context.Context, later bool, calls []task.Bound) erro
 		}
 		e.Failed = append(e.Failed, f)
 	}
-	msg := wireCall{Later: later}
-	var places []int
+	msg := wireCall{OnSuccess: onSuccess}
+	var indexes []int
 	now := time.Now()
 	for i, call := range calls {
 		if call == nil || call.Request() == nil {
@@ -117,21 +117,21 @@ func (p *proxy) submit(ctx context.Context, later bool, calls []task.Bound) erro
 			continue
 		}
 		msg.Calls = append(msg.Calls, req)
-		places = append(places, i)
+		indexes = append(indexes, i)
 	}
 	if len(msg.Calls) > 0 {
 		reply, err := p.ask(ctx, &msg, 0)
 		if err == nil {
 			err = reply.Err.unpack()
 		}
-		for k := range places {
+		for k := range indexes {
 			if err != nil {
-				fail(places[k], fmt.Errorf("not sent: %w", err))
+				fail(indexes[k], fmt.Errorf("not sent: %w", err))
 			}
 		}
 		if err == nil {
 			for _, f := range reply.Failed {
-				fail(places[f.Index], f.Err.unpack())
+				fail(indexes[f.Index], f.Err.unpack())
 			}
 		}
 	}

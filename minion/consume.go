@@ -115,7 +115,7 @@ func (s *session) take(got []*broker.Delivery) {
 			canceled = append(canceled, a)
 		}
 		s.running.add(a)
-		r.ahead.push(a)
+		r.prefetched.push(a)
 	}
 	r.waiters.seen(r.spare())
 	if !s.lost && !s.sealed {
@@ -126,7 +126,7 @@ func (s *session) take(got []*broker.Delivery) {
 		}
 	}
 	if len(starts) > 0 {
-		r.watchAhead()
+		r.watchPrefetched()
 		r.wake()
 	}
 	if !s.lost {
@@ -136,7 +136,7 @@ func (s *session) take(got []*broker.Delivery) {
 	}
 	r.mu.Unlock()
 	for _, a := range canceled {
-		a.life.end(task.ErrCanceled)
+		a.ctx.end(task.ErrCanceled)
 	}
 	alone := len(starts) == 1
 	clear(starts)

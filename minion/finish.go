@@ -33,19 +33,19 @@ func (r *run) finish(s *session, fatal error) error {
 		if s != nil {
 			s.lose(fatal) // nothing can be settled any more
 		}
-		r.silence(context.Background(), grace) // lose has ended the handlers' contexts; m.hurry does not shorten this wait
-	} else if !r.silence(r.m.hurry, r.m.cfg.drain) {
-		r.tellAll()
-		r.silence(context.Background(), grace)
+		r.waitDrained(context.Background(), grace) // lose has ended the handlers' contexts; m.hurry does not shorten this wait
+	} else if !r.waitDrained(r.m.hurry, r.m.cfg.drain) {
+		r.endContexts()
+		r.waitDrained(context.Background(), grace)
 	}
 	left := r.seal()
 	if r.pool != nil {
 		r.pool.Close() // before another minion can run their tasks
 	}
-	if r.apart != nil {
-		r.apart.Close()
+	if r.suspectPool != nil {
+		r.suspectPool.Close()
 	}
-	r.sayGoodbye(s)
+	r.closeConsumers(s)
 	_ = r.client.Close()
 	close(r.work) // idle workers end now, the others when their handlers return
 	r.log.debug("minion stopped", "abandoned", len(left))
@@ -63,11 +63,11 @@ func (r *run) finish(s *session, fatal error) error {
 		errs = append(errs, fmt.Errorf("%w: %d results could not be stored, and their tasks run again",
 			broker.ErrUnavailable, r.dropped))
 	}
-	return join(errs)
+	return joinErrors(errs)
 }
 
-// tellAll ends the contexts of all handlers that run.
-func (r *run) tellAll() {
+// endContexts ends the contexts of all handlers that run.
+func (r *run) endContexts() {
 	r.mu.Lock()
 	var told []*attempt
 	for _, s := range r.sessions {
@@ -77,7 +77,7 @@ func (r *run) tellAll() {
 	}
 	r.mu.Unlock()
 	for _, a := range told {
-		a.life.end(task.ErrStopping)
+		a.ctx.end(task.ErrStopping)
 	}
 }
 
@@ -96,16 +96,16 @@ func (r *run) seal() []*attempt {
 	return left
 }
 
-// sayGoodbye waits for the last settlements, within a limit, and closes the consumers.
+// closeConsumers waits for the last settlements, within a limit, and closes the consumers.
 // Closing a consumer returns the tasks that it still holds to their queues.
-func (r *run) sayGoodbye(s *session) {
-	last := lastWords
+func (r *run) closeConsumers(s *session) {
+	last := minParting
 	if s != nil {
 		last = s.parting()
 		r.wg.Go(func() {
 			s.finishQueue()
 			<-s.flushed
-			<-s.errands.done
+			<-s.followUps.done
 			s.leave()
 		})
 	}
@@ -139,8 +139,8 @@ func list(left []*attempt) string {
 	return strings.Join(names, ", ")
 }
 
-// join is errors.Join, except that a single error stays as it is.
-func join(errs []error) error {
+// joinErrors is errors.Join, except that a single error stays as it is.
+func joinErrors(errs []error) error {
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	if len(errs) == 1 {
 		return errs[0]

@@ -42,7 +42,7 @@ func (a *attempt) about() *task.Info {
 		ID: d.ID, Name: d.Name, Queue: d.Queue,
 		Attempt: d.Start, Retried: d.Retried, MaxRetries: a.maxRetries(), Recoveries: d.Recoveries,
 		Meta: a.meta(), Enqueued: d.Enqueued,
-		Submitter: (*within)(a), OnSuccess: (*later)(a),
+		Submitter: (*submitter)(a), OnSuccess: (*onSuccess)(a),
 	})
 	return a.info.Load()
 }

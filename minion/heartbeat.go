@@ -104,16 +104,16 @@ func (s *session) heartbeat(parent context.Context, load int, within time.Durati
 		}
 		return err
 	}
-	s.beaten(began)
+	s.noteRenewal(began)
 	r.own.tell(r.log)
 	return nil
 }
 
-// renewed is called by the broker as soon as the lease is extended. asked is when that
+// onRenewed is called by the broker as soon as the lease is extended. asked is when that
 // was requested. The rest of the heartbeat may take a second round trip, on which the
 // lease does not depend.
-func (s *session) renewed(asked time.Time) {
-	s.beaten(asked)
+func (s *session) onRenewed(asked time.Time) {
+	s.noteRenewal(asked)
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	if s.renewing != nil {
@@ -121,9 +121,9 @@ func (s *session) renewed(asked time.Time) {
 	}
 }
 
-// beaten notes that a request sent at the given time has renewed the lease. The lease of
+// noteRenewal notes that a request sent at the given time has renewed the lease. The lease of
 // the broker begins when the request arrives, so it ends later than the minion's.
-func (s *session) beaten(at time.Time) {
+func (s *session) noteRenewal(at time.Time) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	if !at.After(s.asked) {
@@ -143,7 +143,7 @@ func (s *session) overdue() error {
 	trip := s.trip
 	r.mu.Unlock()
 	why := fmt.Errorf("%w: no heartbeat for %v", broker.ErrLeaseLost, s.lease-s.margin)
-	l := line{renewal: trip, whole: trip}
+	l := connDelay{renewal: trip, whole: trip}
 	if delay, is := r.own.blamed(); is {
 		why = fmt.Errorf("%w; this process is short of processor time: a goroutine waits %v to be scheduled", why, delay)
 	} else if trip > s.every/2 {

@@ -65,7 +65,7 @@ func (a *attempt) pool() *isolate.Pool {
 	if a.h.isolated {
 		return a.s.r.pool
 	}
-	return a.s.r.apart
+	return a.s.r.suspectPool
 }
 
 // answer handles a request of the handler in the child.
@@ -93,10 +93,10 @@ func (a *attempt) submitFor(ctx context.Context, call *wireCall) error {
 		}
 		bound[i] = req
 	}
-	if call.Later {
-		return (*later)(a).Submit(ctx, bound...)
+	if call.OnSuccess {
+		return (*onSuccess)(a).Submit(ctx, bound...)
 	}
-	return (*within)(a).Submit(ctx, bound...)
+	return (*submitter)(a).Submit(ctx, bound...)
 }
 
 // submitted sets the reply to the result of a submission.

@@ -41,12 +41,12 @@ type wireDone struct {
 // wireCall is a request of a handler to its minion. It sends Calls, awaits Await, or
 // publishes Event.
 type wireCall struct {
-	Calls []wireRequest // calls to send
-	Later bool          // send them only if the task succeeds
-	Await broker.ID     // the task to await; zero for other requests
-	Limit time.Duration // time until the context there ends; 0 is no limit
-	Topic string        // the topic to which Event is published; empty for other requests
-	Event []byte        // encoded by client.EncodeEvent
+	Calls     []wireRequest // calls to send
+	OnSuccess bool          // send them only if the task succeeds
+	Await     broker.ID     // the task to await; zero for other requests
+	Limit     time.Duration // time until the context there ends; 0 is no limit
+	Topic     string        // the topic to which Event is published; empty for other requests
+	Event     []byte        // encoded by client.EncodeEvent
 }
 
 // wireReply is the answer to a wireCall.

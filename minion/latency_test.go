@@ -158,7 +158,7 @@ func TestLeaseIsNeverOverrated(t *testing.T) {
 
 // Attempts that end while a minion stops are settled, and the minion closes its consumer,
 // even if a request takes 3 s and a settlement is under way when the next one comes.
-func TestLastWordsFromFarAway(t *testing.T) {
+func TestStopOverSlowConnection(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.crew(2, func(ctx context.Context, a args) (int, error) {
 			<-ctx.Done()

@@ -20,8 +20,8 @@ func marginOf(lease time.Duration) time.Duration {
 	return min(max(lease/6, 500*time.Millisecond), lease/4)
 }
 
-// line is the measured delay of the connection to the broker.
-type line struct {
+// connDelay is the measured delay of the connection to the broker.
+type connDelay struct {
 	renewal time.Duration // from sending a heartbeat until the lease is known to be renewed
 	whole   time.Duration // until the heartbeat's request has ended
 }
@@ -30,7 +30,7 @@ type line struct {
 // sent after a third of the lease (see [broker.Consumer]), or when the one before has
 // ended. It must have renewed the lease before the watchdog set by the one before goes
 // off.
-func (l line) keeps(lease, every time.Duration) bool {
+func (l connDelay) keeps(lease, every time.Duration) bool {
 	return max(every, l.whole)+l.renewal < lease-marginOf(lease) && l.renewal < lease/answerPart
 }
 
@@ -38,7 +38,7 @@ func (l line) keeps(lease, every time.Duration) bool {
 const leaseStep = 100 * time.Millisecond
 
 // shortest returns the shortest lease that can be kept over this connection.
-func (l line) shortest() time.Duration {
+func (l connDelay) shortest() time.Duration {
 	n := sort.Search(int(24*time.Hour/leaseStep), func(i int) bool {
 		lease := time.Duration(i) * leaseStep
 		return l.keeps(lease, lease/3)
@@ -61,7 +61,7 @@ func (s *session) prove(parent context.Context) error {
 	began := time.Now()
 	err := s.heartbeat(parent, 0, s.lease)
 	ended := time.Now()
-	l := line{whole: ended.Sub(began), renewal: ended.Sub(began)}
+	l := connDelay{whole: ended.Sub(began), renewal: ended.Sub(began)}
 	if err == nil {
 		r.mu.Lock()
 		l.renewal = s.trip

@@ -36,7 +36,7 @@ func (r *run) reclaim(a *attempt) {
 	r.takeBack(a)
 	r.weigh()
 	r.waiters.seen(r.spare())
-	r.watchAhead() // the slot may have been meant for an attempt that was about to start
+	r.watchPrefetched() // the slot may have been meant for an attempt that was about to start
 }
 
 // takeBack gives an attempt its slot back if it was lent. The caller holds r.mu.

@@ -89,7 +89,7 @@ func TestVacantAfterReclaim(t *testing.T) {
 
 // If a squad asks for more slots than there are, its earlier reservation ends, and waiting
 // tasks get the slots.
-func TestPlacesOfRefused(t *testing.T) {
+func TestSlotsOfRefusedReservation(t *testing.T) {
 	for _, again := range []int{5, 1} {
 		bubble(t, func(t *testing.T, r *rig) {
 			var running atomic.Int32

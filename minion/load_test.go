@@ -131,7 +131,7 @@ func TestLoadOfLentSlots(t *testing.T) {
 }
 
 // A slot that is reserved for a squad is not available.
-func TestLoadOfHeldSlots(t *testing.T) {
+func TestLoadOfReservedSlots(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(3, nothing)
 		synctest.Wait()
@@ -139,7 +139,7 @@ func TestLoadOfHeldSlots(t *testing.T) {
 		c.say(squad.Reserve, 2, 10*time.Second)
 		c.hears(squad.Granted)
 		time.Sleep(time.Second)
-		r.workers("while they are held", 3, 2)
+		r.workers("while they are reserved", 3, 2)
 		time.Sleep(10 * time.Second)
 		r.workers("after that", 3, 0)
 	})

@@ -78,7 +78,7 @@ func (a *attempt) handleWrapped(ctx context.Context) error {
 		return errLateCall
 	}
 	a.result = nil
-	if k := a.kin.Load(); k != nil && k != &childless { // this may be the second run of the handler
+	if k := a.sent.Load(); k != nil && k != &sentNothing { // this may be the second run of the handler
 		k.submits.reset()
 		k.child.Reset()
 	}

@@ -17,9 +17,9 @@ const (
 	// grace is how long handlers may go on after the end of their contexts before they
 	// are abandoned.
 	grace = 2 * time.Second
-	// lastWords is the minimum time for the last settlements and for closing the
+	// minParting is the minimum time for the last settlements and for closing the
 	// consumer: see session.parting.
-	lastWords = 5 * time.Second
+	minParting = 5 * time.Second
 	// dequeueWait bounds how long one dequeue waits for tasks. The broker ends the wait
 	// when a task arrives.
 	dequeueWait = time.Minute
@@ -30,29 +30,29 @@ const (
 
 // A run owns the slots and workers of one call of Run. It opens one session after the
 // other: a session ends when its lease is lost, while the slots, and handlers that still
-// run in them, go on in the next one. Attempts that have not started wait in ahead; a
+// run in them, go on in the next one. Attempts that have not started wait in prefetched; a
 // worker takes one as soon as a slot is free. Settlements go to the session of the
 // attempt. One mutex guards the state of the run and of its sessions; it is never held
 // during a request to the broker.
 
 // run is one call of Run.
 type run struct {
-	m          *Minion
-	log        logger
-	slots      int
-	codecs     []codec.Codec
-	limits     broker.Limits
-	client     *client.Client
-	pool       *isolate.Pool // nil if no task is isolated
-	apart      *isolate.Pool // the processes for suspects; nil if the program has no children
-	unfit      sync.Map      // names of tasks that the children of apart can't run
-	out        outage
-	own        ownDelay
-	parked     parkedNeeds
-	pick       picker
-	host       string
-	recordFrom int // see Minion.recordFrom
-	bound      int // upper limit of unsettled: no task is taken while it is reached
+	m           *Minion
+	log         logger
+	slots       int
+	codecs      []codec.Codec
+	limits      broker.Limits
+	client      *client.Client
+	pool        *isolate.Pool // nil if no task is isolated
+	suspectPool *isolate.Pool // the processes for suspects; nil if the program has no children
+	unfit       sync.Map      // names of tasks that the children of suspectPool can't run
+	out         outage
+	own         ownDelay
+	parked      parkedNeeds
+	pick        picker
+	host        string
+	recordFrom  int // see Minion.recordFrom
+	bound       int // upper limit of unsettled: no task is taken while it is reached
 
 	toldShort bool // it was logged that the lease is too short; only open uses it
 
@@ -68,26 +68,26 @@ type run struct {
 
 	// mu guards the following fields, and the fields of sessions that say so. It is never
 	// held during a request to the broker.
-	mu        sync.Mutex
-	busy      int        // slots with a running handler; may exceed slots when lent ones came back
-	lent      int        // handlers that wait for other tasks and have lent their slots
-	idle      int        // workers that wait for work
-	waking    bool       // a worker was woken, or a new one started, and has not taken an attempt yet
-	unsettled int        // settlements that the broker has not accepted
-	dropped   int        // settlements that were given up when the run ended
-	closed    bool       // the broker has said that it is closed
-	waiting   bool       // free waits for freed
-	reserved  int        // slots kept for squads, or for members that are about to start
-	asking    int        // members of squads without a slot, for which Decide is asked whether they start
-	starting  []*attempt // members of squads that may start; each has a reserved slot
-	waiters   waiters
-	trial     trial
-	gauge     gauge
-	desk      *desk      // the mailbox of the newest session
-	interrupt func()     // ends the dequeue that is under way; nil if none is
-	ahead     ahead      // attempts that wait for a worker or a slot
-	sessions  []*session // sessions that have a lease, running handlers, or settlements to store
-	quiet     chan struct{}
+	mu          sync.Mutex
+	busy        int        // slots with a running handler; may exceed slots when lent ones came back
+	lent        int        // handlers that wait for other tasks and have lent their slots
+	idle        int        // workers that wait for work
+	waking      bool       // a worker was woken, or a new one started, and has not taken an attempt yet
+	unsettled   int        // settlements that the broker has not accepted
+	dropped     int        // settlements that were given up when the run ended
+	closed      bool       // the broker has said that it is closed
+	waiting     bool       // free waits for freed
+	reserved    int        // slots kept for squads, or for members that are about to start
+	asking      int        // members of squads without a slot, for which Decide is asked whether they start
+	starting    []*attempt // members of squads that may start; each has a reserved slot
+	waiters     waiters
+	trial       trial
+	gauge       gauge
+	mailbox     *mailbox      // the mailbox of the newest session
+	interrupt   func()        // ends the dequeue that is under way; nil if none is
+	prefetched  prefetchQueue // attempts that wait for a worker or a slot
+	sessions    []*session    // sessions that have a lease, running handlers, or settlements to store
+	whenDrained chan struct{}
 }
 
 func newRun(m *Minion, ctx context.Context, slots int) *run {
@@ -102,11 +102,11 @@ func newRun(m *Minion, ctx context.Context, slots int) *run {
 		base:       context.WithoutCancel(ctx),
 		work:       make(chan struct{}, slots),
 		freed:      make(chan struct{}, 1),
-		ahead:      ahead{usual: memory * brief}, // assume longer attempts until many short ones have ended
+		prefetched: prefetchQueue{usual: memory * brief}, // assume longer attempts until many short ones have ended
 	}
 	r.out.log, r.out.own = r.log, &r.own
 	r.pool = newPool(m, r.log, slots)
-	r.apart = newApart(m, r.log, slots)
+	r.suspectPool = newSuspectPool(m, r.log, slots)
 	r.host, _ = os.Hostname() // for display only
 	r.stop, r.stopNow = context.WithCancel(ctx)
 	r.bg, r.bgEnd = context.WithCancel(context.Background())
@@ -136,7 +136,7 @@ func (r *run) serve() error {
 func (r *run) free(ctx context.Context) int {
 	for {
 		r.mu.Lock()
-		r.ahead.measure(time.Now())
+		r.prefetched.measure(time.Now())
 		n := r.room()
 		if n > 0 && r.unsettled < r.bound {
 			r.mu.Unlock()
@@ -164,40 +164,40 @@ func (r *run) changed() {
 		}
 	}
 	if len(r.waiters.list) > 0 && r.spare() > 0 {
-		r.desk.poke()
+		r.mailbox.poke()
 	}
-	if r.quiet != nil && r.still() {
-		close(r.quiet)
-		r.quiet = nil
+	if r.whenDrained != nil && r.drained() {
+		close(r.whenDrained)
+		r.whenDrained = nil
 	}
 }
 
-// still reports whether no handler runs and nothing is left to settle. The caller holds
+// drained reports whether no handler runs and nothing is left to settle. The caller holds
 // r.mu.
-func (r *run) still() bool { return r.busy+r.lent == 0 && r.unsettled == 0 }
+func (r *run) drained() bool { return r.busy+r.lent == 0 && r.unsettled == 0 }
 
-// silence waits until still, for at most d or until ctx ends. It reports whether that
+// waitDrained waits until drained, for at most d or until ctx ends. It reports whether that
 // state was reached.
-func (r *run) silence(ctx context.Context, d time.Duration) bool {
+func (r *run) waitDrained(ctx context.Context, d time.Duration) bool {
 	r.mu.Lock()
-	if r.still() {
+	if r.drained() {
 		r.mu.Unlock()
 		return true
 	}
-	quiet := make(chan struct{})
-	r.quiet = quiet
+	done := make(chan struct{})
+	r.whenDrained = done
 	r.mu.Unlock()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-quiet:
+	case <-done:
 		return true
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	still := r.quiet != nil
-	r.quiet = nil
-	return !still
+	waiting := r.whenDrained != nil
+	r.whenDrained = nil
+	return !waiting
 }

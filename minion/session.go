@@ -38,30 +38,30 @@ type session struct {
 	starts []*attempt // memory that take uses again and again
 
 	// run.mu guards the following fields.
-	asked     time.Time     // when the request was sent that last renewed the lease
-	trip      time.Duration // how long after that the renewal was known
-	renewing  func()        // gives the heartbeat that is under way more time; nil if none is
-	running   roster
-	early     map[broker.ID]struct{} // cancelled tasks that do not run here, or not yet
-	lost      bool                   // the lease is lost: attempts that end now are not settled
-	sealed    bool                   // the run is over: attempts that end now are not settled
-	why       error                  // why the lease was lost
-	queue     []broker.Settlement
-	stuck     []broker.Settlement // settlements that are tried again at stuckUntil; they were tried stuckTries times
-	asleep    bool                // the settler waits for wake
-	last      bool                // the settler ends when the queue is empty
-	gone      bool                // leave has ended
-	signedOff bool                // the consumer is being closed
-	holds     map[broker.ID]*hold
-	strays    map[*hold]struct{}
+	asked        time.Time     // when the request was sent that last renewed the lease
+	trip         time.Duration // how long after that the renewal was known
+	renewing     func()        // gives the heartbeat that is under way more time; nil if none is
+	running      attemptList
+	early        map[broker.ID]struct{} // cancelled tasks that do not run here, or not yet
+	lost         bool                   // the lease is lost: attempts that end now are not settled
+	sealed       bool                   // the run is over: attempts that end now are not settled
+	why          error                  // why the lease was lost
+	queue        []broker.Settlement
+	stuck        []broker.Settlement // settlements that are tried again at stuckUntil; they were tried stuckTries times
+	asleep       bool                // the settler waits for wake
+	last         bool                // the settler ends when the queue is empty
+	left         bool                // leave has ended
+	signedOff    bool                // the consumer is being closed
+	reservations map[broker.ID]*reservation
+	strays       map[*reservation]struct{}
 
 	stuckUntil time.Time
 	stuckTries int
 
-	wake    chan struct{}
-	flushed chan struct{} // closed when the settler has ended
-	errands errands
-	desk    desk
+	wake      chan struct{}
+	flushed   chan struct{} // closed when the settler has ended
+	followUps followUps
+	mailbox   mailbox
 }
 
 // open opens a session. It tries until it succeeds. If the run is stopped meanwhile, it
@@ -69,14 +69,14 @@ type session struct {
 func (r *run) open() (*session, error) {
 	for try := 0; r.stop.Err() == nil; try++ {
 		s := &session{
-			r:       r,
-			early:   make(map[broker.ID]struct{}),
-			wake:    make(chan struct{}, 1),
-			flushed: make(chan struct{}),
-			errands: newErrands(),
-			holds:   make(map[broker.ID]*hold),
-			strays:  make(map[*hold]struct{}),
-			desk:    newDesk(),
+			r:            r,
+			early:        make(map[broker.ID]struct{}),
+			wake:         make(chan struct{}, 1),
+			flushed:      make(chan struct{}),
+			followUps:    newFollowUps(),
+			reservations: make(map[broker.ID]*reservation),
+			strays:       make(map[*reservation]struct{}),
+			mailbox:      newMailbox(),
 		}
 		err := s.register()
 		switch {
@@ -101,10 +101,10 @@ func (r *run) open() (*session, error) {
 // closed.
 func (s *session) register() (err error) {
 	r := s.r
-	s.beaten(time.Now()) // the lease counts from here, unless the broker confirms a later time
+	s.noteRenewal(time.Now()) // the lease counts from here, unless the broker confirms a later time
 	s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
-		Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.errands.tell,
-		Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.onPost, OnRenewed: s.renewed, OnAbandoned: s.onAbandoned,
+		Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.followUps.tell,
+		Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.onPost, OnRenewed: s.onRenewed, OnAbandoned: s.onAbandoned,
 	})
 	if err != nil {
 		return err
@@ -128,10 +128,10 @@ func (s *session) start() {
 	s.bg, s.bgEnd = context.WithCancel(r.bg)
 	r.mu.Lock()
 	r.sessions = slices.DeleteFunc(r.sessions, func(old *session) bool {
-		return old.gone && old.running.n == 0
+		return old.left && old.running.n == 0
 	})
 	r.sessions = append(r.sessions, s)
-	r.desk = &s.desk
+	r.mailbox = &s.mailbox
 	moved := r.newGauge()
 	asked := s.asked
 	s.watchdog = time.AfterFunc(time.Until(asked.Add(s.lease-s.margin)), func() {
@@ -140,8 +140,8 @@ func (s *session) start() {
 	r.mu.Unlock()
 	r.wg.Go(func() { s.heartbeats(asked, moved) })
 	r.wg.Go(s.settler)
-	r.wg.Go(s.runErrands)
-	r.wg.Go(s.runDesk)
+	r.wg.Go(s.runFollowUps)
+	r.wg.Go(s.runMailbox)
 }
 
 // lose ends the session: the contexts of its handlers end, and their results are not
@@ -191,7 +191,7 @@ func (s *session) onCancel(id broker.ID) {
 	}
 	s.r.mu.Unlock()
 	if a != nil {
-		a.life.end(task.ErrCanceled)
+		a.ctx.end(task.ErrCanceled)
 	}
 }
 
@@ -210,7 +210,7 @@ func (s *session) wrapUp() {
 	}
 	s.finishQueue()
 	<-s.flushed
-	<-s.errands.done
+	<-s.followUps.done
 	s.leave()
 }
 
@@ -224,11 +224,11 @@ func (s *session) finishQueue() {
 
 // parting returns how long the last settlements and closing the consumer may take. A
 // settlement may be under way, another one follows, and closing may need two round trips.
-// If the broker is far away, this takes longer than lastWords.
+// If the broker is far away, this takes longer than minParting.
 func (s *session) parting() time.Duration {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	return max(lastWords, 4*s.trip)
+	return max(minParting, 4*s.trip)
 }
 
 // signOff closes the consumer. While the run goes on it tries until it succeeds. Only then
@@ -262,7 +262,7 @@ func (s *session) leave() {
 	s.cancel(task.ErrLeaseLost)
 	s.bgEnd()
 	s.r.mu.Lock()
-	s.gone = true
+	s.left = true
 	s.r.closed = s.r.closed || closed
 	s.r.mu.Unlock()
 }

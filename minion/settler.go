@@ -118,7 +118,7 @@ func (s *session) settle(batch []broker.Settlement) (unread bool) {
 			batch, pause = s.answered(batch, errs)
 			s.settled(n - len(batch))
 			s.requested(took)
-			if s.hold(batch, pause) {
+			if s.keepStuck(batch, pause) {
 				return
 			}
 		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrLeaseLost):
@@ -195,7 +195,7 @@ func (r *run) failed(st *broker.Settlement, err error) broker.Settlement {
 func (s *session) requested(took time.Duration) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	s.r.ahead.requested(took)
+	s.r.prefetched.requested(took)
 }
 
 // settled notes that n settlements need no more work.

@@ -12,9 +12,9 @@ import (
 // damaged, and other queues are not. The settlements that failed are stuck. They are
 // tried again after a pause, and the settlements of other queues go on meanwhile.
 
-// hold keeps settlements that are to be tried again after a pause. It reports whether it
+// keepStuck keeps settlements that are to be tried again after a pause. It reports whether it
 // did; without a pause the caller tries again at once.
-func (s *session) hold(batch []broker.Settlement, pause bool) bool {
+func (s *session) keepStuck(batch []broker.Settlement, pause bool) bool {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	if !pause || len(batch) == 0 {

@@ -34,20 +34,20 @@ type spoiledConsumer struct {
 func (c *spoiledConsumer) Settle(ctx context.Context, batch []broker.Settlement) ([]error, error) {
 	errs := make([]error, len(batch))
 	var good []broker.Settlement
-	var places []int
+	var indexes []int
 	for i, s := range batch {
 		if c.s.broken.Load() && s.Delivery.Queue == "bad" {
 			errs[i] = fmt.Errorf("queue bad: %w", broker.ErrUnavailable)
 			continue
 		}
-		good, places = append(good, s), append(places, i)
+		good, indexes = append(good, s), append(indexes, i)
 	}
 	if len(good) == 0 {
 		return errs, nil
 	}
 	some, err := c.Consumer.Settle(ctx, good)
 	for i, err := range some {
-		errs[places[i]] = err
+		errs[indexes[i]] = err
 	}
 	return errs, err
 }

@@ -15,16 +15,16 @@ import (
 // A reservation ends by itself if the arbiter is not heard of. internal/squad describes
 // the whole protocol.
 
-// maxHold bounds how long slots stay reserved without a message from the arbiter.
-const maxHold = 30 * time.Second
+// maxReservation bounds how long slots stay reserved without a message from the arbiter.
+const maxReservation = 30 * time.Second
 
 // hold is the reservation of a session for one squad, with the members that have arrived.
 // A member without a reservation gets one with no slots: see stray. run.mu guards it.
-type hold struct {
+type reservation struct {
 	squad    broker.ID
 	round    uint32
 	arbiter  broker.ID // the arbiter's inbox
-	places   int       // how many slots are reserved; 0 for strays
+	slots    int       // how many slots are reserved; 0 for strays
 	members  []*attempt
 	until    time.Time   // when the reservation ends
 	timer    *time.Timer // goes off then, or earlier to look for the decision
@@ -35,12 +35,12 @@ type hold struct {
 
 // stray reports whether the members came without a reservation: after a death, for a
 // retry, or too late. They run like any other task if their squad has started.
-func (h *hold) stray() bool { return h.places == 0 }
+func (h *reservation) stray() bool { return h.slots == 0 }
 
 // spare returns how many slots are free and not meant for anything yet. The caller holds
 // r.mu.
 func (r *run) spare() int {
-	return max(r.slots-r.busy-r.ahead.len()-r.reserved-r.asking, 0)
+	return max(r.slots-r.busy-r.prefetched.len()-r.reserved-r.asking, 0)
 }
 
 // reserve reserves slots for a squad, as many as m asks for or none, and returns the
@@ -49,21 +49,21 @@ func (s *session) reserve(m squad.Message) squad.Message {
 	r := s.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if old := s.holds[m.Squad]; old != nil && len(old.members) == 0 {
+	if old := s.reservations[m.Squad]; old != nil && len(old.members) == 0 {
 		s.close(old) // the arbiter asks again
-		r.reserved -= old.places
+		r.reserved -= old.slots
 		defer func() { // the new reservation may be smaller, or refused
 			r.wake()
 			r.changed()
 		}()
 	}
 	kind := squad.Refused
-	if s.holds[m.Squad] == nil && m.N > 0 && !s.leaving() && r.spare() >= m.N {
-		h := &hold{squad: m.Squad, round: m.Round, arbiter: m.From, places: m.N}
-		d := min(m.For, maxHold)
+	if s.reservations[m.Squad] == nil && m.N > 0 && !s.leaving() && r.spare() >= m.N {
+		h := &reservation{squad: m.Squad, round: m.Round, arbiter: m.From, slots: m.N}
+		d := min(m.For, maxReservation)
 		h.until = time.Now().Add(d)
-		h.timer = time.AfterFunc(d, func() { s.desk.put(event{silent: h}) })
-		s.holds[m.Squad] = h
+		h.timer = time.AfterFunc(d, func() { s.mailbox.put(event{due: h}) })
+		s.reservations[m.Squad] = h
 		r.reserved += m.N
 		r.weigh()
 		r.waiters.drop(m.Squad)
@@ -109,7 +109,7 @@ func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 			if settled {
 				s.add(&st)
 			}
-			s.answer(s.holds[d.Group], squad.Unfit)
+			s.answer(s.reservations[d.Group], squad.Unfit)
 		default:
 			a.receive(at)
 			s.enroll(a)
@@ -122,35 +122,35 @@ func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 // asked whether it may start. The caller holds r.mu.
 func (s *session) enroll(a *attempt) {
 	if _, ok := s.early[a.d.ID]; ok {
-		a.life.end(task.ErrCanceled)
+		a.ctx.end(task.ErrCanceled)
 	}
 	s.running.add(a)
-	h := s.holds[a.d.Group]
-	if h == nil || h.deciding || len(h.members) == h.places {
-		stray := &hold{squad: a.d.Group, members: []*attempt{a}}
+	h := s.reservations[a.d.Group]
+	if h == nil || h.deciding || len(h.members) == h.slots {
+		stray := &reservation{squad: a.d.Group, members: []*attempt{a}}
 		s.strays[stray] = struct{}{}
 		s.r.asking++
 		s.r.waiters.seen(s.r.spare())
 		s.decide(stray)
 		return
 	}
-	if h.members = append(h.members, a); len(h.members) == h.places {
+	if h.members = append(h.members, a); len(h.members) == h.slots {
 		s.answer(h, squad.Ready)
 		s.lookLater(h)
 	}
 }
 
 // answer sends a message to the arbiter of a reservation. The caller holds r.mu.
-func (s *session) answer(h *hold, kind squad.Kind) {
+func (s *session) answer(h *reservation, kind squad.Kind) {
 	if h != nil {
-		s.desk.send(h.arbiter, squad.Message{Kind: kind, Squad: h.squad, From: s.id, Round: h.round, N: len(h.members)})
+		s.mailbox.send(h.arbiter, squad.Message{Kind: kind, Squad: h.squad, From: s.id, Round: h.round, N: len(h.members)})
 	}
 }
 
 // release ends a reservation that the arbiter does not need any more, or whose time is
 // over. If it has members, the squad may have started elsewhere, so the broker is asked.
 // The caller holds r.mu.
-func (s *session) release(h *hold) {
+func (s *session) release(h *reservation) {
 	switch {
 	case h == nil || h.done:
 	case len(h.members) == 0:
@@ -162,7 +162,7 @@ func (s *session) release(h *hold) {
 
 // conclude starts the members of a reservation, or ends them as canceled. Only the first
 // call has an effect. The caller holds r.mu.
-func (s *session) conclude(h *hold, started bool) {
+func (s *session) conclude(h *reservation, started bool) {
 	r := s.r
 	if h.done {
 		return
@@ -177,7 +177,7 @@ func (s *session) conclude(h *hold, started bool) {
 			}}
 			s.discard(a, &st)
 		}
-		r.reserved -= h.places
+		r.reserved -= h.slots
 		if h.stray() {
 			r.asking -= len(h.members)
 		}
@@ -185,11 +185,11 @@ func (s *session) conclude(h *hold, started bool) {
 		r.asking -= len(h.members)
 		for _, a := range h.members {
 			a.asked = time.Since(a.received)
-			r.ahead.push(a)
+			r.prefetched.push(a)
 		}
-		r.watchAhead()
+		r.watchPrefetched()
 	default:
-		r.reserved -= h.places - len(h.members)
+		r.reserved -= h.slots - len(h.members)
 		for _, a := range h.members {
 			a.together = true
 		}
@@ -201,13 +201,13 @@ func (s *session) conclude(h *hold, started bool) {
 
 // close removes a reservation from the session, but does not free its slots. The caller
 // holds r.mu.
-func (s *session) close(h *hold) {
+func (s *session) close(h *reservation) {
 	h.done = true
 	if h.timer != nil {
 		h.timer.Stop()
 	}
-	if s.holds[h.squad] == h {
-		delete(s.holds, h.squad)
+	if s.reservations[h.squad] == h {
+		delete(s.reservations, h.squad)
 	}
 	delete(s.strays, h)
 }
@@ -218,7 +218,7 @@ func (s *session) discard(a *attempt, st *broker.Settlement) {
 	if !s.lost && !s.sealed {
 		s.add(st)
 	}
-	a.life.end(nil)
+	a.ctx.end(nil)
 }
 
 // giveUpSquads returns all members that have not started to their queues and frees all
@@ -226,9 +226,9 @@ func (s *session) discard(a *attempt, st *broker.Settlement) {
 func (s *session) giveUpSquads() {
 	r := s.r
 	var members []*attempt
-	for _, h := range s.holds {
+	for _, h := range s.reservations {
 		s.close(h)
-		r.reserved -= h.places
+		r.reserved -= h.slots
 		members = append(members, h.members...)
 	}
 	for h := range s.strays {

@@ -24,11 +24,11 @@ const lookEvery = time.Second
 func (s *session) askTime() time.Duration { return s.lease / 3 }
 
 // lookLater sets the timer for the next look. The caller holds r.mu.
-func (s *session) lookLater(h *hold) { h.timer.Reset(min(lookEvery, time.Until(h.until))) }
+func (s *session) lookLater(h *reservation) { h.timer.Reset(min(lookEvery, time.Until(h.until))) }
 
 // look finds out whether a squad has started whose arbiter has sent nothing. If the time
 // of the reservation is over, it ends the reservation.
-func (s *session) look(h *hold) {
+func (s *session) look(h *reservation) {
 	r := s.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,7 +59,7 @@ func (s *session) look(h *hold) {
 
 // decide asks the broker for the decision about a squad. If there is none yet, this
 // decides that the squad does not start. The caller holds r.mu.
-func (s *session) decide(h *hold) {
+func (s *session) decide(h *reservation) {
 	if h.deciding {
 		return
 	}

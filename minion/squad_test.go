@@ -129,7 +129,7 @@ func (c *captain) running(running *atomic.Int32, want int32) {
 }
 
 // Slots stay reserved for the time that was asked for, and ordinary tasks do not get them.
-func TestPlacesAreHeld(t *testing.T) {
+func TestSlotsAreReserved(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var running atomic.Int32
 		r.crew(5, hour(&running))
@@ -157,7 +157,7 @@ func TestPlacesAreHeld(t *testing.T) {
 }
 
 // A reservation can be given up, or replaced by one of another size.
-func TestPlacesAreFreed(t *testing.T) {
+func TestReservationsAreReplaced(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var running atomic.Int32
 		r.crew(5, hour(&running))

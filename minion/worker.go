@@ -14,7 +14,7 @@ import (
 
 // wake wakes a worker, or starts one, if an attempt can start. The caller holds r.mu.
 func (r *run) wake() {
-	if r.waking || len(r.starting) == 0 && (r.busy+r.reserved >= r.slots || r.ahead.len() == 0) {
+	if r.waking || len(r.starting) == 0 && (r.busy+r.reserved >= r.slots || r.prefetched.len() == 0) {
 		return
 	}
 	r.waking = true
@@ -56,7 +56,7 @@ func (r *run) next() *attempt {
 	if r.busy+r.reserved >= r.slots {
 		return nil
 	}
-	a := r.ahead.pop()
+	a := r.prefetched.pop()
 	if a != nil {
 		r.busy++
 	}
@@ -81,7 +81,7 @@ func (r *run) worker() {
 func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next *attempt) {
 	s := a.s
 	r.mu.Lock()
-	r.ahead.note(a, st)
+	r.prefetched.note(a, st)
 	r.takeBack(a)
 	a.over = true
 	r.busy--

@@ -46,7 +46,7 @@ var known = []mutant{
 		"a running task whose deadline passes during the search for expired tasks is ended", "broker/redis/lua/cancel.lua",
 		"local by = owned[id] and", "local by = not expiring and owned[id] and", "tasks with deadlines in the load",
 	}, {
-		"a task fails at the first minion that can't run it", "minion/verdict.go",
+		"a task fails at the first minion that can't run it", "minion/outcome.go",
 		"case errors.As(bad, &other) && a.s.r.parks():", "case errors.As(bad, &other) && false:", "minions of two builds in the load",
 	}, {
 		"a kill is forgotten when its minion dies", "broker/redis/lua/leave.lua",

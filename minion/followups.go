@@ -16,61 +16,61 @@ import (
 // when a member has ended, and killing tasks that end with their parent. They may take
 // many requests, so they must not delay settlements: one goroutine per session does
 // them. Work that arrives meanwhile is queued. A follow-up that fails is tried again
-// after a pause of its own. Nothing is lost if the minion ends first: the arrivals stay
-// in the broker, and another minion finds them with its heartbeats.
+// after a pause of its own. If the minion ends first, the arrivals stay in the broker, and
+// another minion finds them with its heartbeats.
 
-// errands is the queue of follow-ups of a session.
-type errands struct {
+// followUps is the queue of follow-ups of a session.
+type followUps struct {
 	mu     sync.Mutex
 	queues map[string]struct{} // queues with arrivals
 	kills  []broker.ID         // tasks that were sent by killed tasks, and end with them
 	wake   chan struct{}
 	done   chan struct{} // closed when the goroutine has ended
-	failed []errand      // follow-ups to try again; only the goroutine uses it
+	failed []followUp    // follow-ups to try again; only the goroutine uses it
 }
 
 // kill queues tasks and flows to be killed. It does not block.
-func (e *errands) kill(ids []broker.ID) {
+func (f *followUps) kill(ids []broker.ID) {
 	if len(ids) == 0 {
 		return
 	}
-	e.mu.Lock()
-	e.kills = append(e.kills, ids...)
-	e.mu.Unlock()
+	f.mu.Lock()
+	f.kills = append(f.kills, ids...)
+	f.mu.Unlock()
 	select {
-	case e.wake <- struct{}{}:
+	case f.wake <- struct{}{}:
 	default:
 	}
 }
 
-// lastErrands is how long an ending session still works on follow-ups. If some have
+// lastFollowUps is how long an ending session still works on follow-ups. If some have
 // failed, it is session.parting instead.
-const lastErrands = time.Second
+const lastFollowUps = time.Second
 
-func newErrands() errands {
-	return errands{queues: make(map[string]struct{}), wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newFollowUps() followUps {
+	return followUps{queues: make(map[string]struct{}), wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // tell notes that a queue has arrivals. It does not block.
-func (e *errands) tell(queue string) {
-	e.mu.Lock()
-	e.queues[queue] = struct{}{}
-	e.mu.Unlock()
+func (f *followUps) tell(queue string) {
+	f.mu.Lock()
+	f.queues[queue] = struct{}{}
+	f.mu.Unlock()
 	select {
-	case e.wake <- struct{}{}:
+	case f.wake <- struct{}{}:
 	default:
 	}
 }
 
-// errand is one follow-up: either queue or kills is set.
-type errand struct {
+// followUp is one follow-up: either queue or kills is set.
+type followUp struct {
 	queue string      // a queue with arrivals
 	kills []broker.ID // or tasks and flows to kill
 	tries int         // how often it has failed
 	due   time.Time   // when to try it again
 }
 
-func (n *errand) do(ctx context.Context, d *flow.Driver) error {
+func (n *followUp) do(ctx context.Context, d *flow.Driver) error {
 	if n.kills != nil {
 		return d.KillAll(ctx, n.kills)
 	}
@@ -78,7 +78,7 @@ func (n *errand) do(ctx context.Context, d *flow.Driver) error {
 }
 
 // what names the follow-up in the log.
-func (n *errand) what() string {
+func (n *followUp) what() string {
 	if n.kills != nil {
 		return "kills"
 	}
@@ -89,33 +89,33 @@ func (n *errand) what() string {
 // else a new one. A queue with new arrivals does not wait for the pause of a failed
 // follow-up of that queue, because the new arrivals need not fail. If there is none,
 // due is when the next failed one is to be tried; zero if there are no failed ones.
-func (e *errands) next() (n errand, due time.Time, ok bool) {
+func (f *followUps) next() (n followUp, due time.Time, ok bool) {
 	first := -1
-	for i := range e.failed {
-		if first < 0 || e.failed[i].due.Before(e.failed[first].due) {
+	for i := range f.failed {
+		if first < 0 || f.failed[i].due.Before(f.failed[first].due) {
 			first = i
 		}
 	}
 	if first >= 0 {
-		if due = e.failed[first].due; !time.Now().Before(due) {
-			n = e.failed[first]
-			e.failed = slices.Delete(e.failed, first, first+1)
+		if due = f.failed[first].due; !time.Now().Before(due) {
+			n = f.failed[first]
+			f.failed = slices.Delete(f.failed, first, first+1)
 			return n, due, true
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.kills) > 0 {
-		n.kills, e.kills = e.kills, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.kills) > 0 {
+		n.kills, f.kills = f.kills, nil
 		return n, due, true
 	}
-	for queue := range e.queues {
-		delete(e.queues, queue)
+	for queue := range f.queues {
+		delete(f.queues, queue)
 		n.queue = queue
-		same := func(old errand) bool { return old.queue == queue }
-		if i := slices.IndexFunc(e.failed, same); i >= 0 {
-			n = e.failed[i]
-			e.failed = slices.Delete(e.failed, i, i+1)
+		same := func(old followUp) bool { return old.queue == queue }
+		if i := slices.IndexFunc(f.failed, same); i >= 0 {
+			n = f.failed[i]
+			f.failed = slices.Delete(f.failed, i, i+1)
 		}
 		return n, due, true
 	}
@@ -123,25 +123,25 @@ func (e *errands) next() (n errand, due time.Time, ok bool) {
 }
 
 // again queues a failed follow-up. Each has its own pause, so none waits for another.
-func (e *errands) again(n errand) {
+func (f *followUps) again(n followUp) {
 	n.due = time.Now().Add(backoff.Delay(n.tries, fastest, slowest))
 	n.tries++
-	e.failed = append(e.failed, n)
+	f.failed = append(f.failed, n)
 }
 
-// runErrands does follow-ups until the session has nothing left to settle, and a moment
+// runFollowUps does follow-ups until the session has nothing left to settle, and a moment
 // longer: the last settlements add some, and a failed one may still succeed.
-func (s *session) runErrands() {
-	e := &s.errands
-	defer close(e.done)
+func (s *session) runFollowUps() {
+	f := &s.followUps
+	defer close(f.done)
 	d := &flow.Driver{Broker: s.r.m.b, Codecs: s.r.codecs, Log: s.r.m.cfg.log}
 	ctx, cancel := context.WithCancel(s.bg)
 	defer cancel()
 	flushed := s.flushed
 	for {
-		n, due, ok := e.next()
+		n, due, ok := f.next()
 		if ok {
-			if !s.doErrand(ctx, d, n) {
+			if !s.doFollowUp(ctx, d, n) {
 				return
 			}
 			continue
@@ -154,11 +154,11 @@ func (s *session) runErrands() {
 			retry = time.After(time.Until(due))
 		}
 		select {
-		case <-e.wake:
+		case <-f.wake:
 		case <-retry:
 		case <-flushed:
 			flushed = nil
-			last := lastErrands
+			last := lastFollowUps
 			if !due.IsZero() {
 				last = s.parting()
 			}
@@ -169,8 +169,8 @@ func (s *session) runErrands() {
 	}
 }
 
-// doErrand does one follow-up. It reports whether the goroutine may go on.
-func (s *session) doErrand(ctx context.Context, d *flow.Driver, n errand) bool {
+// doFollowUp does one follow-up. It reports whether the goroutine may go on.
+func (s *session) doFollowUp(ctx context.Context, d *flow.Driver, n followUp) bool {
 	err := n.do(ctx, d)
 	switch {
 	case err == nil:
@@ -181,7 +181,7 @@ func (s *session) doErrand(ctx context.Context, d *flow.Driver, n errand) bool {
 		if !s.r.out.failed(n.what(), err) && n.tries == 0 {
 			s.r.log.warn("follow-up of a settlement failed, trying again", "op", n.what(), "error", err)
 		}
-		s.errands.again(n)
+		s.followUps.again(n)
 	}
 	return true
 }

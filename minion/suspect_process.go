@@ -16,10 +16,10 @@ import (
 // isolated. A crash then ends that process only: the minion and its other tasks go on,
 // and the crash proves which task caused it.
 
-// newApart returns the pool of processes for suspects. It is nil if the program does not
+// newSuspectPool returns the pool of processes for suspects. It is nil if the program does not
 // call [Child], if Child has other codecs than the minion, or if the broker can't record
 // starts. The pool starts its first process with the first suspect.
-func newApart(m *Minion, log logger, slots int) *isolate.Pool {
+func newSuspectPool(m *Minion, log logger, slots int) *isolate.Pool {
 	h := hook.Load()
 	if h == nil || m.starter == nil || h.check(&m.cfg) != nil {
 		return nil
@@ -29,9 +29,9 @@ func newApart(m *Minion, log logger, slots int) *isolate.Pool {
 	return newChildren(m, log, slots, iso)
 }
 
-// runApart runs a suspect in a process of its own. Child may register fewer handlers
+// runSuspect runs a suspect in a process of its own. Child may register fewer handlers
 // than the minion; a suspect that the child can't run, it runs in the minion.
-func (a *attempt) runApart(ctx context.Context, enc codec.Codec, args, room []byte) ([]byte, error) {
+func (a *attempt) runSuspect(ctx context.Context, enc codec.Codec, args, room []byte) ([]byte, error) {
 	r := a.s.r
 	if _, unfit := r.unfit.Load(a.d.Name); unfit {
 		return a.h.Handler(ctx, enc, args, room)

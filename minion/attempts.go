@@ -7,13 +7,13 @@ import "github.com/go-arbiter/arbiter/broker"
 // doubly linked list through the attempts themselves, which needs no memory of its own
 // and makes adding and removing cheap.
 
-// roster is a list of attempts. run.mu guards it.
-type roster struct {
+// attemptList is a list of attempts. run.mu guards it.
+type attemptList struct {
 	first *attempt
 	n     int
 }
 
-func (l *roster) add(a *attempt) {
+func (l *attemptList) add(a *attempt) {
 	a.listed = true
 	a.left, a.right = nil, l.first
 	if l.first != nil {
@@ -24,7 +24,7 @@ func (l *roster) add(a *attempt) {
 }
 
 // remove removes an attempt if it is in the list.
-func (l *roster) remove(a *attempt) {
+func (l *attemptList) remove(a *attempt) {
 	if !a.listed {
 		return
 	}
@@ -42,7 +42,7 @@ func (l *roster) remove(a *attempt) {
 }
 
 // find returns the attempt at the task with an id, or nil if there is none.
-func (l *roster) find(id broker.ID) *attempt {
+func (l *attemptList) find(id broker.ID) *attempt {
 	for a := l.first; a != nil; a = a.right {
 		if a.d.ID == id {
 			return a

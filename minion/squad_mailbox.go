@@ -15,85 +15,85 @@ import (
 // answers in the order in which they were made. Messages may be lost in either
 // direction; see internal/squad for the protocol and squad.go for the reservations.
 
-// desk is the queue of events and the queue of answers.
-type desk struct {
+// mailbox is the queue of events and the queue of answers.
+type mailbox struct {
 	mu     sync.Mutex
 	events []event
-	out    []letter
+	out    []outgoing
 	wake   chan struct{}
 }
 
 // event is something for the mailbox's goroutine to handle. Exactly one of post, tasks
-// and silent is set.
+// and due is set.
 type event struct {
-	post   []byte             // an encoded message of an arbiter
-	tasks  []*broker.Delivery // members that were assigned to this minion
-	at     time.Time          // when they were assigned: their deadlines count from then
-	silent *hold              // the time of this reservation is over, or it is time to look for the decision
+	post  []byte             // an encoded message of an arbiter
+	tasks []*broker.Delivery // members that were assigned to this minion
+	at    time.Time          // when they were assigned: their deadlines count from then
+	due   *reservation       // the time of this reservation is over, or it is time to look for the decision
 }
 
-type letter struct {
+type outgoing struct {
 	to broker.ID
 	m  squad.Message
 }
 
 const (
-	// deskRoom bounds the posts that wait. An arbiter repeats a request that was lost.
-	deskRoom = 10_000
+	// mailboxRoom bounds the posts that wait. An arbiter repeats a request that was lost.
+	mailboxRoom = 10_000
 	// postTime is how long sending one message may take.
 	postTime = time.Second
 )
 
-func newDesk() desk { return desk{wake: make(chan struct{}, 1)} }
+func newMailbox() mailbox { return mailbox{wake: make(chan struct{}, 1)} }
 
 // poke wakes the goroutine.
-func (d *desk) poke() {
+func (b *mailbox) poke() {
 	select {
-	case d.wake <- struct{}{}:
+	case b.wake <- struct{}{}:
 	default:
 	}
 }
 
 // put queues an event. It does not block.
-func (d *desk) put(e event) {
-	d.mu.Lock()
-	if e.post == nil || len(d.events) < deskRoom {
-		d.events = append(d.events, e)
+func (b *mailbox) put(e event) {
+	b.mu.Lock()
+	if e.post == nil || len(b.events) < mailboxRoom {
+		b.events = append(b.events, e)
 	}
-	d.mu.Unlock()
-	d.poke()
+	b.mu.Unlock()
+	b.poke()
 }
 
 // send queues a message for an arbiter. It does not block.
-func (d *desk) send(to broker.ID, m squad.Message) {
-	d.mu.Lock()
-	d.out = append(d.out, letter{to, m})
-	d.mu.Unlock()
-	d.poke()
+func (b *mailbox) send(to broker.ID, m squad.Message) {
+	b.mu.Lock()
+	b.out = append(b.out, outgoing{to, m})
+	b.mu.Unlock()
+	b.poke()
 }
 
 // take removes and returns everything that is queued.
-func (d *desk) take() (events []event, out []letter) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	events, out, d.events, d.out = d.events, d.out, nil, nil
+func (b *mailbox) take() (events []event, out []outgoing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	events, out, b.events, b.out = b.events, b.out, nil, nil
 	return events, out
 }
 
 func (s *session) onPost(payload []byte) {
 	if payload != nil {
-		s.desk.put(event{post: payload})
+		s.mailbox.put(event{post: payload})
 	}
 }
 
 func (s *session) onAssign(tasks []*broker.Delivery) {
-	s.desk.put(event{tasks: tasks, at: time.Now()})
+	s.mailbox.put(event{tasks: tasks, at: time.Now()})
 }
 
-// runDesk handles events and sends answers until the session's settler has ended.
-func (s *session) runDesk() {
+// runMailbox handles events and sends answers until the session's settler has ended.
+func (s *session) runMailbox() {
 	for {
-		events, out := s.desk.take()
+		events, out := s.mailbox.take()
 		for _, l := range out {
 			s.post(l.to, l.m)
 		}
@@ -105,7 +105,7 @@ func (s *session) runDesk() {
 			continue
 		}
 		select {
-		case <-s.desk.wake:
+		case <-s.mailbox.wake:
 		case <-s.flushed:
 			return
 		}
@@ -119,8 +119,8 @@ func (s *session) attend(e event) {
 	case e.tasks != nil:
 		s.assigned(e.tasks, e.at)
 		return
-	case e.silent != nil:
-		s.look(e.silent)
+	case e.due != nil:
+		s.look(e.due)
 		return
 	}
 	m, err := squad.Parse(e.post)
@@ -142,13 +142,13 @@ func (s *session) attend(e event) {
 	case squad.Free:
 		r.mu.Lock()
 		r.waiters.drop(m.Squad)
-		if h := s.holds[m.Squad]; h != nil && h.round == m.Round {
+		if h := s.reservations[m.Squad]; h != nil && h.round == m.Round {
 			s.release(h)
 		}
 		r.mu.Unlock()
 	case squad.Go:
 		r.mu.Lock()
-		if h := s.holds[m.Squad]; h != nil {
+		if h := s.reservations[m.Squad]; h != nil {
 			s.conclude(h, true)
 		}
 		r.mu.Unlock()
@@ -171,11 +171,11 @@ func (s *session) post(to broker.ID, m squad.Message) {
 // tellVacant tells waiting squads that slots are free.
 func (s *session) tellVacant() {
 	r := s.r
-	var out []letter
+	var out []outgoing
 	r.mu.Lock()
 	if !s.leaving() {
 		for _, m := range r.waiters.next(r.spare()) {
-			out = append(out, letter{m.From, s.numbers(squad.Vacant, m)})
+			out = append(out, outgoing{m.From, s.numbers(squad.Vacant, m)})
 		}
 	}
 	r.mu.Unlock()

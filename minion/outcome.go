@@ -38,7 +38,7 @@ func (a *attempt) refuse(st *broker.Settlement, bad error) (settled, refused boo
 // overtaken settles an attempt that must not start any more. over reports whether that is
 // so.
 func (a *attempt) overtaken(st *broker.Settlement) (settled, over bool) {
-	cause := a.life.why()
+	cause := a.ctx.cause()
 	end, limited := a.deadline()
 	if cause == nil && !limited {
 		return false, false
@@ -60,23 +60,23 @@ func (a *attempt) overtaken(st *broker.Settlement) (settled, over bool) {
 	return false, false
 }
 
-// verdict calls judge with an error of the user's code, whose methods may panic.
-func (a *attempt) verdict(st *broker.Settlement, err error) (settled bool) {
+// outcome calls decideOutcome with an error of the user's code, whose methods may panic.
+func (a *attempt) outcome(st *broker.Settlement, err error) (settled bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			culprit := any(err)
 			if thrown, ok := culprit.(*panicError); ok {
 				culprit = thrown.value
 			}
-			settled = a.judge(st, newMethodPanic(p, culprit))
+			settled = a.decideOutcome(st, newMethodPanic(p, culprit))
 		}
 	}()
-	return a.judge(st, errtree.Finite(err))
+	return a.decideOutcome(st, errtree.Finite(err))
 }
 
-// judge settles a task whose handler has returned err. It reports false if the lease is
+// decideOutcome settles a task whose handler has returned err. It reports false if the lease is
 // lost. The package documentation has the rules.
-func (a *attempt) judge(st *broker.Settlement, err error) bool {
+func (a *attempt) decideOutcome(st *broker.Settlement, err error) bool {
 	if err == nil {
 		return a.finish(st, broker.StateSucceeded, nil, slog.LevelDebug, "task succeeded")
 	}
@@ -93,7 +93,7 @@ func (a *attempt) judge(st *broker.Settlement, err error) bool {
 		}
 		return false
 	case errors.Is(cause, task.ErrCanceled):
-		a.s.errands.kill(a.inherited())
+		a.s.followUps.kill(a.inherited())
 		return a.finish(st, broker.StateCanceled, err, slog.LevelInfo, "task canceled")
 	case errors.Is(cause, task.ErrStopping) && !explicit:
 		a.s.r.log.failed(slog.LevelDebug, "task released: the minion stops", a.d, err)

@@ -12,7 +12,7 @@ import (
 )
 
 // A handler's context behaves the same, no matter when it is first used.
-func TestContextLookedAtLate(t *testing.T) {
+func TestContextUsedLate(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var kept context.Context
 		r.crew(1, func(ctx context.Context, a args) (int, error) {

@@ -14,16 +14,16 @@ import (
 // are collected here while the handler runs, and travel with its settlement: the broker
 // stores them in the same step as the success. If the attempt fails they are dropped.
 
-// later is an attempt as the submitter of task.OnSuccess.
-type later attempt
+// onSuccess is an attempt as the submitter of task.OnSuccess.
+type onSuccess attempt
 
 // Submit implements [task.Submitter].
-func (l *later) Submit(_ context.Context, calls ...task.Bound) error {
-	a := (*attempt)(l)
+func (o *onSuccess) Submit(_ context.Context, calls ...task.Bound) error {
+	a := (*attempt)(o)
 	e := &task.SubmitError{Total: len(calls)}
 	now := time.Now()
 	for i, call := range calls {
-		if err := a.submitLater(call, now); err != nil {
+		if err := a.submitOnSuccess(call, now); err != nil {
 			f := task.FailedCall{Index: i, Name: "call", Err: err}
 			if call != nil && call.Request() != nil {
 				f.ID, f.Name = call.Request().ID(), call.Request().Name()
@@ -38,15 +38,15 @@ func (l *later) Submit(_ context.Context, calls ...task.Bound) error {
 }
 
 // Await implements [task.Submitter].
-func (l *later) Await(_ context.Context, id task.ID, _ any) error {
+func (o *onSuccess) Await(_ context.Context, id task.ID, _ any) error {
 	return fmt.Errorf("task %s: %w", id, task.ErrNotSubmitted)
 }
 
-func (a *attempt) submitLater(call task.Bound, now time.Time) error {
+func (a *attempt) submitOnSuccess(call task.Bound, now time.Time) error {
 	if call != nil && call.Request() != nil && call.Request().Flow() != nil {
 		return fmt.Errorf("%s: %w: only single tasks can be sent on success; send a task that sends the group or pipe", call.Request().Name(), broker.ErrInvalid)
 	}
-	k := a.family()
+	k := a.sentCalls()
 	if _, err := broker.FlowsOf(a.s.r.m.b, "sending on success"); err != nil {
 		return err
 	}

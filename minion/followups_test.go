@@ -57,7 +57,7 @@ func TestStopMovesFlowsOn(t *testing.T) {
 }
 
 // If the broker can't be reached while flows are moved on, they are moved on after a pause.
-func TestErrandsAreTriedAgain(t *testing.T) {
+func TestFollowUpsAreTriedAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		failures := 0
 		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
@@ -113,7 +113,7 @@ func (r *rig) pipe(opts ...task.Option) {
 
 // A flow that can't be moved on delays neither other flows, of its queue or another, nor
 // the end of the minion. It is tried again, with pauses, and logged once.
-func TestErrandThatFails(t *testing.T) {
+func TestFollowUpThatFails(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		b := &stubborn{Broker: r.b}
 		m := minion.New(b, minion.Logger(r.logs.logger()), minion.Queues("default", "other"))
@@ -144,14 +144,14 @@ func TestErrandThatFails(t *testing.T) {
 		if err := c.stop(); err != nil {
 			t.Error(err)
 		}
-		if d := time.Since(began); d > lastWords+100*time.Millisecond {
+		if d := time.Since(began); d > minParting+100*time.Millisecond {
 			t.Errorf("the minion stopped after %v", d)
 		}
 	})
 }
 
-// lastWords is how long a minion that stops tries to settle.
-const lastWords = 5 * time.Second
+// minParting is how long a minion that stops tries to settle.
+const minParting = 5 * time.Second
 
 // If inheriting calls can't be killed, that delays neither flows nor the kills of other
 // calls. Each failure is logged and tried again.

@@ -22,17 +22,17 @@ import (
 // end them with it (task.Inherit). All of this is allocated with the first call, because
 // most handlers send nothing.
 
-// within is an attempt as the submitter of its handler. It sends calls at once.
-type within attempt
+// submitter is an attempt as the submitter of its handler. It sends calls at once.
+type submitter attempt
 
 // Submit implements [task.Submitter].
-func (w *within) Submit(ctx context.Context, calls ...task.Bound) error {
-	return (*attempt)(w).family().child.Submit(ctx, calls...)
+func (s *submitter) Submit(ctx context.Context, calls ...task.Bound) error {
+	return (*attempt)(s).sentCalls().child.Submit(ctx, calls...)
 }
 
 // Await implements [task.Submitter]. It lends the slot meanwhile.
-func (w *within) Await(ctx context.Context, id task.ID, into any) error {
-	a := (*attempt)(w)
+func (s *submitter) Await(ctx context.Context, id task.ID, into any) error {
+	a := (*attempt)(s)
 	r := a.s.r
 	r.lend(a)
 	defer r.reclaim(a)
@@ -40,40 +40,40 @@ func (w *within) Await(ctx context.Context, id task.ID, into any) error {
 }
 
 // AwaitTurn waits for another goroutine of the handler, which has already lent the slot.
-func (w *within) AwaitTurn(ctx context.Context, id task.ID, turn <-chan struct{}) error {
-	return (*attempt)(w).s.r.client.AwaitTurn(ctx, id, turn)
+func (s *submitter) AwaitTurn(ctx context.Context, id task.ID, turn <-chan struct{}) error {
+	return (*attempt)(s).s.r.client.AwaitTurn(ctx, id, turn)
 }
 
 // Emit implements [task.Emitter].
-func (w *within) Emit(ctx context.Context, topic string, payload any) error {
-	return (*attempt)(w).s.r.client.Emit(ctx, topic, payload)
+func (s *submitter) Emit(ctx context.Context, topic string, payload any) error {
+	return (*attempt)(s).s.r.client.Emit(ctx, topic, payload)
 }
 
-// kin has the calls that an attempt has sent.
-type kin struct {
+// sentCalls has the calls that an attempt has sent.
+type sentCalls struct {
 	child   client.Child
 	submits submits
 	heirs   heirs
 }
 
-// childless is the kin of an attempt that had sent nothing when it returned. It is only a
+// sentNothing is the sentCalls of an attempt that had sent nothing when it returned. It is only a
 // mark: its fields are never used.
-var childless kin
+var sentNothing sentCalls
 
-// family returns the kin of the attempt, and makes it if necessary. A goroutine of the
+// sentCalls returns the calls of the attempt, and makes it if necessary. A goroutine of the
 // handler may call it for the first time after the attempt has returned. It then gets a
 // kin that refuses the calls that depend on the end of the attempt.
-func (a *attempt) family() *kin {
+func (a *attempt) sentCalls() *sentCalls {
 	for {
-		old := a.kin.Load()
-		if old != nil && old != &childless {
+		old := a.sent.Load()
+		if old != nil && old != &sentNothing {
 			return old
 		}
-		k := &kin{}
-		k.child.Client, k.child.Parent, k.child.Attempt, k.child.Heirs = a.s.r.client, a.d.ID, a.d.Start, (*within)(a)
+		k := &sentCalls{}
+		k.child.Client, k.child.Parent, k.child.Attempt, k.child.Heirs = a.s.r.client, a.d.ID, a.d.Start, (*submitter)(a)
 		k.child.Afresh = a.d.Afresh
-		k.submits.closed, k.heirs.closed = old == &childless, old == &childless
-		if a.kin.CompareAndSwap(old, k) {
+		k.submits.closed, k.heirs.closed = old == &sentNothing, old == &sentNothing
+		if a.sent.CompareAndSwap(old, k) {
 			return k
 		}
 	}
@@ -81,17 +81,17 @@ func (a *attempt) family() *kin {
 
 // conclude notes that the attempt has returned, and returns its kin, or nil if it has sent
 // nothing. From then on calls that depend on the end of the attempt are refused.
-func (a *attempt) conclude() *kin {
+func (a *attempt) conclude() *sentCalls {
 	for {
-		k := a.kin.Load()
+		k := a.sent.Load()
 		switch {
-		case k == &childless:
+		case k == &sentNothing:
 			return nil
 		case k != nil:
 			k.submits.close()
 			k.heirs.close()
 			return k
-		case a.kin.CompareAndSwap(nil, &childless):
+		case a.sent.CompareAndSwap(nil, &sentNothing):
 			return nil
 		}
 	}
@@ -125,8 +125,8 @@ type heirs struct {
 
 // Endow implements [client.Heirs]: a call that inherits has no later deadline than the
 // task.
-func (w *within) Endow(t *broker.Task) {
-	end, ok := (*attempt)(w).deadline()
+func (s *submitter) Endow(t *broker.Task) {
+	end, ok := (*attempt)(s).deadline()
 	if !ok {
 		return
 	}
@@ -137,8 +137,8 @@ func (w *within) Endow(t *broker.Task) {
 }
 
 // Sent implements [client.Heirs].
-func (w *within) Sent(id broker.ID) error {
-	h := &(*attempt)(w).family().heirs
+func (s *submitter) Sent(id broker.ID) error {
+	h := &(*attempt)(s).sentCalls().heirs
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, known := h.ids[id]

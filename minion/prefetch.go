@@ -20,9 +20,9 @@ const (
 	patience  = 5
 )
 
-// ahead is the queue of attempts that have not started, with the measurements that
+// prefetchQueue is the queue of attempts that have not started, with the measurements that
 // bound it. run.mu guards it.
-type ahead struct {
+type prefetchQueue struct {
 	waits []*attempt // a queue whose first attempt is at head
 	head  int
 	timer *time.Timer // runs giveBackOld when the first attempt may have waited too long; nil until it is first needed
@@ -36,42 +36,42 @@ type ahead struct {
 }
 
 // reach returns how far ahead the minion prefetches.
-func (h *ahead) reach() time.Duration { return min(max(lookAhead, 2*h.trip), farthest) }
+func (q *prefetchQueue) reach() time.Duration { return min(max(lookAhead, 2*q.trip), farthest) }
 
 // patience returns how long a prefetched attempt may wait before it is given back.
-func (h *ahead) patience() time.Duration { return patience * h.reach() }
+func (q *prefetchQueue) patience() time.Duration { return patience * q.reach() }
 
 // requested updates the average duration of requests.
-func (h *ahead) requested(d time.Duration) { h.trip += (min(d, farthest) - h.trip) / 4 }
+func (q *prefetchQueue) requested(d time.Duration) { q.trip += (min(d, farthest) - q.trip) / 4 }
 
-func (h *ahead) push(a *attempt) { h.waits = append(h.waits, a) }
+func (q *prefetchQueue) push(a *attempt) { q.waits = append(q.waits, a) }
 
-func (h *ahead) len() int { return len(h.waits) - h.head }
+func (q *prefetchQueue) len() int { return len(q.waits) - q.head }
 
 // pop removes and returns the attempt that has waited longest, or nil if there is none.
-func (h *ahead) pop() *attempt {
-	if h.head == len(h.waits) {
+func (q *prefetchQueue) pop() *attempt {
+	if q.head == len(q.waits) {
 		return nil
 	}
-	a := h.waits[h.head]
-	h.waits[h.head] = nil
-	h.head++
+	a := q.waits[q.head]
+	q.waits[q.head] = nil
+	q.head++
 	switch {
-	case h.head == len(h.waits):
-		h.waits, h.head = h.waits[:0], 0
-	case h.head >= broker.MaxBatch: // few attempts have to be moved: pace bounds them
-		n := copy(h.waits, h.waits[h.head:])
-		clear(h.waits[n:])
-		h.waits, h.head = h.waits[:n], 0
+	case q.head == len(q.waits):
+		q.waits, q.head = q.waits[:0], 0
+	case q.head >= broker.MaxBatch: // few attempts have to be moved: pace bounds them
+		n := copy(q.waits, q.waits[q.head:])
+		clear(q.waits[n:])
+		q.waits, q.head = q.waits[:n], 0
 	}
 	return a
 }
 
 // note counts an attempt that has ended, and updates the average duration of attempts.
-func (h *ahead) note(a *attempt, st *broker.Settlement) {
-	h.ended++
+func (q *prefetchQueue) note(a *attempt, st *broker.Settlement) {
+	q.ended++
 	if !a.started.IsZero() && !st.Outcome.Finished.IsZero() {
-		h.usual += (st.Outcome.Finished.Sub(a.started) - h.usual) / memory
+		q.usual += (st.Outcome.Finished.Sub(a.started) - q.usual) / memory
 	}
 }
 
@@ -79,42 +79,42 @@ func (h *ahead) note(a *attempt, st *broker.Settlement) {
 const memory = 16
 
 // measure computes the pace from the attempts that ended since the last measurement.
-func (h *ahead) measure(now time.Time) {
-	since, reach := now.Sub(h.mark), h.reach()
+func (q *prefetchQueue) measure(now time.Time) {
+	since, reach := now.Sub(q.mark), q.reach()
 	if since < reach {
 		return
 	}
-	h.pace = 0
-	if h.usual <= brief {
-		h.pace = int(min(int64(h.ended)*int64(reach)/int64(since), broker.MaxBatch))
+	q.pace = 0
+	if q.usual <= brief {
+		q.pace = int(min(int64(q.ended)*int64(reach)/int64(since), broker.MaxBatch))
 	}
-	h.ended, h.mark = 0, now
+	q.ended, q.mark = 0, now
 }
 
 // room returns how many tasks may be dequeued now. While all slots are busy it returns
 // 0 until half the pace is free, so that requests fetch many tasks instead of few. The
 // caller holds r.mu.
 func (r *run) room() int {
-	taken := r.busy + r.ahead.len() + r.reserved + r.asking
-	n := r.slots + r.ahead.pace - taken
-	if taken >= r.slots && n < (r.ahead.pace+1)/2 {
+	taken := r.busy + r.prefetched.len() + r.reserved + r.asking
+	n := r.slots + r.prefetched.pace - taken
+	if taken >= r.slots && n < (r.prefetched.pace+1)/2 {
 		return 0
 	}
 	return max(n, 0)
 }
 
-// watchAhead starts the timer that gives prefetched attempts back if they wait for too
+// watchPrefetched starts the timer that gives prefetched attempts back if they wait for too
 // long. The caller holds r.mu.
-func (r *run) watchAhead() {
-	h := &r.ahead
-	if h.armed || r.busy+r.reserved+h.len() <= r.slots {
+func (r *run) watchPrefetched() {
+	q := &r.prefetched
+	if q.armed || r.busy+r.reserved+q.len() <= r.slots {
 		return // each attempt has a slot, and starts at once
 	}
-	h.armed = true
-	if h.timer == nil {
-		h.timer = time.AfterFunc(h.patience(), r.giveBackOld)
+	q.armed = true
+	if q.timer == nil {
+		q.timer = time.AfterFunc(q.patience(), r.giveBackOld)
 	} else {
-		h.timer.Reset(h.patience())
+		q.timer.Reset(q.patience())
 	}
 }
 
@@ -122,16 +122,16 @@ func (r *run) watchAhead() {
 func (r *run) giveBackOld() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := &r.ahead
-	h.armed = false
-	if h.len() == 0 {
+	q := &r.prefetched
+	q.armed = false
+	if q.len() == 0 {
 		return
 	}
-	first := h.waits[h.head]
-	left := h.patience() - (time.Since(first.received) - first.asked)
+	first := q.waits[q.head]
+	left := q.patience() - (time.Since(first.received) - first.asked)
 	if left > 0 || r.busy+r.reserved < r.slots { // an attempt with a free slot is about to start
-		h.armed = true
-		h.timer.Reset(max(left, brief))
+		q.armed = true
+		q.timer.Reset(max(left, brief))
 		return
 	}
 	r.giveBack() // all of them: the rest would otherwise run after tasks that were behind it in the queue
@@ -140,13 +140,13 @@ func (r *run) giveBackOld() {
 // giveBack returns the prefetched attempts to their queues. If their lease is lost, it
 // only drops them. The caller holds r.mu.
 func (r *run) giveBack() {
-	for a := r.ahead.pop(); a != nil; a = r.ahead.pop() {
+	for a := r.prefetched.pop(); a != nil; a = r.prefetched.pop() {
 		s := a.s
 		s.running.remove(a)
 		if !s.lost && !s.sealed {
 			s.add(&broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
 		}
-		a.life.end(nil)
+		a.ctx.end(nil)
 	}
 	r.changed()
 }

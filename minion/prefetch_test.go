@@ -54,7 +54,7 @@ func (o *order) add(n int) {
 
 // Short tasks are prefetched: a request brings many, but no more than the slots finish in
 // about two milliseconds.
-func TestTakeAhead(t *testing.T) {
+func TestPrefetch(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const slots, n = 2, 1000
 		futs := r.sendAll(n)
@@ -84,7 +84,7 @@ func TestTakeAhead(t *testing.T) {
 }
 
 // If requests take long, more tasks are prefetched, so that slots do not wait for requests.
-func TestTakeFarAhead(t *testing.T) {
+func TestPrefetchOverSlowConnection(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const slots, n, trip = 10, 5000, 10 * time.Millisecond
 		futs := r.sendAll(n)
@@ -111,7 +111,7 @@ func TestTakeFarAhead(t *testing.T) {
 }
 
 // Long tasks are not taken before a slot is free.
-func TestTakeNoneAhead(t *testing.T) {
+func TestLongTasksAreNotPrefetched(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		futs := r.sendAll(20)
 		most := 0
@@ -199,7 +199,7 @@ func TestGiveBack(t *testing.T) {
 }
 
 // A prefetched task that is killed or expires does not start.
-func TestKillAhead(t *testing.T) {
+func TestKillPrefetched(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const slow = 100
 		futs := r.sendAll(slow+10, task.Within(time.Second))
@@ -229,7 +229,7 @@ func TestKillAhead(t *testing.T) {
 }
 
 // A minion that stops gives back at once the tasks that have not started.
-func TestStopAhead(t *testing.T) {
+func TestStopPrefetched(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const slow, n = 100, 130
 		futs := r.sendAll(n)
@@ -273,7 +273,7 @@ func TestAllSlotsStart(t *testing.T) {
 }
 
 // A handler that ends its goroutine frees its slot, also while other tasks wait for one.
-func TestGoexitAhead(t *testing.T) {
+func TestGoexitWithPrefetched(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.crew(2, func(_ context.Context, a args) (int, error) {
 			time.Sleep(quick)
