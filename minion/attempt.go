@@ -28,11 +28,9 @@ type attempt struct {
 	h     *handler
 	codec codec.Codec // nil if the name is unknown; a *seals once the payload has been opened
 
-	info  atomic.Pointer[task.Info] // made when the handler asks for it
-	sent  atomic.Pointer[sentCalls] // made when the handler first sends something
-	waits int32                     // how many of its goroutines wait for other tasks; r.mu guards waits, lent and over
-	lent  bool                      // its slot is lent
-	over  bool                      // it has ended
+	info atomic.Pointer[task.Info] // made when the handler asks for it
+	sent atomic.Pointer[sentCalls] // made when the handler first sends something
+	slot slotUse                   // run.mu guards it
 	// listed reports whether the attempt is in the list of its session.
 	listed   bool
 	together bool // it starts together with its squad, even if it is a suspect

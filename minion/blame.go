@@ -113,7 +113,7 @@ func (r *run) acquitSettled(batch []broker.Settlement) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.trial.of
-	if a == nil || !a.over {
+	if a == nil || !a.slot.over {
 		return
 	}
 	for i := range batch {

@@ -7,43 +7,25 @@ package minion
 // fewer than slots again. The handler does not wait for a free slot: it could hold a
 // resource that the handler in the slot needs, and both would wait for ever.
 
-// maxLent bounds how many handlers wait in addition to those that run, because each keeps
-// its memory. Further handlers keep their slots while they wait.
-const maxLent = 10_000
-
-// lend frees the slot of an attempt when the first of its goroutines begins to wait.
+// lend begins a wait of one of the handler's goroutines for another task.
 func (r *run) lend(a *attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.acquit(a) // the awaited task may be a suspect itself
-	if a.waits++; a.waits > 1 || a.over || r.lent == maxLent {
-		return
+	if r.slots.lend(&a.slot) {
+		r.wake()
+		r.changed()
 	}
-	a.lent = true
-	r.lent++
-	r.busy--
-	r.wake()
-	r.changed()
 }
 
 // reclaim ends a wait that lend began.
 func (r *run) reclaim(a *attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a.waits--; a.waits > 0 || !a.lent {
+	if !r.slots.reclaim(&a.slot) {
 		return
 	}
-	r.takeBack(a)
 	r.weigh()
 	r.waiters.seen(r.spare())
 	r.watchPrefetched() // the slot may have been meant for an attempt that was about to start
-}
-
-// takeBack gives an attempt its slot back if it was lent. The caller holds r.mu.
-func (r *run) takeBack(a *attempt) {
-	if a.lent {
-		a.lent = false
-		r.lent--
-		r.busy++
-	}
 }

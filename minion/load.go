@@ -23,16 +23,11 @@ type gauge struct {
 	wake  chan struct{} // wakes the heartbeats of the session that has the lease
 }
 
-// load returns how many slots are busy, or reserved for members of squads. It is at most
-// the number of slots, although more handlers may run when lent slots came back. The
-// caller holds r.mu.
-func (r *run) load() int { return min(r.busy+r.reserved, r.slots) }
-
 // weigh wakes the heartbeats if the load differs from what the broker knows. Everything
 // that changes the load calls it. The caller holds r.mu.
 func (r *run) weigh() {
 	g := &r.gauge
-	if g.moved || r.load() == g.told {
+	if g.moved || r.slots.load() == g.told {
 		return
 	}
 	g.moved = true
@@ -56,7 +51,7 @@ func (r *run) newGauge() (wake <-chan struct{}) {
 func (r *run) tell() (load int, news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	load = r.load()
+	load = r.slots.load()
 	news = load != r.gauge.told
 	r.gauge.told, r.gauge.moved = load, false
 	return load, news

@@ -91,23 +91,14 @@ func (q *prefetchQueue) measure(now time.Time) {
 	q.ended, q.mark = 0, now
 }
 
-// room returns how many tasks may be dequeued now. While all slots are busy it returns
-// 0 until half the pace is free, so that requests fetch many tasks instead of few. The
-// caller holds r.mu.
-func (r *run) room() int {
-	taken := r.busy + r.prefetched.len() + r.reserved + r.asking
-	n := r.slots + r.prefetched.pace - taken
-	if taken >= r.slots && n < (r.prefetched.pace+1)/2 {
-		return 0
-	}
-	return max(n, 0)
-}
+// room returns how many tasks may be dequeued now. The caller holds r.mu.
+func (r *run) room() int { return r.slots.room(r.prefetched.len(), r.prefetched.pace) }
 
 // watchPrefetched starts the timer that gives prefetched attempts back if they wait for too
 // long. The caller holds r.mu.
 func (r *run) watchPrefetched() {
 	q := &r.prefetched
-	if q.armed || r.busy+r.reserved+q.len() <= r.slots {
+	if q.armed || r.slots.used()+q.len() <= r.slots.total {
 		return // each attempt has a slot, and starts at once
 	}
 	q.armed = true
@@ -129,7 +120,7 @@ func (r *run) giveBackOld() {
 	}
 	first := q.waits[q.head]
 	left := q.patience() - (time.Since(first.received) - first.asked)
-	if left > 0 || r.busy+r.reserved < r.slots { // an attempt with a free slot is about to start
+	if left > 0 || r.slots.free() > 0 { // an attempt with a free slot is about to start
 		q.armed = true
 		q.timer.Reset(max(left, brief))
 		return

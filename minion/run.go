@@ -39,7 +39,6 @@ const (
 type run struct {
 	m           *Minion
 	log         logger
-	slots       int
 	codecs      []codec.Codec
 	limits      broker.Limits
 	client      *client.Client
@@ -69,16 +68,13 @@ type run struct {
 	// mu guards the following fields, and the fields of sessions that say so. It is never
 	// held during a request to the broker.
 	mu          sync.Mutex
-	busy        int        // slots with a running handler; may exceed slots when lent ones came back
-	lent        int        // handlers that wait for other tasks and have lent their slots
+	slots       slots
 	idle        int        // workers that wait for work
 	waking      bool       // a worker was woken, or a new one started, and has not taken an attempt yet
 	unsettled   int        // settlements that the broker has not accepted
 	dropped     int        // settlements that were given up when the run ended
 	closed      bool       // the broker has said that it is closed
 	waiting     bool       // free waits for freed
-	reserved    int        // slots kept for squads, or for members that are about to start
-	asking      int        // members of squads without a slot, for which Decide is asked whether they start
 	starting    []*attempt // members of squads that may start; each has a reserved slot
 	waiters     waiters
 	trial       trial
@@ -90,23 +86,23 @@ type run struct {
 	whenDrained chan struct{}
 }
 
-func newRun(m *Minion, ctx context.Context, slots int) *run {
+func newRun(m *Minion, ctx context.Context, n int) *run {
 	r := &run{
-		m: m, log: logger{m.cfg.log, codec.AnyHides(m.cfg.allCodecs(), codec.Logs)}, slots: slots,
+		m: m, log: logger{m.cfg.log, codec.AnyHides(m.cfg.allCodecs(), codec.Logs)}, slots: slots{total: n},
 		codecs:     m.cfg.allCodecs(),
 		limits:     m.b.Limits().WithDefaults(),
 		client:     client.New(client.Config{Broker: m.b, Codec: m.cfg.codec, Codecs: m.cfg.codecs, Logger: m.cfg.log, Name: "minion"}),
 		pick:       picker{names: m.cfg.queues, weights: m.cfg.weights},
 		recordFrom: m.recordFrom(),
-		bound:      max(2*slots, broker.MaxBatch),
+		bound:      max(2*n, broker.MaxBatch),
 		base:       context.WithoutCancel(ctx),
-		work:       make(chan struct{}, slots),
+		work:       make(chan struct{}, n),
 		freed:      make(chan struct{}, 1),
 		prefetched: prefetchQueue{usual: memory * brief}, // assume longer attempts until many short ones have ended
 	}
 	r.out.log, r.out.own = r.log, &r.own
-	r.pool = newPool(m, r.log, slots)
-	r.suspectPool = newSuspectPool(m, r.log, slots)
+	r.pool = newPool(m, r.log, n)
+	r.suspectPool = newSuspectPool(m, r.log, n)
 	r.host, _ = os.Hostname() // for display only
 	r.stop, r.stopNow = context.WithCancel(ctx)
 	r.bg, r.bgEnd = context.WithCancel(context.Background())
@@ -118,7 +114,7 @@ func (r *run) serve() error {
 	unhook := context.AfterFunc(r.m.halt, r.stopNow)
 	defer unhook()
 	defer r.stopNow()
-	r.log.debug("minion started", "queues", r.m.cfg.queues, "slots", r.slots)
+	r.log.debug("minion started", "queues", r.m.cfg.queues, "slots", r.slots.total)
 	for {
 		s, err := r.open()
 		if s == nil {
@@ -174,7 +170,7 @@ func (r *run) changed() {
 
 // drained reports whether no handler runs and nothing is left to settle. The caller holds
 // r.mu.
-func (r *run) drained() bool { return r.busy+r.lent == 0 && r.unsettled == 0 }
+func (r *run) drained() bool { return r.slots.handlers() == 0 && r.unsettled == 0 }
 
 // waitDrained waits until drained, for at most d or until ctx ends. It reports whether that
 // state was reached.

@@ -103,7 +103,7 @@ func (s *session) register() (err error) {
 	r := s.r
 	s.noteRenewal(time.Now()) // the lease counts from here, unless the broker confirms a later time
 	s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
-		Queues: r.m.cfg.queues, Slots: r.slots, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.followUps.tell,
+		Queues: r.m.cfg.queues, Slots: r.slots.total, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.followUps.tell,
 		Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.onPost, OnRenewed: s.onRenewed, OnAbandoned: s.onAbandoned,
 	})
 	if err != nil {

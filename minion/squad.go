@@ -40,7 +40,7 @@ func (h *reservation) stray() bool { return h.slots == 0 }
 // spare returns how many slots are free and not meant for anything yet. The caller holds
 // r.mu.
 func (r *run) spare() int {
-	return max(r.slots-r.busy-r.prefetched.len()-r.reserved-r.asking, 0)
+	return r.slots.spare(r.prefetched.len())
 }
 
 // reserve reserves slots for a squad, as many as m asks for or none, and returns the
@@ -51,20 +51,19 @@ func (s *session) reserve(m squad.Message) squad.Message {
 	defer r.mu.Unlock()
 	if old := s.reservations[m.Squad]; old != nil && len(old.members) == 0 {
 		s.close(old) // the arbiter asks again
-		r.reserved -= old.slots
+		r.slots.unreserve(old.slots)
 		defer func() { // the new reservation may be smaller, or refused
 			r.wake()
 			r.changed()
 		}()
 	}
 	kind := squad.Refused
-	if s.reservations[m.Squad] == nil && m.N > 0 && !s.leaving() && r.spare() >= m.N {
+	if s.reservations[m.Squad] == nil && m.N > 0 && !s.leaving() && r.slots.reserve(m.N, r.prefetched.len()) {
 		h := &reservation{squad: m.Squad, round: m.Round, arbiter: m.From, slots: m.N}
 		d := min(m.For, maxReservation)
 		h.until = time.Now().Add(d)
 		h.timer = time.AfterFunc(d, func() { s.mailbox.put(event{due: h}) })
 		s.reservations[m.Squad] = h
-		r.reserved += m.N
 		r.weigh()
 		r.waiters.drop(m.Squad)
 		r.waiters.seen(r.spare())
@@ -86,7 +85,7 @@ func (s *session) leaving() bool { return s.lost || s.sealed || s.r.stop.Err() !
 func (s *session) numbers(kind squad.Kind, to squad.Message) squad.Message {
 	m := squad.Message{Kind: kind, Squad: to.Squad, From: s.id, Round: to.Round}
 	if !s.leaving() {
-		m.Slots, m.Free, m.Held = s.r.slots, s.r.spare(), s.r.reserved-len(s.r.starting)
+		m.Slots, m.Free, m.Held = s.r.slots.total, s.r.spare(), s.r.slots.reserved-len(s.r.starting)
 	}
 	return m
 }
@@ -129,7 +128,7 @@ func (s *session) enroll(a *attempt) {
 	if h == nil || h.deciding || len(h.members) == h.slots {
 		stray := &reservation{squad: a.d.Group, members: []*attempt{a}}
 		s.strays[stray] = struct{}{}
-		s.r.asking++
+		s.r.slots.await()
 		s.r.waiters.seen(s.r.spare())
 		s.decide(stray)
 		return
@@ -177,19 +176,16 @@ func (s *session) conclude(h *reservation, started bool) {
 			}}
 			s.discard(a, &st)
 		}
-		r.reserved -= h.slots
-		if h.stray() {
-			r.asking -= len(h.members)
-		}
+		s.freeSlots(h)
 	case h.stray():
-		r.asking -= len(h.members)
+		s.freeSlots(h)
 		for _, a := range h.members {
 			a.asked = time.Since(a.received)
 			r.prefetched.push(a)
 		}
 		r.watchPrefetched()
 	default:
-		r.reserved -= h.slots - len(h.members)
+		r.slots.unreserve(h.slots - len(h.members)) // members that have not come
 		for _, a := range h.members {
 			a.together = true
 		}
@@ -212,6 +208,16 @@ func (s *session) close(h *reservation) {
 	delete(s.strays, h)
 }
 
+// freeSlots frees the slots of a reservation, or ends the claim of a stray. The caller holds
+// r.mu.
+func (s *session) freeSlots(h *reservation) {
+	if h.stray() {
+		s.r.slots.decided(len(h.members))
+	} else {
+		s.r.slots.unreserve(h.slots)
+	}
+}
+
 // discard settles an attempt that has not started. The caller holds r.mu.
 func (s *session) discard(a *attempt, st *broker.Settlement) {
 	s.running.remove(a)
@@ -228,12 +234,12 @@ func (s *session) giveUpSquads() {
 	var members []*attempt
 	for _, h := range s.reservations {
 		s.close(h)
-		r.reserved -= h.slots
+		s.freeSlots(h)
 		members = append(members, h.members...)
 	}
 	for h := range s.strays {
 		s.close(h)
-		r.asking -= len(h.members)
+		s.freeSlots(h)
 		members = append(members, h.members...)
 	}
 	rest := r.starting[:0]
@@ -242,7 +248,7 @@ func (s *session) giveUpSquads() {
 			rest = append(rest, a)
 			continue
 		}
-		r.reserved--
+		r.slots.unreserve(1)
 		members = append(members, a)
 	}
 	clear(r.starting[len(rest):])

@@ -14,7 +14,7 @@ import (
 
 // wake wakes a worker, or starts one, if an attempt can start. The caller holds r.mu.
 func (r *run) wake() {
-	if r.waking || len(r.starting) == 0 && (r.busy+r.reserved >= r.slots || r.prefetched.len() == 0) {
+	if r.waking || len(r.starting) == 0 && (r.slots.free() == 0 || r.prefetched.len() == 0) {
 		return
 	}
 	r.waking = true
@@ -49,18 +49,13 @@ func (r *run) next() *attempt {
 		a := r.starting[0]
 		r.starting[0] = nil
 		r.starting = r.starting[1:]
-		r.reserved--
-		r.busy++
+		r.slots.takeReserved()
 		return a
 	}
-	if r.busy+r.reserved >= r.slots {
+	if r.prefetched.len() == 0 || !r.slots.take() {
 		return nil
 	}
-	a := r.prefetched.pop()
-	if a != nil {
-		r.busy++
-	}
-	return a
+	return r.prefetched.pop()
 }
 
 func (r *run) worker() {
@@ -82,9 +77,7 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next 
 	s := a.s
 	r.mu.Lock()
 	r.prefetched.note(a, st)
-	r.takeBack(a)
-	a.over = true
-	r.busy--
+	r.slots.end(&a.slot)
 	if alive {
 		next = r.next()
 	}
