@@ -11,6 +11,11 @@ import (
 	"github.com/go-arbiter/arbiter/internal/isolate"
 )
 
+// An isolated handler runs in a child process, so it can neither end nor block the minion.
+// This file has the options and the set-up; internal/isolate starts, reuses, limits and
+// kills the processes; isolated_run.go is the minion's side of one attempt, and child.go
+// the child's. The two sides exchange the messages in isolated_wire.go.
+
 const (
 	// DefaultKillGrace is the default of [KillGrace].
 	DefaultKillGrace = time.Second
@@ -19,11 +24,6 @@ const (
 	// outputRate is how many lines of a child's output are logged per second.
 	outputRate = 1000
 )
-
-// An isolated handler runs in a child process, so it can neither end nor block the minion.
-// This file has the options and the set-up; internal/isolate starts, reuses, limits and
-// kills the processes; isolated_run.go is the minion's side of one attempt, and child.go
-// the child's. The two sides exchange the messages in isolated_wire.go.
 
 // isolation has the values of the options about isolated tasks.
 type isolation struct {

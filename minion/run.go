@@ -13,6 +13,13 @@ import (
 	"github.com/go-arbiter/arbiter/internal/isolate"
 )
 
+// A run owns the slots and workers of one call of Run. It opens one session after the
+// other: a session ends when its lease is lost, while the slots, and handlers that still
+// run in them, go on in the next one. Attempts that have not started wait in prefetched; a
+// worker takes one as soon as a slot is free. Settlements go to the session of the
+// attempt. One mutex guards the state of the run and of its sessions; it is never held
+// during a request to the broker.
+
 const (
 	// grace is how long handlers may go on after the end of their contexts before they
 	// are abandoned.
@@ -27,13 +34,6 @@ const (
 	fastest = 50 * time.Millisecond
 	slowest = 2 * time.Second
 )
-
-// A run owns the slots and workers of one call of Run. It opens one session after the
-// other: a session ends when its lease is lost, while the slots, and handlers that still
-// run in them, go on in the next one. Attempts that have not started wait in prefetched; a
-// worker takes one as soon as a slot is free. Settlements go to the session of the
-// attempt. One mutex guards the state of the run and of its sessions; it is never held
-// during a request to the broker.
 
 // run is one call of Run.
 type run struct {

@@ -18,8 +18,9 @@ import (
 // maxReservation bounds how long slots stay reserved without a message from the arbiter.
 const maxReservation = 30 * time.Second
 
-// hold is the reservation of a session for one squad, with the members that have arrived.
-// A member without a reservation gets one with no slots: see stray. run.mu guards it.
+// reservation is what a session keeps for one squad: the reserved slots, and the members that
+// have arrived. A member for which no slot is reserved gets a reservation without slots, see
+// stray. run.mu guards it.
 type reservation struct {
 	squad    broker.ID
 	round    uint32

@@ -56,13 +56,14 @@ type sentCalls struct {
 	heirs   heirs
 }
 
-// sentNothing is the sentCalls of an attempt that had sent nothing when it returned. It is only a
-// mark: its fields are never used.
+// sentNothing marks an attempt that had sent nothing when it returned. Its fields are never
+// used.
 var sentNothing sentCalls
 
-// sentCalls returns the calls of the attempt, and makes it if necessary. A goroutine of the
-// handler may call it for the first time after the attempt has returned. It then gets a
-// kin that refuses the calls that depend on the end of the attempt.
+// sentCalls returns the list of the attempt's calls, so that one can be added, and makes the
+// list if necessary. A goroutine of the handler may call it for the first time after the
+// attempt has returned. It then gets a list that refuses calls which depend on the end of
+// the attempt.
 func (a *attempt) sentCalls() *sentCalls {
 	for {
 		old := a.sent.Load()
@@ -79,8 +80,8 @@ func (a *attempt) sentCalls() *sentCalls {
 	}
 }
 
-// conclude notes that the attempt has returned, and returns its kin, or nil if it has sent
-// nothing. From then on calls that depend on the end of the attempt are refused.
+// conclude notes that the attempt has returned, and returns the list of its calls, or nil if
+// it has sent none. From then on calls that depend on the end of the attempt are refused.
 func (a *attempt) conclude() *sentCalls {
 	for {
 		k := a.sent.Load()
