@@ -134,7 +134,7 @@ func (m *Minion) Run(ctx context.Context, slots int) error {
 }
 
 // errStopped is the error of Run after Stop.
-var errStopped = fmt.Errorf("the minion is %w: Stop was called before Run", broker.ErrClosed)
+var errStopped = fmt.Errorf("it is %w: Stop was called before Run", broker.ErrClosed)
 
 // remedy returns the advice that is logged with an error of Run.
 func remedy(err error) string {
