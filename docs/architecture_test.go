@@ -1,0 +1,203 @@
+package docs
+
+import (
+	"errors"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const architecture = "docs/architecture.md"
+
+// span matches the text of a code span.
+var span = regexp.MustCompile("`([^`]+)`")
+
+// section returns the text of a document from a heading to the next one of the same
+// level.
+func section(t *testing.T, file, heading string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(read(t, file), "\n"+heading+"\n")
+	if !ok {
+		t.Fatalf("%s has no heading %q", file, heading)
+	}
+	level, _, _ := strings.Cut(heading, " ")
+	text, _, _ := strings.Cut(rest, "\n"+level+" ")
+	return text
+}
+
+// TestFloors compares the map of floors with the packages: each package is in exactly one
+// row, and imports only packages of its own floor and of the floors below. No package of a
+// floor imports a package for tests. Imports of test files do not count.
+func TestFloors(t *testing.T) {
+	t.Parallel()
+	floors, testing := floorMap(t)
+	found := packages(t)
+	for pkg := range found {
+		if _, isFloor := floors[pkg]; !isFloor && !slices.Contains(testing, pkg) {
+			t.Errorf("%s does not name the package %s", architecture, pkg)
+		}
+	}
+	for _, pkg := range testing {
+		if _, exists := found[pkg]; !exists {
+			t.Errorf("%s names %s, which is no package", architecture, pkg)
+		}
+	}
+	imports := 0
+	for pkg, floor := range floors {
+		deps, exists := found[pkg]
+		if !exists {
+			t.Errorf("%s names %s, which is no package", architecture, pkg)
+		}
+		for _, dep := range deps {
+			imports++
+			switch below, isFloor := floors[dep]; {
+			case !isFloor:
+				t.Errorf("%s imports %s, which is on no floor", pkg, dep)
+			case below < floor:
+				t.Errorf("%s imports %s, which is on a higher floor", pkg, dep)
+			}
+		}
+	}
+	if len(floors) < 20 || imports < 50 {
+		t.Errorf("only %d packages and %d imports were found", len(floors), imports)
+	}
+}
+
+// floorMap reads the tables of the map: the number of the floor of each package, 0 is the
+// highest, and the packages for tests.
+func floorMap(t *testing.T) (floors map[string]int, testing []string) {
+	t.Helper()
+	floors = make(map[string]int)
+	floor, columns := -1, 0
+	for line := range strings.Lines(section(t, architecture, "## The floors")) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) < 4 {
+			continue
+		}
+		cells = cells[1 : len(cells)-1]
+		named := span.FindAllStringSubmatch(cells[len(cells)-2], -1)
+		if len(named) == 0 { // the head of a table
+			columns = len(cells)
+			continue
+		}
+		if len(cells) != columns {
+			t.Fatalf("%s: a row of %d cells in a table of %d: %s", architecture, len(cells), columns, line)
+		}
+		if columns == 3 && strings.TrimSpace(cells[0]) != "" {
+			floor++
+		}
+		for _, m := range named {
+			if _, twice := floors[m[1]]; twice || slices.Contains(testing, m[1]) {
+				t.Errorf("%s names the package %s twice", architecture, m[1])
+			}
+			if columns == 3 {
+				floors[m[1]] = floor
+			} else {
+				testing = append(testing, m[1])
+			}
+		}
+	}
+	return floors, testing
+}
+
+// packages returns the folders of the repository that have Go files, each with the packages
+// of this module that its files import, test files aside.
+func packages(t *testing.T) map[string][]string {
+	t.Helper()
+	found := make(map[string][]string)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch name := entry.Name(); {
+		case err != nil:
+			return err
+		case entry.IsDir() && (name == "testdata" || name != ".." && strings.HasPrefix(name, ".")):
+			return fs.SkipDir
+		case entry.IsDir() || filepath.Ext(name) != ".go":
+			return nil
+		}
+		folder, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		pkg := filepath.ToSlash(folder)
+		if _, known := found[pkg]; !known {
+			found[pkg] = nil
+		}
+		if strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			dep, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if dep, ours := strings.CutPrefix(dep, module+"/"); ours && !slices.Contains(found[pkg], dep) {
+				found[pkg] = append(found[pkg], dep)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// TestTours checks the tours through the code: each has at most ten files, in numbered
+// items that begin with the name of a file that exists.
+func TestTours(t *testing.T) {
+	t.Parallel()
+	item := regexp.MustCompile("(?m)^([0-9]+)\\. (.*)$")
+	tours := strings.Split(section(t, architecture, "## Three tours through the code"), "\n### ")[1:]
+	if len(tours) != 3 {
+		t.Errorf("%s has %d tours, want 3", architecture, len(tours))
+	}
+	for _, tour := range tours {
+		title, _, _ := strings.Cut(tour, "\n")
+		stops := item.FindAllStringSubmatch(tour, -1)
+		if len(stops) < 3 || len(stops) > 10 {
+			t.Errorf("the tour %q has %d files, want 3 to 10", title, len(stops))
+		}
+		for i, stop := range stops {
+			name, _, ok := strings.Cut(strings.TrimPrefix(stop[2], "`"), "`: ")
+			if !ok || !strings.HasPrefix(stop[2], "`") {
+				t.Errorf("the tour %q: an item begins with the name of no file: %s", title, stop[0])
+				continue
+			}
+			if stop[1] != strconv.Itoa(i+1) {
+				t.Errorf("the tour %q: %s is item %s, want %d", title, name, stop[1], i+1)
+			}
+			if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+				t.Errorf("the tour %q: %v", title, err)
+			}
+		}
+	}
+}
+
+// TestFilesExist checks all names of source files in the architecture.
+func TestFilesExist(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for _, m := range span.FindAllStringSubmatch(read(t, architecture), -1) {
+		if ext := filepath.Ext(m[1]); ext != ".go" && ext != ".lua" {
+			continue
+		}
+		n++
+		if _, err := os.Stat(filepath.Join(root, m[1])); errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s names %s, which does not exist", architecture, m[1])
+		}
+	}
+	if n < 20 {
+		t.Errorf("only %d names of files were found", n)
+	}
+}
