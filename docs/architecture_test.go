@@ -37,14 +37,14 @@ func section(t *testing.T, file, heading string) string {
 // floor imports a package for tests. Imports of test files do not count.
 func TestFloors(t *testing.T) {
 	t.Parallel()
-	floors, testing := floorMap(t)
+	floors, support := floorMap(t)
 	found := packages(t)
 	for pkg := range found {
-		if _, isFloor := floors[pkg]; !isFloor && !slices.Contains(testing, pkg) {
+		if _, isFloor := floors[pkg]; !isFloor && !slices.Contains(support, pkg) {
 			t.Errorf("%s does not name the package %s", architecture, pkg)
 		}
 	}
-	for _, pkg := range testing {
+	for _, pkg := range support {
 		if _, exists := found[pkg]; !exists {
 			t.Errorf("%s names %s, which is no package", architecture, pkg)
 		}
@@ -72,7 +72,7 @@ func TestFloors(t *testing.T) {
 
 // floorMap reads the tables of the map: the number of the floor of each package, 0 is the
 // highest, and the packages for tests.
-func floorMap(t *testing.T) (floors map[string]int, testing []string) {
+func floorMap(t *testing.T) (floors map[string]int, support []string) {
 	t.Helper()
 	floors = make(map[string]int)
 	floor, columns := -1, 0
@@ -94,17 +94,17 @@ func floorMap(t *testing.T) (floors map[string]int, testing []string) {
 			floor++
 		}
 		for _, m := range named {
-			if _, twice := floors[m[1]]; twice || slices.Contains(testing, m[1]) {
+			if _, twice := floors[m[1]]; twice || slices.Contains(support, m[1]) {
 				t.Errorf("%s names the package %s twice", architecture, m[1])
 			}
 			if columns == 3 {
 				floors[m[1]] = floor
 			} else {
-				testing = append(testing, m[1])
+				support = append(support, m[1])
 			}
 		}
 	}
-	return floors, testing
+	return floors, support
 }
 
 // packages returns the folders of the repository that have Go files, each with the packages
