@@ -97,3 +97,25 @@ func TestDecisionsAreListed(t *testing.T) {
 
 // label begins a paragraph of an entry.
 var label = regexp.MustCompile(`^\*\*(Why|Alternatives|Price)\.\*\* `)
+
+// TestDecisionsHaveReasons requires that each entry of decisions.md states the decision
+// first, and then why it was made.
+func TestDecisionsHaveReasons(t *testing.T) {
+	t.Parallel()
+	const file = "docs/decisions.md"
+	n := 0
+	for _, entry := range strings.Split(read(t, file), "\n### ")[1:] {
+		n++
+		title, text, _ := strings.Cut(entry, "\n")
+		text, _, _ = strings.Cut(text, "\n## ")
+		if text = strings.TrimSpace(text); strings.HasPrefix(text, "**") || text == "" {
+			t.Errorf("%s: the entry %q does not begin with the decision", file, title)
+		}
+		if !strings.Contains(text, "\n**Why.** ") {
+			t.Errorf("%s: the entry %q has no reason", file, title)
+		}
+	}
+	if n < 100 {
+		t.Errorf("%s: only %d entries were found", file, n)
+	}
+}
