@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestFromAnEmptyFolder does what the README says under "From an empty folder",
-// word for word: its commands in a shell, its files as they stand there. Beside
-// the new folder is a link to this checkout, named arbiter.
+// TestFromAnEmptyFolder follows the section "From an empty folder" of the README: it runs
+// the commands in a shell and writes the files as they are printed. Beside the new folder
+// is a link to this checkout, named arbiter.
 func TestFromAnEmptyFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -29,14 +29,15 @@ func TestFromAnEmptyFolder(t *testing.T) {
 		}
 		switch s.lang {
 		case "sh":
-			// Each block goes on where the one before it was.
+			// Each block runs in the folder in which the block before it has ended.
 			script := s.text
 			if _, err := os.Stat(filepath.Join(dir, "demo")); err == nil {
 				script = "cd demo\n" + script
 			}
 			cmd := exec.Command("sh", "-ec", script)
 			cmd.Dir = dir
-			// Builds that do not depend on the folder are found in the cache by the next run.
+			// With -trimpath a build does not depend on the folder, so the next run finds it in
+			// the cache.
 			cmd.Env = append(os.Environ(), "GOFLAGS=-trimpath", "GOWORK=off")
 			out, err = cmd.CombinedOutput()
 			if err != nil {
@@ -51,6 +52,6 @@ func TestFromAnEmptyFolder(t *testing.T) {
 	}
 	lines := strings.Fields(string(out))
 	if len(files) > 0 || len(lines) == 0 || lines[len(lines)-1] != "3" {
-		t.Errorf("the program printed %q, and %d files were not in the README", out, len(files))
+		t.Errorf("the program printed %q, want 3 at the end; %d files are missing in the README", out, len(files))
 	}
 }

@@ -10,8 +10,8 @@ import (
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
-// TestLinks follows the links between the documents: files exist, and so do the
-// headings that a link names.
+// TestLinks follows the links between the documents: the files and headings that a link
+// names exist.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	n := 0
@@ -27,7 +27,7 @@ func TestLinks(t *testing.T) {
 				target = filepath.ToSlash(filepath.Join(filepath.Dir(file), path))
 			}
 			if _, err := os.Stat(filepath.Join(root, target)); err != nil {
-				t.Errorf("%s: the link %s leads nowhere", file, m[1])
+				t.Errorf("%s: the file of the link %s does not exist", file, m[1])
 				continue
 			}
 			if anchor != "" && !anchors(t, target)[anchor] {
@@ -40,8 +40,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// anchors returns the names by which links reach the headings of a document:
-// lower case, without punctuation, with hyphens for spaces.
+// anchors returns the anchors of the headings of a document: the headings in lower case,
+// without punctuation, with hyphens for spaces.
 func anchors(t *testing.T, file string) map[string]bool {
 	t.Helper()
 	all := make(map[string]bool)
@@ -61,8 +61,8 @@ func anchors(t *testing.T, file string) map[string]bool {
 }
 
 // TestDecisionsAreListed compares the headings of decisions.md with its table of
-// contents: each chapter and each entry has a link, in the order of the page. An
-// entry without a heading of its own could not be found.
+// contents: each chapter and each entry has a link, in the order of the page. An entry
+// without a heading is an error, because no link could lead to it.
 func TestDecisionsAreListed(t *testing.T) {
 	t.Parallel()
 	const file = "docs/decisions.md"

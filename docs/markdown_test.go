@@ -13,13 +13,14 @@ const root = ".."
 // A block is a fenced block of a document.
 type block struct {
 	file string // relative to root
-	line int    // of its first line of text, from 1
+	line int    // number of its first line of text, from 1
 	lang string // such as go or sh
 	text string
 	head string // the last heading before it
 }
 
-// documents returns the Markdown files that users read, relative to root.
+// documents returns the README, the changelog and the pages of this folder, relative to
+// root.
 func documents(t *testing.T) []string {
 	t.Helper()
 	files := []string{"README.md", "CHANGELOG.md"}

@@ -20,8 +20,8 @@ const (
 	tasks  = module + "/examples/tasks"
 )
 
-// prelude is what every snippet finds around it. A snippet that declares one of
-// these names itself has its own.
+// prelude declares the names that every snippet may use. A snippet may also declare one
+// of these names itself.
 const prelude = `
 var (
 	ctx context.Context
@@ -35,7 +35,7 @@ var (
 )
 `
 
-// imports are the packages that snippets use without saying so.
+// imports lists the packages that snippets may use without an import.
 var imports = []string{
 	"context", "crypto/tls", "errors", "fmt", "log", "log/slog", "net/http", "os", "os/signal", "syscall", "testing", "testing/synctest", "time",
 	module + "/arbiter", module + "/broker", module + "/broker/brokertest", module + "/broker/memory", module + "/broker/redis", module + "/codec",
@@ -65,7 +65,7 @@ func TestSnippets(t *testing.T) {
 			n++
 			name := fmt.Sprintf("snippet%d", n)
 			if strings.HasPrefix(s.text, "package ") {
-				o.add(t, filepath.Join(inner, name, "file.go"), place(s)+strings.ReplaceAll(s.text, "example.com/demo/tasks", tasks))
+				o.add(t, filepath.Join(inner, name, "file.go"), lineOf(s)+strings.ReplaceAll(s.text, "example.com/demo/tasks", tasks))
 				packages = append(packages, "./internal/snippets/"+name)
 				continue
 			}
@@ -77,7 +77,7 @@ func TestSnippets(t *testing.T) {
 	}
 	cmd := exec.Command("go", append([]string{"build", "-overlay", o.list(t), "-gcflags=-e", "-o", os.DevNull}, packages...)...)
 	cmd.Dir = here
-	out, _ := cmd.CombinedOutput() // its status is an error also for what is merely unused
+	out, _ := cmd.CombinedOutput() // its status is an error even if the snippets are correct: names are unused
 	wrong := 0
 	for line := range strings.Lines(string(out)) {
 		if unused.MatchString(line) || strings.HasPrefix(line, "# ") {
@@ -87,15 +87,15 @@ func TestSnippets(t *testing.T) {
 		t.Error(strings.TrimSpace(line))
 	}
 	if wrong == 0 && !strings.Contains(string(out), "not used") {
-		t.Errorf("the compiler was not heard: %s", out) // each snippet has unused imports
+		t.Errorf("the compiler reported no unused import, so it did not run: %s", out) // each snippet has unused imports
 	}
 }
 
-// overlay is a set of files that the go command finds in folders where they are
-// not.
+// overlay is a set of files for the flag -overlay of the go command: the command sees
+// them in folders of the module without their being there.
 type overlay struct {
 	dir   string
-	files map[string]string // place for the go command: place on the disk
+	files map[string]string // path that the go command sees: path on the disk
 }
 
 func (o *overlay) add(t *testing.T, path, text string) {
@@ -123,8 +123,8 @@ func (o *overlay) list(t *testing.T) string {
 
 var unused = regexp.MustCompile(`declared and not used|imported and not used|imported as \S+ and not used`)
 
-// place lets the compiler name the line of the document in its errors.
-func place(s block) string { return fmt.Sprintf("\n//line %s:%d\n", s.file, s.line) }
+// lineOf makes the compiler name the line of the document in its errors.
+func lineOf(s block) string { return fmt.Sprintf("\n//line %s:%d\n", s.file, s.line) }
 
 func header() string {
 	var b strings.Builder
@@ -138,7 +138,7 @@ func header() string {
 // body returns declarations as they are, and statements in a function.
 func body(s block) string {
 	if _, err := parser.ParseFile(token.NewFileSet(), "", "package p\n"+s.text, 0); err == nil {
-		return place(s) + s.text
+		return lineOf(s) + s.text
 	}
-	return "func _() {" + place(s) + s.text + "\n}\n"
+	return "func _() {" + lineOf(s) + s.text + "\n}\n"
 }
