@@ -157,7 +157,7 @@ func packages(t *testing.T) map[string][]string {
 // items that begin with the name of a file that exists.
 func TestTours(t *testing.T) {
 	t.Parallel()
-	item := regexp.MustCompile("(?m)^([0-9]+)\\. (.*)$")
+	item := regexp.MustCompile(`(?m)^([0-9]+)\. (.*)$`)
 	tours := strings.Split(section(t, architecture, "## Three tours through the code"), "\n### ")[1:]
 	if len(tours) != 3 {
 		t.Errorf("%s has %d tours, want 3", architecture, len(tours))
