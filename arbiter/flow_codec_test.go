@@ -43,14 +43,14 @@ func TestCodecThatCannotJoin(t *testing.T) {
 		r.arb = r.arbiter(arbiter.Codec(c))
 		r.flowCrew(2, moody, minion.Codecs(c))
 		_, err := run(r, task.Then(work.Bind(args{1}), plus(1)))
-		if !errors.Is(err, task.ErrNoUpstream) || !strings.Contains(err.Error(), "codec opaque can't join values") {
+		if !errors.Is(err, task.ErrNoUpstream) || !strings.Contains(err.Error(), "codec opaque can't combine values") {
 			t.Errorf("a pipe: %v", err)
 		}
 		fut, err := task.All(work.Bind(args{1})).Send(t.Context(), r.arb)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := await(t, fut); err == nil || !strings.Contains(err.Error(), "codec opaque can't join values") {
+		if _, err := await(t, fut); err == nil || !strings.Contains(err.Error(), "codec opaque can't combine values") {
 			t.Errorf("a group: %v", err)
 		}
 		st, err := r.arb.Status(t.Context(), fut.ID())

@@ -1,4 +1,4 @@
-// Package backoff says how long to wait before something is tried again.
+// Package backoff computes the pauses before repetitions.
 package backoff
 
 import (
@@ -7,16 +7,15 @@ import (
 	"time"
 )
 
-// Delay returns the time to wait before a repetition: [Most] of it, and of that a
-// random part between half and all, so that those who failed together do not
-// return together, and none returns at once.
+// Delay returns the pause before a repetition: a random part of [Most], between half and all of
+// it. So callers that failed together do not repeat together, and none repeats at once.
 func Delay(try int, base, limit time.Duration) time.Duration {
 	d := Most(try, base, limit)
 	return d/2 + rand.N(d-d/2+1)
 }
 
-// Most returns the longest Delay: base before the first repetition (try 0),
-// doubled each time, at most limit.
+// Most returns the longest Delay: base before the first repetition (try 0), doubled with each
+// further one, at most limit.
 func Most(try int, base, limit time.Duration) time.Duration {
 	// Shifting by more than 62 bits, or past limit, would overflow.
 	if try < 62 && base <= limit>>try {
@@ -25,7 +24,7 @@ func Most(try int, base, limit time.Duration) time.Duration {
 	return limit
 }
 
-// Sleep waits for d and reports whether it did: false says that ctx ended.
+// Sleep waits for d. It returns false if ctx ended first.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -9,8 +9,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// The error about a task that the broker does not know says what is sure: that its
-// result is not kept any more only where the broker says so.
+// The error about a task that the broker does not know claims only what is certain. In
+// particular it says that the result is not kept any more only if the broker says so.
 func TestUnknownTaskSaysWhy(t *testing.T) {
 	t.Parallel()
 	fresh := broker.NewID(broker.KindTask, "q", 0)

@@ -13,7 +13,12 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// maxSpare is how many watches are kept to be used again.
+// Waiting for one task is the most frequent thing that a client does, so it has a path without
+// allocations: watches are reused, and a plain result is decoded from the record of its outcome
+// without reading the rest. Everything else (failures, sealed results, codecs that do not
+// match) takes the general path through Arrival, which also words the errors.
+
+// maxSpare bounds how many watches are kept for reuse.
 const maxSpare = 64
 
 // Await implements [task.Submitter].
@@ -23,7 +28,8 @@ func (c *Client) Await(ctx context.Context, id task.ID, into any) error {
 		return err
 	}
 	if a.record != nil && into != nil {
-		// The usual end. What went wrong otherwise, the whole outcome tells.
+		// The usual case. If anything is unusual, the whole outcome is read below, and its
+		// errors say what.
 		name, result, ok := broker.ParseResult(a.record)
 		if ok && len(result) > 0 && c.decodePlain(name, result, into) {
 			return nil
@@ -36,15 +42,15 @@ func (c *Client) Await(ctx context.Context, id task.ID, into any) error {
 	return Decode(id, a.Outcome, into, c.codecs)
 }
 
-// decodePlain decodes a result, and reports whether it could. What is sealed it leaves
-// alone.
+// decodePlain decodes a result that is not sealed, and reports whether that worked.
 func (c *Client) decodePlain(name string, result []byte, into any) bool {
 	enc, err := codec.ByName(name, c.codecs...)
 	return err == nil && seal.Of(enc) == nil && decodeValue(enc, name, result, into) == nil
 }
 
-// AwaitOutcome waits until the task is done and returns how. The errors are those
-// of Await that do not come from an outcome.
+// AwaitOutcome waits until the task is done and returns its outcome, also that of a failure. It
+// returns an error where Await has no outcome either: the end of ctx, a closed client, or a
+// task that is unknown or whose outcome is not kept (ErrNotFound).
 func (c *Client) AwaitOutcome(ctx context.Context, id task.ID) (*broker.Outcome, error) {
 	a, err := c.await(ctx, id)
 	if err != nil {
@@ -57,7 +63,7 @@ func (c *Client) AwaitOutcome(ctx context.Context, id task.ID) (*broker.Outcome,
 	return a.Outcome, nil
 }
 
-// await is a Watch for a single task, without its garbage.
+// await waits for the arrival of a single task. It is a Watch without the allocations.
 func (c *Client) await(ctx context.Context, id broker.ID) (Arrival, error) {
 	c.mu.Lock()
 	if a, ok := c.table.take(id); ok {
@@ -79,13 +85,13 @@ func (c *Client) await(ctx context.Context, id broker.ID) (Arrival, error) {
 
 	arrivals, err := w.Wait(ctx)
 	if err != nil {
-		w.Close() // and not used again: somebody may be about to signal it
+		w.Close() // not reused: another goroutine may be about to signal it
 		return Arrival{}, err
 	}
 	a := arrivals[0]
 	c.mu.Lock()
-	// It arrived, so no entry refers to w; the token may still be there if Wait
-	// saw the arrival before it.
+	// The task has arrived, so no entry refers to w. A token may be left in signal, if Wait saw
+	// the arrival before the token.
 	select {
 	case <-w.signal:
 	default:
@@ -99,8 +105,8 @@ func (c *Client) await(ctx context.Context, id broker.ID) (Arrival, error) {
 	return a, nil
 }
 
-// Err returns what keeps the arrival from having an outcome: an error that
-// wraps ErrNotFound.
+// Err returns nil if the arrival has an outcome. Otherwise it says why not: the error wraps
+// ErrNotFound, or says that the outcome can't be read.
 func (a *Arrival) Err() error {
 	switch {
 	case a.Outcome != nil:
@@ -118,8 +124,8 @@ func (a *Arrival) Err() error {
 	return fmt.Errorf("%s: %w: it was never sent, its retention has ended, or the broker has lost data", task.Title(a.ID, a.name), broker.ErrNotFound)
 }
 
-// age returns how long ago the task was made, for one that was made here: by the clock
-// that is in its id. Brokers remember a task for longer than MinTombstone.
+// age returns how long ago the id of the task was made, by the clock of the process that made
+// it, which is this one if a.Own. Brokers remember a task for longer than MinTombstone.
 func (a *Arrival) age() time.Duration {
 	made := int64(0)
 	for _, b := range a.ID[:6] {
@@ -128,8 +134,8 @@ func (a *Arrival) age() time.Duration {
 	return time.Since(time.UnixMilli(made))
 }
 
-// Error returns the error of a task that ended with the outcome, as a future
-// gives it: nil if it succeeded.
+// Error returns the error that a future gives for a task that ended with the outcome: nil if it
+// succeeded.
 func Error(id broker.ID, o *broker.Outcome) error {
 	switch o.State {
 	case broker.StateSucceeded:
@@ -142,11 +148,11 @@ func Error(id broker.ID, o *broker.Outcome) error {
 	return task.NewRemoteError(id, o)
 }
 
-// Decode decodes the result of an outcome into the pointer into, or returns the
-// error of a task that did not succeed. A nil into takes any result. A task that
-// returned nothing leaves a [task.None] or an interface as it is; any other type
-// gets a [*codec.Error], so that no result is not mistaken for a zero value. The error is a [*codec.Error] also if the outcome is not
-// sealed as it must be.
+// Decode decodes the result of an outcome into the pointer into, or returns the error of a task
+// that did not succeed. If into is nil, any result is accepted. A task that returned nothing
+// leaves a [task.None] or an interface as it is. For any other type that is a [*codec.Error],
+// so that a missing result is not mistaken for a zero value. An outcome that is not sealed as
+// it must be is a [*codec.Error], too.
 func Decode(id broker.ID, o *broker.Outcome, into any, codecs []codec.Codec) error {
 	open, err := seal.OpenOutcome(codecs, id, o)
 	if err != nil {
@@ -163,7 +169,7 @@ func DecodeOpened(id broker.ID, o seal.Opened, into any) error {
 	switch {
 	case into == nil:
 		return nil
-	case o.Err != nil: // a group that succeeded, and has no result
+	case o.Err != nil: // a group that succeeded and whose results could not be combined
 		return task.NewRemoteError(id, o.Outcome)
 	case len(o.Result) == 0:
 		if err := checkNone(o.Codec, into); err != nil {
@@ -179,13 +185,13 @@ func DecodeOpened(id broker.ID, o seal.Opened, into any) error {
 	return nil
 }
 
+// decodeValue decodes a value, and turns a panic of the codec into an error.
 func decodeValue(enc codec.Codec, name string, result []byte, into any) (err error) {
 	defer guard.Codec(name, "DecodeValue", &err)
 	return enc.DecodeValue(result, into)
 }
 
-// checkNone returns an error unless into points to what a task that returned
-// nothing leaves as it is.
+// checkNone returns an error unless into accepts a task that returned nothing.
 func checkNone(name string, into any) error {
 	t := reflect.TypeOf(into)
 	if t == nil || t.Kind() != reflect.Pointer {

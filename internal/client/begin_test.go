@@ -14,7 +14,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// begun runs f with a client whose broker takes a second to store what it gets.
+// begun runs f with a client whose broker takes a second for each Enqueue.
 func begun(t *testing.T, f func(t *testing.T, c *client.Client)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &slow{Broker: memory.New()}
@@ -32,7 +32,7 @@ func begun(t *testing.T, f func(t *testing.T, c *client.Client)) {
 
 func request() *task.Request { return task.NewRequest("t", codec.Arguments{}) }
 
-// What callers send one by one, and goes in one request, has ids in a block.
+// Tasks that callers send one by one, and that share a request, have ids in one block.
 func TestSentTogether(t *testing.T) {
 	begun(t, func(t *testing.T, c *client.Client) {
 		reqs := make([]*task.Request, 20)
@@ -55,8 +55,8 @@ func TestSentTogether(t *testing.T) {
 	})
 }
 
-// Who does not wait for the end of a request knows the ids of what is in it, and only
-// of that.
+// A caller that stops waiting during a request knows the ids of its tasks in that request, and
+// only of these.
 func TestLeft(t *testing.T) {
 	begun(t, func(t *testing.T, c *client.Client) {
 		first, sent, queued := request(), request(), request()
@@ -69,13 +69,13 @@ func TestLeft(t *testing.T) {
 			err := c.Submit(ctx, queued)
 			var sub *task.SubmitError
 			if !errors.As(err, &sub) || !sub.Failed[0].ID.IsZero() || errors.Is(err, broker.ErrIndeterminate) {
-				t.Errorf("what was not sent: %v", err)
+				t.Errorf("the call that was not sent: %v", err)
 			}
 		}()
 		err := c.Submit(ctx, sent)
 		var sub *task.SubmitError
 		if !errors.As(err, &sub) || sub.Failed[0].ID.IsZero() || !errors.Is(err, broker.ErrIndeterminate) {
-			t.Errorf("what was sent: %v", err)
+			t.Errorf("the call that was sent: %v", err)
 		}
 		id := sent.ID()
 		time.Sleep(5 * time.Second)
@@ -90,7 +90,7 @@ func TestLeft(t *testing.T) {
 	})
 }
 
-// A call that several send at once is one task.
+// A call that several goroutines send at once is one task.
 func TestSentBySeveral(t *testing.T) {
 	begun(t, func(t *testing.T, c *client.Client) {
 		go func() { _ = c.Submit(t.Context(), request()) }()
@@ -110,17 +110,17 @@ func TestSentBySeveral(t *testing.T) {
 	})
 }
 
-// fickle is a call that can be asked for its request only until it is drawn up.
+// fickle is a call whose Request method panics once its record was made.
 type fickle struct{ n int }
 
 func (f *fickle) Request() *task.Request {
 	if f.n++; f.n > 2 {
-		panic("it was asked again")
+		panic("Request was called again")
 	}
 	return request()
 }
 
-// What others have written is not called by the goroutine that sends for several.
+// The goroutine that sends for several callers does not call methods of users' types.
 func TestFickleCall(t *testing.T) {
 	begun(t, func(t *testing.T, c *client.Client) {
 		go func() { _ = c.Submit(t.Context(), request()) }()
@@ -131,12 +131,12 @@ func TestFickleCall(t *testing.T) {
 	})
 }
 
-// broken panics instead of storing anything.
+// broken is a broker whose Enqueue panics.
 type broken struct{ *memory.Broker }
 
 func (*broken) Enqueue(context.Context, []*broker.Task) error { panic("broken") }
 
-// A broker that panics leaves nothing behind that is being sent for ever.
+// If the broker panics, no task counts as being sent for ever.
 func TestBrokenBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &broken{memory.New()}

@@ -9,7 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// mirror is a broker whose tasks are done as soon as they are stored.
+// mirror is a broker whose tasks succeed as soon as they are stored.
 type mirror struct {
 	broker.Broker
 	mail chan broker.Mail
@@ -51,8 +51,8 @@ type pair struct {
 
 var addPair = task.Define[pair, int]("add")
 
-// BenchmarkWakeUp is a task from its call to its result, without a broker: what
-// is left is the wake-up of who waits.
+// BenchmarkWakeUp measures a task from its call to its result without a real broker. It is
+// mostly the time until the waiting goroutine wakes up.
 func BenchmarkWakeUp(b *testing.B) {
 	c := client.New(client.Config{Broker: &mirror{mail: make(chan broker.Mail, 64)}})
 	defer func() { _ = c.Close() }()
@@ -65,8 +65,8 @@ func BenchmarkWakeUp(b *testing.B) {
 	}
 }
 
-// BenchmarkBatch is the same for a batch of 500 whose results are awaited in
-// turn, for each task.
+// BenchmarkBatch measures the same for batches of 500 tasks whose results are awaited in turn.
+// One operation is one task.
 func BenchmarkBatch(b *testing.B) {
 	c := client.New(client.Config{Broker: &mirror{mail: make(chan broker.Mail, 64)}})
 	defer func() { _ = c.Close() }()

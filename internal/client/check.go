@@ -7,35 +7,37 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Finding out why waits do not end. A check asks once which minions live, and once for
-// the states of tasks, for all waits that are due for it: those that are five seconds
-// old, and before that those whose contexts end soon. What it finds is in the error of a
-// wait that ends (see waitError). What keeps a task from being run is logged, in one line
-// for all tasks of a queue. One goroutine does it at a time, and none while no wait is
-// old enough, so that it costs nothing where results come soon.
+// A check finds out why waits do not end. It asks the broker once which minions live and once
+// for the states of tasks, on behalf of all waits that are due: waits that have lasted five
+// seconds, and before that waits whose contexts end soon. The result becomes part of the error
+// of a wait (see waitError). If no minion can run a task, the check also logs that, in one line
+// for all such tasks of a queue.
+//
+// One goroutine checks at a time, and none runs while no wait is old enough. So checks cost
+// nothing where results come soon.
 
 const (
-	// checkPause is how long the next check waits after one.
+	// checkPause is the shortest time between two checks.
 	checkPause = 100 * time.Millisecond
-	// maxChecked bounds how many tasks of waits a check looks through. The waits that
-	// it does not reach are due for the next one.
+	// maxChecked bounds how many tasks of waits one check looks at. Waits beyond that are due
+	// for the next check.
 	maxChecked = 10 * broker.MaxBatch
-	// maxReports is how often a trouble is logged where no push is lost and no minion
-	// lives, so that nothing but a new wait or a new minion can change that: a test in a
-	// bubble of testing/synctest must not have its time run for ever.
+	// maxReports is how often a trouble is logged where no push is lost and no minion lives. In
+	// such a process nothing but a new wait or a new minion can change anything. Without a
+	// bound, the time in a bubble of testing/synctest would run for ever.
 	maxReports = 10
 )
 
-// sighting is what a check has found of a task that somebody waits for.
+// sighting is the finding of a check about a task that a wait is for.
 type sighting struct {
-	asked  broker.ID // what is waited for
-	of     *kind     // of the task
+	asked  broker.ID // the id in the wait: of the task, or of a flow around it
+	of     *kind // of the task
 	status broker.Status
-	ill    trouble // what keeps it from being run
-	at     time.Time
+	ill    trouble // the reason why it can't run
+	at     time.Time // when it was found
 }
 
-// watchOver begins the vigil of a watch. c.mu is held.
+// watchOver schedules the first check of a wait. c.mu is held.
 func (c *Client) watchOver(w *Watch, ctx context.Context) {
 	now := w.begun
 	if w.begun = (time.Time{}); now.IsZero() {
@@ -48,7 +50,7 @@ func (c *Client) watchOver(w *Watch, ctx context.Context) {
 	}
 }
 
-// scheduleCheck sees to it that the next check happens. c.mu is held.
+// scheduleCheck starts a check if one is due, or sets the timer for it. c.mu is held.
 func (c *Client) scheduleCheck(now time.Time) {
 	at, ok := c.vigils.nextDue()
 	if !ok || c.checking || c.closed {
@@ -61,7 +63,8 @@ func (c *Client) scheduleCheck(now time.Time) {
 	c.checking = c.spawn(c.check)
 }
 
-// check is one check.
+// check does one check: it takes the waits that are due, looks up their tasks, stores the
+// findings in the waits, and logs troubles.
 func (c *Client) check() {
 	began := time.Now()
 	minions, err := c.b.Minions(c.ctx)
@@ -89,37 +92,37 @@ func (c *Client) check() {
 	}
 }
 
-// survey is what a check knows.
+// survey is the state of one check.
 type survey struct {
 	roster *roster
 	at     time.Time
-	cases  []checked // that are looked up
+	cases  []checked // tasks that are looked up
 	ills   map[trouble]*ill
-	parked map[string][]broker.Parked // what parked tasks need, of the queues where that matters
+	parked map[string][]broker.Parked // by queue: the needs of its parked tasks; only of queues with tasks in cases
 }
 
-// checked is a task that somebody waits for.
+// checked is a task that a check looks up for a wait.
 type checked struct {
 	w     *Watch
-	asked broker.ID // what is waited for: the task, or a flow that it is in
+	asked broker.ID // the id in the wait: of the task, or of a flow around it
 	id    broker.ID
 	of    *kind
-	old   bool // it is waited for for so long that it may be logged
+	old   bool // the wait has lasted long enough for a log line
 }
 
-// ill is a trouble that tasks have.
+// ill counts the tasks that have a trouble.
 type ill struct {
-	tasks   int       // as many as were looked through
-	example broker.ID // one that is pending; zero if none is known to be
-	name    string    // of that
-	last    bool      // it is not reported again unless something changes
+	tasks   int // among those that the check looked at
+	example broker.ID // a task of them that is pending or parked; zero if none is known
+	name    string // of example
+	last    bool // the trouble is not logged again unless something changes
 }
 
-// survey chooses what is looked up for the waits that are due, and puts them off to their
-// next checks. c.mu is held.
+// survey takes the waits that are due, schedules their next checks, and chooses the tasks to
+// look up. Tasks with a known trouble come first. c.mu is held.
 func (c *Client) survey(r *roster, now time.Time) *survey {
 	s := &survey{roster: r, at: now, ills: make(map[trouble]*ill)}
-	var others []checked // they have no trouble that is known
+	var others []checked // tasks without a known trouble
 	for seen := 0; seen < maxChecked; {
 		w := c.vigils.take(now)
 		if w == nil {
@@ -133,7 +136,7 @@ func (c *Client) survey(r *roster, now time.Time) *survey {
 			seen++
 			e := c.table.entries.get(id)
 			if e == nil || e.watch == nil || r == nil {
-				continue // it has arrived
+				continue // it has arrived, or no minions are known
 			}
 			one := checked{w: w, asked: id, id: id, of: e.of, old: old}
 			if ill := r.troubleOf(e.of); ill.why != noTrouble {
@@ -154,9 +157,10 @@ func (c *Client) survey(r *roster, now time.Time) *survey {
 	return s
 }
 
+// count adds a task to those that have a trouble.
 func (s *survey) count(t trouble) *ill {
 	i := s.ills[t]
-	if i == nil {
+	if i == nil { // the queue was not known before the look-up
 		i = new(ill)
 		s.ills[t] = i
 	}
@@ -164,7 +168,7 @@ func (s *survey) count(t trouble) *ill {
 	return i
 }
 
-// settle puts a watch off to its next check. c.mu is held.
+// settle schedules the next check of a wait. c.mu is held.
 func (c *Client) settle(w *Watch, now time.Time) {
 	w.checks++
 	if c.roster == nil || c.roster.minions > 0 {
@@ -178,7 +182,7 @@ func (c *Client) settle(w *Watch, now time.Time) {
 	c.vigils.again(w, now)
 }
 
-// see looks up what was chosen, and notes for each watch what keeps one of its tasks.
+// see looks up the chosen tasks, and stores in each wait why one of its tasks is not done.
 func (c *Client) see(s *survey) {
 	cases := c.unfold(s.cases)
 	if len(cases) == 0 {
@@ -190,7 +194,7 @@ func (c *Client) see(s *survey) {
 	}
 	found, err := c.lookup(c.ctx, ids)
 	if err != nil {
-		return // what the roster says is known all the same
+		return // the troubles that are known from the list of minions remain
 	}
 	c.askParked(s, found)
 	now := time.Now()
@@ -204,7 +208,7 @@ func (c *Client) see(s *survey) {
 			}
 		}
 		if st.State.Final() {
-			if one.asked == one.id { // a push is late, or lost
+			if one.asked == one.id { // its push is late, or lost
 				c.table.found(one.id, st, now)
 			}
 			continue
@@ -214,8 +218,8 @@ func (c *Client) see(s *survey) {
 	}
 }
 
-// askParked asks what the parked tasks need of the queues of those that were found to be
-// parked. What isn't known is no trouble.
+// askParked asks the broker for the needs of the parked tasks of a queue, for each queue in
+// which a parked task was found. If the broker can't tell, no trouble is assumed.
 func (c *Client) askParked(s *survey, found []broker.Status) {
 	b, ok := c.b.(broker.Parker)
 	for i := range found {
@@ -234,7 +238,7 @@ func (c *Client) askParked(s *survey, found []broker.Status) {
 	}
 }
 
-// sight notes the state of a task for whoever waits for it. c.mu is held.
+// sight stores the state of a task in the wait for it. c.mu is held.
 func (c *Client) sight(s *survey, one *checked, st *broker.Status, now time.Time) {
 	g := &sighting{asked: one.asked, of: one.of, status: *st, at: now}
 	if st.State != broker.StateRunning {
@@ -255,14 +259,14 @@ func (c *Client) sight(s *survey, one *checked, st *broker.Status, now time.Time
 	}
 	w := one.w
 	if w.vigil == nil || w.since.After(s.at) || c.table.entries.get(one.asked) == nil {
-		return // that wait has ended
+		return // the wait has ended
 	}
 	if w.seen == nil || w.seen.at != now || w.seen.ill.why == noTrouble {
 		w.seen = g
 	}
 }
 
-// report logs what keeps tasks from being run, each trouble once in checkEvery.
+// report logs why tasks can't run. Each trouble is logged at most once in checkEvery.
 func (c *Client) report(s *survey) {
 	for t, i := range s.ills {
 		if i.example.IsZero() || !c.mayTell(t, s.at) {
@@ -273,29 +277,29 @@ func (c *Client) report(s *survey) {
 			args = append(args, "task.name", i.name)
 		}
 		msg, remedy := "tasks wait in a queue that no living minion serves",
-			"start a minion of the queue, or mend the name of the queue where the tasks are sent"
+			"start a minion of the queue, or correct the name of the queue where the tasks are sent"
 		switch t.why {
 		case noHandler:
 			msg, remedy = "tasks wait that no living minion of their queue knows",
-				"register the task with a minion of the queue, or mend its name where it is sent"
+				"register the task with a minion of the queue, or correct its name where it is sent"
 			q := s.roster.queues[t.queue]
 			args = append(args, "minions", q.minions, "known", fewOf(q.tasks))
 		case noFit:
 			msg, remedy = "tasks wait that no living minion of their queue can run",
-				"start a minion of the build that has the parameters that the tasks are sent with"
+				"start a minion whose build has the parameters with which the tasks are sent"
 			args = append(args, "minions", s.roster.queues[t.queue].minions)
 		default:
 			args = append(args, "minions", s.roster.minions, "served", fewOf(s.roster.queues))
 		}
 		if i.last {
-			remedy += "; this is not said again until something changes"
+			remedy += "; this is not logged again until something changes"
 		}
 		c.log.Warn(msg, append(args, "remedy", remedy)...)
 	}
 }
 
-// mayTell reports whether a trouble has not been told for so long that it is to be told
-// again, and notes that it is.
+// mayTell reports whether a trouble is to be logged now, because that was not done for
+// checkEvery. It notes that it is.
 func (c *Client) mayTell(t trouble, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -304,7 +308,7 @@ func (c *Client) mayTell(t trouble, now time.Time) bool {
 			delete(c.told, old)
 		}
 	}
-	// Checks are a little more or less than checkEvery apart.
+	// Two checks of a wait may be slightly less than checkEvery apart.
 	if at, ok := c.told[t]; ok && now.Sub(at) < checkEvery-checkEvery/60 {
 		return false
 	}

@@ -15,30 +15,34 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Child is a client inside a running task: what it sends has that task as its
-// parent. The ids are derived from the parent, the task's name, queue and
-// arguments, and how many such ones the attempt has sent before: another attempt
-// that sends the same makes no second task, in whatever order it does so.
+// A task that fails is run again, and its new attempt sends its children again. That must not
+// create second children. So the ids of children are derived instead of random: from the
+// parent's id, the content of the child, and how often this attempt has sent the same content
+// before. Another attempt that sends the same children, in whatever order, gets the same ids,
+// and the broker refuses a child that it has already stored.
+
+// Child is the client of a running task: everything that it sends has that task as its parent,
+// and a derived id.
 type Child struct {
 	Client  *Client
 	Parent  broker.ID
-	Attempt uint32 // after the first, what is sent may have been sent before
-	Afresh  bool   // the attempt follows a failure: children that failed for good run again
-	Heirs   Heirs  // told of calls that inherit; nil if nobody is
+	Attempt uint32 // number of the parent's attempt; from the second on, children may have been sent before
+	Afresh  bool // the attempt follows a failure: children that have failed for good are requeued
+	Heirs   Heirs // is told of calls with the option Inherit; may be nil
 
 	mu    sync.Mutex
-	again bool                // Reset was called
-	sent  map[[16]byte]uint32 // how often the like was sent
+	again bool // Reset was called
+	sent  map[[16]byte]uint32 // how often this attempt has sent equal content, by its hash
 
-	revived map[broker.ID]struct{} // what was requeued, if it had failed for good
+	revived map[broker.ID]struct{} // children that were requeued, or would have been if they had failed
 }
 
-// Heirs is told of calls that inherit from the task that sends them.
+// Heirs keeps track of calls that inherit from the task that sends them.
 type Heirs interface {
 	// Endow changes the record of a task before it is sent.
 	Endow(t *broker.Task)
-	// Sent is told of what is about to be sent: a task that is sent alone, or a
-	// pipe or group. An error says that it must not be sent, since nobody would end it.
+	// Sent is called before a task that is sent alone, a pipe or a group is sent. An error says
+	// that it must not be sent, since nobody would end it.
 	Sent(id broker.ID) error
 }
 
@@ -52,7 +56,8 @@ func (s *Child) Await(ctx context.Context, id task.ID, into any) error {
 	return s.Client.Await(ctx, id, into)
 }
 
-// Prepare returns the record of a call that is a single task.
+// Prepare returns the record of a call that is a single task, for a caller that stores it by
+// itself. It is checked, and sealed if the codec seals.
 func (s *Child) Prepare(call task.Bound, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
 	if _, err := s.Client.prepare(t, requestOf(call), s, now, nil, nil); err != nil {
@@ -61,20 +66,20 @@ func (s *Child) Prepare(call task.Bound, now time.Time) (*broker.Task, error) {
 	return t, nil
 }
 
-// Record returns the record of a request that is sent from another process than
-// that of the client. It is neither checked nor sealed.
+// Record returns the record of a request that a process other than that of the client sends. It
+// is neither checked nor sealed. c encodes the arguments.
 func (s *Child) Record(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
 	return s.prepare(req, c, now)
 }
 
-// FlowID returns the id of a pipe or group with the members, and with the callback
-// and the finalizer that follow them, zero for none.
+// FlowID returns the id of a pipe or group by its members. follow are the ids of its callback
+// and finalizer, zero for none; they matter if there are no members.
 func (s *Child) FlowID(kind broker.Kind, members []broker.ID, follow ...broker.ID) broker.ID {
 	return s.flowID(kind, members, follow...)
 }
 
-// Reset forgets what was sent: what comes now is sent by another run of the
-// handler, and is the same.
+// Reset begins another run of the handler in the same attempt: calls that it sends from now on
+// get the ids of the first run.
 func (s *Child) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +87,7 @@ func (s *Child) Reset() {
 	s.sent = nil
 }
 
-// sends tells the heirs' keeper what is about to be sent.
+// sends tells Heirs about a request that is about to be sent, if the request inherits.
 func (s *Child) sends(req *task.Request) error {
 	if s == nil || s.Heirs == nil || !req.Settings().Inherit {
 		return nil
@@ -93,7 +98,8 @@ func (s *Child) sends(req *task.Request) error {
 	return nil
 }
 
-// repeats reports whether what is sent may have been sent before, by another run.
+// repeats reports whether another attempt or run may have sent the same calls before. s may be
+// nil.
 func (s *Child) repeats() bool {
 	if s == nil {
 		return false
@@ -103,7 +109,8 @@ func (s *Child) repeats() bool {
 	return s.Attempt > 1 || s.again
 }
 
-// prepare returns the record of a request, which is neither checked nor sealed.
+// prepare returns the record of a request with its id. The record is neither checked nor
+// sealed. s may be nil.
 func (s *Child) prepare(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
 	if err := req.Draft(t, c, now, nil); err != nil {
@@ -113,8 +120,9 @@ func (s *Child) prepare(req *task.Request, c codec.Codec, now time.Time) (*broke
 	return t, nil
 }
 
-// identify gives the request of a draft that c has encoded its id, and the draft what it
-// has from the task that sends it. Again says that it may have been sent before.
+// identify gives an id to a request and its draft t, whose arguments c has encoded, and sets
+// the fields of t that come from the parent. again reports whether it may have been sent
+// before. s may be nil.
 func (s *Child) identify(req *task.Request, t *broker.Task, c codec.Codec) (again bool) {
 	if s == nil {
 		return req.Identify(t, nil)
@@ -127,11 +135,11 @@ func (s *Child) identify(req *task.Request, t *broker.Task, c codec.Codec) (agai
 	return again || s.repeats()
 }
 
-// taskID returns the id of a task that is sent for the first time in this
-// attempt, and was encoded by c.
+// taskID derives the id of a task that this attempt has not sent yet, and whose arguments c has
+// encoded.
 func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	payload := t.Payload
-	if s := seal.Of(c); s != nil { // an id must not tell what is in the payload
+	if s := seal.Of(c); s != nil { // the id must not reveal the payload
 		payload = s.Fingerprint(payload)
 	}
 	h := sha256.New()
@@ -151,17 +159,18 @@ func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	return id
 }
 
-// stored reports whether the error of a task that s has sent says that it is
-// stored already. Its id is derived from what is in it, so what is there under the
-// id is the same, though an earlier attempt may have sealed it to other bytes.
+// stored reports whether err, the result of sending t, says that t is stored already. The id is
+// derived from the content, so the stored task is the same, although an earlier attempt may
+// have sealed it to different bytes. s may be nil: an arbiter's id is not derived, so its
+// duplicates are errors.
 func (s *Child) stored(t *broker.Task, err error) bool {
 	var dup *broker.DuplicateError
 	return s != nil && errors.As(err, &dup) && dup.Holder == t.ID
 }
 
-// flowID returns the id of a flow, by those of its members: they are derived
-// themselves. That of an empty flow is derived from what follows it, and from how
-// many such ones the attempt has sent before.
+// flowID derives the id of a flow from the ids of its members, which are derived themselves.
+// For an empty flow it uses the callback and finalizer, and how many such flows this attempt
+// has sent before.
 func (s *Child) flowID(kind broker.Kind, members []broker.ID, follow ...broker.ID) broker.ID {
 	h := sha256.New()
 	h.Write([]byte{byte(kind)})
@@ -179,8 +188,8 @@ func (s *Child) flowID(kind broker.Kind, members []broker.ID, follow ...broker.I
 	return s.derive(kind, "", binary.BigEndian.AppendUint32(key[:], s.before(key)))
 }
 
-// before counts what is sent that has the key, and returns how often it was sent
-// before by this attempt.
+// before returns how often this attempt has sent content with the key before, and counts it
+// once more.
 func (s *Child) before(key [16]byte) uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,8 +201,8 @@ func (s *Child) before(key [16]byte) uint32 {
 	return n
 }
 
-// derive returns the id that the parent and a seed always give. Its time is that
-// of the parent, to the minute: two bytes more that tell ids apart.
+// derive returns the id for a seed, always the same one for the same parent. Its time is the
+// parent's, to the minute; the two bytes that are left of the time hold more of the hash.
 func (s *Child) derive(kind broker.Kind, queue string, seed []byte) broker.ID {
 	sum := sha256.Sum256(append(s.Parent[:len(s.Parent):len(s.Parent)], seed...))
 	id := broker.NewID(kind, queue, 0)

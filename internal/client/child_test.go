@@ -10,8 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The ids of what a task sends are those of any task of their queue, and come
-// back in another attempt, in whatever order it sends.
+// The ids of children look like those of any task of their queue. Another attempt gets the same
+// ids, in whatever order it sends the children.
 func TestChildIDs(t *testing.T) {
 	type none struct {
 		N int `arbiter:"n"`
@@ -70,7 +70,8 @@ func TestChildIDs(t *testing.T) {
 	}
 }
 
-// What tasks and others send under one unique key is in one partition.
+// Tasks with the same unique key are in the same partition, whether a task or an arbiter sends
+// them.
 func TestUniqueIsInOnePartition(t *testing.T) {
 	type none struct {
 		N int `arbiter:"n"`

@@ -15,18 +15,24 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Config is what a client is made of.
+// This file has the client itself: its parts, how it starts and how it closes. Almost all state
+// of a client is guarded by one mutex, Client.mu: the table of tasks, the waits, and the flags
+// that say which background goroutines run. Each background job (sweep, check, drain, receive)
+// is a goroutine that starts when there is work and ends when there is none, so an idle client
+// costs nothing. Close ends the waits first, then lets submissions finish as a whole, and then
+// ends everything that they needed.
+
+// Config holds what New needs. Only Broker is required.
 type Config struct {
 	Broker broker.Broker
-	Codec  codec.Codec   // of what is sent; default codec.Default of Codecs
-	Codecs []codec.Codec // further ones that results may have
-	Logger *slog.Logger  // default slog.Default
-	Name   string        // what it is of, for errors that say that it is closed; default client
+	Codec  codec.Codec // encodes arguments and events; default codec.Default(Codecs...)
+	Codecs []codec.Codec // further codecs that results may be encoded with
+	Logger *slog.Logger // default slog.Default()
+	Name   string // the word for the client in errors that say that it is closed; default "client"
 }
 
-// Client sends tasks and waits for their outcomes. Its methods may be called
-// concurrently. It opens its inbox with the first submission, and has neither
-// goroutine nor timer before that.
+// Client sends tasks and waits for their outcomes. Its methods may be called concurrently. The
+// first submission opens the inbox; before that the client has no goroutine and no timer.
 type Client struct {
 	b      broker.Broker
 	codec  codec.Codec
@@ -37,37 +43,37 @@ type Client struct {
 	sender *sender
 	inbox  mailbox
 
-	ctx     context.Context // ends last, when Close has let the submissions finish
+	ctx     context.Context // for requests; ends last, after Close has let the submissions finish
 	cancel  context.CancelFunc
-	closing chan struct{} // closed first: nothing is tried again
+	closing chan struct{} // closed first: from then on no request is repeated
 	done    chan struct{} // closed when all waits end
-	once    sync.Once     // of Close
-	fail    sync.Once     // of done
-	shut    error         // says that Close was called
-	why     error         // says what has closed done; read once that is closed
+	once    sync.Once // guards Close
+	fail    sync.Once // guards the closing of done
+	shut    error // the error after Close
+	why     error // the error of waits after done is closed; not read before
 	wg      sync.WaitGroup
 
-	// sending are the submissions under way, each as a whole: Close must not come
-	// between their requests. Who enters holds mu, and has seen that it is not closed.
+	// sending counts the submissions under way. A submission may need several requests, and
+	// Close must not come between them. Add is called with mu held, after a look at closed.
 	sending sync.WaitGroup
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	closed   bool
 	table    table
-	squads   map[broker.ID]chan squad.Message // that are being sent
-	spare    []*Watch                         // used again, to spare garbage
-	arrivals bool                             // the inbox has told of arrivals
-	draining bool                             // a goroutine runs drain
-	sweeping bool                             // a goroutine runs sweep
-	vigils   vigils                           // the waits under way
-	checking bool                             // a goroutine runs check
-	roster   *roster                          // as of the last check; nil if there was none
-	told     map[trouble]time.Time            // when it was last logged
-	armed    time.Time                        // when timer goes off; zero if it does not
+	squads   map[broker.ID]chan squad.Message // of the squads that are being sent
+	spare    []*Watch // watches of ended waits, kept for reuse
+	arrivals bool // the inbox has reported arrivals that drain has not handled yet
+	draining bool // a goroutine runs drain
+	sweeping bool // a goroutine runs sweep
+	vigils   vigils // the waits under way, by the time of their next check
+	checking bool // a goroutine runs check
+	roster   *roster // the result of the last check; nil if there was none
+	told     map[trouble]time.Time // when each trouble was last logged
+	armed    time.Time // when timer fires; zero if it is not set
 	timer    *time.Timer
 }
 
-// New returns a client. It does not own the broker.
+// New returns a client on a broker. Close of the client does not close the broker.
 func New(cfg Config) *Client {
 	c := &Client{
 		b: cfg.Broker, codec: cfg.Codec, codecs: cfg.Codecs, log: cfg.Logger,
@@ -93,14 +99,14 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// Codec returns the codec of what is sent.
+// Codec returns the codec that encodes arguments and events.
 func (c *Client) Codec() codec.Codec { return c.codec }
 
-// Done returns a channel that is closed when the client or its broker is.
+// Done returns a channel that is closed when the client or its broker is closed.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Why returns an error that wraps ErrClosed and says what is closed, the client or its
-// broker. Done must be closed.
+// Why returns an error that wraps ErrClosed and says whether the client or its broker was
+// closed. It may be called once the channel of Done is closed.
 func (c *Client) Why() error { return c.why }
 
 // Submit implements [task.Submitter].
@@ -108,10 +114,10 @@ func (c *Client) Submit(ctx context.Context, calls ...task.Bound) error {
 	return c.submit(ctx, nil, calls)
 }
 
-// Close ends all waits with ErrClosed, lets submissions under way finish, and
-// returns when no goroutine of the client is left. What is being sent is sent as a
-// whole; but no request that fails is tried again, and a squad that has not started
-// is taken back. It may be called twice.
+// Close ends all waits with ErrClosed, lets the submissions under way finish, and returns when
+// no goroutine of the client is left. A submission under way is still sent as a whole. But a
+// request that fails is not repeated, and a squad that has not started is withdrawn. Close may
+// be called more than once.
 func (c *Client) Close() error {
 	c.once.Do(func() {
 		c.mu.Lock()
@@ -122,7 +128,7 @@ func (c *Client) Close() error {
 		c.mu.Unlock()
 		close(c.closing)
 		c.endWaits(c.shut)
-		c.sending.Wait() // before what they need ends: the sender, ctx and the inbox
+		c.sending.Wait() // first, because submissions need the sender, ctx and the inbox
 		c.sender.close()
 		c.cancel()
 		c.inbox.close()
@@ -131,8 +137,8 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// endWaits lets every wait return why, which wraps ErrClosed. Only the first call
-// counts.
+// endWaits makes every wait return why, which wraps ErrClosed. Only the first call has an
+// effect.
 func (c *Client) endWaits(why error) {
 	c.fail.Do(func() {
 		c.why = why
@@ -140,8 +146,8 @@ func (c *Client) endWaits(why error) {
 	})
 }
 
-// spawn starts a goroutine that Close waits for, unless Close was called. c.mu
-// is held.
+// spawn runs f in a goroutine that Close waits for. It returns false, without a goroutine,
+// after Close. c.mu is held.
 func (c *Client) spawn(f func()) bool {
 	if c.closed {
 		return false
@@ -154,8 +160,8 @@ func (c *Client) spawn(f func()) bool {
 	return true
 }
 
-// retryable reports whether the request that ended in err can be sent again
-// with some hope.
+// retryable reports whether a request that failed with err may succeed when it is repeated.
+// Repeating is safe because every task and flow has an id.
 func retryable(err error) bool {
 	return (errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrIndeterminate)) &&
 		!errors.Is(err, broker.ErrClosed) && !errors.Is(err, broker.ErrInvalid) && !errors.Is(err, broker.ErrDamaged)

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// consume settles what comes, with the task's payload as its result.
+// consume settles tasks until the test ends, with the payload of each as its result.
 func consume(t *testing.T, b broker.Broker) {
 	c, err := b.Consume(t.Context(), broker.ConsumerConfig{Queues: []string{"default"}, Slots: 1000})
 	if err != nil {
@@ -51,6 +51,7 @@ func consume(t *testing.T, b broker.Broker) {
 	})
 }
 
+// bubble runs f in a synctest bubble, with a client on a broker in memory that can fail.
 func bubble(t *testing.T, f func(t *testing.T, b *faulty.Broker, c *client.Client)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := faulty.New(memory.New())
@@ -68,7 +69,8 @@ func requests(n int) (calls []task.Bound) {
 	return calls
 }
 
-// What nobody asks for is bounded, and what was forgotten is looked up.
+// Outcomes that nobody asks for are kept up to a limit. An outcome that was dropped is looked
+// up.
 func TestForgotten(t *testing.T) {
 	bubble(t, func(t *testing.T, b *faulty.Broker, c *client.Client) {
 		consume(t, b)
@@ -108,7 +110,7 @@ func TestForgotten(t *testing.T) {
 	})
 }
 
-// Those who wait at once share look-ups.
+// Waits that begin at the same time share look-ups.
 func TestLookupsAreShared(t *testing.T) {
 	bubble(t, func(t *testing.T, b *faulty.Broker, c *client.Client) {
 		consume(t, b)
@@ -138,8 +140,7 @@ func TestLookupsAreShared(t *testing.T) {
 	})
 }
 
-// A look-up whose reply never comes, because it is too much, is tried in smaller
-// parts.
+// A look-up whose reply never comes, because it is too large, is repeated in smaller parts.
 func TestLookupsShrink(t *testing.T) {
 	bubble(t, func(t *testing.T, b *faulty.Broker, c *client.Client) {
 		consume(t, b)
@@ -175,7 +176,7 @@ func TestLookupsShrink(t *testing.T) {
 	})
 }
 
-// Waits that come and go, with and without a result, leave nothing behind.
+// Waits that end, with and without a result, leave no entries behind.
 func TestWaitsComeAndGo(t *testing.T) {
 	bubble(t, func(t *testing.T, b *faulty.Broker, c *client.Client) {
 		calls := requests(500)
@@ -205,8 +206,8 @@ func TestWaitsComeAndGo(t *testing.T) {
 	})
 }
 
-// A submission that is refused leaves nothing behind, one that may have been
-// stored is still waited for.
+// A submission that is refused leaves no entries behind. A submission that may have been stored
+// can still be awaited.
 func TestRefusedIsForgotten(t *testing.T) {
 	bubble(t, func(t *testing.T, b *faulty.Broker, c *client.Client) {
 		b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
@@ -243,7 +244,7 @@ func TestRefusedIsForgotten(t *testing.T) {
 	})
 }
 
-// A task that is sent with a group has all of its patience, however long the group
+// A task that is sent with a group is repeated for its full patience, however long the group
 // took.
 func TestTaskBesideSlowGroup(t *testing.T) {
 	bubble(t, func(t *testing.T, b *faulty.Broker, c *client.Client) {

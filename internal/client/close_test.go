@@ -16,8 +16,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// closeAt calls f, and Close when the n-th request comes to the broker. It reports
-// whether there were so many.
+// closeAt calls f, and calls Close when request number n reaches the broker. It reports whether
+// there were that many requests.
 func closeAt(t *testing.T, n int, b *faulty.Broker, c *client.Client, f func()) bool {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -31,7 +31,7 @@ func closeAt(t *testing.T, n int, b *faulty.Broker, c *client.Client, f func()) 
 		}
 		if count++; count == n {
 			wg.Go(func() { _ = c.Close() })
-			time.Sleep(time.Millisecond) // until it waits
+			time.Sleep(time.Millisecond) // until Close waits for the submission
 		}
 		return nil
 	}})
@@ -45,7 +45,7 @@ func closeAt(t *testing.T, n int, b *faulty.Broker, c *client.Client, f func()) 
 	return count >= n
 }
 
-// stored returns how many tasks are.
+// stored returns the number of tasks in the broker.
 func stored(t *testing.T, b *faulty.Broker) (n int) {
 	t.Helper()
 	queues, err := b.Broker.(broker.Inspector).Queues(t.Context())
@@ -58,8 +58,8 @@ func stored(t *testing.T, b *faulty.Broker) (n int) {
 	return n
 }
 
-// A submission during which Close is called is stored as a whole, or not at all,
-// and says which.
+// A submission during which Close is called is stored either as a whole or not at all, and its
+// error says which.
 func TestCloseCutsNothing(t *testing.T) {
 	const members = 3000
 	group := func(calls []task.Bound) *task.Request {
@@ -109,7 +109,7 @@ func TestCloseCutsNothing(t *testing.T) {
 	}
 }
 
-// Close does not wait for what ends only by it.
+// Close does not wait for repetitions of requests that fail; it ends them.
 func TestCloseWaitsForNoRepetition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, down := range []faulty.Op{faulty.Inbox, faulty.OpenFlow, faulty.Enqueue} {

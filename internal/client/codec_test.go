@@ -10,7 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/client"
 )
 
-// brittle is a codec that can't decode.
+// brittle is a codec whose DecodeValue panics.
 type brittle struct{ codec.Codec }
 
 func (brittle) Name() string { return "brittle" }
@@ -19,7 +19,7 @@ func (brittle) DecodeValue([]byte, any) error { panic(errBrittle) }
 
 var errBrittle = errors.New("no good")
 
-// A codec that panics is an error that names it, and not the end of the program.
+// A codec that panics causes an error with its name, and does not end the program.
 func TestCodecPanics(t *testing.T) {
 	var n int
 	o := &broker.Outcome{State: broker.StateSucceeded, Codec: "brittle", Result: []byte{1}}

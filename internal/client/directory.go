@@ -7,50 +7,56 @@ import (
 	"github.com/go-arbiter/arbiter/internal/idblock"
 )
 
-// directory leads from ids to entries. It is a hash table of its own, since
-// every task passes here four times and most entries are those of tasks that
-// nobody waits for: a probe reads one small slot and, only if that fits, one
-// entry. Entries stay where they are, and are in pages, so there are few things
-// for the garbage collector to look at.
-type directory struct {
-	blocks idblock.Index // of ids that are in one
-	slots  []slot        // of the others; their number is a power of two, at most 3/4 of them are in use
-	alone  int           // how many are
+// The table finds entries by task id. That is a hash table made for the purpose, because every
+// task passes through it four times, and most entries belong to tasks that nobody waits for. A
+// look-up reads one small slot and, only if the hash there fits, one entry. Entries never move,
+// and live in pages of 64, so the garbage collector has few objects to look at. Ids from a
+// block of consecutive ids (see broker.Block) are not hashed one by one: package idblock finds
+// their positions through the block.
 
-	pages []*page // nil if it was given back
-	roomy *page   // the first of those that have a free entry
-	gaps  []uint32
-	empty int // pages without an entry
-	n     int
+// directory finds entries by id.
+type directory struct {
+	blocks idblock.Index // positions of entries whose ids are in a block
+	slots  []slot // the others, hashed; the length is a power of two, and at most 3/4 are in use
+	alone  int // slots in use
+
+	pages []*page // by number; nil where a page was released
+	roomy *page // the first page with a free entry; the others follow through page.roomy
+	gaps  []uint32 // numbers of released pages
+	empty int // pages without an entry in use
+	n     int // entries in use
 }
 
-// slot is the low half of a hash and, plus one, where its entry is; 0 is a free
-// slot.
+// slot is one slot of the hash table: the low half of a hash, and the position of the entry
+// plus one. 0 is a free slot.
 type slot uint64
 
-// page is some entries.
+// page is a block of entries that are allocated together.
 type page struct {
 	entries [pageSize]entry
-	at      uint32 // in directory.pages
-	used    int
-	free    *entry // the first that is free, through their next
-	roomy   *page
-	listed  bool // it is among those with room
+	at      uint32 // index in directory.pages
+	used    int // entries in use
+	free    *entry // the first free entry; the others follow through entry.next
+	roomy   *page // the next page with a free entry
+	listed  bool // it is in the list that begins with directory.roomy
 }
 
 const (
 	pageSize   = 64
 	firstSlots = 64
-	emptyPages = 64 // are kept
+	emptyPages = 64 // this many are kept when no entry of them is in use
 )
 
-var seed = maphash.MakeSeed() // ids come from outside
+var seed = maphash.MakeSeed() // ids come from outside, so nobody may be able to choose colliding ones
 
+// hash returns the hash of an id.
 func hash(id *broker.ID) uint32 { return uint32(maphash.Comparable(seed, *id)) }
 
+// hash and place return the parts of a slot.
 func (s slot) hash() uint32  { return uint32(s >> 32) }
 func (s slot) place() uint32 { return uint32(s) - 1 }
 
+// at returns the entry at a position.
 func (d *directory) at(place uint32) *entry { return &d.pages[place/pageSize].entries[place%pageSize] }
 
 // get returns the entry of an id, nil if there is none.
@@ -59,8 +65,8 @@ func (d *directory) get(id broker.ID) *entry {
 	return e
 }
 
-// find is get that also says where it is: its place, or if it is alone its slot. That
-// holds until the next change.
+// find returns the entry of an id, and where removeAt finds it: its position if the id is in a
+// block, otherwise its slot. Both hold until the next change.
 func (d *directory) find(id broker.ID) (e *entry, at uint32) {
 	if idblock.Has(&id) {
 		at, ok := d.blocks.Get(&id)
@@ -79,7 +85,8 @@ func (d *directory) find(id broker.ID) (e *entry, at uint32) {
 	return d.at(d.slots[at].place()), at
 }
 
-// seek returns the slot of an id, or the one where it would be.
+// seek returns the slot of an id. If ok is false it returns the free slot where the id would
+// be.
 func (d *directory) seek(id *broker.ID, h uint32) (at uint32, ok bool) {
 	mask := uint32(len(d.slots) - 1)
 	for at = h & mask; d.slots[at] != 0; at = (at + 1) & mask {
@@ -90,8 +97,8 @@ func (d *directory) seek(id *broker.ID, h uint32) (at uint32, ok bool) {
 	return at, false
 }
 
-// enter returns the entry of an id, and whether there was none: then it is zero
-// but for the id, and its kind is not known.
+// enter returns the entry of an id, and makes one if there is none. A fresh entry is zero
+// except for its id and its kind, which is unknownKind.
 func (d *directory) enter(id broker.ID) (e *entry, fresh bool) {
 	if idblock.Has(&id) {
 		if place, ok := d.blocks.Get(&id); ok {
@@ -119,14 +126,14 @@ func (d *directory) enter(id broker.ID) (e *entry, fresh bool) {
 	return e, true
 }
 
-// remove forgets an entry, and makes it zero.
+// remove removes an entry and makes it zero.
 func (d *directory) remove(e *entry) {
 	if known, at := d.find(e.id); known == e {
 		d.removeAt(e, at)
 	}
 }
 
-// removeAt is remove of an entry that find has found there.
+// removeAt is remove for an entry whose location find has returned.
 func (d *directory) removeAt(e *entry, at uint32) {
 	d.n--
 	if idblock.Has(&e.id) {
@@ -136,7 +143,7 @@ func (d *directory) removeAt(e *entry, at uint32) {
 	}
 	p := d.pages[d.slots[at].place()/pageSize]
 	d.alone--
-	// Whatever was put behind its own slot because of this one moves up.
+	// Entries that were put behind their own slots because of this one move up.
 	mask := uint32(len(d.slots) - 1)
 	for next := (at + 1) & mask; d.slots[next] != 0; next = (next + 1) & mask {
 		if home := d.slots[next].hash() & mask; (next-home)&mask >= (next-at)&mask {
@@ -150,6 +157,7 @@ func (d *directory) removeAt(e *entry, at uint32) {
 	d.give(p, e)
 }
 
+// resize rehashes into a table of another size.
 func (d *directory) resize(size int) {
 	old := d.slots
 	d.slots = make([]slot, max(size, firstSlots))
@@ -166,7 +174,7 @@ func (d *directory) resize(size int) {
 	}
 }
 
-// take returns an entry that is not in use, and its place.
+// take returns an unused entry and its position.
 func (d *directory) take() (*entry, uint32) {
 	for d.roomy != nil && d.roomy.free == nil {
 		p := d.roomy
@@ -203,7 +211,7 @@ func (d *directory) grow() {
 	d.roomy, p.listed = p, true
 }
 
-// give takes back an entry of a page. What is empty for good goes.
+// give returns an entry to its page. If many pages are empty, they are released.
 func (d *directory) give(p *page, e *entry) {
 	*e = entry{slot: e.slot, next: p.free}
 	p.free = e
@@ -219,7 +227,7 @@ func (d *directory) give(p *page, e *entry) {
 	}
 }
 
-// shrink drops the pages without an entry.
+// shrink releases all pages without an entry in use.
 func (d *directory) shrink() {
 	var first *page
 	for p := d.roomy; p != nil; {

@@ -7,8 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A directory does what a map does, whatever it has been through, and its
-// entries stay where they are.
+// A directory behaves like a map through growing and shrinking, and its entries do not move.
 func TestDirectory(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var d directory
@@ -52,7 +51,7 @@ func TestDirectory(t *testing.T) {
 			d.remove(known[id])
 			delete(known, id)
 			if d.get(id) != nil {
-				t.Fatal("what was removed is still there")
+				t.Fatal("an id that was removed is still found")
 			}
 		}
 		check()

@@ -1,23 +1,24 @@
-// Package client is what arbiters and minions have in common: it sends tasks to
-// a broker and waits for their outcomes. [Client] is the [task.Submitter]
-// behind arbiter.Arbiter and behind what a running task finds in its context.
+// Package client sends tasks to a broker and waits for their outcomes. Arbiters and minions
+// share it: [Client] is the [task.Submitter] behind arbiter.Arbiter, and [Child] is the one
+// that a running task finds in its context.
 //
 // # Sending
 //
-// A submission is one [broker.Broker.Enqueue]. While one is under way, small
-// submissions of others gather, and the next one takes them all: a lone caller
-// waits for nobody, and many share their round trips. What is in a request gets its
-// ids, and is entered in the table, just before. See sender and begin.
+// One submission becomes one [broker.Broker.Enqueue]. While a request is under way, small
+// submissions of other goroutines are collected, and the next request takes all of them. So a
+// single caller never waits for company, and many callers share round trips. A task gets its
+// id, and its entry in the table, just before the request that holds it. See sender.go and
+// begin.go.
 //
 // # Waiting
 //
-// Outcomes are pushed to the client's inbox, and one goroutine hands them to
-// who waits. The table keeps what a client knows: the tasks that it sent, the
-// outcomes that nobody has asked for yet, who waits for what, and when to look
-// a task up because a push may have been lost. See table and sweep. A broker that loses
-// no push is not asked again ([broker.Follower]).
+// The broker pushes outcomes to the client's inbox, and one goroutine hands them to the waiting
+// goroutines. The table holds the tasks that the client sent, the outcomes that nobody has
+// asked for yet, the waits for each task, and the time at which a task is looked up because its
+// push may have been lost. See table.go and sweep.go. A broker that loses no push implements
+// [broker.Follower], and its tasks are not looked up again.
 //
-// A wait that lasts is checked now and then: why is its task not done? The error of the
-// wait says it, and the log does where no minion can run the task. See check, vigil and
-// reason.
+// A wait that takes long is checked from time to time to find out why its task is not done. The
+// reason is part of the error of the wait. It is also logged if no minion can run the task. See
+// check.go, vigil.go and reason.go.
 package client

@@ -10,6 +10,10 @@ import (
 	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
+// Events are values that are published to a topic. On the wire an event is the name of its
+// codec, with the length in one byte before it, and then the encoded value. A codec that seals
+// binds the value to its topic.
+
 // Emit implements [task.Emitter].
 func (c *Client) Emit(ctx context.Context, topic string, payload any) error {
 	data, err := EncodeEvent(topic, payload, c.codec)
@@ -19,7 +23,8 @@ func (c *Client) Emit(ctx context.Context, topic string, payload any) error {
 	return c.Publish(ctx, topic, data)
 }
 
-// EncodeEvent returns an event as it is published.
+// EncodeEvent returns an event in the form in which it is published. The error wraps
+// [broker.ErrInvalid] if the topic or the payload is invalid.
 func EncodeEvent(topic string, payload any, enc codec.Codec) ([]byte, error) {
 	if err := broker.CheckName("topic", topic); err != nil {
 		return nil, fmt.Errorf("emit: %w", err)
@@ -31,6 +36,7 @@ func EncodeEvent(topic string, payload any, enc codec.Codec) ([]byte, error) {
 	return data, nil
 }
 
+// encodeEvent is EncodeEvent without its checks and error texts.
 func encodeEvent(topic string, payload any, enc codec.Codec) (data []byte, err error) {
 	name := enc.Name()
 	defer guard.Codec(name, "AppendValue", &err)
@@ -47,7 +53,8 @@ func encodeEvent(topic string, payload any, enc codec.Codec) (data []byte, err e
 	return append(head, data...), err
 }
 
-// DecodeEventPayload decodes the payload of an event of a topic.
+// DecodeEventPayload decodes the payload of an event into the pointer into. name is the codec's
+// name; both come from [DecodeEvent].
 func DecodeEventPayload(codecs []codec.Codec, topic, name string, payload []byte, into any) (err error) {
 	enc, err := codec.ByName(name, codecs...)
 	if err != nil {
@@ -62,8 +69,8 @@ func DecodeEventPayload(codecs []codec.Codec, topic, name string, payload []byte
 	return decodeValue(enc, name, payload, into)
 }
 
-// DecodeEvent returns the name of the codec of an event, and what that has encoded. An
-// event begins with the length of the name, in a byte, and the name.
+// DecodeEvent splits an event into the name of its codec and the encoded payload. The error
+// wraps [broker.ErrMalformed].
 func DecodeEvent(data []byte) (name string, payload []byte, err error) {
 	if len(data) == 0 || len(data) <= int(data[0]) {
 		return "", nil, fmt.Errorf("%w payload of %d bytes", broker.ErrMalformed, len(data))
@@ -72,7 +79,8 @@ func DecodeEvent(data []byte) (name string, payload []byte, err error) {
 	return string(data[1:n]), data[n:], nil
 }
 
-// Publish publishes an event that EncodeEvent has made.
+// Publish publishes an event that EncodeEvent has encoded. The error wraps ErrClosed after
+// Close, and [broker.ErrTooLarge] if the event exceeds the broker's limit for payloads.
 func (c *Client) Publish(ctx context.Context, topic string, data []byte) error {
 	select {
 	case <-c.done:

@@ -1,16 +1,16 @@
 package client
 
-// SetMaxIdle bounds what the client keeps for nobody.
+// SetMaxIdle sets how many entries the client keeps although nobody waits for them.
 func (c *Client) SetMaxIdle(n int) { c.table.maxIdle = n }
 
-// Entries returns how many tasks the client knows.
+// Entries returns the number of tasks in the client's table.
 func (c *Client) Entries() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.table.entries.n
 }
 
-// Sending returns how many of the tasks that the client knows are being sent.
+// Sending returns the number of tasks in the client's table that are being sent.
 func (c *Client) Sending() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,14 +12,19 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Sending a pipe or group. Nothing may run before all that follows from it is
-// stored: first the flows, the outer ones before those in them; then the tasks
-// that wait; then the empty flows begin, from which nothing else would follow;
-// last come those tasks that may run at once. Each step can be repeated, so a
-// call whose sending has failed half-way is sent again as a whole.
+// Sending a pipe or group takes several requests, and the sender may die between any two of
+// them. So nothing may run before everything that follows from it is stored:
+//
+//  1. The flow records are stored, outer ones before those inside them.
+//  2. The tasks that wait for others are stored, blocked.
+//  3. Empty flows that wait for nothing begin, because no member of theirs will arrive.
+//  4. The tasks that may run at once are stored last.
+//
+// Every step can be repeated. If a call fails half-way, it is sent again as a whole, with the
+// same ids. This file plans all of that; flow_send.go does it.
 
-// sendFlows sends those of the calls that are pipes or groups. They are planned in
-// order, since ids may depend on that, and sent side by side.
+// sendFlows sends the calls that are pipes or groups and stores their results in s.flows. They
+// are planned in order, because ids may depend on the order, and are then sent concurrently.
 func (s *submission) sendFlows(ctx context.Context, c *Client, from *Child) {
 	var plans []*flowPlan
 	var places []int
@@ -42,14 +47,15 @@ func (s *submission) sendFlows(ctx context.Context, c *Client, from *Child) {
 	}
 }
 
-// flowErr returns what came of a call that was sent as a flow.
+// flowErr returns the result of calls[i], and whether it was a pipe or group that sendFlows
+// handled.
 func (s *submission) flowErr(i int) (err error, sent bool) { //nolint:staticcheck // the error of the call, not of this
 	err, sent = s.flows[i]
 	return err, sent
 }
 
-// SubmitWatched sends a pipe or group of which each member's outcome is pushed,
-// too, and those of its callback and finalizer.
+// SubmitWatched sends a pipe or group. Unlike Submit, it also has the outcomes of the members,
+// the callback and the finalizer pushed to this client. The error is a [*task.SubmitError].
 func (c *Client) SubmitWatched(ctx context.Context, call task.Bound) error {
 	err := c.enter(ctx)
 	req := requestOf(call)
@@ -66,50 +72,51 @@ func (c *Client) SubmitWatched(ctx context.Context, call task.Bound) error {
 	return &task.SubmitError{Total: 1, Failed: []task.FailedCall{{ID: req.ID(), Name: req.Name(), Err: err}}}
 }
 
-// Driver returns what moves flows on.
+// Driver returns a driver that moves flows on for this client.
 func (c *Client) Driver() *flow.Driver {
 	return &flow.Driver{Broker: c.b, Codecs: c.codecs, Log: c.log, Guest: true}
 }
 
-// flowPlan is a flow to be sent, with all that is in it.
+// flowPlan is a pipe or group that is to be sent, with everything in it. flows[0] is the
+// outermost one.
 type flowPlan struct {
 	c       *Client
 	b       broker.Flows
 	from    *Child
 	now     time.Time
-	watch   bool
+	watch   bool // outcomes of the members of flows[0] are pushed, too
 	again   bool // it may have been sent before
 	flows   []openFlow
 	tasks   []flowTask
-	refused []*broker.Task // what can never be stored
-	why     error          // the first reason
-	parts   int            // in how many requests those tasks went that may run at once
+	refused []*broker.Task // tasks that the broker will never store
+	why     error // the reason why the first of them was refused
+	parts   int // requests so far with tasks that may run at once
 }
 
-// openFlow is one of the flows.
+// openFlow is one flow of a plan. A parent precedes its children in flowPlan.flows.
 type openFlow struct {
 	broker.Flow
 	members []broker.ID
-	parent  int  // in flows; -1 is none
-	blocked bool // something is before it
-	final   bool // its members are the finalizers of the flow around it
+	parent  int // index in flowPlan.flows; -1 for the outermost
+	blocked bool // it waits for something to end before it
+	final   bool // it is a finalizer
 }
 
-// flowTask is one of the tasks. Its record is made when it is sent: there can be
-// many.
+// flowTask is one task of a plan. Its record is made when it is sent, because a plan may have a
+// great many tasks.
 type flowTask struct {
 	req     *task.Request
-	flow    int
+	flow    int // index in flowPlan.flows
 	step    uint32
 	blocked bool
-	timeout time.Duration // after which it runs all the same
+	timeout time.Duration // of a finalizer: it runs after that time in any case; 0 is none
 	final   bool          // it is a finalizer
 }
 
-// maxDepth bounds how deep flows may be in each other.
+// maxDepth bounds how deeply flows may be nested.
 const maxDepth = 100
 
-// plan prepares a call that is a pipe or group.
+// plan checks a call that is a pipe or group, and gives ids to everything in it.
 func (c *Client) plan(from *Child, req *task.Request, watch bool) (*flowPlan, error) {
 	flows, err := broker.FlowsOf(c.b, "a "+req.Name())
 	if err != nil {
@@ -130,7 +137,9 @@ func (c *Client) plan(from *Child, req *task.Request, watch bool) (*flowPlan, er
 	return p, nil
 }
 
-// run sends what was planned.
+// run sends a plan. If the flow was killed or has failed meanwhile, or if it can't become
+// complete, run ends the stored part of it. An error that wraps ErrIndeterminate says that a
+// part may be stored.
 func (p *flowPlan) run(ctx context.Context) error {
 	c, root := p.c, p.flows[0].ID
 	expected := p.expect()
@@ -142,9 +151,9 @@ func (p *flowPlan) run(ctx context.Context) error {
 	}
 	c.schedule(now)
 	c.mu.Unlock()
-	if p.why != nil { // it can't become whole
+	if p.why != nil { // it can never become complete
 		if killed := p.bury(ctx); killed != nil {
-			err = errors.Join(err, fmt.Errorf("%s %s is left half-stored: %w", KindName(root), root, killed))
+			err = errors.Join(err, fmt.Errorf("%s %s is stored in part and could not be ended: %w", KindName(root), root, killed))
 		}
 		return err
 	}
@@ -152,7 +161,8 @@ func (p *flowPlan) run(ctx context.Context) error {
 	case errors.Is(err, errOver):
 		err = p.abandon(ctx)
 	case err == nil && (p.again || p.parts > 1):
-		// Meanwhile it may have been killed, or have failed.
+		// It may have been killed or have failed while it was sent; then members that were
+		// stored later are still to be cancelled.
 		err = c.Driver().Sweep(ctx, root)
 	}
 	if err != nil && stored && !errors.Is(err, broker.ErrIndeterminate) {
@@ -161,8 +171,8 @@ func (p *flowPlan) run(ctx context.Context) error {
 	return err
 }
 
-// add plans a request at a place of a flow. Blocked says that something is
-// before it.
+// add plans a request as member number step of the flow at index parent. blocked says that it
+// waits for something before it.
 func (p *flowPlan) add(req *task.Request, parent int, step uint32, blocked bool, depth int) error {
 	if req.Flow() != nil {
 		return p.addFlow(req, parent, step, blocked, depth)
@@ -178,22 +188,23 @@ func (p *flowPlan) add(req *task.Request, parent int, step uint32, blocked bool,
 	case blocked && t.Delay > 0:
 		return fmt.Errorf("task %s: %w: a task that waits for others can't have a delay", t.Name, broker.ErrInvalid)
 	case !blocked && t.Upstream != "":
-		return fmt.Errorf("task %s: %w: nothing is before it whose result it could get", t.Name, broker.ErrInvalid)
+		return fmt.Errorf("task %s: %w: no task before it has a result that it could get", t.Name, broker.ErrInvalid)
 	}
 	p.tasks = append(p.tasks, flowTask{req: req, flow: parent, step: step, blocked: blocked})
 	return nil
 }
 
+// addFlow plans a pipe or group and everything in it.
 func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked bool, depth int) error {
 	if err := req.Check(); err != nil {
 		return err
 	}
 	if depth == maxDepth {
-		return fmt.Errorf("%s: %w: more than %d flows in each other", req.Name(), broker.ErrInvalid, maxDepth)
+		return fmt.Errorf("%s: %w: flows are nested more than %d deep", req.Name(), broker.ErrInvalid, maxDepth)
 	}
 	f := req.Flow()
 	at := len(p.flows)
-	p.flows = append(p.flows, openFlow{}) // before those in it
+	p.flows = append(p.flows, openFlow{}) // reserves the index, before those of inner flows
 	members := make([]broker.ID, len(f.Members))
 	for i, m := range f.Members {
 		waits := blocked || i > 0 && f.Kind == broker.KindPipe
@@ -208,7 +219,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 	if f.Kind == broker.KindPipe {
 		o.Need = o.Size
 	}
-	if parent >= 0 { // its outcome is asked for until the outer one has it
+	if parent >= 0 { // the parent asks for its outcome
 		o.Retention = max(o.Retention, broker.DefaultRetention)
 	}
 	if f.Callback != nil {
@@ -232,8 +243,8 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 	return nil
 }
 
-// addFinalizers plans the finalizer of a flow, or several of them: a group that waits
-// for nobody's success, and is in the finalizer's place.
+// addFinalizers plans the finalizer of a flow. If there are several, they are a group in the
+// position of the finalizer that succeeds in any case.
 func (p *flowPlan) addFinalizers(f *task.Flow, at, depth int, keep time.Duration) error {
 	finals, timeouts := []*task.Request{f.Finalizer}, []time.Duration{f.Timeout}
 	if g := f.Finalizer.Flow(); g != nil && len(f.Timeouts) > 0 {
@@ -259,12 +270,13 @@ func (p *flowPlan) addFinalizers(f *task.Flow, at, depth int, keep time.Duration
 	}
 	if flow < len(p.flows) {
 		p.flows[flow].final = true
-		p.flows[flow].Retention = max(p.flows[flow].Retention, keep) // the status of the outer one lists them
+		p.flows[flow].Retention = max(p.flows[flow].Retention, keep) // because the status of the parent lists them
 	}
 	return nil
 }
 
-// link tells each flow in which it is, now that all have ids.
+// link sets the parent of each flow, and the inbox of flows whose outcomes are pushed. All
+// flows have ids now.
 func (p *flowPlan) link() {
 	for i := range p.flows {
 		if up := p.flows[i].parent; up >= 0 {
@@ -276,7 +288,8 @@ func (p *flowPlan) link() {
 	}
 }
 
-// seal seals all that is sent, if the codec does, now that all have their ids and places.
+// seal seals all flows and checks the sealed tasks, if the codec seals. A seal includes ids and
+// positions, so it comes after link.
 func (p *flowPlan) seal() error {
 	s := seal.Of(p.c.codec)
 	if s == nil {
@@ -293,7 +306,7 @@ func (p *flowPlan) seal() error {
 		if err != nil {
 			return err
 		}
-		if err := t.Check(p.c.limits); err != nil { // with its seal it is longer
+		if err := t.Check(p.c.limits); err != nil { // the seal makes it longer
 			return err
 		}
 	}
@@ -303,8 +316,8 @@ func (p *flowPlan) seal() error {
 // watched reports whether the outcomes of the members of a flow are pushed.
 func (p *flowPlan) watched(flow int) bool { return p.watch && flow == 0 }
 
-// expect notes whose outcomes will be pushed. What comes back may be faster than
-// the reply.
+// expect enters in the table the ids whose outcomes will be pushed, and returns them. That
+// happens before the first request because a push may arrive before the reply.
 func (p *flowPlan) expect() []broker.ID {
 	ids := []broker.ID{p.flows[0].ID}
 	if p.watch {

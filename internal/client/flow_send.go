@@ -14,8 +14,14 @@ import (
 	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
-// send stores all there is. Stored says that something may be, whatever the
-// error is.
+// This file stores a planned pipe or group, in the order that flow.go explains: the outermost
+// flow first, then the inner flows concurrently, then the blocked tasks, then the tasks that
+// may run at once. While it does so, members may already run, fail, or be killed. So before
+// each further request with tasks that may run, it asks whether the flow is still wanted
+// (over). If it is not, the stored part is ended (abandon).
+
+// send stores the whole plan. stored reports whether the broker may hold any of it, also if
+// there is an error.
 func (p *flowPlan) send(ctx context.Context) (stored bool, err error) {
 	if err := p.open(ctx, &p.flows[0], &stored); err != nil {
 		return stored, err
@@ -38,7 +44,7 @@ func (p *flowPlan) send(ctx context.Context) (stored bool, err error) {
 		if err := p.store(ctx, blocked); err != nil {
 			return true, err
 		}
-		if p.why != nil { // all that waits was stored, so that it can end
+		if p.why != nil { // everything that waits was stored, so the flow can be ended
 			return true, p.why
 		}
 		if blocked {
@@ -50,8 +56,8 @@ func (p *flowPlan) send(ctx context.Context) (stored bool, err error) {
 	return true, nil
 }
 
-// begin lets those empty flows begin that wait for nothing. Before this nothing of
-// what is sent may run; after it whoever finds what they have started moves it on.
+// begin starts the empty flows that wait for nothing. Nothing of the plan may run before this;
+// afterwards any driver that finds one of these flows moves the plan on.
 func (p *flowPlan) begin(ctx context.Context) error {
 	var ids []broker.ID
 	for i := range p.flows {
@@ -68,10 +74,11 @@ func (p *flowPlan) begin(ctx context.Context) error {
 	})...)
 }
 
-// open stores a flow, and its members part by part.
+// open stores a flow record and its list of members, in pages of MaxBatch. stored is set if the
+// broker may hold some of it.
 func (p *flowPlan) open(ctx context.Context, f *openFlow, stored *bool) error {
-	until := p.now.Add(patience)                                                 // as long as nothing is stored, all calls share it
-	for from := 0; from == 0 || from < len(f.members); from += broker.MaxBatch { // once for an empty one
+	until := p.now.Add(patience) // shared by all calls until something is stored
+	for from := 0; from == 0 || from < len(f.members); from += broker.MaxBatch { // once for an empty flow
 		part := f.members[from:min(from+broker.MaxBatch, len(f.members))]
 		if from > 0 || f.parent >= 0 {
 			until = time.Now().Add(patience)
@@ -92,8 +99,8 @@ func (p *flowPlan) open(ctx context.Context, f *openFlow, stored *bool) error {
 	return nil
 }
 
-// sameButInbox reports whether a flow was stored before, by an earlier attempt
-// with another inbox and another seal, which f gets then.
+// sameButInbox reports whether f was stored by an earlier attempt of the sending task, and
+// differs only in its inbox and its seal. If so, it gives f the stored inbox and seal.
 func (p *flowPlan) sameButInbox(ctx context.Context, f *openFlow) bool {
 	if !p.again {
 		return false
@@ -103,7 +110,7 @@ func (p *flowPlan) sameButInbox(ctx context.Context, f *openFlow) bool {
 		return false
 	}
 	same := f.Flow
-	same.Inbox, same.Seal = old.Flow.Inbox, old.Flow.Seal // two seals of the same are other bytes
+	same.Inbox, same.Seal = old.Flow.Inbox, old.Flow.Seal // sealing the same content twice gives different bytes
 	if same != old.Flow {
 		return false
 	}
@@ -116,7 +123,7 @@ func (p *flowPlan) sameButInbox(ctx context.Context, f *openFlow) bool {
 	return true
 }
 
-// store enqueues the tasks that are blocked, or those that are not.
+// store enqueues the tasks that are blocked, or the tasks that are not.
 func (p *flowPlan) store(ctx context.Context, blocked bool) error {
 	var batch []*broker.Task
 	size := 0
@@ -141,22 +148,22 @@ func (p *flowPlan) store(ctx context.Context, blocked bool) error {
 	return p.enqueue(ctx, batch)
 }
 
-// briefly is how long sending may have taken before it is asked whether there is
-// still a point in it. It is less than a kill is patient with senders.
+// briefly is how long sending may take before the sender asks whether the flow is still wanted.
+// It is shorter than a kill waits for senders.
 const briefly = 100 * time.Millisecond
 
-// errOver says that the rest need not be sent.
-var errOver = errors.New("the flow was killed or has failed while it was sent")
+// errOver ends the sending of a flow that is no longer wanted.
+var errOver = errors.New("the group or pipe was killed or has failed while it was sent")
 
-// over reports whether a flow was killed, or has failed, while it is sent. If that
-// can't be told it goes on.
+// over reports whether the flow was killed, or has failed, while it is being sent. If the
+// broker can't tell, sending goes on.
 func (p *flowPlan) over(ctx context.Context) bool {
 	now, err := p.b.LookupFlow(ctx, p.flows[0].ID)
 	return err == nil && now.Marks&(broker.MarkKilled|broker.MarkSwept) != 0
 }
 
-// abandon ends what was stored of a flow that is over. The flows in it may have
-// been opened when nobody looked for them any more.
+// abandon ends the stored part of a flow that is over. Inner flows need a Bury of their own:
+// they may have been stored after the kill had looked for them.
 func (p *flowPlan) abandon(ctx context.Context) error {
 	d := p.c.Driver()
 	var waiting []broker.ID
@@ -174,7 +181,7 @@ func (p *flowPlan) abandon(ctx context.Context) error {
 	return err
 }
 
-// record returns the record of a task as it is stored.
+// record returns the record of a task as it is stored now.
 func (p *flowPlan) record(ft *flowTask) (*broker.Task, error) {
 	t, err := p.from.prepare(ft.req, p.c.codec, p.now)
 	if err != nil {
@@ -193,6 +200,8 @@ func (p *flowPlan) record(ft *flowTask) (*broker.Task, error) {
 	return t, nil
 }
 
+// enqueue stores a batch of tasks. A task that the broker will never store goes to p.refused;
+// any other error is returned.
 func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 	if len(batch) == 0 {
 		return nil
@@ -218,7 +227,8 @@ func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 	return first
 }
 
-// entitle lets those who wait for members know their names and queues.
+// entitle tells the table the names and queues of members whose outcomes are pushed. They
+// appear in the errors of waits.
 func (p *flowPlan) entitle(batch []*broker.Task) {
 	if !p.watch {
 		return
@@ -232,12 +242,12 @@ func (p *flowPlan) entitle(batch []*broker.Task) {
 	}
 }
 
-// bury ends a flow of which some tasks can never be stored.
+// bury ends a flow that can never become complete, because some of its tasks were refused.
 func (p *flowPlan) bury(ctx context.Context) error {
 	d := p.c.Driver()
 	err := d.Bury(ctx, p.flows[0].ID)
 	for _, t := range p.refused {
-		if p.final(t) { // the others were buried with their flows
+		if p.final(t) { // the other tasks ended with their flows
 			err = errors.Join(err, d.Lost(ctx, t))
 		}
 	}
@@ -250,7 +260,7 @@ func (p *flowPlan) final(t *broker.Task) bool {
 		slices.ContainsFunc(p.flows, func(f openFlow) bool { return f.final && f.ID == t.Group })
 }
 
-// persist does something until it succeeds, has no hope any more, or it is late.
+// persist calls f until it succeeds, its error is not worth a repetition, or until has passed.
 func (c *Client) persist(ctx context.Context, until time.Time, f func() error) error {
 	for try := 0; ; try++ {
 		err := f()
@@ -260,11 +270,11 @@ func (c *Client) persist(ctx context.Context, until time.Time, f func() error) e
 	}
 }
 
-// abreast is how many flows are sent side by side.
+// abreast is how many flows are sent concurrently.
 const abreast = 16
 
-// sideBySide calls f for each number below n, some at a time, and returns what
-// they return.
+// sideBySide calls f for each number below n, up to abreast at a time, and returns the errors
+// by number.
 func sideBySide(n int, f func(i int) error) []error {
 	errs := make([]error, n)
 	if n <= 1 {

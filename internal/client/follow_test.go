@@ -15,7 +15,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// watched notes what is followed.
+// watched records the ids that are followed.
 type watched struct {
 	*memory.Broker
 	mu  sync.Mutex
@@ -29,8 +29,8 @@ func (w *watched) Follow(ctx context.Context, inbox broker.ID, ids []broker.ID) 
 	return w.Broker.Follow(ctx, inbox, ids)
 }
 
-// A broker remembers what is followed until it ends. So an id that nobody has sent, as
-// in a request of a stranger, is not followed, nor is a task that is done.
+// A broker remembers an id that is followed until its task ends. So an id that nobody has sent,
+// as in a request of a stranger, is not followed, and neither is a task that is done.
 func TestFollowsWhatIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &watched{Broker: memory.New()}

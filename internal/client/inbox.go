@@ -11,30 +11,39 @@ import (
 	"github.com/go-arbiter/arbiter/internal/backoff"
 )
 
-// How long a submission is tried again while the broker can't be reached, and
-// with which pauses. Receiving and looking up go on for as long as somebody
-// waits, with pauses of up to slowest.
+// The inbox is where the broker pushes to this client: outcomes of its tasks, messages about
+// squads, and reports of arrivals that no minion may handle. It is opened with the first
+// submission, because a task names the inbox for its outcome. One goroutine (receive) reads it
+// until the client closes, and hands each mail to the table, to the squads, or to drain. If a
+// receive reports a gap, pushes may be lost, and all tasks that somebody waits for are looked
+// up.
+
 const (
+	// patience is how long a submission is repeated while the broker can't be reached. The
+	// pauses grow from fastest to slowest. Receiving and look-ups go on as long as somebody
+	// waits, with pauses of up to slowest.
 	patience = 5 * time.Second
 	fastest  = 50 * time.Millisecond
 	slowest  = 2 * time.Second
 )
 
-// mailbox is the inbox of a client and how it is opened: once, by whoever
-// submits first, and the others wait for that.
+// mailbox is the inbox of a client. The first submission opens it, and others that begin
+// meanwhile wait for that.
 type mailbox struct {
-	ready   atomic.Bool // id can be used
+	ready   atomic.Bool // the inbox is open, and id may be read without mu
 	id      broker.ID
 	mu      sync.Mutex
 	in      broker.Inbox
-	opening *opening
+	opening *opening // the attempt under way; nil if there is none
 }
 
+// opening is an attempt to open the inbox.
 type opening struct {
 	done chan struct{}
 	err  error // set before done is closed
 }
 
+// close closes the inbox, if it was opened.
 func (m *mailbox) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -43,7 +52,7 @@ func (m *mailbox) close() {
 	}
 }
 
-// openInbox returns once the inbox is open. It is tried for as long as a
+// openInbox returns once the inbox is open. If that fails, it is repeated for as long as a
 // submission would be.
 func (c *Client) openInbox(ctx context.Context) error {
 	m := &c.inbox
@@ -79,6 +88,7 @@ func (c *Client) openInbox(ctx context.Context) error {
 	}
 }
 
+// tryInbox opens the inbox, and starts the goroutine that receives from it.
 func (c *Client) tryInbox(o *opening) {
 	id := broker.NewID(broker.KindParty, "", 0)
 	until := time.Now().Add(patience)
@@ -94,7 +104,7 @@ func (c *Client) tryInbox(o *opening) {
 		}
 	}
 	if err != nil && c.ctx.Err() != nil {
-		err = c.shut // we were closed meanwhile
+		err = c.shut // the client was closed meanwhile
 	}
 	m := &c.inbox
 	m.mu.Lock()
@@ -114,7 +124,7 @@ func (c *Client) tryInbox(o *opening) {
 	close(o.done)
 }
 
-// receive hands outcomes to those who wait until the inbox is closed.
+// receive reads the inbox until the inbox or the client is closed.
 func (c *Client) receive(in broker.Inbox) {
 	for try := 0; ; {
 		mail, err := in.Receive(c.ctx)
@@ -127,11 +137,11 @@ func (c *Client) receive(in broker.Inbox) {
 			return
 		}
 		if errors.Is(err, broker.ErrClosed) {
-			c.endWaits(err) // by the broker's end, or by ours
+			c.endWaits(err) // the inbox ends with the broker, or with the client
 			return
 		}
-		// A broker mends its inbox itself, so this is none that keeps to the
-		// contract. What is awaited is looked up all the same.
+		// A broker repairs its inbox itself, so this broker breaks the contract. Tasks that
+		// somebody waits for are still looked up.
 		c.log.Warn("inbox failed, receiving again", "error", err)
 		if !backoff.Sleep(c.ctx, backoff.Delay(try, fastest, slowest)) {
 			return
@@ -140,8 +150,8 @@ func (c *Client) receive(in broker.Inbox) {
 	}
 }
 
-// drain moves flows on of which tasks have expired: perhaps no minion lives that would.
-// It tries until it succeeds: nobody tells of the same arrivals again.
+// drain moves on flows that have expired tasks, because there may be no living minion that
+// does. It repeats that until it succeeds: the same arrivals are not reported again.
 func (c *Client) drain() {
 	for try := 0; ; {
 		c.mu.Lock()
@@ -168,6 +178,7 @@ func (c *Client) drain() {
 	}
 }
 
+// deliver hands a mail to the parts of the client that it is for.
 func (c *Client) deliver(mail broker.Mail) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

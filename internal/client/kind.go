@@ -2,7 +2,10 @@ package client
 
 import "github.com/go-arbiter/arbiter/broker"
 
-// KindName returns what an id stands for, in a word.
+// An id says in its bits whether it stands for a task, a group or a pipe. Errors and logs use
+// the word for it.
+
+// KindName returns the word for the kind of an id: "task", "group" or "pipe".
 func KindName(id broker.ID) string {
 	switch id.Kind() {
 	case broker.KindGroup:

@@ -2,25 +2,30 @@ package client
 
 import "github.com/go-arbiter/arbiter/broker"
 
-// kind is the name and queue of tasks. Many tasks share one, so that an entry needs
-// a pointer and no strings. Nobody changes it.
+// Most tasks of a client have one of a few names and queues. An entry of the table holds one
+// pointer to a shared pair of both instead of two strings: entries are many, and each string
+// would be four words more and one more pointer for the garbage collector.
+
+// kind is a task's name and queue. It is shared and never changed.
 type kind struct {
 	Name  string // empty if it isn't known, and for a group or pipe
-	Queue string // the same
+	Queue string // empty in the same cases
 }
 
 var unknownKind = new(kind)
 
-// maxKinds bounds how many kinds are shared. A program with more of them, such as one
-// with a queue for each customer, begins anew, and its entries have some kinds twice.
+// maxKinds bounds how many kinds are shared. A program with more of them, such as one with a
+// queue for each customer, starts a new map. Entries may then hold two copies of a kind, which
+// costs memory and nothing else.
 const maxKinds = 1000
 
-// kinds are those that are shared.
+// kinds is the set of shared kinds.
 type kinds struct {
-	last *kind // most tasks are of the kind of the one before
+	last *kind // the last one that was asked for: most tasks are like the one before
 	all  map[kind]*kind
 }
 
+// of returns the shared kind of a name and queue.
 func (k *kinds) of(name, queue string) *kind {
 	if last := k.last; last != nil && last.Name == name && last.Queue == queue {
 		return last
@@ -41,8 +46,8 @@ func (k *kinds) of(name, queue string) *kind {
 	return known
 }
 
-// learn returns a kind with what a look-up has told beyond it: the queue, and the name if
-// it was not known.
+// learn returns the kind of a task after a look-up: the queue is taken from the status, and the
+// name if it was not known.
 func (k *kinds) learn(of *kind, st *broker.Status) *kind {
 	name, queue := of.Name, of.Queue
 	if name == "" && !IsFlow(st.ID) {

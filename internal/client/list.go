@@ -1,12 +1,16 @@
 package client
 
-// list is a doubly linked list of entries, each of which is in one list of its
-// table at most. The zero list is empty.
+// Every entry of the table is in at most one list: the list of entries that nobody waits for,
+// or one of the levels, which order the entries by the time of their next look-up. The lists
+// are linked through the entries, so moving one needs no memory and takes constant time.
+
+// list is a doubly linked list of entries. The zero list is empty.
 type list struct {
 	first, last *entry
 	len         int
 }
 
+// push appends an entry.
 func (l *list) push(e *entry) {
 	e.prev, e.next = l.last, nil
 	if l.last == nil {
@@ -18,6 +22,7 @@ func (l *list) push(e *entry) {
 	l.len++
 }
 
+// remove takes out an entry, which must be in the list.
 func (l *list) remove(e *entry) {
 	if e.prev == nil {
 		l.first = e.next
@@ -33,19 +38,20 @@ func (l *list) remove(e *entry) {
 	e.prev, e.next = nil, nil
 }
 
-// shelf says in which list of its table an entry is: none, the idle ones, or those of
-// a level.
+// shelf is the number of the list of a table that an entry is in.
 type shelf uint8
 
 const (
-	shelfNone shelf = iota
-	shelfIdle
-	shelfLevel // that of level 0; the others follow
+	shelfNone shelf = iota // in no list
+	shelfIdle // nobody waits for it
+	shelfLevel // level 0; the numbers of the other levels follow
 )
 
-// level returns the level of an entry that is in one.
+// level returns the level of an entry that waits for a look-up. It is negative for other
+// entries.
 func (s shelf) level() int { return int(s) - int(shelfLevel) }
 
+// listOf returns the list of a number other than shelfNone.
 func (t *table) listOf(s shelf) *list {
 	if s == shelfIdle {
 		return &t.idle
@@ -53,13 +59,13 @@ func (t *table) listOf(s shelf) *list {
 	return &t.levels[s.level()]
 }
 
-// put appends an entry that is in no list to one.
+// put appends an entry that is in no list to a list.
 func (t *table) put(e *entry, s shelf) {
 	e.in = s
 	t.listOf(s).push(e)
 }
 
-// unlink takes an entry out of the list it is in, if any.
+// unlink takes an entry out of its list, if it is in one.
 func (t *table) unlink(e *entry) {
 	if e.in != shelfNone {
 		t.listOf(e.in).remove(e)

@@ -12,8 +12,13 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// waitError ends the vigil of a watch, and returns the error of its wait: err, and what
-// is known of the task that it waits for.
+// This file words the error of a wait that ends without a result: a [task.WaitError] that says
+// where the task is, why no minion runs it, and why its last attempt failed. All of that comes
+// from the last check of the wait. A wait that ends before its first check uses the table and
+// the last list of minions instead.
+
+// waitError ends the checks of a wait, and returns its error: err together with the state of
+// the task. It returns err itself if nothing is known.
 func (c *Client) waitError(w *Watch, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -28,7 +33,7 @@ func (c *Client) waitError(w *Watch, err error) error {
 	}
 	e.ID, e.Name, e.Queue, e.State, e.Due = g.asked, g.of.Name, g.of.Queue, g.status.State, g.status.Due
 	if g.asked != g.status.ID {
-		e.Name = "" // that of the task in the group or pipe is in the reason
+		e.Name = "" // the reason has the name of the task inside the flow
 	}
 	if f := seal.OpenLastFailure(c.codecs, g.status.ID, g.status.Failed); f != nil {
 		o := broker.Outcome{Name: g.of.Name, Attempts: f.Attempt, Err: &f.Err}
@@ -40,13 +45,14 @@ func (c *Client) waitError(w *Watch, err error) error {
 	return e
 }
 
-// guess returns what is known of the task of a watch that was not checked, nil if it is
-// for several. It is none of its own, but what the last look-up and the last roster say.
+// guess returns the state of the task of a wait that was not checked itself, from the last
+// look-up and the last list of minions. It returns nil if the wait is for several tasks and no
+// trouble is known for any.
 func (c *Client) guess(w *Watch) *sighting {
 	var first *sighting
 	r := c.roster
 	if r != nil && r.at.Before(w.since.Add(-checkAfter)) {
-		r = nil // too old
+		r = nil // too old to rely on
 	}
 	for _, id := range w.ids[:min(len(w.ids), broker.MaxBatch)] {
 		e := c.table.entries.get(id)
@@ -55,7 +61,7 @@ func (c *Client) guess(w *Watch) *sighting {
 		}
 		g := &sighting{asked: id, of: e.of, status: broker.Status{ID: id, State: e.state}}
 		if e.state != broker.StateUnknown {
-			g.at = w.since // or later
+			g.at = w.since // the look-up was then or later
 		}
 		if r != nil && e.state != broker.StateRunning {
 			if g.ill = r.troubleOf(e.of); g.ill.why != noTrouble {
@@ -73,12 +79,12 @@ func (c *Client) guess(w *Watch) *sighting {
 	return nil
 }
 
-// reason says why a task is not done, and why its last attempt has failed.
+// reason says why a task is not done, and why its last attempt failed.
 func (c *Client) reason(g *sighting, r *roster) string {
 	return c.place(g, r) + failed(g.status.Failed)
 }
 
-// place says where a task is, and what keeps it from being run.
+// place says in which state and queue a task is, and why it can't run if it can't.
 func (c *Client) place(g *sighting, r *roster) string {
 	st := &g.status
 	text := "it is "
@@ -90,7 +96,7 @@ func (c *Client) place(g *sighting, r *roster) string {
 		text = "it was sent"
 	}
 	if st.State == broker.StateBlocked {
-		text += ", for it waits for other tasks,"
+		text += " because it waits for other tasks,"
 	}
 	if !st.Due.IsZero() {
 		switch at := st.Due.UTC().Format(time.RFC3339); st.State {
@@ -123,10 +129,12 @@ func (c *Client) place(g *sighting, r *roster) string {
 	return text
 }
 
-// maxTold is how many bytes of a failure's message are in a reason. LastFailure has more.
+// maxTold bounds the bytes of a failure's message in a reason. LastFailure has the whole
+// message.
 const maxTold = 200
 
-// failed completes a reason with the last failure of the task, if an attempt has failed.
+// failed returns the end of a reason: the last failure of the task, or nothing if no attempt
+// has failed.
 func failed(f *broker.LastFailure) string {
 	if f == nil {
 		return ""
@@ -138,8 +146,7 @@ func failed(f *broker.LastFailure) string {
 	return text
 }
 
-// oneLine returns a text without its line breaks, and cuts it between characters if it
-// has more than limit bytes.
+// oneLine returns a text without line breaks, cut to limit bytes at a character boundary.
 func oneLine(text string, limit int) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) <= limit {
@@ -152,7 +159,7 @@ func oneLine(text string, limit int) string {
 	return text[:end] + "…"
 }
 
-// running says where and how a task runs.
+// running says which attempt runs, and at which minion.
 func running(st *broker.Status) string {
 	text := ""
 	if st.Attempt > 0 {

@@ -15,7 +15,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// slow stores each batch a second after it got it.
+// slow takes a second to store a batch.
 type slow struct {
 	*memory.Broker
 	stored []string
@@ -29,8 +29,8 @@ func (s *slow) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	return s.Broker.Enqueue(context.WithoutCancel(ctx), tasks)
 }
 
-// The records of a submission are not used again as long as a request that its
-// caller does not wait for any more may read them.
+// The records of a submission are not reused while a request that its caller no longer waits
+// for may still read them.
 func TestRecordsInUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &slow{Broker: memory.New()}

@@ -11,18 +11,21 @@ import (
 	"github.com/go-arbiter/arbiter/internal/backoff"
 )
 
-// A request that could not reach the broker, or whose reply was lost, is
-// repeated, with pauses, until patience is over or the caller's ctx is. Repeating
-// is safe: a task is known by its id. One goroutine repeats what many callers have
-// open, so that an outage sees one request at a time, and what waits for a queue
-// that is away holds up nobody who sends to another. Who sends much repeats for
-// itself.
+// Repetition of requests that could not reach the broker, or whose reply was lost. Repeating is
+// safe, since the broker knows a task by its id. It goes on, with growing pauses, until the
+// patience of the parcel or the caller's context ends.
+//
+// One goroutine (repeats) sends all parcels that wait for a repetition. So during an outage
+// there is one request at a time, however many callers wait. It works beside the lanes of the
+// sender: tasks of a queue that is unreachable hold up no tasks of other queues. A large
+// submission repeats its requests on the caller's goroutine.
 
-// together is how much too early a parcel may be repeated, with others that are due.
+// together is how much before its time a parcel may be repeated, along with others that are
+// due.
 const together = fastest / 2
 
-// repeat lets parcels be sent again, but for those whose callers have left. What
-// failed together stays together.
+// repeat schedules parcels for another request, except those whose callers have left. Parcels
+// that failed together get the same pause, so that they stay together.
 func (s *sender) repeat(parcels []*parcel) {
 	if len(parcels) == 0 {
 		return
@@ -53,7 +56,8 @@ func (s *sender) repeat(parcels []*parcel) {
 	}
 }
 
-// soonest notes when one of again is due. s.mu is held.
+// soonest notes that a parcel in again is due at a time, and wakes repeats if that is earlier
+// than it knew. s.mu is held.
 func (s *sender) soonest(due time.Time) {
 	if !s.due.IsZero() && !due.Before(s.due) {
 		return
@@ -65,12 +69,12 @@ func (s *sender) soonest(due time.Time) {
 	}
 }
 
-// repeats sends what is open until nothing is.
+// repeats sends parcels again until none waits for it. It is the body of a goroutine.
 func (s *sender) repeats() {
 	defer s.wg.Done()
 	for {
 		batch, over, more := s.takeDue(s.rest())
-		for _, p := range over { // their last errors stay
+		for _, p := range over { // the errors of their last requests stay
 			close(p.done)
 		}
 		if !more {
@@ -83,8 +87,8 @@ func (s *sender) repeats() {
 	}
 }
 
-// rest waits until a parcel is due, or there is none. False says that there shall
-// be no repetition any more.
+// rest waits until a parcel is due, or none is left. It returns false if the sender is closing,
+// so that nothing may be sent any more.
 func (s *sender) rest() bool {
 	for {
 		select {
@@ -102,16 +106,16 @@ func (s *sender) rest() bool {
 		select {
 		case <-timer.C:
 			return true
-		case <-s.urge: // one is due earlier
+		case <-s.urge: // another one is due earlier
 		case <-s.closing:
 		}
 		timer.Stop()
 	}
 }
 
-// takeDue takes what is due, as far as it fits in a request, and those whose
-// patience was over before their last one. If there shall be no more requests all
-// are over. More says that repeats goes on.
+// takeDue takes the parcels for the next repetition: batch has the due parcels that fit into a
+// request, and over the parcels that have no time left. If open is false, no request may follow
+// and all parcels are over. more reports whether repeats goes on.
 func (s *sender) takeDue(open bool) (batch, over []*parcel, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +146,7 @@ func (s *sender) takeDue(open bool) (batch, over []*parcel, more bool) {
 	return batch, over, s.busy
 }
 
-// requestOpen enqueues what is open of the parcels, and sets their errs.
+// requestOpen enqueues the open tasks of parcels, and updates errs, open and tries.
 func (s *sender) requestOpen(ctx context.Context, parcels []*parcel) {
 	var tasks []*broker.Task
 	var places []place
@@ -155,7 +159,7 @@ func (s *sender) requestOpen(ctx context.Context, parcels []*parcel) {
 	note(ctx, places, s.enqueue(ctx, tasks))
 }
 
-// pause waits before a repetition; false says that there shall be none.
+// pause waits before repetition number try. It returns false if ctx or the sender ended.
 func (s *sender) pause(ctx context.Context, try int) bool {
 	timer := time.NewTimer(backoff.Delay(try, fastest, slowest/2))
 	defer timer.Stop()
@@ -168,14 +172,14 @@ func (s *sender) pause(ctx context.Context, try int) bool {
 	return false
 }
 
-// place is a task in a parcel.
+// place is the position of a task: the parcel that holds it, and the index there.
 type place struct {
 	parcel *parcel
 	index  int
 }
 
-// note records the result of a request for the tasks at the places, and which of
-// them are worth another one.
+// note stores the result of a request in its parcels: err, or the parts of a
+// [broker.BatchError]. Tasks that are worth another request become open.
 func note(ctx context.Context, places []place, err error) {
 	var batch *broker.BatchError
 	split := errors.As(err, &batch) && len(batch.Errs) == len(places)
@@ -186,7 +190,7 @@ func note(ctx context.Context, places []place, err error) {
 		if split {
 			e = batch.Errs[i]
 		}
-		if p != last { // its first
+		if p != last { // the first task of this parcel
 			p.open, p.tries, last = nil, p.tries+1, p
 		}
 		if e == nil {
@@ -201,8 +205,9 @@ func note(ctx context.Context, places []place, err error) {
 		if ctx.Err() != nil && errors.Is(e, ctx.Err()) && !errors.Is(e, broker.ErrIndeterminate) {
 			e = fmt.Errorf("%w: %w", broker.ErrIndeterminate, e)
 		}
-		// An earlier request may have stored it, whatever became of this one,
-		// unless the broker says that it can't be stored.
+		// If an earlier request was indeterminate, it may have stored the task. That stays the
+		// result whatever happened to this request, unless the broker says that the task can't
+		// be stored.
 		old := p.errs[at.index]
 		if !errors.Is(old, broker.ErrIndeterminate) || errors.Is(e, broker.ErrInvalid) || errors.Is(e, broker.ErrDuplicate) {
 			p.errs[at.index] = e

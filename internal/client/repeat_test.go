@@ -13,14 +13,14 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// some has tasks of queue "away" fail; each request takes a millisecond.
+// some is a broker where tasks of queue "away" fail. A request takes a millisecond.
 type some struct {
 	mu       sync.Mutex
-	back     time.Time // from then on they do not
+	back     time.Time // from then on tasks of queue "away" do not fail; zero is never
 	requests int
-	now      int
-	most     int         // requests under way at once
-	sent     []broker.ID // of queue "away"
+	now      int // requests under way
+	most     int // the maximum of now
+	sent     []broker.ID // stored tasks of queue "away"
 }
 
 func (s *some) enqueue(_ context.Context, tasks []*broker.Task) error {
@@ -54,7 +54,8 @@ func awayTasks(n int) []*broker.Task {
 	return list
 }
 
-// What can't be stored holds up nobody who came with it, before it or after it.
+// Tasks that can't be stored hold up no other tasks, whether these come with them, before them
+// or after them.
 func TestSenderHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b some
@@ -67,7 +68,7 @@ func TestSenderHoldsUpNobody(t *testing.T) {
 				if i%3 == 0 {
 					errs := s.send(t.Context(), awayTasks(1), began)
 					if d := time.Since(began); errs == nil || !errors.Is(errs[0], broker.ErrUnavailable) || d < patience {
-						t.Errorf("what is away: %v after %v", errs, d)
+						t.Errorf("a task of the unreachable queue: %v after %v", errs, d)
 					}
 					return
 				}
@@ -87,7 +88,7 @@ func TestSenderHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// All that is open is repeated together, and soon after the broker is back.
+// Open tasks of many callers are repeated together, and soon after the broker is back.
 func TestSenderRepeatsTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers = 200
@@ -112,7 +113,7 @@ func TestSenderRepeatsTogether(t *testing.T) {
 	})
 }
 
-// Who comes while others have been waiting for long is repeated soon.
+// A new task is repeated soon even if others have been waiting for long, with long pauses.
 func TestSenderRepeatsNewcomersSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := true
@@ -140,8 +141,8 @@ func TestSenderRepeatsNewcomersSoon(t *testing.T) {
 	})
 }
 
-// Whose ctx ends between two requests is told what the last one said, and is not
-// sent any more.
+// A caller whose ctx ends between two requests gets the result of the last one, and its tasks
+// are not sent again.
 func TestSenderLeavesRepetition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := some{back: time.Now().Add(time.Second)}
@@ -152,13 +153,13 @@ func TestSenderLeavesRepetition(t *testing.T) {
 		wg.Go(func() {
 			errs := s.send(ctx, awayTasks(1), time.Now())
 			if errs == nil || !errors.Is(errs[0], broker.ErrUnavailable) || errors.Is(errs[0], broker.ErrIndeterminate) {
-				t.Errorf("who left: %v", errs)
+				t.Errorf("the caller that left: %v", errs)
 			}
 		})
 		stays := awayTasks(1)
 		wg.Go(func() {
 			if errs := s.send(t.Context(), stays, time.Now()); errs == nil || errs[0] != nil {
-				t.Errorf("who stayed: %v", errs)
+				t.Errorf("the caller that stayed: %v", errs)
 			}
 		})
 		wg.Wait()
@@ -169,7 +170,7 @@ func TestSenderLeavesRepetition(t *testing.T) {
 	})
 }
 
-// Closing ends the repetitions, and all are told.
+// Closing ends the repetitions, and every caller gets its result.
 func TestSenderCloseEndsRepetitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b some
@@ -193,7 +194,7 @@ func TestSenderCloseEndsRepetitions(t *testing.T) {
 	})
 }
 
-// Large parcels are repeated in requests of the usual size.
+// Large parcels are repeated in requests of at most MaxBatch tasks.
 func TestSenderBoundsRepetitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
@@ -218,7 +219,7 @@ func TestSenderBoundsRepetitions(t *testing.T) {
 	})
 }
 
-// Patience is kept where repetitions hang, however much is open.
+// Callers wait for about their patience, even if repetitions hang and many tasks are open.
 func TestSenderKeepsPatience(t *testing.T) {
 	const hang = 3 * time.Second
 	for _, size := range []int{1000, 200} {
@@ -247,7 +248,7 @@ func TestSenderKeepsPatience(t *testing.T) {
 	}
 }
 
-// Newcomers do not make what waits be sent more often.
+// New tasks do not cause waiting tasks to be sent more often.
 func TestSenderKeepsPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int32
@@ -271,8 +272,8 @@ func TestSenderKeepsPauses(t *testing.T) {
 	})
 }
 
-// A task is not sent for long after its caller has left during a repetition. What
-// was known of the others by then is told.
+// After its caller has left during a repetition, a task is not sent again. The caller gets the
+// results that were known by then.
 func TestSenderLeavesRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -291,10 +292,10 @@ func TestSenderLeavesRequest(t *testing.T) {
 		defer cancel()
 		errs := s.send(ctx, tasks(3), began)
 		if errs[0] != nil || !errors.Is(errs[1], broker.ErrInvalid) || errors.Is(errs[1], broker.ErrIndeterminate) {
-			t.Errorf("what is known: %v", errs)
+			t.Errorf("tasks with a known result: %v", errs)
 		}
 		if !errors.Is(errs[2], broker.ErrIndeterminate) || !errors.Is(errs[2], context.DeadlineExceeded) {
-			t.Errorf("what is not: %v", errs)
+			t.Errorf("a task in the request: %v", errs)
 		}
 		s.close()
 		if requests != 2 || last > 200*time.Millisecond {
@@ -303,7 +304,7 @@ func TestSenderLeavesRequest(t *testing.T) {
 	})
 }
 
-// Nothing is repeated once closing has begun, even if it is overdue.
+// No request is sent once closing has begun, even if a repetition is overdue.
 func TestSenderCloseIsTheEnd(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {

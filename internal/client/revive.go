@@ -9,12 +9,13 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A task that runs again after a failure sends the same children, which have the same
-// ids. Those that have succeeded are kept. One that has failed for good would fail the
-// task for ever, so it is requeued: it runs again under its id, with all its retries.
+// A task that runs again after a failure sends the same children, which have the same ids.
+// Children that succeeded keep their results. A child that has failed for good would make the
+// parent fail each time, so it is requeued: it runs again under its id, with all its retries.
+// Each attempt does that at most once for a child.
 
-// revive requeues those children among the tasks of a submission that are dead letters.
-// It returns false if it is not known whether it did: then nothing is to be sent.
+// revive requeues the children among the tasks of a submission that are dead letters. It
+// returns false if it does not know whether that worked: then nothing is to be sent.
 func (s *submission) revive(ctx context.Context, c *Client, from *Child) bool {
 	ins, ok := c.b.(broker.Inspector)
 	if !ok || from == nil {
@@ -42,12 +43,12 @@ func (s *submission) revive(ctx context.Context, c *Client, from *Child) bool {
 		if err != nil {
 			from.unrevived(ids)
 			for i := range s.tasks {
-				s.fail(s.place(i), fmt.Errorf("not sent: requeue of children that have failed: %w", err))
+				s.fail(s.place(i), fmt.Errorf("not sent: requeue of failed children: %w", err))
 			}
 			return false
 		}
 		for i, err := range errs {
-			if err != nil && !errors.Is(err, broker.ErrNotFound) { // it is no dead letter
+			if err != nil && !errors.Is(err, broker.ErrNotFound) { // ErrNotFound: it is no dead letter
 				s.fail(s.place(places[i]), fmt.Errorf("requeue: %w", err))
 			}
 		}
@@ -56,8 +57,8 @@ func (s *submission) revive(ctx context.Context, c *Client, from *Child) bool {
 	return true
 }
 
-// revives reports whether a child is to run again if it has failed for good: once in an
-// attempt that follows a failure.
+// revives reports whether a child is requeued if it has failed for good. It returns true once
+// for each child, in an attempt that follows a failure, and not after Reset.
 func (s *Child) revives(id broker.ID) bool {
 	if !s.Afresh {
 		return false
@@ -74,7 +75,7 @@ func (s *Child) revives(id broker.ID) bool {
 	return true
 }
 
-// unrevived takes back what revives has noted.
+// unrevived undoes revives, after requests that failed.
 func (s *Child) unrevived(ids []broker.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +84,7 @@ func (s *Child) unrevived(ids []broker.ID) {
 	}
 }
 
-// outdate forgets the outcome of a task that nobody has asked for: it is about to get
+// outdate drops an outcome that nobody has asked for yet, because the task is about to get
 // another one.
 func (t *table) outdate(id broker.ID) {
 	if e := t.entries.get(id); e != nil && e.record != nil && e.watch == nil && e.sending == 0 {

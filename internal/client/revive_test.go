@@ -37,8 +37,8 @@ func (r *requeues) Requeue(ctx context.Context, ids []broker.ID) ([]error, error
 	return errs, err
 }
 
-// An attempt that follows a failure requeues a child that is a dead letter, whatever
-// becomes of its requests.
+// An attempt that follows a failure requeues a child that is a dead letter, even if requests
+// fail or lose their replies.
 func TestRevive(t *testing.T) {
 	type none struct {
 		N int `arbiter:"n"`
@@ -99,7 +99,7 @@ func TestRevive(t *testing.T) {
 				sends := func() error { return afresh.Submit(t.Context(), second) }
 				test(t, b, sends, state)
 
-				// It fails again, and is not tried again by the same attempt.
+				// It fails again, and the same attempt does not requeue it again.
 				fail(t, b)
 				calls := b.calls.Load()
 				if err := sends(); err != nil || state() != broker.StateFailed || b.calls.Load() != calls {
@@ -113,7 +113,7 @@ func TestRevive(t *testing.T) {
 					t.Error("a child that failed has a result")
 				}
 
-				// Two later attempts that do it at the same time do it once.
+				// If two later attempts requeue it at the same time, it is queued once.
 				var wg sync.WaitGroup
 				for range 2 {
 					wg.Go(func() {
@@ -133,7 +133,7 @@ func TestRevive(t *testing.T) {
 	}
 }
 
-// fail lets the task that waits fail for good.
+// fail takes the one waiting task and settles it as failed for good.
 func fail(t *testing.T, b broker.Broker) {
 	t.Helper()
 	c, err := b.Consume(t.Context(), broker.ConsumerConfig{Queues: []string{"default"}, Slots: 1})

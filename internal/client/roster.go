@@ -9,21 +9,28 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// roster is what the living minions could do when they were last asked.
+// A task that is pending may wait for a free slot, or for a minion that does not exist. To tell
+// these apart, a check asks the broker for the living minions and sums up, for each queue, how
+// many minions serve it, how busy they are, and which tasks they know.
+
+// roster has the capabilities of the living minions, as of the last time they were asked.
 type roster struct {
-	at      time.Time
-	minions int
-	queues  map[string]*service
+	at      time.Time // when they were asked
+	minions int // how many live
+	queues  map[string]*service // by queue: its minions
 }
 
-// service is what the minions of a queue can do.
+// service has the combined capabilities of the minions of one queue.
 type service struct {
 	minions, slots, active int
 
-	tasks map[string][]uint64 // names that one of them knows, with the hashes of their schemas
-	all   bool                // one does not tell what it knows, so it may know all
+	// tasks has the names of the tasks that one of the minions knows, with the hashes of their
+	// schemas. all is set if a minion does not list its tasks, so it may know any task.
+	tasks map[string][]uint64
+	all   bool
 }
 
+// newRoster sums up the living minions.
 func newRoster(minions []broker.MinionInfo, at time.Time) *roster {
 	r := &roster{at: at, minions: len(minions), queues: make(map[string]*service)}
 	for i := range minions {
@@ -48,24 +55,26 @@ func newRoster(minions []broker.MinionInfo, at time.Time) *roster {
 	return r
 }
 
-// trouble is why a task that is pending does not start. It is one line in the log for
-// all tasks that have it.
+// trouble is the reason why a pending task does not start. All tasks with the same trouble
+// share one log line.
 type trouble struct {
 	why   why
 	queue string
-	task  string // its name; empty unless it is unknown, or does not fit
+	task  string // name of the task, for noHandler and noFit
 }
 
+// why is the kind of a trouble.
 type why uint8
 
 const (
 	noTrouble why = iota
-	noMinion      // none serves the queue
-	noHandler     // none of those that serve it knows the task
-	noFit         // those that know it have other parameters for it, or lack its codec
+	noMinion // no minion serves the queue
+	noHandler // no minion of the queue knows the task
+	noFit // the minions that know the task have other parameters for it, or lack its codec
 )
 
-// troubleOf returns why nobody can run tasks of a kind. What isn't known is no trouble.
+// troubleOf returns the reason why no minion can run tasks of a name and queue. If the name or
+// queue isn't known, no trouble is assumed.
 func (r *roster) troubleOf(of *kind) trouble {
 	if of.Queue == "" {
 		return trouble{}
@@ -80,9 +89,9 @@ func (r *roster) troubleOf(of *kind) trouble {
 	return trouble{why: noHandler, queue: of.Queue, task: of.Name}
 }
 
-// troubleOfParked returns why nobody can run a task that is parked, of which troubleOf
-// finds no trouble. Parked is what the parked tasks of its queue need. One that a living
-// minion can run waits for a free slot.
+// troubleOfParked returns the reason why no minion can run a parked task for which troubleOf
+// has found none. parked has the needs of the parked tasks of its queue. A task that a living
+// minion can run only waits for a free slot.
 func (r *roster) troubleOfParked(of *kind, parked []broker.Parked) trouble {
 	s := r.queues[of.Queue]
 	if s == nil || s.all || of.Name == "" {
@@ -106,9 +115,9 @@ func (r *roster) troubleOfParked(of *kind, parked []broker.Parked) trouble {
 	return trouble{why: noFit, queue: of.Queue, task: of.Name}
 }
 
-// tell says in words what keeps tasks of a queue from being run: it completes a sentence
-// that ends with the queue's name. The trouble may have been found with an older roster:
-// the minions of the queue may have left since then.
+// tell says why tasks of a queue can't run. The text continues a sentence that ends with the
+// name of the queue. The trouble may have been found with an older list of minions: those of the
+// queue may have left since then.
 func (r *roster) tell(t trouble) string {
 	s := r.queues[t.queue]
 	if s == nil && t.why != noTrouble {
@@ -126,7 +135,7 @@ func (r *roster) tell(t trouble) string {
 	return ""
 }
 
-// served lists the queues that are served.
+// served lists the queues that have minions.
 func (r *roster) served() string {
 	if r.minions == 0 {
 		return "there is no living minion"
@@ -134,7 +143,7 @@ func (r *roster) served() string {
 	return "queues served: " + fewOf(r.queues)
 }
 
-// fewOf lists the keys of a map, or the first of them if they are many.
+// fewOf lists the keys of a map, in order, and at most ten of them.
 func fewOf[V any](m map[string]V) string {
 	names := make([]string, 0, len(m))
 	for name := range m {

@@ -10,83 +10,101 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// sender stores parcels of tasks with as few requests as possible: a group
-// commit. The first caller sends for itself, at once and on its own goroutine.
-// Those who come while a request is under way gather, and the next request
-// takes them all. No timer makes anybody wait, so a lone caller loses nothing
-// and many share their round trips by themselves. Where many gather, a second
-// request takes them while the first one is under way, so that the broker has
-// something to do while callers do what they do between two submissions.
+// The sender stores submissions with as few requests as possible. The technique is known from
+// databases as group commit:
 //
-// What could not be stored is repeated apart from all this: see repeats.
+//   - If no request is under way, a caller sends its tasks at once, on its own goroutine.
+//   - Otherwise the caller puts its tasks into a queue and waits. When the request ends, a
+//     goroutine (drain) takes everything in the queue that fits into one request, sends it,
+//     and wakes the callers.
+//   - No timer delays anybody. A single caller pays nothing for this, and many callers share
+//     round trips.
+//   - A request under way occupies a lane. There is one lane. If many callers wait, a second
+//     one opens, so that the broker has work while the callers prepare their next submissions.
+//   - A large submission needs no company: it is sent alone, outside the lanes.
+//
+// Tasks that could not be stored, because the broker was unreachable, are sent again. That is
+// separate from the queue; see repeat.go.
+
+// sender stores tasks for many callers at once.
 type sender struct {
 	enqueue func(context.Context, []*broker.Task) error
-	ctx     context.Context // of requests that have several callers
-	closing chan struct{}   // ends the repetitions
-	shut    error           // of what is sent once it is closed
-	urge    chan struct{}   // tells repeats that there is more; has room for one
+	ctx     context.Context // for requests that have several callers
+	closing chan struct{} // when it is closed, repetitions end
+	shut    error // the error of submissions after close
+	urge    chan struct{} // wakes repeats because a parcel is due earlier; has a buffer of one
 
-	begin func([]*parcel) // is told of parcels before the first request with them,
-	end   func([]*parcel) // and of those that were stored before their callers are, if these are there
+	// begin is called with the parcels of a request before the first request that holds them.
+	// end is called with the parcels of a request that were stored and whose callers still
+	// wait, before these wake up. Both let the client do its bookkeeping for many parcels under
+	// one lock.
+	begin func([]*parcel)
+	end   func([]*parcel)
 
 	mu     sync.Mutex
 	closed bool
-	lanes  int // requests under way and goroutines that empty the queue, without solos
-	queue  []*parcel
-	flying int            // parcels in the requests of drain
-	again  []*parcel      // wait for a repetition
-	due    time.Time      // of the first of them
-	busy   bool           // repeats runs
-	wg     sync.WaitGroup // callers and goroutines
+	lanes  int // requests under way plus goroutines that drain the queue; large submissions do not count
+	queue  []*parcel // waits for a lane
+	flying int // parcels in the requests of drain
+	again  []*parcel // waits for a repetition
+	due    time.Time // when the first parcel in again is to be repeated
+	busy   bool // the goroutine repeats runs
+	wg     sync.WaitGroup // counts callers and goroutines, for close
 }
 
+// newSender returns a sender that stores tasks by enqueue.
 func newSender(ctx context.Context, closing chan struct{}, shut error, enqueue func(context.Context, []*broker.Task) error) *sender {
 	nothing := func([]*parcel) {}
 	return &sender{enqueue: enqueue, ctx: ctx, closing: closing, shut: shut, urge: make(chan struct{}, 1), begin: nothing, end: nothing}
 }
 
-// parcel is a submission.
+// parcel is the part of a submission that the sender handles: tasks that enter a request
+// together. A parcel is guarded by sender.mu while it waits, and belongs to the goroutine that
+// sends it while taken is set.
 type parcel struct {
 	tasks []*broker.Task
-	of    *submission // nil if they are of a flow
-	errs  []error     // nil, or one for each task
-	until time.Time
-	bytes int
-	taken bool          // it is in a request
-	begun chan struct{} // closed when begin was told of it, after it was taken
-	left  bool          // nobody waits any more for the request that it is in
-	ended bool          // end is told of it
-	done  chan struct{} // closed when errs is final; nil for who sends for itself
+	of    *submission // nil if the tasks belong to a flow
+	errs  []error // one for each task; nil if no task has failed
+	until time.Time // no repetition is planned after it
+	bytes int // of all tasks
+	taken bool // a request holds it now
+	begun chan struct{} // closed after begin was called; set when the parcel is taken from the queue
+	left  bool // the caller has stopped waiting during a request
+	ended bool // end was called with it
+	done  chan struct{} // closed when errs is final; nil while the caller sends by itself
 
-	open  []int     // the tasks that are worth another request
-	tries int       // how many have failed, for some of them at least
-	due   time.Time // of the next
-	known []error   // errs before the one that is under way,
-	asked []int     // and open
+	open  []int // positions of the tasks that are worth another request
+	tries int // requests that failed for at least one of the tasks
+	due   time.Time // of the next repetition
+	known []error // the value of errs before the repetition under way
+	asked []int // the value of open before the repetition under way
 }
 
-// soloTasks is the size from which on a submission is a request of its own,
-// beside what others do: it needs no company.
+// soloTasks is the number of tasks from which on a submission is sent in a request of its own,
+// beside the lanes: it is large enough to be efficient alone.
 const soloTasks = broker.MaxBatch / 4
 
-// soloBytes is the same in bytes: while one large request is on its way, another
-// one can be written.
+// soloBytes is the same limit in bytes. While one large request is on the wire, another one can
+// be written.
 const soloBytes = broker.MaxBatchBytes / 8
 
-// A second request goes beside the first one when so many submissions wait, and
-// only then; each takes half of them. With fewer, what requests cost is more than
-// what the overlap brings.
 const (
+	// A second lane opens when this many submissions wait in the queue. Each lane then takes
+	// about half of them. With fewer, the cost of one more request exceeds the gain of
+	// overlapping two.
 	crowd    = 32
 	maxLanes = 2
 )
 
-// send stores the tasks and returns nil or an error for each. Now is about the time:
-// reading it is a part of what a submission costs.
+// send stores tasks and returns nil, or one error for each task. now is about the current time:
+// reading the clock would be a measurable part of the cost of a submission.
 func (s *sender) send(ctx context.Context, tasks []*broker.Task, now time.Time) []error {
 	return s.sendParcel(ctx, &parcel{tasks: tasks, until: now.Add(patience)})
 }
 
+// sendParcel stores the tasks of a parcel and returns nil, or one error for each task. A lone
+// or large parcel is sent on the caller's goroutine; otherwise the parcel enters the queue and
+// a draining goroutine sends it.
 func (s *sender) sendParcel(ctx context.Context, p *parcel) []error {
 	for _, t := range p.tasks {
 		p.bytes += t.Size()
@@ -126,20 +144,21 @@ func (s *sender) sendParcel(ctx context.Context, p *parcel) []error {
 	return s.wait(ctx, p)
 }
 
-// alone stores a parcel on its caller's goroutine, in a lane or beside all.
+// alone sends a parcel on the goroutine of its caller. If lane is true it occupies a lane.
 func (s *sender) alone(ctx context.Context, p *parcel, lane bool) {
 	if lane {
-		defer s.next() // even if the broker panics
+		defer s.next() // also if the broker panics
 	}
 	parcels := []*parcel{p}
 	s.begin(parcels)
 	s.request(ctx, parcels)
 }
 
-// wait waits until others have sent a parcel, or ctx ends, and returns its errors.
+// wait returns the errors of a parcel that another goroutine sends. If ctx ends first, it
+// returns the errors that are known by then.
 func (s *sender) wait(ctx context.Context, p *parcel) []error {
 	select {
-	case <-p.done:
+	case <-p.done: // it was finished meanwhile
 		return p.errs
 	case <-ctx.Done():
 	}
@@ -153,8 +172,9 @@ func (s *sender) wait(ctx context.Context, p *parcel) []error {
 	return errs
 }
 
-// leave takes the caller from a parcel, for a reason, and returns its errors. They hold
-// as soon as a channel is closed, which is at once; if that is done there are others.
+// leave withdraws a parcel whose caller stops waiting for the reason why, and returns the
+// parcel's errors. They are valid once soon is closed, if it is not nil; that happens at once.
+// If soon is the parcel's done channel, the parcel is finished and its own errors count.
 func (s *sender) leave(p *parcel, why error) (soon <-chan struct{}, errs []error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,10 +188,10 @@ func (s *sender) leave(p *parcel, why error) (soon <-chan struct{}, errs []error
 	}
 	same := func(q *parcel) bool { return q == p }
 	switch {
-	case p.taken: // it belongs to the goroutine that sends it, which goes on for the others
+	case p.taken: // the goroutine that sends it goes on, because the request has other callers too
 		p.left = true
 		return p.begun, p.unknown(fmt.Errorf("%w: %w while it was sent", broker.ErrIndeterminate, why))
-	case p.tries > 0: // the last errors say it
+	case p.tries > 0: // the errors of the last request are the result
 		s.again = slices.DeleteFunc(s.again, same)
 		return nil, p.errs
 	}
@@ -179,10 +199,10 @@ func (s *sender) leave(p *parcel, why error) (soon <-chan struct{}, errs []error
 	return nil, p.failed(fmt.Errorf("not sent: %w", why))
 }
 
-// unknown returns the errors of a parcel that is in a request: err for what is in
-// it, which nobody knows yet.
+// unknown returns the errors of a parcel that is in a request: err for the tasks in that
+// request, because their fate is unknown, and for the others their known result.
 func (p *parcel) unknown(err error) []error {
-	if p.known == nil { // it is the first
+	if p.known == nil { // this is the first request with it
 		return p.failed(err)
 	}
 	errs := slices.Clone(p.known)
@@ -192,7 +212,8 @@ func (p *parcel) unknown(err error) []error {
 	return errs
 }
 
-// next lets a goroutine empty the queue, if there is something in it.
+// next hands the caller's lane to a draining goroutine if the queue has parcels. Otherwise it
+// gives up the lane.
 func (s *sender) next() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,12 +225,13 @@ func (s *sender) next() {
 	go s.drain()
 }
 
+// drain sends the parcels in the queue until it is empty, or has too few for two lanes.
 func (s *sender) drain() {
 	defer s.wg.Done()
 	for {
 		s.mu.Lock()
 		var batch []*parcel
-		if s.lanes == 1 || len(s.queue) >= crowd { // else the other lane takes them
+		if s.lanes == 1 || len(s.queue) >= crowd { // | len(s.queue) >= crowd { |otherwise the other lane takes the rest
 			batch = s.gather()
 		}
 		if len(batch) == 0 {
@@ -228,15 +250,15 @@ func (s *sender) drain() {
 	}
 }
 
-// landed notes that a request is over, and returns the parcels that it has stored and
-// whose callers are there.
+// landed notes that a request of drain has ended. It returns the parcels that were stored and
+// whose callers still wait. After it, these callers do not leave any more.
 func (s *sender) landed(batch []*parcel) (stored []*parcel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flying -= len(batch)
 	stored = make([]*parcel, 0, len(batch))
 	for _, p := range batch {
-		if p.errs == nil && !p.left { // else its caller has gone on, or will
+		if p.errs == nil && !p.left { // otherwise the caller does the bookkeeping itself
 			p.ended = true
 			stored = append(stored, p)
 		}
@@ -244,8 +266,8 @@ func (s *sender) landed(batch []*parcel) (stored []*parcel) {
 	return stored
 }
 
-// release tells the callers of those parcels that are done with, and returns the
-// others.
+// release wakes the callers of the parcels that are finished, and returns the parcels that have
+// tasks worth another request.
 func release(parcels []*parcel) (open []*parcel) {
 	for _, p := range parcels {
 		if len(p.open) > 0 {
@@ -257,8 +279,8 @@ func release(parcels []*parcel) (open []*parcel) {
 	return open
 }
 
-// gather takes what fits in a request from the queue, and leaves the other lane its
-// share. s.mu is held.
+// gather takes parcels from the queue for one request, in order, up to the limits of a request.
+// If two lanes run it leaves the other one its share. s.mu is held.
 func (s *sender) gather() []*parcel {
 	if len(s.queue) == 0 {
 		return nil
@@ -281,7 +303,7 @@ func (s *sender) gather() []*parcel {
 	return batch
 }
 
-// request enqueues the tasks of the parcels and sets their errs, and what is open.
+// request enqueues all tasks of the parcels. It sets errs, open and tries of each.
 func (s *sender) request(ctx context.Context, parcels []*parcel) {
 	tasks := parcels[0].tasks
 	if len(parcels) > 1 {
@@ -303,7 +325,7 @@ func (s *sender) request(ctx context.Context, parcels []*parcel) {
 	note(ctx, places, err)
 }
 
-// close refuses further parcels and returns when all others are done.
+// close makes send fail, and returns when all calls of send and all goroutines have ended.
 func (s *sender) close() {
 	s.mu.Lock()
 	s.closed = true
@@ -311,7 +333,7 @@ func (s *sender) close() {
 	s.wg.Wait()
 }
 
-// failed returns err for each task.
+// failed returns a list with err for each task.
 func (p *parcel) failed(err error) []error {
 	errs := make([]error, len(p.tasks))
 	for i := range errs {

@@ -30,12 +30,12 @@ var (
 	errLost = fmt.Errorf("%w: %w", broker.ErrUnavailable, broker.ErrIndeterminate)
 )
 
-// counter notes the requests of a sender, each of which takes a millisecond.
+// counter records the requests of a sender. Each takes a millisecond.
 type counter struct {
 	mu    sync.Mutex
 	sizes []int
-	now   int // under way
-	most  int // of them at once
+	now   int // requests under way
+	most  int // the maximum of now
 }
 
 func (c *counter) enqueue(_ context.Context, tasks []*broker.Task) error {
@@ -51,7 +51,7 @@ func (c *counter) enqueue(_ context.Context, tasks []*broker.Task) error {
 	return nil
 }
 
-// sendEach has so many callers send a task at once.
+// sendEach lets that many callers send one task each at the same time.
 func (c *counter) sendEach(t *testing.T, callers int) {
 	s := senderOn(c.enqueue)
 	var wg sync.WaitGroup
@@ -69,7 +69,8 @@ func (c *counter) sendEach(t *testing.T, callers int) {
 	}
 }
 
-// While the first request is under way the others gather; one more takes them.
+// While the first request is under way, the other callers queue up, and one more request takes
+// all of them.
 func TestSenderGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c counter
@@ -80,7 +81,7 @@ func TestSenderGathers(t *testing.T) {
 	})
 }
 
-// Where a crowd gathers a second request goes beside the first, and no third.
+// If many callers wait, a second request is sent beside the first one, and never a third.
 func TestSenderCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c counter
@@ -130,7 +131,7 @@ func TestSenderBoundsBytes(t *testing.T) {
 	}
 }
 
-// A large submission goes by itself, and does not wait for others.
+// A large submission is sent alone, and does not wait for others.
 func TestSenderSolo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
@@ -192,7 +193,7 @@ func TestSenderRetries(t *testing.T) {
 	}
 }
 
-// Of a batch, only what is worth it is sent again.
+// Only those tasks of a batch that may succeed are sent again.
 func TestSenderRetriesParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sizes []int
@@ -213,7 +214,7 @@ func TestSenderRetriesParts(t *testing.T) {
 	})
 }
 
-// The end of one caller's ctx does not end what others have sent with it.
+// The end of one caller's ctx does not cancel a request that has tasks of other callers.
 func TestSenderLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		step := make(chan struct{})
@@ -238,7 +239,7 @@ func TestSenderLeaves(t *testing.T) {
 		if queued == nil || errors.Is(queued[0], broker.ErrIndeterminate) || !errors.Is(queued[0], context.Canceled) {
 			t.Errorf("left before it was sent: %v, want that it was not sent", queued)
 		}
-		step <- struct{}{} // the first is through, the next request holds the two others
+		step <- struct{}{} // ends the first request; the next one holds the two other tasks
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
@@ -249,7 +250,7 @@ func TestSenderLeaves(t *testing.T) {
 		wg.Wait()
 		s.close()
 		if stays != nil {
-			t.Errorf("who stayed: %v", stays)
+			t.Errorf("the caller that stayed: %v", stays)
 		}
 		if n != 3 {
 			t.Errorf("%d tasks were sent, want 3", n)
@@ -257,7 +258,7 @@ func TestSenderLeaves(t *testing.T) {
 	})
 }
 
-// A lone caller's ctx ends its request itself.
+// The request of a lone caller ends with the caller's ctx.
 func TestSenderAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := senderOn(func(ctx context.Context, _ []*broker.Task) error {
@@ -287,7 +288,7 @@ func TestSenderClose(t *testing.T) {
 		wg.Go(func() { s.close(); closed = true })
 		synctest.Wait()
 		if closed {
-			t.Error("close did not wait for what is being sent")
+			t.Error("close did not wait for the request under way")
 		}
 		if errs := s.send(t.Context(), tasks(1), time.Now()); errs == nil || !errors.Is(errs[0], broker.ErrClosed) {
 			t.Errorf("send after close: %v", errs)
@@ -295,7 +296,7 @@ func TestSenderClose(t *testing.T) {
 		close(step)
 		wg.Wait()
 		if a != nil || b != nil {
-			t.Errorf("what was sent before: %v, %v", a, b)
+			t.Errorf("tasks that were sent before close: %v, %v", a, b)
 		}
 	})
 }

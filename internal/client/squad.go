@@ -12,40 +12,44 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Sending a group whose members start together. Package squad has the story;
-// squad_admit.go finds places, this file stores the members, hands them out and
-// decides. Whatever happens to this process on the way, the members have all
-// started, or none of them ever does.
+// A squad is a group whose members start together. This file sends one: squad_admit.go reserves
+// slots at minions, then this file stores the members, assigns them to these minions, and
+// decides in the broker whether the squad starts. The messages between arbiter and minions are
+// in package internal/squad.
+//
+// Only the decision in the broker counts, and the first one stays. So even if this process dies
+// at any point, either all members start or none ever does. Any step that fails leads to drop,
+// which decides against the start, unless the squad has started already.
 
 const (
-	// placesFor is how long places are held, from when they are granted.
+	// placesFor is how long slots stay reserved after a minion has granted them.
 	placesFor = 5 * time.Second
-	// readyWithin is how long minions have to say that their members are there.
+	// readyWithin is how long minions have to report that their members have arrived.
 	readyWithin = 3 * time.Second
-	// orphanAfter is when members come to ordinary minions, who find out that the
-	// squad has not started. That must not be before somebody could assign them.
+	// orphanAfter is when stored members that were not assigned become pending. Minions that
+	// get them then find out that the squad has not started. It must be later than any
+	// assignment could be.
 	orphanAfter = 15 * time.Second
-	// lastWords is how long it may take to take everything back.
+	// lastWords is the time limit for taking everything back.
 	lastWords = 5 * time.Second
 )
 
-// squadPlan is a squad to be sent.
+// squadPlan is a squad that is to be sent.
 type squadPlan struct {
 	*flowPlan
 	squads  broker.Squads
 	id      broker.ID
 	members []*broker.Task
-	want    map[string]int // members of each queue
-	heard   chan squad.Message
-	round   uint32
-	parties []squad.Party // as far as they have answered
-	shares  []squad.Share // for which places may be held
-	stored  bool
+	want    map[string]int // by queue: how many members it has
+	heard   chan squad.Message // messages from minions
+	round   uint32 // number of the current try; answers to earlier ones are ignored
+	parties []squad.Party // the minions asked in this round, with the answers so far
+	shares  []squad.Share // the slots that may be reserved, by minion
+	stored  bool // the broker may hold a part of it
 }
 
-// SubmitSquad sends a group whose members start together. It waits for free
-// slots as long as wait says. The error is a *[Shortage] if there are too few,
-// else a *task.SubmitError.
+// SubmitSquad sends a group whose members start together. It waits up to wait for enough free
+// slots. The error is a *[Shortage] if there are too few, otherwise a *task.SubmitError.
 func (c *Client) SubmitSquad(ctx context.Context, call task.Bound, wait time.Duration) error {
 	req := requestOf(call)
 	err := c.enter(ctx)
@@ -60,12 +64,13 @@ func (c *Client) SubmitSquad(ctx context.Context, call task.Bound, wait time.Dur
 	return &task.SubmitError{Total: 1, Failed: []task.FailedCall{{ID: req.ID(), Name: "squad", Err: err}}}
 }
 
+// sendSquad plans, admits and starts a squad, and takes everything back if it does not start.
 func (c *Client) sendSquad(ctx context.Context, req *task.Request, wait time.Duration) error {
 	s, err := c.planSquad(req)
 	if err != nil {
 		return err
 	}
-	if len(s.members) == 0 { // nobody is asked for places, and nothing can start too early
+	if len(s.members) == 0 { // nothing needs slots or could start too early
 		return s.run(ctx)
 	}
 	defer c.listen(s)()
@@ -79,7 +84,7 @@ func (c *Client) sendSquad(ctx context.Context, req *task.Request, wait time.Dur
 	return nil
 }
 
-// planSquad checks everything that can be before anything is asked for.
+// planSquad checks everything that can be checked before minions are asked.
 func (c *Client) planSquad(req *task.Request) (*squadPlan, error) {
 	squads, err := broker.SquadsOf(c.b, "a squad")
 	if err != nil {
@@ -126,7 +131,8 @@ func (s *squadPlan) recordMembers() error {
 	return nil
 }
 
-// muster stores the squad for which there are places, and has it started.
+// muster stores the squad, whose slots are reserved, assigns its members, waits until all
+// minions are ready, and decides that it starts.
 func (s *squadPlan) muster(ctx context.Context) error {
 	if err := s.recordMembers(); err != nil {
 		return err
@@ -164,17 +170,18 @@ func (s *squadPlan) muster(ctx context.Context) error {
 	return nil
 }
 
-// late says why the squad was decided not to start: it was killed, or all this
-// took longer than places are held.
+// late returns the error of a squad that was decided not to start: it was killed, or it took
+// longer than its slots were reserved.
 func (s *squadPlan) late(ctx context.Context) error {
 	p, err := s.b.LookupFlow(ctx, s.id)
 	if err == nil && p.Marks&broker.MarkKilled != 0 {
 		return fmt.Errorf("it was killed before it could start: %w", broker.ErrCanceled)
 	}
-	return s.lost(errors.New("it was given up before it could start"))
+	return s.lost(errors.New("it was abandoned before it could start"))
 }
 
-// store stores the flows and all tasks: those that follow from the members first.
+// store stores the flows and all tasks. The members come last, after everything that follows
+// from them.
 func (s *squadPlan) store(ctx context.Context) error {
 	for i := range s.flows {
 		if err := s.open(ctx, &s.flows[i], &s.stored); err != nil {
@@ -188,7 +195,7 @@ func (s *squadPlan) store(ctx context.Context) error {
 	return cmp.Or(err, s.why)
 }
 
-// assign hands the members to the minions that hold their places.
+// assign hands the members to the minions that have reserved slots for them.
 func (s *squadPlan) assign(ctx context.Context) error {
 	byQueue := make(map[string][]broker.ID)
 	for _, t := range s.members {
@@ -211,19 +218,19 @@ func (s *squadPlan) assign(ctx context.Context) error {
 	return nil
 }
 
-// lost is the shortage that comes from the loss of places that were held.
+// lost returns the shortage for a squad whose reserved slots were lost.
 func (s *squadPlan) lost(why error) error {
 	e := s.shortage()
 	e.Stored, e.Cause = true, why
 	return e
 }
 
-// gone is that which comes from the loss of a minion.
+// gone returns the shortage for a squad that has lost a minion.
 func (s *squadPlan) gone(minion broker.ID, err error) error {
-	return s.lost(fmt.Errorf("minion %s is lost: %w", minion, err))
+	return s.lost(fmt.Errorf("minion %s was lost: %w", minion, err))
 }
 
-// allReady waits until all minions have their members.
+// allReady waits until each minion has reported that it has its members.
 func (s *squadPlan) allReady(ctx context.Context) error {
 	missing := make(map[broker.ID]int, len(s.shares))
 	for _, share := range s.shares {
@@ -249,9 +256,11 @@ func (s *squadPlan) allReady(ctx context.Context) error {
 	return nil
 }
 
+// errUnfit is the error of a squad of which a minion can't run a member.
 var errUnfit = errors.New("the squad was not started")
 
-// drop takes back what was done for a squad that shall not start, unless it has.
+// drop takes back a squad that is not to start because of why: it decides so in the broker,
+// frees the slots and ends the flow. If the squad has started all the same, drop returns nil.
 func (s *squadPlan) drop(why error) error {
 	if !s.stored {
 		s.free()
@@ -265,7 +274,7 @@ func (s *squadPlan) drop(why error) error {
 		return err
 	})
 	switch {
-	case err == nil && started: // and nobody told us
+	case err == nil && started: // the decision to start was stored, and its reply was lost
 		s.tell(squad.Go)
 		return nil
 	case err != nil && !errors.Is(err, broker.ErrNotFound):

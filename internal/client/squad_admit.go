@@ -14,35 +14,44 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Shortage says that there were not enough free slots for a squad.
+// Admission of a squad: finding minions with enough free slots for all members, and reserving
+// these. It works in rounds. In each, all minions that serve a queue of the squad are asked for
+// their numbers (survey), a plan is made (squad.Plan), and the minions of the plan are asked to
+// reserve, one after the other (reserve). If one refuses, everything is freed and another round
+// begins. If there are too few free slots, it waits for a minion to report more (vacancy), or
+// fails with a Shortage.
+//
+// Messages may be lost: every wait for an answer has a time limit.
+
+// Shortage is the error of a squad for which there were not enough free slots.
 type Shortage struct {
 	Queues []QueueShortage // sorted by name
-	Stored bool            // the squad was stored; another try needs new ids
-	Cause  error           // if it is not just a lack of slots
+	Stored bool // the squad was stored, so another try needs new ids
+	Cause  error // the cause if it is not just a lack of slots
 }
 
-// QueueShortage are the numbers of one queue.
+// QueueShortage has the numbers of slots of one queue: wanted by the squad, free, and in total.
 type QueueShortage struct {
 	Queue               string
 	Wanted, Free, Total int
 }
 
-// Error does not tell the numbers: that is for whoever makes an error of the
-// user's of it.
+// Error does not include the numbers. The package that turns a Shortage into an error for users
+// adds them.
 func (e *Shortage) Error() string { return task.ErrNotEnoughWorkers.Error() }
 
 const (
 	// answerWithin is how long a minion has to answer.
 	answerWithin = time.Second
-	// rivalry is how long a squad that does not wait for slots goes on when those
-	// that it needs are held for others: not all of these will start.
+	// rivalry is how long a squad that does not wait for slots keeps trying while the slots
+	// that it needs are reserved for others. Not all of those will start.
 	rivalry = 2 * time.Second
-	// askAgain is about how often a squad that waits asks by itself. Minions tell
-	// it when slots become free; this is for what is lost, and for new minions.
+	// askAgain is about how often a waiting squad asks by itself. Minions report slots that
+	// become free; asking makes up for lost reports and finds new minions.
 	askAgain = time.Second
 )
 
-// listen lets posts about the squad arrive; the result ends that.
+// listen starts to pass messages about the squad to s.heard. The returned function ends that.
 func (c *Client) listen(s *squadPlan) (end func()) {
 	s.heard = make(chan squad.Message, 1024)
 	c.mu.Lock()
@@ -58,7 +67,8 @@ func (c *Client) listen(s *squadPlan) (end func()) {
 	}
 }
 
-// hear hands a post to the squad that it is about. c.mu is held.
+// hear passes a message to the squad that it is about. Messages for an unknown squad, and those
+// that exceed the buffer, are dropped. c.mu is held.
 func (c *Client) hear(post []byte) {
 	m, err := squad.Parse(post)
 	if err != nil {
@@ -66,13 +76,13 @@ func (c *Client) hear(post []byte) {
 		return
 	}
 	select {
-	case c.squads[m.Squad] <- m: // never, if it is nil
+	case c.squads[m.Squad] <- m: // blocks if there is no such squad, so default is chosen
 	default:
 	}
 }
 
-// next returns the next message of this round; not ok if over comes first. One
-// that slots have become free is of any round.
+// next returns the next message of the current round, or ok = false if over fires first. A
+// report that slots have become free counts in any round.
 func (s *squadPlan) next(ctx context.Context, over <-chan time.Time) (m squad.Message, ok bool, err error) {
 	for {
 		select {
@@ -90,7 +100,8 @@ func (s *squadPlan) next(ctx context.Context, over <-chan time.Time) (m squad.Me
 	}
 }
 
-// say posts a message to a minion.
+// say posts a message to a minion. A failure is only logged, because every message may be lost
+// anyway.
 func (s *squadPlan) say(ctx context.Context, to broker.ID, m squad.Message) {
 	m.Squad, m.From, m.Round = s.id, s.c.inbox.id, s.round
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
@@ -100,20 +111,20 @@ func (s *squadPlan) say(ctx context.Context, to broker.ID, m squad.Message) {
 	}
 }
 
-// tell says something to all minions that hold places.
+// tell posts a message to all minions that may have reserved slots.
 func (s *squadPlan) tell(kind squad.Kind) {
 	for _, share := range s.shares {
 		s.say(s.c.ctx, share.Minion, squad.Message{Kind: kind})
 	}
 }
 
-// free gives back all places.
+// free releases all reserved slots.
 func (s *squadPlan) free() {
 	s.tell(squad.Free)
 	s.shares = nil
 }
 
-// admit has places held for all members, or none.
+// admit reserves slots for all members, or for none. It tries until wait has passed.
 func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 	began := time.Now()
 	until := began.Add(wait)
@@ -129,14 +140,14 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 				return err
 			}
 		}
-		rivals := ok // somebody was faster
+		rivals := ok // the plan was possible, but another squad was faster
 		if !rivals {
 			_, rivals = squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free + p.Held })
 		}
 		now := time.Now()
 		switch {
 		case rivals && (now.Before(until) || now.Sub(began) < rivalry):
-			// Those who met shall not meet again.
+			// A random pause, so that squads which competed do not do it again in the same way.
 			backoff.Sleep(ctx, rand.N(min(2*time.Millisecond<<min(try, 6), 100*time.Millisecond)))
 		case now.Before(until):
 			if err := s.vacancy(ctx, until); err != nil {
@@ -148,9 +159,9 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// survey asks all minions that serve a queue of the squad how many of their slots
-// are free, until there are enough or all have answered. Those that do not have
-// none.
+// survey asks the minions that serve a queue of the squad for their numbers of slots. It
+// returns when the answers are enough for the squad, or all have answered. A minion that does
+// not answer in time counts as one without free slots.
 func (s *squadPlan) survey(ctx context.Context) error {
 	var minions []broker.MinionInfo
 	err := s.c.persist(ctx, time.Now().Add(patience), func() (err error) {
@@ -196,8 +207,8 @@ func (s *squadPlan) survey(ctx context.Context) error {
 	return nil
 }
 
-// fit returns the queues of the squad that a minion serves and all of whose members it
-// knows. In a rolling deployment a squad must not come to a minion that can't run it.
+// fit returns the queues of the squad that a minion serves and of which it knows all members.
+// During a rolling deployment a squad must not go to a minion that can't run it.
 func (s *squadPlan) fit(m *broker.MinionInfo) (queues []string) {
 	for _, q := range m.Queues {
 		unknown := m.Tasks != nil && slices.ContainsFunc(s.members, func(t *broker.Task) bool {
@@ -211,8 +222,8 @@ func (s *squadPlan) fit(m *broker.MinionInfo) (queues []string) {
 	return queues
 }
 
-// reserve has the places held that the shares say, by one minion after the
-// other. If one refuses all are freed.
+// reserve asks the minions of a plan to reserve their shares, one after the other. If one
+// refuses or does not answer, all are freed.
 func (s *squadPlan) reserve(ctx context.Context, shares []squad.Share) (ok bool, err error) {
 	for _, share := range shares {
 		s.shares = append(s.shares, share)
@@ -225,6 +236,7 @@ func (s *squadPlan) reserve(ctx context.Context, shares []squad.Share) (ok bool,
 	return true, nil
 }
 
+// granted waits for the answer of a minion to Reserve.
 func (s *squadPlan) granted(ctx context.Context, minion broker.ID) (bool, error) {
 	over := time.NewTimer(answerWithin)
 	defer over.Stop()
@@ -241,8 +253,8 @@ func (s *squadPlan) granted(ctx context.Context, minion broker.ID) (bool, error)
 	}
 }
 
-// vacancy waits until a minion says that slots have become free, or it is time to
-// ask again.
+// vacancy waits until a minion reports slots that have become free, or until it is time to ask
+// again.
 func (s *squadPlan) vacancy(ctx context.Context, until time.Time) error {
 	pause := min(askAgain/2+rand.N(askAgain), time.Until(until))
 	known := make(map[broker.ID]int, len(s.parties))
@@ -262,7 +274,7 @@ func (s *squadPlan) vacancy(ctx context.Context, until time.Time) error {
 		switch {
 		case err != nil || !ok || m.Kind == squad.Vacant:
 			return err
-		case m.Kind == squad.Numbers && m.Free > known[m.From]: // they did before it was asked
+		case m.Kind == squad.Numbers && m.Free > known[m.From]: // they became free before the minion was asked to report
 			return nil
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A failure that nobody took is looked up before it is given: the task may have been
-// requeued. So is whatever came of a task that was sent again.
+// A failure that arrived before anybody waited is looked up before it is returned, since the
+// task may have been requeued. The same holds for any outcome of a task that was sent again.
 func TestTableStale(t *testing.T) {
 	now := time.Unix(0, 0)
 	failure := broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "first"}})
@@ -31,7 +31,7 @@ func TestTableStale(t *testing.T) {
 		{"requeued, and done later", failure, false, func(tab *table, id broker.ID, w *Watch) {
 			tab.found(id, &broker.Status{State: broker.StatePending}, now)
 			if tab.settle(w); len(w.ready) > 0 {
-				t.Error("a failure was given that does not count any more")
+				t.Error("an outdated failure was returned")
 			}
 			tab.deliver(id, written("done"), now)
 		}, "done"},
@@ -61,7 +61,7 @@ func TestTableStale(t *testing.T) {
 			tab.sent(id, true, now)
 		}
 		if _, ok := tab.take(id); ok {
-			t.Errorf("%s: what came first was given without a look", tt.name)
+			t.Errorf("%s: the first outcome was returned without a look-up", tt.name)
 			continue
 		}
 		tab.wait(id, w, now)
@@ -90,26 +90,26 @@ func TestTableStale(t *testing.T) {
 		}
 	}
 
-	// Nobody can requeue what did not fail, nor a group.
+	// Neither a group nor a task that did not fail can be requeued.
 	tab, _ := testTable()
 	for _, record := range [][]byte{written("x"), broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateExpired})} {
 		id := newID()
 		tab.expect(id, "t", "q", false, now)
 		tab.deliver(id, record, now)
 		if _, ok := tab.take(id); !ok {
-			t.Error("an outcome that stays was not given")
+			t.Error("an outcome that can't change was not returned")
 		}
 	}
 	group := broker.NewID(broker.KindGroup, "", 0)
 	tab.expect(group, "", "", false, now)
 	tab.deliver(group, failure, now)
 	if _, ok := tab.take(group); !ok {
-		t.Error("the failure of a group was not given")
+		t.Error("the failure of a group was not returned")
 	}
 }
 
-// The push of a failure may arrive after a requeue that whoever waits knows of. It is looked
-// up though somebody waits for it; any other outcome is given at once.
+// The push of a failure may arrive after a requeue that the waiting goroutine knows of. So a
+// failure is looked up even if somebody waits for it. Any other outcome is returned at once.
 func TestTableStaleWhileAwaited(t *testing.T) {
 	now := time.Unix(0, 0)
 	failure := &broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "first"}}
@@ -121,8 +121,8 @@ func TestTableStaleWhileAwaited(t *testing.T) {
 		name    string
 		still   bool // the broker loses no push
 		then    func(tab *table, id broker.ID, due func() int)
-		arrives bool // something is given
-		looks   bool // it is to be looked up
+		arrives bool // the wait gets an outcome
+		looks   bool // the task is to be looked up
 	}{
 		{"a success", false, func(tab *table, id broker.ID, _ func() int) { tab.deliver(id, written("x"), now) }, true, false},
 		{"canceled", false, func(tab *table, id broker.ID, _ func() int) { tab.deliver(id, canceled, now) }, true, false},
@@ -161,16 +161,16 @@ func TestTableStaleWhileAwaited(t *testing.T) {
 		due := func() int { return len(tab.due(nil, 10, now, false)) }
 		tt.then(tab, id, due)
 		if arrived := len(w.ready) == 1; arrived != tt.arrives {
-			t.Errorf("%s: given is %t, want %t", tt.name, arrived, tt.arrives)
+			t.Errorf("%s: arrived: %t, want %t", tt.name, arrived, tt.arrives)
 		}
 		if looks := due() == 1; looks != tt.looks {
-			t.Errorf("%s: to be looked up is %t, want %t", tt.name, looks, tt.looks)
+			t.Errorf("%s: to be looked up: %t, want %t", tt.name, looks, tt.looks)
 		}
 	}
 }
 
-// What was canceled because of a failure is given behind it, whether somebody waited when
-// it came or not, and also if nothing of it is kept but the push.
+// Tasks that were canceled because of a failure arrive after it, whether somebody waited when
+// they came or not, and also if their only record is the push.
 func TestTableCauseBeforeEffect(t *testing.T) {
 	now := time.Unix(0, 0)
 	failure := &broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "bad"}}
@@ -184,7 +184,7 @@ func TestTableCauseBeforeEffect(t *testing.T) {
 		{State: broker.StateCanceled, Outcome: &broker.Outcome{State: broker.StateCanceled}},
 		{State: broker.StateUnknown},
 	}
-	for early := range len(records) + 1 { // so many come before somebody waits
+	for early := range len(records) + 1 { // this many come before somebody waits
 		tab, c := testTable()
 		w := newWatch(c)
 		for range records {
@@ -208,7 +208,7 @@ func TestTableCauseBeforeEffect(t *testing.T) {
 			tab.deliver(w.ids[i], records[i], now)
 		}
 		if len(w.ready) > 0 {
-			t.Errorf("%d were early: %d were given before the failure", early, len(w.ready))
+			t.Errorf("%d were early: %d arrived before the failure", early, len(w.ready))
 		}
 		for _, id := range tab.due(nil, 10, now, false) {
 			tab.found(id, found[slices.Index(w.ids, id)], now)
@@ -218,7 +218,7 @@ func TestTableCauseBeforeEffect(t *testing.T) {
 			got = append(got, a.ID)
 		}
 		if !slices.Equal(got, w.ids) {
-			t.Errorf("%d were early: given are %v, want %v", early, got, w.ids)
+			t.Errorf("%d were early: arrived in the order %v, want %v", early, got, w.ids)
 		}
 	}
 }

@@ -13,32 +13,44 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// submission is a Submit under way.
+// This file turns a Submit into a request. A submission passes these stages:
+//
+//  1. Pipes and groups among the calls are sent, each with several requests of its own
+//     (sendFlows).
+//  2. The other calls become task records (prepare).
+//  3. Children that failed for good in an earlier attempt are requeued (revive).
+//  4. The sender stores the records, perhaps together with those of other goroutines.
+//  5. The result of each record becomes the result of its call.
+//
+// Each call has an error of its own, so one bad call does not stop the others.
+
+// submission is one Submit under way. calls has the calls of the user; tasks has the records
+// that are sent together, without pipes, groups and invalid calls.
 type submission struct {
 	calls []task.Bound
-	errs  []error        // nil, or one for each call
-	tasks []*broker.Task // what is sent
-	index []int          // where each of tasks is in calls; nil if they are the same
-	again []bool         // of each of tasks, whether it may have been sent before; nil if none was
-	flows map[int]error  // the calls that are pipes or groups, which were sent, and what came of that
+	errs  []error // one for each call; nil if no call has failed
+	tasks []*broker.Task // the records that are sent
+	index []int // index[i] is the position of tasks[i] in calls; nil if the positions are equal
+	again []bool // again[i] reports whether tasks[i] may have been sent before; nil if no task was
+	flows map[int]error // the results of the calls that are pipes or groups, by position in calls
 
-	now     time.Time // about when it began
-	records *records  // of tasks
-	parcel  parcel    // of tasks, too
+	now     time.Time // about when the submission began; saves reading the clock
+	records *records // the memory of tasks
+	parcel  parcel // the same tasks, as the sender sees them
 }
 
-// records are the memory of the tasks of a submission. A broker reads them only
-// until it has stored them, so they are used again.
+// records holds the task records of one submission, with parallel lists. The broker does not
+// keep the records after Enqueue returns, so the memory is pooled.
 type records struct {
 	all      []broker.Task
-	tasks    []*broker.Task  // of all, what is sent
-	requests []*task.Request // of what is sent
-	expected []*entry        // of each, what it was in the table when it was sent
+	tasks    []*broker.Task // pointers into all: the records that are sent
+	requests []*task.Request // requests[i] is the request of tasks[i]
+	expected []*entry // expected[i] is the table entry of tasks[i], set when it is about to be sent
 }
 
 var spareRecords = sync.Pool{New: func() any { return new(records) }}
 
-// newRecords returns records for up to n tasks.
+// newRecords returns memory for up to n records.
 func newRecords(n int) *records {
 	r := spareRecords.Get().(*records)
 	if cap(r.all) < n {
@@ -47,14 +59,15 @@ func newRecords(n int) *records {
 	return r
 }
 
+// next returns the next unused record. It does not allocate.
 func (r *records) next() *broker.Task {
 	r.all = r.all[:len(r.all)+1]
 	return &r.all[len(r.all)-1]
 }
 
-// free lets the records be used again. Nobody may be reading them any more.
+// free returns the memory to the pool. No request may still be reading it.
 func (r *records) free() {
-	if cap(r.all) > broker.MaxBatch { // a rare giant must not stay
+	if cap(r.all) > broker.MaxBatch { // a rare large submission must not occupy memory for ever
 		return
 	}
 	clear(r.all)
@@ -65,7 +78,8 @@ func (r *records) free() {
 	spareRecords.Put(r)
 }
 
-// submit sends calls for who runs in from, nil for nobody.
+// submit sends calls. from is the running task that sends them, or nil. The error is a
+// [*task.SubmitError] with the errors of the calls that failed.
 func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) error {
 	if len(calls) == 0 {
 		return nil
@@ -80,7 +94,7 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	defer c.sending.Done()
 	s.now = time.Now()
 	s.sendFlows(ctx, c, from)
-	if s.flows != nil { // that may have taken long
+	if s.flows != nil { // sending them may have taken long
 		s.now = time.Now()
 	}
 	s.prepare(c, from)
@@ -90,7 +104,7 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	s.parcel = parcel{tasks: s.tasks, of: s, until: s.now.Add(patience)}
 	over := false
 	defer func() {
-		if !over { // the broker has panicked, and nobody knows what is stored
+		if !over { // the broker has panicked, and may have stored any of the tasks
 			c.ended(s, nil)
 		}
 	}()
@@ -101,7 +115,8 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 			errs[i] = nil
 		}
 	}
-	// No error at all says that the request is over, and not only our wait.
+	// Without an error the request itself has ended, not only our wait for it, so nothing reads
+	// the records any more.
 	if errs == nil {
 		defer s.records.free()
 	}
@@ -116,8 +131,8 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	return s.err()
 }
 
-// enter begins a submission, which Close waits for until c.sending is told that it
-// is done. An error says why nothing can be sent, and that nothing has begun.
+// enter begins a submission. The caller calls c.sending.Done when the submission has ended;
+// Close waits for that. If enter returns an error, nothing has begun and nothing can be sent.
 func (c *Client) enter(ctx context.Context) error {
 	c.mu.Lock()
 	if c.closed {
@@ -133,13 +148,13 @@ func (c *Client) enter(ctx context.Context) error {
 	return err
 }
 
-// ready reports why nothing can be sent.
+// ready opens the inbox if necessary. It returns the reason if nothing can be sent.
 func (c *Client) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("not sent: %w", err)
 	}
 	switch err := c.openInbox(ctx); {
-	case errors.Is(err, broker.ErrIndeterminate): // of the inbox, and no task
+	case errors.Is(err, broker.ErrIndeterminate): // it is unknown whether there is an inbox; but no task was sent
 		return fmt.Errorf("not sent: inbox: %w: %s", broker.ErrUnavailable, err.Error())
 	case err != nil:
 		return fmt.Errorf("not sent: inbox: %w", err)
@@ -147,7 +162,8 @@ func (c *Client) ready(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the tasks of the calls, as far as they can be sent.
+// prepare makes the records of all calls that are not pipes or groups. A call whose record is
+// invalid gets its error and is left out.
 func (s *submission) prepare(c *Client, from *Child) {
 	s.records = newRecords(len(s.calls))
 	s.tasks = s.records.tasks
@@ -166,7 +182,7 @@ func (s *submission) prepare(c *Client, from *Child) {
 			payloads.Keep(t.Payload)
 		}
 		if err != nil || sent {
-			if s.index == nil { // up to here they were the same
+			if s.index == nil { // so far the positions in tasks and calls were equal
 				s.index = make([]int, len(s.tasks), len(s.calls))
 				for k := range s.index {
 					s.index[k] = k
@@ -188,7 +204,7 @@ func (s *submission) prepare(c *Client, from *Child) {
 	s.records.tasks = s.tasks
 }
 
-// repeats notes that a task may have been sent before.
+// repeats notes that tasks[i] may have been sent before.
 func (s *submission) repeats(i int) {
 	if s.again == nil {
 		s.again = make([]bool, len(s.calls))
@@ -196,9 +212,11 @@ func (s *submission) repeats(i int) {
 	s.again[i] = true
 }
 
-// prepare makes t the record of a request, and reports whether that may have been sent
-// before. It has no id yet if it is from nobody and had none: see [Client.begin]; but what is
-// sealed has one, by newID, since that is in the seal. The payload is put in room, if it fits.
+// prepare fills in t, the record of a request, and reports whether the request may have been
+// sent before. A request of an arbiter that has no id yet usually gets it later, in
+// [Client.begin], so that tasks which share a request have consecutive ids. A codec that seals
+// needs the id now, because the seal includes it; then newID makes the id. The payload is
+// encoded into room if it fits there.
 func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now time.Time, room []byte, newID func(*broker.Task) broker.ID) (again bool, err error) {
 	if req == nil {
 		return false, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid)
@@ -230,6 +248,7 @@ func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now tim
 	return again, t.Check(c.limits)
 }
 
+// requestOf returns the request of a call, nil for a nil call.
 func requestOf(call task.Bound) *task.Request {
 	if call == nil {
 		return nil
@@ -237,7 +256,7 @@ func requestOf(call task.Bound) *task.Request {
 	return call.Request()
 }
 
-// place returns where the i-th of tasks is in calls.
+// place returns the position in calls of tasks[i].
 func (s *submission) place(i int) int {
 	if s.index == nil {
 		return i
@@ -245,6 +264,7 @@ func (s *submission) place(i int) int {
 	return s.index[i]
 }
 
+// fail sets the error of calls[i].
 func (s *submission) fail(i int, err error) {
 	if s.errs == nil {
 		s.errs = make([]error, len(s.calls))
@@ -252,7 +272,7 @@ func (s *submission) fail(i int, err error) {
 	s.errs[i] = err
 }
 
-// err returns nil or a *task.SubmitError.
+// err returns a [*task.SubmitError] with all calls that failed, or nil.
 func (s *submission) err() error {
 	var failed []task.FailedCall
 	for i, err := range s.errs {

@@ -10,21 +10,23 @@ import (
 	"github.com/go-arbiter/arbiter/internal/backoff"
 )
 
-// Looking up what somebody waits for. It happens at once for a task that this
-// client did not send, and for all after a gap in the inbox; and now and then
-// for each, so that a lost push costs seconds and no wait hangs. One goroutine
-// does it at a time, and only while there is something to look up; those that
-// come meanwhile share its next look-up.
+// A sweep looks up tasks that somebody waits for. That happens at once for a task that this
+// client did not send, and for all tasks after a gap in the inbox. Otherwise it happens from
+// time to time, so that a lost push delays a result by seconds and no wait hangs.
+//
+// One goroutine looks up at a time, and only while there is something to look up. Tasks that
+// become due meanwhile share its next look-up. A timer, which is shared with checks, starts it
+// when an entry of the table becomes due.
 
 const (
-	// timedParts is how many look-ups, of up to MaxBatch tasks each, go out one
-	// after the other for tasks whose time has come. The rest waits for
-	// sweepPause, so that a million waits are no storm.
+	// timedParts is how many look-ups, of up to MaxBatch tasks each, are sent without a pause
+	// for tasks whose time has come. The rest waits for sweepPause, so that a million waits do
+	// not flood the broker.
 	timedParts = 4
 	sweepPause = 250 * time.Millisecond
 )
 
-// schedule sees to it that the next look-up happens. c.mu is held.
+// schedule starts a sweep if one is due, or sets the timer for it. c.mu is held.
 func (c *Client) schedule(now time.Time) {
 	if c.sweeping || c.closed {
 		return
@@ -38,9 +40,9 @@ func (c *Client) schedule(now time.Time) {
 	}
 }
 
-// arm sets the timer, unless it goes off before that anyway. c.mu is held. A
-// timer that finds nothing to do is not set again, so it stops when nobody
-// waits; that is cheaper than setting and stopping it for each wait.
+// arm sets the timer, unless it fires earlier anyway. c.mu is held. Nobody stops the timer when
+// waits end: if it finds nothing to do it is not set again, and that is cheaper than setting
+// and stopping it for each wait.
 func (c *Client) arm(at, now time.Time) {
 	if !c.armed.IsZero() && !at.Before(c.armed) {
 		return
@@ -53,6 +55,7 @@ func (c *Client) arm(at, now time.Time) {
 	c.timer.Reset(at.Sub(now))
 }
 
+// onTimer starts the check and the sweep that are due.
 func (c *Client) onTimer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,7 +66,7 @@ func (c *Client) onTimer() {
 	now := time.Now()
 	c.scheduleCheck(now)
 	if at, ok := c.table.nextDue(); ok && !c.sweeping {
-		if at.After(now) { // it went off for a check, or what was due has arrived
+		if at.After(now) { // it fired for a check, or the task that was due has arrived
 			c.arm(at, now)
 		} else {
 			c.sweeping = c.spawn(func() { c.sweep(true) })
@@ -71,7 +74,8 @@ func (c *Client) onTimer() {
 	}
 }
 
-// sweep looks up what is due until nothing is.
+// sweep looks up tasks until none is due. timed says whether it was started by the timer: then
+// it includes tasks whose time has come, and otherwise only those of levelNow.
 func (c *Client) sweep(timed bool) {
 	var ids []broker.ID
 	parts, try := 0, 0
@@ -116,7 +120,7 @@ func (c *Client) sweep(timed bool) {
 				c.log.Warn("results can't be looked up, trying again", "error", err)
 			}
 			if errors.Is(err, broker.ErrIndeterminate) {
-				// Large results may be more than the connection brings in time.
+				// The reply may be too large to arrive within the time limit of the connection.
 				most = max(most/4, 1)
 			}
 			if !backoff.Sleep(c.ctx, backoff.Delay(try, fastest, slowest)) {
@@ -128,10 +132,10 @@ func (c *Client) sweep(timed bool) {
 	}
 }
 
-// find looks tasks up. Where pushes are not lost it lets the outcomes of those that are
-// under way be pushed, and looks these up once more, so that this is done once for each.
-// The others are not followed: the broker would remember for ever an id that nobody has
-// sent.
+// find looks tasks up. If the broker loses no push, find also asks for the pushes of the tasks
+// that are not done, and looks these up once more, because they may have ended in between. Such
+// a task need not be looked up again. Other ids are not followed: the broker would remember for
+// ever an id that nobody has sent.
 func (c *Client) find(ids []broker.ID) ([]broker.Status, error) {
 	found, err := c.lookup(c.ctx, ids)
 	if err != nil || c.follow == nil {
@@ -163,7 +167,7 @@ func (c *Client) find(ids []broker.ID) ([]broker.Status, error) {
 	return found, nil
 }
 
-// lookup looks tasks up.
+// lookup looks tasks up, and checks that the broker has answered for all.
 func (c *Client) lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
 	found, err := c.b.Lookup(ctx, ids)
 	if err == nil && len(found) != len(ids) {
@@ -172,6 +176,7 @@ func (c *Client) lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 	return found, err
 }
 
+// stopSweeping notes that no sweep runs.
 func (c *Client) stopSweeping() {
 	c.mu.Lock()
 	c.sweeping = false

@@ -10,78 +10,97 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// How much a client keeps of what nobody waits for.
+// The table holds the tasks that a client knows. The life of a task in it is usually:
+//
+//  1. expect: the task is about to be sent.
+//  2. sent: the broker has stored it.
+//  3. wait: somebody waits for it. Or nobody does, and the entry stays in the idle list, up to
+//     a limit.
+//  4. deliver: its outcome is pushed. Waiting goroutines get it; otherwise the entry keeps it
+//     for take.
+//
+// Pushes can be lost, so a task that is waited for is also looked up from time to time: soon
+// and often if another client sent it, because then it is not pushed here; rarely if this
+// client sent it. The lists of entries that wait for a look-up are called levels. Each level
+// has one pause, so its entries are in the order in which they are due. found stores the result
+// of a look-up.
+//
+// A failure needs care. A dead letter can be requeued, so a failure that was pushed some time
+// ago may not be the task's outcome any more. It is looked up before anybody gets it.
+
 const (
-	maxIdle  = broker.MaxInbox // tasks sent and not awaited, arrived or not
-	maxBytes = 64 << 20        // of their outcomes
+	// Limits of the entries that are kept although nobody waits for them.
+	maxIdle  = broker.MaxInbox // tasks
+	maxBytes = 64 << 20 // bytes of their outcomes
 )
 
-// table is what a client knows of tasks. An entry is there because the task was
-// sent from here or because somebody waits for it. Those that nobody waits for
-// are bounded: the oldest are forgotten, and who asks for one later gets it by a
-// look-up. Those that somebody waits for are in one of the levels, each of
-// which is looked up again after a time of its own; so all entries of a level
-// are in the order in which they are due.
+// table holds the tasks that a client knows. An entry exists because the task was sent from
+// here, or because somebody waits for it. Entries without a wait are bounded: the oldest are
+// dropped, and a later wait for such a task begins with a look-up. Client.mu guards the table.
 type table struct {
 	entries directory
 	kinds   kinds
-	idle    list // nobody waits for them; the oldest first
-	levels  [levelCount]list
+	idle    list // entries that nobody waits for, the oldest first
+	levels  [levelCount]list // entries that somebody waits for, by the pause until their next look-up
 	bytes   int // of the outcomes in idle
 
-	still             bool // pushes are not lost
-	maxIdle, maxBytes int
-	epoch             time.Time // what times in entries count from; zero before there is one
+	still             bool // the broker loses no push
+	maxIdle, maxBytes int // the constants; tests set others
+	epoch             time.Time // the time that due of entries counts from; zero until it is needed
 }
 
-// entry is one task. There are many, so it is small, and has few pointers for the
-// garbage collector to follow.
+// entry is one task in the table. There are many entries, so it is small, and has few pointers
+// for the garbage collector to follow.
 type entry struct {
 	id         broker.ID
-	of         *kind         // never nil
-	record     []byte        // of the outcome, once it has arrived
-	watch      *Watch        // the first of those who wait
-	more       *[]*Watch     // the others; nil if there are none
-	due        time.Duration // of the next look-up, from the table's epoch; of those in a level
-	prev, next *entry
+	of         *kind // name and queue; never nil
+	record     []byte // the outcome, once it has arrived
+	watch      *Watch // the first wait for it
+	more       *[]*Watch // further waits; nil if there are none
+	due        time.Duration // time of the next look-up, since table.epoch; only in a level
+	prev, next *entry // neighbours in its list
 
-	sending int32        // submissions under way
-	state   broker.State // what the last look-up found
-	in      shelf
-	slot    uint8 // in its page
-	own     bool  // sent from here: its outcome is pushed
-	shared  bool  // perhaps first sent from elsewhere, and pushed there
-	doubt   bool  // its push may have come and gone, or is that of an older task: look it up before waiting
-	missed  bool  // a look-up has found no outcome, the push may still be on its way
-	newer   bool  // a wait has begun, or a failure has come, since the last look-up was sent
+	sending int32 // submissions of it under way
+	state   broker.State // as of the last look-up
+	in      shelf // the list that it is in
+	slot    uint8 // its index in its page
+	own     bool // sent from here, so its outcome is pushed here
+	shared  bool // perhaps another client sent it first, and its outcome is pushed there
+	doubt   bool // its push may be lost, or record may be an older task's: look it up before a wait takes anything
+	missed  bool // one look-up has found no outcome; the push may still come
+	newer   bool // since the last look-up was sent, a wait has begun or a failure has come
 }
 
 // Arrival is the end of a wait for one task.
 type Arrival struct {
 	ID      broker.ID
-	Queue   string          // empty if it isn't known
-	State   broker.State    // final, or StateUnknown if there is no such task
+	Queue   string // empty if it isn't known
+	State   broker.State // final, or StateUnknown if the broker knows no such task
 	Outcome *broker.Outcome // nil if the task is unknown or its outcome isn't kept
-	Own     bool            // it was sent from here
-	name    string          // of the task; empty if it isn't known
-	record  []byte          // of an outcome that was not read yet
-	bad     error           // why it can't be read
+	Own     bool // the task was sent from this client
+	name    string // of the task; empty if it isn't known
+	record  []byte // the outcome, encoded, if it was not read yet
+	bad     error // why the record can't be read
 }
 
 const (
-	levelNow     = iota
-	levelForeign // what others sent: nothing tells us but looking
+	// The levels of entries that somebody waits for. Each has its pause in pace; an entry that
+	// is looked up and not done moves to the next level of its kind.
+	levelNow     = iota // to be looked up at once
+	levelForeign // sent by other clients: only a look-up tells that such a task is done
 	_
 	levelForeignLast
-	levelOwn // what was sent from here: only a lost push makes this necessary
+	levelOwn // sent from here: a look-up is needed only if a push was lost
 	_
 	_
 	_
 	levelOwnLast
-	levelStill // what is pushed by a broker that loses nothing; see [broker.Follower]
+	levelStill // pushed by a broker that loses no push: never looked up, see [broker.Follower]
 	levelCount
 )
 
+// pace is the time from a look-up of an entry, or the beginning of its wait, to the next
+// look-up.
 var pace = [levelCount]time.Duration{
 	0,
 	500 * time.Millisecond, time.Second, 2 * time.Second,
@@ -89,12 +108,14 @@ var pace = [levelCount]time.Duration{
 	0,
 }
 
+// newTable returns an empty table.
 func newTable() table {
 	return table{maxIdle: maxIdle, maxBytes: maxBytes}
 }
 
-// expect notes a task that is about to be sent. Again says that it was sent
-// before, perhaps: its push may have come already. It returns what sentAs is to be told.
+// expect notes that a task is about to be sent, so that its push finds an entry. again says
+// that it may have been sent before: then its push may have come already. The result is for
+// sentAs.
 func (t *table) expect(id broker.ID, name, queue string, again bool, now time.Time) *entry {
 	e, fresh := t.entries.enter(id)
 	if fresh {
@@ -104,7 +125,9 @@ func (t *table) expect(id broker.ID, name, queue string, again bool, now time.Ti
 	e.shared = again && (e.shared || !e.own)
 	e.own, e.of = true, t.kinds.of(name, queue)
 	e.sending++
-	if again { // if its time was over it is a new task, and a record is the old one's
+	// If the retention of the earlier task has ended, this is a new task, and a record in the
+	// entry is the old one's.
+	if again {
 		e.doubt = true
 		if e.watch != nil {
 			t.move(e, levelNow, now)
@@ -113,14 +136,15 @@ func (t *table) expect(id broker.ID, name, queue string, again bool, now time.Ti
 	return e
 }
 
-// sent ends what expect began.
+// sent ends the sending that expect began: the request is over. stored is false if the broker
+// does not have the task.
 func (t *table) sent(id broker.ID, stored bool, now time.Time) {
 	t.sentAs(t.entries.get(id), id, stored, now)
 }
 
-// sentAs is sent for who knows what expect returned.
+// sentAs is sent for a caller that kept the result of expect, which saves finding the entry.
 func (t *table) sentAs(e *entry, id broker.ID, stored bool, now time.Time) {
-	if e != nil && e.id != id { // it has gone meanwhile; somebody may have asked for it since
+	if e != nil && e.id != id { // it was dropped meanwhile, but a wait may have made another one since
 		e = t.entries.get(id)
 	}
 	if e == nil {
@@ -129,16 +153,16 @@ func (t *table) sentAs(e *entry, id broker.ID, stored bool, now time.Time) {
 	e.sending--
 	switch {
 	case stored || e.sending > 0 || e.record != nil:
-	case e.watch == nil:
+	case e.watch == nil: // if it was pushed before, the last record counts
 		t.drop(e)
-	default: // somebody got hold of the id, and shall learn soon that it is none
+	default: // a goroutine that knows the id waits for it, and is to learn soon that there is no such task
 		e.own = false
 		t.move(e, levelNow, now)
 	}
 }
 
-// take returns the outcome of a task that has arrived, and forgets it, unless it is to be
-// looked up first.
+// take returns the outcome of a task and drops the entry, if the outcome has arrived and need
+// not be looked up first.
 func (t *table) take(id broker.ID) (Arrival, bool) {
 	e, at := t.entries.find(id)
 	if e == nil || e.record == nil || e.stale() || t.behind(e.record) {
@@ -151,7 +175,7 @@ func (t *table) take(id broker.ID) (Arrival, bool) {
 	return a, true
 }
 
-// wait adds w to those who wait for a task that has not arrived.
+// wait adds a wait for a task that has not arrived.
 func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 	e, _ := t.entries.enter(id)
 	e.newer = true
@@ -170,7 +194,7 @@ func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 	}
 }
 
-// unwait takes w from those who wait for a task.
+// unwait removes a wait for a task. It does nothing if there is no such wait.
 func (t *table) unwait(id broker.ID, w *Watch) {
 	e := t.entries.get(id)
 	if e == nil || e.watch == nil {
@@ -200,16 +224,16 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 	t.trim()
 }
 
-// deliver takes the record of a pushed outcome, and keeps it until somebody asks for it.
-// Whoever waits for the task gets it at once, unless it may be requeued: a push takes its
-// time, so the wait may have begun after the task was requeued, and the failure be the one
-// of before. Neither the record nor a clock of this process can tell. So such a failure is
-// looked up first, as one is that came before anybody waited. That costs a request for
-// each batch of failures that arrive.
+// deliver handles a pushed outcome. If somebody waits for the task, it gets the outcome at
+// once, except for a failure of a task that may be requeued. The push takes time, so the wait
+// may have begun after a requeue, and the failure may be the one before it. Neither the record
+// nor a clock of this process can tell. So the failure is looked up first. The same holds for a
+// failure that arrived before anybody waited. That costs one request for each batch of failures
+// that arrive. If nobody waits, the entry keeps the record.
 func (t *table) deliver(id broker.ID, record []byte, now time.Time) {
 	e := t.entries.get(id)
 	switch {
-	case e == nil: // forgotten
+	case e == nil: // the entry was dropped
 	case e.watch == nil: // perhaps it was pushed before; the last one counts
 		t.keep(e, record)
 	case requeueable(id, record) || t.behind(record):
@@ -221,26 +245,27 @@ func (t *table) deliver(id broker.ID, record []byte, now time.Time) {
 	}
 }
 
-// requeueable reports whether an outcome may be that of a dead letter, which an operator
-// can requeue.
+// requeueable reports whether an outcome may be the one of a dead letter, which an operator can
+// requeue.
 func requeueable(id broker.ID, record []byte) bool {
 	return broker.ParseState(record) == broker.StateFailed && !IsFlow(id)
 }
 
-// behind reports whether an outcome is a cancellation that may be the effect of a failure
-// which is being looked up, as it is for the rest of a pipe or group. It is looked up
-// behind that, so that nobody sees the effect before its cause.
+// behind reports whether an outcome is a cancellation while failures are being looked up. The
+// cancellation may be an effect of one of them, as it is for the rest of a pipe or group. It is
+// looked up after them, so that nobody sees the effect before its cause.
 func (t *table) behind(record []byte) bool {
 	return t.levels[levelNow].first != nil && broker.ParseState(record) == broker.StateCanceled
 }
 
-// stale reports whether what has arrived of a task may not be its outcome any more: it
-// was sent again, and is perhaps a new task; or it has failed, and was perhaps requeued.
+// stale reports whether the record of an entry may not be the task's outcome any more: the task
+// was sent again and may be a new one, or it has failed and may have been requeued.
 func (e *entry) stale() bool {
 	return e.doubt || requeueable(e.id, e.record)
 }
 
-// settle lets a watch have what has arrived of its tasks, and could not be looked up.
+// settle gives a watch the records of its tasks that arrived but could not be looked up before
+// the wait ends.
 func (t *table) settle(w *Watch) {
 	for _, id := range w.ids {
 		if e := t.entries.get(id); e != nil && e.record != nil && e.watch != nil {
@@ -249,7 +274,7 @@ func (t *table) settle(w *Watch) {
 	}
 }
 
-// forget drops the record of an outcome.
+// forget drops the record of an entry.
 func (t *table) forget(e *entry) {
 	if e.record != nil {
 		t.bytes -= recordSize(e.record)
@@ -257,7 +282,7 @@ func (t *table) forget(e *entry) {
 	}
 }
 
-// keep keeps the record of an outcome that nobody waits for.
+// keep stores the record of an outcome in an entry.
 func (t *table) keep(e *entry, record []byte) {
 	t.forget(e)
 	e.record = record
@@ -265,7 +290,7 @@ func (t *table) keep(e *entry, record []byte) {
 	t.trim()
 }
 
-// found takes what a look-up says of a task.
+// found handles the result of a look-up.
 func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 	e := t.entries.get(id)
 	if e == nil || e.watch == nil {
@@ -276,33 +301,33 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 	final := st.State.Final()
 	switch {
 	case e.newer && (e.record != nil || st.State == broker.StateFailed && !IsFlow(id)):
-		// What was found may be the failure of before a requeue that somebody knew of who
-		// has begun to wait meanwhile; or the answer is older than the record. Look again.
+		// The result may be the failure before a requeue, and somebody who knew of the requeue
+		// has begun to wait since; or the look-up is older than the record. Look again.
 		t.move(e, levelNow, now)
-	case final && st.Outcome != nil:
+	case final && st.Outcome != nil: // | st.State == broker.StateUnknown: |no outcome is kept, or it can't be read
 		if e.own && e.in.level() >= levelOwn {
 			t.mistrust() // a push that should have come has not
 		}
 		t.finish(e, e.known(st.State, st.Outcome))
-	case e.record != nil && (final || st.State == broker.StateUnknown): // what has come is all that is kept
+	case e.record != nil && (final || st.State == broker.StateUnknown): // the record is all that anybody keeps of the outcome
 		t.finish(e, e.arrival(e.record))
 	case final || st.State == broker.StateUnknown: // or it can't be read
 		switch {
 		case e.sending > 0: // it will be known soon
 			t.move(e, levelForeign, now)
 		case e.own && !e.missed:
-			// What is kept for no time at all is only in the push.
+			// An outcome with no retention at all is only in the push, which may still come.
 			e.missed = true
 			t.move(e, levelForeign, now)
 		default:
 			a := e.known(st.State, nil)
 			if st.Err != nil {
-				a.bad = fmt.Errorf("%s: what the broker keeps of it can't be read: %w", task.Title(id, a.name), st.Err)
+				a.bad = fmt.Errorf("%s: its record in the broker can't be read: %w", task.Title(id, a.name), st.Err)
 			}
 			t.finish(e, a)
 		}
 	default:
-		t.forget(e) // it is not the outcome any more
+		t.forget(e) // a record, if any, is not the outcome any more
 		e.doubt, e.missed = false, false
 		t.step(e, now)
 	}
@@ -321,7 +346,7 @@ func (t *table) step(e *entry, now time.Time) {
 	t.move(e, t.patient(level), now)
 }
 
-// patient returns the level of what is pushed: one that comes again, unless no push is
+// patient returns level for a task whose outcome is pushed, or levelStill if no push can be
 // lost.
 func (t *table) patient(level int) int {
 	if t.still {
@@ -330,6 +355,7 @@ func (t *table) patient(level int) int {
 	return level
 }
 
+// move puts an entry into a level, to be looked up after the level's pause.
 func (t *table) move(e *entry, level int, now time.Time) {
 	if t.epoch.IsZero() {
 		t.epoch = now
@@ -339,16 +365,16 @@ func (t *table) move(e *entry, level int, now time.Time) {
 	t.put(e, shelfLevel+shelf(level))
 }
 
-// mistrust lets whoever asks next for something that has not arrived look it up
-// first.
+// mistrust marks all entries whose push has not come, so that the next wait for each begins
+// with a look-up.
 func (t *table) mistrust() {
 	for e := t.idle.first; e != nil; e = e.next {
 		e.doubt = e.doubt || e.record == nil
 	}
 }
 
-// gap makes everything doubtful whose push may have been lost, and what is
-// awaited due at once.
+// gap handles a notice that pushes may have been lost: entries without an outcome become
+// doubtful, and tasks that somebody waits for are looked up at once.
 func (t *table) gap(now time.Time) {
 	t.mistrust()
 	for level := levelNow + 1; level < levelCount; level++ {
@@ -358,8 +384,7 @@ func (t *table) gap(now time.Time) {
 	}
 }
 
-// due appends the ids to look up now, up to n. Timed says whether those whose
-// time has come are asked for too, or only those that can't wait.
+// due appends up to n ids to look up now. If timed is false, it returns only ids of levelNow.
 func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.ID {
 	until := now.Sub(t.epoch)
 	for level := range levelStill {
@@ -373,7 +398,7 @@ func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.
 	return ids
 }
 
-// nextDue returns when the next look-up is due, if one is.
+// nextDue returns the time of the next look-up, if there is one.
 func (t *table) nextDue() (at time.Time, ok bool) {
 	for level := range levelStill {
 		e := t.levels[level].first
@@ -387,6 +412,7 @@ func (t *table) nextDue() (at time.Time, ok bool) {
 	return at, ok
 }
 
+// finish gives an arrival to all waits for a task, and drops the entry.
 func (t *table) finish(e *entry, a Arrival) {
 	e.watch.put(a)
 	if e.more != nil {
@@ -397,39 +423,40 @@ func (t *table) finish(e *entry, a Arrival) {
 	t.drop(e)
 }
 
-// drop removes an entry. The caller does not use it again.
+// drop removes an entry. The caller must not use it any more.
 func (t *table) drop(e *entry) {
 	t.forget(e)
 	t.unlink(e)
 	t.entries.remove(e)
 }
 
+// trim drops the oldest idle entries beyond the limits.
 func (t *table) trim() {
 	for t.idle.first != nil && (t.idle.len > t.maxIdle || t.bytes > t.maxBytes) {
 		t.drop(t.idle.first)
 	}
 }
 
-// arrival returns the arrival of a record that nobody has read yet.
+// arrival returns an arrival with a record that is not parsed yet.
 func (e *entry) arrival(record []byte) Arrival {
 	return Arrival{ID: e.id, Queue: e.of.Queue, Own: e.own, name: e.of.Name, record: record}
 }
 
-// known returns the arrival of what a look-up has found.
+// known returns an arrival with the result of a look-up.
 func (e *entry) known(state broker.State, o *broker.Outcome) Arrival {
 	a := Arrival{ID: e.id, Queue: e.of.Queue, Own: e.own, name: e.of.Name, State: state, Outcome: o}
 	a.entitle()
 	return a
 }
 
-// With returns the arrival with an outcome that was found elsewhere.
+// With returns the arrival with an outcome that was found in another way.
 func (a Arrival) With(o *broker.Outcome) Arrival {
 	a.State, a.Outcome, a.record, a.bad = o.State, o, nil, nil
 	a.entitle()
 	return a
 }
 
-// read reads the record, if there is one that was not read yet.
+// read parses the record, if there is one that was not parsed yet.
 func (a *Arrival) read() {
 	if a.record == nil || a.Outcome != nil || a.bad != nil {
 		return
@@ -443,15 +470,15 @@ func (a *Arrival) read() {
 	a.entitle()
 }
 
-// entitle gives an outcome that came without a name the one that is known here: a
-// broker need not open the record of a task that it cancels.
+// entitle adds the name of the task, if it is known here, to an outcome without a name: a
+// broker need not parse the record of a task that it cancels.
 func (a *Arrival) entitle() {
 	if a.Outcome != nil && a.Outcome.Name == "" {
 		a.Outcome.Name = a.name
 	}
 }
 
-// recordSize is about what an entry with an outcome takes in memory.
+// recordSize is about the memory that an entry with an outcome takes.
 func recordSize(record []byte) int { return 256 + len(record) }
 
 // restore puts back an arrival that nobody has used.

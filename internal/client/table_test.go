@@ -10,7 +10,7 @@ import (
 
 func newID() broker.ID { return broker.NewID(broker.KindTask, "q", 0) }
 
-// written returns the record of an outcome.
+// written returns the record of a successful outcome.
 func written(result string) []byte { return broker.AppendOutcome(nil, succeeded(result)) }
 
 func succeeded(result string) *broker.Outcome {
@@ -48,7 +48,7 @@ func TestTableKeepsAndForgets(t *testing.T) {
 	if _, ok := tab.take(ids[20]); ok {
 		t.Error("a result was taken twice")
 	}
-	// One that was forgotten is looked up at once.
+	// A task that was dropped is looked up at once.
 	tab.wait(ids[0], newWatch(c), now)
 	if tab.levels[levelNow].len != 1 {
 		t.Error("a forgotten task is not looked up at once")
@@ -114,9 +114,9 @@ func TestTableUnwait(t *testing.T) {
 		t.Error("something is to be looked up though nobody waits")
 	}
 	if tab.entries.get(own) == nil || tab.entries.get(foreign) != nil {
-		t.Error("want what was sent here kept, and the other forgotten")
+		t.Error("want the entry of the own task kept, and of the other dropped")
 	}
-	tab.unwait(foreign, ws[0]) // harmless
+	tab.unwait(foreign, ws[0]) // has no effect
 }
 
 func TestTablePace(t *testing.T) {
@@ -169,7 +169,7 @@ func TestTablePace(t *testing.T) {
 	check("a task sent again", steps(again, 3), 0, 3*s, 6*s)
 	tab.unwait(again, w)
 
-	shared := newID() // perhaps first sent by another client, and pushed there
+	shared := newID() // perhaps another client sent it first, and its outcome is pushed there
 	tab.expect(shared, "t", "q", true, now)
 	tab.sent(shared, true, now)
 	tab.wait(shared, w, now)
@@ -220,7 +220,7 @@ func TestTableFound(t *testing.T) {
 		}
 	}
 
-	// While it is being sent, that it is unknown means nothing.
+	// While a task is being sent, a broker that does not know it says nothing about it.
 	id, w := newID(), newWatch(c)
 	tab.expect(id, "t", "q", false, now)
 	tab.wait(id, w, now)
@@ -260,12 +260,12 @@ func TestTableGap(t *testing.T) {
 		t.Errorf("to look up when somebody waits after a gap: %v", ids)
 	}
 	if _, ok := tab.take(arrived); !ok {
-		t.Error("what had arrived was forgotten")
+		t.Error("an outcome that had arrived was dropped")
 	}
 }
 
-// A broker may leave out the name of a task that was cancelled. Whoever sent it
-// knows the name.
+// A broker may leave out the name of a task that was cancelled. The client that sent it adds
+// the name.
 func TestTableKnowsNames(t *testing.T) {
 	tab, _ := testTable()
 	now := time.Unix(0, 0)
@@ -288,7 +288,7 @@ func TestTableKnowsNames(t *testing.T) {
 	if err := Error(id, canceled); err.Error() != "task "+id.String()+": canceled" {
 		t.Error(err)
 	}
-	for i := range 3 * maxKinds { // they are bounded, and right all the same
+	for i := range 3 * maxKinds { // their number is bounded, and none is wrong
 		k := tab.kinds.of("a", strconv.Itoa(i))
 		if again := tab.kinds.of("a", strconv.Itoa(i)); again != k || k.Queue != strconv.Itoa(i) || len(tab.kinds.all) > maxKinds {
 			t.Fatalf("%+v, %+v of %d", k, again, len(tab.kinds.all))

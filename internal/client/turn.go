@@ -7,13 +7,18 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// AwaitTurn waits until turn is closed, while somebody else awaits the task. It takes no
-// result: one that is kept for no time is for the other wait. If ctx or the client ends
-// first, the error is a [*task.WaitError] with what is known of the task, as in Await.
+// AwaitTurn lets several goroutines of a process wait for one task of which only one may take
+// the result. One of them awaits the task. The others wait for that one, but with checks and
+// errors as if they awaited the task themselves.
+
+// AwaitTurn waits until turn is closed, which says that another goroutine has awaited the task.
+// It does not take the result, because a result with no retention is delivered once. If ctx or
+// the client ends first, the error is a [*task.WaitError] with the state of the task, as in
+// Await.
 func (c *Client) AwaitTurn(ctx context.Context, id broker.ID, turn <-chan struct{}) error {
 	w := newWatch(c)
 	w.one[0] = id
-	w.ids = w.one[:] // its entry in the table belongs to the other wait
+	w.ids = w.one[:] // only for checks: the task's entry in the table belongs to the other wait
 	c.mu.Lock()
 	c.watchOver(w, ctx)
 	c.mu.Unlock()
@@ -30,7 +35,7 @@ func (c *Client) AwaitTurn(ctx context.Context, id broker.ID, turn <-chan struct
 		err = broker.ErrClosed
 	}
 	ended := c.waitError(w, err)
-	if ended == err { // the task is not known any more
+	if ended == err { // nothing is known of the task
 		ended = &task.WaitError{ID: id, Err: err}
 	}
 	return ended

@@ -4,15 +4,20 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// A check that finds out why a wait does not end needs tasks. If the wait is for a group or
+// pipe, it unfolds that into the members that are not done, through several levels of nesting
+// if necessary. Both the number of flows and the members of each are bounded: a check wants one
+// good reason, not a complete list.
+
 const (
-	// maxUnfolded bounds how many groups and pipes a check looks into, and unfoldPage
-	// how many members it looks at in each.
+	// maxUnfolded bounds how many groups and pipes a check looks into, and unfoldPage how many
+	// members it looks at in each.
 	maxUnfolded = 16
 	unfoldPage  = 100
 )
 
-// unfold returns tasks in place of groups and pipes: those of their members, or what
-// follows from them, that are not done.
+// unfold replaces each group and pipe among cases by tasks in it that are not done: members, a
+// callback or a finalizer.
 func (c *Client) unfold(cases []checked) []checked {
 	flows, ok := c.b.(broker.Flows)
 	var out []checked
@@ -30,14 +35,15 @@ func (c *Client) unfold(cases []checked) []checked {
 			for _, id := range c.within(flows, one.id) {
 				in := one
 				in.id, in.of = id, c.kindOf(id)
-				cases = append(cases, in) // a flow in a flow comes last
+				cases = append(cases, in) // appended, so that inner flows are looked into after outer ones
 			}
 		}
 	}
 	return out
 }
 
-// within returns what a flow waits for, some of it if that is much.
+// within returns the ids that a flow waits for now, at most unfoldPage of them. It returns none
+// if the flow has ended or can't be looked up.
 func (c *Client) within(flows broker.Flows, id broker.ID) (ids []broker.ID) {
 	p, err := flows.LookupFlow(c.ctx, id)
 	if err != nil || p.Outcome != nil {
@@ -53,7 +59,7 @@ func (c *Client) within(flows broker.Flows, id broker.ID) (ids []broker.ID) {
 		return nil
 	}
 	from := 0
-	if id.Kind() == broker.KindPipe { // one step after the other
+	if id.Kind() == broker.KindPipe { // the steps before have ended
 		from = p.Arrived()
 	}
 	members, err := flows.Members(c.ctx, id, from, unfoldPage, false)
@@ -71,7 +77,7 @@ func (c *Client) within(flows broker.Flows, id broker.ID) (ids []broker.ID) {
 	return ids
 }
 
-// kindOf returns what is known of a task.
+// kindOf returns the name and queue of a task from the table.
 func (c *Client) kindOf(id broker.ID) *kind {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,35 +6,40 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// vigils are the waits under way, in levels: each is for waits that are to be checked
-// after a time of the level's own, so all of a level are in the order in which they are
-// due. See check.
+// The waits under way are kept in lists by the pause until their next check. All waits of a
+// list have the same pause, so a list is in the order in which its waits are due, and both
+// adding a wait and finding the next one take constant time. See check.go for the checks.
+//
+// A wait is checked after five seconds, and then every minute. If its context ends sooner, it
+// is checked when about half of its time has passed, so that its error can give the cause.
+
+// vigils is the set of all such lists, which are called levels.
 type vigils struct {
 	levels [vigilCount]vigil
 }
 
-// vigil is a list of watches, the one that is due first at its front.
+// vigil is the list of the waits of one level; the first is due first.
 type vigil struct{ first, last *Watch }
 
 const (
-	// checkAfter is how long a wait lasts before it is checked, and checkEvery how
-	// long after each check it is checked again.
+	// checkAfter is how long a wait lasts before its first check. checkEvery is the time
+	// between two checks of it after that.
 	checkAfter = 5 * time.Second
 	checkEvery = time.Minute
 
-	// A wait whose context ends is checked after longestSpan divided by a power of
-	// two, so that between three and six eighths of the time that is left are over.
+	// A wait whose context ends is checked after longestSpan divided by a power of two, which
+	// is between three eighths and three quarters of the time that it has left.
 	longestSpan = 8 * checkAfter
-	firstLevel  = 3 // of a wait that is not checked yet: checkAfter
-	spans       = 12
+	firstLevel  = 3 // level of a wait without a check yet: its pause is checkAfter
+	spans       = 12 // number of such levels
 
-	vigilEvery  = spans     // checkEvery
-	vigilRest   = spans + 1 // their contexts end too soon for another check
-	vigilAsleep = spans + 2 // nothing changes; see Client.settle
+	vigilEvery  = spans // its pause is checkEvery
+	vigilRest   = spans + 1 // waits whose contexts end too soon for another check
+	vigilAsleep = spans + 2 // waits that are not checked until something changes; see Client.settle
 	vigilCount  = spans + 3
 )
 
-// span is the time of a level.
+// span returns the pause of a level.
 func span(level int) time.Duration {
 	if level == vigilEvery {
 		return checkEvery
@@ -42,8 +47,8 @@ func span(level int) time.Duration {
 	return longestSpan >> level
 }
 
-// levelFor returns the first level, from one on, whose time is at most three quarters of
-// what is left. Less than 30 ms are too few for any.
+// levelFor returns the first level, counting from from, whose pause is at most three quarters
+// of the time left. If less than about 30 ms are left, no level fits and there is no check.
 func levelFor(left time.Duration, from int) int {
 	for level := from; level < spans; level++ {
 		if span(level) <= left*3/4 {
@@ -53,18 +58,18 @@ func levelFor(left time.Duration, from int) int {
 	return vigilRest
 }
 
-// join begins the vigil of a watch, whose wait ends at a time; zero is never.
+// join schedules the first check of a wait that ends at until; the zero time is never.
 func (v *vigils) join(w *Watch, now, until time.Time) {
 	w.since, w.until, w.checks, w.seen = now, until, 0, nil
 	v.put(w, levelFor(w.left(now), firstLevel), now)
 }
 
-// again puts off a watch that was checked to its next check.
+// again schedules the next check of a wait.
 func (v *vigils) again(w *Watch, now time.Time) {
 	left := w.left(now)
 	level := vigilEvery
 	if span(vigilEvery) > left*3/4 {
-		if level = levelFor(left, 0); level != vigilRest && span(level) < time.Second { // no news till then
+		if level = levelFor(left, 0); level != vigilRest && span(level) < time.Second { // no news is expected until then
 			level = vigilRest
 		}
 	}
@@ -72,7 +77,7 @@ func (v *vigils) again(w *Watch, now time.Time) {
 	v.put(w, level, now)
 }
 
-// left returns how much time a wait has.
+// left returns how much time a wait has left.
 func (w *Watch) left(now time.Time) time.Duration {
 	if w.until.IsZero() {
 		return broker.MaxDuration
@@ -80,6 +85,7 @@ func (w *Watch) left(now time.Time) time.Duration {
 	return w.until.Sub(now)
 }
 
+// put appends a wait to a level.
 func (v *vigils) put(w *Watch, level int, now time.Time) {
 	if level < vigilRest {
 		w.due = now.Add(span(level))
@@ -94,7 +100,7 @@ func (v *vigils) put(w *Watch, level int, now time.Time) {
 	l.last = w
 }
 
-// leave ends the vigil of a watch, if there is one.
+// leave ends the checks of a wait, if there are any.
 func (v *vigils) leave(w *Watch) {
 	l := w.vigil
 	if l == nil {
@@ -113,7 +119,7 @@ func (v *vigils) leave(w *Watch) {
 	w.vigil, w.prev, w.next = nil, nil, nil
 }
 
-// nextDue returns when the next check is due, if one is.
+// nextDue returns the time of the next check, if there is one.
 func (v *vigils) nextDue() (at time.Time, ok bool) {
 	for level := range vigilRest {
 		if w := v.levels[level].first; w != nil && (!ok || w.due.Before(at)) {
@@ -123,7 +129,7 @@ func (v *vigils) nextDue() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// wake lets watches be checked again to which something may have changed.
+// wake schedules the waits that were not checked because nothing changed.
 func (v *vigils) wake(now time.Time) {
 	for range maxChecked {
 		w := v.levels[vigilAsleep].first
@@ -136,7 +142,7 @@ func (v *vigils) wake(now time.Time) {
 	}
 }
 
-// take returns a watch whose check is due, nil if there is none.
+// take returns a wait whose check is due, or nil.
 func (v *vigils) take(now time.Time) *Watch {
 	for level := range vigilRest {
 		if w := v.levels[level].first; w != nil && !w.due.After(now) {

@@ -8,32 +8,38 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Watch waits for the ends of tasks. It is for one goroutine.
+// A Watch is a wait for several tasks. Each task has an entry in the table that points to the
+// waits for it. When its outcome arrives, the table appends it to Watch.ready of each and puts
+// a token into the signal channel, so a wait sleeps on one channel however many tasks it is
+// for.
+
+// Watch waits for the outcomes of tasks. It is for use by one goroutine.
 type Watch struct {
 	c      *Client
 	ids    []broker.ID
-	ready  []Arrival     // guarded by c.mu
-	signal chan struct{} // holds a token if ready may have something
-	one    [1]broker.ID  // ids of a wait for a single task
+	ready  []Arrival // arrivals that Wait has not returned yet; guarded by c.mu
+	signal chan struct{} // has a token if ready may have something
+	one    [1]broker.ID // memory of ids for a wait for a single task
 
-	// Of a Wait under way; guarded by c.mu.
-	vigil      *vigil    // nil if there is none
-	prev, next *Watch    // in it
-	begun      time.Time // when the wait is about to begin; zero if that is to be asked
-	since      time.Time
-	until      time.Time // when its context ends; zero if it does not
-	due        time.Time // when it is to be checked
-	checks     int       // how many there were since something has changed
-	at         int       // where in ids the next check begins
-	seen       *sighting // what the last check has found; nil if there was none
+	// The fields below belong to a Wait under way, and are guarded by c.mu.
+	vigil      *vigil // the list that it is in; nil if it has no checks
+	prev, next *Watch // neighbours in vigil
+	begun      time.Time // when the wait begins; zero if the clock is to be read
+	since      time.Time // when the checks began
+	until      time.Time // when the context of the wait ends; zero if it does not
+	due        time.Time // when the next check is due
+	checks     int // number of checks since something has changed
+	at         int // index in ids at which the next check begins
+	seen       *sighting // result of the last check; nil if there was none
 }
 
+// newWatch returns a watch for no tasks.
 func newWatch(c *Client) *Watch {
 	return &Watch{c: c, signal: make(chan struct{}, 1)}
 }
 
-// Watch begins a wait for tasks, each of which arrives once, however often it is
-// given. Whoever calls it calls Close in the end.
+// Watch begins a wait for tasks. Each id arrives once, however often it is given. The caller
+// must call Close in the end.
 func (c *Client) Watch(ids ...broker.ID) *Watch {
 	w := newWatch(c)
 	seen := make(map[broker.ID]struct{}, len(ids))
@@ -45,7 +51,7 @@ func (c *Client) Watch(ids ...broker.ID) *Watch {
 		}
 	}
 	now := time.Now()
-	// Not all in one go: others need the table too.
+	// In parts, because other goroutines need the table, too.
 	for part := range slices.Chunk(w.ids, broker.MaxBatch) {
 		c.mu.Lock()
 		for _, id := range part {
@@ -61,10 +67,10 @@ func (c *Client) Watch(ids ...broker.ID) *Watch {
 	return w
 }
 
-// Len returns how many arrivals there will be in all.
+// Len returns how many arrivals there will be in total.
 func (w *Watch) Len() int { return len(w.ids) }
 
-// put hands over an arrival. c.mu is held.
+// put adds an arrival. c.mu is held.
 func (w *Watch) put(a Arrival) {
 	w.ready = append(w.ready, a)
 	select {
@@ -73,10 +79,11 @@ func (w *Watch) put(a Arrival) {
 	}
 }
 
-// Wait waits for arrivals and returns all there are since the last time, at
-// least one. The error is ctx's or ErrClosed, in a [*task.WaitError] if it is known of
-// which task to speak. A failure that was told is looked up, since the task may have been
-// requeued; if that fails until the wait ends, it is returned as it was told.
+// Wait waits for arrivals and returns all that have come since the last call, at least one. The
+// error is ctx's or ErrClosed. It is in a [*task.WaitError] if there is a task to report on. A
+// failure that was pushed is looked up before it is returned, since the task may have been
+// requeued. If the look-up does not succeed before the wait ends, the failure is returned as it
+// was pushed.
 func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 	c := w.c
 	for {
@@ -114,7 +121,7 @@ func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 	}
 }
 
-// Close ends the wait for what has not arrived.
+// Close ends the wait for the tasks that have not arrived.
 func (w *Watch) Close() {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
@@ -122,14 +129,14 @@ func (w *Watch) Close() {
 	for _, id := range w.ids {
 		w.c.table.unwait(id, w)
 	}
-	// What arrived and was not read is there for the next who asks.
+	// Arrivals that Wait has not returned are kept for the next wait.
 	for _, a := range w.ready {
 		w.c.table.restore(a)
 	}
 	w.ids, w.ready = nil, nil
 }
 
-// Restore puts arrivals back, for whoever asks for these tasks next.
+// Restore puts arrivals back, for the next wait for these tasks.
 func (c *Client) Restore(arrivals ...Arrival) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

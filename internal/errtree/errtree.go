@@ -1,17 +1,16 @@
-// Package errtree protects against errors that unwrap without end. Such an error
-// makes [errors.Is] and [errors.As] loop for ever, or overflow the stack, which
-// ends the process.
+// Package errtree protects against errors that unwrap without end. With such an error
+// [errors.Is] and [errors.As] loop for ever, or overflow the stack, and that ends the process.
 package errtree
 
 import "fmt"
 
-// Most is how many errors an error may wrap, itself counted. Batches join
-// thousands; no error that is meant to be read joins so many.
+// Most is how many errors an error may wrap, including itself. Batches join thousands; an error
+// for people to read never joins so many.
 const Most = 100_000
 
-// Finite returns err if it wraps at most [Most] errors. Otherwise it returns an
-// error that names the type of err and wraps nothing. The message of such an err
-// is not asked for: its Error method may well recurse as Unwrap does.
+// Finite returns err if it wraps at most [Most] errors. Otherwise it returns an error that
+// names the type of err and wraps nothing. It does not call the Error method of such an err,
+// because that may recurse just as Unwrap does.
 func Finite(err error) error {
 	if finite(err) {
 		return err
@@ -19,7 +18,7 @@ func Finite(err error) error {
 	return &endless{of: fmt.Sprintf("%T", err)}
 }
 
-// finite walks the tree in place of errors.Is, with a stack of its own.
+// finite walks the tree of errors in the order of errors.Is, with a stack of its own.
 func finite(err error) bool {
 	rest := []error(nil)
 	for n := 0; ; {
@@ -46,6 +45,7 @@ func finite(err error) bool {
 	}
 }
 
+// endless replaces an error that wraps too many errors.
 type endless struct{ of string }
 
 func (e *endless) Error() string {

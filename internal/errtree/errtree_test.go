@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// ring unwraps to whatever it is told, itself included.
+// ring unwraps to next, which may be the ring itself.
 type ring struct{ next error }
 
-func (r *ring) Error() string { panic("its message must not be asked for") }
+func (r *ring) Error() string { panic("its message must not be read") }
 func (r *ring) Unwrap() error { return r.next }
 
 type fork struct{ next []error }
 
-func (f *fork) Error() string   { panic("its message must not be asked for") }
+func (f *fork) Error() string   { panic("its message must not be read") }
 func (f *fork) Unwrap() []error { return f.next }
 
 func TestFinite(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// brittle is a codec whose methods panic that a driver calls.
+// brittle is a codec that panics in the methods that a driver calls.
 type brittle struct{ codec.Codec }
 
 func (brittle) Name() string { return "brittle" }
@@ -25,7 +25,7 @@ func (brittle) AppendJoined([]byte, [][]byte) ([]byte, error) { panic("joined") 
 
 func (brittle) AppendArg([]byte, []byte, string, []byte) ([]byte, error) { panic("arg") }
 
-// brittleWorld is one whose client and driver have the codec.
+// brittleWorld returns a world whose client and driver use the codec.
 func brittleWorld(t *testing.T) *world {
 	w := newWorld(t, 0, false)
 	_ = w.c.Close()
@@ -35,7 +35,7 @@ func brittleWorld(t *testing.T) *world {
 	return w
 }
 
-// settle lets n tasks that are pending succeed with a result.
+// settle settles n pending tasks as succeeded with a result.
 func (w *world) settle(n int, result []byte) {
 	w.Helper()
 	batch := make([]broker.Settlement, n)
@@ -50,6 +50,7 @@ func (w *world) settle(n int, result []byte) {
 	}
 }
 
+// next takes the next pending task.
 func (w *world) next() *broker.Delivery {
 	w.Helper()
 	got, err := w.worker.Dequeue(context.Background(), queues, 1, time.Minute)
@@ -59,12 +60,12 @@ func (w *world) next() *broker.Delivery {
 	return got[0]
 }
 
-// A codec that panics where a result becomes an argument is why the step can't
-// run.
+// If a codec panics while a result becomes an argument, the step starts without it, and its
+// metadata has the panic as the reason.
 func TestCodecPanicsInPipe(t *testing.T) {
 	for says, result := range map[string][]byte{
 		"brittle: AppendArg panicked: arg":     {1},
-		"brittle: AppendValue panicked: value": nil, // a task without one
+		"brittle: AppendValue panicked: value": nil, // a task without a result
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := brittleWorld(t)
@@ -79,8 +80,8 @@ func TestCodecPanicsInPipe(t *testing.T) {
 	}
 }
 
-// A codec that panics where results are joined is why a callback can't run, and
-// why a group has no result.
+// If a codec panics while results are combined, the callback starts without them, and a group
+// without a callback succeeds without a result. Both have the panic as the reason.
 func TestCodecPanicsInGroup(t *testing.T) {
 	const says = "brittle: AppendJoined panicked: joined"
 	synctest.Test(t, func(t *testing.T) {

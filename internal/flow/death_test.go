@@ -10,6 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
+// group returns a group of the members.
 func group(s task.GroupSettings, members ...task.Bound) task.Bound {
 	requests := make([]*task.Request, len(members))
 	for i, m := range members {
@@ -29,11 +30,12 @@ func finals(n ...int) task.GroupSettings {
 	}
 }
 
+// num returns a task whose result is n. It fails if n is negative.
 func num(n int) task.Call[int] { return work.Bind(numArgs{n}) }
 
 type callFunc = func() task.Bound
 
-// script is what is sent, how it ends, and what has run then.
+// script is a flow with its expected outcome and the tasks that have run by then.
 type script struct {
 	name string
 	call callFunc
@@ -41,7 +43,7 @@ type script struct {
 	ran  map[string]int
 }
 
-// scenarios are flows and what is to come of them.
+// scenarios are the flows that the tests of this package run under faults.
 var scenarios = []script{
 	{
 		name: "pipe",
@@ -171,7 +173,7 @@ var scenarios = []script{
 	},
 }
 
-// scenario returns the one of a name.
+// scenario returns the scenario with a name.
 func scenario(name string) script {
 	for _, s := range scenarios {
 		if s.name == name {
@@ -196,8 +198,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// A driver dies before or after each of its calls, and another one goes on: the
-// same comes of it, and nothing runs twice.
+// If a driver dies before or after any of its calls, another one goes on. The outcome is the
+// same, and no task runs twice.
 func TestDeathAtEachCall(t *testing.T) {
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
@@ -223,8 +225,8 @@ func TestDeathAtEachCall(t *testing.T) {
 	}
 }
 
-// A kill dies at each of its calls, and is done again: nothing starts after it but
-// the finalizers, each once.
+// If the process of a kill dies at any of its calls, and the kill is done again, only the
+// finalizers start after it, each once.
 func TestKillDiesAtEachCall(t *testing.T) {
 	for name, finals := range map[string][]string{
 		"flows in flows":                                  {"work 7"},
@@ -246,6 +248,8 @@ func TestKillDiesAtEachCall(t *testing.T) {
 	}
 }
 
+// killDies kills a scenario, with a death at call number lethal. died reports whether there
+// were that many calls.
 func killDies(t *testing.T, name string, finals []string, lethal int) (died bool) {
 	w := newWorld(t, lethal, lethal%2 == 0)
 	defer w.close()

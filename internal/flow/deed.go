@@ -13,10 +13,13 @@ import (
 	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
-// A driver has the key, and what it reads comes from a broker that others may write to. So
-// before it seals anything it checks that each part was sealed for the place where it is:
-// the record of the flow with the ids of its members, what each of them has come to, and
-// the step that gets it.
+// If codecs seal, a driver has the key, and reads data from a broker that others may write to.
+// It must not lend its key to forged data. So before it seals anything, it checks that each
+// part was sealed for its position: the record of the flow with the ids of its members, the
+// outcome of each member, and the step that gets a result.
+//
+// A flow whose record is forged fails (disown). A flow that this process has no key for is left
+// to other processes (mine).
 
 // deed is a flow whose record was checked.
 type deed struct {
@@ -25,8 +28,8 @@ type deed struct {
 	members []broker.ID
 }
 
-// deed checks the record of a flow. It is nil, without an error, if the flow is not sealed
-// and need not be. Bad says that it can't be believed, and err that it could not be read.
+// deed checks the record of a flow. It returns nil without an error if the flow is not sealed
+// and need not be. bad says that the record is forged; err says that it could not be read.
 func (w *work) deed(ctx context.Context, p *broker.Progress) (d *deed, bad, err error) {
 	if !seal.Seals(&p.Flow, w.Codecs) {
 		return nil, nil, nil
@@ -55,30 +58,31 @@ func (w *work) deed(ctx context.Context, p *broker.Progress) (d *deed, bad, err 
 	return w.checked, nil, nil
 }
 
+// openFlow is seal.OpenFlow, with a panic of the codec turned into an error.
 func openFlow(codecs []codec.Codec, f *broker.Flow, members []broker.ID) (s codec.Sealer, err error) {
 	defer guard.Codec("of the flow", "Open", &err)
 	return seal.OpenFlow(codecs, f, members)
 }
 
-// errLeft is why a driver does nothing about a flow: others have to. What has arrived
-// stays, and minions of the queue are told of it with each heartbeat.
+// errLeft says that this driver does nothing for a flow, and leaves it to other processes. Its
+// arrivals stay, and minions of the queue are told of them with each heartbeat.
 var errLeft = errors.New("left to others")
 
 // lastLeft is when this process last logged that it has left a flow to others.
 var lastLeft atomic.Int64
 
-// leave logs, now and then, that a flow is left to others.
+// leave logs that a flow is left to other processes, at most once a minute.
 func (w *work) leave(flow broker.ID, why error) {
 	now, last := time.Now().UnixNano(), lastLeft.Load()
 	if (last == 0 || now-last > int64(time.Minute)) && lastLeft.CompareAndSwap(last, now) {
-		w.Log.Warn("a group or pipe goes on only by a process that can open it", "flow", flow.String(), "error", why)
+		w.Log.Warn("a group or pipe waits for a process that has its codec", "flow", flow.String(), "error", why)
 	}
 }
 
-// mine says why a driver leaves a flow to others; nil if it does not. Without the codec
-// with which the flow was sealed, whatever it did would be refused by everybody who has
-// the key, and the flow would fail. Whether a flow has to be sealed is for those to say
-// who serve its queue. Killing a flow takes no key.
+// mine returns nil if this driver may move the flow on, otherwise an error that wraps errLeft.
+// A driver without the codec that has sealed the flow must not: every process with the key
+// would refuse the steps that it starts, and the flow would fail. Whether a flow needs a seal
+// is decided by the minions of its queue, not by a guest. Killing a flow needs no key.
 func (w *work) mine(f *broker.Flow) error {
 	if f.Seal == "" {
 		if w.Guest && seal.Seals(f, w.Codecs) {
@@ -88,16 +92,16 @@ func (w *work) mine(f *broker.Flow) error {
 	}
 	name := seal.CodecOf(f)
 	if _, err := codec.ByName(name, w.Codecs...); err != nil {
-		return fmt.Errorf("%w: %w %q; give it to this process, too, by the option Codecs", errLeft, codec.ErrUnknownCodec, name)
+		return fmt.Errorf("%w: %w %q; give it to this process with the option Codecs", errLeft, codec.ErrUnknownCodec, name)
 	}
 	return nil
 }
 
-// disown ends a flow whose record can't be believed, and returns the outcome; nil if it
-// can be. What the record names may belong to other flows, so nothing of it might ever
-// arrive here: it is not waited for. The rest of a pipe is canceled. The callback starts
-// without a result, which its minion refuses, so whoever waits for it is told why; and
-// the finalizer starts, which gets nothing from here.
+// disown ends a flow whose record is forged, and returns the outcome. It returns nil if the
+// record is good. The ids in a forged record may belong to other flows, so their arrivals may
+// never come, and nothing waits for them. The rest of a pipe is cancelled. The callback starts
+// without a result. Its minion refuses it then, so a wait for it gets an error that says why.
+// The finalizer starts, because it gets no result anyway.
 func (w *work) disown(ctx context.Context, p *broker.Progress) (*broker.Outcome, error) {
 	_, bad, err := w.deed(ctx, p)
 	if err != nil || bad == nil {
@@ -121,12 +125,12 @@ func (w *work) disown(ctx context.Context, p *broker.Progress) (*broker.Outcome,
 			return nil, err
 		}
 	}
-	w.Log.Error("the record of a group or pipe can't be believed, so it has failed", "flow", fl.ID.String(), "error", bad)
+	w.Log.Error("the record of a group or pipe is forged, so it has failed", "flow", fl.ID.String(), "error", bad)
 	ended, err := w.end(ctx, nil, fl.ID, disbelieved(o, bad))
 	return ended, wrap("end", err)
 }
 
-// at returns the id at a place.
+// at returns the id at a position of the flow.
 func (d *deed) at(place uint32) broker.ID {
 	switch {
 	case place == broker.StepCallback:
@@ -137,11 +141,11 @@ func (d *deed) at(place uint32) broker.ID {
 	return broker.ID{}
 }
 
-// opened opens the outcome of what is at a place of a flow. D is that of the flow, which
-// is nil if the flow is not sealed.
+// opened opens the outcome of the member at a position of a flow. d is nil if the flow is not
+// sealed.
 func (w *work) opened(d *deed, place uint32, id broker.ID, o *broker.Outcome) (seal.Opened, error) {
 	if d != nil && d.at(place) != id {
-		return seal.Opened{}, fmt.Errorf("%w: %s is not at this place of the group or pipe", codec.ErrForged, id)
+		return seal.Opened{}, fmt.Errorf("%w: %s is not the member at this position of the group or pipe", codec.ErrForged, id)
 	}
 	if d == nil && seal.First(w.Codecs) != nil {
 		if c, err := codec.ByName(o.Codec, w.Codecs...); err == nil && seal.Of(c) != nil && o.State == broker.StateSucceeded {
@@ -151,9 +155,9 @@ func (w *work) opened(d *deed, place uint32, id broker.ID, o *broker.Outcome) (s
 	return seal.OpenOutcome(w.Codecs, id, o)
 }
 
-// placed checks that a blocked task, whose own seal is good, gets the result of what is
-// before it: it is the next step or the callback, or in a flow that is. Bad says that it
-// does not, and err that this could not be read.
+// placed checks that a blocked task, whose own seal is good, was sent to get the result of up:
+// it must be the next step or the callback, or the first task inside one. bad says that it was
+// not; err says that a record could not be read.
 func (w *work) placed(ctx context.Context, t *broker.Task, up *upstream) (bad, err error) {
 	flow, step := t.Group, t.Step
 	for depth := 0; flow != up.flow.Flow.ID; depth++ {
@@ -180,10 +184,10 @@ func (w *work) placed(ctx context.Context, t *broker.Task, up *upstream) (bad, e
 	return nil, nil
 }
 
-// maxDepth bounds how deep flows may be in each other, as it does where they are sent.
+// maxDepth bounds how deeply flows may be nested. It equals the bound for senders.
 const maxDepth = 100
 
-// seals reports whether the codec of that name seals.
+// seals reports whether the codec with the name seals.
 func (w *work) seals(name string) bool {
 	c, err := codec.ByName(name, w.Codecs...)
 	return err == nil && seal.Of(c) != nil
@@ -195,7 +199,7 @@ func (w *work) stepArgs(s codec.Sealer, t *broker.Task) ([]byte, error) {
 	return args, err
 }
 
-// sealStep seals the arguments of a step, which are whole now, for that step.
+// sealStep seals the arguments of a step, which include its result now.
 func sealStep(s codec.Sealer, t *broker.Task, args []byte) ([]byte, error) {
 	ready := *t
 	ready.Upstream, ready.Payload = "", args
@@ -210,7 +214,8 @@ func sealStep(s codec.Sealer, t *broker.Task, args []byte) ([]byte, error) {
 	return ready.Payload, nil
 }
 
-// sealReason returns why a task starts without what it waits for, as it is stored.
+// sealReason returns, in the form that is stored, why a task starts without the result that it
+// waits for.
 func (w *work) sealReason(t *broker.Task, why string) string {
 	const most = 400
 	if len(why) > most {
@@ -228,13 +233,14 @@ func (w *work) sealReason(t *broker.Task, why string) string {
 	return hidden
 }
 
-// sealed returns the outcome of a flow as it is stored.
+// sealed returns the outcome of a flow in the form that is stored. d is nil if the flow is not
+// sealed.
 func (w *work) sealed(d *deed, id broker.ID, o *broker.Outcome) (*broker.Outcome, error) {
 	var s codec.Sealer
 	switch {
 	case d == nil && (o.Err == nil || seal.AcceptsPlain(w.Codecs)):
 		return o, nil
-	case d == nil: // why its record can't be believed
+	case d == nil: // the outcome says why the record is forged
 		s = seal.First(w.Codecs)
 	default:
 		s = d.s
@@ -242,7 +248,7 @@ func (w *work) sealed(d *deed, id broker.ID, o *broker.Outcome) (*broker.Outcome
 			s = seal.Of(c)
 		}
 	}
-	if s == nil { // a result that is not sealed, and need not be
+	if s == nil { // neither the result nor its flow is sealed
 		return o, nil
 	}
 	ended := *o

@@ -13,7 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// stubborn is a broker that does not count the members of one flow.
+// stubborn is a broker that refuses to count the members of one flow.
 type stubborn struct {
 	*faulty.Broker
 	flow broker.ID
@@ -28,7 +28,8 @@ func (b *stubborn) Arrive(ctx context.Context, id broker.ID, arrivals []broker.A
 
 var errStubborn = errors.New("stubborn")
 
-// What can't be done keeps nothing from what can, be it pages behind it.
+// Arrivals that can't be handled keep no others from being handled, not even those on later
+// pages.
 func TestDrainGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0, false)
@@ -45,7 +46,7 @@ func TestDrainGoesOn(t *testing.T) {
 		for w.run() > 0 {
 		}
 		time.Sleep(time.Second)
-		w.run() // so one that can't be counted is on the first page, whatever the order
+		w.run() // so an arrival that can't be counted is on the first page in any order
 		if err := w.driver.Drain(t.Context(), "default"); !errors.Is(err, errStubborn) {
 			t.Errorf("drain: %v", err)
 		}
@@ -60,7 +61,7 @@ func TestDrainGoesOn(t *testing.T) {
 	})
 }
 
-// What a kill has cancelled is seen to although an arrival can't be.
+// Arrivals of tasks that a kill has cancelled are handled although another arrival can't be.
 func TestDrainOfCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0, false)

@@ -11,18 +11,27 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// Driver moves flows on. It has no state: copies and drivers of other
-// processes do the same. Its methods may be called concurrently.
+// The main loop. Drain reads the arrivals of a queue page by page and groups them by flow. For
+// each flow it counts them (arrive), acts on the new counts (follow), and confirms the
+// arrivals. If a flow ends by that and is itself a member of a flow, it arrives there in the
+// same way (rise).
+//
+// An empty flow, and one whose members were all counted by a driver that died, makes no further
+// arrival. A driver that starts such a flow notes it in work.empty, and advance moves it on
+// before the arrival that has started it is confirmed.
+
+// Driver moves flows on. It has no state, so copies of it, and drivers of other processes, may
+// work at the same time. Its methods may be called concurrently.
 type Driver struct {
-	Broker broker.Broker // does nothing unless it has broker.Flows
-	Codecs []codec.Codec // that results may have, see codec.ByName; the first is that of its own tasks
+	Broker broker.Broker // Drain does nothing if it does not implement broker.Flows
+	Codecs []codec.Codec // of results, see codec.ByName; the first one encodes results that nothing else decides
 	Log    *slog.Logger
-	Guest  bool // it serves no queue, so it does not judge what has no seal: see mine
+	Guest  bool // the process serves no queue, so it does not decide about flows without a seal: see mine
 }
 
-// Drain does what follows from the arrivals of a queue, until there are none.
-// The empty queue stands for those where a Cancel through this broker made
-// some. After an error what is left is for the next Drain.
+// Drain handles the arrivals of a queue until there are none. The empty queue means the queues
+// in which a Cancel through this broker has made arrivals. An arrival that can't be handled is
+// left for the next Drain, and does not keep Drain from the rest.
 func (d *Driver) Drain(ctx context.Context, queue string) error {
 	f, ok := d.Broker.(broker.Flows)
 	if !ok {
@@ -30,7 +39,7 @@ func (d *Driver) Drain(ctx context.Context, queue string) error {
 	}
 	w := &work{Driver: d, f: f}
 	err := w.drain(ctx, queue)
-	for w.canceled { // which has made arrivals of its own
+	for w.canceled { // drain has cancelled tasks, which makes arrivals in any queue
 		w.canceled = false
 		if bad := w.drain(ctx, ""); bad != nil {
 			return errors.Join(err, bad)
@@ -43,15 +52,15 @@ func (d *Driver) Drain(ctx context.Context, queue string) error {
 type work struct {
 	*Driver
 	f        broker.Flows
-	empty    []broker.ID // flows that were started and have nothing that would arrive by itself
-	canceled bool        // tasks were cancelled, so there may be arrivals anywhere
-	verdict  Verdict     // of a Kill; nil if nobody asks
-	checked  *deed       // the flow whose record was checked last
-	halted   *halt       // what is halted for the kill under way; nil if nothing is
+	empty    []broker.ID // flows that were started and will make no arrival by themselves
+	canceled bool // tasks were cancelled, so any queue may have arrivals
+	verdict  Verdict // the callback of a Kill; may be nil
+	checked  *deed // the flow whose record was checked last
+	halted   *halt // the halt of the kill under way; nil if there is none
 }
 
-// drain goes on until a page has nothing that could be done. What could not be
-// done does not keep the rest from it.
+// drain handles pages of arrivals until a page has nothing that could be handled. An arrival
+// that fails does not keep the rest from being handled.
 func (w *work) drain(ctx context.Context, queue string) error {
 	for {
 		page, err := w.f.Arrivals(ctx, queue, broker.MaxBatch)
@@ -68,7 +77,7 @@ func (w *work) drain(ctx context.Context, queue string) error {
 	}
 }
 
-// page does what follows from arrivals, and returns those to be confirmed.
+// page handles a page of arrivals, and returns those that can be confirmed.
 func (w *work) page(ctx context.Context, page []broker.Arrival) (done []broker.Arrival, err error) {
 	var submits, kills []broker.Arrival
 	flows := make(map[broker.ID][]broker.Arrival)
@@ -90,8 +99,8 @@ func (w *work) page(ctx context.Context, page []broker.Arrival) (done []broker.A
 	for _, id := range order {
 		switch bad := w.advance(ctx, id, flows[id]); {
 		case errors.Is(bad, broker.ErrMalformed):
-			// Nobody will ever read it, and whoever waits for it is told so. What has arrived
-			// would be found again and again.
+			// Nobody will ever read it, and a wait for it gets an error that says so. If its
+			// arrivals were not confirmed, they would be found again and again.
 			w.Log.Error("a group or pipe can't be read, so it does not go on", "flow", id.String(), "arrivals", len(flows[id]), "error", bad)
 		case errors.Is(bad, errLeft):
 			w.leave(id, bad)
@@ -106,8 +115,8 @@ func (w *work) page(ctx context.Context, page []broker.Arrival) (done []broker.A
 	return append(done, over...), errors.Join(err, bad)
 }
 
-// submit enqueues what tasks have submitted with their settlements, and returns
-// what has been seen to.
+// submit enqueues tasks that other tasks have submitted with their settlements. It returns the
+// arrivals that are done, including those of tasks that are refused for good.
 func (w *work) submit(ctx context.Context, arrivals []broker.Arrival) (done []broker.Arrival, err error) {
 	if len(arrivals) == 0 {
 		return nil, nil
@@ -127,7 +136,7 @@ func (w *work) submit(ctx context.Context, arrivals []broker.Arrival) (done []br
 		case errors.As(bad, &dup) && dup.Holder == dup.ID:
 			// It was stored before, and may have got its arguments since.
 		case errors.Is(bad, broker.ErrInvalid), errors.Is(bad, broker.ErrDuplicate), errors.Is(bad, broker.ErrMalformed):
-			w.Log.Error("task that another one has submitted is refused", "task.id", tasks[i].ID.String(),
+			w.Log.Error("a task that another task has submitted is refused", "task.id", tasks[i].ID.String(),
 				"task.name", tasks[i].Name, "queue", tasks[i].Queue, "parent", tasks[i].Parent.String(), "error", bad)
 		default:
 			err = errors.Join(err, bad)
@@ -138,7 +147,8 @@ func (w *work) submit(ctx context.Context, arrivals []broker.Arrival) (done []br
 	return done, err
 }
 
-// split returns the errors of the parts of a batch.
+// split returns the errors of the n parts of a batch, all nil if there is no batch error for
+// them. Another error stays as it is.
 func split(err error, n int) ([]error, error) {
 	var batch *broker.BatchError
 	if errors.As(err, &batch) && len(batch.Errs) == n {
@@ -147,8 +157,8 @@ func split(err error, n int) ([]error, error) {
 	return make([]error, n), err
 }
 
-// advance counts members of a flow and does what follows, and what follows from
-// the flows that were started by that and have nothing to wait for.
+// advance counts members of a flow and acts on the new counts. It also moves on the flows that
+// were started by that and will make no arrival.
 func (w *work) advance(ctx context.Context, id broker.ID, arrivals []broker.Arrival) error {
 	err := w.rise(ctx, id, arrivals)
 	for err == nil && len(w.empty) > 0 {
@@ -158,13 +168,13 @@ func (w *work) advance(ctx context.Context, id broker.ID, arrivals []broker.Arri
 		err = w.rise(ctx, id, nil)
 	}
 	if err != nil {
-		w.empty = w.empty[:0] // whoever does it again starts them again
+		w.empty = w.empty[:0] // the next try starts them again
 	}
 	return err
 }
 
-// rise counts members of a flow and does what follows, up to the outermost flow
-// that ends by it.
+// rise counts members of a flow and acts on the new counts. If the flow has ended, it goes on
+// with the flow around it, and so on.
 func (w *work) rise(ctx context.Context, id broker.ID, arrivals []broker.Arrival) error {
 	for {
 		p, err := w.arrive(ctx, id, arrivals)
@@ -175,7 +185,7 @@ func (w *work) rise(ctx context.Context, id broker.ID, arrivals []broker.Arrival
 		if err != nil || o == nil || p.Flow.Group.IsZero() {
 			return err
 		}
-		if p.Outcome == nil { // Another driver may have ended it, and the first outcome counts.
+		if p.Outcome == nil { // Another driver may have ended it at the same time, and the first outcome counts.
 			now, err := w.f.LookupFlow(ctx, id)
 			switch {
 			case err == nil && now.Outcome != nil:
@@ -189,8 +199,8 @@ func (w *work) rise(ctx context.Context, id broker.ID, arrivals []broker.Arrival
 	}
 }
 
-// arrive counts members. There is no progress of a flow that is not kept any
-// more: nobody waits for it.
+// arrive counts members. It returns nil for a flow that is not stored any more: nobody waits
+// for it.
 func (w *work) arrive(ctx context.Context, id broker.ID, arrivals []broker.Arrival) (*broker.Progress, error) {
 	p, err := w.f.Arrive(ctx, id, arrivals)
 	switch {
@@ -201,8 +211,9 @@ func (w *work) arrive(ctx context.Context, id broker.ID, arrivals []broker.Arriv
 	case !errors.Is(err, broker.ErrInvalid):
 		return nil, wrap("arrive", err)
 	}
-	// One that can never be counted must not keep the others from it. Of a flow that can't be
-	// read it is not known which these are.
+	// One of the arrivals can never be counted. It must not keep the others from being counted,
+	// so they are counted one by one. If the flow itself can't be read, it is unknown which one
+	// is wrong.
 	switch _, err := w.f.LookupFlow(ctx, id); {
 	case errors.Is(err, broker.ErrNotFound):
 		return nil, nil
@@ -212,7 +223,7 @@ func (w *work) arrive(ctx context.Context, id broker.ID, arrivals []broker.Arriv
 	for _, a := range arrivals {
 		switch _, err := w.f.Arrive(ctx, id, []broker.Arrival{a}); {
 		case errors.Is(err, broker.ErrInvalid):
-			w.Log.Error("what has arrived is no member of its flow", "task.id", a.Task.String(),
+			w.Log.Error("an arrival does not belong to its flow and is dropped", "task.id", a.Task.String(),
 				"flow", id.String(), "step", a.Step, "error", err)
 		case err != nil && !errors.Is(err, broker.ErrNotFound):
 			return nil, wrap("arrive", err)
@@ -225,8 +236,8 @@ func (w *work) arrive(ctx context.Context, id broker.ID, arrivals []broker.Arriv
 	return p, wrap("look up", err)
 }
 
-// follow does what follows from the progress of a flow. It returns the outcome
-// of one that has ended.
+// follow acts on the counts of a flow. If the flow has ended, it returns the outcome. arrivals
+// are those that have just been counted; their outcomes need not be fetched.
 func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) (*broker.Outcome, error) {
 	fl := &p.Flow
 	dropped := p.Marks&broker.MarkDropped != 0
@@ -279,7 +290,7 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 		return nil, err
 	}
 	ended, err := w.end(ctx, d, fl.ID, o)
-	if errors.Is(err, broker.ErrTooLarge) { // whatever is too large is the result
+	if errors.Is(err, broker.ErrTooLarge) { // only the result can be too large
 		o.Result = nil
 		o.Err = unjoined(err)
 		ended, err = w.end(ctx, d, fl.ID, o)
@@ -299,12 +310,12 @@ func (w *work) end(ctx context.Context, d *deed, id broker.ID, o *broker.Outcome
 	return ended, w.f.EndFlow(ctx, id, ended)
 }
 
-// clear cancels the members of a flow that was killed or can't succeed any more.
-// It returns the outcome if the flow has ended by that: empty flows in it have no
-// member whose arrival would bring a driver back to it.
+// clear cancels the rest of a flow that was killed or can't succeed any more. If the flow has
+// ended by that, it returns the outcome: members that are empty flows make no arrival that
+// would bring a driver back.
 func (w *work) clear(ctx context.Context, p *broker.Progress) (*broker.Outcome, error) {
 	sweep := w.sweep
-	if p.Marks&broker.MarkDropped != 0 { // who was to store the rest of it may be gone
+	if p.Marks&broker.MarkDropped != 0 { // the process that was storing the rest of it may have died
 		sweep = w.buryDropped
 	}
 	err := sweep(ctx, p)
@@ -323,7 +334,7 @@ func (w *work) clear(ctx context.Context, p *broker.Progress) (*broker.Outcome, 
 // nextStep starts the step of a pipe that comes after those that succeeded.
 func (w *work) nextStep(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) error {
 	if p.Succeeded == 0 || p.Succeeded >= p.Listed {
-		return nil // it began by itself, or the rest is not listed yet
+		return nil // the first step needs no start, or the next one is not listed yet
 	}
 	next, err := w.f.Members(ctx, p.Flow.ID, p.Succeeded, 1, false)
 	if err != nil || len(next) == 0 || next[0].State.Final() {
@@ -332,20 +343,20 @@ func (w *work) nextStep(ctx context.Context, p *broker.Progress, arrivals []brok
 	return w.start(ctx, next[0].ID, &upstream{w: w, flow: p, step: p.Succeeded - 1, arrivals: arrivals})
 }
 
-// drop lets a callback or finalizer that will never run be final.
+// drop cancels a callback or finalizer that is never to run.
 func (w *work) drop(ctx context.Context, p *broker.Progress, what place) error {
-	// What a squad that does not start had not stored yet may never come.
+	// A squad that does not start may never have been stored as a whole.
 	bury := p.Marks&broker.MarkDropped != 0
 	lost, ended, err := w.cancel(ctx, p.Flow.ID, []place{what}, bury)
 	if ended = append(ended, lostArrivals(p.Flow.ID, lost)...); err != nil || len(ended) == 0 {
 		return err
 	}
-	// It is not stored, or is an empty flow: it never arrives by itself.
+	// It is not stored, or is an empty flow, so it makes no arrival by itself.
 	return w.advance(ctx, p.Flow.ID, ended)
 }
 
-// outcomeAt returns the outcome of a member, as it is stored, and its id: from arrivals, if
-// it is there.
+// outcomeAt returns the id and the stored outcome of a member, from arrivals if it is among
+// them.
 func (w *work) outcomeAt(ctx context.Context, flow broker.ID, step int, arrivals []broker.Arrival) (broker.ID, *broker.Outcome, error) {
 	i := slices.IndexFunc(arrivals, func(a broker.Arrival) bool { return a.Step == uint32(step) })
 	if i >= 0 {
@@ -361,6 +372,7 @@ func (w *work) outcomeAt(ctx context.Context, flow broker.ID, step int, arrivals
 	return m[0].ID, m[0].Outcome, nil
 }
 
+// wrap adds the name of a failed action to an error. It returns nil for nil.
 func wrap(doing string, err error) error {
 	if err == nil {
 		return nil

@@ -11,20 +11,21 @@ import (
 	"github.com/go-arbiter/arbiter/internal/halting"
 )
 
-// The members of a flow are cancelled page by page, and those of the last page could start
-// meanwhile. Of a small flow that is a moment. A larger one is halted first, with the flows
-// in it, so that the broker hands out none of its members. Whoever halts it confirms that
-// when all are cancelled. If he dies before, the broker tells somebody else: see killed.
+// A kill cancels the members of a flow page by page, and members of later pages could start
+// meanwhile. For a small flow that takes a moment. A larger flow is halted first, together with
+// the flows inside it: from then on the broker hands out none of their members. The process
+// that halts it confirms the halt when all members are cancelled. If that process dies, the
+// broker reports the halt to another driver, which finishes the kill (see killed).
 
-// halt is a flow that is halted, with the flows in it.
+// halt is a halted flow, with the flows inside it.
 type halt struct {
 	h     broker.Halter
-	flows []broker.ID
-	known map[broker.ID]bool
-	kills []broker.Arrival
-	at    time.Time
-	runs  []broker.ID // members that ran when they were halted, until they are cancelled
-	outer *halt       // of a flow around it, that did not know it yet
+	flows []broker.ID // the flow, then the flows inside it
+	known map[broker.ID]bool // the same, as a set
+	kills []broker.Arrival // records of the halt, to be confirmed at its end
+	at    time.Time // when the broker was last told that the kill goes on
+	runs  []broker.ID // members that ran when they were halted and are not cancelled yet
+	outer *halt // the halt of a flow around it that did not know of it yet
 }
 
 // has reports whether a flow is halted.
@@ -37,8 +38,9 @@ func (own *halt) has(id broker.ID) bool {
 	return false
 }
 
-// halt halts a flow, if it is large and was not halted before, and the broker can. Whoever
-// gets a halt calls stop once the flow is marked as killed, and resumes it at the end.
+// halt halts a flow if it is large, is not halted yet, and the broker supports that; otherwise
+// it returns nil. The caller calls stop once the flow is marked as killed, and resume at the
+// end.
 func (w *work) halt(ctx context.Context, p *broker.Progress) (*halt, error) {
 	h, ok := w.Broker.(broker.Halter)
 	id := p.Flow.ID
@@ -69,10 +71,11 @@ func (w *work) halt(ctx context.Context, p *broker.Progress) (*halt, error) {
 	return own, nil
 }
 
-// stop cancels the members that run of what is halted for a flow, which is marked as
-// killed. They are told first, so that whichever was handed out but has not begun does not.
-// The flows in it are marked before: one in which a member is canceled and that is not
-// killed has failed. What is unknown by now is looked for again.
+// stop cancels the running members of a halted flow that is marked as killed. They come first,
+// so that a member that was handed out and has not begun does not begin. The flows inside are
+// marked before that: a driver that sees a canceled member in a flow without the mark would
+// take the flow for failed. A member that the broker does not know by now is looked for again
+// by the kill.
 func (w *work) stop(ctx context.Context, id broker.ID) error {
 	own := w.halted
 	if own == nil || own.flows[0] != id || len(own.runs) == 0 {
@@ -100,7 +103,7 @@ func (w *work) stop(ctx context.Context, id broker.ID) error {
 	return nil
 }
 
-// goesOn says to the broker that the kill of what is halted goes on, if it takes long.
+// goesOn tells the broker that the kill of a halted flow goes on, if that is due.
 func (w *work) goesOn(ctx context.Context) error {
 	own := w.halted
 	if own == nil || time.Since(own.at) < halting.Patience()/3 {
@@ -132,9 +135,9 @@ func (w *work) resume(ctx context.Context, own *halt) error {
 	return nil
 }
 
-// KillFlow is [Driver.Kill] for a flow that was looked up. If it is large, no member of it
-// is handed out any more from when it is marked, and those that consumers hold are
-// cancelled next.
+// KillFlow is [Driver.Kill] for a flow that was looked up. If the flow is large, the broker
+// hands out none of its members from then on, and running members are cancelled before the
+// others.
 func (d *Driver) KillFlow(ctx context.Context, p *broker.Progress, tell Verdict) error {
 	f, err := broker.FlowsOf(d.Broker, "killing a group or pipe")
 	if err != nil {
@@ -148,7 +151,7 @@ func (d *Driver) KillFlow(ctx context.Context, p *broker.Progress, tell Verdict)
 	return w.killNow(ctx, p.Flow.ID, own)
 }
 
-// killNow kills a flow that is halted, if own is not nil.
+// killNow kills a flow, and handles the arrivals that result. own is its halt, or nil.
 func (w *work) killNow(ctx context.Context, id broker.ID, own *halt) error {
 	o, err := w.kill(ctx, id, false)
 	if err != nil {
@@ -157,7 +160,7 @@ func (w *work) killNow(ctx context.Context, id broker.ID, own *halt) error {
 	if err := w.resume(ctx, own); err != nil {
 		return err
 	}
-	if o != nil { // perhaps the flow around it has not counted it
+	if o != nil { // the flow around it may not have counted it
 		if err := w.advance(ctx, id, nil); err != nil {
 			return err
 		}
@@ -165,8 +168,8 @@ func (w *work) killNow(ctx context.Context, id broker.ID, own *halt) error {
 	return w.Drain(ctx, "")
 }
 
-// killed finishes kills that others have begun and not finished, and returns those to be
-// confirmed.
+// killed finishes kills that another process has begun and not finished. It returns the
+// arrivals that can be confirmed.
 func (w *work) killed(ctx context.Context, kills []broker.Arrival) (done []broker.Arrival, err error) {
 	ended := make(map[broker.ID]error)
 	for _, a := range kills {
@@ -176,7 +179,7 @@ func (w *work) killed(ctx context.Context, kills []broker.Arrival) (done []broke
 			ended[a.Flow] = bad
 		}
 		if bad != nil {
-			err = errors.Join(err, fmt.Errorf("kill %s, which somebody has left: %w", a.Flow, bad))
+			err = errors.Join(err, fmt.Errorf("kill %s, which another process has begun: %w", a.Flow, bad))
 			continue
 		}
 		done = append(done, a)
@@ -184,6 +187,7 @@ func (w *work) killed(ctx context.Context, kills []broker.Arrival) (done []broke
 	return done, err
 }
 
+// killAgain does a kill from the beginning.
 func (w *work) killAgain(ctx context.Context, id broker.ID) error {
 	lost := false
 	again := &work{Driver: w.Driver, f: w.f, verdict: func(_ broker.ID, v broker.CancelVerdict) {
@@ -191,7 +195,7 @@ func (w *work) killAgain(ctx context.Context, id broker.ID) error {
 	}}
 	o, err := again.kill(ctx, id, false)
 	if err == nil && lost {
-		// Somebody may have stored them meanwhile, and they wait to be cancelled.
+		// Members that were unknown may have been stored meanwhile, and are to be cancelled.
 		o, err = again.kill(ctx, id, false)
 	}
 	switch {

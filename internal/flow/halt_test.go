@@ -15,10 +15,10 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// large is from how many members on a flow is halted in these tests.
+// large is the number of members from which on these tests halt a flow.
 const large = 5
 
-// largeGroup returns a group of more than that, with flows in it, in two queues.
+// largeGroup returns a group with more members than that, with flows inside it, in two queues.
 func largeGroup() task.Bound {
 	s := task.GroupSettings{Need: 7, Callback: sum().Unbound(), Finalizer: num(7).Request()}
 	inner := task.All(num(1), other.Bind(numArgs{2}), num(3), num(4), num(5), num(6))
@@ -26,12 +26,13 @@ func largeGroup() task.Bound {
 		other.Bind(numArgs{13}), num(14).With(task.Delay(time.Second)), num(15))
 }
 
+// setLarge applies large until the test ends.
 func setLarge(t *testing.T) {
 	t.Helper()
 	t.Cleanup(halting.Set(large, broker.HaltPatience))
 }
 
-// rest waits, and keeps the consumer alive.
+// rest sleeps for d and keeps the consumer alive meanwhile.
 func (w *world) rest(d time.Duration) {
 	w.Helper()
 	for ; d > 0; d -= time.Second {
@@ -42,7 +43,7 @@ func (w *world) rest(d time.Duration) {
 	}
 }
 
-// look looks a flow up.
+// look looks up a flow.
 func (w *world) look(id broker.ID) *broker.Progress {
 	w.Helper()
 	p, err := w.b.(broker.Flows).LookupFlow(context.Background(), id)
@@ -52,8 +53,8 @@ func (w *world) look(id broker.ID) *broker.Progress {
 	return p
 }
 
-// canceledAlone checks that a group of largeGroup has ended by a kill, of which nothing
-// but the finalizer has run, and that its queues are as before.
+// canceledAlone checks that a kill has ended a group of largeGroup, that nothing but the
+// finalizer has run, and that its queues work as before.
 func (w *world) canceledAlone(id broker.ID) {
 	w.Helper()
 	if o := w.outcome(id); o.State != broker.StateCanceled {
@@ -75,7 +76,7 @@ func (w *world) canceledAlone(id broker.ID) {
 	}
 }
 
-// No member begins from when a large group is marked, whenever a minion asks for one.
+// Once a large group is marked as killed, no member begins, whenever a minion asks for a task.
 func TestKillHaltsFirst(t *testing.T) {
 	setLarge(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -93,7 +94,7 @@ func TestKillHaltsFirst(t *testing.T) {
 			After: func(op faulty.Op, _ int) error {
 				marked = marked || op == faulty.MarkFlow
 				if marked {
-					w.rest(time.Second) // one is due by then
+					w.rest(time.Second) // the delayed member is due by then
 					w.run()
 				}
 				return nil
@@ -107,8 +108,8 @@ func TestKillHaltsFirst(t *testing.T) {
 	})
 }
 
-// A killer may die at any moment. From its first request on no member begins, and
-// somebody else finishes what it has begun.
+// The process of a kill may die at any point. No member begins after its first request, and
+// another process finishes the kill.
 func TestKillerDies(t *testing.T) {
 	setLarge(t)
 	for _, after := range []bool{false, true} {
@@ -125,7 +126,7 @@ func TestKillerDies(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.reborn()
-				if lethal == 1 && !after { // nothing has happened
+				if lethal == 1 && !after { // the kill has changed nothing
 					if n := w.run(); n == 0 {
 						t.Error("no member has run")
 					}
@@ -136,7 +137,7 @@ func TestKillerDies(t *testing.T) {
 					w.run()
 					w.rest(broker.HaltPatience / 3)
 				}
-				if !marked { // the flows in it may not have been halted
+				if !marked { // the inner flows may not have been halted
 					w.outcome(id)
 					for _, own := range []string{"work 10", "work 11", "work 13", "work 14", "work 15"} {
 						if w.ran[own] > 0 {
@@ -155,6 +156,7 @@ func TestKillerDies(t *testing.T) {
 	}
 }
 
+// Several kills of one group at the same time do what one does.
 func TestTwoKillsAtOnce(t *testing.T) {
 	setLarge(t)
 	for range 20 {
@@ -177,7 +179,7 @@ func TestTwoKillsAtOnce(t *testing.T) {
 	}
 }
 
-// Nobody takes over a kill that goes on, however long it takes.
+// No other process takes over a kill that goes on, however long it takes.
 func TestLongKillIsLeftAlone(t *testing.T) {
 	setLarge(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -195,7 +197,7 @@ func TestLongKillIsLeftAlone(t *testing.T) {
 				found, err := w.b.(broker.Flows).Arrivals(context.Background(), "default", broker.MaxBatch)
 				for _, a := range found {
 					if a.Kill {
-						t.Errorf("it is found after %v", time.Since(began))
+						t.Errorf("another driver gets the kill after %v", time.Since(began))
 					}
 				}
 				if err != nil {
@@ -219,7 +221,7 @@ func TestLongKillIsLeftAlone(t *testing.T) {
 	})
 }
 
-// What runs is told before anything else is looked for.
+// Running members are cancelled before the kill looks for other members.
 func TestRunningAreToldFirst(t *testing.T) {
 	setLarge(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -233,7 +235,7 @@ func TestRunningAreToldFirst(t *testing.T) {
 		verdicts := make(map[broker.ID]broker.CancelVerdict)
 		w.bad.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
 			if op == faulty.Members && len(verdicts) < len(got) {
-				t.Errorf("%d of %d were told when the members are looked for", len(verdicts), len(got))
+				t.Errorf("%d of %d running members are cancelled when the kill looks for the others", len(verdicts), len(got))
 			}
 			return nil
 		}})
@@ -247,13 +249,13 @@ func TestRunningAreToldFirst(t *testing.T) {
 		}
 		for _, d := range got {
 			if verdicts[d.ID] != broker.CancelRequested {
-				t.Errorf("one that ran: %v", verdicts[d.ID])
+				t.Errorf("the verdict of a running member is %v", verdicts[d.ID])
 			}
 		}
 	})
 }
 
-// A small flow costs no more than before.
+// A small flow is killed without being halted, so the kill takes no extra requests.
 func TestSmallFlowIsNotHalted(t *testing.T) {
 	setLarge(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -269,7 +271,7 @@ func TestSmallFlowIsNotHalted(t *testing.T) {
 	})
 }
 
-// A large flow in a small one is halted when it is reached.
+// A large flow inside a small one is halted when the kill reaches it.
 func TestLargeFlowInASmallOne(t *testing.T) {
 	setLarge(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -286,8 +288,8 @@ func TestLargeFlowInASmallOne(t *testing.T) {
 	})
 }
 
-// A kill that cannot be finished keeps the flow halted, and does not keep the rest from
-// being done.
+// A kill that can't be finished keeps its flow halted, and does not keep a driver from other
+// work.
 func TestKillThatFailsAgain(t *testing.T) {
 	setLarge(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -318,8 +320,8 @@ func TestKillThatFailsAgain(t *testing.T) {
 	})
 }
 
-// Members that run are cancelled when their flows are marked as killed, also those of the
-// flows in it. A driver that counts them before would see a flow that has failed.
+// Running members are cancelled only after their flows are marked as killed, inner flows too.
+// Otherwise a driver that counts them would take such a flow for failed.
 func TestRunningAreToldAfterTheMark(t *testing.T) {
 	setLarge(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -361,7 +363,7 @@ func TestRunningAreToldAfterTheMark(t *testing.T) {
 		}
 		w.bad.Set(faulty.Hooks{})
 		if len(held) > 0 {
-			t.Error("nobody was told")
+			t.Error("no running member was cancelled")
 		}
 		for _, one := range []broker.ID{id, members[0].ID} {
 			if o := w.outcome(one); o.State != broker.StateCanceled {

@@ -12,8 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// What can't be killed keeps nothing else from being killed, and each reason is
-// told.
+// A task or flow that can't be killed keeps no others from being killed, and the error has each
+// cause.
 func TestKillAllGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0, false)
@@ -77,7 +77,7 @@ func TestKillAllGoesOn(t *testing.T) {
 			t.Errorf("%d tasks are left", n)
 		}
 
-		// There is no point in going on when ctx has ended.
+		// KillAll stops when ctx has ended.
 		ctx, cancel := context.WithCancel(t.Context())
 		before := w.bad.Total()
 		w.bad.Set(faulty.Hooks{Before: func(context.Context, faulty.Op, int) error {

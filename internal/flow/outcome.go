@@ -12,27 +12,30 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// How flows are called where a task has its name.
+// This file makes the outcome of a flow when all its members have ended, and its callback and
+// finalizer too. A pipe has the result of its last step, and a group the result of its
+// callback, or else the combined results of its members. If the flow has failed, the outcome
+// names the member at fault and takes over its error: its message, codes and stack.
+
 const (
+	// Names of flows where a task has its name.
 	NamePipe  = "pipe"
 	NameGroup = "group"
 )
 
-// Codes of a Failure that says that a flow has failed by the fault of a member, and what
-// has become of that, if it did not fail itself. Package task knows which errors they
-// stand for.
 const (
+	// Codes of the failure of a flow: that a member is at fault, and whether that member was
+	// canceled or has expired instead of failing. Package task maps them to its errors.
 	FailedCode   = "flow failed"
 	CanceledCode = "member canceled"
 	ExpiredCode  = "member expired"
 )
 
-// TooLargeCode is the code of a Failure that says that something is over its
-// limit.
+// TooLargeCode is the code of a failure that says that something exceeds its limit.
 const TooLargeCode = "too large"
 
-// outcome returns how a flow has ended whose members are all final, and so are
-// its callback and finalizer. It is not sealed yet; d is what it is sealed by.
+// outcome returns how a flow has ended. All its members are final, and so are its callback and
+// finalizer. The outcome is not sealed yet; d is the checked flow for sealing it.
 func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) (o *broker.Outcome, d *deed, err error) {
 	fl := &p.Flow
 	o = &broker.Outcome{State: broker.StateSucceeded, Name: NameGroup, Finished: time.Now()}
@@ -67,7 +70,7 @@ func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broke
 	return o, d, err
 }
 
-// disbelieved makes o the outcome of a flow of which something can't be believed.
+// disbelieved makes o the outcome of a flow of which a part is forged or can't be opened.
 func disbelieved(o *broker.Outcome, why error) *broker.Outcome {
 	o.State, o.Result = broker.StateFailed, nil
 	o.Err = &broker.Failure{Type: fmt.Sprintf("%T", why), Message: why.Error(), Codes: []string{FailedCode}}
@@ -75,7 +78,8 @@ func disbelieved(o *broker.Outcome, why error) *broker.Outcome {
 	return o
 }
 
-// blamed returns the outcome of what has failed, opened; or that it can't be believed.
+// blamed returns the opened outcome of the member at fault, or an outcome that says that it is
+// forged.
 func (w *work) blamed(d *deed, place uint32, id broker.ID, m *broker.Outcome) *broker.Outcome {
 	open, err := w.opened(d, place, id, m)
 	if err != nil {
@@ -84,10 +88,10 @@ func (w *work) blamed(d *deed, place uint32, id broker.ID, m *broker.Outcome) *b
 	return open.Outcome
 }
 
-// unjoined is the note of a group that succeeded and has no result of its own.
-// Its members' results are there all the same.
+// unjoined is the note of a group that succeeded, but whose results could not be combined into
+// one. The results of its members can still be read.
 func unjoined(why error) *broker.Failure {
-	f := &broker.Failure{Type: fmt.Sprintf("%T", why), Message: "the results of the group can't be joined: " + why.Error()}
+	f := &broker.Failure{Type: fmt.Sprintf("%T", why), Message: "the results of the group can't be combined:  " + why.Error()}
 	if errors.Is(why, broker.ErrTooLarge) {
 		f.Codes = []string{TooLargeCode}
 	}
@@ -95,6 +99,7 @@ func unjoined(why error) *broker.Failure {
 	return f
 }
 
+// lastStep makes o the outcome of a pipe whose steps have all succeeded.
 func (w *work) lastStep(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
 	if p.Flow.Size == 0 {
 		o.Codec = w.usual()
@@ -112,9 +117,9 @@ func (w *work) lastStep(ctx context.Context, d *deed, p *broker.Progress, o *bro
 	return o, nil
 }
 
-// brokenPipe returns the outcome of a pipe that a step has failed. The first step that
-// did not succeed is the cause of all that follow it. If that step was canceled while it
-// ran, because a later one was killed, that later one is the cause.
+// brokenPipe returns the outcome of a pipe that a step has failed. The first step that did not
+// succeed is the cause of everything after it. If that step was canceled while it ran, because
+// a later step was killed, the later step is the cause.
 func (w *work) brokenPipe(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
 	step := p.Succeeded
 	id, m, err := w.outcomeAt(ctx, p.Flow.ID, step, arrivals)
@@ -128,10 +133,10 @@ func (w *work) brokenPipe(ctx context.Context, d *deed, p *broker.Progress, o *b
 	return failedBy(o, step, w.blamed(d, uint32(step), id, m)), nil
 }
 
-// failed returns the outcome of a group of which too few succeeded. To blame is
-// the first member, by its place, that failed or expired. If there is none, somebody
-// has killed members: the one that was counted first is to blame, since others may have
-// been canceled because of it.
+// failed returns the outcome of a group of which too few members succeeded. At fault is the
+// first member, by position, that failed or expired. If there is none, members were killed.
+// Then the one that was counted first is at fault, since others may have been canceled because
+// of it.
 func (w *work) failed(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome) (*broker.Outcome, error) {
 	var blame *broker.Outcome
 	place := 0
@@ -157,7 +162,7 @@ func (w *work) failed(ctx context.Context, d *deed, p *broker.Progress, o *broke
 		from += len(page)
 	}
 	if blame == nil {
-		return nil, errors.New("no member is to blame")
+		return nil, errors.New("no member is at fault")
 	}
 	return failedBy(o, place, blame), nil
 }
@@ -175,7 +180,8 @@ func failedBy(o *broker.Outcome, place int, m *broker.Outcome) *broker.Outcome {
 	return o
 }
 
-// failureOf returns the failure of a flow by the fault of a part that did not succeed.
+// failureOf returns the failure of a flow because of a part that did not succeed. The text who
+// names the part.
 func failureOf(who string, m *broker.Outcome) *broker.Failure {
 	f := &broker.Failure{Type: "*task.RemoteError"}
 	said := ""
@@ -202,15 +208,15 @@ func failureOf(who string, m *broker.Outcome) *broker.Failure {
 	return f
 }
 
-// ended returns the codes of the failure of a part that was ended from outside. That its
-// handler returned the error of its context says nothing beside that, and would be taken
-// for an end of the caller's own context.
+// ended returns the codes of the failure of a part that was canceled or has expired. Such a
+// handler usually returns the error of its context. That says nothing more, and a caller would
+// take it for the end of its own context, so it is left out.
 func ended(codes []string, code string) []string {
 	codes = slices.DeleteFunc(codes, func(c string) bool { return strings.HasPrefix(c, "context.") })
 	return append(codes, code)
 }
 
-// callbackOutcome makes o what the callback of a group has come to.
+// callbackOutcome makes o the outcome of a group with a callback: the callback's own outcome.
 func (w *work) callbackOutcome(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
 	var end *broker.Outcome
 	for i := range arrivals {

@@ -13,8 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
-// The same on Redis, and on a Cluster where the queues and flows are in different
-// slots.
+// The scenarios on Redis.
 func TestOnRedis(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -24,6 +23,7 @@ func TestOnRedis(t *testing.T) {
 	onRedis(t, redistest.Start(t, path).URL(), testform.Pick(3, 1))
 }
 
+// The scenarios on a Redis Cluster, where queues and flows are in different hash slots.
 func TestOnCluster(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
@@ -33,7 +33,7 @@ func TestOnCluster(t *testing.T) {
 	onRedis(t, redistest.StartCluster(t, path, 3).URL(), testform.Pick(14, 3))
 }
 
-// onRedis lets drivers die at each stride-th call.
+// onRedis runs all scenarios. A driver dies at every stride-th call.
 func onRedis(t *testing.T, url string, stride int) {
 	for i, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
@@ -48,6 +48,8 @@ func onRedis(t *testing.T, url string, stride int) {
 	}
 }
 
+// outcomeOnRedis runs one scenario in a namespace of its own. died reports whether the driver
+// died.
 func outcomeOnRedis(t *testing.T, url, namespace string, lethal int, call callFunc, want string, ran map[string]int) (died bool) {
 	b, err := redis.Open(context.Background(), url, redis.Namespace(namespace), redis.Logger(silent))
 	if err != nil {
@@ -63,7 +65,7 @@ func outcomeOnRedis(t *testing.T, url, namespace string, lethal int, call callFu
 	return w.deaths > 0
 }
 
-// Another attempt, at another minion, sends the same flow and gets its result.
+// Another attempt, at another minion, sends the same flow again and gets its result.
 func TestAttemptsOnRedis(t *testing.T) {
 	path := redistest.Path(t)
 	if path == "" {

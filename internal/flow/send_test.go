@@ -14,7 +14,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// unreliable returns a world whose client, and not its drivers, fails.
+// unreliable returns a world in which requests of the client fail, and not those of drivers.
 func unreliable(t testing.TB, lethal int, after bool) *world {
 	w := newWorld(t, lethal, after)
 	_ = w.c.Close()
@@ -23,8 +23,8 @@ func unreliable(t testing.TB, lethal int, after bool) *world {
 	return w
 }
 
-// A call whose sending fails at any request is sent again, and is whole; what
-// has begun meanwhile does no harm.
+// If a request fails while a call is sent, the call is sent again and becomes complete. Members
+// that have begun meanwhile do no harm.
 func TestSendFailsAtEachCall(t *testing.T) {
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
@@ -64,8 +64,8 @@ func TestSendFailsAtEachCall(t *testing.T) {
 	}
 }
 
-// Another attempt of a task, at another minion, sends what an earlier one has
-// sent, perhaps in part: there is one flow, and both can wait for it.
+// Another attempt of a task, at another minion, sends a flow that an earlier one has sent,
+// perhaps in part. There is one flow, and both attempts can wait for it.
 func TestAttemptsSendOneFlow(t *testing.T) {
 	for name, result := range map[string]int{"flows in flows": 2702, "empty groups as members and callbacks": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -81,6 +81,8 @@ func TestAttemptsSendOneFlow(t *testing.T) {
 	}
 }
 
+// sendTwice sends a scenario from two attempts. The request number lethal of the first one
+// fails; died reports whether there were that many.
 func sendTwice(t *testing.T, s script, result, lethal int) (died bool) {
 	w := unreliable(t, lethal, lethal%2 == 0)
 	defer w.close()
@@ -110,8 +112,8 @@ func sendTwice(t *testing.T, s script, result, lethal int) (died bool) {
 	return died
 }
 
-// What a task submits with its settlement is enqueued; what can't be is dropped,
-// and keeps nobody from anything.
+// Tasks that a task submits with its settlement are enqueued. A task that can't be stored is
+// dropped, and holds up no others.
 func TestSubmitArrivals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0, false)
@@ -148,7 +150,7 @@ func TestSubmitArrivals(t *testing.T) {
 	})
 }
 
-// A member whose record is lost does not hold up the end of a killed group.
+// A member that was never stored does not keep a killed group from ending.
 func TestKillOfWhatWasNeverStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0, false)
@@ -180,8 +182,8 @@ func TestKillOfWhatWasNeverStored(t *testing.T) {
 	})
 }
 
-// What arrives at no place of its flow is dropped, and keeps no other member
-// from being counted.
+// An arrival with a position that its flow does not have is dropped, and keeps no member from
+// being counted.
 func TestBadArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0, false)

@@ -11,16 +11,22 @@ import (
 	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
-// ReasonKey is where the metadata of a task that is started without what it
-// waits for says why.
+// Members of a flow that wait for others are stored as blocked tasks. To start one, a driver
+// reads its record, puts the result that it waits for among its arguments, and releases it to
+// its queue. If there can be no such result, the task starts without it, with the reason in its
+// metadata. Its minion then fails the task with that reason, so that the user learns why.
+
+// ReasonKey is the key in the metadata of a task that starts without the result that it waits
+// for. The value is the reason.
 const ReasonKey = "arbiter.upstream"
 
-// start lets what is blocked run: a task, the first member of a pipe, all
-// members of a group. Up is what they get; nil is nothing. What is not blocked
-// any more, since it was started before or cancelled, stays as it is. A flow
-// whose members are all final, or that has none, is noted: nothing of it will
-// arrive by itself, and a driver may have died that had counted the last of
-// them. [work.advance] goes on with it before what has started it is confirmed.
+// start starts blocked members: a task, the first member of a pipe, or all members of a group.
+// up is the result that they get, or nil for none. Members that are not blocked any more,
+// because they were started before or cancelled, stay as they are.
+//
+// A flow that has no member left to wait for is noted in w.empty. It will make no arrival: it
+// is empty, or a driver that had counted the last of its members has died. [work.advance] moves
+// it on before the arrival that has started it is confirmed.
 func (w *work) start(ctx context.Context, id broker.ID, up *upstream) error {
 	if id.Kind() == broker.KindTask {
 		return w.release(ctx, []broker.ID{id}, up)
@@ -32,7 +38,7 @@ func (w *work) start(ctx context.Context, id broker.ID, up *upstream) error {
 	for from, live := 0, false; ; {
 		page, err := w.f.Members(ctx, id, from, limit, false)
 		if errors.Is(err, broker.ErrNotFound) {
-			return nil // it has ended long ago
+			return nil // it ended long ago
 		}
 		if err != nil {
 			return wrap("members", err)
@@ -62,10 +68,10 @@ func (w *work) start(ctx context.Context, id broker.ID, up *upstream) error {
 	}
 }
 
-// blockedPart bounds the records that are read at once: arguments can be large.
+// blockedPart bounds how many records are read at once, because arguments can be large.
 const blockedPart = 100
 
-// release gives blocked tasks their arguments and makes them pending.
+// release puts the result among the arguments of blocked tasks, and makes them pending.
 func (w *work) release(ctx context.Context, ids []broker.ID, up *upstream) error {
 	for len(ids) > 0 {
 		part := ids[:min(len(ids), blockedPart)]
@@ -103,8 +109,8 @@ func (w *work) release(ctx context.Context, ids []broker.ID, up *upstream) error
 	return nil
 }
 
-// giveUp cancels blocked tasks whose records nobody will ever be able to read, so that
-// their flow ends. It returns the error of any other, which a newer driver may know.
+// giveUp cancels blocked tasks whose records are damaged for good, so that their flow can end.
+// It returns any other error: a newer driver may be able to read that record.
 func (w *work) giveUp(ctx context.Context, ids []broker.ID, errs []error) error {
 	var damaged []broker.ID
 	for i, err := range errs {
@@ -125,6 +131,7 @@ func (w *work) giveUp(ctx context.Context, ids []broker.ID, errs []error) error 
 	return err
 }
 
+// releaseBatch makes tasks pending.
 func (w *work) releaseBatch(ctx context.Context, batch []*broker.Task) error {
 	if len(batch) == 0 {
 		return nil
@@ -132,9 +139,8 @@ func (w *work) releaseBatch(ctx context.Context, batch []*broker.Task) error {
 	return wrap("release", w.f.Release(ctx, batch))
 }
 
-// compose returns a blocked task as it is to run: with the result that it waits
-// for among its arguments. If that can't be, it is to run without, which its
-// minion refuses: so the user learns why.
+// compose returns a blocked task as it is to run, with the result that it waits for among its
+// arguments. If that can't be, the task is to run without it, and its metadata says why.
 func (w *work) compose(ctx context.Context, t *broker.Task, up *upstream) (*broker.Task, error) {
 	ready := *t
 	ready.Blocked, ready.Delay = false, 0
@@ -143,7 +149,7 @@ func (w *work) compose(ctx context.Context, t *broker.Task, up *upstream) (*brok
 	}
 	var why error
 	if up == nil {
-		why = errors.New("nothing was before it")
+		why = errors.New("no task before it has a result")
 	} else {
 		value, bad, err := up.value(ctx, t.Codec)
 		if err == nil && bad == nil && w.seals(t.Codec) {
@@ -167,6 +173,7 @@ func (w *work) compose(ctx context.Context, t *broker.Task, up *upstream) (*brok
 	return &ready, nil
 }
 
+// withReason returns metadata with a reason added.
 func withReason(meta map[string]string, why string) map[string]string {
 	meta = maps.Clone(meta)
 	if meta == nil {
@@ -176,7 +183,7 @@ func withReason(meta map[string]string, why string) map[string]string {
 	return meta
 }
 
-// insert returns the arguments of a task with one more.
+// insert returns the arguments of a task with a value added, sealed if its codec seals.
 func (w *work) insert(t *broker.Task, value []byte) (payload []byte, err error) {
 	j, s, err := w.joiner(t.Codec)
 	if err != nil {
@@ -201,8 +208,8 @@ func (w *work) insert(t *broker.Task, value []byte) (payload []byte, err error) 
 
 func (w *work) limits() broker.Limits { return w.Broker.Limits().WithDefaults() }
 
-// joiner returns what joins values of a codec that are not sealed, and what seals them;
-// that is nil if the codec does not.
+// joiner returns the codec with the name in its capability to combine values that are not
+// sealed, and the codec as a sealer, which is nil if it does not seal.
 func (w *work) joiner(name string) (codec.Joiner, codec.Sealer, error) {
 	c, err := codec.ByName(name, w.Codecs...)
 	if err != nil {
@@ -210,7 +217,7 @@ func (w *work) joiner(name string) (codec.Joiner, codec.Sealer, error) {
 	}
 	j, ok := seal.Plain(c).(codec.Joiner)
 	if !ok {
-		return nil, nil, errors.New("codec " + name + " can't join values")
+		return nil, nil, errors.New("codec " + name + " can't combine values")
 	}
 	return j, seal.Of(c), nil
 }

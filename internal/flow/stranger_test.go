@@ -12,8 +12,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// A driver without the key leaves a flow that was sealed to one that has it. It moves on
-// what else has arrived.
+// A driver without the key leaves a sealed flow to a driver with the key, and handles other
+// arrivals.
 func TestDriverWithoutTheKey(t *testing.T) {
 	t.Parallel()
 	signed, err := codec.Sign(codec.Msgpack(), []byte("a key that has thirty-two bytes."))
@@ -65,8 +65,8 @@ func TestDriverWithoutTheKey(t *testing.T) {
 	}
 }
 
-// A driver that serves no queue leaves what has no seal to those that do, if it accepts
-// nothing without a seal.
+// A driver that serves no queue, and accepts nothing without a seal, leaves flows without a
+// seal to drivers that serve their queue.
 func TestGuestLeavesWhatIsPlain(t *testing.T) {
 	t.Parallel()
 	signed, err := codec.Sign(codec.Msgpack(), []byte("a key that has thirty-two bytes."))

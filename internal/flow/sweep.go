@@ -10,20 +10,30 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// place is a member and where it is in its flow.
+// Ending a flow early: because it is killed, because too few of its members can still succeed,
+// or because it was never stored as a whole. All of these cancel the members that are not
+// final. They differ in members that were never stored:
+//
+//   - sweep leaves them alone, because their sender may still store them, and cancels them
+//     then.
+//   - bury counts them as canceled, and is for the sender itself when it stores no more.
+//
+// Both may be repeated at any time.
+
+// place is a member and its position in its flow.
 type place struct {
 	id   broker.ID
 	step uint32
 }
 
-// Verdict is told what became of a task that was to be cancelled.
+// Verdict is called with the result of cancelling a task.
 type Verdict func(id broker.ID, v broker.CancelVerdict)
 
-// Kill ends a flow: it is marked, so that whatever has not started never does,
-// and all its members that are not final are cancelled, those of the flows in
-// it too, and the callbacks. Finalizers run all the same. Tell may be nil; it is
-// told once or more of every task that was not final, CancelUnknown for one that
-// is not stored. ErrNotFound says that there is no such flow.
+// Kill ends a flow. It marks the flow, so that a member that has not started never does, and
+// cancels all members that are not final, members of inner flows too, and the callbacks.
+// Finalizers still run. tell may be nil. It is called at least once for every task that was not
+// final, with CancelUnknown for a task that is not stored. The error wraps ErrNotFound if there
+// is no such flow.
 func (d *Driver) Kill(ctx context.Context, id broker.ID, tell Verdict) error {
 	f, err := broker.FlowsOf(d.Broker, "killing a group or pipe")
 	if err != nil {
@@ -33,9 +43,8 @@ func (d *Driver) Kill(ctx context.Context, id broker.ID, tell Verdict) error {
 	return w.killNow(ctx, id, nil)
 }
 
-// Begin lets a flow without members begin that is blocked by nothing. Nothing of it
-// ever arrives by itself: who sends it calls Begin once all that follows from it is
-// stored. Repeating it is harmless.
+// Begin starts a flow without members that waits for nothing. Such a flow makes no arrival, so
+// its sender calls Begin once everything that follows from it is stored. It may be repeated.
 func (d *Driver) Begin(ctx context.Context, id broker.ID) error {
 	f, ok := d.Broker.(broker.Flows)
 	if !ok {
@@ -51,9 +60,8 @@ func (d *Driver) Begin(ctx context.Context, id broker.ID) error {
 	return nil
 }
 
-// KillAll ends tasks and flows, as far as they are there. What can't be ended keeps
-// it from no other one, unless ctx has ended; the error joins all that came of it.
-// Repeating it is harmless.
+// KillAll ends those of the tasks and flows that are stored. A failure for one does not keep it
+// from the others, unless ctx has ended. The error joins all failures. It may be repeated.
 func (d *Driver) KillAll(ctx context.Context, ids []broker.ID) error {
 	var tasks []broker.ID
 	var errs []error
@@ -80,8 +88,8 @@ func (d *Driver) KillAll(ctx context.Context, ids []broker.ID) error {
 	return errors.Join(append(errs, d.Drain(ctx, ""))...)
 }
 
-// Bury does for a flow that was killed what its members that were never stored
-// will not do: they arrive as cancelled.
+// Bury kills a flow and counts the members that were never stored as canceled. Its sender calls
+// it when it will store no more.
 func (d *Driver) Bury(ctx context.Context, id broker.ID) error {
 	f, ok := d.Broker.(broker.Flows)
 	if !ok {
@@ -94,7 +102,7 @@ func (d *Driver) Bury(ctx context.Context, id broker.ID) error {
 	return d.Drain(ctx, "")
 }
 
-// Lost lets a task of a flow arrive as cancelled that can never be stored.
+// Lost counts a task of a flow as canceled that can never be stored.
 func (d *Driver) Lost(ctx context.Context, t *broker.Task) error {
 	f, ok := d.Broker.(broker.Flows)
 	if !ok {
@@ -104,9 +112,9 @@ func (d *Driver) Lost(ctx context.Context, t *broker.Task) error {
 	return w.advance(ctx, t.Group, lostArrivals(t.Group, []place{{t.ID, t.Step}}))
 }
 
-// Sweep cancels what is left of a flow that was killed or can't succeed any more.
-// Whoever has stored members calls it when it stores no more: some may have come
-// after all others were cancelled, and those that never come arrive by this.
+// Sweep cancels the rest of a flow that was killed or can't succeed any more; otherwise it does
+// nothing. A sender calls it after it has stored the last member: some members may have been
+// stored after all others were cancelled, and those that never will be are counted as canceled.
 func (d *Driver) Sweep(ctx context.Context, id broker.ID) error {
 	f, ok := d.Broker.(broker.Flows)
 	if !ok {
@@ -134,9 +142,9 @@ func (d *Driver) Sweep(ctx context.Context, id broker.ID) error {
 	return d.Drain(ctx, "")
 }
 
-// kill marks a flow and cancels what is in it. It returns the outcome of a flow
-// that has ended, now or before: whoever has killed the flow around it counts it
-// there, since an empty flow makes no arrival of its own.
+// kill marks a flow and cancels its members. It returns the outcome of a flow that has ended,
+// now or before. The caller, which has killed the flow around it, counts that there: an empty
+// flow makes no arrival of its own.
 func (w *work) kill(ctx context.Context, id broker.ID, bury bool) (*broker.Outcome, error) {
 	if err := w.f.MarkFlow(ctx, id, broker.MarkKilled); err != nil {
 		return nil, wrap("mark", err)
@@ -168,9 +176,9 @@ func (w *work) kill(ctx context.Context, id broker.ID, bury bool) (*broker.Outco
 	return nil, wrap("mark", w.f.MarkFlow(ctx, id, broker.MarkSwept))
 }
 
-// sweep cancels all members that are not final, and the callback of a flow that
-// was killed or, being a squad, has not started. It counts those that have ended
-// by that and make no arrival.
+// sweep cancels all members that are not final. It also cancels the callback of a flow that was
+// killed, or of a squad that has not started. It counts the members that have ended by that and
+// make no arrival.
 func (w *work) sweep(ctx context.Context, p *broker.Progress) error {
 	_, ended, err := w.cancelMembers(ctx, p, false)
 	if err != nil {
@@ -184,7 +192,7 @@ func (w *work) sweep(ctx context.Context, p *broker.Progress) error {
 	return nil
 }
 
-// bury is sweep, and lets arrive what is not stored.
+// bury is sweep, and also counts members that are not stored as canceled.
 func (w *work) bury(ctx context.Context, p *broker.Progress) error {
 	lost, ended, err := w.cancelMembers(ctx, p, true)
 	if err != nil {
@@ -194,15 +202,15 @@ func (w *work) bury(ctx context.Context, p *broker.Progress) error {
 	for {
 		part := ended[:min(len(ended), broker.MaxBatch)]
 		ended = ended[len(part):]
-		// Also if there is none: what follows may not have been stored before.
+		// Also if part is empty: the callback and finalizer may not have been stored before.
 		if err := w.advance(ctx, p.Flow.ID, part); err != nil || len(ended) == 0 {
 			return err
 		}
 	}
 }
 
-// buryDropped cancels what is left of a squad that has not started, and lets arrive
-// what is not stored: whoever was to store it may be gone.
+// buryDropped is bury for a squad that has not started: the process that was to store the rest
+// of it may have died.
 func (w *work) buryDropped(ctx context.Context, p *broker.Progress) error {
 	lost, ended, err := w.cancelMembers(ctx, p, true)
 	ended = append(ended, lostArrivals(p.Flow.ID, lost)...)
@@ -214,8 +222,8 @@ func (w *work) buryDropped(ctx context.Context, p *broker.Progress) error {
 	return err
 }
 
-// cancelMembers cancels what is left of a flow. Lost are the places that are not
-// stored, ended the arrivals of flows that make none by themselves.
+// cancelMembers cancels the rest of a flow. lost are the members that are not stored. ended are
+// arrivals of inner flows that make none by themselves.
 func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool) (lost []place, ended []broker.Arrival, err error) {
 	id := p.Flow.ID
 	const over = broker.MarkKilled | broker.MarkDropped
@@ -250,8 +258,8 @@ func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool)
 	}
 }
 
-// cancel cancels tasks and kills flows that are members of a flow. It returns those
-// that are not stored, and the arrivals of flows that make none by themselves.
+// cancel cancels tasks and kills flows that are members of a flow. It returns the members that
+// are not stored, and arrivals of inner flows that make none by themselves.
 func (w *work) cancel(ctx context.Context, flow broker.ID, what []place, bury bool) (lost []place, ended []broker.Arrival, err error) {
 	var tasks []place
 	var ids []broker.ID
@@ -288,7 +296,7 @@ func (w *work) cancel(ctx context.Context, flow broker.ID, what []place, bury bo
 	return lost, ended, nil
 }
 
-// lostArrivals are those of members that will never make one.
+// lostArrivals returns arrivals, as canceled, of members that will never make one.
 func lostArrivals(flow broker.ID, lost []place) []broker.Arrival {
 	out := make([]broker.Arrival, len(lost))
 	for i, m := range lost {

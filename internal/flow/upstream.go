@@ -12,23 +12,28 @@ import (
 	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
-// upstream is what a task that is about to start waits for: the result of a step
-// of a pipe, or of all members of a group in order. It is fetched when it is
-// first asked for: a task that was started before, or takes none, costs nothing.
+// A step of a pipe waits for the result of the step before it, and a callback for the results
+// of all members of its group, in order. This file fetches that value when the first task asks
+// for it. Results are opened and combined here, because the broker does not know codecs.
+// Results of a group are read page by page, and only up to the limit of the value.
+
+// upstream is the value that tasks about to be started wait for. It is fetched when a task asks
+// for it: a task that takes none, or was started before, costs nothing.
 type upstream struct {
 	w        *work
 	flow     *broker.Progress
-	step     int // of a pipe
+	step     int // of a pipe: the step that has the result
 	arrivals []broker.Arrival
 
-	got   bool
+	got   bool // the fields below are set
 	codec string
-	raw   []byte // not sealed
-	bad   error  // why there is none, for good
+	raw   []byte // the value, encoded and not sealed
+	bad   error // why there is no value, for good
 }
 
-// value returns the encoded value for a task whose arguments have a codec; bad
-// says why there is none, whoever tries, and err that it should be tried again.
+// value returns the encoded value for a task whose arguments are encoded by the codec name. bad
+// says that there is none, for any driver; err says that fetching it failed and may be tried
+// again.
 func (u *upstream) value(ctx context.Context, name string) (raw []byte, bad, err error) {
 	if !u.got {
 		if u.flow.Flow.ID.Kind() == broker.KindPipe {
@@ -45,13 +50,12 @@ func (u *upstream) value(ctx context.Context, name string) (raw []byte, bad, err
 	case u.bad != nil:
 		return nil, u.bad, nil
 	case u.codec != name:
-		return nil, fmt.Errorf("the result before is of the codec %q, and the arguments are of %q", u.codec, name), nil
+		return nil, fmt.Errorf("the result of the previous task is encoded by codec %q, and the arguments by %q", u.codec, name), nil
 	}
 	return u.raw, nil, nil
 }
 
-// stepResult returns the encoded result of a step of a pipe; bad says why there is none,
-// whoever tries, and err that it should be tried again.
+// stepResult returns the encoded result of a step of a pipe. bad and err are as in value.
 func (w *work) stepResult(ctx context.Context, p *broker.Progress, step int, arrivals []broker.Arrival) (raw []byte, name string, bad, err error) {
 	d, bad, err := w.deed(ctx, p)
 	if err != nil || bad != nil {
@@ -65,8 +69,8 @@ func (w *work) stepResult(ctx context.Context, p *broker.Progress, step int, arr
 	return raw, o.Codec, bad, nil
 }
 
-// encoded returns the value that the outcome of a member stands for. A task without a
-// result counts as one that returned an empty struct, which task.None is.
+// encoded returns the value for the outcome of a member. A task without a result counts as one
+// that returned an empty struct, as task.None is.
 func (w *work) encoded(d *deed, place uint32, id broker.ID, o *broker.Outcome) (raw []byte, err error) {
 	open, err := w.opened(d, place, id, o)
 	switch {
@@ -85,9 +89,9 @@ func (w *work) encoded(d *deed, place uint32, id broker.ID, o *broker.Outcome) (
 	return seal.Plain(c).AppendValue(nil, struct{}{})
 }
 
-// join returns the array of the results of all members of a flow, in order.
-// Those that did not succeed are nil in it; if that are all, it is of the codec
-// want, where there is one. It reads page by page, and no more than limit allows.
+// join returns the array of the results of all members of a flow, in order, with nil for
+// members that did not succeed. The array is encoded by the codec of the results. If no member
+// succeeded, the codec is want, if that is given. bad and err are as in value.
 func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want string) (raw []byte, name string, bad, err error) {
 	d, bad, err := w.deed(ctx, p)
 	if err != nil || bad != nil {
@@ -106,8 +110,8 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 		for i, m := range page {
 			var v []byte
 			if o := m.Outcome; o != nil && o.State != broker.StateSucceeded {
-				// What was cancelled while it waited may name no codec, which is
-				// read as msgpack.
+				// A task that was cancelled while it waited may name no codec, and that
+				// reads as msgpack.
 				if o.State != broker.StateCanceled || o.Codec != codec.Msgpack().Name() {
 					guess = cmp.Or(guess, o.Codec)
 				}
@@ -119,7 +123,7 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 				case name == "":
 					name = o.Codec
 				case name != o.Codec:
-					return nil, "", fmt.Errorf("results of the codecs %q and %q can't be joined", name, o.Codec), nil
+					return nil, "", fmt.Errorf("results encoded by the codecs %q and %q can't be combined", name, o.Codec), nil
 				}
 				if v, bad = w.encoded(d, uint32(from+i), m.ID, o); bad != nil {
 					return nil, "", bad, nil
@@ -133,14 +137,15 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 		}
 		from += len(page)
 	}
-	if d != nil && succeeded < p.Flow.Need { // the counts are the broker's word
+	if d != nil && succeeded < p.Flow.Need { // the counts are not sealed
 		return nil, "", fmt.Errorf("%w: %d members have succeeded, and %d must", codec.ErrForged, succeeded, p.Flow.Need), nil
 	}
-	name = cmp.Or(name, want, guess, w.usual()) // perhaps none succeeded, and none had to
+	name = cmp.Or(name, want, guess, w.usual()) // no member may have succeeded, if none had to
 	raw, bad = w.joined(name, values)
 	return raw, name, bad, nil
 }
 
+// joined encodes an array of encoded values.
 func (w *work) joined(name string, values [][]byte) (raw []byte, err error) {
 	j, _, err := w.joiner(name)
 	if err != nil {
@@ -150,7 +155,7 @@ func (w *work) joined(name string, values [][]byte) (raw []byte, err error) {
 	return j.AppendJoined(nil, values)
 }
 
-// usual is the codec of where nothing says which.
+// usual returns the name of the codec for results that nothing else decides.
 func (w *work) usual() string {
 	if len(w.Codecs) > 0 {
 		return w.Codecs[0].Name()
@@ -158,6 +163,7 @@ func (w *work) usual() string {
 	return codec.Msgpack().Name()
 }
 
+// tooLarge returns an error that wraps ErrTooLarge. size may be less than the full size.
 func tooLarge(what string, size, limit int) error {
 	return fmt.Errorf("%w: %s of %d bytes or more, the limit is %d", broker.ErrTooLarge, what, size, limit)
 }

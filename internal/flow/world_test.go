@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var silent = slog.New(slog.DiscardHandler)
 
-// The tasks of these tests, which world.run does.
+// The arguments of the tasks of these tests. world.run runs the tasks.
 type (
 	numArgs struct {
 		N int `arbiter:"n"`
@@ -54,25 +54,25 @@ func sum() task.Step[[]int, int] { return task.NewStep[[]int](sumTask, "upstream
 
 var queues = []string{"default", "other"}
 
-// world is a broker with a consumer that runs tasks when it is told to, and
-// drivers that die.
+// world is a broker with a consumer that runs tasks when run is called, and a driver that can
+// die at one of its calls.
 type world struct {
 	testing.TB
 	b        broker.Broker
-	bad      *faulty.Broker // through which drivers look at b
+	bad      *faulty.Broker // drivers use b through it
 	c        *client.Client
 	worker   broker.Consumer
 	driver   *flow.Driver
-	ran      map[string]int
-	deaths   int
-	idle     time.Duration // how long to wait when there is nothing to do
-	patience int           // how often
+	ran      map[string]int // how often each task has run
+	deaths   int // of drivers
+	idle     time.Duration // the pause when nothing can be done
+	patience int // the number of such pauses until a test fails
 
 	mu     sync.Mutex
-	calls  int // of the driver, so far
-	lethal int // the call at which it dies; 0 is none
-	after  bool
-	dead   bool
+	calls  int // calls of the driver so far
+	lethal int // the number of the call at which the driver dies; 0 is none
+	after  bool // it dies after the call instead of before it
+	dead   bool // it has died: all its calls fail
 }
 
 var errDead = errors.New("the driver is dead")
@@ -114,7 +114,7 @@ func worldOf(t testing.TB, b broker.Broker, lethal int, after bool) *world {
 	return w
 }
 
-// death returns why a call fails. w.mu is held.
+// death returns the error of a call of a dead driver. w.mu is held.
 func (w *world) death() error {
 	if w.dead {
 		return errDead
@@ -122,7 +122,7 @@ func (w *world) death() error {
 	return nil
 }
 
-// reborn replaces the driver.
+// reborn replaces the driver by one that is alive.
 func (w *world) reborn() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -139,6 +139,7 @@ func (w *world) close() {
 	_ = w.b.Close()
 }
 
+// send submits a call and returns its id.
 func (w *world) send(call task.Bound) broker.ID {
 	w.Helper()
 	if err := w.c.Submit(context.Background(), call); err != nil {
@@ -147,7 +148,7 @@ func (w *world) send(call task.Bound) broker.ID {
 	return call.Request().ID()
 }
 
-// outcome runs everything until the flow has ended.
+// outcome drains and runs tasks until the flow has ended.
 func (w *world) outcome(id broker.ID) *broker.Outcome {
 	w.Helper()
 	idle := 0
@@ -172,7 +173,7 @@ func (w *world) outcome(id broker.ID) *broker.Outcome {
 	}
 }
 
-// drain lets the driver do what there is; if it dies, the next one goes on.
+// drain lets the driver handle all arrivals. If it dies, another one goes on.
 func (w *world) drain() {
 	w.Helper()
 	for _, queue := range append(queues, "") {
@@ -189,7 +190,7 @@ func (w *world) drain() {
 	}
 }
 
-// run does what can be run, and returns how much that was.
+// run runs all pending tasks, and returns how many there were.
 func (w *world) run() int {
 	w.Helper()
 	got, err := w.worker.Dequeue(context.Background(), queues, 1000, time.Millisecond)
@@ -207,6 +208,7 @@ func (w *world) run() int {
 	return len(got)
 }
 
+// handle runs a task and returns its outcome.
 func (w *world) handle(d *broker.Delivery) broker.Outcome {
 	w.Helper()
 	o := broker.Outcome{State: broker.StateSucceeded, Codec: d.Codec, Name: d.Name}
@@ -220,6 +222,7 @@ func (w *world) handle(d *broker.Delivery) broker.Outcome {
 	return o
 }
 
+// result returns the result of a task.
 func (w *world) result(d *broker.Delivery) (int, error) {
 	w.Helper()
 	var err error
@@ -247,7 +250,7 @@ func (w *world) result(d *broker.Delivery) (int, error) {
 	return num.N, nil
 }
 
-// same compares what has run.
+// same compares the tasks that have run.
 func (w *world) same(want map[string]int) {
 	w.Helper()
 	if !maps.Equal(w.ran, want) {
@@ -255,7 +258,7 @@ func (w *world) same(want map[string]int) {
 	}
 }
 
-// text returns an outcome in words.
+// text returns the state, result and error of an outcome as text.
 func text(o *broker.Outcome) string {
 	var v any
 	if len(o.Result) > 0 {

@@ -1,5 +1,5 @@
-// Package guard keeps the faults of what users give to the library from its
-// goroutines, whose panic would end the program.
+// Package guard keeps panics in code of users, such as codecs, from ending the program. Without
+// it they would do so, because the library calls that code in goroutines of its own.
 package guard
 
 import (
@@ -7,8 +7,9 @@ import (
 	"github.com/go-arbiter/arbiter/internal/stack"
 )
 
-// Codec is deferred by a function that calls a method of a codec. If that panics,
-// it sets err to a [*codec.Error] that names both and has a [*codec.PanicError].
+// Codec is to be deferred by a function that calls a method of a codec. If the method panics,
+// Codec sets err to a [*codec.Error] with the name of the codec, which wraps a
+// [*codec.PanicError] with the name of the method.
 func Codec(name, method string, err *error) {
 	if p := recover(); p != nil {
 		*err = &codec.Error{Codec: name, Err: &codec.PanicError{Doing: method, Value: p, Stack: stack.OfPanic()}}

@@ -1,4 +1,4 @@
-// Package halting has what tests change about the kills of large flows: see
+// Package halting has the two constants of the kill of large flows that tests change: see
 // broker.Halter and package internal/flow.
 package halting
 
@@ -13,8 +13,8 @@ var large, patience atomic.Int64
 
 func init() { Set(broker.MaxBatch+1, broker.HaltPatience) }
 
-// Set says from how many members on a flow is large, and how long whoever has halted one
-// is left to kill it. It returns a function that sets both back. It is for tests.
+// Set sets the number of members from which on a flow is large, and how long a process that has
+// halted a flow has to kill it. back restores both. It is for tests.
 func Set(members int, wait time.Duration) (back func()) {
 	m, w := large.Swap(int64(members)), patience.Swap(int64(wait))
 	return func() {
@@ -23,8 +23,9 @@ func Set(members int, wait time.Duration) (back func()) {
 	}
 }
 
-// Large reports whether a flow with so many members is halted before it is killed.
+// Large reports whether a flow with that many members is halted before it is killed.
 func Large(members int) bool { return int64(members) >= large.Load() }
 
-// Patience is how long whoever has halted a flow is left to kill it.
+// Patience returns how long a process that has halted a flow has to kill it. After that the
+// broker lets another process finish the kill.
 func Patience() time.Duration { return time.Duration(patience.Load()) }

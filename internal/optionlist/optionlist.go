@@ -1,5 +1,5 @@
-// Package optionlist finds the options of a package in its source, so that a test
-// of all options fails when one is added and not tested.
+// Package optionlist finds the options of a package in its source. With it a test of all
+// options fails when an option is added without a test.
 package optionlist
 
 import (
@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// In returns the names of the exported functions of the package in dir that
-// return one value of a type that ends with Option, sorted.
+// In returns the sorted names of the options of the package in dir: exported functions that
+// return one value of a type whose name ends with Option.
 func In(dir string) ([]string, error) {
 	var names []string
 	err := functions(dir, false, func(f *ast.FuncDecl) {
@@ -27,16 +27,16 @@ func In(dir string) ([]string, error) {
 	return names, err
 }
 
-// Check reports what is wrong with a table of the options of the package in dir: it
-// names, for each, the test that shows its effect. All must be there, and the tests
-// must exist.
+// Check checks a table with, for each option of the package in dir, the test that shows its
+// effect. The error says that an option is missing from the table, or is not in the package, or
+// that a test does not exist.
 func Check(dir string, table map[string]string) error {
 	options, err := In(dir)
 	if err != nil {
 		return err
 	}
 	if listed := slices.Sorted(maps.Keys(table)); !slices.Equal(listed, options) {
-		return fmt.Errorf("the table has the options %v, the package %v", listed, options)
+		return fmt.Errorf("the table has the options %v, and the package has %v", listed, options)
 	}
 	tests := make(map[string]bool)
 	if err := functions(dir, true, func(f *ast.FuncDecl) { tests[f.Name.Name] = true }); err != nil {
@@ -50,7 +50,7 @@ func Check(dir string, table map[string]string) error {
 	return nil
 }
 
-// functions calls found with the functions of a package, or of its tests.
+// functions calls found with each function, but no method, of a package or of its tests.
 func functions(dir string, ofTests bool, found func(*ast.FuncDecl)) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -73,6 +73,7 @@ func functions(dir string, ofTests bool, found func(*ast.FuncDecl)) error {
 	return nil
 }
 
+// isOption reports whether a function is an option as [In] defines it.
 func isOption(f *ast.FuncDecl) bool {
 	if !f.Name.IsExported() || f.Type.Results == nil || len(f.Type.Results.List) != 1 {
 		return false

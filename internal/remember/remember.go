@@ -1,5 +1,5 @@
-// Package remember says how long the id of an ended task is remembered at least.
-// That is [broker.MinTombstone], which is a promise to all who send tasks. Tests and
+// Package remember has the shortest time for which the id of an ended task is remembered. It is
+// [broker.MinTombstone], which is a promise to all programs that send tasks. Tests and
 // benchmarks that must outlive it make it shorter.
 package remember
 
@@ -10,9 +10,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-var shorter atomic.Int64 // 0 if it was not made shorter
+var shorter atomic.Int64 // nanoseconds; 0 if the time was not made shorter
 
-// AtLeast returns how long the id of an ended task is remembered at least. A broker
+// AtLeast returns the shortest time for which the id of an ended task is remembered. A broker
 // reads it when it is opened.
 func AtLeast() time.Duration {
 	if d := shorter.Load(); d > 0 {
@@ -21,8 +21,7 @@ func AtLeast() time.Duration {
 	return broker.MinTombstone
 }
 
-// Shorten makes it d for brokers that are opened from now on, until restore is
-// called.
+// Shorten sets the time to d for brokers that are opened until restore is called.
 func Shorten(d time.Duration) (restore func()) {
 	shorter.Store(int64(d))
 	return func() { shorter.Store(0) }

@@ -10,39 +10,47 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// about is what a seal is bound to: a direction, and the parts that say where the bytes
-// belong. Each part has its length in front, so that no two lists of parts are alike.
+// A seal covers the sealed bytes and also data that is not sealed but says where the bytes
+// belong: the associated data of authenticated encryption. This file makes it. It begins with a
+// direction, so that data sealed for one purpose can't be opened as data for another. Each part
+// has its length before it, so that no two lists of parts give the same bytes.
+
+// about is the associated data of a seal.
 type about []byte
 
-// The directions. What was sealed for one can't be opened as another. They are stored
-// nowhere, but are part of the format: docs/wire.md lists them.
 const (
+	// The directions. They are not stored, but they are part of the format: docs/wire.md lists
+	// them.
 	arguments   = "arguments"    // of a task that can run
-	step        = "step"         // arguments of a task that gets another one's result
+	step        = "step" // arguments of a task that gets the result of another one
 	result      = "result"       // of a task, group or pipe
-	failure     = "failure"      // the same, if it ended in another way
-	lastFailure = "last failure" // of an attempt, of a task that is retried
+	failure     = "failure" // of a task, group or pipe that ended without a result
+	lastFailure = "last failure" // of an attempt after which the task is retried
 	event       = "event"
 	flowRecord  = "flow"
 	metadata    = "metadata"
-	reason      = "reason" // why a step has no result to start with
+	reason      = "reason" // why a step starts without a result
 )
 
+// direction begins associated data.
 func direction(d string) about {
 	return about(make([]byte, 0, 256)).text(d)
 }
 
+// text adds a string.
 func (a about) text(s string) about {
 	return append(binary.BigEndian.AppendUint32(a, uint32(len(s))), s...)
 }
 
+// id adds an id.
 func (a about) id(id broker.ID) about { return append(a, id[:]...) }
 
+// number adds a number.
 func (a about) number(n int64) about { return binary.BigEndian.AppendUint64(a, uint64(n)) }
 
-// task is about the arguments of a task: all that decides what runs, as whom and how
-// often. Not in it is what brokers edit: when it is due, its deadline, the counts of its
-// attempts, whether it was cancelled, and whether it waits for its squad.
+// task is for the arguments of a task. It includes every field that decides which code runs, as
+// which task and how often. It excludes fields that brokers change: due time, deadline, numbers
+// of attempts, whether the task was cancelled, and whether it waits for its squad.
 func task(t *broker.Task) about {
 	a := direction(arguments)
 	if t.Upstream != "" {
@@ -51,13 +59,14 @@ func task(t *broker.Task) about {
 	a = a.id(t.ID).text(t.Name).text(t.Queue).id(t.Parent).id(t.Group).number(int64(t.Step))
 	a = a.text(t.Unique).number(int64(t.Retries)).number(int64(t.Schema))
 	timeout := int64(-1)
-	if t.Timeout != broker.NoTimeout { // in the precision in which it is stored
+	if t.Timeout != broker.NoTimeout { // in microseconds, as it is stored
 		timeout = int64((t.Timeout + time.Microsecond - 1) / time.Microsecond)
 	}
 	a = a.number(timeout).number(t.Retention.Milliseconds()).number(t.DeadFor.Milliseconds())
 	return a.meta(t.Meta)
 }
 
+// meta adds metadata.
 func (a about) meta(meta map[string]string) about {
 	a = a.number(int64(len(meta)))
 	for _, k := range slices.Sorted(maps.Keys(meta)) {
@@ -66,23 +75,23 @@ func (a about) meta(meta map[string]string) about {
 	return a
 }
 
-// outcome is about the result of a task, group or pipe. Its name is in it, since the
-// outcome says it to the reader.
+// outcome is for the result of a task, group or pipe. It includes the name, because readers
+// rely on the name in an outcome.
 func outcome(id broker.ID, name string) about {
 	return direction(result).id(id).text(name)
 }
 
-// failed is about a failure, of which all can be read but what is hidden.
+// failed is for a failure. It includes everything of the failure that is stored readable.
 func failed(id broker.ID, o *broker.Outcome, f *broker.Failure) about {
 	return direction(failure).id(id).text(o.Name).number(int64(o.State)).failure(f)
 }
 
-// attempt is about the failure of an attempt after which the task is retried.
+// attempt is for the failure of an attempt after which the task is retried.
 func attempt(id broker.ID, n uint32, f *broker.Failure) about {
 	return direction(lastFailure).id(id).number(int64(n)).failure(f)
 }
 
-// failure adds what can be read of a failure.
+// failure adds a hash of everything of a failure that is stored readable.
 func (a about) failure(f *broker.Failure) about {
 	bare := *f
 	bare.Seal = nil
@@ -90,9 +99,10 @@ func (a about) failure(f *broker.Failure) about {
 	return append(a, sum[:]...)
 }
 
+// topic is for an event of a topic.
 func topic(name string) about { return direction(event).text(name) }
 
-// flow is about a group or pipe: what it consists of, and where it belongs.
+// flow is for the record of a group or pipe: its members, and the flow that it is in.
 func flow(f *broker.Flow, members []broker.ID) about {
 	a := direction(flowRecord).id(f.ID).number(int64(f.Size)).number(int64(f.Need))
 	a = a.id(f.Callback).id(f.Finalizer).id(f.Group).number(int64(f.Step))
@@ -103,6 +113,8 @@ func flow(f *broker.Flow, members []broker.ID) about {
 	return h.Sum(a)
 }
 
+// meta is for hidden metadata of a task.
 func meta(id broker.ID) about { return direction(metadata).id(id) }
 
+// why is for the reason why a step starts without a result.
 func why(id broker.ID) about { return direction(reason).id(id) }

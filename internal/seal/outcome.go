@@ -7,8 +7,8 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// Outcome seals how a task, group or pipe has ended: its result, also an empty one, and
-// its failure. The name is set.
+// Outcome seals the outcome of a task, group or pipe: its result, also an empty one, or its
+// failure. The name of the outcome must be set, because the seal includes it.
 func Outcome(s codec.Sealer, id broker.ID, o *broker.Outcome) error {
 	o.Codec = s.Name()
 	if o.State == broker.StateSucceeded && o.Err == nil {
@@ -21,7 +21,7 @@ func Outcome(s codec.Sealer, id broker.ID, o *broker.Outcome) error {
 	}
 	o.Result = nil
 	if o.Err == nil {
-		return nil // canceled or expired, which needs no seal
+		return nil // canceled or expired, which is accepted without a seal
 	}
 	f := *o.Err
 	f.Trim()
@@ -35,7 +35,8 @@ func Outcome(s codec.Sealer, id broker.ID, o *broker.Outcome) error {
 	return nil
 }
 
-// hide returns what can be read of a failure, and what is in its seal.
+// hide returns the part of a failure that stays readable, and the part that is encrypted in its
+// seal.
 func hide(s codec.Sealer, f *broker.Failure) (shown broker.Failure, inside []byte) {
 	if !codec.Hides(s, codec.Errors) {
 		return *f, nil
@@ -43,12 +44,12 @@ func hide(s codec.Sealer, f *broker.Failure) (shown broker.Failure, inside []byt
 	return broker.Failure{Type: "sealed", Message: "the error is sealed", Final: f.Final}, failureRecord(f)
 }
 
-// failureRecord returns a failure as bytes.
+// failureRecord encodes a failure.
 func failureRecord(f *broker.Failure) []byte {
 	return broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateFailed, Err: f})
 }
 
-// whole returns the failure that a seal of one has in it, or f if that hides nothing.
+// whole returns the failure of which inside was encrypted in the seal, or f if nothing was.
 func whole(f *broker.Failure, inside []byte) (*broker.Failure, error) {
 	if len(inside) == 0 {
 		bare := *f
@@ -64,16 +65,16 @@ func whole(f *broker.Failure, inside []byte) (*broker.Failure, error) {
 
 // Opened is an outcome whose seal was opened.
 type Opened struct {
-	*broker.Outcome             // with a result that is not sealed; not to be changed
-	Plain           codec.Codec // what its result is encoded with; nil if it has none, or Unknown
-	Unknown         error       // why nobody knows how its result is encoded
+	*broker.Outcome // with a result that is not sealed; must not be changed
+	Plain           codec.Codec // decodes the result; nil if there is none, or if Unknown is set
+	Unknown         error // why no codec is known for the result
 }
 
-// OpenOutcome opens an outcome of a task, group or pipe. The error says that it can't be
-// believed: no codec is known, or nobody who has the key has said so of this task. What
-// is canceled or has expired is believed without a seal, since a broker ends tasks so,
-// and whoever can write to it can end any; but then it has no failure and no result. O stays
-// as it is.
+// OpenOutcome opens the outcome of a task, group or pipe, and does not change o. The error says
+// that the outcome can't be accepted: its codec is unknown, or the seal is missing or wrong. A
+// canceled or expired outcome is accepted without a seal, since brokers end tasks in this way,
+// and a process that can write to the broker can end any task. But Opened has no failure and no
+// result then.
 func OpenOutcome(codecs []codec.Codec, id broker.ID, o *broker.Outcome) (Opened, error) {
 	c, err := codec.ByName(o.Codec, codecs...)
 	s := Of(c)
@@ -81,11 +82,11 @@ func OpenOutcome(codecs []codec.Codec, id broker.ID, o *broker.Outcome) (Opened,
 		return Opened{Outcome: o, Plain: c}, nil
 	}
 	if o.Codec == "" && o.State == broker.StateFailed && AcceptsPlain(codecs) {
-		return Opened{Outcome: o}, nil // a group or pipe without a seal has a failure and no result
+		return Opened{Outcome: o}, nil // a group or pipe without a seal that failed names no codec, since it has no result
 	}
 	ended := o.State == broker.StateCanceled || o.State == broker.StateExpired
 	switch {
-	case err != nil && First(codecs) == nil: // nothing is ever sealed
+	case err != nil && First(codecs) == nil: // nothing is ever sealed here
 		return Opened{Outcome: o, Unknown: fmt.Errorf("result: %w", err)}, nil
 	case err != nil && !ended:
 		return Opened{}, fmt.Errorf("result: %w", err)
@@ -114,6 +115,7 @@ func OpenOutcome(codecs []codec.Codec, id broker.ID, o *broker.Outcome) (Opened,
 	return Opened{Outcome: &bare}, nil
 }
 
+// openFailure opens the failure of an outcome.
 func openFailure(s codec.Sealer, id broker.ID, o *broker.Outcome) (*broker.Failure, error) {
 	if o.Err == nil || len(o.Err.Seal) == 0 {
 		return nil, errNoSeal("the failure")
@@ -125,10 +127,10 @@ func openFailure(s codec.Sealer, id broker.ID, o *broker.Outcome) (*broker.Failu
 	return whole(o.Err, inside)
 }
 
-// LastFailure seals the failure of an attempt after which the task is retried. The
-// settlement is complete.
+// LastFailure seals the failure in a settlement after which the task is retried. All other
+// fields of the settlement must be set.
 func LastFailure(s codec.Sealer, st *broker.Settlement) error {
-	l := st.LastFailure() // cut as it will be
+	l := st.LastFailure() // shortened as it will be stored
 	if l == nil {
 		return nil
 	}
@@ -142,8 +144,8 @@ func LastFailure(s codec.Sealer, st *broker.Settlement) error {
 	return nil
 }
 
-// OpenLastFailure returns a last failure as its minion has told it; nil if it can't be
-// believed. L stays as it is.
+// OpenLastFailure opens the failure of an attempt, and does not change l. It returns nil if the
+// seal is missing or wrong, and l itself if these codecs have no key.
 func OpenLastFailure(codecs []codec.Codec, id broker.ID, l *broker.LastFailure) *broker.LastFailure {
 	if l == nil || len(l.Err.Seal) == 0 && AcceptsPlain(codecs) {
 		return l
@@ -165,14 +167,14 @@ func OpenLastFailure(codecs []codec.Codec, id broker.ID, l *broker.LastFailure) 
 		bare.Err = *f
 		return &bare
 	}
-	if First(codecs) == nil { // who has no key sees what there is to see
+	if First(codecs) == nil { // without a key it returns the readable part
 		return l
 	}
 	return nil
 }
 
-// OpenMeta returns metadata as it was sent, with whichever codec it is sealed; nil if it
-// can't be opened.
+// OpenMeta returns metadata as it was sent, by trying all codecs that seal. It returns nil if
+// none opens it.
 func OpenMeta(codecs []codec.Codec, id broker.ID, stored map[string]string) map[string]string {
 	if _, hidden := stored[MetaKey]; !hidden {
 		return stored

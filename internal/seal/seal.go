@@ -9,13 +9,14 @@ import (
 	"github.com/go-arbiter/arbiter/internal/guard"
 )
 
-// Of returns the codec as one that seals, nil if it does not.
+// Of returns c as a sealer, or nil if it does not seal.
 func Of(c codec.Codec) codec.Sealer {
 	s, _ := c.(codec.Sealer)
 	return s
 }
 
-// Plain returns the codec of the bytes that are handed to handlers: c, or what it seals.
+// Plain returns the codec of the bytes that handlers get: the codec inside c if c seals,
+// otherwise c.
 func Plain(c codec.Codec) codec.Codec {
 	if s := Of(c); s != nil {
 		return s.Plain()
@@ -23,7 +24,7 @@ func Plain(c codec.Codec) codec.Codec {
 	return c
 }
 
-// First returns the first codec that seals, nil if there is none.
+// First returns the first codec that seals, or nil.
 func First(codecs []codec.Codec) codec.Sealer {
 	for _, c := range codecs {
 		if s := Of(c); s != nil {
@@ -33,8 +34,8 @@ func First(codecs []codec.Codec) codec.Sealer {
 	return nil
 }
 
-// AcceptsPlain reports whether something without a seal is accepted by who has the
-// codecs: none of them seals, or one that does not is named beside.
+// AcceptsPlain reports whether records without a seal are accepted: no codec seals, or one of
+// them does not.
 func AcceptsPlain(codecs []codec.Codec) bool {
 	seals := false
 	for _, c := range codecs {
@@ -49,22 +50,22 @@ func AcceptsPlain(codecs []codec.Codec) bool {
 	return !seals
 }
 
-// sealed calls Seal of a codec that may be a user's.
+// sealed calls Seal of a codec, which may be a user's and panic.
 func sealed(s codec.Sealer, plain []byte, to about) (data []byte, err error) {
 	name := s.Name()
 	defer guard.Codec(name, "Seal", &err)
 	return s.Seal(nil, plain, to)
 }
 
-// opened calls Open of a codec that may be a user's.
+// opened calls Open of a codec, which may be a user's and panic.
 func opened(s codec.Sealer, data []byte, to about) (plain []byte, err error) {
 	name := s.Name()
 	defer guard.Codec(name, "Open", &err)
 	return s.Open(data, to)
 }
 
-// Task seals the arguments of a task, which is complete but for what brokers edit, and its
-// metadata if that is hidden.
+// Task seals the arguments of a task, and its metadata if the codec hides metadata. All fields
+// of the task must be set, except those that brokers change.
 func Task(s codec.Sealer, t *broker.Task) error {
 	payload, err := sealed(s, t.Payload, task(t))
 	if err != nil {
@@ -74,8 +75,7 @@ func Task(s codec.Sealer, t *broker.Task) error {
 	return HideMeta(s, t)
 }
 
-// Open returns the arguments of a task, not sealed, and its metadata. The task stays as
-// it is.
+// Open returns the arguments and the metadata of a sealed task. It does not change the task.
 func Open(s codec.Sealer, t *broker.Task) (args []byte, meta map[string]string, err error) {
 	bare := *t
 	if bare.Meta, err = Meta(s, t.ID, t.Meta); err != nil {
@@ -85,10 +85,10 @@ func Open(s codec.Sealer, t *broker.Task) (args []byte, meta map[string]string, 
 	return args, bare.Meta, err
 }
 
-// MetaKey is under which hidden metadata is.
+// MetaKey is the key in the metadata of a task under which its hidden metadata is stored.
 const MetaKey = "arbiter.sealed"
 
-// HideMeta seals the metadata of a task, if the codec says that it shall be.
+// HideMeta seals the metadata of a task, if the codec hides metadata.
 func HideMeta(s codec.Sealer, t *broker.Task) error {
 	if len(t.Meta) == 0 || !codec.Hides(s, codec.Metadata) {
 		return nil
@@ -101,7 +101,8 @@ func HideMeta(s codec.Sealer, t *broker.Task) error {
 	return nil
 }
 
-// Meta returns metadata as the task was sent with.
+// Meta returns metadata as it was sent. s may be nil: then hidden metadata is returned as it is
+// stored.
 func Meta(s codec.Sealer, id broker.ID, stored map[string]string) (map[string]string, error) {
 	hidden, ok := stored[MetaKey]
 	if s == nil || !ok {
@@ -114,8 +115,8 @@ func Meta(s codec.Sealer, id broker.ID, stored map[string]string) (map[string]st
 	return broker.ParseMeta(plain)
 }
 
-// Unique returns a unique key as it is stored: a keyed hash of it, if the codec says that
-// it shall be hidden. Equal keys stay equal. The scope is in the hash.
+// Unique returns a unique key as it is stored. If the codec hides unique keys, that is a keyed
+// hash of the key and its scope, so that equal keys stay equal.
 func Unique(s codec.Sealer, unique string) string {
 	if s == nil || unique == "" || !codec.Hides(s, codec.UniqueKeys) {
 		return unique
@@ -124,23 +125,23 @@ func Unique(s codec.Sealer, unique string) string {
 	return broker.ScopedKey(scope, fmt.Sprintf("%x", s.Fingerprint([]byte(direction("unique").text(unique)))))
 }
 
-// Event returns an event, sealed for its topic.
+// Event seals an event for the topic name.
 func Event(s codec.Sealer, name string, plain []byte) ([]byte, error) {
 	return sealed(s, plain, topic(name))
 }
 
-// OpenEvent returns what Event has sealed.
+// OpenEvent opens an event of the topic name.
 func OpenEvent(s codec.Sealer, name string, data []byte) ([]byte, error) {
 	return opened(s, data, topic(name))
 }
 
-// Reason seals why a step starts without the result that it waits for.
+// Reason seals the reason why a step starts without the result that it waits for.
 func Reason(s codec.Sealer, id broker.ID, text string) (string, error) {
 	data, err := sealed(s, []byte(text), why(id))
 	return string(data), err
 }
 
-// OpenReason returns what Reason has sealed; empty if nobody with a key has.
+// OpenReason opens a reason. It returns an empty string if the seal is wrong.
 func OpenReason(s codec.Sealer, id broker.ID, data string) string {
 	text, err := opened(s, []byte(data), why(id))
 	if err != nil {
@@ -149,7 +150,7 @@ func OpenReason(s codec.Sealer, id broker.ID, data string) string {
 	return string(text)
 }
 
-// errNoSeal says that a record lacks one.
+// errNoSeal returns the error for a record without a seal.
 func errNoSeal(what string) error {
 	return fmt.Errorf("%w: %s carries no seal", codec.ErrForged, what)
 }

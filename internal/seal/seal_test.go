@@ -34,7 +34,7 @@ func fullTask() broker.Task {
 	}
 }
 
-// unbound are the fields of a task that no seal is bound to, and why.
+// unbound has the fields of a task that its seal does not include, and why.
 var unbound = map[string]string{
 	"Codec":    "it finds the key, and its name is in every seal",
 	"Inbox":    "an attempt that sends the same has another one; whoever reads a push can read the state as well",
@@ -43,11 +43,11 @@ var unbound = map[string]string{
 	"Blocked":  "the driver takes it away",
 	"Squad":    "a requeue takes it away; it says when the task starts, and not what",
 	"Priority": "nobody reads it",
-	"Enqueued": "it is for display only, and another one when the same is sent again",
+	"Enqueued": "it is for display only, and it differs when the same task is sent again",
 }
 
-// TestTaskIsBound: whatever is changed of a task, its arguments can't be opened any more.
-// A new field is either bound, or is in the table with a reason.
+// TestTaskIsBound changes each field of a task: its arguments can't be opened then. A new field
+// must either be in the seal, or in the table with a reason.
 func TestTaskIsBound(t *testing.T) {
 	s := sealer(t)
 	base := fullTask()
@@ -99,8 +99,8 @@ func TestTaskIsBound(t *testing.T) {
 	}
 }
 
-// TestRecordIsStoredAsSealed: a record that was stored and read opens, though a store
-// rounds what it keeps.
+// TestRecordIsStoredAsSealed stores and reads records: they open, although a store rounds
+// durations.
 func TestRecordIsStoredAsSealed(t *testing.T) {
 	s := sealer(t)
 	in := fullTask()
@@ -132,7 +132,7 @@ func TestRecordIsStoredAsSealed(t *testing.T) {
 	}
 }
 
-// TestOutcomeIsBound: what a task has come to is good for that task alone, in that state.
+// TestOutcomeIsBound checks that an outcome is accepted only for its task, in its state.
 func TestOutcomeIsBound(t *testing.T) {
 	s := sealer(t)
 	codecs := []codec.Codec{s}
@@ -197,9 +197,9 @@ func TestOutcomeIsBound(t *testing.T) {
 	}
 }
 
-// TestFailureWithoutCodec: a group or pipe without a seal that failed names no codec, since
-// it has no result. Who accepts plain records beside sealed ones reads its failure; who
-// accepts sealed ones alone does not believe it.
+// TestFailureWithoutCodec checks failures of groups and pipes without a seal, which name no
+// codec since they have no result. Codecs that accept plain records beside sealed ones read
+// them. Codecs that accept only sealed records refuse them.
 func TestFailureWithoutCodec(t *testing.T) {
 	s, plain := sealer(t), codec.Msgpack()
 	o := &broker.Outcome{State: broker.StateFailed, Name: "group", Err: &broker.Failure{Message: "bad"}}
@@ -209,12 +209,12 @@ func TestFailureWithoutCodec(t *testing.T) {
 		}
 	}
 	if _, err := seal.OpenOutcome([]codec.Codec{s}, id(1), o); !errors.Is(err, codec.ErrUnknownCodec) {
-		t.Errorf("a failure without a seal is believed: %v", err)
+		t.Errorf("a failure without a seal is accepted: %v", err)
 	}
 }
 
-// TestEndsWithoutASeal: what is canceled or has expired is believed without a seal, and
-// nothing that stands beside it is.
+// TestEndsWithoutASeal checks that canceled and expired outcomes are accepted without a seal,
+// but no result or error in them.
 func TestEndsWithoutASeal(t *testing.T) {
 	s := sealer(t)
 	for _, state := range []broker.State{broker.StateCanceled, broker.StateExpired} {
@@ -234,7 +234,8 @@ func TestEndsWithoutASeal(t *testing.T) {
 	}
 }
 
-// TestFlowIsBound: a group or pipe is sealed with all that its driver goes by.
+// TestFlowIsBound changes each part of a group or pipe that its driver relies on: its seal
+// can't be opened then.
 func TestFlowIsBound(t *testing.T) {
 	s := sealer(t)
 	group := broker.NewID(broker.KindGroup, "", 0)
@@ -268,7 +269,7 @@ func TestFlowIsBound(t *testing.T) {
 	}
 }
 
-// TestDirections: what was sealed in one direction can't be opened in another.
+// TestDirections checks that data sealed for one direction can't be opened for another.
 func TestDirections(t *testing.T) {
 	s := sealer(t)
 	task := broker.Task{ID: id(1), Name: "pay", Queue: "q", Retries: -1, Payload: []byte("x")}
@@ -299,7 +300,7 @@ func TestDirections(t *testing.T) {
 	}
 }
 
-// TestPlainCostsNothing: a codec that does not seal pays nothing.
+// TestPlainCostsNothing checks that a codec that does not seal costs no allocation.
 func TestPlainCostsNothing(t *testing.T) {
 	codecs := []codec.Codec{codec.Msgpack()}
 	o := &broker.Outcome{State: broker.StateSucceeded, Codec: "msgpack", Result: []byte{1}}

@@ -1,17 +1,18 @@
-// Package slab allocates what a batch needs some at a time, which is cheaper than one by
-// one. Those that share an allocation keep it alive together, so they are few, and small.
+// Package slab allocates the values of a batch several at a time, which is cheaper than one by
+// one. Values that share an allocation keep each other alive, so few and only small ones share
+// one.
 package slab
 
 import "slices"
 
 const (
-	together = 16   // values at most that share an allocation
-	block    = 1024 // bytes at most that do
-	small    = 256  // the longest slice that shares a block
+	together = 16 // most values that share an allocation
+	block    = 1024 // most bytes that share an allocation
+	small    = 256 // the longest slice that shares an allocation
 )
 
-// Of hands out zeroed values. Who keeps one keeps some others, and what these point to.
-// The zero Of is ready to use.
+// Of hands out zeroed values. A value that is kept also keeps the values alive that share its
+// allocation, and everything that those point to. The zero Of is ready to use.
 type Of[T any] struct {
 	Left int // how many will still be asked for, as far as known
 	free []T
@@ -28,12 +29,13 @@ func (s *Of[T]) Next() *T {
 	return v
 }
 
-// Bytes is memory for slices, of which small ones share blocks. Those that it hands out
-// for good have no more capacity than length. The zero Bytes is ready to use.
+// Bytes hands out byte slices, of which small ones share blocks. A slice that it has handed out
+// for good has no more capacity than length, so appending to it copies it. The zero Bytes is
+// ready to use.
 type Bytes struct {
 	Left  int // as in [Of]
 	block []byte
-	last  int // length of the last one that was kept
+	last  int // length of the slice that was kept last
 }
 
 // Copy returns a copy of b.
@@ -42,6 +44,7 @@ func (s *Bytes) Copy(b []byte) []byte { return copied(s, b) }
 // CopyString returns a copy of the bytes of b.
 func (s *Bytes) CopyString(b string) []byte { return copied(s, b) }
 
+// copied copies b into a block if it is small, and otherwise into an allocation of its own.
 func copied[B []byte | string](s *Bytes, b B) []byte {
 	if len(b) == 0 || len(b) > small {
 		s.Left--
@@ -50,8 +53,9 @@ func copied[B []byte | string](s *Bytes, b B) []byte {
 	return s.Keep(append(s.RoomFor(len(b)), b...))
 }
 
-// Room returns an empty slice to append to what is not known yet; [Bytes.Keep] must be
-// told of it before more is asked for. It has room for one like the last, if that was small.
+// Room returns an empty slice to append to, for content whose length is not known yet. Before
+// the next call of Room or Copy, the result must be given to [Bytes.Keep]. The capacity is
+// enough for content like the last one, if that was small.
 func (s *Bytes) Room() []byte {
 	if s.last > small {
 		return nil
@@ -70,8 +74,9 @@ func (s *Bytes) RoomFor(n int) []byte {
 	return s.block[len(s.block):]
 }
 
-// Keep returns what appending to a slice of Room has come to, which is the caller's from
-// then on. It may be another slice altogether: then the room is there for the next one.
+// Keep returns the content that was appended to a slice of Room; it belongs to the caller from
+// then on. It may be in another slice, for example because append had to grow it: then the room
+// is used for the next one.
 func (s *Bytes) Keep(b []byte) []byte {
 	s.Left--
 	n := len(b)

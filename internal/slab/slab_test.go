@@ -7,8 +7,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/slab"
 )
 
-// Whatever way slices are made, each keeps what it has, and none can be extended into
-// the next.
+// Slices keep their content, however they are made, and appending to one does not change the
+// next.
 func TestBytes(t *testing.T) {
 	for left := range 3 {
 		s := slab.Bytes{Left: 300 * left}
@@ -25,7 +25,7 @@ func TestBytes(t *testing.T) {
 				got = s.Keep(append(s.Room(), given...))
 			case 3:
 				got = s.Keep(append(s.RoomFor(i), given...))
-			case 4: // who was given room has memory of its own
+			case 4: // the caller of Room uses memory of its own instead
 				_ = append(s.Room(), 99)
 				got = s.Keep(bytes.Clone(given))
 			}
@@ -43,7 +43,7 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// Small slices share memory, and not much of it.
+// Small slices share memory, but only a little of it.
 func TestBytesShare(t *testing.T) {
 	given := bytes.Repeat([]byte{1}, 40)
 	if n := testing.AllocsPerRun(10, func() {

@@ -1,13 +1,15 @@
-// Package squad has the messages by which an arbiter and minions agree that the
-// members of a squad start together. They travel as posts, see broker.Squads: any
-// of them may be lost, and both sides go on without after a while.
+// Package squad has the messages by which an arbiter and minions agree that the members of a
+// squad start together, and the plan of which minion gets how many members. The messages travel
+// as posts, see broker.Squads. Any of them may be lost, and each side goes on without it after
+// some time.
 //
-// An arbiter asks minions for numbers, then one after the other to hold places
-// for a squad. When all do, it stores the members and assigns them; each minion
-// says when it has as many as it holds places for. Then the arbiter decides that
-// the squad starts, and tells them. A minion that hears nothing frees its places
-// when their time is over; if it has members by then, it first decides that the
-// squad does not start, which is final unless the arbiter was first.
+// An arbiter asks minions for their numbers of slots, and then asks one after the other to
+// reserve slots for a squad. When all have, it stores the members and assigns them. Each minion
+// reports when it has as many members as it has reserved slots. Then the arbiter decides that
+// the squad starts, and tells the minions. A minion that hears nothing frees its reserved slots
+// when their time is over. If it has members by then, it first decides in the broker that the
+// squad does not start. The first decision is final, so this has no effect if the arbiter has
+// already decided.
 package squad
 
 import (
@@ -18,38 +20,38 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Kind says what a message is about.
+// Kind is the kind of a message.
 type Kind uint8
 
-// What an arbiter says.
+// Messages of an arbiter.
 const (
 	Ask     Kind = 1 + iota // how many slots are free?
-	Reserve                 // hold N places for the squad, for a time
-	Free                    // the squad does not need its places, or does not start
-	Go                      // the squad has started
+	Reserve // reserve N slots for the squad, for the time For
+	Free // release the slots that are reserved for the squad: it does not need them or does not start
+	Go // the squad has started
 )
 
-// What a minion says.
+// Messages of a minion.
 const (
-	Numbers Kind = 16 + iota // these are my slots
-	Granted                  // N places are held
-	Refused                  // they are not
-	Ready                    // all N members are here
-	Unfit                    // a member can't run here
-	Vacant                   // slots have become free: ask again
+	Numbers Kind = 16 + iota // the answer to Ask
+	Granted // N slots are reserved
+	Refused // they are not
+	Ready // all N members have arrived
+	Unfit // this minion can't run a member
+	Vacant // slots have become free: ask again
 )
 
-// Message is one of them.
+// Message is a message of either kind.
 type Message struct {
 	Kind  Kind
-	Squad broker.ID     // the flow
-	From  broker.ID     // where an answer goes to: an inbox, or the minion
-	Round uint32        // of the arbiter's tries, to tell late answers
-	N     int           // places
-	Slots int           // of a minion: how many there are,
-	Free  int           // of these, how many are free,
-	Held  int           // and how many are held for squads that may not start
-	For   time.Duration // how long places are held; of Ask, how long Vacant is of use
+	Squad broker.ID // id of the group
+	From  broker.ID // the sender, to which an answer is posted: an inbox or a minion
+	Round uint32 // number of the arbiter's try, to recognize late answers
+	N     int // a number of slots or members
+	Slots int // slots of a minion in total
+	Free  int // free slots of a minion
+	Held  int // slots of a minion that are reserved for squads that may not start
+	For   time.Duration // Reserve: how long slots are reserved; Ask: how long a later Vacant is of use
 }
 
 const (
@@ -57,7 +59,7 @@ const (
 	size    = 2 + 16 + 16 + 6*4
 )
 
-// Append appends the message as it is posted.
+// Append appends the encoded message to dst.
 func (m *Message) Append(dst []byte) []byte {
 	dst = append(dst, version, byte(m.Kind))
 	dst = append(append(dst, m.Squad[:]...), m.From[:]...)
@@ -67,16 +69,16 @@ func (m *Message) Append(dst []byte) []byte {
 	return dst
 }
 
-// Parse reads what Append wrote; a newer version may have added to it. The error
-// wraps [broker.ErrMalformed] or [broker.ErrVersion].
+// Parse decodes a message. A newer version may have appended fields, which are ignored. The
+// error wraps [broker.ErrMalformed] or [broker.ErrVersion].
 func Parse(b []byte) (m Message, err error) {
 	switch {
 	case len(b) == 0:
-		return m, fmt.Errorf("%w: an empty post", broker.ErrMalformed)
+		return m, fmt.Errorf("%w: an empty message of a squad", broker.ErrMalformed)
 	case b[0] != version:
-		return m, fmt.Errorf("%w %d of a post", broker.ErrVersion, b[0])
+		return m, fmt.Errorf("%w %d of a message of a squad", broker.ErrVersion, b[0])
 	case len(b) < size:
-		return m, fmt.Errorf("%w: a post of %d bytes", broker.ErrMalformed, len(b))
+		return m, fmt.Errorf("%w: a message of a squad with %d bytes", broker.ErrMalformed, len(b))
 	}
 	m.Kind = Kind(b[1])
 	copy(m.Squad[:], b[2:18])

@@ -7,27 +7,27 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Party is a minion and what it says of its slots.
+// Party is a minion with its numbers of slots.
 type Party struct {
 	ID     broker.ID
 	Queues []string
 	Slots  int
 	Free   int
-	Held   int // for squads that may not start
+	Held   int // reserved for squads that may not start
 }
 
 // Share is the part of a squad that one minion gets.
 type Share struct {
 	Minion broker.ID
-	N      int
-	Queues map[string]int // how many members of each queue
+	N      int // members in total
+	Queues map[string]int // by queue: how many members
 }
 
-// Plan finds a place for each member, of which want says how many there are in
-// each queue, at a minion that serves its queue; a minion of several queues has
-// its slots once. Room says how many a minion can take. It returns the minions'
-// shares in the order of their ids: if all squads ask in the same order, they
-// meet at the first minion that they share. It is not ok if there is no room.
+// Plan assigns the members of a squad to minions. want has the number of members of each queue;
+// a member goes to a minion that serves its queue. room returns how many members a minion can
+// take in total. The shares are in the order of the minions' ids: since all squads ask minions
+// in the same order, two of them that compete meet at the first minion that they share. ok is
+// false if there is not enough room.
 func Plan(want map[string]int, parties []Party, room func(*Party) int) (shares []Share, ok bool) {
 	p := planner{flow: make(map[string][]int), left: make([]int, len(parties)), parties: slices.Clone(parties)}
 	slices.SortFunc(p.parties, func(a, b Party) int { return bytes.Compare(a.ID[:], b.ID[:]) })
@@ -42,7 +42,7 @@ func Plan(want map[string]int, parties []Party, room func(*Party) int) (shares [
 	slices.Sort(queues)
 	for _, q := range queues {
 		n := want[q]
-		for i := range p.parties { // most of them, at once
+		for i := range p.parties { // takes most members, many at a time
 			if p.serves(i, q) {
 				k := max(min(n, p.left[i]), 0)
 				p.flow[q][i] += k
@@ -50,7 +50,7 @@ func Plan(want map[string]int, parties []Party, room func(*Party) int) (shares [
 				n -= k
 			}
 		}
-		for ; n > 0; n-- { // the rest, one by one
+		for ; n > 0; n-- { // takes the rest one by one
 			if !p.place(q, map[string]bool{}) {
 				return nil, false
 			}
@@ -71,17 +71,19 @@ func Plan(want map[string]int, parties []Party, room func(*Party) int) (shares [
 	return shares, true
 }
 
-// planner looks for a flow from queues to minions.
+// planner solves the assignment as a flow problem: members flow from queues to minions, along
+// augmenting paths.
 type planner struct {
 	parties []Party
-	left    []int
-	flow    map[string][]int // queue -> how many of its members each party gets
+	left    []int // room left, by party
+	flow    map[string][]int // by queue: how many of its members each party gets
 }
 
+// serves reports whether party i serves queue q.
 func (p *planner) serves(i int, q string) bool { return slices.Contains(p.parties[i].Queues, q) }
 
-// place finds a place for one more member of a queue; those of other queues, but
-// those in seen, may have to go elsewhere for it.
+// place assigns one more member of a queue. If no party has room, it moves a member of another
+// queue to another party; seen has the queues that were tried already.
 func (p *planner) place(q string, seen map[string]bool) bool {
 	seen[q] = true
 	for i := range p.parties {

@@ -1,4 +1,4 @@
-// Package stack tells where a panic began.
+// Package stack records where a panic began.
 package stack
 
 import (
@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// Max is the most bytes of a stack that are kept. The first lines are those of the
-// place.
+// Max is the number of bytes of a stack that are kept. The first lines, which say where the
+// panic began, are always among them.
 const Max = 16 << 10
 
-// OfPanic returns the stack of a panic from the panic's own frame on, at most [Max]
-// bytes. The deferred function that recovers the panic calls it.
+// OfPanic returns the stack of a panic, from the frame of the panic on, at most [Max] bytes. It
+// is to be called by the deferred function that recovers the panic.
 func OfPanic() string {
 	s := string(debug.Stack())
-	// What is above that frame is how the stack was taken.
+	// The frames above it belong to taking the stack.
 	if i := strings.LastIndex(s, "\npanic("); i >= 0 {
 		s = s[i+1:]
 	}
