@@ -160,7 +160,7 @@ func (c *Client) survey(r *roster, now time.Time) *survey {
 // count adds a task to those that have a trouble.
 func (s *survey) count(t trouble) *ill {
 	i := s.ills[t]
-	if i == nil { // the queue was not known before the look-up
+	if i == nil {
 		i = new(ill)
 		s.ills[t] = i
 	}
@@ -249,7 +249,7 @@ func (c *Client) sight(s *survey, one *checked, st *broker.Status, now time.Time
 	}
 	if g.ill.why != noTrouble && (st.State == broker.StatePending || st.State == broker.StateParked) && one.old {
 		i := s.ills[g.ill]
-		if i == nil { // the queue was not known before
+		if i == nil { // the queue was not known before the look-up
 			i = s.count(g.ill)
 		}
 		if i.example.IsZero() {

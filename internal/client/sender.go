@@ -158,7 +158,7 @@ func (s *sender) alone(ctx context.Context, p *parcel, lane bool) {
 // returns the errors that are known by then.
 func (s *sender) wait(ctx context.Context, p *parcel) []error {
 	select {
-	case <-p.done: // it was finished meanwhile
+	case <-p.done:
 		return p.errs
 	case <-ctx.Done():
 	}
@@ -182,7 +182,7 @@ func (s *sender) leave(p *parcel, why error) (soon <-chan struct{}, errs []error
 		return p.done, nil
 	}
 	select {
-	case <-p.done: // meanwhile
+	case <-p.done: // it was finished meanwhile
 		return p.done, nil
 	default:
 	}
@@ -231,7 +231,7 @@ func (s *sender) drain() {
 	for {
 		s.mu.Lock()
 		var batch []*parcel
-		if s.lanes == 1 || len(s.queue) >= crowd { // | len(s.queue) >= crowd { |otherwise the other lane takes the rest
+		if s.lanes == 1 || len(s.queue) >= crowd { // otherwise the other lane takes the rest
 			batch = s.gather()
 		}
 		if len(batch) == 0 {

@@ -304,14 +304,14 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 		// The result may be the failure before a requeue, and somebody who knew of the requeue
 		// has begun to wait since; or the look-up is older than the record. Look again.
 		t.move(e, levelNow, now)
-	case final && st.Outcome != nil: // | st.State == broker.StateUnknown: |no outcome is kept, or it can't be read
+	case final && st.Outcome != nil:
 		if e.own && e.in.level() >= levelOwn {
 			t.mistrust() // a push that should have come has not
 		}
 		t.finish(e, e.known(st.State, st.Outcome))
 	case e.record != nil && (final || st.State == broker.StateUnknown): // the record is all that anybody keeps of the outcome
 		t.finish(e, e.arrival(e.record))
-	case final || st.State == broker.StateUnknown: // or it can't be read
+	case final || st.State == broker.StateUnknown: // no outcome is kept, or it can't be read
 		switch {
 		case e.sending > 0: // it will be known soon
 			t.move(e, levelForeign, now)

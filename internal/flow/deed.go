@@ -125,7 +125,7 @@ func (w *work) disown(ctx context.Context, p *broker.Progress) (*broker.Outcome,
 			return nil, err
 		}
 	}
-	w.Log.Error("the record of a group or pipe is forged, so it has failed", "flow", fl.ID.String(), "error", bad)
+	w.Log.Error("the seal of a group or pipe is missing or wrong, so it has failed", "flow", fl.ID.String(), "error", bad)
 	ended, err := w.end(ctx, nil, fl.ID, disbelieved(o, bad))
 	return ended, wrap("end", err)
 }
