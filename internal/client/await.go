@@ -66,6 +66,7 @@ func (c *Client) AwaitOutcome(ctx context.Context, id task.ID) (*broker.Outcome,
 // await waits for the arrival of a single task. It is a Watch without the allocations.
 func (c *Client) await(ctx context.Context, id broker.ID) (Arrival, error) {
 	c.mu.Lock()
+	// The outcome may have arrived before anybody asked.
 	if a, ok := c.table.take(id); ok {
 		c.mu.Unlock()
 		return a, nil
@@ -83,6 +84,7 @@ func (c *Client) await(ctx context.Context, id broker.ID) (Arrival, error) {
 	c.schedule(now)
 	c.mu.Unlock()
 
+	// From here on it is a wait like any other.
 	arrivals, err := w.Wait(ctx)
 	if err != nil {
 		w.Close() // not reused: another goroutine may be about to signal it
@@ -115,6 +117,7 @@ func (a *Arrival) Err() error {
 		return a.bad
 	case a.State.Final():
 		return fmt.Errorf("%s: %w: it is %s, and its result is not kept any more", task.Title(a.ID, a.name), broker.ErrNotFound, a.State)
+	// A broker must still remember a task of that age, so it has lost data.
 	case a.Own && a.age() < broker.MinTombstone:
 		return fmt.Errorf("%s: %w: it was sent from here %v ago, and the broker knows nothing of it: it has lost data, as when a server is emptied, or started again without its file",
 			task.Title(a.ID, a.name), broker.ErrNotFound, a.age().Round(time.Millisecond))

@@ -45,7 +45,8 @@ func (c *Client) begin(parcels []*parcel) {
 // identify gives ids to the tasks that have none yet.
 func (s *submission) identify(newID func(*broker.Task) broker.ID) {
 	for i, t := range s.tasks {
-		if t.ID.IsZero() && s.records.requests[i].Identify(t, newID) { // another submission of the same request was faster
+		if t.ID.IsZero() && s.records.requests[i].Identify(t, newID) {
+			// Another submission of the same request was faster.
 			s.repeats(i)
 		}
 	}

@@ -66,6 +66,8 @@ func (c *Client) scheduleCheck(now time.Time) {
 // check does one check: it takes the waits that are due, looks up their tasks, stores the
 // findings in the waits, and logs troubles.
 func (c *Client) check() {
+	// The broker is asked without the lock. If it can't list the minions, the waits are put off
+	// to their next checks, and nothing is reported.
 	began := time.Now()
 	minions, err := c.b.Minions(c.ctx)
 	var r *roster
@@ -98,7 +100,9 @@ type survey struct {
 	at     time.Time
 	cases  []checked // tasks that are looked up
 	ills   map[trouble]*ill
-	parked map[string][]broker.Parked // by queue: the needs of its parked tasks; only of queues with tasks in cases
+	// parked has, by queue, the needs of the queue's parked tasks. It has only queues of tasks
+	// in cases.
+	parked map[string][]broker.Parked
 }
 
 // checked is a task that a check looks up for a wait.
@@ -123,6 +127,8 @@ type ill struct {
 func (c *Client) survey(r *roster, now time.Time) *survey {
 	s := &survey{roster: r, at: now, ills: make(map[trouble]*ill)}
 	var others []checked // tasks without a known trouble
+	// Each wait continues where its last check has stopped, so that a wait for many tasks has
+	// all of them checked in turn.
 	for seen := 0; seen < maxChecked; {
 		w := c.vigils.take(now)
 		if w == nil {
@@ -150,6 +156,7 @@ func (c *Client) survey(r *roster, now time.Time) *survey {
 		}
 		c.settle(w, now)
 	}
+	// Tasks without a known obstacle only fill up the request.
 	s.cases = append(s.cases, others[:min(len(others), broker.MaxBatch-len(s.cases))]...)
 	if r != nil && r.minions > 0 {
 		c.vigils.wake(now)
@@ -170,6 +177,8 @@ func (s *survey) count(t trouble) *ill {
 
 // settle schedules the next check of a wait. c.mu is held.
 func (c *Client) settle(w *Watch, now time.Time) {
+	// Where no minion lives, nothing changes from check to check, so their number is bounded if
+	// pushes are reliable. A new minion starts the count again.
 	w.checks++
 	if c.roster == nil || c.roster.minions > 0 {
 		w.checks = 0
@@ -257,6 +266,8 @@ func (c *Client) sight(s *survey, one *checked, st *broker.Status, now time.Time
 			i.last = one.w.vigil == &c.vigils.levels[vigilAsleep]
 		}
 	}
+	// The finding goes to the wait, unless the wait has ended or begun anew. One with an
+	// obstacle is worth more than one without.
 	w := one.w
 	if w.vigil == nil || w.since.After(s.at) || c.table.entries.get(one.asked) == nil {
 		return // the wait has ended
@@ -268,6 +279,7 @@ func (c *Client) sight(s *survey, one *checked, st *broker.Status, now time.Time
 
 // report logs why tasks can't run. Each trouble is logged at most once in checkEvery.
 func (c *Client) report(s *survey) {
+	// Without an example that is pending the tasks may have started since.
 	for t, i := range s.ills {
 		if i.example.IsZero() || !c.mayTell(t, s.at) {
 			continue

@@ -26,15 +26,22 @@ import (
 type Child struct {
 	Client  *Client
 	Parent  broker.ID
-	Attempt uint32 // number of the parent's attempt; from the second on, children may have been sent before
-	Afresh  bool // the attempt follows a failure: children that have failed for good are requeued
-	Heirs   Heirs // is told of calls with the option Inherit; may be nil
+	// Attempt is the number of the parent's attempt. From the second on, children may have been
+	// sent before.
+	Attempt uint32
+	// Afresh says that the attempt follows a failure. Then children that have failed for good
+	// are requeued.
+	Afresh  bool
+	// Heirs is told of calls with the option Inherit. It may be nil.
+	Heirs   Heirs
 
 	mu    sync.Mutex
 	again bool // Reset was called
-	sent  map[[16]byte]uint32 // how often this attempt has sent equal content, by its hash
+	// sent counts how often this attempt has sent equal content, by its hash.
+	sent  map[[16]byte]uint32
 
-	revived map[broker.ID]struct{} // children that were requeued, or would have been if they had failed
+	// revived has the children that were requeued, or would have been if they had failed.
+	revived map[broker.ID]struct{}
 }
 
 // Heirs keeps track of calls that inherit from the task that sends them.
@@ -142,6 +149,8 @@ func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	if s := seal.Of(c); s != nil { // the id must not reveal the payload
 		payload = s.Fingerprint(payload)
 	}
+	// The hash is over the parts with their lengths, so that no two lists of parts give the
+	// same bytes.
 	h := sha256.New()
 	h.Write(s.Parent[:])
 	for _, part := range [][]byte{[]byte(t.Queue), []byte(t.Name), []byte(t.Codec), payload} {
@@ -153,6 +162,7 @@ func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	var key [16]byte
 	copy(key[:], h.Sum(nil))
 	id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.before(key)))
+	// The broker finds the holder of a unique key in the partition that the key gives.
 	if t.Unique != "" {
 		id[9] = broker.KeyPartition(t.Unique)
 	}
@@ -204,6 +214,8 @@ func (s *Child) before(key [16]byte) uint32 {
 // derive returns the id for a seed, always the same one for the same parent. Its time is the
 // parent's, to the minute; the two bytes that are left of the time hold more of the hash.
 func (s *Child) derive(kind broker.Kind, queue string, seed []byte) broker.ID {
+	// The layout is the one of any id: time, kind and queue, and random bytes, which are taken
+	// from the hash here.
 	sum := sha256.Sum256(append(s.Parent[:len(s.Parent):len(s.Parent)], seed...))
 	id := broker.NewID(kind, queue, 0)
 	copy(id[0:4], s.Parent[0:4])

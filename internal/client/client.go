@@ -43,14 +43,18 @@ type Client struct {
 	sender *sender
 	inbox  mailbox
 
-	ctx     context.Context // for requests; ends last, after Close has let the submissions finish
+	// ctx is for requests of the client. It ends last, after Close has let the submissions
+	// finish. closing is closed first: from then on no request is repeated.
+	ctx     context.Context
 	cancel  context.CancelFunc
-	closing chan struct{} // closed first: from then on no request is repeated
-	done    chan struct{} // closed when all waits end
+	closing chan struct{}
+	// done is closed when all waits end; why is their error then, and is not read before. shut
+	// is the error after Close.
+	done    chan struct{}
 	once    sync.Once // guards Close
 	fail    sync.Once // guards the closing of done
-	shut    error // the error after Close
-	why     error // the error of waits after done is closed; not read before
+	shut    error
+	why     error
 	wg      sync.WaitGroup
 
 	// sending counts the submissions under way. A submission may need several requests, and
@@ -61,15 +65,22 @@ type Client struct {
 	closed   bool
 	table    table
 	squads   map[broker.ID]chan squad.Message // of the squads that are being sent
-	spare    []*Watch // watches of ended waits, kept for reuse
-	arrivals bool // the inbox has reported arrivals that drain has not handled yet
-	draining bool // a goroutine runs drain
-	sweeping bool // a goroutine runs sweep
-	vigils   vigils // the waits under way, by the time of their next check
-	checking bool // a goroutine runs check
-	roster   *roster // the result of the last check; nil if there was none
-	told     map[trouble]time.Time // when each trouble was last logged
-	armed    time.Time // when timer fires; zero if it is not set
+	// spare has watches of ended waits, for reuse.
+	spare    []*Watch
+	// arrivals says that the inbox has reported arrivals which drain has not handled yet.
+	arrivals bool
+	// Each of these says that a goroutine runs the method of that name.
+	draining bool // drain
+	sweeping bool // sweep
+	checking bool // check
+	// vigils has the waits under way, by the time of their next check.
+	vigils   vigils
+	// roster is the result of the last check, nil if there was none. told has the time at which
+	// each trouble was last logged.
+	roster   *roster
+	told     map[trouble]time.Time
+	// armed is when timer fires, zero if it is not set.
+	armed    time.Time
 	timer    *time.Timer
 }
 
@@ -82,12 +93,14 @@ func New(cfg Config) *Client {
 		done:    make(chan struct{}),
 		table:   newTable(),
 	}
+	// A Follower says by its type that it loses no push.
 	if f, ok := cfg.Broker.(broker.Follower); ok {
 		c.follow, c.table.still = f, true
 	}
 	if c.codec == nil {
 		c.codec = codec.Default(c.codecs...)
 	}
+	// Results may be encoded by any of the codecs, so the codec of arguments is one of them.
 	c.codecs = append([]codec.Codec{c.codec}, c.codecs...)
 	if c.log == nil {
 		c.log = slog.Default()
@@ -126,6 +139,8 @@ func (c *Client) Close() error {
 			c.timer.Stop()
 		}
 		c.mu.Unlock()
+		// The order matters: first repetitions and waits end, so that submissions under way
+		// finish soon; then the parts that submissions need; then the goroutines.
 		close(c.closing)
 		c.endWaits(c.shut)
 		c.sending.Wait() // first, because submissions need the sender, ctx and the inbox
@@ -163,6 +178,7 @@ func (c *Client) spawn(f func()) bool {
 // retryable reports whether a request that failed with err may succeed when it is repeated.
 // Repeating is safe because every task and flow has an id.
 func retryable(err error) bool {
+	// Errors that also wrap one of the last three would come again.
 	return (errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrIndeterminate)) &&
 		!errors.Is(err, broker.ErrClosed) && !errors.Is(err, broker.ErrInvalid) && !errors.Is(err, broker.ErrDamaged)
 }

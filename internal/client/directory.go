@@ -20,9 +20,12 @@ type directory struct {
 	slots  []slot // the others, hashed; the length is a power of two, and at most 3/4 are in use
 	alone  int // slots in use
 
-	pages []*page // by number; nil where a page was released
-	roomy *page // the first page with a free entry; the others follow through page.roomy
-	gaps  []uint32 // numbers of released pages
+	// pages has the pages by number, nil where a page was released. gaps has the numbers of
+	// released pages.
+	pages []*page
+	// roomy is the first page with a free entry. The others follow through page.roomy.
+	roomy *page
+	gaps  []uint32
 	empty int // pages without an entry in use
 	n     int // entries in use
 }
@@ -47,7 +50,9 @@ const (
 	emptyPages = 64 // this many are kept when no entry of them is in use
 )
 
-var seed = maphash.MakeSeed() // ids come from outside, so nobody may be able to choose colliding ones
+// seed makes hashes unpredictable: ids come from outside, and nobody may be able to choose ids
+// that collide.
+var seed = maphash.MakeSeed()
 
 // hash returns the hash of an id.
 func hash(id *broker.ID) uint32 { return uint32(maphash.Comparable(seed, *id)) }
@@ -110,6 +115,8 @@ func (d *directory) enter(id broker.ID) (e *entry, fresh bool) {
 		d.n++
 		return e, true
 	}
+	// A lone id. The table grows before it is full to three quarters, so that probes stay
+	// short.
 	if 4*(d.alone+1) > 3*len(d.slots) {
 		d.resize(max(2*len(d.slots), firstSlots))
 	}
@@ -151,6 +158,8 @@ func (d *directory) removeAt(e *entry, at uint32) {
 		}
 	}
 	d.slots[at] = 0
+	// Shrinking by a factor of four leaves the table a quarter full, so that it does not grow
+	// again at once.
 	if len(d.slots) > firstSlots && 16*d.alone < len(d.slots) {
 		d.resize(len(d.slots) / 4)
 	}
@@ -176,6 +185,7 @@ func (d *directory) resize(size int) {
 
 // take returns an unused entry and its position.
 func (d *directory) take() (*entry, uint32) {
+	// Full pages leave the list only here, when one is found at its front.
 	for d.roomy != nil && d.roomy.free == nil {
 		p := d.roomy
 		d.roomy, p.roomy, p.listed = p.roomy, nil, false
@@ -202,6 +212,7 @@ func (d *directory) grow() {
 	} else {
 		d.pages = append(d.pages, p)
 	}
+	// Backwards, so that entries are handed out in their order in memory.
 	for i := pageSize - 1; i >= 0; i-- {
 		e := &p.entries[i]
 		e.slot = uint8(i)
@@ -219,6 +230,7 @@ func (d *directory) give(p *page, e *entry) {
 	if p.used == 0 {
 		d.empty++
 	}
+	// The page has room again.
 	if !p.listed {
 		p.listed, p.roomy, d.roomy = true, d.roomy, p
 	}
@@ -230,6 +242,7 @@ func (d *directory) give(p *page, e *entry) {
 // shrink releases all pages without an entry in use.
 func (d *directory) shrink() {
 	var first *page
+	// A page without entries has room, so the list has all of them.
 	for p := d.roomy; p != nil; {
 		next := p.roomy
 		if p.used > 0 {

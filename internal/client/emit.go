@@ -42,6 +42,7 @@ func encodeEvent(topic string, payload any, enc codec.Codec) (data []byte, err e
 	defer guard.Codec(name, "AppendValue", &err)
 	head := append([]byte{byte(len(name))}, name...)
 	s := seal.Of(enc)
+	// Only a sealed value is bound to its topic.
 	if s == nil {
 		return enc.AppendValue(head, payload)
 	}

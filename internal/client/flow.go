@@ -41,6 +41,7 @@ func (s *submission) sendFlows(ctx context.Context, c *Client, from *Child) {
 			plans, places = append(plans, p), append(places, i)
 		}
 	}
+	// Each plan has ids of its own from here on, so their order does not matter any more.
 	errs := sideBySide(len(plans), func(i int) error { return plans[i].run(ctx) })
 	for i, err := range errs {
 		s.flows[places[i]] = err
@@ -88,9 +89,12 @@ type flowPlan struct {
 	again   bool // it may have been sent before
 	flows   []openFlow
 	tasks   []flowTask
-	refused []*broker.Task // tasks that the broker will never store
-	why     error // the reason why the first of them was refused
-	parts   int // requests so far with tasks that may run at once
+	// refused has the tasks that the broker will never store, and why the reason for the first
+	// of them.
+	refused []*broker.Task
+	why     error
+	// parts counts the requests so far with tasks that may run at once.
+	parts   int
 }
 
 // openFlow is one flow of a plan. A parent precedes its children in flowPlan.flows.
@@ -109,7 +113,8 @@ type flowTask struct {
 	flow    int // index in flowPlan.flows
 	step    uint32
 	blocked bool
-	timeout time.Duration // of a finalizer: it runs after that time in any case; 0 is none
+	// timeout is set for a finalizer, which runs after that time in any case; 0 is none.
+	timeout time.Duration
 	final   bool          // it is a finalizer
 }
 
@@ -123,6 +128,7 @@ func (c *Client) plan(from *Child, req *task.Request, watch bool) (*flowPlan, er
 		return nil, err
 	}
 	p := &flowPlan{c: c, b: flows, from: from, now: time.Now(), watch: watch}
+	// A request that has an id was sent before, at least in part.
 	p.again = from.repeats() || !req.ID().IsZero()
 	if err := p.add(req, -1, 0, false, 0); err != nil {
 		return nil, err
@@ -143,6 +149,7 @@ func (c *Client) plan(from *Child, req *task.Request, watch bool) (*flowPlan, er
 func (p *flowPlan) run(ctx context.Context) error {
 	c, root := p.c, p.flows[0].ID
 	expected := p.expect()
+	// The table is told before and after, as for single tasks.
 	stored, err := p.send(ctx)
 	c.mu.Lock()
 	now := time.Now()
@@ -185,6 +192,7 @@ func (p *flowPlan) add(req *task.Request, parent int, step uint32, blocked bool,
 		return err
 	}
 	switch {
+	// For a blocked task the delay would be the time after which it runs in any case.
 	case blocked && t.Delay > 0:
 		return fmt.Errorf("task %s: %w: a task that waits for others can't have a delay", t.Name, broker.ErrInvalid)
 	case !blocked && t.Upstream != "":
@@ -205,6 +213,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 	f := req.Flow()
 	at := len(p.flows)
 	p.flows = append(p.flows, openFlow{}) // reserves the index, before those of inner flows
+	// Members are planned first, since the id of a flow may be derived from theirs.
 	members := make([]broker.ID, len(f.Members))
 	for i, m := range f.Members {
 		waits := blocked || i > 0 && f.Kind == broker.KindPipe
@@ -216,6 +225,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 	o := openFlow{parent: parent, blocked: blocked, members: members, Flow: broker.Flow{
 		Size: len(members), Need: f.Need, Step: step, Retention: req.Settings().Retention,
 	}}
+	// A pipe needs all of its steps.
 	if f.Kind == broker.KindPipe {
 		o.Need = o.Size
 	}
@@ -246,6 +256,8 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 // addFinalizers plans the finalizer of a flow. If there are several, they are a group in the
 // position of the finalizer that succeeds in any case.
 func (p *flowPlan) addFinalizers(f *task.Flow, at, depth int, keep time.Duration) error {
+	// The option for a finalizer was given once, or several times: then the finalizers are
+	// members of a group.
 	finals, timeouts := []*task.Request{f.Finalizer}, []time.Duration{f.Timeout}
 	if g := f.Finalizer.Flow(); g != nil && len(f.Timeouts) > 0 {
 		finals, timeouts = g.Members, f.Timeouts
@@ -260,6 +272,7 @@ func (p *flowPlan) addFinalizers(f *task.Flow, at, depth int, keep time.Duration
 			return fmt.Errorf("%w: %d finalizers with %d timeouts", broker.ErrInvalid, len(finals), len(timeouts))
 		}
 	}
+	// add appends the finalizers behind these.
 	flow, first := len(p.flows), len(p.tasks)
 	if err := p.add(f.Finalizer, at, broker.StepFinalizer, true, depth); err != nil {
 		return err
@@ -270,7 +283,8 @@ func (p *flowPlan) addFinalizers(f *task.Flow, at, depth int, keep time.Duration
 	}
 	if flow < len(p.flows) {
 		p.flows[flow].final = true
-		p.flows[flow].Retention = max(p.flows[flow].Retention, keep) // because the status of the parent lists them
+		// The status of the parent lists them.
+		p.flows[flow].Retention = max(p.flows[flow].Retention, keep)
 	}
 	return nil
 }

@@ -26,6 +26,8 @@ func (p *flowPlan) send(ctx context.Context) (stored bool, err error) {
 	if err := p.open(ctx, &p.flows[0], &stored); err != nil {
 		return stored, err
 	}
+	// The outermost flow is stored: a kill finds the others through it now. If one of them
+	// fails, the rest is not sent.
 	inner := p.flows[1:]
 	var bad atomic.Pointer[error]
 	sideBySide(len(inner), func(i int) error {
@@ -40,6 +42,7 @@ func (p *flowPlan) send(ctx context.Context) (stored bool, err error) {
 	if err := bad.Load(); err != nil {
 		return true, *err
 	}
+	// Blocked tasks first, then the empty flows, then the tasks that may run.
 	for _, blocked := range []bool{true, false} {
 		if err := p.store(ctx, blocked); err != nil {
 			return true, err
@@ -68,6 +71,7 @@ func (p *flowPlan) begin(ctx context.Context) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	// A driver moves each of them on as if a member of it had arrived.
 	d := p.c.Driver()
 	return cmp.Or(sideBySide(len(ids), func(i int) error {
 		return p.c.persist(ctx, time.Now().Add(patience), func() error { return d.Begin(ctx, ids[i]) })
@@ -78,12 +82,16 @@ func (p *flowPlan) begin(ctx context.Context) error {
 // broker may hold some of it.
 func (p *flowPlan) open(ctx context.Context, f *openFlow, stored *bool) error {
 	until := p.now.Add(patience) // shared by all calls until something is stored
-	for from := 0; from == 0 || from < len(f.members); from += broker.MaxBatch { // once for an empty flow
+	// The loop runs once for an empty flow.
+	for from := 0; from == 0 || from < len(f.members); from += broker.MaxBatch {
+		// Once for an empty flow.
 		part := f.members[from:min(from+broker.MaxBatch, len(f.members))]
 		if from > 0 || f.parent >= 0 {
 			until = time.Now().Add(patience)
 		}
 		err := p.c.persist(ctx, until, func() error {
+			// Storing the same flow twice is no error for the broker. A flow with the same id
+			// and another inbox is, and an earlier attempt may have stored that.
 			err := p.b.OpenFlow(ctx, &f.Flow, from, part)
 			*stored = *stored || err == nil || errors.Is(err, broker.ErrIndeterminate)
 			var dup *broker.DuplicateError
@@ -110,7 +118,8 @@ func (p *flowPlan) sameButInbox(ctx context.Context, f *openFlow) bool {
 		return false
 	}
 	same := f.Flow
-	same.Inbox, same.Seal = old.Flow.Inbox, old.Flow.Seal // sealing the same content twice gives different bytes
+	// Sealing the same content twice gives different bytes.
+	same.Inbox, same.Seal = old.Flow.Inbox, old.Flow.Seal
 	if same != old.Flow {
 		return false
 	}
@@ -125,6 +134,7 @@ func (p *flowPlan) sameButInbox(ctx context.Context, f *openFlow) bool {
 
 // store enqueues the tasks that are blocked, or the tasks that are not.
 func (p *flowPlan) store(ctx context.Context, blocked bool) error {
+	// Records are made batch by batch, so that a large flow is never in memory as a whole.
 	var batch []*broker.Task
 	size := 0
 	for i := range p.tasks {
@@ -166,6 +176,7 @@ func (p *flowPlan) over(ctx context.Context) bool {
 // they may have been stored after the kill had looked for them.
 func (p *flowPlan) abandon(ctx context.Context) error {
 	d := p.c.Driver()
+	// Finalizers are left out: they run even if the flow was killed.
 	var waiting []broker.ID
 	for i := range p.tasks {
 		if ft := &p.tasks[i]; ft.blocked && !ft.final {
@@ -213,6 +224,8 @@ func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 		p.parts++
 	}
 	p.entitle(batch)
+	// A task that is refused for good makes the flow incomplete, but the other tasks of the
+	// batch are stored. Any other error ends the sending.
 	var first error
 	for i, err := range p.c.sender.send(ctx, batch, time.Now()) {
 		switch {
@@ -283,6 +296,7 @@ func sideBySide(n int, f func(i int) error) []error {
 		}
 		return errs
 	}
+	// A few goroutines take the next number in turn.
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(n, abreast) {

@@ -64,6 +64,8 @@ func (c *Client) openInbox(ctx context.Context) error {
 		m.mu.Unlock()
 		return nil
 	}
+	// The first caller starts the attempt, and all callers wait for its end. It is not bound to
+	// the ctx of one of them.
 	o := m.opening
 	if o == nil {
 		o = &opening{done: make(chan struct{})}
@@ -108,6 +110,7 @@ func (c *Client) tryInbox(o *opening) {
 	}
 	m := &c.inbox
 	m.mu.Lock()
+	// After a failure the next submission tries again.
 	m.opening = nil
 	o.err = err
 	if err == nil {
@@ -155,6 +158,7 @@ func (c *Client) receive(in broker.Inbox) {
 func (c *Client) drain() {
 	for try := 0; ; {
 		c.mu.Lock()
+		// Arrivals that are reported from here on are seen by the next round.
 		c.draining = c.arrivals && c.ctx.Err() == nil
 		c.arrivals = false
 		if !c.draining {
@@ -182,6 +186,7 @@ func (c *Client) drain() {
 func (c *Client) deliver(mail broker.Mail) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Outcomes of tasks.
 	if len(mail.Notices) > 0 {
 		now := time.Now()
 		for i := range mail.Notices {
@@ -192,15 +197,18 @@ func (c *Client) deliver(mail broker.Mail) {
 			c.schedule(now)
 		}
 	}
+	// Messages of minions about squads.
 	for _, post := range mail.Posts {
 		c.hear(post)
 	}
+	// Members of flows have ended in a queue without minions.
 	if mail.Arrivals {
 		c.arrivals = true
 		if !c.draining {
 			c.draining = c.spawn(c.drain)
 		}
 	}
+	// Pushes may be lost.
 	if mail.Gap {
 		now := time.Now()
 		c.table.gap(now)

@@ -24,6 +24,7 @@ func (c *Client) waitError(w *Watch, err error) error {
 	defer c.mu.Unlock()
 	c.vigils.leave(w)
 	e := &task.WaitError{Err: err}
+	// The finding of a check is best. Without one, guess looks at the table.
 	g, r := w.seen, c.roster
 	if g == nil {
 		g = c.guess(w)
@@ -35,6 +36,7 @@ func (c *Client) waitError(w *Watch, err error) error {
 	if g.asked != g.status.ID {
 		e.Name = "" // the reason has the name of the task inside the flow
 	}
+	// The task's last failure, if it is being retried.
 	if f := seal.OpenLastFailure(c.codecs, g.status.ID, g.status.Failed); f != nil {
 		o := broker.Outcome{Name: g.of.Name, Attempts: f.Attempt, Err: &f.Err}
 		e.LastFailure = task.NewRemoteError(g.status.ID, &o)
@@ -54,6 +56,8 @@ func (c *Client) guess(w *Watch) *sighting {
 	if r != nil && r.at.Before(w.since.Add(-checkAfter)) {
 		r = nil // too old to rely on
 	}
+	// A task that no minion can run explains the wait best. Otherwise a single task is reported
+	// as it was last seen.
 	for _, id := range w.ids[:min(len(w.ids), broker.MaxBatch)] {
 		e := c.table.entries.get(id)
 		if e == nil || e.watch == nil {

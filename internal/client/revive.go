@@ -28,6 +28,8 @@ func (s *submission) revive(ctx context.Context, c *Client, from *Child) bool {
 			ids, places = append(ids, t.ID), append(places, i)
 		}
 	}
+	// The outcome of the failure may be in the table already. It is dropped first, so that a
+	// wait does not get it.
 	for len(ids) > 0 {
 		n := min(len(ids), broker.MaxBatch)
 		c.mu.Lock()
@@ -48,7 +50,8 @@ func (s *submission) revive(ctx context.Context, c *Client, from *Child) bool {
 			return false
 		}
 		for i, err := range errs {
-			if err != nil && !errors.Is(err, broker.ErrNotFound) { // ErrNotFound: it is no dead letter
+			if err != nil && !errors.Is(err, broker.ErrNotFound) {
+				// ErrNotFound: it is no dead letter.
 				s.fail(s.place(places[i]), fmt.Errorf("requeue: %w", err))
 			}
 		}

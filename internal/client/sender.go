@@ -43,7 +43,9 @@ type sender struct {
 
 	mu     sync.Mutex
 	closed bool
-	lanes  int // requests under way plus goroutines that drain the queue; large submissions do not count
+	// lanes counts requests under way and goroutines that drain the queue. Large submissions do
+	// not count.
+	lanes  int
 	queue  []*parcel // waits for a lane
 	flying int // parcels in the requests of drain
 	again  []*parcel // waits for a repetition

@@ -42,10 +42,14 @@ type squadPlan struct {
 	members []*broker.Task
 	want    map[string]int // by queue: how many members it has
 	heard   chan squad.Message // messages from minions
-	round   uint32 // number of the current try; answers to earlier ones are ignored
-	parties []squad.Party // the minions asked in this round, with the answers so far
-	shares  []squad.Share // the slots that may be reserved, by minion
-	stored  bool // the broker may hold a part of it
+	// round is the number of the current try. Answers to earlier ones are ignored.
+	round   uint32
+	// parties has the minions that were asked in this round, with the answers so far. shares
+	// has the slots that may be reserved, by minion.
+	parties []squad.Party
+	shares  []squad.Share
+	// stored says that the broker may hold a part of the squad.
+	stored  bool
 }
 
 // SubmitSquad sends a group whose members start together. It waits up to wait for enough free
@@ -73,6 +77,8 @@ func (c *Client) sendSquad(ctx context.Context, req *task.Request, wait time.Dur
 	if len(s.members) == 0 { // nothing needs slots or could start too early
 		return s.run(ctx)
 	}
+	// Answers of minions arrive in the inbox, so the squad must be known before the first
+	// question.
 	defer c.listen(s)()
 	if err := s.admit(ctx, wait); err != nil {
 		s.free()
@@ -104,6 +110,7 @@ func (c *Client) planSquad(req *task.Request) (*squadPlan, error) {
 	for _, t := range s.members {
 		s.want[t.Queue]++
 	}
+	// recordMembers has skipped members that are not tasks.
 	if len(s.members) != len(p.flows[0].members) {
 		return nil, fmt.Errorf("squad: %w: its members must be single tasks, not pipes or groups", broker.ErrInvalid)
 	}
@@ -125,6 +132,7 @@ func (s *squadPlan) recordMembers() error {
 		if t.Delay > 0 {
 			return fmt.Errorf("member %d: task %s: %w: a member of a squad can't have a delay", ft.step, t.Name, broker.ErrInvalid)
 		}
+		// A blocked task with a delay becomes pending after it.
 		t.Squad, t.Blocked, t.Delay = true, true, orphanAfter
 		s.members = append(s.members, t)
 	}
@@ -134,6 +142,8 @@ func (s *squadPlan) recordMembers() error {
 // muster stores the squad, whose slots are reserved, assigns its members, waits until all
 // minions are ready, and decides that it starts.
 func (s *squadPlan) muster(ctx context.Context) error {
+	// The records are made again, because waiting for slots may have taken long and deadlines
+	// count from now.
 	if err := s.recordMembers(); err != nil {
 		return err
 	}
@@ -155,6 +165,7 @@ func (s *squadPlan) muster(ctx context.Context) error {
 	if err := s.allReady(ctx); err != nil {
 		return err
 	}
+	// Now all minions hold their members and wait for the decision.
 	started := false
 	err = s.c.persist(ctx, time.Now().Add(patience), func() (err error) {
 		started, err = s.squads.Decide(ctx, s.id, true)
@@ -197,6 +208,7 @@ func (s *squadPlan) store(ctx context.Context) error {
 
 // assign hands the members to the minions that have reserved slots for them.
 func (s *squadPlan) assign(ctx context.Context) error {
+	// A share says how many members of each queue a minion gets, and any of them will do.
 	byQueue := make(map[string][]broker.ID)
 	for _, t := range s.members {
 		byQueue[t.Queue] = append(byQueue[t.Queue], t.ID)
@@ -232,6 +244,7 @@ func (s *squadPlan) gone(minion broker.ID, err error) error {
 
 // allReady waits until each minion has reported that it has its members.
 func (s *squadPlan) allReady(ctx context.Context) error {
+	// missing has the minions that have not reported yet, with the number of their members.
 	missing := make(map[broker.ID]int, len(s.shares))
 	for _, share := range s.shares {
 		missing[share.Minion] = share.N
@@ -268,6 +281,7 @@ func (s *squadPlan) drop(why error) error {
 	}
 	ctx, cancel := context.WithTimeout(s.c.ctx, lastWords)
 	defer cancel()
+	// The members may be at minions that still wait for a decision, or run already.
 	started := false
 	err := s.c.persist(ctx, time.Now().Add(patience), func() (err error) {
 		started, err = s.squads.Decide(ctx, s.id, false)

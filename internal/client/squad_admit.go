@@ -134,6 +134,7 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 			return err
 		}
 		var err error
+		// First a plan with the free slots alone.
 		shares, ok := squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free })
 		if ok {
 			if ok, err = s.reserve(ctx, shares); ok || err != nil {
@@ -142,6 +143,8 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 		}
 		rivals := ok // the plan was possible, but another squad was faster
 		if !rivals {
+			// Would there be enough slots if none were reserved for other squads? Then it is
+			// worth trying again soon.
 			_, rivals = squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free + p.Held })
 		}
 		now := time.Now()
@@ -183,6 +186,7 @@ func (s *squadPlan) survey(ctx context.Context) error {
 		s.parties = append(s.parties, squad.Party{ID: m.ID, Queues: queues, Slots: m.Slots})
 		s.say(ctx, m.ID, squad.Message{Kind: squad.Ask})
 	}
+	// One time limit for all answers.
 	over := time.NewTimer(answerWithin)
 	defer over.Stop()
 	for left := len(s.parties); left > 0; {
@@ -226,6 +230,8 @@ func (s *squadPlan) fit(m *broker.MinionInfo) (queues []string) {
 // refuses or does not answer, all are freed.
 func (s *squadPlan) reserve(ctx context.Context, shares []squad.Share) (ok bool, err error) {
 	for _, share := range shares {
+		// Before the question, since the answer may be lost and the slots reserved all the
+		// same.
 		s.shares = append(s.shares, share)
 		s.say(ctx, share.Minion, squad.Message{Kind: squad.Reserve, N: share.N, For: placesFor})
 		if ok, err = s.granted(ctx, share.Minion); !ok || err != nil {
@@ -256,6 +262,8 @@ func (s *squadPlan) granted(ctx context.Context, minion broker.ID) (bool, error)
 // vacancy waits until a minion reports slots that have become free, or until it is time to ask
 // again.
 func (s *squadPlan) vacancy(ctx context.Context, until time.Time) error {
+	// An Ask with a number and a time also asks for a report (Vacant) when slots become free
+	// within that time.
 	pause := min(askAgain/2+rand.N(askAgain), time.Until(until))
 	known := make(map[broker.ID]int, len(s.parties))
 	for i := range s.parties {
@@ -274,7 +282,8 @@ func (s *squadPlan) vacancy(ctx context.Context, until time.Time) error {
 		switch {
 		case err != nil || !ok || m.Kind == squad.Vacant:
 			return err
-		case m.Kind == squad.Numbers && m.Free > known[m.From]: // they became free before the minion was asked to report
+		case m.Kind == squad.Numbers && m.Free > known[m.From]:
+			// They became free before the minion was asked to report.
 			return nil
 		}
 	}

@@ -154,7 +154,8 @@ func (c *Client) ready(ctx context.Context) error {
 		return fmt.Errorf("not sent: %w", err)
 	}
 	switch err := c.openInbox(ctx); {
-	case errors.Is(err, broker.ErrIndeterminate): // it is unknown whether there is an inbox; but no task was sent
+	case errors.Is(err, broker.ErrIndeterminate):
+		// It is unknown whether there is an inbox; but no task was sent.
 		return fmt.Errorf("not sent: inbox: %w: %s", broker.ErrUnavailable, err.Error())
 	case err != nil:
 		return fmt.Errorf("not sent: inbox: %w", err)

@@ -79,10 +79,13 @@ func (c *Client) onTimer() {
 func (c *Client) sweep(timed bool) {
 	var ids []broker.ID
 	parts, try := 0, 0
+	// most is how many tasks one request looks up. It shrinks after a reply that did not come.
 	most := broker.MaxBatch
 	for {
 		now := time.Now()
 		c.mu.Lock()
+		// Tasks of levelNow are always included. Tasks whose time has come are for the first
+		// few requests only.
 		ids = c.table.due(ids[:0], most, now, timed && parts < timedParts)
 		if len(ids) == 0 {
 			c.sweeping = false
@@ -141,6 +144,7 @@ func (c *Client) find(ids []broker.ID) ([]broker.Status, error) {
 	if err != nil || c.follow == nil {
 		return found, err
 	}
+	// Only tasks that exist and are not final are followed.
 	var live []broker.ID
 	var places []int
 	for i := range found {
@@ -157,6 +161,8 @@ func (c *Client) find(ids []broker.ID) ([]broker.Status, error) {
 	if err := c.follow.Follow(c.ctx, c.inbox.id, live); err != nil {
 		return nil, err
 	}
+	// A task that has ended before Follow is pushed to nobody, so its outcome is looked up
+	// here.
 	again, err := c.lookup(c.ctx, live)
 	if err != nil {
 		return nil, err

@@ -40,13 +40,16 @@ const (
 type table struct {
 	entries directory
 	kinds   kinds
-	idle    list // entries that nobody waits for, the oldest first
-	levels  [levelCount]list // entries that somebody waits for, by the pause until their next look-up
+	// idle has the entries that nobody waits for, the oldest first. levels has the entries that
+	// somebody waits for, by the pause until their next look-up.
+	idle    list
+	levels  [levelCount]list
 	bytes   int // of the outcomes in idle
 
 	still             bool // the broker loses no push
 	maxIdle, maxBytes int // the constants; tests set others
-	epoch             time.Time // the time that due of entries counts from; zero until it is needed
+	// epoch is the time from which entry.due counts. It is zero until it is needed.
+	epoch             time.Time
 }
 
 // entry is one task in the table. There are many entries, so it is small, and has few pointers
@@ -64,11 +67,18 @@ type entry struct {
 	state   broker.State // as of the last look-up
 	in      shelf // the list that it is in
 	slot    uint8 // its index in its page
-	own     bool // sent from here, so its outcome is pushed here
-	shared  bool // perhaps another client sent it first, and its outcome is pushed there
-	doubt   bool // its push may be lost, or record may be an older task's: look it up before a wait takes anything
-	missed  bool // one look-up has found no outcome; the push may still come
-	newer   bool // since the last look-up was sent, a wait has begun or a failure has come
+	// own says that the task was sent from here, so its outcome is pushed here. shared says
+	// that another client may have sent it before; then the outcome is pushed there.
+	own     bool
+	shared  bool
+	// doubt says that the push may be lost, or that record may belong to an older task with the
+	// id. The task is looked up before a wait takes anything.
+	doubt   bool
+	// missed says that a look-up has found no outcome. The push may still come.
+	missed  bool
+	// newer says that since the last look-up was sent a wait has begun, or a failure has come.
+	// Then the look-up may be older than what the wait is for.
+	newer   bool
 }
 
 // Arrival is the end of a wait for one task.
@@ -122,6 +132,7 @@ func (t *table) expect(id broker.ID, name, queue string, again bool, now time.Ti
 		t.put(e, shelfIdle)
 		t.trim()
 	}
+	// If the entry says that this client has sent the task before, no other client has.
 	e.shared = again && (e.shared || !e.own)
 	e.own, e.of = true, t.kinds.of(name, queue)
 	e.sending++
@@ -144,7 +155,8 @@ func (t *table) sent(id broker.ID, stored bool, now time.Time) {
 
 // sentAs is sent for a caller that kept the result of expect, which saves finding the entry.
 func (t *table) sentAs(e *entry, id broker.ID, stored bool, now time.Time) {
-	if e != nil && e.id != id { // it was dropped meanwhile, but a wait may have made another one since
+	if e != nil && e.id != id {
+		// It was dropped meanwhile, but a wait may have made another one since.
 		e = t.entries.get(id)
 	}
 	if e == nil {
@@ -155,7 +167,9 @@ func (t *table) sentAs(e *entry, id broker.ID, stored bool, now time.Time) {
 	case stored || e.sending > 0 || e.record != nil:
 	case e.watch == nil: // if it was pushed before, the last record counts
 		t.drop(e)
-	default: // a goroutine that knows the id waits for it, and is to learn soon that there is no such task
+	default:
+		// A goroutine that knows the id waits for it, and is to learn soon that there is no
+		// such task.
 		e.own = false
 		t.move(e, levelNow, now)
 	}
@@ -187,6 +201,8 @@ func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 		return
 	}
 	e.watch, e.state = w, broker.StateUnknown
+	// Only a task whose push is certainly still to come can wait. Any other is looked up at
+	// once.
 	if e.own && !e.doubt && !e.shared && e.record == nil {
 		t.move(e, t.patient(levelOwn), now)
 	} else {
@@ -200,6 +216,7 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 	if e == nil || e.watch == nil {
 		return
 	}
+	// Further waits remain. One of them moves up if the first one ends.
 	if more := e.more; more != nil {
 		if e.watch == w {
 			e.watch = (*more)[0]
@@ -214,6 +231,8 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 	if e.watch != w {
 		return
 	}
+	// Nobody waits any more. The outcome of an own task will be pushed in any case, so its
+	// entry stays for it.
 	e.watch = nil
 	if !e.own {
 		t.drop(e)
@@ -309,7 +328,8 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 			t.mistrust() // a push that should have come has not
 		}
 		t.finish(e, e.known(st.State, st.Outcome))
-	case e.record != nil && (final || st.State == broker.StateUnknown): // the record is all that anybody keeps of the outcome
+	case e.record != nil && (final || st.State == broker.StateUnknown):
+		// The record is all that anybody keeps of the outcome.
 		t.finish(e, e.arrival(e.record))
 	case final || st.State == broker.StateUnknown: // no outcome is kept, or it can't be read
 		switch {

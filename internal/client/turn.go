@@ -24,6 +24,7 @@ func (c *Client) AwaitTurn(ctx context.Context, id broker.ID, turn <-chan struct
 	c.mu.Unlock()
 	var err error
 	select {
+	// The result is there: no error to explain.
 	case <-turn:
 		c.mu.Lock()
 		c.vigils.leave(w)

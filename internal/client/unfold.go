@@ -35,7 +35,8 @@ func (c *Client) unfold(cases []checked) []checked {
 			for _, id := range c.within(flows, one.id) {
 				in := one
 				in.id, in.of = id, c.kindOf(id)
-				cases = append(cases, in) // appended, so that inner flows are looked into after outer ones
+				// At the end, so that inner flows are looked into after outer ones.
+				cases = append(cases, in)
 			}
 		}
 	}
@@ -49,6 +50,7 @@ func (c *Client) within(flows broker.Flows, id broker.ID) (ids []broker.ID) {
 	if err != nil || p.Outcome != nil {
 		return nil
 	}
+	// All members have ended, so the flow waits for its callback, or else for its finalizer.
 	if p.Arrived() == p.Flow.Size {
 		if !p.Flow.Callback.IsZero() && p.Callback == broker.StateUnknown {
 			return []broker.ID{p.Flow.Callback}

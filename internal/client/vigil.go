@@ -66,10 +66,12 @@ func (v *vigils) join(w *Watch, now, until time.Time) {
 
 // again schedules the next check of a wait.
 func (v *vigils) again(w *Watch, now time.Time) {
+	// A minute from now, or earlier if the context of the wait ends soon.
 	left := w.left(now)
 	level := vigilEvery
 	if span(vigilEvery) > left*3/4 {
-		if level = levelFor(left, 0); level != vigilRest && span(level) < time.Second { // no news is expected until then
+		if level = levelFor(left, 0); level != vigilRest && span(level) < time.Second {
+			// No news is expected until then.
 			level = vigilRest
 		}
 	}
@@ -121,6 +123,7 @@ func (v *vigils) leave(w *Watch) {
 
 // nextDue returns the time of the next check, if there is one.
 func (v *vigils) nextDue() (at time.Time, ok bool) {
+	// Each list is in order, so only the first of each matters.
 	for level := range vigilRest {
 		if w := v.levels[level].first; w != nil && (!ok || w.due.Before(at)) {
 			at, ok = w.due, true

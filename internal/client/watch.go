@@ -17,19 +17,25 @@ import (
 type Watch struct {
 	c      *Client
 	ids    []broker.ID
-	ready  []Arrival // arrivals that Wait has not returned yet; guarded by c.mu
-	signal chan struct{} // has a token if ready may have something
+	// ready has the arrivals that Wait has not returned yet. c.mu guards it. signal has a token
+	// if ready may have something.
+	ready  []Arrival
+	signal chan struct{}
 	one    [1]broker.ID // memory of ids for a wait for a single task
 
 	// The fields below belong to a Wait under way, and are guarded by c.mu.
 	vigil      *vigil // the list that it is in; nil if it has no checks
 	prev, next *Watch // neighbours in vigil
-	begun      time.Time // when the wait begins; zero if the clock is to be read
-	since      time.Time // when the checks began
-	until      time.Time // when the context of the wait ends; zero if it does not
-	due        time.Time // when the next check is due
-	checks     int // number of checks since something has changed
-	at         int // index in ids at which the next check begins
+	// begun is when the wait begins; zero if the clock is to be read. since is when its checks
+	// began, and until when its context ends; zero if it does not.
+	begun      time.Time
+	since      time.Time
+	until      time.Time
+	// due is the time of the next check, and at the index in ids at which that begins. checks
+	// counts the checks since something has changed.
+	due        time.Time
+	checks     int
+	at         int
 	seen       *sighting // result of the last check; nil if there was none
 }
 
@@ -88,6 +94,7 @@ func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 	c := w.c
 	for {
 		c.mu.Lock()
+		// The checks of a wait pause while its results are with the caller.
 		ready := w.ready
 		w.ready = nil
 		if len(ready) > 0 {
@@ -112,6 +119,8 @@ func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 			why = c.why
 		}
 		c.mu.Lock()
+		// The wait ends. Failures that arrived but could not be looked up are better than no
+		// result.
 		c.table.settle(w)
 		more := len(w.ready) > 0
 		c.mu.Unlock()

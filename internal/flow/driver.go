@@ -24,9 +24,13 @@ import (
 // work at the same time. Its methods may be called concurrently.
 type Driver struct {
 	Broker broker.Broker // Drain does nothing if it does not implement broker.Flows
-	Codecs []codec.Codec // of results, see codec.ByName; the first one encodes results that nothing else decides
+	// Codecs decode results, see codec.ByName. The first one encodes results for which nothing
+	// else decides the codec.
+	Codecs []codec.Codec
 	Log    *slog.Logger
-	Guest  bool // the process serves no queue, so it does not decide about flows without a seal: see mine
+	// Guest says that the process serves no queue. Then it does not decide about flows without
+	// a seal: see mine.
+	Guest  bool
 }
 
 // Drain handles the arrivals of a queue until there are none. The empty queue means the queues
@@ -185,7 +189,8 @@ func (w *work) rise(ctx context.Context, id broker.ID, arrivals []broker.Arrival
 		if err != nil || o == nil || p.Flow.Group.IsZero() {
 			return err
 		}
-		if p.Outcome == nil { // Another driver may have ended it at the same time, and the first outcome counts.
+		if p.Outcome == nil {
+			// Another driver may have ended it at the same time, and the first outcome counts.
 			now, err := w.f.LookupFlow(ctx, id)
 			switch {
 			case err == nil && now.Outcome != nil:
@@ -315,7 +320,8 @@ func (w *work) end(ctx context.Context, d *deed, id broker.ID, o *broker.Outcome
 // would bring a driver back.
 func (w *work) clear(ctx context.Context, p *broker.Progress) (*broker.Outcome, error) {
 	sweep := w.sweep
-	if p.Marks&broker.MarkDropped != 0 { // the process that was storing the rest of it may have died
+	if p.Marks&broker.MarkDropped != 0 {
+		// The process that was storing the rest of it may have died.
 		sweep = w.buryDropped
 	}
 	err := sweep(ctx, p)

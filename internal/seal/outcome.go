@@ -82,7 +82,8 @@ func OpenOutcome(codecs []codec.Codec, id broker.ID, o *broker.Outcome) (Opened,
 		return Opened{Outcome: o, Plain: c}, nil
 	}
 	if o.Codec == "" && o.State == broker.StateFailed && AcceptsPlain(codecs) {
-		return Opened{Outcome: o}, nil // a group or pipe without a seal that failed names no codec, since it has no result
+		// A group or pipe without a seal that failed names no codec, since it has no result.
+		return Opened{Outcome: o}, nil
 	}
 	ended := o.State == broker.StateCanceled || o.State == broker.StateExpired
 	switch {

@@ -27,7 +27,7 @@ type Kind uint8
 const (
 	Ask     Kind = 1 + iota // how many slots are free?
 	Reserve // reserve N slots for the squad, for the time For
-	Free // release the slots that are reserved for the squad: it does not need them or does not start
+	Free // release the slots of the squad: it does not need them or does not start
 	Go // the squad has started
 )
 
@@ -51,7 +51,8 @@ type Message struct {
 	Slots int // slots of a minion in total
 	Free  int // free slots of a minion
 	Held  int // slots of a minion that are reserved for squads that may not start
-	For   time.Duration // Reserve: how long slots are reserved; Ask: how long a later Vacant is of use
+	// For is how long slots are reserved (Reserve), or how long a later Vacant is of use (Ask).
+	For   time.Duration
 }
 
 const (
