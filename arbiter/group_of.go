@@ -69,7 +69,7 @@ func (g *GroupFuture[R]) Results(ctx context.Context) ([]R, error) {
 	return out, memberErrors(errs, len(ids))
 }
 
-func (g *GroupFuture[R]) decode(arrival *client.Arrival, into *R) error {
+func (g *GroupFuture[R]) decode(arrival *client.Completion, into *R) error {
 	if err := arrival.Err(); err != nil {
 		return err
 	}

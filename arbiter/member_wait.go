@@ -32,7 +32,7 @@ type memberWait struct {
 
 	left    int              // members that w has not returned yet
 	index   map[task.ID]int  // of each member in ids; made when it is needed
-	missing []client.Arrival // members without an outcome, by their index
+	missing []client.Completion // members without an outcome, by their index
 	since   time.Time        // when the last member was added to missing
 	pause   time.Duration    // before the next question; 0 if none was asked yet
 }
@@ -49,7 +49,7 @@ func (m *memberWait) close() { m.w.Close() }
 func (m *memberWait) over() bool { return m.left == 0 && len(m.missing) == 0 }
 
 // next waits and returns at least one member that is done. A member whose outcome nobody knows any more has none.
-func (m *memberWait) next(ctx context.Context) ([]client.Arrival, error) {
+func (m *memberWait) next(ctx context.Context) ([]client.Completion, error) {
 	for {
 		if len(m.missing) > 0 {
 			if found, err := m.ask(ctx); len(found) > 0 || err != nil {
@@ -61,7 +61,7 @@ func (m *memberWait) next(ctx context.Context) ([]client.Arrival, error) {
 			return nil, err
 		}
 		m.left -= len(arrivals)
-		done := slices.DeleteFunc(arrivals, func(a client.Arrival) bool {
+		done := slices.DeleteFunc(arrivals, func(a client.Completion) bool {
 			if a.Err() == nil {
 				return false
 			}
@@ -75,7 +75,7 @@ func (m *memberWait) next(ctx context.Context) ([]client.Arrival, error) {
 }
 
 // arrivals waits for members that are done. If members are missing, it waits only for the pause before the next question.
-func (m *memberWait) arrivals(ctx context.Context) ([]client.Arrival, error) {
+func (m *memberWait) arrivals(ctx context.Context) ([]client.Completion, error) {
 	if len(m.missing) == 0 {
 		return m.w.Wait(ctx)
 	}
@@ -96,28 +96,28 @@ func (m *memberWait) arrivals(ctx context.Context) ([]client.Arrival, error) {
 }
 
 // miss records a member without an outcome.
-func (m *memberWait) miss(a client.Arrival) {
+func (m *memberWait) miss(a client.Completion) {
 	if m.index == nil {
 		m.index = make(map[task.ID]int, len(m.ids))
 		for i, id := range m.ids {
 			m.index[id] = i
 		}
 	}
-	at, _ := slices.BinarySearchFunc(m.missing, m.index[a.ID], func(b client.Arrival, i int) int { return m.index[b.ID] - i })
+	at, _ := slices.BinarySearchFunc(m.missing, m.index[a.ID], func(b client.Completion, i int) int { return m.index[b.ID] - i })
 	m.missing = slices.Insert(m.missing, at, a)
 	m.since, m.pause = time.Now(), 0
 }
 
 // ask asks the group or pipe for the missing members. It returns those whose outcomes it has. If it has none, and never will,
 // it returns all of them without outcomes.
-func (m *memberWait) ask(ctx context.Context) ([]client.Arrival, error) {
+func (m *memberWait) ask(ctx context.Context) ([]client.Completion, error) {
 	f, err := m.a.flows()
 	if err != nil {
 		return nil, err
 	}
 	now, err := f.LookupFlow(ctx, m.flow)
 	over := errors.Is(err, broker.ErrNotFound) || err == nil && now.Outcome != nil || time.Since(m.since) > memberPatience
-	var found []client.Arrival
+	var found []client.Completion
 	if err == nil {
 		found, err = m.take(ctx, f)
 	}
@@ -136,7 +136,7 @@ func (m *memberWait) ask(ctx context.Context) ([]client.Arrival, error) {
 }
 
 // take reads outcomes of missing members from the group or pipe, one page at a time until it finds one.
-func (m *memberWait) take(ctx context.Context, f broker.Flows) (found []client.Arrival, err error) {
+func (m *memberWait) take(ctx context.Context, f broker.Flows) (found []client.Completion, err error) {
 	for i := 0; i < len(m.missing) && len(found) == 0; {
 		from := m.index[m.missing[i].ID]
 		run := 1 // the number of missing members with consecutive indexes

@@ -159,7 +159,7 @@ func (a *Arbiter) open() error {
 	}
 }
 
-func (a *Arbiter) arrived(arrival *client.Arrival) Status {
+func (a *Arbiter) arrived(arrival *client.Completion) Status {
 	return a.status(arrival.ID, arrival.Queue, arrival.State, arrival.Outcome)
 }
 

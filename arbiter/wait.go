@@ -37,7 +37,7 @@ func (a *Arbiter) WaitForTasks(ctx context.Context, ids ...task.ID) iter.Seq2[St
 
 // yieldArrivals yields the tasks, and reports whether the caller wants more. If not, the rest is given back, so that the next
 // wait returns them.
-func (a *Arbiter) yieldArrivals(arrivals []client.Arrival, yield func(Status, error) bool) bool {
+func (a *Arbiter) yieldArrivals(arrivals []client.Completion, yield func(Status, error) bool) bool {
 	for i := range arrivals {
 		arrival := &arrivals[i]
 		var more bool

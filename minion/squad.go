@@ -86,7 +86,7 @@ func (s *session) leaving() bool { return s.lost || s.sealed || s.r.stop.Err() !
 func (s *session) numbers(kind squad.Kind, to squad.Message) squad.Message {
 	m := squad.Message{Kind: kind, Squad: to.Squad, From: s.id, Round: to.Round}
 	if !s.leaving() {
-		m.Slots, m.Free, m.Held = s.r.slots.total, s.r.spare(), s.r.slots.reserved-len(s.r.starting)
+		m.Slots, m.Free, m.Reserved = s.r.slots.total, s.r.spare(), s.r.slots.reserved-len(s.r.starting)
 	}
 	return m
 }

@@ -67,8 +67,8 @@ func (c *captain) hears(kind squad.Kind) squad.Message {
 // numbers checks the minion's answer about its slots.
 func (c *captain) numbers(m squad.Message, slots, free, held int) {
 	c.Helper()
-	if m.Slots != slots || m.Free != free || m.Held != held {
-		c.Errorf("%d slots, %d free, %d reserved, want %d, %d, %d", m.Slots, m.Free, m.Held, slots, free, held)
+	if m.Slots != slots || m.Free != free || m.Reserved != held {
+		c.Errorf("%d slots, %d free, %d reserved, want %d, %d, %d", m.Slots, m.Free, m.Reserved, slots, free, held)
 	}
 }
 

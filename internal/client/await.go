@@ -16,7 +16,7 @@ import (
 // Waiting for one task is the most frequent thing that a client does, so it has a path without
 // allocations: watches are reused, and a plain result is decoded from the record of its outcome
 // without reading the rest. Everything else (failures, sealed results, codecs that do not
-// match) takes the general path through Arrival, which also words the errors.
+// match) takes the general path through Completion, which also words the errors.
 
 // maxSpare bounds how many watches are kept for reuse.
 const maxSpare = 64
@@ -63,8 +63,8 @@ func (c *Client) AwaitOutcome(ctx context.Context, id task.ID) (*broker.Outcome,
 	return a.Outcome, nil
 }
 
-// await waits for the arrival of a single task. It is a Watch without the allocations.
-func (c *Client) await(ctx context.Context, id broker.ID) (Arrival, error) {
+// await waits for the completion of a single task. It is a Watch without the allocations.
+func (c *Client) await(ctx context.Context, id broker.ID) (Completion, error) {
 	c.mu.Lock()
 	// The outcome may have arrived before anybody asked.
 	if a, ok := c.table.take(id); ok {
@@ -85,21 +85,21 @@ func (c *Client) await(ctx context.Context, id broker.ID) (Arrival, error) {
 	c.mu.Unlock()
 
 	// From here on it is a wait like any other.
-	arrivals, err := w.Wait(ctx)
+	completions, err := w.Wait(ctx)
 	if err != nil {
 		w.Close() // not reused: another goroutine may be about to signal it
-		return Arrival{}, err
+		return Completion{}, err
 	}
-	a := arrivals[0]
+	a := completions[0]
 	c.mu.Lock()
 	// The task has arrived, so no entry refers to w. A token may be left in signal, if Wait saw
-	// the arrival before the token.
+	// the completion before the token.
 	select {
 	case <-w.signal:
 	default:
 	}
-	w.ids, w.ready = nil, arrivals[:0]
-	arrivals[0] = Arrival{}
+	w.ids, w.ready = nil, completions[:0]
+	completions[0] = Completion{}
 	if len(c.spare) < maxSpare {
 		c.spare = append(c.spare, w)
 	}
@@ -107,9 +107,9 @@ func (c *Client) await(ctx context.Context, id broker.ID) (Arrival, error) {
 	return a, nil
 }
 
-// Err returns nil if the arrival has an outcome. Otherwise it says why not: the error wraps
+// Err returns nil if the completion has an outcome. Otherwise it says why not: the error wraps
 // ErrNotFound, or says that the outcome can't be read.
-func (a *Arrival) Err() error {
+func (a *Completion) Err() error {
 	switch {
 	case a.Outcome != nil:
 		return nil
@@ -129,7 +129,7 @@ func (a *Arrival) Err() error {
 
 // age returns how long ago the id of the task was made, by the clock of the process that made
 // it, which is this one if a.Own. Brokers remember a task for longer than MinTombstone.
-func (a *Arrival) age() time.Duration {
+func (a *Completion) age() time.Duration {
 	made := int64(0)
 	for _, b := range a.ID[:6] {
 		made = made<<8 | int64(b)

@@ -40,8 +40,8 @@ type Child struct {
 	// sent counts how often this attempt has sent equal content, by its hash.
 	sent  map[[16]byte]uint32
 
-	// revived has the children that were requeued, or would have been if they had failed.
-	revived map[broker.ID]struct{}
+	// requeued has the children that were requeued, or would have been if they had failed.
+	requeued map[broker.ID]struct{}
 }
 
 // Heirs keeps track of calls that inherit from the task that sends them.
@@ -94,8 +94,8 @@ func (s *Child) Reset() {
 	s.sent = nil
 }
 
-// sends tells Heirs about a request that is about to be sent, if the request inherits.
-func (s *Child) sends(req *task.Request) error {
+// announce tells Heirs about a request that is about to be sent, if the request inherits.
+func (s *Child) announce(req *task.Request) error {
 	if s == nil || s.Heirs == nil || !req.Settings().Inherit {
 		return nil
 	}
@@ -161,7 +161,7 @@ func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	}
 	var key [16]byte
 	copy(key[:], h.Sum(nil))
-	id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.before(key)))
+	id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.countEqual(key)))
 	// The broker finds the holder of a unique key in the partition that the key gives.
 	if t.Unique != "" {
 		id[9] = broker.KeyPartition(t.Unique)
@@ -195,12 +195,12 @@ func (s *Child) flowID(kind broker.Kind, members []broker.ID, follow ...broker.I
 	}
 	var key [16]byte
 	copy(key[:], h.Sum(nil))
-	return s.derive(kind, "", binary.BigEndian.AppendUint32(key[:], s.before(key)))
+	return s.derive(kind, "", binary.BigEndian.AppendUint32(key[:], s.countEqual(key)))
 }
 
-// before returns how often this attempt has sent content with the key before, and counts it
+// countEqual returns how often this attempt has sent content with the key before, and counts it
 // once more.
-func (s *Child) before(key [16]byte) uint32 {
+func (s *Child) countEqual(key [16]byte) uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sent == nil {

@@ -17,7 +17,7 @@ import (
 
 // This file has the client itself: its parts, how it starts and how it closes. Almost all state
 // of a client is guarded by one mutex, Client.mu: the table of tasks, the waits, and the flags
-// that say which background goroutines run. Each background job (sweep, check, drain, receive)
+// that say which background goroutines run. Each background job (lookUpDue, check, drain, receive)
 // is a goroutine that starts when there is work and ends when there is none, so an idle client
 // costs nothing. Close ends the waits first, then lets submissions finish as a whole, and then
 // ends everything that they needed.
@@ -71,14 +71,14 @@ type Client struct {
 	arrivals bool
 	// Each of these says that a goroutine runs the method of that name.
 	draining bool // drain
-	sweeping bool // sweep
+	lookingUp bool // lookUpDue
 	checking bool // check
-	// vigils has the waits under way, by the time of their next check.
-	vigils   vigils
-	// roster is the result of the last check, nil if there was none. told has the time at which
-	// each trouble was last logged.
-	roster   *roster
-	told     map[trouble]time.Time
+	// waits has the waits under way, by the time of their next check.
+	waits    checkSchedule
+	// minions is the result of the last check, nil if there was none. logged has the time at
+	// which each obstacle was last logged.
+	minions  *minionSummary
+	logged     map[obstacle]time.Time
 	// armed is when timer fires, zero if it is not set.
 	armed    time.Time
 	timer    *time.Timer
@@ -95,7 +95,7 @@ func New(cfg Config) *Client {
 	}
 	// A Follower says by its type that it loses no push.
 	if f, ok := cfg.Broker.(broker.Follower); ok {
-		c.follow, c.table.still = f, true
+		c.follow, c.table.lossless = f, true
 	}
 	if c.codec == nil {
 		c.codec = codec.Default(c.codecs...)

@@ -89,16 +89,16 @@ func TestForgotten(t *testing.T) {
 		}
 		w := c.Watch(append(ids, ids...)...)
 		for left := w.Len(); left > 0; {
-			arrivals, err := w.Wait(t.Context())
+			completions, err := w.Wait(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, a := range arrivals {
+			for _, a := range completions {
 				if a.Err() != nil || a.Outcome.State != broker.StateSucceeded {
 					t.Fatalf("task %s: %+v", a.ID, a)
 				}
 			}
-			left -= len(arrivals)
+			left -= len(completions)
 		}
 		w.Close()
 		if n := b.Calls(faulty.Lookup); n != 3 {
@@ -164,11 +164,11 @@ func TestLookupsShrink(t *testing.T) {
 		w := c.Watch(ids...)
 		defer w.Close()
 		for left := w.Len(); left > 0; {
-			arrivals, err := w.Wait(t.Context())
+			completions, err := w.Wait(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			left -= len(arrivals)
+			left -= len(completions)
 		}
 		if n := b.Calls(faulty.Lookup); n > 100 {
 			t.Errorf("%d look-ups", n)

@@ -15,10 +15,10 @@
 // The broker pushes outcomes to the client's inbox, and one goroutine hands them to the waiting
 // goroutines. The table holds the tasks that the client sent, the outcomes that nobody has
 // asked for yet, the waits for each task, and the time at which a task is looked up because its
-// push may have been lost. See table.go and sweep.go. A broker that loses no push implements
+// push may have been lost. See table.go and lookup.go. A broker that loses no push implements
 // [broker.Follower], and its tasks are not looked up again.
 //
 // A wait that takes long is checked from time to time to find out why its task is not done. The
 // reason is part of the error of the wait. It is also logged if no minion can run the task. See
-// check.go, vigil.go and reason.go.
+// check.go, check_schedule.go and reason.go.
 package client

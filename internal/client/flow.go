@@ -27,7 +27,7 @@ import (
 // are planned in order, because ids may depend on the order, and are then sent concurrently.
 func (s *submission) sendFlows(ctx context.Context, c *Client, from *Child) {
 	var plans []*flowPlan
-	var places []int
+	var positions []int
 	for i, call := range s.calls {
 		req := requestOf(call)
 		if req == nil || req.Flow() == nil {
@@ -38,13 +38,13 @@ func (s *submission) sendFlows(ctx context.Context, c *Client, from *Child) {
 		}
 		p, err := c.plan(from, req, false)
 		if s.flows[i] = err; err == nil {
-			plans, places = append(plans, p), append(places, i)
+			plans, positions = append(plans, p), append(positions, i)
 		}
 	}
 	// Each plan has ids of its own from here on, so their order does not matter any more.
-	errs := sideBySide(len(plans), func(i int) error { return plans[i].run(ctx) })
+	errs := concurrently(len(plans), func(i int) error { return plans[i].run(ctx) })
 	for i, err := range errs {
-		s.flows[places[i]] = err
+		s.flows[positions[i]] = err
 	}
 }
 
@@ -87,8 +87,8 @@ type flowPlan struct {
 	now     time.Time
 	watch   bool // outcomes of the members of flows[0] are pushed, too
 	again   bool // it may have been sent before
-	flows   []openFlow
-	tasks   []flowTask
+	flows   []plannedFlow
+	tasks   []plannedTask
 	// refused has the tasks that the broker will never store, and why the reason for the first
 	// of them.
 	refused []*broker.Task
@@ -97,8 +97,8 @@ type flowPlan struct {
 	parts   int
 }
 
-// openFlow is one flow of a plan. A parent precedes its children in flowPlan.flows.
-type openFlow struct {
+// plannedFlow is one flow of a plan. A parent precedes its children in flowPlan.flows.
+type plannedFlow struct {
 	broker.Flow
 	members []broker.ID
 	parent  int // index in flowPlan.flows; -1 for the outermost
@@ -106,9 +106,9 @@ type openFlow struct {
 	final   bool // it is a finalizer
 }
 
-// flowTask is one task of a plan. Its record is made when it is sent, because a plan may have a
+// plannedTask is one task of a plan. Its record is made when it is sent, because a plan may have a
 // great many tasks.
-type flowTask struct {
+type plannedTask struct {
 	req     *task.Request
 	flow    int // index in flowPlan.flows
 	step    uint32
@@ -137,7 +137,7 @@ func (c *Client) plan(from *Child, req *task.Request, watch bool) (*flowPlan, er
 	if err := p.seal(); err != nil {
 		return nil, err
 	}
-	if err := from.sends(req); err != nil {
+	if err := from.announce(req); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -159,13 +159,13 @@ func (p *flowPlan) run(ctx context.Context) error {
 	c.schedule(now)
 	c.mu.Unlock()
 	if p.why != nil { // it can never become complete
-		if killed := p.bury(ctx); killed != nil {
+		if killed := p.endIncomplete(ctx); killed != nil {
 			err = errors.Join(err, fmt.Errorf("%s %s is stored in part and could not be ended: %w", KindName(root), root, killed))
 		}
 		return err
 	}
 	switch {
-	case errors.Is(err, errOver):
+	case errors.Is(err, errUnwanted):
 		err = p.abandon(ctx)
 	case err == nil && (p.again || p.parts > 1):
 		// It may have been killed or have failed while it was sent; then members that were
@@ -198,7 +198,7 @@ func (p *flowPlan) add(req *task.Request, parent int, step uint32, blocked bool,
 	case !blocked && t.Upstream != "":
 		return fmt.Errorf("task %s: %w: no task before it has a result that it could get", t.Name, broker.ErrInvalid)
 	}
-	p.tasks = append(p.tasks, flowTask{req: req, flow: parent, step: step, blocked: blocked})
+	p.tasks = append(p.tasks, plannedTask{req: req, flow: parent, step: step, blocked: blocked})
 	return nil
 }
 
@@ -212,7 +212,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 	}
 	f := req.Flow()
 	at := len(p.flows)
-	p.flows = append(p.flows, openFlow{}) // reserves the index, before those of inner flows
+	p.flows = append(p.flows, plannedFlow{}) // reserves the index, before those of inner flows
 	// Members are planned first, since the id of a flow may be derived from theirs.
 	members := make([]broker.ID, len(f.Members))
 	for i, m := range f.Members {
@@ -222,7 +222,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 		}
 		members[i] = m.ID()
 	}
-	o := openFlow{parent: parent, blocked: blocked, members: members, Flow: broker.Flow{
+	o := plannedFlow{parent: parent, blocked: blocked, members: members, Flow: broker.Flow{
 		Size: len(members), Need: f.Need, Step: step, Retention: req.Settings().Retention,
 	}}
 	// A pipe needs all of its steps.

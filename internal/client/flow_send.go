@@ -18,7 +18,7 @@ import (
 // flow first, then the inner flows concurrently, then the blocked tasks, then the tasks that
 // may run at once. While it does so, members may already run, fail, or be killed. So before
 // each further request with tasks that may run, it asks whether the flow is still wanted
-// (over). If it is not, the stored part is ended (abandon).
+// (unwanted). If it is not, the stored part is ended (abandon).
 
 // send stores the whole plan. stored reports whether the broker may hold any of it, also if
 // there is an error.
@@ -30,7 +30,7 @@ func (p *flowPlan) send(ctx context.Context) (stored bool, err error) {
 	// fails, the rest is not sent.
 	inner := p.flows[1:]
 	var bad atomic.Pointer[error]
-	sideBySide(len(inner), func(i int) error {
+	concurrently(len(inner), func(i int) error {
 		var opened bool
 		if bad.Load() == nil {
 			if err := p.open(ctx, &inner[i], &opened); err != nil {
@@ -73,14 +73,14 @@ func (p *flowPlan) begin(ctx context.Context) error {
 	}
 	// A driver moves each of them on as if a member of it had arrived.
 	d := p.c.Driver()
-	return cmp.Or(sideBySide(len(ids), func(i int) error {
+	return cmp.Or(concurrently(len(ids), func(i int) error {
 		return p.c.persist(ctx, time.Now().Add(patience), func() error { return d.Begin(ctx, ids[i]) })
 	})...)
 }
 
 // open stores a flow record and its list of members, in pages of MaxBatch. stored is set if the
 // broker may hold some of it.
-func (p *flowPlan) open(ctx context.Context, f *openFlow, stored *bool) error {
+func (p *flowPlan) open(ctx context.Context, f *plannedFlow, stored *bool) error {
 	until := p.now.Add(patience) // shared by all calls until something is stored
 	// The loop runs once for an empty flow.
 	for from := 0; from == 0 || from < len(f.members); from += broker.MaxBatch {
@@ -109,7 +109,7 @@ func (p *flowPlan) open(ctx context.Context, f *openFlow, stored *bool) error {
 
 // sameButInbox reports whether f was stored by an earlier attempt of the sending task, and
 // differs only in its inbox and its seal. If so, it gives f the stored inbox and seal.
-func (p *flowPlan) sameButInbox(ctx context.Context, f *openFlow) bool {
+func (p *flowPlan) sameButInbox(ctx context.Context, f *plannedFlow) bool {
 	if !p.again {
 		return false
 	}
@@ -158,21 +158,21 @@ func (p *flowPlan) store(ctx context.Context, blocked bool) error {
 	return p.enqueue(ctx, batch)
 }
 
-// briefly is how long sending may take before the sender asks whether the flow is still wanted.
+// unwantedAfter is how long sending may take before the sender asks whether the flow is still wanted.
 // It is shorter than a kill waits for senders.
-const briefly = 100 * time.Millisecond
+const unwantedAfter = 100 * time.Millisecond
 
-// errOver ends the sending of a flow that is no longer wanted.
-var errOver = errors.New("the group or pipe was killed or has failed while it was sent")
+// errUnwanted ends the sending of a flow that is no longer wanted.
+var errUnwanted = errors.New("the group or pipe was killed or has failed while it was sent")
 
-// over reports whether the flow was killed, or has failed, while it is being sent. If the
+// unwanted reports whether the flow was killed, or has failed, while it is being sent. If the
 // broker can't tell, sending goes on.
-func (p *flowPlan) over(ctx context.Context) bool {
+func (p *flowPlan) unwanted(ctx context.Context) bool {
 	now, err := p.b.LookupFlow(ctx, p.flows[0].ID)
 	return err == nil && now.Marks&(broker.MarkKilled|broker.MarkSwept) != 0
 }
 
-// abandon ends the stored part of a flow that is over. Inner flows need a Bury of their own:
+// abandon ends the stored part of a flow that is no longer wanted. Inner flows need a Bury of their own:
 // they may have been stored after the kill had looked for them.
 func (p *flowPlan) abandon(ctx context.Context) error {
 	d := p.c.Driver()
@@ -193,7 +193,7 @@ func (p *flowPlan) abandon(ctx context.Context) error {
 }
 
 // record returns the record of a task as it is stored now.
-func (p *flowPlan) record(ft *flowTask) (*broker.Task, error) {
+func (p *flowPlan) record(ft *plannedTask) (*broker.Task, error) {
 	t, err := p.from.prepare(ft.req, p.c.codec, p.now)
 	if err != nil {
 		return nil, err
@@ -218,12 +218,12 @@ func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 		return nil
 	}
 	if !batch[0].Blocked { // they may run as soon as they are stored
-		if (p.parts > 0 || time.Since(p.now) > briefly) && p.over(ctx) {
-			return errOver
+		if (p.parts > 0 || time.Since(p.now) > unwantedAfter) && p.unwanted(ctx) {
+			return errUnwanted
 		}
 		p.parts++
 	}
-	p.entitle(batch)
+	p.addNames(batch)
 	// A task that is refused for good makes the flow incomplete, but the other tasks of the
 	// batch are stored. Any other error ends the sending.
 	var first error
@@ -240,9 +240,9 @@ func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 	return first
 }
 
-// entitle tells the table the names and queues of members whose outcomes are pushed. They
+// addNames tells the table the names and queues of members whose outcomes are pushed. They
 // appear in the errors of waits.
-func (p *flowPlan) entitle(batch []*broker.Task) {
+func (p *flowPlan) addNames(batch []*broker.Task) {
 	if !p.watch {
 		return
 	}
@@ -250,13 +250,13 @@ func (p *flowPlan) entitle(batch []*broker.Task) {
 	defer p.c.mu.Unlock()
 	for _, t := range batch {
 		if e := p.c.table.entries.get(t.ID); e != nil {
-			e.of = p.c.table.kinds.of(t.Name, t.Queue)
+			e.label = p.c.table.labels.get(t.Name, t.Queue)
 		}
 	}
 }
 
-// bury ends a flow that can never become complete, because some of its tasks were refused.
-func (p *flowPlan) bury(ctx context.Context) error {
+// endIncomplete ends a flow that can never become complete, because some of its tasks were refused.
+func (p *flowPlan) endIncomplete(ctx context.Context) error {
 	d := p.c.Driver()
 	err := d.Bury(ctx, p.flows[0].ID)
 	for _, t := range p.refused {
@@ -270,7 +270,7 @@ func (p *flowPlan) bury(ctx context.Context) error {
 // final reports whether a task is a finalizer.
 func (p *flowPlan) final(t *broker.Task) bool {
 	return t.Step == broker.StepFinalizer ||
-		slices.ContainsFunc(p.flows, func(f openFlow) bool { return f.final && f.ID == t.Group })
+		slices.ContainsFunc(p.flows, func(f plannedFlow) bool { return f.final && f.ID == t.Group })
 }
 
 // persist calls f until it succeeds, its error is not worth a repetition, or until has passed.
@@ -283,12 +283,12 @@ func (c *Client) persist(ctx context.Context, until time.Time, f func() error) e
 	}
 }
 
-// abreast is how many flows are sent concurrently.
-const abreast = 16
+// maxConcurrent is how many flows are sent concurrently.
+const maxConcurrent = 16
 
-// sideBySide calls f for each number below n, up to abreast at a time, and returns the errors
+// concurrently calls f for each number below n, up to maxConcurrent at a time, and returns the errors
 // by number.
-func sideBySide(n int, f func(i int) error) []error {
+func concurrently(n int, f func(i int) error) []error {
 	errs := make([]error, n)
 	if n <= 1 {
 		for i := range errs {
@@ -299,7 +299,7 @@ func sideBySide(n int, f func(i int) error) []error {
 	// A few goroutines take the next number in turn.
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(n, abreast) {
+	for range min(n, maxConcurrent) {
 		wg.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1

@@ -199,7 +199,7 @@ func (c *Client) deliver(mail broker.Mail) {
 	}
 	// Messages of minions about squads.
 	for _, post := range mail.Posts {
-		c.hear(post)
+		c.receivePost(post)
 	}
 	// Members of flows have ended in a queue without minions.
 	if mail.Arrivals {

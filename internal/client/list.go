@@ -38,37 +38,37 @@ func (l *list) remove(e *entry) {
 	e.prev, e.next = nil, nil
 }
 
-// shelf is the number of the list of a table that an entry is in.
-type shelf uint8
+// listID is the number of the list of a table that an entry is in.
+type listID uint8
 
 const (
-	shelfNone shelf = iota // in no list
-	shelfIdle // nobody waits for it
-	shelfLevel // level 0; the numbers of the other levels follow
+	listNone listID = iota // in no list
+	listIdle // nobody waits for it
+	listLevel0 // level 0; the numbers of the other levels follow
 )
 
 // level returns the level of an entry that waits for a look-up. It is negative for other
 // entries.
-func (s shelf) level() int { return int(s) - int(shelfLevel) }
+func (s listID) level() int { return int(s) - int(listLevel0) }
 
-// listOf returns the list of a number other than shelfNone.
-func (t *table) listOf(s shelf) *list {
-	if s == shelfIdle {
+// listOf returns the list of a number other than listNone.
+func (t *table) listOf(s listID) *list {
+	if s == listIdle {
 		return &t.idle
 	}
 	return &t.levels[s.level()]
 }
 
 // put appends an entry that is in no list to a list.
-func (t *table) put(e *entry, s shelf) {
+func (t *table) put(e *entry, s listID) {
 	e.in = s
 	t.listOf(s).push(e)
 }
 
 // unlink takes an entry out of its list, if it is in one.
 func (t *table) unlink(e *entry) {
-	if e.in != shelfNone {
+	if e.in != listNone {
 		t.listOf(e.in).remove(e)
-		e.in = shelfNone
+		e.in = listNone
 	}
 }

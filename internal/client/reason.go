@@ -22,37 +22,37 @@ import (
 func (c *Client) waitError(w *Watch, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.vigils.leave(w)
+	c.waits.remove(w)
 	e := &task.WaitError{Err: err}
 	// The finding of a check is best. Without one, guess looks at the table.
-	g, r := w.seen, c.roster
+	g, r := w.seen, c.minions
 	if g == nil {
 		g = c.guess(w)
 	}
 	if g == nil {
 		return err
 	}
-	e.ID, e.Name, e.Queue, e.State, e.Due = g.asked, g.of.Name, g.of.Queue, g.status.State, g.status.Due
+	e.ID, e.Name, e.Queue, e.State, e.Due = g.asked, g.label.Name, g.label.Queue, g.status.State, g.status.Due
 	if g.asked != g.status.ID {
 		e.Name = "" // the reason has the name of the task inside the flow
 	}
 	// The task's last failure, if it is being retried.
 	if f := seal.OpenLastFailure(c.codecs, g.status.ID, g.status.Failed); f != nil {
-		o := broker.Outcome{Name: g.of.Name, Attempts: f.Attempt, Err: &f.Err}
+		o := broker.Outcome{Name: g.label.Name, Attempts: f.Attempt, Err: &f.Err}
 		e.LastFailure = task.NewRemoteError(g.status.ID, &o)
 	}
 	if !g.at.IsZero() {
-		e.Reason, e.Seen, e.Stuck = c.reason(g, r), g.at, g.ill.why != noTrouble
+		e.Reason, e.Seen, e.Stuck = c.reason(g, r), g.at, g.obstacle.why != noObstacle
 	}
 	return e
 }
 
 // guess returns the state of the task of a wait that was not checked itself, from the last
 // look-up and the last list of minions. It returns nil if the wait is for several tasks and no
-// trouble is known for any.
-func (c *Client) guess(w *Watch) *sighting {
-	var first *sighting
-	r := c.roster
+// obstacle is known for any.
+func (c *Client) guess(w *Watch) *finding {
+	var first *finding
+	r := c.minions
 	if r != nil && r.at.Before(w.since.Add(-checkAfter)) {
 		r = nil // too old to rely on
 	}
@@ -63,12 +63,12 @@ func (c *Client) guess(w *Watch) *sighting {
 		if e == nil || e.watch == nil {
 			continue
 		}
-		g := &sighting{asked: id, of: e.of, status: broker.Status{ID: id, State: e.state}}
+		g := &finding{asked: id, label: e.label, status: broker.Status{ID: id, State: e.state}}
 		if e.state != broker.StateUnknown {
 			g.at = w.since // the look-up was then or later
 		}
 		if r != nil && e.state != broker.StateRunning {
-			if g.ill = r.troubleOf(e.of); g.ill.why != noTrouble {
+			if g.obstacle = r.obstacleFor(e.label); g.obstacle.why != noObstacle {
 				g.at = r.at
 				return g
 			}
@@ -84,16 +84,16 @@ func (c *Client) guess(w *Watch) *sighting {
 }
 
 // reason says why a task is not done, and why its last attempt failed.
-func (c *Client) reason(g *sighting, r *roster) string {
-	return c.place(g, r) + failed(g.status.Failed)
+func (c *Client) reason(g *finding, r *minionSummary) string {
+	return c.stateText(g, r) + failureText(g.status.Failed)
 }
 
-// place says in which state and queue a task is, and why it can't run if it can't.
-func (c *Client) place(g *sighting, r *roster) string {
+// stateText says in which state and queue a task is, and why it can't run if it can't.
+func (c *Client) stateText(g *finding, r *minionSummary) string {
 	st := &g.status
 	text := "it is "
 	if g.asked != st.ID {
-		text = task.Title(st.ID, g.of.Name) + " in it is "
+		text = task.Title(st.ID, g.label.Name) + " in it is "
 	}
 	text += st.State.String()
 	if st.State == broker.StateUnknown {
@@ -113,21 +113,21 @@ func (c *Client) place(g *sighting, r *roster) string {
 		}
 	}
 	if st.State == broker.StateRunning {
-		return text + running(st)
+		return text + runningText(st)
 	}
-	if g.of.Queue != "" {
+	if g.label.Queue != "" {
 		to := " in queue "
 		if st.State == broker.StateUnknown {
 			to = " to queue "
 		}
-		text += to + strconv.Quote(g.of.Queue)
+		text += to + strconv.Quote(g.label.Queue)
 	}
-	if g.ill.why != noTrouble && r != nil {
-		return text + ", " + r.tell(g.ill)
+	if g.obstacle.why != noObstacle && r != nil {
+		return text + ", " + r.describe(g.obstacle)
 	}
 	if r != nil && (st.State == broker.StatePending || st.State == broker.StateParked) {
-		if s := r.queues[g.of.Queue]; s != nil {
-			text += s.load()
+		if s := r.queues[g.label.Queue]; s != nil {
+			text += s.loadText()
 		}
 	}
 	return text
@@ -137,9 +137,9 @@ func (c *Client) place(g *sighting, r *roster) string {
 // message.
 const maxTold = 200
 
-// failed returns the end of a reason: the last failure of the task, or nothing if no attempt
+// failureText returns the end of a reason: the last failure of the task, or nothing if no attempt
 // has failed.
-func failed(f *broker.LastFailure) string {
+func failureText(f *broker.LastFailure) string {
 	if f == nil {
 		return ""
 	}
@@ -163,8 +163,8 @@ func oneLine(text string, limit int) string {
 	return text[:end] + "…"
 }
 
-// running says which attempt runs, and at which minion.
-func running(st *broker.Status) string {
+// runningText says which attempt runs, and at which minion.
+func runningText(st *broker.Status) string {
 	text := ""
 	if st.Attempt > 0 {
 		text += fmt.Sprintf(", attempt %d", st.Attempt)
@@ -175,7 +175,7 @@ func running(st *broker.Status) string {
 	return text
 }
 
-// load says how busy the minions of a queue are.
-func (s *service) load() string {
+// loadText says how busy the minions of a queue are.
+func (s *queueSummary) loadText() string {
 	return fmt.Sprintf(" (minions: %d, busy slots: %d of %d)", s.minions, s.active, s.slots)
 }

@@ -18,20 +18,20 @@ import (
 // in package internal/squad.
 //
 // Only the decision in the broker counts, and the first one stays. So even if this process dies
-// at any point, either all members start or none ever does. Any step that fails leads to drop,
+// at any point, either all members start or none ever does. Any step that fails leads to withdraw,
 // which decides against the start, unless the squad has started already.
 
 const (
-	// placesFor is how long slots stay reserved after a minion has granted them.
-	placesFor = 5 * time.Second
+	// reservedFor is how long slots stay reserved after a minion has granted them.
+	reservedFor = 5 * time.Second
 	// readyWithin is how long minions have to report that their members have arrived.
 	readyWithin = 3 * time.Second
 	// orphanAfter is when stored members that were not assigned become pending. Minions that
 	// get them then find out that the squad has not started. It must be later than any
 	// assignment could be.
 	orphanAfter = 15 * time.Second
-	// lastWords is the time limit for taking everything back.
-	lastWords = 5 * time.Second
+	// withdrawWithin is the time limit for taking everything back.
+	withdrawWithin = 5 * time.Second
 )
 
 // squadPlan is a squad that is to be sent.
@@ -41,7 +41,7 @@ type squadPlan struct {
 	id      broker.ID
 	members []*broker.Task
 	want    map[string]int // by queue: how many members it has
-	heard   chan squad.Message // messages from minions
+	received   chan squad.Message // messages from minions
 	// round is the number of the current try. Answers to earlier ones are ignored.
 	round   uint32
 	// parties has the minions that were asked in this round, with the answers so far. shares
@@ -79,13 +79,13 @@ func (c *Client) sendSquad(ctx context.Context, req *task.Request, wait time.Dur
 	}
 	// Answers of minions arrive in the inbox, so the squad must be known before the first
 	// question.
-	defer c.listen(s)()
+	defer c.subscribe(s)()
 	if err := s.admit(ctx, wait); err != nil {
-		s.free()
+		s.releaseSlots()
 		return err
 	}
-	if err := s.muster(ctx); err != nil {
-		return s.drop(err)
+	if err := s.storeAndStart(ctx); err != nil {
+		return s.withdraw(err)
 	}
 	return nil
 }
@@ -139,9 +139,9 @@ func (s *squadPlan) recordMembers() error {
 	return nil
 }
 
-// muster stores the squad, whose slots are reserved, assigns its members, waits until all
+// storeAndStart stores the squad, whose slots are reserved, assigns its members, waits until all
 // minions are ready, and decides that it starts.
-func (s *squadPlan) muster(ctx context.Context) error {
+func (s *squadPlan) storeAndStart(ctx context.Context) error {
 	// The records are made again, because waiting for slots may have taken long and deadlines
 	// count from now.
 	if err := s.recordMembers(); err != nil {
@@ -175,20 +175,20 @@ func (s *squadPlan) muster(ctx context.Context) error {
 		return fmt.Errorf("decide: %w", err)
 	}
 	if !started {
-		return s.late(ctx)
+		return s.notStarted(ctx)
 	}
-	s.tell(squad.Go)
+	s.postAll(squad.Go)
 	return nil
 }
 
-// late returns the error of a squad that was decided not to start: it was killed, or it took
+// notStarted returns the error of a squad that was decided not to start: it was killed, or it took
 // longer than its slots were reserved.
-func (s *squadPlan) late(ctx context.Context) error {
+func (s *squadPlan) notStarted(ctx context.Context) error {
 	p, err := s.b.LookupFlow(ctx, s.id)
 	if err == nil && p.Marks&broker.MarkKilled != 0 {
 		return fmt.Errorf("it was killed before it could start: %w", broker.ErrCanceled)
 	}
-	return s.lost(errors.New("it was abandoned before it could start"))
+	return s.slotsLost(errors.New("it was abandoned before it could start"))
 }
 
 // store stores the flows and all tasks. The members come last, after everything that follows
@@ -221,7 +221,7 @@ func (s *squadPlan) assign(ctx context.Context) error {
 		}
 		err := s.c.persist(ctx, time.Now().Add(patience), func() error { return s.squads.Assign(ctx, share.Minion, ids) })
 		if errors.Is(err, broker.ErrNotFound) {
-			return s.gone(share.Minion, err)
+			return s.minionLost(share.Minion, err)
 		}
 		if err != nil {
 			return fmt.Errorf("assign: %w", err)
@@ -230,16 +230,16 @@ func (s *squadPlan) assign(ctx context.Context) error {
 	return nil
 }
 
-// lost returns the shortage for a squad whose reserved slots were lost.
-func (s *squadPlan) lost(why error) error {
+// slotsLost returns the shortage for a squad whose reserved slots were lost.
+func (s *squadPlan) slotsLost(why error) error {
 	e := s.shortage()
 	e.Stored, e.Cause = true, why
 	return e
 }
 
-// gone returns the shortage for a squad that has lost a minion.
-func (s *squadPlan) gone(minion broker.ID, err error) error {
-	return s.lost(fmt.Errorf("minion %s was lost: %w", minion, err))
+// minionLost returns the shortage for a squad that has lost a minion.
+func (s *squadPlan) minionLost(minion broker.ID, err error) error {
+	return s.slotsLost(fmt.Errorf("minion %s was lost: %w", minion, err))
 }
 
 // allReady waits until each minion has reported that it has its members.
@@ -258,7 +258,7 @@ func (s *squadPlan) allReady(ctx context.Context) error {
 			return err
 		case !ok:
 			for id := range missing {
-				return s.gone(id, errors.New("no answer"))
+				return s.minionLost(id, errors.New("no answer"))
 			}
 		case m.Kind == squad.Ready && m.N == missing[m.From]:
 			delete(missing, m.From)
@@ -272,14 +272,14 @@ func (s *squadPlan) allReady(ctx context.Context) error {
 // errUnfit is the error of a squad of which a minion can't run a member.
 var errUnfit = errors.New("the squad was not started")
 
-// drop takes back a squad that is not to start because of why: it decides so in the broker,
-// frees the slots and ends the flow. If the squad has started all the same, drop returns nil.
-func (s *squadPlan) drop(why error) error {
+// withdraw takes back a squad that is not to start because of why: it decides so in the broker,
+// frees the slots and ends the flow. If the squad has started all the same, withdraw returns nil.
+func (s *squadPlan) withdraw(why error) error {
 	if !s.stored {
-		s.free()
+		s.releaseSlots()
 		return why
 	}
-	ctx, cancel := context.WithTimeout(s.c.ctx, lastWords)
+	ctx, cancel := context.WithTimeout(s.c.ctx, withdrawWithin)
 	defer cancel()
 	// The members may be at minions that still wait for a decision, or run already.
 	started := false
@@ -289,12 +289,12 @@ func (s *squadPlan) drop(why error) error {
 	})
 	switch {
 	case err == nil && started: // the decision to start was stored, and its reply was lost
-		s.tell(squad.Go)
+		s.postAll(squad.Go)
 		return nil
 	case err != nil && !errors.Is(err, broker.ErrNotFound):
 		return fmt.Errorf("%w: it may start: %w", broker.ErrIndeterminate, errors.Join(why, err))
 	}
-	s.free()
+	s.releaseSlots()
 	if err := s.c.Driver().Bury(ctx, s.id); err != nil && !errors.Is(err, broker.ErrNotFound) {
 		s.c.log.Warn("a squad that did not start is left to the minions", "group.id", s.id.String(), "error", err)
 	}

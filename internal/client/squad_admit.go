@@ -16,9 +16,9 @@ import (
 
 // Admission of a squad: finding minions with enough free slots for all members, and reserving
 // these. It works in rounds. In each, all minions that serve a queue of the squad are asked for
-// their numbers (survey), a plan is made (squad.Plan), and the minions of the plan are asked to
+// their numbers (askMinions), a plan is made (squad.Plan), and the minions of the plan are asked to
 // reserve, one after the other (reserve). If one refuses, everything is freed and another round
-// begins. If there are too few free slots, it waits for a minion to report more (vacancy), or
+// begins. If there are too few free slots, it waits for a minion to report more (awaitSlots), or
 // fails with a Shortage.
 //
 // Messages may be lost: every wait for an answer has a time limit.
@@ -43,23 +43,23 @@ func (e *Shortage) Error() string { return task.ErrNotEnoughWorkers.Error() }
 const (
 	// answerWithin is how long a minion has to answer.
 	answerWithin = time.Second
-	// rivalry is how long a squad that does not wait for slots keeps trying while the slots
+	// contentionTime is how long a squad that does not wait for slots keeps trying while the slots
 	// that it needs are reserved for others. Not all of those will start.
-	rivalry = 2 * time.Second
+	contentionTime = 2 * time.Second
 	// askAgain is about how often a waiting squad asks by itself. Minions report slots that
 	// become free; asking makes up for lost reports and finds new minions.
 	askAgain = time.Second
 )
 
-// listen starts to pass messages about the squad to s.heard. The returned function ends that.
-func (c *Client) listen(s *squadPlan) (end func()) {
-	s.heard = make(chan squad.Message, 1024)
+// subscribe starts to pass messages about the squad to s.received. The returned function ends that.
+func (c *Client) subscribe(s *squadPlan) (end func()) {
+	s.received = make(chan squad.Message, 1024)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.squads == nil {
 		c.squads = make(map[broker.ID]chan squad.Message)
 	}
-	c.squads[s.id] = s.heard
+	c.squads[s.id] = s.received
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -67,9 +67,9 @@ func (c *Client) listen(s *squadPlan) (end func()) {
 	}
 }
 
-// hear passes a message to the squad that it is about. Messages for an unknown squad, and those
+// receivePost passes a message to the squad that it is about. Messages for an unknown squad, and those
 // that exceed the buffer, are dropped. c.mu is held.
-func (c *Client) hear(post []byte) {
+func (c *Client) receivePost(post []byte) {
 	m, err := squad.Parse(post)
 	if err != nil {
 		c.log.Debug("a post can't be read", "error", err)
@@ -86,7 +86,7 @@ func (c *Client) hear(post []byte) {
 func (s *squadPlan) next(ctx context.Context, over <-chan time.Time) (m squad.Message, ok bool, err error) {
 	for {
 		select {
-		case m = <-s.heard:
+		case m = <-s.received:
 			if m.Round == s.round || m.Kind == squad.Vacant {
 				return m, true, nil
 			}
@@ -100,9 +100,9 @@ func (s *squadPlan) next(ctx context.Context, over <-chan time.Time) (m squad.Me
 	}
 }
 
-// say posts a message to a minion. A failure is only logged, because every message may be lost
+// post posts a message to a minion. A failure is only logged, because every message may be lost
 // anyway.
-func (s *squadPlan) say(ctx context.Context, to broker.ID, m squad.Message) {
+func (s *squadPlan) post(ctx context.Context, to broker.ID, m squad.Message) {
 	m.Squad, m.From, m.Round = s.id, s.c.inbox.id, s.round
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
@@ -111,16 +111,16 @@ func (s *squadPlan) say(ctx context.Context, to broker.ID, m squad.Message) {
 	}
 }
 
-// tell posts a message to all minions that may have reserved slots.
-func (s *squadPlan) tell(kind squad.Kind) {
+// postAll posts a message to all minions that may have reserved slots.
+func (s *squadPlan) postAll(kind squad.Kind) {
 	for _, share := range s.shares {
-		s.say(s.c.ctx, share.Minion, squad.Message{Kind: kind})
+		s.post(s.c.ctx, share.Minion, squad.Message{Kind: kind})
 	}
 }
 
-// free releases all reserved slots.
-func (s *squadPlan) free() {
-	s.tell(squad.Free)
+// releaseSlots releases all reserved slots.
+func (s *squadPlan) releaseSlots() {
+	s.postAll(squad.Free)
 	s.shares = nil
 }
 
@@ -130,7 +130,7 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 	until := began.Add(wait)
 	for try := 0; ; try++ {
 		s.round++
-		if err := s.survey(ctx); err != nil {
+		if err := s.askMinions(ctx); err != nil {
 			return err
 		}
 		var err error
@@ -141,19 +141,19 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 				return err
 			}
 		}
-		rivals := ok // the plan was possible, but another squad was faster
-		if !rivals {
+		contended := ok // the plan was possible, but another squad was faster
+		if !contended {
 			// Would there be enough slots if none were reserved for other squads? Then it is
 			// worth trying again soon.
-			_, rivals = squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free + p.Held })
+			_, contended = squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free + p.Reserved })
 		}
 		now := time.Now()
 		switch {
-		case rivals && (now.Before(until) || now.Sub(began) < rivalry):
+		case contended && (now.Before(until) || now.Sub(began) < contentionTime):
 			// A random pause, so that squads which competed do not do it again in the same way.
 			backoff.Sleep(ctx, rand.N(min(2*time.Millisecond<<min(try, 6), 100*time.Millisecond)))
 		case now.Before(until):
-			if err := s.vacancy(ctx, until); err != nil {
+			if err := s.awaitSlots(ctx, until); err != nil {
 				return err
 			}
 		default:
@@ -162,10 +162,10 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// survey asks the minions that serve a queue of the squad for their numbers of slots. It
+// askMinions asks the minions that serve a queue of the squad for their numbers of slots. It
 // returns when the answers are enough for the squad, or all have answered. A minion that does
 // not answer in time counts as one without free slots.
-func (s *squadPlan) survey(ctx context.Context) error {
+func (s *squadPlan) askMinions(ctx context.Context) error {
 	var minions []broker.MinionInfo
 	err := s.c.persist(ctx, time.Now().Add(patience), func() (err error) {
 		minions, err = s.c.b.Minions(ctx)
@@ -175,16 +175,16 @@ func (s *squadPlan) survey(ctx context.Context) error {
 		return fmt.Errorf("minions: %w", err)
 	}
 	s.parties = nil
-	place := make(map[broker.ID]int)
+	index := make(map[broker.ID]int)
 	for i := range minions {
 		m := &minions[i]
-		queues := s.fit(m)
+		queues := s.queuesFor(m)
 		if len(queues) == 0 {
 			continue
 		}
-		place[m.ID] = len(s.parties)
+		index[m.ID] = len(s.parties)
 		s.parties = append(s.parties, squad.Party{ID: m.ID, Queues: queues, Slots: m.Slots})
-		s.say(ctx, m.ID, squad.Message{Kind: squad.Ask})
+		s.post(ctx, m.ID, squad.Message{Kind: squad.Ask})
 	}
 	// One time limit for all answers.
 	over := time.NewTimer(answerWithin)
@@ -197,13 +197,13 @@ func (s *squadPlan) survey(ctx context.Context) error {
 		if !ok {
 			break
 		}
-		i, known := place[m.From]
+		i, known := index[m.From]
 		if m.Kind != squad.Numbers || !known {
 			continue
 		}
 		left--
 		p := &s.parties[i]
-		p.Slots, p.Free, p.Held = m.Slots, m.Free, m.Held
+		p.Slots, p.Free, p.Reserved = m.Slots, m.Free, m.Reserved
 		if _, enough := squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free }); enough {
 			break
 		}
@@ -211,9 +211,9 @@ func (s *squadPlan) survey(ctx context.Context) error {
 	return nil
 }
 
-// fit returns the queues of the squad that a minion serves and of which it knows all members.
+// queuesFor returns the queues of the squad that a minion serves and of which it knows all members.
 // During a rolling deployment a squad must not go to a minion that can't run it.
-func (s *squadPlan) fit(m *broker.MinionInfo) (queues []string) {
+func (s *squadPlan) queuesFor(m *broker.MinionInfo) (queues []string) {
 	for _, q := range m.Queues {
 		unknown := m.Tasks != nil && slices.ContainsFunc(s.members, func(t *broker.Task) bool {
 			_, known := m.Tasks[t.Name]
@@ -233,9 +233,9 @@ func (s *squadPlan) reserve(ctx context.Context, shares []squad.Share) (ok bool,
 		// Before the question, since the answer may be lost and the slots reserved all the
 		// same.
 		s.shares = append(s.shares, share)
-		s.say(ctx, share.Minion, squad.Message{Kind: squad.Reserve, N: share.N, For: placesFor})
+		s.post(ctx, share.Minion, squad.Message{Kind: squad.Reserve, N: share.N, For: reservedFor})
 		if ok, err = s.granted(ctx, share.Minion); !ok || err != nil {
-			s.free()
+			s.releaseSlots()
 			return false, err
 		}
 	}
@@ -259,9 +259,9 @@ func (s *squadPlan) granted(ctx context.Context, minion broker.ID) (bool, error)
 	}
 }
 
-// vacancy waits until a minion reports slots that have become free, or until it is time to ask
+// awaitSlots waits until a minion reports slots that have become free, or until it is time to ask
 // again.
-func (s *squadPlan) vacancy(ctx context.Context, until time.Time) error {
+func (s *squadPlan) awaitSlots(ctx context.Context, until time.Time) error {
 	// An Ask with a number and a time also asks for a report (Vacant) when slots become free
 	// within that time.
 	pause := min(askAgain/2+rand.N(askAgain), time.Until(until))
@@ -273,7 +273,7 @@ func (s *squadPlan) vacancy(ctx context.Context, until time.Time) error {
 		for _, q := range p.Queues {
 			n += s.want[q]
 		}
-		s.say(ctx, p.ID, squad.Message{Kind: squad.Ask, N: min(n, p.Slots), For: pause})
+		s.post(ctx, p.ID, squad.Message{Kind: squad.Ask, N: min(n, p.Slots), For: pause})
 	}
 	over := time.NewTimer(pause)
 	defer over.Stop()

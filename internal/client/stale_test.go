@@ -30,7 +30,7 @@ func TestTableStale(t *testing.T) {
 		}, "second"},
 		{"requeued, and done later", failure, false, func(tab *table, id broker.ID, w *Watch) {
 			tab.found(id, &broker.Status{State: broker.StatePending}, now)
-			if tab.settle(w); len(w.ready) > 0 {
+			if tab.giveKept(w); len(w.ready) > 0 {
 				t.Error("an outdated failure was returned")
 			}
 			tab.deliver(id, written("done"), now)
@@ -41,7 +41,7 @@ func TestTableStale(t *testing.T) {
 		{"its outcome is not kept", failure, false, func(tab *table, id broker.ID, _ *Watch) {
 			tab.found(id, &broker.Status{}, now)
 		}, "first"},
-		{"the wait ends before it is looked up", failure, false, func(tab *table, _ broker.ID, w *Watch) { tab.settle(w) }, "first"},
+		{"the wait ends before it is looked up", failure, false, func(tab *table, _ broker.ID, w *Watch) { tab.giveKept(w) }, "first"},
 		{"sent again, and a new task", written("old"), true, func(tab *table, id broker.ID, _ *Watch) {
 			tab.found(id, &broker.Status{State: broker.StateRunning}, now)
 			tab.deliver(id, written("new"), now)
@@ -70,7 +70,7 @@ func TestTableStale(t *testing.T) {
 		}
 		tt.then(tab, id, w)
 		if len(w.ready) != 1 {
-			t.Errorf("%s: %d arrivals", tt.name, len(w.ready))
+			t.Errorf("%s: %d completions", tt.name, len(w.ready))
 			continue
 		}
 		a := w.ready[0]
@@ -119,7 +119,7 @@ func TestTableStaleWhileAwaited(t *testing.T) {
 	failed := &broker.Status{State: broker.StateFailed, Outcome: failure}
 	for _, tt := range []struct {
 		name    string
-		still   bool // the broker loses no push
+		lossless bool // the broker loses no push
 		then    func(tab *table, id broker.ID, due func() int)
 		arrives bool // the wait gets an outcome
 		looks   bool // the task is to be looked up
@@ -152,7 +152,7 @@ func TestTableStaleWhileAwaited(t *testing.T) {
 		}, false, true},
 	} {
 		tab, c := testTable()
-		tab.still = tt.still
+		tab.lossless = tt.lossless
 		id, w := newID(), newWatch(c)
 		w.ids = []broker.ID{id}
 		tab.expect(id, "t", "q", false, now)

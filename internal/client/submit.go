@@ -18,7 +18,7 @@ import (
 //  1. Pipes and groups among the calls are sent, each with several requests of its own
 //     (sendFlows).
 //  2. The other calls become task records (prepare).
-//  3. Children that failed for good in an earlier attempt are requeued (revive).
+//  3. Children that failed for good in an earlier attempt are requeued (requeueChildren).
 //  4. The sender stores the records, perhaps together with those of other goroutines.
 //  5. The result of each record becomes the result of its call.
 //
@@ -98,7 +98,7 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 		s.now = time.Now()
 	}
 	s.prepare(c, from)
-	if len(s.tasks) == 0 || from != nil && !s.revive(ctx, c, from) {
+	if len(s.tasks) == 0 || from != nil && !s.requeueChildren(ctx, c, from) {
 		return s.err()
 	}
 	s.parcel = parcel{tasks: s.tasks, of: s, until: s.now.Add(patience)}
@@ -125,7 +125,7 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 	}
 	for i, err := range errs {
 		if err != nil {
-			s.fail(s.place(i), err)
+			s.fail(s.position(i), err)
 		}
 	}
 	return s.err()
@@ -228,7 +228,7 @@ func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now tim
 	again = !t.ID.IsZero()
 	if from != nil {
 		again = from.identify(req, t, c.codec)
-		if err := from.sends(req); err != nil {
+		if err := from.announce(req); err != nil {
 			return again, err
 		}
 	}
@@ -257,8 +257,8 @@ func requestOf(call task.Bound) *task.Request {
 	return call.Request()
 }
 
-// place returns the position in calls of tasks[i].
-func (s *submission) place(i int) int {
+// position returns the position in calls of tasks[i].
+func (s *submission) position(i int) int {
 	if s.index == nil {
 		return i
 	}

@@ -38,15 +38,15 @@ const (
 // here, or because somebody waits for it. Entries without a wait are bounded: the oldest are
 // dropped, and a later wait for such a task begins with a look-up. Client.mu guards the table.
 type table struct {
-	entries directory
-	kinds   kinds
+	entries entryIndex
+	labels   labels
 	// idle has the entries that nobody waits for, the oldest first. levels has the entries that
 	// somebody waits for, by the pause until their next look-up.
 	idle    list
 	levels  [levelCount]list
 	bytes   int // of the outcomes in idle
 
-	still             bool // the broker loses no push
+	lossless             bool // the broker loses no push
 	maxIdle, maxBytes int // the constants; tests set others
 	// epoch is the time from which entry.due counts. It is zero until it is needed.
 	epoch             time.Time
@@ -56,7 +56,7 @@ type table struct {
 // for the garbage collector to follow.
 type entry struct {
 	id         broker.ID
-	of         *kind // name and queue; never nil
+	label         *label // name and queue; never nil
 	record     []byte // the outcome, once it has arrived
 	watch      *Watch // the first wait for it
 	more       *[]*Watch // further waits; nil if there are none
@@ -65,8 +65,8 @@ type entry struct {
 
 	sending int32 // submissions of it under way
 	state   broker.State // as of the last look-up
-	in      shelf // the list that it is in
-	slot    uint8 // its index in its page
+	in      listID // the list that it is in
+	pageIndex uint8 // its index in its page
 	// own says that the task was sent from here, so its outcome is pushed here. shared says
 	// that another client may have sent it before; then the outcome is pushed there.
 	own     bool
@@ -81,8 +81,8 @@ type entry struct {
 	newer   bool
 }
 
-// Arrival is the end of a wait for one task.
-type Arrival struct {
+// Completion is the end of a wait for one task.
+type Completion struct {
 	ID      broker.ID
 	Queue   string // empty if it isn't known
 	State   broker.State // final, or StateUnknown if the broker knows no such task
@@ -105,7 +105,7 @@ const (
 	_
 	_
 	levelOwnLast
-	levelStill // pushed by a broker that loses no push: never looked up, see [broker.Follower]
+	levelLossless // pushed by a broker that loses no push: never looked up, see [broker.Follower]
 	levelCount
 )
 
@@ -129,12 +129,12 @@ func newTable() table {
 func (t *table) expect(id broker.ID, name, queue string, again bool, now time.Time) *entry {
 	e, fresh := t.entries.enter(id)
 	if fresh {
-		t.put(e, shelfIdle)
+		t.put(e, listIdle)
 		t.trim()
 	}
 	// If the entry says that this client has sent the task before, no other client has.
 	e.shared = again && (e.shared || !e.own)
-	e.own, e.of = true, t.kinds.of(name, queue)
+	e.own, e.label = true, t.labels.get(name, queue)
 	e.sending++
 	// If the retention of the earlier task has ended, this is a new task, and a record in the
 	// entry is the old one's.
@@ -177,12 +177,12 @@ func (t *table) sentAs(e *entry, id broker.ID, stored bool, now time.Time) {
 
 // take returns the outcome of a task and drops the entry, if the outcome has arrived and need
 // not be looked up first.
-func (t *table) take(id broker.ID) (Arrival, bool) {
+func (t *table) take(id broker.ID) (Completion, bool) {
 	e, at := t.entries.find(id)
-	if e == nil || e.record == nil || e.stale() || t.behind(e.record) {
-		return Arrival{}, false
+	if e == nil || e.record == nil || e.stale() || t.mayBeEffect(e.record) {
+		return Completion{}, false
 	}
-	a := e.arrival(e.record)
+	a := e.fromRecord(e.record)
 	t.bytes -= recordSize(e.record)
 	t.unlink(e)
 	t.entries.removeAt(e, at)
@@ -204,7 +204,7 @@ func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 	// Only a task whose push is certainly still to come can wait. Any other is looked up at
 	// once.
 	if e.own && !e.doubt && !e.shared && e.record == nil {
-		t.move(e, t.patient(levelOwn), now)
+		t.move(e, t.pushedLevel(levelOwn), now)
 	} else {
 		t.move(e, levelNow, now)
 	}
@@ -239,7 +239,7 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 		return
 	}
 	t.unlink(e)
-	t.put(e, shelfIdle)
+	t.put(e, listIdle)
 	t.trim()
 }
 
@@ -255,12 +255,12 @@ func (t *table) deliver(id broker.ID, record []byte, now time.Time) {
 	case e == nil: // the entry was dropped
 	case e.watch == nil: // perhaps it was pushed before; the last one counts
 		t.keep(e, record)
-	case requeueable(id, record) || t.behind(record):
+	case requeueable(id, record) || t.mayBeEffect(record):
 		t.keep(e, record)
 		e.newer = true
 		t.move(e, levelNow, now)
 	default:
-		t.finish(e, e.arrival(record))
+		t.finish(e, e.fromRecord(record))
 	}
 }
 
@@ -270,10 +270,10 @@ func requeueable(id broker.ID, record []byte) bool {
 	return broker.ParseState(record) == broker.StateFailed && !IsFlow(id)
 }
 
-// behind reports whether an outcome is a cancellation while failures are being looked up. The
+// mayBeEffect reports whether an outcome is a cancellation while failures are being looked up. The
 // cancellation may be an effect of one of them, as it is for the rest of a pipe or group. It is
 // looked up after them, so that nobody sees the effect before its cause.
-func (t *table) behind(record []byte) bool {
+func (t *table) mayBeEffect(record []byte) bool {
 	return t.levels[levelNow].first != nil && broker.ParseState(record) == broker.StateCanceled
 }
 
@@ -283,12 +283,12 @@ func (e *entry) stale() bool {
 	return e.doubt || requeueable(e.id, e.record)
 }
 
-// settle gives a watch the records of its tasks that arrived but could not be looked up before
+// giveKept gives a watch the records of its tasks that arrived but could not be looked up before
 // the wait ends.
-func (t *table) settle(w *Watch) {
+func (t *table) giveKept(w *Watch) {
 	for _, id := range w.ids {
 		if e := t.entries.get(id); e != nil && e.record != nil && e.watch != nil {
-			t.finish(e, e.arrival(e.record))
+			t.finish(e, e.fromRecord(e.record))
 		}
 	}
 }
@@ -316,7 +316,7 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 		return
 	}
 	e.state = st.State
-	e.of = t.kinds.learn(e.of, st)
+	e.label = t.labels.learn(e.label, st)
 	final := st.State.Final()
 	switch {
 	case e.newer && (e.record != nil || st.State == broker.StateFailed && !IsFlow(id)):
@@ -325,12 +325,12 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 		t.move(e, levelNow, now)
 	case final && st.Outcome != nil:
 		if e.own && e.in.level() >= levelOwn {
-			t.mistrust() // a push that should have come has not
+			t.doubtPushes() // a push that should have come has not
 		}
-		t.finish(e, e.known(st.State, st.Outcome))
+		t.finish(e, e.fromStatus(st.State, st.Outcome))
 	case e.record != nil && (final || st.State == broker.StateUnknown):
 		// The record is all that anybody keeps of the outcome.
-		t.finish(e, e.arrival(e.record))
+		t.finish(e, e.fromRecord(e.record))
 	case final || st.State == broker.StateUnknown: // no outcome is kept, or it can't be read
 		switch {
 		case e.sending > 0: // it will be known soon
@@ -340,7 +340,7 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 			e.missed = true
 			t.move(e, levelForeign, now)
 		default:
-			a := e.known(st.State, nil)
+			a := e.fromStatus(st.State, nil)
 			if st.Err != nil {
 				a.bad = fmt.Errorf("%s: its record in the broker can't be read: %w", task.Title(id, a.name), st.Err)
 			}
@@ -363,14 +363,14 @@ func (t *table) step(e *entry, now time.Time) {
 	if was := e.in.level(); was >= first && was <= last {
 		level = min(was+1, last)
 	}
-	t.move(e, t.patient(level), now)
+	t.move(e, t.pushedLevel(level), now)
 }
 
-// patient returns level for a task whose outcome is pushed, or levelStill if no push can be
+// pushedLevel returns level for a task whose outcome is pushed, or levelLossless if no push can be
 // lost.
-func (t *table) patient(level int) int {
-	if t.still {
-		return levelStill
+func (t *table) pushedLevel(level int) int {
+	if t.lossless {
+		return levelLossless
 	}
 	return level
 }
@@ -382,12 +382,12 @@ func (t *table) move(e *entry, level int, now time.Time) {
 	}
 	t.unlink(e)
 	e.due = now.Add(pace[level]).Sub(t.epoch)
-	t.put(e, shelfLevel+shelf(level))
+	t.put(e, listLevel0+listID(level))
 }
 
-// mistrust marks all entries whose push has not come, so that the next wait for each begins
+// doubtPushes marks all entries whose push has not come, so that the next wait for each begins
 // with a look-up.
-func (t *table) mistrust() {
+func (t *table) doubtPushes() {
 	for e := t.idle.first; e != nil; e = e.next {
 		e.doubt = e.doubt || e.record == nil
 	}
@@ -396,7 +396,7 @@ func (t *table) mistrust() {
 // gap handles a notice that pushes may have been lost: entries without an outcome become
 // doubtful, and tasks that somebody waits for are looked up at once.
 func (t *table) gap(now time.Time) {
-	t.mistrust()
+	t.doubtPushes()
 	for level := levelNow + 1; level < levelCount; level++ {
 		for e := t.levels[level].first; e != nil; e = t.levels[level].first {
 			t.move(e, levelNow, now)
@@ -407,7 +407,7 @@ func (t *table) gap(now time.Time) {
 // due appends up to n ids to look up now. If timed is false, it returns only ids of levelNow.
 func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.ID {
 	until := now.Sub(t.epoch)
-	for level := range levelStill {
+	for level := range levelLossless {
 		if level > levelNow && !timed {
 			break
 		}
@@ -420,7 +420,7 @@ func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.
 
 // nextDue returns the time of the next look-up, if there is one.
 func (t *table) nextDue() (at time.Time, ok bool) {
-	for level := range levelStill {
+	for level := range levelLossless {
 		e := t.levels[level].first
 		if e == nil {
 			continue
@@ -432,8 +432,8 @@ func (t *table) nextDue() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// finish gives an arrival to all waits for a task, and drops the entry.
-func (t *table) finish(e *entry, a Arrival) {
+// finish gives a completion to all waits for a task, and drops the entry.
+func (t *table) finish(e *entry, a Completion) {
 	e.watch.put(a)
 	if e.more != nil {
 		for _, w := range *e.more {
@@ -457,27 +457,27 @@ func (t *table) trim() {
 	}
 }
 
-// arrival returns an arrival with a record that is not parsed yet.
-func (e *entry) arrival(record []byte) Arrival {
-	return Arrival{ID: e.id, Queue: e.of.Queue, Own: e.own, name: e.of.Name, record: record}
+// fromRecord returns a completion with a record that is not parsed yet.
+func (e *entry) fromRecord(record []byte) Completion {
+	return Completion{ID: e.id, Queue: e.label.Queue, Own: e.own, name: e.label.Name, record: record}
 }
 
-// known returns an arrival with the result of a look-up.
-func (e *entry) known(state broker.State, o *broker.Outcome) Arrival {
-	a := Arrival{ID: e.id, Queue: e.of.Queue, Own: e.own, name: e.of.Name, State: state, Outcome: o}
-	a.entitle()
+// fromStatus returns a completion with the result of a look-up.
+func (e *entry) fromStatus(state broker.State, o *broker.Outcome) Completion {
+	a := Completion{ID: e.id, Queue: e.label.Queue, Own: e.own, name: e.label.Name, State: state, Outcome: o}
+	a.addName()
 	return a
 }
 
-// With returns the arrival with an outcome that was found in another way.
-func (a Arrival) With(o *broker.Outcome) Arrival {
+// With returns the completion with an outcome that was found in another way.
+func (a Completion) With(o *broker.Outcome) Completion {
 	a.State, a.Outcome, a.record, a.bad = o.State, o, nil, nil
-	a.entitle()
+	a.addName()
 	return a
 }
 
 // read parses the record, if there is one that was not parsed yet.
-func (a *Arrival) read() {
+func (a *Completion) read() {
 	if a.record == nil || a.Outcome != nil || a.bad != nil {
 		return
 	}
@@ -487,12 +487,12 @@ func (a *Arrival) read() {
 		return
 	}
 	a.State, a.Outcome = o.State, &o
-	a.entitle()
+	a.addName()
 }
 
-// entitle adds the name of the task, if it is known here, to an outcome without a name: a
+// addName adds the name of the task, if it is known here, to an outcome without a name: a
 // broker need not parse the record of a task that it cancels.
-func (a *Arrival) entitle() {
+func (a *Completion) addName() {
 	if a.Outcome != nil && a.Outcome.Name == "" {
 		a.Outcome.Name = a.name
 	}
@@ -501,8 +501,8 @@ func (a *Arrival) entitle() {
 // recordSize is about the memory that an entry with an outcome takes.
 func recordSize(record []byte) int { return 256 + len(record) }
 
-// restore puts back an arrival that nobody has used.
-func (t *table) restore(a Arrival) {
+// restore puts back a completion that nobody has used.
+func (t *table) restore(a Completion) {
 	if !a.Own || t.entries.get(a.ID) != nil {
 		return
 	}
@@ -514,7 +514,7 @@ func (t *table) restore(a Arrival) {
 		record = broker.AppendOutcome(nil, a.Outcome)
 	}
 	e, _ := t.entries.enter(a.ID)
-	e.of, e.own = t.kinds.of(a.name, a.Queue), a.Own
-	t.put(e, shelfIdle)
+	e.label, e.own = t.labels.get(a.name, a.Queue), a.Own
+	t.put(e, listIdle)
 	t.keep(e, record)
 }

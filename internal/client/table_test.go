@@ -89,7 +89,7 @@ func TestTableWaitersAreNotForgotten(t *testing.T) {
 	}
 	tab.deliver(first, written("x"), now)
 	if len(w.ready) != 1 || len(w2.ready) != 1 {
-		t.Errorf("%d and %d arrivals, want 1 and 1", len(w.ready), len(w2.ready))
+		t.Errorf("%d and %d completions, want 1 and 1", len(w.ready), len(w2.ready))
 	}
 	if tab.entries.n != 1 {
 		t.Errorf("%d entries are left, want 1", tab.entries.n)
@@ -274,7 +274,7 @@ func TestTableKnowsNames(t *testing.T) {
 		id := newID()
 		e := tab.expect(id, "simple_add", "q", false, now)
 		tab.sent(id, true, now)
-		a := e.known(broker.StateCanceled, &broker.Outcome{State: broker.StateCanceled})
+		a := e.fromStatus(broker.StateCanceled, &broker.Outcome{State: broker.StateCanceled})
 		if read {
 			tab.deliver(id, broker.AppendOutcome(nil, canceled), now)
 			a, _ = tab.take(id)
@@ -288,10 +288,10 @@ func TestTableKnowsNames(t *testing.T) {
 	if err := Error(id, canceled); err.Error() != "task "+id.String()+": canceled" {
 		t.Error(err)
 	}
-	for i := range 3 * maxKinds { // their number is bounded, and none is wrong
-		k := tab.kinds.of("a", strconv.Itoa(i))
-		if again := tab.kinds.of("a", strconv.Itoa(i)); again != k || k.Queue != strconv.Itoa(i) || len(tab.kinds.all) > maxKinds {
-			t.Fatalf("%+v, %+v of %d", k, again, len(tab.kinds.all))
+	for i := range 3 * maxLabels { // their number is bounded, and none is wrong
+		k := tab.labels.get("a", strconv.Itoa(i))
+		if again := tab.labels.get("a", strconv.Itoa(i)); again != k || k.Queue != strconv.Itoa(i) || len(tab.labels.all) > maxLabels {
+			t.Fatalf("%+v, %+v of %d", k, again, len(tab.labels.all))
 		}
 	}
 }

@@ -20,14 +20,14 @@ func (c *Client) AwaitTurn(ctx context.Context, id broker.ID, turn <-chan struct
 	w.one[0] = id
 	w.ids = w.one[:] // only for checks: the task's entry in the table belongs to the other wait
 	c.mu.Lock()
-	c.watchOver(w, ctx)
+	c.scheduleFirstCheck(w, ctx)
 	c.mu.Unlock()
 	var err error
 	select {
 	// The result is there: no error to explain.
 	case <-turn:
 		c.mu.Lock()
-		c.vigils.leave(w)
+		c.waits.remove(w)
 		c.mu.Unlock()
 		return nil
 	case <-ctx.Done():

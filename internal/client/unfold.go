@@ -34,7 +34,7 @@ func (c *Client) unfold(cases []checked) []checked {
 			looked++
 			for _, id := range c.within(flows, one.id) {
 				in := one
-				in.id, in.of = id, c.kindOf(id)
+				in.id, in.label = id, c.labelOf(id)
 				// At the end, so that inner flows are looked into after outer ones.
 				cases = append(cases, in)
 			}
@@ -79,12 +79,12 @@ func (c *Client) within(flows broker.Flows, id broker.ID) (ids []broker.ID) {
 	return ids
 }
 
-// kindOf returns the name and queue of a task from the table.
-func (c *Client) kindOf(id broker.ID) *kind {
+// labelOf returns the name and queue of a task from the table.
+func (c *Client) labelOf(id broker.ID) *label {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.table.entries.get(id); e != nil {
-		return e.of
+		return e.label
 	}
-	return unknownKind
+	return unknownLabel
 }

@@ -17,15 +17,15 @@ import (
 type Watch struct {
 	c      *Client
 	ids    []broker.ID
-	// ready has the arrivals that Wait has not returned yet. c.mu guards it. signal has a token
+	// ready has the completions that Wait has not returned yet. c.mu guards it. signal has a token
 	// if ready may have something.
-	ready  []Arrival
+	ready  []Completion
 	signal chan struct{}
 	one    [1]broker.ID // memory of ids for a wait for a single task
 
 	// The fields below belong to a Wait under way, and are guarded by c.mu.
-	vigil      *vigil // the list that it is in; nil if it has no checks
-	prev, next *Watch // neighbours in vigil
+	checkList  *checkList // the list that it is in; nil if it has no checks
+	prev, next *Watch // neighbours in checkList
 	// begun is when the wait begins; zero if the clock is to be read. since is when its checks
 	// began, and until when its context ends; zero if it does not.
 	begun      time.Time
@@ -36,7 +36,7 @@ type Watch struct {
 	due        time.Time
 	checks     int
 	at         int
-	seen       *sighting // result of the last check; nil if there was none
+	seen       *finding // result of the last check; nil if there was none
 }
 
 // newWatch returns a watch for no tasks.
@@ -73,11 +73,11 @@ func (c *Client) Watch(ids ...broker.ID) *Watch {
 	return w
 }
 
-// Len returns how many arrivals there will be in total.
+// Len returns how many completions there will be in total.
 func (w *Watch) Len() int { return len(w.ids) }
 
-// put adds an arrival. c.mu is held.
-func (w *Watch) put(a Arrival) {
+// put adds a completion. c.mu is held.
+func (w *Watch) put(a Completion) {
 	w.ready = append(w.ready, a)
 	select {
 	case w.signal <- struct{}{}:
@@ -85,12 +85,12 @@ func (w *Watch) put(a Arrival) {
 	}
 }
 
-// Wait waits for arrivals and returns all that have come since the last call, at least one. The
+// Wait waits for completions and returns all that have come since the last call, at least one. The
 // error is ctx's or ErrClosed. It is in a [*task.WaitError] if there is a task to report on. A
 // failure that was pushed is looked up before it is returned, since the task may have been
 // requeued. If the look-up does not succeed before the wait ends, the failure is returned as it
 // was pushed.
-func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
+func (w *Watch) Wait(ctx context.Context) ([]Completion, error) {
 	c := w.c
 	for {
 		c.mu.Lock()
@@ -98,9 +98,9 @@ func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 		ready := w.ready
 		w.ready = nil
 		if len(ready) > 0 {
-			c.vigils.leave(w)
-		} else if w.vigil == nil {
-			c.watchOver(w, ctx)
+			c.waits.remove(w)
+		} else if w.checkList == nil {
+			c.scheduleFirstCheck(w, ctx)
 		}
 		c.mu.Unlock()
 		if len(ready) > 0 {
@@ -121,7 +121,7 @@ func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 		c.mu.Lock()
 		// The wait ends. Failures that arrived but could not be looked up are better than no
 		// result.
-		c.table.settle(w)
+		c.table.giveKept(w)
 		more := len(w.ready) > 0
 		c.mu.Unlock()
 		if !more {
@@ -134,7 +134,7 @@ func (w *Watch) Wait(ctx context.Context) ([]Arrival, error) {
 func (w *Watch) Close() {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
-	w.c.vigils.leave(w)
+	w.c.waits.remove(w)
 	for _, id := range w.ids {
 		w.c.table.unwait(id, w)
 	}
@@ -145,11 +145,11 @@ func (w *Watch) Close() {
 	w.ids, w.ready = nil, nil
 }
 
-// Restore puts arrivals back, for the next wait for these tasks.
-func (c *Client) Restore(arrivals ...Arrival) {
+// Restore puts completions back, for the next wait for these tasks.
+func (c *Client) Restore(completions ...Completion) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, a := range arrivals {
+	for _, a := range completions {
 		c.table.restore(a)
 	}
 }

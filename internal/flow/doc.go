@@ -11,6 +11,6 @@
 //
 // driver.go has the main loop. start.go starts members with the results that they wait for,
 // which upstream.go fetches. outcome.go says how a flow has ended. sweep.go cancels, and
-// halt.go stops the start of members during the kill of a large flow. deed.go checks and makes
+// halt.go stops the start of members during the kill of a large flow. seal.go checks and makes
 // seals.
 package flow

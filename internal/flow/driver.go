@@ -14,7 +14,7 @@ import (
 // The main loop. Drain reads the arrivals of a queue page by page and groups them by flow. For
 // each flow it counts them (arrive), acts on the new counts (follow), and confirms the
 // arrivals. If a flow ends by that and is itself a member of a flow, it arrives there in the
-// same way (rise).
+// same way (advanceUp).
 //
 // An empty flow, and one whose members were all counted by a driver that died, makes no further
 // arrival. A driver that starts such a flow notes it in work.empty, and advance moves it on
@@ -29,7 +29,7 @@ type Driver struct {
 	Codecs []codec.Codec
 	Log    *slog.Logger
 	// Guest says that the process serves no queue. Then it does not decide about flows without
-	// a seal: see mine.
+	// a seal: see mayMoveOn.
 	Guest  bool
 }
 
@@ -59,7 +59,7 @@ type work struct {
 	empty    []broker.ID // flows that were started and will make no arrival by themselves
 	canceled bool // tasks were cancelled, so any queue may have arrivals
 	verdict  Verdict // the callback of a Kill; may be nil
-	checked  *deed // the flow whose record was checked last
+	checked  *checkedFlow // the flow whose record was checked last
 	halted   *halt // the halt of the kill under way; nil if there is none
 }
 
@@ -107,7 +107,7 @@ func (w *work) page(ctx context.Context, page []broker.Arrival) (done []broker.A
 			// arrivals were not confirmed, they would be found again and again.
 			w.Log.Error("a group or pipe can't be read, so it does not go on", "flow", id.String(), "arrivals", len(flows[id]), "error", bad)
 		case errors.Is(bad, errLeft):
-			w.leave(id, bad)
+			w.logLeft(id, bad)
 			continue
 		case bad != nil:
 			err = errors.Join(err, fmt.Errorf("flow %s: %w", id, bad))
@@ -115,7 +115,7 @@ func (w *work) page(ctx context.Context, page []broker.Arrival) (done []broker.A
 		}
 		done = append(done, flows[id]...)
 	}
-	over, bad := w.killed(ctx, kills)
+	over, bad := w.finishKills(ctx, kills)
 	return append(done, over...), errors.Join(err, bad)
 }
 
@@ -164,12 +164,12 @@ func split(err error, n int) ([]error, error) {
 // advance counts members of a flow and acts on the new counts. It also moves on the flows that
 // were started by that and will make no arrival.
 func (w *work) advance(ctx context.Context, id broker.ID, arrivals []broker.Arrival) error {
-	err := w.rise(ctx, id, arrivals)
+	err := w.advanceUp(ctx, id, arrivals)
 	for err == nil && len(w.empty) > 0 {
 		last := len(w.empty) - 1
 		id = w.empty[last]
 		w.empty = w.empty[:last]
-		err = w.rise(ctx, id, nil)
+		err = w.advanceUp(ctx, id, nil)
 	}
 	if err != nil {
 		w.empty = w.empty[:0] // the next try starts them again
@@ -177,9 +177,9 @@ func (w *work) advance(ctx context.Context, id broker.ID, arrivals []broker.Arri
 	return err
 }
 
-// rise counts members of a flow and acts on the new counts. If the flow has ended, it goes on
+// advanceUp counts members of a flow and acts on the new counts. If the flow has ended, it goes on
 // with the flow around it, and so on.
-func (w *work) rise(ctx context.Context, id broker.ID, arrivals []broker.Arrival) error {
+func (w *work) advanceUp(ctx context.Context, id broker.ID, arrivals []broker.Arrival) error {
 	for {
 		p, err := w.arrive(ctx, id, arrivals)
 		if err != nil || p == nil {
@@ -249,7 +249,7 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 	killed := dropped || p.Marks&broker.MarkKilled != 0
 	whole := p.Listed == fl.Size && p.Arrived() == fl.Size
 	if p.Outcome == nil && !killed {
-		if err := w.mine(fl); err != nil {
+		if err := w.mayMoveOn(fl); err != nil {
 			return nil, err
 		}
 	}
@@ -261,10 +261,10 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 		if p.Marks&broker.MarkSwept != 0 {
 			return nil, nil
 		}
-		return w.clear(ctx, p)
+		return w.cancelRest(ctx, p)
 	case fl.ID.Kind() == broker.KindPipe:
 		if p.Succeeded > 0 {
-			if o, err := w.disown(ctx, p); o != nil || err != nil {
+			if o, err := w.failForged(ctx, p); o != nil || err != nil {
 				return o, err
 			}
 		}
@@ -274,19 +274,19 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 		return nil, nil
 	}
 	if !killed && (!fl.Callback.IsZero() && !p.Callback.Final() || !fl.Finalizer.IsZero() && !p.Finalizer.Final()) {
-		if o, err := w.disown(ctx, p); o != nil || err != nil {
+		if o, err := w.failForged(ctx, p); o != nil || err != nil {
 			return o, err
 		}
 	}
 	if !fl.Callback.IsZero() && !p.Callback.Final() {
 		if killed || p.Succeeded < fl.Need {
-			return nil, w.drop(ctx, p, place{fl.Callback, broker.StepCallback})
+			return nil, w.cancelFollower(ctx, p, member{fl.Callback, broker.StepCallback})
 		}
 		return nil, w.start(ctx, fl.Callback, &upstream{w: w, flow: p})
 	}
 	if !fl.Finalizer.IsZero() && !p.Finalizer.Final() {
 		if dropped {
-			return nil, w.drop(ctx, p, place{fl.Finalizer, broker.StepFinalizer})
+			return nil, w.cancelFollower(ctx, p, member{fl.Finalizer, broker.StepFinalizer})
 		}
 		return nil, w.start(ctx, fl.Finalizer, nil)
 	}
@@ -297,7 +297,7 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 	ended, err := w.end(ctx, d, fl.ID, o)
 	if errors.Is(err, broker.ErrTooLarge) { // only the result can be too large
 		o.Result = nil
-		o.Err = unjoined(err)
+		o.Err = uncombined(err)
 		ended, err = w.end(ctx, d, fl.ID, o)
 	}
 	if err != nil {
@@ -307,7 +307,7 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 }
 
 // end ends a flow, and returns the outcome as it is stored.
-func (w *work) end(ctx context.Context, d *deed, id broker.ID, o *broker.Outcome) (*broker.Outcome, error) {
+func (w *work) end(ctx context.Context, d *checkedFlow, id broker.ID, o *broker.Outcome) (*broker.Outcome, error) {
 	ended, err := w.sealed(d, id, o)
 	if err != nil {
 		return nil, err
@@ -315,10 +315,10 @@ func (w *work) end(ctx context.Context, d *deed, id broker.ID, o *broker.Outcome
 	return ended, w.f.EndFlow(ctx, id, ended)
 }
 
-// clear cancels the rest of a flow that was killed or can't succeed any more. If the flow has
+// cancelRest cancels the rest of a flow that was killed or can't succeed any more. If the flow has
 // ended by that, it returns the outcome: members that are empty flows make no arrival that
 // would bring a driver back.
-func (w *work) clear(ctx context.Context, p *broker.Progress) (*broker.Outcome, error) {
+func (w *work) cancelRest(ctx context.Context, p *broker.Progress) (*broker.Outcome, error) {
 	sweep := w.sweep
 	if p.Marks&broker.MarkDropped != 0 {
 		// The process that was storing the rest of it may have died.
@@ -349,11 +349,11 @@ func (w *work) nextStep(ctx context.Context, p *broker.Progress, arrivals []brok
 	return w.start(ctx, next[0].ID, &upstream{w: w, flow: p, step: p.Succeeded - 1, arrivals: arrivals})
 }
 
-// drop cancels a callback or finalizer that is never to run.
-func (w *work) drop(ctx context.Context, p *broker.Progress, what place) error {
+// cancelFollower cancels a callback or finalizer that is never to run.
+func (w *work) cancelFollower(ctx context.Context, p *broker.Progress, what member) error {
 	// A squad that does not start may never have been stored as a whole.
 	bury := p.Marks&broker.MarkDropped != 0
-	lost, ended, err := w.cancel(ctx, p.Flow.ID, []place{what}, bury)
+	lost, ended, err := w.cancel(ctx, p.Flow.ID, []member{what}, bury)
 	if ended = append(ended, lostArrivals(p.Flow.ID, lost)...); err != nil || len(ended) == 0 {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // meanwhile. For a small flow that takes a moment. A larger flow is halted first, together with
 // the flows inside it: from then on the broker hands out none of their members. The process
 // that halts it confirms the halt when all members are cancelled. If that process dies, the
-// broker reports the halt to another driver, which finishes the kill (see killed).
+// broker reports the halt to another driver, which finishes the kill (see finishKills).
 
 // halt is a halted flow, with the flows inside it.
 type halt struct {
@@ -103,8 +103,8 @@ func (w *work) stop(ctx context.Context, id broker.ID) error {
 	return nil
 }
 
-// goesOn tells the broker that the kill of a halted flow goes on, if that is due.
-func (w *work) goesOn(ctx context.Context) error {
+// extendHalt tells the broker that the kill of a halted flow goes on, if that is due.
+func (w *work) extendHalt(ctx context.Context) error {
 	own := w.halted
 	if own == nil || time.Since(own.at) < halting.Patience()/3 {
 		return nil
@@ -168,14 +168,14 @@ func (w *work) killNow(ctx context.Context, id broker.ID, own *halt) error {
 	return w.Drain(ctx, "")
 }
 
-// killed finishes kills that another process has begun and not finished. It returns the
+// finishKills finishes kills that another process has begun and not finished. It returns the
 // arrivals that can be confirmed.
-func (w *work) killed(ctx context.Context, kills []broker.Arrival) (done []broker.Arrival, err error) {
+func (w *work) finishKills(ctx context.Context, kills []broker.Arrival) (done []broker.Arrival, err error) {
 	ended := make(map[broker.ID]error)
 	for _, a := range kills {
 		bad, is := ended[a.Flow]
 		if !is {
-			bad = w.killAgain(ctx, a.Flow)
+			bad = w.finishKill(ctx, a.Flow)
 			ended[a.Flow] = bad
 		}
 		if bad != nil {
@@ -187,8 +187,8 @@ func (w *work) killed(ctx context.Context, kills []broker.Arrival) (done []broke
 	return done, err
 }
 
-// killAgain does a kill from the beginning.
-func (w *work) killAgain(ctx context.Context, id broker.ID) error {
+// finishKill does a kill from the beginning.
+func (w *work) finishKill(ctx context.Context, id broker.ID) error {
 	lost := false
 	again := &work{Driver: w.Driver, f: w.f, verdict: func(_ broker.ID, v broker.CancelVerdict) {
 		lost = lost || v == broker.CancelUnknown

@@ -36,7 +36,7 @@ const TooLargeCode = "too large"
 
 // outcome returns how a flow has ended. All its members are final, and so are its callback and
 // finalizer. The outcome is not sealed yet; d is the checked flow for sealing it.
-func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) (o *broker.Outcome, d *deed, err error) {
+func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broker.Arrival) (o *broker.Outcome, d *checkedFlow, err error) {
 	fl := &p.Flow
 	o = &broker.Outcome{State: broker.StateSucceeded, Name: NameGroup, Finished: time.Now()}
 	pipe := fl.ID.Kind() == broker.KindPipe
@@ -47,12 +47,12 @@ func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broke
 		o.State = broker.StateCanceled
 		return o, nil, nil
 	}
-	d, bad, err := w.deed(ctx, p)
+	d, bad, err := w.checkFlow(ctx, p)
 	switch {
 	case err != nil:
 		return nil, nil, err
 	case bad != nil:
-		return disbelieved(o, bad), nil, nil
+		return forgedOutcome(o, bad), nil, nil
 	case pipe && p.Failed > 0:
 		o, err = w.brokenPipe(ctx, d, p, o, arrivals)
 	case pipe:
@@ -62,35 +62,35 @@ func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broke
 	case !fl.Callback.IsZero():
 		o, err = w.callbackOutcome(ctx, d, p, o, arrivals)
 	default:
-		o.Result, o.Codec, bad, err = w.join(ctx, p, w.limits().Result, "")
+		o.Result, o.Codec, bad, err = w.combine(ctx, p, w.limits().Result, "")
 		if bad != nil {
-			o.Err = unjoined(bad)
+			o.Err = uncombined(bad)
 		}
 	}
 	return o, d, err
 }
 
-// disbelieved makes o the outcome of a flow of which a part is forged or can't be opened.
-func disbelieved(o *broker.Outcome, why error) *broker.Outcome {
+// forgedOutcome makes o the outcome of a flow of which a part is forged or can't be opened.
+func forgedOutcome(o *broker.Outcome, why error) *broker.Outcome {
 	o.State, o.Result = broker.StateFailed, nil
 	o.Err = &broker.Failure{Type: fmt.Sprintf("%T", why), Message: why.Error(), Codes: []string{FailedCode}}
 	o.Err.Trim()
 	return o
 }
 
-// blamed returns the opened outcome of the member at fault, or an outcome that says that it is
+// faultOutcome returns the opened outcome of the member at fault, or an outcome that says that it is
 // forged.
-func (w *work) blamed(d *deed, place uint32, id broker.ID, m *broker.Outcome) *broker.Outcome {
-	open, err := w.opened(d, place, id, m)
+func (w *work) faultOutcome(d *checkedFlow, position uint32, id broker.ID, m *broker.Outcome) *broker.Outcome {
+	open, err := w.opened(d, position, id, m)
 	if err != nil {
-		return disbelieved(&broker.Outcome{Name: m.Name}, err)
+		return forgedOutcome(&broker.Outcome{Name: m.Name}, err)
 	}
 	return open.Outcome
 }
 
-// unjoined is the note of a group that succeeded, but whose results could not be combined into
+// uncombined is the note of a group that succeeded, but whose results could not be combined into
 // one. The results of its members can still be read.
-func unjoined(why error) *broker.Failure {
+func uncombined(why error) *broker.Failure {
 	f := &broker.Failure{Type: fmt.Sprintf("%T", why), Message: "the results of the group can't be combined:  " + why.Error()}
 	if errors.Is(why, broker.ErrTooLarge) {
 		f.Codes = []string{TooLargeCode}
@@ -100,9 +100,9 @@ func unjoined(why error) *broker.Failure {
 }
 
 // lastStep makes o the outcome of a pipe whose steps have all succeeded.
-func (w *work) lastStep(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
+func (w *work) lastStep(ctx context.Context, d *checkedFlow, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
 	if p.Flow.Size == 0 {
-		o.Codec = w.usual()
+		o.Codec = w.defaultCodec()
 		return o, nil
 	}
 	id, last, err := w.outcomeAt(ctx, p.Flow.ID, p.Flow.Size-1, arrivals)
@@ -111,7 +111,7 @@ func (w *work) lastStep(ctx context.Context, d *deed, p *broker.Progress, o *bro
 	}
 	open, err := w.opened(d, uint32(p.Flow.Size-1), id, last)
 	if err != nil {
-		return disbelieved(o, err), nil
+		return forgedOutcome(o, err), nil
 	}
 	o.State, o.Codec, o.Result, o.Err = open.State, open.Codec, open.Result, open.Err
 	return o, nil
@@ -120,7 +120,7 @@ func (w *work) lastStep(ctx context.Context, d *deed, p *broker.Progress, o *bro
 // brokenPipe returns the outcome of a pipe that a step has failed. The first step that did not
 // succeed is the cause of everything after it. If that step was canceled while it ran, because
 // a later step was killed, the later step is the cause.
-func (w *work) brokenPipe(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
+func (w *work) brokenPipe(ctx context.Context, d *checkedFlow, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
 	step := p.Succeeded
 	id, m, err := w.outcomeAt(ctx, p.Flow.ID, step, arrivals)
 	if err == nil && m.State == broker.StateCanceled && p.First > step {
@@ -130,16 +130,16 @@ func (w *work) brokenPipe(ctx context.Context, d *deed, p *broker.Progress, o *b
 	if err != nil {
 		return nil, err
 	}
-	return failedBy(o, step, w.blamed(d, uint32(step), id, m)), nil
+	return failedBy(o, step, w.faultOutcome(d, uint32(step), id, m)), nil
 }
 
 // failed returns the outcome of a group of which too few members succeeded. At fault is the
 // first member, by position, that failed or expired. If there is none, members were killed.
 // Then the one that was counted first is at fault, since others may have been canceled because
 // of it.
-func (w *work) failed(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome) (*broker.Outcome, error) {
-	var blame *broker.Outcome
-	place := 0
+func (w *work) failed(ctx context.Context, d *checkedFlow, p *broker.Progress, o *broker.Outcome) (*broker.Outcome, error) {
+	var fault *broker.Outcome
+	position := 0
 	for from := 0; from < p.Listed; {
 		page, err := w.f.Members(ctx, p.Flow.ID, from, broker.MaxBatch, true)
 		if err != nil {
@@ -153,23 +153,23 @@ func (w *work) failed(ctx context.Context, d *deed, p *broker.Progress, o *broke
 				continue
 			}
 			if m.State != broker.StateCanceled {
-				return failedBy(o, from+i, w.blamed(d, uint32(from+i), m.ID, m.Outcome)), nil
+				return failedBy(o, from+i, w.faultOutcome(d, uint32(from+i), m.ID, m.Outcome)), nil
 			}
-			if blame == nil || from+i == p.First {
-				blame, place = w.blamed(d, uint32(from+i), m.ID, m.Outcome), from+i
+			if fault == nil || from+i == p.First {
+				fault, position = w.faultOutcome(d, uint32(from+i), m.ID, m.Outcome), from+i
 			}
 		}
 		from += len(page)
 	}
-	if blame == nil {
+	if fault == nil {
 		return nil, errors.New("no member is at fault")
 	}
-	return failedBy(o, place, blame), nil
+	return failedBy(o, position, fault), nil
 }
 
 // failedBy makes o the outcome of a flow that a member has failed.
-func failedBy(o *broker.Outcome, place int, m *broker.Outcome) *broker.Outcome {
-	who := fmt.Sprintf("member %d", place)
+func failedBy(o *broker.Outcome, position int, m *broker.Outcome) *broker.Outcome {
+	who := fmt.Sprintf("member %d", position)
 	if m.Name != "" {
 		who += fmt.Sprintf(" (%s)", m.Name)
 	}
@@ -217,7 +217,7 @@ func ended(codes []string, code string) []string {
 }
 
 // callbackOutcome makes o the outcome of a group with a callback: the callback's own outcome.
-func (w *work) callbackOutcome(ctx context.Context, d *deed, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
+func (w *work) callbackOutcome(ctx context.Context, d *checkedFlow, p *broker.Progress, o *broker.Outcome, arrivals []broker.Arrival) (*broker.Outcome, error) {
 	var end *broker.Outcome
 	for i := range arrivals {
 		if arrivals[i].Step == broker.StepCallback {
@@ -236,7 +236,7 @@ func (w *work) callbackOutcome(ctx context.Context, d *deed, p *broker.Progress,
 	if end != nil {
 		open, err := w.opened(d, broker.StepCallback, p.Flow.Callback, end)
 		if err != nil {
-			return disbelieved(o, fmt.Errorf("the callback: %w", err)), nil
+			return forgedOutcome(o, fmt.Errorf("the callback: %w", err)), nil
 		}
 		end = open.Outcome
 	}

@@ -153,7 +153,7 @@ func (w *work) compose(ctx context.Context, t *broker.Task, up *upstream) (*brok
 	} else {
 		value, bad, err := up.value(ctx, t.Codec)
 		if err == nil && bad == nil && w.seals(t.Codec) {
-			bad, err = w.placed(ctx, t, up)
+			bad, err = w.checkReceiver(ctx, t, up)
 		}
 		if err != nil {
 			return nil, err
@@ -185,7 +185,7 @@ func withReason(meta map[string]string, why string) map[string]string {
 
 // insert returns the arguments of a task with a value added, sealed if its codec seals.
 func (w *work) insert(t *broker.Task, value []byte) (payload []byte, err error) {
-	j, s, err := w.joiner(t.Codec)
+	j, s, err := w.combiner(t.Codec)
 	if err != nil {
 		return nil, err
 	}
@@ -208,9 +208,9 @@ func (w *work) insert(t *broker.Task, value []byte) (payload []byte, err error) 
 
 func (w *work) limits() broker.Limits { return w.Broker.Limits().WithDefaults() }
 
-// joiner returns the codec with the name in its capability to combine values that are not
+// combiner returns the codec with the name in its capability to combine values that are not
 // sealed, and the codec as a sealer, which is nil if it does not seal.
-func (w *work) joiner(name string) (codec.Joiner, codec.Sealer, error) {
+func (w *work) combiner(name string) (codec.Joiner, codec.Sealer, error) {
 	c, err := codec.ByName(name, w.Codecs...)
 	if err != nil {
 		return nil, nil, err

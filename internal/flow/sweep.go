@@ -20,8 +20,8 @@ import (
 //
 // Both may be repeated at any time.
 
-// place is a member and its position in its flow.
-type place struct {
+// member is a member and its position in its flow.
+type member struct {
 	id   broker.ID
 	step uint32
 }
@@ -109,7 +109,7 @@ func (d *Driver) Lost(ctx context.Context, t *broker.Task) error {
 		return nil
 	}
 	w := &work{Driver: d, f: f}
-	return w.advance(ctx, t.Group, lostArrivals(t.Group, []place{{t.ID, t.Step}}))
+	return w.advance(ctx, t.Group, lostArrivals(t.Group, []member{{t.ID, t.Step}}))
 }
 
 // Sweep cancels the rest of a flow that was killed or can't succeed any more; otherwise it does
@@ -164,7 +164,7 @@ func (w *work) kill(ctx context.Context, id broker.ID, bury bool) (*broker.Outco
 		if err := w.stop(ctx, id); err != nil {
 			return nil, err
 		}
-		o, err := w.clear(ctx, p)
+		o, err := w.cancelRest(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -224,16 +224,16 @@ func (w *work) buryDropped(ctx context.Context, p *broker.Progress) error {
 
 // cancelMembers cancels the rest of a flow. lost are the members that are not stored. ended are
 // arrivals of inner flows that make none by themselves.
-func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool) (lost []place, ended []broker.Arrival, err error) {
+func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool) (lost []member, ended []broker.Arrival, err error) {
 	id := p.Flow.ID
 	const over = broker.MarkKilled | broker.MarkDropped
 	if p.Marks&over != 0 && !p.Flow.Callback.IsZero() && !p.Callback.Final() {
-		if lost, ended, err = w.cancel(ctx, id, []place{{p.Flow.Callback, broker.StepCallback}}, bury); err != nil {
+		if lost, ended, err = w.cancel(ctx, id, []member{{p.Flow.Callback, broker.StepCallback}}, bury); err != nil {
 			return nil, nil, err
 		}
 	}
 	for from := 0; ; {
-		if err := w.goesOn(ctx); err != nil {
+		if err := w.extendHalt(ctx); err != nil {
 			return nil, nil, err
 		}
 		page, err := w.f.Members(ctx, id, from, broker.MaxBatch, false)
@@ -243,10 +243,10 @@ func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool)
 		if len(page) == 0 {
 			return lost, ended, nil
 		}
-		var left []place
+		var left []member
 		for i, m := range page {
 			if !m.State.Final() {
-				left = append(left, place{m.ID, uint32(from + i)})
+				left = append(left, member{m.ID, uint32(from + i)})
 			}
 		}
 		gone, over, err := w.cancel(ctx, id, left, bury)
@@ -260,8 +260,8 @@ func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool)
 
 // cancel cancels tasks and kills flows that are members of a flow. It returns the members that
 // are not stored, and arrivals of inner flows that make none by themselves.
-func (w *work) cancel(ctx context.Context, flow broker.ID, what []place, bury bool) (lost []place, ended []broker.Arrival, err error) {
-	var tasks []place
+func (w *work) cancel(ctx context.Context, flow broker.ID, what []member, bury bool) (lost []member, ended []broker.Arrival, err error) {
+	var tasks []member
 	var ids []broker.ID
 	for _, m := range what {
 		if m.id.Kind() == broker.KindTask {
@@ -297,7 +297,7 @@ func (w *work) cancel(ctx context.Context, flow broker.ID, what []place, bury bo
 }
 
 // lostArrivals returns arrivals, as canceled, of members that will never make one.
-func lostArrivals(flow broker.ID, lost []place) []broker.Arrival {
+func lostArrivals(flow broker.ID, lost []member) []broker.Arrival {
 	out := make([]broker.Arrival, len(lost))
 	for i, m := range lost {
 		out[i] = broker.Arrival{Task: m.id, Flow: flow, Step: m.step, Outcome: broker.Outcome{

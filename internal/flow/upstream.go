@@ -39,7 +39,7 @@ func (u *upstream) value(ctx context.Context, name string) (raw []byte, bad, err
 		if u.flow.Flow.ID.Kind() == broker.KindPipe {
 			u.raw, u.codec, u.bad, err = u.w.stepResult(ctx, u.flow, u.step, u.arrivals)
 		} else {
-			u.raw, u.codec, u.bad, err = u.w.join(ctx, u.flow, u.w.limits().Payload, name)
+			u.raw, u.codec, u.bad, err = u.w.combine(ctx, u.flow, u.w.limits().Payload, name)
 		}
 		if err != nil {
 			return nil, nil, err
@@ -57,7 +57,7 @@ func (u *upstream) value(ctx context.Context, name string) (raw []byte, bad, err
 
 // stepResult returns the encoded result of a step of a pipe. bad and err are as in value.
 func (w *work) stepResult(ctx context.Context, p *broker.Progress, step int, arrivals []broker.Arrival) (raw []byte, name string, bad, err error) {
-	d, bad, err := w.deed(ctx, p)
+	d, bad, err := w.checkFlow(ctx, p)
 	if err != nil || bad != nil {
 		return nil, "", bad, err
 	}
@@ -71,8 +71,8 @@ func (w *work) stepResult(ctx context.Context, p *broker.Progress, step int, arr
 
 // encoded returns the value for the outcome of a member. A task without a result counts as one
 // that returned an empty struct, as task.None is.
-func (w *work) encoded(d *deed, place uint32, id broker.ID, o *broker.Outcome) (raw []byte, err error) {
-	open, err := w.opened(d, place, id, o)
+func (w *work) encoded(d *checkedFlow, position uint32, id broker.ID, o *broker.Outcome) (raw []byte, err error) {
+	open, err := w.opened(d, position, id, o)
 	switch {
 	case err != nil:
 		return nil, err
@@ -89,11 +89,11 @@ func (w *work) encoded(d *deed, place uint32, id broker.ID, o *broker.Outcome) (
 	return seal.Plain(c).AppendValue(nil, struct{}{})
 }
 
-// join returns the array of the results of all members of a flow, in order, with nil for
+// combine returns the array of the results of all members of a flow, in order, with nil for
 // members that did not succeed. The array is encoded by the codec of the results. If no member
 // succeeded, the codec is want, if that is given. bad and err are as in value.
-func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want string) (raw []byte, name string, bad, err error) {
-	d, bad, err := w.deed(ctx, p)
+func (w *work) combine(ctx context.Context, p *broker.Progress, limit int, want string) (raw []byte, name string, bad, err error) {
+	d, bad, err := w.checkFlow(ctx, p)
 	if err != nil || bad != nil {
 		return nil, "", bad, err
 	}
@@ -140,14 +140,14 @@ func (w *work) join(ctx context.Context, p *broker.Progress, limit int, want str
 	if d != nil && succeeded < p.Flow.Need { // the counts are not sealed
 		return nil, "", fmt.Errorf("%w: %d members have succeeded, and %d must", codec.ErrForged, succeeded, p.Flow.Need), nil
 	}
-	name = cmp.Or(name, want, guess, w.usual()) // no member may have succeeded, if none had to
-	raw, bad = w.joined(name, values)
+	name = cmp.Or(name, want, guess, w.defaultCodec()) // no member may have succeeded, if none had to
+	raw, bad = w.encodeArray(name, values)
 	return raw, name, bad, nil
 }
 
-// joined encodes an array of encoded values.
-func (w *work) joined(name string, values [][]byte) (raw []byte, err error) {
-	j, _, err := w.joiner(name)
+// encodeArray encodes an array of encoded values.
+func (w *work) encodeArray(name string, values [][]byte) (raw []byte, err error) {
+	j, _, err := w.combiner(name)
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +155,8 @@ func (w *work) joined(name string, values [][]byte) (raw []byte, err error) {
 	return j.AppendJoined(nil, values)
 }
 
-// usual returns the name of the codec for results that nothing else decides.
-func (w *work) usual() string {
+// defaultCodec returns the name of the codec for results that nothing else decides.
+func (w *work) defaultCodec() string {
 	if len(w.Codecs) > 0 {
 		return w.Codecs[0].Name()
 	}

@@ -51,14 +51,14 @@ func AcceptsPlain(codecs []codec.Codec) bool {
 }
 
 // sealed calls Seal of a codec, which may be a user's and panic.
-func sealed(s codec.Sealer, plain []byte, to about) (data []byte, err error) {
+func sealed(s codec.Sealer, plain []byte, to associatedData) (data []byte, err error) {
 	name := s.Name()
 	defer guard.Codec(name, "Seal", &err)
 	return s.Seal(nil, plain, to)
 }
 
 // opened calls Open of a codec, which may be a user's and panic.
-func opened(s codec.Sealer, data []byte, to about) (plain []byte, err error) {
+func opened(s codec.Sealer, data []byte, to associatedData) (plain []byte, err error) {
 	name := s.Name()
 	defer guard.Codec(name, "Open", &err)
 	return s.Open(data, to)

@@ -50,7 +50,7 @@ type Message struct {
 	N     int // a number of slots or members
 	Slots int // slots of a minion in total
 	Free  int // free slots of a minion
-	Held  int // slots of a minion that are reserved for squads that may not start
+	Reserved  int // slots of a minion that are reserved for squads that may not start
 	// For is how long slots are reserved (Reserve), or how long a later Vacant is of use (Ask).
 	For   time.Duration
 }
@@ -64,7 +64,7 @@ const (
 func (m *Message) Append(dst []byte) []byte {
 	dst = append(dst, version, byte(m.Kind))
 	dst = append(append(dst, m.Squad[:]...), m.From[:]...)
-	for _, n := range []uint32{m.Round, uint32(m.N), uint32(m.Slots), uint32(m.Free), uint32(m.Held), uint32(m.For.Milliseconds())} {
+	for _, n := range []uint32{m.Round, uint32(m.N), uint32(m.Slots), uint32(m.Free), uint32(m.Reserved), uint32(m.For.Milliseconds())} {
 		dst = binary.BigEndian.AppendUint32(dst, n)
 	}
 	return dst
@@ -85,7 +85,7 @@ func Parse(b []byte) (m Message, err error) {
 	copy(m.Squad[:], b[2:18])
 	copy(m.From[:], b[18:34])
 	number := func(i int) int { return int(binary.BigEndian.Uint32(b[34+4*i:])) }
-	m.Round, m.N, m.Slots, m.Free, m.Held = uint32(number(0)), number(1), number(2), number(3), number(4)
+	m.Round, m.N, m.Slots, m.Free, m.Reserved = uint32(number(0)), number(1), number(2), number(3), number(4)
 	m.For = time.Duration(number(5)) * time.Millisecond
 	return m, nil
 }

@@ -13,7 +13,7 @@ import (
 func message() squad.Message {
 	return squad.Message{
 		Kind: squad.Granted, Squad: broker.NewID(broker.KindGroup, "", 0), From: broker.NewID(broker.KindParty, "", 0),
-		Round: 7, N: 3, Slots: 1_000_000, Free: 12, Held: 5, For: 5 * time.Second,
+		Round: 7, N: 3, Slots: 1_000_000, Free: 12, Reserved: 5, For: 5 * time.Second,
 	}
 }
 

@@ -13,7 +13,7 @@ type Party struct {
 	Queues []string
 	Slots  int
 	Free   int
-	Held   int // reserved for squads that may not start
+	Reserved   int // reserved for squads that may not start
 }
 
 // Share is the part of a squad that one minion gets.
@@ -29,7 +29,7 @@ type Share struct {
 // in the same order, two of them that compete meet at the first minion that they share. ok is
 // false if there is not enough room.
 func Plan(want map[string]int, parties []Party, room func(*Party) int) (shares []Share, ok bool) {
-	p := planner{flow: make(map[string][]int), left: make([]int, len(parties)), parties: slices.Clone(parties)}
+	p := planner{assigned: make(map[string][]int), left: make([]int, len(parties)), parties: slices.Clone(parties)}
 	slices.SortFunc(p.parties, func(a, b Party) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	for i := range p.parties {
 		p.left[i] = room(&p.parties[i])
@@ -37,7 +37,7 @@ func Plan(want map[string]int, parties []Party, room func(*Party) int) (shares [
 	queues := make([]string, 0, len(want))
 	for q := range want {
 		queues = append(queues, q)
-		p.flow[q] = make([]int, len(parties))
+		p.assigned[q] = make([]int, len(parties))
 	}
 	slices.Sort(queues)
 	for _, q := range queues {
@@ -45,13 +45,13 @@ func Plan(want map[string]int, parties []Party, room func(*Party) int) (shares [
 		for i := range p.parties { // takes most members, many at a time
 			if p.serves(i, q) {
 				k := max(min(n, p.left[i]), 0)
-				p.flow[q][i] += k
+				p.assigned[q][i] += k
 				p.left[i] -= k
 				n -= k
 			}
 		}
 		for ; n > 0; n-- { // takes the rest one by one
-			if !p.place(q, map[string]bool{}) {
+			if !p.assign(q, map[string]bool{}) {
 				return nil, false
 			}
 		}
@@ -59,7 +59,7 @@ func Plan(want map[string]int, parties []Party, room func(*Party) int) (shares [
 	for i := range p.parties {
 		s := Share{Minion: p.parties[i].ID, Queues: make(map[string]int)}
 		for _, q := range queues {
-			if n := p.flow[q][i]; n > 0 {
+			if n := p.assigned[q][i]; n > 0 {
 				s.Queues[q] = n
 				s.N += n
 			}
@@ -76,20 +76,20 @@ func Plan(want map[string]int, parties []Party, room func(*Party) int) (shares [
 type planner struct {
 	parties []Party
 	left    []int // room left, by party
-	flow    map[string][]int // by queue: how many of its members each party gets
+	assigned    map[string][]int // by queue: how many of its members each party gets
 }
 
 // serves reports whether party i serves queue q.
 func (p *planner) serves(i int, q string) bool { return slices.Contains(p.parties[i].Queues, q) }
 
-// place assigns one more member of a queue. If no party has room, it moves a member of another
+// assign assigns one more member of a queue. If no party has room, it moves a member of another
 // queue to another party; seen has the queues that were tried already.
-func (p *planner) place(q string, seen map[string]bool) bool {
+func (p *planner) assign(q string, seen map[string]bool) bool {
 	seen[q] = true
 	for i := range p.parties {
 		if p.serves(i, q) && p.left[i] > 0 {
 			p.left[i]--
-			p.flow[q][i]++
+			p.assigned[q][i]++
 			return true
 		}
 	}
@@ -97,10 +97,10 @@ func (p *planner) place(q string, seen map[string]bool) bool {
 		if !p.serves(i, q) {
 			continue
 		}
-		for other, at := range p.flow {
-			if at[i] > 0 && !seen[other] && p.place(other, seen) {
+		for other, at := range p.assigned {
+			if at[i] > 0 && !seen[other] && p.assign(other, seen) {
 				at[i]--
-				p.flow[q][i]++
+				p.assigned[q][i]++
 				return true
 			}
 		}

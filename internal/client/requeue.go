@@ -14,18 +14,18 @@ import (
 // parent fail each time, so it is requeued: it runs again under its id, with all its retries.
 // Each attempt does that at most once for a child.
 
-// revive requeues the children among the tasks of a submission that are dead letters. It
+// requeueChildren requeues the children among the tasks of a submission that are dead letters. It
 // returns false if it does not know whether that worked: then nothing is to be sent.
-func (s *submission) revive(ctx context.Context, c *Client, from *Child) bool {
+func (s *submission) requeueChildren(ctx context.Context, c *Client, from *Child) bool {
 	ins, ok := c.b.(broker.Inspector)
 	if !ok || from == nil {
 		return true
 	}
 	var ids []broker.ID
-	var places []int
+	var positions []int
 	for i, t := range s.tasks {
-		if from.revives(t.ID) {
-			ids, places = append(ids, t.ID), append(places, i)
+		if from.mayRequeue(t.ID) {
+			ids, positions = append(ids, t.ID), append(positions, i)
 		}
 	}
 	// The outcome of the failure may be in the table already. It is dropped first, so that a
@@ -34,7 +34,7 @@ func (s *submission) revive(ctx context.Context, c *Client, from *Child) bool {
 		n := min(len(ids), broker.MaxBatch)
 		c.mu.Lock()
 		for _, id := range ids[:n] {
-			c.table.outdate(id)
+			c.table.dropOutdated(id)
 		}
 		c.mu.Unlock()
 		var errs []error
@@ -43,53 +43,53 @@ func (s *submission) revive(ctx context.Context, c *Client, from *Child) bool {
 			return err
 		})
 		if err != nil {
-			from.unrevived(ids)
+			from.undoRequeue(ids)
 			for i := range s.tasks {
-				s.fail(s.place(i), fmt.Errorf("not sent: requeue of failed children: %w", err))
+				s.fail(s.position(i), fmt.Errorf("not sent: requeue of failed children: %w", err))
 			}
 			return false
 		}
 		for i, err := range errs {
 			if err != nil && !errors.Is(err, broker.ErrNotFound) {
 				// ErrNotFound: it is no dead letter.
-				s.fail(s.place(places[i]), fmt.Errorf("requeue: %w", err))
+				s.fail(s.position(positions[i]), fmt.Errorf("requeue: %w", err))
 			}
 		}
-		ids, places = ids[n:], places[n:]
+		ids, positions = ids[n:], positions[n:]
 	}
 	return true
 }
 
-// revives reports whether a child is requeued if it has failed for good. It returns true once
+// mayRequeue reports whether a child is requeued if it has failed for good. It returns true once
 // for each child, in an attempt that follows a failure, and not after Reset.
-func (s *Child) revives(id broker.ID) bool {
+func (s *Child) mayRequeue(id broker.ID) bool {
 	if !s.Afresh {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, done := s.revived[id]; done || s.again {
+	if _, done := s.requeued[id]; done || s.again {
 		return false
 	}
-	if s.revived == nil {
-		s.revived = make(map[broker.ID]struct{})
+	if s.requeued == nil {
+		s.requeued = make(map[broker.ID]struct{})
 	}
-	s.revived[id] = struct{}{}
+	s.requeued[id] = struct{}{}
 	return true
 }
 
-// unrevived undoes revives, after requests that failed.
-func (s *Child) unrevived(ids []broker.ID) {
+// undoRequeue undoes mayRequeue, after requests that failed.
+func (s *Child) undoRequeue(ids []broker.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
-		delete(s.revived, id)
+		delete(s.requeued, id)
 	}
 }
 
-// outdate drops an outcome that nobody has asked for yet, because the task is about to get
+// dropOutdated drops an outcome that nobody has asked for yet, because the task is about to get
 // another one.
-func (t *table) outdate(id broker.ID) {
+func (t *table) dropOutdated(id broker.ID) {
 	if e := t.entries.get(id); e != nil && e.record != nil && e.watch == nil && e.sending == 0 {
 		t.drop(e)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/backoff"
 )
 
-// A sweep looks up tasks that somebody waits for. That happens at once for a task that this
+// This file looks up tasks that somebody waits for. That happens at once for a task that this
 // client did not send, and for all tasks after a gap in the inbox. Otherwise it happens from
 // time to time, so that a lost push delays a result by seconds and no wait hangs.
 //
@@ -20,19 +20,19 @@ import (
 
 const (
 	// timedParts is how many look-ups, of up to MaxBatch tasks each, are sent without a pause
-	// for tasks whose time has come. The rest waits for sweepPause, so that a million waits do
+	// for tasks whose time has come. The rest waits for lookupPause, so that a million waits do
 	// not flood the broker.
 	timedParts = 4
-	sweepPause = 250 * time.Millisecond
+	lookupPause = 250 * time.Millisecond
 )
 
-// schedule starts a sweep if one is due, or sets the timer for it. c.mu is held.
+// schedule starts lookUpDue if one is due, or sets the timer for it. c.mu is held.
 func (c *Client) schedule(now time.Time) {
-	if c.sweeping || c.closed {
+	if c.lookingUp || c.closed {
 		return
 	}
 	if c.table.levels[levelNow].first != nil {
-		c.sweeping = c.spawn(func() { c.sweep(false) })
+		c.lookingUp = c.spawn(func() { c.lookUpDue(false) })
 		return
 	}
 	if at, ok := c.table.nextDue(); ok {
@@ -55,7 +55,7 @@ func (c *Client) arm(at, now time.Time) {
 	c.timer.Reset(at.Sub(now))
 }
 
-// onTimer starts the check and the sweep that are due.
+// onTimer starts the check and the look-up that are due.
 func (c *Client) onTimer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,18 +65,18 @@ func (c *Client) onTimer() {
 	}
 	now := time.Now()
 	c.scheduleCheck(now)
-	if at, ok := c.table.nextDue(); ok && !c.sweeping {
+	if at, ok := c.table.nextDue(); ok && !c.lookingUp {
 		if at.After(now) { // it fired for a check, or the task that was due has arrived
 			c.arm(at, now)
 		} else {
-			c.sweeping = c.spawn(func() { c.sweep(true) })
+			c.lookingUp = c.spawn(func() { c.lookUpDue(true) })
 		}
 	}
 }
 
-// sweep looks up tasks until none is due. timed says whether it was started by the timer: then
+// lookUpDue looks up tasks until none is due. timed says whether it was started by the timer: then
 // it includes tasks whose time has come, and otherwise only those of levelNow.
-func (c *Client) sweep(timed bool) {
+func (c *Client) lookUpDue(timed bool) {
 	var ids []broker.ID
 	parts, try := 0, 0
 	// most is how many tasks one request looks up. It shrinks after a reply that did not come.
@@ -88,9 +88,9 @@ func (c *Client) sweep(timed bool) {
 		// few requests only.
 		ids = c.table.due(ids[:0], most, now, timed && parts < timedParts)
 		if len(ids) == 0 {
-			c.sweeping = false
+			c.lookingUp = false
 			if at, ok := c.table.nextDue(); ok && !c.closed {
-				if least := now.Add(sweepPause); timed && at.Before(least) {
+				if least := now.Add(lookupPause); timed && at.Before(least) {
 					at = least
 				}
 				c.arm(at, now)
@@ -116,7 +116,7 @@ func (c *Client) sweep(timed bool) {
 			c.mu.Unlock()
 		case errors.Is(err, broker.ErrClosed):
 			c.endWaits(err)
-			c.stopSweeping()
+			c.stopLookingUp()
 			return
 		default:
 			if try == 0 && c.ctx.Err() == nil {
@@ -127,7 +127,7 @@ func (c *Client) sweep(timed bool) {
 				most = max(most/4, 1)
 			}
 			if !backoff.Sleep(c.ctx, backoff.Delay(try, fastest, slowest)) {
-				c.stopSweeping()
+				c.stopLookingUp()
 				return
 			}
 			try++
@@ -146,10 +146,10 @@ func (c *Client) find(ids []broker.ID) ([]broker.Status, error) {
 	}
 	// Only tasks that exist and are not final are followed.
 	var live []broker.ID
-	var places []int
+	var positions []int
 	for i := range found {
 		if st := found[i].State; st != broker.StateUnknown && !st.Final() {
-			live, places = append(live, ids[i]), append(places, i)
+			live, positions = append(live, ids[i]), append(positions, i)
 		}
 	}
 	if len(live) == 0 {
@@ -167,8 +167,8 @@ func (c *Client) find(ids []broker.ID) ([]broker.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, place := range places {
-		found[place] = again[i]
+	for i, position := range positions {
+		found[position] = again[i]
 	}
 	return found, nil
 }
@@ -182,9 +182,9 @@ func (c *Client) lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 	return found, err
 }
 
-// stopSweeping notes that no sweep runs.
-func (c *Client) stopSweeping() {
+// stopLookingUp notes that lookUpDue has ended.
+func (c *Client) stopLookingUp() {
 	c.mu.Lock()
-	c.sweeping = false
+	c.lookingUp = false
 	c.mu.Unlock()
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A directory behaves like a map through growing and shrinking, and its entries do not move.
-func TestDirectory(t *testing.T) {
+// An entryIndex behaves like a map through growing and shrinking, and its entries do not move.
+func TestEntryIndex(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	var d directory
+	var d entryIndex
 	var block broker.Block
 	known := make(map[broker.ID]*entry)
 	var ids []broker.ID
@@ -65,7 +65,7 @@ func TestDirectory(t *testing.T) {
 	if live > 2*emptyPages+1 {
 		t.Errorf("%d pages are kept for %d entries", live, d.n)
 	}
-	if len(d.slots) > 4096 {
-		t.Errorf("%d slots are kept for %d entries", len(d.slots), d.n)
+	if len(d.buckets) > 4096 {
+		t.Errorf("%d buckets are kept for %d entries", len(d.buckets), d.n)
 	}
 }

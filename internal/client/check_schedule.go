@@ -13,13 +13,13 @@ import (
 // A wait is checked after five seconds, and then every minute. If its context ends sooner, it
 // is checked when about half of its time has passed, so that its error can give the cause.
 
-// vigils is the set of all such lists, which are called levels.
-type vigils struct {
-	levels [vigilCount]vigil
+// checkSchedule is the set of all such lists, which are called levels.
+type checkSchedule struct {
+	levels [checkLevels]checkList
 }
 
-// vigil is the list of the waits of one level; the first is due first.
-type vigil struct{ first, last *Watch }
+// checkList is the list of the waits of one level; the first is due first.
+type checkList struct{ first, last *Watch }
 
 const (
 	// checkAfter is how long a wait lasts before its first check. checkEvery is the time
@@ -33,15 +33,15 @@ const (
 	firstLevel  = 3 // level of a wait without a check yet: its pause is checkAfter
 	spans       = 12 // number of such levels
 
-	vigilEvery  = spans // its pause is checkEvery
-	vigilRest   = spans + 1 // waits whose contexts end too soon for another check
-	vigilAsleep = spans + 2 // waits that are not checked until something changes; see Client.settle
-	vigilCount  = spans + 3
+	checkLevelEvery  = spans // its pause is checkEvery
+	checkLevelNone   = spans + 1 // waits whose contexts end too soon for another check
+	checkLevelAsleep = spans + 2 // waits that are not checked until something changes; see Client.postpone
+	checkLevels  = spans + 3
 )
 
 // span returns the pause of a level.
 func span(level int) time.Duration {
-	if level == vigilEvery {
+	if level == checkLevelEvery {
 		return checkEvery
 	}
 	return longestSpan >> level
@@ -55,27 +55,27 @@ func levelFor(left time.Duration, from int) int {
 			return level
 		}
 	}
-	return vigilRest
+	return checkLevelNone
 }
 
-// join schedules the first check of a wait that ends at until; the zero time is never.
-func (v *vigils) join(w *Watch, now, until time.Time) {
+// add schedules the first check of a wait that ends at until; the zero time is never.
+func (v *checkSchedule) add(w *Watch, now, until time.Time) {
 	w.since, w.until, w.checks, w.seen = now, until, 0, nil
 	v.put(w, levelFor(w.left(now), firstLevel), now)
 }
 
-// again schedules the next check of a wait.
-func (v *vigils) again(w *Watch, now time.Time) {
+// reschedule schedules the next check of a wait.
+func (v *checkSchedule) reschedule(w *Watch, now time.Time) {
 	// A minute from now, or earlier if the context of the wait ends soon.
 	left := w.left(now)
-	level := vigilEvery
-	if span(vigilEvery) > left*3/4 {
-		if level = levelFor(left, 0); level != vigilRest && span(level) < time.Second {
+	level := checkLevelEvery
+	if span(checkLevelEvery) > left*3/4 {
+		if level = levelFor(left, 0); level != checkLevelNone && span(level) < time.Second {
 			// No news is expected until then.
-			level = vigilRest
+			level = checkLevelNone
 		}
 	}
-	v.leave(w)
+	v.remove(w)
 	v.put(w, level, now)
 }
 
@@ -88,12 +88,12 @@ func (w *Watch) left(now time.Time) time.Duration {
 }
 
 // put appends a wait to a level.
-func (v *vigils) put(w *Watch, level int, now time.Time) {
-	if level < vigilRest {
+func (v *checkSchedule) put(w *Watch, level int, now time.Time) {
+	if level < checkLevelNone {
 		w.due = now.Add(span(level))
 	}
 	l := &v.levels[level]
-	w.vigil, w.prev, w.next = l, l.last, nil
+	w.checkList, w.prev, w.next = l, l.last, nil
 	if l.last == nil {
 		l.first = w
 	} else {
@@ -102,9 +102,9 @@ func (v *vigils) put(w *Watch, level int, now time.Time) {
 	l.last = w
 }
 
-// leave ends the checks of a wait, if there are any.
-func (v *vigils) leave(w *Watch) {
-	l := w.vigil
+// remove ends the checks of a wait, if there are any.
+func (v *checkSchedule) remove(w *Watch) {
+	l := w.checkList
 	if l == nil {
 		return
 	}
@@ -118,13 +118,13 @@ func (v *vigils) leave(w *Watch) {
 	} else {
 		w.next.prev = w.prev
 	}
-	w.vigil, w.prev, w.next = nil, nil, nil
+	w.checkList, w.prev, w.next = nil, nil, nil
 }
 
 // nextDue returns the time of the next check, if there is one.
-func (v *vigils) nextDue() (at time.Time, ok bool) {
+func (v *checkSchedule) nextDue() (at time.Time, ok bool) {
 	// Each list is in order, so only the first of each matters.
-	for level := range vigilRest {
+	for level := range checkLevelNone {
 		if w := v.levels[level].first; w != nil && (!ok || w.due.Before(at)) {
 			at, ok = w.due, true
 		}
@@ -133,21 +133,21 @@ func (v *vigils) nextDue() (at time.Time, ok bool) {
 }
 
 // wake schedules the waits that were not checked because nothing changed.
-func (v *vigils) wake(now time.Time) {
+func (v *checkSchedule) wake(now time.Time) {
 	for range maxChecked {
-		w := v.levels[vigilAsleep].first
+		w := v.levels[checkLevelAsleep].first
 		if w == nil {
 			return
 		}
-		v.leave(w)
+		v.remove(w)
 		w.checks = 0
-		v.put(w, vigilEvery, now)
+		v.put(w, checkLevelEvery, now)
 	}
 }
 
-// take returns a wait whose check is due, or nil.
-func (v *vigils) take(now time.Time) *Watch {
-	for level := range vigilRest {
+// takeDue returns a wait whose check is due, or nil.
+func (v *checkSchedule) takeDue(now time.Time) *Watch {
+	for level := range checkLevelNone {
 		if w := v.levels[level].first; w != nil && !w.due.After(now) {
 			return w
 		}

@@ -15,8 +15,8 @@ import (
 // direction, so that data sealed for one purpose can't be opened as data for another. Each part
 // has its length before it, so that no two lists of parts give the same bytes.
 
-// about is the associated data of a seal.
-type about []byte
+// associatedData is the associated data of a seal.
+type associatedData []byte
 
 const (
 	// The directions. They are not stored, but they are part of the format: docs/wire.md lists
@@ -33,25 +33,25 @@ const (
 )
 
 // direction begins associated data.
-func direction(d string) about {
-	return about(make([]byte, 0, 256)).text(d)
+func direction(d string) associatedData {
+	return associatedData(make([]byte, 0, 256)).text(d)
 }
 
 // text adds a string.
-func (a about) text(s string) about {
+func (a associatedData) text(s string) associatedData {
 	return append(binary.BigEndian.AppendUint32(a, uint32(len(s))), s...)
 }
 
 // id adds an id.
-func (a about) id(id broker.ID) about { return append(a, id[:]...) }
+func (a associatedData) id(id broker.ID) associatedData { return append(a, id[:]...) }
 
 // number adds a number.
-func (a about) number(n int64) about { return binary.BigEndian.AppendUint64(a, uint64(n)) }
+func (a associatedData) number(n int64) associatedData { return binary.BigEndian.AppendUint64(a, uint64(n)) }
 
 // task is for the arguments of a task. It includes every field that decides which code runs, as
 // which task and how often. It excludes fields that brokers change: due time, deadline, numbers
 // of attempts, whether the task was cancelled, and whether it waits for its squad.
-func task(t *broker.Task) about {
+func task(t *broker.Task) associatedData {
 	a := direction(arguments)
 	if t.Upstream != "" {
 		a = direction(step).text(t.Upstream)
@@ -67,7 +67,7 @@ func task(t *broker.Task) about {
 }
 
 // meta adds metadata.
-func (a about) meta(meta map[string]string) about {
+func (a associatedData) meta(meta map[string]string) associatedData {
 	a = a.number(int64(len(meta)))
 	for _, k := range slices.Sorted(maps.Keys(meta)) {
 		a = a.text(k).text(meta[k])
@@ -77,22 +77,22 @@ func (a about) meta(meta map[string]string) about {
 
 // outcome is for the result of a task, group or pipe. It includes the name, because readers
 // rely on the name in an outcome.
-func outcome(id broker.ID, name string) about {
+func outcome(id broker.ID, name string) associatedData {
 	return direction(result).id(id).text(name)
 }
 
 // failed is for a failure. It includes everything of the failure that is stored readable.
-func failed(id broker.ID, o *broker.Outcome, f *broker.Failure) about {
+func failed(id broker.ID, o *broker.Outcome, f *broker.Failure) associatedData {
 	return direction(failure).id(id).text(o.Name).number(int64(o.State)).failure(f)
 }
 
 // attempt is for the failure of an attempt after which the task is retried.
-func attempt(id broker.ID, n uint32, f *broker.Failure) about {
+func attempt(id broker.ID, n uint32, f *broker.Failure) associatedData {
 	return direction(lastFailure).id(id).number(int64(n)).failure(f)
 }
 
 // failure adds a hash of everything of a failure that is stored readable.
-func (a about) failure(f *broker.Failure) about {
+func (a associatedData) failure(f *broker.Failure) associatedData {
 	bare := *f
 	bare.Seal = nil
 	sum := sha256.Sum256(failureRecord(&bare))
@@ -100,10 +100,10 @@ func (a about) failure(f *broker.Failure) about {
 }
 
 // topic is for an event of a topic.
-func topic(name string) about { return direction(event).text(name) }
+func topic(name string) associatedData { return direction(event).text(name) }
 
 // flow is for the record of a group or pipe: its members, and the flow that it is in.
-func flow(f *broker.Flow, members []broker.ID) about {
+func flow(f *broker.Flow, members []broker.ID) associatedData {
 	a := direction(flowRecord).id(f.ID).number(int64(f.Size)).number(int64(f.Need))
 	a = a.id(f.Callback).id(f.Finalizer).id(f.Group).number(int64(f.Step))
 	h := sha256.New()
@@ -114,7 +114,7 @@ func flow(f *broker.Flow, members []broker.ID) about {
 }
 
 // meta is for hidden metadata of a task.
-func meta(id broker.ID) about { return direction(metadata).id(id) }
+func meta(id broker.ID) associatedData { return direction(metadata).id(id) }
 
 // why is for the reason why a step starts without a result.
-func why(id broker.ID) about { return direction(reason).id(id) }
+func why(id broker.ID) associatedData { return direction(reason).id(id) }

@@ -18,19 +18,19 @@ import (
 // part was sealed for its position: the record of the flow with the ids of its members, the
 // outcome of each member, and the step that gets a result.
 //
-// A flow whose record is forged fails (disown). A flow that this process has no key for is left
-// to other processes (mine).
+// A flow whose record is forged fails (failForged). A flow that this process has no key for is left
+// to other processes (mayMoveOn).
 
-// deed is a flow whose record was checked.
-type deed struct {
+// checkedFlow is a flow whose record was checked.
+type checkedFlow struct {
 	s       codec.Sealer
 	flow    broker.Flow
 	members []broker.ID
 }
 
-// deed checks the record of a flow. It returns nil without an error if the flow is not sealed
+// checkFlow checks the record of a flow. It returns nil without an error if the flow is not sealed
 // and need not be. bad says that the record is forged; err says that it could not be read.
-func (w *work) deed(ctx context.Context, p *broker.Progress) (d *deed, bad, err error) {
+func (w *work) checkFlow(ctx context.Context, p *broker.Progress) (d *checkedFlow, bad, err error) {
 	if !seal.Seals(&p.Flow, w.Codecs) {
 		return nil, nil, nil
 	}
@@ -54,7 +54,7 @@ func (w *work) deed(ctx context.Context, p *broker.Progress) (d *deed, bad, err 
 	if bad != nil || s == nil {
 		return nil, bad, nil
 	}
-	w.checked = &deed{s: s, flow: p.Flow, members: members}
+	w.checked = &checkedFlow{s: s, flow: p.Flow, members: members}
 	return w.checked, nil, nil
 }
 
@@ -71,19 +71,19 @@ var errLeft = errors.New("left to others")
 // lastLeft is when this process last logged that it has left a flow to others.
 var lastLeft atomic.Int64
 
-// leave logs that a flow is left to other processes, at most once a minute.
-func (w *work) leave(flow broker.ID, why error) {
+// logLeft logs that a flow is left to other processes, at most once a minute.
+func (w *work) logLeft(flow broker.ID, why error) {
 	now, last := time.Now().UnixNano(), lastLeft.Load()
 	if (last == 0 || now-last > int64(time.Minute)) && lastLeft.CompareAndSwap(last, now) {
 		w.Log.Warn("a group or pipe waits for a process that has its codec", "flow", flow.String(), "error", why)
 	}
 }
 
-// mine returns nil if this driver may move the flow on, otherwise an error that wraps errLeft.
+// mayMoveOn returns nil if this driver may move the flow on, otherwise an error that wraps errLeft.
 // A driver without the codec that has sealed the flow must not: every process with the key
 // would refuse the steps that it starts, and the flow would fail. Whether a flow needs a seal
 // is decided by the minions of its queue, not by a guest. Killing a flow needs no key.
-func (w *work) mine(f *broker.Flow) error {
+func (w *work) mayMoveOn(f *broker.Flow) error {
 	if f.Seal == "" {
 		if w.Guest && seal.Seals(f, w.Codecs) {
 			return fmt.Errorf("%w: it has no seal, and this process accepts nothing without one", errLeft)
@@ -97,13 +97,13 @@ func (w *work) mine(f *broker.Flow) error {
 	return nil
 }
 
-// disown ends a flow whose record is forged, and returns the outcome. It returns nil if the
+// failForged ends a flow whose record is forged, and returns the outcome. It returns nil if the
 // record is good. The ids in a forged record may belong to other flows, so their arrivals may
 // never come, and nothing waits for them. The rest of a pipe is cancelled. The callback starts
 // without a result. Its minion refuses it then, so a wait for it gets an error that says why.
 // The finalizer starts, because it gets no result anyway.
-func (w *work) disown(ctx context.Context, p *broker.Progress) (*broker.Outcome, error) {
-	_, bad, err := w.deed(ctx, p)
+func (w *work) failForged(ctx context.Context, p *broker.Progress) (*broker.Outcome, error) {
+	_, bad, err := w.checkFlow(ctx, p)
 	if err != nil || bad == nil {
 		return nil, err
 	}
@@ -126,25 +126,25 @@ func (w *work) disown(ctx context.Context, p *broker.Progress) (*broker.Outcome,
 		}
 	}
 	w.Log.Error("the seal of a group or pipe is missing or wrong, so it has failed", "flow", fl.ID.String(), "error", bad)
-	ended, err := w.end(ctx, nil, fl.ID, disbelieved(o, bad))
+	ended, err := w.end(ctx, nil, fl.ID, forgedOutcome(o, bad))
 	return ended, wrap("end", err)
 }
 
 // at returns the id at a position of the flow.
-func (d *deed) at(place uint32) broker.ID {
+func (d *checkedFlow) at(position uint32) broker.ID {
 	switch {
-	case place == broker.StepCallback:
+	case position == broker.StepCallback:
 		return d.flow.Callback
-	case uint64(place) < uint64(len(d.members)):
-		return d.members[place]
+	case uint64(position) < uint64(len(d.members)):
+		return d.members[position]
 	}
 	return broker.ID{}
 }
 
 // opened opens the outcome of the member at a position of a flow. d is nil if the flow is not
 // sealed.
-func (w *work) opened(d *deed, place uint32, id broker.ID, o *broker.Outcome) (seal.Opened, error) {
-	if d != nil && d.at(place) != id {
+func (w *work) opened(d *checkedFlow, position uint32, id broker.ID, o *broker.Outcome) (seal.Opened, error) {
+	if d != nil && d.at(position) != id {
 		return seal.Opened{}, fmt.Errorf("%w: %s is not the member at this position of the group or pipe", codec.ErrForged, id)
 	}
 	if d == nil && seal.First(w.Codecs) != nil {
@@ -155,10 +155,10 @@ func (w *work) opened(d *deed, place uint32, id broker.ID, o *broker.Outcome) (s
 	return seal.OpenOutcome(w.Codecs, id, o)
 }
 
-// placed checks that a blocked task, whose own seal is good, was sent to get the result of up:
+// checkReceiver checks that a blocked task, whose own seal is good, was sent to get the result of up:
 // it must be the next step or the callback, or the first task inside one. bad says that it was
 // not; err says that a record could not be read.
-func (w *work) placed(ctx context.Context, t *broker.Task, up *upstream) (bad, err error) {
+func (w *work) checkReceiver(ctx context.Context, t *broker.Task, up *upstream) (bad, err error) {
 	flow, step := t.Group, t.Step
 	for depth := 0; flow != up.flow.Flow.ID; depth++ {
 		first := step < broker.StepFinalizer && (flow.Kind() == broker.KindGroup || step == 0)
@@ -169,7 +169,7 @@ func (w *work) placed(ctx context.Context, t *broker.Task, up *upstream) (bad, e
 		if err != nil {
 			return nil, wrap("look up", err)
 		}
-		if _, bad, err := w.deed(ctx, p); bad != nil || err != nil {
+		if _, bad, err := w.checkFlow(ctx, p); bad != nil || err != nil {
 			return bad, err
 		}
 		flow, step = p.Flow.Group, p.Flow.Step
@@ -235,7 +235,7 @@ func (w *work) sealReason(t *broker.Task, why string) string {
 
 // sealed returns the outcome of a flow in the form that is stored. d is nil if the flow is not
 // sealed.
-func (w *work) sealed(d *deed, id broker.ID, o *broker.Outcome) (*broker.Outcome, error) {
+func (w *work) sealed(d *checkedFlow, id broker.ID, o *broker.Outcome) (*broker.Outcome, error) {
 	var s codec.Sealer
 	switch {
 	case d == nil && (o.Err == nil || seal.AcceptsPlain(w.Codecs)):

@@ -21,13 +21,13 @@ func TestUnknownTaskSaysWhy(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name      string
-		a         Arrival
+		a         Completion
 		want, not string
 	}{
-		{"sent from here just now", Arrival{ID: fresh, Own: true}, "it has lost data", "retention"},
-		{"sent from here long ago", Arrival{ID: old, Own: true}, "its retention has ended, or the broker has lost data", "not kept"},
-		{"sent from elsewhere", Arrival{ID: fresh}, "it was never sent, its retention has ended, or the broker has lost data", "not kept"},
-		{"known to be final", Arrival{ID: fresh, Own: true, State: broker.StateSucceeded}, "its result is not kept any more", "lost"},
+		{"sent from here just now", Completion{ID: fresh, Own: true}, "it has lost data", "retention"},
+		{"sent from here long ago", Completion{ID: old, Own: true}, "its retention has ended, or the broker has lost data", "not kept"},
+		{"sent from elsewhere", Completion{ID: fresh}, "it was never sent, its retention has ended, or the broker has lost data", "not kept"},
+		{"known to be final", Completion{ID: fresh, Own: true, State: broker.StateSucceeded}, "its result is not kept any more", "lost"},
 	} {
 		err := c.a.Err()
 		if !errors.Is(err, broker.ErrNotFound) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), c.not) {

@@ -13,15 +13,15 @@ import (
 // these apart, a check asks the broker for the living minions and sums up, for each queue, how
 // many minions serve it, how busy they are, and which tasks they know.
 
-// roster has the capabilities of the living minions, as of the last time they were asked.
-type roster struct {
+// minionSummary has the capabilities of the living minions, as of the last time they were asked.
+type minionSummary struct {
 	at      time.Time // when they were asked
-	minions int // how many live
-	queues  map[string]*service // by queue: its minions
+	living  int // how many live
+	queues  map[string]*queueSummary // by queue: its minions
 }
 
-// service has the combined capabilities of the minions of one queue.
-type service struct {
+// queueSummary has the combined capabilities of the minions of one queue.
+type queueSummary struct {
 	minions, slots, active int
 
 	// tasks has the names of the tasks that one of the minions knows, with the hashes of their
@@ -30,15 +30,15 @@ type service struct {
 	all   bool
 }
 
-// newRoster sums up the living minions.
-func newRoster(minions []broker.MinionInfo, at time.Time) *roster {
-	r := &roster{at: at, minions: len(minions), queues: make(map[string]*service)}
+// summarizeMinions sums up the living minions.
+func summarizeMinions(minions []broker.MinionInfo, at time.Time) *minionSummary {
+	r := &minionSummary{at: at, living: len(minions), queues: make(map[string]*queueSummary)}
 	for i := range minions {
 		m := &minions[i]
 		for _, name := range m.Queues {
 			s := r.queues[name]
 			if s == nil {
-				s = &service{tasks: make(map[string][]uint64)}
+				s = &queueSummary{tasks: make(map[string][]uint64)}
 				r.queues[name] = s
 			}
 			s.minions++
@@ -55,72 +55,72 @@ func newRoster(minions []broker.MinionInfo, at time.Time) *roster {
 	return r
 }
 
-// trouble is the reason why a pending task does not start. All tasks with the same trouble
+// obstacle is the reason why a pending task does not start. All tasks with the same obstacle
 // share one log line.
-type trouble struct {
+type obstacle struct {
 	why   why
 	queue string
 	task  string // name of the task, for noHandler and noFit
 }
 
-// why is the kind of a trouble.
+// why is the kind of an obstacle.
 type why uint8
 
 const (
-	noTrouble why = iota
+	noObstacle why = iota
 	noMinion // no minion serves the queue
 	noHandler // no minion of the queue knows the task
 	noFit // the minions that know the task have other parameters for it, or lack its codec
 )
 
-// troubleOf returns the reason why no minion can run tasks of a name and queue. If the name or
-// queue isn't known, no trouble is assumed.
-func (r *roster) troubleOf(of *kind) trouble {
-	if of.Queue == "" {
-		return trouble{}
+// obstacleFor returns the reason why no minion can run tasks of a name and queue. If the name or
+// queue isn't known, no obstacle is assumed.
+func (r *minionSummary) obstacleFor(l *label) obstacle {
+	if l.Queue == "" {
+		return obstacle{}
 	}
-	s := r.queues[of.Queue]
+	s := r.queues[l.Queue]
 	if s == nil {
-		return trouble{why: noMinion, queue: of.Queue}
+		return obstacle{why: noMinion, queue: l.Queue}
 	}
-	if _, known := s.tasks[of.Name]; known || s.all || of.Name == "" {
-		return trouble{}
+	if _, known := s.tasks[l.Name]; known || s.all || l.Name == "" {
+		return obstacle{}
 	}
-	return trouble{why: noHandler, queue: of.Queue, task: of.Name}
+	return obstacle{why: noHandler, queue: l.Queue, task: l.Name}
 }
 
-// troubleOfParked returns the reason why no minion can run a parked task for which troubleOf
+// obstacleForParked returns the reason why no minion can run a parked task for which obstacleFor
 // has found none. parked has the needs of the parked tasks of its queue. A task that a living
 // minion can run only waits for a free slot.
-func (r *roster) troubleOfParked(of *kind, parked []broker.Parked) trouble {
-	s := r.queues[of.Queue]
-	if s == nil || s.all || of.Name == "" {
-		return trouble{}
+func (r *minionSummary) obstacleForParked(l *label, parked []broker.Parked) obstacle {
+	s := r.queues[l.Queue]
+	if s == nil || s.all || l.Name == "" {
+		return obstacle{}
 	}
 	found := false
 	for _, p := range parked {
-		if p.Need.Name != of.Name {
+		if p.Need.Name != l.Name {
 			continue
 		}
 		found = true
-		for _, schema := range s.tasks[of.Name] {
+		for _, schema := range s.tasks[l.Name] {
 			if schema == p.Need.Schema || schema == 0 || p.Need.Schema == 0 {
-				return trouble{}
+				return obstacle{}
 			}
 		}
 	}
 	if !found {
-		return trouble{}
+		return obstacle{}
 	}
-	return trouble{why: noFit, queue: of.Queue, task: of.Name}
+	return obstacle{why: noFit, queue: l.Queue, task: l.Name}
 }
 
-// tell says why tasks of a queue can't run. The text continues a sentence that ends with the
-// name of the queue. The trouble may have been found with an older list of minions: those of the
-// queue may have left since then.
-func (r *roster) tell(t trouble) string {
+// describe says why tasks of a queue can't run. The text continues a sentence that ends with the
+// name of the queue. The obstacle may have been found with an older list of minions: those of
+// the queue may have left since then.
+func (r *minionSummary) describe(t obstacle) string {
 	s := r.queues[t.queue]
-	if s == nil && t.why != noTrouble {
+	if s == nil && t.why != noObstacle {
 		t.why = noMinion
 	}
 	switch t.why {
@@ -136,8 +136,8 @@ func (r *roster) tell(t trouble) string {
 }
 
 // served lists the queues that have minions.
-func (r *roster) served() string {
-	if r.minions == 0 {
+func (r *minionSummary) served() string {
+	if r.living == 0 {
 		return "there is no living minion"
 	}
 	return "queues served: " + fewOf(r.queues)

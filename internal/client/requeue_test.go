@@ -39,7 +39,7 @@ func (r *requeues) Requeue(ctx context.Context, ids []broker.ID) ([]error, error
 
 // An attempt that follows a failure requeues a child that is a dead letter, even if requests
 // fail or lose their replies.
-func TestRevive(t *testing.T) {
+func TestFailedChildIsRequeued(t *testing.T) {
 	type none struct {
 		N int `arbiter:"n"`
 	}
