@@ -108,7 +108,7 @@ func New(cfg Config) *Client {
 	c.shut = fmt.Errorf("the %s is %w", cmp.Or(cfg.Name, "client"), broker.ErrClosed)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.sender = newSender(c.ctx, c.closing, c.shut, c.b.Enqueue)
-	c.sender.begin, c.sender.end = c.begin, c.end
+	c.sender.begin, c.sender.done = c.beginBatches, c.endBatches
 	return c
 }
 

@@ -8,7 +8,7 @@
 // submissions of other goroutines are collected, and the next request takes all of them. So a
 // single caller never waits for company, and many callers share round trips. A task gets its
 // id, and its entry in the table, just before the request that holds it. See sender.go and
-// begin.go.
+// book.go.
 //
 // # Waiting
 //

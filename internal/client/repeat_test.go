@@ -83,7 +83,7 @@ func TestSenderHoldsUpNobody(t *testing.T) {
 		wg.Wait()
 		s.close()
 		if s.lanes != 0 || s.busy || len(s.again) > 0 {
-			t.Errorf("%d lanes, %v, %d parcels are left", s.lanes, s.busy, len(s.again))
+			t.Errorf("%d lanes, %v, %d batches are left", s.lanes, s.busy, len(s.again))
 		}
 	})
 }
@@ -194,7 +194,7 @@ func TestSenderCloseEndsRepetitions(t *testing.T) {
 	})
 }
 
-// Large parcels are repeated in requests of at most MaxBatch tasks.
+// Large batches are repeated in requests of at most MaxBatch tasks.
 func TestSenderBoundsRepetitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32

@@ -23,7 +23,7 @@ func (s *submission) requeueChildren(ctx context.Context, c *Client, from *Child
 	}
 	var ids []broker.ID
 	var positions []int
-	for i, t := range s.tasks {
+	for i, t := range s.records.tasks {
 		if from.mayRequeue(t.ID) {
 			ids, positions = append(ids, t.ID), append(positions, i)
 		}
@@ -44,7 +44,7 @@ func (s *submission) requeueChildren(ctx context.Context, c *Client, from *Child
 		})
 		if err != nil {
 			from.undoRequeue(ids)
-			for i := range s.tasks {
+			for i := range s.records.tasks {
 				s.fail(s.position(i), fmt.Errorf("not sent: requeue of failed children: %w", err))
 			}
 			return false

@@ -122,11 +122,11 @@ func TestSenderBoundsItsRequests(t *testing.T) {
 func TestSenderBoundsBytes(t *testing.T) {
 	s := senderOn(nil)
 	for range 10 {
-		s.queue = append(s.queue, &parcel{tasks: tasks(1), bytes: broker.MaxBatchBytes/4 + 1})
+		s.queue = append(s.queue, &batch{tasks: tasks(1), bytes: broker.MaxBatchBytes/4 + 1})
 	}
 	for len(s.queue) > 0 {
 		if n := len(s.gather()); n > 3 {
-			t.Fatalf("%d parcels in a request, which is too many bytes", n)
+			t.Fatalf("%d batches in a request, which is too many bytes", n)
 		}
 	}
 }

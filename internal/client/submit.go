@@ -19,33 +19,29 @@ import (
 //     (sendFlows).
 //  2. The other calls become task records (prepare).
 //  3. Children that failed for good in an earlier attempt are requeued (requeueChildren).
-//  4. The sender stores the records, perhaps together with those of other goroutines.
-//  5. The result of each record becomes the result of its call.
+//  4. The sender stores the records as one batch, perhaps together with those of other
+//     goroutines (send).
 //
-// Each call has an error of its own, so one bad call does not stop the others.
+// Each call has an error of its own, so one bad call does not stop the others. The submission
+// knows its batch, and the batch its bookkeeping (book.go), but not the other way round.
 
-// submission is one Submit under way. calls has the calls of the user; tasks has the records
+// submission is one Submit under way. calls has the calls of the user; records has the tasks
 // that are sent together, without pipes, groups and invalid calls.
 type submission struct {
-	calls []task.Bound
-	errs  []error // one for each call; nil if no call has failed
-	tasks []*broker.Task // the records that are sent
-	index []int // index[i] is the position of tasks[i] in calls; nil if the positions are equal
-	again []bool // again[i] reports whether tasks[i] may have been sent before; nil if no task was
-	flows map[int]error // the results of the calls that are pipes or groups, by position in calls
-
-	now     time.Time // about when the submission began; saves reading the clock
-	records *records // the memory of tasks
-	parcel  parcel // the same tasks, as the sender sees them
+	calls   []task.Bound
+	errs    []error       // one for each call; nil if no call has failed
+	flows   map[int]error // the results of the calls that are pipes or groups, by position in calls
+	records *records
+	index   []int // index[i] is the position in calls of task i; nil if the positions are equal
+	batch   batch // the tasks of records, as the sender sees them
 }
 
-// records holds the task records of one submission, with parallel lists. The broker does not
-// keep the records after Enqueue returns, so the memory is pooled.
+// records is the memory of the task records of one submission. The broker does not keep the
+// records after Enqueue returns, so the memory is pooled.
 type records struct {
-	all      []broker.Task
-	tasks    []*broker.Task // pointers into all: the records that are sent
-	requests []*task.Request // requests[i] is the request of tasks[i]
-	expected []*entry // expected[i] is the table entry of tasks[i], set when it is about to be sent
+	all   []broker.Task
+	tasks []*broker.Task // pointers into all: the records that are sent
+	book  book
 }
 
 var spareRecords = sync.Pool{New: func() any { return new(records) }}
@@ -72,9 +68,10 @@ func (r *records) free() {
 	}
 	clear(r.all)
 	clear(r.tasks)
-	clear(r.requests)
-	clear(r.expected)
-	r.all, r.tasks, r.requests, r.expected = r.all[:0], r.tasks[:0], r.requests[:0], r.expected[:0]
+	clear(r.book.requests)
+	clear(r.book.entries)
+	r.all, r.tasks = r.all[:0], r.tasks[:0]
+	r.book = book{requests: r.book.requests[:0], entries: r.book.entries[:0]}
 	spareRecords.Put(r)
 }
 
@@ -92,41 +89,14 @@ func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) er
 		return s.err()
 	}
 	defer c.sending.Done()
-	s.now = time.Now()
+	now := time.Now()
 	s.sendFlows(ctx, c, from)
 	if s.flows != nil { // sending them may have taken long
-		s.now = time.Now()
+		now = time.Now()
 	}
-	s.prepare(c, from)
-	if len(s.tasks) == 0 || from != nil && !s.requeueChildren(ctx, c, from) {
-		return s.err()
-	}
-	s.parcel = parcel{tasks: s.tasks, of: s, until: s.now.Add(patience)}
-	over := false
-	defer func() {
-		if !over { // the broker has panicked, and may have stored any of the tasks
-			c.ended(s, nil)
-		}
-	}()
-	errs := c.sender.sendParcel(ctx, &s.parcel)
-	over = true
-	for i, err := range errs {
-		if from.stored(s.tasks[i], err) {
-			errs[i] = nil
-		}
-	}
-	// Without an error the request itself has ended, not only our wait for it, so nothing reads
-	// the records any more.
-	if errs == nil {
-		defer s.records.free()
-	}
-	if !s.parcel.ended {
-		c.ended(s, errs)
-	}
-	for i, err := range errs {
-		if err != nil {
-			s.fail(s.position(i), err)
-		}
+	s.prepare(c, from, now)
+	if len(s.records.tasks) > 0 && s.requeueChildren(ctx, c, from) {
+		s.send(ctx, c)
 	}
 	return s.err()
 }
@@ -154,8 +124,7 @@ func (c *Client) ready(ctx context.Context) error {
 		return fmt.Errorf("not sent: %w", err)
 	}
 	switch err := c.openInbox(ctx); {
-	case errors.Is(err, broker.ErrIndeterminate):
-		// It is unknown whether there is an inbox; but no task was sent.
+	case errors.Is(err, broker.ErrIndeterminate): // it is unknown whether there is an inbox; but no task was sent
 		return fmt.Errorf("not sent: inbox: %w: %s", broker.ErrUnavailable, err.Error())
 	case err != nil:
 		return fmt.Errorf("not sent: inbox: %w", err)
@@ -165,58 +134,56 @@ func (c *Client) ready(ctx context.Context) error {
 
 // prepare makes the records of all calls that are not pipes or groups. A call whose record is
 // invalid gets its error and is left out.
-func (s *submission) prepare(c *Client, from *Child) {
-	s.records = newRecords(len(s.calls))
-	s.tasks = s.records.tasks
+func (s *submission) prepare(c *Client, from *Child, now time.Time) {
+	r := newRecords(len(s.calls))
+	r.book.from, r.book.now = from, now
+	s.records = r
 	payloads := slab.Bytes{Left: len(s.calls)}
 	var newID func(*broker.Task) broker.ID
 	if len(s.calls) > 1 {
 		newID = new(siblings).newID
 	}
 	for i, call := range s.calls {
-		t := s.records.next()
+		t := r.next()
 		again := false
 		req := requestOf(call)
 		err, sent := s.flowErr(i)
 		if !sent {
-			again, err = c.prepare(t, req, from, s.now, payloads.Room(), newID)
+			again, err = c.prepare(t, req, from, now, payloads.Room(), newID)
 			payloads.Keep(t.Payload)
 		}
 		if err != nil || sent {
-			if s.index == nil { // so far the positions in tasks and calls were equal
-				s.index = make([]int, len(s.tasks), len(s.calls))
-				for k := range s.index {
-					s.index[k] = k
-				}
-			}
-			s.fail(i, err)
+			s.leaveOut(i, err)
 			continue
 		}
 		t.Inbox = c.inbox.id
-		s.tasks = append(s.tasks, t)
-		s.records.requests = append(s.records.requests, req)
+		r.tasks = append(r.tasks, t)
+		r.book.requests = append(r.book.requests, req)
 		if s.index != nil {
 			s.index = append(s.index, i)
 		}
 		if again {
-			s.repeats(len(s.tasks) - 1)
+			r.book.repeats(len(r.tasks)-1, len(s.calls))
 		}
 	}
-	s.records.tasks = s.tasks
 }
 
-// repeats notes that tasks[i] may have been sent before.
-func (s *submission) repeats(i int) {
-	if s.again == nil {
-		s.again = make([]bool, len(s.calls))
+// leaveOut sets the error of calls[i], which may be nil, and takes note that no task is sent for
+// it: from now on the positions of tasks and calls differ.
+func (s *submission) leaveOut(i int, err error) {
+	if s.index == nil {
+		s.index = make([]int, len(s.records.tasks), len(s.calls))
+		for k := range s.index {
+			s.index[k] = k
+		}
 	}
-	s.again[i] = true
+	s.fail(i, err)
 }
 
 // prepare fills in t, the record of a request, and reports whether the request may have been
 // sent before. A request of an arbiter that has no id yet usually gets it later, in
-// [Client.begin], so that tasks which share a request have consecutive ids. A codec that seals
-// needs the id now, because the seal includes it; then newID makes the id. The payload is
+// [Client.beginBatches], so that tasks which share a request have consecutive ids. A codec that
+// seals needs the id now, because the seal includes it; then newID makes the id. The payload is
 // encoded into room if it fits there.
 func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now time.Time, room []byte, newID func(*broker.Task) broker.ID) (again bool, err error) {
 	if req == nil {
@@ -249,6 +216,24 @@ func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now tim
 	return again, t.Check(c.limits)
 }
 
+// send stores the records. Their errors become the errors of their calls.
+func (s *submission) send(ctx context.Context, c *Client) {
+	r := s.records
+	s.batch = batch{tasks: r.tasks, until: r.book.now.Add(patience), book: &r.book}
+	errs := c.sender.store(ctx, &s.batch)
+	if errs == nil {
+		// The request itself has ended, not only our wait for it, so nothing reads the records
+		// any more.
+		r.free()
+		return
+	}
+	for i, err := range errs {
+		if err != nil && !r.book.from.stored(r.tasks[i], err) {
+			s.fail(s.position(i), err)
+		}
+	}
+}
+
 // requestOf returns the request of a call, nil for a nil call.
 func requestOf(call task.Bound) *task.Request {
 	if call == nil {
@@ -257,7 +242,7 @@ func requestOf(call task.Bound) *task.Request {
 	return call.Request()
 }
 
-// position returns the position in calls of tasks[i].
+// position returns the position in calls of task i.
 func (s *submission) position(i int) int {
 	if s.index == nil {
 		return i

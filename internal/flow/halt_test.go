@@ -43,6 +43,17 @@ func (w *world) rest(d time.Duration) {
 	}
 }
 
+// onMembers calls f before each request for members, which is how a kill looks for them. The
+// request fails with the error of f. Setting other hooks ends that.
+func (w *world) onMembers(f func() error) {
+	w.bad.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+		if op != faulty.Members {
+			return nil
+		}
+		return f()
+	}})
+}
+
 // look looks up a flow.
 func (w *world) look(id broker.ID) *broker.Progress {
 	w.Helper()
@@ -191,22 +202,20 @@ func TestLongKillIsLeftAlone(t *testing.T) {
 		}
 		id := w.send(group(task.GroupSettings{Need: len(members)}, members...))
 		began := time.Now()
-		w.bad.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
-			if op == faulty.Members {
-				w.rest(broker.HaltPatience * 2 / 3)
-				found, err := w.b.(broker.Flows).Arrivals(context.Background(), "default", broker.MaxBatch)
-				for _, a := range found {
-					if a.Kill {
-						t.Errorf("another driver gets the kill after %v", time.Since(began))
-					}
+		w.onMembers(func() error {
+			w.rest(broker.HaltPatience * 2 / 3)
+			found, err := w.b.(broker.Flows).Arrivals(context.Background(), "default", broker.MaxBatch)
+			for _, a := range found {
+				if a.Kill {
+					t.Errorf("another driver gets the kill after %v", time.Since(began))
 				}
-				if err != nil {
-					t.Error(err)
-				}
-				w.run()
 			}
+			if err != nil {
+				t.Error(err)
+			}
+			w.run()
 			return nil
-		}})
+		})
 		if err := w.driver.KillFlow(t.Context(), w.look(id), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -233,12 +242,12 @@ func TestRunningAreToldFirst(t *testing.T) {
 			t.Fatal(len(got), err)
 		}
 		verdicts := make(map[broker.ID]broker.CancelVerdict)
-		w.bad.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
-			if op == faulty.Members && len(verdicts) < len(got) {
+		w.onMembers(func() error {
+			if len(verdicts) < len(got) {
 				t.Errorf("%d of %d running members are cancelled when the kill looks for the others", len(verdicts), len(got))
 			}
 			return nil
-		}})
+		})
 		err = w.driver.KillFlow(t.Context(), w.look(id), func(id broker.ID, v broker.CancelVerdict) {
 			if verdicts[id] == 0 {
 				verdicts[id] = v
@@ -297,12 +306,7 @@ func TestKillThatFailsAgain(t *testing.T) {
 		defer w.close()
 		id := w.send(largeGroup())
 		errBad := errors.New("bad")
-		w.bad.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
-			if op == faulty.Members {
-				return errBad
-			}
-			return nil
-		}})
+		w.onMembers(func() error { return errBad })
 		if err := w.driver.KillFlow(t.Context(), w.look(id), nil); !errors.Is(err, errBad) {
 			t.Errorf("kill: %v", err)
 		}
