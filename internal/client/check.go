@@ -22,8 +22,8 @@ const (
 	// maxChecked bounds how many tasks of waits one check looks at. Waits beyond that are due
 	// for the next check.
 	maxChecked = 10 * broker.MaxBatch
-	// maxReports is how often an obstacle is logged where no push is lost and no minion lives. In
-	// such a process nothing but a new wait or a new minion can change anything. Without a
+	// maxReports is how often an obstacle is logged where no push is lost and no minion lives.
+	// In such a process nothing but a new wait or a new minion can change anything. Without a
 	// bound, the time in a bubble of testing/synctest would run for ever.
 	maxReports = 10
 )
@@ -122,8 +122,8 @@ type obstacleCount struct {
 	last    bool // the obstacle is not logged again unless something changes
 }
 
-// chooseCases takes the waits that are due, schedules their next checks, and chooses the tasks to
-// look up. Tasks with a known obstacle come first. c.mu is held.
+// chooseCases takes the waits that are due, schedules their next checks, and chooses the tasks
+// to look up. Tasks with a known obstacle come first. c.mu is held.
 func (c *Client) chooseCases(r *minionSummary, now time.Time) *checkRound {
 	s := &checkRound{minions: r, at: now, counts: make(map[obstacle]*obstacleCount)}
 	var others []checked // tasks without a known obstacle
@@ -191,7 +191,8 @@ func (c *Client) postpone(w *Watch, now time.Time) {
 	c.waits.reschedule(w, now)
 }
 
-// lookUpCases looks up the chosen tasks, and stores in each wait why one of its tasks is not done.
+// lookUpCases looks up the chosen tasks, and stores in each wait why one of its tasks is not
+// done.
 func (c *Client) lookUpCases(s *checkRound) {
 	cases := c.unfold(s.cases)
 	if len(cases) == 0 {

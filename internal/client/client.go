@@ -17,10 +17,10 @@ import (
 
 // This file has the client itself: its parts, how it starts and how it closes. Almost all state
 // of a client is guarded by one mutex, Client.mu: the table of tasks, the waits, and the flags
-// that say which background goroutines run. Each background job (lookUpDue, check, drain, receive)
-// is a goroutine that starts when there is work and ends when there is none, so an idle client
-// costs nothing. Close ends the waits first, then lets submissions finish as a whole, and then
-// ends everything that they needed.
+// that say which background goroutines run. Each background job (lookUpDue, check, drain,
+// receive) is a goroutine that starts when there is work and ends when there is none, so an
+// idle client costs nothing. Close ends the waits first, then lets submissions finish as a
+// whole, and then ends everything that they needed.
 
 // Config holds what New needs. Only Broker is required.
 type Config struct {

@@ -106,8 +106,8 @@ type plannedFlow struct {
 	final   bool // it is a finalizer
 }
 
-// plannedTask is one task of a plan. Its record is made when it is sent, because a plan may have a
-// great many tasks.
+// plannedTask is one task of a plan. Its record is made when it is sent, because a plan may
+// have a great many tasks.
 type plannedTask struct {
 	req     *task.Request
 	flow    int // index in flowPlan.flows

@@ -158,8 +158,8 @@ func (p *flowPlan) store(ctx context.Context, blocked bool) error {
 	return p.enqueue(ctx, batch)
 }
 
-// unwantedAfter is how long sending may take before the sender asks whether the flow is still wanted.
-// It is shorter than a kill waits for senders.
+// unwantedAfter is how long sending may take before the sender asks whether the flow is still
+// wanted. It is shorter than a kill waits for senders.
 const unwantedAfter = 100 * time.Millisecond
 
 // errUnwanted ends the sending of a flow that is no longer wanted.
@@ -172,8 +172,8 @@ func (p *flowPlan) unwanted(ctx context.Context) bool {
 	return err == nil && now.Marks&(broker.MarkKilled|broker.MarkSwept) != 0
 }
 
-// abandon ends the stored part of a flow that is no longer wanted. Inner flows need a Bury of their own:
-// they may have been stored after the kill had looked for them.
+// abandon ends the stored part of a flow that is no longer wanted. Inner flows need a Bury of
+// their own: they may have been stored after the kill had looked for them.
 func (p *flowPlan) abandon(ctx context.Context) error {
 	d := p.c.Driver()
 	// Finalizers are left out: they run even if the flow was killed.
@@ -255,7 +255,8 @@ func (p *flowPlan) addNames(batch []*broker.Task) {
 	}
 }
 
-// endIncomplete ends a flow that can never become complete, because some of its tasks were refused.
+// endIncomplete ends a flow that can never become complete, because some of its tasks were
+// refused.
 func (p *flowPlan) endIncomplete(ctx context.Context) error {
 	d := p.c.Driver()
 	err := d.Bury(ctx, p.flows[0].ID)
@@ -286,8 +287,8 @@ func (c *Client) persist(ctx context.Context, until time.Time, f func() error) e
 // maxConcurrent is how many flows are sent concurrently.
 const maxConcurrent = 16
 
-// concurrently calls f for each number below n, up to maxConcurrent at a time, and returns the errors
-// by number.
+// concurrently calls f for each number below n, up to maxConcurrent at a time, and returns the
+// errors by number.
 func concurrently(n int, f func(i int) error) []error {
 	errs := make([]error, n)
 	if n <= 1 {

@@ -9,10 +9,10 @@ import (
 
 // The table finds entries by task id. That is a hash table made for the purpose, because every
 // task passes through it four times, and most entries belong to tasks that nobody waits for. A
-// look-up reads one small bucket and, only if the hash there fits, one entry. Entries never move,
-// and live in pages of 64, so the garbage collector has few objects to look at. Ids from a
-// block of consecutive ids (see broker.Block) are not hashed one by one: package idblock finds
-// their positions through the block.
+// look-up reads one small bucket and, only if the hash there fits, one entry. Entries never
+// move, and live in pages of 64, so the garbage collector has few objects to look at. Ids from
+// a block of consecutive ids (see broker.Block) are not hashed one by one: package idblock
+// finds their positions through the block.
 
 // entryIndex finds entries by id.
 type entryIndex struct {

@@ -74,8 +74,8 @@ func (c *Client) onTimer() {
 	}
 }
 
-// lookUpDue looks up tasks until none is due. timed says whether it was started by the timer: then
-// it includes tasks whose time has come, and otherwise only those of levelNow.
+// lookUpDue looks up tasks until none is due. timed says whether it was started by the timer:
+// then it includes tasks whose time has come, and otherwise only those of levelNow.
 func (c *Client) lookUpDue(timed bool) {
 	var ids []broker.ID
 	parts, try := 0, 0

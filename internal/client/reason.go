@@ -137,8 +137,8 @@ func (c *Client) stateText(g *finding, r *minionSummary) string {
 // message.
 const maxTold = 200
 
-// failureText returns the end of a reason: the last failure of the task, or nothing if no attempt
-// has failed.
+// failureText returns the end of a reason: the last failure of the task, or nothing if no
+// attempt has failed.
 func failureText(f *broker.LastFailure) string {
 	if f == nil {
 		return ""

@@ -14,8 +14,8 @@ import (
 // parent fail each time, so it is requeued: it runs again under its id, with all its retries.
 // Each attempt does that at most once for a child.
 
-// requeueChildren requeues the children among the tasks of a submission that are dead letters. It
-// returns false if it does not know whether that worked: then nothing is to be sent.
+// requeueChildren requeues the children among the tasks of a submission that are dead letters.
+// It returns false if it does not know whether that worked: then nothing is to be sent.
 func (s *submission) requeueChildren(ctx context.Context, c *Client, from *Child) bool {
 	ins, ok := c.b.(broker.Inspector)
 	if !ok || from == nil {

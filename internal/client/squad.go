@@ -18,8 +18,8 @@ import (
 // in package internal/squad.
 //
 // Only the decision in the broker counts, and the first one stays. So even if this process dies
-// at any point, either all members start or none ever does. Any step that fails leads to withdraw,
-// which decides against the start, unless the squad has started already.
+// at any point, either all members start or none ever does. Any step that fails leads to
+// withdraw, which decides against the start, unless the squad has started already.
 
 const (
 	// reservedFor is how long slots stay reserved after a minion has granted them.
@@ -181,8 +181,8 @@ func (s *squadPlan) storeAndStart(ctx context.Context) error {
 	return nil
 }
 
-// notStarted returns the error of a squad that was decided not to start: it was killed, or it took
-// longer than its slots were reserved.
+// notStarted returns the error of a squad that was decided not to start: it was killed, or it
+// took longer than its slots were reserved.
 func (s *squadPlan) notStarted(ctx context.Context) error {
 	p, err := s.b.LookupFlow(ctx, s.id)
 	if err == nil && p.Marks&broker.MarkKilled != 0 {
@@ -273,7 +273,8 @@ func (s *squadPlan) allReady(ctx context.Context) error {
 var errUnfit = errors.New("the squad was not started")
 
 // withdraw takes back a squad that is not to start because of why: it decides so in the broker,
-// frees the slots and ends the flow. If the squad has started all the same, withdraw returns nil.
+// frees the slots and ends the flow. If the squad has started all the same, withdraw returns
+// nil.
 func (s *squadPlan) withdraw(why error) error {
 	if !s.stored {
 		s.releaseSlots()

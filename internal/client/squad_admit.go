@@ -16,10 +16,10 @@ import (
 
 // Admission of a squad: finding minions with enough free slots for all members, and reserving
 // these. It works in rounds. In each, all minions that serve a queue of the squad are asked for
-// their numbers (askMinions), a plan is made (squad.Plan), and the minions of the plan are asked to
-// reserve, one after the other (reserve). If one refuses, everything is freed and another round
-// begins. If there are too few free slots, it waits for a minion to report more (awaitSlots), or
-// fails with a Shortage.
+// their numbers (askMinions), a plan is made (squad.Plan), and the minions of the plan are
+// asked to reserve, one after the other (reserve). If one refuses, everything is freed and
+// another round begins. If there are too few free slots, it waits for a minion to report more
+// (awaitSlots), or fails with a Shortage.
 //
 // Messages may be lost: every wait for an answer has a time limit.
 
@@ -43,15 +43,16 @@ func (e *Shortage) Error() string { return task.ErrNotEnoughWorkers.Error() }
 const (
 	// answerWithin is how long a minion has to answer.
 	answerWithin = time.Second
-	// contentionTime is how long a squad that does not wait for slots keeps trying while the slots
-	// that it needs are reserved for others. Not all of those will start.
+	// contentionTime is how long a squad that does not wait for slots keeps trying while the
+	// slots that it needs are reserved for others. Not all of those will start.
 	contentionTime = 2 * time.Second
 	// askAgain is about how often a waiting squad asks by itself. Minions report slots that
 	// become free; asking makes up for lost reports and finds new minions.
 	askAgain = time.Second
 )
 
-// subscribe starts to pass messages about the squad to s.received. The returned function ends that.
+// subscribe starts to pass messages about the squad to s.received. The returned function ends
+// that.
 func (c *Client) subscribe(s *squadPlan) (end func()) {
 	s.received = make(chan squad.Message, 1024)
 	c.mu.Lock()
@@ -67,8 +68,8 @@ func (c *Client) subscribe(s *squadPlan) (end func()) {
 	}
 }
 
-// receivePost passes a message to the squad that it is about. Messages for an unknown squad, and those
-// that exceed the buffer, are dropped. c.mu is held.
+// receivePost passes a message to the squad that it is about. Messages for an unknown squad,
+// and those that exceed the buffer, are dropped. c.mu is held.
 func (c *Client) receivePost(post []byte) {
 	m, err := squad.Parse(post)
 	if err != nil {
@@ -211,8 +212,8 @@ func (s *squadPlan) askMinions(ctx context.Context) error {
 	return nil
 }
 
-// queuesFor returns the queues of the squad that a minion serves and of which it knows all members.
-// During a rolling deployment a squad must not go to a minion that can't run it.
+// queuesFor returns the queues of the squad that a minion serves and of which it knows all
+// members. During a rolling deployment a squad must not go to a minion that can't run it.
 func (s *squadPlan) queuesFor(m *broker.MinionInfo) (queues []string) {
 	for _, q := range m.Queues {
 		unknown := m.Tasks != nil && slices.ContainsFunc(s.members, func(t *broker.Task) bool {
@@ -259,8 +260,8 @@ func (s *squadPlan) granted(ctx context.Context, minion broker.ID) (bool, error)
 	}
 }
 
-// awaitSlots waits until a minion reports slots that have become free, or until it is time to ask
-// again.
+// awaitSlots waits until a minion reports slots that have become free, or until it is time to
+// ask again.
 func (s *squadPlan) awaitSlots(ctx context.Context, until time.Time) error {
 	// An Ask with a number and a time also asks for a report (Vacant) when slots become free
 	// within that time.

@@ -270,9 +270,9 @@ func requeueable(id broker.ID, record []byte) bool {
 	return broker.ParseState(record) == broker.StateFailed && !IsFlow(id)
 }
 
-// mayBeEffect reports whether an outcome is a cancellation while failures are being looked up. The
-// cancellation may be an effect of one of them, as it is for the rest of a pipe or group. It is
-// looked up after them, so that nobody sees the effect before its cause.
+// mayBeEffect reports whether an outcome is a cancellation while failures are being looked up.
+// The cancellation may be an effect of one of them, as it is for the rest of a pipe or group.
+// It is looked up after them, so that nobody sees the effect before its cause.
 func (t *table) mayBeEffect(record []byte) bool {
 	return t.levels[levelNow].first != nil && broker.ParseState(record) == broker.StateCanceled
 }
@@ -366,8 +366,8 @@ func (t *table) step(e *entry, now time.Time) {
 	t.move(e, t.pushedLevel(level), now)
 }
 
-// pushedLevel returns level for a task whose outcome is pushed, or levelLossless if no push can be
-// lost.
+// pushedLevel returns level for a task whose outcome is pushed, or levelLossless if no push can
+// be lost.
 func (t *table) pushedLevel(level int) int {
 	if t.lossless {
 		return levelLossless

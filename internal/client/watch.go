@@ -17,8 +17,8 @@ import (
 type Watch struct {
 	c      *Client
 	ids    []broker.ID
-	// ready has the completions that Wait has not returned yet. c.mu guards it. signal has a token
-	// if ready may have something.
+	// ready has the completions that Wait has not returned yet. c.mu guards it. signal has a
+	// token if ready may have something.
 	ready  []Completion
 	signal chan struct{}
 	one    [1]broker.ID // memory of ids for a wait for a single task
@@ -85,11 +85,11 @@ func (w *Watch) put(a Completion) {
 	}
 }
 
-// Wait waits for completions and returns all that have come since the last call, at least one. The
-// error is ctx's or ErrClosed. It is in a [*task.WaitError] if there is a task to report on. A
-// failure that was pushed is looked up before it is returned, since the task may have been
-// requeued. If the look-up does not succeed before the wait ends, the failure is returned as it
-// was pushed.
+// Wait waits for completions and returns all that have come since the last call, at least one.
+// The error is ctx's or ErrClosed. It is in a [*task.WaitError] if there is a task to report
+// on. A failure that was pushed is looked up before it is returned, since the task may have
+// been requeued. If the look-up does not succeed before the wait ends, the failure is returned
+// as it was pushed.
 func (w *Watch) Wait(ctx context.Context) ([]Completion, error) {
 	c := w.c
 	for {

@@ -177,8 +177,8 @@ func (w *work) advance(ctx context.Context, id broker.ID, arrivals []broker.Arri
 	return err
 }
 
-// advanceUp counts members of a flow and acts on the new counts. If the flow has ended, it goes on
-// with the flow around it, and so on.
+// advanceUp counts members of a flow and acts on the new counts. If the flow has ended, it goes
+// on with the flow around it, and so on.
 func (w *work) advanceUp(ctx context.Context, id broker.ID, arrivals []broker.Arrival) error {
 	for {
 		p, err := w.arrive(ctx, id, arrivals)
@@ -315,8 +315,8 @@ func (w *work) end(ctx context.Context, d *checkedFlow, id broker.ID, o *broker.
 	return ended, w.f.EndFlow(ctx, id, ended)
 }
 
-// cancelRest cancels the rest of a flow that was killed or can't succeed any more. If the flow has
-// ended by that, it returns the outcome: members that are empty flows make no arrival that
+// cancelRest cancels the rest of a flow that was killed or can't succeed any more. If the flow
+// has ended by that, it returns the outcome: members that are empty flows make no arrival that
 // would bring a driver back.
 func (w *work) cancelRest(ctx context.Context, p *broker.Progress) (*broker.Outcome, error) {
 	sweep := w.sweep

@@ -78,8 +78,8 @@ func forgedOutcome(o *broker.Outcome, why error) *broker.Outcome {
 	return o
 }
 
-// faultOutcome returns the opened outcome of the member at fault, or an outcome that says that it is
-// forged.
+// faultOutcome returns the opened outcome of the member at fault, or an outcome that says that
+// it is forged.
 func (w *work) faultOutcome(d *checkedFlow, position uint32, id broker.ID, m *broker.Outcome) *broker.Outcome {
 	open, err := w.opened(d, position, id, m)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 // part was sealed for its position: the record of the flow with the ids of its members, the
 // outcome of each member, and the step that gets a result.
 //
-// A flow whose record is forged fails (failForged). A flow that this process has no key for is left
-// to other processes (mayMoveOn).
+// A flow whose record is forged fails (failForged). A flow that this process has no key for is
+// left to other processes (mayMoveOn).
 
 // checkedFlow is a flow whose record was checked.
 type checkedFlow struct {
@@ -28,8 +28,9 @@ type checkedFlow struct {
 	members []broker.ID
 }
 
-// checkFlow checks the record of a flow. It returns nil without an error if the flow is not sealed
-// and need not be. bad says that the record is forged; err says that it could not be read.
+// checkFlow checks the record of a flow. It returns nil without an error if the flow is not
+// sealed and need not be. bad says that the record is forged; err says that it could not be
+// read.
 func (w *work) checkFlow(ctx context.Context, p *broker.Progress) (d *checkedFlow, bad, err error) {
 	if !seal.Seals(&p.Flow, w.Codecs) {
 		return nil, nil, nil
@@ -79,10 +80,10 @@ func (w *work) logLeft(flow broker.ID, why error) {
 	}
 }
 
-// mayMoveOn returns nil if this driver may move the flow on, otherwise an error that wraps errLeft.
-// A driver without the codec that has sealed the flow must not: every process with the key
-// would refuse the steps that it starts, and the flow would fail. Whether a flow needs a seal
-// is decided by the minions of its queue, not by a guest. Killing a flow needs no key.
+// mayMoveOn returns nil if this driver may move the flow on, otherwise an error that wraps
+// errLeft. A driver without the codec that has sealed the flow must not: every process with the
+// key would refuse the steps that it starts, and the flow would fail. Whether a flow needs a
+// seal is decided by the minions of its queue, not by a guest. Killing a flow needs no key.
 func (w *work) mayMoveOn(f *broker.Flow) error {
 	if f.Seal == "" {
 		if w.Guest && seal.Seals(f, w.Codecs) {
@@ -155,9 +156,9 @@ func (w *work) opened(d *checkedFlow, position uint32, id broker.ID, o *broker.O
 	return seal.OpenOutcome(w.Codecs, id, o)
 }
 
-// checkReceiver checks that a blocked task, whose own seal is good, was sent to get the result of up:
-// it must be the next step or the callback, or the first task inside one. bad says that it was
-// not; err says that a record could not be read.
+// checkReceiver checks that a blocked task, whose own seal is good, was sent to get the result
+// of up: it must be the next step or the callback, or the first task inside one. bad says that
+// it was not; err says that a record could not be read.
 func (w *work) checkReceiver(ctx context.Context, t *broker.Task, up *upstream) (bad, err error) {
 	flow, step := t.Group, t.Step
 	for depth := 0; flow != up.flow.Flow.ID; depth++ {
