@@ -66,7 +66,7 @@ func (c *Client) AwaitOutcome(ctx context.Context, id task.ID) (*broker.Outcome,
 // await waits for the completion of a single task. It is a Watch without the allocations.
 func (c *Client) await(ctx context.Context, id broker.ID) (Completion, error) {
 	c.mu.Lock()
-	// The outcome may have arrived before anybody asked.
+	// The outcome may have come before anybody asked.
 	if a, ok := c.table.take(id); ok {
 		c.mu.Unlock()
 		return a, nil
@@ -92,7 +92,7 @@ func (c *Client) await(ctx context.Context, id broker.ID) (Completion, error) {
 	}
 	a := completions[0]
 	c.mu.Lock()
-	// The task has arrived, so no entry refers to w. A token may be left in signal, if Wait saw
+	// The outcome is here, so no entry refers to w. A token may be left in signal, if Wait saw
 	// the completion before the token.
 	select {
 	case <-w.signal:

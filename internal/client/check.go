@@ -142,7 +142,7 @@ func (c *Client) chooseCases(r *minionSummary, now time.Time) *checkRound {
 			seen++
 			e := c.table.entries.get(id)
 			if e == nil || e.watch == nil || r == nil {
-				continue // it has arrived, or no minions are known
+				continue // its outcome is here, or no minions are known
 			}
 			one := checked{w: w, asked: id, id: id, label: e.label, old: old}
 			if obstacle := r.obstacleFor(e.label); obstacle.why != noObstacle {

@@ -103,7 +103,7 @@ type plannedFlow struct {
 	members []broker.ID
 	parent  int // index in flowPlan.flows; -1 for the outermost
 	blocked bool // it waits for something to end before it
-	final   bool // it is a finalizer
+	final   bool // its members are the finalizers of its parent
 }
 
 // plannedTask is one task of a plan. Its record is made when it is sent, because a plan may

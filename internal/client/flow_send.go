@@ -84,7 +84,6 @@ func (p *flowPlan) open(ctx context.Context, f *plannedFlow, stored *bool) error
 	until := p.now.Add(patience) // shared by all calls until something is stored
 	// The loop runs once for an empty flow.
 	for from := 0; from == 0 || from < len(f.members); from += broker.MaxBatch {
-		// Once for an empty flow.
 		part := f.members[from:min(from+broker.MaxBatch, len(f.members))]
 		if from > 0 || f.parent >= 0 {
 			until = time.Now().Add(patience)
@@ -274,7 +273,8 @@ func (p *flowPlan) final(t *broker.Task) bool {
 		slices.ContainsFunc(p.flows, func(f plannedFlow) bool { return f.final && f.ID == t.Group })
 }
 
-// persist calls f until it succeeds, its error is not worth a repetition, or until has passed.
+// persist calls f until it succeeds, its error is not worth a repetition, or the time until
+// has passed.
 func (c *Client) persist(ctx context.Context, until time.Time, f func() error) error {
 	for try := 0; ; try++ {
 		err := f()

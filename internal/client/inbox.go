@@ -201,7 +201,7 @@ func (c *Client) deliver(mail broker.Mail) {
 	for _, post := range mail.Posts {
 		c.receivePost(post)
 	}
-	// Members of flows have ended in a queue without minions.
+	// Members of flows have ended, and there may be no minion that handles that.
 	if mail.Arrivals {
 		c.arrivals = true
 		if !c.draining {

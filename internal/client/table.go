@@ -57,7 +57,7 @@ type table struct {
 type entry struct {
 	id         broker.ID
 	label         *label // name and queue; never nil
-	record     []byte // the outcome, once it has arrived
+	record     []byte // the outcome, once it is here
 	watch      *Watch // the first wait for it
 	more       *[]*Watch // further waits; nil if there are none
 	due        time.Duration // time of the next look-up, since table.epoch; only in a level
@@ -165,7 +165,7 @@ func (t *table) sentAs(e *entry, id broker.ID, stored bool, now time.Time) {
 	e.sending--
 	switch {
 	case stored || e.sending > 0 || e.record != nil:
-	case e.watch == nil: // if it was pushed before, the last record counts
+	case e.watch == nil:
 		t.drop(e)
 	default:
 		// A goroutine that knows the id waits for it, and is to learn soon that there is no
@@ -175,8 +175,8 @@ func (t *table) sentAs(e *entry, id broker.ID, stored bool, now time.Time) {
 	}
 }
 
-// take returns the outcome of a task and drops the entry, if the outcome has arrived and need
-// not be looked up first.
+// take returns the outcome of a task and drops the entry, if the outcome is here and need not
+// be looked up first.
 func (t *table) take(id broker.ID) (Completion, bool) {
 	e, at := t.entries.find(id)
 	if e == nil || e.record == nil || e.stale() || t.mayBeEffect(e.record) {
@@ -189,7 +189,7 @@ func (t *table) take(id broker.ID) (Completion, bool) {
 	return a, true
 }
 
-// wait adds a wait for a task that has not arrived.
+// wait adds a wait for a task whose outcome take did not return.
 func (t *table) wait(id broker.ID, w *Watch, now time.Time) {
 	e, _ := t.entries.enter(id)
 	e.newer = true
@@ -247,13 +247,12 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 // once, except for a failure of a task that may be requeued. The push takes time, so the wait
 // may have begun after a requeue, and the failure may be the one before it. Neither the record
 // nor a clock of this process can tell. So the failure is looked up first. The same holds for a
-// failure that arrived before anybody waited. That costs one request for each batch of failures
-// that arrive. If nobody waits, the entry keeps the record.
+// failure that came before anybody waited. That costs one request for each batch of failures. If nobody waits, the entry keeps the record.
 func (t *table) deliver(id broker.ID, record []byte, now time.Time) {
 	e := t.entries.get(id)
 	switch {
 	case e == nil: // the entry was dropped
-	case e.watch == nil: // perhaps it was pushed before; the last one counts
+	case e.watch == nil: // it may have been pushed before; the last record counts
 		t.keep(e, record)
 	case requeueable(id, record) || t.mayBeEffect(record):
 		t.keep(e, record)
@@ -283,7 +282,7 @@ func (e *entry) stale() bool {
 	return e.doubt || requeueable(e.id, e.record)
 }
 
-// giveKept gives a watch the records of its tasks that arrived but could not be looked up before
+// giveKept gives a watch the records of its tasks that came but could not be looked up before
 // the wait ends.
 func (t *table) giveKept(w *Watch) {
 	for _, id := range w.ids {
