@@ -17,15 +17,15 @@ import (
 // callback, or else the combined results of its members. If the flow has failed, the outcome
 // names the member at fault and takes over its error: its message, codes and stack.
 
+// Names of flows where a task has its name.
 const (
-	// Names of flows where a task has its name.
 	NamePipe  = "pipe"
 	NameGroup = "group"
 )
 
+// Codes of the failure of a flow: that a member is at fault, and whether that member was
+// canceled or has expired instead of failing. Package task maps them to its errors.
 const (
-	// Codes of the failure of a flow: that a member is at fault, and whether that member was
-	// canceled or has expired instead of failing. Package task maps them to its errors.
 	FailedCode   = "flow failed"
 	CanceledCode = "member canceled"
 	ExpiredCode  = "member expired"
