@@ -30,11 +30,11 @@ const (
 
 // finding is the finding of a check about a task that a wait is for.
 type finding struct {
-	asked  broker.ID // the id in the wait: of the task, or of a flow around it
-	label     *label // of the task
-	status broker.Status
-	obstacle    obstacle // the reason why it can't run
-	at     time.Time // when it was found
+	asked    broker.ID // the id in the wait: of the task, or of a flow around it
+	label    *label    // of the task
+	status   broker.Status
+	obstacle obstacle  // the reason why it can't run
+	at       time.Time // when it was found
 }
 
 // scheduleFirstCheck schedules the first check of a wait. c.mu is held.
@@ -97,9 +97,9 @@ func (c *Client) check() {
 // checkRound is the state of one check.
 type checkRound struct {
 	minions *minionSummary
-	at     time.Time
-	cases  []checked // tasks that are looked up
-	counts   map[obstacle]*obstacleCount
+	at      time.Time
+	cases   []checked // tasks that are looked up
+	counts  map[obstacle]*obstacleCount
 	// parked has, by queue, the needs of the queue's parked tasks. It has only queues of tasks
 	// in cases.
 	parked map[string][]broker.Parked
@@ -110,16 +110,16 @@ type checked struct {
 	w     *Watch
 	asked broker.ID // the id in the wait: of the task, or of a flow around it
 	id    broker.ID
-	label    *label
+	label *label
 	old   bool // the wait has lasted long enough for a log line
 }
 
 // obstacleCount counts the tasks that have an obstacle.
 type obstacleCount struct {
-	tasks   int // among those that the check looked at
+	tasks   int       // among those that the check looked at
 	example broker.ID // a task of them that is pending or parked; zero if none is known
-	name    string // of example
-	last    bool // the obstacle is not logged again unless something changes
+	name    string    // of example
+	last    bool      // the obstacle is not logged again unless something changes
 }
 
 // chooseCases takes the waits that are due, schedules their next checks, and chooses the tasks

@@ -30,13 +30,13 @@ const (
 	// A wait whose context ends is checked after longestSpan divided by a power of two, which
 	// is between three eighths and three quarters of the time that it has left.
 	longestSpan = 8 * checkAfter
-	firstLevel  = 3 // level of a wait without a check yet: its pause is checkAfter
+	firstLevel  = 3  // level of a wait without a check yet: its pause is checkAfter
 	spans       = 12 // number of such levels
 
-	checkLevelEvery  = spans // its pause is checkEvery
+	checkLevelEvery  = spans     // its pause is checkEvery
 	checkLevelNone   = spans + 1 // waits whose contexts end too soon for another check
 	checkLevelAsleep = spans + 2 // waits that are not checked until something changes; see Client.postpone
-	checkLevels  = spans + 3
+	checkLevels      = spans + 3
 )
 
 // span returns the pause of a level.

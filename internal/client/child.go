@@ -24,21 +24,21 @@ import (
 // Child is the client of a running task: everything that it sends has that task as its parent,
 // and a derived id.
 type Child struct {
-	Client  *Client
-	Parent  broker.ID
+	Client *Client
+	Parent broker.ID
 	// Attempt is the number of the parent's attempt. From the second on, children may have been
 	// sent before.
 	Attempt uint32
 	// Afresh says that the attempt follows a failure. Then children that have failed for good
 	// are requeued.
-	Afresh  bool
+	Afresh bool
 	// Heirs is told of calls with the option Inherit. It may be nil.
-	Heirs   Heirs
+	Heirs Heirs
 
 	mu    sync.Mutex
 	again bool // Reset was called
 	// sent counts how often this attempt has sent equal content, by its hash.
-	sent  map[[16]byte]uint32
+	sent map[[16]byte]uint32
 
 	// requeued has the children that were requeued, or would have been if they had failed.
 	requeued map[broker.ID]struct{}

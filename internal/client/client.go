@@ -25,10 +25,10 @@ import (
 // Config holds what New needs. Only Broker is required.
 type Config struct {
 	Broker broker.Broker
-	Codec  codec.Codec // encodes arguments and events; default codec.Default(Codecs...)
+	Codec  codec.Codec   // encodes arguments and events; default codec.Default(Codecs...)
 	Codecs []codec.Codec // further codecs that results may be encoded with
-	Logger *slog.Logger // default slog.Default()
-	Name   string // the word for the client in errors that say that it is closed; default "client"
+	Logger *slog.Logger  // default slog.Default()
+	Name   string        // the word for the client in errors that say that it is closed; default "client"
 }
 
 // Client sends tasks and waits for their outcomes. Its methods may be called concurrently. The
@@ -50,38 +50,38 @@ type Client struct {
 	closing chan struct{}
 	// done is closed when all waits end; why is their error then, and is not read before. shut
 	// is the error after Close.
-	done    chan struct{}
-	once    sync.Once // guards Close
-	fail    sync.Once // guards the closing of done
-	shut    error
-	why     error
-	wg      sync.WaitGroup
+	done chan struct{}
+	once sync.Once // guards Close
+	fail sync.Once // guards the closing of done
+	shut error
+	why  error
+	wg   sync.WaitGroup
 
 	// sending counts the submissions under way. A submission may need several requests, and
 	// Close must not come between them. Add is called with mu held, after a look at closed.
 	sending sync.WaitGroup
 
-	mu       sync.Mutex // guards the fields below
-	closed   bool
-	table    table
-	squads   map[broker.ID]chan squad.Message // of the squads that are being sent
+	mu     sync.Mutex // guards the fields below
+	closed bool
+	table  table
+	squads map[broker.ID]chan squad.Message // of the squads that are being sent
 	// spare has watches of ended waits, for reuse.
-	spare    []*Watch
+	spare []*Watch
 	// arrivals says that the inbox has reported arrivals which drain has not handled yet.
 	arrivals bool
 	// Each of these says that a goroutine runs the method of that name.
-	draining bool // drain
+	draining  bool // drain
 	lookingUp bool // lookUpDue
-	checking bool // check
+	checking  bool // check
 	// waits has the waits under way, by the time of their next check.
-	waits    checkSchedule
+	waits checkSchedule
 	// minions is the result of the last check, nil if there was none. logged has the time at
 	// which each obstacle was last logged.
-	minions  *minionSummary
-	logged     map[obstacle]time.Time
+	minions *minionSummary
+	logged  map[obstacle]time.Time
 	// armed is when timer fires, zero if it is not set.
-	armed    time.Time
-	timer    *time.Timer
+	armed time.Time
+	timer *time.Timer
 }
 
 // New returns a client on a broker. Close of the client does not close the broker.

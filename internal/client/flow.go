@@ -81,27 +81,27 @@ func (c *Client) Driver() *flow.Driver {
 // flowPlan is a pipe or group that is to be sent, with everything in it. flows[0] is the
 // outermost one.
 type flowPlan struct {
-	c       *Client
-	b       broker.Flows
-	from    *Child
-	now     time.Time
-	watch   bool // outcomes of the members of flows[0] are pushed, too
-	again   bool // it may have been sent before
-	flows   []plannedFlow
-	tasks   []plannedTask
+	c     *Client
+	b     broker.Flows
+	from  *Child
+	now   time.Time
+	watch bool // outcomes of the members of flows[0] are pushed, too
+	again bool // it may have been sent before
+	flows []plannedFlow
+	tasks []plannedTask
 	// refused has the tasks that the broker will never store, and why the reason for the first
 	// of them.
 	refused []*broker.Task
 	why     error
 	// parts counts the requests so far with tasks that may run at once.
-	parts   int
+	parts int
 }
 
 // plannedFlow is one flow of a plan. A parent precedes its children in flowPlan.flows.
 type plannedFlow struct {
 	broker.Flow
 	members []broker.ID
-	parent  int // index in flowPlan.flows; -1 for the outermost
+	parent  int  // index in flowPlan.flows; -1 for the outermost
 	blocked bool // it waits for something to end before it
 	final   bool // its members are the finalizers of its parent
 }
@@ -115,7 +115,7 @@ type plannedTask struct {
 	blocked bool
 	// timeout is set for a finalizer, which runs after that time in any case; 0 is none.
 	timeout time.Duration
-	final   bool          // it is a finalizer
+	final   bool // it is a finalizer
 }
 
 // maxDepth bounds how deeply flows may be nested.

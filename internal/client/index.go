@@ -16,18 +16,18 @@ import (
 
 // entryIndex finds entries by id.
 type entryIndex struct {
-	blocks idblock.Index // positions of entries whose ids are in a block
-	buckets  []bucket // the others, hashed; the length is a power of two, and at most 3/4 are in use
-	hashed  int // buckets in use
+	blocks  idblock.Index // positions of entries whose ids are in a block
+	buckets []bucket      // the others, hashed; the length is a power of two, and at most 3/4 are in use
+	hashed  int           // buckets in use
 
 	// pages has the pages by number, nil where a page was released. released has the numbers of
 	// released pages.
 	pages []*page
 	// withRoom is the first page with a free entry. The others follow through page.withRoom.
 	withRoom *page
-	released  []uint32
-	empty int // pages without an entry in use
-	n     int // entries in use
+	released []uint32
+	empty    int // pages without an entry in use
+	n        int // entries in use
 }
 
 // bucket is an element of the hash table: the low half of a hash, and the position of the entry
@@ -36,18 +36,18 @@ type bucket uint64
 
 // page is a block of entries that are allocated together.
 type page struct {
-	entries [pageSize]entry
-	at      uint32 // index in entryIndex.pages
-	used    int // entries in use
-	free    *entry // the first free entry; the others follow through entry.next
-	withRoom   *page // the next page with a free entry
-	inRoomList  bool // it is in the list that begins with entryIndex.withRoom
+	entries    [pageSize]entry
+	at         uint32 // index in entryIndex.pages
+	used       int    // entries in use
+	free       *entry // the first free entry; the others follow through entry.next
+	withRoom   *page  // the next page with a free entry
+	inRoomList bool   // it is in the list that begins with entryIndex.withRoom
 }
 
 const (
-	pageSize   = 64
+	pageSize     = 64
 	firstBuckets = 64
-	emptyPages = 64 // this many are kept when no entry of them is in use
+	emptyPages   = 64 // this many are kept when no entry of them is in use
 )
 
 // seed makes hashes unpredictable: ids come from outside, and nobody may be able to choose ids
@@ -58,8 +58,8 @@ var seed = maphash.MakeSeed()
 func hash(id *broker.ID) uint32 { return uint32(maphash.Comparable(seed, *id)) }
 
 // hash and pos return the parts of a bucket.
-func (s bucket) hash() uint32  { return uint32(s >> 32) }
-func (s bucket) pos() uint32 { return uint32(s) - 1 }
+func (s bucket) hash() uint32 { return uint32(s >> 32) }
+func (s bucket) pos() uint32  { return uint32(s) - 1 }
 
 // at returns the entry at a position.
 func (x *entryIndex) at(pos uint32) *entry { return &x.pages[pos/pageSize].entries[pos%pageSize] }

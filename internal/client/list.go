@@ -42,9 +42,9 @@ func (l *list) remove(e *entry) {
 type listID uint8
 
 const (
-	listNone listID = iota // in no list
-	listIdle // nobody waits for it
-	listLevel0 // level 0; the numbers of the other levels follow
+	listNone   listID = iota // in no list
+	listIdle                 // nobody waits for it
+	listLevel0               // level 0; the numbers of the other levels follow
 )
 
 // level returns the level of an entry that waits for a look-up. It is negative for other

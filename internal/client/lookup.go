@@ -22,7 +22,7 @@ const (
 	// timedParts is how many look-ups, of up to MaxBatch tasks each, are sent without a pause
 	// for tasks whose time has come. The rest waits for lookupPause, so that a million waits do
 	// not flood the broker.
-	timedParts = 4
+	timedParts  = 4
 	lookupPause = 250 * time.Millisecond
 )
 

@@ -15,9 +15,9 @@ import (
 
 // minionSummary has the capabilities of the living minions, as of the last time they were asked.
 type minionSummary struct {
-	at      time.Time // when they were asked
-	living  int // how many live
-	queues  map[string]*queueSummary // by queue: its minions
+	at     time.Time                // when they were asked
+	living int                      // how many live
+	queues map[string]*queueSummary // by queue: its minions
 }
 
 // queueSummary has the combined capabilities of the minions of one queue.
@@ -68,9 +68,9 @@ type why uint8
 
 const (
 	noObstacle why = iota
-	noMinion // no minion serves the queue
-	noHandler // no minion of the queue knows the task
-	noFit // the minions that know the task have other parameters for it, or lack its codec
+	noMinion       // no minion serves the queue
+	noHandler      // no minion of the queue knows the task
+	noFit          // the minions that know the task have other parameters for it, or lack its codec
 )
 
 // obstacleFor returns the reason why no minion can run tasks of a name and queue. If the name or

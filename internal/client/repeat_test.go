@@ -18,8 +18,8 @@ type some struct {
 	mu       sync.Mutex
 	back     time.Time // from then on tasks of queue "away" do not fail; zero is never
 	requests int
-	now      int // requests under way
-	most     int // the maximum of now
+	now      int         // requests under way
+	most     int         // the maximum of now
 	sent     []broker.ID // stored tasks of queue "away"
 }
 

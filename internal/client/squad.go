@@ -37,19 +37,19 @@ const (
 // squadPlan is a squad that is to be sent.
 type squadPlan struct {
 	*flowPlan
-	squads  broker.Squads
-	id      broker.ID
-	members []*broker.Task
-	want    map[string]int // by queue: how many members it has
-	received   chan squad.Message // messages from minions
+	squads   broker.Squads
+	id       broker.ID
+	members  []*broker.Task
+	want     map[string]int     // by queue: how many members it has
+	received chan squad.Message // messages from minions
 	// round is the number of the current try. Answers to earlier ones are ignored.
-	round   uint32
+	round uint32
 	// parties has the minions that were asked in this round, with the answers so far. shares
 	// has the slots that may be reserved, by minion.
 	parties []squad.Party
 	shares  []squad.Share
 	// stored says that the broker may hold a part of the squad.
-	stored  bool
+	stored bool
 }
 
 // SubmitSquad sends a group whose members start together. It waits up to wait for enough free

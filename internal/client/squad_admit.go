@@ -26,8 +26,8 @@ import (
 // Shortage is the error of a squad for which there were not enough free slots.
 type Shortage struct {
 	Queues []QueueShortage // sorted by name
-	Stored bool // the squad was stored, so another try needs new ids
-	Cause  error // the cause if it is not just a lack of slots
+	Stored bool            // the squad was stored, so another try needs new ids
+	Cause  error           // the cause if it is not just a lack of slots
 }
 
 // QueueShortage has the numbers of slots of one queue: wanted by the squad, free, and in total.

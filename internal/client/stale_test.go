@@ -118,11 +118,11 @@ func TestTableStaleWhileAwaited(t *testing.T) {
 	running := &broker.Status{State: broker.StateRunning}
 	failed := &broker.Status{State: broker.StateFailed, Outcome: failure}
 	for _, tt := range []struct {
-		name    string
+		name     string
 		lossless bool // the broker loses no push
-		then    func(tab *table, id broker.ID, due func() int)
-		arrives bool // the wait gets an outcome
-		looks   bool // the task is to be looked up
+		then     func(tab *table, id broker.ID, due func() int)
+		arrives  bool // the wait gets an outcome
+		looks    bool // the task is to be looked up
 	}{
 		{"a success", false, func(tab *table, id broker.ID, _ func() int) { tab.deliver(id, written("x"), now) }, true, false},
 		{"canceled", false, func(tab *table, id broker.ID, _ func() int) { tab.deliver(id, canceled, now) }, true, false},

@@ -31,7 +31,7 @@ import (
 const (
 	// Limits of the entries that are kept although nobody waits for them.
 	maxIdle  = broker.MaxInbox // tasks
-	maxBytes = 64 << 20 // bytes of their outcomes
+	maxBytes = 64 << 20        // bytes of their outcomes
 )
 
 // table holds the tasks that a client knows. An entry exists because the task was sent from
@@ -39,65 +39,65 @@ const (
 // dropped, and a later wait for such a task begins with a look-up. Client.mu guards the table.
 type table struct {
 	entries entryIndex
-	labels   labels
+	labels  labels
 	// idle has the entries that nobody waits for, the oldest first. levels has the entries that
 	// somebody waits for, by the pause until their next look-up.
-	idle    list
-	levels  [levelCount]list
-	bytes   int // of the outcomes in idle
+	idle   list
+	levels [levelCount]list
+	bytes  int // of the outcomes in idle
 
-	lossless             bool // the broker loses no push
-	maxIdle, maxBytes int // the constants; tests set others
+	lossless          bool // the broker loses no push
+	maxIdle, maxBytes int  // the constants; tests set others
 	// epoch is the time from which entry.due counts. It is zero until it is needed.
-	epoch             time.Time
+	epoch time.Time
 }
 
 // entry is one task in the table. There are many entries, so it is small, and has few pointers
 // for the garbage collector to follow.
 type entry struct {
 	id         broker.ID
-	label         *label // name and queue; never nil
-	record     []byte // the outcome, once it is here
-	watch      *Watch // the first wait for it
-	more       *[]*Watch // further waits; nil if there are none
+	label      *label        // name and queue; never nil
+	record     []byte        // the outcome, once it is here
+	watch      *Watch        // the first wait for it
+	more       *[]*Watch     // further waits; nil if there are none
 	due        time.Duration // time of the next look-up, since table.epoch; only in a level
-	prev, next *entry // neighbours in its list
+	prev, next *entry        // neighbours in its list
 
-	sending int32 // submissions of it under way
-	state   broker.State // as of the last look-up
-	in      listID // the list that it is in
-	pageIndex uint8 // its index in its page
+	sending   int32        // submissions of it under way
+	state     broker.State // as of the last look-up
+	in        listID       // the list that it is in
+	pageIndex uint8        // its index in its page
 	// own says that the task was sent from here, so its outcome is pushed here. shared says
 	// that another client may have sent it before; then the outcome is pushed there.
-	own     bool
-	shared  bool
+	own    bool
+	shared bool
 	// doubt says that the push may be lost, or that record may belong to an older task with the
 	// id. The task is looked up before a wait takes anything.
-	doubt   bool
+	doubt bool
 	// missed says that a look-up has found no outcome. The push may still come.
-	missed  bool
+	missed bool
 	// newer says that since the last look-up was sent a wait has begun, or a failure has come.
 	// Then the look-up may be older than what the wait is for.
-	newer   bool
+	newer bool
 }
 
 // Completion is the end of a wait for one task.
 type Completion struct {
 	ID      broker.ID
-	Queue   string // empty if it isn't known
-	State   broker.State // final, or StateUnknown if the broker knows no such task
+	Queue   string          // empty if it isn't known
+	State   broker.State    // final, or StateUnknown if the broker knows no such task
 	Outcome *broker.Outcome // nil if the task is unknown or its outcome isn't kept
-	Own     bool // the task was sent from this client
-	name    string // of the task; empty if it isn't known
-	record  []byte // the outcome, encoded, if it was not read yet
-	bad     error // why the record can't be read
+	Own     bool            // the task was sent from this client
+	name    string          // of the task; empty if it isn't known
+	record  []byte          // the outcome, encoded, if it was not read yet
+	bad     error           // why the record can't be read
 }
 
 const (
 	// The levels of entries that somebody waits for. Each has its pause in pace; an entry that
 	// is looked up and not done moves to the next level of its kind.
 	levelNow     = iota // to be looked up at once
-	levelForeign // sent by other clients: only a look-up tells that such a task is done
+	levelForeign        // sent by other clients: only a look-up tells that such a task is done
 	_
 	levelForeignLast
 	levelOwn // sent from here: a look-up is needed only if a push was lost

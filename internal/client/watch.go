@@ -15,8 +15,8 @@ import (
 
 // Watch waits for the outcomes of tasks. It is for use by one goroutine.
 type Watch struct {
-	c      *Client
-	ids    []broker.ID
+	c   *Client
+	ids []broker.ID
 	// ready has the completions that Wait has not returned yet. c.mu guards it. signal has a
 	// token if ready may have something.
 	ready  []Completion
@@ -25,18 +25,18 @@ type Watch struct {
 
 	// The fields below belong to a Wait under way, and are guarded by c.mu.
 	checkList  *checkList // the list that it is in; nil if it has no checks
-	prev, next *Watch // neighbours in checkList
+	prev, next *Watch     // neighbours in checkList
 	// begun is when the wait begins; zero if the clock is to be read. since is when its checks
 	// began, and until when its context ends; zero if it does not.
-	begun      time.Time
-	since      time.Time
-	until      time.Time
+	begun time.Time
+	since time.Time
+	until time.Time
 	// due is the time of the next check, and at the index in ids at which that begins. checks
 	// counts the checks since something has changed.
-	due        time.Time
-	checks     int
-	at         int
-	seen       *finding // result of the last check; nil if there was none
+	due    time.Time
+	checks int
+	at     int
+	seen   *finding // result of the last check; nil if there was none
 }
 
 // newWatch returns a watch for no tasks.

@@ -30,7 +30,7 @@ type Driver struct {
 	Log    *slog.Logger
 	// Guest says that the process serves no queue. Then it does not decide about flows without
 	// a seal: see mayMoveOn.
-	Guest  bool
+	Guest bool
 }
 
 // Drain handles the arrivals of a queue until there are none. The empty queue means the queues
@@ -56,11 +56,11 @@ func (d *Driver) Drain(ctx context.Context, queue string) error {
 type work struct {
 	*Driver
 	f        broker.Flows
-	empty    []broker.ID // flows that were started and will make no arrival by themselves
-	canceled bool // tasks were cancelled, so any queue may have arrivals
-	verdict  Verdict // the callback of a Kill; may be nil
+	empty    []broker.ID  // flows that were started and will make no arrival by themselves
+	canceled bool         // tasks were cancelled, so any queue may have arrivals
+	verdict  Verdict      // the callback of a Kill; may be nil
 	checked  *checkedFlow // the flow whose record was checked last
-	halted   *halt // the halt of the kill under way; nil if there is none
+	halted   *halt        // the halt of the kill under way; nil if there is none
 }
 
 // drain handles pages of arrivals until a page has nothing that could be handled. An arrival

@@ -20,12 +20,12 @@ import (
 // halt is a halted flow, with the flows inside it.
 type halt struct {
 	h     broker.Halter
-	flows []broker.ID // the flow, then the flows inside it
+	flows []broker.ID        // the flow, then the flows inside it
 	known map[broker.ID]bool // the same, as a set
-	kills []broker.Arrival // records of the halt, to be confirmed at its end
-	at    time.Time // when the broker was last told that the kill goes on
-	runs  []broker.ID // members that ran when they were halted and are not cancelled yet
-	outer *halt // the halt of a flow around it that did not know of it yet
+	kills []broker.Arrival   // records of the halt, to be confirmed at its end
+	at    time.Time          // when the broker was last told that the kill goes on
+	runs  []broker.ID        // members that ran when they were halted and are not cancelled yet
+	outer *halt              // the halt of a flow around it that did not know of it yet
 }
 
 // has reports whether a flow is halted.

@@ -28,7 +28,7 @@ type upstream struct {
 	got   bool // the fields below are set
 	codec string
 	raw   []byte // the value, encoded and not sealed
-	bad   error // why there is no value, for good
+	bad   error  // why there is no value, for good
 }
 
 // value returns the encoded value for a task whose arguments are encoded by the codec name. bad

@@ -64,13 +64,13 @@ type world struct {
 	worker   broker.Consumer
 	driver   *flow.Driver
 	ran      map[string]int // how often each task has run
-	deaths   int // of drivers
-	idle     time.Duration // the pause when nothing can be done
-	patience int // the number of such pauses until a test fails
+	deaths   int            // of drivers
+	idle     time.Duration  // the pause when nothing can be done
+	patience int            // the number of such pauses until a test fails
 
 	mu     sync.Mutex
-	calls  int // calls of the driver so far
-	lethal int // the number of the call at which the driver dies; 0 is none
+	calls  int  // calls of the driver so far
+	lethal int  // the number of the call at which the driver dies; 0 is none
 	after  bool // it dies after the call instead of before it
 	dead   bool // it has died: all its calls fail
 }

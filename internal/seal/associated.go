@@ -22,9 +22,9 @@ const (
 	// The directions. They are not stored, but they are part of the format: docs/wire.md lists
 	// them.
 	arguments   = "arguments"    // of a task that can run
-	step        = "step" // arguments of a task that gets the result of another one
+	step        = "step"         // arguments of a task that gets the result of another one
 	result      = "result"       // of a task, group or pipe
-	failure     = "failure" // of a task, group or pipe that ended without a result
+	failure     = "failure"      // of a task, group or pipe that ended without a result
 	lastFailure = "last failure" // of an attempt after which the task is retried
 	event       = "event"
 	flowRecord  = "flow"
@@ -46,7 +46,9 @@ func (a associatedData) text(s string) associatedData {
 func (a associatedData) id(id broker.ID) associatedData { return append(a, id[:]...) }
 
 // number adds a number.
-func (a associatedData) number(n int64) associatedData { return binary.BigEndian.AppendUint64(a, uint64(n)) }
+func (a associatedData) number(n int64) associatedData {
+	return binary.BigEndian.AppendUint64(a, uint64(n))
+}
 
 // task is for the arguments of a task. It includes every field that decides which code runs, as
 // which task and how often. It excludes fields that brokers change: due time, deadline, numbers

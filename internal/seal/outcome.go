@@ -65,9 +65,9 @@ func whole(f *broker.Failure, inside []byte) (*broker.Failure, error) {
 
 // Opened is an outcome whose seal was opened.
 type Opened struct {
-	*broker.Outcome // with a result that is not sealed; must not be changed
+	*broker.Outcome             // with a result that is not sealed; must not be changed
 	Plain           codec.Codec // decodes the result; nil if there is none, or if Unknown is set
-	Unknown         error // why no codec is known for the result
+	Unknown         error       // why no codec is known for the result
 }
 
 // OpenOutcome opens the outcome of a task, group or pipe, and does not change o. The error says

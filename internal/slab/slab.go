@@ -6,9 +6,9 @@ package slab
 import "slices"
 
 const (
-	together = 16 // most values that share an allocation
+	together = 16   // most values that share an allocation
 	block    = 1024 // most bytes that share an allocation
-	small    = 256 // the longest slice that shares an allocation
+	small    = 256  // the longest slice that shares an allocation
 )
 
 // Of hands out zeroed values. A value that is kept also keeps the values alive that share its

@@ -26,33 +26,33 @@ type Kind uint8
 // Messages of an arbiter.
 const (
 	Ask     Kind = 1 + iota // how many slots are free?
-	Reserve // reserve N slots for the squad, for the time For
-	Free // release the slots of the squad: it does not need them or does not start
-	Go // the squad has started
+	Reserve                 // reserve N slots for the squad, for the time For
+	Free                    // release the slots of the squad: it does not need them or does not start
+	Go                      // the squad has started
 )
 
 // Messages of a minion.
 const (
 	Numbers Kind = 16 + iota // the answer to Ask
-	Granted // N slots are reserved
-	Refused // they are not
-	Ready // all N members have arrived
-	Unfit // this minion can't run a member
-	Vacant // slots have become free: ask again
+	Granted                  // N slots are reserved
+	Refused                  // they are not
+	Ready                    // all N members have arrived
+	Unfit                    // this minion can't run a member
+	Vacant                   // slots have become free: ask again
 )
 
 // Message is a message of either kind.
 type Message struct {
-	Kind  Kind
-	Squad broker.ID // id of the group
-	From  broker.ID // the sender, to which an answer is posted: an inbox or a minion
-	Round uint32 // number of the arbiter's try, to recognize late answers
-	N     int // a number of slots or members
-	Slots int // slots of a minion in total
-	Free  int // free slots of a minion
-	Reserved  int // slots of a minion that are reserved for squads that may not start
+	Kind     Kind
+	Squad    broker.ID // id of the group
+	From     broker.ID // the sender, to which an answer is posted: an inbox or a minion
+	Round    uint32    // number of the arbiter's try, to recognize late answers
+	N        int       // a number of slots or members
+	Slots    int       // slots of a minion in total
+	Free     int       // free slots of a minion
+	Reserved int       // slots of a minion that are reserved for squads that may not start
 	// For is how long slots are reserved (Reserve), or how long a later Vacant is of use (Ask).
-	For   time.Duration
+	For time.Duration
 }
 
 const (

@@ -9,17 +9,17 @@ import (
 
 // Party is a minion with its numbers of slots.
 type Party struct {
-	ID     broker.ID
-	Queues []string
-	Slots  int
-	Free   int
-	Reserved   int // reserved for squads that may not start
+	ID       broker.ID
+	Queues   []string
+	Slots    int
+	Free     int
+	Reserved int // reserved for squads that may not start
 }
 
 // Share is the part of a squad that one minion gets.
 type Share struct {
 	Minion broker.ID
-	N      int // members in total
+	N      int            // members in total
 	Queues map[string]int // by queue: how many members
 }
 
@@ -74,9 +74,9 @@ func Plan(want map[string]int, parties []Party, room func(*Party) int) (shares [
 // planner solves the assignment as a flow problem: members flow from queues to minions, along
 // augmenting paths.
 type planner struct {
-	parties []Party
-	left    []int // room left, by party
-	assigned    map[string][]int // by queue: how many of its members each party gets
+	parties  []Party
+	left     []int            // room left, by party
+	assigned map[string][]int // by queue: how many of its members each party gets
 }
 
 // serves reports whether party i serves queue q.
