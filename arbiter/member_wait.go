@@ -30,11 +30,11 @@ type memberWait struct {
 	ids  []task.ID
 	w    *client.Watch
 
-	left    int              // members that w has not returned yet
-	index   map[task.ID]int  // of each member in ids; made when it is needed
+	left    int                 // members that w has not returned yet
+	index   map[task.ID]int     // of each member in ids; made when it is needed
 	missing []client.Completion // members without an outcome, by their index
-	since   time.Time        // when the last member was added to missing
-	pause   time.Duration    // before the next question; 0 if none was asked yet
+	since   time.Time           // when the last member was added to missing
+	pause   time.Duration       // before the next question; 0 if none was asked yet
 }
 
 // waitForMembers begins a wait. The caller must call close at its end.
