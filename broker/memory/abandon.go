@@ -7,66 +7,66 @@ import (
 // A parked task that nobody takes in time becomes overdue: it is pending, for any consumer.
 // If its queue then has no consumer for broker.AbandonedAfter, the task is abandoned. No
 // consumer of its queue can end it, so the broker asks a consumer of another queue for the
-// outcome (ConsumerConfig.OnAbandoned) and ends the task with that. queue.late lists the
+// outcome (ConsumerConfig.OnAbandoned) and ends the task with that. queue.overdue lists the
 // overdue tasks of a queue; the alarm of the queue rings when the first one is abandoned.
 
 // abandonedAfter is broker.AbandonedAfter in the unit of the clock.
 const abandonedAfter = instant(broker.AbandonedAfter)
 
-// late is an overdue task: it was parked until its time was over, and is pending since.
-type late struct {
+// overdueTask is an overdue task: it was parked until its time was over, and is pending since.
+type overdueTask struct {
 	r  *record
 	at instant // when its time was over
 }
 
 // waits reports whether no consumer has taken the task since.
-func (l late) waits() bool {
+func (l overdueTask) waits() bool {
 	return l.r.state == broker.StatePending && l.r.overdue && l.r.at == l.at
 }
 
-// noteLate adds a task that has become overdue.
-func (q *queue) noteLate(r *record) {
-	q.trimLate()
-	q.late = append(q.late, late{r, r.at})
+// addOverdue adds a task that has become overdue.
+func (q *queue) addOverdue(r *record) {
+	q.trimOverdue()
+	q.overdue = append(q.overdue, overdueTask{r, r.at})
 	q.alarm.set(q.abandonedAt())
 }
 
-// trimLate removes tasks from the front of the list that consumers have taken.
-func (q *queue) trimLate() {
+// trimOverdue removes tasks from the front of the list that consumers have taken.
+func (q *queue) trimOverdue() {
 	n := 0
-	for n < len(q.late) && !q.late[n].waits() {
+	for n < len(q.overdue) && !q.overdue[n].waits() {
 		n++
 	}
-	if n == len(q.late) {
-		q.late = nil // an empty slice would keep the records in memory
+	if n == len(q.overdue) {
+		q.overdue = nil // an empty slice would keep the records in memory
 		return
 	}
-	clear(q.late[:n])
-	q.late = q.late[n:]
+	clear(q.overdue[:n])
+	q.overdue = q.overdue[n:]
 }
 
 // abandonedAt returns when the first overdue task is abandoned: never if there is none, or
 // if a consumer serves the queue.
 func (q *queue) abandonedAt() instant {
-	if q.serving > 0 || len(q.late) == 0 {
+	if q.consumers > 0 || len(q.overdue) == 0 {
 		return never
 	}
-	return max(q.late[0].at, q.left) + abandonedAfter
+	return max(q.overdue[0].at, q.unservedSince) + abandonedAfter
 }
 
-// unserved records that the last consumer has left the queue.
-func (q *queue) unserved(now instant) {
-	q.left = now
-	q.trimLate()
+// noteUnserved records that the last consumer has left the queue.
+func (q *queue) noteUnserved(now instant) {
+	q.unservedSince = now
+	q.trimOverdue()
 	q.alarm.set(q.abandonedAt())
 }
 
 // abandoned returns copies of the abandoned tasks, up to broker.MaxBatch.
 func (q *queue) abandoned(now instant) (out []*broker.Delivery) {
-	var in outtake
-	q.trimLate()
-	for _, l := range q.late {
-		if q.serving > 0 || max(l.at, q.left)+abandonedAfter > now || len(out) == broker.MaxBatch {
+	var in dequeueSlabs
+	q.trimOverdue()
+	for _, l := range q.overdue {
+		if q.consumers > 0 || max(l.at, q.unservedSince)+abandonedAfter > now || len(out) == broker.MaxBatch {
 			break
 		}
 		if l.waits() && now < l.r.deadline {
@@ -77,9 +77,9 @@ func (q *queue) abandoned(now instant) (out []*broker.Delivery) {
 }
 
 // abandon ends abandoned tasks with the outcomes that a consumer gives. If there is no
-// consumer to ask, hear calls it again when one is opened.
+// consumer to ask, askAgain calls it again when one is opened.
 func (b *Broker) abandon(q *queue, tasks []*broker.Delivery) {
-	b.unheard.Store(true) // before the list is read, so that a new consumer calls hear
+	b.unasked.Store(true) // before the list is read, so that a new consumer calls askAgain
 	var ask func(*broker.Delivery) broker.Outcome
 	for _, c := range b.members.living() {
 		if c.cfg.OnAbandoned != nil {
@@ -93,39 +93,39 @@ func (b *Broker) abandon(q *queue, tasks []*broker.Delivery) {
 	for i, d := range tasks {
 		outcomes[i] = ask(d)
 	}
-	post := post{also: &b.followers}
+	notices := noticeBatch{followers: &b.followers}
 	ended, arrived := 0, false
 	now := b.clock.now()
 	q.lock(now)
 	for i, d := range tasks {
 		s := broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Unstarted: true, Outcome: outcomes[i]}
 		r, _ := b.index.find(d.ID)
-		if q.serving > 0 || r == nil || r.state != broker.StatePending || !r.overdue || r.attempt != d.Attempt ||
+		if q.consumers > 0 || r == nil || r.state != broker.StatePending || !r.overdue || r.attempt != d.Attempt ||
 			s.Outcome.State != broker.StateFailed || s.Check(b.limits) != nil {
 			continue
 		}
 		r.unstarted++ // a requeue counts from here: this attempt was never started
 		inbox := r.task.Inbox
-		written := post.write(&s.Outcome)
+		written := notices.write(&s.Outcome)
 		q.finish(r, &s.Outcome, written, now)
-		post.add(inbox, r.id, written)
+		notices.add(inbox, r.id, written)
 		arrived = q.orphan(r.id) || arrived
 		ended++
 	}
-	q.trimLate()
+	q.trimOverdue()
 	if ended > 0 { // there may be more than one batch
 		q.alarm.set(q.abandonedAt())
 	}
 	q.unlock()
-	post.deliver(b)
+	notices.deliver(b)
 	if arrived {
-		b.tellArrivals(q)
+		b.tellOrphans(q)
 	}
 }
 
-// hear looks for abandoned tasks again, after a consumer has come that can be asked.
-func (b *Broker) hear(c *consumer, now instant) {
-	if c.cfg.OnAbandoned == nil || !b.unheard.Swap(false) {
+// askAgain looks for abandoned tasks again, after a consumer has come that can be asked.
+func (b *Broker) askAgain(c *consumer, now instant) {
+	if c.cfg.OnAbandoned == nil || !b.unasked.Swap(false) {
 		return
 	}
 	b.queues.Range(func(_, v any) bool {

@@ -12,8 +12,8 @@ import (
 // is over.
 type arena struct{ chunks [][]byte }
 
-// place is the position of an outcome in its arena.
-type place struct{ chunk, off uint32 }
+// arenaPos is the position of an outcome in its arena.
+type arenaPos struct{ chunk, off uint32 }
 
 // The sizes of chunks. A record that is larger than lastChunk gets a chunk of its own.
 const (
@@ -24,7 +24,7 @@ const (
 // add stores the record of an outcome, the queue of its task, and the metadata of the task
 // if it has any. The lowest bit of the first number tells whether metadata follows, so a
 // task without metadata needs no bytes for it.
-func (a *arena) add(queue string, record []byte, meta map[string]string) place {
+func (a *arena) add(queue string, record []byte, meta map[string]string) arenaPos {
 	var about []byte
 	if len(meta) > 0 {
 		about = broker.AppendMeta(nil, meta)
@@ -40,7 +40,7 @@ func (a *arena) add(queue string, record []byte, meta map[string]string) place {
 		n++
 	}
 	b := a.chunks[n]
-	at := place{uint32(n), uint32(len(b))}
+	at := arenaPos{uint32(n), uint32(len(b))}
 	has := uint64(0)
 	if about != nil {
 		has = 1
@@ -55,7 +55,7 @@ func (a *arena) add(queue string, record []byte, meta map[string]string) place {
 }
 
 // get returns copies of what add has stored at a place.
-func (a *arena) get(at place) (queue string, o *broker.Outcome, meta map[string]string) {
+func (a *arena) get(at arenaPos) (queue string, o *broker.Outcome, meta map[string]string) {
 	b := a.chunks[at.chunk][at.off:]
 	number := func() int {
 		size, n := binary.Uvarint(b)

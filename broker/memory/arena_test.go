@@ -25,7 +25,7 @@ func TestArena(t *testing.T) {
 	}
 	metas := []map[string]string{nil, {"k": "v", "": ""}, {"trace": strings.Repeat("t", 300)}, nil}
 	var a arena
-	var places []place
+	var places []arenaPos
 	const rounds = 500
 	for range rounds {
 		for i := range given {

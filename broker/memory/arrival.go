@@ -67,8 +67,8 @@ func (q *queue) submit(tasks []*broker.Task) {
 	}
 }
 
-// tell calls OnArrivals for the queues.
-func (c *consumer) tell(queues []string) {
+// tellArrivals calls OnArrivals for the queues.
+func (c *consumer) tellArrivals(queues []string) {
 	if c.cfg.OnArrivals == nil {
 		return
 	}
@@ -77,20 +77,20 @@ func (c *consumer) tell(queues []string) {
 	}
 }
 
-// tellLeft calls OnArrivals for those queues of the consumer that have arrivals.
-func (c *consumer) tellLeft(now instant) {
+// tellStoredArrivals calls OnArrivals for those queues of the consumer that have arrivals.
+func (c *consumer) tellStoredArrivals(now instant) {
 	if c.cfg.OnArrivals == nil {
 		return
 	}
 	var left []string
-	for _, h := range c.holds {
+	for _, h := range c.holdings {
 		h.q.lock(now)
 		if h.q.arrivals.size() > 0 || len(h.q.halts) > 0 {
 			left = append(left, h.q.name)
 		}
 		h.q.unlock()
 	}
-	c.tell(left)
+	c.tellArrivals(left)
 }
 
 // Arrivals returns arrivals of a queue; see [broker.Flows].
@@ -139,7 +139,7 @@ func (p *arrivalPage) full() bool {
 func (p *arrivalPage) read(q *queue, now instant) {
 	q.lock(now)
 	defer q.unlock()
-	p.overdueKills(q, now)
+	p.addOverdueKills(q, now)
 	for _, a := range q.arrivals.m {
 		if p.full() {
 			return

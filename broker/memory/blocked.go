@@ -73,6 +73,6 @@ func (b *Broker) release(t *broker.Task, now instant) error {
 	whole.Group, whole.Step = r.task.Group, r.task.Step
 	q.detach(r)
 	r.task = whole
-	q.back(r)
+	q.pushBack(r)
 	return nil
 }

@@ -21,7 +21,7 @@ import (
 //
 // Locks are taken in this order, each at most once, and never held during a wait or a
 // callback: sweeper.mu, naming, queue.mu (of one queue at a time), then one of shard.mu,
-// topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, vacant.mu and charges.mu, and
+// topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, unused.mu and charges.mu, and
 // last alarm.mu.
 type Broker struct {
 	clock  clock
@@ -30,14 +30,14 @@ type Broker struct {
 
 	queues    sync.Map     // of *queue by name
 	naming    sync.RWMutex // read-locked while a queue is looked up and used; locked while queues are forgotten
-	vacant    vacant
+	unused    unusedQueues
 	index     index
 	members   members
 	inboxes   inboxes
 	followers followers
 	topics    topics
 	sweeper   sweeper
-	unheard   atomic.Bool // there may be abandoned tasks that no consumer was asked about
+	unasked   atomic.Bool // there may be abandoned tasks that no consumer was asked about
 
 	closed atomic.Bool
 	done   chan struct{} // closed when closed is set

@@ -14,7 +14,7 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 		return nil, err
 	}
 	out := make([]broker.CancelVerdict, len(ids))
-	post := post{also: &b.followers}
+	notices := noticeBatch{followers: &b.followers}
 	type run struct {
 		owner *consumer
 		id    broker.ID
@@ -23,7 +23,7 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 	for i, id := range ids {
 		r, tomb := b.index.find(id)
 		if r == nil {
-			if now < tomb.kept {
+			if now < tomb.visibleUntil {
 				out[i] = broker.CancelTooLate
 			}
 			continue
@@ -32,12 +32,12 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 		q.lock(now)
 		switch {
 		case r.waits():
-			q.cancel(r, now, &post)
+			q.cancel(r, now, &notices)
 			q.orphan(id)
 			out[i] = broker.CancelPrevented
 		case r.state == broker.StateRunning:
-			q.mark(r)
-			if c := r.hold.c; c.cfg.OnCancel != nil {
+			q.markCanceled(r)
+			if c := r.holding.c; c.cfg.OnCancel != nil {
 				running = append(running, run{c, id})
 			}
 			out[i] = broker.CancelRequested
@@ -49,6 +49,6 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 	for _, run := range running {
 		run.owner.cfg.OnCancel(run.id)
 	}
-	post.deliver(b)
+	notices.deliver(b)
 	return out, nil
 }

@@ -12,17 +12,17 @@ import (
 
 // consumer implements broker.Consumer.
 type consumer struct {
-	b      *Broker
-	id     broker.ID
-	number uint32 // a short id, for settled.by
-	cfg    broker.ConsumerConfig
-	able   *broker.Ability
-	holds  []*hold // one for each queue
+	b        *Broker
+	id       broker.ID
+	number   uint32 // a short id, for settled.by
+	cfg      broker.ConsumerConfig
+	able     *broker.Ability
+	holdings []*holding // one for each queue
 
-	// gone is set before the tasks of the consumer are taken from it. So if it is unset
+	// ended is set before the tasks of the consumer are taken from it. So if it is unset
 	// while a queue is locked, the consumer still owns its tasks of that queue.
-	gone   atomic.Bool
-	end    chan struct{} // closed when gone is set
+	ended  atomic.Bool
+	end    chan struct{} // closed when ended is set
 	closed atomic.Bool   // Close was called
 
 	// Guarded by members.mu.
@@ -34,9 +34,9 @@ type consumer struct {
 	charges charges
 }
 
-// hold is the list of tasks of one queue that a consumer owns. The list and the count are
+// holding is the list of tasks of one queue that a consumer owns. The list and the count are
 // guarded by the lock of the queue.
-type hold struct {
+type holding struct {
 	c        *consumer
 	q        *queue
 	list     list
@@ -71,18 +71,18 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 	c.cfg.Queues = slices.Clone(cfg.Queues)
 	b.naming.RLock()
 	for _, name := range cfg.Queues {
-		if c.holdOf(name) == nil {
+		if c.holdingOf(name) == nil {
 			q := b.queue(name)
 			q.lock(now)
-			q.serving++
+			q.consumers++
 			q.unlock()
-			c.holds = append(c.holds, &hold{c: c, q: q})
+			c.holdings = append(c.holdings, &holding{c: c, q: q})
 		}
 	}
 	b.naming.RUnlock()
 	b.members.add(c, now)
-	c.tellLeft(now)
-	b.hear(c, now)
+	c.tellStoredArrivals(now)
+	b.askAgain(c, now)
 	return c, nil
 }
 
@@ -92,9 +92,9 @@ func (c *consumer) ID() broker.ID { return c.id }
 // Lease returns the lease and the interval of heartbeats.
 func (c *consumer) Lease() (lease, every time.Duration) { return c.b.lease, c.b.lease / 3 }
 
-// holdOf returns the hold of a queue, or nil if the consumer does not serve the queue.
-func (c *consumer) holdOf(name string) *hold {
-	for _, h := range c.holds {
+// holdingOf returns the holding of a queue, or nil if the consumer does not serve the queue.
+func (c *consumer) holdingOf(name string) *holding {
+	for _, h := range c.holdings {
 		if h.q.name == name {
 			return h
 		}
@@ -105,14 +105,14 @@ func (c *consumer) holdOf(name string) *hold {
 // enter begins every method that has a context.
 func (c *consumer) enter(ctx context.Context) (instant, error) {
 	now, err := c.b.enter(ctx)
-	if err == nil && c.gone.Load() {
-		err = c.over()
+	if err == nil && c.ended.Load() {
+		err = c.endError()
 	}
 	return now, err
 }
 
-// over returns the error that says why the consumer has ended.
-func (c *consumer) over() error {
+// endError returns the error that says why the consumer has ended.
+func (c *consumer) endError() error {
 	if c.closed.Load() {
 		return c.errClosed()
 	}
@@ -129,12 +129,12 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	if !c.b.members.beat(c, now, load) {
 		return errLost
 	}
-	c.tellLeft(now)
+	c.tellStoredArrivals(now)
 	if c.cfg.OnCancel == nil {
 		return nil
 	}
 	var ids []broker.ID
-	for _, h := range c.holds {
+	for _, h := range c.holdings {
 		h.q.lock(now)
 		if h.canceled > 0 {
 			for r := h.list.head; r != nil; r = r.next {
@@ -161,6 +161,6 @@ func (c *consumer) Close(context.Context) error {
 		c.excuse()
 		return nil
 	}
-	c.handBack(false)
+	c.giveBack(false)
 	return nil
 }

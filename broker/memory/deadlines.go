@@ -11,13 +11,13 @@ import (
 // they wait. A task whose deadline passes while it runs is taken out; it is added again if
 // it is given back.
 type deadlines struct {
-	heap limits
-	of   map[*record]*limit
+	heap deadlineHeap
+	of   map[*record]*deadlineItem
 }
 
-type limit struct {
-	r    *record
-	slot int
+type deadlineItem struct {
+	r         *record
+	heapIndex int
 }
 
 // first returns the first deadline, or never if there is none.
@@ -33,9 +33,9 @@ func (d *deadlines) add(r *record) {
 		return
 	}
 	if d.of == nil { // most queues have no deadlines
-		d.of = make(map[*record]*limit)
+		d.of = make(map[*record]*deadlineItem)
 	}
-	l := &limit{r: r}
+	l := &deadlineItem{r: r}
 	d.of[r] = l
 	heap.Push(&d.heap, l)
 }
@@ -45,47 +45,47 @@ func (d *deadlines) drop(r *record) {
 	if l == nil {
 		return
 	}
-	heap.Remove(&d.heap, l.slot)
+	heap.Remove(&d.heap, l.heapIndex)
 	if delete(d.of, r); len(d.of) == 0 {
 		d.of, d.heap = nil, nil // maps and slices never shrink
 	}
 }
 
-// limits implements heap.Interface, with the earliest deadline first.
-type limits []*limit
+// deadlineHeap implements heap.Interface, with the earliest deadline first.
+type deadlineHeap []*deadlineItem
 
-func (h limits) Len() int           { return len(h) }
-func (h limits) Less(i, j int) bool { return h[i].r.deadline < h[j].r.deadline }
-func (h limits) Swap(i, j int) {
+func (h deadlineHeap) Len() int           { return len(h) }
+func (h deadlineHeap) Less(i, j int) bool { return h[i].r.deadline < h[j].r.deadline }
+func (h deadlineHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].slot, h[j].slot = i, j
+	h[i].heapIndex, h[j].heapIndex = i, j
 }
 
 // Push implements [heap.Interface].
-func (h *limits) Push(x any) {
-	l := x.(*limit)
-	l.slot = len(*h)
+func (h *deadlineHeap) Push(x any) {
+	l := x.(*deadlineItem)
+	l.heapIndex = len(*h)
 	*h = append(*h, l)
 }
 
 // Pop implements [heap.Interface].
-func (h *limits) Pop() any {
+func (h *deadlineHeap) Pop() any {
 	last := len(*h) - 1
 	l := (*h)[last]
 	*h = slices.Delete(*h, last, last+1)
 	return l
 }
 
-// watch lets a task expire at its deadline, if it has one.
-func (q *queue) watch(r *record) {
+// watchDeadline lets a task expire at its deadline, if it has one.
+func (q *queue) watchDeadline(r *record) {
 	if r.deadline != never {
 		q.deadlines.add(r)
 		q.alarm.set(r.deadline)
 	}
 }
 
-// unwatch takes back watch.
-func (q *queue) unwatch(r *record) {
+// unwatchDeadline takes back watchDeadline.
+func (q *queue) unwatchDeadline(r *record) {
 	if r.deadline != never {
 		q.deadlines.drop(r)
 	}
@@ -93,10 +93,10 @@ func (q *queue) unwatch(r *record) {
 
 // expire ends waiting tasks whose deadlines have passed, up to broker.MaxBatch. It reports
 // whether some of them have left arrivals.
-func (q *queue) expire(now instant, p *post) (arrived bool) {
+func (q *queue) expire(now instant, p *noticeBatch) (arrived bool) {
 	for n := 0; n < broker.MaxBatch && q.deadlines.first() <= now; n++ {
 		r := q.deadlines.heap[0].r
-		q.unwatch(r)
+		q.unwatchDeadline(r)
 		if r.waits() {
 			q.drop(r, broker.StateExpired, now, p)
 			arrived = q.orphan(r.id) || arrived
@@ -105,13 +105,13 @@ func (q *queue) expire(now instant, p *post) (arrived bool) {
 	return arrived
 }
 
-// tellArrivals tells of arrivals that no settlement has made. It calls OnArrivals of the
+// tellOrphans tells of arrivals that no settlement has made. It calls OnArrivals of the
 // consumers of the queue. If there are none it tells all inboxes, since somebody may wait
 // there for the group or pipe.
-func (b *Broker) tellArrivals(q *queue) {
+func (b *Broker) tellOrphans(q *queue) {
 	told := false
 	for _, c := range b.members.living() {
-		if c.holdOf(q.name) != nil && c.cfg.OnArrivals != nil {
+		if c.holdingOf(q.name) != nil && c.cfg.OnArrivals != nil {
 			c.cfg.OnArrivals(q.name)
 			told = true
 		}
@@ -120,6 +120,6 @@ func (b *Broker) tellArrivals(q *queue) {
 		return
 	}
 	for _, in := range b.inboxes.open() {
-		in.tell()
+		in.tellArrivals()
 	}
 }

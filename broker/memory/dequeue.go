@@ -20,9 +20,9 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 		return nil, fmt.Errorf("dequeue: %w: %d tasks of %d queues", broker.ErrInvalid, most, len(queues))
 	}
 	most = min(most, broker.MaxBatch)
-	holds := make([]*hold, len(queues))
+	holds := make([]*holding, len(queues))
 	for i, name := range queues {
-		if holds[i] = c.holdOf(name); holds[i] == nil {
+		if holds[i] = c.holdingOf(name); holds[i] == nil {
 			return nil, fmt.Errorf("dequeue: %w: queue %q is not one of this consumer", broker.ErrInvalid, name)
 		}
 	}
@@ -52,7 +52,7 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-c.end:
-			return nil, c.over()
+			return nil, c.endError()
 		case <-c.b.done:
 			return nil, errClosed
 		}
@@ -61,28 +61,28 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 
 // take takes pending tasks and parked ones that the consumer may have. It adds wake to the
 // waiters of queues in which it has found nothing.
-func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}) ([]*broker.Delivery, error) {
+func (c *consumer) take(holds []*holding, most int, now instant, wake chan struct{}) ([]*broker.Delivery, error) {
 	var out []*broker.Delivery
-	var in outtake
+	var in dequeueSlabs
 	bytes := 0
 	for _, h := range holds {
 		q := h.q
 		q.lock(now)
-		if c.gone.Load() {
+		if c.ended.Load() {
 			q.unlock()
-			return nil, c.over()
+			return nil, c.endError()
 		}
 		if q.parked.n > 0 {
 			out, bytes = c.takeParked(h, out, most, bytes, now)
 		}
-		if n := min(most-len(out), q.ready.n); n > 0 {
+		if n := min(most-len(out), q.pending.n); n > 0 {
 			out = slices.Grow(out, n)
 			in.deliveries.Left, in.bytes.Left = n, n
 		}
-		for len(out) < most && bytes < broker.MaxBatchBytes && q.ready.n > 0 {
-			r := q.ready.head
+		for len(out) < most && bytes < broker.MaxBatchBytes && q.pending.n > 0 {
+			r := q.pending.head
 			if q.halted(r) {
-				q.bar(r)
+				q.blockHalted(r)
 				continue
 			}
 			bytes += r.task.Size()
@@ -100,16 +100,16 @@ func (c *consumer) take(holds []*hold, most int, now instant, wake chan struct{}
 }
 
 // own makes the consumer the owner of a waiting task, and returns its delivery.
-func (h *hold) own(r *record, now instant, in *outtake) *broker.Delivery {
+func (h *holding) own(r *record, now instant, in *dequeueSlabs) *broker.Delivery {
 	h.q.detach(r)
-	h.q.give(r, h)
+	h.q.setOwner(r, h)
 	d := r.delivery(now, in)
 	d.Minion = h.c.id
 	return d
 }
 
 // delivery returns the delivery of a running task, which shares no memory with the record.
-func (r *record) delivery(now instant, in *outtake) *broker.Delivery {
+func (r *record) delivery(now instant, in *dequeueSlabs) *broker.Delivery {
 	d := in.deliveries.Next()
 	d.Task = *r.task
 	d.Blocked = false

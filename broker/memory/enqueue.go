@@ -8,73 +8,93 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Enqueue stores tasks; see [broker.Broker]. It first makes all records of a part of the
-// batch without a lock. Then it adds them, and keeps the lock of a queue and a shard while
-// the next task has the same ones.
+// Enqueue stores tasks; see [broker.Broker].
 func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	now, err := b.enter(ctx)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	fail := func(i int, err error) {
-		if errs == nil {
-			errs = make([]error, len(tasks))
-		}
-		errs[i] = err
-	}
-	var few [16]*record
 	for at := 0; at < len(tasks); at += broker.MaxBatch {
 		part := tasks[at:min(at+broker.MaxBatch, len(tasks))]
-		// Checking and copying take time, so they are done before anything is locked.
-		records := slices.Grow(few[:0], len(part))
-		b.naming.RLock()
-		in := newIntake(len(part))
-		for i, t := range part {
-			r, err := b.record(t, now, in)
-			if err != nil {
-				fail(at+i, err)
+		b.enqueue(part, now, func(i int, err error) {
+			if errs == nil {
+				errs = make([]error, len(tasks))
 			}
-			records = append(records, r)
-		}
-		var q *queue
-		var s *shard
-		for i, r := range records {
-			if r == nil {
-				continue
-			}
-			next := b.index.shard(r.id)
-			if s != nil && (next != s || r.queue != q) { // only one queue may be locked with a shard
-				s.mu.Unlock()
-				s = nil
-			}
-			if r.queue != q {
-				if q != nil {
-					q.unlock()
-				}
-				q = r.queue
-				q.lock(now)
-			}
-			if s == nil { // else both ids are most likely of the same block
-				s = next
-				s.mu.Lock()
-			}
-			if err := q.admit(r, s, now); err != nil {
-				fail(at+i, err)
-			}
-		}
-		if q != nil {
-			s.mu.Unlock()
-			q.unlock()
-		}
-		b.naming.RUnlock()
+			errs[at+i] = err
+		})
 	}
-	b.help(now)
+	b.helpSweep(now)
 	return broker.NewBatchError(errs)
 }
 
+// enqueue stores a part of a batch. It calls fail with the index of each task that it
+// refuses.
+func (b *Broker) enqueue(tasks []*broker.Task, now instant, fail func(i int, err error)) {
+	b.naming.RLock()
+	defer b.naming.RUnlock()
+	// Checking and copying take time, so they are done before anything else is locked.
+	var few [16]*record
+	records := slices.Grow(few[:0], len(tasks))
+	slabs := newEnqueueSlabs(len(tasks))
+	for i, t := range tasks {
+		r, err := b.record(t, now, slabs)
+		if err != nil {
+			fail(i, err)
+		}
+		records = append(records, r)
+	}
+	var locks enqueueLocks
+	defer locks.release()
+	for i, r := range records {
+		if r == nil {
+			continue
+		}
+		locks.take(r.queue, b.index.shard(r.id), now)
+		if err := r.queue.admit(r, locks.shard, now); err != nil {
+			fail(i, err)
+		}
+	}
+}
+
+// enqueueLocks holds the locks of one queue and one shard. Tasks that follow each other in
+// a batch mostly have the same ones, so the locks are kept from one task to the next.
+type enqueueLocks struct {
+	queue *queue
+	shard *shard
+}
+
+// take locks a queue and then a shard, and before that unlocks others that it holds.
+func (l *enqueueLocks) take(q *queue, s *shard, now instant) {
+	if l.queue == q && l.shard == s {
+		return
+	}
+	if l.shard != nil { // a queue is locked before a shard
+		l.shard.mu.Unlock()
+	}
+	if l.queue != q {
+		if l.queue != nil {
+			l.queue.unlock()
+		}
+		l.queue = q
+		q.lock(now)
+	}
+	l.shard = s
+	s.mu.Lock()
+}
+
+// release unlocks both.
+func (l *enqueueLocks) release() {
+	if l.shard != nil {
+		l.shard.mu.Unlock()
+	}
+	if l.queue != nil {
+		l.queue.unlock()
+	}
+}
+
 // record returns a new record for a task, or the reason why it can't be stored.
-func (b *Broker) record(t *broker.Task, now instant, in *intake) (*record, error) {
+func (b *Broker) record(t *broker.Task, now instant, slabs *enqueueSlabs) (*record, error) {
 	if t == nil {
 		return nil, fmt.Errorf("%w: no task", broker.ErrInvalid)
 	}
@@ -82,21 +102,21 @@ func (b *Broker) record(t *broker.Task, now instant, in *intake) (*record, error
 		return nil, err
 	}
 	if t.Delay > 0 || t.Blocked { // it stays for long, so it must not keep the memory of others alive
-		in = &intake{}
+		slabs = &enqueueSlabs{}
 	}
-	q := in.queue
+	q := slabs.queue
 	if q == nil || q.name != t.Queue {
 		q = b.queue(t.Queue)
-		in.queue = q
+		slabs.queue = q
 	}
-	s := in.stored.Next()
+	s := slabs.stored.Next()
 	s.data = *t
-	s.data.Payload, s.data.Meta = in.bytes.Copy(t.Payload), copyMeta(t.Meta)
+	s.data.Payload, s.data.Meta = slabs.bytes.Copy(t.Payload), copyMeta(t.Meta)
 	s.data.Queue = q.name
 	s.record = record{
 		id: t.ID, queue: q, digest: t.Digest(),
-		attempt: 1, slot: -1, deadline: never,
-		kept: never, forgotten: never,
+		attempt: 1, heapIndex: -1, deadline: never,
+		visibleUntil: never, idUntil: never,
 		task: &s.data,
 	}
 	r := &s.record
@@ -132,10 +152,10 @@ func (q *queue) admit(r *record, s *shard, now instant) error {
 	case t.Blocked:
 		q.block(r, t.Delay, now)
 	case t.Delay > 0:
-		q.wait(r, broker.StateScheduled, now.plus(t.Delay))
+		q.schedule(r, broker.StateScheduled, now.plus(t.Delay))
 	default:
-		q.back(r)
+		q.pushBack(r)
 	}
-	q.watch(r)
+	q.watchDeadline(r)
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 // A group or pipe is stored as a flow, in the shard of its id. It lists its members in
 // parts, and counts their outcomes as drivers report them (Arrive). A flow that has ended
 // is kept for its retention, and its id for at least broker.MinTombstone. A flow in which
-// nothing happens is forgotten after a long time (broker.FlowPatience). The agenda of the
+// nothing happens is forgotten after a long time (broker.FlowPatience). The expiry queue of the
 // shard finds both.
 
 // flow is a group or pipe, guarded by the lock of its shard. Outcomes are never changed, so
@@ -18,10 +18,10 @@ type flow struct {
 	progress broker.Progress
 	parts    [][]member
 
-	kept      instant // until when it can be found
-	forgotten instant // when the id may be used again; later than kept only if the flow has ended
-	changedAt instant // when something last happened in it
-	noted     instant // when the agenda comes to it next
+	visibleUntil instant // until when it can be found
+	idUntil      instant // when the id may be used again; later than visibleUntil only if the flow has ended
+	changedAt    instant // when something last happened in it
+	checkAt      instant // when the expiry queue comes to it next
 }
 
 // member is one position of a flow.
@@ -31,9 +31,9 @@ type member struct {
 }
 
 const (
-	// flowCheck is the shortest interval at which the agenda comes to a flow to see whether
+	// flowCheck is the shortest interval at which the expiry queue comes to a flow to see whether
 	// it is idle. The interval grows with the time in which nothing has happened. With a
-	// single entry at the end of FlowPatience, the agenda would keep the ids of ended flows
+	// single entry at the end of FlowPatience, the expiry queue would keep the ids of ended flows
 	// for years.
 	flowCheck = time.Hour
 
@@ -49,7 +49,7 @@ func isFlow(id broker.ID) bool {
 
 // flow returns a flow that can be found, or nil.
 func (s *shard) flow(id broker.ID, now instant) *flow {
-	if f, _ := s.flows.get(id); f != nil && now < f.kept {
+	if f, _ := s.flows.get(id); f != nil && now < f.visibleUntil {
 		return f
 	}
 	return nil
@@ -57,36 +57,36 @@ func (s *shard) flow(id broker.ID, now instant) *flow {
 
 // known returns a flow whose id can't be used again yet, or nil.
 func (s *shard) known(id broker.ID, now instant) *flow {
-	if f, _ := s.flows.get(id); f != nil && now < f.forgotten {
+	if f, _ := s.flows.get(id); f != nil && now < f.idUntil {
 		return f
 	}
 	return nil
 }
 
-// note adds a flow to the agenda, for the next time at which it may have to be forgotten.
-func (s *shard) note(f *flow, now instant) {
+// noteFlow adds a flow to the expiry queue, for the next time at which it may have to be forgotten.
+func (s *shard) noteFlow(f *flow, now instant) {
 	idle := time.Duration(now - f.changedAt)
-	at := min(f.kept, now.plus(max(flowCheck, idle/2)))
-	if now >= f.kept {
-		at = f.forgotten
+	at := min(f.visibleUntil, now.plus(max(flowCheck, idle/2)))
+	if now >= f.visibleUntil {
+		at = f.idUntil
 	}
-	f.noted = at
-	s.agenda.add(at, f.progress.Flow.ID)
+	f.checkAt = at
+	s.expiry.add(at, f.progress.Flow.ID)
 }
 
 // expireFlow forgets a flow, or the parts of it that are no longer kept. It is called when
-// the agenda comes to the id.
+// the expiry queue comes to the id.
 func (s *shard) expireFlow(id broker.ID, now instant) {
 	f, ok := s.flows.get(id)
 	switch {
-	case !ok || f.noted > now:
-	case f.forgotten <= now:
+	case !ok || f.checkAt > now:
+	case f.idUntil <= now:
 		s.flows.drop(id)
 	default:
-		if f.kept <= now {
+		if f.visibleUntil <= now {
 			f.strip()
 		}
-		s.note(f, now)
+		s.noteFlow(f, now)
 	}
 }
 
@@ -104,8 +104,8 @@ func (f *flow) changed(now instant) {
 		if p.Listed < p.Flow.Size && p.Arrived() == 0 {
 			keep = broker.OpenPatience
 		}
-		f.kept = now.plus(keep)
-		f.forgotten = f.kept
+		f.visibleUntil = now.plus(keep)
+		f.idUntil = f.visibleUntil
 	}
 }
 
@@ -167,8 +167,8 @@ func (f *flow) arrive(step uint32, o *broker.Outcome, now instant) {
 func (f *flow) end(o *broker.Outcome, now instant) {
 	keep := f.progress.Flow.Retention
 	f.progress.Outcome = o
-	f.kept = now.plus(keep)
-	f.forgotten = now.plus(max(keep, broker.MinTombstone))
+	f.visibleUntil = now.plus(keep)
+	f.idUntil = now.plus(max(keep, broker.MinTombstone))
 	if keep <= 0 {
 		f.strip()
 	}

@@ -45,7 +45,7 @@ func TestFlowsAreForgotten(t *testing.T) {
 				for _, f := range s.flows.m {
 					parts += len(f.parts)
 				}
-				for _, pages := range s.agenda.pages {
+				for _, pages := range s.expiry.pages {
 					for _, page := range pages {
 						notes += len(page)
 					}
@@ -124,7 +124,7 @@ func TestLargeFlow(t *testing.T) {
 	if err != nil || p.Failed != n {
 		t.Fatalf("%+v, %v; want %d that failed", p, err, n)
 	}
-	if q.arrivals.peak > 2*tableSlack || q.asleep != 0 || q.orphans.Load() != 0 {
-		t.Errorf("after all were confirmed: a table of %d arrivals, %d asleep, %d orphans", q.arrivals.peak, q.asleep, q.orphans.Load())
+	if q.arrivals.peak > 2*shrinkMapSlack || q.timedBlocked != 0 || q.orphans.Load() != 0 {
+		t.Errorf("after all were confirmed: a table of %d arrivals, %d asleep, %d orphans", q.arrivals.peak, q.timedBlocked, q.orphans.Load())
 	}
 }

@@ -35,9 +35,9 @@ func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members
 	s := b.index.shard(f.ID)
 	s.mu.Lock()
 	err = s.open(f, from, members, now)
-	b.index.sweep.set(s.agenda.next())
+	b.index.sweep.set(s.expiry.next())
 	s.mu.Unlock()
-	b.help(now)
+	b.helpSweep(now)
 	return err
 }
 
@@ -51,10 +51,10 @@ func (s *shard) open(f *broker.Flow, from int, members []broker.ID, now instant)
 		k = &flow{progress: broker.Progress{Flow: *f}}
 		k.changed(now)
 		s.flows.put(f.ID, k)
-		s.note(k, now)
+		s.noteFlow(k, now)
 	case k.progress.Flow != *f:
 		return &broker.DuplicateError{ID: f.ID, Holder: f.ID}
-	case now >= k.kept:
+	case now >= k.visibleUntil:
 		return nil // it has ended, and its members are no longer kept
 	case from > k.progress.Listed:
 		return badFlow(f.ID, "positions %d to %d are missing", k.progress.Listed, from)
@@ -198,21 +198,21 @@ func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) e
 		return fmt.Errorf("flow %s: %w: result of %d bytes, the limit is %d", id, broker.ErrTooLarge, len(o.Result), b.limits.Result)
 	}
 	o = copyOutcome(o)
-	post := post{also: &b.followers}
+	notices := noticeBatch{followers: &b.followers}
 	s := b.index.shard(id)
 	s.mu.Lock()
 	f := s.known(id, now)
-	if f != nil && now < f.kept && f.progress.Outcome == nil {
-		post.add(f.progress.Flow.Inbox, id, post.write(o))
+	if f != nil && now < f.visibleUntil && f.progress.Outcome == nil {
+		notices.add(f.progress.Flow.Inbox, id, notices.write(o))
 		f.end(o, now)
-		s.note(f, now)
-		b.index.sweep.set(s.agenda.next())
+		s.noteFlow(f, now)
+		b.index.sweep.set(s.expiry.next())
 	}
 	s.mu.Unlock()
 	if f == nil {
 		return noFlow(id)
 	}
-	post.deliver(b)
-	b.help(now)
+	notices.deliver(b)
+	b.helpSweep(now)
 	return nil
 }

@@ -48,22 +48,22 @@ func (b *Broker) Follow(ctx context.Context, inbox broker.ID, ids []broker.ID) e
 	}
 	for i := range found {
 		if found[i].State.Final() {
-			f.leave(inbox, ids[i])
+			f.unfollow(inbox, ids[i])
 		}
 	}
 	return nil
 }
 
-// leave removes an inbox from the followers of an id.
-func (f *followers) leave(inbox, id broker.ID) {
+// unfollow removes an inbox from the followers of an id.
+func (f *followers) unfollow(inbox, id broker.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.without(id, inbox)
+	f.remove(id, inbox)
 	f.n.Store(int64(len(f.all)))
 }
 
-// without removes an inbox from the followers of an id. f.mu is held.
-func (f *followers) without(id, inbox broker.ID) {
+// remove removes an inbox from the followers of an id. f.mu is held.
+func (f *followers) remove(id, inbox broker.ID) {
 	inboxes := slices.DeleteFunc(f.all[id], func(other broker.ID) bool { return other == inbox })
 	if len(inboxes) == 0 {
 		delete(f.all, id)
@@ -93,7 +93,7 @@ func (f *followers) drop(inbox broker.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id := range f.all {
-		f.without(id, inbox)
+		f.remove(id, inbox)
 	}
 	f.n.Store(int64(len(f.all)))
 }

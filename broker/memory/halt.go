@@ -89,7 +89,7 @@ func (q *queue) halt(flows []broker.ID, now instant, out *broker.Halted) {
 		out.Kills = append(out.Kills, broker.Arrival{Queue: q.name, Flow: id, Kill: true})
 	}
 	for _, c := range q.b.members.living() {
-		h := c.holdOf(q.name)
+		h := c.holdingOf(q.name)
 		if h == nil {
 			continue
 		}
@@ -103,15 +103,15 @@ func (q *queue) halt(flows []broker.ID, now instant, out *broker.Halted) {
 
 // halted reports whether a task must not start because its flow is halted.
 func (q *queue) halted(r *record) bool {
-	if len(q.halts) == 0 || r.canceled || r.counted || r.task.Step == broker.StepFinalizer {
+	if len(q.halts) == 0 || r.canceled || r.flowCounted || r.task.Step == broker.StepFinalizer {
 		return false
 	}
 	_, is := q.halts[r.task.Group]
 	return is
 }
 
-// bar blocks a halted task whose turn it was. A cancel is about to end it.
-func (q *queue) bar(r *record) {
+// blockHalted blocks a halted task whose turn it was. A cancel is about to end it.
+func (q *queue) blockHalted(r *record) {
 	q.detach(r)
 	r.state = broker.StateBlocked
 }
@@ -123,9 +123,9 @@ func (q *queue) resume(flow broker.ID) {
 	}
 }
 
-// overdueKills adds the kills that were not finished in time to a page. The driver that
+// addOverdueKills adds the kills that were not finished in time to a page. The driver that
 // gets a kill has the same time to finish it.
-func (p *arrivalPage) overdueKills(q *queue, now instant) {
+func (p *arrivalPage) addOverdueKills(q *queue, now instant) {
 	for id, at := range q.halts {
 		if p.full() {
 			return

@@ -14,15 +14,15 @@ import (
 // unlocked. A notice carries the encoded outcome. The index stores a copy of these bytes,
 // so an outcome is encoded only once.
 
-// post collects notices while locks are held, and delivers them afterwards.
-type post struct {
-	notices []broker.Notice
-	runs    []postRun  // consecutive notices to the same inbox
-	written slab.Bytes // memory of the records of outcomes
-	also    *followers
+// noticeBatch collects notices while locks are held, and delivers them afterwards.
+type noticeBatch struct {
+	notices   []broker.Notice
+	runs      []noticeRun // consecutive notices to the same inbox
+	written   slab.Bytes  // memory of the records of outcomes
+	followers *followers
 }
 
-type postRun struct {
+type noticeRun struct {
 	inbox broker.ID
 	end   int // index in notices of the first one after the run
 }
@@ -31,33 +31,33 @@ type postRun struct {
 const usualRecord = 96
 
 // write encodes an outcome.
-func (p *post) write(o *broker.Outcome) []byte {
+func (p *noticeBatch) write(o *broker.Outcome) []byte {
 	return p.written.Keep(broker.AppendOutcome(p.written.RoomFor(usualRecord+len(o.Result)), o))
 }
 
 // add adds a notice for the inbox of a task, if it has one, and for each inbox that follows
 // the task.
-func (p *post) add(inbox, id broker.ID, written []byte) {
+func (p *noticeBatch) add(inbox, id broker.ID, written []byte) {
 	if !inbox.IsZero() {
 		p.push(inbox, id, written)
 	}
-	for _, other := range p.also.take(id) {
+	for _, other := range p.followers.take(id) {
 		if other != inbox {
 			p.push(other, id, written)
 		}
 	}
 }
 
-func (p *post) push(inbox, id broker.ID, written []byte) {
+func (p *noticeBatch) push(inbox, id broker.ID, written []byte) {
 	p.notices = append(p.notices, broker.Notice{ID: id, Record: written})
 	if n := len(p.runs); n > 0 && p.runs[n-1].inbox == inbox {
 		p.runs[n-1].end = len(p.notices)
 	} else {
-		p.runs = append(p.runs, postRun{inbox, len(p.notices)})
+		p.runs = append(p.runs, noticeRun{inbox, len(p.notices)})
 	}
 }
 
-func (p *post) deliver(b *Broker) {
+func (p *noticeBatch) deliver(b *Broker) {
 	at := 0
 	for _, run := range p.runs {
 		if in := b.inboxes.get(run.inbox); in != nil {
@@ -93,15 +93,15 @@ type inbox struct {
 	b  *Broker
 	id broker.ID
 
-	mu      sync.Mutex
-	batches [][]broker.Notice // none of them is empty
-	n       int               // number of notices in batches
-	posts   [][]byte
-	gap     bool
-	told    bool          // there are arrivals; see Mail.Arrivals
-	arrived chan struct{} // holds a value if there is something to receive
-	once    sync.Once
-	end     chan struct{}
+	mu       sync.Mutex
+	batches  [][]broker.Notice // none of them is empty
+	n        int               // number of notices in batches
+	posts    [][]byte
+	gap      bool
+	arrivals bool          // there are arrivals; see Mail.Arrivals
+	arrived  chan struct{} // holds a value if there is something to receive
+	once     sync.Once
+	end      chan struct{}
 }
 
 // Inbox opens an inbox; see [broker.Broker]. If one with that id is open, it is closed.
@@ -138,10 +138,10 @@ func (in *inbox) put(notices []broker.Notice) {
 	}
 }
 
-// tell records that there are arrivals, for Mail.Arrivals.
-func (in *inbox) tell() {
+// tellArrivals records that there are arrivals, for Mail.Arrivals.
+func (in *inbox) tellArrivals() {
 	in.mu.Lock()
-	in.told = true
+	in.arrivals = true
 	in.mu.Unlock()
 	select {
 	case in.arrived <- struct{}{}:
@@ -152,8 +152,8 @@ func (in *inbox) tell() {
 // take returns the oldest batch of notices, and everything that is not a notice. in.mu is
 // held.
 func (in *inbox) take() broker.Mail {
-	mail := broker.Mail{Gap: in.gap, Posts: in.posts, Arrivals: in.told}
-	in.gap, in.posts, in.told = false, nil, false
+	mail := broker.Mail{Gap: in.gap, Posts: in.posts, Arrivals: in.arrivals}
+	in.gap, in.posts, in.arrivals = false, nil, false
 	if len(in.batches) > 0 {
 		mail.Notices = in.batches[0]
 		in.n -= len(mail.Notices)

@@ -11,8 +11,8 @@ import (
 // The index finds tasks and flows by their ids. It keeps a record for each task that is not
 // final, and for each dead letter. When a task ends, a tombstone takes the place of its
 // record: a few numbers without pointers, by which a repeated enqueue or settlement is
-// recognised. The outcome goes to an arena. An agenda says when an outcome, and later the
-// tombstone, is to be forgotten.
+// recognised. The outcome goes to an arena. An expiry queue says when an outcome, and later
+// the tombstone, is to be forgotten.
 
 // index is divided into shards, each with its own lock, because every operation uses it.
 type index struct {
@@ -26,28 +26,28 @@ const shardCount = 64
 // shard is one part of the index.
 type shard struct {
 	mu     sync.Mutex
-	tasks  roll
-	flows  table[broker.ID, *flow]
-	agenda agenda[broker.ID]  // ids of final tasks, and of all flows, by when to look at them
-	arenas map[instant]*arena // the outcomes of tombstones, by the end of the minute of tombstone.kept
+	tasks  taskTable
+	flows  shrinkMap[broker.ID, *flow]
+	expiry expiryQueue[broker.ID] // ids of final tasks, and of all flows, by when to look at them
+	arenas map[instant]*arena     // the outcomes of tombstones, by the end of the minute of tombstone.visibleUntil
 }
 
 // tombstone is the rest of a task that has ended: the data by which a repeated call is
 // recognised, and the place of its outcome. It has no pointers, so millions of them cost
 // the garbage collector nothing.
 type tombstone struct {
-	kept    instant // until when the outcome can be found; 0 if there is none
-	until   instant // when the id may be used again
-	outcome place
-	digest  uint32
-	last    settled
+	visibleUntil instant // until when the outcome can be found; 0 if there is none
+	idUntil      instant // when the id may be used again
+	outcome      arenaPos
+	digest       uint32
+	last         settled
 }
 
 func (x *index) init(sweep *alarm) {
 	x.sweep = sweep
 	for i := range x.shards {
 		s := &x.shards[i]
-		s.flows = newTable[broker.ID, *flow]()
+		s.flows = newShrinkMap[broker.ID, *flow]()
 		s.arenas = map[instant]*arena{}
 	}
 }
@@ -80,8 +80,8 @@ func (x *index) final(id broker.ID, now instant) (queue string, o *broker.Outcom
 	s := x.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.tasks.get(id); e != nil && now < e.kept {
-		return s.arenas[minuteEnd(e.kept)].get(e.outcome)
+	if e := s.tasks.get(id); e != nil && now < e.visibleUntil {
+		return s.arenas[minuteEnd(e.visibleUntil)].get(e.outcome)
 	}
 	return "", nil, nil
 }
@@ -92,9 +92,9 @@ func (s *shard) taken(id broker.ID, now instant) (digest uint32, ok bool) {
 	if e == nil {
 		return 0, false
 	}
-	digest, until := e.digest, e.until
+	digest, until := e.digest, e.idUntil
 	if r := s.tasks.record(e); r != nil {
-		digest, until = r.digest, r.forgotten
+		digest, until = r.digest, r.idUntil
 	}
 	if now >= until {
 		s.tasks.drop(id)
@@ -106,37 +106,37 @@ func (s *shard) taken(id broker.ID, now instant) (digest uint32, ok bool) {
 // add adds a record whose id is not taken.
 func (s *shard) add(r *record) { s.tasks.add(r) }
 
-// retire sets until when a final task is kept: its outcome for keep, and its id at least
+// keepFinal sets until when a final task is kept: its outcome for keep, and its id at least
 // for broker.MinTombstone. If outcome is not nil, a tombstone takes the place of the
 // record, and the outcome and the metadata go to an arena. If it is nil, they stay with the
 // record, which is a dead letter.
-func (x *index) retire(r *record, outcome []byte, meta map[string]string, now instant, keep time.Duration) {
+func (x *index) keepFinal(r *record, outcome []byte, meta map[string]string, now instant, keep time.Duration) {
 	s := x.shard(r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.kept = now.plus(keep)
-	r.forgotten = now.plus(max(keep, broker.MinTombstone))
+	r.visibleUntil = now.plus(keep)
+	r.idUntil = now.plus(max(keep, broker.MinTombstone))
 	switch {
 	case keep <= 0:
 		s.bury(r)
 	case outcome == nil:
-		s.agenda.add(r.kept, r.id)
+		s.expiry.add(r.visibleUntil, r.id)
 	default:
-		end := minuteEnd(r.kept)
+		end := minuteEnd(r.visibleUntil)
 		a := s.arenas[end]
 		if a == nil {
 			a = &arena{}
 			s.arenas[end] = a
 		}
 		s.tasks.bury(r.entry, tombstone{
-			kept: r.kept, until: r.forgotten, outcome: a.add(r.queue.name, outcome, meta), digest: r.digest, last: r.last,
+			visibleUntil: r.visibleUntil, idUntil: r.idUntil, outcome: a.add(r.queue.name, outcome, meta), digest: r.digest, last: r.last,
 		})
-		s.agenda.add(r.kept, r.id)
+		s.expiry.add(r.visibleUntil, r.id)
 	}
-	x.sweep.set(s.agenda.next())
+	x.sweep.set(s.expiry.next())
 }
 
-// revive takes back retire, for a requeue. It reports false if the record is no longer
+// revive takes back keepFinal, for a requeue. It reports false if the record is no longer
 // kept.
 func (x *index) revive(r *record) bool {
 	s := x.shard(r.id)
@@ -145,19 +145,19 @@ func (x *index) revive(r *record) bool {
 	if r.entry == nil {
 		return false
 	}
-	r.kept, r.forgotten = never, never
+	r.visibleUntil, r.idUntil = never, never
 	return true
 }
 
 // bury replaces a record by a tombstone without an outcome.
 func (s *shard) bury(r *record) {
-	s.tasks.bury(r.entry, tombstone{until: r.forgotten, digest: r.digest, last: r.last})
-	s.agenda.add(r.forgotten, r.id)
+	s.tasks.bury(r.entry, tombstone{idUntil: r.idUntil, digest: r.digest, last: r.last})
+	s.expiry.add(r.idUntil, r.id)
 }
 
-// tidy looks at up to n ids that are due in the agenda, and forgets what is no longer kept.
+// forgetExpired looks at up to n ids that are due in the expiry queue, and forgets what is no longer kept.
 // It returns how many it has looked at, and when more are due.
-func (s *shard) tidy(now instant, n int) (done int, next instant) {
+func (s *shard) forgetExpired(now instant, n int) (done int, next instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for end := range s.arenas {
@@ -166,7 +166,7 @@ func (s *shard) tidy(now instant, n int) (done int, next instant) {
 		}
 	}
 	for done < n {
-		ids := s.agenda.take(now, n-done)
+		ids := s.expiry.take(now, n-done)
 		if len(ids) == 0 {
 			break
 		}
@@ -176,10 +176,10 @@ func (s *shard) tidy(now instant, n int) (done int, next instant) {
 			s.expireFlow(id, now)
 		}
 	}
-	return done, s.agenda.next()
+	return done, s.expiry.next()
 }
 
-// expire forgets the parts of a task that are no longer kept. The agenda may have an id
+// expire forgets the parts of a task that are no longer kept. The expiry queue may have an id
 // more than once, and may have the id of a dead letter that was requeued.
 func (s *shard) expire(id broker.ID, now instant) {
 	e := s.tasks.get(id)
@@ -188,8 +188,8 @@ func (s *shard) expire(id broker.ID, now instant) {
 	}
 	if r := s.tasks.record(e); r != nil {
 		switch {
-		case r.kept > now:
-		case r.forgotten > now:
+		case r.visibleUntil > now:
+		case r.idUntil > now:
 			s.bury(r)
 		default:
 			s.tasks.drop(id)
@@ -197,10 +197,10 @@ func (s *shard) expire(id broker.ID, now instant) {
 		return
 	}
 	switch {
-	case e.until <= now:
+	case e.idUntil <= now:
 		s.tasks.drop(id)
-	case e.kept != 0 && e.kept <= now: // the outcome ends before the id may be used again
-		e.kept = 0
-		s.agenda.add(e.until, id)
+	case e.visibleUntil != 0 && e.visibleUntil <= now: // the outcome ends before the id may be used again
+		e.visibleUntil = 0
+		s.expiry.add(e.idUntil, id)
 	}
 }

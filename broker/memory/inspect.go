@@ -22,7 +22,7 @@ func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 		q := v.(*queue)
 		q.lock(now)
 		out = append(out, broker.QueueInfo{
-			Name: q.name, Pending: q.ready.n, Running: q.running, Scheduled: len(q.later) - q.asleep - q.parked.n,
+			Name: q.name, Pending: q.pending.n, Running: q.running, Scheduled: len(q.scheduled) - q.timedBlocked - q.parked.n,
 			Parked: q.parked.n, Dead: q.dead.n,
 		})
 		q.unlock()
@@ -98,8 +98,8 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 func (q *queue) requeue(r *record, now instant) error {
 	q.lock(now)
 	defer q.unlock()
-	// A failed task is in a timeline only if it is a dead letter.
-	if r.state != broker.StateFailed || r.slot < 0 {
+	// A failed task is in a heap only if it is a dead letter.
+	if r.state != broker.StateFailed || r.heapIndex < 0 {
 		return broker.ErrNotFound
 	}
 	key := r.task.Unique
@@ -118,12 +118,12 @@ func (q *queue) requeue(r *record, now instant) error {
 		// counts each member once, so it must not leave another arrival.
 		alone.Squad = false
 		r.task = &alone
-		r.counted = true
+		r.flowCounted = true
 	}
-	r.returned(false)
+	r.nextAttempt(false)
 	r.retried, r.recoveries, r.strikes = 0, 0, 0
 	r.canceled, r.overdue, r.afresh = false, false, true
 	r.deadline, r.outcome = never, nil
-	q.back(r)
+	q.pushBack(r)
 	return nil
 }

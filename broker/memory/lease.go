@@ -73,14 +73,14 @@ func (m *members) end(c *consumer) bool {
 		return false
 	}
 	delete(m.all, c)
-	c.gone.Store(true)
+	c.ended.Store(true)
 	close(c.end)
 	return true
 }
 
-// ended ends and returns the consumers whose leases are over, and sets the alarm for the
+// endExpired ends and returns the consumers whose leases are over, and sets the alarm for the
 // next lease.
-func (m *members) ended(now instant) (gone []*consumer) {
+func (m *members) endExpired(now instant) (expired []*consumer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	next := never
@@ -90,10 +90,10 @@ func (m *members) ended(now instant) (gone []*consumer) {
 			continue
 		}
 		m.end(c)
-		gone = append(gone, c)
+		expired = append(expired, c)
 	}
 	m.alarm.set(next)
-	return gone
+	return expired
 }
 
 // reap ends consumers whose leases are over and gives back their tasks. It costs little if
@@ -106,48 +106,48 @@ func (b *Broker) reap(now instant) {
 }
 
 func (b *Broker) reapNow(now instant) {
-	for _, c := range b.members.ended(now) {
-		c.handBack(true)
+	for _, c := range b.members.endExpired(now) {
+		c.giveBack(true)
 	}
 }
 
 // ring is called by the alarm.
 func (m *members) ring() { m.b.reapNow(m.b.clock.now()) }
 
-// handBack returns the tasks of an ended consumer to the front of their queues, in the
+// giveBack returns the tasks of an ended consumer to the front of their queues, in the
 // order in which they were dequeued, each with the number of its next attempt. It works in
 // chunks, from the last task to the first. If the consumer died, the death is counted, and
 // a cancelled task is handed out once more, so that another consumer can settle it as
 // canceled. If the consumer was closed, a cancelled task ends here.
-func (c *consumer) handBack(died bool) {
-	post := post{also: &c.b.followers}
-	for _, h := range c.holds {
+func (c *consumer) giveBack(died bool) {
+	notices := noticeBatch{followers: &c.b.followers}
+	for _, h := range c.holdings {
 		for more := true; more; {
 			now := c.b.clock.now()
 			h.q.lock(now)
 			for n := 0; n < broker.MaxBatch && h.list.tail != nil; n++ {
 				r := h.list.tail
 				if r.canceled && !died {
-					h.q.cancel(r, now, &post)
+					h.q.cancel(r, now, &notices)
 					continue
 				}
 				if died {
 					c.charge(r)
 				}
 				h.q.detach(r)
-				h.q.watch(r)
-				r.returned(false)
-				h.q.front(r)
+				h.q.watchDeadline(r)
+				r.nextAttempt(false)
+				h.q.pushFront(r)
 			}
 			if more = h.list.tail != nil; !more {
-				if h.q.serving--; h.q.serving == 0 {
-					h.q.unserved(now)
+				if h.q.consumers--; h.q.consumers == 0 {
+					h.q.noteUnserved(now)
 				}
 			}
 			h.q.unlock()
 		}
 	}
-	post.deliver(c.b)
+	notices.deliver(c.b)
 }
 
 // Minions returns the living minions, the oldest first.

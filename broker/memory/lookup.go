@@ -50,9 +50,9 @@ func (r *record) status(st *broker.Status, now instant) {
 	}
 	switch r.state {
 	case broker.StateRunning:
-		st.Minion = r.hold.c.id
+		st.Minion = r.holding.c.id
 	case broker.StateScheduled, broker.StateRetrying, broker.StateBlocked, broker.StateParked:
-		if r.slot >= 0 {
+		if r.heapIndex >= 0 {
 			st.Due = r.queue.b.clock.wall(r.at)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // parked groups the parked tasks of a queue by their needs, each group in the order of
-// parking. Each task is in queue.later too, until its time there is over.
+// parking. Each task is in queue.scheduled too, until its time there is over.
 type parked struct {
 	needs map[broker.Need]*list
 	n     int
@@ -43,14 +43,14 @@ func (p *parked) remove(r *record) {
 // park lets a detached record wait until a time for a consumer that can run it.
 func (q *queue) park(r *record, until instant) {
 	r.overdue = false
-	q.wait(r, broker.StateParked, until)
+	q.schedule(r, broker.StateParked, until)
 	q.parked.add(r)
 }
 
 // takeParked adds parked tasks that the consumer may have to out, until there are most
 // tasks. Bytes is the size of the tasks in out.
-func (c *consumer) takeParked(h *hold, out []*broker.Delivery, most, bytes int, now instant) ([]*broker.Delivery, int) {
-	var in outtake
+func (c *consumer) takeParked(h *holding, out []*broker.Delivery, most, bytes int, now instant) ([]*broker.Delivery, int) {
+	var in dequeueSlabs
 	for need, l := range h.q.parked.needs {
 		if !c.able.Fits(need) {
 			continue
@@ -58,7 +58,7 @@ func (c *consumer) takeParked(h *hold, out []*broker.Delivery, most, bytes int, 
 		for l.n > 0 && len(out) < most && bytes < broker.MaxBatchBytes {
 			r := l.head
 			if h.q.halted(r) {
-				h.q.bar(r)
+				h.q.blockHalted(r)
 				continue
 			}
 			bytes += r.task.Size()

@@ -17,33 +17,33 @@ type record struct {
 	digest uint32 // never changes
 
 	// Guarded by queue.mu.
-	state      broker.State
-	canceled   bool
-	overdue    bool   // it was parked until its time was over
-	afresh     bool   // the next attempt, or the one that runs, follows a failure
-	counted    bool   // its flow has counted it before, and it was requeued since
-	attempt    uint32 // number of the next attempt while the task waits, else of the last one
-	unstarted  uint32 // number of attempts that were given back before a handler was started
-	retried    int32
-	recoveries int32
-	strikes    int32 // how many of the recoveries came after a recorded start
-	started    bool  // the start of this attempt was recorded
-	last       settled
-	slot       int32   // index in its timeline; -1 if it is in none
-	at         instant // the key in its timeline: when it is due, or ends as a dead letter
-	seq        uint64  // the order among equal keys, and among dead letters
-	deadline   instant
-	prev, next *record         // neighbors in its list
-	hold       *hold           // the owner while it runs
-	task       *broker.Task    // nil once it is no longer needed
-	outcome    *broker.Outcome // set once it is final, if it is kept
+	state       broker.State
+	canceled    bool
+	overdue     bool   // it was parked until its time was over
+	afresh      bool   // the next attempt, or the one that runs, follows a failure
+	flowCounted bool   // its flow has counted it before, and it was requeued since
+	attempt     uint32 // number of the next attempt while the task waits, else of the last one
+	unstarted   uint32 // number of attempts that were given back before a handler was started
+	retried     int32
+	recoveries  int32
+	strikes     int32 // how many of the recoveries came after a recorded start
+	started     bool  // the start of this attempt was recorded
+	last        settled
+	heapIndex   int32   // index in its heap; -1 if it is in none
+	at          instant // the key in its heap: when it is due, or ends as a dead letter
+	seq         uint64  // the order among equal keys, and among dead letters
+	deadline    instant
+	prev, next  *record         // neighbors in its list
+	holding     *holding        // the owner while it runs
+	task        *broker.Task    // nil once it is no longer needed
+	outcome     *broker.Outcome // set once it is final, if it is kept
 
 	entry *entry // its entry in the shard; nil once the entry is a tombstone or was removed; guarded by shard.mu
 
 	// Written with queue.mu and shard.mu held, so reading needs only one of them. Both are
 	// never while the task is not final.
-	kept      instant // until when the outcome can be found
-	forgotten instant // when the id may be used again
+	visibleUntil instant // until when the outcome can be found
+	idUntil      instant // when the id may be used again
 }
 
 // settled identifies the last accepted settlement of a task, so that a repeated one is
@@ -51,11 +51,11 @@ type record struct {
 type settled struct {
 	by      uint32 // consumer.number
 	attempt uint32
-	as      uint8 // verb and state; see manner
+	kind    uint8 // verb and state; see settlementKind
 }
 
-// manner encodes the verb of a settlement and its final state.
-func manner(s *broker.Settlement) uint8 {
+// settlementKind encodes the verb of a settlement and its final state.
+func settlementKind(s *broker.Settlement) uint8 {
 	m := uint8(s.Verb) << 4
 	if s.Verb == broker.VerbFinish {
 		m |= uint8(s.Outcome.State)
@@ -64,7 +64,7 @@ func manner(s *broker.Settlement) uint8 {
 }
 
 // visible reports whether the task can still be found by a look-up.
-func (r *record) visible(now instant) bool { return now < r.kept }
+func (r *record) visible(now instant) bool { return now < r.visibleUntil }
 
 // start returns the number of the start that the current attempt may become.
 func (r *record) start() uint32 { return r.attempt - r.unstarted }
@@ -77,8 +77,8 @@ func (r *record) starts() uint32 {
 	return r.start()
 }
 
-// returned counts an attempt that was given back.
-func (r *record) returned(unstarted bool) {
+// nextAttempt counts an attempt that was given back.
+func (r *record) nextAttempt(unstarted bool) {
 	r.attempt++
 	r.started = false
 	if unstarted {

@@ -19,24 +19,24 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 		return nil, err
 	}
 	errs := make([]error, len(batch))
-	turn := turn{now: now, post: post{also: &c.b.followers, written: slab.Bytes{Left: len(batch)}}}
+	sb := settleBatch{now: now, notices: noticeBatch{followers: &c.b.followers, written: slab.Bytes{Left: len(batch)}}}
 	for i := range batch {
 		if i == 1 {
-			turn.post.notices = slices.Grow(turn.post.notices, len(batch)-1)
+			sb.notices.notices = slices.Grow(sb.notices.notices, len(batch)-1)
 		}
-		errs[i] = c.settle(&batch[i], &turn)
+		errs[i] = c.settle(&batch[i], &sb)
 	}
-	turn.lock(nil)
-	turn.post.deliver(c.b)
-	c.tell(turn.arrived)
-	c.b.help(now)
+	sb.lock(nil)
+	sb.notices.deliver(c.b)
+	c.tellArrivals(sb.arrived)
+	c.b.helpSweep(now)
 	return errs, nil
 }
 
-// turn is the state that the settlements of one batch share.
-type turn struct {
+// settleBatch is the state that the settlements of one batch share.
+type settleBatch struct {
 	now      instant
-	post     post
+	notices  noticeBatch
 	q        *queue             // the locked queue, or nil
 	next     *record            // the record of q that was handed out after the previous one
 	released map[*queue]*record // the last task that was given back to the front of each queue
@@ -44,7 +44,7 @@ type turn struct {
 }
 
 // lock unlocks the queue that is locked, if any, and locks q unless it is nil.
-func (t *turn) lock(q *queue) {
+func (t *settleBatch) lock(q *queue) {
 	if t.q == q {
 		return
 	}
@@ -57,22 +57,22 @@ func (t *turn) lock(q *queue) {
 	}
 }
 
-// note records that the queue has more arrivals than before.
-func (t *turn) note(q *queue, before int) {
+// noteArrivals records that the queue has more arrivals than before.
+func (t *settleBatch) noteArrivals(q *queue, before int) {
 	if q.arrivals.size() > before && (len(t.arrived) == 0 || t.arrived[len(t.arrived)-1] != q.name) {
 		t.arrived = append(t.arrived, q.name)
 	}
 }
 
-func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
-	now := turn.now
+func (c *consumer) settle(s *broker.Settlement, sb *settleBatch) error {
+	now := sb.now
 	if err := s.Check(c.b.limits); err != nil {
 		return err
 	}
 	d := s.Delivery
-	last := settled{by: c.number, attempt: d.Attempt, as: manner(s)}
+	last := settled{by: c.number, attempt: d.Attempt, kind: settlementKind(s)}
 	// Settlements mostly come in the order of the deliveries.
-	r, tomb := turn.next, tombstone{}
+	r, tomb := sb.next, tombstone{}
 	if r == nil || r.id != d.ID {
 		r, tomb = c.b.index.find(d.ID)
 	}
@@ -83,15 +83,15 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 		return lost(d)
 	}
 	q := r.queue
-	turn.lock(q)
-	if r.state != broker.StateRunning || r.hold.c != c || r.attempt != d.Attempt || c.gone.Load() {
+	sb.lock(q)
+	if r.state != broker.StateRunning || r.holding.c != c || r.attempt != d.Attempt || c.ended.Load() {
 		if r.last == last {
 			return nil
 		}
 		return lost(d)
 	}
 	r.last = last
-	turn.next = r.next
+	sb.next = r.next
 	before := q.arrivals.size()
 	switch {
 	case s.Verb == broker.VerbFinish:
@@ -99,21 +99,21 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 			r.unstarted++ // a requeue counts from here
 		}
 		inbox := r.task.Inbox
-		written := turn.post.write(&s.Outcome)
+		written := sb.notices.write(&s.Outcome)
 		q.finish(r, &s.Outcome, written, now)
-		turn.post.add(inbox, r.id, written)
+		sb.notices.add(inbox, r.id, written)
 		q.submit(s.Submit)
-		turn.note(q, before)
+		sb.noteArrivals(q, before)
 	case r.canceled:
 		if s.Unstarted {
 			r.unstarted++
 		}
-		q.cancel(r, now, &turn.post)
-		turn.note(q, before)
+		q.cancel(r, now, &sb.notices)
+		sb.noteArrivals(q, before)
 	default:
 		q.detach(r)
-		q.watch(r)
-		r.returned(s.Unstarted)
+		q.watchDeadline(r)
+		r.nextAttempt(s.Unstarted)
 		switch s.Verb {
 		case broker.VerbPark:
 			c.able.Park(broker.NeedOf(r.task))
@@ -122,23 +122,23 @@ func (c *consumer) settle(s *broker.Settlement, turn *turn) error {
 		case broker.VerbRelease:
 			// The first task that is given back comes first, so each one goes behind the
 			// previous.
-			q.behind(turn.released[q], r)
-			if turn.released == nil {
-				turn.released = make(map[*queue]*record, 1)
+			q.pushBehind(sb.released[q], r)
+			if sb.released == nil {
+				sb.released = make(map[*queue]*record, 1)
 			}
-			turn.released[q] = r
+			sb.released[q] = r
 			return nil
 		case broker.VerbRetry:
 			r.retried++
 			if why := s.LastFailure(); why != nil {
-				q.failed(r, why)
+				q.setFailure(r, why)
 			}
 		}
 		r.overdue, r.afresh = false, s.Verb == broker.VerbRetry
 		if s.Delay > 0 {
-			q.wait(r, broker.StateRetrying, now.plus(s.Delay))
+			q.schedule(r, broker.StateRetrying, now.plus(s.Delay))
 		} else {
-			q.back(r)
+			q.pushBack(r)
 		}
 	}
 	return nil
@@ -150,10 +150,12 @@ func lost(d *broker.Delivery) error {
 }
 
 // cancel ends a task as canceled; see drop.
-func (q *queue) cancel(r *record, now instant, p *post) { q.drop(r, broker.StateCanceled, now, p) }
+func (q *queue) cancel(r *record, now instant, p *noticeBatch) {
+	q.drop(r, broker.StateCanceled, now, p)
+}
 
 // drop ends a task that no settlement has ended, and adds a notice.
-func (q *queue) drop(r *record, state broker.State, now instant, p *post) {
+func (q *queue) drop(r *record, state broker.State, now instant, p *noticeBatch) {
 	o := broker.Outcome{
 		State: state, Codec: r.task.Codec, Name: r.task.Name, Attempts: r.starts(), Retried: int(r.retried),
 		Enqueued: r.task.Enqueued, Finished: q.b.clock.wall(now),

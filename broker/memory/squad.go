@@ -22,7 +22,7 @@ func (b *Broker) Post(ctx context.Context, to broker.ID, payload []byte) error {
 			c.cfg.OnPost(payload)
 		}
 	} else if in := b.inboxes.get(to); in != nil {
-		in.post(payload)
+		in.addPost(payload)
 	}
 	return nil
 }
@@ -39,8 +39,8 @@ func (m *members) find(id broker.ID) *consumer {
 	return nil
 }
 
-// post adds a post, or drops it if there are too many.
-func (in *inbox) post(payload []byte) {
+// addPost adds a post, or drops it if there are too many.
+func (in *inbox) addPost(payload []byte) {
 	in.mu.Lock()
 	if len(in.posts) < broker.MaxInbox {
 		in.posts = append(in.posts, payload)
@@ -64,7 +64,7 @@ func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) 
 	c := b.members.find(minion)
 	errs := make([]error, len(ids))
 	var out []*broker.Delivery
-	var in outtake
+	var in dequeueSlabs
 	for i, id := range ids {
 		var d *broker.Delivery
 		if c != nil && c.cfg.OnAssign != nil {
@@ -84,25 +84,25 @@ func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) 
 
 // assign makes the consumer the owner of a blocked task and returns the delivery. It
 // returns nil if the consumer can't have the task.
-func (c *consumer) assign(id broker.ID, now instant, in *outtake) *broker.Delivery {
+func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) *broker.Delivery {
 	r, _ := c.b.index.find(id)
 	if r == nil {
 		return nil
 	}
 	q := r.queue
-	h := c.holdOf(q.name)
+	h := c.holdingOf(q.name)
 	if h == nil {
 		return nil
 	}
 	q.lock(now)
 	defer q.unlock()
 	switch {
-	case c.gone.Load():
+	case c.ended.Load():
 		return nil
 	case r.state == broker.StateBlocked && !q.halted(r):
 		q.detach(r)
-		q.give(r, h)
-	case r.state == broker.StateRunning && r.hold == h:
+		q.setOwner(r, h)
+	case r.state == broker.StateRunning && r.holding == h:
 	default:
 		return nil
 	}

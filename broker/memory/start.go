@@ -22,7 +22,7 @@ func (b *Broker) RecordStart(ctx context.Context, d *broker.Delivery) (recoverie
 	q := r.queue
 	q.lock(now)
 	defer q.unlock()
-	if r.state != broker.StateRunning || r.attempt != d.Attempt || r.hold.c.id != d.Minion || r.hold.c.gone.Load() {
+	if r.state != broker.StateRunning || r.attempt != d.Attempt || r.holding.c.id != d.Minion || r.holding.c.ended.Load() {
 		return 0, 0, lost(d)
 	}
 	r.started = true

@@ -16,8 +16,8 @@ type sweeper struct {
 	at    int        // index of the shard to go on with
 }
 
-// help sweeps a chunk if something is due and no other goroutine sweeps.
-func (b *Broker) help(now instant) {
+// helpSweep sweeps a chunk if something is due and no other goroutine sweeps.
+func (b *Broker) helpSweep(now instant) {
 	if b.sweeper.alarm.due(now) && b.sweeper.mu.TryLock() {
 		b.sweep(now)
 		b.sweeper.mu.Unlock()
@@ -45,9 +45,9 @@ func (b *Broker) sweep(now instant) (more bool) {
 		next = min(next, at)
 		return left > 0
 	}
-	if visit(b.topics.tidy(now, left)) && visit(b.tidyQueues(now, left)) {
+	if visit(b.topics.forgetExpired(now, left)) && visit(b.forgetQueues(now, left)) {
 		for range b.index.shards {
-			if !visit(b.index.shards[w.at].tidy(now, left)) {
+			if !visit(b.index.shards[w.at].forgetExpired(now, left)) {
 				break
 			}
 			w.at = (w.at + 1) % shardCount

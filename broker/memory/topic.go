@@ -11,11 +11,11 @@ import (
 
 // topics are the event topics. A topic without events and readers is forgotten.
 type topics struct {
-	clock *clock
-	sweep *alarm
-	mu    sync.Mutex
-	all   map[string]*topic
-	floor uint64 // the largest number of the forgotten topics; new topics count from there, so no number is used twice
+	clock         *clock
+	sweep         *alarm
+	mu            sync.Mutex
+	all           map[string]*topic
+	lastForgotten uint64 // the largest number of the forgotten topics; new topics count from there, so no number is used twice
 }
 
 type topic struct {
@@ -38,7 +38,7 @@ func (x *topics) init(c *clock, sweep *alarm) {
 func (x *topics) get(name string) *topic {
 	t := x.all[name]
 	if t == nil {
-		t = &topic{last: x.floor, readers: map[chan struct{}]struct{}{}}
+		t = &topic{last: x.lastForgotten, readers: map[chan struct{}]struct{}{}}
 		x.all[name] = t
 	}
 	return t
@@ -47,7 +47,7 @@ func (x *topics) get(name string) *topic {
 // leave forgets a topic that has no events and readers any more.
 func (x *topics) leave(name string, t *topic) {
 	if len(t.events) == 0 && len(t.readers) == 0 {
-		x.floor = max(x.floor, t.last)
+		x.lastForgotten = max(x.lastForgotten, t.last)
 		delete(x.all, name)
 	}
 }
@@ -70,9 +70,9 @@ func (t *topic) expired(now instant, n int) int {
 	return old
 }
 
-// tidy removes up to n events that are too old. It returns how many it has removed, and
+// forgetExpired removes up to n events that are too old. It returns how many it has removed, and
 // when more are due.
-func (x *topics) tidy(now instant, n int) (done int, next instant) {
+func (x *topics) forgetExpired(now instant, n int) (done int, next instant) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	next = never
@@ -122,7 +122,7 @@ func (b *Broker) Publish(ctx context.Context, events []broker.Event) error {
 	if len(events) > 0 {
 		x.sweep.set(now.plus(broker.DefaultRetention))
 	}
-	b.help(now)
+	b.helpSweep(now)
 	return nil
 }
 

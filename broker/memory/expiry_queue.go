@@ -6,16 +6,16 @@ import (
 )
 
 // The sweeper has to know when records and flows are to be forgotten. There can be millions
-// of them, so an agenda orders only the minutes: it keeps the keys of each minute in pages,
+// of them, so an expiry queue orders only the minutes: it keeps the keys of each minute in pages,
 // and a heap of the minutes. Adding a key is cheap, and the keys of a minute are dropped
 // together.
 
 const minute = instant(time.Minute)
 
-// agenda holds keys by the minute in which they are due. The keys of different minutes
+// expiryQueue holds keys by the minute in which they are due. The keys of different minutes
 // share no memory, so a key that waits a month keeps no others alive. Keys without pointers
 // cost the garbage collector nothing.
-type agenda[K any] struct {
+type expiryQueue[K any] struct {
 	pages   map[instant][][]K // the keys by the end of their minute; no page is empty
 	minutes minutes           // heap of the keys of pages
 }
@@ -31,7 +31,7 @@ const (
 func minuteEnd(at instant) instant { return (at + minute - 1) / minute * minute }
 
 // add adds a key that is due at the end of the minute that contains at.
-func (a *agenda[K]) add(at instant, k K) {
+func (a *expiryQueue[K]) add(at instant, k K) {
 	end := minuteEnd(at)
 	pages := a.pages[end]
 	last := len(pages) - 1
@@ -52,7 +52,7 @@ func (a *agenda[K]) add(at instant, k K) {
 }
 
 // next returns when the next keys are due, or never if there are none.
-func (a *agenda[K]) next() instant {
+func (a *expiryQueue[K]) next() instant {
 	if len(a.minutes) == 0 {
 		return never
 	}
@@ -61,7 +61,7 @@ func (a *agenda[K]) next() instant {
 
 // take removes and returns up to n keys that are due. It returns none only if no more are
 // due. One call returns keys of one minute only.
-func (a *agenda[K]) take(now instant, n int) []K {
+func (a *expiryQueue[K]) take(now instant, n int) []K {
 	end := a.next()
 	if end > now {
 		return nil

@@ -8,15 +8,15 @@ import (
 // The records and payloads of one batch are allocated together, in slabs, rather than one
 // by one.
 
-// intake is the memory that the tasks of one Enqueue share.
-type intake struct {
+// enqueueSlabs is the memory that the tasks of one Enqueue share.
+type enqueueSlabs struct {
 	stored slab.Of[stored]
 	bytes  slab.Bytes
 	queue  *queue // the queue of the task before
 }
 
-func newIntake(n int) *intake {
-	return &intake{stored: slab.Of[stored]{Left: n}, bytes: slab.Bytes{Left: n}}
+func newEnqueueSlabs(n int) *enqueueSlabs {
+	return &enqueueSlabs{stored: slab.Of[stored]{Left: n}, bytes: slab.Bytes{Left: n}}
 }
 
 // stored is a record together with its task.
@@ -25,8 +25,8 @@ type stored struct {
 	data broker.Task
 }
 
-// outtake is the memory that the deliveries of one Dequeue share.
-type outtake struct {
+// dequeueSlabs is the memory that the deliveries of one Dequeue share.
+type dequeueSlabs struct {
 	deliveries slab.Of[broker.Delivery]
 	bytes      slab.Bytes
 }

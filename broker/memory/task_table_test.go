@@ -7,10 +7,10 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// A roll has the same content as a map of the same tasks, while it grows, shrinks to
+// A taskTable has the same content as a map of the same tasks, while it grows, shrinks to
 // nothing and grows again, and each record points to its entry.
-func TestRoll(t *testing.T) {
-	var l roll
+func TestTaskTable(t *testing.T) {
+	var l taskTable
 	var block broker.Block
 	type known struct {
 		r *record // nil once it is a tombstone
@@ -77,11 +77,11 @@ func TestRoll(t *testing.T) {
 		l.drop(id)
 		delete(model, id)
 		if i%100 == 0 {
-			check() // the roll is rebuilt in between
+			check() // the table is rebuilt in between
 		}
 	}
 	check()
-	if len(l.pages)*pageSize > 2*rollSlack {
-		t.Errorf("an empty roll has %d pages", len(l.pages))
+	if len(l.pages)*pageSize > 2*taskTableSlack {
+		t.Errorf("an empty table has %d pages", len(l.pages))
 	}
 }

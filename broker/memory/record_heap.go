@@ -1,26 +1,25 @@
 package memory
 
-// timeline is a heap of records, ordered by record.at and then by record.seq. Each record
-// knows its index (slot), so it can be removed at any time. A record is in at most one
-// timeline.
-type timeline []*record
+// recordHeap is a heap of records, ordered by record.at and then by record.seq. Each record
+// knows its index (heapIndex), so it can be removed at any time. A record is in at most one heap.
+type recordHeap []*record
 
 // first returns the earliest time, or never if there is none.
-func (h timeline) first() instant {
+func (h recordHeap) first() instant {
 	if len(h) == 0 {
 		return never
 	}
 	return h[0].at
 }
 
-func (h *timeline) push(r *record) {
+func (h *recordHeap) push(r *record) {
 	*h = append(*h, r)
-	r.slot = int32(len(*h) - 1)
+	r.heapIndex = int32(len(*h) - 1)
 	h.up(len(*h) - 1)
 }
 
 // due removes and returns the first record if its time has come, else it returns nil.
-func (h *timeline) due(now instant) *record {
+func (h *recordHeap) due(now instant) *record {
 	if h.first() > now {
 		return nil
 	}
@@ -29,32 +28,32 @@ func (h *timeline) due(now instant) *record {
 	return r
 }
 
-func (h *timeline) remove(r *record) {
-	i, last := int(r.slot), len(*h)-1
+func (h *recordHeap) remove(r *record) {
+	i, last := int(r.heapIndex), len(*h)-1
 	h.swap(i, last)
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	r.slot = -1
+	r.heapIndex = -1
 	if i < last {
 		h.down(i)
 		h.up(i)
 	}
 	if cap(*h) > 1024 && len(*h) < cap(*h)/4 {
-		*h = append(make(timeline, 0, 2*len(*h)), *h...)
+		*h = append(make(recordHeap, 0, 2*len(*h)), *h...)
 	}
 }
 
-func (h timeline) less(i, j int) bool {
+func (h recordHeap) less(i, j int) bool {
 	a, b := h[i], h[j]
 	return a.at < b.at || a.at == b.at && a.seq < b.seq
 }
 
-func (h timeline) swap(i, j int) {
+func (h recordHeap) swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].slot, h[j].slot = int32(i), int32(j)
+	h[i].heapIndex, h[j].heapIndex = int32(i), int32(j)
 }
 
-func (h timeline) up(i int) {
+func (h recordHeap) up(i int) {
 	for i > 0 {
 		parent := (i - 1) / 2
 		if !h.less(i, parent) {
@@ -65,7 +64,7 @@ func (h timeline) up(i int) {
 	}
 }
 
-func (h timeline) down(i int) {
+func (h recordHeap) down(i int) {
 	for {
 		child := 2*i + 1
 		if child >= len(h) {

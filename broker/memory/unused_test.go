@@ -10,8 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// left counts the things that a broker still has in memory.
-func left(b *Broker) map[string]int {
+// remains counts the things that a broker still has in memory.
+func remains(b *Broker) map[string]int {
 	out := map[string]int{}
 	add := func(what string, n int) {
 		if n > 0 {
@@ -28,7 +28,7 @@ func left(b *Broker) map[string]int {
 		add("tasks", s.tasks.n)
 		add("flows", s.flows.size())
 		add("arenas", len(s.arenas))
-		add("minutes", len(s.agenda.pages))
+		add("minutes", len(s.expiry.pages))
 		s.mu.Unlock()
 	}
 	for _, one := range []struct {
@@ -40,7 +40,7 @@ func left(b *Broker) map[string]int {
 		{"inboxes", &b.inboxes.mu, func() int { return len(b.inboxes.all) }},
 		{"consumers", &b.members.mu, func() int { return len(b.members.all) }},
 		{"followers", &b.followers.mu, func() int { return len(b.followers.all) }},
-		{"minutes of queues", &b.vacant.mu, func() int { return len(b.vacant.agenda.pages) }},
+		{"minutes of queues", &b.unused.mu, func() int { return len(b.unused.expiry.pages) }},
 	} {
 		one.mu.Lock()
 		add(one.what, one.n())
@@ -127,12 +127,12 @@ func TestNothingIsLeft(t *testing.T) {
 			check(in.Close())
 			check(c.Close(ctx))
 		}
-		if len(left(b)) == 0 {
+		if len(remains(b)) == 0 {
 			t.Fatal("the broker keeps nothing while there are tasks")
 		}
 		time.Sleep(30 * time.Hour) // dead letters are kept for a day
 		synctest.Wait()
-		if l := left(b); len(l) > 0 {
+		if l := remains(b); len(l) > 0 {
 			t.Errorf("the broker still keeps %v", l)
 		}
 	})
@@ -167,7 +167,7 @@ func TestForgottenTopic(t *testing.T) {
 		first, _ := read(broker.CursorStart)
 		time.Sleep(2 * broker.DefaultRetention)
 		synctest.Wait()
-		if l := left(b); l["topics"] > 0 {
+		if l := remains(b); l["topics"] > 0 {
 			t.Fatal("the topic is not forgotten")
 		}
 		publish("second")
@@ -190,7 +190,7 @@ func TestEnqueueWhileForgotten(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				b.tidyQueues(b.clock.now().plus(unusedFor+time.Hour), 10)
+				b.forgetQueues(b.clock.now().plus(unusedFor+time.Hour), 10)
 			}
 		}
 	})

@@ -8,7 +8,7 @@ import (
 // Each key comes out once, after its minute is over and not before.
 func TestAgenda(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	var a agenda[int]
+	var a expiryQueue[int]
 	due := map[int]instant{}
 	var now instant
 	for step := range 5_000 {
