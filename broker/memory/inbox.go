@@ -16,7 +16,7 @@ import (
 
 // noticeBatch collects notices while locks are held, and delivers them afterwards.
 type noticeBatch struct {
-	notices   []broker.Notice
+	list      []broker.Notice
 	runs      []noticeRun // consecutive notices to the same inbox
 	written   slab.Bytes  // memory of the records of outcomes
 	followers *followers
@@ -24,7 +24,7 @@ type noticeBatch struct {
 
 type noticeRun struct {
 	inbox broker.ID
-	end   int // index in notices of the first one after the run
+	end   int // index in list of the first one after the run
 }
 
 // usualRecord is about the size of an outcome's record without the result.
@@ -49,11 +49,11 @@ func (p *noticeBatch) add(inbox, id broker.ID, written []byte) {
 }
 
 func (p *noticeBatch) push(inbox, id broker.ID, written []byte) {
-	p.notices = append(p.notices, broker.Notice{ID: id, Record: written})
+	p.list = append(p.list, broker.Notice{ID: id, Record: written})
 	if n := len(p.runs); n > 0 && p.runs[n-1].inbox == inbox {
-		p.runs[n-1].end = len(p.notices)
+		p.runs[n-1].end = len(p.list)
 	} else {
-		p.runs = append(p.runs, noticeRun{inbox, len(p.notices)})
+		p.runs = append(p.runs, noticeRun{inbox, len(p.list)})
 	}
 }
 
@@ -61,7 +61,7 @@ func (p *noticeBatch) deliver(b *Broker) {
 	at := 0
 	for _, run := range p.runs {
 		if in := b.inboxes.get(run.inbox); in != nil {
-			in.put(p.notices[at:run.end:run.end])
+			in.put(p.list[at:run.end:run.end])
 		}
 		at = run.end
 	}

@@ -22,7 +22,7 @@ func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]err
 	sb := settleBatch{now: now, notices: noticeBatch{followers: &c.b.followers, written: slab.Bytes{Left: len(batch)}}}
 	for i := range batch {
 		if i == 1 {
-			sb.notices.notices = slices.Grow(sb.notices.notices, len(batch)-1)
+			sb.notices.list = slices.Grow(sb.notices.list, len(batch)-1)
 		}
 		errs[i] = c.settle(&batch[i], &sb)
 	}
