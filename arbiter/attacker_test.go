@@ -14,6 +14,7 @@ import (
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
@@ -344,7 +345,7 @@ func (s *redisStore) flow(id task.ID) broker.Flow {
 	s.Helper()
 	text, err := s.client.HGet(s.Context(), s.flowKey(id, "flow"), "flow").Bytes()
 	s.check(err)
-	f, err := broker.ParseFlow(text)
+	f, err := wire.ParseFlow(text)
 	s.check(err)
 	return f
 }
@@ -352,7 +353,7 @@ func (s *redisStore) flow(id task.ID) broker.Flow {
 // setFlow changes the stored record of a flow.
 func (s *redisStore) setFlow(id task.ID, f *broker.Flow) {
 	s.Helper()
-	s.check(s.client.HSet(s.Context(), s.flowKey(id, "flow"), "flow", broker.AppendFlow(nil, f)).Err())
+	s.check(s.client.HSet(s.Context(), s.flowKey(id, "flow"), "flow", wire.AppendFlow(nil, f)).Err())
 }
 
 // blocked returns the message of a blocked task.
@@ -361,7 +362,7 @@ func (s *redisStore) blocked(queue string, id task.ID) *broker.Delivery {
 	text, err := s.client.HGet(s.Context(), s.queueKey(queue, "later"), string(id[:])).Bytes()
 	s.check(err)
 	d := &broker.Delivery{Task: broker.Task{Queue: queue}}
-	s.check(broker.ParseRecord(d, text, 0))
+	s.check(wire.ParseRecord(d, text, 0))
 	d.Blocked = true
 	return d
 }
@@ -369,5 +370,5 @@ func (s *redisStore) blocked(queue string, id task.ID) *broker.Delivery {
 // setBlocked changes the message of a blocked task.
 func (s *redisStore) setBlocked(t *broker.Task) {
 	s.Helper()
-	s.check(s.client.HSet(s.Context(), s.queueKey(t.Queue, "later"), string(t.ID[:]), broker.AppendRecord(nil, t)).Err())
+	s.check(s.client.HSet(s.Context(), s.queueKey(t.Queue, "later"), string(t.ID[:]), wire.AppendRecord(nil, t)).Err())
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/redistest"
 	"github.com/go-arbiter/arbiter/minion"
@@ -238,11 +239,11 @@ func stepInAnotherQueue(v *doctored) {
 	step := v.store.blocked("safe", id)
 	field := string(id[:])
 	// The queue in which its arrival is stored.
-	v.must(v.store.client.HSet(v.Context(), v.store.queueKey("members", "flows"), field, broker.AppendFlowRef(nil, &step.Task)).Err())
+	v.must(v.store.client.HSet(v.Context(), v.store.queueKey("members", "flows"), field, wire.AppendFlowRef(nil, &step.Task)).Err())
 	// Blocks of ids are for tasks that were sent together; this one has a state of its own.
 	v.must(v.store.client.HSet(v.Context(), v.store.queueKey("members", "state"), field, string(make([]byte, 20))).Err())
 	step.Queue, step.Blocked = "members", false
-	v.must(v.store.client.RPush(v.Context(), v.store.queueKey("members", "ready"), broker.AppendRecord(nil, &step.Task)).Err())
+	v.must(v.store.client.RPush(v.Context(), v.store.queueKey("members", "ready"), wire.AppendRecord(nil, &step.Task)).Err())
 	for _, key := range []string{"later", "state"} {
 		v.must(v.store.client.HDel(v.Context(), v.store.queueKey("safe", key), field, field[:15]).Err())
 	}

@@ -269,11 +269,8 @@ type Mail struct {
 // small ones in memory, but no large ones.
 type Notice struct {
 	ID     ID
-	Record []byte // as [AppendOutcome] wrote it; it is never changed any more
+	Record []byte // the encoded outcome, for wire.ParseOutcome; it is never changed any more
 }
-
-// Outcome decodes the record. The error wraps [ErrVersion] or [ErrMalformed].
-func (n Notice) Outcome() (Outcome, error) { return ParseOutcome(n.Record) }
 
 // Event is one event of a topic.
 type Event struct {

@@ -68,6 +68,16 @@ var (
 	ErrDamaged = errors.New("the broker's data is damaged")
 )
 
+// Errors about a stored record.
+var (
+	// ErrVersion is wrapped by the error of a record with a version that this program does
+	// not read.
+	ErrVersion = errors.New("unknown record version")
+
+	// ErrMalformed is wrapped by the error of a record that can't be read.
+	ErrMalformed = errors.New("malformed record")
+)
+
 // DuplicateError is the error of an enqueue or requeue that another task prevents. It wraps
 // [ErrDuplicate].
 type DuplicateError struct {

@@ -11,7 +11,7 @@ import (
 
 // ID identifies a task, a group, a pipe, an inbox or a minion. It is a UUIDv7 (RFC 9562)
 // that carries four fields in its random bits: the kind, a hash of the queue, the
-// partition, and the position in a [Block]. The table is below, and in docs/wire.md.
+// partition, and the position in a [Block]. The table is below.
 //
 // Nothing else may be derived from an ID, least of all order or time. An ID is not a
 // secret: IDs that were made at about the same time may differ in one byte. The zero ID
@@ -39,6 +39,17 @@ const (
 //	bytes 10-14  random
 //	byte  15     position in a block, from 1; 0 if in none
 const (
+	byteKind      = 6
+	byteHash      = 7
+	byteVariant   = 8
+	bytePartition = 9
+	byteRandom    = 10
+	bytePosition  = 15
+
+	// BlockPrefix is the number of bytes at the start of an ID that all IDs of a [Block] have
+	// in common.
+	BlockPrefix = bytePosition
+
 	queueHashBits = 10
 	queueHashMask = 1<<queueHashBits - 1
 )
@@ -57,14 +68,14 @@ func NewID(kind Kind, queue string, partition uint8) ID {
 	var id ID
 	binary.BigEndian.PutUint64(id[0:8], uint64(time.Now().UnixMilli())<<16)
 	hash := QueueHash(queue)
-	id[6] = 0x70 | byte(kind&3)<<2 | byte(hash>>8)
-	id[7] = byte(hash)
+	id[byteKind] = 0x70 | byte(kind&3)<<2 | byte(hash>>8)
+	id[byteHash] = byte(hash)
 	// The generator of math/rand/v2 is ChaCha8, seeded by the operating system
 	// and held per thread: as unpredictable as needed here, and it never blocks.
-	binary.BigEndian.PutUint64(id[8:16], rand.Uint64())
-	id[8] = 0x80 | id[8]&0x3f
-	id[9] = partition
-	id[15] = 0
+	binary.BigEndian.PutUint64(id[byteVariant:], rand.Uint64())
+	id[byteVariant] = 0x80 | id[byteVariant]&0x3f
+	id[bytePartition] = partition
+	id[bytePosition] = 0
 	return id
 }
 
@@ -106,10 +117,10 @@ func (b *Block) NewTaskID(queue string, payload int) ID {
 		b.last, b.name = b.open[queue], queue
 	}
 	l := b.last
-	if l.id[15] == BlockSize || l.bytes+payload > BlockBytes || l.id.IsZero() {
+	if l.id[bytePosition] == BlockSize || l.bytes+payload > BlockBytes || l.id.IsZero() {
 		l.id, l.bytes = NewTaskID(queue, ""), 0
 	}
-	l.id[15]++
+	l.id[bytePosition]++
 	l.bytes += payload
 	return l.id
 }
@@ -148,20 +159,36 @@ func ParseID(s string) (ID, error) {
 }
 
 // Kind returns the kind of thing that the ID identifies.
-func (id ID) Kind() Kind { return Kind(id[6] >> 2 & 3) }
+func (id ID) Kind() Kind { return Kind(id[byteKind] >> 2 & 3) }
 
 // QueueHash returns the [QueueHash] of the queue that the ID was made for.
-func (id ID) QueueHash() uint16 { return uint16(id[6]&3)<<8 | uint16(id[7]) }
+func (id ID) QueueHash() uint16 { return uint16(id[byteKind]&3)<<8 | uint16(id[byteHash]) }
 
 // Partition returns the partition that the ID was made with; see [NewID].
-func (id ID) Partition() uint8 { return id[9] }
+func (id ID) Partition() uint8 { return id[bytePartition] }
 
-// BlockPlace returns the position of the ID in its [Block], from 1, or 0 if it is in none.
-func (id ID) BlockPlace() int {
-	if id[15] > BlockSize {
+// BlockPosition returns the position of the ID in its [Block], from 1 to BlockSize, or 0 if
+// it is in none.
+func (id ID) BlockPosition() int {
+	if id[bytePosition] > BlockSize {
 		return 0
 	}
-	return int(id[15])
+	return int(id[bytePosition])
+}
+
+// AtPosition returns the ID at a position of the same [Block].
+func (id ID) AtPosition(position uint8) ID {
+	id[bytePosition] = position
+	return id
+}
+
+// Shard returns a number by which a broker can spread IDs over shards. It is made of random
+// bits, and is the same for all IDs of a [Block].
+func (id ID) Shard() uint32 {
+	h := binary.BigEndian.Uint32(id[byteRandom:]) ^ uint32(id[byteRandom+4])
+	h ^= h >> 16
+	h ^= h >> 8
+	return h
 }
 
 // IsZero reports whether the ID is the zero ID.

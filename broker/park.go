@@ -90,14 +90,11 @@ type Ability struct {
 // them, which costs one more try for each need.
 const maxAbility = 10_000
 
-// NewAbility returns the ability of a consumer with these [ConsumerConfig].Tasks.
-func NewAbility(tasks map[string]uint64) *Ability {
-	return &Ability{tasks: tasks, reads: MessageVersion}
+// NewAbility returns the ability of a consumer with these [ConsumerConfig].Tasks. Reads is
+// the newest version of messages that it reads, usually wire.MessageVersion.
+func NewAbility(tasks map[string]uint64, reads uint8) *Ability {
+	return &Ability{tasks: tasks, reads: reads}
 }
-
-// Reads sets the newest version of messages that the consumer reads. It is for a broker of
-// another version than this package.
-func (a *Ability) Reads(version uint8) { a.reads = version }
 
 // None reports whether the consumer can run no task at all, so it never gets a parked one.
 func (a *Ability) None() bool { return len(a.tasks) == 0 }

@@ -132,19 +132,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // id: the CRC-32C of name, codec and payload.
 func (t *Task) Digest() uint32 {
 	buf := digests.Get().(*[]byte)
-	sum, b := t.digest((*buf)[:0])
-	*buf = b
-	digests.Put(buf)
-	return sum
-}
-
-// digest is Digest with a buffer. It returns the buffer, which may have grown.
-func (t *Task) digest(b []byte) (uint32, []byte) {
-	b = append(b, t.Name...)
+	b := append((*buf)[:0], t.Name...)
 	b = append(b, 0)
 	b = append(b, t.Codec...)
 	b = append(b, 0)
-	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, t.Payload), b
+	sum := crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, t.Payload)
+	*buf = b
+	digests.Put(buf)
+	return sum
 }
 
 // Size estimates how many bytes the task takes in a store.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/isolate"
 	"github.com/go-arbiter/arbiter/task"
@@ -61,7 +62,7 @@ func (p *proxy) Await(ctx context.Context, id task.ID, into any) error {
 	if reply.Err != nil {
 		return reply.Err.unpack()
 	}
-	o, err := broker.ParseOutcome(reply.Outcome)
+	o, err := wire.ParseOutcome(reply.Outcome)
 	if err != nil {
 		return fmt.Errorf("%s: %w", task.Title(id, ""), err)
 	}
@@ -152,7 +153,7 @@ func (p *proxy) prepare(req *task.Request, now time.Time, depth int) (wireReques
 		if err != nil {
 			return wireRequest{}, err
 		}
-		return wireRequest{Task: broker.AppendSubmit(nil, t), Inherit: req.Settings().Inherit}, nil
+		return wireRequest{Task: wire.AppendSubmit(nil, t), Inherit: req.Settings().Inherit}, nil
 	}
 	if depth == maxDepth {
 		return wireRequest{}, fmt.Errorf("%s: %w: more than %d flows in each other", req.Name(), broker.ErrInvalid, maxDepth)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/isolate"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -129,7 +129,7 @@ func (a *attempt) awaitFor(ctx context.Context, call *wireCall) ([]byte, *wireEr
 	if err != nil {
 		return nil, packError(err)
 	}
-	return broker.AppendOutcome(nil, o), nil
+	return wire.AppendOutcome(nil, o), nil
 }
 
 // request returns the request that a child has prepared.
@@ -138,7 +138,7 @@ func (w *wireRequest) request() (*task.Request, error) {
 		return nil, nil
 	}
 	if len(w.Task) > 0 {
-		t, err := broker.ParseSubmit(w.Task)
+		t, err := wire.ParseSubmit(w.Task)
 		if err != nil {
 			return nil, err
 		}

@@ -64,7 +64,7 @@ type wireFailed struct {
 
 // wireRequest is a prepared call: a task, or a group or pipe of prepared calls.
 type wireRequest struct {
-	Task    []byte // a record of broker.AppendSubmit; empty for a group or pipe
+	Task    []byte // a record of wire.AppendSubmit; empty for a group or pipe
 	Inherit bool
 
 	ID        broker.ID // this and the following fields are for groups and pipes only

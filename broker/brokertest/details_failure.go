@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // Lookup returns the reason of a retry until the task ends.
@@ -265,7 +266,7 @@ func failureLargest(r *rig) {
 	if n := len(want.Err.Stack); n > broker.MaxLastStack || n < broker.MaxLastStack-1 {
 		r.Fatalf("the stored stack has %d bytes, which is more than the limit", n)
 	}
-	if n := len(broker.AppendLastFailure(nil, "", want)); n > 10<<10 {
+	if n := len(wire.AppendLastFailure(nil, "", want)); n > 10<<10 {
 		r.Fatalf("the stored failure has %d bytes, which is more than the limit", n)
 	}
 	m.settle(s)

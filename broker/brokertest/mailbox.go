@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // mailbox is an inbox in a test.
@@ -51,7 +52,7 @@ func (b *mailbox) receive(ctx context.Context) bool {
 		b.r.Fatalf("Receive returned no mail and no error")
 	}
 	for _, l := range mail.Notices {
-		o, err := l.Outcome()
+		o, err := wire.ParseOutcome(l.Record)
 		if err != nil {
 			b.r.Fatalf("the notice of task %s can't be decoded: %v", l.ID, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // Records that can't be read do not disturb other tasks, and none is dropped.
@@ -22,33 +23,33 @@ var malformedTests = []test{
 
 // garbage returns records whose head no program knows, and records that are shorter than a head.
 func garbage(r *rig) [][]byte {
-	good := broker.AppendRecord(nil, r.task())
-	newer := append([]byte{broker.MaxMessageVersion + 1}, good[1:]...)
-	older := append([]byte{broker.MessageVersion - 1}, good[1:]...)
+	good := wire.AppendRecord(nil, r.task())
+	newer := append([]byte{wire.MaxMessageVersion + 1}, good[1:]...)
+	older := append([]byte{wire.MessageVersion - 1}, good[1:]...)
 	foreign := append([]byte{0}, good[1:]...)
 	return [][]byte{
 		newer, older, foreign, {0xff}, {'x', 'y', 'z'}, []byte(`{"class":"Job","args":[1]}`),
-		good[:1], good[:broker.HeadSize-1],
+		good[:1], good[:wire.HeadSize-1],
 	}
 }
 
 // broken returns a record with a valid head and a body that can't be read.
 func broken(r *rig, task *broker.Task) []byte {
-	good := broker.AppendRecord(nil, task)
-	return append(good[:broker.HeadSize:broker.HeadSize], 0xc1, 0xff, 0x00)
+	good := wire.AppendRecord(nil, task)
+	return append(good[:wire.HeadSize:wire.HeadSize], 0xc1, 0xff, 0x00)
 }
 
 // newer returns a message of a newer version, with a body that this version can't read.
 func newer(version uint8, task *broker.Task) []byte {
-	record := broker.AppendRecord(nil, task)
+	record := wire.AppendRecord(nil, task)
 	record[0] = version
-	return append(record[:broker.HeadSize:broker.HeadSize], 0xc1, 0xff, 0x00)
+	return append(record[:wire.HeadSize:wire.HeadSize], 0xc1, 0xff, 0x00)
 }
 
 // The head of a newer message has the id of the task, so a consumer that gets it can give it back.
 func malformedNewer(r *rig) {
 	m := r.minion()
-	for _, version := range []uint8{broker.MessageVersion + 1, broker.MaxMessageVersion} {
+	for _, version := range []uint8{wire.MessageVersion + 1, wire.MaxMessageVersion} {
 		task := r.task()
 		r.Malform("q", newer(version, task))
 		for attempt := uint32(1); attempt < 3; attempt++ {
@@ -70,7 +71,7 @@ func malformedNewer(r *rig) {
 // to a consumer that can't read it until its time is over.
 func malformedNewerParked(r *rig) {
 	m, knows := r.minion(), r.knowing("test.task")
-	const version = broker.MessageVersion + 1
+	const version = wire.MessageVersion + 1
 	r.Malform("q", newer(version, r.task()))
 	r.Malform("q", newer(version, r.task()))
 	for _, d := range m.take(2) {
@@ -91,7 +92,7 @@ func malformedNewerParked(r *rig) {
 func malformedNewerDeath(r *rig) {
 	dying, m := r.minion(), r.minion()
 	task, other := r.task(), r.task()
-	r.Malform("q", newer(broker.MessageVersion+1, task))
+	r.Malform("q", newer(wire.MessageVersion+1, task))
 	r.enqueue(other)
 	dying.take(2)
 	r.reap([]*minion{m}, dying)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // An arena stores, as bytes, the outcomes and the metadata of tasks whose retention ends in
@@ -27,7 +28,7 @@ const (
 func (a *arena) add(queue string, record []byte, meta map[string]string) arenaPos {
 	var about []byte
 	if len(meta) > 0 {
-		about = broker.AppendMeta(nil, meta)
+		about = wire.AppendMeta(nil, meta)
 	}
 	size := len(queue) + len(record) + len(about) + 3*binary.MaxVarintLen32
 	n := len(a.chunks) - 1
@@ -72,7 +73,7 @@ func (a *arena) get(at arenaPos) (queue string, o *broker.Outcome, meta map[stri
 	o = opened(part(number()))
 	if n&1 != 0 {
 		var err error
-		if meta, err = broker.ParseMeta(part(number())); err != nil {
+		if meta, err = wire.ParseMeta(part(number())); err != nil {
 			panic(err) // this package wrote the record
 		}
 	}
@@ -81,7 +82,7 @@ func (a *arena) get(at arenaPos) (queue string, o *broker.Outcome, meta map[stri
 
 // opened decodes an outcome that this package has encoded, so there can be no error.
 func opened(record []byte) *broker.Outcome {
-	o, err := broker.ParseOutcome(record)
+	o, err := wire.ParseOutcome(record)
 	if err != nil {
 		panic(err)
 	}

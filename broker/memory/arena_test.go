@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // An arena returns the outcomes and metadata that it was given, of all sizes, with times in
@@ -29,7 +30,7 @@ func TestArena(t *testing.T) {
 	const rounds = 500
 	for range rounds {
 		for i := range given {
-			places = append(places, a.add("queue", broker.AppendOutcome(nil, &given[i]), metas[i%len(metas)]))
+			places = append(places, a.add("queue", wire.AppendOutcome(nil, &given[i]), metas[i%len(metas)]))
 		}
 	}
 	for i, at := range places {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // consumer implements broker.Consumer.
@@ -65,7 +66,7 @@ func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker
 	}
 	c := &consumer{
 		b: b, id: broker.NewID(broker.KindParty, cfg.Queues[0], 0), cfg: cfg,
-		able:    broker.NewAbility(cfg.Tasks),
+		able:    broker.NewAbility(cfg.Tasks, wire.MessageVersion),
 		started: now, beat: now, end: make(chan struct{}),
 	}
 	c.cfg.Queues = slices.Clone(cfg.Queues)

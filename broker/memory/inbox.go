@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/slab"
 )
 
@@ -32,7 +33,7 @@ const usualRecord = 96
 
 // write encodes an outcome.
 func (p *noticeBatch) write(o *broker.Outcome) []byte {
-	return p.written.Keep(broker.AppendOutcome(p.written.RoomFor(usualRecord+len(o.Result)), o))
+	return p.written.Keep(wire.AppendOutcome(p.written.RoomFor(usualRecord+len(o.Result)), o))
 }
 
 // add adds a notice for the inbox of a task, if it has one, and for each inbox that follows

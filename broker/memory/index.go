@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"encoding/binary"
 	"sync"
 	"time"
 
@@ -52,13 +51,9 @@ func (x *index) init(sweep *alarm) {
 	}
 }
 
-// shard returns the shard of an id. It uses bytes 10 to 14, which are random. It leaves out
-// the last byte, so the ids of a block, which differ only in it, are in one shard.
+// shard returns the shard of an id. All ids of a block are in one shard.
 func (x *index) shard(id broker.ID) *shard {
-	h := binary.BigEndian.Uint32(id[10:14]) ^ uint32(id[14])
-	h ^= h >> 16
-	h ^= h >> 8
-	return &x.shards[h%shardCount]
+	return &x.shards[id.Shard()%shardCount]
 }
 
 // find returns the record with the id, or nil and the tombstone. If there is neither, both

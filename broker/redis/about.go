@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // This file tells the enqueue scripts where the metadata of each task is, so that they can
@@ -35,9 +36,9 @@ func (p *part) note(t *broker.Task, record []byte, plain, apart bool) {
 		n.place = len(p.last)
 	}
 	if apart { // an earlier try may have stored the record with the metadata at another offset
-		n.meta = broker.AppendMeta(nil, t.Meta)[1:]
+		n.meta = wire.AppendMeta(nil, t.Meta)[1:]
 	} else {
-		n.from, n.to = broker.MetaSpan(record)
+		n.from, n.to = wire.MetaSpan(record)
 	}
 	p.notes = append(p.notes, n)
 }

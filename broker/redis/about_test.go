@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 const aboutKey = "{" + redis.DefaultNamespace + ":q}:about"
@@ -162,7 +163,7 @@ func TestAboutOfAnOlderMinion(t *testing.T) {
 	enqueue(t, b, tasks...)
 	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 2})
 	for _, d := range dequeue(t, c, 2, 5*time.Second, "q") {
-		if err := raw.HSet(t.Context(), aboutKey, string(d.ID[:])+"f", broker.AppendLastFailure(nil, d.Name, &broker.LastFailure{})).Err(); err != nil {
+		if err := raw.HSet(t.Context(), aboutKey, string(d.ID[:])+"f", wire.AppendLastFailure(nil, d.Name, &broker.LastFailure{})).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if err := settle(t, c, succeed(d, "r"))[0]; err != nil {
@@ -191,7 +192,7 @@ func TestAboutOfOrphanedRecord(t *testing.T) {
 		enqueue(t, b, newTask("q")) // registers the queue
 		before := *x
 		before.Meta, before.Unique = map[string]string{"longer": "than that"}, ""
-		if err := raw.Set(t.Context(), recordKey(x), broker.AppendRecord(nil, &before), time.Minute).Err(); err != nil {
+		if err := raw.Set(t.Context(), recordKey(x), wire.AppendRecord(nil, &before), time.Minute).Err(); err != nil {
 			t.Fatal(err)
 		}
 		enqueue(t, b, x)

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // This file stores large records under keys of their own.
@@ -35,10 +36,10 @@ import (
 const apartFrom = 4 << 10
 
 // apartMark is the version byte of a stub.
-const apartMark = 0x80 | broker.MessageVersion
+const apartMark = 0x80 | wire.MessageVersion
 
 // entrySize is the length of a stub: a head, and the length of the record (4 bytes).
-const entrySize = broker.HeadSize + 4
+const entrySize = wire.HeadSize + 4
 
 // readBytes bounds roughly how many bytes one request reads. The server builds all replies
 // of a request in memory before it sends the first.
@@ -60,36 +61,36 @@ func (k *keys) record(id broker.ID) string { return k.base + "record:" + hex.Enc
 
 // appendEntry appends the stub of a record.
 func appendEntry(dst, record []byte) []byte {
-	dst = append(append(dst, apartMark), record[1:broker.HeadSize]...)
+	dst = append(append(dst, apartMark), record[1:wire.HeadSize]...)
 	return binary.BigEndian.AppendUint32(dst, uint32(len(record)))
 }
 
 // isEntry reports whether a message is a stub. The stub of a later version may be longer.
 func isEntry(msg string) bool {
 	return len(msg) == entrySize && msg[0] == apartMark ||
-		len(msg) >= entrySize && msg[0] > apartMark && msg[0] <= 0x80|broker.MaxMessageVersion
+		len(msg) >= entrySize && msg[0] > apartMark && msg[0] <= 0x80|wire.MaxMessageVersion
 }
 
 // versionOf returns the version of a message; of a stub, the version of its record.
 func versionOf(msg string) uint8 { return msg[0] &^ 0x80 }
 
 // entryID returns the task id in a stub.
-func entryID(entry string) broker.ID { return toID(entry[broker.OffsetID:]) }
+func entryID(entry string) broker.ID { return toID(entry[wire.OffsetID:]) }
 
 // recordSize returns the length of the record that a stub stands for.
 func recordSize(entry string) int {
-	return int(binary.BigEndian.Uint32([]byte(entry[broker.HeadSize:])))
+	return int(binary.BigEndian.Uint32([]byte(entry[wire.HeadSize:])))
 }
 
 // join copies the head of a stub over the head of its record, and returns the record.
 // Scripts edit the head of the stub only, so that one is up to date. If record is missing
 // or too short the result is a head alone.
 func join(entry string, record []byte) []byte {
-	if len(record) < broker.HeadSize {
-		record = make([]byte, broker.HeadSize)
-		record[0] = broker.MessageVersion
+	if len(record) < wire.HeadSize {
+		record = make([]byte, wire.HeadSize)
+		record[0] = wire.MessageVersion
 	}
-	copy(record[1:broker.HeadSize], entry[1:])
+	copy(record[1:wire.HeadSize], entry[1:])
 	return record
 }
 
@@ -185,19 +186,19 @@ func recordAt(records [][]byte, i int) []byte {
 
 // parse parses a message into d. Record is the large record if msg is a stub. If the version
 // of the message is newer than this broker reads, parse reads its head alone and returns
-// the error of [broker.ParseNewer]. Even after an error d.ID is set if the head is readable.
+// the error of [wire.ParseNewer]. Even after an error d.ID is set if the head is readable.
 func (b *Broker) parse(d *broker.Delivery, msg string, record []byte, now int64) error {
-	if len(msg) >= broker.HeadSize && versionOf(msg) > b.cfg.reads {
-		head := []byte(msg[:broker.HeadSize])
+	if len(msg) >= wire.HeadSize && versionOf(msg) > b.cfg.reads {
+		head := []byte(msg[:wire.HeadSize])
 		if isEntry(msg) {
 			head[0] = versionOf(msg)
 		}
-		return broker.ParseNewer(d, head, now, b.cfg.reads)
+		return wire.ParseNewer(d, head, now, b.cfg.reads)
 	}
 	if !isEntry(msg) {
-		return broker.ParseRecord(d, []byte(msg), now)
+		return wire.ParseRecord(d, []byte(msg), now)
 	}
-	err := broker.AdoptRecord(d, join(msg, record), now)
+	err := wire.AdoptRecord(d, join(msg, record), now)
 	if record == nil {
 		err = fmt.Errorf("task %s: %w: the server has no record of its content; does it evict keys?", d.ID, broker.ErrMalformed)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
@@ -84,8 +85,8 @@ func TestApartEntry(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b, raw, x := open(t, url), rawClient(t, url), large()
 		enqueue(t, b, x)
-		record := broker.AppendRecord(nil, x)
-		entry := append([]byte{0x82}, record[1:broker.HeadSize]...)
+		record := wire.AppendRecord(nil, x)
+		entry := append([]byte{0x82}, record[1:wire.HeadSize]...)
 		entry = binary.BigEndian.AppendUint32(entry, uint32(len(record)))
 		if got := raw.LRange(t.Context(), "{"+redis.DefaultNamespace+":q}:ready", 0, -1).Val(); !slices.Equal(got, []string{string(entry)}) {
 			t.Errorf("stub %q, want %q", got, entry)
@@ -103,9 +104,9 @@ func TestApartSenderDies(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
-		same := func(x *broker.Task) []byte { return broker.AppendRecord(nil, x) }
+		same := func(x *broker.Task) []byte { return wire.AppendRecord(nil, x) }
 		foreign := func(x *broker.Task) []byte {
-			return broker.AppendRecord(nil, large(func(y *broker.Task) { y.ID, y.Name = x.ID, "other" }))
+			return wire.AppendRecord(nil, large(func(y *broker.Task) { y.ID, y.Name = x.ID, "other" }))
 		}
 		for i, left := range []func(*broker.Task) []byte{same, foreign, same, foreign} {
 			x := large(func(x *broker.Task) { x.Delay = time.Duration(i/2) * time.Millisecond })

@@ -48,7 +48,7 @@ func TestArrangement(t *testing.T) {
 			if !inBlock(&batch[i]) {
 				rest = append(rest, i)
 			}
-			if id.BlockPlace() == 0 {
+			if id.BlockPosition() == 0 {
 				continue
 			}
 			if _, ok := of[idblock.Name(id)]; !ok {

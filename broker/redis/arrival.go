@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/halting"
 )
 
@@ -159,13 +160,13 @@ func readArrival(field, value string) (a broker.Arrival, err error) {
 	}
 	a.Task = toID(field[1:])
 	if field[0] == 's' {
-		a.Submit, err = broker.ParseSubmit([]byte(value))
+		a.Submit, err = wire.ParseSubmit([]byte(value))
 		return a, err
 	}
-	if a.Flow, a.Step, err = broker.ParseFlowRef([]byte(value)); err != nil {
+	if a.Flow, a.Step, err = wire.ParseFlowRef([]byte(value)); err != nil {
 		return a, err
 	}
-	a.Outcome, err = broker.ParseOutcome([]byte(value[broker.FlowRefSize:]))
+	a.Outcome, err = wire.ParseOutcome([]byte(value[wire.FlowRefSize:]))
 	if errors.Is(err, broker.ErrMalformed) || err == nil && !a.Outcome.State.Final() {
 		a.Outcome, err = unreadable("its outcome can't be read", broker.ErrMalformed), nil
 	}
@@ -252,7 +253,7 @@ func (b *Broker) blockedNow(ctx context.Context, ids []broker.ID) ([]*broker.Tas
 			found[i] = true
 			var d broker.Delivery
 			d.Queue = k.queue
-			if err := broker.ParseRecord(&d, []byte(msg), 0); err != nil {
+			if err := wire.ParseRecord(&d, []byte(msg), 0); err != nil {
 				errs[places[i]] = fmt.Errorf("task %s: %w", ids[places[i]], err)
 				continue
 			}
@@ -302,7 +303,7 @@ func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 			calls = append(calls, &call{script: scriptRelease, keys: []string{k.ready, k.held, k.due, k.later, k.watch}, args: []any{k.wake}})
 			places = append(places, nil)
 		}
-		calls[n].args = append(calls[n].args, t.ID[:], broker.AppendRecord(nil, t))
+		calls[n].args = append(calls[n].args, t.ID[:], wire.AppendRecord(nil, t))
 		places[n] = append(places[n], i)
 		sizes[k] += t.Size()
 	}

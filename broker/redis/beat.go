@@ -13,6 +13,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // This file renews the lease of a minion, and does the work that a heartbeat finds.
@@ -458,7 +459,7 @@ func (b *Broker) unlock(ctx context.Context, k *keys, msgs []string) {
 	var args []any
 	for _, msg := range msgs {
 		var d broker.Delivery
-		if err := broker.ParseRecord(&d, []byte(msg), 0); err == nil && d.Unique != "" {
+		if err := wire.ParseRecord(&d, []byte(msg), 0); err == nil && d.Unique != "" {
 			args = append(args, d.Unique, d.ID[:])
 		}
 	}

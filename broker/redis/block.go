@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/idblock"
 )
 
@@ -37,14 +38,14 @@ type field struct {
 // one task.
 func (p *part) field(t *broker.Task, seen ids) bool {
 	at := len(p.plain) - 1
-	place := t.ID.BlockPlace()
+	place := t.ID.BlockPosition()
 	if place == 0 {
 		p.fields = append(p.fields, field{first: at, last: at})
 		return seen == nil || seen.add(t.ID)
 	}
 	if n := len(p.fields); n > 0 {
 		f := &p.fields[n-1]
-		if f.block && idblock.Name(f.id) == idblock.Name(t.ID) && f.id.BlockPlace() < place && f.inbox == t.Inbox {
+		if f.block && idblock.Name(f.id) == idblock.Name(t.ID) && f.id.BlockPosition() < place && f.inbox == t.Inbox {
 			f.last, f.id = at, t.ID
 			return true
 		}
@@ -57,7 +58,7 @@ func (p *part) field(t *broker.Task, seen ids) bool {
 // block that does not fit into this part as a whole. left is how many tasks of the batch
 // remain, with t.
 func (p *part) cut(t *broker.Task, left int) bool {
-	if t.ID.BlockPlace() != 1 {
+	if t.ID.BlockPosition() != 1 {
 		return false
 	}
 	n := p.count()
@@ -85,14 +86,14 @@ func (p *part) appendFields(args []any) []any {
 	room := 0
 	for i := range p.fields {
 		if f := &p.fields[i]; f.block {
-			room += 2 + 16 + 5*f.id.BlockPlace()
+			room += 2 + 16 + 5*f.id.BlockPosition()
 		}
 	}
 	p.in.heads = slices.Grow(p.in.heads[:0], room) // blobs point into it, so it must not move
 	for i := range p.fields {
 		f := &p.fields[i]
 		msg := p.message(f.first)
-		id, origin := msg[broker.OffsetID:][:16], msg[broker.OffsetDigest:][:originSize]
+		id, origin := msg[wire.OffsetID:][:16], msg[wire.OffsetDigest:][:originSize]
 		if !f.block {
 			add(id)
 			add(origin)
@@ -100,7 +101,7 @@ func (p *part) appendFields(args []any) []any {
 		}
 		from := len(p.in.heads)
 		p.in.heads = p.appendBlock(p.in.heads, f)
-		add(id[:15])
+		add(id[:broker.BlockPrefix])
 		add(p.in.heads[from:len(p.in.heads):len(p.in.heads)])
 	}
 	return args
@@ -109,7 +110,7 @@ func (p *part) appendFields(args []any) []any {
 // appendBlock appends the value of a new block: version, highest position, the marks, the
 // inbox, and the digest of each task.
 func (p *part) appendBlock(dst []byte, f *field) []byte {
-	n := f.id.BlockPlace()
+	n := f.id.BlockPosition()
 	from := len(dst)
 	dst = append(dst, 1, byte(n))
 	for range n {
@@ -120,9 +121,9 @@ func (p *part) appendBlock(dst []byte, f *field) []byte {
 	block := dst[from:]
 	for i := f.first; i <= f.last; i++ {
 		msg := p.message(i)
-		place := int(msg[broker.OffsetID+15])
+		place := int(msg[wire.OffsetID+broker.BlockPrefix])
 		block[1+place] = markHere
-		copy(block[14+n+4*place:], msg[broker.OffsetDigest:][:4])
+		copy(block[14+n+4*place:], msg[wire.OffsetDigest:][:4])
 	}
 	return dst
 }
@@ -145,7 +146,7 @@ const largeResult = 256
 // a run. That is so for short results and for outcomes that are not kept at all, but not for
 // errors.
 func inBlock(s *broker.Settlement) bool {
-	if s.Verb != broker.VerbFinish || s.Delivery == nil || s.Delivery.ID.BlockPlace() == 0 {
+	if s.Verb != broker.VerbFinish || s.Delivery == nil || s.Delivery.ID.BlockPosition() == 0 {
 		return false
 	}
 	return s.Delivery.Retention == 0 || len(s.Outcome.Result) <= largeResult && s.Outcome.Err == nil
@@ -186,7 +187,7 @@ const fewChains = 16
 // earlier settlement of the same task.
 func (a *arrangement) add(i int, s *broker.Settlement) bool {
 	id := s.Delivery.ID
-	place := id.BlockPlace()
+	place := id.BlockPosition()
 	if place == 0 {
 		if a.alone == nil {
 			a.alone = idSets.Get().(ids)

@@ -105,7 +105,7 @@ func TestBlockFields(t *testing.T) {
 		enqueue(t, b, append(tasks, alone)...)
 		wantFields(t, raw, 2, 0, 1)
 		wantPending(t, raw, 101)
-		first := fields(t, raw)[string(tasks[0].ID[:15])]
+		first := fields(t, raw)[string(tasks[0].ID[:broker.BlockPrefix])]
 		want := append([]byte{1, 64}, make([]byte, 64)...)
 		want = append(want, inbox[:]...)
 		for _, x := range tasks[:64] {
@@ -142,11 +142,11 @@ func TestBlockFields(t *testing.T) {
 			}
 		}
 		all := fields(t, raw)
-		if s := all[string(tasks[0].ID[:15])]; s != first {
+		if s := all[string(tasks[0].ID[:broker.BlockPrefix])]; s != first {
 			t.Errorf("the first block has changed to %x", s)
 		}
 		// The run of the last ten tasks has them in the order of the settlement, the tenth first.
-		run := all[string(tasks[0].ID[:15])+"r\x0b"]
+		run := all[string(tasks[0].ID[:broker.BlockPrefix])+"r\x0b"]
 		if len(run) < 28 || run[0] != 1 || run[1] != byte(broker.StateSucceeded) || run[8:12] != "\x00\x00\x00\x01" || run[12:28] != string(tasks[10].ID[:]) {
 			t.Errorf("the last run has the bytes %x", run)
 		}
@@ -223,7 +223,7 @@ func TestBlockOfAnotherVersion(t *testing.T) {
 		b, raw := open(t, url), rawClient(t, url)
 		tasks := siblings(3)
 		enqueue(t, b, tasks...)
-		name := string(tasks[0].ID[:15])
+		name := string(tasks[0].ID[:broker.BlockPrefix])
 		strange := "\x02" + fields(t, raw)[name][1:]
 		if err := raw.HSet(t.Context(), stateKey, name, strange).Err(); err != nil {
 			t.Fatal(err)
@@ -267,7 +267,7 @@ func TestRunOfAnotherVersion(t *testing.T) {
 		}
 	}
 	wantFields(t, raw, 1, 3, 0)
-	name := string(tasks[1].ID[:15]) + "r\x02"
+	name := string(tasks[1].ID[:broker.BlockPrefix]) + "r\x02"
 	if err := raw.HSet(t.Context(), stateKey, name, "\x03, as a later build may write it").Err(); err != nil {
 		t.Fatal(err)
 	}

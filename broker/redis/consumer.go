@@ -101,14 +101,13 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		queues: make(map[string]*queue),
 		held:   newHeld(), early: make(map[broker.ID]time.Time),
 		pushed: make(map[broker.ID]push),
-		able:   broker.NewAbility(cfg.Tasks),
+		able:   broker.NewAbility(cfg.Tasks, b.cfg.reads),
 		parked: make(map[*keys]bool),
 		away:   make(map[*keys]bool), doubted: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
 		changed: make(chan struct{}, 1), gone: make(chan struct{}), telling: make(chan struct{}, 1), following: make(chan struct{}, 1), started: time.Now(),
 	}
 	c.minion = string(c.id[:])
 	c.ctx, c.end = context.WithCancel(b.ctx)
-	c.able.Reads(b.cfg.reads)
 	for _, q := range cfg.Queues {
 		if err := broker.CheckName("queue", q); err != nil {
 			return nil, err

@@ -16,16 +16,17 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // damages returns bytes that a script may find where it expects a message, a state or an id.
 func damages() []string {
-	message := string(broker.AppendRecord(nil, newTask("q")))
-	entry := "\x82" + message[1:broker.HeadSize]
-	older := "\x01" + message[1:51] + message[broker.HeadSize:] // a message of version 1
+	message := string(wire.AppendRecord(nil, newTask("q")))
+	entry := "\x82" + message[1:wire.HeadSize]
+	older := "\x01" + message[1:51] + message[wire.HeadSize:] // a message of version 1
 	return []string{
 		"", "\x01", "\x02", "\x01\x02", strings.Repeat("\x01", 16), strings.Repeat("\x01", 17),
-		message[:18], message[:21], message[:24], message[:50], message[:broker.HeadSize-1], "\xff" + message[1:], "\x82" + message[1:], older,
+		message[:18], message[:21], message[:24], message[:50], message[:wire.HeadSize-1], "\xff" + message[1:], "\x82" + message[1:], older,
 		entry, entry + "\xff\xff\xff", strings.Repeat("\xff", 60), strings.Repeat("\x00", 300),
 	}
 }
@@ -115,7 +116,7 @@ func TestDamagedMessages(t *testing.T) {
 			// Damaged messages of a minion whose lease has ended.
 			other := broker.NewID(broker.KindParty, "", 0)
 			flight := d.base + "flight:" + hex.EncodeToString(other[:])
-			d.check(d.raw.HSet(ctx, flight, string(held.ID[:]), string(broker.AppendRecord(nil, held)), odd, damage, damage, damage).Err())
+			d.check(d.raw.HSet(ctx, flight, string(held.ID[:]), string(wire.AppendRecord(nil, held)), odd, damage, damage, damage).Err())
 			d.check(d.raw.RPush(ctx, d.base+"claim:"+hex.EncodeToString(other[:]), damage).Err())
 			d.check(d.raw.ZAdd(ctx, d.base+"minions", goredis.Z{Score: 1, Member: string(other[:])}).Err())
 
@@ -144,7 +145,7 @@ func TestDamagedMessages(t *testing.T) {
 func TestDamagedWhileItRuns(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
-		for _, size := range []int{0, 17, 21, 50, 51, 52, broker.HeadSize - 1} {
+		for _, size := range []int{0, 17, 21, 50, 51, 52, wire.HeadSize - 1} {
 			d := newDamaged(t, url)
 			id := d.c.ID()
 			flight := d.base + "flight:" + hex.EncodeToString(id[:])
@@ -199,7 +200,7 @@ func TestDamagedStates(t *testing.T) {
 			for _, x := range tasks {
 				ids = append(ids, x.ID)
 			}
-			for _, field := range []string{string(ids[0][:]), string(ids[4][:]), string(ids[6][:15]), string(ids[6][:15]) + "r\x01"} {
+			for _, field := range []string{string(ids[0][:]), string(ids[4][:]), string(ids[6][:broker.BlockPrefix]), string(ids[6][:broker.BlockPrefix]) + "r\x01"} {
 				d.check(d.raw.HSet(ctx, d.base+"state", field, damage).Err())
 			}
 			d.check(d.raw.HSet(ctx, d.base+"unique", "simple_add/k2", damage).Err())
@@ -358,7 +359,7 @@ func TestDamagedArrivals(t *testing.T) {
 			}
 			name := "m" + string(tasks[0].ID[:])
 			value := raw.HGet(ctx, base+"outbox", name).Val()
-			if err := raw.HSet(ctx, base+"outbox", name, value[:broker.FlowRefSize]+"\x01\xc1", "m"+damage, damage, "s"+string(flow.ID[:]), damage).Err(); err != nil {
+			if err := raw.HSet(ctx, base+"outbox", name, value[:wire.FlowRefSize]+"\x01\xc1", "m"+damage, damage, "s"+string(flow.ID[:]), damage).Err(); err != nil {
 				t.Fatal(err)
 			}
 			for range 3 {
@@ -393,7 +394,7 @@ func TestAsideInTurn(t *testing.T) {
 		d := newDamaged(t, url)
 		d.check(d.raw.RPush(d.Context(), d.base+"odd", slices.Repeat([]any{"rubbish"}, 1200)...).Err())
 		task := newTask("q")
-		d.check(d.raw.RPush(d.Context(), d.base+"odd", broker.AppendRecord(nil, task)).Err())
+		d.check(d.raw.RPush(d.Context(), d.base+"odd", wire.AppendRecord(nil, task)).Err())
 		for range 3 {
 			consume(t, d.b, broker.ConsumerConfig{Queues: []string{"q"}})
 		}

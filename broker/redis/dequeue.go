@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // This file takes tasks from queues. There are two ways, and Dequeue chooses between them.
@@ -413,7 +414,7 @@ func (c *consumer) shelve(ctx context.Context, k *keys, flight string, ids []str
 		msg, is := v.(string)
 		switch {
 		case !is: // settled meanwhile
-		case legible(msg) && msg[broker.OffsetID:broker.OffsetID+len(broker.ID{})] == ids[i]:
+		case legible(msg) && msg[wire.OffsetID:wire.OffsetID+len(broker.ID{})] == ids[i]:
 			good = append(good, v)
 		default:
 			bad = append(bad, ids[i])
@@ -432,7 +433,7 @@ func (c *consumer) shelve(ctx context.Context, k *keys, flight string, ids []str
 // legible reports whether the head of a message can be read, by the same rules as
 // readable.lua.
 func legible(msg string) bool {
-	return len(msg) >= broker.HeadSize && msg[0] >= broker.MessageVersion && msg[0] <= broker.MaxMessageVersion || isEntry(msg)
+	return len(msg) >= wire.HeadSize && msg[0] >= wire.MessageVersion && msg[0] <= wire.MaxMessageVersion || isEntry(msg)
 }
 
 // adopt returns tasks that the consumer holds as the server sees it, but has not received,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // This file stores new tasks.
@@ -147,7 +148,7 @@ func (p *part) add(place int, t *broker.Task, left int) {
 			p.apart = append(p.apart, len(p.plain))
 		}
 		from := len(p.in.bytes)
-		p.in.bytes = broker.AppendRecord(p.in.bytes, t)
+		p.in.bytes = wire.AppendRecord(p.in.bytes, t)
 		p.plain = append(p.plain, len(p.in.bytes))
 		p.places = append(p.places, place)
 		p.note(t, p.in.bytes[from:], true, apart)
@@ -155,7 +156,7 @@ func (p *part) add(place int, t *broker.Task, left int) {
 	}
 	// A task that is not ordinary has six arguments for the enqueue script.
 	p.simple = false
-	msg := broker.AppendRecord(nil, t)
+	msg := wire.AppendRecord(nil, t)
 	record, apart := msg, p.cfg.keptApart(t)
 	if apart {
 		p.others = append(p.others, stored{p.keys.record(t.ID), msg})
@@ -163,7 +164,7 @@ func (p *part) add(place int, t *broker.Task, left int) {
 	}
 	var ref []byte
 	if !t.Group.IsZero() {
-		ref = broker.AppendFlowRef(nil, t)
+		ref = wire.AppendFlowRef(nil, t)
 	}
 	blocked := 0
 	if t.Blocked {
@@ -205,7 +206,7 @@ func (p *part) call() *call {
 		from = to
 		if len(apart) > 0 && apart[0] == i {
 			apart = apart[1:]
-			before = append(before, stored{k.record(broker.ID(msg[broker.OffsetID:])), msg})
+			before = append(before, stored{k.record(broker.ID(msg[wire.OffsetID:])), msg})
 			msg = appendEntry(nil, msg)
 		}
 		p.in.blobs = append(p.in.blobs, blob{msg})

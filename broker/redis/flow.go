@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // This file stores flows, which is the word for groups and pipes in code: their records, their
@@ -47,7 +48,7 @@ func (b *Broker) openFlowNow(ctx context.Context, f *broker.Flow, from int, memb
 	}
 	k := newFlowKeys(b.cfg.namespace, f.ID)
 	reply, err := scriptFlowOpen.run(ctx, b, []string{k.flow, k.members},
-		broker.AppendFlow(nil, f), from, ids, f.Size, broker.FlowPatience.Milliseconds(), broker.OpenPatience.Milliseconds())
+		wire.AppendFlow(nil, f), from, ids, f.Size, broker.FlowPatience.Milliseconds(), broker.OpenPatience.Milliseconds())
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func readProgress(id broker.ID, reply any) (*broker.Progress, error) {
 		return nil, fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
 	}
 	list := toList(reply)
-	f, err := broker.ParseFlow([]byte(toString(item(list, 0))))
+	f, err := wire.ParseFlow([]byte(toString(item(list, 0))))
 	if err != nil {
 		return nil, fmt.Errorf("flow %s: %w", id, err)
 	}
@@ -105,7 +106,7 @@ func readProgress(id broker.ID, reply any) (*broker.Progress, error) {
 		Marks: broker.Marks(toInt(item(list, 6))), First: int(toInt(item(list, 8))),
 	}
 	if record := toString(item(list, 7)); record != "" {
-		o, err := broker.ParseOutcome([]byte(record))
+		o, err := wire.ParseOutcome([]byte(record))
 		if err != nil {
 			return nil, fmt.Errorf("flow %s: %w", id, err)
 		}
@@ -154,7 +155,7 @@ func (b *Broker) membersNow(ctx context.Context, id broker.ID, from, limit int, 
 			if !outcomes {
 				continue
 			}
-			o, err := broker.ParseOutcome([]byte(v[1:]))
+			o, err := wire.ParseOutcome([]byte(v[1:]))
 			if errors.Is(err, broker.ErrVersion) { // a newer driver can read it, so leave it
 				return nil, fmt.Errorf("flow %s, member %d: %w", id, from+i, err)
 			} else if err != nil { // no driver can ever read it, so the member counts as failed
@@ -193,7 +194,7 @@ func (b *Broker) arriveNow(ctx context.Context, id broker.ID, arrivals []broker.
 		args := []any{broker.FlowPatience.Milliseconds()}
 		for n < len(arrivals) && n < broker.MaxBatch && size < broker.MaxBatchBytes {
 			a := &arrivals[n]
-			record := broker.AppendOutcome(nil, &a.Outcome)
+			record := wire.AppendOutcome(nil, &a.Outcome)
 			args = append(args, binary.BigEndian.AppendUint32(nil, a.Step), strconv.Itoa(int(a.Outcome.State)), record)
 			size += len(record)
 			n++
@@ -268,7 +269,7 @@ func (b *Broker) endFlowNow(ctx context.Context, id broker.ID, o *broker.Outcome
 	}
 	keep := max(p.Flow.Retention, broker.MinTombstone)
 	reply, err := scriptFlowEnd.run(ctx, b, []string{k.flow, k.members, k.results},
-		broker.AppendOutcome(nil, o), p.Flow.Retention.Milliseconds(), keep.Milliseconds(), inbox, id[:])
+		wire.AppendOutcome(nil, o), p.Flow.Retention.Milliseconds(), keep.Milliseconds(), inbox, id[:])
 	if err == nil && toInt(reply) < 0 {
 		err = fmt.Errorf("flow %s: %w", id, broker.ErrNotFound)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // This file halts flows (groups and pipes) that are being killed.
@@ -102,7 +103,7 @@ func (b *Broker) flowPlaces(ctx context.Context, flows []broker.ID, out *broker.
 			for ids := toString(item(list, 3)); len(ids) >= 16; ids = ids[16:] {
 				out.Inner = append(out.Inner, toID(ids[:16]))
 			}
-			f, err := broker.ParseFlow([]byte(toString(item(list, 1))))
+			f, err := wire.ParseFlow([]byte(toString(item(list, 1))))
 			switch {
 			case from > 0 || err != nil || f.Callback.IsZero():
 			case f.Callback.Kind() == broker.KindTask:

@@ -55,7 +55,7 @@ func (h *held) get(id broker.ID) (holding, bool) {
 
 // at returns the heldBlock that has a task, and the task's bit in it; nil if no heldBlock has it.
 func (h *held) at(id broker.ID) (b *heldBlock, bit int) {
-	bit = id.BlockPlace() - 1
+	bit = id.BlockPosition() - 1
 	if bit < 0 {
 		return nil, 0
 	}
@@ -85,7 +85,7 @@ func (h *held) put(id broker.ID, one holding) {
 	if one.apart {
 		h.apart++
 	}
-	bit := id.BlockPlace() - 1
+	bit := id.BlockPosition() - 1
 	if bit < 0 {
 		h.alone[id] = one
 		return

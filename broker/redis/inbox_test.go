@@ -7,6 +7,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // A truncated message to an inbox brings its whole notices and a gap, wherever it is cut.
@@ -27,7 +28,7 @@ func TestTruncatedMail(t *testing.T) {
 	var ends []int // where each notice ends
 	for i := range 3 {
 		id := broker.NewTaskID("q", "")
-		record := broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateSucceeded, Codec: "msgpack", Result: []byte{byte(i)}})
+		record := wire.AppendOutcome(nil, &broker.Outcome{State: broker.StateSucceeded, Codec: "msgpack", Result: []byte{byte(i)}})
 		mail = append(mail, id[:]...)
 		mail = binary.BigEndian.AppendUint32(mail, uint32(len(record)))
 		mail = append(mail, record...)
@@ -55,7 +56,7 @@ func TestTruncatedMail(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, notice := range m.Notices {
-				if o, err := notice.Outcome(); err != nil || len(o.Result) != 1 || int(o.Result[0]) != got {
+				if o, err := wire.ParseOutcome(notice.Record); err != nil || len(o.Result) != 1 || int(o.Result[0]) != got {
 					t.Fatalf("of %d bytes, notice %d is %+v (%v)", n, got, o, err)
 				}
 				got++

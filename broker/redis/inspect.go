@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // This file has what operators ask: counts of all queues, lists of dead letters, and the
@@ -344,7 +345,7 @@ func (l *letter) read(reply any) (done bool, err error) {
 		return true, &broker.DuplicateError{ID: l.id, Holder: toID(text), Key: l.unique}
 	case len(text) > idSize:
 		var d broker.Delivery
-		if err := broker.ParseRecord(&d, []byte(text), 0); err != nil {
+		if err := wire.ParseRecord(&d, []byte(text), 0); err != nil {
 			return true, fmt.Errorf("dead letter %s: its unique key can't be read: %w", l.id, err)
 		}
 		if d.Unique == "" {

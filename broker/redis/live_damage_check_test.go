@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/damage"
 	"github.com/go-arbiter/arbiter/internal/testform"
 	"github.com/go-arbiter/arbiter/task"
@@ -26,7 +27,7 @@ func (s *struck) hits(hit damage.Strike, u *unit) bool {
 		return true
 	}
 	for _, id := range u.ids {
-		block := string(id[:15])
+		block := string(id[:broker.BlockPrefix])
 		if hit.Names(string(id[:])) || strings.Contains(hit.Key, fmt.Sprintf("%x", id[:])) ||
 			ours && name == "state" && len(hit.Field) != 16 && strings.HasPrefix(hit.Field, block) ||
 			ours && strings.HasPrefix(name, "keep:") && hit.Names(block) {
@@ -128,10 +129,10 @@ func (s *struck) told(ctx context.Context) {
 		_, name, _ := strings.Cut(hit.Key, "}:")
 		waits := name == "ready" || name == "held" || name == "odd"
 		over := slices.ContainsFunc(s.strikes[i+1:], func(next damage.Strike) bool { return next.Key == hit.Key && next.Old == hit.New })
-		known := hit.New == "!"              // a token is no message
-		if len(hit.New) >= broker.HeadSize { // a message of a newer version is parked
+		known := hit.New == "!"            // a token is no message
+		if len(hit.New) >= wire.HeadSize { // a message of a newer version is parked
 			version := hit.New[0] &^ 0x80
-			known = version >= broker.MessageVersion && version <= broker.MaxMessageVersion
+			known = version >= wire.MessageVersion && version <= wire.MaxMessageVersion
 		}
 		if waits && hit.Kind == "list" && !known && !over && hit.How != "an element was removed" {
 			want++

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
@@ -60,14 +61,14 @@ func TestNoLongScripts(t *testing.T) {
 		pipe.ZAdd(ctx, base+"minions", goredis.Z{Score: until, Member: string(id[:])})
 		for range n / minions {
 			x := newTask("q")
-			record := broker.AppendRecord(nil, x)
+			record := wire.AppendRecord(nil, x)
 			pipe.HSet(ctx, base+"flight:"+hex.EncodeToString(id[:]), x.ID[:], record)
 			pipe.HSet(ctx, base+"state", x.ID[:], record[25:45])
 			running = append(running, x.ID)
 		}
 		if i%2 == 0 { // a task that is not looked up
 			x := newTask("q")
-			pipe.HSet(ctx, base+"flight:"+hex.EncodeToString(id[:]), x.ID[:], broker.AppendRecord(nil, x))
+			pipe.HSet(ctx, base+"flight:"+hex.EncodeToString(id[:]), x.ID[:], wire.AppendRecord(nil, x))
 		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {

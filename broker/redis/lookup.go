@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // A look-up tells the state of tasks by their ids alone. It works in up to three steps.
@@ -62,7 +63,7 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 		}
 		for i, meta := range metas {
 			st := &out[places[i]]
-			if st.Meta, err = broker.ParseMeta([]byte(meta)); err != nil {
+			if st.Meta, err = wire.ParseMeta([]byte(meta)); err != nil {
 				b.untold(st.ID, "metadata", err)
 			}
 		}
@@ -162,7 +163,7 @@ func readFinal(st *broker.Status, v string) bool {
 	}
 	var o *broker.Outcome
 	if rest := v[finalSize:]; len(rest) > 4 {
-		read, err := broker.ParseOutcome([]byte(rest[4:]))
+		read, err := wire.ParseOutcome([]byte(rest[4:]))
 		if err != nil {
 			st.Err = fmt.Errorf("task %s: its outcome: %w", st.ID, err)
 			return false
@@ -194,7 +195,7 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 			names = append(names, k.flight(m), k.claim(m))
 			args = append(args, m)
 		}
-		args = append(args, broker.NameWithin)
+		args = append(args, wire.NameWithin)
 		for _, p := range places[:n] {
 			args = append(args, out[p].ID[:])
 		}
@@ -236,13 +237,13 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 	head := toString(item(place, 2))
 	var d broker.Delivery
-	if len(head) >= broker.HeadSize {
+	if len(head) >= wire.HeadSize {
 		// The error is about the missing body. All fields of the head are set before that.
-		_ = broker.ParseRecord(&d, join(head[:broker.HeadSize], nil), 0)
-		st.Name = broker.RecordName([]byte(head))
+		_ = wire.ParseRecord(&d, join(head[:wire.HeadSize], nil), 0)
+		st.Name = wire.RecordName([]byte(head))
 	}
 	if failure := toString(item(place, 3)); failure != "" {
-		if name, last, err := broker.ParseLastFailure([]byte(failure)); err == nil {
+		if name, last, err := wire.ParseLastFailure([]byte(failure)); err == nil {
 			st.Name, st.Failed = name, &last
 		} else {
 			b.untold(st.ID, "last failure", err)
@@ -292,7 +293,7 @@ func (b *Broker) readNames(ctx context.Context, k *keys, places []int, out []bro
 	pipe := b.rdb.Pipeline()
 	cmds := make([]*redis.StringCmd, len(places))
 	for i, p := range places {
-		cmds[i] = pipe.GetRange(ctx, k.record(out[p].ID), 0, broker.NameWithin-1)
+		cmds[i] = pipe.GetRange(ctx, k.record(out[p].ID), 0, wire.NameWithin-1)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, p := range places {
@@ -305,7 +306,7 @@ func (b *Broker) readNames(ctx context.Context, k *keys, places []int, out []bro
 			b.relearn(ctx, err)
 			return err
 		}
-		out[p].Name = broker.RecordName(head)
+		out[p].Name = wire.RecordName(head)
 	}
 	return nil
 }

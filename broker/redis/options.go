@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/remember"
 )
 
@@ -42,7 +43,7 @@ type config struct {
 	tls        *tls.Config
 	username   string
 	password   string
-	reads      uint8 // the newest message version that is read: broker.MessageVersion except in tests
+	reads      uint8 // the newest message version that is read: wire.MessageVersion except in tests
 	sentinel   login // for sentinels that have a user or password of their own
 	err        error // the first error of an option
 }
@@ -59,7 +60,7 @@ const MaxPartitions = 256
 // newConfig returns the config after all options were applied. Its err has to be checked.
 func newConfig(opts []Option) config {
 	c := config{
-		namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, apartFrom: apartFrom, reads: broker.MessageVersion, logger: slog.Default(),
+		namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, apartFrom: apartFrom, reads: wire.MessageVersion, logger: slog.Default(),
 		atLeast: remember.AtLeast(), sweepStep: sweepStep, rounds: roundsEvery, registered: registeredFor, unused: unusedFor,
 		abandoned: broker.AbandonedAfter,
 	}

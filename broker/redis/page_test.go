@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
@@ -40,7 +41,7 @@ func TestDeadMinionOfWholeHashes(t *testing.T) {
 	pairs := make([]any, 0, 2*n)
 	for range n {
 		x := newTask("q")
-		pairs = append(pairs, x.ID[:], broker.AppendRecord(nil, x))
+		pairs = append(pairs, x.ID[:], wire.AppendRecord(nil, x))
 	}
 	if err := raw.HSet(ctx, flight, pairs...).Err(); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // A minion parks a task that it can't run, so that another minion can take it at once and
@@ -67,7 +68,7 @@ func readNeed(text string) (n broker.Need, ok bool) {
 	codec := int(text[fixed-1])
 	schema := binary.BigEndian.Uint64([]byte(text[1:]))
 	if len(rest) == 0 {
-		return broker.Need{Version: uint8(schema)}, schema != 0 && schema <= broker.MaxMessageVersion
+		return broker.Need{Version: uint8(schema)}, schema != 0 && schema <= wire.MaxMessageVersion
 	}
 	return broker.Need{Schema: schema, Codec: rest[:codec], Name: rest[codec:]}, true
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
@@ -146,7 +147,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil || len(mail.Notices) != 1 || mail.Notices[0].ID != task.ID {
 			t.Fatalf("mail %+v, %v", mail, err)
 		}
-		if o, err := mail.Notices[0].Outcome(); err != nil || string(o.Result) != "3" {
+		if o, err := wire.ParseOutcome(mail.Notices[0].Record); err != nil || string(o.Result) != "3" {
 			t.Fatalf("the notice has the outcome %+v, %v", o, err)
 		}
 		if st, err = b.Lookup(t.Context(), []broker.ID{task.ID}); err != nil || st[0].State != broker.StateSucceeded || string(st[0].Outcome.Result) != "3" {
@@ -326,9 +327,9 @@ func TestForeignRecords(t *testing.T) {
 		if err := b.Enqueue(t.Context(), []*broker.Task{good}); err != nil {
 			t.Fatal(err)
 		}
-		broken := broker.AppendRecord(nil, newTask("q"))
-		broken = append(broken[:broker.HeadSize], 0xc1)
-		newer := broker.AppendRecord(nil, newTask("q"))
+		broken := wire.AppendRecord(nil, newTask("q"))
+		broken = append(broken[:wire.HeadSize], 0xc1)
+		newer := wire.AppendRecord(nil, newTask("q"))
 		newer[0] = 99
 		raw.LPush(t.Context(), "{ns:q}:ready", "rubbish", "", newer, broken)
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // Settle ends attempts, up to a thousand in one run of settle.lua. This file turns a batch of
@@ -327,7 +328,7 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 	}
 	if st.about = st.about || described(s); st.about {
 		if why := s.LastFailure(); why != nil {
-			record := broker.AppendLastFailure(nil, d.Name, why)
+			record := wire.AppendLastFailure(nil, d.Name, why)
 			st.size += len(record)
 			m.failures = append(m.failures, d.ID[:], record)
 		}
@@ -342,7 +343,7 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 	st.size += len(m.letters) - was + len(d.Unique) + 6
 	m.places = append(m.places, place)
 	for _, t := range s.Submit {
-		record := broker.AppendSubmit(nil, t)
+		record := wire.AppendSubmit(nil, t)
 		st.size += len(record)
 		m.submits = append(m.submits, t.ID[:], record)
 	}
@@ -384,7 +385,7 @@ func (st *settling) group(place int, s *broker.Settlement, left int) *members {
 // appendFrame appends the record of an outcome with its length (4 bytes) in front.
 func appendFrame(dst []byte, o *broker.Outcome) []byte {
 	at := len(dst)
-	dst = broker.AppendOutcome(append(dst, 0, 0, 0, 0), o)
+	dst = wire.AppendOutcome(append(dst, 0, 0, 0, 0), o)
 	binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
 	return dst
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // Members of a squad are stored as blocked tasks, and an arbiter assigns them to minions
@@ -136,7 +137,7 @@ func (c *consumer) assigned(text string) {
 	var out []*broker.Delivery
 	for text = text[n+6:]; len(text) >= 4; {
 		size := int(binary.BigEndian.Uint32([]byte(text[:4])))
-		if size > len(text)-4 || size < broker.HeadSize {
+		if size > len(text)-4 || size < wire.HeadSize {
 			break
 		}
 		msg := text[4 : 4+size]
@@ -144,7 +145,7 @@ func (c *consumer) assigned(text string) {
 		if isEntry(msg) { // large records of blocked tasks stay whole, so this one came in another way before
 			continue
 		}
-		out, _ = c.deliver(c.b.ctx, q.of(toID(msg[broker.OffsetID:])), []string{msg}, now, out, pushed)
+		out, _ = c.deliver(c.b.ctx, q.of(toID(msg[wire.OffsetID:])), []string{msg}, now, out, pushed)
 	}
 	if len(out) > 0 {
 		c.cfg.OnAssign(out)

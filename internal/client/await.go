@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/guard"
 	"github.com/go-arbiter/arbiter/internal/seal"
@@ -30,7 +31,7 @@ func (c *Client) Await(ctx context.Context, id task.ID, into any) error {
 	if a.record != nil && into != nil {
 		// The usual case. If anything is unusual, the whole outcome is read below, and its
 		// errors say what.
-		name, result, ok := broker.ParseResult(a.record)
+		name, result, ok := wire.ParseResult(a.record)
 		if ok && len(result) > 0 && c.decodePlain(name, result, into) {
 			return nil
 		}

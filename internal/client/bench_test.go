@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -21,7 +22,7 @@ func (*mirror) Close() error          { return nil }
 func (m *mirror) Enqueue(_ context.Context, tasks []*broker.Task) error {
 	notices := make([]broker.Notice, len(tasks))
 	for i, t := range tasks {
-		notices[i] = broker.Notice{ID: t.ID, Record: broker.AppendOutcome(nil, &broker.Outcome{
+		notices[i] = broker.Notice{ID: t.ID, Record: wire.AppendOutcome(nil, &broker.Outcome{
 			State: broker.StateSucceeded, Name: t.Name, Codec: t.Codec, Result: []byte{3},
 		})}
 	}

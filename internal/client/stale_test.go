@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // A failure that arrived before anybody waited is looked up before it is returned, since the
 // task may have been requeued. The same holds for any outcome of a task that was sent again.
 func TestTableStale(t *testing.T) {
 	now := time.Unix(0, 0)
-	failure := broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "first"}})
+	failure := wire.AppendOutcome(nil, &broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "first"}})
 	second := &broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "second"}}
 	for _, tt := range []struct {
 		name  string
@@ -22,7 +23,7 @@ func TestTableStale(t *testing.T) {
 		want  string // message of the failure, or the result
 	}{
 		{"it is the outcome", failure, false, func(tab *table, id broker.ID, _ *Watch) {
-			o, _ := broker.ParseOutcome(failure)
+			o, _ := wire.ParseOutcome(failure)
 			tab.found(id, &broker.Status{State: broker.StateFailed, Outcome: &o}, now)
 		}, "first"},
 		{"requeued, and failed again", failure, false, func(tab *table, id broker.ID, _ *Watch) {
@@ -92,7 +93,7 @@ func TestTableStale(t *testing.T) {
 
 	// Neither a group nor a task that did not fail can be requeued.
 	tab, _ := testTable()
-	for _, record := range [][]byte{written("x"), broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateExpired})} {
+	for _, record := range [][]byte{written("x"), wire.AppendOutcome(nil, &broker.Outcome{State: broker.StateExpired})} {
 		id := newID()
 		tab.expect(id, "t", "q", false, now)
 		tab.deliver(id, record, now)
@@ -113,8 +114,8 @@ func TestTableStale(t *testing.T) {
 func TestTableStaleWhileAwaited(t *testing.T) {
 	now := time.Unix(0, 0)
 	failure := &broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "first"}}
-	record := broker.AppendOutcome(nil, failure)
-	canceled := broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateCanceled})
+	record := wire.AppendOutcome(nil, failure)
+	canceled := wire.AppendOutcome(nil, &broker.Outcome{State: broker.StateCanceled})
 	running := &broker.Status{State: broker.StateRunning}
 	failed := &broker.Status{State: broker.StateFailed, Outcome: failure}
 	for _, tt := range []struct {
@@ -175,9 +176,9 @@ func TestTableCauseBeforeEffect(t *testing.T) {
 	now := time.Unix(0, 0)
 	failure := &broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "bad"}}
 	records := [][]byte{
-		broker.AppendOutcome(nil, failure),
-		broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateCanceled}),
-		broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateCanceled}),
+		wire.AppendOutcome(nil, failure),
+		wire.AppendOutcome(nil, &broker.Outcome{State: broker.StateCanceled}),
+		wire.AppendOutcome(nil, &broker.Outcome{State: broker.StateCanceled}),
 	}
 	found := []*broker.Status{
 		{State: broker.StateFailed, Outcome: failure},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -266,14 +267,14 @@ func (t *table) deliver(id broker.ID, record []byte, now time.Time) {
 // requeueable reports whether an outcome may be the one of a dead letter, which an operator can
 // requeue.
 func requeueable(id broker.ID, record []byte) bool {
-	return broker.ParseState(record) == broker.StateFailed && !IsFlow(id)
+	return wire.ParseState(record) == broker.StateFailed && !IsFlow(id)
 }
 
 // mayBeEffect reports whether an outcome is a cancellation while failures are being looked up.
 // The cancellation may be an effect of one of them, as it is for the rest of a pipe or group.
 // It is looked up after them, so that nobody sees the effect before its cause.
 func (t *table) mayBeEffect(record []byte) bool {
-	return t.levels[levelNow].first != nil && broker.ParseState(record) == broker.StateCanceled
+	return t.levels[levelNow].first != nil && wire.ParseState(record) == broker.StateCanceled
 }
 
 // stale reports whether the record of an entry may not be the task's outcome any more: the task
@@ -480,7 +481,7 @@ func (a *Completion) read() {
 	if a.record == nil || a.Outcome != nil || a.bad != nil {
 		return
 	}
-	o, err := broker.ParseOutcome(a.record)
+	o, err := wire.ParseOutcome(a.record)
 	if err != nil {
 		a.bad = fmt.Errorf("%s: its outcome can't be read: %w", task.Title(a.ID, a.name), err)
 		return
@@ -510,7 +511,7 @@ func (t *table) restore(a Completion) {
 		if a.Outcome == nil {
 			return
 		}
-		record = broker.AppendOutcome(nil, a.Outcome)
+		record = wire.AppendOutcome(nil, a.Outcome)
 	}
 	e, _ := t.entries.enter(a.ID)
 	e.label, e.own = t.labels.get(a.name, a.Queue), a.Own

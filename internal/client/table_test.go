@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 func newID() broker.ID { return broker.NewID(broker.KindTask, "q", 0) }
 
 // written returns the record of a successful outcome.
-func written(result string) []byte { return broker.AppendOutcome(nil, succeeded(result)) }
+func written(result string) []byte { return wire.AppendOutcome(nil, succeeded(result)) }
 
 func succeeded(result string) *broker.Outcome {
 	return &broker.Outcome{State: broker.StateSucceeded, Result: []byte(result)}
@@ -276,7 +277,7 @@ func TestTableKnowsNames(t *testing.T) {
 		tab.sent(id, true, now)
 		a := e.fromStatus(broker.StateCanceled, &broker.Outcome{State: broker.StateCanceled})
 		if read {
-			tab.deliver(id, broker.AppendOutcome(nil, canceled), now)
+			tab.deliver(id, wire.AppendOutcome(nil, canceled), now)
 			a, _ = tab.take(id)
 			a.read()
 		}

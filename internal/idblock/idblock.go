@@ -23,17 +23,14 @@ type block struct {
 }
 
 // Has reports whether an id is in a block, so that an Index can store it.
-func Has(id *broker.ID) bool { return id.BlockPlace() != 0 }
+func Has(id *broker.ID) bool { return id.BlockPosition() != 0 }
 
 // Name returns the id that stands for the whole block of id. No task has it.
-func Name(id broker.ID) broker.ID {
-	id[15] = 0xff
-	return id
-}
+func Name(id broker.ID) broker.ID { return id.AtPosition(0xff) }
 
 // find returns the block of an id, or nil.
 func (x *Index) find(id *broker.ID) *block {
-	if b := x.last; b != nil && [15]byte(b.name[:15]) == [15]byte(id[:15]) {
+	if b := x.last; b != nil && b.name == Name(*id) {
 		return b
 	}
 	b := x.blocks[Name(*id)]
@@ -45,7 +42,7 @@ func (x *Index) find(id *broker.ID) *block {
 
 // Get returns the number that was stored for an id.
 func (x *Index) Get(id *broker.ID) (value uint32, ok bool) {
-	b, at := x.find(id), id.BlockPlace()-1
+	b, at := x.find(id), id.BlockPosition()-1
 	if b == nil || at >= len(b.values) || b.values[at] == 0 {
 		return 0, false
 	}
@@ -54,7 +51,7 @@ func (x *Index) Get(id *broker.ID) (value uint32, ok bool) {
 
 // Put stores a number for an id. It must be less than 1<<32-1.
 func (x *Index) Put(id *broker.ID, value uint32) {
-	b, at := x.find(id), id.BlockPlace()-1
+	b, at := x.find(id), id.BlockPosition()-1
 	if b == nil {
 		if x.blocks == nil {
 			x.blocks = make(map[broker.ID]*block)
@@ -76,7 +73,7 @@ func (x *Index) Put(id *broker.ID, value uint32) {
 
 // Drop removes an id, if it is stored.
 func (x *Index) Drop(id *broker.ID) {
-	b, at := x.find(id), id.BlockPlace()-1
+	b, at := x.find(id), id.BlockPosition()-1
 	if b == nil || at >= len(b.values) || b.values[at] == 0 {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/codec"
 )
 
@@ -46,7 +47,7 @@ func hide(s codec.Sealer, f *broker.Failure) (shown broker.Failure, inside []byt
 
 // failureRecord encodes a failure.
 func failureRecord(f *broker.Failure) []byte {
-	return broker.AppendOutcome(nil, &broker.Outcome{State: broker.StateFailed, Err: f})
+	return wire.AppendOutcome(nil, &broker.Outcome{State: broker.StateFailed, Err: f})
 }
 
 // whole returns the failure of which inside was encrypted in the seal, or f if nothing was.
@@ -56,7 +57,7 @@ func whole(f *broker.Failure, inside []byte) (*broker.Failure, error) {
 		bare.Seal = nil
 		return &bare, nil
 	}
-	o, err := broker.ParseOutcome(inside)
+	o, err := wire.ParseOutcome(inside)
 	if err != nil {
 		return nil, err
 	}

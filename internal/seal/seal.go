@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/guard"
 )
@@ -93,7 +94,7 @@ func HideMeta(s codec.Sealer, t *broker.Task) error {
 	if len(t.Meta) == 0 || !codec.Hides(s, codec.Metadata) {
 		return nil
 	}
-	hidden, err := sealed(s, broker.AppendMeta(nil, t.Meta), meta(t.ID))
+	hidden, err := sealed(s, wire.AppendMeta(nil, t.Meta), meta(t.ID))
 	if err != nil {
 		return fmt.Errorf("task %s: %w: metadata: %w", t.Name, broker.ErrInvalid, err)
 	}
@@ -112,7 +113,7 @@ func Meta(s codec.Sealer, id broker.ID, stored map[string]string) (map[string]st
 	if err != nil {
 		return nil, err
 	}
-	return broker.ParseMeta(plain)
+	return wire.ParseMeta(plain)
 }
 
 // Unique returns a unique key as it is stored. If the codec hides unique keys, that is a keyed

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/seal"
 )
@@ -122,7 +123,7 @@ func TestRecordIsStoredAsSealed(t *testing.T) {
 			t.Fatal(err)
 		}
 		var d broker.Delivery
-		if err := broker.ParseRecord(&d, broker.AppendRecord(nil, &in), 0); err != nil {
+		if err := wire.ParseRecord(&d, wire.AppendRecord(nil, &in), 0); err != nil {
 			t.Fatal(err)
 		}
 		d.Queue = in.Queue
@@ -145,7 +146,7 @@ func TestOutcomeIsBound(t *testing.T) {
 		if err := seal.Outcome(s, id(1), &stored); err != nil {
 			t.Fatal(err)
 		}
-		back, err := broker.ParseOutcome(broker.AppendOutcome(nil, &stored))
+		back, err := wire.ParseOutcome(wire.AppendOutcome(nil, &stored))
 		if err != nil {
 			t.Fatal(err)
 		}

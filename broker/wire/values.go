@@ -1,10 +1,11 @@
-package broker
+package wire
 
 import (
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
@@ -15,10 +16,10 @@ import (
 // error message, such as "a flow".
 func checkVersion(record []byte, kind string) error {
 	if len(record) == 0 {
-		return fmt.Errorf("%w: %s of no bytes", ErrMalformed, kind)
+		return fmt.Errorf("%w: %s of no bytes", broker.ErrMalformed, kind)
 	}
 	if record[0] != RecordVersion {
-		return fmt.Errorf("%w %d of %s, this program reads %d", ErrVersion, record[0], kind, RecordVersion)
+		return fmt.Errorf("%w %d of %s, this program reads %d", broker.ErrVersion, record[0], kind, RecordVersion)
 	}
 	return nil
 }
@@ -99,22 +100,22 @@ func takeBytes(in, room []byte) (clone, rest []byte, err error) {
 	return append(clone, b...), rest, nil
 }
 
-func appendID(dst []byte, id ID) []byte {
+func appendID(dst []byte, id broker.ID) []byte {
 	if id.IsZero() {
 		return msgp.AppendNil(dst)
 	}
 	return append(msgp.AppendBytesHead(dst, len(id)), id[:]...)
 }
 
-func takeID(in []byte) (id ID, rest []byte, err error) {
+func takeID(in []byte) (id broker.ID, rest []byte, err error) {
 	b, rest, null, err := takeData(in)
 	if err != nil || null { // nil is the zero id
-		return ID{}, rest, err
+		return broker.ID{}, rest, err
 	}
 	if len(b) != len(id) {
-		return ID{}, nil, fmt.Errorf("an id of %d bytes, want %d", len(b), len(id))
+		return broker.ID{}, nil, fmt.Errorf("an id of %d bytes, want %d", len(b), len(id))
 	}
-	return ID(b), rest, nil
+	return broker.ID(b), rest, nil
 }
 
 func appendTime(dst []byte, t time.Time) []byte {

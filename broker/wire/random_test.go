@@ -1,4 +1,4 @@
-package broker
+package wire
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
@@ -60,7 +61,7 @@ func (c chance) text() string {
 	return string(c.bytes())
 }
 
-func (c chance) id() (id ID) {
+func (c chance) id() (id broker.ID) {
 	if !c.one(3) {
 		copy(id[:], c.bytes())
 	}
@@ -81,10 +82,10 @@ func (c chance) time() time.Time {
 	return time.UnixMilli(c.number() >> 8)
 }
 
-func (c chance) task() *Task {
-	t := &Task{
-		ID: c.id(), Name: c.text(), Codec: "msgpack", Payload: c.bytes(), Inbox: c.id(), Retries: DefaultRetries,
-		Retention: DefaultRetention, DeadFor: DefaultDeadRetention, Enqueued: c.time(), Blocked: c.one(2), Squad: c.one(2),
+func (c chance) task() *broker.Task {
+	t := &broker.Task{
+		ID: c.id(), Name: c.text(), Codec: "msgpack", Payload: c.bytes(), Inbox: c.id(), Retries: broker.DefaultRetries,
+		Retention: broker.DefaultRetention, DeadFor: broker.DefaultDeadRetention, Enqueued: c.time(), Blocked: c.one(2), Squad: c.one(2),
 	}
 	for _, set := range []func(){
 		func() { t.Codec = c.text() },
@@ -113,13 +114,13 @@ func (c chance) task() *Task {
 	return t
 }
 
-func (c chance) outcome() *Outcome {
-	o := &Outcome{
-		State: State(c.IntN(12)), Codec: c.text(), Result: c.bytes(), Name: c.text(), Attempts: uint32(c.number()),
+func (c chance) outcome() *broker.Outcome {
+	o := &broker.Outcome{
+		State: broker.State(c.IntN(12)), Codec: c.text(), Result: c.bytes(), Name: c.text(), Attempts: uint32(c.number()),
 		Retried: int(c.number()), Minion: c.id(), Enqueued: c.time(), Started: c.time(), Finished: c.time(),
 	}
 	if c.one(2) {
-		o.Err = &Failure{
+		o.Err = &broker.Failure{
 			Type: c.text(), Message: strings.Repeat(c.text(), 1+c.IntN(3)), Stack: c.text(), Chain: c.texts(), Codes: c.texts(),
 			Final: c.one(2), Seal: c.bytes(),
 		}
@@ -265,7 +266,7 @@ const (
 // one of them can read it, or if only the library finds that it is truncated.
 func agree(t *testing.T, data []byte) {
 	t.Helper()
-	var d, ref Delivery
+	var d, ref broker.Delivery
 	err, want := ParseRecord(&d, data, 5), refParseRecord(&ref, data, 5)
 	if same(t, data, err, want); want != nil {
 		// The payload is undefined if its field could not be read.
@@ -273,7 +274,7 @@ func agree(t *testing.T, data []byte) {
 		// This package does not begin to read an array that claims more fields than there
 		// are bytes.
 		if _, _, err := takeFields(data[min(len(data), HeadSize):], 0); err != nil {
-			ref = Delivery{}
+			ref = broker.Delivery{}
 			_ = refParseRecord(&ref, data[:min(len(data), HeadSize)], 5)
 		}
 	}
@@ -281,7 +282,7 @@ func agree(t *testing.T, data []byte) {
 		t.Errorf("%x:\n got %+v, %v\nwant %+v, %v", data, d, err, ref, want)
 	}
 	if err == nil { // the result is the same if the payload has room
-		roomy := Delivery{Task: Task{Payload: make([]byte, 0, 8)}}
+		roomy := broker.Delivery{Task: broker.Task{Payload: make([]byte, 0, 8)}}
 		room := roomy.Payload[:1]
 		if err := ParseRecord(&roomy, data, 5); err != nil || !reflect.DeepEqual(roomy, d) {
 			t.Errorf("%x:\n with room %+v, %v\n want %+v", data, roomy, err, d)
@@ -292,7 +293,7 @@ func agree(t *testing.T, data []byte) {
 	}
 	o, err := ParseOutcome(data)
 	if codec, result, ok := ParseResult(data); ok && err == nil &&
-		(o.State != StateSucceeded || o.Err != nil || codec != o.Codec || !bytes.Equal(result, o.Result)) {
+		(o.State != broker.StateSucceeded || o.Err != nil || codec != o.Codec || !bytes.Equal(result, o.Result)) {
 		t.Errorf("%x: result %x by codec %q of %+v", data, result, codec, o)
 	}
 	refOutcome, want := refParseOutcome(data)
@@ -310,7 +311,7 @@ func same(t *testing.T, data []byte, err, want error) {
 	if (err == nil) != (want == nil) || errors.Is(want, io.ErrUnexpectedEOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%x: %v, want %v", data, err, want)
 	}
-	for _, kind := range []error{ErrVersion, ErrMalformed} {
+	for _, kind := range []error{broker.ErrVersion, broker.ErrMalformed} {
 		if errors.Is(err, kind) != errors.Is(want, kind) {
 			t.Errorf("%x: %v, want %v", data, err, want)
 		}
@@ -331,7 +332,7 @@ func TestRecordsAreWrittenAsByTheLibrary(t *testing.T) {
 		if !bytes.Equal(got, want) {
 			t.Fatalf("%+v:\n got %x\nwant %x", o, got, want)
 		}
-		if _, _, ok := ParseResult(got[len(prefix):]); ok != (o.State == StateSucceeded && o.Err == nil) {
+		if _, _, ok := ParseResult(got[len(prefix):]); ok != (o.State == broker.StateSucceeded && o.Err == nil) {
 			t.Fatalf("%+v has a result: %v", o, ok)
 		}
 	}
@@ -349,7 +350,7 @@ func TestRecordsAreReadAsByTheLibrary(t *testing.T) {
 		} {
 			agree(t, data)
 			agree(t, c.damage(data))
-			if ParseRecord(new(Delivery), data, 0) == nil {
+			if ParseRecord(new(broker.Delivery), data, 0) == nil {
 				read++
 			}
 			if _, err := ParseOutcome(data); err == nil {

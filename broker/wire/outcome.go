@@ -1,9 +1,10 @@
-package broker
+package wire
 
 import (
 	"fmt"
 	"slices"
 
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
@@ -25,7 +26,7 @@ const (
 )
 
 // AppendOutcome appends the record of an outcome.
-func AppendOutcome(dst []byte, o *Outcome) []byte {
+func AppendOutcome(dst []byte, o *broker.Outcome) []byte {
 	dst = append(slices.Grow(dst, 64+len(o.Name)+len(o.Codec)+len(o.Result)), RecordVersion)
 	n := outcomeCount
 	if o.Err == nil {
@@ -48,7 +49,7 @@ func AppendOutcome(dst []byte, o *Outcome) []byte {
 	return dst
 }
 
-func appendFailure(dst []byte, f Failure) []byte {
+func appendFailure(dst []byte, f broker.Failure) []byte {
 	f.Trim()
 	n := 7
 	if len(f.Seal) == 0 {
@@ -67,13 +68,13 @@ func appendFailure(dst []byte, f Failure) []byte {
 	return dst
 }
 
-// ParseOutcome reads a record of [AppendOutcome]. The error wraps [ErrVersion] or
-// [ErrMalformed]. Nothing in the outcome aliases record, and record is not changed. Like
+// ParseOutcome reads a record of [AppendOutcome]. The error wraps [broker.ErrVersion] or
+// [broker.ErrMalformed]. Nothing in the outcome aliases record, and record is not changed. Like
 // [ParseRecord] it does not copy a string that is converted to bytes.
-func ParseOutcome(record []byte) (Outcome, error) {
-	var o Outcome
-	if err := o.parse(record); err != nil {
-		return Outcome{}, err
+func ParseOutcome(record []byte) (broker.Outcome, error) {
+	var o broker.Outcome
+	if err := parseOutcome(&o, record); err != nil {
+		return broker.Outcome{}, err
 	}
 	return o, nil
 }
@@ -90,7 +91,7 @@ func ParseResult(record []byte) (codec string, result []byte, ok bool) {
 		return "", nil, false
 	}
 	state, in, err := takeInt(in)
-	if err != nil || state != int64(StateSucceeded) {
+	if err != nil || state != int64(broker.StateSucceeded) {
 		return "", nil, false
 	}
 	if codec, in, err = takeCodec(in); err != nil {
@@ -102,22 +103,23 @@ func ParseResult(record []byte) (codec string, result []byte, ok bool) {
 
 // ParseState reads only the state of an outcome's record. It returns StateUnknown if the
 // state can't be read.
-func ParseState(record []byte) State {
+func ParseState(record []byte) broker.State {
 	if checkVersion(record, "an outcome") != nil {
-		return StateUnknown
+		return broker.StateUnknown
 	}
 	_, in, err := takeFields(record[1:], outcomeFinished+1)
 	if err != nil {
-		return StateUnknown
+		return broker.StateUnknown
 	}
 	state, _, err := takeInt(in)
-	if err != nil || state < 0 || !State(state).Final() {
-		return StateUnknown
+	if err != nil || state < 0 || !broker.State(state).Final() {
+		return broker.StateUnknown
 	}
-	return State(state)
+	return broker.State(state)
 }
 
-func (o *Outcome) parse(record []byte) error {
+// parseOutcome reads a record into o, which it leaves half-filled after an error.
+func parseOutcome(o *broker.Outcome, record []byte) error {
 	if err := checkVersion(record, "an outcome"); err != nil {
 		return err
 	}
@@ -126,7 +128,7 @@ func (o *Outcome) parse(record []byte) error {
 		return err
 	}
 	for i := range n {
-		if in, err = o.takeField(in, i); err != nil {
+		if in, err = takeOutcomeField(o, in, i); err != nil {
 			return inField(i, err)
 		}
 	}
@@ -134,17 +136,18 @@ func (o *Outcome) parse(record []byte) error {
 		return err
 	}
 	if !o.State.Final() {
-		return fmt.Errorf("%w: an outcome with state %s", ErrMalformed, o.State)
+		return fmt.Errorf("%w: an outcome with state %s", broker.ErrMalformed, o.State)
 	}
 	return nil
 }
 
-func (o *Outcome) takeField(in []byte, field int) (rest []byte, err error) {
+// takeOutcomeField reads one field of a record into o.
+func takeOutcomeField(o *broker.Outcome, in []byte, field int) (rest []byte, err error) {
 	var n int64
 	switch field {
 	case outcomeState:
 		n, rest, err = takeInt(in)
-		o.State = State(min(uint64(n), 255))
+		o.State = broker.State(min(uint64(n), 255))
 	case outcomeCodec:
 		o.Codec, rest, err = takeCodec(in)
 	case outcomeResult:
@@ -173,12 +176,12 @@ func (o *Outcome) takeField(in []byte, field int) (rest []byte, err error) {
 	return rest, err
 }
 
-func takeFailure(in []byte) (f *Failure, rest []byte, err error) {
+func takeFailure(in []byte) (f *broker.Failure, rest []byte, err error) {
 	n, rest, null, err := takeArray(in)
 	if err != nil || null {
 		return nil, rest, err
 	}
-	f = new(Failure)
+	f = new(broker.Failure)
 	for i := range n {
 		switch i {
 		case 0:

@@ -1,4 +1,4 @@
-package broker
+package wire
 
 import (
 	"fmt"
@@ -6,17 +6,19 @@ import (
 	"sync"
 	"testing"
 	"unsafe"
+
+	"github.com/go-arbiter/arbiter/broker"
 )
 
 func TestNamesAreSharedAndBounded(t *testing.T) {
 	var c nameCache
-	for _, name := range []string{"", "a", "orders.confirm", strings.Repeat("n", MaxName), strings.Repeat("n", MaxName+1)} {
+	for _, name := range []string{"", "a", "orders.confirm", strings.Repeat("n", broker.MaxName), strings.Repeat("n", broker.MaxName+1)} {
 		first, second := c.intern([]byte(name)), c.intern([]byte(name))
 		if first != name || second != name {
 			t.Errorf("%q became %q and %q", name, first, second)
 		}
 		shared := unsafe.StringData(first) == unsafe.StringData(second)
-		if fits := len(name) <= MaxName; shared != fits {
+		if fits := len(name) <= broker.MaxName; shared != fits {
 			t.Errorf("a name of %d bytes: shared %v, want %v", len(name), shared, fits)
 		}
 	}
@@ -28,7 +30,7 @@ func TestNamesAreSharedAndBounded(t *testing.T) {
 	}
 	for i := range c {
 		for j := range c[i] {
-			if p := c[i][j].Load(); p == nil || len(*p) > MaxName {
+			if p := c[i][j].Load(); p == nil || len(*p) > broker.MaxName {
 				t.Fatalf("after many names: the entry %v of set %d is empty or too long", p, i)
 			}
 		}
@@ -58,7 +60,7 @@ func TestRecordsTakeLittleMemory(t *testing.T) {
 	task.Codec, outcome.Codec = "json", "json"
 	record, result := string(AppendRecord(nil, task)), string(AppendOutcome(nil, outcome))
 	buf := make([]byte, 0, 1024)
-	var d Delivery
+	var d broker.Delivery
 	for name, do := range map[string]struct {
 		allocs float64
 		f      func()

@@ -1,10 +1,11 @@
-package broker
+package wire
 
 import (
 	"encoding/binary"
 	"fmt"
 	"time"
 
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
@@ -25,7 +26,7 @@ const (
 )
 
 // AppendFlow appends the record of a flow.
-func AppendFlow(dst []byte, f *Flow) []byte {
+func AppendFlow(dst []byte, f *broker.Flow) []byte {
 	dst = append(dst, RecordVersion)
 	n := flowCount
 	if f.Seal == "" {
@@ -40,23 +41,24 @@ func AppendFlow(dst []byte, f *Flow) []byte {
 	dst = appendID(dst, f.Group)
 	dst = msgp.AppendUint(dst, uint64(f.Step))
 	dst = appendID(dst, f.Inbox)
-	dst = appendKeep(dst, f.Retention, DefaultRetention)
+	dst = appendKeep(dst, f.Retention, broker.DefaultRetention)
 	if f.Seal != "" {
 		dst = msgp.AppendBytes(dst, []byte(f.Seal))
 	}
 	return dst
 }
 
-// ParseFlow reads a record of [AppendFlow]. The error wraps [ErrVersion] or [ErrMalformed].
-func ParseFlow(record []byte) (Flow, error) {
-	var f Flow
-	if err := f.parse(record); err != nil {
-		return Flow{}, err
+// ParseFlow reads a record of [AppendFlow]. The error wraps [broker.ErrVersion] or [broker.ErrMalformed].
+func ParseFlow(record []byte) (broker.Flow, error) {
+	var f broker.Flow
+	if err := parseFlow(&f, record); err != nil {
+		return broker.Flow{}, err
 	}
 	return f, nil
 }
 
-func (f *Flow) parse(record []byte) error {
+// parseFlow reads a record into f, which it leaves half-filled after an error.
+func parseFlow(f *broker.Flow, record []byte) error {
 	if err := checkVersion(record, "a flow"); err != nil {
 		return err
 	}
@@ -65,7 +67,7 @@ func (f *Flow) parse(record []byte) error {
 		return err
 	}
 	for i := range n {
-		if in, err = f.takeField(in, i); err != nil {
+		if in, err = takeFlowField(f, in, i); err != nil {
 			return inField(i, err)
 		}
 	}
@@ -73,12 +75,13 @@ func (f *Flow) parse(record []byte) error {
 		return err
 	}
 	if err := f.Check(); err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
+		return fmt.Errorf("%w: %w", broker.ErrMalformed, err)
 	}
 	return nil
 }
 
-func (f *Flow) takeField(in []byte, field int) (rest []byte, err error) {
+// takeFlowField reads one field of a record into f.
+func takeFlowField(f *broker.Flow, in []byte, field int) (rest []byte, err error) {
 	var n int64
 	switch field {
 	case flowID:
@@ -101,7 +104,7 @@ func (f *Flow) takeField(in []byte, field int) (rest []byte, err error) {
 	case flowInbox:
 		f.Inbox, rest, err = takeID(in)
 	case flowRetention:
-		f.Retention, rest, err = takeKeep(in, DefaultRetention)
+		f.Retention, rest, err = takeKeep(in, broker.DefaultRetention)
 	case flowSeal:
 		f.Seal, rest, err = takeString(in)
 	default: // a field of a newer version: the array may only grow
@@ -114,14 +117,14 @@ func (f *Flow) takeField(in []byte, field int) (rest []byte, err error) {
 const FlowRefSize = 20
 
 // AppendFlowRef appends the flow of a task and the position in it.
-func AppendFlowRef(dst []byte, t *Task) []byte {
+func AppendFlowRef(dst []byte, t *broker.Task) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, t.Group[:]...), t.Step)
 }
 
 // ParseFlowRef reads the bytes of [AppendFlowRef] at the front of ref.
-func ParseFlowRef(ref []byte) (flow ID, step uint32, err error) {
+func ParseFlowRef(ref []byte) (flow broker.ID, step uint32, err error) {
 	if len(ref) < FlowRefSize {
-		return ID{}, 0, fmt.Errorf("%w: a flow and position of %d bytes", ErrMalformed, len(ref))
+		return broker.ID{}, 0, fmt.Errorf("%w: a flow and position of %d bytes", broker.ErrMalformed, len(ref))
 	}
 	copy(flow[:], ref)
 	return flow, binary.BigEndian.Uint32(ref[len(flow):]), nil
@@ -129,7 +132,7 @@ func ParseFlowRef(ref []byte) (flow ID, step uint32, err error) {
 
 // AppendSubmit appends the record of a task that is to be enqueued later: the message, its
 // queue, and the durations that begin when it is enqueued.
-func AppendSubmit(dst []byte, t *Task) []byte {
+func AppendSubmit(dst []byte, t *broker.Task) []byte {
 	dst = append(dst, RecordVersion)
 	dst = msgp.AppendArrayHead(dst, 4)
 	dst = msgp.AppendString(dst, t.Queue)
@@ -153,19 +156,19 @@ func wholeMillis(d time.Duration) int64 {
 // takeMillis reads a duration that wholeMillis made.
 func takeMillis(in []byte) (d time.Duration, rest []byte, err error) {
 	ms, rest, err := takeInt(in)
-	if limit := int64(MaxDuration / time.Millisecond); err == nil && (ms > limit || ms < -limit) {
+	if limit := int64(broker.MaxDuration / time.Millisecond); err == nil && (ms > limit || ms < -limit) {
 		err = fmt.Errorf("%d ms, the limit is %d", ms, limit)
 	}
 	return time.Duration(ms) * time.Millisecond, rest, err
 }
 
-// ParseSubmit reads a record of [AppendSubmit]. The error wraps [ErrVersion] or
-// [ErrMalformed].
-func ParseSubmit(record []byte) (*Task, error) {
+// ParseSubmit reads a record of [AppendSubmit]. The error wraps [broker.ErrVersion] or
+// [broker.ErrMalformed].
+func ParseSubmit(record []byte) (*broker.Task, error) {
 	if err := checkVersion(record, "a submission"); err != nil {
 		return nil, err
 	}
-	var d Delivery
+	var d broker.Delivery
 	var queue string
 	var delay, deadline time.Duration
 	n, in, err := takeFields(record[1:], 4)

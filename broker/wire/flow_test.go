@@ -1,33 +1,35 @@
-package broker
+package wire
 
 import (
 	"errors"
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
 )
 
-func flows() map[string]*Flow {
+func flows() map[string]*broker.Flow {
 	group, pipe := fixedID(17), fixedID(81)
-	group[6], pipe[6] = 0x70|byte(KindGroup)<<2, 0x70|byte(KindPipe)<<2
-	return map[string]*Flow{
+	group[6], pipe[6] = 0x70|byte(broker.KindGroup)<<2, 0x70|byte(broker.KindPipe)<<2
+	return map[string]*broker.Flow{
 		"flow_full": {
 			ID: group, Size: 70_000, Need: 3, Callback: fixedID(33), Finalizer: fixedID(49), Group: pipe,
 			Step: 70_001, Inbox: fixedID(65), Retention: 90 * time.Second,
 		},
-		"flow_sealed": {ID: pipe, Size: 1, Need: 1, Retention: DefaultRetention, Seal: "a\x00\xff"},
-		"flow_small":  {ID: pipe, Size: 1, Need: 1, Retention: DefaultRetention},
+		"flow_sealed": {ID: pipe, Size: 1, Need: 1, Retention: broker.DefaultRetention, Seal: "a\x00\xff"},
+		"flow_small":  {ID: pipe, Size: 1, Need: 1, Retention: broker.DefaultRetention},
 	}
 }
 
 // blockedTask returns a task with all fields that flows use.
-func blockedTask() *Task {
+func blockedTask() *broker.Task {
 	t := smallTask()
-	t.Blocked, t.Group, t.Step, t.Upstream = true, fixedID(97), StepCallback, "x"
+	t.Blocked, t.Group, t.Step, t.Upstream = true, fixedID(97), broker.StepCallback, "x"
 	return t
 }
 
-func submitted() *Task {
+func submitted() *broker.Task {
 	t := fullTask()
 	t.Queue, t.Delay, t.Deadline = "other", 1500*time.Millisecond, time.Hour
 	return t
@@ -46,7 +48,7 @@ func TestGoldenFlows(t *testing.T) {
 		t.Errorf("submission:\n got %+v, %v\nwant %+v", got, err, *task)
 	}
 	task = blockedTask()
-	var d Delivery
+	var d broker.Delivery
 	if err := ParseRecord(&d, golden(t, "task_blocked", AppendRecord(nil, task)), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -72,15 +74,15 @@ func TestBrokenFlows(t *testing.T) {
 	for name, record := range records {
 		parse := parsers[name]
 		for n := range record {
-			if err := parse(record[:n]); !errors.Is(err, ErrMalformed) {
+			if err := parse(record[:n]); !errors.Is(err, broker.ErrMalformed) {
 				t.Errorf("%s cut after %d bytes: %v", name, n, err)
 			}
 		}
-		if err := parse(append(record[:len(record):len(record)], 0)); !errors.Is(err, ErrMalformed) {
+		if err := parse(append(record[:len(record):len(record)], 0)); !errors.Is(err, broker.ErrMalformed) {
 			t.Errorf("%s with a trailing byte: %v", name, err)
 		}
 		record[0]++
-		if err := parse(record); !errors.Is(err, ErrVersion) {
+		if err := parse(record); !errors.Is(err, broker.ErrVersion) {
 			t.Errorf("%s of a newer version: %v", name, err)
 		}
 	}
@@ -89,24 +91,24 @@ func TestBrokenFlows(t *testing.T) {
 		t.Errorf("a flow and position have %d bytes, want %d", len(ref), FlowRefSize)
 	}
 	for n := range ref {
-		if _, _, err := ParseFlowRef(ref[:n]); !errors.Is(err, ErrMalformed) {
+		if _, _, err := ParseFlowRef(ref[:n]); !errors.Is(err, broker.ErrMalformed) {
 			t.Errorf("flow and position cut after %d bytes: %v", n, err)
 		}
 	}
-	for name, change := range map[string]func(*Flow){
-		"id":              func(f *Flow) { f.ID = NewID(KindTask, "", 0) },
-		"fewer than none": func(f *Flow) { f.Size, f.Need = -1, -1 },
-		"too large":       func(f *Flow) { f.Size = MaxMembers + 1 },
-		"need":            func(f *Flow) { f.Need = f.Size + 1 },
-		"pipe":            func(f *Flow) { f.ID = NewID(KindPipe, "", 0) },
-		"retention":       func(f *Flow) { f.Retention = MaxDuration + time.Hour },
+	for name, change := range map[string]func(*broker.Flow){
+		"id":              func(f *broker.Flow) { f.ID = broker.NewID(broker.KindTask, "", 0) },
+		"fewer than none": func(f *broker.Flow) { f.Size, f.Need = -1, -1 },
+		"too large":       func(f *broker.Flow) { f.Size = broker.MaxMembers + 1 },
+		"need":            func(f *broker.Flow) { f.Need = f.Size + 1 },
+		"pipe":            func(f *broker.Flow) { f.ID = broker.NewID(broker.KindPipe, "", 0) },
+		"retention":       func(f *broker.Flow) { f.Retention = broker.MaxDuration + time.Hour },
 	} {
 		f := *flows()["flow_full"]
 		change(&f)
-		if err := f.Check(); !errors.Is(err, ErrInvalid) {
+		if err := f.Check(); !errors.Is(err, broker.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := ParseFlow(AppendFlow(nil, &f)); !errors.Is(err, ErrMalformed) {
+		if _, err := ParseFlow(AppendFlow(nil, &f)); !errors.Is(err, broker.ErrMalformed) {
 			t.Errorf("record of a flow, %s: %v", name, err)
 		}
 	}
@@ -121,7 +123,7 @@ func TestSubmitTimes(t *testing.T) {
 		{0, 0, 0}, {1, ms, -ms}, {-1, -ms, -ms}, {ms - 1, ms, -ms},
 		{ms, ms, ms}, {ms + 1, 2 * ms, ms}, {2*ms - 1, 2 * ms, ms},
 		{-ms, -ms, -ms}, {-ms - 1, -2 * ms, -ms},
-		{MaxDuration, MaxDuration, MaxDuration},
+		{broker.MaxDuration, broker.MaxDuration, broker.MaxDuration},
 	} {
 		task := submitted()
 		task.Delay, task.Deadline = tt.time, tt.time
@@ -131,8 +133,8 @@ func TestSubmitTimes(t *testing.T) {
 		}
 	}
 	task := submitted()
-	task.Delay = MaxDuration + time.Millisecond
-	if _, err := ParseSubmit(AppendSubmit(nil, task)); !errors.Is(err, ErrMalformed) {
+	task.Delay = broker.MaxDuration + time.Millisecond
+	if _, err := ParseSubmit(AppendSubmit(nil, task)); !errors.Is(err, broker.ErrMalformed) {
 		t.Errorf("a delay over the limit: %v", err)
 	}
 }
@@ -144,7 +146,7 @@ func FuzzParseFlow(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		flow, err := ParseFlow(data)
 		if err != nil {
-			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) {
+			if !errors.Is(err, broker.ErrMalformed) && !errors.Is(err, broker.ErrVersion) {
 				t.Errorf("an error that is neither: %v", err)
 			}
 			return
@@ -162,7 +164,7 @@ func FuzzParseSubmit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		task, err := ParseSubmit(data)
 		if err != nil {
-			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) {
+			if !errors.Is(err, broker.ErrMalformed) && !errors.Is(err, broker.ErrVersion) {
 				t.Errorf("an error that is neither: %v", err)
 			}
 			return

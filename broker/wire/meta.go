@@ -1,8 +1,9 @@
-package broker
+package wire
 
 import (
 	"fmt"
 
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
@@ -37,14 +38,14 @@ func AppendMeta(dst []byte, meta map[string]string) []byte {
 	return appendMeta(append(dst, RecordVersion), meta)
 }
 
-// ParseMeta reads a record of [AppendMeta]. The error wraps [ErrVersion] or [ErrMalformed].
+// ParseMeta reads a record of [AppendMeta]. The error wraps [broker.ErrVersion] or [broker.ErrMalformed].
 func ParseMeta(record []byte) (map[string]string, error) {
 	if err := checkVersion(record, "metadata"); err != nil {
 		return nil, err
 	}
 	meta, rest, err := takeMeta(record[1:])
 	if err != nil {
-		return nil, fmt.Errorf("%w: metadata: %w", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: metadata: %w", broker.ErrMalformed, err)
 	}
 	return meta, atEnd(rest)
 }
@@ -67,4 +68,4 @@ func RecordName(record []byte) string {
 }
 
 // NameWithin is the number of bytes at the start of a message that contain the name.
-const NameWithin = HeadSize + 3 + 2 + MaxName
+const NameWithin = HeadSize + 3 + 2 + broker.MaxName

@@ -1,4 +1,4 @@
-package broker
+package wire
 
 import (
 	"encoding/binary"
@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
@@ -53,21 +54,14 @@ const (
 	// FlagAfresh is Delivery.Afresh.
 	FlagAfresh = 32
 	// FlagStarted marks a task whose owner has recorded that it is about to start it; see
-	// [Starter]. It is cleared when the task is given back.
+	// [broker.Starter]. It is cleared when the task is given back.
 	FlagStarted = 64
 )
-
-// ErrVersion is wrapped by the error of a record with a version that this program does not
-// read.
-var ErrVersion = errors.New("unknown record version")
-
-// ErrMalformed is wrapped by the error of a record that can't be read.
-var ErrMalformed = errors.New("malformed record")
 
 // AppendRecord appends the message of a new task: attempt 1, no retries, and no deadline,
 // since the store knows the time and sets it. The queue is not part of the message, because
 // a message is stored under its queue.
-func AppendRecord(dst []byte, t *Task) []byte {
+func AppendRecord(dst []byte, t *broker.Task) []byte {
 	var head [HeadSize]byte
 	head[0] = MessageVersion
 	copy(head[OffsetID:], t.ID[:])
@@ -81,21 +75,19 @@ func AppendRecord(dst []byte, t *Task) []byte {
 	if t.Squad {
 		head[OffsetFlags] |= FlagSquad
 	}
+	binary.BigEndian.PutUint32(head[OffsetDigest:], t.Digest())
 	copy(head[OffsetInbox:], t.Inbox[:])
-	dst = append(slices.Grow(dst, t.recordSize()), head[:]...)
-	// The memory behind the head serves as the digest's buffer; the body overwrites it.
-	sum, _ := t.digest(dst[len(dst):])
-	binary.BigEndian.PutUint32(dst[len(dst)-HeadSize+OffsetDigest:], sum)
-	n := t.bodyLen()
+	dst = append(slices.Grow(dst, recordSize(t)), head[:]...)
+	n := bodyLen(t)
 	dst = msgp.AppendArrayHead(dst, n)
 	for i := range n {
-		dst = t.appendField(dst, i)
+		dst = appendTaskField(dst, t, i)
 	}
 	return dst
 }
 
 // recordSize estimates the size of the record. It is seldom too low.
-func (t *Task) recordSize() int {
+func recordSize(t *broker.Task) int {
 	return HeadSize + 64 + len(t.Name) + len(t.Codec) + len(t.Payload)
 }
 
@@ -121,7 +113,7 @@ const (
 )
 
 // bodyLen returns the number of fields without those at the end that are zero.
-func (t *Task) bodyLen() int {
+func bodyLen(t *broker.Task) int {
 	switch {
 	case t.Upstream != "":
 		return fieldUpstream + 1
@@ -139,13 +131,13 @@ func (t *Task) bodyLen() int {
 		return fieldMeta + 1
 	case t.Unique != "":
 		return fieldUnique + 1
-	case t.DeadFor != DefaultDeadRetention:
+	case t.DeadFor != broker.DefaultDeadRetention:
 		return fieldDeadFor + 1
-	case t.Retention != DefaultRetention:
+	case t.Retention != broker.DefaultRetention:
 		return fieldRetention + 1
 	case t.Timeout != 0:
 		return fieldTimeout + 1
-	case t.Retries != DefaultRetries:
+	case t.Retries != broker.DefaultRetries:
 		return fieldRetries + 1
 	}
 	return fieldEnqueued + 1
@@ -154,7 +146,8 @@ func (t *Task) bodyLen() int {
 // defaultCodec is left out of records, since almost all of them have it.
 const defaultCodec = "msgpack"
 
-func (t *Task) appendField(dst []byte, field int) []byte {
+// appendTaskField appends one field of a body.
+func appendTaskField(dst []byte, t *broker.Task, field int) []byte {
 	switch field {
 	case fieldName:
 		return msgp.AppendString(dst, t.Name)
@@ -167,14 +160,14 @@ func (t *Task) appendField(dst []byte, field int) []byte {
 	case fieldRetries:
 		return msgp.AppendUint(dst, uint64(t.Retries+1))
 	case fieldTimeout:
-		if t.Timeout == NoTimeout {
+		if t.Timeout == broker.NoTimeout {
 			return msgp.AppendInt(dst, -1)
 		}
 		return msgp.AppendUint(dst, uint64((t.Timeout+time.Microsecond-1)/time.Microsecond)) // rounded up, since 0 has another meaning
 	case fieldRetention:
-		return appendKeep(dst, t.Retention, DefaultRetention)
+		return appendKeep(dst, t.Retention, broker.DefaultRetention)
 	case fieldDeadFor:
-		return appendKeep(dst, t.DeadFor, DefaultDeadRetention)
+		return appendKeep(dst, t.DeadFor, broker.DefaultDeadRetention)
 	case fieldUnique:
 		return msgp.AppendString(dst, t.Unique)
 	case fieldMeta:
@@ -195,7 +188,8 @@ func (t *Task) appendField(dst []byte, field int) []byte {
 	return dst
 }
 
-func (t *Task) takeField(in []byte, field int) (rest []byte, err error) {
+// takeTaskField reads one field of a body into t.
+func takeTaskField(t *broker.Task, in []byte, field int) (rest []byte, err error) {
 	switch field {
 	case fieldName:
 		t.Name, rest, err = takeName(in)
@@ -213,12 +207,12 @@ func (t *Task) takeField(in []byte, field int) (rest []byte, err error) {
 		var n int64
 		n, rest, err = takeInt(in)
 		if t.Timeout = time.Duration(n) * time.Microsecond; n < 0 {
-			t.Timeout = NoTimeout
+			t.Timeout = broker.NoTimeout
 		}
 	case fieldRetention:
-		t.Retention, rest, err = takeKeep(in, DefaultRetention)
+		t.Retention, rest, err = takeKeep(in, broker.DefaultRetention)
 	case fieldDeadFor:
-		t.DeadFor, rest, err = takeKeep(in, DefaultDeadRetention)
+		t.DeadFor, rest, err = takeKeep(in, broker.DefaultDeadRetention)
 	case fieldUnique:
 		t.Unique, rest, err = takeString(in)
 	case fieldMeta:
@@ -250,15 +244,15 @@ func (t *Task) takeField(in []byte, field int) (rest []byte, err error) {
 // ParseRecord reads a message into d. Now is the broker's clock in unix ms, from which Left
 // is computed. If the head can't be read, nothing is set. If only the body can't be read,
 // all fields of the head are set. The body of a message of a newer version can't be read;
-// then d.Version is that version. The error wraps [ErrVersion] or [ErrMalformed].
+// then d.Version is that version. The error wraps [broker.ErrVersion] or [broker.ErrMalformed].
 //
 // Nothing in d aliases record, and record is not changed. The compiler can prove it, so
 // ParseRecord(d, []byte(s), now) does not copy the string s. The payload is stored in the
 // memory of d.Payload if that has the capacity.
-func ParseRecord(d *Delivery, record []byte, now int64) error {
+func ParseRecord(d *broker.Delivery, record []byte, now int64) error {
 	room := d.Payload[:0]
 	d.Payload = nil
-	n, in, err := d.takeHead(record, now)
+	n, in, err := takeHead(d, record, now)
 	if err != nil {
 		return err
 	}
@@ -266,7 +260,7 @@ func ParseRecord(d *Delivery, record []byte, now int64) error {
 		if i == fieldPayload {
 			d.Payload, in, err = takeBytes(in, room)
 		} else {
-			in, err = d.takeField(in, i)
+			in, err = takeTaskField(&d.Task, in, i)
 		}
 		if err != nil {
 			return inField(i, err)
@@ -277,8 +271,8 @@ func ParseRecord(d *Delivery, record []byte, now int64) error {
 
 // AdoptRecord is [ParseRecord] for a record that the caller gives away: the payload aliases
 // record, whose memory belongs to d from then on.
-func AdoptRecord(d *Delivery, record []byte, now int64) error {
-	n, in, err := d.takeHead(record, now)
+func AdoptRecord(d *broker.Delivery, record []byte, now int64) error {
+	n, in, err := takeHead(d, record, now)
 	if err != nil {
 		return err
 	}
@@ -286,7 +280,7 @@ func AdoptRecord(d *Delivery, record []byte, now int64) error {
 		if i == fieldPayload {
 			d.Payload, in, _, err = takeData(in)
 		} else {
-			in, err = d.takeField(in, i)
+			in, err = takeTaskField(&d.Task, in, i)
 		}
 		if err != nil {
 			return inField(i, err)
@@ -297,7 +291,7 @@ func AdoptRecord(d *Delivery, record []byte, now int64) error {
 
 // takeHead reads the head of a message. It returns the number of fields in the body, and
 // the rest of the record, which holds these fields.
-func (d *Delivery) takeHead(record []byte, now int64) (n int, rest []byte, err error) {
+func takeHead(d *broker.Delivery, record []byte, now int64) (n int, rest []byte, err error) {
 	if err := ParseHead(d, record, now); err != nil {
 		return 0, nil, err
 	}
@@ -310,13 +304,13 @@ func (d *Delivery) takeHead(record []byte, now int64) (n int, rest []byte, err e
 
 // newerVersion returns the error for a message of a newer version than this program reads.
 func newerVersion(version, reads uint8) error {
-	return fmt.Errorf("%w %d of a message, this program reads %d", ErrVersion, version, reads)
+	return fmt.Errorf("%w %d of a message, this program reads %d", broker.ErrVersion, version, reads)
 }
 
 // ParseNewer reads a message into d like a program that reads versions up to reads, and for
 // which this message is too new: it sets all fields of the head, and Delivery.Version. The
-// error wraps [ErrVersion], or [ErrMalformed] if nothing is set.
-func ParseNewer(d *Delivery, record []byte, now int64, reads uint8) error {
+// error wraps [broker.ErrVersion], or [broker.ErrMalformed] if nothing is set.
+func ParseNewer(d *broker.Delivery, record []byte, now int64, reads uint8) error {
 	if err := ParseHead(d, record, now); err != nil {
 		return err
 	}
@@ -325,17 +319,17 @@ func ParseNewer(d *Delivery, record []byte, now int64, reads uint8) error {
 }
 
 // ParseHead reads the head of a message into d, and sets the defaults of the body's fields.
-// Every version from 2 to [MaxMessageVersion] has this head. The error wraps [ErrVersion]
-// or [ErrMalformed], and then nothing is set.
-func ParseHead(d *Delivery, record []byte, now int64) error {
+// Every version from 2 to [MaxMessageVersion] has this head. The error wraps [broker.ErrVersion]
+// or [broker.ErrMalformed], and then nothing is set.
+func ParseHead(d *broker.Delivery, record []byte, now int64) error {
 	if len(record) == 0 {
-		return fmt.Errorf("%w: it is empty", ErrMalformed)
+		return fmt.Errorf("%w: it is empty", broker.ErrMalformed)
 	}
 	if record[0] < firstHead || record[0] > MaxMessageVersion {
 		return newerVersion(record[0], MessageVersion)
 	}
 	if len(record) < HeadSize {
-		return fmt.Errorf("%w: %d bytes, the head alone has %d", ErrMalformed, len(record), HeadSize)
+		return fmt.Errorf("%w: %d bytes, the head alone has %d", broker.ErrMalformed, len(record), HeadSize)
 	}
 	copy(d.ID[:], record[OffsetID:])
 	d.Attempt = binary.BigEndian.Uint32(record[OffsetAttempt:])
@@ -349,14 +343,14 @@ func ParseHead(d *Delivery, record []byte, now int64) error {
 	d.Squad = record[OffsetFlags]&FlagSquad != 0
 	d.Overdue = record[OffsetFlags]&FlagParked != 0
 	d.Afresh = record[OffsetFlags]&FlagAfresh != 0
-	d.Left = NoDeadline
+	d.Left = broker.NoDeadline
 	if at := uint48(record[OffsetDeadline:]); at != 0 {
 		d.Left = time.Duration(at-now) * time.Millisecond
 	}
 	d.Codec = defaultCodec
-	d.Retries = DefaultRetries
-	d.Retention = DefaultRetention
-	d.DeadFor = DefaultDeadRetention
+	d.Retries = broker.DefaultRetries
+	d.Retention = broker.DefaultRetention
+	d.DeadFor = broker.DefaultDeadRetention
 	return nil
 }
 
@@ -374,10 +368,10 @@ func uint48(b []byte) int64 {
 func takeFields(in []byte, least int) (n int, rest []byte, err error) {
 	n, rest, err = msgp.TakeArrayHead(in)
 	if err != nil {
-		return 0, nil, fmt.Errorf("%w: %w", ErrMalformed, explain(in, err, "an array"))
+		return 0, nil, fmt.Errorf("%w: %w", broker.ErrMalformed, explain(in, err, "an array"))
 	}
 	if n < least {
-		return 0, nil, fmt.Errorf("%w: an array of %d fields", ErrMalformed, n)
+		return 0, nil, fmt.Errorf("%w: an array of %d fields", broker.ErrMalformed, n)
 	}
 	return n, rest, nil
 }
@@ -387,13 +381,13 @@ func inField(field int, err error) error {
 	if errors.Is(err, msgp.ErrTruncated) {
 		err = io.ErrUnexpectedEOF
 	}
-	return fmt.Errorf("%w: field %d: %w", ErrMalformed, field, err)
+	return fmt.Errorf("%w: field %d: %w", broker.ErrMalformed, field, err)
 }
 
 // atEnd returns an error if there are bytes left.
 func atEnd(rest []byte) error {
 	if len(rest) > 0 {
-		return fmt.Errorf("%w: %d bytes after its end", ErrMalformed, len(rest))
+		return fmt.Errorf("%w: %d bytes after its end", broker.ErrMalformed, len(rest))
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package broker
+package wire
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/go-arbiter/arbiter/broker"
 )
 
 // A second implementation of the records, with the msgpack library. The tests compare this
@@ -21,7 +23,7 @@ func refEncode(dst []byte, fill func(*msgpack.Encoder)) []byte {
 	return append(dst, buf.Bytes()...)
 }
 
-func refAppendRecord(t *Task) []byte {
+func refAppendRecord(t *broker.Task) []byte {
 	var head [HeadSize]byte
 	head[0] = MessageVersion
 	copy(head[OffsetID:], t.ID[:])
@@ -34,7 +36,7 @@ func refAppendRecord(t *Task) []byte {
 	binary.BigEndian.PutUint32(head[OffsetDigest:], t.Digest())
 	copy(head[OffsetInbox:], t.Inbox[:])
 	return refEncode(head[:], func(e *msgpack.Encoder) {
-		n := t.bodyLen()
+		n := bodyLen(t)
 		_ = e.EncodeArrayLen(n)
 		for _, write := range []func(){
 			func() { _ = e.EncodeString(t.Name) },
@@ -43,14 +45,14 @@ func refAppendRecord(t *Task) []byte {
 			func() { refEncodeTime(e, t.Enqueued) },
 			func() { _ = e.EncodeUint(uint64(t.Retries + 1)) },
 			func() {
-				if t.Timeout == NoTimeout {
+				if t.Timeout == broker.NoTimeout {
 					_ = e.EncodeInt(-1)
 				} else {
 					_ = e.EncodeUint(uint64((t.Timeout + time.Microsecond - 1) / time.Microsecond))
 				}
 			},
-			func() { refEncodeKeep(e, t.Retention, DefaultRetention) },
-			func() { refEncodeKeep(e, t.DeadFor, DefaultDeadRetention) },
+			func() { refEncodeKeep(e, t.Retention, broker.DefaultRetention) },
+			func() { refEncodeKeep(e, t.DeadFor, broker.DefaultDeadRetention) },
 			func() { _ = e.EncodeString(t.Unique) },
 			func() { refEncodeMeta(e, t.Meta) },
 			func() { refEncodeID(e, t.Parent) },
@@ -65,13 +67,13 @@ func refAppendRecord(t *Task) []byte {
 	})
 }
 
-func refParseRecord(d *Delivery, record []byte, now int64) error {
+func refParseRecord(d *broker.Delivery, record []byte, now int64) error {
 	known := len(record) > 0 && record[0] >= 2 && record[0] <= 31
 	if len(record) == 0 || known && len(record) < HeadSize {
-		return ErrMalformed
+		return broker.ErrMalformed
 	}
 	if !known {
-		return ErrVersion
+		return broker.ErrVersion
 	}
 	copy(d.ID[:], record[OffsetID:])
 	d.Attempt = binary.BigEndian.Uint32(record[OffsetAttempt:])
@@ -90,14 +92,14 @@ func refParseRecord(d *Delivery, record []byte, now int64) error {
 	d.Squad = record[OffsetFlags]&FlagSquad != 0
 	d.Overdue = record[OffsetFlags]&FlagParked != 0
 	d.Afresh = record[OffsetFlags]&FlagAfresh != 0
-	d.Left = NoDeadline
+	d.Left = broker.NoDeadline
 	if at := uint48(record[OffsetDeadline:]); at != 0 {
 		d.Left = time.Duration(at-now) * time.Millisecond
 	}
-	d.Codec, d.Retries, d.Retention, d.DeadFor = defaultCodec, DefaultRetries, DefaultRetention, DefaultDeadRetention
+	d.Codec, d.Retries, d.Retention, d.DeadFor = defaultCodec, broker.DefaultRetries, broker.DefaultRetention, broker.DefaultDeadRetention
 	if record[0] != MessageVersion {
 		d.Version = record[0]
-		return ErrVersion
+		return broker.ErrVersion
 	}
 	return refDecode(record[HeadSize:], fieldEnqueued+1, func(dec *msgpack.Decoder, field int) (err error) {
 		switch field {
@@ -116,12 +118,12 @@ func refParseRecord(d *Delivery, record []byte, now int64) error {
 			var n int64
 			n, err = dec.DecodeInt64()
 			if d.Timeout = time.Duration(n) * time.Microsecond; n < 0 {
-				d.Timeout = NoTimeout
+				d.Timeout = broker.NoTimeout
 			}
 		case fieldRetention:
-			d.Retention, err = refDecodeKeep(dec, DefaultRetention)
+			d.Retention, err = refDecodeKeep(dec, broker.DefaultRetention)
 		case fieldDeadFor:
-			d.DeadFor, err = refDecodeKeep(dec, DefaultDeadRetention)
+			d.DeadFor, err = refDecodeKeep(dec, broker.DefaultDeadRetention)
 		case fieldUnique:
 			d.Unique, err = dec.DecodeString()
 		case fieldMeta:
@@ -145,7 +147,7 @@ func refParseRecord(d *Delivery, record []byte, now int64) error {
 	})
 }
 
-func refAppendOutcome(o *Outcome) []byte {
+func refAppendOutcome(o *broker.Outcome) []byte {
 	return refEncode([]byte{RecordVersion}, func(e *msgpack.Encoder) {
 		n := outcomeCount
 		if o.Err == nil {
@@ -183,20 +185,20 @@ func refAppendOutcome(o *Outcome) []byte {
 	})
 }
 
-func refParseOutcome(record []byte) (Outcome, error) {
-	var o Outcome
+func refParseOutcome(record []byte) (broker.Outcome, error) {
+	var o broker.Outcome
 	if len(record) == 0 {
-		return o, ErrMalformed
+		return o, broker.ErrMalformed
 	}
 	if record[0] != RecordVersion {
-		return o, ErrVersion
+		return o, broker.ErrVersion
 	}
 	err := refDecode(record[1:], outcomeFinished+1, func(dec *msgpack.Decoder, field int) (err error) {
 		switch field {
 		case outcomeState:
 			var n uint64
 			n, err = dec.DecodeUint64()
-			o.State = State(min(n, 255))
+			o.State = broker.State(min(n, 255))
 		case outcomeCodec:
 			o.Codec, err = refDecodeCodec(dec)
 		case outcomeResult:
@@ -223,20 +225,20 @@ func refParseOutcome(record []byte) (Outcome, error) {
 		return err
 	})
 	if err == nil && !o.State.Final() {
-		err = ErrMalformed
+		err = broker.ErrMalformed
 	}
 	if err != nil {
-		return Outcome{}, err
+		return broker.Outcome{}, err
 	}
 	return o, nil
 }
 
-func refDecodeFailure(d *msgpack.Decoder) (*Failure, error) {
+func refDecodeFailure(d *msgpack.Decoder) (*broker.Failure, error) {
 	n, err := d.DecodeArrayLen()
 	if err != nil || n < 0 {
 		return nil, err
 	}
-	f := new(Failure)
+	f := new(broker.Failure)
 	for i := 0; i < n && err == nil; i++ {
 		switch i {
 		case 0:
@@ -277,7 +279,7 @@ func refDecode(data []byte, least int, field func(*msgpack.Decoder, int) error) 
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrMalformed, err)
+		err = fmt.Errorf("%w: %w", broker.ErrMalformed, err)
 	}
 	return err
 }
@@ -313,7 +315,7 @@ func refDecodeBytes(d *msgpack.Decoder) ([]byte, error) {
 	return []byte(s), err
 }
 
-func refEncodeID(e *msgpack.Encoder, id ID) {
+func refEncodeID(e *msgpack.Encoder, id broker.ID) {
 	if id.IsZero() {
 		_ = e.EncodeNil()
 		return
@@ -321,17 +323,17 @@ func refEncodeID(e *msgpack.Encoder, id ID) {
 	_ = e.EncodeBytes(id[:])
 }
 
-func refDecodeID(d *msgpack.Decoder) (ID, error) {
+func refDecodeID(d *msgpack.Decoder) (broker.ID, error) {
 	n, err := d.DecodeBytesLen()
 	if err != nil || n < 0 {
-		return ID{}, err
+		return broker.ID{}, err
 	}
-	var id ID
+	var id broker.ID
 	if n != len(id) {
-		return ID{}, fmt.Errorf("an id of %d bytes", n)
+		return broker.ID{}, fmt.Errorf("an id of %d bytes", n)
 	}
 	if err := d.ReadFull(id[:]); err != nil {
-		return ID{}, err
+		return broker.ID{}, err
 	}
 	return id, nil
 }

@@ -1,4 +1,4 @@
-package broker
+package wire
 
 import (
 	"bytes"
@@ -11,19 +11,21 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
 )
 
 var update = flag.Bool("update", false, "write golden files of records that do not exist yet")
 
-func fixedID(fill byte) (id ID) {
+func fixedID(fill byte) (id broker.ID) {
 	for i := range id {
 		id[i] = fill + byte(i)
 	}
 	return id
 }
 
-func fullTask() *Task {
-	return &Task{
+func fullTask() *broker.Task {
+	return &broker.Task{
 		ID: fixedID(1), Name: "simple_add", Queue: "q", Codec: "json", Payload: []byte(`{"x":1}`),
 		Inbox: fixedID(33), Timeout: 1500 * time.Microsecond, Retries: 7, Retention: 90 * time.Second, DeadFor: time.Hour,
 		Unique: "only one", Meta: map[string]string{"b": "2", "a": "1"}, Parent: fixedID(65), Group: fixedID(97),
@@ -31,32 +33,32 @@ func fullTask() *Task {
 	}
 }
 
-func smallTask() *Task {
-	return &Task{
-		ID: fixedID(1), Name: "t", Queue: "q", Codec: "msgpack", Payload: []byte{0x90}, Retries: DefaultRetries,
-		Retention: DefaultRetention, DeadFor: DefaultDeadRetention,
+func smallTask() *broker.Task {
+	return &broker.Task{
+		ID: fixedID(1), Name: "t", Queue: "q", Codec: "msgpack", Payload: []byte{0x90}, Retries: broker.DefaultRetries,
+		Retention: broker.DefaultRetention, DeadFor: broker.DefaultDeadRetention,
 	}
 }
 
-func squadTask() *Task {
+func squadTask() *broker.Task {
 	t := smallTask()
 	t.Group, t.Blocked, t.Squad = fixedID(97), true, true
 	return t
 }
 
-func outcomes() map[string]*Outcome {
+func outcomes() map[string]*broker.Outcome {
 	at := time.UnixMilli(1_700_000_000_123).UTC()
-	return map[string]*Outcome{
+	return map[string]*broker.Outcome{
 		"outcome_succeeded": {
-			State: StateSucceeded, Codec: "msgpack", Result: []byte{3}, Name: "simple_add", Attempts: 2, Retried: 1,
+			State: broker.StateSucceeded, Codec: "msgpack", Result: []byte{3}, Name: "simple_add", Attempts: 2, Retried: 1,
 			Minion: fixedID(9), Enqueued: at, Started: at.Add(time.Second), Finished: at.Add(2 * time.Second),
 		},
 		"outcome_failed": {
-			State: StateFailed, Codec: "json", Name: "t", Attempts: 1, Err: &Failure{
+			State: broker.StateFailed, Codec: "json", Name: "t", Attempts: 1, Err: &broker.Failure{
 				Type: "*fs.PathError", Message: "no", Stack: "here", Chain: []string{"a", "b"}, Codes: []string{"c"}, Final: true,
 			},
 		},
-		"outcome_sealed": {State: StateFailed, Codec: "a", Name: "t", Err: &Failure{Message: "no", Seal: []byte{2, 255}}},
+		"outcome_sealed": {State: broker.StateFailed, Codec: "a", Name: "t", Err: &broker.Failure{Message: "no", Seal: []byte{2, 255}}},
 	}
 }
 
@@ -87,14 +89,14 @@ func golden(t *testing.T, name string, record []byte) []byte {
 }
 
 func TestGoldenRecords(t *testing.T) {
-	for name, task := range map[string]*Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask()} {
+	for name, task := range map[string]*broker.Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask()} {
 		data := golden(t, name, AppendRecord(nil, task))
-		var d Delivery
+		var d broker.Delivery
 		if err := ParseRecord(&d, data, 0); err != nil {
 			t.Fatal(err)
 		}
 		d.Queue = task.Queue // the queue is not in the record
-		if !reflect.DeepEqual(&d.Task, task) || d.Attempt != 1 || d.Left != NoDeadline {
+		if !reflect.DeepEqual(&d.Task, task) || d.Attempt != 1 || d.Left != broker.NoDeadline {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, d.Task, *task)
 		}
 	}
@@ -107,7 +109,7 @@ func TestGoldenRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ParseRecord(new(Delivery), old, 0); !errors.Is(err, ErrVersion) {
+	if err := ParseRecord(new(broker.Delivery), old, 0); !errors.Is(err, broker.ErrVersion) {
 		t.Errorf("a message of version 1: %v, want one that wraps ErrVersion", err)
 	}
 	for name, o := range outcomes() {
@@ -121,32 +123,32 @@ func TestGoldenRecords(t *testing.T) {
 func TestBrokenRecords(t *testing.T) {
 	record := AppendRecord(nil, fullTask())
 	for n := range record {
-		var d Delivery
-		if err := ParseRecord(&d, record[:n], 0); !errors.Is(err, ErrMalformed) {
+		var d broker.Delivery
+		if err := ParseRecord(&d, record[:n], 0); !errors.Is(err, broker.ErrMalformed) {
 			t.Errorf("cut after %d bytes: %v", n, err)
 		} else if (n >= HeadSize) != (d.ID == fixedID(1)) {
 			t.Errorf("cut after %d bytes: id %v", n, d.ID)
 		}
 	}
-	var d Delivery
-	if err := ParseRecord(&d, append(record[:len(record):len(record)], 0), 0); !errors.Is(err, ErrMalformed) {
+	var d broker.Delivery
+	if err := ParseRecord(&d, append(record[:len(record):len(record)], 0), 0); !errors.Is(err, broker.ErrMalformed) {
 		t.Errorf("trailing byte: %v", err)
 	}
 	record[0]++
-	d = Delivery{}
-	if err := ParseRecord(&d, record, 0); !errors.Is(err, ErrVersion) || d.ID != fixedID(1) || d.Version != MessageVersion+1 || d.Attempt != 1 {
+	d = broker.Delivery{}
+	if err := ParseRecord(&d, record, 0); !errors.Is(err, broker.ErrVersion) || d.ID != fixedID(1) || d.Version != MessageVersion+1 || d.Attempt != 1 {
 		t.Errorf("newer version: %+v, %v", d, err)
 	}
 	for _, version := range []byte{0, 1, MaxMessageVersion + 1, 255} {
-		record[0], d = version, Delivery{}
-		if err := ParseRecord(&d, record, 0); !errors.Is(err, ErrVersion) || !d.ID.IsZero() || d.Version != 0 {
+		record[0], d = version, broker.Delivery{}
+		if err := ParseRecord(&d, record, 0); !errors.Is(err, broker.ErrVersion) || !d.ID.IsZero() || d.Version != 0 {
 			t.Errorf("version %d: %+v, %v", version, d, err)
 		}
 	}
 	for name, o := range outcomes() {
 		data := AppendOutcome(nil, o)
 		for n := range data {
-			if _, err := ParseOutcome(data[:n]); !errors.Is(err, ErrMalformed) {
+			if _, err := ParseOutcome(data[:n]); !errors.Is(err, broker.ErrMalformed) {
 				t.Errorf("%s cut after %d bytes: %v", name, n, err)
 			}
 		}
@@ -157,9 +159,9 @@ func FuzzParseRecord(f *testing.F) {
 	f.Add(AppendRecord(nil, fullTask()))
 	f.Add(AppendRecord(nil, smallTask()))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var d Delivery
+		var d broker.Delivery
 		if err := ParseRecord(&d, data, 1); err != nil {
-			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) {
+			if !errors.Is(err, broker.ErrMalformed) && !errors.Is(err, broker.ErrVersion) {
 				t.Errorf("an error that is neither: %v", err)
 			}
 			return
@@ -184,85 +186,11 @@ func FuzzParseOutcome(f *testing.F) {
 	})
 }
 
-func TestID(t *testing.T) {
-	for _, queue := range []string{"", "default", "a.b-c_d"} {
-		for kind := KindTask; kind <= KindParty; kind++ {
-			id := NewID(kind, queue, 200)
-			if id.Kind() != kind || id.QueueHash() != QueueHash(queue) || id.Partition() != 200 {
-				t.Errorf("%v: kind %d, hash %d, partition %d", id, id.Kind(), id.QueueHash(), id.Partition())
-			}
-			if id[6]>>4 != 7 || id[8]>>6 != 2 {
-				t.Errorf("%v is no UUIDv7", id)
-			}
-			back, err := ParseID(id.String())
-			if err != nil || back != id {
-				t.Errorf("%v, written and read again, is %v, %v", id, back, err)
-			}
-		}
-	}
-	for _, s := range []string{"", "x", "{0198c0de-7000-7000-8000-000000000000}", "0198c0de7000700080000000000000000000"} {
-		if _, err := ParseID(s); !errors.Is(err, ErrInvalid) {
-			t.Errorf("%q: %v", s, err)
-		}
-	}
-}
-
-func TestTransitionsAndPhases(t *testing.T) {
-	reached := map[State]bool{StateUnknown: true}
-	for _, tr := range Transitions() {
-		if tr.From.Final() && tr.From != StateFailed {
-			t.Errorf("%v leads from a final state", tr)
-		}
-		reached[tr.To] = true
-	}
-	for s := StateUnknown; s <= StateParked; s++ {
-		if !reached[s] {
-			t.Errorf("no transition leads to %v", s)
-		}
-		if s.Final() != (s.Phase() == PhaseDone) {
-			t.Errorf("%v: final %v, phase %v", s, s.Final(), s.Phase())
-		}
-	}
-}
-
-func TestCheckTask(t *testing.T) {
-	limits := Limits{}.WithDefaults()
-	fullTask := func() *Task {
-		task := fullTask()
-		task.ID = NewID(KindTask, task.Queue, 0)
-		return task
-	}
-	if err := fullTask().Check(limits); err != nil {
-		t.Fatal(err)
-	}
-	for name, change := range map[string]func(*Task){
-		"name":      func(x *Task) { x.Name = "a b" },
-		"queue":     func(x *Task) { x.Queue = strings.Repeat("q", 129) },
-		"id":        func(x *Task) { x.ID = ID{} },
-		"payload":   func(x *Task) { x.Payload = make([]byte, DefaultMaxPayload+1) },
-		"metadata":  func(x *Task) { x.Meta["c"] = strings.Repeat("x", DefaultMaxMeta) },
-		"unique":    func(x *Task) { x.Unique = strings.Repeat("x", MaxScopedKey+1) },
-		"retries":   func(x *Task) { x.Retries = MaxRetries + 1 },
-		"timeout":   func(x *Task) { x.Timeout = NoTimeout - 1 },
-		"delay":     func(x *Task) { x.Delay = MaxDuration + 1 },
-		"retention": func(x *Task) { x.Retention = -1 },
-	} {
-		task := fullTask()
-		change(task)
-		err := task.Check(limits)
-		if !errors.Is(err, ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
-		} else if !strings.Contains(err.Error(), name) && name != "id" && name != "name" {
-			t.Errorf("%s: the error does not name it: %v", name, err)
-		}
-	}
-}
-
 // AdoptRecord reads the same as ParseRecord, and does not copy the payload.
 func TestAdoptRecord(t *testing.T) {
-	task := &Task{ID: fixedID(1), Name: "blob", Payload: []byte("payload"), Unique: "k", Retries: 3}
+	task := &broker.Task{ID: fixedID(1), Name: "blob", Payload: []byte("payload"), Unique: "k", Retries: 3}
 	record := AppendRecord(nil, task)
-	var copied, adopted Delivery
+	var copied, adopted broker.Delivery
 	if err := errors.Join(ParseRecord(&copied, record, 5), AdoptRecord(&adopted, record, 5)); err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +202,7 @@ func TestAdoptRecord(t *testing.T) {
 		t.Errorf("payloads %q and %q", adopted.Payload, copied.Payload)
 	}
 	for n := range record {
-		if ParseRecord(new(Delivery), record[:n], 0) == nil || AdoptRecord(new(Delivery), record[:n], 0) == nil {
+		if ParseRecord(new(broker.Delivery), record[:n], 0) == nil || AdoptRecord(new(broker.Delivery), record[:n], 0) == nil {
 			t.Errorf("the first %d bytes are read as a record", n)
 		}
 	}

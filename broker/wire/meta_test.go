@@ -1,4 +1,4 @@
-package broker
+package wire
 
 import (
 	"errors"
@@ -7,11 +7,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
 )
 
-func lastFailure() *LastFailure {
-	return &LastFailure{
-		Err:     Failure{Type: "*fs.PathError", Message: "no", Stack: "here", Chain: []string{"a", "b"}, Codes: []string{"c"}},
+func lastFailure() *broker.LastFailure {
+	return &broker.LastFailure{
+		Err:     broker.Failure{Type: "*fs.PathError", Message: "no", Stack: "here", Chain: []string{"a", "b"}, Codes: []string{"c"}},
 		Attempt: 3, At: time.UnixMilli(1_700_000_000_123).UTC(),
 	}
 }
@@ -34,7 +36,7 @@ func TestGoldenMeta(t *testing.T) {
 
 // The bytes that a script copies out of a message are a record of metadata.
 func TestMetaSpan(t *testing.T) {
-	for _, task := range []*Task{fullTask(), smallTask(), {Name: "n", Meta: map[string]string{"k": strings.Repeat("v", 4000)}}} {
+	for _, task := range []*broker.Task{fullTask(), smallTask(), {Name: "n", Meta: map[string]string{"k": strings.Repeat("v", 4000)}}} {
 		record := AppendRecord([]byte("before"), task)[len("before"):]
 		from, to := MetaSpan(record)
 		if len(task.Meta) == 0 {
@@ -52,8 +54,8 @@ func TestMetaSpan(t *testing.T) {
 
 // The name is found in the first bytes, whatever comes after it.
 func TestRecordName(t *testing.T) {
-	for _, name := range []string{"n", strings.Repeat("n", 31), strings.Repeat("n", 32), strings.Repeat("n", MaxName)} {
-		for _, task := range []*Task{fullTask(), smallTask()} {
+	for _, name := range []string{"n", strings.Repeat("n", 31), strings.Repeat("n", 32), strings.Repeat("n", broker.MaxName)} {
+		for _, task := range []*broker.Task{fullTask(), smallTask()} {
 			task.Name = name
 			task.Payload = make([]byte, 1000)
 			record := AppendRecord(nil, task)
@@ -71,20 +73,20 @@ func TestRecordName(t *testing.T) {
 func TestMalformedAbout(t *testing.T) {
 	failure, meta := AppendLastFailure(nil, "n", lastFailure()), AppendMeta(nil, map[string]string{"k": "v"})
 	for n := range failure {
-		if _, _, err := ParseLastFailure(failure[:n]); !errors.Is(err, ErrMalformed) {
+		if _, _, err := ParseLastFailure(failure[:n]); !errors.Is(err, broker.ErrMalformed) {
 			t.Errorf("%d bytes of a failure: %v", n, err)
 		}
 	}
 	for n := range meta {
-		if _, err := ParseMeta(meta[:n]); !errors.Is(err, ErrMalformed) {
+		if _, err := ParseMeta(meta[:n]); !errors.Is(err, broker.ErrMalformed) {
 			t.Errorf("%d bytes of metadata: %v", n, err)
 		}
 	}
 	failure[0], meta[0] = 2, 2
-	if _, _, err := ParseLastFailure(failure); !errors.Is(err, ErrVersion) {
+	if _, _, err := ParseLastFailure(failure); !errors.Is(err, broker.ErrVersion) {
 		t.Error(err)
 	}
-	if _, err := ParseMeta(meta); !errors.Is(err, ErrVersion) {
+	if _, err := ParseMeta(meta); !errors.Is(err, broker.ErrVersion) {
 		t.Error(err)
 	}
 }

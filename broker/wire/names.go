@@ -1,10 +1,12 @@
-package broker
+package wire
 
 import (
 	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
 	"sync/atomic"
+
+	"github.com/go-arbiter/arbiter/broker"
 )
 
 // names are the names that were read from records. A program meets few different ones, and
@@ -27,7 +29,7 @@ func (c *nameCache) intern(b []byte) string {
 	if len(b) == 0 {
 		return ""
 	}
-	if len(b) > MaxName {
+	if len(b) > broker.MaxName {
 		return string(b)
 	}
 	set := &c[nameHash(b)%nameSets]
