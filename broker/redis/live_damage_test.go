@@ -92,7 +92,7 @@ type struck struct {
 func TestDamageInALiveSystem(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
-	seeds := testform.Pick(3, 30)
+	seeds := testform.Pick(2, 30)
 	if *damageSeeds > 0 {
 		seeds = *damageSeeds
 	}

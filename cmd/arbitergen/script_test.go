@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestScripts(t *testing.T) {
 	bin := build(t)
 	env := goEnv(t, "GOCACHE", "GOMODCACHE", "GOROOT")
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Files:               scripts(t),
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -61,6 +62,22 @@ func TestScripts(t *testing.T) {
 			return writeModule(root, e.WorkDir)
 		},
 		Cmds: commands,
+	})
+}
+
+// long are scripts that start many go commands for what others show in part. The short form
+// of the tests leaves them out.
+var long = []string{"tests", "step", "client_folders", "bootstrap"}
+
+// scripts returns the files of the scripts to be run.
+func scripts(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(all) <= len(long) {
+		t.Fatalf("%d scripts, %v", len(all), err)
+	}
+	return slices.DeleteFunc(all, func(file string) bool {
+		return !testform.Long() && slices.Contains(long, strings.TrimSuffix(filepath.Base(file), ".txtar"))
 	})
 }
 
