@@ -138,7 +138,7 @@ func (a *attempt) examine(st *broker.Settlement) (settled, over bool) {
 		}
 	}
 	c, err := a.recordStart()
-	for until := time.Now().Add(a.s.lease); err == nil && m.guilty(c) && r.signingOff() && time.Now().Before(until); {
+	for until := time.Now().Add(a.s.lease); err == nil && m.guilty(c) && r.earlierSessionOpen() && time.Now().Before(until); {
 		if !backoff.Sleep(&a.ctx, fastest) {
 			break
 		}
@@ -166,10 +166,10 @@ func (a *attempt) examine(st *broker.Settlement) (settled, over bool) {
 	return false, false
 }
 
-// signingOff reports whether an earlier session of this minion has not told the broker
+// earlierSessionOpen reports whether an earlier session of this minion has not told the broker
 // yet that the minion lives. Once it has, the broker takes back the deaths that it
 // counted when the lease of that session ended.
-func (r *run) signingOff() bool {
+func (r *run) earlierSessionOpen() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.sessions {

@@ -97,7 +97,7 @@ func TestNoDrainAfterBroker(t *testing.T) {
 
 // A minion whose consumer closes slowly, as with a thousand queues, sends a heartbeat
 // meanwhile. Its answer, that the consumer is closed, does not mean that the broker is.
-func TestSlowSignOff(t *testing.T) {
+func TestSlowClose(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := r.crew(1, func(context.Context, args) (int, error) { return 0, nil })
 		settled()

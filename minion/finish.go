@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -132,11 +131,7 @@ func list(left []*attempt) string {
 		names = append(names, fmt.Sprintf("%s (%s)", a.d.Name, a.d.ID))
 	}
 	slices.Sort(names)
-	const most = 20
-	if n := len(names); n > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n-most)
-	}
-	return strings.Join(names, ", ")
+	return few(names)
 }
 
 // joinErrors is errors.Join, except that a single error stays as it is.

@@ -3,8 +3,8 @@ package minion
 // A handler that waits for another task through its submitter lends its slot meanwhile.
 // Otherwise handlers that wait for tasks of the same minion could occupy all slots, and
 // the awaited tasks would never start. When its wait is over the handler goes on at once.
-// So more handlers than slots may run for a while; no further one starts until there are
-// fewer than slots again. The handler does not wait for a free slot: it could hold a
+// So more handlers than slots may run for a while, and no further one starts until fewer
+// handlers than slots run. The handler does not wait for a free slot: it could hold a
 // resource that the handler in the slot needs, and both would wait for ever.
 
 // lend begins a wait of one of the handler's goroutines for another task.

@@ -67,23 +67,31 @@ type run struct {
 
 	// mu guards the following fields, and the fields of sessions that say so. It is never
 	// held during a request to the broker.
-	mu          sync.Mutex
-	slots       slots
-	idle        int        // workers that wait for work
-	waking      bool       // a worker was woken, or a new one started, and has not taken an attempt yet
-	unsettled   int        // settlements that the broker has not accepted
-	dropped     int        // settlements that were given up when the run ended
-	closed      bool       // the broker has said that it is closed
-	waiting     bool       // free waits for freed
-	starting    []*attempt // members of squads that may start; each has a reserved slot
-	waiters     waiters
-	trial       trial
-	gauge       gauge
-	mailbox     *mailbox      // the mailbox of the newest session
-	interrupt   func()        // ends the dequeue that is under way; nil if none is
-	prefetched  prefetchQueue // attempts that wait for a worker or a slot
+	mu sync.Mutex
+
+	// Slots, and the attempts that wait for them.
+	slots      slots
+	prefetched prefetchQueue // attempts that wait for a worker or a slot
+	starting   []*attempt    // members of squads that may start; each has a reserved slot
+	waiters    waiters
+	trial      trial
+	gauge      gauge
+
+	// Workers.
+	idle   int  // workers that wait for work
+	waking bool // a worker was woken, or a new one started, and has not taken an attempt yet
+
+	// The consume loop.
+	waiting   bool   // free waits for freed
+	interrupt func() // ends the dequeue that is under way; nil if none is
+
+	// Sessions and settlements.
 	sessions    []*session    // sessions that have a lease, running handlers, or settlements to store
-	whenDrained chan struct{}
+	mailbox     *mailbox      // the mailbox of the newest session
+	unsettled   int           // settlements that the broker has not accepted
+	dropped     int           // settlements that were given up when the run ended
+	closed      bool          // the broker has said that it is closed
+	whenDrained chan struct{} // closed when drained is true; nil if waitDrained does not wait
 }
 
 func newRun(m *Minion, ctx context.Context, n int) *run {

@@ -51,7 +51,7 @@ type session struct {
 	asleep       bool                // the settler waits for wake
 	last         bool                // the settler ends when the queue is empty
 	left         bool                // leave has ended
-	signedOff    bool                // the consumer is being closed
+	closing      bool                // the consumer is being closed
 	reservations map[broker.ID]*reservation
 	strays       map[*reservation]struct{}
 
@@ -149,7 +149,7 @@ func (s *session) start() {
 func (s *session) lose(why error) {
 	r := s.r
 	r.mu.Lock()
-	if s.signedOff {
+	if s.closing {
 		r.mu.Unlock()
 		return
 	}
@@ -231,10 +231,10 @@ func (s *session) parting() time.Duration {
 	return max(minParting, 4*s.trip)
 }
 
-// signOff closes the consumer. While the run goes on it tries until it succeeds. Only then
+// closeConsumer closes the consumer. While the run goes on it tries until it succeeds. Only then
 // does the broker know that this minion lives although its lease has ended, and does not
 // charge the minion's tasks with a death.
-func (s *session) signOff() error {
+func (s *session) closeConsumer() error {
 	for try := 0; ; try++ {
 		ctx, cancel := context.WithTimeout(context.Background(), s.parting())
 		err := s.consumer.Close(ctx)
@@ -252,9 +252,9 @@ func (s *session) signOff() error {
 func (s *session) leave() {
 	s.watchdog.Stop()
 	s.r.mu.Lock()
-	s.signedOff = true // from now on requests may fail because of that
+	s.closing = true // from now on requests may fail because of that
 	s.r.mu.Unlock()
-	err := s.signOff()
+	err := s.closeConsumer()
 	closed := errors.Is(err, broker.ErrClosed)
 	if err != nil && !closed && !errors.Is(err, broker.ErrLeaseLost) {
 		s.r.log.warn("could not close the consumer; the tasks that it holds come back when its lease ends", "error", err)

@@ -8,8 +8,9 @@ import (
 )
 
 // A squad that finds too few free slots waits. The minion notes it and tells its arbiter
-// when slots become free, so that the arbiter does not have to ask again and again. A
-// squad is told only when more slots are free than when it last asked.
+// when slots become free, so that the arbiter does not have to ask again and again. It
+// is told once, when more slots are free than the fewest since it asked: the squad knows
+// about the slots that it found.
 
 // waiters are the squads that wait for slots of this minion, the longest waiting first.
 // run.mu guards them.
