@@ -154,10 +154,13 @@ func packages(t *testing.T) map[string][]string {
 }
 
 // TestTours checks the tours through the code: each has at most ten files, in numbered
-// items that begin with the name of a file that exists.
+// items that begin with the name of a file that exists. Other names in an item occur in
+// its file.
 func TestTours(t *testing.T) {
 	t.Parallel()
-	item := regexp.MustCompile(`(?m)^([0-9]+)\. (.*)$`)
+	item := regexp.MustCompile("(?m)^([0-9]+)\\. `([^`]+)`: ((?:.+\n)(?:   .+\n)*)")
+	number := regexp.MustCompile(`(?m)^[0-9]+\. `)
+	name := regexp.MustCompile(`^[A-Za-z]+$`)
 	tours := strings.Split(section(t, architecture, "## Three tours through the code"), "\n### ")[1:]
 	if len(tours) != 3 {
 		t.Errorf("%s has %d tours, want 3", architecture, len(tours))
@@ -165,20 +168,21 @@ func TestTours(t *testing.T) {
 	for _, tour := range tours {
 		title, _, _ := strings.Cut(tour, "\n")
 		stops := item.FindAllStringSubmatch(tour, -1)
-		if len(stops) < 3 || len(stops) > 10 {
-			t.Errorf("the tour %q has %d files, want 3 to 10", title, len(stops))
+		if n := len(number.FindAllString(tour, -1)); n != len(stops) || n < 3 || n > 10 {
+			t.Errorf("the tour %q has %d items, and %d of them begin with a file; want 3 to 10, all with a file", title, n, len(stops))
 		}
 		for i, stop := range stops {
-			name, _, ok := strings.Cut(strings.TrimPrefix(stop[2], "`"), "`: ")
-			if !ok || !strings.HasPrefix(stop[2], "`") {
-				t.Errorf("the tour %q: an item begins with the name of no file: %s", title, stop[0])
-				continue
-			}
 			if stop[1] != strconv.Itoa(i+1) {
-				t.Errorf("the tour %q: %s is item %s, want %d", title, name, stop[1], i+1)
+				t.Errorf("the tour %q: %s is item %s, want %d", title, stop[2], stop[1], i+1)
 			}
-			if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+			source, err := os.ReadFile(filepath.Join(root, stop[2]))
+			if err != nil {
 				t.Errorf("the tour %q: %v", title, err)
+			}
+			for _, m := range span.FindAllStringSubmatch(stop[3], -1) {
+				if name.MatchString(m[1]) && !regexp.MustCompile(`\b`+m[1]+`\b`).Match(source) {
+					t.Errorf("the tour %q: %s has no %s", title, stop[2], m[1])
+				}
 			}
 		}
 	}
