@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -80,10 +81,10 @@ func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) (
 	if app.err != nil {
 		return nil, fmt.Errorf("apply %s: %w", name, app.err)
 	}
-	requests := make([]*task.Request, app.count)
+	requests := make([]*request.Request, app.count)
 	calls := make([]task.Bound, app.count)
 	for i := range calls {
-		requests[i] = task.NewRequest(name, app.args, app.opts...)
+		requests[i] = request.New(name, app.args, app.opts...)
 		calls[i] = requests[i]
 	}
 	err := a.submit(ctx, calls)

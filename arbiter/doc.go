@@ -39,7 +39,7 @@
 //	p, err := arb.Pipe(ctx, steps, arbiter.PersistentArgs(…))             // by name; typed: task.Then
 //
 // By default all members must succeed. The first member that does not ends the group: the others are cancelled, the
-// callback never runs, and the group's [Status] has the reason. [Need] and [CollectAll] are the other policies. A group
+// callback never runs, and the group's [Status] has the reason. [Quorum] and [Collect] are the other policies. A group
 // without calls succeeds at once, with an empty list. [Arbiter.Kill] and [Arbiter.KillGroup] end tasks, groups and pipes
 // from any process.
 //

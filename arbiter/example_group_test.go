@@ -72,7 +72,7 @@ func ExampleGroupOf() {
 	}
 	defer func() { _ = arb.Close() }()
 
-	g, err := arbiter.GroupOf(ctx, arb, []task.Call[int]{AddTask.Bind(1, 2), AddTask.Bind(3, 4)}, arbiter.CollectAll())
+	g, err := arbiter.GroupOf(ctx, arb, []task.Call[int]{AddTask.Bind(1, 2), AddTask.Bind(3, 4)}, arbiter.Collect())
 	if err != nil {
 		log.Fatal(err)
 	}

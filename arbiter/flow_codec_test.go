@@ -31,13 +31,13 @@ func TestFlowsInJSON(t *testing.T) {
 	})
 }
 
-// opaque is a codec that is not a Joiner.
+// opaque is a codec that is not a Combiner.
 type opaque struct{ codec.Codec }
 
 func (opaque) Name() string { return "opaque" }
 
 // If results can't be combined, the error tells why.
-func TestCodecThatCannotJoin(t *testing.T) {
+func TestCodecThatCannotCombine(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		c := opaque{codec.Msgpack()}
 		r.arb = r.arbiter(arbiter.Codec(c))

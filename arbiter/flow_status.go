@@ -22,7 +22,7 @@ const (
 type FlowStatus struct {
 	// These numbers count only the members.
 	Size      int // all members
-	Need      int // how many members must succeed
+	Quorum    int // how many members must succeed
 	Succeeded int // members that have succeeded
 
 	// These numbers count the members, the callback and the finalizers.
@@ -76,7 +76,7 @@ type flowJSON struct {
 	More           int      `json:"more,omitempty"`
 	ResultsOmitted int      `json:"results_omitted,omitempty"`
 	Size           int      `json:"size"`
-	Need           int      `json:"need"`
+	Quorum         int      `json:"quorum"`
 	Succeeded      int      `json:"succeeded"`
 	Killed         bool     `json:"killed,omitempty"`
 	Reason         string   `json:"reason,omitempty"`
@@ -85,7 +85,7 @@ type flowJSON struct {
 func (f *FlowStatus) json(st statusJSON) flowJSON {
 	out := flowJSON{
 		statusJSON: st, Initiated: f.Initiated, Running: f.Running, Done: f.Done, Tasks: f.Tasks,
-		ResultsOmitted: f.ResultsOmitted, Size: f.Size, Need: f.Need, Succeeded: f.Succeeded,
+		ResultsOmitted: f.ResultsOmitted, Size: f.Size, Quorum: f.Quorum, Succeeded: f.Succeeded,
 		Killed: f.Killed, Reason: f.Reason,
 	}
 	if f.Tasks != nil {

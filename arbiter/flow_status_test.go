@@ -71,7 +71,7 @@ func TestFlowStatus(t *testing.T) {
 		same("a squad", s.ID(), 4, "task done 1", "task done 2", "callback done 8", "finalize done 9")
 
 		bad, err := r.arb.Group(t.Context(), []task.Bound{work.Bind(args{-1}), task.All(works(3, 4)...)},
-			ends[0], ends[1], arbiter.Finalizer(work.Bind(args{10}), 0), arbiter.Need(2))
+			ends[0], ends[1], arbiter.Finalizer(work.Bind(args{10}), 0), arbiter.Quorum(2))
 		if err != nil {
 			t.Fatal(err)
 		}

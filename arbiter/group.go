@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -20,8 +21,8 @@ type GroupOption interface {
 }
 
 type groupConfig struct {
-	task.GroupSettings
-	finalizers []*task.Request
+	request.GroupSettings
+	finalizers []*request.Request
 	timeouts   []time.Duration
 	opts       []task.Option
 	err        error // the first error of an option
@@ -32,7 +33,7 @@ func (c *groupConfig) fail(format string, args ...any) {
 }
 
 // callback sets the callback. A second one is an error. The text none is the error for a nil request.
-func (c *groupConfig) callback(req *task.Request, none string) {
+func (c *groupConfig) callback(req *request.Request, none string) {
 	switch {
 	case req == nil:
 		c.fail("%s", none)
@@ -44,14 +45,14 @@ func (c *groupConfig) callback(req *task.Request, none string) {
 }
 
 // settle returns the settings that the options result in.
-func (c *groupConfig) settle() (task.GroupSettings, error) {
+func (c *groupConfig) settle() (request.GroupSettings, error) {
 	s := c.GroupSettings
 	switch len(c.finalizers) {
 	case 0:
 	case 1:
 		s.Finalizer, s.Timeout = c.finalizers[0], c.timeouts[0]
 	default:
-		s.Finalizer, s.Timeouts = task.NewGroup(c.finalizers, task.GroupSettings{}), c.timeouts
+		s.Finalizer, s.Timeouts = request.Group(c.finalizers, request.GroupSettings{}), c.timeouts
 	}
 	return s, c.err
 }
@@ -61,7 +62,7 @@ type groupFunc func(*groupConfig)
 func (f groupFunc) applyGroup(c *groupConfig) { f(c) }
 
 // Callback sets the callback of a group: a call that runs once all members are done and enough of them have succeeded.
-// That is all members, unless [Need] or [CollectAll] is given. The call has only its own arguments; see [CallbackStep]
+// That is all members, unless [Quorum] or [Collect] is given. The call has only its own arguments; see [CallbackStep]
 // and [GroupThen] for a callback that gets the results. A callback that will never run is canceled, and the group's
 // [Status] has the reason. The default is none.
 //
@@ -78,7 +79,7 @@ func CallbackStep[X any](step task.Step[[]any, X]) GroupOption {
 	return callbackStep(step.Unbound())
 }
 
-func callbackStep(req *task.Request) GroupOption {
+func callbackStep(req *request.Request) GroupOption {
 	return groupFunc(func(c *groupConfig) { c.callback(req, "the callback is the zero Step") })
 }
 
@@ -98,22 +99,22 @@ func Finalizer(call task.Bound, timeout time.Duration) GroupOption {
 	})
 }
 
-// Need sets how many members must succeed. As soon as fewer than n can, the others are cancelled and the group fails. The
+// Quorum sets how many members must succeed. As soon as fewer than n can, the others are cancelled and the group fails. The
 // default is all members, so that the first failure ends the group.
-func Need(n int) GroupOption {
-	return groupFunc(func(c *groupConfig) { c.Need = n })
+func Quorum(n int) GroupOption {
+	return groupFunc(func(c *groupConfig) { c.Quorum = n })
 }
 
-// CollectAll is [Need] of 0: no failure ends the group, and the callback runs when all members are done, whatever their
+// Collect is [Quorum] of 0: no failure ends the group, and the callback runs when all members are done, whatever their
 // outcomes.
-func CollectAll() GroupOption { return Need(0) }
+func Collect() GroupOption { return Quorum(0) }
 
 // GroupRetention is how long a group is kept after it has ended. The default is an hour.
 func GroupRetention(d time.Duration) GroupOption {
 	return groupFunc(func(c *groupConfig) { c.opts = append(c.opts, task.Retention(d)) })
 }
 
-func requestOf(call task.Bound) *task.Request {
+func requestOf(call task.Bound) *request.Request {
 	if call == nil {
 		return nil
 	}
@@ -137,7 +138,7 @@ type Group struct {
 // [*task.SubmitError] and the Group is not nil: [Group.Send] sends it again. If the error wraps [task.ErrInvalid] or
 // [task.ErrDuplicate], a call can't be stored, and the members that were stored before it are killed.
 func (a *Arbiter) Group(ctx context.Context, calls []task.Bound, opts ...GroupOption) (*Group, error) {
-	cfg := groupConfig{GroupSettings: task.GroupSettings{Need: len(calls)}}
+	cfg := groupConfig{GroupSettings: request.GroupSettings{Quorum: len(calls)}}
 	for _, o := range opts {
 		if o != nil {
 			o.applyGroup(&cfg)
@@ -147,11 +148,11 @@ func (a *Arbiter) Group(ctx context.Context, calls []task.Bound, opts ...GroupOp
 	if err != nil {
 		return nil, fmt.Errorf("group: %w", err)
 	}
-	members := make([]*task.Request, len(calls))
+	members := make([]*request.Request, len(calls))
 	for i, call := range calls {
 		members[i] = requestOf(call)
 	}
-	req := task.NewGroup(members, settings, cfg.opts...)
+	req := request.Group(members, settings, cfg.opts...)
 	g := &Group{flowHandle: flowHandle{a: a, req: req}}
 	err = g.Send(ctx)
 	f := req.Flow()
@@ -159,7 +160,7 @@ func (a *Arbiter) Group(ctx context.Context, calls []task.Bound, opts ...GroupOp
 	return g, err
 }
 
-func idOf(req *task.Request) task.ID {
+func idOf(req *request.Request) task.ID {
 	if req == nil {
 		return task.ID{}
 	}
@@ -186,7 +187,7 @@ func (g *Group) Finalizer() task.ID { return g.finalizer }
 // flowHandle is the common part of Group and Pipe.
 type flowHandle struct {
 	a   *Arbiter
-	req *task.Request // nil if the flow was found by its id
+	req *request.Request // nil if the flow was found by its id
 	id  task.ID       // used if req is nil
 }
 

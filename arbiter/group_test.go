@@ -183,10 +183,10 @@ func TestGroupFailsFast(t *testing.T) {
 	})
 }
 
-func TestGroupCollectAll(t *testing.T) {
+func TestGroupCollect(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		j := r.flowCrew(2, moody)
-		g, err := arbiter.GroupOf(t.Context(), r.arb, works(0, 1, 0), arbiter.CollectAll(), arbiter.Callback(note(1)))
+		g, err := arbiter.GroupOf(t.Context(), r.arb, works(0, 1, 0), arbiter.Collect(), arbiter.Callback(note(1)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestGroupCollectAll(t *testing.T) {
 		if j.count("work") != 3 || j.count("note") != 1 {
 			t.Errorf("%d members and %d callbacks ran", j.count("work"), j.count("note"))
 		}
-		g, err = arbiter.GroupOf(t.Context(), r.arb, works(0, 1, 0), arbiter.Need(2), arbiter.Callback(note(2)))
+		g, err = arbiter.GroupOf(t.Context(), r.arb, works(0, 1, 0), arbiter.Quorum(2), arbiter.Callback(note(2)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,7 +252,7 @@ func TestCallbackStep(t *testing.T) {
 			Upstream []any `arbiter:"upstream"`
 		}
 		step := task.NewStep[[]any](task.Define[anyArgs, int]("count"), "upstream", nil)
-		g, err := r.arb.Group(t.Context(), []task.Bound{work.Bind(args{1}), note(3), work.Bind(args{0})}, arbiter.CollectAll(),
+		g, err := r.arb.Group(t.Context(), []task.Bound{work.Bind(args{1}), note(3), work.Bind(args{0})}, arbiter.Collect(),
 			arbiter.CallbackStep(step))
 		if err != nil {
 			t.Fatal(err)
@@ -270,10 +270,10 @@ func TestGroupRefuses(t *testing.T) {
 		r.flowCrew(2, echo)
 		one := task.Calls(works(1)...)
 		for what, send := range map[string]func() error{
-			"none of no members":    func() error { _, err := r.arb.Group(t.Context(), nil, arbiter.Need(1)); return err },
+			"none of no members":    func() error { _, err := r.arb.Group(t.Context(), nil, arbiter.Quorum(1)); return err },
 			"a zero call":           func() error { _, err := r.arb.Group(t.Context(), []task.Bound{task.Call[int]{}}); return err },
 			"a nil call":            func() error { _, err := r.arb.Group(t.Context(), []task.Bound{nil}); return err },
-			"need 2 of 1":           func() error { _, err := r.arb.Group(t.Context(), one, arbiter.Need(2)); return err },
+			"need 2 of 1":           func() error { _, err := r.arb.Group(t.Context(), one, arbiter.Quorum(2)); return err },
 			"no callback":           func() error { _, err := r.arb.Group(t.Context(), one, arbiter.Callback(nil)); return err },
 			"a finalizer's timeout": func() error { _, err := r.arb.Group(t.Context(), one, arbiter.Finalizer(note(1), -1)); return err },
 			"a group at the end": func() error {

@@ -12,6 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -98,7 +99,7 @@ func TestKillPipe(t *testing.T) {
 func TestKillMember(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		delayed := work.With(task.Delay(time.Hour)).Bind(args{1})
-		g, err := r.arb.Group(t.Context(), []task.Bound{delayed, work.With(task.Delay(time.Hour)).Bind(args{2})}, arbiter.Callback(note(1)), arbiter.CollectAll())
+		g, err := r.arb.Group(t.Context(), []task.Bound{delayed, work.With(task.Delay(time.Hour)).Bind(args{2})}, arbiter.Callback(note(1)), arbiter.Collect())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,12 +223,12 @@ func TestKillNestedWhileItIsSent(t *testing.T) {
 	for _, at := range []int{20, 400, 1100, 1500, 2200} {
 		bubble(t, func(t *testing.T, r *rig) {
 			j := r.flowCrew(4, slow)
-			pipes := make([]*task.Request, 200)
+			pipes := make([]*request.Request, 200)
 			for i := range pipes {
 				pipes[i] = task.Then(task.Then(work.Bind(args{1}), plus(1)), plus(2)).Request()
 			}
-			group := task.NewGroup(pipes, task.GroupSettings{
-				Need: 200, Callback: work.Bind(args{1}).Request(), Finalizer: noteTask.Bind(args{2}).Request(),
+			group := request.Group(pipes, request.GroupSettings{
+				Quorum: 200, Callback: work.Bind(args{1}).Request(), Finalizer: noteTask.Bind(args{2}).Request(),
 			})
 			sent := make(chan error, 1)
 			slowly(r.b, 10*time.Millisecond)

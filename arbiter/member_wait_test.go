@@ -54,7 +54,7 @@ func TestResultsAreTakenFromTheGroup(t *testing.T) {
 		for i := range calls {
 			calls[i] = work.With(task.Retention(0), task.DeadRetention(0)).Bind(args{i})
 		}
-		g, err := arbiter.GroupOf(t.Context(), arb, calls, arbiter.CollectAll())
+		g, err := arbiter.GroupOf(t.Context(), arb, calls, arbiter.Collect())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ func TestOptionsHaveTests(t *testing.T) {
 		"Codec": "TestJSONCodec", "Codecs": "TestSealedChangeOver", "Logger": "TestAwaitThroughOutage", "CheckSchema": "TestCheckSchema",
 		"Args": "TestApply", "KwArgs": "TestApply", "Count": "TestApply", "Queue": "TestApply", "Options": "TestApply",
 		"Callback": "TestGroup", "CallbackStep": "TestCallbackStep", "Finalizer": "TestFinalizerTimeout",
-		"Need": "TestCollectAndQuorum", "CollectAll": "TestGroupCollectAll", "GroupRetention": "TestGroupStatus",
+		"Quorum": "TestCollectAndQuorum", "Collect": "TestGroupCollect", "GroupRetention": "TestGroupStatus",
 		"CountsOnly": "TestCountsOnly", "Wait": "TestKill", "WaitFor": "TestKillUnresponsive",
 		"PersistentArgs": "TestPipe", "PersistentKwArgs": "TestPipe", "WaitForWorkers": "TestSquadWaits",
 	})

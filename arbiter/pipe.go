@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -27,7 +28,7 @@ func Named(name string, opts ...ApplyOption) task.Call[any] {
 		app.err = fmt.Errorf("%w option: Count is for Apply and ApplySync", broker.ErrInvalid)
 	}
 	if app.err != nil {
-		return task.NewCall[any](task.FailedRequest(name, app.err))
+		return task.Named(name, app.args, request.Invalid(app.err))
 	}
 	return task.Named(name, app.args, app.opts...)
 }
@@ -75,7 +76,7 @@ func (a *Arbiter) Pipe(ctx context.Context, steps []task.Bound, opts ...PipeOpti
 			o.applyPipe(&cfg)
 		}
 	}
-	requests := make([]*task.Request, len(steps))
+	requests := make([]*request.Request, len(steps))
 	persisted := false
 	for i, step := range steps {
 		requests[i] = requestOf(step)
@@ -93,7 +94,7 @@ func (a *Arbiter) Pipe(ctx context.Context, steps []task.Bound, opts ...PipeOpti
 		return nil, fmt.Errorf("pipe: %w option: PersistentArgs and PersistentKwArgs have no effect, since no step was made by name; "+
 			"make the steps with arbiter.Named", broker.ErrInvalid)
 	}
-	p := &Pipe{flowHandle{a: a, req: task.NewPipe(requests)}}
+	p := &Pipe{flowHandle{a: a, req: request.Pipe(requests)}}
 	return p, p.Send(ctx)
 }
 
@@ -109,7 +110,7 @@ func merged(args, more map[string]any) map[string]any {
 }
 
 // persist adds the persistent arguments to a request that was made by name. It returns false for any other request.
-func (c *pipeConfig) persist(req *task.Request) (*task.Request, bool) {
+func (c *pipeConfig) persist(req *request.Request) (*request.Request, bool) {
 	args, ok := req.Args().(codec.Arguments)
 	if !ok || req.Flow() != nil {
 		return req, false

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -97,7 +98,7 @@ const squadTries = 3
 // If an option is invalid, the error wraps [task.ErrInvalid]. Other errors are a [*task.SubmitError]: nothing starts, unless
 // it wraps [task.ErrIndeterminate]; the group's status tells whether it has started then.
 func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOption) (*Group, error) {
-	cfg := squadConfig{group: groupConfig{GroupSettings: task.GroupSettings{Need: len(calls)}}}
+	cfg := squadConfig{group: groupConfig{GroupSettings: request.GroupSettings{Quorum: len(calls)}}}
 	for _, o := range opts {
 		if o != nil {
 			o.applySquad(&cfg)
@@ -109,11 +110,11 @@ func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOp
 	}
 	until := time.Now().Add(cfg.wait)
 	for try := 1; ; try++ {
-		members := make([]*task.Request, len(calls))
+		members := make([]*request.Request, len(calls))
 		for i, call := range calls {
 			members[i] = requestOf(call)
 		}
-		req := task.NewGroup(members, settings, cfg.group.opts...)
+		req := request.Group(members, settings, cfg.group.opts...)
 		err := a.client.SubmitSquad(ctx, req, time.Until(until))
 		var short *client.Shortage
 		if errors.As(err, &short) {

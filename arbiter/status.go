@@ -9,6 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/flow"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -177,7 +178,7 @@ func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker
 	st.EnqueuedAt, st.StartedAt, st.FinishedAt = o.Enqueued, o.Started, o.Finished
 	if st.outcome, st.bad = seal.OpenOutcome(a.codecs, id, o); st.bad != nil {
 		// The process that stored the outcome lacks the key, so nothing in it can be trusted.
-		st.bad = fmt.Errorf("%s: %w", task.Title(id, o.Name), st.bad)
+		st.bad = fmt.Errorf("%s: %w", request.Title(id, o.Name), st.bad)
 		st.Outcome, st.Error = Failed, &Failure{Type: fmt.Sprintf("%T", st.bad), Message: st.bad.Error()}
 		return st
 	}

@@ -49,7 +49,7 @@ type statusJSON struct {
 //
 // A group or pipe also has the original's keys initiated, running and done, the numbers of its members, callback and
 // finalizers in these states, and tasks, which are their statuses. Each has its result and a task_type of task, callback or
-// finalize, or group or pipe for a member that is one. These are added: size, need and succeeded, which count only the
+// finalize, or group or pipe for a member that is one. These are added: size, quorum and succeeded, which count only the
 // members; more, the number of members that are not listed; results_omitted, killed and reason; see [FlowStatus].
 //
 // Values that JSON does not have become strings: numbers that are not finite, and keys of maps that are not strings.

@@ -8,7 +8,7 @@ var ErrTooLong = errors.New("too long when decompressed")
 // compressed is the codec that Compress returns.
 type compressed struct{ inner Codec }
 
-var _ Joiner = (*compressed)(nil)
+var _ Combiner = (*compressed)(nil)
 
 // Name implements [Codec].
 func (w *compressed) Name() string { return w.inner.Name() + "+gzip" }
@@ -78,11 +78,11 @@ func (w *compressed) DecodeArgs(data []byte, args any) error {
 	return w.inner.DecodeArgs(plain, args)
 }
 
-// AppendJoined implements [Joiner] if the inner codec does.
-func (w *compressed) AppendJoined(dst []byte, values [][]byte) ([]byte, error) {
-	j, ok := w.inner.(Joiner)
+// AppendArray implements [Combiner] if the inner codec does.
+func (w *compressed) AppendArray(dst []byte, values [][]byte) ([]byte, error) {
+	j, ok := w.inner.(Combiner)
 	if !ok {
-		return dst, w.cannotJoin()
+		return dst, w.cannotCombine()
 	}
 	plain := make([][]byte, len(values))
 	total := 0
@@ -98,15 +98,15 @@ func (w *compressed) AppendJoined(dst []byte, values [][]byte) ([]byte, error) {
 			return dst, &Error{Codec: w.Name(), Err: because(ErrTooLong, "%d values are together more than %d bytes when decompressed", len(values), MaxDecompressed)}
 		}
 	}
-	all, err := j.AppendJoined(nil, plain)
+	all, err := j.AppendArray(nil, plain)
 	return w.deflated(dst, all, err)
 }
 
-// AppendArg implements [Joiner] if the inner codec does.
+// AppendArg implements [Combiner] if the inner codec does.
 func (w *compressed) AppendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
-	j, ok := w.inner.(Joiner)
+	j, ok := w.inner.(Combiner)
 	if !ok {
-		return dst, w.cannotJoin()
+		return dst, w.cannotCombine()
 	}
 	plainArgs, err := w.inflated(args)
 	if err != nil {
@@ -120,6 +120,6 @@ func (w *compressed) AppendArg(dst, args []byte, name string, value []byte) ([]b
 	return w.deflated(dst, all, err)
 }
 
-func (w *compressed) cannotJoin() error {
-	return &Error{Codec: w.Name(), Err: because(ErrUnsupported, "codec %s can't combine encoded values: it is not a codec.Joiner", w.inner.Name())}
+func (w *compressed) cannotCombine() error {
+	return &Error{Codec: w.Name(), Err: because(ErrUnsupported, "codec %s can't combine encoded values: it is not a codec.Combiner", w.inner.Name())}
 }

@@ -236,12 +236,12 @@ func TestBomb(t *testing.T) {
 func TestWrappedJoins(t *testing.T) {
 	wraps(t, func(t *testing.T, c codec.Codec) {
 		if s, ok := c.(codec.Sealer); ok { // sealed values are opened before they are combined
-			if _, ok := c.(codec.Joiner); ok {
-				t.Error("a sealed codec is a Joiner")
+			if _, ok := c.(codec.Combiner); ok {
+				t.Error("a sealed codec is a Combiner")
 			}
 			c = s.Plain()
 		}
-		j := c.(codec.Joiner)
+		j := c.(codec.Combiner)
 		var values [][]byte
 		for i := range 3 {
 			v, err := c.AppendValue(nil, i)
@@ -250,7 +250,7 @@ func TestWrappedJoins(t *testing.T) {
 			}
 			values = append(values, v)
 		}
-		all, err := j.AppendJoined(nil, values)
+		all, err := j.AppendArray(nil, values)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/isolate"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -64,7 +65,7 @@ func (p *proxy) Await(ctx context.Context, id task.ID, into any) error {
 	}
 	o, err := wire.ParseOutcome(reply.Outcome)
 	if err != nil {
-		return fmt.Errorf("%s: %w", task.Title(id, ""), err)
+		return fmt.Errorf("%s: %w", request.Title(id, ""), err)
 	}
 	return client.Decode(id, &o, into, p.o.codecs)
 }
@@ -146,7 +147,7 @@ func (p *proxy) submit(ctx context.Context, onSuccess bool, calls []task.Bound) 
 const maxDepth = 100
 
 // prepare encodes a request and gives it its id.
-func (p *proxy) prepare(req *task.Request, now time.Time, depth int) (wireRequest, error) {
+func (p *proxy) prepare(req *request.Request, now time.Time, depth int) (wireRequest, error) {
 	f := req.Flow()
 	if f == nil {
 		t, err := p.child.Record(req, p.o.codec, now)
@@ -162,7 +163,7 @@ func (p *proxy) prepare(req *task.Request, now time.Time, depth int) (wireReques
 		return wireRequest{}, err
 	}
 	w := wireRequest{
-		Kind: f.Kind, Need: f.Need, Timeout: f.Timeout, Timeouts: f.Timeouts,
+		Kind: f.Kind, Quorum: f.Quorum, Timeout: f.Timeout, Timeouts: f.Timeouts,
 		Retention: req.Settings().Retention, Inherit: req.Settings().Inherit,
 	}
 	ids := make([]broker.ID, len(f.Members))
@@ -177,7 +178,7 @@ func (p *proxy) prepare(req *task.Request, now time.Time, depth int) (wireReques
 	follow := make([]broker.ID, 2)
 	for i, follows := range []struct {
 		what string
-		req  *task.Request
+		req  *request.Request
 		to   **wireRequest
 	}{{"callback", f.Callback, &w.Callback}, {"finalizer", f.Finalizer, &w.Finalizer}} {
 		if follows.req == nil {

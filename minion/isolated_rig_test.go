@@ -17,6 +17,7 @@ import (
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -216,10 +217,10 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 	},
 	// ends sends a group without members, with a callback and two finalizers.
 	"ends": func(ctx context.Context, d deed) (trace, error) {
-		finals := []*task.Request{plain.Bind(args{d.N + 1}).Request(), plain.Bind(args{d.N + 2}).Request()}
-		group := task.NewGroup(nil, task.GroupSettings{
+		finals := []*request.Request{plain.Bind(args{d.N + 1}).Request(), plain.Bind(args{d.N + 2}).Request()}
+		group := request.Group(nil, request.GroupSettings{
 			Callback:  plain.Bind(args{d.N}).Request(),
-			Finalizer: task.NewGroup(finals, task.GroupSettings{}), Timeouts: []time.Duration{0, time.Hour},
+			Finalizer: request.Group(finals, request.GroupSettings{}), Timeouts: []time.Duration{0, time.Hour},
 		})
 		s := submitter(ctx)
 		if err := s.Submit(ctx, group); err != nil {

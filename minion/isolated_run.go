@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/isolate"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -133,7 +134,7 @@ func (a *attempt) awaitFor(ctx context.Context, call *wireCall) ([]byte, *wireEr
 }
 
 // request returns the request that a child has prepared.
-func (w *wireRequest) request() (*task.Request, error) {
+func (w *wireRequest) request() (*request.Request, error) {
 	if w == nil {
 		return nil, nil
 	}
@@ -142,9 +143,9 @@ func (w *wireRequest) request() (*task.Request, error) {
 		if err != nil {
 			return nil, err
 		}
-		return task.Prepared(t, w.Inherit), nil
+		return request.Prepared(t, w.Inherit), nil
 	}
-	f := &task.Flow{Kind: w.Kind, Members: make([]*task.Request, len(w.Members))}
+	f := &request.Flow{Kind: w.Kind, Members: make([]*request.Request, len(w.Members))}
 	for i := range w.Members {
 		m, err := w.Members[i].request()
 		if err != nil {
@@ -159,6 +160,6 @@ func (w *wireRequest) request() (*task.Request, error) {
 	if f.Finalizer, err = w.Finalizer.request(); err != nil {
 		return nil, fmt.Errorf("finalizer: %w", err)
 	}
-	f.Need, f.Timeout, f.Timeouts = w.Need, w.Timeout, w.Timeouts
-	return task.PreparedFlow(w.ID, f, w.Retention, w.Inherit), nil
+	f.Quorum, f.Timeout, f.Timeouts = w.Quorum, w.Timeout, w.Timeouts
+	return request.PreparedFlow(w.ID, f, w.Retention, w.Inherit), nil
 }

@@ -70,7 +70,7 @@ type wireRequest struct {
 	ID        broker.ID // this and the following fields are for groups and pipes only
 	Kind      broker.Kind
 	Members   []wireRequest
-	Need      int
+	Quorum    int
 	Callback  *wireRequest
 	Finalizer *wireRequest
 	Timeout   time.Duration

@@ -2,6 +2,8 @@ package task
 
 import (
 	"context"
+
+	"github.com/go-arbiter/arbiter/internal/request"
 )
 
 // Call is one invocation of a task, bound to its arguments and not sent yet. It can also
@@ -11,17 +13,17 @@ import (
 // it is first sent, and keeps it. Sending it again is a repeat and makes no second task.
 // The zero Call belongs to no task, and sending it is an error.
 type Call[Result any] struct {
-	req *Request
+	req *request.Request
 }
 
 // Bound is a call of any result type. [Submitter.Submit] takes it.
 type Bound interface {
 	// Request returns the request to send. It is nil for the zero Call.
-	Request() *Request
+	Request() *request.Request
 }
 
 // Request implements [Bound].
-func (c Call[Result]) Request() *Request { return c.req }
+func (c Call[Result]) Request() *request.Request { return c.req }
 
 // With returns another invocation with the same arguments and the options added. It has an
 // id of its own. In a pipe or group, each task gets the options. [Delay], [ETA] and
@@ -30,7 +32,7 @@ func (c Call[Result]) With(opts ...Option) Call[Result] {
 	if c.req == nil {
 		return c
 	}
-	return Call[Result]{c.req.with(opts)}
+	return Call[Result]{c.req.With(opts)}
 }
 
 // Send sends the call and returns its future. The error is a [*SubmitError]. It wraps

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/internal/infokey"
+	"github.com/go-arbiter/arbiter/internal/request"
 )
 
 // Info describes the attempt that a handler runs. It is also a [Submitter] and an [Emitter]:
@@ -134,5 +135,5 @@ func (n nowhere) Submit(_ context.Context, calls ...Bound) error {
 }
 
 func (n nowhere) Await(_ context.Context, id ID, _ any) error {
-	return fmt.Errorf("%s: %w: %s", Title(id, ""), n.await, n.why)
+	return fmt.Errorf("%s: %w: %s", request.Title(id, ""), n.await, n.why)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/request"
 )
 
 // ErrNoMinion is wrapped by a [WaitError] if no living minion can run the task: none serves its
@@ -45,7 +46,7 @@ type WaitError struct {
 
 // Error returns the task's name and id, why the wait has ended, and the reason.
 func (e *WaitError) Error() string {
-	text := Title(e.ID, e.Name) + ": " + e.Err.Error()
+	text := request.Title(e.ID, e.Name) + ": " + e.Err.Error()
 	if e.Reason != "" {
 		text += ": " + e.Reason
 	}

@@ -1,10 +1,6 @@
 package task
 
-import (
-	"slices"
-
-	"github.com/go-arbiter/arbiter/broker"
-)
+import "github.com/go-arbiter/arbiter/internal/request"
 
 // Then returns the pipe of a call and a step that takes the call's result as its argument. It
 // compiles only if the types fit. The result of the pipe is the result of the step.
@@ -16,27 +12,7 @@ import (
 // The call can be a pipe or a group itself, and so can the step. Make a pipe of many steps with
 // nested calls of Then: the memory grows in proportion to their number.
 func Then[A, B any](call Call[A], step Step[A, B]) Call[B] {
-	before := orZero(call.req)
-	next := orZero(step.req)
-	p := &parts{kind: broker.KindPipe, before: chainOf(before), members: []*Request{next}}
-	if next.special.parts != nil && next.special.parts.kind == broker.KindPipe && next.special.err == nil {
-		p.members = next.special.parts.list()
-	}
-	p.size = p.before.size + len(p.members)
-	r := newFlow(p)
-	r.fail(before.special.err)
-	s := r.settings.clone()
-	s.Retention = max(before.settings.Retention, next.settings.Retention)
-	r.settings = &s
-	return Call[B]{r}
-}
-
-// chainOf returns the parts of r if it is a pipe, or else of a pipe with r as its only step.
-func chainOf(r *Request) *parts {
-	if r.special.parts != nil && r.special.parts.kind == broker.KindPipe {
-		return r.special.parts
-	}
-	return &parts{kind: broker.KindPipe, members: []*Request{r}, size: 1}
+	return Call[B]{request.Then(call.req, step.req)}
 }
 
 // All returns the group of calls as one call. The calls run in any order, and the result lists
@@ -45,7 +21,7 @@ func chainOf(r *Request) *parts {
 // All results together must not be larger than the limit of one result; an arbiter's Group has
 // no such limit. All without calls succeeds at once, with an empty list.
 func All[R any](calls ...Call[R]) Call[[]R] {
-	return Call[[]R]{NewGroup(requests(calls), GroupSettings{Need: len(calls)})}
+	return Call[[]R]{request.Group(requests(calls), request.GroupSettings{Quorum: len(calls)})}
 }
 
 // Collect is [All] for calls that may fail: none is cancelled, the group succeeds, and its
@@ -56,18 +32,18 @@ func Collect[R any](calls ...Call[R]) Call[[]*R] { return Quorum(0, calls...) }
 // others are cancelled and the group fails. Otherwise it waits for all of them. Without calls
 // only a quorum of 0 succeeds, at once.
 func Quorum[R any](n int, calls ...Call[R]) Call[[]*R] {
-	return Call[[]*R]{NewGroup(requests(calls), GroupSettings{Need: n})}
+	return Call[[]*R]{request.Group(requests(calls), request.GroupSettings{Quorum: n})}
 }
 
 // Fork returns a step that passes its argument on to several steps, which run in any order. Its
 // result lists their results in the order given. It fails as [All] does. Fork without steps
 // succeeds at once, with an empty list.
 func Fork[A, B any](steps ...Step[A, B]) Step[A, []B] {
-	members := make([]*Request, len(steps))
+	members := make([]*request.Request, len(steps))
 	for i, s := range steps {
-		members[i] = orZero(s.req)
+		members[i] = s.req
 	}
-	return Step[A, []B]{req: NewGroup(members, GroupSettings{Need: len(steps)})}
+	return Step[A, []B]{req: request.Group(members, request.GroupSettings{Quorum: len(steps)})}
 }
 
 // Chain returns the step that runs two steps, one after the other.
@@ -84,18 +60,10 @@ func Calls[R any](calls ...Call[R]) []Bound {
 	return out
 }
 
-func requests[R any](calls []Call[R]) []*Request {
-	out := make([]*Request, len(calls))
+func requests[R any](calls []Call[R]) []*request.Request {
+	out := make([]*request.Request, len(calls))
 	for i, c := range calls {
-		out[i] = orZero(c.req)
+		out[i] = c.req
 	}
-	return slices.Clip(out)
-}
-
-// orZero returns r, or for a nil r a request that can't be sent: the call or step was zero.
-func orZero(r *Request) *Request {
-	if r == nil {
-		return NewRequest("", nil)
-	}
-	return r
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/request"
 )
 
 // Named returns a call of a task by its name, for programs that have no typed handle of it:
@@ -15,7 +16,7 @@ import (
 // is sent. Only a minion knows whether the task exists and whether the arguments fit it: if not,
 // the task fails with that reason.
 func Named(name string, args codec.Arguments, opts ...Option) Call[any] {
-	return NewCall[any](NewRequest(name, args, opts...))
+	return Call[any]{request.New(name, args, opts...)}
 }
 
 // Args returns arguments by position: they are the first parameters of the task. To give some by
@@ -24,9 +25,6 @@ func Args(args ...any) codec.Arguments { return codec.Arguments{Positional: args
 
 // KwArgs returns arguments by the names of the parameters.
 func KwArgs(args map[string]any) codec.Arguments { return codec.Arguments{Named: args} }
-
-// NewCall returns the call of a request. Only code that makes requests needs it.
-func NewCall[Result any](req *Request) Call[Result] { return Call[Result]{req} }
 
 // Call sends the call and waits for its result. The errors are those of [Call.Send] and
 // [Future.Result].

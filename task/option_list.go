@@ -4,45 +4,58 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/request"
 )
+
+// Option changes how a task's calls are stored and run. Options are given to [Define] and
+// [Task.With], for all calls, or to [Call.With], for one. Sending the call reports an invalid
+// value, and an option that has no effect where it is given: for example [WithBackoff] on a
+// call.
+//
+// Later options win over earlier ones. Each option has a value that removes an earlier one: 0,
+// "", nil or the zero time, or another option, such as [NoMeta].
+type Option = request.Option
+
+// DefaultQueue is the queue of tasks that name no other.
+const DefaultQueue = "default"
 
 // Queue sends calls to the queue with that name: 1 to 128 of A-Z a-z 0-9 _ . and -. The default is
 // [DefaultQueue].
 func Queue(name string) Option {
-	return &option{"Queue", onCall, func(s *Settings) {
-		if err := broker.CheckName("queue", name); err != nil && s.err == nil {
-			s.err = err
+	return request.NewOption("Queue", request.OnCall, func(s *request.Settings) {
+		if err := broker.CheckName("queue", name); err != nil {
+			s.FailWith(err)
 		}
 		s.Queue = name
-	}}
+	})
 }
 
 // Timeout ends the context of each attempt after d. With 0 there is no timeout, even if the task
 // was defined or registered with one. A call without this option has the timeout of the
 // registered handler. The default is none.
 func Timeout(d time.Duration) Option {
-	return &option{"Timeout", onCall | onHandler, func(s *Settings) {
-		checkDuration(s, "Timeout", d, 0)
+	return request.NewOption("Timeout", request.OnCall | request.OnHandler, func(s *request.Settings) {
+		s.CheckDuration("Timeout", d, 0)
 		if s.Timeout = d; d == 0 {
 			s.Timeout = broker.NoTimeout
 		}
-	}}
+	})
 }
 
 // Delay makes a call due d after it was stored, by the broker's clock. The default, 0, is at once.
 // If both Delay and [ETA] are given, the later time counts.
 func Delay(d time.Duration) Option {
-	return &option{"Delay", onCall, func(s *Settings) {
-		checkDuration(s, "Delay", d, 0)
+	return request.NewOption("Delay", request.OnCall, func(s *request.Settings) {
+		s.CheckDuration("Delay", d, 0)
 		s.Delay = d
-	}}
+	})
 }
 
 // ETA makes a call due at t. It becomes a delay when the call is sent, so a wrong clock on this
 // machine affects only this call. If t has passed, the call is due at once. The default, the zero
 // time, is none.
 func ETA(t time.Time) Option {
-	return &option{"ETA", onCall, func(s *Settings) { s.ETA = t }}
+	return request.NewOption("ETA", request.OnCall, func(s *request.Settings) { s.ETA = t })
 }
 
 // Within sets the deadline of a call to d after it is stored, by the broker's clock; d is 1 ms or
@@ -50,29 +63,29 @@ func ETA(t time.Time) Option {
 // is expired. The default, 0, is no deadline. If both Within and [Deadline] are given, the
 // earlier time counts.
 func Within(d time.Duration) Option {
-	return &option{"Within", onCall, func(s *Settings) {
+	return request.NewOption("Within", request.OnCall, func(s *request.Settings) {
 		if d != 0 {
-			checkDuration(s, "Within", d, time.Millisecond)
+			s.CheckDuration("Within", d, time.Millisecond)
 		}
 		s.Within = d
-	}}
+	})
 }
 
 // Deadline is [Within] for a point in time. The default, the zero time, is none.
 func Deadline(t time.Time) Option {
-	return &option{"Deadline", onCall, func(s *Settings) { s.Deadline = t }}
+	return request.NewOption("Deadline", request.OnCall, func(s *request.Settings) { s.Deadline = t })
 }
 
 // Retries is how often a call is run again after its handler has failed, 0 to 10,000. The default
 // is the minion's policy: [DefaultMaxRetries] unless the minion has another. [Exponential] has a
 // table of how long that takes.
 func Retries(n int) Option {
-	return &option{"Retries", onCall | onHandler, func(s *Settings) {
+	return request.NewOption("Retries", request.OnCall | request.OnHandler, func(s *request.Settings) {
 		if n < 0 || n > broker.MaxRetries {
-			s.fail("Retries(%d), want 0 to %d", n, broker.MaxRetries)
+			s.Fail("Retries(%d), want 0 to %d", n, broker.MaxRetries)
 		}
 		s.Retries = n
-	}}
+	})
 }
 
 // WithBackoff sets how long a failed task waits for its next attempt. It counts where the handler
@@ -80,7 +93,7 @@ func Retries(n int) Option {
 // refused. The default, nil, is the minion's policy: [Exponential](1 s, 10 min) unless the minion
 // has another.
 func WithBackoff(b Backoff) Option {
-	return &option{"WithBackoff", onHandler, func(s *Settings) { s.Backoff = b }}
+	return request.NewOption("WithBackoff", request.OnHandler, func(s *request.Settings) { s.Backoff = b })
 }
 
 // Retention is how long a result is kept for [Future.Result] and look-ups after the task is done,
@@ -88,44 +101,44 @@ func WithBackoff(b Backoff) Option {
 // it, and not kept. The task's id is remembered for at least ten minutes, so that a repeated
 // send makes no second task.
 func Retention(d time.Duration) Option {
-	return &option{"Retention", onCall | onGroup, func(s *Settings) {
-		checkDuration(s, "Retention", d, 0)
+	return request.NewOption("Retention", request.OnCall | request.OnGroup, func(s *request.Settings) {
+		s.CheckDuration("Retention", d, 0)
 		s.Retention = d
-	}}
+	})
 }
 
 // DeadRetention is how long a task that has failed for good is kept as a dead letter, with its
 // arguments, the reason and the stack. The default is seven days. With 0 it is kept as long as a
 // result, see [Retention].
 func DeadRetention(d time.Duration) Option {
-	return &option{"DeadRetention", onCall, func(s *Settings) {
-		checkDuration(s, "DeadRetention", d, 0)
+	return request.NewOption("DeadRetention", request.OnCall, func(s *request.Settings) {
+		s.CheckDuration("DeadRetention", d, 0)
 		s.DeadFor = d
-	}}
+	})
 }
 
 // Meta adds a key to the metadata of a call. The handler finds it in [Info]. All keys and values
 // of a call together have at most 4 KiB by default. [NoMeta] removes a key.
 func Meta(key, value string) Option {
-	return &option{"Meta", onCall, func(s *Settings) {
-		// The settings have a map of their own, made by clone, or no map.
+	return request.NewOption("Meta", request.OnCall, func(s *request.Settings) {
+		// The settings have a map of their own, made by Clone, or no map.
 		if s.Meta == nil {
 			s.Meta = make(map[string]string, 1)
 		}
 		s.Meta[key] = value
-	}}
+	})
 }
 
 // NoMeta removes the given keys that an earlier [Meta] added, or all keys if none is given.
 func NoMeta(keys ...string) Option {
-	return &option{"NoMeta", onCall, func(s *Settings) {
+	return request.NewOption("NoMeta", request.OnCall, func(s *request.Settings) {
 		if len(keys) == 0 {
 			s.Meta = nil
 		}
 		for _, key := range keys {
 			delete(s.Meta, key)
 		}
-	}}
+	})
 }
 
 // Inherit ties a call that a running task sends with its context to that task. The call gets what
@@ -135,12 +148,12 @@ func NoMeta(keys ...string) Option {
 // the moment of the kill, the call goes on. The default is no tie, see [Detach]. For calls that
 // no task sends, Inherit has no effect.
 func Inherit() Option {
-	return &option{"Inherit", onCall | onGroup, func(s *Settings) { s.Inherit = true }}
+	return request.NewOption("Inherit", request.OnCall | request.OnGroup, func(s *request.Settings) { s.Inherit = true })
 }
 
 // Detach removes [Inherit]: the call is independent of the task that sends it.
 func Detach() Option {
-	return &option{"Detach", onCall | onGroup, func(s *Settings) { s.Inherit = false }}
+	return request.NewOption("Detach", request.OnCall | request.OnGroup, func(s *request.Settings) { s.Inherit = false })
 }
 
 // Isolated runs each attempt of the task in a process of its own, a child of the minion's process.
@@ -148,18 +161,18 @@ func Detach() Option {
 // registered, as [WithBackoff] does. The default is the minion's own process, see [InProcess].
 // minion.Child explains what the program must do, and what the child has.
 func Isolated() Option {
-	return &option{"Isolated", onHandler, func(s *Settings) { s.Isolated = true }}
+	return request.NewOption("Isolated", request.OnHandler, func(s *request.Settings) { s.Isolated = true })
 }
 
 // InProcess removes [Isolated]: the task runs in the minion's own process, unless minion.Isolated
 // names the task or isolates all. It counts where Isolated does.
 func InProcess() Option {
-	return &option{"InProcess", onHandler, func(s *Settings) { s.Isolated = false }}
+	return request.NewOption("InProcess", request.OnHandler, func(s *request.Settings) { s.Isolated = false })
 }
 
 // Schema is the hash of the task's parameters and result. A minion compares the hash of the call
 // with the hash of its handler, to find out whether both were built for the same types. Generated
 // handles have it. The default, 0, is unknown.
 func Schema(hash uint64) Option {
-	return &option{"Schema", onCall | onHandler, func(s *Settings) { s.Schema = hash }}
+	return request.NewOption("Schema", request.OnCall | request.OnHandler, func(s *request.Settings) { s.Schema = hash })
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/optionlist"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -54,7 +55,7 @@ var targets = map[string]func(...task.Option) seen{
 		return seen{text: fmt.Sprint(s.Retries, s.Timeout, s.Isolated, s.Schema, wait)}
 	},
 	onGroup: func(opts ...task.Option) seen {
-		req := task.NewGroup([]*task.Request{thumbTask.Bind(thumbArgs{}).Request()}, task.GroupSettings{}, opts...)
+		req := request.Group([]*request.Request{thumbTask.Bind(thumbArgs{}).Request()}, request.GroupSettings{}, opts...)
 		return seen{text: fmt.Sprintf("%+v", req.Settings()), err: req.Check()}
 	},
 }
@@ -162,12 +163,12 @@ func TestOptionsOfHandles(t *testing.T) {
 		if err := task.Handle(&r, registered, fn); err != nil {
 			t.Errorf("%s on a handle that is registered: error %v", name, err)
 		}
-		for what, req := range map[string]*task.Request{
+		for what, req := range map[string]*request.Request{
 			"a call of a handle with it": registered.Bind(thumbArgs{}).Request(),
 			"a step of a handle with it": task.NewStep[[]byte](registered, "upstream", nil).Unbound(),
 			"a call":                     thumbTask.Bind(thumbArgs{}).With(option).Request(),
 			"a step":                     task.NewStep[[]byte](thumbTask, "upstream", nil).With(option).Unbound(),
-			"a request":                  task.NewRequest("t", nil, option),
+			"a request":                  request.New("t", nil, option),
 			"a pipe":                     task.Then(thumbTask.Bind(thumbArgs{}), task.NewStep[[]byte](thumbTask, "upstream", nil)).With(option).Request(),
 		} {
 			err := req.Check()

@@ -1,6 +1,9 @@
 package task
 
-import "github.com/go-arbiter/arbiter/broker"
+import (
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/request"
+)
 
 // Unique gives a call a key that at most one unfinished task of its name and queue can have. While
 // one has it, another call with the key is refused with a [*DuplicateError], which wraps
@@ -18,15 +21,15 @@ func Unique(key string) Option { return unique("Unique", "", key) }
 func UniqueIn(scope, key string) Option { return unique("UniqueIn", scope, key) }
 
 func unique(name, scope, key string) Option {
-	return &option{name, onCall, func(s *Settings) {
+	return request.NewOption(name, request.OnCall, func(s *request.Settings) {
 		if len(key) > broker.MaxUniqueKey {
-			s.fail("%s: a key of %d bytes, the limit is %d", name, len(key), broker.MaxUniqueKey)
+			s.Fail("%s: a key of %d bytes, the limit is %d", name, len(key), broker.MaxUniqueKey)
 		}
 		if name == "UniqueIn" {
 			if err := broker.CheckName("scope", scope); err != nil {
-				s.fail("%s: %v", name, err)
+				s.Fail("%s: %v", name, err)
 			}
 		}
 		s.Unique, s.Scope = key, scope
-	}}
+	})
 }

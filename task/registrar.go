@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/request"
 )
 
 // Registrar runs tasks. A minion is one.
@@ -19,7 +20,7 @@ type Registrar interface {
 type Registration struct {
 	Name     string
 	Handler  Handler
-	Settings Settings // the options of the definition; Retries and Backoff have an effect here
+	Settings request.Settings // the options of the definition; Retries and Backoff have an effect here
 	Err      error    // the error of the definition, which Register returns; nil if there is none
 }
 
@@ -36,9 +37,9 @@ func Handle[Args, Result any](r Registrar, t Task[Args, Result], fn func(context
 
 // Implement returns the registration that [Handle] makes, to register several in one step.
 func Implement[Args, Result any](t Task[Args, Result], fn func(context.Context, Args) (Result, error)) Registration {
-	reg := Registration{Name: t.name, Settings: t.defaults().clone(), Err: t.err}
-	if reg.Err == nil && reg.Settings.err != nil {
-		reg.Err = fmt.Errorf("task %s: %w", t.name, reg.Settings.err)
+	reg := Registration{Name: t.name, Settings: t.defaults().Clone(), Err: t.err}
+	if reg.Err == nil && reg.Settings.Err() != nil {
+		reg.Err = fmt.Errorf("task %s: %w", t.name, reg.Settings.Err())
 	}
 	if reg.Err == nil && fn == nil {
 		reg.Err = fmt.Errorf("task %s: %w: its handler is nil", t.name, broker.ErrInvalid)
@@ -62,9 +63,9 @@ func Implement[Args, Result any](t Task[Args, Result], fn func(context.Context, 
 // The options are those that count at registration: [Retries], [WithBackoff], [Timeout],
 // [Isolated] and [Schema]. Others are refused, with an error that wraps [ErrInvalid].
 func HandleFunc(r Registrar, name string, fn func(context.Context, codec.Arguments) (any, error), opts ...Option) error {
-	reg := Registration{Name: name, Settings: resolve(onHandler, opts).clone(), Err: broker.CheckName("task", name)}
-	if reg.Err == nil && reg.Settings.err != nil {
-		reg.Err = fmt.Errorf("task %s: %w", name, reg.Settings.err)
+	reg := Registration{Name: name, Settings: request.Resolve(request.OnHandler, opts).Clone(), Err: broker.CheckName("task", name)}
+	if reg.Err == nil && reg.Settings.Err() != nil {
+		reg.Err = fmt.Errorf("task %s: %w", name, reg.Settings.Err())
 	}
 	if reg.Err == nil && fn == nil {
 		reg.Err = fmt.Errorf("task %s: %w: its handler is nil", name, broker.ErrInvalid)

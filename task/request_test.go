@@ -10,12 +10,13 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
 // A draft has an id only if its request has one, and a request gets an id only once.
 func TestDraft(t *testing.T) {
-	req := task.NewRequest("t", codec.Arguments{}, task.Queue("q"))
+	req := request.New("t", codec.Arguments{}, task.Queue("q"))
 	var first, second broker.Task
 	for _, draft := range []*broker.Task{&first, &second} {
 		if err := req.Draft(draft, codec.Msgpack(), time.Now(), nil); err != nil {
@@ -42,7 +43,7 @@ func TestDraft(t *testing.T) {
 
 // A request whose arguments can't be encoded stays unchanged, and so does the record.
 func TestDraftNotEncodable(t *testing.T) {
-	bad := task.NewRequest("t", make(chan int))
+	bad := request.New("t", make(chan int))
 	draft := broker.Task{Name: "other"}
 	if err := bad.Draft(&draft, codec.Msgpack(), time.Now(), nil); !errors.Is(err, broker.ErrInvalid) {
 		t.Errorf("a channel as arguments: error %v, want ErrInvalid", err)
@@ -84,18 +85,18 @@ func TestDraftRoom(t *testing.T) {
 func TestRequestArgs(t *testing.T) {
 	type args struct{ X int }
 	handle := task.Define[args, int]("t")
-	for name, req := range map[string]*task.Request{
+	for name, req := range map[string]*request.Request{
 		"bound":        handle.Bind(args{7}).Request(),
 		"with options": handle.Bind(args{7}).With(task.Retries(1)).Request(),
-		"by name":      task.NewRequest("t", args{7}),
-		"replaced":     task.NewRequest("t", codec.Arguments{}).WithArgs(args{7}),
+		"by name":      request.New("t", args{7}),
+		"replaced":     request.New("t", codec.Arguments{}).WithArgs(args{7}),
 	} {
 		if got := req.Args(); got != (args{7}) {
 			t.Errorf("%s: %#v", name, got)
 		}
 	}
-	if got := task.FailedRequest("t", errors.New("no")).Args(); got != nil {
-		t.Errorf("Args of a failed request: %#v, want nil", got)
+	if got := request.Pipe(nil).Args(); got != nil {
+		t.Errorf("Args of a pipe: %#v, want nil", got)
 	}
 }
 
@@ -110,7 +111,7 @@ func (c indented) AppendArgs(dst []byte, args any) ([]byte, error) {
 // If a codec's result is in room but not at its beginning, Draft copies it: others use the room later.
 func TestDraftCopiesUnalignedPayload(t *testing.T) {
 	room := make([]byte, 0, 64)
-	req := task.NewRequest("t", codec.Arguments{Positional: []any{"hello"}})
+	req := request.New("t", codec.Arguments{Positional: []any{"hello"}})
 	var draft broker.Task
 	if err := req.Draft(&draft, indented{codec.JSON()}, time.Now(), room); err != nil {
 		t.Fatal(err)

@@ -1,18 +1,13 @@
 package task
 
-import (
-	"fmt"
-
-	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/codec"
-)
+import "github.com/go-arbiter/arbiter/internal/request"
 
 // Step is a call that lacks one argument: the result of the call before it, of type Upstream. The
 // other arguments are bound. A generated handle has a method Step if its function has a parameter
 // named upstream, or one that the directive names with upstream=. The zero Step belongs to no
 // task, and sending a call of it is an error.
 type Step[Upstream, Result any] struct {
-	req   *Request // its arguments are codec.Arguments by name, without param
+	req   *request.Request // its arguments are codec.Arguments by name, without param
 	param string
 }
 
@@ -20,22 +15,14 @@ type Step[Upstream, Result any] struct {
 // before, and others are the arguments of all other parameters by name. The step keeps the map:
 // do not change it later.
 func NewStep[Upstream, Args, Result any](t Task[Args, Result], param string, others map[string]any) Step[Upstream, Result] {
-	req := &Request{
-		name: t.name, args: untyped{codec.Arguments{Named: others}}, settings: t.defaults(),
-		special: &special{err: t.err, upstream: param},
-	}
-	req.fail(req.settings.forCalls(t.name))
-	if _, bound := others[param]; bound {
-		req.fail(fmt.Errorf("task %s: %w: the parameter %s of the step is bound already", t.name, broker.ErrInvalid, param))
-	}
-	return Step[Upstream, Result]{req, param}
+	return Step[Upstream, Result]{request.Step(t.name, t.defaults(), t.err, param, others), param}
 }
 
 // With returns a copy of the step whose calls have the options added. If the step is a pipe or
 // group, the rules of [Call.With] apply.
 func (s Step[Upstream, Result]) With(opts ...Option) Step[Upstream, Result] {
 	if s.req != nil {
-		s.req = s.req.with(opts)
+		s.req = s.req.With(opts)
 	}
 	return s
 }
@@ -44,9 +31,9 @@ func (s Step[Upstream, Result]) With(opts ...Option) Step[Upstream, Result] {
 // its own.
 func (s Step[Upstream, Result]) Bind(upstream Upstream) Call[Result] {
 	if s.req == nil {
-		return Call[Result]{NewRequest("", nil)}
+		return Call[Result]{request.New("", nil)}
 	}
-	return Call[Result]{s.req.bind(upstream)}
+	return Call[Result]{s.req.Bind(upstream)}
 }
 
 // Upstream returns the name of the missing parameter. It is empty for the zero Step, and for a step
@@ -55,4 +42,4 @@ func (s Step[Upstream, Result]) Upstream() string { return s.param }
 
 // Unbound returns the request of the step, which lacks one argument. It is nil for the zero Step.
 // Only code that implements a [Submitter] needs it.
-func (s Step[Upstream, Result]) Unbound() *Request { return s.req }
+func (s Step[Upstream, Result]) Unbound() *request.Request { return s.req }

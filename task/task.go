@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/request"
 )
 
 // Task is the typed handle of a kind of task. It is a small value that can be copied. The zero Task
@@ -16,7 +17,7 @@ import (
 // is any type that can be a parameter, or [None].
 type Task[Args, Result any] struct {
 	name     string
-	settings *Settings // the values of its options; nil in the zero Task
+	settings *request.Settings // the values of its options; nil in the zero Task
 	err      error     // the error of its definition, reported when the handle is used
 }
 
@@ -28,7 +29,7 @@ type None = struct{}
 // definition, with an error that wraps [ErrInvalid]: a bad name or option, a type that can't be
 // Args, or a Result that can't be encoded and decoded, such as a channel.
 func Define[Args, Result any](name string, defaults ...Option) Task[Args, Result] {
-	t := Task[Args, Result]{name: name, settings: resolve(onDefine, defaults)}
+	t := Task[Args, Result]{name: name, settings: request.Resolve(request.OnDefine, defaults)}
 	if err := broker.CheckName("task", name); err != nil {
 		t.err = err
 	} else if err := codec.CheckArgs(reflect.TypeFor[Args]()); err != nil {
@@ -47,13 +48,13 @@ func (t Task[Args, Result]) Name() string { return t.name }
 // handle for [Handle]. Its calls are refused, since the minion that runs them may have been
 // registered with another value.
 func (t Task[Args, Result]) With(opts ...Option) Task[Args, Result] {
-	t.settings = t.defaults().with(onHandle, opts)
+	t.settings = t.defaults().With(request.OnHandle, opts)
 	return t
 }
 
-func (t Task[Args, Result]) defaults() *Settings {
+func (t Task[Args, Result]) defaults() *request.Settings {
 	if t.settings == nil {
-		return noOptions
+		return request.Default()
 	}
 	return t.settings
 }
@@ -61,15 +62,7 @@ func (t Task[Args, Result]) defaults() *Settings {
 // Bind returns a call with the arguments, to be sent later, alone or with others. The arguments are
 // encoded when the call is sent. Until then do not change anything that they point to.
 func (t Task[Args, Result]) Bind(args Args) Call[Result] {
-	b := &bound[Args]{args: typed[Args]{args}}
-	req := &b.Request
-	req.name, req.args, req.settings, req.special = t.name, &b.args, t.defaults(), &ordinary
-	req.fail(t.err)
-	req.fail(req.settings.forCalls(t.name))
-	if t.name == "" {
-		req.fail(fmt.Errorf("task: %w: the zero Task; use task.Define or a generated handle", broker.ErrInvalid))
-	}
-	return Call[Result]{req}
+	return Call[Result]{request.Bind(t.name, t.defaults(), t.err, args)}
 }
 
 // Apply sends a call and returns its future. The errors are those of [Call.Send].

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -14,11 +15,11 @@ func TestTitle(t *testing.T) {
 	id := broker.NewID(broker.KindTask, "q", 0)
 	group, pipe := broker.NewID(broker.KindGroup, "", 0), broker.NewID(broker.KindPipe, "", 0)
 	for got, want := range map[string]string{
-		task.Title(id, "simple_add"):        "task simple_add (" + id.String() + ")",
-		task.Title(id, ""):                  "task " + id.String(),
-		task.Title(task.ID{}, "simple_add"): "task simple_add",
-		task.Title(group, "group"):          "group " + group.String(),
-		task.Title(pipe, ""):                "pipe " + pipe.String(),
+		request.Title(id, "simple_add"):        "task simple_add (" + id.String() + ")",
+		request.Title(id, ""):                  "task " + id.String(),
+		request.Title(task.ID{}, "simple_add"): "task simple_add",
+		request.Title(group, "group"):          "group " + group.String(),
+		request.Title(pipe, ""):                "pipe " + pipe.String(),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -69,7 +69,7 @@ func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
 	}
 	opts := []arbiter.GroupOption{arbiter.Finalizer(s.work(rnd, workArgs{Key: flow.Finalizer}), 0)}
 	if flow.Collect { // a callback with typed arguments can't take a missing result
-		opts = append(opts, arbiter.CollectAll(), arbiter.Callback(s.work(rnd, workArgs{Key: flow.Callback})))
+		opts = append(opts, arbiter.Collect(), arbiter.Callback(s.work(rnd, workArgs{Key: flow.Callback})))
 	}
 	s.ledger.Note(Event{Kind: Send, Key: key, Flow: flow})
 	var g *arbiter.GroupFuture[string]

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -19,7 +20,7 @@ import (
 type book struct {
 	from     *Child // the running task that sends the batch; nil for an arbiter
 	now      time.Time
-	requests []*task.Request
+	requests []*request.Request
 	again    []bool   // again[i] reports whether task i may have been sent before; nil if no task was
 	entries  []*entry // entries[i] is task i in the table, from its first request on
 }

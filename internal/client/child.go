@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -75,7 +76,7 @@ func (s *Child) Prepare(call task.Bound, now time.Time) (*broker.Task, error) {
 
 // Record returns the record of a request that a process other than that of the client sends. It
 // is neither checked nor sealed. c encodes the arguments.
-func (s *Child) Record(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
+func (s *Child) Record(req *request.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
 	return s.prepare(req, c, now)
 }
 
@@ -95,12 +96,12 @@ func (s *Child) Reset() {
 }
 
 // announce tells Heirs about a request that is about to be sent, if the request inherits.
-func (s *Child) announce(req *task.Request) error {
+func (s *Child) announce(req *request.Request) error {
 	if s == nil || s.Heirs == nil || !req.Settings().Inherit {
 		return nil
 	}
 	if err := s.Heirs.Sent(req.ID()); err != nil {
-		return fmt.Errorf("%s: %w", task.Title(req.ID(), req.Name()), err)
+		return fmt.Errorf("%s: %w", request.Title(req.ID(), req.Name()), err)
 	}
 	return nil
 }
@@ -118,7 +119,7 @@ func (s *Child) repeats() bool {
 
 // prepare returns the record of a request with its id. The record is neither checked nor
 // sealed. s may be nil.
-func (s *Child) prepare(req *task.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
+func (s *Child) prepare(req *request.Request, c codec.Codec, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
 	if err := req.Draft(t, c, now, nil); err != nil {
 		return nil, err
@@ -130,7 +131,7 @@ func (s *Child) prepare(req *task.Request, c codec.Codec, now time.Time) (*broke
 // identify gives an id to a request and its draft t, whose arguments c has encoded, and sets
 // the fields of t that come from the parent. again reports whether it may have been sent
 // before. s may be nil.
-func (s *Child) identify(req *task.Request, t *broker.Task, c codec.Codec) (again bool) {
+func (s *Child) identify(req *request.Request, t *broker.Task, c codec.Codec) (again bool) {
 	if s == nil {
 		return req.Identify(t, nil)
 	}

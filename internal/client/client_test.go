@@ -16,6 +16,7 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -64,7 +65,7 @@ func bubble(t *testing.T, f func(t *testing.T, b *faulty.Broker, c *client.Clien
 
 func requests(n int) (calls []task.Bound) {
 	for i := range n {
-		calls = append(calls, task.NewRequest("t", codec.Arguments{Positional: []any{i}}))
+		calls = append(calls, request.New("t", codec.Arguments{Positional: []any{i}}))
 	}
 	return calls
 }

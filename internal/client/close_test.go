@@ -13,6 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -62,12 +63,12 @@ func stored(t *testing.T, b *faulty.Broker) (n int) {
 // error says which.
 func TestCloseCutsNothing(t *testing.T) {
 	const members = 3000
-	group := func(calls []task.Bound) *task.Request {
-		reqs := make([]*task.Request, len(calls))
+	group := func(calls []task.Bound) *request.Request {
+		reqs := make([]*request.Request, len(calls))
 		for i := range calls {
 			reqs[i] = calls[i].Request()
 		}
-		return task.NewGroup(reqs, task.GroupSettings{Need: len(reqs)})
+		return request.Group(reqs, request.GroupSettings{Quorum: len(reqs)})
 	}
 	ways := map[string]func(ctx context.Context, c *client.Client, calls []task.Bound) error{
 		"tasks": func(ctx context.Context, c *client.Client, calls []task.Bound) error { return c.Submit(ctx, calls...) },
@@ -123,7 +124,7 @@ func TestCloseWaitsForNoRepetition(t *testing.T) {
 			}})
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				group := task.NewGroup([]*task.Request{requests(1)[0].Request()}, task.GroupSettings{Need: 1})
+				group := request.Group([]*request.Request{requests(1)[0].Request()}, request.GroupSettings{Quorum: 1})
 				if err := c.Submit(context.Background(), group); err == nil {
 					t.Errorf("sent, and there is no %s", down)
 				}

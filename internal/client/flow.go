@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/flow"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -109,7 +110,7 @@ type plannedFlow struct {
 // plannedTask is one task of a plan. Its record is made when it is sent, because a plan may
 // have a great many tasks.
 type plannedTask struct {
-	req     *task.Request
+	req     *request.Request
 	flow    int // index in flowPlan.flows
 	step    uint32
 	blocked bool
@@ -122,7 +123,7 @@ type plannedTask struct {
 const maxDepth = 100
 
 // plan checks a call that is a pipe or group, and gives ids to everything in it.
-func (c *Client) plan(from *Child, req *task.Request, watch bool) (*flowPlan, error) {
+func (c *Client) plan(from *Child, req *request.Request, watch bool) (*flowPlan, error) {
 	flows, err := broker.FlowsOf(c.b, "a "+req.Name())
 	if err != nil {
 		return nil, err
@@ -180,7 +181,7 @@ func (p *flowPlan) run(ctx context.Context) error {
 
 // add plans a request as member number step of the flow at index parent. blocked says that it
 // waits for something before it.
-func (p *flowPlan) add(req *task.Request, parent int, step uint32, blocked bool, depth int) error {
+func (p *flowPlan) add(req *request.Request, parent int, step uint32, blocked bool, depth int) error {
 	if req.Flow() != nil {
 		return p.addFlow(req, parent, step, blocked, depth)
 	}
@@ -203,7 +204,7 @@ func (p *flowPlan) add(req *task.Request, parent int, step uint32, blocked bool,
 }
 
 // addFlow plans a pipe or group and everything in it.
-func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked bool, depth int) error {
+func (p *flowPlan) addFlow(req *request.Request, parent int, step uint32, blocked bool, depth int) error {
 	if err := req.Check(); err != nil {
 		return err
 	}
@@ -223,7 +224,7 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 		members[i] = m.ID()
 	}
 	o := plannedFlow{parent: parent, blocked: blocked, members: members, Flow: broker.Flow{
-		Size: len(members), Need: f.Need, Step: step, Retention: req.Settings().Retention,
+		Size: len(members), Need: f.Quorum, Step: step, Retention: req.Settings().Retention,
 	}}
 	// A pipe needs all of its steps.
 	if f.Kind == broker.KindPipe {
@@ -255,10 +256,10 @@ func (p *flowPlan) addFlow(req *task.Request, parent int, step uint32, blocked b
 
 // addFinalizers plans the finalizer of a flow. If there are several, they are a group in the
 // position of the finalizer that succeeds in any case.
-func (p *flowPlan) addFinalizers(f *task.Flow, at, depth int, keep time.Duration) error {
+func (p *flowPlan) addFinalizers(f *request.Flow, at, depth int, keep time.Duration) error {
 	// The option for a finalizer was given once, or several times: then the finalizers are
 	// members of a group.
-	finals, timeouts := []*task.Request{f.Finalizer}, []time.Duration{f.Timeout}
+	finals, timeouts := []*request.Request{f.Finalizer}, []time.Duration{f.Timeout}
 	if g := f.Finalizer.Flow(); g != nil && len(f.Timeouts) > 0 {
 		finals, timeouts = g.Members, f.Timeouts
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -93,7 +94,7 @@ func (c *Client) stateText(g *finding, r *minionSummary) string {
 	st := &g.status
 	text := "it is "
 	if g.asked != st.ID {
-		text = task.Title(st.ID, g.label.Name) + " in it is "
+		text = request.Title(st.ID, g.label.Name) + " in it is "
 	}
 	text += st.State.String()
 	if st.State == broker.StateUnknown {

@@ -12,6 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -39,7 +40,7 @@ func TestRecordsInUse(t *testing.T) {
 		defer func() { _ = c.Close() }()
 		send := func(ctx context.Context, name string, after time.Duration, want error) {
 			time.Sleep(after)
-			if err := c.Submit(ctx, task.NewRequest(name, codec.Arguments{})); !errors.Is(err, want) {
+			if err := c.Submit(ctx, request.New(name, codec.Arguments{})); !errors.Is(err, want) {
 				t.Errorf("%s: %v, want %v", name, err, want)
 			}
 		}

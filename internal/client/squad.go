@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/internal/squad"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -69,7 +70,7 @@ func (c *Client) SubmitSquad(ctx context.Context, call task.Bound, wait time.Dur
 }
 
 // sendSquad plans, admits and starts a squad, and takes everything back if it does not start.
-func (c *Client) sendSquad(ctx context.Context, req *task.Request, wait time.Duration) error {
+func (c *Client) sendSquad(ctx context.Context, req *request.Request, wait time.Duration) error {
 	s, err := c.planSquad(req)
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (c *Client) sendSquad(ctx context.Context, req *task.Request, wait time.Dur
 }
 
 // planSquad checks everything that can be checked before minions are asked.
-func (c *Client) planSquad(req *task.Request) (*squadPlan, error) {
+func (c *Client) planSquad(req *request.Request) (*squadPlan, error) {
 	squads, err := broker.SquadsOf(c.b, "a squad")
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/internal/seal"
 	"github.com/go-arbiter/arbiter/internal/slab"
 	"github.com/go-arbiter/arbiter/task"
@@ -185,7 +186,7 @@ func (s *submission) leaveOut(i int, err error) {
 // [Client.beginBatches], so that tasks which share a request have consecutive ids. A codec that
 // seals needs the id now, because the seal includes it; then newID makes the id. The payload is
 // encoded into room if it fits there.
-func (c *Client) prepare(t *broker.Task, req *task.Request, from *Child, now time.Time, room []byte, newID func(*broker.Task) broker.ID) (again bool, err error) {
+func (c *Client) prepare(t *broker.Task, req *request.Request, from *Child, now time.Time, room []byte, newID func(*broker.Task) broker.ID) (again bool, err error) {
 	if req == nil {
 		return false, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid)
 	}
@@ -235,7 +236,7 @@ func (s *submission) send(ctx context.Context, c *Client) {
 }
 
 // requestOf returns the request of a call, nil for a nil call.
-func requestOf(call task.Bound) *task.Request {
+func requestOf(call task.Bound) *request.Request {
 	if call == nil {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -30,12 +31,12 @@ func begun(t *testing.T, f func(t *testing.T, c *client.Client)) {
 	})
 }
 
-func request() *task.Request { return task.NewRequest("t", codec.Arguments{}) }
+func request() *request.Request { return request.New("t", codec.Arguments{}) }
 
 // Tasks that callers send one by one, and that share a request, have ids in one block.
 func TestSentTogether(t *testing.T) {
 	begun(t, func(t *testing.T, c *client.Client) {
-		reqs := make([]*task.Request, 20)
+		reqs := make([]*request.Request, 20)
 		for i := range reqs {
 			reqs[i] = request()
 			go func() {
@@ -79,7 +80,7 @@ func TestLeft(t *testing.T) {
 		}
 		id := sent.ID()
 		time.Sleep(5 * time.Second)
-		for _, req := range []*task.Request{sent, queued} {
+		for _, req := range []*request.Request{sent, queued} {
 			if err := c.Submit(t.Context(), req); err != nil {
 				t.Errorf("sent again: %v", err)
 			}
@@ -113,7 +114,7 @@ func TestSentBySeveral(t *testing.T) {
 // fickle is a call whose Request method panics once its record was made.
 type fickle struct{ n int }
 
-func (f *fickle) Request() *task.Request {
+func (f *fickle) Request() *request.Request {
 	if f.n++; f.n > 2 {
 		panic("Request was called again")
 	}

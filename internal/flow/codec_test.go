@@ -11,6 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/flow"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -21,7 +22,7 @@ func (brittle) Name() string { return "brittle" }
 
 func (brittle) AppendValue([]byte, any) ([]byte, error) { panic("value") }
 
-func (brittle) AppendJoined([]byte, [][]byte) ([]byte, error) { panic("joined") }
+func (brittle) AppendArray([]byte, [][]byte) ([]byte, error) { panic("joined") }
 
 func (brittle) AppendArg([]byte, []byte, string, []byte) ([]byte, error) { panic("arg") }
 
@@ -83,17 +84,17 @@ func TestCodecPanicsInPipe(t *testing.T) {
 // If a codec panics while results are combined, the callback starts without them, and a group
 // without a callback succeeds without a result. Both have the panic as the reason.
 func TestCodecPanicsInGroup(t *testing.T) {
-	const says = "brittle: AppendJoined panicked: joined"
+	const says = "brittle: AppendArray panicked: joined"
 	synctest.Test(t, func(t *testing.T) {
 		w := brittleWorld(t)
 		defer w.close()
-		w.send(group(task.GroupSettings{Need: 2, Callback: sum().Unbound()}, num(1), num(2)))
+		w.send(group(request.GroupSettings{Quorum: 2, Callback: sum().Unbound()}, num(1), num(2)))
 		w.settle(2, []byte{1})
 		w.drain()
 		if d := w.next(); d.Upstream != "upstream" || !strings.Contains(d.Meta[flow.ReasonKey], says) {
 			t.Errorf("the callback waits for %q, because of %q", d.Upstream, d.Meta[flow.ReasonKey])
 		}
-		id := w.send(group(task.GroupSettings{Need: 2}, num(1), num(2)))
+		id := w.send(group(request.GroupSettings{Quorum: 2}, num(1), num(2)))
 		w.settle(2, []byte{1})
 		if o := w.outcome(id); o.State != broker.StateSucceeded || o.Err == nil || !strings.Contains(o.Err.Message, says) {
 			t.Errorf("the group: %s, %+v", o.State, o.Err)

@@ -7,26 +7,27 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
 // group returns a group of the members.
-func group(s task.GroupSettings, members ...task.Bound) task.Bound {
-	requests := make([]*task.Request, len(members))
+func group(s request.GroupSettings, members ...task.Bound) task.Bound {
+	requests := make([]*request.Request, len(members))
 	for i, m := range members {
 		requests[i] = m.Request()
 	}
-	return task.NewGroup(requests, s)
+	return request.Group(requests, s)
 }
 
 // finals returns the settings of a group with finalizers.
-func finals(n ...int) task.GroupSettings {
-	requests := make([]*task.Request, len(n))
+func finals(n ...int) request.GroupSettings {
+	requests := make([]*request.Request, len(n))
 	for i := range n {
 		requests[i] = num(n[i]).Request()
 	}
-	return task.GroupSettings{
-		Finalizer: task.NewGroup(requests, task.GroupSettings{}), Timeouts: make([]time.Duration, len(n)),
+	return request.GroupSettings{
+		Finalizer: request.Group(requests, request.GroupSettings{}), Timeouts: make([]time.Duration, len(n)),
 	}
 }
 
@@ -60,7 +61,7 @@ var scenarios = []script{
 	{
 		name: "group with callback and finalizer in two queues",
 		call: func() task.Bound {
-			return group(task.GroupSettings{Need: 3, Callback: sum().Unbound(), Finalizer: num(7).Request()},
+			return group(request.GroupSettings{Quorum: 3, Callback: sum().Unbound(), Finalizer: num(7).Request()},
 				num(1), other.Bind(numArgs{2}), num(3))
 		},
 		want: `succeeded 6 ""`,
@@ -69,7 +70,7 @@ var scenarios = []script{
 	{
 		name: "group that fails",
 		call: func() task.Bound {
-			return group(task.GroupSettings{Need: 2, Callback: sum().Unbound(), Finalizer: num(7).Request()},
+			return group(request.GroupSettings{Quorum: 2, Callback: sum().Unbound(), Finalizer: num(7).Request()},
 				num(-1), task.Then(other.Bind(numArgs{2}), plus(1)))
 		},
 		want: `failed <nil> "member 0 (work) failed: negative"`,
@@ -78,7 +79,7 @@ var scenarios = []script{
 	{
 		name: "group that collects",
 		call: func() task.Bound {
-			return group(task.GroupSettings{Callback: other.Bind(numArgs{9}).Request()}, num(-1), num(2))
+			return group(request.GroupSettings{Callback: other.Bind(numArgs{9}).Request()}, num(-1), num(2))
 		},
 		want: `succeeded 9 ""`,
 		ran:  map[string]int{"work -1": 1, "work 2": 1, "work 9": 1},
@@ -88,7 +89,7 @@ var scenarios = []script{
 		call: func() task.Bound {
 			inner := task.Then(task.All(num(1), task.Then(num(2), plus(20))), sum())
 			forked := task.Then(inner, task.Fork(plus(100), task.Chain(plus(200), plus(1000))))
-			return group(task.GroupSettings{Need: 2, Callback: task.Chain(task.Fork(sum(), sum()), sum()).Unbound(), Finalizer: num(7).Request()},
+			return group(request.GroupSettings{Quorum: 2, Callback: task.Chain(task.Fork(sum(), sum()), sum()).Unbound(), Finalizer: num(7).Request()},
 				task.Then(forked, sum()), num(5))
 		},
 		want: `succeeded 2702 ""`,
@@ -122,20 +123,20 @@ var scenarios = []script{
 	},
 	{
 		name: "empty pipe",
-		call: func() task.Bound { return task.NewPipe(nil) },
+		call: func() task.Bound { return request.Pipe(nil) },
 		want: `succeeded <nil> ""`,
 	},
 	{
 		name: "empty group with callback and finalizer",
 		call: func() task.Bound {
-			return group(task.GroupSettings{Callback: sum().Unbound(), Finalizer: num(7).Request()})
+			return group(request.GroupSettings{Callback: sum().Unbound(), Finalizer: num(7).Request()})
 		},
 		want: `succeeded 0 ""`,
 		ran:  map[string]int{"sum 0": 1, "work 7": 1},
 	},
 	{
 		name: "empty group with a finalizer",
-		call: func() task.Bound { return group(task.GroupSettings{Finalizer: num(7).Request()}) },
+		call: func() task.Bound { return group(request.GroupSettings{Finalizer: num(7).Request()}) },
 		want: `succeeded [] ""`,
 		ran:  map[string]int{"work 7": 1},
 	},
@@ -154,8 +155,8 @@ var scenarios = []script{
 		name: "empty groups as members and callbacks",
 		call: func() task.Bound {
 			inner := task.All(task.All[int](), task.All[int]())
-			last := group(task.GroupSettings{Need: 1, Callback: task.Fork[[]any, int]().Unbound(), Finalizer: num(8).Request()}, task.All[int]())
-			return group(task.GroupSettings{Need: 4, Callback: task.Chain(task.Fork[[]any, int](), sum()).Unbound(), Finalizer: num(7).Request()},
+			last := group(request.GroupSettings{Quorum: 1, Callback: task.Fork[[]any, int]().Unbound(), Finalizer: num(8).Request()}, task.All[int]())
+			return group(request.GroupSettings{Quorum: 4, Callback: task.Chain(task.Fork[[]any, int](), sum()).Unbound(), Finalizer: num(7).Request()},
 				inner, num(1), last, task.Then(num(2), task.Fork[int, int]()))
 		},
 		want: `succeeded 0 ""`,
@@ -164,9 +165,9 @@ var scenarios = []script{
 	{
 		name: "pipe that fails before empty groups",
 		call: func() task.Bound {
-			end := group(task.GroupSettings{Callback: sum().Unbound(), Finalizer: num(8).Request()})
-			return group(task.GroupSettings{Finalizer: num(7).Request()},
-				task.NewPipe([]*task.Request{num(-1).Request(), task.All[int]().Request(), end.Request(), task.All(task.All[int]()).Request()}))
+			end := group(request.GroupSettings{Callback: sum().Unbound(), Finalizer: num(8).Request()})
+			return group(request.GroupSettings{Finalizer: num(7).Request()},
+				request.Pipe([]*request.Request{num(-1).Request(), task.All[int]().Request(), end.Request(), task.All(task.All[int]()).Request()}))
 		},
 		want: `succeeded [<nil>] ""`,
 		ran:  map[string]int{"work -1": 1, "work 8": 1, "work 7": 1},

@@ -10,6 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/faulty"
 	"github.com/go-arbiter/arbiter/internal/flow"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -36,13 +37,13 @@ func TestDrainGoesOn(t *testing.T) {
 		defer w.close()
 		b := &stubborn{Broker: w.bad}
 		w.driver = &flow.Driver{Broker: b, Log: silent}
-		b.flow = w.send(group(task.GroupSettings{Need: 2}, num(0), num(1).With(task.Delay(time.Second))))
+		b.flow = w.send(group(request.GroupSettings{Quorum: 2}, num(0), num(1).With(task.Delay(time.Second))))
 		w.run()
 		members := make([]task.Bound, broker.MaxBatch+500)
 		for i := range members {
 			members[i] = num(i)
 		}
-		id := w.send(group(task.GroupSettings{Need: 1}, members...))
+		id := w.send(group(request.GroupSettings{Quorum: 1}, members...))
 		for w.run() > 0 {
 		}
 		time.Sleep(time.Second)
@@ -68,10 +69,10 @@ func TestDrainOfCanceled(t *testing.T) {
 		defer w.close()
 		b := &stubborn{Broker: w.bad}
 		w.driver = &flow.Driver{Broker: b, Log: silent}
-		b.flow = w.send(group(task.GroupSettings{Need: 1}, num(0)))
+		b.flow = w.send(group(request.GroupSettings{Quorum: 1}, num(0)))
 		w.run()
 		// The member that fails dooms the group, and the other is cancelled.
-		id := w.send(group(task.GroupSettings{Need: 2}, num(-1), other.With(task.Delay(time.Hour)).Bind(numArgs{1})))
+		id := w.send(group(request.GroupSettings{Quorum: 2}, num(-1), other.With(task.Delay(time.Hour)).Bind(numArgs{1})))
 		w.run()
 		if err := w.driver.Drain(t.Context(), "default"); !errors.Is(err, errStubborn) {
 			t.Errorf("drain: %v", err)

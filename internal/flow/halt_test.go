@@ -12,6 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/faulty"
 	"github.com/go-arbiter/arbiter/internal/flow"
 	"github.com/go-arbiter/arbiter/internal/halting"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -20,7 +21,7 @@ const large = 5
 
 // largeGroup returns a group with more members than that, with flows inside it, in two queues.
 func largeGroup() task.Bound {
-	s := task.GroupSettings{Need: 7, Callback: sum().Unbound(), Finalizer: num(7).Request()}
+	s := request.GroupSettings{Quorum: 7, Callback: sum().Unbound(), Finalizer: num(7).Request()}
 	inner := task.All(num(1), other.Bind(numArgs{2}), num(3), num(4), num(5), num(6))
 	return group(s, num(10), other.Bind(numArgs{11}), task.Then(inner, sum()), task.Then(num(12), plus(1)),
 		other.Bind(numArgs{13}), num(14).With(task.Delay(time.Second)), num(15))
@@ -200,7 +201,7 @@ func TestLongKillIsLeftAlone(t *testing.T) {
 		for i := range members {
 			members[i] = num(i)
 		}
-		id := w.send(group(task.GroupSettings{Need: len(members)}, members...))
+		id := w.send(group(request.GroupSettings{Quorum: len(members)}, members...))
 		began := time.Now()
 		w.onMembers(func() error {
 			w.rest(broker.HaltPatience * 2 / 3)
@@ -270,7 +271,7 @@ func TestSmallFlowIsNotHalted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0, false)
 		defer w.close()
-		id := w.send(group(task.GroupSettings{Need: 4}, num(1), num(2), task.Then(num(3), plus(1)), num(4)))
+		id := w.send(group(request.GroupSettings{Quorum: 4}, num(1), num(2), task.Then(num(3), plus(1)), num(4)))
 		if err := w.driver.KillFlow(t.Context(), w.look(id), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +287,7 @@ func TestLargeFlowInASmallOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0, false)
 		defer w.close()
-		id := w.send(group(task.GroupSettings{Need: 1}, largeGroup()))
+		id := w.send(group(request.GroupSettings{Quorum: 1}, largeGroup()))
 		if err := w.driver.KillFlow(t.Context(), w.look(id), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -332,7 +333,7 @@ func TestRunningAreToldAfterTheMark(t *testing.T) {
 		w := newWorld(t, 0, false)
 		defer w.close()
 		inner := task.All(num(1), num(2), num(3), num(4), num(5), num(6))
-		id := w.send(group(task.GroupSettings{Need: 7}, inner, num(11), num(12), num(13), num(14), num(15), num(16)))
+		id := w.send(group(request.GroupSettings{Quorum: 7}, inner, num(11), num(12), num(13), num(14), num(15), num(16)))
 		var held []*broker.Delivery
 		for len(held) < 12 {
 			held = append(held, w.next())

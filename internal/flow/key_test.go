@@ -9,6 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/flow"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -22,7 +23,7 @@ func TestDriverWithoutTheKey(t *testing.T) {
 	}
 	for name, sealed := range map[string]task.Bound{
 		"pipe":  task.Then(num(1), plus(1)),
-		"group": group(task.GroupSettings{Need: 1, Callback: sum().Unbound()}, num(1)),
+		"group": group(request.GroupSettings{Quorum: 1, Callback: sum().Unbound()}, num(1)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

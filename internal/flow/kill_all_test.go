@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -22,7 +23,7 @@ func TestKillAllGoesOn(t *testing.T) {
 		var ids, flows []broker.ID
 		later := work.With(task.Delay(time.Hour))
 		for i := range 3 {
-			flows = append(flows, w.send(group(task.GroupSettings{Need: 1}, later.Bind(numArgs{i}))))
+			flows = append(flows, w.send(group(request.GroupSettings{Quorum: 1}, later.Bind(numArgs{i}))))
 		}
 		calls := make([]task.Bound, n)
 		for i := range calls {

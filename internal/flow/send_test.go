@@ -11,6 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/flow"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -188,7 +189,7 @@ func TestBadArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0, false)
 		defer w.close()
-		id := w.send(group(task.GroupSettings{Need: 1}, num(1)))
+		id := w.send(group(request.GroupSettings{Quorum: 1}, num(1)))
 		stray := &broker.Task{
 			ID: broker.NewID(broker.KindTask, "default", 0), Name: "work", Queue: "default", Codec: "msgpack",
 			Payload: []byte("\x81\xa1n\x05"), Group: id, Step: 7,

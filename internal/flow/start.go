@@ -210,12 +210,12 @@ func (w *work) limits() broker.Limits { return w.Broker.Limits().WithDefaults() 
 
 // combiner returns the codec with the name in its capability to combine values that are not
 // sealed, and the codec as a sealer, which is nil if it does not seal.
-func (w *work) combiner(name string) (codec.Joiner, codec.Sealer, error) {
+func (w *work) combiner(name string) (codec.Combiner, codec.Sealer, error) {
 	c, err := codec.ByName(name, w.Codecs...)
 	if err != nil {
 		return nil, nil, err
 	}
-	j, ok := seal.Plain(c).(codec.Joiner)
+	j, ok := seal.Plain(c).(codec.Combiner)
 	if !ok {
 		return nil, nil, errors.New("codec " + name + " can't combine values")
 	}

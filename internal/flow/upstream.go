@@ -151,8 +151,8 @@ func (w *work) encodeArray(name string, values [][]byte) (raw []byte, err error)
 	if err != nil {
 		return nil, err
 	}
-	defer guard.Codec(name, "AppendJoined", &err)
-	return j.AppendJoined(nil, values)
+	defer guard.Codec(name, "AppendArray", &err)
+	return j.AppendArray(nil, values)
 }
 
 // defaultCodec returns the name of the codec for results that nothing else decides.

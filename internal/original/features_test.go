@@ -14,6 +14,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -199,7 +200,7 @@ func TestWorkers(t *testing.T) {
 // remote error is returned as an error.
 func TestRPC(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
-		add := task.NewRequest("simple_add", codec.Arguments{Positional: []any{1, "two"}})
+		add := request.New("simple_add", codec.Arguments{Positional: []any{1, "two"}})
 		if err := r.arb.Submit(r.ctx(), add); err != nil {
 			r.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -132,7 +133,7 @@ func (r *rig) subtract(_ context.Context, a codec.Arguments) (any, error) {
 // addInTask sends simple_add and waits for its result.
 func (r *rig) addInTask(ctx context.Context, a codec.Arguments) (any, error) {
 	info, _ := task.FromContext(ctx)
-	add := task.NewRequest("simple_add", a)
+	add := request.New("simple_add", a)
 	if err := info.Submitter.Submit(ctx, add); err != nil {
 		return nil, err
 	}

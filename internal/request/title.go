@@ -1,10 +1,10 @@
-package task
+package request
 
 import "github.com/go-arbiter/arbiter/broker"
 
 // Title returns the form in which errors name a task: "task simple_add (id)", or "task id" if the
 // name is not known. Groups and pipes are "group id" and "pipe id".
-func Title(id ID, name string) string {
+func Title(id broker.ID, name string) string {
 	kind := "task"
 	switch id.Kind() {
 	case broker.KindGroup:

@@ -1,4 +1,4 @@
-package task
+package request
 
 import (
 	"time"
@@ -21,10 +21,10 @@ func Prepared(t *broker.Task, inherit bool) *Request {
 }
 
 // PreparedFlow is [Prepared] for a pipe or group.
-func PreparedFlow(id ID, f *Flow, retention time.Duration, inherit bool) *Request {
+func PreparedFlow(id broker.ID, f *Flow, retention time.Duration, inherit bool) *Request {
 	r := newFlow(&parts{kind: f.Kind, members: f.Members, size: len(f.Members), group: f.GroupSettings})
 	r.id, r.own().flow = id, f
-	s := r.settings.clone()
+	s := r.settings.Clone()
 	s.Retention, s.Inherit = retention, inherit
 	r.settings = &s
 	return r

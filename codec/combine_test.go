@@ -8,32 +8,32 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-func joiner(t testing.TB, c codec.Codec) codec.Joiner {
+func combiner(t testing.TB, c codec.Codec) codec.Combiner {
 	t.Helper()
-	j, ok := c.(codec.Joiner)
+	j, ok := c.(codec.Combiner)
 	if !ok {
-		t.Fatalf("%s is not a Joiner", c.Name())
+		t.Fatalf("%s is not a Combiner", c.Name())
 	}
 	return j
 }
 
-func TestAppendJoined(t *testing.T) {
+func TestAppendArray(t *testing.T) {
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
 		var values [][]byte
 		want := []any{}
 		for i := range 40 { // from 16 values on, the head of a msgpack array is longer
 			values = append(values, encode(t, c, i))
 			want = append(want, int64(i))
-			data, err := joiner(t, c).AppendJoined([]byte("before"), values)
+			data, err := combiner(t, c).AppendArray([]byte("before"), values)
 			if err != nil || string(data[:6]) != "before" {
-				t.Fatalf("AppendJoined of %d values: %q, error %v", len(values), data, err)
+				t.Fatalf("AppendArray of %d values: %q, error %v", len(values), data, err)
 			}
 			var got any
 			if err := c.DecodeValue(data[6:], &got); err != nil || !reflect.DeepEqual(got, any(want)) {
 				t.Fatalf("%d values were decoded as %v, error %v", len(values), got, err)
 			}
 		}
-		data, err := joiner(t, c).AppendJoined(nil, [][]byte{encode(t, c, 7), nil})
+		data, err := combiner(t, c).AppendArray(nil, [][]byte{encode(t, c, 7), nil})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,8 +43,8 @@ func TestAppendJoined(t *testing.T) {
 		}
 		bad := append(encode(t, c, 1), encode(t, c, "x")...)
 		for _, v := range [][]byte{{}, bad, {0xc1}} {
-			if out, err := joiner(t, c).AppendJoined([]byte("d"), [][]byte{v}); err == nil || string(out) != "d" {
-				t.Errorf("AppendJoined of the invalid %x: %x, error %v", v, out, err)
+			if out, err := combiner(t, c).AppendArray([]byte("d"), [][]byte{v}); err == nil || string(out) != "d" {
+				t.Errorf("AppendArray of the invalid %x: %x, error %v", v, out, err)
 			}
 		}
 	})
@@ -68,7 +68,7 @@ func TestAppendArg(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := joiner(t, c).AppendArg(nil, data, "upstream", encode(t, c, []int{3}))
+			out, err := combiner(t, c).AppendArg(nil, data, "upstream", encode(t, c, []int{3}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,7 +76,7 @@ func TestAppendArg(t *testing.T) {
 			if err := c.DecodeArgs(out, &got); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%v with one more argument: %v, error %v", args, got, err)
 			}
-			if _, err := joiner(t, c).AppendArg(nil, out, "upstream", encode(t, c, 1)); !errors.Is(err, codec.ErrDuplicate) {
+			if _, err := combiner(t, c).AppendArg(nil, out, "upstream", encode(t, c, 1)); !errors.Is(err, codec.ErrDuplicate) {
 				t.Errorf("the same name again: error %v, want ErrDuplicate", err)
 			}
 		}
@@ -85,7 +85,7 @@ func TestAppendArg(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := joiner(t, c).AppendArg([]byte("d"), none, "upstream", encode(t, c, 5))
+		out, err := combiner(t, c).AppendArg([]byte("d"), none, "upstream", encode(t, c, 5))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,15 +113,15 @@ func TestAppendArgRefuses(t *testing.T) {
 			"no value":        {ok, "upstream", nil},
 			"arguments twice": {append(append([]byte{}, ok...), ok...), "upstream", one},
 		} {
-			if out, err := joiner(t, c).AppendArg([]byte("d"), in.args, in.name, in.value); err == nil || string(out) != "d" {
+			if out, err := combiner(t, c).AppendArg([]byte("d"), in.args, in.name, in.value); err == nil || string(out) != "d" {
 				t.Errorf("%s: %x, error %v", what, out, err)
 			}
 		}
 	})
 }
 
-// FuzzJoin checks that the results of AppendArg and AppendJoined can be decoded and hold the same values.
-func FuzzJoin(f *testing.F) {
+// FuzzCombine checks that the results of AppendArg and AppendArray can be decoded and hold the same values.
+func FuzzCombine(f *testing.F) {
 	for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
 		args, _ := c.AppendArgs(nil, codec.Arguments{Positional: []any{1}, Named: map[string]any{"b": "x"}})
 		value, _ := c.AppendValue(nil, []any{1, "x", nil})
@@ -132,7 +132,7 @@ func FuzzJoin(f *testing.F) {
 			var before codec.Arguments
 			var v any
 			bad := c.DecodeArgs(args, &before) != nil || c.DecodeValue(value, &v) != nil
-			j := joiner(t, c)
+			j := combiner(t, c)
 			if out, err := j.AppendArg(nil, args, "upstream", value); err == nil {
 				var after codec.Arguments
 				if err := c.DecodeArgs(out, &after); err != nil && !bad {
@@ -145,11 +145,11 @@ func FuzzJoin(f *testing.F) {
 					t.Errorf("%s: AppendArg of %q and %q: error %v", c.Name(), args, value, err)
 				}
 			}
-			out, err := j.AppendJoined(nil, [][]byte{value, value})
+			out, err := j.AppendArray(nil, [][]byte{value, value})
 			var both []any
 			if err == nil && !bad {
 				if err := c.DecodeValue(out, &both); err != nil || len(both) != 2 {
-					t.Errorf("%s: AppendJoined of %q twice is %q: %v", c.Name(), value, out, err)
+					t.Errorf("%s: AppendArray of %q twice is %q: %v", c.Name(), value, out, err)
 				}
 			}
 		}

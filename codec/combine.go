@@ -8,13 +8,13 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// Joiner is an optional capability of a [Codec]: it combines encoded values without knowing their types.
+// Combiner is an optional capability of a [Codec]: it combines encoded values without knowing their types.
 // Groups and pipes turn results into arguments with it. [Msgpack] and [JSON] have it. Both methods return
 // dst unchanged on error, and check that their inputs are valid encodings.
-type Joiner interface {
-	// AppendJoined appends an array of encoded values. A nil slice in values becomes the codec's
+type Combiner interface {
+	// AppendArray appends an array of encoded values. A nil slice in values becomes the codec's
 	// nil.
-	AppendJoined(dst []byte, values [][]byte) ([]byte, error)
+	AppendArray(dst []byte, values [][]byte) ([]byte, error)
 
 	// AppendArg appends the encoded arguments args with one more argument, an encoded value. The
 	// name must be valid for a parameter, and must not be among args.
@@ -22,15 +22,15 @@ type Joiner interface {
 }
 
 var (
-	_ Joiner = msgpackCodec{}
-	_ Joiner = jsonCodec{}
+	_ Combiner = msgpackCodec{}
+	_ Combiner = jsonCodec{}
 )
 
 func badArgName(name string) error {
 	return because(ErrUnsupported, "%q cannot be the name of a parameter", shorten(name))
 }
 
-func (msgpackCodec) AppendJoined(dst []byte, values [][]byte) ([]byte, error) {
+func (msgpackCodec) AppendArray(dst []byte, values [][]byte) ([]byte, error) {
 	out, err := appendArrayHead(dst, len(values))
 	for i := 0; err == nil && i < len(values); i++ {
 		if values[i] == nil {
@@ -128,7 +128,7 @@ func checkEntries(in []byte, n int, name string) error {
 	return nil
 }
 
-func (jsonCodec) AppendJoined(dst []byte, values [][]byte) ([]byte, error) {
+func (jsonCodec) AppendArray(dst []byte, values [][]byte) ([]byte, error) {
 	out := append(dst, '[')
 	for i, v := range values {
 		if i > 0 {

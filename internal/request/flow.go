@@ -1,4 +1,4 @@
-package task
+package request
 
 import (
 	"fmt"
@@ -19,17 +19,16 @@ type parts struct {
 	group   GroupSettings
 }
 
-// GroupSettings are the properties of a group beside its members. Only code that makes requests
-// of groups needs it.
+// GroupSettings are the properties of a group beside its members.
 type GroupSettings struct {
-	Need      int             // how many members must succeed
+	Quorum    int             // how many members must succeed
 	Callback  *Request        // runs once the group has succeeded; nil if there is none
 	Finalizer *Request        // runs after all else; nil if there is none. Several finalizers are a group of single tasks
 	Timeout   time.Duration   // the finalizer runs after this time even if members still run; 0 is never
 	Timeouts  []time.Duration // the timeout of each of several finalizers; nil for one
 }
 
-// Flow is a group or a pipe, as a [Submitter] sees it.
+// Flow is a group or a pipe, as a task.Submitter sees it.
 type Flow struct {
 	Kind    broker.Kind // broker.KindGroup or KindPipe
 	Members []*Request
@@ -62,7 +61,7 @@ func (r *Request) Flow() *Flow {
 
 // FlowID returns the id of a pipe or group. If it has none yet, newID makes it; if newID is nil,
 // FlowID makes a fresh one.
-func (r *Request) FlowID(newID func(kind broker.Kind) ID) ID {
+func (r *Request) FlowID(newID func(kind broker.Kind) broker.ID) broker.ID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := r.special.parts; r.id.IsZero() && p != nil {
@@ -110,27 +109,27 @@ func (r *Request) clone() *Request {
 	return c
 }
 
-// with returns a copy of r with the options added.
-func (r *Request) with(opts []Option) *Request {
+// With returns a copy of r with the options added. In a pipe or group, each task gets them.
+func (r *Request) With(opts []Option) *Request {
 	c := r.clone()
-	c.settings = r.settings.with(onCall, opts)
+	c.settings = r.settings.With(OnCall, opts)
 	if r.special.parts == nil {
 		return c
 	}
 	if s := c.settings; s.Unique != "" || s.Delay != 0 || !s.ETA.IsZero() {
 		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and Unique are for single tasks: give them to the calls in it", r.name, broker.ErrInvalid))
 	}
-	c.own().parts = r.special.parts.each(func(m *Request) *Request { return m.with(opts) })
+	c.own().parts = r.special.parts.each(func(m *Request) *Request { return m.With(opts) })
 	return c
 }
 
-// bind returns the request of a step with the argument that it waits for.
-func (r *Request) bind(upstream any) *Request {
+// Bind returns the request of a step with the argument that it waits for.
+func (r *Request) Bind(upstream any) *Request {
 	c := r.clone()
 	own := c.own()
 	own.upstream = ""
 	if own.parts != nil {
-		own.parts = own.parts.first(func(m *Request) *Request { return m.bind(upstream) })
+		own.parts = own.parts.first(func(m *Request) *Request { return m.Bind(upstream) })
 		return c
 	}
 	named := make(map[string]any, 1)
@@ -182,24 +181,57 @@ func (p *parts) first(fn func(*Request) *Request) *parts {
 	return c
 }
 
-// NewPipe returns the request of a pipe of steps. Each step but the first gets the result of the
-// step before it, if it was made with [Request.Waiting].
-func NewPipe(steps []*Request) *Request {
+// Pipe returns the request of a pipe of steps. Each step but the first gets the result of the step
+// before it, if it was made with [Request.Waiting].
+func Pipe(steps []*Request) *Request {
 	return newFlow(&parts{kind: broker.KindPipe, members: steps, size: len(steps)})
 }
 
-// NewGroup returns the request of a group. The options are for the group itself, not for its
-// members. Sending the request reports the first thing that is wrong with it.
-func NewGroup(members []*Request, s GroupSettings, opts ...Option) *Request {
+// Group returns the request of a group. The options are for the group itself, not for its members.
+// Sending the request reports the first thing that is wrong with it. A nil member is an error.
+func Group(members []*Request, s GroupSettings, opts ...Option) *Request {
 	r := newFlow(&parts{kind: broker.KindGroup, members: members, size: len(members), group: s})
-	r.settings = r.settings.with(onGroup, opts)
-	if s.Need < 0 || s.Need > len(members) {
-		r.fail(fmt.Errorf("group: %w: %d of %d members must succeed", broker.ErrInvalid, s.Need, len(members)))
+	r.settings = r.settings.With(OnGroup, opts)
+	if s.Quorum < 0 || s.Quorum > len(members) {
+		r.fail(fmt.Errorf("group: %w: %d of %d members must succeed", broker.ErrInvalid, s.Quorum, len(members)))
 	}
 	for _, d := range append([]time.Duration{s.Timeout}, s.Timeouts...) {
 		if d < 0 || d > broker.MaxDuration {
 			r.fail(fmt.Errorf("group: %w: its finalizer's timeout is %v, want 0 to %v", broker.ErrInvalid, d, broker.MaxDuration))
 		}
+	}
+	return r
+}
+
+// Then returns the request of a pipe: before, which may be a pipe itself, and then next, which may be
+// one, too. A nil request is an error when the pipe is sent.
+func Then(before, next *Request) *Request {
+	before, next = orZero(before), orZero(next)
+	p := &parts{kind: broker.KindPipe, before: chainOf(before), members: []*Request{next}}
+	if next.special.parts != nil && next.special.parts.kind == broker.KindPipe && next.special.err == nil {
+		p.members = next.special.parts.list()
+	}
+	p.size = p.before.size + len(p.members)
+	r := newFlow(p)
+	r.fail(before.special.err)
+	s := r.settings.Clone()
+	s.Retention = max(before.settings.Retention, next.settings.Retention)
+	r.settings = &s
+	return r
+}
+
+// chainOf returns the parts of r if it is a pipe, or else of a pipe with r as its only step.
+func chainOf(r *Request) *parts {
+	if r.special.parts != nil && r.special.parts.kind == broker.KindPipe {
+		return r.special.parts
+	}
+	return &parts{kind: broker.KindPipe, members: []*Request{r}, size: 1}
+}
+
+// orZero returns r, or for a nil r a request that can't be sent: the call or step was zero.
+func orZero(r *Request) *Request {
+	if r == nil {
+		return New("", nil)
 	}
 	return r
 }
@@ -214,7 +246,7 @@ func newFlow(p *parts) *Request {
 	}
 	for i, m := range p.members {
 		if m == nil {
-			p.members[i] = NewRequest("", nil)
+			p.members[i] = New("", nil)
 		}
 	}
 	return r

@@ -1,4 +1,4 @@
-package task
+package request
 
 import (
 	"bytes"
@@ -13,8 +13,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/seal"
 )
 
-// Request is a call as a [Submitter] sees it. Only code that implements a Submitter, or a test
-// double of one, needs it.
+// Request is a call as a task.Submitter sees it: the name of a task, its arguments and its options,
+// or the members of a pipe or group. Its methods may be called concurrently.
 type Request struct {
 	name     string
 	args     arguments // nil for a pipe or group
@@ -22,7 +22,7 @@ type Request struct {
 	special  *special // never nil
 
 	mu      sync.Mutex
-	id      ID
+	id      broker.ID
 	codec   string // the name of the codec of payload, after sealedMark if payload is sealed; "" if not encoded yet
 	payload []byte
 }
@@ -80,20 +80,43 @@ type typed[Args any] struct{ args Args }
 func (t *typed[Args]) value() any   { return t.args }
 func (t *typed[Args]) encodes() any { return &t.args }
 
-// NewRequest returns a request by the name of a task, for callers without a typed handle. Args is
-// a struct or a [codec.Arguments].
-func NewRequest(name string, args any, opts ...Option) *Request {
-	req := &Request{name: name, args: untyped{args}, settings: resolve(onCall, opts), special: &ordinary}
+// New returns a request by the name of a task, for callers without a typed handle. Args is a struct or
+// a [codec.Arguments].
+func New(name string, args any, opts ...Option) *Request {
+	req := &Request{name: name, args: untyped{args}, settings: Resolve(OnCall, opts), special: &ordinary}
 	req.fail(broker.CheckName("task", name))
 	return req
 }
 
-// FailedRequest returns a request that can't be sent. Sending it reports err.
-func FailedRequest(name string, err error) *Request {
-	return &Request{name: name, settings: noOptions, special: &special{err: fmt.Errorf("task %s: %w", name, err)}}
+// Bind returns the request of a typed handle with the settings s. An error of the handle's definition,
+// or nil, is reported when the request is sent.
+func Bind[Args any](name string, s *Settings, err error, args Args) *Request {
+	b := &bound[Args]{args: typed[Args]{args}}
+	req := &b.Request
+	req.name, req.args, req.settings, req.special = name, &b.args, s, &ordinary
+	req.fail(err)
+	req.fail(s.forCalls(name))
+	if name == "" {
+		req.fail(fmt.Errorf("task: %w: the zero Task; use task.Define or a generated handle", broker.ErrInvalid))
+	}
+	return req
 }
 
-// Request implements [Bound].
+// Step returns the request of a step: like [Bind], with arguments by name that lack the parameter
+// param. It gets the result of the call before.
+func Step(name string, s *Settings, err error, param string, others map[string]any) *Request {
+	req := &Request{
+		name: name, args: untyped{codec.Arguments{Named: others}}, settings: s,
+		special: &special{err: err, upstream: param},
+	}
+	req.fail(s.forCalls(name))
+	if _, bound := others[param]; bound {
+		req.fail(fmt.Errorf("task %s: %w: the parameter %s of the step is bound already", name, broker.ErrInvalid, param))
+	}
+	return req
+}
+
+// Request returns r: a request is a task.Bound.
 func (r *Request) Request() *Request { return r }
 
 // Name returns the task's name, or "group" or "pipe".
@@ -108,10 +131,10 @@ func (r *Request) Args() any {
 }
 
 // Settings returns the values that the options result in.
-func (r *Request) Settings() Settings { return r.settings.clone() }
+func (r *Request) Settings() Settings { return r.settings.Clone() }
 
 // ID returns the id. It is zero until the request is first sent.
-func (r *Request) ID() ID {
+func (r *Request) ID() broker.ID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.id
@@ -119,7 +142,7 @@ func (r *Request) ID() ID {
 
 // Prepare encodes the request and gives it an id, both only once: each further call returns the same
 // id, codec and payload. The caller fills in the fields that differ between sends (inbox, parent,
-// flow). The error wraps [ErrInvalid] and names the task; the request is then unchanged. A pipe
+// flow). The error wraps [broker.ErrInvalid] and names the task; the request is then unchanged. A pipe
 // or group (see [Request.Flow]) can't be prepared: prepare its members.
 func (r *Request) Prepare(c codec.Codec, now time.Time) (*broker.Task, error) {
 	t := new(broker.Task)
@@ -192,7 +215,7 @@ func (r *Request) Seal(draft *broker.Task, c codec.Codec) error {
 // Identify is the second part of Prepare: it gives the request and its draft an id. If the request
 // has none, newID makes it; if newID is nil, Identify makes a fresh one. It returns true if the
 // request had an id before, and so may have been sent.
-func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) ID) (again bool) {
+func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) broker.ID) (again bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch again = !r.id.IsZero(); {

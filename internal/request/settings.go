@@ -1,4 +1,4 @@
-package task
+package request
 
 import (
 	"cmp"
@@ -9,22 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Option changes how a task's calls are stored and run. Options are given to [Define] and
-// [Task.With], for all calls, or to [Call.With], for one. Sending the call reports an invalid
-// value, and an option that has no effect where it is given: for example [WithBackoff] on a
-// call.
-//
-// Later options win over earlier ones. Each option has a value that removes an earlier one: 0,
-// "", nil or the zero time, or another option, such as [NoMeta].
-type Option interface {
-	apply(*Settings)
-}
-
-// DefaultQueue is the queue of tasks that name no other.
-const DefaultQueue = "default"
-
-// Settings are the values that all options together result in. Only code that implements a
-// [Submitter] or a [Registrar] needs it.
+// Settings are the values that all options together result in. Each field has the name of its option.
 type Settings struct {
 	Queue     string            // Queue; default DefaultQueue
 	Timeout   time.Duration     // Timeout; default 0: the timeout of the registered handler; broker.NoTimeout is none
@@ -47,6 +32,9 @@ type Settings struct {
 	registry string // the last option after Define that only a registration can use; "" if there is none
 }
 
+// DefaultQueue is task.DefaultQueue.
+const DefaultQueue = "default"
+
 var noOptions = &Settings{
 	Queue:     DefaultQueue,
 	Retries:   broker.DefaultRetries,
@@ -54,8 +42,14 @@ var noOptions = &Settings{
 	DeadFor:   broker.DefaultDeadRetention,
 }
 
-// clone returns a copy that may be changed.
-func (s *Settings) clone() Settings {
+// Default returns the settings without options. They must not be changed.
+func Default() *Settings { return noOptions }
+
+// Err returns the error of the first invalid option, or nil.
+func (s *Settings) Err() error { return s.err }
+
+// Clone returns a copy that may be changed.
+func (s *Settings) Clone() Settings {
 	c := *s
 	c.Meta = maps.Clone(s.Meta)
 	return c
@@ -84,14 +78,21 @@ func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 	}
 }
 
-func (s *Settings) fail(format string, args ...any) {
+// Fail records that an option is invalid. The first error counts.
+func (s *Settings) Fail(format string, args ...any) {
+	s.FailWith(fmt.Errorf("%w option: %s", broker.ErrInvalid, fmt.Sprintf(format, args...)))
+}
+
+// FailWith is Fail with a complete error.
+func (s *Settings) FailWith(err error) {
 	if s.err == nil {
-		s.err = fmt.Errorf("%w option: %s", broker.ErrInvalid, fmt.Sprintf(format, args...))
+		s.err = err
 	}
 }
 
-func checkDuration(s *Settings, name string, d time.Duration, least time.Duration) {
+// CheckDuration records an error unless d is between least and [broker.MaxDuration].
+func (s *Settings) CheckDuration(name string, d, least time.Duration) {
 	if d < least || d > broker.MaxDuration {
-		s.fail("%s(%v), want %v to %v", name, d, least, broker.MaxDuration)
+		s.Fail("%s(%v), want %v to %v", name, d, least, broker.MaxDuration)
 	}
 }
