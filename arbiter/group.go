@@ -188,7 +188,7 @@ func (g *Group) Finalizer() task.ID { return g.finalizer }
 type flowHandle struct {
 	a   *Arbiter
 	req *request.Request // nil if the flow was found by its id
-	id  task.ID       // used if req is nil
+	id  task.ID          // used if req is nil
 }
 
 // ID returns the id of the group or pipe. Any process can look it up by its id.

@@ -34,7 +34,7 @@ func Queue(name string) Option {
 // was defined or registered with one. A call without this option has the timeout of the
 // registered handler. The default is none.
 func Timeout(d time.Duration) Option {
-	return request.NewOption("Timeout", request.OnCall | request.OnHandler, func(s *request.Settings) {
+	return request.NewOption("Timeout", request.OnCall|request.OnHandler, func(s *request.Settings) {
 		s.CheckDuration("Timeout", d, 0)
 		if s.Timeout = d; d == 0 {
 			s.Timeout = broker.NoTimeout
@@ -80,7 +80,7 @@ func Deadline(t time.Time) Option {
 // is the minion's policy: [DefaultMaxRetries] unless the minion has another. [Exponential] has a
 // table of how long that takes.
 func Retries(n int) Option {
-	return request.NewOption("Retries", request.OnCall | request.OnHandler, func(s *request.Settings) {
+	return request.NewOption("Retries", request.OnCall|request.OnHandler, func(s *request.Settings) {
 		if n < 0 || n > broker.MaxRetries {
 			s.Fail("Retries(%d), want 0 to %d", n, broker.MaxRetries)
 		}
@@ -101,7 +101,7 @@ func WithBackoff(b Backoff) Option {
 // it, and not kept. The task's id is remembered for at least ten minutes, so that a repeated
 // send makes no second task.
 func Retention(d time.Duration) Option {
-	return request.NewOption("Retention", request.OnCall | request.OnGroup, func(s *request.Settings) {
+	return request.NewOption("Retention", request.OnCall|request.OnGroup, func(s *request.Settings) {
 		s.CheckDuration("Retention", d, 0)
 		s.Retention = d
 	})
@@ -148,12 +148,12 @@ func NoMeta(keys ...string) Option {
 // the moment of the kill, the call goes on. The default is no tie, see [Detach]. For calls that
 // no task sends, Inherit has no effect.
 func Inherit() Option {
-	return request.NewOption("Inherit", request.OnCall | request.OnGroup, func(s *request.Settings) { s.Inherit = true })
+	return request.NewOption("Inherit", request.OnCall|request.OnGroup, func(s *request.Settings) { s.Inherit = true })
 }
 
 // Detach removes [Inherit]: the call is independent of the task that sends it.
 func Detach() Option {
-	return request.NewOption("Detach", request.OnCall | request.OnGroup, func(s *request.Settings) { s.Inherit = false })
+	return request.NewOption("Detach", request.OnCall|request.OnGroup, func(s *request.Settings) { s.Inherit = false })
 }
 
 // Isolated runs each attempt of the task in a process of its own, a child of the minion's process.
@@ -174,5 +174,5 @@ func InProcess() Option {
 // with the hash of its handler, to find out whether both were built for the same types. Generated
 // handles have it. The default, 0, is unknown.
 func Schema(hash uint64) Option {
-	return request.NewOption("Schema", request.OnCall | request.OnHandler, func(s *request.Settings) { s.Schema = hash })
+	return request.NewOption("Schema", request.OnCall|request.OnHandler, func(s *request.Settings) { s.Schema = hash })
 }

@@ -21,7 +21,7 @@ type Registration struct {
 	Name     string
 	Handler  Handler
 	Settings request.Settings // the options of the definition; Retries and Backoff have an effect here
-	Err      error    // the error of the definition, which Register returns; nil if there is none
+	Err      error            // the error of the definition, which Register returns; nil if there is none
 }
 
 // Handler runs one attempt. It decodes the arguments with the codec, and appends the encoded

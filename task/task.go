@@ -18,7 +18,7 @@ import (
 type Task[Args, Result any] struct {
 	name     string
 	settings *request.Settings // the values of its options; nil in the zero Task
-	err      error     // the error of its definition, reported when the handle is used
+	err      error             // the error of its definition, reported when the handle is used
 }
 
 // None is the Result of a task that returns only an error.

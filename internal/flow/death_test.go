@@ -102,7 +102,7 @@ var scenarios = []script{
 		name: "group with several finalizers",
 		call: func() task.Bound {
 			s := finals(-7, 8, 9)
-			s.Need, s.Callback = 1, sum().Unbound()
+			s.Quorum, s.Callback = 1, sum().Unbound()
 			return group(s, num(1))
 		},
 		want: `succeeded 1 ""`,
