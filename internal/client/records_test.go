@@ -13,7 +13,6 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/client"
 	"github.com/go-arbiter/arbiter/internal/request"
-	"github.com/go-arbiter/arbiter/task"
 )
 
 // slow takes a second to store a batch.

@@ -9,7 +9,6 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/request"
-	"github.com/go-arbiter/arbiter/task"
 )
 
 // The table holds the tasks that a client knows. The life of a task in it is usually:
