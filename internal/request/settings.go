@@ -18,7 +18,7 @@ type Settings struct {
 	Within    time.Duration     // Within; default none
 	Deadline  time.Time         // Deadline; default none
 	Retries   int               // Retries; default broker.DefaultRetries: the minion's policy
-	Backoff   Backoff           // WithBackoff; default nil: the minion's policy
+	Backoff   func(retry int, err error) time.Duration // WithBackoff; default nil: the minion's policy
 	Retention time.Duration     // Retention; default broker.DefaultRetention
 	DeadFor   time.Duration     // DeadRetention; default broker.DefaultDeadRetention
 	Unique    string            // Unique; default none
