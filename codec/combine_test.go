@@ -50,7 +50,7 @@ func TestAppendArray(t *testing.T) {
 	})
 }
 
-type joinArgs struct {
+type combineArgs struct {
 	A        int    `arbiter:"a"`
 	B        string `arbiter:"b,optional"`
 	Upstream []int  `arbiter:"upstream"`
@@ -58,7 +58,7 @@ type joinArgs struct {
 
 func TestAppendArg(t *testing.T) {
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
-		want := joinArgs{1, "x", []int{3}}
+		want := combineArgs{1, "x", []int{3}}
 		for _, args := range []codec.Arguments{
 			{Positional: []any{1, "x"}},
 			{Named: map[string]any{"a": 1, "b": "x"}},
@@ -72,7 +72,7 @@ func TestAppendArg(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got joinArgs
+			var got combineArgs
 			if err := c.DecodeArgs(out, &got); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%v with one more argument: %v, error %v", args, got, err)
 			}

@@ -233,7 +233,7 @@ func TestBomb(t *testing.T) {
 	}
 }
 
-func TestWrappedJoins(t *testing.T) {
+func TestWrappedCombines(t *testing.T) {
 	wraps(t, func(t *testing.T, c codec.Codec) {
 		if s, ok := c.(codec.Sealer); ok { // sealed values are opened before they are combined
 			if _, ok := c.(codec.Combiner); ok {
