@@ -31,14 +31,14 @@ func begun(t *testing.T, f func(t *testing.T, c *client.Client)) {
 	})
 }
 
-func request() *request.Request { return request.New("t", codec.Arguments{}) }
+func newRequest() *request.Request { return request.New("t", codec.Arguments{}) }
 
 // Tasks that callers send one by one, and that share a request, have ids in one block.
 func TestSentTogether(t *testing.T) {
 	begun(t, func(t *testing.T, c *client.Client) {
 		reqs := make([]*request.Request, 20)
 		for i := range reqs {
-			reqs[i] = request()
+			reqs[i] = newRequest()
 			go func() {
 				if err := c.Submit(t.Context(), reqs[i]); err != nil {
 					t.Error(err)
@@ -60,7 +60,7 @@ func TestSentTogether(t *testing.T) {
 // only of these.
 func TestLeft(t *testing.T) {
 	begun(t, func(t *testing.T, c *client.Client) {
-		first, sent, queued := request(), request(), request()
+		first, sent, queued := newRequest(), newRequest(), newRequest()
 		go func() { _ = c.Submit(t.Context(), first) }()
 		time.Sleep(time.Millisecond)
 		ctx, leave := context.WithTimeout(t.Context(), 1500*time.Millisecond)
@@ -94,9 +94,9 @@ func TestLeft(t *testing.T) {
 // A call that several goroutines send at once is one task.
 func TestSentBySeveral(t *testing.T) {
 	begun(t, func(t *testing.T, c *client.Client) {
-		go func() { _ = c.Submit(t.Context(), request()) }()
+		go func() { _ = c.Submit(t.Context(), newRequest()) }()
 		synctest.Wait()
-		req := request()
+		req := newRequest()
 		for range 5 {
 			go func() {
 				if err := c.Submit(t.Context(), req, req); err != nil {
@@ -118,13 +118,13 @@ func (f *fickle) Request() *request.Request {
 	if f.n++; f.n > 2 {
 		panic("Request was called again")
 	}
-	return request()
+	return newRequest()
 }
 
 // The goroutine that sends for several callers does not call methods of users' types.
 func TestFickleCall(t *testing.T) {
 	begun(t, func(t *testing.T, c *client.Client) {
-		go func() { _ = c.Submit(t.Context(), request()) }()
+		go func() { _ = c.Submit(t.Context(), newRequest()) }()
 		synctest.Wait()
 		if err := c.Submit(t.Context(), new(fickle)); err != nil {
 			t.Error(err)
@@ -151,7 +151,7 @@ func TestBrokenBroker(t *testing.T) {
 						t.Error("no panic")
 					}
 				}()
-				_ = c.Submit(t.Context(), request())
+				_ = c.Submit(t.Context(), newRequest())
 			}()
 		}
 		if n := c.Sending(); n != 0 {

@@ -11,22 +11,22 @@ import (
 
 // Settings are the values that all options together result in. Each field has the name of its option.
 type Settings struct {
-	Queue     string            // Queue; default DefaultQueue
-	Timeout   time.Duration     // Timeout; default 0: the timeout of the registered handler; broker.NoTimeout is none
-	Delay     time.Duration     // Delay; default none
-	ETA       time.Time         // ETA; default none
-	Within    time.Duration     // Within; default none
-	Deadline  time.Time         // Deadline; default none
-	Retries   int               // Retries; default broker.DefaultRetries: the minion's policy
+	Queue     string                                   // Queue; default DefaultQueue
+	Timeout   time.Duration                            // Timeout; default 0: the timeout of the registered handler; broker.NoTimeout is none
+	Delay     time.Duration                            // Delay; default none
+	ETA       time.Time                                // ETA; default none
+	Within    time.Duration                            // Within; default none
+	Deadline  time.Time                                // Deadline; default none
+	Retries   int                                      // Retries; default broker.DefaultRetries: the minion's policy
 	Backoff   func(retry int, err error) time.Duration // WithBackoff; default nil: the minion's policy
-	Retention time.Duration     // Retention; default broker.DefaultRetention
-	DeadFor   time.Duration     // DeadRetention; default broker.DefaultDeadRetention
-	Unique    string            // Unique; default none
-	Scope     string            // UniqueIn; default "": the name of the task
-	Meta      map[string]string // Meta; default none
-	Schema    uint64            // Schema; default 0
-	Inherit   bool              // Inherit; default false
-	Isolated  bool              // Isolated; default false
+	Retention time.Duration                            // Retention; default broker.DefaultRetention
+	DeadFor   time.Duration                            // DeadRetention; default broker.DefaultDeadRetention
+	Unique    string                                   // Unique; default none
+	Scope     string                                   // UniqueIn; default "": the name of the task
+	Meta      map[string]string                        // Meta; default none
+	Schema    uint64                                   // Schema; default 0
+	Inherit   bool                                     // Inherit; default false
+	Isolated  bool                                     // Isolated; default false
 
 	err      error  // the first invalid option
 	registry string // the last option after Define that only a registration can use; "" if there is none
