@@ -7,24 +7,11 @@ import (
 	"testing"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 
-func TestTitle(t *testing.T) {
+func TestRemoteErrorText(t *testing.T) {
 	id := broker.NewID(broker.KindTask, "q", 0)
-	group, pipe := broker.NewID(broker.KindGroup, "", 0), broker.NewID(broker.KindPipe, "", 0)
-	for got, want := range map[string]string{
-		request.Title(id, "simple_add"):        "task simple_add (" + id.String() + ")",
-		request.Title(id, ""):                  "task " + id.String(),
-		request.Title(task.ID{}, "simple_add"): "task simple_add",
-		request.Title(group, "group"):          "group " + group.String(),
-		request.Title(pipe, ""):                "pipe " + pipe.String(),
-	} {
-		if got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
 	for want, err := range map[string]*task.RemoteError{
 		"task a: no":                   {Task: "a", ID: id, Message: "no"},
 		"task " + id.String() + ": no": {ID: id, Message: "no"},

@@ -1,8 +1,7 @@
-package task_test
+package request_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -122,25 +121,25 @@ func TestDraftCopiesUnalignedPayload(t *testing.T) {
 	}
 }
 
-// A result type that can't be encoded is refused when the task is registered and when it is
-// called, not after its handler has done its work.
-func TestDefineRefusesResult(t *testing.T) {
-	type done struct{ Done chan int }
-	handle := task.Define[thumbArgs, []done]("t")
-	ran := false
-	reg := task.Implement(handle, func(context.Context, thumbArgs) ([]done, error) { ran = true; return nil, nil })
-	for what, err := range map[string]error{
-		"Implement": reg.Err,
-		"Handle":    task.Handle(&registrations{}, handle, func(context.Context, thumbArgs) ([]done, error) { return nil, nil }),
-		"a call":    handle.Bind(thumbArgs{}).Request().Check(),
-		"a step":    task.NewStep[[]byte](handle, "upstream", nil).Unbound().Check(),
+func TestTitle(t *testing.T) {
+	id := broker.NewID(broker.KindTask, "q", 0)
+	group, pipe := broker.NewID(broker.KindGroup, "", 0), broker.NewID(broker.KindPipe, "", 0)
+	for got, want := range map[string]string{
+		request.Title(id, "simple_add"):        "task simple_add (" + id.String() + ")",
+		request.Title(id, ""):                  "task " + id.String(),
+		request.Title(task.ID{}, "simple_add"): "task simple_add",
+		request.Title(group, "group"):          "group " + group.String(),
+		request.Title(pipe, ""):                "pipe " + pipe.String(),
 	} {
-		if !errors.Is(err, task.ErrInvalid) || !errors.Is(err, codec.ErrUnsupported) || !strings.Contains(err.Error(), "task t: invalid: result:") ||
-			!strings.Contains(err.Error(), "chan int cannot be encoded") {
-			t.Errorf("%s: error %v, want ErrInvalid that names the type", what, err)
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	if ran {
-		t.Error("the handler ran")
+}
+
+// Package task can't use the constant, since its documentation would not show the value.
+func TestDefaultQueue(t *testing.T) {
+	if request.DefaultQueue != task.DefaultQueue || request.Default().Queue != task.DefaultQueue {
+		t.Errorf("the default queue is %s, and %s in package task", request.DefaultQueue, task.DefaultQueue)
 	}
 }
