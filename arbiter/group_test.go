@@ -273,7 +273,7 @@ func TestGroupRefuses(t *testing.T) {
 			"none of no members":    func() error { _, err := r.arb.Group(t.Context(), nil, arbiter.Quorum(1)); return err },
 			"a zero call":           func() error { _, err := r.arb.Group(t.Context(), []task.Bound{task.Call[int]{}}); return err },
 			"a nil call":            func() error { _, err := r.arb.Group(t.Context(), []task.Bound{nil}); return err },
-			"need 2 of 1":           func() error { _, err := r.arb.Group(t.Context(), one, arbiter.Quorum(2)); return err },
+			"quorum of 2 of 1":      func() error { _, err := r.arb.Group(t.Context(), one, arbiter.Quorum(2)); return err },
 			"no callback":           func() error { _, err := r.arb.Group(t.Context(), one, arbiter.Callback(nil)); return err },
 			"a finalizer's timeout": func() error { _, err := r.arb.Group(t.Context(), one, arbiter.Finalizer(note(1), -1)); return err },
 			"a group at the end": func() error {
