@@ -6,7 +6,6 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/request"
-	"github.com/go-arbiter/arbiter/task"
 )
 
 // Bookkeeping for the tasks of batches. Before its first request, a task needs an id and an
