@@ -99,7 +99,7 @@ func (e *DuplicateError) Error() string {
 	if scope != "" {
 		scope = " of " + scope
 	}
-	return fmt.Sprintf("task %s: duplicate: unique key %q%s is held by task %s", e.ID, key, scope, e.Holder)
+	return fmt.Sprintf("task %s: duplicate: unique key %q%s belongs to task %s", e.ID, key, scope, e.Holder)
 }
 
 // Unwrap returns [ErrDuplicate].

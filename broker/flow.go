@@ -19,7 +19,7 @@ type Flow struct {
 	Step      uint32        // its position there
 	Inbox     ID            // where its outcome is pushed; zero if nobody waits for it
 	Retention time.Duration // how long it is kept once it has ended
-	Seal      string        // signature of the sender over the rest and the members; empty if its codec does not seal
+	Seal      string        // the sender's seal over the rest and the members; empty if its codec does not seal
 }
 
 // MaxSeal is the longest [Flow.Seal], in bytes.

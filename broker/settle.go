@@ -8,7 +8,10 @@ import (
 
 // Settlement reports how one attempt ended.
 type Settlement struct {
-	Delivery *Delivery // as Dequeue returned it; the broker reads its Minion, ID, Name, Queue, Codec, Schema, Attempt, Start, Retried, Inbox, Unique, Meta and retentions
+	// Delivery is the attempt, as Dequeue returned it. The broker reads its Minion, ID,
+	// Name, Queue, Codec, Schema, Attempt, Start, Retried, Inbox, Unique, Meta and
+	// retentions.
+	Delivery *Delivery
 	Verb     Verb
 	Delay    time.Duration // with VerbRetry and VerbSnooze: 0 or less is at once; with VerbPark: how long it may be parked, more than 0
 	// Unstarted says that no handler was started, so the attempt does not count as a start.
@@ -111,7 +114,7 @@ type Failure struct {
 	Chain   []string // messages of the errors it wraps, outermost first
 	Codes   []string // names of the registered errors it matches
 	Final   bool     // the error was marked as not to be retried
-	Seal    []byte   // signature of its author over the rest and the task; empty if its codec does not seal
+	Seal    []byte   // the author's seal over the rest and the task; empty if its codec does not seal
 }
 
 // Trim cuts the message and the stack to their limits, without splitting a character.

@@ -6,9 +6,9 @@ import (
 )
 
 // The sweeper has to know when records and flows are to be forgotten. There can be millions
-// of them, so an expiry queue orders only the minutes: it keeps the keys of each minute in pages,
-// and a heap of the minutes. Adding a key is cheap, and the keys of a minute are dropped
-// together.
+// of them, so an expiry queue orders only the minutes: it keeps the keys of each minute in
+// pages, and a heap of the minutes. Adding a key is cheap, and the keys of a minute are
+// dropped together.
 
 const minute = instant(time.Minute)
 

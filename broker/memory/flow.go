@@ -63,7 +63,8 @@ func (s *shard) known(id broker.ID, now instant) *flow {
 	return nil
 }
 
-// noteFlow adds a flow to the expiry queue, for the next time at which it may have to be forgotten.
+// noteFlow adds a flow to the expiry queue, for the next time at which it may have to be
+// forgotten.
 func (s *shard) noteFlow(f *flow, now instant) {
 	idle := time.Duration(now - f.changedAt)
 	at := min(f.visibleUntil, now.plus(max(flowCheck, idle/2)))

@@ -150,8 +150,8 @@ func (s *shard) bury(r *record) {
 	s.expiry.add(r.idUntil, r.id)
 }
 
-// forgetExpired looks at up to n ids that are due in the expiry queue, and forgets what is no longer kept.
-// It returns how many it has looked at, and when more are due.
+// forgetExpired looks at up to n ids that are due in the expiry queue, and forgets what is
+// no longer kept. It returns how many it has looked at, and when more are due.
 func (s *shard) forgetExpired(now instant, n int) (done int, next instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

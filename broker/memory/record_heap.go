@@ -1,7 +1,8 @@
 package memory
 
 // recordHeap is a heap of records, ordered by record.at and then by record.seq. Each record
-// knows its index (heapIndex), so it can be removed at any time. A record is in at most one heap.
+// knows its index (heapIndex), so it can be removed at any time. A record is in at most one
+// heap.
 type recordHeap []*record
 
 // first returns the earliest time, or never if there is none.

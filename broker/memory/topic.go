@@ -11,11 +11,13 @@ import (
 
 // topics are the event topics. A topic without events and readers is forgotten.
 type topics struct {
-	clock         *clock
-	sweep         *alarm
-	mu            sync.Mutex
-	all           map[string]*topic
-	lastForgotten uint64 // the largest number of the forgotten topics; new topics count from there, so no number is used twice
+	clock *clock
+	sweep *alarm
+	mu    sync.Mutex
+	all   map[string]*topic
+	// lastForgotten is the largest number of the forgotten topics. New topics count from
+	// there, so no number is used twice.
+	lastForgotten uint64
 }
 
 type topic struct {
@@ -70,8 +72,8 @@ func (t *topic) expired(now instant, n int) int {
 	return old
 }
 
-// forgetExpired removes up to n events that are too old. It returns how many it has removed, and
-// when more are due.
+// forgetExpired removes up to n events that are too old. It returns how many it has
+// removed, and when more are due.
 func (x *topics) forgetExpired(now instant, n int) (done int, next instant) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -30,7 +30,8 @@ func (q *queue) noteUse() {
 	q.checkUnused(q.unusedSince.plus(unusedFor))
 }
 
-// checkUnused lets the sweeper look at the queue at a time, unless it is going to do so already.
+// checkUnused lets the sweeper look at the queue at a time, unless the sweeper is going to
+// do so anyway.
 func (q *queue) checkUnused(at instant) {
 	if q.unusedNoted {
 		return

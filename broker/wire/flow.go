@@ -48,7 +48,8 @@ func AppendFlow(dst []byte, f *broker.Flow) []byte {
 	return dst
 }
 
-// ParseFlow reads a record of [AppendFlow]. The error wraps [broker.ErrVersion] or [broker.ErrMalformed].
+// ParseFlow reads a record of [AppendFlow]. The error wraps [broker.ErrVersion] or
+// [broker.ErrMalformed].
 func ParseFlow(record []byte) (broker.Flow, error) {
 	var f broker.Flow
 	if err := parseFlow(&f, record); err != nil {

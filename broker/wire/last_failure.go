@@ -25,8 +25,8 @@ func AppendLastFailure(dst []byte, name string, l *broker.LastFailure) []byte {
 	return appendFailure(dst, l.Err)
 }
 
-// ParseLastFailure reads a record of [AppendLastFailure]. The error wraps [broker.ErrVersion] or
-// [broker.ErrMalformed].
+// ParseLastFailure reads a record of [AppendLastFailure]. The error wraps
+// [broker.ErrVersion] or [broker.ErrMalformed].
 func ParseLastFailure(record []byte) (name string, l broker.LastFailure, err error) {
 	if err := checkVersion(record, "a failure"); err != nil {
 		return "", broker.LastFailure{}, err

@@ -319,8 +319,8 @@ func ParseNewer(d *broker.Delivery, record []byte, now int64, reads uint8) error
 }
 
 // ParseHead reads the head of a message into d, and sets the defaults of the body's fields.
-// Every version from 2 to [MaxMessageVersion] has this head. The error wraps [broker.ErrVersion]
-// or [broker.ErrMalformed], and then nothing is set.
+// Every version from 2 to [MaxMessageVersion] has this head. The error wraps
+// [broker.ErrVersion] or [broker.ErrMalformed], and then nothing is set.
 func ParseHead(d *broker.Delivery, record []byte, now int64) error {
 	if len(record) == 0 {
 		return fmt.Errorf("%w: it is empty", broker.ErrMalformed)

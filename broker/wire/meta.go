@@ -38,7 +38,8 @@ func AppendMeta(dst []byte, meta map[string]string) []byte {
 	return appendMeta(append(dst, RecordVersion), meta)
 }
 
-// ParseMeta reads a record of [AppendMeta]. The error wraps [broker.ErrVersion] or [broker.ErrMalformed].
+// ParseMeta reads a record of [AppendMeta]. The error wraps [broker.ErrVersion] or
+// [broker.ErrMalformed].
 func ParseMeta(record []byte) (map[string]string, error) {
 	if err := checkVersion(record, "metadata"); err != nil {
 		return nil, err
