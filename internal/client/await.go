@@ -20,6 +20,9 @@ import (
 // without reading the rest. Everything else (failures, sealed results, codecs that do not
 // match) takes the general path through Completion, which also words the errors.
 
+// A watch is reused only after its wait has ended with a completion: then no entry of the table
+// refers to it. After an error another goroutine may still be about to signal it.
+
 // maxSpare bounds how many watches are kept for reuse.
 const maxSpare = 64
 

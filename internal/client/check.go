@@ -13,6 +13,15 @@ import (
 // of a wait (see waitError). If no minion can run a task, the check also logs that, in one line
 // for all such tasks of a queue.
 //
+// The steps of a check are:
+//
+//  1. Minions of the broker, summed up by queue (summarizeMinions).
+//  2. The tasks of the waits that are due. First come those that no minion can run, as far as
+//     is known already (chooseCases).
+//  3. Groups and pipes among them are replaced by members that are not done (unfold).
+//  4. Lookup of the broker, and the needs of parked tasks (lookUpCases, askParked).
+//  5. The obstacle of each task is stored in its wait (noteFinding), and logged (report).
+//
 // One goroutine checks at a time, and none runs while no wait is old enough. So checks cost
 // nothing where results come soon.
 

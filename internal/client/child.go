@@ -215,8 +215,13 @@ func (s *Child) countEqual(key [16]byte) uint32 {
 // derive returns the id for a seed, always the same one for the same parent. Its time is the
 // parent's, to the minute; the two bytes that are left of the time hold more of the hash.
 func (s *Child) derive(kind broker.Kind, queue string, seed []byte) broker.ID {
-	// The layout is the one of any id: time, kind and queue, and random bytes, which are taken
-	// from the hash here.
+	// The layout is the one of any id, with bytes of the hash where other ids are random:
+	//
+	//	0–3    the time of the parent, in units of 65 seconds
+	//	4–5    hash (in other ids the rest of the time)
+	//	6–7    version, kind and hash of the queue
+	//	8–14   variant and hash; byte 9 is the partition
+	//	15     0: the id is in no block
 	sum := sha256.Sum256(append(s.Parent[:len(s.Parent):len(s.Parent)], seed...))
 	id := broker.NewID(kind, queue, 0)
 	copy(id[0:4], s.Parent[0:4])

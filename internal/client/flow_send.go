@@ -20,6 +20,12 @@ import (
 // each further request with tasks that may run, it asks whether the flow is still wanted
 // (unwanted). If it is not, the stored part is ended (abandon).
 
+// Errors are of three kinds. A request that did not reach the broker is repeated (persist, and
+// the sender for tasks). A task that the broker will never store makes the flow incomplete: the
+// other tasks that wait are still stored, and then the flow is ended, so that its finalizers
+// run as in any flow that fails. Any other error ends the sending; the call is to be sent
+// again.
+
 // send stores the whole plan. stored reports whether the broker may hold any of it, also if
 // there is an error.
 func (p *flowPlan) send(ctx context.Context) (stored bool, err error) {

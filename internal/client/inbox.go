@@ -18,6 +18,13 @@ import (
 // receive reports a gap, pushes may be lost, and all tasks that somebody waits for are looked
 // up.
 
+// The content of a mail, and the part of the client that gets it:
+//
+//	Notices   outcomes of tasks              table.deliver
+//	Posts     messages of minions to a squad  receivePost
+//	Arrivals  members of flows have ended     drain
+//	Gap       pushes may be lost              table.gap
+
 const (
 	// patience is how long a submission is repeated while the broker can't be reached. The
 	// pauses grow from fastest to slowest. Receiving and look-ups go on as long as somebody

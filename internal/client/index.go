@@ -14,6 +14,13 @@ import (
 // a block of consecutive ids (see broker.Block) are not hashed one by one: package idblock
 // finds their positions through the block.
 
+// The parts, and how they refer to each other:
+//
+//	blocks   id in a block ──▶ position
+//	buckets  hash of other ids ──▶ position plus one, with 32 bits of the hash to compare
+//	pages    position / 64 ──▶ page; position % 64 ──▶ entry
+//	withRoom list of pages with free entries; each page has a list of its free entries
+
 // entryIndex finds entries by id.
 type entryIndex struct {
 	blocks  idblock.Index // positions of entries whose ids are in a block

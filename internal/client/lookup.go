@@ -14,6 +14,9 @@ import (
 // client did not send, and for all tasks after a gap in the inbox. Otherwise it happens from
 // time to time, so that a lost push delays a result by seconds and no wait hangs.
 //
+// When the broker can't be reached, look-ups are repeated with growing pauses as long as anybody
+// waits. The pauses apply to all tasks, since they share the broker.
+//
 // One goroutine looks up at a time, and only while there is something to look up. Tasks that
 // become due meanwhile share its next look-up. A timer, which is shared with checks, starts it
 // when an entry of the table becomes due.
@@ -66,7 +69,7 @@ func (c *Client) onTimer() {
 	now := time.Now()
 	c.scheduleCheck(now)
 	if at, ok := c.table.nextDue(); ok && !c.lookingUp {
-		if at.After(now) { // it fired for a check, or the task that was due has arrived
+		if at.After(now) { // it fired for a check, or the outcome of the task that was due has come
 			c.arm(at, now)
 		} else {
 			c.lookingUp = c.spawn(func() { c.lookUpDue(true) })

@@ -26,7 +26,7 @@ import (
 // Tasks that could not be stored, because the broker was unreachable, are sent again. That is
 // separate from the queue; see repeat.go.
 //
-// The sender knows nothing of calls, ids and waits. Whoever owns a batch learns by two
+// The sender knows nothing of calls, ids and waits. The owner of a batch learns by two
 // functions, begin and done, that its first request is about to be sent and that it has ended.
 
 // sender stores tasks for many callers at once.
@@ -63,6 +63,19 @@ func newSender(ctx context.Context, closing chan struct{}, shut error, enqueue f
 		begin: func([]*batch) {}, done: func([]error, []*batch) {},
 	}
 }
+
+// The way of a batch through the sender. Each request leads to one of the two lines at the end.
+//
+//	enter ──▶ lane is free ────────▶ sendLone ───┐
+//	      ──▶ it is large ─────────▶ sendLarge ──┤ repeats by itself
+//	      ──▶ queue ──takeQueued──▶ drain ───────┤
+//	                                             ▼
+//	                    all tasks have a result: the caller gets errs
+//	                    some tasks are open:     again ──takeDue──▶ repeats, and so on
+//
+// The caller may leave at any time because its context ends. A batch in queue or again is taken
+// out then. A batch in a request stays there, and its caller learns that the fate of the tasks
+// is unknown.
 
 // batch is a list of tasks that enter a request together. The caller sets the first fields, and
 // the sender the others. They are guarded by sender.mu, except while taken is set: then the

@@ -18,6 +18,16 @@ import (
 // decides in the broker whether the squad starts. The messages between arbiter and minions are
 // in package internal/squad.
 //
+// The steps, and how each is taken back if a later one fails:
+//
+//  1. admit: slots are reserved at minions. releaseSlots frees them, or they end by themselves.
+//  2. store: the flow, and its members as blocked tasks. withdraw ends the flow. If this process
+//     dies, the members become pending after orphanAfter, and the minions end the flow.
+//  3. assign: the members go to the minions. They wait there for the decision.
+//  4. allReady: each minion reports that its members have come.
+//  5. Decide: the broker stores that the squad starts. From here on it can't be taken back.
+//  6. Go: the minions are told. A minion that does not hear it asks the broker.
+//
 // Only the decision in the broker counts, and the first one stays. So even if this process dies
 // at any point, either all members start or none ever does. Any step that fails leads to
 // withdraw, which decides against the start, unless the squad has started already.

@@ -26,6 +26,14 @@ import (
 // has one pause, so its entries are in the order in which they are due. found stores the result
 // of a look-up.
 //
+// An entry is in exactly one list, by what is to happen next:
+//
+//	idle           nobody waits: the outcome is here, or its push is awaited
+//	levelNow       a look-up at once
+//	levelForeign…  a look-up after 0.5, 1, 2, 2, … seconds: the task is pushed elsewhere
+//	levelOwn…      a look-up after 3, 6, 12, 24, 30, 30, … seconds: only a lost push needs it
+//	levelLossless  the push alone: the broker loses none
+//
 // A failure needs care. A dead letter can be requeued, so a failure that was pushed some time
 // ago may not be the task's outcome any more. It is looked up before anybody gets it.
 
@@ -78,7 +86,7 @@ type entry struct {
 	// missed says that a look-up has found no outcome. The push may still come.
 	missed bool
 	// newer says that since the last look-up was sent a wait has begun, or a failure has come.
-	// Then the look-up may be older than what the wait is for.
+	// Then the result of the look-up may be out of date.
 	newer bool
 }
 
@@ -248,7 +256,8 @@ func (t *table) unwait(id broker.ID, w *Watch) {
 // once, except for a failure of a task that may be requeued. The push takes time, so the wait
 // may have begun after a requeue, and the failure may be the one before it. Neither the record
 // nor a clock of this process can tell. So the failure is looked up first. The same holds for a
-// failure that came before anybody waited. That costs one request for each batch of failures. If nobody waits, the entry keeps the record.
+// failure that came before anybody waited. That costs one request for each batch of failures.
+// If nobody waits, the entry keeps the record.
 func (t *table) deliver(id broker.ID, record []byte, now time.Time) {
 	e := t.entries.get(id)
 	switch {

@@ -44,8 +44,8 @@ func newWatch(c *Client) *Watch {
 	return &Watch{c: c, signal: make(chan struct{}, 1)}
 }
 
-// Watch begins a wait for tasks. Each id arrives once, however often it is given. The caller
-// must call Close in the end.
+// Watch begins a wait for tasks. Each id is completed once, however often it is given. The
+// caller must call Close in the end.
 func (c *Client) Watch(ids ...broker.ID) *Watch {
 	w := newWatch(c)
 	seen := make(map[broker.ID]struct{}, len(ids))
@@ -119,7 +119,7 @@ func (w *Watch) Wait(ctx context.Context) ([]Completion, error) {
 			why = c.why
 		}
 		c.mu.Lock()
-		// The wait ends. Failures that arrived but could not be looked up are better than no
+		// The wait ends. Failures that came but could not be looked up are better than no
 		// result.
 		c.table.giveKept(w)
 		more := len(w.ready) > 0
@@ -130,7 +130,7 @@ func (w *Watch) Wait(ctx context.Context) ([]Completion, error) {
 	}
 }
 
-// Close ends the wait for the tasks that have not arrived.
+// Close ends the wait for the tasks that are not completed.
 func (w *Watch) Close() {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
@@ -138,7 +138,7 @@ func (w *Watch) Close() {
 	for _, id := range w.ids {
 		w.c.table.unwait(id, w)
 	}
-	// Arrivals that Wait has not returned are kept for the next wait.
+	// Completions that Wait has not returned are kept for the next wait.
 	for _, a := range w.ready {
 		w.c.table.restore(a)
 	}

@@ -141,7 +141,7 @@ var scenarios = []script{
 		ran:  map[string]int{"work 7": 1},
 	},
 	{
-		name: "empty groups at each place of a pipe",
+		name: "empty groups at each position of a pipe",
 		call: func() task.Bound {
 			first := task.Then(task.All[int](), sum())                // 0
 			second := task.Then(first, task.Fork[int, int]())         // []

@@ -249,11 +249,11 @@ func (w *work) cancelMembers(ctx context.Context, p *broker.Progress, bury bool)
 				left = append(left, member{m.ID, uint32(from + i)})
 			}
 		}
-		gone, over, err := w.cancel(ctx, id, left, bury)
+		unknown, over, err := w.cancel(ctx, id, left, bury)
 		if err != nil {
 			return nil, nil, err
 		}
-		lost, ended = append(lost, gone...), append(ended, over...)
+		lost, ended = append(lost, unknown...), append(ended, over...)
 		from += len(page)
 	}
 }

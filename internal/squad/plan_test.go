@@ -54,7 +54,7 @@ func TestPlan(t *testing.T) {
 		}
 		for q, n := range test.want {
 			if got[q] != n {
-				t.Errorf("%s: %d places for queue %s, want %d", name, got[q], q, n)
+				t.Errorf("%s: %d members of queue %s are assigned, want %d", name, got[q], q, n)
 			}
 		}
 	}
