@@ -39,7 +39,7 @@ func pingLatency(ctx context.Context, t *trial) ([]float64, error) {
 // element is as long as a small message of Arbiter.
 var bareList = map[string]func(context.Context, *trial) ([]float64, error){
 	"enqueue-bulk": func(ctx context.Context, t *trial) ([]float64, error) {
-		done, took, err := t.spread(ctx, bulkCallers, bulkBatch, t.n, pushList(t.srv.client, listEntry))
+		done, took, err := t.spread(ctx, bulkCallers, bulkBatch, t.n, pushList(t.srv.client, listElement))
 		return t.rateOr(done, t.n, took, err)
 	},
 	"drain-10":  drainList(10),
@@ -53,15 +53,15 @@ var bareList = map[string]func(context.Context, *trial) ([]float64, error){
 
 const listKey = "bench:list"
 
-var listEntry = strings.Repeat("x", 64)
+var listElement = strings.Repeat("x", 64)
 
-func pushList(c *redis.Client, entry string) func(context.Context, int) error {
+func pushList(c *redis.Client, element string) func(context.Context, int) error {
 	return func(ctx context.Context, n int) error {
-		entries := make([]any, n)
-		for i := range entries {
-			entries[i] = entry
+		elements := make([]any, n)
+		for i := range elements {
+			elements[i] = element
 		}
-		return c.RPush(ctx, listKey, entries...).Err()
+		return c.RPush(ctx, listKey, elements...).Err()
 	}
 }
 
@@ -69,7 +69,7 @@ func pushList(c *redis.Client, entry string) func(context.Context, int) error {
 func drainList(batch int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		for left := t.n; left > 0; left -= bulkBatch {
-			if err := pushList(t.srv.client, listEntry)(ctx, min(left, bulkBatch)); err != nil {
+			if err := pushList(t.srv.client, listElement)(ctx, min(left, bulkBatch)); err != nil {
 				return nil, err
 			}
 		}
@@ -92,7 +92,7 @@ func (s *listSystem) Enqueue(ctx context.Context, _, _ int) error {
 }
 
 func (s *listSystem) EnqueueAll(ctx context.Context, n int) error {
-	return pushList(s.c, listEntry)(ctx, n)
+	return pushList(s.c, listElement)(ctx, n)
 }
 
 func (s *listSystem) Work(context.Context, int, work) (func(), error) {

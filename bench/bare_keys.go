@@ -24,12 +24,12 @@ const (
 func moveKeys(size int) func(context.Context, *trial) ([]float64, error) {
 	return func(ctx context.Context, t *trial) ([]float64, error) {
 		n, batch := moved(t, size)
-		entry := strings.Repeat("x", size)
+		record := strings.Repeat("x", size)
 		began := time.Now()
 		filler := *t
 		filler.limit = extra
 		if _, _, err := filler.spread(ctx, bulkCallers, batch, n, func(ctx context.Context, n int) error {
-			return keysStore(ctx, t.srv.client, entry, n)
+			return keysStore(ctx, t.srv.client, record, n)
 		}); err != nil {
 			return nil, err
 		}
@@ -50,16 +50,16 @@ func moveKeys(size int) func(context.Context, *trial) ([]float64, error) {
 	}
 }
 
-func keysStore(ctx context.Context, c *redis.Client, entry string, n int) error {
-	states, entries := make([]any, 0, 2*n), make([]any, n)
+func keysStore(ctx context.Context, c *redis.Client, record string, n int) error {
+	states, records := make([]any, 0, 2*n), make([]any, n)
 	for i := range n {
 		id := broker.NewTaskID("", "")
 		states = append(states, id[:], "")
-		entries[i] = string(id[:]) + entry
+		records[i] = string(id[:]) + record
 	}
 	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.HSet(ctx, keysState, states...)
-		p.RPush(ctx, listKey, entries...)
+		p.RPush(ctx, listKey, records...)
 		return nil
 	})
 	return err

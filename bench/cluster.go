@@ -29,15 +29,15 @@ func startCluster(ctx context.Context) (*cluster, error) {
 		}
 		c.nodes = append(c.nodes, s)
 	}
-	if err := c.join(ctx); err != nil {
+	if err := c.connect(ctx); err != nil {
 		c.stop()
 		return nil, err
 	}
 	return c, nil
 }
 
-// join distributes the hash slots and introduces the nodes to each other.
-func (c *cluster) join(ctx context.Context) error {
+// connect distributes the hash slots and introduces the nodes to each other.
+func (c *cluster) connect(ctx context.Context) error {
 	const slots = 16384
 	for i, s := range c.nodes {
 		if err := s.client.ClusterAddSlotsRange(ctx, i*slots/masters, (i+1)*slots/masters-1).Err(); err != nil {

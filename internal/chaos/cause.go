@@ -57,7 +57,7 @@ func likely(faults []Event) string {
 
 // again judges that an attempt was followed by the next one. That needs a fault which cut the
 // attempt short, or which may have stopped its settlement.
-func (h *history) again(r *Report, t *record, a, next *attempt) {
+func (h *history) again(r *Report, t *taskHistory, a, next *attempt) {
 	until := next.At
 	if a.ret != nil {
 		until = min(until, a.ret.At+h.lease)

@@ -56,7 +56,7 @@ func Check(events []Event, lease time.Duration) *Report {
 }
 
 // count adds a task to the numbers in the report.
-func (h *history) count(r *Report, t *record) {
+func (h *history) count(r *Report, t *taskHistory) {
 	switch {
 	case t.flow == nil:
 		r.Tasks++
@@ -95,7 +95,7 @@ func (h *history) count(r *Report, t *record) {
 }
 
 // lost checks that every task in the system is done.
-func (h *history) lost(r *Report, t *record) {
+func (h *history) lost(r *Report, t *taskHistory) {
 	if len(t.got) > 0 || t.damaged {
 		return
 	}
@@ -114,9 +114,9 @@ func (h *history) lost(r *Report, t *record) {
 }
 
 // kept reports whether the attempt that settled the parent had promised t.
-func (h *history) kept(t *record) bool {
+func (h *history) kept(t *taskHistory) bool {
 	for _, p := range t.promises {
-		parent := h.record(p.Parent)
+		parent := h.of(p.Parent)
 		for _, g := range parent.got {
 			a := parent.by(g.Value)
 			if g.Outcome == Succeeded && a != nil && a.Attempt == p.Attempt {
@@ -128,11 +128,11 @@ func (h *history) kept(t *record) bool {
 }
 
 // starts checks that each attempt has a cause.
-func (h *history) starts(r *Report, t *record) {
+func (h *history) starts(r *Report, t *taskHistory) {
 	if t.refused && len(t.attempts) > 0 {
 		r.add(t, AfterRefusal, "%s was refused for good, but was started by %s", t.key, t.attempts[0].Proc)
 	}
-	if len(t.promises) > 0 && len(t.attempts) > 0 && !h.kept(t) && h.record(t.promises[0].Parent).done() {
+	if len(t.promises) > 0 && len(t.attempts) > 0 && !h.kept(t) && h.of(t.promises[0].Parent).done() {
 		r.add(t, Unexplained, "%s was started, but no attempt that promised it has succeeded", t.key)
 	}
 	if ids := t.ids(); len(ids) > 1 {
@@ -163,11 +163,11 @@ func (h *history) starts(r *Report, t *record) {
 	}
 }
 
-func (r *record) done() bool { return len(r.got) > 0 }
+func (r *taskHistory) done() bool { return len(r.got) > 0 }
 
 // results checks that all observers of a result saw the same one, that an attempt returned it, and
 // that no later attempt started.
-func (h *history) results(r *Report, t *record) {
+func (h *history) results(r *Report, t *taskHistory) {
 	seen := t.seen()
 	for i, s := range seen {
 		a := t.by(s.value)
@@ -225,6 +225,6 @@ func (h *history) results(r *Report, t *record) {
 // mayCancel reports whether the parts of a flow may be canceled: the flow was killed, it fails, or
 // one of its parts was killed or given up.
 func (h *history) mayCancel(flow string) bool {
-	f := h.record(flow)
+	f := h.of(flow)
 	return len(f.kills) > 0 || f.flow != nil && (f.flow.Fails || h.memberKilled(f.flow) || h.partGivenUp(f.flow))
 }

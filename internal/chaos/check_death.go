@@ -16,7 +16,7 @@ const signOff = 1
 
 // givenUp checks that a task was given up because enough minions that had started it died. An
 // outage is not a death once the minion has told the broker that it is alive.
-func (h *history) givenUp(r *Report, t *record) {
+func (h *history) givenUp(r *Report, t *taskHistory) {
 	r.GivenUp++
 	all := h.recorded(t)
 	judged := h.judged(t, all)
@@ -49,7 +49,7 @@ func (h *history) givenUp(r *Report, t *record) {
 
 // recorded returns the attempts of a task that have started. In the simulation it also returns
 // attempts that were cut off between the record of their start and the start.
-func (h *history) recorded(t *record) []*attempt {
+func (h *history) recorded(t *taskHistory) []*attempt {
 	all := slices.Clone(t.attempts)
 	ids := t.ids()
 	if len(ids) == 0 {
@@ -66,7 +66,7 @@ func (h *history) recorded(t *record) []*attempt {
 
 // judged returns the earliest time at which a task was given up: after its last attempt, or after
 // the fault that ended it. The minion that gave it up did not start it, so it has recorded nothing.
-func (h *history) judged(t *record, all []*attempt) int64 {
+func (h *history) judged(t *taskHistory, all []*attempt) int64 {
 	if len(all) == 0 {
 		return t.got[0].At
 	}
@@ -132,7 +132,7 @@ func (h *history) poison(r *Report) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(ended)) {
-		t, all := h.record(key), ended[key]
+		t, all := h.of(key), ended[key]
 		r.Poison++
 		most := deaths
 		for _, f := range h.faults {

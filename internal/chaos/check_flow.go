@@ -7,18 +7,18 @@ import (
 
 // passResults adds to the records of the members of a flow what others saw of their results: the steps
 // and callbacks that got a result as an argument, and the receivers of the result of the flow.
-func (h *history) passResults(t *record) {
+func (h *history) passResults(t *taskHistory) {
 	f := t.flow
 	if f == nil {
 		return
 	}
 	tell := func(member, value, by string) {
-		m := h.record(member)
+		m := h.of(member)
 		m.downstream = append(m.downstream, sight{value, by})
 	}
 	if f.Pipe {
 		for i, key := range f.Members[1:] {
-			for _, a := range h.record(key).attempts {
+			for _, a := range h.of(key).attempts {
 				if len(a.Up) == 1 {
 					tell(f.Members[i], a.Up[0], a.Proc)
 				}
@@ -36,7 +36,7 @@ func (h *history) passResults(t *record) {
 			tell(f.Callback, g.Value, g.Proc)
 		}
 	}
-	for _, a := range h.record(f.Callback).attempts {
+	for _, a := range h.of(f.Callback).attempts {
 		if len(a.Up) == len(f.Members) {
 			for i, value := range a.Up {
 				tell(f.Members[i], value, a.Proc)
@@ -46,7 +46,7 @@ func (h *history) passResults(t *record) {
 }
 
 // flow checks a group or pipe.
-func (h *history) flow(r *Report, t *record) {
+func (h *history) flow(r *Report, t *taskHistory) {
 	f := t.flow
 	if t.done() && len(t.kills) == 0 {
 		want := Succeeded
@@ -72,7 +72,7 @@ func (h *history) flow(r *Report, t *record) {
 
 // memberKilled reports whether a member of the flow was killed by itself.
 func (h *history) memberKilled(f *Flow) bool {
-	return slices.ContainsFunc(f.Members, func(key string) bool { return len(h.record(key).kills) > 0 })
+	return slices.ContainsFunc(f.Members, func(key string) bool { return len(h.of(key).kills) > 0 })
 }
 
 // fails reports whether a member that the flow needs has failed: it was meant to fail, or it was
@@ -85,11 +85,11 @@ func (h *history) memberGivenUp(f *Flow) bool { return slices.ContainsFunc(f.Mem
 // partGivenUp reports whether a part of the flow was given up.
 func (h *history) partGivenUp(f *Flow) bool { return slices.ContainsFunc(f.parts(), h.isGivenUp) }
 
-func (h *history) isGivenUp(key string) bool { return key != "" && h.record(key).ended(GivenUp) }
+func (h *history) isGivenUp(key string) bool { return key != "" && h.of(key).ended(GivenUp) }
 
 // blame checks that the error of a failed flow names a member that failed, was given up or was
 // killed, and not a member that was canceled because of it.
-func (h *history) blame(r *Report, t *record) {
+func (h *history) blame(r *Report, t *taskHistory) {
 	for _, g := range t.got {
 		n, err := strconv.Atoi(g.Value)
 		if g.Outcome != Failed || err != nil || len(t.kills) > 0 {
@@ -99,7 +99,7 @@ func (h *history) blame(r *Report, t *record) {
 			r.add(t, WrongEnd, "the error of %s names member %d, but it has %d members", t.key, n, len(t.flow.Members))
 			continue
 		}
-		m := h.record(t.flow.Members[n])
+		m := h.of(t.flow.Members[n])
 		failed := slices.ContainsFunc(m.attempts, func(a *attempt) bool { return a.ret != nil && a.ret.Outcome == Fail })
 		if !failed && len(m.kills) == 0 && !m.ended(GivenUp) {
 			r.add(t, WrongEnd, "the error of %s names member %s, which has not failed and was not killed", t.key, m.key)
@@ -108,10 +108,10 @@ func (h *history) blame(r *Report, t *record) {
 }
 
 // pipe checks that each step starts after the previous one has succeeded, and with its result.
-func (h *history) pipe(r *Report, t *record) {
+func (h *history) pipe(r *Report, t *taskHistory) {
 	for i, key := range t.flow.Members[1:] {
-		before := h.record(t.flow.Members[i])
-		for _, a := range h.record(key).attempts {
+		before := h.of(t.flow.Members[i])
+		for _, a := range h.of(key).attempts {
 			var from *attempt
 			if len(a.Up) == 1 {
 				from = before.by(a.Up[0])
@@ -126,16 +126,16 @@ func (h *history) pipe(r *Report, t *record) {
 
 // group checks the callback and the finalizer of a group. The rules for all tasks check that they
 // do not run twice.
-func (h *history) group(r *Report, t *record) {
+func (h *history) group(r *Report, t *taskHistory) {
 	f := t.flow
 	killed := len(t.kills) > 0
 	over := t.done() && !killed
 	last := int64(0) // when the parts were done that the next part waits for
 	for _, key := range f.Members {
-		last = max(last, h.settled(h.record(key)))
+		last = max(last, h.settled(h.of(key)))
 	}
 	if f.Callback != "" {
-		c := h.record(f.Callback)
+		c := h.of(f.Callback)
 		runs := !h.fails(f)
 		switch {
 		case !runs && len(c.attempts) > 0:
@@ -148,7 +148,7 @@ func (h *history) group(r *Report, t *record) {
 		}
 	}
 	if f.Finalizer != "" {
-		c := h.record(f.Finalizer)
+		c := h.of(f.Finalizer)
 		if t.done() && len(c.attempts) == 0 { // whether it was killed or not
 			r.add(t, NotOnce, "group %s has ended, but its finalizer was never started", t.key)
 		}
@@ -161,7 +161,7 @@ func (h *history) group(r *Report, t *record) {
 }
 
 // after checks that a part of a group starts only when the parts before it are done.
-func (h *history) after(r *Report, t, part *record, name string, before []string, last int64) {
+func (h *history) after(r *Report, t, part *taskHistory, name string, before []string, last int64) {
 	if len(part.attempts) == 0 {
 		return
 	}
@@ -171,7 +171,7 @@ func (h *history) after(r *Report, t, part *record, name string, before []string
 		return
 	}
 	for _, key := range before {
-		if h.settled(h.record(key)) == 0 && !h.isGivenUp(key) {
+		if h.settled(h.of(key)) == 0 && !h.isGivenUp(key) {
 			r.add(t, OutOfOrder, "group %s: its %s was started by %s, but %s has not returned", t.key, name, a.Proc, key)
 			return
 		}
@@ -180,7 +180,7 @@ func (h *history) after(r *Report, t, part *record, name string, before []string
 
 // settled returns when the attempt that settled a task returned: the attempt whose result was seen
 // or, if there is none, the first one that returned a result. It is 0 if no attempt did.
-func (h *history) settled(t *record) int64 {
+func (h *history) settled(t *taskHistory) int64 {
 	for _, s := range t.seen() {
 		if a := t.by(s.value); a != nil {
 			return a.ret.At

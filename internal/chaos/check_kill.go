@@ -8,7 +8,7 @@ import (
 // kill checks that nothing starts after a kill. If the kill came while the task ran, or was about
 // to start, its minion has a moment to learn of it. A minion that was stopped itself may start a
 // task that it held before.
-func (h *history) kill(r *Report, t *record) {
+func (h *history) kill(r *Report, t *taskHistory) {
 	for _, k := range t.killed {
 		for _, a := range t.attempts {
 			late := k.At
@@ -28,7 +28,7 @@ func (h *history) kill(r *Report, t *record) {
 
 // returned reports whether an attempt returned between two times. Then the next attempt is not one
 // that a minion had been about to start.
-func (r *record) returned(from, to int64) bool {
+func (r *taskHistory) returned(from, to int64) bool {
 	return slices.ContainsFunc(r.attempts, func(a *attempt) bool {
 		return a.ret != nil && from < a.ret.At && a.ret.At < to
 	})
@@ -47,11 +47,11 @@ func (h *history) heldUp(a *attempt, k Event) bool {
 // killFlow checks that after the kill of a group or pipe no part of it starts except the finalizer.
 // The verdicts of the parts say which parts had not started. A minion may have been about to start
 // one of the others.
-func (h *history) killFlow(r *Report, t *record) {
+func (h *history) killFlow(r *Report, t *taskHistory) {
 	f := t.flow
 	for _, k := range t.killed {
 		for _, key := range f.parts() {
-			p := h.record(key)
+			p := h.of(key)
 			if key == f.Finalizer || len(p.attempts) == 0 {
 				continue
 			}
@@ -68,7 +68,7 @@ func (h *history) killFlow(r *Report, t *record) {
 
 // hadFailed reports whether a flow failed because of a member, before the kill returned. Then the
 // members that never started may be canceled because of that failure.
-func (h *history) hadFailed(t *record, k Event) bool {
+func (h *history) hadFailed(t *taskHistory, k Event) bool {
 	if !t.ended(Failed) || t.flow.Collect {
 		return false
 	}
@@ -79,7 +79,7 @@ func (h *history) hadFailed(t *record, k Event) bool {
 		return false
 	}
 	for _, key := range t.flow.Members {
-		for _, a := range h.record(key).attempts {
+		for _, a := range h.of(key).attempts {
 			if a.ret != nil && a.ret.Outcome == Fail && a.ret.At < k.At {
 				return true
 			}

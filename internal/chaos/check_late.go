@@ -81,7 +81,7 @@ func (h *history) slowToExpire(r *Report) {
 // slowToWake checks that idle minions are woken.
 func (h *history) slowToWake(r *Report) {
 	var waited, stored, n int64
-	var last *record
+	var last *taskHistory
 	for _, t := range h.tasks {
 		if !t.prompt || len(t.attempts) == 0 {
 			continue

@@ -7,9 +7,9 @@ import "time"
 const together = 2 * time.Second
 
 // begun reports whether a member of a flow has started.
-func (h *history) begun(t *record) bool {
+func (h *history) begun(t *taskHistory) bool {
 	for _, key := range t.flow.Members {
-		if len(h.record(key).attempts) > 0 {
+		if len(h.of(key).attempts) > 0 {
 			return true
 		}
 	}
@@ -18,14 +18,14 @@ func (h *history) begun(t *record) bool {
 
 // squad checks that either all members of a squad start, at about the same time, or no part of it
 // starts. A member that was killed, or that ends because another member failed, may never start.
-func (h *history) squad(r *Report, t *record) {
+func (h *history) squad(r *Report, t *taskHistory) {
 	f := t.flow
 	if !h.begun(t) {
 		if len(t.kills) > 0 { // the finalizer may run alone
 			return
 		}
 		for _, key := range []string{f.Callback, f.Finalizer} {
-			if p := h.record(key); key != "" && len(p.attempts) > 0 {
+			if p := h.of(key); key != "" && len(p.attempts) > 0 {
 				r.add(t, InPart, "no member of squad %s was started, but its %s was started by %s", t.key, key, p.attempts[0].Proc)
 			}
 		}
@@ -39,12 +39,12 @@ func (h *history) squad(r *Report, t *record) {
 	}
 	var first *attempt
 	for _, key := range f.Members {
-		if p := h.record(key); len(p.attempts) > 0 && (first == nil || p.attempts[0].At < first.At) {
+		if p := h.of(key); len(p.attempts) > 0 && (first == nil || p.attempts[0].At < first.At) {
 			first = p.attempts[0]
 		}
 	}
 	for _, key := range f.Members {
-		p := h.record(key)
+		p := h.of(key)
 		switch {
 		case len(p.attempts) == 0 && !h.mayCancel(t.key):
 			r.add(t, InPart, "squad %s: %s was started by %s, but %s never was", t.key, first.Key, first.Proc, key)
@@ -77,7 +77,7 @@ func (h *history) delayed(first, a *attempt) bool {
 // suspected reports whether a minion had recorded the start of this member and died before the
 // start, since the first member started. Then the member is suspected of that death, and waits until
 // no other suspect runs, however long that takes.
-func (h *history) suspected(p *record, first *attempt) bool {
+func (h *history) suspected(p *taskHistory, first *attempt) bool {
 	a := p.attempts[0]
 	for _, n := range h.noted[a.ID] {
 		if n.At < first.At-h.lease || n.At >= a.At {

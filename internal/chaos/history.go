@@ -8,7 +8,7 @@ import (
 // history is the content of the ledgers, by task.
 type history struct {
 	lease   int64
-	tasks   map[string]*record
+	tasks   map[string]*taskHistory
 	faults  []Event // the faults that can explain an attempt
 	hits    map[string]int
 	noted   map[string][]*attempt // by task id: starts that the broker has recorded
@@ -16,8 +16,8 @@ type history struct {
 	long    []Event               // scripts that kept a server busy for too long
 }
 
-// record is everything that is known of a task or flow.
-type record struct {
+// taskHistory is everything that is known of a task or flow.
+type taskHistory struct {
 	key        string
 	id         string // as the sender got it
 	flow       *Flow  // nil if it is a task
@@ -55,7 +55,7 @@ type sight struct {
 
 // read sorts events by task.
 func read(events []Event, lease int64) *history {
-	h := &history{lease: lease, tasks: make(map[string]*record), hits: make(map[string]int), noted: make(map[string][]*attempt)}
+	h := &history{lease: lease, tasks: make(map[string]*taskHistory), hits: make(map[string]int), noted: make(map[string][]*attempt)}
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	for i := range events {
@@ -79,26 +79,26 @@ func read(events []Event, lease int64) *history {
 			h.noted[e.ID] = append(h.noted[e.ID], &attempt{Event: *e})
 			continue
 		}
-		h.record(e.Key).add(e)
+		h.of(e.Key).add(e)
 		if e.Flow != nil {
 			for _, part := range e.Flow.parts() {
-				h.record(part).parts = append(h.record(part).parts, e.Key)
+				h.of(part).parts = append(h.of(part).parts, e.Key)
 			}
 		}
 	}
 	return h
 }
 
-func (h *history) record(key string) *record {
+func (h *history) of(key string) *taskHistory {
 	r := h.tasks[key]
 	if r == nil {
-		r = &record{key: key}
+		r = &taskHistory{key: key}
 		h.tasks[key] = r
 	}
 	return r
 }
 
-func (r *record) add(e *Event) {
+func (r *taskHistory) add(e *Event) {
 	r.moments = append(r.moments, e.At)
 	switch e.Kind {
 	case Send:
@@ -146,7 +146,7 @@ func (f *Flow) parts() []string {
 }
 
 // by returns the attempt that returned a value, or nil.
-func (r *record) by(value string) *attempt {
+func (r *taskHistory) by(value string) *attempt {
 	for _, a := range r.attempts {
 		if a.ret == nil || a.ret.Value != value {
 			continue
@@ -160,7 +160,7 @@ func (r *record) by(value string) *attempt {
 }
 
 // seen returns the observed results of a task, if it succeeded or failed.
-func (r *record) seen() []sight {
+func (r *taskHistory) seen() []sight {
 	all := slices.Clone(r.downstream)
 	for _, g := range r.got {
 		if g.Value != "" && r.flow == nil {
@@ -171,12 +171,12 @@ func (r *record) seen() []sight {
 }
 
 // ended reports whether an observer saw this outcome.
-func (r *record) ended(outcome string) bool {
+func (r *taskHistory) ended(outcome string) bool {
 	return slices.ContainsFunc(r.got, func(g Event) bool { return g.Outcome == outcome })
 }
 
 // ids returns the ids of the tasks that have run under the key.
-func (r *record) ids() []string {
+func (r *taskHistory) ids() []string {
 	var ids []string
 	for _, a := range r.attempts {
 		if !slices.Contains(ids, a.ID) {

@@ -81,7 +81,7 @@ func (s *submitter) group(ctx context.Context, rnd *rand.Rand) {
 		case flow.Collect:
 			g, err = arbiter.GroupOf(ctx, s.arb, calls, opts...)
 		default:
-			g, _, err = arbiter.GroupThen(ctx, s.arb, calls, joinOf(flow.Callback).With(s.queue(rnd)), opts...)
+			g, _, err = arbiter.GroupThen(ctx, s.arb, calls, combineOf(flow.Callback).With(s.queue(rnd)), opts...)
 		}
 		if err != nil {
 			return nil, inPart(err)

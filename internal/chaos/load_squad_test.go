@@ -38,7 +38,7 @@ func (s *submitter) squad(ctx context.Context, rnd *rand.Rand) {
 	}
 	defer cancel()
 	s.ledger.Note(Event{Kind: Send, Key: key, Flow: flow})
-	g, _, err := arbiter.SquadThen(limited, s.arb, calls, joinOf(flow.Callback).With(s.queue(rnd)), opts...)
+	g, _, err := arbiter.SquadThen(limited, s.arb, calls, combineOf(flow.Callback).With(s.queue(rnd)), opts...)
 	switch {
 	case err == nil:
 		s.ledger.Note(Event{Kind: Accepted, Key: key, ID: g.ID().String()})

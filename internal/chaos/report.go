@@ -71,7 +71,7 @@ func (h *history) newReport() *Report {
 	return &Report{h: h, Repeats: make(map[string]int), Excused: make(map[Verdict]int), Broken: make(map[Verdict]int), broken: make(map[string]bool)}
 }
 
-func (r *Report) add(t *record, v Verdict, format string, args ...any) {
+func (r *Report) add(t *taskHistory, v Verdict, format string, args ...any) {
 	if r.h.excused(t) {
 		r.Excused[v]++
 		return

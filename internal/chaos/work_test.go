@@ -36,7 +36,7 @@ type stepArgs struct {
 	Upstream string `arbiter:"upstream"`
 }
 
-type joinArgs struct {
+type combineArgs struct {
 	Key      string   `arbiter:"key"`
 	Upstream []string `arbiter:"upstream"`
 }
@@ -45,17 +45,17 @@ type joinArgs struct {
 var (
 	work = task.Define[workArgs, string]("work", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
 	// fresh is a task of a newer build. Minions of an older build do not know it.
-	fresh = task.Define[workArgs, string]("fresh", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
-	step  = task.Define[stepArgs, string]("step", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
-	join  = task.Define[joinArgs, string]("join")
+	fresh   = task.Define[workArgs, string]("fresh", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
+	step    = task.Define[stepArgs, string]("step", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
+	combine = task.Define[combineArgs, string]("combine")
 )
 
 func stepOf(key string, fail int) task.Step[string, string] {
 	return task.NewStep[string](step, "upstream", map[string]any{"key": key, "fail": fail})
 }
 
-func joinOf(key string) task.Step[[]string, string] {
-	return task.NewStep[[]string](join, "upstream", map[string]any{"key": key})
+func combineOf(key string) task.Step[[]string, string] {
+	return task.NewStep[[]string](combine, "upstream", map[string]any{"key": key})
 }
 
 // worker is the state of the handlers of a process.
@@ -78,7 +78,7 @@ func (w worker) register(m *minion.Minion) error {
 		task.Handle(m, step, func(ctx context.Context, a stepArgs) (string, error) {
 			return w.run(ctx, workArgs{Key: a.Key, Fail: a.Fail}, a.Upstream)
 		}),
-		task.Handle(m, join, func(ctx context.Context, a joinArgs) (string, error) {
+		task.Handle(m, combine, func(ctx context.Context, a combineArgs) (string, error) {
 			return w.run(ctx, workArgs{Key: a.Key}, a.Upstream...)
 		}))
 }

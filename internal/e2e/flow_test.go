@@ -80,7 +80,7 @@ func groupsOf(r *rig, n int) (ids []task.ID) {
 
 // ended checks that a group has ended, that all of it has succeeded, and that callback and
 // finalizer have started no more often than allowed.
-func ended(r *rig, id task.ID, starts map[string][]entry) {
+func ended(r *rig, id task.ID, starts map[string][]line) {
 	r.Helper()
 	st, err := r.arb.Status(r.Context(), id)
 	if err != nil || st.Flow == nil || st.Flow.Callback == nil || st.Flow.Finalizer == nil {

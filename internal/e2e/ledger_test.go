@@ -20,15 +20,15 @@ func newLedger(t testing.TB) ledger {
 	return ledger(filepath.Join(t.TempDir(), "ledger"))
 }
 
-// entry is a line of a ledger.
-type entry struct {
+// line is a line of a ledger.
+type line struct {
 	Event   string // start or end
 	ID      string
 	Attempt int
 	PID     int
 }
 
-// note appends an entry. A line is short enough to be written in one piece.
+// note appends a line. A line is short enough to be written in one piece.
 func (l ledger) note(event string, info task.Info) error {
 	f, err := os.OpenFile(string(l), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
@@ -41,22 +41,22 @@ func (l ledger) note(event string, info task.Info) error {
 	return err
 }
 
-// read returns all entries in the order of their writing. A process may be writing at the same
+// read returns all lines in the order of their writing. A process may be writing at the same
 // time.
-func (l ledger) read(t testing.TB) []entry {
+func (l ledger) read(t testing.TB) []line {
 	t.Helper()
 	data, err := os.ReadFile(string(l))
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	var all []entry
-	for line := range strings.Lines(string(data)) {
-		if !strings.HasSuffix(line, "\n") {
+	var all []line
+	for text := range strings.Lines(string(data)) {
+		if !strings.HasSuffix(text, "\n") {
 			break // the line is not complete yet
 		}
-		var e entry
-		if _, err := fmt.Sscan(line, &e.Event, &e.ID, &e.Attempt, &e.PID); err != nil {
-			t.Fatalf("the ledger has the line %q: %v", line, err)
+		var e line
+		if _, err := fmt.Sscan(text, &e.Event, &e.ID, &e.Attempt, &e.PID); err != nil {
+			t.Fatalf("the ledger has the line %q: %v", text, err)
 		}
 		all = append(all, e)
 	}
@@ -89,9 +89,9 @@ func (l ledger) startsOf(t testing.TB, pid int) []string {
 
 // check fails the test if an attempt was started twice. It returns the started attempts of each
 // task.
-func (l ledger) check(t testing.TB) map[string][]entry {
+func (l ledger) check(t testing.TB) map[string][]line {
 	t.Helper()
-	byID := make(map[string][]entry)
+	byID := make(map[string][]line)
 	for _, e := range l.read(t) {
 		if e.Event != "start" {
 			continue
