@@ -101,7 +101,7 @@ var known = []mutant{
 		"local old = known[i] or seen[id]", "local old = nil", "",
 	}, {
 		"a task that a handler sends has another id in each attempt", "internal/client/child.go",
-		"id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.before(key)))",
+		"id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.countEqual(key)))",
 		"id := broker.NewID(broker.KindTask, t.Queue, 0)", "",
 	}, {
 		"tasks that are submitted with a settlement are forgotten", "broker/redis/lua/settle.lua",
@@ -164,7 +164,7 @@ var known = []mutant{
 		"tasks that may have killed a minion run together", "minion/blame.go",
 		"now.Sub(t.since) >= trialFor {", "now.Sub(t.since) >= 0 {", "the rule that another task is charged with only one of the deaths that one task causes",
 	}, {
-		"a seal is not bound to the task's id", "internal/seal/about.go",
+		"a seal is not bound to the task's id", "internal/seal/associated.go",
 		"a = a.id(t.ID).text(t.Name)", "a = a.text(t.Name)", "a submitter that seals, and sealed tasks that are stored again as others",
 	}, {
 		"no minion searches for the tasks of a minion whose registration is lost", "broker/redis/beat.go",
