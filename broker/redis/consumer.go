@@ -16,7 +16,7 @@ import (
 //
 // A consumer registers in the sorted set minions of each partition that it serves. Its score
 // there is the end of its lease, which heartbeats extend (beat.go). While the lease lasts,
-// the tasks that it dequeues (dequeue.go, pop.go) are its own, and nobody else can settle
+// the tasks that it dequeues (dequeue.go, blocking_move.go) are its own, and nobody else can settle
 // them (settle.go). If it loses the lease in any partition it is lost as a whole: every method
 // then returns ErrLeaseLost, and the minion opens another consumer.
 //
@@ -71,7 +71,7 @@ type consumer struct {
 	straight  bool          // the next Dequeue waits with a move at once and does not run the script first
 	straights int           // how often in a row it has done so
 	trip      time.Duration // how long the last run of the dequeue script took
-	pop       popper
+	mover     mover
 }
 
 // Consume implements [broker.Broker].
@@ -329,8 +329,8 @@ func (c *consumer) close(ctx context.Context, first bool) error {
 		c.b.unlisten(c)
 	}
 	c.dequeuing.Lock() // a Dequeue that waits returns, since gone is closed
-	fence := c.pop.fence()
-	c.pop.close()
+	fence := c.mover.fence()
+	c.mover.close()
 	c.dequeuing.Unlock()
 	// Try all partitions, and report the first error.
 	var err error

@@ -16,7 +16,7 @@ import (
 // This file takes tasks from queues. There are two ways, and Dequeue chooses between them.
 //
 // The script dequeue brings a batch, makes due tasks ready and checks what must be checked
-// before a task starts. A busy consumer uses it. A blocking move (pop.go) waits at the
+// before a task starts. A busy consumer uses it. A blocking move (blocking_move.go) waits at the
 // server and brings one task with no delay. A consumer of one partition waits with it when the
 // queue is empty. A queue that needs the script puts a token in the ready list, so that
 // the move returns and the script runs. A consumer of several partitions can't wait in all of
@@ -100,14 +100,14 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 	}
 	deadline := time.NewTimer(left)
 	defer deadline.Stop()
-	var move <-chan popped // nil if none is under way
+	var move <-chan moveResult // nil if none is under way
 	for {
 		if c.single && move == nil {
 			if c.mayPark(order) { // a move takes ready tasks only, so the script must run
 				return nil, nil
 			}
 			var err error
-			if move, err = c.pop.start(ctx, c.b, order[0], c.minion, time.Until(until), c.dueIn(order)); err != nil {
+			if move, err = c.mover.start(ctx, c.b, order[0], c.minion, time.Until(until), c.dueIn(order)); err != nil {
 				return nil, err
 			}
 		}
@@ -118,7 +118,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 		case r := <-move:
 			move = nil
 			stop()
-			out, token, err := c.popped(ctx, order[0], r)
+			out, token, err := c.moved(ctx, order[0], r)
 			if err != nil || len(out) > 0 || token || c.dueIn(order) <= 0 {
 				return out, err
 			}
@@ -142,7 +142,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 		// Never leave a move behind: it would take a task that nobody is waiting for.
 		if move != nil {
 			// The move may still have brought a task at the last moment.
-			if out, _, err := c.popped(ctx, order[0], c.pop.end(now, why != nil)); len(out) > 0 || why == nil && err != nil {
+			if out, _, err := c.moved(ctx, order[0], c.mover.end(now, why != nil)); len(out) > 0 || why == nil && err != nil {
 				return out, err
 			}
 		}
@@ -160,10 +160,10 @@ func (c *consumer) pressing(order []*keys) bool {
 	return slices.ContainsFunc(order, func(k *keys) bool { return (!c.single && c.ready[k] || c.parked[k]) && !c.away[k] })
 }
 
-// popped reads the result of a blocking move. It reports token if the move has brought a token
+// moved reads the result of a blocking move. It reports token if the move has brought a token
 // in place of a task; then the script has to run.
-func (c *consumer) popped(ctx context.Context, k *keys, r popped) (out []*broker.Delivery, token bool, err error) {
-	c.pop.taken(r)
+func (c *consumer) moved(ctx context.Context, k *keys, r moveResult) (out []*broker.Delivery, token bool, err error) {
+	c.mover.taken(r)
 	c.straight = false
 	if r.err != nil { // the move may have brought a task whose reply was lost
 		c.mu.Lock()

@@ -141,8 +141,8 @@ var known = []mutant{
 		"a connection that the client closes ends the minion", "broker/redis/errors.go",
 		"errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil", "errors.Is(err, net.ErrClosed)", "masters that hang before another one takes over",
 	}, {
-		"a blocking move that the server has postponed is unblocked", "broker/redis/pop.go",
-		"\t\ttx.ZRem(ctx, p.minions, \"\")\n", "", "pauses of writes while a minion ends, and the rule that no server ends by itself",
+		"a blocking move that the server has postponed is unblocked", "broker/redis/blocking_move.go",
+		"\t\ttx.ZRem(ctx, m.minions, \"\")\n", "", "pauses of writes while a minion ends, and the rule that no server ends by itself",
 	}, {
 		"a settlement reads the states of all tasks for each of its tasks", "broker/redis/lua/settle.lua",
 		"local attempt, msg = attempts[i], msgs[i]\n", "local attempt, msg = attempts[i], msgs[i]\n    redis.call('HGETALL', state)\n",

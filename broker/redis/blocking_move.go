@@ -23,21 +23,21 @@ import (
 // if need be the connection is closed. Then it is not known whether the move took a message,
 // and the next Dequeue asks the server what the minion holds.
 
-// popper runs the blocking moves of a consumer, one at a time. Dequeue alone uses it.
-type popper struct {
+// mover runs the blocking moves of a consumer, one at a time. Dequeue alone uses it.
+type mover struct {
 	client *redis.Client
 	conn   *redis.Conn // the connection that waits
 	id     int64       // its id at the server, for CLIENT UNBLOCK; 0 if the server does not tell it
 	// minions is a key of the queue, for a write that changes nothing; see unblock.
 	minions string
-	result  chan popped   // capacity 1: the result of the move
-	trip    time.Duration // how long it took to open the connection: at least a round trip
+	result  chan moveResult // capacity 1: the result of the move
+	trip    time.Duration   // how long it took to open the connection: at least a round trip
 
 	unheard bool // a move ended without a reply, so the server may still carry it out
 }
 
-// popped is the result of a blocking move.
-type popped struct {
+// moveResult is the result of a blocking move.
+type moveResult struct {
 	msg    string // the message; "" if none came in time
 	err    error
 	waited time.Duration
@@ -47,8 +47,8 @@ type popped struct {
 // start begins a move that lasts until a message comes, but at most for wait. If the server
 // can't be told to end the move, start also limits it to due, the time until the next
 // scheduled task. The result comes on the channel.
-func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, wait, due time.Duration) (<-chan popped, error) {
-	if p.client == nil {
+func (m *mover) start(ctx context.Context, b *Broker, k *keys, minion string, wait, due time.Duration) (<-chan moveResult, error) {
+	if m.client == nil {
 		client, err := b.blocking(ctx, k.ready)
 		if err != nil {
 			return nil, err
@@ -58,22 +58,22 @@ func (p *popper) start(ctx context.Context, b *Broker, k *keys, minion string, w
 		if err != nil {
 			return nil, ended(ctx, b.fault("connect", err))
 		}
-		p.client, p.conn, p.result = client, conn, make(chan popped, 1)
-		p.id, p.minions, p.trip = id, k.minions, time.Since(opened)
+		m.client, m.conn, m.result = client, conn, make(chan moveResult, 1)
+		m.id, m.minions, m.trip = id, k.minions, time.Since(opened)
 	}
-	if p.id == 0 {
+	if m.id == 0 {
 		wait = min(wait, due)
 	}
 	seconds := strconv.FormatFloat(max(min(wait, b.cfg.slice), time.Millisecond).Seconds(), 'f', 3, 64)
 	cmd := redis.NewStringCmd(context.Background(), "blmove", k.ready, k.claim(minion), "left", "right", seconds)
-	conn, result, began := p.conn, p.result, time.Now()
+	conn, result, began := m.conn, m.result, time.Now()
 	go func() {
 		_ = conn.Process(context.Background(), cmd)
 		msg, err := cmd.Result()
 		if err == redis.Nil {
 			err = nil
 		}
-		result <- popped{msg: msg, err: b.fault("wait for a task", err), waited: time.Since(began)}
+		result <- moveResult{msg: msg, err: b.fault("wait for a task", err), waited: time.Since(began)}
 	}()
 	return result, nil
 }
@@ -128,24 +128,24 @@ const (
 // by itself. If hurry is set the caller's context has ended. Otherwise a distant server gets
 // the time that its answer takes, since closing the connection costs more: several round
 // trips for a new one, and a search for a message that the move may have taken.
-func (p *popper) end(now, hurry bool) popped {
+func (m *mover) end(now, hurry bool) moveResult {
 	within := endWithin
 	if !hurry {
-		within = min(max(within, 2*p.trip), endMost)
+		within = min(max(within, 2*m.trip), endMost)
 	}
 	wait := endItself
 	if now {
 		wait = endSoon
 	}
-	if p.id != 0 {
+	if m.id != 0 {
 		wait = within
 	}
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	for ended := false; !ended; {
 		again := (<-chan time.Time)(nil)
-		if p.id != 0 {
-			switch blocked, err := p.unblock(within); {
+		if m.id != 0 {
+			switch blocked, err := m.unblock(within); {
 			case err != nil:
 				over.Reset(0)
 			case !blocked: // the move has ended, or has not reached the server yet
@@ -153,15 +153,15 @@ func (p *popper) end(now, hurry bool) popped {
 			}
 		}
 		select {
-		case r := <-p.result:
+		case r := <-m.result:
 			return r
 		case <-again:
 		case <-over.C:
 			ended = true
 		}
 	}
-	_ = p.client.Close() // this closes the connection, too, and so ends the move here
-	r := <-p.result
+	_ = m.client.Close() // this closes the connection, too, and so ends the move here
+	r := <-m.result
 	r.cut = true
 	return r
 }
@@ -173,13 +173,13 @@ func (p *popper) end(now, hurry bool) popped {
 // mid-2025. So the command is sent in a transaction with a write. The server postpones that,
 // too, and so the transaction runs only when the move is no longer postponed. The write
 // removes a member that does not exist.
-func (p *popper) unblock(within time.Duration) (blocked bool, err error) {
+func (m *mover) unblock(within time.Duration) (blocked bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	var told *redis.IntCmd
-	_, _ = p.client.TxPipelined(ctx, func(tx redis.Pipeliner) error {
-		tx.ZRem(ctx, p.minions, "")
-		told = tx.ClientUnblock(ctx, p.id)
+	_, _ = m.client.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		tx.ZRem(ctx, m.minions, "")
+		told = tx.ClientUnblock(ctx, m.id)
 		return nil
 	})
 	return told.Val() == 1, told.Err()
@@ -187,29 +187,29 @@ func (p *popper) unblock(within time.Duration) (blocked bool, err error) {
 
 // taken is called with each result. After an error the connection is not used again: another
 // server may have taken over.
-func (p *popper) taken(r popped) {
+func (m *mover) taken(r moveResult) {
 	if r.err != nil || r.cut {
-		p.unheard = true
-		p.close()
+		m.unheard = true
+		m.close()
 	}
 }
 
 // fence returns how long after now the server may still carry out a move of this consumer,
 // which is leaving and begins no other. That can only be a move without a reply, which may
 // still be on its way to the server.
-func (p *popper) fence() time.Duration {
-	if p.unheard {
+func (m *mover) fence() time.Duration {
+	if m.unheard {
 		return leftFenceFor
 	}
 	return 0
 }
 
 // close closes both connections. No move is under way.
-func (p *popper) close() {
-	if p.client != nil {
-		_ = p.conn.Close()
-		_ = p.client.Close()
-		p.client = nil
+func (m *mover) close() {
+	if m.client != nil {
+		_ = m.conn.Close()
+		_ = m.client.Close()
+		m.client = nil
 	}
 }
 
