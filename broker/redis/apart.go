@@ -153,7 +153,7 @@ func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []string, places
 		if err == redis.Nil {
 			record, err = b.readRecord(ctx, k, entryID(msgs[place]))
 		}
-		if isSpoiled(err) { // a key of another type counts as missing
+		if isWrongType(err) { // a key of another type counts as missing
 			record, err = nil, nil
 		}
 		if err != nil {

@@ -21,15 +21,15 @@ import (
 // unreachable and returns nil if the consumer can go on with its others; else it returns
 // err.
 func (c *consumer) missed(k *keys, err error) error {
-	if isSpoiled(err) {
-		c.spoiled(c.b.ctx, k, err)
+	if isWrongType(err) {
+		c.logWrongType(c.b.ctx, k, err)
 	}
 	if c.single || !errors.Is(err, broker.ErrUnavailable) && !errors.Is(err, broker.ErrDamaged) {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if isSpoiled(err) {
+	if isWrongType(err) {
 		// Tasks that are held there are no reason to stop the others: no script can hand
 		// them to another minion either.
 		c.away[k] = true

@@ -90,7 +90,7 @@ func (c *consumer) follow(ctx context.Context, asked time.Time, info []byte, cho
 // has been extended. A key of the wrong type stays wrong until an operator repairs it, so
 // that is logged once a minute only.
 func (c *consumer) unannounced(err error) {
-	if isSpoiled(err) && !c.b.told.due(nil) {
+	if isWrongType(err) && !c.b.wrongTypes.due(nil) {
 		return
 	}
 	c.b.log.Warn("redis: can't store the description of the minion; will try again", "minion", c.id, "error", err)
@@ -187,7 +187,7 @@ func (c *consumer) attendAll(ctx context.Context, news []told) {
 	held := 0
 	for _, n := range news {
 		if text := toString(item(n.reply, 8)); text != "" {
-			c.spoiled(ctx, n.k, replyError(text))
+			c.logWrongType(ctx, n.k, replyError(text))
 		}
 		held += c.attend(limited, n.k, n.reply, n.now)
 	}

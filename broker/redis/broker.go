@@ -24,21 +24,21 @@ import (
 // Broker keeps tasks in Redis. Make one with [Open] or [New]. It may be used by several
 // goroutines at once.
 type Broker struct {
-	rdb       redis.UniversalClient
-	owned     bool // whether Close closes rdb: true for a client that Open has made
-	cfg       config
-	log       *slog.Logger
-	space     space
-	queues    directory
-	arrived   arrivedIn
-	expiry    expiry
-	hub       hub
-	tried     trials
-	forgotten forgetting
-	keeper    keeper
-	told      telling
-	crew      crew
-	unlog     func() // stops forwarding the client library's log lines to log; nil if they are not forwarded
+	rdb        redis.UniversalClient
+	owned      bool // whether Close closes rdb: true for a client that Open has made
+	cfg        config
+	log        *slog.Logger
+	space      space
+	queues     directory
+	arrived    arrivedIn
+	expiry     expiry
+	hub        hub
+	tried      trials
+	forgotten  forgetting
+	keeper     keeper
+	wrongTypes wrongTypeLog
+	crew       crew
+	unlog      func() // stops forwarding the client library's log lines to log; nil if they are not forwarded
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc

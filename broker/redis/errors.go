@@ -82,7 +82,7 @@ func (b *Broker) fault(what string, err error) error {
 	}
 	var reply redis.Error
 	switch {
-	case isSpoiled(err):
+	case isWrongType(err):
 		damaged := broker.ErrDamaged
 		if writes(what) {
 			damaged = errDamagedHalfway

@@ -82,7 +82,7 @@ func (b *Broker) lookupFlowNow(ctx context.Context, id broker.ID) (*broker.Progr
 // the flow has the wrong type, this flow alone is damaged: the error then wraps
 // broker.ErrMalformed, and the caller can go on with other flows.
 func ofFlow(id broker.ID, err error) error {
-	if !isSpoiled(err) {
+	if !isWrongType(err) {
 		return err
 	}
 	return fmt.Errorf("flow %s: %w: one of its keys has another type: %s", id, broker.ErrMalformed, errText(err))
@@ -294,7 +294,7 @@ func (b *Broker) lookupFlows(ctx context.Context, ids []broker.ID, out []broker.
 	runAll(ctx, b, calls)
 	for i, c := range calls {
 		id, st := ids[places[i]], &out[places[i]]
-		if isSpoiled(c.err) {
+		if isWrongType(c.err) {
 			st.Err = ofFlow(id, c.err)
 			continue
 		} else if c.err != nil {

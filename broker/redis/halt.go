@@ -93,7 +93,7 @@ func (b *Broker) flowPlaces(ctx context.Context, flows []broker.ID, out *broker.
 		runAll(ctx, b, calls)
 		var more []broker.ID
 		for i, c := range calls {
-			if c.err != nil && !isSpoiled(c.err) { // nobody can find the members of a flow whose key has the wrong type
+			if c.err != nil && !isWrongType(c.err) { // nobody can find the members of a flow whose key has the wrong type
 				return nil, c.err
 			}
 			list := toList(c.reply)
@@ -142,8 +142,8 @@ func (b *Broker) haltIn(ctx context.Context, places map[*keys][]broker.ID, out *
 	seen := make(map[kill]bool)
 	for i, c := range calls {
 		k := all[i]
-		if isSpoiled(c.err) { // it must not keep the flows from being halted elsewhere
-			if b.told.due(k) {
+		if isWrongType(c.err) { // it must not keep the flows from being halted elsewhere
+			if b.wrongTypes.due(k) {
 				b.log.Error("redis: members of a group or pipe that is being killed may start until they are cancelled, because a key of the queue has the wrong type; delete or rename the key",
 					"queue", k.queue, "keys", b.wrongKeys(ctx, k, ""), "error", c.err)
 			}
@@ -183,7 +183,7 @@ func (b *Broker) haltRunning(ctx context.Context, where []*keys, flows map[*keys
 	runAll(ctx, b, calls)
 	var running []broker.ID
 	for _, c := range calls {
-		if c.err != nil && !isSpoiled(c.err) {
+		if c.err != nil && !isWrongType(c.err) {
 			return nil, c.err
 		}
 		for _, id := range toStrings(c.reply) {

@@ -112,7 +112,7 @@ func (in *inbox) hear(ch, payload string) {
 	for rest := payload; len(rest) > 0; {
 		id, record, next, ok := cutNotice(rest)
 		if !ok {
-			if now := time.Now(); now.Sub(in.said) >= spoiledPause { // each message may be truncated
+			if now := time.Now(); now.Sub(in.said) >= wrongTypePause { // each message may be truncated
 				in.said = now
 				in.b.log.Error("redis: a message to an inbox is truncated; the results are looked up instead")
 			}

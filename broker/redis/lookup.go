@@ -46,16 +46,16 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 	if err := b.lookupFlows(ctx, ids, out); err != nil {
 		return nil, err
 	}
-	var spoiled error // the last error of a queue that has a key of the wrong type
+	var wrongType error // the last error of a queue that has a key of the wrong type
 	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
 		args := make([]any, len(places))
 		for i, p := range places {
 			args[i] = ids[p][:]
 		}
 		values, metas, err := b.described(ctx, k, args)
-		if isSpoiled(err) { // tasks of other queues can be looked up all the same
-			spoiled = err
-			spoil(out, places, err)
+		if isWrongType(err) { // tasks of other queues can be looked up all the same
+			wrongType = err
+			setWrongType(out, places, err)
 			return make([]bool, len(places)), nil
 		}
 		if err != nil {
@@ -80,9 +80,9 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 			found[i] = true
 			st.Queue = k.queue
 		}
-		if err := b.locate(ctx, k, open, out); isSpoiled(err) {
-			spoiled = err
-			spoil(out, open, err)
+		if err := b.locate(ctx, k, open, out); isWrongType(err) {
+			wrongType = err
+			setWrongType(out, open, err)
 		} else if err != nil {
 			return nil, err
 		}
@@ -91,15 +91,15 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 	if err != nil {
 		return nil, err
 	}
-	if spoiled != nil && !slices.ContainsFunc(out, func(st broker.Status) bool { return !isSpoiled(st.Err) }) {
-		return nil, spoiled // no task has any other answer
+	if wrongType != nil && !slices.ContainsFunc(out, func(st broker.Status) bool { return !isWrongType(st.Err) }) {
+		return nil, wrongType // no task has any other answer
 	}
 	return out, nil
 }
 
-// spoil sets the error of the tasks at some positions: a key of their queue is of the
+// setWrongType sets the error of the tasks at some positions: a key of their queue is of the
 // wrong type.
-func spoil(out []broker.Status, places []int, err error) {
+func setWrongType(out []broker.Status, places []int, err error) {
 	for _, p := range places {
 		out[p].Err = fmt.Errorf("task %s: %w", out[p].ID, err)
 	}
@@ -298,7 +298,7 @@ func (b *Broker) readNames(ctx context.Context, k *keys, places []int, out []bro
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, p := range places {
 		head, err := cmds[i].Bytes()
-		if isSpoiled(err) { // the key is of the wrong type, so the task has no name to tell
+		if isWrongType(err) { // the key is of the wrong type, so the task has no name to tell
 			head, err = nil, nil
 		}
 		if err != nil {

@@ -291,8 +291,8 @@ func (b *Broker) bury(ctx context.Context, k *keys, dead []string, now int64, ex
 			return
 		}
 		id := toID(minion)
-		if isSpoiled(err) { // the other minions would fail, too, until somebody repairs the queue
-			if b.told.due(k) {
+		if isWrongType(err) { // the other minions would fail, too, until somebody repairs the queue
+			if b.wrongTypes.due(k) {
 				b.log.Error("redis: can't bring back a dead minion's tasks: a key of the queue is of another type; delete or rename the key",
 					"queue", k.queue, "minion", id, "keys", b.wrongKeys(ctx, k, minion), "error", err)
 			}

@@ -107,9 +107,9 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 	}
 	var failed error
 	for i, st := range order {
-		if err := calls[i].err; isSpoiled(err) {
+		if err := calls[i].err; isWrongType(err) {
 			// An error of this queue alone, which must not delay the settlements of others.
-			c.spoiled(ctx, st.keys, err)
+			c.logWrongType(ctx, st.keys, err)
 			for _, place := range st.places {
 				errs[place] = err
 			}

@@ -26,9 +26,9 @@ func (e replyError) Error() string { return string(e) }
 // RedisError implements [redis.Error].
 func (replyError) RedisError() {}
 
-// isSpoiled reports whether an error is the server's reply that a key is of the wrong type.
+// isWrongType reports whether an error is the server's reply that a key is of the wrong type.
 // The code need not come first: old servers put the line of the script before it.
-func isSpoiled(err error) bool {
+func isWrongType(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) && strings.Contains(reply.Error(), "WRONGTYPE ")
 }
@@ -42,23 +42,23 @@ func errText(err error) string {
 	return err.Error()
 }
 
-// spoiledPause is the time between two log messages about the same queue.
-const spoiledPause = time.Minute
+// wrongTypePause is the time between two log messages about the same queue.
+const wrongTypePause = time.Minute
 
-// telling has the times of the last log messages about keys of the wrong type, by partition;
+// wrongTypeLog has the times of the last log messages about keys of the wrong type, by partition;
 // nil stands for the keys of the namespace. The broker has it and not a consumer, since a
 // consumer may end with such an error and be replaced by another one.
-type telling struct {
+type wrongTypeLog struct {
 	mu sync.Mutex
 	at map[*keys]time.Time
 }
 
 // due reports whether a message is to be logged now, and if so notes the time.
-func (t *telling) due(k *keys) bool {
+func (t *wrongTypeLog) due(k *keys) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	last, told := t.at[k]
-	if told && time.Since(last) < spoiledPause {
+	if told && time.Since(last) < wrongTypePause {
 		return false
 	}
 	if t.at == nil {
@@ -68,9 +68,9 @@ func (t *telling) due(k *keys) bool {
 	return true
 }
 
-// spoiled logs which keys of a queue are of the wrong type, unless it did a moment ago.
-func (c *consumer) spoiled(ctx context.Context, k *keys, err error) {
-	if !c.b.told.due(k) {
+// logWrongType logs which keys of a queue are of the wrong type, unless it did a moment ago.
+func (c *consumer) logWrongType(ctx context.Context, k *keys, err error) {
+	if !c.b.wrongTypes.due(k) {
 		return
 	}
 	text := "redis: a key of a queue is of another type, so the queue can't be served in full; delete or rename the key"
