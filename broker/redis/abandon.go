@@ -51,7 +51,7 @@ func (b *Broker) abandon(ctx context.Context, k *keys) error {
 		if ask == nil {
 			return nil // a process that has such a consumer gets a turn later
 		}
-		reply, err := scriptAbandoned.run(ctx, b, []string{k.minions, k.due, k.later, k.parked},
+		reply, err := scriptAbandoned.run(ctx, b, []string{k.minions, k.due, k.scheduled, k.parked},
 			b.cfg.abandoned.Milliseconds(), passed, abandonPage, readBytes)
 		if err != nil {
 			return err
@@ -131,7 +131,7 @@ func (b *Broker) judge(ctx context.Context, k *keys, msgs []string, now int64, a
 // many of them the script has ended.
 func (b *Broker) endAbandoned(ctx context.Context, k *keys, of lasting, tasks []burial) (int, error) {
 	names := []string{
-		k.minions, k.due, k.later, k.parked, k.needs, k.state, k.dead, k.unique, k.keep, k.forget(of.class),
+		k.minions, k.due, k.scheduled, k.parked, k.needs, k.state, k.dead, k.unique, k.retention, k.ended(of.class),
 		k.about, k.deadlines, k.flows, k.outbox,
 	}
 	args := []any{b.cfg.abandoned.Milliseconds(), of.class, of.read.Milliseconds(), of.sweep.Milliseconds(), b.space.inboxes}

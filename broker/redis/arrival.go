@@ -137,7 +137,7 @@ func (b *Broker) setAside(ctx context.Context, k *keys, pairs []any, why error) 
 	if len(pairs) == 0 {
 		return nil
 	}
-	n, err := scriptAside.run(ctx, b, []string{k.outbox, k.odd}, pairs...)
+	n, err := scriptAside.run(ctx, b, []string{k.outbox, k.unreadable}, pairs...)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func readArrival(field, value string) (a broker.Arrival, err error) {
 	}
 	a.Outcome, err = wire.ParseOutcome([]byte(value[wire.FlowRefSize:]))
 	if errors.Is(err, broker.ErrMalformed) || err == nil && !a.Outcome.State.Final() {
-		a.Outcome, err = unreadable("its outcome can't be read", broker.ErrMalformed), nil
+		a.Outcome, err = unreadableOutcome("its outcome can't be read", broker.ErrMalformed), nil
 	}
 	return a, err
 }
@@ -240,7 +240,7 @@ func (b *Broker) blockedNow(ctx context.Context, ids []broker.ID) ([]*broker.Tas
 		for i, p := range places {
 			names[i] = string(ids[p][:])
 		}
-		msgs, err := b.rdb.HMGet(ctx, k.later, names...).Result()
+		msgs, err := b.rdb.HMGet(ctx, k.scheduled, names...).Result()
 		if err != nil {
 			return nil, b.fault("blocked tasks", err)
 		}
@@ -300,7 +300,7 @@ func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 		if !ok || len(places[n]) == broker.MaxBatch || sizes[k]+t.Size() > broker.MaxBatchBytes {
 			n = len(calls)
 			open[k], sizes[k] = n, 0
-			calls = append(calls, &call{script: scriptRelease, keys: []string{k.ready, k.held, k.due, k.later, k.watch}, args: []any{k.wake}})
+			calls = append(calls, &call{script: scriptRelease, keys: []string{k.ready, k.checked, k.due, k.scheduled, k.watch}, args: []any{k.wake}})
 			places = append(places, nil)
 		}
 		calls[n].args = append(calls[n].args, t.ID[:], wire.AppendRecord(nil, t))

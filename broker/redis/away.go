@@ -122,7 +122,7 @@ func (c *consumer) entry(k *keys) *call {
 	}
 	return &call{
 		script: scriptJoin,
-		keys:   []string{k.minions, k.watch, k.ready, k.held, k.odd, k.claim(c.minion), k.meta, k.outbox, k.flight(c.minion)},
+		keys:   []string{k.minions, k.watch, k.ready, k.checked, k.unreadable, k.claim(c.minion), k.meta, k.outbox, k.flight(c.minion)},
 		args:   append([]any{c.minion, c.leaseMillis(), k.wake, listens}, c.b.crew.cutOff(c.id)...),
 	}
 }

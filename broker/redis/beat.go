@@ -121,7 +121,7 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, cho
 		i += n
 		var names []string
 		for _, k := range part {
-			names = append(names, k.minions, k.watch, k.ready, k.held, k.due, k.stop, k.keep, k.flight(c.minion), k.claim(c.minion), k.outbox, k.parked, k.deadlines)
+			names = append(names, k.minions, k.watch, k.ready, k.checked, k.due, k.stop, k.retention, k.flight(c.minion), k.claim(c.minion), k.outbox, k.parked, k.deadlines)
 		}
 		parts = append(parts, part)
 		calls = append(calls, &call{script: scriptBeat, keys: names, args: []any{c.minion, c.leaseMillis(), listens}})
@@ -291,7 +291,7 @@ func (c *consumer) farewell(ctx context.Context) error {
 // tasks leave its list of tasks as it is. told reports whether the server has that list.
 func (b *Broker) announce(ctx context.Context, on redis.UniversalClient, minion string, lease int64, info, tasks []byte) (told, searches bool, err error) {
 	s := b.space
-	reply, err := runAs(ctx, b, on, scriptAnnounce, newOnce, []string{s.beats, s.infos, s.tasks, s.searcher}, []any{minion, lease, info, tasks})
+	reply, err := runAs(ctx, b, on, scriptAnnounce, newOnce, []string{s.heartbeats, s.infos, s.tasks, s.searcher}, []any{minion, lease, info, tasks})
 	list := toList(reply)
 	return toInt(item(list, 0)) == 1, toInt(item(list, 1)) == 1, err
 }
@@ -389,7 +389,7 @@ func (b *Broker) minionsNow(ctx context.Context) ([]broker.MinionInfo, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
-	reply, err := scriptCensus.run(ctx, b, []string{b.space.beats, b.space.infos, b.space.tasks})
+	reply, err := scriptCensus.run(ctx, b, []string{b.space.heartbeats, b.space.infos, b.space.tasks})
 	if err != nil {
 		return nil, err
 	}
@@ -427,7 +427,7 @@ func (b *Broker) minionsNow(ctx context.Context) ([]broker.MinionInfo, error) {
 func (b *Broker) leave(ctx context.Context, k *keys, minion, why string, fence time.Duration) (n int, taken bool, err error) {
 	for first := true; ; first = false {
 		reply, err := scriptLeave.run(ctx, b,
-			[]string{k.minions, k.watch, k.ready, k.held, k.flight(minion), k.claim(minion), k.stop, k.odd, k.state, k.deadlines},
+			[]string{k.minions, k.watch, k.ready, k.checked, k.flight(minion), k.claim(minion), k.stop, k.unreadable, k.state, k.deadlines},
 			minion, k.wake, why, fence.Milliseconds())
 		if err != nil {
 			return n, taken, err

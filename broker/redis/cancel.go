@@ -157,8 +157,8 @@ func (c *ending) run(ctx context.Context, ids []any, tell bool) ([]any, error) {
 	class, read, sweep := retention(b.cfg.atLeast, broker.DefaultRetention, 0, false)
 	outcome := appendFrame(nil, &broker.Outcome{State: c.as, Finished: time.Now()})
 	names := []string{
-		k.state, k.due, k.later, k.gone, k.stop, k.ready, k.held, k.minions,
-		k.keep, k.forget(class), k.watch, k.flows, k.outbox, k.about, k.parked, k.needs, k.deadlines,
+		k.state, k.due, k.scheduled, k.canceled, k.stop, k.ready, k.checked, k.minions,
+		k.retention, k.ended(class), k.watch, k.flows, k.outbox, k.about, k.parked, k.needs, k.deadlines,
 	}
 	args := []any{len(minions)}
 	for _, m := range minions {

@@ -363,7 +363,7 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		asked := time.Now()
 		reply, err := askOr(ctx, func() ([]string, error) {
 			return scriptDequeue.texts(ctx, c.b,
-				[]string{k.ready, k.held, k.gone, k.due, k.later, k.flight(c.minion), k.minions, k.odd, k.watch, k.parked, k.needs, k.halt, k.flows},
+				[]string{k.ready, k.checked, k.canceled, k.due, k.scheduled, k.flight(c.minion), k.minions, k.unreadable, k.watch, k.parked, k.needs, k.halt, k.flows},
 				c.minion, k.wake, most, broker.MaxBatchBytes)
 		}, func([]string, error) { c.distrust() })
 		if err != nil {
@@ -423,7 +423,7 @@ func (c *consumer) shelve(ctx context.Context, k *keys, flight string, ids []str
 	if len(bad) == 0 {
 		return good, nil
 	}
-	_, err := scriptShelve.run(ctx, c.b, []string{flight, k.odd}, bad...)
+	_, err := scriptShelve.run(ctx, c.b, []string{flight, k.unreadable}, bad...)
 	if err == nil {
 		c.b.log.Error("redis: messages that the minion holds can't be read and were put aside", "queue", k.queue, "messages", len(bad))
 	}
@@ -465,7 +465,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		}
 		flight := k.flight(c.minion)
 		reply, err := ask(ctx, func() (any, error) {
-			return scriptAdopt.run(ctx, c.b, []string{flight, k.claim(c.minion), k.minions, k.odd}, c.minion)
+			return scriptAdopt.run(ctx, c.b, []string{flight, k.claim(c.minion), k.minions, k.unreadable}, c.minion)
 		})
 		if err != nil {
 			if err = c.missed(k, err); err == nil {

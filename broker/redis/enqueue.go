@@ -217,10 +217,10 @@ func (p *part) call() *call {
 	c := &call{args: args, before: before}
 	if p.simple {
 		c.script = scriptPlain
-		c.keys = []string{k.ready, k.held, k.state, k.meta, k.watch}
+		c.keys = []string{k.ready, k.checked, k.state, k.meta, k.watch}
 	} else {
 		c.script = scriptEnqueue
-		c.keys = []string{k.ready, k.held, k.state, k.due, k.later, k.unique, k.meta, k.watch, k.flows, k.deadlines}
+		c.keys = []string{k.ready, k.checked, k.state, k.due, k.scheduled, k.unique, k.meta, k.watch, k.flows, k.deadlines}
 		c.args = append(args, p.other...)
 	}
 	for _, s := range before {

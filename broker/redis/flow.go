@@ -159,7 +159,7 @@ func (b *Broker) membersNow(ctx context.Context, id broker.ID, from, limit int, 
 			if errors.Is(err, broker.ErrVersion) { // a newer driver can read it, so leave it
 				return nil, fmt.Errorf("flow %s, member %d: %w", id, from+i, err)
 			} else if err != nil { // no driver can ever read it, so the member counts as failed
-				o = unreadable("its outcome can't be read", err)
+				o = unreadableOutcome("its outcome can't be read", err)
 			}
 			members[i].State, members[i].Outcome = o.State, &o
 		}

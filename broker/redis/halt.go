@@ -126,7 +126,7 @@ func (b *Broker) haltIn(ctx context.Context, places map[*keys][]broker.ID, out *
 	var all, where []*keys
 	var calls []*call
 	for k, flows := range places {
-		c := &call{script: scriptHalt, keys: []string{k.halt, k.held, k.ready, k.outbox, k.watch},
+		c := &call{script: scriptHalt, keys: []string{k.halt, k.checked, k.ready, k.outbox, k.watch},
 			args: []any{k.wake, haltedFor.Milliseconds()}}
 		for _, id := range flows {
 			c.args = append(c.args, id[:])
@@ -205,7 +205,7 @@ func (b *Broker) resume(ctx context.Context, flows map[*queue][]broker.ID) error
 			for _, k := range q.parts {
 				own := slices.Clone(args)
 				own[0] = k.wake
-				calls = append(calls, &call{script: scriptResume, keys: []string{k.halt, k.held, k.gone, k.ready, k.outbox, k.watch}, args: own})
+				calls = append(calls, &call{script: scriptResume, keys: []string{k.halt, k.checked, k.canceled, k.ready, k.outbox, k.watch}, args: own})
 			}
 		}
 	}

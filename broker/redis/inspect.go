@@ -63,24 +63,24 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	// the first one tells which minions there are.
 	pipe := b.rdb.Pipeline()
 	ready, head := pipe.LLen(ctx, k.ready), pipe.LIndex(ctx, k.ready, 0)
-	held, gone := pipe.LLen(ctx, k.held), pipe.SCard(ctx, k.gone)
-	due, dead, odd := pipe.ZCard(ctx, k.due), pipe.HLen(ctx, k.dead), pipe.LLen(ctx, k.odd)
+	checked, canceled := pipe.LLen(ctx, k.checked), pipe.SCard(ctx, k.canceled)
+	due, dead, unreadable := pipe.ZCard(ctx, k.due), pipe.HLen(ctx, k.dead), pipe.LLen(ctx, k.unreadable)
 	parked, halt := pipe.ZCard(ctx, k.parked), pipe.Exists(ctx, k.halt)
 	minions := pipe.ZRange(ctx, k.minions, 0, -1)
 	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
 		return b.fault("inspect queue "+k.queue, err)
 	}
-	info.Pending += int(ready.Val() + held.Val() - gone.Val())
+	info.Pending += int(ready.Val() + checked.Val() - canceled.Val())
 	if head.Val() == "!" { // a token
 		info.Pending--
 	}
-	if halt.Val() > 0 && held.Val() > 0 { // while a flow is halted, the list held has a token, too
+	if halt.Val() > 0 && checked.Val() > 0 { // while a flow is halted, the list of checked messages has a token, too
 		info.Pending--
 	}
 	info.Scheduled += int(due.Val() - parked.Val()) // parked tasks are in both sets
 	info.Parked += int(parked.Val())
 	info.Dead += int(dead.Val())
-	info.Unreadable += int(odd.Val())
+	info.Unreadable += int(unreadable.Val())
 	if len(minions.Val()) == 0 {
 		return nil
 	}
@@ -171,7 +171,7 @@ func (b *Broker) deadLetters(ctx context.Context, queue, after string, limit int
 			case v == "" || len(v) == originSize:
 				l.Task.ID = broker.ID{} // its retention is over, or it was requeued
 			case !readFinal(&st, v):
-				l.Outcome = unreadable("its outcome can't be read", st.Err)
+				l.Outcome = unreadableOutcome("its outcome can't be read", st.Err)
 			case st.Outcome == nil:
 				l.Task.ID = broker.ID{} // its retention is over
 			default:
@@ -246,8 +246,8 @@ func (c letterCursor) cut(page []string, next uint64, limit int) ([]string, lett
 	return slices.Concat(pairs...), letterCursor{part: c.part, after: pairs[limit-1][0]}
 }
 
-// unreadable returns an outcome to list in place of one that can't be read.
-func unreadable(what string, err error) broker.Outcome {
+// unreadableOutcome returns an outcome to list in place of one that can't be read.
+func unreadableOutcome(what string, err error) broker.Outcome {
 	return broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: what + ": " + err.Error()}}
 }
 
@@ -315,7 +315,7 @@ type letter struct {
 // or for all.
 func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any, error) {
 	letters = letters[:min(len(letters), requeueAtOnce)]
-	names := []string{k.dead, k.state, k.ready, k.held, k.watch, k.unique, k.deadlines}
+	names := []string{k.dead, k.state, k.ready, k.checked, k.watch, k.unique, k.deadlines}
 	args := []any{k.wake}
 	for _, l := range letters {
 		names = append(names, k.record(l.id))

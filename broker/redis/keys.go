@@ -24,29 +24,29 @@ type keys struct {
 	queue string // the name of the queue
 	base  string // all keys below begin with it
 
-	ready     string // list of messages, or of a token alone; see push.lua
-	held      string // list of messages that the dequeue script checks before they start
-	gone      string // set of ids of messages in held that were cancelled
-	halt      string // hash of ids of halted flows -> since when; see halt.lua
-	state     string // hash of id, or name of a block of ids -> states; see status.lua, block.lua
-	due       string // sorted set of ids by due time in unix ms
-	later     string // hash of id -> message, of the tasks in due and of blocked ones
-	unique    string // hash of unique key -> id of the task that has it
-	dead      string // hash of id -> message, of dead letters
-	parked    string // sorted set of ids of parked tasks by the number of their need; see unpark.lua
-	needs     string // hash of such a number -> the need itself
-	about     string // hash of metadata and last failures, of the tasks that have some; see about.lua
-	odd       string // list of messages and arrivals that can't be read
-	deadlines string // sorted set of ids by deadline in unix ms; see expire.go
-	flows     string // hash of id -> flow and position in it, of members that are not final
-	outbox    string // hash of arrivals; see arrive.lua
-	stop      string // set of ids of running tasks that were cancelled
-	minions   string // sorted set of minions by the end of their lease in unix ms; negative scores: see leave.lua
-	watch     string // sorted set of the minions among them that listen to the channel wake
-	keep      string // sorted set of retention classes by the time when the next task is to be swept
-	meta      string // exists while the queue is registered; see found.lua
-	wake      string // channel on which minions of several queues hear that there are tasks
-	park      string // channel on which minions hear of a new need of parked tasks
+	ready      string // list of messages, or of a token alone; see push.lua
+	checked    string // list of messages that the dequeue script checks before they start
+	canceled   string // set of ids of messages in checked that were cancelled
+	halt       string // hash of ids of halted flows -> since when; see halt.lua
+	state      string // hash of id, or name of a block of ids -> states; see status.lua, block.lua
+	due        string // sorted set of ids by due time in unix ms
+	scheduled  string // hash of id -> message, of the tasks in due and of blocked ones
+	unique     string // hash of unique key -> id of the task that has it
+	dead       string // hash of id -> message, of dead letters
+	parked     string // sorted set of ids of parked tasks by the number of their need; see unpark.lua
+	needs      string // hash of such a number -> the need itself
+	about      string // hash of metadata and last failures, of the tasks that have some; see about.lua
+	unreadable string // list of messages and arrivals that can't be read
+	deadlines  string // sorted set of ids by deadline in unix ms; see expire.go
+	flows      string // hash of id -> flow and position in it, of members that are not final
+	outbox     string // hash of arrivals; see arrive.lua
+	stop       string // set of ids of running tasks that were cancelled
+	minions    string // sorted set of minions by the end of their lease in unix ms; negative scores: see leave.lua
+	watch      string // sorted set of the minions among them that listen to the channel wake
+	retention  string // sorted set of retention classes by the time when the next task is to be swept
+	meta       string // exists while the queue is registered; see found.lua
+	wake       string // channel on which minions of several queues hear that there are tasks
+	park       string // channel on which minions hear of a new need of parked tasks
 }
 
 // newKeys returns the keys of one of so many partitions of a queue.
@@ -66,13 +66,13 @@ func keysOf(namespace, queue, part string) *keys {
 	base := "{" + name + "}:"
 	return &keys{
 		queue: queue, base: base,
-		ready: base + "ready", held: base + "held", gone: base + "gone", halt: base + "halt",
-		state: base + "state", due: base + "due", later: base + "later",
-		unique: base + "unique", dead: base + "dead", odd: base + "odd",
+		ready: base + "ready", checked: base + "held", canceled: base + "gone", halt: base + "halt",
+		state: base + "state", due: base + "due", scheduled: base + "later",
+		unique: base + "unique", dead: base + "dead", unreadable: base + "odd",
 		about: base + "about", parked: base + "parked", needs: base + "needs", deadlines: base + "deadlines",
 		flows: base + "flows", outbox: base + "outbox",
 		stop: base + "stop", minions: base + "minions", watch: base + "watch",
-		keep: base + "keep", meta: base + "meta",
+		retention: base + "keep", meta: base + "meta",
 		wake: wake, park: park,
 	}
 }
@@ -89,8 +89,8 @@ func (k *keys) flight(minion string) string {
 	return k.base + "flight:" + hex.EncodeToString([]byte(minion))
 }
 
-// forget is the list of ended tasks of a retention class, oldest first; see sweep.lua.
-func (k *keys) forget(class string) string { return k.base + "keep:" + class }
+// ended is the list of ended tasks of a retention class, oldest first; see sweep.lua.
+func (k *keys) ended(class string) string { return k.base + "keep:" + class }
 
 // flowKeys are the names of all keys of one flow. They share a hash slot.
 type flowKeys struct {
@@ -109,32 +109,32 @@ func newFlowKeys(namespace string, id broker.ID) flowKeys {
 // space are the keys and channels of a namespace that belong to no queue. A prefix is
 // followed by an id in hexadecimal; the prefix of streams by the name of the topic.
 type space struct {
-	queues   string // the registry: hash of queue -> number of partitions
-	since    string // hash of queue -> when it was registered last, in unix ms
-	turn     string // hash: when the next turn is due, and the cursor in the registry; see turn.lua
-	beats    string // sorted set of minions by the end of their lease in unix ms
-	infos    string // hash of minion -> its description
-	tasks    string // hash of minion -> names and schemas of the tasks that it can run
-	searcher string // the minion that looks for tasks without an owner, and until when; see announce.lua
-	inboxes  string // prefix of the channels of inboxes, for notices
-	channels string // prefix of the channels of minions, for cancels
-	posts    string // prefix of the channels of minions and inboxes, for posts
-	topics   string // prefix of the streams of topics
+	queues     string // the registry: hash of queue -> number of partitions
+	since      string // hash of queue -> when it was registered last, in unix ms
+	turn       string // hash: when the next turn is due, and the cursor in the registry; see turn.lua
+	heartbeats string // sorted set of minions by the end of their lease in unix ms
+	infos      string // hash of minion -> its description
+	tasks      string // hash of minion -> names and schemas of the tasks that it can run
+	searcher   string // the minion that looks for tasks without an owner, and until when; see announce.lua
+	inboxes    string // prefix of the channels of inboxes, for notices
+	channels   string // prefix of the channels of minions, for cancels
+	posts      string // prefix of the channels of minions and inboxes, for posts
+	topics     string // prefix of the streams of topics
 }
 
 func newSpace(namespace string) space {
 	return space{
-		queues:   namespace + ":queues",
-		since:    "{" + namespace + ":queues}:since", // in the hash slot of the registry
-		turn:     "{" + namespace + ":queues}:turn",
-		beats:    "{" + namespace + "}:minions",
-		infos:    "{" + namespace + "}:infos",
-		tasks:    "{" + namespace + "}:tasks",
-		searcher: "{" + namespace + "}:searcher",
-		inboxes:  namespace + ":inbox:",
-		channels: namespace + ":minion:",
-		posts:    namespace + ":post:",
-		topics:   namespace + ":topic:",
+		queues:     namespace + ":queues",
+		since:      "{" + namespace + ":queues}:since", // in the hash slot of the registry
+		turn:       "{" + namespace + ":queues}:turn",
+		heartbeats: "{" + namespace + "}:minions",
+		infos:      "{" + namespace + "}:infos",
+		tasks:      "{" + namespace + "}:tasks",
+		searcher:   "{" + namespace + "}:searcher",
+		inboxes:    namespace + ":inbox:",
+		channels:   namespace + ":minion:",
+		posts:      namespace + ":post:",
+		topics:     namespace + ":topic:",
 	}
 }
 

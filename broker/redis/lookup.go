@@ -189,7 +189,7 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 		tries := 0 // for this part of the tasks
 	again:
 		n := ownedAtOnce(len(minions), min(len(places), locateBatch))
-		names := []string{k.due, k.later, k.minions, k.state, k.about}
+		names := []string{k.due, k.scheduled, k.minions, k.state, k.about}
 		args := []any{len(minions)}
 		for _, m := range minions {
 			names = append(names, k.flight(m), k.claim(m))

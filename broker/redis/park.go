@@ -141,7 +141,7 @@ func (c *consumer) takeParked(ctx context.Context, k *keys, most int) (out []*br
 	for len(fits) > 0 && len(out) < most {
 		n := min(len(fits), maxNeeds)
 		reply, err := scriptParked.texts(ctx, c.b,
-			[]string{k.parked, k.needs, k.due, k.later, k.flight(c.minion), k.minions, k.halt, k.flows},
+			[]string{k.parked, k.needs, k.due, k.scheduled, k.flight(c.minion), k.minions, k.halt, k.flows},
 			append([]any{c.minion, most - len(out), broker.MaxBatchBytes}, fits[:n]...)...)
 		if err != nil {
 			c.mu.Lock()

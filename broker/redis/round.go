@@ -183,8 +183,8 @@ func (b *Broker) newVisit(q *queue, k *keys) *visit {
 	return &visit{queue: q, keys: k, call: call{
 		script: scriptVisit,
 		keys: []string{
-			k.minions, k.keep, k.ready, k.held, k.gone, k.due, k.later, k.state, k.dead,
-			k.odd, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs, k.deadlines, k.halt,
+			k.minions, k.retention, k.ready, k.checked, k.canceled, k.due, k.scheduled, k.state, k.dead,
+			k.unreadable, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs, k.deadlines, k.halt,
 		},
 		args: []any{b.cfg.registered.Milliseconds(), b.cfg.abandoned.Milliseconds()},
 	}}
@@ -256,7 +256,7 @@ func (b *Broker) purge(ctx context.Context, k *keys) error {
 	from := "0"
 	for from != "" {
 		began := time.Now()
-		reply, err := scriptPurge.run(ctx, b, []string{k.minions, k.ready, k.held, k.gone, k.halt}, from, purgeDepth)
+		reply, err := scriptPurge.run(ctx, b, []string{k.minions, k.ready, k.checked, k.canceled, k.halt}, from, purgeDepth)
 		if err != nil {
 			return err
 		}

@@ -426,15 +426,15 @@ func (st *settling) free() {
 func (st *settling) call(minion, inboxes string) *call {
 	k := st.keys
 	keys := []string{
-		k.flight(minion), k.claim(minion), k.minions, k.state, k.due, k.later, k.dead,
-		k.unique, k.stop, k.keep, k.ready, k.held, k.watch, k.odd, k.flows, k.outbox,
+		k.flight(minion), k.claim(minion), k.minions, k.state, k.due, k.scheduled, k.dead,
+		k.unique, k.stop, k.retention, k.ready, k.checked, k.watch, k.unreadable, k.flows, k.outbox,
 	}
 	keys = append(keys, st.apart...)
 	lists := make(map[string]int) // by class, which of keys its list is, from 1
 	args := []any{minion, k.wake, len(st.order), nil}
 	for _, g := range st.order {
 		if _, ok := lists[g.class]; !ok {
-			keys = append(keys, k.forget(g.class))
+			keys = append(keys, k.ended(g.class))
 			lists[g.class] = len(keys)
 		}
 	}

@@ -113,11 +113,11 @@ type typed struct{ key, is string }
 // types returns the keys of a queue that do not belong to a minion or a task.
 func (k *keys) types() []typed {
 	return []typed{
-		{k.ready, "list"}, {k.held, "list"}, {k.odd, "list"},
-		{k.gone, "set"}, {k.stop, "set"},
-		{k.state, "hash"}, {k.later, "hash"}, {k.unique, "hash"}, {k.dead, "hash"},
+		{k.ready, "list"}, {k.checked, "list"}, {k.unreadable, "list"},
+		{k.canceled, "set"}, {k.stop, "set"},
+		{k.state, "hash"}, {k.scheduled, "hash"}, {k.unique, "hash"}, {k.dead, "hash"},
 		{k.about, "hash"}, {k.halt, "hash"}, {k.flows, "hash"}, {k.outbox, "hash"},
-		{k.due, "zset"}, {k.minions, "zset"}, {k.watch, "zset"}, {k.keep, "zset"},
+		{k.due, "zset"}, {k.minions, "zset"}, {k.watch, "zset"}, {k.retention, "zset"},
 		{k.meta, "string"},
 	}
 }

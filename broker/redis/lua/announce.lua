@@ -2,17 +2,17 @@
 -- removes it. It also removes the descriptions of minions whose leases have ended, and chooses
 -- the searcher, which is the one minion that looks for tasks without an owner.
 --
--- KEYS  1 beats  2 infos  3 tasks  4 searcher
+-- KEYS  1 heartbeats  2 infos  3 tasks  4 searcher
 -- ARGV  1 minion ('' only to remove others)  2 lease in ms, 0 if the minion has left  3 its
 --       description  4 names and schemas of its tasks ('' if it has sent them before)
 -- Returns two numbers: 1, or 0 if the minion must send the names of its tasks again; and 1
 -- if it is the searcher, else 0.
 
-local beats, infos, tasks, searcher = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local heartbeats, infos, tasks, searcher = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local t = now()
-redis.call('ZREM', beats, '') -- for a server out of memory: see dequeue.lua
-for _, m in ipairs(redis.call('ZRANGEBYSCORE', beats, '-inf', t, 'LIMIT', 0, 100)) do
-  redis.call('ZREM', beats, m)
+redis.call('ZREM', heartbeats, '') -- for a server out of memory: see dequeue.lua
+for _, m in ipairs(redis.call('ZRANGEBYSCORE', heartbeats, '-inf', t, 'LIMIT', 0, 100)) do
+  redis.call('ZREM', heartbeats, m)
   redis.call('HDEL', infos, m)
   redis.call('HDEL', tasks, m)
 end
@@ -21,7 +21,7 @@ end
 local by = redis.pcall('GET', searcher)
 by = type(by) == 'string' and #by > 6 and number(by, 1, 6) > t and string.sub(by, 7)
 if ARGV[2] == '0' then
-  redis.call('ZREM', beats, ARGV[1])
+  redis.call('ZREM', heartbeats, ARGV[1])
   redis.call('HDEL', infos, ARGV[1])
   redis.call('HDEL', tasks, ARGV[1])
   if not by or by == ARGV[1] then
@@ -29,7 +29,7 @@ if ARGV[2] == '0' then
   end
   return { 1, 0 }
 end
-redis.call('ZADD', beats, t + ARGV[2], ARGV[1])
+redis.call('ZADD', heartbeats, t + ARGV[2], ARGV[1])
 redis.call('HSET', infos, ARGV[1], big(t, 6) .. ARGV[3])
 local told = 1
 if ARGV[4] ~= '' then

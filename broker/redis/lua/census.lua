@@ -1,6 +1,6 @@
 -- census lists the minions of a namespace whose leases have not ended.
 --
--- KEYS  1 beats  2 infos  3 tasks
+-- KEYS  1 heartbeats  2 infos  3 tasks
 -- Returns for each minion a list: its id, its description behind the time of its last
 -- announcement (6 bytes), and the names and schemas of its tasks ('' if they are not known).
 
