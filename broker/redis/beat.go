@@ -210,7 +210,7 @@ func (b *Broker) beating() redis.UniversalClient {
 	o := *node.Options()
 	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = beatConns, 0, beatConns, beatConns
 	o.ConnMaxIdleTime, o.ConnMaxLifetime = -1, 0
-	o.Dialer = wakefulDialer(o.Dialer)
+	o.Dialer = pollingDialer(o.Dialer)
 	o.MaxRetries = -1
 	beats := redis.NewClient(&o)
 	for range 2 { // connect twice now, while the consumer is being opened

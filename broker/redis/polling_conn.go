@@ -14,31 +14,31 @@ import (
 // then waits behind all other runnable goroutines. With hundreds of handlers that compute
 // without a pause on few processors that takes seconds, and a heartbeat that the server has
 // answered in time is noticed too late. A goroutine whose timer has fired runs next. So a
-// wakeful connection does not wait for the network: it looks whether there is data, sleeps
+// polling connection does not wait for the network: it looks whether there is data, sleeps
 // for a moment, and looks again. Only heartbeats do that. All other requests share the
 // processors with the handlers in the usual way.
 //
-// Under TLS the raw connection has to be the wakeful one. The dialer that Open gives to the
+// Under TLS the raw connection has to be the polling one. The dialer that Open gives to the
 // client makes it so if the context asks for it.
 
-// wakefulKey is the key of a context value that asks the dialer of Open for a wakeful
+// pollingKey is the key of a context value that asks the dialer of Open for a polling
 // connection.
-type wakefulKey struct{}
+type pollingKey struct{}
 
-// wakefulDialer returns a dialer that dials with another one and asks it for a wakeful
+// pollingDialer returns a dialer that dials with another one and asks it for a polling
 // connection. A dialer that was not made by Open ignores the request. Then its connection is
-// made wakeful here, except one with TLS, which has its socket inside and stays as it is.
-func wakefulDialer(dial func(ctx context.Context, network, addr string) (net.Conn, error)) func(ctx context.Context, network, addr string) (net.Conn, error) {
+// made polling here, except one with TLS, which has its socket inside and stays as it is.
+func pollingDialer(dial func(ctx context.Context, network, addr string) (net.Conn, error)) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(context.WithValue(ctx, wakefulKey{}, true), network, addr)
+		conn, err := dial(context.WithValue(ctx, pollingKey{}, true), network, addr)
 		if err != nil {
 			return nil, err
 		}
-		return wakeful(conn), nil
+		return polling(conn), nil
 	}
 }
 
-// dialer returns a dialer that dials like the client's own, and makes the connection wakeful
+// dialer returns a dialer that dials like the client's own, and makes the connection polling
 // if the context asks for it. config is nil for a server without TLS.
 func dialer(timeout time.Duration, config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	if timeout == 0 {
@@ -47,14 +47,14 @@ func dialer(timeout time.Duration, config *tls.Config) func(ctx context.Context,
 	usual := redis.NewDialer(&redis.Options{DialTimeout: timeout, TLSConfig: config})
 	plain := redis.NewDialer(&redis.Options{DialTimeout: timeout})
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if ctx.Value(wakefulKey{}) == nil {
+		if ctx.Value(pollingKey{}) == nil {
 			return usual(ctx, network, addr)
 		}
 		raw, err := plain(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		conn := wakeful(raw)
+		conn := polling(raw)
 		if config == nil {
 			return conn, nil
 		}

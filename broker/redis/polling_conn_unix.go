@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A wakeful connection polls its socket; wakeful.go has the reason. The socket is in
+// A polling connection polls its socket; polling_conn.go has the reason. The socket is in
 // non-blocking mode, as Go opens it, so a read returns EAGAIN at once if there is no data. The
 // pause between two reads doubles from firstNap to lastNap, so an idle connection costs 50
 // system calls per second. Since a read never waits in the runtime's poller, the connection
@@ -22,33 +22,33 @@ const (
 	lastNap  = 20 * time.Millisecond  // the longest pause
 )
 
-// wakefulConn is a connection whose reads poll the socket.
-type wakefulConn struct {
+// pollingConn is a connection whose reads poll the socket.
+type pollingConn struct {
 	net.Conn
 	raw      syscall.RawConn
 	deadline atomic.Pointer[time.Time] // of reads; nil if there is none
 }
 
-// wakeful returns a connection whose reads poll the socket of conn. It returns conn itself
-// if that has no socket, or is wakeful already.
-func wakeful(conn net.Conn) net.Conn {
+// polling returns a connection whose reads poll the socket of conn. It returns conn itself
+// if that has no socket, or is polling already.
+func polling(conn net.Conn) net.Conn {
 	socket, ok := conn.(syscall.Conn)
-	if _, is := conn.(*wakefulConn); !ok || is {
+	if _, is := conn.(*pollingConn); !ok || is {
 		return conn
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return conn
 	}
-	return &wakefulConn{Conn: conn, raw: raw}
+	return &pollingConn{Conn: conn, raw: raw}
 }
 
 // SyscallConn implements [syscall.Conn]. The client uses it to find out whether the server
 // has closed an idle connection.
-func (c *wakefulConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
+func (c *pollingConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
 
 // SetDeadline implements [net.Conn].
-func (c *wakefulConn) SetDeadline(t time.Time) error {
+func (c *pollingConn) SetDeadline(t time.Time) error {
 	if err := c.SetReadDeadline(t); err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (c *wakefulConn) SetDeadline(t time.Time) error {
 }
 
 // SetReadDeadline implements [net.Conn].
-func (c *wakefulConn) SetReadDeadline(t time.Time) error {
+func (c *pollingConn) SetReadDeadline(t time.Time) error {
 	if t.IsZero() {
 		c.deadline.Store(nil)
 	} else {
@@ -66,7 +66,7 @@ func (c *wakefulConn) SetReadDeadline(t time.Time) error {
 }
 
 // Read implements [net.Conn].
-func (c *wakefulConn) Read(p []byte) (int, error) {
+func (c *pollingConn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}

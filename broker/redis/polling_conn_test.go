@@ -16,7 +16,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/redistest"
 )
 
-// pair returns both ends of a connection. The first one is wakeful.
+// pair returns both ends of a connection. The first one is polling.
 func pair(t *testing.T) (c, peer net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -24,7 +24,7 @@ func pair(t *testing.T) (c, peer net.Conn) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	c, err = wakefulDialer((&net.Dialer{}).DialContext)(t.Context(), "tcp", l.Addr().String())
+	c, err = pollingDialer((&net.Dialer{}).DialContext)(t.Context(), "tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +35,8 @@ func pair(t *testing.T) (c, peer net.Conn) {
 	return c, peer
 }
 
-// The reads of a wakeful connection have the same results as those of any other connection.
-func TestWakefulConn(t *testing.T) {
+// The reads of a polling connection have the same results as those of any other connection.
+func TestPollingConn(t *testing.T) {
 	t.Parallel()
 	c, peer := pair(t)
 	buf := make([]byte, 8)
@@ -80,48 +80,48 @@ func TestWakefulConn(t *testing.T) {
 	}
 }
 
-// A broker that Open has made uses wakeful connections for heartbeats, and no others. With TLS
-// the connection below TLS is wakeful.
-func TestHeartbeatsAreWakeful(t *testing.T) {
+// A broker that Open has made uses polling connections for heartbeats, and no others. With TLS
+// the connection below TLS is polling.
+func TestHeartbeatsPoll(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
 		return
 	}
 	s := redistest.Start(t, path)
-	dial := wakefulDialer(dialer(0, nil))
+	dial := pollingDialer(dialer(0, nil))
 	conn, err := dial(t.Context(), "tcp", s.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	if _, is := conn.(*wakefulConn); !is {
+	if _, is := conn.(*pollingConn); !is {
 		t.Errorf("the connection is a %T", conn)
 	}
 	if usual, err := dialer(0, nil)(t.Context(), "tcp", s.Addr); err != nil {
 		t.Error(err)
-	} else if _, is := usual.(*wakefulConn); is {
-		t.Error("all connections are wakeful")
+	} else if _, is := usual.(*pollingConn); is {
+		t.Error("all connections are polling")
 	} else {
 		_ = usual.Close()
 	}
 
 	guarded, config := redistest.StartTLS(t, path)
-	conn, err = wakefulDialer(dialer(0, config))(t.Context(), "tcp", guarded.Addr)
+	conn, err = pollingDialer(dialer(0, config))(t.Context(), "tcp", guarded.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
 	if over, is := conn.(*tls.Conn); !is {
 		t.Errorf("the connection with TLS is a %T", conn)
-	} else if _, is := over.NetConn().(*wakefulConn); !is {
+	} else if _, is := over.NetConn().(*pollingConn); !is {
 		t.Errorf("below TLS the connection is a %T", over.NetConn())
 	}
 
 	here, there := net.Pipe()
 	defer func() { _, _ = here.Close(), there.Close() }()
 	secure := tls.Client(here, &tls.Config{ServerName: "x"})
-	got, err := wakefulDialer(func(context.Context, string, string) (net.Conn, error) { return secure, nil })(t.Context(), "", "")
+	got, err := pollingDialer(func(context.Context, string, string) (net.Conn, error) { return secure, nil })(t.Context(), "", "")
 	if got != net.Conn(secure) || err != nil {
 		t.Errorf("a foreign dialer's connection with TLS became a %T, %v", got, err)
 	}

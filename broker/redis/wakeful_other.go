@@ -1,9 +1,0 @@
-//go:build !unix
-
-package redis
-
-import "net"
-
-// wakeful returns the connection as it is. This package has no way to poll a socket here, so
-// on a machine with fully busy processors heartbeats may be noticed late.
-func wakeful(conn net.Conn) net.Conn { return conn }
