@@ -318,7 +318,7 @@ func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) i
 	for _, id := range toStrings(item(told, 5)) {
 		c.cancel(toID(id))
 	}
-	c.b.bury(ctx, k, toStrings(item(told, 3)), now, c.minion)
+	c.b.recoverDead(ctx, k, toStrings(item(told, 3)), now, c.minion)
 	if toInt(item(told, 6)) > 0 {
 		c.arrived(k)
 	}

@@ -63,7 +63,7 @@ type consumer struct {
 	following chan struct{}
 	started   time.Time
 	sub       *subscription
-	orphans   orphanage
+	orphans   orphanSearch
 
 	// dequeuing is locked by Dequeue. It guards the fields below.
 	dequeuing sync.Mutex

@@ -34,7 +34,7 @@ func TestKeyOfAnotherTypeIsTheReason(t *testing.T) {
 		b, raw := open(t, url), rawClient(t, url)
 		spoil := func(key string) {
 			t.Helper()
-			if err := raw.Set(t.Context(), place("q")+key, "of another type", 0).Err(); err != nil {
+			if err := raw.Set(t.Context(), keyBase("q")+key, "of another type", 0).Err(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -73,7 +73,7 @@ func TestKeyOfAnotherTypeIsTheReason(t *testing.T) {
 		if n := counted.enqueues.Load(); n != 1 {
 			t.Errorf("the arbiter has called Enqueue %d times, want once", n)
 		}
-		if err := raw.Del(t.Context(), place("q")+"ready", place("q")+"state", place("q")+"due", place("q")+"dead").Err(); err != nil {
+		if err := raw.Del(t.Context(), keyBase("q")+"ready", keyBase("q")+"state", keyBase("q")+"due", keyBase("q")+"dead").Err(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := call.Send(t.Context(), arb); err != nil {
@@ -89,14 +89,14 @@ func TestKeyOfAnotherTypeHalfway(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1})
-		if err := raw.Set(t.Context(), place("q")+"about", "of another type", 0).Err(); err != nil {
+		if err := raw.Set(t.Context(), keyBase("q")+"about", "of another type", 0).Err(); err != nil {
 			t.Fatal(err)
 		}
 		tasks := []*broker.Task{newTask("q", func(x *broker.Task) { x.Meta = map[string]string{"k": "v"} })}
 		if err := b.Enqueue(t.Context(), tasks); !errors.Is(err, broker.ErrDamaged) || !errors.Is(err, broker.ErrIndeterminate) {
 			t.Fatalf("Enqueue of a task whose metadata can't be stored: %v", err)
 		}
-		if err := raw.Del(t.Context(), place("q")+"about").Err(); err != nil {
+		if err := raw.Del(t.Context(), keyBase("q")+"about").Err(); err != nil {
 			t.Fatal(err)
 		}
 		enqueue(t, b, tasks...)

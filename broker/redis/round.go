@@ -231,7 +231,7 @@ func (b *Broker) lookAfter(ctx context.Context, k *keys, told []any) {
 	now := toInt(item(told, 0))
 	b.forgotten.due(k, toStrings(item(told, 1)))
 	b.expiry.learn(k, item(told, 6), now)
-	b.bury(ctx, k, toStrings(item(told, 2)), now, "")
+	b.recoverDead(ctx, k, toStrings(item(told, 2)), now, "")
 	if toInt(item(told, 3)) == 1 {
 		if err := b.purge(ctx, k); err != nil && ctx.Err() == nil {
 			b.log.Warn("redis: can't remove the messages of cancelled tasks; will try again", "queue", k.queue, "error", err)
@@ -276,9 +276,9 @@ func (b *Broker) purge(ctx context.Context, k *keys) error {
 	return nil
 }
 
-// bury gives back what minions hold whose leases have ended. Except is the minion that
+// recoverDead gives back what minions hold whose leases have ended. Except is the minion that
 // sends the heartbeat, or "": its own lease may have ended a moment before.
-func (b *Broker) bury(ctx context.Context, k *keys, dead []string, now int64, except string) {
+func (b *Broker) recoverDead(ctx context.Context, k *keys, dead []string, now int64, except string) {
 	if len(dead) == deadAtOnce { // the script returns no more than these, and there may be more
 		dead = b.dead(ctx, k, dead, now)
 	}

@@ -24,8 +24,8 @@ import (
 // registered. It reads some pages with each heartbeat. A search through a large server
 // takes minutes, but no more of the server's time per second than one through a small server.
 
-// orphanage is the state of a consumer's search.
-type orphanage struct {
+// orphanSearch is the state of a consumer's search.
+type orphanSearch struct {
 	mu      sync.Mutex           // locked by search
 	cursors map[string]cursor    // by the address of the server
 	found   map[orphan]time.Time // when the search first met it
@@ -49,7 +49,7 @@ const (
 	searchPages   = 4    // pages of each server with each heartbeat
 	searchPage    = 1000 // keys of a page
 	searchOrphans = 1000 // the most orphans that are remembered
-	searchPart    = 12   // a search may take this fraction of a lease
+	searchShare   = 12   // a search may take this fraction of a lease
 )
 
 // search goes on with the search, for as long as a heartbeat has time for it. It gives back
@@ -61,7 +61,7 @@ func (c *consumer) search(ctx context.Context) {
 		return
 	}
 	defer o.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, c.b.cfg.lease/searchPart)
+	ctx, cancel := context.WithTimeout(ctx, c.b.cfg.lease/searchShare)
 	defer cancel()
 	if o.cursors == nil {
 		o.cursors, o.found = make(map[string]cursor), make(map[orphan]time.Time)
@@ -139,7 +139,7 @@ func (c *consumer) searchNode(ctx context.Context, node *redis.Client) error {
 		if err != nil {
 			return err
 		}
-		if err := c.sift(ctx, names, what); err != nil {
+		if err := c.checkOwners(ctx, names, what); err != nil {
 			return err
 		}
 		// At the end of a scan, change from one kind of key to the other.
@@ -151,9 +151,9 @@ func (c *consumer) searchNode(ctx context.Context, node *redis.Client) error {
 	return nil
 }
 
-// sift adds the minions of keys to those found if they are not registered, and removes them
+// checkOwners adds the minions of keys to those found if they are not registered, and removes them
 // if they are.
-func (c *consumer) sift(ctx context.Context, names []string, what string) error {
+func (c *consumer) checkOwners(ctx context.Context, names []string, what string) error {
 	var all []orphan
 	var scores []*redis.FloatCmd
 	pipe := c.b.rdb.Pipeline()

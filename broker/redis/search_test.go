@@ -14,13 +14,13 @@ import (
 	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
-// place returns how all keys of a queue begin.
-func place(queue string) string { return "{" + redis.DefaultNamespace + ":" + queue + "}:" }
+// keyBase returns how all keys of a queue begin.
+func keyBase(queue string) string { return "{" + redis.DefaultNamespace + ":" + queue + "}:" }
 
 // unregister removes the registrations of all minions of a queue, as a loss of data would.
 func unregister(t *testing.T, raw goredis.Cmdable, queue string) {
 	t.Helper()
-	if n, err := raw.Del(t.Context(), place(queue)+"minions").Result(); err != nil || n != 1 {
+	if n, err := raw.Del(t.Context(), keyBase(queue)+"minions").Result(); err != nil || n != 1 {
 		t.Fatalf("removed %d registrations, %v", n, err)
 	}
 }
@@ -123,7 +123,7 @@ func found(t *testing.T, url string, raw goredis.Cmdable) {
 	gone := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
 	dequeue(t, gone, 4, time.Second, "q")
 	id := gone.ID()
-	if err := raw.LMove(t.Context(), place("q")+"ready", place("q")+"claim:"+hex.EncodeToString(id[:]), "LEFT", "RIGHT").Err(); err != nil {
+	if err := raw.LMove(t.Context(), keyBase("q")+"ready", keyBase("q")+"claim:"+hex.EncodeToString(id[:]), "LEFT", "RIGHT").Err(); err != nil {
 		t.Fatal(err)
 	}
 	elsewhere := newTask("parts")
@@ -132,7 +132,7 @@ func found(t *testing.T, url string, raw goredis.Cmdable) {
 	dequeue(t, goneToo, 1, time.Second, "parts")
 	unregister(t, raw, "q")
 	for _, n := range []string{"0", "1", "2"} {
-		_ = raw.Del(t.Context(), place("parts:"+n)+"minions").Err()
+		_ = raw.Del(t.Context(), keyBase("parts:"+n)+"minions").Err()
 	}
 	// The cancel script does not see that this task runs. The task ends, and must not start again.
 	if v, err := b.Cancel(t.Context(), []broker.ID{sent[0].ID}); err != nil || v[0] != broker.CancelPrevented {

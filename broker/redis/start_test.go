@@ -33,7 +33,7 @@ func TestCutOffTogether(t *testing.T) {
 			dequeue(t, b, 1, time.Second, q)
 			id := b.ID()
 			ends := func() float64 {
-				score, err := raw.ZScore(t.Context(), place(q)+"minions", string(id[:])).Result()
+				score, err := raw.ZScore(t.Context(), keyBase(q)+"minions", string(id[:])).Result()
 				if errors.Is(err, goredis.Nil) { // the other broker was faster: its round took the minion for dead
 					return -1
 				}
@@ -52,7 +52,7 @@ func TestCutOffTogether(t *testing.T) {
 			p.Freeze(false)
 			for _, c := range []broker.Consumer{a, b} {
 				id := c.ID()
-				if err := raw.ZAddXX(t.Context(), place(q)+"minions", goredis.Z{Score: 1, Member: string(id[:])}).Err(); err != nil {
+				if err := raw.ZAddXX(t.Context(), keyBase(q)+"minions", goredis.Z{Score: 1, Member: string(id[:])}).Err(); err != nil {
 					t.Fatal(err)
 				}
 			}
