@@ -120,7 +120,7 @@ func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.A
 			a.Queue = k.queue
 			found = append(found, a)
 		}
-		if err := b.setAside(ctx, k, strange, why); err != nil {
+		if err := b.setAsideArrivals(ctx, k, strange, why); err != nil {
 			return found, err
 		}
 		cursor = toString(item(list, 0))
@@ -131,13 +131,13 @@ func (b *Broker) arrivalsOf(ctx context.Context, k *keys, limit int) ([]broker.A
 	}
 }
 
-// setAside moves unreadable arrivals from the outbox to the list of unreadable records, where
+// setAsideArrivals moves unreadable arrivals from the outbox to the list of unreadable records, where
 // they are not found again and again. Pairs has the field and value of each; why is logged.
-func (b *Broker) setAside(ctx context.Context, k *keys, pairs []any, why error) error {
+func (b *Broker) setAsideArrivals(ctx context.Context, k *keys, pairs []any, why error) error {
 	if len(pairs) == 0 {
 		return nil
 	}
-	n, err := scriptAside.run(ctx, b, []string{k.outbox, k.unreadable}, pairs...)
+	n, err := scriptSetAsideArrivals.run(ctx, b, []string{k.outbox, k.unreadable}, pairs...)
 	if err != nil {
 		return err
 	}

@@ -404,10 +404,10 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 	}
 }
 
-// shelve moves unreadable messages from the hash flight to the list of unreadable records, so
+// setAside moves unreadable messages from the hash flight to the list of unreadable records, so
 // that adopt does not find them again and again. It returns the other messages. ids and msgs
 // are fields and values of the hash; a value that is no string was removed meanwhile.
-func (c *consumer) shelve(ctx context.Context, k *keys, flight string, ids []string, msgs []any) ([]any, error) {
+func (c *consumer) setAside(ctx context.Context, k *keys, flight string, ids []string, msgs []any) ([]any, error) {
 	var bad []any
 	good := msgs[:0]
 	for i, v := range msgs {
@@ -423,7 +423,7 @@ func (c *consumer) shelve(ctx context.Context, k *keys, flight string, ids []str
 	if len(bad) == 0 {
 		return good, nil
 	}
-	_, err := scriptShelve.run(ctx, c.b, []string{flight, k.unreadable}, bad...)
+	_, err := scriptSetAside.run(ctx, c.b, []string{flight, k.unreadable}, bad...)
 	if err == nil {
 		c.b.log.Error("redis: messages that the minion holds can't be read and were put aside", "queue", k.queue, "messages", len(bad))
 	}
@@ -501,7 +501,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		if err != nil {
 			return sofar(out, err)
 		}
-		if msgs, err = c.shelve(ctx, k, flight, unknown, msgs); err != nil {
+		if msgs, err = c.setAside(ctx, k, flight, unknown, msgs); err != nil {
 			return sofar(out, err)
 		}
 		if out, err = c.deliver(ctx, k, texts(msgs), now, out, pushed); err != nil {

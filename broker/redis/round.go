@@ -215,11 +215,11 @@ func (b *Broker) visit(ctx context.Context, visits []*visit, unused map[*queue]b
 			continue
 		}
 		s := b.space
-		struck, err := scriptStrike.run(ctx, b, []string{s.queues, s.since}, q.name, b.cfg.unused.Milliseconds())
+		removed, err := scriptUnregister.run(ctx, b, []string{s.queues, s.since}, q.name, b.cfg.unused.Milliseconds())
 		if err != nil {
 			return err
 		}
-		if toInt(struck) == 1 {
+		if toInt(removed) == 1 {
 			b.queues.drop(q)
 		}
 	}

@@ -49,7 +49,7 @@ while looked < most and bytes < 1048576 do
   if not text then
     break
   end
-  local size = string.byte(text, 1) == 97 and #text > 5 and number(text, 2, 4) -- it begins with 'a': an arrival, see aside.lua
+  local size = string.byte(text, 1) == 97 and #text > 5 and number(text, 2, 4) -- it begins with 'a': an arrival, see set_aside_arrivals.lua
   if readable(text) then
     push(ready, held, watch, wake, { text }, false)
   elseif size and #text >= 5 + size then

@@ -1,4 +1,4 @@
--- strike removes a queue from the registry if nobody has registered it for a while.
+-- unregister removes a queue from the registry if nobody has registered it for a while.
 --
 -- KEYS  1 registry  2 since
 -- ARGV  1 name  2 how many ms ago the last registration must be at least

@@ -1,4 +1,4 @@
--- shelve moves unreadable messages, and messages under the id of another task, from the flight
+-- set_aside moves unreadable messages, and messages under the id of another task, from the flight
 -- hash of a minion to the list odd. The minion would find them there again and again.
 --
 -- KEYS  1 flight  2 odd

@@ -1,4 +1,4 @@
--- aside moves arrivals that the caller can't read from the outbox to the list odd, since they
+-- set_aside_arrivals moves arrivals that the caller can't read from the outbox to the list odd, since they
 -- would be read again and again. An element of odd is 'a', the length of the arrival's field
 -- (4 bytes), field and value. A minion that registers puts them back, in case its build can
 -- read them: see join.lua.
