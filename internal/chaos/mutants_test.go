@@ -53,7 +53,7 @@ var known = []mutant{
 		"flags = flags + 1 -- FlagCanceled", "", "",
 	}, {
 		"members are counted down instead of kept in a set", "broker/redis/lua/flow_arrive.lua",
-		"if not known[k] and not seen[place] then", "if not seen[place] then", "",
+		"if not known[k] and not seen[position] then", "if not seen[position] then", "",
 	}, {
 		"heartbeats do not renew the lease", "broker/redis/lua/beat.lua",
 		"redis.call('ZADD', minions, 'XX', t + lease, minion)", "", "",

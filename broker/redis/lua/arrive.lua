@@ -11,10 +11,10 @@ local function arrive(flows, outbox, items)
   for i, item in ipairs(items) do
     ids[i] = item.id
   end
-  for i, place in ipairs(redis.call('HMGET', flows, unpack(ids))) do
-    if place then
+  for i, ref in ipairs(redis.call('HMGET', flows, unpack(ids))) do
+    if ref then
       notes[#notes + 1] = 'm' .. ids[i]
-      notes[#notes + 1] = place .. string.sub(items[i].outcome, 5)
+      notes[#notes + 1] = ref .. string.sub(items[i].outcome, 5)
       members[#members + 1] = ids[i]
     end
   end

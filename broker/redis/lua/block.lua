@@ -21,13 +21,13 @@
 -- kept, and has only their positions. A run is removed as a whole.
 
 local HERE, OWN, NONE = 0, 1, 2 -- marks
-local LETTERS, PLACES = 1, 2 -- versions of a run: notices, positions
+local NOTICES, POSITIONS = 1, 2 -- versions of a run: notices, positions
 
 -- UNREADABLE is how a value begins that stands for a state that exists and can't be read.
 local UNREADABLE = '?'
 
--- place returns the position of a task in its block, or false.
-local function place(id)
+-- positionOf returns the position of a task in its block, or false.
+local function positionOf(id)
   local at = #id == 16 and string.byte(id, 16) or 0
   return at >= 1 and at <= 64 and at
 end
@@ -43,11 +43,11 @@ end
 -- length of that, or '' if the outcome is not kept. It ignores a run of another version.
 local function members(run, f)
   local version = string.byte(run, 1)
-  if version == PLACES then
+  if version == POSITIONS then
     for i = 13, #run do
       f(string.byte(run, i), '')
     end
-  elseif version == LETTERS then
+  elseif version == NOTICES then
     local from = 13
     while from + 19 <= #run do
       local to = from + 19 + number(run, from + 16, 4)
@@ -92,7 +92,7 @@ local function look(state, ids)
   local states = redis.call('HMGET', state, unpack(ids))
   local fields, where = {}, {}
   for i = 1, #ids do
-    if not states[i] and place(ids[i]) then
+    if not states[i] and positionOf(ids[i]) then
       local field = string.sub(ids[i], 1, 15)
       if not where[field] then
         fields[#fields + 1] = field
@@ -105,11 +105,11 @@ local function look(state, ids)
       where[fields[i]] = block and (read(state, fields[i], block) or UNREADABLE .. string.sub(block, 1, 1))
     end
     for i = 1, #ids do
-      local block = not states[i] and place(ids[i]) and where[string.sub(ids[i], 1, 15)]
+      local block = not states[i] and positionOf(ids[i]) and where[string.sub(ids[i], 1, 15)]
       if type(block) == 'string' then
         states[i] = block
       elseif block then
-        states[i] = block[place(ids[i])] or false
+        states[i] = block[positionOf(ids[i])] or false
       end
     end
   end
@@ -123,13 +123,13 @@ end
 local function mark(state, ids, what, was)
   local fields, where = {}, {}
   for i = 1, #ids do
-    if place(ids[i]) then
+    if positionOf(ids[i]) then
       local field = string.sub(ids[i], 1, 15)
       if not where[field] then
         fields[#fields + 1] = field
         where[field] = {}
       end
-      table.insert(where[field], place(ids[i]))
+      table.insert(where[field], positionOf(ids[i]))
     end
   end
   if #fields == 0 then

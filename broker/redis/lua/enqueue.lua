@@ -46,14 +46,14 @@ local apart = 10
 local seen = {}  -- id -> the state that this call adds
 local fresh = {} -- by index, whether this call stores it
 local locks = {} -- unique key -> id, of the tasks of this call
-local new, states, msgs, dues, laters, uniques, places, limits = {}, {}, {}, {}, {}, {}, {}, {}
+local new, states, msgs, dues, laters, uniques, refs, limits = {}, {}, {}, {}, {}, {}, {}, {}
 local t
 for i = 1, total do
   local id, msg = ids[i], message(i)
   local origin = string.sub(msg, 26, 45) -- digest and inbox
   local old = known[i] or seen[id]
   local holder, record
-  if isEntry(msg) then
+  if isStub(msg) then
     apart = apart + 1
     record = KEYS[apart]
   end
@@ -64,10 +64,10 @@ for i = 1, total do
       holder = id
     end
   else
-    local delay, key, place, blocked, limit = 0, '', '', false, nil
+    local delay, key, ref, blocked, limit = 0, '', '', false, nil
     if i > plain then
       local at = first + (i - plain - 1) * 6
-      place, blocked = ARGV[at + 4], ARGV[at + 5] == '1'
+      ref, blocked = ARGV[at + 4], ARGV[at + 5] == '1'
       delay, key = tonumber(ARGV[at + 1]), ARGV[at + 3]
       local left = tonumber(ARGV[at + 2])
       if delay > 0 or left ~= 0 then
@@ -110,9 +110,9 @@ for i = 1, total do
         uniques[#uniques + 1] = key
         uniques[#uniques + 1] = id
       end
-      if place ~= '' then
-        places[#places + 1] = id
-        places[#places + 1] = place
+      if ref ~= '' then
+        refs[#refs + 1] = id
+        refs[#refs + 1] = ref
       end
       if limit then
         limits[#limits + 1] = limit
@@ -138,8 +138,8 @@ end
 
 -- Then write, the messages before the states. If the server fails between the two, a repeated
 -- call stores the task again, and it runs twice. In the other order it would never run.
-if #places > 0 then
-  redis.call('HSET', flows, unpack(places))
+if #refs > 0 then
+  redis.call('HSET', flows, unpack(refs))
 end
 if #limits > 0 then
   redis.call('ZADD', deadlines, unpack(limits))

@@ -38,7 +38,7 @@ if #KEYS > 5 then
   local apart = 5
   for i = first, #ARGV do
     local msg = ARGV[i]
-    if isEntry(msg) then
+    if isStub(msg) then
       apart = apart + 1
       if redis.call('GETRANGE', KEYS[apart], 25, 28) ~= string.sub(msg, 26, 29) then -- its digest
         return 0

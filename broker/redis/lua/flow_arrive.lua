@@ -18,35 +18,35 @@ if known[1] == '' then
   return known
 end
 local listed = known[2]
-local places = {}
+local positions = {}
 for i = 2, #ARGV, 3 do
-  local place = ARGV[i]
-  if place ~= callback and place ~= finalizer and number(place, 1, 4) >= listed then
+  local position = ARGV[i]
+  if position ~= callback and position ~= finalizer and number(position, 1, 4) >= listed then
     return -1
   end
-  places[#places + 1] = place
+  positions[#positions + 1] = position
 end
-known = redis.call('HMGET', results, unpack(places))
+known = redis.call('HMGET', results, unpack(positions))
 local seen, news, ok, bad = {}, {}, 0, 0
 local first -- position of the first of them that did not succeed
 local others = {}
-for k, place in ipairs(places) do
-  if not known[k] and not seen[place] then
-    seen[place] = true
+for k, position in ipairs(positions) do
+  if not known[k] and not seen[position] then
+    seen[position] = true
     local state, outcome = ARGV[3 * k], ARGV[3 * k + 1]
-    news[#news + 1] = place
+    news[#news + 1] = position
     news[#news + 1] = string.char(tonumber(state)) .. outcome
-    if place == callback then
+    if position == callback then
       others[#others + 1] = 'callback'
       others[#others + 1] = state
-    elseif place == finalizer then
+    elseif position == finalizer then
       others[#others + 1] = 'finalizer'
       others[#others + 1] = state
     elseif state == '6' then -- succeeded
       ok = ok + 1
     else
       bad = bad + 1
-      first = first or place
+      first = first or position
     end
   end
 end

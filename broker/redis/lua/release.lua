@@ -17,9 +17,9 @@ for i = 2, #ARGV, 2 do
     if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked
       seen[id] = true
       ids[#ids + 1] = id
-      -- A task with an entry was never stored as blocked. It is blocked since its flow is halted,
+      -- A task with a stub was never stored as blocked. It is blocked since its flow is halted,
       -- and keeps its body.
-      local body = isEntry(msg) and msg or ARGV[i + 1]
+      local body = isStub(msg) and msg or ARGV[i + 1]
       msgs[#msgs + 1] = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26, HEAD) ..
         string.sub(body, HEAD + 1)
     end

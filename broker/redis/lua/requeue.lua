@@ -25,7 +25,7 @@ while at <= #ARGV and bytes < 1048576 do
   local msg = redis.call('HGET', dead, id)
   local s = look(state, { id })[1]
   local legible = msg and readable(msg)
-  local record = legible and isEntry(msg) and KEYS[7 + at / 2]
+  local record = legible and isStub(msg) and KEYS[7 + at / 2]
   local flags = legible and string.byte(msg, 25)
   local holder = key ~= '' and redis.call('HGET', unique, key)
   if holder then

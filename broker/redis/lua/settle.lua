@@ -69,18 +69,18 @@ local t = now()
 local stopping = redis.call('EXISTS', stop) == 1
 local flowing = redis.call('EXISTS', flows) == 1
 local reply = { '', 0 }
-local place, at = 0, 5
+local position, at = 0, 5
 
 -- The current group: number of tasks, and the arguments as above; then, by index of the task, id,
 -- attempt, where its notice begins and ends, and the message that the minion holds.
-local n, letters, keys, records, runs
+local n, notices, keys, records, runs
 local ids, attempts, froms, tos, msgs
 local alike -- the attempt, if it is the same for all tasks, or false
 local unstarted -- whether no handler was started
 
 -- outcome returns the outcome of the task at an index, with its length (4 bytes) in front.
 local function outcome(i)
-  return sub(letters, froms[i] + 16, tos[i])
+  return sub(notices, froms[i] + 16, tos[i])
 end
 
 -- forgetKeys frees the unique keys of tasks that have ended; which has their indexes.
@@ -183,13 +183,13 @@ local function finishRuns(head, kept, which)
     if fits then
       fields[#fields + 1] = names[many + r]
       if kept then
-        fields[#fields + 1] = char(LETTERS) .. head .. sub(letters, froms[from], tos[to])
+        fields[#fields + 1] = char(NOTICES) .. head .. sub(notices, froms[from], tos[to])
       else
-        local places = {}
+        local positions = {}
         for i = from, to do
-          places[#places + 1] = sub(ids[i], 16)
+          positions[#positions + 1] = sub(ids[i], 16)
         end
-        fields[#fields + 1] = char(PLACES) .. head .. table.concat(places)
+        fields[#fields + 1] = char(POSITIONS) .. head .. table.concat(positions)
       end
       forget[#forget + 1] = ids[from]
     else
@@ -273,11 +273,11 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
     reply[2] = reply[2] + arrive(flows, outbox, final)
   end
   if inbox ~= '' then
-    local post = letters -- usually the notices of all tasks
+    local post = notices -- usually the notices of all tasks
     if many < n then
       local some = {}
       for x = 1, many do
-        some[x] = sub(letters, froms[which[x]], tos[which[x]])
+        some[x] = sub(notices, froms[which[x]], tos[which[x]])
       end
       post = table.concat(some)
     end
@@ -305,7 +305,7 @@ end
 for _ = 1, groups do
   local verb, a, list, class = ARGV[at], tonumber(ARGV[at + 1]), KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3]
   local readms, sweepms, inbox = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
-  n, letters, keys = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10]
+  n, notices, keys = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10]
   local stamps = ARGV[at + 9]
   alike = #stamps == 4 and stamps
   unstarted = byte(verb, -1) == 45 -- '-'
@@ -319,9 +319,9 @@ for _ = 1, groups do
   ids, attempts, froms, tos = {}, {}, {}, {}
   local from = 1
   for i = 1, n do
-    local a3, a2, a1, a0 = byte(letters, from + 16, from + 19)
+    local a3, a2, a1, a0 = byte(notices, from + 16, from + 19)
     local to = from + 19 + ((a3 * 256 + a2) * 256 + a1) * 256 + a0
-    ids[i] = sub(letters, from, from + 15)
+    ids[i] = sub(notices, from, from + 15)
     attempts[i] = alike or sub(stamps, 4 * i - 3, 4 * i)
     froms[i], tos[i] = from, to
     from = to + 1
@@ -347,7 +347,7 @@ for _ = 1, groups do
       if not (s and #s > 30 and sub(s, 28, 31) == attempt) then
         local m = verb ~= 'finish' and redis.call('HGET', later, id)
         if not (m and sub(m, 18, 21) == big(number(attempt, 1, 4) + 1, 4)) then
-          reply[#reply + 1] = place + i
+          reply[#reply + 1] = position + i
         end
       end
     else
@@ -454,7 +454,7 @@ for _ = 1, groups do
     forgetRecords(verb == 'finish' and owned or canceled, class, sweepms)
   end
   at = at + 1 + 2 * more
-  place = place + n
+  position = position + n
 end
 if not owner then
   reply[1] = 'lost'
