@@ -1,27 +1,30 @@
--- cancel ends tasks of one queue: those that somebody cancels, or those whose deadline
--- has passed while they waited. A task whose deadline passes while it runs is left to
--- its minion.
+-- cancel ends waiting tasks of one queue: those that a caller cancels, or those whose deadlines
+-- have passed. It can't end a running task. A cancelled one is marked in the set stop, and its
+-- minion is told; one whose deadline passes while it runs is left to its minion.
+--
+-- The message of a pending task is somewhere in a list, which is too long to search. The script
+-- leaves a tombstone: it adds the id to gone and renames ready to held, whose messages the
+-- dequeue script checks before they start (see push.lua). The message is dropped then.
 --
 -- KEYS  1 state  2 due  3 later  4 gone  5 stop  6 ready  7 held  8 minions
---       9 keep  10 list of the class of retention  11 watch  12 flows
---       13 outbox  14 about  15 parked  16 needs  17 deadlines, then flight and claim of each minion of ARGV, then the record
---       of each id, which need not be there
--- ARGV  1 number of minions, then their ids, then name of the class, ms for
---       which the outcome can be read, ms until it is swept, wake channel,
---       prefix of inbox channels, prefix of minion channels, the outcome
---       (length and record), whether the minions of those that run are told (0, 1), the
---       state of the outcome, whether only tasks are ended whose deadline has passed
---       (0, 1), then the ids
--- Returns false and the ids of all minions if one is not among those of ARGV
--- (nothing is done; call again), else for each id its verdict: 0 unknown,
--- 1 never starts, 2 runs and its minion was told if asked for, 3 final before, or what is known of
--- it if that can't be read; then
--- messages that went and held a unique key; and then how many arrivals it made.
+--       9 keep  10 list of the retention class  11 watch  12 flows  13 outbox  14 about
+--       15 parked  16 needs  17 deadlines, then flight and claim of each minion of ARGV, then
+--       the record of each id, which exists only for large ones
+-- ARGV  1 number of minions, then their ids, then: name of the class, ms for which the outcome
+--       can be read, ms until it is swept, wake channel, prefix of inbox channels, prefix of
+--       minion channels, outcome (length and record), whether minions are told of running
+--       tasks (0, 1), state of the outcome, whether to end only tasks whose deadlines have
+--       passed (0, 1), then the ids
+-- Returns false and the ids of all minions if one of them is not among those of ARGV: nothing
+-- was done, call again. Else returns a list of three: a list of verdicts, one for each id; a list of
+-- the removed messages that have a unique key; how many arrivals were made. A verdict is 0 unknown,
+-- 1 ended before it started, 2 running (its minion was told, if that was asked for), 3 final
+-- before; or the task's state, if that can't be read.
 
 local state, due, later, gone, stop, ready, held, minions, keep, list, watch, flows, outbox =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
 local about, deadlines = KEYS[14], KEYS[17]
-local spare = 17 -- KEYS before those of the minions
+local spare = 17 -- number of keys before those of the minions
 local count = tonumber(ARGV[1])
 local known = {}
 for i = 1, count do
@@ -61,28 +64,28 @@ if #open > 0 then
 end
 local owned = owners(absent, spare, count)
 
-redis.call('ZREM', minions, '') -- see dequeue.lua
+redis.call('ZREM', minions, '') -- for a server out of memory: see dequeue.lua
 local t = now()
 local verdicts, uniques, forget, final, ended, spent = {}, {}, { big(t + sweepms, 6) }, {}, {}, {}
 local unparked = {}
-local tombs, asleep, news, posts = {}, {}, {}, {} -- what waits in a list, and in later; states; inboxes and ids
+local tombs, asleep, news, posts = {}, {}, {}, {} -- ids in a list; ids in later; new states; inboxes and ids to publish
 local tail = big(t + readms, 6) .. big(0, 4) .. outcome
 local NOBODY = string.rep('\0', 16)
-local seen = {} -- whose deadline need not be watched any more
+local seen = {} -- ids to be removed from deadlines
 for i = at, #ARGV do
   local id = ARGV[i]
   local s = states[id]
   local verdict
   local limit = expiring and redis.call('ZSCORE', deadlines, id)
   if limit and tonumber(limit) <= t then
-    seen[#seen + 1] = id -- also if it runs: whoever gives it back lets it be watched again
+    seen[#seen + 1] = id -- also if it runs: when it is given back it is added again
   end
   if not s or expiring and seen[#seen] ~= id then
     verdict = 0
   elseif #s < 20 then
-    verdict = s -- it can't be read
+    verdict = s -- unreadable
   elseif #s > 20 then
-    -- Final, unless nobody may see it any more.
+    -- Final; unknown, if it may not be read any more.
     verdict = number(s, 22, 6) > t and 3 or 0
   else
     local msg = waiting[id]
@@ -125,7 +128,7 @@ for i = at, #ARGV do
   verdicts[#verdicts + 1] = verdict
 end
 if #tombs > 0 then
-  -- They are in the list: leave tombstones, and see that they are looked at.
+  -- Their messages are in the list: leave tombstones, and have the list checked.
   redis.call('SADD', gone, unpack(tombs))
   if redis.call('EXISTS', held) == 0 and redis.call('EXISTS', ready) == 1 then
     redis.call('RENAME', ready, held)
@@ -133,7 +136,7 @@ if #tombs > 0 then
   if redis.call('EXISTS', held) == 1 then
     nudge(ready, watch, wake)
   else
-    redis.call('DEL', gone) -- their messages are nowhere
+    redis.call('DEL', gone) -- neither list exists, so there are no messages
   end
 end
 if #forget > 1 then
@@ -145,7 +148,7 @@ if #forget > 1 then
     redis.call('HDEL', later, unpack(asleep))
     redis.call('ZREM', due, unpack(asleep))
   end
-  redis.call('SREM', stop, unpack(final)) -- they may be from when they ran: no settlement comes
+  redis.call('SREM', stop, unpack(final)) -- marks from when they ran; no settlement will remove them
   mark(state, final, OWN)
   if redis.call('EXISTS', about) == 1 then
     local failures = {}

@@ -1,12 +1,14 @@
--- dequeue makes due what is due, then hands messages of one queue to a minion.
+-- dequeue moves scheduled tasks whose time has come to the end of their queue, and then hands
+-- messages of the queue to a minion. It takes them from ready; or from held, if that exists, and
+-- then it drops those that were cancelled and keeps back members of halted flows (see push.lua).
 --
 -- KEYS  1 ready  2 held  3 gone  4 due  5 later  6 flight  7 minions  8 odd
 --       9 watch  10 parked  11 needs  12 halt  13 flows
--- ARGV  1 minion  2 wake channel  3 how many at most  4 bytes at most
--- Returns false if the minion is not registered, else a list that has no lists in
--- it, which is less to read: server's time, when the next one is due ('' if none),
--- whether more are left (0 or 1), how many messages follow, these, and those that
--- were dropped because they had been cancelled and that held a unique key.
+-- ARGV  1 minion  2 wake channel  3 how many messages at most  4 about how many bytes at most
+-- Returns false if the minion is not registered, else a flat list, which the client reads with
+-- fewer allocations: the server's time, when the next task is due ('' if none is), whether more
+-- tasks are left (0, 1), how many messages follow, these messages, and the dropped messages
+-- that have a unique key.
 
 local ready, held, gone, due, later, flight, minions, odd, watch =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
@@ -17,14 +19,15 @@ local lease = redis.call('ZSCORE', minions, minion)
 if not lease or scoreOf(lease) < 0 then
   return false
 end
--- A server that is out of memory refuses a script's first write if it may need
--- memory, and allows everything after another one. Tasks must go on then: so
--- the first write is one that needs none and does nothing.
+-- A server that is out of memory refuses the first write of a script if the command may need
+-- memory. After another write it allows every command. Handing out tasks frees memory in the
+-- end, so it must go on then. That is why the first write is a command that never needs memory
+-- and changes nothing. Many scripts begin with such a command.
 redis.call('HDEL', flight, '')
 
 local t = now()
 
--- What is due. Batches grow as long as messages are small.
+-- Move due tasks to the queue. The batches grow as long as the messages are small.
 local batch, moved, bytes = 8, 0, 0
 while moved < 1000 and bytes < 1048576 do
   local ids = redis.call('ZRANGEBYSCORE', due, '-inf', t, 'LIMIT', 0, batch)
@@ -34,13 +37,13 @@ while moved < 1000 and bytes < 1048576 do
   local msgs, strange, overdue = {}, {}, {}
   for i, msg in ipairs(redis.call('HMGET', later, unpack(ids))) do
     if not msg or not readable(msg) then
-      strange[#strange + 1] = msg or ids[i] -- one without a message is put aside by its id
+      strange[#strange + 1] = msg or ids[i] -- an id without a message goes to odd as it is
     else
       local flags = string.byte(msg, 25)
-      if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked: it was to wait no longer
+      if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked: its time as a blocked task is over
         msg = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26)
       end
-      if isParked(flags) then -- it keeps the flag: its time there is over
+      if isParked(flags) then -- it keeps FlagParked, so that the minion learns that its parked time is over
         overdue[#overdue + 1] = ids[i]
       end
       msgs[#msgs + 1] = msg
@@ -61,7 +64,7 @@ while moved < 1000 and bytes < 1048576 do
 end
 local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
 
--- What is ready.
+-- Hand out messages.
 local out, dropped, n = { 0, 0, 0, 0 }, {}, 0
 local careful = redis.call('EXISTS', held) == 1
 local from = careful and held or ready
@@ -69,14 +72,15 @@ local halting, token = careful and redis.call('EXISTS', KEYS[12]) == 1, false
 local looked, left, put = 0, true, 0
 batch = careful and 8 or 64
 while n < most and room > 0 and looked < 2000 and put < 1048576 do
-  -- Of what must be looked at few may be left, so more is taken, and the rest put back.
+  -- Of the messages in held, many may be dropped. So take more than are wanted, and put the rest
+  -- back.
   local msgs = redis.call('LPOP', from, careful and batch or math.min(most - n, batch))
   if not msgs then
     left = false
     break
   end
   local pairs, strange, size, at, seen = {}, {}, 0, 0, #msgs
-  local over, ends, stay, kept, bytes = nil, {}, {}, {}, 0 -- cancelled ones, and members of flows that are halted
+  local over, ends, stay, kept, bytes = nil, {}, {}, {}, 0 -- cancelled ids, and members of halted flows with their messages
   if careful then
     local ids = {}
     for i = 1, #msgs do
@@ -89,7 +93,7 @@ while n < most and room > 0 and looked < 2000 and put < 1048576 do
   end
   for i = 1, #msgs do
     local msg = msgs[i]
-    if size >= room or n >= most then -- the rest stays where it was
+    if size >= room or n >= most then -- enough: put the rest back where it was
       local rest = {}
       for j = #msgs, i, -1 do
         rest[#rest + 1] = msgs[j]
@@ -139,14 +143,14 @@ while n < most and room > 0 and looked < 2000 and put < 1048576 do
   looked = looked + seen
   room = room - size
   put = put + bytes
-  if size + bytes < 65536 then -- small ones: more at a time
+  if size + bytes < 65536 then -- the messages are small, so take more at a time
     batch = math.min(batch * 4, 500)
   end
 end
 if left then
   left = redis.call('EXISTS', from) == 1
 end
-if halting then -- held keeps its token: see push.lua
+if halting then -- held must keep its own token: see push.lua
   local there = left
   left = left and (redis.call('LLEN', held) > 1 or redis.call('LINDEX', held, 0) ~= '!')
   if token or not there then
@@ -155,9 +159,9 @@ if halting then -- held keeps its token: see push.lua
 end
 if careful then
   if left then
-    nudge(ready, watch, wake) -- and so on, until nothing is held
+    nudge(ready, watch, wake) -- the next minion goes on, until held is empty
   else
-    redis.call('UNLINK', gone) -- it may be large
+    redis.call('UNLINK', gone) -- not DEL, since it may be large
   end
 end
 out[1], out[2], out[3], out[4] = t, head[2] or '', left and 1 or 0, n
