@@ -19,8 +19,8 @@ import (
 
 // note is the location of the metadata of one message that is about to be stored.
 type note struct {
-	plain    bool   // whether place counts the plain messages of the part; else the other ones
-	place    int    // index among these
+	plain    bool   // whether index counts the plain messages of the part; else the other ones
+	index    int    // index among these
 	from, to int    // where the metadata is in the message
 	meta     []byte // the metadata itself, for a large record, whose message the script does not see
 }
@@ -31,9 +31,9 @@ func (p *part) note(t *broker.Task, record []byte, plain, apart bool) {
 	if len(t.Meta) == 0 {
 		return
 	}
-	n := note{plain: plain, place: len(p.plain)}
+	n := note{plain: plain, index: len(p.plain)}
 	if !plain {
-		n.place = len(p.last)
+		n.index = len(p.last)
 	}
 	if apart { // an earlier try may have stored the record with the metadata at another offset
 		n.meta = wire.AppendMeta(nil, t.Meta)[1:]
@@ -49,11 +49,11 @@ func (p *part) note(t *broker.Task, record []byte, plain, apart bool) {
 func (p *part) metadata() []byte {
 	dst := make([]byte, 1, 1+10*len(p.notes))
 	for _, n := range p.notes {
-		place := n.place
+		index := n.index
 		if !n.plain {
-			place += len(p.plain)
+			index += len(p.plain)
 		}
-		dst = binary.BigEndian.AppendUint16(dst, uint16(place))
+		dst = binary.BigEndian.AppendUint16(dst, uint16(index))
 		dst = binary.BigEndian.AppendUint32(dst, uint32(n.from))
 		dst = binary.BigEndian.AppendUint32(dst, uint32(n.to-n.from+len(n.meta)))
 		dst = append(dst, n.meta...)

@@ -113,7 +113,7 @@ func (s stored) command(ctx context.Context) onceCmd {
 // that is too new to be parsed are left out.
 func (b *Broker) records(ctx context.Context, k *keys, msgs []string) ([][]byte, error) {
 	var out [][]byte
-	var places []int
+	var positions []int
 	size := 0
 	for i, msg := range msgs {
 		if !isEntry(msg) || versionOf(msg) > b.cfg.reads {
@@ -122,17 +122,17 @@ func (b *Broker) records(ctx context.Context, k *keys, msgs []string) ([][]byte,
 		if out == nil {
 			out = make([][]byte, len(msgs))
 		}
-		places = append(places, i)
+		positions = append(positions, i)
 		if size += recordSize(msg); size < readBytes {
 			continue
 		}
-		if err := b.readRecords(ctx, k, msgs, places, out); err != nil {
+		if err := b.readRecords(ctx, k, msgs, positions, out); err != nil {
 			return nil, err
 		}
-		places, size = places[:0], 0
+		positions, size = positions[:0], 0
 	}
-	if len(places) > 0 {
-		if err := b.readRecords(ctx, k, msgs, places, out); err != nil {
+	if len(positions) > 0 {
+		if err := b.readRecords(ctx, k, msgs, positions, out); err != nil {
 			return nil, err
 		}
 	}
@@ -141,17 +141,17 @@ func (b *Broker) records(ctx context.Context, k *keys, msgs []string) ([][]byte,
 
 // readRecords reads the records of the stubs at the given indices of msgs into out, in one
 // round trip.
-func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []string, places []int, out [][]byte) error {
+func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []string, positions []int, out [][]byte) error {
 	pipe := b.rdb.Pipeline()
-	cmds := make([]*redis.StringCmd, len(places))
-	for i, place := range places {
-		cmds[i] = pipe.Get(ctx, k.record(entryID(msgs[place])))
+	cmds := make([]*redis.StringCmd, len(positions))
+	for i, position := range positions {
+		cmds[i] = pipe.Get(ctx, k.record(entryID(msgs[position])))
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	for i, place := range places {
+	for i, position := range positions {
 		record, err := cmds[i].Bytes()
 		if err == redis.Nil {
-			record, err = b.readRecord(ctx, k, entryID(msgs[place]))
+			record, err = b.readRecord(ctx, k, entryID(msgs[position]))
 		}
 		if isWrongType(err) { // a key of another type counts as missing
 			record, err = nil, nil
@@ -161,7 +161,7 @@ func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []string, places
 			b.relearn(ctx, err)
 			return err
 		}
-		out[place] = record
+		out[position] = record
 	}
 	return nil
 }

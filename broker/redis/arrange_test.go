@@ -62,7 +62,7 @@ func TestArrangement(t *testing.T) {
 		for _, b := range blocks {
 			want = append(want, of[b]...)
 		}
-		if got := a.places(); !slices.Equal(got, append(want, rest...)) {
+		if got := a.positions(); !slices.Equal(got, append(want, rest...)) {
 			t.Fatalf("the order is %v, want %v", got, append(want, rest...))
 		}
 	}
@@ -72,7 +72,7 @@ func TestArrangement(t *testing.T) {
 func TestHeld(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(3, 4))
-	places := []*keys{{}, {}}
+	positions := []*keys{{}, {}}
 	var ids []broker.ID
 	var b broker.Block
 	for range 300 {
@@ -92,7 +92,7 @@ func TestHeld(t *testing.T) {
 				apart++
 			}
 		}
-		if h.count != len(want) || h.apart != apart || h.in(places[0]) != in[places[0]] || h.in(places[1]) != in[places[1]] {
+		if h.count != len(want) || h.apart != apart || h.in(positions[0]) != in[positions[0]] || h.in(positions[1]) != in[positions[1]] {
 			t.Fatalf("%d tasks are held and %d of them have large records, want %d and %d", h.count, h.apart, len(want), apart)
 		}
 		for _, id := range ids {
@@ -106,7 +106,7 @@ func TestHeld(t *testing.T) {
 	for n := range 20_000 {
 		id := ids[rng.IntN(len(ids))]
 		if rng.IntN(3) == 0 {
-			one := holding{attempt: 1 + rng.Uint32N(5), apart: rng.IntN(2) == 0, keys: places[min(rng.IntN(10), 1)]}
+			one := holding{attempt: 1 + rng.Uint32N(5), apart: rng.IntN(2) == 0, keys: positions[min(rng.IntN(10), 1)]}
 			h.put(id, one)
 			want[id] = one
 		} else {

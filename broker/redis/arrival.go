@@ -235,16 +235,16 @@ func (b *Broker) blockedNow(ctx context.Context, ids []broker.ID) ([]*broker.Tas
 	}
 	out := make([]*broker.Task, len(ids))
 	errs := make([]error, len(ids))
-	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
-		names := make([]string, len(places))
-		for i, p := range places {
+	err := b.queues.each(ctx, ids, func(k *keys, positions []int) ([]bool, error) {
+		names := make([]string, len(positions))
+		for i, p := range positions {
 			names[i] = string(ids[p][:])
 		}
 		msgs, err := b.rdb.HMGet(ctx, k.scheduled, names...).Result()
 		if err != nil {
 			return nil, b.fault("blocked tasks", err)
 		}
-		found := make([]bool, len(places))
+		found := make([]bool, len(positions))
 		for i, v := range msgs {
 			msg, ok := v.(string)
 			if !ok {
@@ -254,11 +254,11 @@ func (b *Broker) blockedNow(ctx context.Context, ids []broker.ID) ([]*broker.Tas
 			var d broker.Delivery
 			d.Queue = k.queue
 			if err := wire.ParseRecord(&d, []byte(msg), 0); err != nil {
-				errs[places[i]] = fmt.Errorf("task %s: %w", ids[places[i]], err)
+				errs[positions[i]] = fmt.Errorf("task %s: %w", ids[positions[i]], err)
 				continue
 			}
 			if d.Blocked {
-				out[places[i]] = &d.Task
+				out[positions[i]] = &d.Task
 			}
 		}
 		return found, nil
@@ -283,7 +283,7 @@ func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 	}
 	errs := make([]error, len(tasks))
 	var calls []*call
-	var places [][]int          // of each call in tasks
+	var positions [][]int       // of each call in tasks
 	open := make(map[*keys]int) // by partition, the index of the call that is still filled
 	sizes := make(map[*keys]int)
 	for i, t := range tasks {
@@ -297,19 +297,19 @@ func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 		}
 		k := q.of(t.ID)
 		n, ok := open[k]
-		if !ok || len(places[n]) == broker.MaxBatch || sizes[k]+t.Size() > broker.MaxBatchBytes {
+		if !ok || len(positions[n]) == broker.MaxBatch || sizes[k]+t.Size() > broker.MaxBatchBytes {
 			n = len(calls)
 			open[k], sizes[k] = n, 0
 			calls = append(calls, &call{script: scriptRelease, keys: []string{k.ready, k.checked, k.due, k.scheduled, k.watch}, args: []any{k.wake}})
-			places = append(places, nil)
+			positions = append(positions, nil)
 		}
 		calls[n].args = append(calls[n].args, t.ID[:], wire.AppendRecord(nil, t))
-		places[n] = append(places[n], i)
+		positions[n] = append(positions[n], i)
 		sizes[k] += t.Size()
 	}
 	runAll(ctx, b, calls)
 	for n, c := range calls {
-		for _, i := range places[n] {
+		for _, i := range positions[n] {
 			errs[i] = c.err
 		}
 	}

@@ -38,14 +38,14 @@ type field struct {
 // one task.
 func (p *part) field(t *broker.Task, seen ids) bool {
 	at := len(p.plain) - 1
-	place := t.ID.BlockPosition()
-	if place == 0 {
+	position := t.ID.BlockPosition()
+	if position == 0 {
 		p.fields = append(p.fields, field{first: at, last: at})
 		return seen == nil || seen.add(t.ID)
 	}
 	if n := len(p.fields); n > 0 {
 		f := &p.fields[n-1]
-		if f.block && idblock.Name(f.id) == idblock.Name(t.ID) && f.id.BlockPosition() < place && f.inbox == t.Inbox {
+		if f.block && idblock.Name(f.id) == idblock.Name(t.ID) && f.id.BlockPosition() < position && f.inbox == t.Inbox {
 			f.last, f.id = at, t.ID
 			return true
 		}
@@ -121,9 +121,9 @@ func (p *part) appendBlock(dst []byte, f *field) []byte {
 	block := dst[from:]
 	for i := f.first; i <= f.last; i++ {
 		msg := p.message(i)
-		place := int(msg[wire.OffsetID+broker.BlockPrefix])
-		block[1+place] = markHere
-		copy(block[14+n+4*place:], msg[wire.OffsetDigest:][:4])
+		position := int(msg[wire.OffsetID+broker.BlockPrefix])
+		block[1+position] = markHere
+		copy(block[14+n+4*position:], msg[wire.OffsetDigest:][:4])
 	}
 	return dst
 }
@@ -187,8 +187,8 @@ const fewChains = 16
 // earlier settlement of the same task.
 func (a *arrangement) add(i int, s *broker.Settlement) bool {
 	id := s.Delivery.ID
-	place := id.BlockPosition()
-	if place == 0 {
+	position := id.BlockPosition()
+	if position == 0 {
 		if a.alone == nil {
 			a.alone = idSets.Get().(ids)
 		}
@@ -199,7 +199,7 @@ func (a *arrangement) add(i int, s *broker.Settlement) bool {
 		return true
 	}
 	c := a.chain(idblock.Name(id))
-	bit := uint64(1) << (place - 1)
+	bit := uint64(1) << (position - 1)
 	switch {
 	case c.seen&bit != 0:
 		return false
@@ -243,14 +243,14 @@ func (a *arrangement) chain(block broker.ID) *chain {
 	return &a.chains[len(a.chains)-1]
 }
 
-// places returns the indices of the settlements that were added, in the order of the
+// positions returns the indices of the settlements that were added, in the order of the
 // arrangement. The slice is valid until free.
-func (a *arrangement) places() []int {
+func (a *arrangement) positions() []int {
 	if len(a.chains) == 0 {
 		return a.rest
 	}
-	order := slices.Grow(a.in.places, a.size)
-	a.in.places = order
+	order := slices.Grow(a.in.positions, a.size)
+	a.in.positions = order
 	for _, c := range a.chains {
 		for at := c.first; at > 0; {
 			order = append(order, at-1)

@@ -35,9 +35,9 @@ func (b *Broker) cancelNow(ctx context.Context, ids []broker.ID) ([]broker.Cance
 		return nil, err
 	}
 	out := make([]broker.CancelVerdict, len(ids))
-	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
-		chosen := make([]any, len(places))
-		for i, p := range places {
+	err := b.queues.each(ctx, ids, func(k *keys, positions []int) ([]bool, error) {
+		chosen := make([]any, len(positions))
+		for i, p := range positions {
 			chosen[i] = ids[p][:]
 		}
 		verdicts, arrived, err := b.cancelIn(ctx, k, chosen)
@@ -47,8 +47,8 @@ func (b *Broker) cancelNow(ctx context.Context, ids []broker.ID) ([]broker.Cance
 		if err != nil {
 			return nil, err
 		}
-		found := make([]bool, len(places))
-		for i, p := range places {
+		found := make([]bool, len(positions))
+		for i, p := range positions {
 			if known, is := item(verdicts, i).(string); is {
 				// The task is logged and not returned as an error, which would keep the rest of the
 				// batch from being cancelled.
@@ -96,18 +96,18 @@ func (b *Broker) cancelIn(ctx context.Context, k *keys, ids []any) ([]any, bool,
 		return verdicts, c.arrived, err
 	}
 	var running []any
-	var places []int
+	var positions []int
 	for i, v := range verdicts {
 		if _, is := v.(int64); is && broker.CancelVerdict(toInt(v)) == broker.CancelRequested {
-			running, places = append(running, ids[i]), append(places, i)
+			running, positions = append(running, ids[i]), append(positions, i)
 		}
 	}
 	again, _, err := c.all(ctx, running, true)
 	if err != nil {
 		return nil, c.arrived, err
 	}
-	for i, place := range places {
-		verdicts[place] = again[i]
+	for i, position := range positions {
+		verdicts[position] = again[i]
 	}
 	return verdicts, c.arrived, nil
 }

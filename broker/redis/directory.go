@@ -38,10 +38,10 @@ func (q *queue) of(id broker.ID) *keys {
 	return q.parts[int(id.Partition())%len(q.parts)]
 }
 
-// place returns the partition in which a task has to be stored. Unique keys are compared within
+// partitionFor returns the partition in which a task has to be stored. Unique keys are compared within
 // a partition only, so all tasks with the same unique key must go to the same one. place returns
 // an error that wraps [broker.ErrInvalid] if the id leads to another partition than the key.
-func (q *queue) place(t *broker.Task) (*keys, error) {
+func (q *queue) partitionFor(t *broker.Task) (*keys, error) {
 	k := q.of(t.ID)
 	if t.Unique != "" && len(q.parts) > 1 {
 		if n := broker.KeyPartition(t.Unique); k != q.parts[int(n)%len(q.parts)] {
@@ -253,11 +253,11 @@ func (d *directory) all(ctx context.Context) ([]*queue, error) {
 func (d *directory) mayHave(id broker.ID) []*keys {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	var places []*keys
+	var parts []*keys
 	for _, q := range d.byHash[id.QueueHash()] {
-		places = append(places, q.of(id))
+		parts = append(parts, q.of(id))
 	}
-	return places
+	return parts
 }
 
 // each finds the partitions of tasks. It calls visit for one partition after the other, with the
@@ -265,7 +265,7 @@ func (d *directory) mayHave(id broker.ID) []*keys {
 // each of these indices, in order, whether the task was found. each first tries the queues in the
 // list, and reads the registry only if some tasks were in none of them. At most
 // broker.MaxBatch indices are passed to one call of visit.
-func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *keys, places []int) (found []bool, err error)) error {
+func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *keys, positions []int) (found []bool, err error)) error {
 	open := make([]int, len(ids)) // indices of the ids that were not found yet
 	for i := range ids {
 		open[i] = i
@@ -274,19 +274,19 @@ func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *key
 	for round := 0; ; round++ {
 		// Ask the partitions of known queues, as long as some id is left that may be in one of them.
 		for len(open) > 0 {
-			k, places := d.next(ids, open, asked)
+			k, positions := d.next(ids, open, asked)
 			if k == nil {
 				break
 			}
 			asked[k] = true
-			found := make(map[int]bool, len(places))
-			for chunk := range slices.Chunk(places, broker.MaxBatch) {
+			found := make(map[int]bool, len(positions))
+			for chunk := range slices.Chunk(positions, broker.MaxBatch) {
 				is, err := visit(k, chunk)
 				if err != nil {
 					return err
 				}
-				for i, place := range chunk {
-					found[place] = is[i]
+				for i, position := range chunk {
+					found[position] = is[i]
 				}
 			}
 			open = slices.DeleteFunc(open, func(p int) bool { return found[p] })
@@ -322,7 +322,7 @@ func (d *directory) next(ids []broker.ID, open []int, asked map[*keys]bool) (*ke
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	var pick *keys
-	var places []int
+	var positions []int
 	for _, p := range open {
 		for _, q := range d.byHash[ids[p].QueueHash()] {
 			k := q.of(ids[p])
@@ -330,10 +330,10 @@ func (d *directory) next(ids []broker.ID, open []int, asked map[*keys]bool) (*ke
 				pick = k
 			}
 			if k == pick && k != nil {
-				places = append(places, p)
+				positions = append(positions, p)
 				break
 			}
 		}
 	}
-	return pick, places
+	return pick, positions
 }

@@ -54,7 +54,7 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 		}
 		var k *keys
 		if err == nil {
-			k, err = q.place(t)
+			k, err = q.partitionFor(t)
 		}
 		if err != nil {
 			failed.set(i, err)
@@ -114,31 +114,31 @@ func ordinary(t *broker.Task) bool {
 // is the word here for the messages of ordinary tasks, or all other.
 type part struct {
 	destination
-	cfg    *config
-	simple bool          // whether enqueue_plain can store it: no other messages, and no id twice
-	size   int           // of the records, in bytes
-	in     *scratch      // in.bytes has the records of the plain messages, one behind the other
-	places []int         // index in the batch of each plain message
-	plain  []int         // where each plain message ends in in.bytes
-	apart  []int         // indices in plain of those with a large record
-	fields []field       // fields of the state hash for the plain messages
-	last   []int         // index in the batch of each other message
-	other  []any         // arguments of the other messages, six for each
-	others []stored      // large records of the other messages
-	notes  []note        // metadata of all messages
-	limit  time.Duration // time until the first deadline; 0 if no task has one
+	cfg       *config
+	simple    bool          // whether enqueue_plain can store it: no other messages, and no id twice
+	size      int           // of the records, in bytes
+	in        *scratch      // in.bytes has the records of the plain messages, one behind the other
+	positions []int         // index in the batch of each plain message
+	plain     []int         // where each plain message ends in in.bytes
+	apart     []int         // indices in plain of those with a large record
+	fields    []field       // fields of the state hash for the plain messages
+	last      []int         // index in the batch of each other message
+	other     []any         // arguments of the other messages, six for each
+	others    []stored      // large records of the other messages
+	notes     []note        // metadata of all messages
+	limit     time.Duration // time until the first deadline; 0 if no task has one
 }
 
 // count returns how many tasks the part has.
-func (p *part) count() int { return len(p.places) + len(p.last) }
+func (p *part) count() int { return len(p.positions) + len(p.last) }
 
 // add adds a task. place is its index in the batch; left is how many tasks of the batch remain,
 // with this one, and sizes the memory.
-func (p *part) add(place int, t *broker.Task, left int) {
+func (p *part) add(position int, t *broker.Task, left int) {
 	if p.ordinary {
 		if p.plain == nil {
 			p.plain = slices.Grow(p.in.ends, min(left, broker.MaxBatch))
-			p.places = slices.Grow(p.in.places, min(left, broker.MaxBatch))
+			p.positions = slices.Grow(p.in.positions, min(left, broker.MaxBatch))
 		}
 		apart := p.cfg.keptApart(t)
 		if apart {
@@ -150,7 +150,7 @@ func (p *part) add(place int, t *broker.Task, left int) {
 		from := len(p.in.bytes)
 		p.in.bytes = wire.AppendRecord(p.in.bytes, t)
 		p.plain = append(p.plain, len(p.in.bytes))
-		p.places = append(p.places, place)
+		p.positions = append(p.positions, position)
 		p.note(t, p.in.bytes[from:], true, apart)
 		return
 	}
@@ -171,7 +171,7 @@ func (p *part) add(place int, t *broker.Task, left int) {
 		blocked = 1
 	}
 	p.other = append(p.other, msg, millis(t.Delay), t.DeadlineMillis(), t.Unique, ref, blocked)
-	p.last = append(p.last, place)
+	p.last = append(p.last, position)
 	if t.Deadline != 0 {
 		if left := max(t.Deadline, time.Millisecond); p.limit == 0 || left < p.limit {
 			p.limit = left
@@ -183,7 +183,7 @@ func (p *part) add(place int, t *broker.Task, left int) {
 // free gives the memory of the part back to the pool. No script may be under way with it.
 func (p *part) free() {
 	if p.plain != nil {
-		p.in.ends, p.in.places = p.plain, p.places
+		p.in.ends, p.in.positions = p.plain, p.positions
 	}
 	p.in.free()
 }
@@ -308,21 +308,21 @@ func inOrder(parts []*part, calls []*call) {
 // registered again with another number of partitions, so the partition of the part no longer
 // exists.
 func (b *Broker) sendElsewhere(ctx context.Context, p *part, tasks []*broker.Task, failed *failures) {
-	places := append(p.places[:len(p.places):len(p.places)], p.last...)
-	some := make([]*broker.Task, len(places))
-	for i, place := range places {
-		some[i] = tasks[place]
+	positions := append(p.positions[:len(p.positions):len(p.positions)], p.last...)
+	some := make([]*broker.Task, len(positions))
+	for i, position := range positions {
+		some[i] = tasks[position]
 	}
 	var batch *broker.BatchError
 	err := b.Enqueue(ctx, some)
-	for i, place := range places {
+	for i, position := range positions {
 		switch {
 		case errors.As(err, &batch):
 			if batch.Errs[i] != nil {
-				failed.set(place, batch.Errs[i])
+				failed.set(position, batch.Errs[i])
 			}
 		case err != nil:
-			failed.set(place, err)
+			failed.set(position, err)
 		}
 	}
 }
@@ -342,24 +342,24 @@ func isMissing(reply any) bool {
 // the tasks that the script refused: for each, its number in the part from 1, and the id of
 // the task that has its id or unique key.
 func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err error) {
-	places := append(p.places[:len(p.places):len(p.places)], p.last...)
+	positions := append(p.positions[:len(p.positions):len(p.positions)], p.last...)
 	if err != nil {
-		for _, place := range places {
-			failed.set(place, err)
+		for _, position := range positions {
+			failed.set(position, err)
 		}
 		return
 	}
 	for j := 0; j+1 < len(refused); j += 2 {
-		place := places[toInt(refused[j])-1]
+		position := positions[toInt(refused[j])-1]
 		if known := toString(refused[j+1]); len(known) != len(broker.ID{}) {
-			failed.set(place, fmt.Errorf("task %s: its id is taken, and the state of the task that has it can't be read: %w", tasks[place].ID, unreadableState(known)))
+			failed.set(position, fmt.Errorf("task %s: its id is taken, and the state of the task that has it can't be read: %w", tasks[position].ID, unreadableState(known)))
 			continue
 		}
-		e := &broker.DuplicateError{ID: tasks[place].ID, Holder: toID(refused[j+1])}
+		e := &broker.DuplicateError{ID: tasks[position].ID, Holder: toID(refused[j+1])}
 		if e.Holder != e.ID {
-			e.Key = tasks[place].Unique
+			e.Key = tasks[position].Unique
 		}
-		failed.set(place, e)
+		failed.set(position, e)
 	}
 }
 

@@ -280,12 +280,12 @@ func (b *Broker) endFlowNow(ctx context.Context, id broker.ID, o *broker.Outcome
 // flow that is damaged gets an error in its status.
 func (b *Broker) lookupFlows(ctx context.Context, ids []broker.ID, out []broker.Status) error {
 	var calls []*call
-	var places []int
+	var positions []int
 	for i, id := range ids {
 		if kind := id.Kind(); kind == broker.KindGroup || kind == broker.KindPipe {
 			k := newFlowKeys(b.cfg.namespace, id)
 			calls = append(calls, &call{script: scriptFlowLookup, keys: []string{k.flow, k.members}})
-			places = append(places, i)
+			positions = append(positions, i)
 		}
 	}
 	if len(calls) == 0 {
@@ -293,7 +293,7 @@ func (b *Broker) lookupFlows(ctx context.Context, ids []broker.ID, out []broker.
 	}
 	runAll(ctx, b, calls)
 	for i, c := range calls {
-		id, st := ids[places[i]], &out[places[i]]
+		id, st := ids[positions[i]], &out[positions[i]]
 		if isWrongType(c.err) {
 			st.Err = ofFlow(id, c.err)
 			continue

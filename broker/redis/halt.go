@@ -56,30 +56,30 @@ func (b *Broker) haltNow(ctx context.Context, flows []broker.ID) (*broker.Halted
 		}
 	}
 	out := new(broker.Halted)
-	places, err := b.flowPlaces(ctx, flows, out)
+	targets, err := b.flowTargets(ctx, flows, out)
 	if err != nil {
 		return nil, err
 	}
-	where, err := b.haltIn(ctx, places, out)
+	where, err := b.haltIn(ctx, targets, out)
 	if err != nil {
 		return nil, err
 	}
-	out.Running, err = b.haltRunning(ctx, where, places)
+	out.Running, err = b.haltRunning(ctx, where, targets)
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// flowPlaces returns the partitions that may have tasks of the given flows, each with those
+// flowTargets returns the partitions that may have tasks of the given flows, each with those
 // flows. A task is a member or the callback. Members and callbacks that are flows themselves
 // are added to out.Inner.
-func (b *Broker) flowPlaces(ctx context.Context, flows []broker.ID, out *broker.Halted) (map[*keys][]broker.ID, error) {
-	places := make(map[*keys][]broker.ID)
+func (b *Broker) flowTargets(ctx context.Context, flows []broker.ID, out *broker.Halted) (map[*keys][]broker.ID, error) {
+	targets := make(map[*keys][]broker.ID)
 	add := func(flow, task broker.ID) {
 		for _, k := range b.queues.mayHave(task) {
-			if !slices.Contains(places[k], flow) {
-				places[k] = append(places[k], flow)
+			if !slices.Contains(targets[k], flow) {
+				targets[k] = append(targets[k], flow)
 			}
 		}
 	}
@@ -117,15 +117,15 @@ func (b *Broker) flowPlaces(ctx context.Context, flows []broker.ID, out *broker.
 		}
 		flows = more
 	}
-	return places, nil
+	return targets, nil
 }
 
 // haltIn halts flows in partitions, and returns the partitions in which it has done so. It adds a
 // kill to out.Kills for each flow and queue.
-func (b *Broker) haltIn(ctx context.Context, places map[*keys][]broker.ID, out *broker.Halted) ([]*keys, error) {
+func (b *Broker) haltIn(ctx context.Context, targets map[*keys][]broker.ID, out *broker.Halted) ([]*keys, error) {
 	var all, where []*keys
 	var calls []*call
-	for k, flows := range places {
+	for k, flows := range targets {
 		c := &call{script: scriptHalt, keys: []string{k.halt, k.checked, k.ready, k.outbox, k.watch},
 			args: []any{k.wake, haltedFor.Milliseconds()}}
 		for _, id := range flows {
@@ -153,7 +153,7 @@ func (b *Broker) haltIn(ctx context.Context, places map[*keys][]broker.ID, out *
 			return nil, c.err
 		}
 		where = append(where, k)
-		for _, id := range places[k] {
+		for _, id := range targets[k] {
 			if one := (kill{k.queue, id}); !seen[one] {
 				seen[one] = true
 				out.Kills = append(out.Kills, broker.Arrival{Queue: k.queue, Flow: id, Kill: true})

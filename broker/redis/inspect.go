@@ -267,10 +267,10 @@ func (b *Broker) requeueNow(ctx context.Context, ids []broker.ID) ([]error, erro
 	for i, id := range ids {
 		errs[i] = fmt.Errorf("dead letter %s: %w", id, broker.ErrNotFound)
 	}
-	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
-		found := make([]bool, len(places))
-		open := make([]letter, len(places))
-		for i, p := range places {
+	err := b.queues.each(ctx, ids, func(k *keys, positions []int) ([]bool, error) {
+		found := make([]bool, len(positions))
+		open := make([]letter, len(positions))
+		for i, p := range positions {
 			open[i] = letter{id: ids[p], at: i}
 		}
 		for len(open) > 0 {
@@ -287,7 +287,7 @@ func (b *Broker) requeueNow(ctx context.Context, ids []broker.ID) ([]error, erro
 					continue
 				}
 				if found[l.at] = !errors.Is(err, broker.ErrNotFound); found[l.at] {
-					errs[places[l.at]] = err
+					errs[positions[l.at]] = err
 				}
 			}
 			open = append(again, open[len(reply):]...)

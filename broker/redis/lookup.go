@@ -47,35 +47,35 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 		return nil, err
 	}
 	var wrongType error // the last error of a queue that has a key of the wrong type
-	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
-		args := make([]any, len(places))
-		for i, p := range places {
+	err := b.queues.each(ctx, ids, func(k *keys, positions []int) ([]bool, error) {
+		args := make([]any, len(positions))
+		for i, p := range positions {
 			args[i] = ids[p][:]
 		}
 		values, metas, err := b.described(ctx, k, args)
 		if isWrongType(err) { // tasks of other queues can be looked up all the same
 			wrongType = err
-			setWrongType(out, places, err)
-			return make([]bool, len(places)), nil
+			setWrongType(out, positions, err)
+			return make([]bool, len(positions)), nil
 		}
 		if err != nil {
 			return nil, err
 		}
 		for i, meta := range metas {
-			st := &out[places[i]]
+			st := &out[positions[i]]
 			if st.Meta, err = wire.ParseMeta([]byte(meta)); err != nil {
 				b.untold(st.ID, "metadata", err)
 			}
 		}
-		found := make([]bool, len(places))
+		found := make([]bool, len(positions))
 		var open []int // positions of the tasks that are to be located
 		for i, v := range values {
-			st := &out[places[i]]
+			st := &out[positions[i]]
 			if v == "" {
 				continue
 			}
 			if len(v) < finalSize || !readFinal(st, v) { // open; or unreadable, and then it may still be located
-				open = append(open, places[i])
+				open = append(open, positions[i])
 			}
 			found[i] = true
 			st.Queue = k.queue
@@ -99,8 +99,8 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 
 // setWrongType sets the error of the tasks at some positions: a key of their queue is of the
 // wrong type.
-func setWrongType(out []broker.Status, places []int, err error) {
-	for _, p := range places {
+func setWrongType(out []broker.Status, positions []int, err error) {
+	for _, p := range positions {
 		out[p].Err = fmt.Errorf("task %s: %w", out[p].ID, err)
 	}
 }
@@ -183,12 +183,12 @@ const locateBatch = 100
 
 // locate fills in the states of the tasks at some positions of out. They were not final
 // when their states were read.
-func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker.Status) error {
+func (b *Broker) locate(ctx context.Context, k *keys, positions []int, out []broker.Status) error {
 	var minions []string // those that are known of the queue
-	for len(places) > 0 {
+	for len(positions) > 0 {
 		tries := 0 // for this part of the tasks
 	again:
-		n := ownedAtOnce(len(minions), min(len(places), locateBatch))
+		n := ownedAtOnce(len(minions), min(len(positions), locateBatch))
 		names := []string{k.due, k.scheduled, k.minions, k.state, k.about}
 		args := []any{len(minions)}
 		for _, m := range minions {
@@ -196,7 +196,7 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 			args = append(args, m)
 		}
 		args = append(args, wire.NameWithin)
-		for _, p := range places[:n] {
+		for _, p := range positions[:n] {
 			args = append(args, out[p].ID[:])
 		}
 		reply, err := scriptLocate.run(ctx, b, names, args...)
@@ -213,12 +213,12 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 		}
 		var done, large []int // positions of tasks that have ended, and of stubs, which have no name
 		for i, e := range toList(item(list, 0)) {
-			st, place := &out[places[i]], toList(e)
+			st, location := &out[positions[i]], toList(e)
 			switch {
-			case !b.readPlace(st, place):
-				done = append(done, places[i])
-			case st.Name == "" && isEntry(toString(item(place, 2))):
-				large = append(large, places[i])
+			case !b.readLocation(st, location):
+				done = append(done, positions[i])
+			case st.Name == "" && isEntry(toString(item(location, 2))):
+				large = append(large, positions[i])
 			}
 		}
 		if err := b.readNames(ctx, k, large, out); err != nil {
@@ -227,22 +227,22 @@ func (b *Broker) locate(ctx context.Context, k *keys, places []int, out []broker
 		if err := b.readDone(ctx, k, done, out); err != nil {
 			return err
 		}
-		places = places[n:]
+		positions = positions[n:]
 	}
 	return nil
 }
 
-// readPlace reads the reply of locate.lua for one task. It returns false if the task has
+// readLocation reads the reply of locate.lua for one task. It returns false if the task has
 // become final since its state was read.
-func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
-	head := toString(item(place, 2))
+func (b *Broker) readLocation(st *broker.Status, location []any) (found bool) {
+	head := toString(item(location, 2))
 	var d broker.Delivery
 	if len(head) >= wire.HeadSize {
 		// The error is about the missing body. All fields of the head are set before that.
 		_ = wire.ParseRecord(&d, join(head[:wire.HeadSize], nil), 0)
 		st.Name = wire.RecordName([]byte(head))
 	}
-	if failure := toString(item(place, 3)); failure != "" {
+	if failure := toString(item(location, 3)); failure != "" {
 		if name, last, err := wire.ParseLastFailure([]byte(failure)); err == nil {
 			st.Name, st.Failed = name, &last
 		} else {
@@ -255,9 +255,9 @@ func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 			st.Err = nil
 		}
 	}()
-	switch toString(item(place, 0)) {
+	switch toString(item(location, 0)) {
 	case "later":
-		st.State, st.Due = broker.StateScheduled, toTime(toInt(item(place, 1)))
+		st.State, st.Due = broker.StateScheduled, toTime(toInt(item(location, 1)))
 		st.Attempt = max(st.Attempt, 1) - 1 // the message has the number of the next attempt
 		switch {
 		case d.Blocked:
@@ -268,7 +268,7 @@ func (b *Broker) readPlace(st *broker.Status, place []any) (found bool) {
 			st.State = broker.StateRetrying
 		}
 	case "running":
-		st.State, st.Minion = broker.StateRunning, toID(item(place, 1))
+		st.State, st.Minion = broker.StateRunning, toID(item(location, 1))
 	case "ready":
 		st.State = broker.StatePending
 	default:
@@ -286,17 +286,17 @@ func (b *Broker) untold(id broker.ID, what string, err error) {
 
 // readNames reads the names of tasks whose records are kept apart, from the beginnings of
 // the records. A task that has ended meanwhile has no record; its name stays empty.
-func (b *Broker) readNames(ctx context.Context, k *keys, places []int, out []broker.Status) error {
-	if len(places) == 0 {
+func (b *Broker) readNames(ctx context.Context, k *keys, positions []int, out []broker.Status) error {
+	if len(positions) == 0 {
 		return nil
 	}
 	pipe := b.rdb.Pipeline()
-	cmds := make([]*redis.StringCmd, len(places))
-	for i, p := range places {
+	cmds := make([]*redis.StringCmd, len(positions))
+	for i, p := range positions {
 		cmds[i] = pipe.GetRange(ctx, k.record(out[p].ID), 0, wire.NameWithin-1)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	for i, p := range places {
+	for i, p := range positions {
 		head, err := cmds[i].Bytes()
 		if isWrongType(err) { // the key is of the wrong type, so the task has no name to tell
 			head, err = nil, nil
@@ -312,12 +312,12 @@ func (b *Broker) readNames(ctx context.Context, k *keys, places []int, out []bro
 }
 
 // readDone reads again the states of tasks that have become final since the first time.
-func (b *Broker) readDone(ctx context.Context, k *keys, places []int, out []broker.Status) error {
-	if len(places) == 0 {
+func (b *Broker) readDone(ctx context.Context, k *keys, positions []int, out []broker.Status) error {
+	if len(positions) == 0 {
 		return nil
 	}
-	args := make([]any, len(places))
-	for i, p := range places {
+	args := make([]any, len(positions))
+	for i, p := range positions {
 		args[i] = out[p].ID[:]
 	}
 	values, err := b.states(ctx, k, args)
@@ -325,7 +325,7 @@ func (b *Broker) readDone(ctx context.Context, k *keys, places []int, out []brok
 		return err
 	}
 	for i, v := range values {
-		st := &out[places[i]]
+		st := &out[positions[i]]
 		if st.Err = nil; v != "" && len(v) != originSize {
 			readFinal(st, v)
 		}

@@ -33,7 +33,7 @@ type scratch struct {
 	blobs []blob
 	args  []any
 
-	places, ends, chain []int // positions in a batch, and indexes into the slices above
+	positions, ends, chain []int // positions in a batch, and indexes into the slices above
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -43,13 +43,13 @@ func newScratch() *scratch { return scratches.Get().(*scratch) }
 
 // free puts the memory back into the pool. The scripts have run, and nothing refers to it.
 func (s *scratch) free() {
-	if s == nil || cap(s.bytes) > maxScratch || cap(s.places) > 4*broker.MaxBatch {
+	if s == nil || cap(s.bytes) > maxScratch || cap(s.positions) > 4*broker.MaxBatch {
 		return
 	}
 	clear(s.blobs)
 	clear(s.args)
 	s.bytes, s.heads, s.blobs, s.args = s.bytes[:0], s.heads[:0], s.blobs[:0], s.args[:0]
-	s.places, s.ends, s.chain = s.places[:0], s.ends[:0], s.chain[:0]
+	s.positions, s.ends, s.chain = s.positions[:0], s.ends[:0], s.chain[:0]
 	scratches.Put(s)
 }
 

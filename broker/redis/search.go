@@ -191,14 +191,14 @@ const lostScore = -2
 // "flight:" or "claim:".
 func orphanOf(namespace, key, what string) (orphan, bool) {
 	rest, ok := strings.CutPrefix(key, "{"+namespace+":")
-	place, rest, ok2 := strings.Cut(rest, "}:"+what)
+	base, rest, ok2 := strings.Cut(rest, "}:"+what)
 	id, err := hex.DecodeString(rest)
 	if !ok || !ok2 || err != nil || len(id) != len(broker.ID{}) {
 		return orphan{}, false
 	}
-	queue, part := place, ""
-	if i := strings.Index(place, ":"); i >= 0 {
-		queue, part = place[:i], place[i:]
+	queue, part := base, ""
+	if i := strings.Index(base, ":"); i >= 0 {
+		queue, part = base[:i], base[i:]
 	}
 	if broker.CheckName("queue", queue) != nil {
 		return orphan{}, false

@@ -72,8 +72,8 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 			twice = append(twice, i)
 		}
 	}
-	places := sorted.places()
-	for n, i := range places {
+	positions := sorted.positions()
+	for n, i := range positions {
 		s := &batch[i]
 		k := c.queues[s.Delivery.Queue].of(s.Delivery.ID)
 		st := open[k]
@@ -83,7 +83,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 			open[k] = st
 			order = append(order, st)
 		}
-		st.add(i, s, len(places)-n, apart != nil && apart[i])
+		st.add(i, s, len(positions)-n, apart != nil && apart[i])
 	}
 	calls := make([]*call, len(order))
 	for i, st := range order {
@@ -110,8 +110,8 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 		if err := calls[i].err; isWrongType(err) {
 			// An error of this queue alone, which must not delay the settlements of others.
 			c.logWrongType(ctx, st.keys, err)
-			for _, place := range st.places {
-				errs[place] = err
+			for _, position := range st.positions {
+				errs[position] = err
 			}
 			continue
 		} else if err != nil {
@@ -133,14 +133,14 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 
 // settleAgain settles the second and further settlements of the same tasks in a batch, after
 // the first ones were settled.
-func (c *consumer) settleAgain(ctx context.Context, batch []broker.Settlement, places []int, errs []error) error {
-	again := make([]broker.Settlement, len(places))
-	for i, place := range places {
-		again[i] = batch[place]
+func (c *consumer) settleAgain(ctx context.Context, batch []broker.Settlement, positions []int, errs []error) error {
+	again := make([]broker.Settlement, len(positions))
+	for i, position := range positions {
+		again[i] = batch[position]
 	}
 	answers, err := c.settleNow(ctx, again)
 	for i, answer := range answers {
-		errs[places[i]] = answer
+		errs[positions[i]] = answer
 	}
 	return err
 }
@@ -162,16 +162,16 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 	}
 	if len(reply) > 2 {
 		for _, p := range reply[2:] {
-			place := st.places[toInt(p)-1]
-			errs[place] = lost(batch[place].Delivery)
+			position := st.positions[toInt(p)-1]
+			errs[position] = lost(batch[position].Delivery)
 		}
 	}
 	// Refused or not, the consumer does not hold these attempts any more. A later attempt at the
 	// same task, which it may have been handed meanwhile, stays.
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, place := range st.places {
-		d := batch[place].Delivery
+	for _, position := range st.positions {
+		d := batch[position].Delivery
 		if h, ok := c.held.get(d.ID); ok && h.attempt == d.Attempt {
 			c.held.drop(d.ID)
 		}
@@ -205,20 +205,20 @@ func lost(d *broker.Delivery) error {
 
 // settling is one run of settle.lua, while its arguments are collected.
 type settling struct {
-	keys    *keys
-	atLeast time.Duration // how long an id is remembered at least
-	in      *scratch      // the first group uses its bytes, heads and places
-	groups  map[group]*members
-	order   []group  // the groups in the order of the call
-	like    traits   // of the last settlement that was added,
-	same    *members // and its group; nil if the next one must not join it
-	places  []int    // the positions in the batch, in the order of the call; set by call
-	apart   []string // the keys of large records
-	parks   bool     // a task is parked
-	limited bool     // a task has a deadline
-	about   bool     // the hash about may have to change, see described
-	count   int      // of settlements
-	size    int      // of the arguments in bytes, about
+	keys      *keys
+	atLeast   time.Duration // how long an id is remembered at least
+	in        *scratch      // the first group uses its bytes, heads and positions
+	groups    map[group]*members
+	order     []group  // the groups in the order of the call
+	like      traits   // of the last settlement that was added,
+	same      *members // and its group; nil if the next one must not join it
+	positions []int    // the positions in the batch, in the order of the call; set by call
+	apart     []string // the keys of large records
+	parks     bool     // a task is parked
+	limited   bool     // a task has a deadline
+	about     bool     // the hash about may have to change, see described
+	count     int      // of settlements
+	size      int      // of the arguments in bytes, about
 }
 
 // group has the values that settlements must have in common to form a group.
@@ -249,16 +249,16 @@ type traits struct {
 // members are the settlements of one group. The slices of bytes are arguments of the script;
 // settle.lua has their formats.
 type members struct {
-	places   []int     // positions in the batch
-	letters  []byte    // the notices
-	attempts []byte    // 4 bytes each
-	unique   []byte    // unique keys; nil if no task has one
-	records  []byte    // which key of the call has the task's record; nil if none has one
-	runs     []byte    // how many tasks follow each other that are of one block of ids
-	block    broker.ID // the block of the last of runs
-	submits  []any     // ids and records of tasks to submit
-	failures []any     // ids of retried tasks and records of why they failed
-	parked   []any     // ids of parked tasks and their needs
+	positions []int     // positions in the batch
+	letters   []byte    // the notices
+	attempts  []byte    // 4 bytes each
+	unique    []byte    // unique keys; nil if no task has one
+	records   []byte    // which key of the call has the task's record; nil if none has one
+	runs      []byte    // how many tasks follow each other that are of one block of ids
+	block     broker.ID // the block of the last of runs
+	submits   []any     // ids and records of tasks to submit
+	failures  []any     // ids of retried tasks and records of why they failed
+	parked    []any     // ids of parked tasks and their needs
 }
 
 // full reports whether the call is large enough, so that the next settlement begins another.
@@ -279,12 +279,12 @@ const settleKeys = 16
 
 // add adds the settlement at a position of the batch. Left is how many settlements may
 // still come, and apart says whether the record of the task is kept apart.
-func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
+func (st *settling) add(position int, s *broker.Settlement, left int, apart bool) {
 	d := s.Delivery
 	like := traits{s.Verb, s.Outcome.State, s.Delay, d.Retention, d.DeadFor, d.Inbox, d.Attempt, s.Unstarted}
 	m := st.same
 	if m == nil || like != st.like || len(s.Submit) > 0 {
-		m = st.group(place, s, left)
+		m = st.group(position, s, left)
 		st.like, st.same = like, m
 		if len(s.Submit) > 0 {
 			st.same = nil // no other joins its group
@@ -309,14 +309,14 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 	m.letters = append(m.letters, d.ID[:]...)
 	m.letters = appendFrame(m.letters, outcome)
 	if d.Unique != "" && m.unique == nil {
-		m.unique = make([]byte, 2*len(m.places)) // the tasks before have keys of length 0
+		m.unique = make([]byte, 2*len(m.positions)) // the tasks before have keys of length 0
 	}
 	if m.unique != nil {
 		m.unique = binary.BigEndian.AppendUint16(m.unique, uint16(len(d.Unique)))
 		m.unique = append(m.unique, d.Unique...)
 	}
 	if apart && m.records == nil {
-		m.records = make([]byte, 2*len(m.places)) // 0 for the tasks before: they have no record
+		m.records = make([]byte, 2*len(m.positions)) // 0 for the tasks before: they have no record
 	}
 	if m.records != nil {
 		n := 0
@@ -341,7 +341,7 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 	}
 	st.count++
 	st.size += len(m.letters) - was + len(d.Unique) + 6
-	m.places = append(m.places, place)
+	m.positions = append(m.positions, position)
 	for _, t := range s.Submit {
 		record := wire.AppendSubmit(nil, t)
 		st.size += len(record)
@@ -350,14 +350,14 @@ func (st *settling) add(place int, s *broker.Settlement, left int, apart bool) {
 }
 
 // group returns the members of the settlement's group, which it adds if it is new.
-func (st *settling) group(place int, s *broker.Settlement, left int) *members {
+func (st *settling) group(position int, s *broker.Settlement, left int) *members {
 	d := s.Delivery
 	g := group{verb: verbs[s.Verb], alone: -1, inbox: d.Inbox}
 	if s.Unstarted {
 		g.verb += "-"
 	}
 	if len(s.Submit) > 0 {
-		g.alone = place
+		g.alone = position
 	}
 	dead := false // whether a dead letter is kept
 	switch {
@@ -374,7 +374,7 @@ func (st *settling) group(place int, s *broker.Settlement, left int) *members {
 		if len(st.groups) == 0 { // most calls have one group, which gets the pooled memory
 			m.letters = slices.Grow(st.in.bytes, letterSize*min(left, broker.MaxBatch))
 			m.attempts = slices.Grow(st.in.heads, 4*min(left, broker.MaxBatch))
-			m.places = slices.Grow(st.in.places, min(left, broker.MaxBatch))
+			m.positions = slices.Grow(st.in.positions, min(left, broker.MaxBatch))
 		}
 		st.groups[g] = m
 		st.order = append(st.order, g)
@@ -417,12 +417,12 @@ func retention(atLeast, keep, deadFor time.Duration, dead bool) (class string, r
 func (st *settling) free() {
 	if len(st.order) > 0 {
 		m := st.groups[st.order[0]]
-		st.in.bytes, st.in.heads, st.in.places = m.letters, m.attempts, m.places
+		st.in.bytes, st.in.heads, st.in.positions = m.letters, m.attempts, m.positions
 	}
 	st.in.free()
 }
 
-// call returns the call of the script, and sets st.places.
+// call returns the call of the script, and sets st.positions.
 func (st *settling) call(minion, inboxes string) *call {
 	k := st.keys
 	keys := []string{
@@ -448,7 +448,7 @@ func (st *settling) call(minion, inboxes string) *call {
 		if !g.inbox.IsZero() {
 			inbox = channel(inboxes, g.inbox)
 		}
-		args = append(args, g.verb, g.a, at, g.class, g.read.Milliseconds(), g.sweep.Milliseconds(), inbox, len(m.places))
+		args = append(args, g.verb, g.a, at, g.class, g.read.Milliseconds(), g.sweep.Milliseconds(), inbox, len(m.positions))
 		attempts := m.attempts
 		if bytes.Equal(attempts[4:], attempts[:len(attempts)-4]) {
 			attempts = attempts[:4] // all attempts have the same number
@@ -463,9 +463,9 @@ func (st *settling) call(minion, inboxes string) *call {
 		}
 		args = append(append(args, len(more)/2), more...)
 		if len(st.order) == 1 {
-			st.places = m.places
+			st.positions = m.positions
 		} else {
-			st.places = append(st.places, m.places...)
+			st.positions = append(st.positions, m.positions...)
 		}
 	}
 	optional := ""

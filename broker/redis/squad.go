@@ -64,20 +64,20 @@ func (b *Broker) assignNow(ctx context.Context, minion broker.ID, ids []broker.I
 		errs[i] = fmt.Errorf("task %s: assign it to minion %s: %w", id, minion, broker.ErrNotFound)
 	}
 	name := string(minion[:])
-	err := b.queues.each(ctx, ids, func(k *keys, places []int) ([]bool, error) {
+	err := b.queues.each(ctx, ids, func(k *keys, positions []int) ([]bool, error) {
 		head := append([]byte{postAssign, byte(len(k.queue))}, k.queue...)
 		args := []any{name, channel(b.space.posts, minion), head}
-		for _, p := range places {
+		for _, p := range positions {
 			args = append(args, ids[p][:])
 		}
 		reply, err := scriptAssign.run(ctx, b, []string{k.due, k.scheduled, k.flight(name), k.minions, k.halt, k.flows}, args...)
 		if err != nil {
 			return nil, err
 		}
-		found := make([]bool, len(places))
+		found := make([]bool, len(positions))
 		for i, v := range toList(reply) {
 			if toInt(v) == 1 {
-				found[i], errs[places[i]] = true, nil
+				found[i], errs[positions[i]] = true, nil
 			}
 		}
 		return found, nil

@@ -48,8 +48,8 @@ func TestBlockUnkept(t *testing.T) {
 		}
 		wantFields(t, raw, 1, 2, 0) // a run of those that succeeded, and one of the failed task
 		run := fields(t, raw)[string(tasks[0].ID[:broker.BlockPrefix])+"r\x01"]
-		places := []byte{1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}
-		if len(run) < 12 || run[0] != 2 || run[1] != byte(broker.StateSucceeded) || run[8:] != "\x00\x00\x00\x01"+string(places) {
+		positions := []byte{1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}
+		if len(run) < 12 || run[0] != 2 || run[1] != byte(broker.StateSucceeded) || run[8:] != "\x00\x00\x00\x01"+string(positions) {
 			t.Errorf("the run is %x", run)
 		}
 		late := *got[6]
