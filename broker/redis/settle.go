@@ -250,7 +250,7 @@ type traits struct {
 // settle.lua has their formats.
 type members struct {
 	positions []int     // positions in the batch
-	letters   []byte    // the notices
+	notices   []byte    // the notices
 	attempts  []byte    // 4 bytes each
 	unique    []byte    // unique keys; nil if no task has one
 	records   []byte    // which key of the call has the task's record; nil if none has one
@@ -271,8 +271,8 @@ var verbs = [...]string{
 	broker.VerbSnooze: "snooze", broker.VerbRelease: "release", broker.VerbPark: "park",
 }
 
-// letterSize is about how many bytes a notice takes.
-const letterSize = 112
+// noticeSize is about how many bytes a notice takes.
+const noticeSize = 112
 
 // settleKeys is how many keys each call of the script has; those of large records follow.
 const settleKeys = 16
@@ -304,10 +304,10 @@ func (st *settling) add(position int, s *broker.Settlement, left int, apart bool
 	if inBlock(s) {
 		m.join(d.ID)
 	}
-	was := len(m.letters)
+	was := len(m.notices)
 	m.attempts = binary.BigEndian.AppendUint32(m.attempts, d.Attempt)
-	m.letters = append(m.letters, d.ID[:]...)
-	m.letters = appendFrame(m.letters, outcome)
+	m.notices = append(m.notices, d.ID[:]...)
+	m.notices = appendFrame(m.notices, outcome)
 	if d.Unique != "" && m.unique == nil {
 		m.unique = make([]byte, 2*len(m.positions)) // the tasks before have keys of length 0
 	}
@@ -340,7 +340,7 @@ func (st *settling) add(position int, s *broker.Settlement, left int, apart bool
 		m.parked = append(m.parked, d.ID[:], need)
 	}
 	st.count++
-	st.size += len(m.letters) - was + len(d.Unique) + 6
+	st.size += len(m.notices) - was + len(d.Unique) + 6
 	m.positions = append(m.positions, position)
 	for _, t := range s.Submit {
 		record := wire.AppendSubmit(nil, t)
@@ -372,7 +372,7 @@ func (st *settling) group(position int, s *broker.Settlement, left int) *members
 	if m == nil {
 		m = &members{}
 		if len(st.groups) == 0 { // most calls have one group, which gets the pooled memory
-			m.letters = slices.Grow(st.in.bytes, letterSize*min(left, broker.MaxBatch))
+			m.notices = slices.Grow(st.in.bytes, noticeSize*min(left, broker.MaxBatch))
 			m.attempts = slices.Grow(st.in.heads, 4*min(left, broker.MaxBatch))
 			m.positions = slices.Grow(st.in.positions, min(left, broker.MaxBatch))
 		}
@@ -417,7 +417,7 @@ func retention(atLeast, keep, deadFor time.Duration, dead bool) (class string, r
 func (st *settling) free() {
 	if len(st.order) > 0 {
 		m := st.groups[st.order[0]]
-		st.in.bytes, st.in.heads, st.in.positions = m.letters, m.attempts, m.positions
+		st.in.bytes, st.in.heads, st.in.positions = m.notices, m.attempts, m.positions
 	}
 	st.in.free()
 }
@@ -453,7 +453,7 @@ func (st *settling) call(minion, inboxes string) *call {
 		if bytes.Equal(attempts[4:], attempts[:len(attempts)-4]) {
 			attempts = attempts[:4] // all attempts have the same number
 		}
-		args = append(args, m.letters, attempts, m.unique, m.records, m.runs)
+		args = append(args, m.notices, attempts, m.unique, m.records, m.runs)
 		more := m.submits
 		switch {
 		case len(m.failures) > 0: // a group of retries, which submit nothing
