@@ -84,9 +84,9 @@ func (b *Broker) abandon(ctx context.Context, k *keys) error {
 // asked returns the OnAbandoned callback of a consumer of this process; nil if no consumer
 // has one.
 func (b *Broker) asked() func(*broker.Delivery) broker.Outcome {
-	b.keeper.mu.Lock()
-	defer b.keeper.mu.Unlock()
-	for c := range b.keeper.listeners {
+	b.housekeeping.mu.Lock()
+	defer b.housekeeping.mu.Unlock()
+	for c := range b.housekeeping.listeners {
 		if c.cfg.OnAbandoned != nil {
 			return c.cfg.OnAbandoned
 		}

@@ -192,7 +192,7 @@ func TestAbandoned(t *testing.T) {
 func TestAbandonedWithAKeyOfAnotherType(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
-		b := open(t, url, redis.RoundsEvery(time.Hour), redis.AbandonedAfter(0), redis.NoKeeper())
+		b := open(t, url, redis.RoundsEvery(time.Hour), redis.AbandonedAfter(0), redis.NoHousekeeping())
 		raw := rawClient(t, url)
 		queue := "{" + redis.DefaultNamespace + ":q}:"
 		x := newTask("q")

@@ -17,7 +17,7 @@ func TestAbandonedTwice(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		const n = 150 // more than a page
-		opts := []redis.Option{redis.RoundsEvery(time.Hour), redis.AbandonedAfter(0), redis.NoKeeper()}
+		opts := []redis.Option{redis.RoundsEvery(time.Hour), redis.AbandonedAfter(0), redis.NoHousekeeping()}
 		line := redisproxy.Start(t, rawClient(t, url).Options().Addr)
 		b := open(t, url, opts...)
 		raw := rawClient(t, url)

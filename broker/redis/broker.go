@@ -17,28 +17,28 @@ import (
 //
 // One Broker serves any number of arbiters and minions of a process. They share its
 // client, its pub/sub connection (hub), its list of queues (queues) and its background
-// goroutine (keeper), which sweeps outcomes whose retention is over and looks after queues
+// goroutine (housekeeping), which sweeps outcomes whose retention is over and looks after queues
 // without a minion. The goroutine and the connection are started when they are first
 // needed, so New does no I/O. Close cancels ctx, which ends all of it.
 
 // Broker keeps tasks in Redis. Make one with [Open] or [New]. It may be used by several
 // goroutines at once.
 type Broker struct {
-	rdb        redis.UniversalClient
-	owned      bool // whether Close closes rdb: true for a client that Open has made
-	cfg        config
-	log        *slog.Logger
-	space      space
-	queues     directory
-	arrived    arrivedIn
-	expiry     expiry
-	hub        hub
-	tried      trials
-	forgotten  forgetting
-	keeper     keeper
-	wrongTypes wrongTypeLog
-	crew       crew
-	unlog      func() // stops forwarding the client library's log lines to log; nil if they are not forwarded
+	rdb          redis.UniversalClient
+	owned        bool // whether Close closes rdb: true for a client that Open has made
+	cfg          config
+	log          *slog.Logger
+	space        space
+	queues       directory
+	arrived      arrivedIn
+	expiry       expiry
+	hub          hub
+	tried        trials
+	forgotten    forgetting
+	housekeeping housekeeping
+	wrongTypes   wrongTypeLog
+	crew         crew
+	unlog        func() // stops forwarding the client library's log lines to log; nil if they are not forwarded
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc

@@ -137,7 +137,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 	}
 	b.crew.add(c)
 	b.listen(c)
-	b.keep()
+	b.startHousekeeping()
 	return c, nil
 }
 

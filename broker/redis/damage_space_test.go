@@ -30,7 +30,7 @@ func TestDamagedRegistry(t *testing.T) {
 			ctx := t.Context()
 			d.check(d.raw.HSet(ctx, d.space+":queues", "bad", damage, "no name", "1").Err())
 			task := newTask("q")
-			other := open(t, url, redis.Namespace(d.space), redis.NoKeeper(), redis.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+			other := open(t, url, redis.Namespace(d.space), redis.NoHousekeeping(), redis.Logger(slog.New(slog.NewTextHandler(&log, nil))))
 			enqueue(t, other, task)
 			for range 3 {
 				if info, err := other.Queues(ctx); err != nil || len(info) != 1 || info[0].Name != "q" {
@@ -55,7 +55,7 @@ func TestDamagedTurn(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		for i, damage := range append(numbers(), "of another type") {
-			d := newDamaged(t, url, redis.NoKeeper(), redis.RoundsEvery(50*time.Millisecond))
+			d := newDamaged(t, url, redis.NoHousekeeping(), redis.RoundsEvery(50*time.Millisecond))
 			ctx := t.Context()
 			prefix := "{" + d.space + ":queues}:"
 			if damage == "of another type" {

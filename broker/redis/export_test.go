@@ -28,8 +28,8 @@ func RememberFor(d time.Duration) Option { return optionFunc(func(c *config) { c
 // SweepStep sets how many tasks one step of the sweeper removes.
 func SweepStep(n int) Option { return optionFunc(func(c *config) { c.sweepStep = n }) }
 
-// NoKeeper disables the background goroutine, so that only the test sweeps and takes turns.
-func NoKeeper() Option { return optionFunc(func(c *config) { c.noKeeper = true }) }
+// NoHousekeeping disables the background goroutine, so that only the test sweeps and takes turns.
+func NoHousekeeping() Option { return optionFunc(func(c *config) { c.noHousekeeping = true }) }
 
 // Unused sets how long a partition notes that its queue is registered, and how long a queue must
 // have been unregistered before it is removed from the registry.

@@ -141,7 +141,7 @@ func TestHaltLeavesNothing(t *testing.T) {
 func TestHaltedQueueThatNobodyServes(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
-		h := newHaltRig(t, url, "haltunserved", 30, redis.NoKeeper(), redis.RoundsEvery(time.Millisecond))
+		h := newHaltRig(t, url, "haltunserved", 30, redis.NoHousekeeping(), redis.RoundsEvery(time.Millisecond))
 		other := newTask("q")
 		enqueue(t, h.b, other)
 		found := h.halt()
@@ -167,7 +167,7 @@ func TestHaltedQueueThatNobodyServes(t *testing.T) {
 		h.check(c.Close(t.Context()))
 
 		// The token is removed if the hash halt has expired.
-		h = newHaltRig(t, url, "haltforgotten", 1, redis.NoKeeper(), redis.RoundsEvery(time.Millisecond))
+		h = newHaltRig(t, url, "haltforgotten", 1, redis.NoHousekeeping(), redis.RoundsEvery(time.Millisecond))
 		c = consume(t, h.b, broker.ConsumerConfig{Queues: []string{"q"}})
 		h.halt()
 		h.asks(c)

@@ -64,7 +64,7 @@ func (b *Broker) inboxNow(ctx context.Context, id broker.ID) (broker.Inbox, erro
 		return nil, err
 	}
 	in.sub = sub
-	b.keep()
+	b.startHousekeeping()
 	b.expiry.open(in)
 	return in, nil
 }

@@ -45,20 +45,20 @@ const (
 	unusedFor     = 2 * time.Hour
 )
 
-// keeper is the housekeeping of a broker for the queues of its namespace.
-type keeper struct {
+// housekeeping is the work of a broker on all queues of its namespace.
+type housekeeping struct {
 	start sync.Once // starts the goroutine
 
 	mu        sync.Mutex
 	listeners map[*consumer]struct{} // those with OnArrivals or OnAbandoned
 }
 
-// keep starts the goroutine that sweeps and takes turns, unless it runs already.
-func (b *Broker) keep() {
-	if b.cfg.noKeeper {
+// startHousekeeping starts the goroutine that sweeps and takes turns, unless it runs already.
+func (b *Broker) startHousekeeping() {
+	if b.cfg.noHousekeeping {
 		return
 	}
-	b.keeper.start.Do(func() {
+	b.housekeeping.start.Do(func() {
 		b.wg.Go(func() {
 			turn := time.NewTimer(b.pause(b.cfg.rounds))
 			defer turn.Stop()
@@ -93,27 +93,27 @@ func (b *Broker) listen(c *consumer) {
 	if c.cfg.OnArrivals == nil && c.cfg.OnAbandoned == nil {
 		return
 	}
-	b.keeper.mu.Lock()
-	defer b.keeper.mu.Unlock()
-	if b.keeper.listeners == nil {
-		b.keeper.listeners = make(map[*consumer]struct{})
+	b.housekeeping.mu.Lock()
+	defer b.housekeeping.mu.Unlock()
+	if b.housekeeping.listeners == nil {
+		b.housekeeping.listeners = make(map[*consumer]struct{})
 	}
-	b.keeper.listeners[c] = struct{}{}
+	b.housekeeping.listeners[c] = struct{}{}
 }
 
 // unlisten removes a consumer that listen has added.
 func (b *Broker) unlisten(c *consumer) {
-	b.keeper.mu.Lock()
-	defer b.keeper.mu.Unlock()
-	delete(b.keeper.listeners, c)
+	b.housekeeping.mu.Lock()
+	defer b.housekeeping.mu.Unlock()
+	delete(b.housekeeping.listeners, c)
 }
 
 // tell tells one consumer of this process about arrivals in a queue. It prefers one that
 // serves the queue. It reports false if no consumer wants to be told.
 func (b *Broker) tell(k *keys) bool {
-	b.keeper.mu.Lock()
+	b.housekeeping.mu.Lock()
 	var c *consumer
-	for l := range b.keeper.listeners {
+	for l := range b.housekeeping.listeners {
 		if l.cfg.OnArrivals == nil {
 			continue
 		}
@@ -122,7 +122,7 @@ func (b *Broker) tell(k *keys) bool {
 			break
 		}
 	}
-	b.keeper.mu.Unlock()
+	b.housekeeping.mu.Unlock()
 	if c == nil {
 		return false
 	}
@@ -205,7 +205,7 @@ func (b *Broker) visit(ctx context.Context, visits []*visit, unused map[*queue]b
 		if toInt(item(toList(v.reply), 5)) == 0 {
 			unused[v.queue] = false
 		}
-		b.lookAfter(ctx, v.keys, toList(v.reply))
+		b.doHousekeeping(ctx, v.keys, toList(v.reply))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -226,8 +226,8 @@ func (b *Broker) visit(ctx context.Context, visits []*visit, unused map[*queue]b
 	return nil
 }
 
-// lookAfter does the work that a visit has found; told is the reply of visit.lua.
-func (b *Broker) lookAfter(ctx context.Context, k *keys, told []any) {
+// doHousekeeping does the work that a visit has found; told is the reply of visit.lua.
+func (b *Broker) doHousekeeping(ctx context.Context, k *keys, told []any) {
 	now := toInt(item(told, 0))
 	b.forgotten.due(k, toStrings(item(told, 1)))
 	b.expiry.learn(k, item(told, 6), now)

@@ -71,7 +71,7 @@ func TestSweepGoesOnWhileThereIsSomething(t *testing.T) {
 func TestSweepBehindSettlements(t *testing.T) {
 	t.Parallel()
 	onPassing(t, func(t *testing.T, p *passing) {
-		b := p.open(t, redis.SweepStep(1), redis.NoKeeper(), redis.Lease(time.Minute))
+		b := p.open(t, redis.SweepStep(1), redis.NoHousekeeping(), redis.Lease(time.Minute))
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 300})
 		p.settleAll(t, b, c, "q", 600) // in 6 batches
 		p.pass(p.keep + 2*time.Second)
@@ -187,7 +187,7 @@ func TestArrivalsInAnUnservedQueue(t *testing.T) {
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	onPassing(t, func(t *testing.T, p *passing) {
-		one, two := p.open(t), p.open(t, redis.NoKeeper())
+		one, two := p.open(t), p.open(t, redis.NoHousekeeping())
 		enqueue(t, one, p.task("q"))
 		first, err := one.Round(t.Context())
 		if err != nil || first != time.Hour {
