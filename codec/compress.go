@@ -8,39 +8,38 @@ import (
 )
 
 const (
-	// compressFrom is from how many bytes on compression is tried: shorter ones
-	// gain nothing.
+	// compressFrom is the length from which Compress tries to compress. Shorter bytes would not become shorter.
 	compressFrom = 512
 
-	// MaxDecompressed is how long bytes may be when decompressed, so that few
-	// of them can't fill the memory.
+	// MaxDecompressed is how many bytes a message of [Compress] may have when it is decompressed.
 	MaxDecompressed = 64 << 20
 
-	// MaxExpansion is how many times longer they may become, beyond the first
-	// freeExpansion bytes: what a receiver allocates is in proportion to what it was
-	// sent. Data that is worth sending is seldom compressed more than 50 times.
+	// MaxExpansion is how many times longer a message of [Compress] may become when it is decompressed, if it becomes longer
+	// than 1 MiB. So a receiver's memory is in proportion to the data that was sent. Useful data is seldom compressed to less
+	// than a fiftieth.
 	MaxExpansion  = 100
 	freeExpansion = 1 << 20
 )
 
-// The first byte of what Compress makes.
+// The first byte of a message of Compress.
 const (
-	asIs    = 0
-	gzipped = 1
+	asIs    = 0 // the rest is not compressed
+	gzipped = 1 // the rest is compressed
 )
 
-// Compress returns a codec that compresses what c makes, with gzip, where that
-// makes it shorter. Its name is that of c with +gzip. What is longer than
-// [MaxDecompressed] when decompressed, or more than 1 MiB and [MaxExpansion] times as
-// long, is [ErrTooLong]: Compress does not compress what it would not decompress.
+// Compress returns a codec that compresses the bytes of c with gzip, if that makes them shorter. The codec's name is the name of
+// c with +gzip.
 //
-// Compress comes first, and Sign or Encrypt around it. A codec that signs or encrypts
-// can't be compressed: its bytes would be decompressed before their seal is looked at.
-// Every method of such a codec returns an error that says so, and arbiters and minions
-// refuse it: see [Check].
+// When a message is decompressed, it may have at most [MaxDecompressed] bytes; and if it has more than 1 MiB, at most
+// [MaxExpansion] times the compressed length. A longer message is [ErrTooLong]. Compress does not compress bytes that it would
+// not decompress.
+//
+// Compress first, and Sign or Encrypt around it. A codec that signs or encrypts can't be compressed, since its bytes would be
+// decompressed before their seal is checked. Every method of such a codec returns an error, and arbiters and minions refuse
+// it: see [Check].
 func Compress(c Codec) Codec { return &compressed{inner: c} }
 
-// mayBecome returns how long n bytes may be when decompressed.
+// mayBecome returns how long n compressed bytes may be when they are decompressed.
 func mayBecome(n int) int { return min(MaxDecompressed, max(freeExpansion, n*MaxExpansion)) }
 
 var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
@@ -66,14 +65,14 @@ func deflate(dst, plain []byte) ([]byte, error) {
 
 func inflate(data []byte) ([]byte, error) {
 	if len(data) == 0 {
-		return nil, because(ErrTruncated, "no bytes")
+		return nil, because(ErrTruncated, "there are no bytes")
 	}
 	switch data[0] {
 	case asIs:
 		return data[1:], nil
 	case gzipped:
 	default:
-		return nil, because(ErrSyntax, "compression %d is unknown", data[0])
+		return nil, because(ErrSyntax, "unknown compression %d", data[0])
 	}
 	r, err := gzip.NewReader(bytes.NewReader(data[1:]))
 	if err != nil {
@@ -85,7 +84,7 @@ func inflate(data []byte) ([]byte, error) {
 	case err != nil:
 		return nil, because(ErrSyntax, "%v", err)
 	case len(plain) > limit:
-		return nil, because(ErrTooLong, "%d bytes become more than %d when decompressed", len(data), limit)
+		return nil, because(ErrTooLong, "%d bytes are more than %d when decompressed", len(data), limit)
 	}
 	return plain, nil
 }

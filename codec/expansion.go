@@ -6,33 +6,31 @@ import (
 	"github.com/go-arbiter/arbiter/internal/msgp"
 )
 
-// A message of 1 MiB could make its receiver allocate gigabytes, since an element of a slice
-// may be one byte in the input and a large struct in memory. So what a value will need is
-// counted, before it is decoded, and compared with the length of the message.
+// This file limits the memory that decoding a message can use. Without a limit, a message of 1 MiB could make its receiver
+// allocate gigabytes, since an element of a slice can be one byte in the input and a large struct in memory. So the memory
+// for a value is computed ("weighed") before the value is decoded, and compared with the length of the message.
 //
-// A short message is weighed only if its type is heavy: if a value of it may need more than
-// perByte for each byte of the input. Nearly all types need less by themselves. In a long
-// message, which is mostly one that Compress has made short, every type is weighed.
+// To save time, a short message is weighed only if its type is heavy: if a value of it may need more than perByte for each
+// byte of the input. Nearly all types need less. A long message is mostly a short one that was compressed, so it is weighed
+// for every type.
 const (
-	// perByte is how many bytes of memory each byte of a short message may need.
+	// perByte is how many bytes of memory a short message may need for each of its bytes.
 	perByte = 256
-	// perByteOfLong is perByte for a long message, in which the memory of a short one
-	// is allowed in any case.
+	// perByteOfLong is perByte for a long message. A long message may need at least as much as the longest short one.
 	perByteOfLong = 16
-	// long is from how many bytes on a message is long. It is the default of the largest
-	// payload that brokers accept.
+	// long is the length above which a message is long. It is the default of the largest payload that brokers accept.
 	long = 1 << 20
-	// free is how many bytes a value may need besides, so that nothing small is refused.
+	// free is how many bytes of memory a value may need besides, so that no small message is refused.
 	free = 1 << 20
 )
 
 // budget counts the memory that one message needs.
 type budget struct {
-	size int // of the message
-	need int
+	size int // the length of the message
+	need int // the memory that its values need, as far as they were weighed
 }
 
-// isLong reports whether all types are weighed.
+// isLong reports whether the message is long, so that values of every type are weighed.
 func (b *budget) isLong() bool { return b.size > long }
 
 // limit returns how many bytes of memory the message may need.
@@ -43,20 +41,19 @@ func (b *budget) limit() int {
 	return free + b.size*perByte
 }
 
-// check returns an error if the message needs too much memory.
+// check returns an error if the message needs more memory than its limit.
 func (b *budget) check() error {
 	if b.need <= b.limit() {
 		return nil
 	}
 	return because(ErrExpansion, "%d bytes would need more than %d bytes of memory; "+
-		"let large elements that may be empty be pointers, and send null for those that are", b.size, b.limit())
+		"make large elements that may be empty pointers, and send null for empty ones", b.size, b.limit())
 }
 
-// isHeavy reports whether a value of the plan may need more than perByte for each byte of
-// its input.
+// isHeavy reports whether a value of the plan may need more than perByte for each byte of its input.
 func (p *plan) isHeavy(seen map[*plan]bool) bool {
 	if seen[p] {
-		return false // whoever looks at it already finds it
+		return false // an outer call examines this plan
 	}
 	seen[p] = true
 	switch p.dec {
@@ -76,8 +73,8 @@ func (p *plan) isHeavy(seen map[*plan]bool) bool {
 	return false
 }
 
-// afford refuses the next value of in if the message needs too much memory with it. An
-// input that can't be read is weighed as far as it can: decoding says what is wrong.
+// afford weighs the next value of in, and returns an error if the message needs too much memory with it. Input that can't be
+// read is weighed up to the error, which decoding will report.
 func (p *plan) afford(in []byte, depth int, b *budget) error {
 	if !p.heavy && !b.isLong() {
 		return nil
@@ -86,7 +83,7 @@ func (p *plan) afford(in []byte, depth int, b *budget) error {
 	return b.check()
 }
 
-// affordElems is afford for the next n values, which are the elements of a slice.
+// affordElems is afford for the next n values, which are elements of a slice.
 func (p *plan) affordElems(in []byte, n, depth int, b *budget) error {
 	if p.dec != opSlice || !p.heavy && !b.isLong() {
 		return nil
@@ -95,8 +92,8 @@ func (p *plan) affordElems(in []byte, n, depth int, b *budget) error {
 	return b.check()
 }
 
-// weigh adds to b what the first value of in needs, and returns what is behind it.
-// It gives up once the message is known to need too much.
+// weigh adds the memory that the first value of in needs to b, and returns the bytes after the value. It stops as soon as the
+// message needs too much.
 func (p *plan) weigh(in []byte, depth int, b *budget) (rest []byte, ok bool) {
 	if depth > maxDepth || b.need > b.limit() {
 		return nil, false
@@ -173,17 +170,17 @@ func (p *plan) weighElems(in []byte, n, depth int, b *budget) (rest []byte, ok b
 	return in, true
 }
 
-// What a value needs that is decoded into an any, besides the bytes of strings: these are
-// never more than the message has.
+// The memory that a value in an any needs. The contents of strings are not counted, since they are never longer than the
+// message.
 const (
-	anySize    = 16 // of the any itself
-	numberSize = 8  // of what it points to
-	headSize   = 24 // of a string or slice
-	mapSize    = 48 // of an empty map
-	entrySize  = 40 // of a key and a value in it
+	anySize    = 16 // the any itself
+	numberSize = 8  // a number that it points to
+	headSize   = 24 // the head of a string or slice
+	mapSize    = 48 // an empty map
+	entrySize  = 40 // a key and a value in a map
 )
 
-// weighAny is weigh for a value of no type.
+// weighAny is weigh for a value that is decoded into an any.
 func weighAny(in []byte, depth int, b *budget) (rest []byte, ok bool) {
 	if depth > maxDepth || len(in) == 0 || b.need > b.limit() {
 		return nil, false
@@ -232,8 +229,8 @@ func skip(in []byte, depth int) ([]byte, bool) {
 	return rest, err == nil
 }
 
-// embeddedSize returns the size of the structs that are allocated on the way to a field
-// that leads through embedded pointers.
+// embeddedSize returns the size of the structs behind embedded pointers on the path to a field. Decoding the field allocates
+// them.
 func embeddedSize(t reflect.Type, index []int) (size int) {
 	for _, i := range index[:len(index)-1] {
 		if t = t.Field(i).Type; t.Kind() == reflect.Pointer {
@@ -244,7 +241,7 @@ func embeddedSize(t reflect.Type, index []int) (size int) {
 	return size
 }
 
-// jsonHeavy is isHeavy for JSON, by the type.
+// jsonHeavy is isHeavy for the JSON codec, which has no plans.
 func jsonHeavy(t reflect.Type, seen map[reflect.Type]bool) bool {
 	if seen[t] {
 		return false
@@ -270,7 +267,7 @@ func jsonHeavy(t reflect.Type, seen map[reflect.Type]bool) bool {
 	return false
 }
 
-// jsonAfford refuses a value, which is valid, if the message needs too much memory with it.
+// jsonAfford weighs a valid value, and returns an error if the message needs too much memory with it.
 func jsonAfford(raw []byte, t reflect.Type, b *budget) error {
 	if !b.isLong() && !traitsOf(t).heavy {
 		return nil
@@ -279,7 +276,7 @@ func jsonAfford(raw []byte, t reflect.Type, b *budget) error {
 	return b.check()
 }
 
-// jsonAffordElems is jsonAfford for values that are the elements of a slice of type t.
+// jsonAffordElems is jsonAfford for values that are elements of a slice of type t.
 func jsonAffordElems(elems [][]byte, t reflect.Type, b *budget) error {
 	if !b.isLong() && !traitsOf(t).heavy {
 		return nil
@@ -291,8 +288,7 @@ func jsonAffordElems(elems [][]byte, t reflect.Type, b *budget) error {
 	return b.check()
 }
 
-// jsonWeigh adds to b what the value at i needs, and returns where it ends. The input
-// is valid.
+// jsonWeigh adds the memory that the value at raw[i] needs to b, and returns the end of the value. The input must be valid.
 func jsonWeigh(raw []byte, i int, t reflect.Type, b *budget) (end int) {
 	k, traits := t.Kind(), traitsOf(t)
 	switch {
@@ -331,7 +327,7 @@ func jsonWeigh(raw []byte, i int, t reflect.Type, b *budget) (end int) {
 	return jsonEnd(raw, i)
 }
 
-// jsonWeighAny is jsonWeigh for a value of no type.
+// jsonWeighAny is jsonWeigh for a value that is decoded into an any.
 func jsonWeighAny(raw []byte, i int, b *budget) (end int) {
 	switch raw[i] {
 	case '[':

@@ -13,8 +13,8 @@ import (
 	"github.com/go-arbiter/arbiter/internal/testform"
 )
 
-// gzipped returns what somebody may send in place of what Compress makes: a string in
-// msgpack of n bytes, of which about one in ratio can't be compressed.
+// gzipped returns a message in the form of Compress that Compress itself may not write: a msgpack string of n bytes, of which
+// about one in ratio can't be compressed.
 func gzipped(t *testing.T, n, ratio int) []byte {
 	t.Helper()
 	plain := append([]byte{0xdb, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, make([]byte, n)...)
@@ -30,10 +30,9 @@ func gzipped(t *testing.T, n, ratio int) []byte {
 	return buf.Bytes()
 }
 
-// Between the first MiB, which is free, and MaxDecompressed a message may become
-// MaxExpansion times as long, and what is allocated is in proportion to that. Where
-// Compress is inside of a codec that seals, nothing is decompressed that was not sealed;
-// the other order decompresses nothing at all.
+// A message that becomes longer than 1 MiB may become MaxExpansion times as long, up to MaxDecompressed, and the memory that is
+// allocated is in proportion to that. If Compress is inside a codec that seals, unsealed bytes are never decompressed. The other
+// order decompresses nothing at all.
 func TestCompressedExpansion(t *testing.T) {
 	key := bytes.Repeat([]byte("k"), 32)
 	plain := codec.Compress(codec.Msgpack())
@@ -43,7 +42,7 @@ func TestCompressedExpansion(t *testing.T) {
 		n, ratio int
 		want     error
 	}{
-		{1 << 20, 1 << 20, codec.ErrTooLong}, // with its head it is a little more than what is free
+		{1 << 20, 1 << 20, codec.ErrTooLong}, // with its head it is a little longer than 1 MiB
 		{1<<20 - 100, 1 << 20, nil},
 		{2 << 20, 50, nil},
 		{2 << 20, 150, codec.ErrTooLong},
@@ -54,35 +53,35 @@ func TestCompressedExpansion(t *testing.T) {
 		{65 << 20, 50, codec.ErrTooLong},
 	} {
 		if c.n > 20<<20 && !testform.Long() {
-			continue // which takes seconds to compress
+			continue // it takes seconds to compress
 		}
 		data := gzipped(t, c.n, c.ratio)
 		var err error
 		var s string
 		took := allocated(func() { s, err = "", nil; err = plain.DecodeValue(data, &s) })
 		if !errors.Is(err, c.want) || err == nil && len(s) != c.n {
-			t.Errorf("%d bytes of %d: %d, %v, want %v", len(data), c.n, len(s), err, c.want)
+			t.Errorf("%d bytes that become %d: %d bytes decoded, error %v, want %v", len(data), c.n, len(s), err, c.want)
 		}
-		// Reading doubles its buffer, and the string is a copy.
+		// Reading doubles the size of its buffer, and the string is a copy.
 		if most := uint64(16<<20 + 6*min(codec.MaxDecompressed, max(1<<20, codec.MaxExpansion*len(data)))); took > most {
-			t.Errorf("%d bytes of %d allocated %d, want at most %d", len(data), c.n, took, most)
+			t.Errorf("%d bytes that become %d allocated %d, want at most %d", len(data), c.n, took, most)
 		}
-		// Made without the key it is refused before it is decompressed.
+		// A message that was made without the key is refused before it is decompressed.
 		for _, outer := range []codec.Codec{signed, sealed, codec.Compress(signed), codec.Compress(sealed)} {
 			took := allocated(func() { err = outer.DecodeValue(data, &s) })
 			if err == nil || errors.Is(err, codec.ErrTooLong) {
-				t.Errorf("%s, without the key: %v", outer.Name(), err)
+				t.Errorf("%s, without the key: error %v", outer.Name(), err)
 			}
 			if most := uint64(8<<20 + 2*len(data)); took > most {
 				t.Errorf("%s, without the key: %d bytes allocated %d, want at most %d", outer.Name(), len(data), took, most)
 			}
 		}
 		if c.want == nil {
-			// What was sent is read, however well it can be compressed: then it is not.
+			// Every value that can be sent can be read: if it could be compressed too well, it is not compressed.
 			for _, outer := range []codec.Codec{plain, signed, sealed} {
 				var back string
 				if err := outer.DecodeValue(must2(t)(outer.AppendValue(nil, s)), &back); err != nil || back != s {
-					t.Errorf("%s, %d bytes: %d come back, %v", outer.Name(), len(s), len(back), err)
+					t.Errorf("%s, %d bytes: %d bytes decoded, error %v", outer.Name(), len(s), len(back), err)
 				}
 			}
 		}
@@ -90,17 +89,16 @@ func TestCompressedExpansion(t *testing.T) {
 	zeros := make([]byte, 8<<20)
 	var back []byte
 	if err := sealed.DecodeValue(must2(t)(sealed.AppendValue(nil, zeros)), &back); err != nil || !bytes.Equal(back, zeros) {
-		t.Errorf("zeros: %d come back, %v", len(back), err)
+		t.Errorf("zeros: %d bytes decoded, error %v", len(back), err)
 	}
 	for _, wrong := range []codec.Codec{codec.Compress(signed), codec.Compress(sealed)} {
 		if _, err := wrong.AppendValue(nil, "x"); !errors.Is(err, codec.ErrUnsupported) {
-			t.Errorf("%s: %v", wrong.Name(), err)
+			t.Errorf("%s: error %v, want ErrUnsupported", wrong.Name(), err)
 		}
 	}
 }
 
-// What is large in memory, and few bytes when it is compressed, is refused as if it had
-// come so.
+// A value that is large in memory is refused even if it is short when compressed: the limit is for the decompressed length.
 func TestCompressedExpansionInMemory(t *testing.T) {
 	c := codec.Compress(codec.Msgpack())
 	var data []byte
@@ -112,14 +110,14 @@ func TestCompressedExpansionInMemory(t *testing.T) {
 	var err error
 	took := allocated(func() { err = c.DecodeValue(data, new([]bulky)) })
 	if !errors.Is(err, codec.ErrExpansion) {
-		t.Errorf("%d bytes: %v", len(data), err)
+		t.Errorf("%d bytes: error %v, want ErrExpansion", len(data), err)
 	}
 	if took > 16<<20 {
 		t.Errorf("%d bytes allocated %d", len(data), took)
 	}
 }
 
-// light is not heavy by itself: in a short message it is not weighed.
+// light is not heavy, so a short message of it is not weighed.
 type light struct {
 	Pad [100]byte `json:"pad"`
 	N   int       `json:"n"`
@@ -130,8 +128,7 @@ type lightArgs struct {
 	B any     `arbiter:"b,optional"`
 }
 
-// In a long message each type is weighed, so the limit of Compress and that of the decoder
-// do not multiply.
+// A long message is weighed for every type, so that the limits of Compress and of the decoder do not multiply.
 func TestLongMessagesAreWeighed(t *testing.T) {
 	const n = 8 << 20
 	lists := strings.Repeat("\x90", n)
@@ -161,12 +158,12 @@ func TestLongMessagesAreWeighed(t *testing.T) {
 				err = c.codec.DecodeValue([]byte(c.plain), c.into)
 			}
 		})
-		if most := uint64(1<<20 + 2*len(c.plain)); !errors.Is(err, codec.ErrExpansion) || took > most { // the conversion and the scan of JSON
-			t.Errorf("%s: %v, %d bytes were allocated, want at most %d", name, err, took, most)
+		if most := uint64(1<<20 + 2*len(c.plain)); !errors.Is(err, codec.ErrExpansion) || took > most { // room for the conversion to bytes and the scan of JSON
+			t.Errorf("%s: error %v, %d bytes were allocated, want at most %d", name, err, took, most)
 		}
 	}
 
-	// A tenth of it can't be compressed, so that the rest may become as long as it does.
+	// A tenth of the message can't be compressed, so that its length is within MaxExpansion.
 	noise := make([]byte, n/10)
 	_, _ = rand.Read(noise)
 	type mixed struct {
@@ -174,7 +171,7 @@ func TestLongMessagesAreWeighed(t *testing.T) {
 		List  []light
 	}
 	plain := must2(t)(codec.Msgpack().AppendValue([]byte{}, mixed{Noise: noise}))
-	plain = append(bytes.TrimSuffix(plain, []byte{0xc0}), list32(n, "\x80")...) // in place of nil
+	plain = append(bytes.TrimSuffix(plain, []byte{0xc0}), list32(n, "\x80")...) // replaces the nil of List
 	buf := bytes.NewBuffer([]byte{1})
 	w := gzip.NewWriter(buf)
 	_, _ = w.Write(plain)
@@ -182,11 +179,11 @@ func TestLongMessagesAreWeighed(t *testing.T) {
 	var err error
 	took := allocated(func() { err = codec.Compress(codec.Msgpack()).DecodeValue(buf.Bytes(), new(mixed)) })
 	if !errors.Is(err, codec.ErrExpansion) || took > 64<<20 {
-		t.Errorf("compressed to %d bytes: %v, %d bytes were allocated", buf.Len(), err, took)
+		t.Errorf("compressed to %d bytes: error %v, %d bytes were allocated", buf.Len(), err, took)
 	}
 }
 
-// A long message that holds what its length promises is read, by both codecs.
+// A long message whose contents fit its length is decoded, by both codecs.
 func TestLongMessagesAreRead(t *testing.T) {
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
 		type row struct {
@@ -204,11 +201,11 @@ func TestLongMessagesAreRead(t *testing.T) {
 		}
 		var back []row
 		if err := c.DecodeValue(data, &back); err != nil || len(back) != len(rows) || back[39_999].Name != "39999" {
-			t.Errorf("%d rows come back, %v", len(back), err)
+			t.Errorf("%d rows decoded, error %v", len(back), err)
 		}
 		var untyped any
 		if err := c.DecodeValue(data, &untyped); err != nil || len(untyped.([]any)) != len(rows) {
-			t.Errorf("without a type: %v", err)
+			t.Errorf("into any: error %v", err)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 )
 
-// bulky is large in memory and can be one byte in msgpack.
+// bulky is large in memory, and can be one byte in msgpack.
 type bulky struct {
 	Pad  [1600]byte `json:"pad"`
 	N    int        `json:"n"`
@@ -34,7 +34,7 @@ type bigVariadic struct {
 	A []bulky `arbiter:"a,variadic"`
 }
 
-// list32 is an array of n elements in msgpack.
+// list32 is a msgpack array of n equal elements.
 func list32(n int, elem string) []byte {
 	head := []byte{0xdd, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
 	return append(head, strings.Repeat(elem, n)...)
@@ -44,8 +44,7 @@ func jsonList(n int, elem string) []byte {
 	return []byte("[" + strings.TrimSuffix(strings.Repeat(elem+",", n), ",") + "]")
 }
 
-// allocated returns how many bytes f allocates. Tests that run at the same time count, so
-// it is the least of some tries.
+// allocated returns how many bytes f allocates. Other tests may allocate at the same time, so it is the minimum of several tries.
 func allocated(f func()) uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	total := func() uint64 {
@@ -61,8 +60,8 @@ func allocated(f func()) uint64 {
 	return least
 }
 
-// A message can't make its receiver allocate much more than it has bytes: large structs
-// that are sent empty are refused before anything is allocated for them.
+// A message can't make its receiver allocate much more memory than it has bytes: large structs that are sent empty are refused
+// before memory is allocated for them.
 func TestExpansion(t *testing.T) {
 	const n = 64 << 10
 	chain := strings.Repeat("\x81\xa4kids\x91", 400) + "\x80"
@@ -105,20 +104,20 @@ func TestExpansion(t *testing.T) {
 			t.Errorf("%s: %d bytes allocated %d, want at most %d", name, len(c.data), took, most)
 		}
 		var e *codec.Error
-		if name == "msgpack, deep" { // 240 for each byte
+		if name == "msgpack, deep" { // 240 bytes for each byte, within the limit
 			if err != nil {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: error %v", name, err)
 			}
 			continue
 		}
 		if !errors.Is(err, codec.ErrExpansion) || !errors.As(err, &e) || !strings.Contains(err.Error(), "would need more than") || !strings.Contains(err.Error(), "pointers") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: error %v, want ErrExpansion with a remedy", name, err)
 		}
 	}
 }
 
-// What programs send is not refused: large structs that are sent whole, small lists of
-// those that are empty, and elements that are null.
+// Messages of ordinary programs are not refused: large structs that are sent in full, short lists of empty ones, and elements that
+// are null.
 func TestNoExpansion(t *testing.T) {
 	bothCodecs(t, func(t *testing.T, c codec.Codec) {
 		full := make([]bulky, 300)
@@ -127,28 +126,27 @@ func TestNoExpansion(t *testing.T) {
 		}
 		got := new([]bulky)
 		if err := c.DecodeValue(encode(t, c, full), got); err != nil || len(*got) != 300 || (*got)[299].Kids[0].N != 299 {
-			t.Errorf("whole ones: %v", err)
+			t.Errorf("full structs: error %v", err)
 		}
 		nothing := make([]*bulky, 100_000)
 		if err := c.DecodeValue(encode(t, c, nothing), &nothing); err != nil {
-			t.Errorf("null: %v", err)
+			t.Errorf("null elements: error %v", err)
 		}
 		wide := map[string][4000]byte{}
 		for i := range 50 {
 			wide[fmt.Sprint(i)] = [4000]byte{}
 		}
 		if err := c.DecodeValue(encode(t, c, wide), &wide); err != nil {
-			t.Errorf("map: %v", err)
+			t.Errorf("a map of large arrays: error %v", err)
 		}
 	})
 	few := new([]bulky)
 	if err := codec.Msgpack().DecodeValue(list32(500, "\x80"), few); err != nil || len(*few) != 500 {
-		t.Errorf("some empty ones: %v", err)
+		t.Errorf("a short list of empty structs: error %v", err)
 	}
 }
 
-// FuzzExpansion decodes anything into types that are large, and compares what both codecs
-// allocate with what they were sent.
+// FuzzExpansion decodes any input into large types, and compares the memory that both codecs allocate with the length of the input.
 func FuzzExpansion(f *testing.F) {
 	f.Add(list32(2000, "\x80"))
 	f.Add(jsonList(2000, "{}"))

@@ -75,8 +75,8 @@ var (
 	// ErrPanic is wrapped by the error of a handler that panicked. The task is retried as
 	// after any other error.
 	ErrPanic = errors.New("panic")
-	// ErrMinionDied is the reason of a dead letter whose minion died while it ran the task,
-	// too many times.
+	// ErrMinionDied is the reason of a dead letter that was running when minions died, too
+	// often.
 	ErrMinionDied = errors.New("the task's minion died too often while it ran")
 	// ErrTimeout is the cause of a handler's context if its timeout is over.
 	ErrTimeout = errors.New("timeout of the attempt is over")
