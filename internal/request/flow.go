@@ -22,7 +22,7 @@ type parts struct {
 // GroupSettings are the properties of a group beside its members.
 type GroupSettings struct {
 	Quorum    int             // how many members must succeed
-	Callback  *Request        // runs once the group has succeeded; nil if there is none
+	Callback  *Request        // runs once all members are done and enough have succeeded; nil if there is none
 	Finalizer *Request        // runs after all else; nil if there is none. Several finalizers are a group of single tasks
 	Timeout   time.Duration   // the finalizer runs after this time even if members still run; 0 is never
 	Timeouts  []time.Duration // the timeout of each of several finalizers; nil for one
