@@ -9,6 +9,14 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
+// Where to begin reading: broker.go, record.go and queue.go have the data. enqueue.go,
+// dequeue.go, settle.go and cancel.go follow a task through its life; lease.go ends
+// consumers that died. index.go finds tasks by their ids, also after their end, with
+// task_table.go, arena.go and expiry_queue.go; sweep.go forgets them. inbox.go and topic.go
+// push outcomes and events. The optional capabilities are in flow.go, flows.go, blocked.go
+// and arrival.go (groups and pipes), squad.go, park.go and abandon.go, start.go, halt.go,
+// follow.go and inspect.go.
+
 // Broker keeps tasks in the memory of the process. [New] makes one. It implements
 // [broker.Broker] and every optional capability: [broker.Inspector], [broker.Flows],
 // [broker.Squads], [broker.Parker], [broker.Follower], [broker.Starter] and
