@@ -29,18 +29,18 @@ type inbox struct {
 	box string // the channel of notices
 	sub *subscription
 
-	heard []broker.Notice // scratch memory of hear, which alone uses it
-	said  time.Time       // when hear last logged a truncated message
+	heard     []broker.Notice // scratch memory of hear, which alone uses it
+	truncated time.Time       // when hear last logged a truncated message
 
-	mu      sync.Mutex
-	notices []broker.Notice // received and not returned yet
-	read    []broker.Notice // returned by the last Receive; its memory is used again
-	posts   [][]byte
-	gap     bool // notices may have been lost
-	told    bool // there are arrivals; see tell
-	closed  bool
-	arrived chan struct{} // capacity 1: wakes Receive
-	done    chan struct{} // closed by Close
+	mu       sync.Mutex
+	notices  []broker.Notice // received and not returned yet
+	returned []broker.Notice // returned by the last Receive; its memory is used again
+	posts    [][]byte
+	gap      bool // notices may have been lost
+	arrivals bool // there are arrivals; see tell
+	closed   bool
+	changed  chan struct{} // capacity 1: wakes Receive
+	done     chan struct{} // closed by Close
 }
 
 // Inbox implements [broker.Broker].
@@ -58,7 +58,7 @@ func (b *Broker) inboxNow(ctx context.Context, id broker.ID) (broker.Inbox, erro
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
-	in := &inbox{b: b, box: channel(b.space.inboxes, id), arrived: make(chan struct{}, 1), done: make(chan struct{})}
+	in := &inbox{b: b, box: channel(b.space.inboxes, id), changed: make(chan struct{}, 1), done: make(chan struct{})}
 	sub, err := b.hub.subscribe(ctx, "subscribe an inbox", []string{channel(b.space.inboxes, id), channel(b.space.posts, id)}, in.hear, in.heal)
 	if err != nil {
 		return nil, err
@@ -112,8 +112,8 @@ func (in *inbox) hear(ch, payload string) {
 	for rest := payload; len(rest) > 0; {
 		id, record, next, ok := cutNotice(rest)
 		if !ok {
-			if now := time.Now(); now.Sub(in.said) >= wrongTypePause { // each message may be truncated
-				in.said = now
+			if now := time.Now(); now.Sub(in.truncated) >= wrongTypePause { // each message may be truncated
+				in.truncated = now
 				in.b.log.Error("redis: a message to an inbox is truncated; the results are looked up instead")
 			}
 			in.heal()
@@ -154,7 +154,7 @@ func (in *inbox) heal() {
 // of this inbox may be the only one who can follow them.
 func (in *inbox) tell() {
 	in.mu.Lock()
-	in.told = true
+	in.arrivals = true
 	in.mu.Unlock()
 	in.wake()
 }
@@ -162,7 +162,7 @@ func (in *inbox) tell() {
 // wake makes a waiting Receive look again.
 func (in *inbox) wake() {
 	select {
-	case in.arrived <- struct{}{}:
+	case in.changed <- struct{}{}:
 	default:
 	}
 }
@@ -171,7 +171,7 @@ func (in *inbox) wake() {
 func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 	for {
 		in.mu.Lock()
-		in.read = emptied(in.read)
+		in.returned = emptied(in.returned)
 		if in.closed || in.b.ctx.Err() != nil {
 			in.mu.Unlock()
 			if in.b.ctx.Err() != nil {
@@ -179,17 +179,17 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 			}
 			return broker.Mail{}, errInboxClosed
 		}
-		if len(in.notices) > 0 || in.gap || len(in.posts) > 0 || in.told {
+		if len(in.notices) > 0 || in.gap || len(in.posts) > 0 || in.arrivals {
 			// The two lists change roles: the caller reads one while hear fills the other.
-			mail := broker.Mail{Notices: in.notices, Gap: in.gap, Posts: in.posts, Arrivals: in.told}
-			in.notices, in.read = in.read, in.notices
-			in.gap, in.posts, in.told = false, nil, false
+			mail := broker.Mail{Notices: in.notices, Gap: in.gap, Posts: in.posts, Arrivals: in.arrivals}
+			in.notices, in.returned = in.returned, in.notices
+			in.gap, in.posts, in.arrivals = false, nil, false
 			in.mu.Unlock()
 			return mail, nil
 		}
 		in.mu.Unlock()
 		select {
-		case <-in.arrived:
+		case <-in.changed:
 		case <-ctx.Done():
 			return broker.Mail{}, ctx.Err()
 		case <-in.done:

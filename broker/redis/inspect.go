@@ -148,6 +148,7 @@ func (b *Broker) deadLetters(ctx context.Context, queue, after string, limit int
 	if err != nil {
 		return nil, "", err
 	}
+	// Read the messages. One that can't be read is listed with its id, if it has one.
 	for i := 0; i+1 < len(page); i += 2 {
 		var d broker.Delivery
 		d.Queue = queue
@@ -273,7 +274,7 @@ func (b *Broker) requeueNow(ctx context.Context, ids []broker.ID) ([]error, erro
 		for i, p := range positions {
 			open[i] = letter{id: ids[p], at: i}
 		}
-		for len(open) > 0 {
+		for len(open) > 0 { // letters without an answer
 			reply, err := b.requeue(ctx, k, open)
 			if err != nil {
 				return nil, err

@@ -52,7 +52,7 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 		for i, p := range positions {
 			args[i] = ids[p][:]
 		}
-		values, metas, err := b.described(ctx, k, args)
+		values, metas, err := b.statesAndMeta(ctx, k, args)
 		if isWrongType(err) { // tasks of other queues can be looked up all the same
 			wrongType = err
 			setWrongType(out, positions, err)
@@ -64,7 +64,7 @@ func (b *Broker) lookupNow(ctx context.Context, ids []broker.ID) ([]broker.Statu
 		for i, meta := range metas {
 			st := &out[positions[i]]
 			if st.Meta, err = wire.ParseMeta([]byte(meta)); err != nil {
-				b.untold(st.ID, "metadata", err)
+				b.logUnreadable(st.ID, "metadata", err)
 			}
 		}
 		found := make([]bool, len(positions))
@@ -108,13 +108,13 @@ func setWrongType(out []broker.Status, positions []int, err error) {
 // states returns the values that status.lua tells of tasks, "" for an unknown one. Large
 // outcomes take several calls of the script.
 func (b *Broker) states(ctx context.Context, k *keys, ids []any) ([]string, error) {
-	values, _, err := b.described(ctx, k, ids)
+	values, _, err := b.statesAndMeta(ctx, k, ids)
 	return values, err
 }
 
-// described returns what states returns, and the records of metadata by the index of their
+// statesAndMeta returns what states returns, and the records of metadata by the index of their
 // task, for the tasks that have metadata.
-func (b *Broker) described(ctx context.Context, k *keys, ids []any) (values []string, metas map[int]string, err error) {
+func (b *Broker) statesAndMeta(ctx context.Context, k *keys, ids []any) (values []string, metas map[int]string, err error) {
 	values = make([]string, 0, len(ids))
 	for len(values) < len(ids) {
 		reply, err := scriptStatus.run(ctx, b, []string{k.state, k.about, k.deadlines}, ids[len(values):]...)
@@ -246,7 +246,7 @@ func (b *Broker) readLocation(st *broker.Status, location []any) (found bool) {
 		if name, last, err := wire.ParseLastFailure([]byte(failure)); err == nil {
 			st.Name, st.Failed = name, &last
 		} else {
-			b.untold(st.ID, "last failure", err)
+			b.logUnreadable(st.ID, "last failure", err)
 		}
 	}
 	st.Attempt = d.Start
@@ -277,10 +277,10 @@ func (b *Broker) readLocation(st *broker.Status, location []any) (found bool) {
 	return true
 }
 
-// untold logs that a part of a status can't be read, perhaps because a newer build wrote
+// logUnreadable logs that a part of a status can't be read, perhaps because a newer build wrote
 // it. The status is returned without it: a caller that waits for the task must not fail
 // because of that.
-func (b *Broker) untold(id broker.ID, what string, err error) {
+func (b *Broker) logUnreadable(id broker.ID, what string, err error) {
 	b.log.Warn("redis: a part of a task's status can't be read and is left out", "task.id", id, "part", what, "error", err)
 }
 

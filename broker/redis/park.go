@@ -128,6 +128,7 @@ func (c *consumer) takeParked(ctx context.Context, k *keys, most int) (out []*br
 			c.mu.Unlock()
 		}
 	}()
+	// The consumer decides which needs fit, and the script finds the tasks that have them.
 	needs, err := c.b.needs(ctx, k)
 	if err != nil {
 		return nil, err
@@ -161,7 +162,7 @@ func (c *consumer) takeParked(ctx context.Context, k *keys, most int) (out []*br
 		if out, err = c.deliver(ctx, k, reply[2:], toInt(reply[0]), out, fetched); err != nil {
 			return out, err
 		}
-		if reply[1] == "1" {
+		if reply[1] == "1" { // the script has stopped at a limit, and more tasks fit
 			return out, nil
 		}
 		fits = fits[n:]
@@ -175,6 +176,8 @@ func (b *Broker) Parked(ctx context.Context, queue string) ([]broker.Parked, err
 	return ask(ctx, func() ([]broker.Parked, error) { return b.parkedNow(ctx, queue) })
 }
 
+// parkedNow counts the parked tasks of a queue by their needs, over all partitions. A need whose
+// tasks were all taken a moment ago is left out.
 func (b *Broker) parkedNow(ctx context.Context, queue string) ([]broker.Parked, error) {
 	if err := b.alive(ctx); err != nil {
 		return nil, err

@@ -75,7 +75,7 @@ func (b *Broker) assignNow(ctx context.Context, minion broker.ID, ids []broker.I
 			return nil, err
 		}
 		found := make([]bool, len(positions))
-		for i, v := range toList(reply) {
+		for i, v := range toList(reply) { // none if the minion is not registered there
 			if toInt(v) == 1 {
 				found[i], errs[positions[i]] = true, nil
 			}
@@ -104,7 +104,7 @@ func (b *Broker) decideNow(ctx context.Context, flow broker.ID, start bool) (sta
 	}
 	reply, err := scriptFlowDecide.run(ctx, b, []string{newFlowKeys(b.cfg.namespace, flow).flow},
 		wish, int(broker.MarkStarted), int(broker.MarkDropped))
-	if err == nil && toInt(reply) < 0 {
+	if err == nil && toInt(reply) < 0 { // there is no such flow
 		err = fmt.Errorf("flow %s: %w", flow, broker.ErrNotFound)
 	}
 	err = ofFlow(flow, err)
