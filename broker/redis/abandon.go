@@ -99,7 +99,7 @@ func (b *Broker) asked() func(*broker.Delivery) broker.Outcome {
 // and those for which ask returned anything but a valid failure. now is the server's time
 // in ms.
 func (b *Broker) judge(ctx context.Context, k *keys, msgs []string, now int64, ask func(*broker.Delivery) broker.Outcome) (map[lasting][]burial, error) {
-	records, err := b.records(ctx, k, msgs)
+	records, err := b.largeRecords(ctx, k, msgs)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 func TestAbandoned(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
-		opts := []redis.Option{redis.RoundsEvery(20 * time.Millisecond), redis.AbandonedAfter(20 * time.Millisecond), redis.ApartFrom(100)}
+		opts := []redis.Option{redis.RoundsEvery(20 * time.Millisecond), redis.AbandonedAfter(20 * time.Millisecond), redis.LargeRecordFrom(100)}
 		b := open(t, url, opts...)
 		// With an inbox this broker takes turns, too, but it has no minion to ask.
 		in, err := b.Inbox(t.Context(), broker.NewID(broker.KindParty, "", 0))

@@ -27,7 +27,7 @@ type note struct {
 
 // note notes the metadata of t, the task that was added to the part last. Record is the
 // record of t; apart says that it is a large record, stored under a key of its own.
-func (p *part) note(t *broker.Task, record []byte, plain, apart bool) {
+func (p *part) note(t *broker.Task, record []byte, plain, large bool) {
 	if len(t.Meta) == 0 {
 		return
 	}
@@ -35,7 +35,7 @@ func (p *part) note(t *broker.Task, record []byte, plain, apart bool) {
 	if !plain {
 		n.index = len(p.last)
 	}
-	if apart { // an earlier try may have stored the record with the metadata at another offset
+	if large { // an earlier try may have stored the record with the metadata at another offset
 		n.meta = wire.AppendMeta(nil, t.Meta)[1:]
 	} else {
 		n.from, n.to = wire.MetaSpan(record)

@@ -73,7 +73,7 @@ func allow(t *testing.T, s *redistest.Server) (url string) {
 }
 
 // A user with the documented ACL can do nothing outside its namespace. TestConformanceServer, and
-// in the long form TestConformanceApart, test that the ACL allows all that a broker does.
+// in the long form TestConformanceLargeRecords, test that the ACL allows all that a broker does.
 func TestACL(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)

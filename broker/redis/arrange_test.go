@@ -84,16 +84,16 @@ func TestHeld(t *testing.T) {
 	h, want := newHeld(), map[broker.ID]holding{}
 	check := func() {
 		t.Helper()
-		apart := 0
+		large := 0
 		in := map[*keys]bool{}
 		for _, one := range want {
 			in[one.keys] = true
-			if one.apart {
-				apart++
+			if one.large {
+				large++
 			}
 		}
-		if h.count != len(want) || h.apart != apart || h.in(positions[0]) != in[positions[0]] || h.in(positions[1]) != in[positions[1]] {
-			t.Fatalf("%d tasks are held and %d of them have large records, want %d and %d", h.count, h.apart, len(want), apart)
+		if h.count != len(want) || h.large != large || h.in(positions[0]) != in[positions[0]] || h.in(positions[1]) != in[positions[1]] {
+			t.Fatalf("%d tasks are held and %d of them have large records, want %d and %d", h.count, h.large, len(want), large)
 		}
 		for _, id := range ids {
 			got, ok := h.get(id)
@@ -106,7 +106,7 @@ func TestHeld(t *testing.T) {
 	for n := range 20_000 {
 		id := ids[rng.IntN(len(ids))]
 		if rng.IntN(3) == 0 {
-			one := holding{attempt: 1 + rng.Uint32N(5), apart: rng.IntN(2) == 0, keys: positions[min(rng.IntN(10), 1)]}
+			one := holding{attempt: 1 + rng.Uint32N(5), large: rng.IntN(2) == 0, keys: positions[min(rng.IntN(10), 1)]}
 			h.put(id, one)
 			want[id] = one
 		} else {

@@ -100,7 +100,7 @@ func TestConformanceServer(t *testing.T) {
 	server := redistest.Start(t, path)
 	url := server.URL()
 	if !testform.Long() {
-		url = allow(t, server) // the long form has TestConformanceApart for that
+		url = allow(t, server) // the long form has TestConformanceLargeRecords for that
 	}
 	suite(t, brokertest.Config{Ping: ping(t, url)}, func(testing.TB) string { return url })
 }
@@ -113,12 +113,12 @@ var recordGroups = []string{
 
 // The same suite with every record stored like a large one, as a user with the documented ACL. The
 // short form runs only recordGroups; TestConformanceServer has that user then.
-func TestConformanceApart(t *testing.T) {
+func TestConformanceLargeRecords(t *testing.T) {
 	t.Parallel()
 	url := "redis://" + miniredis.RunT(t).Addr()
 	if path := redistest.Path(t); path != "" {
 		url = allow(t, redistest.Start(t, path))
 	}
 	// The tests with much data or with races run in full in TestConformanceServer.
-	suite(t, brokertest.Config{Light: !testform.Long(), Groups: testform.Pick(recordGroups, nil), Ping: ping(t, url)}, func(testing.TB) string { return url }, redis.ApartFrom(0))
+	suite(t, brokertest.Config{Light: !testform.Long(), Groups: testform.Pick(recordGroups, nil), Ping: ping(t, url)}, func(testing.TB) string { return url }, redis.LargeRecordFrom(0))
 }

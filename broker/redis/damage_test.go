@@ -22,12 +22,12 @@ import (
 // damages returns bytes that a script may find where it expects a message, a state or an id.
 func damages() []string {
 	message := string(wire.AppendRecord(nil, newTask("q")))
-	entry := "\x82" + message[1:wire.HeadSize]
+	stub := "\x82" + message[1:wire.HeadSize]
 	older := "\x01" + message[1:51] + message[wire.HeadSize:] // a message of version 1
 	return []string{
 		"", "\x01", "\x02", "\x01\x02", strings.Repeat("\x01", 16), strings.Repeat("\x01", 17),
 		message[:18], message[:21], message[:24], message[:50], message[:wire.HeadSize-1], "\xff" + message[1:], "\x82" + message[1:], older,
-		entry, entry + "\xff\xff\xff", strings.Repeat("\xff", 60), strings.Repeat("\x00", 300),
+		stub, stub + "\xff\xff\xff", strings.Repeat("\xff", 60), strings.Repeat("\x00", 300),
 	}
 }
 

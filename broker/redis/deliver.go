@@ -21,7 +21,7 @@ import (
 // and the consumer is marked as suspect, so that the next Dequeue finds the tasks again.
 func (c *consumer) deliver(ctx context.Context, k *keys, msgs []string, now int64, out []*broker.Delivery, how way) ([]*broker.Delivery, error) {
 	// The tasks belong to this consumer already. So the end of ctx must not stop this.
-	records, err := c.b.records(context.WithoutCancel(ctx), k, msgs)
+	records, err := c.b.largeRecords(context.WithoutCancel(ctx), k, msgs)
 	if err != nil {
 		c.mu.Lock()
 		c.suspect = true
@@ -29,7 +29,7 @@ func (c *consumer) deliver(ctx context.Context, k *keys, msgs []string, now int6
 		return out, err
 	}
 	first := len(out)
-	var apart []bool // for each delivery, whether it has a large record; nil if none has
+	var large []bool // for each delivery, whether it has a large record; nil if none has
 	deliveries, payloads := slab.Of[broker.Delivery]{Left: len(msgs)}, slab.Bytes{Left: len(msgs)}
 	for i, m := range msgs {
 		d := deliveries.Next()
@@ -40,7 +40,7 @@ func (c *consumer) deliver(ctx context.Context, k *keys, msgs []string, now int6
 		d.Payload = payloads.Keep(d.Payload)
 		out = append(out, d)
 		if records != nil {
-			apart = append(apart, isEntry(m))
+			large = append(large, isStub(m))
 		}
 	}
 	c.mu.Lock()
@@ -50,7 +50,7 @@ func (c *consumer) deliver(ctx context.Context, k *keys, msgs []string, now int6
 		if h, ok := c.held.get(d.ID); ok && h.attempt == d.Attempt || how == pushed && !c.first(d) {
 			continue
 		}
-		c.held.put(d.ID, holding{attempt: d.Attempt, apart: apart != nil && apart[i], keys: k})
+		c.held.put(d.ID, holding{attempt: d.Attempt, large: large != nil && large[i], keys: k})
 		if len(c.early) > 0 {
 			if _, ok := c.early[d.ID]; ok {
 				delete(c.early, d.ID)

@@ -120,11 +120,11 @@ type part struct {
 	in        *scratch      // in.bytes has the records of the plain messages, one behind the other
 	positions []int         // index in the batch of each plain message
 	plain     []int         // where each plain message ends in in.bytes
-	apart     []int         // indices in plain of those with a large record
+	large     []int         // indices in plain of those with a large record
 	fields    []field       // fields of the state hash for the plain messages
 	last      []int         // index in the batch of each other message
 	other     []any         // arguments of the other messages, six for each
-	others    []stored      // large records of the other messages
+	others    []largeRecord // large records of the other messages
 	notes     []note        // metadata of all messages
 	limit     time.Duration // time until the first deadline; 0 if no task has one
 }
@@ -140,27 +140,27 @@ func (p *part) add(position int, t *broker.Task, left int) {
 			p.plain = slices.Grow(p.in.ends, min(left, broker.MaxBatch))
 			p.positions = slices.Grow(p.in.positions, min(left, broker.MaxBatch))
 		}
-		apart := p.cfg.keptApart(t)
-		if apart {
-			if len(p.apart) == 0 { // grow once, since growing step by step would copy large records
+		large := p.cfg.hasLargeRecord(t)
+		if large {
+			if len(p.large) == 0 { // grow once, since growing step by step would copy large records
 				p.in.bytes = slices.Grow(p.in.bytes, min(left*(t.Size()+64), broker.MaxBatchBytes))
 			}
-			p.apart = append(p.apart, len(p.plain))
+			p.large = append(p.large, len(p.plain))
 		}
 		from := len(p.in.bytes)
 		p.in.bytes = wire.AppendRecord(p.in.bytes, t)
 		p.plain = append(p.plain, len(p.in.bytes))
 		p.positions = append(p.positions, position)
-		p.note(t, p.in.bytes[from:], true, apart)
+		p.note(t, p.in.bytes[from:], true, large)
 		return
 	}
 	// A task that is not ordinary has six arguments for the enqueue script.
 	p.simple = false
 	msg := wire.AppendRecord(nil, t)
-	record, apart := msg, p.cfg.keptApart(t)
-	if apart {
-		p.others = append(p.others, stored{p.keys.record(t.ID), msg})
-		msg = appendEntry(nil, msg)
+	record, large := msg, p.cfg.hasLargeRecord(t)
+	if large {
+		p.others = append(p.others, largeRecord{p.keys.record(t.ID), msg})
+		msg = appendStub(nil, msg)
 	}
 	var ref []byte
 	if !t.Group.IsZero() {
@@ -177,7 +177,7 @@ func (p *part) add(position int, t *broker.Task, left int) {
 			p.limit = left
 		}
 	}
-	p.note(t, record, false, apart)
+	p.note(t, record, false, large)
 }
 
 // free gives the memory of the part back to the pool. No script may be under way with it.
@@ -199,15 +199,15 @@ func (p *part) call() *call {
 		args = append(args, len(p.plain))
 	}
 	// Large records are stored by commands in front of the script, and the script gets stubs.
-	from, apart := 0, p.apart
-	var before []stored
+	from, large := 0, p.large
+	var before []largeRecord
 	for i, to := range p.plain {
 		msg := p.in.bytes[from:to]
 		from = to
-		if len(apart) > 0 && apart[0] == i {
-			apart = apart[1:]
-			before = append(before, stored{k.record(broker.ID(msg[wire.OffsetID:])), msg})
-			msg = appendEntry(nil, msg)
+		if len(large) > 0 && large[0] == i {
+			large = large[1:]
+			before = append(before, largeRecord{k.record(broker.ID(msg[wire.OffsetID:])), msg})
+			msg = appendStub(nil, msg)
 		}
 		p.in.blobs = append(p.in.blobs, blob{msg})
 		args = append(args, &p.in.blobs[len(p.in.blobs)-1])

@@ -7,8 +7,8 @@ import (
 
 // These options, constants and methods let tests outside the package change what users can't.
 
-// ApartFrom sets the payload size in bytes from which a record is stored as a large record.
-func ApartFrom(n int) Option { return optionFunc(func(c *config) { c.apartFrom = n }) }
+// LargeRecordFrom sets the payload size in bytes from which a record is stored as a large record.
+func LargeRecordFrom(n int) Option { return optionFunc(func(c *config) { c.largeRecordFrom = n }) }
 
 // Reads makes a broker that reads messages up to the given version only, like an earlier build.
 func Reads(version uint8) Option { return optionFunc(func(c *config) { c.reads = version }) }

@@ -20,13 +20,13 @@ type held struct {
 	blocks map[broker.ID]*heldBlock // by idblock.Name
 	last   *heldBlock               // the block that was found last; the next one is often the same
 	count  int                      // how many tasks are held
-	apart  int                      // how many of these have a large record
+	large  int                      // how many of these have a large record
 }
 
 // holding is a task that is held.
 type holding struct {
 	attempt uint32
-	apart   bool  // it has a large record
+	large   bool  // it has a large record
 	keys    *keys // of its partition
 }
 
@@ -37,7 +37,7 @@ type heldBlock struct {
 	keys     *keys
 	attempts [broker.BlockSize]uint32
 	held     uint64 // the tasks that are held, as bits
-	apart    uint64 // those of them that have a large record
+	large    uint64 // those of them that have a large record
 }
 
 func newHeld() held {
@@ -47,7 +47,7 @@ func newHeld() held {
 // get returns a task, and whether it is held.
 func (h *held) get(id broker.ID) (holding, bool) {
 	if b, bit := h.at(id); b != nil {
-		return holding{b.attempts[bit], b.apart>>bit&1 == 1, b.keys}, true
+		return holding{b.attempts[bit], b.large>>bit&1 == 1, b.keys}, true
 	}
 	one, ok := h.alone[id]
 	return one, ok
@@ -82,8 +82,8 @@ func (h *held) block(id broker.ID) *heldBlock {
 func (h *held) put(id broker.ID, one holding) {
 	h.drop(id)
 	h.count++
-	if one.apart {
-		h.apart++
+	if one.large {
+		h.large++
 	}
 	bit := id.BlockPosition() - 1
 	if bit < 0 {
@@ -101,8 +101,8 @@ func (h *held) put(id broker.ID, one holding) {
 	}
 	b.attempts[bit] = one.attempt
 	b.held |= 1 << bit
-	if one.apart {
-		b.apart |= 1 << bit
+	if one.large {
+		b.large |= 1 << bit
 	}
 }
 
@@ -113,8 +113,8 @@ func (h *held) drop(id broker.ID) {
 		return
 	}
 	h.count--
-	if one.apart {
-		h.apart--
+	if one.large {
+		h.large--
 	}
 	b, bit := h.at(id)
 	if b == nil {
@@ -122,7 +122,7 @@ func (h *held) drop(id broker.ID) {
 		return
 	}
 	b.held &^= 1 << bit
-	b.apart &^= 1 << bit
+	b.large &^= 1 << bit
 	if b.held == 0 {
 		delete(h.blocks, b.name)
 		h.last = nil

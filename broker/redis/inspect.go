@@ -144,7 +144,7 @@ func (b *Broker) deadLetters(ctx context.Context, queue, after string, limit int
 	for i := 1; i < len(page); i += 2 {
 		msgs = append(msgs, page[i])
 	}
-	records, err := b.records(ctx, k, msgs)
+	records, err := b.largeRecords(ctx, k, msgs)
 	if err != nil {
 		return nil, "", err
 	}

@@ -184,7 +184,7 @@ func (s *struck) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&s.
 func (s *struck) open() *redis.Broker {
 	s.Helper()
 	return open(s.T, s.url, redis.Namespace(s.space), redis.Lease(2*time.Second), redis.RoundsEvery(100*time.Millisecond),
-		redis.ApartFrom(2000), redis.Logger(s.logger()))
+		redis.LargeRecordFrom(2000), redis.Logger(s.logger()))
 }
 
 // minion runs a minion with a broker of its own until the test ends. A late minion also

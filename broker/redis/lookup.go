@@ -217,7 +217,7 @@ func (b *Broker) locate(ctx context.Context, k *keys, positions []int, out []bro
 			switch {
 			case !b.readLocation(st, location):
 				done = append(done, positions[i])
-			case st.Name == "" && isEntry(toString(item(location, 2))):
+			case st.Name == "" && isStub(toString(item(location, 2))):
 				large = append(large, positions[i])
 			}
 		}
@@ -239,7 +239,7 @@ func (b *Broker) readLocation(st *broker.Status, location []any) (found bool) {
 	var d broker.Delivery
 	if len(head) >= wire.HeadSize {
 		// The error is about the missing body. All fields of the head are set before that.
-		_ = wire.ParseRecord(&d, join(head[:wire.HeadSize], nil), 0)
+		_ = wire.ParseRecord(&d, withHead(head[:wire.HeadSize], nil), 0)
 		st.Name = wire.RecordName([]byte(head))
 	}
 	if failure := toString(item(location, 3)); failure != "" {

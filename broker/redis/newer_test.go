@@ -24,8 +24,8 @@ func earlier() redis.Option { return redis.Reads(wire.MessageVersion - 1) }
 func TestNewerMessages(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
-		old := open(t, url, earlier(), redis.ApartFrom(100))
-		b := open(t, url, redis.ApartFrom(100))
+		old := open(t, url, earlier(), redis.LargeRecordFrom(100))
+		b := open(t, url, redis.LargeRecordFrom(100))
 		before := consume(t, old, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10, Tasks: map[string]uint64{"test.task": 1}})
 		tasks := []*broker.Task{
 			newTask("q"),

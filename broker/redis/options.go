@@ -24,28 +24,28 @@ type optionFunc func(*config)
 func (f optionFunc) apply(c *config) { f(c) }
 
 type config struct {
-	namespace      string
-	lease          time.Duration
-	partitions     int           // of a queue that this broker is the first to register
-	slice          time.Duration // the longest time that one blocking command waits
-	atLeast        time.Duration // how long the id of an ended task is remembered at least
-	sweepStep      int           // about how many tasks one step of the sweeper forgets
-	noHousekeeping bool          // for tests: no goroutine sweeps or takes turns
-	rounds         time.Duration // the interval of turns in the namespace; see round.go
-	registered     time.Duration // how long a partition notes that its queue is registered
-	unused         time.Duration // how long nobody registers a queue before it may be forgotten
-	abandoned      time.Duration // how long a parked task waits beyond its time in a queue without a minion
-	limits         broker.Limits
-	apartFrom      int    // the size of a payload in bytes from which a record is kept apart
-	where          string // the servers' addresses, for errors
-	logger         *slog.Logger
-	opening        string // the name of an option that was given and is only for Open; "" if none was
-	tls            *tls.Config
-	username       string
-	password       string
-	reads          uint8 // the newest message version that is read: wire.MessageVersion except in tests
-	sentinel       login // for sentinels that have a user or password of their own
-	err            error // the first error of an option
+	namespace       string
+	lease           time.Duration
+	partitions      int           // of a queue that this broker is the first to register
+	slice           time.Duration // the longest time that one blocking command waits
+	atLeast         time.Duration // how long the id of an ended task is remembered at least
+	sweepStep       int           // about how many tasks one step of the sweeper forgets
+	noHousekeeping  bool          // for tests: no goroutine sweeps or takes turns
+	rounds          time.Duration // the interval of turns in the namespace; see round.go
+	registered      time.Duration // how long a partition notes that its queue is registered
+	unused          time.Duration // how long nobody registers a queue before it may be forgotten
+	abandoned       time.Duration // how long a parked task waits beyond its time in a queue without a minion
+	limits          broker.Limits
+	largeRecordFrom int    // the size of a payload in bytes from which a record is kept apart
+	where           string // the servers' addresses, for errors
+	logger          *slog.Logger
+	opening         string // the name of an option that was given and is only for Open; "" if none was
+	tls             *tls.Config
+	username        string
+	password        string
+	reads           uint8 // the newest message version that is read: wire.MessageVersion except in tests
+	sentinel        login // for sentinels that have a user or password of their own
+	err             error // the first error of an option
 }
 
 // The defaults of [Namespace] and [Lease].
@@ -60,7 +60,7 @@ const MaxPartitions = 256
 // newConfig returns the config after all options were applied. Its err has to be checked.
 func newConfig(opts []Option) config {
 	c := config{
-		namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, apartFrom: apartFrom, reads: wire.MessageVersion, logger: slog.Default(),
+		namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, largeRecordFrom: largeRecordFrom, reads: wire.MessageVersion, logger: slog.Default(),
 		atLeast: remember.AtLeast(), sweepStep: sweepStep, rounds: roundsEvery, registered: registeredFor, unused: unusedFor,
 		abandoned: broker.AbandonedAfter,
 	}

@@ -198,7 +198,7 @@ type call struct {
 	script *script
 	keys   []string
 	args   []any
-	before []stored // large records, which are stored before the script runs
+	before []largeRecord // large records, which are stored before the script runs
 	// whole sends the script's text and not its hash. It is set for the first of several
 	// calls that must run in order. Otherwise a server that does not know the script could
 	// refuse the first call, learn the script from another client, and run the next call.

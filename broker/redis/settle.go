@@ -43,7 +43,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 		return nil, err
 	}
 	c.mu.Lock()
-	closed, apart := c.closed, c.apartOf(batch)
+	closed, large := c.closed, c.largeOf(batch)
 	c.mu.Unlock()
 	if closed {
 		return nil, c.errClosed()
@@ -83,7 +83,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 			open[k] = st
 			order = append(order, st)
 		}
-		st.add(i, s, len(positions)-n, apart != nil && apart[i])
+		st.add(i, s, len(positions)-n, large != nil && large[i])
 	}
 	calls := make([]*call, len(order))
 	for i, st := range order {
@@ -181,18 +181,18 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 	}
 }
 
-// apartOf reports for each settlement whether the record of its task is kept apart; nil if
+// largeOf reports for each settlement whether the record of its task is kept apart; nil if
 // none is. It is false for a task that the consumer does not hold, which the script refuses.
 // The caller holds c.mu.
-func (c *consumer) apartOf(batch []broker.Settlement) []bool {
-	if c.held.apart == 0 {
+func (c *consumer) largeOf(batch []broker.Settlement) []bool {
+	if c.held.large == 0 {
 		return nil
 	}
 	out := make([]bool, len(batch))
 	for i := range batch {
 		if d := batch[i].Delivery; d != nil {
 			h, _ := c.held.get(d.ID)
-			out[i] = h.apart
+			out[i] = h.large
 		}
 	}
 	return out
@@ -213,7 +213,7 @@ type settling struct {
 	like      traits   // of the last settlement that was added,
 	same      *members // and its group; nil if the next one must not join it
 	positions []int    // the positions in the batch, in the order of the call; set by call
-	apart     []string // the keys of large records
+	largeKeys []string // the keys of large records
 	parks     bool     // a task is parked
 	limited   bool     // a task has a deadline
 	about     bool     // the hash about may have to change, see described
@@ -279,7 +279,7 @@ const settleKeys = 16
 
 // add adds the settlement at a position of the batch. Left is how many settlements may
 // still come, and apart says whether the record of the task is kept apart.
-func (st *settling) add(position int, s *broker.Settlement, left int, apart bool) {
+func (st *settling) add(position int, s *broker.Settlement, left int, large bool) {
 	d := s.Delivery
 	like := traits{s.Verb, s.Outcome.State, s.Delay, d.Retention, d.DeadFor, d.Inbox, d.Attempt, s.Unstarted}
 	m := st.same
@@ -315,14 +315,14 @@ func (st *settling) add(position int, s *broker.Settlement, left int, apart bool
 		m.unique = binary.BigEndian.AppendUint16(m.unique, uint16(len(d.Unique)))
 		m.unique = append(m.unique, d.Unique...)
 	}
-	if apart && m.records == nil {
+	if large && m.records == nil {
 		m.records = make([]byte, 2*len(m.positions)) // 0 for the tasks before: they have no record
 	}
 	if m.records != nil {
 		n := 0
-		if apart {
-			st.apart = append(st.apart, st.keys.record(d.ID))
-			n = settleKeys + len(st.apart)
+		if large {
+			st.largeKeys = append(st.largeKeys, st.keys.record(d.ID))
+			n = settleKeys + len(st.largeKeys)
 		}
 		m.records = binary.BigEndian.AppendUint16(m.records, uint16(n))
 	}
@@ -429,7 +429,7 @@ func (st *settling) call(minion, inboxes string) *call {
 		k.flight(minion), k.claim(minion), k.minions, k.state, k.due, k.scheduled, k.dead,
 		k.unique, k.stop, k.retention, k.ready, k.checked, k.watch, k.unreadable, k.flows, k.outbox,
 	}
-	keys = append(keys, st.apart...)
+	keys = append(keys, st.largeKeys...)
 	lists := make(map[string]int) // by class, which of keys its list is, from 1
 	args := []any{minion, k.wake, len(st.order), nil}
 	for _, g := range st.order {

@@ -142,7 +142,7 @@ func (c *consumer) assigned(text string) {
 		}
 		msg := text[4 : 4+size]
 		text = text[4+size:]
-		if isEntry(msg) { // large records of blocked tasks stay whole, so this one came in another way before
+		if isStub(msg) { // large records of blocked tasks stay whole, so this one came in another way before
 			continue
 		}
 		out, _ = c.deliver(c.b.ctx, q.of(toID(msg[wire.OffsetID:])), []string{msg}, now, out, pushed)

@@ -133,7 +133,7 @@ func (h *held) each(visit func(id broker.ID, one holding)) {
 	for name, b := range h.blocks {
 		for bit := range broker.BlockSize {
 			if b.held>>bit&1 == 1 {
-				visit(name.AtPosition(uint8(bit+1)), holding{b.attempts[bit], b.apart>>bit&1 == 1, b.keys})
+				visit(name.AtPosition(uint8(bit+1)), holding{b.attempts[bit], b.large>>bit&1 == 1, b.keys})
 			}
 		}
 	}

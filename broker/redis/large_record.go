@@ -30,16 +30,16 @@ import (
 // The record is stored first. So a sender that dies before its script leaves a record that
 // expires, and no stub is ever without its record. docs/wire.md has the bytes.
 
-// apartFrom is the payload size in bytes from which a record gets a key of its own. Measured:
+// largeRecordFrom is the payload size in bytes from which a record gets a key of its own. Measured:
 // three times as fast at 16 KiB, a quarter faster at 4 KiB, slower below 2 KiB, where the two
 // extra commands cost more than the copies.
-const apartFrom = 4 << 10
+const largeRecordFrom = 4 << 10
 
-// apartMark is the version byte of a stub.
-const apartMark = 0x80 | wire.MessageVersion
+// stubMark is the version byte of a stub.
+const stubMark = 0x80 | wire.MessageVersion
 
-// entrySize is the length of a stub: a head, and the length of the record (4 bytes).
-const entrySize = wire.HeadSize + 4
+// stubSize is the length of a stub: a head, and the length of the record (4 bytes).
+const stubSize = wire.HeadSize + 4
 
 // readBytes bounds roughly how many bytes one request reads. The server builds all replies
 // of a request in memory before it sends the first.
@@ -49,53 +49,53 @@ const readBytes = 512 << 10
 // runs later than that it finds the record missing, and the sender stores it again.
 const orphanFor = time.Minute
 
-// keptApart reports whether the record of t gets a key of its own. Two kinds of large tasks
+// hasLargeRecord reports whether the record of t gets a key of its own. Two kinds of large tasks
 // stay whole: a blocked task, since its body is replaced when it is released, and a task with
 // a unique key, since that key is read from the message when the task is dropped.
-func (c *config) keptApart(t *broker.Task) bool {
-	return len(t.Payload) >= c.apartFrom && !t.Blocked && t.Unique == ""
+func (c *config) hasLargeRecord(t *broker.Task) bool {
+	return len(t.Payload) >= c.largeRecordFrom && !t.Blocked && t.Unique == ""
 }
 
 // record is the key of the large record of a task.
 func (k *keys) record(id broker.ID) string { return k.base + "record:" + hex.EncodeToString(id[:]) }
 
-// appendEntry appends the stub of a record.
-func appendEntry(dst, record []byte) []byte {
-	dst = append(append(dst, apartMark), record[1:wire.HeadSize]...)
+// appendStub appends the stub of a record.
+func appendStub(dst, record []byte) []byte {
+	dst = append(append(dst, stubMark), record[1:wire.HeadSize]...)
 	return binary.BigEndian.AppendUint32(dst, uint32(len(record)))
 }
 
-// isEntry reports whether a message is a stub. The stub of a later version may be longer.
-func isEntry(msg string) bool {
-	return len(msg) == entrySize && msg[0] == apartMark ||
-		len(msg) >= entrySize && msg[0] > apartMark && msg[0] <= 0x80|wire.MaxMessageVersion
+// isStub reports whether a message is a stub. The stub of a later version may be longer.
+func isStub(msg string) bool {
+	return len(msg) == stubSize && msg[0] == stubMark ||
+		len(msg) >= stubSize && msg[0] > stubMark && msg[0] <= 0x80|wire.MaxMessageVersion
 }
 
 // versionOf returns the version of a message; of a stub, the version of its record.
 func versionOf(msg string) uint8 { return msg[0] &^ 0x80 }
 
-// entryID returns the task id in a stub.
-func entryID(entry string) broker.ID { return toID(entry[wire.OffsetID:]) }
+// stubID returns the task id in a stub.
+func stubID(stub string) broker.ID { return toID(stub[wire.OffsetID:]) }
 
 // recordSize returns the length of the record that a stub stands for.
-func recordSize(entry string) int {
-	return int(binary.BigEndian.Uint32([]byte(entry[wire.HeadSize:])))
+func recordSize(stub string) int {
+	return int(binary.BigEndian.Uint32([]byte(stub[wire.HeadSize:])))
 }
 
-// join copies the head of a stub over the head of its record, and returns the record.
+// withHead copies the head of a stub over the head of its record, and returns the record.
 // Scripts edit the head of the stub only, so that one is up to date. If record is missing
 // or too short the result is a head alone.
-func join(entry string, record []byte) []byte {
+func withHead(stub string, record []byte) []byte {
 	if len(record) < wire.HeadSize {
 		record = make([]byte, wire.HeadSize)
 		record[0] = wire.MessageVersion
 	}
-	copy(record[1:wire.HeadSize], entry[1:])
+	copy(record[1:wire.HeadSize], stub[1:])
 	return record
 }
 
-// stored is a large record that has to be stored before a script runs.
-type stored struct {
+// largeRecord is a large record that has to be stored before a script runs.
+type largeRecord struct {
 	key    string
 	record []byte
 }
@@ -103,20 +103,20 @@ type stored struct {
 // command returns the command that stores the record, unless the key exists. A record that
 // exists is from an earlier try to send the same task; if it is not, the script refuses
 // it.
-func (s stored) command(ctx context.Context) onceCmd {
+func (s largeRecord) command(ctx context.Context) onceCmd {
 	return onceCmd{redis.NewCmd(ctx, "set", s.key, s.record, "nx", "px", orphanFor.Milliseconds())}
 }
 
-// records reads the large records of those messages that are stubs, by index in msgs. The
+// largeRecords reads the large records of those messages that are stubs, by index in msgs. The
 // element of any other message is nil, and so is that of a record that does not exist. The
 // slice is nil if no message is a stub. The caller owns the memory. Messages of a version
 // that is too new to be parsed are left out.
-func (b *Broker) records(ctx context.Context, k *keys, msgs []string) ([][]byte, error) {
+func (b *Broker) largeRecords(ctx context.Context, k *keys, msgs []string) ([][]byte, error) {
 	var out [][]byte
 	var positions []int
 	size := 0
 	for i, msg := range msgs {
-		if !isEntry(msg) || versionOf(msg) > b.cfg.reads {
+		if !isStub(msg) || versionOf(msg) > b.cfg.reads {
 			continue
 		}
 		if out == nil {
@@ -126,32 +126,32 @@ func (b *Broker) records(ctx context.Context, k *keys, msgs []string) ([][]byte,
 		if size += recordSize(msg); size < readBytes {
 			continue
 		}
-		if err := b.readRecords(ctx, k, msgs, positions, out); err != nil {
+		if err := b.readLargeRecords(ctx, k, msgs, positions, out); err != nil {
 			return nil, err
 		}
 		positions, size = positions[:0], 0
 	}
 	if len(positions) > 0 {
-		if err := b.readRecords(ctx, k, msgs, positions, out); err != nil {
+		if err := b.readLargeRecords(ctx, k, msgs, positions, out); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// readRecords reads the records of the stubs at the given indices of msgs into out, in one
+// readLargeRecords reads the records of the stubs at the given indices of msgs into out, in one
 // round trip.
-func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []string, positions []int, out [][]byte) error {
+func (b *Broker) readLargeRecords(ctx context.Context, k *keys, msgs []string, positions []int, out [][]byte) error {
 	pipe := b.rdb.Pipeline()
 	cmds := make([]*redis.StringCmd, len(positions))
 	for i, position := range positions {
-		cmds[i] = pipe.Get(ctx, k.record(entryID(msgs[position])))
+		cmds[i] = pipe.Get(ctx, k.record(stubID(msgs[position])))
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, position := range positions {
 		record, err := cmds[i].Bytes()
 		if err == redis.Nil {
-			record, err = b.readRecord(ctx, k, entryID(msgs[position]))
+			record, err = b.readLargeRecord(ctx, k, stubID(msgs[position]))
 		}
 		if isWrongType(err) { // a key of another type counts as missing
 			record, err = nil, nil
@@ -166,9 +166,9 @@ func (b *Broker) readRecords(ctx context.Context, k *keys, msgs []string, positi
 	return nil
 }
 
-// readRecord reads one record by a script, so that the master answers. A client may be
+// readLargeRecord reads one record by a script, so that the master answers. A client may be
 // configured to read from replicas, and these may not have the record yet.
-func (b *Broker) readRecord(ctx context.Context, k *keys, id broker.ID) ([]byte, error) {
+func (b *Broker) readLargeRecord(ctx context.Context, k *keys, id broker.ID) ([]byte, error) {
 	reply, err := scriptRecord.run(ctx, b, []string{k.record(id)})
 	if reply == nil || err != nil {
 		return nil, err
@@ -190,15 +190,15 @@ func recordAt(records [][]byte, i int) []byte {
 func (b *Broker) parse(d *broker.Delivery, msg string, record []byte, now int64) error {
 	if len(msg) >= wire.HeadSize && versionOf(msg) > b.cfg.reads {
 		head := []byte(msg[:wire.HeadSize])
-		if isEntry(msg) {
+		if isStub(msg) {
 			head[0] = versionOf(msg)
 		}
 		return wire.ParseNewer(d, head, now, b.cfg.reads)
 	}
-	if !isEntry(msg) {
+	if !isStub(msg) {
 		return wire.ParseRecord(d, []byte(msg), now)
 	}
-	err := wire.AdoptRecord(d, join(msg, record), now)
+	err := wire.AdoptRecord(d, withHead(msg, record), now)
 	if record == nil {
 		err = fmt.Errorf("task %s: %w: the server has no record of its content; does it evict keys?", d.ID, broker.ErrMalformed)
 	}

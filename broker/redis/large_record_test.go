@@ -47,9 +47,9 @@ func rawClient(t *testing.T, url string) *goredis.Client {
 
 // What wantRecord wants of a large record. The first two are replies of PTTL.
 const (
-	gone = -2 // it does not exist
-	kept = -1 // it does not expire
-	ends = 0  // it expires
+	absent = -2 // it does not exist
+	kept   = -1 // it does not expire
+	ends   = 0  // it expires
 )
 
 // wantRecord checks whether the large record of x exists and expires.
@@ -60,7 +60,7 @@ func wantRecord(t *testing.T, raw *goredis.Client, x *broker.Task, want int) {
 		t.Fatal(err)
 	}
 	if got := int(min(d, ends)); got != want {
-		t.Errorf("PTTL of the record: %d, want %d (%d: it does not exist, %d: it does not expire, %d: it expires)", got, want, gone, kept, ends)
+		t.Errorf("PTTL of the record: %d, want %d (%d: it does not exist, %d: it does not expire, %d: it expires)", got, want, absent, kept, ends)
 	}
 }
 
@@ -80,16 +80,16 @@ func wantPayload(t *testing.T, d *broker.Delivery, x *broker.Task) {
 }
 
 // The stub in the list and the record under its key have the bytes that docs/wire.md gives.
-func TestApartEntry(t *testing.T) {
+func TestLargeRecordStub(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw, x := open(t, url), rawClient(t, url), large()
 		enqueue(t, b, x)
 		record := wire.AppendRecord(nil, x)
-		entry := append([]byte{0x82}, record[1:wire.HeadSize]...)
-		entry = binary.BigEndian.AppendUint32(entry, uint32(len(record)))
-		if got := raw.LRange(t.Context(), "{"+redis.DefaultNamespace+":q}:ready", 0, -1).Val(); !slices.Equal(got, []string{string(entry)}) {
-			t.Errorf("stub %q, want %q", got, entry)
+		stub := append([]byte{0x82}, record[1:wire.HeadSize]...)
+		stub = binary.BigEndian.AppendUint32(stub, uint32(len(record)))
+		if got := raw.LRange(t.Context(), "{"+redis.DefaultNamespace+":q}:ready", 0, -1).Val(); !slices.Equal(got, []string{string(stub)}) {
+			t.Errorf("stub %q, want %q", got, stub)
 		}
 		if got := raw.Get(t.Context(), recordKey(x)).Val(); got != string(record) {
 			t.Errorf("a record of %d bytes, want %d", len(got), len(record))
@@ -99,7 +99,7 @@ func TestApartEntry(t *testing.T) {
 
 // A sender that dies before its script runs leaves a record. A later task with the same id does
 // not get the content of that record, and repeating the enqueue never changes anything.
-func TestApartSenderDies(t *testing.T) {
+func TestLargeRecordSenderDies(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
@@ -129,7 +129,7 @@ func TestApartSenderDies(t *testing.T) {
 				if errs := settle(t, c, succeed(d, "1")); errs[0] != nil {
 					t.Fatal(errs[0])
 				}
-				wantRecord(t, raw, x, gone)
+				wantRecord(t, raw, x, absent)
 			}
 			enqueue(t, b, x)
 			wantRecord(t, raw, x, ends)
@@ -142,7 +142,7 @@ func TestApartSenderDies(t *testing.T) {
 
 // A task whose large record was evicted is delivered with an error that says so. It becomes a
 // dead letter and is not delivered again.
-func TestApartRecordIsLost(t *testing.T) {
+func TestLargeRecordIsLost(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw, x := open(t, url), rawClient(t, url), large()
@@ -171,7 +171,7 @@ func TestApartRecordIsLost(t *testing.T) {
 
 // A large record stays as long as its task: through retries and the death of a minion, and as long
 // as a dead letter is kept.
-func TestApartRecordStays(t *testing.T) {
+func TestLargeRecordStays(t *testing.T) {
 	t.Parallel()
 	const lease = time.Second // of the minion that dies
 	onEach(t, func(t *testing.T, url string) {
@@ -216,13 +216,13 @@ func TestApartRecordStays(t *testing.T) {
 		if errs := settle(t, c, succeed(d, "")); errs[0] != nil {
 			t.Fatal(errs[0])
 		}
-		wantRecord(t, raw, x, gone)
+		wantRecord(t, raw, x, absent)
 	})
 }
 
 // A cancel removes the large record of a task that waits. That of a running task stays until its
 // minion settles the task.
-func TestApartCancel(t *testing.T) {
+func TestLargeRecordCancel(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
@@ -234,12 +234,12 @@ func TestApartCancel(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantRecord(t, raw, running, kept)
-		wantRecord(t, raw, ready, gone)
-		wantRecord(t, raw, later, gone)
+		wantRecord(t, raw, ready, absent)
+		wantRecord(t, raw, later, absent)
 		if errs := settle(t, c, broker.Settlement{Delivery: d, Verb: broker.VerbRetry}); errs[0] != nil {
 			t.Fatal(errs[0])
 		}
-		wantRecord(t, raw, running, gone)
+		wantRecord(t, raw, running, absent)
 		if got, err := c.Dequeue(t.Context(), []string{"q"}, 10, 0); err != nil || len(got) > 0 {
 			t.Errorf("cancelled tasks were handed out: %v, %v", got, err)
 		}
@@ -265,7 +265,7 @@ func (h *noRecords) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredi
 
 // A consumer that was handed a stub and can't read its record gets an error. Later it gets the
 // same attempt, once.
-func TestApartReadFails(t *testing.T) {
+func TestLargeRecordReadFails(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		rdb, cut := rawClient(t, url), &noRecords{}
@@ -298,13 +298,13 @@ func TestApartReadFails(t *testing.T) {
 			if errs := settle(t, c, succeed(d, "")); errs[0] != nil {
 				t.Fatal(errs[0])
 			}
-			wantRecord(t, rdb, x, gone)
+			wantRecord(t, rdb, x, absent)
 		}
 	})
 }
 
 // A dequeue hands out no more bytes than a batch may have. The other tasks keep their order.
-func TestApartBatch(t *testing.T) {
+func TestLargeRecordBatch(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b := open(t, url)
@@ -329,7 +329,7 @@ func TestApartBatch(t *testing.T) {
 
 // A server that is out of memory refuses a new large task and leaves nothing of it. Tasks that it
 // has are still delivered and settled.
-func TestApartFull(t *testing.T) {
+func TestLargeRecordServerFull(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
@@ -345,11 +345,11 @@ func TestApartFull(t *testing.T) {
 	if err := b.Enqueue(t.Context(), []*broker.Task{late}); !errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrIndeterminate) {
 		t.Errorf("enqueue: %v", err)
 	}
-	wantRecord(t, raw, late, gone)
+	wantRecord(t, raw, late, absent)
 	d := dequeue(t, c, 1, time.Second, "q")[0]
 	wantPayload(t, d, x)
 	if errs := settle(t, c, succeed(d, "1")); errs[0] != nil {
 		t.Fatal(errs[0])
 	}
-	wantRecord(t, raw, x, gone)
+	wantRecord(t, raw, x, absent)
 }
