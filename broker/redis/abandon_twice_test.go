@@ -44,9 +44,9 @@ func TestAbandonedTwice(t *testing.T) {
 		if err := parker.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		away := open(t, line.URL(), opts...)
+		distant := open(t, line.URL(), opts...)
 		here := open(t, url, opts...)
-		for _, c := range []*redis.Broker{away, here} {
+		for _, c := range []*redis.Broker{distant, here} {
 			consume(t, c, broker.ConsumerConfig{Queues: []string{"elsewhere"}, OnAbandoned: func(d *broker.Delivery) broker.Outcome {
 				return broker.Outcome{State: broker.StateFailed, Name: d.Name, Err: &broker.Failure{Message: "nobody came"}}
 			}})
@@ -62,12 +62,12 @@ func TestAbandonedTwice(t *testing.T) {
 			}
 			all.Wait()
 		}
-		for end := time.Now().Add(30 * time.Second); lost.Hits() == 0; round(away) {
+		for end := time.Now().Add(30 * time.Second); lost.Hits() == 0; round(distant) {
 			if time.Now().After(end) {
 				t.Fatal("no reply was lost")
 			}
 		}
-		for end := time.Now().Add(30 * time.Second); ; round(away, here, away, here) {
+		for end := time.Now().Add(30 * time.Second); ; round(distant, here, distant, here) {
 			left := 0
 			statuses, err := b.Lookup(t.Context(), ids)
 			if err != nil {

@@ -139,7 +139,7 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, cho
 				return nil, nil, cmp.Or(c.usable(ctx), err)
 			}
 			for _, k := range part {
-				if err := c.missed(k, err); err != nil {
+				if err := c.tolerate(k, err); err != nil {
 					return nil, nil, err
 				}
 			}
@@ -151,20 +151,20 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, cho
 			if item(list, 1+j) == nil {
 				// The consumer is not registered there. If the queue was unreachable it holds
 				// nothing there, so it can register again; else its lease is lost.
-				if !c.isAway(k) || c.reenter(ctx, k) != nil {
+				if !c.isUnreachable(k) || c.registerAgain(ctx, k) != nil {
 					return nil, nil, c.lose()
 				}
-				c.back(k)
+				c.reached(k)
 				continue
 			}
 			if text, is := item(list, 1+j).(string); is { // the error of this partition alone
-				if err := c.missed(k, c.b.fault(scriptBeat.name, replyError(text))); err != nil {
+				if err := c.tolerate(k, c.b.fault(scriptBeat.name, replyError(text))); err != nil {
 					return nil, nil, err
 				}
 				continue
 			}
 			news = append(news, told{k, toList(item(list, 1+j)), now})
-			c.back(k)
+			c.reached(k)
 		}
 	}
 	if c.cfg.OnRenewed != nil {

@@ -34,24 +34,24 @@ type consumer struct {
 	order  []*keys // all partitions of these queues
 	single bool    // one partition: Dequeue waits with blocking moves; else it waits for the wake channels
 
-	mu       sync.Mutex
-	held     held                    // tasks that the consumer holds
-	early    map[broker.ID]time.Time // cancels that came before their tasks, and when
-	pushed   map[broker.ID]push      // attempts that may be delivered more than once; see first
-	ready    map[*keys]bool          // partitions that may have tasks; unused if single
-	parked   map[*keys]bool          // partitions that may have parked tasks that it can run
-	clock    int64                   // the server's time in ms at clockAt
-	clockAt  time.Time
-	due      map[*keys]time.Time  // when the next task of a partition is due, by the local clock
-	suspect  bool                 // a reply with tasks may have been lost: the next Dequeue asks the server for them
-	strange  int                  // heartbeats in a row at which the server counted more tasks than held has
-	away     map[*keys]bool       // unreachable partitions
-	doubted  map[*keys]bool       // those of them from which a reply with tasks may have been lost
-	lost     bool                 // the lease is lost
-	cutOff   bool                 // the last heartbeat failed
-	last     held                 // what it held when it was lost or closed
-	recorded map[broker.ID]uint32 // attempts whose start is recorded; nil until there is one
-	closed   bool
+	mu          sync.Mutex
+	held        held                    // tasks that the consumer holds
+	early       map[broker.ID]time.Time // cancels that came before their tasks, and when
+	pushed      map[broker.ID]push      // attempts that may be delivered more than once; see first
+	ready       map[*keys]bool          // partitions that may have tasks; unused if single
+	parked      map[*keys]bool          // partitions that may have parked tasks that it can run
+	clock       int64                   // the server's time in ms at clockAt
+	clockAt     time.Time
+	due         map[*keys]time.Time  // when the next task of a partition is due, by the local clock
+	suspect     bool                 // a reply with tasks may have been lost: the next Dequeue asks the server for them
+	strange     int                  // heartbeats in a row at which the server counted more tasks than held has
+	unreachable map[*keys]bool       // unreachable partitions
+	doubted     map[*keys]bool       // those of them from which a reply with tasks may have been lost
+	lost        bool                 // the lease is lost
+	cutOff      bool                 // the last heartbeat failed
+	last        held                 // what it held when it was lost or closed
+	recorded    map[broker.ID]uint32 // attempts whose start is recorded; nil until there is one
+	closed      bool
 
 	changed chan struct{}   // capacity 1: signals that ready, due, suspect or lost has changed
 	gone    chan struct{}   // closed by Close
@@ -100,10 +100,10 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		b: b, id: broker.NewID(broker.KindParty, "", 0), cfg: cfg,
 		queues: make(map[string]*queue),
 		held:   newHeld(), early: make(map[broker.ID]time.Time),
-		pushed: make(map[broker.ID]push),
-		able:   broker.NewAbility(cfg.Tasks, b.cfg.reads),
-		parked: make(map[*keys]bool),
-		away:   make(map[*keys]bool), doubted: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
+		pushed:      make(map[broker.ID]push),
+		able:        broker.NewAbility(cfg.Tasks, b.cfg.reads),
+		parked:      make(map[*keys]bool),
+		unreachable: make(map[*keys]bool), doubted: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
 		changed: make(chan struct{}, 1), gone: make(chan struct{}), telling: make(chan struct{}, 1), following: make(chan struct{}, 1), started: time.Now(),
 	}
 	c.minion = string(c.id[:])
@@ -131,7 +131,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 	}
 	c.single = len(c.order) == 1
 	c.beats = b.beating()
-	if err := c.join(ctx); err != nil {
+	if err := c.register(ctx); err != nil {
 		c.abandon()
 		return nil, err
 	}
@@ -141,10 +141,10 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 	return c, nil
 }
 
-// join subscribes to the channels of the consumer, registers it with its partitions and sends
+// register subscribes to the channels of the consumer, registers it with its partitions and sends
 // the first heartbeat. It subscribes first, so that it misses nothing that happens after it
 // has registered.
-func (c *consumer) join(ctx context.Context) error {
+func (c *consumer) register(ctx context.Context) error {
 	channels := []string{channel(c.b.space.channels, c.id)}
 	if c.cfg.OnPost != nil || c.cfg.OnAssign != nil {
 		channels = append(channels, channel(c.b.space.posts, c.id))
@@ -165,9 +165,9 @@ func (c *consumer) join(ctx context.Context) error {
 	}
 	c.sub = sub
 	// With several partitions some may be unreachable.
-	for i, err := range c.enter(ctx, c.order) {
+	for i, err := range c.registerWith(ctx, c.order) {
 		if err != nil {
-			if err := c.missed(c.order[i], err); err != nil {
+			if err := c.tolerate(c.order[i], err); err != nil {
 				return err
 			}
 		}

@@ -157,7 +157,7 @@ func (c *consumer) pressing(order []*keys) bool {
 	if c.suspect || c.lost || c.closed {
 		return true
 	}
-	return slices.ContainsFunc(order, func(k *keys) bool { return (!c.single && c.ready[k] || c.parked[k]) && !c.away[k] })
+	return slices.ContainsFunc(order, func(k *keys) bool { return (!c.single && c.ready[k] || c.parked[k]) && !c.unreachable[k] })
 }
 
 // moved reads the result of a blocking move. It reports token if the move has brought a token
@@ -207,7 +207,7 @@ func (c *consumer) dueIn(order []*keys) time.Duration {
 	defer c.mu.Unlock()
 	in := never
 	for _, k := range order {
-		if at, ok := c.due[k]; ok && !c.away[k] {
+		if at, ok := c.due[k]; ok && !c.unreachable[k] {
 			in = min(in, time.Until(at))
 		}
 	}
@@ -276,9 +276,9 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 		// A consumer of one partition always asks, as it has no wake channel. One of several asks
 		// where something tells that there may be tasks.
 		c.mu.Lock()
-		ask := c.single || (c.ready[k] || c.parked[k]) && !c.away[k]
-		parked := c.parked[k] && !c.away[k] && len(out) < most
-		if at, ok := c.due[k]; ok && !c.away[k] && !time.Now().Before(at) {
+		ask := c.single || (c.ready[k] || c.parked[k]) && !c.unreachable[k]
+		parked := c.parked[k] && !c.unreachable[k] && len(out) < most
+		if at, ok := c.due[k]; ok && !c.unreachable[k] && !time.Now().Before(at) {
 			ask = true
 		}
 		if ask {
@@ -302,7 +302,7 @@ func (c *consumer) fetch(ctx context.Context, order []*keys, most int) ([]*broke
 		}
 		if err != nil {
 			c.again(k)
-			if err = c.missed(k, err); err == nil {
+			if err = c.tolerate(k, err); err == nil {
 				continue
 			}
 			if errors.Is(err, broker.ErrLeaseLost) {
@@ -459,7 +459,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 		}
 	}()
 	for _, k := range c.order {
-		if c.isAway(k) { // it may not be registered there, and must not lose the other queues for that
+		if c.isUnreachable(k) { // it may not be registered there, and must not lose the other queues for that
 			complete = c.doubt(k) && complete
 			continue
 		}
@@ -468,7 +468,7 @@ func (c *consumer) adopt(ctx context.Context, most int) ([]*broker.Delivery, err
 			return scriptAdopt.run(ctx, c.b, []string{flight, k.claim(c.minion), k.minions, k.unreadable}, c.minion)
 		})
 		if err != nil {
-			if err = c.missed(k, err); err == nil {
+			if err = c.tolerate(k, err); err == nil {
 				complete = c.doubt(k) && complete
 				continue
 			}

@@ -111,7 +111,7 @@ func (c *consumer) maybeParked(k *keys) {
 func (c *consumer) mayPark(order []*keys) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.parked) > 0 && slices.ContainsFunc(order, func(k *keys) bool { return c.parked[k] && !c.away[k] })
+	return len(c.parked) > 0 && slices.ContainsFunc(order, func(k *keys) bool { return c.parked[k] && !c.unreachable[k] })
 }
 
 // maxNeeds is how many needs one run of take_parked.lua is given.

@@ -151,7 +151,7 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 	switch due := item(reply, 0); due {
 	case "":
 	case "lost": // the minion is not registered: whatever it ran from now on could not be settled
-		if !c.isAway(st.keys) {
+		if !c.isUnreachable(st.keys) {
 			_ = c.lose()
 		}
 	default: // a task of the call waits for its time, and Dequeue must not sleep longer than that

@@ -17,10 +17,10 @@ import (
 // heartbeat fails as a whole. A queue with a key of the wrong type is treated like an
 // unreachable one.
 
-// missed handles the error of a request about one partition. It marks the partition as
+// tolerate handles the error of a request about one partition. It marks the partition as
 // unreachable and returns nil if the consumer can go on with its others; else it returns
 // err.
-func (c *consumer) missed(k *keys, err error) error {
+func (c *consumer) tolerate(k *keys, err error) error {
 	if isWrongType(err) {
 		c.logWrongType(c.b.ctx, k, err)
 	}
@@ -32,8 +32,8 @@ func (c *consumer) missed(k *keys, err error) error {
 	if isWrongType(err) {
 		// Tasks that are held there are no reason to stop the others: no script can hand
 		// them to another minion either.
-		c.away[k] = true
-		if len(c.away) == len(c.order) {
+		c.unreachable[k] = true
+		if len(c.unreachable) == len(c.order) {
 			return err
 		}
 		return nil
@@ -41,29 +41,29 @@ func (c *consumer) missed(k *keys, err error) error {
 	if c.held.in(k) {
 		return err
 	}
-	if !c.away[k] {
-		c.away[k] = true
+	if !c.unreachable[k] {
+		c.unreachable[k] = true
 		c.b.log.Warn("redis: can't reach the server of a queue; the other queues are served", "queue", k.queue, "error", err)
 	}
-	if len(c.away) == len(c.order) {
+	if len(c.unreachable) == len(c.order) {
 		return err
 	}
 	return nil
 }
 
-// isAway reports whether a partition is marked as unreachable and must not be asked.
-func (c *consumer) isAway(k *keys) bool {
+// isUnreachable reports whether a partition is marked as unreachable and must not be asked.
+func (c *consumer) isUnreachable(k *keys) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.away[k]
+	return c.unreachable[k]
 }
 
-// back notes that a partition was reached. If it was unreachable before, there may be
+// reached notes that a partition was reached. If it was unreachable before, there may be
 // tasks for the consumer: ready ones, parked ones, or some that a lost reply had.
-func (c *consumer) back(k *keys) {
+func (c *consumer) reached(k *keys) {
 	c.mu.Lock()
-	if c.away[k] {
-		delete(c.away, k)
+	if c.unreachable[k] {
+		delete(c.unreachable, k)
 		c.ready[k] = true
 		c.maybeParked(k)
 		c.suspect = c.suspect || c.doubted[k]
@@ -78,19 +78,19 @@ func (c *consumer) back(k *keys) {
 func (c *consumer) doubt(k *keys) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.away[k] {
+	if c.unreachable[k] {
 		c.doubted[k] = true
 	}
-	return c.away[k]
+	return c.unreachable[k]
 }
 
-// enter registers the consumer with partitions, and returns an error for each. A queue that
+// registerWith registers the consumer with partitions, and returns an error for each. A queue that
 // was removed from the registry since then is put into it again.
-func (c *consumer) enter(ctx context.Context, parts []*keys) []error {
+func (c *consumer) registerWith(ctx context.Context, parts []*keys) []error {
 	errs := make([]error, len(parts))
 	calls := make([]*call, len(parts))
 	for i, k := range parts {
-		calls[i] = c.entry(k)
+		calls[i] = c.registration(k)
 	}
 	runAll(ctx, c.b, calls)
 	for i, k := range parts {
@@ -104,7 +104,7 @@ func (c *consumer) enter(ctx context.Context, parts []*keys) []error {
 		if _, errs[i] = c.b.queues.register(ctx, k.queue); errs[i] != nil {
 			continue
 		}
-		again := c.entry(k)
+		again := c.registration(k)
 		runAll(ctx, c.b, []*call{again})
 		if errs[i] = again.err; errs[i] == nil && toInt(again.reply) != 1 {
 			errs[i] = fmt.Errorf("redis: register minion with queue %s: %w: the queue was removed, and registered again with another number of partitions", k.queue, broker.ErrUnavailable)
@@ -113,9 +113,9 @@ func (c *consumer) enter(ctx context.Context, parts []*keys) []error {
 	return errs
 }
 
-// entry returns the call that registers the consumer with a partition. It names consumers of
+// registration returns the call that registers the consumer with a partition. It names consumers of
 // this process whose heartbeats failed: join.lua spares them, since they live.
-func (c *consumer) entry(k *keys) *call {
+func (c *consumer) registration(k *keys) *call {
 	listens := 1
 	if c.single {
 		listens = 0
@@ -127,8 +127,8 @@ func (c *consumer) entry(k *keys) *call {
 	}
 }
 
-// reenter registers the consumer again with a partition that was unreachable for longer than
+// registerAgain registers the consumer again with a partition that was unreachable for longer than
 // the lease.
-func (c *consumer) reenter(ctx context.Context, k *keys) error {
-	return c.enter(ctx, []*keys{k})[0]
+func (c *consumer) registerAgain(ctx context.Context, k *keys) error {
+	return c.registerWith(ctx, []*keys{k})[0]
 }

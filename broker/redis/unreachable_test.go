@@ -15,7 +15,7 @@ import (
 // On a cluster, a consumer that could not register with one of its queues asks only the others for
 // the tasks of a lost reply. It is not registered with the first one, and must not lose its lease
 // for that.
-func TestLostReplyBesideAQueueThatIsAway(t *testing.T) {
+func TestLostReplyBesideAnUnreachableQueue(t *testing.T) {
 	t.Parallel()
 	path := redistest.Path(t)
 	if path == "" {
@@ -86,7 +86,7 @@ func TestLostReplyBesideAQueueThatIsAway(t *testing.T) {
 // A minion that holds a task of an unreachable queue loses its registration there. When it registers
 // again it must not get the task as the same attempt: the handler may have run, and its settlement
 // was refused.
-func TestRegistrationLostWhileAway(t *testing.T) {
+func TestRegistrationLostWhileUnreachable(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw := open(t, url), rawClient(t, url)
