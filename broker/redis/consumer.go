@@ -15,7 +15,7 @@ import (
 // channels.
 //
 // A consumer registers in the sorted set minions of each partition that it serves. Its score
-// there is the end of its lease, which heartbeats extend (beat.go). While the lease lasts,
+// there is the end of its lease, which heartbeats extend (heartbeat.go). While the lease lasts,
 // the tasks that it dequeues (dequeue.go, blocking_move.go) are its own, and nobody else can settle
 // them (settle.go). If it loses the lease in any partition it is lost as a whole: every method
 // then returns ErrLeaseLost, and the minion opens another consumer.
@@ -44,7 +44,7 @@ type consumer struct {
 	clockAt     time.Time
 	due         map[*keys]time.Time  // when the next task of a partition is due, by the local clock
 	suspect     bool                 // a reply with tasks may have been lost: the next Dequeue asks the server for them
-	strange     int                  // heartbeats in a row at which the server counted more tasks than held has
+	excess      int                  // heartbeats in a row at which the server counted more tasks than held has
 	unreachable map[*keys]bool       // unreachable partitions
 	doubted     map[*keys]bool       // those of them from which a reply with tasks may have been lost
 	lost        bool                 // the lease is lost
@@ -53,12 +53,12 @@ type consumer struct {
 	recorded    map[broker.ID]uint32 // attempts whose start is recorded; nil until there is one
 	closed      bool
 
-	changed chan struct{}   // capacity 1: signals that ready, due, suspect or lost has changed
-	gone    chan struct{}   // closed by Close
-	ctx     context.Context // cancelled by Close
-	end     context.CancelFunc
-	beats   redis.UniversalClient // the client for heartbeats
-	telling chan struct{}         // capacity 1: has a token while announce or farewell runs
+	changed    chan struct{}   // capacity 1: signals that ready, due, suspect or lost has changed
+	gone       chan struct{}   // closed by Close
+	ctx        context.Context // cancelled by Close
+	end        context.CancelFunc
+	heartbeats redis.UniversalClient // the client for heartbeats
+	announcing chan struct{}         // capacity 1: has a token while announce or farewell runs
 	// following has capacity 1. It has a token while the goroutine of follow runs.
 	following chan struct{}
 	started   time.Time
@@ -104,7 +104,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		able:        broker.NewAbility(cfg.Tasks, b.cfg.reads),
 		parked:      make(map[*keys]bool),
 		unreachable: make(map[*keys]bool), doubted: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
-		changed: make(chan struct{}, 1), gone: make(chan struct{}), telling: make(chan struct{}, 1), following: make(chan struct{}, 1), started: time.Now(),
+		changed: make(chan struct{}, 1), gone: make(chan struct{}), announcing: make(chan struct{}, 1), following: make(chan struct{}, 1), started: time.Now(),
 	}
 	c.minion = string(c.id[:])
 	c.ctx, c.end = context.WithCancel(b.ctx)
@@ -130,7 +130,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		}
 	}
 	c.single = len(c.order) == 1
-	c.beats = b.beating()
+	c.heartbeats = b.heartbeatClient()
 	if err := c.register(ctx); err != nil {
 		c.abandon()
 		return nil, err
@@ -173,7 +173,7 @@ func (c *consumer) register(ctx context.Context) error {
 		}
 	}
 	asked := time.Now()
-	info, chores, err := c.beat(ctx, broker.Load{})
+	info, chores, err := c.renewLeases(ctx, broker.Load{})
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (c *consumer) register(ctx context.Context) error {
 // has ended.
 func (c *consumer) abandon() {
 	c.end()
-	c.endBeats()
+	c.closeHeartbeatClient()
 	if c.sub != nil {
 		c.sub.close()
 	}
@@ -324,7 +324,7 @@ func (c *consumer) Close(ctx context.Context) error {
 // in case the first call failed.
 func (c *consumer) close(ctx context.Context, first bool) error {
 	if first {
-		defer c.endBeats()
+		defer c.closeHeartbeatClient()
 		c.sub.close()
 		c.b.unlisten(c)
 	}
@@ -339,7 +339,7 @@ func (c *consumer) close(ctx context.Context, first bool) error {
 			err = e
 		}
 	}
-	e := c.farewell(ctx)
+	e := c.withdraw(ctx)
 	if err == nil && e != nil {
 		err = e
 	}

@@ -60,7 +60,7 @@ func (d *damaged) check(err error) {
 	}
 }
 
-func (d *damaged) beat() {
+func (d *damaged) heartbeat() {
 	d.Helper()
 	d.check(d.c.Heartbeat(d.Context(), broker.Load{}))
 }
@@ -124,8 +124,8 @@ func TestDamagedMessages(t *testing.T) {
 			id := d.c.ID()
 			d.check(d.raw.HSet(ctx, d.base+"flight:"+hex.EncodeToString(id[:]), odd, damage).Err())
 
-			d.beat()
-			d.beat()
+			d.heartbeat()
+			d.heartbeat()
 			seen := map[broker.ID]bool{}
 			for _, del := range dequeue(t, d.c, 2, 2*time.Second, "q") {
 				seen[d.finish(del)] = true
@@ -290,7 +290,7 @@ func TestDamagedSweep(t *testing.T) {
 				d.raw.Del(ctx, d.base+"keep:"+class) // an element with a damaged time may be left from before
 				d.check(d.raw.RPush(ctx, d.base+"keep:"+class, damage, over+string(id[:])).Err())
 				d.check(d.raw.ZAdd(ctx, d.base+"keep", goredis.Z{Score: 1, Member: class}).Err())
-				d.beat()
+				d.heartbeat()
 				if d.raw.HExists(ctx, d.base+"state", string(id[:])).Val() {
 					t.Fatalf("damage %d: class %s is not swept: %q", i, class, d.raw.LRange(ctx, d.base+"keep:"+class, 0, -1).Val())
 				}

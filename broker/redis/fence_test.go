@@ -97,7 +97,7 @@ func TestJoinedBehindItsFence(t *testing.T) {
 			t.Cleanup(func() { _ = b.Close() })
 			return b
 		}
-		beat := func(who string, c broker.Consumer) {
+		heartbeat := func(who string, c broker.Consumer) {
 			t.Helper()
 			if err := c.Heartbeat(t.Context(), broker.Load{}); err != nil {
 				t.Fatalf("heartbeat of %s: %v", who, err)
@@ -109,14 +109,14 @@ func TestJoinedBehindItsFence(t *testing.T) {
 		other := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 		cut.now.Store(true)
 		for end := time.Now().Add(2 * lease); time.Now().Before(end); time.Sleep(lease / 4) {
-			beat("the one that is cut off", c)
-			beat("the other one", other) // in the end it removes the first one from q as dead
+			heartbeat("the one that is cut off", c)
+			heartbeat("the other one", other) // in the end it removes the first one from q as dead
 		}
 		if err := other.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		cut.now.Store(false)
-		beat("the one that is back", c) // registers again
+		heartbeat("the one that is back", c) // registers again
 
 		tasks := []*broker.Task{newTask("q"), newTask("q")}
 		if err := b.Enqueue(t.Context(), tasks); err != nil {
@@ -124,7 +124,7 @@ func TestJoinedBehindItsFence(t *testing.T) {
 		}
 		got := dequeue(t, c, 2, time.Second, "q")
 		for end := time.Now().Add(2 * lease); time.Now().Before(end); time.Sleep(lease / 4) {
-			beat("the one that is back", c)
+			heartbeat("the one that is back", c)
 		}
 		if st, err := b.Lookup(t.Context(), []broker.ID{got[0].ID}); err != nil || st[0].Minion != c.ID() {
 			t.Errorf("look-up: %+v, %v", st, err)

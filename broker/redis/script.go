@@ -65,7 +65,7 @@ var (
 	scriptRegister   = load("register", "clock")
 	scriptFound      = load("found", "clock")
 	scriptJoin       = load("join", "clock", "number", "push", "readable", "spare")
-	scriptBeat       = load("beat", "clock", "pages", "spare")
+	scriptHeartbeat  = load("beat", "clock", "pages", "spare")
 	scriptLeave      = load("leave", "clock", "number", "block", "push", "readable", "absorb", "returned", "deadline")
 	scriptStart      = load("start", "readable", "absorb")
 	scriptExcuse     = load("excuse")

@@ -167,7 +167,7 @@ var known = []mutant{
 		"a seal is not bound to the task's id", "internal/seal/associated.go",
 		"a = a.id(t.ID).text(t.Name)", "a = a.text(t.Name)", "a submitter that seals, and sealed tasks that are stored again as others",
 	}, {
-		"no minion searches for the tasks of a minion whose registration is lost", "broker/redis/beat.go",
+		"no minion searches for the tasks of a minion whose registration is lost", "broker/redis/heartbeat.go",
 		"if searches {", "if searches && false {", "registrations that are lost",
 	},
 }

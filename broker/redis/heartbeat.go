@@ -28,9 +28,9 @@ import (
 // Heartbeats have a small connection pool of their own (beating), so that they never wait
 // behind other requests. Without it a busy process could lose its lease.
 
-// beatQueues is how many partitions one run of the beat script serves. In a cluster it is
+// heartbeatQueues is how many partitions one run of the beat script serves. In a cluster it is
 // one, since each partition has its own hash slot.
-const beatQueues = 500
+const heartbeatQueues = 500
 
 // Heartbeat implements [broker.Consumer].
 func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
@@ -39,7 +39,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 
 func (c *consumer) heartbeatNow(ctx context.Context, load broker.Load) error {
 	asked := time.Now()
-	info, chores, err := c.beat(ctx, load)
+	info, chores, err := c.renewLeases(ctx, load)
 	c.heard(err)
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func (c *consumer) follow(ctx context.Context, asked time.Time, info []byte, cho
 		defer cancel()
 		searches, err := c.announce(within, info)
 		if err != nil && c.ctx.Err() == nil {
-			c.unannounced(err)
+			c.announceFailed(err)
 		}
 		chores(within)
 		if searches {
@@ -86,21 +86,21 @@ func (c *consumer) follow(ctx context.Context, asked time.Time, info []byte, cho
 	}
 }
 
-// unannounced logs that announce failed. The heartbeat does not fail for it, since the lease
+// announceFailed logs that announce failed. The heartbeat does not fail for it, since the lease
 // has been extended. A key of the wrong type stays wrong until an operator repairs it, so
 // that is logged once a minute only.
-func (c *consumer) unannounced(err error) {
+func (c *consumer) announceFailed(err error) {
 	if isWrongType(err) && !c.b.wrongTypes.due(nil) {
 		return
 	}
 	c.b.log.Warn("redis: can't store the description of the minion; will try again", "minion", c.id, "error", err)
 }
 
-// beat renews the lease in all partitions and calls OnRenewed. It returns the description of
+// renewLeases renews the lease in all partitions and calls OnRenewed. It returns the description of
 // the minion and a function that does the chores. The caller announces the description
 // afterwards and not before, since a minion that has lost its lease must not be listed as
 // live.
-func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, chores func(context.Context), err error) {
+func (c *consumer) renewLeases(ctx context.Context, load broker.Load) (info []byte, chores func(context.Context), err error) {
 	if err := c.usable(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -113,7 +113,7 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, cho
 	}
 	_, cluster := c.b.rdb.(*redis.ClusterClient)
 	for i := 0; i < len(c.order); {
-		n := min(beatQueues, len(c.order)-i)
+		n := min(heartbeatQueues, len(c.order)-i)
 		if cluster { // each partition has its own hash slot
 			n = 1
 		}
@@ -124,15 +124,15 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, cho
 			names = append(names, k.minions, k.watch, k.ready, k.checked, k.due, k.stop, k.retention, k.flight(c.minion), k.claim(c.minion), k.outbox, k.parked, k.deadlines)
 		}
 		parts = append(parts, part)
-		calls = append(calls, &call{script: scriptBeat, keys: names, args: []any{c.minion, c.leaseMillis(), listens}})
+		calls = append(calls, &call{script: scriptHeartbeat, keys: names, args: []any{c.minion, c.leaseMillis(), listens}})
 	}
 	if info, err = c.describe(load); err != nil {
 		return nil, nil, err
 	}
-	c.renew(ctx, calls)
+	c.runRenewals(ctx, calls)
 	// Every partition must have been renewed, except those that are unreachable and in which the
 	// consumer holds nothing.
-	var news []told
+	var news []heartbeatReply
 	for i, part := range parts {
 		if err := calls[i].err; err != nil {
 			if errors.Is(err, broker.ErrClosed) { // the consumer, or the whole broker
@@ -158,30 +158,30 @@ func (c *consumer) beat(ctx context.Context, load broker.Load) (info []byte, cho
 				continue
 			}
 			if text, is := item(list, 1+j).(string); is { // the error of this partition alone
-				if err := c.tolerate(k, c.b.fault(scriptBeat.name, replyError(text))); err != nil {
+				if err := c.tolerate(k, c.b.fault(scriptHeartbeat.name, replyError(text))); err != nil {
 					return nil, nil, err
 				}
 				continue
 			}
-			news = append(news, told{k, toList(item(list, 1+j)), now})
+			news = append(news, heartbeatReply{k, toList(item(list, 1+j)), now})
 			c.reached(k)
 		}
 	}
 	if c.cfg.OnRenewed != nil {
 		c.cfg.OnRenewed(asked)
 	}
-	return info, func(ctx context.Context) { c.attendAll(ctx, news) }, nil
+	return info, func(ctx context.Context) { c.doAllChores(ctx, news) }, nil
 }
 
-// told is the reply of the beat script about one partition; beat.lua lists its elements.
-type told struct {
+// heartbeatReply is the reply of the beat script about one partition; beat.lua lists its elements.
+type heartbeatReply struct {
 	k     *keys
 	reply []any
 	now   int64 // by the server's clock
 }
 
-// attendAll does the chores in all partitions, within a part of the lease.
-func (c *consumer) attendAll(ctx context.Context, news []told) {
+// doAllChores does the chores in all partitions, within a part of the lease.
+func (c *consumer) doAllChores(ctx context.Context, news []heartbeatReply) {
 	limited, cancel := context.WithTimeout(ctx, c.b.cfg.lease/choresPart)
 	defer cancel()
 	held := 0
@@ -189,52 +189,52 @@ func (c *consumer) attendAll(ctx context.Context, news []told) {
 		if text := toString(item(n.reply, 8)); text != "" {
 			c.logWrongType(ctx, n.k, replyError(text))
 		}
-		held += c.attend(limited, n.k, n.reply, n.now)
+		held += c.doChores(limited, n.k, n.reply, n.now)
 	}
-	c.compare(held)
+	c.compareHeld(held)
 }
 
-// beatConns is how many connections heartbeats may have: one to renew the lease, one to
+// heartbeatConns is how many connections heartbeats may have: one to renew the lease, one to
 // announce the minion, which may still be under way then, and one in case another hangs.
-const beatConns = 3
+const heartbeatConns = 3
 
-// beating returns a client that only heartbeats use. With the shared client a heartbeat might
+// heartbeatClient returns a client that only heartbeats use. With the shared client a heartbeat might
 // have to wait for a free connection, or for a new one, which takes several round trips.
 // Under load or with a distant server it could come after the lease has ended. For a
 // cluster beating returns the shared client, which has a pool for each node.
-func (b *Broker) beating() redis.UniversalClient {
+func (b *Broker) heartbeatClient() redis.UniversalClient {
 	node, single := b.rdb.(*redis.Client)
 	if !single {
 		return b.rdb
 	}
 	o := *node.Options()
-	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = beatConns, 0, beatConns, beatConns
+	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = heartbeatConns, 0, heartbeatConns, heartbeatConns
 	o.ConnMaxIdleTime, o.ConnMaxLifetime = -1, 0
 	o.Dialer = pollingDialer(o.Dialer)
 	o.MaxRetries = -1
-	beats := redis.NewClient(&o)
+	client := redis.NewClient(&o)
 	for range 2 { // connect twice now, while the consumer is being opened
-		go beats.Ping(b.ctx)
+		go client.Ping(b.ctx)
 	}
-	return beats
+	return client
 }
 
-// endBeats closes the client for heartbeats, unless it is the shared one.
-func (c *consumer) endBeats() {
-	if c.beats != c.b.rdb {
-		_ = c.beats.Close()
+// closeHeartbeatClient closes the client for heartbeats, unless it is the shared one.
+func (c *consumer) closeHeartbeatClient() {
+	if c.heartbeats != c.b.rdb {
+		_ = c.heartbeats.Close()
 	}
 }
 
-// beatTries is how often a heartbeat sends a call before it fails.
-const beatTries = 3
+// heartbeatTries is how often a heartbeat sends a call before it fails.
+const heartbeatTries = 3
 
-// renew runs the calls of the beat script. It repeats at once those whose reply was lost, and
+// runRenewals runs the calls of the beat script. It repeats at once those whose reply was lost, and
 // no others: with queues on many servers, one broken connection must not cost the lease in
 // all of them. A repetition does no harm, as it extends the lease once more.
-func (c *consumer) renew(ctx context.Context, calls []*call) {
-	for range beatTries {
-		runAllOn(ctx, c.b, c.beats, calls)
+func (c *consumer) runRenewals(ctx context.Context, calls []*call) {
+	for range heartbeatTries {
+		runAllOn(ctx, c.b, c.heartbeats, calls)
 		calls = slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return !errors.Is(c.err, broker.ErrIndeterminate) })
 		if len(calls) == 0 || ctx.Err() != nil {
 			return
@@ -248,8 +248,8 @@ func (c *consumer) renew(ctx context.Context, calls []*call) {
 // for tasks without an owner.
 func (c *consumer) announce(ctx context.Context, info []byte) (searches bool, err error) {
 	select {
-	case c.telling <- struct{}{}:
-		defer func() { <-c.telling }()
+	case c.announcing <- struct{}{}:
+		defer func() { <-c.announcing }()
 	case <-c.gone:
 		return false, nil
 	case <-ctx.Done():
@@ -264,7 +264,7 @@ func (c *consumer) announce(ctx context.Context, info []byte) (searches bool, er
 	// The first try is without the list of tasks. If the server does not have the list, a second
 	// try sends it.
 	for {
-		told, searches, err := c.b.announce(ctx, c.beats, c.minion, c.leaseMillis(), info, tasks)
+		told, searches, err := c.b.announce(ctx, c.heartbeats, c.minion, c.leaseMillis(), info, tasks)
 		if err != nil || told || tasks != nil {
 			return searches, err
 		}
@@ -274,12 +274,12 @@ func (c *consumer) announce(ctx context.Context, info []byte) (searches bool, er
 	}
 }
 
-// farewell removes the description of the minion. It first waits for an announce that is
+// withdraw removes the description of the minion. It first waits for an announce that is
 // under way, which would store the description again.
-func (c *consumer) farewell(ctx context.Context) error {
+func (c *consumer) withdraw(ctx context.Context) error {
 	select {
-	case c.telling <- struct{}{}:
-		defer func() { <-c.telling }()
+	case c.announcing <- struct{}{}:
+		defer func() { <-c.announcing }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -300,10 +300,10 @@ func (b *Broker) announce(ctx context.Context, on redis.UniversalClient, minion 
 // death of a host there may be more to do; the next heartbeats do the rest.
 const choresPart = 6
 
-// attend does the chores in one partition, and returns how many tasks the minion holds
+// doChores does the chores in one partition, and returns how many tasks the minion holds
 // there as the server counts. told is the reply of the beat script; now is the server's
 // time in ms.
-func (c *consumer) attend(ctx context.Context, k *keys, told []any, now int64) int {
+func (c *consumer) doChores(ctx context.Context, k *keys, told []any, now int64) int {
 	c.note(k, item(told, 0), now)
 	c.b.expiry.learn(k, item(told, 9), now)
 	if toInt(item(told, 1)) == 1 && !c.single {
@@ -341,20 +341,20 @@ func (b *Broker) dead(ctx context.Context, k *keys, known []string, now int64) [
 	return all
 }
 
-// compare compares held, the number of tasks that the minion holds as the server counts, with
+// compareHeld compares held, the number of tasks that the minion holds as the server counts, with
 // the number that it has received. If the server's is higher at two heartbeats in a row, a
 // reply with tasks was lost and the client library has hidden it; the next Dequeue then
 // asks for them. It also removes records of cancels and attempts that are too old to matter.
-func (c *consumer) compare(held int) {
+func (c *consumer) compareHeld(held int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if held > c.held.count {
-		c.strange++
+		c.excess++
 	} else {
-		c.strange = 0
+		c.excess = 0
 	}
-	if c.strange >= 2 {
-		c.strange, c.suspect = 0, true
+	if c.excess >= 2 {
+		c.excess, c.suspect = 0, true
 	}
 	// Forget what can't matter any more.
 	maps.DeleteFunc(c.early, func(_ broker.ID, at time.Time) bool { return time.Since(at) > earlyFor })
