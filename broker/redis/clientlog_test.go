@@ -68,8 +68,8 @@ func TestClientLog(t *testing.T) {
 	var one, two, closed heardLog
 	a := open(t, s.URL(), redis.Logger(one.logger()))
 	open(t, s.URL(), redis.Logger(two.logger()))
-	gone := open(t, s.URL(), redis.Logger(closed.logger()))
-	if err := gone.Close(); err != nil {
+	ended := open(t, s.URL(), redis.Logger(closed.logger()))
+	if err := ended.Close(); err != nil {
 		t.Fatal(err)
 	}
 	c := consume(t, a, broker.ConsumerConfig{Queues: []string{"q"}})

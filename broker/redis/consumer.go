@@ -54,7 +54,7 @@ type consumer struct {
 	closed      bool
 
 	changed    chan struct{}   // capacity 1: signals that ready, due, suspect or lost has changed
-	gone       chan struct{}   // closed by Close
+	closing    chan struct{}   // closed by Close
 	ctx        context.Context // cancelled by Close
 	end        context.CancelFunc
 	heartbeats redis.UniversalClient // the client for heartbeats
@@ -104,7 +104,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		able:        broker.NewAbility(cfg.Tasks, b.cfg.reads),
 		parked:      make(map[*keys]bool),
 		unreachable: make(map[*keys]bool), doubted: make(map[*keys]bool), ready: make(map[*keys]bool), due: make(map[*keys]time.Time),
-		changed: make(chan struct{}, 1), gone: make(chan struct{}), announcing: make(chan struct{}, 1), following: make(chan struct{}, 1), started: time.Now(),
+		changed: make(chan struct{}, 1), closing: make(chan struct{}), announcing: make(chan struct{}, 1), following: make(chan struct{}, 1), started: time.Now(),
 	}
 	c.minion = string(c.id[:])
 	c.ctx, c.end = context.WithCancel(b.ctx)
@@ -313,7 +313,7 @@ func (c *consumer) Close(ctx context.Context) error {
 	c.letGo()
 	c.mu.Unlock()
 	if first {
-		close(c.gone)
+		close(c.closing)
 		c.end()
 	}
 	return do(ctx, func() error { return c.close(ctx, first) })

@@ -135,7 +135,7 @@ func (c *consumer) await(ctx context.Context, order []*keys, until time.Time) ([
 			why = ctx.Err()
 		case <-c.b.ctx.Done():
 			why = c.b.errClosed()
-		case <-c.gone:
+		case <-c.closing:
 			why = c.errClosed()
 		}
 		stop()

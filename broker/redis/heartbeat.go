@@ -250,13 +250,13 @@ func (c *consumer) announce(ctx context.Context, info []byte) (searches bool, er
 	select {
 	case c.announcing <- struct{}{}:
 		defer func() { <-c.announcing }()
-	case <-c.gone:
+	case <-c.closing:
 		return false, nil
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
 	select {
-	case <-c.gone: // Close has been called meanwhile; a minion that has left must not be listed again
+	case <-c.closing: // Close has been called meanwhile; a minion that has left must not be listed again
 		return false, nil
 	default:
 	}
