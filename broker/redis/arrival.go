@@ -203,7 +203,7 @@ func (b *Broker) confirmNow(ctx context.Context, arrivals []broker.Arrival) erro
 			continue
 		}
 		if a.Submit == nil {
-			k := q.of(a.Task)
+			k := q.partition(a.Task)
 			fields[k] = append(fields[k], "m"+string(a.Task[:]))
 			continue
 		}
@@ -295,7 +295,7 @@ func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 			errs[i] = err
 			continue
 		}
-		k := q.of(t.ID)
+		k := q.partition(t.ID)
 		n, ok := open[k]
 		if !ok || len(positions[n]) == broker.MaxBatch || sizes[k]+t.Size() > broker.MaxBatchBytes {
 			n = len(calls)

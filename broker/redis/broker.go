@@ -29,7 +29,7 @@ type Broker struct {
 	cfg          config
 	log          *slog.Logger
 	space        space
-	queues       directory
+	queues       queueList
 	arrived      arrivedIn
 	expiry       expiry
 	hub          hub

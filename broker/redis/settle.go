@@ -75,7 +75,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 	positions := sorted.positions()
 	for n, i := range positions {
 		s := &batch[i]
-		k := c.queues[s.Delivery.Queue].of(s.Delivery.ID)
+		k := c.queues[s.Delivery.Queue].partition(s.Delivery.ID)
 		st := open[k]
 		if st == nil || st.full() {
 			st = &settling{keys: k, atLeast: c.b.cfg.atLeast, groups: make(map[group]*members), in: newScratch()}

@@ -145,7 +145,7 @@ func (c *consumer) assigned(text string) {
 		if isStub(msg) { // large records of blocked tasks stay whole, so this one came in another way before
 			continue
 		}
-		out, _ = c.deliver(c.b.ctx, q.of(toID(msg[wire.OffsetID:])), []string{msg}, now, out, pushed)
+		out, _ = c.deliver(c.b.ctx, q.partition(toID(msg[wire.OffsetID:])), []string{msg}, now, out, pushed)
 	}
 	if len(out) > 0 {
 		c.cfg.OnAssign(out)

@@ -36,7 +36,7 @@ func (b *Broker) recordStart(ctx context.Context, d *broker.Delivery) (counts [2
 	if q == nil || c == nil {
 		return counts, lost(d)
 	}
-	k := q.of(d.ID)
+	k := q.partition(d.ID)
 	reply, err := scriptStart.run(ctx, b, []string{k.flight(c.minion), k.claim(c.minion), k.minions, k.unreadable, k.excused(d.ID)},
 		c.minion, d.ID[:], binary.BigEndian.AppendUint32(nil, d.Attempt))
 	if err != nil {

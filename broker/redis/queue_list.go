@@ -29,9 +29,9 @@ type queue struct {
 	parts []*keys // the keys of its partitions, usually one
 }
 
-// of returns the partition of a task. It depends on the id alone, since the number of
+// partition returns the partition of a task. It depends on the id alone, since the number of
 // partitions does not change.
-func (q *queue) of(id broker.ID) *keys {
+func (q *queue) partition(id broker.ID) *keys {
 	if len(q.parts) == 1 {
 		return q.parts[0]
 	}
@@ -42,7 +42,7 @@ func (q *queue) of(id broker.ID) *keys {
 // a partition only, so all tasks with the same unique key must go to the same one. place returns
 // an error that wraps [broker.ErrInvalid] if the id leads to another partition than the key.
 func (q *queue) partitionFor(t *broker.Task) (*keys, error) {
-	k := q.of(t.ID)
+	k := q.partition(t.ID)
 	if t.Unique != "" && len(q.parts) > 1 {
 		if n := broker.KeyPartition(t.Unique); k != q.parts[int(n)%len(q.parts)] {
 			return nil, fmt.Errorf("task %s: %w: its id belongs to partition %d, and its unique key %q to partition %d; make the id with broker.NewTaskID",
@@ -52,8 +52,8 @@ func (q *queue) partitionFor(t *broker.Task) (*keys, error) {
 	return k, nil
 }
 
-// directory is the list of the queues of a namespace that the process knows.
-type directory struct {
+// queueList is the list of the queues of a namespace that the process knows.
+type queueList struct {
 	b      *Broker
 	mu     sync.RWMutex
 	byName map[string]*queue
@@ -67,43 +67,43 @@ type directory struct {
 // queues.
 const reread = 10 * time.Second
 
-func (d *directory) init(b *Broker) {
-	d.b = b
-	d.byName = make(map[string]*queue)
-	d.byHash = make(map[uint16][]*queue)
-	d.bad = make(map[string]string)
+func (l *queueList) init(b *Broker) {
+	l.b = b
+	l.byName = make(map[string]*queue)
+	l.byHash = make(map[uint16][]*queue)
+	l.bad = make(map[string]string)
 }
 
 // known returns a queue that is in the list; nil if it is not. It does no I/O.
-func (d *directory) known(name string) *queue {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.byName[name]
+func (l *queueList) known(name string) *queue {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.byName[name]
 }
 
 // find returns a queue; nil if it is not registered. It reads the registry if the queue is not
 // in the list.
-func (d *directory) find(ctx context.Context, name string) (*queue, error) {
-	if q := d.known(name); q != nil {
+func (l *queueList) find(ctx context.Context, name string) (*queue, error) {
+	if q := l.known(name); q != nil {
 		return q, nil
 	}
-	if _, err := d.all(ctx); err != nil {
+	if _, err := l.all(ctx); err != nil {
 		return nil, err
 	}
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if text, is := d.bad[name]; is {
-		return nil, d.malformed(name, text)
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if text, is := l.bad[name]; is {
+		return nil, l.malformed(name, text)
 	}
-	return d.byName[name], nil
+	return l.byName[name], nil
 }
 
 // open returns a queue, and registers it if it is not in the list.
-func (d *directory) open(ctx context.Context, name string) (*queue, error) {
-	if q := d.known(name); q != nil {
+func (l *queueList) open(ctx context.Context, name string) (*queue, error) {
+	if q := l.known(name); q != nil {
 		return q, nil
 	}
-	return d.register(ctx, name)
+	return l.register(ctx, name)
 }
 
 // register puts a queue into the registry, and then notes in the key meta of each of its
@@ -111,13 +111,13 @@ func (d *directory) open(ctx context.Context, name string) (*queue, error) {
 // can't be one script. Repeating them does no harm. The first process to register a
 // queue decides how many partitions it has. With an error register also returns the
 // queue if the first step has succeeded.
-func (d *directory) register(ctx context.Context, name string) (*queue, error) {
+func (l *queueList) register(ctx context.Context, name string) (*queue, error) {
 	for {
-		reply, err := scriptRegister.run(ctx, d.b, []string{d.b.space.queues, d.b.space.since}, name, d.b.cfg.partitions)
+		reply, err := scriptRegister.run(ctx, l.b, []string{l.b.space.queues, l.b.space.since}, name, l.b.cfg.partitions)
 		if err != nil {
 			return nil, err
 		}
-		q, err := d.learn(name, toString(item(toList(reply), 0)))
+		q, err := l.learn(name, toString(item(toList(reply), 0)))
 		if err != nil {
 			return nil, err
 		}
@@ -126,9 +126,9 @@ func (d *directory) register(ctx context.Context, name string) (*queue, error) {
 		calls := make([]*call, len(q.parts))
 		for i, k := range q.parts {
 			calls[i] = &call{script: scriptFound, keys: []string{k.meta, k.state},
-				args: []any{item(toList(reply), 1), d.b.cfg.registered.Milliseconds(), registerFor.Milliseconds()}}
+				args: []any{item(toList(reply), 1), l.b.cfg.registered.Milliseconds(), registerFor.Milliseconds()}}
 		}
-		runAll(ctx, d.b, calls)
+		runAll(ctx, l.b, calls)
 		late := false // whether so much time has passed that the queue may have been removed from the registry
 		for _, c := range calls {
 			if c.err != nil {
@@ -143,106 +143,106 @@ func (d *directory) register(ctx context.Context, name string) (*queue, error) {
 }
 
 // learn adds a queue with its number of partitions, as the registry has it.
-func (d *directory) learn(name, partitions string) (*queue, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.add(name, partitions)
+func (l *queueList) learn(name, partitions string) (*queue, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.add(name, partitions)
 }
 
 // drop removes a queue that is no longer in the registry.
-func (d *directory) drop(q *queue) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.remove(q)
+func (l *queueList) drop(q *queue) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remove(q)
 }
 
 // remove is drop for callers that have locked d.mu.
-func (d *directory) remove(q *queue) {
-	if d.byName[q.name] == q {
-		delete(d.byName, q.name)
+func (l *queueList) remove(q *queue) {
+	if l.byName[q.name] == q {
+		delete(l.byName, q.name)
 	}
 	h := broker.QueueHash(q.name)
-	left := slices.DeleteFunc(slices.Clone(d.byHash[h]), func(o *queue) bool { return o == q })
-	if d.byHash[h] = left; len(left) == 0 {
-		delete(d.byHash, h)
+	left := slices.DeleteFunc(slices.Clone(l.byHash[h]), func(o *queue) bool { return o == q })
+	if l.byHash[h] = left; len(left) == 0 {
+		delete(l.byHash, h)
 	}
 }
 
 // trim removes queues that other processes have taken out of the registry. It reads the
 // registry only if that has fewer queues than the list.
-func (d *directory) trim(ctx context.Context) error {
-	n, err := d.b.rdb.HLen(ctx, d.b.space.queues).Result()
+func (l *queueList) trim(ctx context.Context) error {
+	n, err := l.b.rdb.HLen(ctx, l.b.space.queues).Result()
 	if err != nil {
-		return d.b.fault("count queues", err)
+		return l.b.fault("count queues", err)
 	}
-	d.mu.RLock()
-	more := int64(len(d.byName)) > n
-	d.mu.RUnlock()
+	l.mu.RLock()
+	more := int64(len(l.byName)) > n
+	l.mu.RUnlock()
 	if more {
-		_, err = d.all(ctx)
+		_, err = l.all(ctx)
 	}
 	return err
 }
 
 // malformed returns the error for a queue whose number of partitions in the registry is
 // damaged.
-func (d *directory) malformed(name, partitions string) error {
+func (l *queueList) malformed(name, partitions string) error {
 	return fmt.Errorf("redis: queue %q: %w: its number of partitions in the hash %s is %.40q, want 1 to %d; set it to what it was",
-		name, broker.ErrMalformed, d.b.space.queues, partitions, MaxPartitions)
+		name, broker.ErrMalformed, l.b.space.queues, partitions, MaxPartitions)
 }
 
 // add is learn for callers that have locked d.mu. It logs a damaged queue once.
-func (d *directory) add(name, partitions string) (*queue, error) {
+func (l *queueList) add(name, partitions string) (*queue, error) {
 	n, err := strconv.Atoi(partitions)
 	if err != nil || n < 1 || n > MaxPartitions || broker.CheckName("queue", name) != nil {
-		err := d.malformed(name, partitions)
-		if was, is := d.bad[name]; !is || was != partitions {
-			d.bad[name] = partitions
-			d.b.log.Error("redis: a queue can't be used, because its entry in the registry is damaged; other queues are not affected", "error", err)
+		err := l.malformed(name, partitions)
+		if was, is := l.bad[name]; !is || was != partitions {
+			l.bad[name] = partitions
+			l.b.log.Error("redis: a queue can't be used, because its entry in the registry is damaged; other queues are not affected", "error", err)
 		}
 		return nil, err
 	}
-	delete(d.bad, name)
-	old := d.byName[name]
+	delete(l.bad, name)
+	old := l.byName[name]
 	if old != nil && len(old.parts) == n {
 		return old, nil
 	}
 	q := &queue{name: name, parts: make([]*keys, n)}
 	for i := range q.parts {
-		q.parts[i] = newKeys(d.b.cfg.namespace, name, i, n)
+		q.parts[i] = newKeys(l.b.cfg.namespace, name, i, n)
 	}
 	h := broker.QueueHash(name)
-	d.byName[name] = q
-	d.byHash[h] = append(slices.DeleteFunc(slices.Clone(d.byHash[h]), func(o *queue) bool { return o == old }), q)
+	l.byName[name] = q
+	l.byHash[h] = append(slices.DeleteFunc(slices.Clone(l.byHash[h]), func(o *queue) bool { return o == old }), q)
 	return q, nil
 }
 
 // all reads the registry and returns its queues, sorted by name. A queue whose entry is
 // damaged is left out, unless the process knew it before the damage.
-func (d *directory) all(ctx context.Context) ([]*queue, error) {
-	names, err := d.b.rdb.HGetAll(ctx, d.b.space.queues).Result()
+func (l *queueList) all(ctx context.Context) ([]*queue, error) {
+	names, err := l.b.rdb.HGetAll(ctx, l.b.space.queues).Result()
 	if err != nil {
-		return nil, d.b.fault("list queues", err)
+		return nil, l.b.fault("list queues", err)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.read, d.count = time.Now(), len(names)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.read, l.count = time.Now(), len(names)
 	list := make([]*queue, 0, len(names))
 	for name, n := range names {
-		if q, err := d.add(name, n); err == nil {
+		if q, err := l.add(name, n); err == nil {
 			list = append(list, q)
-		} else if q = d.byName[name]; q != nil { // known from before the damage
+		} else if q = l.byName[name]; q != nil { // known from before the damage
 			list = append(list, q)
 		}
 	}
-	for name := range d.bad {
+	for name := range l.bad {
 		if _, there := names[name]; !there {
-			delete(d.bad, name)
+			delete(l.bad, name)
 		}
 	}
-	for name, q := range d.byName {
+	for name, q := range l.byName {
 		if _, there := names[name]; !there { // it was removed from the registry
-			d.remove(q)
+			l.remove(q)
 		}
 	}
 	slices.SortFunc(list, func(a, b *queue) int { return strings.Compare(a.name, b.name) })
@@ -250,12 +250,12 @@ func (d *directory) all(ctx context.Context) ([]*queue, error) {
 }
 
 // mayHave returns the partitions of known queues that may have the task with this id.
-func (d *directory) mayHave(id broker.ID) []*keys {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
+func (l *queueList) mayHave(id broker.ID) []*keys {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
 	var parts []*keys
-	for _, q := range d.byHash[id.QueueHash()] {
-		parts = append(parts, q.of(id))
+	for _, q := range l.byHash[id.QueueHash()] {
+		parts = append(parts, q.partition(id))
 	}
 	return parts
 }
@@ -265,7 +265,7 @@ func (d *directory) mayHave(id broker.ID) []*keys {
 // each of these indices, in order, whether the task was found. each first tries the queues in the
 // list, and reads the registry only if some tasks were in none of them. At most
 // broker.MaxBatch indices are passed to one call of visit.
-func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *keys, positions []int) (found []bool, err error)) error {
+func (l *queueList) each(ctx context.Context, ids []broker.ID, visit func(k *keys, positions []int) (found []bool, err error)) error {
 	open := make([]int, len(ids)) // indices of the ids that were not found yet
 	for i := range ids {
 		open[i] = i
@@ -274,7 +274,7 @@ func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *key
 	for round := 0; ; round++ {
 		// Ask the partitions of known queues, as long as some id is left that may be in one of them.
 		for len(open) > 0 {
-			k, positions := d.next(ids, open, asked)
+			k, positions := l.next(ids, open, asked)
 			if k == nil {
 				break
 			}
@@ -295,10 +295,10 @@ func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *key
 		if len(open) == 0 || round > 0 {
 			return nil
 		}
-		if stale, err := d.stale(ctx); err != nil || !stale {
+		if stale, err := l.stale(ctx); err != nil || !stale {
 			return err
 		}
-		if _, err := d.all(ctx); err != nil {
+		if _, err := l.all(ctx); err != nil {
 			return err
 		}
 	}
@@ -306,26 +306,26 @@ func (d *directory) each(ctx context.Context, ids []broker.ID, visit func(k *key
 
 // stale reports whether the registry may have queues that are not in the list: their number has
 // changed, or the registry was not read for a while.
-func (d *directory) stale(ctx context.Context) (bool, error) {
-	n, err := d.b.rdb.HLen(ctx, d.b.space.queues).Result()
+func (l *queueList) stale(ctx context.Context) (bool, error) {
+	n, err := l.b.rdb.HLen(ctx, l.b.space.queues).Result()
 	if err != nil {
-		return false, d.b.fault("count queues", err)
+		return false, l.b.fault("count queues", err)
 	}
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return n != int64(d.count) || time.Since(d.read) > reread, nil
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return n != int64(l.count) || time.Since(l.read) > reread, nil
 }
 
 // next returns a partition that is not in asked, and the indices of those open ids that may be in
 // it. It returns nil if there is no such partition.
-func (d *directory) next(ids []broker.ID, open []int, asked map[*keys]bool) (*keys, []int) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
+func (l *queueList) next(ids []broker.ID, open []int, asked map[*keys]bool) (*keys, []int) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
 	var pick *keys
 	var positions []int
 	for _, p := range open {
-		for _, q := range d.byHash[ids[p].QueueHash()] {
-			k := q.of(ids[p])
+		for _, q := range l.byHash[ids[p].QueueHash()] {
+			k := q.partition(ids[p])
 			if pick == nil && !asked[k] {
 				pick = k
 			}
