@@ -37,7 +37,7 @@ type Broker struct {
 	forgotten    forgetting
 	housekeeping housekeeping
 	wrongTypes   wrongTypeLog
-	crew         crew
+	consumers    consumerSet
 	unlog        func() // stops forwarding the client library's log lines to log; nil if they are not forwarded
 
 	ctx  context.Context // ends with Close

@@ -135,7 +135,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		c.abandon()
 		return nil, err
 	}
-	b.crew.add(c)
+	b.consumers.add(c)
 	b.listen(c)
 	b.startHousekeeping()
 	return c, nil
@@ -344,7 +344,7 @@ func (c *consumer) close(ctx context.Context, first bool) error {
 		err = e
 	}
 	if err == nil {
-		c.b.crew.remove(c.id)
+		c.b.consumers.remove(c.id)
 	}
 	return err
 }

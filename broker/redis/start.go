@@ -32,7 +32,7 @@ func (b *Broker) recordStart(ctx context.Context, d *broker.Delivery) (counts [2
 	if err := b.alive(ctx); err != nil {
 		return counts, err
 	}
-	q, c := b.queues.known(d.Queue), b.crew.find(d.Minion)
+	q, c := b.queues.known(d.Queue), b.consumers.find(d.Minion)
 	if q == nil || c == nil {
 		return counts, lost(d)
 	}

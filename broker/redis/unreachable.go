@@ -123,7 +123,7 @@ func (c *consumer) registration(k *keys) *call {
 	return &call{
 		script: scriptJoin,
 		keys:   []string{k.minions, k.watch, k.ready, k.checked, k.unreadable, k.claim(c.minion), k.meta, k.outbox, k.flight(c.minion)},
-		args:   append([]any{c.minion, c.leaseMillis(), k.wake, listens}, c.b.crew.cutOff(c.id)...),
+		args:   append([]any{c.minion, c.leaseMillis(), k.wake, listens}, c.b.consumers.cutOff(c.id)...),
 	}
 }
 

@@ -15,31 +15,31 @@ import (
 // (cutOff), and join.lua gives all minions some more time if the lease of one of these has
 // ended.
 
-// crew is the set of consumers of a broker that have not left all of their partitions.
-type crew struct {
+// consumerSet is the set of consumers of a broker that have not left all of their partitions.
+type consumerSet struct {
 	mu  sync.Mutex
 	all map[broker.ID]*consumer
 }
 
-func (w *crew) add(c *consumer) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.all == nil {
-		w.all = make(map[broker.ID]*consumer)
+func (s *consumerSet) add(c *consumer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = make(map[broker.ID]*consumer)
 	}
-	w.all[c.id] = c
+	s.all[c.id] = c
 }
 
-func (w *crew) remove(id broker.ID) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.all, id)
+func (s *consumerSet) remove(id broker.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, id)
 }
 
-func (w *crew) find(id broker.ID) *consumer {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.all[id]
+func (s *consumerSet) find(id broker.ID) *consumer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all[id]
 }
 
 // mostCutOff bounds how many consumers cutOff returns. One of them is enough to show that the
@@ -49,11 +49,11 @@ const mostCutOff = 100
 // cutOff returns the ids of consumers whose last heartbeat failed, without the one called
 // than, in the form that scripts have. These consumers live, though their leases may have
 // ended.
-func (w *crew) cutOff(than broker.ID) []any {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (s *consumerSet) cutOff(than broker.ID) []any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var ids []any
-	for id, c := range w.all {
+	for id, c := range s.all {
 		if id != than && len(ids) < mostCutOff && c.isCutOff() {
 			ids = append(ids, id[:])
 		}
