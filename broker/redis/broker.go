@@ -34,7 +34,7 @@ type Broker struct {
 	expiry       expiry
 	hub          hub
 	tried        trials
-	forgotten    forgetting
+	sweeper      sweeper
 	housekeeping housekeeping
 	wrongTypes   wrongTypeLog
 	consumers    consumerSet
@@ -83,7 +83,7 @@ func newBroker(client redis.UniversalClient, cfg config) (*Broker, error) {
 	b := &Broker{rdb: client, cfg: cfg, log: cfg.logger, space: newSpace(cfg.namespace), ctx: ctx, stop: stop}
 	b.queues.init(b)
 	b.hub.init(b)
-	b.forgotten.init(b)
+	b.sweeper.init(b)
 	b.expiry.init(b)
 	return b, nil
 }

@@ -322,7 +322,7 @@ func (c *consumer) doChores(ctx context.Context, k *keys, told []any, now int64)
 	if toInt(item(told, 6)) > 0 {
 		c.arrived(k)
 	}
-	c.b.begin(ctx, k, toStrings(item(told, 4)))
+	c.b.sweepFirst(ctx, k, toStrings(item(told, 4)))
 	return int(toInt(item(told, 2)))
 }
 

@@ -71,7 +71,7 @@ func (b *Broker) startHousekeeping() {
 						b.log.Debug("redis: can't look after the namespace's queues; will try again", "error", err)
 					}
 					turn.Reset(b.pause(again))
-				case <-b.forgotten.wake:
+				case <-b.sweeper.wake:
 				case <-b.ctx.Done():
 					return
 				}
@@ -229,7 +229,7 @@ func (b *Broker) visit(ctx context.Context, visits []*visit, unused map[*queue]b
 // doHousekeeping does the work that a visit has found; told is the reply of visit.lua.
 func (b *Broker) doHousekeeping(ctx context.Context, k *keys, told []any) {
 	now := toInt(item(told, 0))
-	b.forgotten.due(k, toStrings(item(told, 1)))
+	b.sweeper.due(k, toStrings(item(told, 1)))
 	b.expiry.learn(k, item(told, 6), now)
 	b.recoverDead(ctx, k, toStrings(item(told, 2)), now, "")
 	if toInt(item(told, 3)) == 1 {

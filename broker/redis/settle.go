@@ -92,9 +92,9 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 	// If ended tasks are due to be forgotten, a sweep goes along in the same round trip, so that
 	// forgetting is as fast as settling (see forget.go).
 	var sweeps []*sweep
-	if c.b.forgotten.busy() {
+	if c.b.sweeper.busy() {
 		for _, st := range order {
-			if sw := c.b.forgotten.behind(st.keys, st.count); sw != nil {
+			if sw := c.b.sweeper.afterSettling(st.keys, st.count); sw != nil {
 				sweeps, calls = append(sweeps, sw), append(calls, &sw.call)
 			}
 		}
@@ -103,7 +103,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 		runAll(ctx, c.b, calls)
 	}
 	for _, sw := range sweeps {
-		c.b.forgotten.done(sw)
+		c.b.sweeper.done(sw)
 	}
 	var failed error
 	for i, st := range order {

@@ -38,18 +38,18 @@ const (
 // sweep. It saves a minion that settles without a break from waiting for the next heartbeat.
 const staysDue = 10 * time.Second
 
-// forgetting has the classes of retention that are to be swept.
-type forgetting struct {
+// sweeper has the classes of retention that are to be swept.
+type sweeper struct {
 	b    *Broker
 	n    atomic.Int32  // length of all, to be read without the lock
 	wake chan struct{} // capacity 1: signals the goroutine that something may be due
 
 	mu  sync.Mutex
-	all map[*keys]*leftover
+	all map[*keys]*dueClasses
 }
 
-// leftover is what is to be swept in one partition.
-type leftover struct {
+// dueClasses is what is to be swept in one partition.
+type dueClasses struct {
 	classes map[string]time.Time // when each class has something due, by the local clock
 	settled int                  // tasks that were settled since the last sweep behind a settlement
 }
@@ -61,18 +61,18 @@ type sweep struct {
 	class string
 }
 
-func (f *forgetting) init(b *Broker) {
+func (f *sweeper) init(b *Broker) {
 	f.b = b
 	f.wake = make(chan struct{}, 1)
-	f.all = make(map[*keys]*leftover)
+	f.all = make(map[*keys]*dueClasses)
 }
 
 // busy reports whether anything is to be swept. Settlements call it first, since it takes no
 // lock.
-func (f *forgetting) busy() bool { return f.n.Load() > 0 }
+func (f *sweeper) busy() bool { return f.n.Load() > 0 }
 
 // due adds classes of a partition that have something to sweep now, and wakes the goroutine.
-func (f *forgetting) due(k *keys, classes []string) {
+func (f *sweeper) due(k *keys, classes []string) {
 	if len(classes) == 0 {
 		return
 	}
@@ -80,7 +80,7 @@ func (f *forgetting) due(k *keys, classes []string) {
 	f.mu.Lock()
 	l := f.all[k]
 	if l == nil {
-		l = &leftover{classes: make(map[string]time.Time)}
+		l = &dueClasses{classes: make(map[string]time.Time)}
 		f.all[k] = l
 		f.n.Store(int32(len(f.all)))
 	}
@@ -88,12 +88,12 @@ func (f *forgetting) due(k *keys, classes []string) {
 		l.classes[class] = now
 	}
 	f.mu.Unlock()
-	f.rouse()
+	f.wakeUp()
 }
 
-// behind returns the step to send behind a settlement of n tasks; nil if nothing is due or the
+// afterSettling returns the step to send behind a settlement of n tasks; nil if nothing is due or the
 // step would be too small.
-func (f *forgetting) behind(k *keys, n int) *sweep {
+func (f *sweeper) afterSettling(k *keys, n int) *sweep {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l := f.all[k]
@@ -114,7 +114,7 @@ func (f *forgetting) behind(k *keys, n int) *sweep {
 }
 
 // earliest returns the class that has been due for the longest time; "" if none is due.
-func (l *leftover) earliest(now time.Time) (class string) {
+func (l *dueClasses) earliest(now time.Time) (class string) {
 	for c, at := range l.classes {
 		if !at.After(now) && (class == "" || at.Before(l.classes[class])) {
 			class = c
@@ -126,10 +126,10 @@ func (l *leftover) earliest(now time.Time) (class string) {
 // beginSteps is how many steps for each class a heartbeat makes by itself.
 const beginSteps = 2
 
-// begin makes the first steps for classes that have something due. Mostly these suffice; the
+// sweepFirst makes the first steps for classes that have something due. Mostly these suffice; the
 // goroutine makes the others.
-func (b *Broker) begin(ctx context.Context, k *keys, classes []string) {
-	b.forgotten.due(k, classes)
+func (b *Broker) sweepFirst(ctx context.Context, k *keys, classes []string) {
+	b.sweeper.due(k, classes)
 	for n := 0; n < beginSteps && len(classes) > 0; n++ {
 		steps := make([]*sweep, len(classes))
 		calls := make([]*call, len(classes))
@@ -140,7 +140,7 @@ func (b *Broker) begin(ctx context.Context, k *keys, classes []string) {
 		runAll(ctx, b, calls)
 		classes = nil
 		for _, s := range steps {
-			b.forgotten.done(s)
+			b.sweeper.done(s)
 			if toInt(item(toList(s.reply), 0)) == 1 {
 				classes = append(classes, s.class)
 			}
@@ -149,7 +149,7 @@ func (b *Broker) begin(ctx context.Context, k *keys, classes []string) {
 }
 
 // next returns a step for any partition that has a class due; nil if there is none.
-func (f *forgetting) next() *sweep {
+func (f *sweeper) next() *sweep {
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -171,7 +171,7 @@ func newSweep(k *keys, class string, most int) *sweep {
 }
 
 // done takes the reply of a step, which tells when the class has something due next.
-func (f *forgetting) done(s *sweep) {
+func (f *sweeper) done(s *sweep) {
 	if s.err != nil && f.b.ctx.Err() == nil && !errors.Is(s.err, context.Canceled) {
 		f.b.log.Warn("redis: can't remove tasks whose retention is over; will try again", "queue", s.keys.queue, "error", s.err)
 	}
@@ -208,19 +208,19 @@ const sweepAtOnce = time.Second
 // goroutine again, to go on after other work.
 func (b *Broker) sweep(ctx context.Context, until time.Time) {
 	for ctx.Err() == nil {
-		s := b.forgotten.next()
+		s := b.sweeper.next()
 		if s == nil {
 			return
 		}
 		if time.Now().After(until) {
-			b.forgotten.rouse()
+			b.sweeper.wakeUp()
 			return
 		}
 		began := time.Now()
 		within, cancel := context.WithTimeout(ctx, sweepWithin)
 		runAll(within, b, []*call{&s.call})
 		cancel()
-		b.forgotten.done(s)
+		b.sweeper.done(s)
 		select {
 		case <-time.After(time.Since(began)):
 		case <-ctx.Done():
@@ -228,8 +228,8 @@ func (b *Broker) sweep(ctx context.Context, until time.Time) {
 	}
 }
 
-// rouse wakes the goroutine.
-func (f *forgetting) rouse() {
+// wakeUp wakes the goroutine.
+func (f *sweeper) wakeUp() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
