@@ -26,17 +26,17 @@ const (
 	abandonDepth = 10_000 // due tasks that one visit skips at most because they are not parked
 )
 
-// burial holds the final outcome of one task that no minion took.
-type burial struct {
+// abandonedTask holds the final outcome of one task that no minion took.
+type abandonedTask struct {
 	id      broker.ID
 	attempt uint32 // number of the attempt that would have been next; the message must still have it
 	unique  string
 	outcome []byte // the record of the outcome, behind its length (4 bytes)
 }
 
-// lasting is how long the outcome and the dead letter of a task are kept. Tasks that have
+// keptFor is how long the outcome and the dead letter of a task are kept. Tasks that have
 // it in common are ended by one script.
-type lasting struct {
+type keptFor struct {
 	class       string        // class of retention
 	read, sweep time.Duration // how long the outcome can be read, and when it is swept
 }
@@ -47,7 +47,7 @@ func (b *Broker) abandon(ctx context.Context, k *keys) error {
 	// passed counts the due tasks that stay, so that the next script begins behind them. Tasks that
 	// were ended are no longer there to be passed over.
 	for passed := 0; passed < abandonDepth; {
-		ask := b.asked()
+		ask := b.abandonedCallback()
 		if ask == nil {
 			return nil // a process that has such a consumer gets a turn later
 		}
@@ -61,7 +61,7 @@ func (b *Broker) abandon(ctx context.Context, k *keys) error {
 		if looked == 0 { // nothing is due, or the queue has a minion
 			return nil
 		}
-		ends, err := b.judge(ctx, k, texts(list[2:]), toInt(list[0]), ask)
+		ends, err := b.askOutcomes(ctx, k, texts(list[2:]), toInt(list[0]), ask)
 		if err != nil {
 			return err
 		}
@@ -81,9 +81,9 @@ func (b *Broker) abandon(ctx context.Context, k *keys) error {
 	return nil
 }
 
-// asked returns the OnAbandoned callback of a consumer of this process; nil if no consumer
+// abandonedCallback returns the OnAbandoned callback of a consumer of this process; nil if no consumer
 // has one.
-func (b *Broker) asked() func(*broker.Delivery) broker.Outcome {
+func (b *Broker) abandonedCallback() func(*broker.Delivery) broker.Outcome {
 	b.housekeeping.mu.Lock()
 	defer b.housekeeping.mu.Unlock()
 	for c := range b.housekeeping.listeners {
@@ -94,16 +94,16 @@ func (b *Broker) asked() func(*broker.Delivery) broker.Outcome {
 	return nil
 }
 
-// judge calls ask for the outcome of each task of msgs. It returns the outcomes by how long
+// askOutcomes calls ask for the outcome of each task of msgs. It returns the outcomes by how long
 // they are kept. It leaves out tasks whose deadline has passed, since these expire instead,
 // and those for which ask returned anything but a valid failure. now is the server's time
 // in ms.
-func (b *Broker) judge(ctx context.Context, k *keys, msgs []string, now int64, ask func(*broker.Delivery) broker.Outcome) (map[lasting][]burial, error) {
+func (b *Broker) askOutcomes(ctx context.Context, k *keys, msgs []string, now int64, ask func(*broker.Delivery) broker.Outcome) (map[keptFor][]abandonedTask, error) {
 	records, err := b.largeRecords(ctx, k, msgs)
 	if err != nil {
 		return nil, err
 	}
-	ends := make(map[lasting][]burial)
+	ends := make(map[keptFor][]abandonedTask)
 	for i, msg := range msgs {
 		d := &broker.Delivery{Task: broker.Task{Queue: k.queue}}
 		if err := b.parse(d, msg, recordAt(records, i), now); err != nil {
@@ -121,15 +121,15 @@ func (b *Broker) judge(ctx context.Context, k *keys, msgs []string, now int64, a
 			continue
 		}
 		class, read, sweep := retention(b.cfg.atLeast, d.Retention, d.DeadFor, d.DeadFor > 0)
-		of := lasting{class, read, sweep}
-		ends[of] = append(ends[of], burial{id: d.ID, attempt: d.Attempt, unique: d.Unique, outcome: appendFrame(nil, &s.Outcome)})
+		of := keptFor{class, read, sweep}
+		ends[of] = append(ends[of], abandonedTask{id: d.ID, attempt: d.Attempt, unique: d.Unique, outcome: appendFrame(nil, &s.Outcome)})
 	}
 	return ends, nil
 }
 
 // endAbandoned runs the script abandon for tasks that are kept equally long. It returns how
 // many of them the script has ended.
-func (b *Broker) endAbandoned(ctx context.Context, k *keys, of lasting, tasks []burial) (int, error) {
+func (b *Broker) endAbandoned(ctx context.Context, k *keys, of keptFor, tasks []abandonedTask) (int, error) {
 	names := []string{
 		k.minions, k.due, k.scheduled, k.parked, k.needs, k.state, k.dead, k.unique, k.retention, k.ended(of.class),
 		k.about, k.deadlines, k.flows, k.outbox,

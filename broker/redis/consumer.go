@@ -132,7 +132,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 	c.single = len(c.order) == 1
 	c.heartbeats = b.heartbeatClient()
 	if err := c.register(ctx); err != nil {
-		c.abandon()
+		c.discard()
 		return nil, err
 	}
 	b.consumers.add(c)
@@ -181,9 +181,9 @@ func (c *consumer) register(ctx context.Context) error {
 	return nil
 }
 
-// abandon ends a consumer that could not be opened. Its registrations stay until its lease
+// discard ends a consumer that could not be opened. Its registrations stay until its lease
 // has ended.
-func (c *consumer) abandon() {
+func (c *consumer) discard() {
 	c.end()
 	c.closeHeartbeatClient()
 	if c.sub != nil {
