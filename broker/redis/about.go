@@ -26,7 +26,7 @@ type note struct {
 }
 
 // note notes the metadata of t, the task that was added to the part last. Record is the
-// record of t; apart says that it is a large record, stored under a key of its own.
+// record of t; large says that it is a large record, stored under a key of its own.
 func (p *part) note(t *broker.Task, record []byte, plain, large bool) {
 	if len(t.Meta) == 0 {
 		return

@@ -263,9 +263,9 @@ func (a *arrangement) positions() []int {
 	return append(order, a.rest...)
 }
 
-// join notes that the next settlement of a group is one of a block. The script is told how
+// extendRun notes that the next settlement of a group is one of a block. The script is told how
 // many successive settlements belong to the same block, at most 255 in a byte.
-func (m *members) join(id broker.ID) {
+func (m *members) extendRun(id broker.ID) {
 	block := idblock.Name(id)
 	if n := len(m.runs); n > 0 && m.block == block && m.runs[n-1] < 255 {
 		m.runs[n-1]++

@@ -58,7 +58,7 @@ type consumer struct {
 	ctx        context.Context // cancelled by Close
 	end        context.CancelFunc
 	heartbeats redis.UniversalClient // the client for heartbeats
-	announcing chan struct{}         // capacity 1: has a token while announce or farewell runs
+	announcing chan struct{}         // capacity 1: has a token while announce or withdraw runs
 	// following has capacity 1. It has a token while the goroutine of follow runs.
 	following chan struct{}
 	started   time.Time

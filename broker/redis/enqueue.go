@@ -132,7 +132,7 @@ type part struct {
 // count returns how many tasks the part has.
 func (p *part) count() int { return len(p.positions) + len(p.last) }
 
-// add adds a task. place is its index in the batch; left is how many tasks of the batch remain,
+// add adds a task. position is its index in the batch; left is how many tasks of the batch remain,
 // with this one, and sizes the memory.
 func (p *part) add(position int, t *broker.Task, left int) {
 	if p.ordinary {

@@ -27,7 +27,7 @@ import (
 // Third, a task can end between the two scripts. Its state is then read again.
 //
 // Flows have keys of their own, see lookupFlows. The ids of tasks name no queue, but have a
-// hash of its name, so few queues have to be asked for each (see the directory of queues).
+// hash of its name, so few queues have to be asked for each (see queue_list.go).
 
 // Lookup implements [broker.Broker].
 func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, error) {
@@ -284,7 +284,7 @@ func (b *Broker) logUnreadable(id broker.ID, what string, err error) {
 	b.log.Warn("redis: a part of a task's status can't be read and is left out", "task.id", id, "part", what, "error", err)
 }
 
-// readNames reads the names of tasks whose records are kept apart, from the beginnings of
+// readNames reads the names of tasks whose records are large, from the beginnings of
 // the records. A task that has ended meanwhile has no record; its name stays empty.
 func (b *Broker) readNames(ctx context.Context, k *keys, positions []int, out []broker.Status) error {
 	if len(positions) == 0 {

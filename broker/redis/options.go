@@ -36,7 +36,7 @@ type config struct {
 	unused          time.Duration // how long nobody registers a queue before it may be forgotten
 	abandoned       time.Duration // how long a parked task waits beyond its time in a queue without a minion
 	limits          broker.Limits
-	largeRecordFrom int    // the size of a payload in bytes from which a record is kept apart
+	largeRecordFrom int    // the size of a payload in bytes from which a record is a large record
 	where           string // the servers' addresses, for errors
 	logger          *slog.Logger
 	opening         string // the name of an option that was given and is only for Open; "" if none was

@@ -39,7 +39,7 @@ func (q *queue) partition(id broker.ID) *keys {
 }
 
 // partitionFor returns the partition in which a task has to be stored. Unique keys are compared within
-// a partition only, so all tasks with the same unique key must go to the same one. place returns
+// a partition only, so all tasks with the same unique key must go to the same one. partitionFor returns
 // an error that wraps [broker.ErrInvalid] if the id leads to another partition than the key.
 func (q *queue) partitionFor(t *broker.Task) (*keys, error) {
 	k := q.partition(t.ID)

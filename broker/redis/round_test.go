@@ -233,7 +233,7 @@ func TestRoundsAtOnce(t *testing.T) {
 }
 
 // A process that uses a queue again while another process forgets it keeps the queue, at
-// whatever point of the forgetting that is.
+// whatever point of the removal that is.
 func TestQueueUsedWhileItIsForgotten(t *testing.T) {
 	t.Parallel()
 	s := "{" + redis.DefaultNamespace + ":queues}:since"

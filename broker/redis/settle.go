@@ -90,7 +90,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 		calls[i] = st.call(c.minion, c.b.space.inboxes)
 	}
 	// If ended tasks are due to be forgotten, a sweep goes along in the same round trip, so that
-	// forgetting is as fast as settling (see forget.go).
+	// sweeping is as fast as settling (see sweep.go).
 	var sweeps []*sweep
 	if c.b.sweeper.busy() {
 		for _, st := range order {
@@ -181,7 +181,7 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 	}
 }
 
-// largeOf reports for each settlement whether the record of its task is kept apart; nil if
+// largeOf reports for each settlement whether its task has a large record; nil if
 // none is. It is false for a task that the consumer does not hold, which the script refuses.
 // The caller holds c.mu.
 func (c *consumer) largeOf(batch []broker.Settlement) []bool {
@@ -278,7 +278,7 @@ const noticeSize = 112
 const settleKeys = 16
 
 // add adds the settlement at a position of the batch. Left is how many settlements may
-// still come, and apart says whether the record of the task is kept apart.
+// still come, and large says whether the task has a large record.
 func (st *settling) add(position int, s *broker.Settlement, left int, large bool) {
 	d := s.Delivery
 	like := traits{s.Verb, s.Outcome.State, s.Delay, d.Retention, d.DeadFor, d.Inbox, d.Attempt, s.Unstarted}
@@ -302,7 +302,7 @@ func (st *settling) add(position int, s *broker.Settlement, left int, large bool
 	// The arrangement puts settlements of blocks first, so runs describe the first tasks of the
 	// group, and the other tasks have no entry in it.
 	if inBlock(s) {
-		m.join(d.ID)
+		m.extendRun(d.ID)
 	}
 	was := len(m.notices)
 	m.attempts = binary.BigEndian.AppendUint32(m.attempts, d.Attempt)

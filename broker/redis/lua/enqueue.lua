@@ -42,7 +42,7 @@ local known = look(state, ids)
 
 -- Check everything.
 local refused, kept = {}, {}
-local apart = 10
+local large = 10
 local seen = {}  -- id -> the state that this call adds
 local fresh = {} -- by index, whether this call stores it
 local locks = {} -- unique key -> id, of the tasks of this call
@@ -54,8 +54,8 @@ for i = 1, total do
   local old = known[i] or seen[id]
   local holder, record
   if isStub(msg) then
-    apart = apart + 1
-    record = KEYS[apart]
+    large = large + 1
+    record = KEYS[large]
   end
   if old and #old < 20 then
     holder = #old == 16 and '' or old -- its state can't be read, so its content can't be compared

@@ -35,12 +35,12 @@ for i = 1, #names do
   end
 end
 if #KEYS > 5 then
-  local apart = 5
+  local large = 5
   for i = first, #ARGV do
     local msg = ARGV[i]
     if isStub(msg) then
-      apart = apart + 1
-      if redis.call('GETRANGE', KEYS[apart], 25, 28) ~= string.sub(msg, 26, 29) then -- its digest
+      large = large + 1
+      if redis.call('GETRANGE', KEYS[large], 25, 28) ~= string.sub(msg, 26, 29) then -- its digest
         return 0
       end
     end

@@ -6,12 +6,12 @@ local LIMIT_FROM, LIMIT_TO = 46, 51 -- first and last byte of the deadline
 local NO_LIMIT = string.rep('\0', 6)
 -- The first version of a message and of a stub, and how many later versions have the same
 -- head. Versions from 32 on are not used, since text of another program begins with such a byte.
-local MESSAGE, APART, NEWER = 2, 130, 29
+local MESSAGE, STUB_VERSION, NEWER = 2, 130, 29
 
 -- isStub reports whether msg is a stub.
 local function isStub(msg)
   local version = string.byte(msg, 1)
-  return #msg == STUB and version == APART or #msg >= STUB and version > APART and version <= APART + NEWER
+  return #msg == STUB and version == STUB_VERSION or #msg >= STUB and version > STUB_VERSION and version <= STUB_VERSION + NEWER
 end
 
 -- readable reports whether msg is a message, or a stub, whose head these scripts know. That

@@ -1,4 +1,4 @@
--- record reads a record that is kept apart. It is a script and not a plain GET, since a client
+-- record reads a large record. It is a script and not a plain GET, since a client
 -- may send plain reads to a replica, which may not have the record yet.
 --
 -- KEYS  1 record

@@ -11,7 +11,7 @@
 -- Returns a list with an element for each id; only for the first ids if there is much to read:
 --   1        it is pending
 --   0        it is no dead letter (any more)
---   -1       its record should be kept apart and does not exist
+--   -1       it has a stub, and its large record does not exist
 --   -2       its message can't be read
 --   an id    of the task that has its unique key
 --   message  it has a unique key, which is in this message: call again with the key
