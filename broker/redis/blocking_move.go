@@ -21,7 +21,7 @@ import (
 // so ending it has the same result as waiting for it: perhaps a message. A server that
 // can't be told (an ACL may forbid it) is given shorter waits, which end by themselves, and
 // if need be the connection is closed. Then it is not known whether the move took a message,
-// and the next Dequeue asks the server what the minion holds.
+// and the next Dequeue asks the server for the tasks that the minion holds.
 
 // mover runs the blocking moves of a consumer, one at a time. Dequeue alone uses it.
 type mover struct {

@@ -17,7 +17,7 @@ import (
 // the task's id and the record of its outcome. On the second one, minions publish posts,
 // which are the messages about squads.
 //
-// Redis does not keep what it publishes, so a broken connection loses notices. Nothing is
+// Redis does not keep published messages, so a broken connection loses notices. Nothing is
 // lost for good, since outcomes are stored under the ids of their tasks. The inbox reports
 // the loss as a gap, and the arbiter then looks up the tasks for which it still waits.
 // The reader of the subscription must not block, so it appends to bounded lists, and
@@ -99,7 +99,7 @@ func countNotices(payload string) (n int) {
 	}
 }
 
-// hear is called with what is published on either channel. A payload of notices has them
+// hear is called with each message of the two channels. A payload of notices has them
 // one after the other, each as id, length of the record (4 bytes) and record.
 func (in *inbox) hear(ch, payload string) {
 	if ch != in.box {
@@ -151,7 +151,7 @@ func (in *inbox) heal() {
 }
 
 // tell makes the next Receive report arrivals in a queue that no minion serves: the owner
-// of this inbox may be the only one who can follow them.
+// of this inbox may be the only process that can follow them.
 func (in *inbox) tell() {
 	in.mu.Lock()
 	in.arrivals = true

@@ -15,7 +15,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
-// This file has what operators ask: counts of all queues, lists of dead letters, and the
+// This file has the operations for operators: counts of all queues, lists of dead letters, and the
 // requeue of some.
 //
 // Counts are read with plain commands in pipelines, one pipeline for each partition. They
@@ -59,7 +59,7 @@ func (b *Broker) queuesNow(ctx context.Context) ([]broker.QueueInfo, error) {
 
 // inspect adds the counts of one partition to info.
 func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) error {
-	// The first round trip counts what waits, and the second one what minions hold, since only
+	// The first round trip counts waiting tasks, and the second one those of minions, since only
 	// the first one tells which minions there are.
 	pipe := b.rdb.Pipeline()
 	ready, head := pipe.LLen(ctx, k.ready), pipe.LIndex(ctx, k.ready, 0)

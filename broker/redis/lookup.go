@@ -19,7 +19,7 @@ import (
 //
 // Second, locate.lua finds out where open tasks are: in the hash later (scheduled, blocked,
 // retrying or parked), with a minion (running), or else in a list (pending). Lists are not
-// searched, so the last case is what remains. The script must see the tasks of every minion
+// searched, so a task that is nowhere else must be there. The script must see the tasks of every minion
 // at one moment, and a script in a cluster may only use keys that it is given. So the caller
 // names the minions, none at first. If the queue has others the script does nothing and
 // returns all of them, and the caller repeats the call.
@@ -112,7 +112,7 @@ func (b *Broker) states(ctx context.Context, k *keys, ids []any) ([]string, erro
 	return values, err
 }
 
-// statesAndMeta returns what states returns, and the records of metadata by the index of their
+// statesAndMeta returns the states like states, and the records of metadata by the index of their
 // task, for the tasks that have metadata.
 func (b *Broker) statesAndMeta(ctx context.Context, k *keys, ids []any) (values []string, metas map[int]string, err error) {
 	values = make([]string, 0, len(ids))

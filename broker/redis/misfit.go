@@ -133,8 +133,8 @@ func (b *Broker) misfit(err error) *misfit {
 // beginning of a command, and waits for the rest.
 const recognizeAfter = 300 * time.Millisecond
 
-// recognize finds out what kind of server listens at an address, after the client has met
-// only a lost or silent connection. It returns what is wrong with the server, as the field
+// recognize finds out which kind of server listens at an address, after the client has met
+// only a lost or silent connection. It returns the text for the field
 // says of a misfit, or "" if nothing was recognized.
 func recognize(ctx context.Context, addr string, withTLS bool) string {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)

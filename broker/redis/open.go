@@ -148,7 +148,7 @@ func isScheme(s string) bool {
 // parseURL reads a URL, and returns the second result for one server and the first one
 // for Sentinel or Cluster. The client does not repeat commands or dials unless the URL says
 // so. An absent server is an error at once then, and the callers in this package and in
-// minions decide what may be repeated, and for how long.
+// minions decide which requests may be repeated, and for how long.
 func parseURL(rawURL string, cfg *config) (*redis.UniversalOptions, *redis.Options, error) {
 	bad := func(err error) error {
 		return fmt.Errorf("redis: %w URL %s: %w", broker.ErrInvalid, redact(rawURL), unquoted(rawURL, err))

@@ -131,7 +131,7 @@ func Limits(l broker.Limits) Option {
 	})
 }
 
-// Logger is where the broker logs what an operator should know. The default is
+// Logger gets the messages of the broker for operators. The default is
 // slog.Default().
 //
 // The lines that go-redis logs by itself also go there, with the level debug, since each

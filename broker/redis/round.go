@@ -16,7 +16,7 @@ import (
 // turn is a page of the registry of queues. The broker that gets it visits these queues and
 //
 //   - sweeps ended tasks whose retention is over,
-//   - gives back what dead minions held,
+//   - gives back the tasks of dead minions,
 //   - removes the messages of cancelled tasks, which a minion would drop in passing,
 //   - learns of deadlines, see expire.go,
 //   - tells a consumer or the inboxes of this process about arrivals, if no minion is told,
@@ -138,7 +138,7 @@ type visit struct {
 }
 
 // round asks for a turn, and visits the queues of the page if it gets one. It returns
-// after what time to ask again.
+// the time after which to ask again.
 func (b *Broker) round(ctx context.Context) (again time.Duration, err error) {
 	within, cancel := context.WithTimeout(ctx, 2*b.cfg.rounds)
 	defer cancel()
@@ -276,7 +276,7 @@ func (b *Broker) purge(ctx context.Context, k *keys) error {
 	return nil
 }
 
-// recoverDead gives back what minions hold whose leases have ended. Except is the minion that
+// recoverDead gives back the tasks of minions whose leases have ended. Except is the minion that
 // sends the heartbeat, or "": its own lease may have ended a moment before.
 func (b *Broker) recoverDead(ctx context.Context, k *keys, dead []string, now int64, except string) {
 	if len(dead) == deadAtOnce { // the script returns no more than these, and there may be more

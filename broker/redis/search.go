@@ -18,7 +18,7 @@ import (
 // tasks: its blocking move even goes on taking them, and they would stay where they are when
 // it dies.
 //
-// A living minion notices by itself and gives back what it holds. For dead ones there is
+// A living minion notices by itself and gives its tasks back. For dead ones there is
 // the search. One minion of the namespace, the searcher (see announce.lua), looks through all
 // keys of the server with SCAN for flight hashes and claim lists whose minion is not
 // registered. It reads some pages with each heartbeat. A search through a large server
@@ -54,7 +54,7 @@ const (
 
 // search goes on with the search, for as long as a heartbeat has time for it. It gives back
 // the tasks of an orphan a whole lease after it was first found: until then the minion, if it
-// lives, has noticed by itself that it is not registered, and has ended what it runs.
+// lives, has noticed by itself that it is not registered, and has ended its running tasks.
 func (c *consumer) search(ctx context.Context) {
 	o := &c.orphans
 	if !o.mu.TryLock() { // an overlapping heartbeat searches

@@ -11,7 +11,7 @@ import (
 )
 
 // Sentinels can have a user and password of their own, which the URL or an option gives.
-// Without them, or with wrong ones, the error of Open says what is missing, and contains no
+// Without them, or with wrong ones, the error of Open names the missing login, and contains no
 // password.
 func TestSentinelLogin(t *testing.T) {
 	t.Parallel()

@@ -15,15 +15,15 @@ import (
 
 // Settle ends attempts, up to a thousand in one run of settle.lua. This file turns a batch of
 // settlements into the arguments of that script, as few and as short as possible: at high
-// rates settling is most of what a minion and the server do.
+// rates a minion and the server spend most of their time on settling.
 //
 // The settlements of one partition become a settling, which is one call of the script; a
 // large batch becomes several. Within it, settlements that are alike (the same verb, state,
 // delay, retention and so on) form a group. A group has its common values once, and for each
 // of its tasks a notice: id, length and record of the outcome. The notices of a group are one
-// argument, and the script publishes them to the inbox as they are. What only some tasks have
-// (a unique key, a large record, a reason for a failure) is in further arguments of the group,
-// which are empty if no task has it.
+// argument, and the script publishes them to the inbox as they are. Values that only some tasks have
+// (a unique key, a large record, a reason for a failure) are in further arguments of the group,
+// which are empty if no task has one.
 //
 // Before that, an arrangement (block.go) sorts the batch so that tasks of one block of ids
 // follow each other: the script can then store the states of neighbours as one field.
@@ -146,7 +146,7 @@ func (c *consumer) settleAgain(ctx context.Context, batch []broker.Settlement, p
 }
 
 // settled takes over the reply to one call: it sets errs for refused settlements, and drops
-// all tasks of the call from what the consumer holds.
+// all tasks of the call from those that the consumer holds.
 func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement, errs []error) {
 	switch due := item(reply, 0); due {
 	case "":

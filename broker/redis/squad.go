@@ -11,7 +11,7 @@ import (
 )
 
 // Members of a squad are stored as blocked tasks, and an arbiter assigns them to minions
-// that have reserved slots for them. This file implements what that needs of the broker.
+// that have reserved slots for them. This file implements the broker's part of that.
 //
 // Post publishes a message on the channel of a minion or an inbox. Assign moves blocked
 // tasks to the flight hash of a minion with assign.lua, as if the minion had dequeued them,
@@ -111,7 +111,7 @@ func (b *Broker) decideNow(ctx context.Context, flow broker.ID, start bool) (sta
 	return err == nil && toInt(reply) == 1, err
 }
 
-// posted is called with what is published on the consumer's channel for posts.
+// posted is called with each message of the consumer's channel for posts.
 func (c *consumer) posted(payload string) {
 	switch {
 	case payload == "":

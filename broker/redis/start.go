@@ -20,7 +20,7 @@ import (
 // consumer whose process lives notices that when it signs off after the loss: its tasks
 // were taken from it as if it had died. It then stores an excuse for each attempt that it held
 // (see excuse.lua), and start.lua subtracts the excused attempts from the counts. For that the
-// consumer remembers what it held, and which starts it had recorded.
+// consumer remembers the attempts that it held, and which starts it had recorded.
 
 // RecordStart implements [broker.Starter].
 func (b *Broker) RecordStart(ctx context.Context, d *broker.Delivery) (recoveries, strikes int, err error) {
@@ -66,7 +66,7 @@ func (c *consumer) noteStart(d *broker.Delivery) {
 	c.recorded[d.ID] = d.Attempt
 }
 
-// letGo notes that the consumer holds nothing any more, and remembers what it held. The
+// letGo notes that the consumer holds nothing any more, and remembers the attempts. The
 // caller holds c.mu.
 func (c *consumer) letGo() {
 	if c.held.count > 0 {

@@ -1,5 +1,5 @@
 -- flow_decide stores whether the members of a squad start. The first decision stays, so that all
--- who ask get the same answer. A flow that was killed or has ended does not start.
+-- callers get the same answer. A flow that was killed or has ended does not start.
 --
 -- KEYS  1 flow
 -- ARGV  1 the decision that the caller wants: 1 start, 0 do not  2 the mark of a flow that

@@ -43,7 +43,7 @@ repeat
   cursor = page[1]
   for i = 1, #page[2], 2 do
     -- HSCAN returns a hash that the server keeps in one piece as a single page. The next call
-    -- reads what is too much for this one.
+    -- reads the elements that are too many for this one.
     if #fields >= 900 or bytes >= 1048576 then
       break
     end

@@ -1,6 +1,6 @@
 -- settle ends attempts of one minion at tasks of one queue. It is the script that runs most, so
--- its arguments are few and packed: tasks that have the same values form a group, and what each
--- task has of its own is joined to one text for the group. settle.go makes the arguments.
+-- its arguments are few and packed: tasks that have the same values form a group, and the
+-- values that differ between its tasks are joined to one text each. settle.go makes the arguments.
 --
 -- For each group the script reads the messages of the tasks from the flight hash, and sorts the
 -- tasks: those that the minion owns; those that it owns and that were cancelled meanwhile; and
