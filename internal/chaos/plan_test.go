@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
@@ -81,5 +82,20 @@ func TestPlan(t *testing.T) {
 	cuts := Cuts(1, time.Minute, 4, 2)
 	if !reflect.DeepEqual(cuts, Cuts(1, time.Minute, 4, 2)) || len(cuts) < 1000 {
 		t.Errorf("%d cuts", len(cuts))
+	}
+}
+
+// Each script that a plan strikes exists: a fault of a script without a match strikes nothing, and no
+// rule of the checker would notice.
+func TestStruckScriptsExist(t *testing.T) {
+	t.Parallel()
+	for _, name := range append(slices.Clone(ofMinion), ofSubmitter...) {
+		if name == "blmove" { // a command
+			continue
+		}
+		files := filepath.Join("..", "..", "broker", "redis", "lua", "*.lua")
+		if !hasText(t, files, "-- "+name+" ") && !hasText(t, files, "-- "+name+"_") {
+			t.Errorf("no script has a comment that begins with %q", name)
+		}
 	}
 }
