@@ -66,7 +66,7 @@ func (s *session) sleep() {
 	var lost []broker.Settlement
 	if stopped {
 		lost, s.stuck = s.stuck, nil
-		r.dropped += len(lost)
+		r.dropped += started(lost)
 	}
 	r.mu.Unlock()
 	if stopped {
