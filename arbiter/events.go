@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/internal/engine/client"
 )
 
 // ErrMissed is yielded by [Arbiter.Listen] if events were dropped before they could be read.

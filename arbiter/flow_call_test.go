@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/internal/testing/faulty"
 	"github.com/go-arbiter/arbiter/task"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
-	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/internal/testing/faulty"
 	"github.com/go-arbiter/arbiter/task"
 )
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/client"
+	"github.com/go-arbiter/arbiter/internal/engine/client"
 	"github.com/go-arbiter/arbiter/task"
 )
 

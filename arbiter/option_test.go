@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker/memory"
-	"github.com/go-arbiter/arbiter/internal/optionlist"
+	"github.com/go-arbiter/arbiter/internal/testing/optionlist"
 	"github.com/go-arbiter/arbiter/task"
 )
 

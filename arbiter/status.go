@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/client"
-	"github.com/go-arbiter/arbiter/internal/flow"
-	"github.com/go-arbiter/arbiter/internal/request"
-	"github.com/go-arbiter/arbiter/internal/seal"
+	"github.com/go-arbiter/arbiter/internal/engine/client"
+	"github.com/go-arbiter/arbiter/internal/engine/flow"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/internal/engine/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/testing/redisproxy"
 )
 
 // drainAway is drain by a minion with longer round trips to the server, by ms milliseconds. The

@@ -7,7 +7,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/remember"
+	"github.com/go-arbiter/arbiter/internal/base/remember"
 	"github.com/go-arbiter/arbiter/task"
 )
 

@@ -8,7 +8,7 @@ import (
 
 // Flow is a group or a pipe. It counts its members as they become final. Members are tasks
 // or other flows, and have positions from 0. The broker stores the flow and counts. The
-// code that decides what follows from the counts is in internal/flow.
+// code that decides what follows from the counts is in internal/engine/flow.
 type Flow struct {
 	ID        ID            // its kind is KindGroup if the members run in any order, KindPipe if they run one after the other
 	Size      int           // number of members; 0 is an empty flow

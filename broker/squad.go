@@ -7,7 +7,7 @@ import (
 
 // Squads is an optional capability for groups whose members start together or not at all.
 // [SquadsOf] returns the Squads of a Broker. A squad is a flow, so a broker with Squads has
-// [Flows] too. The protocol that starts a squad is in internal/client and minion, which
+// [Flows] too. The protocol that starts a squad is in internal/engine/client and minion, which
 // talk to each other by posts. The broker delivers the posts, assigns members to the
 // minions that have reserved slots for them, and keeps the decision.
 //

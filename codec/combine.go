@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"math"
 
-	"github.com/go-arbiter/arbiter/internal/msgp"
+	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
 // Combiner is an optional capability of a [Codec]: it combines encoded values without knowing their types.

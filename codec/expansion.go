@@ -3,7 +3,7 @@ package codec
 import (
 	"reflect"
 
-	"github.com/go-arbiter/arbiter/internal/msgp"
+	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
 // This file limits the memory that decoding a message can use. Without a limit, a message of 1 MiB could make its receiver

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/testform"
+	"github.com/go-arbiter/arbiter/internal/testing/testform"
 )
 
 // gzipped returns a message in the form of Compress that Compress itself may not write: a msgpack string of n bytes, of which

@@ -8,8 +8,8 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5"
 
-	"github.com/go-arbiter/arbiter/internal/msgp"
-	"github.com/go-arbiter/arbiter/internal/stack"
+	"github.com/go-arbiter/arbiter/internal/base/msgp"
+	"github.com/go-arbiter/arbiter/internal/base/stack"
 )
 
 // ownMethod is a pair of methods with which a type encodes and decodes itself.

@@ -5,7 +5,7 @@ import (
 	"math"
 	"reflect"
 
-	"github.com/go-arbiter/arbiter/internal/msgp"
+	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
 // takeAny decodes the first value of in as for the type any.

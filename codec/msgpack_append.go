@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/go-arbiter/arbiter/internal/msgp"
+	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
 // extTime is the type of the msgpack extension for timestamps, -1.

@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/go-arbiter/arbiter/internal/msgp"
+	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
 // append appends v, which has the plan's type. Depth is the number of arrays and maps around it.

@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/go-arbiter/arbiter/internal/msgp"
+	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
 // appendMap appends the map v with its keys in order: strings by their bytes, and other keys by the bytes

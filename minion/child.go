@@ -8,9 +8,9 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/client"
-	"github.com/go-arbiter/arbiter/internal/isolate"
-	"github.com/go-arbiter/arbiter/internal/seal"
+	"github.com/go-arbiter/arbiter/internal/engine/client"
+	"github.com/go-arbiter/arbiter/internal/engine/isolate"
+	"github.com/go-arbiter/arbiter/internal/engine/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 

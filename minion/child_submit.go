@@ -8,9 +8,9 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
-	"github.com/go-arbiter/arbiter/internal/client"
-	"github.com/go-arbiter/arbiter/internal/isolate"
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/engine/client"
+	"github.com/go-arbiter/arbiter/internal/engine/isolate"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 

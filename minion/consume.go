@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/backoff"
+	"github.com/go-arbiter/arbiter/internal/base/backoff"
 	"github.com/go-arbiter/arbiter/task"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/stack"
+	"github.com/go-arbiter/arbiter/internal/base/stack"
 	"github.com/go-arbiter/arbiter/task"
 )
 

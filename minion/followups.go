@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/backoff"
-	"github.com/go-arbiter/arbiter/internal/flow"
+	"github.com/go-arbiter/arbiter/internal/base/backoff"
+	"github.com/go-arbiter/arbiter/internal/engine/flow"
 )
 
 // Follow-ups are the work that settlements leave behind: moving groups and pipes on

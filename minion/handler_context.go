@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/go-arbiter/arbiter/internal/infokey"
+	"github.com/go-arbiter/arbiter/internal/base/infokey"
 	"github.com/go-arbiter/arbiter/task"
 )
 

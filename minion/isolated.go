@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/isolate"
+	"github.com/go-arbiter/arbiter/internal/engine/isolate"
 )
 
 // An isolated handler runs in a child process, so it can neither end nor block the minion.
-// This file has the options and the set-up; internal/isolate starts, reuses, limits and
+// This file has the options and the set-up; internal/engine/isolate starts, reuses, limits and
 // kills the processes; isolated_run.go is the minion's side of one attempt, and child.go
 // the child's. The two sides exchange the messages in isolated_wire.go.
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/errtree"
+	"github.com/go-arbiter/arbiter/internal/base/errtree"
 	"github.com/go-arbiter/arbiter/task"
 )
 

@@ -9,7 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
-	"github.com/go-arbiter/arbiter/internal/stall"
+	"github.com/go-arbiter/arbiter/internal/testing/stall"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-arbiter/arbiter/internal/proc"
-	"github.com/go-arbiter/arbiter/internal/testform"
+	"github.com/go-arbiter/arbiter/internal/testing/proc"
+	"github.com/go-arbiter/arbiter/internal/testing/testform"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker/wire"
-	"github.com/go-arbiter/arbiter/internal/isolate"
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/engine/isolate"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/task"
 )
 

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
-	"github.com/go-arbiter/arbiter/internal/stall"
+	"github.com/go-arbiter/arbiter/internal/testing/stall"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-arbiter/arbiter/internal/squad"
+	"github.com/go-arbiter/arbiter/internal/engine/squad"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
-	"github.com/go-arbiter/arbiter/internal/faulty"
-	"github.com/go-arbiter/arbiter/internal/squad"
+	"github.com/go-arbiter/arbiter/internal/engine/squad"
+	"github.com/go-arbiter/arbiter/internal/testing/faulty"
 	"github.com/go-arbiter/arbiter/task"
 )
 

@@ -10,7 +10,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/optionlist"
+	"github.com/go-arbiter/arbiter/internal/testing/optionlist"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )

@@ -13,8 +13,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/faulty"
-	bare "github.com/go-arbiter/arbiter/internal/plain"
+	"github.com/go-arbiter/arbiter/internal/testing/faulty"
+	bare "github.com/go-arbiter/arbiter/internal/testing/plain"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )

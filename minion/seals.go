@@ -6,14 +6,14 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/seal"
+	"github.com/go-arbiter/arbiter/internal/engine/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
 // A codec that signs or encrypts seals a task's arguments and metadata, and its result or
 // failure. An attempt opens the former before its handler starts, and seals the latter
 // before they are stored. The seal is bound to the task's id and name, so a sealed value
-// can't be moved to another task: see internal/seal.
+// can't be moved to another task: see internal/engine/seal.
 
 // seals has the opened values of an attempt whose task is sealed. The delivery stays as it
 // was stored.

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/backoff"
-	"github.com/go-arbiter/arbiter/internal/seal"
+	"github.com/go-arbiter/arbiter/internal/base/backoff"
+	"github.com/go-arbiter/arbiter/internal/engine/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/backoff"
+	"github.com/go-arbiter/arbiter/internal/base/backoff"
 )
 
 // A broker may settle most of a batch and fail for the rest: the data of one queue is

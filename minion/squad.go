@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/squad"
+	"github.com/go-arbiter/arbiter/internal/engine/squad"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -12,7 +12,7 @@ import (
 // for them; only a minion knows which of its slots are free. Nothing else runs in reserved
 // slots. Then the members are assigned to the minion, which reports when it has all of
 // them and starts them when the arbiter, or the broker, says that the squad has started.
-// A reservation ends by itself if the arbiter is not heard of. internal/squad describes
+// A reservation ends by itself if the arbiter is not heard of. internal/engine/squad describes
 // the whole protocol.
 
 // maxReservation bounds how long slots stay reserved without a message from the arbiter.

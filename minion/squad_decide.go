@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/backoff"
+	"github.com/go-arbiter/arbiter/internal/base/backoff"
 )
 
 // Whether a squad starts is decided once, in the broker: the first decision stays. The

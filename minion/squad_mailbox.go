@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/squad"
+	"github.com/go-arbiter/arbiter/internal/engine/squad"
 )
 
 // The squad mailbox of a session connects it to arbiters that start squads. The broker
 // calls onPost and onAssign when messages or members arrive, and these callbacks must
 // not block. So they queue an event, and one goroutine handles the events and sends the
 // answers in the order in which they were made. Messages may be lost in either
-// direction; see internal/squad for the protocol and squad.go for the reservations.
+// direction; see internal/engine/squad for the protocol and squad.go for the reservations.
 
 // mailbox is the queue of events and the queue of answers.
 type mailbox struct {

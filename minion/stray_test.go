@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/faulty"
-	"github.com/go-arbiter/arbiter/internal/squad"
+	"github.com/go-arbiter/arbiter/internal/engine/squad"
+	"github.com/go-arbiter/arbiter/internal/testing/faulty"
 )
 
 // left returns a handler that reports its deadline, and a function that waits for the

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/isolate"
+	"github.com/go-arbiter/arbiter/internal/engine/isolate"
 	"github.com/go-arbiter/arbiter/task"
 )
 

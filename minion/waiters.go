@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/squad"
+	"github.com/go-arbiter/arbiter/internal/engine/squad"
 )
 
 // A squad that finds too few free slots waits. The minion notes it and tells its arbiter

@@ -3,7 +3,7 @@ package task
 import (
 	"context"
 
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
 )
 
 // Call is one invocation of a task, bound to its arguments and not sent yet. It can also

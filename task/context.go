@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-arbiter/arbiter/internal/infokey"
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/base/infokey"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
 )
 
 // Info describes the attempt that a handler runs. It is also a [Submitter] and an [Emitter]:

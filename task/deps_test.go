@@ -14,12 +14,12 @@ func TestFloors(t *testing.T) {
 	// The lowest layer, which every package may import, three packages between task and the codecs, and
 	// the records, which the packages that seal them need.
 	allowed := []string{
-		module + "internal/msgp", module + "internal/infokey", module + "internal/backoff", module + "internal/stack",
-		module + "internal/seal", module + "internal/guard", module + "internal/request", module + "broker/wire",
+		module + "internal/base/msgp", module + "internal/base/infokey", module + "internal/base/backoff", module + "internal/base/stack",
+		module + "internal/engine/seal", module + "internal/base/guard", module + "internal/engine/request", module + "broker/wire",
 	}
 	common := []string{"github.com/redis/", "golang.org/x/tools", "testing", "github.com/alicebob/", "pgregory.net/"}
 	for pkg, forbidden := range map[string][]string{
-		"internal/msgp":              {module + "broker", module + "codec", "github.com/vmihailenco/", "testing"},
+		"internal/base/msgp":         {module + "broker", module + "codec", "github.com/vmihailenco/", "testing"},
 		"codec":                      {module + "broker", module + "task", module + "arbiter", module + "minion", "github.com/redis/"},
 		"broker/wire":                {module + "broker/", module + "task", module + "arbiter", module + "minion", "github.com/redis/"},
 		"broker":                     {module + "broker/", module + "task", module + "arbiter", module + "minion", "github.com/redis/"},

@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
 )
 
 // RemoteError is the error of a handler as the minion reported it. errors.As finds it in the

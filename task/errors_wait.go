@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
 )
 
 // ErrNoMinion is wrapped by a [WaitError] if no living minion can run the task: none serves its

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
 )
 
 // Named returns a call of a task by its name, for programs that have no typed handle of it:

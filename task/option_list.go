@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
 )
 
 // Option changes how a task's calls are stored and run. Options are given to [Define] and

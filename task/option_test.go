@@ -12,8 +12,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/optionlist"
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/internal/testing/optionlist"
 	"github.com/go-arbiter/arbiter/task"
 )
 

@@ -2,7 +2,7 @@ package task
 
 import (
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
 )
 
 // Unique gives a call a key that at most one unfinished task of its name and queue can have. While

@@ -3,7 +3,7 @@ package task
 import (
 	"time"
 
-	"github.com/go-arbiter/arbiter/internal/backoff"
+	"github.com/go-arbiter/arbiter/internal/base/backoff"
 )
 
 // Backoff returns how long a task waits before a retry, after an attempt failed with err. The

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-arbiter/arbiter/internal/backoff"
+	"github.com/go-arbiter/arbiter/internal/base/backoff"
 	"github.com/go-arbiter/arbiter/task"
 )
 

@@ -6,7 +6,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
 )
 
 // Registrar runs tasks. A minion is one.

@@ -1,6 +1,6 @@
 package task
 
-import "github.com/go-arbiter/arbiter/internal/request"
+import "github.com/go-arbiter/arbiter/internal/engine/request"
 
 // Step is a call that lacks one argument: the result of the call before it, of type Upstream. The
 // other arguments are bound. A generated handle has a method Step if its function has a parameter

@@ -7,7 +7,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/request"
+	"github.com/go-arbiter/arbiter/internal/engine/request"
 )
 
 // Task is the typed handle of a kind of task. It is a small value that can be copied. The zero Task

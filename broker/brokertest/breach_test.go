@@ -10,7 +10,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
-	"github.com/go-arbiter/arbiter/internal/plain"
+	"github.com/go-arbiter/arbiter/internal/testing/plain"
 )
 
 // A broker that breaks a promise fails the test of that promise. A correct broker passes it.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/faulty"
+	"github.com/go-arbiter/arbiter/internal/testing/faulty"
 )
 
 // Requests fail before or after they are carried out, or are carried out twice. Clients repeat

@@ -7,7 +7,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker/brokertest"
 	"github.com/go-arbiter/arbiter/broker/memory"
-	"github.com/go-arbiter/arbiter/internal/plain"
+	"github.com/go-arbiter/arbiter/internal/testing/plain"
 )
 
 // A broker without optional capabilities passes the suite. A new broker is like that at first.

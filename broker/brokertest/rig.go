@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/stall"
+	"github.com/go-arbiter/arbiter/internal/testing/stall"
 )
 
 // patience is how long a test waits for an expected event before it fails.

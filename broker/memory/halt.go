@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/halting"
+	"github.com/go-arbiter/arbiter/internal/engine/halting"
 )
 
 var _ broker.Halter = (*Broker)(nil)

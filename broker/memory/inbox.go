@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
-	"github.com/go-arbiter/arbiter/internal/slab"
+	"github.com/go-arbiter/arbiter/internal/base/slab"
 )
 
 // Notices are collected while a queue is locked, and put into the inboxes after it was

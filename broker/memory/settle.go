@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/slab"
+	"github.com/go-arbiter/arbiter/internal/base/slab"
 )
 
 // Settle ends attempts; see [broker.Consumer].

@@ -2,7 +2,7 @@ package memory
 
 import (
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/slab"
+	"github.com/go-arbiter/arbiter/internal/base/slab"
 )
 
 // The records and payloads of one batch are allocated together, in slabs, rather than one

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/idblock"
+	"github.com/go-arbiter/arbiter/internal/base/idblock"
 )
 
 // taskTable is the hash table of a shard's tasks, from ids to entries. It is built for millions

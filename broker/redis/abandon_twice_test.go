@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/testing/redisproxy"
 )
 
 // Several processes end abandoned tasks at once, and replies are lost. Each task ends once, with

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/idblock"
+	"github.com/go-arbiter/arbiter/internal/base/idblock"
 )
 
 // An arrangement has the first settlement of each task. Settlements that are stored with their block

@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
-	"github.com/go-arbiter/arbiter/internal/halting"
+	"github.com/go-arbiter/arbiter/internal/engine/halting"
 )
 
 // This file has the part of broker.Flows that a driver of groups and pipes uses in the queues

@@ -13,8 +13,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redisproxy"
-	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/testing/redistest"
 )
 
 // readBytes is a connection that counts the bytes that are read from it.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
-	"github.com/go-arbiter/arbiter/internal/idblock"
+	"github.com/go-arbiter/arbiter/internal/base/idblock"
 )
 
 // This file groups tasks by block, so that the state hash needs one field for up to 64 of

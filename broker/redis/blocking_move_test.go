@@ -11,9 +11,9 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redisproxy"
-	"github.com/go-arbiter/arbiter/internal/redistest"
-	"github.com/go-arbiter/arbiter/internal/stall"
+	"github.com/go-arbiter/arbiter/internal/testing/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/testing/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/stall"
 )
 
 // A dequeue whose context has ended takes no task afterwards, also if an ACL forbids CLIENT

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/redistest"
-	"github.com/go-arbiter/arbiter/internal/stall"
+	"github.com/go-arbiter/arbiter/internal/testing/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/stall"
 )
 
 // While a script keeps the server busy, a consumer can't be opened: that fails at once, with the

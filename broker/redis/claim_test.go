@@ -10,7 +10,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/redistest"
 )
 
 // A minion with very many slots may take as many tasks one by one, each with a blocking move. All of

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/slab"
+	"github.com/go-arbiter/arbiter/internal/base/slab"
 )
 
 // This file turns the messages that scripts and blocking moves return into deliveries.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/flow"
-	"github.com/go-arbiter/arbiter/internal/halting"
+	"github.com/go-arbiter/arbiter/internal/engine/flow"
+	"github.com/go-arbiter/arbiter/internal/engine/halting"
 )
 
 // haltRig is a namespace with a group of n tasks that wait in queue q.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/testing/redisproxy"
 )
 
 // A heartbeat returns soon, however many minions have died. Here the line is so slow that taking

@@ -2,7 +2,7 @@ package redis
 
 import (
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/idblock"
+	"github.com/go-arbiter/arbiter/internal/base/idblock"
 )
 
 // This file is the table of the tasks that a consumer holds, which are those that it was

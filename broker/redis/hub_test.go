@@ -15,8 +15,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redisproxy"
-	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/testing/redistest"
 )
 
 // A half-open pub/sub connection is noticed and replaced, and inboxes are told that they may have

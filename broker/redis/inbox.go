@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/slab"
+	"github.com/go-arbiter/arbiter/internal/base/slab"
 )
 
 // An inbox is how an arbiter learns of outcomes without polling. It subscribes to two

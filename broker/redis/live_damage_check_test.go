@@ -9,8 +9,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
-	"github.com/go-arbiter/arbiter/internal/damage"
-	"github.com/go-arbiter/arbiter/internal/testform"
+	"github.com/go-arbiter/arbiter/internal/testing/damage"
+	"github.com/go-arbiter/arbiter/internal/testing/testform"
 	"github.com/go-arbiter/arbiter/task"
 )
 

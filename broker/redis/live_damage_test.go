@@ -19,9 +19,9 @@ import (
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/damage"
-	"github.com/go-arbiter/arbiter/internal/redistest"
-	"github.com/go-arbiter/arbiter/internal/testform"
+	"github.com/go-arbiter/arbiter/internal/testing/damage"
+	"github.com/go-arbiter/arbiter/internal/testing/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/testform"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )

@@ -15,7 +15,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/redistest"
 )
 
 // wantMisfit checks the error for a server that does not fit: it wraps ErrInvalid alone,

@@ -12,11 +12,11 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/optionlist"
-	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/optionlist"
+	"github.com/go-arbiter/arbiter/internal/testing/redistest"
 )
 
-// Each option has a test of its effect. The tests of TLS and Login are in internal/e2e.
+// Each option has a test of its effect. The tests of TLS and Login are in internal/testing/e2e.
 func TestOptionsHaveTests(t *testing.T) {
 	err := optionlist.Check(".", map[string]string{
 		"Namespace": "TestRoundTrip", "Lease": "TestConformanceMiniredis", "Limits": "TestConformanceMiniredis",

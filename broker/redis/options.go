@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
-	"github.com/go-arbiter/arbiter/internal/remember"
+	"github.com/go-arbiter/arbiter/internal/base/remember"
 )
 
 // The options of Open and New are functions that change a config. The config also has

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/redistest"
 )
 
 // pair returns both ends of a connection. The first one is polling.

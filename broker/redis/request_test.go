@@ -10,8 +10,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redisproxy"
-	"github.com/go-arbiter/arbiter/internal/stall"
+	"github.com/go-arbiter/arbiter/internal/testing/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/testing/stall"
 )
 
 // Each method returns soon after its context has ended, also if the server hangs, and its

@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/redistest"
 )
 
 // The message about assigned tasks can be lost on its way to the minion. Then heartbeats find

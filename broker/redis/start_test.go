@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redisproxy"
+	"github.com/go-arbiter/arbiter/internal/testing/redisproxy"
 )
 
 // The leases of two minions end though both live, as after an outage of the server. The first

@@ -12,8 +12,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
-	"github.com/go-arbiter/arbiter/internal/redistest"
-	"github.com/go-arbiter/arbiter/internal/testform"
+	"github.com/go-arbiter/arbiter/internal/testing/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/testform"
 )
 
 // passing is a server whose time a test lets pass, with retentions that fit.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/msgp"
+	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
 // The fields of a flow, in their order on the wire, after the version byte. New fields are

@@ -2,7 +2,7 @@ package wire
 
 import (
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/msgp"
+	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
 // The fields of a last failure, in their order on the wire, after the version byte. New

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/msgp"
+	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
 // MetaSpan finds the metadata in a message of [AppendRecord]: it is in record[from:to].

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/msgp"
+	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
 // The fields of an outcome, in their order on the wire, after the version byte. New fields

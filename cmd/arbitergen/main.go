@@ -10,7 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 
-	"github.com/go-arbiter/arbiter/internal/gen"
+	"github.com/go-arbiter/arbiter/cmd/arbitergen/internal/gen"
 
 	// Generated code imports package task. It is imported here, so that "go get -tool" adds the
 	// modules which generated code needs, and the user's program can be built at once.

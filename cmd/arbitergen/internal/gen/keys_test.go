@@ -1,0 +1,69 @@
+package gen
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestKeysCoverOptions checks that each option of package task has a key, or is listed as one without.
+func TestKeysCoverOptions(t *testing.T) {
+	without := map[string]string{
+		"Deadline":  "a point in time is for one call",
+		"ETA":       "a point in time is for one call",
+		"Schema":    "generated code always has it",
+		"Detach":    "it removes Inherit",
+		"InProcess": "it removes Isolated",
+		"NoMeta":    "it removes Meta",
+	}
+	d, ok := ast.ParseDirective(1, directive+" name=a queue=q delay=1s within=1s timeout=1s retries=1 backoff=constant:1s"+
+		" retention=1s dead-retention=1s unique=k meta=a:b isolated inherit upstream=x optional=x default=y:1")
+	opts, wrong := parseDirective(d)
+	other, otherOK := ast.ParseDirective(1, directive+" unique-in=s:k") // a directive has only one of unique and unique-in
+	scoped, wrongToo := parseDirective(other)
+	if wrong = append(wrong, wrongToo...); !ok || !otherOK || len(wrong) > 0 {
+		t.Fatal(wrong)
+	}
+	opts.settings = append(opts.settings, scoped.settings...)
+	for _, k := range keyList {
+		_, used := opts.at[k.name]
+		if _, alone := scoped.at[k.name]; !used && !alone {
+			t.Errorf("the directive of this test has no %s", k.name)
+		}
+	}
+	files, err := filepath.Glob("../../../../task/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	found := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		tree, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range tree.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Recv != nil || !fn.Name.IsExported() || fn.Type.Results == nil || len(fn.Type.Results.List) != 1 {
+				continue
+			}
+			if result, ok := fn.Type.Results.List[0].Type.(*ast.Ident); !ok || result.Name != "Option" {
+				continue
+			}
+			found++
+			hasKey := slices.ContainsFunc(opts.settings, func(s setting) bool { return s.option == fn.Name.Name })
+			if _, excused := without[fn.Name.Name]; hasKey == excused {
+				t.Errorf("task.%s: it has a key: %v, and is listed as one without: %v", fn.Name.Name, hasKey, excused)
+			}
+		}
+	}
+	if found < len(without)+len(opts.settings) {
+		t.Errorf("%d options in package task, want %d keys and %d without", found, len(opts.settings), len(without))
+	}
+}

@@ -1,0 +1,147 @@
+//go:build unix
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/testing/proc"
+	"github.com/go-arbiter/arbiter/internal/testing/testform"
+	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// spin is a task whose handler computes without a pause until its process is killed.
+var spin = task.Define[args, answer]("spin")
+
+// starvedRole is a minion on one processor. The handlers in all its slots compute.
+func starvedRole(ctx context.Context, text json.RawMessage) error {
+	runtime.GOMAXPROCS(1)
+	var c config
+	if err := json.Unmarshal(text, &c); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	b, err := c.open(ctx, log)
+	if err != nil {
+		return err
+	}
+	m := minion.New(b, minion.Logger(log), minion.DrainTimeout(0))
+	var spinning atomic.Int64
+	err = task.Handle(m, spin, func(context.Context, args) (answer, error) {
+		if spinning.Add(1) == int64(c.Slots) {
+			fmt.Println("all compute")
+		}
+		for n := 0; ; n++ {
+			if n < 0 { // never
+				return answer{}, nil
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return m.Run(ctx, c.Slots)
+}
+
+// Handlers compute on the only processor. The minion keeps its lease all the same, and logs that
+// its process is short of processor time. It does not report the broker as out of reach.
+func TestStarvedMinion(t *testing.T) {
+	t.Parallel()
+	// Each handler computes for 10 ms before the next goroutine runs. If a heartbeat had to wait
+	// for all handlers twice, for example for two replies, it would be too late in both forms.
+	forms := []starved{{lease: time.Second, slots: 24}}
+	if raceDetector {
+		// With the race detector a heartbeat needs more time than is left of a 10 ms slice when its
+		// goroutine wakes up. So it has to wait for its turn at times.
+		forms[0] = starved{lease: 2500 * time.Millisecond, slots: 30}
+	}
+	if testform.Long() {
+		forms = append(forms, starved{lease: redis.DefaultLease, slots: 300})
+	}
+	addr := miniredis.RunT(t).Addr()
+	for _, f := range forms {
+		t.Run(f.lease.String(), func(t *testing.T) {
+			t.Parallel()
+			// If the machine gives the minion less than one processor, the lease may end for that
+			// reason. Then the test only checks that the minion does not report the broker as out
+			// of reach.
+			for try := 1; ; try++ {
+				// Each try has its own namespace. For tasks of an earlier try the minion would
+				// record starts, and these requests would wait for their turn.
+				f.namespace = fmt.Sprintf("%s-%d", namespace(t), try)
+				r := newRig(t, "redis://"+addr, redis.Lease(f.lease), redis.Namespace(f.namespace))
+				out, share := r.starve(f)
+				switch lost := strings.Contains(out, "lease lost"); {
+				case strings.Contains(out, "broker out of reach"):
+					t.Fatalf("the minion reports the broker as out of reach:\n%s", out)
+				case lost && share > 0.9:
+					t.Fatalf("the minion has lost its lease:\n%s", out)
+				case !lost || try == 3:
+					return
+				}
+			}
+		})
+	}
+}
+
+// starved is the configuration of such a minion.
+type starved struct {
+	lease     time.Duration
+	slots     int
+	namespace string
+}
+
+var ownDelay = regexp.MustCompile(`msg="this process is short of processor time[^"]*" delay=\S*[1-9]`)
+
+// starve runs a minion whose handlers compute. It returns the output of the minion, and the
+// fraction of the time in which it had a processor.
+func (r *rig) starve(f starved) (out string, share float64) {
+	calls := make([]task.Call[answer], f.slots)
+	for i := range calls {
+		calls[i] = spin.Bind(args{})
+	}
+	if _, err := task.SendAll(r.Context(), r.arb, calls...); err != nil {
+		r.Fatal(err)
+	}
+	start := time.Now()
+	p := proc.Start(r, "starved", config{URL: r.cfg.URL, Namespace: f.namespace, Lease: f.lease, Slots: f.slots})
+	defer p.Kill()
+	p.WaitFor(r, "all compute\n")
+	began := r.minionBeat()
+	r.eventually("the lease was renewed for longer than it lasts and the delay was logged, or the lease was lost", func() bool {
+		out = p.Output()
+		return r.minionBeat().Sub(began) > f.lease && ownDelay.MatchString(out) || strings.Contains(out, "lease lost")
+	})
+	p.Kill()
+	return out, float64(p.CPU()) / float64(time.Since(start))
+}
+
+// minionBeat returns the time of the last heartbeat of the minion that started last.
+func (r *rig) minionBeat() time.Time {
+	all, err := r.b.Minions(r.Context())
+	if err != nil {
+		r.Fatal(err)
+	}
+	var last broker.MinionInfo
+	for _, m := range all {
+		if m.Started.After(last.Started) {
+			last = m
+		}
+	}
+	return last.Beat
+}
