@@ -205,3 +205,47 @@ func TestFilesExist(t *testing.T) {
 		t.Errorf("only %d names of files were found", n)
 	}
 }
+
+// TestKeys checks the table of the keys of a queue: package broker/redis makes each key,
+// and has a field or method of the name in the last column.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	var source strings.Builder
+	files, err := filepath.Glob(filepath.Join(root, "broker", "redis", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(text)
+	}
+	made := func(pattern string) bool { return regexp.MustCompile(pattern).MatchString(source.String()) }
+	n := 0
+	for line := range strings.Lines(section(t, architecture, "## The keys of a queue in Redis")) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 6 {
+			continue
+		}
+		for _, m := range span.FindAllStringSubmatch(cells[1], -1) {
+			n++
+			key, _, _ := strings.Cut(m[1], ":")
+			if !made(`base ?\+ ?"` + key + `[:"]`) {
+				t.Errorf("%s: package broker/redis makes no key %s", architecture, key)
+			}
+		}
+		for _, m := range span.FindAllStringSubmatch(cells[4], -1) {
+			if !made(`\b` + m[1] + `(:|\(|,| +string)`) {
+				t.Errorf("%s: package broker/redis has no field or method %s", architecture, m[1])
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("only %d keys were found", n)
+	}
+}
