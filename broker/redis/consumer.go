@@ -159,7 +159,7 @@ func (c *consumer) register(ctx context.Context) error {
 			channels = append(channels, k.park)
 		}
 	}
-	sub, err := c.b.hub.subscribe(ctx, "subscribe a minion", channels, c.hear, c.heal)
+	sub, err := c.b.hub.subscribe(ctx, "subscribe a minion", channels, c.onMessage, c.onGap)
 	if err != nil {
 		return err
 	}
@@ -201,9 +201,9 @@ func (c *consumer) Lease() (lease, every time.Duration) {
 	return c.b.cfg.lease, c.b.cfg.lease / 3
 }
 
-// hear takes a message of one of the consumer's channels. It is called by the reader of the
+// onMessage takes a message of one of the consumer's channels. It is called by the reader of the
 // pub/sub connection, so it must not block.
-func (c *consumer) hear(ch, payload string) {
+func (c *consumer) onMessage(ch, payload string) {
 	if ch == channel(c.b.space.channels, c.id) {
 		if len(payload) == len(broker.ID{}) {
 			c.cancel(toID(payload))
@@ -232,9 +232,9 @@ func (c *consumer) hear(ch, payload string) {
 	c.change()
 }
 
-// heal is called when messages of the channels may have been lost: any partition may then
+// onGap is called when messages of the channels may have been lost: any partition may then
 // have tasks.
-func (c *consumer) heal() {
+func (c *consumer) onGap() {
 	c.mu.Lock()
 	for _, k := range c.order {
 		c.ready[k] = true

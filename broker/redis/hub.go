@@ -14,9 +14,9 @@ import (
 
 // This file shares one pub/sub connection among all consumers and inboxes of a broker.
 //
-// A reader goroutine receives messages and calls the listeners of their channel (hear). Pub/sub
+// A reader goroutine receives messages and calls the listeners of their channel (onMessage). Pub/sub
 // does not repeat messages. So after every interruption the hub tells all listeners that they may
-// have missed some (heal), and they ask the server. The client library reconnects and
+// have missed some (onGap), and they ask the server. The client library reconnects and
 // subscribes again by itself; the hub pings a silent connection, since a broken one would
 // otherwise not be noticed, and subscribes again after refusals.
 //
@@ -41,17 +41,17 @@ type hub struct {
 	byChan  map[string][]*subscription // the listeners of each channel
 	waiting map[string][]chan error    // by channel: each gets nil when the server confirms it, or its refusal
 	owed    int                        // answers to UNSUBSCRIBE that have not come; each is for one channel
-	urge    chan struct{}              // capacity 1: a new subscription lets the reader try again at once
+	retry   chan struct{}              // capacity 1: a new subscription lets the reader try again at once
 }
 
-// subscription is a listener and its channels. hear gets every message. heal is called when
+// subscription is a listener and its channels. onMessage gets every message. onGap is called when
 // messages may have been lost. Neither may block.
 type subscription struct {
-	hub      *hub
-	channels []string
-	hear     func(channel, payload string)
-	heal     func()
-	once     sync.Once
+	hub       *hub
+	channels  []string
+	onMessage func(channel, payload string)
+	onGap     func()
+	once      sync.Once
 }
 
 const (
@@ -72,7 +72,7 @@ func (h *hub) init(b *Broker) {
 	h.b = b
 	h.byChan = make(map[string][]*subscription)
 	h.waiting = make(map[string][]chan error)
-	h.urge = make(chan struct{}, 1)
+	h.retry = make(chan struct{}, 1)
 }
 
 // subscribe adds a listener to channels, and returns when the server has confirmed them. what is
@@ -81,16 +81,16 @@ func (h *hub) init(b *Broker) {
 //
 // The refusal of an earlier command may be mistaken for an answer to this one, so subscribe
 // tries a second time after a refusal.
-func (h *hub) subscribe(ctx context.Context, what string, channels []string, hear func(channel, payload string), heal func()) (*subscription, error) {
-	s, err := h.subscribeOnce(ctx, what, channels, hear, heal)
+func (h *hub) subscribe(ctx context.Context, what string, channels []string, onMessage func(channel, payload string), onGap func()) (*subscription, error) {
+	s, err := h.subscribeOnce(ctx, what, channels, onMessage, onGap)
 	if err != nil && refusedForNow(err) && ctx.Err() == nil {
-		s, err = h.subscribeOnce(ctx, what, channels, hear, heal)
+		s, err = h.subscribeOnce(ctx, what, channels, onMessage, onGap)
 	}
 	return s, err
 }
 
-func (h *hub) subscribeOnce(ctx context.Context, what string, channels []string, hear func(channel, payload string), heal func()) (*subscription, error) {
-	s := &subscription{hub: h, channels: channels, hear: hear, heal: heal}
+func (h *hub) subscribeOnce(ctx context.Context, what string, channels []string, onMessage func(channel, payload string), onGap func()) (*subscription, error) {
+	s := &subscription{hub: h, channels: channels, onMessage: onMessage, onGap: onGap}
 	h.wire.Lock()
 	h.mu.Lock()
 	if h.b.ctx.Err() != nil {
@@ -125,7 +125,7 @@ func (h *hub) subscribeOnce(ctx context.Context, what string, channels []string,
 	h.wire.Unlock()
 	// A reader that pauses after an error tries again at once.
 	select {
-	case h.urge <- struct{}{}:
+	case h.retry <- struct{}{}:
 	default:
 	}
 	if err != nil {
@@ -250,17 +250,17 @@ func (h *hub) read(ps *redis.PubSub, done chan struct{}) {
 			h.owed = 0
 			h.mu.Unlock()
 		}
-		h.healAll()
+		h.tellGaps()
 		select {
 		case <-time.After(pause):
 			pause = min(2*pause, time.Second)
-		case <-h.urge:
+		case <-h.retry:
 			pause = shortest
 		case <-h.b.ctx.Done():
 			return
 		}
 		// If the connection broke, the client library makes a new one and subscribes again, and
-		// dispatch calls heal when the server confirms that. If the server has refused, the hub
+		// dispatch calls onGap when the server confirms that. If the server has refused, the hub
 		// must subscribe again.
 		if reply != nil {
 			h.resubscribe(ps)
@@ -333,8 +333,8 @@ func (h *hub) current(ps *redis.PubSub) bool {
 	return h.ps == ps
 }
 
-// healAll tells every listener once that messages may have been lost.
-func (h *hub) healAll() {
+// tellGaps tells every listener once that messages may have been lost.
+func (h *hub) tellGaps() {
 	h.mu.Lock()
 	all := make(map[*subscription]bool)
 	for _, list := range h.byChan {
@@ -344,7 +344,7 @@ func (h *hub) healAll() {
 	}
 	h.mu.Unlock()
 	for s := range all {
-		s.heal()
+		s.onGap()
 	}
 }
 
@@ -370,7 +370,7 @@ func (h *hub) dispatch(msg any) {
 		}
 		if len(confirmed) == 0 {
 			for _, s := range list {
-				s.heal()
+				s.onGap()
 			}
 		}
 	case *redis.Message:
@@ -378,7 +378,7 @@ func (h *hub) dispatch(msg any) {
 		list := slices.Clone(h.byChan[m.Channel])
 		h.mu.Unlock()
 		for _, s := range list {
-			s.hear(m.Channel, m.Payload)
+			s.onMessage(m.Channel, m.Payload)
 		}
 	}
 }

@@ -29,8 +29,8 @@ type inbox struct {
 	box string // the channel of notices
 	sub *subscription
 
-	heard     []broker.Notice // scratch memory of hear, which alone uses it
-	truncated time.Time       // when hear last logged a truncated message
+	heard     []broker.Notice // scratch memory of onMessage, which alone uses it
+	truncated time.Time       // when onMessage last logged a truncated message
 
 	mu       sync.Mutex
 	notices  []broker.Notice // received and not returned yet
@@ -59,7 +59,7 @@ func (b *Broker) inboxNow(ctx context.Context, id broker.ID) (broker.Inbox, erro
 		return nil, err
 	}
 	in := &inbox{b: b, box: channel(b.space.inboxes, id), changed: make(chan struct{}, 1), done: make(chan struct{})}
-	sub, err := b.hub.subscribe(ctx, "subscribe an inbox", []string{channel(b.space.inboxes, id), channel(b.space.posts, id)}, in.hear, in.heal)
+	sub, err := b.hub.subscribe(ctx, "subscribe an inbox", []string{channel(b.space.inboxes, id), channel(b.space.posts, id)}, in.onMessage, in.onGap)
 	if err != nil {
 		return nil, err
 	}
@@ -99,9 +99,9 @@ func countNotices(payload string) (n int) {
 	}
 }
 
-// hear is called with each message of the two channels. A payload of notices has them
+// onMessage is called with each message of the two channels. A payload of notices has them
 // one after the other, each as id, length of the record (4 bytes) and record.
-func (in *inbox) hear(ch, payload string) {
+func (in *inbox) onMessage(ch, payload string) {
 	if ch != in.box {
 		in.post(payload)
 		return
@@ -116,7 +116,7 @@ func (in *inbox) hear(ch, payload string) {
 				in.truncated = now
 				in.b.log.Error("redis: a message to an inbox is truncated; the results are looked up instead")
 			}
-			in.heal()
+			in.onGap()
 			break
 		}
 		notices = append(notices, broker.Notice{ID: id, Record: records.CopyString(record)})
@@ -142,8 +142,8 @@ func emptied(notices []broker.Notice) []broker.Notice {
 	return notices[:0]
 }
 
-// heal reports a gap to the next Receive. The hub calls it when a connection was lost.
-func (in *inbox) heal() {
+// onGap reports a gap to the next Receive. The hub calls it when a connection was lost.
+func (in *inbox) onGap() {
 	in.mu.Lock()
 	in.gap = true
 	in.mu.Unlock()
@@ -180,7 +180,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 			return broker.Mail{}, errInboxClosed
 		}
 		if len(in.notices) > 0 || in.gap || len(in.posts) > 0 || in.arrivals {
-			// The two lists change roles: the caller reads one while hear fills the other.
+			// The two lists change roles: the caller reads one while onMessage fills the other.
 			mail := broker.Mail{Notices: in.notices, Gap: in.gap, Posts: in.posts, Arrivals: in.arrivals}
 			in.notices, in.returned = in.returned, in.notices
 			in.gap, in.posts, in.arrivals = false, nil, false
