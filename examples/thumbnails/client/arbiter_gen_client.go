@@ -19,9 +19,8 @@ type ScaleArgs struct {
 
 // ScaleTask is the handle of Scale, the task thumbnails.scale.
 //
-// Scale returns the image as a PNG that fits into the box, with the proportions
-// that it had. An image that is smaller stays as it is. The original is a GIF,
-// JPEG or PNG.
+// Scale returns the image as a PNG that fits into the box and keeps the proportions. A smaller image keeps its size. The
+// original is a GIF, JPEG or PNG.
 var ScaleTask = scaleTask{task.Define[ScaleArgs, []byte]("thumbnails.scale",
 	task.Timeout(30_000_000_000),                                      // 30s
 	task.WithBackoff(task.Exponential(1_000_000_000, 60_000_000_000)), // 1s..1m
