@@ -27,7 +27,7 @@ import (
 )
 
 var (
-	damageSeeds = flag.Int("damage.seeds", 0, "how many seeds TestDamageInALiveSystem runs; 0 means 3, or 30 in the long form")
+	damageSeeds = flag.Int("damage.seeds", 0, "how many seeds TestDamageInALiveSystem runs; 0 means 2, or 30 in the long form")
 	damageSeed  = flag.Uint64("damage.seed", 0, "the only seed that TestDamageInALiveSystem runs; 0 means all")
 )
 

@@ -3,8 +3,8 @@
 -- minion is told; one whose deadline passes while it runs is left to its minion.
 --
 -- The message of a pending task is somewhere in a list, which is too long to search. The script
--- leaves a tombstone: it adds the id to gone and renames ready to held, whose messages the
--- dequeue script checks before they start (see push.lua). The message is dropped then.
+-- leaves a tombstone: it adds the id to gone and renames ready to held. The dequeue script
+-- checks the messages in held before they start (see push.lua), and drops this one then.
 --
 -- KEYS  1 state  2 due  3 later  4 gone  5 stop  6 ready  7 held  8 minions
 --       9 keep  10 list of the retention class  11 watch  12 flows  13 outbox  14 about

@@ -91,7 +91,7 @@ func (w *work) faultOutcome(d *checkedFlow, position uint32, id broker.ID, m *br
 // uncombined is the note of a group that succeeded, but whose results could not be combined into
 // one. The results of its members can still be read.
 func uncombined(why error) *broker.Failure {
-	f := &broker.Failure{Type: fmt.Sprintf("%T", why), Message: "the results of the group can't be combined:  " + why.Error()}
+	f := &broker.Failure{Type: fmt.Sprintf("%T", why), Message: "the results of the group can't be combined: " + why.Error()}
 	if errors.Is(why, broker.ErrTooLarge) {
 		f.Codes = []string{TooLargeCode}
 	}

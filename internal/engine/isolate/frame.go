@@ -7,7 +7,7 @@ import (
 )
 
 // version is the version of the frames. Parent and child are the same program, unless its file was replaced meanwhile.
-const version = 1
+const version = 2
 
 type kind uint8
 

@@ -1,9 +1,12 @@
 package chaos
 
 import (
+	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -85,16 +88,33 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// Each script that a plan strikes exists: a fault of a script without a match strikes nothing, and no
-// rule of the checker would notice.
+// Each script that a plan strikes exists, and no other script is taken for it: a fault of a script
+// without a match strikes nothing, and no rule of the checker would notice.
 func TestStruckScriptsExist(t *testing.T) {
 	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("..", "..", "..", "broker", "redis", "lua", "*.lua"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range append(slices.Clone(ofMinion), ofSubmitter...) {
 		if name == "blmove" { // a command
 			continue
 		}
-		files := filepath.Join("..", "..", "..", "broker", "redis", "lua", "*.lua")
-		if !hasText(t, files, "-- "+name+" ") && !hasText(t, files, "-- "+name+"_") {
+		mark, found := regexp.MustCompile(`(?m)^-- `+name+`[ _]`), false
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !mark.Match(text) {
+				continue
+			}
+			found = true
+			if of := filepath.Base(file); of != name+".lua" && !strings.HasPrefix(of, name+"_") {
+				t.Errorf("a comment in %s begins with %q, so faults at that script would strike this one, too", of, name)
+			}
+		}
+		if !found {
 			t.Errorf("no script has a comment that begins with %q", name)
 		}
 	}
