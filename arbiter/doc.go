@@ -8,7 +8,8 @@
 // it, or kill it, as long as its result is kept.
 //
 // A task that was sent is initiated (it waits in the broker), running (a minion has it) or done. A task that is done has
-// succeeded, failed, been canceled or expired. [Status] has all of that, in the words of the original Arbiter.
+// succeeded, failed, been canceled or expired. [Status] has all of that, in the words of the original Arbiter, which is
+// written in Python; docs/from-python.md compares the two.
 //
 // # Using it
 //
@@ -59,5 +60,6 @@
 //
 // A wait ends with the task, with its context or with [Arbiter.Close]. A broker that can't be reached for a while does
 // not end it: the wait goes on when the broker is back. A push that was lost delays a result by a few seconds. The result
-// of a task that another process sent is not pushed to this arbiter: it looks the task up every two seconds.
+// of a task that another process sent is not pushed to this arbiter: it looks the task up every two seconds, and at first
+// more often.
 package arbiter

@@ -74,7 +74,7 @@ func Callback(call task.Bound) GroupOption {
 }
 
 // CallbackStep is [Callback] for a step that gets the results of all members, in the order given. The result of a member
-// that did not succeed is nil.
+// that did not succeed is nil. All results together must fit into the arguments of a task, 1 MiB by default.
 func CallbackStep[X any](step task.Step[[]any, X]) GroupOption {
 	return callbackStep(step.Unbound())
 }
@@ -85,7 +85,8 @@ func callbackStep(req *request.Request) GroupOption {
 
 // Finalizer adds a call that always runs last, after the members and the callback, whether they have succeeded, failed or
 // were killed. If timeout is not 0, the call starts no later than that after the group was sent, even if other tasks
-// of the group still run. The call must be a single task. The default is none.
+// of the group still run. With 0 it waits for them without a limit. The largest timeout is broker.MaxDuration, ten years.
+// The call must be a single task. The default is none.
 //
 // If it is given several times, all the calls run, in any order and independently of each other, each with its own
 // timeout. The group ends when all of them are done.
@@ -99,8 +100,8 @@ func Finalizer(call task.Bound, timeout time.Duration) GroupOption {
 	})
 }
 
-// Quorum sets how many members must succeed. As soon as fewer than n can, the others are cancelled and the group fails. The
-// default is all members, so that the first failure ends the group.
+// Quorum sets how many members must succeed, 0 to the number of members. As soon as fewer than n can, the others are
+// cancelled and the group fails. The default is all members, so that the first failure ends the group.
 func Quorum(n int) GroupOption {
 	return groupFunc(func(c *groupConfig) { c.Quorum = n })
 }
@@ -109,7 +110,8 @@ func Quorum(n int) GroupOption {
 // outcomes.
 func Collect() GroupOption { return Quorum(0) }
 
-// GroupRetention is how long a group is kept after it has ended. The default is an hour.
+// GroupRetention is how long a group is kept after it has ended, with the outcomes of its members: 0 to broker.MaxDuration,
+// ten years. The default is an hour.
 func GroupRetention(d time.Duration) GroupOption {
 	return groupFunc(func(c *groupConfig) { c.opts = append(c.opts, task.Retention(d)) })
 }
@@ -200,7 +202,7 @@ func (h *flowHandle) ID() task.ID {
 }
 
 // Send sends the group or pipe again, after an error that wraps [task.ErrIndeterminate] or [task.ErrUnavailable]. Nothing is
-// stored twice.
+// stored twice. It does nothing and returns nil for a squad, and for a handle that [Arbiter.FindGroup] has returned.
 func (h *flowHandle) Send(ctx context.Context) error {
 	if h.req == nil {
 		return nil

@@ -22,7 +22,12 @@ func GroupOf[R any](ctx context.Context, a *Arbiter, calls []task.Call[R], opts 
 }
 
 // GroupThen is [GroupOf] with a callback that gets the results of all members, in the order given. It compiles only if the
-// types fit. It also returns the callback's future. All results together must fit into the payload of a task.
+// types fit. It also returns the callback's future. All results together must fit into the arguments of a task, 1 MiB by
+// default.
+//
+// With [Quorum] or [Collect] the callback gets nil in place of the result of a member that did not succeed. So R must be a
+// type that can be nil, such as a pointer. With another R, such as int, nil does not fit, and the callback becomes a dead
+// letter with [task.ErrBadArguments]. [task.Then] of [task.Collect] makes the results pointers for this reason.
 func GroupThen[R, X any](ctx context.Context, a *Arbiter, calls []task.Call[R], callback task.Step[[]R, X], opts ...GroupOption) (*GroupFuture[R], *task.Future[X], error) {
 	g, err := GroupOf(ctx, a, calls, append(opts[:len(opts):len(opts)], callbackStep(callback.Unbound()))...)
 	if g == nil {

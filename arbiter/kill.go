@@ -38,12 +38,12 @@ type killFunc func(*kill)
 
 func (f killFunc) applyKill(k *kill) { f(k) }
 
-// Wait makes Kill return only when the task is done. The default is to return when the broker has marked the task as
-// cancelled.
+// Wait makes Kill return only when the task is done, or ctx ends. The default is to return when the broker has marked the
+// task as cancelled.
 func Wait() KillOption { return killFunc(func(k *kill) { k.wait = true }) }
 
-// WaitFor is [Wait] for no longer than d, which is 0 or more. A task that has not ended by then is Unresponsive: its
-// handler ignores its context, or its minion has died.
+// WaitFor is [Wait] for no longer than d, which is 0 or more. A task that has not ended by then has the verdict
+// Unresponsive, and the error is nil: its handler ignores its context, or its minion has died.
 func WaitFor(d time.Duration) KillOption {
 	return killFunc(func(k *kill) {
 		if d < 0 {
@@ -67,6 +67,9 @@ func newKill(opts []KillOption) kill {
 // for a retry) is canceled when Kill returns, and never starts. If the task runs, the handler's context is cancelled
 // within a second, with [task.ErrCanceled] as its cause. If the handler then returns an error, the task is canceled; if
 // it returns nil, the task has succeeded. It is not retried in either case. Killing a task again is harmless.
+//
+// The verdict is NeverStarted, Stopping or TooLate. With [Wait] it is Stopped or TooLate in place of Stopping, once the
+// task has ended.
 //
 // If the id is that of a group or pipe, Kill is [Arbiter.KillGroup], and the verdict is the first of Unresponsive, Stopping,
 // Stopped, NeverStarted and TooLate that one of its tasks has.

@@ -31,8 +31,8 @@ func (f squadFunc) applySquad(c *squadConfig) { f(c) }
 func (f groupFunc) applySquad(c *squadConfig) { f(&c.group) }
 
 // WaitForWorkers makes [Arbiter.Squad] wait up to d until as many slots are free at once as the squad has members. Minions go
-// on with other tasks meanwhile, so a large squad may never find enough free slots if they are always busy. The default is
-// not to wait.
+// on with other tasks meanwhile, so a large squad may never find enough free slots if they are always busy. d is 0 to
+// broker.MaxDuration, ten years. The default, 0, is not to wait.
 func WaitForWorkers(d time.Duration) SquadOption {
 	return squadFunc(func(c *squadConfig) {
 		if c.wait = d; d < 0 || d > broker.MaxDuration {
@@ -44,7 +44,7 @@ func WaitForWorkers(d time.Duration) SquadOption {
 // NotEnoughWorkersError says that a squad did not start because too few slots were free. It wraps [task.ErrNotEnoughWorkers].
 type NotEnoughWorkersError struct {
 	Queues []WorkersWanted // sorted by name
-	Cause  error           // why slots that were reserved were lost again; nil if none were
+	Cause  error           // why the squad lost slots that minions had reserved for it; nil if it lost none
 }
 
 // WorkersWanted tells how many slots a squad needs in a queue, and how many there are. A minion of several queues counts for
@@ -87,16 +87,18 @@ const squadTries = 3
 // Apart from its start a squad is a [Group], with callback, finalizer, status and kill. A squad without calls needs no slots,
 // and succeeds at once like an empty group.
 //
-// If too few slots are free, the error is a [*NotEnoughWorkersError], at once unless [WaitForWorkers] is given, and neither
-// members nor callback nor finalizer ever run. If two squads want the same slots, one gets them. A minion gives a slot only
-// if no other task has a claim on it, ordinary tasks included.
+// If too few slots are free, the error is a [*NotEnoughWorkersError], the Group is nil, and neither members nor callback nor
+// finalizer ever run. Squad returns this error at once unless [WaitForWorkers] is given. If slots are reserved for other
+// squads, it tries for two seconds before. If two squads want the same slots, one gets them. A minion gives a slot only if no
+// other task has a claim on it, ordinary tasks included.
 //
 // Once the squad has started, its members are ordinary tasks: a member that is lost with its minion, or that fails and is
 // retried, runs again alone as soon as a slot is free. If this process dies before Squad has returned, the squad either
 // starts as a whole or is canceled within seconds.
 //
-// If an option is invalid, the error wraps [task.ErrInvalid]. Other errors are a [*task.SubmitError]: nothing starts, unless
-// it wraps [task.ErrIndeterminate]; the group's status tells whether it has started then.
+// If an option is invalid, the error wraps [task.ErrInvalid] and the Group is nil. Other errors are a [*task.SubmitError]:
+// nothing starts, unless it wraps [task.ErrIndeterminate]. In that case the Group is not nil, and its status tells whether
+// the squad has started.
 func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOption) (*Group, error) {
 	cfg := squadConfig{group: groupConfig{GroupSettings: request.GroupSettings{Quorum: len(calls)}}}
 	for _, o := range opts {

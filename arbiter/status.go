@@ -36,18 +36,18 @@ var ErrNotDone = errors.New("the task is not done")
 // [Status.MarshalJSON].
 type Status struct {
 	ID task.ID
-	// Type is task, group or pipe. Among the Tasks of a [FlowStatus] it is also callback or finalize.
+	// Type is task, group or pipe; a squad is a group. Among the Tasks of a [FlowStatus] it is also callback or finalize.
 	Type    string
 	Queue   string
 	State   broker.Phase // initiated, running or done
 	Detail  broker.State // the state in more detail, such as retrying
 	Outcome Outcome      // how it has ended; empty until it is done
 
-	// Attempts is how often the task was started. It includes a start that is running or about to. It is 0 if the task
-	// was not started, or if the broker can't tell.
+	// Attempts is how often the task was started. While a minion has the task, that includes the current attempt, even if
+	// its handler has not begun yet. It is 0 if the task was not started, or if the broker can't tell.
 	Attempts int
 	Minion   task.ID   // the minion that runs it or has settled it; zero if there is none
-	Due      time.Time // when a scheduled or retrying task is due, or the time of a parked task ends, by the broker's clock
+	Due      time.Time // when a scheduled or retrying task is due, or minion.ParkFor of a parked task is over, by the broker's clock
 
 	// Name is the name of the task. It is empty if the broker can't tell it: Redis does not know the name of a task that
 	// is pending and has not failed yet, nor of one that was killed before it ran.
@@ -65,7 +65,7 @@ type Status struct {
 
 	// These are known once the task is done, as long as its result is kept.
 	Retried int // how many retries were used
-	// EnqueuedAt is by the clock of the arbiter, the others by the minion's; zero if unknown.
+	// EnqueuedAt is by the clock of the process that sent the task, the others by the minion's; zero if unknown.
 	EnqueuedAt, StartedAt, FinishedAt time.Time
 
 	// ResultOmitted says that the task has a result that was left out of the status of its group; see [FlowStatus].

@@ -25,12 +25,15 @@
 //
 //	c, err := codec.Sign(codec.Compress(codec.Msgpack()), key)
 //
-// An arbiter or minion that has a codec which signs or encrypts, by either option, encodes with it and
-// refuses messages that are not signed or encrypted: a task becomes a dead letter, and a result is an
-// error. To introduce such a codec while tasks are waiting, allow the old codec beside it until all
-// processes have the new one:
+// An arbiter or minion encodes with the codec of its option Codec. Without that option it encodes with the
+// first of Codecs that signs or encrypts, or else with Msgpack. If a codec of either option signs or
+// encrypts, it accepts only messages in the codecs of these two options: a task in another built-in codec
+// becomes a dead letter, and a result in another codec is an error. To introduce such a codec while tasks
+// are waiting, first let all processes accept it, then let all encode with it, and then drop the old one:
 //
-//	minion.New(b, minion.Codec(c), minion.Codecs(codec.Msgpack()))
+//	minion.New(b, minion.Codec(codec.Msgpack()), minion.Codecs(c)) // first
+//	minion.New(b, minion.Codec(c), minion.Codecs(codec.Msgpack())) // then
+//	minion.New(b, minion.Codec(c))                                 // when no old task is left
 //
 // # Parameters
 //

@@ -16,8 +16,8 @@ const (
 	// them.
 	Errors Hidden = 1 << iota
 	// UniqueKeys are stored as a keyed hash, with which duplicates are still found. The scope and
-	// the name of the task can still be read. All processes that send must have the same oldest
-	// key.
+	// the name of the task can still be read. All processes that send tasks must have the same
+	// last key; see [Sealer.Fingerprint].
 	UniqueKeys
 	// Metadata is stored encrypted. Arbiters with the codec and handlers see it decrypted.
 	Metadata
@@ -29,9 +29,9 @@ const (
 )
 
 // Hide returns a codec that seals as c does, and tells arbiters and minions to hide more than arguments
-// and results. Without what, it hides all that can be hidden. All processes must have the same codec.
-// It returns an error if c does not sign or encrypt, and if c only signs and what has more than
-// UniqueKeys and Logs.
+// and results: the things in what, or everything that can be hidden if what is empty. Give the same codec
+// to all arbiters and minions. It returns an error if c does not sign or encrypt, and if c only signs and
+// what asks for more than UniqueKeys and Logs, or is empty.
 func Hide(c Codec, what ...Hidden) (Codec, error) {
 	s, ok := c.(Sealer)
 	if !ok {

@@ -17,10 +17,10 @@ var ErrForged = errors.New("signature or key does not match")
 // could use them: see [ByName] and [Default].
 //
 // Arbiters and minions encode a value with Plain and pass the bytes to Seal, with a text that describes them: whether
-// they are arguments, a result, a failure or an event; the task's id and name; its queue and flow; its options and
-// metadata. Open succeeds only with the same text. Bytes that were copied to another task, queue or direction are
-// therefore [ErrForged]. The methods of [Codec] itself seal with an empty text, which arbiters and minions never
-// accept.
+// they are arguments, a result, a failure or an event; the task's id and name; its queue; its group or pipe; its options
+// and metadata. Open succeeds only with the same text. Bytes that were copied to another task or queue, or from arguments
+// to a result, are therefore [ErrForged]. The methods of [Codec] itself seal with an empty text, which arbiters and
+// minions never accept.
 type Sealer interface {
 	Codec
 
@@ -34,9 +34,12 @@ type Sealer interface {
 	// there was no such Seal. The returned slice may share memory with data.
 	Open(data, about []byte) ([]byte, error)
 
-	// Fingerprint returns at least 16 bytes that depend only on plain and the key, and tell nothing
-	// about plain to anybody without a key. An attempt that repeats another finds the tasks that
-	// were sent before by them, and [Hide] makes unique keys of them.
+	// Fingerprint returns at least 16 bytes that depend only on plain and a key, and tell nothing
+	// about plain to anybody without this key. A minion derives the ids of tasks that a handler
+	// sends from fingerprints of their arguments, so a repeated attempt finds the tasks that were
+	// sent before. [Hide] stores the fingerprint of a unique key in its place. The codecs of [Sign]
+	// and [Encrypt] use the last of their keys. If processes have different last keys, a repeated
+	// attempt may send its tasks a second time, and a unique key may have two holders.
 	Fingerprint(plain []byte) []byte
 }
 

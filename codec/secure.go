@@ -23,12 +23,14 @@ const minKey = 16
 // the key can then neither make minions run tasks nor forge results, failures and events. The codec's name is the name
 // of c with +signed.
 //
-// Bytes that are not signed with key or one of the older keys are [ErrForged]. So keys can be changed one process after
-// the other. If a minion or an arbiter has this codec, by its option Codec or Codecs, it refuses the built-in codecs
-// unless they are named there, too.
+// It signs with key. Bytes that are not signed with key or one of the older keys are [ErrForged]. So keys can be changed
+// one process after the other: docs/security.md has the steps. The last of all keys given is the key of
+// [Sealer.Fingerprint]. If a minion or an arbiter has this codec, by its option Codec or Codecs, it refuses the built-in
+// codecs unless they are named there, too.
 //
-// Arbiters and minions do not only sign the bytes, but also the task, queue, flow and direction that they belong to, see
-// [Sealer]. docs/security.md has the complete list, and what a signature can't prevent.
+// Arbiters and minions sign the bytes together with a description of their use: the task, the queue, the group or pipe,
+// and whether they are arguments or a result; see [Sealer]. docs/security.md has the complete list, and what a signature
+// can't prevent.
 //
 // Each key must have 16 bytes or more. The error says which key is too short, or why c can't be used.
 func Sign(c Codec, key []byte, older ...[]byte) (Codec, error) {
@@ -87,7 +89,7 @@ func Sign(c Codec, key []byte, older ...[]byte) (Codec, error) {
 // second, change the key every three weeks.
 //
 // Encrypting the same bytes again gives other bytes. Tasks that a repeated attempt sends again are recognized all the
-// same, unless the oldest key was dropped in between: see [Sealer].
+// same, by their fingerprints, unless the last of the keys has changed in between: see [Sealer.Fingerprint].
 func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 	if err := Check(c); err != nil {
 		return nil, err

@@ -70,16 +70,16 @@
 //
 // # Groups and pipes
 //
-// A minion moves on the groups and pipes whose members it settles: it starts their next
-// steps, callbacks and finalizers, which may be in queues of other minions. If it dies
-// meanwhile, another minion repeats that from the start; no task runs twice because of it.
+// When a minion settles a member of a group or pipe, it starts what follows: the next step,
+// the callback or the finalizer, which may be in a queue of other minions. If it dies
+// meanwhile, another minion does all of that again; no task runs twice because of it.
 //
 // # Processes of their own
 //
 // A handler that may end its process, use too much memory, or ignore its context can be
 // [Isolated]. It then runs in a child process of the minion. For that the program calls
-// [Child] first in its main function. If the child process ends, the task has failed, and
-// the minion goes on.
+// [Child] first in its main function. If the child process ends before the handler returns,
+// the attempt has failed, the task is retried, and the minion goes on.
 //
 // # Squads
 //

@@ -17,14 +17,15 @@ import (
 // The defaults of a minion.
 const (
 	DefaultDrainTimeout  = 25 * time.Second // less than the 30 s that Kubernetes gives
-	DefaultMaxRecoveries = 4
+	DefaultMaxRecoveries = 4                // minions that die with the task
 	DefaultParkFor       = 24 * time.Hour
 	// MaxWeight is the largest weight of a queue.
 	MaxWeight = 1_000_000
 )
 
-// Option changes a minion; see [New]. Register and Run return an error for an invalid
-// option; it wraps [task.ErrInvalid].
+// Option changes a minion; see [New]. If an option is given twice, the later one counts,
+// except for [Codecs], [Isolated] and [Use], which add up. Register and Run return an error
+// for an invalid option; it wraps [task.ErrInvalid].
 type Option interface {
 	apply(*config)
 }
@@ -106,13 +107,14 @@ func (c *config) setQueues(option string, names []string, weights []int) {
 	c.queues, c.weights = names, weights
 }
 
-// Queue serves one queue. The default is [task.DefaultQueue].
+// Queue serves one queue. The default is [task.DefaultQueue]. Only one of Queue, [Queues]
+// and [Weighted] can be given, and only once: a second one is an error.
 func Queue(name string) Option {
 	return optionFunc(func(c *config) { c.setQueues("Queue", []string{name}, nil) })
 }
 
 // Queues serves several queues in strict order: a task of a later queue is taken only
-// while the earlier queues have none.
+// while the earlier queues have none. No name, or a name that is given twice, is an error.
 func Queues(names ...string) Option {
 	names = slices.Clone(names)
 	return optionFunc(func(c *config) { c.setQueues("Queues", names, nil) })
@@ -155,7 +157,8 @@ func Retry(retries int, backoff task.Backoff) Option {
 }
 
 // DrainTimeout is how long handlers may go on when the minion stops, before their
-// contexts end. The default is 25 s. With 0 their contexts end at once.
+// contexts end: 0 to broker.MaxDuration, ten years. The default is 25 s. With 0 their
+// contexts end at once.
 func DrainTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d < 0 || d > broker.MaxDuration {
@@ -198,8 +201,8 @@ func MaxRecoveries(n int) Option {
 // If there is none when the time is over, the task becomes a dead letter, and its error
 // names the minions of the queue.
 //
-// The default is a day, the maximum broker.MaxDuration. With 0, or on a broker without
-// [broker.Parker], such a task becomes a dead letter at once.
+// The default is a day, the maximum broker.MaxDuration, ten years. With 0, or on a broker
+// without [broker.Parker], such a task becomes a dead letter at once.
 func ParkFor(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d < 0 || d > broker.MaxDuration {
@@ -215,8 +218,8 @@ func ParkFor(d time.Duration) Option {
 // crash of an isolated task: its stack is the last output of the process, and is left out
 // if the error contains all of it. The levels are
 //
-//   - debug: a task succeeded, was snoozed or released; the minion started or
-//     stopped;
+//   - debug: a task succeeded, was snoozed, or was given back because the minion
+//     stops ("task released"); the minion started or stopped;
 //   - info: a task was canceled or expired; the broker is back;
 //   - warn: a task failed and is retried; a task was parked, the first with its
 //     need (the others are debug); a lease was lost; a result was dropped; the

@@ -35,7 +35,9 @@ func (c Call[Result]) With(opts ...Option) Call[Result] {
 	return Call[Result]{c.req.With(opts)}
 }
 
-// Send sends the call and returns its future. The error is a [*SubmitError]. It wraps
+// Send sends the call and returns its future. If the broker can't be reached, an arbiter or the
+// [Info] of a running task tries again for five seconds, or until ctx ends. The error is a
+// [*SubmitError]. It wraps
 //
 //   - [ErrInvalid] or [ErrTooLarge], if the call can't be accepted as it is,
 //   - [ErrDuplicate], if another task has the call's unique key: errors.As finds a
@@ -43,7 +45,10 @@ func (c Call[Result]) With(opts ...Option) Call[Result] {
 //   - [ErrUnsupported], if the broker lacks a capability that the call needs,
 //   - [ErrUnavailable] or [ErrClosed], if the broker could not be reached or the submitter
 //     is closed,
-//   - [ErrIndeterminate], if the call may have been stored all the same.
+//   - [ErrDamaged], if the broker found damaged data,
+//   - ctx's error, if ctx has ended first,
+//   - [ErrIndeterminate], perhaps beside another one, if the call may have been stored all the
+//     same.
 func (c Call[Result]) Send(ctx context.Context, s Submitter) (*Future[Result], error) {
 	if err := orNowhere(s).Submit(ctx, c); err != nil {
 		return nil, err

@@ -85,15 +85,16 @@ func FromContext(ctx context.Context) (Info, bool) {
 }
 
 // OnSuccess returns a submitter whose calls are sent only if the attempt that ctx belongs to
-// succeeds. The calls are stored in one step with the success, all or nothing, and sent right
-// after it. Their futures have ids; waiting for them within the attempt fails with
-// [ErrNotSubmitted].
+// succeeds. Until then the minion keeps them in memory. The broker stores all of them in one step
+// with the success, and right after it they are put into their queues. Their futures have ids;
+// waiting for them within the attempt fails with [ErrNotSubmitted].
 //
 // An attempt can send at most 1,000 single tasks with 4 MiB of arguments in this way. Pipes
 // and groups are refused: send a task that sends them. If the broker refuses a call after
 // the success, for instance because its unique key is taken, the minion logs the error and
 // drops the call. Outside of an attempt all calls are refused with [ErrInvalid], and on a
-// broker without broker.Flows with [ErrUnsupported].
+// broker without broker.Flows with [ErrUnsupported]. Calls over the limits are refused with
+// [ErrTooLarge].
 func OnSuccess(ctx context.Context) Submitter {
 	info, _ := FromContext(ctx)
 	return info.OnSuccess

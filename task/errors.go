@@ -13,8 +13,9 @@ var (
 	// ErrInvalid is wrapped by errors about names, options and arguments that can never be
 	// accepted as they are.
 	ErrInvalid = broker.ErrInvalid
-	// ErrTooLarge is wrapped by errors about something that is over its size limit. It wraps
-	// ErrInvalid.
+	// ErrTooLarge is wrapped by errors about something that is over its size limit. By default
+	// the arguments of a task may have 1 MiB, its result 1 MiB and its metadata 4 KiB; a broker
+	// may be made with other limits. It wraps ErrInvalid.
 	ErrTooLarge = broker.ErrTooLarge
 	// ErrDuplicate is wrapped by the error of a call whose unique key is taken; see
 	// DuplicateError.
@@ -75,8 +76,8 @@ var (
 	// ErrPanic is wrapped by the error of a handler that panicked. The task is retried as
 	// after any other error.
 	ErrPanic = errors.New("panic")
-	// ErrMinionDied is the reason of a dead letter that was running when minions died, too
-	// often.
+	// ErrMinionDied is the reason of a dead letter whose minions died too often while they ran
+	// it; minion.MaxRecoveries sets how often.
 	ErrMinionDied = errors.New("the task's minion died too often while it ran")
 	// ErrTimeout is the cause of a handler's context if its timeout is over.
 	ErrTimeout = errors.New("timeout of the attempt is over")

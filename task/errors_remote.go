@@ -65,8 +65,8 @@ func NewRemoteError(id ID, o *broker.Outcome) *RemoteError {
 }
 
 // NewFailure returns the form in which an error is stored and sent: its message, type and
-// chain, and the names of the registered errors that it wraps. Messages and the chain are cut
-// to their limits.
+// chain, and the names of the registered errors that it wraps. The message is cut to
+// [broker.MaxMessage] bytes. The chain has at most 16 messages, each cut to an eighth of that.
 func NewFailure(err error) *broker.Failure {
 	f := &broker.Failure{
 		Type:    fmt.Sprintf("%T", plain(err)),
@@ -127,9 +127,9 @@ var registered = registry{byName: map[string]error{
 	"fs.ErrPermission":         fs.ErrPermission,
 }}
 
-// RegisterError gives an error a name under which it is stored. If a handler returns an error
-// that wraps target, errors.Is(err, target) holds at the caller, too. Both programs must
-// register it, usually in an init function beside its declaration.
+// RegisterError gives an error a name under which it is stored: 1 to 128 of A-Z a-z 0-9 _ . and -.
+// If a handler returns an error that wraps target, errors.Is(err, target) holds at the caller,
+// too. Both programs must register it, usually in an init function beside its declaration.
 //
 // Registered from the start are context.Canceled, context.DeadlineExceeded, fs.ErrNotExist,
 // fs.ErrExist, fs.ErrPermission, and the errors of this package that a task can fail with.

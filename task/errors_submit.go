@@ -18,7 +18,7 @@ type FailedCall struct {
 	Index int    // the position of the call in the submission, from 0
 	ID    ID     // zero if the call never got one
 	Name  string // of the task
-	Err   error  // wraps ErrInvalid, ErrTooLarge, ErrDuplicate, ErrUnavailable, ErrClosed or ErrIndeterminate
+	Err   error  // one of the errors that Call.Send lists
 }
 
 // Error names the first failed call with its error, and tells how many more failed.

@@ -18,8 +18,8 @@ func Then[A, B any](call Call[A], step Step[A, B]) Call[B] {
 // All returns the group of calls as one call. The calls run in any order, and the result lists
 // all results in the order given. If one call does not succeed, the others are cancelled, and
 // the group fails with an error that wraps [ErrFlowFailed] and names the call and its error.
-// All results together must not be larger than the limit of one result; an arbiter's Group has
-// no such limit. All without calls succeeds at once, with an empty list.
+// All results together must not be larger than the limit of one result, 1 MiB by default; an
+// arbiter's Group has no such limit. All without calls succeeds at once, with an empty list.
 func All[R any](calls ...Call[R]) Call[[]R] {
 	return Call[[]R]{request.Group(requests(calls), request.GroupSettings{Quorum: len(calls)})}
 }
@@ -28,9 +28,9 @@ func All[R any](calls ...Call[R]) Call[[]R] {
 // result is nil at the position of each call that did not succeed.
 func Collect[R any](calls ...Call[R]) Call[[]*R] { return Quorum(0, calls...) }
 
-// Quorum is [Collect] for calls of which n must succeed. As soon as fewer than n can, the
-// others are cancelled and the group fails. Otherwise it waits for all of them. Without calls
-// only a quorum of 0 succeeds, at once.
+// Quorum is [Collect] for calls of which n must succeed, 0 to the number of calls. As soon as
+// fewer than n can succeed, the others are cancelled and the group fails. Otherwise it waits for
+// all of them. Sending reports another n with an error that wraps [ErrInvalid].
 func Quorum[R any](n int, calls ...Call[R]) Call[[]*R] {
 	return Call[[]*R]{request.Group(requests(calls), request.GroupSettings{Quorum: n})}
 }

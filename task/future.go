@@ -39,6 +39,7 @@ func (f *Future[Result]) ID() ID { return f.id }
 //     has passed,
 //   - [ErrNotFound], if the result is no longer kept,
 //   - a [*WaitError] that wraps [ErrClosed], if the submitter was closed first,
+//   - [ErrNotSubmitted], if the call was sent with [OnSuccess] by the attempt that waits,
 //   - a [*codec.Error], if the stored result can't be decoded into a Result.
 func (f *Future[Result]) Result(ctx context.Context) (Result, error) {
 	var none Result

@@ -12,8 +12,10 @@ import (
 // value, and an option that has no effect where it is given: for example [WithBackoff] on a
 // call.
 //
-// Later options win over earlier ones. Each option has a value that removes an earlier one: 0,
-// "", nil or the zero time, or another option, such as [NoMeta].
+// Later options win over earlier ones. Most options have a value that removes an earlier one, or
+// another option that does so, such as [NoMeta]. [Retries] and [Timeout] have none: a later one
+// can only set another value. Each duration is 0 to broker.MaxDuration, which is ten years, unless
+// the option says otherwise. A nil Option is ignored.
 type Option = request.Option
 
 // DefaultQueue is the queue of tasks that name no other.
@@ -31,8 +33,8 @@ func Queue(name string) Option {
 }
 
 // Timeout ends the context of each attempt after d. With 0 there is no timeout, even if the task
-// was defined or registered with one. A call without this option has the timeout of the
-// registered handler. The default is none.
+// was defined or registered with one. A call without this option has the timeout with which its
+// handler was registered. If the handler has none either, there is no timeout.
 func Timeout(d time.Duration) Option {
 	return request.NewOption("Timeout", request.OnCall|request.OnHandler, func(s *request.Settings) {
 		s.CheckDuration("Timeout", d, 0)
@@ -96,10 +98,10 @@ func WithBackoff(b Backoff) Option {
 	return request.NewOption("WithBackoff", request.OnHandler, func(s *request.Settings) { s.Backoff = b })
 }
 
-// Retention is how long a result is kept for [Future.Result] and look-ups after the task is done,
-// to the minute. The default is an hour. With 0 the result is pushed to a process that waits for
-// it, and not kept. The task's id is remembered for at least ten minutes, so that a repeated
-// send makes no second task.
+// Retention is how long a result is kept for [Future.Result] and look-ups after the task is done.
+// The default is an hour. With 0 the result is pushed to a process that waits for it, and not
+// kept. The task's id is remembered for at least ten minutes, whatever the retention is, so that
+// a repeated send makes no second task.
 func Retention(d time.Duration) Option {
 	return request.NewOption("Retention", request.OnCall|request.OnGroup, func(s *request.Settings) {
 		s.CheckDuration("Retention", d, 0)
@@ -108,8 +110,9 @@ func Retention(d time.Duration) Option {
 }
 
 // DeadRetention is how long a task that has failed for good is kept as a dead letter, with its
-// arguments, the reason and the stack. The default is seven days. With 0 it is kept as long as a
-// result, see [Retention].
+// arguments, the reason and the stack. The default is seven days. If [Retention] is longer, that
+// time counts. With 0 there is no dead letter, so the task can't be requeued; its error can be
+// looked up for as long as a result, see Retention.
 func DeadRetention(d time.Duration) Option {
 	return request.NewOption("DeadRetention", request.OnCall, func(s *request.Settings) {
 		s.CheckDuration("DeadRetention", d, 0)
@@ -141,12 +144,12 @@ func NoMeta(keys ...string) Option {
 	})
 }
 
-// Inherit ties a call that a running task sends with its context to that task. The call gets what
-// is left of the task's deadline, unless its own is earlier. If the task is killed while it runs,
-// the call is killed as well, once the handler has returned; so are the calls with Inherit that
-// the call's own task has sent, and so on. The minion keeps these ties in memory: if it dies at
-// the moment of the kill, the call goes on. The default is no tie, see [Detach]. For calls that
-// no task sends, Inherit has no effect.
+// Inherit ties a call to the running task that sends it with the [Info] of its context. The call
+// gets what is left of the task's deadline, unless its own deadline is earlier. If the task is
+// killed while it runs, the call is killed as well, once the handler has returned; so are the
+// calls with Inherit that the call's own task has sent, and so on. The minion keeps these ties in
+// memory: if it dies at the moment of the kill, the call goes on. The default is no tie, see
+// [Detach]. Inherit has no effect on a call that no task sends.
 func Inherit() Option {
 	return request.NewOption("Inherit", request.OnCall|request.OnGroup, func(s *request.Settings) { s.Inherit = true })
 }
@@ -171,8 +174,8 @@ func InProcess() Option {
 }
 
 // Schema is the hash of the task's parameters and result. A minion compares the hash of the call
-// with the hash of its handler, to find out whether both were built for the same types. Generated
-// handles have it. The default, 0, is unknown.
+// with the hash of its handler, to find out whether both were built for the same types. Handles
+// that arbitergen makes have this option. The default, 0, says that the hash is not known.
 func Schema(hash uint64) Option {
 	return request.NewOption("Schema", request.OnCall|request.OnHandler, func(s *request.Settings) { s.Schema = hash })
 }

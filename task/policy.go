@@ -10,8 +10,9 @@ import (
 // number of the retry is 1 for the first. A negative duration counts as 0.
 type Backoff func(retry int, err error) time.Duration
 
-// The retry policy of a task without one, on a minion without one. A task survives an outage of an
-// hour, and has failed for good after three; see [Exponential].
+// The retry policy of a task that has none of its own, on a minion without the option Retry. With
+// it a task survives an outage of an hour, and has failed for good after three hours at most, plus
+// the time of its attempts; see [Exponential].
 const (
 	DefaultMaxRetries  = 25               // retries, after the first attempt
 	DefaultBackoffBase = time.Second      // the pause before the first retry
@@ -20,8 +21,9 @@ const (
 
 // Exponential returns exponential backoff with equal jitter. The pause before the first retry is
 // base. It doubles before each further retry, up to limit. The task waits for a random part of the
-// pause, between half and all of it, so that tasks which failed together do not retry together. If
-// base is not positive it is [DefaultBackoffBase], and limit likewise [DefaultBackoffCap].
+// pause, between half and all of it, so that tasks which failed together do not retry together. A
+// base that is not positive counts as [DefaultBackoffBase], and such a limit as
+// [DefaultBackoffCap].
 //
 // The table shows how long a task is retried with Exponential(1 s, 10 min), the default: the time
 // until its last attempt begins, without the time that the attempts take.
@@ -36,9 +38,9 @@ const (
 //	     25  1h23m32s   2h5m17s   2h47m3s
 //	     50  3h28m32s  5h12m47s   6h57m3s
 //
-// A caller that wants an answer sooner can limit the wait with the context of Result, which does
-// not end the task, limit the task with [Within] or [Deadline], or set a small number of
-// [Retries]. A handler whose error will occur again returns it in [NoRetry].
+// A caller that wants an answer sooner has three ways: it limits the wait with the context of
+// Result, which does not end the task; it limits the task with [Within] or [Deadline]; or it sets
+// a small number of [Retries]. A handler whose error will occur again returns it in [NoRetry].
 func Exponential(base, limit time.Duration) Backoff {
 	if base <= 0 {
 		base = DefaultBackoffBase

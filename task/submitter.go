@@ -6,7 +6,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// ID identifies a task. See [broker.ID].
+// ID identifies a task, a group or a pipe. Its text form is that of a UUID; see [broker.ID].
 type ID = broker.ID
 
 // ParseID parses an [ID] in the text form of a UUID, such as 0198c0de-7000-7000-8000-000000000000. The error wraps

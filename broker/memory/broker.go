@@ -16,11 +16,6 @@ import (
 // push outcomes and events. The optional capabilities are in flow.go, flows.go, blocked.go
 // and arrival.go (groups and pipes), squad.go, park.go and abandon.go, start.go, halt.go,
 // follow.go and inspect.go.
-
-// Broker keeps tasks in the memory of the process. [New] makes one. It implements
-// [broker.Broker] and every optional capability: [broker.Inspector], [broker.Flows],
-// [broker.Squads], [broker.Parker], [broker.Follower], [broker.Starter] and
-// [broker.Halter].
 //
 // Each task is a record. The index finds it by its id, and its queue has it in a list or
 // heap that fits its state: pending, scheduled, parked, running and so on. A task that
@@ -31,6 +26,12 @@ import (
 // callback: sweeper.mu, naming, queue.mu (of one queue at a time), then one of shard.mu,
 // topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, unused.mu and charges.mu, and
 // last alarm.mu.
+
+// Broker keeps tasks in the memory of the process. [New] makes one. It implements
+// [broker.Broker] and every optional capability: [broker.Inspector], [broker.Flows],
+// [broker.Squads], [broker.Parker], [broker.Follower], [broker.Starter] and
+// [broker.Halter]. Its methods may be called concurrently. Programs that only send and run
+// tasks call few of them: Close, and those of the Inspector.
 type Broker struct {
 	clock  clock
 	lease  time.Duration
@@ -99,8 +100,9 @@ func (b *Broker) enter(ctx context.Context) (instant, error) {
 	return now, nil
 }
 
-// Close ends every wait with ErrClosed. The tasks are lost when nothing refers to the
-// broker any more. It returns nil and may be called twice.
+// Close ends every wait with [broker.ErrClosed], and later calls return this error. Close
+// arbiters and stop minions before. The tasks are lost when nothing refers to the broker
+// any more. It returns nil and may be called twice.
 func (b *Broker) Close() error {
 	if b.closed.Swap(true) {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// DefaultLease is the lease of consumers unless [Lease] sets another one.
+// DefaultLease is the lease of minions unless [Lease] sets another one.
 const DefaultLease = 12 * time.Second
 
 // Option is an option of [New].
@@ -23,9 +23,8 @@ type option func(*config)
 
 func (o option) apply(c *config) { o(c) }
 
-// Lease sets how long a consumer stays an owner after a heartbeat. Consumers are asked for
-// a heartbeat every third of that. The default is [DefaultLease], also if d is not
-// positive.
+// Lease sets how long a minion keeps its tasks after its last heartbeat. Minions send a
+// heartbeat every third of that. The default is [DefaultLease], also if d is not positive.
 func Lease(d time.Duration) Option {
 	return option(func(c *config) {
 		if d <= 0 {
@@ -35,9 +34,10 @@ func Lease(d time.Duration) Option {
 	})
 }
 
-// Limits sets the sizes that the broker accepts. The defaults, which also replace values
-// that are not positive, are [broker.DefaultMaxPayload], [broker.DefaultMaxResult] and
-// [broker.DefaultMaxMeta].
+// Limits sets the largest sizes that the broker accepts, in bytes: of the arguments, the
+// result and the metadata of a task. The defaults, which also replace values that are not
+// positive, are [broker.DefaultMaxPayload] and [broker.DefaultMaxResult], 1 MiB each, and
+// [broker.DefaultMaxMeta], 4 KiB.
 func Limits(l broker.Limits) Option {
 	return option(func(c *config) {
 		c.limits = broker.Limits{

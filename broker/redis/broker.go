@@ -22,7 +22,9 @@ import (
 // needed, so New does no I/O. Close cancels ctx, which ends all of it.
 
 // Broker keeps tasks in Redis. Make one with [Open] or [New]. It may be used by several
-// goroutines at once.
+// goroutines at once, and one Broker serves all arbiters and minions of a process. Programs
+// that only send and run tasks call few of its methods: Close, and those of
+// [broker.Inspector].
 type Broker struct {
 	rdb          redis.UniversalClient
 	owned        bool // whether Close closes rdb: true for a client that Open has made
@@ -102,7 +104,9 @@ func whereIs(client redis.UniversalClient) string {
 // Limits implements [broker.Broker].
 func (b *Broker) Limits() broker.Limits { return b.cfg.limits }
 
-// Close implements [broker.Broker].
+// Close ends every wait with [broker.ErrClosed], and later calls return this error. Close
+// arbiters and stop minions before. The tasks stay on the server. Close closes the
+// connections that [Open] has made, and leaves the client of [New] open.
 func (b *Broker) Close() error {
 	b.stop()
 	b.hub.close()

@@ -41,8 +41,9 @@ import (
 //
 //	redis+sentinel://tasks:secret@host1:26379/master/0?sentinel_username=watch&sentinel_password=other
 //
-// All other parameters are those of ParseURL in go-redis. The error names the address. It
-// wraps [broker.ErrInvalid] for a URL, an option or a server that can't be used, and
+// All other parameters are those of ParseURL in go-redis, such as read_timeout and
+// pool_size. ctx limits only Open itself. The error names the address. It wraps
+// [broker.ErrInvalid] for a URL, an option or a server that can't be used, and
 // [broker.ErrUnavailable] if no server answers. A server that may evict keys is
 // accepted, with a warning in the log.
 func Open(ctx context.Context, rawURL string, opts ...Option) (*Broker, error) {

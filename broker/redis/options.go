@@ -96,7 +96,8 @@ func Namespace(name string) Option {
 }
 
 // Lease is how long a minion that sends no heartbeats keeps its tasks, 300 ms to an
-// hour. Minions send a heartbeat in each third of it. The default is [DefaultLease].
+// hour. Minions send a heartbeat in each third of it. The default is [DefaultLease], 12 s:
+// then the tasks of a minion that died are back in their queues within 20 s.
 func Lease(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d < 300*time.Millisecond || d > time.Hour {
@@ -120,8 +121,9 @@ func Partitions(n int) Option {
 	})
 }
 
-// Limits sets the largest sizes in bytes that are accepted. A field that is 0 keeps its
-// default, and one that is negative is an error.
+// Limits sets the largest sizes that the broker accepts, in bytes: of the arguments, the
+// result and the metadata of a task. A field that is 0 keeps its default: 1 MiB for
+// arguments, 1 MiB for results and 4 KiB for metadata. A negative field is an error.
 func Limits(l broker.Limits) Option {
 	return optionFunc(func(c *config) {
 		if l.Payload < 0 || l.Result < 0 || l.Meta < 0 {

@@ -19,17 +19,19 @@
 // codec can encode; the last one may be variadic. The results are none, (error), (R) or (R, error). Call returns
 // (R, error), or only an error if there is no R.
 //
-// A method is called on the receiver that is given to RegisterWorkerTasks, for a type Worker, and its handle is
-// WorkerSendTask. If a parameter is named upstream, or the comment names one with upstream=, the handle has a method
-// Step, which binds all other parameters. That parameter gets the result of the step before in a pipe.
+// A method can be a task as well. The handle of the method Send of a type Worker is WorkerSendTask. RegisterWorkerTasks
+// registers the tasks of Worker; the program gives it the Worker on which a minion calls the methods.
+//
+// If a parameter is named upstream, or the comment names one with upstream=, the handle has a method Step, which binds
+// all other parameters. In a pipe, that parameter gets the result of the step before.
 //
 // # Keys
 //
 //	name=NAME           the task's name; default pkg.Func or pkg.Type.Method
+//	queue=NAME          the queue it is sent to
 //	delay=DURATION      a call is due that long after it was sent
 //	within=DURATION     a call expires that long after it was sent
 //	timeout=DURATION    the limit of one attempt, such as 30s
-//	timeout=DURATION    of one attempt, such as 30s
 //	retries=NUMBER      how often it is run again after an error, 0 to 10000
 //	backoff=constant:DURATION or exponential:BASE..LIMIT
 //	                    the wait before a retry, as in exponential:1s..10m
@@ -41,7 +43,8 @@
 //	meta=KEY:VALUE      metadata that travels with its calls
 //	isolated            each attempt runs in a process of its own
 //	inherit             its calls end with the running task that sent them
-//	upstream=PARAMETER  the parameter that gets the previous step's result
+//	upstream=PARAMETER  the parameter that gets the previous step's result;
+//	                    default upstream
 //	optional=PARAMETER  a call may omit it; its value is then the zero value
 //	default=PARAMETER:VALUE
 //	                    a call may omit it; its value is then VALUE
@@ -81,9 +84,9 @@
 //	//go:generate go tool arbitergen -client ../client
 //
 // in a package worker, the handles and the types of arguments are generated into a package client, in
-// ../client/arbiter_gen_client.go. The folder is relative to the folder of the package, and is the name of the client
-// package. That package imports task and the packages that the signatures mention. Its handles have the documentation
-// of the functions. RegisterTasks stays in worker, which imports client. So one program submits with
+// ../client/arbiter_gen_client.go. The path is relative to the folder of worker, and its last element is the name of the
+// client package. That package imports package task and the packages that the signatures mention. Its handles have the
+// documentation of the functions. RegisterTasks stays in worker, which imports client. So one program submits with
 //
 //	fut, err := client.AddTask.Apply(ctx, arb, 1, 2)
 //
