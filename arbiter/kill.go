@@ -68,8 +68,8 @@ func newKill(opts []KillOption) kill {
 // within a second, with [task.ErrCanceled] as its cause. If the handler then returns an error, the task is canceled; if
 // it returns nil, the task has succeeded. It is not retried in either case. Killing a task again is harmless.
 //
-// The verdict is NeverStarted, Stopping or TooLate. With [Wait] it is Stopped or TooLate in place of Stopping, once the
-// task has ended.
+// The verdict is NeverStarted, Stopping or TooLate. With [Wait] or [WaitFor] it is Stopped or TooLate in place of Stopping,
+// once the task has ended.
 //
 // If the id is that of a group or pipe, Kill is [Arbiter.KillGroup], and the verdict is the first of Unresponsive, Stopping,
 // Stopped, NeverStarted and TooLate that one of its tasks has.

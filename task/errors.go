@@ -36,7 +36,8 @@ var (
 	ErrExpired = broker.ErrExpired
 	// ErrClosed says that the arbiter, the minion or the broker was closed.
 	ErrClosed = broker.ErrClosed
-	// ErrUnavailable is wrapped by the errors of a broker that can't be reached.
+	// ErrUnavailable is wrapped by the errors of a broker that can't be reached or refuses to
+	// serve.
 	ErrUnavailable = broker.ErrUnavailable
 	// ErrIndeterminate is wrapped by an error after which it is unknown whether the request
 	// took effect. Sending the same Call again is safe.
