@@ -11,30 +11,36 @@ import (
 //
 // A method that waits for a store returns soon after its context has ended. The error wraps
 // the error of the context. The request may still be carried out then, and the arguments
-// may still be read.
+// may still be read; the error wraps [ErrIndeterminate], too, if a request was sent.
 //
-// After Close every method returns an error that wraps [ErrClosed] and names what is
-// closed. If the store can't be reached the error wraps [ErrUnavailable], and also
-// [ErrIndeterminate] if the request may have taken effect.
+// After Close every method but Limits and Close returns an error that wraps [ErrClosed] and
+// names what is closed. If the store can't be reached the error wraps [ErrUnavailable], and
+// also [ErrIndeterminate] if the request may have taken effect. If stored data is damaged
+// so that the request can't be carried out, the error wraps [ErrDamaged].
 type Broker interface {
-	// Enqueue stores tasks. It returns nil only if all of them are stored. Otherwise it
-	// returns a *BatchError, whose entry for a task is set if the task was not stored, or
-	// if that is not known:
+	// Enqueue stores tasks. It returns nil only if all of them are stored. Otherwise the
+	// error is mostly a *BatchError. Its entry for a task is set if the task was not
+	// stored, or if that is not known:
 	//
 	//   - ErrInvalid, ErrTooLarge or ErrUnsupported if the task can't be stored as it is;
-	//   - a *DuplicateError;
-	//   - ErrUnavailable or ErrIndeterminate;
+	//   - a *DuplicateError if another task has the id or the unique key;
+	//   - ErrUnavailable or ErrDamaged, with ErrIndeterminate if the task may be stored all
+	//     the same;
 	//   - ErrMalformed or ErrVersion if the store has a record of that id that can't be
 	//     read.
+	//
+	// Any other error is about the whole batch, such as ErrClosed or the error of ctx. Each
+	// task may then be stored or not, and the batch may be sent again.
 	//
 	// A refused task leaves nothing behind, and the rest of the batch is stored all the
 	// same.
 	//
 	// If several tasks of a batch have the same id or unique key, the first one counts.
-	// Enqueueing a task again, with the same id and content, returns nil and changes
-	// nothing while its record lives: from its enqueue until its retention after the final
-	// state is over, and at least for MinTombstone after that state. More than MaxBatch
-	// tasks are stored in several parts.
+	// Enqueueing a task again, with the same id and content ([Task.Digest]), returns nil
+	// and changes nothing while its record lives. The record lives from the enqueue until
+	// the retention after the final state is over, and for MinTombstone after that state at
+	// least. The retention of a dead letter is the longer of Retention and DeadFor. More
+	// than MaxBatch tasks are stored in several parts.
 	Enqueue(ctx context.Context, tasks []*Task) error
 
 	// Lookup returns one Status for each id, in order. The state is StateUnknown for an id
@@ -47,15 +53,17 @@ type Broker interface {
 	// Cancel ends tasks. A task that waits in the broker is final when Cancel returns, and
 	// never starts. Its inbox is notified, and its outcome has neither a Minion nor a
 	// Started time. A task that runs is marked. Its owner is told through
-	// ConsumerConfig.OnCancel, and it is never retried or given back. In each queue the
-	// tasks that wait are made final before owners are told about others, for up to
-	// MaxBatch tasks. So a slot that becomes free through a cancel is not used for another
-	// task of the same call.
+	// ConsumerConfig.OnCancel, and it is never retried or given back.
 	//
-	// Cancelling a task again is harmless. The verdict is CancelTooLate for a task that
-	// waited, and CancelRequested again for one that still runs. An unknown id is not
-	// remembered, and may be enqueued later. A task whose record can't be read counts as
-	// unknown.
+	// Of up to MaxBatch tasks of a queue, Cancel first ends those that wait, and then tells
+	// the owners of those that run. An owner that frees a slot can therefore not use it for
+	// another task of the same call.
+	//
+	// There is one verdict for each id, in order. Cancelling a task again is harmless. The
+	// verdict is CancelTooLate for a task that waited, and CancelRequested again for one
+	// that still runs. An unknown id is not remembered, and may be enqueued later. A task
+	// whose record can't be read counts as unknown, and so does the id of a flow; see
+	// Flows. After an error some of the tasks may be cancelled.
 	//
 	// The owner may still settle a cancelled task as it likes, also as succeeded. If the
 	// owner closes or dies instead, the task is final at once, or it is handed out once
@@ -72,23 +80,26 @@ type Broker interface {
 
 	// Inbox opens the inbox with the id. It receives the outcome of each task and flow with
 	// that id as its Inbox, once. An outcome that becomes final while the inbox is not open
-	// may be lost, and nobody gets an error for that. One process at a time may have an
-	// inbox open. It holds up to MaxInbox notices.
+	// may be lost, and nobody gets an error for that. An inbox may be open only once at a
+	// time; if it is opened again, it is not defined which of the two gets the outcomes. It
+	// holds up to MaxInbox notices. Further ones are dropped, and Mail.Gap reports that.
 	Inbox(ctx context.Context, id ID) (Inbox, error)
 
 	// Minions returns the living consumers of all clients of the store, as of their last
 	// heartbeats. A consumer that is closed, or whose lease is over, is no longer listed.
 	Minions(ctx context.Context) ([]MinionInfo, error)
 
-	// Publish appends events to their topics, in order. A topic keeps its last MaxInbox
-	// events, each for at most DefaultRetention. A topic whose name is not valid is
-	// ErrInvalid, a payload over Limits.Payload is ErrTooLarge.
+	// Publish appends events to their topics, in order. A topic keeps about its last
+	// MaxInbox events, each for about DefaultRetention. A topic whose name is not valid is
+	// ErrInvalid, a payload over Limits.Payload is ErrTooLarge. After an error some of the
+	// events may be published. Those are published twice if Publish is repeated.
 	Publish(ctx context.Context, events []Event) error
 
 	// Subscribe opens a reader of a topic that begins after the cursor: CursorNow for
 	// events that are published after Subscribe has returned, CursorStart for all events
-	// that are kept, or the Cursor of an event. The topic may still be without events.
-	// Every subscription gets every event.
+	// that are kept, or the Cursor of an event. The topic need not have any events yet.
+	// Every subscription gets every event. It is ErrInvalid if the name of the topic is not
+	// valid, or if the cursor is not from this broker.
 	Subscribe(ctx context.Context, topic string, after Cursor) (Subscription, error)
 
 	// Limits returns the sizes that the broker enforces.
@@ -97,7 +108,8 @@ type Broker interface {
 	// Close releases the resources of the broker and ends every wait with ErrClosed. It
 	// also closes the consumers, inboxes and subscriptions that were opened through this
 	// Broker; their own Close then returns nil or ErrClosed. The consumers do not give back
-	// their tasks: these come back when the leases end. Close may be called twice.
+	// their tasks: these come back when the leases end. Close may be called twice; the
+	// second call returns nil.
 	Close() error
 }
 
@@ -121,13 +133,14 @@ func (v CancelVerdict) String() string {
 // and must return soon; the package comment has the rules. A callback may be nil.
 type ConsumerConfig struct {
 	Queues []string // the queues that it may dequeue from; at least one
-	Slots  int      // how many tasks it can run at once, at least 1
-	Host   string   // for MinionInfo
-	PID    int      // for MinionInfo
+	Slots  int      // how many tasks it can run at once, at least 1; for MinionInfo, since each Dequeue has a limit of its own
+	Host   string   // name of the minion's machine, for MinionInfo; may be empty
+	PID    int      // id of the minion's process, for MinionInfo; may be 0
 
-	// Tasks are the tasks that the consumer can run: the hash of the schema by task name, 0
-	// if the hash is not known. MinionInfo shows them, and a [Parker] hands the consumer
-	// parked tasks of these names. The map must not be changed any more.
+	// Tasks are the tasks that the consumer can run: the hash of the schema ([Task].Schema)
+	// by task name, 0 if the hash is not known. MinionInfo shows them, and a [Parker] hands
+	// the consumer parked tasks of these names, so none if Tasks is empty. The map must not
+	// be changed any more.
 	Tasks map[string]uint64
 
 	// OnArrivals is called if a queue of this consumer has arrivals; see [Flows]. It is
@@ -149,14 +162,15 @@ type ConsumerConfig struct {
 
 	// OnRenewed is called when Consume or a heartbeat has extended the lease of this
 	// consumer, as soon as the broker knows. The argument asked is the time at which the
-	// request was sent: the lease lasts at least until one lease after that. A broker that
+	// request was sent, by the clock of this process. The lease lasts at least until that
+	// time plus the length of the lease. A broker that
 	// needs several round trips for Consume or Heartbeat should call it. Otherwise the
 	// minion counts the lease from when it called the method, and knows of it only when the
 	// method returns. OnRenewed must not block.
 	OnRenewed func(asked time.Time)
 
 	// OnAssign receives tasks that were assigned to this consumer; see [Squads]. It owns
-	// their memory. A consumer without it must not be assigned any.
+	// their memory. Callers of Assign must not name a consumer without it.
 	OnAssign func(tasks []*Delivery)
 
 	// OnPost receives the payload of a post to this consumer; see [Squads]. It may keep the
@@ -165,26 +179,28 @@ type ConsumerConfig struct {
 }
 
 // Consumer is how one minion uses a broker. Dequeue is for one caller at a time. The other
-// methods may be called concurrently with it and with each other. After Close they return
-// ErrClosed. Between the end of the lease and Close they return ErrLeaseLost.
+// methods may be called concurrently with it and with each other. After Close, Dequeue,
+// Settle and Heartbeat return ErrClosed. Between the end of the lease and Close, Dequeue and
+// Heartbeat return ErrLeaseLost, and Settle has it in its entries.
 type Consumer interface {
 	// ID identifies this opening of the consumer. It is never used again.
 	ID() ID
 
-	// Lease returns how long the consumer stays an owner after a heartbeat, and how often
-	// it should send heartbeats: at least twice in a lease.
+	// Lease returns how long the consumer stays an owner after a heartbeat, and the
+	// interval at which it should send heartbeats, which is at most half of that.
 	Lease() (lease, every time.Duration)
 
 	// Dequeue takes up to max tasks from the queues, in the order of the queues. The
 	// consumer owns the tasks, and the caller owns their memory. If there are none, Dequeue
-	// waits for up to wait, and then returns no tasks and no error. A broker may return
-	// early, and with fewer tasks than there are.
+	// waits for up to wait, and then returns no tasks and no error. With a wait of 0 or
+	// less it does not wait. A broker may return early, and with fewer tasks than there
+	// are; it never returns more than MaxBatch.
 	//
 	// If ctx ends during the wait, Dequeue returns no tasks and the error of ctx; no task
 	// is lost by that. Close of the consumer or of the broker ends the wait with ErrClosed.
 	// ErrLeaseLost means that the consumer is no longer registered: its minion must drop
-	// everything and open a new consumer. It is ErrInvalid if max is less than 1, or if a
-	// queue is not in the config.
+	// everything and open a new consumer. It is ErrInvalid if max is less than 1, if there
+	// are no queues, or if a queue is not in the config.
 	Dequeue(ctx context.Context, queues []string, max int, wait time.Duration) ([]*Delivery, error)
 
 	// Settle ends attempts. The first result has one entry for each settlement:
@@ -193,16 +209,17 @@ type Consumer interface {
 	//     one;
 	//   - ErrLeaseLost if this consumer does not own that attempt;
 	//   - ErrInvalid, ErrTooLarge or ErrUnsupported if it can't be stored as it is;
-	//   - ErrUnavailable if a part of the store can't be used, such as one queue: settle
-	//     that one again.
+	//   - ErrUnavailable or ErrDamaged if a part of the store can't be used, such as one
+	//     queue: settle that one again.
 	//
-	// A refused settlement changes nothing: the consumer still owns the attempt and can
-	// settle it in another way. If an attempt is settled twice the first settlement counts.
-	// The second one gets nil or ErrLeaseLost, and so does a repeated retry, snooze or
-	// release. A repeated finish gets nil. The texts of a Failure are cut to their limits.
+	// A refused settlement changes nothing. After ErrInvalid, ErrTooLarge or ErrUnsupported
+	// the consumer still owns the attempt and can settle it in another way. If an attempt is
+	// settled twice the first settlement counts. A second one that differs gets nil or
+	// ErrLeaseLost, and so does a repeated retry, snooze, release or park. A repeated finish
+	// gets nil. The message and the stack of a Failure are cut to their limits.
 	//
 	// If the second result is set, nothing is known about the batch: settle all of it
-	// again.
+	// again, unless the error wraps ErrClosed.
 	Settle(ctx context.Context, batch []Settlement) ([]error, error)
 
 	// Heartbeat extends the lease and publishes the load. ErrLeaseLost means that the
@@ -212,11 +229,11 @@ type Consumer interface {
 	Heartbeat(ctx context.Context, load Load) error
 
 	// Close ends the consumer, and its Dequeue if one waits. The tasks that it still owns
-	// go back to the front of their queues at once. Only the number of the next attempt
-	// counts that. [Broker.Minions] no longer lists the consumer, even if heartbeats are
-	// under way. The tasks of a dead consumer go to the front too, and each counts a
-	// recovery. The order among these tasks is not defined. Close may be called twice, and
-	// again after an error.
+	// go back to the front of their queues at once. Each gets the next number of an attempt
+	// and of a start, and no recovery is counted. [Broker.Minions] no longer lists the
+	// consumer, even if heartbeats are under way. The tasks of a dead consumer go to the
+	// front too, and each counts a recovery. The order among these tasks is not defined.
+	// Close may be called twice, and again after an error.
 	Close(ctx context.Context) error
 }
 
@@ -275,8 +292,8 @@ type Notice struct {
 // Event is one event of a topic.
 type Event struct {
 	Topic   string
-	Cursor  Cursor // set by the broker
-	Payload []byte // at most Limits.Payload
+	Cursor  Cursor // set by the broker; Publish ignores it
+	Payload []byte // at most Limits.Payload bytes
 }
 
 // Cursor is a position in a topic. It may be stored and used again later.
@@ -293,7 +310,8 @@ type Subscription interface {
 	// Receive waits for events and returns them in order. If events after the cursor were
 	// dropped before they could be read, it returns the events that are left with missed
 	// set. A subscription from CursorStart begins with the oldest event that is kept, so it
-	// misses nothing there. The error is the error of ctx, or ErrClosed.
+	// misses nothing there. The error is the error of ctx, or ErrClosed. Only one goroutine
+	// at a time may call Receive.
 	Receive(ctx context.Context) (events []Event, missed bool, err error)
 	// Close ends Receive with ErrClosed. It may be called twice.
 	Close() error
@@ -306,19 +324,21 @@ type Inspector interface {
 	// store know a queue from the first Enqueue that stored a task in it, or from the first
 	// Consume that named it. It stays known, also while it is empty, as long as consumers
 	// serve it or outcomes of its tasks are kept, and for an hour after its last use. It is
-	// forgotten within MaxUnused. If it is used after that it is a new queue. A question
-	// about a queue does not make it known, nor does a refused call.
+	// forgotten within MaxUnused when none of this holds any more. If it is used after that
+	// it is a new queue. A question about a queue does not make it known, nor does a refused
+	// call.
 	Queues(ctx context.Context) ([]QueueInfo, error)
 
 	// DeadLetters returns dead letters of a queue, in no particular order, that come after
 	// the cursor. The cursor "" is the start, and a returned next of "" means that there
-	// are no more. It returns about limit of them; a broker may have reasons to return a
-	// few more. A queue that is not known has none. It is ErrInvalid if limit is less than
-	// 1, if the cursor is not from this broker, or if the name of the queue is not valid.
+	// are no more. It returns about limit of them. A page may have more, or fewer, or none,
+	// although others follow: only next tells. A queue that is not known has none. It is
+	// ErrInvalid if limit is less than 1, if the cursor is not from this broker, or if the
+	// name of the queue is not valid.
 	DeadLetters(ctx context.Context, queue, after string, limit int) (letters []DeadLetter, next string, err error)
 
-	// Requeue makes dead letters pending again, with all their retries and without their
-	// deadlines. Their attempts continue to count from where they were.
+	// Requeue makes dead letters pending again, without their deadlines, and with no retry,
+	// recovery or strike counted. Their attempts continue to count from where they were.
 	//
 	// A member of a flow is requeued as a task of its own: its flow has counted its failure
 	// and keeps that outcome, so its next end leaves no [Arrival]. A member of a squad is
@@ -332,14 +352,15 @@ type Inspector interface {
 	Requeue(ctx context.Context, ids []ID) ([]error, error)
 }
 
-// QueueInfo counts the tasks of a queue by state.
+// QueueInfo counts the tasks of a queue by state. Blocked tasks are not counted. A broker
+// may count those that have a Delay as scheduled.
 type QueueInfo struct {
 	Name      string
 	Pending   int
 	Running   int
 	Scheduled int // scheduled and retrying
 	Parked    int // see [Parker]
-	Dead      int
+	Dead      int // dead letters
 	// Unreadable counts records that are not messages, or are messages of an earlier
 	// version. They are kept for an operator. Messages of a newer version are handed out
 	// instead; see [Parker].

@@ -29,11 +29,13 @@
 //	                                         ▲                    │                    canceled or expired
 //	                                         ├──due── retrying ◀──┤ VerbRetry, VerbSnooze
 //	                                         ├──due── parked ◀────┤ VerbPark
-//	                                         └────────────────────┘ VerbRelease, or the lease has ended
+//	                                         └────────────────────┘ VerbRelease, Close, or the lease has ended
 //
 // [Transitions] is the full table. A task that waits may also be cancelled or expire, and
 // an operator may requeue a failed one. A parked task goes straight to running when a
-// minion that can run it dequeues, and a blocked member of a squad when it is assigned.
+// minion that can run it dequeues, and a blocked member of a squad when it is assigned. A
+// blocked task with a Delay becomes pending when the delay is over, even if nothing has
+// released it.
 //
 // An arbiter calls [Broker.Enqueue], [Broker.Lookup] and [Broker.Cancel]. It does not
 // poll for results: the broker pushes the [Outcome] of each task to the [Inbox] that
@@ -49,8 +51,9 @@
 // A task is not lost once Enqueue has returned nil for it. It is handed out at least
 // once. Each attempt has a number and one owner. Only the owner of the current attempt
 // can settle it; everybody else gets [ErrLeaseLost] and changes nothing. So each task
-// reaches exactly one final state and has one result. Enqueueing an id again while its
-// record lives changes nothing.
+// reaches exactly one final state and has one result, unless an operator requeues it.
+// Enqueueing an id again while its record lives changes nothing; [Broker].Enqueue says how
+// long that is.
 //
 // # Deadlines
 //
@@ -61,12 +64,15 @@
 // may leave out its name, and may keep it for [DefaultRetention]. A task that runs at
 // its deadline is left to its owner, and expires if it is given back.
 //
-// These look for expired tasks: the process that stored the task, as long as its Broker
-// is open; each Broker that has looked the task up; and each consumer of the queue, from
-// its next heartbeat on. An expiry takes up to a second if one of the first two lives, and
-// a heartbeat longer if only a consumer does. A broker may let its other clients look less
-// often. Expired members leave arrivals. A Broker tells those of its consumers that serve
-// the queue (OnArrivals). If it has none it tells its open inboxes ([Mail]).
+// Three clients of the store look for an expired task: the Broker that stored it, each
+// Broker that has looked it up, and each consumer of its queue, from its next heartbeat
+// on. While one of these Brokers is open, the task ends within a second after its deadline.
+// If only a consumer is left, it takes up to one interval of heartbeats longer. A broker
+// may let its other clients look too, less often.
+//
+// An expired member of a flow leaves an arrival. The Broker that ended it calls OnArrivals
+// of those of its own consumers that serve the queue. If it has none, the next Receive of
+// each of its open inboxes returns a [Mail] with Arrivals set.
 //
 // # Order
 //
@@ -88,10 +94,11 @@
 //
 // A batch may have any size, also zero, unless the method names a limit. A result has
 // one entry for each item of the batch, in its order. An id that is in a batch twice
-// is handled like two calls. A call whose context has ended either fails or takes
-// effect in full; it may be repeated in both cases. The context of Consume, Inbox and
-// Subscribe is for opening only. The consumer, inbox or subscription does not end with
-// it.
+// is handled like two calls. A call whose context has ended before it begins either fails
+// or takes effect in full. If the context ends later, the request may still be carried out.
+// The call may be repeated in each case. Only a repeated Publish or Post takes effect
+// twice: its events or its post may be received again. The context of Consume, Inbox and
+// Subscribe is for opening only. The consumer, inbox or subscription does not end with it.
 //
 // Nothing has to poll. A task that becomes pending wakes a waiting Dequeue. Notices,
 // events, cancels, assignments and posts are pushed. Each push arrives within a second
@@ -129,7 +136,7 @@
 // refuses VerbPark. [CheckTask] and [CheckSettlement] return these errors, beside those for
 // invalid values. The rest of the batch is carried out. A broker must not ignore such a
 // field: the task would run too early, or the tasks that it submits would be lost.
-// It stores Group, Step and Upstream like any other field.
+// Every broker stores Group, Step and Upstream, with or without Flows.
 //
 // # Implementing a broker
 //

@@ -20,8 +20,8 @@ var (
 	// whose unique key belongs to another task. [DuplicateError] has the id of that task.
 	ErrDuplicate = errors.New("duplicate")
 
-	// ErrNotFound is wrapped by the error for an unknown id: it was never enqueued, or its
-	// retention has ended.
+	// ErrNotFound is wrapped by the error for an unknown id of a task or flow: it was never
+	// stored, or its retention has ended.
 	ErrNotFound = errors.New("not found")
 
 	// ErrUnsupported is wrapped by every error about an optional capability that the broker
@@ -57,7 +57,8 @@ var (
 	ErrUnavailable = errors.New("broker unavailable")
 
 	// ErrIndeterminate is wrapped by an error if it is not known whether the request took
-	// effect, because the reply was lost. It is safe to send the same request again.
+	// effect, because the reply was lost. It is safe to send the same request again. Only
+	// events and posts may then be received twice.
 	ErrIndeterminate = errors.New("outcome unknown")
 
 	// ErrDamaged is wrapped by the error of a broker that can be reached, but can't carry
@@ -81,8 +82,8 @@ var (
 // DuplicateError is the error of an enqueue or requeue that another task prevents. It wraps
 // [ErrDuplicate].
 type DuplicateError struct {
-	ID     ID     // the task that was refused
-	Holder ID     // the task that has the key; equal to ID if the id itself belongs to a task with other content
+	ID     ID     // the task or flow that was refused
+	Holder ID     // the task that has the key; equal to ID if the id itself belongs to a task with other content, or to another flow
 	Key    string // Task.Unique, see DuplicateError.Unique; empty if the id itself has other content
 }
 

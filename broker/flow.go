@@ -12,27 +12,29 @@ import (
 type Flow struct {
 	ID        ID            // its kind is KindGroup if the members run in any order, KindPipe if they run one after the other
 	Size      int           // number of members; 0 is an empty flow
-	Need      int           // how many members must succeed; once fewer can, the others are cancelled
+	Need      int           // how many members must succeed; once fewer can, the others are cancelled; equal to Size for a pipe
 	Callback  ID            // task or flow that is blocked until all members are final and Need of them succeeded; zero is none
 	Finalizer ID            // task or flow that is blocked until all else is final; zero is none
 	Group     ID            // the flow that this one is a member of; zero is none
-	Step      uint32        // its position there
+	Step      uint32        // its position there, StepCallback or StepFinalizer
 	Inbox     ID            // where its outcome is pushed; zero if nobody waits for it
-	Retention time.Duration // how long it is kept once it has ended
+	Retention time.Duration // how long it is kept once it has ended; 0 is not at all
 	Seal      string        // the sender's seal over the rest and the members; empty if its codec does not seal
 }
 
 // MaxSeal is the longest [Flow.Seal], in bytes.
 const MaxSeal = 1 << 10
 
-// The Step of a callback and of a finalizer, which are not members of their flow.
+// The positions in a flow. A callback and a finalizer are not members, and have a Step of
+// their own. Members have the positions from 0. MaxMembers is the largest [Flow.Size].
 const (
 	StepCallback  uint32 = 1<<32 - 1
 	StepFinalizer uint32 = 1<<32 - 2
 	MaxMembers           = 10_000_000
 )
 
-// The times for which a flow is kept in which nothing happens.
+// A flow that has not ended is forgotten when nothing has happened in it for one of these
+// times.
 //
 // A delay, a retry or a snooze can put off a member for MaxDuration, and a member can wait
 // for minions that nobody starts. FlowPatience is longer than MaxDuration, so a member
@@ -92,8 +94,10 @@ type Flows interface {
 	// has the position 0. A large flow is opened by several calls, each of up to MaxBatch
 	// members. An empty flow is opened by one call without members, and the first call for
 	// any other flow may have none too. The caller stores the tasks afterwards. It is
-	// ErrInvalid to leave out positions. A *DuplicateError means that the id belongs to
-	// another flow, or a position to another member.
+	// ErrInvalid to leave out positions, and to list more than Size members. More than
+	// MaxBatch members in one call are ErrInvalid or ErrTooLarge. A *DuplicateError means
+	// that the id belongs to another flow, or a position to another member; both of its ids
+	// are the flow's.
 	OpenFlow(ctx context.Context, f *Flow, from int, members []ID) error
 
 	// LookupFlow returns the progress of a flow, or ErrNotFound if there is none.
@@ -102,29 +106,33 @@ type Flows interface {
 	// Members returns up to limit members from a position on. Outcomes can be large and are
 	// included only if outcomes is true. A member that has not arrived has StateUnknown.
 	// Members may return fewer than there are, as many as one operation may move. An empty
-	// result means that there are no more.
+	// result means that there are no more. ErrNotFound means that the flow is no longer
+	// kept.
 	Members(ctx context.Context, id ID, from, limit int, outcomes bool) ([]Member, error)
 
 	// Arrivals returns up to limit arrivals of a queue, in no particular order. An empty
-	// name stands for all queues with arrivals from a Cancel through this Broker or from an
-	// expiry; see Mail.Arrivals. Arrivals may return fewer than there are. An empty result
-	// means that there are no more.
+	// name stands for all queues in which this Broker has ended members, by a Cancel or by
+	// an expiry (see Mail.Arrivals), and which still have arrivals. Arrivals may return
+	// fewer than there are. An empty result means that there are no more. A queue that is
+	// not known has none.
 	Arrivals(ctx context.Context, queue string, limit int) ([]Arrival, error)
 
 	// Arrive counts members, each once: the first outcome at a position stays. ErrNotFound
-	// means that the flow is no longer kept. An arrival that is not final, or whose
-	// position is not in the flow, is ErrInvalid, and then none of them is counted.
+	// means that the flow is no longer kept. An arrival that is not final, or at whose
+	// position no member is listed yet, is ErrInvalid. Then none of them is counted, unless
+	// there are more than MaxBatch: these are counted in several parts.
 	Arrive(ctx context.Context, id ID, arrivals []Arrival) (*Progress, error)
 
 	// Confirm removes arrivals. It reads Queue, Task and whether Submit is set, since a
 	// task can have one arrival of each kind at the same time. Of an arrival with Kill set
 	// it reads Queue and Flow, and the members of that flow are handed out from the queue
-	// again.
+	// again. An arrival that is not stored is no error.
 	Confirm(ctx context.Context, arrivals []Arrival) error
 
 	// Blocked returns the stored tasks of ids that are blocked, and nil for those that are
-	// not, or no longer. If some can't be read, the error is a *BatchError whose entries
-	// wrap ErrMalformed or ErrVersion, and the other tasks are returned all the same.
+	// not, or no longer. Their Delay and Deadline have no meaning any more and may differ.
+	// If some can't be read, the error is a *BatchError whose entries wrap ErrMalformed or
+	// ErrVersion, and the other tasks are returned all the same.
 	Blocked(ctx context.Context, ids []ID) ([]*Task, error)
 
 	// Release makes blocked tasks pending, as they are given here: their arguments may be
@@ -135,12 +143,15 @@ type Flows interface {
 	// stays blocked.
 	Release(ctx context.Context, tasks []*Task) error
 
-	// MarkFlow sets MarkKilled and MarkSwept. A mark is never removed.
+	// MarkFlow sets MarkKilled, MarkSwept or both, and ignores other marks. A mark is never
+	// removed. ErrNotFound means that the flow is no longer kept.
 	MarkFlow(ctx context.Context, id ID, marks Marks) error
 
 	// EndFlow gives a flow its outcome, which is kept for its retention and pushed to its
-	// inbox. The first outcome stays. A flow with a retention of 0 is no longer found after
-	// that, so tell the flow around it first.
+	// inbox. The first outcome stays, and a later one is ignored. It is ErrInvalid if the
+	// outcome is not final, and ErrTooLarge if its result is. A flow with a retention of 0
+	// is no longer found after that, so tell the flow around it first. For a flow that is no
+	// longer kept a broker returns ErrNotFound; it may return nil if the flow has ended.
 	EndFlow(ctx context.Context, id ID, o *Outcome) error
 }
 
@@ -150,7 +161,7 @@ type Marks uint8
 // The marks.
 const (
 	MarkKilled  Marks = 1 << iota // the flow was killed: members that have not started never start
-	MarkSwept                     // the flow could not succeed any more, and all its members were cancelled
+	MarkSwept                     // the flow could not succeed any more, and all its members that had not ended were cancelled
 	MarkStarted                   // the squad was decided to start; only [Squads.Decide] sets it
 	MarkDropped                   // the squad was decided not to start; only [Squads.Decide] sets it
 )

@@ -16,8 +16,9 @@ type Follower interface {
 	//
 	// An id need not be stored yet. An id that never is stored is remembered until the
 	// inbox closes, so it is better to follow ids that a look-up has found. Nothing is
-	// pushed either for an id that is forgotten before it has ended, such as a flow in
-	// which nothing happens for FlowPatience.
+	// pushed for an id that is forgotten before it has ended, such as a flow in which
+	// nothing happens for FlowPatience. If no inbox with the id is open at this Broker,
+	// Follow does nothing and returns nil.
 	//
 	// Following an id twice is harmless. The following ends with the inbox. The errors are
 	// ErrClosed and the error of ctx.

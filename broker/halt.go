@@ -14,7 +14,8 @@ type Halter interface {
 	//
 	// When it is the turn of a halted member to be handed out, the member becomes blocked:
 	// Cancel ends it, and Release makes it pending. Unknown flows are ignored. A queue that
-	// did not exist during the call is not halted until Halt is called again.
+	// did not exist during the call is not halted until Halt is called again. More than
+	// MaxBatch flows are ErrTooLarge.
 	//
 	// For each flow and queue Halt stores an arrival with Kill set. The flow is halted in
 	// that queue until this arrival is confirmed. Arrivals does not return it until

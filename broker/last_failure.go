@@ -18,8 +18,8 @@ const (
 // LastFailure is the error of the last failed attempt at a task that is retried.
 type LastFailure struct {
 	Err     Failure   // message and stack cut to MaxLastMessage and MaxLastStack, the chain to a few messages
-	Attempt uint32    // number of the start that failed
-	At      time.Time // by the minion's clock, in ms, for display only
+	Attempt uint32    // number of the start that failed, as in Delivery.Start
+	At      time.Time // by the minion's clock, in ms, for display only; zero if not known
 }
 
 // LastFailure returns the failure that a look-up shows once the settlement is accepted: a

@@ -24,9 +24,9 @@ const (
 const (
 	DefaultRetention     = time.Hour                 // how long a result is kept after the final state
 	DefaultDeadRetention = 7 * 24 * time.Hour        // how long a dead letter is kept
-	MinTombstone         = 10 * time.Minute          // how long an id is remembered after the final state, at least
+	MinTombstone         = 10 * time.Minute          // how long the id of a task or flow is remembered after its end, at least
 	HaltPatience         = 30 * time.Second          // how long a process that has halted a flow has to kill it; see Halter
-	MaxUnused            = 24 * time.Hour            // the time within which an empty queue that nobody uses is forgotten
+	MaxUnused            = 24 * time.Hour            // the time within which an empty queue that nobody uses is forgotten; see Inspector.Queues
 	MaxDuration          = 10 * 365 * 24 * time.Hour // the longest delay, timeout, deadline or retention: ten years
 )
 

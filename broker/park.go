@@ -28,16 +28,17 @@ const AbandonedAfter = time.Minute
 // set, and any consumer gets it. Overdue is cleared when the task is parked again, retried,
 // snoozed or requeued.
 //
-// If no consumer serves the queue then, and for AbandonedAfter, the task is abandoned: a
-// consumer of another queue is asked how it ends ([ConsumerConfig].OnAbandoned), and it
-// ends that way. Its inbox is notified and its flow gets its arrival, as with a settlement.
+// If the queue has no consumer then, and gets none for AbandonedAfter, the task is
+// abandoned: a consumer of another queue is asked how it ends
+// ([ConsumerConfig].OnAbandoned), and it ends that way. Its inbox is notified and its flow gets its arrival, as with a settlement.
 // If no consumer lives at all, the task waits for one.
 //
 // A parked task keeps its unique key and its position in a flow, and a cancel ends it. Its
-// attempts are counted as with VerbRelease.
+// attempts and starts are counted as with VerbRelease.
 type Parker interface {
 	// Parked returns the needs of the parked tasks of a queue, with the number of tasks for
-	// each, sorted by name, codec and schema. A queue that is not known has none.
+	// each, sorted as [Need.Compare] orders them. A queue that is not known has none. It is
+	// ErrInvalid if the name of the queue is not valid.
 	Parked(ctx context.Context, queue string) ([]Parked, error)
 }
 

@@ -13,8 +13,9 @@ type Settlement struct {
 	// retentions.
 	Delivery *Delivery
 	Verb     Verb
-	Delay    time.Duration // with VerbRetry and VerbSnooze: 0 or less is at once; with VerbPark: how long it may be parked, more than 0
+	Delay    time.Duration // with VerbRetry and VerbSnooze: 0 or less is at once; with VerbPark: how long it may be parked, more than 0; else ignored
 	// Unstarted says that no handler was started, so the attempt does not count as a start.
+	// It is allowed with every verb.
 	Unstarted bool
 	Outcome   Outcome // with VerbFinish: kept and pushed to the inbox; with VerbRetry: see LastFailure
 	// Submit are tasks that are stored together with the settlement, as arrivals of the
@@ -30,7 +31,7 @@ type Verb uint8
 // The verbs.
 const (
 	// VerbFinish ends the task with Outcome, whose State must be final. A failed task
-	// becomes a dead letter.
+	// becomes a dead letter, unless its DeadFor is 0.
 	VerbFinish Verb = iota
 	// VerbRetry makes the task due again after Delay and counts a retry. If the Outcome has
 	// an Err, a look-up shows it until the task ends or is retried with another one. A task
@@ -45,9 +46,10 @@ const (
 	// start. Several in one batch keep their order: the first is handed out first. A task
 	// that was cancelled in the meantime ends as canceled instead.
 	VerbRelease
-	// VerbPark gives the task back because the consumer can't run it; see [Parker]. It
-	// counts only the number of the next attempt. A task that was cancelled in the meantime
-	// ends as canceled instead. On a broker without Parker it is ErrUnsupported.
+	// VerbPark gives the task back because the consumer can't run it; see [Parker]. Like
+	// VerbRelease it counts only the number of the next attempt and, unless it is
+	// Unstarted, of the next start. A task that was cancelled in the meantime ends as
+	// canceled instead. On a broker without Parker it is ErrUnsupported.
 	VerbPark
 )
 
@@ -92,10 +94,10 @@ func (s *Settlement) Check(l Limits) error {
 
 // Outcome is how a task ended.
 type Outcome struct {
-	State  State  // final: succeeded, failed, canceled or expired
-	Codec  string // name of the codec of Result
-	Result []byte // encoded result of a succeeded task; empty if it returns nothing
-	Err    *Failure
+	State  State    // final: succeeded, failed, canceled or expired
+	Codec  string   // name of the codec of Result; "" may be read back as "msgpack"
+	Result []byte   // encoded result of a succeeded task; empty if it returns nothing
+	Err    *Failure // nil if it succeeded, or if the broker ended it
 
 	Name     string    // name of the task
 	Attempts uint32    // how often a handler was started; a start that the death of a minion may have prevented counts
@@ -141,8 +143,8 @@ type Status struct {
 	Name    string            // name of the task; empty if the broker can't tell, which it always can once the outcome is kept
 	Meta    map[string]string // the metadata that the task was enqueued with, in every state; nil if it has none
 	Attempt uint32            // number of the start that runs or comes next, or of the last one; 0 if there was none, or the broker can't tell
-	Minion  ID                // the owner while it runs
-	Due     time.Time         // by the broker's clock: when it becomes pending, while it is scheduled, retrying or parked
+	Minion  ID                // the owner while it runs; else zero
+	Due     time.Time         // by the broker's clock: when it becomes pending, while it is scheduled, retrying, parked, or blocked with a Delay; else zero
 	Failed  *LastFailure      // why the task is or was retried, until it is final; nil if no attempt has failed
 	Outcome *Outcome          // set once it is final; nil if the outcome is no longer kept
 

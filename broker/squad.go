@@ -8,23 +8,24 @@ import (
 // Squads is an optional capability for groups whose members start together or not at all.
 // [SquadsOf] returns the Squads of a Broker. A squad is a flow, so a broker with Squads has
 // [Flows] too. The protocol that starts a squad is in internal/engine/client and minion, which
-// talk to each other by posts. The broker delivers the posts, assigns members to the
-// minions that have reserved slots for them, and keeps the decision.
+// talk to each other by posts; docs/architecture.md draws it. The broker delivers the posts,
+// assigns members to the minions that have reserved slots for them, and keeps the decision.
 //
 // A member is a task with Squad set that is enqueued as blocked. It is assigned to a
 // minion, which holds it until it knows that the squad was decided to start. A member can
 // also come from the queue like any other task: because its minion has died, because it is
-// retried, or because it was blocked only for a time. The minion that dequeues it then asks
+// retried, or because the Delay for which it was blocked is over. The minion that dequeues it then asks
 // Decide whether it may start.
 type Squads interface {
 	// Post sends bytes to the consumer or inbox with the id, if that is open: to the OnPost
 	// of a consumer, or to the Mail of an inbox. Delivery is not guaranteed, and nil does
-	// not mean that the post has arrived. More than MaxPost bytes are ErrTooLarge.
+	// not mean that the post has arrived. A repeated Post may arrive twice. More than
+	// MaxPost bytes are ErrTooLarge.
 	Post(ctx context.Context, to ID, payload []byte) error
 
 	// Assign hands blocked tasks to a consumer as if it had dequeued them, and passes them
 	// to its OnAssign. If they are lost on the way, a later Dequeue returns them. Up to
-	// MaxBatch tasks may be assigned at once. A task that the consumer holds already is no
+	// MaxBatch tasks may be assigned at once; more are ErrTooLarge. A task that the consumer holds already is no
 	// error, and may be passed to it again.
 	//
 	// The error is a *BatchError. An entry is ErrNotFound if the task is neither blocked
@@ -33,12 +34,12 @@ type Squads interface {
 	Assign(ctx context.Context, minion ID, ids []ID) error
 
 	// Decide decides whether the members of a flow may start, and returns the decision. The
-	// first decision stays. For a flow that was killed before, the decision is not to
+	// first decision stays, so the result can differ from start. For a flow that was killed before, the decision is not to
 	// start. ErrNotFound means that the flow is no longer kept.
 	Decide(ctx context.Context, flow ID, start bool) (started bool, err error)
 }
 
-// MaxPost is the largest payload of a post.
+// MaxPost is the largest payload of a post, in bytes.
 const MaxPost = 4096
 
 // CheckPost reports whether a post can be sent. The error wraps [ErrTooLarge].

@@ -14,25 +14,25 @@ type Task struct {
 	ID      ID     // from NewID(KindTask, Queue, partition); must not be zero
 	Name    string // the name under which minions register the handler
 	Queue   string
-	Codec   string // name of the codec of Payload
+	Codec   string // name of the codec of Payload, at most 32 bytes; "" may be read back as "msgpack"
 	Payload []byte // the encoded arguments; may be empty
 
 	Inbox     ID                // where the outcome is pushed; zero if nobody waits for it
 	Delay     time.Duration     // how long it waits before it is pending; 0 or less is not at all
-	Deadline  time.Duration     // after which it expires unless it is done; 0 is never, less than a millisecond has passed already
+	Deadline  time.Duration     // after which it expires unless it is done; 0 is never; any other value below a millisecond counts as passed
 	Timeout   time.Duration     // limit for one attempt; 0 leaves it to the minion; NoTimeout is none
-	Retries   int               // how often it may be retried; DefaultRetries leaves it to the minion
+	Retries   int               // how often it may be retried, up to MaxRetries; DefaultRetries leaves it to the minion
 	Retention time.Duration     // how long its outcome is kept once it is final; 0 keeps none
-	DeadFor   time.Duration     // how long it is kept as a dead letter if it fails, or for Retention if that is longer; 0 is not at all
+	DeadFor   time.Duration     // how long it is kept as a dead letter if it fails, or for Retention if that is longer; 0: it does not become a dead letter
 	Unique    string            // unique key within the queue while the task is not final, see ScopedKey; "" is none
 	Meta      map[string]string // metadata of the caller and the trace context; handed out with the task
 
 	Parent   ID        // the task that submitted it; zero if none did
 	Group    ID        // the flow that it is a member of; zero is none
 	Step     uint32    // its position in the flow, StepCallback or StepFinalizer
-	Blocked  bool      // it waits for [Flows.Release], with a Delay no longer than that; ErrUnsupported without Flows
+	Blocked  bool      // it waits for [Flows.Release], and with a Delay for that time at most; ErrUnsupported without Flows
 	Squad    bool      // it starts with others or not at all: a consumer that dequeues it asks [Squads.Decide] first; ErrUnsupported without Squads
-	Priority int8      // reserved for priorities within a queue
+	Priority int8      // reserved for priorities within a queue; stored and handed out, and without effect
 	Upstream string    // name of the parameter that gets the result of the task before it; "" is none
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
 	Enqueued time.Time // by the submitter's clock, in ms, for display only
@@ -129,7 +129,7 @@ var digests = sync.Pool{New: func() any { return new([]byte) }}
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Digest returns four bytes that tell a repeated enqueue from another task with the same
-// id: the CRC-32C of name, codec and payload.
+// id: the CRC-32C of name, codec and payload, with a zero byte after name and codec.
 func (t *Task) Digest() uint32 {
 	buf := digests.Get().(*[]byte)
 	b := append((*buf)[:0], t.Name...)
@@ -165,7 +165,7 @@ type Delivery struct {
 	Start      uint32        // number of the start that this may become: Attempt without the attempts that were given back unstarted
 	Canceled   bool          // the task was cancelled before: settle it as StateCanceled and do not run it
 	Retried    int           // how many retries were used
-	Recoveries int           // how many minions died while they held the task
+	Recoveries int           // how many minions died while they held the task, since the last requeue
 	Strikes    int           // how many of the recoveries came after a recorded start; see [Starter]
 	Afresh     bool          // the attempt follows a failure: since the last snooze there was a retry or a requeue
 	Overdue    bool          // it was parked for the longest time allowed, and no consumer that can run it has taken it; see Parker
