@@ -30,8 +30,9 @@ const AbandonedAfter = time.Minute
 //
 // If the queue has no consumer then, and gets none for AbandonedAfter, the task is
 // abandoned: a consumer of another queue is asked how it ends
-// ([ConsumerConfig].OnAbandoned), and it ends that way. Its inbox is notified and its flow gets its arrival, as with a settlement.
-// If no consumer lives at all, the task waits for one.
+// ([ConsumerConfig].OnAbandoned), and it ends that way. Its inbox is notified and its flow
+// gets its arrival, as with a settlement. If no consumer lives at all, the task waits for
+// one.
 //
 // A parked task keeps its unique key and its position in a flow, and a cancel ends it. Its
 // attempts and starts are counted as with VerbRelease.

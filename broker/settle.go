@@ -97,7 +97,7 @@ type Outcome struct {
 	State  State    // final: succeeded, failed, canceled or expired
 	Codec  string   // name of the codec of Result; "" may be read back as "msgpack"
 	Result []byte   // encoded result of a succeeded task; empty if it returns nothing
-	Err    *Failure // nil if it succeeded, or if the broker ended it
+	Err    *Failure // nil if it succeeded, and if it was cancelled or expired while it waited
 
 	Name     string    // name of the task
 	Attempts uint32    // how often a handler was started; a start that the death of a minion may have prevented counts

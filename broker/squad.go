@@ -14,8 +14,8 @@ import (
 // A member is a task with Squad set that is enqueued as blocked. It is assigned to a
 // minion, which holds it until it knows that the squad was decided to start. A member can
 // also come from the queue like any other task: because its minion has died, because it is
-// retried, or because the Delay for which it was blocked is over. The minion that dequeues it then asks
-// Decide whether it may start.
+// retried, or because the Delay for which it was blocked is over. The minion that dequeues
+// it then asks Decide whether it may start.
 type Squads interface {
 	// Post sends bytes to the consumer or inbox with the id, if that is open: to the OnPost
 	// of a consumer, or to the Mail of an inbox. Delivery is not guaranteed, and nil does
@@ -25,8 +25,8 @@ type Squads interface {
 
 	// Assign hands blocked tasks to a consumer as if it had dequeued them, and passes them
 	// to its OnAssign. If they are lost on the way, a later Dequeue returns them. Up to
-	// MaxBatch tasks may be assigned at once; more are ErrTooLarge. A task that the consumer holds already is no
-	// error, and may be passed to it again.
+	// MaxBatch tasks may be assigned at once; more are ErrTooLarge. A task that the consumer
+	// holds already is no error, and may be passed to it again.
 	//
 	// The error is a *BatchError. An entry is ErrNotFound if the task is neither blocked
 	// nor held by that consumer, or if the consumer does not live or does not serve the
@@ -34,8 +34,9 @@ type Squads interface {
 	Assign(ctx context.Context, minion ID, ids []ID) error
 
 	// Decide decides whether the members of a flow may start, and returns the decision. The
-	// first decision stays, so the result can differ from start. For a flow that was killed before, the decision is not to
-	// start. ErrNotFound means that the flow is no longer kept.
+	// first decision stays, so the result can differ from start. For a flow that was killed
+	// before, the decision is not to start. ErrNotFound means that the flow is no longer
+	// kept.
 	Decide(ctx context.Context, flow ID, start bool) (started bool, err error)
 }
 

@@ -31,14 +31,18 @@
 // The suite works with three kinds of clock. A broker in memory runs in a [testing/synctest] bubble
 // ([Config.Bubble]), where hours pass at once. An emulated store may let its clock jump
 // ([Harness.Advance] with [Harness.CanJump]). On a real server the time is real. There the suite
-// waits only for a few leases and for delays of less than a second. So a lease of one second or
-// less makes the suite fast, and [Config.Parallel] makes it faster.
+// waits only for a few leases and for delays of less than a second. So a short lease, such as one
+// or two seconds, makes the suite fast, and [Config.Parallel] makes it faster.
+//
+// In real time a stall of the machine can fail a correct broker. A test that fails while the
+// machine stalls for 100 ms or more runs again with a new broker, up to four times, and the log
+// says so. A fault of the broker fails it each time.
 //
 // # A test that hangs
 //
-// A call may not return, mostly because the broker holds a lock while it runs a callback. After
-// [Config.Stuck] the suite ends the test program, and prints where every goroutine waits. The first
-// lines name the test and the call.
+// A faulty broker may never return from a call, mostly because it holds a lock while it runs a
+// callback. After [Config.Stuck] the suite ends the test program, and prints where every goroutine
+// waits. The first lines name the test and the call.
 //
 // # Where the contract leaves room
 //

@@ -13,7 +13,7 @@ type Harness struct {
 	// Broker is the broker under test. The suite closes it, and every broker that Reopen returns.
 	Broker broker.Broker
 
-	// Lease is the lease of the broker's consumers.
+	// Lease is the lease of the broker's consumers, as their method Lease returns it.
 	Lease time.Duration
 
 	// Advance lets d pass on the broker's clock, and lets everything happen that becomes due
@@ -32,8 +32,8 @@ type Harness struct {
 	// if the store lives in one process only.
 	Reopen func(t testing.TB) broker.Broker
 
-	// Malform puts raw bytes at the end of a queue, as another program or a newer version might do.
-	// It is nil if that is not possible.
+	// Malform puts raw bytes at the end of a queue, where a record of a pending task would be, as
+	// another program or a newer version might do. It is nil if that is not possible.
 	Malform func(queue string, record []byte)
 
 	// Slack is how late the broker may notice a due time or the end of a retention. The default is
@@ -48,8 +48,9 @@ type Harness struct {
 
 // Config configures a run of the suite.
 type Config struct {
-	// Open returns an empty broker. The suite calls it once for each test, and once before the
-	// first test to find out the broker's capabilities. Open registers clean-up with t.Cleanup.
+	// Open returns an empty broker. It must be set. The suite calls it for each run of a test, and
+	// once before the first test to find out the broker's capabilities. Open registers clean-up
+	// with t.Cleanup.
 	Open func(t testing.TB) Harness
 
 	// Patient, if set, opens the broker for tests in which no lease may end. Its lease should be
@@ -74,8 +75,9 @@ type Config struct {
 	// shortens the tests of races. It is meant for emulated stores.
 	Light bool
 
-	// Groups, if set, names the groups to run. Model always runs. By default all groups run. It is
-	// meant for a second run on a broker with settings that concern only some groups.
+	// Groups, if set, names the groups to run, such as "Enqueue". An unknown name fails the run.
+	// Model always runs, and can't be named. By default all groups run. Groups is meant for a second
+	// run on a broker with settings that concern only some groups.
 	Groups []string
 
 	// Stuck is how long a call to the broker may take. After that the suite ends the program, and

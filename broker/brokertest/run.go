@@ -8,7 +8,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Run runs the suite: a subtest for each group, with a subtest for each promise in it.
+// Run runs the suite: a subtest for each group, with a subtest for each promise in it. The group
+// Model is a single subtest.
 func Run(t *testing.T, cfg Config) {
 	can := probe(t, cfg)
 	if cfg.Bubble == nil {

@@ -117,12 +117,13 @@ func takeFlowField(f *broker.Flow, in []byte, field int) (rest []byte, err error
 // FlowRefSize is the number of bytes that [AppendFlowRef] appends.
 const FlowRefSize = 20
 
-// AppendFlowRef appends the flow of a task and the position in it.
+// AppendFlowRef appends the flow of a task (16 bytes) and its position there (4 bytes).
 func AppendFlowRef(dst []byte, t *broker.Task) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, t.Group[:]...), t.Step)
 }
 
-// ParseFlowRef reads the bytes of [AppendFlowRef] at the front of ref.
+// ParseFlowRef reads the bytes of [AppendFlowRef] at the front of ref. The error wraps
+// [broker.ErrMalformed]: there are fewer than [FlowRefSize].
 func ParseFlowRef(ref []byte) (flow broker.ID, step uint32, err error) {
 	if len(ref) < FlowRefSize {
 		return broker.ID{}, 0, fmt.Errorf("%w: a flow and position of %d bytes", broker.ErrMalformed, len(ref))
@@ -132,7 +133,8 @@ func ParseFlowRef(ref []byte) (flow broker.ID, step uint32, err error) {
 }
 
 // AppendSubmit appends the record of a task that is to be enqueued later: the message, its
-// queue, and the durations that begin when it is enqueued.
+// queue, and the durations that begin when it is enqueued. They are stored in milliseconds,
+// the Delay rounded up and the Deadline rounded down.
 func AppendSubmit(dst []byte, t *broker.Task) []byte {
 	dst = append(dst, RecordVersion)
 	dst = msgp.AppendArrayHead(dst, 4)
@@ -163,8 +165,8 @@ func takeMillis(in []byte) (d time.Duration, rest []byte, err error) {
 	return time.Duration(ms) * time.Millisecond, rest, err
 }
 
-// ParseSubmit reads a record of [AppendSubmit]. The error wraps [broker.ErrVersion] or
-// [broker.ErrMalformed].
+// ParseSubmit reads a record of [AppendSubmit]. A deadline that had passed is read as -1 ms.
+// The error wraps [broker.ErrVersion] or [broker.ErrMalformed].
 func ParseSubmit(record []byte) (*broker.Task, error) {
 	if err := checkVersion(record, "a submission"); err != nil {
 		return nil, err

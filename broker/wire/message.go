@@ -39,8 +39,8 @@ const (
 	OffsetUnstarted  = 52 // uint16, attempts that were given back before a handler was started
 	HeadSize         = 54
 
-	// FlagCanceled marks a task that was cancelled while it ran, and whose owner died. The
-	// next consumer that gets it settles it as canceled.
+	// FlagCanceled marks a task that was cancelled while it ran, and whose owner died or
+	// closed after that. The next consumer that gets it settles it as canceled.
 	FlagCanceled = 1
 	// FlagUnique marks a task with a unique key.
 	FlagUnique = 2
@@ -48,8 +48,10 @@ const (
 	FlagBlocked = 4
 	// FlagSquad marks a member of a squad.
 	FlagSquad = 8
-	// FlagParked marks a task that is parked. It stays set when the time there is over,
-	// until the task is parked again, retried, snoozed or requeued.
+	// FlagParked marks a task that is parked. A consumer that can run the task gets it
+	// without the flag. If the parking time ends first the flag stays set, and the task is
+	// handed out as overdue ([broker.Delivery].Overdue). A retry, a snooze and a requeue
+	// clear it.
 	FlagParked = 16
 	// FlagAfresh is Delivery.Afresh.
 	FlagAfresh = 32
@@ -242,9 +244,13 @@ func takeTaskField(t *broker.Task, in []byte, field int) (rest []byte, err error
 }
 
 // ParseRecord reads a message into d. Now is the broker's clock in unix ms, from which Left
-// is computed. If the head can't be read, nothing is set. If only the body can't be read,
-// all fields of the head are set. The body of a message of a newer version can't be read;
-// then d.Version is that version. The error wraps [broker.ErrVersion] or [broker.ErrMalformed].
+// is computed. D must be zero, except for d.Payload and d.Queue: fields that the message leaves
+// out are not reset, and the queue is never in it.
+//
+// If the head can't be read, nothing is set but d.Payload, to nil. If only the body can't be
+// read, all fields of the head are set, and those of the body as far as they could be read.
+// The body of a message of a newer version can't be read; then d.Version is that version.
+// The error wraps [broker.ErrVersion] or [broker.ErrMalformed].
 //
 // Nothing in d aliases record, and record is not changed. The compiler can prove it, so
 // ParseRecord(d, []byte(s), now) does not copy the string s. The payload is stored in the
@@ -318,7 +324,8 @@ func ParseNewer(d *broker.Delivery, record []byte, now int64, reads uint8) error
 	return newerVersion(record[0], reads)
 }
 
-// ParseHead reads the head of a message into d, and sets the defaults of the body's fields.
+// ParseHead reads the head of a message into d, and sets the fields of the body that have a
+// default other than zero. Now is the broker's clock in unix ms.
 // Every version from 2 to [MaxMessageVersion] has this head. The error wraps
 // [broker.ErrVersion] or [broker.ErrMalformed], and then nothing is set.
 func ParseHead(d *broker.Delivery, record []byte, now int64) error {

@@ -8,7 +8,7 @@ import (
 )
 
 // MetaSpan finds the metadata in a message of [AppendRecord]: it is in record[from:to].
-// Both are 0 if the message has none.
+// Both are 0 if the message has none, or if it can't be read.
 func MetaSpan(record []byte) (from, to int) {
 	if len(record) < HeadSize {
 		return 0, 0
@@ -52,7 +52,7 @@ func ParseMeta(record []byte) (map[string]string, error) {
 }
 
 // RecordName returns the name of the task from its message, or "" if it can't be read. The
-// first NameWithin bytes of the message are enough.
+// first [NameWithin] bytes of the message are enough.
 func RecordName(record []byte) string {
 	if len(record) < HeadSize || record[0] != MessageVersion {
 		return ""
