@@ -43,8 +43,8 @@
 //
 // A group or a pipe is a [Flow]: a record that counts how many of its members have
 // ended. When a member becomes final, the broker stores an [Arrival] in the same step.
-// A driver, which runs in every minion, counts the arrivals and decides what follows.
-// The broker only stores and counts.
+// A driver reports the arrivals to the flow and decides what follows. Each minion and each
+// arbiter has one. The broker only stores and counts.
 //
 // # Promises
 //
@@ -62,7 +62,7 @@
 // the task never starts, its inbox is notified, its unique key becomes free, and its
 // [Arrival] is stored. The outcome has neither a Minion nor a Started time. The broker
 // may leave out its name, and may keep it for [DefaultRetention]. A task that runs at
-// its deadline is left to its owner, and expires if it is given back.
+// its deadline is left to its owner, and expires if it waits again after that.
 //
 // Three clients of the store look for an expired task: the Broker that stored it, each
 // Broker that has looked it up, and each consumer of its queue, from its next heartbeat

@@ -15,7 +15,7 @@ type Flow struct {
 	Need      int           // how many members must succeed; once fewer can, the others are cancelled; equal to Size for a pipe
 	Callback  ID            // task or flow that is blocked until all members are final and Need of them succeeded; zero is none
 	Finalizer ID            // task or flow that is blocked until all else is final; zero is none
-	Group     ID            // the flow that this one is a member of; zero is none
+	Group     ID            // the flow that this one is a member, the callback or the finalizer of; zero is none
 	Step      uint32        // its position there, StepCallback or StepFinalizer
 	Inbox     ID            // where its outcome is pushed; zero if nobody waits for it
 	Retention time.Duration // how long it is kept once it has ended; 0 is not at all
@@ -70,13 +70,14 @@ func (f *Flow) Check() error {
 // Flows is an optional capability for groups, pipes, and tasks that are submitted with a
 // settlement. [FlowsOf] returns the Flows of a Broker. Every method may be repeated, by any
 // process and at the same time as others: what was done before is not done again. A limit
-// of less than 1 and a position of less than 0 are ErrInvalid.
+// of less than 1 and a position of less than 0 are ErrInvalid. If the record of a flow can't
+// be read, the error wraps ErrMalformed or ErrVersion.
 //
-// A task with a Group is a member of that flow. When the member becomes final, by a
-// settlement, a cancel or an expiry, its [Arrival] is stored in its own queue, in the same
-// step. The arrival stays there until it is confirmed. A driver finds it, counts it with
-// Arrive, does what follows, and confirms it. If the driver dies in between, another driver
-// does the same again.
+// A task with a Group is a member of that flow, or by its Step its callback or finalizer.
+// When it becomes final, by a settlement, a cancel or an expiry, its [Arrival] is stored
+// in its own queue, in the same step. The arrival stays there until it is confirmed. A
+// driver finds it, counts it with Arrive, does what follows, and confirms it. If the
+// driver dies in between, another driver does the same again.
 //
 // A flow is kept until its retention after its end is over. A flow that has not ended is
 // kept for FlowPatience after its last change, which is longer than any member can wait for

@@ -11,7 +11,7 @@ import (
 
 // ID identifies a task, a group, a pipe, an inbox or a minion. It is a UUIDv7 (RFC 9562)
 // that carries four fields in its random bits: the kind, a hash of the queue, the
-// partition, and the position in a [Block]. The table is below.
+// partition, and the position in a [Block]. The comment of [BlockPrefix] has the table.
 //
 // Nothing else may be derived from an ID, least of all order or time. An ID is not a
 // secret: IDs that were made at about the same time may differ in one byte. The zero ID
@@ -55,7 +55,7 @@ const (
 )
 
 // A [Block] makes up to BlockSize IDs that differ only in their position. The payloads of
-// their tasks have up to BlockBytes together.
+// their tasks have up to BlockBytes bytes together. A larger payload has a block of its own.
 const (
 	BlockSize  = 64
 	BlockBytes = 512 << 10

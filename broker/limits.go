@@ -20,7 +20,10 @@ const (
 	MaxMessage        = 8 << 10  // bytes of an error's message; a longer one is cut
 )
 
-// The times that every broker uses unless its user sets others.
+// The times of the contract. They are fixed, except for the two defaults: arbiters and
+// minions set these in the tasks and flows for which the user chooses nothing else. A broker
+// takes a Retention or DeadFor of 0 as it is. It uses DefaultRetention where it can't know
+// another one: for events, and perhaps for tasks that end while they wait.
 const (
 	DefaultRetention     = time.Hour                 // how long a result is kept after the final state
 	DefaultDeadRetention = 7 * 24 * time.Hour        // how long a dead letter is kept

@@ -19,9 +19,10 @@ type Settlement struct {
 	Unstarted bool
 	Outcome   Outcome // with VerbFinish: kept and pushed to the inbox; with VerbRetry: see LastFailure
 	// Submit are tasks that are stored together with the settlement, as arrivals of the
-	// queue; see [Flows]. Either all of them are stored or the settlement is refused. They
-	// are allowed with VerbFinish as succeeded only, else they are ErrInvalid. On a broker
-	// without Flows they are ErrUnsupported. There may be up to MaxBatch.
+	// queue of the settled task; see [Flows]. Either all of them are stored or the
+	// settlement is refused. They are allowed with VerbFinish as succeeded only, else they
+	// are ErrInvalid. On a broker without Flows they are ErrUnsupported. There may be up to
+	// MaxBatch.
 	Submit []*Task
 }
 

@@ -39,7 +39,9 @@ type Transition struct {
 }
 
 // Transitions returns the life cycle of a task. Brokers obey it, brokertest checks it, and
-// docs/architecture.md draws it.
+// docs/architecture.md draws it. It leaves out what a [Halter] does: a pending or parked
+// member of a halted flow becomes blocked when it is its turn to be handed out. A task that
+// is retried or snoozed with a Delay of 0 or less may be pending at once.
 func Transitions() []Transition {
 	return []Transition{
 		{StateUnknown, StateScheduled, "enqueue with a delay"},

@@ -28,7 +28,7 @@ type Task struct {
 	Meta      map[string]string // metadata of the caller and the trace context; handed out with the task
 
 	Parent   ID        // the task that submitted it; zero if none did
-	Group    ID        // the flow that it is a member of; zero is none
+	Group    ID        // the flow that it is a member, the callback or the finalizer of; zero is none
 	Step     uint32    // its position in the flow, StepCallback or StepFinalizer
 	Blocked  bool      // it waits for [Flows.Release], and with a Delay for that time at most; ErrUnsupported without Flows
 	Squad    bool      // it starts with others or not at all: a consumer that dequeues it asks [Squads.Decide] first; ErrUnsupported without Squads
