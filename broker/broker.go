@@ -163,10 +163,10 @@ type ConsumerConfig struct {
 	// OnRenewed is called when Consume or a heartbeat has extended the lease of this
 	// consumer, as soon as the broker knows. The argument asked is the time at which the
 	// request was sent, by the clock of this process. The lease lasts at least until that
-	// time plus the length of the lease. A broker that
-	// needs several round trips for Consume or Heartbeat should call it. Otherwise the
-	// minion counts the lease from when it called the method, and knows of it only when the
-	// method returns. OnRenewed must not block.
+	// time plus the length of the lease. A broker that needs several round trips for
+	// Consume or Heartbeat should call it. Otherwise the minion counts the lease from when
+	// it called the method, and knows of it only when the method returns. OnRenewed must
+	// not block.
 	OnRenewed func(asked time.Time)
 
 	// OnAssign receives tasks that were assigned to this consumer; see [Squads]. It owns
@@ -367,7 +367,8 @@ type QueueInfo struct {
 	Unreadable int
 }
 
-// DeadLetter is a task that failed for good and is kept, with its outcome.
+// DeadLetter is a task that failed for good and is kept, with its outcome. If its record is
+// damaged, the fields that can't be read are empty; the ID is always set.
 type DeadLetter struct {
 	Task    Task
 	Outcome Outcome
