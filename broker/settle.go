@@ -13,7 +13,7 @@ type Settlement struct {
 	// retentions.
 	Delivery *Delivery
 	Verb     Verb
-	Delay    time.Duration // with VerbRetry and VerbSnooze: 0 or less is at once; with VerbPark: how long it may be parked, more than 0; else ignored
+	Delay    time.Duration // with VerbRetry and VerbSnooze: 0 or less is at once; with VerbPark: how long it may be parked, more than 0; else without effect; at most MaxDuration
 	// Unstarted says that no handler was started, so the attempt does not count as a start.
 	// It is allowed with every verb.
 	Unstarted bool
