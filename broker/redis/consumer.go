@@ -328,7 +328,7 @@ func (c *consumer) close(ctx context.Context, first bool) error {
 		c.sub.close()
 		c.b.unlisten(c)
 	}
-	c.dequeuing.Lock() // a Dequeue that waits returns, since gone is closed
+	c.dequeuing.Lock() // a Dequeue that waits returns, since closing is closed
 	fence := c.mover.fence()
 	c.mover.close()
 	c.dequeuing.Unlock()

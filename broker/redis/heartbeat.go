@@ -25,7 +25,7 @@ import (
 // Chores take round trips of their own and must not delay the next heartbeat, so they run in a
 // goroutine (follow).
 //
-// Heartbeats have a small connection pool of their own (beating), so that they never wait
+// Heartbeats have a small connection pool of their own (heartbeatClient), so that they never wait
 // behind other requests. Without it a busy process could lose its lease.
 
 // heartbeatQueues is how many partitions one run of the beat script serves. In a cluster it is
@@ -201,7 +201,7 @@ const heartbeatConns = 3
 // heartbeatClient returns a client that only heartbeats use. With the shared client a heartbeat might
 // have to wait for a free connection, or for a new one, which takes several round trips.
 // Under load or with a distant server it could come after the lease has ended. For a
-// cluster beating returns the shared client, which has a pool for each node.
+// cluster it returns the shared client, which has a pool for each node.
 func (b *Broker) heartbeatClient() redis.UniversalClient {
 	node, single := b.rdb.(*redis.Client)
 	if !single {
