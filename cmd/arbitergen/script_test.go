@@ -67,7 +67,7 @@ func TestScripts(t *testing.T) {
 
 // long are scripts that start many go commands for what others show in part. The short form
 // of the tests leaves them out.
-var long = []string{"tests", "step", "client_folders", "bootstrap"}
+var long = []string{"tests", "step", "client_folders", "client_stale", "bootstrap", "types", "schema", "compat", "import_clash"}
 
 // scripts returns the files of the scripts to be run.
 func scripts(t *testing.T) []string {

@@ -299,8 +299,9 @@ func (c *breachedConsumer) Heartbeat(ctx context.Context, load broker.Load) erro
 	return c.Consumer.Heartbeat(ctx, load)
 }
 
-// breachSeeds is the number of seeds within which each breach must be found.
-const breachSeeds = 40
+// breachSeeds is the number of seeds within which each breach must be found. Most need fewer than
+// five, but how the goroutines of a seed take turns differs from run to run.
+const breachSeeds = 400
 
 // The checker finds a broker that breaks the contract, for each known breach.
 func TestSimulationSeesBreaches(t *testing.T) {
