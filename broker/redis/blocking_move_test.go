@@ -234,9 +234,7 @@ func TestMovesEndFarAway(t *testing.T) {
 	line := redisproxy.Start(t, redistest.Start(t, path).Addr)
 	c := consume(t, open(t, line.URL()), broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
 	line.Slow(300*time.Millisecond, 0)
-	// The line may carry the first data of a new connection without delay. The time that opening
-	// takes tells how distant the server is, so that is made long here.
-	opened := line.Inject(redisproxy.Fault{Times: -1, Do: redisproxy.Stall, Hold: 2 * time.Second, Match: func(c redisproxy.Command, _ string) bool {
+	opened := line.Inject(redisproxy.Fault{Times: -1, Do: redisproxy.Stall, Match: func(c redisproxy.Command, _ string) bool {
 		return c.Name() == "client" && len(c) > 1 && strings.EqualFold(c[1], "id")
 	}})
 	for n := range 3 {

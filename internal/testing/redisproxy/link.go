@@ -43,10 +43,15 @@ func (l *link) cut() {
 func (l *link) commands() {
 	defer l.cut()
 	r := bufio.NewReader(l.client)
+	late := false // the data before was carried by a line with a delay
 	for {
-		idle := l.idle(l.client, r)
+		idle := !late || l.idle(l.client, r)
 		c, raw, err := readCommand(r)
-		if err != nil || !l.melt() || !l.drag(idle, len(raw)) {
+		if err != nil || !l.melt() {
+			return
+		}
+		open := false
+		if late, open = l.drag(idle, len(raw)); !open {
 			return
 		}
 		fault, struck := l.p.strike(c)
@@ -138,10 +143,15 @@ func (l *link) swallow(r *bufio.Reader) {
 func (l *link) replies() {
 	defer l.cut()
 	r := bufio.NewReader(l.server)
+	late := false // as in commands
 	for {
-		idle := l.idle(l.server, r)
+		idle := !late || l.idle(l.server, r)
 		raw, push, err := readReply(r)
-		if err != nil || !l.melt() || !l.drag(idle, len(raw)) {
+		if err != nil || !l.melt() {
+			return
+		}
+		open := false
+		if late, open = l.drag(idle, len(raw)); !open {
 			return
 		}
 		l.mu.Lock()
@@ -196,18 +206,19 @@ func (l *link) idle(conn net.Conn, r *bufio.Reader) bool {
 	return r.Buffered() == 0
 }
 
-// drag waits as long as n bytes take while the proxy is slow. It reports whether the connection is
-// still open. Only data that finds the line idle waits for the delay, too. Data that follows
-// closely was in transit at the same time.
-func (l *link) drag(idle bool, n int) bool {
+// drag waits as long as n bytes take while the proxy is slow. It reports whether the line has a
+// delay now, and whether the connection is still open. Only data that finds the line idle waits for
+// the delay, too. Data that follows delayed data closely was in transit at the same time.
+func (l *link) drag(idle bool, n int) (late, open bool) {
 	delay, rate := l.p.slowness()
+	late = delay > 0
 	if !idle {
 		delay = 0
 	}
 	if rate > 0 {
 		delay += time.Duration(n) * time.Second / time.Duration(rate)
 	}
-	return delay == 0 || l.pause(delay)
+	return late, delay == 0 || l.pause(delay)
 }
 
 // pause waits for d. It reports whether the connection is still open.
