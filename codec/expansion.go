@@ -26,19 +26,20 @@ const (
 
 // budget counts the memory that one message needs.
 type budget struct {
-	size int // the length of the message
-	need int // the memory that its values need, as far as they were weighed
+	size int   // the length of the message
+	need int64 // the memory that its values need, as far as they were weighed; more than an int of 32 bits may hold
 }
 
 // isLong reports whether the message is long, so that values of every type are weighed.
 func (b *budget) isLong() bool { return b.size > long }
 
 // limit returns how many bytes of memory the message may need.
-func (b *budget) limit() int {
+func (b *budget) limit() int64 {
+	size := int64(b.size)
 	if b.isLong() {
-		return free + max(long*perByte, b.size*perByteOfLong)
+		return free + max(long*perByte, size*perByteOfLong)
 	}
-	return free + b.size*perByte
+	return free + size*perByte
 }
 
 // check returns an error if the message needs more memory than its limit.
@@ -105,7 +106,7 @@ func (p *plan) weigh(in []byte, depth int, b *budget) (rest []byte, ok bool) {
 	var err error
 	switch p.dec {
 	case opPointer:
-		b.need += int(p.elem.typ.Size())
+		b.need += int64(p.elem.typ.Size())
 		return p.elem.weigh(in, depth, b)
 	case opSlice, opArray:
 		if n, rest, err = msgp.TakeArrayHead(in); err != nil {
@@ -120,7 +121,7 @@ func (p *plan) weigh(in []byte, depth int, b *budget) (rest []byte, ok bool) {
 			if rest, ok = skip(rest, depth+1); !ok {
 				return nil, false
 			}
-			b.need += int(p.mapKey.typ.Size() + p.elem.typ.Size())
+			b.need += int64(p.mapKey.typ.Size() + p.elem.typ.Size())
 			if rest, ok = p.elem.weigh(rest, depth+1, b); !ok {
 				return nil, false
 			}
@@ -145,7 +146,7 @@ func (p *plan) weighStruct(in []byte, depth int, b *budget) (rest []byte, ok boo
 			return nil, false
 		}
 		if i, known := p.byName[string(name)]; known {
-			b.need += p.fields[i].embedded
+			b.need += int64(p.fields[i].embedded)
 			rest, ok = p.fields[i].plan.weigh(rest, depth+1, b)
 		} else {
 			rest, ok = skip(rest, depth+1)
@@ -161,7 +162,7 @@ func (p *plan) weighStruct(in []byte, depth int, b *budget) (rest []byte, ok boo
 func (p *plan) weighElems(in []byte, n, depth int, b *budget) (rest []byte, ok bool) {
 	for range n {
 		if p.dec == opSlice {
-			b.need += int(p.elem.typ.Size())
+			b.need += int64(p.elem.typ.Size())
 		}
 		if in, ok = p.elem.weigh(in, depth+1, b); !ok {
 			return nil, false
@@ -282,7 +283,7 @@ func jsonAffordElems(elems [][]byte, t reflect.Type, b *budget) error {
 		return nil
 	}
 	for _, raw := range elems {
-		b.need += int(t.Elem().Size())
+		b.need += int64(t.Elem().Size())
 		jsonWeigh(raw, 0, t.Elem(), b)
 	}
 	return b.check()
@@ -297,12 +298,12 @@ func jsonWeigh(raw []byte, i int, t reflect.Type, b *budget) (end int) {
 	case k == reflect.Interface:
 		return jsonWeighAny(raw, i, b)
 	case k == reflect.Pointer && raw[i] != 'n':
-		b.need += int(t.Elem().Size())
+		b.need += int64(t.Elem().Size())
 		return jsonWeigh(raw, i, t.Elem(), b)
 	case raw[i] == '[' && (k == reflect.Slice || k == reflect.Array):
 		for i = jsonSpace(raw, i+1); raw[i] != ']'; i = jsonNext(raw, i) {
 			if k == reflect.Slice {
-				b.need += int(t.Elem().Size())
+				b.need += int64(t.Elem().Size())
 			}
 			i = jsonWeigh(raw, i, t.Elem(), b)
 		}
@@ -313,10 +314,10 @@ func jsonWeigh(raw []byte, i int, t reflect.Type, b *budget) (end int) {
 			name := raw[i:end]
 			i = jsonSpace(raw, jsonSpace(raw, end)+1) // over the colon
 			if k == reflect.Map {
-				b.need += int(t.Key().Size() + t.Elem().Size())
+				b.need += int64(t.Key().Size() + t.Elem().Size())
 				i = jsonWeigh(raw, i, t.Elem(), b)
 			} else if f := jsonFieldsOf(t).find(string(jsonText(name))); f != nil {
-				b.need += embeddedSize(t, f.index)
+				b.need += int64(embeddedSize(t, f.index))
 				i = jsonWeigh(raw, i, f.typ, b)
 			} else {
 				i = jsonEnd(raw, i)

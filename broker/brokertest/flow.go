@@ -95,7 +95,7 @@ func memberOf(f *broker.Flow, step uint32) func(*broker.Task) {
 func blocked(t *broker.Task) { t.Blocked = true }
 
 // arrivalOf returns an arrival at position step, as if the task with that id had ended.
-func arrivalOf(f *broker.Flow, id broker.ID, step int, state broker.State) broker.Arrival {
+func arrivalOf[N int | uint32](f *broker.Flow, id broker.ID, step N, state broker.State) broker.Arrival {
 	return broker.Arrival{Queue: "q", Task: id, Flow: f.ID, Step: uint32(step), Outcome: endedAs(id, state)}
 }
 

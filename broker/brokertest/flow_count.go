@@ -314,7 +314,7 @@ func flowArriveFirst(r *rig) {
 			continue
 		}
 		r.arrive(f, arrivalOf(f, ids[1], 1, state), arrivalOf(f, ids[257], 257, state), arrivalOf(f, ids[3], 3, state))
-		r.arrive(f, arrivalOf(f, ids[0], 0, state), arrivalOf(f, f.ID, int(broker.StepCallback), state))
+		r.arrive(f, arrivalOf(f, ids[0], 0, state), arrivalOf(f, f.ID, broker.StepCallback, state))
 		if p := r.progress(f); p.Failed != 3 || p.First != 257 {
 			r.Fatalf("%s: Failed is %d and First is %d, want 3 and 257", state, p.Failed, p.First)
 		}

@@ -97,9 +97,9 @@ func flowOpenEmpty(r *rig) {
 		}
 		_, err := r.flows().Arrive(r.ctx, f.ID, []broker.Arrival{arrivalOf(f, f.Callback, 0, broker.StateSucceeded)})
 		r.is(err, broker.ErrInvalid)
-		p := r.arrive(f, arrivalOf(f, f.Callback, int(broker.StepCallback), broker.StateSucceeded))
+		p := r.arrive(f, arrivalOf(f, f.Callback, broker.StepCallback, broker.StateSucceeded))
 		r.counted(p, 0, 0)
-		p = r.arrive(f, arrivalOf(f, f.Finalizer, int(broker.StepFinalizer), broker.StateFailed))
+		p = r.arrive(f, arrivalOf(f, f.Finalizer, broker.StepFinalizer, broker.StateFailed))
 		if p.Callback != broker.StateSucceeded || p.Finalizer != broker.StateFailed {
 			r.Fatalf("callback and finalizer of an empty flow are %s and %s", p.Callback, p.Finalizer)
 		}
