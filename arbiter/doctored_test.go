@@ -58,8 +58,8 @@ var doctorings = []struct {
 	{"StepInAnotherQueue", stepInAnotherQueue, "the callback"},
 }
 
-// TestDoctoredFlows checks that no task runs with the attacker's data, and that the group ends with an error that
-// tells what does not match.
+// TestDoctoredFlows checks that no task runs with the attacker's data, and that the error of the group names the part
+// that was changed.
 func TestDoctoredFlows(t *testing.T) {
 	t.Parallel()
 	on := func(t *testing.T, url string) {

@@ -13,8 +13,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Arguments, results and events are compressed and signed. A person who can write to the broker but does not know the
-// key can't make minions run anything.
+// The codec compresses and signs arguments, results and events. Minions refuse arguments that were not signed with the
+// key, so write access to the broker is not enough to make them run a task.
 func ExampleCodec_signed() {
 	ctx := context.Background()
 	b := memory.New()

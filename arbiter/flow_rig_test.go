@@ -42,7 +42,7 @@ func sumStep() task.Step[[]int, int] { return task.NewStep[[]int](sumTask, "upst
 
 func countStep() task.Step[[]*int, int] { return task.NewStep[[]*int](countTask, "upstream", nil) }
 
-// journal records what the handlers have done.
+// journal counts the runs of each handler, and lists the numbers that handlers note.
 type journal struct {
 	mu    sync.Mutex
 	ran   map[string]int

@@ -71,8 +71,8 @@ func newKill(opts []KillOption) kill {
 // The verdict is NeverStarted, Stopping or TooLate. With [Wait] or [WaitFor] it is Stopped or TooLate in place of Stopping,
 // once the task has ended.
 //
-// If the id is that of a group or pipe, Kill is [Arbiter.KillGroup], and the verdict is the first of Unresponsive, Stopping,
-// Stopped, NeverStarted and TooLate that one of its tasks has.
+// If the id belongs to a group or pipe, Kill calls [Arbiter.KillGroup], which has a verdict for each task. Kill returns one
+// of them, by this order of priority: Unresponsive, Stopping, Stopped, NeverStarted, TooLate.
 //
 // The error wraps [task.ErrInvalid] if an option is invalid (nothing was done then), [task.ErrNotFound] if the task is
 // unknown, [task.ErrUnavailable] or [task.ErrClosed]. With [Wait] it can also be ctx's error, and the verdict is Stopping

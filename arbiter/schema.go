@@ -34,7 +34,7 @@ type SchemaError struct {
 	Known   bool   // some of them run a task of this name, but with another schema
 }
 
-// Error tells what the minions of the queue lack.
+// Error says that no minion of the queue runs the task, or that those that run it have another schema.
 func (e *SchemaError) Error() string {
 	lack := "runs such a task"
 	if e.Known {

@@ -19,9 +19,9 @@ const secureVersion = 2
 // minKey is the least length of a key of Sign, in bytes.
 const minKey = 16
 
-// Sign returns a codec that signs the bytes of c with HMAC-SHA256. A person who can write to the broker but does not know
-// the key can then neither make minions run tasks nor forge results, failures and events. The codec's name is the name
-// of c with +signed.
+// Sign returns a codec that signs the bytes of c with HMAC-SHA256. Without the key, write access
+// to the broker is not enough to make minions run tasks, or to forge results, failures and events. The codec's name is
+// the name of c with +signed.
 //
 // It signs with key. Bytes that are not signed with key or one of the older keys are [ErrForged]. So keys can be changed
 // one process after the other: docs/security.md has the steps. The last of all keys given is the key of
