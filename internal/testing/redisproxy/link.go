@@ -50,7 +50,7 @@ func (l *link) commands() {
 		if err != nil || !l.melt() {
 			return
 		}
-		open := false
+		var open bool
 		if late, open = l.drag(idle, len(raw)); !open {
 			return
 		}
@@ -150,7 +150,7 @@ func (l *link) replies() {
 		if err != nil || !l.melt() {
 			return
 		}
-		open := false
+		var open bool
 		if late, open = l.drag(idle, len(raw)); !open {
 			return
 		}
