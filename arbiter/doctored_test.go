@@ -18,6 +18,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/testing/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/testform"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -74,11 +75,14 @@ func TestDoctoredFlows(t *testing.T) {
 			}
 		}
 	}
-	t.Run("miniredis", func(t *testing.T) {
-		t.Parallel()
-		on(t, "redis://"+miniredis.RunT(t).Addr())
-	})
-	if path := redistest.Path(t); path != "" {
+	path := redistest.Path(t)
+	if path == "" || testform.Long() { // the short form needs one of the two
+		t.Run("miniredis", func(t *testing.T) {
+			t.Parallel()
+			on(t, "redis://"+miniredis.RunT(t).Addr())
+		})
+	}
+	if path != "" {
 		t.Run("redis", func(t *testing.T) {
 			t.Parallel()
 			on(t, redistest.Start(t, path).URL())

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/go-arbiter/arbiter/internal/testing/testform"
 )
 
 // TestFromAnEmptyFolder follows the section "From an empty folder" of the README: it runs
@@ -13,6 +15,10 @@ import (
 // is a link to this checkout, named arbiter.
 func TestFromAnEmptyFolder(t *testing.T) {
 	t.Parallel()
+	if !testform.Long() {
+		t.Log("left to the long form, since it builds programs")
+		return
+	}
 	dir := t.TempDir()
 	here, err := filepath.Abs(root)
 	if err != nil {

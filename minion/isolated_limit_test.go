@@ -109,7 +109,7 @@ func TestIsolatedDrain(t *testing.T) {
 	y := newYard(t, 3, minion.DrainTimeout(drain))
 	quick := y.send(deed{What: "nap", Text: "naps 1"}) // a fifth of a second
 	good := y.send(deed{What: "obey", Text: "good 1"})
-	bad := y.send(deed{What: "spin", Text: "bad"})
+	bad := y.send(deed{What: "ignore", Text: "bad"})
 	y.printed("good")
 	pid := y.printed("bad")
 	y.printed("naps")

@@ -152,6 +152,11 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 			spun++
 		}
 	},
+	// ignore waits for ever, without using the CPU.
+	"ignore": func(_ context.Context, d deed) (trace, error) {
+		fmt.Println(d.Text, os.Getpid())
+		select {}
+	},
 	"obey": func(ctx context.Context, d deed) (trace, error) {
 		fmt.Println(d.Text)
 		<-ctx.Done()

@@ -15,6 +15,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/internal/testing/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/testform"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -37,11 +38,14 @@ func onBrokers(t *testing.T, body func(t *testing.T, b broker.Broker, l *logs)) 
 		defer func() { _ = b.Close() }()
 		body(t, b, l)
 	}
-	t.Run("miniredis", func(t *testing.T) {
-		t.Parallel()
-		onRedis(t, miniredis.RunT(t).Addr())
-	})
-	if path := redistest.Path(t); path != "" {
+	path := redistest.Path(t)
+	if path == "" || testform.Long() { // the short form needs one of the two
+		t.Run("miniredis", func(t *testing.T) {
+			t.Parallel()
+			onRedis(t, miniredis.RunT(t).Addr())
+		})
+	}
+	if path != "" {
 		t.Run("redis-server", func(t *testing.T) {
 			t.Parallel()
 			onRedis(t, redistest.Start(t, path).Addr)

@@ -102,7 +102,7 @@ func TestConformanceServer(t *testing.T) {
 	if !testform.Long() {
 		url = allow(t, server) // the long form has TestConformanceLargeRecords for that
 	}
-	suite(t, brokertest.Config{Ping: ping(t, url)}, func(testing.TB) string { return url })
+	suite(t, brokertest.Config{Light: !testform.Long(), Ping: ping(t, url)}, func(testing.TB) string { return url })
 }
 
 // recordGroups are the groups of tests in which most records are stored, moved, read or removed. The

@@ -15,14 +15,19 @@ import (
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/testing/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/testform"
 )
 
-// onEach runs a test on miniredis and on a real server.
+// onEach runs a test on miniredis and on a real server. The short form leaves out miniredis if there
+// is a server.
 func onEach(t *testing.T, body func(t *testing.T, url string)) {
-	t.Run("miniredis", func(t *testing.T) {
-		body(t, "redis://"+miniredis.RunT(t).Addr())
-	})
-	if path := redistest.Path(t); path != "" {
+	path := redistest.Path(t)
+	if path == "" || testform.Long() {
+		t.Run("miniredis", func(t *testing.T) {
+			body(t, "redis://"+miniredis.RunT(t).Addr())
+		})
+	}
+	if path != "" {
 		t.Run("redis-server", func(t *testing.T) {
 			body(t, "redis://"+redistest.Start(t, path).Addr)
 		})

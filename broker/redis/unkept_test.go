@@ -14,6 +14,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/internal/testing/redistest"
+	"github.com/go-arbiter/arbiter/internal/testing/testform"
 )
 
 // unkept makes a task one whose outcome is not kept.
@@ -132,7 +133,7 @@ func TestUnkeptTakesLess(t *testing.T) {
 	if path == "" {
 		return
 	}
-	const n = 1500
+	n := testform.Pick(400, 1500)
 	url := "redis://" + redistest.Start(t, path).Addr
 	raw := rawClient(t, url)
 	take := func(t *testing.T, namespace string, retention time.Duration, together bool, at int) int64 {
@@ -166,7 +167,7 @@ func TestUnkeptTakesLess(t *testing.T) {
 			t.Run(fmt.Sprintf("sent together %v, settled %d at once", together, at), func(t *testing.T) {
 				name := fmt.Sprintf("%v-%d", together, at)
 				zero, hour := take(t, "zero-"+name, 0, together, at), take(t, "hour-"+name, time.Hour, together, at)
-				t.Logf("%d bytes per task, %d if the outcome is kept for an hour", zero/n, hour/n)
+				t.Logf("%d bytes per task, %d if the outcome is kept for an hour", zero/int64(n), hour/int64(n))
 				most := hour
 				if together {
 					most = hour * 3 / 4

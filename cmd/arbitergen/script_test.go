@@ -65,9 +65,12 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// long are scripts that start many go commands for what others show in part. The short form
-// of the tests leaves them out.
-var long = []string{"tests", "step", "client_folders", "client_stale", "bootstrap", "types", "schema", "compat", "import_clash"}
+// long are the scripts of the long form. Each starts many go commands, and the tests of package gen
+// check in less time what the script shows.
+var long = []string{
+	"bootstrap", "check", "client_folders", "client_fresh", "client_refused", "client_stale", "compat", "encoders", "functions", "import_clash",
+	"imports", "main_package", "many", "methods", "options", "parameter_names", "parameters", "removed", "schema", "stale", "step", "tests", "types", "variadic",
+}
 
 // scripts returns the files of the scripts to be run.
 func scripts(t *testing.T) []string {

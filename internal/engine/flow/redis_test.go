@@ -20,7 +20,7 @@ func TestOnRedis(t *testing.T) {
 	if path == "" {
 		return
 	}
-	onRedis(t, redistest.Start(t, path).URL(), testform.Pick(3, 1))
+	onRedis(t, redistest.Start(t, path).URL(), testform.Pick(7, 1))
 }
 
 // The scenarios on a Redis Cluster, where queues and flows are in different hash slots.
@@ -30,7 +30,7 @@ func TestOnCluster(t *testing.T) {
 	if path == "" {
 		return
 	}
-	onRedis(t, redistest.StartCluster(t, path, 3).URL(), testform.Pick(14, 3))
+	onRedis(t, redistest.StartCluster(t, path, 3).URL(), testform.Pick(25, 3))
 }
 
 // onRedis runs all scenarios. A driver dies at every stride-th call.

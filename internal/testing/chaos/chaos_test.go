@@ -49,7 +49,7 @@ const (
 	submitters = 2
 	lease      = 2 * time.Second
 	enough     = 20_000 // tasks a minute that a run must have at least
-	short      = 6 * time.Second
+	short      = 4 * time.Second
 	shortEach  = 4 * time.Second // for each topology of TestTopologies
 	soonDone   = 8 * time.Second // patience after the short duration
 )
@@ -58,7 +58,7 @@ const (
 // half as many: its faults are as dense, and most of its cost on the machine is for the tasks.
 func senders(duration time.Duration) int {
 	if duration <= short {
-		return 12
+		return 8
 	}
 	return 24
 }
@@ -98,11 +98,15 @@ func TestTopologies(t *testing.T) {
 	for _, one := range []struct {
 		name, topology string
 		on             Topology
+		long           bool // left to the long form
 	}{
-		{"everysec", "single", everysec},
-		{"sentinel", "sentinel", topologies["sentinel"]},
-		{"cluster", "cluster", topologies["cluster"]},
+		{"everysec", "single", everysec, true},
+		{"sentinel", "sentinel", topologies["sentinel"], true},
+		{"cluster", "cluster", topologies["cluster"], false},
 	} {
+		if one.long && !testform.Long() {
+			continue
+		}
 		t.Run(one.name, func(t *testing.T) {
 			beside(t)
 			run(t, path, one.topology, one.on, testform.Pick(shortEach, 15*time.Second), soonDone, false)

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,8 +30,8 @@ func (l LongScript) String() string {
 
 // ScriptWatch reads the slow log of a server, and finds scripts that take longer than a bound. On a
 // busy machine every script takes long by the wall clock. So the watch subtracts the time that the
-// server waited for a processor, and raises the bound if the machine computes more slowly than an
-// idle ordinary one.
+// server waited for a processor, and raises the bound if the machine is slower than an ordinary one
+// (see [pace]).
 type ScriptWatch struct {
 	server *Server
 	most   time.Duration
@@ -48,28 +47,8 @@ type ScriptWatch struct {
 const (
 	watchPause    = 15 * time.Millisecond // time between two reads of the slow log
 	paceEvery     = 25                    // number of reads between two measurements of the pace
-	paceMost      = 4                     // upper limit of the measured slowdown
-	paceOrdinary  = 40 * time.Microsecond // time of a burst on an ordinary machine
 	watchedStalls = 10 * time.Second      // how long stalls are remembered
 )
-
-// pace returns how much more slowly this machine computes at the moment than an ordinary one. It
-// takes the best of several short bursts, since that one was not interrupted.
-func pace() float64 {
-	best := time.Hour
-	x := paced.Load()
-	for range 8 {
-		began := time.Now()
-		for range 20_000 {
-			x = x*6364136223846793005 + 1442695040888963407
-		}
-		best = min(best, time.Since(began))
-	}
-	paced.Store(x) // so the compiler does not remove the computation
-	return min(max(float64(best)/float64(paceOrdinary), 1), paceMost)
-}
-
-var paced atomic.Uint64
 
 // WatchScripts watches a server until Stop or the end of the test. A server that is killed and
 // restarted is watched again as soon as it answers.
@@ -166,6 +145,8 @@ func (w *ScriptWatch) watch(ctx context.Context) {
 			if w.server.thawedAfter(before.Add(-e.Duration)) { // Freeze stopped the server in the meantime
 				continue
 			}
+			// The machine may have become slower since the last measurement.
+			slower = max(slower, pace())
 			// The script ended after the previous read, so this is the earliest time at which it
 			// can have begun.
 			w.judge(LongScript{
