@@ -3,6 +3,7 @@ package redistest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -69,7 +70,7 @@ func plain(t testing.TB) []string {
 func startOn(t testing.TB, path string, args func(port int) []string) *Server {
 	t.Helper()
 	var err error
-	for range 5 { // another process may take the port first
+	for range 5 { // a process that is no test may take the port first
 		port := freePort(t)
 		s := &Server{Addr: fmt.Sprintf("127.0.0.1:%d", port), path: path, args: args(port), t: t}
 		if err = s.run(); err == nil {
@@ -81,23 +82,39 @@ func startOn(t testing.TB, path string, args func(port int) []string) *Server {
 	return nil
 }
 
-// freePort returns a port on which no process listens. It is below the range that systems use for
-// outgoing connections. So a server that is down for a while still gets its port when it starts
-// again.
+// freePort returns a port on which no process listens, and reserves it until the end of the test: no
+// other test gets it, also in another process, and also while the server on it is down. Each test
+// holds the UDP port of the same number for that; Redis uses TCP. The port is below the range that
+// systems use for outgoing connections, so none of those takes it either.
 func freePort(t testing.TB) int {
 	t.Helper()
 	const from, to = 15_000, 32_000
 	var err error
 	for range 100 {
 		port := from + rand.IntN(to-from)
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			_ = l.Close()
+		if err = reserve(t, port); err == nil {
 			return port
 		}
 	}
 	t.Fatal(err)
 	return 0
+}
+
+// reserve reserves a port until the end of the test, unless another test has it or a process listens
+// on it.
+func reserve(t testing.TB, port int) error {
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	held, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		_ = held.Close()
+		return err
+	}
+	t.Cleanup(func() { _ = held.Close() })
+	return l.Close()
 }
 
 // launch starts the process.
@@ -126,8 +143,10 @@ func (s *Server) run(args ...string) error {
 	client := s.client()
 	defer func() { _ = client.Close() }()
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		err := listens(s.Addr)
-		if err == nil && !s.tls() {
+		var err error
+		if s.tls() {
+			err = speaksTLS(s.Addr)
+		} else if err = listens(s.Addr); err == nil {
 			err = s.answers(client)
 		}
 		if err == nil || redis.HasErrorPrefix(err, "NOAUTH") {
@@ -165,6 +184,15 @@ func (s *Server) tls() bool { return slices.Contains(s.args, "--tls-port") }
 
 func listens(addr string) error {
 	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// speaksTLS reports whether a server completes a TLS handshake, whatever its certificate.
+func speaksTLS(addr string) error {
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Second}, "tcp", addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // nothing is sent
 	if err != nil {
 		return err
 	}
