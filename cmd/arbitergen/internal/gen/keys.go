@@ -64,6 +64,15 @@ var keyList = []key{
 	{name: "default", form: "PARAMETER:VALUE", repeated: true, set: (*options).setDefault},
 }
 
+// Keys returns the keys that a directive can have, with the forms of their values, in the order of the documentation.
+func Keys() []string {
+	forms := make([]string, len(keyList))
+	for i, k := range keyList {
+		forms[i] = k.usage()
+	}
+	return forms
+}
+
 // checkUnique returns an error if the key can't be the unique key of a task.
 func (o *options) checkUnique(key string) error {
 	_, own := o.at["unique"]
@@ -131,10 +140,7 @@ func keyNames() []string {
 
 // keyForms returns all keys with the forms of their values.
 func keyForms() []string {
-	forms := make([]string, len(keyList))
-	for i, k := range keyList {
-		forms[i] = k.usage()
-	}
+	forms := Keys()
 	half := len(forms) / 2
 	return []string{"accepted: " + strings.Join(forms[:half], ", ") + ",", strings.Join(forms[half:], ", ")}
 }
