@@ -25,6 +25,9 @@
 //
 //	c, err := codec.Sign(codec.Compress(codec.Msgpack()), key)
 //
+// [FingerprintWith] gives fingerprints a key of their own, which stays when the key of the seals is changed, and [Hide]
+// hides more than arguments and results.
+//
 // An arbiter or minion encodes with the codec of its option Codec. Without that option it encodes with the
 // first of Codecs that signs or encrypts, or else with Msgpack. If a codec of either option signs or
 // encrypts, it accepts only messages in the codecs of these two options: a task in another built-in codec

@@ -16,8 +16,8 @@ const (
 	// them.
 	Errors Hidden = 1 << iota
 	// UniqueKeys are stored as a keyed hash, with which duplicates are still found. The scope and
-	// the name of the task can still be read. All processes that send tasks must have the same
-	// last key; see [Sealer.Fingerprint].
+	// the name of the task can still be read. All processes that send tasks must make their
+	// fingerprints with the same key; see [FingerprintWith].
 	UniqueKeys
 	// Metadata is stored encrypted. Arbiters with the codec and handlers see it decrypted.
 	Metadata

@@ -38,8 +38,9 @@ type Sealer interface {
 	// about plain to anybody without this key. A minion derives the ids of tasks that a handler
 	// sends from fingerprints of their arguments, so a repeated attempt finds the tasks that were
 	// sent before. [Hide] stores the fingerprint of a unique key in its place. The codecs of [Sign]
-	// and [Encrypt] use the last of their keys. If processes have different last keys, a repeated
-	// attempt may send its tasks a second time, and a unique key may have two holders.
+	// and [Encrypt] make fingerprints with the first of their keys, or with the key of
+	// [FingerprintWith]. If processes make them with different keys, a repeated attempt may send
+	// its tasks a second time, and a unique key may have two holders.
 	Fingerprint(plain []byte) []byte
 }
 

@@ -23,21 +23,21 @@ const minKey = 16
 // to the broker is not enough to make minions run tasks, or to forge results, failures and events. The codec's name is
 // the name of c with +signed.
 //
-// It signs with key. Bytes that are not signed with key or one of the older keys are [ErrForged]. So keys can be changed
-// one process after the other: docs/security.md has the steps. The last of all keys given is the key of
-// [Sealer.Fingerprint]. If a minion or an arbiter has this codec, by its option Codec or Codecs, it refuses the built-in
-// codecs unless they are named there, too.
+// It signs with key. Bytes that are not signed with key or one of the keys in more are [ErrForged]. So keys can be changed
+// one process after the other: docs/security.md has the steps. It makes fingerprints with key, too; with [FingerprintWith]
+// they have a key of their own, which stays when key is changed. If a minion or an arbiter has this codec, by its option
+// Codec or Codecs, it refuses the built-in codecs unless they are named there, too.
 //
 // Arbiters and minions sign the bytes together with a description of their use: the task, the queue, the group or pipe,
 // and whether they are arguments or a result; see [Sealer]. docs/security.md has the complete list, and what a signature
 // can't prevent.
 //
 // Each key must have 16 bytes or more. The error says which key is too short, or why c can't be used.
-func Sign(c Codec, key []byte, older ...[]byte) (Codec, error) {
+func Sign(c Codec, key []byte, more ...[]byte) (Codec, error) {
 	if err := Check(c); err != nil {
 		return nil, err
 	}
-	keys := append([][]byte{key}, older...)
+	keys := append([][]byte{key}, more...)
 	for i, k := range keys {
 		if len(k) < minKey {
 			return nil, fmt.Errorf("codec: key %d of Sign has %d bytes, want %d or more", i+1, len(k), minKey)
@@ -45,7 +45,7 @@ func Sign(c Codec, key []byte, older ...[]byte) (Codec, error) {
 		keys[i] = slices.Clone(k)
 	}
 	name := c.Name() + "+signed"
-	printKey, err := fingerprintKey(keys, name)
+	printKey, err := fingerprintKey(key, name)
 	if err != nil {
 		return nil, err
 	}
@@ -89,14 +89,14 @@ func Sign(c Codec, key []byte, older ...[]byte) (Codec, error) {
 // second, change the key every three weeks.
 //
 // Encrypting the same bytes again gives other bytes. Tasks that a repeated attempt sends again are recognized all the
-// same, by their fingerprints, unless the last of the keys has changed in between: see [Sealer.Fingerprint].
-func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
+// same, by their fingerprints, unless the key of the fingerprints has changed in between: see [FingerprintWith].
+func Encrypt(c Codec, key []byte, more ...[]byte) (Codec, error) {
 	if err := Check(c); err != nil {
 		return nil, err
 	}
 	name := c.Name() + "+sealed"
 	var keys []cipher.AEAD
-	given := append([][]byte{key}, older...)
+	given := append([][]byte{key}, more...)
 	for i, k := range given {
 		if len(k) != 32 {
 			return nil, fmt.Errorf("codec: key %d of Encrypt has %d bytes, want 32", i+1, len(k))
@@ -111,7 +111,7 @@ func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 		}
 		keys = append(keys, aead)
 	}
-	printKey, err := fingerprintKey(given, name)
+	printKey, err := fingerprintKey(key, name)
 	if err != nil {
 		return nil, err
 	}
@@ -136,10 +136,43 @@ func Encrypt(c Codec, key []byte, older ...[]byte) (Codec, error) {
 	}, nil
 }
 
-// fingerprintKey returns the key of fingerprints. It is derived from the oldest key, since that is the one which all
-// processes have while keys are changed one process after the other.
-func fingerprintKey(keys [][]byte, name string) ([]byte, error) {
-	return hkdf.Key(sha256.New, keys[len(keys)-1], nil, "arbiter fingerprint "+name, sha256.Size)
+// FingerprintWith returns a codec that seals as c does, and makes its fingerprints with key: see [Sealer.Fingerprint]. So
+// the fingerprints stay the same when the keys of c are changed. Without it, [Sign] and [Encrypt] make fingerprints with
+// their first key, and FingerprintWith that key makes the same ones. With key alone nothing can be opened or sealed, but
+// somebody who has it can try out which short arguments or unique keys have a fingerprint.
+//
+// The key must have 16 bytes or more. It is an error if c is not a codec of Sign, Encrypt or [Hide]: a codec of your own
+// has its own method Fingerprint.
+func FingerprintWith(c Codec, key []byte) (Codec, error) {
+	if err := Check(c); err != nil {
+		return nil, err
+	}
+	if len(key) < minKey {
+		return nil, fmt.Errorf("codec: the key of FingerprintWith has %d bytes, want %d or more", len(key), minKey)
+	}
+	switch c := c.(type) {
+	case *sealed:
+		printKey, err := fingerprintKey(key, c.name)
+		if err != nil {
+			return nil, err
+		}
+		own := *c
+		own.printKey = printKey
+		return &own, nil
+	case hiding:
+		inner, err := FingerprintWith(c.Sealer, key)
+		if err != nil {
+			return nil, err
+		}
+		return hiding{inner.(Sealer), c.what}, nil
+	}
+	return nil, fmt.Errorf("codec %s: FingerprintWith needs a codec of Sign, Encrypt or Hide", c.Name())
+}
+
+// fingerprintKey returns the key of the fingerprints of the codec with that name. It is derived, so that fingerprints are
+// made with another key than seals.
+func fingerprintKey(key []byte, name string) ([]byte, error) {
+	return hkdf.Key(sha256.New, key, nil, "arbiter fingerprint "+name, sha256.Size)
 }
 
 // boundTo returns the data that is authenticated beside the bytes themselves. Each part has its length in front, so

@@ -127,7 +127,7 @@ func TestKeys(t *testing.T) {
 					t.Errorf("a key of %d bytes was accepted", len(bad))
 				}
 				if _, err := build(codec.Msgpack(), key1, bad); err == nil {
-					t.Errorf("an older key of %d bytes was accepted", len(bad))
+					t.Errorf("a second key of %d bytes was accepted", len(bad))
 				}
 			}
 		})
@@ -188,8 +188,8 @@ func (lockedAway) Open(data, _ []byte) ([]byte, error) { return data, nil }
 
 func (lockedAway) Fingerprint(plain []byte) []byte { return plain }
 
-// Equal bytes have the same fingerprint, also while keys are changed, and the fingerprint shows nothing about them to
-// anybody without the key.
+// Equal bytes have the same fingerprint, and it shows nothing about them to anybody without the key. With FingerprintWith
+// it depends on nothing but the key that is given there.
 func TestFingerprint(t *testing.T) {
 	for _, build := range []func(codec.Codec, []byte, ...[]byte) (codec.Codec, error){codec.Sign, codec.Encrypt} {
 		outer := must(t)(build(codec.Compress(codec.Msgpack()), key1))
@@ -197,12 +197,45 @@ func TestFingerprint(t *testing.T) {
 		if text := print(outer, "text"); text != print(outer, "text") || text == print(outer, "next") || len(text) < 16 || strings.Contains(text, "text") {
 			t.Errorf("%s: fingerprints are equal for different bytes or different for equal ones", outer.Name())
 		}
-		if print(outer, "text") != print(must(t)(build(codec.Compress(codec.Msgpack()), key2, key1)), "text") {
-			t.Error("a new key in front changes the fingerprints")
+		if print(outer, "text") != print(must(t)(build(codec.Compress(codec.Msgpack()), key1, key2)), "text") {
+			t.Error("a second key changes the fingerprints")
 		}
 		if print(outer, "text") == print(must(t)(build(codec.Compress(codec.Msgpack()), key2)), "text") {
 			t.Error("fingerprints do not depend on the key")
 		}
+		for _, keys := range [][][]byte{{key1}, {key1, key2}, {key2, key1}, {key2}} {
+			kept := must(t)(codec.FingerprintWith(must(t)(build(codec.Compress(codec.Msgpack()), keys[0], keys[1:]...)), key1))
+			if kept.Name() != outer.Name() || print(kept, "text") != print(outer, "text") {
+				t.Errorf("FingerprintWith the first key makes other fingerprints than the codec %s", outer.Name())
+			}
+			if hidden := must(t)(codec.Hide(kept, codec.UniqueKeys)); print(hidden, "text") != print(outer, "text") {
+				t.Error("Hide changes the fingerprints")
+			}
+			hidden := must(t)(codec.Hide(must(t)(build(codec.Compress(codec.Msgpack()), keys[0], keys[1:]...)), codec.UniqueKeys))
+			if hidden = must(t)(codec.FingerprintWith(hidden, key1)); print(hidden, "text") != print(outer, "text") || !codec.Hides(hidden, codec.UniqueKeys) {
+				t.Error("FingerprintWith of Hide makes other fingerprints, or hides less")
+			}
+			data, err := kept.AppendValue(nil, 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var n int
+			if err := must(t)(build(codec.Compress(codec.Msgpack()), keys[0])).DecodeValue(data, &n); err != nil || n != 5 {
+				t.Errorf("bytes that were sealed with a fingerprint key: %d, error %v", n, err)
+			}
+		}
+	}
+	for _, c := range []codec.Codec{nil, codec.Msgpack(), lockedAway{codec.JSON()}} {
+		if _, err := codec.FingerprintWith(c, key1); err == nil {
+			t.Errorf("FingerprintWith of %v succeeded", c)
+		}
+	}
+	if _, err := codec.FingerprintWith(must(t)(codec.Sign(codec.Msgpack(), key1)), key1[:15]); err == nil {
+		t.Error("a fingerprint key of 15 bytes was accepted")
+	}
+	// What a signature can't hide, it can't hide with a fingerprint key either.
+	if _, err := codec.Hide(must(t)(codec.FingerprintWith(must(t)(codec.Sign(codec.Msgpack(), key1)), key2)), codec.Errors); err == nil {
+		t.Error("a signature hides errors")
 	}
 }
 
