@@ -25,7 +25,8 @@ type groupConfig struct {
 	finalizers []*request.Request
 	timeouts   []time.Duration
 	opts       []task.Option
-	err        error // the first error of an option
+	takesNil   func() error // returns an error if the callback can't take nil for a missing result; nil if it can
+	err        error        // the first error of an option
 }
 
 func (c *groupConfig) fail(format string, args ...any) {
@@ -44,8 +45,11 @@ func (c *groupConfig) callback(req *request.Request, none string) {
 	c.Callback = req
 }
 
-// settle returns the settings that the options result in.
-func (c *groupConfig) settle() (request.GroupSettings, error) {
+// settle returns the settings that the options of a group of n members result in.
+func (c *groupConfig) settle(n int) (request.GroupSettings, error) {
+	if c.err == nil && c.takesNil != nil && c.Quorum < n {
+		c.err = c.takesNil()
+	}
 	s := c.GroupSettings
 	switch len(c.finalizers) {
 	case 0:
@@ -146,7 +150,7 @@ func (a *Arbiter) Group(ctx context.Context, calls []task.Bound, opts ...GroupOp
 			o.applyGroup(&cfg)
 		}
 	}
-	settings, err := cfg.settle()
+	settings, err := cfg.settle(len(calls))
 	if err != nil {
 		return nil, fmt.Errorf("group: %w", err)
 	}
@@ -188,9 +192,10 @@ func (g *Group) Finalizer() task.ID { return g.finalizer }
 
 // flowHandle is the common part of Group and Pipe.
 type flowHandle struct {
-	a   *Arbiter
-	req *request.Request // nil if the flow was found by its id
-	id  task.ID          // used if req is nil
+	a     *Arbiter
+	req   *request.Request // nil for a squad, and if the flow was found by its id
+	id    task.ID          // used if req is nil
+	squad bool
 }
 
 // ID returns the id of the group or pipe. Any process can look it up by its id.
@@ -202,12 +207,21 @@ func (h *flowHandle) ID() task.ID {
 }
 
 // Send sends the group or pipe again, after an error that wraps [task.ErrIndeterminate] or [task.ErrUnavailable]. Nothing is
-// stored twice. It does nothing and returns nil for a squad, and for a handle that [Arbiter.FindGroup] has returned.
+// stored twice. The errors are those of [Arbiter.Group].
+//
+// A squad can't be sent again, since its members start together or never: if its [Status] says that it did not start, make
+// another one with [Arbiter.Squad]. A handle that [Arbiter.FindGroup] has returned can't be sent either, since it has no
+// calls. For both, the error wraps [task.ErrInvalid].
 func (h *flowHandle) Send(ctx context.Context) error {
-	if h.req == nil {
-		return nil
+	if h.req != nil {
+		return h.a.client.SubmitWatched(ctx, h.req)
 	}
-	return h.a.client.SubmitWatched(ctx, h.req)
+	if h.squad {
+		return fmt.Errorf("send squad %s: %w: a squad can't be sent again; its Status says whether it has started, "+
+			"and Arbiter.Squad makes another one", h.id, broker.ErrInvalid)
+	}
+	return fmt.Errorf("send %s %s: %w: a handle of FindGroup has no calls; "+
+		"only the handle that Arbiter.Group or Arbiter.Pipe has returned can send them again", kindOf(h.id), h.id, broker.ErrInvalid)
 }
 
 // Members returns the ids of the members, in the order given. The error wraps [task.ErrNotFound] if the group or pipe is no

@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/base/guard"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
+	"github.com/go-arbiter/arbiter/internal/engine/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -26,14 +31,49 @@ func GroupOf[R any](ctx context.Context, a *Arbiter, calls []task.Call[R], opts 
 // default.
 //
 // With [Quorum] or [Collect] the callback gets nil in place of the result of a member that did not succeed. So R must be a
-// type that can be nil, such as a pointer. With another R, such as int, nil does not fit, and the callback becomes a dead
-// letter with [task.ErrBadArguments]. [task.Then] of [task.Collect] makes the results pointers for this reason.
+// type that can be nil, such as a pointer. With another R, such as int, the error wraps [task.ErrInvalid] and nothing is
+// sent. Then use [task.Then] of [task.Quorum] or [task.Collect], which make the results pointers, or [CallbackStep], whose
+// step gets a []any.
 func GroupThen[R, X any](ctx context.Context, a *Arbiter, calls []task.Call[R], callback task.Step[[]R, X], opts ...GroupOption) (*GroupFuture[R], *task.Future[X], error) {
-	g, err := GroupOf(ctx, a, calls, append(opts[:len(opts):len(opts)], callbackStep(callback.Unbound()))...)
+	g, err := GroupOf(ctx, a, calls, append(opts[:len(opts):len(opts)], callbackOf(a, callback))...)
 	if g == nil {
 		return nil, nil, err
 	}
 	return g, task.NewFuture[X](a, g.Callback()), err
+}
+
+// callbackOf is [CallbackStep] for a step that gets results of the type R. It refuses policies with which a result may be
+// missing if R can't be nil.
+func callbackOf[R, X any](a *Arbiter, step task.Step[[]R, X]) GroupOption {
+	return groupFunc(func(c *groupConfig) {
+		callbackStep(step.Unbound()).applyGroup(c)
+		c.takesNil = func() error {
+			if takesNil[R](a.codec) {
+				return nil
+			}
+			t := reflect.TypeFor[R]()
+			return fmt.Errorf("%w option: Quorum(%d): the result of a member that does not succeed is nil, and the callback takes []%v, "+
+				"which can't have nil in it; use a callback that takes []*%[3]v, with task.Then and task.Quorum, or []any, with CallbackStep",
+				broker.ErrInvalid, c.Quorum, t)
+		}
+	})
+}
+
+// takesNil reports whether a list of values of type R can have nil in it, by the rules of the codec that decodes it.
+func takesNil[R any](c codec.Codec) bool {
+	c = seal.Plain(c)
+	list, err := func() (list []byte, err error) {
+		defer guard.Codec(c.Name(), "AppendValue", &err)
+		return c.AppendValue(nil, []any{nil})
+	}()
+	if err != nil {
+		return true // the codec has no nil, so the callback decides
+	}
+	err = func() (err error) {
+		defer guard.Codec(c.Name(), "DecodeValue", &err)
+		return c.DecodeValue(list, new([]R))
+	}()
+	return err == nil
 }
 
 // maxNamed is how many members the error of Results lists.

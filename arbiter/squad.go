@@ -106,7 +106,7 @@ func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOp
 			o.applySquad(&cfg)
 		}
 	}
-	settings, err := cfg.group.settle()
+	settings, err := cfg.group.settle(len(calls))
 	if err != nil {
 		return nil, fmt.Errorf("squad: %w", err)
 	}
@@ -125,7 +125,7 @@ func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOp
 			}
 			return nil, notEnough(short)
 		}
-		g := &Group{flowHandle: flowHandle{a: a, id: req.ID()}}
+		g := &Group{flowHandle: flowHandle{a: a, id: req.ID(), squad: true}}
 		if g.id.IsZero() {
 			return nil, err
 		}
