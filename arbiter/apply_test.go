@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
@@ -49,7 +50,7 @@ func TestApplySync(t *testing.T) {
 		seen := make(map[task.ID]bool)
 		for i, st := range done {
 			var own string
-			if err := st.Decode(&own); err != nil || own != st.ID.String() || st.Outcome != arbiter.Succeeded {
+			if err := st.Decode(&own); err != nil || own != st.ID.String() || st.State != broker.StateSucceeded {
 				t.Errorf("copy %d is %s and gives %s, %v", i, st.ID, own, err)
 			}
 			seen[st.ID] = true
@@ -59,7 +60,7 @@ func TestApplySync(t *testing.T) {
 		}
 		done, err = r.arb.ApplySync(t.Context(), "who", arbiter.Args("fail"))
 		var remote *task.RemoteError
-		if err != nil || len(done) != 1 || done[0].Outcome != arbiter.Failed || !errors.As(done[0].Err(), &remote) {
+		if err != nil || len(done) != 1 || done[0].State != broker.StateFailed || !errors.As(done[0].Err(), &remote) {
 			t.Errorf("one that fails: %+v, %v", done, err)
 		}
 	})

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/internal/testing/redistest"
@@ -123,7 +122,7 @@ func emptySuccess(v *victim) {
 	_, err := fut.Result(v.ctx())
 	v.forged("the result", err)
 	st, err := v.arb.Status(v.ctx(), fut.ID())
-	if err != nil || st.Outcome == arbiter.Succeeded {
+	if err != nil || st.State == broker.StateSucceeded {
 		v.Errorf("the status: %+v, %v", st, err)
 	}
 	v.forged("the status", st.Err())

@@ -44,7 +44,7 @@ func TestDeadlineWithoutMinion(t *testing.T) {
 				if _, err := fut.Result(ctx); !errors.Is(err, task.ErrExpired) {
 					t.Fatalf("%s: the result is %v", name, err)
 				}
-				if st, err := arb.Status(ctx, fut.ID()); err != nil || st.Outcome != arbiter.Expired {
+				if st, err := arb.Status(ctx, fut.ID()); err != nil || st.State != broker.StateExpired {
 					t.Fatalf("%s: the status is %+v, %v", name, st, err)
 				}
 			}

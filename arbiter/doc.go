@@ -7,9 +7,10 @@
 // when its arbiter is closed or dies. Any other arbiter of the same broker can look up its state by its id, wait for
 // it, or kill it, as long as its result is kept.
 //
-// A task that was sent is initiated (it waits in the broker), running (a minion has it) or done. A task that is done has
-// succeeded, failed, been canceled or expired. [Status] has all of that, in the words of the original Arbiter, which is
-// written in Python; docs/from-python.md compares the two.
+// A task that was sent waits in the broker, runs, or is done. One that waits is scheduled, blocked, pending, retrying or
+// parked, and one that is done has succeeded, failed, been canceled or expired: that is the State of its [Status]. The
+// original Arbiter, which is written in Python, has the words initiated, running and done for this; [Status.Phase] returns
+// them, and docs/from-python.md compares the two.
 //
 // # Using it
 //
@@ -24,7 +25,7 @@
 //	done, err := arb.ApplySync(ctx, "simple_add", arbiter.Args(1, 2)) // the original's sync=True
 //	ids, err := arb.Apply(ctx, "simple_add", arbiter.Args(1, 2), arbiter.Count(3))
 //	for st, err := range arb.WaitForTasks(ctx, ids...) { // in the order in which they are done
-//		fmt.Println(st.ID, st.Outcome, err)
+//		fmt.Println(st.ID, st.State, err)
 //	}
 //
 // # Groups and pipes

@@ -41,7 +41,7 @@ func TestEmptyGroup(t *testing.T) {
 			err = g.Result(t.Context(), &ints)
 			wantEmpty(t, what+": Result", ints, err)
 			st, err := g.Status(t.Context())
-			if err != nil || st.State != broker.PhaseDone || st.Outcome != arbiter.Succeeded || st.Flow.Size != 0 {
+			if err != nil || st.Phase() != broker.PhaseDone || st.State != broker.StateSucceeded || st.Flow.Size != 0 {
 				t.Errorf("%s: %+v, %v", what, st, err)
 			}
 			if v, err := st.Result(); err != nil || !reflect.DeepEqual(v, []any{}) {
@@ -154,7 +154,7 @@ func TestEmptyPipe(t *testing.T) {
 			t.Errorf("its result as a number is %d, %v", n, err)
 		}
 		st, err := p.Status(t.Context())
-		if err != nil || st.Outcome != arbiter.Succeeded || st.Flow.Size != 0 {
+		if err != nil || st.State != broker.StateSucceeded || st.Flow.Size != 0 {
 			t.Errorf("%+v, %v", st, err)
 		}
 	})

@@ -30,7 +30,7 @@ func ExampleArbiter_Apply() {
 			log.Fatal(err)
 		}
 		result, err := st.Result()
-		fmt.Println(st.State, st.Outcome, result, err)
+		fmt.Println(st.State, result, err)
 	}
 
 	st, err := arb.Status(ctx, ids[0])
@@ -52,9 +52,9 @@ func ExampleArbiter_Apply() {
 	fmt.Printf("%+v\n", keys)
 
 	// Output:
-	// done succeeded 3 <nil>
-	// done succeeded 3 <nil>
-	// done succeeded 3 <nil>
+	// succeeded 3 <nil>
+	// succeeded 3 <nil>
+	// succeeded 3 <nil>
 	// {TaskType:task State:done Result:3}
 }
 

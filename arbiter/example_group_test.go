@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -49,7 +50,7 @@ func ExampleArbiter_Group() {
 	}
 	done := 0
 	for st, err := range g.Wait(ctx) {
-		if err != nil || st.Outcome != arbiter.Succeeded {
+		if err != nil || st.State != broker.StateSucceeded {
 			log.Fatal(st, err)
 		}
 		done++

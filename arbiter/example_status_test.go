@@ -75,8 +75,8 @@ func ExampleArbiter_Status_retried() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if st.Detail == broker.StateRetrying {
-			fmt.Println(st.State, st.Name, st.Attempts, st.Meta["user"])
+		if st.State == broker.StateRetrying {
+			fmt.Println(st.Phase(), st.Name, st.Attempts, st.Meta["user"])
 			fmt.Println(st.Error.Message)
 			fmt.Println("due in", time.Until(st.Due).Round(time.Hour))
 			break
@@ -125,9 +125,9 @@ func ExampleCountsOnly() {
 	fmt.Println(st.Flow.Initiated, st.Flow.Running, st.Flow.Done, len(st.Flow.Tasks), err)
 
 	// Output:
-	// task done 3 <nil>
-	// task done 7 <nil>
-	// callback done 11 <nil>
-	// finalize done 15 <nil>
+	// task succeeded 3 <nil>
+	// task succeeded 7 <nil>
+	// callback succeeded 11 <nil>
+	// finalize succeeded 15 <nil>
 	// 0 0 4 0 <nil>
 }

@@ -73,7 +73,7 @@ func TestBlame(t *testing.T) {
 				}
 				if st, err := h.Status(t.Context()); err != nil || !test.pipe && len(test.kill) > 0 &&
 					st.Flow.Reason != fmt.Sprintf("%d of %d members had to succeed, and %s did not: %s",
-						len(ids), len(ids), blamed(&st, test.kill[0]), st.Flow.Tasks[test.kill[0]].Outcome)+told(&st, test.kill[0]) {
+						len(ids), len(ids), blamed(&st, test.kill[0]), st.Flow.Tasks[test.kill[0]].State)+told(&st, test.kill[0]) {
 					t.Errorf("the callback never runs, for %q; %v", st.Flow.Reason, err)
 				}
 			})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
@@ -54,7 +55,7 @@ func TestCodecThatCannotCombine(t *testing.T) {
 			t.Errorf("a group: %v", err)
 		}
 		st, err := r.arb.Status(t.Context(), fut.ID())
-		if err != nil || st.Outcome != arbiter.Succeeded || st.Error == nil {
+		if err != nil || st.State != broker.StateSucceeded || st.Error == nil {
 			t.Errorf("its status: %+v, %v", st, err)
 		}
 		if _, err := st.Result(); err == nil {

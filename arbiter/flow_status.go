@@ -105,7 +105,7 @@ func reason(f *FlowStatus, p *broker.Progress, blame *Status) string {
 	case f.Killed:
 		return "the " + kindOf(p.Flow.ID) + " was killed"
 	case p.Doomed() && blame != nil:
-		why := string(blame.Outcome)
+		why := blame.State.String()
 		if blame.Error != nil {
 			why += ": " + blame.Error.Message
 		}

@@ -87,7 +87,7 @@ func TestFlowStatus(t *testing.T) {
 			!slices.Equal(got[2:], []string{"callback done <nil>", "finalize done 9", "finalize done 10"}) || st.Flow.Done != 5 {
 			t.Errorf("a group that fails: %v, %d done", got, st.Flow.Done)
 		}
-		if st.Flow.Callback.Outcome != arbiter.Canceled || st.Flow.Finalizer.ID != bad.Finalizer() || st.Flow.Size != 2 {
+		if st.Flow.Callback.State != broker.StateCanceled || st.Flow.Finalizer.ID != bad.Finalizer() || st.Flow.Size != 2 {
 			t.Errorf("%+v", st.Flow)
 		}
 
@@ -144,8 +144,8 @@ func TestFlowStatusIsBounded(t *testing.T) {
 			if i < 4 && (err != nil || len(v.(string)) != size-100 || one.ResultOmitted) || i >= 4 && (!errors.Is(err, arbiter.ErrResultOmitted) || !one.ResultOmitted) {
 				t.Errorf("task %d: omitted: %v, %v", i, one.ResultOmitted, err)
 			}
-			if one.Outcome != arbiter.Succeeded || one.Name != "blob" {
-				t.Errorf("task %d: %s of %s", i, one.Outcome, one.Name)
+			if one.State != broker.StateSucceeded || one.Name != "blob" {
+				t.Errorf("task %d: %s of %s", i, one.State, one.Name)
 			}
 			own, err := r.arb.Status(t.Context(), one.ID)
 			if v, bad := own.Result(); err != nil || bad != nil || len(v.(string)) != size-100 {
@@ -224,7 +224,7 @@ func TestCountsOnly(t *testing.T) {
 				} else if n := b.full.Load(); len(f.Tasks) != arbiter.MaxStatusTasks+2 || n != arbiter.MaxStatusTasks+full || keys(t, st)["more"] != 500.0 {
 					t.Errorf("%s: %d listed, of %d members the outcomes were read", what, len(f.Tasks), n)
 				}
-				if what == "it has failed" && (f.Reason != fmt.Sprintf("%d of %d members had to succeed, and work did not: failed: bad", members, members) || f.Finalizer.Outcome != arbiter.Succeeded) {
+				if what == "it has failed" && (f.Reason != fmt.Sprintf("%d of %d members had to succeed, and work did not: failed: bad", members, members) || f.Finalizer.State != broker.StateSucceeded) {
 					t.Errorf("%s: reason %q", what, f.Reason)
 				}
 			}

@@ -22,7 +22,7 @@ type survey struct {
 }
 
 // flowStatus returns the status of a group or pipe. The group is done when its outcome is stored, after callback and
-// finalizers. It is initiated until one of its tasks has started.
+// finalizers. It is pending until one of its tasks has started.
 func (a *Arbiter) flowStatus(ctx context.Context, id task.ID, cfg statusConfig) (Status, error) {
 	p, err := a.lookupFlow(ctx, id)
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *survey) page(ctx context.Context, id task.ID, page []broker.Member, fro
 		if kind != "" {
 			st.Type = kind
 		}
-		if kind == "" && s.seek && s.blame == nil && st.State == broker.PhaseDone && st.Outcome != Succeeded && st.Outcome != Canceled {
+		if kind == "" && s.seek && s.blame == nil && st.State.Final() && st.State != broker.StateSucceeded && st.State != broker.StateCanceled {
 			culprit := st
 			if m.State.Final() && m.Outcome == nil {
 				one, err := s.b.Members(ctx, id, from+i, 1, true)
@@ -164,15 +164,17 @@ func (s *survey) page(ctx context.Context, id task.ID, page []broker.Member, fro
 	return nil
 }
 
-// count counts a task by its state. A task that is not stored yet counts as initiated.
+// count counts a task by its state. A task that is not stored yet is blocked: it waits for the rest of its group.
 func (s *survey) count(st *Status) {
-	switch st.State {
+	if st.State == broker.StateUnknown {
+		st.State = broker.StateBlocked
+	}
+	switch st.Phase() {
 	case broker.PhaseDone:
 		s.f.Done++
 	case broker.PhaseRunning:
 		s.f.Running++
 	default:
-		st.State = broker.PhaseInitiated
 		s.f.Initiated++
 	}
 }
@@ -255,8 +257,8 @@ func (s *survey) end(ctx context.Context, id task.ID, state broker.State, kind s
 		}
 		st = s.a.found(&found[0], found[0].Outcome)
 	}
-	if st.State == broker.PhaseUnknown {
-		st.State = broker.PhaseInitiated
+	if st.State == broker.StateUnknown { // not stored yet; a group of finalizers is not counted
+		st.State = broker.StateBlocked
 	}
 	st.Type = kind
 	return st, nil

@@ -86,8 +86,8 @@ func TestGroup(t *testing.T) {
 			t.Errorf("callback and finalizer ran as %v", got)
 		}
 		st, f := r.flowOf(g.ID())
-		if st.State != broker.PhaseDone || st.Outcome != arbiter.Succeeded || f.Done != 5 || f.Succeeded != 3 ||
-			len(f.Tasks) != 5 || f.Callback.Outcome != arbiter.Succeeded || f.Finalizer.Outcome != arbiter.Succeeded || f.Reason != "" {
+		if st.Phase() != broker.PhaseDone || st.State != broker.StateSucceeded || f.Done != 5 || f.Succeeded != 3 ||
+			len(f.Tasks) != 5 || f.Callback.State != broker.StateSucceeded || f.Finalizer.State != broker.StateSucceeded || f.Reason != "" {
 			t.Errorf("%+v %+v", st, f)
 		}
 	})
@@ -120,7 +120,7 @@ func TestGroupStatus(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		st, f := r.flowOf(g.ID())
-		if st.State != broker.PhaseRunning || f.Initiated != 2 || f.Running != 1 || f.Done != 1 || f.Callback.State != broker.PhaseInitiated {
+		if st.Phase() != broker.PhaseRunning || f.Initiated != 2 || f.Running != 1 || f.Done != 1 || f.Callback.Phase() != broker.PhaseInitiated {
 			t.Errorf("%+v %+v", st, f)
 		}
 		text, err := json.Marshal(st)
@@ -173,7 +173,7 @@ func TestGroupFailsFast(t *testing.T) {
 			t.Errorf("callback and finalizer ran as %v", got)
 		}
 		st, f := r.flowOf(g.ID())
-		if st.Outcome != arbiter.Failed || f.Callback.Outcome != arbiter.Canceled || f.Reason != "4 of 4 members had to succeed, and work did not: failed: bad" {
+		if st.State != broker.StateFailed || f.Callback.State != broker.StateCanceled || f.Reason != "4 of 4 members had to succeed, and work did not: failed: bad" {
 			t.Errorf("%+v, reason %q", f, f.Reason)
 		}
 		got, err := g.Results(t.Context())
@@ -346,7 +346,7 @@ func TestGroupHandle(t *testing.T) {
 			t.Fatal(err)
 		}
 		for st, err := range g.Wait(t.Context()) {
-			if err != nil || st.Outcome != arbiter.Succeeded {
+			if err != nil || st.State != broker.StateSucceeded {
 				t.Fatal(st, err)
 			}
 			break
@@ -360,7 +360,7 @@ func TestGroupHandle(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(9 * time.Minute)
-		if st, err := g.Status(t.Context()); err != nil || st.Outcome != arbiter.Canceled {
+		if st, err := g.Status(t.Context()); err != nil || st.State != broker.StateCanceled {
 			t.Errorf("%+v, %v", st, err)
 		}
 		time.Sleep(3 * time.Minute)

@@ -60,7 +60,7 @@ func TestKillGroup(t *testing.T) {
 			t.Errorf("notes %v, %d members ran", got, j.count("work"))
 		}
 		_, f := r.flowOf(g.ID())
-		if !f.Killed || f.Reason != "the group was killed" || f.Callback.Outcome != arbiter.Canceled {
+		if !f.Killed || f.Reason != "the group was killed" || f.Callback.State != broker.StateCanceled {
 			t.Errorf("%+v", f)
 		}
 		killed, err = other.KillGroup(t.Context(), g.ID())
@@ -245,7 +245,7 @@ func TestKillNestedWhileItIsSent(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 			st, f := r.flowOf(group.ID())
-			if st.Outcome != arbiter.Canceled || f.Finalizer.Outcome != arbiter.Succeeded || j.count("work") != before || j.count("note") != 1 {
+			if st.State != broker.StateCanceled || f.Finalizer.State != broker.StateSucceeded || j.count("work") != before || j.count("note") != 1 {
 				t.Errorf("after %d ms: %+v, %+v; %d and %d members ran, %d finalizers", at, st, f.Finalizer, before, j.count("work"), j.count("note"))
 			}
 			var ids []task.ID
@@ -309,7 +309,7 @@ func killWhileItIsSent(t *testing.T, pause, at time.Duration) {
 		}
 		time.Sleep(time.Minute)
 		st, _ := r.flowOf(call.Request().ID())
-		if st.Outcome != arbiter.Canceled {
+		if st.State != broker.StateCanceled {
 			t.Errorf("%+v", st)
 		}
 		if n := j.count("work"); n > 2000 {
@@ -351,8 +351,8 @@ func TestKillGroupThatHasFailed(t *testing.T) {
 		var all []int
 		err = g.Result(t.Context(), &all)
 		st, _ := r.flowOf(g.ID())
-		failed := errors.Is(err, task.ErrFlowFailed) && st.Outcome == arbiter.Failed
-		if !failed && !(errors.Is(err, task.ErrCanceled) && st.Outcome == arbiter.Canceled) {
+		failed := errors.Is(err, task.ErrFlowFailed) && st.State == broker.StateFailed
+		if !failed && !(errors.Is(err, task.ErrCanceled) && st.State == broker.StateCanceled) {
 			t.Errorf("result: %v, status %+v", err, st)
 		}
 		ids, err := g.Members(t.Context())

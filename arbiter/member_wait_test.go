@@ -67,7 +67,7 @@ func TestResultsAreTakenFromTheGroup(t *testing.T) {
 			}
 			seen := 0
 			for st, err := range g.Wait(t.Context()) {
-				if seen++; err != nil || st.Outcome != arbiter.Succeeded && st.Outcome != arbiter.Failed {
+				if seen++; err != nil || st.State != broker.StateSucceeded && st.State != broker.StateFailed {
 					t.Errorf("%s: %+v, %v", who, st, err)
 				}
 			}

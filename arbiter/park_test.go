@@ -96,7 +96,7 @@ func TestStuckParked(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if st.Detail == broker.StateParked && st.State == broker.PhaseInitiated && !st.Due.IsZero() {
+			if st.State == broker.StateParked && st.Phase() == broker.PhaseInitiated && !st.Due.IsZero() {
 				break
 			}
 			time.Sleep(time.Millisecond)

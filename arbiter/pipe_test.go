@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/minion"
@@ -98,14 +99,14 @@ func TestPipeStops(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got []arbiter.Outcome
+		var got []broker.State
 		for st, err := range p.Wait(t.Context()) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, st.Outcome)
+			got = append(got, st.State)
 		}
-		if !slices.Equal(got, []arbiter.Outcome{arbiter.Succeeded, arbiter.Failed, arbiter.Canceled, arbiter.Canceled}) {
+		if !slices.Equal(got, []broker.State{broker.StateSucceeded, broker.StateFailed, broker.StateCanceled, broker.StateCanceled}) {
 			t.Errorf("steps ended as %v", got)
 		}
 		if err := p.Result(t.Context(), nil); !errors.Is(err, task.ErrFlowFailed) || !strings.Contains(err.Error(), "member 1 (simple_add) failed: bad") {

@@ -66,12 +66,12 @@ func TestNoStaleOutcomeAfterRequeue(t *testing.T) {
 				t.Fatal(err)
 			}
 			seen++
-			want := arbiter.Succeeded
+			want := broker.StateSucceeded
 			if st.ID == ids[3] { // the one that was not requeued
-				want = arbiter.Failed
+				want = broker.StateFailed
 			}
-			if st.Outcome != want {
-				t.Errorf("%s is %s, want %s", st.ID, st.Outcome, want)
+			if st.State != want {
+				t.Errorf("%s is %s, want %s", st.ID, st.State, want)
 			}
 		}
 		if seen != 3 {

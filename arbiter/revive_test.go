@@ -124,7 +124,7 @@ func TestRequeueRevivesChildren(t *testing.T) {
 			t.Fatal(errs, err)
 		}
 		for st, err := range f.arb.WaitForTasks(t.Context(), fut.ID()) {
-			if err != nil || st.Outcome != arbiter.Succeeded {
+			if err != nil || st.State != broker.StateSucceeded {
 				t.Errorf("%+v, %v", st, err)
 			}
 		}

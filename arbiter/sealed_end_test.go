@@ -36,7 +36,7 @@ func TestParkedWithoutAMinion(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if st.Detail == broker.StateParked {
+					if st.State == broker.StateParked {
 						break
 					}
 					time.Sleep(time.Millisecond)
@@ -56,7 +56,7 @@ func TestParkedWithoutAMinion(t *testing.T) {
 				if err != nil || len(letters) != 2 {
 					t.Errorf("dead letters: %+v, %v", letters, err)
 				}
-				if st, err := r.arb.Status(t.Context(), fut.ID()); err != nil || st.Outcome != arbiter.Failed || st.Attempts != 0 {
+				if st, err := r.arb.Status(t.Context(), fut.ID()); err != nil || st.State != broker.StateFailed || st.Attempts != 0 {
 					t.Errorf("the status is %+v, %v", st, err)
 				}
 			})
@@ -88,7 +88,7 @@ func TestEndsWithoutAHandler(t *testing.T) {
 					if !errors.Is(err, task.ErrExpired) || errors.Is(err, codec.ErrForged) {
 						t.Errorf("%s, %s: %v", c.Name(), name, err)
 					}
-					if st, err := arb.Status(ctx, fut.ID()); err != nil || st.Outcome != arbiter.Expired {
+					if st, err := arb.Status(ctx, fut.ID()); err != nil || st.State != broker.StateExpired {
 						t.Errorf("%s, %s: %+v, %v", c.Name(), name, st, err)
 					}
 				}

@@ -67,7 +67,7 @@ func TestSealedAlone(t *testing.T) {
 				if n, err := await(t, fut); n != 1 || err != nil {
 					t.Errorf("a task: %d, %v", n, err)
 				}
-				if st, err := r.arb.Status(t.Context(), fut.ID()); err != nil || st.Outcome != arbiter.Succeeded {
+				if st, err := r.arb.Status(t.Context(), fut.ID()); err != nil || st.State != broker.StateSucceeded {
 					t.Errorf("its status: %+v, %v", st, err)
 				}
 				call := task.Then(task.All(work.Bind(args{1}), task.Then(work.Bind(args{2}), plus(10))), sumStep())

@@ -14,17 +14,6 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Outcome is how a task has ended.
-type Outcome string
-
-// The outcomes. A task that is not done has none.
-const (
-	Succeeded Outcome = "succeeded" // its handler returned without an error
-	Failed    Outcome = "failed"    // its handler returned an error, and it is not retried any more
-	Canceled  Outcome = "canceled"  // it was killed
-	Expired   Outcome = "expired"   // its deadline passed before it was done
-)
-
 // ErrResultOmitted is wrapped by the error of [Status.Decode] if the result was left out of the status of a group. The status
 // of the task itself has the result.
 var ErrResultOmitted = errors.New("the result was left out")
@@ -32,16 +21,20 @@ var ErrResultOmitted = errors.New("the result was left out")
 // ErrNotDone is wrapped by the error of [Status.Decode] for a task that is not done, and so has no result.
 var ErrNotDone = errors.New("the task is not done")
 
-// Status describes a task, a group or a pipe. Its JSON has the keys of the original Arbiter and some more; see
-// [Status.MarshalJSON].
+// Status describes a task, a group or a pipe. [Status.State] says what state it is in, and everything else is beside
+// that. Its JSON has the keys of the original Arbiter and some more; see [Status.MarshalJSON].
 type Status struct {
 	ID task.ID
 	// Type is task, group or pipe; a squad is a group. Among the Tasks of a [FlowStatus] it is also callback or finalize.
-	Type    string
-	Queue   string
-	State   broker.Phase // initiated, running or done
-	Detail  broker.State // the state in more detail, such as retrying
-	Outcome Outcome      // how it has ended; empty until it is done
+	Type  string
+	Queue string
+	// State is broker.StateScheduled, StateBlocked, StatePending, StateRunning, StateRetrying or StateParked for a task
+	// that is not done, and StateSucceeded, StateFailed, StateCanceled or StateExpired for one that is done; its method
+	// Final distinguishes the two. A group or pipe is StatePending until one of its tasks has started, and then
+	// StateRunning until it has ended. A member that is not stored yet is StateBlocked: it waits for the rest of its
+	// group. StateUnknown is only in a status that is returned together with an error. [Status.Phase] has the original's
+	// word.
+	State broker.State
 
 	// Attempts is how often the task was started. While a minion has the task, that includes the current attempt, even if
 	// its handler has not begun yet. It is 0 if the task was not started, or if the broker can't tell.
@@ -165,12 +158,7 @@ func (a *Arbiter) arrived(arrival *client.Completion) Status {
 }
 
 func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker.Outcome) Status {
-	st := Status{
-		ID: id, Type: client.KindName(id), Queue: queue, State: state.Phase(), Detail: state,
-	}
-	if state.Final() {
-		st.Outcome = Outcome(state.String())
-	}
+	st := Status{ID: id, Type: client.KindName(id), Queue: queue, State: state}
 	if o == nil {
 		return st
 	}
@@ -179,7 +167,7 @@ func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker
 	if st.outcome, st.bad = seal.OpenOutcome(a.codecs, id, o); st.bad != nil {
 		// The process that stored the outcome lacks the key, so nothing in it can be trusted.
 		st.bad = fmt.Errorf("%s: %w", request.Title(id, o.Name), st.bad)
-		st.Outcome, st.Error = Failed, &Failure{Type: fmt.Sprintf("%T", st.bad), Message: st.bad.Error()}
+		st.State, st.Error = broker.StateFailed, &Failure{Type: fmt.Sprintf("%T", st.bad), Message: st.bad.Error()}
 		return st
 	}
 	if err := st.outcome.Err; err != nil {
@@ -188,11 +176,14 @@ func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker
 	return st
 }
 
+// Phase returns the original's word for the state: initiated, running or done. It is empty for StateUnknown.
+func (st Status) Phase() broker.Phase { return st.State.Phase() }
+
 // Err returns the error of the task, as a future of it returns it: nil if the task succeeded, a [*task.RemoteError] if it
 // failed, or an error that wraps [task.ErrCanceled] or [task.ErrExpired]. If the task is not done, Err returns the
 // [*task.RemoteError] of the last failed attempt, or nil if none has failed; the task may still succeed.
 func (st Status) Err() error {
-	if st.State != broker.PhaseDone {
+	if !st.State.Final() {
 		if l := st.failed; l != nil {
 			return task.NewRemoteError(st.ID, &broker.Outcome{Name: st.Name, Attempts: l.Attempt, Err: &l.Err})
 		}
@@ -203,7 +194,7 @@ func (st Status) Err() error {
 	}
 	o := st.outcome.Outcome
 	if o == nil { // not kept; use the state alone
-		o = &broker.Outcome{State: st.Detail, Name: st.Name}
+		o = &broker.Outcome{State: st.State, Name: st.Name}
 	}
 	return client.Error(st.ID, o)
 }
@@ -215,7 +206,7 @@ func (st Status) Err() error {
 //   - one that wraps [ErrNotDone], [ErrResultOmitted], or [task.ErrNotFound] if the result is no longer kept,
 //   - a [*codec.Error], if the result does not fit v.
 func (st Status) Decode(v any) error {
-	if st.State != broker.PhaseDone {
+	if !st.State.Final() {
 		return fmt.Errorf("task %s: %w", st.ID, ErrNotDone)
 	}
 	if err := st.Err(); err != nil {

@@ -21,7 +21,6 @@ type statusJSON struct {
 	Omitted     bool         `json:"result_omitted,omitempty"`
 	ID          task.ID      `json:"id"`
 	Detail      string       `json:"detail,omitempty"`
-	Outcome     Outcome      `json:"outcome,omitempty"`
 	Error       *Failure     `json:"error,omitempty"`
 	ErrorTry    int          `json:"error_attempt,omitempty"`
 	ErrorAt     time.Time    `json:"error_at,omitzero"`
@@ -38,11 +37,13 @@ type statusJSON struct {
 	Meta map[string]string `json:"meta,omitempty"`
 }
 
-// MarshalJSON encodes the status. These keys are the original's: task_type, state, result and meta. These are added: id, detail
-// (the state in more detail, until the task is done), outcome, error (the fields of [Failure]), name, queue, attempts,
-// retried, minion, and the times due_at, enqueued_at, started_at and finished_at in the form of RFC 3339. A task that is
-// being retried has the error of its last failed attempt, with the number and time of the attempt in error_attempt and
-// error_at.
+// MarshalJSON encodes the status. These keys are the original's: task_type, state, result and meta. The key state has the
+// original's word, which is initiated, running or done ([Status.Phase]). The key detail has [Status.State]: scheduled,
+// blocked, pending, retrying or parked for initiated; running for running; succeeded, failed, canceled or expired for done.
+//
+// These keys are added, too: id, error (the fields of [Failure]), name, queue, attempts, retried, minion, and the times
+// due_at, enqueued_at, started_at and finished_at in the form of RFC 3339. A task that is being retried has the error of its
+// last failed attempt, with the number and time of the attempt in error_attempt and error_at.
 //
 // Unknown values are left out, except result, which is null unless the task succeeded. If the result can't be decoded,
 // result_error has the error. If a group's status has left it out, result_omitted is true.
@@ -55,18 +56,18 @@ type statusJSON struct {
 // Values that JSON does not have become strings: numbers that are not finite, and keys of maps that are not strings.
 func (st Status) MarshalJSON() ([]byte, error) {
 	out := statusJSON{
-		TaskType: cmp.Or(st.Type, client.KindName(st.ID)), State: st.State, ID: st.ID, Outcome: st.Outcome, Error: st.Error,
+		TaskType: cmp.Or(st.Type, client.KindName(st.ID)), State: st.Phase(), ID: st.ID, Error: st.Error,
 		ErrorTry: st.ErrorAttempt, ErrorAt: st.ErrorAt, Meta: st.Meta, Omitted: st.ResultOmitted,
 		Name: st.Name, Queue: st.Queue, Attempts: st.Attempts, Retried: st.Retried,
 		DueAt: st.Due, EnqueuedAt: st.EnqueuedAt, StartedAt: st.StartedAt, FinishedAt: st.FinishedAt,
 	}
-	if st.State != broker.PhaseDone && st.Detail != broker.StateUnknown {
-		out.Detail = st.Detail.String()
+	if st.State != broker.StateUnknown {
+		out.Detail = st.State.String()
 	}
 	if !st.Minion.IsZero() {
 		out.Minion = &st.Minion
 	}
-	if st.Outcome == Succeeded && !st.ResultOmitted {
+	if st.State == broker.StateSucceeded && !st.ResultOmitted {
 		result, err := st.Result()
 		if err != nil {
 			out.ResultError = err.Error()

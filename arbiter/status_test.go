@@ -59,7 +59,7 @@ func TestStatus(t *testing.T) {
 		fut := r.send(1, task.Delay(time.Hour))
 		st, m := get(fut)
 		check(m, map[string]any{"task_type": "task", "state": "initiated", "detail": "scheduled", "result": nil, "queue": "default", "id": fut.ID().String()})
-		if _, ok := m["outcome"]; ok || time.Until(st.Due) != time.Hour {
+		if st.State != broker.StateScheduled || st.Phase() != broker.PhaseInitiated || time.Until(st.Due) != time.Hour {
 			t.Errorf("status: %+v, %v", st, m)
 		}
 		if err := st.Decode(new(int)); !errors.Is(err, arbiter.ErrNotDone) || st.Err() != nil {
@@ -77,7 +77,7 @@ func TestStatus(t *testing.T) {
 		}, minion.Retry(0, nil))
 		synctest.Wait()
 		st, m = get(fut)
-		check(m, map[string]any{"state": "running", "result": nil, "attempts": 1.0, "minion": st.Minion.String()})
+		check(m, map[string]any{"state": "running", "detail": "running", "result": nil, "attempts": 1.0, "minion": st.Minion.String()})
 		bad, killed, late := r.send(0), r.send(2), r.send(3, task.Within(time.Second))
 		synctest.Wait()
 		if _, err := r.arb.Kill(t.Context(), killed.ID()); err != nil {
@@ -86,7 +86,7 @@ func TestStatus(t *testing.T) {
 		time.Sleep(time.Minute)
 
 		st, m = get(fut)
-		check(m, map[string]any{"state": "done", "outcome": "succeeded", "result": 1.0, "name": "work", "attempts": 1.0, "error": nil})
+		check(m, map[string]any{"state": "done", "detail": "succeeded", "result": 1.0, "name": "work", "attempts": 1.0, "error": nil})
 		for _, k := range []string{"enqueued_at", "started_at", "finished_at"} {
 			if s, _ := m[k].(string); s == "" {
 				t.Errorf("%s is %v", k, m[k])
@@ -98,7 +98,7 @@ func TestStatus(t *testing.T) {
 			t.Errorf("result: %T %v, %v", v, v, err)
 		}
 		st, m = get(bad)
-		check(m, map[string]any{"state": "done", "outcome": "failed", "result": nil})
+		check(m, map[string]any{"state": "done", "detail": "failed", "result": nil})
 		failure, _ := m["error"].(map[string]any)
 		if failure["message"] != "bad" || failure["type"] != "*errors.errorString" || failure["final"] != true {
 			t.Errorf("error: %v", failure)
@@ -107,19 +107,19 @@ func TestStatus(t *testing.T) {
 			t.Errorf("decode: %v, err: %v", err, st.Err())
 		}
 		st, m = get(killed)
-		check(m, map[string]any{"state": "done", "outcome": "canceled", "result": nil})
+		check(m, map[string]any{"state": "done", "detail": "canceled", "result": nil})
 		if !errors.Is(st.Err(), task.ErrCanceled) {
 			t.Error(st.Err())
 		}
 		st, m = get(late)
-		check(m, map[string]any{"state": "done", "outcome": "expired", "result": nil})
+		check(m, map[string]any{"state": "done", "detail": "expired", "result": nil})
 		if !errors.Is(st.Err(), task.ErrExpired) {
 			t.Error(st.Err())
 		}
 
 		// Any other arbiter may look it up, until the retention ends.
-		if st, err := r.arbiter().Status(t.Context(), fut.ID()); err != nil || st.Outcome != arbiter.Succeeded {
-			t.Errorf("another arbiter: %v, %v", st.Outcome, err)
+		if st, err := r.arbiter().Status(t.Context(), fut.ID()); err != nil || st.State != broker.StateSucceeded {
+			t.Errorf("another arbiter: %v, %v", st.State, err)
 		}
 		time.Sleep(2 * time.Hour)
 		if _, err := r.arb.Status(t.Context(), fut.ID()); !errors.Is(err, task.ErrNotFound) || !strings.Contains(err.Error(), fut.ID().String()) {
@@ -150,7 +150,7 @@ func TestStatusOfRetried(t *testing.T) {
 			m := keys(t, st)
 			var remote *task.RemoteError
 			switch {
-			case st.Detail != detail || st.Attempts != attempts || st.Name != "work" || m["name"] != "work" || st.Meta["k"] != "v":
+			case st.State != detail || st.Attempts != attempts || st.Name != "work" || m["name"] != "work" || st.Meta["k"] != "v":
 				t.Errorf("%+v, want it %s after attempt %d", st, detail, attempts)
 			case failed == 0:
 				if st.Err() != nil || st.Error != nil || st.ErrorAttempt != 0 || !st.ErrorAt.IsZero() || m["error"] != nil {
@@ -317,7 +317,7 @@ func TestApply(t *testing.T) {
 		}
 		n := 0
 		for st, err := range r.arb.WaitForTasks(t.Context(), ids...) {
-			if err != nil || st.Outcome != arbiter.Succeeded {
+			if err != nil || st.State != broker.StateSucceeded {
 				t.Errorf("task: %+v, %v", st, err)
 			}
 			n++
@@ -329,7 +329,7 @@ func TestApply(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if st, err := r.arb.Status(t.Context(), ids[0]); err != nil || st.Queue != "other" || st.Detail != broker.StateScheduled {
+		if st, err := r.arb.Status(t.Context(), ids[0]); err != nil || st.Queue != "other" || st.State != broker.StateScheduled {
 			t.Errorf("status: %+v, %v", st, err)
 		}
 		for says, opts := range map[string][]arbiter.ApplyOption{

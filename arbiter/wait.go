@@ -16,7 +16,7 @@ import (
 // A task that is unknown or no longer kept is yielded with only its id and an error that wraps [task.ErrNotFound], and the
 // loop goes on. If ctx ends, or the arbiter is closed, an error is yielded with an empty status, and the loop ends. This
 // error wraps a [*task.WaitError] that names one of the tasks that are left, and tells why it is not done, if that is
-// known. A task that has failed is not an error of the loop: see [Status.Outcome] and [Status.Err].
+// known. A task that has failed is not an error of the loop: see [Status.State] and [Status.Err].
 func (a *Arbiter) WaitForTasks(ctx context.Context, ids ...task.ID) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		w := a.client.Watch(ids...)

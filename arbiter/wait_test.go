@@ -44,7 +44,7 @@ func TestWaitForTasks(t *testing.T) {
 				t.Error(err)
 			}
 			r.near("a task of so many seconds", began, time.Duration(n)*time.Second, 0)
-			if st.Outcome != arbiter.Succeeded || st.State != broker.PhaseDone || st.Queue != "default" || st.Name != "work" {
+			if st.State != broker.StateSucceeded || st.Phase() != broker.PhaseDone || st.Queue != "default" || st.Name != "work" {
 				t.Errorf("status: %+v", st)
 			}
 			order = append(order, n)
@@ -79,7 +79,7 @@ func TestWaitForTasksBreak(t *testing.T) {
 					}
 					continue
 				}
-				if st.Outcome == arbiter.Succeeded && !seen[st.ID] {
+				if st.State == broker.StateSucceeded && !seen[st.ID] {
 					seen[st.ID] = true
 					if len(seen)%10 == 0 {
 						break

@@ -417,7 +417,7 @@ func TestSuspectPutOff(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		ran := 0
 		for i, fut := range futs {
-			switch r.status(fut.ID()).Detail {
+			switch r.status(fut.ID()).State {
 			case broker.StateRunning:
 				ran++
 			case broker.StateRetrying:
@@ -433,7 +433,7 @@ func TestSuspectPutOff(t *testing.T) {
 					t.Errorf("it expired after %v", d)
 				}
 			default:
-				t.Errorf("suspect %d is %s", i, r.status(fut.ID()).Detail)
+				t.Errorf("suspect %d is %s", i, r.status(fut.ID()).State)
 			}
 		}
 	})

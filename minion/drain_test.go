@@ -30,8 +30,8 @@ func TestDrain(t *testing.T) {
 		r.near("the end of Run", time.Since(began), 9*time.Second)
 		r.want(one, broker.StateSucceeded, 1, 0)
 		r.want(two, broker.StateSucceeded, 1, 0)
-		if st := r.status(three.ID()); st.Detail != broker.StatePending {
-			t.Errorf("the third task is %s", st.Detail)
+		if st := r.status(three.ID()); st.State != broker.StatePending {
+			t.Errorf("the third task is %s", st.State)
 		}
 		if minions, _ := r.arb.Minions(t.Context()); len(minions) != 0 {
 			t.Errorf("still registered: %+v", minions)
@@ -65,8 +65,8 @@ func TestDrainRelease(t *testing.T) {
 		if !errors.Is(cause, task.ErrStopping) {
 			t.Errorf("the cause was %v", cause)
 		}
-		if st := r.status(fut.ID()); st.Detail != broker.StatePending {
-			t.Errorf("the task is %s", st.Detail)
+		if st := r.status(fut.ID()); st.State != broker.StatePending {
+			t.Errorf("the task is %s", st.State)
 		}
 		r.crew(1, handler)
 		if n, err := r.result(fut); n != 6 || err != nil {
@@ -94,13 +94,13 @@ func TestDrainAbandon(t *testing.T) {
 		if !errors.Is(err, minion.ErrAbandoned) || !strings.Contains(err.Error(), "work") || !strings.Contains(err.Error(), fut.ID().String()) {
 			t.Errorf("run: %v", err)
 		}
-		if st := r.status(fut.ID()); st.Detail != broker.StatePending {
-			t.Errorf("the task is %s", st.Detail)
+		if st := r.status(fut.ID()); st.State != broker.StatePending {
+			t.Errorf("the task is %s", st.State)
 		}
 		<-returned
 		synctest.Wait()
-		if st := r.status(fut.ID()); st.Detail != broker.StatePending {
-			t.Errorf("after the late return the task is %s", st.Detail)
+		if st := r.status(fut.ID()); st.State != broker.StatePending {
+			t.Errorf("after the late return the task is %s", st.State)
 		}
 		if r.logs.count("result dropped") != 1 {
 			t.Errorf("the late result is not in the log:\n%s", r.logs)
@@ -159,8 +159,8 @@ func TestStopAndClose(t *testing.T) {
 				if c.err != nil {
 					t.Errorf("run: %v", c.err)
 				}
-				if st := r.status(fut.ID()); st.Detail != broker.StatePending {
-					t.Errorf("the task is %s", st.Detail)
+				if st := r.status(fut.ID()); st.State != broker.StatePending {
+					t.Errorf("the task is %s", st.State)
 				}
 			})
 		})

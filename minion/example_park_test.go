@@ -52,8 +52,8 @@ func ExampleParkFor() {
 		if err != nil {
 			panic(err)
 		}
-		if st.Detail == broker.StateParked {
-			fmt.Println(st.Detail)
+		if st.State == broker.StateParked {
+			fmt.Println(st.State)
 			break
 		}
 		time.Sleep(time.Millisecond)

@@ -51,7 +51,7 @@ func ExampleDrainTimeout() {
 	fmt.Println(m.Stop(ctx))
 	fmt.Println(short.Result(ctx))
 	st, err := arb.Status(ctx, long.ID())
-	fmt.Println(st.Detail, err)
+	fmt.Println(st.State, err)
 
 	// Output:
 	// <nil>

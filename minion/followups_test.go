@@ -197,16 +197,16 @@ func TestKillThatFails(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		r.pipe()
-		if st := r.status(ids[1]); st.Detail != broker.StateCanceled {
-			t.Errorf("the single inheriting task is %s", st.Detail)
+		if st := r.status(ids[1]); st.State != broker.StateCanceled {
+			t.Errorf("the single inheriting task is %s", st.State)
 		}
 		if n := marks.Load(); n < 3 || n > 30 {
 			t.Errorf("the kill of the group was tried %d times", n)
 		}
 		works.Store(true)
 		time.Sleep(3 * time.Second)
-		if st := r.status(ids[0]); st.Detail != broker.StateCanceled {
-			t.Errorf("the group is %s", st.Detail)
+		if st := r.status(ids[0]); st.State != broker.StateCanceled {
+			t.Errorf("the group is %s", st.State)
 		}
 		if r.logs.count(": bad") == 0 || r.logs.count("broker is back") != 1 {
 			t.Errorf("log: %s", r.logs)

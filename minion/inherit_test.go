@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -65,7 +66,7 @@ func TestInheritedKill(t *testing.T) {
 			t.Errorf("%d calls were sent", len(heirs))
 		}
 		for id, heir := range heirs {
-			if st := r.status(id); (st.Outcome == arbiter.Canceled) != heir {
+			if st := r.status(id); (st.State == broker.StateCanceled) != heir {
 				t.Errorf("an inheriting call %v has status %+v", heir, st)
 			}
 			if !heir {

@@ -126,7 +126,7 @@ func TestIsolatedDrain(t *testing.T) {
 	}
 	for _, fut := range []*task.Future[trace]{good, bad} {
 		st, err := y.arb.Status(t.Context(), fut.ID())
-		if err != nil || st.Detail != broker.StatePending || st.Retried != 0 {
+		if err != nil || st.State != broker.StatePending || st.Retried != 0 {
 			t.Errorf("%+v, %v", st, err)
 		}
 	}

@@ -95,12 +95,12 @@ func TestLeaseTooShort(t *testing.T) {
 					tc.lease.String() + " answer=600ms want=1.9s"
 				switch st := r.status(fut.ID()); {
 				case tc.works:
-					if st.Detail != broker.StateSucceeded || st.Attempts != 1 || r.logs.count("too short") != 0 {
-						t.Errorf("with a lease that is said to work the task is %s after attempt %d\n%s", st.Detail, st.Attempts, r.logs)
+					if st.State != broker.StateSucceeded || st.Attempts != 1 || r.logs.count("too short") != 0 {
+						t.Errorf("with a lease that is said to work the task is %s after attempt %d\n%s", st.State, st.Attempts, r.logs)
 					}
 					return
-				case st.Detail != broker.StatePending || st.Attempts != 0:
-					t.Errorf("the task is %s after attempt %d, want it to wait", st.Detail, st.Attempts)
+				case st.State != broker.StatePending || st.Attempts != 0:
+					t.Errorf("the task is %s after attempt %d, want it to wait", st.State, st.Attempts)
 				}
 				if n := r.logs.count(line); n != 1 || r.logs.count("lease lost") != 0 {
 					t.Errorf("want one line %s\n%s", line, r.logs)

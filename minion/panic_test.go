@@ -112,8 +112,8 @@ func TestPanicIsLogged(t *testing.T) {
 					}
 				}
 				_, _ = r.result(fut)
-				if st := r.status(fut.ID()); st.Detail != tt.ended {
-					t.Errorf("the task is %s, want %s", st.Detail, tt.ended)
+				if st := r.status(fut.ID()); st.State != tt.ended {
+					t.Errorf("the task is %s, want %s", st.State, tt.ended)
 				}
 				r.logs.logged(t, append(tt.parts, "task.id="+fut.ID().String(), "stack=")...)
 			})

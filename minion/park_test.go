@@ -74,7 +74,7 @@ func TestParkedUntilTheNewBuild(t *testing.T) {
 			t.Fatalf("%+v, want 500 parked", q)
 		}
 		st := r.status(futs[0].ID())
-		if st.Detail != broker.StateParked || st.State != broker.PhaseInitiated || time.Until(st.Due) > 24*time.Hour {
+		if st.State != broker.StateParked || st.Phase() != broker.PhaseInitiated || time.Until(st.Due) > 24*time.Hour {
 			t.Errorf("status: %+v", st)
 		}
 		if n := r.logs.count("task parked"); n != 500 || r.logs.count("level=WARN msg=\"task parked") != 1 {

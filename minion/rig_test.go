@@ -154,9 +154,9 @@ func (r *rig) want(fut *task.Future[int], state broker.State, attempts, retried 
 	r.Helper()
 	_, _ = r.result(fut)
 	st := r.status(fut.ID())
-	if st.Detail != state || st.Attempts != attempts || st.Retried != retried {
+	if st.State != state || st.Attempts != attempts || st.Retried != retried {
 		r.Errorf("the task is %s after attempt %d with %d retries, want %s after %d with %d",
-			st.Detail, st.Attempts, st.Retried, state, attempts, retried)
+			st.State, st.Attempts, st.Retried, state, attempts, retried)
 	}
 	return st
 }

@@ -225,16 +225,16 @@ func TestSilentArbiter(t *testing.T) {
 			if !start {
 				time.Sleep(3700 * time.Millisecond) // with the sleeps above and in running, 4.9 s in all
 				for _, id := range ids {
-					if st := r.status(id); st.Detail != broker.StateRunning { // a member that waits is shown as running
-						t.Errorf("a member is %s shortly before 5 s", st.Detail)
+					if st := r.status(id); st.State != broker.StateRunning { // a member that waits is shown as running
+						t.Errorf("a member is %s shortly before 5 s", st.State)
 					}
 				}
 				time.Sleep(200 * time.Millisecond)
 			}
 			settled()
 			for _, id := range ids {
-				if st := r.status(id); st.Detail != state {
-					t.Errorf("a member is %s, want %s", st.Detail, state)
+				if st := r.status(id); st.State != state {
+					t.Errorf("a member is %s, want %s", st.State, state)
 				}
 			}
 			c.say(squad.Ask, 0, 0)
@@ -294,8 +294,8 @@ func TestStopWithMembers(t *testing.T) {
 				state = broker.StateSucceeded
 			}
 			for _, id := range ids {
-				if st := r.status(id); st.Detail != state {
-					t.Errorf("a member is %s, want %s", st.Detail, state)
+				if st := r.status(id); st.State != state {
+					t.Errorf("a member is %s, want %s", st.State, state)
 				}
 			}
 		})
@@ -321,8 +321,8 @@ func TestKillOfMember(t *testing.T) {
 		}
 		c.say(squad.Go, 0, 0)
 		settled()
-		if st := r.status(ids[0]); st.Detail != broker.StateCanceled {
-			t.Errorf("it is %s", st.Detail)
+		if st := r.status(ids[0]); st.State != broker.StateCanceled {
+			t.Errorf("it is %s", st.State)
 		}
 	})
 }

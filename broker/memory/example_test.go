@@ -75,7 +75,7 @@ func ExampleBroker_Requeue() {
 			log.Fatal(err)
 		}
 		var bill string
-		fmt.Println(st.Outcome, st.Decode(&bill), bill)
+		fmt.Println(st.State, st.Decode(&bill), bill)
 	}
 
 	// Output:

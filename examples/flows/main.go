@@ -69,7 +69,7 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println("a member is", st.Outcome)
+		fmt.Println("a member is", st.State)
 	}
 	results, err := g.Results(ctx) // in the order given
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -75,7 +76,7 @@ func (s *stage) left(ctx context.Context, arb *arbiter.Arbiter, known map[task.I
 			continue
 		}
 		st, err := arb.Status(ctx, id)
-		left[key] = fmt.Sprintf("the broker reports the state %v, the minion %v and the due time %v (%v)", st.Detail, st.Minion, st.Due, err)
+		left[key] = fmt.Sprintf("the broker reports the state %v, the minion %v and the due time %v (%v)", st.State, st.Minion, st.Due, err)
 	}
 	return left
 }
@@ -114,7 +115,7 @@ func outcomes(ctx context.Context, arb *arbiter.Arbiter, events []Event, known m
 			continue
 		}
 		var v string
-		if st.Outcome == arbiter.Succeeded {
+		if st.State == broker.StateSucceeded {
 			if err := st.Decode(&v); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", known[st.ID], err))
 			}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
-	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -61,7 +61,7 @@ func testClocks(r *rig) {
 		if _, err := kept.Result(r.Context()); err != nil {
 			r.Error(err)
 		}
-		if st, err := r.arb.Status(r.Context(), kept.ID()); err != nil || st.Outcome != arbiter.Succeeded {
+		if st, err := r.arb.Status(r.Context(), kept.ID()); err != nil || st.State != broker.StateSucceeded {
 			r.Errorf("queue %s: a result kept for a minute: %+v, %v", queue, st, err)
 		}
 	}

@@ -64,7 +64,7 @@ func TestCluster(t *testing.T) {
 	defer func() { _ = other.Close() }()
 	for i, f := range futs {
 		st, err := other.Status(t.Context(), f.ID())
-		if err != nil || st.Outcome != arbiter.Succeeded || st.Queue != queues[i%len(queues)] {
+		if err != nil || st.State != broker.StateSucceeded || st.Queue != queues[i%len(queues)] {
 			t.Errorf("status of task %d: %+v, %v", i, st, err)
 		}
 	}
@@ -84,7 +84,7 @@ func testKillInCluster(r *rig, arb *arbiter.Arbiter, queue string) {
 	running := r.send(1, args{Hang: true}, task.Queue(queue))[0]
 	r.eventually("the task is running", func() bool {
 		st, err := arb.Status(r.Context(), running.ID())
-		return err == nil && st.State == broker.PhaseRunning
+		return err == nil && st.Phase() == broker.PhaseRunning
 	})
 	if v, err := arb.Kill(r.Context(), waiting.ID()); err != nil || v != arbiter.NeverStarted {
 		r.Errorf("the kill of a waiting task of %s returned %v, %v", queue, v, err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/testing/proc"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -86,12 +87,12 @@ func ended(r *rig, id task.ID, starts map[string][]line) {
 	if err != nil || st.Flow == nil || st.Flow.Callback == nil || st.Flow.Finalizer == nil {
 		r.Fatalf("status of group %s: %+v, %v", id, st, err)
 	}
-	if st.Flow.Succeeded != membersOf || st.Outcome != arbiter.Succeeded {
-		r.Errorf("group %s has %s, and %d of its members have succeeded", id, st.Outcome, st.Flow.Succeeded)
+	if st.Flow.Succeeded != membersOf || st.State != broker.StateSucceeded {
+		r.Errorf("group %s has %s, and %d of its members have succeeded", id, st.State, st.Flow.Succeeded)
 	}
 	for what, s := range map[string]*arbiter.Status{"callback": st.Flow.Callback, "finalizer": st.Flow.Finalizer} {
-		if s.Outcome != arbiter.Succeeded || len(starts[s.ID.String()]) == 0 {
-			r.Errorf("the %s of group %s has %s and was started %d times", what, id, s.Outcome, len(starts[s.ID.String()]))
+		if s.State != broker.StateSucceeded || len(starts[s.ID.String()]) == 0 {
+			r.Errorf("the %s of group %s has %s and was started %d times", what, id, s.State, len(starts[s.ID.String()]))
 		}
 	}
 }
@@ -100,7 +101,7 @@ func allEnded(r *rig, ids []task.ID) {
 	r.Helper()
 	r.eventually("all groups have ended", func() bool {
 		for _, id := range ids {
-			if st, err := r.arb.Status(r.Context(), id); err != nil || st.Outcome == "" {
+			if st, err := r.arb.Status(r.Context(), id); err != nil || !st.State.Final() {
 				return false
 			}
 		}

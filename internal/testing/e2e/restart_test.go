@@ -120,7 +120,7 @@ func TestEmptyServer(t *testing.T) {
 	hang := r.send(1, args{Hang: true})[0]
 	r.eventually("the last task is running", func() bool {
 		st, err := r.arb.Status(t.Context(), hang.ID())
-		return err == nil && st.State == broker.PhaseRunning
+		return err == nil && st.Phase() == broker.PhaseRunning
 	})
 	if v, err := r.arb.Kill(t.Context(), hang.ID(), arbiter.Wait()); err != nil || v != arbiter.Stopped {
 		t.Errorf("the kill returned %v, %v", v, err)

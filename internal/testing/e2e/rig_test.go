@@ -153,8 +153,8 @@ func (r *rig) results(futs []*task.Future[answer]) []answer {
 			r.Errorf("status of task %d: %v", i, err)
 			continue
 		}
-		if st.Outcome != arbiter.Succeeded || st.Retried != 0 || st.Attempts != a.Attempt {
-			r.Errorf("task %d is %s after attempt %d with %d retries, and returned %+v", i, st.Detail, st.Attempts, st.Retried, a)
+		if st.State != broker.StateSucceeded || st.Retried != 0 || st.Attempts != a.Attempt {
+			r.Errorf("task %d is %s after attempt %d with %d retries, and returned %+v", i, st.State, st.Attempts, st.Retried, a)
 		}
 	}
 	return out

@@ -103,7 +103,7 @@ func TestKill(t *testing.T) {
 				if err != nil {
 					r.Fatal(err)
 				}
-				if st.State == broker.PhaseRunning {
+				if st.Phase() == broker.PhaseRunning {
 					runs = id
 				} else {
 					waits = id
@@ -194,7 +194,7 @@ func TestGroupFails(t *testing.T) {
 			r.Errorf("the group with a failed member returned the error %v", err)
 		}
 		st, err := g.Status(r.ctx())
-		if err != nil || st.Flow.Reason == "" || st.Flow.Callback.Outcome != arbiter.Canceled || st.Flow.Finalizer.Outcome != arbiter.Succeeded {
+		if err != nil || st.Flow.Reason == "" || st.Flow.Callback.State != broker.StateCanceled || st.Flow.Finalizer.State != broker.StateSucceeded {
 			r.Errorf("%+v, %v", st.Flow, err)
 		}
 		if r.callbacks.Load() != 0 || r.finals.Load() != 1 {
@@ -214,7 +214,7 @@ func TestSync(t *testing.T) {
 			r.Errorf("the result is %v, %v", sum, err)
 		}
 		st, err := r.arb.Status(r.ctx(), done[0].ID)
-		if sum, bad := st.Result(); err != nil || bad != nil || st.State != broker.PhaseDone || sum != int64(3) {
+		if sum, bad := st.Result(); err != nil || bad != nil || st.Phase() != broker.PhaseDone || sum != int64(3) {
 			r.Errorf("the status is %+v, with the errors %v and %v", st, bad, err)
 		}
 	})

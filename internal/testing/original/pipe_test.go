@@ -40,7 +40,7 @@ func TestAddInPipe(t *testing.T) {
 		n, want := 0, int64(0)
 		for st, err := range p.Wait(r.ctx()) {
 			n, want = n+1, want+5
-			if sum, bad := st.Result(); err != nil || bad != nil || st.State != broker.PhaseDone || sum != want {
+			if sum, bad := st.Result(); err != nil || bad != nil || st.Phase() != broker.PhaseDone || sum != want {
 				r.Fatalf("step %d returned %v, want %d; state %s, errors: %v, %v", n, sum, want, st.State, bad, err)
 			}
 		}
