@@ -8,8 +8,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // MaxCount is the largest value of [Count].
@@ -84,8 +84,8 @@ func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) (
 	requests := make([]*request.Request, app.count)
 	calls := make([]task.Bound, app.count)
 	for i := range calls {
-		requests[i] = request.New(name, app.args, app.opts...)
-		calls[i] = requests[i]
+		call := task.Named(name, app.args, app.opts...)
+		calls[i], requests[i] = call, call.Request()
 	}
 	err := a.submit(ctx, calls)
 	lost := make([]bool, len(calls))

@@ -9,8 +9,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // GroupOption changes a group; see [Arbiter.Group]. If an option is given twice, the later one counts, unless its
@@ -24,9 +24,9 @@ type groupConfig struct {
 	request.GroupSettings
 	finalizers []*request.Request
 	timeouts   []time.Duration
-	opts       []task.Option
-	takesNil   func() error // returns an error if the callback can't take nil for a missing result; nil if it can
-	err        error        // the first error of an option
+	retention  *time.Duration // nil for the default
+	takesNil   func() error   // returns an error if the callback can't take nil for a missing result; nil if it can
+	err        error          // the first error of an option
 }
 
 func (c *groupConfig) fail(format string, args ...any) {
@@ -117,7 +117,24 @@ func Collect() GroupOption { return Quorum(0) }
 // GroupRetention is how long a group is kept after it has ended, with the outcomes of its members: 0 to broker.MaxDuration,
 // ten years. The default is an hour.
 func GroupRetention(d time.Duration) GroupOption {
-	return groupFunc(func(c *groupConfig) { c.opts = append(c.opts, task.Retention(d)) })
+	return groupFunc(func(c *groupConfig) {
+		if c.retention = &d; d < 0 || d > broker.MaxDuration {
+			c.fail("GroupRetention(%v), want 0 to %v", d, broker.MaxDuration)
+		}
+	})
+}
+
+// request returns the request of a group of calls with these settings.
+func (c *groupConfig) request(calls []task.Bound, s request.GroupSettings) *request.Request {
+	members := make([]*request.Request, len(calls))
+	for i, call := range calls {
+		members[i] = requestOf(call)
+	}
+	req := request.Group(members, s)
+	if c.retention != nil {
+		req = req.WithRetention(*c.retention)
+	}
+	return req
 }
 
 func requestOf(call task.Bound) *request.Request {
@@ -154,11 +171,7 @@ func (a *Arbiter) Group(ctx context.Context, calls []task.Bound, opts ...GroupOp
 	if err != nil {
 		return nil, fmt.Errorf("group: %w", err)
 	}
-	members := make([]*request.Request, len(calls))
-	for i, call := range calls {
-		members[i] = requestOf(call)
-	}
-	req := request.Group(members, settings, cfg.opts...)
+	req := cfg.request(calls, settings)
 	g := &Group{flowHandle: flowHandle{a: a, req: req}}
 	err = g.Send(ctx)
 	f := req.Flow()

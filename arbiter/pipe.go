@@ -7,8 +7,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // UpstreamParameter is the name of the parameter in which a step of [Arbiter.Pipe] gets the result of the step before it.
@@ -28,7 +28,7 @@ func Named(name string, opts ...ApplyOption) task.Call[any] {
 		app.err = fmt.Errorf("%w option: Count is for Apply and ApplySync", broker.ErrInvalid)
 	}
 	if app.err != nil {
-		return task.Named(name, app.args, request.Invalid(app.err))
+		return task.Named(name, app.args, task.Invalid(app.err))
 	}
 	return task.Named(name, app.args, app.opts...)
 }

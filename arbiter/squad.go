@@ -9,8 +9,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // SquadOption changes a squad; see [Arbiter.Squad]. Every [GroupOption] is one. If an option is given twice, the later one
@@ -112,11 +112,7 @@ func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOp
 	}
 	until := time.Now().Add(cfg.wait)
 	for try := 1; ; try++ {
-		members := make([]*request.Request, len(calls))
-		for i, call := range calls {
-			members[i] = requestOf(call)
-		}
-		req := request.Group(members, settings, cfg.group.opts...)
+		req := cfg.group.request(calls, settings)
 		err := a.client.SubmitSquad(ctx, req, time.Until(until))
 		var short *client.Shortage
 		if errors.As(err, &short) {

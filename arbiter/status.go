@@ -9,8 +9,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
 	"github.com/go-arbiter/arbiter/internal/engine/flow"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/internal/engine/seal"
+	"github.com/go-arbiter/arbiter/internal/engine/title"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -166,7 +166,7 @@ func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker
 	st.EnqueuedAt, st.StartedAt, st.FinishedAt = o.Enqueued, o.Started, o.Finished
 	if st.outcome, st.bad = seal.OpenOutcome(a.codecs, id, o); st.bad != nil {
 		// The process that stored the outcome lacks the key, so nothing in it can be trusted.
-		st.bad = fmt.Errorf("%s: %w", request.Title(id, o.Name), st.bad)
+		st.bad = fmt.Errorf("%s: %w", title.Of(id, o.Name), st.bad)
 		st.State, st.Error = broker.StateFailed, &Failure{Type: fmt.Sprintf("%T", st.bad), Message: st.bad.Error()}
 		return st
 	}

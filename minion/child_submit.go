@@ -10,8 +10,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
 	"github.com/go-arbiter/arbiter/internal/engine/isolate"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/internal/engine/title"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // A handler in a child process sends and awaits tasks through its minion. The child
@@ -65,7 +66,7 @@ func (p *proxy) Await(ctx context.Context, id task.ID, into any) error {
 	}
 	o, err := wire.ParseOutcome(reply.Outcome)
 	if err != nil {
-		return fmt.Errorf("%s: %w", request.Title(id, ""), err)
+		return fmt.Errorf("%s: %w", title.Of(id, ""), err)
 	}
 	return client.Decode(id, &o, into, p.o.codecs)
 }

@@ -8,8 +8,8 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/engine/isolate"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // This is the minion's side of an isolated attempt: it sends the attempt to a child, and

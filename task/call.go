@@ -3,7 +3,7 @@ package task
 import (
 	"context"
 
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // Call is one invocation of a task, bound to its arguments and not sent yet. It can also
@@ -32,7 +32,7 @@ func (c Call[Result]) With(opts ...Option) Call[Result] {
 	if c.req == nil {
 		return c
 	}
-	return Call[Result]{c.req.With(opts)}
+	return Call[Result]{c.req.With(adding(opts))}
 }
 
 // Send sends the call and returns its future. If the broker can't be reached, an arbiter or the

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/internal/base/infokey"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/internal/engine/title"
 )
 
 // Info describes the attempt that a handler runs. It is also a [Submitter] and an [Emitter]:
@@ -136,5 +136,5 @@ func (n nowhere) Submit(_ context.Context, calls ...Bound) error {
 }
 
 func (n nowhere) Await(_ context.Context, id ID, _ any) error {
-	return fmt.Errorf("%s: %w: %s", request.Title(id, ""), n.await, n.why)
+	return fmt.Errorf("%s: %w: %s", title.Of(id, ""), n.await, n.why)
 }

@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/internal/engine/title"
 )
 
 // RemoteError is the error of a handler as the minion reported it. errors.As finds it in the
@@ -35,7 +35,7 @@ func (e *RemoteError) Error() string {
 	case e.Task != "":
 		return fmt.Sprintf("task %s: %s", e.Task, e.Message)
 	case !e.ID.IsZero():
-		return fmt.Sprintf("%s: %s", request.Title(e.ID, ""), e.Message)
+		return fmt.Sprintf("%s: %s", title.Of(e.ID, ""), e.Message)
 	}
 	return e.Message
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/internal/engine/title"
 )
 
 // ErrNoMinion is wrapped by a [WaitError] if no living minion can run the task: none serves its
@@ -46,7 +46,7 @@ type WaitError struct {
 
 // Error returns the task's name and id, why the wait has ended, and the reason.
 func (e *WaitError) Error() string {
-	text := request.Title(e.ID, e.Name) + ": " + e.Err.Error()
+	text := title.Of(e.ID, e.Name) + ": " + e.Err.Error()
 	if e.Reason != "" {
 		text += ": " + e.Reason
 	}

@@ -1,6 +1,6 @@
 package task
 
-import "github.com/go-arbiter/arbiter/internal/engine/request"
+import "github.com/go-arbiter/arbiter/task/request"
 
 // Then returns the pipe of a call and a step that takes the call's result as its argument. It
 // compiles only if the types fit. The result of the pipe is the result of the step.

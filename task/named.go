@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // Named returns a call of a task by its name, for programs that have no typed handle of it:
@@ -16,7 +16,7 @@ import (
 // is sent. Only a minion knows whether the task exists and whether the arguments fit it: if not,
 // the task fails with that reason.
 func Named(name string, args codec.Arguments, opts ...Option) Call[any] {
-	return Call[any]{request.New(name, args, opts...)}
+	return Call[any]{request.New(name, args, &resolve(onCall, opts).Settings)}
 }
 
 // Args returns arguments by position: they are the first parameters of the task. To give some by

@@ -4,19 +4,8 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/task/request"
 )
-
-// Option changes how a task's calls are stored and run. Options are given to [Define] and
-// [Task.With], for all calls, or to [Call.With], for one. Sending the call reports an invalid
-// value, and an option that has no effect where it is given: for example [WithBackoff] on a
-// call.
-//
-// Later options win over earlier ones. Most options have a value that removes an earlier one, or
-// another option that does so, such as [NoMeta]. [Retries] and [Timeout] have none: a later one
-// can only set another value. Each duration is 0 to broker.MaxDuration, which is ten years, unless
-// the option says otherwise. A nil Option is ignored.
-type Option = request.Option
 
 // DefaultQueue is the queue of tasks that name no other.
 const DefaultQueue = "default"
@@ -24,9 +13,9 @@ const DefaultQueue = "default"
 // Queue sends calls to the queue with that name: 1 to 128 of A-Z a-z 0-9 _ . and -. The default is
 // [DefaultQueue].
 func Queue(name string) Option {
-	return request.NewOption("Queue", request.OnCall, func(s *request.Settings) {
+	return newOption("Queue", onCall, func(s *request.Settings) {
 		if err := broker.CheckName("queue", name); err != nil {
-			s.FailWith(err)
+			failWith(s, err)
 		}
 		s.Queue = name
 	})
@@ -36,8 +25,8 @@ func Queue(name string) Option {
 // was defined or registered with one. A call without this option has the timeout with which its
 // handler was registered. If the handler has none either, there is no timeout.
 func Timeout(d time.Duration) Option {
-	return request.NewOption("Timeout", request.OnCall|request.OnHandler, func(s *request.Settings) {
-		s.CheckDuration("Timeout", d, 0)
+	return newOption("Timeout", onCall|onHandler, func(s *request.Settings) {
+		checkDuration(s, "Timeout", d, 0)
 		if s.Timeout = d; d == 0 {
 			s.Timeout = broker.NoTimeout
 		}
@@ -47,8 +36,8 @@ func Timeout(d time.Duration) Option {
 // Delay makes a call due d after it was stored, by the broker's clock. The default, 0, is at once.
 // If both Delay and [ETA] are given, the later time counts.
 func Delay(d time.Duration) Option {
-	return request.NewOption("Delay", request.OnCall, func(s *request.Settings) {
-		s.CheckDuration("Delay", d, 0)
+	return newOption("Delay", onCall, func(s *request.Settings) {
+		checkDuration(s, "Delay", d, 0)
 		s.Delay = d
 	})
 }
@@ -57,7 +46,7 @@ func Delay(d time.Duration) Option {
 // machine affects only this call. If t has passed, the call is due at once. The default, the zero
 // time, is none.
 func ETA(t time.Time) Option {
-	return request.NewOption("ETA", request.OnCall, func(s *request.Settings) { s.ETA = t })
+	return newOption("ETA", onCall, func(s *request.Settings) { s.ETA = t })
 }
 
 // Within sets the deadline of a call to d after it is stored, by the broker's clock; d is 1 ms or
@@ -65,9 +54,9 @@ func ETA(t time.Time) Option {
 // is expired. The default, 0, is no deadline. If both Within and [Deadline] are given, the
 // earlier time counts.
 func Within(d time.Duration) Option {
-	return request.NewOption("Within", request.OnCall, func(s *request.Settings) {
+	return newOption("Within", onCall, func(s *request.Settings) {
 		if d != 0 {
-			s.CheckDuration("Within", d, time.Millisecond)
+			checkDuration(s, "Within", d, time.Millisecond)
 		}
 		s.Within = d
 	})
@@ -75,16 +64,16 @@ func Within(d time.Duration) Option {
 
 // Deadline is [Within] for a point in time. The default, the zero time, is none.
 func Deadline(t time.Time) Option {
-	return request.NewOption("Deadline", request.OnCall, func(s *request.Settings) { s.Deadline = t })
+	return newOption("Deadline", onCall, func(s *request.Settings) { s.Deadline = t })
 }
 
 // Retries is how often a call is run again after its handler has failed, 0 to 10,000. The default
 // is the minion's policy: [DefaultMaxRetries] unless the minion has another. [Exponential] has a
 // table of how long that takes.
 func Retries(n int) Option {
-	return request.NewOption("Retries", request.OnCall|request.OnHandler, func(s *request.Settings) {
+	return newOption("Retries", onCall|onHandler, func(s *request.Settings) {
 		if n < 0 || n > broker.MaxRetries {
-			s.Fail("Retries(%d), want 0 to %d", n, broker.MaxRetries)
+			fail(s, "Retries(%d), want 0 to %d", n, broker.MaxRetries)
 		}
 		s.Retries = n
 	})
@@ -95,7 +84,7 @@ func Retries(n int) Option {
 // refused. The default, nil, is the minion's policy: [Exponential](1 s, 10 min) unless the minion
 // has another.
 func WithBackoff(b Backoff) Option {
-	return request.NewOption("WithBackoff", request.OnHandler, func(s *request.Settings) { s.Backoff = b })
+	return newOption("WithBackoff", onHandler, func(s *request.Settings) { s.Backoff = b })
 }
 
 // Retention is how long a result is kept for [Future.Result] and look-ups after the task is done.
@@ -103,8 +92,8 @@ func WithBackoff(b Backoff) Option {
 // kept. The task's id is remembered for at least ten minutes, whatever the retention is, so that
 // a repeated send makes no second task.
 func Retention(d time.Duration) Option {
-	return request.NewOption("Retention", request.OnCall|request.OnGroup, func(s *request.Settings) {
-		s.CheckDuration("Retention", d, 0)
+	return newOption("Retention", onCall, func(s *request.Settings) {
+		checkDuration(s, "Retention", d, 0)
 		s.Retention = d
 	})
 }
@@ -114,8 +103,8 @@ func Retention(d time.Duration) Option {
 // time counts. With 0 there is no dead letter, so the task can't be requeued; its error can be
 // looked up for as long as a result, see Retention.
 func DeadRetention(d time.Duration) Option {
-	return request.NewOption("DeadRetention", request.OnCall, func(s *request.Settings) {
-		s.CheckDuration("DeadRetention", d, 0)
+	return newOption("DeadRetention", onCall, func(s *request.Settings) {
+		checkDuration(s, "DeadRetention", d, 0)
 		s.DeadFor = d
 	})
 }
@@ -123,7 +112,7 @@ func DeadRetention(d time.Duration) Option {
 // Meta adds a key to the metadata of a call. The handler finds it in [Info]. All keys and values
 // of a call together have at most 4 KiB by default. [NoMeta] removes a key.
 func Meta(key, value string) Option {
-	return request.NewOption("Meta", request.OnCall, func(s *request.Settings) {
+	return newOption("Meta", onCall, func(s *request.Settings) {
 		// The settings have a map of their own, made by Clone, or no map.
 		if s.Meta == nil {
 			s.Meta = make(map[string]string, 1)
@@ -134,7 +123,7 @@ func Meta(key, value string) Option {
 
 // NoMeta removes the given keys that an earlier [Meta] added, or all keys if none is given.
 func NoMeta(keys ...string) Option {
-	return request.NewOption("NoMeta", request.OnCall, func(s *request.Settings) {
+	return newOption("NoMeta", onCall, func(s *request.Settings) {
 		if len(keys) == 0 {
 			s.Meta = nil
 		}
@@ -151,12 +140,12 @@ func NoMeta(keys ...string) Option {
 // memory: if it dies at the moment of the kill, the call goes on. The default is no tie, see
 // [Detach]. Inherit has no effect on a call that no task sends.
 func Inherit() Option {
-	return request.NewOption("Inherit", request.OnCall|request.OnGroup, func(s *request.Settings) { s.Inherit = true })
+	return newOption("Inherit", onCall, func(s *request.Settings) { s.Inherit = true })
 }
 
 // Detach removes [Inherit]: the call is independent of the task that sends it.
 func Detach() Option {
-	return request.NewOption("Detach", request.OnCall|request.OnGroup, func(s *request.Settings) { s.Inherit = false })
+	return newOption("Detach", onCall, func(s *request.Settings) { s.Inherit = false })
 }
 
 // Isolated runs each attempt of the task in a process of its own, a child of the minion's process.
@@ -164,18 +153,18 @@ func Detach() Option {
 // registered, as [WithBackoff] does. The default is the minion's own process, see [InProcess].
 // minion.Child explains what the program must do, and what the child has.
 func Isolated() Option {
-	return request.NewOption("Isolated", request.OnHandler, func(s *request.Settings) { s.Isolated = true })
+	return newOption("Isolated", onHandler, func(s *request.Settings) { s.Isolated = true })
 }
 
 // InProcess removes [Isolated]: the task runs in the minion's own process, unless minion.Isolated
 // names the task or isolates all. It counts where Isolated does.
 func InProcess() Option {
-	return request.NewOption("InProcess", request.OnHandler, func(s *request.Settings) { s.Isolated = false })
+	return newOption("InProcess", onHandler, func(s *request.Settings) { s.Isolated = false })
 }
 
 // Schema is the hash of the task's parameters and result. A minion compares the hash of the call
 // with the hash of its handler, to find out whether both were built for the same types. Handles
 // that arbitergen makes have this option. The default, 0, says that the hash is not known.
 func Schema(hash uint64) Option {
-	return request.NewOption("Schema", request.OnCall|request.OnHandler, func(s *request.Settings) { s.Schema = hash })
+	return newOption("Schema", onCall|onHandler, func(s *request.Settings) { s.Schema = hash })
 }

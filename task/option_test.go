@@ -12,16 +12,15 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/internal/testing/optionlist"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // The targets that options are given to.
 const (
 	onCall    = "call"
 	onHandler = "handler"
-	onGroup   = "group"
 )
 
 // seen is the effect of options on a target, as text, or the error that refuses them.
@@ -53,10 +52,6 @@ var targets = map[string]func(...task.Option) seen{
 			wait = s.Backoff(1, nil)
 		}
 		return seen{text: fmt.Sprint(s.Retries, s.Timeout, s.Isolated, s.Schema, wait)}
-	},
-	onGroup: func(opts ...task.Option) seen {
-		req := request.Group([]*request.Request{thumbTask.Bind(thumbArgs{}).Request()}, request.GroupSettings{}, opts...)
-		return seen{text: fmt.Sprintf("%+v", req.Settings()), err: req.Check()}
 	},
 }
 
@@ -90,20 +85,20 @@ var optionCases = []struct {
 	{"Retries", task.Retries(0), nil, []string{onCall, onHandler}},
 	{"Retries", task.Retries(9), nil, []string{onCall, onHandler}},
 	{"WithBackoff", task.WithBackoff(task.Constant(time.Minute)), task.WithBackoff(nil), []string{onHandler}},
-	{"Retention", task.Retention(0), task.Retention(broker.DefaultRetention), []string{onCall, onGroup}},
+	{"Retention", task.Retention(0), task.Retention(broker.DefaultRetention), []string{onCall}},
 	{"DeadRetention", task.DeadRetention(0), task.DeadRetention(broker.DefaultDeadRetention), []string{onCall}},
 	{"Unique", task.Unique("key"), task.Unique(""), []string{onCall}},
 	{"UniqueIn", task.UniqueIn("scope", "key"), task.Unique(""), []string{onCall}},
 	{"UniqueIn", task.UniqueIn("thumb", "key"), task.UniqueIn("x", ""), []string{onCall}},
 	{"Meta", task.Meta("k", "v"), task.NoMeta("k"), []string{onCall}},
 	{"Meta", task.Meta("k", "v"), task.NoMeta(), []string{onCall}},
-	{"Inherit", task.Inherit(), task.Detach(), []string{onCall, onGroup}},
+	{"Inherit", task.Inherit(), task.Detach(), []string{onCall}},
 	{"Isolated", task.Isolated(), task.InProcess(), []string{onHandler}},
 	{"Schema", task.Schema(7), task.Schema(0), []string{onCall, onHandler}},
 }
 
-// removers are the options that remove others. optionCases has them as undo.
-var removers = []string{"Detach", "InProcess", "NoMeta"}
+// otherOptions are the options that remove others, which optionCases has as undo, and Invalid, which has a test of its own.
+var otherOptions = []string{"Detach", "InProcess", "Invalid", "NoMeta"}
 
 // On each target an option has an effect, or is refused by an error that names it. Its effect can be
 // removed again.
@@ -135,7 +130,7 @@ func TestOptionsCountOrAreRefused(t *testing.T) {
 	for _, tt := range optionCases {
 		names[tt.name] = true
 	}
-	for _, name := range removers {
+	for _, name := range otherOptions {
 		names[name] = true
 	}
 	if all, err := optionlist.In("."); err != nil || !slices.Equal(slices.Sorted(maps.Keys(names)), all) {
@@ -168,7 +163,7 @@ func TestOptionsOfHandles(t *testing.T) {
 			"a step of a handle with it": task.NewStep[[]byte](registered, "upstream", nil).Unbound(),
 			"a call":                     thumbTask.Bind(thumbArgs{}).With(option).Request(),
 			"a step":                     task.NewStep[[]byte](thumbTask, "upstream", nil).With(option).Unbound(),
-			"a request":                  request.New("t", nil, option),
+			"a request":                  task.Named("t", task.Args(), option).Request(),
 			"a pipe":                     task.Then(thumbTask.Bind(thumbArgs{}), task.NewStep[[]byte](thumbTask, "upstream", nil)).With(option).Request(),
 		} {
 			err := req.Check()
@@ -179,5 +174,28 @@ func TestOptionsOfHandles(t *testing.T) {
 	}
 	if last := r[len(r)-1]; last.Name != thumbTask.Name() {
 		t.Errorf("the last registration is of task %s, want %s", last.Name, thumbTask.Name())
+	}
+}
+
+// A function that returns an option can report that it can't be made.
+func TestInvalid(t *testing.T) {
+	errUser := errors.New("no such tenant")
+	for where, give := range targets {
+		for _, err := range []error{errUser, fmt.Errorf("%w option: %w", task.ErrInvalid, errUser)} {
+			got := give(task.Queue("q"), task.Invalid(err), task.Retries(-1)).err
+			if where == onHandler { // Queue has no effect there
+				got = give(task.Invalid(err), task.Retries(-1)).err
+			}
+			if !errors.Is(got, errUser) || !errors.Is(got, task.ErrInvalid) || strings.Count(got.Error(), "invalid") != 1 {
+				t.Errorf("Invalid on a %s: error %v, want %v that wraps ErrInvalid", where, got, errUser)
+			}
+		}
+		if plain, with := give(), give(task.Invalid(nil)); with != plain {
+			t.Errorf("Invalid(nil) on a %s: %+v, want %+v", where, with, plain)
+		}
+	}
+	handle := task.Define[thumbArgs, []byte]("thumb", task.Invalid(errUser))
+	if err := handle.Bind(thumbArgs{}).Request().Check(); !errors.Is(err, task.ErrInvalid) || !errors.Is(err, errUser) {
+		t.Errorf("a call of a handle with Invalid: error %v, want %v that wraps ErrInvalid", err, errUser)
 	}
 }

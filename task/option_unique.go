@@ -2,7 +2,7 @@ package task
 
 import (
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // Unique gives a call a key that at most one unfinished task of its name and queue can have. While
@@ -21,13 +21,13 @@ func Unique(key string) Option { return unique("Unique", "", key) }
 func UniqueIn(scope, key string) Option { return unique("UniqueIn", scope, key) }
 
 func unique(name, scope, key string) Option {
-	return request.NewOption(name, request.OnCall, func(s *request.Settings) {
+	return newOption(name, onCall, func(s *request.Settings) {
 		if len(key) > broker.MaxUniqueKey {
-			s.Fail("%s: a key of %d bytes, the limit is %d", name, len(key), broker.MaxUniqueKey)
+			fail(s, "%s: a key of %d bytes, the limit is %d", name, len(key), broker.MaxUniqueKey)
 		}
 		if name == "UniqueIn" {
 			if err := broker.CheckName("scope", scope); err != nil {
-				s.Fail("%s: %v", name, err)
+				fail(s, "%s: %v", name, err)
 			}
 		}
 		s.Unique, s.Scope = key, scope

@@ -6,7 +6,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // Registrar runs tasks. A minion is one.
@@ -38,8 +38,8 @@ func Handle[Args, Result any](r Registrar, t Task[Args, Result], fn func(context
 // Implement returns the registration that [Handle] makes, to register several in one step.
 func Implement[Args, Result any](t Task[Args, Result], fn func(context.Context, Args) (Result, error)) Registration {
 	reg := Registration{Name: t.name, Settings: t.defaults().Clone(), Err: t.err}
-	if reg.Err == nil && reg.Settings.Err() != nil {
-		reg.Err = fmt.Errorf("task %s: %w", t.name, reg.Settings.Err())
+	if reg.Err == nil && reg.Settings.Err != nil {
+		reg.Err = fmt.Errorf("task %s: %w", t.name, reg.Settings.Err)
 	}
 	if reg.Err == nil && fn == nil {
 		reg.Err = fmt.Errorf("task %s: %w: its handler is nil", t.name, broker.ErrInvalid)
@@ -63,9 +63,9 @@ func Implement[Args, Result any](t Task[Args, Result], fn func(context.Context, 
 // The options are those that count at registration: [Retries], [WithBackoff], [Timeout],
 // [Isolated], [InProcess] and [Schema]. Others are refused. The errors are those of [Handle].
 func HandleFunc(r Registrar, name string, fn func(context.Context, codec.Arguments) (any, error), opts ...Option) error {
-	reg := Registration{Name: name, Settings: request.Resolve(request.OnHandler, opts).Clone(), Err: broker.CheckName("task", name)}
-	if reg.Err == nil && reg.Settings.Err() != nil {
-		reg.Err = fmt.Errorf("task %s: %w", name, reg.Settings.Err())
+	reg := Registration{Name: name, Settings: resolve(onHandler, opts).Clone(), Err: broker.CheckName("task", name)}
+	if reg.Err == nil && reg.Settings.Err != nil {
+		reg.Err = fmt.Errorf("task %s: %w", name, reg.Settings.Err)
 	}
 	if reg.Err == nil && fn == nil {
 		reg.Err = fmt.Errorf("task %s: %w: its handler is nil", name, broker.ErrInvalid)

@@ -1,6 +1,6 @@
 package task
 
-import "github.com/go-arbiter/arbiter/internal/engine/request"
+import "github.com/go-arbiter/arbiter/task/request"
 
 // Step is a call that lacks one argument: the result of the call before it, of type Upstream. The
 // other arguments are bound. A generated handle has a method Step if its function has a parameter
@@ -15,14 +15,14 @@ type Step[Upstream, Result any] struct {
 // before, and others are the arguments of all other parameters by name. The step keeps the map:
 // do not change it later.
 func NewStep[Upstream, Args, Result any](t Task[Args, Result], param string, others map[string]any) Step[Upstream, Result] {
-	return Step[Upstream, Result]{request.Step(t.name, t.defaults(), t.err, param, others), param}
+	return Step[Upstream, Result]{request.Step(t.name, &t.defaults().Settings, t.unsendable(), param, others), param}
 }
 
 // With returns a copy of the step whose calls have the options added. If the step is a pipe or
 // group, the rules of [Call.With] apply.
 func (s Step[Upstream, Result]) With(opts ...Option) Step[Upstream, Result] {
 	if s.req != nil {
-		s.req = s.req.With(opts)
+		s.req = s.req.With(adding(opts))
 	}
 	return s
 }
@@ -31,7 +31,7 @@ func (s Step[Upstream, Result]) With(opts ...Option) Step[Upstream, Result] {
 // its own.
 func (s Step[Upstream, Result]) Bind(upstream Upstream) Call[Result] {
 	if s.req == nil {
-		return Call[Result]{request.New("", nil)}
+		return Call[Result]{request.New("", nil, nil)}
 	}
 	return Call[Result]{s.req.Bind(upstream)}
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // Task is the typed handle of a kind of task. It is a small value that can be copied. The zero Task
@@ -17,8 +17,8 @@ import (
 // is any type that can be a parameter, or [None].
 type Task[Args, Result any] struct {
 	name     string
-	settings *request.Settings // the values of its options; nil in the zero Task
-	err      error             // the error of its definition, reported when the handle is used
+	settings *settings // the values of its options; nil in the zero Task
+	err      error     // the error of its definition, reported when the handle is used
 }
 
 // None is the Result of a task that returns only an error.
@@ -29,7 +29,7 @@ type None = struct{}
 // definition, with an error that wraps [ErrInvalid]: a bad name or option, a type that can't be
 // Args, or a Result that can't be encoded and decoded, such as a channel.
 func Define[Args, Result any](name string, defaults ...Option) Task[Args, Result] {
-	t := Task[Args, Result]{name: name, settings: request.Resolve(request.OnDefine, defaults)}
+	t := Task[Args, Result]{name: name, settings: resolve(onDefine, defaults)}
 	if err := broker.CheckName("task", name); err != nil {
 		t.err = err
 	} else if err := codec.CheckArgs(reflect.TypeFor[Args]()); err != nil {
@@ -48,21 +48,29 @@ func (t Task[Args, Result]) Name() string { return t.name }
 // handle for [Handle]. Its calls are refused, since the minion that runs them may have been
 // registered with another value.
 func (t Task[Args, Result]) With(opts ...Option) Task[Args, Result] {
-	t.settings = t.defaults().With(request.OnHandle, opts)
+	t.settings = t.defaults().with(onHandle, opts)
 	return t
 }
 
-func (t Task[Args, Result]) defaults() *request.Settings {
+func (t Task[Args, Result]) defaults() *settings {
 	if t.settings == nil {
-		return request.Default()
+		return noOptions
 	}
 	return t.settings
+}
+
+// unsendable returns the reason why calls of the handle can't be sent, or nil.
+func (t Task[Args, Result]) unsendable() error {
+	if t.err != nil {
+		return t.err
+	}
+	return t.defaults().forCalls(t.name)
 }
 
 // Bind returns a call with the arguments, to be sent later, alone or with others. The arguments are
 // encoded when the call is sent. Until then do not change anything that they point to.
 func (t Task[Args, Result]) Bind(args Args) Call[Result] {
-	return Call[Result]{request.Bind(t.name, t.defaults(), t.err, args)}
+	return Call[Result]{request.Bind(t.name, &t.defaults().Settings, t.unsendable(), args)}
 }
 
 // Apply sends a call and returns its future. The errors are those of [Call.Send].

@@ -10,8 +10,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/base/guard"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/internal/engine/seal"
+	"github.com/go-arbiter/arbiter/internal/engine/title"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -121,15 +121,15 @@ func (a *Completion) Err() error {
 	case a.bad != nil:
 		return a.bad
 	case a.State.Final():
-		return fmt.Errorf("%s: %w: it is %s, and its result is not kept any more", request.Title(a.ID, a.name), broker.ErrNotFound, a.State)
+		return fmt.Errorf("%s: %w: it is %s, and its result is not kept any more", title.Of(a.ID, a.name), broker.ErrNotFound, a.State)
 	// A broker must still remember a task of that age, so it has lost data.
 	case a.Own && a.age() < broker.MinTombstone:
 		return fmt.Errorf("%s: %w: it was sent from here %v ago, and the broker knows nothing of it: it has lost data, as when a server is emptied, or started again without its file",
-			request.Title(a.ID, a.name), broker.ErrNotFound, a.age().Round(time.Millisecond))
+			title.Of(a.ID, a.name), broker.ErrNotFound, a.age().Round(time.Millisecond))
 	case a.Own:
-		return fmt.Errorf("%s: %w: it was sent from here, and its retention has ended, or the broker has lost data", request.Title(a.ID, a.name), broker.ErrNotFound)
+		return fmt.Errorf("%s: %w: it was sent from here, and its retention has ended, or the broker has lost data", title.Of(a.ID, a.name), broker.ErrNotFound)
 	}
-	return fmt.Errorf("%s: %w: it was never sent, its retention has ended, or the broker has lost data", request.Title(a.ID, a.name), broker.ErrNotFound)
+	return fmt.Errorf("%s: %w: it was never sent, its retention has ended, or the broker has lost data", title.Of(a.ID, a.name), broker.ErrNotFound)
 }
 
 // age returns how long ago the id of the task was made, by the clock of the process that made
@@ -149,9 +149,9 @@ func Error(id broker.ID, o *broker.Outcome) error {
 	case broker.StateSucceeded:
 		return nil
 	case broker.StateCanceled:
-		return fmt.Errorf("%s: %w", request.Title(id, o.Name), broker.ErrCanceled)
+		return fmt.Errorf("%s: %w", title.Of(id, o.Name), broker.ErrCanceled)
 	case broker.StateExpired:
-		return fmt.Errorf("%s: %w", request.Title(id, o.Name), broker.ErrExpired)
+		return fmt.Errorf("%s: %w", title.Of(id, o.Name), broker.ErrExpired)
 	}
 	return task.NewRemoteError(id, o)
 }
@@ -164,7 +164,7 @@ func Error(id broker.ID, o *broker.Outcome) error {
 func Decode(id broker.ID, o *broker.Outcome, into any, codecs []codec.Codec) error {
 	open, err := seal.OpenOutcome(codecs, id, o)
 	if err != nil {
-		return fmt.Errorf("%s: %w", request.Title(id, o.Name), err)
+		return fmt.Errorf("%s: %w", title.Of(id, o.Name), err)
 	}
 	return DecodeOpened(id, open, into)
 }
@@ -181,14 +181,14 @@ func DecodeOpened(id broker.ID, o seal.Opened, into any) error {
 		return task.NewRemoteError(id, o.Outcome)
 	case len(o.Result) == 0:
 		if err := checkNone(o.Codec, into); err != nil {
-			return fmt.Errorf("%s: %w", request.Title(id, o.Name), err)
+			return fmt.Errorf("%s: %w", title.Of(id, o.Name), err)
 		}
 		return nil
 	case o.Plain == nil:
-		return fmt.Errorf("%s: %w", request.Title(id, o.Name), o.Unknown)
+		return fmt.Errorf("%s: %w", title.Of(id, o.Name), o.Unknown)
 	}
 	if err := decodeValue(o.Plain, o.Codec, o.Result, into); err != nil {
-		return fmt.Errorf("%s: result: %w", request.Title(id, o.Name), err)
+		return fmt.Errorf("%s: result: %w", title.Of(id, o.Name), err)
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // Bookkeeping for the tasks of batches. Before its first request, a task needs an id and an

@@ -11,9 +11,10 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/internal/engine/seal"
+	"github.com/go-arbiter/arbiter/internal/engine/title"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // A task that fails is run again, and its new attempt sends its children again. That must not
@@ -101,7 +102,7 @@ func (s *Child) announce(req *request.Request) error {
 		return nil
 	}
 	if err := s.Heirs.Sent(req.ID()); err != nil {
-		return fmt.Errorf("%s: %w", request.Title(req.ID(), req.Name()), err)
+		return fmt.Errorf("%s: %w", title.Of(req.ID(), req.Name()), err)
 	}
 	return nil
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/internal/testing/faulty"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -65,7 +65,7 @@ func bubble(t *testing.T, f func(t *testing.T, b *faulty.Broker, c *client.Clien
 
 func requests(n int) (calls []task.Bound) {
 	for i := range n {
-		calls = append(calls, request.New("t", codec.Arguments{Positional: []any{i}}))
+		calls = append(calls, request.New("t", codec.Arguments{Positional: []any{i}}, nil))
 	}
 	return calls
 }

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/internal/engine/seal"
+	"github.com/go-arbiter/arbiter/internal/engine/title"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -94,7 +94,7 @@ func (c *Client) stateText(g *finding, r *minionSummary) string {
 	st := &g.status
 	text := "it is "
 	if g.asked != st.ID {
-		text = request.Title(st.ID, g.label.Name) + " in it is "
+		text = title.Of(st.ID, g.label.Name) + " in it is "
 	}
 	text += st.State.String()
 	if st.State == broker.StateUnknown {

@@ -12,7 +12,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // slow takes a second to store a batch.
@@ -39,7 +39,7 @@ func TestRecordsInUse(t *testing.T) {
 		defer func() { _ = c.Close() }()
 		send := func(ctx context.Context, name string, after time.Duration, want error) {
 			time.Sleep(after)
-			if err := c.Submit(ctx, request.New(name, codec.Arguments{})); !errors.Is(err, want) {
+			if err := c.Submit(ctx, request.New(name, codec.Arguments{}, nil)); !errors.Is(err, want) {
 				t.Errorf("%s: %v, want %v", name, err, want)
 			}
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // begun runs f with a client whose broker takes a second for each Enqueue.
@@ -31,7 +31,7 @@ func begun(t *testing.T, f func(t *testing.T, c *client.Client)) {
 	})
 }
 
-func newRequest() *request.Request { return request.New("t", codec.Arguments{}) }
+func newRequest() *request.Request { return request.New("t", codec.Arguments{}, nil) }
 
 // Tasks that callers send one by one, and that share a request, have ids in one block.
 func TestSentTogether(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
+	"github.com/go-arbiter/arbiter/internal/engine/title"
 )
 
 // The table holds the tasks that a client knows. The life of a task in it is usually:
@@ -351,7 +351,7 @@ func (t *table) found(id broker.ID, st *broker.Status, now time.Time) {
 		default:
 			a := e.fromStatus(st.State, nil)
 			if st.Err != nil {
-				a.bad = fmt.Errorf("%s: its record in the broker can't be read: %w", request.Title(id, a.name), st.Err)
+				a.bad = fmt.Errorf("%s: its record in the broker can't be read: %w", title.Of(id, a.name), st.Err)
 			}
 			t.finish(e, a)
 		}
@@ -492,7 +492,7 @@ func (a *Completion) read() {
 	}
 	o, err := wire.ParseOutcome(a.record)
 	if err != nil {
-		a.bad = fmt.Errorf("%s: its outcome can't be read: %w", request.Title(a.ID, a.name), err)
+		a.bad = fmt.Errorf("%s: its outcome can't be read: %w", title.Of(a.ID, a.name), err)
 		return
 	}
 	a.State, a.Outcome = o.State, &o

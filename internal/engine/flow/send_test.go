@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
 	"github.com/go-arbiter/arbiter/internal/engine/flow"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // unreliable returns a world in which requests of the client fail, and not those of drivers.

@@ -14,9 +14,9 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // apply(…, tasks_count, task_args) stores copies of a task at once, whether or not a minion has a
@@ -200,7 +200,7 @@ func TestWorkers(t *testing.T) {
 // remote error is returned as an error.
 func TestRPC(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
-		add := request.New("simple_add", codec.Arguments{Positional: []any{1, "two"}})
+		add := request.New("simple_add", codec.Arguments{Positional: []any{1, "two"}}, nil)
 		if err := r.arb.Submit(r.ctx(), add); err != nil {
 			r.Fatal(err)
 		}

@@ -15,10 +15,10 @@ import (
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/broker/redis"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/internal/testing/redistest"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -133,7 +133,7 @@ func (r *rig) subtract(_ context.Context, a codec.Arguments) (any, error) {
 // addInTask sends simple_add and waits for its result.
 func (r *rig) addInTask(ctx context.Context, a codec.Arguments) (any, error) {
 	info, _ := task.FromContext(ctx)
-	add := request.New("simple_add", a)
+	add := request.New("simple_add", a, nil)
 	if err := info.Submitter.Submit(ctx, add); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package request
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,21 +82,21 @@ func (t *typed[Args]) value() any   { return t.args }
 func (t *typed[Args]) encodes() any { return &t.args }
 
 // New returns a request by the name of a task, for callers without a typed handle. Args is a struct or
-// a [codec.Arguments].
-func New(name string, args any, opts ...Option) *Request {
-	req := &Request{name: name, args: untyped{args}, settings: Resolve(OnCall, opts), special: &ordinary}
+// a [codec.Arguments]. The request keeps the settings: do not change them later. Nil settings are those
+// of [Default].
+func New(name string, args any, s *Settings) *Request {
+	req := &Request{name: name, args: untyped{args}, settings: cmp.Or(s, noOptions), special: &ordinary}
 	req.fail(broker.CheckName("task", name))
 	return req
 }
 
-// Bind returns the request of a typed handle with the settings s. An error of the handle's definition,
-// or nil, is reported when the request is sent.
+// Bind returns the request of a typed handle with the settings s, which the request keeps. An error of
+// the handle's definition, or nil, is reported when the request is sent.
 func Bind[Args any](name string, s *Settings, err error, args Args) *Request {
 	b := &bound[Args]{args: typed[Args]{args}}
 	req := &b.Request
-	req.name, req.args, req.settings, req.special = name, &b.args, s, &ordinary
+	req.name, req.args, req.settings, req.special = name, &b.args, cmp.Or(s, noOptions), &ordinary
 	req.fail(err)
-	req.fail(s.forCalls(name))
 	if name == "" {
 		req.fail(fmt.Errorf("task: %w: the zero Task; use task.Define or a generated handle", broker.ErrInvalid))
 	}
@@ -106,10 +107,9 @@ func Bind[Args any](name string, s *Settings, err error, args Args) *Request {
 // param. It gets the result of the call before.
 func Step(name string, s *Settings, err error, param string, others map[string]any) *Request {
 	req := &Request{
-		name: name, args: untyped{codec.Arguments{Named: others}}, settings: s,
+		name: name, args: untyped{codec.Arguments{Named: others}}, settings: cmp.Or(s, noOptions),
 		special: &special{err: err, upstream: param},
 	}
-	req.fail(s.forCalls(name))
 	if _, bound := others[param]; bound {
 		req.fail(fmt.Errorf("task %s: %w: the parameter %s of the step is bound already", name, broker.ErrInvalid, param))
 	}
@@ -232,8 +232,8 @@ func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) broker.I
 // Check returns the error of a request that can't be sent, as far as that is known before it is
 // encoded.
 func (r *Request) Check() error {
-	if r.special.err == nil && r.settings.err != nil {
-		return fmt.Errorf("task %s: %w", r.name, r.settings.err)
+	if r.special.err == nil && r.settings.Err != nil {
+		return fmt.Errorf("task %s: %w", r.name, r.settings.Err)
 	}
 	return r.special.err
 }

@@ -109,17 +109,33 @@ func (r *Request) clone() *Request {
 	return c
 }
 
-// With returns a copy of r with the options added. In a pipe or group, each task gets them.
-func (r *Request) With(opts []Option) *Request {
+// With returns a copy of r without an id, and with the settings that change makes of a copy of those of
+// r. In a pipe or group, the settings of each task are changed, too. A nil change is none. A submitter
+// can't send the copy in place of r, since the future of the call has the id of r.
+func (r *Request) With(change func(*Settings)) *Request {
 	c := r.clone()
-	c.settings = r.settings.With(OnCall, opts)
+	if change == nil {
+		return c
+	}
+	s := r.settings.Clone()
+	change(&s)
+	c.settings = &s
 	if r.special.parts == nil {
 		return c
 	}
-	if s := c.settings; s.Unique != "" || s.Delay != 0 || !s.ETA.IsZero() {
+	if s.Unique != "" || s.Delay != 0 || !s.ETA.IsZero() {
 		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and Unique are for single tasks: give them to the calls in it", r.name, broker.ErrInvalid))
 	}
-	c.own().parts = r.special.parts.each(func(m *Request) *Request { return m.With(opts) })
+	c.own().parts = r.special.parts.each(func(m *Request) *Request { return m.With(change) })
+	return c
+}
+
+// WithRetention returns a copy of a pipe or group that is kept for d after it has ended. It has no id yet.
+func (r *Request) WithRetention(d time.Duration) *Request {
+	c := r.clone()
+	s := r.settings.Clone()
+	s.Retention = d
+	c.settings = &s
 	return c
 }
 
@@ -187,11 +203,10 @@ func Pipe(steps []*Request) *Request {
 	return newFlow(&parts{kind: broker.KindPipe, members: steps, size: len(steps)})
 }
 
-// Group returns the request of a group. The options are for the group itself, not for its members.
-// Sending the request reports the first thing that is wrong with it. A nil member is an error.
-func Group(members []*Request, s GroupSettings, opts ...Option) *Request {
+// Group returns the request of a group. Sending it reports the first thing that is wrong with it. A nil
+// member is an error.
+func Group(members []*Request, s GroupSettings) *Request {
 	r := newFlow(&parts{kind: broker.KindGroup, members: members, size: len(members), group: s})
-	r.settings = r.settings.With(OnGroup, opts)
 	if s.Quorum < 0 || s.Quorum > len(members) {
 		r.fail(fmt.Errorf("group: %w: %d of %d members must succeed", broker.ErrInvalid, s.Quorum, len(members)))
 	}
@@ -231,7 +246,7 @@ func chainOf(r *Request) *parts {
 // orZero returns r, or for a nil r a request that can't be sent: the call or step was zero.
 func orZero(r *Request) *Request {
 	if r == nil {
-		return New("", nil)
+		return New("", nil, nil)
 	}
 	return r
 }
@@ -246,7 +261,7 @@ func newFlow(p *parts) *Request {
 	}
 	for i, m := range p.members {
 		if m == nil {
-			p.members[i] = New("", nil)
+			p.members[i] = New("", nil, nil)
 		}
 	}
 	return r

@@ -2,16 +2,16 @@ package request
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Settings are the values that all options together result in. Each field has the name of its option.
+// Settings are the values that all options together result in. Each field has the name of its option in
+// package task.
 type Settings struct {
-	Queue     string                                   // Queue; default DefaultQueue
+	Queue     string                                   // Queue; default task.DefaultQueue
 	Timeout   time.Duration                            // Timeout; default 0: the timeout of the registered handler; broker.NoTimeout is none
 	Delay     time.Duration                            // Delay; default none
 	ETA       time.Time                                // ETA; default none
@@ -28,27 +28,22 @@ type Settings struct {
 	Inherit   bool                                     // Inherit; default false
 	Isolated  bool                                     // Isolated; default false
 
-	err      error  // the first invalid option
-	registry string // the last option after Define that only a registration can use; "" if there is none
+	// Err is the error of the first invalid option, or nil. [Request.Check] returns it, and so sending reports it.
+	Err error
 }
 
-// DefaultQueue is task.DefaultQueue.
-const DefaultQueue = "default"
-
+// noOptions is shared by all requests without options. It is never written.
 var noOptions = &Settings{
-	Queue:     DefaultQueue,
+	Queue:     "default",
 	Retries:   broker.DefaultRetries,
 	Retention: broker.DefaultRetention,
 	DeadFor:   broker.DefaultDeadRetention,
 }
 
-// Default returns the settings without options. They must not be changed.
-func Default() *Settings { return noOptions }
+// Default returns the settings without options.
+func Default() Settings { return *noOptions }
 
-// Err returns the error of the first invalid option, or nil.
-func (s *Settings) Err() error { return s.err }
-
-// Clone returns a copy that may be changed.
+// Clone returns a copy with a map of its own.
 func (s *Settings) Clone() Settings {
 	c := *s
 	c.Meta = maps.Clone(s.Meta)
@@ -75,24 +70,5 @@ func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 		if t.Deadline == 0 || left < t.Deadline {
 			t.Deadline = left
 		}
-	}
-}
-
-// Fail records that an option is invalid. The first error counts.
-func (s *Settings) Fail(format string, args ...any) {
-	s.FailWith(fmt.Errorf("%w option: %s", broker.ErrInvalid, fmt.Sprintf(format, args...)))
-}
-
-// FailWith is Fail with a complete error.
-func (s *Settings) FailWith(err error) {
-	if s.err == nil {
-		s.err = err
-	}
-}
-
-// CheckDuration records an error unless d is between least and [broker.MaxDuration].
-func (s *Settings) CheckDuration(name string, d, least time.Duration) {
-	if d < least || d > broker.MaxDuration {
-		s.Fail("%s(%v), want %v to %v", name, d, least, broker.MaxDuration)
 	}
 }

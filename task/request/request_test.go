@@ -9,13 +9,13 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/engine/request"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // A draft has an id only if its request has one, and a request gets an id only once.
 func TestDraft(t *testing.T) {
-	req := request.New("t", codec.Arguments{}, task.Queue("q"))
+	req := task.Named("t", codec.Arguments{}, task.Queue("q")).Request()
 	var first, second broker.Task
 	for _, draft := range []*broker.Task{&first, &second} {
 		if err := req.Draft(draft, codec.Msgpack(), time.Now(), nil); err != nil {
@@ -42,7 +42,7 @@ func TestDraft(t *testing.T) {
 
 // A request whose arguments can't be encoded stays unchanged, and so does the record.
 func TestDraftNotEncodable(t *testing.T) {
-	bad := request.New("t", make(chan int))
+	bad := request.New("t", make(chan int), nil)
 	draft := broker.Task{Name: "other"}
 	if err := bad.Draft(&draft, codec.Msgpack(), time.Now(), nil); !errors.Is(err, broker.ErrInvalid) {
 		t.Errorf("a channel as arguments: error %v, want ErrInvalid", err)
@@ -87,8 +87,8 @@ func TestRequestArgs(t *testing.T) {
 	for name, req := range map[string]*request.Request{
 		"bound":        handle.Bind(args{7}).Request(),
 		"with options": handle.Bind(args{7}).With(task.Retries(1)).Request(),
-		"by name":      request.New("t", args{7}),
-		"replaced":     request.New("t", codec.Arguments{}).WithArgs(args{7}),
+		"by name":      request.New("t", args{7}, nil),
+		"replaced":     request.New("t", codec.Arguments{}, nil).WithArgs(args{7}),
 	} {
 		if got := req.Args(); got != (args{7}) {
 			t.Errorf("%s: %#v", name, got)
@@ -110,7 +110,7 @@ func (c indented) AppendArgs(dst []byte, args any) ([]byte, error) {
 // If a codec's result is in room but not at its beginning, Draft copies it: others use the room later.
 func TestDraftCopiesUnalignedPayload(t *testing.T) {
 	room := make([]byte, 0, 64)
-	req := request.New("t", codec.Arguments{Positional: []any{"hello"}})
+	req := request.New("t", codec.Arguments{Positional: []any{"hello"}}, nil)
 	var draft broker.Task
 	if err := req.Draft(&draft, indented{codec.JSON()}, time.Now(), room); err != nil {
 		t.Fatal(err)
@@ -121,25 +121,44 @@ func TestDraftCopiesUnalignedPayload(t *testing.T) {
 	}
 }
 
-func TestTitle(t *testing.T) {
-	id := broker.NewID(broker.KindTask, "q", 0)
-	group, pipe := broker.NewID(broker.KindGroup, "", 0), broker.NewID(broker.KindPipe, "", 0)
-	for got, want := range map[string]string{
-		request.Title(id, "simple_add"):        "task simple_add (" + id.String() + ")",
-		request.Title(id, ""):                  "task " + id.String(),
-		request.Title(task.ID{}, "simple_add"): "task simple_add",
-		request.Title(group, "group"):          "group " + group.String(),
-		request.Title(pipe, ""):                "pipe " + pipe.String(),
-	} {
-		if got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
+// Both packages have the name of the default queue.
+func TestDefaultQueue(t *testing.T) {
+	if got := request.Default().Queue; got != task.DefaultQueue {
+		t.Errorf("the default queue is %s, and %s in package task", got, task.DefaultQueue)
 	}
 }
 
-// Package task can't use the constant, since its documentation would not show the value.
-func TestDefaultQueue(t *testing.T) {
-	if request.DefaultQueue != task.DefaultQueue || request.Default().Queue != task.DefaultQueue {
-		t.Errorf("the default queue is %s, and %s in package task", request.DefaultQueue, task.DefaultQueue)
+// The settings of a request are changed in a copy. In a group each task gets them, and the caller's settings stay.
+func TestWith(t *testing.T) {
+	own := request.Default()
+	own.Meta = map[string]string{"k": "v"}
+	req := request.New("t", nil, &own)
+	changed := req.With(func(s *request.Settings) {
+		s.Queue = "other"
+		s.Meta["k"] = "w"
+	})
+	if got := changed.Settings(); got.Queue != "other" || got.Meta["k"] != "w" {
+		t.Errorf("the changed settings are %+v", got)
+	}
+	if got := req.Settings(); got.Queue != task.DefaultQueue || got.Meta["k"] != "v" || own.Meta["k"] != "v" {
+		t.Errorf("the settings that were copied are now %+v", got)
+	}
+	if got := req.With(nil); got == req || got.Settings().Queue != task.DefaultQueue || !got.ID().IsZero() {
+		t.Errorf("without a change, the copy has the settings %+v", got.Settings())
+	}
+	group := request.Group([]*request.Request{req, changed}, request.GroupSettings{Callback: req}).With(func(s *request.Settings) { s.Retries = 7 })
+	for i, m := range append(group.Flow().Members, group.Flow().Callback) {
+		if m.Settings().Retries != 7 {
+			t.Errorf("task %d of the group has %d retries, want 7", i, m.Settings().Retries)
+		}
+	}
+	kept := group.WithRetention(time.Minute)
+	if kept.Settings().Retention != time.Minute || kept.Flow().Members[0].Settings().Retention != broker.DefaultRetention {
+		t.Errorf("the group is kept for %v, and its member for %v; want a minute for the group alone",
+			kept.Settings().Retention, kept.Flow().Members[0].Settings().Retention)
+	}
+	own.Err = broker.ErrTooLarge
+	if err := request.New("t", nil, &own).Check(); !errors.Is(err, broker.ErrTooLarge) {
+		t.Errorf("Check returned %v, want the error of the settings", err)
 	}
 }

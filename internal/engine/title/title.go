@@ -1,10 +1,11 @@
-package request
+// Package title makes the form in which errors name a task.
+package title
 
 import "github.com/go-arbiter/arbiter/broker"
 
-// Title returns the form in which errors name a task: "task simple_add (id)", or "task id" if the
-// name is not known. Groups and pipes are "group id" and "pipe id".
-func Title(id broker.ID, name string) string {
+// Of returns "task simple_add (id)", or "task id" if the name is not known. Groups and pipes are
+// "group id" and "pipe id".
+func Of(id broker.ID, name string) string {
 	kind := "task"
 	switch id.Kind() {
 	case broker.KindGroup:
