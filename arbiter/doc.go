@@ -36,7 +36,7 @@
 // dies meanwhile, another minion does it. The process that sent the group or pipe need not be running any more.
 //
 //	g, err := arb.Group(ctx, calls, arbiter.Callback(call), arbiter.Finalizer(call, timeout))
-//	for st, err := range g.Wait(ctx) { … }            // each member as it is done
+//	for st, err := range g.WaitForMembers(ctx) { … }  // each member as it is done
 //	g, total, err := arbiter.GroupThen(ctx, arb, calls, TotalTask.Step()) // typed, with the results
 //	p, err := arb.Pipe(ctx, steps, arbiter.PersistentArgs(…))             // by name; typed: task.Then
 //
@@ -45,12 +45,9 @@
 // without calls succeeds at once, with an empty list. [Arbiter.Kill] and [Arbiter.KillGroup] end tasks, groups and pipes
 // from any process.
 //
-// # Tasks that belong together
-//
-// [Arbiter.Group] sends tasks that run in any order, with a callback and a finalizer. [Arbiter.Pipe] sends tasks that run
-// one after the other. [Arbiter.Squad] sends tasks that start together or not at all. With [GroupOf], [GroupThen],
-// [SquadOf] and [SquadThen] the compiler checks the types of results and parameters. Package task has typed groups and
-// pipes that are built first and sent later.
+// [Arbiter.Squad] sends a group whose members start together or not at all. With [GroupOf], [GroupThen], [SquadOf] and
+// [SquadThen] the compiler checks the types of results and parameters. Package task has typed groups and pipes that are
+// built first and sent later.
 //
 // # What can go wrong
 //

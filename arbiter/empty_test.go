@@ -34,7 +34,7 @@ func TestEmptyGroup(t *testing.T) {
 		for what, g := range map[string]*arbiter.GroupFuture[int]{"group": group, "squad": squad} {
 			results, err := g.Results(t.Context())
 			wantEmpty(t, what+": Results", results, err)
-			for st, err := range g.Wait(t.Context()) {
+			for st, err := range g.WaitForMembers(t.Context()) {
 				t.Errorf("%s: Wait yields %+v, %v", what, st, err)
 			}
 			var ints []int
@@ -142,7 +142,7 @@ func TestEmptyPipe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for st, err := range p.Wait(t.Context()) {
+		for st, err := range p.WaitForMembers(t.Context()) {
 			t.Errorf("it yields %+v, %v", st, err)
 		}
 		var anything any

@@ -49,7 +49,7 @@ func ExampleArbiter_Group() {
 		log.Fatal(err)
 	}
 	done := 0
-	for st, err := range g.Wait(ctx) {
+	for st, err := range g.WaitForMembers(ctx) {
 		if err != nil || st.State != broker.StateSucceeded {
 			log.Fatal(st, err)
 		}
@@ -258,7 +258,7 @@ func ExampleArbiter_Pipe() {
 		log.Fatal(err)
 	}
 	fmt.Println(p.ID() != task.ID{}) // at once
-	for st, err := range p.Wait(ctx) {
+	for st, err := range p.WaitForMembers(ctx) {
 		if err != nil {
 			log.Fatal(err)
 		}

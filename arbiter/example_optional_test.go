@@ -32,7 +32,7 @@ func ExampleArbiter_Pipe_optional() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for st, err := range p.Wait(ctx) {
+	for st, err := range p.WaitForMembers(ctx) {
 		if err != nil {
 			log.Fatal(err)
 		}

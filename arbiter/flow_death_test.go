@@ -37,7 +37,7 @@ func TestGroupOutlivesItsArbiter(t *testing.T) {
 			t.Fatal(found, err)
 		}
 		n := 0
-		for _, err := range found.Wait(t.Context()) {
+		for _, err := range found.WaitForMembers(t.Context()) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -35,7 +35,7 @@ type FlowStatus struct {
 	// Tasks are the first [MaxStatusTasks] members in the order given, and then the callback and the finalizers;
 	// [Status.Type] distinguishes them. Their results are included until they have [MaxStatusResults] bytes
 	// together. The tasks after that have [Status.ResultOmitted] set, and ResultsOmitted is their number.
-	// [Group.Wait] yields all members with their results. Tasks is nil with [CountsOnly].
+	// [Group.WaitForMembers] yields all members with their results. Tasks is nil with [CountsOnly].
 	Tasks          []Status
 	ResultsOmitted int
 

@@ -258,10 +258,10 @@ func (h *flowHandle) Members(ctx context.Context) ([]task.ID, error) {
 	return ids, nil
 }
 
-// Wait yields the status of each member as soon as it is done, as [Arbiter.WaitForTasks] does. It does not wait for the
+// WaitForMembers yields the status of each member as soon as it is done, as [Arbiter.WaitForTasks] does. It does not wait for the
 // callback and the finalizer. Any arbiter can read the outcomes of the members for as long as the group or pipe is kept; the
 // members' own retention does not matter.
-func (h *flowHandle) Wait(ctx context.Context) iter.Seq2[Status, error] {
+func (h *flowHandle) WaitForMembers(ctx context.Context) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		ids, err := h.Members(ctx)
 		if err != nil {

@@ -62,7 +62,7 @@ func TestGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		var order []int
-		for st, err := range g.Wait(t.Context()) {
+		for st, err := range g.WaitForMembers(t.Context()) {
 			var n int
 			if err == nil {
 				err = st.Decode(&n)
@@ -345,7 +345,7 @@ func TestGroupHandle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for st, err := range g.Wait(t.Context()) {
+		for st, err := range g.WaitForMembers(t.Context()) {
 			if err != nil || st.State != broker.StateSucceeded {
 				t.Fatal(st, err)
 			}

@@ -20,7 +20,7 @@ const (
 	Stopping     Verdict = "stopping"      // the task runs, and its minion was told to stop it
 	Stopped      Verdict = "stopped"       // the task ran, and has ended as canceled
 	TooLate      Verdict = "too late"      // the task was done before, or has finished all the same
-	Unresponsive Verdict = "unresponsive"  // the task ran, and did not end within the time of WaitFor
+	Unresponsive Verdict = "unresponsive"  // the task ran, and did not end within the time of WaitAtMost
 )
 
 // KillOption changes what [Arbiter.Kill] and [Arbiter.KillGroup] do.
@@ -42,12 +42,12 @@ func (f killFunc) applyKill(k *kill) { f(k) }
 // task as cancelled.
 func Wait() KillOption { return killFunc(func(k *kill) { k.wait = true }) }
 
-// WaitFor is [Wait] for no longer than d, which is 0 or more. A task that has not ended by then has the verdict
+// WaitAtMost is [Wait] for no longer than d, which is 0 or more. A task that has not ended by then has the verdict
 // Unresponsive, and the error is nil: its handler ignores its context, or its minion has died.
-func WaitFor(d time.Duration) KillOption {
+func WaitAtMost(d time.Duration) KillOption {
 	return killFunc(func(k *kill) {
 		if d < 0 {
-			k.err = fmt.Errorf("%w option: WaitFor(%v), want 0 or more", broker.ErrInvalid, d)
+			k.err = fmt.Errorf("%w option: WaitAtMost(%v), want 0 or more", broker.ErrInvalid, d)
 		}
 		k.wait, k.limit = true, max(d, time.Nanosecond)
 	})
@@ -68,7 +68,7 @@ func newKill(opts []KillOption) kill {
 // within a second, with [task.ErrCanceled] as its cause. If the handler then returns an error, the task is canceled; if
 // it returns nil, the task has succeeded. It is not retried in either case. Killing a task again is harmless.
 //
-// The verdict is NeverStarted, Stopping or TooLate. With [Wait] or [WaitFor] it is Stopped or TooLate in place of Stopping,
+// The verdict is NeverStarted, Stopping or TooLate. With [Wait] or [WaitAtMost] it is Stopped or TooLate in place of Stopping,
 // once the task has ended.
 //
 // If the id belongs to a group or pipe, Kill calls [Arbiter.KillGroup], which has a verdict for each task. Kill returns one

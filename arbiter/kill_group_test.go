@@ -132,12 +132,12 @@ func TestKillUnresponsive(t *testing.T) {
 		deaf := r.send(60)
 		time.Sleep(time.Second)
 		began := time.Now()
-		v, err := r.arb.Kill(t.Context(), deaf.ID(), arbiter.WaitFor(5*time.Second))
+		v, err := r.arb.Kill(t.Context(), deaf.ID(), arbiter.WaitAtMost(5*time.Second))
 		if v != arbiter.Unresponsive || err != nil {
 			t.Errorf("%s, %v", v, err)
 		}
 		r.near("the verdict", began, 5*time.Second, time.Second)
-		v, err = r.arb.Kill(t.Context(), deaf.ID(), arbiter.WaitFor(time.Hour))
+		v, err = r.arb.Kill(t.Context(), deaf.ID(), arbiter.WaitAtMost(time.Hour))
 		if v != arbiter.TooLate || err != nil { // it has finished all the same
 			t.Errorf("%s, %v", v, err)
 		}

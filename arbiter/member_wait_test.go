@@ -66,7 +66,7 @@ func TestResultsAreTakenFromTheGroup(t *testing.T) {
 				t.Errorf("%s: %v, %v", who, got, err)
 			}
 			seen := 0
-			for st, err := range g.Wait(t.Context()) {
+			for st, err := range g.WaitForMembers(t.Context()) {
 				if seen++; err != nil || st.State != broker.StateSucceeded && st.State != broker.StateFailed {
 					t.Errorf("%s: %+v, %v", who, st, err)
 				}
@@ -86,7 +86,7 @@ func TestResultsAreTakenFromTheGroup(t *testing.T) {
 			close(finish)
 		}()
 		n := 0
-		for st, err := range foreign.Wait(t.Context()) { // some members are done, and one is not
+		for st, err := range foreign.WaitForMembers(t.Context()) { // some members are done, and one is not
 			if err != nil {
 				t.Errorf("%+v, %v", st, err)
 			}

@@ -19,7 +19,7 @@ func TestOptionsHaveTests(t *testing.T) {
 		"Args": "TestApply", "KwArgs": "TestApply", "Count": "TestApply", "Queue": "TestApply", "Options": "TestApply",
 		"Callback": "TestGroup", "CallbackStep": "TestCallbackStep", "Finalizer": "TestFinalizerTimeout",
 		"Quorum": "TestCollectAndQuorum", "Collect": "TestGroupCollect", "GroupRetention": "TestGroupStatus",
-		"CountsOnly": "TestCountsOnly", "Wait": "TestKill", "WaitFor": "TestKillUnresponsive",
+		"CountsOnly": "TestCountsOnly", "Wait": "TestKill", "WaitAtMost": "TestKillUnresponsive",
 		"PersistentArgs": "TestPipe", "PersistentKwArgs": "TestPipe", "WaitForWorkers": "TestSquadWaits",
 	})
 	if err != nil {
@@ -52,20 +52,20 @@ func TestOptionsWithoutEffect(t *testing.T) {
 			_, err := arb.Pipe(ctx, []task.Bound{plusTask.Bind(addArgs{})}, arbiter.PersistentKwArgs(map[string]any{"x": 1}))
 			return err
 		},
-		"WaitFor(-1ns)": func() error {
+		"WaitAtMost(-1ns)": func() error {
 			ids, err := arb.Apply(ctx, "t")
 			if err != nil {
 				return err
 			}
-			_, err = arb.Kill(ctx, ids[0], arbiter.WaitFor(-1))
+			_, err = arb.Kill(ctx, ids[0], arbiter.WaitAtMost(-1))
 			return err
 		},
-		"WaitFor(-1s)": func() error {
+		"WaitAtMost(-1s)": func() error {
 			g, err := arb.Group(ctx, []task.Bound{call})
 			if err != nil {
 				return err
 			}
-			_, err = g.Kill(ctx, arbiter.WaitFor(-time.Second))
+			_, err = g.Kill(ctx, arbiter.WaitAtMost(-time.Second))
 			return err
 		},
 	} {

@@ -66,8 +66,8 @@ type Pipe struct{ flowHandle }
 // parameter upstream, and the persistent arguments. Other calls have only their own arguments. See [task.Then] for pipes
 // whose steps the compiler checks.
 //
-// Pipe returns at once with the handle of the pipe. [Pipe.Wait] yields the status of each step as soon as it is done. If a
-// step does not succeed, the steps after it are canceled. A pipe without steps succeeds at once: Wait yields nothing, and
+// Pipe returns at once with the handle of the pipe. [Pipe.WaitForMembers] yields the status of each step as soon as it is done. If a
+// step does not succeed, the steps after it are canceled. A pipe without steps succeeds at once: WaitForMembers yields nothing, and
 // it has no result. The errors are those of [Arbiter.Group].
 func (a *Arbiter) Pipe(ctx context.Context, steps []task.Bound, opts ...PipeOption) (*Pipe, error) {
 	var cfg pipeConfig

@@ -59,7 +59,7 @@ func TestPipe(t *testing.T) {
 			t.Fatal(err)
 		}
 		i, want := 0, int64(0)
-		for st, err := range p.Wait(t.Context()) {
+		for st, err := range p.WaitForMembers(t.Context()) {
 			want += int64(i) + 100
 			got, bad := st.Result()
 			if got != want || err != nil || bad != nil {
@@ -100,7 +100,7 @@ func TestPipeStops(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []broker.State
-		for st, err := range p.Wait(t.Context()) {
+		for st, err := range p.WaitForMembers(t.Context()) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -51,17 +51,17 @@ type NotEnoughWorkersError struct {
 // each of them, but has its slots only once. So a squad of two queues may find too few slots although each queue has
 // enough.
 type WorkersWanted struct {
-	Queue  string `json:"queue"`
-	Wanted int    `json:"wanted"` // the slots that the squad needs, one for each member
-	Free   int    `json:"free"`   // the slots that are free, as the minions report them
-	Total  int    `json:"total"`  // the slots of all minions that serve the queue
+	Queue     string `json:"queue"`
+	Wanted    int    `json:"wanted"`    // the slots that the squad needs, one for each member
+	Available int    `json:"available"` // the slots that are free, as the minions report them
+	Total     int    `json:"total"`     // the slots of all minions that serve the queue
 }
 
 // Error returns the numbers of each queue.
 func (e *NotEnoughWorkersError) Error() string {
 	parts := make([]string, len(e.Queues))
 	for i, q := range e.Queues {
-		parts[i] = fmt.Sprintf("queue %s: %d wanted, %d of %d free", q.Queue, q.Wanted, q.Free, q.Total)
+		parts[i] = fmt.Sprintf("queue %s: %d wanted, %d of %d free", q.Queue, q.Wanted, q.Available, q.Total)
 		if q.Total == 0 {
 			parts[i] = fmt.Sprintf("queue %s: %d wanted, but no living minion serves it and knows its tasks", q.Queue, q.Wanted)
 		}
@@ -134,7 +134,7 @@ func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOp
 func notEnough(short *client.Shortage) error {
 	e := &NotEnoughWorkersError{Cause: short.Cause}
 	for _, q := range short.Queues {
-		e.Queues = append(e.Queues, WorkersWanted(q))
+		e.Queues = append(e.Queues, WorkersWanted{Queue: q.Queue, Wanted: q.Wanted, Available: q.Free, Total: q.Total})
 	}
 	return e
 }

@@ -173,7 +173,7 @@ func TestSquadTooLarge(t *testing.T) {
 		}
 		began := time.Now()
 		r.short(calls, []arbiter.WorkersWanted{
-			{Queue: "default", Wanted: 3, Free: 6, Total: 7}, {Queue: "heavy", Wanted: 4, Free: 4, Total: 4},
+			{Queue: "default", Wanted: 3, Available: 6, Total: 7}, {Queue: "heavy", Wanted: 4, Available: 4, Total: 4},
 		}, arbiter.Callback(note(1)), arbiter.Finalizer(note(2), 0))
 		r.near("the error", began, 0, 50*time.Millisecond)
 		time.Sleep(2 * time.Minute)
@@ -236,7 +236,7 @@ func TestSquadWaits(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		began := time.Now()
-		r.short(works(1, 1, 1), []arbiter.WorkersWanted{{Queue: "default", Wanted: 3, Free: 1, Total: 4}}, arbiter.WaitForWorkers(8*time.Second))
+		r.short(works(1, 1, 1), []arbiter.WorkersWanted{{Queue: "default", Wanted: 3, Available: 1, Total: 4}}, arbiter.WaitForWorkers(8*time.Second))
 		r.near("the error", began, 8*time.Second, 100*time.Millisecond)
 		r.squad(works(1, 1, 1), arbiter.WaitForWorkers(time.Hour))
 		r.near("the start", began, 19*time.Second, 100*time.Millisecond)

@@ -58,8 +58,8 @@ type Status struct {
 
 	// These are known once the task is done, as long as its result is kept.
 	Retried int // how many retries were used
-	// EnqueuedAt is by the clock of the process that sent the task, the others by the minion's; zero if unknown.
-	EnqueuedAt, StartedAt, FinishedAt time.Time
+	// Enqueued is by the clock of the process that sent the task, the others by the minion's; zero if unknown.
+	Enqueued, Started, Finished time.Time
 
 	// ResultOmitted says that the task has a result that was left out of the status of its group; see [FlowStatus].
 	ResultOmitted bool
@@ -163,7 +163,7 @@ func (a *Arbiter) status(id task.ID, queue string, state broker.State, o *broker
 		return st
 	}
 	st.Name, st.Attempts, st.Retried, st.Minion = o.Name, int(o.Attempts), o.Retried, o.Minion
-	st.EnqueuedAt, st.StartedAt, st.FinishedAt = o.Enqueued, o.Started, o.Finished
+	st.Enqueued, st.Started, st.Finished = o.Enqueued, o.Started, o.Finished
 	if st.outcome, st.bad = seal.OpenOutcome(a.codecs, id, o); st.bad != nil {
 		// The process that stored the outcome lacks the key, so nothing in it can be trusted.
 		st.bad = fmt.Errorf("%s: %w", title.Of(id, o.Name), st.bad)
@@ -200,7 +200,7 @@ func (st Status) Err() error {
 }
 
 // Decode decodes the result into the pointer v. A task without a result leaves a [task.None] or an interface unchanged, and is
-// an error for any other v. The error is
+// an error for any other v. If v is nil, the result is dropped. The error is
 //
 //   - the error of [Status.Err], if the task did not succeed,
 //   - one that wraps [ErrNotDone], [ErrResultOmitted], or [task.ErrNotFound] if the result is no longer kept,

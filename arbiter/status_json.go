@@ -59,7 +59,7 @@ func (st Status) MarshalJSON() ([]byte, error) {
 		TaskType: cmp.Or(st.Type, client.KindName(st.ID)), State: st.Phase(), ID: st.ID, Error: st.Error,
 		ErrorTry: st.ErrorAttempt, ErrorAt: st.ErrorAt, Meta: st.Meta, Omitted: st.ResultOmitted,
 		Name: st.Name, Queue: st.Queue, Attempts: st.Attempts, Retried: st.Retried,
-		DueAt: st.Due, EnqueuedAt: st.EnqueuedAt, StartedAt: st.StartedAt, FinishedAt: st.FinishedAt,
+		DueAt: st.Due, EnqueuedAt: st.Enqueued, StartedAt: st.Started, FinishedAt: st.Finished,
 	}
 	if st.State != broker.StateUnknown {
 		out.Detail = st.State.String()

@@ -196,7 +196,7 @@ func TestStuckError(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				for _, err = range g.Wait(ctx) {
+				for _, err = range g.WaitForMembers(ctx) {
 				}
 				return err
 			}, []string{"task work (", nobody}},

@@ -20,7 +20,7 @@ func TestSuccess(t *testing.T) {
 			t.Errorf("result %d, %v", n, err)
 		}
 		st := r.want(fut, broker.StateSucceeded, 1, 0)
-		if st.Name != "work" || st.Queue != "default" || st.Minion.IsZero() || st.StartedAt.IsZero() {
+		if st.Name != "work" || st.Queue != "default" || st.Minion.IsZero() || st.Started.IsZero() {
 			t.Errorf("status %+v", st)
 		}
 	})

@@ -105,7 +105,7 @@ func ExampleInherit() {
 		log.Fatal(err)
 	}
 	<-started
-	fmt.Println(arb.Kill(ctx, fut.ID(), arbiter.WaitFor(10*time.Second)))
+	fmt.Println(arb.Kill(ctx, fut.ID(), arbiter.WaitAtMost(10*time.Second)))
 	fmt.Println(<-ended)
 
 	// Output:

@@ -105,7 +105,7 @@ func Retention(d time.Duration) Option {
 func DeadRetention(d time.Duration) Option {
 	return newOption("DeadRetention", onCall, func(s *request.Settings) {
 		checkDuration(s, "DeadRetention", d, 0)
-		s.DeadFor = d
+		s.DeadRetention = d
 	})
 }
 

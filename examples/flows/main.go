@@ -65,7 +65,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for st, err := range g.Wait(ctx) {
+	for st, err := range g.WaitForMembers(ctx) {
 		if err != nil {
 			return err
 		}

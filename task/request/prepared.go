@@ -14,7 +14,7 @@ func Prepared(t *broker.Task, inherit bool) *Request {
 		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, special: &special{upstream: t.Upstream, hidden: true},
 		settings: &Settings{
 			Queue: t.Queue, Timeout: t.Timeout, Delay: t.Delay, Within: t.Deadline,
-			Retries: t.Retries, Retention: t.Retention, DeadFor: t.DeadFor,
+			Retries: t.Retries, Retention: t.Retention, DeadRetention: t.DeadFor,
 			Unique: key, Scope: scope, Meta: t.Meta, Schema: t.Schema, Inherit: inherit,
 		},
 	}

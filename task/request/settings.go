@@ -11,22 +11,22 @@ import (
 // Settings are the values that all options together result in. Each field has the name of its option in
 // package task.
 type Settings struct {
-	Queue     string                                   // Queue; default task.DefaultQueue
-	Timeout   time.Duration                            // Timeout; default 0: the timeout of the registered handler; broker.NoTimeout is none
-	Delay     time.Duration                            // Delay; default none
-	ETA       time.Time                                // ETA; default none
-	Within    time.Duration                            // Within; default none
-	Deadline  time.Time                                // Deadline; default none
-	Retries   int                                      // Retries; default broker.DefaultRetries: the minion's policy
-	Backoff   func(retry int, err error) time.Duration // WithBackoff; default nil: the minion's policy
-	Retention time.Duration                            // Retention; default broker.DefaultRetention
-	DeadFor   time.Duration                            // DeadRetention; default broker.DefaultDeadRetention
-	Unique    string                                   // Unique; default none
-	Scope     string                                   // UniqueIn; default "": the name of the task
-	Meta      map[string]string                        // Meta; default none
-	Schema    uint64                                   // Schema; default 0
-	Inherit   bool                                     // Inherit; default false
-	Isolated  bool                                     // Isolated; default false
+	Queue         string                                   // Queue; default task.DefaultQueue
+	Timeout       time.Duration                            // Timeout; default 0: the timeout of the registered handler; broker.NoTimeout is none
+	Delay         time.Duration                            // Delay; default none
+	ETA           time.Time                                // ETA; default none
+	Within        time.Duration                            // Within; default none
+	Deadline      time.Time                                // Deadline; default none
+	Retries       int                                      // Retries; default broker.DefaultRetries: the minion's policy
+	Backoff       func(retry int, err error) time.Duration // WithBackoff; default nil: the minion's policy
+	Retention     time.Duration                            // Retention; default broker.DefaultRetention
+	DeadRetention time.Duration                            // DeadRetention; default broker.DefaultDeadRetention
+	Unique        string                                   // Unique; default none
+	Scope         string                                   // UniqueIn; default "": the name of the task
+	Meta          map[string]string                        // Meta; default none
+	Schema        uint64                                   // Schema; default 0
+	Inherit       bool                                     // Inherit; default false
+	Isolated      bool                                     // Isolated; default false
 
 	// Err is the error of the first invalid option, or nil. [Request.Check] returns it, and so sending reports it.
 	Err error
@@ -34,10 +34,10 @@ type Settings struct {
 
 // noOptions is shared by all requests without options. It is never written.
 var noOptions = &Settings{
-	Queue:     "default",
-	Retries:   broker.DefaultRetries,
-	Retention: broker.DefaultRetention,
-	DeadFor:   broker.DefaultDeadRetention,
+	Queue:         "default",
+	Retries:       broker.DefaultRetries,
+	Retention:     broker.DefaultRetention,
+	DeadRetention: broker.DefaultDeadRetention,
 }
 
 // Default returns the settings without options.
@@ -55,7 +55,7 @@ func (s *Settings) Clone() Settings {
 func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 	*t = broker.Task{
 		Name: name, Queue: s.Queue, Delay: s.Delay, Deadline: s.Within, Timeout: s.Timeout,
-		Retries: s.Retries, Retention: s.Retention, DeadFor: s.DeadFor,
+		Retries: s.Retries, Retention: s.Retention, DeadFor: s.DeadRetention,
 		Meta: s.Meta, Schema: s.Schema, Enqueued: now,
 	}
 	if s.Unique != "" {

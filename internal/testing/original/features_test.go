@@ -74,7 +74,7 @@ func TestStatus(t *testing.T) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		for _, err := range g.Wait(r.ctx()) {
+		for _, err := range g.WaitForMembers(r.ctx()) {
 			if err != nil {
 				r.Fatal(err)
 			}

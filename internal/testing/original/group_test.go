@@ -61,7 +61,7 @@ func TestEmptyGroup(t *testing.T) {
 			r.Fatal(err)
 		}
 		r.listed(s.ID(), "callback 2", "finalize 2")
-		for st, err := range g.Wait(r.ctx()) {
+		for st, err := range g.WaitForMembers(r.ctx()) {
 			r.Errorf("the empty group returned %+v, %v, want nothing", st, err)
 		}
 	})
@@ -74,7 +74,7 @@ func TestEmptyPipe(t *testing.T) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		for st, err := range p.Wait(r.ctx()) {
+		for st, err := range p.WaitForMembers(r.ctx()) {
 			r.Errorf("the empty pipe returned %+v, %v, want nothing", st, err)
 		}
 		if err := p.Result(r.ctx(), nil); err != nil {

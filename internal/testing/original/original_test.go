@@ -51,7 +51,7 @@ func TestPipe(t *testing.T) {
 			r.Fatal(err)
 		}
 		want := int64(0)
-		for st, err := range p.Wait(r.ctx()) {
+		for st, err := range p.WaitForMembers(r.ctx()) {
 			want += 5
 			if sum, bad := st.Result(); err != nil || bad != nil || sum != want {
 				r.Fatalf("a step returned %v, want %d; errors: %v, %v", sum, want, bad, err)
@@ -75,7 +75,7 @@ func TestPersistentArgs(t *testing.T) {
 			r.Fatal(err)
 		}
 		i, want := int64(0), int64(0)
-		for st, err := range p.Wait(r.ctx()) {
+		for st, err := range p.WaitForMembers(r.ctx()) {
 			want += 100 - i
 			if sum, bad := st.Result(); err != nil || bad != nil || sum != want {
 				r.Fatalf("step %d returned %v, want %d; errors: %v, %v", i, sum, want, bad, err)

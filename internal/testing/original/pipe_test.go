@@ -38,7 +38,7 @@ func TestAddInPipe(t *testing.T) {
 			r.Fatal(p, err)
 		}
 		n, want := 0, int64(0)
-		for st, err := range p.Wait(r.ctx()) {
+		for st, err := range p.WaitForMembers(r.ctx()) {
 			n, want = n+1, want+5
 			if sum, bad := st.Result(); err != nil || bad != nil || st.Phase() != broker.PhaseDone || sum != want {
 				r.Fatalf("step %d returned %v, want %d; state %s, errors: %v, %v", n, sum, want, st.State, bad, err)
