@@ -3,6 +3,8 @@ package broker
 import (
 	"slices"
 	"time"
+
+	"github.com/go-arbiter/arbiter/internal/base/cut"
 )
 
 // The limits of a stored last failure. They are smaller than those of an outcome, since an
@@ -30,10 +32,10 @@ func (s *Settlement) LastFailure() *LastFailure {
 		return nil
 	}
 	f := *s.Outcome.Err
-	f.Message, f.Stack = cut(f.Message, MaxLastMessage), cut(f.Stack, MaxLastStack)
+	f.Message, f.Stack = cut.To(f.Message, MaxLastMessage), cut.To(f.Stack, MaxLastStack)
 	f.Chain = slices.Clone(f.Chain[:min(len(f.Chain), maxLastChain)])
 	for i := range f.Chain {
-		f.Chain[i] = cut(f.Chain[i], maxLastLink)
+		f.Chain[i] = cut.To(f.Chain[i], maxLastLink)
 	}
 	f.Codes = slices.Clone(f.Codes[:min(len(f.Codes), maxLastCodes)])
 	l := &LastFailure{Err: f, Attempt: s.Delivery.Start}

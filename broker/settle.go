@@ -3,7 +3,8 @@ package broker
 import (
 	"fmt"
 	"time"
-	"unicode/utf8"
+
+	"github.com/go-arbiter/arbiter/internal/base/cut"
 )
 
 // Settlement reports how one attempt ended.
@@ -120,20 +121,10 @@ type Failure struct {
 	Seal    []byte   // the author's seal over the rest and the task; empty if its codec does not seal
 }
 
-// Trim cuts the message and the stack to their limits, without splitting a character.
+// Trim cuts the message and the stack to their limits. A text that was cut ends in an ellipsis.
 func (f *Failure) Trim() {
-	f.Message = cut(f.Message, MaxMessage)
-	f.Stack = cut(f.Stack, MaxStack)
-}
-
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
+	f.Message = cut.To(f.Message, MaxMessage)
+	f.Stack = cut.To(f.Stack, MaxStack)
 }
 
 // Status is the result of a look-up.

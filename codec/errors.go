@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/go-arbiter/arbiter/internal/base/cut"
 	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
@@ -179,7 +180,7 @@ const maxPath = 200
 func prepend(err error, segment string) error {
 	e := located(err)
 	if len(e.Path) > maxPath {
-		e.Path = cut(e.Path, maxPath) + "…"
+		e.Path = cut.To(e.Path, maxPath)
 	}
 	e.Path = segment + e.Path
 	return e
@@ -210,20 +211,7 @@ func nameSegment(name string) string {
 // maxShown is how many bytes of a name from the input an error shows, since errors are stored and logged.
 const maxShown = 64
 
-func shorten(s string) string {
-	if len(s) <= maxShown {
-		return s
-	}
-	return cut(s, maxShown) + "…"
-}
-
-// cut returns at most the first n bytes of s without splitting a rune.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "")
-}
+func shorten(s string) string { return cut.To(s, maxShown) }
 
 // validName reports whether s can be the name of a parameter: a letter or underscore, then letters,
 // digits, underscores and hyphens. Such names are unambiguous in paths, tags and command lines.

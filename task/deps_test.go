@@ -14,7 +14,7 @@ func TestFloors(t *testing.T) {
 	// The lowest layer, which every package may import, three packages between task and the codecs, and
 	// the records, which the packages that seal them need.
 	allowed := []string{
-		module + "internal/base/msgp", module + "internal/base/infokey", module + "internal/base/backoff", module + "internal/base/stack",
+		module + "internal/base/msgp", module + "internal/base/infokey", module + "internal/base/backoff", module + "internal/base/stack", module + "internal/base/cut",
 		module + "internal/engine/seal", module + "internal/base/guard", module + "internal/engine/title", module + "broker/wire",
 	}
 	common := []string{"github.com/redis/", "golang.org/x/tools", "testing", "github.com/alicebob/", "pgregory.net/"}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/go-arbiter/arbiter/internal/base/cut"
 )
 
 // The errors of isolated tasks, which run in a process of their own.
@@ -61,7 +63,7 @@ func (e *CrashError) Error() string {
 	}
 	if line, _, _ := strings.Cut(e.Output, "\n"); line != "" {
 		const most = 300
-		fmt.Fprintf(&b, ": %s", cut(line, most))
+		fmt.Fprintf(&b, ": %s", cut.To(line, most))
 	}
 	return b.String()
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/base/cut"
 	"github.com/go-arbiter/arbiter/internal/engine/title"
 )
 
@@ -70,14 +71,14 @@ func NewRemoteError(id ID, o *broker.Outcome) *RemoteError {
 func NewFailure(err error) *broker.Failure {
 	f := &broker.Failure{
 		Type:    fmt.Sprintf("%T", plain(err)),
-		Message: cut(message(err), broker.MaxMessage),
+		Message: cut.To(message(err), broker.MaxMessage),
 		Codes:   registered.match(err),
 	}
 	var final *NoRetryError
 	f.Final = errors.As(err, &final)
 	const maxChain = 16
 	for e := errors.Unwrap(plain(err)); e != nil && len(f.Chain) < maxChain; e = errors.Unwrap(e) {
-		f.Chain = append(f.Chain, cut(message(e), broker.MaxMessage/8))
+		f.Chain = append(f.Chain, cut.To(message(e), broker.MaxMessage/8))
 	}
 	return f
 }
@@ -104,13 +105,6 @@ func message(err error) (msg string) {
 		}
 	}()
 	return err.Error()
-}
-
-func cut(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return s[:limit-len("…")] + "…"
 }
 
 // registry holds the registered errors by name: they keep their identity on their way.

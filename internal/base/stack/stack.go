@@ -4,6 +4,8 @@ package stack
 import (
 	"runtime/debug"
 	"strings"
+
+	"github.com/go-arbiter/arbiter/internal/base/cut"
 )
 
 // Max is the number of bytes of a stack that are kept. The first lines, which say where the
@@ -18,8 +20,5 @@ func OfPanic() string {
 	if i := strings.LastIndex(s, "\npanic("); i >= 0 {
 		s = s[i+1:]
 	}
-	if len(s) > Max {
-		s = s[:Max]
-	}
-	return s
+	return cut.To(s, Max)
 }

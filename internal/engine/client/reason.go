@@ -5,9 +5,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/base/cut"
 	"github.com/go-arbiter/arbiter/internal/engine/seal"
 	"github.com/go-arbiter/arbiter/internal/engine/title"
 	"github.com/go-arbiter/arbiter/task"
@@ -151,17 +151,9 @@ func failureText(f *broker.LastFailure) string {
 	return text
 }
 
-// oneLine returns a text without line breaks, cut to limit bytes at a character boundary.
+// oneLine returns a text without line breaks, cut to limit bytes.
 func oneLine(text string, limit int) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) <= limit {
-		return text
-	}
-	end := limit - len("…")
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
+	return cut.To(strings.Join(strings.Fields(text), " "), limit)
 }
 
 // runningText says which attempt runs, and at which minion.

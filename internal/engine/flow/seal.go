@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/base/cut"
 	"github.com/go-arbiter/arbiter/internal/base/guard"
 	"github.com/go-arbiter/arbiter/internal/engine/seal"
 )
@@ -219,9 +220,7 @@ func sealStep(s codec.Sealer, t *broker.Task, args []byte) ([]byte, error) {
 // waits for.
 func (w *work) sealReason(t *broker.Task, why string) string {
 	const most = 400
-	if len(why) > most {
-		why = why[:most]
-	}
+	why = cut.To(why, most)
 	c, err := codec.ByName(t.Codec, w.Codecs...)
 	s := seal.Of(c)
 	if err != nil || s == nil {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-arbiter/arbiter/internal/base/cut"
 )
 
 const (
@@ -148,9 +150,5 @@ func begins(line string) bool {
 func (r *report) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	text := strings.Join(r.text, "\n")
-	if len(text) > keepText {
-		text = text[:keepText]
-	}
-	return strings.ToValidUTF8(text, "�")
+	return cut.To(strings.ToValidUTF8(strings.Join(r.text, "\n"), "�"), keepText)
 }
