@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/testing/ctxtest"
 	"github.com/go-arbiter/arbiter/internal/testing/redisproxy"
 	"github.com/go-arbiter/arbiter/internal/testing/stall"
 )
@@ -87,28 +87,7 @@ func TestContextEndsRequests(t *testing.T) {
 			},
 		}
 		line.Freeze(true)
-		var all sync.WaitGroup
-		for name, call := range methods {
-			for _, want := range []error{context.DeadlineExceeded, context.Canceled} {
-				all.Go(func() {
-					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-					if want == context.Canceled {
-						ctx, cancel = context.WithCancel(t.Context())
-						time.AfterFunc(100*time.Millisecond, cancel)
-					}
-					defer cancel()
-					start := time.Now()
-					err := call(ctx)
-					if took := time.Since(start); took > busy.Late(1500*time.Millisecond) {
-						t.Errorf("%s took %v", name, took)
-					}
-					if !errors.Is(err, want) {
-						t.Errorf("%s: %v, want an error that wraps %v", name, err, want)
-					}
-				})
-			}
-		}
-		all.Wait()
+		ctxtest.EndsAll(t, busy, methods)
 		line.Freeze(false)
 		// The task that was handed out to a dequeue comes with the next one.
 		got := make(map[broker.ID]bool)

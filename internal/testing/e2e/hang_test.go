@@ -4,15 +4,13 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/redis"
+	"github.com/go-arbiter/arbiter/internal/testing/ctxtest"
 	"github.com/go-arbiter/arbiter/internal/testing/redisproxy"
 	"github.com/go-arbiter/arbiter/internal/testing/redistest"
 	"github.com/go-arbiter/arbiter/internal/testing/stall"
@@ -85,26 +83,5 @@ func TestContextEndsWhileServerHangs(t *testing.T) {
 	}
 	line.Freeze(true)
 	defer line.Freeze(false)
-	var all sync.WaitGroup
-	for name, call := range methods {
-		for _, want := range []error{context.DeadlineExceeded, context.Canceled} {
-			all.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-				if want == context.Canceled {
-					ctx, cancel = context.WithCancel(t.Context())
-					time.AfterFunc(100*time.Millisecond, cancel)
-				}
-				defer cancel()
-				start := time.Now()
-				err := call(ctx)
-				if took := time.Since(start); took > busy.Late(1500*time.Millisecond) {
-					t.Errorf("%s returned only %v after its call", name, took)
-				}
-				if !errors.Is(err, want) {
-					t.Errorf("%s returned %v, want an error that wraps %v", name, err, want)
-				}
-			})
-		}
-	}
-	all.Wait()
+	ctxtest.EndsAll(t, busy, methods)
 }
