@@ -40,7 +40,9 @@ const (
 func Compress(c Codec) Codec { return &compressed{inner: c} }
 
 // mayBecome returns how long n compressed bytes may be when they are decompressed.
-func mayBecome(n int) int { return min(MaxDecompressed, max(freeExpansion, n*MaxExpansion)) }
+func mayBecome(n int) int {
+	return int(min(MaxDecompressed, max(freeExpansion, int64(n)*MaxExpansion))) // the product may exceed an int of 32 bits
+}
 
 var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 

@@ -23,7 +23,7 @@ func TestRoundTrip(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
 	one := 1
 	values := []any{
-		true, false, 0, -1, 127, 128, -32, -33, int8(-128), int16(-129), int32(math.MinInt32), int64(math.MinInt64), math.MaxInt64,
+		true, false, 0, -1, 127, 128, -32, -33, int8(-128), int16(-129), int32(math.MinInt32), int64(math.MinInt64), int64(math.MaxInt64),
 		uint(1), uint8(255), uint16(256), uint32(math.MaxUint32), uint64(math.MaxUint64), uintptr(7),
 		1.5, -0.25, math.MaxFloat64, math.SmallestNonzeroFloat64, float32(1.5), float32(math.MaxFloat32),
 		"", "ä\x00z", strings.Repeat("x", 31), strings.Repeat("x", 32), strings.Repeat("x", 256), strings.Repeat("x", 70_000),
