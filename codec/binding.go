@@ -3,6 +3,8 @@ package codec
 import (
 	"fmt"
 	"reflect"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 // binding records which parameters have an argument while the arguments of one call are decoded. Both
@@ -11,11 +13,11 @@ type binding struct {
 	*signature
 	bound      bits
 	positional bool // the array under the empty key has been read
-	budget     budget
+	budget     rules.Budget
 }
 
 // errTwicePositional is the error for a map that has the empty key twice.
-var errTwicePositional = because(ErrDuplicate, "the positional arguments are given twice")
+var errTwicePositional = rules.Because(ErrDuplicate, "the positional arguments are given twice")
 
 // bits is a set of small numbers. It allocates only for numbers from 64 on.
 type bits struct {
@@ -47,7 +49,7 @@ func (b *bits) add(i int) {
 // bind records that parameter i has an argument. A second argument for it is an error.
 func (b *binding) bind(i int) error {
 	if b.bound.has(i) {
-		return atName(ErrDuplicate, b.params[i].name)
+		return rules.AtName(ErrDuplicate, b.params[i].name)
 	}
 	b.bound.add(i)
 	return nil
@@ -60,7 +62,7 @@ func (b *binding) bindName(name []byte) (int, error) {
 	if i >= len(b.params) || b.params[i].name != string(name) {
 		var ok bool
 		if i, ok = b.byName[string(name)]; !ok {
-			return 0, atName(because(ErrUnknown, "unknown parameter; there are %s", b.names()), string(name))
+			return 0, rules.AtName(rules.Because(ErrUnknown, "unknown parameter; there are %s", b.names()), string(name))
 		}
 	}
 	return i, b.bind(i)
@@ -84,7 +86,7 @@ func (b *binding) bindPositional(n int) (fixed int, err error) {
 	case b.variadic:
 		return fixed, b.bind(fixed)
 	}
-	return 0, because(ErrUnknown, "%s", b.count(n))
+	return 0, rules.Because(ErrUnknown, "%s", b.count(n))
 }
 
 // finish handles the parameters without an argument. It sets the fields of optional ones in v to their
@@ -103,9 +105,9 @@ func (b *binding) finish(v reflect.Value, got int) error {
 		case p.optional:
 			p.in(v).SetZero()
 		case got >= 0:
-			return atName(because(ErrMissing, "missing parameter: %s", b.count(got)), p.name)
+			return rules.AtName(rules.Because(ErrMissing, "missing parameter: %s", b.count(got)), p.name)
 		default:
-			return atName(ErrMissing, p.name)
+			return rules.AtName(ErrMissing, p.name)
 		}
 	}
 	return nil
@@ -130,7 +132,7 @@ func (b *binding) names() string {
 	}
 	s := ""
 	for i := range b.params {
-		if len(s) > maxPath {
+		if len(s) > rules.MaxPath {
 			return s + ", …"
 		}
 		if i > 0 {

@@ -1,8 +1,10 @@
 package codec
 
 import (
-	"encoding"
 	"reflect"
+
+	"github.com/go-arbiter/arbiter/codec/internal/packed"
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 // CheckArgs returns an error unless the struct type t can be the arguments of a task: its parameters
@@ -13,16 +15,15 @@ import (
 // element, and "[key]" for a key.
 func CheckArgs(t reflect.Type) error {
 	if t == nil || t.Kind() != reflect.Struct {
-		return finish("", because(ErrType, "arguments must be a struct, not %v", t))
+		return finish("", rules.Because(ErrType, "arguments must be a struct, not %v", t))
 	}
 	sig, err := signatureOf(t)
 	if err != nil {
 		return finish("", err)
 	}
-	seen := make(map[*plan]bool)
 	for i := range sig.params {
-		if err := planOf(sig.params[i].typ).check(seen); err != nil {
-			return finish("", atName(err, sig.params[i].name))
+		if err := packed.Check(sig.params[i].typ); err != nil {
+			return finish("", rules.AtName(err, sig.params[i].name))
 		}
 	}
 	return nil
@@ -34,44 +35,7 @@ func CheckArgs(t reflect.Type) error {
 // when the result is encoded. The error is like that of CheckArgs.
 func CheckResult(t reflect.Type) error {
 	if t == nil {
-		return finish("", because(ErrType, "no type"))
+		return finish("", rules.Because(ErrType, "no type"))
 	}
-	return finish("", planOf(t).check(make(map[*plan]bool)))
-}
-
-// check returns an error for the first type in the plan that can't be encoded and decoded. It skips the
-// plans in seen.
-func (p *plan) check(seen map[*plan]bool) error {
-	if seen[p] {
-		return nil
-	}
-	seen[p] = true
-	switch {
-	case p.err != nil:
-		return p.err
-	case p.encMethods == ownNone && p.decMethods != ownNone && (p.decMethods != ownText || p.enc != opString):
-		// A string type that decodes text itself needs no method to encode: it is sent as a string.
-		return because(ErrUnsupported, "%s has %s but not %s, so it is encoded as a %s",
-			p.typ, p.decMethods.decoder(), p.decMethods.encoder(), p.typ.Kind())
-	case p.enc == opMethods:
-		return nil
-	}
-	if k := p.mapKey; k != nil && k.key == keyText && !reflect.PointerTo(k.typ).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
-		return prepend(halfPair(k.typ, ownText), "[key]")
-	}
-	if p.elem != nil {
-		if err := p.elem.check(seen); err != nil {
-			if p.enc == opPointer {
-				return err
-			}
-			return prepend(err, "[]")
-		}
-	}
-	for i := range p.fields {
-		f := &p.fields[i]
-		if err := f.plan.check(seen); err != nil {
-			return atName(err, f.name)
-		}
-	}
-	return nil
+	return finish("", packed.Check(t))
 }

@@ -3,6 +3,8 @@ package codec
 import (
 	"errors"
 	"fmt"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 // Codec encodes values as bytes and decodes them. Implementations are safe for concurrent use.
@@ -79,7 +81,7 @@ func ByName(name string, more ...Codec) (Codec, error) {
 	}
 	if lock != nil {
 		return nil, fmt.Errorf("%w %q: the codec %s signs or encrypts, so only the codecs that were given are accepted; "+
-			"encode with one of them, or add this one with the option Codecs", ErrUnknownCodec, shorten(name), lock.Name())
+			"encode with one of them, or add this one with the option Codecs", ErrUnknownCodec, rules.Shorten(name), lock.Name())
 	}
 	switch name {
 	case msgpackName:
@@ -88,5 +90,5 @@ func ByName(name string, more ...Codec) (Codec, error) {
 		return JSON(), nil
 	}
 	return nil, fmt.Errorf("%w %q: it is neither built in (%s, %s) nor among the %d given; add a codec of that name with the option Codecs",
-		ErrUnknownCodec, shorten(name), msgpackName, jsonName, len(more))
+		ErrUnknownCodec, rules.Shorten(name), msgpackName, jsonName, len(more))
 }

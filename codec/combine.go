@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"math"
 
+	"github.com/go-arbiter/arbiter/codec/internal/packed"
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
@@ -27,18 +29,18 @@ var (
 )
 
 func badArgName(name string) error {
-	return because(ErrUnsupported, "%q cannot be the name of a parameter", shorten(name))
+	return rules.Because(ErrUnsupported, "%q cannot be the name of a parameter", rules.Shorten(name))
 }
 
 func (msgpackCodec) AppendArray(dst []byte, values [][]byte) ([]byte, error) {
-	out, err := appendArrayHead(dst, len(values))
+	out, err := packed.AppendArrayHead(dst, len(values))
 	for i := 0; err == nil && i < len(values); i++ {
 		if values[i] == nil {
 			out = append(out, msgp.Nil)
 			continue
 		}
 		if err = oneValue(values[i], 1); err != nil {
-			err = atIndex(err, i)
+			err = rules.AtIndex(err, i)
 		}
 		out = append(out, values[i]...)
 	}
@@ -52,7 +54,7 @@ func (msgpackCodec) AppendArray(dst []byte, values [][]byte) ([]byte, error) {
 func oneValue(data []byte, depth int) error {
 	rest, err := msgp.Skip(data, depth)
 	if err == nil && len(rest) > 0 {
-		err = because(ErrTrailing, "%d bytes after the value", len(rest))
+		err = rules.Because(ErrTrailing, "%d bytes after the value", len(rest))
 	}
 	return err
 }
@@ -66,11 +68,11 @@ func (msgpackCodec) AppendArg(dst, args []byte, name string, value []byte) ([]by
 }
 
 func appendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
-	if !validName(name) {
+	if !rules.ValidName(name) {
 		return dst, badArgName(name)
 	}
 	if err := oneValue(value, 1); err != nil {
-		return dst, atName(err, name)
+		return dst, rules.AtName(err, name)
 	}
 	var err error
 	switch f := formOf(args); f {
@@ -80,11 +82,11 @@ func appendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
 		}
 		n, _, _ := msgp.TakeArrayHead(args)
 		if n == 0 {
-			dst, _ = appendMapHead(dst, 1)
+			dst, _ = packed.AppendMapHead(dst, 1)
 			break
 		}
-		dst, _ = appendMapHead(dst, 2)
-		dst, _ = appendString(dst, "")
+		dst, _ = packed.AppendMapHead(dst, 2)
+		dst, _ = packed.AppendString(dst, "")
 		dst = append(dst, args...)
 	case msgp.FamMap:
 		n, entries, err := msgp.TakeMapHead(args)
@@ -92,17 +94,17 @@ func appendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
 			err = checkEntries(entries, n, name)
 		}
 		if err == nil && uint64(n) >= math.MaxUint32 {
-			err = because(ErrOverflow, "more arguments than a map can have")
+			err = rules.Because(ErrOverflow, "more arguments than a map can have")
 		}
 		if err != nil {
 			return dst, err
 		}
-		dst, _ = appendMapHead(dst, n+1)
+		dst, _ = packed.AppendMapHead(dst, n+1)
 		dst = append(dst, entries...)
 	default:
 		return dst, badForm(args, f)
 	}
-	if dst, err = appendString(dst, name); err != nil {
+	if dst, err = packed.AppendString(dst, name); err != nil {
 		return dst, err
 	}
 	return append(dst, value...), nil
@@ -111,19 +113,19 @@ func appendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
 // checkEntries checks that in has exactly n map entries, and that none has the key name.
 func checkEntries(in []byte, n int, name string) error {
 	for range n {
-		key, rest, err := takeName(in)
+		key, rest, err := packed.TakeName(in)
 		if err != nil {
 			return err
 		}
 		if string(key) == name {
-			return atName(ErrDuplicate, name)
+			return rules.AtName(ErrDuplicate, name)
 		}
 		if in, err = msgp.Skip(rest, 1); err != nil {
 			return err
 		}
 	}
 	if len(in) > 0 {
-		return because(ErrTrailing, "%d bytes after the value", len(in))
+		return rules.Because(ErrTrailing, "%d bytes after the value", len(in))
 	}
 	return nil
 }
@@ -140,7 +142,7 @@ func (jsonCodec) AppendArray(dst []byte, values [][]byte) ([]byte, error) {
 		}
 		one, err := jsonOne(v)
 		if err != nil {
-			return dst, finish(jsonName, atIndex(err, i))
+			return dst, finish(jsonName, rules.AtIndex(err, i))
 		}
 		out = append(out, one...)
 	}
@@ -163,12 +165,12 @@ func (jsonCodec) AppendArg(dst, args []byte, name string, value []byte) ([]byte,
 }
 
 func jsonAppendArg(dst, args []byte, name string, value []byte) ([]byte, error) {
-	if !validName(name) {
+	if !rules.ValidName(name) {
 		return dst, badArgName(name)
 	}
 	value, err := jsonOne(value)
 	if err != nil {
-		return dst, atName(err, name)
+		return dst, rules.AtName(err, name)
 	}
 	if args, err = jsonOne(args); err != nil {
 		return dst, err
@@ -183,7 +185,7 @@ func jsonAppendArg(dst, args []byte, name string, value []byte) ([]byte, error) 
 	case '{':
 		for c := range jsonChildren(args) {
 			if c.name() == name {
-				return dst, atName(ErrDuplicate, name)
+				return dst, rules.AtName(ErrDuplicate, name)
 			}
 		}
 		dst = append(dst, args[:len(args)-1]...)
@@ -191,7 +193,7 @@ func jsonAppendArg(dst, args []byte, name string, value []byte) ([]byte, error) 
 			dst = append(dst, ',')
 		}
 	default:
-		return dst, because(ErrType, "found %s, want an array or an object of arguments", jsonKind(args))
+		return dst, rules.Because(ErrType, "found %s, want an array or an object of arguments", jsonKind(args))
 	}
 	quoted, err := json.Marshal(name)
 	if err != nil {

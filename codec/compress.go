@@ -5,6 +5,8 @@ import (
 	"compress/gzip"
 	"io"
 	"sync"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 const (
@@ -67,26 +69,26 @@ func deflate(dst, plain []byte) ([]byte, error) {
 
 func inflate(data []byte) ([]byte, error) {
 	if len(data) == 0 {
-		return nil, because(ErrTruncated, "there are no bytes")
+		return nil, rules.Because(ErrTruncated, "there are no bytes")
 	}
 	switch data[0] {
 	case asIs:
 		return data[1:], nil
 	case gzipped:
 	default:
-		return nil, because(ErrSyntax, "unknown compression %d", data[0])
+		return nil, rules.Because(ErrSyntax, "unknown compression %d", data[0])
 	}
 	r, err := gzip.NewReader(bytes.NewReader(data[1:]))
 	if err != nil {
-		return nil, because(ErrSyntax, "%v", err)
+		return nil, rules.Because(ErrSyntax, "%v", err)
 	}
 	limit := mayBecome(len(data) - 1)
 	plain, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
 	switch {
 	case err != nil:
-		return nil, because(ErrSyntax, "%v", err)
+		return nil, rules.Because(ErrSyntax, "%v", err)
 	case len(plain) > limit:
-		return nil, because(ErrTooLong, "%d bytes are more than %d when decompressed", len(data), limit)
+		return nil, rules.Because(ErrTooLong, "%d bytes are more than %d when decompressed", len(data), limit)
 	}
 	return plain, nil
 }

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strconv"
 	"time"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 var durationType = reflect.TypeFor[time.Duration]()
@@ -13,8 +15,8 @@ var durationType = reflect.TypeFor[time.Duration]()
 // assignment copies can have a default, so all calls share the value.
 func defaultOf(text string, t reflect.Type) (reflect.Value, error) {
 	v := reflect.New(t).Elem()
-	if enc, dec := ownMethods(t); enc != ownNone || dec != ownNone {
-		return v, because(ErrUnsupported, "%s has an encoding of its own and cannot have a default; use the option optional", t)
+	if enc, dec := rules.MethodsOf(t); enc != rules.NoMethods || dec != rules.NoMethods {
+		return v, rules.Because(ErrUnsupported, "%s has an encoding of its own and cannot have a default; use the option optional", t)
 	}
 	err, want := error(nil), t.Kind().String()
 	switch kind := t.Kind(); {
@@ -44,10 +46,10 @@ func defaultOf(text string, t reflect.Type) (reflect.Value, error) {
 		}
 		v.SetFloat(f)
 	default:
-		return v, because(ErrUnsupported, "%s cannot have a default; strings, bools, numbers and time.Duration can, and others the option optional", t)
+		return v, rules.Because(ErrUnsupported, "%s cannot have a default; strings, bools, numbers and time.Duration can, and others the option optional", t)
 	}
 	if err != nil {
-		return v, because(ErrUnsupported, "the default %q is not a valid %s", text, want)
+		return v, rules.Because(ErrUnsupported, "the default %q is not a valid %s", text, want)
 	}
 	return v, nil
 }

@@ -1,6 +1,10 @@
 package codec
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
+)
 
 const jsonName = "json"
 
@@ -38,14 +42,14 @@ func addressable(v any) any {
 	case k == reflect.Invalid || k == reflect.Pointer || rv.Type().PkgPath() == "":
 		return v
 	}
-	return receiver(rv)
+	return rules.Receiver(rv)
 }
 
 func (jsonCodec) DecodeValue(data []byte, v any) error {
 	rv, err := target(v)
 	if err == nil {
 		if data, err = jsonOne(data); err == nil {
-			err = jsonAfford(data, rv.Type(), &budget{size: len(data)})
+			err = jsonAfford(data, rv.Type(), &rules.Budget{Size: len(data)})
 		}
 		if err == nil {
 			err = jsonInto(data, rv)

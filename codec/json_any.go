@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 // jsonAny decodes the value that begins at raw[i] as for the type any, and returns its end. It reads each
@@ -21,7 +23,7 @@ func jsonAny(raw []byte, i int) (v any, end int, err error) {
 			name := string(jsonText(raw[i:end]))
 			i = jsonSpace(raw, jsonSpace(raw, end)+1) // over the colon
 			if m[name], i, err = jsonAny(raw, i); err != nil {
-				return nil, 0, atEntry(err, n)
+				return nil, 0, rules.AtEntry(err, n)
 			}
 			n++
 		}
@@ -31,7 +33,7 @@ func jsonAny(raw []byte, i int) (v any, end int, err error) {
 		for i = jsonSpace(raw, i+1); raw[i] != ']'; i = jsonNext(raw, i) {
 			var v any
 			if v, i, err = jsonAny(raw, i); err != nil {
-				return nil, 0, atIndex(err, len(s))
+				return nil, 0, rules.AtIndex(err, len(s))
 			}
 			s = append(s, v)
 		}
@@ -92,7 +94,7 @@ func plainNumbers(v reflect.Value) error {
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
 			if err := plainNumbers(v.Index(i)); err != nil {
-				return atIndex(err, i)
+				return rules.AtIndex(err, i)
 			}
 		}
 	case reflect.Map:
@@ -100,7 +102,7 @@ func plainNumbers(v reflect.Value) error {
 		for iter := v.MapRange(); iter.Next(); {
 			elem.SetIterValue(iter)
 			if err := plainNumbers(elem); err != nil {
-				return atSomeEntry(err)
+				return rules.AtSomeEntry(err)
 			}
 			v.SetMapIndex(iter.Key(), elem)
 		}
@@ -114,16 +116,16 @@ func plainNumbers(v reflect.Value) error {
 func plainFields(v reflect.Value) error {
 	for i, t := 0, v.Type(); i < t.NumField(); i++ {
 		sf := t.Field(i)
-		f, ok := newField(sf, []string{"json"})
+		f, ok := rules.FieldOf(sf, []string{"json"})
 		if !ok || !sf.IsExported() && !sf.Anonymous {
 			continue
 		}
 		err := plainNumbers(v.Field(i))
-		if err != nil && sf.Anonymous && !f.tagged {
+		if err != nil && sf.Anonymous && !f.Tagged {
 			return err
 		}
 		if err != nil {
-			return atName(err, f.name)
+			return rules.AtName(err, f.Name)
 		}
 	}
 	return nil
@@ -137,13 +139,13 @@ func plainAny(v any) (_ any, err error) {
 	case []any:
 		for i := range v {
 			if v[i], err = plainAny(v[i]); err != nil {
-				return nil, atIndex(err, i)
+				return nil, rules.AtIndex(err, i)
 			}
 		}
 	case map[string]any:
 		for k := range v {
 			if v[k], err = plainAny(v[k]); err != nil {
-				return nil, atSomeEntry(err)
+				return nil, rules.AtSomeEntry(err)
 			}
 		}
 	}
@@ -161,7 +163,7 @@ func plainNumber(s string) (any, error) {
 	}
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil {
-		return nil, overflows(s, reflect.TypeFor[float64]())
+		return nil, rules.Overflows(s, reflect.TypeFor[float64]())
 	}
 	return f, nil
 }

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 // jsonTraits tell which properties of a type need work beyond encoding/json.
@@ -72,14 +74,14 @@ func jsonCheck(raw []byte, t reflect.Type) error {
 	null := raw[0] == 'n'
 	byJSON, byText := jsonMethods(t)
 	switch k := t.Kind(); {
-	case byJSON && t != timeType:
+	case byJSON && t != rules.TimeType:
 		return nil
 	case k == reflect.Interface:
 		return nil
 	case null && (k == reflect.Pointer || k == reflect.Slice || k == reflect.Map):
 		return nil
 	case null:
-		return because(ErrType, "found null, want %s", t)
+		return rules.Because(ErrType, "found null, want %s", t)
 	case byJSON || byText:
 		return nil
 	case k == reflect.Pointer:
@@ -88,7 +90,7 @@ func jsonCheck(raw []byte, t reflect.Type) error {
 		n := 0
 		for c := range jsonChildren(raw) {
 			if err := jsonCheck(c.raw, t.Elem()); err != nil {
-				return atEntry(err, n)
+				return rules.AtEntry(err, n)
 			}
 			n++
 		}
@@ -98,8 +100,8 @@ func jsonCheck(raw []byte, t reflect.Type) error {
 		fields := jsonFieldsOf(t)
 		for c := range jsonChildren(raw) {
 			if f := fields.find(c.name()); f != nil {
-				if err := jsonCheck(c.raw, f.typ); err != nil {
-					return atName(err, f.name)
+				if err := jsonCheck(c.raw, f.Type); err != nil {
+					return rules.AtName(err, f.Name)
 				}
 			}
 		}
@@ -111,19 +113,19 @@ func jsonCheckArray(raw []byte, t reflect.Type) error {
 	n := 0
 	for c := range jsonChildren(raw) {
 		if err := jsonCheck(c.raw, t.Elem()); err != nil {
-			return atIndex(err, n)
+			return rules.AtIndex(err, n)
 		}
 		n++
 	}
 	if t.Kind() == reflect.Array && n != t.Len() {
-		return because(ErrType, "found %d elements, want %s", n, t)
+		return rules.Because(ErrType, "found %d elements, want %s", n, t)
 	}
 	return nil
 }
 
 // jsonFields are the fields of a struct by the rules of encoding/json.
 type jsonFields struct {
-	fields []field
+	fields []rules.Field
 	byName map[string]int
 }
 
@@ -133,21 +135,21 @@ func jsonFieldsOf(t reflect.Type) *jsonFields {
 	if f, ok := jsonFieldsCache.Load(t); ok {
 		return f.(*jsonFields)
 	}
-	f := &jsonFields{structFields(t, "json"), make(map[string]int)}
+	f := &jsonFields{rules.FieldsOf(t, "json"), make(map[string]int)}
 	for i := range f.fields {
-		f.byName[f.fields[i].name] = i
+		f.byName[f.fields[i].Name] = i
 	}
 	jsonFieldsCache.Store(t, f)
 	return f
 }
 
 // find returns the field with that name: an exact match, or else one regardless of case.
-func (f *jsonFields) find(name string) *field {
+func (f *jsonFields) find(name string) *rules.Field {
 	if i, ok := f.byName[name]; ok {
 		return &f.fields[i]
 	}
 	for i := range f.fields {
-		if strings.EqualFold(f.fields[i].name, name) {
+		if strings.EqualFold(f.fields[i].Name, name) {
 			return &f.fields[i]
 		}
 	}

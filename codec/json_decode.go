@@ -7,6 +7,8 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 // jsonInto decodes raw, a valid value, into v, which must be addressable. It replaces the value of v. The
@@ -19,7 +21,7 @@ func jsonInto(raw []byte, v reflect.Value) error {
 		return err
 	}
 	traits := traitsOf(v.Type())
-	err := guardDecoder("decoding", v.Type(), func() error {
+	err := rules.GuardDecoder("decoding", v.Type(), func() error {
 		ptr := v.Addr().Interface()
 		if !traits.any {
 			return json.Unmarshal(raw, ptr)
@@ -45,47 +47,47 @@ func jsonInto(raw []byte, v reflect.Value) error {
 
 // jsonDecodeError turns an error of encoding/json into an error of this package.
 func jsonDecodeError(raw []byte, t reflect.Type, err error) error {
-	if p, ok := err.(*PanicError); ok { //nolint:errorlint // the error of guardDecoder itself
+	if p, ok := err.(*rules.Panic); ok { //nolint:errorlint // the error of guardDecoder itself
 		return p
 	}
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		why := because(ErrType, "found %s, want %s", e.Value, e.Type)
+		why := rules.Because(ErrType, "found %s, want %s", e.Value, e.Type)
 		if number, ok := strings.CutPrefix(e.Value, "number "); ok {
 			// encoding/json calls a key that should be an integer a number, too.
 			if strings.IndexAny(number, "-0123456789") == 0 {
-				why = overflows(number, e.Type)
+				why = rules.Overflows(number, e.Type)
 			} else {
-				why = because(ErrType, "found a key that is not a number, want %s", e.Type)
+				why = rules.Because(ErrType, "found a key that is not a number, want %s", e.Type)
 			}
 		}
-		return prepend(why, jsonPath(raw, int(e.Offset), t))
+		return rules.Prepend(why, jsonPath(raw, int(e.Offset), t))
 	}
 	if _, ok := errors.AsType[base64.CorruptInputError](err); ok {
-		return because(ErrType, "found a string that is not base64, want bytes")
+		return rules.Because(ErrType, "found a string that is not base64, want bytes")
 	}
 	if strings.HasPrefix(err.Error(), "json: cannot set embedded pointer") { // this error shows only types
 		return err
 	}
-	return &refusal{"decoding " + t.String(), err}
+	return rules.Refuse("decoding "+t.String(), err)
 }
 
 // jsonEncodeError turns an error of encoding/json into an error of this package.
 func jsonEncodeError(err error) error {
 	if e, ok := errors.AsType[*json.UnsupportedTypeError](err); ok {
-		return because(ErrUnsupported, "%s cannot be encoded", e.Type)
+		return rules.Because(ErrUnsupported, "%s cannot be encoded", e.Type)
 	}
 	if e, ok := errors.AsType[*json.UnsupportedValueError](err); ok {
 		if e.Value.IsValid() && e.Value.CanFloat() {
-			return because(ErrUnsupported, "JSON has no number for %s", e.Str)
+			return rules.Because(ErrUnsupported, "JSON has no number for %s", e.Str)
 		}
-		return because(ErrTooDeep, "nested too deeply: %s", e.Str)
+		return rules.Because(ErrTooDeep, "nested too deeply: %s", e.Str)
 	}
 	return err
 }
 
 // jsonArgs decodes arguments of either form into the struct v.
 func jsonArgs(raw []byte, sig *signature, v reflect.Value) error {
-	b := binding{signature: sig, budget: budget{size: len(raw)}}
+	b := binding{signature: sig, budget: rules.Budget{Size: len(raw)}}
 	got := -1
 	var err error
 	switch raw[0] {
@@ -104,11 +106,11 @@ func jsonArgs(raw []byte, sig *signature, v reflect.Value) error {
 
 // jsonBadForm is the error for arguments that are neither array nor object.
 func jsonBadForm(raw []byte) error {
-	return because(ErrType, "found %s, want an array or an object of arguments", jsonKind(raw))
+	return rules.Because(ErrType, "found %s, want an array or an object of arguments", jsonKind(raw))
 }
 
 func jsonNotPositional(raw []byte) error {
-	return because(ErrType, "found %s under the empty key, want the array of the positional arguments", jsonKind(raw))
+	return rules.Because(ErrType, "found %s under the empty key, want the array of the positional arguments", jsonKind(raw))
 }
 
 func jsonNamed(b *binding, raw []byte, v reflect.Value) error {
@@ -128,7 +130,7 @@ func jsonNamed(b *binding, raw []byte, v reflect.Value) error {
 			return err
 		}
 		if err := jsonArg(b, c.raw, b.params[i].in(v)); err != nil {
-			return atName(err, b.params[i].name)
+			return rules.AtName(err, b.params[i].name)
 		}
 	}
 	return nil
@@ -157,18 +159,18 @@ func jsonPositional(b *binding, raw []byte, v reflect.Value) (n int, err error) 
 			return 0, err
 		}
 		if err := jsonArg(b, raw, b.params[i].in(v)); err != nil {
-			return 0, atName(err, b.params[i].name)
+			return 0, rules.AtName(err, b.params[i].name)
 		}
 	}
 	if more := values[fixed:]; len(more) > 0 {
 		last := &b.params[fixed]
 		if err := jsonAffordElems(more, last.typ, &b.budget); err != nil {
-			return 0, atName(err, last.name)
+			return 0, rules.AtName(err, last.name)
 		}
 		slice := reflect.MakeSlice(last.typ, len(more), len(more))
 		for i, raw := range more {
 			if err := jsonInto(raw, slice.Index(i)); err != nil {
-				return 0, atName(atIndex(err, i), last.name)
+				return 0, rules.AtName(rules.AtIndex(err, i), last.name)
 			}
 		}
 		last.in(v).Set(slice)
@@ -179,7 +181,7 @@ func jsonPositional(b *binding, raw []byte, v reflect.Value) (n int, err error) 
 // jsonArguments decodes arguments of either form into a.
 func jsonArguments(raw []byte, a *Arguments) error {
 	*a = Arguments{}
-	if err := jsonAfford(raw, reflect.TypeFor[any](), &budget{size: len(raw)}); err != nil {
+	if err := jsonAfford(raw, reflect.TypeFor[any](), &rules.Budget{Size: len(raw)}); err != nil {
 		return err
 	}
 	switch raw[0] {
@@ -195,11 +197,11 @@ func jsonArguments(raw []byte, a *Arguments) error {
 		_, twice := a.Named[name]
 		switch {
 		case name != "" && twice:
-			return atName(ErrDuplicate, name)
+			return rules.AtName(ErrDuplicate, name)
 		case name != "":
 			value, _, err := jsonAny(c.raw, 0)
 			if err != nil {
-				return atName(err, name)
+				return rules.AtName(err, name)
 			}
 			if a.Named == nil {
 				a.Named = make(map[string]any)

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 // jsonWriter encodes values one after the other into buf. It is also the io.Writer of its own encoder,
@@ -26,7 +28,7 @@ func (w *jsonWriter) value(v any) error {
 		w.enc.SetEscapeHTML(false)
 	}
 	// Encode may call methods of the user's types, which may panic.
-	err := guard("encoding", reflect.TypeOf(v), func() error { return w.enc.Encode(v) })
+	err := rules.Guard("encoding", reflect.TypeOf(v), func() error { return w.enc.Encode(v) })
 	if err != nil {
 		return jsonEncodeError(err)
 	}
@@ -45,14 +47,14 @@ func (w *jsonWriter) args(args any) error {
 		return err
 	}
 	if !v.CanAddr() {
-		v = reflect.ValueOf(receiver(v)).Elem()
+		v = reflect.ValueOf(rules.Receiver(v)).Elem()
 	}
 	for i := range sig.params {
 		p := &sig.params[i]
 		// A valid name has no characters that JSON escapes.
 		w.buf = append(append(append(w.buf, separator(i)...), p.name...), '"', ':')
 		if err := w.value(p.in(v).Addr().Interface()); err != nil {
-			return atName(err, p.name)
+			return rules.AtName(err, p.name)
 		}
 	}
 	if len(sig.params) == 0 {
@@ -95,7 +97,7 @@ func (w *jsonWriter) arguments(a Arguments) error {
 		}
 		w.buf = append(w.buf, ':')
 		if err := w.value(addressable(a.Named[name])); err != nil {
-			return atName(err, name)
+			return rules.AtName(err, name)
 		}
 	}
 	w.buf = append(w.buf, '}')
@@ -109,7 +111,7 @@ func (w *jsonWriter) positional(values []any) error {
 			w.buf = append(w.buf, ',')
 		}
 		if err := w.value(addressable(v)); err != nil {
-			return atIndex(err, i)
+			return rules.AtIndex(err, i)
 		}
 	}
 	w.buf = append(w.buf, ']')

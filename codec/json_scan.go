@@ -8,6 +8,8 @@ import (
 	"iter"
 	"reflect"
 	"strconv"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 // jsonOne returns data without the whitespace around its value. It checks that data is one valid value
@@ -26,7 +28,7 @@ func jsonInvalid(data []byte) error {
 	err := dec.Decode(&first)
 	switch {
 	case err == nil:
-		return because(ErrTrailing, "%d bytes after the value", int64(len(data))-dec.InputOffset())
+		return rules.Because(ErrTrailing, "%d bytes after the value", int64(len(data))-dec.InputOffset())
 	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
 		return ErrTruncated
 	}
@@ -34,7 +36,7 @@ func jsonInvalid(data []byte) error {
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		at = e.Offset
 	}
-	return because(ErrSyntax, "malformed input at byte %d", at)
+	return rules.Because(ErrSyntax, "malformed input at byte %d", at)
 }
 
 // jsonDepth returns an error if raw is nested too deeply.
@@ -45,7 +47,7 @@ func jsonDepth(raw []byte) error {
 		case '"':
 			i = jsonEnd(raw, i) - 1
 		case '{', '[':
-			if depth++; depth > maxDepth {
+			if depth++; depth > rules.MaxDepth {
 				return ErrTooDeep
 			}
 		case '}', ']':
@@ -159,12 +161,12 @@ func jsonPath(raw []byte, offset int, t reflect.Type) string {
 		default:
 			f := jsonFieldOf(t, c.name())
 			if f != nil {
-				path, t = path+nameSegment(f.name), f.typ
+				path, t = path+rules.NameSegment(f.Name), f.Type
 			} else {
-				path, t = path+entrySegment(i), jsonElem(t)
+				path, t = path+rules.EntrySegment(i), jsonElem(t)
 			}
 		}
-		if len(path) > maxPath {
+		if len(path) > rules.MaxPath {
 			return path
 		}
 		raw, offset = c.raw, offset-c.at
@@ -184,7 +186,7 @@ func jsonElem(t reflect.Type) reflect.Type {
 
 // jsonFieldOf returns the field of t that encoding/json decodes the name into. It is nil if t is not a
 // struct or has no such field.
-func jsonFieldOf(t reflect.Type, name string) *field {
+func jsonFieldOf(t reflect.Type, name string) *rules.Field {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}

@@ -1,6 +1,11 @@
 package codec
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/go-arbiter/arbiter/codec/internal/packed"
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
+)
 
 const msgpackName = "msgpack"
 
@@ -20,7 +25,7 @@ func Msgpack() Codec { return msgpackCodec{} }
 func (msgpackCodec) Name() string { return msgpackName }
 
 func (msgpackCodec) AppendValue(dst []byte, v any) ([]byte, error) {
-	out, err := appendAny(dst, v, 0)
+	out, err := packed.AppendAny(dst, v, 0)
 	if err != nil {
 		return dst, finish(msgpackName, err)
 	}
@@ -32,11 +37,11 @@ func (msgpackCodec) DecodeValue(data []byte, v any) error {
 	if err != nil {
 		return finish(msgpackName, err)
 	}
-	p := planOf(rv.Type())
-	if err := p.afford(data, 0, &budget{size: len(data)}); err != nil {
+	p := packed.PlanOf(rv.Type())
+	if err := p.Afford(data, 0, &rules.Budget{Size: len(data)}); err != nil {
 		return finish(msgpackName, err)
 	}
-	rest, err := p.take(data, rv, 0)
+	rest, err := p.Take(data, rv, 0)
 	return end(rest, err)
 }
 
@@ -56,11 +61,8 @@ func (msgpackCodec) AppendArgs(dst []byte, args any) ([]byte, error) {
 
 func (msgpackCodec) DecodeArgs(data []byte, args any) error {
 	if a, ok := args.(*Arguments); ok && a != nil {
-		if b := (budget{size: len(data)}); b.isLong() {
-			_, _ = weighAny(data, 0, &b)
-			if err := b.check(); err != nil {
-				return finish(msgpackName, err)
-			}
+		if err := packed.AffordAny(data, 0, &rules.Budget{Size: len(data)}); err != nil {
+			return finish(msgpackName, err)
 		}
 		rest, err := takeArguments(data, a)
 		return end(rest, err)
@@ -80,7 +82,7 @@ func (msgpackCodec) DecodeArgs(data []byte, args any) error {
 // end returns the error of decoding, or else an error if there are bytes after the value.
 func end(rest []byte, err error) error {
 	if err == nil && len(rest) > 0 {
-		err = because(ErrTrailing, "%d bytes after the value", len(rest))
+		err = rules.Because(ErrTrailing, "%d bytes after the value", len(rest))
 	}
 	return finish(msgpackName, err)
 }
@@ -99,8 +101,8 @@ func appendArgs(dst []byte, args any) ([]byte, error) {
 	for i := range p.params {
 		param := &p.params[i]
 		dst = append(dst, p.names[i]...)
-		if dst, err = p.plans[i].append(dst, param.in(v), 1); err != nil {
-			return dst, atName(err, param.name)
+		if dst, err = p.plans[i].Append(dst, param.in(v), 1); err != nil {
+			return dst, rules.AtName(err, param.name)
 		}
 	}
 	return dst, nil
@@ -108,7 +110,7 @@ func appendArgs(dst []byte, args any) ([]byte, error) {
 
 func appendArguments(dst []byte, a Arguments) ([]byte, error) {
 	if len(a.Named) == 0 {
-		return appendAnySlice(dst, a.Positional, 0)
+		return packed.AppendAnySlice(dst, a.Positional, 0)
 	}
 	if _, ok := a.Named[""]; ok {
 		return dst, errNoName
@@ -117,24 +119,24 @@ func appendArguments(dst []byte, a Arguments) ([]byte, error) {
 	if len(a.Positional) > 0 {
 		n++
 	}
-	dst, err := appendMapHead(dst, n)
+	dst, err := packed.AppendMapHead(dst, n)
 	if err == nil && len(a.Positional) > 0 {
 		// The empty key sorts first, so the keys stay in order.
-		dst, _ = appendString(dst, "")
-		dst, err = appendAnySlice(dst, a.Positional, 1)
+		dst, _ = packed.AppendString(dst, "")
+		dst, err = packed.AppendAnySlice(dst, a.Positional, 1)
 	}
 	if err != nil {
 		return dst, err
 	}
-	return appendNamed(dst, a.Named, 0)
+	return packed.AppendNamed(dst, a.Named, 0)
 }
 
 // argsPlan is the plan with which Msgpack encodes and decodes a struct of arguments.
 type argsPlan struct {
 	*signature
-	head  []byte   // the encoded head of the map
-	names [][]byte // the encoded names of the parameters
-	plans []*plan  // the plans of the parameters
+	head  []byte         // the encoded head of the map
+	names [][]byte       // the encoded names of the parameters
+	plans []*packed.Plan // the plans of the parameters
 }
 
 // argsPlanOf returns the plan of a struct type of arguments.
@@ -147,11 +149,11 @@ func argsPlanOf(t reflect.Type) (*argsPlan, error) {
 		return nil, err
 	}
 	p := &argsPlan{signature: sig}
-	p.head, _ = appendMapHead(nil, len(sig.params)) // can't fail: the number of fields is small
+	p.head, _ = packed.AppendMapHead(nil, len(sig.params)) // can't fail: the number of fields is small
 	for _, param := range sig.params {
-		name, _ := appendString(nil, param.name) // can't fail: names in Go source are short
+		name, _ := packed.AppendString(nil, param.name) // can't fail: names in Go source are short
 		p.names = append(p.names, name)
-		p.plans = append(p.plans, planOf(param.typ))
+		p.plans = append(p.plans, packed.PlanOf(param.typ))
 	}
 	stored, _ := argsPlans.LoadOrStore(t, p)
 	return stored.(*argsPlan), nil

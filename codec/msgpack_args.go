@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"sync"
 
+	"github.com/go-arbiter/arbiter/codec/internal/packed"
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
@@ -11,7 +13,7 @@ var argsPlans sync.Map // reflect.Type of a struct -> *argsPlan
 
 // take decodes arguments of either form into the struct v.
 func (p *argsPlan) take(in []byte, v reflect.Value) (rest []byte, err error) {
-	b := binding{signature: p.signature, budget: budget{size: len(in)}}
+	b := binding{signature: p.signature, budget: rules.Budget{Size: len(in)}}
 	got := -1
 	switch f := formOf(in); f {
 	case msgp.FamArray:
@@ -43,7 +45,7 @@ func badForm(in []byte, f msgp.Family) error {
 	case f == msgp.FamNever:
 		return msgp.ErrNever
 	}
-	return because(ErrType, "found %s, want an array or a map of arguments", f)
+	return rules.Because(ErrType, "found %s, want an array or a map of arguments", f)
 }
 
 func (p *argsPlan) takeNamed(b *binding, in []byte, v reflect.Value) ([]byte, error) {
@@ -53,7 +55,7 @@ func (p *argsPlan) takeNamed(b *binding, in []byte, v reflect.Value) ([]byte, er
 	}
 	for range n {
 		var name []byte
-		if name, rest, err = takeName(rest); err != nil {
+		if name, rest, err = packed.TakeName(rest); err != nil {
 			return nil, err
 		}
 		if len(name) == 0 {
@@ -67,11 +69,11 @@ func (p *argsPlan) takeNamed(b *binding, in []byte, v reflect.Value) ([]byte, er
 			return nil, err
 		}
 		param := &p.params[i]
-		if err = p.plans[i].afford(rest, 1, &b.budget); err == nil {
-			rest, err = p.plans[i].take(rest, param.in(v), 1)
+		if err = p.plans[i].Afford(rest, 1, &b.budget); err == nil {
+			rest, err = p.plans[i].Take(rest, param.in(v), 1)
 		}
 		if err != nil {
-			return nil, atName(err, param.name)
+			return nil, rules.AtName(err, param.name)
 		}
 	}
 	return rest, nil
@@ -91,7 +93,7 @@ func notPositional(in []byte, f msgp.Family) error {
 	if len(in) == 0 {
 		return ErrTruncated
 	}
-	return because(ErrType, "found %s under the empty key, want the array of the positional arguments", f)
+	return rules.Because(ErrType, "found %s under the empty key, want the array of the positional arguments", f)
 }
 
 // takePositional decodes an array of arguments, and returns their number.
@@ -107,11 +109,11 @@ func (p *argsPlan) takePositional(b *binding, in []byte, v reflect.Value, depth 
 	for i := range fixed {
 		param := &p.params[i]
 		if err = b.bind(i); err == nil {
-			if err = p.plans[i].afford(rest, depth+1, &b.budget); err == nil {
-				rest, err = p.plans[i].take(rest, param.in(v), depth+1)
+			if err = p.plans[i].Afford(rest, depth+1, &b.budget); err == nil {
+				rest, err = p.plans[i].Take(rest, param.in(v), depth+1)
 			}
 			if err != nil {
-				err = atName(err, param.name)
+				err = rules.AtName(err, param.name)
 			}
 		}
 		if err != nil {
@@ -120,11 +122,11 @@ func (p *argsPlan) takePositional(b *binding, in []byte, v reflect.Value, depth 
 	}
 	if n > fixed {
 		last := &p.params[fixed]
-		if err = p.plans[fixed].affordElems(rest, n-fixed, depth, &b.budget); err == nil {
-			rest, err = p.plans[fixed].takeElems(rest, n-fixed, last.in(v), depth)
+		if err = p.plans[fixed].AffordElems(rest, n-fixed, depth, &b.budget); err == nil {
+			rest, err = p.plans[fixed].TakeElems(rest, n-fixed, last.in(v), depth)
 		}
 		if err != nil {
-			return nil, 0, atName(err, last.name)
+			return nil, 0, rules.AtName(err, last.name)
 		}
 	}
 	return rest, n, nil
@@ -148,12 +150,12 @@ func takeArguments(in []byte, a *Arguments) (rest []byte, err error) {
 	positional := false
 	for range n {
 		var name []byte
-		if name, rest, err = takeName(rest); err != nil {
+		if name, rest, err = packed.TakeName(rest); err != nil {
 			return nil, err
 		}
 		if len(name) > 0 {
 			if rest, err = takeNamedAny(rest, a, string(name)); err != nil {
-				return nil, atName(err, string(name))
+				return nil, rules.AtName(err, string(name))
 			}
 			continue
 		}
@@ -179,7 +181,7 @@ func takeNamedAny(in []byte, a *Arguments, name string) (rest []byte, err error)
 	if a.Named == nil {
 		a.Named = make(map[string]any)
 	}
-	a.Named[name], rest, err = takeAny(in, 1)
+	a.Named[name], rest, err = packed.TakeAny(in, 1)
 	return rest, err
 }
 
@@ -190,5 +192,5 @@ func takeUntyped(in []byte, depth int) (s []any, rest []byte, err error) {
 	if err != nil || n == 0 {
 		return nil, rest, err
 	}
-	return takeAnyElems(rest, n, depth)
+	return packed.TakeAnyElems(rest, n, depth)
 }

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 // param is one parameter: an exported field of a struct of arguments.
@@ -45,7 +47,7 @@ func signatureOf(t reflect.Type) (*signature, error) {
 	}
 	sig := s.(*signature)
 	if sig.err != nil {
-		return nil, atName(sig.err, sig.field)
+		return nil, rules.AtName(sig.err, sig.field)
 	}
 	return sig, nil
 }
@@ -71,12 +73,12 @@ func (s *signature) addFields(t reflect.Type, outer []int) {
 		tag, tagged := f.Tag.Lookup("arbiter")
 		switch {
 		case tag == "-":
-		case f.Anonymous && !tagged && isPlainStruct(f.Type):
+		case f.Anonymous && !tagged && rules.IsPlainStruct(f.Type):
 			s.addFields(f.Type, index)
-		case f.Anonymous && !tagged && f.Type.Kind() == reflect.Pointer && isPlainStruct(f.Type.Elem()):
-			s.err = because(ErrUnsupported, "an embedded pointer cannot hold parameters; embed %s itself", f.Type.Elem())
+		case f.Anonymous && !tagged && f.Type.Kind() == reflect.Pointer && rules.IsPlainStruct(f.Type.Elem()):
+			s.err = rules.Because(ErrUnsupported, "an embedded pointer cannot hold parameters; embed %s itself", f.Type.Elem())
 		case !f.IsExported() && tagged:
-			s.err = because(ErrUnsupported, "a field with the tag arbiter:%q must be exported", tag)
+			s.err = rules.Because(ErrUnsupported, "a field with the tag arbiter:%q must be exported", tag)
 		case f.IsExported():
 			s.add(f, index, tag)
 		}
@@ -106,33 +108,23 @@ func (s *signature) add(f reflect.StructField, index []int, tag string) {
 		case "variadic":
 			p.optional, variadic = true, true
 		default:
-			s.err = because(ErrUnsupported, "unknown option %q in the tag arbiter:%q; there are optional, default= and variadic", option, tag)
+			s.err = rules.Because(ErrUnsupported, "unknown option %q in the tag arbiter:%q; there are optional, default= and variadic", option, tag)
 			return
 		}
 	}
 	switch _, taken := s.byName[name]; {
 	case taken:
-		s.err = because(ErrDuplicate, "two parameters are called %q", name)
-	case !validName(name):
-		s.err = because(ErrUnsupported, "%q cannot be the name of a parameter; use letters, digits, _ and -, beginning with a letter or _", name)
+		s.err = rules.Because(ErrDuplicate, "two parameters are called %q", name)
+	case !rules.ValidName(name):
+		s.err = rules.Because(ErrUnsupported, "%q cannot be the name of a parameter; use letters, digits, _ and -, beginning with a letter or _", name)
 	case s.variadic:
-		s.err = because(ErrUnsupported, "a parameter follows the variadic one, which must be the last")
+		s.err = rules.Because(ErrUnsupported, "a parameter follows the variadic one, which must be the last")
 	case variadic && f.Type.Kind() != reflect.Slice:
-		s.err = because(ErrUnsupported, "a variadic parameter must be a slice, not %s", f.Type)
+		s.err = rules.Because(ErrUnsupported, "a variadic parameter must be a slice, not %s", f.Type)
 	}
 	s.variadic = variadic
 	s.byName[name] = len(s.params)
 	s.params = append(s.params, p)
-}
-
-// isPlainStruct reports whether t is a struct that is encoded by its fields. Such a struct is inlined if it is
-// embedded.
-func isPlainStruct(t reflect.Type) bool {
-	if t.Kind() != reflect.Struct || t == timeType {
-		return false
-	}
-	enc, dec := ownMethods(t)
-	return enc == ownNone && dec == ownNone
 }
 
 // argumentsOf returns args if it is an Arguments or a pointer to one.
@@ -149,7 +141,7 @@ func argumentsOf(args any) (Arguments, bool) {
 }
 
 // errNoName is the error for Arguments with an empty name.
-var errNoName = because(ErrUnsupported, "a named argument without a name; the empty key is for the positional arguments")
+var errNoName = rules.Because(ErrUnsupported, "a named argument without a name; the empty key is for the positional arguments")
 
 // argsValue returns the struct args, or the struct that args points to.
 func argsValue(args any) (reflect.Value, error) {
@@ -158,7 +150,7 @@ func argsValue(args any) (reflect.Value, error) {
 		v = v.Elem()
 	}
 	if v.Kind() != reflect.Struct {
-		return v, because(ErrType, "arguments must be a struct, codec.Arguments or a non-nil pointer to one, not %T", args)
+		return v, rules.Because(ErrType, "arguments must be a struct, codec.Arguments or a non-nil pointer to one, not %T", args)
 	}
 	return v, nil
 }
@@ -167,7 +159,7 @@ func argsValue(args any) (reflect.Value, error) {
 func argsTarget(args any) (reflect.Value, error) {
 	v := reflect.ValueOf(args)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return v, because(ErrType, "arguments must be decoded into a non-nil pointer to a struct or to codec.Arguments, not %T", args)
+		return v, rules.Because(ErrType, "arguments must be decoded into a non-nil pointer to a struct or to codec.Arguments, not %T", args)
 	}
 	return v.Elem(), nil
 }
@@ -176,7 +168,7 @@ func argsTarget(args any) (reflect.Value, error) {
 func target(v any) (reflect.Value, error) {
 	rv := reflect.ValueOf(v)
 	if rv.Kind() != reflect.Pointer || rv.IsNil() {
-		return rv, because(ErrType, "a value must be decoded into a non-nil pointer, not %T", v)
+		return rv, rules.Because(ErrType, "a value must be decoded into a non-nil pointer, not %T", v)
 	}
 	return rv.Elem(), nil
 }

@@ -9,6 +9,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
 // secureVersion is the first byte of sealed bytes. It is authenticated together with the name of the codec, so the bytes
@@ -72,7 +74,7 @@ func Sign(c Codec, key []byte, more ...[]byte) (Codec, error) {
 					return plain, nil
 				}
 			}
-			return nil, because(ErrForged, "signature does not match: the bytes were made without the key, were changed, or belong elsewhere")
+			return nil, rules.Because(ErrForged, "signature does not match: the bytes were made without the key, were changed, or belong elsewhere")
 		},
 	}, nil
 }
@@ -131,7 +133,7 @@ func Encrypt(c Codec, key []byte, more ...[]byte) (Codec, error) {
 					return plain, nil
 				}
 			}
-			return nil, because(ErrForged, "no key fits: the bytes were made without the key, were changed, or belong elsewhere")
+			return nil, rules.Because(ErrForged, "no key fits: the bytes were made without the key, were changed, or belong elsewhere")
 		},
 	}, nil
 }
@@ -188,13 +190,13 @@ func boundTo(name string, about []byte) []byte {
 func secured(data []byte, least int) ([]byte, error) {
 	switch {
 	case len(data) == 0:
-		return nil, because(ErrForged, "there is no seal")
+		return nil, rules.Because(ErrForged, "there is no seal")
 	case data[0] == 1:
-		return nil, because(ErrForged, "the seal has version 1, of an earlier build; let the queues run empty before an update")
+		return nil, rules.Because(ErrForged, "the seal has version 1, of an earlier build; let the queues run empty before an update")
 	case data[0] != secureVersion:
-		return nil, because(ErrForged, "the seal has the unknown version %d", data[0])
+		return nil, rules.Because(ErrForged, "the seal has the unknown version %d", data[0])
 	case len(data) < 1+least:
-		return nil, because(ErrTruncated, "the seal is cut off after %d bytes", len(data))
+		return nil, rules.Because(ErrTruncated, "the seal is cut off after %d bytes", len(data))
 	}
 	return data[1:], nil
 }

@@ -1,6 +1,10 @@
 package codec
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
+)
 
 // ErrTooLong says that bytes of [Compress] exceed the limit when they are decompressed.
 var ErrTooLong = errors.New("too long when decompressed")
@@ -15,7 +19,7 @@ func (w *compressed) Name() string { return w.inner.Name() + "+gzip" }
 
 func (w *compressed) check() error {
 	if isSealed(w.inner) {
-		return because(ErrUnsupported, "codec %s: Compress is around a codec that signs or encrypts, so bytes would be decompressed "+
+		return rules.Because(ErrUnsupported, "codec %s: Compress is around a codec that signs or encrypts, so bytes would be decompressed "+
 			"before their seal is checked; compress first: Sign(Compress(c), key)", w.Name())
 	}
 	return Check(w.inner)
@@ -95,7 +99,7 @@ func (w *compressed) AppendArray(dst []byte, values [][]byte) ([]byte, error) {
 			return dst, err
 		}
 		if total += len(plain[i]); total > MaxDecompressed {
-			return dst, &Error{Codec: w.Name(), Err: because(ErrTooLong, "%d values are together more than %d bytes when decompressed", len(values), MaxDecompressed)}
+			return dst, &Error{Codec: w.Name(), Err: rules.Because(ErrTooLong, "%d values are together more than %d bytes when decompressed", len(values), MaxDecompressed)}
 		}
 	}
 	all, err := j.AppendArray(nil, plain)
@@ -121,5 +125,5 @@ func (w *compressed) AppendArg(dst, args []byte, name string, value []byte) ([]b
 }
 
 func (w *compressed) cannotCombine() error {
-	return &Error{Codec: w.Name(), Err: because(ErrUnsupported, "codec %s can't combine encoded values: it is not a codec.Combiner", w.inner.Name())}
+	return &Error{Codec: w.Name(), Err: rules.Because(ErrUnsupported, "codec %s can't combine encoded values: it is not a codec.Combiner", w.inner.Name())}
 }

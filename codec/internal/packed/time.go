@@ -1,9 +1,10 @@
-package codec
+package packed
 
 import (
 	"encoding/binary"
 	"time"
 
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
@@ -14,7 +15,7 @@ func takeTime(in []byte) (t time.Time, rest []byte, err error) {
 		return t, nil, err
 	}
 	if kind != extTime {
-		return t, nil, because(ErrType, "found an extension of the unknown type %d", int8(kind))
+		return t, nil, rules.Because(rules.ErrType, "found an extension of the unknown type %d", int8(kind))
 	}
 	var seconds, nanoseconds uint64
 	switch len(body) {
@@ -27,10 +28,10 @@ func takeTime(in []byte) (t time.Time, rest []byte, err error) {
 		nanoseconds = uint64(binary.BigEndian.Uint32(body))
 		seconds = binary.BigEndian.Uint64(body[4:])
 	default:
-		return t, nil, because(ErrSyntax, "a timestamp of %d bytes", len(body))
+		return t, nil, rules.Because(rules.ErrSyntax, "a timestamp of %d bytes", len(body))
 	}
 	if nanoseconds >= 1e9 {
-		return t, nil, because(ErrSyntax, "a timestamp with a second of nanoseconds or more")
+		return t, nil, rules.Because(rules.ErrSyntax, "a timestamp with a second of nanoseconds or more")
 	}
 	return time.Unix(int64(seconds), int64(nanoseconds)).UTC(), rest, nil
 }

@@ -1,14 +1,15 @@
-package codec
+package packed
 
 import (
 	"reflect"
 	"time"
 
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
-// append appends v, which has the plan's type. Depth is the number of arrays and maps around it.
-func (p *plan) append(dst []byte, v reflect.Value, depth int) ([]byte, error) {
+// Append appends v, which has the plan's type. Depth is the number of arrays and maps around it.
+func (p *Plan) Append(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	switch p.enc {
 	case opBool:
 		return msgp.AppendBool(dst, v.Bool()), nil
@@ -21,7 +22,7 @@ func (p *plan) append(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	case opFloat64:
 		return msgp.AppendFloat64(dst, v.Float()), nil
 	case opString:
-		return appendString(dst, v.String())
+		return AppendString(dst, v.String())
 	case opBytes:
 		if v.IsNil() {
 			return append(dst, msgp.Nil), nil
@@ -52,8 +53,8 @@ func (p *plan) append(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	return dst, p.err
 }
 
-// appendAny appends a value of any type.
-func appendAny(dst []byte, v any, depth int) ([]byte, error) {
+// AppendAny appends a value of any type.
+func AppendAny(dst []byte, v any, depth int) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(dst, msgp.Nil), nil
@@ -66,35 +67,35 @@ func appendAny(dst []byte, v any, depth int) ([]byte, error) {
 	case float64:
 		return msgp.AppendFloat64(dst, v), nil
 	case string:
-		return appendString(dst, v)
+		return AppendString(dst, v)
 	case map[string]any:
 		return appendAnyMap(dst, v, depth)
 	case []any:
 		if v == nil {
 			return append(dst, msgp.Nil), nil
 		}
-		return appendAnySlice(dst, v, depth)
+		return AppendAnySlice(dst, v, depth)
 	}
-	return planOf(reflect.TypeOf(v)).append(dst, reflect.ValueOf(v), depth)
+	return PlanOf(reflect.TypeOf(v)).Append(dst, reflect.ValueOf(v), depth)
 }
 
 // appendIndirect appends the value behind a pointer or in an interface, over several steps if need be. The
 // steps are limited, since pointers can form a cycle without an array or a map in it.
-func (p *plan) appendIndirect(dst []byte, v reflect.Value, depth int) ([]byte, error) {
-	for range maxDepth {
+func (p *Plan) appendIndirect(dst []byte, v reflect.Value, depth int) ([]byte, error) {
+	for range rules.MaxDepth {
 		switch {
 		case p.enc != opPointer && p.enc != opInterface:
-			return p.append(dst, v, depth)
+			return p.Append(dst, v, depth)
 		case v.IsNil():
 			return append(dst, msgp.Nil), nil
 		case p.enc == opPointer:
 			v, p = v.Elem(), p.elem
 		default:
 			v = v.Elem()
-			p = planOf(v.Type())
+			p = PlanOf(v.Type())
 		}
 	}
-	return dst, because(ErrTooDeep, "more than %d pointers lead to each other", maxDepth)
+	return dst, rules.Because(rules.ErrTooDeep, "more than %d pointers lead to each other", rules.MaxDepth)
 }
 
 func appendByteArray(dst []byte, v reflect.Value) ([]byte, error) {
@@ -112,43 +113,44 @@ func appendByteArray(dst []byte, v reflect.Value) ([]byte, error) {
 }
 
 // appendElems appends the array or slice v.
-func (p *plan) appendElems(dst []byte, v reflect.Value, depth int) ([]byte, error) {
-	if depth >= maxDepth {
-		return dst, ErrTooDeep
+func (p *Plan) appendElems(dst []byte, v reflect.Value, depth int) ([]byte, error) {
+	if depth >= rules.MaxDepth {
+		return dst, rules.ErrTooDeep
 	}
 	n := v.Len()
-	dst, err := appendArrayHead(dst, n)
+	dst, err := AppendArrayHead(dst, n)
 	if err != nil {
 		return dst, err
 	}
 	for i := range n {
-		if dst, err = p.elem.append(dst, v.Index(i), depth+1); err != nil {
-			return dst, atIndex(err, i)
+		if dst, err = p.elem.Append(dst, v.Index(i), depth+1); err != nil {
+			return dst, rules.AtIndex(err, i)
 		}
 	}
 	return dst, nil
 }
 
-func appendAnySlice(dst []byte, s []any, depth int) ([]byte, error) {
-	if depth >= maxDepth {
-		return dst, ErrTooDeep
+// AppendAnySlice appends an array of values of any type.
+func AppendAnySlice(dst []byte, s []any, depth int) ([]byte, error) {
+	if depth >= rules.MaxDepth {
+		return dst, rules.ErrTooDeep
 	}
-	dst, err := appendArrayHead(dst, len(s))
+	dst, err := AppendArrayHead(dst, len(s))
 	if err != nil {
 		return dst, err
 	}
 	for i, v := range s {
-		if dst, err = appendAny(dst, v, depth+1); err != nil {
-			return dst, atIndex(err, i)
+		if dst, err = AppendAny(dst, v, depth+1); err != nil {
+			return dst, rules.AtIndex(err, i)
 		}
 	}
 	return dst, nil
 }
 
 // appendStruct appends the fields of v by name.
-func (p *plan) appendStruct(dst []byte, v reflect.Value, depth int) ([]byte, error) {
-	if depth >= maxDepth {
-		return dst, ErrTooDeep
+func (p *Plan) appendStruct(dst []byte, v reflect.Value, depth int) ([]byte, error) {
+	if depth >= rules.MaxDepth {
+		return dst, rules.ErrTooDeep
 	}
 	// The head has the number of fields, so absent ones are counted first.
 	n := len(p.fields)
@@ -158,14 +160,14 @@ func (p *plan) appendStruct(dst []byte, v reflect.Value, depth int) ([]byte, err
 		for i := range p.fields {
 			var err error
 			if absent[i], err = p.fields[i].absent(v); err != nil {
-				return dst, atName(err, p.fields[i].name)
+				return dst, rules.AtName(err, p.fields[i].Name)
 			}
 			if absent[i] {
 				n--
 			}
 		}
 	}
-	dst, err := appendMapHead(dst, n)
+	dst, err := AppendMapHead(dst, n)
 	if err != nil {
 		return dst, err
 	}
@@ -174,9 +176,9 @@ func (p *plan) appendStruct(dst []byte, v reflect.Value, depth int) ([]byte, err
 		if absent != nil && absent[i] {
 			continue
 		}
-		fv, _ := f.in(v)
-		if dst, err = f.plan.append(append(dst, f.head...), fv, depth+1); err != nil {
-			return dst, atName(err, f.name)
+		fv, _ := f.In(v)
+		if dst, err = f.plan.Append(append(dst, f.head...), fv, depth+1); err != nil {
+			return dst, rules.AtName(err, f.Name)
 		}
 	}
 	return dst, nil
@@ -184,11 +186,11 @@ func (p *plan) appendStruct(dst []byte, v reflect.Value, depth int) ([]byte, err
 
 // absent reports whether omitempty or omitzero leaves the field out of the encoded struct v.
 func (f *planField) absent(v reflect.Value) (bool, error) {
-	v, ok := f.in(v)
-	if !ok || f.omitEmpty && isEmpty(v) {
+	v, ok := f.In(v)
+	if !ok || f.OmitEmpty && isEmpty(v) {
 		return true, nil
 	}
-	if !f.omitZero {
+	if !f.OmitZero {
 		return false, nil
 	}
 	zeroer, ok := v.Interface().(interface{ IsZero() bool })
@@ -196,7 +198,7 @@ func (f *planField) absent(v reflect.Value) (bool, error) {
 		return v.IsZero(), nil
 	}
 	zero := false
-	err := call("IsZero", v.Type(), func() error {
+	err := rules.Call("IsZero", v.Type(), func() error {
 		zero = zeroer.IsZero()
 		return nil
 	})

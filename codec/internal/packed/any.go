@@ -1,17 +1,18 @@
-package codec
+package packed
 
 import (
 	"bytes"
 	"math"
 	"reflect"
 
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
-// takeAny decodes the first value of in as for the type any.
-func takeAny(in []byte, depth int) (v any, rest []byte, err error) {
+// TakeAny decodes the first value of in as for the type any.
+func TakeAny(in []byte, depth int) (v any, rest []byte, err error) {
 	if len(in) == 0 {
-		return nil, nil, ErrTruncated
+		return nil, nil, rules.ErrTruncated
 	}
 	switch msgp.FamilyOf(in[0]) {
 	case msgp.FamNil:
@@ -65,20 +66,20 @@ func takeAnySlice(in []byte, depth int) (any, []byte, error) {
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case depth >= maxDepth:
-		return nil, nil, ErrTooDeep
+	case depth >= rules.MaxDepth:
+		return nil, nil, rules.ErrTooDeep
 	}
-	s, rest, err := takeAnyElems(rest, n, depth)
+	s, rest, err := TakeAnyElems(rest, n, depth)
 	return s, rest, err
 }
 
-// takeAnyElems decodes the next n values.
-func takeAnyElems(in []byte, n, depth int) (s []any, rest []byte, err error) {
+// TakeAnyElems decodes the next n values.
+func TakeAnyElems(in []byte, n, depth int) (s []any, rest []byte, err error) {
 	s = make([]any, 0, min(n, anyAhead))
 	for i := range n {
 		var v any
-		if v, in, err = takeAny(in, depth+1); err != nil {
-			return nil, nil, atIndex(err, i)
+		if v, in, err = TakeAny(in, depth+1); err != nil {
+			return nil, nil, rules.AtIndex(err, i)
 		}
 		s = append(s, v)
 	}
@@ -95,17 +96,17 @@ func takeAnyMapInto(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case depth >= maxDepth:
-		return nil, ErrTooDeep
+	case depth >= rules.MaxDepth:
+		return nil, rules.ErrTooDeep
 	}
 	m := make(map[string]any, min(n, anyAhead))
 	for i := range n {
 		var name []byte
-		if name, rest, err = takeName(rest); err != nil {
+		if name, rest, err = TakeName(rest); err != nil {
 			return nil, err
 		}
-		if m[string(name)], rest, err = takeAny(rest, depth+1); err != nil {
-			return nil, atEntry(err, i)
+		if m[string(name)], rest, err = TakeAny(rest, depth+1); err != nil {
+			return nil, rules.AtEntry(err, i)
 		}
 	}
 	v.Set(reflect.ValueOf(m))
@@ -118,8 +119,8 @@ func takeAnyMap(in []byte, depth int) (any, []byte, error) {
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case depth >= maxDepth:
-		return nil, nil, ErrTooDeep
+	case depth >= rules.MaxDepth:
+		return nil, nil, rules.ErrTooDeep
 	}
 	named := make(map[string]any, min(n, anyAhead))
 	var keyed map[any]any
@@ -128,8 +129,8 @@ func takeAnyMap(in []byte, depth int) (any, []byte, error) {
 		if key, rest, err = takeAnyKey(rest); err != nil {
 			return nil, nil, err
 		}
-		if v, rest, err = takeAny(rest, depth+1); err != nil {
-			return nil, nil, atEntry(err, i)
+		if v, rest, err = TakeAny(rest, depth+1); err != nil {
+			return nil, nil, rules.AtEntry(err, i)
 		}
 		name, isName := key.(string)
 		if !isName && keyed == nil {
@@ -154,15 +155,15 @@ func takeAnyMap(in []byte, depth int) (any, []byte, error) {
 // which does not equal itself.
 func takeAnyKey(in []byte) (key any, rest []byte, err error) {
 	if len(in) == 0 {
-		return nil, nil, ErrTruncated
+		return nil, nil, rules.ErrTruncated
 	}
 	switch f := msgp.FamilyOf(in[0]); f {
 	case msgp.FamBytes, msgp.FamArray, msgp.FamMap:
-		return nil, nil, because(ErrType, "%s cannot be the key of a map", f)
+		return nil, nil, rules.Because(rules.ErrType, "%s cannot be the key of a map", f)
 	}
-	key, rest, err = takeAny(in, 0)
+	key, rest, err = TakeAny(in, 0)
 	if f, ok := key.(float64); ok && math.IsNaN(f) {
-		return nil, nil, because(ErrType, "NaN cannot be the key of a map")
+		return nil, nil, rules.Because(rules.ErrType, "NaN cannot be the key of a map")
 	}
 	return key, rest, err
 }

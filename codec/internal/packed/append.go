@@ -1,10 +1,11 @@
-package codec
+package packed
 
 import (
 	"encoding/binary"
 	"math"
 	"time"
 
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
@@ -13,7 +14,8 @@ const extTime byte = 0xff
 
 // The append functions for values with a length fail if the length is over the limit of msgpack.
 
-func appendString(dst []byte, s string) ([]byte, error) {
+// AppendString appends a string.
+func AppendString(dst []byte, s string) ([]byte, error) {
 	if err := checkLen(len(s)); err != nil {
 		return dst, err
 	}
@@ -34,14 +36,16 @@ func appendBytesHead(dst []byte, n int) ([]byte, error) {
 	return msgp.AppendBytesHead(dst, n), nil
 }
 
-func appendArrayHead(dst []byte, n int) ([]byte, error) {
+// AppendArrayHead appends the head of an array of n values.
+func AppendArrayHead(dst []byte, n int) ([]byte, error) {
 	if err := checkLen(n); err != nil {
 		return dst, err
 	}
 	return msgp.AppendArrayHead(dst, n), nil
 }
 
-func appendMapHead(dst []byte, n int) ([]byte, error) {
+// AppendMapHead appends the head of a map of n entries.
+func AppendMapHead(dst []byte, n int) ([]byte, error) {
 	if err := checkLen(n); err != nil {
 		return dst, err
 	}
@@ -50,7 +54,7 @@ func appendMapHead(dst []byte, n int) ([]byte, error) {
 
 func checkLen(n int) error {
 	if uint64(n) > msgp.MaxLen {
-		return because(ErrOverflow, "a length of %d overflows the 32 bits that msgpack has for it", n)
+		return rules.Because(rules.ErrOverflow, "a length of %d overflows the 32 bits that msgpack has for it", n)
 	}
 	return nil
 }

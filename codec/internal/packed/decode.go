@@ -1,4 +1,4 @@
-package codec
+package packed
 
 import (
 	"bytes"
@@ -6,12 +6,13 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
-// take decodes the first value of in into v, which has the plan's type and is addressable. It replaces the
+// Take decodes the first value of in into v, which has the plan's type and is addressable. It replaces the
 // value of v. Depth is the number of arrays and maps around the value.
-func (p *plan) take(in []byte, v reflect.Value, depth int) (rest []byte, err error) {
+func (p *Plan) Take(in []byte, v reflect.Value, depth int) (rest []byte, err error) {
 	switch p.dec {
 	case opInt:
 		if len(in) > 0 && in[0] < msgp.FixMap { // a small positive integer, by far the most common
@@ -69,37 +70,37 @@ func (p *plan) take(in []byte, v reflect.Value, depth int) (rest []byte, err err
 }
 
 // explain adds the types found and wanted to a mismatch at the first value of in.
-func (p *plan) explain(err error, in []byte) error {
+func (p *Plan) explain(err error, in []byte) error {
 	switch {
 	case err != msgp.ErrMismatch:
 		return err
 	case in[0] == msgp.Never:
 		return msgp.ErrNever
 	}
-	return because(ErrType, "found %s, want %s", msgp.FamilyOf(in[0]), p.typ)
+	return rules.Because(rules.ErrType, "found %s, want %s", msgp.FamilyOf(in[0]), p.typ)
 }
 
-func (p *plan) takeInt(in []byte, v reflect.Value) ([]byte, error) {
+func (p *Plan) takeInt(in []byte, v reflect.Value) ([]byte, error) {
 	n, rest, err := takeNumber(in)
 	if err != nil {
 		return nil, err
 	}
 	i, ok := n.int()
 	if !ok || v.OverflowInt(i) {
-		return nil, overflows(n.String(), p.typ)
+		return nil, rules.Overflows(n.String(), p.typ)
 	}
 	v.SetInt(i)
 	return rest, nil
 }
 
-func (p *plan) takeUint(in []byte, v reflect.Value) ([]byte, error) {
+func (p *Plan) takeUint(in []byte, v reflect.Value) ([]byte, error) {
 	n, rest, err := takeNumber(in)
 	if err != nil {
 		return nil, err
 	}
 	u, ok := n.uint()
 	if !ok || v.OverflowUint(u) {
-		return nil, overflows(n.String(), p.typ)
+		return nil, rules.Overflows(n.String(), p.typ)
 	}
 	v.SetUint(u)
 	return rest, nil
@@ -107,7 +108,7 @@ func (p *plan) takeUint(in []byte, v reflect.Value) ([]byte, error) {
 
 // takeFloat rounds a float64 for a float32, as a conversion does. It accepts an integer only if the float
 // represents it exactly.
-func (p *plan) takeFloat(in []byte, v reflect.Value) ([]byte, error) {
+func (p *Plan) takeFloat(in []byte, v reflect.Value) ([]byte, error) {
 	n, rest, err := takeNumber(in)
 	if err != nil {
 		return nil, err
@@ -115,11 +116,11 @@ func (p *plan) takeFloat(in []byte, v reflect.Value) ([]byte, error) {
 	f := n.float()
 	if p.dec == opFloat32 && !math.IsInf(f, 0) {
 		if f = float64(float32(f)); math.IsInf(f, 0) {
-			return nil, overflows(n.String(), p.typ)
+			return nil, rules.Overflows(n.String(), p.typ)
 		}
 	}
 	if !n.exactly(f) {
-		return nil, because(ErrOverflow, "an integer does not fit %s exactly", p.typ)
+		return nil, rules.Because(rules.ErrOverflow, "an integer does not fit %s exactly", p.typ)
 	}
 	v.SetFloat(f)
 	return rest, nil
@@ -127,7 +128,7 @@ func (p *plan) takeFloat(in []byte, v reflect.Value) ([]byte, error) {
 
 func takeBool(in []byte, v reflect.Value) ([]byte, error) {
 	if len(in) == 0 {
-		return nil, ErrTruncated
+		return nil, rules.ErrTruncated
 	}
 	if in[0] != msgp.True && in[0] != msgp.False {
 		return nil, msgp.ErrMismatch
@@ -154,19 +155,19 @@ func takeByteArray(in []byte, v reflect.Value) ([]byte, error) {
 		return nil, err
 	}
 	if len(b) != v.Len() {
-		return nil, because(ErrType, "found %d bytes, want %s", len(b), v.Type())
+		return nil, rules.Because(rules.ErrType, "found %d bytes, want %s", len(b), v.Type())
 	}
 	copy(v.Bytes(), b)
 	return rest, nil
 }
 
-func (p *plan) takePointer(in []byte, v reflect.Value, depth int) ([]byte, error) {
+func (p *Plan) takePointer(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	if msgp.IsNil(in) {
 		v.SetZero()
 		return in[1:], nil
 	}
 	elem := reflect.New(p.elem.typ)
-	rest, err := p.elem.take(in, elem.Elem(), depth)
+	rest, err := p.elem.Take(in, elem.Elem(), depth)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +176,7 @@ func (p *plan) takePointer(in []byte, v reflect.Value, depth int) ([]byte, error
 }
 
 func takeInterface(in []byte, v reflect.Value, depth int) ([]byte, error) {
-	x, rest, err := takeAny(in, depth)
+	x, rest, err := TakeAny(in, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -187,25 +188,25 @@ func takeInterface(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	return rest, nil
 }
 
-func (p *plan) takeArray(in []byte, v reflect.Value, depth int) ([]byte, error) {
+func (p *Plan) takeArray(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	n, rest, err := msgp.TakeArrayHead(in)
 	switch {
 	case err != nil:
 		return nil, err
-	case depth >= maxDepth:
-		return nil, ErrTooDeep
+	case depth >= rules.MaxDepth:
+		return nil, rules.ErrTooDeep
 	case n != v.Len():
-		return nil, because(ErrType, "found %d elements, want %s", n, p.typ)
+		return nil, rules.Because(rules.ErrType, "found %d elements, want %s", n, p.typ)
 	}
 	for i := range n {
-		if rest, err = p.elem.take(rest, v.Index(i), depth+1); err != nil {
-			return nil, atIndex(err, i)
+		if rest, err = p.elem.Take(rest, v.Index(i), depth+1); err != nil {
+			return nil, rules.AtIndex(err, i)
 		}
 	}
 	return rest, nil
 }
 
-func (p *plan) takeSlice(in []byte, v reflect.Value, depth int) ([]byte, error) {
+func (p *Plan) takeSlice(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	if msgp.IsNil(in) {
 		v.SetZero()
 		return in[1:], nil
@@ -214,7 +215,7 @@ func (p *plan) takeSlice(in []byte, v reflect.Value, depth int) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	return p.takeElems(rest, n, v, depth)
+	return p.TakeElems(rest, n, v, depth)
 }
 
 // maxAhead is how many bytes are allocated for elements before they are decoded. A declared length can't
@@ -222,10 +223,10 @@ func (p *plan) takeSlice(in []byte, v reflect.Value, depth int) ([]byte, error) 
 // arrays may declare all the remaining bytes as its elements.
 const maxAhead = 4 << 10
 
-// takeElems decodes the next n values into the slice v.
-func (p *plan) takeElems(in []byte, n int, v reflect.Value, depth int) (rest []byte, err error) {
-	if depth >= maxDepth {
-		return nil, ErrTooDeep
+// TakeElems decodes the next n values into the slice v.
+func (p *Plan) TakeElems(in []byte, n int, v reflect.Value, depth int) (rest []byte, err error) {
+	if depth >= rules.MaxDepth {
+		return nil, rules.ErrTooDeep
 	}
 	v.SetZero()
 	if n == 0 {
@@ -238,61 +239,61 @@ func (p *plan) takeElems(in []byte, n int, v reflect.Value, depth int) (rest []b
 			v.Grow(min(n-i, max(ahead, 1)))
 			v.SetLen(min(n, v.Cap()))
 		}
-		if in, err = p.elem.take(in, v.Index(i), depth+1); err != nil {
-			return nil, atIndex(err, i)
+		if in, err = p.elem.Take(in, v.Index(i), depth+1); err != nil {
+			return nil, rules.AtIndex(err, i)
 		}
 	}
 	return in, nil
 }
 
-func (p *plan) takeStruct(in []byte, v reflect.Value, depth int) ([]byte, error) {
+func (p *Plan) takeStruct(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	n, rest, err := msgp.TakeMapHead(in)
 	switch {
 	case err != nil:
 		return nil, err
-	case depth >= maxDepth:
-		return nil, ErrTooDeep
+	case depth >= rules.MaxDepth:
+		return nil, rules.ErrTooDeep
 	}
 	v.SetZero()
 	next := 0
 	for k := range n {
 		var name []byte
-		if name, rest, err = takeName(rest); err != nil {
+		if name, rest, err = TakeName(rest); err != nil {
 			return nil, err
 		}
 		// Most senders write the fields in the order of this struct.
-		i, ok := next, next < len(p.fields) && p.fields[next].name == string(name)
+		i, ok := next, next < len(p.fields) && p.fields[next].Name == string(name)
 		if !ok {
 			i, ok = p.byName[string(name)]
 		}
 		if !ok {
 			if rest, err = msgp.Skip(rest, depth+1); err != nil {
-				return nil, atEntry(err, k)
+				return nil, rules.AtEntry(err, k)
 			}
 			continue
 		}
 		next = i + 1
 		f := &p.fields[i]
-		fv, err := f.make(v)
+		fv, err := f.Make(v)
 		if err == nil {
-			rest, err = f.plan.take(rest, fv, depth+1)
+			rest, err = f.plan.Take(rest, fv, depth+1)
 		}
 		if err != nil {
-			return nil, atName(err, f.name)
+			return nil, rules.AtName(err, f.Name)
 		}
 	}
 	return rest, nil
 }
 
-// takeName decodes a key that must be a string.
-func takeName(in []byte) (name, rest []byte, err error) {
+// TakeName decodes a key that must be a string.
+func TakeName(in []byte) (name, rest []byte, err error) {
 	if name, rest, err = msgp.TakeString(in); err == msgp.ErrMismatch {
-		err = because(ErrType, "found %s, want a name", msgp.FamilyOf(in[0]))
+		err = rules.Because(rules.ErrType, "found %s, want a name", msgp.FamilyOf(in[0]))
 	}
 	return name, rest, err
 }
 
-func (p *plan) takeMap(in []byte, v reflect.Value, depth int) ([]byte, error) {
+func (p *Plan) takeMap(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	if msgp.IsNil(in) {
 		v.SetZero()
 		return in[1:], nil
@@ -301,8 +302,8 @@ func (p *plan) takeMap(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case depth >= maxDepth:
-		return nil, ErrTooDeep
+	case depth >= rules.MaxDepth:
+		return nil, rules.ErrTooDeep
 	}
 	entrySize := int(p.mapKey.typ.Size() + p.elem.typ.Size())
 	v.Set(reflect.MakeMapWithSize(p.typ, min(n, maxAhead/max(1, entrySize))))
@@ -310,10 +311,10 @@ func (p *plan) takeMap(in []byte, v reflect.Value, depth int) ([]byte, error) {
 	elem := reflect.New(p.elem.typ).Elem()
 	for i := range n {
 		if rest, err = p.mapKey.takeKey(rest, key); err != nil {
-			return nil, atEntry(err, i)
+			return nil, rules.AtEntry(err, i)
 		}
-		if rest, err = p.elem.take(rest, elem, depth+1); err != nil {
-			return nil, atEntry(err, i)
+		if rest, err = p.elem.Take(rest, elem, depth+1); err != nil {
+			return nil, rules.AtEntry(err, i)
 		}
 		v.SetMapIndex(key, elem)
 	}
@@ -321,7 +322,7 @@ func (p *plan) takeMap(in []byte, v reflect.Value, depth int) ([]byte, error) {
 }
 
 // takeKey decodes the key of a map into v.
-func (p *plan) takeKey(in []byte, v reflect.Value) (rest []byte, err error) {
+func (p *Plan) takeKey(in []byte, v reflect.Value) (rest []byte, err error) {
 	var s []byte
 	switch p.key {
 	case keyString:
@@ -335,7 +336,7 @@ func (p *plan) takeKey(in []byte, v reflect.Value) (rest []byte, err error) {
 	case keyText:
 		if s, rest, err = msgp.TakeStringOrBytes(in); err == nil {
 			v.SetZero()
-			err = unmarshalText(v, s[:len(s):len(s)])
+			err = rules.UnmarshalText(v, s[:len(s):len(s)])
 		}
 	default:
 		var key any

@@ -1,13 +1,14 @@
-package codec
+package packed
 
 import (
 	"encoding"
 	"reflect"
 	"sync"
-	"time"
+
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
 
-// op is the operation with which Msgpack encodes or decodes a value.
+// op is the operation with which a plan encodes or decodes a value.
 type op uint8
 
 const (
@@ -31,44 +32,44 @@ const (
 	opMethods // by the type's own methods
 )
 
-// plan holds how Msgpack encodes and decodes one Go type. It is made once for each type. Plans of recursive
+// Plan holds how the codec encodes and decodes one Go type. It is made once for each type. Plans of recursive
 // types refer to each other in cycles.
-type plan struct {
+type Plan struct {
 	typ      reflect.Type
 	enc, dec op
 	key      keyKind // how a value of the type is encoded as the key of a map
 	err      error   // the reason of opNone
 
-	elem   *plan // the element of a slice, array, pointer or map
-	mapKey *plan
+	elem   *Plan // the element of a slice, array, pointer or map
+	mapKey *Plan
 	fields []planField
 	byName map[string]int
 	always bool // every field is always encoded
-	heavy  bool // a value may need much memory for few bytes, see plan.afford
+	heavy  bool // a value may need much memory for few bytes, see Plan.Afford
 
-	encMethods, decMethods ownMethod
+	encMethods, decMethods rules.Methods
 }
 
 type planField struct {
-	field
-	plan     *plan
+	rules.Field
+	plan     *Plan
 	head     []byte // the encoded name
 	embedded int    // the size of the structs behind embedded pointers on the path to the field
 }
 
-var plans sync.Map // reflect.Type -> *plan, complete
+var plans sync.Map // reflect.Type -> *Plan, complete
 
-// planOf returns the plan of a type.
-func planOf(t reflect.Type) *plan {
+// PlanOf returns the plan of a type.
+func PlanOf(t reflect.Type) *Plan {
 	if p, ok := plans.Load(t); ok {
-		return p.(*plan)
+		return p.(*Plan)
 	}
 	b := builder{}
 	p := b.plan(t)
 	// Plans are published only now, when all of them are complete. If another goroutine has built
 	// the same plans meanwhile, both sets work.
 	for _, p := range b {
-		p.heavy = p.isHeavy(make(map[*plan]bool))
+		p.heavy = p.isHeavy(make(map[*Plan]bool))
 	}
 	for t, p := range b {
 		plans.LoadOrStore(t, p)
@@ -76,29 +77,29 @@ func planOf(t reflect.Type) *plan {
 	return p
 }
 
-// builder holds the plans that one call of planOf makes. Some are not complete yet.
-type builder map[reflect.Type]*plan
+// builder holds the plans that one call of PlanOf makes. Some are not complete yet.
+type builder map[reflect.Type]*Plan
 
-func (b builder) plan(t reflect.Type) *plan {
+func (b builder) plan(t reflect.Type) *Plan {
 	if p, ok := plans.Load(t); ok {
-		return p.(*plan)
+		return p.(*Plan)
 	}
 	if p := b[t]; p != nil {
 		return p
 	}
-	p := &plan{typ: t, key: keyKindOf(t)}
+	p := &Plan{typ: t, key: keyKindOf(t)}
 	b[t] = p
-	p.encMethods, p.decMethods = ownMethods(t)
-	if p.encMethods != ownNone && p.decMethods != ownNone {
+	p.encMethods, p.decMethods = rules.MethodsOf(t)
+	if p.encMethods != rules.NoMethods && p.decMethods != rules.NoMethods {
 		p.enc, p.dec = opMethods, opMethods
 		return p
 	}
 	b.byKind(p)
 	switch {
-	case p.encMethods != ownNone:
+	case p.encMethods != rules.NoMethods:
 		p.enc, p.dec = opMethods, opNone
-		p.err = halfPair(t, p.encMethods)
-	case p.decMethods != ownNone:
+		p.err = rules.HalfPair(t, p.encMethods)
+	case p.decMethods != rules.NoMethods:
 		p.dec = opMethods
 	}
 	return p
@@ -113,17 +114,14 @@ var kindOps = map[reflect.Kind]op{
 	reflect.Pointer: opPointer, reflect.Interface: opInterface,
 }
 
-var (
-	timeType   = reflect.TypeFor[time.Time]()
-	anyMapType = reflect.TypeFor[map[string]any]()
-)
+var anyMapType = reflect.TypeFor[map[string]any]()
 
 // byKind fills in p by the kind of its type, regardless of its methods.
-func (b builder) byKind(p *plan) {
+func (b builder) byKind(p *Plan) {
 	t := p.typ
 	o := kindOps[t.Kind()]
 	switch {
-	case t == timeType:
+	case t == rules.TimeType:
 		o = opTime
 	case t == anyMapType:
 		o = opAnyMap
@@ -135,29 +133,29 @@ func (b builder) byKind(p *plan) {
 	case o == opMap:
 		p.mapKey, p.elem = b.plan(t.Key()), b.plan(t.Elem())
 		if p.mapKey.key == keyNone {
-			o, p.err = opNone, because(ErrUnsupported, "%s cannot be the key of a map; a string, an integer or an encoding.TextMarshaler can", t.Key())
+			o, p.err = opNone, rules.Because(rules.ErrUnsupported, "%s cannot be the key of a map; a string, an integer or an encoding.TextMarshaler can", t.Key())
 		}
 	case o == opPointer && onlyPointers(t):
-		o, p.err = opNone, because(ErrUnsupported, "%s points to nothing but itself", t)
+		o, p.err = opNone, rules.Because(rules.ErrUnsupported, "%s points to nothing but itself", t)
 	case o == opPointer:
 		p.elem = b.plan(t.Elem())
 	case o == opStruct:
 		if o = b.structPlan(p); o == opNone {
-			p.err = because(ErrUnsupported, "%s has no exported fields, and no methods to encode it", t)
+			p.err = rules.Because(rules.ErrUnsupported, "%s has no exported fields, and no methods to encode it", t)
 		}
 	case o == opNone:
-		p.err = because(ErrUnsupported, "%s cannot be encoded", t)
+		p.err = rules.Because(rules.ErrUnsupported, "%s cannot be encoded", t)
 	}
 	p.enc, p.dec = o, o
 	if o == opInterface && t.NumMethod() > 0 {
-		p.dec, p.err = opNone, because(ErrUnsupported, "cannot decode into the interface %s; use a concrete type or any", t)
+		p.dec, p.err = opNone, rules.Because(rules.ErrUnsupported, "cannot decode into the interface %s; use a concrete type or any", t)
 	}
 }
 
 // structPlan adds the fields of a struct. For a struct that has only unexported fields it returns opNone, since
 // all its data would be lost.
-func (b builder) structPlan(p *plan) op {
-	fields := structFields(p.typ, "msgpack", "json")
+func (b builder) structPlan(p *Plan) op {
+	fields := rules.FieldsOf(p.typ, "msgpack", "json")
 	p.byName = make(map[string]int, len(fields))
 	p.always = true
 	exported := p.typ.NumField() == 0
@@ -168,10 +166,10 @@ func (b builder) structPlan(p *plan) op {
 		return opNone
 	}
 	for i, f := range fields {
-		head, _ := appendString(nil, f.name) // can't fail: names in Go source are short
-		p.fields = append(p.fields, planField{field: f, plan: b.plan(f.typ), head: head, embedded: embeddedSize(p.typ, f.index)})
-		p.byName[f.name] = i
-		p.always = p.always && !f.omitEmpty && !f.omitZero && !throughPointer(p.typ, f.index)
+		head, _ := AppendString(nil, f.Name) // can't fail: names in Go source are short
+		p.fields = append(p.fields, planField{Field: f, plan: b.plan(f.Type), head: head, embedded: rules.EmbeddedSize(p.typ, f.Index)})
+		p.byName[f.Name] = i
+		p.always = p.always && !f.OmitEmpty && !f.OmitZero && !throughPointer(p.typ, f.Index)
 	}
 	return opStruct
 }

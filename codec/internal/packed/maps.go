@@ -1,4 +1,4 @@
-package codec
+package packed
 
 import (
 	"bytes"
@@ -7,20 +7,21 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
 // appendMap appends the map v with its keys in order: strings by their bytes, and other keys by the bytes
 // of their encoding. It appends the entries in the order of the iteration, and then sorts the encoded
 // entries in dst.
-func (p *plan) appendMap(dst []byte, v reflect.Value, depth int) ([]byte, error) {
+func (p *Plan) appendMap(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	if v.IsNil() {
 		return append(dst, msgp.Nil), nil
 	}
-	if depth >= maxDepth {
-		return dst, ErrTooDeep
+	if depth >= rules.MaxDepth {
+		return dst, rules.ErrTooDeep
 	}
-	dst, err := appendMapHead(dst, v.Len())
+	dst, err := AppendMapHead(dst, v.Len())
 	if err != nil {
 		return dst, err
 	}
@@ -36,8 +37,8 @@ func (p *plan) appendMap(dst []byte, v reflect.Value, depth int) ([]byte, error)
 			return dst, err
 		}
 		e.value = len(dst)
-		if dst, err = p.elem.append(dst, elem, depth+1); err != nil {
-			return dst, atName(err, showKey(key))
+		if dst, err = p.elem.Append(dst, elem, depth+1); err != nil {
+			return dst, rules.AtName(err, showKey(key))
 		}
 		e.end = len(dst)
 		entries = append(entries, e)
@@ -57,7 +58,7 @@ func sortEntries(dst []byte, start int, entries []entry) ([]byte, error) {
 	for i := 1; i < len(entries); i++ {
 		a, b := entries[i-1], entries[i]
 		if bytes.Equal(dst[a.start:a.value], dst[b.start:b.value]) {
-			return dst, because(ErrDuplicate, "two keys of the map are both encoded as %q", shorten(string(dst[a.start:a.value])))
+			return dst, rules.Because(rules.ErrDuplicate, "two keys of the map are both encoded as %q", rules.Shorten(string(dst[a.start:a.value])))
 		}
 	}
 	sorted := make([]byte, 0, len(dst)-start)
@@ -79,20 +80,20 @@ func compareKeys(a, b []byte) int {
 }
 
 // appendKey appends the key v of a map.
-func (p *plan) appendKey(dst []byte, v reflect.Value) ([]byte, error) {
+func (p *Plan) appendKey(dst []byte, v reflect.Value) ([]byte, error) {
 	switch p.key {
 	case keyString:
-		return appendString(dst, v.String())
+		return AppendString(dst, v.String())
 	case keyInt:
 		return msgp.AppendInt(dst, v.Int()), nil
 	case keyUint:
 		return msgp.AppendUint(dst, v.Uint()), nil
 	case keyText:
-		text, err := marshalText(v)
+		text, err := rules.MarshalText(v)
 		if err != nil {
 			return dst, err
 		}
-		return appendString(dst, string(text))
+		return AppendString(dst, string(text))
 	case keyAny:
 		return appendAnyKey(dst, v.Elem())
 	}
@@ -105,17 +106,17 @@ func appendAnyKey(dst []byte, v reflect.Value) ([]byte, error) {
 	if !v.IsValid() {
 		return append(dst, msgp.Nil), nil
 	}
-	switch p := planOf(v.Type()); {
+	switch p := PlanOf(v.Type()); {
 	case p.enc == opTime || p.enc == opBool: // a time also has a text, but is decoded as a time
-		return p.append(dst, v, 0)
+		return p.Append(dst, v, 0)
 	case p.key != keyNone:
 		return p.appendKey(dst, v)
 	case v.CanFloat() && math.IsNaN(v.Float()):
-		return dst, because(ErrUnsupported, "NaN cannot be the key of a map")
+		return dst, rules.Because(rules.ErrUnsupported, "NaN cannot be the key of a map")
 	case p.enc == opFloat32 || p.enc == opFloat64:
-		return p.append(dst, v, 0)
+		return p.Append(dst, v, 0)
 	}
-	return dst, because(ErrUnsupported, "%s cannot be the key of a map", v.Type())
+	return dst, rules.Because(rules.ErrUnsupported, "%s cannot be the key of a map", v.Type())
 }
 
 // showKey returns the key v of a map as a segment of a path.
@@ -138,25 +139,25 @@ func appendAnyMap(dst []byte, m map[string]any, depth int) ([]byte, error) {
 	if m == nil {
 		return append(dst, msgp.Nil), nil
 	}
-	if depth >= maxDepth {
-		return dst, ErrTooDeep
+	if depth >= rules.MaxDepth {
+		return dst, rules.ErrTooDeep
 	}
-	dst, err := appendMapHead(dst, len(m))
+	dst, err := AppendMapHead(dst, len(m))
 	if err != nil {
 		return dst, err
 	}
-	return appendNamed(dst, m, depth)
+	return AppendNamed(dst, m, depth)
 }
 
-// appendNamed appends the entries of m in the order of their keys, without a head.
-func appendNamed(dst []byte, m map[string]any, depth int) ([]byte, error) {
+// AppendNamed appends the entries of m in the order of their keys, without a head.
+func AppendNamed(dst []byte, m map[string]any, depth int) ([]byte, error) {
 	var err error
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		if dst, err = appendString(dst, k); err != nil {
+		if dst, err = AppendString(dst, k); err != nil {
 			return dst, err
 		}
-		if dst, err = appendAny(dst, m[k], depth+1); err != nil {
-			return dst, atName(err, k)
+		if dst, err = AppendAny(dst, m[k], depth+1); err != nil {
+			return dst, rules.AtName(err, k)
 		}
 	}
 	return dst, nil

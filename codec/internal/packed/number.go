@@ -1,9 +1,10 @@
-package codec
+package packed
 
 import (
 	"math"
 	"strconv"
 
+	"github.com/go-arbiter/arbiter/codec/internal/rules"
 	"github.com/go-arbiter/arbiter/internal/base/msgp"
 )
 
@@ -86,7 +87,7 @@ func (n number) String() string {
 
 func takeNumber(in []byte) (n number, rest []byte, err error) {
 	if len(in) == 0 {
-		return n, nil, ErrTruncated
+		return n, nil, rules.ErrTruncated
 	}
 	switch in[0] {
 	case msgp.Float32, msgp.Float64:
@@ -108,7 +109,7 @@ func takeFloat(in []byte) (n number, rest []byte, err error) {
 	}
 	u, rest, ok := msgp.BigEndian(in[1:], size)
 	if !ok {
-		return n, nil, ErrTruncated
+		return n, nil, rules.ErrTruncated
 	}
 	if size == 4 {
 		u = math.Float64bits(float64(math.Float32frombits(uint32(u))))
