@@ -16,7 +16,7 @@ import (
 // whoMinion runs a task that returns its own id. The copy that starts first takes longest.
 func whoMinion(r *rig) {
 	r.Helper()
-	m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
+	m := must(minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0)))
 	pause := 10 * time.Second
 	err := task.HandleFunc(m, "who", func(ctx context.Context, a codec.Arguments) (any, error) {
 		info, _ := task.FromContext(ctx)

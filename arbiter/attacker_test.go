@@ -62,7 +62,7 @@ func newAttacked(t *testing.T, b broker.Broker, c codec.Codec) attacked {
 // serve starts a minion that has the key, with the handlers that register adds.
 func (v *attacked) serve(slots int, register func(m *minion.Minion) error, queues ...string) {
 	v.Helper()
-	m := minion.New(v.b, minion.Codec(v.c), minion.Logger(silent), minion.DrainTimeout(0), minion.Queues(queues...))
+	m := must(minion.New(v.b, minion.Codec(v.c), minion.Logger(silent), minion.DrainTimeout(0), minion.Queues(queues...)))
 	if err := register(m); err != nil {
 		v.Fatal(err)
 	}

@@ -24,7 +24,10 @@ func ExampleCodec_signed() {
 		log.Fatal(err)
 	}
 
-	m := minion.New(b, minion.Codec(signed))
+	m, err := minion.New(b, minion.Codec(signed))
+	if err != nil {
+		log.Fatal(err)
+	}
 	if err := RegisterTasks(m); err != nil {
 		log.Fatal(err)
 	}

@@ -52,7 +52,10 @@ func ExampleArbiter_Status_retried() {
 	ctx := context.Background()
 	b := memory.New()
 	report := task.Define[ReportArgs, int]("report")
-	m := minion.New(b, minion.Logger(slog.New(slog.DiscardHandler)))
+	m, err := minion.New(b, minion.Logger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		log.Fatal(err)
+	}
 	if err := task.Handle(m, report, func(context.Context, ReportArgs) (int, error) {
 		return 0, task.RetryAfter(time.Hour, errors.New("the printer is out of paper"))
 	}); err != nil {

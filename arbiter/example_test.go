@@ -21,7 +21,10 @@ func Add(_ context.Context, x, y int) (int, error) { return x + y, nil }
 
 // startMinion starts a minion for the examples, which runs until stop is called.
 func startMinion(b *memory.Broker) (stop func()) {
-	m := minion.New(b, minion.Queue("default"))
+	m, err := minion.New(b, minion.Queue("default"))
+	if err != nil {
+		log.Fatal(err)
+	}
 	if err := RegisterTasks(m); err != nil {
 		log.Fatal(err)
 	}

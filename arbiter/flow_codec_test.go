@@ -84,7 +84,7 @@ func TestNothingUpstream(t *testing.T) {
 		r.flowCrew(2, echo)
 		step := task.NewStep[task.None](task.Define[noneArgs, task.None]("note2"), "upstream", map[string]any{"n": 5})
 		list := task.NewStep[[]task.None](task.Define[nonesArgs, int]("len"), "upstream", nil)
-		m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0), minion.Queue("other"))
+		m := must(minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0), minion.Queue("other")))
 		if err := errors.Join(
 			task.HandleFunc(m, "note2", func(_ context.Context, a codec.Arguments) (any, error) {
 				if up, ok := a.Named["upstream"].(map[string]any); !ok || len(up) > 0 {

@@ -93,7 +93,7 @@ func (r *rig) flowCrew(slots int, fn func(context.Context, args) (int, error), o
 func (r *rig) newFlowCrew(fn func(context.Context, args) (int, error), opts ...minion.Option) (*minion.Minion, *journal) {
 	r.Helper()
 	j := &journal{}
-	m := minion.New(r.b, append([]minion.Option{minion.Logger(silent), minion.DrainTimeout(0)}, opts...)...)
+	m := must(minion.New(r.b, append([]minion.Option{minion.Logger(silent), minion.DrainTimeout(0)}, opts...)...))
 	err := errors.Join(
 		task.Handle(m, work, func(ctx context.Context, a args) (int, error) {
 			j.add("work")

@@ -115,7 +115,7 @@ func TestFlowStatus(t *testing.T) {
 func TestFlowStatusIsBounded(t *testing.T) {
 	const size = 1 << 20
 	bubble(t, func(t *testing.T, r *rig) {
-		m := minion.New(r.b, minion.Logger(silent))
+		m := must(minion.New(r.b, minion.Logger(silent)))
 		err := task.HandleFunc(m, "blob", func(context.Context, codec.Arguments) (any, error) {
 			return strings.Repeat("x", size-100), nil
 		})

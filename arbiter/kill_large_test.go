@@ -94,7 +94,7 @@ func killLarge(t *testing.T, n int, open func() broker.Broker) {
 	var mu sync.Mutex
 	var late []broker.ID // members that began after the mark
 	for range minions {
-		m := minion.New(open(), minion.Logger(silent))
+		m := must(minion.New(open(), minion.Logger(silent)))
 		err := task.Handle(m, work, func(ctx context.Context, a args) (int, error) {
 			if a.N < 0 {
 				others.Add(1)

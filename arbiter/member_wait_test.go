@@ -30,7 +30,7 @@ func TestResultsAreTakenFromTheGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = other.Close() }()
-		m := minion.New(b, minion.Logger(silent), minion.DrainTimeout(0))
+		m := must(minion.New(b, minion.Logger(silent), minion.DrainTimeout(0)))
 		finish := make(chan struct{})
 		err = task.Handle(m, work, func(ctx context.Context, a args) (int, error) {
 			switch a.N {

@@ -23,7 +23,7 @@ func TestResultOfNothing(t *testing.T) {
 		}
 	}
 	onEach(t, func(t *testing.T, b broker.Broker) {
-		m := minion.New(b, minion.Logger(silent), minion.DrainTimeout(0))
+		m := must(minion.New(b, minion.Logger(silent), minion.DrainTimeout(0)))
 		quiet := task.Define[args, task.None]("quiet")
 		if err := task.Handle(m, quiet, func(context.Context, args) (task.None, error) { return task.None{}, nil }); err != nil {
 			t.Fatal(err)

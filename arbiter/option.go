@@ -39,7 +39,7 @@ func (c *config) fail(format string, args ...any) {
 func Codec(c codec.Codec) Option {
 	return optionFunc(func(cfg *config) {
 		if c == nil {
-			cfg.fail("Codec(nil)")
+			cfg.fail("Codec(nil), want a codec; leave the option out for codec.Default")
 			return
 		}
 		if err := codec.Check(c); err != nil {
@@ -71,7 +71,7 @@ func Codecs(more ...codec.Codec) Option {
 func Logger(l *slog.Logger) Option {
 	return optionFunc(func(cfg *config) {
 		if l == nil {
-			cfg.fail("Logger(nil)")
+			cfg.fail("Logger(nil), want a logger; leave the option out for slog.Default")
 			return
 		}
 		cfg.log = l

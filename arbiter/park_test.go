@@ -53,7 +53,7 @@ func TestTwoBuilds(t *testing.T) {
 		for queue().Parked < n { // until the old build has parked all of them
 			time.Sleep(time.Millisecond)
 		}
-		m := minion.New(b, minion.Logger(silent), minion.DrainTimeout(0))
+		m := must(minion.New(b, minion.Logger(silent), minion.DrainTimeout(0)))
 		for _, one := range []task.Task[args, int]{work, fresh} {
 			if err := task.Handle(m, one, func(_ context.Context, a args) (int, error) { return a.N, nil }); err != nil {
 				t.Fatal(err)
@@ -121,7 +121,7 @@ func TestSquadOfTwoBuilds(t *testing.T) {
 		if !errors.Is(err, task.ErrNotEnoughWorkers) || !strings.Contains(err.Error(), "knows its tasks") {
 			t.Error(err)
 		}
-		m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
+		m := must(minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0)))
 		if err := task.Handle(m, fresh, echo); err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ import (
 
 // pipeMinion runs the task of the original's test of pipes: it adds its arguments to upstream, and records them.
 func pipeMinion(r *rig, seen *[]codec.Arguments) {
-	m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
+	m := must(minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0)))
 	err := task.HandleFunc(m, "simple_add", func(_ context.Context, a codec.Arguments) (any, error) {
 		*seen = append(*seen, a)
 		total := int64(0)
@@ -158,7 +158,7 @@ func TestPipeWithoutUpstream(t *testing.T) {
 // Results that are too large together fail the task that would get them, and no other.
 func TestTooLargeTogether(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
+		m := must(minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0)))
 		large := task.Define[args, string]("large")
 		type joinArgs struct {
 			Upstream []string `arbiter:"upstream"`
@@ -258,7 +258,7 @@ func TestLargeGroup(t *testing.T) {
 // they are exchanged.
 func TestPersistentArgsComeFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
+		m := must(minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0)))
 		err := task.HandleFunc(m, "subtract", func(_ context.Context, a codec.Arguments) (any, error) {
 			up, _ := a.Named["upstream"].(int64)
 			return up + a.Positional[0].(int64) - a.Positional[1].(int64), nil

@@ -179,7 +179,7 @@ func everything(t *testing.T, url string, client *goredis.Client, c codec.Codec)
 	panics := task.Define[word, int]("name-word.panic")
 	retried := task.Define[word, int]("name-word.retry")
 	number := task.Define[args, int]("name-word.number")
-	m := minion.New(b, minion.Codec(c), minion.Logger(log), minion.DrainTimeout(0))
+	m := must(minion.New(b, minion.Codec(c), minion.Logger(log), minion.DrainTimeout(0)))
 	if err := errors.Join(
 		task.Handle(m, give, func(context.Context, word) (string, error) { return "result-word", nil }),
 		task.Handle(m, take, func(_ context.Context, a wordStep) (int, error) { return len(a.Upstream), nil }),

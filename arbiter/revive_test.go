@@ -34,7 +34,7 @@ func newFamily(t *testing.T, b broker.Broker, fail int, parent func(ctx context.
 	}
 	t.Cleanup(func() { _ = arb.Close() })
 	f := &family{T: t, b: b, arb: arb, ran: make(map[int]int), fail: fail}
-	m := minion.New(b, minion.Logger(silent), minion.DrainTimeout(0), minion.Retry(5, task.Constant(time.Millisecond)))
+	m := must(minion.New(b, minion.Logger(silent), minion.DrainTimeout(0), minion.Retry(5, task.Constant(time.Millisecond))))
 	err = errors.Join(
 		task.Handle(m, parentTask, func(ctx context.Context, _ args) (int, error) { return parent(ctx, f) }),
 		task.Handle(m, work, func(_ context.Context, a args) (int, error) {

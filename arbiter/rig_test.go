@@ -65,7 +65,7 @@ func (r *rig) arbiter(opts ...arbiter.Option) *arbiter.Arbiter {
 // crew starts a minion with a handler for work. It is stopped at the end of the bubble.
 func (r *rig) crew(slots int, fn func(context.Context, args) (int, error), opts ...minion.Option) *minion.Minion {
 	r.Helper()
-	m := minion.New(r.b, append([]minion.Option{minion.Logger(silent), minion.DrainTimeout(0)}, opts...)...)
+	m := must(minion.New(r.b, append([]minion.Option{minion.Logger(silent), minion.DrainTimeout(0)}, opts...)...))
 	if err := task.Handle(m, work, fn); err != nil {
 		r.Fatal(err)
 	}
@@ -115,4 +115,12 @@ func (r *rig) near(what string, began time.Time, want, slack time.Duration) {
 	if d := time.Since(began); d < want || d > want+slack {
 		r.Errorf("%s after %v, want %v", what, d, want)
 	}
+}
+
+// must returns a minion that was made with valid options.
+func must(m *minion.Minion, err error) *minion.Minion {
+	if err != nil {
+		panic(err)
+	}
+	return m
 }

@@ -62,7 +62,7 @@ var (
 // during runs a minion with a codec while fn runs.
 func (c *change) during(of codec.Codec, fn func()) {
 	c.Helper()
-	m := minion.New(c.b, minion.Logger(silent), minion.Codec(of))
+	m := must(minion.New(c.b, minion.Logger(silent), minion.Codec(of)))
 	if err := errors.Join(
 		task.Handle(m, work, moody),
 		task.Handle(m, plusTask, func(_ context.Context, a addArgs) (int, error) { return a.Upstream + a.N, nil }),

@@ -73,7 +73,7 @@ var (
 // runs starts a minion that runs the task.
 func (r *rig) runs(t task.Task[args, int]) {
 	r.Helper()
-	m := minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0))
+	m := must(minion.New(r.b, minion.Logger(silent), minion.DrainTimeout(0)))
 	if err := task.Handle(m, t, echo); err != nil {
 		r.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func TestNoneLeftOnRedis(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			m := minion.New(b, minion.Codec(c), minion.Logger(silent))
+			m := must(minion.New(b, minion.Codec(c), minion.Logger(silent)))
 			err = task.Handle(m, countTask, func(_ context.Context, a countArgs) (int, error) { return len(a.Upstream), nil })
 			if err != nil {
 				t.Fatal(err)

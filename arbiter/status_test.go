@@ -205,7 +205,7 @@ func TestStatusJSON(t *testing.T) {
 			math.NaN(), math.Inf(1), []any{math.Inf(-1), 1},
 			map[int]string{1: "one"}, map[string]any{"a": math.NaN()}, []byte("bytes"), time.Unix(0, 0), nil, "s", true,
 		}
-		m := minion.New(r.b, minion.Logger(silent))
+		m := must(minion.New(r.b, minion.Logger(silent)))
 		err := task.Handle(m, odd, func(_ context.Context, a args) (any, error) { return values[a.N], nil })
 		if err != nil {
 			t.Fatal(err)

@@ -91,7 +91,7 @@ func onEach(t *testing.T, test func(t *testing.T, b broker.Broker)) {
 // served starts a minion with the handler of work for a queue, and waits until it is registered.
 func served(t *testing.T, b broker.Broker, queue string, fn func(context.Context, args) (int, error), opts ...minion.Option) {
 	t.Helper()
-	m := minion.New(b, append([]minion.Option{minion.Logger(silent), minion.DrainTimeout(0), minion.Queue(queue)}, opts...)...)
+	m := must(minion.New(b, append([]minion.Option{minion.Logger(silent), minion.DrainTimeout(0), minion.Queue(queue)}, opts...)...))
 	if err := task.Handle(m, work, fn); err != nil {
 		t.Fatal(err)
 	}

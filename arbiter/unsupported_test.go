@@ -51,7 +51,7 @@ func TestUnsupported(t *testing.T) {
 			}
 		}
 
-		m := minion.New(b, minion.Logger(silent))
+		m := must(minion.New(b, minion.Logger(silent)))
 		later := make(chan error, 1)
 		err = task.Handle(m, work, func(ctx context.Context, a args) (int, error) {
 			_, err := work.Apply(ctx, task.OnSuccess(ctx), a)

@@ -80,7 +80,10 @@ func checkSum(i, sum int) error {
 }
 
 func (s *ours) Work(ctx context.Context, slots int, do work) (func(), error) {
-	m := minion.New(s.b)
+	m, err := minion.New(s.b)
+	if err != nil {
+		return nil, err
+	}
 	if err := registerAdd(m, do); err != nil {
 		return nil, err
 	}

@@ -67,8 +67,11 @@ func movePayload(size int) func(context.Context, *trial) ([]float64, error) {
 		n, batch := moved(t, size)
 		data := []byte(strings.Repeat("x", size))
 		meter := newMeter(n)
-		m := minion.New(s.b)
-		err := task.Handle(m, blobTask, func(_ context.Context, a blobArgs) (task.None, error) {
+		m, err := minion.New(s.b)
+		if err != nil {
+			return nil, err
+		}
+		err = task.Handle(m, blobTask, func(_ context.Context, a blobArgs) (task.None, error) {
 			meter.add(len(a.Data), 0)
 			return task.None{}, nil
 		})
@@ -166,7 +169,10 @@ func drainQueues(queues int) func(context.Context, *trial) ([]float64, error) {
 			}
 		}
 		meter := newMeter(each * queues)
-		m := minion.New(s.b, minion.Queues(names...))
+		m, err := minion.New(s.b, minion.Queues(names...))
+		if err != nil {
+			return nil, err
+		}
 		if err := registerAdd(m, meter.add); err != nil {
 			return nil, err
 		}
@@ -184,7 +190,10 @@ func idleQueues(queues int) func(context.Context, *trial) ([]float64, error) {
 		if !ok {
 			return nil, errNone
 		}
-		m := minion.New(s.b, minion.Queues(queueNames(queues)...))
+		m, err := minion.New(s.b, minion.Queues(queueNames(queues)...))
+		if err != nil {
+			return nil, err
+		}
 		if err := registerAdd(m, func(x, y int) int { return x + y }); err != nil {
 			return nil, err
 		}

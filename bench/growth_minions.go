@@ -28,7 +28,10 @@ func idleMinions(minions int) func(context.Context, *trial) ([]float64, error) {
 			if err != nil {
 				return nil, err
 			}
-			m := minion.New(b)
+			m, err := minion.New(b)
+			if err != nil {
+				return nil, err
+			}
 			closers = append(closers, func() {
 				_ = m.Close()
 				_ = b.Close()
@@ -82,7 +85,10 @@ func recoverMinions(minions int) func(context.Context, *trial) ([]float64, error
 		if err != nil {
 			return nil, err
 		}
-		m := minion.New(b)
+		m, err := minion.New(b)
+		if err != nil {
+			return nil, err
+		}
 		if err := registerAdd(m, meter.add); err != nil {
 			return nil, err
 		}

@@ -83,7 +83,7 @@ func BenchmarkDispatch(b *testing.B) {
 				b.Fatal(err)
 			}
 			f := &feed{payload: payload, grant: make(chan int, 1), settled: make(chan int, 1024)}
-			m := minion.New(feedBroker{f})
+			m := must(minion.New(feedBroker{f}))
 			if err := task.Handle(m, work, func(_ context.Context, a args) (int, error) { return a.N, nil }); err != nil {
 				b.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func BenchmarkIsolated(b *testing.B) {
 				b.Fatal(err)
 			}
 			f := &feed{payload: payload, grant: make(chan int, 1), settled: make(chan int, 1024), name: "plain"}
-			m := minion.New(feedBroker{f}, minion.Isolated("plain"), minion.ChildTasks(tt.tasks))
+			m := must(minion.New(feedBroker{f}, minion.Isolated("plain"), minion.ChildTasks(tt.tasks)))
 			if err := registerIsolated(m); err != nil {
 				b.Fatal(err)
 			}

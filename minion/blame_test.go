@@ -49,7 +49,7 @@ func (r *rig) host(slots int, fn func(p *host, ctx context.Context, a args) (int
 
 func (p *host) begin() {
 	p.b = faulty.New(p.r.b.Broker)
-	m := minion.New(p.b, p.opts...)
+	m := must(minion.New(p.b, p.opts...))
 	if err := task.Handle(m, work, func(ctx context.Context, a args) (int, error) { return p.fn(p, ctx, a) }); err != nil {
 		p.r.Fatal(err)
 	}
@@ -331,7 +331,7 @@ func TestSuspectInItsOwnProcess(t *testing.T) {
 		bad, asks := send(deed{What: "error", Text: "it"}), send(deed{What: "call", N: 3})
 		unfit := r.send(5) // Child does not register it
 		r.suspect(8)
-		m := minion.New(r.b, minion.Logger(r.logs.logger()))
+		m := must(minion.New(r.b, minion.Logger(r.logs.logger())))
 		if err := errors.Join(registerIsolated(m), task.Handle(m, work, func(_ context.Context, a args) (int, error) { return a.N, nil })); err != nil {
 			t.Fatal(err)
 		}
@@ -473,7 +473,7 @@ func TestOutagesAreNoDeaths(t *testing.T) {
 			}
 			return a.N, rest(ctx, time.Hour)
 		}, minion.MaxRecoveries(2))
-		other := minion.New(r.b.Broker, minion.Queues("elsewhere"), minion.Logger(slog.New(slog.DiscardHandler)))
+		other := must(minion.New(r.b.Broker, minion.Queues("elsewhere"), minion.Logger(slog.New(slog.DiscardHandler))))
 		r.start(other, 1)
 		r.want(r.send(3), broker.StateSucceeded, 9, 0)
 		if cuts != 8 {

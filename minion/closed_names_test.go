@@ -57,7 +57,7 @@ func TestClosedNamesIt(t *testing.T) {
 		_ = arb.Close()
 		uses(arb, fut, "the arbiter is closed")
 
-		m := minion.New(b, minion.Logger(l.logger()))
+		m := must(minion.New(b, minion.Logger(l.logger())))
 		if err := task.Handle(m, work, nothing); err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func TestClosedNamesIt(t *testing.T) {
 		want("Run after Close", m.Run(ctx, 1), "minion: it is closed")
 
 		arb, fut = start()
-		m = minion.New(b, minion.Logger(l.logger()))
+		m = must(minion.New(b, minion.Logger(l.logger())))
 		if err := task.Handle(m, work, nothing); err != nil {
 			t.Fatal(err)
 		}

@@ -111,7 +111,7 @@ func TestTimeout(t *testing.T) {
 // A call without a timeout has the timeout of the handler's registration.
 func TestTimeoutOfRegistration(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		m := minion.New(r.b, minion.Logger(r.logs.logger()), minion.Retry(0, nil))
+		m := must(minion.New(r.b, minion.Logger(r.logs.logger()), minion.Retry(0, nil)))
 		err := task.Handle(m, work.With(task.Timeout(time.Minute)), func(ctx context.Context, _ args) (int, error) {
 			return 0, obey(ctx)
 		})
@@ -189,7 +189,7 @@ func TestInfo(t *testing.T) {
 		var got task.Info
 		var value any
 		type key struct{}
-		m := minion.New(r.b, minion.Queue("other"), minion.Logger(r.logs.logger()))
+		m := must(minion.New(r.b, minion.Queue("other"), minion.Logger(r.logs.logger())))
 		err := task.Handle(m, work, func(ctx context.Context, _ args) (int, error) {
 			got, _ = task.FromContext(ctx)
 			value = ctx.Value(key{})

@@ -12,8 +12,8 @@
 //
 // A program makes a minion, registers its handlers, and runs it:
 //
-//	m := minion.New(b, minion.Queue("default"))     // b is a broker: memory.New(), redis.Open(…)
-//	err := tasks.RegisterTasks(m)                   // generated; or task.Handle(m, AddTask, add)
+//	m, err := minion.New(b, minion.Queue("default")) // b is a broker: memory.New(), redis.Open(…)
+//	err = tasks.RegisterTasks(m)                    // generated; or task.Handle(m, AddTask, add)
 //	err = m.Run(ctx, 3)                             // 3 slots; returns when ctx ends and the work is drained
 //
 // # What a handler's return means

@@ -17,10 +17,13 @@ import (
 func ExampleMinion_Run_context() {
 	ctx := context.Background()
 	b := memory.New()
-	m := minion.New(b, quiet, minion.Retry(0, nil))
+	m, err := minion.New(b, quiet, minion.Retry(0, nil))
+	if err != nil {
+		log.Fatal(err)
+	}
 	started := make(chan struct{}, 2)
 	endless := task.Define[Number, task.None]("endless")
-	err := task.Handle(m, endless, func(ctx context.Context, _ Number) (task.None, error) {
+	err = task.Handle(m, endless, func(ctx context.Context, _ Number) (task.None, error) {
 		started <- struct{}{}
 		<-ctx.Done()
 		switch cause := context.Cause(ctx); {

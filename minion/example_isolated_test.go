@@ -27,13 +27,16 @@ func registerExample(r task.Registrar) error {
 // An isolated handler that ends its process ends a child process, and the minion goes on.
 func ExampleIsolated() {
 	b := memory.New()
-	m := minion.New(b)
+	m, err := minion.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
 	if err := registerExample(m); err != nil {
 		log.Fatal(err)
 	}
 	arb, end := scene(b, m)
 	defer end()
-	_, err := QuitTask.Call(context.Background(), arb, Number{3})
+	_, err = QuitTask.Call(context.Background(), arb, Number{3})
 	fmt.Println(errors.Is(err, task.ErrCrashed))
 
 	// Output: true

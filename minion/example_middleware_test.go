@@ -22,7 +22,10 @@ func ExampleUse() {
 			return err
 		}
 	}
-	m := minion.New(b, minion.Use(announce))
+	m, err := minion.New(b, minion.Use(announce))
+	if err != nil {
+		log.Fatal(err)
+	}
 	if err := RegisterTasks(m); err != nil {
 		log.Fatal(err)
 	}

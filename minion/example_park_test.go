@@ -33,7 +33,10 @@ func ExampleParkFor() {
 	defer func() { _ = arb.Close() }()
 
 	start := func(t task.Task[args, string]) *minion.Minion {
-		m := minion.New(b, silent, minion.ParkFor(12*time.Hour))
+		m, err := minion.New(b, silent, minion.ParkFor(12*time.Hour))
+		if err != nil {
+			panic(err)
+		}
 		if err := task.Handle(m, t, func(_ context.Context, a args) (string, error) { return "hello, " + a.Name, nil }); err != nil {
 			panic(err)
 		}

@@ -30,7 +30,10 @@ func ExampleQueues() {
 		futs = append(futs, fut)
 	}
 
-	m := minion.New(b, minion.Queues("high", "low")) // or minion.Weighted(map[string]int{"high": 3, "low": 1})
+	m, err := minion.New(b, minion.Queues("high", "low")) // or minion.Weighted(map[string]int{"high": 3, "low": 1})
+	if err != nil {
+		log.Fatal(err)
+	}
 	err = task.Handle(m, say, func(ctx context.Context, a Number) (task.None, error) {
 		info, _ := task.FromContext(ctx)
 		fmt.Println(info.Queue, a.N)

@@ -20,9 +20,12 @@ var quiet = minion.Logger(slog.New(slog.DiscardHandler))
 func ExampleRetry() {
 	ctx := context.Background()
 	b := memory.New()
-	m := minion.New(b, quiet, minion.Retry(5, task.Constant(time.Millisecond)))
+	m, err := minion.New(b, quiet, minion.Retry(5, task.Constant(time.Millisecond)))
+	if err != nil {
+		log.Fatal(err)
+	}
 	flaky := task.Define[Number, string]("flaky")
-	err := task.Handle(m, flaky, func(ctx context.Context, a Number) (string, error) {
+	err = task.Handle(m, flaky, func(ctx context.Context, a Number) (string, error) {
 		info, _ := task.FromContext(ctx)
 		switch {
 		case a.N < 0:
@@ -58,9 +61,12 @@ func ExampleRetry() {
 func ExampleRetry_quickAnswer() {
 	ctx := context.Background()
 	b := memory.New()
-	m := minion.New(b, quiet) // 25 retries by default
+	m, err := minion.New(b, quiet) // 25 retries by default
+	if err != nil {
+		log.Fatal(err)
+	}
 	mail := task.Define[Number, string]("mail")
-	err := task.Handle(m, mail, func(context.Context, Number) (string, error) {
+	err = task.Handle(m, mail, func(context.Context, Number) (string, error) {
 		return "", errors.New("the server is away")
 	})
 	if err != nil {
@@ -93,10 +99,13 @@ func ExampleRetry_quickAnswer() {
 func ExampleMinion_snooze() {
 	ctx := context.Background()
 	b := memory.New()
-	m := minion.New(b, quiet, minion.Retry(0, nil))
+	m, err := minion.New(b, quiet, minion.Retry(0, nil))
+	if err != nil {
+		log.Fatal(err)
+	}
 	ready := time.Now().Add(20 * time.Millisecond)
 	wait := task.Define[Number, string]("wait")
-	err := task.Handle(m, wait, func(context.Context, Number) (string, error) {
+	err = task.Handle(m, wait, func(context.Context, Number) (string, error) {
 		if time.Now().Before(ready) {
 			return "", task.Snooze(5 * time.Millisecond)
 		}
@@ -117,11 +126,14 @@ func ExampleMinion_snooze() {
 func ExampleRetry_children() {
 	ctx := context.Background()
 	b := memory.New()
-	m := minion.New(b, quiet, minion.Retry(3, task.Constant(time.Millisecond)))
+	m, err := minion.New(b, quiet, minion.Retry(3, task.Constant(time.Millisecond)))
+	if err != nil {
+		log.Fatal(err)
+	}
 	fetch := task.Define[Number, int]("fetch")
 	report := task.Define[Number, int]("report")
 	var fetched atomic.Int32
-	err := errors.Join(
+	err = errors.Join(
 		task.Handle(m, fetch, func(_ context.Context, a Number) (int, error) {
 			if a.N < 0 || fetched.Add(1) == 1 {
 				return 0, task.NoRetry(errors.New("no such page"))

@@ -21,7 +21,10 @@ func ExampleDrainTimeout() {
 		log.Fatal(err)
 	}
 	defer func() { _ = arb.Close() }()
-	m := minion.New(b, minion.DrainTimeout(100*time.Millisecond))
+	m, err := minion.New(b, minion.DrainTimeout(100*time.Millisecond))
+	if err != nil {
+		log.Fatal(err)
+	}
 	started := make(chan struct{}, 2)
 	nap := task.Define[Number, string]("nap")
 	err = task.Handle(m, nap, func(ctx context.Context, a Number) (string, error) {

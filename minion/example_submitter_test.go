@@ -15,9 +15,12 @@ import (
 func ExampleMinion_tasksWithinTasks() {
 	ctx := context.Background()
 	b := memory.New()
-	m := minion.New(b)
+	m, err := minion.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
 	sumTo := task.Define[Number, int]("sum_to")
-	err := task.Handle(m, sumTo, func(ctx context.Context, a Number) (int, error) {
+	err = task.Handle(m, sumTo, func(ctx context.Context, a Number) (int, error) {
 		info, _ := task.FromContext(ctx)
 		total := 0
 		for i := range a.N {

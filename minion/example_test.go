@@ -46,7 +46,10 @@ func scene(b *memory.Broker, m *minion.Minion) (arb *arbiter.Arbiter, end func()
 // A minion with a task and three slots runs the call of an arbiter.
 func Example() {
 	b := memory.New()
-	m := minion.New(b, minion.Queue("default"))
+	m, err := minion.New(b, minion.Queue("default"))
+	if err != nil {
+		log.Fatal(err)
+	}
 	if err := RegisterTasks(m); err != nil {
 		log.Fatal(err)
 	}

@@ -16,8 +16,11 @@ import (
 func ExampleMinion_untyped() {
 	ctx := context.Background()
 	b := memory.New()
-	m := minion.New(b)
-	err := task.HandleFunc(m, "count", func(_ context.Context, args codec.Arguments) (any, error) {
+	m, err := minion.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = task.HandleFunc(m, "count", func(_ context.Context, args codec.Arguments) (any, error) {
 		return len(args.Positional) + len(args.Named), nil
 	})
 	if err != nil {

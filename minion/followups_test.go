@@ -44,7 +44,7 @@ func TestStopMovesFlowsOn(t *testing.T) {
 			t.Error("the callback was not released before the minion stopped")
 		}
 		began := time.Now()
-		m := minion.New(r.b, minion.Logger(r.logs.logger()))
+		m := must(minion.New(r.b, minion.Logger(r.logs.logger())))
 		if err := task.Handle(m, length, func(_ context.Context, a lists) (int, error) { return len(a.N), nil }); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func (r *rig) pipe(opts ...task.Option) {
 func TestFollowUpThatFails(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		b := &stubborn{Broker: r.b}
-		m := minion.New(b, minion.Logger(r.logs.logger()), minion.Queues("default", "other"))
+		m := must(minion.New(b, minion.Logger(r.logs.logger()), minion.Queues("default", "other")))
 		if err := task.Handle(m, work, func(_ context.Context, a args) (int, error) { return a.N, nil }); err != nil {
 			t.Fatal(err)
 		}

@@ -70,8 +70,8 @@ func Isolated(names ...string) Option {
 	names = slices.Clone(names)
 	return optionFunc(func(c *config) {
 		for _, name := range names {
-			if err := broker.CheckName("task", name); err != nil && c.err == nil {
-				c.err = err
+			if err := broker.CheckName("task", name); err != nil {
+				c.fail("Isolated: %v", err)
 			}
 		}
 		c.isolation.all = c.isolation.all || len(names) == 0
@@ -113,7 +113,7 @@ func KillGrace(d time.Duration) Option {
 func ChildTasks(n int) Option {
 	return optionFunc(func(c *config) {
 		if n < 0 {
-			c.fail("ChildTasks(%d)", n)
+			c.fail("ChildTasks(%d), want 0 for no limit, or 1 or more", n)
 		}
 		c.isolation.tasks, c.isolation.tuned = n, "ChildTasks"
 	})

@@ -47,7 +47,7 @@ func TestIsolatedCodecs(t *testing.T) {
 			cancel() // a minion that may run returns at once
 			b := memory.New()
 			defer func() { _ = b.Close() }()
-			m := minion.New(b, tt.opt, minion.Logger((&logs{}).logger()))
+			m := must(minion.New(b, tt.opt, minion.Logger((&logs{}).logger())))
 			if err := registerIsolated(m); err != nil {
 				t.Fatal(err)
 			}
@@ -63,7 +63,7 @@ func TestIsolatedCodecs(t *testing.T) {
 				t.Errorf("error %v, want ErrInvalid that names %s and the remedy", err, tt.lacked)
 			}
 			// A minion without isolated tasks has no children, so Child does not matter.
-			m = minion.New(b, tt.opt, minion.Logger((&logs{}).logger()))
+			m = must(minion.New(b, tt.opt, minion.Logger((&logs{}).logger())))
 			if err := task.Handle(m, plain, func(context.Context, args) (int, error) { return 0, nil }); err != nil {
 				t.Fatal(err)
 			}

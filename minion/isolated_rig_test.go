@@ -344,7 +344,7 @@ func newYardOn(t *testing.T, b broker.Broker, slots int, opts ...minion.Option) 
 	t.Helper()
 	y := &yard{T: t, logs: &logs{}}
 	opts = append([]minion.Option{minion.Logger(y.logs.logger()), minion.Retry(0, nil)}, opts...)
-	m := minion.New(b, opts...)
+	m := must(minion.New(b, opts...))
 	if err := registerIsolated(m); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func init() {
 // playMinion runs a minion whose tasks never end, and prints the output of its children.
 func playMinion(context.Context, json.RawMessage) error {
 	b := memory.New()
-	m := minion.New(b, minion.Logger(slog.New(slog.NewTextHandler(os.Stdout, nil))))
+	m := must(minion.New(b, minion.Logger(slog.New(slog.NewTextHandler(os.Stdout, nil)))))
 	if err := registerIsolated(m); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func playMinion(context.Context, json.RawMessage) error {
 
 // playUnhooked is a program that has not called minion.Child.
 func playUnhooked(ctx context.Context, _ json.RawMessage) error {
-	m := minion.New(memory.New())
+	m := must(minion.New(memory.New()))
 	if err := registerIsolated(m); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func playUnhooked(ctx context.Context, _ json.RawMessage) error {
 	if err := os.Setenv("ARBITER_ISOLATED", "1,3,4"); err != nil {
 		return err
 	}
-	m = minion.New(memory.New())
+	m = must(minion.New(memory.New()))
 	if err := task.Handle(m, plain, func(context.Context, args) (int, error) { return 0, nil }); err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func TestIsolatedUnhooked(t *testing.T) {
 // playSealed is a program that gives Child the codec of its minion.
 func playSealed(ctx context.Context, _ json.RawMessage) error {
 	b := memory.New()
-	m := minion.New(b, minion.Codec(sealed))
+	m := must(minion.New(b, minion.Codec(sealed)))
 	if err := registerIsolated(m); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func playSealed(ctx context.Context, _ json.RawMessage) error {
 		return err
 	}
 	// A child of this program refuses the built-in codecs.
-	m = minion.New(memory.New())
+	m = must(minion.New(memory.New()))
 	if err := registerIsolated(m); err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func playSealed(ctx context.Context, _ json.RawMessage) error {
 
 // playUnregistered is a program that gives Child no register function.
 func playUnregistered(ctx context.Context, _ json.RawMessage) error {
-	m := minion.New(memory.New())
+	m := must(minion.New(memory.New()))
 	if err := registerIsolated(m); err != nil {
 		return err
 	}

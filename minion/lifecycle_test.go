@@ -21,7 +21,7 @@ func TestRunRefuses(t *testing.T) {
 	b := memory.New()
 	ctx := context.Background()
 	ready := func(opts ...minion.Option) *minion.Minion {
-		m := minion.New(b, opts...)
+		m := must(minion.New(b, opts...))
 		if err := task.Handle(m, work, nothing); err != nil {
 			t.Fatal(err)
 		}
@@ -35,8 +35,9 @@ func TestRunRefuses(t *testing.T) {
 	}
 	check("no slots", ready().Run(ctx, 0), "0 slots")
 	check("too many slots", ready().Run(ctx, minion.MaxSlots+1), "slots")
-	check("no task", minion.New(b).Run(ctx, 1), "no task")
-	check("no broker", minion.New(nil).Run(ctx, 1), "broker is nil")
+	check("no task", must(minion.New(b)).Run(ctx, 1), "no task")
+	_, err := minion.New(nil)
+	check("no broker", err, "broker is nil")
 
 	over, cancel := context.WithCancel(ctx)
 	cancel()
@@ -49,39 +50,43 @@ func TestRunRefuses(t *testing.T) {
 	check("register after run", task.Handle(m, task.Define[args, int]("late"), nothing), "after Run")
 }
 
+// New returns an error for an invalid option. It names the option, its value and the
+// remedy.
 func TestOptionsRefused(t *testing.T) {
 	for says, opt := range map[string]minion.Option{
-		"queue name":           minion.Queue("no good"),
-		"Queues: no queue":     minion.Queues(),
-		"named twice":          minion.Queues("a", "b", "a"),
-		"weight 0":             minion.Weighted(map[string]int{"a": 0}),
-		"Weighted: no queue":   minion.Weighted(nil),
-		"Retry(-1)":            minion.Retry(-1, nil),
-		"DrainTimeout(-1s)":    minion.DrainTimeout(-time.Second),
-		"MaxRecoveries(0)":     minion.MaxRecoveries(0),
-		"Logger(nil)":          minion.Logger(nil),
-		"Codec(nil)":           minion.Codec(nil),
-		"Codecs: number 2":     minion.Codecs(codec.JSON(), nil),
-		"Use: number 1 is nil": minion.Use(nil),
+		`Queue: invalid queue name "no good": want 1 to`:    minion.Queue("no good"),
+		`Queues: invalid queue name "": want 1 to`:          minion.Queues("a", ""),
+		"Queues: no queue; name one":                        minion.Queues(),
+		"Queues: queue a is named twice; name it once":      minion.Queues("a", "b", "a"),
+		"Weighted: queue a has weight 0, want 1 to":         minion.Weighted(map[string]int{"a": 0}),
+		"Weighted: no queue; name one":                      minion.Weighted(nil),
+		"Retry(-1), want 0 to":                              minion.Retry(-1, nil),
+		"DrainTimeout(-1s), want 0 to":                      minion.DrainTimeout(-time.Second),
+		"MaxRecoveries(0), want 1 to":                       minion.MaxRecoveries(0),
+		"ParkFor(-1s), want 0 to":                           minion.ParkFor(-time.Second),
+		"Logger(nil), want a logger; leave":                 minion.Logger(nil),
+		"Codec(nil), want a codec; leave":                   minion.Codec(nil),
+		"Codecs: number 2":                                  minion.Codecs(codec.JSON(), nil),
+		"Use: number 1 is nil, want a function":             minion.Use(nil),
+		`Isolated: invalid task name "no name": want 1 to`:  minion.Isolated("no name"),
+		"MemoryLimit(1), want 0, or":                        minion.MemoryLimit(1),
+		"KillGrace(-1s), want 0 to":                         minion.KillGrace(-time.Second),
+		"KillGrace(1h0m0s), want 0 to":                      minion.KillGrace(time.Hour),
+		"ChildTasks(-1), want 0 for no limit, or 1 or more": minion.ChildTasks(-1),
 	} {
-		m := minion.New(memory.New(), opt)
-		for what, err := range map[string]error{
-			"register": task.Handle(m, work, nothing),
-			"run":      m.Run(context.Background(), 1),
-		} {
-			if !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), says) {
-				t.Errorf("%s: %v, want an error that says %q", what, err, says)
-			}
+		m, err := minion.New(memory.New(), opt)
+		if m != nil || !errors.Is(err, task.ErrInvalid) || !strings.HasPrefix(err.Error(), "minion: invalid option: "+says) {
+			t.Errorf("%v, %v, want an error that says %q", m, err, says)
 		}
 	}
-	m := minion.New(memory.New(), minion.Queue("a"), minion.Queue("b"))
-	if err := task.Handle(m, work, nothing); err == nil || !strings.Contains(err.Error(), "another option has set the queues") {
+	_, err := minion.New(memory.New(), minion.Queue("a"), minion.Queue("b"))
+	if err == nil || !strings.Contains(err.Error(), "another option has set the queues") {
 		t.Errorf("two queue options: %v", err)
 	}
 }
 
 func TestRegisterAllOrNothing(t *testing.T) {
-	m := minion.New(memory.New())
+	m := must(minion.New(memory.New()))
 	other := task.Define[args, int]("other")
 	bad := task.Define[args, int]("bad name")
 	err := m.Register(task.Implement(other, nothing), task.Implement(bad, nothing))
@@ -113,7 +118,7 @@ func TestStopBeforeRun(t *testing.T) {
 			func(m *minion.Minion) error { return m.Stop(t.Context()) },
 			(*minion.Minion).Close,
 		} {
-			m := minion.New(r.b)
+			m := must(minion.New(r.b))
 			if err := task.Handle(m, work, nothing); err != nil {
 				t.Fatal(err)
 			}
@@ -134,7 +139,7 @@ func TestStopBeforeRun(t *testing.T) {
 func TestStartStopStress(t *testing.T) {
 	for range 300 {
 		b := memory.New()
-		m := minion.New(b, minion.DrainTimeout(time.Second))
+		m := must(minion.New(b, minion.DrainTimeout(time.Second)))
 		if err := task.Handle(m, work, nothing); err != nil {
 			t.Fatal(err)
 		}

@@ -26,7 +26,7 @@ func Use(mw ...Middleware) Option {
 	return optionFunc(func(c *config) {
 		for i, m := range mw {
 			if m == nil {
-				c.fail("Use: number %d is nil", i+1)
+				c.fail("Use: number %d is nil, want a function", i+1)
 				return
 			}
 		}

@@ -54,28 +54,30 @@ type handler struct {
 var _ task.Registrar = (*Minion)(nil)
 
 // New returns a minion on a broker, which it does not close. It starts no goroutine and
-// opens no connection before Run. Register and Run return an error for an invalid option.
-func New(b broker.Broker, opts ...Option) *Minion {
-	m := &Minion{b: b, cfg: configure(opts), handlers: make(map[string]*handler), ended: make(chan struct{})}
-	if b == nil && m.cfg.err == nil {
-		m.cfg.err = fmt.Errorf("%w: the broker is nil", broker.ErrInvalid)
+// opens no connection before Run. The error wraps [task.ErrInvalid]: the broker is nil, or
+// an option, which it names, is invalid.
+func New(b broker.Broker, opts ...Option) (*Minion, error) {
+	if b == nil {
+		return nil, fmt.Errorf("minion: %w: the broker is nil", broker.ErrInvalid)
 	}
+	cfg := configure(opts)
+	if cfg.err != nil {
+		return nil, fmt.Errorf("minion: %w", cfg.err)
+	}
+	m := &Minion{b: b, cfg: cfg, handlers: make(map[string]*handler), ended: make(chan struct{})}
 	m.starter, _ = b.(broker.Starter)
 	m.halt, m.haltNow = context.WithCancel(context.Background())
 	m.hurry, m.hurryUpNow = context.WithCancel(context.Background())
-	return m
+	return m, nil
 }
 
 // Register adds handlers: all of them, or none if it returns an error. The error wraps
-// [task.ErrInvalid] and names the task or the option: the definition of a task is wrong,
-// a name is registered already, or an option of [New] is invalid. Register fails after
-// Run was called: tasks with a name that is not registered then are parked or fail.
+// [task.ErrInvalid] and names the task: its definition is wrong, or its name is registered
+// already. Register fails after Run was called: tasks with a name that is not registered
+// then are parked or fail.
 func (m *Minion) Register(handlers ...task.Registration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.cfg.err != nil {
-		return fmt.Errorf("minion: %w", m.cfg.err)
-	}
 	if m.phase != fresh {
 		return fmt.Errorf("minion: %w: Register was called after Run", broker.ErrInvalid)
 	}
@@ -117,9 +119,9 @@ func checkRegistration(reg *task.Registration, taken bool) error {
 //
 // Run returns an error that wraps [task.ErrClosed] if the broker was closed, or if Stop
 // was called before Run. It returns an error that wraps [task.ErrInvalid] at once if slots
-// is not 1 to [MaxSlots], no handler is registered, an option is invalid, tasks are
-// [Isolated] and [Child] was not called, the broker refuses the minion for good, or Run
-// was called before.
+// is not 1 to [MaxSlots], no handler is registered, tasks are [Isolated] and [Child] was
+// not called, an option about isolated tasks has no effect, the broker refuses the minion
+// for good, or Run was called before.
 //
 // The contexts of the handlers have the values of ctx.
 func (m *Minion) Run(ctx context.Context, slots int) error {
@@ -169,8 +171,6 @@ func (m *Minion) begin(slots int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case m.cfg.err != nil:
-		return m.cfg.err
 	case m.phase != fresh:
 		return fmt.Errorf("%w: Run was called before", broker.ErrInvalid)
 	case slots < 1 || slots > MaxSlots:

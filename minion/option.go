@@ -11,8 +11,8 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// Options are functions on a config. New applies them in order; the first invalid one is
-// kept in config.err, and Register and Run return it.
+// Options are functions on a config. New applies them in order, and returns the error of
+// the first invalid one.
 
 // The defaults of a minion.
 const (
@@ -24,8 +24,9 @@ const (
 )
 
 // Option changes a minion; see [New]. If an option is given twice, the later one counts,
-// except for [Codecs], [Isolated] and [Use], which add up. Register and Run return an error
-// for an invalid option; it wraps [task.ErrInvalid].
+// except for [Codecs], [Isolated] and [Use], which add up. New returns an error for an
+// invalid option; it wraps [task.ErrInvalid], and names the option, its value and the
+// remedy.
 type Option interface {
 	apply(*config)
 }
@@ -43,7 +44,7 @@ type config struct {
 	codecs    []codec.Codec
 	use       []Middleware
 	isolation isolation
-	err       error
+	err       error // the first invalid option
 }
 
 func configure(opts []Option) config {
@@ -94,14 +95,14 @@ func (c *config) setQueues(option string, names []string, weights []int) {
 	case c.queues != nil:
 		c.fail("%s: another option has set the queues; name them all in one Queues or Weighted", option)
 	case len(names) == 0:
-		c.fail("%s: no queue", option)
+		c.fail("%s: no queue; name one or more, or leave the option out to serve the queue %s", option, task.DefaultQueue)
 	}
 	for i, name := range names {
-		if err := broker.CheckName("queue", name); err != nil && c.err == nil {
-			c.err = err
+		if err := broker.CheckName("queue", name); err != nil {
+			c.fail("%s: %v", option, err)
 		}
 		if slices.Contains(names[:i], name) {
-			c.fail("%s: queue %s is named twice", option, name)
+			c.fail("%s: queue %s is named twice; name it once", option, name)
 		}
 	}
 	c.queues, c.weights = names, weights
@@ -230,7 +231,7 @@ func ParkFor(d time.Duration) Option {
 func Logger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) {
 		if l == nil {
-			c.fail("Logger(nil)")
+			c.fail("Logger(nil), want a logger; leave the option out for slog.Default")
 		}
 		c.log = l
 	})
@@ -242,7 +243,7 @@ func Logger(l *slog.Logger) Option {
 func Codec(enc codec.Codec) Option {
 	return optionFunc(func(c *config) {
 		if enc == nil {
-			c.fail("Codec(nil)")
+			c.fail("Codec(nil), want a codec; leave the option out for codec.Default")
 			return
 		}
 		if err := codec.Check(enc); err != nil {

@@ -28,7 +28,7 @@ func TestOptionsHaveTests(t *testing.T) {
 	}
 }
 
-// Register or Run returns an error for an option that would have no effect.
+// New or Run returns an error for an option that would have no effect.
 func TestOptionsWithoutEffect(t *testing.T) {
 	for name, opts := range map[string][]minion.Option{
 		"MemoryLimit": {minion.MemoryLimit(minion.MinMemory)},
@@ -40,9 +40,11 @@ func TestOptionsWithoutEffect(t *testing.T) {
 		"Use":         {minion.Use(nil)},
 		"Queues":      {minion.Queue("a"), minion.Queues("b")},
 	} {
-		m := minion.New(memory.New(), opts...)
-		err := task.Handle(m, plain, func(context.Context, args) (int, error) { return 0, nil })
+		m, err := minion.New(memory.New(), opts...)
 		if err == nil {
+			err = task.Handle(m, plain, func(context.Context, args) (int, error) { return 0, nil })
+		}
+		if err == nil { // only Run knows whether a task is isolated
 			err = m.Run(t.Context(), 1)
 		}
 		if !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), name) {
@@ -66,7 +68,7 @@ func TestNoTimeout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
-				m := minion.New(r.b, minion.Logger(r.logs.logger()))
+				m := must(minion.New(r.b, minion.Logger(r.logs.logger())))
 				err := task.Handle(m, work.With(tt.registered...), func(ctx context.Context, a args) (int, error) {
 					timer := time.NewTimer(time.Hour)
 					defer timer.Stop()

@@ -148,7 +148,7 @@ func TestPanicAfterLeaseIsLogged(t *testing.T) {
 func TestPanicOfArguments(t *testing.T) {
 	for _, c := range []codec.Codec{codec.Msgpack(), codec.JSON()} {
 		bubble(t, func(t *testing.T, r *rig) {
-			m := minion.New(r.b, minion.Logger(r.logs.logger()))
+			m := must(minion.New(r.b, minion.Logger(r.logs.logger())))
 			handle := task.Define[bombArgs, int]("bomb")
 			if err := task.Handle(m, handle, func(context.Context, bombArgs) (int, error) { return 0, nil }); err != nil {
 				t.Fatal(err)

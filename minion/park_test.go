@@ -25,7 +25,7 @@ var fresh = task.Define[args, int]("fresh")
 // newCrew starts a minion of the new build, which also knows work.
 func (r *rig) newCrew(slots int, opts ...minion.Option) *crew {
 	r.Helper()
-	m := minion.New(r.b, append([]minion.Option{minion.Logger(r.logs.logger())}, opts...)...)
+	m := must(minion.New(r.b, append([]minion.Option{minion.Logger(r.logs.logger())}, opts...)...))
 	for _, t := range []task.Task[args, int]{work, fresh} {
 		if err := task.Handle(m, t, func(_ context.Context, a args) (int, error) { return a.N, nil }); err != nil {
 			r.Fatal(err)
@@ -138,7 +138,7 @@ func TestParkFor(t *testing.T) {
 		r.near("the end", time.Since(began), 0)
 	})
 	for _, d := range []time.Duration{-1, broker.MaxDuration + 1} {
-		if err := minion.New(memory.New(), minion.ParkFor(d)).Register(); !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), "ParkFor") {
+		if _, err := minion.New(memory.New(), minion.ParkFor(d)); !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), "ParkFor") {
 			t.Errorf("ParkFor(%v): %v", d, err)
 		}
 	}
@@ -147,7 +147,7 @@ func TestParkFor(t *testing.T) {
 // On a broker that can't park tasks, the task becomes a dead letter at once.
 func TestParkWithoutParker(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		m := minion.New(bare.Broker{Broker: r.b}, minion.Logger(r.logs.logger()))
+		m := must(minion.New(bare.Broker{Broker: r.b}, minion.Logger(r.logs.logger())))
 		if err := task.Handle(m, work, func(context.Context, args) (int, error) { return 0, nil }); err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +177,7 @@ func TestParkedForItsParameters(t *testing.T) {
 	}
 	crewOf := func(t *testing.T, r *rig, schema uint64, opts ...minion.Option) {
 		t.Helper()
-		m := minion.New(r.b, append([]minion.Option{minion.Logger(r.logs.logger())}, opts...)...)
+		m := must(minion.New(r.b, append([]minion.Option{minion.Logger(r.logs.logger())}, opts...)...))
 		var err error
 		if schema == old {
 			err = task.Handle(m, task.Define[args, int]("work", task.Schema(old)), func(_ context.Context, a args) (int, error) { return a.N, nil })
@@ -291,7 +291,7 @@ func TestRefusedCodecIsNotParked(t *testing.T) {
 // A parked task stays parked while a minion that can run it lives and is busy.
 func TestParkedWhileTheOtherIsBusy(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		m := minion.New(r.b, minion.Logger(r.logs.logger()))
+		m := must(minion.New(r.b, minion.Logger(r.logs.logger())))
 		if err := task.Handle(m, fresh, func(_ context.Context, a args) (int, error) {
 			time.Sleep(10 * time.Minute)
 			return a.N, nil

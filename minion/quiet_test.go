@@ -77,7 +77,7 @@ func TestEndsQuietly(t *testing.T) {
 			for _, busy := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, busy %v", how, busy), func(t *testing.T) {
 					for i := range 12 {
-						m := minion.New(b, minion.Logger(l.logger()), minion.DrainTimeout(time.Millisecond))
+						m := must(minion.New(b, minion.Logger(l.logger()), minion.DrainTimeout(time.Millisecond)))
 						began := make(chan struct{}, 1)
 						handle := func(ctx context.Context, _ args) (int, error) {
 							select {
@@ -114,7 +114,7 @@ func TestEndsQuietly(t *testing.T) {
 		t.Run("the run's context", func(t *testing.T) {
 			for i := range 40 { // first before Run, then while it starts
 				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i-10)*time.Millisecond/4)
-				m := minion.New(b, minion.Logger(l.logger()))
+				m := must(minion.New(b, minion.Logger(l.logger())))
 				if err := task.Handle(m, work, nothing); err != nil {
 					t.Fatal(err)
 				}

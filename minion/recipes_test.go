@@ -22,7 +22,7 @@ func TestLater(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := memory.New()
-				m := minion.New(b, minion.Logger((&logs{}).logger()))
+				m := must(minion.New(b, minion.Logger((&logs{}).logger())))
 				if err := RegisterTasks(m); err != nil {
 					t.Fatal(err)
 				}

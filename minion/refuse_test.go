@@ -89,7 +89,7 @@ func TestBadArguments(t *testing.T) {
 
 func TestBadResult(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		m := minion.New(r.b, minion.Logger(r.logs.logger()))
+		m := must(minion.New(r.b, minion.Logger(r.logs.logger())))
 		odd := task.Define[args, any]("odd")
 		err := task.Handle(m, odd, func(context.Context, args) (any, error) { return make(chan int), nil })
 		if err != nil {
@@ -108,7 +108,7 @@ func TestBadResult(t *testing.T) {
 
 func TestResultTooLarge(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		m := minion.New(r.b, minion.Logger(r.logs.logger()))
+		m := must(minion.New(r.b, minion.Logger(r.logs.logger())))
 		big := task.Define[args, string]("big")
 		err := task.Handle(m, big, func(_ context.Context, a args) (string, error) {
 			return strings.Repeat("x", a.N), nil

@@ -80,7 +80,7 @@ func TestRetryPolicies(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
-				m := minion.New(r.b, append(c.minion, minion.Logger(r.logs.logger()))...)
+				m := must(minion.New(r.b, append(c.minion, minion.Logger(r.logs.logger()))...))
 				err := task.Handle(m, work.With(c.definition...), func(context.Context, args) (int, error) { return 0, errBad })
 				if err != nil {
 					t.Fatal(err)

@@ -93,7 +93,7 @@ type crew struct {
 func (r *rig) crew(slots int, fn func(context.Context, args) (int, error), opts ...minion.Option) *crew {
 	r.Helper()
 	opts = append([]minion.Option{minion.Logger(r.logs.logger())}, opts...)
-	m := minion.New(r.b, opts...)
+	m := must(minion.New(r.b, opts...))
 	if err := task.Handle(m, work, fn); err != nil {
 		r.Fatal(err)
 	}
@@ -210,3 +210,11 @@ func obey(ctx context.Context) error {
 }
 
 var errBad = errors.New("bad")
+
+// must returns a minion that was made with valid options.
+func must(m *minion.Minion, err error) *minion.Minion {
+	if err != nil {
+		panic(err)
+	}
+	return m
+}

@@ -17,7 +17,7 @@ func TestRunLogsItsError(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = minion.New(memory.New(), minion.Logger(l.logger())).Run(t.Context(), 3)
+		_ = must(minion.New(memory.New(), minion.Logger(l.logger()))).Run(t.Context(), 3)
 	}()
 	<-done
 	if n := l.count("level=ERROR"); n != 1 {
@@ -72,7 +72,7 @@ func TestRunLogsNoOrdinaryEnd(t *testing.T) {
 				t.Error(c.err)
 			}
 		}
-		m := minion.New(r.b, minion.Logger(r.logs.logger()))
+		m := must(minion.New(r.b, minion.Logger(r.logs.logger())))
 		if err := task.Handle(m, work, nothing); err != nil {
 			t.Fatal(err)
 		}

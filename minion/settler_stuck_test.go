@@ -64,7 +64,7 @@ func TestStuckSettlements(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := minion.New(b, minion.Queues("bad", "good"))
+			m := must(minion.New(b, minion.Queues("bad", "good")))
 			if err := task.Handle(m, work, func(_ context.Context, a args) (int, error) { return a.N, nil }); err != nil {
 				t.Fatal(err)
 			}

@@ -22,7 +22,7 @@ var parent = task.Define[args, int]("parent")
 func (r *rig) family(slots int, child, elder func(context.Context, args) (int, error), opts ...minion.Option) *crew {
 	r.Helper()
 	opts = append([]minion.Option{minion.Logger(r.logs.logger()), minion.Retry(3, task.Constant(time.Second))}, opts...)
-	m := minion.New(r.b, opts...)
+	m := must(minion.New(r.b, opts...))
 	if err := errors.Join(task.Handle(m, work, child), task.Handle(m, parent, elder)); err != nil {
 		r.Fatal(err)
 	}

@@ -217,7 +217,7 @@ func TestMiddlewareForeignContext(t *testing.T) {
 
 func TestUntypedHandler(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		m := minion.New(r.b, minion.Logger(r.logs.logger()))
+		m := must(minion.New(r.b, minion.Logger(r.logs.logger())))
 		err := task.HandleFunc(m, "echo", func(_ context.Context, a codec.Arguments) (any, error) {
 			return map[string]any{"positional": a.Positional, "named": a.Named}, nil
 		})

@@ -19,13 +19,12 @@ func TestWrongWrapping(t *testing.T) {
 	wrong := codec.Compress(sealed)
 	arb, err := arbiter.New(b, arbiter.Codec(wrong))
 	if err == nil || !strings.Contains(err.Error(), "Compress") {
-		t.Errorf("New: %v", err)
+		t.Errorf("New of an arbiter: %v", err)
 	}
 	if err == nil {
 		_ = arb.Close()
 	}
-	err = minion.New(b, minion.Codec(wrong)).Run(t.Context(), 1)
-	if err == nil || !strings.Contains(err.Error(), "Compress") {
-		t.Errorf("Run: %v", err)
+	if _, err = minion.New(b, minion.Codec(wrong)); err == nil || !strings.Contains(err.Error(), "Compress") {
+		t.Errorf("New of a minion: %v", err)
 	}
 }

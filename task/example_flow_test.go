@@ -59,12 +59,15 @@ func Found(_ context.Context, upstream []*int) (int, error) {
 // scene starts an arbiter and a minion, which run until end is called.
 func scene() (arb *arbiter.Arbiter, end func()) {
 	b := memory.New()
-	m := minion.New(b, minion.Logger(silent))
+	m, err := minion.New(b, minion.Logger(silent))
+	if err != nil {
+		log.Fatal(err)
+	}
 	if err := RegisterTasks(m); err != nil {
 		log.Fatal(err)
 	}
 	go func() { _ = m.Run(context.Background(), 3) }()
-	arb, err := arbiter.New(b)
+	arb, err = arbiter.New(b)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -19,7 +19,10 @@ import (
 func ExampleNamed() {
 	ctx := context.Background()
 	b := memory.New()
-	m := minion.New(b, minion.Logger(silent))
+	m, err := minion.New(b, minion.Logger(silent))
+	if err != nil {
+		log.Fatal(err)
+	}
 	type pair struct {
 		X int `arbiter:"x"`
 		Y int `arbiter:"y"`
@@ -27,7 +30,7 @@ func ExampleNamed() {
 	type none struct{}
 	add := task.Define[pair, int]("simple_add")
 	report := task.Define[none, string]("report")
-	err := errors.Join(
+	err = errors.Join(
 		task.Handle(m, add, func(_ context.Context, p pair) (int, error) { return p.X + p.Y, nil }),
 		task.Handle(m, report, func(ctx context.Context, _ none) (string, error) {
 			info, _ := task.FromContext(ctx)

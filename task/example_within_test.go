@@ -21,14 +21,17 @@ var silent = slog.New(slog.DiscardHandler)
 func ExampleOnSuccess() {
 	ctx := context.Background()
 	b := memory.New()
-	m := minion.New(b, minion.Logger(silent), minion.Retry(1, task.Constant(0)))
+	m, err := minion.New(b, minion.Logger(silent), minion.Retry(1, task.Constant(0)))
+	if err != nil {
+		log.Fatal(err)
+	}
 	type pageArgs struct {
 		Page string `arbiter:"page"`
 	}
 	publish := task.Define[pageArgs, task.None]("publish")
 	notify := task.Define[pageArgs, task.None]("notify")
 	notified := make(chan string, 2)
-	err := errors.Join(
+	err = errors.Join(
 		task.Handle(m, publish, func(ctx context.Context, a pageArgs) (task.None, error) {
 			fut, err := notify.Apply(ctx, task.OnSuccess(ctx), a)
 			if err != nil {
@@ -72,12 +75,15 @@ func ExampleOnSuccess() {
 func ExampleInherit() {
 	ctx := context.Background()
 	b := memory.New()
-	m := minion.New(b, minion.Logger(silent))
+	m, err := minion.New(b, minion.Logger(silent))
+	if err != nil {
+		log.Fatal(err)
+	}
 	type none struct{}
 	crawl := task.Define[none, task.None]("crawl")
 	fetch := task.Define[none, task.None]("fetch", task.Inherit())
 	started, ended := make(chan bool, 1), make(chan error, 1)
-	err := errors.Join(
+	err = errors.Join(
 		task.Handle(m, crawl, func(ctx context.Context, _ none) (task.None, error) {
 			info, _ := task.FromContext(ctx)
 			return fetch.Call(ctx, info.Submitter, none{})

@@ -23,8 +23,11 @@ func TestBubble(t *testing.T) {
 		defer func() { _ = b.Close() }()
 		var runs []time.Duration
 		began := time.Now()
-		m := minion.New(b, minion.Retry(3, task.Constant(time.Hour)), minion.Logger(slog.New(slog.DiscardHandler)))
-		err := task.Handle(m, billTask, func(_ context.Context, a billArgs) (string, error) {
+		m, err := minion.New(b, minion.Retry(3, task.Constant(time.Hour)), minion.Logger(slog.New(slog.DiscardHandler)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = task.Handle(m, billTask, func(_ context.Context, a billArgs) (string, error) {
 			runs = append(runs, time.Since(began))
 			if len(runs) < 3 {
 				return "", errors.New("not yet")

@@ -3,7 +3,7 @@
 // promise of package broker except one: all tasks are lost when the process ends.
 //
 //	b := memory.New()
-//	m := minion.New(b, minion.Queue("default"))
+//	m, err := minion.New(b, minion.Queue("default"))
 //	arb, err := arbiter.New(b)
 //
 // # Tests in fake time
@@ -15,7 +15,7 @@
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		b := memory.New()
-//		m := minion.New(b)
+//		m, err := minion.New(b)
 //		// register tasks, and go m.Run(ctx, 1)
 //		defer m.Close() // all goroutines must have ended when the bubble ends
 //		…

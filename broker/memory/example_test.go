@@ -26,8 +26,11 @@ func ExampleBroker_Requeue() {
 	ctx := context.Background()
 	b := memory.New()
 	broken := true
-	m := minion.New(b, minion.Logger(slog.New(slog.DiscardHandler)))
-	err := task.Handle(m, billTask, func(_ context.Context, a billArgs) (string, error) {
+	m, err := minion.New(b, minion.Logger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = task.Handle(m, billTask, func(_ context.Context, a billArgs) (string, error) {
 		if broken {
 			return "", task.NoRetry(errors.New("the printer is on fire"))
 		}

@@ -3,7 +3,7 @@
 //
 //	b, err := redis.Open(ctx, "redis://localhost:6379/0")
 //	defer b.Close()
-//	m := minion.New(b, minion.Queue("default"))
+//	m, err := minion.New(b, minion.Queue("default"))
 //	arb, err := arbiter.New(b)
 //
 // # The model

@@ -191,7 +191,10 @@ func (s *struck) open() *redis.Broker {
 // knows the task that was parked until then.
 func (s *struck) minion(slots int, late bool, queues ...string) {
 	s.Helper()
-	m := minion.New(s.open(), minion.Queues(queues...), minion.Logger(s.logger()), minion.MaxRecoveries(200), minion.DrainTimeout(time.Second))
+	m, err := minion.New(s.open(), minion.Queues(queues...), minion.Logger(s.logger()), minion.MaxRecoveries(200), minion.DrainTimeout(time.Second))
+	if err != nil {
+		s.Fatal(err)
+	}
 	work := func(ctx context.Context, a labor) (string, error) {
 		s.busy <- a.Key
 		select {

@@ -102,7 +102,10 @@ func TestTwoBuildsOfMessages(t *testing.T) {
 		defer cancel()
 		work := task.Define[struct{}, int]("work", task.Queue("q"))
 		start := func(b *redis.Broker) <-chan error {
-			m := minion.New(b, minion.Queues("q"))
+			m, err := minion.New(b, minion.Queues("q"))
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := task.Handle(m, work, func(context.Context, struct{}) (int, error) { return 7, nil }); err != nil {
 				t.Fatal(err)
 			}

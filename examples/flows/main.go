@@ -23,7 +23,10 @@ func main() {
 func run(ctx context.Context) error {
 	b := memory.New()
 	defer func() { _ = b.Close() }()
-	m := minion.New(b)
+	m, err := minion.New(b)
+	if err != nil {
+		return err
+	}
 	if err := tasks.RegisterTasks(m); err != nil {
 		return err
 	}

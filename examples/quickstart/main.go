@@ -47,7 +47,10 @@ func run(ctx context.Context, url string) error {
 	defer func() { _ = b.Close() }()
 
 	// A minion executes tasks.
-	m := minion.New(b, minion.Queue("default"))
+	m, err := minion.New(b, minion.Queue("default"))
+	if err != nil {
+		return err
+	}
 	if err := tasks.RegisterTasks(m); err != nil {
 		return err
 	}

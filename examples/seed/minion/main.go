@@ -37,7 +37,10 @@ func run(ctx context.Context, url, queue string, workers int, sleep time.Duratio
 		return err
 	}
 	defer func() { _ = b.Close() }()
-	m := minion.New(b, minion.Queue(queue), minion.Use(slowly(sleep)))
+	m, err := minion.New(b, minion.Queue(queue), minion.Use(slowly(sleep)))
+	if err != nil {
+		return err
+	}
 	if err := tasks.RegisterTasks(m); err != nil {
 		return err
 	}

@@ -44,7 +44,10 @@ func TestImports(t *testing.T) {
 func TestThumbnails(t *testing.T) {
 	silent := slog.New(slog.DiscardHandler)
 	b := memory.New()
-	m := minion.New(b, minion.Logger(silent))
+	m, err := minion.New(b, minion.Logger(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := worker.RegisterTasks(m); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,10 @@ func run(ctx context.Context, url string, workers int) error {
 		return err
 	}
 	defer func() { _ = b.Close() }()
-	m := minion.New(b)
+	m, err := minion.New(b)
+	if err != nil {
+		return err
+	}
 	if err := worker.RegisterTasks(m); err != nil {
 		return err
 	}

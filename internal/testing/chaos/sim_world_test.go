@@ -202,8 +202,11 @@ func (w *world) minion(ctx context.Context, proc *simProc) {
 	if proc.name[1] == '0' { // the others serve all queues
 		queues = queues[:1]
 	}
-	m := minion.New(proc.b, minion.Queues(queues...), minion.Logger(slog.New(slog.DiscardHandler)),
+	m, err := minion.New(proc.b, minion.Queues(queues...), minion.Logger(slog.New(slog.DiscardHandler)),
 		minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions)
+	if err != nil {
+		panic(err)
+	}
 	if err := (worker{proc.name, proc.page, func() { w.hosts[proc.name[:2]].poisoned(ctx, proc) }}).register(m); err != nil {
 		panic(err)
 	}

@@ -112,7 +112,10 @@ func TestNoReplicasIsNoDeath(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := minion.New(b, minion.Logger(r.logs.logger()), minion.DrainTimeout(0), minion.MaxRecoveries(2))
+		m, err := minion.New(b, minion.Logger(r.logs.logger()), minion.DrainTimeout(0), minion.MaxRecoveries(2))
+		if err != nil {
+			t.Fatal(err)
+		}
 		err = task.Handle(m, work, func(ctx context.Context, a args) (answer, error) {
 			if a.N > 0 {
 				return answer{N: a.N}, nil

@@ -33,8 +33,11 @@ func pickups(tb testing.TB, url string, queues []string, next func() bool) []tim
 	type nothing struct{}
 	ping := task.Define[nothing, nothing]("ping", task.Queue(queues[len(queues)-1]))
 	started := make(chan time.Time, 1)
-	m := minion.New(open(), minion.Queues(queues...), minion.Logger(silent))
-	err := task.Handle(m, ping, func(context.Context, nothing) (nothing, error) {
+	m, err := minion.New(open(), minion.Queues(queues...), minion.Logger(silent))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	err = task.Handle(m, ping, func(context.Context, nothing) (nothing, error) {
 		started <- time.Now()
 		return nothing{}, nil
 	})

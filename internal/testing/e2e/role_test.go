@@ -60,7 +60,10 @@ func (c config) serve(ctx context.Context, log *slog.Logger, ready func(), opts 
 	if len(queues) == 0 {
 		queues = []string{task.DefaultQueue}
 	}
-	m := minion.New(b, minion.Queues(queues...), minion.Logger(log), minion.DrainTimeout(0))
+	m, err := minion.New(b, minion.Queues(queues...), minion.Logger(log), minion.DrainTimeout(0))
+	if err != nil {
+		return err
+	}
 	if err := task.Handle(m, work, handler(c.Ledger)); err != nil {
 		return err
 	}

@@ -49,7 +49,10 @@ func squadMinionRole(ctx context.Context, text json.RawMessage) error {
 		return err
 	}
 	defer func() { _ = b.Close() }()
-	m := minion.New(b, minion.Queues(c.Queues...), minion.Logger(log), minion.DrainTimeout(0))
+	m, err := minion.New(b, minion.Queues(c.Queues...), minion.Logger(log), minion.DrainTimeout(0))
+	if err != nil {
+		return err
+	}
 	err = task.Handle(m, member, func(ctx context.Context, a memberArgs) (int, error) {
 		info, _ := task.FromContext(ctx)
 		if err := c.Ledger.note(fmt.Sprintf("start/%s/%d", a.Squad, a.Size), info); err != nil {

@@ -40,7 +40,10 @@ func starvedRole(ctx context.Context, text json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	m := minion.New(b, minion.Logger(log), minion.DrainTimeout(0))
+	m, err := minion.New(b, minion.Logger(log), minion.DrainTimeout(0))
+	if err != nil {
+		return err
+	}
 	var spinning atomic.Int64
 	err = task.Handle(m, spin, func(context.Context, args) (answer, error) {
 		if spinning.Add(1) == int64(c.Slots) {

@@ -286,7 +286,10 @@ func TestMockEventNode(t *testing.T) {
 // The metadata of a task is handed to its handler.
 func TestTaskMeta(t *testing.T) {
 	b := memory.New()
-	m := minion.New(b, minion.Logger(silent))
+	m, err := minion.New(b, minion.Logger(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := make(chan string, 1)
 	if err := task.HandleFunc(m, "meta", func(ctx context.Context, _ codec.Arguments) (any, error) {
 		info, _ := task.FromContext(ctx)

@@ -58,7 +58,10 @@ func onBoth(t *testing.T, slots int, test func(r *rig)) {
 
 func newRig(t *testing.T, b broker.Broker, slots int) *rig {
 	r := &rig{T: t, b: b}
-	m := minion.New(b, minion.Logger(silent), minion.DrainTimeout(0))
+	m, err := minion.New(b, minion.Logger(silent), minion.DrainTimeout(0))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := errors.Join(
 		task.HandleFunc(m, "simple_add", r.simpleAdd),
 		task.HandleFunc(m, "subtract", r.subtract),

@@ -85,8 +85,11 @@ func TestStatusOfTask(t *testing.T) {
 // again, and the status has the error too.
 func TestStatusOfRetried(t *testing.T) {
 	onBoth(t, 1, func(r *rig) {
-		m := minion.New(r.b, minion.Logger(silent), minion.Queue("moody"), minion.DrainTimeout(0),
+		m, err := minion.New(r.b, minion.Logger(silent), minion.Queue("moody"), minion.DrainTimeout(0),
 			minion.Retry(5, nil))
+		if err != nil {
+			r.Fatal(err)
+		}
 		if err := task.HandleFunc(m, "moody", func(context.Context, codec.Arguments) (any, error) {
 			return nil, task.RetryAfter(time.Hour, errors.New("not today"))
 		}); err != nil {
