@@ -117,14 +117,7 @@ func (s *session) take(got []*broker.Delivery) {
 		s.running.add(a)
 		r.prefetched.push(a)
 	}
-	r.waiters.seen(r.spare())
-	if !s.lost && !s.sealed {
-		for _, a := range members {
-			if s.running.find(a.d.ID) == nil { // else the member was assigned before, and has now come a second time
-				s.enroll(a)
-			}
-		}
-	}
+	r.waiters.Seen(r.spare())
 	if len(starts) > 0 {
 		r.watchPrefetched()
 		r.wake()
@@ -135,6 +128,9 @@ func (s *session) take(got []*broker.Delivery) {
 		}
 	}
 	r.mu.Unlock()
+	for _, a := range members {
+		s.squads.Enroll(a.d.Group, a)
+	}
 	for _, a := range canceled {
 		a.ctx.end(task.ErrCanceled)
 	}

@@ -24,10 +24,14 @@ func (r *run) finish(s *session, fatal error) error {
 	r.stopNow()
 	r.mu.Lock()
 	r.giveBack()
-	for _, open := range r.sessions {
-		open.giveUpSquads()
+	sessions := slices.Clone(r.sessions)
+	for _, open := range sessions {
+		open.dropStarting()
 	}
 	r.mu.Unlock()
+	for _, open := range sessions {
+		open.squads.GiveUp()
+	}
 	if fatal != nil {
 		if s != nil {
 			s.lose(fatal) // nothing can be settled any more

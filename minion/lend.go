@@ -26,6 +26,6 @@ func (r *run) reclaim(a *attempt) {
 		return
 	}
 	r.weigh()
-	r.waiters.seen(r.spare())
+	r.waiters.Seen(r.spare())
 	r.watchPrefetched() // the slot may have been meant for an attempt that was about to start
 }

@@ -94,6 +94,10 @@ func (q *prefetchQueue) measure(now time.Time) {
 // room returns how many tasks may be dequeued now. The caller holds r.mu.
 func (r *run) room() int { return r.slots.room(r.prefetched.len(), r.prefetched.pace) }
 
+// spare returns how many slots are free and not meant for anything yet. The caller holds
+// r.mu.
+func (r *run) spare() int { return r.slots.spare(r.prefetched.len()) }
+
 // watchPrefetched starts the timer that gives prefetched attempts back if they wait for too
 // long. The caller holds r.mu.
 func (r *run) watchPrefetched() {
@@ -132,12 +136,7 @@ func (r *run) giveBackOld() {
 // only drops them. The caller holds r.mu.
 func (r *run) giveBack() {
 	for a := r.prefetched.pop(); a != nil; a = r.prefetched.pop() {
-		s := a.s
-		s.running.remove(a)
-		if !s.lost && !s.sealed {
-			s.add(&broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
-		}
-		a.ctx.end(nil)
+		a.s.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
 	}
 	r.changed()
 }

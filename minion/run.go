@@ -11,6 +11,7 @@ import (
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
 	"github.com/go-arbiter/arbiter/internal/engine/isolate"
+	"github.com/go-arbiter/arbiter/internal/engine/squad"
 )
 
 // A run owns the slots and workers of one call of Run. It opens one session after the
@@ -48,6 +49,7 @@ type run struct {
 	out         outage
 	own         ownDelay
 	parked      parkedNeeds
+	waiters     squad.Waiters
 	pick        picker
 	host        string
 	recordFrom  int // see Minion.recordFrom
@@ -73,7 +75,6 @@ type run struct {
 	slots      slots
 	prefetched prefetchQueue // attempts that wait for a worker or a slot
 	starting   []*attempt    // members of squads that may start; each has a reserved slot
-	waiters    waiters
 	trial      trial
 	gauge      gauge
 
@@ -86,12 +87,12 @@ type run struct {
 	interrupt func() // ends the dequeue that is under way; nil if none is
 
 	// Sessions and settlements.
-	sessions    []*session    // sessions that have a lease, running handlers, or settlements to store
-	mailbox     *mailbox      // the mailbox of the newest session
-	unsettled   int           // settlements that the broker has not accepted
-	dropped     int           // settlements that were given up when the run ended
-	closed      bool          // the broker has said that it is closed
-	whenDrained chan struct{} // closed when drained is true; nil if waitDrained does not wait
+	sessions    []*session                    // sessions that have a lease, running handlers, or settlements to store
+	squads      *squad.Reservations[*attempt] // those of the newest session
+	unsettled   int                           // settlements that the broker has not accepted
+	dropped     int                           // settlements that were given up when the run ended
+	closed      bool                          // the broker has said that it is closed
+	whenDrained chan struct{}                 // closed when drained is true; nil if waitDrained does not wait
 }
 
 func newRun(m *Minion, ctx context.Context, n int) *run {
@@ -167,8 +168,8 @@ func (r *run) changed() {
 		default:
 		}
 	}
-	if len(r.waiters.list) > 0 && r.spare() > 0 {
-		r.mailbox.poke()
+	if r.waiters.Any() && r.spare() > 0 {
+		r.squads.Poke()
 	}
 	if r.whenDrained != nil && r.drained() {
 		close(r.whenDrained)

@@ -10,12 +10,13 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/base/backoff"
+	"github.com/go-arbiter/arbiter/internal/engine/squad"
 	"github.com/go-arbiter/arbiter/task"
 )
 
 // A session is the time between registering a consumer and the end of its lease, or of
 // the run. It has these goroutines: the consume loop (the goroutine of Run), the
-// heartbeats, the settler, the follow-ups and the squad mailbox. An attempt belongs to the
+// heartbeats, the settler, the follow-ups and the reservations for squads. An attempt belongs to the
 // session that took it. If that session's lease is lost, the attempt's context ends and
 // its result is dropped, because another minion may have the task. The run opens a new
 // session while the old one still ends.
@@ -38,22 +39,20 @@ type session struct {
 	starts []*attempt // memory that take uses again and again
 
 	// run.mu guards the following fields.
-	asked        time.Time     // when the request was sent that last renewed the lease
-	trip         time.Duration // how long after that the renewal was known
-	renewing     func()        // gives the heartbeat that is under way more time; nil if none is
-	running      attemptList
-	early        map[broker.ID]struct{} // cancelled tasks that do not run here, or not yet
-	lost         bool                   // the lease is lost: attempts that end now are not settled
-	sealed       bool                   // the run is over: attempts that end now are not settled
-	why          error                  // why the lease was lost
-	queue        []broker.Settlement
-	stuck        []broker.Settlement // settlements that are tried again at stuckUntil; they were tried stuckTries times
-	asleep       bool                // the settler waits for wake
-	last         bool                // the settler ends when the queue is empty
-	left         bool                // leave has ended
-	closing      bool                // the consumer is being closed
-	reservations map[broker.ID]*reservation
-	strays       map[*reservation]struct{}
+	asked    time.Time     // when the request was sent that last renewed the lease
+	trip     time.Duration // how long after that the renewal was known
+	renewing func()        // gives the heartbeat that is under way more time; nil if none is
+	running  attemptList
+	early    map[broker.ID]struct{} // cancelled tasks that do not run here, or not yet
+	lost     bool                   // the lease is lost: attempts that end now are not settled
+	sealed   bool                   // the run is over: attempts that end now are not settled
+	why      error                  // why the lease was lost
+	queue    []broker.Settlement
+	stuck    []broker.Settlement // settlements that are tried again at stuckUntil; they were tried stuckTries times
+	asleep   bool                // the settler waits for wake
+	last     bool                // the settler ends when the queue is empty
+	left     bool                // leave has ended
+	closing  bool                // the consumer is being closed
 
 	stuckUntil time.Time
 	stuckTries int
@@ -61,7 +60,7 @@ type session struct {
 	wake      chan struct{}
 	flushed   chan struct{} // closed when the settler has ended
 	followUps followUps
-	mailbox   mailbox
+	squads    *squad.Reservations[*attempt]
 }
 
 // open opens a session. It tries until it succeeds. If the run is stopped meanwhile, it
@@ -69,15 +68,13 @@ type session struct {
 func (r *run) open() (*session, error) {
 	for try := 0; r.stop.Err() == nil; try++ {
 		s := &session{
-			r:            r,
-			early:        make(map[broker.ID]struct{}),
-			wake:         make(chan struct{}, 1),
-			flushed:      make(chan struct{}),
-			followUps:    newFollowUps(),
-			reservations: make(map[broker.ID]*reservation),
-			strays:       make(map[*reservation]struct{}),
-			mailbox:      newMailbox(),
+			r:         r,
+			early:     make(map[broker.ID]struct{}),
+			wake:      make(chan struct{}, 1),
+			flushed:   make(chan struct{}),
+			followUps: newFollowUps(),
 		}
+		s.squads = newReservations(s)
 		err := s.register()
 		switch {
 		case err == nil:
@@ -104,7 +101,7 @@ func (s *session) register() (err error) {
 	s.noteRenewal(time.Now()) // the lease counts from here, unless the broker confirms a later time
 	s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
 		Queues: r.m.cfg.queues, Slots: r.slots.total, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.followUps.tell,
-		Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.onPost, OnRenewed: s.onRenewed, OnAbandoned: s.onAbandoned,
+		Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.squads.Deliver, OnRenewed: s.onRenewed, OnAbandoned: s.onAbandoned,
 	})
 	if err != nil {
 		return err
@@ -131,7 +128,7 @@ func (s *session) start() {
 		return old.left && old.running.n == 0
 	})
 	r.sessions = append(r.sessions, s)
-	r.mailbox = &s.mailbox
+	r.squads = s.squads
 	moved := r.newGauge()
 	asked := s.asked
 	s.watchdog = time.AfterFunc(time.Until(asked.Add(s.lease-s.margin)), func() {
@@ -141,7 +138,7 @@ func (s *session) start() {
 	r.wg.Go(func() { s.heartbeats(asked, moved) })
 	r.wg.Go(s.settler)
 	r.wg.Go(s.runFollowUps)
-	r.wg.Go(s.runMailbox)
+	s.openReservations()
 }
 
 // lose ends the session: the contexts of its handlers end, and their results are not
@@ -163,7 +160,10 @@ func (s *session) lose(why error) {
 	}
 	s.lost, s.why = true, why
 	r.giveBack()
-	s.giveUpSquads()
+	s.dropStarting()
+	r.mu.Unlock()
+	s.squads.GiveUp()
+	r.mu.Lock()
 	n := s.running.n
 	r.mu.Unlock()
 	s.watchdog.Stop()

@@ -133,7 +133,7 @@ var known = []mutant{
 		"if v[1] then\n  return v[1] == ARGV[2] and 1 or 0\nend\n", "", "squads in the load",
 	}, {
 		"a squad leaves a member behind", "minion/squad.go",
-		"r.starting = append(r.starting, h.members...)", "r.starting = append(r.starting, h.members[1:]...)", "squads in the load",
+		"r.starting = append(r.starting, members...)", "r.starting = append(r.starting, members[1:]...)", "squads in the load",
 	}, {
 		"after a failover all clients still ask the dead master", "broker/redis/script.go",
 		"c.ReloadState(ctx)", "_ = c", "a time limit for tasks that are sent when all faults are over",
