@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/engine/failure"
 	"github.com/go-arbiter/arbiter/internal/engine/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -182,7 +183,7 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 		if !returned {
 			p := recover()
 			alive = p != nil // otherwise it is a Goexit, which ends this goroutine
-			err = newPanic(p)
+			err = failure.NewPanic(p)
 		}
 		a.conclude()
 		settled := a.outcome(&st, err)
@@ -263,7 +264,7 @@ func (a *attempt) backoff(err error) (d time.Duration) {
 	defer func() {
 		if p := recover(); p != nil { // the policy is code of the user
 			d = task.DefaultBackoffBase
-			a.s.r.log.failed(slog.LevelError, "the backoff policy of the task panicked; the task is retried after a second", a.d, newPanic(p))
+			a.s.r.log.failed(slog.LevelError, "the backoff policy of the task panicked; the task is retried after a second", a.d, failure.NewPanic(p))
 		}
 	}()
 	return policy(a.d.Retried+1, err)

@@ -1,23 +1,21 @@
 package minion
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"sync/atomic"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
-	"github.com/go-arbiter/arbiter/internal/engine/client"
+	"github.com/go-arbiter/arbiter/internal/engine/childtask"
 	"github.com/go-arbiter/arbiter/internal/engine/isolate"
-	"github.com/go-arbiter/arbiter/internal/engine/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
 
 // Child is the entry point of the processes in which isolated handlers run. The minion
 // starts its own program again; in that process Child registers the handlers, receives
-// attempts from the minion over pipes (see isolated_wire.go), runs each handler, and
-// sends back its result or error. The handler's context there has a submitter that
+// attempts from the minion over pipes, runs each handler, and sends back its result or
+// error: see internal/engine/childtask. The handler's context there has a submitter that
 // sends through the minion: a child has no connection to the broker.
 
 // hook has the arguments of the first call of Child. It is nil before that call.
@@ -99,36 +97,32 @@ func Child(register func(task.Registrar) error, opts ...Option) {
 	os.Exit(1)
 }
 
-// childServer runs the attempts of a child process.
-type childServer struct {
-	handlers map[string]task.Registration
-	codec    codec.Codec // encodes the calls that handlers send
-	codecs   []codec.Codec
-}
-
-var _ task.Registrar = (*childServer)(nil)
-
 // serveChild runs tasks until the process ends. It returns only if it can't start.
 func serveChild(c *isolate.Child, register func(task.Registrar) error, h *childHook) error {
 	if h.err != nil {
 		return h.err
 	}
-	o := &childServer{handlers: make(map[string]task.Registration), codecs: h.codecs}
-	var err error
-	if o.codec, err = codec.ByName(string(c.Setup), o.codecs...); err != nil {
-		return fmt.Errorf("the minion's codec is not among those of minion.Child: %w", err)
-	}
-	if err := register(o); err != nil {
+	s, err := childtask.NewServer(c, h.codecs)
+	if err != nil {
 		return err
 	}
-	c.Serve(o.run, causeOf)
+	handlers := make(childHandlers)
+	if err := register(handlers); err != nil {
+		return err
+	}
+	s.Serve(handlers)
 	return nil
 }
 
+// childHandlers are the registered handlers of a child, by the names of their tasks.
+type childHandlers map[string]task.Registration
+
+var _ task.Registrar = (childHandlers)(nil)
+
 // Register implements [task.Registrar].
-func (o *childServer) Register(handlers ...task.Registration) error {
+func (c childHandlers) Register(handlers ...task.Registration) error {
 	for i, reg := range handlers {
-		_, taken := o.handlers[reg.Name]
+		_, taken := c[reg.Name]
 		for _, other := range handlers[:i] {
 			taken = taken || other.Name == reg.Name
 		}
@@ -137,75 +131,7 @@ func (o *childServer) Register(handlers ...task.Registration) error {
 		}
 	}
 	for _, reg := range handlers {
-		o.handlers[reg.Name] = reg
+		c[reg.Name] = reg
 	}
 	return nil
-}
-
-// run runs one attempt and returns the encoded wireDone.
-func (o *childServer) run(ctx context.Context, w *isolate.Work) []byte {
-	var job wireJob
-	if err := unpack(w.Body, &job); err != nil {
-		return pack(&wireDone{Err: packError(err)})
-	}
-	if job.Left > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, job.Left, causeOf([]byte(job.LeftCause)))
-		defer cancel()
-	}
-	sends := &proxy{
-		o: o, w: w,
-		child: client.Child{Parent: job.ID, Attempt: job.Attempt},
-	}
-	ctx = task.NewContext(ctx, &task.Info{
-		ID: job.ID, Name: job.Name, Queue: job.Queue,
-		Attempt: job.Attempt, Retried: job.Retried, MaxRetries: job.MaxRetries, Recoveries: job.Recoveries,
-		Meta: job.Meta, Enqueued: job.Enqueued,
-		Submitter: sends, OnSuccess: (*onSuccessProxy)(sends),
-	})
-	out, unfit, err := o.handle(ctx, &job)
-	return pack(&wireDone{Result: out, Err: safeError(err), Unfit: unfit})
-}
-
-// handle calls the handler and turns its panics into errors. unfit reports that the child
-// can't run the task.
-func (o *childServer) handle(ctx context.Context, job *wireJob) (out []byte, unfit bool, err error) {
-	reg, ok := o.handlers[job.Name]
-	if !ok {
-		return nil, true, task.NoRetry(fmt.Errorf("%w %q in the child: minion.Child does not register it", task.ErrUnknownTask, job.Name))
-	}
-	enc, err := codec.ByName(job.Codec, o.codecs...)
-	if err != nil {
-		return nil, true, task.NoRetry(fmt.Errorf("in the child: %w", err))
-	}
-	done := make(chan struct{})
-	go func() { // a runtime.Goexit ends only this goroutine
-		defer close(done)
-		returned := false
-		defer func() {
-			if !returned {
-				err = newPanic(recover())
-			}
-		}()
-		out, err = reg.Handler(ctx, seal.Plain(enc), job.Payload, nil) // the minion opens and seals; the child sees plain bytes
-		returned = true
-	}()
-	<-done
-	if err != nil {
-		return nil, false, err
-	}
-	if len(out) > job.Limit {
-		return nil, false, fmt.Errorf("%w: %w: %d bytes, the limit is %d", task.ErrBadResult, broker.ErrTooLarge, len(out), job.Limit)
-	}
-	return out, false, nil
-}
-
-// safeError is packError for an error of the user's code, whose methods may panic.
-func safeError(err error) (w *wireError) {
-	defer func() {
-		if p := recover(); p != nil {
-			w = packError(newMethodPanic(p, err))
-		}
-	}()
-	return packError(err)
 }

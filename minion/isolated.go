@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/engine/childtask"
+	"github.com/go-arbiter/arbiter/internal/engine/failure"
 	"github.com/go-arbiter/arbiter/internal/engine/isolate"
 )
 
 // An isolated handler runs in a child process, so it can neither end nor block the minion.
 // This file has the options and the set-up; internal/engine/isolate starts, reuses, limits and
-// kills the processes; isolated_run.go is the minion's side of one attempt, and child.go
-// the child's. The two sides exchange the messages in isolated_wire.go.
+// kills the processes; internal/engine/childtask runs attempts in them. isolated_run.go is
+// the minion's side of one attempt, and child.go the entry point of a child.
 
 const (
 	// DefaultKillGrace is the default of [KillGrace].
@@ -159,8 +161,8 @@ func newPool(m *Minion, log logger, slots int) *isolate.Pool {
 // newChildren returns a pool of children with the given options.
 func newChildren(m *Minion, log logger, slots int, iso isolation) *isolate.Pool {
 	return isolate.New(isolate.Config{
-		Setup: []byte(m.cfg.codec.Name()), Memory: iso.memory, Grace: iso.grace, Jobs: iso.tasks, Slots: slots,
-		Cause: causeFrame, OutputRate: outputRate,
+		Setup: childtask.Setup(m.cfg.codec), Memory: iso.memory, Grace: iso.grace, Jobs: iso.tasks, Slots: slots,
+		Cause: failure.EncodeCause, OutputRate: outputRate,
 		Output: func(l isolate.Line) {
 			if log.discreet && l.Dropped == 0 {
 				return

@@ -2,20 +2,17 @@ package minion
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
 
-	"github.com/go-arbiter/arbiter/broker/wire"
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/engine/childtask"
+	"github.com/go-arbiter/arbiter/internal/engine/failure"
 	"github.com/go-arbiter/arbiter/internal/engine/isolate"
 	"github.com/go-arbiter/arbiter/task"
-	"github.com/go-arbiter/arbiter/task/request"
 )
 
-// This is the minion's side of an isolated attempt: it sends the attempt to a child, and
-// answers the requests of the handler there, which may send tasks, await them, and
-// publish events. While the handler waits for another task, its slot is lent as it is
-// for a handler in the minion, and the pool may start one more child.
+// This is the minion's side of an isolated attempt: internal/engine/childtask sends it to
+// a child, and asks the attempt what the handler there asks for. While the handler waits
+// for another task, its slot is lent as it is for a handler in the minion.
 
 // runIsolated runs the handler in a child and returns its result.
 func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
@@ -23,14 +20,14 @@ func (a *attempt) runIsolated(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return done.Result, done.Err.unpack()
+	return done.Result, done.Err.Unpack()
 }
 
 // runChild runs the handler in a child. It calls handed when a child is ready, right
 // before the task is sent to it.
-func (a *attempt) runChild(ctx context.Context, handed func()) (done wireDone, err error) {
+func (a *attempt) runChild(ctx context.Context, handed func()) (childtask.Done, error) {
 	info := a.about()
-	job := wireJob{
+	job := childtask.Job{
 		ID: info.ID, Name: info.Name, Queue: info.Queue,
 		Attempt: info.Attempt, Retried: info.Retried, MaxRetries: info.MaxRetries, Recoveries: info.Recoveries,
 		Meta: info.Meta, Enqueued: info.Enqueued,
@@ -39,26 +36,14 @@ func (a *attempt) runChild(ctx context.Context, handed func()) (done wireDone, e
 	if s := a.opened(); s != nil { // the child gets the plain arguments
 		job.Payload = s.args
 	}
-	end, timed := ctx.Deadline()
-	if timed {
-		job.LeftCause = "deadline exceeded" // the cause if middleware has set an earlier deadline
+	if end, timed := ctx.Deadline(); timed {
+		cause := context.DeadlineExceeded // the cause if middleware has set an earlier deadline
 		if own, ok := a.limits().Deadline(); ok && own.Equal(end) {
-			_, cause := a.allowed()
-			job.LeftCause = causeName(cause)
+			_, cause = a.allowed()
 		}
+		job.LeftCause = failure.CauseName(cause)
 	}
-	body := func() []byte {
-		handed()
-		if timed {
-			job.Left = max(time.Until(end), time.Nanosecond)
-		}
-		return pack(&job)
-	}
-	out, err := a.pool().Run(ctx, isolate.Job{Body: body, Tag: a.d, Call: a.answer})
-	if err != nil {
-		return done, err
-	}
-	return done, unpack(out, &done)
+	return childtask.Run(ctx, a.pool(), &job, a.d, (*childParent)(a), handed)
 }
 
 // pool returns the pool of children that runs the attempt.
@@ -69,97 +54,26 @@ func (a *attempt) pool() *isolate.Pool {
 	return a.s.r.suspectPool
 }
 
-// answer handles a request of the handler in the child.
-func (a *attempt) answer(ctx context.Context, body []byte) []byte {
-	var call wireCall
-	var reply wireReply
-	if err := unpack(body, &call); err != nil {
-		reply.Err = packError(err)
-	} else if call.Topic != "" {
-		reply.Err = packError(a.s.r.client.Publish(ctx, call.Topic, call.Event))
-	} else if call.Await.IsZero() {
-		reply.submitted(a.submitFor(ctx, &call))
-	} else {
-		reply.Outcome, reply.Err = a.awaitFor(ctx, &call)
+// childParent is an attempt that answers its handler in a child.
+type childParent attempt
+
+// Submit implements [childtask.Parent].
+func (p *childParent) Submit(ctx context.Context, onlySuccess bool, calls []task.Bound) error {
+	if onlySuccess {
+		return (*onSuccess)(p).Submit(ctx, calls...)
 	}
-	return pack(&reply)
+	return (*submitter)(p).Submit(ctx, calls...)
 }
 
-func (a *attempt) submitFor(ctx context.Context, call *wireCall) error {
-	bound := make([]task.Bound, len(call.Calls))
-	for i := range call.Calls {
-		req, err := call.Calls[i].request()
-		if err != nil {
-			return err
-		}
-		bound[i] = req
-	}
-	if call.OnSuccess {
-		return (*onSuccess)(a).Submit(ctx, bound...)
-	}
-	return (*submitter)(a).Submit(ctx, bound...)
-}
-
-// submitted sets the reply to the result of a submission.
-func (r *wireReply) submitted(err error) {
-	var sub *task.SubmitError
-	if !errors.As(err, &sub) {
-		r.Err = packError(err)
-		return
-	}
-	for _, f := range sub.Failed {
-		r.Failed = append(r.Failed, wireFailed{f.Index, packError(f.Err)})
-	}
-}
-
-// awaitFor waits for a task on behalf of the child, and lends the slot meanwhile. The
-// wait ends at the same time as the context in the child, so that the child gets the
-// reason why the task is not done.
-func (a *attempt) awaitFor(ctx context.Context, call *wireCall) ([]byte, *wireError) {
-	id := call.Await
-	if call.Limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, call.Limit)
-		defer cancel()
-	}
-	r := a.s.r
-	defer a.pool().Lend(a.d)() // begins before the slot is lent, and ends after it is back
+// Await implements [childtask.Parent]. It lends the slot meanwhile.
+func (p *childParent) Await(ctx context.Context, id task.ID) (*broker.Outcome, error) {
+	a, r := (*attempt)(p), p.s.r
 	r.lend(a)
 	defer r.reclaim(a)
-	o, err := r.client.AwaitOutcome(ctx, id)
-	if err != nil {
-		return nil, packError(err)
-	}
-	return wire.AppendOutcome(nil, o), nil
+	return r.client.AwaitOutcome(ctx, id)
 }
 
-// request returns the request that a child has prepared.
-func (w *wireRequest) request() (*request.Request, error) {
-	if w == nil {
-		return nil, nil
-	}
-	if len(w.Task) > 0 {
-		t, err := wire.ParseSubmit(w.Task)
-		if err != nil {
-			return nil, err
-		}
-		return request.Prepared(t, w.Inherit), nil
-	}
-	f := &request.Flow{Kind: w.Kind, Members: make([]*request.Request, len(w.Members))}
-	for i := range w.Members {
-		m, err := w.Members[i].request()
-		if err != nil {
-			return nil, fmt.Errorf("member %d: %w", i, err)
-		}
-		f.Members[i] = m
-	}
-	var err error
-	if f.Callback, err = w.Callback.request(); err != nil {
-		return nil, fmt.Errorf("callback: %w", err)
-	}
-	if f.Finalizer, err = w.Finalizer.request(); err != nil {
-		return nil, fmt.Errorf("finalizer: %w", err)
-	}
-	f.Quorum, f.Timeout, f.Timeouts = w.Quorum, w.Timeout, w.Timeouts
-	return request.PreparedFlow(w.ID, f, w.Retention, w.Inherit), nil
+// Publish implements [childtask.Parent].
+func (p *childParent) Publish(ctx context.Context, topic string, event []byte) error {
+	return p.s.r.client.Publish(ctx, topic, event)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/engine/failure"
 )
 
 // The log of a minion has two parts. logger adds the attributes of a task to each line
@@ -44,7 +45,7 @@ func (l logger) task(level slog.Level, msg string, d *broker.Delivery, args ...a
 // because it is a fault in the program, however the task ends. The stack is logged too,
 // unless the error contains all of it, as with a crash whose output is one line.
 func (l logger) failed(level slog.Level, msg string, d *broker.Delivery, err error, args ...any) {
-	stack := stackOf(err)
+	stack := failure.StackOf(err)
 	if stack != "" {
 		level = max(level, slog.LevelWarn)
 	}
@@ -68,7 +69,7 @@ func typeOf(err error) (name string) {
 			name = fmt.Sprintf("%T", err)
 		}
 	}()
-	return newFailure(err).Type
+	return failure.Of(err).Type
 }
 
 // outage logs once that the broker can't be reached, and once that it is back, whichever

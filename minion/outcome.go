@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/base/errtree"
+	"github.com/go-arbiter/arbiter/internal/engine/failure"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -65,10 +66,10 @@ func (a *attempt) outcome(st *broker.Settlement, err error) (settled bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			culprit := any(err)
-			if thrown, ok := culprit.(*panicError); ok {
-				culprit = thrown.value
+			if thrown, ok := culprit.(*failure.PanicError); ok {
+				culprit = thrown.Value
 			}
-			settled = a.decideOutcome(st, newMethodPanic(p, culprit))
+			settled = a.decideOutcome(st, failure.NewMethodPanic(p, culprit))
 		}
 	}()
 	return a.decideOutcome(st, errtree.Finite(err))
@@ -88,7 +89,7 @@ func (a *attempt) decideOutcome(st *broker.Settlement, err error) bool {
 	switch cause := context.Cause(a.limits()); {
 	case cause == nil:
 	case errors.Is(cause, task.ErrLeaseLost):
-		if stackOf(err) != "" { // otherwise the log already has the loss of the lease, which explains err
+		if failure.StackOf(err) != "" { // otherwise the log already has the loss of the lease, which explains err
 			a.s.r.log.failed(slog.LevelWarn, "task panicked after its lease was lost", a.d, err)
 		}
 		return false
@@ -102,7 +103,7 @@ func (a *attempt) decideOutcome(st *broker.Settlement, err error) bool {
 	case errors.Is(cause, task.ErrExpired):
 		return a.finish(st, broker.StateExpired, err, slog.LevelInfo, "task expired")
 	case errors.Is(cause, task.ErrTimeout) && !errors.Is(err, task.ErrTimeout):
-		err = &timeoutError{a.timeout(), err}
+		err = &failure.TimeoutError{After: a.timeout(), Err: err}
 	}
 	if snooze != nil {
 		return a.snooze(st, snooze.After)
@@ -140,7 +141,7 @@ func (a *attempt) retry(st *broker.Settlement, after *task.RetryAfterError, err 
 	a.s.r.log.failed(slog.LevelWarn, "task failed, to be retried", a.d, err,
 		"duration", time.Since(a.started), "retry_in", delay, "retries_left", a.maxRetries()-a.d.Retried-1)
 	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRetry, Delay: delay, Outcome: broker.Outcome{
-		Err: newFailure(err), Finished: time.Now(), // a look-up shows the failure until the task ends
+		Err: failure.Of(err), Finished: time.Now(), // a look-up shows the failure until the task ends
 	}}
 	a.sealRetry(st)
 	return true
@@ -172,7 +173,7 @@ func (a *attempt) finish(st *broker.Settlement, state broker.State, err error, l
 		st.Outcome.Result, st.Submit = a.result, a.submitted()
 	}
 	if err != nil {
-		st.Outcome.Err = newFailure(err)
+		st.Outcome.Err = failure.Of(err)
 	}
 	a.sealOutcome(st)
 	log := a.s.r.log

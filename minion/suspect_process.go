@@ -44,7 +44,7 @@ func (a *attempt) runSuspect(ctx context.Context, enc codec.Codec, args, room []
 		r.unfit.Store(a.d.Name, nil)
 		return a.h.Handler(ctx, enc, args, room)
 	case err == nil:
-		return done.Result, done.Err.unpack()
+		return done.Result, done.Err.Unpack()
 	case ctx.Err() != nil:
 		return nil, err // the context has ended, so the error is not evidence of a crash
 	case !handed:

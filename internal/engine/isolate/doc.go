@@ -1,5 +1,5 @@
 // Package isolate runs jobs in child processes. A child is the same program started again, and runs one job at a time. The
-// package passes bytes; package minion encodes the jobs and results.
+// package passes bytes; package childtask encodes the jobs and results.
 //
 // The parent has a [Pool]. A child learns from its environment that it is one, and [Attach] returns its connection to the
 // parent. They use two pipes beside the standard files, with frames: a head of 13 bytes (kind, job, call, length; big-endian)

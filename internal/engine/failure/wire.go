@@ -1,4 +1,4 @@
-package minion
+package failure
 
 import (
 	"context"
@@ -13,12 +13,12 @@ import (
 
 // An error of a handler crosses the border between two processes. The message alone would
 // lose what errors.Is and errors.As find in it, and the minion needs that: a snooze, a
-// timeout or a panic is settled in its own way. So the error travels as a wireError, with
+// timeout or a panic is settled in its own way. So the error travels as a Wire, with
 // the names of the known errors that it wraps and the fields of the known types, and
 // childError behaves like the original on the other side.
 
-// wireError is an error on its way between a minion and its child.
-type wireError struct {
+// Wire is an error on its way between a minion and its child.
+type Wire struct {
 	Failure broker.Failure
 	Known   []string // the keys of known for the errors that it wraps
 	Control string   // an instruction for the minion, one of the constants below; "" if none
@@ -47,14 +47,14 @@ var known = map[string]error{
 	"context canceled": context.Canceled, "deadline exceeded": context.DeadlineExceeded,
 }
 
-// packError returns an error in its form for the other process, or nil for nil. It calls
+// Pack returns an error in its form for the other process, or nil for nil. It calls
 // methods of the user's errors, which may panic.
-func packError(err error) *wireError {
+func Pack(err error) *Wire {
 	if err == nil {
 		return nil
 	}
 	err = errtree.Finite(err)
-	w := &wireError{Failure: *newFailure(err)}
+	w := &Wire{Failure: *Of(err)}
 	for name, target := range known {
 		if errors.Is(err, target) {
 			w.Known = append(w.Known, name)
@@ -84,8 +84,8 @@ func packError(err error) *wireError {
 	return w
 }
 
-// unpack returns the error, or nil for nil.
-func (w *wireError) unpack() error {
+// Unpack returns the error, or nil for nil.
+func (w *Wire) Unpack() error {
 	if w == nil {
 		return nil
 	}
@@ -104,7 +104,7 @@ func (w *wireError) unpack() error {
 // childError is an error from the other process. It wraps the same registered and known
 // errors as the original.
 type childError struct {
-	wireError
+	Wire
 	remote *task.RemoteError
 }
 
@@ -190,34 +190,4 @@ func (e *childError) fill(f *broker.Failure) {
 	f.Codes = append(f.Codes, e.Failure.Codes...)
 	slices.Sort(f.Codes)
 	f.Codes = slices.Compact(f.Codes)
-}
-
-// causeName returns the name of a context's cause of end, as a child gets it.
-func causeName(cause error) string {
-	for _, name := range []string{"canceled", "timeout", "expired", "stopping", "lease lost"} {
-		if errors.Is(cause, known[name]) {
-			return name
-		}
-	}
-	if errors.Is(cause, context.DeadlineExceeded) {
-		return "deadline exceeded"
-	}
-	return "context canceled"
-}
-
-// causeFrame returns the message that tells a child why a context has ended. It is nil
-// for a deadline, because the child has the same deadline.
-func causeFrame(ctx context.Context) []byte {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return nil
-	}
-	return []byte(causeName(context.Cause(ctx)))
-}
-
-// causeOf returns the cause of a name that causeName returned.
-func causeOf(name []byte) error {
-	if err := known[string(name)]; err != nil {
-		return err
-	}
-	return context.Canceled
 }

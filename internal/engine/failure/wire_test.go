@@ -1,4 +1,4 @@
-package minion
+package failure_test
 
 import (
 	"context"
@@ -7,7 +7,10 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/vmihailenco/msgpack/v5"
+
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/engine/failure"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -18,11 +21,15 @@ func TestWaitErrorCrosses(t *testing.T) {
 		Type: "*fs.PathError", Message: "no such file", Chain: []string{"not there"}, Codes: []string{"fs.ErrNotExist"},
 	}})
 	for _, want := range []*task.RemoteError{last, nil} {
-		var w wireError
-		if err := unpack(pack(packError(&task.WaitError{ID: task.ID{7}, Reason: "it is retrying", Err: context.Canceled, LastFailure: want})), &w); err != nil {
+		var w failure.Wire
+		data, err := msgpack.Marshal(failure.Pack(&task.WaitError{ID: task.ID{7}, Reason: "it is retrying", Err: context.Canceled, LastFailure: want}))
+		if err != nil {
 			t.Fatal(err)
 		}
-		err := w.unpack()
+		if err := msgpack.Unmarshal(data, &w); err != nil {
+			t.Fatal(err)
+		}
+		err = w.Unpack()
 		var e *task.WaitError
 		if !errors.As(err, &e) || e.Reason != "it is retrying" || !errors.Is(e, context.Canceled) {
 			t.Fatalf("%v", err)

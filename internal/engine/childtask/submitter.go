@@ -1,4 +1,4 @@
-package minion
+package childtask
 
 import (
 	"context"
@@ -20,9 +20,9 @@ import (
 // would derive; the minion stores the task and answers. To await a task, the child asks
 // the minion, which waits and returns the outcome.
 
-// proxy is the submitter of a handler in a child.
-type proxy struct {
-	o     *childServer
+// submitter is the submitter of a handler in a child.
+type submitter struct {
+	s     *Server
 	w     *isolate.Work
 	child client.Child
 }
@@ -32,20 +32,20 @@ type proxy struct {
 const answerTime = 100 * time.Millisecond
 
 // Submit implements [task.Submitter].
-func (p *proxy) Submit(ctx context.Context, calls ...task.Bound) error {
+func (p *submitter) Submit(ctx context.Context, calls ...task.Bound) error {
 	return p.submit(ctx, false, calls)
 }
 
 // Await implements [task.Submitter].
-func (p *proxy) Await(ctx context.Context, id task.ID, into any) error {
+func (p *submitter) Await(ctx context.Context, id task.ID, into any) error {
 	if err := ctx.Err(); err != nil {
 		return &task.WaitError{ID: id, Err: err}
 	}
-	call := wireCall{Await: id}
+	q := query{Await: id}
 	longer, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	if until, ok := ctx.Deadline(); ok {
-		call.Limit = max(time.Until(until), time.Nanosecond)
+		q.Limit = max(time.Until(until), time.Nanosecond)
 	}
 	defer context.AfterFunc(ctx, func() {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the minion is about to answer why the task is not done
@@ -54,50 +54,50 @@ func (p *proxy) Await(ctx context.Context, id task.ID, into any) error {
 			end()
 		}
 	})()
-	reply, err := p.ask(longer, &call, answerTime)
+	r, err := p.ask(longer, &q, answerTime)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
 		return &task.WaitError{ID: id, Err: err}
 	}
-	if reply.Err != nil {
-		return reply.Err.unpack()
+	if r.Err != nil {
+		return r.Err.Unpack()
 	}
-	o, err := wire.ParseOutcome(reply.Outcome)
+	o, err := wire.ParseOutcome(r.Outcome)
 	if err != nil {
 		return fmt.Errorf("%s: %w", title.Of(id, ""), err)
 	}
-	return client.Decode(id, &o, into, p.o.codecs)
+	return client.Decode(id, &o, into, p.s.codecs)
 }
 
 // Emit implements [task.Emitter]. The event is encoded here, and the minion publishes it.
-func (p *proxy) Emit(ctx context.Context, topic string, payload any) error {
-	data, err := client.EncodeEvent(topic, payload, p.o.codec)
+func (p *submitter) Emit(ctx context.Context, topic string, payload any) error {
+	data, err := client.EncodeEvent(topic, payload, p.s.codec)
 	if err != nil {
 		return err
 	}
-	reply, err := p.ask(ctx, &wireCall{Topic: topic, Event: data}, 0)
+	r, err := p.ask(ctx, &query{Topic: topic, Event: data}, 0)
 	if err != nil {
 		return fmt.Errorf("emit to topic %s: %w", topic, err)
 	}
-	return reply.Err.unpack()
+	return r.Err.Unpack()
 }
 
-// onSuccessProxy is the submitter for calls that are sent only if the task succeeds.
-type onSuccessProxy proxy
+// onSuccess is the submitter for calls that are sent only if the task succeeds.
+type onSuccess submitter
 
 // Submit implements [task.Submitter].
-func (l *onSuccessProxy) Submit(ctx context.Context, calls ...task.Bound) error {
-	return (*proxy)(l).submit(ctx, true, calls)
+func (l *onSuccess) Submit(ctx context.Context, calls ...task.Bound) error {
+	return (*submitter)(l).submit(ctx, true, calls)
 }
 
 // Await implements [task.Submitter].
-func (l *onSuccessProxy) Await(_ context.Context, id task.ID, _ any) error {
+func (l *onSuccess) Await(_ context.Context, id task.ID, _ any) error {
 	return fmt.Errorf("task %s: %w", id, task.ErrNotSubmitted)
 }
 
-func (p *proxy) submit(ctx context.Context, onSuccess bool, calls []task.Bound) error {
+func (p *submitter) submit(ctx context.Context, onSuccess bool, calls []task.Bound) error {
 	e := &task.SubmitError{Total: len(calls)}
 	fail := func(i int, err error) {
 		f := task.FailedCall{Index: i, Name: "call", Err: err}
@@ -106,7 +106,7 @@ func (p *proxy) submit(ctx context.Context, onSuccess bool, calls []task.Bound) 
 		}
 		e.Failed = append(e.Failed, f)
 	}
-	msg := wireCall{OnSuccess: onSuccess}
+	msg := query{OnSuccess: onSuccess}
 	var indexes []int
 	now := time.Now()
 	for i, call := range calls {
@@ -123,9 +123,9 @@ func (p *proxy) submit(ctx context.Context, onSuccess bool, calls []task.Bound) 
 		indexes = append(indexes, i)
 	}
 	if len(msg.Calls) > 0 {
-		reply, err := p.ask(ctx, &msg, 0)
+		r, err := p.ask(ctx, &msg, 0)
 		if err == nil {
-			err = reply.Err.unpack()
+			err = r.Err.Unpack()
 		}
 		for k := range indexes {
 			if err != nil {
@@ -133,8 +133,8 @@ func (p *proxy) submit(ctx context.Context, onSuccess bool, calls []task.Bound) 
 			}
 		}
 		if err == nil {
-			for _, f := range reply.Failed {
-				fail(indexes[f.Index], f.Err.unpack())
+			for _, f := range r.Failed {
+				fail(indexes[f.Index], f.Err.Unpack())
 			}
 		}
 	}
@@ -148,22 +148,22 @@ func (p *proxy) submit(ctx context.Context, onSuccess bool, calls []task.Bound) 
 const maxDepth = 100
 
 // prepare encodes a request and gives it its id.
-func (p *proxy) prepare(req *request.Request, now time.Time, depth int) (wireRequest, error) {
+func (p *submitter) prepare(req *request.Request, now time.Time, depth int) (prepared, error) {
 	f := req.Flow()
 	if f == nil {
-		t, err := p.child.Record(req, p.o.codec, now)
+		t, err := p.child.Record(req, p.s.codec, now)
 		if err != nil {
-			return wireRequest{}, err
+			return prepared{}, err
 		}
-		return wireRequest{Task: wire.AppendSubmit(nil, t), Inherit: req.Settings().Inherit}, nil
+		return prepared{Task: wire.AppendSubmit(nil, t), Inherit: req.Settings().Inherit}, nil
 	}
 	if depth == maxDepth {
-		return wireRequest{}, fmt.Errorf("%s: %w: more than %d flows in each other", req.Name(), broker.ErrInvalid, maxDepth)
+		return prepared{}, fmt.Errorf("%s: %w: more than %d flows in each other", req.Name(), broker.ErrInvalid, maxDepth)
 	}
 	if err := req.Check(); err != nil {
-		return wireRequest{}, err
+		return prepared{}, err
 	}
-	w := wireRequest{
+	w := prepared{
 		Kind: f.Kind, Quorum: f.Quorum, Timeout: f.Timeout, Timeouts: f.Timeouts,
 		Retention: req.Settings().Retention, Inherit: req.Settings().Inherit,
 	}
@@ -171,7 +171,7 @@ func (p *proxy) prepare(req *request.Request, now time.Time, depth int) (wireReq
 	for i, m := range f.Members {
 		r, err := p.prepare(m, now, depth+1)
 		if err != nil {
-			return wireRequest{}, fmt.Errorf("member %d: %w", i, err)
+			return prepared{}, fmt.Errorf("member %d: %w", i, err)
 		}
 		w.Members = append(w.Members, r)
 		ids[i] = m.ID()
@@ -180,14 +180,14 @@ func (p *proxy) prepare(req *request.Request, now time.Time, depth int) (wireReq
 	for i, follows := range []struct {
 		what string
 		req  *request.Request
-		to   **wireRequest
+		to   **prepared
 	}{{"callback", f.Callback, &w.Callback}, {"finalizer", f.Finalizer, &w.Finalizer}} {
 		if follows.req == nil {
 			continue
 		}
 		r, err := p.prepare(follows.req, now, depth+1)
 		if err != nil {
-			return wireRequest{}, fmt.Errorf("%s: %w", follows.what, err)
+			return prepared{}, fmt.Errorf("%s: %w", follows.what, err)
 		}
 		*follows.to = &r
 		follow[i] = follows.req.ID()
@@ -196,11 +196,11 @@ func (p *proxy) prepare(req *request.Request, now time.Time, depth int) (wireReq
 	return w, nil
 }
 
-func (p *proxy) ask(ctx context.Context, call *wireCall, patience time.Duration) (*wireReply, error) {
-	out, err := p.w.Call(ctx, pack(call), patience)
+func (p *submitter) ask(ctx context.Context, q *query, patience time.Duration) (*reply, error) {
+	out, err := p.w.Call(ctx, pack(q), patience)
 	if err != nil {
 		return nil, err
 	}
-	reply := &wireReply{}
-	return reply, unpack(out, reply)
+	r := new(reply)
+	return r, unpack(out, r)
 }

@@ -1,4 +1,4 @@
-package minion
+package childtask
 
 import (
 	"fmt"
@@ -7,14 +7,15 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/engine/failure"
 )
 
 // These are the messages between a minion and its children, encoded with msgpack. Both
 // sides are the same build of the program and nothing is stored, so the format needs no
 // version.
 
-// wireJob is an attempt on its way to a child.
-type wireJob struct {
+// Job is an attempt on its way to a child.
+type Job struct {
 	ID         broker.ID
 	Name       string
 	Queue      string
@@ -31,17 +32,17 @@ type wireJob struct {
 	Limit      int // maximum size of the result in bytes
 }
 
-// wireDone is the result of a handler.
-type wireDone struct {
+// Done is the result of a handler.
+type Done struct {
 	Result []byte
-	Err    *wireError // nil if the task succeeded
-	Unfit  bool       // the child lacks the handler or the codec of the task, and has not started it
+	Err    *failure.Wire // nil if the task succeeded
+	Unfit  bool          // the child lacks the handler or the codec of the task, and has not started it
 }
 
-// wireCall is a request of a handler to its minion. It sends Calls, awaits Await, or
+// query is a request of a handler to its minion. It sends Calls, awaits Await, or
 // publishes Event.
-type wireCall struct {
-	Calls     []wireRequest // calls to send
+type query struct {
+	Calls     []prepared    // calls to send
 	OnSuccess bool          // send them only if the task succeeds
 	Await     broker.ID     // the task to await; zero for other requests
 	Limit     time.Duration // time until the context there ends; 0 is no limit
@@ -49,30 +50,30 @@ type wireCall struct {
 	Event     []byte        // encoded by client.EncodeEvent
 }
 
-// wireReply is the answer to a wireCall.
-type wireReply struct {
-	Outcome []byte       // the outcome of the awaited task
-	Err     *wireError   // the error of the whole request
-	Failed  []wireFailed // the errors of single calls
+// reply is the answer to a query.
+type reply struct {
+	Outcome []byte        // the outcome of the awaited task
+	Err     *failure.Wire // the error of the whole request
+	Failed  []failedCall  // the errors of single calls
 }
 
-// wireFailed is a task.FailedCall.
-type wireFailed struct {
+// failedCall is a task.FailedCall.
+type failedCall struct {
 	Index int
-	Err   *wireError
+	Err   *failure.Wire
 }
 
-// wireRequest is a prepared call: a task, or a group or pipe of prepared calls.
-type wireRequest struct {
+// prepared is a prepared call: a task, or a group or pipe of prepared calls.
+type prepared struct {
 	Task    []byte // a record of wire.AppendSubmit; empty for a group or pipe
 	Inherit bool
 
 	ID        broker.ID // this and the following fields are for groups and pipes only
 	Kind      broker.Kind
-	Members   []wireRequest
+	Members   []prepared
 	Quorum    int
-	Callback  *wireRequest
-	Finalizer *wireRequest
+	Callback  *prepared
+	Finalizer *prepared
 	Timeout   time.Duration
 	Timeouts  []time.Duration
 	Retention time.Duration
@@ -82,7 +83,7 @@ type wireRequest struct {
 func pack(v any) []byte {
 	b, err := msgpack.Marshal(v)
 	if err != nil {
-		panic(fmt.Sprintf("minion: %T can't be encoded: %v", v, err))
+		panic(fmt.Sprintf("childtask: %T can't be encoded: %v", v, err))
 	}
 	return b
 }

@@ -1,0 +1,56 @@
+package failure
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/task"
+)
+
+// Of returns an error as the broker stores it, with the stack of a panic. The
+// type is the one of the user's error, not of the wrappers in this package.
+func Of(err error) *broker.Failure {
+	f := task.NewFailure(err)
+	f.Stack = StackOf(err)
+	var over *TimeoutError
+	if errors.As(err, &over) {
+		f.Type = fmt.Sprintf("%T", over.Err)
+	}
+	var child *childError
+	if errors.As(err, &child) {
+		child.fill(f)
+	}
+	var crash *task.CrashError
+	if errors.As(err, &crash) {
+		f.Type = fmt.Sprintf("%T", crash)
+	}
+	var p *PanicError
+	if errors.As(err, &p) {
+		if p.Value != nil && p.in == "" {
+			f.Type = fmt.Sprintf("%T", p.Value)
+		}
+	}
+	return f
+}
+
+// StackOf returns the stack of a panic, here or in a child, or the last output of a
+// crashed process. It is empty for any other error.
+func StackOf(err error) string {
+	var thrown *PanicError
+	var inCodec *codec.PanicError
+	var child *childError
+	var crash *task.CrashError
+	switch {
+	case errors.As(err, &thrown):
+		return thrown.stack
+	case errors.As(err, &inCodec):
+		return inCodec.Stack
+	case errors.As(err, &crash):
+		return crash.Output
+	case errors.As(err, &child):
+		return child.Failure.Stack
+	}
+	return ""
+}
