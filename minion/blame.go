@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -76,20 +78,22 @@ const (
 	turnAwayMax = 15 * time.Second
 )
 
-// trial is the suspect that runs at the moment. run.mu guards it.
+// trial is the suspect that runs at the moment. It takes its lock only if there is one.
 type trial struct {
-	of     *attempt // nil if no suspect runs
+	of atomic.Pointer[attempt] // nil if no suspect runs; changes with mu held
+
+	mu     sync.Mutex // guards the fields below; no other lock is taken while it is held
 	since  time.Time
 	turned int // how many suspects were turned away since then
 }
 
 // begin makes a the suspect that runs, or returns how long a has to wait.
-func (r *run) begin(a *attempt) (wait time.Duration, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	t := &r.trial
-	if now := time.Now(); t.of == nil || now.Sub(t.since) >= trialFor {
-		*t = trial{of: a, since: now}
+func (t *trial) begin(a *attempt) (wait time.Duration, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now := time.Now(); t.of.Load() == nil || now.Sub(t.since) >= trialFor {
+		t.of.Store(a)
+		t.since, t.turned = now, 0
 		return 0, true
 	}
 	t.turned++
@@ -98,27 +102,28 @@ func (r *run) begin(a *attempt) (wait time.Duration, ok bool) {
 	return wait + rand.N(wait), false
 }
 
-// acquit ends the trial of an attempt, if it has one. The caller holds r.mu.
-func (r *run) acquit(a *attempt) {
-	if r.trial.of == a {
-		r.trial = trial{}
+// acquit ends the trial of an attempt, if it has one.
+func (t *trial) acquit(a *attempt) {
+	if t.of.Load() != a {
+		return
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.of.CompareAndSwap(a, nil)
 }
 
-// acquitSettled ends the trial of a suspect whose settlement is in the batch. The broker
-// has answered for the batch, or the minion has given it up. The trial does not end
-// earlier, when the handler returns: until the settlement is stored, the task is charged
-// if the minion dies.
-func (r *run) acquitSettled(batch []broker.Settlement) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	a := r.trial.of
-	if a == nil || !a.slot.over {
+// settled ends the trial of a suspect whose settlement is in the batch. The broker has
+// answered for the batch, or the minion has given it up. The trial does not end earlier,
+// when the handler returns: until the settlement is stored, the task is charged if the
+// minion dies.
+func (t *trial) settled(batch []broker.Settlement) {
+	a := t.of.Load()
+	if a == nil {
 		return
 	}
 	for i := range batch {
 		if batch[i].Delivery == a.d {
-			r.acquit(a)
+			t.acquit(a)
 			return
 		}
 	}
@@ -133,7 +138,7 @@ func (a *attempt) examine(st *broker.Settlement) (settled, over bool) {
 	}
 	m, r := a.s.r.m, a.s.r
 	if m.suspected(charge{a.d.Recoveries, a.d.Strikes}) && !a.together {
-		if wait, ok := r.begin(a); !ok {
+		if wait, ok := r.trial.begin(a); !ok {
 			return a.turnedAway(st, wait), true
 		}
 	}
@@ -158,9 +163,7 @@ func (a *attempt) examine(st *broker.Settlement) (settled, over bool) {
 	}
 	a.suspect = m.suspected(c)
 	if !a.suspect {
-		r.mu.Lock()
-		r.acquit(a) // the broker has taken back deaths that it had counted
-		r.mu.Unlock()
+		r.trial.acquit(a) // the broker has taken back deaths that it had counted
 	}
 	a.started = time.Now()
 	return false, false

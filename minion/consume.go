@@ -33,15 +33,15 @@ func (s *session) consume() error {
 		}
 		// early has cancellations of tasks that were handed out to this minion. The
 		// tasks of the next dequeue are not among them: they are not handed out yet.
-		r.mu.Lock()
-		if n = min(n, r.room()); n == 0 { // a squad, or a handler that had lent its slot, has just taken the slots
-			r.mu.Unlock()
+		l := r.lock()
+		if n = min(n, l.room()); n == 0 { // a squad, or a handler that had lent its slot, has just taken the slots
+			l.unlock()
 			continue
 		}
 		clear(s.early)
 		once, end := context.WithCancel(ctx)
 		r.interrupt = end
-		r.mu.Unlock()
+		l.unlock()
 		got, err := s.consumer.Dequeue(once, r.pick.next(), n, dequeueWait)
 		cut := once.Err() != nil
 		end()
@@ -109,7 +109,7 @@ func (s *session) take(got []*broker.Delivery) {
 		starts = append(starts, a)
 	}
 	var canceled []*attempt
-	r.mu.Lock()
+	l := r.lock()
 	for _, a := range starts {
 		if _, ok := s.early[a.d.ID]; ok {
 			canceled = append(canceled, a)
@@ -117,17 +117,17 @@ func (s *session) take(got []*broker.Delivery) {
 		s.running.add(a)
 		r.prefetched.push(a)
 	}
-	r.waiters.Seen(r.spare())
+	r.waiters.Seen(l.spare())
 	if len(starts) > 0 {
-		r.watchPrefetched()
-		r.wake()
+		l.watchPrefetched()
+		l.wake()
 	}
 	if !s.lost {
 		for i := range settles {
-			s.add(&settles[i])
+			l.add(s, &settles[i])
 		}
 	}
-	r.mu.Unlock()
+	l.unlock()
 	for _, a := range members {
 		s.squads.Enroll(a.d.Group, a)
 	}

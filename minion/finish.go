@@ -22,13 +22,13 @@ import (
 // lease, or nil. fatal is the error that ended the run, or nil if it was asked to stop.
 func (r *run) finish(s *session, fatal error) error {
 	r.stopNow()
-	r.mu.Lock()
-	r.giveBack()
+	l := r.lock()
+	l.giveBack()
 	sessions := slices.Clone(r.sessions)
 	for _, open := range sessions {
-		open.dropStarting()
+		l.dropStarting(open)
 	}
-	r.mu.Unlock()
+	l.unlock()
 	for _, open := range sessions {
 		open.squads.GiveUp()
 	}

@@ -9,23 +9,23 @@ package minion
 
 // lend begins a wait of one of the handler's goroutines for another task.
 func (r *run) lend(a *attempt) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.acquit(a) // the awaited task may be a suspect itself
+	l := r.lock()
+	defer l.unlock()
+	r.trial.acquit(a) // the awaited task may be a suspect itself
 	if r.slots.lend(&a.slot) {
-		r.wake()
-		r.changed()
+		l.wake()
+		l.changed()
 	}
 }
 
 // reclaim ends a wait that lend began.
 func (r *run) reclaim(a *attempt) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	l := r.lock()
+	defer l.unlock()
 	if !r.slots.reclaim(&a.slot) {
 		return
 	}
-	r.weigh()
-	r.waiters.Seen(r.spare())
-	r.watchPrefetched() // the slot may have been meant for an attempt that was about to start
+	l.weigh()
+	r.waiters.Seen(l.spare())
+	l.watchPrefetched() // the slot may have been meant for an attempt that was about to start
 }

@@ -24,8 +24,8 @@ type gauge struct {
 }
 
 // weigh wakes the heartbeats if the load differs from what the broker knows. Everything
-// that changes the load calls it. The caller holds r.mu.
-func (r *run) weigh() {
+// that changes the load calls it.
+func (r locked) weigh() {
 	g := &r.gauge
 	if g.moved || r.slots.load() == g.told {
 		return
@@ -37,9 +37,8 @@ func (r *run) weigh() {
 	}
 }
 
-// newGauge starts with a new session, of which the broker knows no load yet. The caller
-// holds r.mu.
-func (r *run) newGauge() (wake <-chan struct{}) {
+// newGauge starts with a new session, of which the broker knows no load yet.
+func (r locked) newGauge() (wake <-chan struct{}) {
 	c := make(chan struct{}, 1)
 	r.gauge = gauge{wake: c}
 	r.weigh()

@@ -121,13 +121,13 @@ func (s *session) lastChance(a *attempt, why error) {
 				why, a.d.Queue, whoServes(minions, a.d.Queue))
 			a.finish(&st, broker.StateFailed, err, slog.LevelError, "task failed: no minion can run it")
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
+		l := r.lock()
+		defer l.unlock()
 		if !s.lost && !s.sealed {
-			s.add(&st)
+			l.add(s, &st)
 		}
 		r.unsettled--
-		r.changed()
+		l.changed()
 	})
 }
 

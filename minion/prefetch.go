@@ -91,16 +91,15 @@ func (q *prefetchQueue) measure(now time.Time) {
 	q.ended, q.mark = 0, now
 }
 
-// room returns how many tasks may be dequeued now. The caller holds r.mu.
-func (r *run) room() int { return r.slots.room(r.prefetched.len(), r.prefetched.pace) }
+// room returns how many tasks may be dequeued now.
+func (r locked) room() int { return r.slots.room(r.prefetched.len(), r.prefetched.pace) }
 
-// spare returns how many slots are free and not meant for anything yet. The caller holds
-// r.mu.
-func (r *run) spare() int { return r.slots.spare(r.prefetched.len()) }
+// spare returns how many slots are free and not meant for anything yet.
+func (r locked) spare() int { return r.slots.spare(r.prefetched.len()) }
 
 // watchPrefetched starts the timer that gives prefetched attempts back if they wait for too
-// long. The caller holds r.mu.
-func (r *run) watchPrefetched() {
+// long.
+func (r locked) watchPrefetched() {
 	q := &r.prefetched
 	if q.armed || r.slots.used()+q.len() <= r.slots.total {
 		return // each attempt has a slot, and starts at once
@@ -115,8 +114,8 @@ func (r *run) watchPrefetched() {
 
 // giveBackOld gives all prefetched attempts back if the first has waited for too long.
 func (r *run) giveBackOld() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	l := r.lock()
+	defer l.unlock()
 	q := &r.prefetched
 	q.armed = false
 	if q.len() == 0 {
@@ -129,14 +128,14 @@ func (r *run) giveBackOld() {
 		q.timer.Reset(max(left, brief))
 		return
 	}
-	r.giveBack() // all of them: the rest would otherwise run after tasks that were behind it in the queue
+	l.giveBack() // all of them: the rest would otherwise run after tasks that were behind it in the queue
 }
 
 // giveBack returns the prefetched attempts to their queues. If their lease is lost, it
-// only drops them. The caller holds r.mu.
-func (r *run) giveBack() {
+// only drops them.
+func (r locked) giveBack() {
 	for a := r.prefetched.pop(); a != nil; a = r.prefetched.pop() {
-		a.s.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
+		r.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
 	}
 	r.changed()
 }

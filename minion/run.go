@@ -50,6 +50,7 @@ type run struct {
 	own         ownDelay
 	parked      parkedNeeds
 	waiters     squad.Waiters
+	trial       trial
 	pick        picker
 	host        string
 	recordFrom  int // see Minion.recordFrom
@@ -68,14 +69,14 @@ type run struct {
 	freed chan struct{} // wakes free, which waits for a slot or for room to settle
 
 	// mu guards the following fields, and the fields of sessions that say so. It is never
-	// held during a request to the broker.
+	// held during a request to the broker. The lock of a session's reservations is taken
+	// before it, and the locks of waiters and trial after it.
 	mu sync.Mutex
 
 	// Slots, and the attempts that wait for them.
 	slots      slots
 	prefetched prefetchQueue // attempts that wait for a worker or a slot
 	starting   []*attempt    // members of squads that may start; each has a reserved slot
-	trial      trial
 	gauge      gauge
 
 	// Workers.
@@ -140,15 +141,15 @@ func (r *run) serve() error {
 // free waits until tasks can be taken and returns how many. It returns 0 if ctx ends first.
 func (r *run) free(ctx context.Context) int {
 	for {
-		r.mu.Lock()
+		l := r.lock()
 		r.prefetched.measure(time.Now())
-		n := r.room()
+		n := l.room()
 		if n > 0 && r.unsettled < r.bound {
-			r.mu.Unlock()
+			l.unlock()
 			return min(n, broker.MaxBatch)
 		}
 		r.waiting = true
-		r.mu.Unlock()
+		l.unlock()
 		select {
 		case <-r.freed:
 		case <-ctx.Done():
@@ -157,9 +158,20 @@ func (r *run) free(ctx context.Context) int {
 	}
 }
 
+// locked is a run whose mu is held. What needs mu is a method of locked, so that the
+// compiler finds a call without it.
+type locked struct{ *run }
+
+func (r *run) lock() locked {
+	r.mu.Lock()
+	return locked{r}
+}
+
+func (r locked) unlock() { r.mu.Unlock() }
+
 // changed wakes the goroutines that wait for slots or for the end of all work, and lets
-// the heartbeats know of a new load. The caller holds r.mu.
-func (r *run) changed() {
+// the heartbeats know of a new load.
+func (r locked) changed() {
 	r.weigh()
 	if r.waiting && r.unsettled < r.bound && r.room() > 0 {
 		r.waiting = false
@@ -177,21 +189,20 @@ func (r *run) changed() {
 	}
 }
 
-// drained reports whether no handler runs and nothing is left to settle. The caller holds
-// r.mu.
-func (r *run) drained() bool { return r.slots.handlers() == 0 && r.unsettled == 0 }
+// drained reports whether no handler runs and nothing is left to settle.
+func (r locked) drained() bool { return r.slots.handlers() == 0 && r.unsettled == 0 }
 
 // waitDrained waits until drained, for at most d or until ctx ends. It reports whether that
 // state was reached.
 func (r *run) waitDrained(ctx context.Context, d time.Duration) bool {
-	r.mu.Lock()
-	if r.drained() {
-		r.mu.Unlock()
+	l := r.lock()
+	if l.drained() {
+		l.unlock()
 		return true
 	}
 	done := make(chan struct{})
 	r.whenDrained = done
-	r.mu.Unlock()
+	l.unlock()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -123,18 +123,18 @@ func (s *session) start() {
 	r := s.r
 	s.ctx, s.cancel = context.WithCancelCause(r.base)
 	s.bg, s.bgEnd = context.WithCancel(r.bg)
-	r.mu.Lock()
+	l := r.lock()
 	r.sessions = slices.DeleteFunc(r.sessions, func(old *session) bool {
 		return old.left && old.running.n == 0
 	})
 	r.sessions = append(r.sessions, s)
 	r.squads = s.squads
-	moved := r.newGauge()
+	moved := l.newGauge()
 	asked := s.asked
 	s.watchdog = time.AfterFunc(time.Until(asked.Add(s.lease-s.margin)), func() {
 		s.lose(s.overdue())
 	})
-	r.mu.Unlock()
+	l.unlock()
 	r.wg.Go(func() { s.heartbeats(asked, moved) })
 	r.wg.Go(s.settler)
 	r.wg.Go(s.runFollowUps)
@@ -145,9 +145,9 @@ func (s *session) start() {
 // settled. Only the first call has an effect.
 func (s *session) lose(why error) {
 	r := s.r
-	r.mu.Lock()
+	l := r.lock()
 	if s.closing {
-		r.mu.Unlock()
+		l.unlock()
 		return
 	}
 	if errors.Is(why, broker.ErrClosed) {
@@ -155,13 +155,13 @@ func (s *session) lose(why error) {
 		r.m.hurryUpNow() // the broker is closed: nothing can be settled
 	}
 	if s.lost || s.sealed {
-		r.mu.Unlock()
+		l.unlock()
 		return
 	}
 	s.lost, s.why = true, why
-	r.giveBack()
-	s.dropStarting()
-	r.mu.Unlock()
+	l.giveBack()
+	l.dropStarting(s)
+	l.unlock()
 	s.squads.GiveUp()
 	r.mu.Lock()
 	n := s.running.n
@@ -216,10 +216,10 @@ func (s *session) wrapUp() {
 
 // finishQueue lets the settler end when its queue is empty.
 func (s *session) finishQueue() {
-	s.r.mu.Lock()
-	defer s.r.mu.Unlock()
+	l := s.r.lock()
+	defer l.unlock()
 	s.last = true
-	s.rouse()
+	l.rouse(s)
 }
 
 // parting returns how long the last settlements and closing the consumer may take. A

@@ -20,15 +20,15 @@ import (
 // broker has answered: a short outage after a success must not make the task run again.
 // An outage does not mean that the lease is lost; only the broker's answer tells that.
 
-// add queues a settlement. The caller holds r.mu.
-func (s *session) add(st *broker.Settlement) {
+// add queues a settlement of a session.
+func (r locked) add(s *session, st *broker.Settlement) {
 	s.queue = append(s.queue, *st)
-	s.r.unsettled++
-	s.rouse()
+	r.unsettled++
+	r.rouse(s)
 }
 
-// rouse wakes the settler. The caller holds r.mu.
-func (s *session) rouse() {
+// rouse wakes the settler of a session.
+func (r locked) rouse(s *session) {
 	if s.asleep {
 		s.asleep = false
 		s.wake <- struct{}{} // has room for one
@@ -56,8 +56,8 @@ func (s *session) settler() {
 func (s *session) next(batch []broker.Settlement) []broker.Settlement {
 	r := s.r
 	for {
-		r.mu.Lock()
-		s.retryStuck(time.Now())
+		l := r.lock()
+		l.retryStuck(s, time.Now())
 		n, bytes := 0, 0
 		for i := range s.queue {
 			bytes += len(s.queue[i].Outcome.Result) + 128
@@ -78,15 +78,15 @@ func (s *session) next(batch []broker.Settlement) []broker.Settlement {
 				clear(s.queue[rest:])
 				s.queue = s.queue[:rest]
 			}
-			r.mu.Unlock()
+			l.unlock()
 			return batch
 		}
 		if s.last && len(s.stuck) == 0 {
-			r.mu.Unlock()
+			l.unlock()
 			return nil
 		}
 		s.asleep = true
-		r.mu.Unlock()
+		l.unlock()
 		s.sleep()
 	}
 }
@@ -113,7 +113,7 @@ func (s *session) settle(batch []broker.Settlement) (unread bool) {
 		switch {
 		case err == nil:
 			r.out.over("settle")
-			r.acquitSettled(batch)
+			r.trial.settled(batch)
 			n := len(batch)
 			batch, pause = s.answered(batch, errs)
 			s.settled(n - len(batch))
@@ -201,15 +201,15 @@ func (s *session) requested(took time.Duration) {
 // settled notes that n settlements need no more work.
 func (s *session) settled(n int) {
 	r := s.r
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	l := r.lock()
+	defer l.unlock()
 	r.unsettled -= n
-	r.changed()
+	l.changed()
 }
 
 // giveUp drops settlements that can't be stored.
 func (s *session) giveUp(batch []broker.Settlement, err error) {
-	s.r.acquitSettled(batch)
+	s.r.trial.settled(batch)
 	for i := range batch {
 		s.r.lose(batch[i].Delivery, batch[i].Unstarted, "it could not be stored", "error", err)
 	}

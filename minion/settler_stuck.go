@@ -27,9 +27,9 @@ func (s *session) keepStuck(batch []broker.Settlement, pause bool) bool {
 	return true
 }
 
-// retryStuck puts the stuck settlements in front of the queue if their pause is over. The
-// caller holds r.mu.
-func (s *session) retryStuck(now time.Time) {
+// retryStuck puts the stuck settlements of a session in front of the queue if their pause
+// is over.
+func (r locked) retryStuck(s *session, now time.Time) {
 	if len(s.stuck) > 0 && !now.Before(s.stuckUntil) {
 		s.queue = append(s.stuck, s.queue...)
 		s.stuck = nil

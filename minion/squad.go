@@ -62,51 +62,51 @@ func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 // squad: it does not if the minion does not own the member, or gives it back because
 // it stops.
 func (s *session) refuseMember(d *broker.Delivery, st *broker.Settlement, settled bool) bool {
-	s.r.mu.Lock()
-	defer s.r.mu.Unlock()
+	l := s.r.lock()
+	defer l.unlock()
 	switch {
 	case s.lost || s.sealed || s.running.find(d.ID) != nil:
 		return false
-	case s.leaving():
-		s.add(&broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
+	case l.leaving(s):
+		l.add(s, &broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
 		return false
 	case settled:
-		s.add(st)
+		l.add(s, st)
 	}
 	return true
 }
 
-// leaving reports whether nothing new shall start. The caller holds r.mu.
-func (s *session) leaving() bool { return s.lost || s.sealed || s.r.stop.Err() != nil }
+// leaving reports whether nothing new shall start in a session.
+func (r locked) leaving(s *session) bool { return s.lost || s.sealed || r.stop.Err() != nil }
 
 // Slots implements [squad.Minion].
 func (q *squadMinion) Slots() (total, free, reserved int) {
 	r := q.r
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if (*session)(q).leaving() {
+	l := r.lock()
+	defer l.unlock()
+	if l.leaving((*session)(q)) {
 		return 0, 0, 0
 	}
-	return r.slots.total, r.spare(), r.slots.reserved - len(r.starting)
+	return r.slots.total, l.spare(), r.slots.reserved - len(r.starting)
 }
 
 // Reserve implements [squad.Minion].
 func (q *squadMinion) Reserve(n, instead int) bool {
 	r := q.r
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	l := r.lock()
+	defer l.unlock()
 	r.slots.unreserve(instead)
-	ok := n > 0 && !(*session)(q).leaving() && r.slots.reserve(n, r.prefetched.len())
+	ok := n > 0 && !l.leaving((*session)(q)) && r.slots.reserve(n, r.prefetched.len())
 	if ok {
-		r.weigh()
-		r.waiters.Seen(r.spare())
+		l.weigh()
+		r.waiters.Seen(l.spare())
 		if r.interrupt != nil { // the dequeue under way may bring more tasks than there is room for now
 			r.interrupt()
 		}
 	}
 	if instead > 0 { // fewer slots are reserved now, or none
-		r.wake()
-		r.changed()
+		l.wake()
+		l.changed()
 	}
 	return ok
 }
@@ -114,13 +114,13 @@ func (q *squadMinion) Reserve(n, instead int) bool {
 // Hold implements [squad.Minion].
 func (q *squadMinion) Hold(a *attempt, reserved bool) bool {
 	s, r := (*session)(q), q.r
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	l := r.lock()
+	defer l.unlock()
 	switch {
 	case s.lost || s.sealed || s.running.find(a.d.ID) != nil: // the last: it has come by a dequeue and by an assignment
 		return false
-	case s.leaving():
-		s.add(&broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
+	case l.leaving(s):
+		l.add(s, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
 		return false
 	}
 	if _, ok := s.early[a.d.ID]; ok {
@@ -129,7 +129,7 @@ func (q *squadMinion) Hold(a *attempt, reserved bool) bool {
 	s.running.add(a)
 	if !reserved {
 		r.slots.await()
-		r.waiters.Seen(r.spare())
+		r.waiters.Seen(l.spare())
 	}
 	return true
 }
@@ -137,18 +137,18 @@ func (q *squadMinion) Hold(a *attempt, reserved bool) bool {
 // Start implements [squad.Minion].
 func (q *squadMinion) Start(members []*attempt, reserved int) {
 	s, r := (*session)(q), q.r
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	l := r.lock()
+	defer l.unlock()
 	switch {
-	case s.leaving():
-		s.giveMembersBack(members, reserved)
+	case l.leaving(s):
+		l.giveMembersBack(members, reserved)
 	case reserved == 0:
 		r.slots.decided(len(members))
 		for _, a := range members {
 			a.asked = time.Since(a.received)
 			r.prefetched.push(a)
 		}
-		r.watchPrefetched()
+		l.watchPrefetched()
 	default:
 		r.slots.unreserve(reserved - len(members)) // members that have not come
 		for _, a := range members {
@@ -156,33 +156,32 @@ func (q *squadMinion) Start(members []*attempt, reserved int) {
 		}
 		r.starting = append(r.starting, members...)
 	}
-	r.wake()
-	r.changed()
+	l.wake()
+	l.changed()
 }
 
 // Cancel implements [squad.Minion].
 func (q *squadMinion) Cancel(members []*attempt, reserved int) {
 	s, r := (*session)(q), q.r
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	l := r.lock()
+	defer l.unlock()
 	for _, a := range members {
-		s.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbFinish, Unstarted: true, Outcome: broker.Outcome{
+		l.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbFinish, Unstarted: true, Outcome: broker.Outcome{
 			State: broker.StateCanceled, Name: a.d.Name, Attempts: a.d.Start - 1, Retried: a.d.Retried,
 			Minion: s.id, Enqueued: a.d.Enqueued, Finished: time.Now(),
 		}})
 	}
-	r.freeMembers(len(members), reserved)
-	r.wake()
-	r.changed()
+	l.freeMembers(len(members), reserved)
+	l.wake()
+	l.changed()
 }
 
 // GiveBack implements [squad.Minion].
 func (q *squadMinion) GiveBack(members []*attempt, reserved int) {
-	r := q.r
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	(*session)(q).giveMembersBack(members, reserved)
-	r.changed()
+	l := q.r.lock()
+	defer l.unlock()
+	l.giveMembersBack(members, reserved)
+	l.changed()
 }
 
 // Asked implements [squad.Minion].
@@ -194,18 +193,17 @@ func (q *squadMinion) Asked(err error) {
 	}
 }
 
-// giveMembersBack returns members to their queues and frees their slots. The caller holds
-// r.mu.
-func (s *session) giveMembersBack(members []*attempt, reserved int) {
-	s.r.freeMembers(len(members), reserved)
+// giveMembersBack returns members to their queues and frees their slots.
+func (r locked) giveMembersBack(members []*attempt, reserved int) {
+	r.freeMembers(len(members), reserved)
 	for _, a := range members {
-		s.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
+		r.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
 	}
 }
 
 // freeMembers frees the slots that are reserved for members or, without any, ends the
-// claim of n members. The caller holds r.mu.
-func (r *run) freeMembers(n, reserved int) {
+// claim of n members.
+func (r locked) freeMembers(n, reserved int) {
 	if reserved > 0 {
 		r.slots.unreserve(reserved)
 	} else {
@@ -213,10 +211,8 @@ func (r *run) freeMembers(n, reserved int) {
 	}
 }
 
-// dropStarting gives back the members that may start and have not yet. The caller holds
-// r.mu.
-func (s *session) dropStarting() {
-	r := s.r
+// dropStarting gives back the members of a session that may start and have not yet.
+func (r locked) dropStarting(s *session) {
 	var members []*attempt
 	rest := r.starting[:0]
 	for _, a := range r.starting {
@@ -228,16 +224,17 @@ func (s *session) dropStarting() {
 	}
 	clear(r.starting[len(rest):])
 	r.starting = rest
-	s.giveMembersBack(members, len(members))
+	r.giveMembersBack(members, len(members))
 	r.changed()
 }
 
 // discard settles an attempt that has not started. If the lease is lost, it only drops
-// the attempt. The caller holds r.mu.
-func (s *session) discard(a *attempt, st *broker.Settlement) {
+// the attempt.
+func (r locked) discard(a *attempt, st *broker.Settlement) {
+	s := a.s
 	s.running.remove(a)
 	if !s.lost && !s.sealed {
-		s.add(st)
+		r.add(s, st)
 	}
 	a.ctx.end(nil)
 }

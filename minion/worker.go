@@ -12,8 +12,8 @@ import (
 // attempt, has the next worker woken, and then runs the attempt. So slow handlers soon
 // occupy all slots, and fast ones are run by the few workers that are awake.
 
-// wake wakes a worker, or starts one, if an attempt can start. The caller holds r.mu.
-func (r *run) wake() {
+// wake wakes a worker, or starts one, if an attempt can start.
+func (r locked) wake() {
 	if r.waking || len(r.starting) == 0 && (r.slots.free() == 0 || r.prefetched.len() == 0) {
 		return
 	}
@@ -29,22 +29,21 @@ func (r *run) wake() {
 // woken returns an attempt for a worker that was woken, or nil if another worker has taken
 // it.
 func (r *run) woken() *attempt {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	l := r.lock()
+	defer l.unlock()
 	r.waking = false
-	a := r.next()
+	a := l.next()
 	if a == nil {
 		r.idle++
 		return nil
 	}
-	r.wake()
-	r.weigh()
+	l.wake()
+	l.weigh()
 	return a
 }
 
-// next returns an attempt that can start and gives it a slot, or nil if there is none. The
-// caller holds r.mu.
-func (r *run) next() *attempt {
+// next returns an attempt that can start and gives it a slot, or nil if there is none.
+func (r locked) next() *attempt {
 	if len(r.starting) > 0 { // these have reserved slots
 		a := r.starting[0]
 		r.starting[0] = nil
@@ -75,15 +74,15 @@ func (r *run) worker() {
 // takes the slot next, or nil if none waits.
 func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next *attempt) {
 	s := a.s
-	r.mu.Lock()
+	l := r.lock()
 	r.prefetched.note(a, st)
 	r.slots.end(&a.slot)
 	if alive {
-		next = r.next()
+		next = l.next()
 	}
 	switch {
 	case !alive:
-		r.wake()
+		l.wake()
 	case next != nil:
 	default:
 		r.idle++
@@ -91,12 +90,12 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next 
 	s.running.remove(a)
 	late := s.lost || s.sealed
 	if settled && !late {
-		s.add(st)
+		l.add(s, st)
 	} else {
-		r.acquit(a)
+		r.trial.acquit(a)
 	}
-	r.changed()
-	r.mu.Unlock()
+	l.changed()
+	l.unlock()
 	if late {
 		r.lose(a.d, st.Unstarted, "the minion does not own the task any more")
 	}
