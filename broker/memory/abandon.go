@@ -21,13 +21,13 @@ type overdueTask struct {
 
 // waits reports whether no consumer has taken the task since.
 func (l overdueTask) waits() bool {
-	return l.r.state == broker.StatePending && l.r.overdue && l.r.at == l.at
+	return l.r.state == broker.StatePending && l.r.overdue && l.r.due.at == l.at
 }
 
 // addOverdue adds a task that has become overdue.
 func (q *queue) addOverdue(r *record) {
 	q.trimOverdue()
-	q.overdue = append(q.overdue, overdueTask{r, r.at})
+	q.overdue = append(q.overdue, overdueTask{r, r.due.at})
 	q.alarm.set(q.abandonedAt())
 }
 
@@ -69,7 +69,7 @@ func (q *queue) abandoned(now instant) (out []*broker.Delivery) {
 		if q.consumers > 0 || max(l.at, q.unservedSince)+abandonedAfter > now || len(out) == broker.MaxBatch {
 			break
 		}
-		if l.waits() && now < l.r.deadline {
+		if l.waits() && now < l.r.deadline.at {
 			out = append(out, l.r.delivery(now, &in))
 		}
 	}
@@ -93,7 +93,7 @@ func (b *Broker) abandon(q *queue, tasks []*broker.Delivery) {
 	for i, d := range tasks {
 		outcomes[i] = ask(d)
 	}
-	notices := noticeBatch{followers: &b.followers}
+	notices := newNoticeBatch(b, len(tasks))
 	ended, arrived := 0, false
 	now := b.clock.now()
 	q.lock(now)
@@ -105,10 +105,7 @@ func (b *Broker) abandon(q *queue, tasks []*broker.Delivery) {
 			continue
 		}
 		r.unstarted++ // a requeue counts from here: this attempt was never started
-		inbox := r.task.Inbox
-		written := notices.write(&s.Outcome)
-		q.finish(r, &s.Outcome, written, now)
-		notices.add(inbox, r.id, written)
+		q.finish(r, &s.Outcome, now, &notices)
 		arrived = q.orphan(r.id) || arrived
 		ended++
 	}

@@ -32,15 +32,16 @@ func keyOf(a *broker.Arrival) arrivalKey { return arrivalKey{a.Task, a.Submit !=
 // the memory of the arrival any more.
 func (q *queue) arrive(a broker.Arrival) {
 	a.Queue = q.name
-	if k := keyOf(&a); !q.arrivals.has(k) {
-		q.arrivals.put(k, &arrival{Arrival: a})
+	k := keyOf(&a)
+	if _, has := q.arrivals.Get(k); !has {
+		q.arrivals.Put(k, &arrival{Arrival: a})
 	}
 }
 
 // orphan marks the arrival of a task as one that no settlement has made. It reports whether
 // the task has an arrival.
 func (q *queue) orphan(task broker.ID) bool {
-	a, ok := q.arrivals.get(arrivalKey{task: task})
+	a, ok := q.arrivals.Get(arrivalKey{task: task})
 	if ok && !a.orphan {
 		a.orphan = true
 		q.orphans.Add(1)
@@ -50,11 +51,11 @@ func (q *queue) orphan(task broker.ID) bool {
 
 // confirm removes an arrival.
 func (q *queue) confirm(k arrivalKey) {
-	a, ok := q.arrivals.get(k)
+	a, ok := q.arrivals.Get(k)
 	if !ok {
 		return
 	}
-	q.arrivals.drop(k)
+	q.arrivals.Drop(k)
 	if a.orphan {
 		q.orphans.Add(-1)
 	}
@@ -85,12 +86,31 @@ func (c *consumer) tellStoredArrivals(now instant) {
 	var left []string
 	for _, h := range c.holdings {
 		h.q.lock(now)
-		if h.q.arrivals.size() > 0 || len(h.q.halts) > 0 {
+		if h.q.arrivals.Len() > 0 || len(h.q.halts) > 0 {
 			left = append(left, h.q.name)
 		}
 		h.q.unlock()
 	}
 	c.tellArrivals(left)
+}
+
+// tellOrphans tells of arrivals that no settlement has made. It calls OnArrivals of the
+// consumers of the queue. If there are none it tells all inboxes, since somebody may wait
+// there for the group or pipe.
+func (b *Broker) tellOrphans(q *queue) {
+	told := false
+	for _, c := range b.members.living() {
+		if c.holdingOf(q.name) != nil && c.cfg.OnArrivals != nil {
+			c.cfg.OnArrivals(q.name)
+			told = true
+		}
+	}
+	if told {
+		return
+	}
+	for _, in := range b.inboxes.open() {
+		in.tellArrivals()
+	}
 }
 
 // Arrivals returns arrivals of a queue; see [broker.Flows].
@@ -140,7 +160,7 @@ func (p *arrivalPage) read(q *queue, now instant) {
 	q.lock(now)
 	defer q.unlock()
 	p.addOverdueKills(q, now)
-	for _, a := range q.arrivals.m {
+	for _, a := range q.arrivals.All() {
 		if p.full() {
 			return
 		}

@@ -15,11 +15,10 @@ func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, 
 	}
 	out := make([]*broker.Task, len(ids))
 	for i, id := range ids {
-		r, _ := b.index.find(id)
+		r, _ := b.index.lock(id, now)
 		if r == nil {
 			continue
 		}
-		r.queue.lock(now)
 		blocked, t := r.state == broker.StateBlocked, r.task
 		r.queue.unlock()
 		if blocked {
@@ -54,17 +53,16 @@ func (b *Broker) release(t *broker.Task, now instant) error {
 	if err := t.Check(b.limits); err != nil {
 		return err
 	}
-	r, _ := b.index.find(t.ID)
+	whole := copyTask(t) // before the queue is locked, since it takes time
+	r, _ := b.index.lock(t.ID, now)
 	if r == nil {
 		return nil
 	}
 	q := r.queue
+	defer q.unlock()
 	if t.Queue != q.name {
 		return fmt.Errorf("task %s: %w: it is in queue %s, not %s", t.Name, broker.ErrInvalid, q.name, t.Queue)
 	}
-	whole := copyTask(t)
-	q.lock(now)
-	defer q.unlock()
 	if r.state != broker.StateBlocked {
 		return nil
 	}

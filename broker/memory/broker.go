@@ -9,24 +9,6 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Where to begin reading: broker.go, record.go and queue.go have the data. enqueue.go,
-// dequeue.go, settle.go and cancel.go follow a task through its life; lease.go ends
-// consumers that died. index.go finds tasks by their ids, also after their end, with
-// task_table.go, arena.go and expiry_queue.go; sweep.go forgets them. inbox.go and topic.go
-// push outcomes and events. The optional capabilities are in flow.go, flows.go, blocked.go
-// and arrival.go (groups and pipes), squad.go, park.go and abandon.go, start.go, halt.go,
-// follow.go and inspect.go.
-//
-// Each task is a record. The index finds it by its id, and its queue has it in a list or
-// heap that fits its state: pending, scheduled, parked, running and so on. A task that
-// becomes due is moved by the next call that locks its queue, so the queue is always up to
-// date. An alarm, which is a timer, does the same for a queue that nobody uses.
-//
-// Locks are taken in this order, each at most once, and never held during a wait or a
-// callback: sweeper.mu, naming, queue.mu (of one queue at a time), then one of shard.mu,
-// topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, unused.mu and charges.mu, and
-// last alarm.mu.
-
 // Broker keeps tasks in the memory of the process. [New] makes one. It implements
 // [broker.Broker] and every optional capability: [broker.Inspector], [broker.Flows],
 // [broker.Squads], [broker.Parker], [broker.Follower], [broker.Starter] and
@@ -76,7 +58,7 @@ func New(opts ...Option) *Broker {
 		done:   make(chan struct{}),
 	}
 	b.sweeper.alarm.init(&b.clock, b.sweepAll)
-	b.index.init(&b.sweeper.alarm)
+	b.index.sweep = &b.sweeper.alarm
 	b.members.init(b)
 	b.inboxes.init()
 	b.topics.init(&b.clock, &b.sweeper.alarm)

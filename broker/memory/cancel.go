@@ -14,22 +14,21 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 		return nil, err
 	}
 	out := make([]broker.CancelVerdict, len(ids))
-	notices := noticeBatch{followers: &b.followers}
+	notices := newNoticeBatch(b, len(ids))
 	type run struct {
 		owner *consumer
 		id    broker.ID
 	}
 	var running []run
 	for i, id := range ids {
-		r, tomb := b.index.find(id)
+		r, grave := b.index.lock(id, now)
 		if r == nil {
-			if now < tomb.visibleUntil {
+			if now < grave.visibleUntil {
 				out[i] = broker.CancelTooLate
 			}
 			continue
 		}
 		q := r.queue
-		q.lock(now)
 		switch {
 		case r.waits():
 			q.cancel(r, now, &notices)
@@ -41,7 +40,7 @@ func (b *Broker) Cancel(ctx context.Context, ids []broker.ID) ([]broker.CancelVe
 				running = append(running, run{c, id})
 			}
 			out[i] = broker.CancelRequested
-		case r.visible(now):
+		default: // a dead letter
 			out[i] = broker.CancelTooLate
 		}
 		q.unlock()

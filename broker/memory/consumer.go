@@ -40,7 +40,7 @@ type consumer struct {
 type holding struct {
 	c        *consumer
 	q        *queue
-	list     list
+	list     recordList
 	canceled int // how many tasks of the list were cancelled
 }
 
@@ -138,7 +138,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 	for _, h := range c.holdings {
 		h.q.lock(now)
 		if h.canceled > 0 {
-			for r := h.list.head; r != nil; r = r.next {
+			for r := range h.list.All() {
 				if r.canceled {
 					ids = append(ids, r.id)
 				}

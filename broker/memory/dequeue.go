@@ -9,8 +9,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// Dequeue takes tasks; see [broker.Consumer]. A consumer that finds none adds a channel to
-// the waiters of each queue, and tries again when a queue wakes it.
+// Dequeue takes tasks; see [broker.Consumer].
 func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait time.Duration) ([]*broker.Delivery, error) {
 	now, err := c.enter(ctx)
 	if err != nil {
@@ -30,6 +29,13 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 	if err != nil || len(out) > 0 || wait <= 0 {
 		return out, err
 	}
+	return c.await(ctx, holds, most, wait)
+}
+
+// await takes tasks as soon as there are some. While there are none, a channel of the
+// consumer is among the waiters of each queue. A queue that wakes the consumer may have
+// given its tasks to another one, so the consumer tries again.
+func (c *consumer) await(ctx context.Context, holds []*holding, most int, wait time.Duration) ([]*broker.Delivery, error) {
 	wake := make(chan struct{}, 1)
 	defer func() {
 		for _, h := range holds {
@@ -59,66 +65,79 @@ func (c *consumer) Dequeue(ctx context.Context, queues []string, most int, wait 
 	}
 }
 
-// take takes pending tasks and parked ones that the consumer may have. It adds wake to the
-// waiters of queues in which it has found nothing.
+// page collects the deliveries of one Dequeue.
+type page struct {
+	most  int
+	now   instant
+	out   []*broker.Delivery
+	bytes int // the size of the tasks in out
+	slabs dequeueSlabs
+}
+
+func (p *page) full() bool { return len(p.out) == p.most || p.bytes >= broker.MaxBatchBytes }
+
+// take takes parked tasks that the consumer may have, and pending ones. If it finds nothing,
+// it adds wake to the waiters of the queues, unless wake is nil.
 func (c *consumer) take(holds []*holding, most int, now instant, wake chan struct{}) ([]*broker.Delivery, error) {
-	var out []*broker.Delivery
-	var in dequeueSlabs
-	bytes := 0
+	p := page{most: most, now: now}
 	for _, h := range holds {
-		q := h.q
-		q.lock(now)
+		h.q.lock(now)
 		if c.ended.Load() {
-			q.unlock()
+			h.q.unlock()
 			return nil, c.endError()
 		}
-		if q.parked.n > 0 {
-			out, bytes = c.takeParked(h, out, most, bytes, now)
+		h.takeParked(&p)
+		h.takePending(&p)
+		if len(p.out) == 0 && wake != nil {
+			h.q.waiters[wake] = struct{}{}
 		}
-		if n := min(most-len(out), q.pending.n); n > 0 {
-			out = slices.Grow(out, n)
-			in.deliveries.Left, in.bytes.Left = n, n
-		}
-		for len(out) < most && bytes < broker.MaxBatchBytes && q.pending.n > 0 {
-			r := q.pending.head
-			if q.halted(r) {
-				q.blockHalted(r)
-				continue
-			}
-			bytes += r.task.Size()
-			out = append(out, h.own(r, now, &in))
-		}
-		if len(out) == 0 && wake != nil {
-			q.waiters[wake] = struct{}{}
-		}
-		q.unlock()
-		if len(out) == most {
+		h.q.unlock()
+		if p.full() {
 			break
 		}
 	}
-	return out, nil
+	return p.out, nil
 }
 
-// own makes the consumer the owner of a waiting task, and returns its delivery.
-func (h *holding) own(r *record, now instant, in *dequeueSlabs) *broker.Delivery {
+// takePending hands out pending tasks until the page is full.
+func (h *holding) takePending(p *page) {
+	pending := &h.q.pending
+	if n := min(p.most-len(p.out), pending.Len()); n > 0 {
+		p.out = slices.Grow(p.out, n)
+		p.slabs.deliveries.Left, p.slabs.bytes.Left = n, n
+	}
+	for pending.Len() > 0 && !p.full() {
+		h.handOut(pending.First(), p)
+	}
+}
+
+// handOut makes the consumer the owner of a waiting task and adds the delivery to the page.
+// If the flow of the task is being killed, it blocks the task instead.
+func (h *holding) handOut(r *record, p *page) {
+	if h.q.halted(r) {
+		h.q.blockHalted(r)
+		return
+	}
 	h.q.detach(r)
 	h.q.setOwner(r, h)
-	d := r.delivery(now, in)
-	d.Minion = h.c.id
-	return d
+	p.bytes += r.task.Size()
+	p.out = append(p.out, r.delivery(p.now, &p.slabs))
 }
 
-// delivery returns the delivery of a running task, which shares no memory with the record.
-func (r *record) delivery(now instant, in *dequeueSlabs) *broker.Delivery {
-	d := in.deliveries.Next()
+// delivery returns the delivery of a task, which shares no memory with the record.
+func (r *record) delivery(now instant, slabs *dequeueSlabs) *broker.Delivery {
+	d := slabs.deliveries.Next()
 	d.Task = *r.task
 	d.Blocked = false
-	d.Payload, d.Meta = in.bytes.Copy(d.Payload), copyMeta(d.Meta)
+	d.Payload, d.Meta = slabs.bytes.Copy(d.Payload), copyMeta(d.Meta)
 	d.Attempt, d.Start, d.Retried = r.attempt, r.start(), int(r.retried)
 	d.Recoveries, d.Strikes = int(r.recoveries), int(r.strikes)
 	d.Left, d.Canceled, d.Overdue, d.Afresh = broker.NoDeadline, r.canceled, r.overdue, r.afresh
-	if r.deadline != never {
-		d.Left = time.Duration(r.deadline - now)
+	if r.deadline.at != never {
+		d.Left = time.Duration(r.deadline.at - now)
+	}
+	if r.holding != nil {
+		d.Minion = r.holding.c.id
 	}
 	return d
 }

@@ -29,3 +29,68 @@
 // wait ends with a task.WaitError that says the same. While a minion runs, its heartbeats
 // let the time of the bubble pass for ever, so give waits a deadline in that case.
 package memory
+
+// This comment is for those who read or change the package. It lists the files in the order
+// of reading. Each has one subject.
+//
+// The life of a task, from Enqueue to Settle:
+//
+//	enqueue.go       a task is checked, copied, and stored as a record
+//	dequeue.go       a consumer waits for tasks, and becomes the owner of those that it is handed
+//	settle.go        the consumer says how the attempt ended; finish.go ends the task
+//
+// The data behind it:
+//
+//	broker.go        the parts of a broker
+//	record.go        one task
+//	queue.go         the tasks of one queue, and its lock
+//	place.go         where in the queue a task is, by its state
+//	timeline.go      records in the order of a time
+//	index.go         records and tombstones by id
+//	clone.go         what comes in and goes out is copied
+//	slabs.go         allocates the memory of a batch together
+//
+// Other ways in which a task goes on or ends:
+//
+//	cancel.go        a caller ends it
+//	deadlines.go     its deadline passes
+//	consumer.go      consumers, their heartbeats and their tasks
+//	lease.go         a consumer dies, and its tasks go back
+//	start.go         the starts of tasks are recorded, and the deaths of consumers counted
+//	park.go          the consumer can't run it, and another one may
+//	abandon.go       nobody could run a parked task in time
+//
+// What others learn of it:
+//
+//	lookup.go        the status of a task
+//	notices.go       outcomes on their way to the inboxes
+//	inbox.go         inboxes
+//	follow.go        further inboxes for one outcome
+//	inspect.go       queues, minions and dead letters, and how an operator requeues them
+//	topic.go         events
+//
+// Groups, pipes and squads:
+//
+//	flow.go          the record of a group or pipe
+//	flows.go         the methods for it
+//	blocked.go       members that wait for their release
+//	arrival.go       members that have ended, until their flow has counted them
+//	halt.go          a large group is being killed
+//	squad.go         members that start together
+//
+// Time, and how memory is freed:
+//
+//	clock.go         times
+//	alarm.go         a timer
+//	expiry_queue.go  ids by when something of them is to be forgotten
+//	sweep.go         forgets it
+//	unused.go        forgets queues
+//
+// Locks are taken in this order, each at most once, and never held during a wait or a
+// callback: sweeper.mu, naming, queue.mu (of one queue at a time), then one of shard.mu,
+// topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, unused.mu and charges.mu, and
+// last alarm.mu.
+//
+// A task that becomes due is moved by the next call that locks its queue, so a queue is
+// always up to date for those who look at it. An alarm does the same for a queue that nobody
+// uses.

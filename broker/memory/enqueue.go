@@ -38,63 +38,27 @@ func (b *Broker) enqueue(tasks []*broker.Task, now instant, fail func(i int, err
 	records := slices.Grow(few[:0], len(tasks))
 	slabs := newEnqueueSlabs(len(tasks))
 	for i, t := range tasks {
-		r, err := b.record(t, now, slabs)
+		r, err := b.newRecord(t, now, slabs)
 		if err != nil {
 			fail(i, err)
 		}
 		records = append(records, r)
 	}
-	var locks enqueueLocks
-	defer locks.release()
+	lock := queueLock{now: now}
+	defer lock.release()
 	for i, r := range records {
 		if r == nil {
 			continue
 		}
-		locks.take(r.queue, b.index.shard(r.id), now)
-		if err := r.queue.admit(r, locks.shard, now); err != nil {
+		lock.take(r.queue)
+		if err := r.queue.admit(r, now); err != nil {
 			fail(i, err)
 		}
 	}
 }
 
-// enqueueLocks holds the locks of one queue and one shard. Tasks that follow each other in
-// a batch mostly have the same ones, so the locks are kept from one task to the next.
-type enqueueLocks struct {
-	queue *queue
-	shard *shard
-}
-
-// take locks a queue and then a shard, and before that unlocks others that it holds.
-func (l *enqueueLocks) take(q *queue, s *shard, now instant) {
-	if l.queue == q && l.shard == s {
-		return
-	}
-	if l.shard != nil { // a queue is locked before a shard
-		l.shard.mu.Unlock()
-	}
-	if l.queue != q {
-		if l.queue != nil {
-			l.queue.unlock()
-		}
-		l.queue = q
-		q.lock(now)
-	}
-	l.shard = s
-	s.mu.Lock()
-}
-
-// release unlocks both.
-func (l *enqueueLocks) release() {
-	if l.shard != nil {
-		l.shard.mu.Unlock()
-	}
-	if l.queue != nil {
-		l.queue.unlock()
-	}
-}
-
-// record returns a new record for a task, or the reason why it can't be stored.
-func (b *Broker) record(t *broker.Task, now instant, slabs *enqueueSlabs) (*record, error) {
+// newRecord returns a record for a task, or the reason why it can't be stored.
+func (b *Broker) newRecord(t *broker.Task, now instant, slabs *enqueueSlabs) (*record, error) {
 	if t == nil {
 		return nil, fmt.Errorf("%w: no task", broker.ErrInvalid)
 	}
@@ -111,29 +75,25 @@ func (b *Broker) record(t *broker.Task, now instant, slabs *enqueueSlabs) (*reco
 	}
 	s := slabs.stored.Next()
 	s.data = *t
-	s.data.Payload, s.data.Meta = slabs.bytes.Copy(t.Payload), copyMeta(t.Meta)
-	s.data.Queue = q.name
-	s.record = record{
-		id: t.ID, queue: q, digest: t.Digest(),
-		attempt: 1, heapIndex: -1, deadline: never,
-		visibleUntil: never, idUntil: never,
-		task: &s.data,
-	}
-	r := &s.record
+	s.data.Payload, s.data.Meta, s.data.Queue = slabs.bytes.Copy(t.Payload), copyMeta(t.Meta), q.name
+	s.record = record{id: t.ID, queue: q, digest: t.Digest(), attempt: 1, task: &s.data, deadline: moment{at: never}}
 	switch t.DeadlineMillis() {
 	case 0:
 	case -1:
-		r.deadline = now
+		s.deadline.at = now
 	default:
-		r.deadline = now.plus(t.Deadline)
+		s.deadline.at = now.plus(t.Deadline)
 	}
-	return r, nil
+	return &s.record, nil
 }
 
 // admit stores a new record, unless it was stored before, or unless its id or unique key
-// belongs to another task. The shard is the one of its id, and is locked.
-func (q *queue) admit(r *record, s *shard, now instant) error {
+// belongs to another task.
+func (q *queue) admit(r *record, now instant) error {
 	t := r.task
+	s := q.b.index.shard(r.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if digest, ok := s.taken(r.id, now); ok {
 		if digest == r.digest {
 			return nil
@@ -144,9 +104,9 @@ func (q *queue) admit(r *record, s *shard, now instant) error {
 		if h := q.holder(t.Unique); h != nil {
 			return &broker.DuplicateError{ID: r.id, Holder: h.id, Key: t.Unique}
 		}
-		q.unique.put(t.Unique, r)
+		q.unique.Put(t.Unique, r)
 	}
-	s.add(r)
+	s.tasks.Put(r.id, entry{record: r})
 	q.live++
 	switch {
 	case t.Blocked:
@@ -158,4 +118,10 @@ func (q *queue) admit(r *record, s *shard, now instant) error {
 	}
 	q.watchDeadline(r)
 	return nil
+}
+
+// holder returns the task that has a unique key, or nil.
+func (q *queue) holder(key string) *record {
+	r, _ := q.unique.Get(key)
+	return r
 }

@@ -5,50 +5,29 @@ import (
 	"time"
 )
 
-// The sweeper has to know when records and flows are to be forgotten. There can be millions
-// of them, so an expiry queue orders only the minutes: it keeps the keys of each minute in
-// pages, and a heap of the minutes. Adding a key is cheap, and the keys of a minute are
-// dropped together.
-
 const minute = instant(time.Minute)
-
-// expiryQueue holds keys by the minute in which they are due. The keys of different minutes
-// share no memory, so a key that waits a month keeps no others alive. Keys without pointers
-// cost the garbage collector nothing.
-type expiryQueue[K any] struct {
-	pages   map[instant][][]K // the keys by the end of their minute; no page is empty
-	minutes minutes           // heap of the keys of pages
-}
-
-// The sizes of pages. The first page of a minute is small, because many minutes have few
-// keys.
-const (
-	firstKeys = 4
-	lastKeys  = 512
-)
 
 // minuteEnd returns the end of the minute that contains an instant.
 func minuteEnd(at instant) instant { return (at + minute - 1) / minute * minute }
 
+// expiryQueue holds keys by the minute in which something of them is to be forgotten. There
+// can be millions of keys, so only the minutes are in order, and keys should have no
+// pointers for the garbage collector to follow.
+type expiryQueue[K any] struct {
+	keys    map[instant][]K // by the end of their minute; none of the slices is empty
+	minutes minutes         // the minutes in keys
+}
+
 // add adds a key that is due at the end of the minute that contains at.
 func (a *expiryQueue[K]) add(at instant, k K) {
 	end := minuteEnd(at)
-	pages := a.pages[end]
-	last := len(pages) - 1
-	if last >= 0 && len(pages[last]) < cap(pages[last]) {
-		pages[last] = append(pages[last], k)
-		return
-	}
-	size := firstKeys
-	if last >= 0 {
-		size = min(2*cap(pages[last]), lastKeys)
-	} else {
-		if a.pages == nil {
-			a.pages = map[instant][][]K{}
+	if len(a.keys[end]) == 0 {
+		if a.keys == nil {
+			a.keys = make(map[instant][]K)
 		}
 		heap.Push(&a.minutes, end)
 	}
-	a.pages[end] = append(pages, append(make([]K, 0, size), k))
+	a.keys[end] = append(a.keys[end], k)
 }
 
 // next returns when the next keys are due, or never if there are none.
@@ -66,21 +45,15 @@ func (a *expiryQueue[K]) take(now instant, n int) []K {
 	if end > now {
 		return nil
 	}
-	pages := a.pages[end]
-	last := len(pages) - 1
-	l := pages[last]
-	keep := max(len(l)-n, 0)
-	switch {
-	case keep > 0:
-		pages[last] = l[:keep:keep]
-	case last > 0:
-		pages[last] = nil
-		a.pages[end] = pages[:last]
-	default:
-		delete(a.pages, end)
+	keys := a.keys[end]
+	left := max(len(keys)-n, 0)
+	if left > 0 {
+		a.keys[end] = keys[:left:left] // the next add must not overwrite what is returned
+	} else {
+		delete(a.keys, end)
 		heap.Pop(&a.minutes)
 	}
-	return l[keep:]
+	return keys[left:]
 }
 
 // minutes implements heap.Interface, with the earliest first.

@@ -6,7 +6,7 @@ import (
 )
 
 // Each key comes out once, after its minute is over and not before.
-func TestAgenda(t *testing.T) {
+func TestExpiryQueue(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var a expiryQueue[int]
 	due := map[int]instant{}
@@ -38,8 +38,8 @@ func TestAgenda(t *testing.T) {
 				t.Fatalf("key %d of %d has not come at %d", k, at, now)
 			}
 		}
-		if (a.next() == never) != (len(due) == 0) || len(a.pages) != len(a.minutes) {
-			t.Fatalf("%d keys are left, the next at %d; %d minutes, %d of them in order", len(due), a.next(), len(a.pages), len(a.minutes))
+		if (a.next() == never) != (len(due) == 0) || len(a.keys) != len(a.minutes) {
+			t.Fatalf("%d keys are left, the next at %d; %d minutes, %d of them in order", len(due), a.next(), len(a.keys), len(a.minutes))
 		}
 	}
 }

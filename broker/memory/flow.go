@@ -49,7 +49,7 @@ func isFlow(id broker.ID) bool {
 
 // flow returns a flow that can be found, or nil.
 func (s *shard) flow(id broker.ID, now instant) *flow {
-	if f, _ := s.flows.get(id); f != nil && now < f.visibleUntil {
+	if f, _ := s.flows.Get(id); f != nil && now < f.visibleUntil {
 		return f
 	}
 	return nil
@@ -57,7 +57,7 @@ func (s *shard) flow(id broker.ID, now instant) *flow {
 
 // known returns a flow whose id can't be used again yet, or nil.
 func (s *shard) known(id broker.ID, now instant) *flow {
-	if f, _ := s.flows.get(id); f != nil && now < f.idUntil {
+	if f, _ := s.flows.Get(id); f != nil && now < f.idUntil {
 		return f
 	}
 	return nil
@@ -78,11 +78,11 @@ func (s *shard) noteFlow(f *flow, now instant) {
 // expireFlow forgets a flow, or the parts of it that are no longer kept. It is called when
 // the expiry queue comes to the id.
 func (s *shard) expireFlow(id broker.ID, now instant) {
-	f, ok := s.flows.get(id)
+	f, ok := s.flows.Get(id)
 	switch {
 	case !ok || f.checkAt > now:
 	case f.idUntil <= now:
-		s.flows.drop(id)
+		s.flows.Drop(id)
 	default:
 		if f.visibleUntil <= now {
 			f.strip()

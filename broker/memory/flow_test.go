@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/base/shrinkmap"
 )
 
 // Flows and arrivals free their memory: the members when they can no longer be found, and
@@ -41,14 +42,12 @@ func TestFlowsAreForgotten(t *testing.T) {
 			for i := range b.index.shards {
 				s := &b.index.shards[i]
 				s.mu.Lock()
-				kept += s.flows.size()
-				for _, f := range s.flows.m {
+				kept += s.flows.Len()
+				for _, f := range s.flows.All() {
 					parts += len(f.parts)
 				}
-				for _, pages := range s.expiry.pages {
-					for _, page := range pages {
-						notes += len(page)
-					}
+				for _, keys := range s.expiry.keys {
+					notes += len(keys)
 				}
 				s.mu.Unlock()
 			}
@@ -108,7 +107,7 @@ func TestLargeFlow(t *testing.T) {
 	if _, err := b.Cancel(t.Context(), ids); err != nil {
 		t.Fatal(err)
 	}
-	for q.arrivals.size() > 0 {
+	for q.arrivals.Len() > 0 {
 		all, err := b.Arrivals(t.Context(), "", broker.MaxBatch)
 		if err != nil {
 			t.Fatal(err)
@@ -124,7 +123,7 @@ func TestLargeFlow(t *testing.T) {
 	if err != nil || p.Failed != n {
 		t.Fatalf("%+v, %v; want %d that failed", p, err, n)
 	}
-	if q.arrivals.peak > 2*shrinkMapSlack || q.timedBlocked != 0 || q.orphans.Load() != 0 {
-		t.Errorf("after all were confirmed: a table of %d arrivals, %d asleep, %d orphans", q.arrivals.peak, q.timedBlocked, q.orphans.Load())
+	if q.arrivals.Peak() > 2*shrinkmap.Slack || q.timedBlocked != 0 || q.orphans.Load() != 0 {
+		t.Errorf("after all were confirmed: a table of %d arrivals, %d asleep, %d orphans", q.arrivals.Peak(), q.timedBlocked, q.orphans.Load())
 	}
 }

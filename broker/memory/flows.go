@@ -50,7 +50,7 @@ func (s *shard) open(f *broker.Flow, from int, members []broker.ID, now instant)
 	case k == nil:
 		k = &flow{progress: broker.Progress{Flow: *f}}
 		k.changed(now)
-		s.flows.put(f.ID, k)
+		s.flows.Put(f.ID, k)
 		s.noteFlow(k, now)
 	case k.progress.Flow != *f:
 		return &broker.DuplicateError{ID: f.ID, Holder: f.ID}
@@ -198,12 +198,12 @@ func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) e
 		return fmt.Errorf("flow %s: %w: result of %d bytes, the limit is %d", id, broker.ErrTooLarge, len(o.Result), b.limits.Result)
 	}
 	o = copyOutcome(o)
-	notices := noticeBatch{followers: &b.followers}
+	notices := newNoticeBatch(b, 1)
 	s := b.index.shard(id)
 	s.mu.Lock()
 	f := s.known(id, now)
 	if f != nil && now < f.visibleUntil && f.progress.Outcome == nil {
-		notices.add(f.progress.Flow.Inbox, id, notices.write(o))
+		notices.add(f.progress.Flow.Inbox, id, notices.encode(o))
 		f.end(o, now)
 		s.noteFlow(f, now)
 		b.index.sweep.set(s.expiry.next())

@@ -93,7 +93,7 @@ func (q *queue) halt(flows []broker.ID, now instant, out *broker.Halted) {
 		if h == nil {
 			continue
 		}
-		for r := h.list.head; r != nil; r = r.next {
+		for r := range h.list.All() {
 			if q.halted(r) && slices.Contains(flows, r.task.Group) {
 				out.Running = append(out.Running, r.id)
 			}

@@ -7,66 +7,7 @@ import (
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/broker/wire"
-	"github.com/go-arbiter/arbiter/internal/base/slab"
 )
-
-// Notices are collected while a queue is locked, and put into the inboxes after it was
-// unlocked. A notice carries the encoded outcome. The index stores a copy of these bytes,
-// so an outcome is encoded only once.
-
-// noticeBatch collects notices while locks are held, and delivers them afterwards.
-type noticeBatch struct {
-	list      []broker.Notice
-	runs      []noticeRun // consecutive notices to the same inbox
-	written   slab.Bytes  // memory of the records of outcomes
-	followers *followers
-}
-
-type noticeRun struct {
-	inbox broker.ID
-	end   int // index in list of the first one after the run
-}
-
-// usualRecord is about the size of an outcome's record without the result.
-const usualRecord = 96
-
-// write encodes an outcome.
-func (p *noticeBatch) write(o *broker.Outcome) []byte {
-	return p.written.Keep(wire.AppendOutcome(p.written.RoomFor(usualRecord+len(o.Result)), o))
-}
-
-// add adds a notice for the inbox of a task, if it has one, and for each inbox that follows
-// the task.
-func (p *noticeBatch) add(inbox, id broker.ID, written []byte) {
-	if !inbox.IsZero() {
-		p.push(inbox, id, written)
-	}
-	for _, other := range p.followers.take(id) {
-		if other != inbox {
-			p.push(other, id, written)
-		}
-	}
-}
-
-func (p *noticeBatch) push(inbox, id broker.ID, written []byte) {
-	p.list = append(p.list, broker.Notice{ID: id, Record: written})
-	if n := len(p.runs); n > 0 && p.runs[n-1].inbox == inbox {
-		p.runs[n-1].end = len(p.list)
-	} else {
-		p.runs = append(p.runs, noticeRun{inbox, len(p.list)})
-	}
-}
-
-func (p *noticeBatch) deliver(b *Broker) {
-	at := 0
-	for _, run := range p.runs {
-		if in := b.inboxes.get(run.inbox); in != nil {
-			in.put(p.list[at:run.end:run.end])
-		}
-		at = run.end
-	}
-}
 
 // inboxes are the open inboxes.
 type inboxes struct {
@@ -133,10 +74,7 @@ func (in *inbox) put(notices []broker.Notice) {
 		in.n += len(notices)
 	}
 	in.mu.Unlock()
-	select {
-	case in.arrived <- struct{}{}:
-	default:
-	}
+	in.wake()
 }
 
 // tellArrivals records that there are arrivals, for Mail.Arrivals.
@@ -144,9 +82,24 @@ func (in *inbox) tellArrivals() {
 	in.mu.Lock()
 	in.arrivals = true
 	in.mu.Unlock()
+	in.wake()
+}
+
+// addPost adds a post, or drops it if there are too many.
+func (in *inbox) addPost(payload []byte) {
+	in.mu.Lock()
+	if len(in.posts) < broker.MaxInbox {
+		in.posts = append(in.posts, payload)
+	}
+	in.mu.Unlock()
+	in.wake()
+}
+
+// wake ends a wait in Receive.
+func (in *inbox) wake() {
 	select {
 	case in.arrived <- struct{}{}:
-	default:
+	default: // Receive is going to look anyway
 	}
 }
 

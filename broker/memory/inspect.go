@@ -1,9 +1,11 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,14 +24,38 @@ func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 		q := v.(*queue)
 		q.lock(now)
 		out = append(out, broker.QueueInfo{
-			Name: q.name, Pending: q.pending.n, Running: q.running, Scheduled: len(q.scheduled) - q.timedBlocked - q.parked.n,
-			Parked: q.parked.n, Dead: q.dead.n,
+			Name: q.name, Pending: q.pending.Len(), Running: q.running, Scheduled: q.scheduled.Len() - q.timedBlocked - q.parked.n,
+			Parked: q.parked.n, Dead: q.dead.Len(),
 		})
 		q.unlock()
 		return true
 	})
 	slices.SortFunc(out, func(x, y broker.QueueInfo) int { return strings.Compare(x.Name, y.Name) })
 	return out, nil
+}
+
+// Minions returns the living minions, the oldest first.
+func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
+	if _, err := b.enter(ctx); err != nil {
+		return nil, err
+	}
+	m := &b.members
+	m.mu.Lock()
+	infos := make([]broker.MinionInfo, 0, len(m.all))
+	order := make(map[broker.ID]uint32, len(m.all))
+	for c := range m.all {
+		order[c.id] = c.number
+		infos = append(infos, broker.MinionInfo{
+			ID: c.id, Queues: slices.Clone(c.cfg.Queues), Slots: c.cfg.Slots, Active: c.active,
+			Host: c.cfg.Host, PID: c.cfg.PID, Tasks: maps.Clone(c.cfg.Tasks),
+			Started: b.clock.wall(c.started), Beat: b.clock.wall(c.beat),
+		})
+	}
+	m.mu.Unlock()
+	slices.SortFunc(infos, func(x, y broker.MinionInfo) int {
+		return cmp.Compare(order[x.ID], order[y.ID])
+	})
+	return infos, nil
 }
 
 // DeadLetters lists dead letters, oldest first; see [broker.Inspector].
@@ -57,7 +83,7 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 	q.lock(now)
 	defer q.unlock()
 	var out []broker.DeadLetter
-	for r := q.dead.head; r != nil; r = r.next {
+	for r := range q.dead.All() {
 		if r.seq <= from {
 			continue
 		}
@@ -66,9 +92,7 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, limit int
 		}
 		from = r.seq
 		letter := broker.DeadLetter{Task: *copyTask(r.task)}
-		if r.outcome != nil {
-			letter.Outcome = *copyOutcome(r.outcome)
-		}
+		letter.Outcome = *copyOutcome(r.outcome)
 		out = append(out, letter)
 	}
 	return out, "", nil
@@ -84,8 +108,9 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 	errs := make([]error, len(ids))
 	for i, id := range ids {
 		err := broker.ErrNotFound
-		if r, _ := b.index.find(id); r != nil {
-			err = r.queue.requeue(r, now)
+		if r, _ := b.index.lock(id, now); r != nil {
+			err = r.queue.requeue(r)
+			r.queue.unlock()
 		}
 		if errors.Is(err, broker.ErrNotFound) {
 			err = fmt.Errorf("dead letter %s: %w", id, err)
@@ -95,22 +120,17 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 	return errs, nil
 }
 
-func (q *queue) requeue(r *record, now instant) error {
-	q.lock(now)
-	defer q.unlock()
-	// A failed task is in a heap only if it is a dead letter.
-	if r.state != broker.StateFailed || r.heapIndex < 0 {
+// requeue makes a dead letter pending.
+func (q *queue) requeue(r *record) error {
+	if r.state != broker.StateFailed {
 		return broker.ErrNotFound
 	}
 	key := r.task.Unique
 	if h := q.holder(key); key != "" && h != nil {
 		return &broker.DuplicateError{ID: r.id, Holder: h.id, Key: key}
 	}
-	if !q.b.index.revive(r) {
-		return broker.ErrNotFound
-	}
 	if key != "" {
-		q.unique.put(key, r)
+		q.unique.Put(key, r)
 	}
 	q.detach(r)
 	if alone := *r.task; alone.Squad || !alone.Group.IsZero() {
@@ -123,7 +143,7 @@ func (q *queue) requeue(r *record, now instant) error {
 	r.nextAttempt(false)
 	r.retried, r.recoveries, r.strikes = 0, 0, 0
 	r.canceled, r.overdue, r.afresh = false, false, true
-	r.deadline, r.outcome = never, nil
+	r.deadline.at, r.outcome = never, nil
 	q.pushBack(r)
 	return nil
 }

@@ -1,8 +1,6 @@
 package memory
 
 import (
-	"cmp"
-	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -61,6 +59,18 @@ func (m *members) living() []*consumer {
 	return slices.Collect(maps.Keys(m.all))
 }
 
+// find returns the living consumer with the id, or nil.
+func (m *members) find(id broker.ID) *consumer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for c := range m.all {
+		if c.id == id {
+			return c
+		}
+	}
+	return nil
+}
+
 // remove ends a consumer. It reports false if it has ended before.
 func (m *members) remove(c *consumer) bool {
 	m.mu.Lock()
@@ -115,61 +125,46 @@ func (b *Broker) reapNow(now instant) {
 func (m *members) ring() { m.b.reapNow(m.b.clock.now()) }
 
 // giveBack returns the tasks of an ended consumer to the front of their queues, in the
-// order in which they were dequeued, each with the number of its next attempt. It works in
-// chunks, from the last task to the first. If the consumer died, the death is counted, and
-// a cancelled task is handed out once more, so that another consumer can settle it as
-// canceled. If the consumer was closed, a cancelled task ends here.
+// order in which they were dequeued, each with the number of its next attempt. If the
+// consumer died, the death is counted, and a cancelled task is handed out once more, so that
+// another consumer can settle it as canceled. If the consumer was closed, a cancelled task
+// ends here.
 func (c *consumer) giveBack(died bool) {
-	notices := noticeBatch{followers: &c.b.followers}
+	notices := newNoticeBatch(c.b, 1)
 	for _, h := range c.holdings {
 		for more := true; more; {
-			now := c.b.clock.now()
-			h.q.lock(now)
-			for n := 0; n < broker.MaxBatch && h.list.tail != nil; n++ {
-				r := h.list.tail
-				if r.canceled && !died {
-					h.q.cancel(r, now, &notices)
-					continue
-				}
-				if died {
-					c.charge(r)
-				}
-				h.q.detach(r)
-				h.q.watchDeadline(r)
-				r.nextAttempt(false)
-				h.q.pushFront(r)
-			}
-			if more = h.list.tail != nil; !more {
-				if h.q.consumers--; h.q.consumers == 0 {
-					h.q.noteUnserved(now)
-				}
-			}
-			h.q.unlock()
+			more = h.giveBack(died, &notices)
 		}
 	}
 	notices.deliver(c.b)
 }
 
-// Minions returns the living minions, the oldest first.
-func (b *Broker) Minions(ctx context.Context) ([]broker.MinionInfo, error) {
-	if _, err := b.enter(ctx); err != nil {
-		return nil, err
+// giveBack returns up to broker.MaxBatch tasks to one queue, from the last task to the
+// first. If none are left, the consumer leaves the queue, and more is false.
+func (h *holding) giveBack(died bool, p *noticeBatch) (more bool) {
+	q := h.q
+	now := q.b.clock.now()
+	q.lock(now)
+	defer q.unlock()
+	for range broker.MaxBatch {
+		r := h.list.Last()
+		if r == nil {
+			if q.consumers--; q.consumers == 0 {
+				q.noteUnserved(now)
+			}
+			return false
+		}
+		if r.canceled && !died {
+			q.cancel(r, now, p)
+			continue
+		}
+		if died {
+			h.c.charge(r)
+		}
+		q.detach(r)
+		q.watchDeadline(r)
+		r.nextAttempt(false)
+		q.pushFront(r)
 	}
-	m := &b.members
-	m.mu.Lock()
-	infos := make([]broker.MinionInfo, 0, len(m.all))
-	order := make(map[broker.ID]uint32, len(m.all))
-	for c := range m.all {
-		order[c.id] = c.number
-		infos = append(infos, broker.MinionInfo{
-			ID: c.id, Queues: slices.Clone(c.cfg.Queues), Slots: c.cfg.Slots, Active: c.active,
-			Host: c.cfg.Host, PID: c.cfg.PID, Tasks: maps.Clone(c.cfg.Tasks),
-			Started: b.clock.wall(c.started), Beat: b.clock.wall(c.beat),
-		})
-	}
-	m.mu.Unlock()
-	slices.SortFunc(infos, func(x, y broker.MinionInfo) int {
-		return cmp.Compare(order[x.ID], order[y.ID])
-	})
-	return infos, nil
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // Lookup returns the status of tasks and flows; see [broker.Broker].
@@ -15,35 +16,47 @@ func (b *Broker) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, 
 	}
 	out := make([]broker.Status, len(ids))
 	for i, id := range ids {
-		out[i].ID = id
-		r, _ := b.index.find(id)
-		if r != nil {
-			r.queue.lock(now)
-			ended := r.task == nil && r.outcome == nil // in the time since find
-			r.status(&out[i], now)
-			r.queue.unlock()
-			if !ended {
-				continue
-			}
-		}
-		if queue, o, meta := b.index.final(id, now); o != nil {
-			out[i] = broker.Status{ID: id, State: o.State, Queue: queue, Name: o.Name, Meta: meta, Attempt: o.Attempts, Outcome: o}
-		} else if r == nil && isFlow(id) {
-			b.index.flowStatus(&out[i], now)
-		}
+		out[i] = b.status(id, now)
 	}
 	return out, nil
 }
 
-func (r *record) status(st *broker.Status, now instant) {
-	if !r.visible(now) {
-		return
+// status returns the status of a task or flow. Its state is unknown if there is none.
+func (b *Broker) status(id broker.ID, now instant) broker.Status {
+	r, grave := b.index.lock(id, now)
+	if r != nil {
+		defer r.queue.unlock()
+		return r.status()
 	}
-	st.State, st.Queue, st.Attempt = r.state, r.queue.name, r.starts()
-	if r.task != nil {
-		st.Name, st.Meta = r.task.Name, copyMeta(r.task.Meta)
+	st := broker.Status{ID: id}
+	switch {
+	case now < grave.visibleUntil:
+		o := decoded(grave.outcome)
+		st.State, st.Queue, st.Name, st.Attempt = o.State, grave.queue.name, o.Name, o.Attempts
+		st.Meta, st.Outcome = copyMeta(grave.meta), o
+	case isFlow(id):
+		b.index.flowStatus(&st, now)
 	}
-	if f, ok := r.queue.failures.get(r); ok {
+	return st
+}
+
+// decoded returns an outcome that this package has encoded, so there can be no error. The
+// outcome shares no memory with the bytes.
+func decoded(outcome []byte) *broker.Outcome {
+	o, err := wire.ParseOutcome(outcome)
+	if err != nil {
+		panic(err)
+	}
+	return &o
+}
+
+// status returns the status of a task that is not over, or of a dead letter. The queue is
+// locked.
+func (r *record) status() broker.Status {
+	st := broker.Status{
+		ID: r.id, State: r.state, Queue: r.queue.name, Attempt: r.starts(), Name: r.task.Name, Meta: copyMeta(r.task.Meta),
+	}
+	if f, ok := r.queue.failures.Get(r); ok {
 		copied := *f
 		copied.Err.Chain, copied.Err.Codes = slices.Clone(f.Err.Chain), slices.Clone(f.Err.Codes)
 		st.Failed = &copied
@@ -52,12 +65,11 @@ func (r *record) status(st *broker.Status, now instant) {
 	case broker.StateRunning:
 		st.Minion = r.holding.c.id
 	case broker.StateScheduled, broker.StateRetrying, broker.StateBlocked, broker.StateParked:
-		if r.heapIndex >= 0 {
-			st.Due = r.queue.b.clock.wall(r.at)
+		if r.queue.scheduled.has(r) {
+			st.Due = r.queue.b.clock.wall(r.due.at)
 		}
-	}
-	if r.outcome != nil {
+	case broker.StateFailed:
 		st.Outcome = copyOutcome(r.outcome)
-		st.Name = r.outcome.Name
 	}
+	return st
 }

@@ -10,7 +10,7 @@ import (
 // parked groups the parked tasks of a queue by their needs, each group in the order of
 // parking. Each task is in queue.scheduled too, until its time there is over.
 type parked struct {
-	needs map[broker.Need]*list
+	needs map[broker.Need]*recordList
 	n     int
 	news  bool // one was added since the queue was locked
 }
@@ -20,12 +20,12 @@ func (p *parked) add(r *record) {
 	l := p.needs[need]
 	if l == nil {
 		if p.needs == nil { // most queues have no parked tasks
-			p.needs = map[broker.Need]*list{}
+			p.needs = map[broker.Need]*recordList{}
 		}
-		l = &list{}
+		l = &recordList{}
 		p.needs[need] = l
 	}
-	l.pushBack(r)
+	l.PushBack(r)
 	p.n++
 	p.news = true
 }
@@ -33,9 +33,9 @@ func (p *parked) add(r *record) {
 func (p *parked) remove(r *record) {
 	need := broker.NeedOf(r.task)
 	l := p.needs[need]
-	l.remove(r)
+	l.Remove(r)
 	p.n--
-	if l.n == 0 {
+	if l.Len() == 0 {
 		delete(p.needs, need)
 	}
 }
@@ -47,25 +47,16 @@ func (q *queue) park(r *record, until instant) {
 	q.parked.add(r)
 }
 
-// takeParked adds parked tasks that the consumer may have to out, until there are most
-// tasks. Bytes is the size of the tasks in out.
-func (c *consumer) takeParked(h *holding, out []*broker.Delivery, most, bytes int, now instant) ([]*broker.Delivery, int) {
-	var in dequeueSlabs
+// takeParked hands out parked tasks that the consumer may have until the page is full.
+func (h *holding) takeParked(p *page) {
 	for need, l := range h.q.parked.needs {
-		if !c.able.Fits(need) {
+		if !h.c.able.Fits(need) {
 			continue
 		}
-		for l.n > 0 && len(out) < most && bytes < broker.MaxBatchBytes {
-			r := l.head
-			if h.q.halted(r) {
-				h.q.blockHalted(r)
-				continue
-			}
-			bytes += r.task.Size()
-			out = append(out, h.own(r, now, &in))
+		for l.Len() > 0 && !p.full() {
+			h.handOut(l.First(), p)
 		}
 	}
-	return out, bytes
 }
 
 // Parked counts the parked tasks; see [broker.Parker].
@@ -85,7 +76,7 @@ func (b *Broker) Parked(ctx context.Context, queue string) ([]broker.Parked, err
 	defer q.unlock()
 	out := make([]broker.Parked, 0, len(q.parked.needs))
 	for need, l := range q.parked.needs {
-		out = append(out, broker.Parked{Need: need, Tasks: l.n})
+		out = append(out, broker.Parked{Need: need, Tasks: l.Len()})
 	}
 	slices.SortFunc(out, func(x, y broker.Parked) int { return x.Need.Compare(y.Need) })
 	return out, nil

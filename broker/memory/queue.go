@@ -3,41 +3,38 @@ package memory
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/base/shrinkmap"
 )
 
-// A queue has each of its tasks in one list or heap, which depends on the state: pending,
-// scheduled, a holding of a consumer, or dead. A change of state takes the record out of
-// one (detach) and puts it into another (pushBack, schedule, setOwner and so on). The lock
-// method moves tasks that have become due, and the unlock method wakes consumers that wait.
-// So every user of the lock finds the queue up to date, and no wake-up is lost.
-
-// queue keeps the tasks of one queue. All methods but lock must be called with the lock
-// held. It is released by unlock only.
+// queue keeps the tasks of one queue. Each task is in one of its lists or timelines, which
+// depends on the state of the task; see place.go. The lock method moves tasks that have
+// become due, and the unlock method wakes consumers that wait. So every user of the lock
+// finds the queue up to date, and no wake-up is lost. All other methods must be called with
+// the lock held.
 type queue struct {
 	name  string
 	b     *Broker
 	alarm alarm // rings when a task becomes due or expires, or when a dead letter ends
 
 	mu           sync.Mutex
-	pending      list          // pending tasks
-	scheduled    recordHeap    // scheduled, retrying, parked, and blocked for a time only, by due time
+	pending      recordList    // pending tasks
+	scheduled    timeline      // scheduled, retrying, parked, and blocked for a time only, by due time
 	timedBlocked int           // number of blocked tasks in scheduled
 	running      int           // number of tasks in holdings
-	dead         list          // dead letters, oldest first
-	deadByEnd    recordHeap    // dead letters by the end of their retention
+	dead         recordList    // dead letters, oldest first
+	deadByEnd    timeline      // dead letters by the end of their retention
 	parked       parked        // parked tasks by their needs
 	overdue      []overdueTask // overdue tasks; see abandon.go
-	unique       shrinkMap[string, *record]
-	seq          uint64
+	seq          uint64        // the last record.seq that was given
 
-	deadlines deadlines                               // tasks that have a deadline
-	failures  shrinkMap[*record, *broker.LastFailure] // last failures of tasks that are retried
+	deadlines timeline                                    // tasks that have a deadline; see deadlines.go
+	unique    shrinkmap.Map[string, *record]              // tasks that are not final, by their unique keys
+	failures  shrinkmap.Map[*record, *broker.LastFailure] // last failures of tasks that are retried
 
 	halts    map[broker.ID]instant // flows whose members are not handed out, with the time of the halt; see halt.go
-	arrivals shrinkMap[arrivalKey, *arrival]
+	arrivals shrinkmap.Map[arrivalKey, *arrival]
 	orphans  atomic.Int32 // number of arrivals that a Cancel or an expiry has made
 
 	// waiters are the wake-up channels of consumers that found nothing. Whenever the lock
@@ -68,9 +65,8 @@ func (b *Broker) queue(name string) *queue {
 	}
 	q := &queue{
 		name: name, b: b,
-		unique:   newShrinkMap[string, *record](),
-		arrivals: newShrinkMap[arrivalKey, *arrival](),
-		waiters:  map[chan struct{}]struct{}{},
+		scheduled: timeline{of: dueTime}, deadByEnd: timeline{of: dueTime}, deadlines: timeline{of: deadlineTime},
+		waiters: map[chan struct{}]struct{}{},
 	}
 	q.alarm.init(&b.clock, q.update)
 	known, _ := b.queues.LoadOrStore(name, q)
@@ -81,22 +77,11 @@ func (b *Broker) queue(name string) *queue {
 func (q *queue) lock(now instant) {
 	q.mu.Lock()
 	for r := q.scheduled.due(now); r != nil; r = q.scheduled.due(now) {
-		switch r.state {
-		case broker.StateBlocked:
-			q.timedBlocked--
-		case broker.StateParked:
-			q.parked.remove(r)
-			r.overdue = true
-		}
-		q.pushBack(r)
-		if r.overdue {
-			q.addOverdue(r)
-		}
+		q.becomeDue(r)
 	}
 	for r := q.deadByEnd.due(now); r != nil; r = q.deadByEnd.due(now) {
-		q.dead.remove(r)
-		r.task = nil
-		q.live--
+		q.dead.Remove(r)
+		q.bury(r, tombstone{idUntil: r.idUntil})
 	}
 }
 
@@ -106,7 +91,7 @@ func (q *queue) unlock() {
 	if q.used() != (q.unusedSince == 0) {
 		q.noteUse()
 	}
-	if (q.pending.n > 0 || q.parked.news) && len(q.waiters) > 0 {
+	if (q.pending.Len() > 0 || q.parked.news) && len(q.waiters) > 0 {
 		for wake := range q.waiters {
 			select {
 			case wake <- struct{}{}:
@@ -122,7 +107,7 @@ func (q *queue) unlock() {
 // update is called by the queue's alarm.
 func (q *queue) update() {
 	now := q.b.clock.now()
-	notices := noticeBatch{followers: &q.b.followers}
+	notices := newNoticeBatch(q.b, 1)
 	q.lock(now)
 	arrived := q.expire(now, &notices)
 	abandoned := q.abandoned(now)
@@ -140,139 +125,26 @@ func (q *queue) update() {
 	}
 }
 
-// detach takes a record out of the list or heap of its state. The caller puts it into
-// another one at once.
-func (q *queue) detach(r *record) {
-	switch r.state {
-	case broker.StatePending:
-		q.pending.remove(r)
-	case broker.StateScheduled, broker.StateRetrying:
-		q.scheduled.remove(r)
-	case broker.StateParked:
-		q.scheduled.remove(r)
-		q.parked.remove(r)
-	case broker.StateBlocked:
-		if r.heapIndex >= 0 {
-			q.scheduled.remove(r)
-			q.timedBlocked--
-		}
-	case broker.StateRunning:
-		h := r.holding
-		h.list.remove(r)
-		if r.canceled {
-			h.canceled--
-		}
-		r.holding = nil
-		q.running--
-	case broker.StateFailed:
-		q.dead.remove(r)
-		q.deadByEnd.remove(r)
+// queueLock holds the lock of one queue at a time. Tasks that follow each other in a batch
+// mostly have the same queue, so the lock is kept from one task to the next.
+type queueLock struct {
+	q   *queue // the locked queue, or nil
+	now instant
+}
+
+// take locks a queue, and before that unlocks another one that it holds.
+func (l *queueLock) take(q *queue) {
+	if l.q != q {
+		l.release()
+		q.lock(l.now)
+		l.q = q
 	}
 }
 
-// pushBack makes a detached record pending, behind all pending ones.
-func (q *queue) pushBack(r *record) {
-	r.state = broker.StatePending
-	q.pending.pushBack(r)
-}
-
-// pushFront makes a detached record pending, in front of all pending ones.
-func (q *queue) pushFront(r *record) {
-	r.state = broker.StatePending
-	q.pending.pushFront(r)
-}
-
-// pushBehind makes a detached record pending behind another one, or in front of all if that one
-// is nil or no longer pending.
-func (q *queue) pushBehind(before, r *record) {
-	r.state = broker.StatePending
-	if before == nil || before.state != broker.StatePending {
-		q.pending.pushFront(r)
-		return
+// release unlocks the queue that is locked, if any.
+func (l *queueLock) release() {
+	if l.q != nil {
+		l.q.unlock()
+		l.q = nil
 	}
-	q.pending.insert(before, r)
-}
-
-// schedule lets a detached record wait for its due time, in the given state.
-func (q *queue) schedule(r *record, state broker.State, due instant) {
-	r.state = state
-	q.seq++
-	r.at, r.seq = due, q.seq
-	q.scheduled.push(r)
-	q.alarm.set(due)
-}
-
-// block lets a detached record wait for its release, and no longer than delay if that is
-// positive.
-func (q *queue) block(r *record, delay time.Duration, now instant) {
-	r.state = broker.StateBlocked
-	if delay > 0 {
-		q.schedule(r, broker.StateBlocked, now.plus(delay))
-		q.timedBlocked++
-	}
-}
-
-// setOwner gives a detached record to a holding, whose consumer becomes its owner.
-func (q *queue) setOwner(r *record, h *holding) {
-	r.state = broker.StateRunning
-	r.holding = h
-	h.list.pushBack(r)
-	if r.canceled {
-		h.canceled++
-	}
-	q.running++
-}
-
-// markCanceled records that a running task was cancelled.
-func (q *queue) markCanceled(r *record) {
-	if !r.canceled {
-		r.canceled = true
-		r.holding.canceled++
-	}
-}
-
-// finish ends a task with a copy of the outcome. Written is the encoded outcome.
-func (q *queue) finish(r *record, o *broker.Outcome, written []byte, now instant) {
-	q.detach(r)
-	q.unwatchDeadline(r)
-	t := r.task
-	r.state = o.State
-	if t.Unique != "" && q.holder(t.Unique) == r {
-		q.unique.drop(t.Unique)
-	}
-	if !t.Group.IsZero() && !r.flowCounted {
-		q.arrive(broker.Arrival{Task: r.id, Flow: t.Group, Step: t.Step, Outcome: *copyOutcome(o)})
-	}
-	if r.retried > 0 {
-		q.failures.drop(r)
-	}
-	keep := t.Retention
-	if o.State == broker.StateFailed && t.DeadFor > 0 {
-		keep = max(keep, t.DeadFor)
-		q.seq++
-		r.at, r.seq = now.plus(keep), q.seq
-		q.dead.pushBack(r)
-		q.deadByEnd.push(r)
-		q.alarm.set(r.at)
-		r.outcome = copyOutcome(o)
-		written = nil
-	} else {
-		r.task = nil
-		q.live--
-	}
-	q.b.index.keepFinal(r, written, t.Meta, now, keep)
-}
-
-// setFailure stores the reason why a task is retried.
-func (q *queue) setFailure(r *record, why *broker.LastFailure) {
-	if q.failures.m == nil { // most queues have no retries
-		q.failures = newShrinkMap[*record, *broker.LastFailure]()
-	}
-	q.failures.put(r, why)
-}
-
-// holder returns the task that has a unique key, or nil.
-func (q *queue) holder(key string) *record {
-	r, _ := q.unique.get(key)
-	return r
 }

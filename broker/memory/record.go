@@ -2,16 +2,19 @@ package memory
 
 import (
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/base/list"
 )
 
-// record is one task in the broker. The index finds it by its id, and its queue changes it.
-// It is in at most one list or heap, which depends on its state. A task that is blocked
-// without a time, and a final task that is no dead letter, are in none.
+// record is one task that is not over, or a dead letter. The index finds it by its id, and
+// its queue changes it. It is in one list or timeline of the queue at most, which depends on
+// its state; a task that is blocked without a time is in none. When the task is over, a
+// tombstone takes the place of the record in the index.
 //
 // The values that task and outcome point to are never changed. So a pointer that was read
 // with a lock may be used without it, and data that leaves the broker is copied (see
 // clone.go).
 type record struct {
+	list.Links[record]
 	id     broker.ID
 	queue  *queue // never changes
 	digest uint32 // never changes
@@ -19,32 +22,27 @@ type record struct {
 	// Guarded by queue.mu.
 	state       broker.State
 	canceled    bool
-	overdue     bool   // it was parked until its time was over
-	afresh      bool   // the next attempt, or the one that runs, follows a failure
-	flowCounted bool   // its flow has counted it before, and it was requeued since
-	attempt     uint32 // number of the next attempt while the task waits, else of the last one
-	unstarted   uint32 // number of attempts that were given back before a handler was started
-	retried     int32
-	recoveries  int32
-	strikes     int32 // how many of the recoveries came after a recorded start
-	started     bool  // the start of this attempt was recorded
-	last        settled
-	heapIndex   int32   // index in its heap; -1 if it is in none
-	at          instant // the key in its heap: when it is due, or ends as a dead letter
-	seq         uint64  // the order among equal keys, and among dead letters
-	deadline    instant
-	prev, next  *record         // neighbors in its list
+	overdue     bool            // it was parked until its time was over
+	afresh      bool            // the next attempt, or the one that runs, follows a failure
+	flowCounted bool            // its flow has counted it before, and it was requeued since
+	started     bool            // the start of this attempt was recorded
+	attempt     uint32          // number of the next attempt while the task waits, else of the last one
+	unstarted   uint32          // number of attempts that were given back before a handler was started
+	retried     int32           // number of retries
+	recoveries  int32           // number of deaths of its consumers
+	strikes     int32           // how many of the recoveries came after a recorded start
+	last        settled         // the last settlement
+	due         moment          // when it becomes pending, or ends as a dead letter
+	deadline    moment          // never if it has none
+	seq         uint64          // the order among equal times, and among dead letters
 	holding     *holding        // the owner while it runs
-	task        *broker.Task    // nil once it is no longer needed
-	outcome     *broker.Outcome // set once it is final, if it is kept
-
-	entry *entry // its entry in the shard; nil once the entry is a tombstone or was removed; guarded by shard.mu
-
-	// Written with queue.mu and shard.mu held, so reading needs only one of them. Both are
-	// never while the task is not final.
-	visibleUntil instant // until when the outcome can be found
-	idUntil      instant // when the id may be used again
+	task        *broker.Task    // nil once the task is over
+	outcome     *broker.Outcome // of a dead letter
+	idUntil     instant         // when the id may be used again; set for a dead letter
 }
+
+// recordList is a list of records.
+type recordList = list.List[record, *record]
 
 // settled identifies the last accepted settlement of a task, so that a repeated one is
 // recognised.
@@ -62,9 +60,6 @@ func settlementKind(s *broker.Settlement) uint8 {
 	}
 	return m
 }
-
-// visible reports whether the task can still be found by a look-up.
-func (r *record) visible(now instant) bool { return now < r.visibleUntil }
 
 // start returns the number of the start that the current attempt may become.
 func (r *record) start() uint32 { return r.attempt - r.unstarted }
@@ -93,59 +88,4 @@ func (r *record) waits() bool {
 		return true
 	}
 	return false
-}
-
-// list is a doubly linked list of records. The links are in the records, so each record can
-// be removed at once.
-type list struct {
-	head, tail *record
-	n          int
-}
-
-func (l *list) pushBack(r *record) {
-	r.prev, r.next = l.tail, nil
-	if l.tail != nil {
-		l.tail.next = r
-	} else {
-		l.head = r
-	}
-	l.tail = r
-	l.n++
-}
-
-func (l *list) pushFront(r *record) {
-	r.prev, r.next = nil, l.head
-	if l.head != nil {
-		l.head.prev = r
-	} else {
-		l.tail = r
-	}
-	l.head = r
-	l.n++
-}
-
-// insert puts r behind a record of the list.
-func (l *list) insert(before, r *record) {
-	if before.next == nil {
-		l.pushBack(r)
-		return
-	}
-	r.prev, r.next = before, before.next
-	before.next.prev, before.next = r, r
-	l.n++
-}
-
-func (l *list) remove(r *record) {
-	if r.prev != nil {
-		r.prev.next = r.next
-	} else {
-		l.head = r.next
-	}
-	if r.next != nil {
-		r.next.prev = r.prev
-	} else {
-		l.tail = r.prev
-	}
-	r.prev, r.next = nil, nil
-	l.n--
 }

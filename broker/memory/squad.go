@@ -27,31 +27,6 @@ func (b *Broker) Post(ctx context.Context, to broker.ID, payload []byte) error {
 	return nil
 }
 
-// find returns the living consumer with the id, or nil.
-func (m *members) find(id broker.ID) *consumer {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for c := range m.all {
-		if c.id == id {
-			return c
-		}
-	}
-	return nil
-}
-
-// addPost adds a post, or drops it if there are too many.
-func (in *inbox) addPost(payload []byte) {
-	in.mu.Lock()
-	if len(in.posts) < broker.MaxInbox {
-		in.posts = append(in.posts, payload)
-	}
-	in.mu.Unlock()
-	select {
-	case in.arrived <- struct{}{}:
-	default:
-	}
-}
-
 // Assign hands blocked tasks to a consumer; see [broker.Squads].
 func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) error {
 	now, err := b.enter(ctx)
@@ -85,19 +60,15 @@ func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) 
 // assign makes the consumer the owner of a blocked task and returns the delivery. It
 // returns nil if the consumer can't have the task.
 func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) *broker.Delivery {
-	r, _ := c.b.index.find(id)
+	r, _ := c.b.index.lock(id, now)
 	if r == nil {
 		return nil
 	}
 	q := r.queue
-	h := c.holdingOf(q.name)
-	if h == nil {
-		return nil
-	}
-	q.lock(now)
 	defer q.unlock()
+	h := c.holdingOf(q.name)
 	switch {
-	case c.ended.Load():
+	case h == nil, c.ended.Load():
 		return nil
 	case r.state == broker.StateBlocked && !q.halted(r):
 		q.detach(r)
@@ -106,9 +77,7 @@ func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) *broker.D
 	default:
 		return nil
 	}
-	d := r.delivery(now, in)
-	d.Minion = c.id
-	return d
+	return r.delivery(now, in)
 }
 
 // Decide decides whether a squad starts; see [broker.Squads].

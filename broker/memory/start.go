@@ -15,13 +15,11 @@ func (b *Broker) RecordStart(ctx context.Context, d *broker.Delivery) (recoverie
 	if err != nil {
 		return 0, 0, err
 	}
-	r, _ := b.index.find(d.ID)
+	r, _ := b.index.lock(d.ID, now)
 	if r == nil {
 		return 0, 0, lost(d)
 	}
-	q := r.queue
-	q.lock(now)
-	defer q.unlock()
+	defer r.queue.unlock()
 	if r.state != broker.StateRunning || r.attempt != d.Attempt || r.holding.c.id != d.Minion || r.holding.c.ended.Load() {
 		return 0, 0, lost(d)
 	}

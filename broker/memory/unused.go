@@ -17,7 +17,7 @@ type unusedQueues struct {
 
 // used reports whether the queue is in use.
 func (q *queue) used() bool {
-	return q.live > 0 || q.consumers > 0 || q.arrivals.size() > 0 || len(q.halts) > 0
+	return q.live > 0 || q.consumers > 0 || q.arrivals.Len() > 0 || len(q.halts) > 0
 }
 
 // noteUse records that the queue has become used or unused.

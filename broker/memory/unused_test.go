@@ -25,10 +25,9 @@ func remains(b *Broker) map[string]int {
 	for i := range b.index.shards {
 		s := &b.index.shards[i]
 		s.mu.Lock()
-		add("tasks", s.tasks.n)
-		add("flows", s.flows.size())
-		add("arenas", len(s.arenas))
-		add("minutes", len(s.expiry.pages))
+		add("tasks", s.tasks.Len())
+		add("flows", s.flows.Len())
+		add("minutes", len(s.expiry.keys))
 		s.mu.Unlock()
 	}
 	for _, one := range []struct {
@@ -40,7 +39,7 @@ func remains(b *Broker) map[string]int {
 		{"inboxes", &b.inboxes.mu, func() int { return len(b.inboxes.all) }},
 		{"consumers", &b.members.mu, func() int { return len(b.members.all) }},
 		{"followers", &b.followers.mu, func() int { return len(b.followers.all) }},
-		{"minutes of queues", &b.unused.mu, func() int { return len(b.unused.expiry.pages) }},
+		{"minutes of queues", &b.unused.mu, func() int { return len(b.unused.expiry.keys) }},
 	} {
 		one.mu.Lock()
 		add(one.what, one.n())

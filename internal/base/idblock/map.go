@@ -1,95 +1,119 @@
-// Package idblock stores a number for each task id. It is made for ids that come in blocks, see
-// [broker.Block]: ids of one block share an entry of the map, and one look-up in the map serves
-// successive ids of the same block, which is the usual order.
 package idblock
 
 import (
 	"iter"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/base/shrinkmap"
 )
 
-// Index maps ids to numbers, such as indexes of a table of the caller. It is for ids in blocks
-// only. The zero Index is ready to use, by one goroutine at a time.
-type Index struct {
-	blocks map[broker.ID]*block
-	last   *block // the block of the last look-up; nil if there was none
+// Map is a map with ids as keys. The ids of a block share one entry of a Go map, and one
+// look-up there serves successive ids of the same block, which is the usual order. Other ids
+// are in a Go map of their own. A Map frees the memory of ids that were dropped. The zero
+// Map is ready to use, by one goroutine at a time.
+type Map[V any] struct {
+	lone   shrinkmap.Map[broker.ID, V] // the ids that are in no block
+	blocks shrinkmap.Map[broker.ID, *block[V]]
+	last   *block[V] // the block of the last look-up; nil if there was none
+	n      int       // number of ids in blocks
 }
 
-type block struct {
-	name   broker.ID
-	n      int      // how many of values are set
-	values []uint32 // indexed by position in the block: the number plus one, or 0 if none is stored
+// block has the values of the ids of one block.
+type block[V any] struct {
+	name   broker.ID // see Name
+	stored uint64    // a bit for each position: whether it has a value
+	values []V       // by position; at and behind the end, no position has a value
 }
 
-// Has reports whether an id is in a block, so that an Index can store it.
-func Has(id *broker.ID) bool { return id.BlockPosition() != 0 }
+// bit returns the bit of block.stored for an index in block.values.
+func bit(at int) uint64 { return 1 << at }
 
-// Name returns the id that stands for the whole block of id. No task has it.
-func Name(id broker.ID) broker.ID { return id.AtPosition(0xff) }
+// Len returns the number of ids.
+func (m *Map[V]) Len() int { return m.lone.Len() + m.n }
 
-// find returns the block of an id, or nil.
-func (x *Index) find(id *broker.ID) *block {
-	if b := x.last; b != nil && b.name == Name(*id) {
-		return b
+// find returns the block of an id, or nil, and the index of the id in block.values.
+func (m *Map[V]) find(id broker.ID) (b *block[V], at int) {
+	at = id.BlockPosition() - 1
+	name := Name(id)
+	if b := m.last; b != nil && b.name == name {
+		return b, at
 	}
-	b := x.blocks[Name(*id)]
-	if b != nil {
-		x.last = b
+	b, ok := m.blocks.Get(name)
+	if ok {
+		m.last = b
 	}
-	return b
+	return b, at
 }
 
-// Get returns the number that was stored for an id.
-func (x *Index) Get(id *broker.ID) (value uint32, ok bool) {
-	b, at := x.find(id), id.BlockPosition()-1
-	if b == nil || at >= len(b.values) || b.values[at] == 0 {
-		return 0, false
+// Get returns the value of an id, and whether the map has the id.
+func (m *Map[V]) Get(id broker.ID) (v V, ok bool) {
+	if !Has(id) {
+		return m.lone.Get(id)
 	}
-	return b.values[at] - 1, true
+	b, at := m.find(id)
+	if b == nil || b.stored&bit(at) == 0 {
+		return v, false
+	}
+	return b.values[at], true
 }
 
-// Put stores a number for an id. It must be less than 1<<32-1.
-func (x *Index) Put(id *broker.ID, value uint32) {
-	b, at := x.find(id), id.BlockPosition()-1
+// Put sets the value of an id.
+func (m *Map[V]) Put(id broker.ID, v V) {
+	if !Has(id) {
+		m.lone.Put(id, v)
+		return
+	}
+	b, at := m.find(id)
 	if b == nil {
-		if x.blocks == nil {
-			x.blocks = make(map[broker.ID]*block)
-		}
-		b = &block{name: Name(*id)}
-		x.blocks[b.name], x.last = b, b
+		b = &block[V]{name: Name(id)}
+		m.blocks.Put(b.name, b)
+		m.last = b
 	}
 	if at >= len(b.values) {
-		// The ids of a block come in order, and many blocks are small. So the slice grows in steps.
-		values := make([]uint32, min(max(at+1, 4*len(b.values), 4), broker.BlockSize))
+		// The ids of a block come in order, and many blocks are small. So the slice grows in
+		// steps.
+		values := make([]V, min(max(at+1, 4*len(b.values), 4), broker.BlockSize))
 		copy(values, b.values)
 		b.values = values
 	}
-	if b.values[at] == 0 {
-		b.n++
+	if b.stored&bit(at) == 0 {
+		b.stored |= bit(at)
+		m.n++
 	}
-	b.values[at] = value + 1
+	b.values[at] = v
 }
 
-// Drop removes an id, if it is stored.
-func (x *Index) Drop(id *broker.ID) {
-	b, at := x.find(id), id.BlockPosition()-1
-	if b == nil || at >= len(b.values) || b.values[at] == 0 {
+// Drop removes an id, if the map has it.
+func (m *Map[V]) Drop(id broker.ID) {
+	if !Has(id) {
+		m.lone.Drop(id)
 		return
 	}
-	b.values[at] = 0
-	if b.n--; b.n == 0 {
-		delete(x.blocks, b.name)
-		x.last = nil
+	b, at := m.find(id)
+	if b == nil || b.stored&bit(at) == 0 {
+		return
+	}
+	var zero V
+	b.values[at] = zero
+	b.stored &^= bit(at)
+	m.n--
+	if b.stored == 0 {
+		m.blocks.Drop(b.name)
+		m.last = nil
 	}
 }
 
-// All returns the stored numbers in no particular order.
-func (x *Index) All() iter.Seq[uint32] {
-	return func(yield func(uint32) bool) {
-		for _, b := range x.blocks {
-			for _, value := range b.values {
-				if value != 0 && !yield(value-1) {
+// All returns the values, in no particular order.
+func (m *Map[V]) All() iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for _, v := range m.lone.All() {
+			if !yield(v) {
+				return
+			}
+		}
+		for _, b := range m.blocks.All() {
+			for at, v := range b.values {
+				if b.stored&bit(at) != 0 && !yield(v) {
 					return
 				}
 			}

@@ -40,21 +40,17 @@ func TestMap(t *testing.T) {
 				}
 			},
 			"": func(t *rapid.T) {
-				if got := maps.Collect(m.All()); !maps.Equal(got, model) || m.Len() != len(model) {
-					t.Fatalf("%d entries, %v, want %v", m.Len(), got, model)
-				}
 				k := key.Draw(t, "any key")
-				if v, ok := m.Get(k); v != model[k] || ok != hasKey(model, k) {
-					t.Fatalf("Get(%d) returned %d, %v", k, v, ok)
+				want, has := model[k]
+				if v, ok := m.Get(k); v != want || ok != has || m.Len() != len(model) {
+					t.Fatalf("Get(%d) of %d entries returned %d, %v, want %d, %v of %d", k, m.Len(), v, ok, want, has, len(model))
 				}
 			},
 		})
+		if got := maps.Collect(m.All()); !maps.Equal(got, model) {
+			t.Fatalf("the entries are %v, want %v", got, model)
+		}
 	})
-}
-
-func hasKey(m map[int]int, k int) bool {
-	_, ok := m[k]
-	return ok
 }
 
 // An almost empty Map has freed its memory.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/base/list"
 )
 
 // The waits under way are kept in lists by the pause until their next check. All waits of a
@@ -19,7 +20,7 @@ type checkSchedule struct {
 }
 
 // checkList is the list of the waits of one level; the first is due first.
-type checkList struct{ first, last *Watch }
+type checkList = list.List[Watch, *Watch]
 
 const (
 	// checkAfter is how long a wait lasts before its first check. checkEvery is the time
@@ -92,40 +93,23 @@ func (v *checkSchedule) put(w *Watch, level int, now time.Time) {
 	if level < checkLevelNone {
 		w.due = now.Add(span(level))
 	}
-	l := &v.levels[level]
-	w.checkList, w.prev, w.next = l, l.last, nil
-	if l.last == nil {
-		l.first = w
-	} else {
-		l.last.next = w
-	}
-	l.last = w
+	w.checkList = &v.levels[level]
+	w.checkList.PushBack(w)
 }
 
 // remove ends the checks of a wait, if there are any.
 func (v *checkSchedule) remove(w *Watch) {
-	l := w.checkList
-	if l == nil {
-		return
+	if w.checkList != nil {
+		w.checkList.Remove(w)
+		w.checkList = nil
 	}
-	if w.prev == nil {
-		l.first = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		l.last = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.checkList, w.prev, w.next = nil, nil, nil
 }
 
 // nextDue returns the time of the next check, if there is one.
 func (v *checkSchedule) nextDue() (at time.Time, ok bool) {
 	// Each list is in order, so only the first of each matters.
 	for level := range checkLevelNone {
-		if w := v.levels[level].first; w != nil && (!ok || w.due.Before(at)) {
+		if w := v.levels[level].First(); w != nil && (!ok || w.due.Before(at)) {
 			at, ok = w.due, true
 		}
 	}
@@ -135,7 +119,7 @@ func (v *checkSchedule) nextDue() (at time.Time, ok bool) {
 // wake schedules the waits that were not checked because nothing changed.
 func (v *checkSchedule) wake(now time.Time) {
 	for range maxChecked {
-		w := v.levels[checkLevelAsleep].first
+		w := v.levels[checkLevelAsleep].First()
 		if w == nil {
 			return
 		}
@@ -148,7 +132,7 @@ func (v *checkSchedule) wake(now time.Time) {
 // takeDue returns a wait whose check is due, or nil.
 func (v *checkSchedule) takeDue(now time.Time) *Watch {
 	for level := range checkLevelNone {
-		if w := v.levels[level].first; w != nil && !w.due.After(now) {
+		if w := v.levels[level].First(); w != nil && !w.due.After(now) {
 			return w
 		}
 	}

@@ -7,16 +7,16 @@ func (c *Client) SetMaxIdle(n int) { c.table.maxIdle = n }
 func (c *Client) Entries() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.table.entries.n
+	return c.table.entries.len()
 }
 
 // Sending returns the number of tasks in the client's table that are being sent.
 func (c *Client) Sending() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	lists := append([]list{c.table.idle}, c.table.levels[:]...)
+	lists := append([]entryList{c.table.idle}, c.table.levels[:]...)
 	for i := range lists {
-		for e := lists[i].first; e != nil; e = e.next {
+		for e := range lists[i].All() {
 			if e.sending != 0 {
 				n++
 			}

@@ -200,7 +200,7 @@ func (c *Client) deliver(mail broker.Mail) {
 			notice := &mail.Notices[i]
 			c.table.deliver(notice.ID, notice.Record, now)
 		}
-		if c.table.levels[levelNow].first != nil { // failures are to be looked up
+		if c.table.levels[levelNow].Len() > 0 { // failures are to be looked up
 			c.schedule(now)
 		}
 	}

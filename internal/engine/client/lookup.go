@@ -34,7 +34,7 @@ func (c *Client) schedule(now time.Time) {
 	if c.lookingUp || c.closed {
 		return
 	}
-	if c.table.levels[levelNow].first != nil {
+	if c.table.levels[levelNow].Len() > 0 {
 		c.lookingUp = c.spawn(func() { c.lookUpDue(false) })
 		return
 	}

@@ -86,8 +86,8 @@ func TestTableStale(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%s: %q arrived, want %q", tt.name, got, tt.want)
 		}
-		if tab.entries.n != 0 || tab.bytes != 0 {
-			t.Errorf("%s: %d entries and %d bytes are left", tt.name, tab.entries.n, tab.bytes)
+		if tab.entries.len() != 0 || tab.bytes != 0 {
+			t.Errorf("%s: %d entries and %d bytes are left", tt.name, tab.entries.len(), tab.bytes)
 		}
 	}
 

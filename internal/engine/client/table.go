@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
+	"github.com/go-arbiter/arbiter/internal/base/list"
 	"github.com/go-arbiter/arbiter/internal/engine/title"
 )
 
@@ -47,12 +48,12 @@ const (
 // here, or because somebody waits for it. Entries without a wait are bounded: the oldest are
 // dropped, and a later wait for such a task begins with a look-up. Client.mu guards the table.
 type table struct {
-	entries entryIndex
+	entries entries
 	labels  labels
 	// idle has the entries that nobody waits for, the oldest first. levels has the entries that
 	// somebody waits for, by the pause until their next look-up.
-	idle   list
-	levels [levelCount]list
+	idle   entryList
+	levels [levelCount]entryList
 	bytes  int // of the outcomes in idle
 
 	lossless          bool // the broker loses no push
@@ -64,18 +65,17 @@ type table struct {
 // entry is one task in the table. There are many entries, so it is small, and has few pointers
 // for the garbage collector to follow.
 type entry struct {
-	id         broker.ID
-	label      *label        // name and queue; never nil
-	record     []byte        // the outcome, once it is here
-	watch      *Watch        // the first wait for it
-	more       *[]*Watch     // further waits; nil if there are none
-	due        time.Duration // time of the next look-up, since table.epoch; only in a level
-	prev, next *entry        // neighbours in its list
+	list.Links[entry]
+	id     broker.ID
+	label  *label        // name and queue; never nil
+	record []byte        // the outcome, once it is here
+	watch  *Watch        // the first wait for it
+	more   *[]*Watch     // further waits; nil if there are none
+	due    time.Duration // time of the next look-up, since table.epoch; only in a level
 
-	sending   int32        // submissions of it under way
-	state     broker.State // as of the last look-up
-	in        listID       // the list that it is in
-	pageIndex uint8        // its index in its page
+	sending int32        // submissions of it under way
+	state   broker.State // as of the last look-up
+	in      listID       // the list that it is in
 	// own says that the task was sent from here, so its outcome is pushed here. shared says
 	// that another client may have sent it before; then the outcome is pushed there.
 	own    bool
@@ -139,7 +139,6 @@ func (t *table) expect(id broker.ID, name, queue string, again bool, now time.Ti
 	e, fresh := t.entries.enter(id)
 	if fresh {
 		t.put(e, listIdle)
-		t.trim()
 	}
 	// If the entry says that this client has sent the task before, no other client has.
 	e.shared = again && (e.shared || !e.own)
@@ -152,6 +151,9 @@ func (t *table) expect(id broker.ID, name, queue string, again bool, now time.Ti
 		if e.watch != nil {
 			t.move(e, levelNow, now)
 		}
+	}
+	if fresh {
+		t.trim()
 	}
 	return e
 }
@@ -187,14 +189,14 @@ func (t *table) sentAs(e *entry, id broker.ID, stored bool, now time.Time) {
 // take returns the outcome of a task and drops the entry, if the outcome is here and need not
 // be looked up first.
 func (t *table) take(id broker.ID) (Completion, bool) {
-	e, at := t.entries.find(id)
+	e := t.entries.get(id)
 	if e == nil || e.record == nil || e.stale() || t.mayBeEffect(e.record) {
 		return Completion{}, false
 	}
 	a := e.fromRecord(e.record)
 	t.bytes -= recordSize(e.record)
 	t.unlink(e)
-	t.entries.removeAt(e, at)
+	t.entries.drop(e)
 	return a, true
 }
 
@@ -283,7 +285,7 @@ func requeueable(id broker.ID, record []byte) bool {
 // The cancellation may be an effect of one of them, as it is for the rest of a pipe or group.
 // It is looked up after them, so that nobody sees the effect before its cause.
 func (t *table) mayBeEffect(record []byte) bool {
-	return t.levels[levelNow].first != nil && wire.ParseState(record) == broker.StateCanceled
+	return t.levels[levelNow].Len() > 0 && wire.ParseState(record) == broker.StateCanceled
 }
 
 // stale reports whether the record of an entry may not be the task's outcome any more: the task
@@ -397,7 +399,7 @@ func (t *table) move(e *entry, level int, now time.Time) {
 // doubtPushes marks all entries whose push has not come, so that the next wait for each begins
 // with a look-up.
 func (t *table) doubtPushes() {
-	for e := t.idle.first; e != nil; e = e.next {
+	for e := range t.idle.All() {
 		e.doubt = e.doubt || e.record == nil
 	}
 }
@@ -407,7 +409,7 @@ func (t *table) doubtPushes() {
 func (t *table) gap(now time.Time) {
 	t.doubtPushes()
 	for level := levelNow + 1; level < levelCount; level++ {
-		for e := t.levels[level].first; e != nil; e = t.levels[level].first {
+		for e := range t.levels[level].All() {
 			t.move(e, levelNow, now)
 		}
 	}
@@ -420,7 +422,10 @@ func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.
 		if level > levelNow && !timed {
 			break
 		}
-		for e := t.levels[level].first; e != nil && len(ids) < n && e.due <= until; e = e.next {
+		for e := range t.levels[level].All() {
+			if len(ids) == n || e.due > until {
+				break
+			}
 			ids, e.newer = append(ids, e.id), false
 		}
 	}
@@ -430,7 +435,7 @@ func (t *table) due(ids []broker.ID, n int, now time.Time, timed bool) []broker.
 // nextDue returns the time of the next look-up, if there is one.
 func (t *table) nextDue() (at time.Time, ok bool) {
 	for level := range levelLossless {
-		e := t.levels[level].first
+		e := t.levels[level].First()
 		if e == nil {
 			continue
 		}
@@ -456,13 +461,13 @@ func (t *table) finish(e *entry, a Completion) {
 func (t *table) drop(e *entry) {
 	t.forget(e)
 	t.unlink(e)
-	t.entries.remove(e)
+	t.entries.drop(e)
 }
 
 // trim drops the oldest idle entries beyond the limits.
 func (t *table) trim() {
-	for t.idle.first != nil && (t.idle.len > t.maxIdle || t.bytes > t.maxBytes) {
-		t.drop(t.idle.first)
+	for t.idle.Len() > 0 && (t.idle.Len() > t.maxIdle || t.bytes > t.maxBytes) {
+		t.drop(t.idle.First())
 	}
 }
 

@@ -35,8 +35,8 @@ func TestTableKeepsAndForgets(t *testing.T) {
 		tab.sent(id, true, now)
 		tab.deliver(id, written("x"), now)
 	}
-	if tab.entries.n != 10 || tab.idle.len != 10 {
-		t.Fatalf("%d entries, %d idle, want 10", tab.entries.n, tab.idle.len)
+	if tab.entries.len() != 10 || tab.idle.Len() != 10 {
+		t.Fatalf("%d entries, %d idle, want 10", tab.entries.len(), tab.idle.Len())
 	}
 	if _, ok := tab.take(ids[19]); ok {
 		t.Error("the oldest was not forgotten")
@@ -51,7 +51,7 @@ func TestTableKeepsAndForgets(t *testing.T) {
 	}
 	// A task that was dropped is looked up at once.
 	tab.wait(ids[0], newWatch(c), now)
-	if tab.levels[levelNow].len != 1 {
+	if tab.levels[levelNow].Len() != 1 {
 		t.Error("a forgotten task is not looked up at once")
 	}
 }
@@ -68,11 +68,11 @@ func TestTableBoundsBytes(t *testing.T) {
 			t.Fatalf("%d bytes are kept", tab.bytes)
 		}
 	}
-	for e := tab.idle.first; e != nil; e = tab.idle.first {
+	for e := range tab.idle.All() {
 		tab.take(e.id)
 	}
-	if tab.bytes != 0 || tab.idle.len != 0 {
-		t.Errorf("%d bytes in %d entries after all were taken", tab.bytes, tab.idle.len)
+	if tab.bytes != 0 || tab.idle.Len() != 0 {
+		t.Errorf("%d bytes in %d entries after all were taken", tab.bytes, tab.idle.Len())
 	}
 }
 
@@ -92,8 +92,8 @@ func TestTableWaitersAreNotForgotten(t *testing.T) {
 	if len(w.ready) != 1 || len(w2.ready) != 1 {
 		t.Errorf("%d and %d completions, want 1 and 1", len(w.ready), len(w2.ready))
 	}
-	if tab.entries.n != 1 {
-		t.Errorf("%d entries are left, want 1", tab.entries.n)
+	if tab.entries.len() != 1 {
+		t.Errorf("%d entries are left, want 1", tab.entries.len())
 	}
 }
 
@@ -236,8 +236,8 @@ func TestTableFound(t *testing.T) {
 	if len(w.ready) != 1 {
 		t.Error("a task that could not be sent was not given up")
 	}
-	if tab.entries.n != 0 {
-		t.Errorf("%d entries are left", tab.entries.n)
+	if tab.entries.len() != 0 {
+		t.Errorf("%d entries are left", tab.entries.len())
 	}
 }
 

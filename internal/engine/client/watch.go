@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/internal/base/list"
 )
 
 // A Watch is a wait for several tasks. Each task has an entry in the table that points to the
@@ -24,8 +25,8 @@ type Watch struct {
 	one    [1]broker.ID // memory of ids for a wait for a single task
 
 	// The fields below belong to a Wait under way, and are guarded by c.mu.
-	checkList  *checkList // the list that it is in; nil if it has no checks
-	prev, next *Watch     // neighbours in checkList
+	list.Links[Watch]
+	checkList *checkList // the list that it is in; nil if it has no checks
 	// begun is when the wait begins; zero if the clock is to be read. since is when its checks
 	// began, and until when its context ends; zero if it does not.
 	begun time.Time

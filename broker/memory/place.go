@@ -1,0 +1,150 @@
+package memory
+
+import (
+	"time"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// The place of a task in its queue depends on its state:
+//
+//	pending               queue.pending
+//	scheduled, retrying   queue.scheduled
+//	parked                queue.scheduled and queue.parked
+//	blocked               queue.scheduled if it is blocked for a time only; otherwise none
+//	running               the list of a holding: of one queue at one consumer
+//	failed                queue.dead and queue.deadByEnd: a dead letter
+//
+// A change of state takes the record out of one place (detach) and puts it into another
+// (pushBack, schedule, setOwner and so on).
+
+// detach takes a record out of the place of its state. The caller puts it into another one
+// at once.
+func (q *queue) detach(r *record) {
+	switch r.state {
+	case broker.StatePending:
+		q.pending.Remove(r)
+	case broker.StateScheduled, broker.StateRetrying:
+		q.scheduled.remove(r)
+	case broker.StateParked:
+		q.scheduled.remove(r)
+		q.parked.remove(r)
+	case broker.StateBlocked:
+		if q.scheduled.has(r) {
+			q.scheduled.remove(r)
+			q.timedBlocked--
+		}
+	case broker.StateRunning:
+		h := r.holding
+		h.list.Remove(r)
+		if r.canceled {
+			h.canceled--
+		}
+		r.holding = nil
+		q.running--
+	case broker.StateFailed:
+		q.dead.Remove(r)
+		q.deadByEnd.remove(r)
+	}
+}
+
+// pushBack makes a detached record pending, behind all pending ones.
+func (q *queue) pushBack(r *record) {
+	r.state = broker.StatePending
+	q.pending.PushBack(r)
+}
+
+// pushFront makes a detached record pending, in front of all pending ones.
+func (q *queue) pushFront(r *record) {
+	r.state = broker.StatePending
+	q.pending.PushFront(r)
+}
+
+// pushBehind makes a detached record pending behind another one, or in front of all if that
+// one is nil or no longer pending.
+func (q *queue) pushBehind(before, r *record) {
+	if before == nil || before.state != broker.StatePending {
+		q.pushFront(r)
+		return
+	}
+	r.state = broker.StatePending
+	q.pending.InsertAfter(before, r)
+}
+
+// schedule lets a detached record wait for its due time, in the given state.
+func (q *queue) schedule(r *record, state broker.State, due instant) {
+	r.state = state
+	r.due.at = due
+	r.seq = q.nextSeq()
+	q.scheduled.add(r)
+	q.alarm.set(due)
+}
+
+func (q *queue) nextSeq() uint64 {
+	q.seq++
+	return q.seq
+}
+
+// becomeDue makes a record pending whose due time has come, and which is no longer in
+// queue.scheduled.
+func (q *queue) becomeDue(r *record) {
+	switch r.state {
+	case broker.StateBlocked:
+		q.timedBlocked--
+	case broker.StateParked:
+		q.parked.remove(r)
+		r.overdue = true
+	}
+	q.pushBack(r)
+	if r.overdue {
+		q.addOverdue(r)
+	}
+}
+
+// block lets a detached record wait for its release, and no longer than delay if that is
+// positive.
+func (q *queue) block(r *record, delay time.Duration, now instant) {
+	r.state = broker.StateBlocked
+	if delay > 0 {
+		q.schedule(r, broker.StateBlocked, now.plus(delay))
+		q.timedBlocked++
+	}
+}
+
+// setOwner gives a detached record to a holding, whose consumer becomes its owner.
+func (q *queue) setOwner(r *record, h *holding) {
+	r.state = broker.StateRunning
+	r.holding = h
+	h.list.PushBack(r)
+	if r.canceled {
+		h.canceled++
+	}
+	q.running++
+}
+
+// markCanceled records that a running task was cancelled.
+func (q *queue) markCanceled(r *record) {
+	if !r.canceled {
+		r.canceled = true
+		r.holding.canceled++
+	}
+}
+
+// keepDead makes a detached record a dead letter, until its retention ends.
+func (q *queue) keepDead(r *record, o *broker.Outcome, keep time.Duration, now instant) {
+	r.state = broker.StateFailed
+	r.due.at, r.seq = now.plus(keep), q.nextSeq()
+	r.idUntil = now.plus(max(keep, broker.MinTombstone))
+	r.outcome = copyOutcome(o)
+	q.dead.PushBack(r)
+	q.deadByEnd.add(r)
+	q.alarm.set(r.due.at)
+}
+
+// bury ends a detached record for good: a tombstone takes its place.
+func (q *queue) bury(r *record, grave tombstone) {
+	grave.digest, grave.last = r.digest, r.last
+	r.task, r.outcome = nil, nil
+	q.live--
+	q.b.index.bury(r.id, grave)
+}
