@@ -20,8 +20,25 @@ const (
 	spoils = 100 * time.Millisecond
 )
 
-// run runs a test. If the test fails in real time and the machine stalled meanwhile, run repeats it
-// with a fresh broker. A fault of the broker makes it fail again.
+// trial is one run of a test.
+type trial struct {
+	faults    []string      // the failures
+	stalled   time.Duration // the longest stall meanwhile
+	lease     time.Duration // the lease of the broker
+	unrenewed time.Duration // for how long the suite had not renewed a lease that was then lost
+}
+
+// spoiled reports whether a correct broker may have failed, because the machine stalled or because
+// the suite itself let the lease of a minion end.
+func (r trial) spoiled() bool {
+	return r.stalled >= spoils || r.lease > 0 && r.unrenewed >= r.lease
+}
+
+func (r trial) String() string { return strings.Join(r.faults, "\n") }
+
+// run runs a test. If the test fails in real time, and the machine may be the cause, run repeats it
+// with a fresh broker and, if possible, with a longer lease. A fault of the broker makes it fail
+// again.
 func (c Config) run(t *testing.T, test test) {
 	t.Helper()
 	if c.Bubble != nil { // nothing stalls there
@@ -29,19 +46,23 @@ func (c Config) run(t *testing.T, test test) {
 		return
 	}
 	for try := 1; ; try++ {
-		faults, stalled := c.try(t, test)
-		if len(faults) == 0 {
+		last := c.try(t, test)
+		if len(last.faults) == 0 {
 			return
 		}
-		if stalled < spoils || try == tries {
-			t.Fatal(strings.Join(faults, "\n"))
+		if !last.spoiled() || try == tries {
+			t.Fatal(last)
 		}
-		t.Logf("the machine stalled for %v during this failure, so the test is repeated. The failure was:\n%s", stalled, strings.Join(faults, "\n"))
+		t.Logf("the test is repeated, because the machine stalled for %v or the suite did not renew a lease of %v for %v. The failure was:\n%v",
+			last.stalled, last.lease, last.unrenewed, last)
+		if lease := 2 * last.lease; c.Longer != nil && test.needs&needLapse != 0 && lease > 0 {
+			c.Open = func(t testing.TB) Harness { return c.Longer(t, lease) }
+		}
 	}
 }
 
-// try runs a test once. It returns the failures, and the longest stall during the test.
-func (c Config) try(t *testing.T, test test) (faults []string, stalled time.Duration) {
+// try runs a test once.
+func (c Config) try(t *testing.T, test test) (last trial) {
 	t.Helper()
 	c.guarded(t, func(t *testing.T, cfg Config) {
 		tb := &collector{TB: t}
@@ -54,17 +75,17 @@ func (c Config) try(t *testing.T, test test) (faults []string, stalled time.Dura
 			test.body(r)
 		}()
 		<-done
-		switch {
-		case c.stalled != nil:
-			stalled = c.stalled()
-		case r != nil:
-			stalled = r.stalled()
+		if r != nil {
+			last.stalled, last.lease, last.unrenewed = r.stalled(), r.Lease, r.unrenewed.get()
+		}
+		if c.stalled != nil {
+			last.stalled = c.stalled()
 		}
 		cancel()
 		tb.cleanup()
-		faults = tb.faults
+		last.faults = tb.faults
 	})
-	return faults, stalled
+	return last
 }
 
 // collector is a testing.TB that collects failures and clean-ups. It runs the clean-ups when

@@ -35,6 +35,11 @@ func (r *rig) recordStart(d *broker.Delivery) [2]int {
 	r.Helper()
 	recoveries, strikes, err := r.starterAt(r.Broker).RecordStart(r.ctx, d)
 	if err != nil {
+		for _, m := range r.crew {
+			if m.ID() == d.Minion {
+				m.lives(err)
+			}
+		}
 		r.Fatalf("RecordStart of %s, attempt %d: %v", d.ID, d.Attempt, err)
 	}
 	return [2]int{recoveries, strikes}

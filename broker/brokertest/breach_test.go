@@ -31,6 +31,8 @@ func TestBreaches(t *testing.T) {
 		{"Close leaves a Dequeue waiting", closeConsumerWaiting, func(b *memory.Broker) broker.Broker { return staysAsleep{b} }, "after the Close of its consumer"},
 		{"a lease counts from the answer", leaseRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed said"},
 		{"a lease that has ended is renewed", leaseNoRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed was called"},
+		{"a living consumer is forgotten", leaseHeartbeatsKeep, func(b *memory.Broker) broker.Broker { return forgets{b} }, "Heartbeat: "},
+		{"a survivor is forgotten", leaseTwoSurvivors, func(b *memory.Broker) broker.Broker { return forgets{b} }, "Heartbeat: "},
 		{"Queues makes up a queue", inspectorQueuesKnown, func(b *memory.Broker) broker.Broker { return makesUp{b} }, "Queues lists"},
 	} {
 		t.Run(breach.name, func(t *testing.T) {

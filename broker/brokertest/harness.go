@@ -58,6 +58,11 @@ type Config struct {
 	// of a consumer. By default these tests use Open too.
 	Patient func(t testing.TB) Harness
 
+	// Longer, if set, opens the broker with the given lease. If the machine is so busy that a test
+	// in which leases end has failed because of that, the test is repeated with a lease that is
+	// twice as long, up to 16 times the one of Open. By default each repetition uses Open.
+	Longer func(t testing.TB, lease time.Duration) Harness
+
 	// Ping, if set, sends the store its cheapest request, such as PING. On a busy machine a store
 	// in another process may be late. So Run calls Ping every 20 ms from one goroutine, and allows
 	// the broker as much more time as the slowest answer took. It is not used in a bubble.

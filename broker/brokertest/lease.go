@@ -323,7 +323,7 @@ func leaseTwoSurvivors(r *rig) {
 	r.Advance(r.Lease/4 + r.Slack)
 	together(many(survivors, func(i int) {
 		for range 3 {
-			if err := alive[i].Heartbeat(r.ctx, broker.Load{}); err != nil {
+			if err := alive[i].beat(); err != nil {
 				r.Errorf("Heartbeat: %v", err)
 			}
 		}

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -13,7 +14,7 @@ type minion struct {
 	broker.Consumer
 	r      *rig
 	queues []string
-	beaten time.Time // time of the last heartbeat, by the broker's clock
+	beaten time.Time // when the request was sent that last renewed the lease, by the broker's clock
 
 	onKill func(broker.ID) // called by OnCancel, if not nil; to be set before the cancel
 
@@ -54,6 +55,7 @@ func (r *rig) consumer(b broker.Broker, with func(*broker.ConsumerConfig), queue
 		r.Fatalf("Consume: %v", err)
 	}
 	m.Consumer = c
+	r.crew = append(r.crew, m)
 	return m
 }
 
@@ -110,10 +112,28 @@ func (m *minion) notified(id broker.ID) bool {
 func beat(minions ...*minion) {
 	for _, m := range minions {
 		m.r.Helper()
-		if err := m.Heartbeat(m.r.ctx, broker.Load{}); err != nil {
+		if err := m.beat(); err != nil {
 			m.r.Fatalf("Heartbeat: %v", err)
 		}
-		m.beaten = m.r.Now()
+	}
+}
+
+// beat sends a heartbeat, and returns its error.
+func (m *minion) beat() error {
+	asked := m.r.Now()
+	err := m.Heartbeat(m.r.ctx, broker.Load{})
+	if m.lives(err); err == nil {
+		m.beaten = asked
+	}
+	return err
+}
+
+// lives is told the error of a request of a minion that should have its lease. If the lease is lost,
+// it records for how long the suite had not renewed it. If that is shorter than the lease, the
+// broker has forgotten a living minion. Otherwise the suite was too slow.
+func (m *minion) lives(err error) {
+	if errors.Is(err, broker.ErrLeaseLost) {
+		m.r.unrenewed.note(m.r.Now().Sub(m.beaten))
 	}
 }
 
@@ -147,7 +167,7 @@ func (m *minion) takeFrom(queues []string, n int) []*broker.Delivery {
 			m.r.Fatalf("Dequeue returned %d tasks in %v, want %d", len(got), patience, n)
 		}
 		ds, err := m.Dequeue(m.r.ctx, queues, n-len(got), m.keep())
-		if err != nil {
+		if m.lives(err); err != nil {
 			m.r.Fatalf("Dequeue: %v", err)
 		}
 		m.check(ds, queues, n-len(got))
@@ -181,7 +201,7 @@ func (m *minion) none() {
 	m.r.Helper()
 	m.keep()
 	ds, err := m.Dequeue(m.r.ctx, m.queues, 10, m.r.Slack)
-	if err != nil {
+	if m.lives(err); err != nil {
 		m.r.Fatalf("Dequeue: %v", err)
 	}
 	for _, d := range ds {
@@ -197,7 +217,7 @@ func (m *minion) tryTake(n int) []*broker.Delivery {
 	for len(got) < n {
 		m.keep()
 		ds, err := m.Dequeue(m.r.ctx, m.queues, n-len(got), m.r.Slack)
-		if err != nil {
+		if m.lives(err); err != nil {
 			m.r.Fatalf("Dequeue: %v", err)
 		}
 		m.check(ds, m.queues, n-len(got))
@@ -257,7 +277,7 @@ func (r *rig) woken(done <-chan dequeued, start time.Time) []*broker.Delivery {
 func (m *minion) settle(batch ...broker.Settlement) {
 	m.r.Helper()
 	for i, err := range m.settled(batch...) {
-		if err != nil {
+		if m.lives(err); err != nil {
 			m.r.Fatalf("Settle refused settlement %d of the batch: %v", i, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,16 +21,18 @@ const patience = 30 * time.Second
 type rig struct {
 	testing.TB
 	Harness
-	ctx     context.Context
-	light   bool
-	patient bool // opened with Config.Patient: no lease may end
-	tasks   int  // number of tasks so far; makes payloads different
-	ids     int  // number of ids so far
-	block   broker.Block
-	stall   stall.Watch
-	answers *answers
-	began   time.Time
-	dog     *watchdog // nil if Config.Stuck is negative
+	ctx       context.Context
+	light     bool
+	patient   bool // opened with Config.Patient: no lease may end
+	tasks     int  // number of tasks so far; makes payloads different
+	ids       int  // number of ids so far
+	block     broker.Block
+	stall     stall.Watch
+	answers   *answers
+	crew      []*minion // all minions so far
+	unrenewed longest   // how long the suite did not renew a lease that was then lost, see minion.lives
+	began     time.Time
+	dog       *watchdog // nil if Config.Stuck is negative
 }
 
 func newRig(t *testing.T, cfg Config) *rig {
@@ -71,6 +74,16 @@ func (r *rig) late(d time.Duration) time.Duration {
 
 // stalled returns the longest stall of this process or of the store so far.
 func (r *rig) stalled() time.Duration { return max(r.stall.Longest(), r.answers.longest(r.began)) }
+
+// longest is the longest of some durations.
+type longest struct{ d atomic.Int64 }
+
+func (l *longest) note(d time.Duration) {
+	for old := l.d.Load(); int64(d) > old && !l.d.CompareAndSwap(old, int64(d)); old = l.d.Load() {
+	}
+}
+
+func (l *longest) get() time.Duration { return time.Duration(l.d.Load()) }
 
 // before runs a check of a state that ends at a known time. If the check fails after that time, the
 // failure is ignored, because a stall of the machine may have delayed the check. In a bubble
