@@ -67,7 +67,7 @@ func TestGroupThenWithoutNil(t *testing.T) {
 	}
 }
 
-// A handle that has no calls says so when it is to send them again, and says what to do.
+// Send of a handle without calls returns an error that names the remedy.
 func TestSendWithoutCalls(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.flowCrew(2, echo)

@@ -93,7 +93,7 @@ func (c *change) during(of codec.Codec, fn func()) {
 	fn()
 }
 
-// inFlight is what one process has sent: a task, a pipe, and a task that fails.
+// inFlight holds the futures of a task, of a pipe, and of a task that fails. One process has sent them.
 type inFlight struct {
 	fut, pipe, bad *task.Future[int]
 }

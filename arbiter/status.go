@@ -21,8 +21,8 @@ var ErrResultOmitted = errors.New("the result was left out")
 // ErrNotDone is wrapped by the error of [Status.Decode] for a task that is not done, and so has no result.
 var ErrNotDone = errors.New("the task is not done")
 
-// Status describes a task, a group or a pipe. [Status.State] says what state it is in, and everything else is beside
-// that. Its JSON has the keys of the original Arbiter and some more; see [Status.MarshalJSON].
+// Status describes a task, a group or a pipe. [Status.State] is its state; the other fields give details. The JSON form
+// has the keys of the original Arbiter and some more; see [Status.MarshalJSON].
 type Status struct {
 	ID task.ID
 	// Type is task, group or pipe; a squad is a group. Among the Tasks of a [FlowStatus] it is also callback or finalize.

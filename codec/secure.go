@@ -140,8 +140,8 @@ func Encrypt(c Codec, key []byte, more ...[]byte) (Codec, error) {
 
 // FingerprintWith returns a codec that seals as c does, and makes its fingerprints with key: see [Sealer.Fingerprint]. So
 // the fingerprints stay the same when the keys of c are changed. Without it, [Sign] and [Encrypt] make fingerprints with
-// their first key, and FingerprintWith that key makes the same ones. With key alone nothing can be opened or sealed, but
-// somebody who has it can try out which short arguments or unique keys have a fingerprint.
+// their first key, and FingerprintWith that key makes the same ones. The key alone can't open or seal
+// a message. But an attacker who has it can guess short arguments and unique keys, and compare their fingerprints.
 //
 // The key must have 16 bytes or more. It is an error if c is not a codec of Sign, Encrypt or [Hide]: a codec of your own
 // has its own method Fingerprint.

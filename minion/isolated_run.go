@@ -11,7 +11,7 @@ import (
 )
 
 // This is the minion's side of an isolated attempt: internal/engine/childtask sends it to
-// a child, and asks the attempt what the handler there asks for. While the handler waits
+// a child, and passes the requests of the handler there to the attempt. While the handler waits
 // for another task, its slot is lent as it is for a handler in the minion.
 
 // runIsolated runs the handler in a child and returns its result.

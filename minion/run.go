@@ -158,7 +158,7 @@ func (r *run) free(ctx context.Context) int {
 	}
 }
 
-// locked is a run whose mu is held. What needs mu is a method of locked, so that the
+// locked is a run whose mu is held. Functions that need mu are methods of locked, so that the
 // compiler finds a call without it.
 type locked struct{ *run }
 

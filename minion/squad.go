@@ -8,9 +8,9 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// The members of a squad start together, in slots that are reserved for them. What is
-// reserved for which squad, and when its members start, is decided by
-// [squad.Reservations], of which each session has its own. This file gives them the slots
+// The members of a squad start together, in slots that are reserved for them.
+// [squad.Reservations] decides how many slots a squad gets, and when its members start. Each
+// session has its own reservations. This file gives them the slots
 // and the attempts of the minion.
 //
 // The lock of the reservations comes before run.mu. So no method of them is called with

@@ -30,13 +30,13 @@
 // let the time of the bubble pass for ever, so give waits a deadline in that case.
 package memory
 
-// This comment is for those who read or change the package. It lists the files in the order
-// of reading. Each has one subject.
+// The following comment helps to read the code of the package. It lists the files in the order
+// of reading. Each file has one subject.
 //
 // The life of a task, from Enqueue to Settle:
 //
 //	enqueue.go       a task is checked, copied, and stored as a record
-//	dequeue.go       a consumer waits for tasks, and becomes the owner of those that it is handed
+//	dequeue.go       a consumer waits for tasks, and becomes their owner
 //	settle.go        the consumer says how the attempt ended; finish.go ends the task
 //
 // The data behind it:
@@ -47,7 +47,7 @@ package memory
 //	place.go         where in the queue a task is, by its state
 //	timeline.go      records in the order of a time
 //	index.go         records and tombstones by id
-//	clone.go         what comes in and goes out is copied
+//	clone.go         copies of tasks, so that the broker and its callers share no memory
 //	slabs.go         allocates the memory of a batch together
 //
 // Other ways in which a task goes on or ends:
@@ -60,7 +60,7 @@ package memory
 //	park.go          the consumer can't run it, and another one may
 //	abandon.go       nobody could run a parked task in time
 //
-// What others learn of it:
+// Results, and the state of the broker for callers:
 //
 //	lookup.go        the status of a task
 //	notices.go       outcomes on their way to the inboxes
@@ -82,7 +82,7 @@ package memory
 //
 //	clock.go         times
 //	alarm.go         a timer
-//	expiry_queue.go  ids by when something of them is to be forgotten
+//	expiry_queue.go  ids, by the time at which their data are deleted
 //	sweep.go         forgets it
 //	unused.go        forgets queues
 //
@@ -91,6 +91,5 @@ package memory
 // topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, unused.mu and charges.mu, and
 // last alarm.mu.
 //
-// A task that becomes due is moved by the next call that locks its queue, so a queue is
-// always up to date for those who look at it. An alarm does the same for a queue that nobody
-// uses.
+// A task that becomes due is moved by the next call that locks its queue, so every
+// caller sees the current state of the queue. For a queue without calls an alarm moves the tasks.

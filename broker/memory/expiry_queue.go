@@ -48,7 +48,7 @@ func (a *expiryQueue[K]) take(now instant, n int) []K {
 	keys := a.keys[end]
 	left := max(len(keys)-n, 0)
 	if left > 0 {
-		a.keys[end] = keys[:left:left] // the next add must not overwrite what is returned
+		a.keys[end] = keys[:left:left] // the next add must not overwrite the returned keys
 	} else {
 		delete(a.keys, end)
 		heap.Pop(&a.minutes)

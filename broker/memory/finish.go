@@ -4,8 +4,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// finish ends a task with an outcome, and adds a notice. What remains of the task is a
-// dead letter or a tombstone, and an arrival if the task is a member of a flow.
+// finish ends a task with an outcome, and adds a notice. The task becomes
+// a dead letter or a tombstone. A member of a flow leaves an arrival, too.
 func (q *queue) finish(r *record, o *broker.Outcome, now instant, p *noticeBatch) {
 	t := r.task
 	q.detach(r)

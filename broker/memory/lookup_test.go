@@ -9,8 +9,8 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// The outcome that the broker keeps shares no memory with the notice, and none with what a
-// look-up returns.
+// The outcome that the broker keeps shares no memory with the notice or with the result
+// of a look-up.
 func TestKeptOutcome(t *testing.T) {
 	b := New()
 	defer func() { _ = b.Close() }()

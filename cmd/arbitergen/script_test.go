@@ -66,7 +66,7 @@ func TestScripts(t *testing.T) {
 }
 
 // long are the scripts of the long form. Each starts many go commands, and the tests of package gen
-// check in less time what the script shows.
+// check the same rules in less time.
 var long = []string{
 	"bootstrap", "check", "client_folders", "client_fresh", "client_refused", "client_stale", "compat", "encoders", "functions", "import_clash",
 	"imports", "main_package", "many", "methods", "options", "parameter_names", "parameters", "removed", "schema", "stale", "step", "tests", "types", "variadic",

@@ -37,7 +37,7 @@ func TestList(t *testing.T) {
 			"insertAfter": func(t *rapid.T) {
 				at := rapid.IntRange(0, 1).Draw(t, "list")
 				if len(models[at]) == 0 {
-					t.Skip("the list is empty")
+					return // there is no position
 				}
 				i := rapid.IntRange(0, len(models[at])-1).Draw(t, "position")
 				made++
@@ -48,7 +48,7 @@ func TestList(t *testing.T) {
 			"move": func(t *rapid.T) {
 				from := rapid.IntRange(0, 1).Draw(t, "list")
 				if len(models[from]) == 0 {
-					t.Skip("the list is empty")
+					return // there is nothing to move
 				}
 				i := rapid.IntRange(0, len(models[from])-1).Draw(t, "position")
 				v := models[from][i]

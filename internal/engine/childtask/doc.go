@@ -3,6 +3,6 @@
 // child may send tasks, await them and publish events. It has no connection to the broker, so its
 // requests go to the minion, whose attempt answers them as a [Parent].
 //
-// The package encodes what the two sides tell each other. Package isolate has the processes, and
-// passes bytes.
+// The package encodes the messages between the two sides. Package isolate starts the processes and
+// passes the encoded messages on.
 package childtask

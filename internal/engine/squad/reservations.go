@@ -33,7 +33,7 @@ type Reservations[M any] struct {
 	strays   map[*reservation[M]]struct{}
 }
 
-// Minion is what reservations need of their minion: its slots and its attempts. Its methods,
+// Minion gives reservations access to the slots and the attempts of their minion. Its methods,
 // except Asked, may be called with the lock of the reservations held.
 type Minion[M any] interface {
 	// Slots returns how many slots the minion has, how many are free, and how many are reserved
@@ -73,8 +73,8 @@ type Session struct {
 	Go      func(func())    // starts a goroutine; the minion waits for it at its end
 }
 
-// reservation is what is kept for one squad: the number of reserved slots, and the members that
-// have come. A member for which no slot is reserved gets a reservation without slots: it came
+// reservation has the number of slots that are reserved for one squad, and the members that have
+// come. A member for which no slot is reserved gets a reservation without slots: it came
 // after a death, for a retry, or too late. Such a stray runs like any other task if its squad has
 // started.
 type reservation[M any] struct {

@@ -19,7 +19,7 @@ type member struct {
 	ends  int // how often it was started, canceled or given back
 }
 
-// host is a minion that counts its slots and what becomes of its members.
+// host is a minion that counts its slots, and its members that start, end and are given back.
 type host struct {
 	t *testing.T
 
