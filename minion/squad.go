@@ -10,8 +10,7 @@ import (
 
 // The members of a squad start together, in slots that are reserved for them.
 // [squad.Reservations] decides how many slots a squad gets, and when its members start. Each
-// session has its own reservations. This file gives them the slots
-// and the attempts of the minion.
+// session has its own reservations. This file gives them the slots and the attempts of the minion.
 //
 // The lock of the reservations comes before run.mu. So no method of them is called with
 // run.mu held, except Poke.

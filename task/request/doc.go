@@ -7,7 +7,7 @@
 //   - tools that look at calls before they are sent.
 //
 // A [Request] is a call without its result type. It holds the name of a task, the arguments and the
-// [Settings] that its options result in; or the members of a pipe or group, which are a [Flow]. The
+// [Settings] from its options. A request of a pipe or group has a [Flow] with the members. The
 // method Request of task.Bound returns it:
 //
 //	func (r *Recorder) Submit(ctx context.Context, calls ...task.Bound) error {
@@ -23,6 +23,6 @@
 // which Prepare does in one step. A request keeps its id and its encoded arguments from the first time
 // on, so that sending it again makes no second task.
 //
-// Handles and calls are made in package task. [New], [Bind], [Step], [Pipe], [Group] and [Then] are what
-// they are made with.
+// Package task makes handles and calls with [New], [Bind], [Step], [Pipe], [Group] and [Then]. Other
+// packages rarely need these functions.
 package request
