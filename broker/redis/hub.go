@@ -3,8 +3,10 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -149,7 +151,10 @@ func (h *hub) subscribeOnce(ctx context.Context, what string, channels []string,
 			return nil, h.b.errClosed()
 		case <-timeout.C:
 			s.close()
-			return nil, h.b.fault(what, errors.New("no confirmation"))
+			// A process that is short of processor time reads the confirmation late. So the error is a
+			// timeout, for which the minion looks at its own delay first.
+			return nil, h.b.fault(what, fmt.Errorf("the server has not confirmed the subscription within %v: %w",
+				h.b.cfg.answerIn(), os.ErrDeadlineExceeded))
 		}
 	}
 	return s, h.b.fault(what, nil)

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"net"
 	"strings"
@@ -53,6 +54,20 @@ func TestSilentSubscription(t *testing.T) {
 	mail, err := in.Receive(t.Context())
 	if err != nil || (len(mail.Notices) == 0 && !mail.Gap) {
 		t.Fatalf("received %+v, %v, want a result or a gap", mail, err)
+	}
+}
+
+// If the server does not confirm a subscription in time, the error says that this was a timeout. The
+// minion depends on it: it then says if the process itself was too busy to read the confirmation.
+func TestUnconfirmedSubscription(t *testing.T) {
+	t.Parallel()
+	line := redisproxy.Start(t, miniredis.RunT(t).Addr())
+	b := open(t, line.URL())
+	line.Inject(redisproxy.Fault{Match: redisproxy.Named("subscribe"), Do: redisproxy.HalfOpen, Times: -1})
+	_, err := b.Inbox(t.Context(), broker.NewID(broker.KindParty, "", 0))
+	var timeout net.Error
+	if !errors.As(err, &timeout) || !timeout.Timeout() || !errors.Is(err, broker.ErrUnavailable) {
+		t.Errorf("the error is %v, want a timeout of a broker that is unavailable", err)
 	}
 }
 
