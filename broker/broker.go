@@ -215,7 +215,7 @@ type Consumer interface {
 	// A refused settlement changes nothing. After ErrInvalid, ErrTooLarge or ErrUnsupported
 	// the consumer still owns the attempt and can settle it in another way. If an attempt is
 	// settled twice the first settlement counts. A second one that differs gets nil or
-	// ErrLeaseLost, and so does a repeated retry, snooze, release or park. A repeated finish
+	// ErrLeaseLost, and so does a repeated retry, snooze, give-back or park. A repeated finish
 	// gets nil. The message and the stack of a Failure are cut to their limits.
 	//
 	// If the second result is set, nothing is known about the batch: settle all of it

@@ -29,7 +29,7 @@
 //	                                         ▲                    │                    canceled or expired
 //	                                         ├──due── retrying ◀──┤ VerbRetry, VerbSnooze
 //	                                         ├──due── parked ◀────┤ VerbPark
-//	                                         └────────────────────┘ VerbRelease, Close, or the lease has ended
+//	                                         └────────────────────┘ VerbGiveBack, Close, or the lease has ended
 //
 // [Transitions] is the full table. A task that waits may also be cancelled or expire, and
 // an operator may requeue a failed one. A parked task goes straight to running when a
@@ -82,7 +82,7 @@
 // when its delay, retry or snooze is over, and when an operator requeues it.
 //
 // A task goes in front of all pending tasks when its owner gives it back
-// ([VerbRelease]), closes or dies. Tasks that are given back in one Settle keep their
+// ([VerbGiveBack]), closes or dies. Tasks that are given back in one Settle keep their
 // order: the first of the batch is handed out first. A later Settle puts its tasks in front
 // of those. The order among the tasks of a consumer that closed or died is not defined.
 //

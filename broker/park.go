@@ -35,7 +35,7 @@ const AbandonedAfter = time.Minute
 // one.
 //
 // A parked task keeps its unique key and its position in a flow, and a cancel ends it. Its
-// attempts and starts are counted as with VerbRelease.
+// attempts and starts are counted as with VerbGiveBack.
 type Parker interface {
 	// Parked returns the needs of the parked tasks of a queue, with the number of tasks for
 	// each, sorted as [Need.Compare] orders them. A queue that is not known has none. It is

@@ -43,13 +43,13 @@ const (
 	// earlier failure is still shown. A task that was cancelled in the meantime ends as
 	// canceled instead.
 	VerbSnooze
-	// VerbRelease gives the task back unfinished, at once and to the front of its queue. It
+	// VerbGiveBack gives the task back unfinished, at once and to the front of its queue. It
 	// counts only the number of the next attempt and, unless it is Unstarted, of the next
 	// start. Several in one batch keep their order: the first is handed out first. A task
 	// that was cancelled in the meantime ends as canceled instead.
-	VerbRelease
+	VerbGiveBack
 	// VerbPark gives the task back because the consumer can't run it; see [Parker]. Like
-	// VerbRelease it counts only the number of the next attempt and, unless it is
+	// VerbGiveBack it counts only the number of the next attempt and, unless it is
 	// Unstarted, of the next start. A task that was cancelled in the meantime ends as
 	// canceled instead. On a broker without Parker it is ErrUnsupported.
 	VerbPark

@@ -63,7 +63,7 @@ func Transitions() []Transition {
 		{StateRunning, StateCanceled, "settle after cancel, or its minion died after cancel"},
 		{StateRunning, StateExpired, "settle after its deadline"},
 		{StateRunning, StateRetrying, "settle: retry or snooze"},
-		{StateRunning, StatePending, "released, or its minion died"},
+		{StateRunning, StatePending, "given back, or its minion died"},
 		{StateRunning, StateParked, "settle: its minion can't run it"},
 		{StateParked, StateRunning, "dequeue by a minion that can run it"},
 		{StateParked, StatePending, "no such minion came in time"},

@@ -90,7 +90,7 @@ func (s *session) take(got []*broker.Delivery) {
 	var settles []broker.Settlement
 	for _, d := range got {
 		if r.stop.Err() != nil { // too late to start
-			settles = append(settles, broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
+			settles = append(settles, broker.Settlement{Delivery: d, Verb: broker.VerbGiveBack, Unstarted: true})
 			continue
 		}
 		a, bad := newAttempt(s, d)

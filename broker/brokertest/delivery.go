@@ -154,13 +154,13 @@ func deliverySameAtEveryAttempt(r *rig) {
 	dying, m := r.minion(), r.minion()
 	task := full(r)
 	d := m.delivers(task)
-	for _, settle := range []broker.Settlement{retry(d, 0), release(d), snooze(d, 10*time.Millisecond)} {
+	for _, settle := range []broker.Settlement{retry(d, 0), giveBack(d), snooze(d, 10*time.Millisecond)} {
 		settle.Delivery = d
 		m.settle(settle)
 		d = m.take1()
 		m.equals(d, task)
 	}
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	m.equals(dying.take1(), task)
 	r.reap([]*minion{m}, dying)
 	m.equals(m.take1(), task)
@@ -224,7 +224,7 @@ func deliveryTimeLeftIsOverall(r *rig) {
 		d = m.take1()
 		r.left(d, time.Minute, start)
 	}
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	dying.take1()
 	r.reap([]*minion{m}, dying)
 	r.left(m.take1(), time.Minute, start)
@@ -250,7 +250,7 @@ func deliveryBelongsToCaller(r *rig) {
 		d.Meta[k] = "changed"
 	}
 	d.Meta["more"] = "more"
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	d = m.take1()
 	if !bytes.Equal(d.Payload, task.Payload) {
 		r.Fatalf("after a change to the delivery the stored payload is %q", d.Payload)

@@ -102,7 +102,7 @@ func metaInEachState(r *rig) {
 		case 0:
 			batch = append(batch, retry(d, time.Hour))
 		case 1:
-			batch = append(batch, release(d))
+			batch = append(batch, giveBack(d))
 		case 2:
 			batch = append(batch, snooze(d, 0))
 		}

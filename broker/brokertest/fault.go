@@ -210,14 +210,14 @@ func faultEnd(m *minion, d *broker.Delivery, rng *rand.Rand) broker.Settlement {
 	case rng.IntN(8) == 0:
 		return m.failing(d, time.Duration(rng.IntN(10))*time.Millisecond)
 	case rng.IntN(8) == 0:
-		return release(d)
+		return giveBack(d)
 	case rng.IntN(8) == 0:
 		return m.finish(d, broker.StateFailed)
 	}
 	return m.succeed(d)
 }
 
-// settle settles a batch, and records the accepted settlements. A repeated retry or release may be
+// settle settles a batch, and records the accepted settlements. A repeated retry or give-back may be
 // refused if it has taken effect before. A repeated finish may be refused only if the lease is
 // lost.
 func (f *faulted) settle(c broker.Consumer, batch []broker.Settlement) {

@@ -140,7 +140,7 @@ func flowArrivalRetry(r *rig) {
 	for _, settle := range []func(*broker.Delivery) broker.Settlement{
 		func(d *broker.Delivery) broker.Settlement { return retry(d, 0) },
 		func(d *broker.Delivery) broker.Settlement { return snooze(d, 10*time.Millisecond) },
-		release,
+		giveBack,
 	} {
 		m.settle(settle(m.take1()))
 		r.arrivals("q", 0)

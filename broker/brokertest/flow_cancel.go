@@ -121,7 +121,7 @@ func flowCancelNeverRetried(r *rig) {
 	for _, settle := range []func(d *broker.Delivery) broker.Settlement{
 		func(d *broker.Delivery) broker.Settlement { return retry(d, 0) },
 		func(d *broker.Delivery) broker.Settlement { return snooze(d, time.Hour) },
-		release,
+		giveBack,
 	} {
 		_, tasks := r.team(1)
 		r.enqueue(tasks...)

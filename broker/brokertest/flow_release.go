@@ -249,7 +249,7 @@ func flowReleasedLives(r *rig) {
 	m.settle(retry(d, 20*time.Millisecond))
 	d = m.take1()
 	r.attempt(d, 2, 1, 0)
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	d = dying.take1()
 	r.attempt(d, 3, 1, 0)
 	r.reap([]*minion{m}, dying)

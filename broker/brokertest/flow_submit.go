@@ -81,7 +81,7 @@ func flowSubmitOnlySucceeded(r *rig) {
 	d := m.take1()
 	for _, s := range []broker.Settlement{
 		m.finish(d, broker.StateFailed), m.finish(d, broker.StateCanceled), m.finish(d, broker.StateExpired),
-		retry(d, 0), snooze(d, time.Hour), release(d),
+		retry(d, 0), snooze(d, time.Hour), giveBack(d),
 	} {
 		s.Submit = r.batch(1)
 		r.is(m.settled(s)[0], broker.ErrInvalid)

@@ -114,7 +114,7 @@ func inboxNothingBefore(r *rig) {
 	r.enqueue(r.task(inbox(mail.id), after(10*time.Millisecond)))
 	m.settle(retry(m.take1(), 0))
 	m.settle(snooze(m.take1(), 10*time.Millisecond))
-	m.settle(release(m.take1()))
+	m.settle(giveBack(m.take1()))
 	dying.take1()
 	r.reap([]*minion{m}, dying)
 	d := m.take1()

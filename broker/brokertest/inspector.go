@@ -124,7 +124,7 @@ func inspectorCounts(r *rig) {
 	ds := m.takeFrom([]string{"q"}, 7)
 	check(broker.QueueInfo{Pending: 3, Running: 7, Scheduled: 3})
 	m.settle(m.succeed(ds[0]), m.finish(ds[1], broker.StateFailed), retry(ds[2], time.Hour),
-		snooze(ds[3], time.Hour), release(ds[4]), m.finish(ds[5], broker.StateExpired))
+		snooze(ds[3], time.Hour), giveBack(ds[4]), m.finish(ds[5], broker.StateExpired))
 	check(broker.QueueInfo{Pending: 4, Running: 1, Scheduled: 5, Dead: 1})
 	if got := counts(r, "other"); got != (broker.QueueInfo{Name: "other", Pending: 2}) {
 		r.Fatalf("the queue is counted as %+v, want 2 pending", got)

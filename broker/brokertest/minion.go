@@ -331,8 +331,8 @@ func snooze(d *broker.Delivery, delay time.Duration) broker.Settlement {
 	return broker.Settlement{Delivery: d, Verb: broker.VerbSnooze, Delay: delay}
 }
 
-func release(d *broker.Delivery) broker.Settlement {
-	return broker.Settlement{Delivery: d, Verb: broker.VerbRelease}
+func giveBack(d *broker.Delivery) broker.Settlement {
+	return broker.Settlement{Delivery: d, Verb: broker.VerbGiveBack}
 }
 
 // close closes the consumer, which must succeed.

@@ -179,7 +179,7 @@ func (m *model) settle(t *mtask, s broker.Settlement) {
 		m.end(t, o.State, &o)
 	case t.killed:
 		m.end(t, broker.StateCanceled, nil)
-	case s.Verb == broker.VerbRelease:
+	case s.Verb == broker.VerbGiveBack:
 		m.front(t)
 	default:
 		t.attempt++

@@ -40,7 +40,7 @@ const (
 // The choices that op.n selects.
 var (
 	opQueues  = [][]string{{"a"}, {"b"}, {"a", "b"}, {"b", "a"}}
-	opSettles = []string{"succeeded", "failed", "canceled", "expired", "retry", "snooze", "release"}
+	opSettles = []string{"succeeded", "failed", "canceled", "expired", "retry", "snooze", "give back"}
 	opKeys    = []string{"", "", "", "k", "l"}
 	opNames   = []string{"A", "B", "C"}
 )
@@ -112,8 +112,8 @@ func (o op) settlement(m *minion, d *broker.Delivery) (broker.Settlement, string
 		return m.failing(d, delay), fmt.Sprintf("retry in %v, with an error", delay)
 	case "snooze":
 		return snooze(d, delay), fmt.Sprintf("snooze for %v", delay)
-	case "release":
-		return release(d), word
+	case "give back":
+		return giveBack(d), word
 	}
 	return m.finish(d, finals[o.n%len(opSettles)]), word
 }

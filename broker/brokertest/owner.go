@@ -29,7 +29,7 @@ func (m *minion) refuses(d *broker.Delivery) {
 	m.r.Helper()
 	for _, s := range []broker.Settlement{
 		m.succeed(d), m.finish(d, broker.StateFailed), m.finish(d, broker.StateCanceled),
-		retry(d, 0), snooze(d, time.Hour), release(d),
+		retry(d, 0), snooze(d, time.Hour), giveBack(d),
 	} {
 		m.r.is(m.settled(s)[0], broker.ErrLeaseLost)
 	}
@@ -93,7 +93,7 @@ func ownerOldAttempt(r *rig) {
 	task := r.task()
 	r.enqueue(task)
 	old := m.take1()
-	m.settle(release(old))
+	m.settle(giveBack(old))
 	d := other.take1()
 	r.is(m.settled(m.succeed(made(task, 2)))[0], broker.ErrLeaseLost)
 	m.never(old)
@@ -111,7 +111,7 @@ func ownerOldAttempt(r *rig) {
 func (m *minion) never(d *broker.Delivery) {
 	m.r.Helper()
 	for _, s := range []broker.Settlement{
-		m.succeed(d), m.finish(d, broker.StateFailed), retry(d, 0), snooze(d, time.Hour), release(d),
+		m.succeed(d), m.finish(d, broker.StateFailed), retry(d, 0), snooze(d, time.Hour), giveBack(d),
 	} {
 		if err := m.settled(s)[0]; err != nil {
 			m.r.is(err, broker.ErrLeaseLost)

@@ -200,7 +200,7 @@ func (s *stress) decide(rng *rand.Rand, m *minion, d *broker.Delivery) broker.Se
 	case n < 20:
 		return snooze(d, delay)
 	case n < 27:
-		return release(d)
+		return giveBack(d)
 	case n < 37:
 		return m.finish(d, finals[1+rng.IntN(3)])
 	}

@@ -149,7 +149,7 @@ func TestDamagedWhileItRuns(t *testing.T) {
 			d := newDamaged(t, url)
 			id := d.c.ID()
 			flight := d.base + "flight:" + hex.EncodeToString(id[:])
-			for _, verb := range []broker.Verb{broker.VerbFinish, broker.VerbRetry, broker.VerbSnooze, broker.VerbRelease, broker.VerbPark} {
+			for _, verb := range []broker.Verb{broker.VerbFinish, broker.VerbRetry, broker.VerbSnooze, broker.VerbGiveBack, broker.VerbPark} {
 				bad, good := newTask("q"), newTask("q")
 				enqueue(t, d.b, bad, good)
 				var batch []broker.Settlement
@@ -174,7 +174,7 @@ func TestDamagedWhileItRuns(t *testing.T) {
 				if st, err := d.b.Lookup(t.Context(), []broker.ID{good.ID}); err != nil || st[0].State == broker.StateRunning || st[0].State == broker.StateUnknown {
 					t.Fatalf("%d bytes, verb %v: the other task is %s, %v", size, verb, st[0].State, err)
 				}
-				if verb == broker.VerbRelease { // it is pending again
+				if verb == broker.VerbGiveBack { // it is pending again
 					d.finish(dequeue(t, d.c, 1, 2*time.Second, "q")[0])
 				}
 			}

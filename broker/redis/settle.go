@@ -229,7 +229,7 @@ type group struct {
 	read    time.Duration // how long the outcome can be read
 	sweep   time.Duration // how long the id is remembered
 	inbox   broker.ID
-	attempt uint32 // of a finish; 0 for others, so that released tasks of all attempts keep their order
+	attempt uint32 // of a finish; 0 for others, so that tasks that are given back keep their order, whatever their attempts
 	alone   int    // the position in the batch of a settlement that submits tasks, which is a group alone; else -1
 }
 
@@ -268,7 +268,7 @@ func (st *settling) full() bool {
 
 var verbs = [...]string{
 	broker.VerbFinish: "finish", broker.VerbRetry: "retry",
-	broker.VerbSnooze: "snooze", broker.VerbRelease: "release", broker.VerbPark: "park",
+	broker.VerbSnooze: "snooze", broker.VerbGiveBack: "giveback", broker.VerbPark: "park",
 }
 
 // noticeSize is about how many bytes a notice takes.
@@ -364,7 +364,7 @@ func (st *settling) group(position int, s *broker.Settlement, left int) *members
 	case s.Verb == broker.VerbFinish:
 		g.a, g.attempt = int64(s.Outcome.State), d.Attempt
 		dead = s.Outcome.State == broker.StateFailed && d.DeadFor > 0
-	case s.Verb != broker.VerbRelease && s.Delay > 0:
+	case s.Verb != broker.VerbGiveBack && s.Delay > 0:
 		g.a = int64((s.Delay + time.Millisecond - 1) / time.Millisecond) // rounded up
 	}
 	g.class, g.read, g.sweep = retention(st.atLeast, d.Retention, d.DeadFor, dead)
