@@ -264,7 +264,7 @@ func ownPipe(v *victim) {
 	first := broker.Task{ID: broker.NewTaskID("unserved", ""), Name: "work", Queue: "unserved", Codec: other.Codec, Group: pipe, Retries: -1, Retention: time.Hour}
 	step := args
 	step.ID, step.Queue, step.Group, step.Step, step.Blocked, step.Upstream = broker.NewTaskID("safe", ""), "safe", pipe, 1, true, "more"
-	f := broker.Flow{ID: pipe, Size: 2, Need: 2, Retention: time.Hour}
+	f := broker.Flow{ID: pipe, Size: 2, Quorum: 2, Retention: time.Hour}
 	err := errors.Join(v.flows.OpenFlow(v.ctx(), &f, 0, []broker.ID{first.ID, step.ID}),
 		v.b.Enqueue(v.ctx(), []*broker.Task{&step, &first}))
 	if err != nil {

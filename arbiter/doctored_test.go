@@ -49,7 +49,7 @@ var doctorings = []struct {
 	{"OtherCallback", func(v *doctored) { v.record(func(f, o *broker.Flow) { f.Callback = o.Callback }) }, "the record of the group or pipe"},
 	{"NoCallback", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Callback = broker.ID{} }) }, "the record of the group or pipe"},
 	{"NoFinalizer", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Finalizer = broker.ID{} }) }, "the record of the group or pipe"},
-	{"SmallerNeed", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Need = 1 }) }, "the record of the group or pipe"},
+	{"SmallerQuorum", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Quorum = 1 }) }, "the record of the group or pipe"},
 	{"SealOfAnotherFlow", func(v *doctored) { v.record(func(f, o *broker.Flow) { f.Seal = o.Seal }) }, "the record of the group or pipe"},
 	{"NoSeal", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Seal = "" }) }, "the record of the group or pipe"},
 	{"ResultOfAnotherFlow", resultOfAnotherFlow, "the result before it is missing: parameter upstream: result: "},

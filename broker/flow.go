@@ -12,8 +12,8 @@ import (
 type Flow struct {
 	ID        ID            // its kind is KindGroup if the members run in any order, KindPipe if they run one after the other
 	Size      int           // number of members; 0 is an empty flow
-	Need      int           // how many members must succeed; once fewer can, the others are cancelled; equal to Size for a pipe
-	Callback  ID            // task or flow that is blocked until all members are final and Need of them succeeded; zero is none
+	Quorum    int           // how many members must succeed; once fewer can, the others are cancelled; equal to Size for a pipe
+	Callback  ID            // task or flow that is blocked until all members are final and Quorum of them succeeded; zero is none
 	Finalizer ID            // task or flow that is blocked until all else is final; zero is none
 	Group     ID            // the flow that this one is a member, the callback or the finalizer of; zero is none
 	Step      uint32        // its position there, StepCallback or StepFinalizer
@@ -55,9 +55,9 @@ func (f *Flow) Check() error {
 		return bad("its id is not one of a group or pipe")
 	case f.Size < 0 || f.Size > MaxMembers:
 		return bad("%d members, want 0 to %d", f.Size, MaxMembers)
-	case f.Need < 0 || f.Need > f.Size:
-		return bad("%d of %d members must succeed", f.Need, f.Size)
-	case f.ID.Kind() == KindPipe && f.Need != f.Size:
+	case f.Quorum < 0 || f.Quorum > f.Size:
+		return bad("%d of %d members must succeed", f.Quorum, f.Size)
+	case f.ID.Kind() == KindPipe && f.Quorum != f.Size:
 		return bad("all steps of a pipe must succeed")
 	case f.Retention < 0 || f.Retention > MaxDuration:
 		return bad("retention of %v, want 0 to %v", f.Retention, MaxDuration)
@@ -184,7 +184,7 @@ type Progress struct {
 func (p *Progress) Arrived() int { return p.Succeeded + p.Failed }
 
 // Doomed reports whether too few members can still succeed for the flow to succeed.
-func (p *Progress) Doomed() bool { return p.Flow.Size-p.Failed < p.Flow.Need }
+func (p *Progress) Doomed() bool { return p.Flow.Size-p.Failed < p.Flow.Quorum }
 
 // Member is one member of a flow.
 type Member struct {

@@ -75,7 +75,7 @@ func (c *captain) numbers(m squad.Message, slots, free, held int) {
 // store stores a squad with n members and assigns them to the minion.
 func (c *captain) store(n int, edits ...func(*broker.Task)) []broker.ID {
 	c.Helper()
-	f := &broker.Flow{ID: c.squad, Size: n, Need: n, Retention: time.Hour}
+	f := &broker.Flow{ID: c.squad, Size: n, Quorum: n, Retention: time.Hour}
 	tasks := make([]*broker.Task, n)
 	ids := make([]broker.ID, n)
 	for i := range tasks {

@@ -287,7 +287,7 @@ func faultMembers(r *rig) {
 		}
 	}
 	b, f := flows(11, 0)
-	flow := &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Need: n, Retention: time.Hour}
+	flow := &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Quorum: n, Retention: time.Hour}
 	tasks := r.batch(n)
 	for i, t := range tasks {
 		t.Group, t.Step = flow.ID, uint32(i)

@@ -23,7 +23,7 @@ func (r *rig) flows() broker.Flows { return r.flowsAt(r.Broker) }
 // group returns a valid group. The options change it.
 func (r *rig) group(size int, with ...func(*broker.Flow)) *broker.Flow {
 	f := &broker.Flow{
-		ID: broker.NewID(broker.KindGroup, "", 0), Size: size, Need: size, Retention: time.Hour,
+		ID: broker.NewID(broker.KindGroup, "", 0), Size: size, Quorum: size, Retention: time.Hour,
 	}
 	for _, opt := range with {
 		opt(f)
@@ -34,7 +34,7 @@ func (r *rig) group(size int, with ...func(*broker.Flow)) *broker.Flow {
 // fullFlow returns a flow whose every field is set.
 func (r *rig) fullFlow(size int) *broker.Flow {
 	return r.group(size, func(f *broker.Flow) {
-		f.Need = size - 1
+		f.Quorum = size - 1
 		f.Callback, f.Finalizer = newIDs(1)[0], newIDs(1)[0]
 		f.Group, f.Step = broker.NewID(broker.KindPipe, "", 0), 70_000
 		f.Inbox = broker.NewID(broker.KindParty, "", 0)

@@ -55,7 +55,7 @@ func flowOpenEveryField(r *rig) {
 		r.group(2, func(f *broker.Flow) {
 			f.ID, f.Retention = broker.NewID(broker.KindPipe, "", 0), broker.DefaultRetention
 		}),
-		r.group(1, func(f *broker.Flow) { f.Need, f.Retention = 0, 0 }),
+		r.group(1, func(f *broker.Flow) { f.Quorum, f.Retention = 0, 0 }),
 		r.group(broker.MaxMembers, func(f *broker.Flow) { f.Retention = broker.MaxDuration }),
 	} {
 		r.opens(f, 0, newIDs(1))
@@ -79,7 +79,7 @@ func flowOpenEveryField(r *rig) {
 func flowOpenEmpty(r *rig) {
 	for _, kind := range []broker.Kind{broker.KindGroup, broker.KindPipe} {
 		f := r.fullFlow(2)
-		f.ID, f.Size, f.Need = broker.NewID(kind, "", 0), 0, 0
+		f.ID, f.Size, f.Quorum = broker.NewID(kind, "", 0), 0, 0
 		for range 2 {
 			r.opens(f, 0, nil)
 			p := r.progress(f)
@@ -201,7 +201,7 @@ func flowOpenAnother(r *rig) {
 	r.opens(f, 0, ids[:2])
 	for name, change := range map[string]func(*broker.Flow){
 		"size":      func(f *broker.Flow) { f.Size++ },
-		"need":      func(f *broker.Flow) { f.Need-- },
+		"quorum":    func(f *broker.Flow) { f.Quorum-- },
 		"callback":  func(f *broker.Flow) { f.Callback = broker.ID{} },
 		"finalizer": func(f *broker.Flow) { f.Finalizer = ids[4] },
 		"group":     func(f *broker.Flow) { f.Group = broker.NewID(broker.KindGroup, "", 0) },
@@ -242,16 +242,16 @@ func flowOpenLimits(r *rig) {
 	refused("more members than its size", r.group(2), 0, ids[:3])
 	refused("a negative position", r.group(2), -1, ids[:1])
 	for name, change := range map[string]func(*broker.Flow){
-		"fewer than no members":             func(f *broker.Flow) { f.Size, f.Need = -1, -1 },
-		"a need without members":            func(f *broker.Flow) { f.Size, f.Need = 0, 1 },
-		"too many members":                  func(f *broker.Flow) { f.Size = broker.MaxMembers + 1 },
-		"a need greater than the size":      func(f *broker.Flow) { f.Need = 4 },
-		"a negative need":                   func(f *broker.Flow) { f.Need = -1 },
-		"a task's id":                       func(f *broker.Flow) { f.ID = ids[0] },
-		"no id":                             func(f *broker.Flow) { f.ID = broker.ID{} },
-		"a pipe with a need below its size": func(f *broker.Flow) { f.ID, f.Need = broker.NewID(broker.KindPipe, "", 0), 2 },
-		"a negative retention":              func(f *broker.Flow) { f.Retention = -time.Second },
-		"a retention over MaxDuration":      func(f *broker.Flow) { f.Retention = broker.MaxDuration + time.Hour },
+		"fewer than no members":               func(f *broker.Flow) { f.Size, f.Quorum = -1, -1 },
+		"a quorum without members":            func(f *broker.Flow) { f.Size, f.Quorum = 0, 1 },
+		"too many members":                    func(f *broker.Flow) { f.Size = broker.MaxMembers + 1 },
+		"a quorum greater than the size":      func(f *broker.Flow) { f.Quorum = 4 },
+		"a negative quorum":                   func(f *broker.Flow) { f.Quorum = -1 },
+		"a task's id":                         func(f *broker.Flow) { f.ID = ids[0] },
+		"no id":                               func(f *broker.Flow) { f.ID = broker.ID{} },
+		"a pipe with a quorum below its size": func(f *broker.Flow) { f.ID, f.Quorum = broker.NewID(broker.KindPipe, "", 0), 2 },
+		"a negative retention":                func(f *broker.Flow) { f.Retention = -time.Second },
+		"a retention over MaxDuration":        func(f *broker.Flow) { f.Retention = broker.MaxDuration + time.Hour },
 	} {
 		refused(name, r.group(3, change), 0, ids[:1])
 	}

@@ -19,7 +19,7 @@ func TestFlowsAreForgotten(t *testing.T) {
 		var flows []*broker.Flow
 		for i := range n {
 			f := &broker.Flow{
-				ID: broker.NewID(broker.KindGroup, "", 0), Size: 2, Need: 1,
+				ID: broker.NewID(broker.KindGroup, "", 0), Size: 2, Quorum: 1,
 				Retention: []time.Duration{0, time.Minute, 3 * time.Hour, time.Hour}[i%4],
 			}
 			ids := []broker.ID{broker.NewID(broker.KindTask, "q", 0), broker.NewID(broker.KindTask, "q", 0)}
@@ -74,7 +74,7 @@ func TestLargeFlow(t *testing.T) {
 	b := New()
 	defer func() { _ = b.Close() }()
 	const n = 20_000
-	f := &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Need: n, Retention: time.Hour}
+	f := &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Quorum: n, Retention: time.Hour}
 	ids := make([]broker.ID, n)
 	for i := range ids {
 		ids[i] = broker.NewID(broker.KindTask, "q", 0)

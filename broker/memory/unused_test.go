@@ -72,7 +72,7 @@ func TestNothingIsLeft(t *testing.T) {
 			if n%2 == 0 {
 				check(b.Publish(ctx, []broker.Event{{Topic: queue, Payload: []byte("x")}}))
 			}
-			group := &broker.Flow{ID: broker.NewID(broker.KindGroup, queue, 0), Size: 1, Need: 1, Retention: time.Hour}
+			group := &broker.Flow{ID: broker.NewID(broker.KindGroup, queue, 0), Size: 1, Quorum: 1, Retention: time.Hour}
 			var tasks []*broker.Task
 			var ids []broker.ID
 			for i := range 20 {

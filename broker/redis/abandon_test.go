@@ -27,7 +27,7 @@ func TestAbandoned(t *testing.T) {
 		t.Cleanup(func() { _ = in.Close() })
 		raw := rawClient(t, url)
 		queue := "{" + redis.DefaultNamespace + ":q}:"
-		flow := broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: 1, Need: 1, Retention: time.Hour}
+		flow := broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: 1, Quorum: 1, Retention: time.Hour}
 		tasks := make(map[string]*broker.Task)
 		var all []*broker.Task
 		add := func(name string, change ...func(*broker.Task)) {

@@ -345,7 +345,7 @@ func TestDamagedArrivals(t *testing.T) {
 			raw, ctx := rawClient(t, url), t.Context()
 			base := "{" + namespace + ":q}:"
 			c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
-			flow := &broker.Flow{ID: broker.NewID(broker.KindGroup, "q", 0), Size: 2, Need: 2}
+			flow := &broker.Flow{ID: broker.NewID(broker.KindGroup, "q", 0), Size: 2, Quorum: 2}
 			tasks := make([]*broker.Task, 2)
 			for step := range tasks {
 				tasks[step] = newTask("q", func(x *broker.Task) { x.Group, x.Step = flow.ID, uint32(step) })

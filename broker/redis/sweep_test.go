@@ -173,7 +173,7 @@ func TestNothingIsLeft(t *testing.T) {
 			for range 20 {
 				tasks = append(tasks, p.task(queue, func(x *broker.Task) { x.ID = b.NewTaskID(queue, 0) }))
 			}
-			group := &broker.Flow{ID: broker.NewID(broker.KindGroup, queue, 0), Size: 2, Need: 2, Retention: p.keep}
+			group := &broker.Flow{ID: broker.NewID(broker.KindGroup, queue, 0), Size: 2, Quorum: 2, Retention: p.keep}
 			members := []*broker.Task{p.task(queue), p.task(queue)}
 			members[1].Blocked = !p.brief
 			for i, m := range members {

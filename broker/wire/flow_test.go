@@ -14,11 +14,11 @@ func flows() map[string]*broker.Flow {
 	group[6], pipe[6] = 0x70|byte(broker.KindGroup)<<2, 0x70|byte(broker.KindPipe)<<2
 	return map[string]*broker.Flow{
 		"flow_full": {
-			ID: group, Size: 70_000, Need: 3, Callback: fixedID(33), Finalizer: fixedID(49), Group: pipe,
+			ID: group, Size: 70_000, Quorum: 3, Callback: fixedID(33), Finalizer: fixedID(49), Group: pipe,
 			Step: 70_001, Inbox: fixedID(65), Retention: 90 * time.Second,
 		},
-		"flow_sealed": {ID: pipe, Size: 1, Need: 1, Retention: broker.DefaultRetention, Seal: "a\x00\xff"},
-		"flow_small":  {ID: pipe, Size: 1, Need: 1, Retention: broker.DefaultRetention},
+		"flow_sealed": {ID: pipe, Size: 1, Quorum: 1, Retention: broker.DefaultRetention, Seal: "a\x00\xff"},
+		"flow_small":  {ID: pipe, Size: 1, Quorum: 1, Retention: broker.DefaultRetention},
 	}
 }
 
@@ -97,9 +97,9 @@ func TestBrokenFlows(t *testing.T) {
 	}
 	for name, change := range map[string]func(*broker.Flow){
 		"id":              func(f *broker.Flow) { f.ID = broker.NewID(broker.KindTask, "", 0) },
-		"fewer than none": func(f *broker.Flow) { f.Size, f.Need = -1, -1 },
+		"fewer than none": func(f *broker.Flow) { f.Size, f.Quorum = -1, -1 },
 		"too large":       func(f *broker.Flow) { f.Size = broker.MaxMembers + 1 },
-		"need":            func(f *broker.Flow) { f.Need = f.Size + 1 },
+		"quorum":          func(f *broker.Flow) { f.Quorum = f.Size + 1 },
 		"pipe":            func(f *broker.Flow) { f.ID = broker.NewID(broker.KindPipe, "", 0) },
 		"retention":       func(f *broker.Flow) { f.Retention = broker.MaxDuration + time.Hour },
 	} {

@@ -224,11 +224,11 @@ func (p *flowPlan) addFlow(req *request.Request, parent int, step uint32, blocke
 		members[i] = m.ID()
 	}
 	o := plannedFlow{parent: parent, blocked: blocked, members: members, Flow: broker.Flow{
-		Size: len(members), Need: f.Quorum, Step: step, Retention: req.Settings().Retention,
+		Size: len(members), Quorum: f.Quorum, Step: step, Retention: req.Settings().Retention,
 	}}
 	// A pipe needs all of its steps.
 	if f.Kind == broker.KindPipe {
-		o.Need = o.Size
+		o.Quorum = o.Size
 	}
 	if parent >= 0 { // the parent asks for its outcome
 		o.Retention = max(o.Retention, broker.DefaultRetention)

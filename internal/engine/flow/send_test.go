@@ -158,7 +158,7 @@ func TestKillOfWhatWasNeverStored(t *testing.T) {
 		defer w.close()
 		flows := w.b.(broker.Flows)
 		f := broker.Flow{
-			ID: broker.NewID(broker.KindGroup, "", 0), Size: 2, Need: 2, Retention: time.Hour,
+			ID: broker.NewID(broker.KindGroup, "", 0), Size: 2, Quorum: 2, Retention: time.Hour,
 			Callback: broker.NewID(broker.KindTask, "default", 0),
 		}
 		members := []broker.ID{broker.NewID(broker.KindTask, "default", 0), broker.NewID(broker.KindPipe, "", 0)}

@@ -106,7 +106,7 @@ func topic(name string) associatedData { return direction(event).text(name) }
 
 // flow is for the record of a group or pipe: its members, and the flow that it is in.
 func flow(f *broker.Flow, members []broker.ID) associatedData {
-	a := direction(flowRecord).id(f.ID).number(int64(f.Size)).number(int64(f.Need))
+	a := direction(flowRecord).id(f.ID).number(int64(f.Size)).number(int64(f.Quorum))
 	a = a.id(f.Callback).id(f.Finalizer).id(f.Group).number(int64(f.Step))
 	h := sha256.New()
 	for i := range members {

@@ -240,7 +240,7 @@ func TestEndsWithoutASeal(t *testing.T) {
 func TestFlowIsBound(t *testing.T) {
 	s := sealer(t)
 	group := broker.NewID(broker.KindGroup, "", 0)
-	f := broker.Flow{ID: group, Size: 2, Need: 2, Callback: id(5), Finalizer: id(6), Group: id(7), Step: 3, Inbox: id(8), Retention: time.Hour}
+	f := broker.Flow{ID: group, Size: 2, Quorum: 2, Callback: id(5), Finalizer: id(6), Group: id(7), Step: 3, Inbox: id(8), Retention: time.Hour}
 	members := []broker.ID{id(1), id(2)}
 	if err := seal.Flow(s, &f, members); err != nil {
 		t.Fatal(err)
@@ -252,7 +252,7 @@ func TestFlowIsBound(t *testing.T) {
 	for name, change := range map[string]func(f *broker.Flow, m []broker.ID){
 		"id":        func(f *broker.Flow, _ []broker.ID) { f.ID[0]++ },
 		"size":      func(f *broker.Flow, _ []broker.ID) { f.Size = 1 },
-		"need":      func(f *broker.Flow, _ []broker.ID) { f.Need = 1 },
+		"quorum":    func(f *broker.Flow, _ []broker.ID) { f.Quorum = 1 },
 		"callback":  func(f *broker.Flow, _ []broker.ID) { f.Callback = id(9) },
 		"finalizer": func(f *broker.Flow, _ []broker.ID) { f.Finalizer = broker.ID{} },
 		"group":     func(f *broker.Flow, _ []broker.ID) { f.Group = id(9) },
