@@ -75,14 +75,15 @@ type Broker interface {
 	// Consume opens a consumer, which represents one minion. The consumer is registered
 	// when Consume returns. It owns the tasks that it dequeues until Close, or until its
 	// lease ends without a heartbeat. It is ErrInvalid to give no queues, a queue whose
-	// name is not valid, or fewer than one slot.
+	// name is not valid, or fewer than one slot. A refused consumer makes no queue known.
 	Consume(ctx context.Context, cfg ConsumerConfig) (Consumer, error)
 
 	// Inbox opens the inbox with the id. It receives the outcome of each task and flow with
 	// that id as its Inbox, once. An outcome that becomes final while the inbox is not open
-	// may be lost, and nobody gets an error for that. An inbox may be open only once at a
-	// time; if it is opened again, it is not defined which of the two gets the outcomes. It
-	// holds up to MaxInbox notices. Further ones are dropped, and Mail.Gap reports that.
+	// may be lost, and nobody gets an error for that. If an inbox is opened again while it is
+	// open, here or by another client of the store, each opening gets each outcome. An
+	// opening holds up to MaxInbox notices. Further ones are dropped, and Mail.Gap reports
+	// that.
 	Inbox(ctx context.Context, id ID) (Inbox, error)
 
 	// Minions returns the living consumers of all clients of the store, as of their last
@@ -91,8 +92,9 @@ type Broker interface {
 
 	// Publish appends events to their topics, in order. A topic keeps about its last
 	// MaxInbox events, each for about DefaultRetention. A topic whose name is not valid is
-	// ErrInvalid, a payload over Limits.Payload is ErrTooLarge. After an error some of the
-	// events may be published. Those are published twice if Publish is repeated.
+	// ErrInvalid, a payload over Limits.Payload is ErrTooLarge; then no event of the call is
+	// published. After another error some of the events may be published. Those are
+	// published twice if Publish is repeated.
 	Publish(ctx context.Context, events []Event) error
 
 	// Subscribe opens a reader of a topic that begins after the cursor: CursorNow for
@@ -170,7 +172,7 @@ type ConsumerConfig struct {
 	OnRenewed func(asked time.Time)
 
 	// OnAssign receives tasks that were assigned to this consumer; see [Squads]. It owns
-	// their memory. Callers of Assign must not name a consumer without it.
+	// their memory. Without it a later Dequeue returns these tasks.
 	OnAssign func(tasks []*Delivery)
 
 	// OnPost receives the payload of a post to this consumer; see [Squads]. It may keep the
@@ -207,7 +209,8 @@ type Consumer interface {
 	//
 	//   - nil if it was accepted, by this call or, while the record lives, by an earlier
 	//     one;
-	//   - ErrLeaseLost if this consumer does not own that attempt;
+	//   - ErrLeaseLost if this consumer does not own that attempt, or is not the Minion of
+	//     the delivery;
 	//   - ErrInvalid, ErrTooLarge or ErrUnsupported if it can't be stored as it is;
 	//   - ErrUnavailable or ErrDamaged if a part of the store can't be used, such as one
 	//     queue: settle that one again.
@@ -352,13 +355,14 @@ type Inspector interface {
 	Requeue(ctx context.Context, ids []ID) ([]error, error)
 }
 
-// QueueInfo counts the tasks of a queue by state. Blocked tasks are not counted. A broker
-// may count those that have a Delay as scheduled.
+// QueueInfo counts the tasks of a queue by what they wait for. A blocked task with a Delay
+// counts as scheduled, since it becomes pending when the delay is over. Other blocked tasks
+// are not counted.
 type QueueInfo struct {
 	Name      string
 	Pending   int
 	Running   int
-	Scheduled int // scheduled and retrying
+	Scheduled int // scheduled, retrying, and blocked with a Delay
 	Parked    int // see [Parker]
 	Dead      int // dead letters
 	// Unreadable counts records that are not messages, or are messages of an earlier

@@ -47,6 +47,9 @@ const (
 
 // Check reports whether the flow can be stored. The error wraps [ErrInvalid].
 func (f *Flow) Check() error {
+	if f == nil {
+		return fmt.Errorf("flow: %w: it is nil", ErrInvalid)
+	}
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("flow %s: %w: %s", f.ID, ErrInvalid, fmt.Sprintf(format, args...))
 	}
@@ -84,7 +87,7 @@ func (f *Flow) Check() error {
 // its time. It is kept for OpenPatience only while members are missing from its list and
 // none has arrived. After that it is ErrNotFound. The id of a flow that has ended is
 // remembered until its retention is over, and for at least MinTombstone. During that time
-// OpenFlow of the id returns nil and does not start the flow again.
+// OpenFlow of the same flow and EndFlow return nil and change nothing.
 //
 // [Broker.Lookup] finds flows too. The state is the outcome's once the flow has
 // one; before that it is running if a member has arrived, and pending if none has.
@@ -94,11 +97,13 @@ type Flows interface {
 	// OpenFlow stores a flow, and the ids of its members from a position on. The first call
 	// has the position 0. A large flow is opened by several calls, each of up to MaxBatch
 	// members. An empty flow is opened by one call without members, and the first call for
-	// any other flow may have none too. The caller stores the tasks afterwards. It is
-	// ErrInvalid to leave out positions, and to list more than Size members. More than
-	// MaxBatch members in one call are ErrInvalid or ErrTooLarge. A *DuplicateError means
-	// that the id belongs to another flow, or a position to another member; both of its ids
-	// are the flow's.
+	// any other flow may have none too. The caller stores the tasks afterwards.
+	//
+	// It is ErrInvalid if the flow is nil or [Flow.Check] refuses it, to leave out
+	// positions, and to list more than Size members. More than MaxBatch members in one call
+	// are ErrTooLarge. A *DuplicateError means that the id belongs to another flow, or a
+	// position to another member; both of its ids are the flow's. After the end of the flow
+	// a call for it adds no member and returns nil, whatever its members are.
 	OpenFlow(ctx context.Context, f *Flow, from int, members []ID) error
 
 	// LookupFlow returns the progress of a flow, or ErrNotFound if there is none.
@@ -145,14 +150,17 @@ type Flows interface {
 	Release(ctx context.Context, tasks []*Task) error
 
 	// MarkFlow sets MarkKilled, MarkSwept or both, and ignores other marks. A mark is never
-	// removed. ErrNotFound means that the flow is no longer kept.
+	// removed. ErrNotFound means that the flow is no longer kept, also for a call that sets
+	// no mark.
 	MarkFlow(ctx context.Context, id ID, marks Marks) error
 
 	// EndFlow gives a flow its outcome, which is kept for its retention and pushed to its
-	// inbox. The first outcome stays, and a later one is ignored. It is ErrInvalid if the
-	// outcome is not final, and ErrTooLarge if its result is. A flow with a retention of 0
-	// is no longer found after that, so tell the flow around it first. For a flow that is no
-	// longer kept a broker returns ErrNotFound; it may return nil if the flow has ended.
+	// inbox. The first outcome stays. A later call returns nil and changes nothing as long
+	// as the id is remembered, also when the retention is over: the reply to the first call
+	// may have been lost. ErrNotFound means that there is no such flow, or not any more. It
+	// is ErrInvalid if the outcome is nil or not final, and ErrTooLarge if its result is. A
+	// flow with a retention of 0 is no longer found after that, so tell the flow around it
+	// first.
 	EndFlow(ctx context.Context, id ID, o *Outcome) error
 }
 

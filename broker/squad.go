@@ -18,14 +18,14 @@ import (
 // it then asks Decide whether it may start.
 type Squads interface {
 	// Post sends bytes to the consumer or inbox with the id, if that is open: to the OnPost
-	// of a consumer, or to the Mail of an inbox. Delivery is not guaranteed, and nil does
+	// of a consumer, or to the Mail of each opening of an inbox. Delivery is not guaranteed, and nil does
 	// not mean that the post has arrived. A repeated Post may arrive twice. More than
 	// MaxPost bytes are ErrTooLarge.
 	Post(ctx context.Context, to ID, payload []byte) error
 
 	// Assign hands blocked tasks to a consumer as if it had dequeued them, and passes them
-	// to its OnAssign. If they are lost on the way, a later Dequeue returns them. Up to
-	// MaxBatch tasks may be assigned at once; more are ErrTooLarge. A task that the consumer
+	// to its OnAssign. If they are lost on the way, or if it has no OnAssign, a later Dequeue
+	// returns them: at the latest after some heartbeats. Up to MaxBatch tasks may be assigned at once; more are ErrTooLarge. A task that the consumer
 	// holds already is no error, and may be passed to it again.
 	//
 	// The error is a *BatchError. An entry is ErrNotFound if the task is neither blocked

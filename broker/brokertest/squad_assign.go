@@ -18,6 +18,7 @@ var assignTests = []test{
 	{"AssignToADeadMinion", assignDead, needLapse},
 	{"AssignAtOnce", assignAtOnce, 0},
 	{"AssignMany", assignMany, 0},
+	{"AssignWithoutOnAssign", assignDeaf, 0},
 }
 
 func assignHandsOver(r *rig) {
@@ -181,4 +182,41 @@ func assignMany(r *rig) {
 	}
 	m.settle(batch...)
 	r.is(r.squads().Assign(r.ctx, m.ID(), newIDs(broker.MaxBatch+1)), broker.ErrTooLarge)
+}
+
+// A consumer without OnAssign gets assigned tasks from Dequeue.
+func assignDeaf(r *rig) {
+	for _, with := range []func(*broker.ConsumerConfig){
+		func(cfg *broker.ConsumerConfig) { cfg.OnAssign = nil },
+		func(cfg *broker.ConsumerConfig) { cfg.OnAssign, cfg.OnPost = nil, nil },
+	} {
+		m := r.consumer(r.Broker, with)
+		tasks := r.batch(2, inSquad)
+		ids := idsOf(tasks)
+		r.enqueue(tasks...)
+		r.assign(m.ID(), ids)
+		r.assign(m.ID(), ids) // again
+		r.in(broker.StateRunning, ids...)
+		r.canceled(ids[1], broker.CancelRequested)
+		got := map[broker.ID]*broker.Delivery{}
+		r.eventually("Dequeue has returned the assigned tasks", func() bool {
+			beat(m)
+			for _, d := range m.tryTake(2) {
+				if got[d.ID] != nil {
+					r.Fatalf("task %s was handed out twice", d.ID)
+				}
+				got[d.ID] = d
+			}
+			return len(got) == 2
+		})
+		for i, id := range ids {
+			if d := got[id]; d == nil || d.Attempt != 1 || !d.Squad {
+				r.Fatalf("the assigned task %d was handed out as %+v", i, d)
+			}
+		}
+		r.eventually("the consumer knows of the cancel", func() bool { return got[ids[1]].Canceled || m.notified(ids[1]) })
+		m.settle(m.succeed(got[ids[0]]), m.finish(got[ids[1]], broker.StateCanceled))
+		m.none()
+		m.close()
+	}
 }

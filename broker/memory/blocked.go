@@ -47,9 +47,6 @@ func (b *Broker) Release(ctx context.Context, tasks []*broker.Task) error {
 }
 
 func (b *Broker) release(t *broker.Task, now instant) error {
-	if t == nil {
-		return fmt.Errorf("%w: no task", broker.ErrInvalid)
-	}
 	if err := t.Check(b.limits); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ type Broker struct {
 	clock  clock
 	lease  time.Duration
 	limits broker.Limits
+	bad    error // the first error of an option; every method with a context returns it
 
 	queues    sync.Map     // of *queue by name
 	naming    sync.RWMutex // read-locked while a queue is looked up and used; locked while queues are forgotten
@@ -43,7 +44,9 @@ var (
 	_ broker.Follower  = (*Broker)(nil)
 )
 
-// New returns an empty broker. It starts no goroutine.
+// New returns an empty broker. It starts no goroutine. If an option is invalid, every method
+// but Limits and Close returns the error, which wraps [broker.ErrInvalid] and names the
+// option.
 func New(opts ...Option) *Broker {
 	cfg := config{lease: DefaultLease, limits: broker.Limits{}.WithDefaults()}
 	for _, opt := range opts {
@@ -55,6 +58,7 @@ func New(opts ...Option) *Broker {
 		clock:  clock{start: time.Now()},
 		lease:  cfg.lease,
 		limits: cfg.limits,
+		bad:    cfg.err,
 		done:   make(chan struct{}),
 	}
 	b.sweeper.alarm.init(&b.clock, b.sweepAll)
@@ -73,6 +77,9 @@ func (b *Broker) Limits() broker.Limits { return b.limits }
 func (b *Broker) enter(ctx context.Context) (instant, error) {
 	if b.closed.Load() {
 		return 0, errClosed
+	}
+	if b.bad != nil {
+		return 0, b.bad
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, err

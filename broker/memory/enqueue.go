@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -59,9 +58,6 @@ func (b *Broker) enqueue(tasks []*broker.Task, now instant, fail func(i int, err
 
 // newRecord returns a record for a task, or the reason why it can't be stored.
 func (b *Broker) newRecord(t *broker.Task, now instant, slabs *enqueueSlabs) (*record, error) {
-	if t == nil {
-		return nil, fmt.Errorf("%w: no task", broker.ErrInvalid)
-	}
 	if err := t.Check(b.limits); err != nil {
 		return nil, err
 	}

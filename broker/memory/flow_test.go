@@ -123,7 +123,7 @@ func TestLargeFlow(t *testing.T) {
 	if err != nil || p.Failed != n {
 		t.Fatalf("%+v, %v; want %d that failed", p, err, n)
 	}
-	if q.arrivals.Peak() > 2*shrinkmap.Slack || q.timedBlocked != 0 || q.orphans.Load() != 0 {
-		t.Errorf("after all were confirmed: a table of %d arrivals, %d asleep, %d orphans", q.arrivals.Peak(), q.timedBlocked, q.orphans.Load())
+	if q.arrivals.Peak() > 2*shrinkmap.Slack || q.scheduled.Len() != 0 || q.orphans.Load() != 0 {
+		t.Errorf("after all were confirmed: a table of %d arrivals, %d asleep, %d orphans", q.arrivals.Peak(), q.scheduled.Len(), q.orphans.Load())
 	}
 }

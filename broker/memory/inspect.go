@@ -24,7 +24,7 @@ func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 		q := v.(*queue)
 		q.lock(now)
 		out = append(out, broker.QueueInfo{
-			Name: q.name, Pending: q.pending.Len(), Running: q.running, Scheduled: q.scheduled.Len() - q.timedBlocked - q.parked.n,
+			Name: q.name, Pending: q.pending.Len(), Running: q.running, Scheduled: q.scheduled.Len() - q.parked.n,
 			Parked: q.parked.n, Dead: q.dead.Len(),
 		})
 		q.unlock()

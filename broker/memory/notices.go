@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"slices"
+
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/base/slab"
@@ -65,8 +67,12 @@ func (p *noticeBatch) push(inbox, id broker.ID, encoded []byte) {
 func (p *noticeBatch) deliver(b *Broker) {
 	at := 0
 	for _, run := range p.runs {
-		if in := b.inboxes.get(run.inbox); in != nil {
-			in.put(p.list[at:run.end:run.end])
+		for i, in := range b.inboxes.get(run.inbox) {
+			notices := p.list[at:run.end:run.end]
+			if i > 0 { // each opening owns its list
+				notices = slices.Clone(notices)
+			}
+			in.put(notices)
 		}
 		at = run.end
 	}

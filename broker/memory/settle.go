@@ -44,6 +44,9 @@ func (c *consumer) settle(s *broker.Settlement, sb *settleBatch) error {
 		return err
 	}
 	d := s.Delivery
+	if d.Minion != c.id {
+		return lost(d)
+	}
 	settlement := settled{by: c.number, attempt: d.Attempt, kind: settlementKind(s)}
 	r, grave := c.b.index.find(d.ID)
 	if r == nil {

@@ -91,10 +91,15 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		return nil, err
 	}
 	if len(cfg.Queues) == 0 {
-		return nil, fmt.Errorf("consumer: %w: no queue", broker.ErrInvalid)
+		return nil, fmt.Errorf("consumer: %w: no queues", broker.ErrInvalid)
 	}
 	if cfg.Slots < 1 {
 		return nil, fmt.Errorf("consumer: %w: %d slots, want 1 or more", broker.ErrInvalid, cfg.Slots)
+	}
+	for _, q := range cfg.Queues { // all of them before the first one is registered
+		if err := broker.CheckName("queue", q); err != nil {
+			return nil, fmt.Errorf("consumer: %w", err)
+		}
 	}
 	c := &consumer{
 		b: b, id: broker.NewID(broker.KindParty, "", 0), cfg: cfg,
@@ -109,9 +114,6 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 	c.minion = string(c.id[:])
 	c.ctx, c.end = context.WithCancel(b.ctx)
 	for _, q := range cfg.Queues {
-		if err := broker.CheckName("queue", q); err != nil {
-			return nil, err
-		}
 		if c.queues[q] != nil {
 			continue
 		}

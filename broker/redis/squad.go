@@ -119,6 +119,8 @@ func (c *consumer) posted(payload string) {
 		c.cfg.OnPost([]byte(payload[1:]))
 	case payload[0] == postAssign && c.cfg.OnAssign != nil:
 		c.assigned(payload[1:])
+	case payload[0] == postAssign:
+		c.distrust() // the next Dequeue asks for the tasks
 	}
 }
 
