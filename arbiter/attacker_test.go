@@ -363,7 +363,7 @@ func (s *redisStore) blocked(queue string, id task.ID) *broker.Delivery {
 	s.check(err)
 	d := &broker.Delivery{Task: broker.Task{Queue: queue}}
 	s.check(wire.ParseRecord(d, text, 0))
-	d.Blocked = true
+	d.Flow.Blocked = true
 	return d
 }
 

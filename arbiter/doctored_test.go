@@ -246,7 +246,7 @@ func stepInAnotherQueue(v *doctored) {
 	v.must(v.store.client.HSet(v.Context(), v.store.queueKey("members", "flows"), field, wire.AppendFlowRef(nil, &step.Task)).Err())
 	// Blocks of ids are for tasks that were sent together; this one has a state of its own.
 	v.must(v.store.client.HSet(v.Context(), v.store.queueKey("members", "state"), field, string(make([]byte, 20))).Err())
-	step.Queue, step.Blocked = "members", false
+	step.Queue, step.Flow.Blocked = "members", false
 	v.must(v.store.client.RPush(v.Context(), v.store.queueKey("members", "ready"), wire.AppendRecord(nil, &step.Task)).Err())
 	for _, key := range []string{"later", "state"} {
 		v.must(v.store.client.HDel(v.Context(), v.store.queueKey("safe", key), field, field[:15]).Err())

@@ -145,11 +145,6 @@ type ConsumerConfig struct {
 	// be changed any more.
 	Tasks map[string]uint64
 
-	// OnArrivals is called if a queue of this consumer has arrivals; see [Flows]. It is
-	// called soon after a settlement of this consumer has left some, and with each
-	// heartbeat while there are any, also if another consumer left them.
-	OnArrivals func(queue string)
-
 	// OnAbandoned is called to decide how an abandoned parked task ends; see [Parker]. The
 	// queue of the task has no consumer, and need not be one of this consumer's queues. The
 	// answer is an outcome with the state StateFailed; with any other state the task stays
@@ -171,13 +166,8 @@ type ConsumerConfig struct {
 	// not block.
 	OnRenewed func(asked time.Time)
 
-	// OnAssign receives tasks that were assigned to this consumer; see [Squads]. It owns
-	// their memory. Without it a later Dequeue returns these tasks.
-	OnAssign func(tasks []*Delivery)
-
-	// OnPost receives the payload of a post to this consumer; see [Squads]. It may keep the
-	// payload.
-	OnPost func(payload []byte)
+	Flows  FlowsConfig  // for a broker with [Flows]
+	Squads SquadsConfig // for a broker with [Squads]
 }
 
 // Consumer is how one minion uses a broker. Dequeue is for one caller at a time. The other
@@ -262,7 +252,7 @@ type MinionInfo struct {
 // Inbox receives outcomes.
 type Inbox interface {
 	// Receive waits for mail. It returns at least one notice or post, or Mail with Gap or
-	// Arrivals set, or an error: the error of ctx, or ErrClosed. A broken connection is not
+	// Flows.Arrivals set, or an error: the error of ctx, or ErrClosed. A broken connection is not
 	// an error: the inbox reconnects by itself and reports a gap. Only one goroutine at a
 	// time may call Receive. The next call may reuse the list of notices; their records
 	// belong to the caller.
@@ -277,11 +267,9 @@ type Mail struct {
 	// Gap says that notices may have been lost, through a broken connection or a full
 	// buffer. The receiver must look up the tasks that it still waits for.
 	Gap bool
-	// Posts are the payloads of posts to this inbox; see [Squads].
-	Posts [][]byte
-	// Arrivals says that members of flows have expired, and that this Broker had no
-	// consumer to tell. [Flows.Arrivals] of the empty queue returns their arrivals.
-	Arrivals bool
+
+	Flows  FlowsMail  // from a broker with [Flows]
+	Squads SquadsMail // from a broker with [Squads]
 }
 
 // Notice tells an inbox the outcome of one task or flow. It carries the encoded record,
@@ -345,7 +333,7 @@ type Inspector interface {
 	//
 	// A member of a flow is requeued as a task of its own: its flow has counted its failure
 	// and keeps that outcome, so its next end leaves no [Arrival]. A member of a squad is
-	// handed out without [Task.Squad], and so starts alone. A task with a unique key takes
+	// handed out without [TaskFlow.Squad], and so starts alone. A task with a unique key takes
 	// the key again. If another task has the key, it stays a dead letter; of several with
 	// one key the first one gets it.
 	//

@@ -51,10 +51,10 @@ func CheckTask(b Broker, t *Task) error {
 	}
 	var err error
 	switch {
-	case t.Squad:
-		_, err = SquadsOf(b, "a task with Squad set")
-	case t.Blocked:
-		_, err = FlowsOf(b, "a task with Blocked set")
+	case t.Flow.Squad:
+		_, err = SquadsOf(b, "a task with Flow.Squad set")
+	case t.Flow.Blocked:
+		_, err = FlowsOf(b, "a task with Flow.Blocked set")
 	}
 	if err != nil {
 		return fmt.Errorf("task %s: %w", t.Name, err)

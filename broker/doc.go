@@ -72,7 +72,7 @@
 //
 // An expired member of a flow leaves an arrival. The Broker that ended it calls OnArrivals
 // of those of its own consumers that serve the queue. If it has none, the next Receive of
-// each of its open inboxes returns a [Mail] with Arrivals set.
+// each of its open inboxes returns a [Mail] with Flows.Arrivals set.
 //
 // # Order
 //
@@ -131,12 +131,15 @@
 // missing capability. Starter, Halter and Follower are improvements: Arbiter works without
 // them.
 //
-// A broker without Flows refuses a task with Blocked set, and a settlement with Submit
-// set. A broker without Squads refuses a task with Squad set. A broker without Parker
+// What only Flows and Squads need is grouped: [TaskFlow] in a Task, [FlowsConfig] and
+// [SquadsConfig] in a ConsumerConfig, [FlowsMail] and [SquadsMail] in a Mail.
+//
+// A broker without Flows refuses a task with Flow.Blocked set, and a settlement with Submit
+// set. A broker without Squads refuses a task with Flow.Squad set. A broker without Parker
 // refuses VerbPark. [CheckTask] and [CheckSettlement] return these errors, beside those for
 // invalid values. The rest of the batch is carried out. A broker must not ignore such a
 // field: the task would run too early, or the tasks that it submits would be lost.
-// Every broker stores Group, Step and Upstream, with or without Flows.
+// Every broker stores the other fields of TaskFlow, with or without Flows.
 //
 // # Implementing a broker
 //

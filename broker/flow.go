@@ -22,6 +22,31 @@ type Flow struct {
 	Seal      string        // the sender's seal over the rest and the members; empty if its codec does not seal
 }
 
+// TaskFlow is the part of a [Task] that concerns flows: [Task].Flow. It is zero for a task of
+// its own.
+type TaskFlow struct {
+	ID       ID     // the flow that the task is a member, the callback or the finalizer of; zero is none
+	Step     uint32 // its position in the flow, StepCallback or StepFinalizer
+	Blocked  bool   // it waits for [Flows.Release], and with a Delay for that time at most; ErrUnsupported without Flows
+	Squad    bool   // it starts with others or not at all: a consumer that dequeues it asks [Squads.Decide] first; ErrUnsupported without Squads
+	Upstream string // name of the parameter that gets the result of the task before it; "" is none
+}
+
+// FlowsConfig is the part of a [ConsumerConfig] that concerns [Flows]: [ConsumerConfig].Flows.
+type FlowsConfig struct {
+	// OnArrivals is called if a queue of the consumer has arrivals. It is called soon after
+	// a settlement of this consumer has left some, and with each heartbeat while there are
+	// any, also if another consumer left them.
+	OnArrivals func(queue string)
+}
+
+// FlowsMail is the part of a [Mail] that concerns [Flows]: [Mail].Flows.
+type FlowsMail struct {
+	// Arrivals says that members of flows have expired, and that this Broker had no
+	// consumer to tell. [Flows.Arrivals] of the empty queue returns their arrivals.
+	Arrivals bool
+}
+
 // MaxSeal is the longest [Flow.Seal], in bytes.
 const MaxSeal = 1 << 10
 
@@ -76,8 +101,8 @@ func (f *Flow) Check() error {
 // of less than 1 and a position of less than 0 are ErrInvalid. If the record of a flow can't
 // be read, the error wraps ErrMalformed or ErrVersion.
 //
-// A task with a Group is a member of that flow, or by its Step its callback or finalizer.
-// When it becomes final, by a settlement, a cancel or an expiry, its [Arrival] is stored
+// A task with a [TaskFlow.ID] is a member of that flow, or by its Step its callback or
+// finalizer. When it becomes final, by a settlement, a cancel or an expiry, its [Arrival] is stored
 // in its own queue, in the same step. The arrival stays there until it is confirmed. A
 // driver finds it, counts it with Arrive, does what follows, and confirms it. If the
 // driver dies in between, another driver does the same again.
@@ -118,7 +143,7 @@ type Flows interface {
 
 	// Arrivals returns up to limit arrivals of a queue, in no particular order. An empty
 	// name stands for all queues in which this Broker has ended members, by a Cancel or by
-	// an expiry (see Mail.Arrivals), and which still have arrivals. Arrivals may return
+	// an expiry (see FlowsMail), and which still have arrivals. Arrivals may return
 	// fewer than there are. An empty result means that there are no more. A queue that is
 	// not known has none.
 	Arrivals(ctx context.Context, queue string, limit int) ([]Arrival, error)

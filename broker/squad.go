@@ -11,7 +11,7 @@ import (
 // talk to each other by posts; docs/architecture.md draws it. The broker delivers the posts,
 // assigns members to the minions that have reserved slots for them, and keeps the decision.
 //
-// A member is a task with Squad set that is enqueued as blocked. It is assigned to a
+// A member is a task with [TaskFlow.Squad] set that is enqueued as blocked. It is assigned to a
 // minion, which holds it until it knows that the squad was decided to start. A member can
 // also come from the queue like any other task: because its minion has died, because it is
 // retried, or because the Delay for which it was blocked is over. The minion that dequeues
@@ -38,6 +38,22 @@ type Squads interface {
 	// before, the decision is not to start. ErrNotFound means that the flow is no longer
 	// kept.
 	Decide(ctx context.Context, flow ID, start bool) (started bool, err error)
+}
+
+// SquadsConfig is the part of a [ConsumerConfig] that concerns [Squads]:
+// [ConsumerConfig].Squads.
+type SquadsConfig struct {
+	// OnAssign receives tasks that were assigned to the consumer. It owns their memory.
+	// Without it a later Dequeue returns these tasks.
+	OnAssign func(tasks []*Delivery)
+
+	// OnPost receives the payload of a post to the consumer. It may keep the payload.
+	OnPost func(payload []byte)
+}
+
+// SquadsMail is the part of a [Mail] that concerns [Squads]: [Mail].Squads.
+type SquadsMail struct {
+	Posts [][]byte // the payloads of posts to the inbox
 }
 
 // MaxPost is the largest payload of a post, in bytes.

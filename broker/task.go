@@ -28,12 +28,8 @@ type Task struct {
 	Meta      map[string]string // metadata of the caller and the trace context; handed out with the task
 
 	Parent   ID        // the task that submitted it; zero if none did
-	Group    ID        // the flow that it is a member, the callback or the finalizer of; zero is none
-	Step     uint32    // its position in the flow, StepCallback or StepFinalizer
-	Blocked  bool      // it waits for [Flows.Release], and with a Delay for that time at most; ErrUnsupported without Flows
-	Squad    bool      // it starts with others or not at all: a consumer that dequeues it asks [Squads.Decide] first; ErrUnsupported without Squads
+	Flow     TaskFlow  // its place in a group, pipe or squad; zero for a task of its own
 	Priority int8      // reserved for priorities within a queue; stored and handed out, and without effect
-	Upstream string    // name of the parameter that gets the result of the task before it; "" is none
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
 	Enqueued time.Time // by the submitter's clock, in ms, for display only
 }
@@ -158,7 +154,7 @@ const NoDeadline = time.Duration(1<<63 - 1)
 // may still be handed out before it expires, with a Left of 0 or less. The consumer then
 // settles it as StateExpired.
 type Delivery struct {
-	Task // equal to the enqueued one, but Delay, Deadline and Blocked have no meaning any more and may differ
+	Task // equal to the enqueued one, but Delay, Deadline and Flow.Blocked have no meaning any more and may differ
 
 	Minion     ID            // the consumer that owns the attempt; no other may settle it
 	Attempt    uint32        // fencing token: 1 for the first, and one more each time the task is handed out

@@ -102,7 +102,7 @@ func (s *session) take(got []*broker.Delivery) {
 			continue
 		}
 		a.receive(now)
-		if d.Squad {
+		if d.Flow.Squad {
 			members = append(members, a)
 			continue
 		}
@@ -129,7 +129,7 @@ func (s *session) take(got []*broker.Delivery) {
 	}
 	l.unlock()
 	for _, a := range members {
-		s.squads.Enroll(a.d.Group, a)
+		s.squads.Enroll(a.d.Flow.ID, a)
 	}
 	for _, a := range canceled {
 		a.ctx.end(task.ErrCanceled)

@@ -50,9 +50,9 @@ func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 		switch {
 		case !refused:
 			a.receive(at)
-			s.squads.Enroll(d.Group, a)
+			s.squads.Enroll(d.Flow.ID, a)
 		case s.refuseMember(d, &st, settled):
-			s.squads.Unfit(d.Group)
+			s.squads.Unfit(d.Flow.ID)
 		}
 	}
 }

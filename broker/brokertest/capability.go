@@ -78,7 +78,7 @@ func capabilityBlocked(r *rig) {
 
 func capabilitySquad(r *rig) {
 	_, has := can[broker.Squads](r.Broker)
-	squad := func(t *broker.Task) { t.Squad = true }
+	squad := func(t *broker.Task) { t.Flow.Squad = true }
 	r.refusedOr(has, broker.StatePending, "Squads", r.task(squad))
 	r.refusedOr(has, broker.StateBlocked, "Squads", r.task(squad, blocked))
 }

@@ -230,7 +230,7 @@ func deadlineArrives(r *rig) {
 			if err != nil {
 				r.Fatalf("no mail in an open inbox reports the arrival: %v", err)
 			}
-			arrived = got.Arrivals
+			arrived = got.Flows.Arrivals
 		}
 		cancel()
 		for _, queue := range []string{"", "q"} {

@@ -41,9 +41,9 @@ func full(r *rig) *broker.Task {
 		t.Unique = "key of " + t.Queue
 		t.Meta = map[string]string{"traceparent": "00-1", "empty": "", "": "no key"}
 		t.Parent = broker.NewID(broker.KindTask, "parent", 3)
-		t.Group = broker.NewID(broker.KindGroup, "", 0)
-		t.Step = 4
-		t.Upstream = "sum"
+		t.Flow.ID = broker.NewID(broker.KindGroup, "", 0)
+		t.Flow.Step = 4
+		t.Flow.Upstream = "sum"
 		t.Priority = -5
 		t.Schema = 0x0123456789abcdef
 	})
@@ -82,11 +82,11 @@ func deliveryEveryField(r *rig) {
 		func(t *broker.Task) { t.Timeout = time.Microsecond },
 		func(t *broker.Task) { t.Timeout = broker.NoTimeout },
 		func(t *broker.Task) { t.Meta = map[string]string{"k": "v"} },
-		func(t *broker.Task) { t.Group = broker.NewID(broker.KindPipe, "", 9) },
-		func(t *broker.Task) { t.Step = 1 },
+		func(t *broker.Task) { t.Flow.ID = broker.NewID(broker.KindPipe, "", 9) },
+		func(t *broker.Task) { t.Flow.Step = 1 },
 		func(t *broker.Task) { t.Priority = 1 },
 		func(t *broker.Task) { t.Schema = 1 },
-		func(t *broker.Task) { t.Upstream = "x" },
+		func(t *broker.Task) { t.Flow.Upstream = "x" },
 		func(t *broker.Task) { t.Enqueued = time.Time{} },
 	} {
 		m.delivers(r.task(set))
@@ -104,7 +104,7 @@ func deliveryExtremeFields(r *rig) {
 		func(t *broker.Task) { t.Timeout = broker.MaxDuration },
 		func(t *broker.Task) { t.Retention, t.DeadFor = broker.MaxDuration, broker.MaxDuration },
 		func(t *broker.Task) { t.Retention, t.DeadFor = time.Millisecond, time.Millisecond },
-		func(t *broker.Task) { t.Step = math.MaxUint32 },
+		func(t *broker.Task) { t.Flow.Step = math.MaxUint32 },
 		func(t *broker.Task) { t.Priority = math.MinInt8 },
 		func(t *broker.Task) { t.Priority = math.MaxInt8 },
 		func(t *broker.Task) { t.Schema = math.MaxUint64 },

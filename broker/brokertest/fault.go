@@ -290,7 +290,7 @@ func faultMembers(r *rig) {
 	flow := &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Quorum: n, Retention: time.Hour}
 	tasks := r.batch(n)
 	for i, t := range tasks {
-		t.Group, t.Step = flow.ID, uint32(i)
+		t.Flow.ID, t.Flow.Step = flow.ID, uint32(i)
 	}
 	must("OpenFlow", func() error { return f.OpenFlow(r.ctx, flow, 0, idsOf(tasks)) })
 	must("Enqueue", func() error { return b.Enqueue(r.ctx, tasks) })

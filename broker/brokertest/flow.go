@@ -89,10 +89,10 @@ func (r *rig) team(size int, with ...func(*broker.Task)) (*broker.Flow, []*broke
 }
 
 func memberOf(f *broker.Flow, step uint32) func(*broker.Task) {
-	return func(t *broker.Task) { t.Group, t.Step = f.ID, step }
+	return func(t *broker.Task) { t.Flow.ID, t.Flow.Step = f.ID, step }
 }
 
-func blocked(t *broker.Task) { t.Blocked = true }
+func blocked(t *broker.Task) { t.Flow.Blocked = true }
 
 // arrivalOf returns an arrival at position step, as if the task with that id had ended.
 func arrivalOf[N int | uint32](f *broker.Flow, id broker.ID, step N, state broker.State) broker.Arrival {

@@ -30,7 +30,7 @@ var flowReleaseTests = []test{
 func flowRelease(r *rig) {
 	m := r.minion()
 	task := full(r)
-	task.Blocked = true
+	task.Flow.Blocked = true
 	r.enqueue(task)
 	whole := r.waiting(task.ID)[0]
 	whole.Payload = slices.Repeat([]byte("longer than it was"), 1000)
@@ -264,7 +264,7 @@ func flowReleasedLives(r *rig) {
 func flowReleaseBelongs(r *rig) {
 	m := r.minion()
 	task := full(r)
-	task.Blocked = true
+	task.Flow.Blocked = true
 	r.enqueue(task)
 	given := r.waiting(task.ID)[0]
 	r.releases(given)

@@ -91,7 +91,7 @@ func (m *model) lives(t *mtask) (yes, no bool) {
 func (m *model) store(t *mtask) {
 	t.attempt = 1
 	t.first = t.Task
-	if t.Blocked {
+	if t.Flow.Blocked {
 		t.state, t.due = broker.StateBlocked, m.now().plus(t.Delay)
 		return
 	}

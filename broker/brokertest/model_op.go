@@ -87,7 +87,7 @@ func (o op) task(r *rig, mail, flow broker.ID) *broker.Task {
 		t.Delay = times(2*o.delay+1, r)
 	}
 	if !flow.IsZero() && o.who > 0 {
-		t.Group, t.Step, t.Blocked = flow, uint32(o.n), o.n >= 40
+		t.Flow.ID, t.Flow.Step, t.Flow.Blocked = flow, uint32(o.n), o.n >= 40
 	}
 	if o.which >= 8 {
 		t.Meta = map[string]string{"task": string(t.Payload), "": ""}

@@ -19,7 +19,7 @@ func (x *execution) step(o op) {
 		x.model.tasks = append(x.model.tasks, t)
 		x.byID[t.ID] = t
 		x.account.add("enqueue task %d on %s, delay %v, key %q, kept for %v, dead for %v, member: %v, blocked: %v",
-			t.n, t.Queue, t.Delay, t.Unique, t.Retention, t.DeadFor, !t.Group.IsZero(), t.Blocked)
+			t.n, t.Queue, t.Delay, t.Unique, t.Retention, t.DeadFor, !t.Flow.ID.IsZero(), t.Flow.Blocked)
 		x.enqueue(t)
 	case opDequeue:
 		x.dequeue(x.minionOf(o.who), opNames[o.who], opQueues[o.n%len(opQueues)], 1+o.n/4%6)

@@ -19,7 +19,7 @@ func squadTests() []test {
 func (r *rig) squads() broker.Squads { return r.squadsAt(r.Broker) }
 
 // inSquad makes a task a member of a squad.
-func inSquad(t *broker.Task) { t.Squad, t.Blocked = true, true }
+func inSquad(t *broker.Task) { t.Flow.Squad, t.Flow.Blocked = true, true }
 
 func (m *minion) onAssign(tasks []*broker.Delivery) {
 	m.mu.Lock()
@@ -127,7 +127,7 @@ func postToInbox(r *rig) {
 		if err != nil || len(mail.Notices) > 0 {
 			r.Fatalf("Receive returned %+v, %v, want the post", mail, err)
 		}
-		for _, p := range mail.Posts {
+		for _, p := range mail.Squads.Posts {
 			got = append(got, string(p))
 		}
 	}
@@ -156,7 +156,7 @@ func postToInboxTwice(r *rig) {
 			if err != nil {
 				r.Fatalf("Receive of opening %d: %v", i, err)
 			}
-			posts = mail.Posts
+			posts = mail.Squads.Posts
 		}
 		if len(posts) != 1 || string(posts[0]) != "hello" {
 			r.Fatalf("opening %d received the posts %q, want one", i, posts)

@@ -31,9 +31,9 @@ func assignHandsOver(r *rig) {
 	for _, t := range tasks {
 		d := given[t.ID]
 		want := *t
-		want.Blocked = false
+		want.Flow.Blocked = false
 		m.equals(d, &want)
-		if d.Attempt != 1 || d.Minion != m.ID() || !d.Squad || d.Retried != 0 || d.Recoveries != 0 {
+		if d.Attempt != 1 || d.Minion != m.ID() || !d.Flow.Squad || d.Retried != 0 || d.Recoveries != 0 {
 			r.Fatalf("the assigned task was delivered as %+v", d)
 		}
 		if st := r.lookup(t.ID)[0]; st.State != broker.StateRunning || st.Minion != m.ID() || st.Attempt != 1 {
@@ -46,7 +46,7 @@ func assignHandsOver(r *rig) {
 	r.in(broker.StateSucceeded, tasks[0].ID)
 	// From here on it is like any other task, except that it names its squad.
 	d := other.take1()
-	if d.ID != tasks[1].ID || d.Attempt != 2 || !d.Squad || d.Group != f.ID {
+	if d.ID != tasks[1].ID || d.Attempt != 2 || !d.Flow.Squad || d.Flow.ID != f.ID {
 		r.Fatalf("the retry was handed out as %+v", d)
 	}
 }
@@ -149,7 +149,7 @@ func assignAtOnce(r *rig) {
 		})
 		together(append(fns, func() {
 			whole := *task
-			whole.Blocked = false
+			whole.Flow.Blocked = false
 			if err := r.flows().Release(r.ctx, []*broker.Task{&whole}); err != nil {
 				r.Errorf("Release: %v", err)
 			}
@@ -187,8 +187,8 @@ func assignMany(r *rig) {
 // A consumer without OnAssign gets assigned tasks from Dequeue.
 func assignDeaf(r *rig) {
 	for _, with := range []func(*broker.ConsumerConfig){
-		func(cfg *broker.ConsumerConfig) { cfg.OnAssign = nil },
-		func(cfg *broker.ConsumerConfig) { cfg.OnAssign, cfg.OnPost = nil, nil },
+		func(cfg *broker.ConsumerConfig) { cfg.Squads.OnAssign = nil },
+		func(cfg *broker.ConsumerConfig) { cfg.Squads.OnAssign, cfg.Squads.OnPost = nil, nil },
 	} {
 		m := r.consumer(r.Broker, with)
 		tasks := r.batch(2, inSquad)
@@ -210,7 +210,7 @@ func assignDeaf(r *rig) {
 			return len(got) == 2
 		})
 		for i, id := range ids {
-			if d := got[id]; d == nil || d.Attempt != 1 || !d.Squad {
+			if d := got[id]; d == nil || d.Attempt != 1 || !d.Flow.Squad {
 				r.Fatalf("the assigned task %d was handed out as %+v", i, d)
 			}
 		}

@@ -65,7 +65,7 @@ func (b *Broker) release(t *broker.Task, now instant) error {
 	}
 	// The task keeps the fields by which others find it.
 	whole.Queue, whole.Unique, whole.Inbox = q.name, r.task.Unique, r.task.Inbox
-	whole.Group, whole.Step = r.task.Group, r.task.Step
+	whole.Flow.ID, whole.Flow.Step = r.task.Flow.ID, r.task.Flow.Step
 	q.detach(r)
 	r.task = whole
 	q.pushBack(r)

@@ -134,7 +134,7 @@ func (h *holding) handOut(r *record, p *page) {
 func (r *record) delivery(now instant, slabs *dequeueSlabs) *broker.Delivery {
 	d := slabs.deliveries.Next()
 	d.Task = *r.task
-	d.Blocked = false
+	d.Flow.Blocked = false
 	d.Payload, d.Meta = slabs.bytes.Copy(d.Payload), copyMeta(d.Meta)
 	d.Attempt, d.Start, d.Retried = r.attempt, r.start(), int(r.retried)
 	d.Recoveries, d.Strikes = int(r.recoveries), int(r.strikes)

@@ -61,7 +61,7 @@ func (b *Broker) newRecord(t *broker.Task, now instant, slabs *enqueueSlabs) (*r
 	if err := t.Check(b.limits); err != nil {
 		return nil, err
 	}
-	if t.Delay > 0 || t.Blocked { // it stays for long, so it must not keep the memory of others alive
+	if t.Delay > 0 || t.Flow.Blocked { // it stays for long, so it must not keep the memory of others alive
 		slabs = &enqueueSlabs{}
 	}
 	q := slabs.queue
@@ -105,7 +105,7 @@ func (q *queue) admit(r *record, now instant) error {
 	s.tasks.Put(r.id, entry{record: r})
 	q.live++
 	switch {
-	case t.Blocked:
+	case t.Flow.Blocked:
 		q.block(r, t.Delay, now)
 	case t.Delay > 0:
 		q.schedule(r, broker.StateScheduled, now.plus(t.Delay))

@@ -14,8 +14,8 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant, p *noticeBatch
 	if t.Unique != "" && q.holder(t.Unique) == r {
 		q.unique.Drop(t.Unique)
 	}
-	if !t.Group.IsZero() && !r.flowCounted {
-		q.arrive(broker.Arrival{Task: r.id, Flow: t.Group, Step: t.Step, Outcome: *copyOutcome(o)})
+	if !t.Flow.ID.IsZero() && !r.flowCounted {
+		q.arrive(broker.Arrival{Task: r.id, Flow: t.Flow.ID, Step: t.Flow.Step, Outcome: *copyOutcome(o)})
 	}
 	if r.retried > 0 {
 		q.failures.Drop(r)

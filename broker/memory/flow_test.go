@@ -97,7 +97,7 @@ func TestLargeFlow(t *testing.T) {
 		tasks := make([]*broker.Task, broker.MaxBatch)
 		for i := range tasks {
 			tasks[i] = &broker.Task{
-				ID: ids[from+i], Name: "t", Queue: "q", Group: f.ID, Step: uint32(from + i), Blocked: true, Retention: time.Hour,
+				ID: ids[from+i], Name: "t", Queue: "q", Flow: broker.TaskFlow{ID: f.ID, Step: uint32(from + i), Blocked: true}, Retention: time.Hour,
 			}
 		}
 		if err := b.Enqueue(t.Context(), tasks); err != nil {

@@ -60,7 +60,7 @@ type inbox struct {
 	n        int               // number of notices in batches
 	posts    [][]byte
 	gap      bool
-	arrivals bool          // there are arrivals; see Mail.Arrivals
+	arrivals bool          // there are arrivals; see broker.FlowsMail
 	arrived  chan struct{} // holds a value if there is something to receive
 	once     sync.Once
 	end      chan struct{}
@@ -91,7 +91,7 @@ func (in *inbox) put(notices []broker.Notice) {
 	in.wake()
 }
 
-// tellArrivals records that there are arrivals, for Mail.Arrivals.
+// tellArrivals records that there are arrivals, for broker.FlowsMail.
 func (in *inbox) tellArrivals() {
 	in.mu.Lock()
 	in.arrivals = true
@@ -120,7 +120,7 @@ func (in *inbox) wake() {
 // take returns the oldest batch of notices, and everything that is not a notice. in.mu is
 // held.
 func (in *inbox) take() broker.Mail {
-	mail := broker.Mail{Gap: in.gap, Posts: in.posts, Arrivals: in.arrivals}
+	mail := broker.Mail{Gap: in.gap, Flows: broker.FlowsMail{Arrivals: in.arrivals}, Squads: broker.SquadsMail{Posts: in.posts}}
 	in.gap, in.posts, in.arrivals = false, nil, false
 	if len(in.batches) > 0 {
 		mail.Notices = in.batches[0]
@@ -144,7 +144,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		in.mu.Lock()
 		mail := in.take()
 		in.mu.Unlock()
-		if len(mail.Notices) > 0 || mail.Gap || len(mail.Posts) > 0 || mail.Arrivals {
+		if len(mail.Notices) > 0 || mail.Gap || len(mail.Squads.Posts) > 0 || mail.Flows.Arrivals {
 			return mail, nil
 		}
 		select {

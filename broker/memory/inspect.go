@@ -133,10 +133,10 @@ func (q *queue) requeue(r *record) error {
 		q.unique.Put(key, r)
 	}
 	q.detach(r)
-	if alone := *r.task; alone.Squad || !alone.Group.IsZero() {
+	if alone := *r.task; alone.Flow.Squad || !alone.Flow.ID.IsZero() {
 		// Its squad has ended, so it starts alone. Its flow has counted its failure, and
 		// counts each member once, so it must not leave another arrival.
-		alone.Squad = false
+		alone.Flow.Squad = false
 		r.task = &alone
 		r.flowCounted = true
 	}

@@ -17,8 +17,8 @@ func (b *Broker) Post(ctx context.Context, to broker.ID, payload []byte) error {
 		return err
 	}
 	if c := b.members.find(to); c != nil {
-		if c.cfg.OnPost != nil {
-			c.cfg.OnPost(bytes.Clone(payload))
+		if c.cfg.Squads.OnPost != nil {
+			c.cfg.Squads.OnPost(bytes.Clone(payload))
 		}
 		return nil
 	}
@@ -55,7 +55,7 @@ func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) 
 		}
 	}
 	if len(out) > 0 {
-		c.cfg.OnAssign(out)
+		c.cfg.Squads.OnAssign(out)
 	}
 	return broker.NewBatchError(errs)
 }
@@ -77,7 +77,7 @@ func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) (d *broke
 	case r.state == broker.StateBlocked && !q.halted(r):
 		q.detach(r)
 		q.setOwner(r, h)
-		if c.cfg.OnAssign == nil {
+		if c.cfg.Squads.OnAssign == nil {
 			h.assigned = append(h.assigned, r)
 			q.wake()
 		}
@@ -85,7 +85,7 @@ func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) (d *broke
 	default:
 		return nil, false
 	}
-	if c.cfg.OnAssign == nil {
+	if c.cfg.Squads.OnAssign == nil {
 		return nil, true
 	}
 	return r.delivery(now, in), true

@@ -86,10 +86,10 @@ func TestNothingIsLeft(t *testing.T) {
 				case 1:
 					x.Delay = 365 * 24 * time.Hour
 				case 2:
-					x.Blocked = true
+					x.Flow.Blocked = true
 				}
 				if i == 4 {
-					x.Group = group.ID
+					x.Flow.ID = group.ID
 					check(b.OpenFlow(ctx, group, 0, []broker.ID{x.ID}))
 				}
 				tasks, ids = append(tasks, x), append(ids, x.ID)

@@ -42,7 +42,7 @@ func TestAbandoned(t *testing.T) {
 			x.DeadFor, x.Retention, x.Meta = 0, 0, map[string]string{"k": "v"}
 		})
 		add("unique", func(x *broker.Task) { x.Unique = "simple_add/key" })
-		add("member", func(x *broker.Task) { x.Group = flow.ID })
+		add("member", func(x *broker.Task) { x.Flow.ID = flow.ID })
 		add("limited", func(x *broker.Task) { x.Deadline = time.Hour })
 		for i := range 250 {
 			add(fmt.Sprint("many ", i))

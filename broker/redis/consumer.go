@@ -148,7 +148,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 // has registered.
 func (c *consumer) register(ctx context.Context) error {
 	channels := []string{channel(c.b.space.channels, c.id)}
-	if c.cfg.OnPost != nil || c.cfg.OnAssign != nil {
+	if c.cfg.Squads.OnPost != nil || c.cfg.Squads.OnAssign != nil {
 		channels = append(channels, channel(c.b.space.posts, c.id))
 	}
 	if !c.single {
@@ -248,8 +248,8 @@ func (c *consumer) onGap() {
 
 // arrived tells the minion that a queue has arrivals.
 func (c *consumer) arrived(k *keys) {
-	if c.cfg.OnArrivals != nil {
-		c.cfg.OnArrivals(k.queue)
+	if c.cfg.Flows.OnArrivals != nil {
+		c.cfg.Flows.OnArrivals(k.queue)
 	}
 }
 

@@ -306,7 +306,7 @@ func TestDamagedBlocked(t *testing.T) {
 		for i, damage := range damages() {
 			d := newDamaged(t, url)
 			ctx := context.Background()
-			block := func(x *broker.Task) { x.Blocked = true }
+			block := func(x *broker.Task) { x.Flow.Blocked = true }
 			tasks := []*broker.Task{newTask("q", block), newTask("q", block)}
 			enqueue(t, d.b, tasks...)
 			bad, good := tasks[0], tasks[1]
@@ -320,7 +320,7 @@ func TestDamagedBlocked(t *testing.T) {
 				t.Fatalf("damage %d: %v, %v", i, found, err)
 			}
 			for _, x := range tasks {
-				x.Blocked = false
+				x.Flow.Blocked = false
 			}
 			_ = d.b.Release(ctx, tasks)
 			if del := dequeue(t, d.c, 1, 2*time.Second, "q")[0]; del.ID != good.ID {
@@ -348,7 +348,7 @@ func TestDamagedArrivals(t *testing.T) {
 			flow := &broker.Flow{ID: broker.NewID(broker.KindGroup, "q", 0), Size: 2, Quorum: 2}
 			tasks := make([]*broker.Task, 2)
 			for step := range tasks {
-				tasks[step] = newTask("q", func(x *broker.Task) { x.Group, x.Step = flow.ID, uint32(step) })
+				tasks[step] = newTask("q", func(x *broker.Task) { x.Flow.ID, x.Flow.Step = flow.ID, uint32(step) })
 			}
 			if err := b.OpenFlow(ctx, flow, 0, []broker.ID{tasks[0].ID, tasks[1].ID}); err != nil {
 				t.Fatal(err)

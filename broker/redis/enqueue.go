@@ -107,7 +107,7 @@ type destination struct {
 // ordinary reports whether a task is ready at once and needs no key but the ready list and the
 // state hash.
 func ordinary(t *broker.Task) bool {
-	return t.Delay <= 0 && t.Deadline == 0 && t.Unique == "" && t.Group.IsZero() && !t.Blocked
+	return t.Delay <= 0 && t.Deadline == 0 && t.Unique == "" && t.Flow.ID.IsZero() && !t.Flow.Blocked
 }
 
 // part is the tasks that one run of an enqueue script stores. They are either all plain, which
@@ -163,11 +163,11 @@ func (p *part) add(position int, t *broker.Task, left int) {
 		msg = appendStub(nil, msg)
 	}
 	var ref []byte
-	if !t.Group.IsZero() {
+	if !t.Flow.ID.IsZero() {
 		ref = wire.AppendFlowRef(nil, t)
 	}
 	blocked := 0
-	if t.Blocked {
+	if t.Flow.Blocked {
 		blocked = 1
 	}
 	p.other = append(p.other, msg, millis(t.Delay), t.DeadlineMillis(), t.Unique, ref, blocked)

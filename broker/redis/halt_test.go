@@ -34,7 +34,7 @@ func newHaltRig(t *testing.T, url, space string, n int, opts ...redis.Option) *h
 	h.group = &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Quorum: n, Retention: time.Hour}
 	ids := make([]broker.ID, n)
 	for i := range n {
-		task := newTask("q", func(x *broker.Task) { x.Group, x.Step = h.group.ID, uint32(i) })
+		task := newTask("q", func(x *broker.Task) { x.Flow.ID, x.Flow.Step = h.group.ID, uint32(i) })
 		h.tasks, ids[i] = append(h.tasks, task), task.ID
 	}
 	h.check(h.b.OpenFlow(t.Context(), h.group, 0, ids))

@@ -163,12 +163,12 @@ func TestArrivalsInAnUnservedQueue(t *testing.T) {
 		b := p.open(t)
 		var mu sync.Mutex
 		var told []string
-		consume(t, b, broker.ConsumerConfig{Queues: []string{"other"}, OnArrivals: func(queue string) {
+		consume(t, b, broker.ConsumerConfig{Queues: []string{"other"}, Flows: broker.FlowsConfig{OnArrivals: func(queue string) {
 			mu.Lock()
 			defer mu.Unlock()
 			told = append(told, queue)
-		}})
-		member := p.task("q", func(x *broker.Task) { x.Group = broker.NewID(broker.KindGroup, "q", 0) })
+		}}})
+		member := p.task("q", func(x *broker.Task) { x.Flow.ID = broker.NewID(broker.KindGroup, "q", 0) })
 		enqueue(t, b, member)
 		if _, err := b.Cancel(t.Context(), []broker.ID{member.ID}); err != nil {
 			t.Fatal(err)

@@ -119,7 +119,7 @@ const FlowRefSize = 20
 
 // AppendFlowRef appends the flow of a task (16 bytes) and its position there (4 bytes).
 func AppendFlowRef(dst []byte, t *broker.Task) []byte {
-	return binary.BigEndian.AppendUint32(append(dst, t.Group[:]...), t.Step)
+	return binary.BigEndian.AppendUint32(append(dst, t.Flow.ID[:]...), t.Flow.Step)
 }
 
 // ParseFlowRef reads the bytes of [AppendFlowRef] at the front of ref. The error wraps

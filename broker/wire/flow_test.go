@@ -25,7 +25,7 @@ func flows() map[string]*broker.Flow {
 // blockedTask returns a task with all fields that flows use.
 func blockedTask() *broker.Task {
 	t := smallTask()
-	t.Blocked, t.Group, t.Step, t.Upstream = true, fixedID(97), broker.StepCallback, "x"
+	t.Flow.Blocked, t.Flow.ID, t.Flow.Step, t.Flow.Upstream = true, fixedID(97), broker.StepCallback, "x"
 	return t
 }
 
@@ -57,7 +57,7 @@ func TestGoldenFlows(t *testing.T) {
 		t.Errorf("blocked task:\n got %+v\nwant %+v", d.Task, *task)
 	}
 	id, step, err := ParseFlowRef(append(golden(t, "flow_ref", AppendFlowRef(nil, task)), 1, 2))
-	if err != nil || id != task.Group || step != task.Step {
+	if err != nil || id != task.Flow.ID || step != task.Flow.Step {
 		t.Errorf("flow and position: %s, %d, %v", id, step, err)
 	}
 }

@@ -28,8 +28,8 @@ func fullTask() *broker.Task {
 	return &broker.Task{
 		ID: fixedID(1), Name: "simple_add", Queue: "q", Codec: "json", Payload: []byte(`{"x":1}`),
 		Inbox: fixedID(33), Timeout: 1500 * time.Microsecond, Retries: 7, Retention: 90 * time.Second, DeadFor: time.Hour,
-		Unique: "only one", Meta: map[string]string{"b": "2", "a": "1"}, Parent: fixedID(65), Group: fixedID(97),
-		Step: 70000, Priority: -3, Schema: 1 << 63, Enqueued: time.UnixMilli(1_700_000_000_123).UTC(),
+		Unique: "only one", Meta: map[string]string{"b": "2", "a": "1"}, Parent: fixedID(65),
+		Flow: broker.TaskFlow{ID: fixedID(97), Step: 70000}, Priority: -3, Schema: 1 << 63, Enqueued: time.UnixMilli(1_700_000_000_123).UTC(),
 	}
 }
 
@@ -42,7 +42,7 @@ func smallTask() *broker.Task {
 
 func squadTask() *broker.Task {
 	t := smallTask()
-	t.Group, t.Blocked, t.Squad = fixedID(97), true, true
+	t.Flow.ID, t.Flow.Blocked, t.Flow.Squad = fixedID(97), true, true
 	return t
 }
 

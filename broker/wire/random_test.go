@@ -85,7 +85,8 @@ func (c chance) time() time.Time {
 func (c chance) task() *broker.Task {
 	t := &broker.Task{
 		ID: c.id(), Name: c.text(), Codec: "msgpack", Payload: c.bytes(), Inbox: c.id(), Retries: broker.DefaultRetries,
-		Retention: broker.DefaultRetention, DeadFor: broker.DefaultDeadRetention, Enqueued: c.time(), Blocked: c.one(2), Squad: c.one(2),
+		Retention: broker.DefaultRetention, DeadFor: broker.DefaultDeadRetention, Enqueued: c.time(),
+		Flow: broker.TaskFlow{Blocked: c.one(2), Squad: c.one(2)},
 	}
 	for _, set := range []func(){
 		func() { t.Codec = c.text() },
@@ -101,11 +102,11 @@ func (c chance) task() *broker.Task {
 			}
 		},
 		func() { t.Parent = c.id() },
-		func() { t.Group = c.id() },
-		func() { t.Step = uint32(c.number()) },
+		func() { t.Flow.ID = c.id() },
+		func() { t.Flow.Step = uint32(c.number()) },
 		func() { t.Priority = int8(c.number()) },
 		func() { t.Schema = uint64(c.number()) },
-		func() { t.Upstream = c.text() },
+		func() { t.Flow.Upstream = c.text() },
 	} {
 		if c.one(3) {
 			set()

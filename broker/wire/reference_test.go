@@ -28,7 +28,7 @@ func refAppendRecord(t *broker.Task) []byte {
 	head[0] = MessageVersion
 	copy(head[OffsetID:], t.ID[:])
 	head[OffsetAttempt+3] = 1
-	for flag, on := range map[byte]bool{FlagUnique: t.Unique != "", FlagBlocked: t.Blocked, FlagSquad: t.Squad} {
+	for flag, on := range map[byte]bool{FlagUnique: t.Unique != "", FlagBlocked: t.Flow.Blocked, FlagSquad: t.Flow.Squad} {
 		if on {
 			head[OffsetFlags] |= flag
 		}
@@ -56,11 +56,11 @@ func refAppendRecord(t *broker.Task) []byte {
 			func() { _ = e.EncodeString(t.Unique) },
 			func() { refEncodeMeta(e, t.Meta) },
 			func() { refEncodeID(e, t.Parent) },
-			func() { refEncodeID(e, t.Group) },
-			func() { _ = e.EncodeUint(uint64(t.Step)) },
+			func() { refEncodeID(e, t.Flow.ID) },
+			func() { _ = e.EncodeUint(uint64(t.Flow.Step)) },
 			func() { _ = e.EncodeInt(int64(t.Priority)) },
 			func() { _ = e.EncodeUint(t.Schema) },
-			func() { _ = e.EncodeString(t.Upstream) },
+			func() { _ = e.EncodeString(t.Flow.Upstream) },
 		}[:n] {
 			write()
 		}
@@ -88,8 +88,8 @@ func refParseRecord(d *broker.Delivery, record []byte, now int64) error {
 	}
 	copy(d.Inbox[:], record[OffsetInbox:])
 	d.Canceled = record[OffsetFlags]&FlagCanceled != 0
-	d.Blocked = record[OffsetFlags]&FlagBlocked != 0
-	d.Squad = record[OffsetFlags]&FlagSquad != 0
+	d.Flow.Blocked = record[OffsetFlags]&FlagBlocked != 0
+	d.Flow.Squad = record[OffsetFlags]&FlagSquad != 0
 	d.Overdue = record[OffsetFlags]&FlagParked != 0
 	d.Afresh = record[OffsetFlags]&FlagAfresh != 0
 	d.Left = broker.NoDeadline
@@ -131,15 +131,15 @@ func refParseRecord(d *broker.Delivery, record []byte, now int64) error {
 		case fieldParent:
 			d.Parent, err = refDecodeID(dec)
 		case fieldGroup:
-			d.Group, err = refDecodeID(dec)
+			d.Flow.ID, err = refDecodeID(dec)
 		case fieldStep:
-			d.Step, err = dec.DecodeUint32()
+			d.Flow.Step, err = dec.DecodeUint32()
 		case fieldPriority:
 			d.Priority, err = dec.DecodeInt8()
 		case fieldSchema:
 			d.Schema, err = dec.DecodeUint64()
 		case fieldUpstream:
-			d.Upstream, err = dec.DecodeString()
+			d.Flow.Upstream, err = dec.DecodeString()
 		default:
 			err = dec.Skip()
 		}

@@ -11,7 +11,7 @@ import (
 func Prepared(t *broker.Task, inherit bool) *Request {
 	scope, key := broker.SplitKey(t.Unique)
 	return &Request{
-		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, special: &special{upstream: t.Upstream, hidden: true},
+		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, special: &special{upstream: t.Flow.Upstream, hidden: true},
 		settings: &Settings{
 			Queue: t.Queue, Timeout: t.Timeout, Delay: t.Delay, Within: t.Deadline,
 			Retries: t.Retries, Retention: t.Retention, DeadRetention: t.DeadFor,

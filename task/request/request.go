@@ -184,7 +184,7 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 		r.payload, r.codec = slices.Clip(payload), c.Name()
 	}
 	r.settings.record(t, r.name, now)
-	t.ID, t.Codec, t.Payload, t.Upstream = r.id, strings.TrimPrefix(r.codec, sealedMark), r.payload, r.special.upstream
+	t.ID, t.Codec, t.Payload, t.Flow.Upstream = r.id, strings.TrimPrefix(r.codec, sealedMark), r.payload, r.special.upstream
 	if t.Unique != "" && !r.special.hidden {
 		t.Unique = seal.Unique(seal.Of(c), t.Unique)
 	}

@@ -192,7 +192,7 @@ func TestBadArrival(t *testing.T) {
 		id := w.send(group(request.GroupSettings{Quorum: 1}, num(1)))
 		stray := &broker.Task{
 			ID: broker.NewID(broker.KindTask, "default", 0), Name: "work", Queue: "default", Codec: "msgpack",
-			Payload: []byte("\x81\xa1n\x05"), Group: id, Step: 7,
+			Payload: []byte("\x81\xa1n\x05"), Flow: broker.TaskFlow{ID: id, Step: 7},
 		}
 		if err := w.b.Enqueue(t.Context(), []*broker.Task{stray}); err != nil {
 			t.Fatal(err)

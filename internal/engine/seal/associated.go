@@ -55,10 +55,10 @@ func (a associatedData) number(n int64) associatedData {
 // of attempts, whether the task was cancelled, and whether it waits for its squad.
 func task(t *broker.Task) associatedData {
 	a := direction(arguments)
-	if t.Upstream != "" {
-		a = direction(step).text(t.Upstream)
+	if t.Flow.Upstream != "" {
+		a = direction(step).text(t.Flow.Upstream)
 	}
-	a = a.id(t.ID).text(t.Name).text(t.Queue).id(t.Parent).id(t.Group).number(int64(t.Step))
+	a = a.id(t.ID).text(t.Name).text(t.Queue).id(t.Parent).id(t.Flow.ID).number(int64(t.Flow.Step))
 	a = a.text(t.Unique).number(int64(t.Retries)).number(int64(t.Schema))
 	timeout := int64(-1)
 	if t.Timeout != broker.NoTimeout { // in microseconds, as it is stored

@@ -79,7 +79,7 @@ const replayed = 10
 // listen copies some of the single tasks that start soon.
 func (s *spy) listen(tasks []*broker.Task) {
 	for _, t := range tasks {
-		if t.ID[len(t.ID)-1]%replayed != 0 || t.Group != (broker.ID{}) || t.Blocked || t.Delay > time.Second {
+		if t.ID[len(t.ID)-1]%replayed != 0 || t.Flow.ID != (broker.ID{}) || t.Flow.Blocked || t.Delay > time.Second {
 			continue
 		}
 		again := *t
