@@ -23,7 +23,7 @@ var (
 	duration = flag.Duration("duration", testform.Pick(short, 30*time.Second), "for how long TestChaos injects faults")
 	topology = flag.String("topology", "single", "the servers of TestChaos: single, sentinel or cluster")
 	fsync    = flag.String("fsync", "always", "when the servers of TestChaos sync their files: always or everysec; those of sentinel have no files")
-	clocks   = flag.Bool("clocks", true, "let the clocks of some processes be hours wrong")
+	clocks   = flag.Bool("clocks", testform.Long(), "let the clocks of some processes be hours wrong; the default is true in the long form only")
 	ledgers  = flag.String("ledgers", "", "an empty folder for the ledgers of TestChaos")
 	patience = flag.Duration("patience", 15*time.Second, "how long a result may take after the last fault")
 	outages  = flag.Bool("outages", false, "inject only outages of minions, none of which may count as a death")

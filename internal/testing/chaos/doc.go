@@ -63,8 +63,9 @@
 // # The stage of TestChaos
 //
 // Each process has its own proxies in front of all servers. They inject the faults of its
-// connections. Some processes are built with a clock that is hours wrong. A power failure also cuts
-// the end off the file of a server, because a kill alone loses nothing.
+// connections. In the long form, and with -clocks, some processes are built with a clock that is
+// hours wrong. A power failure also cuts the end off the file of a server, because a kill alone loses
+// nothing.
 //
 // # The simulation
 //
@@ -99,6 +100,7 @@
 //	go test ./internal/testing/chaos -run TestChaos -v -args -duration 60s -fsync everysec
 //	go test ./internal/testing/chaos -run TestChaos -v -args -duration 60s -topology sentinel
 //	go test ./internal/testing/chaos -run TestChaos -v -args -duration 60s -topology cluster
+//	go test ./internal/testing/chaos -run TestChaos -v -args -duration 60s -clocks
 //	go test ./internal/testing/chaos -run TestChaos -v -args -duration 60s -outages
 //	go test ./internal/testing/chaos -run TestMutants -v -timeout 60m -args -mutants all
 //

@@ -42,7 +42,9 @@ func readSkew() int64 {
 
 // buildSkewed builds this test with a standard library whose clock can be wrong. There is no other
 // way to set the clock of one process: a preloaded library has no effect on a Go program, and a
-// time namespace does not change the wall clock.
+// time namespace does not change the wall clock. The build compiles all dependencies again, because
+// all of them import time. This takes minutes on a slow machine with a cold cache, so it is left to
+// the long form.
 func buildSkewed(t *testing.T) build {
 	t.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
