@@ -19,7 +19,7 @@ func TestIdle(t *testing.T) {
 	if path == "" {
 		return
 	}
-	const window = 10 * time.Second
+	const window = 7 * time.Second
 	s := redistest.Start(t, path)
 	worker := newRig(t, s.URL()) // serves the arbiter, which has no minion of its own
 	worker.minion(func(c *config) { c.Queues = []string{"served"} })
@@ -38,13 +38,21 @@ func TestIdle(t *testing.T) {
 				r := &rig{T: t, cfg: worker.cfg, logs: worker.logs}
 				r.minion(func(cfg *config) { cfg.URL, cfg.Lease, cfg.Queues = p.URL(), 0, queues })
 			}
-			time.Sleep(500 * time.Millisecond) // until the connections are open and the first requests are done
-			before := p.Commands()
-			time.Sleep(window)
-			rate := float64(p.Commands()-before) / window.Seconds()
-			t.Logf("%.2f commands a second", rate)
-			if rate >= 2 {
-				t.Errorf("an idle client sends %.2f commands a second, want less than 2", rate)
+			// Requests of the start, and repeated ones on a machine that stalls, fall into a window at
+			// times. A client that sends too much when it is idle does so in every window.
+			time.Sleep(500 * time.Millisecond) // the first requests of a client are mostly done then
+			const windows = 6
+			for n := 1; ; n++ {
+				before := p.Commands()
+				time.Sleep(window)
+				rate := float64(p.Commands()-before) / window.Seconds()
+				t.Logf("%.2f commands a second", rate)
+				if rate < 2 {
+					return
+				}
+				if n == windows {
+					t.Fatalf("an idle client sends %.2f commands a second or more in each of %d windows, want less than 2", rate, windows)
+				}
 			}
 		})
 	}
