@@ -131,8 +131,9 @@
 // missing capability. Starter, Halter and Follower are improvements: Arbiter works without
 // them.
 //
-// What only Flows and Squads need is grouped: [TaskFlow] in a Task, [FlowsConfig] and
-// [SquadsConfig] in a ConsumerConfig, [FlowsMail] and [SquadsMail] in a Mail.
+// The fields that only Flows and Squads need are grouped: [TaskFlow] in a Task,
+// [FlowsConfig] and [SquadsConfig] in a ConsumerConfig, [FlowsMail] and [SquadsMail] in a
+// Mail.
 //
 // A broker without Flows refuses a task with Flow.Blocked set, and a settlement with Submit
 // set. A broker without Squads refuses a task with Flow.Squad set. A broker without Parker

@@ -74,6 +74,7 @@ func (x *execution) unblock(_ op, t *mtask) {
 	whole := *t.Task
 	if !blocked || !t.timed() { // the content stays as it is if the delay may end first
 		whole.Payload = append(slices.Clone(whole.Payload), 'R')
+		whole.Meta = map[string]string{"released": "yes"}
 	}
 	x.account.add("release task %d", t.n)
 	x.timed(func() { x.releases(&whole) })

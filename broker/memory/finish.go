@@ -26,7 +26,7 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant, p *noticeBatch
 	} else {
 		grave := tombstone{idUntil: now.plus(max(t.Retention, broker.MinTombstone))}
 		if t.Retention > 0 {
-			grave.kept = kept{visibleUntil: now.plus(t.Retention), queue: q, outcome: p.kept.Copy(encoded), meta: t.Meta}
+			grave.kept = kept{visibleUntil: now.plus(t.Retention), queue: q, outcome: p.kept.Copy(encoded), meta: r.meta()}
 		}
 		q.bury(r, grave)
 	}

@@ -31,6 +31,7 @@ type queue struct {
 	deadlines timeline                                    // tasks that have a deadline; see deadlines.go
 	unique    shrinkmap.Map[string, *record]              // tasks that are not final, by their unique keys
 	failures  shrinkmap.Map[*record, *broker.LastFailure] // last failures of tasks that are retried
+	metas     shrinkmap.Map[*record, map[string]string]   // metadata of the enqueue, of tasks that were released with other metadata
 
 	halts    map[broker.ID]instant // flows whose members are not handed out, with the time of the halt; see halt.go
 	arrivals shrinkmap.Map[arrivalKey, *arrival]
