@@ -108,6 +108,10 @@ type Outcome struct {
 	Enqueued time.Time // this and the next two by clients' clocks, in ms, for display only
 	Started  time.Time // start of the settled attempt; zero if it never started
 	Finished time.Time
+
+	// ReplacedBy is the task that took the unique key of a canceled task; see [Conflict]. It is
+	// zero if the task ended for another reason.
+	ReplacedBy ID
 }
 
 // Failure is an error in its stored form.

@@ -74,8 +74,8 @@ func (r *rig) ofAllKinds(with ...func(*broker.Task)) []*broker.Task {
 	} {
 		for n, meta := range []map[string]string{nil, {"trace": fmt.Sprint("00-", i)}, {}, {"": "", "a\x00": "\xff", "k": strings.Repeat("v", i)}} {
 			t := r.task(append(append(kind, with...), described(meta))...)
-			if t.Unique != "" {
-				t.Unique += fmt.Sprint(n)
+			if t.Unique.Key != "" {
+				t.Unique.Key += fmt.Sprint(n)
 			}
 			tasks = append(tasks, t)
 		}
@@ -87,8 +87,8 @@ func metaInEachState(r *rig) {
 	m := r.minion()
 	scheduled := r.ofAllKinds(after(time.Hour))
 	for _, t := range scheduled {
-		if t.Unique != "" {
-			t.Unique += "later"
+		if t.Unique.Key != "" {
+			t.Unique.Key += "later"
 		}
 	}
 	r.enqueue(scheduled...)

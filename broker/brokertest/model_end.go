@@ -23,8 +23,11 @@ func (x *execution) finish() {
 			x.unblock(op{}, t)
 		}
 		for _, h := range x.dequeue(last, "the last minion", []string{"a", "b"}, len(x.model.tasks)+1) {
+			if !h.Canceled {
+				x.startKey(h)
+			}
 			s := last.succeed(h.Delivery)
-			if h.Canceled {
+			if h.Canceled || h.task.killed {
 				s = last.finish(h.Delivery, broker.StateCanceled)
 			}
 			x.timed(func() { last.settle(s) })

@@ -20,7 +20,7 @@ func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, 
 		if r == nil {
 			continue
 		}
-		blocked, t := r.state == broker.StateBlocked, r.task
+		blocked, t := r.state == broker.StateBlocked && !r.behind, r.task
 		r.queue.unlock()
 		if blocked {
 			out[i] = copyTask(t)
@@ -61,7 +61,7 @@ func (b *Broker) release(t *broker.Task, now instant) error {
 	if t.Queue != q.name {
 		return fmt.Errorf("task %s: %w: it is in queue %s, not %s", t.Name, broker.ErrInvalid, q.name, t.Queue)
 	}
-	if r.state != broker.StateBlocked {
+	if r.state != broker.StateBlocked || r.behind {
 		return nil
 	}
 	// The task keeps the fields by which others find it.

@@ -122,7 +122,7 @@ func (b *Broker) askOutcomes(ctx context.Context, k *keys, msgs []string, now in
 		}
 		class, read, sweep := retention(b.cfg.atLeast, d.Retention, d.DeadFor, d.DeadFor > 0)
 		of := keptFor{class, read, sweep}
-		ends[of] = append(ends[of], abandonedTask{id: d.ID, attempt: d.Attempt, unique: d.Unique, outcome: appendFrame(nil, &s.Outcome)})
+		ends[of] = append(ends[of], abandonedTask{id: d.ID, attempt: d.Attempt, unique: d.Unique.Key, outcome: appendFrame(nil, &s.Outcome)})
 	}
 	return ends, nil
 }

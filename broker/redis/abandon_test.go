@@ -41,7 +41,7 @@ func TestAbandoned(t *testing.T) {
 		add("forgotten at once", func(x *broker.Task) {
 			x.DeadFor, x.Retention, x.Meta = 0, 0, map[string]string{"k": "v"}
 		})
-		add("unique", func(x *broker.Task) { x.Unique = "simple_add/key" })
+		add("unique", func(x *broker.Task) { x.Unique.Key = "simple_add/key" })
 		add("member", func(x *broker.Task) { x.Flow.ID = flow.ID })
 		add("limited", func(x *broker.Task) { x.Deadline = time.Hour })
 		for i := range 250 {

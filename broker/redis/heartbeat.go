@@ -459,8 +459,8 @@ func (b *Broker) unlock(ctx context.Context, k *keys, msgs []string) {
 	var args []any
 	for _, msg := range msgs {
 		var d broker.Delivery
-		if err := wire.ParseRecord(&d, []byte(msg), 0); err == nil && d.Unique != "" {
-			args = append(args, d.Unique, d.ID[:])
+		if err := wire.ParseRecord(&d, []byte(msg), 0); err == nil && d.Unique.Key != "" {
+			args = append(args, d.Unique.Key, d.ID[:])
 		}
 	}
 	if len(args) == 0 {
