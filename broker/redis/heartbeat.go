@@ -427,7 +427,7 @@ func (b *Broker) minionsNow(ctx context.Context) ([]broker.MinionInfo, error) {
 func (b *Broker) leave(ctx context.Context, k *keys, minion, why string, fence time.Duration) (n int, taken bool, err error) {
 	for first := true; ; first = false {
 		reply, err := scriptLeave.run(ctx, b,
-			[]string{k.minions, k.watch, k.ready, k.checked, k.flight(minion), k.claim(minion), k.stop, k.unreadable, k.state, k.deadlines},
+			[]string{k.minions, k.watch, k.ready, k.checked, k.flight(minion), k.claim(minion), k.stop, k.unreadable, k.state, k.deadlines, k.needs},
 			minion, k.wake, why, fence.Milliseconds())
 		if err != nil {
 			return n, taken, err

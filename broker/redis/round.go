@@ -240,6 +240,11 @@ func (b *Broker) doHousekeeping(ctx context.Context, k *keys, told []any) {
 	if toInt(item(told, 4)) == 1 {
 		b.expiry.tell(k)
 	}
+	if toInt(item(told, 8)) == 1 {
+		if err := b.unstrand(ctx, k); err != nil && ctx.Err() == nil {
+			b.log.Warn("redis: can't look for parked tasks whose time is over among the pending ones; will try again", "queue", k.queue, "error", err)
+		}
+	}
 	if toInt(item(told, 7)) == 1 {
 		if err := b.abandon(ctx, k); err != nil && ctx.Err() == nil {
 			b.log.Warn("redis: can't end parked tasks whose time is over; will try again", "queue", k.queue, "error", err)
