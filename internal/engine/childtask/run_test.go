@@ -157,7 +157,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{deed{What: "error", Text: "this"}, []error{errKnown}, "this: " + errKnown.Error()},
 		{deed{What: "noretry", Text: "that"}, []error{errKnown}, "that: " + errKnown.Error()},
-		{deed{What: "snooze", N: int(time.Minute)}, nil, "snooze"},
+		{deed{What: "snooze", N: int(time.Second)}, nil, "snooze"},
 		{deed{What: "panic", Text: "ouch"}, []error{task.ErrPanic}, "ouch"},
 		{deed{What: "mute"}, nil, "childtask_test.mute whose Error method panics: no words"},
 		{deed{What: "hollow"}, []error{task.ErrPanic}, "a childtask_test.hollow: no core"},
