@@ -175,7 +175,7 @@ func TestErrors(t *testing.T) {
 			}
 		}
 		var snooze *task.SnoozeError
-		if isSnooze := errors.As(err, &snooze); isSnooze != (tt.deed.What == "snooze") || isSnooze && snooze.After != time.Minute {
+		if isSnooze := errors.As(err, &snooze); isSnooze != (tt.deed.What == "snooze") || isSnooze && snooze.After != time.Second {
 			t.Errorf("%s: error %#v", tt.deed.What, err)
 		}
 		var final *task.NoRetryError
