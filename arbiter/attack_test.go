@@ -241,7 +241,7 @@ func forgedReason(v *victim) {
 	send(v, work.With(safe).Bind(args{7}))
 	_, got := v.steal(1)
 	t := got[0].Task
-	t.Upstream, t.Meta = "upstream", map[string]string{"arbiter.upstream": "made up"}
+	t.Flow.Upstream, t.Meta = "upstream", map[string]string{"arbiter.upstream": "made up"}
 	id := v.put(t)
 	v.run()
 	_, err := task.NewFuture[int](v.arb, id).Result(v.ctx())
@@ -261,10 +261,10 @@ func ownPipe(v *victim) {
 	_, got := v.stealFrom("unserved", 1)
 	args := got[0].Task
 	pipe := broker.NewID(broker.KindPipe, "", 0)
-	first := broker.Task{ID: broker.NewTaskID("unserved", ""), Name: "work", Queue: "unserved", Codec: other.Codec, Group: pipe, Retries: -1, Retention: time.Hour}
+	first := broker.Task{ID: broker.NewTaskID("unserved", ""), Name: "work", Queue: "unserved", Codec: other.Codec, Flow: broker.TaskFlow{ID: pipe}, Retries: -1, Retention: time.Hour}
 	step := args
-	step.ID, step.Queue, step.Group, step.Step, step.Blocked, step.Upstream = broker.NewTaskID("safe", ""), "safe", pipe, 1, true, "more"
-	f := broker.Flow{ID: pipe, Size: 2, Need: 2, Retention: time.Hour}
+	step.ID, step.Queue, step.Flow.ID, step.Flow.Step, step.Flow.Blocked, step.Flow.Upstream = broker.NewTaskID("safe", ""), "safe", pipe, 1, true, "more"
+	f := broker.Flow{ID: pipe, Size: 2, Quorum: 2, Retention: time.Hour}
 	err := errors.Join(v.flows.OpenFlow(v.ctx(), &f, 0, []broker.ID{first.ID, step.ID}),
 		v.b.Enqueue(v.ctx(), []*broker.Task{&step, &first}))
 	if err != nil {
@@ -303,12 +303,12 @@ func stepOfOtherPipe(v *victim) {
 	_, got := v.stealFrom("unserved", 2)
 	t := got[0].Task
 	for _, d := range got {
-		if d.Group == fut.ID() {
+		if d.Flow.ID == fut.ID() {
 			continue
 		}
 		t = d.Task
 	}
-	t.Queue, t.Group = "safe", fut.ID()
+	t.Queue, t.Flow.ID = "safe", fut.ID()
 	v.run()
 	v.refused(v.put(t), "work")
 	v.never("add")

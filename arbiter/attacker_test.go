@@ -231,7 +231,7 @@ func (v *victim) stolen(n int) *broker.Outcome {
 // put stores a record as it is, under a new id.
 func (v *victim) put(t broker.Task) task.ID {
 	v.Helper()
-	t.ID = broker.NewTaskID(t.Queue, t.Unique)
+	t.ID = broker.NewTaskID(t.Queue, t.Unique.Key)
 	v.must(v.b.Enqueue(v.ctx(), []*broker.Task{&t}))
 	return t.ID
 }
@@ -363,7 +363,7 @@ func (s *redisStore) blocked(queue string, id task.ID) *broker.Delivery {
 	s.check(err)
 	d := &broker.Delivery{Task: broker.Task{Queue: queue}}
 	s.check(wire.ParseRecord(d, text, 0))
-	d.Blocked = true
+	d.Flow.Blocked = true
 	return d
 }
 

@@ -49,7 +49,7 @@ var doctorings = []struct {
 	{"OtherCallback", func(v *doctored) { v.record(func(f, o *broker.Flow) { f.Callback = o.Callback }) }, "the record of the group or pipe"},
 	{"NoCallback", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Callback = broker.ID{} }) }, "the record of the group or pipe"},
 	{"NoFinalizer", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Finalizer = broker.ID{} }) }, "the record of the group or pipe"},
-	{"SmallerNeed", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Need = 1 }) }, "the record of the group or pipe"},
+	{"SmallerQuorum", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Quorum = 1 }) }, "the record of the group or pipe"},
 	{"SealOfAnotherFlow", func(v *doctored) { v.record(func(f, o *broker.Flow) { f.Seal = o.Seal }) }, "the record of the group or pipe"},
 	{"NoSeal", func(v *doctored) { v.record(func(f, _ *broker.Flow) { f.Seal = "" }) }, "the record of the group or pipe"},
 	{"ResultOfAnotherFlow", resultOfAnotherFlow, "the result before it is missing: parameter upstream: result: "},
@@ -246,7 +246,7 @@ func stepInAnotherQueue(v *doctored) {
 	v.must(v.store.client.HSet(v.Context(), v.store.queueKey("members", "flows"), field, wire.AppendFlowRef(nil, &step.Task)).Err())
 	// Blocks of ids are for tasks that were sent together; this one has a state of its own.
 	v.must(v.store.client.HSet(v.Context(), v.store.queueKey("members", "state"), field, string(make([]byte, 20))).Err())
-	step.Queue, step.Blocked = "members", false
+	step.Queue, step.Flow.Blocked = "members", false
 	v.must(v.store.client.RPush(v.Context(), v.store.queueKey("members", "ready"), wire.AppendRecord(nil, &step.Task)).Err())
 	for _, key := range []string{"later", "state"} {
 		v.must(v.store.client.HDel(v.Context(), v.store.queueKey("safe", key), field, field[:15]).Err())

@@ -113,9 +113,9 @@ func reason(f *FlowStatus, p *broker.Progress, blame *Status) string {
 		if name == "" {
 			name = blame.ID.String()
 		}
-		return fmt.Sprintf("%d of %d members had to succeed, and %s did not: %s", p.Flow.Need, p.Flow.Size, name, why)
+		return fmt.Sprintf("%d of %d members had to succeed, and %s did not: %s", p.Flow.Quorum, p.Flow.Size, name, why)
 	case p.Doomed():
-		return fmt.Sprintf("%d of %d members had to succeed, and %d were canceled", p.Flow.Need, p.Flow.Size, p.Failed)
+		return fmt.Sprintf("%d of %d members had to succeed, and %d were canceled", p.Flow.Quorum, p.Flow.Size, p.Failed)
 	case p.Callback == broker.StateCanceled:
 		return "it was killed"
 	}

@@ -29,7 +29,7 @@ func (a *Arbiter) flowStatus(ctx context.Context, id task.ID, cfg statusConfig) 
 		return Status{ID: id, Type: kindOf(id)}, err
 	}
 	f := &FlowStatus{
-		Size: p.Flow.Size, Quorum: p.Flow.Need, Succeeded: p.Succeeded,
+		Size: p.Flow.Size, Quorum: p.Flow.Quorum, Succeeded: p.Succeeded,
 		Killed: p.Marks&broker.MarkKilled != 0,
 	}
 	const over = broker.MarkKilled | broker.MarkDropped

@@ -75,14 +75,15 @@ type Broker interface {
 	// Consume opens a consumer, which represents one minion. The consumer is registered
 	// when Consume returns. It owns the tasks that it dequeues until Close, or until its
 	// lease ends without a heartbeat. It is ErrInvalid to give no queues, a queue whose
-	// name is not valid, or fewer than one slot.
+	// name is not valid, or fewer than one slot. A refused consumer makes no queue known.
 	Consume(ctx context.Context, cfg ConsumerConfig) (Consumer, error)
 
 	// Inbox opens the inbox with the id. It receives the outcome of each task and flow with
 	// that id as its Inbox, once. An outcome that becomes final while the inbox is not open
-	// may be lost, and nobody gets an error for that. An inbox may be open only once at a
-	// time; if it is opened again, it is not defined which of the two gets the outcomes. It
-	// holds up to MaxInbox notices. Further ones are dropped, and Mail.Gap reports that.
+	// may be lost, and nobody gets an error for that. If an inbox is opened again while it is
+	// open, here or by another client of the store, each opening gets each outcome. An
+	// opening holds up to MaxInbox notices. Further ones are dropped, and Mail.Gap reports
+	// that.
 	Inbox(ctx context.Context, id ID) (Inbox, error)
 
 	// Minions returns the living consumers of all clients of the store, as of their last
@@ -91,8 +92,9 @@ type Broker interface {
 
 	// Publish appends events to their topics, in order. A topic keeps about its last
 	// MaxInbox events, each for about DefaultRetention. A topic whose name is not valid is
-	// ErrInvalid, a payload over Limits.Payload is ErrTooLarge. After an error some of the
-	// events may be published. Those are published twice if Publish is repeated.
+	// ErrInvalid, a payload over Limits.Payload is ErrTooLarge; then no event of the call is
+	// published. After another error some of the events may be published. Those are
+	// published twice if Publish is repeated.
 	Publish(ctx context.Context, events []Event) error
 
 	// Subscribe opens a reader of a topic that begins after the cursor: CursorNow for
@@ -143,11 +145,6 @@ type ConsumerConfig struct {
 	// be changed any more.
 	Tasks map[string]uint64
 
-	// OnArrivals is called if a queue of this consumer has arrivals; see [Flows]. It is
-	// called soon after a settlement of this consumer has left some, and with each
-	// heartbeat while there are any, also if another consumer left them.
-	OnArrivals func(queue string)
-
 	// OnAbandoned is called to decide how an abandoned parked task ends; see [Parker]. The
 	// queue of the task has no consumer, and need not be one of this consumer's queues. The
 	// answer is an outcome with the state StateFailed; with any other state the task stays
@@ -169,13 +166,8 @@ type ConsumerConfig struct {
 	// not block.
 	OnRenewed func(asked time.Time)
 
-	// OnAssign receives tasks that were assigned to this consumer; see [Squads]. It owns
-	// their memory. Callers of Assign must not name a consumer without it.
-	OnAssign func(tasks []*Delivery)
-
-	// OnPost receives the payload of a post to this consumer; see [Squads]. It may keep the
-	// payload.
-	OnPost func(payload []byte)
+	Flows  FlowsConfig  // for a broker with [Flows]
+	Squads SquadsConfig // for a broker with [Squads]
 }
 
 // Consumer is how one minion uses a broker. Dequeue is for one caller at a time. The other
@@ -207,7 +199,8 @@ type Consumer interface {
 	//
 	//   - nil if it was accepted, by this call or, while the record lives, by an earlier
 	//     one;
-	//   - ErrLeaseLost if this consumer does not own that attempt;
+	//   - ErrLeaseLost if this consumer does not own that attempt, or is not the Minion of
+	//     the delivery;
 	//   - ErrInvalid, ErrTooLarge or ErrUnsupported if it can't be stored as it is;
 	//   - ErrUnavailable or ErrDamaged if a part of the store can't be used, such as one
 	//     queue: settle that one again.
@@ -215,7 +208,7 @@ type Consumer interface {
 	// A refused settlement changes nothing. After ErrInvalid, ErrTooLarge or ErrUnsupported
 	// the consumer still owns the attempt and can settle it in another way. If an attempt is
 	// settled twice the first settlement counts. A second one that differs gets nil or
-	// ErrLeaseLost, and so does a repeated retry, snooze, release or park. A repeated finish
+	// ErrLeaseLost, and so does a repeated retry, snooze, give-back or park. A repeated finish
 	// gets nil. The message and the stack of a Failure are cut to their limits.
 	//
 	// If the second result is set, nothing is known about the batch: settle all of it
@@ -259,10 +252,10 @@ type MinionInfo struct {
 // Inbox receives outcomes.
 type Inbox interface {
 	// Receive waits for mail. It returns at least one notice or post, or Mail with Gap or
-	// Arrivals set, or an error: the error of ctx, or ErrClosed. A broken connection is not
-	// an error: the inbox reconnects by itself and reports a gap. Only one goroutine at a
-	// time may call Receive. The next call may reuse the list of notices; their records
-	// belong to the caller.
+	// Flows.Arrivals set, or an error: the error of ctx, or ErrClosed. A broken connection is
+	// not an error: the inbox reconnects by itself and reports a gap. Only one goroutine at
+	// a time may call Receive. The next call may reuse the list of notices. The caller may
+	// keep their records, and must not change them, since other inboxes may have the same.
 	Receive(ctx context.Context) (Mail, error)
 	// Close ends Receive with ErrClosed. It may be called twice.
 	Close() error
@@ -274,11 +267,9 @@ type Mail struct {
 	// Gap says that notices may have been lost, through a broken connection or a full
 	// buffer. The receiver must look up the tasks that it still waits for.
 	Gap bool
-	// Posts are the payloads of posts to this inbox; see [Squads].
-	Posts [][]byte
-	// Arrivals says that members of flows have expired, and that this Broker had no
-	// consumer to tell. [Flows.Arrivals] of the empty queue returns their arrivals.
-	Arrivals bool
+
+	Flows  FlowsMail  // from a broker with [Flows]
+	Squads SquadsMail // from a broker with [Squads]
 }
 
 // Notice tells an inbox the outcome of one task or flow. It carries the encoded record,
@@ -342,7 +333,7 @@ type Inspector interface {
 	//
 	// A member of a flow is requeued as a task of its own: its flow has counted its failure
 	// and keeps that outcome, so its next end leaves no [Arrival]. A member of a squad is
-	// handed out without [Task.Squad], and so starts alone. A task with a unique key takes
+	// handed out without [TaskFlow.Squad], and so starts alone. A task with a unique key takes
 	// the key again. If another task has the key, it stays a dead letter; of several with
 	// one key the first one gets it.
 	//
@@ -352,13 +343,14 @@ type Inspector interface {
 	Requeue(ctx context.Context, ids []ID) ([]error, error)
 }
 
-// QueueInfo counts the tasks of a queue by state. Blocked tasks are not counted. A broker
-// may count those that have a Delay as scheduled.
+// QueueInfo counts the tasks of a queue by what they wait for. A blocked task with a Delay
+// counts as scheduled, since it becomes pending when the delay is over. Other blocked tasks
+// are not counted.
 type QueueInfo struct {
 	Name      string
 	Pending   int
 	Running   int
-	Scheduled int // scheduled and retrying
+	Scheduled int // scheduled, retrying, and blocked with a Delay
 	Parked    int // see [Parker]
 	Dead      int // dead letters
 	// Unreadable counts records that are not messages, or are messages of an earlier

@@ -29,7 +29,7 @@
 //	                                         ▲                    │                    canceled or expired
 //	                                         ├──due── retrying ◀──┤ VerbRetry, VerbSnooze
 //	                                         ├──due── parked ◀────┤ VerbPark
-//	                                         └────────────────────┘ VerbRelease, Close, or the lease has ended
+//	                                         └────────────────────┘ VerbGiveBack, Close, or the lease has ended
 //
 // [Transitions] is the full table. A task that waits may also be cancelled or expire, and
 // an operator may requeue a failed one. A parked task goes straight to running when a
@@ -72,7 +72,7 @@
 //
 // An expired member of a flow leaves an arrival. The Broker that ended it calls OnArrivals
 // of those of its own consumers that serve the queue. If it has none, the next Receive of
-// each of its open inboxes returns a [Mail] with Arrivals set.
+// each of its open inboxes returns a [Mail] with Flows.Arrivals set.
 //
 // # Order
 //
@@ -82,7 +82,7 @@
 // when its delay, retry or snooze is over, and when an operator requeues it.
 //
 // A task goes in front of all pending tasks when its owner gives it back
-// ([VerbRelease]), closes or dies. Tasks that are given back in one Settle keep their
+// ([VerbGiveBack]), closes or dies. Tasks that are given back in one Settle keep their
 // order: the first of the batch is handed out first. A later Settle puts its tasks in front
 // of those. The order among the tasks of a consumer that closed or died is not defined.
 //
@@ -121,22 +121,29 @@
 //   - [Flows] keeps groups and pipes.
 //   - [Squads] lets tasks start together. A broker with Squads also has Flows.
 //   - [Parker] keeps a task that its minion can't run for a minion that can.
+//   - [Uniques] holds a unique key for a time or until the start, replaces its holder, and
+//     lets operators free it.
 //   - [Inspector] answers the questions of operators.
 //   - [Starter] tells which tasks may have killed a minion.
 //   - [Halter] keeps the members of a large flow from starting while the flow is killed.
 //   - [Follower] saves look-ups, where pushes can't be lost.
 //
-// [FlowsOf], [SquadsOf], [ParkerOf] and [InspectorOf] return the capability of a broker,
-// or an [*UnsupportedError], which wraps [ErrUnsupported]. It is the only error about a
-// missing capability. Starter, Halter and Follower are improvements: Arbiter works without
+// [FlowsOf], [SquadsOf], [ParkerOf], [UniquesOf] and [InspectorOf] return the capability of
+// a broker, or an [*UnsupportedError], which wraps [ErrUnsupported]. It is the only error
+// about a missing capability. Starter, Halter and Follower are improvements: Arbiter works without
 // them.
 //
-// A broker without Flows refuses a task with Blocked set, and a settlement with Submit
-// set. A broker without Squads refuses a task with Squad set. A broker without Parker
-// refuses VerbPark. [CheckTask] and [CheckSettlement] return these errors, beside those for
+// The fields that only Flows and Squads need are grouped: [TaskFlow] in a Task,
+// [FlowsConfig] and [SquadsConfig] in a ConsumerConfig, [FlowsMail] and [SquadsMail] in a
+// Mail.
+//
+// A broker without Flows refuses a task with Flow.Blocked set, and a settlement with Submit
+// set. A broker without Squads refuses a task with Flow.Squad set. A broker without Parker
+// refuses VerbPark. A broker without Uniques refuses a task with any field of [Unique] set
+// but Key. [CheckTask] and [CheckSettlement] return these errors, beside those for
 // invalid values. The rest of the batch is carried out. A broker must not ignore such a
-// field: the task would run too early, or the tasks that it submits would be lost.
-// Every broker stores Group, Step and Upstream, with or without Flows.
+// field: the task would run too early or twice, or the tasks that it submits would be lost.
+// Every broker stores the other fields of TaskFlow, with or without Flows.
 //
 // # Implementing a broker
 //

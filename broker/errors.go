@@ -16,8 +16,9 @@ var (
 	ErrTooLarge = fmt.Errorf("%w: too large", ErrInvalid)
 
 	// ErrDuplicate is wrapped by the error of an enqueue whose unique key belongs to
-	// another task, or whose id belongs to a task with other content, and of a requeue
-	// whose unique key belongs to another task. [DuplicateError] has the id of that task.
+	// another task, or whose id belongs to a task with other content; of a requeue whose
+	// unique key belongs to another task; and of an OpenFlow whose id or positions belong
+	// to others. [DuplicateError] has the id of the holder.
 	ErrDuplicate = errors.New("duplicate")
 
 	// ErrNotFound is wrapped by the error for an unknown id of a task or flow: it was never
@@ -25,8 +26,8 @@ var (
 	ErrNotFound = errors.New("not found")
 
 	// ErrUnsupported is wrapped by every error about an optional capability that the broker
-	// lacks: [Flows], [Squads], [Parker] or [Inspector]. See [UnsupportedError]. It also
-	// wraps ErrInvalid and [errors.ErrUnsupported].
+	// lacks: [Flows], [Squads], [Parker], [Uniques] or [Inspector]. See [UnsupportedError]. It
+	// also wraps ErrInvalid and [errors.ErrUnsupported].
 	ErrUnsupported = fmt.Errorf("%w: %w", ErrInvalid, errors.ErrUnsupported)
 )
 
@@ -79,28 +80,36 @@ var (
 	ErrMalformed = errors.New("malformed record")
 )
 
-// DuplicateError is the error of an enqueue or requeue that another task prevents. It wraps
-// [ErrDuplicate].
+// DuplicateError is the error of an enqueue or requeue that another task prevents, and of an
+// OpenFlow that another flow or member prevents. It wraps [ErrDuplicate].
 type DuplicateError struct {
 	ID     ID     // the task or flow that was refused
-	Holder ID     // the task that has the key; equal to ID if the id itself belongs to a task with other content, or to another flow
-	Key    string // Task.Unique, see DuplicateError.Unique; empty if the id itself has other content
+	Holder ID     // the task that has the key; equal to ID if the id itself is taken
+	Key    string // Task.Unique.Key, see DuplicateError.Unique; empty if the id itself is taken
+	Name   string // the name of the holder's task; empty if the broker does not know it, and if the id itself is taken
 }
 
 // Unique returns the unique key as the caller gave it, and its scope. The scope is the name
 // of the task, unless the key was made with another one.
 func (e *DuplicateError) Unique() (scope, key string) { return SplitKey(e.Key) }
 
-// Error names the task, the key and the task that has it.
+// Error names the task or flow, and the key with the task that has it.
 func (e *DuplicateError) Error() string {
+	if kind := e.ID.Kind(); kind == KindGroup || kind == KindPipe {
+		return fmt.Sprintf("flow %s: duplicate: this id belongs to another flow, or one of the positions to another member", e.ID)
+	}
 	if e.Key == "" {
 		return fmt.Sprintf("task %s: duplicate: this id belongs to a task with other content", e.ID)
 	}
 	scope, key := e.Unique()
+	name := ""
+	if e.Name != "" && e.Name != scope {
+		name = " (" + e.Name + ")"
+	}
 	if scope != "" {
 		scope = " of " + scope
 	}
-	return fmt.Sprintf("task %s: duplicate: unique key %q%s belongs to task %s", e.ID, key, scope, e.Holder)
+	return fmt.Sprintf("task %s: duplicate: unique key %q%s belongs to task %s%s", e.ID, key, scope, e.Holder, name)
 }
 
 // Unwrap returns [ErrDuplicate].

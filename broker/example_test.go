@@ -29,7 +29,7 @@ func ExampleFlowsOf() {
 // A broker checks each task with CheckTask, which knows the capabilities that the broker
 // lacks.
 func ExampleCheckTask() {
-	task := &broker.Task{ID: broker.NewTaskID("q", ""), Name: "report", Queue: "q", Blocked: true}
+	task := &broker.Task{ID: broker.NewTaskID("q", ""), Name: "report", Queue: "q", Flow: broker.TaskFlow{Blocked: true}}
 	fmt.Println(broker.CheckTask(memory.New(), task))
 	fmt.Println(errors.Is(broker.CheckTask(small{memory.New()}, task), broker.ErrUnsupported))
 

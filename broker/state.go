@@ -9,7 +9,7 @@ type State uint8
 const (
 	StateUnknown   State = iota // no record: never enqueued, or its retention has ended
 	StateScheduled              // waits for its time, which is set by Task.Delay
-	StateBlocked                // waits for other tasks; see [Flows]
+	StateBlocked                // waits for other tasks, see [Flows]; for the holder of its unique key, see [ConflictLatest]; or for the end of a halt, see [Halter]
 	StatePending                // ready to be taken by a minion
 	StateRunning                // owned by a minion
 	StateRetrying               // failed or snoozed, waits for its next attempt
@@ -39,22 +39,23 @@ type Transition struct {
 }
 
 // Transitions returns the life cycle of a task. Brokers obey it, brokertest checks it, and
-// docs/architecture.md draws it. It leaves out what a [Halter] does: a pending or parked
-// member of a halted flow becomes blocked when it is its turn to be handed out. A task that
-// is retried or snoozed with a Delay of 0 or less may be pending at once.
+// docs/architecture.md draws it. A task that is retried or snoozed with a Delay of 0 or less
+// may be pending at once.
 func Transitions() []Transition {
 	return []Transition{
 		{StateUnknown, StateScheduled, "enqueue with a delay"},
 		{StateUnknown, StatePending, "enqueue"},
-		{StateUnknown, StateBlocked, "enqueue as a member that waits for others"},
+		{StateUnknown, StateBlocked, "enqueue as a member that waits for others, or behind the holder of a unique key"},
 		{StateScheduled, StatePending, "its time has come"},
 		{StateScheduled, StateCanceled, "cancel"},
 		{StateScheduled, StateExpired, "its deadline has passed"},
-		{StateBlocked, StatePending, "released: the tasks before it are done"},
+		{StateBlocked, StatePending, "released: the tasks before it are done, or the holder of its unique key"},
+		{StateBlocked, StateScheduled, "the holder of its unique key is done, and its own time has not come"},
 		{StateBlocked, StateRunning, "assigned to a minion"},
 		{StateBlocked, StateCanceled, "cancel"},
 		{StateBlocked, StateExpired, "its deadline has passed"},
 		{StatePending, StateRunning, "dequeue"},
+		{StatePending, StateBlocked, "it is its turn, and its flow is halted"},
 		{StatePending, StateCanceled, "cancel"},
 		{StatePending, StateExpired, "its deadline has passed"},
 		{StatePending, StateFailed, "it was parked for too long, and its queue has no minion"},
@@ -63,9 +64,10 @@ func Transitions() []Transition {
 		{StateRunning, StateCanceled, "settle after cancel, or its minion died after cancel"},
 		{StateRunning, StateExpired, "settle after its deadline"},
 		{StateRunning, StateRetrying, "settle: retry or snooze"},
-		{StateRunning, StatePending, "released, or its minion died"},
+		{StateRunning, StatePending, "given back, or its minion died"},
 		{StateRunning, StateParked, "settle: its minion can't run it"},
 		{StateParked, StateRunning, "dequeue by a minion that can run it"},
+		{StateParked, StateBlocked, "it is its turn, and its flow is halted"},
 		{StateParked, StatePending, "no such minion came in time"},
 		{StateParked, StateFailed, "no such minion came in time, and its queue has none at all"},
 		{StateParked, StateCanceled, "cancel"},

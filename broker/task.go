@@ -24,16 +24,12 @@ type Task struct {
 	Retries   int               // how often it may be retried, up to MaxRetries; DefaultRetries leaves it to the minion
 	Retention time.Duration     // how long its outcome is kept once it is final; 0 keeps none
 	DeadFor   time.Duration     // how long it is kept as a dead letter if it fails, or for Retention if that is longer; 0: it does not become a dead letter
-	Unique    string            // unique key within the queue while the task is not final, see ScopedKey; "" is none
+	Unique    Unique            // its unique key; zero if it has none
 	Meta      map[string]string // metadata of the caller and the trace context; handed out with the task
 
 	Parent   ID        // the task that submitted it; zero if none did
-	Group    ID        // the flow that it is a member, the callback or the finalizer of; zero is none
-	Step     uint32    // its position in the flow, StepCallback or StepFinalizer
-	Blocked  bool      // it waits for [Flows.Release], and with a Delay for that time at most; ErrUnsupported without Flows
-	Squad    bool      // it starts with others or not at all: a consumer that dequeues it asks [Squads.Decide] first; ErrUnsupported without Squads
+	Flow     TaskFlow  // its place in a group, pipe or squad; zero for a task of its own
 	Priority int8      // reserved for priorities within a queue; stored and handed out, and without effect
-	Upstream string    // name of the parameter that gets the result of the task before it; "" is none
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
 	Enqueued time.Time // by the submitter's clock, in ms, for display only
 }
@@ -85,8 +81,8 @@ func (t *Task) CheckDraft(l Limits) error {
 		return bad("codec name %.40q is longer than 32 bytes", t.Codec)
 	case len(t.Payload) > l.Payload:
 		return large("payload", len(t.Payload), l.Payload)
-	case len(t.Unique) > MaxScopedKey:
-		return large("unique key", len(t.Unique), MaxScopedKey)
+	case len(t.Unique.Key) > MaxScopedKey:
+		return large("unique key", len(t.Unique.Key), MaxScopedKey)
 	case t.Retries < DefaultRetries || t.Retries > MaxRetries:
 		return bad("%d retries, want 0 to %d", t.Retries, MaxRetries)
 	case t.Delay > MaxDuration:
@@ -99,6 +95,9 @@ func (t *Task) CheckDraft(l Limits) error {
 		return bad("retention of %v, want 0 to %v", t.Retention, MaxDuration)
 	case t.DeadFor < 0 || t.DeadFor > MaxDuration:
 		return bad("dead-letter retention of %v, want 0 to %v", t.DeadFor, MaxDuration)
+	}
+	if wrong := t.Unique.check(t); wrong != "" {
+		return bad("%s", wrong)
 	}
 	size := 0
 	for k, v := range t.Meta {
@@ -144,7 +143,7 @@ func (t *Task) Digest() uint32 {
 
 // Size estimates how many bytes the task takes in a store.
 func (t *Task) Size() int {
-	n := 128 + len(t.Name) + len(t.Payload) + len(t.Unique)
+	n := 128 + len(t.Name) + len(t.Payload) + len(t.Unique.Key)
 	for k, v := range t.Meta {
 		n += len(k) + len(v) + 4
 	}
@@ -158,7 +157,7 @@ const NoDeadline = time.Duration(1<<63 - 1)
 // may still be handed out before it expires, with a Left of 0 or less. The consumer then
 // settles it as StateExpired.
 type Delivery struct {
-	Task // equal to the enqueued one, but Delay, Deadline and Blocked have no meaning any more and may differ
+	Task // equal to the enqueued one, but Delay, Deadline and Flow.Blocked have no meaning any more and may differ
 
 	Minion     ID            // the consumer that owns the attempt; no other may settle it
 	Attempt    uint32        // fencing token: 1 for the first, and one more each time the task is handed out

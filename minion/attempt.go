@@ -70,7 +70,7 @@ func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
 		bad = d.Err
 	case a.h == nil:
 		bad = unable{fmt.Errorf("%w %q: this minion knows %s", task.ErrUnknownTask, d.Name, s.r.known())}
-	case d.Upstream != "":
+	case d.Flow.Upstream != "":
 		bad = noUpstream(d, seal.Of(a.codec))
 	case s.r.m.starter == nil && d.Recoveries >= s.r.m.cfg.deaths:
 		bad = fmt.Errorf("%w: %d times", task.ErrMinionDied, d.Recoveries)

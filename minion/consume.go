@@ -90,7 +90,7 @@ func (s *session) take(got []*broker.Delivery) {
 	var settles []broker.Settlement
 	for _, d := range got {
 		if r.stop.Err() != nil { // too late to start
-			settles = append(settles, broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
+			settles = append(settles, broker.Settlement{Delivery: d, Verb: broker.VerbGiveBack, Unstarted: true})
 			continue
 		}
 		a, bad := newAttempt(s, d)
@@ -102,7 +102,7 @@ func (s *session) take(got []*broker.Delivery) {
 			continue
 		}
 		a.receive(now)
-		if d.Squad {
+		if d.Flow.Squad {
 			members = append(members, a)
 			continue
 		}
@@ -129,7 +129,7 @@ func (s *session) take(got []*broker.Delivery) {
 	}
 	l.unlock()
 	for _, a := range members {
-		s.squads.Enroll(a.d.Group, a)
+		s.squads.Enroll(a.d.Flow.ID, a)
 	}
 	for _, a := range canceled {
 		a.ctx.end(task.ErrCanceled)

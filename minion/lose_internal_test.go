@@ -17,7 +17,7 @@ func TestNoResultOfWhatWasNotStarted(t *testing.T) {
 	for _, unstarted := range []bool{false, true} {
 		var text bytes.Buffer
 		r := &run{log: logger{l: slog.New(slog.NewTextHandler(&text, nil))}}
-		st := broker.Settlement{Delivery: &broker.Delivery{Task: broker.Task{Name: "work"}}, Verb: broker.VerbRelease, Unstarted: unstarted}
+		st := broker.Settlement{Delivery: &broker.Delivery{Task: broker.Task{Name: "work"}}, Verb: broker.VerbGiveBack, Unstarted: unstarted}
 		r.lose(st.Delivery, st.Unstarted, "for a reason")
 		if strings.Contains(text.String(), "result dropped") == unstarted || !strings.Contains(text.String(), "for a reason") {
 			t.Errorf("unstarted %t: %s", unstarted, text.String())
@@ -38,7 +38,7 @@ func TestStuckResultsThatAreLost(t *testing.T) {
 	s := &session{r: r, bg: done, asleep: true, wake: make(chan struct{}, 1), stuckUntil: time.Now().Add(time.Hour)}
 	for _, unstarted := range []bool{true, false, true} {
 		s.stuck = append(s.stuck, broker.Settlement{
-			Delivery: &broker.Delivery{Task: broker.Task{Name: "work"}}, Verb: broker.VerbRelease, Unstarted: unstarted,
+			Delivery: &broker.Delivery{Task: broker.Task{Name: "work"}}, Verb: broker.VerbGiveBack, Unstarted: unstarted,
 		})
 	}
 	s.sleep()

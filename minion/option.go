@@ -220,7 +220,7 @@ func ParkFor(d time.Duration) Option {
 // if the error contains all of it. The levels are
 //
 //   - debug: a task succeeded, was snoozed, or was given back because the minion
-//     stops ("task released"); the minion started or stopped;
+//     stops ("task given back"); the minion started or stopped;
 //   - info: a task was canceled or expired; the broker is back;
 //   - warn: a task failed and is retried; a task was parked, the first with its
 //     need (the others are debug); a lease was lost; a result was dropped; the

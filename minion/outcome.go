@@ -50,7 +50,7 @@ func (a *attempt) overtaken(st *broker.Settlement) (settled, over bool) {
 	case errors.Is(cause, task.ErrCanceled):
 		return a.finish(st, broker.StateCanceled, nil, slog.LevelInfo, "task canceled before it ran"), true
 	case errors.Is(cause, task.ErrStopping):
-		*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true}
+		*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack, Unstarted: true}
 		return true, true
 	case cause != nil:
 		return false, true
@@ -97,8 +97,8 @@ func (a *attempt) decideOutcome(st *broker.Settlement, err error) bool {
 		a.s.followUps.kill(a.inherited())
 		return a.finish(st, broker.StateCanceled, err, slog.LevelInfo, "task canceled")
 	case errors.Is(cause, task.ErrStopping) && !explicit:
-		a.s.r.log.failed(slog.LevelDebug, "task released: the minion stops", a.d, err)
-		*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease}
+		a.s.r.log.failed(slog.LevelDebug, "task given back: the minion stops", a.d, err)
+		*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack}
 		return true
 	case errors.Is(cause, task.ErrExpired):
 		return a.finish(st, broker.StateExpired, err, slog.LevelInfo, "task expired")

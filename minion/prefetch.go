@@ -135,7 +135,7 @@ func (r *run) giveBackOld() {
 // only drops them.
 func (r locked) giveBack() {
 	for a := r.prefetched.pop(); a != nil; a = r.prefetched.pop() {
-		r.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
+		r.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack, Unstarted: true})
 	}
 	r.changed()
 }

@@ -100,8 +100,10 @@ func (s *session) register() (err error) {
 	r := s.r
 	s.noteRenewal(time.Now()) // the lease counts from here, unless the broker confirms a later time
 	s.consumer, err = r.m.b.Consume(r.stop, broker.ConsumerConfig{
-		Queues: r.m.cfg.queues, Slots: r.slots.total, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel, OnArrivals: s.followUps.tell,
-		Tasks: r.m.schemas(), OnAssign: s.onAssign, OnPost: s.squads.Deliver, OnRenewed: s.onRenewed, OnAbandoned: s.onAbandoned,
+		Queues: r.m.cfg.queues, Slots: r.slots.total, Host: r.host, PID: os.Getpid(), OnCancel: s.onCancel,
+		Tasks: r.m.schemas(), OnRenewed: s.onRenewed, OnAbandoned: s.onAbandoned,
+		Flows:  broker.FlowsConfig{OnArrivals: s.followUps.tell},
+		Squads: broker.SquadsConfig{OnAssign: s.onAssign, OnPost: s.squads.Deliver},
 	})
 	if err != nil {
 		return err

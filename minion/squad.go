@@ -50,9 +50,9 @@ func (s *session) assigned(tasks []*broker.Delivery, at time.Time) {
 		switch {
 		case !refused:
 			a.receive(at)
-			s.squads.Enroll(d.Group, a)
+			s.squads.Enroll(d.Flow.ID, a)
 		case s.refuseMember(d, &st, settled):
-			s.squads.Unfit(d.Group)
+			s.squads.Unfit(d.Flow.ID)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func (s *session) refuseMember(d *broker.Delivery, st *broker.Settlement, settle
 	case s.lost || s.sealed || s.running.find(d.ID) != nil:
 		return false
 	case l.leaving(s):
-		l.add(s, &broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
+		l.add(s, &broker.Settlement{Delivery: d, Verb: broker.VerbGiveBack, Unstarted: true})
 		return false
 	case settled:
 		l.add(s, st)
@@ -119,7 +119,7 @@ func (q *squadMinion) Hold(a *attempt, reserved bool) bool {
 	case s.lost || s.sealed || s.running.find(a.d.ID) != nil: // the last: it has come by a dequeue and by an assignment
 		return false
 	case l.leaving(s):
-		l.add(s, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
+		l.add(s, &broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack, Unstarted: true})
 		return false
 	}
 	if _, ok := s.early[a.d.ID]; ok {
@@ -196,7 +196,7 @@ func (q *squadMinion) Asked(err error) {
 func (r locked) giveMembersBack(members []*attempt, reserved int) {
 	r.freeMembers(len(members), reserved)
 	for _, a := range members {
-		r.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbRelease, Unstarted: true})
+		r.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack, Unstarted: true})
 	}
 }
 

@@ -54,10 +54,10 @@ func (c *captain) hears(kind squad.Kind) squad.Message {
 	ctx, cancel := context.WithTimeout(c.Context(), time.Hour)
 	defer cancel()
 	mail, err := c.inbox.Receive(ctx)
-	if err != nil || len(mail.Posts) != 1 {
+	if err != nil || len(mail.Squads.Posts) != 1 {
 		c.Fatalf("%v, %v", mail, err)
 	}
-	m, err := squad.Parse(mail.Posts[0])
+	m, err := squad.Parse(mail.Squads.Posts[0])
 	if err != nil || m.Kind != kind || m.Squad != c.squad || m.From != c.minion || m.Round != 1 {
 		c.Fatalf("%+v, %v, want kind %d", m, err, kind)
 	}
@@ -75,14 +75,14 @@ func (c *captain) numbers(m squad.Message, slots, free, held int) {
 // store stores a squad with n members and assigns them to the minion.
 func (c *captain) store(n int, edits ...func(*broker.Task)) []broker.ID {
 	c.Helper()
-	f := &broker.Flow{ID: c.squad, Size: n, Need: n, Retention: time.Hour}
+	f := &broker.Flow{ID: c.squad, Size: n, Quorum: n, Retention: time.Hour}
 	tasks := make([]*broker.Task, n)
 	ids := make([]broker.ID, n)
 	for i := range tasks {
 		ids[i] = broker.NewID(broker.KindTask, task.DefaultQueue, 0)
 		tasks[i] = &broker.Task{
 			ID: ids[i], Name: "work", Queue: task.DefaultQueue, Codec: "msgpack", Payload: []byte{0x81, 0xa1, 'n', 1},
-			Group: f.ID, Step: uint32(i), Blocked: true, Squad: true, Delay: time.Minute, Retention: 24 * time.Hour,
+			Flow: broker.TaskFlow{ID: f.ID, Step: uint32(i), Blocked: true, Squad: true}, Delay: time.Minute, Retention: 24 * time.Hour,
 		}
 		for _, edit := range edits {
 			edit(tasks[i])

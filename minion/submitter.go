@@ -179,5 +179,5 @@ func noUpstream(d *broker.Delivery, s codec.Sealer) error {
 	if why == "" {
 		why = "it could not be put among the arguments"
 	}
-	return fmt.Errorf("%w: parameter %s: %s", task.ErrNoUpstream, d.Upstream, why)
+	return fmt.Errorf("%w: parameter %s: %s", task.ErrNoUpstream, d.Flow.Upstream, why)
 }

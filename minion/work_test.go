@@ -275,10 +275,10 @@ func TestLogs(t *testing.T) {
 func TestManyTasks(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const n = 10_000
-		var released atomic.Int64 // prefetched and given back
+		var returned atomic.Int64 // prefetched and given back
 		r.b.Set(faulty.Hooks{Refuse: func(st broker.Settlement) error {
-			if st.Verb == broker.VerbRelease {
-				released.Add(1)
+			if st.Verb == broker.VerbGiveBack {
+				returned.Add(1)
 			}
 			return nil
 		}})
@@ -326,7 +326,7 @@ func TestManyTasks(t *testing.T) {
 			t.Errorf("left in the queue: %+v, %v", q, err)
 		}
 		// Each attempt was settled once.
-		want := n + int(released.Load())
+		want := n + int(returned.Load())
 		for i := range n {
 			if i%100 != 0 {
 				want += i % 4

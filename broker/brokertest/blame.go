@@ -92,7 +92,7 @@ func blameStarted(r *rig) {
 func blameEnds(r *rig) {
 	m := r.minion("elsewhere", "q")
 	for _, end := range []func(d *broker.Delivery) broker.Settlement{
-		release,
+		giveBack,
 		func(d *broker.Delivery) broker.Settlement { return snooze(d, 0) },
 		func(d *broker.Delivery) broker.Settlement { return retry(d, 0) },
 		func(d *broker.Delivery) broker.Settlement { return retry(d, 20*time.Millisecond) },
@@ -234,7 +234,7 @@ func blameExcusedOwn(r *rig) {
 	ds := cut.take(2)
 	r.recordStart(ds[0])
 	r.recordStart(ds[1])
-	cut.settle(release(ds[1]))
+	cut.settle(giveBack(ds[1]))
 	dying := r.minion()
 	r.blame(dying.take1(), 0, 0)
 	r.reap([]*minion{m}, cut, dying)

@@ -27,7 +27,7 @@ func TestBreaches(t *testing.T) {
 		{"a submission is dropped", capabilitySubmit, func(b *memory.Broker) broker.Broker { return dropsSubmit{plain.Broker{Broker: b}} }, "want an *UnsupportedError about Flows"},
 		{"a blocked task is taken", capabilityBlocked, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
 		{"a squad is taken", capabilitySquad, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
-		{"releases are turned round", settleReleaseOrder, func(b *memory.Broker) broker.Broker { return turnsRound{b} }, "id 0 of 8 is"},
+		{"tasks that are given back are turned round", settleGiveBackOrder, func(b *memory.Broker) broker.Broker { return turnsRound{b} }, "id 0 of 8 is"},
 		{"Close leaves a Dequeue waiting", closeConsumerWaiting, func(b *memory.Broker) broker.Broker { return staysAsleep{b} }, "after the Close of its consumer"},
 		{"a lease counts from the answer", leaseRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed said"},
 		{"a lease that has ended is renewed", leaseNoRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed was called"},
@@ -90,7 +90,7 @@ func (c dropsConsumer) Settle(ctx context.Context, batch []broker.Settlement) ([
 	return c.Consumer.Settle(ctx, batch)
 }
 
-// turnsRound settles a batch one by one, so the task that is released last is handed out first.
+// turnsRound settles a batch one by one, so the task that is given back last is handed out first.
 type turnsRound struct{ *memory.Broker }
 
 func (b turnsRound) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {

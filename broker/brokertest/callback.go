@@ -131,7 +131,7 @@ func callbackOnCancelWaiting(r *rig) {
 
 func callbackOnArrivals(r *rig) {
 	b := r.busy(func(b *busy, cfg *broker.ConsumerConfig) {
-		cfg.OnArrivals = func(string) { b.calls() }
+		cfg.Flows.OnArrivals = func(string) { b.calls() }
 	})
 	_, tasks := r.team(1)
 	r.enqueue(tasks...)
@@ -150,7 +150,7 @@ func callbackOnArrivals(r *rig) {
 
 func callbackOnAssign(r *rig) {
 	b := r.busy(func(b *busy, cfg *broker.ConsumerConfig) {
-		cfg.OnAssign = func(ds []*broker.Delivery) { b.calls(b.succeed(ds[0])) }
+		cfg.Squads.OnAssign = func(ds []*broker.Delivery) { b.calls(b.succeed(ds[0])) }
 	})
 	task := r.task(inSquad)
 	r.enqueue(task)
@@ -161,7 +161,7 @@ func callbackOnAssign(r *rig) {
 
 func callbackOnPost(r *rig) {
 	b := r.busy(func(b *busy, cfg *broker.ConsumerConfig) {
-		cfg.OnPost = func([]byte) { b.calls() }
+		cfg.Squads.OnPost = func([]byte) { b.calls() }
 	})
 	r.eventually("OnPost is called", func() bool { // a post may be lost, so it is repeated
 		if err := r.squads().Post(r.ctx, b.ID(), []byte("x")); err != nil {

@@ -21,7 +21,7 @@ var cancelTests = []test{
 	{"WaitingNeverStarts", cancelWaitingNeverStarts, 0},
 	{"ScheduledNeverStarts", cancelScheduled, 0},
 	{"RetryingNeverStarts", cancelRetrying, 0},
-	{"ReleasedNeverStarts", cancelReleased, needLapse},
+	{"GivenBackNeverStarts", cancelGivenBack, needLapse},
 	{"AmongOthers", cancelAmongOthers, 0},
 	{"All", cancelAll, 0},
 	{"MoreThanMaxBatch", cancelMoreThanMaxBatch, 0},
@@ -146,12 +146,12 @@ func cancelRetrying(r *rig) {
 	r.in(broker.StateCanceled, task.ID)
 }
 
-func cancelReleased(r *rig) {
+func cancelGivenBack(r *rig) {
 	m, dying := r.minion(), r.minion()
 	tasks := r.batch(4)
 	r.enqueue(tasks...)
 	dying.take(1) // returns to the queue when its owner dies
-	m.settle(release(m.take1()), retry(m.take1(), 0))
+	m.settle(giveBack(m.take1()), retry(m.take1(), 0))
 	r.reap([]*minion{m}, dying)
 	r.back([]broker.ID{tasks[0].ID, tasks[1].ID, tasks[3].ID}, m)
 	for _, task := range tasks[:3] {

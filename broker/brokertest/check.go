@@ -132,7 +132,7 @@ func diffOutcome(got, want broker.Outcome) string {
 // diffTask returns how a delivered task differs from the enqueued one, or "". It ignores Delay,
 // Deadline and Blocked, which have no meaning after the hand-out.
 func diffTask(got, want broker.Task) string {
-	got.Delay, got.Deadline, got.Blocked = want.Delay, want.Deadline, want.Blocked
+	got.Delay, got.Deadline, got.Flow.Blocked = want.Delay, want.Deadline, want.Flow.Blocked
 	return diff(reflect.ValueOf(got), reflect.ValueOf(want))
 }
 

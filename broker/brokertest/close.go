@@ -193,7 +193,7 @@ func closeConsumerAfterwards(r *rig) {
 	}
 	r.is(err, broker.ErrClosed)
 	r.is(m.Heartbeat(r.ctx, broker.Load{}), broker.ErrClosed)
-	r.is(lost(m.Settle(r.ctx, []broker.Settlement{m.succeed(made(task, 1))})), broker.ErrClosed)
+	r.is(lost(m.Settle(r.ctx, []broker.Settlement{m.succeed(m.made(task, 1))})), broker.ErrClosed)
 	if n := len(r.registry(r.Broker)); n != 0 {
 		r.Fatalf("%d minions are registered, want none", n)
 	}

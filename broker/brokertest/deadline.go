@@ -14,8 +14,8 @@ var deadlineTests = []test{
 	{"Scheduled", deadlineScheduled, 0},
 	{"Blocked", deadlineBlocked, needFlows},
 	{"Retrying", deadlineRetrying, 0},
-	{"Released", deadlineReleased, 0},
 	{"GivenBack", deadlineGivenBack, 0},
+	{"GivenBackByClose", deadlineGivenBackByClose, 0},
 	{"GivenBackByTheDead", deadlineDead, needLapse},
 	{"RunningIsLeftToItsOwner", deadlineRunning, 0},
 	{"HasPassed", deadlinePassed, 0},
@@ -139,10 +139,10 @@ func (r *rig) takenPast(m *minion) *broker.Delivery {
 	return d
 }
 
-func deadlineReleased(r *rig) {
+func deadlineGivenBack(r *rig) {
 	m := r.minion()
 	for _, s := range []func(d *broker.Delivery) broker.Settlement{
-		release,
+		giveBack,
 		func(d *broker.Delivery) broker.Settlement { return retry(d, time.Hour) },
 		func(d *broker.Delivery) broker.Settlement { return snooze(d, time.Hour) },
 	} {
@@ -153,7 +153,7 @@ func deadlineReleased(r *rig) {
 	m.none()
 }
 
-func deadlineGivenBack(r *rig) {
+func deadlineGivenBackByClose(r *rig) {
 	m := r.minion()
 	d := r.takenPast(m)
 	m.close()
@@ -230,7 +230,7 @@ func deadlineArrives(r *rig) {
 			if err != nil {
 				r.Fatalf("no mail in an open inbox reports the arrival: %v", err)
 			}
-			arrived = got.Arrivals
+			arrived = got.Flows.Arrivals
 		}
 		cancel()
 		for _, queue := range []string{"", "q"} {

@@ -38,12 +38,12 @@ func full(r *rig) *broker.Task {
 		t.Retries = 7
 		t.Retention = 90 * time.Minute
 		t.DeadFor = 3 * 24 * time.Hour
-		t.Unique = "key of " + t.Queue
+		t.Unique.Key = "key of " + t.Queue
 		t.Meta = map[string]string{"traceparent": "00-1", "empty": "", "": "no key"}
 		t.Parent = broker.NewID(broker.KindTask, "parent", 3)
-		t.Group = broker.NewID(broker.KindGroup, "", 0)
-		t.Step = 4
-		t.Upstream = "sum"
+		t.Flow.ID = broker.NewID(broker.KindGroup, "", 0)
+		t.Flow.Step = 4
+		t.Flow.Upstream = "sum"
 		t.Priority = -5
 		t.Schema = 0x0123456789abcdef
 	})
@@ -82,11 +82,11 @@ func deliveryEveryField(r *rig) {
 		func(t *broker.Task) { t.Timeout = time.Microsecond },
 		func(t *broker.Task) { t.Timeout = broker.NoTimeout },
 		func(t *broker.Task) { t.Meta = map[string]string{"k": "v"} },
-		func(t *broker.Task) { t.Group = broker.NewID(broker.KindPipe, "", 9) },
-		func(t *broker.Task) { t.Step = 1 },
+		func(t *broker.Task) { t.Flow.ID = broker.NewID(broker.KindPipe, "", 9) },
+		func(t *broker.Task) { t.Flow.Step = 1 },
 		func(t *broker.Task) { t.Priority = 1 },
 		func(t *broker.Task) { t.Schema = 1 },
-		func(t *broker.Task) { t.Upstream = "x" },
+		func(t *broker.Task) { t.Flow.Upstream = "x" },
 		func(t *broker.Task) { t.Enqueued = time.Time{} },
 	} {
 		m.delivers(r.task(set))
@@ -104,7 +104,7 @@ func deliveryExtremeFields(r *rig) {
 		func(t *broker.Task) { t.Timeout = broker.MaxDuration },
 		func(t *broker.Task) { t.Retention, t.DeadFor = broker.MaxDuration, broker.MaxDuration },
 		func(t *broker.Task) { t.Retention, t.DeadFor = time.Millisecond, time.Millisecond },
-		func(t *broker.Task) { t.Step = math.MaxUint32 },
+		func(t *broker.Task) { t.Flow.Step = math.MaxUint32 },
 		func(t *broker.Task) { t.Priority = math.MinInt8 },
 		func(t *broker.Task) { t.Priority = math.MaxInt8 },
 		func(t *broker.Task) { t.Schema = math.MaxUint64 },
@@ -145,7 +145,7 @@ func deliveryUnicode(r *rig) {
 			"ключ": "значение", "鍵": "値", "emoji": "🦔\u200d🔥", "nul": "a\x00b",
 			"raw": "\xff\xfe", "lines": "a\r\nb", "long": strings.Repeat("ü", 1000),
 		}
-		t.Unique = "единственный"
+		t.Unique.Key = "единственный"
 		t.Payload = []byte("жизнь")
 	}))
 }
@@ -154,13 +154,13 @@ func deliverySameAtEveryAttempt(r *rig) {
 	dying, m := r.minion(), r.minion()
 	task := full(r)
 	d := m.delivers(task)
-	for _, settle := range []broker.Settlement{retry(d, 0), release(d), snooze(d, 10*time.Millisecond)} {
+	for _, settle := range []broker.Settlement{retry(d, 0), giveBack(d), snooze(d, 10*time.Millisecond)} {
 		settle.Delivery = d
 		m.settle(settle)
 		d = m.take1()
 		m.equals(d, task)
 	}
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	m.equals(dying.take1(), task)
 	r.reap([]*minion{m}, dying)
 	m.equals(m.take1(), task)
@@ -224,7 +224,7 @@ func deliveryTimeLeftIsOverall(r *rig) {
 		d = m.take1()
 		r.left(d, time.Minute, start)
 	}
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	dying.take1()
 	r.reap([]*minion{m}, dying)
 	r.left(m.take1(), time.Minute, start)
@@ -250,7 +250,7 @@ func deliveryBelongsToCaller(r *rig) {
 		d.Meta[k] = "changed"
 	}
 	d.Meta["more"] = "more"
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	d = m.take1()
 	if !bytes.Equal(d.Payload, task.Payload) {
 		r.Fatalf("after a change to the delivery the stored payload is %q", d.Payload)

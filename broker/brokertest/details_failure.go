@@ -94,7 +94,7 @@ func failureWhileRetried(r *rig) {
 	}
 }
 
-// A snooze or release is no failure, and leaves the last failure as it is.
+// A snooze or give-back is no failure, and leaves the last failure as it is.
 func failureStays(r *rig) {
 	m := r.minion()
 	task := r.task()
@@ -102,7 +102,7 @@ func failureStays(r *rig) {
 	s := m.failing(m.take1(), 0)
 	m.settle(s)
 	for _, settle := range []func(*broker.Delivery, time.Duration) broker.Settlement{
-		snooze, retry, func(d *broker.Delivery, _ time.Duration) broker.Settlement { return release(d) },
+		snooze, retry, func(d *broker.Delivery, _ time.Duration) broker.Settlement { return giveBack(d) },
 		func(d *broker.Delivery, _ time.Duration) broker.Settlement { // the error of a snooze is no failure
 			s := m.failing(d, 0)
 			s.Verb = broker.VerbSnooze

@@ -331,6 +331,13 @@ func eventsLimits(r *rig) {
 	r.is(r.Broker.Publish(r.ctx, []broker.Event{{Topic: "t", Payload: large}}), broker.ErrTooLarge)
 	r.is(r.Broker.Publish(r.ctx, []broker.Event{{Topic: "no spaces"}}), broker.ErrInvalid)
 	r.is(r.Broker.Publish(r.ctx, []broker.Event{{}}), broker.ErrInvalid)
+	// A refused call publishes none of its events.
+	s := r.subscribe("t", broker.CursorStart)
+	fine := broker.Event{Topic: "t", Payload: []byte("refused")}
+	r.is(r.Broker.Publish(r.ctx, []broker.Event{fine, {Topic: "other", Payload: large}}), broker.ErrTooLarge)
+	r.is(r.Broker.Publish(r.ctx, []broker.Event{fine, {Topic: "no spaces"}}), broker.ErrInvalid)
+	r.publish("t", "1")
+	s.gets("1")
 	_, err := r.Broker.Subscribe(r.ctx, "no spaces", broker.CursorNow)
 	r.is(err, broker.ErrInvalid)
 }

@@ -210,14 +210,14 @@ func faultEnd(m *minion, d *broker.Delivery, rng *rand.Rand) broker.Settlement {
 	case rng.IntN(8) == 0:
 		return m.failing(d, time.Duration(rng.IntN(10))*time.Millisecond)
 	case rng.IntN(8) == 0:
-		return release(d)
+		return giveBack(d)
 	case rng.IntN(8) == 0:
 		return m.finish(d, broker.StateFailed)
 	}
 	return m.succeed(d)
 }
 
-// settle settles a batch, and records the accepted settlements. A repeated retry or release may be
+// settle settles a batch, and records the accepted settlements. A repeated retry or give-back may be
 // refused if it has taken effect before. A repeated finish may be refused only if the lease is
 // lost.
 func (f *faulted) settle(c broker.Consumer, batch []broker.Settlement) {
@@ -287,10 +287,10 @@ func faultMembers(r *rig) {
 		}
 	}
 	b, f := flows(11, 0)
-	flow := &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Need: n, Retention: time.Hour}
+	flow := &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Quorum: n, Retention: time.Hour}
 	tasks := r.batch(n)
 	for i, t := range tasks {
-		t.Group, t.Step = flow.ID, uint32(i)
+		t.Flow.ID, t.Flow.Step = flow.ID, uint32(i)
 	}
 	must("OpenFlow", func() error { return f.OpenFlow(r.ctx, flow, 0, idsOf(tasks)) })
 	must("Enqueue", func() error { return b.Enqueue(r.ctx, tasks) })

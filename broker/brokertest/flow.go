@@ -23,7 +23,7 @@ func (r *rig) flows() broker.Flows { return r.flowsAt(r.Broker) }
 // group returns a valid group. The options change it.
 func (r *rig) group(size int, with ...func(*broker.Flow)) *broker.Flow {
 	f := &broker.Flow{
-		ID: broker.NewID(broker.KindGroup, "", 0), Size: size, Need: size, Retention: time.Hour,
+		ID: broker.NewID(broker.KindGroup, "", 0), Size: size, Quorum: size, Retention: time.Hour,
 	}
 	for _, opt := range with {
 		opt(f)
@@ -34,7 +34,7 @@ func (r *rig) group(size int, with ...func(*broker.Flow)) *broker.Flow {
 // fullFlow returns a flow whose every field is set.
 func (r *rig) fullFlow(size int) *broker.Flow {
 	return r.group(size, func(f *broker.Flow) {
-		f.Need = size - 1
+		f.Quorum = size - 1
 		f.Callback, f.Finalizer = newIDs(1)[0], newIDs(1)[0]
 		f.Group, f.Step = broker.NewID(broker.KindPipe, "", 0), 70_000
 		f.Inbox = broker.NewID(broker.KindParty, "", 0)
@@ -89,10 +89,10 @@ func (r *rig) team(size int, with ...func(*broker.Task)) (*broker.Flow, []*broke
 }
 
 func memberOf(f *broker.Flow, step uint32) func(*broker.Task) {
-	return func(t *broker.Task) { t.Group, t.Step = f.ID, step }
+	return func(t *broker.Task) { t.Flow.ID, t.Flow.Step = f.ID, step }
 }
 
-func blocked(t *broker.Task) { t.Blocked = true }
+func blocked(t *broker.Task) { t.Flow.Blocked = true }
 
 // arrivalOf returns an arrival at position step, as if the task with that id had ended.
 func arrivalOf[N int | uint32](f *broker.Flow, id broker.ID, step N, state broker.State) broker.Arrival {

@@ -84,9 +84,9 @@ func (r *rig) arrived(task *broker.Task, o broker.Outcome) {
 // isArrival checks that an arrival is of the task.
 func (r *rig) isArrival(a broker.Arrival, task *broker.Task) {
 	r.Helper()
-	if a.Queue != task.Queue || a.Task != task.ID || a.Flow != task.Group || a.Step != task.Step || a.Submit != nil {
+	if a.Queue != task.Queue || a.Task != task.ID || a.Flow != task.Flow.ID || a.Step != task.Flow.Step || a.Submit != nil {
 		r.Fatalf("the arrival is of task %s in queue %s, position %d of %s; want task %s in queue %s, position %d of %s",
-			a.Task, a.Queue, a.Step, a.Flow, task.ID, task.Queue, task.Step, task.Group)
+			a.Task, a.Queue, a.Step, a.Flow, task.ID, task.Queue, task.Flow.Step, task.Flow.ID)
 	}
 }
 
@@ -106,7 +106,7 @@ func flowArrivalEachState(r *rig) {
 
 func flowArrivalMembersOnly(r *rig) {
 	m := r.minion()
-	tasks := r.batch(5, func(t *broker.Task) { t.Step = 3 })
+	tasks := r.batch(5, func(t *broker.Task) { t.Flow.Step = 3 })
 	r.enqueue(tasks...)
 	r.cancel(tasks[0].ID)
 	for i, d := range m.take(4) {
@@ -140,7 +140,7 @@ func flowArrivalRetry(r *rig) {
 	for _, settle := range []func(*broker.Delivery) broker.Settlement{
 		func(d *broker.Delivery) broker.Settlement { return retry(d, 0) },
 		func(d *broker.Delivery) broker.Settlement { return snooze(d, 10*time.Millisecond) },
-		release,
+		giveBack,
 	} {
 		m.settle(settle(m.take1()))
 		r.arrivals("q", 0)

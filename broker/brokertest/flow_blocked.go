@@ -40,7 +40,7 @@ func flowBlockedStays(r *rig) {
 func flowBlockedReturned(r *rig) {
 	m := r.minion()
 	all, small, timed := full(r), r.task(), r.task(after(time.Hour))
-	all.Blocked, small.Blocked, timed.Blocked = true, true, true
+	all.Flow.Blocked, small.Flow.Blocked, timed.Flow.Blocked = true, true, true
 	pending, canceled, done := r.task(), r.task(blocked), r.task()
 	r.enqueue(done)
 	m.settle(m.succeed(m.take1()))

@@ -26,9 +26,9 @@ var flowCancelTests = []test{
 func (r *rig) waitingMembers(m *minion) []*broker.Task {
 	r.Helper()
 	_, tasks := r.team(5)
-	tasks[0].Blocked = true
+	tasks[0].Flow.Blocked = true
 	tasks[1].Delay = time.Hour
-	tasks[4].Blocked, tasks[4].Delay = true, time.Hour
+	tasks[4].Flow.Blocked, tasks[4].Delay = true, time.Hour
 	r.enqueue(tasks[2])
 	m.settle(retry(m.take1(), time.Hour))
 	r.enqueue(tasks...)
@@ -121,7 +121,7 @@ func flowCancelNeverRetried(r *rig) {
 	for _, settle := range []func(d *broker.Delivery) broker.Settlement{
 		func(d *broker.Delivery) broker.Settlement { return retry(d, 0) },
 		func(d *broker.Delivery) broker.Settlement { return snooze(d, time.Hour) },
-		release,
+		giveBack,
 	} {
 		_, tasks := r.team(1)
 		r.enqueue(tasks...)

@@ -108,7 +108,7 @@ func flowNotifiedNew(r *rig) {
 func flowNotifiedWithoutALock(r *rig) {
 	f, tasks := r.team(3)
 	found := make(chan int, 100)
-	c, err := r.Broker.Consume(r.ctx, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1, OnArrivals: func(queue string) {
+	c, err := r.Broker.Consume(r.ctx, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1, Flows: broker.FlowsConfig{OnArrivals: func(queue string) {
 		all, err := r.flows().Arrivals(r.ctx, queue, 10)
 		if err == nil && len(all) > 0 {
 			if _, err = r.flows().Arrive(r.ctx, f.ID, all); err == nil {
@@ -119,7 +119,7 @@ func flowNotifiedWithoutALock(r *rig) {
 			r.Errorf("in OnArrivals: %v", err)
 		}
 		found <- len(all)
-	}})
+	}}})
 	if err != nil {
 		r.Fatalf("Consume: %v", err)
 	}

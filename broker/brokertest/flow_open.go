@@ -13,8 +13,10 @@ var flowOpenTests = []test{
 	{"Open", flowOpen, 0},
 	{"OpenEveryField", flowOpenEveryField, 0},
 	{"OpenEmpty", flowOpenEmpty, 0},
+	{"OpenNothing", flowOpenNothing, 0},
 	{"OpenInParts", flowOpenInParts, 0},
 	{"OpenAgain", flowOpenAgain, 0},
+	{"OpenAfterItsEnd", flowOpenAfterEnd, 0},
 	{"OpenWithAGap", flowOpenGap, 0},
 	{"OpenAnother", flowOpenAnother, 0},
 	{"OpenLimits", flowOpenLimits, 0},
@@ -55,7 +57,7 @@ func flowOpenEveryField(r *rig) {
 		r.group(2, func(f *broker.Flow) {
 			f.ID, f.Retention = broker.NewID(broker.KindPipe, "", 0), broker.DefaultRetention
 		}),
-		r.group(1, func(f *broker.Flow) { f.Need, f.Retention = 0, 0 }),
+		r.group(1, func(f *broker.Flow) { f.Quorum, f.Retention = 0, 0 }),
 		r.group(broker.MaxMembers, func(f *broker.Flow) { f.Retention = broker.MaxDuration }),
 	} {
 		r.opens(f, 0, newIDs(1))
@@ -79,7 +81,7 @@ func flowOpenEveryField(r *rig) {
 func flowOpenEmpty(r *rig) {
 	for _, kind := range []broker.Kind{broker.KindGroup, broker.KindPipe} {
 		f := r.fullFlow(2)
-		f.ID, f.Size, f.Need = broker.NewID(kind, "", 0), 0, 0
+		f.ID, f.Size, f.Quorum = broker.NewID(kind, "", 0), 0, 0
 		for range 2 {
 			r.opens(f, 0, nil)
 			p := r.progress(f)
@@ -175,6 +177,29 @@ func flowOpenAgain(r *rig) {
 	r.same(listed(r.members(f, 10)), ids)
 }
 
+// Once a flow has ended, its list of members is final.
+func flowOpenAfterEnd(r *rig) {
+	f, ids := r.group(4), newIDs(5)
+	r.opens(f, 0, ids[:2])
+	r.end(f, endedAs(f.ID, broker.StateCanceled))
+	r.opens(f, 2, ids[2:4])
+	r.opens(f, 3, ids[3:4]) // the position before it is not listed
+	r.opens(f, 0, ids[4:])  // another member has the position
+	if p := r.progress(f); p.Listed != 2 {
+		r.Fatalf("%d members are listed, want the 2 from before the end", p.Listed)
+	}
+	r.same(listed(r.members(f, 10)), ids[:2])
+	other := *f
+	other.Quorum--
+	r.duplicate(r.flows().OpenFlow(r.ctx, &other, 0, ids[:1]), f.ID, f.ID, "")
+}
+
+// A flow that is nil is refused like any other invalid one.
+func flowOpenNothing(r *rig) {
+	r.is(r.flows().OpenFlow(r.ctx, nil, 0, nil), broker.ErrInvalid)
+	r.is(r.flows().OpenFlow(r.ctx, nil, 0, newIDs(1)), broker.ErrInvalid)
+}
+
 func flowOpenGap(r *rig) {
 	f, ids := r.group(10), newIDs(10)
 	r.is(r.flows().OpenFlow(r.ctx, f, 2, ids[2:4]), broker.ErrInvalid)
@@ -189,11 +214,10 @@ func flowOpenGap(r *rig) {
 }
 
 // refusedFlow checks the error for a flow that differs from the stored one with its id.
-func (r *rig) refusedFlow(err error) {
+func (r *rig) refusedFlow(f *broker.Flow, err error) {
 	r.Helper()
-	if !errors.Is(err, broker.ErrInvalid) && !errors.Is(err, broker.ErrDuplicate) {
-		r.Fatalf("error is %v, want one that wraps ErrInvalid or ErrDuplicate", err)
-	}
+	r.duplicate(err, f.ID, f.ID, "")
+	r.names(err, "flow "+f.ID.String())
 }
 
 func flowOpenAnother(r *rig) {
@@ -201,7 +225,7 @@ func flowOpenAnother(r *rig) {
 	r.opens(f, 0, ids[:2])
 	for name, change := range map[string]func(*broker.Flow){
 		"size":      func(f *broker.Flow) { f.Size++ },
-		"need":      func(f *broker.Flow) { f.Need-- },
+		"quorum":    func(f *broker.Flow) { f.Quorum-- },
 		"callback":  func(f *broker.Flow) { f.Callback = broker.ID{} },
 		"finalizer": func(f *broker.Flow) { f.Finalizer = ids[4] },
 		"group":     func(f *broker.Flow) { f.Group = broker.NewID(broker.KindGroup, "", 0) },
@@ -215,12 +239,12 @@ func flowOpenAnother(r *rig) {
 			if err := r.flows().OpenFlow(r.ctx, &other, from, ids[from:4]); err == nil {
 				r.Fatalf("OpenFlow from position %d accepted a flow whose %s differs from the stored one", from, name)
 			} else {
-				r.refusedFlow(err)
+				r.refusedFlow(f, err)
 			}
 		}
 	}
-	r.refusedFlow(r.flows().OpenFlow(r.ctx, f, 0, []broker.ID{ids[0], ids[4]}))
-	r.refusedFlow(r.flows().OpenFlow(r.ctx, f, 0, []broker.ID{ids[0], ids[4], ids[2], ids[3]}))
+	r.refusedFlow(f, r.flows().OpenFlow(r.ctx, f, 0, []broker.ID{ids[0], ids[4]}))
+	r.refusedFlow(f, r.flows().OpenFlow(r.ctx, f, 0, []broker.ID{ids[0], ids[4], ids[2], ids[3]}))
 	if p := r.progress(f); p.Listed != 2 {
 		r.Fatalf("%d members are listed, want 2", p.Listed)
 	}
@@ -239,19 +263,20 @@ func flowOpenLimits(r *rig) {
 		r.is(err, broker.ErrNotFound)
 	}
 	refused("more members at once than MaxBatch", r.group(5000), 0, ids)
+	r.is(r.flows().OpenFlow(r.ctx, r.group(5000), 0, ids), broker.ErrTooLarge)
 	refused("more members than its size", r.group(2), 0, ids[:3])
 	refused("a negative position", r.group(2), -1, ids[:1])
 	for name, change := range map[string]func(*broker.Flow){
-		"fewer than no members":             func(f *broker.Flow) { f.Size, f.Need = -1, -1 },
-		"a need without members":            func(f *broker.Flow) { f.Size, f.Need = 0, 1 },
-		"too many members":                  func(f *broker.Flow) { f.Size = broker.MaxMembers + 1 },
-		"a need greater than the size":      func(f *broker.Flow) { f.Need = 4 },
-		"a negative need":                   func(f *broker.Flow) { f.Need = -1 },
-		"a task's id":                       func(f *broker.Flow) { f.ID = ids[0] },
-		"no id":                             func(f *broker.Flow) { f.ID = broker.ID{} },
-		"a pipe with a need below its size": func(f *broker.Flow) { f.ID, f.Need = broker.NewID(broker.KindPipe, "", 0), 2 },
-		"a negative retention":              func(f *broker.Flow) { f.Retention = -time.Second },
-		"a retention over MaxDuration":      func(f *broker.Flow) { f.Retention = broker.MaxDuration + time.Hour },
+		"fewer than no members":               func(f *broker.Flow) { f.Size, f.Quorum = -1, -1 },
+		"a quorum without members":            func(f *broker.Flow) { f.Size, f.Quorum = 0, 1 },
+		"too many members":                    func(f *broker.Flow) { f.Size = broker.MaxMembers + 1 },
+		"a quorum greater than the size":      func(f *broker.Flow) { f.Quorum = 4 },
+		"a negative quorum":                   func(f *broker.Flow) { f.Quorum = -1 },
+		"a task's id":                         func(f *broker.Flow) { f.ID = ids[0] },
+		"no id":                               func(f *broker.Flow) { f.ID = broker.ID{} },
+		"a pipe with a quorum below its size": func(f *broker.Flow) { f.ID, f.Quorum = broker.NewID(broker.KindPipe, "", 0), 2 },
+		"a negative retention":                func(f *broker.Flow) { f.Retention = -time.Second },
+		"a retention over MaxDuration":        func(f *broker.Flow) { f.Retention = broker.MaxDuration + time.Hour },
 	} {
 		refused(name, r.group(3, change), 0, ids[:1])
 	}
@@ -303,7 +328,9 @@ func flowUnknown(r *rig) {
 	r.noFlow(f)
 	_, err := r.flows().Arrive(r.ctx, f.ID, []broker.Arrival{arrivalOf(f, id, 0, broker.StateSucceeded)})
 	r.is(err, broker.ErrNotFound)
-	r.is(r.flows().MarkFlow(r.ctx, f.ID, broker.MarkKilled), broker.ErrNotFound)
+	for _, marks := range []broker.Marks{broker.MarkKilled, broker.MarkStarted, 0} {
+		r.is(r.flows().MarkFlow(r.ctx, f.ID, marks), broker.ErrNotFound)
+	}
 	o := endedAs(f.ID, broker.StateSucceeded)
 	r.is(r.flows().EndFlow(r.ctx, f.ID, &o), broker.ErrNotFound)
 	r.noFlow(f)

@@ -30,7 +30,7 @@ var flowReleaseTests = []test{
 func flowRelease(r *rig) {
 	m := r.minion()
 	task := full(r)
-	task.Blocked = true
+	task.Flow.Blocked = true
 	r.enqueue(task)
 	whole := r.waiting(task.ID)[0]
 	whole.Payload = slices.Repeat([]byte("longer than it was"), 1000)
@@ -249,7 +249,7 @@ func flowReleasedLives(r *rig) {
 	m.settle(retry(d, 20*time.Millisecond))
 	d = m.take1()
 	r.attempt(d, 2, 1, 0)
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	d = dying.take1()
 	r.attempt(d, 3, 1, 0)
 	r.reap([]*minion{m}, dying)
@@ -264,7 +264,7 @@ func flowReleasedLives(r *rig) {
 func flowReleaseBelongs(r *rig) {
 	m := r.minion()
 	task := full(r)
-	task.Blocked = true
+	task.Flow.Blocked = true
 	r.enqueue(task)
 	given := r.waiting(task.ID)[0]
 	r.releases(given)

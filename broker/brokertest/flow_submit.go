@@ -31,9 +31,9 @@ func (r *rig) isSubmission(a broker.Arrival, task *broker.Task) {
 	if diff := diffTask(*a.Submit, *task); diff != "" {
 		r.Fatalf("the submitted task differs: %s", diff)
 	}
-	if a.Submit.Delay != task.Delay || a.Submit.Deadline != task.Deadline || a.Submit.Blocked != task.Blocked {
+	if a.Submit.Delay != task.Delay || a.Submit.Deadline != task.Deadline || a.Submit.Flow.Blocked != task.Flow.Blocked {
 		r.Fatalf("the submitted task has delay %v, deadline %v, blocked %v; want %v, %v, %v",
-			a.Submit.Delay, a.Submit.Deadline, a.Submit.Blocked, task.Delay, task.Deadline, task.Blocked)
+			a.Submit.Delay, a.Submit.Deadline, a.Submit.Flow.Blocked, task.Delay, task.Deadline, task.Flow.Blocked)
 	}
 }
 
@@ -81,7 +81,7 @@ func flowSubmitOnlySucceeded(r *rig) {
 	d := m.take1()
 	for _, s := range []broker.Settlement{
 		m.finish(d, broker.StateFailed), m.finish(d, broker.StateCanceled), m.finish(d, broker.StateExpired),
-		retry(d, 0), snooze(d, time.Hour), release(d),
+		retry(d, 0), snooze(d, time.Hour), giveBack(d),
 	} {
 		s.Submit = r.batch(1)
 		r.is(m.settled(s)[0], broker.ErrInvalid)

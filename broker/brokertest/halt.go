@@ -143,7 +143,7 @@ func haltBack(r *rig) {
 	ds := m.take(3)
 	leaving.take(1)
 	r.halt(f)
-	m.settle(retry(ds[0], 0), release(ds[1]), snooze(ds[2], 0))
+	m.settle(retry(ds[0], 0), giveBack(ds[1]), snooze(ds[2], 0))
 	leaving.close()
 	for range 2 {
 		m.none()

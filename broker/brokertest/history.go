@@ -21,7 +21,7 @@ type history struct {
 type past struct {
 	attempts  map[uint32]bool  // numbers of the attempts that were handed out
 	outcomes  []broker.Outcome // outcomes of the accepted settlements with VerbFinish
-	again     map[uint32]bool  // attempts with an accepted retry, snooze or release
+	again     map[uint32]bool  // attempts with an accepted retry, snooze or give-back
 	stored    bool             // an enqueue returned nil
 	refusal   error            // the error of the last enqueue that failed
 	prevented int              // when a cancel returned CancelPrevented; 0 if none did
@@ -94,7 +94,7 @@ func (h *history) enqueued(task *broker.Task, err error) {
 		p.stored = true
 		return
 	}
-	if !errors.Is(err, broker.ErrDuplicate) || task.Unique == "" {
+	if !errors.Is(err, broker.ErrDuplicate) || task.Unique.Key == "" {
 		h.r.Errorf("Enqueue of %s: %v", task.ID, err)
 	}
 	if p.stored {

@@ -27,6 +27,7 @@ var inboxTests = []test{
 	{"ContextEnds", inboxContextEnds, 0},
 	{"CloseEndsReceive", inboxClose, 0},
 	{"ReopenedInbox", inboxReopened, 0},
+	{"OpenedTwice", inboxTwice, 0},
 	{"NobodyReads", inboxNobodyReads, 0},
 	{"OverflowIsAGap", inboxOverflow, needHeavy},
 }
@@ -114,7 +115,7 @@ func inboxNothingBefore(r *rig) {
 	r.enqueue(r.task(inbox(mail.id), after(10*time.Millisecond)))
 	m.settle(retry(m.take1(), 0))
 	m.settle(snooze(m.take1(), 10*time.Millisecond))
-	m.settle(release(m.take1()))
+	m.settle(giveBack(m.take1()))
 	dying.take1()
 	r.reap([]*minion{m}, dying)
 	d := m.take1()
@@ -336,6 +337,43 @@ func inboxReopened(r *rig) {
 		if l := mail.take(1)[0]; l.ID == task.ID {
 			return // the broker may have kept the first notice, or not
 		}
+	}
+}
+
+// If an inbox is open several times, each opening gets each notice, until it is closed.
+func inboxTwice(r *rig) {
+	m, first := r.minion(), r.mail()
+	second, third := r.mailAt(r.Broker, first.id), r.mailAt(r.other(), first.id)
+	ends := func(openings ...*mailbox) {
+		r.Helper()
+		tasks := r.batch(3, inbox(first.id))
+		r.enqueue(tasks...)
+		var batch []broker.Settlement
+		for _, d := range m.take(3) {
+			batch = append(batch, m.succeed(d))
+		}
+		m.settle(batch...)
+		for _, mail := range openings {
+			var got []broker.ID
+			for _, l := range mail.take(3) {
+				got = append(got, l.ID)
+			}
+			r.sameSet(got, idsOf(tasks))
+			mail.none()
+		}
+	}
+	ends(first, second, third)
+	if err := second.Close(); err != nil {
+		r.Fatalf("Close: %v", err)
+	}
+	ends(first, third)
+	if err := first.Close(); err != nil {
+		r.Fatalf("Close: %v", err)
+	}
+	ends(third)
+	for _, mail := range []*mailbox{first, second} {
+		_, err := mail.Receive(r.ctx)
+		r.is(err, broker.ErrClosed)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 var inspectorTests = []test{
 	{"Counts", inspectorCounts, needInspector},
 	{"CountsAfterCancel", inspectorCountsAfterCancel, needInspector},
+	{"CountsOfBlocked", inspectorCountsBlocked, needInspector | needFlows},
 	{"QueuesAreSorted", inspectorQueuesSorted, needInspector},
 	{"KnownQueues", inspectorQueuesKnown, needInspector | needLapse},
 	{"UnusedQueues", inspectorQueuesUnused, needInspector | needJump},
@@ -124,7 +125,7 @@ func inspectorCounts(r *rig) {
 	ds := m.takeFrom([]string{"q"}, 7)
 	check(broker.QueueInfo{Pending: 3, Running: 7, Scheduled: 3})
 	m.settle(m.succeed(ds[0]), m.finish(ds[1], broker.StateFailed), retry(ds[2], time.Hour),
-		snooze(ds[3], time.Hour), release(ds[4]), m.finish(ds[5], broker.StateExpired))
+		snooze(ds[3], time.Hour), giveBack(ds[4]), m.finish(ds[5], broker.StateExpired))
 	check(broker.QueueInfo{Pending: 4, Running: 1, Scheduled: 5, Dead: 1})
 	if got := counts(r, "other"); got != (broker.QueueInfo{Name: "other", Pending: 2}) {
 		r.Fatalf("the queue is counted as %+v, want 2 pending", got)
@@ -151,6 +152,27 @@ func inspectorCountsAfterCancel(r *rig) {
 	}
 }
 
+// A blocked task counts as scheduled if it is blocked for a time only, and else not at all.
+func inspectorCountsBlocked(r *rig) {
+	check := func(want broker.QueueInfo) {
+		r.Helper()
+		want.Name = "q"
+		if got := counts(r, "q"); got != want {
+			r.Fatalf("the queue is counted as %+v, want %+v", got, want)
+		}
+	}
+	timed, stays := r.batch(3, blocked, after(time.Hour)), r.batch(2, blocked)
+	r.enqueue(timed...)
+	r.enqueue(stays...)
+	r.enqueue(r.task(after(time.Hour)))
+	check(broker.QueueInfo{Scheduled: 4})
+	r.canceled(timed[0].ID, broker.CancelPrevented)
+	r.canceled(stays[0].ID, broker.CancelPrevented)
+	check(broker.QueueInfo{Scheduled: 3})
+	r.releases(timed[1], stays[1])
+	check(broker.QueueInfo{Pending: 2, Scheduled: 2})
+}
+
 // queuesAre checks the names of the queues that Queues lists.
 func (r *rig) queuesAre(i broker.Inspector, want ...string) {
 	r.Helper()
@@ -168,7 +190,7 @@ func (r *rig) queuesAre(i broker.Inspector, want ...string) {
 }
 
 // A queue is listed as soon as it has had a task or a consumer, even when it is empty. Asking for a
-// queue does not create it, and neither does a refused task.
+// queue does not create it, and neither does a refused task or consumer.
 func inspectorQueuesKnown(r *rig) {
 	i := r.inspector()
 	r.queuesAre(i)
@@ -178,6 +200,13 @@ func inspectorQueuesKnown(r *rig) {
 	r.lookup(newIDs(1)[0])
 	r.canceled(newIDs(1)[0], broker.CancelUnknown)
 	r.is(r.refused(r.task(onQueue("refused"), func(t *broker.Task) { t.Name = "" })), broker.ErrInvalid)
+	for _, cfg := range []broker.ConsumerConfig{
+		{Queues: []string{"refused", "no spaces"}, Slots: 1},
+		{Queues: []string{"refused"}},
+	} {
+		_, err := r.Broker.Consume(r.ctx, cfg)
+		r.is(err, broker.ErrInvalid)
+	}
 	if _, ok := can[broker.Flows](r.Broker); ok {
 		r.arrivals("asked", 0)
 		r.confirm(broker.Arrival{Queue: "asked", Task: newIDs(1)[0]})

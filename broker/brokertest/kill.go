@@ -19,7 +19,7 @@ var killTests = []test{
 	{"SettledAsCanceled", killSettledAsCanceled, 0},
 	{"SuccessIsAccepted", killSuccess, 0},
 	{"NeverRetried", killNeverRetried, 0},
-	{"NeverReleasedByClose", killClose, 0},
+	{"NeverGivenBackByClose", killClose, 0},
 	{"OwnerDies", killOwnerDies, needLapse},
 	{"OwnerDiesTwice", killOwnerDiesTwice, needLapse},
 	{"NextTaskIsNotMarked", killNextNotMarked, 0},
@@ -198,7 +198,7 @@ func killNeverRetried(r *rig) {
 		func(d *broker.Delivery) broker.Settlement { return retry(d, 0) },
 		func(d *broker.Delivery) broker.Settlement { return retry(d, 20*time.Millisecond) },
 		func(d *broker.Delivery) broker.Settlement { return snooze(d, 0) },
-		release,
+		giveBack,
 	} {
 		task := r.task(inbox(mail.id))
 		r.enqueue(task)

@@ -114,7 +114,7 @@ func leaseLateSettlement(r *rig) {
 		r.Helper()
 		for _, d := range late {
 			for _, s := range []broker.Settlement{
-				dying.succeed(d), dying.finish(d, broker.StateFailed), retry(d, time.Hour), release(d),
+				dying.succeed(d), dying.finish(d, broker.StateFailed), retry(d, time.Hour), giveBack(d),
 			} {
 				r.is(lost(dying.Settle(r.ctx, []broker.Settlement{s})), broker.ErrLeaseLost)
 			}
@@ -236,7 +236,7 @@ func leaseRetriesAndDeaths(r *rig) {
 	m.settle(snooze(d, 0))
 	d = m.take1()
 	r.attempt(d, 6, 3, 1)
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	r.attempt(m.take1(), 7, 3, 1)
 }
 

@@ -67,7 +67,7 @@ func lookupOwnerAndAttempt(r *rig) {
 		if st.State != broker.StateRunning || st.Minion != owner.ID() || st.Attempt != attempt {
 			r.Fatalf("Lookup says %s, attempt %d at minion %s; want attempt %d at minion %s", st.State, st.Attempt, st.Minion, attempt, owner.ID())
 		}
-		owner.settle(release(d))
+		owner.settle(giveBack(d))
 	}
 }
 

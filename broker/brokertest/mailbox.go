@@ -48,7 +48,7 @@ func (b *mailbox) receive(ctx context.Context) bool {
 			b.r.Fatalf("Receive: %v", err)
 		}
 		return false
-	case len(mail.Notices) == 0 && !mail.Gap && !mail.Arrivals:
+	case len(mail.Notices) == 0 && !mail.Gap && !mail.Flows.Arrivals:
 		b.r.Fatalf("Receive returned no mail and no error")
 	}
 	for _, l := range mail.Notices {

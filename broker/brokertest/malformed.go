@@ -58,7 +58,7 @@ func malformedNewer(r *rig) {
 				r.Fatalf("delivery is %+v, want task %s of version %d and attempt %d", d, task.ID, version, attempt)
 			}
 			if attempt == 1 {
-				m.settle(broker.Settlement{Delivery: d, Verb: broker.VerbRelease, Unstarted: true})
+				m.settle(broker.Settlement{Delivery: d, Verb: broker.VerbGiveBack, Unstarted: true})
 			} else {
 				m.settle(m.finish(d, broker.StateFailed))
 			}

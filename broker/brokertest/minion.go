@@ -46,8 +46,9 @@ func (r *rig) consumer(b broker.Broker, with func(*broker.ConsumerConfig), queue
 	}
 	m := &minion{r: r, queues: queues, beaten: r.Now(), killed: map[broker.ID]int{}, heard: map[string]bool{}}
 	cfg := broker.ConsumerConfig{
-		Queues: queues, Slots: 10, Host: "host", PID: 1, OnCancel: m.onCancel, OnArrivals: m.onArrivals,
-		OnAssign: m.onAssign, OnPost: m.onPost, OnRenewed: m.onRenewed,
+		Queues: queues, Slots: 10, Host: "host", PID: 1, OnCancel: m.onCancel, OnRenewed: m.onRenewed,
+		Flows:  broker.FlowsConfig{OnArrivals: m.onArrivals},
+		Squads: broker.SquadsConfig{OnAssign: m.onAssign, OnPost: m.onPost},
 	}
 	with(&cfg)
 	c, err := b.Consume(r.ctx, cfg)
@@ -331,8 +332,8 @@ func snooze(d *broker.Delivery, delay time.Duration) broker.Settlement {
 	return broker.Settlement{Delivery: d, Verb: broker.VerbSnooze, Delay: delay}
 }
 
-func release(d *broker.Delivery) broker.Settlement {
-	return broker.Settlement{Delivery: d, Verb: broker.VerbRelease}
+func giveBack(d *broker.Delivery) broker.Settlement {
+	return broker.Settlement{Delivery: d, Verb: broker.VerbGiveBack}
 }
 
 // close closes the consumer, which must succeed.

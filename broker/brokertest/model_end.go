@@ -23,8 +23,11 @@ func (x *execution) finish() {
 			x.unblock(op{}, t)
 		}
 		for _, h := range x.dequeue(last, "the last minion", []string{"a", "b"}, len(x.model.tasks)+1) {
+			if !h.Canceled {
+				x.startKey(h)
+			}
 			s := last.succeed(h.Delivery)
-			if h.Canceled {
+			if h.Canceled || h.task.killed {
 				s = last.finish(h.Delivery, broker.StateCanceled)
 			}
 			x.timed(func() { last.settle(s) })
@@ -67,13 +70,14 @@ func (x *execution) finish() {
 // unblock releases a task. If the task is blocked, it becomes pending with new content. Otherwise
 // the release must have no effect.
 func (x *execution) unblock(_ op, t *mtask) {
-	if x.flow.IsZero() || t.Group.IsZero() {
+	if x.flow.IsZero() || t.Flow.ID.IsZero() {
 		return
 	}
 	blocked := t.state == broker.StateBlocked
 	whole := *t.Task
 	if !blocked || !t.timed() { // the content stays as it is if the delay may end first
 		whole.Payload = append(slices.Clone(whole.Payload), 'R')
+		whole.Meta = map[string]string{"released": "yes"}
 	}
 	x.account.add("release task %d", t.n)
 	x.timed(func() { x.releases(&whole) })
@@ -89,15 +93,15 @@ func (x *execution) arrivedAll() {
 	}
 	ended := map[string]map[broker.ID][]broker.State{"a": {}, "b": {}}
 	for _, e := range x.model.endings {
-		if t := x.byID[e.id]; !t.Group.IsZero() {
+		if t := x.byID[e.id]; !t.Flow.ID.IsZero() {
 			ended[t.Queue][e.id] = append(ended[t.Queue][e.id], e.state) // several states if it was requeued
 		}
 	}
 	for queue, members := range ended {
 		for _, a := range x.arrivals(queue, len(members)) {
 			t, states := x.byID[a.Task], members[a.Task]
-			if !slices.Contains(states, a.Outcome.State) || a.Flow != x.flow || a.Step != t.Step {
-				x.Fatalf("the arrival of task %d says %s at position %d, want one of %v at position %d", t.n, a.Outcome.State, a.Step, states, t.Step)
+			if !slices.Contains(states, a.Outcome.State) || a.Flow != x.flow || a.Step != t.Flow.Step {
+				x.Fatalf("the arrival of task %d says %s at position %d, want one of %v at position %d", t.n, a.Outcome.State, a.Step, states, t.Flow.Step)
 			}
 		}
 	}

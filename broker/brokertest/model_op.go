@@ -35,12 +35,14 @@ const (
 	opClose
 	opRequeue
 	opUnblock
+	opStart
+	opFree
 )
 
 // The choices that op.n selects.
 var (
 	opQueues  = [][]string{{"a"}, {"b"}, {"a", "b"}, {"b", "a"}}
-	opSettles = []string{"succeeded", "failed", "canceled", "expired", "retry", "snooze", "release"}
+	opSettles = []string{"succeeded", "failed", "canceled", "expired", "retry", "snooze", "give back"}
 	opKeys    = []string{"", "", "", "k", "l"}
 	opNames   = []string{"A", "B", "C"}
 )
@@ -51,6 +53,7 @@ var opShares = []opKind{
 	opDequeue, opDequeue, opDequeue, opDequeue,
 	opSettle, opSettle, opSettle, opSettle, opSettle,
 	opRepeat, opCancel, opCancel, opAdvance, opAdvance, opSteal, opDie, opClose, opRequeue, opUnblock, opUnblock,
+	opStart, opStart, opFree,
 }
 
 func drawOp(t *rapid.T) op {
@@ -66,7 +69,7 @@ func drawOp(t *rapid.T) op {
 // String returns the drawn operation. The history of a failed run says what it did.
 func (o op) String() string {
 	return fmt.Sprintf("%s(%s %d %d %d)", [...]string{
-		"enqueue", "repeat", "dequeue", "settle", "steal", "cancel", "advance", "die", "close", "requeue", "unblock",
+		"enqueue", "repeat", "dequeue", "settle", "steal", "cancel", "advance", "die", "close", "requeue", "unblock", "start", "free",
 	}[o.kind], opNames[o.who], o.which, o.n, o.delay)
 }
 
@@ -81,19 +84,22 @@ func times(n int, r *rig) time.Duration {
 // task returns the task that the operation draws. Its delays are odd multiples of a sixteenth of a
 // lease, and the clock advances by even multiples. So nothing becomes due at the moment of an
 // operation. If there is a flow, some tasks are members of it, and some of these are blocked.
-func (o op) task(r *rig, mail, flow broker.ID) *broker.Task {
+func (o op) task(r *rig, mail, flow broker.ID, ruled bool) *broker.Task {
 	t := r.task(onQueue([]string{"a", "b"}[o.n%2]), keyed(opKeys[o.n/2%len(opKeys)]), inbox(mail))
 	if o.delay > 0 {
 		t.Delay = times(2*o.delay+1, r)
 	}
 	if !flow.IsZero() && o.who > 0 {
-		t.Group, t.Step, t.Blocked = flow, uint32(o.n), o.n >= 40
+		t.Flow.ID, t.Flow.Step, t.Flow.Blocked = flow, uint32(o.n), o.n >= 40
 	}
 	if o.which >= 8 {
 		t.Meta = map[string]string{"task": string(t.Payload), "": ""}
 	}
 	t.Retention = []time.Duration{0, times(7, r), time.Hour, time.Hour}[o.which%4]
 	t.DeadFor = []time.Duration{0, times(13, r), time.Hour}[o.which/4%3]
+	if ruled {
+		o.rule(t, r)
+	}
 	return t
 }
 
@@ -112,8 +118,8 @@ func (o op) settlement(m *minion, d *broker.Delivery) (broker.Settlement, string
 		return m.failing(d, delay), fmt.Sprintf("retry in %v, with an error", delay)
 	case "snooze":
 		return snooze(d, delay), fmt.Sprintf("snooze for %v", delay)
-	case "release":
-		return release(d), word
+	case "give back":
+		return giveBack(d), word
 	}
 	return m.finish(d, finals[o.n%len(opSettles)]), word
 }

@@ -10,6 +10,7 @@ import (
 var ownerTests = []test{
 	{"OtherConsumer", ownerOtherConsumer, 0},
 	{"OtherConsumerAfterwards", ownerOtherAfterwards, 0},
+	{"DeliveryOfAnotherMinion", ownerOtherDelivery, 0},
 	{"NeverHandedOut", ownerNeverHandedOut, 0},
 	{"UnknownID", ownerUnknownID, 0},
 	{"OldAttempt", ownerOldAttempt, 0},
@@ -29,10 +30,26 @@ func (m *minion) refuses(d *broker.Delivery) {
 	m.r.Helper()
 	for _, s := range []broker.Settlement{
 		m.succeed(d), m.finish(d, broker.StateFailed), m.finish(d, broker.StateCanceled),
-		retry(d, 0), snooze(d, time.Hour), release(d),
+		retry(d, 0), snooze(d, time.Hour), giveBack(d),
 	} {
 		m.r.is(m.settled(s)[0], broker.ErrLeaseLost)
 	}
+}
+
+// An attempt is identified by its minion, too.
+func ownerOtherDelivery(r *rig) {
+	m, other := r.minion(), r.minion()
+	task := r.task()
+	r.enqueue(task)
+	d := m.take1()
+	for _, id := range []broker.ID{other.ID(), {}} {
+		wrong := *d
+		wrong.Minion = id
+		m.refuses(&wrong)
+		other.refuses(&wrong)
+	}
+	r.in(broker.StateRunning, task.ID)
+	m.settle(m.succeed(d))
 }
 
 func ownerOtherConsumer(r *rig) {
@@ -62,16 +79,16 @@ func ownerOtherAfterwards(r *rig) {
 }
 
 // made returns a delivery that no broker has handed out.
-func made(task *broker.Task, attempt uint32) *broker.Delivery {
-	return &broker.Delivery{Task: *task, Attempt: attempt, Left: broker.NoDeadline}
+func (m *minion) made(task *broker.Task, attempt uint32) *broker.Delivery {
+	return &broker.Delivery{Task: *task, Minion: m.ID(), Attempt: attempt, Left: broker.NoDeadline}
 }
 
 func ownerNeverHandedOut(r *rig) {
 	m := r.minion()
 	pending, scheduled := r.task(), r.task(after(time.Hour))
 	r.enqueue(pending, scheduled)
-	m.refuses(made(pending, 1))
-	m.refuses(made(scheduled, 1))
+	m.refuses(m.made(pending, 1))
+	m.refuses(m.made(scheduled, 1))
 	r.in(broker.StatePending, pending.ID)
 	r.in(broker.StateScheduled, scheduled.ID)
 	r.attempt(m.take1(), 1, 0, 0)
@@ -81,7 +98,7 @@ func ownerNeverHandedOut(r *rig) {
 func ownerUnknownID(r *rig) {
 	m := r.minion()
 	task := r.task()
-	m.refuses(made(task, 1))
+	m.refuses(m.made(task, 1))
 	r.in(broker.StateUnknown, task.ID)
 	m.none()
 	r.enqueue(task)
@@ -93,9 +110,9 @@ func ownerOldAttempt(r *rig) {
 	task := r.task()
 	r.enqueue(task)
 	old := m.take1()
-	m.settle(release(old))
+	m.settle(giveBack(old))
 	d := other.take1()
-	r.is(m.settled(m.succeed(made(task, 2)))[0], broker.ErrLeaseLost)
+	r.is(m.settled(m.succeed(m.made(task, 2)))[0], broker.ErrLeaseLost)
 	m.never(old)
 	r.in(broker.StateRunning, task.ID)
 	s := other.succeed(d)
@@ -111,7 +128,7 @@ func ownerOldAttempt(r *rig) {
 func (m *minion) never(d *broker.Delivery) {
 	m.r.Helper()
 	for _, s := range []broker.Settlement{
-		m.succeed(d), m.finish(d, broker.StateFailed), retry(d, 0), snooze(d, time.Hour), release(d),
+		m.succeed(d), m.finish(d, broker.StateFailed), retry(d, 0), snooze(d, time.Hour), giveBack(d),
 	} {
 		if err := m.settled(s)[0]; err != nil {
 			m.r.is(err, broker.ErrLeaseLost)
@@ -124,8 +141,8 @@ func ownerFutureAttempt(r *rig) {
 	task := r.task()
 	r.enqueue(task)
 	d := m.take1()
-	m.refuses(made(task, 2))
-	m.refuses(made(task, 0))
+	m.refuses(m.made(task, 2))
+	m.refuses(m.made(task, 0))
 	r.in(broker.StateRunning, task.ID)
 	m.settle(m.succeed(d))
 }

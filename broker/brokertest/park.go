@@ -269,9 +269,9 @@ func parkOverdue(r *rig) {
 		r.Fatalf("a parked task whose time is over is not marked as overdue")
 	}
 	r.parked()
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	if d = m.take1(); !d.Overdue {
-		r.Fatalf("after a release the task is not marked as overdue")
+		r.Fatalf("after it was given back the task is not marked as overdue")
 	}
 	m.settle(park(d, time.Hour))
 	r.in(broker.StateParked, task.ID)

@@ -56,8 +56,8 @@ func requeueMember(r *rig) {
 	for range 2 { // one whose arrival is not confirmed yet, and one whose arrival is
 		requeue(r, idsOf(tasks)...)
 		for _, d := range m.take(2) {
-			if d.Group != f.ID {
-				r.Fatalf("the requeued member belongs to %s, want %s", d.Group, f.ID)
+			if d.Flow.ID != f.ID {
+				r.Fatalf("the requeued member belongs to %s, want %s", d.Flow.ID, f.ID)
 			}
 			m.settle(m.finish(d, broker.StateFailed))
 		}
@@ -102,14 +102,14 @@ func requeueSquad(r *rig) {
 		requeue(r, task.ID)
 		d = m.take1()
 		want := *task
-		want.Squad, want.Blocked = false, false
+		want.Flow.Squad, want.Flow.Blocked = false, false
 		m.equals(d, &want)
-		if d.Squad {
+		if d.Flow.Squad {
 			r.Fatalf("the requeued member still waits for its squad")
 		}
 	}
 	m.settle(retry(d, 0))
-	if d = m.take1(); d.Squad {
+	if d = m.take1(); d.Flow.Squad {
 		r.Fatalf("after a retry the requeued member waits for its squad again")
 	}
 }

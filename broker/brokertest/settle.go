@@ -14,11 +14,11 @@ var settleTests = []test{
 	{"Retry", settleRetry, 0},
 	{"RetryCounts", settleRetryCounts, 0},
 	{"Snooze", settleSnooze, 0},
-	{"ReleaseToTheFront", settleRelease, 0},
-	{"ReleaseKeepsOrder", settleReleaseOrder, 0},
-	{"LaterReleaseGoesInFront", settleReleaseLater, 0},
+	{"GiveBackToTheFront", settleGiveBack, 0},
+	{"GiveBackKeepsOrder", settleGiveBackOrder, 0},
+	{"LaterGiveBackGoesInFront", settleGiveBackLater, 0},
 	{"RetryGoesBehindPendingTasks", settleBehind, 0},
-	{"ReleaseCountsNothing", settleReleaseCounts, 0},
+	{"GiveBackCountsNothing", settleGiveBackCounts, 0},
 	{"LateInTheLifeOfATask", settleLate, 0},
 	{"Mixed", settleMixed, 0},
 	{"Nothing", settleNothing, 0},
@@ -84,12 +84,12 @@ func settleSnooze(r *rig) {
 	r.attempt(m.take1(), 4, 1, 0)
 }
 
-func settleRelease(r *rig) {
+func settleGiveBack(r *rig) {
 	m := r.minion()
 	tasks := r.batch(4)
 	r.enqueue(tasks...)
 	d := m.take1()
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	r.in(broker.StatePending, idsOf(tasks)...)
 	ds := m.take(4)
 	r.same(takenOf(ds), idsOf(tasks))
@@ -97,22 +97,22 @@ func settleRelease(r *rig) {
 	r.attempt(ds[1], 1, 0, 0)
 }
 
-func settleReleaseOrder(r *rig) {
+func settleGiveBackOrder(r *rig) {
 	m := r.minion()
 	tasks := r.batch(8)
 	r.enqueue(tasks...)
 	ds := m.take(5)
-	m.settle(release(ds[0]), release(ds[1]), release(ds[2]), release(ds[3]), release(ds[4]))
+	m.settle(giveBack(ds[0]), giveBack(ds[1]), giveBack(ds[2]), giveBack(ds[3]), giveBack(ds[4]))
 	r.same(takenOf(m.take(8)), idsOf(tasks))
 }
 
-func settleReleaseLater(r *rig) {
+func settleGiveBackLater(r *rig) {
 	m := r.minion()
 	tasks := r.batch(6)
 	r.enqueue(tasks...)
 	ds := m.take(4)
-	m.settle(release(ds[2]), release(ds[3]))
-	m.settle(release(ds[0]), release(ds[1]))
+	m.settle(giveBack(ds[2]), giveBack(ds[3]))
+	m.settle(giveBack(ds[0]), giveBack(ds[1]))
 	r.same(takenOf(m.take(6)), idsOf(tasks))
 }
 
@@ -133,14 +133,14 @@ func settleBehind(r *rig) {
 	r.same(takenOf(m.take(len(want))), want)
 }
 
-func settleReleaseCounts(r *rig) {
+func settleGiveBackCounts(r *rig) {
 	m := r.minion()
 	r.enqueue(r.task())
 	m.settle(retry(m.take1(), 0))
 	for i := range 5 {
 		d := m.take1()
 		r.attempt(d, uint32(i+2), 1, 0)
-		m.settle(release(d))
+		m.settle(giveBack(d))
 	}
 }
 
@@ -151,7 +151,7 @@ func settleLate(r *rig) {
 		task := r.task(after(20 * time.Millisecond))
 		r.enqueue(task)
 		m.settle(retry(m.take1(), 20*time.Millisecond))
-		m.settle(release(m.take1()))
+		m.settle(giveBack(m.take1()))
 		m.settle(snooze(m.take1(), 20*time.Millisecond))
 		m.take1()
 		m.close()
@@ -179,7 +179,7 @@ func settleMixed(r *rig) {
 	huge.Outcome.Result = make([]byte, r.Broker.Limits().Result+1)
 	errs := m.settled(
 		m.succeed(ds[0]), m.succeed(theirs), retry(ds[1], time.Hour), m.succeed(&never),
-		snooze(ds[2], time.Hour), release(ds[3]), huge, m.finish(ds[4], broker.StateFailed),
+		snooze(ds[2], time.Hour), giveBack(ds[3]), huge, m.finish(ds[4], broker.StateFailed),
 	)
 	for i, want := range []error{
 		nil, broker.ErrLeaseLost, nil, broker.ErrLeaseLost, nil, nil, broker.ErrTooLarge, nil,
@@ -210,7 +210,7 @@ func settleSameTwice(r *rig) {
 		m.succeed,
 		func(d *broker.Delivery) broker.Settlement { return m.finish(d, broker.StateFailed) },
 		func(d *broker.Delivery) broker.Settlement { return retry(d, 0) },
-		release,
+		giveBack,
 	} {
 		for _, swap := range []bool{false, true} {
 			task := r.task(inbox(mail.id))
@@ -316,7 +316,7 @@ func settleInvalid(r *rig) {
 	bad := []broker.Settlement{
 		{},
 		{Verb: broker.VerbRetry},
-		{Delivery: d, Verb: broker.VerbRelease + 1},
+		{Delivery: d, Verb: broker.VerbGiveBack + 1},
 		{Delivery: d, Verb: broker.VerbFinish},
 		{Delivery: d, Verb: broker.VerbFinish, Outcome: broker.Outcome{State: broker.StateRunning}},
 		{Delivery: d, Verb: broker.VerbFinish, Outcome: broker.Outcome{State: broker.StateExpired + 1}},

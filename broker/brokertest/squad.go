@@ -19,7 +19,7 @@ func squadTests() []test {
 func (r *rig) squads() broker.Squads { return r.squadsAt(r.Broker) }
 
 // inSquad makes a task a member of a squad.
-func inSquad(t *broker.Task) { t.Squad, t.Blocked = true, true }
+func inSquad(t *broker.Task) { t.Flow.Squad, t.Flow.Blocked = true, true }
 
 func (m *minion) onAssign(tasks []*broker.Delivery) {
 	m.mu.Lock()
@@ -80,6 +80,7 @@ func (r *rig) assignAt(b broker.Broker, to broker.ID, ids []broker.ID, refused .
 var postTests = []test{
 	{"PostToConsumer", postToConsumer, 0},
 	{"PostToInbox", postToInbox, 0},
+	{"PostToInboxOpenedTwice", postToInboxTwice, 0},
 	{"PostToNobody", postToNobody, 0},
 	{"PostAsLargeAsCanBe", postLarge, 0},
 }
@@ -126,12 +127,41 @@ func postToInbox(r *rig) {
 		if err != nil || len(mail.Notices) > 0 {
 			r.Fatalf("Receive returned %+v, %v, want the post", mail, err)
 		}
-		for _, p := range mail.Posts {
+		for _, p := range mail.Squads.Posts {
 			got = append(got, string(p))
 		}
 	}
 	if !slices.Equal(got, []string{"one", "", "three"}) {
 		r.Fatalf("posts %q", got)
+	}
+}
+
+func postToInboxTwice(r *rig) {
+	id := broker.NewID(broker.KindParty, "", 0)
+	var openings []broker.Inbox
+	for _, b := range []broker.Broker{r.Broker, r.Broker, r.other()} {
+		in, err := b.Inbox(r.ctx, id)
+		if err != nil {
+			r.Fatalf("Inbox: %v", err)
+		}
+		openings = append(openings, in)
+	}
+	if err := r.squads().Post(r.ctx, id, []byte("hello")); err != nil {
+		r.Fatalf("Post: %v", err)
+	}
+	for i, in := range openings {
+		var posts [][]byte
+		for len(posts) == 0 { // a gap at the opening may be reported
+			mail, err := in.Receive(r.ctx)
+			if err != nil {
+				r.Fatalf("Receive of opening %d: %v", i, err)
+			}
+			posts = mail.Squads.Posts
+		}
+		if len(posts) != 1 || string(posts[0]) != "hello" {
+			r.Fatalf("opening %d received the posts %q, want one", i, posts)
+		}
+		clear(posts[0]) // it belongs to the receiver
 	}
 }
 

@@ -18,6 +18,8 @@ var assignTests = []test{
 	{"AssignToADeadMinion", assignDead, needLapse},
 	{"AssignAtOnce", assignAtOnce, 0},
 	{"AssignMany", assignMany, 0},
+	{"AssignWithoutOnAssign", assignDeaf, 0},
+	{"AssignedIsSettledUnseen", assignUnseen, 0},
 }
 
 func assignHandsOver(r *rig) {
@@ -30,9 +32,9 @@ func assignHandsOver(r *rig) {
 	for _, t := range tasks {
 		d := given[t.ID]
 		want := *t
-		want.Blocked = false
+		want.Flow.Blocked = false
 		m.equals(d, &want)
-		if d.Attempt != 1 || d.Minion != m.ID() || !d.Squad || d.Retried != 0 || d.Recoveries != 0 {
+		if d.Attempt != 1 || d.Minion != m.ID() || !d.Flow.Squad || d.Retried != 0 || d.Recoveries != 0 {
 			r.Fatalf("the assigned task was delivered as %+v", d)
 		}
 		if st := r.lookup(t.ID)[0]; st.State != broker.StateRunning || st.Minion != m.ID() || st.Attempt != 1 {
@@ -45,7 +47,7 @@ func assignHandsOver(r *rig) {
 	r.in(broker.StateSucceeded, tasks[0].ID)
 	// From here on it is like any other task, except that it names its squad.
 	d := other.take1()
-	if d.ID != tasks[1].ID || d.Attempt != 2 || !d.Squad || d.Group != f.ID {
+	if d.ID != tasks[1].ID || d.Attempt != 2 || !d.Flow.Squad || d.Flow.ID != f.ID {
 		r.Fatalf("the retry was handed out as %+v", d)
 	}
 }
@@ -148,7 +150,7 @@ func assignAtOnce(r *rig) {
 		})
 		together(append(fns, func() {
 			whole := *task
-			whole.Blocked = false
+			whole.Flow.Blocked = false
 			if err := r.flows().Release(r.ctx, []*broker.Task{&whole}); err != nil {
 				r.Errorf("Release: %v", err)
 			}
@@ -181,4 +183,58 @@ func assignMany(r *rig) {
 	}
 	m.settle(batch...)
 	r.is(r.squads().Assign(r.ctx, m.ID(), newIDs(broker.MaxBatch+1)), broker.ErrTooLarge)
+}
+
+// A consumer without OnAssign gets assigned tasks from Dequeue.
+func assignDeaf(r *rig) {
+	for _, with := range []func(*broker.ConsumerConfig){
+		func(cfg *broker.ConsumerConfig) { cfg.Squads.OnAssign = nil },
+		func(cfg *broker.ConsumerConfig) { cfg.Squads.OnAssign, cfg.Squads.OnPost = nil, nil },
+	} {
+		m := r.consumer(r.Broker, with)
+		tasks := r.batch(2, inSquad)
+		ids := idsOf(tasks)
+		r.enqueue(tasks...)
+		r.assign(m.ID(), ids)
+		r.assign(m.ID(), ids) // again
+		r.in(broker.StateRunning, ids...)
+		r.canceled(ids[1], broker.CancelRequested)
+		got := map[broker.ID]*broker.Delivery{}
+		r.eventually("Dequeue has returned the assigned tasks", func() bool {
+			beat(m)
+			for _, d := range m.tryTake(2) {
+				if got[d.ID] != nil {
+					r.Fatalf("task %s was handed out twice", d.ID)
+				}
+				got[d.ID] = d
+			}
+			return len(got) == 2
+		})
+		for i, id := range ids {
+			if d := got[id]; d == nil || d.Attempt != 1 || !d.Flow.Squad {
+				r.Fatalf("the assigned task %d was handed out as %+v", i, d)
+			}
+		}
+		r.eventually("the consumer knows of the cancel", func() bool { return got[ids[1]].Canceled || m.notified(ids[1]) })
+		m.settle(m.succeed(got[ids[0]]), m.finish(got[ids[1]], broker.StateCanceled))
+		m.none()
+		m.close()
+	}
+}
+
+// An assigned task is retried before its consumer without OnAssign has seen it. The first attempt
+// is over then, so the task is handed out once, as the second one.
+func assignUnseen(r *rig) {
+	m := r.consumer(r.Broker, func(cfg *broker.ConsumerConfig) { cfg.Squads.OnAssign = nil })
+	tasks := r.batch(2, inSquad)
+	r.enqueue(tasks...)
+	r.assign(m.ID(), idsOf(tasks))
+	m.settle(retry(m.made(tasks[0], 1), 0), m.succeed(m.made(tasks[1], 1)))
+	d := m.take1()
+	if d.ID != tasks[0].ID || d.Attempt != 2 {
+		r.Fatalf("attempt %d at task %s was handed out, want attempt 2 at %s", d.Attempt, d.ID, tasks[0].ID)
+	}
+	beat(m)
+	m.none()
+	m.settle(m.succeed(d))
 }

@@ -37,7 +37,7 @@ func assignedDies(r *rig) {
 	r.reap([]*minion{alive}, dead)
 	r.back([]broker.ID{task.ID}, alive)
 	again := alive.take1()
-	if again.ID != task.ID || again.Attempt != 2 || again.Recoveries != 1 || !again.Squad {
+	if again.ID != task.ID || again.Attempt != 2 || again.Recoveries != 1 || !again.Flow.Squad {
 		r.Fatalf("after the death of its minion the task was handed out as %+v", again)
 	}
 	errs, err := dead.Settle(r.ctx, []broker.Settlement{dead.succeed(d)})
@@ -58,7 +58,7 @@ func assignedLeaves(r *rig) {
 		r.Fatalf("Close: %v", err)
 	}
 	again := other.take1()
-	if again.ID != task.ID || again.Attempt != 2 || again.Recoveries != 0 || !again.Squad {
+	if again.ID != task.ID || again.Attempt != 2 || again.Recoveries != 0 || !again.Flow.Squad {
 		r.Fatalf("after the close of its minion the task was handed out as %+v", again)
 	}
 }
@@ -99,7 +99,7 @@ func neverAssigned(r *rig) {
 	r.Advance(100*time.Millisecond + r.Slack)
 	r.assign(m.ID(), []broker.ID{task.ID}, 0)
 	d := m.take1()
-	if d.ID != task.ID || !d.Squad || d.Attempt != 1 || d.Blocked {
+	if d.ID != task.ID || !d.Flow.Squad || d.Attempt != 1 || d.Flow.Blocked {
 		r.Fatalf("the task was handed out as %+v", d)
 	}
 	m.settle(m.succeed(d))

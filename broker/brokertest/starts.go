@@ -11,7 +11,7 @@ import (
 // before its handler starts is not counted as a start.
 var startTests = []test{
 	{"FirstIsOne", startsFirst, 0},
-	{"ReleasedUnstarted", startsReleased, 0},
+	{"GivenBackUnstarted", startsGivenBack, 0},
 	{"SnoozedUnstarted", startsSnoozed, 0},
 	{"EachEndOfAStartCounts", startsCount, 0},
 	{"DeathCounts", startsDeath, needLapse},
@@ -19,7 +19,7 @@ var startTests = []test{
 	{"FailedUnstarted", startsFailed, needInspector},
 	{"IsReported", startsReported, 0},
 	{"Afresh", startsAfresh, needInspector},
-	{"RepeatedRelease", startsRepeated, 0},
+	{"RepeatedGiveBack", startsRepeated, 0},
 }
 
 // start checks both numbers of a delivery.
@@ -44,7 +44,7 @@ func startsFirst(r *rig) {
 	}
 }
 
-func startsReleased(r *rig) {
+func startsGivenBack(r *rig) {
 	m := r.minion()
 	tasks := []*broker.Task{r.task(), r.task(payload(make([]byte, 8<<10)))}
 	r.enqueue(tasks...)
@@ -53,10 +53,10 @@ func startsReleased(r *rig) {
 		for _, d := range ds {
 			r.start(d, i+1, 1)
 			if d.Recoveries != 0 || d.Retried != 0 {
-				r.Fatalf("an unstarted release was counted: %d recoveries and %d retries, want none", d.Recoveries, d.Retried)
+				r.Fatalf("a task that was given back unstarted was counted: %d recoveries and %d retries, want none", d.Recoveries, d.Retried)
 			}
 		}
-		m.settle(unstarted(release(ds[0])), unstarted(release(ds[1])))
+		m.settle(unstarted(giveBack(ds[0])), unstarted(giveBack(ds[1])))
 	}
 	for _, d := range m.take(2) {
 		r.start(d, 4, 1)
@@ -83,9 +83,9 @@ func startsCount(r *rig) {
 	m := r.minion()
 	r.enqueue(r.task())
 	d := m.take1()
-	m.settle(unstarted(release(d)))
+	m.settle(unstarted(giveBack(d)))
 	for i, s := range []func(d *broker.Delivery) broker.Settlement{
-		release,
+		giveBack,
 		func(d *broker.Delivery) broker.Settlement { return snooze(d, 0) },
 		func(d *broker.Delivery) broker.Settlement { return retry(d, 0) },
 	} {
@@ -101,7 +101,7 @@ func startsCount(r *rig) {
 func startsDeath(r *rig) {
 	m, dying := r.minion(), r.minion()
 	r.enqueue(r.task())
-	m.settle(unstarted(release(m.take1())))
+	m.settle(unstarted(giveBack(m.take1())))
 	r.start(dying.take1(), 2, 1)
 	r.reap([]*minion{m}, dying)
 	r.start(m.take1(), 3, 2)
@@ -140,7 +140,7 @@ func startsReported(r *rig) {
 			r.Fatalf("Lookup says %s with start %d, want %s with start %d", st.State, st.Attempt, state, want)
 		}
 	}
-	m.settle(unstarted(release(m.take1())))
+	m.settle(unstarted(giveBack(m.take1())))
 	reported(broker.StatePending, 0)
 	d := m.take1()
 	reported(broker.StateRunning, 1)
@@ -160,13 +160,13 @@ func startsReported(r *rig) {
 	reported(broker.StateSucceeded, 2)
 }
 
-// A release whose reply was lost is repeated, and counts once.
+// A give-back whose reply was lost is repeated, and counts once.
 func startsRepeated(r *rig) {
 	m := r.minion()
 	r.enqueue(r.task())
 	d := m.take1()
-	m.settle(unstarted(release(d)))
-	if errs := m.settled(unstarted(release(d))); errs[0] != nil {
+	m.settle(unstarted(giveBack(d)))
+	if errs := m.settled(unstarted(giveBack(d))); errs[0] != nil {
 		r.is(errs[0], broker.ErrLeaseLost)
 	}
 	r.start(m.take1(), 2, 1)
@@ -194,13 +194,13 @@ func startsAfresh(r *rig) {
 	again := func(d *broker.Delivery) broker.Settlement { return retry(d, 0) }
 	later := func(d *broker.Delivery) broker.Settlement { return snooze(d, 0) }
 	end := func(d *broker.Delivery) broker.Settlement { return m.finish(d, broker.StateFailed) }
-	next("the first attempt", false, release)
-	next("after a release", false, later)
+	next("the first attempt", false, giveBack)
+	next("after a give-back", false, later)
 	next("after a snooze", false, again)
 	next("after a retry", true, again)
-	next("after two", true, release)
-	next("after a retry and a release", true, unstartedBy(release))
-	next("after another release", true, later)
+	next("after two", true, giveBack)
+	next("after a retry and a give-back", true, unstartedBy(giveBack))
+	next("after another give-back", true, later)
 	next("after a retry and a snooze", false, again)
 	next("the last attempt", true, end)
 	next("after a requeue", true, later)

@@ -52,7 +52,7 @@ func stressEverything(r *rig) {
 		task.Queue = []string{"a", "b"}[i%2]
 		task.ID = s.id(task.Queue)
 		if rng.IntN(3) == 0 { // most of these keys are free again by then
-			task.Unique = itoa(rng.IntN(n))
+			task.Unique.Key = itoa(rng.IntN(n))
 		}
 	}
 	for i := range consumers {
@@ -200,7 +200,7 @@ func (s *stress) decide(rng *rand.Rand, m *minion, d *broker.Delivery) broker.Se
 	case n < 20:
 		return snooze(d, delay)
 	case n < 27:
-		return release(d)
+		return giveBack(d)
 	case n < 37:
 		return m.finish(d, finals[1+rng.IntN(3)])
 	}

@@ -15,7 +15,7 @@ var uniqueTests = []test{
 	{"FreeAfterCancelOfWaiting", uniqueFreeAfterCancel, 0},
 	{"FreeAfterCancelOfRunning", uniqueFreeAfterKill, 0},
 	{"FreeAfterRetention0", uniqueFreeAfterRetention0, 0},
-	{"HeldThroughDeathAndRelease", uniqueHeldThroughDeath, needLapse},
+	{"HeldThroughDeathAndGiveBack", uniqueHeldThroughDeath, needLapse},
 	{"RepeatOfTheHolder", uniqueRepeatOfHolder, 0},
 	{"RepeatOfAnEarlierHolder", uniqueRepeatOfEarlier, 0},
 	{"LateSettlementFreesNothing", uniqueLateSettlement, needLapse},
@@ -90,7 +90,7 @@ func uniqueFreeAfterKill(r *rig) {
 		func(d *broker.Delivery) broker.Settlement { return m.finish(d, broker.StateCanceled) },
 		func(d *broker.Delivery) broker.Settlement { return retry(d, time.Hour) },
 		func(d *broker.Delivery) broker.Settlement { return snooze(d, time.Hour) },
-		release,
+		giveBack,
 	} {
 		task := r.task(keyed("k"))
 		r.enqueue(task)
@@ -124,7 +124,7 @@ func uniqueHeldThroughDeath(r *rig) {
 	r.back([]broker.ID{task.ID}, m)
 	keyHeld(r, task.ID)
 	d := m.take1()
-	m.settle(release(d))
+	m.settle(giveBack(d))
 	keyHeld(r, task.ID)
 	m.close()
 	keyHeld(r, task.ID)

@@ -16,7 +16,7 @@ var wakeTests = []test{
 	{"AllIdleOneByOne", wakeAllIdleOneByOne, 0},
 	{"AllIdleOfSeveralQueues", wakeAllIdleOfSeveralQueues, 0},
 	{"PastAConsumerThatGaveUp", wakePastOneThatGaveUp, 0},
-	{"ByRelease", wakeByRelease, 0},
+	{"ByGiveBack", wakeByGiveBack, 0},
 	{"ByRetry", wakeByRetry, 0},
 	{"ByClose", wakeByClose, 0},
 	{"ByDeath", wakeByDeath, needLapse},
@@ -138,7 +138,7 @@ func wakePastOneThatGaveUp(r *rig) {
 	r.same(takenOf(r.woken(done, start)), []broker.ID{task.ID})
 }
 
-func wakeByRelease(r *rig) { wakeBySettling(r, release) }
+func wakeByGiveBack(r *rig) { wakeBySettling(r, giveBack) }
 
 func wakeByRetry(r *rig) {
 	wakeBySettling(r, func(d *broker.Delivery) broker.Settlement { return retry(d, 0) })

@@ -70,17 +70,17 @@ func (q *queue) submit(tasks []*broker.Task) {
 
 // tellArrivals calls OnArrivals for the queues.
 func (c *consumer) tellArrivals(queues []string) {
-	if c.cfg.OnArrivals == nil {
+	if c.cfg.Flows.OnArrivals == nil {
 		return
 	}
 	for _, name := range queues {
-		c.cfg.OnArrivals(name)
+		c.cfg.Flows.OnArrivals(name)
 	}
 }
 
 // tellStoredArrivals calls OnArrivals for those queues of the consumer that have arrivals.
 func (c *consumer) tellStoredArrivals(now instant) {
-	if c.cfg.OnArrivals == nil {
+	if c.cfg.Flows.OnArrivals == nil {
 		return
 	}
 	var left []string
@@ -100,8 +100,8 @@ func (c *consumer) tellStoredArrivals(now instant) {
 func (b *Broker) tellOrphans(q *queue) {
 	told := false
 	for _, c := range b.members.living() {
-		if c.holdingOf(q.name) != nil && c.cfg.OnArrivals != nil {
-			c.cfg.OnArrivals(q.name)
+		if c.holdingOf(q.name) != nil && c.cfg.Flows.OnArrivals != nil {
+			c.cfg.Flows.OnArrivals(q.name)
 			told = true
 		}
 	}

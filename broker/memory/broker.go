@@ -11,17 +11,19 @@ import (
 
 // Broker keeps tasks in the memory of the process. [New] makes one. It implements
 // [broker.Broker] and every optional capability: [broker.Inspector], [broker.Flows],
-// [broker.Squads], [broker.Parker], [broker.Follower], [broker.Starter] and
+// [broker.Squads], [broker.Parker], [broker.Uniques], [broker.Follower], [broker.Starter] and
 // [broker.Halter]. Its methods may be called concurrently. Programs that only send and run
 // tasks call few of them: Close, and those of the Inspector.
 type Broker struct {
 	clock  clock
 	lease  time.Duration
 	limits broker.Limits
+	bad    error // the first error of an option; every method with a context returns it
 
 	queues    sync.Map     // of *queue by name
 	naming    sync.RWMutex // read-locked while a queue is looked up and used; locked while queues are forgotten
 	unused    unusedQueues
+	windows   windows
 	index     index
 	members   members
 	inboxes   inboxes
@@ -43,7 +45,9 @@ var (
 	_ broker.Follower  = (*Broker)(nil)
 )
 
-// New returns an empty broker. It starts no goroutine.
+// New returns an empty broker. It starts no goroutine. If an option is invalid, every method
+// but Limits and Close returns the error, which wraps [broker.ErrInvalid] and names the
+// option.
 func New(opts ...Option) *Broker {
 	cfg := config{lease: DefaultLease, limits: broker.Limits{}.WithDefaults()}
 	for _, opt := range opts {
@@ -55,6 +59,7 @@ func New(opts ...Option) *Broker {
 		clock:  clock{start: time.Now()},
 		lease:  cfg.lease,
 		limits: cfg.limits,
+		bad:    cfg.err,
 		done:   make(chan struct{}),
 	}
 	b.sweeper.alarm.init(&b.clock, b.sweepAll)
@@ -73,6 +78,9 @@ func (b *Broker) Limits() broker.Limits { return b.limits }
 func (b *Broker) enter(ctx context.Context) (instant, error) {
 	if b.closed.Load() {
 		return 0, errClosed
+	}
+	if b.bad != nil {
+		return 0, b.bad
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, err

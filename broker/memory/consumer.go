@@ -41,11 +41,9 @@ type holding struct {
 	c        *consumer
 	q        *queue
 	list     recordList
-	canceled int // how many tasks of the list were cancelled
+	canceled int        // how many tasks of the list were cancelled
+	assigned []assigned // tasks of the list that the next Dequeue returns; see assign
 }
-
-// errLost is the error of a consumer's methods once its lease has ended.
-var errLost = fmt.Errorf("consumer: %w", broker.ErrLeaseLost)
 
 // Consume opens a consumer; see [broker.Broker].
 func (b *Broker) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {
@@ -117,7 +115,7 @@ func (c *consumer) endError() error {
 	if c.closed.Load() {
 		return c.errClosed()
 	}
-	return errLost
+	return c.errLost()
 }
 
 // Heartbeat extends the lease and publishes the load. It calls OnCancel again for cancelled
@@ -128,7 +126,7 @@ func (c *consumer) Heartbeat(ctx context.Context, load broker.Load) error {
 		return err
 	}
 	if !c.b.members.beat(c, now, load) {
-		return errLost
+		return c.errLost()
 	}
 	c.tellStoredArrivals(now)
 	if c.cfg.OnCancel == nil {

@@ -76,8 +76,14 @@ type page struct {
 
 func (p *page) full() bool { return len(p.out) == p.most || p.bytes >= broker.MaxBatchBytes }
 
-// take takes parked tasks that the consumer may have, and pending ones. If it finds nothing,
-// it adds wake to the waiters of the queues, unless wake is nil.
+// add adds the delivery of a task that the consumer owns.
+func (p *page) add(r *record) {
+	p.bytes += r.task.Size()
+	p.out = append(p.out, r.delivery(p.now, &p.slabs))
+}
+
+// take takes assigned tasks that the consumer has not got yet, parked tasks that it may have,
+// and pending ones. If it finds nothing, it adds wake to the waiters of the queues, unless wake is nil.
 func (c *consumer) take(holds []*holding, most int, now instant, wake chan struct{}) ([]*broker.Delivery, error) {
 	p := page{most: most, now: now}
 	for _, h := range holds {
@@ -86,6 +92,7 @@ func (c *consumer) take(holds []*holding, most int, now instant, wake chan struc
 			h.q.unlock()
 			return nil, c.endError()
 		}
+		h.takeAssigned(&p)
 		h.takeParked(&p)
 		h.takePending(&p)
 		if len(p.out) == 0 && wake != nil {
@@ -120,15 +127,14 @@ func (h *holding) handOut(r *record, p *page) {
 	}
 	h.q.detach(r)
 	h.q.setOwner(r, h)
-	p.bytes += r.task.Size()
-	p.out = append(p.out, r.delivery(p.now, &p.slabs))
+	p.add(r)
 }
 
 // delivery returns the delivery of a task, which shares no memory with the record.
 func (r *record) delivery(now instant, slabs *dequeueSlabs) *broker.Delivery {
 	d := slabs.deliveries.Next()
 	d.Task = *r.task
-	d.Blocked = false
+	d.Flow.Blocked = false
 	d.Payload, d.Meta = slabs.bytes.Copy(d.Payload), copyMeta(d.Meta)
 	d.Attempt, d.Start, d.Retried = r.attempt, r.start(), int(r.retried)
 	d.Recoveries, d.Strikes = int(r.recoveries), int(r.strikes)

@@ -19,7 +19,7 @@ func TestFlowsAreForgotten(t *testing.T) {
 		var flows []*broker.Flow
 		for i := range n {
 			f := &broker.Flow{
-				ID: broker.NewID(broker.KindGroup, "", 0), Size: 2, Need: 1,
+				ID: broker.NewID(broker.KindGroup, "", 0), Size: 2, Quorum: 1,
 				Retention: []time.Duration{0, time.Minute, 3 * time.Hour, time.Hour}[i%4],
 			}
 			ids := []broker.ID{broker.NewID(broker.KindTask, "q", 0), broker.NewID(broker.KindTask, "q", 0)}
@@ -74,7 +74,7 @@ func TestLargeFlow(t *testing.T) {
 	b := New()
 	defer func() { _ = b.Close() }()
 	const n = 20_000
-	f := &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Need: n, Retention: time.Hour}
+	f := &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Quorum: n, Retention: time.Hour}
 	ids := make([]broker.ID, n)
 	for i := range ids {
 		ids[i] = broker.NewID(broker.KindTask, "q", 0)
@@ -97,7 +97,7 @@ func TestLargeFlow(t *testing.T) {
 		tasks := make([]*broker.Task, broker.MaxBatch)
 		for i := range tasks {
 			tasks[i] = &broker.Task{
-				ID: ids[from+i], Name: "t", Queue: "q", Group: f.ID, Step: uint32(from + i), Blocked: true, Retention: time.Hour,
+				ID: ids[from+i], Name: "t", Queue: "q", Flow: broker.TaskFlow{ID: f.ID, Step: uint32(from + i), Blocked: true}, Retention: time.Hour,
 			}
 		}
 		if err := b.Enqueue(t.Context(), tasks); err != nil {
@@ -123,7 +123,7 @@ func TestLargeFlow(t *testing.T) {
 	if err != nil || p.Failed != n {
 		t.Fatalf("%+v, %v; want %d that failed", p, err, n)
 	}
-	if q.arrivals.Peak() > 2*shrinkmap.Slack || q.timedBlocked != 0 || q.orphans.Load() != 0 {
-		t.Errorf("after all were confirmed: a table of %d arrivals, %d asleep, %d orphans", q.arrivals.Peak(), q.timedBlocked, q.orphans.Load())
+	if q.arrivals.Peak() > 2*shrinkmap.Slack || q.scheduled.Len() != 0 || q.orphans.Load() != 0 {
+		t.Errorf("after all were confirmed: a table of %d arrivals, %d asleep, %d orphans", q.arrivals.Peak(), q.scheduled.Len(), q.orphans.Load())
 	}
 }

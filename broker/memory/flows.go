@@ -20,9 +20,6 @@ func (b *Broker) OpenFlow(ctx context.Context, f *broker.Flow, from int, members
 	if err != nil {
 		return err
 	}
-	if f == nil {
-		return fmt.Errorf("%w: no flow", broker.ErrInvalid)
-	}
 	if err := f.Check(); err != nil {
 		return err
 	}
@@ -54,8 +51,8 @@ func (s *shard) open(f *broker.Flow, from int, members []broker.ID, now instant)
 		s.noteFlow(k, now)
 	case k.progress.Flow != *f:
 		return &broker.DuplicateError{ID: f.ID, Holder: f.ID}
-	case now >= k.visibleUntil:
-		return nil // it has ended, and its members are no longer kept
+	case now >= k.visibleUntil || k.progress.Outcome != nil:
+		return nil // it has ended
 	case from > k.progress.Listed:
 		return badFlow(f.ID, "positions %d to %d are missing", k.progress.Listed, from)
 	}

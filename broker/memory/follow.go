@@ -22,7 +22,7 @@ func (b *Broker) Follow(ctx context.Context, inbox broker.ID, ids []broker.ID) e
 	if _, err := b.enter(ctx); err != nil {
 		return err
 	}
-	if b.inboxes.get(inbox) == nil {
+	if len(b.inboxes.get(inbox)) == 0 {
 		return nil
 	}
 	f := &b.followers
@@ -37,7 +37,7 @@ func (b *Broker) Follow(ctx context.Context, inbox broker.ID, ids []broker.ID) e
 	}
 	f.n.Store(int64(len(f.all)))
 	f.mu.Unlock()
-	if b.inboxes.get(inbox) == nil { // it was closed in the meantime
+	if len(b.inboxes.get(inbox)) == 0 { // it was closed in the meantime
 		f.drop(inbox)
 		return nil
 	}

@@ -94,7 +94,7 @@ func (q *queue) halt(flows []broker.ID, now instant, out *broker.Halted) {
 			continue
 		}
 		for r := range h.list.All() {
-			if q.halted(r) && slices.Contains(flows, r.task.Group) {
+			if q.halted(r) && slices.Contains(flows, r.task.Flow.ID) {
 				out.Running = append(out.Running, r.id)
 			}
 		}
@@ -103,10 +103,10 @@ func (q *queue) halt(flows []broker.ID, now instant, out *broker.Halted) {
 
 // halted reports whether a task must not start because its flow is halted.
 func (q *queue) halted(r *record) bool {
-	if len(q.halts) == 0 || r.canceled || r.flowCounted || r.task.Step == broker.StepFinalizer {
+	if len(q.halts) == 0 || r.canceled || r.flowCounted || r.task.Flow.Step == broker.StepFinalizer {
 		return false
 	}
-	_, is := q.halts[r.task.Group]
+	_, is := q.halts[r.task.Flow.ID]
 	return is
 }
 

@@ -9,15 +9,16 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 )
 
-// inboxes are the open inboxes.
+// inboxes are the open inboxes. An id mostly has one opening.
 type inboxes struct {
 	mu  sync.Mutex
-	all map[broker.ID]*inbox
+	all map[broker.ID][]*inbox // a slice is never changed, so it may be read without the lock
 }
 
-func (x *inboxes) init() { x.all = map[broker.ID]*inbox{} }
+func (x *inboxes) init() { x.all = map[broker.ID][]*inbox{} }
 
-func (x *inboxes) get(id broker.ID) *inbox {
+// get returns the openings of an inbox.
+func (x *inboxes) get(id broker.ID) []*inbox {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.all[id]
@@ -27,7 +28,26 @@ func (x *inboxes) get(id broker.ID) *inbox {
 func (x *inboxes) open() []*inbox {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return slices.Collect(maps.Values(x.all))
+	return slices.Concat(slices.Collect(maps.Values(x.all))...)
+}
+
+func (x *inboxes) add(in *inbox) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.all[in.id] = append(slices.Clip(x.all[in.id]), in)
+}
+
+// remove removes an opening. It reports whether the inbox has no other one.
+func (x *inboxes) remove(in *inbox) (last bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	left := slices.DeleteFunc(slices.Clone(x.all[in.id]), func(other *inbox) bool { return other == in })
+	if len(left) == 0 {
+		delete(x.all, in.id)
+		return true
+	}
+	x.all[in.id] = left
+	return false
 }
 
 // inbox implements broker.Inbox.
@@ -40,25 +60,19 @@ type inbox struct {
 	n        int               // number of notices in batches
 	posts    [][]byte
 	gap      bool
-	arrivals bool          // there are arrivals; see Mail.Arrivals
+	arrivals bool          // there are arrivals; see broker.FlowsMail
 	arrived  chan struct{} // holds a value if there is something to receive
 	once     sync.Once
 	end      chan struct{}
 }
 
-// Inbox opens an inbox; see [broker.Broker]. If one with that id is open, it is closed.
+// Inbox opens an inbox; see [broker.Broker].
 func (b *Broker) Inbox(ctx context.Context, id broker.ID) (broker.Inbox, error) {
 	if _, err := b.enter(ctx); err != nil {
 		return nil, err
 	}
 	in := &inbox{b: b, id: id, arrived: make(chan struct{}, 1), end: make(chan struct{})}
-	b.inboxes.mu.Lock()
-	old := b.inboxes.all[id]
-	b.inboxes.all[id] = in
-	b.inboxes.mu.Unlock()
-	if old != nil {
-		_ = old.Close()
-	}
+	b.inboxes.add(in)
 	return in, nil
 }
 
@@ -77,7 +91,7 @@ func (in *inbox) put(notices []broker.Notice) {
 	in.wake()
 }
 
-// tellArrivals records that there are arrivals, for Mail.Arrivals.
+// tellArrivals records that there are arrivals, for broker.FlowsMail.
 func (in *inbox) tellArrivals() {
 	in.mu.Lock()
 	in.arrivals = true
@@ -106,7 +120,7 @@ func (in *inbox) wake() {
 // take returns the oldest batch of notices, and everything that is not a notice. in.mu is
 // held.
 func (in *inbox) take() broker.Mail {
-	mail := broker.Mail{Gap: in.gap, Posts: in.posts, Arrivals: in.arrivals}
+	mail := broker.Mail{Gap: in.gap, Flows: broker.FlowsMail{Arrivals: in.arrivals}, Squads: broker.SquadsMail{Posts: in.posts}}
 	in.gap, in.posts, in.arrivals = false, nil, false
 	if len(in.batches) > 0 {
 		mail.Notices = in.batches[0]
@@ -130,7 +144,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		in.mu.Lock()
 		mail := in.take()
 		in.mu.Unlock()
-		if len(mail.Notices) > 0 || mail.Gap || len(mail.Posts) > 0 || mail.Arrivals {
+		if len(mail.Notices) > 0 || mail.Gap || len(mail.Squads.Posts) > 0 || mail.Flows.Arrivals {
 			return mail, nil
 		}
 		select {
@@ -147,13 +161,9 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 func (in *inbox) Close() error {
 	in.once.Do(func() {
 		close(in.end)
-		x := &in.b.inboxes
-		x.mu.Lock()
-		if x.all[in.id] == in {
-			delete(x.all, in.id)
+		if in.b.inboxes.remove(in) {
+			in.b.followers.drop(in.id)
 		}
-		x.mu.Unlock()
-		in.b.followers.drop(in.id)
 	})
 	return nil
 }

@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"slices"
+
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
 	"github.com/go-arbiter/arbiter/internal/base/slab"
@@ -65,8 +67,14 @@ func (p *noticeBatch) push(inbox, id broker.ID, encoded []byte) {
 func (p *noticeBatch) deliver(b *Broker) {
 	at := 0
 	for _, run := range p.runs {
-		if in := b.inboxes.get(run.inbox); in != nil {
-			in.put(p.list[at:run.end:run.end])
+		notices := p.list[at:run.end:run.end]
+		openings := b.inboxes.get(run.inbox)
+		for i, in := range openings {
+			if i < len(openings)-1 { // each opening owns its list, and the last one gets this one
+				in.put(slices.Clone(notices))
+			} else {
+				in.put(notices)
+			}
 		}
 		at = run.end
 	}

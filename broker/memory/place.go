@@ -32,7 +32,6 @@ func (q *queue) detach(r *record) {
 	case broker.StateBlocked:
 		if q.scheduled.has(r) {
 			q.scheduled.remove(r)
-			q.timedBlocked--
 		}
 	case broker.StateRunning:
 		h := r.holding
@@ -88,10 +87,7 @@ func (q *queue) nextSeq() uint64 {
 // becomeDue makes a record pending whose due time has come, and which is no longer in
 // queue.scheduled.
 func (q *queue) becomeDue(r *record) {
-	switch r.state {
-	case broker.StateBlocked:
-		q.timedBlocked--
-	case broker.StateParked:
+	if r.state == broker.StateParked {
 		q.parked.remove(r)
 		r.overdue = true
 	}
@@ -107,7 +103,6 @@ func (q *queue) block(r *record, delay time.Duration, now instant) {
 	r.state = broker.StateBlocked
 	if delay > 0 {
 		q.schedule(r, broker.StateBlocked, now.plus(delay))
-		q.timedBlocked++
 	}
 }
 
@@ -143,6 +138,9 @@ func (q *queue) keepDead(r *record, o *broker.Outcome, keep time.Duration, now i
 
 // bury ends a detached record for good: a tombstone takes its place.
 func (q *queue) bury(r *record, grave tombstone) {
+	if r.relabeled {
+		q.metas.Drop(r)
+	}
 	grave.digest, grave.last = r.digest, r.last
 	r.task, r.outcome = nil, nil
 	q.live--

@@ -18,20 +18,20 @@ type queue struct {
 	b     *Broker
 	alarm alarm // rings when a task becomes due or expires, or when a dead letter ends
 
-	mu           sync.Mutex
-	pending      recordList    // pending tasks
-	scheduled    timeline      // scheduled, retrying, parked, and blocked for a time only, by due time
-	timedBlocked int           // number of blocked tasks in scheduled
-	running      int           // number of tasks in holdings
-	dead         recordList    // dead letters, oldest first
-	deadByEnd    timeline      // dead letters by the end of their retention
-	parked       parked        // parked tasks by their needs
-	overdue      []overdueTask // overdue tasks; see abandon.go
-	seq          uint64        // the last record.seq that was given
+	mu        sync.Mutex
+	pending   recordList    // pending tasks
+	scheduled timeline      // scheduled, retrying, parked, and blocked for a time only, by due time
+	running   int           // number of tasks in holdings
+	dead      recordList    // dead letters, oldest first
+	deadByEnd timeline      // dead letters by the end of their retention
+	parked    parked        // parked tasks by their needs
+	overdue   []overdueTask // overdue tasks; see abandon.go
+	seq       uint64        // the last record.seq that was given
 
 	deadlines timeline                                    // tasks that have a deadline; see deadlines.go
-	unique    shrinkmap.Map[string, *record]              // tasks that are not final, by their unique keys
+	unique    shrinkmap.Map[string, *uniqueKey]           // unique keys that are held; see unique.go
 	failures  shrinkmap.Map[*record, *broker.LastFailure] // last failures of tasks that are retried
+	metas     shrinkmap.Map[*record, map[string]string]   // metadata of the enqueue, of tasks that were released with other metadata
 
 	halts    map[broker.ID]instant // flows whose members are not handed out, with the time of the halt; see halt.go
 	arrivals shrinkmap.Map[arrivalKey, *arrival]
@@ -91,17 +91,25 @@ func (q *queue) unlock() {
 	if q.used() != (q.unusedSince == 0) {
 		q.noteUse()
 	}
-	if (q.pending.Len() > 0 || q.parked.news) && len(q.waiters) > 0 {
-		for wake := range q.waiters {
-			select {
-			case wake <- struct{}{}:
-			default: // it is woken already
-			}
-		}
-		clear(q.waiters)
+	if q.pending.Len() > 0 || q.parked.news {
+		q.wake()
 	}
 	q.parked.news = false
 	q.mu.Unlock()
+}
+
+// wake wakes all waiters.
+func (q *queue) wake() {
+	if len(q.waiters) == 0 {
+		return
+	}
+	for wake := range q.waiters {
+		select {
+		case wake <- struct{}{}:
+		default: // it is woken already
+		}
+	}
+	clear(q.waiters)
 }
 
 // update is called by the queue's alarm.

@@ -33,7 +33,7 @@ type settleBatch struct {
 	now      instant
 	lock     queueLock
 	notices  noticeBatch
-	released map[*queue]*record // the last task that was given back to the front of each queue
+	returned map[*queue]*record // the last task that was given back to the front of each queue
 	arrived  []string           // queues with new arrivals
 }
 
@@ -44,6 +44,9 @@ func (c *consumer) settle(s *broker.Settlement, sb *settleBatch) error {
 		return err
 	}
 	d := s.Delivery
+	if d.Minion != c.id {
+		return lost(d)
+	}
 	settlement := settled{by: c.number, attempt: d.Attempt, kind: settlementKind(s)}
 	r, grave := c.b.index.find(d.ID)
 	if r == nil {
@@ -66,7 +69,7 @@ func (c *consumer) settle(s *broker.Settlement, sb *settleBatch) error {
 	case broker.VerbPark:
 		c.able.Park(broker.NeedOf(r.task))
 		q.park(r, sb.now.plus(s.Delay))
-	case broker.VerbRelease:
+	case broker.VerbGiveBack:
 		sb.giveBack(r)
 	default:
 		q.again(r, s, sb.now)
@@ -111,11 +114,11 @@ func (sb *settleBatch) finish(r *record, s *broker.Settlement) {
 // comes first, so each one goes behind the previous.
 func (sb *settleBatch) giveBack(r *record) {
 	q := r.queue
-	q.pushBehind(sb.released[q], r)
-	if sb.released == nil {
-		sb.released = make(map[*queue]*record, 1)
+	q.pushBehind(sb.returned[q], r)
+	if sb.returned == nil {
+		sb.returned = make(map[*queue]*record, 1)
 	}
-	sb.released[q] = r
+	sb.returned[q] = r
 }
 
 // again lets a task run again, after a delay if there is one: a retry or a snooze.

@@ -16,13 +16,14 @@ func (b *Broker) Post(ctx context.Context, to broker.ID, payload []byte) error {
 	if err := broker.CheckPost(payload); err != nil {
 		return err
 	}
-	payload = bytes.Clone(payload)
 	if c := b.members.find(to); c != nil {
-		if c.cfg.OnPost != nil {
-			c.cfg.OnPost(payload)
+		if c.cfg.Squads.OnPost != nil {
+			c.cfg.Squads.OnPost(bytes.Clone(payload))
 		}
-	} else if in := b.inboxes.get(to); in != nil {
-		in.addPost(payload)
+		return nil
+	}
+	for _, in := range b.inboxes.get(to) {
+		in.addPost(bytes.Clone(payload))
 	}
 	return nil
 }
@@ -42,42 +43,72 @@ func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) 
 	var in dequeueSlabs
 	for i, id := range ids {
 		var d *broker.Delivery
-		if c != nil && c.cfg.OnAssign != nil {
-			d = c.assign(id, now, &in)
+		ok := false
+		if c != nil {
+			d, ok = c.assign(id, now, &in)
 		}
-		if d == nil {
+		switch {
+		case !ok:
 			errs[i] = fmt.Errorf("task %s: assign it to minion %s: %w", id, minion, broker.ErrNotFound)
-			continue
+		case d != nil:
+			out = append(out, d)
 		}
-		out = append(out, d)
 	}
 	if len(out) > 0 {
-		c.cfg.OnAssign(out)
+		c.cfg.Squads.OnAssign(out)
 	}
 	return broker.NewBatchError(errs)
 }
 
-// assign makes the consumer the owner of a blocked task and returns the delivery. It
-// returns nil if the consumer can't have the task.
-func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) *broker.Delivery {
+// assign makes the consumer the owner of a blocked task and returns the delivery for its
+// OnAssign. If the consumer has no OnAssign the delivery is nil, and its next Dequeue returns
+// the task. It reports false if the consumer can't have the task.
+func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) (d *broker.Delivery, ok bool) {
 	r, _ := c.b.index.lock(id, now)
 	if r == nil {
-		return nil
+		return nil, false
 	}
 	q := r.queue
 	defer q.unlock()
 	h := c.holdingOf(q.name)
 	switch {
 	case h == nil, c.ended.Load():
-		return nil
-	case r.state == broker.StateBlocked && !q.halted(r):
+		return nil, false
+	case r.state == broker.StateBlocked && !r.behind && !q.halted(r):
 		q.detach(r)
 		q.setOwner(r, h)
+		if c.cfg.Squads.OnAssign == nil {
+			h.assigned = append(h.assigned, assigned{r, r.attempt})
+			q.wake()
+		}
 	case r.state == broker.StateRunning && r.holding == h:
 	default:
-		return nil
+		return nil, false
 	}
-	return r.delivery(now, in)
+	if c.cfg.Squads.OnAssign == nil {
+		return nil, true
+	}
+	return r.delivery(now, in), true
+}
+
+// assigned is an attempt that was assigned to a consumer without OnAssign.
+type assigned struct {
+	*record
+	attempt uint32
+}
+
+// takeAssigned adds assigned tasks that the consumer has not got yet, until the page is full.
+func (h *holding) takeAssigned(p *page) {
+	for len(h.assigned) > 0 && !p.full() {
+		a := h.assigned[0]
+		h.assigned = h.assigned[1:]
+		if a.holding == h && a.record.attempt == a.attempt { // else that attempt was settled
+			p.add(a.record)
+		}
+	}
+	if len(h.assigned) == 0 {
+		h.assigned = nil // an empty slice would keep the records in memory
+	}
 }
 
 // Decide decides whether a squad starts; see [broker.Squads].

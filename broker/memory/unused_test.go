@@ -72,7 +72,7 @@ func TestNothingIsLeft(t *testing.T) {
 			if n%2 == 0 {
 				check(b.Publish(ctx, []broker.Event{{Topic: queue, Payload: []byte("x")}}))
 			}
-			group := &broker.Flow{ID: broker.NewID(broker.KindGroup, queue, 0), Size: 1, Need: 1, Retention: time.Hour}
+			group := &broker.Flow{ID: broker.NewID(broker.KindGroup, queue, 0), Size: 1, Quorum: 1, Retention: time.Hour}
 			var tasks []*broker.Task
 			var ids []broker.ID
 			for i := range 20 {
@@ -82,14 +82,14 @@ func TestNothingIsLeft(t *testing.T) {
 				}
 				switch i % 5 {
 				case 0:
-					x.Unique = fmt.Sprint("t/", i)
+					x.Unique.Key = fmt.Sprint("t/", i)
 				case 1:
 					x.Delay = 365 * 24 * time.Hour
 				case 2:
-					x.Blocked = true
+					x.Flow.Blocked = true
 				}
 				if i == 4 {
-					x.Group = group.ID
+					x.Flow.ID = group.ID
 					check(b.OpenFlow(ctx, group, 0, []broker.ID{x.ID}))
 				}
 				tasks, ids = append(tasks, x), append(ids, x.ID)

@@ -21,10 +21,10 @@ func TestAbandonedTwice(t *testing.T) {
 		line := redisproxy.Start(t, rawClient(t, url).Options().Addr)
 		b := open(t, url, opts...)
 		raw := rawClient(t, url)
-		flow := broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Need: n, Retention: time.Hour}
+		flow := broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Quorum: n, Retention: time.Hour}
 		tasks, ids := make([]*broker.Task, n), make([]broker.ID, n)
 		for i := range tasks {
-			tasks[i] = newTask("q", func(x *broker.Task) { x.Group, x.Step = flow.ID, uint32(i) })
+			tasks[i] = newTask("q", func(x *broker.Task) { x.Flow.ID, x.Flow.Step = flow.ID, uint32(i) })
 			ids[i] = tasks[i].ID
 		}
 		if err := b.OpenFlow(t.Context(), &flow, 0, ids); err != nil {

@@ -28,7 +28,7 @@ func TestArrangement(t *testing.T) {
 			batch[i].Delivery = &broker.Delivery{Task: broker.Task{ID: ids[rng.IntN(len(ids))]}}
 			batch[i].Verb = broker.VerbFinish
 			if rng.IntN(5) == 0 {
-				batch[i].Verb = broker.VerbRelease
+				batch[i].Verb = broker.VerbGiveBack
 			}
 		}
 		a := arrangement{size: len(batch), in: newScratch()}

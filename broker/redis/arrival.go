@@ -257,7 +257,7 @@ func (b *Broker) blockedNow(ctx context.Context, ids []broker.ID) ([]*broker.Tas
 				errs[positions[i]] = fmt.Errorf("task %s: %w", ids[positions[i]], err)
 				continue
 			}
-			if d.Blocked {
+			if d.Flow.Blocked {
 				out[positions[i]] = &d.Task
 			}
 		}

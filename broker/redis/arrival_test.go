@@ -61,7 +61,7 @@ func TestLargeArrivals(t *testing.T) {
 	flow := broker.NewID(broker.KindGroup, "q", 0)
 	result := string(bytes.Repeat([]byte("x"), size))
 	for i := range n {
-		enqueue(t, b, newTask("q", func(x *broker.Task) { x.Group, x.Step = flow, uint32(i) }))
+		enqueue(t, b, newTask("q", func(x *broker.Task) { x.Flow.ID, x.Flow.Step = flow, uint32(i) }))
 		if errs := settle(t, c, succeed(dequeue(t, c, 1, time.Second, "q")[0], result)); errs[0] != nil {
 			t.Fatal(errs[0])
 		}
@@ -94,7 +94,7 @@ func TestCancelReplyIsLost(t *testing.T) {
 	line := redisproxy.Start(t, server.Addr())
 	b := open(t, line.URL())
 	flow := broker.NewID(broker.KindGroup, "q", 0)
-	task := newTask("q", func(x *broker.Task) { x.Group = flow })
+	task := newTask("q", func(x *broker.Task) { x.Flow.ID = flow })
 	enqueue(t, b, task)
 	// After this cancel the server knows the script.
 	if _, err := b.Cancel(t.Context(), []broker.ID{broker.NewID(broker.KindTask, "q", 0)}); err != nil {

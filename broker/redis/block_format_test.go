@@ -180,7 +180,7 @@ func TestBlockRunsWithOthers(t *testing.T) {
 		}
 		second := dequeue(t, c, 1, 5*time.Second, "q")[0]
 		back := succeed(got[130], "")
-		back.Verb = broker.VerbRelease
+		back.Verb = broker.VerbGiveBack
 		if err := settle(t, c, back)[0]; err != nil {
 			t.Fatal(err)
 		}

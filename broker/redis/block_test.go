@@ -139,7 +139,7 @@ func TestBlockLeavers(t *testing.T) {
 			case tasks[6].ID:
 				s.Verb = broker.VerbRetry
 			case tasks[7].ID:
-				s.Verb = broker.VerbRelease
+				s.Verb = broker.VerbGiveBack
 			case tasks[8].ID:
 				s.Outcome.Result = []byte(big)
 			}

@@ -76,7 +76,7 @@ func TestRegisteringAtABusyServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(mail.Posts) > 0 {
+		if len(mail.Squads.Posts) > 0 {
 			break
 		}
 	}

@@ -91,10 +91,15 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 		return nil, err
 	}
 	if len(cfg.Queues) == 0 {
-		return nil, fmt.Errorf("consumer: %w: no queue", broker.ErrInvalid)
+		return nil, fmt.Errorf("consumer: %w: no queues", broker.ErrInvalid)
 	}
 	if cfg.Slots < 1 {
 		return nil, fmt.Errorf("consumer: %w: %d slots, want 1 or more", broker.ErrInvalid, cfg.Slots)
+	}
+	for _, q := range cfg.Queues { // all of them before the first one is registered
+		if err := broker.CheckName("queue", q); err != nil {
+			return nil, fmt.Errorf("consumer: %w", err)
+		}
 	}
 	c := &consumer{
 		b: b, id: broker.NewID(broker.KindParty, "", 0), cfg: cfg,
@@ -109,9 +114,6 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 	c.minion = string(c.id[:])
 	c.ctx, c.end = context.WithCancel(b.ctx)
 	for _, q := range cfg.Queues {
-		if err := broker.CheckName("queue", q); err != nil {
-			return nil, err
-		}
 		if c.queues[q] != nil {
 			continue
 		}
@@ -146,7 +148,7 @@ func (b *Broker) consumeNow(ctx context.Context, cfg broker.ConsumerConfig) (bro
 // has registered.
 func (c *consumer) register(ctx context.Context) error {
 	channels := []string{channel(c.b.space.channels, c.id)}
-	if c.cfg.OnPost != nil || c.cfg.OnAssign != nil {
+	if c.cfg.Squads.OnPost != nil || c.cfg.Squads.OnAssign != nil {
 		channels = append(channels, channel(c.b.space.posts, c.id))
 	}
 	if !c.single {
@@ -246,8 +248,8 @@ func (c *consumer) onGap() {
 
 // arrived tells the minion that a queue has arrivals.
 func (c *consumer) arrived(k *keys) {
-	if c.cfg.OnArrivals != nil {
-		c.cfg.OnArrivals(k.queue)
+	if c.cfg.Flows.OnArrivals != nil {
+		c.cfg.Flows.OnArrivals(k.queue)
 	}
 }
 

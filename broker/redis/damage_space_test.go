@@ -86,14 +86,14 @@ func TestDamagedFlow(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		d := newDamaged(t, url)
 		ctx := t.Context()
-		good := &broker.Flow{ID: broker.NewID(broker.KindGroup, "q", 0), Size: 1, Need: 1}
+		good := &broker.Flow{ID: broker.NewID(broker.KindGroup, "q", 0), Size: 1, Quorum: 1}
 		d.check(d.b.OpenFlow(ctx, good, 0, []broker.ID{newTask("q").ID}))
 		for _, field := range []string{"flow", "ok", "bad", "callback", "finalizer", "killed", "swept", "decided", "first", "outcome", "a key"} {
 			for i, damage := range append(numbers(), "\x01\xc1") {
 				if field == "first" && damage == "-1" || field == "outcome" && damage == "" || damage == "-1" && field != "flow" && field != "outcome" && field != "a key" {
 					continue // these are valid values, or values that nobody can tell from valid ones
 				}
-				bad := &broker.Flow{ID: broker.NewID(broker.KindGroup, "q", 0), Size: 1, Need: 1}
+				bad := &broker.Flow{ID: broker.NewID(broker.KindGroup, "q", 0), Size: 1, Quorum: 1}
 				member := newTask("q").ID
 				d.check(d.b.OpenFlow(ctx, bad, 0, []broker.ID{member}))
 				base := fmt.Sprintf("{%s:flow:%x}:", d.space, bad.ID[:])

@@ -149,7 +149,7 @@ func TestDamagedWhileItRuns(t *testing.T) {
 			d := newDamaged(t, url)
 			id := d.c.ID()
 			flight := d.base + "flight:" + hex.EncodeToString(id[:])
-			for _, verb := range []broker.Verb{broker.VerbFinish, broker.VerbRetry, broker.VerbSnooze, broker.VerbRelease, broker.VerbPark} {
+			for _, verb := range []broker.Verb{broker.VerbFinish, broker.VerbRetry, broker.VerbSnooze, broker.VerbGiveBack, broker.VerbPark} {
 				bad, good := newTask("q"), newTask("q")
 				enqueue(t, d.b, bad, good)
 				var batch []broker.Settlement
@@ -174,7 +174,7 @@ func TestDamagedWhileItRuns(t *testing.T) {
 				if st, err := d.b.Lookup(t.Context(), []broker.ID{good.ID}); err != nil || st[0].State == broker.StateRunning || st[0].State == broker.StateUnknown {
 					t.Fatalf("%d bytes, verb %v: the other task is %s, %v", size, verb, st[0].State, err)
 				}
-				if verb == broker.VerbRelease { // it is pending again
+				if verb == broker.VerbGiveBack { // it is pending again
 					d.finish(dequeue(t, d.c, 1, 2*time.Second, "q")[0])
 				}
 			}
@@ -193,7 +193,7 @@ func TestDamagedStates(t *testing.T) {
 			}
 			d := newDamaged(t, url)
 			ctx := t.Context()
-			tasks := append(siblings(4), newTask("q"), newTask("q", func(x *broker.Task) { x.Unique = "k" }))
+			tasks := append(siblings(4), newTask("q"), newTask("q", func(x *broker.Task) { x.Unique.Key = "k" }))
 			tasks = append(tasks, siblings(3)...)
 			enqueue(t, d.b, tasks...)
 			var ids []broker.ID
@@ -226,7 +226,7 @@ func TestDamagedStates(t *testing.T) {
 			if n := d.raw.LLen(ctx, d.base+"ready").Val(); n != int64(len(tasks)) {
 				t.Fatalf("damage %d: %d messages are ready for %d tasks", i, n, len(tasks))
 			}
-			enqueue(t, d.b, newTask("q", func(x *broker.Task) { x.Unique = "simple_add/k2" }))
+			enqueue(t, d.b, newTask("q", func(x *broker.Task) { x.Unique.Key = "simple_add/k2" }))
 			verdicts, err := d.b.Cancel(ctx, []broker.ID{ids[0], ids[4], ids[3], ids[7]})
 			if err != nil || verdicts[2] != broker.CancelPrevented {
 				t.Fatalf("damage %d: %v, %v", i, verdicts, err)
@@ -306,7 +306,7 @@ func TestDamagedBlocked(t *testing.T) {
 		for i, damage := range damages() {
 			d := newDamaged(t, url)
 			ctx := context.Background()
-			block := func(x *broker.Task) { x.Blocked = true }
+			block := func(x *broker.Task) { x.Flow.Blocked = true }
 			tasks := []*broker.Task{newTask("q", block), newTask("q", block)}
 			enqueue(t, d.b, tasks...)
 			bad, good := tasks[0], tasks[1]
@@ -320,7 +320,7 @@ func TestDamagedBlocked(t *testing.T) {
 				t.Fatalf("damage %d: %v, %v", i, found, err)
 			}
 			for _, x := range tasks {
-				x.Blocked = false
+				x.Flow.Blocked = false
 			}
 			_ = d.b.Release(ctx, tasks)
 			if del := dequeue(t, d.c, 1, 2*time.Second, "q")[0]; del.ID != good.ID {
@@ -345,10 +345,10 @@ func TestDamagedArrivals(t *testing.T) {
 			raw, ctx := rawClient(t, url), t.Context()
 			base := "{" + namespace + ":q}:"
 			c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
-			flow := &broker.Flow{ID: broker.NewID(broker.KindGroup, "q", 0), Size: 2, Need: 2}
+			flow := &broker.Flow{ID: broker.NewID(broker.KindGroup, "q", 0), Size: 2, Quorum: 2}
 			tasks := make([]*broker.Task, 2)
 			for step := range tasks {
-				tasks[step] = newTask("q", func(x *broker.Task) { x.Group, x.Step = flow.ID, uint32(step) })
+				tasks[step] = newTask("q", func(x *broker.Task) { x.Flow.ID, x.Flow.Step = flow.ID, uint32(step) })
 			}
 			if err := b.OpenFlow(ctx, flow, 0, []broker.ID{tasks[0].ID, tasks[1].ID}); err != nil {
 				t.Fatal(err)

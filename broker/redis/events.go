@@ -36,19 +36,22 @@ func (b *Broker) publishNow(ctx context.Context, events []broker.Event) error {
 	if err := b.alive(ctx); err != nil {
 		return err
 	}
+	for i := range events {
+		e := &events[i]
+		if err := broker.CheckName("topic", e.Topic); err != nil {
+			return err
+		}
+		if len(e.Payload) > b.cfg.limits.Payload {
+			return fmt.Errorf("event of topic %s: %w: payload of %d bytes, the limit is %d", e.Topic, broker.ErrTooLarge, len(e.Payload), b.cfg.limits.Payload)
+		}
+	}
 	// Successive events of one topic are stored by one script.
 	for len(events) > 0 {
 		topic := events[0].Topic
-		if err := broker.CheckName("topic", topic); err != nil {
-			return err
-		}
 		args := []any{broker.MaxInbox, broker.DefaultRetention.Milliseconds()}
 		n, size := 0, 0
 		for n < len(events) && events[n].Topic == topic && n < broker.MaxBatch && (n == 0 || size < broker.MaxBatchBytes) {
 			p := events[n].Payload
-			if len(p) > b.cfg.limits.Payload {
-				return fmt.Errorf("event of topic %s: %w: payload of %d bytes, the limit is %d", topic, broker.ErrTooLarge, len(p), b.cfg.limits.Payload)
-			}
 			args = append(args, p)
 			size += len(p)
 			n++

@@ -39,7 +39,10 @@ func (b *Broker) openFlowNow(ctx context.Context, f *broker.Flow, from int, memb
 	if err := f.Check(); err != nil {
 		return err
 	}
-	if from < 0 || len(members) > broker.MaxBatch || from+len(members) > f.Size {
+	if len(members) > broker.MaxBatch {
+		return fmt.Errorf("flow %s: %w: a part of %d members, the limit is %d", f.ID, broker.ErrTooLarge, len(members), broker.MaxBatch)
+	}
+	if from < 0 || from > f.Size-len(members) {
 		return fmt.Errorf("flow %s: %w: members %d to %d of %d", f.ID, broker.ErrInvalid, from, from+len(members), f.Size)
 	}
 	ids := make([]byte, 0, 16*len(members))
@@ -54,7 +57,7 @@ func (b *Broker) openFlowNow(ctx context.Context, f *broker.Flow, from int, memb
 	}
 	switch toInt(reply) {
 	case 0: // the id belongs to another flow, or a position to another member
-		return fmt.Errorf("flow %s: %w", f.ID, &broker.DuplicateError{ID: f.ID, Holder: f.ID})
+		return &broker.DuplicateError{ID: f.ID, Holder: f.ID}
 	case -1:
 		return fmt.Errorf("flow %s: %w: members before %d are missing", f.ID, broker.ErrInvalid, from)
 	}
@@ -232,8 +235,9 @@ func (b *Broker) markFlowNow(ctx context.Context, id broker.ID, marks broker.Mar
 	if marks&broker.MarkSwept != 0 {
 		args = append(args, "swept", int(broker.MarkSwept))
 	}
-	if len(args) == 0 {
-		return nil
+	if len(args) == 0 { // it only has to be known whether there is such a flow
+		_, err := b.lookupFlowNow(ctx, id)
+		return err
 	}
 	reply, err := scriptFlowMark.run(ctx, b, []string{newFlowKeys(b.cfg.namespace, id).flow}, args...)
 	if err == nil && toInt(reply) == 0 {
@@ -251,18 +255,29 @@ func (b *Broker) EndFlow(ctx context.Context, id broker.ID, o *broker.Outcome) e
 // expire. The outcome of a flow that has ended before stays as it is. The keys are kept at least
 // for broker.MinTombstone.
 func (b *Broker) endFlowNow(ctx context.Context, id broker.ID, o *broker.Outcome) error {
+	if err := b.alive(ctx); err != nil {
+		return err
+	}
 	switch {
+	case o == nil:
+		return fmt.Errorf("flow %s: %w: no outcome", id, broker.ErrInvalid)
 	case !o.State.Final():
 		return fmt.Errorf("flow %s: %w: ended as %s, which is not a final state", id, broker.ErrInvalid, o.State)
 	case len(o.Result) > b.cfg.limits.Result:
 		return fmt.Errorf("flow %s: %w: result of %d bytes, the limit is %d", id, broker.ErrTooLarge, len(o.Result), b.cfg.limits.Result)
 	}
 	// The record of the flow has its inbox and its retention.
-	p, err := b.LookupFlow(ctx, id)
+	k := newFlowKeys(b.cfg.namespace, id)
+	p, err := b.lookupFlowNow(ctx, id)
+	if errors.Is(err, broker.ErrNotFound) {
+		// If it has ended but can't be read any more, this call is a repetition.
+		if ended, e := b.rdb.HExists(ctx, k.flow, "outcome").Result(); e != nil || ended {
+			return b.fault("end flow", e)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	k := newFlowKeys(b.cfg.namespace, id)
 	inbox := ""
 	if !p.Flow.Inbox.IsZero() {
 		inbox = channel(b.space.inboxes, p.Flow.Inbox)

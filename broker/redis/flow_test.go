@@ -23,7 +23,7 @@ func TestFlowKeysOutliveTheirMembers(t *testing.T) {
 		raw := goredis.NewClient(opts)
 		defer func() { _ = raw.Close() }()
 		ids := []broker.ID{broker.NewID(broker.KindTask, "q", 0), broker.NewID(broker.KindTask, "q", 0)}
-		f := &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: len(ids), Need: len(ids), Retention: time.Hour}
+		f := &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: len(ids), Quorum: len(ids), Retention: time.Hour}
 		kept := func(want int, within func(time.Duration) bool) {
 			t.Helper()
 			keys, err := raw.Keys(t.Context(), "*:flow:*").Result()

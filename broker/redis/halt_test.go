@@ -31,10 +31,10 @@ func newHaltRig(t *testing.T, url, space string, n int, opts ...redis.Option) *h
 	t.Helper()
 	h := &haltRig{T: t, raw: rawClient(t, url), space: space}
 	h.b = open(t, url, append(opts, redis.Namespace(space))...)
-	h.group = &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Need: n, Retention: time.Hour}
+	h.group = &broker.Flow{ID: broker.NewID(broker.KindGroup, "", 0), Size: n, Quorum: n, Retention: time.Hour}
 	ids := make([]broker.ID, n)
 	for i := range n {
-		task := newTask("q", func(x *broker.Task) { x.Group, x.Step = h.group.ID, uint32(i) })
+		task := newTask("q", func(x *broker.Task) { x.Flow.ID, x.Flow.Step = h.group.ID, uint32(i) })
 		h.tasks, ids[i] = append(h.tasks, task), task.ID
 	}
 	h.check(h.b.OpenFlow(t.Context(), h.group, 0, ids))

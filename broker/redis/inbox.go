@@ -181,7 +181,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		}
 		if len(in.notices) > 0 || in.gap || len(in.posts) > 0 || in.arrivals {
 			// The two lists change roles: the caller reads one while onMessage fills the other.
-			mail := broker.Mail{Notices: in.notices, Gap: in.gap, Posts: in.posts, Arrivals: in.arrivals}
+			mail := broker.Mail{Notices: in.notices, Gap: in.gap, Flows: broker.FlowsMail{Arrivals: in.arrivals}, Squads: broker.SquadsMail{Posts: in.posts}}
 			in.notices, in.returned = in.returned, in.notices
 			in.gap, in.posts, in.arrivals = false, nil, false
 			in.mu.Unlock()

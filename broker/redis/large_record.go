@@ -53,7 +53,7 @@ const orphanFor = time.Minute
 // stay whole: a blocked task, since its body is replaced when it is released, and a task with
 // a unique key, since that key is read from the message when the task is dropped.
 func (c *config) hasLargeRecord(t *broker.Task) bool {
-	return len(t.Payload) >= c.largeRecordFrom && !t.Blocked && t.Unique == ""
+	return len(t.Payload) >= c.largeRecordFrom && !t.Flow.Blocked && t.Unique.Key == ""
 }
 
 // record is the key of the large record of a task.

@@ -188,7 +188,7 @@ func TestLargeRecordStays(t *testing.T) {
 			t.Errorf("%d recoveries, want 1", d.Recoveries)
 		}
 		for _, s := range []broker.Settlement{
-			{Verb: broker.VerbRetry, Delay: time.Millisecond}, {Verb: broker.VerbSnooze}, {Verb: broker.VerbRelease},
+			{Verb: broker.VerbRetry, Delay: time.Millisecond}, {Verb: broker.VerbSnooze}, {Verb: broker.VerbGiveBack},
 		} {
 			s.Delivery = d
 			if errs := settle(t, c, s); errs[0] != nil {

@@ -260,7 +260,7 @@ func (b *Broker) readLocation(st *broker.Status, location []any) (found bool) {
 		st.State, st.Due = broker.StateScheduled, toTime(toInt(item(location, 1)))
 		st.Attempt = max(st.Attempt, 1) - 1 // the message has the number of the next attempt
 		switch {
-		case d.Blocked:
+		case d.Flow.Blocked:
 			st.State = broker.StateBlocked
 		case d.Overdue: // FlagParked, which in a message that was handed out means overdue
 			st.State = broker.StateParked

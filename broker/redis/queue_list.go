@@ -43,10 +43,10 @@ func (q *queue) partition(id broker.ID) *keys {
 // an error that wraps [broker.ErrInvalid] if the id leads to another partition than the key.
 func (q *queue) partitionFor(t *broker.Task) (*keys, error) {
 	k := q.partition(t.ID)
-	if t.Unique != "" && len(q.parts) > 1 {
-		if n := broker.KeyPartition(t.Unique); k != q.parts[int(n)%len(q.parts)] {
+	if t.Unique.Key != "" && len(q.parts) > 1 {
+		if n := broker.KeyPartition(t.Unique.Key); k != q.parts[int(n)%len(q.parts)] {
 			return nil, fmt.Errorf("task %s: %w: its id belongs to partition %d, and its unique key %q to partition %d; make the id with broker.NewTaskID",
-				t.ID, broker.ErrInvalid, t.ID.Partition(), t.Unique, n)
+				t.ID, broker.ErrInvalid, t.ID.Partition(), t.Unique.Key, n)
 		}
 	}
 	return k, nil

@@ -73,7 +73,7 @@ func TestContextEndsRequests(t *testing.T) {
 			},
 			"DeadLetters": func(ctx context.Context) error { _, _, err := b.DeadLetters(ctx, "q", "", 10); return err },
 			"OpenFlow": func(ctx context.Context) error {
-				return b.OpenFlow(ctx, &broker.Flow{ID: group, Size: 1, Need: 1}, 0, ids)
+				return b.OpenFlow(ctx, &broker.Flow{ID: group, Size: 1, Quorum: 1}, 0, ids)
 			},
 			"MarkFlow": func(ctx context.Context) error { return b.MarkFlow(ctx, group, broker.MarkKilled) },
 			"Consume": func(ctx context.Context) error {

@@ -90,7 +90,7 @@ func (b *Broker) pause(d time.Duration) time.Duration { return d + rand.N(b.cfg.
 // listen adds a consumer to those that are told of arrivals in queues without a minion, and
 // asked how abandoned tasks end there, if its config has the callbacks.
 func (b *Broker) listen(c *consumer) {
-	if c.cfg.OnArrivals == nil && c.cfg.OnAbandoned == nil {
+	if c.cfg.Flows.OnArrivals == nil && c.cfg.OnAbandoned == nil {
 		return
 	}
 	b.housekeeping.mu.Lock()
@@ -114,7 +114,7 @@ func (b *Broker) tell(k *keys) bool {
 	b.housekeeping.mu.Lock()
 	var c *consumer
 	for l := range b.housekeeping.listeners {
-		if l.cfg.OnArrivals == nil {
+		if l.cfg.Flows.OnArrivals == nil {
 			continue
 		}
 		c = l
@@ -239,6 +239,11 @@ func (b *Broker) doHousekeeping(ctx context.Context, k *keys, told []any) {
 	}
 	if toInt(item(told, 4)) == 1 {
 		b.expiry.tell(k)
+	}
+	if toInt(item(told, 8)) == 1 {
+		if err := b.unstrand(ctx, k); err != nil && ctx.Err() == nil {
+			b.log.Warn("redis: can't look for parked tasks whose time is over among the pending ones; will try again", "queue", k.queue, "error", err)
+		}
 	}
 	if toInt(item(told, 7)) == 1 {
 		if err := b.abandon(ctx, k); err != nil && ctx.Err() == nil {

@@ -229,7 +229,7 @@ type group struct {
 	read    time.Duration // how long the outcome can be read
 	sweep   time.Duration // how long the id is remembered
 	inbox   broker.ID
-	attempt uint32 // of a finish; 0 for others, so that released tasks of all attempts keep their order
+	attempt uint32 // of a finish; 0 for others, so that tasks that are given back keep their order, whatever their attempts
 	alone   int    // the position in the batch of a settlement that submits tasks, which is a group alone; else -1
 }
 
@@ -268,7 +268,7 @@ func (st *settling) full() bool {
 
 var verbs = [...]string{
 	broker.VerbFinish: "finish", broker.VerbRetry: "retry",
-	broker.VerbSnooze: "snooze", broker.VerbRelease: "release", broker.VerbPark: "park",
+	broker.VerbSnooze: "snooze", broker.VerbGiveBack: "giveback", broker.VerbPark: "park",
 }
 
 // noticeSize is about how many bytes a notice takes.
@@ -308,12 +308,12 @@ func (st *settling) add(position int, s *broker.Settlement, left int, large bool
 	m.attempts = binary.BigEndian.AppendUint32(m.attempts, d.Attempt)
 	m.notices = append(m.notices, d.ID[:]...)
 	m.notices = appendFrame(m.notices, outcome)
-	if d.Unique != "" && m.unique == nil {
+	if d.Unique.Key != "" && m.unique == nil {
 		m.unique = make([]byte, 2*len(m.positions)) // the tasks before have keys of length 0
 	}
 	if m.unique != nil {
-		m.unique = binary.BigEndian.AppendUint16(m.unique, uint16(len(d.Unique)))
-		m.unique = append(m.unique, d.Unique...)
+		m.unique = binary.BigEndian.AppendUint16(m.unique, uint16(len(d.Unique.Key)))
+		m.unique = append(m.unique, d.Unique.Key...)
 	}
 	if large && m.records == nil {
 		m.records = make([]byte, 2*len(m.positions)) // 0 for the tasks before: they have no record
@@ -340,7 +340,7 @@ func (st *settling) add(position int, s *broker.Settlement, left int, large bool
 		m.parked = append(m.parked, d.ID[:], need)
 	}
 	st.count++
-	st.size += len(m.notices) - was + len(d.Unique) + 6
+	st.size += len(m.notices) - was + len(d.Unique.Key) + 6
 	m.positions = append(m.positions, position)
 	for _, t := range s.Submit {
 		record := wire.AppendSubmit(nil, t)
@@ -364,7 +364,7 @@ func (st *settling) group(position int, s *broker.Settlement, left int) *members
 	case s.Verb == broker.VerbFinish:
 		g.a, g.attempt = int64(s.Outcome.State), d.Attempt
 		dead = s.Outcome.State == broker.StateFailed && d.DeadFor > 0
-	case s.Verb != broker.VerbRelease && s.Delay > 0:
+	case s.Verb != broker.VerbGiveBack && s.Delay > 0:
 		g.a = int64((s.Delay + time.Millisecond - 1) / time.Millisecond) // rounded up
 	}
 	g.class, g.read, g.sweep = retention(st.atLeast, d.Retention, d.DeadFor, dead)

@@ -115,10 +115,12 @@ func (b *Broker) decideNow(ctx context.Context, flow broker.ID, start bool) (sta
 func (c *consumer) posted(payload string) {
 	switch {
 	case payload == "":
-	case payload[0] == postBytes && c.cfg.OnPost != nil:
-		c.cfg.OnPost([]byte(payload[1:]))
-	case payload[0] == postAssign && c.cfg.OnAssign != nil:
+	case payload[0] == postBytes && c.cfg.Squads.OnPost != nil:
+		c.cfg.Squads.OnPost([]byte(payload[1:]))
+	case payload[0] == postAssign && c.cfg.Squads.OnAssign != nil:
 		c.assigned(payload[1:])
+	case payload[0] == postAssign:
+		c.distrust() // the next Dequeue asks for the tasks
 	}
 }
 
@@ -148,6 +150,6 @@ func (c *consumer) assigned(text string) {
 		out, _ = c.deliver(c.b.ctx, q.partition(toID(msg[wire.OffsetID:])), []string{msg}, now, out, pushed)
 	}
 	if len(out) > 0 {
-		c.cfg.OnAssign(out)
+		c.cfg.Squads.OnAssign(out)
 	}
 }

@@ -34,7 +34,7 @@ func TestAssignedUnheard(t *testing.T) {
 	ids := make([]broker.ID, len(tasks))
 	for i := range tasks {
 		ids[i] = broker.NewID(broker.KindTask, "q", uint8(i))
-		tasks[i] = &broker.Task{ID: ids[i], Name: "t", Queue: "q", Codec: "msgpack", Blocked: true, Squad: true, Retention: time.Hour}
+		tasks[i] = &broker.Task{ID: ids[i], Name: "t", Queue: "q", Codec: "msgpack", Flow: broker.TaskFlow{Blocked: true, Squad: true}, Retention: time.Hour}
 	}
 	if err := b.Enqueue(ctx, tasks); err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestAssignedUnheard(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, d := range got {
-			if found[d.ID] || !d.Squad || d.Attempt != 1 || d.Minion != c.ID() {
+			if found[d.ID] || !d.Flow.Squad || d.Attempt != 1 || d.Minion != c.ID() {
 				t.Errorf("%+v", d)
 			}
 			found[d.ID] = true
@@ -75,7 +75,7 @@ func TestAssignedTwice(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b := open(t, url)
 		heard := make(chan []*broker.Delivery, 3)
-		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, OnAssign: func(ds []*broker.Delivery) { heard <- ds }})
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Squads: broker.SquadsConfig{OnAssign: func(ds []*broker.Delivery) { heard <- ds }}})
 		opts, err := goredis.ParseURL(url)
 		if err != nil {
 			t.Fatal(err)
@@ -87,7 +87,7 @@ func TestAssignedTwice(t *testing.T) {
 		if _, err := listener.Receive(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		squad := func(x *broker.Task) { x.Blocked, x.Squad = true, true }
+		squad := func(x *broker.Task) { x.Flow.Blocked, x.Flow.Squad = true, true }
 		first, second := newTask("q", squad), newTask("q", squad)
 		if err := b.Enqueue(t.Context(), []*broker.Task{first, second}); err != nil {
 			t.Fatal(err)

@@ -151,10 +151,10 @@ func TestNothingIsLeft(t *testing.T) {
 			queues = append(queues, fmt.Sprintf("tenant%d", i))
 		}
 		meta := func(x *broker.Task) { x.Meta = map[string]string{"k": "v"} }
-		unique := func(x *broker.Task) { x.Unique = "add/" + x.ID.String() }
+		unique := func(x *broker.Task) { x.Unique.Key = "add/" + x.ID.String() }
 		big := func(x *broker.Task) { x.Payload = append([]byte{0xc5, 0x20, 0}, make([]byte, 0x2000)...) }
 		delayed := func(x *broker.Task) { x.Delay = 10 * 365 * 24 * time.Hour }
-		blocked := func(x *broker.Task) { x.Blocked = true }
+		blocked := func(x *broker.Task) { x.Flow.Blocked = true }
 		kinds := [][]func(*broker.Task){{}, {meta}, {unique}, {big}, {meta, unique}, {delayed}, {delayed, unique, meta}, {blocked}}
 		later := 10 * 365 * 24 * time.Hour
 		if p.brief { // delayed and blocked tasks would be cancelled at the end, which takes an hour
@@ -173,11 +173,11 @@ func TestNothingIsLeft(t *testing.T) {
 			for range 20 {
 				tasks = append(tasks, p.task(queue, func(x *broker.Task) { x.ID = b.NewTaskID(queue, 0) }))
 			}
-			group := &broker.Flow{ID: broker.NewID(broker.KindGroup, queue, 0), Size: 2, Need: 2, Retention: p.keep}
+			group := &broker.Flow{ID: broker.NewID(broker.KindGroup, queue, 0), Size: 2, Quorum: 2, Retention: p.keep}
 			members := []*broker.Task{p.task(queue), p.task(queue)}
-			members[1].Blocked = !p.brief
+			members[1].Flow.Blocked = !p.brief
 			for i, m := range members {
-				m.Group, m.Step = group.ID, uint32(i)
+				m.Flow.ID, m.Flow.Step = group.ID, uint32(i)
 			}
 			if err := sender.OpenFlow(t.Context(), group, 0, []broker.ID{members[0].ID, members[1].ID}); err != nil {
 				t.Fatal(err)

@@ -35,7 +35,7 @@ func AppendFlow(dst []byte, f *broker.Flow) []byte {
 	dst = msgp.AppendArrayHead(dst, n)
 	dst = appendID(dst, f.ID)
 	dst = msgp.AppendUint(dst, uint64(f.Size))
-	dst = msgp.AppendUint(dst, uint64(f.Need))
+	dst = msgp.AppendUint(dst, uint64(f.Quorum))
 	dst = appendID(dst, f.Callback)
 	dst = appendID(dst, f.Finalizer)
 	dst = appendID(dst, f.Group)
@@ -92,7 +92,7 @@ func takeFlowField(f *broker.Flow, in []byte, field int) (rest []byte, err error
 		f.Size = int(n)
 	case flowNeed:
 		n, rest, err = takeInt(in)
-		f.Need = int(n)
+		f.Quorum = int(n)
 	case flowCallback:
 		f.Callback, rest, err = takeID(in)
 	case flowFinalizer:
@@ -119,7 +119,7 @@ const FlowRefSize = 20
 
 // AppendFlowRef appends the flow of a task (16 bytes) and its position there (4 bytes).
 func AppendFlowRef(dst []byte, t *broker.Task) []byte {
-	return binary.BigEndian.AppendUint32(append(dst, t.Group[:]...), t.Step)
+	return binary.BigEndian.AppendUint32(append(dst, t.Flow.ID[:]...), t.Flow.Step)
 }
 
 // ParseFlowRef reads the bytes of [AppendFlowRef] at the front of ref. The error wraps

@@ -14,18 +14,18 @@ func flows() map[string]*broker.Flow {
 	group[6], pipe[6] = 0x70|byte(broker.KindGroup)<<2, 0x70|byte(broker.KindPipe)<<2
 	return map[string]*broker.Flow{
 		"flow_full": {
-			ID: group, Size: 70_000, Need: 3, Callback: fixedID(33), Finalizer: fixedID(49), Group: pipe,
+			ID: group, Size: 70_000, Quorum: 3, Callback: fixedID(33), Finalizer: fixedID(49), Group: pipe,
 			Step: 70_001, Inbox: fixedID(65), Retention: 90 * time.Second,
 		},
-		"flow_sealed": {ID: pipe, Size: 1, Need: 1, Retention: broker.DefaultRetention, Seal: "a\x00\xff"},
-		"flow_small":  {ID: pipe, Size: 1, Need: 1, Retention: broker.DefaultRetention},
+		"flow_sealed": {ID: pipe, Size: 1, Quorum: 1, Retention: broker.DefaultRetention, Seal: "a\x00\xff"},
+		"flow_small":  {ID: pipe, Size: 1, Quorum: 1, Retention: broker.DefaultRetention},
 	}
 }
 
 // blockedTask returns a task with all fields that flows use.
 func blockedTask() *broker.Task {
 	t := smallTask()
-	t.Blocked, t.Group, t.Step, t.Upstream = true, fixedID(97), broker.StepCallback, "x"
+	t.Flow.Blocked, t.Flow.ID, t.Flow.Step, t.Flow.Upstream = true, fixedID(97), broker.StepCallback, "x"
 	return t
 }
 
@@ -57,7 +57,7 @@ func TestGoldenFlows(t *testing.T) {
 		t.Errorf("blocked task:\n got %+v\nwant %+v", d.Task, *task)
 	}
 	id, step, err := ParseFlowRef(append(golden(t, "flow_ref", AppendFlowRef(nil, task)), 1, 2))
-	if err != nil || id != task.Group || step != task.Step {
+	if err != nil || id != task.Flow.ID || step != task.Flow.Step {
 		t.Errorf("flow and position: %s, %d, %v", id, step, err)
 	}
 }
@@ -97,9 +97,9 @@ func TestBrokenFlows(t *testing.T) {
 	}
 	for name, change := range map[string]func(*broker.Flow){
 		"id":              func(f *broker.Flow) { f.ID = broker.NewID(broker.KindTask, "", 0) },
-		"fewer than none": func(f *broker.Flow) { f.Size, f.Need = -1, -1 },
+		"fewer than none": func(f *broker.Flow) { f.Size, f.Quorum = -1, -1 },
 		"too large":       func(f *broker.Flow) { f.Size = broker.MaxMembers + 1 },
-		"need":            func(f *broker.Flow) { f.Need = f.Size + 1 },
+		"quorum":          func(f *broker.Flow) { f.Quorum = f.Size + 1 },
 		"pipe":            func(f *broker.Flow) { f.ID = broker.NewID(broker.KindPipe, "", 0) },
 		"retention":       func(f *broker.Flow) { f.Retention = broker.MaxDuration + time.Hour },
 	} {

@@ -68,13 +68,13 @@ func AppendRecord(dst []byte, t *broker.Task) []byte {
 	head[0] = MessageVersion
 	copy(head[OffsetID:], t.ID[:])
 	head[OffsetAttempt+3] = 1
-	if t.Unique != "" {
+	if t.Unique.Key != "" {
 		head[OffsetFlags] = FlagUnique
 	}
-	if t.Blocked {
+	if t.Flow.Blocked {
 		head[OffsetFlags] |= FlagBlocked
 	}
-	if t.Squad {
+	if t.Flow.Squad {
 		head[OffsetFlags] |= FlagSquad
 	}
 	binary.BigEndian.PutUint32(head[OffsetDigest:], t.Digest())
@@ -112,26 +112,29 @@ const (
 	fieldPriority
 	fieldSchema
 	fieldUpstream
+	fieldRule
 )
 
 // bodyLen returns the number of fields without those at the end that are zero.
 func bodyLen(t *broker.Task) int {
 	switch {
-	case t.Upstream != "":
+	case hasRule(&t.Unique):
+		return fieldRule + 1
+	case t.Flow.Upstream != "":
 		return fieldUpstream + 1
 	case t.Schema != 0:
 		return fieldSchema + 1
 	case t.Priority != 0:
 		return fieldPriority + 1
-	case t.Step != 0:
+	case t.Flow.Step != 0:
 		return fieldStep + 1
-	case !t.Group.IsZero():
+	case !t.Flow.ID.IsZero():
 		return fieldGroup + 1
 	case !t.Parent.IsZero():
 		return fieldParent + 1
 	case len(t.Meta) > 0:
 		return fieldMeta + 1
-	case t.Unique != "":
+	case t.Unique.Key != "":
 		return fieldUnique + 1
 	case t.DeadFor != broker.DefaultDeadRetention:
 		return fieldDeadFor + 1
@@ -171,21 +174,23 @@ func appendTaskField(dst []byte, t *broker.Task, field int) []byte {
 	case fieldDeadFor:
 		return appendKeep(dst, t.DeadFor, broker.DefaultDeadRetention)
 	case fieldUnique:
-		return msgp.AppendString(dst, t.Unique)
+		return msgp.AppendString(dst, t.Unique.Key)
 	case fieldMeta:
 		return appendMeta(dst, t.Meta)
 	case fieldParent:
 		return appendID(dst, t.Parent)
 	case fieldGroup:
-		return appendID(dst, t.Group)
+		return appendID(dst, t.Flow.ID)
 	case fieldStep:
-		return msgp.AppendUint(dst, uint64(t.Step))
+		return msgp.AppendUint(dst, uint64(t.Flow.Step))
 	case fieldPriority:
 		return msgp.AppendInt(dst, int64(t.Priority))
 	case fieldSchema:
 		return msgp.AppendUint(dst, t.Schema)
 	case fieldUpstream:
-		return msgp.AppendString(dst, t.Upstream)
+		return msgp.AppendString(dst, t.Flow.Upstream)
+	case fieldRule:
+		return appendRule(dst, &t.Unique)
 	}
 	return dst
 }
@@ -216,17 +221,17 @@ func takeTaskField(t *broker.Task, in []byte, field int) (rest []byte, err error
 	case fieldDeadFor:
 		t.DeadFor, rest, err = takeKeep(in, broker.DefaultDeadRetention)
 	case fieldUnique:
-		t.Unique, rest, err = takeString(in)
+		t.Unique.Key, rest, err = takeString(in)
 	case fieldMeta:
 		t.Meta, rest, err = takeMeta(in)
 	case fieldParent:
 		t.Parent, rest, err = takeID(in)
 	case fieldGroup:
-		t.Group, rest, err = takeID(in)
+		t.Flow.ID, rest, err = takeID(in)
 	case fieldStep:
 		var n int64
 		n, rest, err = takeInt(in)
-		t.Step = uint32(n)
+		t.Flow.Step = uint32(n)
 	case fieldPriority:
 		var n int64
 		n, rest, err = takeInt(in)
@@ -236,7 +241,9 @@ func takeTaskField(t *broker.Task, in []byte, field int) (rest []byte, err error
 		n, rest, err = takeInt(in)
 		t.Schema = uint64(n)
 	case fieldUpstream:
-		t.Upstream, rest, err = takeString(in)
+		t.Flow.Upstream, rest, err = takeString(in)
+	case fieldRule:
+		rest, err = takeRule(&t.Unique, in)
 	default: // a field of a newer version: the array may only grow
 		rest, err = msgp.Skip(in, 1)
 	}
@@ -346,8 +353,8 @@ func ParseHead(d *broker.Delivery, record []byte, now int64) error {
 	d.Start = d.Attempt - min(uint32(binary.BigEndian.Uint16(record[OffsetUnstarted:])), max(d.Attempt, 1)-1)
 	copy(d.Inbox[:], record[OffsetInbox:])
 	d.Canceled = record[OffsetFlags]&FlagCanceled != 0
-	d.Blocked = record[OffsetFlags]&FlagBlocked != 0
-	d.Squad = record[OffsetFlags]&FlagSquad != 0
+	d.Flow.Blocked = record[OffsetFlags]&FlagBlocked != 0
+	d.Flow.Squad = record[OffsetFlags]&FlagSquad != 0
 	d.Overdue = record[OffsetFlags]&FlagParked != 0
 	d.Afresh = record[OffsetFlags]&FlagAfresh != 0
 	d.Left = broker.NoDeadline

@@ -28,8 +28,8 @@ func fullTask() *broker.Task {
 	return &broker.Task{
 		ID: fixedID(1), Name: "simple_add", Queue: "q", Codec: "json", Payload: []byte(`{"x":1}`),
 		Inbox: fixedID(33), Timeout: 1500 * time.Microsecond, Retries: 7, Retention: 90 * time.Second, DeadFor: time.Hour,
-		Unique: "only one", Meta: map[string]string{"b": "2", "a": "1"}, Parent: fixedID(65), Group: fixedID(97),
-		Step: 70000, Priority: -3, Schema: 1 << 63, Enqueued: time.UnixMilli(1_700_000_000_123).UTC(),
+		Unique: broker.Unique{Key: "only one"}, Meta: map[string]string{"b": "2", "a": "1"}, Parent: fixedID(65),
+		Flow: broker.TaskFlow{ID: fixedID(97), Step: 70000}, Priority: -3, Schema: 1 << 63, Enqueued: time.UnixMilli(1_700_000_000_123).UTC(),
 	}
 }
 
@@ -42,7 +42,13 @@ func smallTask() *broker.Task {
 
 func squadTask() *broker.Task {
 	t := smallTask()
-	t.Group, t.Blocked, t.Squad = fixedID(97), true, true
+	t.Flow.ID, t.Flow.Blocked, t.Flow.Squad = fixedID(97), true, true
+	return t
+}
+
+func replacingTask() *broker.Task {
+	t := smallTask()
+	t.Unique = broker.Unique{Key: "t/k", For: 1500 * time.Millisecond, UntilStart: true, OnConflict: broker.ConflictReplace, MaxAge: time.Minute}
 	return t
 }
 
@@ -58,7 +64,8 @@ func outcomes() map[string]*broker.Outcome {
 				Type: "*fs.PathError", Message: "no", Stack: "here", Chain: []string{"a", "b"}, Codes: []string{"c"}, Final: true,
 			},
 		},
-		"outcome_sealed": {State: broker.StateFailed, Codec: "a", Name: "t", Err: &broker.Failure{Message: "no", Seal: []byte{2, 255}}},
+		"outcome_sealed":   {State: broker.StateFailed, Codec: "a", Name: "t", Err: &broker.Failure{Message: "no", Seal: []byte{2, 255}}},
+		"outcome_replaced": {State: broker.StateCanceled, Codec: "msgpack", Finished: at, ReplacedBy: fixedID(17)},
 	}
 }
 
@@ -89,7 +96,7 @@ func golden(t *testing.T, name string, record []byte) []byte {
 }
 
 func TestGoldenRecords(t *testing.T) {
-	for name, task := range map[string]*broker.Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask()} {
+	for name, task := range map[string]*broker.Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask(), "task_replacing": replacingTask()} {
 		data := golden(t, name, AppendRecord(nil, task))
 		var d broker.Delivery
 		if err := ParseRecord(&d, data, 0); err != nil {
@@ -188,7 +195,7 @@ func FuzzParseOutcome(f *testing.F) {
 
 // AdoptRecord reads the same as ParseRecord, and does not copy the payload.
 func TestAdoptRecord(t *testing.T) {
-	task := &broker.Task{ID: fixedID(1), Name: "blob", Payload: []byte("payload"), Unique: "k", Retries: 3}
+	task := &broker.Task{ID: fixedID(1), Name: "blob", Payload: []byte("payload"), Unique: broker.Unique{Key: "k"}, Retries: 3}
 	record := AppendRecord(nil, task)
 	var copied, adopted broker.Delivery
 	if err := errors.Join(ParseRecord(&copied, record, 5), AdoptRecord(&adopted, record, 5)); err != nil {

@@ -184,9 +184,9 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 		r.payload, r.codec = slices.Clip(payload), c.Name()
 	}
 	r.settings.record(t, r.name, now)
-	t.ID, t.Codec, t.Payload, t.Upstream = r.id, strings.TrimPrefix(r.codec, sealedMark), r.payload, r.special.upstream
-	if t.Unique != "" && !r.special.hidden {
-		t.Unique = seal.Unique(seal.Of(c), t.Unique)
+	t.ID, t.Codec, t.Payload, t.Flow.Upstream = r.id, strings.TrimPrefix(r.codec, sealedMark), r.payload, r.special.upstream
+	if t.Unique.Key != "" && !r.special.hidden {
+		t.Unique.Key = seal.Unique(seal.Of(c), t.Unique.Key)
 	}
 	return nil
 }
@@ -221,7 +221,7 @@ func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) broker.I
 	switch again = !r.id.IsZero(); {
 	case again:
 	case newID == nil:
-		r.id = broker.NewTaskID(draft.Queue, draft.Unique)
+		r.id = broker.NewTaskID(draft.Queue, draft.Unique.Key)
 	default:
 		r.id = newID(draft)
 	}

@@ -3,7 +3,7 @@
 -- tell). A call gives back a limited number of tasks; repeat it until it returns 0.
 --
 -- KEYS  1 minions  2 watch  3 ready  4 held  5 flight  6 claim  7 stop  8 odd
---       9 state  10 deadlines
+--       9 state  10 deadlines  11 needs
 -- ARGV  1 minion  2 wake channel  3 why: died, left or lost  4 for how many ms the fence is
 --       kept, 0 if no blocking move of the minion can come any more
 -- Returns a list: 0 if all tasks were given back, or if the minion has not died, or is
@@ -37,6 +37,7 @@ if claims == 'list' then
 end
 
 local back, fields, strange, bytes = {}, {}, {}, 0
+local overdue = false -- whether one of the tasks had been parked until its time was over
 local cursor = '0'
 repeat
   local page = redis.call('HSCAN', flight, cursor, 'COUNT', 16)
@@ -66,6 +67,7 @@ repeat
         flags = flags + 1 -- FlagCanceled
       end
       watchDeadline(deadlines, msg)
+      overdue = overdue or isParked(flags)
       back[#back + 1] = string.sub(again, 1, 23) .. string.char(recoveries, flags) ..
         string.sub(again, 26, 51) .. string.char(strikes) .. string.sub(again, 53)
     end
@@ -87,6 +89,9 @@ if lost and #back > 0 then
   back = open
 end
 
+if overdue then
+  noteOverdue(KEYS[11])
+end
 -- The oldest id comes to stand first, which is about the order in which the tasks came. push
 -- puts them to the front one by one, so sort them the other way round.
 table.sort(back, function(x, y) return string.sub(x, 2, 17) > string.sub(y, 2, 17) end)

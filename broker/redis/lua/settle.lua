@@ -16,9 +16,9 @@
 --       far as they are needed
 -- ARGV  1 minion  2 wake channel  3 number of groups  4 which of the last keys there are: 'a'
 --       about, 'd' deadlines, or both; then for each group:
---         verb: finish, retry, snooze, release or park; with a - behind it if no handler was
+--         verb: finish, retry, snooze, giveback or park; with a - behind it if no handler was
 --           started
---         a: of finish the final state; of retry, snooze and park the delay in ms; of release 0
+--         a: of finish the final state; of retry, snooze and park the delay in ms; of giveback 0
 --         retention class, as the index of its list in KEYS
 --         name of that class; a name that begins with d is for dead letters
 --         ms for which the outcome can be read
@@ -412,11 +412,11 @@ for _ = 1, groups do
         msg = afresh(msg, verb == 'retry')
       end
       local flags = byte(msg, 25)
-      if verb ~= 'release' and isParked(flags) ~= (verb == 'park') then
+      if verb ~= 'giveback' and isParked(flags) ~= (verb == 'park') then
         flags = flags + (verb == 'park' and 16 or -16)
         msg = sub(msg, 1, 24) .. char(flags) .. sub(msg, 26)
       end
-      if verb == 'release' or a <= 0 then
+      if verb == 'giveback' or a <= 0 then
         again[#again + 1] = msg
       else
         again[#again + 1] = ids[i]
@@ -434,7 +434,7 @@ for _ = 1, groups do
       if #head == 0 or soon < scoreOf(head[2]) then
         nudge(ready, watch, wake)
       end
-    elseif verb == 'release' then
+    elseif verb == 'giveback' then
       local back = {} -- push puts the last one to the front; turn the order, so that it is the first one
       for i = #again, 1, -1 do
         back[#back + 1] = again[i]

@@ -112,8 +112,8 @@ type siblings struct{ block broker.Block }
 // know of the state of an ordinary task; a task with a delay, a deadline or a unique key needs
 // an id of its own.
 func (s *siblings) newID(t *broker.Task) broker.ID {
-	if t.Delay > 0 || t.Deadline > 0 || t.Unique != "" {
-		return broker.NewTaskID(t.Queue, t.Unique)
+	if t.Delay > 0 || t.Deadline > 0 || t.Unique.Key != "" {
+		return broker.NewTaskID(t.Queue, t.Unique.Key)
 	}
 	return s.block.NewTaskID(t.Queue, len(t.Payload))
 }

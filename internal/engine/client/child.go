@@ -165,8 +165,8 @@ func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	copy(key[:], h.Sum(nil))
 	id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.countEqual(key)))
 	// The broker finds the holder of a unique key in the partition that the key gives.
-	if t.Unique != "" {
-		id[9] = broker.KeyPartition(t.Unique)
+	if t.Unique.Key != "" {
+		id[9] = broker.KeyPartition(t.Unique.Key)
 	}
 	return id
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -137,6 +138,19 @@ func TestCloseWaitsForNoRepetition(t *testing.T) {
 				t.Errorf("%s: Close took %v", down, took)
 			}
 			_ = b.Close()
+		}
+	})
+}
+
+// A goroutine that waits for another one's wait is told what was closed, like that other one.
+func TestCloseEndsTurns(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *faulty.Broker, c *client.Client) {
+		done := make(chan error, 1)
+		go func() { done <- c.AwaitTurn(t.Context(), broker.NewID(broker.KindTask, "q", 0), make(chan struct{})) }()
+		synctest.Wait()
+		_ = c.Close()
+		if err := <-done; !errors.Is(err, broker.ErrClosed) || !strings.Contains(err.Error(), "the client is closed") {
+			t.Errorf("AwaitTurn of a closed client: %v, want an error that names the client", err)
 		}
 	})
 }

@@ -196,7 +196,7 @@ func (p *flowPlan) add(req *request.Request, parent int, step uint32, blocked bo
 	// For a blocked task the delay would be the time after which it runs in any case.
 	case blocked && t.Delay > 0:
 		return fmt.Errorf("task %s: %w: a task that waits for others can't have a delay", t.Name, broker.ErrInvalid)
-	case !blocked && t.Upstream != "":
+	case !blocked && t.Flow.Upstream != "":
 		return fmt.Errorf("task %s: %w: no task before it has a result that it could get", t.Name, broker.ErrInvalid)
 	}
 	p.tasks = append(p.tasks, plannedTask{req: req, flow: parent, step: step, blocked: blocked})
@@ -224,11 +224,11 @@ func (p *flowPlan) addFlow(req *request.Request, parent int, step uint32, blocke
 		members[i] = m.ID()
 	}
 	o := plannedFlow{parent: parent, blocked: blocked, members: members, Flow: broker.Flow{
-		Size: len(members), Need: f.Quorum, Step: step, Retention: req.Settings().Retention,
+		Size: len(members), Quorum: f.Quorum, Step: step, Retention: req.Settings().Retention,
 	}}
 	// A pipe needs all of its steps.
 	if f.Kind == broker.KindPipe {
-		o.Need = o.Size
+		o.Quorum = o.Size
 	}
 	if parent >= 0 { // the parent asks for its outcome
 		o.Retention = max(o.Retention, broker.DefaultRetention)

@@ -203,7 +203,7 @@ func (p *flowPlan) record(ft *plannedTask) (*broker.Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.Group, t.Step, t.Blocked = p.flows[ft.flow].ID, ft.step, ft.blocked
+	t.Flow.ID, t.Flow.Step, t.Flow.Blocked = p.flows[ft.flow].ID, ft.step, ft.blocked
 	if err := ft.req.Seal(t, p.c.codec); err != nil {
 		return nil, err
 	}
@@ -222,7 +222,7 @@ func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	if !batch[0].Blocked { // they may run as soon as they are stored
+	if !batch[0].Flow.Blocked { // they may run as soon as they are stored
 		if (p.parts > 0 || time.Since(p.now) > unwantedAfter) && p.unwanted(ctx) {
 			return errUnwanted
 		}
@@ -275,8 +275,8 @@ func (p *flowPlan) endIncomplete(ctx context.Context) error {
 
 // final reports whether a task is a finalizer.
 func (p *flowPlan) final(t *broker.Task) bool {
-	return t.Step == broker.StepFinalizer ||
-		slices.ContainsFunc(p.flows, func(f plannedFlow) bool { return f.final && f.ID == t.Group })
+	return t.Flow.Step == broker.StepFinalizer ||
+		slices.ContainsFunc(p.flows, func(f plannedFlow) bool { return f.final && f.ID == t.Flow.ID })
 }
 
 // persist calls f until it succeeds, its error is not worth a repetition, or the time until

@@ -205,11 +205,11 @@ func (c *Client) deliver(mail broker.Mail) {
 		}
 	}
 	// Messages of minions about squads.
-	for _, post := range mail.Posts {
+	for _, post := range mail.Squads.Posts {
 		c.receivePost(post)
 	}
 	// Members of flows have ended, and there may be no minion that handles that.
-	if mail.Arrivals {
+	if mail.Flows.Arrivals {
 		c.arrivals = true
 		if !c.draining {
 			c.draining = c.spawn(c.drain)

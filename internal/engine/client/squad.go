@@ -144,7 +144,7 @@ func (s *squadPlan) recordMembers() error {
 			return fmt.Errorf("member %d: task %s: %w: a member of a squad can't have a delay", ft.step, t.Name, broker.ErrInvalid)
 		}
 		// A blocked task with a delay becomes pending after it.
-		t.Squad, t.Blocked, t.Delay = true, true, orphanAfter
+		t.Flow.Squad, t.Flow.Blocked, t.Delay = true, true, orphanAfter
 		s.members = append(s.members, t)
 	}
 	return nil

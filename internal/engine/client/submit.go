@@ -208,7 +208,7 @@ func (c *Client) prepare(t *broker.Task, req *request.Request, from *Child, now 
 			return false, err
 		}
 	}
-	if t.Upstream != "" {
+	if t.Flow.Upstream != "" {
 		return false, fmt.Errorf("task %s: %w: it waits for the result of another one; send it by task.Then", t.Name, broker.ErrInvalid)
 	}
 	if t.ID.IsZero() {

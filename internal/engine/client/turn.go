@@ -33,7 +33,7 @@ func (c *Client) AwaitTurn(ctx context.Context, id broker.ID, turn <-chan struct
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-c.done:
-		err = broker.ErrClosed
+		err = c.why
 	}
 	ended := c.waitError(w, err)
 	if ended == err { // nothing is known of the task

@@ -74,8 +74,8 @@ func TestCodecPanicsInPipe(t *testing.T) {
 			w.send(task.Then(num(1), plus(1)))
 			w.settle(1, result)
 			w.drain()
-			if d := w.next(); d.Upstream != "upstream" || !strings.Contains(d.Meta[flow.ReasonKey], says) {
-				t.Errorf("the step waits for %q, because of %q, want %q", d.Upstream, d.Meta[flow.ReasonKey], says)
+			if d := w.next(); d.Flow.Upstream != "upstream" || !strings.Contains(d.Meta[flow.ReasonKey], says) {
+				t.Errorf("the step waits for %q, because of %q, want %q", d.Flow.Upstream, d.Meta[flow.ReasonKey], says)
 			}
 		})
 	}
@@ -91,8 +91,8 @@ func TestCodecPanicsInGroup(t *testing.T) {
 		w.send(group(request.GroupSettings{Quorum: 2, Callback: sum().Unbound()}, num(1), num(2)))
 		w.settle(2, []byte{1})
 		w.drain()
-		if d := w.next(); d.Upstream != "upstream" || !strings.Contains(d.Meta[flow.ReasonKey], says) {
-			t.Errorf("the callback waits for %q, because of %q", d.Upstream, d.Meta[flow.ReasonKey])
+		if d := w.next(); d.Flow.Upstream != "upstream" || !strings.Contains(d.Meta[flow.ReasonKey], says) {
+			t.Errorf("the callback waits for %q, because of %q", d.Flow.Upstream, d.Meta[flow.ReasonKey])
 		}
 		id := w.send(group(request.GroupSettings{Quorum: 2}, num(1), num(2)))
 		w.settle(2, []byte{1})

@@ -279,7 +279,7 @@ func (w *work) follow(ctx context.Context, p *broker.Progress, arrivals []broker
 		}
 	}
 	if !fl.Callback.IsZero() && !p.Callback.Final() {
-		if killed || p.Succeeded < fl.Need {
+		if killed || p.Succeeded < fl.Quorum {
 			return nil, w.cancelFollower(ctx, p, member{fl.Callback, broker.StepCallback})
 		}
 		return nil, w.start(ctx, fl.Callback, &upstream{w: w, flow: p})

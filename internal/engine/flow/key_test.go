@@ -50,8 +50,8 @@ func TestDriverWithoutTheKey(t *testing.T) {
 				w.send(task.Then(num(1), plus(1)))
 				w.settle(1, []byte{1})
 				_ = without.Drain(context.Background(), "default")
-				if d := w.next(); d.Upstream != "" {
-					t.Errorf("a step that is not sealed waits for %q", d.Upstream)
+				if d := w.next(); d.Flow.Upstream != "" {
+					t.Errorf("a step that is not sealed waits for %q", d.Flow.Upstream)
 				}
 
 				with := flow.Driver{Broker: w.b, Log: silent, Codecs: []codec.Codec{signed, codec.Msgpack()}}
@@ -90,8 +90,8 @@ func TestGuestLeavesWhatIsPlain(t *testing.T) {
 		if err := guest.Drain(context.Background(), "default"); err != nil {
 			t.Errorf("a guest that accepts both: %v", err)
 		}
-		if d := w.next(); d.Upstream != "" {
-			t.Errorf("the step waits for %q", d.Upstream)
+		if d := w.next(); d.Flow.Upstream != "" {
+			t.Errorf("the step waits for %q", d.Flow.Upstream)
 		}
 	})
 }

@@ -57,7 +57,7 @@ func (w *work) outcome(ctx context.Context, p *broker.Progress, arrivals []broke
 		o, err = w.brokenPipe(ctx, d, p, o, arrivals)
 	case pipe:
 		o, err = w.lastStep(ctx, d, p, o, arrivals)
-	case p.Succeeded < fl.Need:
+	case p.Succeeded < fl.Quorum:
 		o, err = w.failed(ctx, d, p, o)
 	case !fl.Callback.IsZero():
 		o, err = w.callbackOutcome(ctx, d, p, o, arrivals)

@@ -161,7 +161,7 @@ func (w *work) opened(d *checkedFlow, position uint32, id broker.ID, o *broker.O
 // of up: it must be the next step or the callback, or the first task inside one. bad says that
 // it was not; err says that a record could not be read.
 func (w *work) checkReceiver(ctx context.Context, t *broker.Task, up *upstream) (bad, err error) {
-	flow, step := t.Group, t.Step
+	flow, step := t.Flow.ID, t.Flow.Step
 	for depth := 0; flow != up.flow.Flow.ID; depth++ {
 		first := step < broker.StepFinalizer && (flow.Kind() == broker.KindGroup || step == 0)
 		if flow.IsZero() || !first || depth == maxDepth {
@@ -204,7 +204,7 @@ func (w *work) stepArgs(s codec.Sealer, t *broker.Task) ([]byte, error) {
 // sealStep seals the arguments of a step, which include its result now.
 func sealStep(s codec.Sealer, t *broker.Task, args []byte) ([]byte, error) {
 	ready := *t
-	ready.Upstream, ready.Payload = "", args
+	ready.Flow.Upstream, ready.Payload = "", args
 	meta, err := seal.Meta(s, t.ID, t.Meta)
 	if err != nil {
 		return nil, err

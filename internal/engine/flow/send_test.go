@@ -158,7 +158,7 @@ func TestKillOfWhatWasNeverStored(t *testing.T) {
 		defer w.close()
 		flows := w.b.(broker.Flows)
 		f := broker.Flow{
-			ID: broker.NewID(broker.KindGroup, "", 0), Size: 2, Need: 2, Retention: time.Hour,
+			ID: broker.NewID(broker.KindGroup, "", 0), Size: 2, Quorum: 2, Retention: time.Hour,
 			Callback: broker.NewID(broker.KindTask, "default", 0),
 		}
 		members := []broker.ID{broker.NewID(broker.KindTask, "default", 0), broker.NewID(broker.KindPipe, "", 0)}
@@ -192,7 +192,7 @@ func TestBadArrival(t *testing.T) {
 		id := w.send(group(request.GroupSettings{Quorum: 1}, num(1)))
 		stray := &broker.Task{
 			ID: broker.NewID(broker.KindTask, "default", 0), Name: "work", Queue: "default", Codec: "msgpack",
-			Payload: []byte("\x81\xa1n\x05"), Group: id, Step: 7,
+			Payload: []byte("\x81\xa1n\x05"), Flow: broker.TaskFlow{ID: id, Step: 7},
 		}
 		if err := w.b.Enqueue(t.Context(), []*broker.Task{stray}); err != nil {
 			t.Fatal(err)

@@ -143,8 +143,8 @@ func (w *work) releaseBatch(ctx context.Context, batch []*broker.Task) error {
 // arguments. If that can't be, the task is to run without it, and its metadata says why.
 func (w *work) compose(ctx context.Context, t *broker.Task, up *upstream) (*broker.Task, error) {
 	ready := *t
-	ready.Blocked, ready.Delay = false, 0
-	if t.Upstream == "" {
+	ready.Flow.Blocked, ready.Delay = false, 0
+	if t.Flow.Upstream == "" {
 		return &ready, nil
 	}
 	var why error
@@ -169,7 +169,7 @@ func (w *work) compose(ctx context.Context, t *broker.Task, up *upstream) (*brok
 		}
 		return &ready, nil
 	}
-	ready.Upstream = ""
+	ready.Flow.Upstream = ""
 	return &ready, nil
 }
 
@@ -196,7 +196,7 @@ func (w *work) insert(t *broker.Task, value []byte) (payload []byte, err error) 
 			return nil, err
 		}
 	}
-	payload, err = j.AppendArg(nil, payload, t.Upstream, value)
+	payload, err = j.AppendArg(nil, payload, t.Flow.Upstream, value)
 	if err == nil && s != nil {
 		payload, err = sealStep(s, t, payload)
 	}

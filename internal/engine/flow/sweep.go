@@ -109,7 +109,7 @@ func (d *Driver) Lost(ctx context.Context, t *broker.Task) error {
 		return nil
 	}
 	w := &work{Driver: d, f: f}
-	return w.advance(ctx, t.Group, lostArrivals(t.Group, []member{{t.ID, t.Step}}))
+	return w.advance(ctx, t.Flow.ID, lostArrivals(t.Flow.ID, []member{{t.ID, t.Flow.Step}}))
 }
 
 // Sweep cancels the rest of a flow that was killed or can't succeed any more; otherwise it does

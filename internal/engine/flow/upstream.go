@@ -137,8 +137,8 @@ func (w *work) combine(ctx context.Context, p *broker.Progress, limit int, want 
 		}
 		from += len(page)
 	}
-	if d != nil && succeeded < p.Flow.Need { // the counts are not sealed
-		return nil, "", fmt.Errorf("%w: %d members have succeeded, and %d must", codec.ErrForged, succeeded, p.Flow.Need), nil
+	if d != nil && succeeded < p.Flow.Quorum { // the counts are not sealed
+		return nil, "", fmt.Errorf("%w: %d members have succeeded, and %d must", codec.ErrForged, succeeded, p.Flow.Quorum), nil
 	}
 	name = cmp.Or(name, want, guess, w.defaultCodec()) // no member may have succeeded, if none had to
 	raw, bad = w.encodeArray(name, values)

@@ -244,8 +244,8 @@ func (w *world) result(d *broker.Delivery) (int, error) {
 			num.N += n
 		}
 	}
-	if err != nil || d.Upstream != "" {
-		w.Errorf("task %s with %q, upstream %q: %v", d.Name, d.Payload, d.Upstream, err)
+	if err != nil || d.Flow.Upstream != "" {
+		w.Errorf("task %s with %q, upstream %q: %v", d.Name, d.Payload, d.Flow.Upstream, err)
 	}
 	return num.N, nil
 }

@@ -55,11 +55,11 @@ func (a associatedData) number(n int64) associatedData {
 // of attempts, whether the task was cancelled, and whether it waits for its squad.
 func task(t *broker.Task) associatedData {
 	a := direction(arguments)
-	if t.Upstream != "" {
-		a = direction(step).text(t.Upstream)
+	if t.Flow.Upstream != "" {
+		a = direction(step).text(t.Flow.Upstream)
 	}
-	a = a.id(t.ID).text(t.Name).text(t.Queue).id(t.Parent).id(t.Group).number(int64(t.Step))
-	a = a.text(t.Unique).number(int64(t.Retries)).number(int64(t.Schema))
+	a = a.id(t.ID).text(t.Name).text(t.Queue).id(t.Parent).id(t.Flow.ID).number(int64(t.Flow.Step))
+	a = a.text(t.Unique.Key).number(int64(t.Retries)).number(int64(t.Schema))
 	timeout := int64(-1)
 	if t.Timeout != broker.NoTimeout { // in microseconds, as it is stored
 		timeout = int64((t.Timeout + time.Microsecond - 1) / time.Microsecond)
@@ -106,7 +106,7 @@ func topic(name string) associatedData { return direction(event).text(name) }
 
 // flow is for the record of a group or pipe: its members, and the flow that it is in.
 func flow(f *broker.Flow, members []broker.ID) associatedData {
-	a := direction(flowRecord).id(f.ID).number(int64(f.Size)).number(int64(f.Need))
+	a := direction(flowRecord).id(f.ID).number(int64(f.Size)).number(int64(f.Quorum))
 	a = a.id(f.Callback).id(f.Finalizer).id(f.Group).number(int64(f.Step))
 	h := sha256.New()
 	for i := range members {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,21 +31,21 @@ func id(n byte) broker.ID { return broker.ID{0: n, 15: n} }
 func fullTask() broker.Task {
 	return broker.Task{
 		ID: id(1), Name: "pay", Queue: "q", Codec: "c", Payload: []byte("arguments"), Timeout: time.Second,
-		Retries: 3, Retention: time.Minute, DeadFor: time.Hour, Unique: "pay/k", Meta: map[string]string{"a": "b"},
-		Parent: id(2), Group: id(3), Step: 4, Schema: 5,
+		Retries: 3, Retention: time.Minute, DeadFor: time.Hour, Unique: broker.Unique{Key: "pay/k"}, Meta: map[string]string{"a": "b"},
+		Parent: id(2), Flow: broker.TaskFlow{ID: id(3), Step: 4}, Schema: 5,
 	}
 }
 
 // unbound has the fields of a task that its seal does not include, and why.
 var unbound = map[string]string{
-	"Codec":    "it finds the key, and its name is in every seal",
-	"Inbox":    "an attempt that sends the same has another one; whoever reads a push can read the state as well",
-	"Delay":    "it is over when a task starts, and is no part of its record",
-	"Deadline": "the broker makes a point in time of it, by its clock",
-	"Blocked":  "the driver takes it away",
-	"Squad":    "a requeue takes it away; it says when the task starts, and not what",
-	"Priority": "nobody reads it",
-	"Enqueued": "it is for display only, and it differs when the same task is sent again",
+	"Codec":        "it finds the key, and its name is in every seal",
+	"Inbox":        "an attempt that sends the same has another one; whoever reads a push can read the state as well",
+	"Delay":        "it is over when a task starts, and is no part of its record",
+	"Deadline":     "the broker makes a point in time of it, by its clock",
+	"Flow.Blocked": "the driver takes it away",
+	"Flow.Squad":   "a requeue takes it away; it says when the task starts, and not what",
+	"Priority":     "nobody reads it",
+	"Enqueued":     "it is for display only, and it differs when the same task is sent again",
 }
 
 // TestTaskIsBound changes each field of a task: its arguments can't be opened then. A new field
@@ -58,11 +59,9 @@ func TestTaskIsBound(t *testing.T) {
 	if args, meta, err := seal.Open(s, &base); err != nil || string(args) != "arguments" || !maps.Equal(meta, fullTask().Meta) {
 		t.Fatalf("%q, %v, %v", args, meta, err)
 	}
-	typ := reflect.TypeFor[broker.Task]()
-	for i := range typ.NumField() {
+	for _, f := range taskFields() {
 		changed := base
-		f := reflect.ValueOf(&changed).Elem().Field(i)
-		switch v := f.Addr().Interface().(type) {
+		switch v := reflect.ValueOf(&changed).Elem().FieldByIndex(f.Index).Addr().Interface().(type) {
 		case *broker.ID:
 			v[3]++
 		case *string:
@@ -87,17 +86,31 @@ func TestTaskIsBound(t *testing.T) {
 		case *uint64:
 			*v++
 		default:
-			t.Fatalf("%s is a %T: let this test change it", typ.Field(i).Name, v)
+			t.Fatalf("%s is a %T: let this test change it", f.Name, v)
 		}
-		name := typ.Field(i).Name
 		_, _, err := seal.Open(s, &changed)
-		if why, free := unbound[name]; free != (err == nil) {
-			t.Errorf("with another %s: %v; said to be free: %q", name, err, why)
+		if why, free := unbound[f.Name]; free != (err == nil) {
+			t.Errorf("with another %s: %v; said to be free: %q", f.Name, err, why)
 		}
 		if err != nil && !errors.Is(err, codec.ErrForged) {
-			t.Errorf("with another %s: %v, want ErrForged", name, err)
+			t.Errorf("with another %s: %v, want ErrForged", f.Name, err)
 		}
 	}
+}
+
+// taskFields returns the fields of a task, and those of its Flow in place of that one.
+func taskFields() (fields []reflect.StructField) {
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[broker.Task]()) {
+		if f.Type != reflect.TypeFor[broker.TaskFlow]() {
+			fields = append(fields, f)
+			continue
+		}
+		for _, inner := range reflect.VisibleFields(f.Type) {
+			inner.Name, inner.Index = f.Name+"."+inner.Name, append(slices.Clone(f.Index), inner.Index...)
+			fields = append(fields, inner)
+		}
+	}
+	return fields
 }
 
 // TestRecordIsStoredAsSealed stores and reads records: they open, although a store rounds
@@ -240,7 +253,7 @@ func TestEndsWithoutASeal(t *testing.T) {
 func TestFlowIsBound(t *testing.T) {
 	s := sealer(t)
 	group := broker.NewID(broker.KindGroup, "", 0)
-	f := broker.Flow{ID: group, Size: 2, Need: 2, Callback: id(5), Finalizer: id(6), Group: id(7), Step: 3, Inbox: id(8), Retention: time.Hour}
+	f := broker.Flow{ID: group, Size: 2, Quorum: 2, Callback: id(5), Finalizer: id(6), Group: id(7), Step: 3, Inbox: id(8), Retention: time.Hour}
 	members := []broker.ID{id(1), id(2)}
 	if err := seal.Flow(s, &f, members); err != nil {
 		t.Fatal(err)
@@ -252,7 +265,7 @@ func TestFlowIsBound(t *testing.T) {
 	for name, change := range map[string]func(f *broker.Flow, m []broker.ID){
 		"id":        func(f *broker.Flow, _ []broker.ID) { f.ID[0]++ },
 		"size":      func(f *broker.Flow, _ []broker.ID) { f.Size = 1 },
-		"need":      func(f *broker.Flow, _ []broker.ID) { f.Need = 1 },
+		"quorum":    func(f *broker.Flow, _ []broker.ID) { f.Quorum = 1 },
 		"callback":  func(f *broker.Flow, _ []broker.ID) { f.Callback = id(9) },
 		"finalizer": func(f *broker.Flow, _ []broker.ID) { f.Finalizer = broker.ID{} },
 		"group":     func(f *broker.Flow, _ []broker.ID) { f.Group = id(9) },
@@ -278,7 +291,7 @@ func TestDirections(t *testing.T) {
 		t.Fatal(err)
 	}
 	step := task
-	step.Upstream = "up"
+	step.Flow.Upstream = "up"
 	if _, _, err := seal.Open(s, &step); !errors.Is(err, codec.ErrForged) {
 		t.Errorf("arguments as those of a step: %v", err)
 	}

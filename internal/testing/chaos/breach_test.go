@@ -50,7 +50,7 @@ var breaches = []breach{
 			for i, t := range tasks {
 				if b.seen(t.ID) {
 					again := *t
-					again.ID, again.Group = broker.NewID(broker.KindTask, t.Queue, 0), broker.ID{}
+					again.ID, again.Flow.ID = broker.NewID(broker.KindTask, t.Queue, 0), broker.ID{}
 					tasks[i] = &again
 				}
 			}
@@ -61,9 +61,9 @@ var breaches = []breach{
 		enqueue: func(b *breached, tasks []*broker.Task) []*broker.Task {
 			tasks = slices.Clone(tasks)
 			for i, t := range tasks {
-				if t.Blocked && !t.Squad && b.now() {
+				if t.Flow.Blocked && !t.Flow.Squad && b.now() {
 					free := *t
-					free.Blocked, free.Delay, free.Upstream = false, 0, ""
+					free.Flow.Blocked, free.Delay, free.Flow.Upstream = false, 0, ""
 					tasks[i] = &free
 				}
 			}
@@ -75,7 +75,7 @@ var breaches = []breach{
 			b := c.b
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			if b.spare != nil && b.spareOf != c && !b.spare.Squad {
+			if b.spare != nil && b.spareOf != c && !b.spare.Flow.Squad {
 				got = append(got, b.spare)
 				b.spare = nil
 			} else if len(got) > 0 {

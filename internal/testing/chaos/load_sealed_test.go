@@ -79,7 +79,7 @@ const replayed = 10
 // listen copies some of the single tasks that start soon.
 func (s *spy) listen(tasks []*broker.Task) {
 	for _, t := range tasks {
-		if t.ID[len(t.ID)-1]%replayed != 0 || t.Group != (broker.ID{}) || t.Blocked || t.Delay > time.Second {
+		if t.ID[len(t.ID)-1]%replayed != 0 || t.Flow.ID != (broker.ID{}) || t.Flow.Blocked || t.Delay > time.Second {
 			continue
 		}
 		again := *t
@@ -102,7 +102,7 @@ func (s *spy) attack(ctx context.Context, rnd *rand.Rand, b broker.Broker, ledge
 		}
 		time.Sleep(upTo(rnd, 500*time.Millisecond))
 		old := t.ID
-		t.ID = broker.NewTaskID(t.Queue, t.Unique)
+		t.ID = broker.NewTaskID(t.Queue, t.Unique.Key)
 		e := Event{Kind: Replayed, ID: t.ID.String(), Value: old.String()}
 		ledger.Note(e) // the new task may start before Enqueue returns
 		if err := b.Enqueue(ctx, []*broker.Task{t}); err != nil {

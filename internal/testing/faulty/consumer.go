@@ -61,8 +61,8 @@ func (c *consumer) listen(cfg broker.ConsumerConfig) broker.ConsumerConfig {
 			}
 		}
 	}
-	if tell := cfg.OnArrivals; tell != nil {
-		cfg.OnArrivals = func(queue string) {
+	if tell := cfg.Flows.OnArrivals; tell != nil {
+		cfg.Flows.OnArrivals = func(queue string) {
 			if b.life.Err() == nil {
 				tell(queue)
 			}
@@ -76,8 +76,8 @@ func (c *consumer) listen(cfg broker.ConsumerConfig) broker.ConsumerConfig {
 			return o
 		}
 	}
-	if tell := cfg.OnAssign; tell != nil {
-		cfg.OnAssign = func(tasks []*broker.Delivery) {
+	if tell := cfg.Squads.OnAssign; tell != nil {
+		cfg.Squads.OnAssign = func(tasks []*broker.Delivery) {
 			if b.reachable() {
 				tell(tasks)
 			} else {
@@ -92,8 +92,8 @@ func (c *consumer) listen(cfg broker.ConsumerConfig) broker.ConsumerConfig {
 			}
 		}
 	}
-	if tell := cfg.OnPost; tell != nil {
-		cfg.OnPost = func(payload []byte) {
+	if tell := cfg.Squads.OnPost; tell != nil {
+		cfg.Squads.OnPost = func(payload []byte) {
 			if b.reachable() {
 				tell(payload)
 			}

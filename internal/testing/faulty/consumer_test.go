@@ -15,14 +15,14 @@ func TestAssignedWhileItHangs(t *testing.T) {
 	ctx, m := t.Context(), memory.New()
 	defer func() { _ = m.Close() }()
 	b := faulty.New(m)
-	c, err := b.Consume(ctx, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 2, OnAssign: func([]*broker.Delivery) {
+	c, err := b.Consume(ctx, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 2, Squads: broker.SquadsConfig{OnAssign: func([]*broker.Delivery) {
 		t.Error("the broker called back a process that hangs")
-	}})
+	}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close(context.Background()) }()
-	task := &broker.Task{ID: broker.NewTaskID("q", ""), Name: "t", Queue: "q", Squad: true, Blocked: true, Delay: time.Minute}
+	task := &broker.Task{ID: broker.NewTaskID("q", ""), Name: "t", Queue: "q", Flow: broker.TaskFlow{Squad: true, Blocked: true}, Delay: time.Minute}
 	if err := m.Enqueue(ctx, []*broker.Task{task}); err != nil {
 		t.Fatal(err)
 	}

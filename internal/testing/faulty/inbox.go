@@ -38,7 +38,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		_ = in.b.before(ctx, Receive, len(mail.Notices))
 		switch fault.Effect {
 		case FailBefore, FailAfter:
-			mail = broker.Mail{Gap: true, Arrivals: mail.Arrivals}
+			mail = broker.Mail{Gap: true, Flows: mail.Flows}
 		case Slow, SlowReply:
 			pause(ctx, fault.For)
 		}
@@ -56,7 +56,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		if h.Gap != nil && h.Gap() {
 			mail.Gap = true
 		}
-		if len(mail.Notices) > 0 || mail.Gap || len(mail.Posts) > 0 || mail.Arrivals {
+		if len(mail.Notices) > 0 || mail.Gap || len(mail.Squads.Posts) > 0 || mail.Flows.Arrivals {
 			return mail, nil
 		}
 	}
