@@ -26,7 +26,7 @@ var (
 	ErrNotFound = errors.New("not found")
 
 	// ErrUnsupported is wrapped by every error about an optional capability that the broker
-	// lacks: [Flows], [Squads], [Parker] or [Inspector]. See [UnsupportedError]. It also
+	// lacks: [Flows], [Squads], [Parker], [Lanes] or [Inspector]. See [UnsupportedError]. It also
 	// wraps ErrInvalid and [errors.ErrUnsupported].
 	ErrUnsupported = fmt.Errorf("%w: %w", ErrInvalid, errors.ErrUnsupported)
 )

@@ -29,7 +29,7 @@ type Task struct {
 
 	Parent   ID        // the task that submitted it; zero if none did
 	Flow     TaskFlow  // its place in a group, pipe or squad; zero for a task of its own
-	Priority int8      // reserved for priorities within a queue; stored and handed out, and without effect
+	Lane     *Lane     // its priority, key, sequence and limits, see [Lanes]; nil is an ordinary task
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
 	Enqueued time.Time // by the submitter's clock, in ms, for display only
 }
@@ -95,6 +95,14 @@ func (t *Task) CheckDraft(l Limits) error {
 		return bad("retention of %v, want 0 to %v", t.Retention, MaxDuration)
 	case t.DeadFor < 0 || t.DeadFor > MaxDuration:
 		return bad("dead-letter retention of %v, want 0 to %v", t.DeadFor, MaxDuration)
+	}
+	if t.Lane != nil {
+		if err := t.Lane.check(); err != nil {
+			return fmt.Errorf("task %s: %w: %w", t.Name, ErrInvalid, err)
+		}
+		if t.Flow.Squad {
+			return bad("a member of a squad can't have a priority, key, sequence or limit, since all members start together")
+		}
 	}
 	size := 0
 	for k, v := range t.Meta {

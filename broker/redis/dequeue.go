@@ -433,7 +433,7 @@ func (c *consumer) setAside(ctx context.Context, k *keys, flight string, ids []s
 // legible reports whether the head of a message can be read, by the same rules as
 // readable.lua.
 func legible(msg string) bool {
-	return len(msg) >= wire.HeadSize && msg[0] >= wire.MessageVersion && msg[0] <= wire.MaxMessageVersion || isStub(msg)
+	return len(msg) >= wire.HeadSize && msg[0] >= wire.PlainVersion && msg[0] <= wire.MaxMessageVersion || isStub(msg)
 }
 
 // adopt returns tasks that the consumer holds as the server sees it, but has not received,

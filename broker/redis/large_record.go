@@ -36,7 +36,7 @@ import (
 const largeRecordFrom = 4 << 10
 
 // stubMark is the version byte of a stub.
-const stubMark = 0x80 | wire.MessageVersion
+const stubMark = 0x80 | wire.PlainVersion
 
 // stubSize is the length of a stub: a head, and the length of the record (4 bytes).
 const stubSize = wire.HeadSize + 4
@@ -88,7 +88,7 @@ func recordSize(stub string) int {
 func withHead(stub string, record []byte) []byte {
 	if len(record) < wire.HeadSize {
 		record = make([]byte, wire.HeadSize)
-		record[0] = wire.MessageVersion
+		record[0] = wire.PlainVersion
 	}
 	copy(record[1:wire.HeadSize], stub[1:])
 	return record

@@ -104,7 +104,6 @@ func (c chance) task() *broker.Task {
 		func() { t.Parent = c.id() },
 		func() { t.Flow.ID = c.id() },
 		func() { t.Flow.Step = uint32(c.number()) },
-		func() { t.Priority = int8(c.number()) },
 		func() { t.Schema = uint64(c.number()) },
 		func() { t.Flow.Upstream = c.text() },
 	} {
