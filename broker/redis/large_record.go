@@ -49,11 +49,12 @@ const readBytes = 512 << 10
 // runs later than that it finds the record missing, and the sender stores it again.
 const orphanFor = time.Minute
 
-// hasLargeRecord reports whether the record of t gets a key of its own. Two kinds of large tasks
-// stay whole: a blocked task, since its body is replaced when it is released, and a task with
-// a unique key, since that key is read from the message when the task is dropped.
+// hasLargeRecord reports whether the record of t gets a key of its own. Three kinds of large tasks
+// stay whole: a blocked task, since its body is replaced when it is released; a task with a
+// unique key, since that key is read from the message when the task is dropped; and a task
+// with a lane, which scripts read.
 func (c *config) hasLargeRecord(t *broker.Task) bool {
-	return len(t.Payload) >= c.largeRecordFrom && !t.Flow.Blocked && t.Unique == ""
+	return len(t.Payload) >= c.largeRecordFrom && !t.Flow.Blocked && t.Unique == "" && t.Lane == nil
 }
 
 // record is the key of the large record of a task.
