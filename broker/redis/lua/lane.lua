@@ -23,7 +23,8 @@
 --            front if a failure has halted the sequence
 --   rates    sorted set of limits with a rate, by theoretical arrival time in us; and of 'c' and the
 --            name of limits that are closed, by the time in us until which they are
---   limits   hash: 'd' and a limit -> its definition; 'w' and a key -> its weight; see lanes.go
+--   limits   hash: 'd' and a limit -> its definition; 'w' and a key -> its weight; 'x' exists if there
+--            are definitions for single keys, and 'y' if there are weights; see lanes.go
 --
 -- A limit is named by the name and key in a charge, each with its length (1 byte) in front. A
 -- sequence is named like a limit with an empty name, and is a limit of one.
@@ -76,7 +77,13 @@ end
 -- laneOf reads the lane of a message: a table as from parseLane, with the costs of its uses, and
 -- its position (8 zero bytes if it has not been in line). It returns nil for a message without a
 -- lane, or if the lane can't be read.
+local parsed = {} -- lanes by message: a script reads each only once
 local function laneOf(msg)
+  local known = parsed[msg]
+  if known ~= nil then
+    return known or nil
+  end
+  parsed[msg] = false
   local byte = string.byte
   if #msg < 57 or byte(msg, 25) < 128 or byte(msg, 1) ~= 3 then -- FlagLaned
     return nil
@@ -93,10 +100,35 @@ local function laneOf(msg)
   for i, use in ipairs(lane.uses) do
     lane.costs[i] = use == lane.sequence and 1 or number(msg, at + 4 * i - 4, 4)
   end
+  parsed[msg] = lane
   return lane
 end
 
--- laneKeys returns the keys of lanes: those in KEYS from an index on, and the hash later.
+-- page calls a command with a key and a list of arguments, as often as is needed: one call can only
+-- have some thousands. width is how many arguments belong together.
+local function page(command, key, args, width)
+  local size = 3000 - 3000 % width
+  for i = 1, #args, size do
+    redis.call(command, key, unpack(args, i, math.min(i + size - 1, #args)))
+  end
+end
+
+-- fetch returns the values of fields of a hash.
+local function fetch(key, fields)
+  if #fields <= 3000 then
+    return #fields > 0 and redis.call('HMGET', key, unpack(fields)) or {}
+  end
+  local out = {}
+  for i = 1, #fields, 3000 do
+    for _, v in ipairs(redis.call('HMGET', key, unpack(fields, i, math.min(i + 2999, #fields)))) do
+      out[#out + 1] = v
+    end
+  end
+  return out
+end
+
+-- laneKeys returns the keys of lanes: those in KEYS from an index on, and the hash later. The table
+-- also has what the script remembers about limits; see definition.
 local function laneKeys(from, later)
   return {
     later = later, lanes = KEYS[from], lined = KEYS[from + 1], keys = KEYS[from + 2], open = KEYS[from + 3], waits = KEYS[from + 4],
@@ -106,21 +138,170 @@ end
 
 -- step returns how much a hand-out adds to the virtual time of a key.
 local function step(L, key)
+  if L.weighed == nil then
+    L.weighed = redis.call('HEXISTS', L.limits, 'y') == 1
+  end
+  if not L.weighed then
+    return STEP
+  end
   local weight = redis.call('HGET', L.limits, 'w' .. string.sub(key, 3))
   return math.floor(STEP / math.max(tonumber(weight or 1) or 1, 1))
 end
 
--- openLine opens a line whose head has a position.
-local function openLine(L, n, key, position)
-  local at = key .. position .. big(tonumber(n), 8)
-  redis.call('ZADD', L.open, 0, at)
-  redis.call('HSET', L.lanes, '@' .. n, 'o' .. at)
-  if not redis.call('ZSCORE', L.keys, key) then
-    -- A key that becomes active again starts behind those that have been waiting, at the present
-    -- virtual time: it neither gains nor loses by having been away.
-    local priority = string.byte(key, 1)
-    local time = tonumber(redis.call('HGET', L.lanes, 'v' .. priority) or 0)
-    redis.call('ZADD', L.keys, text((9 - priority) * BAND + time + step(L, key)), key)
+-- definition reads what holds for a limit: most, or gap (us for a cost of 1) and burst; paused. A
+-- script reads each definition once.
+local function definition(L, use)
+  L.defined = L.defined or {}
+  local known = L.defined[use]
+  if known then
+    return known
+  end
+  if L.single == nil then
+    L.single = redis.call('HEXISTS', L.limits, 'x') == 1
+  end
+  local name = 1 + string.byte(use, 1)
+  local d
+  if L.single or name + 1 == #use then
+    d = redis.call('HGET', L.limits, 'd' .. use)
+  end
+  if not d and name + 1 < #use then -- there is no definition for this key: take that for all keys
+    known = definition(L, string.sub(use, 1, name) .. '\0')
+  elseif not d then
+    known = {}
+  else
+    local most, gap, burst, paused = string.match(d, '^(%d+) ([%d.]+) (%d+) ([01])')
+    known = { most = tonumber(most or 0), gap = tonumber(gap or 0), burst = tonumber(burst or 0), paused = paused == '1' }
+    if known.most == 0 and known.gap == 0 and not known.paused then
+      known = {}
+    end
+  end
+  L.defined[use] = known
+  return known
+end
+
+-- holds returns the cost in use of a limit, or the task that has a sequence; nil if there is none.
+-- A script reads each value once, writes changes with setCharge and stores them with saveCharges.
+local function holds(L, use)
+  L.held = L.held or {}
+  local v = L.held[use]
+  if v == nil then
+    v = redis.call('HGET', L.charges, use)
+    L.held[use] = v
+  end
+  return v or nil
+end
+
+-- readCharges reads the values of several limits for holds at once.
+local function readCharges(L, uses)
+  L.held = L.held or {}
+  local asked = {}
+  for _, use in ipairs(uses) do
+    if L.held[use] == nil then
+      L.held[use] = false
+      asked[#asked + 1] = use
+    end
+  end
+  for i, v in ipairs(fetch(L.charges, asked)) do
+    L.held[asked[i]] = v
+  end
+end
+
+local function setCharge(L, use, value)
+  L.held = L.held or {}
+  L.held[use] = value or false
+  L.changed = L.changed or {}
+  L.changed[use] = true
+end
+
+-- saveCharges stores the changed values of limits.
+local function saveCharges(L)
+  local set, gone = {}, {}
+  for use in pairs(L.changed or {}) do
+    if L.held[use] then
+      set[#set + 1] = use
+      set[#set + 1] = L.held[use]
+    else
+      gone[#gone + 1] = use
+    end
+  end
+  page('HSET', L.charges, set, 2)
+  page('HDEL', L.charges, gone, 1)
+  L.changed = nil
+end
+
+-- fits reports whether a cost may be charged to a limit now, for the task with an id. If not, it
+-- also returns the time in us at which that is to be tried again, or nil.
+local function fits(L, use, cost, id, us)
+  if string.byte(use, 1) == 0 then -- a sequence
+    local holder = holds(L, use)
+    return not holder or holder == id or holder == '!' .. id
+  end
+  if L.rated == nil then
+    L.rated = redis.call('EXISTS', L.rates) == 1
+  end
+  local closed = L.rated and redis.call('ZSCORE', L.rates, 'c' .. use)
+  if closed and scoreOf(closed) > us then
+    return false, scoreOf(closed)
+  end
+  local d = definition(L, use)
+  if d.paused then
+    return false
+  end
+  if d.most and d.most > 0 then
+    local used = tonumber(holds(L, use) or 0)
+    return used <= 0 or used + cost <= d.most
+  end
+  if d.gap and d.gap > 0 then
+    -- The generic cell rate algorithm: each cost pushes the theoretical arrival time back by the
+    -- gap, and it may lie before the present by at most the burst.
+    local tat = L.rated and tonumber(redis.call('ZSCORE', L.rates, use) or 0) or 0
+    local free = tat + (math.min(cost, d.burst) - d.burst) * d.gap
+    if free > us then
+      return false, free
+    end
+  end
+  return true
+end
+
+-- charge adds a cost to a limit, or gives a sequence to a task.
+local function charge(L, use, cost, id, us)
+  if string.byte(use, 1) == 0 then
+    setCharge(L, use, id)
+    return
+  end
+  setCharge(L, use, text(tonumber(holds(L, use) or 0) + cost))
+  local d = definition(L, use)
+  if d.gap and d.gap > 0 then
+    local tat = L.rated and tonumber(redis.call('ZSCORE', L.rates, use) or 0) or 0
+    redis.call('ZADD', L.rates, text(math.max(tat, us) + cost * d.gap), use)
+    L.rated = true
+  end
+end
+
+-- openLines opens lines. Each has n, its number, its key, and the position of its head.
+local function openLines(L, lines)
+  local open, places, times = {}, {}, {}
+  local seen, present = {}, {}
+  for _, line in ipairs(lines) do
+    local at = line.key .. line.position .. big(tonumber(line.n), 8)
+    open[#open + 1] = 0
+    open[#open + 1] = at
+    places[#places + 1] = '@' .. line.n
+    places[#places + 1] = 'o' .. at
+    if not seen[line.key] then
+      seen[line.key] = true
+      -- A key that becomes active again starts behind those that have been waiting, at the present
+      -- virtual time: it neither gains nor loses by having been away.
+      local priority = string.byte(line.key, 1)
+      present[priority] = present[priority] or tonumber(redis.call('HGET', L.lanes, 'v' .. priority) or 0)
+      times[#times + 1] = text((9 - priority) * BAND + present[priority] + step(L, line.key))
+      times[#times + 1] = line.key
+    end
+  end
+  page('ZADD', L.open, open, 2)
+  page('HSET', L.lanes, places, 2)
+  for i = 1, #times, 2000 do
+    redis.call('ZADD', L.keys, 'NX', unpack(times, i, math.min(i + 1999, #times)))
   end
 end
 
@@ -156,69 +337,18 @@ local function headOf(L, n)
   end
 end
 
--- definition reads what holds for a limit: most, or gap (us for a cost of 1) and burst; paused.
-local function definition(L, use)
-  local at = 1 + string.byte(use, 1)
-  local d = redis.call('HGET', L.limits, 'd' .. use)
-  if not d and at + 1 < #use then -- there is no definition for this key: take that for all keys
-    d = redis.call('HGET', L.limits, 'd' .. string.sub(use, 1, at) .. '\0')
+-- firstWaiting returns the member in waits of the first line that waits for a limit, or nil.
+local function firstWaiting(L, use)
+  if L.waiting == nil then
+    L.waiting = redis.call('EXISTS', L.waits) == 1
   end
-  if not d then
-    return {}
-  end
-  local most, gap, burst, paused = string.match(d, '^(%d+) ([%d.]+) (%d+) ([01])')
-  return { most = tonumber(most or 0), gap = tonumber(gap or 0), burst = tonumber(burst or 0), paused = paused == '1' }
-end
-
--- fits reports whether a cost may be charged to a limit now, for the task with an id. If not, it
--- also returns the time in us at which that is to be tried again, or nil.
-local function fits(L, use, cost, id, us)
-  if string.byte(use, 1) == 0 then -- a sequence
-    local holder = redis.call('HGET', L.charges, use)
-    return not holder or holder == id or holder == '!' .. id
-  end
-  local closed = redis.call('ZSCORE', L.rates, 'c' .. use)
-  if closed and scoreOf(closed) > us then
-    return false, scoreOf(closed)
-  end
-  local d = definition(L, use)
-  if d.paused then
-    return false
-  end
-  if d.most and d.most > 0 then
-    local used = tonumber(redis.call('HGET', L.charges, use) or 0)
-    return used <= 0 or used + cost <= d.most
-  end
-  if d.gap and d.gap > 0 then
-    -- The generic cell rate algorithm: each cost pushes the theoretical arrival time back by the
-    -- gap, and it may lie before the present by at most the burst.
-    local tat = tonumber(redis.call('ZSCORE', L.rates, use) or 0)
-    local free = tat + (math.min(cost, d.burst) - d.burst) * d.gap
-    if free > us then
-      return false, free
-    end
-  end
-  return true
-end
-
--- charge adds a cost to a limit, or gives a sequence to a task.
-local function charge(L, use, cost, id, us)
-  if string.byte(use, 1) == 0 then
-    redis.call('HSET', L.charges, use, id)
-    return
-  end
-  redis.call('HINCRBY', L.charges, use, text(cost))
-  local d = definition(L, use)
-  if d.gap and d.gap > 0 then
-    local tat = tonumber(redis.call('ZSCORE', L.rates, use) or 0)
-    redis.call('ZADD', L.rates, text(math.max(tat, us) + cost * d.gap), use)
-  end
+  return L.waiting and redis.call('ZRANGEBYLEX', L.waits, '[' .. use, '[' .. use .. '\255', 'LIMIT', 0, 1)[1] or nil
 end
 
 -- wakeLine opens the first line that waits for a limit. It reports whether there was one.
 local function wakeLine(L, use)
   while true do
-    local at = redis.call('ZRANGEBYLEX', L.waits, '[' .. use, '[' .. use .. '\255', 'LIMIT', 0, 1)[1]
+    local at = firstWaiting(L, use)
     if not at then
       return false
     end
@@ -227,7 +357,7 @@ local function wakeLine(L, use)
     local name, position = redis.call('HGET', L.lanes, '#' .. n), headOf(L, n)
     local lane = name and parseLane(name, 1, #name)
     if lane and position then
-      openLine(L, n, lane.key, position)
+      openLines(L, { { n = n, key = lane.key, position = position } })
       return true
     end
     forgetLine(L, n)
@@ -239,7 +369,7 @@ end
 -- unused while a line waits for nothing else. but is a limit to be left out, or nil.
 local function passOn(L, uses, us, but)
   for _, use in ipairs(uses) do
-    if use ~= but and redis.call('ZRANGEBYLEX', L.waits, '[' .. use, '[' .. use .. '\255', 'LIMIT', 0, 1)[1] then
+    if use ~= but and firstWaiting(L, use) then
       local free, again = fits(L, use, 1, '', us)
       if free then
         wakeLine(L, use)
@@ -257,6 +387,7 @@ local function closeLine(L, n, at, lane, position, use, again, us)
   leaveOpen(L, at)
   local waits = use .. big(tonumber(order), 8) .. position .. big(tonumber(n), 8)
   redis.call('ZADD', L.waits, 0, waits)
+  L.waiting = true
   redis.call('HSET', L.lanes, '@' .. n, 'w' .. waits)
   if again then
     redis.call('ZADD', L.opening, text(math.ceil(again / 1000)), use)
@@ -269,46 +400,85 @@ end
 -- already, and is replaced.
 local function lineUp(L, ready, held, watch, wake, msgs, t)
   local first = redis.call('EXISTS', L.lined) == 0
-  local pairs = {}
-  local last = tonumber(redis.call('HGET', L.lanes, 'p') or 0)
-  local added = false
+  local pairs, lines, names, fields = {}, {}, {}, {} -- lines: by name; names: in order
+  local last, from
   for _, msg in ipairs(msgs) do
     local lane = laneOf(msg)
     if lane.position == '\0\0\0\0\0\0\0\0' then
+      last = last or tonumber(redis.call('HGET', L.lanes, 'p') or 0)
       last = math.max(last + 1, t * 1000)
-      lane.position, added = big(last, 8), true
+      lane.position = big(last, 8)
       msg = string.sub(msg, 1, 56) .. lane.position .. string.sub(msg, 65)
     end
     local id = string.sub(msg, 2, 17)
     pairs[#pairs + 1] = id
     pairs[#pairs + 1] = msg
-    local n = redis.call('HGET', L.lanes, 'l' .. lane.name)
-    if not n then
-      n = text(redis.call('HINCRBY', L.lanes, 'n', 1))
-      redis.call('HSET', L.lanes, 'l' .. lane.name, n, '#' .. n, lane.name)
+    local line = lines[lane.name]
+    if not line then
+      line = { key = lane.key, sequence = lane.sequence, position = lane.position, tasks = {} }
+      lines[lane.name] = line
+      names[#names + 1] = lane.name
+      fields[#fields + 1] = 'l' .. lane.name
     end
-    redis.call('ZADD', L.lined, n, lane.position .. id)
-    local at = redis.call('HGET', L.lanes, '@' .. n)
+    if lane.position < line.position then
+      line.position = lane.position
+    end
+    line.tasks[#line.tasks + 1] = lane.position .. id
+  end
+  local fresh, new, places = 0, {}, {}
+  for i, n in ipairs(fetch(L.lanes, fields)) do
+    lines[names[i]].n = n
+    if not n then
+      fresh = fresh + 1
+    end
+  end
+  if fresh > 0 then
+    from = redis.call('HINCRBY', L.lanes, 'n', fresh) - fresh
+  end
+  for _, name in ipairs(names) do
+    local line = lines[name]
+    if not line.n then
+      from = from + 1
+      line.n = text(from)
+      new[#new + 1] = 'l' .. name
+      new[#new + 1] = line.n
+      new[#new + 1] = '#' .. line.n
+      new[#new + 1] = name
+    end
+    places[#places + 1] = '@' .. line.n
+  end
+  page('HSET', L.lanes, new, 2)
+  local lined, open = {}, {}
+  for i, at in ipairs(fetch(L.lanes, places)) do
+    local line = lines[names[i]]
+    for _, task in ipairs(line.tasks) do
+      lined[#lined + 1] = line.n
+      lined[#lined + 1] = task
+    end
     if not at then
-      openLine(L, n, lane.key, lane.position)
+      open[#open + 1] = line
     elseif string.sub(at, 1, 1) == 'o' then
-      local was = string.sub(at, -16, -9)
-      if lane.position < was then
+      if line.position < string.sub(at, -16, -9) then -- a task has come back to the front
         redis.call('ZREM', L.open, string.sub(at, 2))
-        openLine(L, n, lane.key, lane.position)
+        open[#open + 1] = line
       end
-    elseif lane.sequence ~= '' then
-      local holder = redis.call('HGET', L.charges, lane.sequence)
-      if holder == id or holder == '!' .. id then
-        redis.call('ZREM', L.waits, string.sub(at, 2))
-        openLine(L, n, lane.key, lane.position)
+    elseif line.sequence ~= '' then
+      local holder = holds(L, line.sequence)
+      for _, task in ipairs(line.tasks) do
+        local id = string.sub(task, 9)
+        if holder == id or holder == '!' .. id then -- the task that the others wait for has come back
+          redis.call('ZREM', L.waits, string.sub(at, 2))
+          open[#open + 1] = line
+        end
       end
     end
   end
-  if added then
+  page('ZADD', L.lined, lined, 2)
+  openLines(L, open)
+  if last then
     redis.call('HSET', L.lanes, 'p', text(last))
   end
-  redis.call('HSET', L.later, unpack(pairs))
+  page('HSET', L.later, pairs, 2)
   if first then -- from here on held must exist: see push.lua
     if redis.call('EXISTS', held) == 0 and redis.call('EXISTS', ready) == 1 then
       redis.call('RENAME', ready, held)
@@ -352,7 +522,7 @@ local function leaveLine(L, msgs, t)
         local at = redis.call('HGET', L.lanes, '@' .. n)
         if at and string.sub(at, 1, 1) == 'o' and string.sub(at, -16, -9) ~= position then
           redis.call('ZREM', L.open, string.sub(at, 2))
-          openLine(L, n, lane.key, position)
+          openLines(L, { { n = n, key = lane.key, position = position } })
         end
       end
     end
@@ -362,21 +532,25 @@ end
 -- discharge gives back what attempts have used. It is called when their messages leave the flight
 -- hash. It returns whether lines were opened.
 local function discharge(L, msgs)
-  local freed, woken = {}, false
+  local uses, costs, woken = {}, {}, false
   for _, msg in ipairs(msgs) do
     local lane = laneOf(msg)
     if lane then
       for i, use in ipairs(lane.uses) do
         if use ~= lane.sequence then
-          if redis.call('HINCRBY', L.charges, use, text(-lane.costs[i])) <= 0 then
-            redis.call('HDEL', L.charges, use)
-          end
-          freed[#freed + 1] = use
+          uses[#uses + 1] = use
+          costs[#costs + 1] = lane.costs[i]
         end
       end
     end
   end
-  for _, use in ipairs(freed) do
+  readCharges(L, uses)
+  for i, use in ipairs(uses) do
+    local left = tonumber(holds(L, use) or 0) - costs[i]
+    setCharge(L, use, left > 0 and text(left) or nil)
+  end
+  saveCharges(L)
+  for _, use in ipairs(uses) do
     woken = wakeLine(L, use) or woken
   end
   return woken
@@ -386,21 +560,25 @@ end
 -- or, if failed is true and the lane says so, the sequence is halted. It returns whether lines
 -- were opened.
 local function endSequence(L, msgs, failed)
-  local woken = false
+  local woken, freed = false, {}
   for _, msg in ipairs(msgs) do
     local lane = laneOf(msg)
     if lane and lane.sequence ~= '' then
       local id = string.sub(msg, 2, 17)
-      local holder = redis.call('HGET', L.charges, lane.sequence)
+      local holder = holds(L, lane.sequence)
       if holder == id or holder == '!' .. id then
         if failed and lane.stop then
-          redis.call('HSET', L.charges, lane.sequence, '!' .. id)
+          setCharge(L, lane.sequence, '!' .. id)
         else
-          redis.call('HDEL', L.charges, lane.sequence)
-          woken = wakeLine(L, lane.sequence) or woken
+          setCharge(L, lane.sequence, nil)
+          freed[#freed + 1] = lane.sequence
         end
       end
     end
+  end
+  saveCharges(L)
+  for _, use in ipairs(freed) do
+    woken = wakeLine(L, use) or woken
   end
   return woken
 end

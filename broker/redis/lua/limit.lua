@@ -20,8 +20,15 @@ local all = use -- the limit, or the beginning of the names of all limits that a
 local from = '[' .. use
 if what == 'define' then
   redis.call('HSET', L.limits, 'd' .. use, value)
+  if string.byte(use, #use) ~= 0 or #use ~= 2 + string.byte(use, 1) then
+    redis.call('HSET', L.limits, 'x', '')
+  end
 elseif what == 'remove' then
   redis.call('HDEL', L.limits, 'd' .. use)
+  -- 'x' stays although the last definition for a single key may be gone: it only costs a look-up.
+  if redis.call('HLEN', L.limits) == redis.call('HEXISTS', L.limits, 'x') + redis.call('HEXISTS', L.limits, 'y') then
+    redis.call('DEL', L.limits)
+  end
 elseif what == 'close' then
   if value == '0' then
     redis.call('ZREM', L.rates, 'c' .. use)
@@ -33,8 +40,11 @@ elseif what == 'close' then
 elseif what == 'weigh' then
   if value == '1' then
     redis.call('HDEL', L.limits, 'w' .. use)
+    if redis.call('HLEN', L.limits) == redis.call('HEXISTS', L.limits, 'x') + redis.call('HEXISTS', L.limits, 'y') then
+      redis.call('DEL', L.limits)
+    end
   else
-    redis.call('HSET', L.limits, 'w' .. use, value)
+    redis.call('HSET', L.limits, 'w' .. use, value, 'y', '')
   end
   return ''
 elseif what == 'resume' then
