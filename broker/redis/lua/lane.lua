@@ -365,12 +365,21 @@ local function wakeLine(L, use)
 end
 
 -- passOn is called when a line that was open for a limit is not any more, or has used something of
--- it: if the limit is still free, the next line that waits for it is opened, so that no limit stays
--- unused while a line waits for nothing else. but is a limit to be left out, or nil.
+-- it: if the first line that waits for the limit could have it now, that line is opened, so that no
+-- limit stays unused while a line waits for nothing else. but is a limit to be left out, or nil.
 local function passOn(L, uses, us, but)
   for _, use in ipairs(uses) do
-    if use ~= but and firstWaiting(L, use) then
-      local free, again = fits(L, use, 1, '', us)
+    local at = use ~= but and firstWaiting(L, use)
+    if at then
+      local _, id = headOf(L, text(number(at, #at - 7, 8)))
+      local msg = id and redis.call('HGET', L.later, id)
+      local lane, cost = msg and readable(msg) and laneOf(msg), 1
+      for i, other in ipairs(lane and lane.uses or {}) do
+        if other == use then
+          cost = lane.costs[i]
+        end
+      end
+      local free, again = fits(L, use, cost, id, us)
       if free then
         wakeLine(L, use)
       elseif again then

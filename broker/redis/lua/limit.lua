@@ -1,6 +1,6 @@
 -- limit changes a definition of a limit, closes or opens a limit, sets a weight, or resumes a halted
--- sequence. Then it opens lines that may run now, one for each limit that is concerned: each task
--- that is handed out opens the next line.
+-- sequence. Then it opens the first lines that wait for each limit that is concerned. Each task that
+-- is handed out opens the next line.
 --
 -- KEYS  1 ready  2 held  3 watch  4 later  5 meta  6-14 the keys of lanes
 -- ARGV  1 wake channel  2 what: define, remove, close, weigh, resume or open  3 the name of the limit
@@ -69,7 +69,11 @@ for i = 1, 500 do
   end
   local name = string.byte(at, 1)
   local one = string.sub(at, 1, 2 + name + string.byte(at, 2 + name))
-  wakeLine(L, one)
+  for _ = 1, 20 do -- usually more than one may start
+    if not wakeLine(L, one) then
+      break
+    end
+  end
   from = '(' .. one .. '\255'
   use = one
   if i == 500 then
