@@ -32,19 +32,26 @@ func TestUnsupported(t *testing.T) {
 			capability string
 			use        func() error
 		}{
-			"Group":     {"Flows", func() error { _, err := arb.Group(ctx, calls); return err }},
-			"Pipe":      {"Flows", func() error { _, err := arb.Pipe(ctx, calls); return err }},
-			"Squad":     {"Squads", func() error { _, err := arb.Squad(ctx, calls); return err }},
-			"FindGroup": {"Flows", func() error { _, err := arb.FindGroup(ctx, group); return err }},
-			"Kill":      {"Flows", func() error { _, err := arb.Kill(ctx, pipe); return err }},
-			"KillGroup": {"Flows", func() error { _, err := arb.KillGroup(ctx, group); return err }},
-			"Status":    {"Flows", func() error { _, err := arb.Status(ctx, group); return err }},
+			"Group":         {"Flows", func() error { _, err := arb.Group(ctx, calls); return err }},
+			"Pipe":          {"Flows", func() error { _, err := arb.Pipe(ctx, calls); return err }},
+			"Squad":         {"Squads", func() error { _, err := arb.Squad(ctx, calls); return err }},
+			"task.Priority": {"Lanes", func() error { _, err := work.With(task.Priority(7)).Apply(ctx, arb, args{1}); return err }},
+			"task.FairKey":  {"Lanes", func() error { _, err := work.With(task.FairKey("k")).Apply(ctx, arb, args{1}); return err }},
+			"task.Sequence": {"Lanes", func() error { _, err := work.With(task.Sequence("k")).Apply(ctx, arb, args{1}); return err }},
+			"task.Limit":    {"Lanes", func() error { _, err := work.With(task.Limit("mail")).Apply(ctx, arb, args{1}); return err }},
+			"FindGroup":     {"Flows", func() error { _, err := arb.FindGroup(ctx, group); return err }},
+			"Kill":          {"Flows", func() error { _, err := arb.Kill(ctx, pipe); return err }},
+			"KillGroup":     {"Flows", func() error { _, err := arb.KillGroup(ctx, group); return err }},
+			"Status":        {"Flows", func() error { _, err := arb.Status(ctx, group); return err }},
 		} {
 			err := want.use()
 			var lacks *task.UnsupportedError
 			if !errors.Is(err, task.ErrUnsupported) || !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &lacks) {
 				t.Errorf("%s: error is %v, want an *UnsupportedError", name, err)
 				continue
+			}
+			if strings.HasPrefix(name, "task.") && lacks.What != name {
+				t.Errorf("%s: error %v, want it to name the option", name, err)
 			}
 			if lacks.Capability != want.capability || !strings.Contains(err.Error(), "broker/redis") || strings.Contains(err.Error(), "invalid") {
 				t.Errorf("%s: %q, want it to name %s and the remedy", name, err, want.capability)

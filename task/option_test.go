@@ -95,10 +95,17 @@ var optionCases = []struct {
 	{"Inherit", task.Inherit(), task.Detach(), []string{onCall}},
 	{"Isolated", task.Isolated(), task.InProcess(), []string{onHandler}},
 	{"Schema", task.Schema(7), task.Schema(0), []string{onCall, onHandler}},
+	{"Priority", task.Priority(7), task.Priority(broker.DefaultPriority), []string{onCall}},
+	{"FairKey", task.FairKey("acme"), task.NoLane(), []string{onCall}},
+	{"FairKeyFrom", task.FairKeyFrom(func(thumbArgs) string { return "acme" }), task.NoLane(), []string{onCall}},
+	{"Sequence", task.Sequence("acme"), task.NoLane(), []string{onCall}},
+	{"SequenceFrom", task.SequenceFrom(func(thumbArgs) string { return "acme" }), task.NoLane(), []string{onCall}},
+	{"Limit", task.Limit("mail"), task.NoLane(), []string{onCall}},
 }
 
-// otherOptions are the options that remove others, which optionCases has as undo, and Invalid, which has a test of its own.
-var otherOptions = []string{"Detach", "InProcess", "Invalid", "NoMeta"}
+// otherOptions are the options that remove others, which optionCases has as undo, and Invalid and the options of options, which
+// have tests of their own.
+var otherOptions = []string{"Detach", "InProcess", "Invalid", "NoMeta", "NoLane", "StopOnFailure", "KeyedBy", "KeyedFrom", "Costs", "CostsFrom"}
 
 // On each target an option has an effect, or is refused by an error that names it. Its effect can be
 // removed again.

@@ -143,6 +143,10 @@ func (s *squadPlan) recordMembers() error {
 		if t.Delay > 0 {
 			return fmt.Errorf("member %d: task %s: %w: a member of a squad can't have a delay", ft.step, t.Name, broker.ErrInvalid)
 		}
+		if t.Lane != nil {
+			return fmt.Errorf("member %d: task %s: %w: a member of a squad can't have a priority, a fairness key, a sequence or a limit, "+
+				"since all members start together; remove them with task.NoLane", ft.step, t.Name, broker.ErrInvalid)
+		}
 		// A blocked task with a delay becomes pending after it.
 		t.Flow.Squad, t.Flow.Blocked, t.Delay = true, true, orphanAfter
 		s.members = append(s.members, t)

@@ -51,6 +51,13 @@ var keyList = []key{
 		return o.checkUnique(v)
 	}},
 	{name: "unique-in", form: "SCOPE:KEY", set: (*options).setUniqueIn},
+	{name: "priority", form: "NUMBER", set: (*options).setPriority},
+	{name: "fair", form: "ARGUMENT", set: (*options).setFair},
+	{name: "sequence", form: "ARGUMENT", set: (*options).setSequence},
+	{name: "on-failure", form: "stop", set: (*options).setOnFailure},
+	{name: "limit", form: "NAME", repeated: true, set: (*options).setLimit},
+	{name: "key", form: "ARGUMENT", repeated: true, set: func(o *options, v string) error { return o.setOfLimit("key", v) }},
+	{name: "cost", form: "ARGUMENT", repeated: true, set: func(o *options, v string) error { return o.setOfLimit("cost", v) }},
 	{name: "meta", form: "KEY:VALUE", repeated: true, set: (*options).setMeta},
 	{name: "isolated", set: func(o *options, _ string) error { return o.flag("Isolated") }},
 	{name: "inherit", set: func(o *options, _ string) error { return o.flag("Inherit") }},

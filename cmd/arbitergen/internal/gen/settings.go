@@ -14,7 +14,7 @@ import (
 // setting is a call of an option of package task in generated code.
 type setting struct {
 	option string // such as Queue or WithBackoff
-	args   string // such as "heavy"; taskPrefix is in front of names of package task
+	args   string // such as "heavy"; taskPrefix is in front of names of package task, and useMark around the index of an argUse
 	note   string // a comment after it, for values that are hard to read
 }
 
