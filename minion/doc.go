@@ -24,6 +24,8 @@
 //   - [task.NoRetry] of an error: it fails at once.
 //   - [task.RetryAfter]: it is retried after the given time.
 //   - [task.Snooze]: it runs again after the given time, and no retry is used up.
+//   - [task.LimitReached]: the minion closes limits for all tasks that need them, and the
+//     task runs again when they are open. No retry is used up.
 //   - a panic, or runtime.Goexit: an error that wraps [task.ErrPanic], with its
 //     stack. The minion goes on.
 //

@@ -64,6 +64,11 @@ func New(b broker.Broker, opts ...Option) (*Minion, error) {
 	if cfg.err != nil {
 		return nil, fmt.Errorf("minion: %w", cfg.err)
 	}
+	if len(cfg.limits) > 0 {
+		if _, err := broker.LanesOf(b, "minion.Limits"); err != nil {
+			return nil, fmt.Errorf("minion: %w", err)
+		}
+	}
 	m := &Minion{b: b, cfg: cfg, handlers: make(map[string]*handler), ended: make(chan struct{})}
 	m.starter, _ = b.(broker.Starter)
 	m.halt, m.haltNow = context.WithCancel(context.Background())

@@ -125,6 +125,9 @@ func (r *run) serve() error {
 	defer unhook()
 	defer r.stopNow()
 	r.log.debug("minion started", "queues", r.m.cfg.queues, "slots", r.slots.total)
+	if err := r.declareLimits(); err != nil { // before the first task is taken
+		return r.finish(nil, err)
+	}
 	for {
 		s, err := r.open()
 		if s == nil {
