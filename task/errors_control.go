@@ -69,7 +69,7 @@ type LimitReachedError struct {
 // example, with a Retry-After header. The minion closes the limits with these names in the queue of the task, so that no
 // task that needs one of them is handed out before that time. Without a name, it closes all limits of the task, see [Limit]. Of a
 // limit with keys, it closes the keys that the task uses; of a limit that the task does not use, it closes the part for tasks
-// without a key. Then the task is snoozed until the same time: no retry is used up.
+// without a key. Tasks that minions hold already go on. Then the task is snoozed until the same time: no retry is used up.
 //
 // The limit is closed first, so if the minion dies between the two, the other tasks wait already, and the task comes back
 // when the lease of the minion ends. If several handlers close a limit, the last one counts. A time that is less than a
